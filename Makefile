@@ -1,0 +1,35 @@
+# Everything a developer or CI runs. `make` alone shows this list.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+GO_PACKAGES ?= ./...
+BIN := bin/souk
+
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+deps: ## install what is missing (PostgreSQL and Redis, on Debian)
+	@tools/deps.sh
+
+build: ## build bin/souk
+	@go build -o $(BIN) ./cmd/souk
+
+run: deps build ## start souk with demo shops on http://127.0.0.1:8080
+	@exec $(BIN) dev --demo
+
+test: deps ## all tests, on a private PostgreSQL and Redis
+	@go run ./tools/testenv -- go test $(GO_PACKAGES)
+
+race: deps ## all tests under the race detector
+	@go run ./tools/testenv -- go test -race $(GO_PACKAGES)
+
+generate: ## regenerate gen/ from proto/
+	@go run ./tools/generate
+
+lint: ## gofmt, vet, import rules, contracts
+	@tools/lint.sh
+
+bench: deps build ## measure and print the table of docs/benchmarks.md
+	@go run ./tests/bench
+
+.PHONY: help deps build run test race generate lint bench

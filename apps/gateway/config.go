@@ -1,0 +1,123 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// Config is the gateway's configuration, section "gateway".
+type Config struct {
+	// Addr is where it listens. Default 127.0.0.1:8080.
+	Addr string `yaml:"addr"`
+	// PublicURL is how browsers reach it, for the sign-in's redirect; http://Addr when empty. With
+	// https, cookies are Secure and named __Host-….
+	PublicURL string `yaml:"public_url"`
+	// MaxBody bounds request bodies, in bytes. Default 1 MiB.
+	MaxBody int64 `yaml:"max_body"`
+	// Timeout bounds a request as a whole. Default 30 s.
+	Timeout time.Duration `yaml:"timeout"`
+	// DrainTimeout bounds how long requests in flight may take once the gateway is told to stop. Default 15 s.
+	DrainTimeout time.Duration `yaml:"drain_timeout"`
+	// Origins whose pages may call the API with the user's cookie (CORS and cross-origin protection). Default none.
+	Origins []string `yaml:"origins"`
+	// TrustedProxies are the networks whose X-Forwarded-For is believed. Default none.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	// Cache is about the response cache.
+	Cache CacheConfig `yaml:"cache"`
+	// CallerRate limits each signed-in caller and guest, AddressRate each address of all others.
+	CallerRate  RateConfig `yaml:"caller_rate"`
+	AddressRate RateConfig `yaml:"address_rate"`
+	// IdempotencyTTL is how long answers are kept for retries. Default 7 days.
+	IdempotencyTTL time.Duration `yaml:"idempotency_ttl"`
+	// DevURL is where /dev/… is passed on to: the tools of `souk dev`. Empty: there is no /dev.
+	DevURL string `yaml:"dev_url"`
+}
+
+// CacheConfig is about the response cache.
+type CacheConfig struct {
+	// MaxBytes bounds its memory. Default 32 MiB; 0 turns it off.
+	MaxBytes int `yaml:"max_bytes"`
+}
+
+// RateConfig is a rate limit.
+type RateConfig struct {
+	// PerSecond is how many requests are allowed a second; 0 turns the limit off.
+	PerSecond int `yaml:"per_second"`
+	// Burst is how many may come at once. Default: two seconds' worth.
+	Burst int `yaml:"burst"`
+}
+
+// Default returns the configuration of a gateway that stands alone.
+func Default() Config {
+	return Config{
+		Addr:           "127.0.0.1:8080",
+		MaxBody:        1 << 20,
+		Timeout:        30 * time.Second,
+		DrainTimeout:   15 * time.Second,
+		Cache:          CacheConfig{MaxBytes: 32 << 20},
+		CallerRate:     RateConfig{PerSecond: 100, Burst: 300},
+		AddressRate:    RateConfig{PerSecond: 200, Burst: 600},
+		IdempotencyTTL: 7 * 24 * time.Hour,
+	}
+}
+
+// Validate checks the configuration.
+func (c *Config) Validate() error {
+	if c.Addr == "" {
+		return errors.New("addr: must be set, e.g. 127.0.0.1:8080")
+	}
+	if c.MaxBody < 1024 {
+		return errors.New("max_body: must be at least 1024 bytes")
+	}
+	if c.Timeout <= 0 || c.DrainTimeout <= 0 || c.IdempotencyTTL <= 0 {
+		return errors.New("timeout, drain_timeout and idempotency_ttl: must be positive")
+	}
+	if slices.Contains(c.Origins, "*") {
+		return errors.New(`origins: "*" is not allowed, since cookies are sent: list the origins`)
+	}
+	for _, p := range c.TrustedProxies {
+		if _, err := netip.ParsePrefix(p); err != nil {
+			return fmt.Errorf("trusted_proxies: %q is not a network such as 10.0.0.0/8", p)
+		}
+	}
+	for _, u := range []string{c.PublicURL, c.DevURL} {
+		if u == "" {
+			continue
+		}
+		if parsed, err := url.Parse(u); err != nil || parsed.Host == "" {
+			return fmt.Errorf("%q is not a URL such as https://shop.example", u)
+		}
+	}
+	for _, r := range []RateConfig{c.CallerRate, c.AddressRate} {
+		if r.PerSecond < 0 || r.Burst < 0 {
+			return errors.New("caller_rate, address_rate: must not be negative")
+		}
+	}
+	return nil
+}
+
+func (c *Config) publicURL() string {
+	if c.PublicURL != "" {
+		return c.PublicURL
+	}
+	return "http://" + c.Addr
+}
+
+func (c *Config) trustedProxies() []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range c.TrustedProxies {
+		out = append(out, netip.MustParsePrefix(p)) // Validate parsed it
+	}
+	return out
+}
+
+func (r RateConfig) burst() int {
+	if r.Burst > 0 {
+		return r.Burst
+	}
+	return 2 * r.PerSecond
+}

@@ -1,0 +1,151 @@
+package middleware
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	authv1 "souk/gen/go/souk/auth/v1"
+	"souk/pkg/clock"
+	"souk/pkg/errs"
+	"souk/pkg/identity"
+
+	"google.golang.org/grpc"
+)
+
+// Authenticator is what Authenticate needs of the auth service.
+type Authenticator interface {
+	Authenticate(ctx context.Context, in *authv1.AuthenticateRequest, opts ...grpc.CallOption) (*authv1.AuthenticateResponse, error)
+}
+
+// Authenticate finds out who calls, from a bearer token or the session cookie, and puts the caller and
+// a token for the services into the context. A wrong credential is 401 even where none is needed.
+//
+// A bearer token's answer is kept until the auth service says, a minute at most; a session is asked
+// for each time, so that a logout holds at once.
+func Authenticate(auth Authenticator, signer *identity.Signer, cookie string, c clock.Clock) Middleware {
+	known := &knownBearers{clock: c, entries: map[[sha256.Size]byte]knownBearer{}}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			actor := identity.Actor{Kind: identity.KindAnonymous}
+			var err error
+			if header := r.Header.Get("Authorization"); header != "" {
+				actor, err = bearer(r.Context(), auth, known, header)
+			} else if ck, cerr := r.Cookie(cookie); cerr == nil && ck.Value != "" {
+				actor, _, err = authenticate(r.Context(), auth, &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: ck.Value}})
+				if errs.Is(err, errs.Unauthenticated) && publicPath(r) {
+					actor, err = identity.Actor{Kind: identity.KindAnonymous}, nil // an old cookie must not keep a browser from the catalogue
+				}
+			}
+			if err != nil {
+				WriteProblem(w, r, err)
+				return
+			}
+			token, _, err := signer.Sign(actor)
+			if err != nil {
+				WriteProblem(w, r, err)
+				return
+			}
+			From(r.Context()).Actor = actor
+			ctx := identity.WithToken(identity.NewContext(r.Context(), actor), token)
+			next.ServeHTTP(w, r.WithContext(ctx))
+		})
+	}
+}
+
+// publicPath reports whether a browser whose session ended may go on as nobody.
+func publicPath(r *http.Request) bool {
+	return r.Method == http.MethodGet && !strings.HasPrefix(r.URL.Path, "/v1/me") || strings.HasPrefix(r.URL.Path, "/auth/")
+}
+
+func bearer(ctx context.Context, auth Authenticator, known *knownBearers, header string) (identity.Actor, error) {
+	scheme, token, ok := strings.Cut(header, " ")
+	token = strings.TrimSpace(token)
+	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return identity.Actor{}, errs.New(errs.Unauthenticated, "the Authorization header is not of the form: Bearer TOKEN")
+	}
+	digest := sha256.Sum256([]byte(token))
+	if a, ok := known.get(digest); ok {
+		return a, nil
+	}
+	actor, until, err := authenticate(ctx, auth, &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}})
+	if err != nil {
+		return identity.Actor{}, err
+	}
+	known.put(digest, actor, until)
+	return actor, nil
+}
+
+func authenticate(ctx context.Context, auth Authenticator, req *authv1.AuthenticateRequest) (identity.Actor, time.Time, error) {
+	res, err := auth.Authenticate(ctx, req)
+	if err != nil {
+		return identity.Actor{}, time.Time{}, err
+	}
+	actor := identity.Actor{ID: res.GetSubjectId(), Roles: res.GetRoles()}
+	switch res.GetKind() {
+	case string(identity.KindUser):
+		actor.Kind = identity.KindUser
+	case string(identity.KindGuest):
+		actor.Kind = identity.KindGuest
+	default:
+		return identity.Actor{}, time.Time{}, errs.New(errs.Unauthenticated, "this credential names nobody")
+	}
+	var until time.Time
+	if res.GetReusableUntil() != nil {
+		until = res.GetReusableUntil().AsTime()
+	}
+	return actor, until, nil
+}
+
+const (
+	bearerKept    = time.Minute
+	bearersKept   = 50_000
+	bearersPurged = bearersKept / 10
+)
+
+type knownBearer struct {
+	actor identity.Actor
+	until time.Time
+}
+
+// knownBearers remembers by digest whose a bearer token is.
+type knownBearers struct {
+	clock   clock.Clock
+	mu      sync.RWMutex
+	entries map[[sha256.Size]byte]knownBearer
+}
+
+func (k *knownBearers) get(digest [sha256.Size]byte) (identity.Actor, bool) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	e, ok := k.entries[digest]
+	if !ok || !k.clock.Now().Before(e.until) {
+		return identity.Actor{}, false
+	}
+	return e.actor, true
+}
+
+func (k *knownBearers) put(digest [sha256.Size]byte, a identity.Actor, until time.Time) {
+	now := k.clock.Now()
+	if limit := now.Add(bearerKept); until.After(limit) {
+		until = limit
+	}
+	if !until.After(now) {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.entries) >= bearersKept {
+		n := 0
+		for d, e := range k.entries {
+			if n < bearersPurged || !now.Before(e.until) {
+				delete(k.entries, d)
+				n++
+			}
+		}
+	}
+	k.entries[digest] = knownBearer{actor: a, until: until}
+}

@@ -1,0 +1,169 @@
+package middleware
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"souk/pkg/errs"
+)
+
+// CORS lets pages of the allowed origins call the API. "*" is refused by the configuration: cookies are sent.
+func CORS(allowed []string) Middleware {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			origin := r.Header.Get("Origin")
+			if origin == "" || len(allowed) == 0 {
+				next.ServeHTTP(w, r)
+				return
+			}
+			h := w.Header()
+			h.Add("Vary", "Origin")
+			if slices.Contains(allowed, origin) {
+				h.Set("Access-Control-Allow-Origin", origin)
+				h.Set("Access-Control-Allow-Credentials", "true")
+				h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, X-Request-Id, Idempotent-Replayed, Location")
+				if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+					h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
+					h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-None-Match, Traceparent, X-Request-Id")
+					h.Set("Access-Control-Max-Age", "600")
+					w.WriteHeader(http.StatusNoContent)
+					return
+				}
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// Body reads the request's body up to limit bytes (413 beyond) and refuses whatever holds a raw card
+// number (422), in the body or in the URL, before anything else could log or store it.
+func Body(limit int64) Middleware {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.RawQuery != "" {
+				query, err := url.QueryUnescape(r.URL.RawQuery)
+				if err != nil {
+					query = r.URL.RawQuery
+				}
+				if hasCardNumber([]byte(query)) {
+					refuseCard(w, r)
+					return
+				}
+			}
+			if hasCardNumber([]byte(r.URL.Path)) {
+				refuseCard(w, r)
+				return
+			}
+			if r.Body == nil || r.Body == http.NoBody {
+				next.ServeHTTP(w, r)
+				return
+			}
+			if r.ContentLength > limit {
+				w.Header().Set("Connection", "close")
+				WriteProblem(w, r, tooLarge(limit))
+				return
+			}
+			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+			if err != nil {
+				var large *http.MaxBytesError
+				if errors.As(err, &large) {
+					WriteProblem(w, r, tooLarge(limit))
+				} else {
+					WriteProblem(w, r, errs.Wrap(err, errs.Invalid, "the request's body could not be read"))
+				}
+				return
+			}
+			if hasCardNumber(body) {
+				refuseCard(w, r)
+				return
+			}
+			r.Body = &ReadBody{Reader: bytes.NewReader(body), Bytes: body}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// ReadBody is a request body that is in memory as a whole.
+type ReadBody struct {
+	*bytes.Reader
+	// Bytes are the whole body.
+	Bytes []byte
+}
+
+// Close does nothing: there is nothing to release.
+func (b *ReadBody) Close() error { return nil }
+
+// BytesOf returns the whole body of a request that passed Body.
+func BytesOf(r *http.Request) []byte {
+	if b, ok := r.Body.(*ReadBody); ok {
+		return b.Bytes
+	}
+	return nil
+}
+
+func tooLarge(limit int64) error {
+	return errs.New(errs.TooLarge, "the request's body is larger than %d bytes", limit)
+}
+
+func refuseCard(w http.ResponseWriter, r *http.Request) {
+	WriteProblem(w, r, errs.New(errs.CardNumberRefused, "the request holds a card number: send the payment provider's token instead"))
+}
+
+// Timeout bounds how long a request may take.
+func Timeout(d time.Duration) Middleware {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), d)
+			defer cancel()
+			next.ServeHTTP(w, r.WithContext(ctx))
+		})
+	}
+}
+
+// SecurityHeaders tells browsers to take the answers for what they are.
+func SecurityHeaders(https bool) Middleware {
+	nosniff, deny, csp, referrer := []string{"nosniff"}, []string{"DENY"}, []string{"default-src 'none'; frame-ancestors 'none'"}, []string{"no-referrer"}
+	hsts := []string{"max-age=31536000; includeSubDomains"}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h := w.Header()
+			h["X-Content-Type-Options"] = nosniff
+			h["X-Frame-Options"] = deny
+			h["Content-Security-Policy"] = csp
+			h["Referrer-Policy"] = referrer
+			if https {
+				h["Strict-Transport-Security"] = hsts
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// CrossOrigin refuses what another site's page makes a browser send with our cookie. Requests with a
+// bearer token carry no ambient authority and pass.
+func CrossOrigin(trusted []string) (Middleware, error) {
+	p := http.NewCrossOriginProtection()
+	for _, o := range trusted {
+		if err := p.AddTrustedOrigin(o); err != nil {
+			return nil, err
+		}
+	}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") {
+				if err := p.Check(r); err != nil {
+					WriteProblem(w, r, errs.Wrap(err, errs.Forbidden, "a page of another origin may not do this"))
+					return
+				}
+			}
+			next.ServeHTTP(w, r)
+		})
+	}, nil
+}

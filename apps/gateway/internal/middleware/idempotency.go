@@ -1,0 +1,180 @@
+package middleware
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"souk/pkg/errs"
+	"souk/pkg/rpc"
+)
+
+// Answer is a response as it is kept for a retry.
+type Answer struct {
+	Status      int    `json:"status"`
+	ContentType string `json:"contentType"`
+	Location    string `json:"location,omitempty"`
+	Code        string `json:"code,omitempty"`
+	Body        []byte `json:"body"`
+}
+
+// Claim is the outcome of claiming an idempotency key.
+type Claim struct {
+	// Owned: nobody had the key; the caller goes on and then keeps or gives it up.
+	Owned bool
+	// BodyHash is that of the request that has the key.
+	BodyHash string
+	// Answer is what that request was answered; nil while it is in flight.
+	Answer *Answer
+}
+
+// Keys keeps what requests with an Idempotency-Key were answered.
+type Keys interface {
+	// Claim takes key for a request with the body hash, for lease unless renewed, or tells who has it.
+	Claim(ctx context.Context, key, bodyHash, owner string, lease time.Duration) (Claim, error)
+	// Renew prolongs a claim.
+	Renew(ctx context.Context, key, owner string, lease time.Duration) error
+	// Keep stores the answer.
+	Keep(ctx context.Context, key, owner, bodyHash string, a Answer) error
+	// GiveUp lets a retry run again.
+	GiveUp(ctx context.Context, key, owner string) error
+}
+
+const (
+	keyMax   = 255
+	keyLease = 5 * time.Second
+)
+
+// Idempotency makes a retry of a POST with the same Idempotency-Key get the first answer again. Keys are
+// scoped to the caller and the route. A 5xx is not kept: a retry resumes. While a request is in flight its
+// claim is renewed, so that a gateway that dies gives it up within seconds.
+func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Request, required bool, next func(http.ResponseWriter, *http.Request)) {
+	x := From(r.Context())
+	key := r.Header.Get("Idempotency-Key")
+	if x.Actor.ID == "" { // nobody to scope the key to
+		next(w, r)
+		return
+	}
+	if key == "" {
+		if required {
+			WriteProblem(w, r, errs.InvalidField("Idempotency-Key", "this header is required: a new random value for each order, the same one for a retry"))
+			return
+		}
+		next(w, r)
+		return
+	}
+	if len(key) > keyMax || !printable(key) {
+		WriteProblem(w, r, errs.InvalidField("Idempotency-Key", "at most %d printable ASCII characters", keyMax))
+		return
+	}
+	ctx := r.Context()
+	scope := sha256.Sum256([]byte(x.Actor.ID + "\n" + r.Method + " " + r.URL.Path + "\n" + key))
+	stored := hex.EncodeToString(scope[:])
+	bodySum := sha256.Sum256(BytesOf(r))
+	bodyHash := hex.EncodeToString(bodySum[:])
+	claim, err := keys.Claim(ctx, stored, bodyHash, x.RequestID, keyLease)
+	if err != nil {
+		WriteProblem(w, r, err)
+		return
+	}
+	switch {
+	case claim.Owned:
+	case claim.BodyHash != bodyHash:
+		WriteProblem(w, r, errs.New(errs.IdempotencyMismatch, "this Idempotency-Key was used with another body"))
+		return
+	case claim.Answer == nil:
+		WriteProblem(w, r, errs.New(errs.IdempotencyInFlight, "a request with this Idempotency-Key is in flight: try again").WithRetryAfter(time.Second))
+		return
+	default:
+		replay(w, x, claim.Answer)
+		return
+	}
+
+	// What is kept must be kept even if the caller is gone.
+	kept := context.WithoutCancel(ctx)
+	stop := renew(kept, keys, log, stored, x.RequestID)
+	defer stop()
+	rec := &recorder{}
+	rec.reset(w)
+	completed := false
+	defer func() {
+		if !completed { // a panic: the retry runs again
+			giveUp(kept, keys, log, stored, x.RequestID)
+		}
+	}()
+	next(rec, r.WithContext(rpc.WithIdempotencyKey(ctx, key)))
+	completed = true
+	if rec.status >= http.StatusInternalServerError || x.Code == string(errs.IdempotencyInFlight) || x.Code == string(errs.RateLimited) {
+		giveUp(kept, keys, log, stored, x.RequestID)
+		rec.flush()
+		return
+	}
+	h := w.Header()
+	a := Answer{Status: rec.status, ContentType: h.Get("Content-Type"), Location: h.Get("Location"), Code: x.Code, Body: bytes.Clone(rec.body)}
+	if err := keys.Keep(kept, stored, x.RequestID, bodyHash, a); err != nil {
+		log.Warn("idempotent answer not kept", zap.String("request_id", x.RequestID), zap.Error(err))
+	}
+	rec.flush()
+}
+
+func giveUp(ctx context.Context, keys Keys, log *zap.Logger, key, owner string) {
+	if err := keys.GiveUp(ctx, key, owner); err != nil {
+		log.Warn("idempotency key not given up: a retry waits for its lease", zap.String("request_id", owner), zap.Error(err))
+	}
+}
+
+func replay(w http.ResponseWriter, x *Exchange, a *Answer) {
+	x.Code = a.Code
+	h := w.Header()
+	h.Set("Content-Type", a.ContentType)
+	h.Set("Content-Length", strconv.Itoa(len(a.Body)))
+	h.Set("Idempotent-Replayed", "true")
+	if a.Location != "" {
+		h.Set("Location", a.Location)
+	}
+	if a.Status >= http.StatusBadRequest {
+		h.Set("Cache-Control", "no-store")
+	}
+	w.WriteHeader(a.Status)
+	_, _ = w.Write(a.Body) // the client is gone: nobody to tell
+}
+
+// renew prolongs a claim until the returned function is called, which waits for it to end.
+func renew(ctx context.Context, keys Keys, log *zap.Logger, key, owner string) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		t := time.NewTicker(keyLease / 3)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+				if err := keys.Renew(ctx, key, owner, keyLease); err != nil && ctx.Err() == nil {
+					log.Warn("idempotency claim not renewed", zap.String("request_id", owner), zap.Error(err))
+				}
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,411 @@
+package middleware
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	authv1 "souk/gen/go/souk/auth/v1"
+	"souk/pkg/clock"
+	"souk/pkg/errs"
+	"souk/pkg/identity"
+	"souk/pkg/rpc"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+
+// ask sends a request through ms to h.
+func ask(h http.HandlerFunc, r *http.Request, ms ...Middleware) *http.Response {
+	w := httptest.NewRecorder()
+	Chain(h, append([]Middleware{Begin(), RequestID(), Recover(zap.NewNop())}, ms...)...).ServeHTTP(w, r)
+	return w.Result()
+}
+
+func problemOf(t *testing.T, res *http.Response) problem {
+	t.Helper()
+	require.Equal(t, "application/problem+json", res.Header.Get("Content-Type"))
+	var p problem
+	require.NoError(t, json.NewDecoder(res.Body).Decode(&p))
+	return p
+}
+
+func TestPanicIsAnsweredWith500(t *testing.T) {
+	t.Parallel()
+	res := ask(func(http.ResponseWriter, *http.Request) { panic("secret detail") }, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, http.StatusInternalServerError, res.StatusCode)
+	p := problemOf(t, res)
+	require.Equal(t, errs.Internal, p.Code)
+	require.NotContains(t, p.Detail, "secret")
+}
+
+func TestRequestIDIsTakenWhenSane(t *testing.T) {
+	t.Parallel()
+	for given, kept := range map[string]bool{"abc-12345678": true, "short": false, "has spaces in it": false, "new\nline-injected": false, strings.Repeat("a", 65): false} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header["X-Request-Id"] = []string{given}
+		var inside string
+		res := ask(func(_ http.ResponseWriter, r *http.Request) { inside = rpc.RequestID(r.Context()) }, r)
+		require.Equal(t, kept, res.Header.Get("X-Request-Id") == given, given)
+		require.Equal(t, res.Header.Get("X-Request-Id"), inside)
+	}
+}
+
+func TestBodyIsBoundedAndGuarded(t *testing.T) {
+	t.Parallel()
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(err)
+		}
+		_, _ = w.Write(b)
+	}
+	post := func(body string) *http.Request {
+		return httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+	}
+	res := ask(echo, post("hello"), Body(1024))
+	b, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Equal(t, "hello", string(b))
+
+	res = ask(echo, post(strings.Repeat("x", 1025)), Body(1024))
+	require.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode)
+	chunked := post(strings.Repeat("x", 5000))
+	chunked.ContentLength = -1
+	require.Equal(t, http.StatusRequestEntityTooLarge, ask(echo, chunked, Body(1024)).StatusCode)
+
+	res = ask(echo, post(`{"note":"4111 1111 1111 1111"}`), Body(1024))
+	require.Equal(t, http.StatusUnprocessableEntity, res.StatusCode)
+	p := problemOf(t, res)
+	require.Equal(t, errs.CardNumberRefused, p.Code)
+	require.NotContains(t, p.Detail, "4111")
+	res = ask(echo, httptest.NewRequest(http.MethodGet, "/?query=4111+1111+1111+1111", nil), Body(1024))
+	require.Equal(t, http.StatusUnprocessableEntity, res.StatusCode)
+}
+
+func TestCORSAnswersAllowedOriginsOnly(t *testing.T) {
+	t.Parallel()
+	preflight := func(origin string) *http.Response {
+		r := httptest.NewRequest(http.MethodOptions, "/v1/cart", nil)
+		r.Header.Set("Origin", origin)
+		r.Header.Set("Access-Control-Request-Method", "POST")
+		return ask(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }, r, CORS([]string{"https://shop.example"}))
+	}
+	res := preflight("https://shop.example")
+	require.Equal(t, http.StatusNoContent, res.StatusCode)
+	require.Equal(t, "https://shop.example", res.Header.Get("Access-Control-Allow-Origin"))
+	res = preflight("https://evil.example")
+	require.Equal(t, http.StatusTeapot, res.StatusCode)
+	require.Empty(t, res.Header.Get("Access-Control-Allow-Origin"))
+	require.Equal(t, "Origin", res.Header.Get("Vary"))
+}
+
+func TestCrossOriginWritesWithACookieAreRefused(t *testing.T) {
+	t.Parallel()
+	protect, err := CrossOrigin([]string{"https://panel.example"})
+	require.NoError(t, err)
+	send := func(origin, authorization string) int {
+		r := httptest.NewRequest(http.MethodPost, "https://souk.example/v1/cart/items", nil)
+		r.Header.Set("Origin", origin)
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		if authorization != "" {
+			r.Header.Set("Authorization", authorization)
+		}
+		return ask(func(http.ResponseWriter, *http.Request) {}, r, protect).StatusCode
+	}
+	require.Equal(t, http.StatusForbidden, send("https://evil.example", ""))
+	require.Equal(t, http.StatusOK, send("https://panel.example", ""))
+	require.Equal(t, http.StatusOK, send("https://evil.example", "Bearer token"))
+}
+
+func TestClientAddressBelievesTrustedProxiesOnly(t *testing.T) {
+	t.Parallel()
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, tc := range []struct{ remote, forwarded, want string }{
+		{"203.0.113.9:1", "", "203.0.113.9"},
+		{"203.0.113.9:1", "198.51.100.7", "203.0.113.9"},
+		{"10.1.1.1:1", "198.51.100.7", "198.51.100.7"},
+		{"10.1.1.1:1", "1.2.3.4, 198.51.100.7", "198.51.100.7"},
+		{"10.1.1.1:1", "198.51.100.7, 10.2.2.2", "198.51.100.7"},
+		{"10.1.1.1:1", "not an address", "10.1.1.1"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr = tc.remote
+		if tc.forwarded != "" {
+			r.Header.Set("X-Forwarded-For", tc.forwarded)
+		}
+		require.Equal(t, tc.want, ClientAddress(r, trusted), "%+v", tc)
+	}
+}
+
+type fixedLimiter struct {
+	allowed bool
+	err     error
+	keys    []string
+}
+
+func (l *fixedLimiter) Allow(_ context.Context, key string) (bool, time.Duration, error) {
+	l.keys = append(l.keys, key)
+	return l.allowed, 3 * time.Second, l.err
+}
+
+func TestRateLimit(t *testing.T) {
+	t.Parallel()
+	ok := func(http.ResponseWriter, *http.Request) {}
+	get := func() *http.Request { return httptest.NewRequest(http.MethodGet, "/", nil) }
+	address := &fixedLimiter{}
+	res := ask(ok, get(), RateLimit(&fixedLimiter{allowed: true}, address, nil, zap.NewNop()))
+	require.Equal(t, http.StatusTooManyRequests, res.StatusCode)
+	require.Equal(t, "3", res.Header.Get("Retry-After"))
+	require.Equal(t, errs.RateLimited, problemOf(t, res).Code)
+	require.Equal(t, []string{"a:192.0.2.1"}, address.keys)
+
+	caller := &fixedLimiter{}
+	r := get()
+	r = r.WithContext(identity.NewContext(r.Context(), identity.Actor{Kind: identity.KindUser, ID: "usr_1"}))
+	require.Equal(t, http.StatusTooManyRequests, ask(ok, r, RateLimit(caller, address, nil, zap.NewNop())).StatusCode)
+	require.Equal(t, []string{"c:usr_1"}, caller.keys)
+
+	down := &fixedLimiter{err: errors.New("redis is down")}
+	require.Equal(t, http.StatusOK, ask(ok, get(), RateLimit(down, down, nil, zap.NewNop())).StatusCode)
+}
+
+type fakeTags struct{ version atomic.Int64 }
+
+func (f *fakeTags) Version(context.Context, string) (string, error) {
+	return string(rune('a' + f.version.Load())), nil
+}
+
+func TestResponseCache(t *testing.T) {
+	t.Parallel()
+	tags := &fakeTags{}
+	c := clock.NewManual(noon)
+	cache := NewResponseCache(tags, 1<<20, c)
+	made := 0
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		cache.Public(w, r, 2, "product:1", func(w http.ResponseWriter) {
+			made++
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(`{"n":` + string(rune('0'+made)) + `}`))
+		})
+	}
+	get := func(actor identity.Actor, match string) (*http.Response, string) {
+		r := httptest.NewRequest(http.MethodGet, "/v1/products/1", nil)
+		if match != "" {
+			r.Header.Set("If-None-Match", match)
+		}
+		res := ask(func(w http.ResponseWriter, r *http.Request) { From(r.Context()).Actor = actor; handler(w, r) }, r, cache.Lookup())
+		b, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		return res, string(b)
+	}
+	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1"}
+
+	_, body := get(user, "") // what a user got is not kept: it might be more than anybody may see
+	require.Equal(t, `{"n":1}`, body)
+	res, body := get(identity.Anonymous(), "")
+	require.Equal(t, `{"n":2}`, body)
+	require.Equal(t, "public, max-age=2", res.Header.Get("Cache-Control"))
+	etag := res.Header.Get("ETag")
+	require.NotEmpty(t, etag)
+
+	_, body = get(identity.Anonymous(), "")
+	require.Equal(t, `{"n":2}`, body, "answered from the cache")
+	_, body = get(user, "")
+	require.Equal(t, `{"n":2}`, body, "what anybody may see, a user may see")
+	res, body = get(identity.Anonymous(), etag)
+	require.Equal(t, http.StatusNotModified, res.StatusCode)
+	require.Empty(t, body)
+
+	tags.version.Add(1)
+	_, body = get(identity.Anonymous(), "")
+	require.Equal(t, `{"n":3}`, body, "a new version outdates the entry")
+	c.Advance(3 * time.Second)
+	_, body = get(identity.Anonymous(), "")
+	require.Equal(t, `{"n":4}`, body, "so does time")
+}
+
+func TestResponseCacheStaysWithinItsBound(t *testing.T) {
+	t.Parallel()
+	cache := NewResponseCache(&fakeTags{}, 256<<10, clock.NewManual(noon))
+	for i := range 5000 {
+		key := "/v1/products/" + strings.Repeat("x", i%200) + string(rune(i))
+		cache.put(key, &cached{body: make([]byte, 500), expires: noon.Add(time.Hour)})
+	}
+	total := 0
+	for i := range cache.shards {
+		s := &cache.shards[i]
+		sum := 0
+		for k, e := range s.entries {
+			sum += entrySize(k, e)
+		}
+		require.Equal(t, sum, s.bytes)
+		total += sum
+	}
+	require.LessOrEqual(t, total, 256<<10)
+	require.Positive(t, total)
+}
+
+type fakeAuth struct {
+	calls atomic.Int64
+	until time.Time
+}
+
+func (f *fakeAuth) Authenticate(_ context.Context, in *authv1.AuthenticateRequest, _ ...grpc.CallOption) (*authv1.AuthenticateResponse, error) {
+	f.calls.Add(1)
+	if in.GetBearer() == "good" || in.GetSessionId() == "live" {
+		return &authv1.AuthenticateResponse{Kind: "user", SubjectId: "usr_1", Roles: []string{"customer"}, ReusableUntil: timestamppb.New(f.until)}, nil
+	}
+	return nil, errs.New(errs.Unauthenticated, "sign in again")
+}
+
+func TestAuthenticate(t *testing.T) {
+	t.Parallel()
+	c := clock.NewManual(noon)
+	key := identity.DeriveKey([]byte(strings.Repeat("s", 32)), "gateway")
+	auth := &fakeAuth{until: noon.Add(30 * time.Second)}
+	mw := Authenticate(auth, identity.NewSigner("gateway", key, time.Minute, c), "souk_session", c)
+	send := func(method, path, authorization, cookie string) (*http.Response, identity.Actor) {
+		r := httptest.NewRequest(method, path, nil)
+		if authorization != "" {
+			r.Header.Set("Authorization", authorization)
+		}
+		if cookie != "" {
+			r.AddCookie(&http.Cookie{Name: "souk_session", Value: cookie})
+		}
+		var actor identity.Actor
+		return ask(func(_ http.ResponseWriter, r *http.Request) { actor = identity.FromContext(r.Context()) }, r, mw), actor
+	}
+	_, actor := send(http.MethodGet, "/v1/me", "", "")
+	require.Equal(t, identity.KindAnonymous, actor.Kind)
+	_, actor = send(http.MethodGet, "/v1/me", "Bearer good", "")
+	require.Equal(t, "usr_1", actor.ID)
+	_, _ = send(http.MethodGet, "/v1/me", "Bearer good", "")
+	require.EqualValues(t, 1, auth.calls.Load(), "a bearer's answer is reused")
+	c.Advance(31 * time.Second)
+	_, _ = send(http.MethodGet, "/v1/me", "Bearer good", "")
+	require.EqualValues(t, 2, auth.calls.Load(), "but no longer than auth allows")
+
+	for _, bad := range []string{"Bearer bad", "Bearer ", "Basic dXNlcjpwYXNz", "good"} {
+		res, _ := send(http.MethodGet, "/v1/products", bad, "")
+		require.Equal(t, http.StatusUnauthorized, res.StatusCode, bad)
+		require.NotEmpty(t, res.Header.Get("WWW-Authenticate"))
+	}
+	_, actor = send(http.MethodGet, "/v1/me", "", "live")
+	require.Equal(t, "usr_1", actor.ID)
+	res, _ := send(http.MethodGet, "/v1/me", "", "dead")
+	require.Equal(t, http.StatusUnauthorized, res.StatusCode)
+	res, actor = send(http.MethodGet, "/v1/products", "", "dead")
+	require.Equal(t, http.StatusOK, res.StatusCode, "the catalogue stays open to a browser whose session ended")
+	require.Equal(t, identity.KindAnonymous, actor.Kind)
+}
+
+// memoryKeys is the contract of Keys in a map; the real store has its own test of the same rules.
+type memoryKeys struct {
+	mu      sync.Mutex
+	entries map[string]*Claim
+}
+
+func (m *memoryKeys) Claim(_ context.Context, key, bodyHash, _ string, _ time.Duration) (Claim, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.entries[key]; e != nil {
+		return Claim{BodyHash: e.BodyHash, Answer: e.Answer}, nil
+	}
+	m.entries[key] = &Claim{BodyHash: bodyHash}
+	return Claim{Owned: true}, nil
+}
+func (m *memoryKeys) Renew(context.Context, string, string, time.Duration) error { return nil }
+func (m *memoryKeys) Keep(_ context.Context, key, _, bodyHash string, a Answer) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entries[key] = &Claim{BodyHash: bodyHash, Answer: &a}
+	return nil
+}
+func (m *memoryKeys) GiveUp(_ context.Context, key, _ string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.entries, key)
+	return nil
+}
+
+func TestIdempotency(t *testing.T) {
+	t.Parallel()
+	keys := &memoryKeys{entries: map[string]*Claim{}}
+	status, runs := http.StatusCreated, 0
+	var entered, release chan struct{}
+	send := func(caller, key, body string) *http.Response {
+		r := httptest.NewRequest(http.MethodPost, "/v1/checkout", strings.NewReader(body))
+		if key != "" {
+			r.Header.Set("Idempotency-Key", key)
+		}
+		return ask(func(w http.ResponseWriter, r *http.Request) {
+			if caller != "" {
+				From(r.Context()).Actor = identity.Actor{Kind: identity.KindUser, ID: caller}
+			}
+			Idempotency(keys, zap.NewNop(), w, r, true, func(w http.ResponseWriter, r *http.Request) {
+				runs++
+				if entered != nil {
+					close(entered)
+					<-release
+				}
+				if caller != "" {
+					require.Equal(t, key, rpc.IdempotencyKey(r.Context()))
+				}
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(status)
+				_, _ = w.Write([]byte(`{"order":1}`))
+			})
+		}, r, Body(1024))
+	}
+	require.Equal(t, http.StatusBadRequest, send("usr_1", "", "{}").StatusCode, "the key is required")
+	require.Equal(t, 0, runs)
+
+	require.Equal(t, http.StatusCreated, send("usr_1", "k1", "{}").StatusCode)
+	res := send("usr_1", "k1", "{}")
+	require.Equal(t, http.StatusCreated, res.StatusCode)
+	require.Equal(t, "true", res.Header.Get("Idempotent-Replayed"))
+	require.Equal(t, 1, runs)
+	res = send("usr_1", "k1", `{"other":1}`)
+	require.Equal(t, http.StatusUnprocessableEntity, res.StatusCode)
+	require.Equal(t, errs.IdempotencyMismatch, problemOf(t, res).Code)
+	require.Equal(t, http.StatusCreated, send("usr_2", "k1", "{}").StatusCode)
+	require.Equal(t, 2, runs, "another caller's key is another key")
+
+	status = http.StatusServiceUnavailable
+	require.Equal(t, status, send("usr_1", "k2", "{}").StatusCode)
+	status = http.StatusCreated
+	require.Equal(t, status, send("usr_1", "k2", "{}").StatusCode)
+	require.Equal(t, 4, runs, "a 5xx is not kept: a retry resumes")
+
+	entered, release = make(chan struct{}), make(chan struct{})
+	done := make(chan *http.Response)
+	go func() { done <- send("usr_1", "k3", "{}") }()
+	<-entered
+	res = send("usr_1", "k3", "{}")
+	require.Equal(t, http.StatusConflict, res.StatusCode)
+	require.Equal(t, errs.IdempotencyInFlight, problemOf(t, res).Code)
+	close(release)
+	require.Equal(t, http.StatusCreated, (<-done).StatusCode)
+
+	entered = nil
+	require.Equal(t, http.StatusBadRequest, send("usr_1", strings.Repeat("k", 256), "{}").StatusCode)
+	require.Equal(t, http.StatusBadRequest, send("usr_1", "snow☃man", "{}").StatusCode)
+}

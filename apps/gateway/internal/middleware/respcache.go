@@ -1,0 +1,244 @@
+package middleware
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"hash/maphash"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"souk/pkg/clock"
+	"souk/pkg/identity"
+)
+
+// Tags tells the current version of what an answer was made from. It is asked on every hit, so it
+// must be answered from memory: client-side caching keeps it coherent.
+type Tags interface {
+	Version(ctx context.Context, tag string) (string, error)
+}
+
+// ResponseCache answers public GETs as the bytes they were answered with before.
+//
+// An entry is keyed by the path and the query, holds only what an anonymous caller gets, lives a few
+// seconds at most, and is dropped as soon as the version of its tag moves on. Signed-in callers are
+// answered from it too where the answer does not depend on them: what anybody may see, they may see.
+type ResponseCache struct {
+	tags     Tags
+	clock    clock.Clock
+	maxBytes int
+	maxEntry int
+	seed     maphash.Seed
+	shards   [64]cacheShard
+}
+
+type cacheShard struct {
+	mu      sync.RWMutex
+	entries map[string]*cached
+	bytes   int
+}
+
+type cached struct {
+	body        []byte
+	contentType []string
+	etag        []string
+	control     []string
+	length      []string
+	route       string
+	method      string
+	tag         string
+	version     string
+	expires     time.Time
+}
+
+// NewResponseCache makes a cache of at most maxBytes; 0 turns it off.
+func NewResponseCache(tags Tags, maxBytes int, c clock.Clock) *ResponseCache {
+	rc := &ResponseCache{tags: tags, clock: c, maxBytes: maxBytes, maxEntry: 1 << 20, seed: maphash.MakeSeed()}
+	for i := range rc.shards {
+		rc.shards[i].entries = map[string]*cached{}
+	}
+	return rc
+}
+
+func cacheKey(r *http.Request) string {
+	if r.URL.RawQuery == "" {
+		return r.URL.Path
+	}
+	return r.URL.Path + "?" + r.URL.RawQuery
+}
+
+func (rc *ResponseCache) shard(key string) *cacheShard {
+	return &rc.shards[maphash.String(rc.seed, key)%uint64(len(rc.shards))]
+}
+
+// Lookup answers what is in the cache and passes on what is not.
+func (rc *ResponseCache) Lookup() Middleware {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if rc.maxBytes == 0 || r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, "/v1/") {
+				next.ServeHTTP(w, r)
+				return
+			}
+			key := cacheKey(r)
+			s := rc.shard(key)
+			s.mu.RLock()
+			e := s.entries[key]
+			s.mu.RUnlock()
+			if e == nil || rc.clock.Now().After(e.expires) {
+				next.ServeHTTP(w, r)
+				return
+			}
+			version, err := rc.tags.Version(r.Context(), e.tag)
+			if err != nil || version != e.version {
+				next.ServeHTTP(w, r)
+				return
+			}
+			x := From(r.Context())
+			x.Route, x.Method = e.route, e.method
+			h := w.Header()
+			h["Etag"], h["Cache-Control"] = e.etag, e.control
+			if match := r.Header.Get("If-None-Match"); match != "" && etagMatches(match, e.etag[0]) {
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			h["Content-Type"], h["Content-Length"] = e.contentType, e.length
+			_, _ = w.Write(e.body) // the client is gone: nobody to tell
+		})
+	}
+}
+
+// Public gives a public GET's answer its ETag and Cache-Control, answers If-None-Match, and keeps what an
+// anonymous caller got. It wraps a route whose contract allows it; tag names what the answer is made from.
+func (rc *ResponseCache) Public(w http.ResponseWriter, r *http.Request, seconds int32, tag string, next func(http.ResponseWriter)) {
+	x := From(r.Context())
+	anonymous := x.Actor.Kind == identity.KindAnonymous
+	version, versionErr := "", error(nil)
+	if rc.maxBytes > 0 && anonymous {
+		version, versionErr = rc.tags.Version(r.Context(), tag) // before the answer is made: a write meanwhile outdates it
+	}
+	rec := recorders.Get().(*recorder)
+	rec.reset(w)
+	defer recorders.Put(rec)
+	next(rec)
+	if rec.status != http.StatusOK {
+		rec.flush()
+		return
+	}
+	etag := etagOf(rec.body)
+	control := "private, no-cache"
+	if anonymous {
+		control = "public, max-age=" + strconv.Itoa(int(seconds))
+	}
+	h := w.Header()
+	h.Set("ETag", etag)
+	h.Set("Cache-Control", control)
+	if anonymous && rc.maxBytes > 0 && versionErr == nil {
+		rc.put(cacheKey(r), &cached{
+			body: bytes.Clone(rec.body), contentType: h["Content-Type"], etag: []string{etag}, control: []string{control},
+			length: []string{strconv.Itoa(len(rec.body))}, route: x.Route, method: x.Method, tag: tag, version: version,
+			expires: rc.clock.Now().Add(time.Duration(seconds) * time.Second),
+		})
+	}
+	if match := r.Header.Get("If-None-Match"); match != "" && etagMatches(match, etag) {
+		h.Del("Content-Type")
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	rec.flush()
+}
+
+// recorder holds a response back until it is whole.
+type recorder struct {
+	w      http.ResponseWriter
+	status int
+	body   []byte
+}
+
+var recorders = sync.Pool{New: func() any { return new(recorder) }}
+
+func (rec *recorder) reset(w http.ResponseWriter) {
+	rec.w, rec.status, rec.body = w, http.StatusOK, rec.body[:0]
+}
+
+// Header returns the header of the response that is held back.
+func (rec *recorder) Header() http.Header { return rec.w.Header() }
+
+// WriteHeader notes the status.
+func (rec *recorder) WriteHeader(status int) { rec.status = status }
+
+// Write appends to the body.
+func (rec *recorder) Write(b []byte) (int, error) {
+	rec.body = append(rec.body, b...)
+	return len(b), nil
+}
+
+func (rec *recorder) flush() {
+	rec.w.Header()["Content-Length"] = []string{strconv.Itoa(len(rec.body))}
+	rec.w.WriteHeader(rec.status)
+	_, _ = rec.w.Write(rec.body) // the client is gone: nobody to tell
+	rec.w = nil
+	if cap(rec.body) > 1<<20 {
+		rec.body = nil
+	}
+}
+
+// put keeps an answer, making room by dropping what else is in its shard.
+func (rc *ResponseCache) put(key string, e *cached) {
+	if len(e.body) > rc.maxEntry {
+		return
+	}
+	now := rc.clock.Now()
+	s := rc.shard(key)
+	budget := rc.maxBytes / len(rc.shards)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.entries[key]; old != nil {
+		s.drop(key, old)
+	}
+	size := entrySize(key, e)
+	if s.bytes+size > budget {
+		for k, v := range s.entries {
+			if now.After(v.expires) {
+				s.drop(k, v)
+			}
+		}
+	}
+	for k, v := range s.entries {
+		if s.bytes+size <= budget {
+			break
+		}
+		s.drop(k, v)
+	}
+	if s.bytes+size <= budget {
+		s.entries[key] = e
+		s.bytes += size
+	}
+}
+
+func (s *cacheShard) drop(key string, e *cached) {
+	delete(s.entries, key)
+	s.bytes -= entrySize(key, e)
+}
+
+func entrySize(key string, e *cached) int { return len(key) + len(e.body) + 512 }
+
+// etagOf names a body by its content, so that every gateway gives it the same name.
+func etagOf(body []byte) string {
+	sum := sha256.Sum256(body)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+}
+
+// etagMatches compares an If-None-Match header with an entity tag (RFC 9110, 13.1.2: weak comparison).
+func etagMatches(header, etag string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		part = strings.TrimPrefix(strings.TrimSpace(part), "W/")
+		if part == etag || part == "*" {
+			return true
+		}
+	}
+	return false
+}

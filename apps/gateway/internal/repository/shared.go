@@ -1,0 +1,53 @@
+package repository
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"souk/pkg/cache"
+	"souk/pkg/ratelimit"
+	"souk/pkg/redisx"
+)
+
+// tagKept is how long a version stays in the process without being asked for again.
+const tagKept = time.Minute
+
+// Ping returns nil when Redis answers.
+func Ping(ctx context.Context, client rueidis.Client) error { return redisx.Ping(ctx, client) }
+
+// Tags tells the versions of what cached responses were made from.
+type Tags struct{ client rueidis.Client }
+
+// NewTags reads the versions from Redis, through client-side caching.
+func NewTags(client rueidis.Client) *Tags { return &Tags{client: client} }
+
+// Version returns a tag's version.
+func (t *Tags) Version(ctx context.Context, tag string) (string, error) {
+	return cache.Version(ctx, t.client, tagKept, cache.Tag(tag))
+}
+
+// Limiter counts requests; without a rate it allows all.
+type Limiter struct{ limiter *ratelimit.Limiter }
+
+// NewLimiter makes a limiter that allows perSecond requests a second for each key, and burst at once.
+func NewLimiter(client rueidis.Client, prefix string, perSecond, burst int) (*Limiter, error) {
+	if perSecond == 0 {
+		return &Limiter{}, nil
+	}
+	l, err := ratelimit.New(client, ratelimit.Options{Prefix: prefix, Rate: float64(perSecond), Burst: burst})
+	if err != nil {
+		return nil, err
+	}
+	return &Limiter{limiter: l}, nil
+}
+
+// Allow takes one request of key's allowance.
+func (l *Limiter) Allow(ctx context.Context, key string) (allowed bool, retryAfter time.Duration, err error) {
+	if l.limiter == nil {
+		return true, 0, nil
+	}
+	d, err := l.limiter.Allow(ctx, key)
+	return d.Allowed, d.RetryAfter, err
+}

@@ -1,0 +1,103 @@
+package rest
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"regexp"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	optionsv1 "souk/gen/go/souk/options/v1"
+)
+
+// route is what a contract says of one REST method.
+type route struct {
+	pattern        string
+	method         string
+	service        string
+	idempotencyKey bool
+	cacheSeconds   int32
+	successStatus  int
+}
+
+// tag names what a cached answer is made from: one product, or the whole catalogue, or the shops.
+func (rt route) tag(params map[string]string) string {
+	switch {
+	case rt.method == "souk.product.v1.ProductService.GetProduct":
+		return "product:" + params["id"]
+	case rt.service == "product":
+		return "catalog"
+	default:
+		return rt.service
+	}
+}
+
+type routes map[string]route
+
+// routesOf reads the routes of contracts.
+func routesOf(files ...protoreflect.FileDescriptor) (routes, error) {
+	out := routes{}
+	for _, f := range files {
+		for i := range f.Services().Len() {
+			methods := f.Services().Get(i).Methods()
+			for j := range methods.Len() {
+				m := methods.Get(j)
+				rule, ok := proto.GetExtension(m.Options(), annotations.E_Http).(*annotations.HttpRule)
+				if !ok || rule == nil {
+					continue
+				}
+				verb, pattern := verbOf(rule)
+				if verb == "" {
+					return nil, fmt.Errorf("%s: its http annotation has no verb", m.FullName())
+				}
+				out[verb+" "+pattern] = route{
+					pattern: pattern, method: string(m.FullName()), service: string(f.Package().Parent().Name()),
+					idempotencyKey: proto.GetExtension(m.Options(), optionsv1.E_IdempotencyKey).(bool),
+					cacheSeconds:   proto.GetExtension(m.Options(), optionsv1.E_CacheSeconds).(int32),
+					successStatus:  cmp.Or(int(proto.GetExtension(m.Options(), optionsv1.E_SuccessStatus).(int32)), http.StatusOK),
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+func verbOf(rule *annotations.HttpRule) (verb, pattern string) {
+	switch p := rule.GetPattern().(type) {
+	case *annotations.HttpRule_Get:
+		return http.MethodGet, p.Get
+	case *annotations.HttpRule_Post:
+		return http.MethodPost, p.Post
+	case *annotations.HttpRule_Put:
+		return http.MethodPut, p.Put
+	case *annotations.HttpRule_Patch:
+		return http.MethodPatch, p.Patch
+	case *annotations.HttpRule_Delete:
+		return http.MethodDelete, p.Delete
+	default:
+		return "", ""
+	}
+}
+
+// anyValue is how runtime.Pattern shows a variable that a contract writes as {name}.
+var anyValue = regexp.MustCompile(`=\*}`)
+
+// find returns the route of a request that the mux has matched.
+func (rs routes) find(r *http.Request) route {
+	p, ok := runtime.HTTPPattern(r.Context())
+	if !ok {
+		return route{pattern: "unmatched"}
+	}
+	pattern := p.String()
+	if rt, ok := rs[r.Method+" "+pattern]; ok {
+		return rt
+	}
+	if rt, ok := rs[r.Method+" "+anyValue.ReplaceAllString(pattern, "}")]; ok {
+		return rt
+	}
+	return route{pattern: pattern}
+}

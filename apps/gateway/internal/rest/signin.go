@@ -1,0 +1,124 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"souk/apps/gateway/internal/middleware"
+	authv1 "souk/gen/go/souk/auth/v1"
+	"souk/pkg/errs"
+	"souk/pkg/identity"
+)
+
+// signInService is what browser sign-in needs of the auth service.
+type signInService interface {
+	BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest, opts ...grpc.CallOption) (*authv1.BeginLoginResponse, error)
+	CompleteLogin(ctx context.Context, in *authv1.CompleteLoginRequest, opts ...grpc.CallOption) (*authv1.CompleteLoginResponse, error)
+	Logout(ctx context.Context, in *authv1.LogoutRequest, opts ...grpc.CallOption) (*authv1.LogoutResponse, error)
+}
+
+// loginLifetime is how long a sign-in may take from its beginning to the provider's answer.
+const loginLifetime = 10 * time.Minute
+
+// signIn serves /auth/login, /auth/callback and /auth/logout to browsers.
+type signIn struct {
+	auth      signInService
+	publicURL string
+	session   string // name of the session cookie
+	login     string // name of the cookie that holds a sign-in's state
+	guest     string // name of the cookie that may hold a guest token
+	secure    bool
+}
+
+// CookieNames returns the names of the session and login cookies. With https they are __Host- cookies,
+// which no subdomain and no plain connection can set.
+func CookieNames(https bool) (session, login string) {
+	if https {
+		return "__Host-souk_session", "__Host-souk_login"
+	}
+	return "souk_session", "souk_login"
+}
+
+// own drops the caller's identity from ctx: the gateway calls the auth service as itself.
+func own(ctx context.Context) context.Context { return identity.WithToken(ctx, "") }
+
+func (s *signIn) begin(w http.ResponseWriter, r *http.Request) {
+	res, err := s.auth.BeginLogin(own(r.Context()), &authv1.BeginLoginRequest{ReturnTo: r.URL.Query().Get("returnTo"), RedirectUri: s.publicURL + "/auth/callback"})
+	if err != nil {
+		middleware.WriteProblem(w, r, err)
+		return
+	}
+	http.SetCookie(w, s.cookie(s.login, res.GetLoginCookie(), loginLifetime))
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, res.GetAuthorizeUrl(), http.StatusSeeOther)
+}
+
+func (s *signIn) callback(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	if e := q.Get("error"); e != "" {
+		middleware.WriteProblem(w, r, errs.New(errs.Unauthenticated, "the sign-in provider refused: %s", providerError(e)))
+		return
+	}
+	cookie, err := r.Cookie(s.login)
+	if err != nil || q.Get("code") == "" || q.Get("state") == "" {
+		middleware.WriteProblem(w, r, errs.New(errs.Unauthenticated, "this sign-in was not begun here, or took too long: begin again at /auth/login"))
+		return
+	}
+	req := &authv1.CompleteLoginRequest{Code: q.Get("code"), State: q.Get("state"), LoginCookie: cookie.Value}
+	if g, err := r.Cookie(s.guest); err == nil {
+		req.GuestToken = g.Value
+	}
+	res, err := s.auth.CompleteLogin(own(r.Context()), req)
+	if err != nil {
+		middleware.WriteProblem(w, r, err)
+		return
+	}
+	http.SetCookie(w, s.cookie(s.login, "", -1))
+	if req.GetGuestToken() != "" {
+		http.SetCookie(w, s.cookie(s.guest, "", -1))
+	}
+	http.SetCookie(w, s.cookie(s.session, res.GetSessionId(), time.Until(res.GetExpiresAt().AsTime())))
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, res.GetReturnTo(), http.StatusSeeOther)
+}
+
+func (s *signIn) logout(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	cookie, err := r.Cookie(s.session)
+	if err != nil || cookie.Value == "" {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	everywhere := r.URL.Query().Get("everywhere") == "true"
+	if _, err := s.auth.Logout(own(r.Context()), &authv1.LogoutRequest{SessionId: cookie.Value, Everywhere: everywhere}); err != nil && !errs.Is(err, errs.Unauthenticated) {
+		middleware.WriteProblem(w, r, err)
+		return
+	}
+	http.SetCookie(w, s.cookie(s.session, "", -1))
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *signIn) cookie(name, value string, lifetime time.Duration) *http.Cookie {
+	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode}
+	if lifetime < 0 {
+		c.MaxAge = -1
+	} else {
+		c.MaxAge = int(lifetime.Seconds())
+	}
+	return c
+}
+
+// providerError keeps what a provider's error code may hold (RFC 6749, 4.1.2.1) and nothing else.
+func providerError(s string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r == '_' {
+			return r
+		}
+		return -1
+	}, s)
+	return clean[:min(len(clean), 60)]
+}

@@ -1,0 +1,110 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"souk/apps/gateway/internal/middleware"
+	"souk/apps/gateway/internal/repository"
+	"souk/apps/gateway/internal/rest"
+	"souk/pkg/module"
+)
+
+// Module is the gateway.
+var Module = module.Module{Name: "gateway", Build: build}
+
+func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
+	cfg := Default()
+	if err := p.Config(&cfg); err != nil {
+		return nil, err
+	}
+	conn, err := p.Client()
+	if err != nil {
+		return nil, err
+	}
+	redis, err := p.Redis(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byCaller, err := repository.NewLimiter(redis, "caller", cfg.CallerRate.PerSecond, cfg.CallerRate.burst())
+	if err != nil {
+		return nil, err
+	}
+	byAddress, err := repository.NewLimiter(redis, "address", cfg.AddressRate.PerSecond, cfg.AddressRate.burst())
+	if err != nil {
+		return nil, err
+	}
+	s := &server{drain: cfg.DrainTimeout, logger: p.Logger()}
+	s.redis = func(ctx context.Context) error { return repository.Ping(ctx, redis) }
+	handler, err := rest.New(ctx, rest.Deps{
+		Conn: conn, Signer: p.Signer(),
+		Keys:     repository.NewKeys(redis, cfg.IdempotencyTTL),
+		Cache:    middleware.NewResponseCache(repository.NewTags(redis), cfg.Cache.MaxBytes, p.Clock()),
+		ByCaller: byCaller, ByAddress: byAddress,
+		Logger: p.Logger(), Tracer: p.Tracer(), Metrics: p.Metrics(), Clock: p.Clock(),
+		PublicURL: cfg.publicURL(), DevURL: cfg.DevURL, Origins: cfg.Origins, TrustedProxies: cfg.trustedProxies(),
+		MaxBody: cfg.MaxBody, Timeout: cfg.Timeout, Ready: s.Ready,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.listener, err = net.Listen("tcp", cfg.Addr); err != nil {
+		return nil, fmt.Errorf("%s is in use: stop what listens there, or choose another address (gateway.addr, souk dev --http): %w", cfg.Addr, err)
+	}
+	s.http = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       cfg.Timeout,
+		WriteTimeout:      cfg.Timeout + 5*time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          zap.NewStdLog(p.Logger()),
+	}
+	return s, nil
+}
+
+// server is the gateway as it runs.
+type server struct {
+	http     *http.Server
+	listener net.Listener
+	drain    time.Duration
+	logger   *zap.Logger
+	redis    func(context.Context) error
+	stopping atomic.Bool
+}
+
+// Run serves until ctx ends, then lets the requests in flight finish.
+func (s *server) Run(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	s.stopping.Store(true)
+	drain, cancel := context.WithTimeout(context.Background(), s.drain)
+	defer cancel()
+	err := s.http.Shutdown(drain)
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.logger.Warn("requests in flight were cut off", zap.Duration("after", s.drain))
+		err = s.http.Close()
+	}
+	<-failed
+	return err
+}
+
+// Ready returns nil while the gateway takes requests and Redis answers.
+func (s *server) Ready(ctx context.Context) error {
+	if s.stopping.Load() {
+		return errors.New("stopping")
+	}
+	return s.redis(ctx)
+}

@@ -1,0 +1,2 @@
+drop table member;
+drop table shop;

@@ -1,0 +1,267 @@
+package shop
+
+import (
+	"context"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	shopv1 "souk/gen/go/souk/shop/v1"
+	"souk/pkg/clock"
+	"souk/pkg/errs"
+	"souk/pkg/event"
+	"souk/pkg/identity"
+	"souk/pkg/page"
+)
+
+// RPC answers the shop service's calls.
+type RPC struct {
+	shopv1.UnimplementedShopServiceServer
+
+	store *Store
+	clock clock.Clock
+}
+
+// NewRPC returns the service over store.
+func NewRPC(store *Store, c clock.Clock) *RPC { return &RPC{store: store, clock: c} }
+
+// CreateShop registers a shop. already_exists, invalid_argument.
+func (r *RPC) CreateShop(ctx context.Context, req *shopv1.CreateShopRequest) (*shopv1.CreateShopResponse, error) {
+	actor := identity.FromContext(ctx)
+	sh, err := newShop(req.GetHandle(), req.GetName(), r.clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	sh.Description, sh.LogoURL = req.GetDescription(), req.GetLogoUrl()
+	sh.City, sh.Region, sh.CountryCode = req.GetCity(), req.GetRegion(), req.GetCountryCode()
+	owner := actor.ID
+	if actor.IsOperator() {
+		owner, sh.Status = "", Active // registered for somebody else, and known to the operators
+	}
+	e, err := r.event(ctx, sh, "evt.shop.registered", &shopv1.ShopRegistered{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name, Status: string(sh.Status)})
+	if err != nil {
+		return nil, err
+	}
+	if err := r.store.Create(ctx, sh, owner, e); err != nil {
+		return nil, err
+	}
+	return &shopv1.CreateShopResponse{Shop: protoOf(sh)}, nil
+}
+
+// UpdateShop changes a shop's profile. not_found for who is neither a member nor an operator.
+func (r *RPC) UpdateShop(ctx context.Context, req *shopv1.UpdateShopRequest) (*shopv1.UpdateShopResponse, error) {
+	sh, err := r.store.Change(ctx, req.GetId(), memberID(ctx), func(sh *Shop) ([]event.Event, error) {
+		changed, err := sh.apply(profile{
+			name: req.Name, description: req.Description, logoURL: req.LogoUrl, city: req.City, region: req.Region, countryCode: req.CountryCode,
+		}, r.clock.Now())
+		if err != nil || !changed {
+			return nil, err
+		}
+		e, err := r.event(ctx, sh, "evt.shop.updated", &shopv1.ShopUpdated{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name, Status: string(sh.Status)})
+		return []event.Event{e}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &shopv1.UpdateShopResponse{Shop: protoOf(sh)}, nil
+}
+
+// GetShop shows a shop. A suspended one is shown to its members and operators alone. not_found.
+func (r *RPC) GetShop(ctx context.Context, req *shopv1.GetShopRequest) (*shopv1.GetShopResponse, error) {
+	sh, err := r.store.Get(ctx, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	if sh.Status == Suspended {
+		if err := r.member(ctx, sh.ID); err != nil {
+			return nil, err
+		}
+	}
+	return &shopv1.GetShopResponse{Shop: protoOf(sh)}, nil
+}
+
+// ListShops lists and searches shops by name. invalid_argument for a page token that was not given out.
+func (r *RPC) ListShops(ctx context.Context, req *shopv1.ListShopsRequest) (*shopv1.ListShopsResponse, error) {
+	var after cursor
+	if err := page.Decode(req.GetPageToken(), &after, req.GetQuery()); err != nil {
+		return nil, err
+	}
+	words := prefixQuery(req.GetQuery())
+	if words == "" && strings.TrimSpace(req.GetQuery()) != "" {
+		return &shopv1.ListShopsResponse{}, nil // punctuation alone matches nothing
+	}
+	size := page.Size(req.GetPageSize())
+	shops, err := r.store.List(ctx, words, after, size+1)
+	if err != nil {
+		return nil, err
+	}
+	res := &shopv1.ListShopsResponse{}
+	if len(shops) > size {
+		shops = shops[:size]
+		last := shops[size-1]
+		res.NextPageToken = page.Encode(cursor{Name: strings.ToLower(last.Name), ID: last.ID}, req.GetQuery())
+	}
+	res.Shops = protosOf(shops)
+	return res, nil
+}
+
+// ListMyShops lists the shops that the caller is a member of.
+func (r *RPC) ListMyShops(ctx context.Context, _ *shopv1.ListMyShopsRequest) (*shopv1.ListMyShopsResponse, error) {
+	shops, err := r.store.ListOfUser(ctx, identity.FromContext(ctx).ID)
+	if err != nil {
+		return nil, err
+	}
+	return &shopv1.ListMyShopsResponse{Shops: protosOf(shops)}, nil
+}
+
+// ListMembers lists a shop's members. not_found for who is neither a member nor an operator.
+func (r *RPC) ListMembers(ctx context.Context, req *shopv1.ListMembersRequest) (*shopv1.ListMembersResponse, error) {
+	sh, err := r.store.Get(ctx, req.GetShopId())
+	if err != nil {
+		return nil, err
+	}
+	if err := r.member(ctx, sh.ID); err != nil {
+		return nil, err
+	}
+	members, err := r.store.Members(ctx, sh.ID)
+	if err != nil {
+		return nil, err
+	}
+	res := &shopv1.ListMembersResponse{}
+	for _, m := range members {
+		res.Members = append(res.Members, protoOfMember(m))
+	}
+	return res, nil
+}
+
+// AddMember makes a user a member, or changes the role. not_found, forbidden for staff, conflict for the last owner.
+func (r *RPC) AddMember(ctx context.Context, req *shopv1.AddMemberRequest) (*shopv1.AddMemberResponse, error) {
+	sh, err := r.ownedShop(ctx, req.GetShopId())
+	if err != nil {
+		return nil, err
+	}
+	m, err := r.store.PutMember(ctx, sh.ID, req.GetUserId(), Role(req.GetRole()), r.clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &shopv1.AddMemberResponse{Member: protoOfMember(m)}, nil
+}
+
+// RemoveMember ends a membership. not_found, forbidden for staff, conflict for the last owner.
+func (r *RPC) RemoveMember(ctx context.Context, req *shopv1.RemoveMemberRequest) (*shopv1.RemoveMemberResponse, error) {
+	sh, err := r.ownedShop(ctx, req.GetShopId())
+	if err != nil {
+		return nil, err
+	}
+	return &shopv1.RemoveMemberResponse{}, r.store.RemoveMember(ctx, sh.ID, req.GetUserId())
+}
+
+// SetShopStatus verifies or suspends a shop. not_found.
+func (r *RPC) SetShopStatus(ctx context.Context, req *shopv1.SetShopStatusRequest) (*shopv1.SetShopStatusResponse, error) {
+	sh, err := r.store.Change(ctx, req.GetId(), "", func(sh *Shop) ([]event.Event, error) {
+		if !sh.setStatus(Status(req.GetStatus()), r.clock.Now()) {
+			return nil, nil
+		}
+		var e event.Event
+		var err error
+		if sh.Status == Suspended {
+			e, err = r.event(ctx, sh, "evt.shop.suspended", &shopv1.ShopSuspended{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name})
+		} else {
+			e, err = r.event(ctx, sh, "evt.shop.verified", &shopv1.ShopVerified{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name})
+		}
+		return []event.Event{e}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &shopv1.SetShopStatusResponse{Shop: protoOf(sh)}, nil
+}
+
+// CheckMembership tells a service whether a user is a member.
+func (r *RPC) CheckMembership(ctx context.Context, req *shopv1.CheckMembershipRequest) (*shopv1.CheckMembershipResponse, error) {
+	role, err := r.store.Role(ctx, req.GetShopId(), req.GetUserId())
+	if err != nil {
+		return nil, err
+	}
+	return &shopv1.CheckMembershipResponse{Member: role != "", Role: string(role)}, nil
+}
+
+// BatchGetShops finds shops for a service.
+func (r *RPC) BatchGetShops(ctx context.Context, req *shopv1.BatchGetShopsRequest) (*shopv1.BatchGetShopsResponse, error) {
+	shops, err := r.store.BatchGet(ctx, req.GetIds(), req.GetHandles())
+	if err != nil {
+		return nil, err
+	}
+	return &shopv1.BatchGetShopsResponse{Shops: protosOf(shops)}, nil
+}
+
+// memberID is whose shop it must be that the caller changes; "" for an operator, who may change any.
+func memberID(ctx context.Context) string {
+	a := identity.FromContext(ctx)
+	if a.IsOperator() {
+		return ""
+	}
+	return a.ID
+}
+
+// member returns not_found unless the caller is a member or an operator.
+func (r *RPC) member(ctx context.Context, shopID string) error {
+	a := identity.FromContext(ctx)
+	if a.IsOperator() {
+		return nil
+	}
+	if !a.IsUser() {
+		return noShop()
+	}
+	role, err := r.store.Role(ctx, shopID, a.ID)
+	if err == nil && role == "" {
+		return noShop()
+	}
+	return err
+}
+
+// ownedShop returns a shop whose members the caller may choose.
+func (r *RPC) ownedShop(ctx context.Context, key string) (*Shop, error) {
+	sh, err := r.store.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	a := identity.FromContext(ctx)
+	if a.IsOperator() {
+		return sh, nil
+	}
+	role, err := r.store.Role(ctx, sh.ID, a.ID)
+	switch {
+	case err != nil:
+		return nil, err
+	case role == "":
+		return nil, noShop()
+	case role != Owner:
+		return nil, errs.New(errs.Forbidden, "only an owner of the shop may choose its members")
+	}
+	return sh, nil
+}
+
+func (r *RPC) event(ctx context.Context, sh *Shop, subject string, m proto.Message) (event.Event, error) {
+	return event.New(ctx, subject, sh.ID, sh.Version, r.clock.Now(), m)
+}
+
+func protoOf(s *Shop) *shopv1.Shop {
+	return &shopv1.Shop{
+		Id: s.ID, Handle: s.Handle, Name: s.Name, Description: s.Description, LogoUrl: s.LogoURL, City: s.City, Region: s.Region,
+		CountryCode: s.CountryCode, Status: string(s.Status), CreatedAt: timestamppb.New(s.CreatedAt), UpdatedAt: timestamppb.New(s.UpdatedAt),
+	}
+}
+
+func protosOf(shops []*Shop) []*shopv1.Shop {
+	out := make([]*shopv1.Shop, 0, len(shops))
+	for _, s := range shops {
+		out = append(out, protoOf(s))
+	}
+	return out
+}
+
+func protoOfMember(m Member) *shopv1.Member {
+	return &shopv1.Member{ShopId: m.ShopID, UserId: m.UserID, Role: string(m.Role), CreatedAt: timestamppb.New(m.CreatedAt)}
+}

@@ -1,0 +1,149 @@
+// Package shop is the shop service: what a shop is, where it is kept, and the RPCs.
+package shop
+
+import (
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+
+	"souk/pkg/errs"
+	"souk/pkg/id"
+)
+
+// Status is how a shop stands with the operators.
+type Status string
+
+// The states of a shop. An unverified shop may sell; a suspended one is neither shown nor sold from.
+const (
+	Unverified Status = "unverified"
+	Active     Status = "active"
+	Suspended  Status = "suspended"
+)
+
+// Role is what a member may do: an owner also decides who the members are.
+type Role string
+
+// The roles of members.
+const (
+	Owner Role = "owner"
+	Staff Role = "staff"
+)
+
+// Shop sells products.
+type Shop struct {
+	ID          string
+	Handle      string
+	Name        string
+	Description string
+	LogoURL     string
+	City        string
+	Region      string
+	CountryCode string
+	Status      Status
+	Version     int64
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+// Member is a user's part in a shop.
+type Member struct {
+	ShopID    string
+	UserID    string
+	Role      Role
+	CreatedAt time.Time
+}
+
+var handlePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,78}[a-z0-9])?$`)
+
+// newShop makes a shop that is not kept yet. Its errors: invalid_argument.
+func newShop(handle, name string, now time.Time) (*Shop, error) {
+	name = strings.TrimSpace(name)
+	if name == "" {
+		return nil, errs.InvalidField("name", "must not be blank")
+	}
+	if handle == "" {
+		handle = handleOf(name)
+	}
+	if !handlePattern.MatchString(handle) {
+		return nil, errs.InvalidField("handle", "give one of lower-case letters, digits and dashes")
+	}
+	if id.Valid(id.Shop, handle) || strings.HasPrefix(handle, string(id.Shop)+"_") {
+		return nil, errs.InvalidField("handle", "must not look like an ID")
+	}
+	return &Shop{ID: id.New(id.Shop), Handle: handle, Name: name, Status: Unverified, Version: 1, CreatedAt: now, UpdatedAt: now}, nil
+}
+
+// handleOf makes a handle of a name; empty when the name has no ASCII letter or digit.
+func handleOf(name string) string {
+	var b strings.Builder
+	dash := false
+	for _, r := range norm.NFKD.String(name) {
+		r = unicode.ToLower(r)
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			if dash && b.Len() > 0 {
+				b.WriteByte('-')
+			}
+			dash = false
+			b.WriteRune(r)
+		case unicode.Is(unicode.Mn, r): // an accent that was taken off its letter
+		default:
+			dash = true
+		}
+	}
+	s := b.String()
+	return strings.Trim(s[:min(len(s), 80)], "-")
+}
+
+// profile are the changes to a shop; nil leaves a field as it is.
+type profile struct {
+	name, description, logoURL, city, region, countryCode *string
+}
+
+// apply makes the changes. It reports whether anything is different then. Its errors: invalid_argument.
+func (s *Shop) apply(p profile, now time.Time) (changed bool, err error) {
+	if p.name != nil && strings.TrimSpace(*p.name) == "" {
+		return false, errs.InvalidField("name", "must not be blank")
+	}
+	before := *s
+	for to, from := range map[*string]*string{
+		&s.Name: p.name, &s.Description: p.description, &s.LogoURL: p.logoURL,
+		&s.City: p.city, &s.Region: p.region, &s.CountryCode: p.countryCode,
+	} {
+		if from != nil {
+			*to = *from
+		}
+	}
+	if *s == before {
+		return false, nil
+	}
+	s.touch(now)
+	return true, nil
+}
+
+// setStatus changes how the shop stands; it reports whether that is different.
+func (s *Shop) setStatus(to Status, now time.Time) bool {
+	if s.Status == to {
+		return false
+	}
+	s.Status = to
+	s.touch(now)
+	return true
+}
+
+func (s *Shop) touch(now time.Time) {
+	s.Version++
+	s.UpdatedAt = now
+}
+
+// prefixQuery makes a tsquery of which every word of text must begin a word; empty when text has none.
+func prefixQuery(text string) string {
+	words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	for i, w := range words {
+		words[i] = w + ":*"
+	}
+	return strings.Join(words, " & ")
+}

@@ -1,0 +1,275 @@
+package shop
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"souk/apps/shop/db"
+	shopv1 "souk/gen/go/souk/shop/v1"
+	"souk/pkg/clock"
+	"souk/pkg/errs"
+	"souk/pkg/id"
+	"souk/pkg/identity"
+	"souk/pkg/migration"
+	"souk/pkg/outbox"
+	"souk/pkg/pgtest"
+	"souk/pkg/redistest"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type bundle struct {
+	rpc   *RPC
+	pool  *pgxpool.Pool
+	wakes atomic.Int64
+}
+
+func setup(t *testing.T) *bundle {
+	t.Helper()
+	b := &bundle{pool: pgtest.New(t, outbox.Migrations(), migration.Set{Name: "shop", FS: db.Migrations})}
+	store := OpenStore(b.pool, redistest.Client(t), func() { b.wakes.Add(1) }, zap.NewNop())
+	b.rpc = NewRPC(store, clock.NewManual(time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)))
+	return b
+}
+
+func as(kind identity.Kind, id string, roles ...string) context.Context {
+	return identity.NewContext(context.Background(), identity.Actor{Kind: kind, ID: id, Roles: roles})
+}
+
+func user(n int) (context.Context, string) {
+	uid := fmt.Sprintf("usr_%032d", n)
+	return as(identity.KindUser, uid, "customer"), uid
+}
+
+func operator() context.Context { return as(identity.KindUser, "usr_op", "operator") }
+
+func (b *bundle) subjects(t *testing.T) []string {
+	t.Helper()
+	rows, err := b.pool.Query(context.Background(), "select subject from outbox order by seq")
+	require.NoError(t, err)
+	var out []string
+	for rows.Next() {
+		var s string
+		require.NoError(t, rows.Scan(&s))
+		out = append(out, s)
+	}
+	require.NoError(t, rows.Err())
+	return out
+}
+
+func (b *bundle) create(t *testing.T, ctx context.Context, name string) *shopv1.Shop {
+	t.Helper()
+	res, err := b.rpc.CreateShop(ctx, &shopv1.CreateShopRequest{Name: name})
+	require.NoError(t, err)
+	return res.GetShop()
+}
+
+func TestAShopIsRegisteredByItsOwner(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	alice, aliceID := user(1)
+	sh := b.create(t, alice, "Ateliê  Aurora & Filhos")
+	require.Equal(t, "atelie-aurora-filhos", sh.GetHandle())
+	require.Equal(t, "unverified", sh.GetStatus())
+	require.True(t, id.Valid(id.Shop, sh.GetId()))
+
+	for _, key := range []string{sh.GetId(), sh.GetHandle()} {
+		got, err := b.rpc.GetShop(context.Background(), &shopv1.GetShopRequest{Id: key})
+		require.NoError(t, err)
+		require.Equal(t, "Ateliê  Aurora & Filhos", got.GetShop().GetName())
+	}
+	mine, err := b.rpc.ListMyShops(alice, &shopv1.ListMyShopsRequest{})
+	require.NoError(t, err)
+	require.Len(t, mine.GetShops(), 1)
+	m, err := b.rpc.CheckMembership(context.Background(), &shopv1.CheckMembershipRequest{ShopId: sh.GetId(), UserId: aliceID})
+	require.NoError(t, err)
+	require.Equal(t, "owner", m.GetRole())
+	require.Equal(t, []string{"evt.shop.registered"}, b.subjects(t))
+	require.EqualValues(t, 1, b.wakes.Load())
+
+	_, err = b.rpc.CreateShop(alice, &shopv1.CreateShopRequest{Name: "Another", Handle: sh.GetHandle()})
+	require.True(t, errs.Is(err, errs.AlreadyExists), err)
+	require.Len(t, b.subjects(t), 1, "a refused shop tells nothing")
+}
+
+func TestHandlesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for handle, name := range map[string]string{"": "店", "Upper": "x", "-dash": "x", "under_score": "x", "shp_00000000000000000000000000000000": "x", "ok": "   "} {
+		_, err := newShop(handle, name, time.Time{})
+		require.True(t, errs.Is(err, errs.Invalid), "%q %q: %v", handle, name, err)
+	}
+}
+
+func TestOneHandleManyAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var made, taken atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			ctx, _ := user(i)
+			_, err := b.rpc.CreateShop(ctx, &shopv1.CreateShopRequest{Name: "One", Handle: "one"})
+			switch {
+			case err == nil:
+				made.Add(1)
+			case errs.Is(err, errs.AlreadyExists):
+				taken.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 1, made.Load())
+	require.EqualValues(t, 19, taken.Load())
+}
+
+func TestSomebodyElsesShopIsNotFound(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	alice, _ := user(1)
+	mallory, malloryID := user(2)
+	sh := b.create(t, alice, "Alice")
+	name := "Mallory"
+	_, err := b.rpc.UpdateShop(mallory, &shopv1.UpdateShopRequest{Id: sh.GetId(), Name: &name})
+	require.True(t, errs.Is(err, errs.NotFound), err)
+	_, err = b.rpc.ListMembers(mallory, &shopv1.ListMembersRequest{ShopId: sh.GetId()})
+	require.True(t, errs.Is(err, errs.NotFound), err)
+	_, err = b.rpc.AddMember(mallory, &shopv1.AddMemberRequest{ShopId: sh.GetId(), UserId: malloryID, Role: "owner"})
+	require.True(t, errs.Is(err, errs.NotFound), err)
+	_, err = b.rpc.RemoveMember(mallory, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: malloryID})
+	require.True(t, errs.Is(err, errs.NotFound), err)
+	got, err := b.rpc.GetShop(mallory, &shopv1.GetShopRequest{Id: sh.GetId()})
+	require.NoError(t, err)
+	require.Equal(t, "Alice", got.GetShop().GetName())
+}
+
+func TestMembers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	alice, aliceID := user(1)
+	bob, bobID := user(2)
+	sh := b.create(t, alice, "Alice & Bob")
+	add := func(ctx context.Context, uid, role string) error {
+		_, err := b.rpc.AddMember(ctx, &shopv1.AddMemberRequest{ShopId: sh.GetHandle(), UserId: uid, Role: role})
+		return err
+	}
+	remove := func(ctx context.Context, uid string) error {
+		_, err := b.rpc.RemoveMember(ctx, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: uid})
+		return err
+	}
+	require.NoError(t, add(alice, bobID, "staff"))
+	name := "Bob & Alice"
+	_, err := b.rpc.UpdateShop(bob, &shopv1.UpdateShopRequest{Id: sh.GetId(), Name: &name})
+	require.NoError(t, err, "staff may change the profile")
+	require.True(t, errs.Is(add(bob, bobID, "owner"), errs.Forbidden), "but not who is a member")
+	require.True(t, errs.Is(remove(alice, aliceID), errs.Conflict), "the last owner stays")
+	require.True(t, errs.Is(add(alice, aliceID, "staff"), errs.Conflict), "as an owner")
+	require.NoError(t, add(alice, bobID, "owner"))
+	require.NoError(t, remove(bob, aliceID))
+	members, err := b.rpc.ListMembers(bob, &shopv1.ListMembersRequest{ShopId: sh.GetId()})
+	require.NoError(t, err)
+	require.Len(t, members.GetMembers(), 1)
+	require.True(t, errs.Is(remove(bob, aliceID), errs.NotFound))
+}
+
+func TestTwoOwnersWhoRemoveEachOther(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for range 10 {
+		alice, aliceID := user(1)
+		bob, bobID := user(2)
+		sh := b.create(t, alice, "Duel "+id.New(id.Shop)[4:])
+		_, err := b.rpc.AddMember(alice, &shopv1.AddMemberRequest{ShopId: sh.GetId(), UserId: bobID, Role: "owner"})
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, _ = b.rpc.RemoveMember(alice, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: bobID})
+		})
+		wg.Go(func() {
+			_, _ = b.rpc.RemoveMember(bob, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: aliceID})
+		})
+		wg.Wait()
+		members, err := b.rpc.ListMembers(operator(), &shopv1.ListMembersRequest{ShopId: sh.GetId()})
+		require.NoError(t, err)
+		require.Len(t, members.GetMembers(), 1, "one owner is left, whoever was first")
+	}
+}
+
+func TestASuspendedShopIsHidden(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	alice, _ := user(1)
+	stranger, _ := user(2)
+	sh := b.create(t, alice, "Alice")
+	set := func(status string) {
+		_, err := b.rpc.SetShopStatus(operator(), &shopv1.SetShopStatusRequest{Id: sh.GetId(), Status: status})
+		require.NoError(t, err)
+	}
+	set("active")
+	set("active") // again: nothing new to tell
+	set("suspended")
+	require.Equal(t, []string{"evt.shop.registered", "evt.shop.verified", "evt.shop.suspended"}, b.subjects(t))
+	_, err := b.rpc.GetShop(stranger, &shopv1.GetShopRequest{Id: sh.GetId()})
+	require.True(t, errs.Is(err, errs.NotFound), err)
+	_, err = b.rpc.GetShop(alice, &shopv1.GetShopRequest{Id: sh.GetId()})
+	require.NoError(t, err)
+	list, err := b.rpc.ListShops(context.Background(), &shopv1.ListShopsRequest{})
+	require.NoError(t, err)
+	require.Empty(t, list.GetShops())
+}
+
+func TestListsAreWholeWhateverThePageSize(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	want := map[string]bool{}
+	for i := range 47 {
+		res, err := b.rpc.CreateShop(operator(), &shopv1.CreateShopRequest{Name: fmt.Sprintf("Shop %d", i%7), Handle: fmt.Sprintf("shop-%d", i)}) // many equal names
+		require.NoError(t, err)
+		want[res.GetShop().GetId()] = true
+	}
+	for _, size := range []int32{1, 10, 1_000_000} {
+		seen := map[string]bool{}
+		for token := ""; ; {
+			res, err := b.rpc.ListShops(context.Background(), &shopv1.ListShopsRequest{PageSize: size, PageToken: token})
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(res.GetShops()), 100)
+			for _, sh := range res.GetShops() {
+				require.False(t, seen[sh.GetId()], "twice")
+				seen[sh.GetId()] = true
+			}
+			if token = res.GetNextPageToken(); token == "" {
+				break
+			}
+		}
+		require.Equal(t, want, seen)
+	}
+	_, err := b.rpc.ListShops(context.Background(), &shopv1.ListShopsRequest{PageToken: "made up"})
+	require.True(t, errs.Is(err, errs.Invalid), err)
+}
+
+func TestSearchTakesAnyText(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.create(t, operator(), "Vinil & Café")
+	find := func(q string) int {
+		res, err := b.rpc.ListShops(context.Background(), &shopv1.ListShopsRequest{Query: q})
+		require.NoError(t, err, q)
+		return len(res.GetShops())
+	}
+	require.Equal(t, 1, find("vin"))
+	require.Equal(t, 1, find("café vinil"))
+	require.Equal(t, 0, find("zebra"))
+	for _, q := range []string{"'; drop table shop; --", "& | ! ( )", ":*", "\\", "<b>", "🙂", `"`} {
+		require.Equal(t, 0, find(q), q)
+	}
+	require.Equal(t, 1, find(""))
+}

@@ -1,0 +1,251 @@
+package shop
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/rueidis"
+	"go.uber.org/zap"
+
+	"souk/apps/shop/internal/shop/sqlc"
+	"souk/pkg/cache"
+	"souk/pkg/errs"
+	"souk/pkg/event"
+	"souk/pkg/outbox"
+	"souk/pkg/postgres"
+)
+
+// tag is the version of all that is shown of shops.
+var tag = cache.Tag("shop")
+
+// Store keeps shops and members in PostgreSQL.
+type Store struct {
+	pool   *pgxpool.Pool
+	redis  rueidis.Client
+	wake   func() // the relay, when there are new events
+	logger *zap.Logger
+}
+
+// OpenStore returns the store.
+func OpenStore(pool *pgxpool.Pool, redis rueidis.Client, wake func(), logger *zap.Logger) *Store {
+	return &Store{pool: pool, redis: redis, wake: wake, logger: logger}
+}
+
+func noShop() error { return errs.New(errs.NotFound, "there is no such shop") }
+
+// Create keeps a new shop, its owner if any, and the event. already_exists when the handle is taken.
+func (s *Store) Create(ctx context.Context, sh *Shop, owner string, e event.Event) error {
+	err := s.write(ctx, func(tx pgx.Tx) error {
+		err := sqlc.New(tx).Create(ctx, sqlc.CreateParams{
+			ID: sh.ID, Handle: sh.Handle, Name: sh.Name, Description: sh.Description, LogoUrl: sh.LogoURL, City: sh.City,
+			Region: sh.Region, CountryCode: sh.CountryCode, Status: string(sh.Status), Owner: owner, At: sh.CreatedAt,
+		})
+		if err != nil {
+			return err
+		}
+		return outbox.Append(ctx, tx, e)
+	})
+	if postgres.IsUnique(err, "shop_handle_key") {
+		return errs.New(errs.AlreadyExists, "the handle %q is taken", sh.Handle)
+	}
+	return err
+}
+
+// Change locks a shop, has it changed by f, and keeps it with the events that f returns; none: nothing
+// changed. With a userID the shop must be one of that user's. not_found otherwise.
+func (s *Store) Change(ctx context.Context, key, userID string, f func(*Shop) ([]event.Event, error)) (*Shop, error) {
+	var sh *Shop
+	err := s.write(ctx, func(tx pgx.Tx) error {
+		q := sqlc.New(tx)
+		row, err := lock(ctx, q, key, userID)
+		if err != nil {
+			return err
+		}
+		sh = shopOf(row)
+		events, err := f(sh)
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		err = q.Update(ctx, sqlc.UpdateParams{
+			ID: sh.ID, Name: sh.Name, Description: sh.Description, LogoUrl: sh.LogoURL, City: sh.City, Region: sh.Region,
+			CountryCode: sh.CountryCode, Status: string(sh.Status), At: sh.UpdatedAt,
+		})
+		if err != nil {
+			return err
+		}
+		return outbox.Append(ctx, tx, events...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sh, nil
+}
+
+func lock(ctx context.Context, q *sqlc.Queries, key, userID string) (sqlc.Shop, error) {
+	if userID == "" {
+		row, err := q.Lock(ctx, key)
+		return row, missing(err)
+	}
+	m, err := q.GetForMember(ctx, sqlc.GetForMemberParams{Key: key, UserID: userID})
+	return sqlc.Shop{
+		ID: m.ID, Handle: m.Handle, Name: m.Name, Description: m.Description, LogoUrl: m.LogoUrl, City: m.City, Region: m.Region,
+		CountryCode: m.CountryCode, Status: m.Status, Version: m.Version, CreatedAt: m.CreatedAt, UpdatedAt: m.UpdatedAt,
+	}, missing(err)
+}
+
+// write runs f in a transaction, then tells the relay and outdates what is cached.
+func (s *Store) write(ctx context.Context, f func(pgx.Tx) error) error {
+	if err := postgres.Err(postgres.InTx(ctx, s.pool, f)); err != nil {
+		return err
+	}
+	s.wake()
+	if err := cache.Bump(ctx, s.redis, tag); err != nil {
+		// Responses are cached for seconds: they are outdated by themselves.
+		s.logger.Warn("cached shops not outdated", zap.Error(err))
+	}
+	return nil
+}
+
+// Get returns a shop by ID or handle. not_found.
+func (s *Store) Get(ctx context.Context, key string) (*Shop, error) {
+	row, err := sqlc.New(s.pool).Get(ctx, key)
+	if err != nil {
+		return nil, missing(err)
+	}
+	return shopOf(row), nil
+}
+
+// cursor is where a list of shops goes on.
+type cursor struct {
+	Name string `json:"n"`
+	ID   string `json:"i"`
+}
+
+// List returns up to most shops that are not suspended, by name, behind the cursor. With words, a
+// tsquery, only shops whose names match.
+func (s *Store) List(ctx context.Context, words string, after cursor, most int) ([]*Shop, error) {
+	q := sqlc.New(s.pool)
+	var rows []sqlc.Shop
+	var err error
+	if words == "" {
+		rows, err = q.List(ctx, sqlc.ListParams{AfterName: after.Name, AfterID: after.ID, Most: int32(most)}) //nolint:gosec // a page's size
+	} else {
+		rows, err = q.Search(ctx, sqlc.SearchParams{Words: words, AfterName: after.Name, AfterID: after.ID, Most: int32(most)}) //nolint:gosec // as above
+	}
+	return shopsOf(rows), postgres.Err(err)
+}
+
+// ListOfUser returns the shops that a user is a member of, by name.
+func (s *Store) ListOfUser(ctx context.Context, userID string) ([]*Shop, error) {
+	rows, err := sqlc.New(s.pool).ListOfUser(ctx, userID)
+	return shopsOf(rows), postgres.Err(err)
+}
+
+// BatchGet returns the shops with these IDs or handles; what is missing is left out.
+func (s *Store) BatchGet(ctx context.Context, ids, handles []string) ([]*Shop, error) {
+	rows, err := sqlc.New(s.pool).BatchGet(ctx, sqlc.BatchGetParams{Ids: ids, Handles: handles})
+	return shopsOf(rows), postgres.Err(err)
+}
+
+// Role returns a user's role in a shop; "" for one who is not a member, or a shop that is not there.
+func (s *Store) Role(ctx context.Context, key, userID string) (Role, error) {
+	role, err := sqlc.New(s.pool).Role(ctx, sqlc.RoleParams{Key: key, UserID: userID})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	return Role(role), postgres.Err(err)
+}
+
+// Members returns a shop's members, the first first.
+func (s *Store) Members(ctx context.Context, shopID string) ([]Member, error) {
+	rows, err := sqlc.New(s.pool).Members(ctx, shopID)
+	out := make([]Member, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, memberOf(r))
+	}
+	return out, postgres.Err(err)
+}
+
+// PutMember makes a user a member, or changes the role. conflict when it would leave no owner.
+func (s *Store) PutMember(ctx context.Context, shopID, userID string, role Role, at time.Time) (Member, error) {
+	var m sqlc.Member
+	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		q := sqlc.New(tx)
+		if _, err := q.Lock(ctx, shopID); err != nil {
+			return missing(err)
+		}
+		if role != Owner {
+			if err := keepsOwner(ctx, q, shopID, userID); err != nil {
+				return err
+			}
+		}
+		var err error
+		m, err = q.PutMember(ctx, sqlc.PutMemberParams{ShopID: shopID, UserID: userID, Role: string(role), At: at})
+		return err
+	})
+	return memberOf(m), postgres.Err(err)
+}
+
+// RemoveMember ends a membership. not_found when there is none; conflict for the last owner.
+func (s *Store) RemoveMember(ctx context.Context, shopID, userID string) error {
+	return postgres.Err(postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		q := sqlc.New(tx)
+		if _, err := q.Lock(ctx, shopID); err != nil {
+			return missing(err)
+		}
+		if err := keepsOwner(ctx, q, shopID, userID); err != nil {
+			return err
+		}
+		n, err := q.RemoveMember(ctx, sqlc.RemoveMemberParams{ShopID: shopID, UserID: userID})
+		if err == nil && n == 0 {
+			return errs.New(errs.NotFound, "this user is not a member of the shop")
+		}
+		return err
+	}))
+}
+
+// keepsOwner refuses a change that takes the last owner away. The shop's row is locked.
+func keepsOwner(ctx context.Context, q *sqlc.Queries, shopID, userID string) error {
+	role, err := q.Role(ctx, sqlc.RoleParams{Key: shopID, UserID: userID})
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && Role(role) != Owner {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	others, err := q.OtherOwners(ctx, sqlc.OtherOwnersParams{ShopID: shopID, UserID: userID})
+	if err == nil && others == 0 {
+		return errs.New(errs.Conflict, "the shop's last owner must stay: make somebody else an owner first")
+	}
+	return err
+}
+
+// missing gives the absence of a shop its words.
+func missing(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return noShop()
+	}
+	return postgres.Err(err)
+}
+
+func shopOf(r sqlc.Shop) *Shop {
+	return &Shop{
+		ID: r.ID, Handle: r.Handle, Name: r.Name, Description: r.Description, LogoURL: r.LogoUrl, City: r.City, Region: r.Region,
+		CountryCode: r.CountryCode, Status: Status(r.Status), Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+}
+
+func shopsOf(rows []sqlc.Shop) []*Shop {
+	out := make([]*Shop, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, shopOf(r))
+	}
+	return out
+}
+
+func memberOf(r sqlc.Member) Member {
+	return Member{ShopID: r.ShopID, UserID: r.UserID, Role: Role(r.Role), CreatedAt: r.CreatedAt}
+}

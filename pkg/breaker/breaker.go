@@ -1,0 +1,154 @@
+// Package breaker stops calling a target that does not answer, one breaker per target.
+//
+// Only errs.Unavailable and errs.Timeout count as failures: a target that refuses is alive.
+package breaker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sony/gobreaker/v2"
+
+	"souk/pkg/errs"
+)
+
+// ErrOpen is the cause of the error with which an open breaker answers.
+var ErrOpen = errors.New("the breaker is open")
+
+// Options of a Registry.
+type Options struct {
+	// MinRequests is how many calls within Window it takes to judge a target; 0: 20.
+	MinRequests uint32
+	// FailureRatio of the calls within Window that opens the breaker; 0: 0.5.
+	FailureRatio float64
+	// Window in which calls are counted; 0: 10 s.
+	Window time.Duration
+	// OpenFor is how long an open breaker refuses before it lets calls through to try; 0: 1 s.
+	OpenFor time.Duration
+	// Trials is how many calls in a row must succeed to close the breaker again; 0: 3.
+	Trials uint32
+}
+
+func (o Options) withDefaults() Options {
+	if o.MinRequests == 0 {
+		o.MinRequests = 20
+	}
+	if o.FailureRatio == 0 {
+		o.FailureRatio = 0.5
+	}
+	if o.Window == 0 {
+		o.Window = 10 * time.Second
+	}
+	if o.OpenFor == 0 {
+		o.OpenFor = time.Second
+	}
+	if o.Trials == 0 {
+		o.Trials = 3
+	}
+	return o
+}
+
+// Registry holds a breaker per target. Targets are the names of services and other parties, so
+// their number is bounded by the code.
+type Registry struct {
+	options Options
+	state   *prometheus.GaugeVec
+
+	mu       sync.RWMutex
+	breakers map[string]*gobreaker.CircuitBreaker[struct{}]
+}
+
+// NewRegistry makes a Registry that shows the state of its breakers as the gauge
+// breaker_state{target} (0 closed, 1 half open, 2 open) on metrics, which may be nil.
+func NewRegistry(o Options, metrics prometheus.Registerer) *Registry {
+	r := &Registry{
+		options: o.withDefaults(),
+		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "breaker_state",
+			Help: "State of the breaker of calls to a target: 0 closed, 1 half open, 2 open.",
+		}, []string{"target"}),
+		breakers: map[string]*gobreaker.CircuitBreaker[struct{}]{},
+	}
+	if metrics == nil {
+		return r
+	}
+	var already prometheus.AlreadyRegisteredError
+	if err := metrics.Register(r.state); errors.As(err, &already) {
+		if shared, ok := already.ExistingCollector.(*prometheus.GaugeVec); ok {
+			r.state = shared // several registries in one process show their targets together
+		}
+	}
+	return r
+}
+
+// outcome carries an error past the breaker with the knowledge whether it counts.
+type outcome struct {
+	error
+	failure, excluded bool
+}
+
+// Do calls f unless the breaker of target is open, and returns f's error unchanged. An open breaker
+// answers errs.Unavailable with RetryAfter at once, caused by ErrOpen. A call that ctx's owner gave up
+// counts neither for nor against the target.
+func (r *Registry) Do(ctx context.Context, target string, f func() error) error {
+	_, err := r.breaker(target).Execute(func() (struct{}, error) {
+		err := f()
+		if err == nil {
+			return struct{}{}, nil
+		}
+		code := errs.CodeOf(err)
+		return struct{}{}, &outcome{
+			error:    err,
+			failure:  code == errs.Unavailable || code == errs.Timeout,
+			excluded: errors.Is(ctx.Err(), context.Canceled),
+		}
+	})
+	switch o := err.(type) { //nolint:errorlint // made right above, never wrapped
+	case nil:
+		return nil
+	case *outcome:
+		return o.error
+	default:
+		return errs.Wrap(ErrOpen, errs.Unavailable, "%s does not answer at the moment", target).WithRetryAfter(r.options.OpenFor)
+	}
+}
+
+func (r *Registry) breaker(target string) *gobreaker.CircuitBreaker[struct{}] {
+	r.mu.RLock()
+	b, ok := r.breakers[target]
+	r.mu.RUnlock()
+	if ok {
+		return b
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b, ok = r.breakers[target]; ok {
+		return b
+	}
+	state := r.state.WithLabelValues(target)
+	state.Set(0)
+	b = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+		Name:        target,
+		MaxRequests: r.options.Trials,
+		Interval:    r.options.Window,
+		Timeout:     r.options.OpenFor,
+		ReadyToTrip: func(c gobreaker.Counts) bool {
+			done := c.TotalSuccesses + c.TotalFailures
+			return done >= r.options.MinRequests && float64(c.TotalFailures) >= r.options.FailureRatio*float64(done)
+		},
+		OnStateChange: func(_ string, _, to gobreaker.State) { state.Set(float64(to)) },
+		IsSuccessful: func(err error) bool {
+			o, ok := err.(*outcome) //nolint:errorlint // made in Do, never wrapped
+			return err == nil || ok && !o.failure
+		},
+		IsExcluded: func(err error) bool {
+			o, ok := err.(*outcome) //nolint:errorlint // made in Do, never wrapped
+			return ok && o.excluded
+		},
+	})
+	r.breakers[target] = b
+	return b
+}

@@ -1,0 +1,121 @@
+package breaker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"souk/pkg/breaker"
+	"souk/pkg/errs"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	down    = errs.New(errs.Unavailable, "down")
+	refused = errs.New(errs.OutOfStock, "sold out")
+)
+
+func fail(err error) func() error { return func() error { return err } }
+
+func TestOpensPerTargetAndRecovers(t *testing.T) {
+	t.Parallel()
+	metrics := prometheus.NewRegistry()
+	r := breaker.NewRegistry(breaker.Options{MinRequests: 4, OpenFor: 20 * time.Millisecond, Trials: 1}, metrics)
+	for range 4 {
+		require.ErrorIs(t, r.Do(t.Context(), "product", fail(down)), down)
+	}
+
+	called := false
+	err := r.Do(t.Context(), "product", func() error { called = true; return nil })
+	require.False(t, called, "an open breaker does not call")
+	require.ErrorIs(t, err, breaker.ErrOpen)
+	coded := errs.From(err)
+	require.Equal(t, errs.Unavailable, coded.Code)
+	require.Equal(t, 20*time.Millisecond, coded.RetryAfter)
+	require.NoError(t, r.Do(t.Context(), "cart", fail(nil)), "other targets go on")
+	require.Equal(t, 2.0, gauge(t, metrics, "product"))
+	require.Equal(t, 0.0, gauge(t, metrics, "cart"))
+
+	require.Eventually(t, func() bool { return r.Do(t.Context(), "product", fail(nil)) == nil }, 5*time.Second, 5*time.Millisecond)
+	require.Equal(t, 0.0, gauge(t, metrics, "product"))
+}
+
+func TestRefusalsAndGivenUpCallsDoNotOpen(t *testing.T) {
+	t.Parallel()
+	r := breaker.NewRegistry(breaker.Options{MinRequests: 2}, nil)
+	for range 20 {
+		require.ErrorIs(t, r.Do(t.Context(), "product", fail(refused)), refused)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		require.ErrorIs(t, r.Do(gone, "cart", fail(context.Canceled)), context.Canceled)
+	}
+	require.NoError(t, r.Do(t.Context(), "product", fail(nil)))
+	require.NoError(t, r.Do(t.Context(), "cart", fail(nil)))
+}
+
+func TestTimeoutsOpen(t *testing.T) {
+	t.Parallel()
+	r := breaker.NewRegistry(breaker.Options{MinRequests: 2}, nil)
+	for range 2 {
+		require.Error(t, r.Do(t.Context(), "product", fail(fmt.Errorf("call: %w", context.DeadlineExceeded))))
+	}
+	require.ErrorIs(t, r.Do(t.Context(), "product", fail(nil)), breaker.ErrOpen)
+}
+
+func TestPanicsPass(t *testing.T) {
+	t.Parallel()
+	r := breaker.NewRegistry(breaker.Options{}, nil)
+	require.Panics(t, func() { _ = r.Do(t.Context(), "product", func() error { panic("bug") }) })
+}
+
+func TestRegistriesShareAMetric(t *testing.T) {
+	t.Parallel()
+	metrics := prometheus.NewRegistry()
+	for _, target := range []string{"product", "cart"} {
+		r := breaker.NewRegistry(breaker.Options{MinRequests: 1}, metrics)
+		require.Error(t, r.Do(t.Context(), target, fail(errors.Join(down))))
+	}
+	require.Equal(t, 2.0, gauge(t, metrics, "product"))
+	require.Equal(t, 2.0, gauge(t, metrics, "cart"))
+}
+
+func gauge(t *testing.T, g prometheus.Gatherer, target string) float64 {
+	t.Helper()
+	families, err := g.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "breaker_state" && m.GetLabel()[0].GetValue() == target {
+				return m.GetGauge().GetValue()
+			}
+		}
+	}
+	t.Fatalf("no breaker_state of %s", target)
+	return 0
+}
+
+func ExampleRegistry_Do() {
+	r := breaker.NewRegistry(breaker.Options{MinRequests: 1}, nil)
+	call := func() error { return errs.New(errs.Unavailable, "connection refused") }
+	fmt.Println(r.Do(context.Background(), "bank", call))
+	fmt.Println(r.Do(context.Background(), "bank", call))
+	// Output:
+	// unavailable: connection refused
+	// unavailable: bank does not answer at the moment: the breaker is open
+}
+
+func BenchmarkDo(b *testing.B) {
+	r := breaker.NewRegistry(breaker.Options{}, nil)
+	for b.Loop() {
+		_ = r.Do(b.Context(), "product", fail(nil))
+	}
+}

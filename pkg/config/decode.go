@@ -1,0 +1,324 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"gopkg.in/yaml.v3"
+
+	"souk/pkg/errs"
+)
+
+// Validator is a section that can tell whether its values make sense together.
+type Validator interface {
+	Validate() error
+}
+
+var (
+	durationType = reflect.TypeFor[time.Duration]()
+	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
+	yamlType     = reflect.TypeFor[yaml.Unmarshaler]()
+)
+
+// Decode fills into, a pointer to a struct that holds the defaults, with the settings of a
+// section, and calls its Validate when it has one. It fails with errs.Invalid, one field a mistake:
+// an unknown key or variable, a value of the wrong type, or what Validate says.
+func (t *Tree) Decode(section string, into any) error {
+	v := reflect.ValueOf(into)
+	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
+		return errs.New(errs.Internal, "config: %s: want a pointer to a struct, got %T", section, into)
+	}
+	var p problems
+	t.applyLayers(&p, t.layers, section, v.Elem())
+	t.applyEnv(&p, section, v.Elem())
+	t.applyLayers(&p, t.overrides, section, v.Elem())
+	if err := p.err(); err != nil {
+		return err
+	}
+	if val, ok := into.(Validator); ok {
+		if err := val.Validate(); err != nil {
+			p.add(section, "%v", err)
+			return p.err()
+		}
+	}
+	return nil
+}
+
+func (t *Tree) applyLayers(p *problems, layers []layer, section string, v reflect.Value) {
+	for _, l := range layers {
+		n, err := l.section(section)
+		if err != nil {
+			p.add(section, "must be a section")
+		}
+		if n != nil {
+			l.apply(p, section, n, v)
+		}
+	}
+}
+
+// apply sets v to what n says. Structs, and structs in lists and maps, are walked so that every
+// mistake is told with its path; the leaves are YAML's business.
+func (l layer) apply(p *problems, path string, n *yaml.Node, v reflect.Value) {
+	n = resolve(n)
+	if isNull(n) {
+		return
+	}
+	switch {
+	case isStruct(v.Type()):
+		l.applyStruct(p, path, n, v)
+	case v.Kind() == reflect.Pointer && isStruct(v.Type().Elem()):
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+		l.applyStruct(p, path, n, v.Elem())
+	case v.Kind() == reflect.Slice && isStruct(v.Type().Elem()):
+		if n.Kind != yaml.SequenceNode {
+			p.add(path, "must be a list%s", l.at(n))
+			return
+		}
+		list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
+		for i, item := range n.Content {
+			l.apply(p, fmt.Sprintf("%s[%d]", path, i), item, list.Index(i))
+		}
+		v.Set(list)
+	case v.Kind() == reflect.Map && v.Type().Key().Kind() == reflect.String && isStruct(v.Type().Elem()):
+		l.applyMap(p, path, n, v)
+	default:
+		if err := n.Decode(v.Addr().Interface()); err != nil {
+			p.add(path, "must be %s, not %q%s", kindName(v.Type()), short(n.Value), l.at(n))
+		}
+	}
+}
+
+func (l layer) applyStruct(p *problems, path string, n *yaml.Node, v reflect.Value) {
+	if n.Kind != yaml.MappingNode {
+		p.add(path, "must be a section%s", l.at(n))
+		return
+	}
+	fields := fieldsOf(v)
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		full := path + "." + key.Value
+		f, ok := fields.byKey[key.Value]
+		switch {
+		case !ok:
+			p.add(full, "unknown key%s%s", l.at(key), suggest(key.Value, fields.keys))
+		case seen[key.Value]:
+			p.add(full, "stands there twice%s", l.at(key))
+		default:
+			l.apply(p, full, n.Content[i+1], f)
+		}
+		seen[key.Value] = true
+	}
+}
+
+func (l layer) applyMap(p *problems, path string, n *yaml.Node, v reflect.Value) {
+	if n.Kind != yaml.MappingNode {
+		p.add(path, "must be a mapping%s", l.at(n))
+		return
+	}
+	if v.IsNil() {
+		v.Set(reflect.MakeMap(v.Type()))
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := reflect.ValueOf(n.Content[i].Value).Convert(v.Type().Key())
+		item := reflect.New(v.Type().Elem()).Elem()
+		if old := v.MapIndex(key); old.IsValid() {
+			item.Set(old)
+		}
+		l.apply(p, path+"."+n.Content[i].Value, n.Content[i+1], item)
+		v.SetMapIndex(key, item)
+	}
+}
+
+func (t *Tree) applyEnv(p *problems, section string, v reflect.Value) {
+	prefix := envName(section) + "_"
+	leaves := map[string]leaf{}
+	collect(leaves, prefix, section, v)
+	var names []string
+	for n := range leaves {
+		names = append(names, n)
+	}
+	for _, name := range t.sortedEnv() {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		f, ok := leaves[name]
+		if !ok {
+			p.add(name, "no setting has this variable%s", suggest(name, names))
+			continue
+		}
+		if err := setText(f.value, t.env[name]); err != nil {
+			p.add(f.path, "must be %s, not %q (variable %s)", kindName(f.value.Type()), short(t.env[name]), name)
+		}
+	}
+}
+
+type leaf struct {
+	path  string
+	value reflect.Value
+}
+
+func collect(into map[string]leaf, prefix, path string, v reflect.Value) {
+	fields := fieldsOf(v)
+	for _, key := range fields.keys {
+		f := fields.byKey[key]
+		name := prefix + upperSnake(key)
+		if isStruct(f.Type()) {
+			collect(into, name+"_", path+"."+key, f)
+			continue
+		}
+		into[name] = leaf{path: path + "." + key, value: f}
+	}
+}
+
+// setText sets v to what a variable says: lists and maps are split here, the rest reads like YAML.
+func setText(v reflect.Value, s string) error {
+	switch {
+	case implementsText(v.Type()):
+		return decodeScalar(v, s)
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() != reflect.Uint8:
+		parts := splitList(s)
+		list := reflect.MakeSlice(v.Type(), len(parts), len(parts))
+		for i, part := range parts {
+			if err := setText(list.Index(i), part); err != nil {
+				return err
+			}
+		}
+		v.Set(list)
+		return nil
+	case v.Kind() == reflect.Map:
+		m := reflect.MakeMap(v.Type())
+		for _, part := range splitList(s) {
+			key, value, ok := strings.Cut(part, "=")
+			if !ok {
+				return errs.New(errs.Invalid, "want key=value")
+			}
+			item := reflect.New(v.Type().Elem()).Elem()
+			if err := setText(item, strings.TrimSpace(value)); err != nil {
+				return err
+			}
+			m.SetMapIndex(reflect.ValueOf(strings.TrimSpace(key)).Convert(v.Type().Key()), item)
+		}
+		v.Set(m)
+		return nil
+	default:
+		return decodeScalar(v, s)
+	}
+}
+
+// decodeScalar takes a string as it is, and reads anything else as YAML does.
+func decodeScalar(v reflect.Value, s string) error {
+	n := yaml.Node{Kind: yaml.ScalarNode, Value: s}
+	if v.Kind() == reflect.String || implementsText(v.Type()) {
+		n.Tag = "!!str"
+	} else if strings.TrimSpace(s) == "" {
+		return errs.New(errs.Invalid, "is empty")
+	}
+	return n.Decode(v.Addr().Interface())
+}
+
+func splitList(s string) []string {
+	var out []string
+	for part := range strings.SplitSeq(s, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+type structFields struct {
+	keys  []string
+	byKey map[string]reflect.Value
+}
+
+func fieldsOf(v reflect.Value) structFields {
+	out := structFields{byKey: map[string]reflect.Value{}}
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		tag, opts, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		switch {
+		case !f.IsExported() || tag == "-":
+		case slices.Contains(strings.Split(opts, ","), "inline"):
+			in := fieldsOf(v.Field(i))
+			for _, k := range in.keys {
+				out.keys = append(out.keys, k)
+				out.byKey[k] = in.byKey[k]
+			}
+		default:
+			if tag == "" {
+				tag = strings.ToLower(upperSnake(f.Name))
+			}
+			out.keys = append(out.keys, tag)
+			out.byKey[tag] = v.Field(i)
+		}
+	}
+	return out
+}
+
+// isStruct reports whether t is walked field by field: not a time, nor anything else that reads itself.
+func isStruct(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && !implementsText(t) && !reflect.PointerTo(t).Implements(yamlType)
+}
+
+func implementsText(t reflect.Type) bool { return reflect.PointerTo(t).Implements(textType) }
+
+func kindName(t reflect.Type) string {
+	switch {
+	case t == durationType:
+		return `a duration such as "5s"`
+	case implementsText(t):
+		return "a valid " + t.Name()
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return "a whole number"
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "a whole number, not negative"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.String:
+		return "a text"
+	case reflect.Slice:
+		return "a list, each " + kindName(t.Elem())
+	case reflect.Map:
+		return "a mapping, each value " + kindName(t.Elem())
+	default:
+		return "a " + t.String()
+	}
+}
+
+// envName is the variable that would hold the section as a whole.
+func envName(section string) string {
+	parts := strings.Split(section, ".")
+	for i, p := range parts {
+		parts[i] = upperSnake(p)
+	}
+	return Prefix + strings.Join(parts, "_")
+}
+
+// upperSnake turns maxConns, MaxConns, max-conns and max_conns into MAX_CONNS, and URLPath into URL_PATH.
+func upperSnake(s string) string {
+	rs := []rune(s)
+	var b strings.Builder
+	for i, r := range rs {
+		if r == '-' || r == '.' {
+			r = '_'
+		}
+		if i > 0 && unicode.IsUpper(r) && rs[i-1] != '_' && rs[i-1] != '-' &&
+			(!unicode.IsUpper(rs[i-1]) || (i+1 < len(rs) && unicode.IsLower(rs[i+1]))) {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToUpper(r))
+	}
+	return b.String()
+}

@@ -1,0 +1,235 @@
+// Package mailsink is an SMTP server that delivers nowhere: it keeps the last messages in memory, taken apart, for
+// a developer or a test to read.
+package mailsink
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"souk/pkg/clock"
+	"souk/pkg/id"
+)
+
+// Options say where the sink listens. The zero value is good.
+type Options struct {
+	// Port is the loopback port; 0: any free one.
+	Port int
+	// Keep is how many messages are kept; 0: 1,000. The oldest go first.
+	Keep int
+	// MaxBytes bounds one message; 0: 10 MiB.
+	MaxBytes int64
+	// Clock tells when a message came; nil: the system's.
+	Clock clock.Clock
+}
+
+// Message is a mail as it was received, decoded.
+type Message struct {
+	// ID names the message in this sink.
+	ID string `json:"id"`
+	// From is the envelope's sender, or the header's when that is empty.
+	From string `json:"from"`
+	// To are the envelope's recipients.
+	To []string `json:"to"`
+	// Subject is decoded.
+	Subject string `json:"subject"`
+	// Text is the plain part, as UTF-8; "": there is none.
+	Text string `json:"text"`
+	// HTML is the HTML part, as UTF-8; "": there is none.
+	HTML string `json:"html"`
+	// Date is what the header says; zero: nothing that can be read.
+	Date time.Time `json:"date,omitzero"`
+	// ReceivedAt is when it came.
+	ReceivedAt time.Time `json:"receivedAt"`
+	// MessageID is the header's, without angle brackets.
+	MessageID string `json:"messageId"`
+	// Headers are all headers, decoded, by canonical name.
+	Headers map[string][]string `json:"headers"`
+}
+
+// Sink is a running mail sink.
+type Sink struct {
+	o      Options
+	smtp   *smtp.Server
+	listen net.Listener
+	addr   *net.TCPAddr
+	served chan struct{}
+
+	stopOnce sync.Once
+	stopErr  error
+
+	mu       sync.Mutex
+	messages []Message // oldest first
+	arrived  chan struct{}
+}
+
+// Start listens on loopback and returns when mail can be sent.
+func Start(ctx context.Context, o Options) (*Sink, error) {
+	if o.Keep <= 0 {
+		o.Keep = 1000
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 10 << 20
+	}
+	if o.Clock == nil {
+		o.Clock = clock.System{}
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)))
+	if err != nil {
+		return nil, fmt.Errorf("mail sink: %w", err)
+	}
+	addr, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return nil, errors.Join(errors.New("mail sink: not a TCP address"), l.Close())
+	}
+	s := &Sink{o: o, listen: l, addr: addr, served: make(chan struct{}), arrived: make(chan struct{})}
+	s.smtp = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{sink: s}, nil }))
+	s.smtp.Domain = "localhost"
+	s.smtp.MaxMessageBytes = o.MaxBytes
+	s.smtp.MaxRecipients = 100
+	s.smtp.ReadTimeout, s.smtp.WriteTimeout = time.Minute, time.Minute
+	s.smtp.EnableSMTPUTF8 = true
+	s.smtp.ErrorLog = silent{}
+	go func() {
+		defer close(s.served)
+		_ = s.smtp.Serve(l) // ends with Stop
+	}()
+	return s, nil
+}
+
+// silent drops the library's log: a client that hangs up is no news.
+type silent struct{}
+
+func (silent) Printf(string, ...any) {}
+func (silent) Println(...any)        {}
+
+// Addr is where mail is to be sent: host:port, no TLS, no authentication.
+func (s *Sink) Addr() string { return s.addr.String() }
+
+// Stop ends the sink when the mails under way are in; when ctx ends first they are cut off. It may be called twice.
+func (s *Sink) Stop(ctx context.Context) error {
+	s.stopOnce.Do(func() {
+		_ = s.listen.Close() // the library knows it only once Serve has begun
+		if err := s.smtp.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
+			s.stopErr = s.smtp.Close()
+		}
+		<-s.served
+	})
+	if s.stopErr != nil && !errors.Is(s.stopErr, smtp.ErrServerClosed) {
+		return fmt.Errorf("mail sink: %w", s.stopErr)
+	}
+	return nil
+}
+
+// Messages returns what is kept, newest first.
+func (s *Sink) Messages() []Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	newest := make([]Message, len(s.messages))
+	for i, m := range s.messages {
+		newest[len(newest)-1-i] = m
+	}
+	return newest
+}
+
+// Wait returns the newest message to the address, waiting for one until ctx ends.
+func (s *Sink) Wait(ctx context.Context, to string) (Message, error) {
+	for {
+		s.mu.Lock()
+		arrived := s.arrived
+		s.mu.Unlock()
+		if found := addressed(s.Messages(), to); len(found) > 0 {
+			return found[0], nil
+		}
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+			return Message{}, fmt.Errorf("mail sink: no message to %s: %w", to, ctx.Err())
+		}
+	}
+}
+
+func (s *Sink) add(m Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.messages) >= s.o.Keep {
+		n := copy(s.messages, s.messages[len(s.messages)-s.o.Keep+1:])
+		clear(s.messages[n:])
+		s.messages = s.messages[:n]
+	}
+	s.messages = append(s.messages, m)
+	close(s.arrived)
+	s.arrived = make(chan struct{})
+}
+
+// ServeHTTP answers GET with {"messages": […]}, newest first; ?to= leaves those to one address. DELETE
+// forgets them all.
+func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		messages := s.Messages()
+		if to := r.URL.Query().Get("to"); to != "" {
+			messages = addressed(messages, to)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		_ = json.NewEncoder(w).Encode(map[string]any{"messages": messages}) // the client may have gone
+	case http.MethodDelete:
+		s.mu.Lock()
+		s.messages = nil
+		s.mu.Unlock()
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		w.Header().Set("Allow", "GET, HEAD, DELETE")
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+	}
+}
+
+func addressed(messages []Message, to string) []Message {
+	found := []Message{}
+	for _, m := range messages {
+		for _, rcpt := range m.To {
+			if strings.EqualFold(rcpt, to) {
+				found = append(found, m)
+				break
+			}
+		}
+	}
+	return found
+}
+
+// session is one SMTP conversation.
+type session struct {
+	sink *Sink
+	from string
+	to   []string
+}
+
+func (s *session) Mail(from string, _ *smtp.MailOptions) error { s.from = from; return nil }
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error   { s.to = append(s.to, to); return nil }
+func (s *session) Reset()                                      { s.from, s.to = "", nil }
+func (s *session) Logout() error                               { return nil }
+
+func (s *session) Data(r io.Reader) error {
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	m := parse(raw)
+	m.ID, m.ReceivedAt, m.To = id.New("msg"), s.sink.o.Clock.Now(), append([]string{}, s.to...)
+	if s.from != "" {
+		m.From = s.from
+	}
+	s.sink.add(m)
+	return nil
+}

@@ -1,0 +1,295 @@
+// Package oidcserver is the OpenID provider of `souk dev`: anybody can sign in as anybody, without a password.
+//
+// It is there so that development and tests use the very flow of production: authorization code with PKCE,
+// JWKS, userinfo, end of session. Access tokens are JWTs for the audience "souk" with the claims sub, email,
+// email_verified, name and roles. The signing key, the port and the users are kept, so that tokens stay good over a restart.
+// It listens on loopback only and has no place outside of development.
+package oidcserver
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/mail"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/crypto"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"souk/pkg/clock"
+	"souk/pkg/errs"
+)
+
+const (
+	// ClientID is the one client there is, a public one with PKCE.
+	ClientID = "souk-web"
+	// Audience is what access tokens are for.
+	Audience = "souk"
+
+	defaultTTL = 12 * time.Hour
+	maxTTL     = 365 * 24 * time.Hour
+)
+
+// Options say where the provider keeps its state and whom it knows.
+type Options struct {
+	// Dir holds the signing key and the users. Required.
+	Dir string
+	// Port is the loopback port; 0: that of the last start if it is free, or any.
+	Port int
+	// RedirectURIs are where sign-ins may return to. One on a loopback host is good for every port.
+	// Empty: /auth/callback on loopback.
+	RedirectURIs []string
+	// TokenSecret protects POST /dev/token; "": a random one, see Secret.
+	TokenSecret string
+	// DemoUsers are offered on the login page.
+	DemoUsers []User
+	// Clock is for codes and tokens of Token; nil: the system's.
+	Clock clock.Clock
+}
+
+// User is somebody who can sign in.
+type User struct {
+	// Email identifies the user; compared without regard to case.
+	Email string `json:"email"`
+	// Name is shown; "": made from the e-mail.
+	Name string `json:"name"`
+	// Roles are the roles in the user's tokens: customer, seller, operator.
+	Roles []string `json:"roles"`
+}
+
+// Provider is a running OpenID provider.
+type Provider struct {
+	issuer   string
+	secret   string
+	storage  *storage
+	provider *op.Provider
+	http     *http.Server
+	served   chan struct{}
+
+	stopOnce sync.Once
+	stopErr  error
+}
+
+// Start starts the provider and returns when it listens.
+func Start(ctx context.Context, o Options) (*Provider, error) {
+	p, err := start(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("oidc: %w", err)
+	}
+	return p, nil
+}
+
+func start(ctx context.Context, o Options) (*Provider, error) {
+	if o.Dir == "" {
+		return nil, errors.New("a data directory is required")
+	}
+	if o.TokenSecret == "" {
+		o.TokenSecret = rand.Text()
+	}
+	if o.Clock == nil {
+		o.Clock = clock.System{}
+	}
+	if len(o.RedirectURIs) == 0 {
+		o.RedirectURIs = []string{"http://127.0.0.1/auth/callback", "http://localhost/auth/callback"}
+	}
+	state, err := openState(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range o.DemoUsers {
+		if _, err := state.user(u.Email, u.Name, u.Roles); err != nil {
+			return nil, err
+		}
+	}
+	listener, port, err := listen(ctx, o.Port, state.port())
+	if err != nil {
+		return nil, err
+	}
+	if err := state.setPort(port); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	p := &Provider{issuer: "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), secret: o.TokenSecret, served: make(chan struct{})}
+	p.storage = newStorage(state, o)
+	config := &op.Config{CodeMethodS256: true, GrantTypeRefreshToken: true, SupportedScopes: []string{"openid", "profile", "email", "offline_access"}}
+	_, _ = rand.Read(config.CryptoKey[:]) // never fails
+	p.provider, err = op.NewProvider(config, p.storage, op.StaticIssuer(p.issuer), op.WithAllowInsecure())
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	p.http = &http.Server{
+		Handler:           p.routes(o.DemoUsers),
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          log.New(io.Discard, "", 0),
+	}
+	go func() {
+		defer close(p.served)
+		_ = p.http.Serve(listener) // ends with Stop
+	}()
+	return p, nil
+}
+
+func listen(ctx context.Context, wanted, last int) (net.Listener, int, error) {
+	ports := []int{wanted}
+	if wanted == 0 && last != 0 {
+		ports = []int{last, 0}
+	}
+	var err error
+	for _, port := range ports {
+		var l net.Listener
+		l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		addr, ok := l.Addr().(*net.TCPAddr)
+		if !ok {
+			return nil, 0, errors.Join(errors.New("not a TCP address"), l.Close())
+		}
+		return l, addr.Port, nil
+	}
+	return nil, 0, err
+}
+
+func (p *Provider) routes(demo []User) http.Handler {
+	mux := http.NewServeMux()
+	issued := op.NewIssuerInterceptor(p.provider.IssuerFromRequest)
+	mux.Handle("/login", issued.Handler(&loginPage{storage: p.storage, demo: demo, callback: op.AuthCallbackURL(p.provider)}))
+	mux.HandleFunc("POST /dev/token", p.serveToken)
+	mux.Handle("/end_session", loopbackLogout(p.provider))
+	mux.Handle("/", p.provider)
+	return mux
+}
+
+// Issuer is the provider's address, from which clients discover the rest.
+func (p *Provider) Issuer() string { return p.issuer }
+
+// Secret is the bearer token of POST /dev/token.
+func (p *Provider) Secret() string { return p.secret }
+
+// Token makes an access token. The user is made on first use; roles are added to theirs, and stand alone in
+// the token; none: the token has the user's. A ttl of 0 is 12 h.
+// Its errors: invalid_argument for an e-mail that is none, or a ttl of more than a year.
+func (p *Provider) Token(_ context.Context, email string, roles []string, ttl time.Duration) (string, error) {
+	if ttl == 0 {
+		ttl = defaultTTL
+	}
+	if ttl < 0 || ttl > maxTTL {
+		return "", errs.InvalidField("ttl", "must be positive and at most a year")
+	}
+	u, err := p.storage.state.user(email, "", roles)
+	if err != nil {
+		return "", err
+	}
+	if len(roles) > 0 {
+		u.Roles = roles
+	}
+	now := p.storage.clock.Now()
+	claims := map[string]any{
+		"iss": p.issuer, "sub": u.subject(), "aud": []string{Audience}, "client_id": ClientID, "jti": rand.Text(),
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(ttl).Unix(),
+	}
+	for k, v := range u.claims() {
+		claims[k] = v
+	}
+	signer, err := op.SignerFromKey(p.storage.state.key)
+	if err != nil {
+		return "", fmt.Errorf("oidc: sign: %w", err)
+	}
+	token, err := crypto.Sign(claims, signer)
+	if err != nil {
+		return "", fmt.Errorf("oidc: sign: %w", err)
+	}
+	return token, nil
+}
+
+// serveToken answers {email, roles[], ttl} ("1h30m", optional) with {accessToken}.
+func (p *Provider) serveToken(w http.ResponseWriter, r *http.Request) {
+	secret, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if subtle.ConstantTimeCompare([]byte(secret), []byte(p.secret)) != 1 {
+		http.Error(w, "the secret is missing or wrong", http.StatusUnauthorized)
+		return
+	}
+	var body struct {
+		Email string   `json:"email"`
+		Roles []string `json:"roles"`
+		TTL   string   `json:"ttl"`
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&body); err != nil {
+		http.Error(w, "the body must be {email, roles[], ttl}", http.StatusBadRequest)
+		return
+	}
+	var ttl time.Duration
+	if body.TTL != "" {
+		var err error
+		if ttl, err = time.ParseDuration(body.TTL); err != nil {
+			http.Error(w, "ttl must look like 90m", http.StatusBadRequest)
+			return
+		}
+	}
+	token, err := p.Token(r.Context(), body.Email, body.Roles, ttl)
+	if err != nil {
+		e := errs.From(err)
+		http.Error(w, e.Message, e.Code.HTTPStatus())
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(map[string]string{"accessToken": token}) // the client may have gone
+}
+
+// Stop ends the provider when the requests under way are answered; when ctx ends first they are cut off. It
+// may be called twice.
+func (p *Provider) Stop(ctx context.Context) error {
+	p.stopOnce.Do(func() {
+		if err := p.http.Shutdown(ctx); err != nil {
+			p.stopErr = errors.Join(fmt.Errorf("oidc: stop: %w", err), p.http.Close())
+		}
+		<-p.served
+	})
+	return p.stopErr
+}
+
+type logoutKey struct{}
+
+// loopbackLogout lets a logout return to any loopback address: the library knows exact ones and globs only, and
+// a glob over a port also matches a host.
+func loopbackLogout(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+		target := r.FormValue("post_logout_redirect_uri")
+		if u, err := url.Parse(target); err == nil && target != "" && u.Scheme == "http" && u.User == nil && loopback(u.Hostname()) {
+			r = r.WithContext(context.WithValue(r.Context(), logoutKey{}, target))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+func validEmail(email string) (string, error) {
+	a, err := mail.ParseAddress(email)
+	if err != nil || a.Address != strings.TrimSpace(email) || len(email) > 254 {
+		return "", errs.InvalidField("email", "must be an e-mail address")
+	}
+	return strings.ToLower(a.Address), nil
+}
+
+func userInfo(info *oidc.UserInfo, u User) {
+	info.Subject, info.Name = u.subject(), u.Name
+	info.Email, info.EmailVerified = u.Email, true
+	info.AppendClaims("roles", u.Roles)
+}

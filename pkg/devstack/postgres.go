@@ -1,0 +1,266 @@
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/zap"
+)
+
+// PostgresOptions say where PostgreSQL keeps its data and how it is reached.
+type PostgresOptions struct {
+	// Dir holds the server's data, passwords and log. Required, unless Temporary.
+	Dir string
+	// Port is the loopback port; 0: any free one.
+	Port int
+	// Databases are made if they are not there, each with a role of its own of the same name.
+	Databases []string
+	// NoSync turns fsync off: fast, and lost with the machine's power. For tests.
+	NoSync bool
+	// Temporary is for test processes: a server without fsync and passwords in a temporary folder, reached by
+	// its socket alone. It and its folder are gone when this process ends, and no goroutine watches it.
+	Temporary bool
+	// Restart starts the server again when it ends unexpectedly.
+	Restart bool
+	// BinDir holds initdb and postgres; "": they are looked for.
+	BinDir string
+	// Logger is told of unexpected ends; nil: nobody is.
+	Logger *zap.Logger
+}
+
+// Postgres is a running private PostgreSQL server.
+type Postgres struct {
+	server *server
+	lock   *DirLock
+	o      PostgresOptions
+	as     *syscall.Credential
+	bin    postgresBinaries
+
+	data      string
+	socketDir string
+	ownSocket bool // socketDir is a temporary folder to remove
+	port      int
+	secrets   secrets
+	stopOnce  sync.Once
+	stopErr   error
+}
+
+const superuser = "postgres"
+
+// patience bounds a start or stop whose context has no end of its own. Recovery after a crash is in it.
+const patience = 60 * time.Second
+
+// StartPostgres starts the server and waits until it answers. The first start on a directory makes the
+// database cluster. As root, the server runs as user postgres.
+func StartPostgres(ctx context.Context, o PostgresOptions) (_ *Postgres, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("postgres: %w", err)
+		}
+	}()
+	p := &Postgres{o: o, port: o.Port}
+	if err := p.prepare(ctx); err != nil {
+		p.release()
+		return nil, err
+	}
+	p.server = newServer("postgres", p.logFile(), o.Restart, o.Logger, p.launch)
+	if err := p.server.begin(ctx); err != nil {
+		p.release()
+		return nil, err
+	}
+	if err := p.createDatabases(ctx); err != nil {
+		return nil, errors.Join(err, p.Stop(ctx))
+	}
+	return p, nil
+}
+
+func (p *Postgres) prepare(ctx context.Context) (err error) {
+	if p.as, err = runAs(); err != nil {
+		return err
+	}
+	if p.o.Temporary {
+		p.o.NoSync = true
+		if p.o.Dir, err = TempDir(); err != nil {
+			return err
+		}
+		if err := chown(p.o.Dir, p.as); err != nil { // who removes it at the end
+			return fmt.Errorf("temporary directory: %w", err)
+		}
+	}
+	if p.o.Dir == "" {
+		return errors.New("a data directory is required")
+	}
+	if p.o.Dir, err = filepath.Abs(p.o.Dir); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	p.data = filepath.Join(p.o.Dir, "data")
+	if p.bin, err = findPostgres(p.o.BinDir, p.data); err != nil {
+		return err
+	}
+	if p.lock, err = Lock(p.o.Dir); err != nil {
+		return err
+	}
+	if err := traversable(p.o.Dir, p.as); err != nil {
+		return err
+	}
+	if p.secrets, err = loadSecrets(filepath.Join(p.o.Dir, "passwords.json"), append([]string{superuser}, p.o.Databases...)); err != nil {
+		return err
+	}
+	if err := p.makeSocketDir(); err != nil {
+		return err
+	}
+	if err := p.initdb(ctx); err != nil {
+		return err
+	}
+	if p.port == 0 {
+		p.port, err = freePort(ctx)
+	}
+	return err
+}
+
+// release gives back what prepare took.
+func (p *Postgres) release() {
+	if p.ownSocket {
+		_ = os.RemoveAll(p.socketDir)
+	}
+	if p.lock != nil {
+		_ = p.lock.Unlock()
+	}
+	if p.o.Temporary && p.o.Dir != "" {
+		_ = os.RemoveAll(p.o.Dir)
+	}
+}
+
+// maxSocketPath is what fits into a unix socket's address.
+const maxSocketPath = 103
+
+func (p *Postgres) makeSocketDir() error {
+	p.socketDir = filepath.Join(p.o.Dir, "run")
+	if len(p.socketDir)+len("/.s.PGSQL.65535.lock") > maxSocketPath {
+		dir, err := os.MkdirTemp("", "souk-pg-")
+		if err != nil {
+			return fmt.Errorf("socket directory: %w", err)
+		}
+		p.socketDir, p.ownSocket = dir, true
+	}
+	if err := ownedDir(p.socketDir, p.as); err != nil {
+		return fmt.Errorf("socket directory: %w", err)
+	}
+	return nil
+}
+
+func (p *Postgres) logFile() string { return filepath.Join(p.o.Dir, "postgres.log") }
+
+func (p *Postgres) launch(ctx context.Context) (*process, error) {
+	if err := awaitNoPostmaster(ctx, p.data); err != nil {
+		return nil, err
+	}
+	trimLog(p.logFile())
+	settings := map[string]string{
+		"listen_addresses":        "127.0.0.1",
+		"port":                    strconv.Itoa(p.port),
+		"unix_socket_directories": p.socketDir,
+		"max_connections":         "300",
+		"shared_buffers":          "128MB",
+		"synchronous_commit":      "on",
+		"fsync":                   "on",
+		"max_wal_size":            "2GB",
+		"jit":                     "off", // short statements
+		"timezone":                "UTC",
+		"log_timezone":            "UTC",
+		"lc_messages":             "C",
+		"logging_collector":       "off",
+	}
+	if p.o.NoSync {
+		settings["fsync"], settings["synchronous_commit"], settings["full_page_writes"] = "off", "off", "off"
+	}
+	if p.o.Temporary {
+		settings["listen_addresses"] = ""
+	}
+	args := []string{"-D", p.data}
+	for name, value := range settings {
+		args = append(args, "-c", name+"="+value)
+	}
+	c := command{path: p.bin.postgres, args: args, env: serverEnv(), dir: p.data, as: p.as, logFile: p.logFile(), stop: syscall.SIGINT, unwatched: p.o.Temporary}
+	if p.o.Temporary {
+		c.dir, c.remove = "/", p.o.Dir
+	}
+	proc, err := c.start()
+	if err != nil {
+		return nil, err
+	}
+	if err := awaitAnswer(ctx, proc, p.logFile(), p.answers); err != nil {
+		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		return nil, errors.Join(err, proc.stop(stopCtx))
+	}
+	return proc, nil
+}
+
+func (p *Postgres) answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, p.AdminURL())
+	if err != nil {
+		return err
+	}
+	return conn.Close(ctx)
+}
+
+// AdminURL is for the superuser.
+func (p *Postgres) AdminURL() string { return p.socketURL(superuser, superuser) }
+
+// URL is for a database as its own role, over the unix socket. It works as long as the server runs.
+func (p *Postgres) URL(database string) string { return p.socketURL(database, database) }
+
+func (p *Postgres) socketURL(user, database string) string {
+	u := url.URL{Scheme: "postgres", User: p.userinfo(user), Path: "/" + database}
+	u.RawQuery = url.Values{"host": {p.socketDir}, "port": {strconv.Itoa(p.port)}, "sslmode": {"disable"}}.Encode()
+	return u.String()
+}
+
+// TCPURL is for a database as its own role, over the loopback port, for tools that want a host.
+func (p *Postgres) TCPURL(database string) string {
+	u := url.URL{Scheme: "postgres", User: p.userinfo(database), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)), Path: "/" + database, RawQuery: "sslmode=disable"}
+	return u.String()
+}
+
+func (p *Postgres) userinfo(user string) *url.Userinfo {
+	if p.o.Temporary {
+		return url.User(user)
+	}
+	return url.UserPassword(user, p.secrets.of(user))
+}
+
+// PID is the server's process (that of its guard when Temporary).
+func (p *Postgres) PID() int { return p.server.pid() }
+
+// Done is closed when the server has ended: by Stop, or unexpectedly without Restart; Err then tells why.
+func (p *Postgres) Done() <-chan struct{} { return p.server.done }
+
+// Err tells why the server ended unexpectedly; nil otherwise.
+func (p *Postgres) Err() error { return p.server.exitErr() }
+
+// Stop shuts the server down (sessions are ended, all data is on disk) and waits for it; when ctx ends first
+// it is killed, and recovers at the next start. It may be called twice.
+func (p *Postgres) Stop(ctx context.Context) error {
+	p.stopOnce.Do(func() {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		p.stopErr = p.server.stop(ctx)
+		p.release()
+	})
+	return p.stopErr
+}

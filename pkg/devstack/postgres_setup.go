@@ -1,0 +1,260 @@
+package devstack
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+type postgresBinaries struct{ initdb, postgres string }
+
+// findPostgres looks for the programs: of the version that made the data, if there is data, or the newest.
+func findPostgres(binDir, data string) (postgresBinaries, error) {
+	var dirs []string
+	if binDir != "" {
+		dirs = []string{binDir}
+	} else {
+		version := ""
+		if content, err := os.ReadFile(filepath.Join(data, "PG_VERSION")); err == nil {
+			version = strings.TrimSpace(string(content))
+			dirs = append(dirs, filepath.Join("/usr/lib/postgresql", version, "bin"))
+		}
+		dirs = append(dirs, filepath.SplitList(os.Getenv("PATH"))...)
+		installed, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is good
+		sort.Slice(installed, func(i, j int) bool { return major(installed[i]) > major(installed[j]) })
+		dirs = append(dirs, installed...)
+	}
+	for _, dir := range dirs {
+		b := postgresBinaries{initdb: filepath.Join(dir, "initdb"), postgres: filepath.Join(dir, "postgres")}
+		if executable(b.initdb) && executable(b.postgres) {
+			return b, nil
+		}
+	}
+	return postgresBinaries{}, errors.New("initdb and postgres were not found, neither in PATH nor in /usr/lib/postgresql/*/bin: apt-get install postgresql")
+}
+
+func major(binDir string) int {
+	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(binDir))) // 0 sorts last
+	return n
+}
+
+func executable(file string) bool {
+	info, err := os.Stat(file)
+	return err == nil && !info.IsDir() && info.Mode()&0o111 != 0
+}
+
+// serverEnv keeps the caller's PGPORT and the like away from the server.
+func serverEnv() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+}
+
+// initdb makes the cluster unless it is there. It works aside and renames, so that a start that is killed
+// half way leaves nothing that looks like a cluster.
+func (p *Postgres) initdb(ctx context.Context) error {
+	if _, err := os.Stat(filepath.Join(p.data, "PG_VERSION")); err == nil {
+		return nil
+	}
+	fresh := p.data + ".new"
+	if err := os.RemoveAll(fresh); err != nil {
+		return fmt.Errorf("make the cluster: %w", err)
+	}
+	if err := ownedDir(fresh, p.as); err != nil {
+		return fmt.Errorf("make the cluster: %w", err)
+	}
+	locale := "C.UTF-8"
+	if runtime.GOOS == "darwin" {
+		locale = "en_US.UTF-8"
+	}
+	args := []string{"-D", fresh, "-U", superuser, "-E", "UTF8", "--locale=" + locale}
+	if p.o.NoSync {
+		args = append(args, "--no-sync")
+	}
+	if p.o.Temporary {
+		args = append(args, "--auth=trust")
+	} else {
+		passwordFile := filepath.Join(fresh+".pw", "pw")
+		defer func() { _ = os.RemoveAll(fresh + ".pw") }()
+		if err := errors.Join(ownedDir(fresh+".pw", p.as), os.WriteFile(passwordFile, []byte(p.secrets.of(superuser)+"\n"), 0o600), chown(passwordFile, p.as)); err != nil {
+			return fmt.Errorf("make the cluster: %w", err)
+		}
+		args = append(args, "--auth=scram-sha-256", "--pwfile="+passwordFile)
+	}
+	cmd := exec.CommandContext(ctx, p.bin.initdb, args...)
+	cmd.Env, cmd.Dir, cmd.SysProcAttr = serverEnv(), "/", &syscall.SysProcAttr{Credential: p.as}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, bytes.TrimSpace(out))
+	}
+	if err := os.Rename(fresh, p.data); err != nil {
+		return fmt.Errorf("make the cluster: %w", err)
+	}
+	return nil
+}
+
+// awaitNoPostmaster waits until a server that a killed souk left is down: it has got its signal, but writes
+// a checkpoint first. The file of one that no longer runs is removed, for its pid may be somebody else's by now.
+func awaitNoPostmaster(ctx context.Context, data string) error {
+	const most = 20 * time.Second
+	file := filepath.Join(data, "postmaster.pid")
+	for deadline := time.Now().Add(most); ; {
+		content, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("stale server: %w", err)
+		}
+		line, _, _ := strings.Cut(string(content), "\n")
+		pid, err := strconv.Atoi(strings.TrimSpace(line))
+		if err != nil || !isPostgres(pid) {
+			if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("stale server: %w", err)
+			}
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("another PostgreSQL (pid %d) runs on %s", pid, data)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("another PostgreSQL (pid %d) runs on %s: %w", pid, data, ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func isPostgres(pid int) bool {
+	if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
+		return false
+	}
+	if runtime.GOOS == "linux" {
+		content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		return err == nil && bytes.Contains(content, []byte("postgres"))
+	}
+	out, err := exec.Command("ps", "-p", strconv.Itoa(pid), "-o", "comm=").Output()
+	return err != nil || bytes.Contains(out, []byte("postgres"))
+}
+
+func (p *Postgres) createDatabases(ctx context.Context) error {
+	if len(p.o.Databases) == 0 {
+		return nil
+	}
+	conn, err := pgx.Connect(ctx, p.AdminURL())
+	if err != nil {
+		return fmt.Errorf("create databases: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	for _, name := range p.o.Databases {
+		if err := p.createDatabase(ctx, conn, name); err != nil {
+			return fmt.Errorf("create database %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (p *Postgres) createDatabase(ctx context.Context, conn *pgx.Conn, name string) error {
+	var role, database bool
+	err := conn.QueryRow(ctx, `select exists (select from pg_roles where rolname = $1), exists (select from pg_database where datname = $1)`, name).Scan(&role, &database)
+	if err != nil {
+		return err
+	}
+	ident := pgx.Identifier{name}.Sanitize()
+	verb := "create"
+	if role {
+		verb = "alter"
+	}
+	// The password is base32: it needs no quoting.
+	statements := []string{verb + ` role ` + ident + ` login password '` + p.secrets.of(name) + `'`}
+	if !database {
+		statements = append(statements, `create database `+ident+` owner `+ident)
+	}
+	statements = append(statements, `revoke connect, temporary on database `+ident+` from public`)
+	for _, s := range statements {
+		if _, err := conn.Exec(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func freePort(ctx context.Context) (int, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("free port: %w", err)
+	}
+	defer func() { _ = l.Close() }()
+	addr, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return 0, errors.New("free port: not a TCP address")
+	}
+	return addr.Port, nil
+}
+
+// secrets are random passwords by role.
+type secrets map[string]string
+
+func (s secrets) of(role string) string { return s[role] }
+
+// loadSecrets reads the file and adds passwords for roles that have none yet.
+func loadSecrets(file string, roles []string) (secrets, error) {
+	s := secrets{}
+	content, err := os.ReadFile(file)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("passwords: %w", err)
+	default:
+		if err := json.Unmarshal(content, &s); err != nil {
+			return nil, fmt.Errorf("passwords in %s: %w", file, err)
+		}
+	}
+	known := len(s)
+	for _, role := range roles {
+		if s[role] == "" {
+			s[role] = rand.Text()
+		}
+	}
+	if len(s) == known {
+		return s, nil
+	}
+	return s, s.save(file)
+}
+
+func (s secrets) save(file string) error {
+	content, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("passwords: %w", err)
+	}
+	return writeFile(file, content)
+}
+
+// writeFile replaces a private file as a whole or not at all.
+func writeFile(file string, content []byte) error {
+	aside := file + ".new"
+	f, err := os.OpenFile(aside, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	_, err = f.Write(content)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	if err := os.Rename(aside, file); err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	return nil
+}

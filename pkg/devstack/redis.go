@@ -1,0 +1,208 @@
+package devstack
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// RedisOptions say where Redis keeps its data.
+type RedisOptions struct {
+	// Dir holds the server's data and log. Required, unless Temporary.
+	Dir string
+	// Temporary is for test processes: nothing is kept, and the server and its folder are gone when this process
+	// ends. No goroutine watches it.
+	Temporary bool
+	// Restart starts the server again when it ends unexpectedly.
+	Restart bool
+	// Binary is redis-server; "": it is looked for in PATH.
+	Binary string
+	// Logger is told of unexpected ends; nil: nobody is.
+	Logger *zap.Logger
+}
+
+// Redis is a running private redis-server on a unix socket.
+type Redis struct {
+	server *server
+	lock   *DirLock
+	o      RedisOptions
+	binary string
+
+	socket    string
+	ownSocket string // temporary folder of the socket to remove
+	stopOnce  sync.Once
+	stopErr   error
+}
+
+// StartRedis starts the server and waits until it has loaded its data and answers. Nothing is ever
+// evicted, and what was written is on disk a second later (appendonly, everysec).
+func StartRedis(ctx context.Context, o RedisOptions) (_ *Redis, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("redis: %w", err)
+		}
+	}()
+	r := &Redis{o: o}
+	if err := r.prepare(); err != nil {
+		r.release()
+		return nil, err
+	}
+	r.server = newServer("redis", r.logFile(), o.Restart, o.Logger, r.launch)
+	if err := r.server.begin(ctx); err != nil {
+		r.release()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Redis) prepare() (err error) {
+	if r.o.Binary == "" {
+		r.o.Binary = "redis-server"
+	}
+	if r.binary, err = exec.LookPath(r.o.Binary); err != nil {
+		return fmt.Errorf("%s was not found: apt-get install redis-server", r.o.Binary)
+	}
+	if r.o.Temporary {
+		if r.o.Dir, err = TempDir(); err != nil {
+			return err
+		}
+	}
+	if r.o.Dir == "" {
+		return errors.New("a data directory is required")
+	}
+	if r.o.Dir, err = filepath.Abs(r.o.Dir); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	if r.lock, err = Lock(r.o.Dir); err != nil {
+		return err
+	}
+	r.socket = filepath.Join(r.o.Dir, "redis.sock")
+	if len(r.socket) > maxSocketPath {
+		if r.ownSocket, err = os.MkdirTemp("", "souk-redis-"); err != nil {
+			return fmt.Errorf("socket directory: %w", err)
+		}
+		r.socket = filepath.Join(r.ownSocket, "redis.sock")
+	}
+	return nil
+}
+
+func (r *Redis) release() {
+	if r.ownSocket != "" {
+		_ = os.RemoveAll(r.ownSocket)
+	}
+	if r.lock != nil {
+		_ = r.lock.Unlock()
+	}
+	if r.o.Temporary && r.o.Dir != "" {
+		_ = os.RemoveAll(r.o.Dir)
+	}
+}
+
+func (r *Redis) logFile() string { return filepath.Join(r.o.Dir, "redis.log") }
+
+func (r *Redis) launch(ctx context.Context) (*process, error) {
+	if err := r.awaitNobody(ctx); err != nil {
+		return nil, err
+	}
+	trimLog(r.logFile())
+	persistence := []string{"--appendonly", "yes", "--appendfsync", "everysec", "--save", ""}
+	if r.o.Temporary {
+		persistence = []string{"--appendonly", "no", "--save", ""}
+	}
+	args := append([]string{
+		"--port", "0", "--unixsocket", r.socket, "--unixsocketperm", "700", "--dir", r.o.Dir,
+		"--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "notice",
+		// A crash can cut the last write in half; it is dropped, and the rest loaded.
+		"--aof-load-truncated", "yes",
+	}, persistence...)
+	c := command{path: r.binary, args: args, env: serverEnv(), dir: r.o.Dir, logFile: r.logFile(), stop: syscall.SIGTERM, unwatched: r.o.Temporary}
+	if r.o.Temporary {
+		c.dir, c.remove = "/", r.o.Dir
+	}
+	proc, err := c.start()
+	if err != nil {
+		return nil, err
+	}
+	if err := awaitAnswer(ctx, proc, r.logFile(), r.answers); err != nil {
+		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		return nil, errors.Join(err, proc.stop(stopCtx))
+	}
+	return proc, nil
+}
+
+// awaitNobody waits until a server that a killed souk left is down.
+func (r *Redis) awaitNobody(ctx context.Context) error {
+	for deadline := time.Now().Add(10 * time.Second); r.answers(ctx) == nil; {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("another redis-server runs on %s", r.o.Dir)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// answers sends PING. While the data is loaded the answer is an error.
+func (r *Redis) answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", r.socket)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline) // a socket takes deadlines
+	}
+	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		return err
+	}
+	answer, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(answer, "+PONG") {
+		return fmt.Errorf("redis answers %q", strings.TrimSpace(answer))
+	}
+	return nil
+}
+
+// Addr is the path of the server's unix socket.
+func (r *Redis) Addr() string { return r.socket }
+
+// PID is the server's process (that of its guard when Temporary).
+func (r *Redis) PID() int { return r.server.pid() }
+
+// Done is closed when the server has ended: by Stop, or unexpectedly without Restart; Err then tells why.
+func (r *Redis) Done() <-chan struct{} { return r.server.done }
+
+// Err tells why the server ended unexpectedly; nil otherwise.
+func (r *Redis) Err() error { return r.server.exitErr() }
+
+// Stop lets the server write its data and waits for it; when ctx ends first it is killed. It may be called twice.
+func (r *Redis) Stop(ctx context.Context) error {
+	r.stopOnce.Do(func() {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		r.stopErr = r.server.stop(ctx)
+		r.release()
+	})
+	return r.stopErr
+}

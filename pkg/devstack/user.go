@@ -1,0 +1,105 @@
+package devstack
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// runAs is the user as whom PostgreSQL runs, which refuses to be root; nil: this process's own.
+func runAs() (*syscall.Credential, error) {
+	if os.Getuid() != 0 {
+		return nil, nil //nolint:nilnil // nil is "as oneself"
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return nil, errors.New("PostgreSQL does not run as root, and there is no user postgres to run it as: " +
+			"apt-get install postgresql makes one, or start souk as an ordinary user")
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("user postgres: %w", err)
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("user postgres: %w", err)
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+}
+
+// traversable checks that the user can reach dir, and says which folder is in the way.
+func traversable(dir string, as *syscall.Credential) error {
+	if as == nil {
+		return nil
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		if err != nil {
+			return fmt.Errorf("data directory: %w", err)
+		}
+		if !mayPass(info, as) {
+			return fmt.Errorf("PostgreSQL does not run as root but as user postgres, who may not pass through %s (mode %04o): "+
+				"choose a data directory elsewhere, or chmod o+x %s", at, info.Mode().Perm(), at)
+		}
+		if at == filepath.Dir(at) {
+			return nil
+		}
+	}
+}
+
+func mayPass(info os.FileInfo, as *syscall.Credential) bool {
+	mode := info.Mode().Perm()
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !ok:
+		return true
+	case stat.Uid == as.Uid:
+		return mode&0o100 != 0
+	case stat.Gid == as.Gid:
+		return mode&0o010 != 0
+	default:
+		return mode&0o001 != 0
+	}
+}
+
+// ownedDir makes dir, private to the user as whom the server runs.
+func ownedDir(dir string, as *syscall.Credential) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return chown(dir, as)
+}
+
+func chown(name string, as *syscall.Credential) error {
+	if as == nil {
+		return nil
+	}
+	return os.Chown(name, int(as.Uid), int(as.Gid))
+}
+
+// TempDir makes a temporary directory that is good as a data directory: a server that runs as another user
+// can reach its part of it. The caller removes it.
+func TempDir() (string, error) {
+	dir, err := os.MkdirTemp("", "souk-")
+	if err != nil {
+		return "", fmt.Errorf("temporary directory: %w", err)
+	}
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return "", errors.Join(fmt.Errorf("temporary directory: %w", err), os.Remove(dir))
+	}
+	return dir, nil
+}
+
+// Reachable reports whether a PostgreSQL that is started here could have its data below dir: as root it runs
+// as another user, who must be able to pass through every parent. The error says what is in the way.
+func Reachable(dir string) error {
+	as, err := runAs()
+	if err != nil {
+		return err
+	}
+	return traversable(dir, as)
+}

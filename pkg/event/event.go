@@ -1,0 +1,140 @@
+// Package event is what souk's services tell each other: something that happened, as a fact.
+//
+// An [Event] carries a protobuf message behind an envelope: which thing it is about (the aggregate)
+// and at which version, when it happened, and where its trace began. On the wire the envelope is a
+// set of CloudEvents headers in binary mode and the payload is the message's bytes; see [Event.Msg]
+// and [FromMsg].
+//
+// Subjects are "evt.{domain}.{event}". They never share a prefix with calls ("rpc.…").
+package event
+
+import (
+	"context"
+	"maps"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/propagation"
+	"google.golang.org/protobuf/proto"
+
+	"souk/pkg/errs"
+	"souk/pkg/id"
+)
+
+// SubjectPrefix begins the subject of every event.
+const SubjectPrefix = "evt."
+
+// MaxPayload is how many bytes a payload may have: well below what NATS takes (1 MiB) so that an
+// event that was written to an outbox can always be published.
+const MaxPayload = 512 << 10
+
+// Event is one thing that happened.
+type Event struct {
+	// ID names the event ("evt_…"). What has the same ID is the same event.
+	ID string
+	// Subject is "evt.{domain}.{event}", e.g. "evt.order.confirmed".
+	Subject string
+	// Type is the full name of the payload's message, e.g. "souk.order.v1.OrderConfirmed".
+	Type string
+	// AggregateID is the thing that the event is about. Events of one aggregate arrive in order.
+	AggregateID string
+	// AggregateVersion counts the aggregate's changes. 0: not versioned.
+	AggregateVersion int64
+	// Time is when it happened.
+	Time time.Time
+	// Metadata travels along: "traceparent" and "tracestate" as W3C defines them, "request_id", ….
+	Metadata map[string]string
+	// Payload is the message in protobuf's binary form.
+	Payload []byte
+}
+
+// New makes an event with a new ID out of a message. The trace of ctx goes along in its metadata.
+//
+// It fails with errs.Invalid when the subject is none or the message is larger than [MaxPayload].
+func New(ctx context.Context, subject, aggregateID string, version int64, at time.Time, m proto.Message) (Event, error) {
+	payload, err := proto.Marshal(m)
+	if err != nil {
+		return Event{}, errs.Wrap(err, errs.Invalid, "event %s: its message cannot be encoded", subject)
+	}
+	meta := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, meta)
+	e := Event{
+		ID:               id.New(id.Event),
+		Subject:          subject,
+		Type:             string(m.ProtoReflect().Descriptor().FullName()),
+		AggregateID:      aggregateID,
+		AggregateVersion: version,
+		Time:             at.UTC(),
+		Metadata:         meta,
+		Payload:          payload,
+	}
+	if err := e.Validate(); err != nil {
+		return Event{}, err
+	}
+	return e, nil
+}
+
+// Validate says whether e can travel. It fails with errs.Invalid.
+func (e Event) Validate() error {
+	switch {
+	case e.ID == "":
+		return errs.InvalidField("id", "an event has an ID")
+	case !ValidSubject(e.Subject):
+		return errs.InvalidField("subject", "%q is not of the form evt.{domain}.{event}", e.Subject)
+	case e.Type == "":
+		return errs.InvalidField("type", "an event has a type")
+	case e.AggregateID == "":
+		return errs.InvalidField("aggregateId", "an event is about something")
+	case len(e.Payload) > MaxPayload:
+		return errs.InvalidField("payload", "%d bytes are more than %d", len(e.Payload), MaxPayload)
+	}
+	return nil
+}
+
+// Decode reads the payload into m. It fails with errs.Invalid when the payload is another message.
+func (e Event) Decode(m proto.Message) error {
+	if name := string(m.ProtoReflect().Descriptor().FullName()); name != e.Type {
+		return errs.New(errs.Invalid, "event %s is a %s, not a %s", e.ID, e.Type, name)
+	}
+	if err := proto.Unmarshal(e.Payload, m); err != nil {
+		return errs.Wrap(err, errs.Invalid, "event %s cannot be read", e.ID)
+	}
+	return nil
+}
+
+// With returns a copy of e with one more metadata entry, e.g. With("request_id", …).
+func (e Event) With(key, value string) Event {
+	meta := make(map[string]string, len(e.Metadata)+1)
+	maps.Copy(meta, e.Metadata)
+	meta[key] = value
+	e.Metadata = meta
+	return e
+}
+
+// Context returns ctx with the trace in which the event was made as the remote parent.
+func (e Event) Context(ctx context.Context) context.Context {
+	if e.Metadata[traceparent] == "" {
+		return ctx
+	}
+	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier(e.Metadata))
+}
+
+// ValidSubject reports whether s is "evt.{domain}.{event}": lower-case letters, digits, "_" and "-"
+// in each token, nothing that NATS reads as a wildcard.
+func ValidSubject(s string) bool {
+	rest, ok := strings.CutPrefix(s, SubjectPrefix)
+	if !ok || len(s) > 200 || strings.Count(rest, ".") < 1 {
+		return false
+	}
+	for token := range strings.SplitSeq(rest, ".") {
+		if token == "" {
+			return false
+		}
+		for _, c := range token {
+			if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,264 @@
+package identity_test
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"souk/pkg/clock"
+	"souk/pkg/errs"
+	"souk/pkg/identity"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	seed  = []byte("a seed for tests, thirty-two byte")
+	start = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+)
+
+type kit struct {
+	clock    *clock.Manual
+	verifier *identity.Verifier
+	signers  map[string]*identity.Signer
+}
+
+func setup(t testing.TB) kit {
+	t.Helper()
+	k := kit{clock: clock.NewManual(start), signers: map[string]*identity.Signer{}}
+	keys := map[string]ed25519.PublicKey{}
+	for _, name := range []string{identity.Gateway, "order", "product"} {
+		key := identity.DeriveKey(seed, name)
+		keys[name] = key.Public().(ed25519.PublicKey)
+		k.signers[name] = identity.NewSigner(name, key, 5*time.Minute, k.clock)
+	}
+	k.verifier = identity.NewVerifier(keys, k.clock)
+	return k
+}
+
+func (k kit) sign(t testing.TB, issuer string, a identity.Actor) string {
+	t.Helper()
+	token, _, err := k.signers[issuer].Sign(a)
+	require.NoError(t, err)
+	return token
+}
+
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	for _, a := range []identity.Actor{
+		identity.Anonymous(),
+		{Kind: identity.KindGuest, ID: "gst_1"},
+		{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"customer", "operator"}},
+		identity.Service(identity.Gateway),
+	} {
+		token := k.sign(t, identity.Gateway, a)
+		for range 2 { // the second time from the cache
+			got, err := k.verifier.Verify(token)
+			require.NoError(t, err)
+			require.Equal(t, a, got)
+		}
+	}
+	got, err := k.verifier.Verify(k.sign(t, "order", identity.Service("order")))
+	require.NoError(t, err)
+	require.Equal(t, identity.Service("order"), got)
+}
+
+func TestOnlyTheGatewayAssertsOthers(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	for _, c := range []struct {
+		issuer string
+		actor  identity.Actor
+	}{
+		{"order", identity.Actor{Kind: identity.KindUser, ID: "usr_1"}},
+		{"order", identity.Actor{Kind: identity.KindGuest, ID: "gst_1"}},
+		{"order", identity.Anonymous()},
+		{"order", identity.Service("product")},
+		{"order", identity.Actor{Kind: identity.KindService, ID: "order", Roles: []string{"operator"}}},
+		{identity.Gateway, identity.Service("order")},
+		{identity.Gateway, identity.Actor{Kind: identity.KindUser}},
+		{identity.Gateway, identity.Actor{Kind: identity.KindGuest, ID: "gst_1", Roles: []string{"operator"}}},
+		{identity.Gateway, identity.Actor{Kind: "root", ID: "usr_1"}},
+	} {
+		_, err := k.verifier.Verify(k.sign(t, c.issuer, c.actor))
+		require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), "%s asserts %v", c.issuer, c.actor)
+	}
+}
+
+func TestExpires(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	token := k.sign(t, "order", identity.Service("order"))
+	k.clock.Advance(5*time.Minute - time.Second)
+	_, err := k.verifier.Verify(token)
+	require.NoError(t, err)
+	k.clock.Advance(time.Second)
+	_, err = k.verifier.Verify(token)
+	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), "from the cache")
+
+	other := setup(t)
+	other.clock.Advance(time.Hour)
+	_, err = other.verifier.Verify(token)
+	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), "not from the cache")
+}
+
+func TestFromTheFuture(t *testing.T) {
+	t.Parallel()
+	k, ahead := setup(t), setup(t)
+	ahead.clock.Advance(10 * time.Second)
+	_, err := k.verifier.Verify(ahead.sign(t, "order", identity.Service("order")))
+	require.NoError(t, err, "clocks differ a little")
+	ahead.clock.Advance(10 * time.Minute)
+	_, err = k.verifier.Verify(ahead.sign(t, "order", identity.Service("order")))
+	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err))
+}
+
+func TestForged(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	good := k.sign(t, identity.Gateway, identity.Actor{Kind: identity.KindUser, ID: "usr_1"})
+	header, payload, signature := split(good)
+	b64 := base64.RawURLEncoding.EncodeToString
+	claim := func(change map[string]any) string {
+		c := map[string]any{
+			"iss": "gateway", "sub": "usr_1", "kind": "user", "aud": "souk-internal",
+			"iat": start.Unix(), "exp": start.Add(time.Minute).Unix(),
+		}
+		for name, v := range change {
+			c[name] = v
+		}
+		b, err := json.Marshal(c)
+		require.NoError(t, err)
+		return string(b)
+	}
+	foreign := identity.DeriveKey([]byte("another seed, just as long as it"), identity.Gateway)
+	gateway := identity.DeriveKey(seed, identity.Gateway)
+	order := identity.DeriveKey(seed, "order")
+	hmac := []byte(gateway.Public().(ed25519.PublicKey))
+
+	_, err := k.verifier.Verify(jws(t, jose.EdDSA, gateway, "gateway", claim(nil)))
+	require.NoError(t, err, "the forger itself works")
+
+	for name, token := range map[string]string{
+		"empty":                        "",
+		"not a token":                  "usr_1",
+		"alg none":                     b64([]byte(`{"alg":"none","kid":"gateway"}`)) + "." + payload + ".",
+		"alg none with signature":      b64([]byte(`{"alg":"none","kid":"gateway"}`)) + "." + payload + "." + signature,
+		"HMAC with the public key":     jws(t, jose.HS256, hmac, "gateway", claim(nil)),
+		"no signature":                 header + "." + payload + ".",
+		"another payload":              header + "." + b64([]byte(claim(map[string]any{"sub": "usr_2"}))) + "." + signature,
+		"foreign key":                  jws(t, jose.EdDSA, foreign, "gateway", claim(nil)),
+		"unknown issuer":               jws(t, jose.EdDSA, foreign, "mallory", claim(map[string]any{"iss": "mallory"})),
+		"key of another service":       jws(t, jose.EdDSA, order, "gateway", claim(nil)),
+		"key id of one, claims of two": jws(t, jose.EdDSA, order, "order", claim(nil)),
+		"no key id":                    jws(t, jose.EdDSA, gateway, "", claim(nil)),
+		"foreign audience":             jws(t, jose.EdDSA, gateway, "gateway", claim(map[string]any{"aud": "souk-public"})),
+		"no expiry":                    jws(t, jose.EdDSA, gateway, "gateway", claim(map[string]any{"exp": 0})),
+		"lives for ever":               jws(t, jose.EdDSA, gateway, "gateway", claim(map[string]any{"exp": start.AddDate(9, 0, 0).Unix()})),
+		"claims of wrong types":        jws(t, jose.EdDSA, gateway, "gateway", claim(map[string]any{"roles": "operator"})),
+		"not JSON":                     jws(t, jose.EdDSA, gateway, "gateway", "hello"),
+		"too long":                     good + strings.Repeat("A", 5000),
+		"JSON serialization":           `{"payload":"` + payload + `","protected":"` + header + `","signature":"` + signature + `"}`,
+	} {
+		_, err := k.verifier.Verify(token)
+		require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), name)
+	}
+}
+
+func split(token string) (header, payload, signature string) {
+	parts := strings.Split(token, ".")
+	return parts[0], parts[1], parts[2]
+}
+
+func jws(t testing.TB, alg jose.SignatureAlgorithm, key any, kid, payload string) string {
+	t.Helper()
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: key, KeyID: kid}}, nil)
+	require.NoError(t, err)
+	object, err := signer.Sign([]byte(payload))
+	require.NoError(t, err)
+	token, err := object.CompactSerialize()
+	require.NoError(t, err)
+	return token
+}
+
+func TestSignerUsesATokenAgain(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1"}
+	first := k.sign(t, identity.Gateway, user)
+	k.clock.Advance(time.Minute)
+	require.Equal(t, first, k.sign(t, identity.Gateway, user))
+	require.NotEqual(t, first, k.sign(t, identity.Gateway, identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"operator"}}))
+	require.NotEqual(t, first, k.sign(t, identity.Gateway, identity.Actor{Kind: identity.KindUser, ID: "usr_2"}))
+	k.clock.Advance(3 * time.Minute)
+	require.NotEqual(t, first, k.sign(t, identity.Gateway, user), "a new one well before the end")
+}
+
+func TestConcurrent(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for j := range 50 {
+				a := identity.Actor{Kind: identity.KindUser, ID: fmt.Sprint("usr_", (i+j)%10)}
+				token, _, err := k.signers[identity.Gateway].Sign(a)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got, err := k.verifier.Verify(token); err != nil || got.ID != a.ID {
+					t.Error(got, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestActor(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, identity.Anonymous(), identity.FromContext(t.Context()))
+	operator := identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"operator"}}
+	ctx := identity.NewContext(t.Context(), operator)
+	got := identity.FromContext(ctx)
+	require.True(t, got.IsOperator() && got.IsUser() && !got.IsGuest() && !got.IsService())
+	require.False(t, identity.Actor{Kind: identity.KindService, ID: "order", Roles: []string{"operator"}}.IsOperator())
+	require.Empty(t, identity.TokenFrom(ctx))
+	require.Equal(t, "t", identity.TokenFrom(identity.WithToken(ctx, "t")))
+}
+
+func TestDeriveKey(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, identity.DeriveKey(seed, "order"), identity.DeriveKey(seed, "order"))
+	require.NotEqual(t, identity.DeriveKey(seed, "order"), identity.DeriveKey(seed, "product"))
+}
+
+func BenchmarkVerifyCached(b *testing.B) {
+	k := setup(b)
+	token := k.sign(b, identity.Gateway, identity.Actor{Kind: identity.KindUser, ID: "usr_1"})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := k.verifier.Verify(token); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSignCached(b *testing.B) {
+	k := setup(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		k.sign(b, identity.Gateway, identity.Actor{Kind: identity.KindUser, ID: "usr_1"})
+	}
+}

@@ -1,0 +1,186 @@
+package jobs_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/riverqueue/river"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"souk/pkg/jobs"
+	"souk/pkg/migration"
+	"souk/pkg/pgtest"
+	"souk/pkg/postgres"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type mail struct {
+	To string `json:"to"`
+}
+
+func (mail) Kind() string { return "mail" }
+
+type mailWorker struct {
+	river.WorkerDefaults[mail]
+	work func(ctx context.Context, job *river.Job[mail]) error
+}
+
+func (w *mailWorker) Work(ctx context.Context, job *river.Job[mail]) error { return w.work(ctx, job) }
+
+// NextRetry tries again at once.
+func (w *mailWorker) NextRetry(*river.Job[mail]) time.Time { return time.Now() }
+
+func setup(t *testing.T, o jobs.Options, work func(context.Context, *river.Job[mail]) error) (*jobs.Runner, *pgxpool.Pool) {
+	t.Helper()
+	pool := pgtest.New(t, jobs.Migrations())
+	o.Workers = river.NewWorkers()
+	river.AddWorker(o.Workers, &mailWorker{work: work})
+	o.Poll = 100 * time.Millisecond
+	r, err := jobs.New(pool, o)
+	require.NoError(t, err)
+	return r, pool
+}
+
+func run(t *testing.T, r *jobs.Runner) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func receive[T any](t *testing.T, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(20 * time.Second):
+		require.Fail(t, "nothing came")
+		panic("unreachable")
+	}
+}
+
+func TestAJobExistsIfItsTransactionCommits(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	got := make(chan string, 10)
+	r, pool := setup(t, jobs.Options{}, func(_ context.Context, job *river.Job[mail]) error { got <- job.Args.To; return nil })
+	run(t, r)
+	require.NoError(t, r.Ready(ctx))
+	require.Error(t, postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
+		require.NoError(t, r.InsertTx(ctx, tx, mail{To: "rolled back"}, nil))
+		return errors.New("roll back")
+	}))
+	require.NoError(t, postgres.InTx(ctx, pool, func(tx pgx.Tx) error { return r.InsertTx(ctx, tx, mail{To: "committed"}, nil) }))
+	require.Equal(t, "committed", receive(t, got))
+}
+
+func TestAFailedJobIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	reg := prometheus.NewRegistry()
+	core, logs := observer.New(zap.WarnLevel)
+	got := make(chan int, 10)
+	r, _ := setup(t, jobs.Options{Metrics: reg, Logger: zap.New(core)}, func(_ context.Context, job *river.Job[mail]) error {
+		got <- job.Attempt
+		if job.Attempt < 3 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	stop := run(t, r)
+	require.NoError(t, r.Insert(ctx, mail{To: "a"}, nil))
+	for want := 1; want <= 3; want++ {
+		require.Equal(t, want, receive(t, got))
+	}
+	stop()
+	require.NoError(t, testutil.GatherAndCompare(reg, strings.NewReader(`
+# HELP job_total Runs of jobs, by result: done, failed (tried again), discarded, cancelled, snoozed.
+# TYPE job_total counter
+job_total{job="mail",result="done"} 1
+job_total{job="mail",result="failed"} 2
+`), "job_total"))
+	require.Equal(t, 2, logs.FilterMessage("job failed").Len())
+}
+
+func TestUniqueJobs(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r, pool := setup(t, jobs.Options{}, func(context.Context, *river.Job[mail]) error { return nil })
+	for range 3 {
+		require.NoError(t, r.Insert(ctx, mail{To: "a"}, &river.InsertOpts{UniqueOpts: jobs.Once()}))
+	}
+	require.NoError(t, r.Insert(ctx, mail{To: "b"}, &river.InsertOpts{UniqueOpts: jobs.Once()}))
+	var n int
+	require.NoError(t, pool.QueryRow(ctx, `select count(*) from river_job`).Scan(&n))
+	require.Equal(t, 2, n)
+}
+
+func TestPeriodicJobs(t *testing.T) {
+	t.Parallel()
+	got := make(chan string, 100)
+	r, _ := setup(t, jobs.Options{Periodic: []*river.PeriodicJob{jobs.Every(time.Second, mail{To: "clock"})}},
+		func(_ context.Context, job *river.Job[mail]) error { got <- job.Args.To; return nil })
+	run(t, r)
+	require.Equal(t, "clock", receive(t, got))
+	require.Equal(t, "clock", receive(t, got))
+}
+
+func TestStopLetsJobsFinish(t *testing.T) {
+	t.Parallel()
+	started, finish, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	r, pool := setup(t, jobs.Options{}, func(ctx context.Context, _ *river.Job[mail]) error {
+		close(started)
+		<-finish
+		done <- ctx.Err()
+		return nil
+	})
+	stop := run(t, r)
+	require.NoError(t, r.Insert(context.Background(), mail{}, nil))
+	receive(t, started)
+	go close(finish)
+	stop()
+	require.NoError(t, receive(t, done))
+	var state string
+	require.NoError(t, pool.QueryRow(context.Background(), `select state::text from river_job`).Scan(&state))
+	require.Equal(t, "completed", state)
+}
+
+func TestMigrationsGoDownAndUp(t *testing.T) {
+	t.Parallel()
+	ctx, url, set := context.Background(), pgtest.URL(t, jobs.Migrations()), jobs.Migrations()
+	require.NoError(t, migration.Down(ctx, url, set.Name, set.FS))
+	require.NoError(t, migration.Up(ctx, url, set.Name, set.FS))
+}
+
+func TestAnInserterNeedsNoWorkers(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t, jobs.Migrations())
+	r, err := jobs.New(pool, jobs.Options{})
+	require.NoError(t, err)
+	stop := run(t, r)
+	require.NoError(t, r.Insert(context.Background(), mail{}, nil))
+	stop()
+}

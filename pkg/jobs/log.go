@@ -1,0 +1,53 @@
+package jobs
+
+import (
+	"context"
+	"log/slog"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// handler gives River's log to zap: warnings and worse.
+type handler struct{ log *zap.Logger }
+
+// Enabled leaves out what River tells about its everyday life.
+func (h handler) Enabled(_ context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && h.log.Core().Enabled(level(l))
+}
+
+// Handle logs one record.
+func (h handler) Handle(_ context.Context, r slog.Record) error {
+	fields := make([]zap.Field, 0, r.NumAttrs())
+	r.Attrs(func(a slog.Attr) bool {
+		fields = append(fields, zap.Any(a.Key, a.Value.Any()))
+		return true
+	})
+	h.log.Log(level(r.Level), "river: "+r.Message, fields...)
+	return nil
+}
+
+// WithAttrs adds fields.
+func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	fields := make([]zap.Field, 0, len(attrs))
+	for _, a := range attrs {
+		fields = append(fields, zap.Any(a.Key, a.Value.Any()))
+	}
+	return handler{h.log.With(fields...)}
+}
+
+// WithGroup has no need to nest.
+func (h handler) WithGroup(string) slog.Handler { return h }
+
+func level(l slog.Level) zapcore.Level {
+	switch {
+	case l >= slog.LevelError:
+		return zapcore.ErrorLevel
+	case l >= slog.LevelWarn:
+		return zapcore.WarnLevel
+	case l >= slog.LevelInfo:
+		return zapcore.InfoLevel
+	default:
+		return zapcore.DebugLevel
+	}
+}

@@ -1,0 +1,96 @@
+package jsonpb
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"souk/pkg/errs"
+)
+
+// strict are the rules of decoding: unknown fields are refused.
+var strict = protojson.UnmarshalOptions{RecursionLimit: 100}
+
+// Unmarshal decodes data into v, a message or a pointer to a field of one.
+// Errors: Invalid, with the field that is wrong.
+func (Marshaler) Unmarshal(data []byte, v any) error {
+	m, ok := v.(proto.Message)
+	if !ok {
+		if err := fallback.Unmarshal(data, v); err != nil {
+			return errs.New(errs.Invalid, "the body does not have the right form")
+		}
+		return nil
+	}
+	if err := strict.Unmarshal(data, m); err != nil {
+		return diagnose(data, m.ProtoReflect().Descriptor())
+	}
+	return nil
+}
+
+// NewDecoder returns a decoder that takes all of r as one value. A body that is empty is io.EOF, which the
+// gateway takes for an empty message.
+// Errors: Invalid, with the field that is wrong; TooLarge when r ends at the limit of an http.MaxBytesReader.
+func (m Marshaler) NewDecoder(r io.Reader) runtime.Decoder {
+	return runtime.DecoderFunc(func(v any) error {
+		data, err := io.ReadAll(r)
+		var tooLarge *http.MaxBytesError
+		switch {
+		case errors.As(err, &tooLarge):
+			return errs.Wrap(err, errs.TooLarge, "the body is larger than %d bytes", tooLarge.Limit)
+		case err != nil:
+			return errs.Wrap(err, errs.Invalid, "the body could not be read to its end")
+		case isBlank(data):
+			return io.EOF
+		}
+		return m.Unmarshal(data, v)
+	})
+}
+
+func isBlank(data []byte) bool {
+	for _, c := range data {
+		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			return false
+		}
+	}
+	return true
+}
+
+// RequestError gives an error that arose in reading a REST request its code: Invalid, unless it has one. The
+// generated REST handlers call it.
+func RequestError(err error) error {
+	var coded *errs.Error
+	if err == nil || errors.As(err, &coded) {
+		return err
+	}
+	// grpc-gateway's own words about a query parameter; what it says after them repeats the input.
+	if match := queryField.FindStringSubmatch(err.Error()); match != nil {
+		return invalid(errs.Field{Path: camelCase(match[1]), Message: "does not have the right form"})
+	}
+	return errs.New(errs.Invalid, "the request does not have the right form")
+}
+
+var queryField = regexp.MustCompile(`(?:parsing (?:field|list|map key|map value)|too many values for field) "([a-z0-9_]{1,64})"`)
+
+func invalid(violation errs.Field) *errs.Error {
+	e := errs.New(errs.Invalid, "%s: %s", violation.Path, violation.Message)
+	e.Fields = []errs.Field{violation}
+	return e
+}
+
+// camelCase is the JSON name of a field: page_size is pageSize.
+func camelCase(name string) string {
+	var b strings.Builder
+	for i, part := range strings.Split(name, "_") {
+		if i > 0 && part != "" {
+			part = strings.ToUpper(part[:1]) + part[1:]
+		}
+		b.WriteString(part)
+	}
+	return b.String()
+}

@@ -1,0 +1,186 @@
+package metric
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// maxSeries bounds how many (method, route, status) an HTTP keeps; routes are bounded, so is this.
+const maxSeries = 10000
+
+// HTTP is the metrics of a server: http_request_total and http_request_duration_seconds by method,
+// route and status, http_request_size_bytes and http_response_size_bytes by method and route.
+type HTTP struct {
+	total        *prometheus.CounterVec
+	duration     *prometheus.HistogramVec
+	requestSize  *prometheus.HistogramVec
+	responseSize *prometheus.HistogramVec
+
+	series sync.Map // seriesKey -> *series: saves four label look-ups a request
+	mu     sync.Mutex
+	n      int
+}
+
+type seriesKey struct {
+	method, route string
+	status        int
+}
+
+type series struct {
+	total                               prometheus.Counter
+	duration, requestSize, responseSize prometheus.Observer
+}
+
+// NewHTTP registers the metrics with r.
+func NewHTTP(r prometheus.Registerer) (*HTTP, error) {
+	var h HTTP
+	var err error
+	if h.total, err = Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "http_request_total", Help: "HTTP requests that were answered."}, []string{"method", "route", "status"})); err != nil {
+		return nil, err
+	}
+	if h.duration, err = Register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "http_request_duration_seconds", Help: "Time from the request's headers to the answer's end.", Buckets: DurationBuckets()},
+		[]string{"method", "route", "status"})); err != nil {
+		return nil, err
+	}
+	if h.requestSize, err = Register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "http_request_size_bytes", Help: "Bytes of the request's body that were read.", Buckets: SizeBuckets()},
+		[]string{"method", "route"})); err != nil {
+		return nil, err
+	}
+	if h.responseSize, err = Register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "http_response_size_bytes", Help: "Bytes of the answer's body.", Buckets: SizeBuckets()},
+		[]string{"method", "route"})); err != nil {
+		return nil, err
+	}
+	return &h, nil
+}
+
+// Observe counts one request. The route is a pattern such as "/v1/products/{id}"; empty means none matched.
+func (h *HTTP) Observe(method, route string, status int, d time.Duration, requestBytes, responseBytes int64) {
+	if route == "" {
+		route = "unmatched"
+	}
+	s := h.get(seriesKey{method: Method(method), route: route, status: status})
+	s.total.Inc()
+	s.duration.Observe(d.Seconds())
+	s.requestSize.Observe(float64(requestBytes))
+	s.responseSize.Observe(float64(responseBytes))
+}
+
+func (h *HTTP) get(k seriesKey) *series {
+	if s, ok := h.series.Load(k); ok {
+		return s.(*series) //nolint:forcetypeassert // nothing else is stored
+	}
+	status := strconv.Itoa(k.status)
+	s := &series{
+		total:        h.total.WithLabelValues(k.method, k.route, status),
+		duration:     h.duration.WithLabelValues(k.method, k.route, status),
+		requestSize:  h.requestSize.WithLabelValues(k.method, k.route),
+		responseSize: h.responseSize.WithLabelValues(k.method, k.route),
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.n < maxSeries {
+		h.n++
+		h.series.Store(k, s)
+	}
+	return s
+}
+
+// Middleware counts the requests that pass. route tells the pattern that a request matched, and is
+// asked when the answer is out; nil takes r.Pattern, which a net/http mux sets on the request that it
+// was given.
+func (h *HTTP) Middleware(route func(*http.Request) string) func(http.Handler) http.Handler {
+	if route == nil {
+		route = func(r *http.Request) string { return r.Pattern }
+	}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			start := time.Now()
+			rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+			var body *countingBody
+			if r.Body != nil && r.Body != http.NoBody {
+				body = &countingBody{ReadCloser: r.Body}
+				r.Body = body
+			}
+			done := false
+			defer func() {
+				if !done && !rec.wrote {
+					rec.status = http.StatusInternalServerError // a panic passes
+				}
+				var read int64
+				if body != nil {
+					read = body.n
+				}
+				h.Observe(r.Method, route(r), rec.status, time.Since(start), read, rec.bytes)
+			}()
+			next.ServeHTTP(rec, r)
+			done = true
+		})
+	}
+}
+
+// Method returns the method, or "other" for one that HTTP does not know: a label must be bounded.
+func Method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	default:
+		return "other"
+	}
+}
+
+// recorder notes what was answered. Flush, Hijack and deadlines work through Unwrap.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+	wrote  bool
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if !r.wrote && status >= http.StatusOK { // 1xx come before the answer
+		r.status, r.wrote = status, true
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.wrote = true
+	n, err := r.ResponseWriter.Write(p)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom keeps sendfile working.
+func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
+	r.wrote = true
+	n, err := io.Copy(r.ResponseWriter, src)
+	r.bytes += n
+	return n, err
+}
+
+func (r *recorder) Flush() {
+	r.wrote = true
+	_ = http.NewResponseController(r.ResponseWriter).Flush() // a writer that cannot flush has nothing to do
+}
+
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+type countingBody struct {
+	io.ReadCloser
+	n int64
+}
+
+func (b *countingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.n += int64(n)
+	return n, err
+}

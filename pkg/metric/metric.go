@@ -1,0 +1,57 @@
+// Package metric holds what souk's Prometheus metrics have in common: the registry, the buckets, the
+// service label, and the metrics of HTTP.
+//
+// Names are noun_unit, in base units, counters end in _total. Labels are bounded: a route, never a path.
+package metric
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// DurationBuckets are the bounds of every histogram of durations, in seconds: 0.5 ms to 10 s.
+func DurationBuckets() []float64 {
+	return []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+}
+
+// SizeBuckets are the bounds of every histogram of sizes, in bytes: 256 B to 4 MiB.
+func SizeBuckets() []float64 { return prometheus.ExponentialBuckets(256, 4, 8) }
+
+// NewRegistry returns a registry with the metrics of the Go runtime and of the process.
+func NewRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewBuildInfoCollector(),
+	)
+	return r
+}
+
+// ForService returns r such that every metric carries the service's name: several services may then
+// have the same metrics in one process.
+func ForService(r prometheus.Registerer, service string) prometheus.Registerer {
+	return prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, r)
+}
+
+// Register registers c, or returns the same metric that was registered before, so that several users
+// of a package in one service share it. A nil r registers nothing.
+func Register[C prometheus.Collector](r prometheus.Registerer, c C) (C, error) {
+	if r == nil {
+		return c, nil
+	}
+	err := r.Register(c)
+	var dup prometheus.AlreadyRegisteredError
+	if errors.As(err, &dup) {
+		if old, ok := dup.ExistingCollector.(C); ok {
+			return old, nil
+		}
+	}
+	if err != nil {
+		return c, fmt.Errorf("metric: %w", err)
+	}
+	return c, nil
+}

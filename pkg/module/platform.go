@@ -1,0 +1,195 @@
+package module
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/rueidis"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	"souk/pkg/breaker"
+	"souk/pkg/clock"
+	"souk/pkg/config"
+	"souk/pkg/document"
+	"souk/pkg/httpclient"
+	"souk/pkg/identity"
+	"souk/pkg/metric"
+	"souk/pkg/outbox"
+	"souk/pkg/postgres"
+	"souk/pkg/retry"
+	"souk/pkg/rpc"
+)
+
+// Platform is what a module may use. It is scoped to that module, and opens nothing that is not asked for.
+type Platform struct {
+	name     string
+	shared   *resources
+	config   *config.Tree
+	logger   *zap.Logger
+	metrics  prometheus.Registerer
+	tracer   trace.Tracer
+	clock    clock.Clock
+	signer   *identity.Signer
+	verifier *identity.Verifier
+	server   *rpc.Server
+
+	mu    sync.Mutex
+	pool  *pgxpool.Pool
+	conn  grpc.ClientConnInterface
+	relay *outbox.Relay
+}
+
+func newPlatform(name string, tree *config.Tree, shared *resources) (*Platform, error) {
+	keys, err := shared.identity()
+	if err != nil {
+		return nil, err
+	}
+	key, err := keys.key(name)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := shared.verifier()
+	if err != nil {
+		return nil, err
+	}
+	p := &Platform{
+		name: name, shared: shared, config: tree, clock: shared.clock,
+		logger:   shared.logger.Named(name),
+		metrics:  metric.ForService(shared.registry, name),
+		tracer:   shared.tracer(name),
+		signer:   identity.NewSigner(name, key, keys.TTL, shared.clock),
+		verifier: verifier,
+	}
+	p.server = rpc.NewServer(rpc.ServerOptions{
+		Service: name, Verifier: verifier, Logger: p.logger, Tracer: p.tracer, Metrics: p.metrics, Limit: shared.rpc.Limit,
+	})
+	return p, nil
+}
+
+// Service returns the module's name.
+func (p *Platform) Service() string { return p.name }
+
+// Config decodes the module's section into `into`, which holds the defaults.
+func (p *Platform) Config(into any) error { return p.config.Decode(p.name, into) }
+
+// Logger returns the module's logger.
+func (p *Platform) Logger() *zap.Logger { return p.logger }
+
+// Metrics returns where the module's metrics are registered; they carry its name.
+func (p *Platform) Metrics() prometheus.Registerer { return p.metrics }
+
+// Tracer returns the module's tracer.
+func (p *Platform) Tracer() trace.Tracer { return p.tracer }
+
+// Clock returns the time.
+func (p *Platform) Clock() clock.Clock { return p.clock }
+
+// Signer signs as this module.
+func (p *Platform) Signer() *identity.Signer { return p.signer }
+
+// Verifier knows all services' keys.
+func (p *Platform) Verifier() *identity.Verifier { return p.verifier }
+
+// Breakers returns the breakers of the process, one a target.
+func (p *Platform) Breakers() *breaker.Registry { return p.shared.breakers }
+
+// Server is where the module registers its RPC service. It is served once Build has returned.
+func (p *Platform) Server() grpc.ServiceRegistrar { return p.server }
+
+// HTTPClient returns a client for one target outside of souk, with a breaker and traces.
+func (p *Platform) HTTPClient(target string) (*http.Client, error) {
+	return httpclient.New(target, httpclient.Options{Breakers: p.shared.breakers, Tracers: p.shared.telemetry.ForService(p.name), Metrics: p.metrics})
+}
+
+// Client reaches every service of souk by its generated stub, as this module.
+func (p *Platform) Client() (grpc.ClientConnInterface, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conn == nil {
+		transport, err := p.shared.transport()
+		if err != nil {
+			return nil, err
+		}
+		p.conn = rpc.NewClient(transport.Conn(), rpc.ClientOptions{
+			Service: p.name, Signer: p.signer, Breakers: p.shared.breakers, Tracer: p.tracer, Metrics: p.metrics, Retry: retry.Default(),
+		})
+	}
+	return p.conn, nil
+}
+
+// Postgres opens the module's own database.
+func (p *Platform) Postgres(ctx context.Context) (*pgxpool.Pool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pool == nil {
+		url, err := p.shared.postgresURL(p.name)
+		if err != nil {
+			return nil, err
+		}
+		pool, err := postgres.Open(ctx, postgres.Config{URL: url, MaxConns: p.shared.postgres.MaxConns, ApplicationName: "souk-" + p.name})
+		if err != nil {
+			return nil, fmt.Errorf("open the database of %s: %w", p.name, err)
+		}
+		p.shared.onClose(pool.Close)
+		p.pool = pool
+	}
+	return p.pool, nil
+}
+
+// Documents opens the module's own document store.
+func (p *Platform) Documents(ctx context.Context) (*document.Store, error) {
+	pool, err := p.Postgres(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return document.Open(pool), nil
+}
+
+// Redis opens the process's Redis.
+func (p *Platform) Redis(ctx context.Context) (rueidis.Client, error) { return p.shared.redis(ctx) }
+
+// JetStream opens the process's JetStream.
+func (p *Platform) JetStream(_ context.Context) (jetstream.JetStream, error) {
+	return p.shared.jetStream()
+}
+
+// Relay returns the relay of the module's outbox. The module runs it; whoever appends events may wake it.
+func (p *Platform) Relay(ctx context.Context) (*outbox.Relay, error) {
+	pool, err := p.Postgres(ctx)
+	if err != nil {
+		return nil, err
+	}
+	js, err := p.shared.jetStream()
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.relay == nil {
+		p.relay = outbox.NewRelay(pool, js, outbox.Options{Service: p.name, Streams: p.shared.streams, Clock: p.clock, Logger: p.logger, Metrics: p.metrics})
+	}
+	return p.relay, nil
+}
+
+// Consumer returns a consumer of events whose effects are in the module's database. Service, Streams,
+// Clock, Logger, Tracer and Metrics of o are filled in.
+func (p *Platform) Consumer(ctx context.Context, o outbox.ConsumerOptions) (*outbox.Consumer, error) {
+	pool, err := p.Postgres(ctx)
+	if err != nil {
+		return nil, err
+	}
+	js, err := p.shared.jetStream()
+	if err != nil {
+		return nil, err
+	}
+	o.Service, o.Streams = p.name, p.shared.streams
+	o.Clock, o.Logger, o.Tracer, o.Metrics = p.clock, p.logger, p.tracer, p.metrics
+	return outbox.NewConsumer(js, pool, o), nil
+}

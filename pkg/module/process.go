@@ -1,0 +1,319 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"souk/pkg/config"
+	"souk/pkg/failpoint"
+	"souk/pkg/logging"
+	"souk/pkg/metric"
+	"souk/pkg/migration"
+	"souk/pkg/outbox"
+	"souk/pkg/postgres"
+	"souk/pkg/saga"
+	"souk/pkg/telemetry"
+)
+
+const (
+	reconnectWait = 100 * time.Millisecond
+	readyPoll     = 5 * time.Millisecond
+	drainTimeout  = 20 * time.Second
+	flushTimeout  = 2 * time.Second
+)
+
+// Options are about a process as a whole.
+type Options struct {
+	// Config is the process's configuration; each module has a section with its name.
+	Config *config.Tree
+	// Logs is where log lines go.
+	Logs io.Writer
+	// Environ holds SOUK_FAILPOINTS, in tests; nil: none.
+	Environ []string
+	// NATS are further options of the connection, e.g. to an embedded server.
+	NATS []nats.Option
+	// Migrate brings the modules' databases up to date before they are built.
+	Migrate bool
+	// OnReady is called once all modules take traffic, with the address of the admin listener.
+	OnReady func(adminAddr string)
+}
+
+// Run runs modules until ctx ends or one of them fails. They start in the order given, services before
+// the gateway, and stop in reverse: each is drained before what it needs goes away.
+func Run(ctx context.Context, o Options, modules ...Module) error {
+	if err := failpoint.FromEnv(o.Environ); err != nil {
+		return err
+	}
+	p, err := newProcess(ctx, o, modules)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if o.Migrate {
+		if err := migrateAll(ctx, p.shared.postgres, modules); err != nil {
+			return err
+		}
+	}
+	return p.run(ctx, o)
+}
+
+type process struct {
+	modules   []Module
+	shared    *resources
+	telemetry *telemetry.Provider
+	logger    *zap.Logger
+	registry  *prometheus.Registry
+	admin     AdminConfig
+	tree      *config.Tree
+
+	mu      sync.Mutex
+	started []*running
+}
+
+// running is a module that was started.
+type running struct {
+	name   string
+	run    Runnable
+	stop   func(context.Context) error // drains the module's RPC service; nil when it has none
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error
+}
+
+// Sections are the configuration sections that every process knows, besides those of its modules.
+func Sections() []string {
+	return []string{sectionLog, sectionTelemetry, sectionPostgres, sectionRedis, sectionNATS, sectionIdentity, sectionAdmin, sectionRPC}
+}
+
+func newProcess(ctx context.Context, o Options, modules []Module) (*process, error) {
+	logs, err := decode(o.Config, sectionLog, logging.Default())
+	if err != nil {
+		return nil, err
+	}
+	w := o.Logs
+	if w == nil {
+		w = os.Stderr
+	}
+	log, err := logging.New(logs, w)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := decode(o.Config, sectionTelemetry, telemetry.Default())
+	if err != nil {
+		return nil, err
+	}
+	admin, err := decode(o.Config, sectionAdmin, AdminConfig{Addr: "127.0.0.1:0"})
+	if err != nil {
+		return nil, err
+	}
+	name := "souk"
+	if len(modules) == 1 {
+		name = modules[0].Name
+	}
+	tel, err := telemetry.New(ctx, name, settings)
+	if err != nil {
+		return nil, err
+	}
+	reg := metric.NewRegistry()
+	shared, err := newResources(o.Config, log, reg, tel, o.NATS)
+	if err != nil {
+		return nil, err
+	}
+	return &process{modules: modules, shared: shared, telemetry: tel, logger: log, registry: reg, admin: admin, tree: o.Config}, nil
+}
+
+// close releases what the modules shared, and sends the last spans.
+func (p *process) close() {
+	p.shared.close()
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	if err := p.telemetry.Shutdown(ctx); err != nil {
+		p.logger.Warn("last spans not sent", zap.Error(err))
+	}
+	_ = p.logger.Sync() // fails on terminals and pipes; nowhere to tell
+}
+
+func (p *process) run(ctx context.Context, o Options) (err error) {
+	failed := make(chan *running, len(p.modules))
+	// Modules end when they are told to, one after the other, not all at once with ctx.
+	base := context.WithoutCancel(ctx)
+	defer func() { err = errors.Join(err, p.stop()) }()
+
+	admin, err := startAdmin(p.admin, p.registry, p.ready)
+	if err != nil {
+		return err
+	}
+	defer admin.close()
+	for _, m := range p.modules {
+		if err := p.start(ctx, base, m, failed); err != nil {
+			return fmt.Errorf("start %s: %w", m.Name, err)
+		}
+	}
+	if err := p.waitReady(ctx, failed); err != nil {
+		return err
+	}
+	p.logger.Info("ready", zap.Int("modules", len(p.modules)), zap.String("admin", admin.addr))
+	if o.OnReady != nil {
+		o.OnReady(admin.addr)
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case r := <-failed:
+		return fmt.Errorf("%s stopped: %w", r.name, r.failure())
+	}
+}
+
+func (r *running) failure() error {
+	if r.err != nil {
+		return r.err
+	}
+	return errors.New("it ended by itself")
+}
+
+func (p *process) start(ctx, base context.Context, m Module, failed chan<- *running) error {
+	platform, err := newPlatform(m.Name, p.tree, p.shared)
+	if err != nil {
+		return err
+	}
+	run, err := m.Build(ctx, platform)
+	if err != nil {
+		return err
+	}
+	if err := platform.server.Err(); err != nil {
+		return err
+	}
+	r := &running{name: m.Name, run: run, done: make(chan struct{})}
+	if len(platform.server.Methods()) > 0 {
+		transport, err := p.shared.transport()
+		if err != nil {
+			return err
+		}
+		if r.stop, err = transport.Serve(base, platform.server); err != nil {
+			return fmt.Errorf("serve its RPCs: %w", err)
+		}
+	}
+	var runCtx context.Context
+	runCtx, r.cancel = context.WithCancel(base)
+	p.mu.Lock()
+	p.started = append(p.started, r)
+	p.mu.Unlock()
+	go func() {
+		r.err = r.run.Run(runCtx)
+		close(r.done)
+		if runCtx.Err() == nil {
+			failed <- r
+		}
+	}()
+	return nil
+}
+
+func (p *process) waitReady(ctx context.Context, failed <-chan *running) error {
+	t := time.NewTicker(readyPoll)
+	defer t.Stop()
+	for {
+		if p.ready(ctx) == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case r := <-failed:
+			return fmt.Errorf("%s did not start: %w", r.name, r.failure())
+		case <-t.C:
+		}
+	}
+}
+
+// ready returns nil when every module takes traffic.
+func (p *process) ready(ctx context.Context) error {
+	p.mu.Lock()
+	started := append([]*running(nil), p.started...)
+	p.mu.Unlock()
+	if len(started) < len(p.modules) {
+		return errors.New("starting")
+	}
+	for _, r := range started {
+		if err := r.run.Ready(ctx); err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+	}
+	return nil
+}
+
+// stop ends what was started, in reverse: first no new calls, then the module itself.
+func (p *process) stop() error {
+	p.mu.Lock()
+	started := p.started
+	p.started = nil
+	p.mu.Unlock()
+	var errs []error
+	for i := len(started) - 1; i >= 0; i-- {
+		r := started[i]
+		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+		if r.stop != nil {
+			if err := r.stop(ctx); err != nil {
+				errs = append(errs, fmt.Errorf("drain %s: %w", r.name, err))
+			}
+		}
+		r.cancel()
+		select {
+		case <-r.done:
+			if r.err != nil && !errors.Is(r.err, context.Canceled) {
+				errs = append(errs, fmt.Errorf("stop %s: %w", r.name, r.err))
+			}
+		case <-ctx.Done():
+			errs = append(errs, fmt.Errorf("stop %s: it did not end within %s", r.name, drainTimeout))
+		}
+		cancel()
+	}
+	return errors.Join(errs...)
+}
+
+// Sets returns a module's migrations in the order in which they run: the shared tables it asks for, then its own.
+func (m Module) Sets() []migration.Set {
+	var sets []migration.Set
+	if m.Tables.Outbox {
+		sets = append(sets, outbox.Migrations())
+	}
+	if m.Tables.Saga {
+		sets = append(sets, saga.Migrations())
+	}
+	if m.Migrations != nil {
+		sets = append(sets, migration.Set{Name: m.Name, FS: m.Migrations})
+	}
+	return sets
+}
+
+// migrateAll brings the modules' databases up to date, side by side.
+func migrateAll(ctx context.Context, c PostgresConfig, modules []Module) error {
+	errc := make(chan error, len(modules))
+	var wg sync.WaitGroup
+	for _, m := range modules {
+		sets := m.Sets()
+		if len(sets) == 0 {
+			continue
+		}
+		wg.Go(func() {
+			url, err := c.ServiceURL(m.Name)
+			if err == nil {
+				err = migration.UpAll(ctx, url, sets...)
+			}
+			if err != nil {
+				errc <- fmt.Errorf("migrate the database of %s: %w", m.Name, postgres.Err(err))
+			}
+		})
+	}
+	wg.Wait()
+	close(errc)
+	return <-errc
+}

@@ -1,0 +1,175 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/rueidis"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/dig"
+	"go.uber.org/zap"
+
+	"souk/pkg/breaker"
+	"souk/pkg/clock"
+	"souk/pkg/config"
+	"souk/pkg/identity"
+	"souk/pkg/natsrpc"
+	"souk/pkg/outbox"
+	"souk/pkg/redisx"
+	"souk/pkg/rpc"
+	"souk/pkg/telemetry"
+)
+
+// resources are what the modules of one process share. Each is made when it is first asked for.
+type resources struct {
+	logger    *zap.Logger
+	registry  *prometheus.Registry
+	telemetry *telemetry.Provider
+	clock     clock.Clock
+	breakers  *breaker.Registry
+	postgres  PostgresConfig
+	rpc       RPCConfig
+	streams   outbox.Streams
+
+	container *dig.Container
+
+	mu sync.Mutex // guards container
+
+	closing sync.Mutex // guards closers
+	closers []func()
+}
+
+func newResources(tree *config.Tree, log *zap.Logger, reg *prometheus.Registry, tel *telemetry.Provider, natsOptions []nats.Option) (*resources, error) {
+	r := &resources{
+		logger: log, registry: reg, telemetry: tel, clock: clock.System{},
+		breakers: breaker.NewRegistry(breaker.Options{}, reg), postgres: defaultPostgres(), container: dig.New(),
+		rpc: RPCConfig{Transport: "inprocess", Limit: 256},
+	}
+	if err := tree.Decode(sectionRPC, &r.rpc); err != nil {
+		return nil, err
+	}
+	if err := tree.Decode(sectionPostgres, &r.postgres); err != nil {
+		return nil, err
+	}
+	providers := []any{
+		func() (NATSConfig, error) { return decode(tree, sectionNATS, NATSConfig{}) },
+		func() (redisx.Config, error) { return decode(tree, sectionRedis, redisx.Default()) },
+		func() (IdentityConfig, error) { return decode(tree, sectionIdentity, defaultIdentity()) },
+		func(c IdentityConfig) (*identity.Verifier, error) {
+			keys, err := c.trusted()
+			if err != nil {
+				return nil, err
+			}
+			return identity.NewVerifier(keys, r.clock), nil
+		},
+		func(c NATSConfig) (*nats.Conn, error) { return r.connectNATS(c, natsOptions) },
+		func(nc *nats.Conn) (jetstream.JetStream, error) { return jetstream.New(nc) },
+		func(c redisx.Config) (rueidis.Client, error) {
+			if c.Addr == "" {
+				return nil, errors.New("redis.addr is not set: give host:port, or the path of a unix socket")
+			}
+			client, err := redisx.Open(context.Background(), c)
+			if err != nil {
+				return nil, fmt.Errorf("open Redis: %w", err)
+			}
+			r.onClose(client.Close)
+			return client, nil
+		},
+	}
+	if r.rpc.Transport == "nats" {
+		providers = append(providers, func(nc *nats.Conn) rpc.Transport { return natsrpc.New(nc, natsrpc.Options{Logger: log}) })
+	} else {
+		providers = append(providers, func() rpc.Transport { return rpc.NewLocal() })
+	}
+	for _, p := range providers {
+		if err := r.container.Provide(p); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// decode reads a section over its defaults.
+func decode[T any](tree *config.Tree, section string, defaults T) (T, error) {
+	err := tree.Decode(section, &defaults)
+	return defaults, err
+}
+
+// resolve returns the resource of type T, making it the first time.
+func resolve[T any](r *resources) (T, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out T
+	err := r.container.Invoke(func(v T) { out = v })
+	return out, dig.RootCause(err)
+}
+
+func (r *resources) identity() (IdentityConfig, error)             { return resolve[IdentityConfig](r) }
+func (r *resources) verifier() (*identity.Verifier, error)         { return resolve[*identity.Verifier](r) }
+func (r *resources) transport() (rpc.Transport, error)             { return resolve[rpc.Transport](r) }
+func (r *resources) jetStream() (jetstream.JetStream, error)       { return resolve[jetstream.JetStream](r) }
+func (r *resources) redis(context.Context) (rueidis.Client, error) { return resolve[rueidis.Client](r) }
+func (r *resources) tracer(service string) trace.Tracer            { return r.telemetry.ForService(service).Tracer("souk/" + service) }
+
+func (r *resources) postgresURL(service string) (string, error) {
+	return r.postgres.ServiceURL(service)
+}
+
+func (r *resources) connectNATS(c NATSConfig, more []nats.Option) (*nats.Conn, error) {
+	opts := []nats.Option{
+		nats.Name("souk"),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.RetryOnFailedConnect(true),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				r.logger.Warn("NATS connection lost", zap.Error(err))
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { r.logger.Info("NATS connection restored") }),
+		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
+			subject := ""
+			if s != nil {
+				subject = s.Subject
+			}
+			r.logger.Warn("NATS", zap.String("subject", subject), zap.Error(err))
+		}),
+	}
+	if c.User != "" {
+		opts = append(opts, nats.UserInfo(c.User, c.Password))
+	}
+	if c.Credentials != "" {
+		opts = append(opts, nats.UserCredentials(c.Credentials))
+	}
+	opts = append(opts, more...)
+	if c.URL == "" && len(more) == 0 {
+		return nil, errors.New("nats.url is not set: give the URL of the NATS servers, e.g. nats://nats:4222")
+	}
+	nc, err := nats.Connect(c.URL, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	r.onClose(nc.Close)
+	return nc, nil
+}
+
+// onClose has f called when the process is through, last in first out.
+func (r *resources) onClose(f func()) {
+	r.closing.Lock()
+	defer r.closing.Unlock()
+	r.closers = append(r.closers, f)
+}
+
+func (r *resources) close() {
+	r.closing.Lock()
+	defer r.closing.Unlock()
+	for i := len(r.closers) - 1; i >= 0; i-- {
+		r.closers[i]()
+	}
+	r.closers = nil
+}

@@ -1,0 +1,173 @@
+package module
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"souk/pkg/identity"
+)
+
+// The configuration sections that every process shares. Each module has one more, with its name.
+const (
+	sectionLog       = "log"
+	sectionTelemetry = "telemetry"
+	sectionPostgres  = "postgres"
+	sectionRedis     = "redis"
+	sectionNATS      = "nats"
+	sectionIdentity  = "identity"
+	sectionAdmin     = "admin"
+	sectionRPC       = "rpc"
+)
+
+// PostgresConfig says where the services' databases are.
+type PostgresConfig struct {
+	// URL of a service's database. "{service}" stands for the service's name and "{password}" for its password.
+	URL string `yaml:"url"`
+	// URLs of services' databases by service name, where one pattern does not fit all.
+	URLs map[string]string `yaml:"urls"`
+	// Passwords of the services' roles, by service name.
+	Passwords map[string]string `yaml:"passwords"`
+	// MaxConns bounds each service's connections. Default 10.
+	MaxConns int32 `yaml:"max_conns"`
+}
+
+func defaultPostgres() PostgresConfig { return PostgresConfig{MaxConns: 10} }
+
+// Validate checks the configuration.
+func (c PostgresConfig) Validate() error {
+	if c.MaxConns < 1 {
+		return errors.New("max_conns: must be at least 1")
+	}
+	return nil
+}
+
+// ServiceURL returns the URL of one service's database.
+func (c PostgresConfig) ServiceURL(service string) (string, error) {
+	if u, ok := c.URLs[service]; ok {
+		return u, nil
+	}
+	if c.URL == "" {
+		return "", errors.New("postgres.url is not set: give the URL of the service's database, e.g. postgres://{service}:{password}@db:5432/{service}")
+	}
+	r := strings.NewReplacer("{service}", service, "{password}", url.QueryEscape(c.Passwords[service]))
+	return r.Replace(c.URL), nil
+}
+
+// NATSConfig says where NATS is.
+type NATSConfig struct {
+	// URL of the NATS servers, comma-separated.
+	URL string `yaml:"url"`
+	// User and Password, when the servers ask for them.
+	User     string `yaml:"user"`
+	Password string `yaml:"password"`
+	// Credentials is the path of a NATS credentials file.
+	Credentials string `yaml:"credentials"`
+}
+
+// IdentityConfig holds the keys with which services know each other.
+type IdentityConfig struct {
+	// Seed (base64, at least 32 bytes) from which every service's key is derived: for processes that run all of souk.
+	Seed string `yaml:"seed"`
+	// Keys (base64 Ed25519 seeds) by service name, of the services that this process runs, where there is no common seed.
+	Keys map[string]string `yaml:"keys"`
+	// Trusted are all services' public keys (base64) by name, where there is no common seed.
+	Trusted map[string]string `yaml:"trusted"`
+	// TTL of a token. Default 5 min.
+	TTL time.Duration `yaml:"ttl"`
+}
+
+func defaultIdentity() IdentityConfig { return IdentityConfig{TTL: 5 * time.Minute} }
+
+// Validate checks the configuration.
+func (c IdentityConfig) Validate() error {
+	if c.Seed == "" && len(c.Trusted) == 0 {
+		return errors.New("identity: set seed (base64, 32 bytes), or keys and trusted")
+	}
+	if c.TTL < time.Second {
+		return errors.New("identity.ttl: must be at least 1s")
+	}
+	return nil
+}
+
+// key returns the private key of a service.
+func (c IdentityConfig) key(service string) (ed25519.PrivateKey, error) {
+	if c.Seed != "" {
+		seed, err := c.seed()
+		if err != nil {
+			return nil, err
+		}
+		return identity.DeriveKey(seed, service), nil
+	}
+	raw, err := base64.StdEncoding.DecodeString(c.Keys[service])
+	if err != nil || len(raw) != ed25519.SeedSize {
+		return nil, fmt.Errorf("identity.keys.%s: want the base64 of a %d byte Ed25519 seed", service, ed25519.SeedSize)
+	}
+	return ed25519.NewKeyFromSeed(raw), nil
+}
+
+// trusted returns the public keys of all services.
+func (c IdentityConfig) trusted() (map[string]ed25519.PublicKey, error) {
+	keys := map[string]ed25519.PublicKey{}
+	if c.Seed != "" {
+		seed, err := c.seed()
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range serviceNames {
+			keys[name] = identity.DeriveKey(seed, name).Public().(ed25519.PublicKey)
+		}
+		return keys, nil
+	}
+	for name, s := range c.Trusted {
+		raw, err := base64.StdEncoding.DecodeString(s)
+		if err != nil || len(raw) != ed25519.PublicKeySize {
+			return nil, fmt.Errorf("identity.trusted.%s: want the base64 of a %d byte Ed25519 public key", name, ed25519.PublicKeySize)
+		}
+		keys[name] = raw
+	}
+	return keys, nil
+}
+
+func (c IdentityConfig) seed() ([]byte, error) {
+	seed, err := base64.StdEncoding.DecodeString(c.Seed)
+	if err != nil || len(seed) < 32 {
+		return nil, errors.New("identity.seed: want the base64 of at least 32 random bytes")
+	}
+	return seed, nil
+}
+
+// serviceNames are those whose keys come from a common seed.
+var serviceNames = []string{
+	"gateway", "auth", "natsauth", "user", "shop", "product", "cart", "order", "payment",
+	"voucher", "address", "comment", "notification", "settings", "souk",
+}
+
+// AdminConfig is about the listener for health, metrics and profiles.
+type AdminConfig struct {
+	// Addr is where it listens. Default 127.0.0.1:0, a free port; "" turns it off.
+	Addr string `yaml:"addr"`
+}
+
+// RPCConfig is about calls between services.
+type RPCConfig struct {
+	// Transport is inprocess (default; every service must run in this process) or nats.
+	Transport string `yaml:"transport"`
+	// Limit is how many calls a service handles at once before it refuses. Default 256.
+	Limit int `yaml:"limit"`
+}
+
+// Validate checks the configuration.
+func (c RPCConfig) Validate() error {
+	if c.Transport != "inprocess" && c.Transport != "nats" {
+		return fmt.Errorf("rpc.transport: %q is neither inprocess nor nats", c.Transport)
+	}
+	if c.Limit < 1 {
+		return errors.New("rpc.limit: must be at least 1")
+	}
+	return nil
+}

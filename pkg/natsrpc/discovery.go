@@ -1,0 +1,166 @@
+package natsrpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+	"go.uber.org/zap"
+
+	"souk/pkg/errs"
+	"souk/pkg/rpc"
+)
+
+// flushTimeout bounds waits for NATS where the context has no end.
+const flushTimeout = 5 * time.Second
+
+// endpoint is a method and what happened to its calls.
+type endpoint struct {
+	method  rpc.Method
+	subject string
+
+	mu        sync.Mutex
+	requests  int
+	errors    int
+	lastError string
+	busy      time.Duration
+}
+
+func (e *endpoint) observe(d time.Duration, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.requests++
+	e.busy += d
+	if err != nil {
+		e.errors++
+		e.lastError = string(errs.CodeOf(err))
+	}
+}
+
+func (e *endpoint) stats() *micro.EndpointStats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return &micro.EndpointStats{
+		Name: e.method.Name, Subject: e.subject, QueueGroup: rpc.Target(e.method.FullMethod),
+		NumRequests: e.requests, NumErrors: e.errors, LastError: e.lastError,
+		ProcessingTime: e.busy, AverageProcessingTime: e.busy / time.Duration(max(e.requests, 1)),
+	}
+}
+
+func (e *endpoint) info() micro.EndpointInfo {
+	return micro.EndpointInfo{
+		Name: e.method.Name, Subject: e.subject, QueueGroup: rpc.Target(e.method.FullMethod),
+		Metadata: map[string]string{
+			"method":     e.method.FullMethod,
+			"access":     strings.ToLower(strings.TrimPrefix(e.method.Access.GetLevel().String(), "LEVEL_")),
+			"idempotent": fmt.Sprint(e.method.Idempotent),
+			"timeout":    e.method.Timeout.String(),
+		},
+	}
+}
+
+// endpoints are sorted by subject.
+func (sv *serving) endpoints() []*endpoint {
+	return slices.SortedFunc(maps.Values(sv.methods), func(a, b *endpoint) int { return strings.Compare(a.subject, b.subject) })
+}
+
+// discoverable answers the NATS service API. Package micro would do it too, but runs handlers on
+// the subscription's goroutine and times them there.
+func (sv *serving) discoverable() error {
+	identity := micro.ServiceIdentity{
+		Name: sv.server.Service(), ID: sv.id, Version: sv.options.Version,
+		Metadata: map[string]string{"transport": "souk/natsrpc"},
+	}
+	verbs := map[micro.Verb]func() any{
+		micro.PingVerb: func() any { return micro.Ping{ServiceIdentity: identity, Type: micro.PingResponseType} },
+		micro.InfoVerb: func() any {
+			info := micro.Info{ServiceIdentity: identity, Type: micro.InfoResponseType, Endpoints: []micro.EndpointInfo{}}
+			for _, e := range sv.endpoints() {
+				info.Endpoints = append(info.Endpoints, e.info())
+			}
+			return info
+		},
+		micro.StatsVerb: func() any {
+			stats := micro.Stats{ServiceIdentity: identity, Type: micro.StatsResponseType, Started: sv.started, Endpoints: []*micro.EndpointStats{}}
+			for _, e := range sv.endpoints() {
+				stats.Endpoints = append(stats.Endpoints, e.stats())
+			}
+			return stats
+		},
+	}
+	for verb, answer := range verbs {
+		for _, scope := range [][2]string{{"", ""}, {identity.Name, ""}, {identity.Name, identity.ID}} {
+			subject, err := micro.ControlSubject(verb, scope[0], scope[1])
+			if err != nil {
+				return err
+			}
+			if err := sv.add(subject, "", func(m *nats.Msg) { sv.respond(m, answer()) }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (sv *serving) respond(m *nats.Msg, answer any) {
+	data, err := json.Marshal(answer)
+	if err == nil {
+		err = m.Respond(data)
+	}
+	if err != nil {
+		sv.options.Logger.Warn("the NATS service API was not answered", zap.String("subject", m.Subject), zap.Error(err))
+	}
+}
+
+// Discover returns the statistics of every process of every service that answers within the wait,
+// sorted by service and process. It fails with errs.Unavailable when NATS is away.
+func Discover(ctx context.Context, nc *nats.Conn, wait time.Duration) ([]micro.Stats, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	inbox := nc.NewRespInbox()
+	sub, err := nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, errs.Wrap(err, errs.Unavailable, "NATS takes no subscriptions")
+	}
+	defer func() { _ = sub.Unsubscribe() }() // fails only when the connection is closed
+	subject, err := micro.ControlSubject(micro.StatsVerb, "", "")
+	if err != nil {
+		return nil, err
+	}
+	if err := nc.PublishRequest(subject, inbox, nil); err != nil {
+		return nil, errs.Wrap(err, errs.Unavailable, "NATS does not answer")
+	}
+	var found []micro.Stats
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) {
+			break
+		}
+		if err != nil {
+			return nil, errs.Wrap(err, errs.Unavailable, "NATS does not answer")
+		}
+		var s micro.Stats
+		if json.Unmarshal(m.Data, &s) == nil && s.Type == micro.StatsResponseType {
+			found = append(found, s)
+		}
+	}
+	slices.SortFunc(found, func(a, b micro.Stats) int {
+		return strings.Compare(a.Name+"\x00"+a.ID, b.Name+"\x00"+b.ID)
+	})
+	return found, nil
+}
+
+// flush waits until NATS has seen all that was sent. nats.go asks for a context that ends by itself.
+func flush(ctx context.Context, nc *nats.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	return nc.FlushWithContext(ctx)
+}

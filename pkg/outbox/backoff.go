@@ -1,0 +1,39 @@
+package outbox
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// backoff waits longer after each failure, up to a bound, with jitter.
+type backoff struct{ failures int }
+
+func (b *backoff) reset() { b.failures = 0 }
+
+// sleep waits, until early has something at the longest; it returns false when ctx ended.
+func (b *backoff) sleep(ctx context.Context, early <-chan struct{}) bool {
+	d := min(backoffBase<<min(b.failures, 10), backoffMax)
+	b.failures++
+	t := time.NewTimer(d/2 + rand.N(d/2))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-early:
+	case <-t.C:
+	}
+	return true
+}
+
+// pause waits for d; it returns false when ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

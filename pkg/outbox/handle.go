@@ -1,0 +1,291 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
+
+	"souk/pkg/errs"
+	"souk/pkg/event"
+	"souk/pkg/postgres"
+)
+
+// The outcomes of event_handled_total.
+const (
+	outcomeOK        = "ok"
+	outcomeDuplicate = "duplicate"
+	outcomeRetry     = "retry"
+	outcomeDead      = "dead"
+)
+
+// holdGrace is how long after its retry was due a failed event holds back those after it: by then
+// another process has it.
+const holdGrace = time.Minute
+
+// hold says that an aggregate's event failed and comes again at a time.
+type hold struct {
+	seq   uint64
+	until time.Time
+}
+
+// item is a message on its way through process.
+type item struct {
+	msg        jetstream.Msg
+	seq        uint64
+	deliveries int
+	event      event.Event
+	done       bool // acknowledged one way or another
+}
+
+// process handles messages in order. Neighbours that come for the first time share a transaction. Stop
+// ends the wait for a database that is away.
+func (c *Consumer) process(ctx, stop context.Context, msgs []jetstream.Msg) {
+	items := make([]*item, 0, len(msgs))
+	for _, m := range msgs {
+		if it := c.open(ctx, m); it != nil {
+			items = append(items, it)
+		}
+	}
+	defer c.keepAlive(items)()
+
+	for len(items) > 0 {
+		n := 1
+		if items[0].deliveries == 1 {
+			for n < len(items) && items[n].deliveries == 1 {
+				n++
+			}
+		}
+		c.group(ctx, stop, items[:n])
+		items = items[n:]
+	}
+}
+
+// open reads a message. What is none, or not for us, is settled here and nil is returned.
+func (c *Consumer) open(ctx context.Context, m jetstream.Msg) *item {
+	meta, err := m.Metadata()
+	if err != nil {
+		c.log.Error("a message without JetStream's metadata", zap.Error(err))
+		return nil
+	}
+	it := &item{msg: m, seq: meta.Sequence.Stream, deliveries: int(meta.NumDelivered)}
+	if only := m.Headers().Get(headerOnly); only != "" && only != c.name {
+		c.settle(it, m.Ack, "")
+		return nil
+	}
+	e, err := event.FromMsg(m.Subject(), m.Headers(), m.Data())
+	if err != nil {
+		c.dead(ctx, it, err)
+		return nil
+	}
+	it.event = e
+	if n := it.deliveries - c.held[it.seq]; n > c.o.MaxDeliver+neverHandled {
+		c.dead(ctx, it, errs.New(errs.Internal, "delivered %d times, and its process never lived to say how it went", n))
+		return nil
+	}
+	return it
+}
+
+// group handles items in one transaction, and each alone if that fails.
+func (c *Consumer) group(ctx, stop context.Context, items []*item) {
+	items = c.release(items)
+	if len(items) == 0 {
+		return
+	}
+	fresh, err := c.apply(ctx, stop, items)
+	switch {
+	case err == nil:
+		now := c.o.Clock.Now()
+		for _, it := range items {
+			outcome := outcomeDuplicate
+			if fresh[it.event.ID] {
+				delete(fresh, it.event.ID) // a second copy in the same batch is one
+				outcome = outcomeOK
+				c.metrics.lag.WithLabelValues(c.name).Observe(max(now.Sub(it.event.Time).Seconds(), 0))
+			}
+			c.settle(it, it.msg.Ack, outcome)
+		}
+	case stop.Err() != nil:
+		for _, it := range items {
+			c.settle(it, it.msg.Nak, "")
+		}
+	case len(items) > 1:
+		for i := range items {
+			c.group(ctx, stop, items[i:i+1])
+		}
+	default:
+		c.fail(ctx, items[0], err)
+	}
+}
+
+// release returns the items that need not wait for an earlier event of their aggregate.
+func (c *Consumer) release(items []*item) []*item {
+	if len(c.holds) == 0 {
+		return items
+	}
+	now := time.Now()
+	free := make([]*item, 0, len(items))
+	for _, it := range items {
+		h, waits := c.holds[it.event.AggregateID]
+		if waits && now.After(h.until.Add(holdGrace)) {
+			delete(c.holds, it.event.AggregateID)
+			waits = false
+		}
+		if !waits || it.seq <= h.seq {
+			free = append(free, it)
+			continue
+		}
+		c.held[it.seq]++
+		delay := max(time.Until(h.until), 0) + 20*time.Millisecond
+		c.nak(it, delay)
+	}
+	return free
+}
+
+const sqlInbox = `
+insert into inbox (consumer, event_id)
+select $1, e.id from unnest($2::text[]) as e (id) order by e.id
+on conflict do nothing
+returning event_id`
+
+// apply notes the events as done and runs the handler for those that were not before, in one
+// transaction. While the database is away it waits, without counting that against the events.
+func (c *Consumer) apply(ctx, stop context.Context, items []*item) (fresh map[string]bool, err error) {
+	ids := make([]string, len(items))
+	for i, it := range items {
+		ids[i] = it.event.ID
+	}
+	var wait backoff
+	for {
+		err = postgres.InTx(ctx, c.pool, func(tx pgx.Tx) error {
+			fresh = make(map[string]bool, len(items))
+			rows, err := tx.Query(ctx, sqlInbox, c.name, ids)
+			if err != nil {
+				return postgres.Err(err)
+			}
+			news, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				return postgres.Err(err)
+			}
+			for _, id := range news {
+				fresh[id] = true
+			}
+			seen := make(map[string]bool, len(items))
+			for _, it := range items {
+				if !fresh[it.event.ID] || seen[it.event.ID] {
+					continue
+				}
+				seen[it.event.ID] = true
+				if err := c.call(ctx, tx, it.event); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if !errs.Is(err, errs.Unavailable) || c.pool.Ping(ctx) == nil {
+			return fresh, err
+		}
+		if wait.failures == 0 {
+			c.log.Warn("the database is away; events wait", zap.Error(err))
+		}
+		if !wait.sleep(stop, nil) {
+			return nil, err
+		}
+	}
+}
+
+// call runs the handler within the event's trace. A panic is an error.
+func (c *Consumer) call(ctx context.Context, tx pgx.Tx, e event.Event) (err error) {
+	ctx = e.Context(ctx)
+	if c.o.Tracer != nil && trace.SpanContextFromContext(ctx).IsSampled() {
+		var span trace.Span
+		ctx, span = c.o.Tracer.Start(ctx, "consume "+e.Subject, trace.WithSpanKind(trace.SpanKindConsumer),
+			trace.WithAttributes(
+				attribute.String("messaging.system", "nats"),
+				attribute.String("messaging.message.id", e.ID),
+				attribute.String("messaging.consumer.group.name", c.name),
+				attribute.String("souk.aggregate.id", e.AggregateID),
+			))
+		defer func() {
+			if err != nil {
+				span.SetStatus(codes.Error, string(errs.CodeOf(err)))
+			}
+			span.End()
+		}()
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = errs.Wrap(fmt.Errorf("panic: %v\n%s", p, debug.Stack()), errs.Internal, "the handler panicked")
+		}
+	}()
+	return c.o.Handler(ctx, tx, e)
+}
+
+// fail sends an event back to come again later, or gives it up.
+func (c *Consumer) fail(ctx context.Context, it *item, err error) {
+	attempts := it.deliveries - c.held[it.seq]
+	if attempts >= c.o.MaxDeliver {
+		c.dead(ctx, it, err)
+		return
+	}
+	delay := c.o.Backoff[min(max(attempts, 1), len(c.o.Backoff))-1]
+	c.log.Warn("an event failed and will be tried again", zap.String("event_id", it.event.ID),
+		zap.String("subject", it.event.Subject), zap.Int("attempt", attempts), zap.Duration("in", delay), zap.Error(err))
+	c.holds[it.event.AggregateID] = hold{seq: it.seq, until: time.Now().Add(delay)}
+	c.nak(it, delay)
+}
+
+// nak lets an item come again. Its hold and its count stay.
+func (c *Consumer) nak(it *item, delay time.Duration) {
+	it.done = true
+	if err := it.msg.NakWithDelay(delay); err != nil {
+		c.log.Debug("an event could not be sent back; it comes again by itself", zap.Error(err))
+	}
+	c.metrics.handled.WithLabelValues(c.name, outcomeRetry).Inc()
+}
+
+// settle acknowledges an item: what is lost of that, the inbox makes good.
+func (c *Consumer) settle(it *item, ack func() error, outcome string) {
+	it.done = true
+	if err := ack(); err != nil {
+		c.log.Debug("an event could not be acknowledged; it comes again", zap.Error(err))
+	}
+	delete(c.held, it.seq)
+	if h, ok := c.holds[it.event.AggregateID]; ok && h.seq <= it.seq {
+		delete(c.holds, it.event.AggregateID)
+	}
+	if outcome != "" {
+		c.metrics.handled.WithLabelValues(c.name, outcome).Inc()
+	}
+}
+
+// keepAlive tells JetStream that the items are being worked on, until the returned function is called.
+func (c *Consumer) keepAlive(items []*item) (stop func()) {
+	quit, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		tick := time.NewTicker(c.o.AckWait / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+				for _, it := range items {
+					_ = it.msg.InProgress() // of one that is settled: refused, and rightly so
+				}
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-gone
+	}
+}

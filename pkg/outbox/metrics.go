@@ -1,0 +1,67 @@
+package outbox
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// relayMetrics and consumerMetrics are shared by all relays and consumers of a registerer: a service
+// has several consumers, told apart by label.
+type relayMetrics struct {
+	published *prometheus.CounterVec
+	pending   prometheus.Gauge
+	oldest    prometheus.Gauge
+}
+
+type consumerMetrics struct {
+	handled *prometheus.CounterVec
+	lag     *prometheus.HistogramVec
+	dead    *prometheus.CounterVec
+}
+
+func newRelayMetrics(r prometheus.Registerer) relayMetrics {
+	return relayMetrics{
+		published: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "event_published_total", Help: "Events that JetStream has acknowledged.",
+		}, []string{"subject"})),
+		pending: register(r, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "outbox_pending", Help: "Rows of the outbox that have not been sent (counted up to 100000).",
+		})),
+		oldest: register(r, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "outbox_oldest_seconds", Help: "Age of the oldest row of the outbox that has not been sent.",
+		})),
+	}
+}
+
+func newConsumerMetrics(r prometheus.Registerer) consumerMetrics {
+	return consumerMetrics{
+		handled: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "event_handled_total", Help: "Events by what became of them: ok, duplicate, retry, dead.",
+		}, []string{"consumer", "outcome"})),
+		lag: register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "event_lag_seconds", Help: "Time from what happened to its effect.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60, 600, 3600},
+		}, []string{"consumer"})),
+		dead: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "event_dead_total", Help: "Events that ended as dead letters.",
+		}, []string{"consumer"})),
+	}
+}
+
+// register returns the collector that is registered already, if one is.
+func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
+	if r == nil {
+		return c
+	}
+	if err := r.Register(c); err != nil {
+		var dup prometheus.AlreadyRegisteredError
+		if errors.As(err, &dup) {
+			if known, ok := dup.ExistingCollector.(C); ok {
+				return known
+			}
+		}
+		panic(err) // two collectors of one name that differ: a mistake in the program
+	}
+	return c
+}

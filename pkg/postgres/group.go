@@ -1,0 +1,201 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"souk/pkg/errs"
+)
+
+// Result is what became of one item of a run.
+type Result[R any] struct {
+	// Value is the answer; it counts when Err is nil.
+	Value R
+	// Err is this item's own failure.
+	Err error
+}
+
+// Group is group commit: callers that arrive while a run is under way wait and go into the next one
+// together. A caller alone is run at once, so nothing is slower when there is little to do; under load a
+// hot row is updated once for many callers, and a commit's fsync is shared.
+//
+// A run should be one transaction. When it fails as a whole, each of its callers gets that error; what
+// concerns one item (out of stock) is that item's own Result. A Group may be used by several goroutines.
+type Group[T, R any] struct {
+	run func(ctx context.Context, items []T) ([]Result[R], error)
+	cfg groupConfig
+	max int
+
+	mu      sync.Mutex
+	waiting []*call[T, R]
+	running int
+	closed  bool
+	runs    sync.WaitGroup
+}
+
+type call[T, R any] struct {
+	item T
+	// gone is set, under the group's mutex, when the caller left before a run took the call.
+	gone bool
+	done chan Result[R] // buffered: a run never waits for its callers
+}
+
+type groupConfig struct {
+	parallel int
+	timeout  time.Duration
+}
+
+// GroupOption changes how a Group works.
+type GroupOption func(*groupConfig)
+
+// WithParallel lets n runs go on at the same time; the default is 1, which is best for one hot row.
+func WithParallel(n int) GroupOption {
+	return func(c *groupConfig) { c.parallel = max(n, 1) }
+}
+
+// WithRunTimeout bounds one run; the default is 10 s.
+func WithRunTimeout(d time.Duration) GroupOption {
+	return func(c *groupConfig) { c.timeout = d }
+}
+
+// NewGroup returns a group whose runs take all that waits, at most limit items. The answer of run has one
+// Result for each item, in the items' order. The context of a run belongs to no caller: it carries
+// neither their values nor their deadlines, only the group's own timeout.
+func NewGroup[T, R any](limit int, run func(ctx context.Context, items []T) ([]Result[R], error), opts ...GroupOption) *Group[T, R] {
+	g := &Group[T, R]{run: run, max: max(limit, 1), cfg: groupConfig{parallel: 1, timeout: 10 * time.Second}}
+	for _, o := range opts {
+		o(&g.cfg)
+	}
+	return g
+}
+
+// Do adds item to the next run and waits for its result. When ctx ends first, Do returns at once: an item
+// that no run has taken yet is withdrawn, one that is in a run goes on without its caller, and the others
+// never notice.
+//
+// Its errors: the item's own, the run's, timeout when ctx ended, unavailable when the group is closed,
+// internal when the run panicked.
+func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
+	var zero R
+	if err := ctx.Err(); err != nil {
+		return zero, Err(err)
+	}
+	c := &call[T, R]{item: item, done: make(chan Result[R], 1)}
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return zero, errs.New(errs.Unavailable, "shutting down").WithRetryAfter(retryAfter)
+	}
+	g.waiting = append(g.waiting, c)
+	if g.running < g.cfg.parallel {
+		g.startLocked()
+	}
+	g.mu.Unlock()
+
+	select {
+	case r := <-c.done:
+		return r.Value, r.Err
+	case <-ctx.Done():
+		g.mu.Lock()
+		c.gone = true
+		g.mu.Unlock()
+		return zero, Err(ctx.Err())
+	}
+}
+
+// Close refuses new callers and waits until those that are there have their results.
+func (g *Group[T, R]) Close() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.runs.Wait()
+}
+
+func (g *Group[T, R]) startLocked() {
+	g.running++
+	g.runs.Add(1)
+	go g.work()
+}
+
+// work runs batch after batch until nothing waits.
+func (g *Group[T, R]) work() {
+	defer g.runs.Done()
+	finished := false
+	defer func() {
+		if finished {
+			return
+		}
+		// run ended this goroutine (runtime.Goexit, as a failed test does): another goes on.
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.running--
+		if len(g.waiting) > 0 {
+			g.startLocked()
+		}
+	}()
+	for {
+		batch := g.take()
+		if len(batch) == 0 {
+			finished = true
+			return
+		}
+		g.once(batch)
+	}
+}
+
+// take returns the next batch, without callers that have left. When there is none, the worker counts as
+// gone in the same critical section, so that the next caller starts another.
+func (g *Group[T, R]) take() []*call[T, R] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var batch []*call[T, R]
+	n := 0
+	for _, c := range g.waiting {
+		if len(batch) == g.max {
+			break
+		}
+		n++
+		if !c.gone {
+			batch = append(batch, c)
+		}
+	}
+	rest := copy(g.waiting, g.waiting[n:])
+	clear(g.waiting[rest:])
+	g.waiting = g.waiting[:rest]
+	if len(batch) == 0 {
+		g.running--
+	}
+	return batch
+}
+
+// once runs one batch and answers its callers, whatever run does.
+func (g *Group[T, R]) once(batch []*call[T, R]) {
+	var results []Result[R]
+	err := error(errs.New(errs.Internal, "something went wrong on our side"))
+	defer func() {
+		if p := recover(); p != nil {
+			err = errs.Wrap(fmt.Errorf("panic in a group's run: %v\n%s", p, debug.Stack()), errs.Internal, "something went wrong on our side")
+			results = nil
+		}
+		if err == nil && len(results) != len(batch) {
+			err = errs.Wrap(fmt.Errorf("a group's run gave %d results for %d items", len(results), len(batch)), errs.Internal, "something went wrong on our side")
+		}
+		for i, c := range batch {
+			if err != nil {
+				c.done <- Result[R]{Err: err}
+			} else {
+				c.done <- results[i]
+			}
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), g.cfg.timeout)
+	defer cancel()
+	items := make([]T, len(batch))
+	for i, c := range batch {
+		items[i] = c.item
+	}
+	results, err = g.run(ctx, items)
+}

@@ -1,0 +1,240 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"souk/pkg/errs"
+	"souk/pkg/postgres"
+)
+
+// gate is a run that tells what it got and waits to be let on.
+type gate struct {
+	entered chan []int
+	leave   chan struct{}
+}
+
+func newGate() gate { return gate{entered: make(chan []int), leave: make(chan struct{})} }
+
+func (g gate) run(_ context.Context, items []int) ([]postgres.Result[int], error) {
+	g.entered <- items
+	<-g.leave
+	return doubled(items), nil
+}
+
+func doubled(items []int) []postgres.Result[int] {
+	results := make([]postgres.Result[int], len(items))
+	for i, n := range items {
+		results[i].Value = 2 * n
+	}
+	return results
+}
+
+// waitUntil yields until the group's waiting callers, which no signal tells of, are there.
+func waitUntil(t *testing.T, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); runtime.Gosched() {
+		require.True(t, time.Now().Before(deadline), "waited too long")
+	}
+}
+
+func TestGroupTakesAllThatWaitUpToItsLimit(t *testing.T) {
+	t.Parallel()
+	gate := newGate()
+	g := postgres.NewGroup(3, gate.run)
+	var callers sync.WaitGroup
+	do := func(n int) {
+		callers.Go(func() {
+			r, err := g.Do(t.Context(), n)
+			require.NoError(t, err)
+			require.Equal(t, 2*n, r)
+		})
+	}
+	do(1)
+	require.Equal(t, []int{1}, <-gate.entered)
+	for n := range 5 {
+		do(n + 2)
+	}
+	waitUntil(t, func() bool { return postgres.Waiting(g) == 5 })
+	gate.leave <- struct{}{}
+	require.Len(t, <-gate.entered, 3)
+	gate.leave <- struct{}{}
+	require.Len(t, <-gate.entered, 2)
+	gate.leave <- struct{}{}
+	callers.Wait()
+	g.Close()
+}
+
+func TestGroupRunsInParallelUpToItsBound(t *testing.T) {
+	t.Parallel()
+	gate := newGate()
+	g := postgres.NewGroup(1, gate.run, postgres.WithParallel(2))
+	var callers sync.WaitGroup
+	for n := range 3 {
+		callers.Go(func() {
+			_, err := g.Do(t.Context(), n)
+			require.NoError(t, err)
+		})
+	}
+	<-gate.entered
+	<-gate.entered
+	waitUntil(t, func() bool { return postgres.Waiting(g) == 1 })
+	select {
+	case <-gate.entered:
+		t.Fatal("a third run")
+	default:
+	}
+	gate.leave <- struct{}{}
+	<-gate.entered
+	gate.leave <- struct{}{}
+	gate.leave <- struct{}{}
+	callers.Wait()
+	g.Close()
+}
+
+func TestGroupCallerWhoGivesUpCancelsNobody(t *testing.T) {
+	t.Parallel()
+	gate := newGate()
+	g := postgres.NewGroup(10, func(ctx context.Context, items []int) ([]postgres.Result[int], error) {
+		results, err := gate.run(ctx, items)
+		return results, errors.Join(err, ctx.Err())
+	})
+	first, leaveFirst := context.WithCancel(t.Context())
+	second, leaveSecond := context.WithCancel(t.Context())
+	outcome := make(chan error)
+	go func() { _, err := g.Do(first, 1); outcome <- err }()
+	require.Equal(t, []int{1}, <-gate.entered)
+	leaveFirst() // in its run
+	require.Equal(t, errs.Timeout, errs.CodeOf(<-outcome))
+
+	go func() { _, err := g.Do(second, 2); outcome <- err }()
+	waitUntil(t, func() bool { return postgres.Waiting(g) == 1 })
+	leaveSecond() // before a run took it
+	require.Equal(t, errs.Timeout, errs.CodeOf(<-outcome))
+
+	go func() { _, err := g.Do(t.Context(), 3); outcome <- err }()
+	waitUntil(t, func() bool { return postgres.Waiting(g) == 2 })
+	gate.leave <- struct{}{}
+	require.Equal(t, []int{3}, <-gate.entered, "who left before the run is not in it")
+	gate.leave <- struct{}{}
+	require.NoError(t, <-outcome)
+	g.Close()
+}
+
+func TestGroupReportsEachItemsOwnResult(t *testing.T) {
+	t.Parallel()
+	refused := errs.New(errs.OutOfStock, "sold out")
+	tests := map[string]struct {
+		run  func() ([]postgres.Result[int], error)
+		want errs.Code
+	}{
+		"its own error":    {func() ([]postgres.Result[int], error) { return []postgres.Result[int]{{Err: refused}}, nil }, errs.OutOfStock},
+		"the run's error":  {func() ([]postgres.Result[int], error) { return nil, refused }, errs.OutOfStock},
+		"too few results":  {func() ([]postgres.Result[int], error) { return nil, nil }, errs.Internal},
+		"a panic":          {func() ([]postgres.Result[int], error) { panic("boom") }, errs.Internal},
+		"a goroutine ends": {func() ([]postgres.Result[int], error) { runtime.Goexit(); return nil, nil }, errs.Internal},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var broken atomic.Bool
+			broken.Store(true)
+			g := postgres.NewGroup(10, func(_ context.Context, items []int) ([]postgres.Result[int], error) {
+				if broken.Load() {
+					return tc.run()
+				}
+				return doubled(items), nil
+			})
+			t.Cleanup(g.Close)
+			_, err := g.Do(t.Context(), 1)
+			require.Equal(t, tc.want, errs.CodeOf(err))
+			broken.Store(false)
+			r, err := g.Do(t.Context(), 2)
+			require.NoError(t, err, "the group goes on")
+			require.Equal(t, 4, r)
+		})
+	}
+}
+
+func TestGroupCloseWaitsAndRefuses(t *testing.T) {
+	t.Parallel()
+	gate := newGate()
+	g := postgres.NewGroup(1, gate.run)
+	outcomes := make(chan error, 2)
+	for n := range 2 {
+		go func() { _, err := g.Do(t.Context(), n); outcomes <- err }()
+	}
+	<-gate.entered
+	waitUntil(t, func() bool { return postgres.Waiting(g) == 1 })
+	closed := make(chan struct{})
+	go func() { g.Close(); close(closed) }()
+	waitUntil(t, func() bool { return postgres.Closed(g) })
+	_, err := g.Do(t.Context(), 9)
+	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
+	select {
+	case <-closed:
+		t.Fatal("Close did not wait")
+	default:
+	}
+	gate.leave <- struct{}{}
+	<-gate.entered
+	gate.leave <- struct{}{}
+	<-closed
+	require.NoError(t, <-outcomes)
+	require.NoError(t, <-outcomes)
+	g.Close() // twice is fine
+}
+
+func TestGroupNeverOversells(t *testing.T) {
+	t.Parallel()
+	ctx, pool := setup(t)
+	_, err := pool.Exec(ctx, `update stock set n = 200 where sku = 'a'`)
+	require.NoError(t, err)
+	var runs atomic.Int64
+	g := postgres.NewGroup(64, func(ctx context.Context, items []int64) ([]postgres.Result[bool], error) {
+		runs.Add(1)
+		results := make([]postgres.Result[bool], len(items))
+		return results, postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
+			var left int64
+			if err := tx.QueryRow(ctx, `select n from stock where sku = 'a' for update`).Scan(&left); err != nil {
+				return err
+			}
+			for i, n := range items {
+				if n <= left {
+					left -= n
+					results[i] = postgres.Result[bool]{Value: true}
+				} else {
+					results[i] = postgres.Result[bool]{Err: errs.New(errs.OutOfStock, "sold out")}
+				}
+			}
+			_, err := tx.Exec(ctx, `update stock set n = $1 where sku = 'a'`, left)
+			return err
+		})
+	})
+	var sold, refused atomic.Int64
+	var callers sync.WaitGroup
+	for range 300 {
+		callers.Go(func() {
+			switch _, err := g.Do(ctx, 1); errs.CodeOf(err) {
+			case "":
+				sold.Add(1)
+			case errs.OutOfStock:
+				refused.Add(1)
+			}
+		})
+	}
+	callers.Wait()
+	g.Close()
+	require.EqualValues(t, 200, sold.Load())
+	require.EqualValues(t, 100, refused.Load())
+	require.Zero(t, stock(ctx, t, pool, "a"))
+	require.Less(t, runs.Load(), int64(300), "callers shared runs")
+}

@@ -1,0 +1,81 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	optionsv1 "souk/gen/go/souk/options/v1"
+	"souk/pkg/errs"
+	"souk/pkg/identity"
+)
+
+// checkOption says what is wrong with a method's access option.
+func checkOption(m Method) error {
+	switch level := m.Access.GetLevel(); {
+	case level == optionsv1.Level_LEVEL_UNSPECIFIED:
+		return fmt.Errorf("%s has no option (souk.options.v1.access): say who may call it", m.FullMethod)
+	case level == optionsv1.Level_LEVEL_ROLE && len(m.Access.GetRoles()) == 0:
+		return fmt.Errorf("%s asks for a role and names none", m.FullMethod)
+	case optionsv1.Level_name[int32(level)] == "":
+		return fmt.Errorf("%s has an unknown access level %d", m.FullMethod, level)
+	}
+	return nil
+}
+
+// admit reports whether the actor may call a method with the access option.
+func admit(access *optionsv1.Access, a identity.Actor) error {
+	switch access.GetLevel() {
+	case optionsv1.Level_LEVEL_PUBLIC:
+		return nil
+	case optionsv1.Level_LEVEL_GUEST:
+		if a.IsGuest() || a.IsUser() {
+			return nil
+		}
+	case optionsv1.Level_LEVEL_SIGNED_IN:
+		if a.IsUser() {
+			return nil
+		}
+		if a.IsGuest() {
+			return errs.New(errs.Unauthenticated, "sign in first")
+		}
+	case optionsv1.Level_LEVEL_ROLE:
+		if slices.ContainsFunc(access.GetRoles(), a.HasRole) {
+			return nil
+		}
+		if a.IsGuest() {
+			return errs.New(errs.Unauthenticated, "sign in first")
+		}
+	case optionsv1.Level_LEVEL_INTERNAL:
+		if a.IsService() && (len(access.GetServices()) == 0 || slices.Contains(access.GetServices(), a.ID)) {
+			return nil
+		}
+	}
+	if a.Kind == identity.KindAnonymous {
+		return errs.New(errs.Unauthenticated, "sign in first")
+	}
+	return errs.New(errs.Forbidden, "you may not do that")
+}
+
+// authenticate returns who calls.
+func (s *Server) authenticate(token string) (identity.Actor, error) {
+	if token == "" {
+		return identity.Anonymous(), nil
+	}
+	if s.options.Verifier == nil {
+		return identity.Actor{}, errs.New(errs.Unauthenticated, "this service cannot check identity tokens")
+	}
+	return s.options.Verifier.Verify(token)
+}
+
+// authorize puts who calls into the context if they may call m.
+func (s *Server) authorize(ctx context.Context, m *serverMethod, token string) (context.Context, error) {
+	actor, err := s.authenticate(token)
+	if err != nil {
+		return ctx, err
+	}
+	if err := admit(m.Access, actor); err != nil {
+		return ctx, err
+	}
+	return identity.NewContext(ctx, actor), nil
+}

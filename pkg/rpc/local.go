@@ -1,0 +1,176 @@
+package rpc
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"souk/pkg/errs"
+)
+
+// Transport carries calls to servers.
+type Transport interface {
+	// Serve makes the transport answer calls with s until stop is called. Stop takes no more calls, waits
+	// for those that run, and returns an error when its context ends first. It may be called twice.
+	// Serve fails when s.Err does, and with errs.Unavailable when the transport is not there.
+	Serve(ctx context.Context, s *Server) (stop func(context.Context) error, err error)
+	// Conn returns the bare connection, for NewClient.
+	Conn() grpc.ClientConnInterface
+}
+
+// Local carries calls inside one process, on the caller's goroutine. Messages are copied both ways, values of
+// the caller's context stay with the caller, and errors lose their causes, so that nothing is
+// shared that would not be shared between processes. Cancellation passes through.
+type Local struct {
+	mu     sync.RWMutex
+	served map[string]*served // by protobuf name of the service
+}
+
+var (
+	_ Transport                = (*Local)(nil)
+	_ grpc.ClientConnInterface = (*Local)(nil)
+)
+
+// NewLocal makes a Local that serves nothing yet.
+func NewLocal() *Local { return &Local{served: map[string]*served{}} }
+
+type served struct {
+	server *Server
+
+	mu      sync.RWMutex
+	stopped bool
+	calls   sync.WaitGroup
+}
+
+func (s *served) enter() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if !s.stopped {
+		s.calls.Add(1)
+	}
+	return !s.stopped
+}
+
+// Serve answers calls with s. It fails with errs.Internal when s has an error or one of its services is
+// served already.
+func (l *Local) Serve(_ context.Context, s *Server) (stop func(context.Context) error, err error) {
+	if err := s.Err(); err != nil {
+		return nil, errs.Wrap(err, errs.Internal, "%s cannot be served", s.Service())
+	}
+	var names []string
+	for _, m := range s.Methods() {
+		names = append(names, m.Service)
+	}
+	names = slices.Compact(names)
+	entry := &served{server: s}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, name := range names {
+		if _, twice := l.served[name]; twice {
+			return nil, errs.New(errs.Internal, "%s is served already", name)
+		}
+	}
+	for _, name := range names {
+		l.served[name] = entry
+	}
+	return func(ctx context.Context) error { return l.stop(ctx, entry) }, nil
+}
+
+func (l *Local) stop(ctx context.Context, entry *served) error {
+	l.mu.Lock()
+	for name, e := range l.served {
+		if e == entry {
+			delete(l.served, name)
+		}
+	}
+	l.mu.Unlock()
+	entry.mu.Lock()
+	entry.stopped = true
+	entry.mu.Unlock()
+	return WaitFor(ctx, &entry.calls)
+}
+
+// WaitFor waits for the group or the end of the context, whose error is returned as errs.Timeout.
+func WaitFor(ctx context.Context, group *sync.WaitGroup) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		group.Wait()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return errs.Wrap(ctx.Err(), errs.Timeout, "calls were still running")
+	}
+}
+
+// Conn returns l: it is the connection itself.
+func (l *Local) Conn() grpc.ClientConnInterface { return l }
+
+// NewStream fails with errs.Unimplemented.
+func (l *Local) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, noStreams()
+}
+
+func noStreams() error { return errs.New(errs.Unimplemented, "there are no streams between services") }
+
+// Invoke calls the method on the caller's goroutine. It fails with errs.Unavailable when nobody serves it.
+func (l *Local) Invoke(ctx context.Context, method string, args, reply any, _ ...grpc.CallOption) error {
+	if err := ctx.Err(); err != nil {
+		return errs.From(err)
+	}
+	in, isIn := args.(proto.Message)
+	out, isOut := reply.(proto.Message)
+	if !isIn || !isOut {
+		return errs.New(errs.Internal, "%s was called with %T and %T", method, args, reply)
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	l.mu.RLock()
+	entry, ok := l.served[name]
+	l.mu.RUnlock()
+	if !ok || !entry.enter() {
+		return NotServed(method)
+	}
+	defer entry.calls.Done()
+
+	answer, err := entry.server.Call(isolated{ctx}, method, Outgoing(ctx), func(into any) error {
+		if fresh, ok := into.(proto.Message); ok {
+			proto.Merge(fresh, in)
+		}
+		return nil
+	})
+	if ended := ctx.Err(); ended != nil {
+		return errs.From(ended) // as over a network, where the answer comes too late
+	}
+	if err != nil {
+		return detached(errs.From(err))
+	}
+	proto.Reset(out)
+	proto.Merge(out, answer)
+	return nil
+}
+
+// NotServed is the error of a call that nobody is there to answer: nothing was done.
+func NotServed(method string) *errs.Error {
+	return errs.New(errs.Unavailable, "%s is not there at the moment", Target(method)).WithRetryAfter(shedRetryAfter)
+}
+
+// detached copies what of an error may leave a service.
+func detached(e *errs.Error) *errs.Error {
+	return &errs.Error{Code: e.Code, Message: e.Message, Fields: slices.Clone(e.Fields), RetryAfter: e.RetryAfter}
+}
+
+// isolated is a context that ends when its parent does and shows none of its values.
+type isolated struct{ context.Context }
+
+// Value returns nil.
+func (isolated) Value(any) any { return nil }
+
+// AfterFunc spares contexts derived from this one a goroutine: package context looks for it.
+func (i isolated) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(i.Context, f) }

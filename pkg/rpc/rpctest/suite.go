@@ -1,0 +1,403 @@
+package rpctest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	cartv1 "souk/gen/go/souk/cart/v1"
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/errs"
+	"souk/pkg/rpc"
+)
+
+// Run runs the suite over a transport.
+func Run(t *testing.T, transports Transports) {
+	t.Helper()
+	for name, test := range map[string]func(*testing.T, Transports){
+		"Call":              call,
+		"Errors":            errorsTravel,
+		"HiddenErrors":      hiddenErrors,
+		"Panic":             panics,
+		"NilAnswer":         nilAnswer,
+		"UnknownMethod":     unknownMethod,
+		"NobodyThere":       nobodyThere,
+		"Deadline":          deadline,
+		"DefaultDeadline":   defaultDeadline,
+		"DeadlinePasses":    deadlinePasses,
+		"Cancel":            cancels,
+		"Isolation":         isolation,
+		"ContextValues":     contextValues,
+		"Validation":        validation,
+		"Limit":             limit,
+		"Drain":             drain,
+		"StopGivesUp":       stopGivesUp,
+		"Concurrent":        concurrent,
+		"Header":            header,
+		"UnsampledTrace":    unsampledTrace,
+		"SampledTrace":      sampledTrace,
+		"Access":            access,
+		"Tokens":            tokens,
+		"Retries":           retries,
+		"Breaker":           breakerPerTarget,
+		"Metrics":           metricsCount,
+		"ServeRefusesError": serveRefusesError,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, transports)
+		})
+	}
+}
+
+// within returns a context that ends when the test's patience does.
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func call(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	got, err := k.Client("order").GetProduct(within(t), get("prd_日本語"))
+	require.NoError(t, err)
+	require.Equal(t, "prd_日本語", got.GetProduct().GetId())
+	// An empty answer is an answer.
+	_, err = k.Client("order").BatchGetVariants(within(t), &productv1.BatchGetVariantsRequest{})
+	require.NoError(t, err)
+}
+
+func errorsTravel(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	for _, want := range []*errs.Error{
+		errs.New(errs.OutOfStock, "only 3 left"),
+		errs.New(errs.NotFound, "there is no such product"),
+		errs.New(errs.RateLimited, "slow down").WithRetryAfter(1500 * time.Millisecond),
+		errs.New(errs.Unavailable, "the database is away").WithRetryAfter(7 * time.Second),
+		errs.New(errs.Internal, "a message that was meant to be shown"),
+		{Code: errs.Invalid, Message: "two fields", Fields: []errs.Field{{Path: "a.b[0]", Message: "é"}, {Path: "c", Message: "d"}}},
+		errs.New(errs.Unavailable, "no RetryAfter becomes a second"),
+	} {
+		k.Product.Get = func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+			return nil, fmt.Errorf("wrapped on the way: %w", want)
+		}
+		_, err := k.Client("order").GetProduct(within(t), get("1"))
+		var got *errs.Error
+		require.ErrorAs(t, err, &got)
+		if want.Code == errs.Unavailable && want.RetryAfter == 0 {
+			want = want.WithRetryAfter(time.Second)
+		}
+		require.Equal(t, want, got)
+	}
+}
+
+func hiddenErrors(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	secret := errors.New("password=hunter2")
+	k.Product.Get = func(_ context.Context, r *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		if r.GetId() == "coded" {
+			return nil, errs.Wrap(secret, errs.Conflict, "try again")
+		}
+		return nil, secret
+	}
+	_, err := k.Client("order").GetProduct(within(t), get("plain"))
+	require.Equal(t, errs.Internal, errs.CodeOf(err))
+	require.NotContains(t, err.Error(), "hunter2")
+	require.NotErrorIs(t, err, secret)
+	failed := k.Logs.FilterMessage("a call failed").All()
+	require.Len(t, failed, 1, "what nobody is shown is logged, once")
+	require.Contains(t, fmt.Sprint(failed[0].ContextMap()["error"]), "hunter2")
+
+	_, err = k.Client("order").GetProduct(within(t), get("coded"))
+	require.Equal(t, errs.Conflict, errs.CodeOf(err))
+	require.NotErrorIs(t, err, secret, "a cause stays in the service")
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+func panics(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	k.Product.Get = func(_ context.Context, r *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		if r.GetId() == "bad" {
+			panic("hunter2")
+		}
+		return &productv1.GetProductResponse{}, nil
+	}
+	_, err := k.Client("order").GetProduct(within(t), get("bad"))
+	require.Equal(t, errs.Internal, errs.CodeOf(err))
+	require.NotContains(t, err.Error(), "hunter2")
+	lines := k.Logs.FilterMessage("a handler panicked").All()
+	require.Len(t, lines, 1)
+	require.Contains(t, fmt.Sprint(lines[0].ContextMap()["stack"]), "rpctest")
+	_, err = k.Client("order").GetProduct(within(t), get("good"))
+	require.NoError(t, err, "the service goes on")
+}
+
+func nilAnswer(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	k.Product.Get = func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		return nil, nil
+	} //nolint:nilnil // that is the test
+	_, err := k.Client("order").GetProduct(within(t), get("1"))
+	require.Equal(t, errs.Internal, errs.CodeOf(err))
+}
+
+func unknownMethod(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	err := k.Raw.Invoke(within(t), "/souk.product.v1.ProductService/NoSuchMethod", get("1"), &productv1.GetProductResponse{})
+	require.Equal(t, errs.Unimplemented, errs.CodeOf(err))
+	// In the contract, but the service does not have it.
+	_, err = k.Client("order").ListCategories(within(t), &productv1.ListCategoriesRequest{})
+	require.Equal(t, errs.Unimplemented, errs.CodeOf(err))
+}
+
+func nobodyThere(t *testing.T, transports Transports) {
+	_, client := transports(t)
+	conn := rpc.NewClient(client.Conn(), rpc.ClientOptions{Service: "order"})
+	_, err := productv1.NewProductServiceClient(conn).GetProduct(within(t), get("1"))
+	e := errs.From(err)
+	require.Equal(t, errs.Unavailable, e.Code)
+	require.Positive(t, e.RetryAfter)
+}
+
+func deadline(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	left := make(chan time.Duration, 1)
+	k.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		end, ok := ctx.Deadline()
+		if !ok {
+			return nil, errors.New("no deadline")
+		}
+		left <- time.Until(end)
+		return &productv1.GetProductResponse{}, nil
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+	defer cancel()
+	_, err := k.Client("order").GetProduct(ctx, get("1"))
+	require.NoError(t, err)
+	require.InDelta(t, 100*time.Second, <-left, float64(Patience))
+}
+
+func defaultDeadline(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	left := make(chan time.Duration, 2)
+	k.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		if end, ok := ctx.Deadline(); ok {
+			left <- time.Until(end)
+		}
+		return &productv1.GetProductResponse{}, nil
+	}
+	m, err := rpc.FindMethod("/souk.product.v1.ProductService/GetProduct")
+	require.NoError(t, err)
+	_, err = k.Client("order").GetProduct(t.Context(), get("1"))
+	require.NoError(t, err)
+	require.LessOrEqual(t, <-left, m.Timeout)
+
+	m, err = rpc.FindMethod("/souk.product.v1.ProductService/ImportProducts")
+	require.NoError(t, err)
+	require.Equal(t, 30*time.Second, m.Timeout, "the option says so")
+}
+
+func deadlinePasses(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	ended := make(chan error, 1)
+	k.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return nil, fmt.Errorf("query: %w", ctx.Err())
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := k.Client("order").GetProduct(ctx, get("1"))
+	require.Equal(t, errs.Timeout, errs.CodeOf(err))
+	require.ErrorIs(t, receive(t, ended), context.DeadlineExceeded, "the handler's context ends with it")
+}
+
+func cancels(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	release := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	k.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		cancel()
+		select {
+		case <-ctx.Done():
+		case <-release: // not every transport carries cancellation
+		}
+		return &productv1.GetProductResponse{}, nil
+	}
+	_, err := k.Client("order").GetProduct(ctx, get("1"))
+	close(release)
+	require.Equal(t, errs.Timeout, errs.CodeOf(err))
+	require.ErrorIs(t, err, context.Canceled)
+
+	_, err = k.Client("order").GetProduct(ctx, get("2"))
+	require.ErrorIs(t, err, context.Canceled, "a call that is over before it starts")
+}
+
+func isolation(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	kept := &productv1.Product{Title: "served", Images: []*productv1.Image{{Url: "u"}}}
+	var seen *productv1.CreateProductRequest
+	k.Product.Create = func(_ context.Context, r *productv1.CreateProductRequest) (*productv1.CreateProductResponse, error) {
+		seen = r
+		r.Title = "changed by the handler"
+		r.Variants[0].Sku = "changed"
+		return &productv1.CreateProductResponse{Product: kept}, nil
+	}
+	request := create("sent")
+	before := proto.Clone(request)
+	got, err := k.Client(identityGateway).CreateProduct(k.User(within(t), t), request)
+	require.NoError(t, err)
+	require.True(t, proto.Equal(before, request), "the handler does not change the caller's request")
+	request.Variants[0].Sku = "changed by the caller"
+	require.Equal(t, "changed", seen.GetVariants()[0].GetSku())
+	got.Product.Title = "changed by the caller"
+	got.Product.Images[0].Url = "changed by the caller"
+	require.Equal(t, "served", kept.GetTitle())
+	require.Equal(t, "u", kept.GetImages()[0].GetUrl())
+}
+
+type leakKey struct{}
+
+func contextValues(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	k.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		if ctx.Value(leakKey{}) != nil {
+			return nil, errs.New(errs.Conflict, "the caller's values are seen")
+		}
+		return &productv1.GetProductResponse{}, nil
+	}
+	_, err := k.Client("order").GetProduct(context.WithValue(within(t), leakKey{}, "secret"), get("1"))
+	require.NoError(t, err)
+}
+
+func limit(t *testing.T, transports Transports) {
+	k := Setup(t, transports, func(o *rpc.ServerOptions) { o.Limit = 2 })
+	entered, release := make(chan struct{}, 2), make(chan struct{})
+	k.Product.Get = func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		entered <- struct{}{}
+		<-release
+		return &productv1.GetProductResponse{}, nil
+	}
+	client := k.Client("order")
+	var calls sync.WaitGroup
+	for range 2 {
+		calls.Go(func() {
+			if _, err := client.GetProduct(within(t), get("1")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	receive(t, entered)
+	receive(t, entered)
+	_, err := client.GetProduct(within(t), get("3")) // returns although both places are taken
+	e := errs.From(err)
+	require.Equal(t, errs.Overloaded, e.Code)
+	require.Positive(t, e.RetryAfter)
+	close(release)
+	calls.Wait()
+	_, err = client.GetProduct(within(t), get("4"))
+	require.NoError(t, err)
+}
+
+func drain(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	entered, release := make(chan struct{}), make(chan struct{})
+	k.Product.Get = func(_ context.Context, r *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		if r.GetId() == "slow" {
+			close(entered)
+			<-release
+		}
+		return &productv1.GetProductResponse{Product: &productv1.Product{Id: r.GetId()}}, nil
+	}
+	client := k.Client("order")
+	answered, stopped := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := client.GetProduct(within(t), get("slow"))
+		answered <- err
+	}()
+	receive(t, entered)
+	go func() { stopped <- k.Stop(within(t)) }()
+	require.Eventually(t, func() bool {
+		_, err := client.GetProduct(within(t), get("late"))
+		return errs.Is(err, errs.Unavailable)
+	}, Patience, time.Millisecond, "no new calls")
+	select {
+	case <-stopped:
+		t.Fatal("stop did not wait for the call that runs")
+	default:
+	}
+	close(release)
+	require.NoError(t, receive(t, answered), "what runs is finished and answered")
+	require.NoError(t, receive(t, stopped))
+	require.NoError(t, k.Stop(within(t)), "stop may be called twice")
+}
+
+func stopGivesUp(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	entered, release := make(chan struct{}), make(chan struct{})
+	k.Product.Get = func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		close(entered)
+		<-release
+		return &productv1.GetProductResponse{}, nil
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = k.Client("order").GetProduct(within(t), get("1")) // its outcome is open
+	}()
+	receive(t, entered)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, k.Stop(ctx), context.DeadlineExceeded)
+	close(release)
+	receive(t, done)
+}
+
+func concurrent(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	client := k.Client("order")
+	ctx := within(t)
+	var calls sync.WaitGroup
+	for i := range 16 {
+		calls.Go(func() {
+			for j := range 25 {
+				id := fmt.Sprint("prd_", i, "_", j)
+				got, err := client.GetProduct(ctx, get(id))
+				if err != nil || got.GetProduct().GetId() != id {
+					t.Error(id, got, err)
+					return
+				}
+			}
+		})
+	}
+	calls.Wait()
+	_, err := client.Cart.GetCart(k.User(ctx, t), &cartv1.GetCartRequest{})
+	require.NoError(t, err)
+}
+
+func serveRefusesError(t *testing.T, transports Transports) {
+	s := rpc.NewServer(rpc.ServerOptions{Service: "product"})
+	productv1.RegisterProductServiceServer(s, &Product{})
+	productv1.RegisterProductServiceServer(s, &Product{})
+	server, _ := transports(t)
+	_, err := server.Serve(t.Context(), s)
+	require.ErrorContains(t, err, "registered twice")
+}
+
+func receive[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(Patience):
+		require.FailNow(t, "nothing came")
+		panic("not reached")
+	}
+}

@@ -1,0 +1,317 @@
+package rpctest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	cartv1 "souk/gen/go/souk/cart/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/breaker"
+	"souk/pkg/errs"
+	"souk/pkg/identity"
+	"souk/pkg/retry"
+	"souk/pkg/rpc"
+)
+
+const identityGateway = identity.Gateway
+
+func validation(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	ctx := k.User(within(t), t)
+	fields := func(err error) []string {
+		e := errs.From(err)
+		require.Equal(t, errs.Invalid, e.Code, "%v", err)
+		var paths []string
+		for _, f := range e.Fields {
+			require.NotEmpty(t, f.Message)
+			paths = append(paths, f.Path)
+		}
+		return paths
+	}
+	client := k.Client(identityGateway)
+	_, err := client.Order.Checkout(ctx, &orderv1.CheckoutRequest{
+		ShippingAddress: &orderv1.ShippingAddress{Name: "n", Line1: "l", City: "c", PostalCode: "p", CountryCode: "Brazil"},
+		Payment:         &orderv1.PaymentInput{Method: "card"},
+		VoucherCodes:    []string{"ok", ""},
+	})
+	require.ElementsMatch(t, []string{"shippingAddress.countryCode", "voucherCodes[1]"}, fields(err))
+
+	bad := create("title")
+	bad.Variants = append(bad.Variants, &productv1.VariantInput{Price: brl("1.00"), Options: map[string]string{"Size": ""}})
+	bad.ShopId = ""
+	_, err = client.CreateProduct(ctx, bad)
+	require.ElementsMatch(t, []string{"shopId", "variants[1].sku", `variants[1].options["Size"]`}, fields(err))
+}
+
+func header(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	type seen struct {
+		key, request string
+		actor        identity.Actor
+		onward       string
+	}
+	got := make(chan seen, 1)
+	k.Product.Reserve = func(ctx context.Context, _ *productv1.ReserveInventoryRequest) (*productv1.ReserveInventoryResponse, error) {
+		got <- seen{key: rpc.IdempotencyKey(ctx), request: rpc.RequestID(ctx), actor: identity.FromContext(ctx), onward: identity.TokenFrom(ctx)}
+		return &productv1.ReserveInventoryResponse{}, nil
+	}
+	ctx := rpc.WithRequestID(rpc.WithIdempotencyKey(within(t), "saga/3"), "req_1")
+	_, err := k.Client("order").ReserveInventory(ctx, reserve())
+	require.NoError(t, err)
+	require.Equal(t, seen{key: "saga/3", request: "req_1", actor: identity.Service("order")}, receive(t, got))
+
+	// A key that came in is not sent on with calls that the handler makes; the request ID is.
+	k.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		_, err := k.Client("order").ReserveInventory(ctx, reserve())
+		return &productv1.GetProductResponse{}, err
+	}
+	_, err = k.Client("order").GetProduct(ctx, get("1"))
+	require.NoError(t, err)
+	require.Equal(t, seen{request: "req_1", actor: identity.Service("order")}, receive(t, got))
+}
+
+func spanContext(flags trace.TraceFlags) trace.SpanContext {
+	state, _ := trace.ParseTraceState("vendor=x")
+	return trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: trace.TraceID{1, 2, 3}, SpanID: trace.SpanID{4, 5, 6}, TraceFlags: flags, TraceState: state,
+	})
+}
+
+func unsampledTrace(t *testing.T, transports Transports) {
+	spans := tracetest.NewSpanRecorder()
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test")
+	k := Setup(t, transports, func(o *rpc.ServerOptions) { o.Tracer = tracer })
+	got := make(chan trace.SpanContext, 1)
+	k.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		got <- trace.SpanContextFromContext(ctx)
+		return &productv1.GetProductResponse{}, nil
+	}
+	sent := spanContext(0)
+	_, err := k.Client("order", func(o *rpc.ClientOptions) { o.Tracer = tracer }).
+		GetProduct(trace.ContextWithSpanContext(within(t), sent), get("1"))
+	require.NoError(t, err)
+	require.Equal(t, sent.WithRemote(true), receive(t, got), "it travels")
+	require.Empty(t, spans.Started(), "and costs nothing")
+}
+
+func sampledTrace(t *testing.T, transports Transports) {
+	spans := tracetest.NewSpanRecorder()
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test")
+	k := Setup(t, transports, func(o *rpc.ServerOptions) { o.Tracer = tracer })
+	sent := spanContext(trace.FlagsSampled)
+	_, err := k.Client("order", func(o *rpc.ClientOptions) { o.Tracer = tracer }).
+		GetProduct(trace.ContextWithSpanContext(within(t), sent), get("1"))
+	require.NoError(t, err)
+	var server, client sdktrace.ReadOnlySpan
+	require.Eventually(t, func() bool {
+		for _, s := range spans.Ended() {
+			switch s.SpanKind() { //nolint:exhaustive // there are only these two
+			case trace.SpanKindServer:
+				server = s
+			case trace.SpanKindClient:
+				client = s
+			}
+		}
+		return server != nil && client != nil
+	}, Patience, time.Millisecond)
+	require.Equal(t, sent.TraceID(), server.SpanContext().TraceID())
+	require.Equal(t, client.SpanContext().SpanID(), server.Parent().SpanID())
+	require.Equal(t, sent.SpanID(), client.Parent().SpanID())
+	require.Equal(t, "souk.product.v1.ProductService/GetProduct", server.Name())
+}
+
+func access(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	ctx := within(t)
+	callers := map[string]context.Context{
+		"anonymous": k.As(ctx, t, identity.Anonymous()),
+		"guest":     k.As(ctx, t, identity.Actor{Kind: identity.KindGuest, ID: "gst_1"}),
+		"user":      k.User(ctx, t),
+		"operator":  k.User(ctx, t, identity.RoleOperator),
+		"gateway":   ctx,
+	}
+	g := k.Client(identityGateway)
+	const ok, no, who = errs.Code(""), errs.Forbidden, errs.Unauthenticated
+	for name, c := range map[string]struct {
+		call func(context.Context) error
+		want map[string]errs.Code
+	}{
+		"public": {
+			func(ctx context.Context) error { _, err := g.GetProduct(ctx, get("1")); return err },
+			map[string]errs.Code{"anonymous": ok, "guest": ok, "user": ok, "operator": ok, "gateway": ok},
+		},
+		"guest": {
+			func(ctx context.Context) error { _, err := g.Cart.GetCart(ctx, &cartv1.GetCartRequest{}); return err },
+			map[string]errs.Code{"anonymous": who, "guest": ok, "user": ok, "operator": ok, "gateway": no},
+		},
+		"signed in": {
+			func(ctx context.Context) error { _, err := g.CreateProduct(ctx, create("t")); return err },
+			map[string]errs.Code{"anonymous": who, "guest": who, "user": ok, "operator": ok, "gateway": no},
+		},
+		"role": {
+			func(ctx context.Context) error {
+				_, err := g.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "n"})
+				return err
+			},
+			map[string]errs.Code{"anonymous": who, "guest": who, "user": no, "operator": ok, "gateway": no},
+		},
+		"internal": {
+			func(ctx context.Context) error {
+				_, err := g.BatchGetVariants(ctx, &productv1.BatchGetVariantsRequest{})
+				return err
+			},
+			map[string]errs.Code{"anonymous": who, "guest": no, "user": no, "operator": no, "gateway": ok},
+		},
+		"internal, services named": {
+			func(ctx context.Context) error { _, err := g.ReserveInventory(ctx, reserve()); return err },
+			map[string]errs.Code{"anonymous": who, "guest": no, "user": no, "operator": no, "gateway": no},
+		},
+	} {
+		for caller, want := range c.want {
+			require.Equal(t, want, errs.CodeOf(c.call(callers[caller])), "%s calls a method for %s", caller, name)
+		}
+	}
+	_, err := k.Client("order").ReserveInventory(ctx, reserve())
+	require.NoError(t, err)
+	_, err = k.Client("cart").ReserveInventory(ctx, reserve())
+	require.Equal(t, errs.Forbidden, errs.CodeOf(err))
+	_, err = k.Client("nobody").ReserveInventory(ctx, reserve())
+	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), "without a signer")
+}
+
+func tokens(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	ctx := within(t)
+	g := k.Client(identityGateway)
+	try := func(token string) errs.Code {
+		_, err := g.GetProduct(identity.WithToken(ctx, token), get("1"))
+		return errs.CodeOf(err)
+	}
+	sign := func(issuer, seed string, a identity.Actor) string {
+		token, _, err := identity.NewSigner(issuer, identity.DeriveKey([]byte(seed), issuer), 5*time.Minute, k.Clock).Sign(a)
+		require.NoError(t, err)
+		return token
+	}
+	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1"}
+	own, _, err := k.signers[identity.Gateway].Sign(user)
+	require.NoError(t, err)
+
+	require.Empty(t, try(own))
+	require.Equal(t, errs.Unauthenticated, try("usr_1"), "not a token, even where anybody may call")
+	require.Equal(t, errs.Unauthenticated, try(sign(identity.Gateway, "a foreign installation's seed", user)), "foreign")
+	require.Equal(t, errs.Unauthenticated, try(own[:len(own)-4]+"AAAA"), "forged")
+	orderAsUser, _, err := k.signers["order"].Sign(user)
+	require.NoError(t, err)
+	require.Equal(t, errs.Unauthenticated, try(orderAsUser), "only the gateway asserts users")
+	k.Clock.Advance(10 * time.Minute)
+	require.Equal(t, errs.Unauthenticated, try(own), "expired")
+}
+
+func retries(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	client := k.Client(identityGateway, func(o *rpc.ClientOptions) {
+		o.Retry = retry.Policy{Attempts: 3, Base: time.Microsecond, Max: time.Millisecond}
+	})
+	left := 2
+	k.Product.Get = func(_ context.Context, r *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		if r.GetId() == "conflict" {
+			return nil, errs.New(errs.Conflict, "no")
+		}
+		if left--; left >= 0 {
+			return nil, errs.New(errs.Unavailable, "not yet")
+		}
+		return &productv1.GetProductResponse{}, nil
+	}
+	_, err := client.GetProduct(within(t), get("1"))
+	require.NoError(t, err)
+	require.EqualValues(t, 3, k.Raw.Calls.Swap(0), "an idempotent method is called again")
+
+	_, err = client.GetProduct(within(t), get("conflict"))
+	require.Equal(t, errs.Conflict, errs.CodeOf(err))
+	require.EqualValues(t, 1, k.Raw.Calls.Swap(0), "not after a refusal")
+
+	left = 99
+	_, err = client.GetProduct(within(t), get("1"))
+	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
+	require.EqualValues(t, 3, k.Raw.Calls.Swap(0), "and not for ever")
+
+	k.Product.Create = func(context.Context, *productv1.CreateProductRequest) (*productv1.CreateProductResponse, error) {
+		return nil, errs.New(errs.Unavailable, "not yet")
+	}
+	_, err = client.CreateProduct(k.User(within(t), t), create("t"))
+	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
+	require.EqualValues(t, 1, k.Raw.Calls.Swap(0), "any other method is not")
+}
+
+func breakerPerTarget(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	k.Product.Get = func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		return nil, errs.New(errs.Unavailable, "down")
+	}
+	client := k.Client(identityGateway, func(o *rpc.ClientOptions) {
+		o.Breakers = breaker.NewRegistry(breaker.Options{MinRequests: 3, OpenFor: time.Hour}, nil)
+		o.Retry = retry.Policy{Attempts: 3}
+	})
+	_, err := client.GetProduct(within(t), get("1"))
+	require.NotErrorIs(t, err, breaker.ErrOpen)
+	require.EqualValues(t, 3, k.Raw.Calls.Swap(0))
+	_, err = client.GetProduct(within(t), get("1"))
+	require.ErrorIs(t, err, breaker.ErrOpen)
+	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
+	require.Equal(t, time.Hour, errs.From(err).RetryAfter)
+	require.Zero(t, k.Raw.Calls.Load(), "an open breaker spares the target")
+	_, err = client.Cart.GetCart(k.User(within(t), t), &cartv1.GetCartRequest{})
+	require.NoError(t, err, "other targets go on")
+}
+
+func metricsCount(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	clientMetrics := prometheus.NewRegistry()
+	client := k.Client("order", func(o *rpc.ClientOptions) { o.Metrics = clientMetrics })
+	for range 2 {
+		_, err := client.GetProduct(within(t), get("1"))
+		require.NoError(t, err)
+	}
+	_, err := client.GetProduct(within(t), get(""))
+	require.Error(t, err)
+	for side, registry := range map[string]*prometheus.Registry{"server": k.Metrics, "client": clientMetrics} {
+		want := map[string]float64{
+			"requests ok": 2, "requests invalid_argument": 1, "duration ": 3,
+		}
+		require.Equal(t, want, gather(t, registry, side), side)
+	}
+}
+
+// gather reads the counts of product's GetProduct.
+func gather(t *testing.T, g prometheus.Gatherer, side string) map[string]float64 {
+	t.Helper()
+	families, err := g.Gather()
+	require.NoError(t, err)
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if labels["target"] != "product" || labels["method"] != "GetProduct" {
+				continue
+			}
+			switch f.GetName() {
+			case "rpc_" + side + "_requests_total":
+				got["requests "+labels["code"]] = m.GetCounter().GetValue()
+			case "rpc_" + side + "_duration_seconds":
+				got["duration "] = float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return got
+}

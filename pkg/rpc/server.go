@@ -1,0 +1,239 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"souk/pkg/errs"
+	"souk/pkg/identity"
+	"souk/pkg/logging"
+)
+
+// DefaultLimit is how many calls a Server handles at once unless it is told otherwise.
+const DefaultLimit = 256
+
+// shedRetryAfter is when to try again what was refused because too much was going on.
+const shedRetryAfter = time.Second
+
+// ServerOptions of a Server.
+type ServerOptions struct {
+	// Service is the short name of the service that serves, e.g. "product".
+	Service string
+	// Verifier checks who calls. Nil: every call with a token is refused.
+	Verifier *identity.Verifier
+	// Logger for what went wrong inside; nil: none.
+	Logger *zap.Logger
+	// Tracer for spans of sampled traces; nil: none.
+	Tracer trace.Tracer
+	// Metrics is where rpc_server_… are registered; nil: nowhere.
+	Metrics prometheus.Registerer
+	// Limit is how many calls are handled at once; what is more is refused with errs.Overloaded. 0: 256.
+	Limit int
+}
+
+// Server answers calls to the implementations registered with it. Register everything before the
+// first call.
+type Server struct {
+	options ServerOptions
+	metrics metrics
+	methods map[string]*serverMethod
+	errs    []error
+	running atomic.Int64
+}
+
+type serverMethod struct {
+	Method
+	handler grpc.MethodHandler
+	impl    any
+	metrics *methodMetrics
+}
+
+var _ grpc.ServiceRegistrar = (*Server)(nil)
+
+// NewServer makes a Server that has no methods yet.
+func NewServer(o ServerOptions) *Server {
+	if o.Limit <= 0 {
+		o.Limit = DefaultLimit
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	return &Server{options: o, metrics: newMetrics("server", o.Metrics), methods: map[string]*serverMethod{}}
+}
+
+// RegisterService adds the methods of a service; generated code calls it. What is wrong with them Err
+// tells.
+func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	if desc.HandlerType != nil {
+		want := reflect.TypeOf(desc.HandlerType).Elem()
+		if impl == nil || !reflect.TypeOf(impl).Implements(want) {
+			s.errs = append(s.errs, fmt.Errorf("%T does not implement %s", impl, desc.ServiceName))
+			return
+		}
+	}
+	for _, stream := range desc.Streams {
+		s.errs = append(s.errs, fmt.Errorf("/%s/%s is a stream: only unary methods are served", desc.ServiceName, stream.StreamName))
+	}
+	for _, d := range desc.Methods {
+		if err := s.register("/"+desc.ServiceName+"/"+d.MethodName, d.Handler, impl); err != nil {
+			s.errs = append(s.errs, err)
+		}
+	}
+}
+
+func (s *Server) register(fullMethod string, handler grpc.MethodHandler, impl any) error {
+	if _, twice := s.methods[fullMethod]; twice {
+		return fmt.Errorf("%s is registered twice", fullMethod)
+	}
+	m, err := FindMethod(fullMethod)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(checkOption(m), warm(m)); err != nil {
+		return err
+	}
+	s.methods[fullMethod] = &serverMethod{
+		Method: m, handler: handler, impl: impl,
+		metrics: s.metrics.method(Target(fullMethod), m.Name),
+	}
+	return nil
+}
+
+// Err says what is wrong with what was registered, e.g. that a method has no access option. A
+// Server with an error is not to be served, and transports refuse it.
+func (s *Server) Err() error { return errors.Join(s.errs...) }
+
+// Service returns the short name of the service.
+func (s *Server) Service() string { return s.options.Service }
+
+// Methods returns what is served, in order of name.
+func (s *Server) Methods() []Method {
+	methods := make([]Method, 0, len(s.methods))
+	for _, m := range s.methods {
+		methods = append(methods, m.Method)
+	}
+	slices.SortFunc(methods, func(a, b Method) int { return strings.Compare(a.FullMethod, b.FullMethod) })
+	return methods
+}
+
+// Call answers one call: transports use it. decode fills the request, whose type the method knows. The
+// error is an *errs.Error; its cause stays in this process.
+func (s *Server) Call(ctx context.Context, fullMethod string, h Header, decode func(any) error) (proto.Message, error) {
+	m, ok := s.methods[fullMethod]
+	if !ok {
+		return nil, errs.New(errs.Unimplemented, "there is no method %s", fullMethod)
+	}
+	start := time.Now()
+	if s.running.Add(1) > int64(s.options.Limit) {
+		s.running.Add(-1)
+		err := errs.New(errs.Overloaded, "%s has too much to do", s.options.Service).WithRetryAfter(shedRetryAfter)
+		m.metrics.observe(start, err)
+		return nil, err
+	}
+	defer s.running.Add(-1)
+
+	if _, has := ctx.Deadline(); !has {
+		timeout := h.Timeout
+		if timeout <= 0 {
+			timeout = m.Timeout
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	ctx, sp := span(extract(ctx, &h), s.options.Tracer, trace.SpanKindServer, m.Method)
+	reply, err := s.handle(ctx, m, h, decode)
+	coded := s.finish(ctx, m, h, err)
+	endSpan(sp, coded)
+	m.metrics.observe(start, coded)
+	if coded != nil {
+		return nil, coded
+	}
+	return reply, nil
+}
+
+// panicked is a panic as an error.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+func (s *Server) handle(ctx context.Context, m *serverMethod, h Header, decode func(any) error) (reply proto.Message, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			reply, err = nil, &panicked{value: p, stack: debug.Stack()}
+		}
+	}()
+	if ctx, err = s.authorize(ctx, m, h.Token); err != nil {
+		return nil, err
+	}
+	ctx = context.WithValue(ctx, callKey{}, call{requestID: h.RequestID, idempotencyKey: h.IdempotencyKey, incoming: true})
+	if h.RequestID != "" {
+		ctx = logging.WithRequestID(ctx, h.RequestID)
+	}
+	out, err := m.handler(m.impl, ctx, func(into any) error {
+		if err := decode(into); err != nil {
+			return err
+		}
+		request, ok := into.(proto.Message)
+		if !ok {
+			return fmt.Errorf("%T is not a message", into)
+		}
+		return Validate(request)
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	reply, ok := out.(proto.Message)
+	if !ok || !reply.ProtoReflect().IsValid() {
+		return nil, fmt.Errorf("the handler returned %T(nil) and no error", out)
+	}
+	return reply, nil
+}
+
+// finish gives err its code, and logs it if it is one of souk's: its cause does not leave the process.
+func (s *Server) finish(ctx context.Context, m *serverMethod, h Header, err error) *errs.Error {
+	if err == nil {
+		return nil
+	}
+	e := fromAny(err)
+	if e.Code == errs.Internal && ctx.Err() != nil {
+		// What a cancelled driver says is no bug.
+		e = errs.Wrap(err, errs.Timeout, "the request took too long or was given up")
+	}
+	if e.RetryAfter == 0 && (e.Code == errs.Unavailable || e.Code == errs.Overloaded) {
+		e = e.WithRetryAfter(time.Second)
+	}
+	fields := []zap.Field{
+		zap.String("method", m.FullMethod), zap.String("code", string(e.Code)),
+		zap.String("request_id", h.RequestID), zap.Error(err),
+	}
+	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
+		fields = append(fields, zap.String("trace_id", sc.TraceID().String()))
+	}
+	var p *panicked
+	switch {
+	case errors.As(err, &p):
+		s.options.Logger.Error("a handler panicked", append(fields, zap.ByteString("stack", p.stack))...)
+	case e.Code == errs.Internal:
+		s.options.Logger.Error("a call failed", fields...)
+	case e.Code == errs.Unavailable && errors.Unwrap(e) != nil:
+		s.options.Logger.Warn("a call failed for what is not there", fields...)
+	}
+	return e
+}

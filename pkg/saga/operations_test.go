@@ -1,0 +1,139 @@
+package saga_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"souk/pkg/errs"
+	"souk/pkg/migration"
+	"souk/pkg/pgtest"
+	"souk/pkg/postgres"
+	"souk/pkg/saga"
+)
+
+func TestMigrationsUpDownUp(t *testing.T) {
+	t.Parallel()
+	url, set := pgtest.URL(t), saga.Migrations()
+	require.NoError(t, migration.Up(t.Context(), url, set.Name, set.FS))
+	require.NoError(t, migration.Down(t.Context(), url, set.Name, set.FS))
+	require.NoError(t, migration.Up(t.Context(), url, set.Name, set.FS))
+}
+
+func TestShowTellsTheStory(t *testing.T) {
+	t.Parallel()
+	b := setup(t, "story")
+	b.people.misbehave(func(_ context.Context, kind, step string, _ *saga.Run) error {
+		if kind == "do" && step == "redeem" && b.people.called(kind, step) <= 2 {
+			return unavailable()
+		}
+		return nil
+	}, nil)
+	b.execute(t, "s1", input{Refuse: "authorize"})
+	s := b.until(t, "s1", saga.Compensated)
+	require.JSONEq(t, `{"Refuse": "authorize", "Down": ""}`, string(s.Input))
+	require.JSONEq(t, `{"reserve": "done reserve", "redeem": "done redeem"}`, string(s.Results))
+	require.Equal(t, "out_of_stock", s.Code)
+	require.False(t, s.EndedAt.IsZero())
+	type line struct {
+		kind, name, state, code string
+		attempts                int
+	}
+	var got []line
+	for _, step := range s.Steps {
+		got = append(got, line{step.Kind, step.Name, step.State, step.Code, step.Attempts})
+	}
+	require.Equal(t, []line{
+		{"do", "reserve", "done", "", 1},
+		{"do", "note", "done", "", 1},
+		{"do", "redeem", "done", "", 3},
+		{"do", "authorize", "refused", "out_of_stock", 1},
+		{"undo", "authorize", "undone", "", 1},
+		{"undo", "redeem", "undone", "", 1},
+		{"undo", "note", "undone", "", 1},
+		{"undo", "reserve", "undone", "", 1},
+	}, got)
+
+	_, err := saga.Show(t.Context(), b.pool, "none")
+	require.True(t, errs.Is(err, errs.NotFound))
+	list, err := saga.List(t.Context(), b.pool, saga.Filter{})
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	list, err = saga.List(t.Context(), b.pool, saga.Filter{Type: "another"})
+	require.NoError(t, err)
+	require.Empty(t, list)
+}
+
+// Steps join the trace of the start, in whatever process they run; without a sampled trace there are no spans.
+func TestTraceAcrossProcesses(t *testing.T) {
+	t.Parallel()
+	spans := tracetest.NewSpanRecorder()
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test")
+	b := setup(t, "trace", func(_ *bundle, o *saga.Options) { o.Tracer = tracer })
+	dead, err := saga.NewRunner(b.pool, saga.Options{Definitions: []saga.Definition{b.def}, Lease: 10 * time.Millisecond})
+	require.NoError(t, err)
+	ctx, root := tracer.Start(t.Context(), "root")
+	require.NoError(t, b.begin(ctx, dead, "taken over", input{}))
+	require.NoError(t, b.begin(t.Context(), dead, "untraced", input{}))
+	b.until(t, "taken over", saga.Done)
+	b.until(t, "untraced", saga.Done)
+	names := map[string]int{}
+	for _, s := range spans.Ended() {
+		require.Equal(t, root.SpanContext().TraceID(), s.SpanContext().TraceID())
+		require.Equal(t, root.SpanContext().SpanID(), s.Parent().SpanID())
+		names[s.Name()]++
+	}
+	require.Equal(t, map[string]int{
+		"saga trace/reserve": 1, "saga trace/redeem": 1, "saga trace/authorize": 1, "saga trace/capture": 1, "saga trace/commit": 1,
+	}, names)
+}
+
+// A database that drops its connections costs retries, nothing else.
+func TestConnectionsAreLost(t *testing.T) {
+	t.Parallel()
+	b := setup(t, "connections", func(_ *bundle, o *saga.Options) { o.MaxAttempts = 1000 })
+	other, err := postgres.Open(t.Context(), postgres.Config{URL: b.url, MaxConns: 1})
+	require.NoError(t, err)
+	defer other.Close()
+	const n = 60
+	var wg sync.WaitGroup
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = "s" + string(rune('A'+i))
+		in := input{Refuse: []string{"", "authorize", "confirm"}[i%3]}
+		wg.Go(func() {
+			require.True(t, keepTrying(t, func(ctx context.Context) error {
+				err := b.begin(ctx, b.runner, ids[i], in)
+				if postgres.IsUnique(err, "") {
+					return nil // the answer of an earlier try was lost
+				}
+				return err
+			}))
+			_, err := b.runner.Execute(t.Context(), ids[i])
+			if err != nil {
+				require.Contains(t, []errs.Code{errs.Unavailable, errs.Timeout}, errs.CodeOf(err))
+			}
+		})
+		if i%10 == 9 {
+			_, err := other.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`)
+			require.NoError(t, err)
+		}
+	}
+	wg.Wait()
+	for _, id := range ids {
+		eventually(t, func(ctx context.Context) error {
+			s, err := saga.Show(ctx, b.pool, id)
+			if err == nil && s.State != saga.Done && s.State != saga.Compensated {
+				err = errors.New(string(s.State) + " " + s.LastError)
+			}
+			return err
+		})
+	}
+	b.verify(t, ids...)
+}

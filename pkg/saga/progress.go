@@ -1,0 +1,140 @@
+package saga
+
+import (
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"souk/pkg/errs"
+	"souk/pkg/failpoint"
+)
+
+// write makes a write of the saga as it is.
+func (x *exec) write(to State) *write {
+	w := &write{
+		id: x.run.id, epoch: x.run.epoch, from: x.state, low: -1, high: anyStep,
+		state: to, step: x.step, results: x.run.snapshot(), attempts: x.attempts, lastError: x.lastError, cause: x.cause,
+		story: x.story[:len(x.story):len(x.story)],
+	}
+	return w
+}
+
+// submit does a write of the runner's own until it is known to be done, or until the lease has lapsed.
+func (x *exec) submit(w *write, at window) verdict {
+	for n := 1; ; n++ {
+		err := failpoint.Hit(x.ctx, at.before)
+		if err == nil {
+			err = x.r.store.write(x.ctx, w)
+		}
+		if err == nil {
+			err = failpoint.Hit(x.ctx, at.after)
+		}
+		switch {
+		case err == nil:
+			x.story = x.story[:0:0]
+			return goOn
+		case errors.Is(err, errLost) || x.ctx.Err() != nil || x.r.lapsed(x):
+			return abandoned
+		}
+		x.r.log.Warn("saga write failed", zap.String("saga", x.run.id), zap.Error(err))
+		timer := time.NewTimer(x.r.backoff(n, err))
+		select {
+		case <-timer.C:
+		case <-x.ctx.Done():
+			timer.Stop()
+			return abandoned
+		}
+	}
+}
+
+// checkpoint writes how far the saga is.
+func (x *exec) checkpoint() verdict {
+	w := x.write(Running)
+	w.high = x.step // a second try finds its own step
+	v := x.submit(w, x.p.checkpoint)
+	if v == goOn {
+		x.saved = x.step
+	}
+	return v
+}
+
+func (x *exec) end(state State) verdict {
+	x.ending.Store(true)
+	if v := x.submit(x.write(state), x.p.end); v != goOn {
+		return v
+	}
+	x.state = state
+	return x.over()
+}
+
+// over says that the saga has ended.
+func (x *exec) over() verdict {
+	x.r.metrics.ended.WithLabelValues(x.p.Type, string(x.state)).Inc()
+	o := &Outcome{ID: x.run.id, State: Confirmed, results: x.run.snapshot()}
+	if x.state == Compensated {
+		o.State, o.Err = Compensated, x.cause
+		x.r.log.Info("saga compensated", zap.String("type", x.p.Type), zap.String("saga", x.run.id), zap.Error(x.cause))
+	}
+	x.settle(o)
+	return ended
+}
+
+// release gives up the lease for d. Another runner, or this one, claims the saga then.
+func (x *exec) release(d time.Duration) verdict {
+	x.ending.Store(true)
+	w := x.write(x.state)
+	w.release, w.delay = true, d
+	if v := x.submit(w, x.p.release); v != goOn {
+		return v
+	}
+	return ended
+}
+
+// park leaves the saga to an operator.
+func (x *exec) park(err error) verdict {
+	x.ending.Store(true)
+	cause := x.cause
+	if cause == nil {
+		cause = errs.From(err)
+	}
+	w := x.write(Parked)
+	w.parkedFrom, w.cause, w.lastError = x.state, cause, err.Error()
+	if v := x.submit(w, x.p.park); v != goOn {
+		return v
+	}
+	x.r.metrics.ended.WithLabelValues(x.p.Type, string(Parked)).Inc()
+	x.r.metrics.parked.WithLabelValues(x.p.Type).Inc()
+	x.r.log.Error("saga parked: it needs an operator",
+		zap.String("type", x.p.Type), zap.String("saga", x.run.id), zap.Int("step", x.step), zap.String("from", string(x.state)), zap.Error(err))
+	x.settle(&Outcome{ID: x.run.id, State: Parked, Err: cause, results: x.run.snapshot()})
+	return ended
+}
+
+func (x *exec) record(n int, kind, name string, began time.Time, err error) record {
+	r := record{n: n, kind: kind, name: name, attempts: x.attempts + 1, started: began, finished: x.r.clock.Now()}
+	switch {
+	case err == nil && kind == "do":
+		r.state = "done"
+	case err == nil:
+		r.state = "undone"
+	default:
+		r.code, r.err = codeOf(err), err.Error()
+		r.state = "refused"
+		if errs.Unknown(err) {
+			r.state = "unknown"
+		}
+	}
+	return r
+}
+
+// note keeps a line of the story for the next checkpoint. Of tries in a row whose outcome is unknown only the last stays.
+func (x *exec) note(n int, kind, name string, began time.Time, err error) {
+	r := x.record(n, kind, name, began, err)
+	if last := len(x.story) - 1; last >= 0 && x.story[last].n == n && x.story[last].kind == kind && x.story[last].state == "unknown" {
+		r.started = x.story[last].started
+		x.story = append(x.story[:last:last], r)
+		return
+	}
+	x.story = append(x.story, r)
+}

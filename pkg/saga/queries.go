@@ -1,0 +1,148 @@
+package saga
+
+// The statements of the runner. Times are the database's: leases are compared and renewed by one clock.
+const (
+	sqlStart = `
+insert into saga (id, type, def_version, input, state, step, epoch, owner, lease_until, next_run_at, deadline, traceparent)
+values ($1, $2, $3, $4, 'running', 0, 1, $5, now() + make_interval(secs => $6), now(), now() + make_interval(secs => $7), $8)`
+
+	// columns are those of a held saga; what is left to its deadline is an interval, so that the process's clock does not matter.
+	columns = `s.id, s.type, s.def_version, s.input, s.results, s.state, s.step, s.epoch,
+extract(epoch from s.deadline - now())::float8, s.attempts, s.last_error,
+s.error_code, s.error_message, s.error_retry_ms, s.error_fields, s.traceparent`
+
+	sqlClaim = `
+with due as (
+  select c.id from saga c
+  join unnest($3::text[], $4::int[]) as known (type, version) on known.type = c.type and known.version = c.def_version
+  where c.state in ('running', 'compensating') and c.lease_until < now()
+  order by c.lease_until limit $5
+  for update of c skip locked)
+update saga s
+set epoch = s.epoch + 1, owner = $1, lease_until = now() + make_interval(secs => $2), updated_at = now()
+from due where s.id = due.id
+returning ` + columns
+
+	// sqlInherit claims what an earlier process of the same name left behind, without waiting for its lease.
+	sqlInherit = `
+with due as (
+  select c.id from saga c
+  join unnest($3::text[], $4::int[]) as known (type, version) on known.type = c.type and known.version = c.def_version
+  where c.state in ('running', 'compensating') and c.owner <> $1 and split_part(c.owner, '#', 1) = $6
+  order by c.lease_until limit $5
+  for update of c skip locked)
+update saga s
+set epoch = s.epoch + 1, owner = $1, lease_until = now() + make_interval(secs => $2), updated_at = now()
+from due where s.id = due.id
+returning ` + columns
+
+	sqlClaimOne = `
+update saga s
+set epoch = s.epoch + 1, owner = $1, lease_until = now() + make_interval(secs => $2), updated_at = now()
+where s.id = $5 and s.state in ('running', 'compensating') and (s.lease_until < now() or s.owner = $1)
+and (s.type, s.def_version) in (select known.type, known.version from unnest($3::text[], $4::int[]) as known (type, version))
+returning ` + columns
+
+	// Rows are locked in the order of their IDs, here and in sqlWrite, so that two statements cannot wait for each other.
+	sqlRenew = `
+with held as (
+  select s.id from saga s
+  join unnest($2::text[], $3::bigint[]) as w (id, epoch) on w.id = s.id
+  where s.epoch = w.epoch and s.owner = $1 and s.state in ('running', 'compensating')
+  order by s.id for update of s)
+update saga s set lease_until = now() + make_interval(secs => $4)
+from held where s.id = held.id
+returning s.id`
+
+	// sqlWrite writes many sagas' progress. A row whose epoch or owner is another one does not match.
+	// A second try of the same write matches, as its first one may have been done with its answer lost.
+	// The arrays come through sub-selects so that the planner cannot see their lengths: it would plan anew each time, for longer than it runs.
+	sqlWrite = `
+with w as (
+  select * from unnest((select $2::text[]), (select $3::bigint[]), (select $4::text[]), (select $5::int[]), (select $6::int[]), (select $7::text[]), (select $8::text[]), (select $9::int[]),
+    (select $10::text[]), (select $11::int[]), (select $12::text[]), (select $13::text[]), (select $14::text[]), (select $15::bigint[]), (select $16::text[]), (select $17::float8[]))
+  as w (id, epoch, from_state, low, high, state, parked_from, step,
+    results, attempts, last_error, error_code, error_message, error_retry_ms, error_fields, delay)
+), held as (
+  select s.id from saga s join w on w.id = s.id
+  where s.epoch = w.epoch and s.owner = $1 and s.state in (w.from_state, w.state) and s.step between w.low and w.high
+  order by s.id for update of s
+), written as (
+  update saga s
+  set state = w.state, parked_from = nullif(w.parked_from, ''), step = w.step, results = w.results::json,
+    attempts = w.attempts, last_error = w.last_error, error_code = w.error_code, error_message = w.error_message,
+    error_retry_ms = w.error_retry_ms, error_fields = w.error_fields::json,
+    owner = case when w.delay is null then s.owner else '' end,
+    lease_until = case when w.delay is null then s.lease_until else now() + make_interval(secs => w.delay) end,
+    next_run_at = case when w.delay is null then s.next_run_at else now() + make_interval(secs => w.delay) end,
+    updated_at = now(), ended_at = case when w.state in ('done', 'compensated') then now() end
+  from w join held on held.id = w.id
+  where s.id = w.id
+  returning s.id
+), story as (
+  insert into saga_step (saga_id, n, epoch, kind, name, idem_key, state, attempts, code, error, started_at, finished_at)
+  select x.saga_id, x.n, x.epoch, x.kind, x.name, x.idem_key, x.state, x.attempts, x.code, x.error, x.started_at, x.finished_at
+  from unnest((select $18::text[]), (select $19::int[]), (select $20::bigint[]), (select $21::text[]), (select $22::text[]), (select $23::text[]), (select $24::text[]), (select $25::int[]),
+    (select $26::text[]), (select $27::text[]), (select $28::timestamptz[]), (select $29::timestamptz[]))
+  as x (saga_id, n, epoch, kind, name, idem_key, state, attempts, code, error, started_at, finished_at)
+  join written on written.id = x.saga_id
+)`
+	sqlWriteMany = sqlWrite + `
+select id from written`
+	// sqlWriteAll raises an error unless all match, and takes the batch that it is a part of with it.
+	sqlWriteAll = sqlWrite + `
+select souk_saga_fence((select count(*) from written) = cardinality($2::text[]), ($2::text[])[1], ($3::bigint[])[1], $1)`
+
+	sqlOutcomes = `
+select s.id, s.type, s.def_version, s.results, s.state, coalesce(s.parked_from, ''), s.step,
+s.error_code, s.error_message, s.error_retry_ms, s.error_fields
+from saga s where s.id = any ($1)`
+
+	sqlStats = `
+select s.type, s.def_version, s.state = 'parked', count(*)
+from saga s
+where s.state = 'parked' or (s.state in ('running', 'compensating') and s.lease_until < now() - interval '1 second')
+group by s.type, s.def_version, s.state = 'parked'`
+
+	sqlList = `
+select s.id, s.type, s.def_version, s.state, coalesce(s.parked_from, ''), s.step, s.epoch, s.owner, s.lease_until, s.next_run_at,
+s.deadline, s.attempts, s.last_error, s.error_code, s.error_message, s.created_at, s.updated_at, s.ended_at
+from saga s
+where ($1 = '' or s.state = $1) and ($2 = '' or s.type = $2)
+order by s.created_at desc, s.id limit $3`
+
+	sqlShow = `
+select s.id, s.type, s.def_version, s.state, coalesce(s.parked_from, ''), s.step, s.epoch, s.owner, s.lease_until, s.next_run_at,
+s.deadline, s.attempts, s.last_error, s.error_code, s.error_message, s.created_at, s.updated_at, s.ended_at, s.input, s.results
+from saga s where s.id = $1`
+
+	sqlStory = `
+select x.n, x.epoch, x.kind, x.name, x.idem_key, x.state, x.attempts, x.code, x.error, x.started_at, x.finished_at
+from saga_step x where x.saga_id = $1
+order by x.epoch, x.started_at, x.finished_at`
+
+	sqlResume = `
+update saga s
+set state = s.parked_from, parked_from = null, epoch = s.epoch + 1, owner = '', attempts = 0, lease_until = now(), next_run_at = now(),
+  error_code = case when s.parked_from = 'running' then '' else s.error_code end,
+  error_message = case when s.parked_from = 'running' then '' else s.error_message end,
+  error_retry_ms = case when s.parked_from = 'running' then 0 else s.error_retry_ms end,
+  error_fields = case when s.parked_from = 'running' then null else s.error_fields end,
+  updated_at = now()
+where s.id = $1 and s.state = 'parked'`
+
+	sqlForget = `
+with old as (
+  select id from saga where ended_at < now() - make_interval(secs => $1) limit $2 for update skip locked
+), story as (
+  delete from saga_step x using old where x.saga_id = old.id
+)
+delete from saga s using old where s.id = old.id`
+)
+
+// The SQLSTATEs that the migration's functions raise.
+const (
+	stateLost    = "SK001"
+	statePassed  = "SK002"
+	stateRefused = "SK003"
+)

@@ -1,0 +1,433 @@
+package saga
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+	"go.uber.org/zap"
+
+	"souk/pkg/clock"
+	"souk/pkg/errs"
+	"souk/pkg/failpoint"
+)
+
+// Options says what a runner runs, and how. Only Definitions is required.
+type Options struct {
+	// Definitions are the sagas that this runner knows: several versions of a type while old ones still run.
+	Definitions []Definition
+	// Lease is how long a saga stays with a runner that no longer renews it. 0 means 2 s.
+	Lease time.Duration
+	// Poll is the pause between looks for sagas that nobody holds. 0 means an eighth of Lease.
+	Poll time.Duration
+	// Workers is how many sagas run in the background at once; those in Execute come on top. 0 means 32.
+	Workers int
+	// Queue is how many sagas may wait for a worker; what is beyond is released, to be claimed later. 0 means 2048.
+	Queue int
+	// StepTimeout bounds one try of a step that sets none itself. 0 means 5 s.
+	StepTimeout time.Duration
+	// MinBackoff and MaxBackoff bound the pause between two tries. 0 means 50 ms and 30 s.
+	MinBackoff, MaxBackoff time.Duration
+	// MaxAttempts is after how many tries of one step a saga that cannot turn round is parked. 0 means 30, some ten minutes.
+	MaxAttempts int
+	// Drain is how long Run waits at its end for the sagas that callers wait for. 0 means 5 s.
+	Drain time.Duration
+	// Keep is how long ended sagas stay in the database. 0 means 7 days; negative: for ever.
+	Keep time.Duration
+	// Owner names the runner. A name promises that no other process has it at the same time, so that a restarted process takes over
+	// at once what its predecessor held. A broken promise costs work done twice, not correctness: epochs fence it.
+	// "" means a name of its own at each start; sagas of a dead process are then taken over when their leases end.
+	Owner string
+	// Logger is for what operators should know. Nil: nothing is logged.
+	Logger *zap.Logger
+	// Metrics is where the runner's metrics are registered. Nil: nowhere.
+	Metrics prometheus.Registerer
+	// Tracer makes a span for each try of a step in a sampled trace. Nil: none.
+	Tracer trace.Tracer
+	// Clock gives the times in the story of a saga; leases and deadlines are in database time. Nil means the system's.
+	Clock clock.Clock
+}
+
+func (o Options) withDefaults() Options {
+	o.Lease = cmp.Or(o.Lease, 2*time.Second)
+	o.Poll = cmp.Or(o.Poll, o.Lease/8)
+	o.Workers = cmp.Or(o.Workers, 32)
+	o.Queue = cmp.Or(o.Queue, 2048)
+	o.StepTimeout = cmp.Or(o.StepTimeout, 5*time.Second)
+	o.MinBackoff = cmp.Or(o.MinBackoff, 50*time.Millisecond)
+	o.MaxBackoff = cmp.Or(o.MaxBackoff, 30*time.Second)
+	o.MaxAttempts = cmp.Or(o.MaxAttempts, 30)
+	o.Drain = cmp.Or(o.Drain, 5*time.Second)
+	o.Keep = cmp.Or(o.Keep, 7*24*time.Hour)
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Tracer == nil {
+		o.Tracer = noop.NewTracerProvider().Tracer("")
+	}
+	if o.Clock == nil {
+		o.Clock = clock.System{}
+	}
+	return o
+}
+
+// Runner starts sagas, runs them, and takes over those of runners that are gone. It may be used by several goroutines.
+type Runner struct {
+	opts    Options
+	log     *zap.Logger
+	tracer  trace.Tracer
+	clock   clock.Clock
+	metrics *metrics
+	store   *store
+	name    string
+	begun   time.Time
+
+	plans    map[version]*plan
+	newest   map[string]*plan
+	types    []string
+	versions []int32
+
+	queue chan *exec
+	drain chan struct{} // closed when Run is about to end
+	base  context.Context
+	stop  context.CancelFunc
+
+	mu       sync.Mutex
+	started  map[string]*exec // queued by Start, not executed yet
+	held     map[string]*exec
+	closed   bool
+	fore     sync.WaitGroup // goroutines of Execute
+	runs     atomic.Bool
+	lastSeen atomic.Int64 // when the database last answered the runner's own queries; 0: never
+}
+
+type version struct {
+	typ string
+	n   int
+}
+
+// NewRunner returns a runner for the sagas in pool's database. It fails when a definition is wrong.
+func NewRunner(pool *pgxpool.Pool, o Options) (*Runner, error) {
+	o = o.withDefaults()
+	r := &Runner{
+		opts: o, log: o.Logger, tracer: o.Tracer, clock: o.Clock, begun: time.Now(),
+		plans: map[version]*plan{}, newest: map[string]*plan{},
+		queue: make(chan *exec, o.Queue), drain: make(chan struct{}),
+		started: map[string]*exec{}, held: map[string]*exec{},
+	}
+	if strings.Contains(o.Owner, "#") {
+		return nil, fmt.Errorf("saga: the owner's name %q must not hold #", o.Owner)
+	}
+	r.name = o.Owner
+	name := o.Owner
+	if name == "" {
+		name, _ = os.Hostname() // only for people to read
+	}
+	r.store = newStore(pool, name+"#"+uuid.NewString())
+	for _, d := range o.Definitions {
+		if err := d.validate(); err != nil {
+			return nil, err
+		}
+		v := version{d.Type, d.Version}
+		if r.plans[v] != nil {
+			return nil, fmt.Errorf("saga %s version %d is defined twice", d.Type, d.Version)
+		}
+		p := newPlan(d)
+		r.plans[v] = p
+		if n := r.newest[d.Type]; n == nil || n.Version < d.Version {
+			r.newest[d.Type] = p
+		}
+		r.types, r.versions = append(r.types, d.Type), append(r.versions, int32(d.Version)) //nolint:gosec // versions are small
+	}
+	var err error
+	if r.metrics, err = newMetrics(o.Metrics); err != nil {
+		return nil, fmt.Errorf("saga: metrics: %w", err)
+	}
+	r.base, r.stop = context.WithCancel(context.Background())
+	return r, nil
+}
+
+// Start queues the row of a new saga, held by this runner, in the caller's batch. The caller sends it together with
+// rows of its own, and then calls Execute or Detach; if it dies in between, another runner goes on. The saga's
+// steps join the trace of ctx. An ID that exists makes the batch fail with a violation of saga_pkey.
+//
+// It fails with errs.Internal for an unknown type or an input that is no JSON, errs.Unavailable when the runner is stopping.
+func (r *Runner) Start(ctx context.Context, b *pgx.Batch, typ, id string, input any) error {
+	p := r.newest[typ]
+	if p == nil {
+		return errs.New(errs.Internal, "there is no saga of type %s", typ)
+	}
+	in, err := json.Marshal(input)
+	if err != nil {
+		return errs.Wrap(err, errs.Internal, "the saga's input cannot be kept")
+	}
+	parent := parentOf(ctx)
+	x := r.newExec(p, &stored{id: id, typ: typ, version: p.Version, input: in, state: Running, epoch: 1, left: p.Deadline, parent: parent})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return stopping()
+	}
+	if r.started[id] == nil && r.held[id] == nil {
+		r.started[id] = x
+	}
+	b.Queue(sqlStart, id, typ, p.Version, in, r.store.owner, r.opts.Lease.Seconds(), p.Deadline.Seconds(), parent)
+	return nil
+}
+
+func stopping() *errs.Error {
+	return errs.New(errs.Unavailable, "shutting down").WithRetryAfter(time.Second)
+}
+
+func (r *Runner) newExec(p *plan, s *stored) *exec {
+	x := &exec{
+		r: r, p: p, run: Run{id: s.id, epoch: s.epoch, input: s.input, results: s.results},
+		state: s.state, step: s.step, saved: s.step, attempts: s.attempts, lastError: s.lastError, cause: s.cause,
+		deadline: time.Now().Add(s.left), settled: make(chan struct{}),
+	}
+	x.leased.Store(int64(time.Since(r.begun)))
+	x.ctx, x.cancel = context.WithCancel(withParent(r.base, s.parent))
+	return x
+}
+
+// Execute runs a saga that was started here, and waits for its outcome: Confirmed when the pivot is behind it (what
+// follows goes on in the background), Compensated with the reason, or Parked when it can neither go on nor back.
+// A saga that runs already, here or elsewhere, is waited for.
+//
+// The error is not the saga's: errs.Timeout when ctx ends first, and the saga goes on; errs.Unavailable when the database is out
+// of reach; errs.NotFound when there is no such saga.
+func (r *Runner) Execute(ctx context.Context, id string) (Outcome, error) {
+	x, fresh, err := r.take(id)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if x == nil { // not started here, or too long ago
+		claimed, err := r.store.claim(ctx, sqlClaimOne, r.store.owner, r.opts.Lease.Seconds(), r.types, r.versions, id)
+		if err != nil {
+			return Outcome{}, err
+		}
+		if len(claimed) == 0 {
+			return r.Wait(ctx, id)
+		}
+		if x, fresh = r.adopt(claimed[0], true), true; x == nil {
+			return r.Wait(ctx, id)
+		}
+	}
+	if fresh {
+		go r.foreground(x, ctx.Done())
+	}
+	return r.await(ctx, x)
+}
+
+// Detach lets a saga that was started here go on in the background, when nobody waits for it.
+func (r *Runner) Detach(id string) {
+	x, fresh, err := r.take(id)
+	if err != nil || x == nil || !fresh {
+		return // it will be claimed when its lease ends
+	}
+	defer r.fore.Done()
+	if !r.enqueue(x) {
+		r.finish(x, abandoned)
+	}
+}
+
+// take makes a started saga a held one, and enters the caller into the runner's foreground if it was just started.
+func (r *Runner) take(id string) (x *exec, fresh bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, false, stopping()
+	}
+	if x = r.held[id]; x != nil {
+		return x, false, nil
+	}
+	if x = r.started[id]; x == nil {
+		return nil, false, nil
+	}
+	delete(r.started, id)
+	r.held[id] = x
+	r.fore.Add(1)
+	r.metrics.started.WithLabelValues(x.p.Type).Inc()
+	r.metrics.running.Inc()
+	return x, true, nil
+}
+
+// adopt holds a claimed saga. An exec of an earlier epoch, if there is one left, is abandoned.
+func (r *Runner) adopt(s *stored, fore bool) *exec {
+	p := r.plans[version{s.typ, s.version}]
+	if p == nil || s.step > len(p.steps) {
+		return nil
+	}
+	x := r.newExec(p, s)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		x.cancel()
+		return nil
+	}
+	delete(r.started, s.id)
+	if old := r.held[s.id]; old != nil {
+		old.cancel()
+	} else {
+		r.metrics.running.Inc()
+	}
+	r.held[s.id] = x
+	if fore {
+		r.fore.Add(1)
+	}
+	if x.pastPivot() {
+		x.settle(&Outcome{ID: s.id, State: Confirmed, results: x.run.snapshot()})
+	}
+	return x
+}
+
+// foreground drives a saga while its caller waits.
+func (r *Runner) foreground(x *exec, gone <-chan struct{}) {
+	defer r.fore.Done()
+	v := handOver
+	if err := failpoint.Hit(x.ctx, x.p.started); err == nil {
+		if gone == nil {
+			gone = make(chan struct{}) // the caller stays, however long it takes
+		}
+		v = x.drive(gone)
+	}
+	if v == handOver {
+		if r.enqueue(x) {
+			return
+		}
+		v = x.release(0)
+	}
+	r.finish(x, v)
+}
+
+// enqueue gives the saga to the workers. It does not wait.
+func (r *Runner) enqueue(x *exec) bool {
+	if r.draining() {
+		return false
+	}
+	select {
+	case r.queue <- x:
+		return true
+	default:
+		return false
+	}
+}
+
+// finish lets go of a saga.
+func (r *Runner) finish(x *exec, v verdict) {
+	r.mu.Lock()
+	if r.held[x.run.id] == x {
+		delete(r.held, x.run.id)
+		r.metrics.running.Dec()
+	}
+	r.mu.Unlock()
+	if v == abandoned && r.base.Err() == nil {
+		r.log.Warn("saga abandoned: it has another owner, or will have", zap.String("type", x.p.Type), zap.String("saga", x.run.id))
+	}
+	x.cancel()
+	x.settle(nil)
+}
+
+// await waits for the outcome of a saga that is held here; when it is given up, for that of its next owner.
+func (r *Runner) await(ctx context.Context, x *exec) (Outcome, error) {
+	select {
+	case <-x.settled:
+	case <-ctx.Done():
+		return Outcome{}, errs.From(ctx.Err())
+	}
+	if x.outcome != nil {
+		return *x.outcome, nil
+	}
+	return r.Wait(ctx, x.run.id)
+}
+
+const (
+	minLook = 5 * time.Millisecond
+	maxLook = 100 * time.Millisecond
+)
+
+// Wait waits for the outcome of a saga, whoever runs it, as Execute does. Those who wait share their queries.
+//
+// Its errors are errs.NotFound, errs.Timeout when ctx ends first, and errs.Unavailable when the database is out of reach.
+func (r *Runner) Wait(ctx context.Context, id string) (Outcome, error) {
+	for pause := minLook; ; pause = min(2*pause, maxLook) {
+		r.mu.Lock()
+		x := r.held[id]
+		r.mu.Unlock()
+		if x != nil {
+			select {
+			case <-x.settled:
+			case <-ctx.Done():
+				return Outcome{}, errs.From(ctx.Err())
+			}
+			if x.outcome != nil {
+				return *x.outcome, nil
+			}
+		}
+		s, err := r.store.lookup(ctx, id)
+		if err != nil {
+			return Outcome{}, err
+		}
+		if s == nil {
+			return Outcome{}, errs.New(errs.NotFound, "there is no such saga")
+		}
+		if o, ok := r.outcome(s); ok {
+			return o, nil
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return Outcome{}, errs.From(ctx.Err())
+		}
+	}
+}
+
+// outcome reads an outcome off a saga's row.
+func (r *Runner) outcome(s *stored) (Outcome, bool) {
+	o := Outcome{ID: s.id, State: Confirmed, results: s.results}
+	p := r.plans[version{s.typ, s.version}]
+	past := p != nil && s.step > p.pivot
+	switch {
+	case s.state == Done, s.state == Running && past, s.state == Parked && s.parked == Running && past:
+		return o, true
+	case s.state == Compensated:
+		o.State, o.Err = Compensated, s.cause
+		return o, true
+	case s.state == Parked:
+		o.State, o.Err = Parked, s.cause
+		return o, true
+	default:
+		return o, false
+	}
+}
+
+func (r *Runner) draining() bool {
+	select {
+	case <-r.drain:
+		return true
+	default:
+		return false
+	}
+}
+
+// lapsed reports whether the lease may have ended without this runner having noticed.
+func (r *Runner) lapsed(x *exec) bool {
+	return time.Since(r.begun)-time.Duration(x.leased.Load()) > r.opts.Lease
+}
+
+var errTwice = errors.New("saga: the runner runs already, or has run")

@@ -1,0 +1,376 @@
+package saga
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"souk/pkg/errs"
+	"souk/pkg/postgres"
+)
+
+var (
+	// errLost says that the saga has another owner.
+	errLost = errors.New("the saga has another owner")
+	// errPassed says that this very write was done before: the answer of an earlier try was lost.
+	errPassed = errors.New("the saga has this step behind it")
+)
+
+// write is one change of a saga's row, as of the moment when it was made: it may be sent after its saga was given up.
+type write struct {
+	id    string
+	epoch int64
+	// from is the state that the row must be in, low and high bound the step it must be at.
+	from      State
+	low, high int
+
+	state      State
+	parkedFrom State
+	step       int
+	results    map[string]json.RawMessage
+	attempts   int
+	lastError  string
+	cause      *errs.Error
+	// release gives up the lease; the saga may be claimed after delay.
+	release bool
+	delay   time.Duration
+
+	story []record
+	// batch is what the caller writes in the same transaction.
+	batch *pgx.Batch
+}
+
+// record is one line of the story of a saga.
+type record struct {
+	n                 int
+	kind, name, state string
+	attempts          int
+	code, err         string
+	started, finished time.Time
+}
+
+// store is the database as one runner sees it.
+type store struct {
+	pool  *pgxpool.Pool
+	owner string
+
+	many    *postgres.Group[*write, bool]
+	batched *postgres.Group[*write, bool]
+	lookups *postgres.Group[string, *stored]
+}
+
+// runTimeout bounds one write. It is not more than a lease is worth waiting for.
+const runTimeout = 5 * time.Second
+
+func newStore(pool *pgxpool.Pool, owner string) *store {
+	s := &store{pool: pool, owner: owner}
+	// One run at a time gathers the most; a second one keeps a batch that waits for a lock from stopping all pivots.
+	s.many = postgres.NewGroup(256, s.writeMany, postgres.WithRunTimeout(runTimeout))
+	s.batched = postgres.NewGroup(32, s.writeBatched, postgres.WithRunTimeout(runTimeout), postgres.WithParallel(2))
+	s.lookups = postgres.NewGroup(256, s.lookupMany, postgres.WithRunTimeout(runTimeout))
+	return s
+}
+
+func (s *store) close() {
+	s.many.Close()
+	s.batched.Close()
+	s.lookups.Close()
+}
+
+// write does w, together with what waits at the moment. It fails with errLost, errPassed (only with a batch),
+// the refusal of a batch, or an error whose outcome is unknown.
+func (s *store) write(ctx context.Context, w *write) error {
+	group := s.many
+	if w.batch != nil {
+		group = s.batched
+	}
+	done, err := group.Do(ctx, w)
+	if err == nil && !done {
+		err = errLost
+	}
+	return err
+}
+
+func (s *store) writeMany(ctx context.Context, ws []*write) ([]postgres.Result[bool], error) {
+	args, err := s.args(ws)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.pool.Query(ctx, sqlWriteMany, args...)
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	written := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		written[id] = true
+	}
+	results := make([]postgres.Result[bool], len(ws))
+	for i, w := range ws {
+		results[i].Value = written[w.id]
+	}
+	return results, nil
+}
+
+// writeBatched sends the batches of several sagas as one transaction, and each alone when that fails: whoever
+// lost its lease or is refused must not take the others with it.
+func (s *store) writeBatched(ctx context.Context, ws []*write) ([]postgres.Result[bool], error) {
+	results := make([]postgres.Result[bool], len(ws))
+	err := s.sendBatched(ctx, ws)
+	var refused *pgconn.PgError
+	if err == nil || len(ws) == 1 || !errors.As(err, &refused) {
+		for i := range results {
+			results[i] = postgres.Result[bool]{Value: true, Err: meaning(err)}
+		}
+		return results, nil
+	}
+	for i := range ws {
+		results[i] = postgres.Result[bool]{Value: true, Err: meaning(s.sendBatched(ctx, ws[i:i+1]))}
+	}
+	return results, nil
+}
+
+func (s *store) sendBatched(ctx context.Context, ws []*write) error {
+	args, err := s.args(ws)
+	if err != nil {
+		return err
+	}
+	var b pgx.Batch
+	b.Queue(sqlWriteAll, args...)
+	for _, w := range ws {
+		b.QueuedQueries = append(b.QueuedQueries, w.batch.QueuedQueries...)
+	}
+	return postgres.SendBatch(ctx, s.pool, &b)
+}
+
+// meaning reads what the migration's functions raise.
+func meaning(err error) error {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return err
+	}
+	switch pgErr.Code {
+	case stateLost:
+		return errLost
+	case statePassed:
+		return errPassed
+	case stateRefused:
+		return errs.Wrap(err, errs.Code(pgErr.Detail), "%s", pgErr.Message)
+	default:
+		return err
+	}
+}
+
+// args lays out ws as the arrays of sqlWrite.
+func (s *store) args(ws []*write) ([]any, error) {
+	n := len(ws)
+	ids, epochs, from := make([]string, n), make([]int64, n), make([]string, n)
+	low, high, states, parked, steps := make([]int32, n), make([]int32, n), make([]string, n), make([]string, n), make([]int32, n)
+	results, attempts, last := make([]string, n), make([]int32, n), make([]string, n)
+	codes, messages, retries, fields, delays := make([]string, n), make([]string, n), make([]int64, n), make([]*string, n), make([]*float64, n)
+	var st storyArgs
+	for i, w := range ws {
+		ids[i], epochs[i], from[i] = w.id, w.epoch, string(w.from)
+		low[i], high[i] = int32(w.low), int32(min(w.high, math.MaxInt32)) //nolint:gosec // steps are few
+		states[i], parked[i], steps[i] = string(w.state), string(w.parkedFrom), int32(w.step)
+		attempts[i], last[i] = int32(w.attempts), clean(w.lastError)
+		results[i] = "{}"
+		if len(w.results) > 0 {
+			b, err := json.Marshal(w.results)
+			if err != nil {
+				return nil, errs.Wrap(err, errs.Internal, "the saga's results cannot be kept")
+			}
+			results[i] = string(b)
+		}
+		if c := w.cause; c != nil {
+			codes[i], messages[i], retries[i] = string(c.Code), clean(c.Message), c.RetryAfter.Milliseconds()
+			if len(c.Fields) > 0 {
+				b, err := json.Marshal(c.Fields)
+				if err != nil {
+					return nil, errs.Wrap(err, errs.Internal, "the saga's error cannot be kept")
+				}
+				f := string(b)
+				fields[i] = &f
+			}
+		}
+		if w.release {
+			d := w.delay.Seconds()
+			delays[i] = &d
+		}
+		st.add(w)
+	}
+	return append([]any{
+		s.owner, ids, epochs, from, low, high, states, parked, steps,
+		results, attempts, last, codes, messages, retries, fields, delays,
+	}, st.args()...), nil
+}
+
+type storyArgs struct {
+	ids                     []string
+	ns                      []int32
+	epochs                  []int64
+	kinds, names, keys      []string
+	states                  []string
+	attempts                []int32
+	codes, errors           []string
+	startedAts, finishedAts []time.Time
+}
+
+func (a *storyArgs) add(w *write) {
+	for _, r := range w.story {
+		a.ids, a.ns, a.epochs = append(a.ids, w.id), append(a.ns, int32(r.n)), append(a.epochs, w.epoch) //nolint:gosec // steps are few
+		a.kinds, a.names, a.keys = append(a.kinds, r.kind), append(a.names, r.name), append(a.keys, stepKey(w.id, r.name))
+		a.states, a.attempts = append(a.states, r.state), append(a.attempts, int32(r.attempts)) //nolint:gosec // so are attempts
+		a.codes, a.errors = append(a.codes, r.code), append(a.errors, clean(r.err))
+		a.startedAts, a.finishedAts = append(a.startedAts, r.started), append(a.finishedAts, r.finished)
+	}
+}
+
+func (a *storyArgs) args() []any {
+	return []any{
+		a.ids, a.ns, a.epochs, a.kinds, a.names, a.keys, a.states, a.attempts, a.codes, a.errors, a.startedAts, a.finishedAts,
+	}
+}
+
+// renew renews the leases of the sagas and returns the IDs of those that are still held.
+func (s *store) renew(ctx context.Context, ids []string, epochs []int64, lease time.Duration) (map[string]bool, error) {
+	rows, err := s.pool.Query(ctx, sqlRenew, s.owner, ids, epochs, lease.Seconds())
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	kept, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	m := make(map[string]bool, len(kept))
+	for _, id := range kept {
+		m[id] = true
+	}
+	return m, nil
+}
+
+// stored is a saga as the database has it.
+type stored struct {
+	id, typ   string
+	version   int
+	input     json.RawMessage
+	results   map[string]json.RawMessage
+	state     State
+	parked    State
+	step      int
+	epoch     int64
+	left      time.Duration
+	attempts  int
+	lastError string
+	cause     *errs.Error
+	parent    string
+}
+
+func scanHeld(row pgx.CollectableRow) (*stored, error) {
+	var (
+		s       stored
+		results []byte
+		e       storedError
+		left    float64
+	)
+	err := row.Scan(&s.id, &s.typ, &s.version, (*[]byte)(&s.input), &results, &s.state, &s.step, &s.epoch,
+		&left, &s.attempts, &s.lastError, &e.code, &e.message, &e.retryMs, &e.fields, &s.parent)
+	if err != nil {
+		return nil, err
+	}
+	s.left = time.Duration(left * float64(time.Second))
+	return s.with(results, e)
+}
+
+// storedError is an *errs.Error as columns.
+type storedError struct {
+	code, message string
+	retryMs       int64
+	fields        []byte
+}
+
+func (s *stored) with(results []byte, e storedError) (*stored, error) {
+	if err := json.Unmarshal(results, &s.results); err != nil {
+		return nil, errs.Wrap(err, errs.Internal, "the saga's results cannot be read")
+	}
+	if e.code == "" {
+		return s, nil
+	}
+	s.cause = &errs.Error{Code: errs.Code(e.code), Message: e.message, RetryAfter: time.Duration(e.retryMs) * time.Millisecond}
+	if len(e.fields) > 0 {
+		if err := json.Unmarshal(e.fields, &s.cause.Fields); err != nil {
+			return nil, errs.Wrap(err, errs.Internal, "the saga's error cannot be read")
+		}
+	}
+	return s, nil
+}
+
+// claim runs one of the claiming statements.
+func (s *store) claim(ctx context.Context, sql string, args ...any) ([]*stored, error) {
+	rows, err := s.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	claimed, err := pgx.CollectRows(rows, scanHeld)
+	return claimed, postgres.Err(err)
+}
+
+// lookup reads a saga's outcome columns; nil when there is no such saga.
+func (s *store) lookup(ctx context.Context, id string) (*stored, error) { return s.lookups.Do(ctx, id) }
+
+func (s *store) lookupMany(ctx context.Context, ids []string) ([]postgres.Result[*stored], error) {
+	rows, err := s.pool.Query(ctx, sqlOutcomes, ids)
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*stored, error) {
+		var (
+			s       stored
+			results []byte
+			e       storedError
+		)
+		err := row.Scan(&s.id, &s.typ, &s.version, &results, &s.state, &s.parked, &s.step, &e.code, &e.message, &e.retryMs, &e.fields)
+		if err != nil {
+			return nil, err
+		}
+		return s.with(results, e)
+	})
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	byID := make(map[string]*stored, len(found))
+	for _, f := range found {
+		byID[f.id] = f
+	}
+	out := make([]postgres.Result[*stored], len(ids))
+	for i, id := range ids {
+		out[i].Value = byID[id]
+	}
+	return out, nil
+}
+
+func stepKey(id, step string) string { return id + "/" + step }
+
+// clean makes s something that a text column takes, and not a page of it.
+func clean(s string) string {
+	const most = 2000
+	b := make([]rune, 0, min(len(s), most))
+	for _, r := range s { // invalid UTF-8 comes out as U+FFFD
+		if len(b) == most {
+			break
+		}
+		if r != 0 {
+			b = append(b, r)
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,308 @@
+// Package telemetry makes souk's traces: OpenTelemetry spans, sent by OTLP over HTTP.
+//
+// Whether a trace is sampled is decided once, where it begins: by a draw against the sample ratio,
+// or by the caller's traceparent. Unsampled work makes no spans at all, and costs next to nothing;
+// its traceparent travels all the same, with the sampled flag off, so that every log line of a
+// request carries one trace id and no service decides differently on the way.
+//
+// Nothing here is global: tracers are handed on.
+package telemetry
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"souk/pkg/errs"
+)
+
+// Config says where traces go, and which.
+type Config struct {
+	// Endpoint is the base URL of an OTLP/HTTP receiver, e.g. http://127.0.0.1:4318. Empty: nothing is sent.
+	Endpoint string `yaml:"endpoint"`
+	// Headers go with every request to the endpoint, e.g. for authorization.
+	Headers map[string]string `yaml:"headers"`
+	// SampleRatio is the share of traces, 0 to 1, that are sampled when they begin here. A caller's own
+	// decision counts more. Default: 0.1.
+	SampleRatio float64 `yaml:"sample_ratio"`
+	// BatchDelay is how long a finished span waits for company. Default: 1 s.
+	BatchDelay time.Duration `yaml:"batch_delay"`
+	// QueueSize bounds the finished spans that wait; more are dropped. Default: 4096.
+	QueueSize int `yaml:"queue_size"`
+	// Timeout bounds one request to the endpoint. Default: 5 s.
+	Timeout time.Duration `yaml:"timeout"`
+	// Version is the service.version that spans carry; empty: none.
+	Version string `yaml:"version"`
+}
+
+// Default returns the settings that count when nothing is said.
+func Default() Config {
+	return Config{SampleRatio: 0.1, BatchDelay: time.Second, QueueSize: 4096, Timeout: 5 * time.Second}
+}
+
+// Validate fails with errs.Invalid when a value makes no sense.
+func (c *Config) Validate() error {
+	switch {
+	case c.SampleRatio < 0 || c.SampleRatio > 1:
+		return errs.InvalidField("sample_ratio", "must be from 0 to 1, not %v", c.SampleRatio)
+	case c.Endpoint != "" && !strings.HasPrefix(c.Endpoint, "http://") && !strings.HasPrefix(c.Endpoint, "https://"):
+		return errs.InvalidField("endpoint", "must be a URL such as http://127.0.0.1:4318, not %q", c.Endpoint)
+	case c.BatchDelay < 0 || c.Timeout < 0 || c.QueueSize < 0:
+		return errs.InvalidField("batch_delay", "batch_delay, timeout and queue_size must not be negative")
+	}
+	return nil
+}
+
+// Provider makes tracers. It is a trace.TracerProvider.
+type Provider struct {
+	trace.TracerProvider // the interface's private part; its methods are ours
+
+	sdk        *sdktrace.TracerProvider // nil: nothing is ever sampled
+	ratio      float64
+	version    string
+	processors []sdktrace.SpanProcessor // of the provider that New made; others share them
+	shared     bool
+}
+
+// Option changes a provider.
+type Option func(*options)
+
+type options struct {
+	exporters []sdktrace.SpanExporter
+	failed    func(error)
+}
+
+// WithExporter sends spans there too, besides the endpoint.
+func WithExporter(e sdktrace.SpanExporter) Option {
+	return func(o *options) { o.exporters = append(o.exporters, e) }
+}
+
+// WithErrorHandler calls f when sending to the endpoint begins to fail; once, until it works again.
+// Spans that cannot be sent are dropped.
+func WithErrorHandler(f func(error)) Option {
+	return func(o *options) { o.failed = f }
+}
+
+// New returns the provider of a service. Without an endpoint and an exporter no span is ever made.
+// It fails with errs.Invalid for a wrong cfg; an endpoint that does not answer is no error.
+func New(ctx context.Context, service string, cfg Config, opts ...Option) (*Provider, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	d := Default()
+	if cfg.Endpoint != "" {
+		exporter, err := otlptracehttp.New(ctx,
+			otlptracehttp.WithEndpointURL(tracesURL(cfg.Endpoint)),
+			otlptracehttp.WithHeaders(cfg.Headers),
+			otlptracehttp.WithTimeout(or(cfg.Timeout, d.Timeout)),
+			otlptracehttp.WithCompression(otlptracehttp.GzipCompression),
+		)
+		if err != nil {
+			return nil, errs.Wrap(err, errs.Invalid, "telemetry: %v", err)
+		}
+		o.exporters = append(o.exporters, &reporting{SpanExporter: exporter, failed: o.failed})
+	}
+	p := &Provider{ratio: cfg.SampleRatio, version: cfg.Version}
+	for _, e := range o.exporters {
+		p.processors = append(p.processors, sdktrace.NewBatchSpanProcessor(e,
+			sdktrace.WithBatchTimeout(or(cfg.BatchDelay, d.BatchDelay)),
+			sdktrace.WithMaxQueueSize(or(cfg.QueueSize, d.QueueSize)),
+			sdktrace.WithExportTimeout(or(cfg.Timeout, d.Timeout)),
+		))
+	}
+	p.init(service)
+	return p, nil
+}
+
+// ForService returns a provider whose spans carry another service's name, for several services in one
+// process. It shares everything with p, and ends when p is shut down.
+func (p *Provider) ForService(service string) *Provider {
+	c := &Provider{ratio: p.ratio, version: p.version, processors: p.processors, shared: true}
+	c.init(service)
+	return c
+}
+
+func (p *Provider) init(service string) {
+	if len(p.processors) == 0 {
+		p.ratio = 0
+		return
+	}
+	attrs := []attribute.KeyValue{semconv.ServiceName(service)}
+	if p.version != "" {
+		attrs = append(attrs, semconv.ServiceVersion(p.version))
+	}
+	opts := []sdktrace.TracerProviderOption{
+		sdktrace.WithSampler(sdktrace.AlwaysSample()), // what reaches the SDK was sampled before
+		sdktrace.WithResource(resource.NewSchemaless(attrs...)),
+	}
+	for _, sp := range p.processors {
+		opts = append(opts, sdktrace.WithSpanProcessor(sp))
+	}
+	p.sdk = sdktrace.NewTracerProvider(opts...)
+}
+
+// reporting tells of a failing exporter once, where OpenTelemetry would write to standard error each time.
+type reporting struct {
+	sdktrace.SpanExporter
+	failed func(error)
+	down   atomic.Bool
+}
+
+// ExportSpans sends the spans, or drops them.
+func (r *reporting) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	err := r.SpanExporter.ExportSpans(ctx, spans)
+	if was := r.down.Swap(err != nil); err != nil && !was && r.failed != nil {
+		r.failed(err)
+	}
+	return nil
+}
+
+// Tracer returns the tracer of a package, named by its import path or the service.
+func (p *Provider) Tracer(name string, opts ...trace.TracerOption) trace.Tracer {
+	t := &tracer{ratio: p.ratio}
+	if p.sdk != nil {
+		t.sdk = p.sdk.Tracer(name, opts...)
+	}
+	return t
+}
+
+// Flush sends the finished spans that wait.
+func (p *Provider) Flush(ctx context.Context) error {
+	if p.sdk == nil {
+		return nil
+	}
+	return p.sdk.ForceFlush(ctx)
+}
+
+// Shutdown sends the finished spans that wait, for at most 5 s or until ctx ends, and stops.
+// It may be called twice; on a provider of ForService it does nothing.
+func (p *Provider) Shutdown(ctx context.Context) error {
+	if p.sdk == nil || p.shared {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return p.sdk.Shutdown(ctx)
+}
+
+// Start begins a span as tracer.Start does, but costs nothing in an unsampled trace: neither the
+// attributes nor the options are built then.
+func Start(ctx context.Context, t trace.Tracer, name string, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
+	if span := trace.SpanFromContext(ctx); !span.IsRecording() {
+		if sc := span.SpanContext(); sc.IsValid() && !sc.IsSampled() {
+			return ctx, span
+		}
+	}
+	if len(attrs) == 0 {
+		return t.Start(ctx, name)
+	}
+	// The clone keeps the caller's list off the heap.
+	return t.Start(ctx, name, trace.WithAttributes(slices.Clone(attrs)...))
+}
+
+// End ends the span; an error is noted on it first.
+func End(span trace.Span, err error) {
+	if err != nil && span.IsRecording() {
+		span.SetStatus(codes.Error, string(errs.CodeOf(err)))
+		span.RecordError(err)
+	}
+	span.End()
+}
+
+// Propagator carries a trace from process to process: W3C traceparent and tracestate.
+func Propagator() propagation.TextMapPropagator { return propagation.TraceContext{} }
+
+// TraceID returns the id of the trace that ctx belongs to, "" when there is none.
+func TraceID(ctx context.Context) string {
+	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
+		return sc.TraceID().String()
+	}
+	return ""
+}
+
+// tracer asks the SDK for spans of sampled traces only.
+type tracer struct {
+	trace.Tracer // the interface's private part; its methods are ours
+
+	sdk   trace.Tracer
+	ratio float64
+}
+
+// Start begins a span, or hands on the identity of an unsampled trace.
+func (t *tracer) Start(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
+	parent := trace.SpanContextFromContext(ctx)
+	if parent.IsValid() && wantsRoot(opts) {
+		parent = trace.SpanContext{}
+		ctx = trace.ContextWithSpanContext(ctx, parent)
+	}
+	if parent.IsValid() {
+		if parent.IsSampled() && t.sdk != nil {
+			return t.sdk.Start(ctx, name, opts...)
+		}
+		// A sampled trace that passes a process without an exporter keeps its flag: others record it.
+		return ctx, trace.SpanFromContext(ctx)
+	}
+	if t.sdk != nil && t.ratio > 0 && rand.Float64() < t.ratio { //nolint:gosec // not a secret
+		return t.sdk.Start(ctx, name, opts...)
+	}
+	sc := trace.NewSpanContext(trace.SpanContextConfig{TraceID: newTraceID(), SpanID: newSpanID()})
+	ctx = trace.ContextWithSpanContext(ctx, sc)
+	return ctx, trace.SpanFromContext(ctx)
+}
+
+func wantsRoot(opts []trace.SpanStartOption) bool {
+	if len(opts) == 0 {
+		return false
+	}
+	cfg := trace.NewSpanStartConfig(opts...)
+	return cfg.NewRoot()
+}
+
+func newTraceID() (id trace.TraceID) {
+	hi, lo := rand.Uint64(), rand.Uint64()|1 //nolint:gosec // not a secret; never zero
+	for i := range 8 {
+		id[i], id[8+i] = byte(hi>>(8*i)), byte(lo>>(8*i))
+	}
+	return id
+}
+
+func newSpanID() (id trace.SpanID) {
+	n := rand.Uint64() | 1 //nolint:gosec // not a secret; never zero
+	for i := range 8 {
+		id[i] = byte(n >> (8 * i))
+	}
+	return id
+}
+
+func tracesURL(endpoint string) string {
+	const path = "/v1/traces"
+	endpoint = strings.TrimSuffix(endpoint, "/")
+	if strings.HasSuffix(endpoint, path) {
+		return endpoint
+	}
+	return endpoint + path
+}
+
+func or[T comparable](v, fallback T) T {
+	var zero T
+	if v == zero {
+		return fallback
+	}
+	return v
+}

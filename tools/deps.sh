@@ -1,0 +1,54 @@
+#!/bin/sh
+# Installs what souk needs from the system: PostgreSQL 15+, Redis 7+. Does nothing when they are there.
+# Called by `make deps`.
+set -eu
+
+has_postgres() {
+	for dir in $(printf '%s' "$PATH" | tr ':' ' ') /usr/lib/postgresql/*/bin; do
+		[ -x "$dir/initdb" ] && [ -x "$dir/postgres" ] && return 0
+	done
+	return 1
+}
+
+missing=
+has_postgres || missing="$missing postgresql"
+command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+
+if [ -n "$missing" ]; then
+	if ! command -v apt-get >/dev/null 2>&1; then
+		echo "souk needs:$missing. Install them with this system's package manager (macOS: brew install postgresql redis)." >&2
+		exit 1
+	fi
+	as=
+	if [ "$(id -u)" -ne 0 ]; then
+		if ! command -v sudo >/dev/null 2>&1; then
+			echo "souk needs:$missing. As root: apt-get install$missing" >&2
+			exit 1
+		fi
+		as=sudo
+	fi
+	echo "installing$missing" >&2
+	# The packages must not start servers of their own: souk runs private ones.
+	policy=/usr/sbin/policy-rc.d
+	made=
+	if [ ! -e "$policy" ]; then
+		printf '#!/bin/sh\nexit 101\n' | $as tee "$policy" >/dev/null
+		$as chmod +x "$policy"
+		made=1
+	fi
+	trap '[ -z "$made" ] || $as rm -f "$policy"' EXIT
+	$as apt-get update -qq
+	# shellcheck disable=SC2086 # words on purpose
+	$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+fi
+
+if ! command -v go >/dev/null 2>&1; then
+	echo "souk needs Go 1.26 or newer: https://go.dev/dl" >&2
+	exit 1
+fi
+version=$(go env GOVERSION)
+minor=$(printf '%s' "$version" | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+if [ -n "$minor" ] && [ "$minor" -lt 26 ]; then
+	echo "souk needs Go 1.26 or newer, and this is $version: https://go.dev/dl" >&2
+	exit 1
+fi

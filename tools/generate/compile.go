@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"github.com/bufbuild/protocompile"
+	"github.com/bufbuild/protocompile/linker"
+	"github.com/bufbuild/protocompile/protoutil"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	// The descriptors that contracts may import. Linking a package here is what makes its .proto importable.
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	_ "google.golang.org/genproto/googleapis/api/annotations"
+	_ "google.golang.org/protobuf/types/known/anypb"
+	_ "google.golang.org/protobuf/types/known/durationpb"
+	_ "google.golang.org/protobuf/types/known/emptypb"
+	_ "google.golang.org/protobuf/types/known/fieldmaskpb"
+	_ "google.golang.org/protobuf/types/known/structpb"
+	_ "google.golang.org/protobuf/types/known/timestamppb"
+	_ "google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// contracts are compiled .proto files with everything that they import.
+type contracts struct {
+	// goRoot is the import path under which their Go code is generated.
+	goRoot string
+	// own are the paths of our files, sorted.
+	own []string
+	// files are all files, each after those that it imports.
+	files []*descriptorpb.FileDescriptorProto
+	// linked are our files as descriptors, with options as dynamic messages.
+	linked linker.Files
+}
+
+// compile compiles every .proto file under dir, for Go packages under goRoot.
+func compile(ctx context.Context, dir, goRoot string) (*contracts, error) {
+	own, err := protoFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	compiler := protocompile.Compiler{
+		Resolver: protocompile.CompositeResolver{
+			&protocompile.SourceResolver{ImportPaths: []string{dir}},
+			protocompile.ResolverFunc(linkedFile),
+		},
+		SourceInfoMode: protocompile.SourceInfoStandard,
+	}
+	linked, err := compiler.Compile(ctx, own...)
+	if err != nil {
+		return nil, err
+	}
+	c := &contracts{goRoot: goRoot, own: own, linked: linked}
+	seen := map[string]bool{}
+	for _, file := range linked {
+		if err := c.add(file, seen); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// linkedFile resolves an import from the packages linked into this program.
+func linkedFile(name string) (protocompile.SearchResult, error) {
+	file, err := protoregistry.GlobalFiles.FindFileByPath(name)
+	if err != nil {
+		return protocompile.SearchResult{}, err
+	}
+	return protocompile.SearchResult{Desc: file}, nil
+}
+
+func protoFiles(dir string) ([]string, error) {
+	var files []string
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && path.Ext(name) == ".proto" {
+			files = append(files, name)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("no .proto files in %s", filepath.Clean(dir))
+	}
+	slices.Sort(files)
+	return files, nil
+}
+
+// add appends file's imports and then file.
+func (c *contracts) add(file protoreflect.FileDescriptor, seen map[string]bool) error {
+	if seen[file.Path()] {
+		return nil
+	}
+	seen[file.Path()] = true
+	imports := file.Imports()
+	for i := range imports.Len() {
+		if err := c.add(imports.Get(i).FileDescriptor, seen); err != nil {
+			return err
+		}
+	}
+	fd, err := c.fileProto(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file.Path(), err)
+	}
+	c.files = append(c.files, fd)
+	return nil
+}
+
+func (c *contracts) fileProto(file protoreflect.FileDescriptor) (*descriptorpb.FileDescriptorProto, error) {
+	if !c.isOwn(file.Path()) {
+		// An imported file may be a placeholder of the compiler's own; the linked one is the whole file.
+		if linked, err := protoregistry.GlobalFiles.FindFileByPath(file.Path()); err == nil {
+			file = linked
+		}
+		return protodesc.ToFileDescriptorProto(file), nil
+	}
+	fd := proto.CloneOf(protoutil.ProtoFromFileDescriptor(file))
+	if fd.Options == nil {
+		fd.Options = &descriptorpb.FileOptions{}
+	}
+	name := c.goPackage(file.Path())
+	fd.Options.GoPackage = &name
+	return fd, nil
+}
+
+func (c *contracts) isOwn(name string) bool {
+	_, found := slices.BinarySearch(c.own, name)
+	return found
+}
+
+// goPackage is the go_package option of a contract: souk/product/v1/product.proto is package productv1
+// in souk/gen/go/souk/product/v1.
+func (c *contracts) goPackage(name string) string {
+	dir := path.Join(c.goRoot, path.Dir(name))
+	pkg := path.Base(dir)
+	if versions.MatchString(pkg) {
+		pkg = path.Base(path.Dir(dir)) + pkg
+	}
+	return dir + ";" + pkg
+}
+
+var versions = regexp.MustCompile(`^v[0-9]+$`)
+
+// image is the contracts as a buf image: a FileDescriptorSet in which files that are not ours carry
+// buf's extension that marks them as imports, so that they are not linted.
+func (c *contracts) image() ([]byte, error) {
+	const (
+		fileSetFile    = protowire.Number(1)    // FileDescriptorSet.file
+		bufExtension   = protowire.Number(8042) // buf.alpha.image.v1.ImageFile.buf_extension
+		extensionIsImp = protowire.Number(1)    // ImageFileExtension.is_import
+	)
+	options := proto.MarshalOptions{Deterministic: true}
+	var image []byte
+	for _, fd := range c.files {
+		fd = proto.CloneOf(fd)
+		if c.isOwn(fd.GetName()) {
+			fd.Options.GoPackage = nil
+		}
+		data, err := options.Marshal(fd)
+		if err != nil {
+			return nil, err
+		}
+		isImport := uint64(1)
+		if c.isOwn(fd.GetName()) {
+			isImport = 0
+		}
+		extension := protowire.AppendTag(nil, extensionIsImp, protowire.VarintType)
+		extension = protowire.AppendVarint(extension, isImport)
+		data = protowire.AppendTag(data, bufExtension, protowire.BytesType)
+		data = protowire.AppendBytes(data, extension)
+		image = protowire.AppendTag(image, fileSetFile, protowire.BytesType)
+		image = protowire.AppendBytes(image, data)
+	}
+	return image, nil
+}

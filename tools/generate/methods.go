@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+)
+
+// The values of souk.options.v1.Level that matter here. This program generates that package, so it cannot import it.
+const (
+	levelPublic   = 1
+	levelRole     = 4
+	levelInternal = 5
+)
+
+// method is an RPC with the options that say how it is reached.
+type method struct {
+	descriptor     protoreflect.MethodDescriptor
+	level          protoreflect.EnumNumber
+	roles          []string
+	idempotencyKey bool
+	successStatus  int
+	routes         []route
+}
+
+// route is one way to reach a method over REST.
+type route struct {
+	verb, path string
+}
+
+// operationID is the name that protoc-gen-openapiv3 gives the method.
+func (m method) operationID() string {
+	return string(m.descriptor.Parent().Name()) + "_" + string(m.descriptor.Name())
+}
+
+// methods returns all methods of the contracts.
+func (c *contracts) methods() ([]method, error) {
+	var all []method
+	for _, file := range c.linked {
+		services := file.Services()
+		for i := range services.Len() {
+			methods := services.Get(i).Methods()
+			for j := range methods.Len() {
+				m, err := c.method(methods.Get(j))
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", methods.Get(j).FullName(), err)
+				}
+				all = append(all, m)
+			}
+		}
+	}
+	return all, nil
+}
+
+func (c *contracts) method(descriptor protoreflect.MethodDescriptor) (method, error) {
+	m := method{descriptor: descriptor, successStatus: http.StatusOK}
+	// The compiler keeps custom options in a form of its own: read them anew, ours as dynamic messages.
+	data, err := proto.Marshal(descriptor.Options())
+	if err != nil {
+		return m, err
+	}
+	own := new(descriptorpb.MethodOptions)
+	if err := (proto.UnmarshalOptions{Resolver: c.linked.AsResolver()}).Unmarshal(data, own); err != nil {
+		return m, err
+	}
+	own.ProtoReflect().Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch fd.FullName() {
+		case "souk.options.v1.access":
+			access, fields := v.Message(), fd.Message().Fields()
+			m.level = access.Get(fields.ByName("level")).Enum()
+			roles := access.Get(fields.ByName("roles")).List()
+			for i := range roles.Len() {
+				m.roles = append(m.roles, roles.Get(i).String())
+			}
+		case "souk.options.v1.idempotency_key":
+			m.idempotencyKey = v.Bool()
+		case "souk.options.v1.success_status":
+			m.successStatus = int(v.Int())
+		}
+		return true
+	})
+	linked := new(descriptorpb.MethodOptions)
+	if err := proto.Unmarshal(data, linked); err != nil {
+		return m, err
+	}
+	if rule, ok := proto.GetExtension(linked, annotations.E_Http).(*annotations.HttpRule); ok && rule != nil {
+		m.routes = routes(rule)
+	}
+	switch {
+	case m.level == 0:
+		return m, fmt.Errorf("has no option (souk.options.v1.access)")
+	case m.level == levelInternal && len(m.routes) > 0:
+		return m, fmt.Errorf("is internal, but has an option (google.api.http)")
+	}
+	return m, nil
+}
+
+func routes(rule *annotations.HttpRule) []route {
+	var all []route
+	switch pattern := rule.GetPattern().(type) {
+	case *annotations.HttpRule_Get:
+		all = append(all, route{"get", pattern.Get})
+	case *annotations.HttpRule_Put:
+		all = append(all, route{"put", pattern.Put})
+	case *annotations.HttpRule_Post:
+		all = append(all, route{"post", pattern.Post})
+	case *annotations.HttpRule_Delete:
+		all = append(all, route{"delete", pattern.Delete})
+	case *annotations.HttpRule_Patch:
+		all = append(all, route{"patch", pattern.Patch})
+	case *annotations.HttpRule_Custom:
+		all = append(all, route{strings.ToLower(pattern.Custom.GetKind()), pattern.Custom.GetPath()})
+	}
+	for _, more := range rule.GetAdditionalBindings() {
+		all = append(all, routes(more)...)
+	}
+	return all
+}

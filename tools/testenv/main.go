@@ -1,0 +1,99 @@
+// Command testenv runs a command, such as go test ./..., with a private PostgreSQL and Redis that are started before
+// it and gone after it:
+//
+//	go run ./tools/testenv -- go test ./...
+//
+// It exports SOUK_TEST_POSTGRES_URL and SOUK_TEST_REDIS_ADDR. What is set already is used as it is, and not
+// started. Its exit code is the command's.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"souk/pkg/devstack"
+)
+
+const stopTimeout = 30 * time.Second
+
+func main() {
+	args := os.Args[1:]
+	if len(args) > 0 && args[0] == "--" {
+		args = args[1:]
+	}
+	code, err := run(context.Background(), args, os.Stdin, os.Stdout, os.Stderr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testenv:", err)
+	}
+	os.Exit(code)
+}
+
+// run returns the exit code: the command's, 125 when there was none to run, 126 when the servers failed.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int, err error) {
+	if len(args) == 0 {
+		return 125, errors.New("usage: testenv -- command [argument …]")
+	}
+	// From here on a signal ends the command, and then us, in good order.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	env := os.Environ()
+	stop := func(f func(context.Context) error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		if stopErr := f(ctx); stopErr != nil {
+			err = errors.Join(err, stopErr)
+		}
+	}
+	if os.Getenv("SOUK_TEST_POSTGRES_URL") == "" {
+		p, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{Temporary: true})
+		if err != nil {
+			return 126, err
+		}
+		defer stop(p.Stop)
+		env = append(env, "SOUK_TEST_POSTGRES_URL="+p.AdminURL())
+	}
+	if os.Getenv("SOUK_TEST_REDIS_ADDR") == "" {
+		r, err := devstack.StartRedis(ctx, devstack.RedisOptions{Temporary: true})
+		if err != nil {
+			return 126, err
+		}
+		defer stop(r.Stop)
+		env = append(env, "SOUK_TEST_REDIS_ADDR="+r.Addr())
+	}
+
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env, stdin, stdout, stderr
+	if err := cmd.Start(); err != nil {
+		return 127, err
+	}
+	return wait(cmd, signals)
+}
+
+func wait(cmd *exec.Cmd, signals <-chan os.Signal) (int, error) {
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case s := <-signals:
+			_ = cmd.Process.Signal(s) // it may have ended meanwhile
+		case err := <-ended:
+			var exit *exec.ExitError
+			if err == nil || !errors.As(err, &exit) {
+				return 0, err
+			}
+			if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+				return 128 + int(status.Signal()), nil
+			}
+			return exit.ExitCode(), nil
+		}
+	}
+}
