@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -84,17 +85,20 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("trusted_proxies: %q is not a network such as 10.0.0.0/8", p)
 		}
 	}
-	for _, u := range []string{c.PublicURL, c.DevURL} {
+	for key, u := range map[string]string{"public_url": c.PublicURL, "dev_url": c.DevURL} {
 		if u == "" {
 			continue
 		}
-		if parsed, err := url.Parse(u); err != nil || parsed.Host == "" {
-			return fmt.Errorf("%q is not a URL such as https://shop.example", u)
+		if parsed, err := url.Parse(u); err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
+			return fmt.Errorf("%s: %q is not a URL such as https://shop.example", key, u)
 		}
 	}
-	for _, r := range []RateConfig{c.CallerRate, c.AddressRate} {
+	if c.Cache.MaxBytes < 0 {
+		return errors.New("cache.max_bytes: must not be negative; 0 turns the cache off")
+	}
+	for key, r := range map[string]RateConfig{"caller_rate": c.CallerRate, "address_rate": c.AddressRate} {
 		if r.PerSecond < 0 || r.Burst < 0 {
-			return errors.New("caller_rate, address_rate: must not be negative")
+			return fmt.Errorf("%s: must not be negative; per_second: 0 turns the limit off", key)
 		}
 	}
 	return nil
@@ -103,6 +107,10 @@ func (c *Config) Validate() error {
 func (c *Config) publicURL() string {
 	if c.PublicURL != "" {
 		return c.PublicURL
+	}
+	host, port, err := net.SplitHostPort(c.Addr)
+	if ip, perr := netip.ParseAddr(host); err == nil && (host == "" || perr == nil && ip.IsUnspecified()) {
+		return "http://127.0.0.1:" + port
 	}
 	return "http://" + c.Addr
 }

@@ -97,7 +97,9 @@ func (s *server) Run(ctx context.Context) error {
 		s.logger.Warn("requests in flight were cut off", zap.Duration("after", s.drain))
 		err = s.http.Close()
 	}
-	<-failed
+	if serving := <-failed; !errors.Is(serving, http.ErrServerClosed) {
+		err = errors.Join(err, serving)
+	}
 	return err
 }
 

@@ -208,7 +208,7 @@ func (c *Cache[T]) read(key, raw string) (v T, ok bool, err error) {
 		}
 		v, err := c.o.Decode([]byte(raw[1:]))
 		if err != nil { // another version of the program wrote it
-			return v, false, nil
+			return v, false, nil //nolint:nilerr // as if it were not there
 		}
 		slot.Store(&decoded[T]{raw: raw, value: v})
 		c.hits.Inc()

@@ -31,7 +31,7 @@ type server struct {
 	Peers   []pool            `yaml:"peers"`
 	Targets map[string]pool   `yaml:"targets"`
 	Bind    netip.Addr        `yaml:"bind"`
-	hidden  int
+	hidden  int               //nolint:unused // no setting: it is not exported
 }
 
 func (s *server) Validate() error {

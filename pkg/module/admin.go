@@ -20,13 +20,13 @@ type admin struct {
 	done   chan struct{}
 }
 
-func startAdmin(c AdminConfig, reg *prometheus.Registry, ready func(context.Context) error) (*admin, error) {
+func startAdmin(c AdminConfig, reg *prometheus.Registry, ready func(context.Context) error, tested bool) (*admin, error) {
 	if c.Addr == "" {
 		return &admin{}, nil
 	}
 	ln, err := net.Listen("tcp", c.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("admin listener: %w", err)
+		return nil, fmt.Errorf("admin.addr: the listener for health and metrics cannot be opened: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health/live", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
@@ -42,6 +42,9 @@ func startAdmin(c AdminConfig, reg *prometheus.Registry, ready func(context.Cont
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		if tested {
+			mux.HandleFunc("PUT /debug/failpoints", setFailpoints)
+		}
 	}
 	a := &admin{addr: ln.Addr().String(), server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, done: make(chan struct{})}
 	go func() {

@@ -29,5 +29,8 @@ func runMain(path string, migrate bool, modules []Module) error {
 	if err != nil {
 		return err
 	}
+	if err := tree.CheckSections(append(Sections(), serviceNames...)...); err != nil {
+		return err
+	}
 	return Run(ctx, Options{Config: tree, Environ: os.Environ(), Migrate: migrate}, modules...)
 }

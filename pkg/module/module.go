@@ -53,7 +53,7 @@ func (g group) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, r := range g {
 		wg.Go(func() {
-			if err := r.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			if err := r.Run(ctx); err != nil && (ctx.Err() == nil || !errors.Is(err, context.Canceled)) {
 				errc <- err
 				cancel()
 			}

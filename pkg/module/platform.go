@@ -137,6 +137,10 @@ func (p *Platform) Postgres(ctx context.Context) (*pgxpool.Pool, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open the database of %s: %w", p.name, err)
 		}
+		if err := p.metrics.Register(poolCollector{pool}); err != nil {
+			pool.Close()
+			return nil, fmt.Errorf("metrics of the database of %s: %w", p.name, err)
+		}
 		p.shared.onClose(pool.Close)
 		p.pool = pool
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 const (
 	reconnectWait = 100 * time.Millisecond
 	readyPoll     = 5 * time.Millisecond
+	readyTell     = 5 * time.Second
 	drainTimeout  = 20 * time.Second
 	flushTimeout  = 2 * time.Second
 )
@@ -71,12 +73,14 @@ type process struct {
 	shared    *resources
 	telemetry *telemetry.Provider
 	logger    *zap.Logger
+	logs      *logSink
 	registry  *prometheus.Registry
 	admin     AdminConfig
 	tree      *config.Tree
 
-	mu      sync.Mutex
-	started []*running
+	mu       sync.Mutex
+	started  []*running
+	stopping bool
 }
 
 // running is a module that was started.
@@ -87,6 +91,7 @@ type running struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error
+	told   bool // its failure is the one that Run returns
 }
 
 // Sections are the configuration sections that every process knows, besides those of its modules.
@@ -103,10 +108,12 @@ func newProcess(ctx context.Context, o Options, modules []Module) (*process, err
 	if w == nil {
 		w = os.Stderr
 	}
-	log, err := logging.New(logs, w)
+	sink := newLogSink(w)
+	log, err := logging.New(logs, sink)
 	if err != nil {
 		return nil, err
 	}
+	log = log.WithOptions(zap.Hooks(sink.hook))
 	settings, err := decode(o.Config, sectionTelemetry, telemetry.Default())
 	if err != nil {
 		return nil, err
@@ -119,47 +126,57 @@ func newProcess(ctx context.Context, o Options, modules []Module) (*process, err
 	if len(modules) == 1 {
 		name = modules[0].Name
 	}
-	tel, err := telemetry.New(ctx, name, settings)
-	if err != nil {
-		return nil, err
-	}
 	reg := metric.NewRegistry()
-	shared, err := newResources(o.Config, log, reg, tel, o.NATS)
+	tel, err := telemetry.New(ctx, name, settings, telemetry.WithErrorHandler(func(err error) {
+		log.Warn("traces not sent", zap.Error(err))
+	}))
 	if err != nil {
 		return nil, err
 	}
-	return &process{modules: modules, shared: shared, telemetry: tel, logger: log, registry: reg, admin: admin, tree: o.Config}, nil
+	p := &process{modules: modules, telemetry: tel, logger: log, logs: sink, registry: reg, admin: admin, tree: o.Config}
+	if p.shared, err = newResources(o.Config, log, reg, tel, o.NATS); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
 }
 
 // close releases what the modules shared, and sends the last spans.
 func (p *process) close() {
-	p.shared.close()
+	if p.shared != nil {
+		p.shared.close()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
 	if err := p.telemetry.Shutdown(ctx); err != nil {
 		p.logger.Warn("last spans not sent", zap.Error(err))
 	}
-	_ = p.logger.Sync() // fails on terminals and pipes; nowhere to tell
+	p.logs.close()
 }
 
 func (p *process) run(ctx context.Context, o Options) (err error) {
 	failed := make(chan *running, len(p.modules))
 	// Modules end when they are told to, one after the other, not all at once with ctx.
 	base := context.WithoutCancel(ctx)
-	defer func() { err = errors.Join(err, p.stop()) }()
-
 	admin, err := startAdmin(p.admin, p.registry, p.ready)
 	if err != nil {
 		return err
 	}
-	defer admin.close()
+	defer admin.close() // last: who watches sees how it stops
+	defer func() { err = errors.Join(err, p.stop()) }()
 	for _, m := range p.modules {
 		if err := p.start(ctx, base, m, failed); err != nil {
+			if ctx.Err() != nil { // told to stop while starting
+				return nil
+			}
 			return fmt.Errorf("start %s: %w", m.Name, err)
 		}
 	}
-	if err := p.waitReady(ctx, failed); err != nil {
-		return err
+	if r := p.waitReady(ctx, failed); r != nil {
+		return fmt.Errorf("%s did not start: %w", r.name, r.failure())
+	}
+	if ctx.Err() != nil {
+		return nil
 	}
 	p.logger.Info("ready", zap.Int("modules", len(p.modules)), zap.String("admin", admin.addr))
 	if o.OnReady != nil {
@@ -174,6 +191,7 @@ func (p *process) run(ctx context.Context, o Options) (err error) {
 }
 
 func (r *running) failure() error {
+	r.told = true
 	if r.err != nil {
 		return r.err
 	}
@@ -217,18 +235,25 @@ func (p *process) start(ctx, base context.Context, m Module, failed chan<- *runn
 	return nil
 }
 
-func (p *process) waitReady(ctx context.Context, failed <-chan *running) error {
+// waitReady waits until all modules take traffic or ctx ends, and returns the module that fails meanwhile. What
+// keeps it waiting is logged now and then.
+func (p *process) waitReady(ctx context.Context, failed <-chan *running) *running {
 	t := time.NewTicker(readyPoll)
 	defer t.Stop()
+	tell := time.NewTicker(readyTell)
+	defer tell.Stop()
 	for {
-		if p.ready(ctx) == nil {
+		err := p.ready(ctx)
+		if err == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil
 		case r := <-failed:
-			return fmt.Errorf("%s did not start: %w", r.name, r.failure())
+			return r
+		case <-tell.C:
+			p.logger.Warn("not ready yet", zap.Error(err))
 		case <-t.C:
 		}
 	}
@@ -237,8 +262,11 @@ func (p *process) waitReady(ctx context.Context, failed <-chan *running) error {
 // ready returns nil when every module takes traffic.
 func (p *process) ready(ctx context.Context) error {
 	p.mu.Lock()
-	started := append([]*running(nil), p.started...)
+	started, stopping := slices.Clone(p.started), p.stopping
 	p.mu.Unlock()
+	if stopping {
+		return errors.New("stopping")
+	}
 	if len(started) < len(p.modules) {
 		return errors.New("starting")
 	}
@@ -254,7 +282,7 @@ func (p *process) ready(ctx context.Context) error {
 func (p *process) stop() error {
 	p.mu.Lock()
 	started := p.started
-	p.started = nil
+	p.started, p.stopping = nil, true
 	p.mu.Unlock()
 	var errs []error
 	for i := len(started) - 1; i >= 0; i-- {
@@ -268,7 +296,7 @@ func (p *process) stop() error {
 		r.cancel()
 		select {
 		case <-r.done:
-			if r.err != nil && !errors.Is(r.err, context.Canceled) {
+			if r.err != nil && !r.told && !errors.Is(r.err, context.Canceled) {
 				errs = append(errs, fmt.Errorf("stop %s: %w", r.name, r.err))
 			}
 		case <-ctx.Done():

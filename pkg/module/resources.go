@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -70,9 +71,6 @@ func newResources(tree *config.Tree, log *zap.Logger, reg *prometheus.Registry, 
 		func(c NATSConfig) (*nats.Conn, error) { return r.connectNATS(c, natsOptions) },
 		func(nc *nats.Conn) (jetstream.JetStream, error) { return jetstream.New(nc) },
 		func(c redisx.Config) (rueidis.Client, error) {
-			if c.Addr == "" {
-				return nil, errors.New("redis.addr is not set: give host:port, or the path of a unix socket")
-			}
 			client, err := redisx.Open(context.Background(), c)
 			if err != nil {
 				return nil, fmt.Errorf("open Redis: %w", err)
@@ -114,7 +112,9 @@ func (r *resources) verifier() (*identity.Verifier, error)         { return reso
 func (r *resources) transport() (rpc.Transport, error)             { return resolve[rpc.Transport](r) }
 func (r *resources) jetStream() (jetstream.JetStream, error)       { return resolve[jetstream.JetStream](r) }
 func (r *resources) redis(context.Context) (rueidis.Client, error) { return resolve[rueidis.Client](r) }
-func (r *resources) tracer(service string) trace.Tracer            { return r.telemetry.ForService(service).Tracer("souk/" + service) }
+func (r *resources) tracer(service string) trace.Tracer {
+	return r.telemetry.ForService(service).Tracer("souk/" + service)
+}
 
 func (r *resources) postgresURL(service string) (string, error) {
 	return r.postgres.ServiceURL(service)
@@ -150,11 +150,19 @@ func (r *resources) connectNATS(c NATSConfig, more []nats.Option) (*nats.Conn, e
 	if c.URL == "" && len(more) == 0 {
 		return nil, errors.New("nats.url is not set: give the URL of the NATS servers, e.g. nats://nats:4222")
 	}
+	closed := make(chan struct{})
+	opts = append(opts, nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	nc, err := nats.Connect(c.URL, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
-	r.onClose(nc.Close)
+	r.onClose(func() {
+		nc.Close()
+		select { // its goroutines end with it
+		case <-closed:
+		case <-time.After(flushTimeout):
+		}
+	})
 	return nc, nil
 }
 

@@ -54,7 +54,7 @@ func (c PostgresConfig) ServiceURL(service string) (string, error) {
 	if c.URL == "" {
 		return "", errors.New("postgres.url is not set: give the URL of the service's database, e.g. postgres://{service}:{password}@db:5432/{service}")
 	}
-	r := strings.NewReplacer("{service}", service, "{password}", url.QueryEscape(c.Passwords[service]))
+	r := strings.NewReplacer("{service}", service, "{password}", strings.ReplaceAll(url.QueryEscape(c.Passwords[service]), "+", "%20"))
 	return r.Replace(c.URL), nil
 }
 

@@ -15,7 +15,7 @@ func (b *backoff) reset() { b.failures = 0 }
 func (b *backoff) sleep(ctx context.Context, early <-chan struct{}) bool {
 	d := min(backoffBase<<min(b.failures, 10), backoffMax)
 	b.failures++
-	t := time.NewTimer(d/2 + rand.N(d/2))
+	t := time.NewTimer(d/2 + rand.N(d/2)) //nolint:gosec // not a secret
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

@@ -223,8 +223,11 @@ func ident(name string) string { return pgx.Identifier{name}.Sanitize() }
 
 func withDatabase(server, name string) (string, error) {
 	u, err := url.Parse(server)
-	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
-		return "", fmt.Errorf("SOUK_TEST_POSTGRES_URL must look like postgres://user@host:port/database: %v", err)
+	if err == nil && u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		err = fmt.Errorf("its scheme is %q", u.Scheme)
+	}
+	if err != nil {
+		return "", fmt.Errorf("SOUK_TEST_POSTGRES_URL must look like postgres://user@host:port/database: %w", err)
 	}
 	u.Path = "/" + name
 	return u.String(), nil

@@ -36,7 +36,7 @@ func InTx(ctx context.Context, db Beginner, f func(pgx.Tx) error) error {
 		select {
 		case <-ctx.Done():
 			return Err(ctx.Err())
-		case <-time.After(rand.N(time.Duration(attempt) * 10 * time.Millisecond)):
+		case <-time.After(rand.N(time.Duration(attempt) * 10 * time.Millisecond)): //nolint:gosec // not a secret
 		}
 	}
 }

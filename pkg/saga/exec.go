@@ -86,7 +86,7 @@ func (x *exec) drive(gone <-chan struct{}) verdict {
 		if v := x.pause(gone); v != goOn {
 			return v
 		}
-		v := goOn
+		var v verdict
 		switch {
 		case x.state == Compensating:
 			v = x.back(gone)

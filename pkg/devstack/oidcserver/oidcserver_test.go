@@ -230,7 +230,7 @@ func TestToken(t *testing.T) {
 
 func mustSigned(t *testing.T, token string) *jose.JSONWebSignature {
 	t.Helper()
-	signed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
 	require.NoError(t, err)
 	return signed
 }

@@ -329,8 +329,8 @@ func drain(t *testing.T, transports Transports) {
 		return errs.Is(err, errs.Unavailable)
 	}, Patience, time.Millisecond, "no new calls")
 	select {
-	case <-stopped:
-		t.Fatal("stop did not wait for the call that runs")
+	case err := <-stopped:
+		t.Fatalf("stop did not wait for the call that runs: %v", err)
 	default:
 	}
 	close(release)

@@ -22,7 +22,8 @@ type Authenticator interface {
 }
 
 // Authenticate finds out who calls, from a bearer token or the session cookie, and puts the caller and
-// a token for the services into the context. A wrong credential is 401 even where none is needed.
+// a token for the services into the context. A wrong bearer token is 401 even where none is needed; a
+// session that ended leaves the caller anonymous.
 //
 // A bearer token's answer is kept until the auth service says, a minute at most; a session is asked
 // for each time, so that a logout holds at once.
@@ -36,8 +37,9 @@ func Authenticate(auth Authenticator, signer *identity.Signer, cookie string, c 
 				actor, err = bearer(r.Context(), auth, known, header)
 			} else if ck, cerr := r.Cookie(cookie); cerr == nil && ck.Value != "" {
 				actor, _, err = authenticate(r.Context(), auth, &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: ck.Value}})
-				if errs.Is(err, errs.Unauthenticated) && publicPath(r) {
-					actor, err = identity.Actor{Kind: identity.KindAnonymous}, nil // an old cookie must not keep a browser from the catalogue
+				if errs.Is(err, errs.Unauthenticated) {
+					// An old cookie must not keep a browser from what anybody may do; what needs a caller, the service refuses.
+					actor, err = identity.Actor{Kind: identity.KindAnonymous}, nil
 				}
 			}
 			if err != nil {
@@ -54,11 +56,6 @@ func Authenticate(auth Authenticator, signer *identity.Signer, cookie string, c 
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
-}
-
-// publicPath reports whether a browser whose session ended may go on as nobody.
-func publicPath(r *http.Request) bool {
-	return r.Method == http.MethodGet && !strings.HasPrefix(r.URL.Path, "/v1/me") || strings.HasPrefix(r.URL.Path, "/auth/")
 }
 
 func bearer(ctx context.Context, auth Authenticator, known *knownBearers, header string) (identity.Actor, error) {

@@ -5,9 +5,11 @@ package middleware
 import (
 	"context"
 	"net/http"
-	"sync"
+	"time"
 
+	"souk/pkg/clock"
 	"souk/pkg/identity"
+	"souk/pkg/rpc"
 )
 
 // Middleware wraps a handler.
@@ -21,7 +23,11 @@ func Chain(h http.Handler, ms ...Middleware) http.Handler {
 	return h
 }
 
-// Exchange is one request and its response as the middlewares see it. It lives as long as its request.
+// Exchange is one request and its response as the middlewares see it.
+//
+// The steps between Begin and Timeout find it in their ResponseWriter, and put into its context what a service
+// needs to know; Timeout makes that the request's context, once. An answer from the cache never
+// gets so far, and so costs no copy of the request.
 type Exchange struct {
 	http.ResponseWriter
 
@@ -36,6 +42,8 @@ type Exchange struct {
 	// Code is the error code that the response shows; empty when it is not an error.
 	Code string
 
+	ctx    context.Context // what the request's context will be
+	start  time.Time
 	status int
 	bytes  int64
 	wrote  bool
@@ -43,23 +51,39 @@ type Exchange struct {
 
 type exchangeKey struct{}
 
-var exchanges = sync.Pool{New: func() any { return new(Exchange) }}
-
-// From returns the request's exchange; nil outside the chain.
+// From returns the request's exchange; nil outside the chain, and before Timeout.
 func From(ctx context.Context) *Exchange {
 	x, _ := ctx.Value(exchangeKey{}).(*Exchange)
 	return x
 }
 
+// exchangeOf returns the exchange of a response that is being written; nil outside the chain.
+func exchangeOf(w http.ResponseWriter, r *http.Request) *Exchange {
+	if x, ok := w.(*Exchange); ok {
+		return x
+	}
+	return From(r.Context())
+}
+
 // Begin gives every request its exchange. It stands first in the chain.
-func Begin() Middleware {
+func Begin(c clock.Clock) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			x := exchanges.Get().(*Exchange)
-			*x = Exchange{ResponseWriter: w, Route: "unmatched", status: http.StatusOK}
-			next.ServeHTTP(x, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
-			*x = Exchange{}
-			exchanges.Put(x)
+			next.ServeHTTP(&Exchange{ResponseWriter: w, Route: "unmatched", status: http.StatusOK, ctx: r.Context(), start: c.Now()}, r)
+		})
+	}
+}
+
+// Timeout bounds how long a request may take, and gives it the context that the steps before it
+// have put together.
+func Timeout(d time.Duration) Middleware {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			x := exchangeOf(w, r)
+			ctx, cancel := context.WithTimeout(x.ctx, d)
+			defer cancel()
+			ctx = rpc.WithRequestID(context.WithValue(ctx, exchangeKey{}, x), x.RequestID)
+			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
 }
@@ -69,8 +93,10 @@ func (x *Exchange) WriteHeader(status int) {
 	if x.wrote {
 		return
 	}
-	x.wrote = true
-	x.status = status
+	if status >= http.StatusOK || status == http.StatusSwitchingProtocols { // other 1xx come before the answer
+		x.wrote = true
+		x.status = status
+	}
 	x.ResponseWriter.WriteHeader(status)
 }
 

@@ -2,14 +2,14 @@ package middleware
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
-	"time"
+	"unicode/utf8"
 
 	"souk/pkg/errs"
 )
@@ -43,22 +43,16 @@ func CORS(allowed []string) Middleware {
 }
 
 // Body reads the request's body up to limit bytes (413 beyond) and refuses whatever holds a raw card
-// number (422), in the body or in the URL, before anything else could log or store it.
+// number (422), in the body or in the URL, before anything else could log or store it, and a URL that is not UTF-8 (400).
 func Body(limit int64) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.RawQuery != "" {
-				query, err := url.QueryUnescape(r.URL.RawQuery)
-				if err != nil {
-					query = r.URL.RawQuery
-				}
-				if hasCardNumber([]byte(query)) {
-					refuseCard(w, r)
-					return
-				}
-			}
-			if hasCardNumber([]byte(r.URL.Path)) {
+			if cardInHead(r) {
 				refuseCard(w, r)
+				return
+			}
+			if err := wellFormed(r); err != nil {
+				WriteProblem(w, r, err)
 				return
 			}
 			if r.Body == nil || r.Body == http.NoBody {
@@ -80,7 +74,7 @@ func Body(limit int64) Middleware {
 				}
 				return
 			}
-			if hasCardNumber(body) {
+			if hasCardNumber(plainDigits(body)) {
 				refuseCard(w, r)
 				return
 			}
@@ -88,6 +82,59 @@ func Body(limit int64) Middleware {
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// cardInHead reports whether a card number stands in the URL or in a header that is kept.
+func cardInHead(r *http.Request) bool {
+	if r.URL.RawQuery != "" {
+		query, err := url.QueryUnescape(r.URL.RawQuery)
+		if err != nil {
+			query = r.URL.RawQuery
+		}
+		if hasCardNumber([]byte(query)) {
+			return true
+		}
+	}
+	if key := r.Header.Get("Idempotency-Key"); key != "" && hasCardNumber([]byte(key)) {
+		return true
+	}
+	return hasCardNumber([]byte(r.URL.Path))
+}
+
+// wellFormed refuses a URL whose parts are no UTF-8 text: no service could take them.
+func wellFormed(r *http.Request) error {
+	if !utf8.ValidString(r.URL.Path) {
+		return errs.New(errs.Invalid, "the request's path is not UTF-8")
+	}
+	if strings.IndexByte(r.URL.RawQuery, '%') < 0 && utf8.ValidString(r.URL.RawQuery) {
+		return nil
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return errs.Wrap(err, errs.Invalid, "the request's query is malformed")
+	}
+	for name, values := range query {
+		if !utf8.ValidString(name) {
+			return errs.New(errs.Invalid, "the name of a query parameter is not UTF-8")
+		}
+		for _, v := range values {
+			if !utf8.ValidString(v) {
+				return errs.InvalidField(name, "must be UTF-8")
+			}
+		}
+	}
+	return nil
+}
+
+// escapedDigit is how JSON may spell a digit.
+var escapedDigit = regexp.MustCompile(`\\u003[0-9]`)
+
+// plainDigits returns a JSON text with its digits spelled as digits.
+func plainDigits(body []byte) []byte {
+	if !bytes.Contains(body, []byte(`\u003`)) {
+		return body
+	}
+	return escapedDigit.ReplaceAllFunc(body, func(m []byte) []byte { return m[len(m)-1:] })
 }
 
 // ReadBody is a request body that is in memory as a whole.
@@ -114,17 +161,6 @@ func tooLarge(limit int64) error {
 
 func refuseCard(w http.ResponseWriter, r *http.Request) {
 	WriteProblem(w, r, errs.New(errs.CardNumberRefused, "the request holds a card number: send the payment provider's token instead"))
-}
-
-// Timeout bounds how long a request may take.
-func Timeout(d time.Duration) Middleware {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			ctx, cancel := context.WithTimeout(r.Context(), d)
-			defer cancel()
-			next.ServeHTTP(w, r.WithContext(ctx))
-		})
-	}
 }
 
 // SecurityHeaders tells browsers to take the answers for what they are.
@@ -157,7 +193,7 @@ func CrossOrigin(trusted []string) (Middleware, error) {
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") {
+			if r.Header.Get("Authorization") == "" {
 				if err := p.Check(r); err != nil {
 					WriteProblem(w, r, errs.Wrap(err, errs.Forbidden, "a page of another origin may not do this"))
 					return

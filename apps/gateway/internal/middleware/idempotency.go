@@ -3,6 +3,7 @@ package middleware
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
@@ -78,7 +79,8 @@ func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Requ
 	stored := hex.EncodeToString(scope[:])
 	bodySum := sha256.Sum256(BytesOf(r))
 	bodyHash := hex.EncodeToString(bodySum[:])
-	claim, err := keys.Claim(ctx, stored, bodyHash, x.RequestID, keyLease)
+	owner := rand.Text() // not the request's ID, which its sender may choose
+	claim, err := keys.Claim(ctx, stored, bodyHash, owner, keyLease)
 	if err != nil {
 		WriteProblem(w, r, err)
 		return
@@ -98,26 +100,26 @@ func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Requ
 
 	// What is kept must be kept even if the caller is gone.
 	kept := context.WithoutCancel(ctx)
-	stop := renew(kept, keys, log, stored, x.RequestID)
+	stop := renew(kept, keys, log, stored, owner)
 	defer stop()
-	rec := &recorder{}
-	rec.reset(w)
+	rec := newRecorder(w)
+	defer rec.release()
 	completed := false
 	defer func() {
 		if !completed { // a panic: the retry runs again
-			giveUp(kept, keys, log, stored, x.RequestID)
+			giveUp(kept, keys, log, stored, owner)
 		}
 	}()
 	next(rec, r.WithContext(rpc.WithIdempotencyKey(ctx, key)))
 	completed = true
 	if rec.status >= http.StatusInternalServerError || x.Code == string(errs.IdempotencyInFlight) || x.Code == string(errs.RateLimited) {
-		giveUp(kept, keys, log, stored, x.RequestID)
+		giveUp(kept, keys, log, stored, owner)
 		rec.flush()
 		return
 	}
 	h := w.Header()
 	a := Answer{Status: rec.status, ContentType: h.Get("Content-Type"), Location: h.Get("Location"), Code: x.Code, Body: bytes.Clone(rec.body)}
-	if err := keys.Keep(kept, stored, x.RequestID, bodyHash, a); err != nil {
+	if err := keys.Keep(kept, stored, owner, bodyHash, a); err != nil {
 		log.Warn("idempotent answer not kept", zap.String("request_id", x.RequestID), zap.Error(err))
 	}
 	rec.flush()
@@ -125,7 +127,7 @@ func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Requ
 
 func giveUp(ctx context.Context, keys Keys, log *zap.Logger, key, owner string) {
 	if err := keys.GiveUp(ctx, key, owner); err != nil {
-		log.Warn("idempotency key not given up: a retry waits for its lease", zap.String("request_id", owner), zap.Error(err))
+		log.Warn("idempotency key not given up: a retry waits for its lease", zap.Error(err))
 	}
 }
 
@@ -138,9 +140,7 @@ func replay(w http.ResponseWriter, x *Exchange, a *Answer) {
 	if a.Location != "" {
 		h.Set("Location", a.Location)
 	}
-	if a.Status >= http.StatusBadRequest {
-		h.Set("Cache-Control", "no-store")
-	}
+	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(a.Status)
 	_, _ = w.Write(a.Body) // the client is gone: nobody to tell
 }
@@ -159,7 +159,7 @@ func renew(ctx context.Context, keys Keys, log *zap.Logger, key, owner string) (
 				return
 			case <-t.C:
 				if err := keys.Renew(ctx, key, owner, keyLease); err != nil && ctx.Err() == nil {
-					log.Warn("idempotency claim not renewed", zap.String("request_id", owner), zap.Error(err))
+					log.Warn("idempotency claim not renewed", zap.Error(err))
 				}
 			}
 		}

@@ -1,11 +1,13 @@
 package middleware
 
 import (
-	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
+	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -16,10 +18,10 @@ import (
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/metric"
-	"souk/pkg/rpc"
 )
 
-// Recover answers a panic with 500 and logs its stack.
+// Recover answers a panic with 500 and logs its stack. When the answer has begun already the
+// connection is cut, so that nobody takes the part for the whole.
 func Recover(log *zap.Logger) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -28,14 +30,16 @@ func Recover(log *zap.Logger) Middleware {
 				if v == nil {
 					return
 				}
-				if v == http.ErrAbortHandler {
+				if v == http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
 					panic(v)
 				}
-				x := From(r.Context())
+				x := exchangeOf(w, r)
 				log.Error("panic in a request", zap.String("request_id", x.RequestID), zap.String("panic", fmt.Sprint(v)), zap.ByteString("stack", debug.Stack()))
-				if !x.Wrote() {
-					WriteProblem(w, r, errs.New(errs.Internal, "something went wrong on our side"))
+				x.Code = string(errs.Internal)
+				if x.Wrote() {
+					panic(http.ErrAbortHandler)
 				}
+				WriteProblem(w, r, errs.New(errs.Internal, "something went wrong on our side"))
 			}()
 			next.ServeHTTP(w, r)
 		})
@@ -46,17 +50,23 @@ func Recover(log *zap.Logger) Middleware {
 func RequestID() Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			rid := r.Header.Get("X-Request-Id")
-			if !saneRequestID(rid) {
-				var b [12]byte
-				_, _ = rand.Read(b[:]) // never fails: crypto/rand
-				rid = hex.EncodeToString(b[:])
+			given := r.Header["X-Request-Id"]
+			if len(given) != 1 || !saneRequestID(given[0]) {
+				given = []string{newRequestID()}
 			}
-			From(r.Context()).RequestID = rid
-			w.Header()["X-Request-Id"] = []string{rid}
-			next.ServeHTTP(w, r.WithContext(rpc.WithRequestID(r.Context(), rid)))
+			exchangeOf(w, r).RequestID = given[0]
+			w.Header()["X-Request-Id"] = given
+			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// newRequestID makes a name that does not repeat. It is no secret.
+func newRequestID() string {
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:8], rand.Uint64()) //nolint:gosec // no secret
+	binary.LittleEndian.PutUint64(b[8:], rand.Uint64()) //nolint:gosec // no secret
+	return hex.EncodeToString(b[:])
 }
 
 func saneRequestID(s string) bool {
@@ -69,25 +79,29 @@ func saneRequestID(s string) bool {
 			return false
 		}
 	}
-	return true
+	return !hasCardNumber([]byte(s)) // it is logged
 }
 
 // Trace joins the caller's trace (W3C traceparent) or begins one. A span is made for sampled traces alone.
 func Trace(tracer trace.Tracer) Middleware {
 	prop := propagation.TraceContext{}
+	kind := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			ctx := r.Context()
-			if r.Header.Get("Traceparent") != "" {
-				ctx = prop.Extract(ctx, propagation.HeaderCarrier(r.Header))
+			x := exchangeOf(w, r)
+			if _, has := r.Header["Traceparent"]; has {
+				x.ctx = prop.Extract(x.ctx, propagation.HeaderCarrier(r.Header))
 			}
-			ctx, span := tracer.Start(ctx, "HTTP "+r.Method, trace.WithSpanKind(trace.SpanKindServer))
-			next.ServeHTTP(w, r.WithContext(ctx))
-			if span.IsRecording() {
-				x := From(r.Context())
+			ctx, span := tracer.Start(x.ctx, "HTTP", kind...)
+			x.ctx = ctx
+			if !span.IsRecording() {
+				next.ServeHTTP(w, r)
+				return
+			}
+			defer func() {
 				span.SetName(r.Method + " " + x.Route)
 				span.SetAttributes(
-					attribute.String("http.request.method", r.Method),
+					attribute.String("http.request.method", metric.Method(r.Method)),
 					attribute.String("http.route", x.Route),
 					attribute.Int("http.response.status_code", x.Status()),
 					attribute.String("souk.request_id", x.RequestID),
@@ -95,51 +109,51 @@ func Trace(tracer trace.Tracer) Middleware {
 				if x.Status() >= http.StatusInternalServerError {
 					span.SetStatus(codes.Error, x.Code)
 				}
-			}
-			span.End()
+				span.End()
+			}()
+			next.ServeHTTP(w, r)
 		})
 	}
 }
 
-// Metrics counts requests and measures how long they take and how large they are.
-func Metrics(m *metric.HTTP, c clock.Clock) Middleware {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			start := c.Now()
-			next.ServeHTTP(w, r)
-			x := From(r.Context())
-			m.Observe(r.Method, x.Route, x.status, c.Now().Sub(start), max(r.ContentLength, 0), x.bytes)
-		})
-	}
-}
+// logFields is room for the fields of one line.
+type logFields [10]zap.Field
 
-// AccessLog writes one line a request: no query, no body, no personal data.
-func AccessLog(log *zap.Logger, c clock.Clock) Middleware {
+// Record counts and measures every request, and writes its line to the access log: no query, no
+// body, no personal data.
+func Record(m *metric.HTTP, log *zap.Logger, c clock.Clock) Middleware {
+	room := &sync.Pool{New: func() any { return new(logFields) }}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			start := c.Now()
+			x := exchangeOf(w, r)
+			defer func() { // also when the connection is cut
+				took := c.Now().Sub(x.start)
+				m.Observe(r.Method, x.Route, x.status, took, max(r.ContentLength, 0), x.bytes)
+				level := zap.InfoLevel
+				if x.status >= http.StatusInternalServerError {
+					level = zap.WarnLevel
+				}
+				entry := log.Check(level, "request")
+				if entry == nil {
+					return
+				}
+				fields := room.Get().(*logFields) //nolint:forcetypeassert // nothing else is in the pool
+				defer room.Put(fields)
+				line := append(fields[:0],
+					zap.String("method", metric.Method(r.Method)), zap.String("route", x.Route), zap.Int("status", x.status),
+					zap.Duration("took", took), zap.Int64("bytes", x.bytes), zap.String("request_id", x.RequestID))
+				if x.Actor.ID != "" {
+					line = append(line, zap.String("actor", x.Actor.ID))
+				}
+				if x.Code != "" {
+					line = append(line, zap.String("code", x.Code))
+				}
+				if sc := trace.SpanContextFromContext(x.ctx); sc.IsSampled() {
+					line = append(line, zap.String("trace_id", sc.TraceID().String()))
+				}
+				entry.Write(line...)
+			}()
 			next.ServeHTTP(w, r)
-			x := From(r.Context())
-			level := zap.InfoLevel
-			if x.status >= http.StatusInternalServerError {
-				level = zap.WarnLevel
-			}
-			entry := log.Check(level, "request")
-			if entry == nil {
-				return
-			}
-			fields := make([]zap.Field, 0, 9)
-			fields = append(fields,
-				zap.String("method", metric.Method(r.Method)), zap.String("route", x.Route), zap.Int("status", x.status),
-				zap.Duration("took", c.Now().Sub(start)), zap.Int64("bytes", x.bytes),
-				zap.String("request_id", x.RequestID), zap.String("actor", x.Actor.ID))
-			if x.Code != "" {
-				fields = append(fields, zap.String("code", x.Code))
-			}
-			if sc := trace.SpanContextFromContext(r.Context()); sc.IsSampled() {
-				fields = append(fields, zap.String("trace_id", sc.TraceID().String()))
-			}
-			entry.Write(fields...)
 		})
 	}
 }

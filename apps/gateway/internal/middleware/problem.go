@@ -39,18 +39,12 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 		Detail: e.Message,
 		Code:   e.Code,
 	}
-	if sc := trace.SpanContextFromContext(r.Context()); sc.HasTraceID() {
-		p.TraceID = sc.TraceID().String()
-	}
 	for _, f := range e.Fields {
 		p.Errors = append(p.Errors, problemField{Field: f.Path, Message: f.Message})
 	}
-	if x := From(r.Context()); x != nil {
-		x.Code = string(e.Code)
-	}
 	h := w.Header()
 	retry := e.RetryAfter
-	if retry == 0 && status == http.StatusServiceUnavailable {
+	if retry == 0 && (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests) {
 		retry = time.Second
 	}
 	if retry > 0 {
@@ -59,26 +53,30 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	if status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="souk"`)
 	}
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Cache-Control", "no-store")
-	h.Del("ETag")
-	body, _ := json.Marshal(p) // strings and integers alone: cannot fail
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client is gone: nobody to tell
+	p.write(w, r)
 }
 
 // WriteStatus answers with an error of HTTP itself, for which souk has no code of its own.
 func WriteStatus(w http.ResponseWriter, r *http.Request, status int, code, detail string) {
-	if x := From(r.Context()); x != nil {
-		x.Code = code
+	problem{Type: "https://souk.dev/problems/" + code, Title: http.StatusText(status), Status: status, Detail: detail, Code: errs.Code(code)}.write(w, r)
+}
+
+// write sends p, in place of what the handler was about to answer.
+func (p problem) write(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	if x := exchangeOf(w, r); x != nil {
+		x.Code, ctx = string(p.Code), x.ctx
 	}
-	p := problem{Type: "https://souk.dev/problems/" + code, Title: http.StatusText(status), Status: status, Detail: detail, Code: errs.Code(code)}
-	if sc := trace.SpanContextFromContext(r.Context()); sc.HasTraceID() {
+	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
 		p.TraceID = sc.TraceID().String()
 	}
 	body, _ := json.Marshal(p) // strings and integers alone: cannot fail
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Del("ETag")
+	h.Del("Location")
+	w.WriteHeader(p.Status)
 	_, _ = w.Write(body) // the client is gone: nobody to tell
 }

@@ -26,7 +26,7 @@ type Tags interface {
 //
 // An entry is keyed by the path and the query, holds only what an anonymous caller gets, lives a few
 // seconds at most, and is dropped as soon as the version of its tag moves on. Signed-in callers are
-// answered from it too where the answer does not depend on them: what anybody may see, they may see.
+// answered from it too, once it is known who they are: what anybody may see, they may see.
 type ResponseCache struct {
 	tags     Tags
 	clock    clock.Clock
@@ -38,7 +38,7 @@ type ResponseCache struct {
 
 type cacheShard struct {
 	mu      sync.RWMutex
-	entries map[string]*cached
+	entries map[cacheKey]*cached
 	bytes   int
 }
 
@@ -59,96 +59,118 @@ type cached struct {
 func NewResponseCache(tags Tags, maxBytes int, c clock.Clock) *ResponseCache {
 	rc := &ResponseCache{tags: tags, clock: c, maxBytes: maxBytes, maxEntry: 1 << 20, seed: maphash.MakeSeed()}
 	for i := range rc.shards {
-		rc.shards[i].entries = map[string]*cached{}
+		rc.shards[i].entries = map[cacheKey]*cached{}
 	}
 	return rc
 }
 
-func cacheKey(r *http.Request) string {
-	if r.URL.RawQuery == "" {
-		return r.URL.Path
+// cacheKey is what an answer depends on. Two strings, not one: a path may hold an escaped "?".
+type cacheKey struct{ path, query string }
+
+func keyOf(r *http.Request) cacheKey { return cacheKey{r.URL.Path, r.URL.RawQuery} }
+
+func (rc *ResponseCache) shard(key cacheKey) *cacheShard {
+	return &rc.shards[maphash.String(rc.seed, key.path)%uint64(len(rc.shards))]
+}
+
+// find returns what is in the cache for r and still holds; nil when there is nothing.
+func (rc *ResponseCache) find(ctx context.Context, r *http.Request) *cached {
+	key := keyOf(r)
+	s := rc.shard(key)
+	s.mu.RLock()
+	e := s.entries[key]
+	s.mu.RUnlock()
+	if e == nil || rc.clock.Now().After(e.expires) {
+		return nil
 	}
-	return r.URL.Path + "?" + r.URL.RawQuery
+	if version, err := rc.tags.Version(ctx, e.tag); err != nil || version != e.version {
+		return nil
+	}
+	return e
 }
 
-func (rc *ResponseCache) shard(key string) *cacheShard {
-	return &rc.shards[maphash.String(rc.seed, key)%uint64(len(rc.shards))]
+// write answers with e.
+func (e *cached) write(w http.ResponseWriter, r *http.Request, control []string) {
+	h := w.Header()
+	h["Etag"], h["Cache-Control"] = e.etag, control
+	if match := r.Header["If-None-Match"]; len(match) > 0 && etagMatches(match[0], e.etag[0]) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h["Content-Type"], h["Content-Length"] = e.contentType, e.length
+	_, _ = w.Write(e.body) // the client is gone: nobody to tell
 }
 
-// Lookup answers what is in the cache and passes on what is not.
+// credentials reports whether a request says who sends it.
+func credentials(r *http.Request) bool {
+	return len(r.Header["Authorization"]) > 0 || len(r.Header["Cookie"]) > 0
+}
+
+// Lookup answers what is in the cache and passes on what is not. It stands before all that costs.
+// Who sends a credential passes, so that a wrong one is refused; Public answers from the cache then.
 func (rc *ResponseCache) Lookup() Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if rc.maxBytes == 0 || r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, "/v1/") {
+			if rc.maxBytes == 0 || r.Method != http.MethodGet && r.Method != http.MethodHead || credentials(r) {
 				next.ServeHTTP(w, r)
 				return
 			}
-			key := cacheKey(r)
-			s := rc.shard(key)
-			s.mu.RLock()
-			e := s.entries[key]
-			s.mu.RUnlock()
-			if e == nil || rc.clock.Now().After(e.expires) {
+			x := exchangeOf(w, r)
+			e := rc.find(x.ctx, r)
+			if e == nil {
 				next.ServeHTTP(w, r)
 				return
 			}
-			version, err := rc.tags.Version(r.Context(), e.tag)
-			if err != nil || version != e.version {
-				next.ServeHTTP(w, r)
-				return
-			}
-			x := From(r.Context())
 			x.Route, x.Method = e.route, e.method
-			h := w.Header()
-			h["Etag"], h["Cache-Control"] = e.etag, e.control
-			if match := r.Header.Get("If-None-Match"); match != "" && etagMatches(match, e.etag[0]) {
-				w.WriteHeader(http.StatusNotModified)
-				return
-			}
-			h["Content-Type"], h["Content-Length"] = e.contentType, e.length
-			_, _ = w.Write(e.body) // the client is gone: nobody to tell
+			e.write(w, r, e.control)
 		})
 	}
 }
+
+var privately = []string{"private, no-cache"}
 
 // Public gives a public GET's answer its ETag and Cache-Control, answers If-None-Match, and keeps what an
 // anonymous caller got. It wraps a route whose contract allows it; tag names what the answer is made from.
 func (rc *ResponseCache) Public(w http.ResponseWriter, r *http.Request, seconds int32, tag string, next func(http.ResponseWriter)) {
 	x := From(r.Context())
 	anonymous := x.Actor.Kind == identity.KindAnonymous
-	version, versionErr := "", error(nil)
-	if rc.maxBytes > 0 && anonymous {
-		version, versionErr = rc.tags.Version(r.Context(), tag) // before the answer is made: a write meanwhile outdates it
+	control := privately
+	if anonymous {
+		control = []string{"public, max-age=" + strconv.Itoa(int(seconds))}
 	}
-	rec := recorders.Get().(*recorder)
-	rec.reset(w)
-	defer recorders.Put(rec)
+	version, versionErr := "", error(nil)
+	if rc.maxBytes > 0 {
+		if credentials(r) {
+			if e := rc.find(r.Context(), r); e != nil {
+				e.write(w, r, control)
+				return
+			}
+		}
+		if anonymous {
+			version, versionErr = rc.tags.Version(r.Context(), tag) // before the answer is made: a write meanwhile outdates it
+		}
+	}
+	rec := newRecorder(w)
+	defer rec.release()
 	next(rec)
 	if rec.status != http.StatusOK {
 		rec.flush()
 		return
 	}
-	etag := etagOf(rec.body)
-	control := "private, no-cache"
-	if anonymous {
-		control = "public, max-age=" + strconv.Itoa(int(seconds))
-	}
 	h := w.Header()
-	h.Set("ETag", etag)
-	h.Set("Cache-Control", control)
+	e := &cached{
+		body: rec.body, contentType: h["Content-Type"], etag: []string{etagOf(rec.body)}, control: control,
+		length: []string{strconv.Itoa(len(rec.body))}, route: x.Route, method: x.Method, tag: tag, version: version,
+		expires: rc.clock.Now().Add(time.Duration(seconds) * time.Second),
+	}
 	if anonymous && rc.maxBytes > 0 && versionErr == nil {
-		rc.put(cacheKey(r), &cached{
-			body: bytes.Clone(rec.body), contentType: h["Content-Type"], etag: []string{etag}, control: []string{control},
-			length: []string{strconv.Itoa(len(rec.body))}, route: x.Route, method: x.Method, tag: tag, version: version,
-			expires: rc.clock.Now().Add(time.Duration(seconds) * time.Second),
-		})
+		kept := *e
+		kept.body = bytes.Clone(rec.body)
+		rc.put(keyOf(r), &kept)
 	}
-	if match := r.Header.Get("If-None-Match"); match != "" && etagMatches(match, etag) {
-		h.Del("Content-Type")
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	rec.flush()
+	h.Del("Content-Type")
+	h.Del("Content-Length")
+	e.write(w, r, control)
 }
 
 // recorder holds a response back until it is whole.
@@ -158,10 +180,23 @@ type recorder struct {
 	body   []byte
 }
 
+// maxRecorder is the size in bytes above which a recorder is left to the garbage collector.
+const maxRecorder = 1 << 20
+
 var recorders = sync.Pool{New: func() any { return new(recorder) }}
 
-func (rec *recorder) reset(w http.ResponseWriter) {
+func newRecorder(w http.ResponseWriter) *recorder {
+	rec := recorders.Get().(*recorder) //nolint:forcetypeassert // nothing else is in the pool
 	rec.w, rec.status, rec.body = w, http.StatusOK, rec.body[:0]
+	return rec
+}
+
+// release ends the use of rec.
+func (rec *recorder) release() {
+	rec.w = nil
+	if cap(rec.body) <= maxRecorder {
+		recorders.Put(rec)
+	}
 }
 
 // Header returns the header of the response that is held back.
@@ -176,18 +211,15 @@ func (rec *recorder) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// flush sends what was held back.
 func (rec *recorder) flush() {
 	rec.w.Header()["Content-Length"] = []string{strconv.Itoa(len(rec.body))}
 	rec.w.WriteHeader(rec.status)
 	_, _ = rec.w.Write(rec.body) // the client is gone: nobody to tell
-	rec.w = nil
-	if cap(rec.body) > 1<<20 {
-		rec.body = nil
-	}
 }
 
 // put keeps an answer, making room by dropping what else is in its shard.
-func (rc *ResponseCache) put(key string, e *cached) {
+func (rc *ResponseCache) put(key cacheKey, e *cached) {
 	if len(e.body) > rc.maxEntry {
 		return
 	}
@@ -219,12 +251,14 @@ func (rc *ResponseCache) put(key string, e *cached) {
 	}
 }
 
-func (s *cacheShard) drop(key string, e *cached) {
+func (s *cacheShard) drop(key cacheKey, e *cached) {
 	delete(s.entries, key)
 	s.bytes -= entrySize(key, e)
 }
 
-func entrySize(key string, e *cached) int { return len(key) + len(e.body) + 512 }
+func entrySize(key cacheKey, e *cached) int {
+	return len(key.path) + len(key.query) + len(e.body) + 512
+}
 
 // etagOf names a body by its content, so that every gateway gives it the same name.
 func etagOf(body []byte) string {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -25,21 +26,24 @@ import (
 	"souk/pkg/jsonpb"
 )
 
-// newMux routes the contracts' REST methods to the services behind conn.
-func newMux(ctx context.Context, conn grpc.ClientConnInterface, cache *middleware.ResponseCache, keys middleware.Keys, log *zap.Logger) (*runtime.ServeMux, error) {
-	routes, err := routesOf(authv1.File_souk_auth_v1_auth_proto, cartv1.File_souk_cart_v1_cart_proto, orderv1.File_souk_order_v1_order_proto,
+// contractRoutes are the routes of all contracts.
+func contractRoutes() (routes, error) {
+	return routesOf(authv1.File_souk_auth_v1_auth_proto, cartv1.File_souk_cart_v1_cart_proto, orderv1.File_souk_order_v1_order_proto,
 		paymentv1.File_souk_payment_v1_payment_proto, productv1.File_souk_product_v1_product_proto,
 		shopv1.File_souk_shop_v1_shop_proto, userv1.File_souk_user_v1_user_proto)
-	if err != nil {
-		return nil, err
-	}
+}
+
+// newMux routes the contracts' REST methods to the services behind conn.
+func newMux(ctx context.Context, conn grpc.ClientConnInterface, routes routes, cache *middleware.ResponseCache, keys middleware.Keys, log *zap.Logger) (*runtime.ServeMux, error) {
 	none := func(string) (string, bool) { return "", false }
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, jsonpb.Marshaler{}),
 		runtime.WithIncomingHeaderMatcher(none), // what a service needs travels in the context
 		runtime.WithOutgoingHeaderMatcher(none),
 		runtime.WithErrorHandler(writeError),
-		runtime.WithRoutingErrorHandler(writeRoutingError),
+		runtime.WithRoutingErrorHandler(func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, status int) {
+			writeRoutingError(w, r, routes, status)
+		}),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithWriteContentLength(),
@@ -136,14 +140,16 @@ func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w h
 	middleware.WriteProblem(w, r, err)
 }
 
-func writeRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
-	switch httpStatus {
-	case http.StatusMethodNotAllowed:
-		w.Header().Set("Allow", "GET, POST, PUT, PATCH, DELETE")
-		middleware.WriteStatus(w, r, http.StatusMethodNotAllowed, "method_not_allowed", "this path does not take "+r.Method)
-	case http.StatusNotFound:
-		middleware.WriteProblem(w, r, errs.New(errs.NotFound, "there is no such path"))
-	default:
+// writeRoutingError answers what no contract's route takes.
+func writeRoutingError(w http.ResponseWriter, r *http.Request, routes routes, status int) {
+	if status != http.StatusNotFound && status != http.StatusMethodNotAllowed {
 		middleware.WriteProblem(w, r, errs.New(errs.Invalid, "the request's path is malformed"))
+		return
 	}
+	if allowed := routes.allowed(r.URL.Path); len(allowed) > 0 {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		middleware.WriteStatus(w, r, http.StatusMethodNotAllowed, "method_not_allowed", "this path does not take this method: see the Allow header")
+		return
+	}
+	middleware.WriteProblem(w, r, errs.New(errs.NotFound, "there is no such path"))
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -37,6 +39,27 @@ func (rt route) tag(params map[string]string) string {
 }
 
 type routes map[string]route
+
+// allowed returns the verbs that a path takes; none when there is no such path.
+func (rs routes) allowed(path string) []string {
+	var verbs []string
+	for key := range rs {
+		verb, pattern, _ := strings.Cut(key, " ")
+		expr := anyVariable.ReplaceAllString(regexp.QuoteMeta(pattern), "[^/]+")
+		if ok, err := regexp.MatchString("^"+expr+"$", path); err != nil || !ok {
+			continue
+		}
+		verbs = append(verbs, verb)
+		if verb == http.MethodGet {
+			verbs = append(verbs, http.MethodHead)
+		}
+	}
+	slices.Sort(verbs)
+	return slices.Compact(verbs)
+}
+
+// anyVariable is a variable of a pattern after regexp.QuoteMeta.
+var anyVariable = regexp.MustCompile(`\\\{[^}]*\\\}`)
 
 // routesOf reads the routes of contracts.
 func routesOf(files ...protoreflect.FileDescriptor) (routes, error) {

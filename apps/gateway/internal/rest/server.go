@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+	"path"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	authv1 "souk/gen/go/souk/auth/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	"souk/pkg/clock"
+	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/metric"
 )
@@ -46,60 +48,128 @@ type Deps struct {
 
 // New returns the gateway's handler. The order in which a request passes the middlewares stands here.
 func New(ctx context.Context, d Deps) (http.Handler, error) {
+	d.PublicURL = strings.TrimSuffix(d.PublicURL, "/")
 	https := strings.HasPrefix(d.PublicURL, "https://")
 	session, login := CookieNames(https)
 	auth := authv1.NewAuthServiceClient(d.Conn)
-
-	contracts, err := newMux(ctx, d.Conn, d.Cache, d.Keys, d.Logger)
+	crossOrigin, err := middleware.CrossOrigin(d.Origins)
+	if err != nil {
+		return nil, fmt.Errorf("origins: %w", err)
+	}
+	metrics, err := metric.NewHTTP(d.Metrics)
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/", contracts)
+	routes, err := contractRoutes()
+	if err != nil {
+		return nil, err
+	}
+
 	in := &signIn{auth: auth, publicURL: d.PublicURL, session: session, login: login, guest: "souk_guest", secure: https}
-	mux.HandleFunc("GET /auth/login", routed("/auth/login", in.begin))
-	mux.HandleFunc("GET /auth/callback", routed("/auth/callback", in.callback))
-	mux.HandleFunc("POST /auth/logout", routed("/auth/logout", in.logout))
-	mux.HandleFunc("POST /v1/webhooks/payments/{provider}", routed("/v1/webhooks/payments/{provider}", webhook(paymentv1.NewPaymentServiceClient(d.Conn))))
-	mux.HandleFunc("GET /openapi.json", routed("/openapi.json", openAPI))
-	mux.HandleFunc("GET /docs", routed("/docs", docs))
-	mux.HandleFunc("GET /docs/{file}", routed("/docs/{file}", docsFile))
-	mux.HandleFunc("GET /health/live", routed("/health/live", func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, nil) }))
-	mux.HandleFunc("GET /health/ready", routed("/health/ready", func(w http.ResponseWriter, r *http.Request) { writeHealth(w, d.Ready(r.Context())) }))
+	mux := newOwnMux(routes)
+	mux.handle("GET /auth/login", in.begin)
+	mux.handle("GET /auth/callback", in.callback)
+	mux.handle("POST /auth/logout", in.logout)
+	mux.handle("POST /v1/webhooks/payments/{provider}", webhook(paymentv1.NewPaymentServiceClient(d.Conn)))
+	contracts, err := newMux(ctx, d.Conn, routes, d.Cache, d.Keys, d.Logger)
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("/", headAsGet(contracts))
+
+	// What needs nobody's name, and must answer when the services do not.
+	open := newOwnMux(routes)
+	open.handle("GET /openapi.json", openAPI)
+	open.handle("GET /docs", docs)
+	open.handle("GET /docs/{file}", docsFile)
+	open.handle("GET /health/live", func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, nil) })
+	open.handle("GET /health/ready", func(w http.ResponseWriter, r *http.Request) { writeHealth(w, d.Ready(r.Context())) })
 	if d.DevURL != "" {
 		target, err := url.Parse(d.DevURL)
 		if err != nil {
 			return nil, fmt.Errorf("dev_url: %w", err)
 		}
-		dev := httputil.NewSingleHostReverseProxy(target)
-		mux.HandleFunc("/dev/", routed("/dev/", dev.ServeHTTP))
+		open.HandleFunc("/dev/", routed("/dev/", devProxy(target).ServeHTTP))
 	}
+	open.Handle("/", middleware.Chain(mux,
+		middleware.Authenticate(auth, d.Signer, session, d.Clock),
+		crossOrigin,
+		middleware.RateLimit(d.ByCaller, d.ByAddress, d.TrustedProxies, d.Logger),
+		// per route, in newMux: idempotency; ETag, Cache-Control and the filling of the cache
+	))
 
-	metrics, err := metric.NewHTTP(d.Metrics)
-	if err != nil {
-		return nil, err
-	}
-	crossOrigin, err := middleware.CrossOrigin(d.Origins)
-	if err != nil {
-		return nil, fmt.Errorf("origins: %w", err)
-	}
-	return middleware.Chain(mux,
-		middleware.Begin(),
+	return middleware.Chain(plainPaths(open),
+		middleware.Begin(d.Clock),
 		middleware.RequestID(),
 		middleware.Trace(d.Tracer),
-		middleware.Metrics(metrics, d.Clock),
-		middleware.AccessLog(d.Logger, d.Clock),
+		middleware.Record(metrics, d.Logger, d.Clock), // metrics and access log
 		middleware.Recover(d.Logger),
 		middleware.SecurityHeaders(https),
 		middleware.CORS(d.Origins),
 		d.Cache.Lookup(), // before all that costs: what is in it, anybody may see
 		middleware.Timeout(d.Timeout),
 		middleware.Body(d.MaxBody),
-		middleware.Authenticate(auth, d.Signer, session, d.Clock),
-		crossOrigin,
-		middleware.RateLimit(d.ByCaller, d.ByAddress, d.TrustedProxies, d.Logger),
-		// per route, in newMux: idempotency; ETag, Cache-Control and the filling of the cache
 	), nil
+}
+
+// ownMux routes what no contract describes. Its routes are known to the mux of the contracts, which answers
+// what nothing takes.
+type ownMux struct {
+	*http.ServeMux
+	routes routes
+}
+
+func newOwnMux(known routes) ownMux { return ownMux{ServeMux: http.NewServeMux(), routes: known} }
+
+func (m ownMux) handle(pattern string, h http.HandlerFunc) {
+	_, path, _ := strings.Cut(pattern, " ")
+	m.routes[pattern] = route{pattern: path}
+	m.HandleFunc(pattern, routed(path, h))
+}
+
+// plainPaths refuses paths with empty or dot segments, which http.ServeMux would redirect: no link of
+// ours has such a path.
+func plainPaths(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := r.URL.Path
+		if strings.HasPrefix(p, "/dev/") { // its tools may link as they like
+			p = strings.TrimSuffix(p, "/")
+		}
+		if p == "" || p[0] != '/' || path.Clean(p) != p {
+			middleware.WriteProblem(w, r, errs.New(errs.NotFound, "there is no such path"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// headAsGet answers HEAD as GET; net/http leaves out the body.
+func headAsGet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			get := *r
+			get.Method = http.MethodGet
+			r = &get
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// devProxy passes on to the tools of souk dev.
+func devProxy(target *url.URL) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.SetXForwarded()
+		},
+		ModifyResponse: func(res *http.Response) error {
+			res.Header.Del("X-Request-Id") // ours stands already
+			return nil
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			middleware.WriteProblem(w, r, errs.Wrap(err, errs.Unavailable, "the tools of souk dev do not answer"))
+		},
+	}
 }
 
 // routed names the route of a handler that no contract describes.

@@ -83,7 +83,7 @@ func (s *signIn) callback(w http.ResponseWriter, r *http.Request) {
 	}
 	http.SetCookie(w, s.cookie(s.session, res.GetSessionId(), time.Until(res.GetExpiresAt().AsTime())))
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, res.GetReturnTo(), http.StatusSeeOther)
+	http.Redirect(w, r, localPath(res.GetReturnTo()), http.StatusSeeOther)
 }
 
 func (s *signIn) logout(w http.ResponseWriter, r *http.Request) {
@@ -103,13 +103,22 @@ func (s *signIn) logout(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *signIn) cookie(name, value string, lifetime time.Duration) *http.Cookie {
-	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode}
+	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode} //nolint:gosec // Secure with https, and without in development
 	if lifetime < 0 {
 		c.MaxAge = -1
 	} else {
 		c.MaxAge = int(lifetime.Seconds())
 	}
 	return c
+}
+
+// localPath returns s when it is a path on this site, else "/". The auth service has checked it; a
+// redirect to elsewhere would be too bad to rely on that alone.
+func localPath(s string) string {
+	if len(s) == 0 || s[0] != '/' || len(s) > 1 && (s[1] == '/' || s[1] == '\\') {
+		return "/"
+	}
+	return s
 }
 
 // providerError keeps what a provider's error code may hold (RFC 6749, 4.1.2.1) and nothing else.

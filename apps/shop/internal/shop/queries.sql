@@ -60,6 +60,12 @@ from shop where id = any (@ids::text[]) or handle = any (@handles::text[]);
 select m.role from member m join shop s on s.id = m.shop_id
 where (s.id = @key::text or s.handle = @key::text) and m.user_id = @user_id;
 
+-- name: Standing :one
+-- A shop, given by ID or handle, and a user's role in it; empty for one who is not a member.
+select s.id, coalesce(m.role, '')::text as role
+from shop s left join member m on m.shop_id = s.id and m.user_id = @user_id
+where s.id = @key::text or s.handle = @key::text;
+
 -- name: Members :many
 select shop_id, user_id, role, created_at from member where shop_id = @shop_id order by created_at, user_id;
 

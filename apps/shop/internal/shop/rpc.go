@@ -180,11 +180,11 @@ func (r *RPC) SetShopStatus(ctx context.Context, req *shopv1.SetShopStatusReques
 
 // CheckMembership tells a service whether a user is a member.
 func (r *RPC) CheckMembership(ctx context.Context, req *shopv1.CheckMembershipRequest) (*shopv1.CheckMembershipResponse, error) {
-	role, err := r.store.Role(ctx, req.GetShopId(), req.GetUserId())
+	shopID, role, err := r.store.Standing(ctx, req.GetShopId(), req.GetUserId())
 	if err != nil {
 		return nil, err
 	}
-	return &shopv1.CheckMembershipResponse{Member: role != "", Role: string(role)}, nil
+	return &shopv1.CheckMembershipResponse{Member: role != "", Role: string(role), ShopId: shopID}, nil
 }
 
 // BatchGetShops finds shops for a service.

@@ -159,6 +159,15 @@ func (s *Store) Role(ctx context.Context, key, userID string) (Role, error) {
 	return Role(role), postgres.Err(err)
 }
 
+// Standing returns a shop's ID and a user's role in it; "" for no such shop, and for one who is not a member.
+func (s *Store) Standing(ctx context.Context, key, userID string) (shopID string, role Role, err error) {
+	row, err := sqlc.New(s.pool).Standing(ctx, sqlc.StandingParams{Key: key, UserID: userID})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", "", nil
+	}
+	return row.ID, Role(row.Role), postgres.Err(err)
+}
+
 // Members returns a shop's members, the first first.
 func (s *Store) Members(ctx context.Context, shopID string) ([]Member, error) {
 	rows, err := sqlc.New(s.pool).Members(ctx, shopID)

@@ -449,6 +449,30 @@ func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]Shop, error) 
 	return items, nil
 }
 
+const standing = `-- name: Standing :one
+select s.id, coalesce(m.role, '')::text as role
+from shop s left join member m on m.shop_id = s.id and m.user_id = $1
+where s.id = $2::text or s.handle = $2::text
+`
+
+type StandingParams struct {
+	UserID string
+	Key    string
+}
+
+type StandingRow struct {
+	ID   string
+	Role string
+}
+
+// A shop, given by ID or handle, and a user's role in it; empty for one who is not a member.
+func (q *Queries) Standing(ctx context.Context, arg StandingParams) (StandingRow, error) {
+	row := q.db.QueryRow(ctx, standing, arg.UserID, arg.Key)
+	var i StandingRow
+	err := row.Scan(&i.ID, &i.Role)
+	return i, err
+}
+
 const update = `-- name: Update :exec
 update shop
 set name = $1, description = $2, logo_url = $3, city = $4, region = $5,

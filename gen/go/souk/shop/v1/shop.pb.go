@@ -1161,9 +1161,10 @@ func (x *SetShopStatusResponse) GetShop() *Shop {
 }
 
 type CheckMembershipRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ShopId        string                 `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
-	UserId        string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID or handle.
+	ShopId        string `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	UserId        string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1216,7 +1217,9 @@ type CheckMembershipResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Member bool                   `protobuf:"varint,1,opt,name=member,proto3" json:"member,omitempty"`
 	// owner or staff; empty when not a member.
-	Role          string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	// The shop's ID; empty when there is no such shop.
+	ShopId        string `protobuf:"bytes,3,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1261,6 +1264,13 @@ func (x *CheckMembershipResponse) GetMember() bool {
 func (x *CheckMembershipResponse) GetRole() string {
 	if x != nil {
 		return x.Role
+	}
+	return ""
+}
+
+func (x *CheckMembershipResponse) GetShopId() string {
+	if x != nil {
+		return x.ShopId
 	}
 	return ""
 }
@@ -1449,10 +1459,11 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\x04shop\x18\x01 \x01(\v2\x12.souk.shop.v1.ShopR\x04shop\"\\\n" +
 	"\x16CheckMembershipRequest\x12 \n" +
 	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12 \n" +
-	"\auser_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06userId\"E\n" +
+	"\auser_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06userId\"^\n" +
 	"\x17CheckMembershipResponse\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\bR\x06member\x12\x12\n" +
-	"\x04role\x18\x02 \x01(\tR\x04role\"X\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x17\n" +
+	"\ashop_id\x18\x03 \x01(\tR\x06shopId\"X\n" +
 	"\x14BatchGetShopsRequest\x12\x1b\n" +
 	"\x03ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x03ids\x12#\n" +
 	"\ahandles\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\ahandles\"A\n" +

@@ -455,6 +455,10 @@ func (x *CheckMembershipResponse) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.Role); b == nil {
 		return nil
 	}
+	b = append(b, `,"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
 	b = append(b, '}')
 	return b
 }

@@ -1,0 +1,119 @@
+package auth
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+
+	"souk/apps/auth/internal/domain"
+)
+
+// Config is the auth service's configuration, section "auth".
+type Config struct {
+	// Issuer is the OpenID provider, e.g. https://id.example.com. Required. Plain http is taken on loopback alone.
+	Issuer string `yaml:"issuer"`
+	// ClientID is souk's name at the provider. Required.
+	ClientID string `yaml:"client_id"`
+	// ClientSecret proves to the provider that it is souk. Default empty: a public client, which PKCE protects.
+	ClientSecret string `yaml:"client_secret"`
+	// Audience is what access tokens must be meant for. Default empty: ClientID.
+	Audience string `yaml:"audience"`
+	// RolesClaim names the claim with a user's roles (customer, seller, operator). Default "roles";
+	// Zitadel's urn:zitadel:iam:org:project:roles is understood besides.
+	RolesClaim string `yaml:"roles_claim"`
+	// Scopes are asked for at sign-in. Default openid, profile, email. openid is required.
+	Scopes []string `yaml:"scopes"`
+	// Session is how long browsers stay signed in.
+	Session SessionConfig `yaml:"session"`
+	// Key (base64, at least 32 random bytes) is behind login cookies and guest tokens; every process of this
+	// service has the same. Required. With another key the guests that there are lose their carts.
+	Key string `yaml:"key"`
+}
+
+// SessionConfig is how long browsers stay signed in.
+type SessionConfig struct {
+	// Absolute is from sign-in on, whatever happens. Default 30 days; 0 is refused.
+	Absolute time.Duration `yaml:"absolute"`
+	// Idle is without any request. Default 7 days; less than 2 min is refused, for uses are noted to a minute.
+	Idle time.Duration `yaml:"idle"`
+	// Operator is Absolute for operators. Default 12 h; 0 is refused. A session has the roles of its sign-in,
+	// so this is how long somebody who is no operator any more may remain one.
+	Operator time.Duration `yaml:"operator"`
+}
+
+const minKey = 32
+
+// Default returns the configuration with nothing set.
+func Default() Config {
+	return Config{
+		RolesClaim: "roles",
+		Scopes:     []string{"openid", "profile", "email"},
+		Session:    SessionConfig{Absolute: 30 * 24 * time.Hour, Idle: 7 * 24 * time.Hour, Operator: 12 * time.Hour},
+	}
+}
+
+// Validate says all that is wrong.
+func (c *Config) Validate() error {
+	var problems []error
+	if err := checkIssuer(c.Issuer); err != nil {
+		problems = append(problems, err)
+	}
+	if c.ClientID == "" {
+		problems = append(problems, errors.New("client_id: must be set, as the provider has it"))
+	}
+	if c.RolesClaim == "" {
+		problems = append(problems, errors.New("roles_claim: must be set, e.g. roles"))
+	}
+	if !slices.Contains(c.Scopes, "openid") {
+		problems = append(problems, errors.New("scopes: must contain openid"))
+	}
+	if c.Session.Absolute <= 0 || c.Session.Operator <= 0 {
+		problems = append(problems, errors.New("session.absolute, session.operator: must be more than zero"))
+	}
+	if c.Session.Idle < 2*domain.TouchEvery {
+		problems = append(problems, fmt.Errorf("session.idle: must be at least %s", 2*domain.TouchEvery))
+	}
+	if len(c.key()) < minKey {
+		problems = append(problems, fmt.Errorf("key: must be the base64 of at least %d random bytes, e.g. of: openssl rand -base64 32", minKey))
+	}
+	return errors.Join(problems...)
+}
+
+func checkIssuer(issuer string) error {
+	u, err := url.Parse(issuer)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return errors.New("issuer: must be the provider's URL, e.g. https://id.example.com")
+	}
+	if u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()) {
+		return nil
+	}
+	return errors.New("issuer: must begin with https://; plain http is for 127.0.0.1, ::1 and localhost alone")
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+func (c *Config) key() []byte {
+	key, err := base64.StdEncoding.DecodeString(c.Key)
+	if err != nil {
+		return nil
+	}
+	return key
+}
+
+func (c *Config) audience() string {
+	if c.Audience != "" {
+		return c.Audience
+	}
+	return c.ClientID
+}
+
+func (c *Config) lifetimes() domain.Lifetimes {
+	return domain.Lifetimes{Absolute: c.Session.Absolute, Idle: c.Session.Idle, Operator: c.Session.Operator}
+}

@@ -1,0 +1,89 @@
+// Package handler answers auth's contract.
+package handler
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"souk/apps/auth/internal/domain"
+	"souk/apps/auth/internal/service"
+	authv1 "souk/gen/go/souk/auth/v1"
+	"souk/pkg/errs"
+	"souk/pkg/identity"
+)
+
+// RPC is the gRPC server. Who may call what stands in the contract.
+type RPC struct {
+	authv1.UnimplementedAuthServiceServer
+	Service *service.Service
+}
+
+// BeginLogin fails with errs.Invalid, errs.Unavailable and errs.Timeout.
+func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*authv1.BeginLoginResponse, error) {
+	authorizeURL, cookie, err := r.Service.BeginLogin(ctx, in.GetReturnTo(), in.GetRedirectUri())
+	if err != nil {
+		return nil, err
+	}
+	return &authv1.BeginLoginResponse{AuthorizeUrl: authorizeURL, LoginCookie: cookie}, nil
+}
+
+// CompleteLogin fails with errs.Unauthenticated, errs.Unavailable and errs.Timeout.
+func (r *RPC) CompleteLogin(ctx context.Context, in *authv1.CompleteLoginRequest) (*authv1.CompleteLoginResponse, error) {
+	res, err := r.Service.CompleteLogin(ctx, in.GetCode(), in.GetState(), in.GetLoginCookie(), in.GetGuestToken())
+	if err != nil {
+		return nil, err
+	}
+	return &authv1.CompleteLoginResponse{SessionId: res.SessionID, ExpiresAt: timestamppb.New(res.Expires), ReturnTo: res.ReturnTo}, nil
+}
+
+// Logout fails with errs.Unavailable, and with errs.Unauthenticated when everywhere is asked of a session that has ended.
+func (r *RPC) Logout(ctx context.Context, in *authv1.LogoutRequest) (*authv1.LogoutResponse, error) {
+	endSessionURL, err := r.Service.Logout(ctx, in.GetSessionId(), in.GetEverywhere())
+	if err != nil {
+		return nil, err
+	}
+	return &authv1.LogoutResponse{EndSessionUrl: endSessionURL}, nil
+}
+
+// CreateGuest fails with errs.Internal alone.
+func (r *RPC) CreateGuest(context.Context, *authv1.CreateGuestRequest) (*authv1.CreateGuestResponse, error) {
+	token, expires, err := r.Service.CreateGuest()
+	if err != nil {
+		return nil, err
+	}
+	return &authv1.CreateGuestResponse{Token: token, ExpiresAt: timestamppb.New(expires)}, nil
+}
+
+// Authenticate fails with errs.Unauthenticated, errs.Unavailable and errs.Timeout.
+func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
+	var actor domain.Actor
+	var err error
+	switch c := in.GetCredential().(type) {
+	case *authv1.AuthenticateRequest_Bearer:
+		actor, err = r.Service.Bearer(ctx, c.Bearer)
+	case *authv1.AuthenticateRequest_SessionId:
+		actor, err = r.Service.Session(ctx, c.SessionId)
+	default:
+		err = errs.InvalidField("credential", "must be bearer or sessionId")
+	}
+	if err != nil {
+		return nil, err
+	}
+	res := &authv1.AuthenticateResponse{Kind: string(identity.KindUser), SubjectId: actor.ID, Roles: actor.Roles}
+	if actor.Guest {
+		res.Kind = string(identity.KindGuest)
+	}
+	if !actor.ReusableUntil.IsZero() {
+		res.ReusableUntil = timestamppb.New(actor.ReusableUntil)
+	}
+	return res, nil
+}
+
+// MergeGuest fails with errs.Unauthenticated for a wrong guest token, errs.Unavailable and errs.Timeout.
+func (r *RPC) MergeGuest(ctx context.Context, in *authv1.MergeGuestRequest) (*authv1.MergeGuestResponse, error) {
+	if err := r.Service.MergeGuest(ctx, identity.FromContext(ctx).ID, in.GetGuestToken()); err != nil {
+		return nil, err
+	}
+	return &authv1.MergeGuestResponse{}, nil
+}

@@ -1,0 +1,14 @@
+-- Keeps a session and notes it with its user, whose sessions that are over, and the first to end when
+-- there are too many, go.
+-- KEYS: session, user's sessions
+-- ARGV: value, ms to live, digest, absolute end, now, ms to the absolute end, most sessions, prefix of sessions
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[5])
+redis.call('ZADD', KEYS[2], ARGV[4], ARGV[3])
+while redis.call('ZCARD', KEYS[2]) > tonumber(ARGV[7]) do
+  redis.call('DEL', ARGV[8] .. redis.call('ZPOPMIN', KEYS[2])[1])
+end
+if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[6]) then
+  redis.call('PEXPIRE', KEYS[2], ARGV[6])
+end
+return 1

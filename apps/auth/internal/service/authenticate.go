@@ -1,0 +1,82 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"souk/apps/auth/internal/credential"
+	"souk/apps/auth/internal/domain"
+	"souk/pkg/errs"
+)
+
+// reusable is how long an answer about a bearer token may be kept.
+const reusable = time.Minute
+
+// Bearer returns whom a bearer token names: an access token of the provider, or a guest token. It fails
+// with errs.Unauthenticated, and as provider and user service do.
+func (s *Service) Bearer(ctx context.Context, token string) (domain.Actor, error) {
+	now := s.Clock.Now()
+	if s.Guests.Claims(token) {
+		guestID, expires, err := s.Guests.Verify(token)
+		if err != nil {
+			return domain.Actor{}, err
+		}
+		return domain.Actor{Guest: true, ID: guestID, ReusableUntil: earlier(expires, now.Add(reusable))}, nil
+	}
+	access, err := s.Provider.Verify(ctx, token)
+	if err != nil {
+		return domain.Actor{}, err
+	}
+	userID, ok := s.known.get(access.Person)
+	if !ok {
+		if access.Email == "" || access.Name == "" {
+			more, err := s.Provider.Profile(ctx, token, access.Subject)
+			if err != nil {
+				return domain.Actor{}, err
+			}
+			more.RolesKnown = false // a token's roles are those that stand in it
+			access.Complete(more)
+		}
+		if userID, err = s.user(ctx, access.Person); err != nil {
+			return domain.Actor{}, err
+		}
+		s.known.put(access.Person, userID)
+	}
+	return domain.Actor{ID: userID, Roles: access.Roles, ReusableUntil: earlier(access.Expires, now.Add(reusable))}, nil
+}
+
+// Session returns whom a session belongs to, and notes that it was used. It fails with
+// errs.Unauthenticated and errs.Unavailable.
+func (s *Service) Session(ctx context.Context, sessionID string) (domain.Actor, error) {
+	digest, session, err := s.session(ctx, sessionID)
+	if err != nil {
+		return domain.Actor{}, err
+	}
+	if session.Touch(s.Clock.Now()) {
+		if err := s.Sessions.Touch(ctx, digest, session); err != nil { // the session counts none the less
+			s.Logger.Warn("a session's use was not noted", zap.Error(err))
+		}
+	}
+	return domain.Actor{ID: session.UserID, Roles: session.Roles}, nil
+}
+
+func (s *Service) session(ctx context.Context, sessionID string) (digest string, session domain.Session, err error) {
+	ended := errs.New(errs.Unauthenticated, "this session has ended: sign in again at /auth/login")
+	if digest, err = credential.SessionDigest(sessionID); err != nil {
+		return "", domain.Session{}, ended
+	}
+	session, err = s.Sessions.Get(ctx, digest)
+	if errs.Is(err, errs.NotFound) || err == nil && !session.Alive(s.Clock.Now(), s.Lifetimes) {
+		return "", domain.Session{}, ended
+	}
+	return digest, session, err
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,59 @@
+package service
+
+import (
+	"sync"
+	"time"
+
+	"souk/apps/auth/internal/domain"
+	"souk/pkg/clock"
+)
+
+const (
+	// knownFor is also how soon a new e-mail address in a token reaches the user service.
+	knownFor = 5 * time.Minute
+	knownMax = 50_000
+)
+
+// knownUsers remembers which user a sign-in identity is.
+type knownUsers struct {
+	clock clock.Clock
+	mu    sync.RWMutex
+	users map[subject]knownUser
+}
+
+type subject struct{ issuer, subject string }
+
+type knownUser struct {
+	id    string
+	until time.Time
+}
+
+func newKnownUsers(c clock.Clock) *knownUsers {
+	return &knownUsers{clock: c, users: map[subject]knownUser{}}
+}
+
+func (k *knownUsers) get(p domain.Person) (string, bool) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	u, ok := k.users[subject{p.Issuer, p.Subject}]
+	if !ok || !k.clock.Now().Before(u.until) {
+		return "", false
+	}
+	return u.id, true
+}
+
+func (k *knownUsers) put(p domain.Person, userID string) {
+	now := k.clock.Now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.users) >= knownMax { // make room: what is over, and some more in no order
+		n := 0
+		for s, u := range k.users {
+			if n < knownMax/10 || !now.Before(u.until) {
+				delete(k.users, s)
+				n++
+			}
+		}
+	}
+	k.users[subject{p.Issuer, p.Subject}] = knownUser{id: userID, until: now.Add(knownFor)}
+}

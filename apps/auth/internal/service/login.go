@@ -1,0 +1,121 @@
+package service
+
+import (
+	"context"
+	"crypto/subtle"
+	"net/url"
+	"time"
+
+	"go.uber.org/zap"
+
+	"souk/apps/auth/internal/credential"
+	"souk/apps/auth/internal/domain"
+	cartv1 "souk/gen/go/souk/cart/v1"
+	"souk/pkg/errs"
+)
+
+const (
+	secretBytes  = 32 // of state, nonce and PKCE verifier
+	mergeTimeout = 3 * time.Second
+)
+
+// BeginLogin returns where the browser goes to sign in, and the cookie that it must bring back. It fails
+// with errs.Invalid, and as the provider does.
+func (s *Service) BeginLogin(ctx context.Context, returnTo, redirectURI string) (authorizeURL, cookie string, err error) {
+	if u, err := url.Parse(redirectURI); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return "", "", errs.InvalidField("redirectUri", "must be an http or https URL")
+	}
+	l := domain.Login{
+		State: credential.Random(secretBytes), Nonce: credential.Random(secretBytes), Verifier: credential.Random(secretBytes),
+		ReturnTo: domain.LocalPath(returnTo), RedirectURI: redirectURI, Expires: s.Clock.Now().Add(domain.LoginLifetime),
+	}
+	if authorizeURL, err = s.Provider.AuthorizeURL(ctx, l); err != nil {
+		return "", "", err
+	}
+	if cookie, err = s.Sealer.Seal(l); err != nil {
+		return "", "", err
+	}
+	return authorizeURL, cookie, nil
+}
+
+// SignedIn is a session that was just opened.
+type SignedIn struct {
+	SessionID string
+	Expires   time.Time
+	ReturnTo  string
+}
+
+// CompleteLogin takes what the browser brought back from the provider, and opens a session with a new ID.
+// A guest's cart becomes the user's; when that fails it is logged, and the guest's cart stays for
+// MergeGuest. It fails with errs.Unauthenticated, and as provider, user service and Redis do.
+func (s *Service) CompleteLogin(ctx context.Context, code, state, cookie, guestToken string) (SignedIn, error) {
+	l, err := s.Sealer.Open(cookie)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	if subtle.ConstantTimeCompare([]byte(state), []byte(l.State)) != 1 {
+		return SignedIn{}, errs.New(errs.Unauthenticated, "this sign-in was not begun in this browser: begin again at /auth/login")
+	}
+	person, err := s.Provider.Exchange(ctx, l, code)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	userID, err := s.user(ctx, person)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	session := domain.NewSession(userID, person.Roles, s.Clock.Now(), s.Lifetimes)
+	sessionID := credential.NewSessionID()
+	digest, err := credential.SessionDigest(sessionID)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	if err := s.Sessions.Create(ctx, digest, session); err != nil {
+		return SignedIn{}, err
+	}
+	s.mergeAtLogin(ctx, guestToken, userID)
+	return SignedIn{SessionID: sessionID, Expires: session.Expires, ReturnTo: l.ReturnTo}, nil
+}
+
+func (s *Service) mergeAtLogin(ctx context.Context, guestToken, userID string) {
+	if guestToken == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, mergeTimeout)
+	defer cancel()
+	if err := s.MergeGuest(ctx, userID, guestToken); err != nil {
+		s.Logger.Warn("a guest's cart was not merged at sign-in", zap.String("user_id", userID), zap.Error(err))
+	}
+}
+
+// MergeGuest moves a guest's cart into the user's. It may be called again. It fails with
+// errs.Unauthenticated for a wrong guest token, and as the cart service does.
+func (s *Service) MergeGuest(ctx context.Context, userID, guestToken string) error {
+	guestID, _, err := s.Guests.Verify(guestToken)
+	if err != nil {
+		return err
+	}
+	_, err = s.Carts.MergeCart(ctx, &cartv1.MergeCartRequest{GuestId: guestID, UserId: userID})
+	return err
+}
+
+// CreateGuest makes a guest and returns his token.
+func (s *Service) CreateGuest() (token string, expires time.Time, err error) { return s.Guests.Issue() }
+
+// Logout ends a session, or all of its user's, and returns where the browser may end the provider's. A
+// session that has ended already is no error; to end all of its user's it must still be alive, else it
+// fails with errs.Unauthenticated. It fails with errs.Unavailable.
+func (s *Service) Logout(ctx context.Context, sessionID string, everywhere bool) (endSessionURL string, err error) {
+	endSessionURL = s.Provider.EndSessionURL()
+	digest, session, err := s.session(ctx, sessionID)
+	if err != nil {
+		if errs.Is(err, errs.Unauthenticated) && !everywhere {
+			return endSessionURL, nil
+		}
+		return "", err
+	}
+	if everywhere {
+		return endSessionURL, s.Sessions.DeleteAll(ctx, session.UserID)
+	}
+	return endSessionURL, s.Sessions.Delete(ctx, digest, session.UserID)
+}

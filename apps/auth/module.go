@@ -1,0 +1,70 @@
+package auth
+
+import (
+	"context"
+
+	"souk/apps/auth/internal/credential"
+	"souk/apps/auth/internal/handler"
+	"souk/apps/auth/internal/provider"
+	"souk/apps/auth/internal/repository"
+	"souk/apps/auth/internal/service"
+	authv1 "souk/gen/go/souk/auth/v1"
+	cartv1 "souk/gen/go/souk/cart/v1"
+	userv1 "souk/gen/go/souk/user/v1"
+	"souk/pkg/module"
+)
+
+// Module is the auth service.
+var Module = module.Module{Name: "auth", Build: build}
+
+func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
+	cfg := Default()
+	if err := p.Config(&cfg); err != nil {
+		return nil, err
+	}
+	redis, err := p.Redis(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := p.Client()
+	if err != nil {
+		return nil, err
+	}
+	http, err := p.HTTPClient("oidc")
+	if err != nil {
+		return nil, err
+	}
+	sealer, err := credential.NewSealer(cfg.key(), p.Clock())
+	if err != nil {
+		return nil, err
+	}
+	guests, err := credential.NewGuests(cfg.key(), p.Clock())
+	if err != nil {
+		return nil, err
+	}
+	sessions := repository.NewSessions(redis, p.Clock(), cfg.lifetimes())
+	svc := service.New(service.Deps{
+		Provider: provider.Open(provider.Options{
+			Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Audience: cfg.audience(),
+			RolesClaim: cfg.RolesClaim, Scopes: cfg.Scopes, HTTP: http, Clock: p.Clock(), Logger: p.Logger(),
+		}),
+		Sessions: sessions, Sealer: sealer, Guests: guests,
+		Users: userv1.NewUserServiceClient(conn), Carts: cartv1.NewCartServiceClient(conn),
+		Lifetimes: cfg.lifetimes(), Clock: p.Clock(), Logger: p.Logger(),
+	})
+	authv1.RegisterAuthServiceServer(p.Server(), &handler.RPC{Service: svc})
+	return &runnable{sessions: sessions}, nil
+}
+
+// runnable has nothing to do but to answer calls.
+type runnable struct{ sessions *repository.Sessions }
+
+// Run waits for the end.
+func (*runnable) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+// Ready returns nil when sessions can be read. The provider is not asked: the gateway's readiness must
+// not hang on a party outside.
+func (r *runnable) Ready(ctx context.Context) error { return r.sessions.Ping(ctx) }

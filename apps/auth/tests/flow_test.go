@@ -1,0 +1,182 @@
+package auth_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+
+	"souk/apps/auth"
+	authv1 "souk/gen/go/souk/auth/v1"
+	cartv1 "souk/gen/go/souk/cart/v1"
+	userv1 "souk/gen/go/souk/user/v1"
+	"souk/pkg/config"
+	"souk/pkg/devstack/oidcserver"
+	"souk/pkg/errs"
+	"souk/pkg/module"
+	"souk/pkg/redistest"
+)
+
+// process runs the auth module, with a user and a cart service and somebody in the gateway's place.
+func process(t *testing.T, settings map[string]any) (gateway authv1.AuthServiceClient, u *users, l *logs) {
+	u, l = &users{ids: map[string]string{}}, &logs{}
+	settings["key"] = base64.StdEncoding.EncodeToString(secret)
+	tree, err := config.FromMap(map[string]any{
+		"auth": settings, "redis": map[string]any{"addr": redistest.Addr(t)},
+		"identity": map[string]any{"seed": base64.StdEncoding.EncodeToString(seed)}, "log": map[string]any{"level": "debug"},
+	})
+	require.NoError(t, err)
+	part := func(name string, build func(p *module.Platform) error) module.Module {
+		return module.Module{Name: name, Build: func(_ context.Context, p *module.Platform) (module.Runnable, error) {
+			return module.Func(func(ctx context.Context) error { <-ctx.Done(); return nil }), build(p)
+		}}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- module.Run(ctx, module.Options{Config: tree, Logs: l, OnReady: func(string) { close(ready) }},
+			part("user", func(p *module.Platform) error { userv1.RegisterUserServiceServer(p.Server(), u); return nil }),
+			part("cart", func(p *module.Platform) error { cartv1.RegisterCartServiceServer(p.Server(), &carts{}); return nil }),
+			auth.Module,
+			part("gateway", func(p *module.Platform) (err error) {
+				var conn grpc.ClientConnInterface
+				if conn, err = p.Client(); err == nil {
+					gateway = authv1.NewAuthServiceClient(conn)
+				}
+				return err
+			}))
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if done != nil {
+			require.NoError(t, <-done)
+		}
+	})
+	select {
+	case <-ready:
+	case err := <-done:
+		done = nil
+		require.NoError(t, err, "the process ended")
+	case <-time.After(20 * time.Second):
+		require.Fail(t, "the process is not ready")
+	}
+	return gateway, u, l
+}
+
+// TestBrowser is a whole sign-in as a browser sees it, with the provider of `souk dev`.
+func TestBrowser(t *testing.T) {
+	t.Parallel()
+	provider, err := oidcserver.Start(t.Context(), oidcserver.Options{Dir: t.TempDir()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, provider.Stop(context.Background())) })
+	gateway, users, logs := process(t, map[string]any{"issuer": provider.Issuer(), "client_id": oidcserver.ClientID, "audience": oidcserver.Audience})
+
+	mux := http.NewServeMux()
+	site := httptest.NewServer(mux)
+	t.Cleanup(site.Close)
+	var callback *url.URL
+	mux.HandleFunc("/auth/login", func(w http.ResponseWriter, r *http.Request) {
+		res, err := gateway.BeginLogin(r.Context(), &authv1.BeginLoginRequest{ReturnTo: "/welcome", RedirectUri: site.URL + "/auth/callback"})
+		if err != nil {
+			http.Error(w, err.Error(), errs.CodeOf(err).HTTPStatus())
+			return
+		}
+		http.SetCookie(w, &http.Cookie{Name: "login", Value: res.GetLoginCookie(), Path: "/", HttpOnly: true})
+		http.Redirect(w, r, res.GetAuthorizeUrl(), http.StatusSeeOther)
+	})
+	mux.HandleFunc("/auth/callback", func(w http.ResponseWriter, r *http.Request) {
+		callback = r.URL
+		cookie, err := r.Cookie("login")
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusUnauthorized)
+			return
+		}
+		res, err := gateway.CompleteLogin(r.Context(), &authv1.CompleteLoginRequest{Code: r.FormValue("code"), State: r.FormValue("state"), LoginCookie: cookie.Value})
+		if err != nil {
+			http.Error(w, err.Error(), errs.CodeOf(err).HTTPStatus())
+			return
+		}
+		http.SetCookie(w, &http.Cookie{Name: "session", Value: res.GetSessionId(), Path: "/", HttpOnly: true})
+		http.Redirect(w, r, res.GetReturnTo(), http.StatusSeeOther)
+	})
+	mux.HandleFunc("/welcome", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "welcome") })
+
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	browser := &http.Client{Jar: jar, Transport: transport}
+	read := func(res *http.Response, err error) (*http.Response, string) {
+		require.NoError(t, err)
+		var body bytes.Buffer
+		_, err = body.ReadFrom(res.Body)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		return res, body.String()
+	}
+	page, html := read(browser.Get(site.URL + "/auth/login"))
+	require.Equal(t, http.StatusOK, page.StatusCode, html)
+	require.True(t, strings.HasPrefix(page.Request.URL.String(), provider.Issuer()), "the browser is at the provider")
+	action := *page.Request.URL
+	form := url.Values{"id": {action.Query().Get("id")}, "email": {"ann@souk.example"}}
+	action.RawQuery, action.Path = "", "/login"
+	page, html = read(browser.PostForm(action.String(), form))
+	require.Equal(t, "/welcome", page.Request.URL.Path, html)
+	require.Equal(t, "welcome", html)
+
+	here, err := url.Parse(site.URL)
+	require.NoError(t, err)
+	var sessionID string
+	for _, c := range jar.Cookies(here) {
+		if c.Name == "session" {
+			sessionID = c.Value
+		}
+	}
+	who, err := gateway.Authenticate(t.Context(), &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: sessionID}})
+	require.NoError(t, err)
+	require.Equal(t, []string{"customer"}, who.GetRoles())
+	require.Equal(t, "ann@souk.example", users.ensured()[0].GetEmail())
+
+	// The same code does not sign in twice.
+	page, _ = read(browser.Get(site.URL + callback.String()))
+	require.Equal(t, http.StatusUnauthorized, page.StatusCode)
+
+	// A token of the provider for the same person is the same user.
+	token, err := provider.Token(t.Context(), "ann@souk.example", []string{"operator"}, time.Hour)
+	require.NoError(t, err)
+	again, err := gateway.Authenticate(t.Context(), &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}})
+	require.NoError(t, err)
+	require.Equal(t, who.GetSubjectId(), again.GetSubjectId())
+	require.Equal(t, []string{"customer", "operator"}, again.GetRoles())
+
+	out, err := gateway.Logout(t.Context(), &authv1.LogoutRequest{SessionId: sessionID, Everywhere: true})
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(out.GetEndSessionUrl(), provider.Issuer()))
+	for _, s := range []string{sessionID, token, callback.Query().Get("code"), callback.Query().Get("state"), "ann@souk.example"} {
+		require.NotContains(t, logs.String(), s)
+	}
+}
+
+// TestStartWithoutProvider: the module is ready while the provider is not there.
+func TestStartWithoutProvider(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	gateway, _, _ := process(t, map[string]any{"issuer": gone.URL, "client_id": "souk"})
+	_, err := gateway.BeginLogin(t.Context(), &authv1.BeginLoginRequest{RedirectUri: redirectURI})
+	requireCode(t, errs.Unavailable, err)
+	guest, err := gateway.CreateGuest(t.Context(), &authv1.CreateGuestRequest{})
+	require.NoError(t, err)
+	_, err = gateway.Authenticate(t.Context(), &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: guest.GetToken()}})
+	require.NoError(t, err)
+}

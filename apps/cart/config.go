@@ -1,0 +1,49 @@
+package cart
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"souk/pkg/money"
+)
+
+// Config is the cart service's configuration, section "cart".
+type Config struct {
+	// Currency is that of the zero that an empty cart shows. Default BRL.
+	Currency string `yaml:"currency"`
+	// OfferTTL is how long an offer of the product service is shown from memory; changes of prices show at
+	// once all the same. Default 500 ms; 0 asks for each call; at most 1 s.
+	OfferTTL time.Duration `yaml:"offer_ttl"`
+	// WriteBack is after how long a changed cart is written to PostgreSQL. Default 2 s; from 10 ms to 2 s, so
+	// that it is there within 5 s even when the process that was about to write it died.
+	WriteBack time.Duration `yaml:"write_back"`
+	// GuestTTL and UserTTL are after how long without a change a cart is forgotten. Default 30 and 180 days; at least 1 h.
+	GuestTTL time.Duration `yaml:"guest_ttl"`
+	UserTTL  time.Duration `yaml:"user_ttl"`
+}
+
+const day = 24 * time.Hour
+
+// Default returns the configuration with nothing set.
+func Default() Config {
+	return Config{Currency: "BRL", OfferTTL: 500 * time.Millisecond, WriteBack: 2 * time.Second, GuestTTL: 30 * day, UserTTL: 180 * day}
+}
+
+// Validate says all that is wrong.
+func (c Config) Validate() error {
+	var problems []error
+	if _, err := money.ParseCurrency(c.Currency); err != nil {
+		problems = append(problems, fmt.Errorf("currency: %w", err))
+	}
+	if c.OfferTTL < 0 || c.OfferTTL > time.Second {
+		problems = append(problems, errors.New("offer_ttl: must be from 0 to 1s"))
+	}
+	if c.WriteBack < 10*time.Millisecond || c.WriteBack > 2*time.Second {
+		problems = append(problems, errors.New("write_back: must be from 10ms to 2s"))
+	}
+	if c.GuestTTL < time.Hour || c.UserTTL < time.Hour {
+		problems = append(problems, errors.New("guest_ttl, user_ttl: must be at least 1h"))
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,112 @@
+// Package handler serves cart's contract and runs its write-backs.
+package handler
+
+import (
+	"context"
+
+	"souk/apps/cart/internal/domain"
+	"souk/apps/cart/internal/service"
+	cartv1 "souk/gen/go/souk/cart/v1"
+)
+
+// RPC is the gRPC server of CartService.
+type RPC struct {
+	cartv1.UnimplementedCartServiceServer
+	Service *service.Service
+}
+
+var _ cartv1.CartServiceServer = (*RPC)(nil)
+
+// GetCart shows the caller's cart: see service.Service.Get for its errors.
+func (h *RPC) GetCart(ctx context.Context, _ *cartv1.GetCartRequest) (*cartv1.GetCartResponse, error) {
+	v, err := h.Service.Get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &cartv1.GetCartResponse{Cart: show(v)}, nil
+}
+
+// AddItem adds pieces of a variant: see service.Service.Add for its errors.
+func (h *RPC) AddItem(ctx context.Context, r *cartv1.AddItemRequest) (*cartv1.AddItemResponse, error) {
+	v, err := h.Service.Add(ctx, r.GetVariantId(), r.GetQuantity())
+	if err != nil {
+		return nil, err
+	}
+	return &cartv1.AddItemResponse{Cart: show(v)}, nil
+}
+
+// UpdateItem sets how many pieces there are: see service.Service.Set for its errors.
+func (h *RPC) UpdateItem(ctx context.Context, r *cartv1.UpdateItemRequest) (*cartv1.UpdateItemResponse, error) {
+	v, err := h.Service.Set(ctx, r.GetVariantId(), r.GetQuantity())
+	if err != nil {
+		return nil, err
+	}
+	return &cartv1.UpdateItemResponse{Cart: show(v)}, nil
+}
+
+// RemoveItem takes a variant out; one that is not there is no error. Errors as GetCart.
+func (h *RPC) RemoveItem(ctx context.Context, r *cartv1.RemoveItemRequest) (*cartv1.RemoveItemResponse, error) {
+	v, err := h.Service.Set(ctx, r.GetVariantId(), 0)
+	if err != nil {
+		return nil, err
+	}
+	return &cartv1.RemoveItemResponse{Cart: show(v)}, nil
+}
+
+// ClearCart empties the cart. Errors as GetCart.
+func (h *RPC) ClearCart(ctx context.Context, _ *cartv1.ClearCartRequest) (*cartv1.ClearCartResponse, error) {
+	v, err := h.Service.Clear(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &cartv1.ClearCartResponse{Cart: show(v)}, nil
+}
+
+// GetLines gives an owner's lines to checkout. unavailable, timeout.
+func (h *RPC) GetLines(ctx context.Context, r *cartv1.GetLinesRequest) (*cartv1.GetLinesResponse, error) {
+	lines, err := h.Service.Lines(ctx, r.GetOwnerId())
+	if err != nil {
+		return nil, err
+	}
+	out := &cartv1.GetLinesResponse{Lines: make([]*cartv1.Line, len(lines))}
+	for i, l := range lines {
+		out.Lines[i] = &cartv1.Line{VariantId: l.VariantID, Quantity: l.Quantity}
+	}
+	return out, nil
+}
+
+// RemoveOrdered takes out what was ordered, once: see service.Service.RemoveOrdered for its errors.
+func (h *RPC) RemoveOrdered(ctx context.Context, r *cartv1.RemoveOrderedRequest) (*cartv1.RemoveOrderedResponse, error) {
+	lines := make([]domain.Line, len(r.GetLines()))
+	for i, l := range r.GetLines() {
+		lines[i] = domain.Line{VariantID: l.GetVariantId(), Quantity: l.GetQuantity()}
+	}
+	if err := h.Service.RemoveOrdered(ctx, r.GetOwnerId(), r.GetOrderId(), lines); err != nil {
+		return nil, err
+	}
+	return &cartv1.RemoveOrderedResponse{}, nil
+}
+
+// MergeCart moves a guest's cart into a user's. unavailable, timeout.
+func (h *RPC) MergeCart(ctx context.Context, r *cartv1.MergeCartRequest) (*cartv1.MergeCartResponse, error) {
+	if err := h.Service.Merge(ctx, r.GetGuestId(), r.GetUserId()); err != nil {
+		return nil, err
+	}
+	return &cartv1.MergeCartResponse{}, nil
+}
+
+func show(v domain.View) *cartv1.Cart {
+	out := &cartv1.Cart{Items: make([]*cartv1.CartItem, len(v.Items)), Subtotal: v.Subtotal.Proto(), Total: v.Total.Proto()}
+	for i, it := range v.Items {
+		item := &cartv1.CartItem{
+			VariantId: it.VariantID, Quantity: it.Quantity, Available: it.Available,
+			UnitPrice: it.UnitPrice.Proto(), LineTotal: it.Total.Proto(),
+		}
+		if o := it.Offer; o != nil {
+			item.ProductId, item.ShopId, item.ShopName, item.Title = o.ProductID, o.ShopID, o.ShopName, o.Title
+			item.Sku, item.Options, item.ImageUrl = o.SKU, o.Options, o.ImageURL
+		}
+		out.Items[i] = item
+	}
+	return out
+}

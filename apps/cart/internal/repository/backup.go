@@ -1,0 +1,172 @@
+package repository
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"souk/apps/cart/internal/domain"
+	"souk/apps/cart/internal/repository/sqlc"
+	"souk/pkg/errs"
+	"souk/pkg/postgres"
+	"souk/pkg/redisx"
+)
+
+const (
+	// lease is how long carts belong to the write-back that claimed them.
+	lease = 1500 * time.Millisecond
+	// batch is how many carts one statement writes.
+	batch = 200
+	// nothing is how long it is remembered that PostgreSQL has no cart of an owner.
+	nothing = time.Hour
+)
+
+// savedLine is a line as PostgreSQL keeps it.
+type savedLine struct {
+	Variant  string `json:"variant"`
+	Quantity int64  `json:"quantity"`
+	Position int64  `json:"position"`
+}
+
+// restore brings a cart from PostgreSQL to Redis; an empty one when there is none. A cart that came to
+// Redis meanwhile is left alone.
+func (s *Store) restore(ctx context.Context, owner string) error {
+	now := s.Clock.Now()
+	row, err := sqlc.New(s.pool).LoadCart(ctx, sqlc.LoadCartParams{OwnerID: owner, Now: now})
+	err = postgres.Err(err)
+	if errs.Is(err, errs.NotFound) {
+		row, err = sqlc.LoadCartRow{Lines: []byte("[]"), ExpiresAt: now.Add(nothing)}, nil
+	}
+	if err != nil {
+		return err
+	}
+	var lines []savedLine
+	if err := json.Unmarshal(row.Lines, &lines); err != nil {
+		return errs.Wrap(err, errs.Internal, "a saved cart cannot be read")
+	}
+	next := int64(0)
+	for _, l := range lines {
+		next = max(next, l.Position+1)
+	}
+	args := []string{
+		millis(max(row.ExpiresAt.Sub(now), time.Second)), strconv.FormatInt(row.Version, 10), strconv.FormatInt(next, 10),
+		strconv.Itoa(len(lines)), row.Currency, strconv.Itoa(len(row.Orders)),
+	}
+	args = append(args, row.Orders...)
+	for _, l := range lines {
+		args = append(args, l.Variant, strconv.FormatInt(l.Quantity, 10)+":"+strconv.FormatInt(l.Position, 10))
+	}
+	return redisx.Err(s.load.Exec(ctx, s.redis, []string{s.key(owner), s.ordersKey(owner)}, args).Error())
+}
+
+// WriteBack writes carts that are due to PostgreSQL, with all also those that are not yet, and returns how
+// many it took. Several processes share the work.
+func (s *Store) WriteBack(ctx context.Context, all bool) (int, error) {
+	now := s.Clock.Now()
+	due, until := now, now.Add(lease)
+	if all {
+		due = now.Add(max(s.Due, lease))
+		until = due.Add(time.Millisecond) // so that this loop does not take them twice
+	}
+	owners, err := s.claim.Exec(ctx, s.redis, []string{s.dirty()}, []string{
+		strconv.FormatInt(due.UnixMilli(), 10), strconv.FormatInt(until.UnixMilli(), 10), strconv.Itoa(batch),
+	}).AsStrSlice()
+	if err != nil {
+		return 0, redisx.Err(err)
+	}
+	return len(owners), s.Save(ctx, owners...)
+}
+
+// backup is a cart as it goes to PostgreSQL.
+type backup struct {
+	cart   domain.Cart
+	orders []string
+}
+
+// Save writes the owners' carts to PostgreSQL as they are now, in one transaction.
+func (s *Store) Save(ctx context.Context, owners ...string) error {
+	if len(owners) == 0 {
+		return nil
+	}
+	found, err := s.readAll(ctx, owners)
+	if err != nil {
+		return err
+	}
+	if err := s.write(ctx, found); err != nil {
+		return err
+	}
+	versions := make(map[string]int64, len(found))
+	for _, b := range found {
+		versions[b.cart.OwnerID] = b.cart.Version
+	}
+	keys, args := []string{s.dirty()}, []string{strconv.FormatInt(s.Clock.Now().Add(s.Due).UnixMilli(), 10)}
+	for _, owner := range owners {
+		keys = append(keys, s.key(owner))
+		args = append(args, owner, strconv.FormatInt(versions[owner], 10))
+	}
+	return redisx.Err(s.saved.Exec(ctx, s.redis, keys, args).Error())
+}
+
+func (s *Store) readAll(ctx context.Context, owners []string) ([]backup, error) {
+	execs := make([]rueidis.LuaExec, len(owners))
+	for i, owner := range owners {
+		execs[i] = rueidis.LuaExec{Keys: []string{s.key(owner), s.ordersKey(owner)}}
+	}
+	found := make([]backup, 0, len(owners))
+	for i, r := range s.read.ExecMulti(ctx, s.redis, execs...) {
+		answer, err := r.ToArray()
+		if err != nil {
+			return nil, redisx.Err(err)
+		}
+		if len(answer) != 2 {
+			return nil, errAnswer
+		}
+		var b backup
+		if b.cart, err = cartOfMessage(owners[i], answer[0]); err != nil {
+			return nil, err
+		}
+		if b.orders, err = answer[1].AsStrSlice(); err != nil {
+			return nil, redisx.Err(err)
+		}
+		if b.cart.Version > 0 { // otherwise it is gone, or never was
+			found = append(found, b)
+		}
+	}
+	return found, nil
+}
+
+func (s *Store) write(ctx context.Context, carts []backup) error {
+	if len(carts) == 0 {
+		return nil
+	}
+	var p sqlc.SaveCartsParams
+	for _, b := range carts {
+		lines := make([]savedLine, len(b.cart.Lines))
+		for i, l := range b.cart.Lines {
+			lines[i] = savedLine{Variant: l.VariantID, Quantity: l.Quantity, Position: l.Position}
+		}
+		doc, err := json.Marshal(lines)
+		if err != nil {
+			return err
+		}
+		at := time.UnixMicro(b.cart.Version).UTC()
+		p.OwnerIds = append(p.OwnerIds, b.cart.OwnerID)
+		p.Versions = append(p.Versions, b.cart.Version)
+		p.Currencies = append(p.Currencies, string(b.cart.Currency))
+		p.Lines = append(p.Lines, string(doc))
+		p.Orders = append(p.Orders, strings.Join(b.orders, ","))
+		p.UpdatedAts = append(p.UpdatedAts, at)
+		p.ExpiresAts = append(p.ExpiresAts, at.Add(s.ttl(b.cart.OwnerID)))
+	}
+	return postgres.Err(sqlc.New(s.pool).SaveCarts(ctx, p))
+}
+
+// Forget deletes carts that nobody changed for as long as a cart lives, and returns how many.
+func (s *Store) Forget(ctx context.Context) (int64, error) {
+	n, err := sqlc.New(s.pool).ForgetCarts(ctx, s.Clock.Now())
+	return n, postgres.Err(err)
+}

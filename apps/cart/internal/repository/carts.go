@@ -1,0 +1,262 @@
+// Package repository keeps carts in Redis and their backup in PostgreSQL, and remembers offers for a moment.
+package repository
+
+import (
+	"context"
+	"embed"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/rueidis"
+
+	"souk/apps/cart/internal/domain"
+	"souk/pkg/clock"
+	"souk/pkg/errs"
+	"souk/pkg/id"
+	"souk/pkg/money"
+	"souk/pkg/redisx"
+)
+
+//go:embed lua/*.lua
+var scripts embed.FS
+
+// maxOrders is how many orders a cart remembers, so that each is taken out once.
+const maxOrders = 200
+
+const dirtyKey = "carts:dirty"
+
+// Options of a Store.
+type Options struct {
+	Clock clock.Clock
+	// Due is after how long a changed cart is to be written back.
+	Due time.Duration
+	// GuestTTL and UserTTL are how long a cart lives after its last change.
+	GuestTTL, UserTTL time.Duration
+	// Prefix begins all keys in Redis. Default: none. Tests that share a server have one each.
+	Prefix string
+}
+
+// Store keeps carts. Its errors, beside those that its methods name: unavailable when Redis is away, or
+// PostgreSQL while a cart is not in Redis; timeout.
+type Store struct {
+	Options
+	redis rueidis.Client
+	pool  *pgxpool.Pool
+
+	add, set, clear, ordered, merge, load, claim, read, saved *rueidis.Lua
+}
+
+// Open returns the store.
+func Open(redis rueidis.Client, pool *pgxpool.Pool, o Options) (*Store, error) {
+	s := &Store{Options: o, redis: redis, pool: pool}
+	for name, into := range map[string]**rueidis.Lua{
+		"add": &s.add, "set": &s.set, "clear": &s.clear, "ordered": &s.ordered, "merge": &s.merge,
+		"load": &s.load, "claim": &s.claim, "read": &s.read, "saved": &s.saved,
+	} {
+		common, err := scripts.ReadFile("lua/common.lua")
+		if err != nil {
+			return nil, err
+		}
+		own, err := scripts.ReadFile("lua/" + name + ".lua")
+		if err != nil {
+			return nil, err
+		}
+		*into = rueidis.NewLuaScript(string(common) + string(own))
+	}
+	return s, nil
+}
+
+func (s *Store) key(owner string) string       { return s.Prefix + "cart:" + owner }
+func (s *Store) ordersKey(owner string) string { return s.Prefix + "cart:" + owner + ":orders" }
+func (s *Store) dirty() string                 { return s.Prefix + dirtyKey }
+
+func (s *Store) ttl(owner string) time.Duration {
+	if strings.HasPrefix(owner, string(id.Guest)+"_") {
+		return s.GuestTTL
+	}
+	return s.UserTTL
+}
+
+// about are the arguments with which every script that changes a cart begins.
+func (s *Store) about(owner string, more ...string) []string {
+	now := s.Clock.Now()
+	args := make([]string, 0, 4+len(more))
+	args = append(args, owner, strconv.FormatInt(now.UnixMicro(), 10), millis(s.ttl(owner)), strconv.FormatInt(now.Add(s.Due).UnixMilli(), 10))
+	return append(args, more...)
+}
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// Get returns the owner's cart, an empty one when there is none.
+func (s *Store) Get(ctx context.Context, owner string) (domain.Cart, error) {
+	for range loads {
+		flat, err := s.redis.Do(ctx, s.redis.B().Hgetall().Key(s.key(owner)).Build()).AsStrMap()
+		if err != nil {
+			return domain.Cart{}, redisx.Err(err)
+		}
+		if len(flat) > 0 {
+			return cartOf(owner, func(yield func(string, string)) {
+				for k, v := range flat {
+					yield(k, v)
+				}
+			})
+		}
+		if err := s.restore(ctx, owner); err != nil {
+			return domain.Cart{}, err
+		}
+	}
+	return domain.Cart{}, errGone
+}
+
+// Add adds pieces of a variant. invalid_argument when there would be too many of it, unprocessable when
+// there would be too many variants or another currency.
+func (s *Store) Add(ctx context.Context, owner, variantID string, n int64, c money.Currency) (domain.Cart, error) {
+	return s.change(ctx, s.add, owner, []string{s.key(owner), s.dirty()}, s.about(owner, variantID, strconv.FormatInt(n, 10), string(c),
+		strconv.Itoa(domain.MaxLines), strconv.Itoa(domain.MaxQuantity)))
+}
+
+// Set sets how many pieces of a variant there are; 0 removes it. not_found when there is none to change.
+func (s *Store) Set(ctx context.Context, owner, variantID string, n int64) (domain.Cart, error) {
+	return s.change(ctx, s.set, owner, []string{s.key(owner), s.dirty()}, s.about(owner, variantID, strconv.FormatInt(n, 10)))
+}
+
+// Clear empties a cart.
+func (s *Store) Clear(ctx context.Context, owner string) (domain.Cart, error) {
+	return s.change(ctx, s.clear, owner, []string{s.key(owner), s.dirty()}, s.about(owner))
+}
+
+// RemoveOrdered takes what was ordered out of a cart, once an order.
+func (s *Store) RemoveOrdered(ctx context.Context, owner, orderID string, lines []domain.Line) (domain.Cart, error) {
+	args := s.about(owner, orderID, strconv.Itoa(maxOrders))
+	for _, l := range lines {
+		args = append(args, l.VariantID, strconv.FormatInt(l.Quantity, 10))
+	}
+	return s.change(ctx, s.ordered, owner, []string{s.key(owner), s.dirty(), s.ordersKey(owner)}, args)
+}
+
+func (s *Store) change(ctx context.Context, script *rueidis.Lua, owner string, keys, args []string) (domain.Cart, error) {
+	answer, err := s.run(ctx, script, keys, args, owner)
+	if err != nil {
+		return domain.Cart{}, err
+	}
+	return cartOfMessage(owner, answer[1])
+}
+
+// Merge adds a guest's cart to a user's and empties it. What is one piece or one line too many is dropped.
+func (s *Store) Merge(ctx context.Context, guest, user string) (ofUser, ofGuest domain.Cart, err error) {
+	answer, err := s.run(ctx, s.merge, []string{s.key(user), s.dirty(), s.key(guest)},
+		s.about(user, guest, millis(s.ttl(guest)), strconv.Itoa(domain.MaxLines), strconv.Itoa(domain.MaxQuantity)), user, guest)
+	if err != nil {
+		return ofUser, ofGuest, err
+	}
+	if len(answer) < 3 {
+		return ofUser, ofGuest, errAnswer
+	}
+	if ofUser, err = cartOfMessage(user, answer[1]); err != nil {
+		return ofUser, ofGuest, err
+	}
+	ofGuest, err = cartOfMessage(guest, answer[2])
+	return ofUser, ofGuest, err
+}
+
+// loads is how often a cart that is not in Redis is brought there before a call gives up.
+const loads = 3
+
+var (
+	errAnswer = errs.New(errs.Internal, "a script answered what it never should")
+	errGone   = errs.New(errs.Unavailable, "temporarily unavailable, please try again").WithRetryAfter(time.Second)
+)
+
+// run runs a script; where a cart that it needs is not in Redis, it is brought there first.
+func (s *Store) run(ctx context.Context, script *rueidis.Lua, keys, args []string, owners ...string) ([]rueidis.RedisMessage, error) {
+	for range loads {
+		answer, err := script.Exec(ctx, s.redis, keys, args).ToArray()
+		if err != nil {
+			return nil, redisx.Err(err)
+		}
+		status := ""
+		if len(answer) > 0 {
+			if status, err = answer[0].ToString(); err != nil {
+				return nil, redisx.Err(err)
+			}
+		}
+		switch {
+		case status == "ok" && len(answer) > 1:
+			return answer, nil
+		case status == "currency":
+			return nil, domain.OtherCurrency()
+		case status == "full":
+			return nil, domain.Full()
+		case status == "many":
+			return nil, domain.TooMany()
+		case status == "absent":
+			return nil, domain.NotInCart()
+		case status != "missing":
+			return nil, errAnswer
+		}
+		for _, owner := range owners {
+			if err := s.restore(ctx, owner); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return nil, errGone
+}
+
+func cartOfMessage(owner string, m rueidis.RedisMessage) (domain.Cart, error) {
+	flat, err := m.ToArray()
+	if err != nil {
+		return domain.Cart{}, redisx.Err(err)
+	}
+	if len(flat)%2 != 0 {
+		return domain.Cart{}, errAnswer
+	}
+	return cartOf(owner, func(yield func(string, string)) {
+		for i := 0; i < len(flat); i += 2 {
+			k, errK := flat[i].ToString()
+			v, errV := flat[i+1].ToString()
+			if errK == nil && errV == nil {
+				yield(k, v)
+			}
+		}
+	})
+}
+
+// cartOf reads the fields of a cart's hash.
+func cartOf(owner string, each func(yield func(field, value string))) (domain.Cart, error) {
+	c := domain.Cart{OwnerID: owner}
+	var failed error
+	each(func(field, value string) {
+		switch field {
+		case "version":
+			v, err := strconv.ParseInt(value, 10, 64)
+			if err != nil {
+				failed = errAnswer
+			}
+			c.Version = v
+		case "currency":
+			c.Currency = money.Currency(value)
+		case "next", "lines":
+		default:
+			l, err := lineOf(field, value)
+			if err != nil {
+				failed = err
+			}
+			c.Lines = append(c.Lines, l)
+		}
+	})
+	c.Sort()
+	return c, failed
+}
+
+func lineOf(variantID, value string) (domain.Line, error) {
+	q, p, _ := strings.Cut(value, ":")
+	quantity, errQ := strconv.ParseInt(q, 10, 64)
+	position, errP := strconv.ParseInt(p, 10, 64)
+	if errQ != nil || errP != nil {
+		return domain.Line{}, errs.New(errs.Internal, "the line of %s in a cart cannot be read", variantID)
+	}
+	return domain.Line{VariantID: variantID, Quantity: quantity, Position: position}, nil
+}

@@ -1,0 +1,75 @@
+package cart
+
+import (
+	"context"
+	"embed"
+	"io/fs"
+
+	"souk/apps/cart/internal/handler"
+	"souk/apps/cart/internal/repository"
+	"souk/apps/cart/internal/service"
+	cartv1 "souk/gen/go/souk/cart/v1"
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/module"
+	"souk/pkg/money"
+	"souk/pkg/redisx"
+)
+
+//go:embed db/migrations/*.sql
+var files embed.FS
+
+// Module is the cart service.
+var Module = module.Module{Name: "cart", Migrations: migrations(), Build: build}
+
+func migrations() fs.FS {
+	sub, err := fs.Sub(files, "db/migrations")
+	if err != nil {
+		panic(err) // the directory is embedded above
+	}
+	return sub
+}
+
+func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
+	cfg := Default()
+	if err := p.Config(&cfg); err != nil {
+		return nil, err
+	}
+	currency, err := money.ParseCurrency(cfg.Currency)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := p.Postgres(ctx)
+	if err != nil {
+		return nil, err
+	}
+	redis, err := p.Redis(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := p.Client()
+	if err != nil {
+		return nil, err
+	}
+	carts, err := repository.Open(redis, pool, repository.Options{
+		Clock: p.Clock(), Due: cfg.WriteBack, GuestTTL: cfg.GuestTTL, UserTTL: cfg.UserTTL,
+	})
+	if err != nil {
+		return nil, err
+	}
+	offers := repository.OpenOffers(redis, productv1.NewProductServiceClient(conn), p.Clock(), cfg.OfferTTL)
+	cartv1.RegisterCartServiceServer(p.Server(), &handler.RPC{Service: service.New(carts, offers, currency, p.Logger())})
+	writeBack := handler.WriteBack(carts, cfg.WriteBack/4, p.Logger())
+	return &runnable{run: func(ctx context.Context) error {
+		defer offers.Close()
+		return writeBack(ctx)
+	}, ready: func(ctx context.Context) error { return redisx.Ping(ctx, redis) }}, nil
+}
+
+// runnable writes carts back, and is ready when Redis is.
+type runnable struct{ run, ready func(context.Context) error }
+
+// Run implements module.Runnable.
+func (r *runnable) Run(ctx context.Context) error { return r.run(ctx) }
+
+// Ready implements module.Runnable.
+func (r *runnable) Ready(ctx context.Context) error { return r.ready(ctx) }

@@ -1,0 +1,275 @@
+package tests
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"souk/apps/cart/internal/domain"
+	"souk/pkg/errs"
+	"souk/pkg/id"
+)
+
+// op is one call, what it answered, and on which carts.
+type op struct {
+	kind    string
+	owner   string
+	variant string
+	n       int64
+	order   string
+
+	err   errs.Code
+	carts map[string]domain.Cart // by owner, as answered
+}
+
+// model is what a cart should be.
+type model struct {
+	lines  []domain.Line
+	orders map[string]bool
+}
+
+func (m *model) find(variant string) int {
+	return slices.IndexFunc(m.lines, func(l domain.Line) bool { return l.VariantID == variant })
+}
+
+func (m *model) put(variant string, n int64) {
+	i := m.find(variant)
+	switch {
+	case i < 0 && n > 0:
+		m.lines = append(m.lines, domain.Line{VariantID: variant, Quantity: n})
+	case i >= 0 && n > 0:
+		m.lines[i].Quantity = n
+	case i >= 0:
+		m.lines = slices.Delete(m.lines, i, i+1)
+	}
+}
+
+func (m *model) quantity(variant string) int64 {
+	if i := m.find(variant); i >= 0 {
+		return m.lines[i].Quantity
+	}
+	return 0
+}
+
+// TestAnyInterleavingIsSomeOrder runs random calls at once. Each change gives its cart a higher version, so the
+// versions tell in which order Redis did them; done in that order, the model answers the same.
+func TestAnyInterleavingIsSomeOrder(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	variants := []string{id.New(id.Variant), id.New(id.Variant), id.New(id.Variant)}
+	rapid.Check(t, func(rt *rapid.T) {
+		user, guest := id.New(id.User), id.New(id.Guest)
+		orders := []string{id.New(id.Order), id.New(id.Order)}
+		gen := rapid.Custom(func(rt *rapid.T) *op {
+			return &op{
+				kind:    rapid.SampledFrom([]string{"add", "add", "set", "remove", "clear", "ordered", "merge", "write back", "get"}).Draw(rt, "kind"),
+				owner:   rapid.SampledFrom([]string{user, guest}).Draw(rt, "owner"),
+				variant: rapid.SampledFrom(variants).Draw(rt, "variant"),
+				n:       rapid.SampledFrom([]int64{1, 2, 3, 5000, 9999}).Draw(rt, "n"),
+				order:   rapid.SampledFrom(orders).Draw(rt, "order"),
+			}
+		})
+		threads := rapid.SliceOfN(rapid.SliceOfN(gen, 1, 8), 2, 5).Draw(rt, "threads")
+		var wg sync.WaitGroup
+		for _, ops := range threads {
+			wg.Go(func() {
+				for _, o := range ops {
+					k.do(o, user, guest)
+				}
+			})
+		}
+		wg.Wait()
+		final := map[string]domain.Cart{}
+		for _, owner := range []string{user, guest} {
+			c, err := k.carts.Get(context.Background(), owner)
+			require.NoError(rt, err)
+			final[owner] = c
+		}
+		replay(rt, slices.Concat(threads...), user, guest, final)
+		// And the backup has it all.
+		require.NoError(rt, k.carts.Save(context.Background(), user, guest))
+		k.lose(t, user)
+		k.lose(t, guest)
+		for owner, want := range final {
+			got, err := k.carts.Get(context.Background(), owner)
+			require.NoError(rt, err)
+			require.Equal(rt, shape(want.Lines), shape(got.Lines))
+			require.Equal(rt, want.Version, got.Version)
+		}
+	})
+}
+
+func (k *kit) do(o *op, user, guest string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	var c domain.Cart
+	var err error
+	switch o.kind {
+	case "add":
+		c, err = k.carts.Add(ctx, o.owner, o.variant, o.n, "BRL")
+	case "set":
+		c, err = k.carts.Set(ctx, o.owner, o.variant, o.n)
+	case "remove":
+		c, err = k.carts.Set(ctx, o.owner, o.variant, 0)
+	case "clear":
+		c, err = k.carts.Clear(ctx, o.owner)
+	case "ordered":
+		c, err = k.carts.RemoveOrdered(ctx, o.owner, o.order, []domain.Line{{VariantID: o.variant, Quantity: o.n}})
+	case "merge":
+		var g domain.Cart
+		c, g, err = k.carts.Merge(ctx, guest, user)
+		o.owner = user
+		o.carts = map[string]domain.Cart{user: c, guest: g}
+	case "write back":
+		_, err = k.carts.WriteBack(ctx, true)
+	case "get":
+		c, err = k.carts.Get(ctx, o.owner)
+	}
+	o.err = errs.CodeOf(err)
+	if o.carts == nil && err == nil && o.kind != "write back" {
+		o.carts = map[string]domain.Cart{o.owner: c}
+	}
+}
+
+// replay looks for an order of the changes in which the models answer what Redis did.
+func replay(t *rapid.T, ops []*op, user, guest string, final map[string]domain.Cart) {
+	seen := map[string]map[int64]string{user: {0: "[]"}, guest: {0: "[]"}} // what each version looks like
+	last := map[string]int64{}
+	for _, o := range ops {
+		require.Contains(t, []errs.Code{"", errs.Invalid, errs.NotFound}, o.err)
+		for owner, c := range o.carts {
+			if known, ok := seen[owner][c.Version]; ok {
+				require.Equal(t, known, shape(c.Lines), "two looks of version %d", c.Version)
+			}
+			seen[owner][c.Version] = shape(c.Lines)
+			last[owner] = max(last[owner], c.Version)
+		}
+	}
+	for owner, c := range final {
+		require.Equal(t, last[owner], c.Version)
+		require.Equal(t, seen[owner][c.Version], shape(c.Lines))
+	}
+	s := search{ops: ops, user: user, guest: guest, seen: seen, last: last, dead: map[string]bool{}}
+	if !s.from(position{models: map[string]*model{user: {orders: map[string]bool{}}, guest: {orders: map[string]bool{}}}, at: map[string]int64{}}) {
+		t.Fatalf("these calls are in no order:\n%s", describe(ops))
+	}
+}
+
+type search struct {
+	ops         []*op
+	user, guest string
+	seen        map[string]map[int64]string
+	last        map[string]int64
+	dead        map[string]bool // positions from which there is no way
+}
+
+type position struct {
+	models map[string]*model
+	at     map[string]int64
+}
+
+// from reports whether the rest of the changes can follow.
+func (s *search) from(p position) bool {
+	if p.at[s.user] == s.last[s.user] && p.at[s.guest] == s.last[s.guest] {
+		return true
+	}
+	key := fmt.Sprint(p.at[s.user], p.at[s.guest], p.models[s.user].orders, p.models[s.guest].orders)
+	if s.dead[key] {
+		return false
+	}
+	for _, o := range s.ops {
+		if next, ok := s.step(p, o); ok && s.from(next) {
+			return true
+		}
+	}
+	s.dead[key] = true
+	return false
+}
+
+// step does o, if its answer has the next version of a cart and the models then look as that does.
+func (s *search) step(p position, o *op) (position, bool) {
+	if o.kind == "get" || o.carts == nil {
+		return p, false
+	}
+	next := position{models: map[string]*model{}, at: maps.Clone(p.at)}
+	for owner, m := range p.models {
+		next.models[owner] = &model{lines: slices.Clone(m.lines), orders: maps.Clone(m.orders)}
+	}
+	apply(next.models, o, s.user, s.guest)
+	made := false
+	for owner, c := range o.carts {
+		if v := s.after(owner, p.at[owner]); v > 0 && c.Version == v {
+			next.at[owner], made = c.Version, true
+		}
+	}
+	for owner, m := range next.models {
+		if s.seen[owner][next.at[owner]] != shape(m.lines) {
+			return p, false
+		}
+	}
+	return next, made
+}
+
+// after returns the version of a cart that follows at; 0 when it is the last.
+func (s *search) after(owner string, at int64) int64 {
+	next := int64(0)
+	for v := range s.seen[owner] {
+		if v > at && (next == 0 || v < next) {
+			next = v
+		}
+	}
+	return next
+}
+
+func apply(models map[string]*model, o *op, user, guest string) {
+	m := models[o.owner]
+	switch o.kind {
+	case "add":
+		m.put(o.variant, m.quantity(o.variant)+o.n)
+	case "set":
+		m.put(o.variant, o.n)
+	case "remove":
+		m.put(o.variant, 0)
+	case "clear":
+		m.lines = nil
+	case "ordered":
+		if !m.orders[o.order] {
+			m.orders[o.order] = true
+			m.put(o.variant, max(0, m.quantity(o.variant)-o.n))
+		}
+	case "merge":
+		for _, l := range models[guest].lines {
+			models[user].put(l.VariantID, min(domain.MaxQuantity, models[user].quantity(l.VariantID)+l.Quantity))
+		}
+		models[guest].lines = nil
+	}
+}
+
+func shape(lines []domain.Line) string {
+	out := make([]string, len(lines))
+	for i, l := range lines {
+		out[i] = fmt.Sprintf("%s=%d", l.VariantID[len(l.VariantID)-4:], l.Quantity)
+	}
+	return fmt.Sprint(out)
+}
+
+// describe lists the calls and what they answered.
+func describe(ops []*op) string {
+	var b strings.Builder
+	for _, o := range ops {
+		fmt.Fprintf(&b, "%s %s %s %d %s %s:", o.kind, o.owner[:3], o.variant[len(o.variant)-4:], o.n, o.order[len(o.order)-4:], o.err)
+		for owner, c := range o.carts {
+			fmt.Fprintf(&b, " %s@%d%s", owner[:3], c.Version%1000, shape(c.Lines))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}

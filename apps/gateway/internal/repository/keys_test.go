@@ -1,0 +1,182 @@
+package repository
+
+import (
+	"crypto/rand"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"souk/apps/gateway/internal/middleware"
+	"souk/pkg/cache"
+	"souk/pkg/errs"
+	"souk/pkg/redistest"
+	"souk/pkg/redisx"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const lease = 10 * time.Second
+
+func TestKeyIsClaimedKeptAndReplayed(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	k := NewKeys(redistest.Client(t), time.Minute)
+	key := rand.Text()
+	c, err := k.Claim(ctx, key, "hash", "a", lease)
+	require.NoError(t, err)
+	require.True(t, c.Owned)
+	c, err = k.Claim(ctx, key, "other", "b", lease)
+	require.NoError(t, err)
+	require.Equal(t, middleware.Claim{BodyHash: "hash"}, c, "in flight")
+
+	answer := middleware.Answer{Status: 201, ContentType: "application/json", Location: "/x", Code: "", Body: []byte{0, 0xff, '"'}}
+	require.NoError(t, k.Keep(ctx, key, "b", "other", middleware.Answer{Status: 500}), "not the owner's: nothing happens")
+	require.NoError(t, k.GiveUp(ctx, key, "b"))
+	require.NoError(t, k.Keep(ctx, key, "a", "hash", answer))
+	for range 2 {
+		c, err = k.Claim(ctx, key, "hash", "c", lease)
+		require.NoError(t, err)
+		require.Equal(t, middleware.Claim{BodyHash: "hash", Answer: &answer}, c)
+	}
+	require.NoError(t, k.GiveUp(ctx, key, "a"))
+	require.NoError(t, k.Renew(ctx, key, "a", time.Millisecond))
+	require.NoError(t, k.Keep(ctx, key, "a", "hash", middleware.Answer{Status: 500}))
+	c, err = k.Claim(ctx, key, "hash", "c", lease)
+	require.NoError(t, err)
+	require.Equal(t, &answer, c.Answer, "an answer is never changed")
+}
+
+func TestKeyGivenUpIsFree(t *testing.T) {
+	t.Parallel()
+	k := NewKeys(redistest.Client(t), time.Minute)
+	key := rand.Text()
+	for _, owner := range []string{"a", "b"} {
+		c, err := k.Claim(t.Context(), key, "hash", owner, lease)
+		require.NoError(t, err)
+		require.True(t, c.Owned)
+		require.NoError(t, k.GiveUp(t.Context(), key, owner))
+	}
+}
+
+func TestLeaseEndsUnlessRenewedByItsOwner(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	k := NewKeys(redistest.Client(t), time.Minute)
+	claim := func(key, owner string, lease time.Duration) bool {
+		c, err := k.Claim(ctx, key, "hash", owner, lease)
+		require.NoError(t, err)
+		return c.Owned
+	}
+	dead, alive := rand.Text(), rand.Text()
+	require.True(t, claim(dead, "a", 300*time.Millisecond))
+	require.True(t, claim(alive, "a", 300*time.Millisecond))
+	require.NoError(t, k.Renew(ctx, alive, "a", lease))
+	require.NoError(t, k.Renew(ctx, dead, "b", lease), "not the owner: no error, no effect")
+	require.Eventually(t, func() bool { return claim(dead, "b", lease) }, lease, 10*time.Millisecond)
+	require.False(t, claim(alive, "b", lease))
+	require.NoError(t, k.Keep(ctx, dead, "a", "hash", middleware.Answer{Status: 201}), "too late: it is another's now")
+	c, err := k.Claim(ctx, dead, "hash", "c", lease)
+	require.NoError(t, err)
+	require.Nil(t, c.Answer)
+}
+
+func TestAnswersAreKeptForTheirTime(t *testing.T) {
+	t.Parallel()
+	k := NewKeys(redistest.Client(t), 200*time.Millisecond)
+	key := rand.Text()
+	_, err := k.Claim(t.Context(), key, "hash", "a", lease)
+	require.NoError(t, err)
+	require.NoError(t, k.Keep(t.Context(), key, "a", "hash", middleware.Answer{Status: 200}))
+	require.Eventually(t, func() bool {
+		c, err := k.Claim(t.Context(), key, "hash", "b", lease)
+		return err == nil && c.Owned
+	}, lease, 10*time.Millisecond)
+}
+
+func TestOneOfHundredClaimsOwns(t *testing.T) {
+	t.Parallel()
+	client := redistest.Client(t)
+	key := rand.Text()
+	var owners atomic.Int64
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			c, err := NewKeys(client, time.Minute).Claim(t.Context(), key, "hash", rand.Text(), lease)
+			if err == nil && c.Owned {
+				owners.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 1, owners.Load())
+}
+
+func TestRedisThatIsDown(t *testing.T) {
+	t.Parallel()
+	server := redistest.Private(t)
+	client, err := redisx.Open(t.Context(), redisx.Config{Addr: server.Addr()}) // as in production: it gives up in time
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	limiter, err := NewLimiter(client, "x", 10, 10)
+	require.NoError(t, err)
+	require.NoError(t, Ping(t.Context(), client))
+	require.NoError(t, server.Stop(t.Context()))
+	k := NewKeys(client, time.Minute)
+	_, err = k.Claim(t.Context(), "k", "hash", "a", lease)
+	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
+	require.Equal(t, errs.Unavailable, errs.CodeOf(k.Renew(t.Context(), "k", "a", lease)))
+	require.Equal(t, errs.Unavailable, errs.CodeOf(k.GiveUp(t.Context(), "k", "a")))
+	_, err = NewTags(client).Version(t.Context(), "catalog")
+	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
+	_, _, err = limiter.Allow(t.Context(), "k")
+	require.Error(t, err)
+	require.Error(t, Ping(t.Context(), client))
+}
+
+func TestLimiterCountsForAll(t *testing.T) {
+	t.Parallel()
+	prefix := "test" + rand.Text()
+	one, err := NewLimiter(redistest.Client(t), prefix, 1, 3)
+	require.NoError(t, err)
+	two, err := NewLimiter(redistest.Client(t), prefix, 1, 3)
+	require.NoError(t, err)
+	allowed := 0
+	var wait time.Duration
+	for i := range 8 {
+		ok, after, err := []*Limiter{one, two}[i%2].Allow(t.Context(), "k")
+		require.NoError(t, err)
+		if ok {
+			allowed++
+		} else {
+			wait = after
+		}
+	}
+	require.InDelta(t, 3, allowed, 1) // on a slow machine one more comes due meanwhile
+	require.Positive(t, wait)
+	ok, _, err := one.Allow(t.Context(), "other")
+	require.NoError(t, err)
+	require.True(t, ok)
+	none, err := NewLimiter(nil, prefix, 0, 0)
+	require.NoError(t, err)
+	ok, _, err = none.Allow(t.Context(), "k")
+	require.NoError(t, err)
+	require.True(t, ok, "no rate, no limit")
+}
+
+func TestTagsFollowBumpsOfOthers(t *testing.T) {
+	t.Parallel()
+	here, there := redistest.Client(t), redistest.Client(t)
+	tags, id := NewTags(here), rand.Text()
+	v, err := tags.Version(t.Context(), "product:"+id)
+	require.NoError(t, err)
+	require.Equal(t, "0", v)
+	require.NoError(t, cache.Bump(t.Context(), there, cache.Tag("product", id)))
+	require.Eventually(t, func() bool {
+		v, err := tags.Version(t.Context(), "product:"+id)
+		return err == nil && v == "1"
+	}, lease, time.Millisecond)
+}

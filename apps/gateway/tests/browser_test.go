@@ -1,0 +1,178 @@
+package tests
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"souk/apps/gateway/internal/rest"
+	"souk/pkg/errs"
+)
+
+func cookie(t *testing.T, res answer, name string) *http.Cookie {
+	t.Helper()
+	for _, c := range res.Cookies() {
+		if c.Name == name {
+			return c
+		}
+	}
+	require.Fail(t, "no cookie "+name)
+	return nil
+}
+
+func TestSignInOfABrowser(t *testing.T) {
+	t.Parallel()
+	for public, prefix := range map[string]string{"http://souk.test": "", "https://souk.test/": "__Host-"} {
+		g := setup(t, func(d *rest.Deps) { d.PublicURL = public })
+		secure := prefix != ""
+		res := g.send(http.MethodGet, "/auth/login?returnTo=/orders", "")
+		require.Equal(t, http.StatusSeeOther, res.StatusCode, res.body)
+		require.Equal(t, "https://id.test/authorize?x=1", res.Header.Get("Location"))
+		require.Equal(t, "no-store", res.Header.Get("Cache-Control"))
+		require.Equal(t, "/orders", g.auth.begun.GetReturnTo())
+		require.Regexp(t, `^https?://souk\.test/auth/callback$`, g.auth.begun.GetRedirectUri())
+		c := cookie(t, res, prefix+"souk_login")
+		require.Equal(t, "login-value", c.Value)
+		require.True(t, c.HttpOnly)
+		require.Equal(t, secure, c.Secure)
+		require.Equal(t, http.SameSiteLaxMode, c.SameSite)
+		require.Equal(t, "/", c.Path)
+		require.Empty(t, c.Domain)
+		require.Positive(t, c.MaxAge)
+
+		g.auth.returnTo = "/orders"
+		res = g.send(http.MethodGet, "/auth/callback?code=c&state=s", "", "Cookie", prefix+"souk_login=login-value; souk_guest=guest-token")
+		require.Equal(t, http.StatusSeeOther, res.StatusCode, res.body)
+		require.Equal(t, "/orders", res.Header.Get("Location"))
+		require.Equal(t, "login-value", g.auth.complete.GetLoginCookie())
+		require.Equal(t, "guest-token", g.auth.complete.GetGuestToken())
+		session := cookie(t, res, prefix+"souk_session")
+		require.Equal(t, "new-session", session.Value)
+		require.True(t, session.HttpOnly)
+		require.Equal(t, secure, session.Secure)
+		require.Equal(t, http.SameSiteLaxMode, session.SameSite)
+		require.InDelta(t, 3600, session.MaxAge, 60)
+		require.Negative(t, cookie(t, res, prefix+"souk_login").MaxAge)
+		require.Equal(t, secure, res.Header.Get("Strict-Transport-Security") != "")
+
+		res = g.send(http.MethodPost, "/auth/logout?everywhere=true", "", "Cookie", prefix+"souk_session=live")
+		require.Equal(t, http.StatusNoContent, res.StatusCode, res.body)
+		require.Equal(t, "live", g.auth.out.GetSessionId())
+		require.True(t, g.auth.out.GetEverywhere())
+		require.Negative(t, cookie(t, res, prefix+"souk_session").MaxAge)
+		require.Equal(t, http.StatusNoContent, g.send(http.MethodPost, "/auth/logout", "").StatusCode, "nobody is signed out already")
+	}
+}
+
+func TestSignInThatFails(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	const login = "souk_login=v"
+	g.send(http.MethodGet, "/auth/callback?code=c&state=s", "").problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	g.send(http.MethodGet, "/auth/callback?state=s", "", "Cookie", login).problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	res := g.send(http.MethodGet, "/auth/callback?error=access_denied%3Cscript%3E", "", "Cookie", login)
+	res.problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	require.NotContains(t, res.body, "<")
+	g.auth.err = errs.New(errs.Unauthenticated, "state does not fit")
+	res = g.send(http.MethodGet, "/auth/callback?code=c&state=s", "", "Cookie", login)
+	res.problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	require.Empty(t, res.Cookies())
+	g.auth.err = errs.New(errs.Unavailable, "the provider is down")
+	g.send(http.MethodGet, "/auth/login", "").problem(t, http.StatusServiceUnavailable, errs.Unavailable)
+	g.auth.err = nil
+	for _, elsewhere := range []string{"https://evil.test/", "//evil.test", `/\evil.test`, ""} {
+		g.auth.returnTo = elsewhere
+		require.Equal(t, "/", g.send(http.MethodGet, "/auth/callback?code=c&state=s", "", "Cookie", login).Header.Get("Location"), elsewhere)
+	}
+}
+
+func TestOtherOrigins(t *testing.T) {
+	t.Parallel()
+	g := setup(t, func(d *rest.Deps) { d.Origins = []string{"https://panel.test"} })
+	const body = `{"variantId":"v","quantity":1}`
+	res := g.send(http.MethodOptions, "/v1/cart/items", "", "Origin", "https://panel.test", "Access-Control-Request-Method", "POST")
+	require.Equal(t, http.StatusNoContent, res.StatusCode)
+	require.Equal(t, "https://panel.test", res.Header.Get("Access-Control-Allow-Origin"))
+	require.Contains(t, res.Header.Get("Access-Control-Allow-Headers"), "Idempotency-Key")
+	res = g.send(http.MethodPost, "/v1/cart/items", body, "Origin", "https://panel.test", "Cookie", "souk_session=live")
+	require.Equal(t, http.StatusOK, res.StatusCode, res.body)
+	require.Equal(t, "true", res.Header.Get("Access-Control-Allow-Credentials"))
+
+	res = g.send(http.MethodPost, "/v1/cart/items", body, "Origin", "https://evil.test", "Sec-Fetch-Site", "cross-site", "Cookie", "souk_session=live")
+	res.problem(t, http.StatusForbidden, errs.Forbidden)
+	require.Empty(t, res.Header.Get("Access-Control-Allow-Origin"))
+	res = g.send(http.MethodPost, "/v1/cart/items", body, "Origin", "https://evil.test", "Authorization", asUser)
+	require.Equal(t, http.StatusOK, res.StatusCode, "a bearer token is no ambient authority")
+}
+
+func TestWebhookIsPassedOnByteForByte(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	const raw = " {\"a\" : 1.0 ,\n\t\"b\":\"\\u00e9\"}\r\n"
+	res := g.send(http.MethodPost, "/v1/webhooks/payments/sandbox", raw, "Souk-Sandbox-Signature", "t=1,v1=abc", "Authorization", asUser)
+	require.Equal(t, http.StatusNoContent, res.StatusCode, res.body)
+	require.Equal(t, raw, string(g.payments.notice.GetBody()))
+	require.Equal(t, "t=1,v1=abc", g.payments.notice.GetSignature())
+	require.Equal(t, "sandbox", g.payments.notice.GetProvider())
+	require.Equal(t, "gateway", g.payments.from.ID)
+	require.Equal(t, http.StatusBadRequest, g.send(http.MethodPost, "/v1/webhooks/payments/sandbox", "").StatusCode)
+}
+
+func TestDocumentation(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	page := g.send(http.MethodGet, "/docs", "")
+	require.Equal(t, "text/html; charset=utf-8", page.Header.Get("Content-Type"))
+	policy := page.Header.Values("Content-Security-Policy")
+	require.Len(t, policy, 1)
+	require.Contains(t, policy[0], "script-src 'self'")
+	require.NotContains(t, policy[0], "unsafe")
+	require.NotRegexp(t, regexp.MustCompile(`(?i)<script>|<style|\son\w+=|https?://`), page.body, "nothing inline, nothing from elsewhere")
+	for _, m := range regexp.MustCompile(`(?:src|href)="(/[^"]+)"`).FindAllStringSubmatch(page.body, -1) {
+		require.Equal(t, http.StatusOK, g.send(http.MethodGet, m[1], "").StatusCode, m[1])
+	}
+	require.Equal(t, "text/javascript; charset=utf-8", g.send(http.MethodGet, "/docs/docs.js", "").Header.Get("Content-Type"))
+	require.Contains(t, g.send(http.MethodGet, "/openapi.json", "").json(t)["openapi"], "3.1")
+}
+
+func TestHealthNeedsNobody(t *testing.T) {
+	t.Parallel()
+	var down error
+	g := setup(t, func(d *rest.Deps) { d.Ready = func(context.Context) error { return down } })
+	require.NoError(t, g.stop["auth"](t.Context()))
+	for _, path := range []string{"/health/live", "/health/ready"} {
+		res := g.send(http.MethodGet, path, "", "Authorization", asUser)
+		require.Equal(t, http.StatusOK, res.StatusCode, path)
+		require.JSONEq(t, `{"status":"ok"}`, res.body)
+	}
+	down = errors.New("redis at 10.0.0.1 is gone")
+	res := g.send(http.MethodGet, "/health/ready", "")
+	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+	require.NotContains(t, res.body, "10.0.0.1")
+	require.Equal(t, http.StatusOK, g.send(http.MethodGet, "/health/live", "").StatusCode)
+}
+
+func TestDevTools(t *testing.T) {
+	t.Parallel()
+	tools := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/dev/early" {
+			w.WriteHeader(http.StatusEarlyHints)
+			w.WriteHeader(http.StatusAccepted)
+		}
+		_, _ = w.Write([]byte("tools: " + r.URL.Path))
+		_ = http.NewResponseController(w).Flush()
+	}))
+	t.Cleanup(tools.Close)
+	g := setup(t, func(d *rest.Deps) { d.DevURL = tools.URL })
+	res := g.send(http.MethodGet, "/dev/mail", "")
+	require.Equal(t, "tools: /dev/mail", res.body)
+	require.Len(t, res.Header.Values("X-Request-Id"), 1)
+	require.Equal(t, http.StatusAccepted, g.send(http.MethodGet, "/dev/early", "").StatusCode, "an early hint is not the answer")
+	tools.Close()
+	g.send(http.MethodGet, "/dev/mail", "").problem(t, http.StatusServiceUnavailable, errs.Unavailable)
+}

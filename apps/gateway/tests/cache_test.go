@@ -1,0 +1,81 @@
+package tests
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/require"
+
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/redistest"
+)
+
+func redistestClient(t testing.TB) rueidis.Client { return redistest.Client(t) }
+
+func TestPublicAnswersAreCached(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	id := newID()
+	path := "/v1/products/" + id
+	first := g.send(http.MethodGet, path, "")
+	require.Equal(t, http.StatusOK, first.StatusCode)
+	require.Equal(t, "public, max-age=2", first.Header.Get("Cache-Control"))
+	etag := first.Header.Get("ETag")
+	require.NotEmpty(t, etag)
+	again := g.send(http.MethodGet, path, "")
+	require.Equal(t, first.body, again.body)
+	require.Equal(t, 1, g.products.calls)
+	require.Equal(t, etag, again.Header.Get("ETag"))
+	require.Equal(t, first.Header.Get("Content-Type"), again.Header.Get("Content-Type"))
+	require.Equal(t, "nosniff", again.Header.Get("X-Content-Type-Options"))
+	require.NotEqual(t, first.Header.Get("X-Request-Id"), again.Header.Get("X-Request-Id"))
+
+	for _, match := range []string{etag, "W/" + etag, `"other", ` + etag, "*"} {
+		res := g.send(http.MethodGet, path, "", "If-None-Match", match)
+		require.Equal(t, http.StatusNotModified, res.StatusCode)
+		require.Empty(t, res.body)
+		require.Equal(t, etag, res.Header.Get("ETag"))
+	}
+	require.Equal(t, http.StatusOK, g.send(http.MethodGet, path, "", "If-None-Match", `"other"`).StatusCode)
+
+	mine := g.send(http.MethodGet, path, "", "Authorization", asUser)
+	require.Equal(t, "private, no-cache", mine.Header.Get("Cache-Control"))
+	require.Equal(t, first.body, mine.body)
+	require.Equal(t, http.StatusNotModified, g.send(http.MethodGet, path, "", "Authorization", asUser, "If-None-Match", etag).StatusCode)
+	require.Equal(t, 1, g.products.calls, "what anybody may see is answered to all from the cache")
+
+	g.products.answerWith(func(_ context.Context, id string) (*productv1.Product, error) {
+		return &productv1.Product{Id: id, Title: "Another lamp"}, nil
+	})
+	g.bump("product", id)
+	changed := g.send(http.MethodGet, path, "", "If-None-Match", etag)
+	require.Equal(t, http.StatusOK, changed.StatusCode, "a change shows at once")
+	require.Contains(t, changed.body, "Another lamp")
+	require.NotEqual(t, etag, changed.Header.Get("ETag"))
+}
+
+func TestWhatASignedInCallerGetsIsNotKept(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	g.products.answerWith(func(_ context.Context, id string) (*productv1.Product, error) {
+		return &productv1.Product{Id: id, Title: "A draft"}, nil
+	})
+	path := "/v1/products/" + newID()
+	for range 2 {
+		res := g.send(http.MethodGet, path, "", "Authorization", asUser)
+		require.Equal(t, "private, no-cache", res.Header.Get("Cache-Control"))
+	}
+	require.Equal(t, 2, g.products.calls)
+	g.send(http.MethodGet, path, "")
+	require.Equal(t, 3, g.products.calls)
+}
+
+func TestPathAndQueryAreNotMistaken(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	id := newID()
+	require.Contains(t, g.send(http.MethodGet, "/v1/products/"+id+"?", "").body, `"`+id+`"`)
+	require.Contains(t, g.send(http.MethodGet, "/v1/products/"+id+"%3F", "").body, `"`+id+`?"`)
+}

@@ -1,0 +1,108 @@
+package tests
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	orderv1 "souk/gen/go/souk/order/v1"
+	"souk/pkg/errs"
+)
+
+func TestIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	checkout := func(key, body string, header ...string) answer {
+		header = append(header, "Authorization", asUser)
+		if key != "" {
+			header = append(header, "Idempotency-Key", key)
+		}
+		return g.send(http.MethodPost, "/v1/checkout", body, header...)
+	}
+	require.Equal(t, "Idempotency-Key", field(t, checkout("", checkoutBody).problem(t, http.StatusBadRequest, errs.Invalid)))
+	require.Equal(t, "Idempotency-Key", field(t, checkout(strings.Repeat("k", 256), checkoutBody).problem(t, http.StatusBadRequest, errs.Invalid)))
+
+	key := rand.Text()
+	first := checkout(key, checkoutBody)
+	require.Equal(t, http.StatusCreated, first.StatusCode, first.body)
+	require.Equal(t, "/v1/orders/ord_1", first.Header.Get("Location"))
+	require.Empty(t, first.Header.Get("Idempotent-Replayed"))
+	again := checkout(key, checkoutBody)
+	require.Equal(t, http.StatusCreated, again.StatusCode)
+	require.Equal(t, first.body, again.body)
+	require.Equal(t, "true", again.Header.Get("Idempotent-Replayed"))
+	require.Equal(t, "/v1/orders/ord_1", again.Header.Get("Location"))
+	require.Equal(t, "no-store", again.Header.Get("Cache-Control"))
+	require.Equal(t, 1, g.orders.count())
+	checkout(key, strings.ReplaceAll(checkoutBody, "tok_ok", "tok_declined")).problem(t, http.StatusUnprocessableEntity, errs.IdempotencyMismatch)
+
+	other := g.send(http.MethodPost, "/v1/checkout", checkoutBody, "Authorization", "Bearer user-usr_2", "Idempotency-Key", key)
+	require.Equal(t, http.StatusCreated, other.StatusCode)
+	require.Empty(t, other.Header.Get("Idempotent-Replayed"), "another caller's key is another key")
+	g.send(http.MethodPost, "/v1/checkout", checkoutBody, "Idempotency-Key", key).problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+}
+
+func TestIdempotencyKeyOfRefusalsAndFailures(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	var fail error
+	g.orders.checkout = func(context.Context) (*orderv1.Order, error) { return &orderv1.Order{Id: "ord_1"}, fail }
+	checkout := func(key string) answer {
+		return g.send(http.MethodPost, "/v1/checkout", checkoutBody, "Authorization", asGuest, "Idempotency-Key", key)
+	}
+	fail = errs.New(errs.PaymentDeclined, "declined")
+	key := rand.Text()
+	checkout(key).problem(t, http.StatusPaymentRequired, errs.PaymentDeclined)
+	fail = nil
+	res := checkout(key)
+	res.problem(t, http.StatusPaymentRequired, errs.PaymentDeclined)
+	require.Equal(t, "true", res.Header.Get("Idempotent-Replayed"), "a refusal is an answer")
+
+	fail = errs.New(errs.Unavailable, "down")
+	key = rand.Text()
+	checkout(key).problem(t, http.StatusServiceUnavailable, errs.Unavailable)
+	fail = nil
+	require.Equal(t, http.StatusCreated, checkout(key).StatusCode, "after a 5xx a retry runs")
+
+	g.orders.checkout = func(context.Context) (*orderv1.Order, error) { panic("oh") }
+	key = rand.Text()
+	checkout(key).problem(t, http.StatusInternalServerError, errs.Internal)
+	g.orders.checkout = nil
+	require.Equal(t, http.StatusCreated, checkout(key).StatusCode)
+}
+
+func TestHundredRequestsWithOneKey(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	key := rand.Text()
+	release := make(chan struct{})
+	g.orders.checkout = func(context.Context) (*orderv1.Order, error) {
+		<-release
+		return &orderv1.Order{Id: "ord_1"}, nil
+	}
+	var mu sync.Mutex
+	codes := map[int]int{}
+	var all, refused sync.WaitGroup
+	refused.Add(99)
+	for range 100 {
+		all.Go(func() {
+			res := g.send(http.MethodPost, "/v1/checkout", checkoutBody, "Authorization", asUser, "Idempotency-Key", key)
+			mu.Lock()
+			codes[res.StatusCode]++
+			mu.Unlock()
+			if res.StatusCode == http.StatusConflict {
+				refused.Done()
+			}
+		})
+	}
+	refused.Wait()
+	close(release)
+	all.Wait()
+	require.Equal(t, map[int]int{http.StatusCreated: 1, http.StatusConflict: 99}, codes)
+	require.Equal(t, 1, g.orders.count())
+}

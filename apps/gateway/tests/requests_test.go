@@ -1,0 +1,278 @@
+package tests
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"souk/apps/gateway/internal/repository"
+	"souk/apps/gateway/internal/rest"
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/errs"
+)
+
+// newID returns a product's id that no other test uses: they share Redis.
+func newID() string { return "prd_" + rand.Text() }
+
+const address = `"shippingAddress":{"name":"Ann","line1":"1 Way","city":"Rio","postalCode":"1","countryCode":"BR"}`
+
+const checkoutBody = `{` + address + `,"payment":{"method":"card","token":"tok_ok"}}`
+
+func TestRoutesReachTheirMethod(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	res := g.send(http.MethodPost, "/v1/cart/items", `{"variantId":"var_1","quantity":"2"}`, "Authorization", asUser)
+	require.Equal(t, http.StatusOK, res.StatusCode, res.body)
+	require.Equal(t, "application/json", res.Header.Get("Content-Type"))
+	require.Equal(t, "no-store", res.Header.Get("Cache-Control"))
+	require.Equal(t, "usr_1", g.carts.owner.ID)
+	require.EqualValues(t, 2, g.carts.added.GetQuantity())
+
+	res = g.send(http.MethodGet, "/v1/products?query=lamp&pageSize=5&inStock=true&sort=rating", "")
+	require.Equal(t, http.StatusOK, res.StatusCode, res.body)
+	require.Equal(t, "lamp", g.products.search.GetQuery())
+	require.EqualValues(t, 5, g.products.search.GetPageSize())
+
+	res = g.send(http.MethodPost, "/v1/shops/shp_1/products", `{"title":"A lamp","variants":[{"sku":"A","price":{"currencyCode":"BRL","amount":"1.00"}}]}`, "Authorization", asUser)
+	require.Equal(t, http.StatusCreated, res.StatusCode, res.body)
+	require.Equal(t, "/v1/products/prd_new", res.Header.Get("Location"))
+	require.Equal(t, "shp_1", g.products.made.GetShopId())
+
+	res = g.send(http.MethodPost, "/v1/guest", "{}")
+	require.Equal(t, http.StatusCreated, res.StatusCode, res.body)
+	res = g.send(http.MethodPost, "/v1/guest", "")
+	require.Equal(t, http.StatusCreated, res.StatusCode, "no body is an empty message")
+	require.Equal(t, "guest-gst_9", res.json(t)["token"])
+}
+
+func TestEveryErrorCodeIsAProblem(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	for code, status := range map[errs.Code]int{
+		errs.Invalid: 400, errs.Unauthenticated: 401, errs.PaymentDeclined: 402, errs.Forbidden: 403, errs.NotFound: 404,
+		errs.Conflict: 409, errs.AlreadyExists: 409, errs.OutOfStock: 409, errs.IdempotencyInFlight: 409, errs.TooLarge: 413,
+		errs.IdempotencyMismatch: 422, errs.VoucherInvalid: 422, errs.CartEmpty: 422, errs.CardNumberRefused: 422, errs.Unprocessable: 422,
+		errs.RateLimited: 429, errs.Internal: 500, errs.Unimplemented: 501, errs.Overloaded: 503, errs.Unavailable: 503, errs.Timeout: 504,
+	} {
+		g.products.answerWith(func(context.Context, string) (*productv1.Product, error) { return nil, errs.New(code, "because <b>") })
+		res := g.send(http.MethodGet, "/v1/products/"+newID(), "")
+		p := res.problem(t, status, code)
+		require.Equal(t, "because <b>", p["detail"])
+		switch status {
+		case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+			require.Equal(t, "1", res.Header.Get("Retry-After"), code)
+		case http.StatusUnauthorized:
+			require.NotEmpty(t, res.Header.Get("WWW-Authenticate"))
+		}
+	}
+	g.products.answerWith(func(context.Context, string) (*productv1.Product, error) { panic("a secret") })
+	res := g.send(http.MethodGet, "/v1/products/"+newID(), "")
+	res.problem(t, http.StatusInternalServerError, errs.Internal)
+	require.NotContains(t, res.body, "secret")
+}
+
+func TestWrongBodiesNameTheField(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	for name, tc := range map[string]struct{ path, body, field string }{
+		"unknown field":          {"/v1/cart/items", `{"variantId":"v","quantity":1,"colour":"red"}`, "colour"},
+		"unknown nested field":   {"/v1/checkout", `{` + address + `,"payment":{"method":"card","pin":1}}`, "payment.pin"},
+		"wrong type":             {"/v1/cart/items", `{"variantId":"v","quantity":"many"}`, "quantity"},
+		"wrong nested type":      {"/v1/checkout", `{` + address + `,"payment":{"method":7}}`, "payment.method"},
+		"not one of the choices": {"/v1/checkout", `{` + address + `,"payment":{"method":"gold"}}`, "payment.method"},
+		"nested pattern":         {"/v1/checkout", `{"shippingAddress":{"name":"A","line1":"1","city":"R","postalCode":"1","countryCode":"Brazil"},"payment":{"method":"cod"}}`, "shippingAddress.countryCode"},
+		"missing":                {"/v1/cart/items", `{"quantity":1}`, "variantId"},
+		"missing message":        {"/v1/checkout", `{` + address + `}`, "payment"},
+		"zero":                   {"/v1/cart/items", `{"variantId":"v","quantity":0}`, "quantity"},
+		"negative":               {"/v1/cart/items", `{"variantId":"v","quantity":-1}`, "quantity"},
+		"absurd":                 {"/v1/cart/items", `{"variantId":"v","quantity":"9223372036854775807"}`, "quantity"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := g.send(http.MethodPost, tc.path, tc.body, "Authorization", asUser, "Idempotency-Key", rand.Text()).problem(t, http.StatusBadRequest, errs.Invalid)
+			require.Equal(t, tc.field, field(t, p))
+		})
+	}
+	for name, body := range map[string]string{
+		"malformed": `{"variantId":`, "an array": `[]`, "two values": `{} {}`, "invalid UTF-8": "{\"variantId\":\"\xff\xfe\",\"quantity\":1}",
+		"a string": `"x"`, "deep": strings.Repeat(`{"a":`, 5000), "NUL": "\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g.send(http.MethodPost, "/v1/cart/items", body, "Authorization", asUser).problem(t, http.StatusBadRequest, errs.Invalid)
+		})
+	}
+}
+
+func TestWrongQueryNamesTheField(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	for query, want := range map[string]string{
+		"pageSize=abc": "pageSize", "pageSize=-1": "pageSize", "pageSize=99999999999": "pageSize", "inStock=perhaps": "inStock",
+		"sort=upside_down": "sort", "minPrice=cheap": "minPrice", "currencyCode=real": "currencyCode", "page_size=abc": "pageSize",
+	} {
+		p := g.send(http.MethodGet, "/v1/products?"+query, "").problem(t, http.StatusBadRequest, errs.Invalid)
+		require.Equal(t, want, field(t, p), query)
+	}
+	require.Equal(t, http.StatusOK, g.send(http.MethodGet, "/v1/products?pageSize=1000000", "").StatusCode, "coerced by the service")
+	g.send(http.MethodGet, "/v1/products?query=%zz", "").problem(t, http.StatusBadRequest, errs.Invalid)
+	g.send(http.MethodGet, "/v1/products?query=%ff%fe", "").problem(t, http.StatusBadRequest, errs.Invalid)
+}
+
+func TestPathsThatAreNone(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	for _, path := range []string{"/", "/v1", "/v1/nothing", "/v1/products/a/b", "/v1/products/a%2Fb", "//v1/products", "/v1//products", "/v1/./products", "/v1/x/../products", "/v1/products/", "/favicon.ico", "/dev/mail", "/docs/secret.js", "/auth"} {
+		res := g.send(http.MethodGet, path, "")
+		require.Equal(t, http.StatusNotFound, res.StatusCode, path)
+		require.NotContains(t, res.Header.Get("Content-Type"), "html", path)
+	}
+	for _, tc := range []struct{ method, path, allow string }{
+		{http.MethodDelete, "/v1/products", "GET, HEAD"},
+		{http.MethodPut, "/v1/checkout", "POST"},
+		{http.MethodGet, "/v1/checkout", "POST"},
+		{http.MethodPost, "/v1/products/prd_1", "DELETE, GET, HEAD, PATCH"},
+		{http.MethodGet, "/auth/logout", "POST"},
+		{http.MethodPost, "/docs", "GET, HEAD"},
+		{http.MethodGet, "/v1/webhooks/payments/sandbox", "POST"},
+		{http.MethodTrace, "/v1/products", "GET, HEAD"},
+		{"BREW", "/v1/cart", "DELETE, GET, HEAD"},
+	} {
+		res := g.send(tc.method, tc.path, "")
+		require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode, "%+v", tc)
+		require.Equal(t, tc.allow, res.Header.Get("Allow"), "%+v", tc)
+		res.problem(t, http.StatusMethodNotAllowed, "method_not_allowed")
+	}
+	long := g.send(http.MethodGet, "/v1/products?query="+strings.Repeat("x", 20_000), "")
+	require.Equal(t, "query", field(t, long.problem(t, http.StatusBadRequest, errs.Invalid)))
+	require.Less(t, len(long.body), 1000, "what was sent is not sent back")
+	require.Equal(t, "id", field(t, g.send(http.MethodGet, "/v1/products/"+strings.Repeat("x", 9000), "").problem(t, http.StatusBadRequest, errs.Invalid)))
+}
+
+func TestHead(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	id := newID()
+	for _, path := range []string{"/v1/products/" + id, "/v1/products/" + id, "/docs", "/openapi.json", "/health/live"} {
+		head := g.send(http.MethodHead, path, "")
+		get := g.send(http.MethodGet, path, "")
+		require.Equal(t, http.StatusOK, head.StatusCode, path)
+		require.Empty(t, head.body)
+		require.NotEmpty(t, get.body)
+		require.Equal(t, get.Header.Get("ETag"), head.Header.Get("ETag"))
+		require.Equal(t, get.Header.Get("Content-Type"), head.Header.Get("Content-Type"))
+	}
+}
+
+func TestLargeBodies(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	big := `{"title":"` + strings.Repeat("x", 1<<20) + `"}`
+	g.send(http.MethodPost, "/v1/shops/shp_1/products", big, "Authorization", asUser).problem(t, http.StatusRequestEntityTooLarge, errs.TooLarge)
+	require.Nil(t, g.products.made)
+}
+
+func TestCardNumbersAreRefusedAndNotLogged(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	const card = "4111111111111111"
+	for _, res := range []answer{
+		g.send(http.MethodPost, "/v1/checkout", strings.ReplaceAll(checkoutBody, "tok_ok", card), "Authorization", asUser, "Idempotency-Key", rand.Text()),
+		g.send(http.MethodPost, "/v1/checkout", strings.ReplaceAll(checkoutBody, `"tok_ok"`, card), "Authorization", asUser, "Idempotency-Key", rand.Text()),
+		g.send(http.MethodPost, "/v1/checkout", checkoutBody, "Authorization", asUser, "Idempotency-Key", card),
+		g.send(http.MethodGet, "/v1/products?query=4111+1111-1111+1111", ""),
+		g.send(http.MethodGet, "/v1/products/"+card, ""),
+	} {
+		res.problem(t, http.StatusUnprocessableEntity, errs.CardNumberRefused)
+		require.NotContains(t, res.body, "1111")
+	}
+	res := g.send(http.MethodGet, "/v1/categories", "", "X-Request-Id", card)
+	require.NotEqual(t, card, res.Header.Get("X-Request-Id"))
+	require.NotContains(t, g.logs.String(), "1111")
+	require.NotContains(t, g.logs.String(), "tok_ok")
+	require.Zero(t, g.orders.count())
+}
+
+func TestMarkupIsText(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	const nasty = `<script>alert(1)</script>'; drop table product; -- \"é 🛒`
+	res := g.send(http.MethodPost, "/v1/shops/shp_1/products",
+		`{"title":"`+nasty+`","variants":[{"sku":"A","price":{"currencyCode":"BRL","amount":"1.00"}}]}`, "Authorization", asUser)
+	require.Equal(t, http.StatusCreated, res.StatusCode, res.body)
+	require.Equal(t, "application/json", res.Header.Get("Content-Type"))
+	require.Equal(t, "nosniff", res.Header.Get("X-Content-Type-Options"))
+	require.Contains(t, res.Header.Get("Content-Security-Policy"), "default-src 'none'")
+	require.Equal(t, strings.ReplaceAll(nasty, `\"`, `"`), res.json(t)["title"])
+}
+
+func TestWrongBearerIs401EvenFromTheCache(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	path := "/v1/products/" + newID()
+	require.Equal(t, http.StatusOK, g.send(http.MethodGet, path, "").StatusCode)
+	for _, bad := range []string{"Bearer nonsense", "Bearer", "Basic dTpw", "Bearer eyJhbGciOiJub25lIn0.e30."} {
+		g.send(http.MethodGet, path, "", "Authorization", bad).problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	}
+	g.send(http.MethodGet, "/v1/cart", "").problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	g.send(http.MethodGet, "/v1/cart", "", "Cookie", "souk_session=dead").problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	require.Equal(t, http.StatusOK, g.send(http.MethodGet, "/v1/cart", "", "Cookie", "souk_session=live").StatusCode)
+	require.Equal(t, http.StatusOK, g.send(http.MethodGet, path, "", "Cookie", "souk_session=dead").StatusCode)
+	g.send(http.MethodGet, "/v1/orders", "", "Authorization", asGuest).problem(t, http.StatusNotImplemented, errs.Unimplemented)
+}
+
+func TestServiceThatIsDownOrSlow(t *testing.T) {
+	t.Parallel()
+	g := setup(t, func(d *rest.Deps) { d.Timeout = 50 * time.Millisecond })
+	g.products.answerWith(func(ctx context.Context, _ string) (*productv1.Product, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	g.send(http.MethodGet, "/v1/products/"+newID(), "").problem(t, http.StatusGatewayTimeout, errs.Timeout)
+	require.NoError(t, g.stop["product"](t.Context()))
+	res := g.send(http.MethodGet, "/v1/products/"+newID(), "")
+	res.problem(t, http.StatusServiceUnavailable, errs.Unavailable)
+	require.Equal(t, "1", res.Header.Get("Retry-After"))
+	require.NoError(t, g.stop["auth"](t.Context()))
+	g.send(http.MethodGet, "/v1/cart", "", "Authorization", asUser).problem(t, http.StatusServiceUnavailable, errs.Unavailable)
+}
+
+func TestTraceOfTheCallerIsJoined(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	const id = "0af7651916cd43dd8448eb211c80319c"
+	for _, path := range []string{"/v1/cart", "/v1/nothing", "/v1/products/4111111111111111"} {
+		res := g.send(http.MethodGet, path, "", "Traceparent", "00-"+id+"-b7ad6b7169203331-01", "X-Request-Id", "my-request-1")
+		require.Equal(t, id, res.json(t)["traceId"], path)
+		require.Equal(t, "my-request-1", res.Header.Get("X-Request-Id"))
+	}
+	require.Contains(t, g.logs.String(), id)
+	require.NotEqual(t, id, g.send(http.MethodGet, "/v1/cart", "", "Traceparent", "nonsense").json(t)["traceId"])
+}
+
+func TestRateLimitIsSharedAndTold(t *testing.T) {
+	t.Parallel()
+	limit := func(d *rest.Deps) {
+		l, err := repository.NewLimiter(redistestClient(t), "test"+rand.Text(), 1, 2)
+		require.NoError(t, err)
+		d.ByCaller = l
+	}
+	g := setup(t, limit)
+	codes := map[int]int{}
+	for range 5 {
+		res := g.send(http.MethodGet, "/v1/cart", "", "Authorization", asUser)
+		codes[res.StatusCode]++
+		if res.StatusCode == http.StatusTooManyRequests {
+			res.problem(t, http.StatusTooManyRequests, errs.RateLimited)
+			require.NotEmpty(t, res.Header.Get("Retry-After"))
+		}
+	}
+	require.GreaterOrEqual(t, codes[http.StatusTooManyRequests], 2)
+	require.GreaterOrEqual(t, codes[http.StatusOK], 2)
+	require.Equal(t, http.StatusOK, g.send(http.MethodGet, "/v1/cart", "", "Authorization", "Bearer user-usr_2").StatusCode, "others are not limited")
+}

@@ -1,0 +1,74 @@
+package notification
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/mail"
+	"net/url"
+	"slices"
+	"time"
+
+	"souk/apps/notification/internal/repository"
+)
+
+// Config is the notification service's configuration, section "notification".
+type Config struct {
+	// SMTPAddr is the mail server, host:port. Required.
+	SMTPAddr string `yaml:"smtp_addr"`
+	// TLS is how the connection is encrypted: auto (default: STARTTLS; a server on this machine may go without),
+	// starttls (required), tls (from the first byte), or none.
+	TLS string `yaml:"tls"`
+	// Username and Password sign in; both empty (default): without. They are never sent unencrypted but to this machine.
+	Username string `yaml:"username"`
+	Password string `yaml:"password"`
+	// From is the sender, e.g. "souk <no-reply@example.com>". Default "souk <no-reply@souk.localhost>".
+	From string `yaml:"from"`
+	// PublicURL is where customers reach souk; mails link to orders there. Default empty: no links.
+	PublicURL string `yaml:"public_url"`
+	// Timeout bounds one try, from asking for the order to the server's last answer. Default 15 s; from 1 s to 45 s.
+	Timeout time.Duration `yaml:"timeout"`
+	// Concurrency is how many mails are sent at once. Default 4; from 1 to 64.
+	Concurrency int `yaml:"concurrency"`
+	// GiveUp is how long a mail is tried. Default 72 h; at least 1 min.
+	GiveUp time.Duration `yaml:"give_up"`
+}
+
+// Default returns the configuration with nothing set.
+func Default() Config {
+	return Config{
+		TLS: repository.TLSAuto, From: "souk <no-reply@souk.localhost>", Timeout: 15 * time.Second, Concurrency: 4, GiveUp: 72 * time.Hour,
+	}
+}
+
+// Validate says all that is wrong.
+func (c Config) Validate() error {
+	var problems []error
+	if _, _, err := net.SplitHostPort(c.SMTPAddr); err != nil {
+		problems = append(problems, errors.New("smtp_addr: must be the mail server's host:port"))
+	}
+	if !slices.Contains(repository.TLSModes, c.TLS) {
+		problems = append(problems, fmt.Errorf("tls: must be one of %v", repository.TLSModes))
+	}
+	if (c.Username == "") != (c.Password == "") {
+		problems = append(problems, errors.New("username, password: both or none"))
+	}
+	if _, err := mail.ParseAddress(c.From); err != nil {
+		problems = append(problems, errors.New("from: must be an address"))
+	}
+	if c.PublicURL != "" {
+		if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			problems = append(problems, errors.New("public_url: must be an http or https URL"))
+		}
+	}
+	if c.Timeout < time.Second || c.Timeout > 45*time.Second {
+		problems = append(problems, errors.New("timeout: must be from 1s to 45s"))
+	}
+	if c.Concurrency < 1 || c.Concurrency > 64 {
+		problems = append(problems, errors.New("concurrency: must be from 1 to 64"))
+	}
+	if c.GiveUp < time.Minute {
+		problems = append(problems, errors.New("give_up: must be at least 1m"))
+	}
+	return errors.Join(problems...)
+}

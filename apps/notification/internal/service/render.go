@@ -1,0 +1,190 @@
+package service
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	htmltemplate "html/template"
+	"io"
+	"maps"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
+	"net/mail"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+	texttemplate "text/template"
+	"time"
+
+	"souk/apps/notification/internal/domain"
+	moneyv1 "souk/gen/go/souk/money/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
+)
+
+//go:embed templates/*.tmpl
+var templates embed.FS
+
+// Renderer writes mails. It may be used by several goroutines.
+type Renderer struct {
+	from      *mail.Address
+	publicURL string
+	text      *texttemplate.Template
+	html      *htmltemplate.Template
+}
+
+// NewRenderer returns one that sends as from and links to publicURL; "": it does not link.
+func NewRenderer(from *mail.Address, publicURL string) (*Renderer, error) {
+	text, err := texttemplate.ParseFS(templates, "templates/order.txt.tmpl")
+	if err != nil {
+		return nil, err
+	}
+	html, err := htmltemplate.ParseFS(templates, "templates/order.html.tmpl")
+	if err != nil {
+		return nil, err
+	}
+	return &Renderer{from: from, publicURL: strings.TrimRight(publicURL, "/"), text: text, html: html}, nil
+}
+
+// page is what the templates show.
+type page struct {
+	Cancelled    bool
+	Name, Number string
+	Shops        []shopPart
+	Sums         []sum
+	Address      []string
+	Link         string
+}
+
+type shopPart struct {
+	Name  string
+	Items []item
+}
+
+type item struct {
+	Quantity              int64
+	Title, Options, Total string
+}
+
+type sum struct{ Label, Amount string }
+
+// Render writes the mail about an order to the address.
+func (r *Renderer) Render(m domain.Mail, o *orderv1.Order, to *mail.Address, now time.Time) (domain.Message, error) {
+	p := r.page(m, o)
+	subject := "Your order " + p.Number + " is confirmed"
+	if p.Cancelled {
+		subject = "Your order " + p.Number + " was cancelled"
+	}
+	var text, html, body bytes.Buffer
+	if err := r.text.Execute(&text, p); err != nil {
+		return domain.Message{}, err
+	}
+	if err := r.html.Execute(&html, p); err != nil {
+		return domain.Message{}, err
+	}
+	w := multipart.NewWriter(&body)
+	// The same mail has the same bytes at every try.
+	if err := w.SetBoundary("souk-" + m.ID); err != nil {
+		return domain.Message{}, err
+	}
+	for _, part := range []struct {
+		kind    string
+		content []byte
+	}{{"text/plain", text.Bytes()}, {"text/html", html.Bytes()}} {
+		if err := addPart(w, part.kind, part.content); err != nil {
+			return domain.Message{}, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return domain.Message{}, err
+	}
+	var data bytes.Buffer
+	for _, h := range [][2]string{
+		{"From", r.from.String()},
+		{"To", to.String()},
+		{"Subject", mime.QEncoding.Encode("utf-8", oneLine(subject))},
+		{"Date", now.Format(time.RFC1123Z)},
+		{"Message-ID", "<" + m.MessageID() + ">"},
+		{"Auto-Submitted", "auto-generated"},
+		{"MIME-Version", "1.0"},
+		{"Content-Type", mime.FormatMediaType("multipart/alternative", map[string]string{"boundary": w.Boundary()})},
+	} {
+		fmt.Fprintf(&data, "%s: %s\r\n", h[0], h[1])
+	}
+	data.WriteString("\r\n")
+	data.Write(body.Bytes())
+	return domain.Message{To: to.Address, Data: data.Bytes()}, nil
+}
+
+func addPart(w *multipart.Writer, kind string, content []byte) error {
+	part, err := w.CreatePart(textproto.MIMEHeader{
+		"Content-Type":              {kind + "; charset=utf-8"},
+		"Content-Transfer-Encoding": {"quoted-printable"},
+	})
+	if err != nil {
+		return err
+	}
+	q := quotedprintable.NewWriter(part)
+	if _, err := io.Copy(q, bytes.NewReader(content)); err != nil {
+		return err
+	}
+	return q.Close()
+}
+
+func (r *Renderer) page(m domain.Mail, o *orderv1.Order) page {
+	a := o.GetShippingAddress()
+	p := page{Cancelled: m.Kind == domain.OrderCancelled, Name: oneLine(a.GetName()), Number: oneLine(o.GetNumber())}
+	for _, so := range o.GetShopOrders() {
+		part := shopPart{Name: oneLine(so.GetShopName())}
+		for _, it := range so.GetItems() {
+			part.Items = append(part.Items, item{
+				Quantity: it.GetQuantity(), Title: oneLine(it.GetTitle()), Options: options(it.GetOptions()), Total: amount(it.GetLineTotal()),
+			})
+		}
+		p.Shops = append(p.Shops, part)
+	}
+	for _, s := range []struct {
+		label  string
+		amount *moneyv1.Money
+		always bool
+	}{
+		{"Items", o.GetSubtotal(), true}, {"Discount", o.GetDiscount(), false}, {"Shipping", o.GetShipping(), true},
+		{"Tax", o.GetTax(), false}, {"Total", o.GetTotal(), true},
+	} {
+		if s.amount != nil && (s.always || strings.ContainsAny(s.amount.GetAmount(), "123456789")) {
+			p.Sums = append(p.Sums, sum{s.label, amount(s.amount)})
+		}
+	}
+	for _, line := range []string{
+		a.GetName(), a.GetLine1(), a.GetLine2(), strings.TrimSpace(a.GetPostalCode() + " " + a.GetCity()), a.GetRegion(), a.GetCountryCode(),
+	} {
+		if line = oneLine(line); line != "" {
+			p.Address = append(p.Address, line)
+		}
+	}
+	if r.publicURL != "" {
+		p.Link = r.publicURL + "/v1/orders/" + url.PathEscape(o.GetId())
+	}
+	return p
+}
+
+func amount(m *moneyv1.Money) string { return m.GetCurrencyCode() + " " + m.GetAmount() }
+
+func options(o map[string]string) string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(o)) {
+		out = append(out, oneLine(name+": "+o[name]))
+	}
+	return strings.Join(out, ", ")
+}
+
+// oneLine makes line breaks and other control characters spaces: text of others begins no line of a mail.
+func oneLine(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' || r == 0x85 {
+			return ' '
+		}
+		return r
+	}, s))
+}

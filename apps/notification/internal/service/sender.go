@@ -1,0 +1,266 @@
+// Package service sends the mails that are due.
+package service
+
+import (
+	"context"
+	"net/mail"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	"souk/apps/notification/internal/domain"
+	notificationv1 "souk/gen/go/souk/notification/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
+	userv1 "souk/gen/go/souk/user/v1"
+	"souk/pkg/clock"
+	"souk/pkg/errs"
+	"souk/pkg/event"
+	"souk/pkg/failpoint"
+	"souk/pkg/id"
+	"souk/pkg/logging"
+	"souk/pkg/metric"
+)
+
+// SubjectSent is the event that the service tells.
+const SubjectSent = "evt.notification.sent"
+
+// FailAfterSend is where tests stop the process: the server has the mail, nobody wrote it down.
+const FailAfterSend = "notification.after_send"
+
+const (
+	// lease is how long a claimed mail belongs to its process; a try must end before.
+	lease = time.Minute
+	// idlePoll is how often it is looked for what nobody woke us for: retries, and mails of a process that died.
+	idlePoll = time.Second
+	// eagerPoll is how often it is looked after a wake, which comes shortly before the event's commit.
+	eagerPoll  = 5 * time.Millisecond
+	eagerPolls = 60
+)
+
+// Mails keeps mails.
+type Mails interface {
+	Claim(ctx context.Context, now, until time.Time, n int) ([]domain.Mail, error)
+	Sent(ctx context.Context, m domain.Mail, at time.Time, told event.Event) error
+	Failed(ctx context.Context, m domain.Mail, reason string) error
+	Again(ctx context.Context, m domain.Mail, reason string, at time.Time) error
+}
+
+// Orders is what notification needs of the order service.
+type Orders interface {
+	GetOrderForNotice(ctx context.Context, r *orderv1.GetOrderForNoticeRequest, opts ...grpc.CallOption) (*orderv1.GetOrderForNoticeResponse, error)
+}
+
+// Users is what notification needs of the user service.
+type Users interface {
+	BatchGetUsers(ctx context.Context, r *userv1.BatchGetUsersRequest, opts ...grpc.CallOption) (*userv1.BatchGetUsersResponse, error)
+}
+
+// Post takes mails to their recipients. Its errors are *domain.Failure.
+type Post interface {
+	Send(ctx context.Context, m domain.Message) error
+}
+
+// Deps are what a Sender needs. All are required but Tracer and Metrics.
+type Deps struct {
+	Mails    Mails
+	Orders   Orders
+	Users    Users
+	Post     Post
+	Renderer *Renderer
+	Clock    clock.Clock
+	Logger   *zap.Logger
+	Tracer   trace.Tracer
+	Metrics  prometheus.Registerer
+	// Timeout bounds one try; it must be shorter than a minute.
+	Timeout time.Duration
+	// Concurrency is how many are sent at once.
+	Concurrency int
+	// GiveUp is how long a mail is tried.
+	GiveUp time.Duration
+}
+
+// Sender sends the mails that are due, again and again.
+type Sender struct {
+	Deps
+	wake   chan struct{}
+	sent   *prometheus.CounterVec
+	failed prometheus.Counter
+}
+
+// New returns a Sender that is to be run with Run.
+func New(d Deps) (*Sender, error) {
+	s := &Sender{Deps: d, wake: make(chan struct{}, 1)}
+	var err error
+	if s.sent, err = metric.Register(d.Metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "mail_sent_total", Help: "Mails that a server took, by kind."}, []string{"kind"})); err != nil {
+		return nil, err
+	}
+	s.failed, err = metric.Register(d.Metrics, prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "mail_failed_total", Help: "Mails that were given up."}))
+	return s, err
+}
+
+// Wake says that there is, or will be in a moment, a mail to send.
+func (s *Sender) Wake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Ready returns nil: mails wait until it runs.
+func (s *Sender) Ready(context.Context) error { return nil }
+
+// Run sends until ctx ends, and finishes what it has begun.
+func (s *Sender) Run(ctx context.Context) error {
+	slots, freed := make(chan struct{}, s.Concurrency), make(chan struct{}, 1)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	eager, failing := 0, false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+			eager = eagerPolls
+		case <-freed:
+		case <-timer.C:
+		}
+		free := cap(slots) - len(slots)
+		var got []domain.Mail
+		var err error
+		if free > 0 {
+			now := s.Clock.Now()
+			got, err = s.Mails.Claim(ctx, now, now.Add(lease), free)
+		}
+		switch {
+		case err != nil && ctx.Err() == nil && !failing:
+			s.Logger.Warn("mails that are due cannot be read", zap.Error(err))
+			fallthrough
+		case err != nil:
+			failing, eager = true, 0
+		default:
+			failing = false
+		}
+		for _, m := range got {
+			slots <- struct{}{}
+			wg.Go(func() {
+				s.try(context.WithoutCancel(ctx), m)
+				<-slots
+				select {
+				case freed <- struct{}{}: // there may be more mails than there were slots
+				default:
+				}
+			})
+		}
+		pause := idlePoll
+		if eager > 0 {
+			eager, pause = eager-1, eagerPoll
+		}
+		timer.Reset(pause)
+	}
+}
+
+// try sends one mail and notes what became of it.
+func (s *Sender) try(ctx context.Context, m domain.Mail) {
+	ctx = event.Event{Metadata: map[string]string{"traceparent": m.Traceparent}}.Context(ctx)
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	if s.Tracer != nil {
+		var span trace.Span
+		ctx, span = s.Tracer.Start(ctx, "send "+string(m.Kind))
+		defer span.End()
+	}
+	err := s.send(ctx, m)
+	// What became of it is written down also when the time for sending is over.
+	noteCtx, cancelNote := context.WithTimeout(context.WithoutCancel(ctx), lease-s.Timeout)
+	defer cancelNote()
+	log := logging.With(ctx, s.Logger).With(zap.String("mail_id", m.ID), zap.String("kind", string(m.Kind)), zap.String("order_id", m.OrderID))
+	if err == nil {
+		err = s.noteSent(noteCtx, m)
+		if err != nil {
+			log.Error("a mail was sent, but that could not be written down; it may be sent again", zap.Error(err))
+		}
+		return
+	}
+	f := domain.FailureOf(err, "it is not known what the mail should say: "+string(errs.CodeOf(err)))
+	now := s.Clock.Now()
+	if f.Permanent || now.Sub(m.CreatedAt) >= s.GiveUp {
+		s.failed.Inc()
+		log.Error("a mail was given up", zap.String("reason", f.Reason), zap.Int32("attempts", m.Attempts))
+		err = s.Mails.Failed(noteCtx, m, f.Reason)
+	} else {
+		log.Warn("a mail was not sent; it is tried again", zap.String("reason", f.Reason), zap.Int32("attempts", m.Attempts))
+		err = s.Mails.Again(noteCtx, m, f.Reason, now.Add(domain.Pause(m.Attempts)))
+	}
+	if err != nil {
+		log.Warn("what became of a mail could not be written down", zap.Error(err))
+	}
+}
+
+func (s *Sender) noteSent(ctx context.Context, m domain.Mail) error {
+	if err := failpoint.Hit(ctx, FailAfterSend); err != nil {
+		return err
+	}
+	now := s.Clock.Now()
+	told, err := event.New(ctx, SubjectSent, m.ID, 1, now, &notificationv1.NotificationSent{
+		NotificationId: m.ID, Kind: string(m.Kind), OrderId: m.OrderID,
+	})
+	if err != nil {
+		return err
+	}
+	s.sent.WithLabelValues(string(m.Kind)).Inc()
+	return s.Mails.Sent(ctx, m, now, told)
+}
+
+func (s *Sender) send(ctx context.Context, m domain.Mail) error {
+	res, err := s.Orders.GetOrderForNotice(ctx, &orderv1.GetOrderForNoticeRequest{Id: m.OrderID})
+	if errs.Is(err, errs.NotFound) {
+		return domain.Never("there is no such order")
+	}
+	if err != nil {
+		return err
+	}
+	to, err := s.recipient(ctx, res)
+	if err != nil {
+		return err
+	}
+	msg, err := s.Renderer.Render(m, res.GetOrder(), to, s.Clock.Now())
+	if err != nil {
+		return domain.Never("it cannot be written")
+	}
+	return s.Post.Send(ctx, msg)
+}
+
+// recipient is the address given at checkout, else the user's.
+func (s *Sender) recipient(ctx context.Context, o *orderv1.GetOrderForNoticeResponse) (*mail.Address, error) {
+	address, name := o.GetEmail(), o.GetOrder().GetShippingAddress().GetName()
+	if address == "" && strings.HasPrefix(o.GetCustomerId(), string(id.User)+"_") {
+		res, err := s.Users.BatchGetUsers(ctx, &userv1.BatchGetUsersRequest{Ids: []string{o.GetCustomerId()}})
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range res.GetUsers() {
+			address = u.GetEmail()
+			if u.GetName() != "" {
+				name = u.GetName()
+			}
+		}
+	}
+	if address == "" {
+		return nil, domain.Never("there is no address to send it to")
+	}
+	to, err := mail.ParseAddress(address)
+	if err != nil || to.Name != "" {
+		return nil, domain.Never("the address to send it to is none")
+	}
+	to.Name = oneLine(name)
+	return to, nil
+}

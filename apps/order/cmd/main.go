@@ -1,0 +1,9 @@
+// Command order runs the order service in a process of its own.
+package main
+
+import (
+	"souk/apps/order"
+	"souk/pkg/module"
+)
+
+func main() { module.Main(order.Module) }

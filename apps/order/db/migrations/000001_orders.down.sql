@@ -1,0 +1,3 @@
+drop table order_item;
+drop table shop_order;
+drop table orders;

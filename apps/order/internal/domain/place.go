@@ -1,0 +1,176 @@
+package domain
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+
+	"souk/pkg/errs"
+	"souk/pkg/id"
+	"souk/pkg/money"
+)
+
+// Bounds of an order.
+const (
+	MaxLines    = 500
+	MaxQuantity = 9999
+)
+
+// Line is what a customer buys, with what the catalogue says of it now.
+type Line struct {
+	VariantID, ProductID, ShopID, ShopName, Title, SKU string
+	Options                                            map[string]string
+	Quantity                                           int64
+	UnitPrice                                          money.Money
+}
+
+// Request is what a customer says at checkout.
+type Request struct {
+	CustomerID, IdemKey  string
+	Address              Address
+	PaymentMethod, Token string
+	VoucherCodes         []string
+	Email                string
+}
+
+// Hash names the request, so that a retry can be told from another request with the same key. The cart is
+// not in it: after the first try it is empty.
+func (r Request) Hash() [sha256.Size]byte {
+	a := r.Address
+	parts := []string{a.Name, a.Line1, a.Line2, a.City, a.Region, a.PostalCode, a.CountryCode, a.Phone, r.PaymentMethod, r.Token, r.Email}
+	h := sha256.New()
+	for _, s := range append(parts, r.VoucherCodes...) {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		h.Write([]byte(s))
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// Place makes a pending order of the lines, one part a shop in the order in which the shops first appear,
+// each with the flat shipping rate of the order's currency (zero when rates has none).
+//
+// It fails with errs.CartEmpty without lines, and errs.Unprocessable for too many of them, a quantity out
+// of bounds, prices in several currencies, and totals that are zero or too large.
+func Place(r Request, lines []Line, rates map[money.Currency]money.Money, at time.Time) (Order, error) {
+	switch {
+	case len(lines) == 0:
+		return Order{}, errs.New(errs.CartEmpty, "the cart is empty")
+	case len(lines) > MaxLines:
+		return Order{}, errs.New(errs.Unprocessable, "an order has at most %d lines, the cart has %d", MaxLines, len(lines))
+	}
+	currency := lines[0].UnitPrice.Currency()
+	o := Order{
+		ID: id.New(id.Order), Number: NewNumber(), CustomerID: r.CustomerID, IdemKey: r.IdemKey, RequestHash: r.Hash(),
+		Status: Pending, Payment: Payment{Status: PaymentPending, Method: r.PaymentMethod},
+		Email: r.Email, Address: r.Address, Version: 1, PlacedAt: at, UpdatedAt: at,
+	}
+	shops := make(map[string]int)
+	for _, l := range lines {
+		item, err := price(l, currency)
+		if err != nil {
+			return Order{}, err
+		}
+		i, known := shops[l.ShopID]
+		if !known {
+			i = len(o.Parts)
+			shops[l.ShopID] = i
+			o.Parts = append(o.Parts, ShopOrder{
+				ID: id.New(id.ShopOrder), OrderID: o.ID, ShopID: l.ShopID, ShopName: l.ShopName, Status: Pending, PlacedAt: at,
+			})
+		}
+		o.Parts[i].Items = append(o.Parts[i].Items, item)
+	}
+	shipping, ok := rates[currency]
+	if !ok {
+		shipping = money.New(0, currency)
+	}
+	var parts []Totals
+	for i := range o.Parts {
+		t, err := add(o.Parts[i].Items, shipping)
+		if err != nil {
+			return Order{}, tooLarge(err)
+		}
+		o.Parts[i].Totals = t
+		parts = append(parts, t)
+	}
+	var err error
+	if o.Totals, err = sum(currency, parts); err != nil {
+		return Order{}, tooLarge(err)
+	}
+	if o.Totals.Total.Minor() <= 0 {
+		return Order{}, errs.New(errs.Unprocessable, "the total must be more than zero")
+	}
+	return o, nil
+}
+
+func price(l Line, currency money.Currency) (Item, error) {
+	switch {
+	case l.Quantity < 1 || l.Quantity > MaxQuantity:
+		return Item{}, unprocessable("items."+l.VariantID+".quantity", "must be from 1 to %d", MaxQuantity)
+	case l.UnitPrice.Currency() != currency:
+		return Item{}, unprocessable("items."+l.VariantID+".unitPrice.currencyCode",
+			"is %s, other items cost %s: an order has one currency", l.UnitPrice.Currency(), currency)
+	case l.UnitPrice.IsNegative():
+		return Item{}, unprocessable("items."+l.VariantID+".unitPrice", "must not be negative")
+	}
+	total, err := l.UnitPrice.Mul(l.Quantity)
+	if err != nil {
+		return Item{}, tooLarge(err)
+	}
+	return Item{
+		VariantID: l.VariantID, ProductID: l.ProductID, Title: l.Title, SKU: l.SKU, Options: l.Options,
+		Quantity: l.Quantity, UnitPrice: l.UnitPrice, LineTotal: total,
+	}, nil
+}
+
+// add totals one shop's part. Vouchers and taxes do not exist yet: both are zero.
+func add(items []Item, shipping money.Money) (Totals, error) {
+	c := shipping.Currency()
+	lines := make([]money.Money, len(items))
+	for i, it := range items {
+		lines[i] = it.LineTotal
+	}
+	t := Totals{Discount: money.New(0, c), Shipping: shipping, Tax: money.New(0, c)}
+	var err error
+	if t.Subtotal, err = money.Sum(c, lines...); err != nil {
+		return Totals{}, err
+	}
+	if t.Total, err = t.Subtotal.Add(shipping); err != nil {
+		return Totals{}, err
+	}
+	return t, nil
+}
+
+// sum totals the parts, so that an order always adds up to them.
+func sum(c money.Currency, parts []Totals) (out Totals, err error) {
+	for _, f := range []struct {
+		of func(Totals) money.Money
+		to *money.Money
+	}{
+		{func(t Totals) money.Money { return t.Subtotal }, &out.Subtotal},
+		{func(t Totals) money.Money { return t.Discount }, &out.Discount},
+		{func(t Totals) money.Money { return t.Shipping }, &out.Shipping},
+		{func(t Totals) money.Money { return t.Tax }, &out.Tax},
+		{func(t Totals) money.Money { return t.Total }, &out.Total},
+	} {
+		all := make([]money.Money, len(parts))
+		for i, p := range parts {
+			all[i] = f.of(p)
+		}
+		if *f.to, err = money.Sum(c, all...); err != nil {
+			return Totals{}, err
+		}
+	}
+	return out, nil
+}
+
+func tooLarge(err error) error { return errs.Wrap(err, errs.Unprocessable, "the total is too large") }
+
+func unprocessable(path, format string, args ...any) error {
+	f := errs.InvalidField(path, format, args...)
+	e := errs.New(errs.Unprocessable, "%s", f.Message)
+	e.Fields = f.Fields
+	return e
+}

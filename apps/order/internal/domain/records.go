@@ -1,0 +1,54 @@
+package domain
+
+import (
+	"crypto/sha256"
+	"time"
+)
+
+// The kinds of sagas that orders run.
+const (
+	CheckoutSaga = "checkout"
+	CancelSaga   = "cancel"
+	// CollectSaga takes in the cash of an order that was delivered.
+	CollectSaga = "collect"
+)
+
+// Start is a saga that is to begin.
+type Start struct {
+	Type, ID string
+	Input    any
+}
+
+// Attempt is what there is for an idempotency key.
+type Attempt struct {
+	OrderID     string
+	RequestHash [sha256.Size]byte
+	Status      Status
+}
+
+// Confirmation is what confirms an order.
+type Confirmation struct {
+	Payment Payment
+	At      time.Time
+}
+
+// Cancellation is what ends an order.
+type Cancellation struct {
+	OrderID       string
+	PaymentStatus string
+	At            time.Time
+}
+
+// PaymentNews is what payment tells about an order.
+type PaymentNews struct {
+	OrderID, PaymentID, Status string
+	// Version is the payment's.
+	Version int64
+	At      time.Time
+}
+
+// Position is where a page of a history ended.
+type Position struct {
+	At time.Time
+	ID string
+}

@@ -1,0 +1,66 @@
+package handler
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"souk/apps/order/internal/domain"
+	orderv1 "souk/gen/go/souk/order/v1"
+)
+
+func readAddress(a *orderv1.ShippingAddress) domain.Address {
+	return domain.Address{
+		Name: a.GetName(), Line1: a.GetLine1(), Line2: a.GetLine2(), City: a.GetCity(), Region: a.GetRegion(),
+		PostalCode: a.GetPostalCode(), CountryCode: a.GetCountryCode(), Phone: a.GetPhone(),
+	}
+}
+
+func showAddress(a domain.Address) *orderv1.ShippingAddress {
+	return &orderv1.ShippingAddress{
+		Name: a.Name, Line1: a.Line1, Line2: a.Line2, City: a.City, Region: a.Region,
+		PostalCode: a.PostalCode, CountryCode: a.CountryCode, Phone: a.Phone,
+	}
+}
+
+func showOrder(o domain.Order) *orderv1.Order {
+	out := &orderv1.Order{
+		Id: o.ID, Number: o.Number, Status: string(o.Status), PlacedAt: timestamppb.New(o.PlacedAt), UpdatedAt: timestamppb.New(o.UpdatedAt),
+		Subtotal: o.Totals.Subtotal.Proto(), Discount: o.Totals.Discount.Proto(), Shipping: o.Totals.Shipping.Proto(),
+		Tax: o.Totals.Tax.Proto(), Total: o.Totals.Total.Proto(),
+		Payment:         &orderv1.OrderPayment{Id: o.Payment.ID, Status: o.Payment.Status, Method: o.Payment.Method},
+		ShippingAddress: showAddress(o.Address),
+	}
+	for _, p := range o.Parts {
+		out.ShopOrders = append(out.ShopOrders, showPart(p))
+	}
+	return out
+}
+
+// showPart shows a shop order; its address only where it stands alone.
+func showPart(p domain.ShopOrder) *orderv1.ShopOrder {
+	out := &orderv1.ShopOrder{
+		Id: p.ID, OrderId: p.OrderID, ShopId: p.ShopID, ShopName: p.ShopName, Status: string(p.Status),
+		Subtotal: p.Totals.Subtotal.Proto(), Discount: p.Totals.Discount.Proto(), Shipping: p.Totals.Shipping.Proto(),
+		Tax: p.Totals.Tax.Proto(), Total: p.Totals.Total.Proto(),
+		Carrier: p.Carrier, TrackingNumber: p.TrackingNumber,
+		PlacedAt: timestamppb.New(p.PlacedAt), ShippedAt: optional(p.ShippedAt), DeliveredAt: optional(p.DeliveredAt),
+	}
+	if p.Address != (domain.Address{}) {
+		out.ShippingAddress = showAddress(p.Address)
+	}
+	for _, i := range p.Items {
+		out.Items = append(out.Items, &orderv1.OrderItem{
+			VariantId: i.VariantID, ProductId: i.ProductID, Title: i.Title, Sku: i.SKU, Options: i.Options,
+			Quantity: i.Quantity, UnitPrice: i.UnitPrice.Proto(), LineTotal: i.LineTotal.Proto(),
+		})
+	}
+	return out
+}
+
+func optional(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}

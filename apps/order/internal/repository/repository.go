@@ -1,0 +1,298 @@
+// Package repository keeps orders in PostgreSQL.
+//
+// A checkout writes three times: its rows together with its saga (Starts.Create, grouped over concurrent
+// callers), the confirmation (a saga's batch), and what payment tells (a consumer's batch).
+package repository
+
+import (
+	"context"
+	"embed"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"souk/apps/order/internal/domain"
+	"souk/apps/order/internal/repository/sqlc"
+	"souk/pkg/errs"
+	"souk/pkg/event"
+	"souk/pkg/outbox"
+	"souk/pkg/postgres"
+	"souk/pkg/saga"
+)
+
+//go:embed sql/*.sql
+var statements embed.FS
+
+func statement(name string) string {
+	b, err := statements.ReadFile("sql/" + name + ".sql")
+	if err != nil {
+		panic(err) // it is embedded above
+	}
+	return string(b)
+}
+
+// keyLimit bounds how many callers look their idempotency keys up together.
+const keyLimit = 128
+
+// Store reads orders and does what sagas and consumers do to them.
+type Store struct {
+	pool *pgxpool.Pool
+	q    *sqlc.Queries
+	wake func()
+	keys *postgres.Group[key, *domain.Attempt]
+
+	confirm, cancel string
+}
+
+type key struct{ customerID, idemKey string }
+
+// Open returns a Store on the pool. It calls wake whenever it has written events.
+func Open(pool *pgxpool.Pool, wake func()) *Store {
+	s := &Store{pool: pool, q: sqlc.New(pool), wake: wake, confirm: statement("confirm"), cancel: statement("cancel")}
+	s.keys = postgres.NewGroup(keyLimit, s.runKeys, postgres.WithParallel(2))
+	return s
+}
+
+// ByID returns an order; not_found when there is none.
+func (s *Store) ByID(ctx context.Context, orderID string) (domain.Order, error) {
+	r, err := s.q.ByID(ctx, orderID)
+	if err != nil {
+		return domain.Order{}, postgres.Err(err)
+	}
+	return order(r)
+}
+
+// Owned returns the customer's order; not_found when it is not theirs.
+func (s *Store) Owned(ctx context.Context, orderID, customerID string) (domain.Order, error) {
+	r, err := s.q.Owned(ctx, sqlc.OwnedParams{ID: orderID, CustomerID: customerID})
+	if err != nil {
+		return domain.Order{}, postgres.Err(err)
+	}
+	return order(sqlc.ByIDRow(r))
+}
+
+// History returns a page of the customer's orders, newest first.
+func (s *Store) History(ctx context.Context, customerID string, after domain.Position, limit int) ([]domain.Order, error) {
+	rows, err := s.q.History(ctx, sqlc.HistoryParams{CustomerID: customerID, Before: after.At, BeforeID: after.ID, Page: int32(limit)}) //nolint:gosec // a page is small
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	out := make([]domain.Order, len(rows))
+	for i, r := range rows {
+		if out[i], err = order(sqlc.ByIDRow(r)); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// ShopHistory returns a page of the shop's parts of orders, newest first, those with the status ("": of
+// orders that were confirmed).
+func (s *Store) ShopHistory(ctx context.Context, shopID string, status domain.Status, after domain.Position, limit int) ([]domain.ShopOrder, error) {
+	rows, err := s.q.ShopHistory(ctx, sqlc.ShopHistoryParams{
+		ShopID: shopID, Status: string(status), Before: after.At, BeforeID: after.ID, Page: int32(limit), //nolint:gosec // a page is small
+	})
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	out := make([]domain.ShopOrder, len(rows))
+	for i, r := range rows {
+		if out[i], err = shopOrder(r); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// PartOwner returns the order and the shop of a part; not_found when there is none.
+func (s *Store) PartOwner(ctx context.Context, partID string) (orderID, shopID string, err error) {
+	r, err := s.q.PartOwner(ctx, partID)
+	return r.OrderID, r.ShopID, postgres.Err(err)
+}
+
+// ByKey returns what there is for a customer's idempotency key; not_found when there is nothing.
+func (s *Store) ByKey(ctx context.Context, customerID, idemKey string) (domain.Attempt, error) {
+	a, err := s.keys.Do(ctx, key{customerID, idemKey})
+	if err != nil {
+		return domain.Attempt{}, err
+	}
+	if a == nil {
+		return domain.Attempt{}, errs.New(errs.NotFound, "the key is new")
+	}
+	return *a, nil
+}
+
+func (s *Store) runKeys(ctx context.Context, items []key) ([]postgres.Result[*domain.Attempt], error) {
+	var arg sqlc.ByKeysParams
+	for _, k := range items {
+		arg.CustomerIds, arg.IdemKeys = append(arg.CustomerIds, k.customerID), append(arg.IdemKeys, k.idemKey)
+	}
+	rows, err := s.q.ByKeys(ctx, arg)
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	found := make(map[key]*domain.Attempt, len(rows))
+	for _, r := range rows {
+		a := domain.Attempt{OrderID: r.ID, Status: domain.Status(r.Status)}
+		copy(a.RequestHash[:], r.RequestHash)
+		found[key{r.CustomerID, r.IdemKey}] = &a
+	}
+	out := make([]postgres.Result[*domain.Attempt], len(items))
+	for i, k := range items {
+		out[i].Value = found[k]
+	}
+	return out, nil
+}
+
+// CheckoutEnded reports whether nothing of the order's checkout is left to do. It fails with conflict when
+// the checkout is parked: an operator has to look at it first.
+func (s *Store) CheckoutEnded(ctx context.Context, orderID string) (bool, error) {
+	state, err := s.q.SagaState(ctx, orderID)
+	switch err = postgres.Err(err); {
+	case errs.Is(err, errs.NotFound):
+		return true, nil // long ago
+	case err != nil:
+		return false, err
+	}
+	switch saga.State(state) {
+	case saga.Done, saga.Compensated:
+		return true, nil
+	case saga.Parked:
+		return false, errs.New(errs.Conflict, "the checkout of this order is held up; our staff is looking into it")
+	default:
+		return false, nil
+	}
+}
+
+// Refuse ends a checkout that was refused, once.
+func (s *Store) Refuse(ctx context.Context, orderID, code, reason string, freeKey bool, at time.Time, tell func(version int64) (event.Event, error)) error {
+	return s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
+		version, err := q.Refuse(ctx, sqlc.RefuseParams{ID: orderID, CancelCode: code, CancelReason: reason, FreeKey: freeKey, At: at})
+		switch err = postgres.Err(err); {
+		case errs.Is(err, errs.NotFound):
+			return nil // it was refused before
+		case err != nil:
+			return err
+		}
+		if err := q.RefuseParts(ctx, orderID); err != nil {
+			return postgres.Err(err)
+		}
+		told, err := tell(version)
+		if err != nil {
+			return err
+		}
+		return outbox.Append(ctx, tx, told)
+	})
+}
+
+// ConfirmStep is the pivot of a checkout: order and parts become confirmed as decide says.
+func (s *Store) ConfirmStep(name string, decide func(*saga.Run) (domain.Confirmation, event.Event, error)) saga.Step {
+	return saga.Step{Name: name, Pivot: true, Batch: func(r *saga.Run, b *pgx.Batch) error {
+		c, told, err := decide(r)
+		if err != nil {
+			return err
+		}
+		b.Queue(s.confirm, r.ID(), c.At, c.Payment.ID, c.Payment.Status)
+		outbox.Queue(b, told)
+		s.wake()
+		return nil
+	}}
+}
+
+// AcceptStep is a pivot that writes nothing but that it is behind.
+func (s *Store) AcceptStep(name string) saga.Step {
+	return saga.Step{Name: name, Pivot: true, Batch: func(*saga.Run, *pgx.Batch) error { return nil }}
+}
+
+// CancelStep ends a cancellation: order and parts become cancelled as decide says.
+func (s *Store) CancelStep(name string, decide func(*saga.Run) (domain.Cancellation, event.Event, error)) saga.Step {
+	return saga.Step{Name: name, Batch: func(r *saga.Run, b *pgx.Batch) error {
+		c, told, err := decide(r)
+		if err != nil {
+			return err
+		}
+		b.Queue(s.cancel, c.OrderID, r.ID(), c.At, c.PaymentStatus)
+		outbox.Queue(b, told)
+		s.wake()
+		return nil
+	}}
+}
+
+// PaymentEvents takes in what payment tells. read says which events matter.
+func (s *Store) PaymentEvents(read func(event.Event) (domain.PaymentNews, bool, error)) outbox.Handler {
+	return func(ctx context.Context, tx pgx.Tx, e event.Event) error {
+		n, matters, err := read(e)
+		if err != nil || !matters {
+			return err
+		}
+		return postgres.Err(s.q.WithTx(tx).ApplyPayment(ctx, sqlc.ApplyPaymentParams{
+			ID: n.OrderID, PaymentID: n.PaymentID, PaymentStatus: n.Status, PaymentVersion: n.Version, At: n.At,
+		}))
+	}
+}
+
+// Change reads an order that nobody else changes meanwhile, lets change change it, and writes what differs
+// together with the events. It fails with not_found when there is no such order.
+func (s *Store) Change(ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, error)) (domain.Order, error) {
+	var o domain.Order
+	err := s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
+		var events []event.Event
+		var err error
+		if o, events, err = changed(ctx, q, orderID, change); err != nil {
+			return err
+		}
+		return outbox.Append(ctx, tx, events...)
+	})
+	return o, err
+}
+
+func changed(ctx context.Context, q *sqlc.Queries, orderID string, change func(*domain.Order) ([]event.Event, error)) (domain.Order, []event.Event, error) {
+	var o domain.Order
+	// Two statements: what the second one sees of the parts is from after the lock.
+	if _, err := q.Lock(ctx, orderID); err != nil {
+		return o, nil, postgres.Err(err)
+	}
+	r, err := q.ByID(ctx, orderID)
+	if err != nil {
+		return o, nil, postgres.Err(err)
+	}
+	if o, err = order(r); err != nil {
+		return o, nil, err
+	}
+	version, before := o.Version, make([]domain.Status, len(o.Parts))
+	for i, p := range o.Parts {
+		before[i] = p.Status
+	}
+	events, err := change(&o)
+	if err != nil || o.Version == version {
+		return o, events, err
+	}
+	err = q.SaveOrder(ctx, sqlc.SaveOrderParams{
+		ID: o.ID, Status: string(o.Status), CancelID: o.CancelID, CancelCode: o.CancelCode, CancelReason: o.CancelReason,
+		Version: o.Version, UpdatedAt: o.UpdatedAt,
+	})
+	if err != nil {
+		return o, nil, postgres.Err(err)
+	}
+	for i, p := range o.Parts {
+		if p.Status == before[i] {
+			continue
+		}
+		err := q.SavePart(ctx, sqlc.SavePartParams{
+			ID: p.ID, Status: string(p.Status), Carrier: p.Carrier, TrackingNumber: p.TrackingNumber,
+			ShippedAt: optional(p.ShippedAt), DeliveredAt: optional(p.DeliveredAt),
+		})
+		if err != nil {
+			return o, nil, postgres.Err(err)
+		}
+	}
+	return o, events, nil
+}
+
+// inTx runs f with queries in one transaction.
+func (s *Store) inTx(ctx context.Context, f func(q *sqlc.Queries, tx pgx.Tx) error) error {
+	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error { return f(s.q.WithTx(tx), tx) })
+	s.wake()
+	return err
+}

@@ -1,0 +1,238 @@
+package repository
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"souk/apps/order/internal/domain"
+	"souk/apps/order/internal/repository/sqlc"
+	"souk/pkg/errs"
+	"souk/pkg/event"
+	"souk/pkg/outbox"
+	"souk/pkg/postgres"
+)
+
+// Bounds of the group that creates orders.
+const (
+	createLimit    = 64
+	createParallel = 3
+	// numberAttempts is how often an order gets another number because somebody has it.
+	numberAttempts = 5
+)
+
+// Starter queues the start of a saga in a batch: see saga.Runner.Start.
+type Starter interface {
+	Start(ctx context.Context, b *pgx.Batch, typ, id string, input any) error
+}
+
+// Starts is a Store that starts sagas together with what they are about.
+type Starts struct {
+	*Store
+	sagas   Starter
+	creates *postgres.Group[creation, *domain.Order]
+
+	orders, parts, items string
+}
+
+type creation struct {
+	ctx   context.Context //nolint:containedctx // the trace that the saga joins, while its caller waits
+	order domain.Order
+	told  event.Event
+	input any
+}
+
+// WithSagas returns a Store that can start the runner's sagas.
+func WithSagas(s *Store, sagas Starter) *Starts {
+	out := &Starts{
+		Store: s, sagas: sagas,
+		orders: statement("create_orders"), parts: statement("create_parts"), items: statement("create_items"),
+	}
+	out.creates = postgres.NewGroup(createLimit, out.runCreate, postgres.WithParallel(createParallel))
+	return out
+}
+
+// Create writes a new order, its event and the start of its checkout in one round trip, which it shares with other
+// callers of the moment. It returns the order, whose number changes when it was taken. It fails with already_exists
+// when the customer's key has an order.
+func (s *Starts) Create(ctx context.Context, o domain.Order, told event.Event, input any) (domain.Order, error) {
+	out, err := s.creates.Do(ctx, creation{ctx, o, told, input})
+	if err != nil {
+		return domain.Order{}, err
+	}
+	return *out, nil
+}
+
+func (s *Starts) runCreate(ctx context.Context, items []creation) ([]postgres.Result[*domain.Order], error) {
+	out := make([]postgres.Result[*domain.Order], len(items))
+	seen := make(map[key]bool, len(items))
+	batch := make([]creation, 0, len(items))
+	for i, it := range items {
+		k := key{it.order.CustomerID, it.order.IdemKey}
+		if seen[k] {
+			out[i].Err = keyTaken() // by a caller beside it
+			continue
+		}
+		seen[k] = true
+		batch = append(batch, it)
+	}
+	err := s.create(ctx, batch)
+	switch {
+	case err == nil:
+		s.wake()
+		for i := range items {
+			if out[i].Err == nil {
+				out[i].Value = &items[i].order
+			}
+		}
+		return out, nil
+	case !postgres.IsUnique(err, "") && postgres.Err(err) != err: //nolint:errorlint // Err returns what it does not know unchanged
+		return nil, postgres.Err(err) // the database, not one of the orders
+	}
+	// One of them cannot be written: each on its own.
+	for i := range items {
+		if out[i].Err == nil {
+			out[i].Err = s.createOne(ctx, &items[i])
+			out[i].Value = &items[i].order
+		}
+	}
+	s.wake()
+	return out, nil
+}
+
+func (s *Starts) createOne(ctx context.Context, it *creation) error {
+	for attempt := 1; ; attempt++ {
+		err := s.create(ctx, []creation{*it})
+		switch {
+		case postgres.IsUnique(err, "orders_customer_key"):
+			return keyTaken()
+		case postgres.IsUnique(err, "orders_number") && attempt < numberAttempts:
+			it.order.Number = domain.NewNumber()
+		default:
+			return postgres.Err(err)
+		}
+	}
+}
+
+func keyTaken() error { return errs.New(errs.AlreadyExists, "the idempotency key has an order") }
+
+// create writes the orders in one batch, which is one transaction.
+func (s *Starts) create(ctx context.Context, all []creation) error {
+	b := &pgx.Batch{}
+	var c columns
+	events := make([]event.Event, len(all))
+	for i, it := range all {
+		if err := c.add(it.order); err != nil {
+			return err
+		}
+		events[i] = it.told
+	}
+	b.Queue(s.orders, c.orders()...)
+	b.Queue(s.parts, c.parts()...)
+	b.Queue(s.items, c.items()...)
+	outbox.Queue(b, events...)
+	for _, it := range all {
+		if err := s.sagas.Start(it.ctx, b, domain.CheckoutSaga, it.order.ID, it.input); err != nil {
+			return err
+		}
+	}
+	return s.pool.SendBatch(ctx, b).Close()
+}
+
+// ChangeAndStart is Change, together with the start of the saga that change asks for (an ID of "": none).
+func (s *Starts) ChangeAndStart(ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, domain.Start, error)) (domain.Order, error) {
+	var o domain.Order
+	err := s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
+		var start domain.Start
+		var events []event.Event
+		var err error
+		o, events, err = changed(ctx, q, orderID, func(o *domain.Order) (events []event.Event, err error) {
+			events, start, err = change(o)
+			return events, err
+		})
+		if err != nil {
+			return err
+		}
+		b := &pgx.Batch{}
+		outbox.Queue(b, events...)
+		if start.ID != "" {
+			if err := s.sagas.Start(ctx, b, start.Type, start.ID, start.Input); err != nil {
+				return err
+			}
+		}
+		return postgres.SendBatch(ctx, tx, b)
+	})
+	return o, err
+}
+
+// columns gathers orders for statements that take arrays.
+type columns struct {
+	id, number, customer, idem, currency, method, email, address []string
+	hash                                                         [][]byte
+	totals                                                       [5][]int64
+	placed                                                       []time.Time
+
+	partID, partOrder, shop, shopName []string
+	partPosition                      []int32
+	partTotals                        [5][]int64
+	partPlaced                        []time.Time
+
+	itemOrder, itemPart, variant, product, title, sku, options []string
+	itemPosition                                               []int32
+	quantity, price, total                                     []int64
+}
+
+func (c *columns) add(o domain.Order) error {
+	address, err := json.Marshal(o.Address)
+	if err != nil {
+		return errs.Wrap(err, errs.Internal, "the address cannot be kept")
+	}
+	c.id, c.number, c.customer, c.idem = append(c.id, o.ID), append(c.number, o.Number), append(c.customer, o.CustomerID), append(c.idem, o.IdemKey)
+	c.currency, c.method = append(c.currency, string(o.Totals.Total.Currency())), append(c.method, o.Payment.Method)
+	c.email, c.address, c.placed = append(c.email, o.Email), append(c.address, string(address)), append(c.placed, o.PlacedAt)
+	c.hash = append(c.hash, o.RequestHash[:])
+	addTotals(&c.totals, o.Totals)
+	line := int32(0)
+	for i, p := range o.Parts {
+		c.partID, c.partOrder = append(c.partID, p.ID), append(c.partOrder, o.ID)
+		c.shop, c.shopName = append(c.shop, p.ShopID), append(c.shopName, p.ShopName)
+		c.partPosition, c.partPlaced = append(c.partPosition, int32(i)), append(c.partPlaced, p.PlacedAt) //nolint:gosec // at most domain.MaxLines
+		addTotals(&c.partTotals, p.Totals)
+		for _, it := range p.Items {
+			options := []byte("{}")
+			if len(it.Options) > 0 {
+				if options, err = json.Marshal(it.Options); err != nil {
+					return errs.Wrap(err, errs.Internal, "the options cannot be kept")
+				}
+			}
+			c.itemOrder, c.itemPart, c.itemPosition = append(c.itemOrder, o.ID), append(c.itemPart, p.ID), append(c.itemPosition, line)
+			c.variant, c.product = append(c.variant, it.VariantID), append(c.product, it.ProductID)
+			c.title, c.sku, c.options = append(c.title, it.Title), append(c.sku, it.SKU), append(c.options, string(options))
+			c.quantity, c.price, c.total = append(c.quantity, it.Quantity), append(c.price, it.UnitPrice.Minor()), append(c.total, it.LineTotal.Minor())
+			line++
+		}
+	}
+	return nil
+}
+
+func addTotals(to *[5][]int64, t domain.Totals) {
+	for i, n := range []int64{t.Subtotal.Minor(), t.Discount.Minor(), t.Shipping.Minor(), t.Tax.Minor(), t.Total.Minor()} {
+		to[i] = append(to[i], n)
+	}
+}
+
+func (c *columns) orders() []any {
+	t := c.totals
+	return []any{c.id, c.number, c.customer, c.idem, c.hash, c.currency, t[0], t[1], t[2], t[3], t[4], c.method, c.email, c.address, c.placed}
+}
+
+func (c *columns) parts() []any {
+	t := c.partTotals
+	return []any{c.partID, c.partOrder, c.partPosition, c.shop, c.shopName, t[0], t[1], t[2], t[3], t[4], c.partPlaced}
+}
+
+func (c *columns) items() []any {
+	return []any{c.itemOrder, c.itemPosition, c.itemPart, c.variant, c.product, c.title, c.sku, c.options, c.quantity, c.price, c.total}
+}

@@ -1,0 +1,33 @@
+-- One row a check: what, rows looked at, rows that are wrong, one of them.
+with parts as (
+    select order_id, count(*) as n, sum(subtotal) as subtotal, sum(discount) as discount, sum(shipping) as shipping,
+           sum(tax) as tax, sum(total) as total, bool_and(status in ('shipped', 'delivered')) as shipped, bool_and(status = 'delivered') as delivered,
+           bool_and(status = 'pending') as pending, bool_and(status = 'cancelled') as cancelled, bool_or(status in ('pending', 'cancelled')) as odd
+    from shop_order group by order_id
+), lines as (
+    select shop_order_id, sum(line_total) as subtotal from order_item group by shop_order_id
+), checks as (
+    select 'orders add up to their parts' as name, o.id,
+           p.n is null or o.subtotal <> p.subtotal or o.discount <> p.discount or o.shipping <> p.shipping or o.tax <> p.tax or o.total <> p.total as wrong
+    from orders o left join parts p on p.order_id = o.id
+    union all
+    select 'shop orders add up to their lines', s.id, l.subtotal is distinct from s.subtotal
+    from shop_order s left join lines l on l.shop_order_id = s.id
+    union all
+    select 'orders stand where their parts stand', o.id,
+           case o.status when 'pending' then not p.pending when 'cancelled' then not p.cancelled
+               when 'delivered' then not p.delivered when 'shipped' then not p.shipped or p.delivered else p.odd or p.shipped end
+    from orders o join parts p on p.order_id = o.id
+    union all
+    select 'no checkout is pending without a saga that runs', o.id,
+           not exists (select from saga s where s.id = o.id and s.state in ('running', 'compensating'))
+    from orders o where o.status = 'pending'
+    union all
+    select 'every confirmed order has a payment', o.id, o.payment_id = '' from orders o where o.confirmed_at is not null
+    union all
+    select 'refused checkouts are not paid for', o.id, o.payment_status not in ('pending', 'failed', 'voided')
+    from orders o where o.status = 'cancelled' and o.confirmed_at is null
+    union all
+    select 'no saga is parked', s.id, s.state = 'parked' from saga s
+)
+select name, count(*), count(*) filter (where wrong), coalesce(min(id) filter (where wrong), '') from checks group by name order by name

@@ -1,0 +1,269 @@
+package service
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"souk/apps/order/internal/domain"
+	cartv1 "souk/gen/go/souk/cart/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/errs"
+	"souk/pkg/event"
+	"souk/pkg/identity"
+	"souk/pkg/logging"
+	"souk/pkg/money"
+	"souk/pkg/saga"
+)
+
+// reply is how long before its deadline a request stops waiting, so that its answer still arrives.
+const reply = 250 * time.Millisecond
+
+// maxKey bounds idempotency keys.
+const maxKey = 255
+
+// Checkout turns the caller's cart into an order, and answers once that is confirmed. A retry with the same
+// Idempotency-Key gets the same order, or the same refusal, and waits for a checkout that still runs.
+//
+// Its errors: invalid_argument, card_number_refused, voucher_invalid, cart_empty, out_of_stock, payment_declined,
+// unprocessable, idempotency_mismatch, idempotency_in_flight; timeout and unavailable: a retry with the same key goes on.
+func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order, error) {
+	caller := identity.FromContext(ctx)
+	r.CustomerID = caller.ID
+	if err := checkRequest(r, caller); err != nil {
+		return domain.Order{}, err
+	}
+	attempt, err := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey)
+	if err == nil {
+		return s.replay(ctx, attempt, r)
+	}
+	if !errs.Is(err, errs.NotFound) {
+		return domain.Order{}, err
+	}
+	lines, err := s.lines(ctx, r.CustomerID)
+	if err != nil {
+		return domain.Order{}, err
+	}
+	o, err := domain.Place(r, lines, s.ShippingRates, s.Clock.Now())
+	if err != nil {
+		return domain.Order{}, err
+	}
+	told, err := event.New(ctx, SubjectCreated, o.ID, o.Version, o.PlacedAt, &orderv1.OrderCreated{
+		OrderId: o.ID, CustomerId: o.CustomerID, Total: o.Totals.Total.Proto(),
+	})
+	if err != nil {
+		return domain.Order{}, err
+	}
+	o, err = s.Store.Create(ctx, o, told, inputOf(o, r))
+	if errs.Is(err, errs.AlreadyExists) { // another request with this key was faster
+		if attempt, err = s.Store.ByKey(ctx, r.CustomerID, r.IdemKey); err != nil {
+			return domain.Order{}, inFlight()
+		}
+		return s.replay(ctx, attempt, r)
+	}
+	if err != nil {
+		return domain.Order{}, err
+	}
+	out, err := s.Runner.Execute(ctx, o.ID)
+	if err != nil {
+		return domain.Order{}, err
+	}
+	return s.answer(ctx, o, out)
+}
+
+func checkRequest(r domain.Request, caller identity.Actor) error {
+	switch {
+	case r.IdemKey == "":
+		return errs.InvalidField("Idempotency-Key", "the header is required: a fresh key for each checkout, the same key for its retries")
+	case len(r.IdemKey) > maxKey || !printable(r.IdemKey):
+		return errs.InvalidField("Idempotency-Key", "must be at most %d printable ASCII characters", maxKey)
+	}
+	a := r.Address
+	texts := []struct{ path, value string }{
+		{"payment.token", r.Token},
+		{"shippingAddress.name", a.Name}, {"shippingAddress.line1", a.Line1}, {"shippingAddress.line2", a.Line2},
+		{"shippingAddress.city", a.City}, {"shippingAddress.region", a.Region}, {"shippingAddress.postalCode", a.PostalCode},
+		{"shippingAddress.phone", a.Phone}, {"email", r.Email},
+	}
+	for _, code := range r.VoucherCodes {
+		texts = append(texts, struct{ path, value string }{"voucherCodes", code})
+	}
+	for _, t := range texts {
+		if strings.ContainsRune(t.value, 0) {
+			return errs.InvalidField(t.path, "must not contain the character U+0000")
+		}
+		// A phone number with its country code has up to 15 digits, and one in ten passes for a card number.
+		if t.path == "shippingAddress.phone" && digits(t.value) <= 15 {
+			continue
+		}
+		if logging.ContainsCard([]byte(t.value)) {
+			return errs.New(errs.CardNumberRefused, "send a token of the payment provider, never a card number")
+		}
+	}
+	if err := a.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case caller.IsGuest() && r.Email == "":
+		return errs.InvalidField("email", "is required of guests: the confirmation goes there")
+	case r.PaymentMethod == domain.CashOnDelivery && r.Token != "":
+		return errs.InvalidField("payment.token", "must be empty for the method %s", r.PaymentMethod)
+	case r.PaymentMethod != domain.CashOnDelivery && r.Token == "":
+		return errs.InvalidField("payment.token", "is required for the method %s", r.PaymentMethod)
+	case len(r.VoucherCodes) > 0:
+		e := errs.New(errs.VoucherInvalid, "there is no such voucher")
+		e.Fields = []errs.Field{{Path: "voucherCodes[0]", Message: "is not a valid voucher"}}
+		return e
+	}
+	return nil
+}
+
+func printable(s string) bool {
+	for _, c := range []byte(s) {
+		if c < 0x20 || c > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+func digits(s string) int {
+	n := 0
+	for _, c := range []byte(s) {
+		if c >= '0' && c <= '9' {
+			n++
+		}
+	}
+	return n
+}
+
+// lines reads the cart, and what the catalogue says of it now.
+func (s *Service) lines(ctx context.Context, customerID string) ([]domain.Line, error) {
+	cart, err := s.Carts.GetLines(ctx, &cartv1.GetLinesRequest{OwnerId: customerID})
+	if err != nil {
+		return nil, err
+	}
+	switch n := len(cart.GetLines()); {
+	case n == 0:
+		return nil, errs.New(errs.CartEmpty, "the cart is empty")
+	case n > domain.MaxLines:
+		return nil, errs.New(errs.Unprocessable, "an order has at most %d lines, the cart has %d", domain.MaxLines, n)
+	}
+	req := &productv1.BatchGetVariantsRequest{}
+	for _, l := range cart.GetLines() {
+		req.VariantIds = append(req.VariantIds, l.GetVariantId())
+	}
+	res, err := s.Products.BatchGetVariants(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	offers := make(map[string]*productv1.Offer, len(res.GetOffers()))
+	for _, o := range res.GetOffers() {
+		offers[o.GetVariantId()] = o
+	}
+	out := make([]domain.Line, 0, len(req.GetVariantIds()))
+	for _, l := range cart.GetLines() {
+		o := offers[l.GetVariantId()]
+		switch {
+		case o == nil || !o.GetForSale():
+			return nil, outOfStock(l.GetVariantId(), "an item is no longer for sale", "is no longer for sale")
+		case o.GetAvailable() < l.GetQuantity():
+			return nil, outOfStock(l.GetVariantId(), "an item is out of stock", "not enough pieces are available")
+		}
+		price, err := money.FromProto(o.GetPrice())
+		if err != nil {
+			return nil, errs.Wrap(err, errs.Internal, "the price of an item cannot be read")
+		}
+		out = append(out, domain.Line{
+			VariantID: o.GetVariantId(), ProductID: o.GetProductId(), ShopID: o.GetShopId(), ShopName: o.GetShopName(),
+			Title: o.GetTitle(), SKU: o.GetSku(), Options: o.GetOptions(), Quantity: l.GetQuantity(), UnitPrice: price,
+		})
+	}
+	return out, nil
+}
+
+func outOfStock(variantID, message, detail string) error {
+	e := errs.New(errs.OutOfStock, "%s", message)
+	e.Fields = []errs.Field{{Path: "items." + variantID, Message: detail}}
+	return e
+}
+
+func inputOf(o domain.Order, r domain.Request) checkoutInput {
+	in := checkoutInput{
+		CustomerID: o.CustomerID, Number: o.Number, Currency: o.Totals.Total.Currency(), Total: o.Totals.Total.Minor(),
+		Method: r.PaymentMethod, Token: r.Token,
+	}
+	for _, p := range o.Parts {
+		in.Parts = append(in.Parts, checkoutPart{ID: p.ID, ShopID: p.ShopID, Total: p.Totals.Total.Minor()})
+		for _, it := range p.Items {
+			in.Lines = append(in.Lines, checkoutLine{VariantID: it.VariantID, Quantity: it.Quantity})
+		}
+	}
+	return in
+}
+
+// answer is the order as its saga left it, without reading it again.
+func (s *Service) answer(ctx context.Context, o domain.Order, out saga.Outcome) (domain.Order, error) {
+	if out.State != saga.Confirmed {
+		return domain.Order{}, refused(out)
+	}
+	var p domain.Payment
+	var at time.Time
+	if out.Get(resultPayment, &p) != nil || out.Get(resultConfirmed, &at) != nil {
+		return s.Store.Owned(ctx, o.ID, o.CustomerID)
+	}
+	return o, o.Confirm(p, at)
+}
+
+// refused is the error of a checkout that was not confirmed.
+func refused(out saga.Outcome) error {
+	if out.State == saga.Parked || out.Err == nil || errs.Unknown(out.Err) {
+		return errs.Wrap(causeOf(out), errs.Unavailable, "the checkout could not be finished; nothing was charged, try again").WithRetryAfter(time.Second)
+	}
+	return out.Err
+}
+
+func causeOf(out saga.Outcome) error {
+	if out.Err == nil {
+		return nil
+	}
+	return out.Err
+}
+
+// replay answers a request whose key has an order.
+func (s *Service) replay(ctx context.Context, a domain.Attempt, r domain.Request) (domain.Order, error) {
+	if a.RequestHash != r.Hash() {
+		return domain.Order{}, errs.New(errs.IdempotencyMismatch, "this Idempotency-Key was used for another request")
+	}
+	if a.Status == domain.Pending {
+		wait, cancel := beforeDeadline(ctx)
+		defer cancel()
+		out, err := s.Runner.Wait(wait, a.OrderID)
+		switch {
+		case errs.Is(err, errs.Timeout):
+			return domain.Order{}, inFlight()
+		case err != nil:
+			return domain.Order{}, err
+		case out.State != saga.Confirmed:
+			return domain.Order{}, refused(out)
+		}
+	}
+	o, err := s.Store.Owned(ctx, a.OrderID, r.CustomerID)
+	if err == nil && o.Refused() {
+		return domain.Order{}, errs.New(errs.Code(o.CancelCode), "%s", o.CancelReason)
+	}
+	return o, err
+}
+
+func inFlight() error {
+	return errs.New(errs.IdempotencyInFlight, "a checkout with this Idempotency-Key is still running").WithRetryAfter(time.Second)
+}
+
+// beforeDeadline ends a little before ctx does, so that there is time for an answer.
+func beforeDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if d, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(ctx, d.Add(-reply))
+	}
+	return context.WithCancel(ctx)
+}

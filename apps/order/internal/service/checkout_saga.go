@@ -1,0 +1,206 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"souk/apps/order/internal/domain"
+	cartv1 "souk/gen/go/souk/cart/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
+	paymentv1 "souk/gen/go/souk/payment/v1"
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/clock"
+	"souk/pkg/errs"
+	"souk/pkg/event"
+	"souk/pkg/money"
+	"souk/pkg/saga"
+)
+
+// Sagas are the sagas that orders run. Their steps call the participants with the order's ID as the key.
+type Sagas struct {
+	Store    SagaStore
+	Products Products
+	Payments Payments
+	Carts    Carts
+	Clock    clock.Clock
+	// Deadline is how long a checkout or a cancellation may take to its pivot.
+	Deadline time.Duration
+	// ReserveFor is how long stock is held for a checkout.
+	ReserveFor time.Duration
+	// AuthorizeTimeout bounds one try to authorize the payment.
+	AuthorizeTimeout time.Duration
+}
+
+// Definitions are the sagas, for the runner.
+func (s *Sagas) Definitions() []saga.Definition {
+	return []saga.Definition{s.checkout(), s.cancel(), s.collect()}
+}
+
+// Names of what steps leave for later ones.
+const (
+	resultPayment   = "payment"
+	resultConfirmed = "confirmed_at"
+	resultRefusal   = "refusal"
+	resultStatus    = "payment_status"
+)
+
+// checkoutInput is what a checkout needs to go on in another process. Amounts are minor units.
+type checkoutInput struct {
+	CustomerID string         `json:"customer_id"`
+	Number     string         `json:"number"`
+	Currency   money.Currency `json:"currency"`
+	Total      int64          `json:"total"`
+	Method     string         `json:"method"`
+	Token      string         `json:"token,omitempty"`
+	Parts      []checkoutPart `json:"parts"`
+	Lines      []checkoutLine `json:"lines"`
+}
+
+type checkoutPart struct {
+	ID     string `json:"id"`
+	ShopID string `json:"shop_id"`
+	Total  int64  `json:"total"`
+}
+
+type checkoutLine struct {
+	VariantID string `json:"variant_id"`
+	Quantity  int64  `json:"quantity"`
+}
+
+// refusal is why a checkout was refused, as its customer may see it.
+type refusal struct {
+	Code    errs.Code `json:"code"`
+	Message string    `json:"message"`
+}
+
+// checkout: the order is pending from the start (the saga's row comes with it) → stock is reserved → the payment
+// authorized → the order confirmed (pivot) → the money captured → the stock committed → the cart rid of what was ordered.
+func (s *Sagas) checkout() saga.Definition {
+	confirm := s.Store.ConfirmStep("confirm", s.confirmation)
+	return saga.Definition{Type: domain.CheckoutSaga, Version: 1, Deadline: s.Deadline, Steps: []saga.Step{
+		{Name: "create", Do: func(context.Context, *saga.Run) error { return nil }, Undo: s.refuse},
+		{Name: "reserve", Do: s.reserve, Undo: s.release},
+		{Name: "authorize", Do: s.authorize, Undo: s.void, Timeout: s.AuthorizeTimeout},
+		confirm,
+		{Name: "capture", Do: s.capture},
+		{Name: "commit", Do: s.commit},
+		{Name: "clear_cart", Do: s.clearCart},
+	}}
+}
+
+// noting keeps why a step was refused, for refuse.
+func noting(r *saga.Run, err error) error {
+	if err == nil || errs.Unknown(err) {
+		return err
+	}
+	e := errs.From(err)
+	if setErr := r.Set(resultRefusal, refusal{Code: e.Code, Message: e.Message}); setErr != nil {
+		return setErr
+	}
+	return err
+}
+
+// refuse cancels the pending order of a checkout that was refused.
+func (s *Sagas) refuse(ctx context.Context, r *saga.Run) error {
+	var in checkoutInput
+	if err := r.Input(&in); err != nil {
+		return err
+	}
+	why := refusal{Code: errs.Unavailable, Message: "the checkout could not be finished in time"}
+	fault := r.Get(resultRefusal, &why) != nil // without a refusal it was given up: not the customer's fault
+	at := s.Clock.Now()
+	return s.Store.Refuse(ctx, r.ID(), string(why.Code), why.Message, fault, at, func(version int64) (event.Event, error) {
+		return event.New(ctx, SubjectCancelled, r.ID(), version, at, &orderv1.OrderCancelled{
+			OrderId: r.ID(), Number: in.Number, CustomerId: in.CustomerID, Reason: string(why.Code),
+		})
+	})
+}
+
+func (s *Sagas) reserve(ctx context.Context, r *saga.Run) error {
+	var in checkoutInput
+	if err := r.Input(&in); err != nil {
+		return err
+	}
+	req := &productv1.ReserveInventoryRequest{OrderId: r.ID(), TtlSeconds: int32(s.ReserveFor / time.Second)} //nolint:gosec // checked by Config
+	for _, l := range in.Lines {
+		req.Lines = append(req.Lines, &productv1.Line{VariantId: l.VariantID, Quantity: l.Quantity})
+	}
+	_, err := s.Products.ReserveInventory(ctx, req)
+	return noting(r, err)
+}
+
+func (s *Sagas) release(ctx context.Context, r *saga.Run) error {
+	_, err := s.Products.ReleaseInventory(ctx, &productv1.ReleaseInventoryRequest{OrderId: r.ID()})
+	return err
+}
+
+func (s *Sagas) authorize(ctx context.Context, r *saga.Run) error {
+	var in checkoutInput
+	if err := r.Input(&in); err != nil {
+		return err
+	}
+	res, err := s.Payments.Authorize(ctx, &paymentv1.AuthorizeRequest{
+		OrderId: r.ID(), CustomerId: in.CustomerID, Amount: money.New(in.Total, in.Currency).Proto(), Method: in.Method, Token: in.Token,
+	})
+	if err != nil {
+		return noting(r, err)
+	}
+	p := res.GetPayment()
+	return r.Set(resultPayment, domain.Payment{ID: p.GetId(), Status: p.GetStatus(), Method: in.Method})
+}
+
+func (s *Sagas) void(ctx context.Context, r *saga.Run) error {
+	_, err := s.Payments.Void(ctx, &paymentv1.VoidRequest{OrderId: r.ID()})
+	return err
+}
+
+// confirmation says what confirms an order. It is decided again when the write is, so it takes the time anew.
+func (s *Sagas) confirmation(r *saga.Run) (domain.Confirmation, event.Event, error) {
+	var in checkoutInput
+	c := domain.Confirmation{At: s.Clock.Now()}
+	if err := r.Input(&in); err != nil {
+		return c, event.Event{}, err
+	}
+	if err := r.Get(resultPayment, &c.Payment); err != nil {
+		return c, event.Event{}, err
+	}
+	if err := r.Set(resultConfirmed, c.At); err != nil {
+		return c, event.Event{}, err
+	}
+	msg := &orderv1.OrderConfirmed{OrderId: r.ID(), Number: in.Number, CustomerId: in.CustomerID, Total: money.New(in.Total, in.Currency).Proto()}
+	for _, p := range in.Parts {
+		msg.Shops = append(msg.Shops, &orderv1.ShopPart{ShopOrderId: p.ID, ShopId: p.ShopID, Total: money.New(p.Total, in.Currency).Proto()})
+	}
+	told, err := event.New(context.Background(), SubjectConfirmed, r.ID(), 2, c.At, msg)
+	return c, told, err
+}
+
+func (s *Sagas) capture(ctx context.Context, r *saga.Run) error {
+	var p domain.Payment
+	if err := r.Get(resultPayment, &p); err != nil {
+		return err
+	}
+	if p.Method == domain.CashOnDelivery {
+		return nil // collected when the last part is delivered
+	}
+	_, err := s.Payments.Capture(ctx, &paymentv1.CaptureRequest{OrderId: r.ID()})
+	return err
+}
+
+func (s *Sagas) commit(ctx context.Context, r *saga.Run) error {
+	_, err := s.Products.CommitInventory(ctx, &productv1.CommitInventoryRequest{OrderId: r.ID()})
+	return err
+}
+
+func (s *Sagas) clearCart(ctx context.Context, r *saga.Run) error {
+	var in checkoutInput
+	if err := r.Input(&in); err != nil {
+		return err
+	}
+	req := &cartv1.RemoveOrderedRequest{OwnerId: in.CustomerID, OrderId: r.ID()}
+	for _, l := range in.Lines {
+		req.Lines = append(req.Lines, &cartv1.Line{VariantId: l.VariantID, Quantity: l.Quantity})
+	}
+	_, err := s.Carts.RemoveOrdered(ctx, req)
+	return err
+}

@@ -1,0 +1,90 @@
+package order
+
+import (
+	"context"
+	"embed"
+	"io/fs"
+	"slices"
+
+	"souk/apps/order/internal/handler"
+	"souk/apps/order/internal/repository"
+	"souk/apps/order/internal/service"
+	cartv1 "souk/gen/go/souk/cart/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
+	paymentv1 "souk/gen/go/souk/payment/v1"
+	productv1 "souk/gen/go/souk/product/v1"
+	shopv1 "souk/gen/go/souk/shop/v1"
+	"souk/pkg/module"
+	"souk/pkg/outbox"
+	"souk/pkg/saga"
+)
+
+//go:embed db/migrations/*.sql
+var files embed.FS
+
+// Module is the order service.
+var Module = module.Module{Name: "order", Migrations: migrations(), Tables: module.Tables{Outbox: true, Saga: true}, Build: build}
+
+func migrations() fs.FS {
+	sub, err := fs.Sub(files, "db/migrations")
+	if err != nil {
+		panic(err) // the directory is embedded above
+	}
+	return sub
+}
+
+// Failpoints lists the windows between two writes where tests stop the process, saga by saga in the order in which they are met.
+func Failpoints() []string {
+	var out []string
+	for _, d := range (&service.Sagas{Store: &repository.Store{}}).Definitions() {
+		out = append(out, saga.Failpoints(d)...)
+	}
+	return slices.Clip(out)
+}
+
+func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
+	cfg := Default()
+	if err := p.Config(&cfg); err != nil {
+		return nil, err
+	}
+	rates, err := cfg.rates()
+	if err != nil {
+		return nil, err
+	}
+	pool, err := p.Postgres(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := p.Client()
+	if err != nil {
+		return nil, err
+	}
+	relay, err := p.Relay(ctx)
+	if err != nil {
+		return nil, err
+	}
+	store := repository.Open(pool, relay.Wake)
+	products, carts := productv1.NewProductServiceClient(conn), cartv1.NewCartServiceClient(conn)
+	sagas := &service.Sagas{
+		Store: store, Products: products, Payments: paymentv1.NewPaymentServiceClient(conn), Carts: carts, Clock: p.Clock(),
+		Deadline: cfg.Deadline, ReserveFor: cfg.ReserveFor, AuthorizeTimeout: cfg.AuthorizeTimeout,
+	}
+	runner, err := saga.NewRunner(pool, saga.Options{
+		Definitions: sagas.Definitions(), Clock: p.Clock(), Logger: p.Logger(), Metrics: p.Metrics(), Tracer: p.Tracer(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	consumer, err := p.Consumer(ctx, outbox.ConsumerOptions{
+		Purpose: "payments", Subjects: handler.PaymentSubjects, Handler: store.PaymentEvents(handler.PaymentNews),
+	})
+	if err != nil {
+		return nil, err
+	}
+	svc := service.New(service.Deps{
+		Store: repository.WithSagas(store, runner), Runner: runner, Products: products, Carts: carts,
+		Shops: shopv1.NewShopServiceClient(conn), Clock: p.Clock(), Logger: p.Logger(), ShippingRates: rates,
+	})
+	orderv1.RegisterOrderServiceServer(p.Server(), &handler.RPC{Service: svc})
+	return module.Group(relay, runner, consumer), nil
+}

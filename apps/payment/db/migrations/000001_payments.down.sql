@@ -1,0 +1,3 @@
+drop table webhook_inbox;
+drop table refund;
+drop table payment;

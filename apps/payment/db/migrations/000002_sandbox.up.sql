@@ -1,0 +1,68 @@
+-- The sandbox provider keeps its own books, as another company would: nothing of payment joins with it.
+create schema sandbox;
+
+create table sandbox.charge (
+    -- the merchant's idempotency key: the payment's ID
+    key        text        not null,
+    -- tombstone: voided before it was ever authorized
+    status     text        not null,
+    currency   text        not null,
+    amount     bigint      not null,
+    captured   bigint      not null default 0,
+    refunded   bigint      not null default 0,
+    reason     text        not null default '',
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint charge_pkey primary key (key),
+    constraint charge_status check (status in ('authorized', 'captured', 'declined', 'voided', 'tombstone')),
+    constraint charge_amounts check (amount >= 0 and captured between 0 and amount and refunded between 0 and captured)
+) with (fillfactor = 80);
+
+create table sandbox.refund (
+    key        text        not null,
+    charge_key text        not null,
+    amount     bigint      not null,
+    created_at timestamptz not null default now(),
+    constraint refund_pkey primary key (key),
+    constraint refund_amount check (amount > 0)
+);
+
+-- Double entry: the entries of one movement, and so of all of them, sum to zero in each currency.
+create table sandbox.ledger_entry (
+    -- what moved the money: "capture" of a charge or "refund"
+    kind       text        not null,
+    -- the charge's key, or the refund's
+    key        text        not null,
+    account    text        not null,
+    currency   text        not null,
+    amount     bigint      not null,
+    created_at timestamptz not null default now(),
+    -- a capture and a refund are booked once, whatever goes wrong around them
+    constraint ledger_entry_pkey primary key (key, kind, account),
+    constraint ledger_entry_account check (account in ('customer', 'merchant')),
+    constraint ledger_entry_kind check (kind in ('capture', 'refund'))
+);
+
+-- Calls that the sandbox did not answer as asked: an error before any effect, an answer that got lost.
+create table sandbox.call (
+    key     text        not null,
+    op      text        not null,
+    outcome text        not null,
+    at      timestamptz not null default now(),
+    -- each trick of a token is played once a charge
+    constraint call_pkey primary key (key, op, outcome)
+);
+
+-- Webhooks to deliver, at least once.
+create table sandbox.webhook (
+    id              text        not null,
+    body            bytea       not null,
+    attempts        integer     not null default 0,
+    next_attempt_at timestamptz not null default now(),
+    delivered_at    timestamptz,
+    -- given up after too many attempts
+    dropped_at      timestamptz,
+    created_at      timestamptz not null default now(),
+    constraint webhook_pkey primary key (id)
+);
+create index webhook_due on sandbox.webhook (next_attempt_at) where delivered_at is null and dropped_at is null;

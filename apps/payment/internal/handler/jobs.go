@@ -1,0 +1,44 @@
+package handler
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"souk/apps/payment/internal/service"
+)
+
+// Reconcile settles what was left open, every interval, until ctx ends.
+func Reconcile(s *service.Service, interval, openFor, giveUp time.Duration) func(context.Context) error {
+	return every(interval, s.Logger, "payments not reconciled", func(ctx context.Context) (int, error) { return s.Reconcile(ctx, openFor, giveUp) })
+}
+
+// Deliver delivers the sandbox's webhooks, every interval, until ctx ends.
+func Deliver(deliver func(context.Context) (int, error), interval time.Duration, log *zap.Logger) func(context.Context) error {
+	return every(interval, log, "webhooks not delivered", deliver)
+}
+
+// every does f again and again; as long as it finds something to do, without a pause.
+func every(interval time.Duration, log *zap.Logger, failed string, f func(context.Context) (int, error)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		timer := time.NewTimer(interval)
+		defer timer.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-timer.C:
+			}
+			n, err := f(ctx)
+			if err != nil && ctx.Err() == nil {
+				log.Warn(failed, zap.Error(err))
+			}
+			pause := interval
+			if n > 0 && err == nil {
+				pause = 0
+			}
+			timer.Reset(pause)
+		}
+	}
+}

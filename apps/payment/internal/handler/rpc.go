@@ -1,0 +1,106 @@
+// Package handler serves payment's contract and runs its jobs.
+package handler
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"souk/apps/payment/internal/domain"
+	"souk/apps/payment/internal/service"
+	paymentv1 "souk/gen/go/souk/payment/v1"
+	"souk/pkg/errs"
+	"souk/pkg/identity"
+	"souk/pkg/money"
+)
+
+// RPC is the gRPC server of PaymentService.
+type RPC struct {
+	paymentv1.UnimplementedPaymentServiceServer
+	Service *service.Service
+}
+
+var _ paymentv1.PaymentServiceServer = (*RPC)(nil)
+
+// Authorize holds an order's total: see service.Service.Authorize for its errors.
+func (h *RPC) Authorize(ctx context.Context, r *paymentv1.AuthorizeRequest) (*paymentv1.AuthorizeResponse, error) {
+	amount, err := money.FromProto(r.GetAmount())
+	if err != nil {
+		return nil, err
+	}
+	p, err := h.Service.Authorize(ctx, domain.Request{
+		OrderID: r.GetOrderId(), CustomerID: r.GetCustomerId(), Amount: amount, Method: domain.Method(r.GetMethod()), Token: r.GetToken(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &paymentv1.AuthorizeResponse{Payment: show(p)}, nil
+}
+
+// Capture takes authorized money: see service.Service.Capture for its errors.
+func (h *RPC) Capture(ctx context.Context, r *paymentv1.CaptureRequest) (*paymentv1.CaptureResponse, error) {
+	p, err := h.Service.Capture(ctx, r.GetOrderId())
+	if err != nil {
+		return nil, err
+	}
+	return &paymentv1.CaptureResponse{Payment: show(p)}, nil
+}
+
+// Void gives a payment up: see service.Service.Void for its errors.
+func (h *RPC) Void(ctx context.Context, r *paymentv1.VoidRequest) (*paymentv1.VoidResponse, error) {
+	p, err := h.Service.Void(ctx, r.GetOrderId())
+	if err != nil {
+		return nil, err
+	}
+	if p.IsTombstone() {
+		return &paymentv1.VoidResponse{}, nil
+	}
+	return &paymentv1.VoidResponse{Payment: show(p)}, nil
+}
+
+// Refund pays captured money back: see service.Service.Refund for its errors.
+func (h *RPC) Refund(ctx context.Context, r *paymentv1.RefundRequest) (*paymentv1.RefundResponse, error) {
+	var amount *money.Money
+	if r.Amount != nil {
+		m, err := money.FromProto(r.GetAmount())
+		if err != nil {
+			return nil, err
+		}
+		amount = &m
+	}
+	p, err := h.Service.Refund(ctx, r.GetOrderId(), r.GetIdempotencyKey(), amount)
+	if err != nil {
+		return nil, err
+	}
+	return &paymentv1.RefundResponse{Payment: show(p)}, nil
+}
+
+// GetPayment shows one of the caller's payments; not_found for anybody else's.
+func (h *RPC) GetPayment(ctx context.Context, r *paymentv1.GetPaymentRequest) (*paymentv1.GetPaymentResponse, error) {
+	caller := identity.FromContext(ctx)
+	if caller.ID == "" {
+		return nil, errs.New(errs.NotFound, "there is no such payment")
+	}
+	p, err := h.Service.Get(ctx, r.GetId(), caller.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &paymentv1.GetPaymentResponse{Payment: show(p)}, nil
+}
+
+// ReceiveWebhook takes a provider's notice in: see service.Service.ReceiveWebhook for its errors.
+func (h *RPC) ReceiveWebhook(ctx context.Context, r *paymentv1.ReceiveWebhookRequest) (*paymentv1.ReceiveWebhookResponse, error) {
+	duplicate, err := h.Service.ReceiveWebhook(ctx, r.GetProvider(), r.GetBody(), r.GetSignature())
+	if err != nil {
+		return nil, err
+	}
+	return &paymentv1.ReceiveWebhookResponse{Duplicate: duplicate}, nil
+}
+
+func show(p domain.Payment) *paymentv1.Payment {
+	return &paymentv1.Payment{
+		Id: p.ID, OrderId: p.OrderID, Status: string(p.Status), Method: string(p.Method),
+		Amount: p.Amount.Proto(), Captured: p.CapturedAmount().Proto(), Refunded: p.RefundedAmount().Proto(),
+		FailureReason: p.FailureReason, CreatedAt: timestamppb.New(p.CreatedAt), UpdatedAt: timestamppb.New(p.UpdatedAt),
+	}
+}

@@ -1,0 +1,149 @@
+package repository
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"souk/apps/payment/internal/domain"
+	"souk/apps/payment/internal/repository/sqlc"
+	"souk/pkg/errs"
+	"souk/pkg/event"
+	"souk/pkg/money"
+	"souk/pkg/outbox"
+	"souk/pkg/postgres"
+)
+
+// BeginRefund implements service.Store. The payment's row is locked, so refunds of one payment are
+// made one after the other and together never exceed what was captured.
+func (s *Store) BeginRefund(ctx context.Context, orderID string, r domain.Refund, amount *money.Money, at time.Time) (domain.Payment, domain.Refund, error) {
+	var p domain.Payment
+	err := s.inTx(ctx, func(q *sqlc.Queries, _ pgx.Tx) error {
+		row, err := q.LockByOrder(ctx, orderID)
+		if err != nil {
+			return postgres.Err(err)
+		}
+		p = payment(row)
+		have, err := q.RefundByKey(ctx, sqlc.RefundByKeyParams{PaymentID: p.ID, IdemKey: r.Key})
+		switch err = postgres.Err(err); {
+		case err == nil:
+			r = domain.Refund{ID: have.ID, PaymentID: have.PaymentID, Key: have.IdemKey, Amount: have.Amount, State: domain.RefundState(have.State)}
+			if amount != nil && *amount != money.New(r.Amount, p.Amount.Currency()) {
+				return errs.New(errs.IdempotencyMismatch, "a refund with this key had another amount")
+			}
+			return nil
+		case !errs.Is(err, errs.NotFound):
+			return err
+		}
+		claim, err := p.Claim(amount)
+		if err != nil {
+			return err
+		}
+		r.PaymentID, r.Amount, r.State = p.ID, claim, domain.RefundRequested
+		n, err := q.ClaimRefund(ctx, sqlc.ClaimRefundParams{ID: p.ID, Amount: claim, At: at})
+		if err != nil {
+			return postgres.Err(err)
+		}
+		if n == 0 {
+			return errs.New(errs.Conflict, "the payment changed meanwhile")
+		}
+		return postgres.Err(q.InsertRefund(ctx, sqlc.InsertRefundParams{ID: r.ID, PaymentID: p.ID, IdemKey: r.Key, Amount: claim, At: at}))
+	})
+	return p, r, err
+}
+
+// EndRefund implements service.Store.
+func (s *Store) EndRefund(ctx context.Context, e domain.RefundEnd, tell Telling) (domain.Payment, error) {
+	var p domain.Payment
+	err := s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
+		r, err := q.RefundByID(ctx, e.RefundID)
+		if err != nil {
+			return postgres.Err(err)
+		}
+		// The payment is locked before its refund: everybody does it in this order.
+		row, err := q.LockByID(ctx, r.PaymentID)
+		if err != nil {
+			return postgres.Err(err)
+		}
+		p, err = endRefund(ctx, q, tx, payment(row), r.Amount, e, tell)
+		return err
+	})
+	return p, err
+}
+
+func endRefund(ctx context.Context, q *sqlc.Queries, tx pgx.Tx, p domain.Payment, amount int64, e domain.RefundEnd, tell Telling) (domain.Payment, error) {
+	n, err := q.EndRefund(ctx, sqlc.EndRefundParams{ID: e.RefundID, PaymentID: p.ID, State: string(e.State), At: e.At})
+	if err != nil || n == 0 {
+		return p, postgres.Err(err) // it ended before
+	}
+	if e.State != domain.RefundDone {
+		_, err := q.UnclaimRefund(ctx, sqlc.UnclaimRefundParams{ID: p.ID, Amount: amount, At: e.At})
+		return p, postgres.Err(err)
+	}
+	status := p.AfterRefund(amount)
+	n, err = q.ApplyRefund(ctx, sqlc.ApplyRefundParams{ID: p.ID, Amount: amount, Status: string(status), At: e.At})
+	if err != nil {
+		return p, postgres.Err(err)
+	}
+	if n == 0 {
+		return p, errs.New(errs.Internal, "more would be refunded than was claimed")
+	}
+	p.Refunded, p.Status, p.Version, p.UpdatedAt = p.Refunded+amount, status, p.Version+1, e.At
+	told, err := tell(p, money.New(amount, p.Amount.Currency()))
+	if err != nil {
+		return p, err
+	}
+	return p, outbox.Append(ctx, tx, told)
+}
+
+// OpenRefunds implements service.Store.
+func (s *Store) OpenRefunds(ctx context.Context, before time.Time, limit int) ([]domain.Refund, error) {
+	rows, err := s.q.OpenRefunds(ctx, sqlc.OpenRefundsParams{Before: before, Batch: int32(limit)}) //nolint:gosec // a batch is small
+	out := make([]domain.Refund, len(rows))
+	for i, r := range rows {
+		out[i] = domain.Refund{ID: r.ID, PaymentID: r.PaymentID, Key: r.IdemKey, Amount: r.Amount, State: domain.RefundState(r.State)}
+	}
+	return out, postgres.Err(err)
+}
+
+// TakeWebhook implements service.Store.
+func (s *Store) TakeWebhook(ctx context.Context, w domain.Webhook, decide func(domain.Payment) (*domain.Settlement, event.Event, error), tell Telling) (bool, error) {
+	duplicate := false
+	err := s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
+		n, err := q.TakeWebhook(ctx, sqlc.TakeWebhookParams{
+			Provider: w.Provider, EventID: w.EventID, PaymentID: w.PaymentID, BodyHash: w.BodyHash, At: w.At,
+		})
+		if duplicate = n == 0; err != nil || duplicate {
+			return postgres.Err(err)
+		}
+		row, err := q.LockByID(ctx, w.PaymentID)
+		if err != nil {
+			return postgres.Err(err)
+		}
+		p := payment(row)
+		settlement, told, err := decide(p)
+		if err != nil {
+			return err
+		}
+		if settlement != nil {
+			moved, err := settle(ctx, q, []settling{{*settlement, told}})
+			if err != nil {
+				return err
+			}
+			if len(moved) == 1 {
+				p = moved[0]
+			}
+		}
+		if w.RefundID == "" {
+			return nil
+		}
+		r, err := q.RefundByID(ctx, w.RefundID)
+		if err != nil {
+			return postgres.Err(err)
+		}
+		_, err = endRefund(ctx, q, tx, p, r.Amount, domain.RefundEnd{RefundID: r.ID, State: domain.RefundDone, At: w.At}, tell)
+		return err
+	})
+	return duplicate && err == nil, err
+}

@@ -1,0 +1,276 @@
+// Package repository keeps payments in PostgreSQL.
+//
+// What a checkout writes (a payment, its authorization, its capture) travels in groups: concurrent
+// callers share one statement, which is a transaction of its own and carries their events.
+package repository
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"souk/apps/payment/internal/domain"
+	"souk/apps/payment/internal/repository/sqlc"
+	"souk/pkg/errs"
+	"souk/pkg/event"
+	"souk/pkg/money"
+	"souk/pkg/postgres"
+)
+
+// groupLimit bounds how many callers share one statement; groupParallel how many go on at a time.
+const (
+	groupLimit    = 128
+	groupParallel = 2
+)
+
+// Telling makes the event of a refund that was done, from the payment as it is then.
+type Telling = func(p domain.Payment, amount money.Money) (event.Event, error)
+
+// Store is service.Store in PostgreSQL.
+type Store struct {
+	pool *pgxpool.Pool
+	q    *sqlc.Queries
+	// wake tells the relay that there are new events.
+	wake func()
+
+	initiates *postgres.Group[initiate, bool]
+	settles   *postgres.Group[settling, *domain.Payment]
+	byOrder   *postgres.Group[string, *domain.Payment]
+}
+
+type initiate struct {
+	p    domain.Payment
+	told event.Event
+}
+
+type settling struct {
+	domain.Settlement
+	told event.Event
+}
+
+// Open returns a Store on the pool. It calls wake whenever it has written events.
+func Open(pool *pgxpool.Pool, wake func()) *Store {
+	s := &Store{pool: pool, q: sqlc.New(pool), wake: wake}
+	parallel := postgres.WithParallel(groupParallel)
+	s.initiates = postgres.NewGroup(groupLimit, s.runInitiate, parallel)
+	s.settles = postgres.NewGroup(groupLimit, s.runSettle, parallel)
+	s.byOrder = postgres.NewGroup(groupLimit, s.runByOrder, parallel)
+	return s
+}
+
+// Initiate implements service.Store.
+func (s *Store) Initiate(ctx context.Context, p domain.Payment, told event.Event) (domain.Payment, error) {
+	made, err := s.initiates.Do(ctx, initiate{p, told})
+	if err != nil || made {
+		return p, err
+	}
+	return s.ByOrder(ctx, p.OrderID)
+}
+
+func (s *Store) runInitiate(ctx context.Context, items []initiate) ([]postgres.Result[bool], error) {
+	// Of several callers for one order only the first tries: the others find its row. In order of the
+	// key, so that two runs cannot wait for each other in a circle.
+	first := make([]int, 0, len(items))
+	seen := make(map[string]bool, len(items))
+	for i, it := range items {
+		if !seen[it.p.OrderID] {
+			seen[it.p.OrderID] = true
+			first = append(first, i)
+		}
+	}
+	slices.SortFunc(first, func(a, b int) int { return cmpString(items[a].p.OrderID, items[b].p.OrderID) })
+	var arg sqlc.InitiateParams
+	for _, i := range first {
+		p, told := items[i].p, items[i].told
+		meta, err := metadata(told)
+		if err != nil {
+			return nil, err
+		}
+		arg.Ids, arg.OrderIds, arg.CustomerIds = append(arg.Ids, p.ID), append(arg.OrderIds, p.OrderID), append(arg.CustomerIds, p.CustomerID)
+		arg.Statuses, arg.Methods = append(arg.Statuses, string(p.Status)), append(arg.Methods, string(p.Method))
+		arg.Currencies, arg.Amounts = append(arg.Currencies, string(p.Amount.Currency())), append(arg.Amounts, p.Amount.Minor())
+		arg.Providers, arg.RequestHashes, arg.Ats = append(arg.Providers, p.Provider), append(arg.RequestHashes, p.RequestHash[:]), append(arg.Ats, p.CreatedAt)
+		arg.EventIds, arg.Subjects, arg.Types = append(arg.EventIds, told.ID), append(arg.Subjects, told.Subject), append(arg.Types, told.Type)
+		arg.Metadatas, arg.Payloads = append(arg.Metadatas, meta), append(arg.Payloads, told.Payload)
+	}
+	ids, err := s.q.Initiate(ctx, arg)
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	s.wake()
+	made := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		made[id] = true
+	}
+	out := make([]postgres.Result[bool], len(items))
+	for i, it := range items {
+		out[i].Value = made[it.p.ID]
+	}
+	return out, nil
+}
+
+// Bury implements service.Store.
+func (s *Store) Bury(ctx context.Context, p domain.Payment) (domain.Payment, error) {
+	n, err := s.q.Bury(ctx, sqlc.BuryParams{ID: p.ID, OrderID: p.OrderID, RequestHash: p.RequestHash[:], At: p.CreatedAt})
+	if err != nil || n == 1 {
+		return p, postgres.Err(err)
+	}
+	return s.ByOrder(ctx, p.OrderID)
+}
+
+// Settle implements service.Store.
+func (s *Store) Settle(ctx context.Context, settlement domain.Settlement, told event.Event) (domain.Payment, error) {
+	p, err := s.settles.Do(ctx, settling{settlement, told})
+	if err != nil || p != nil {
+		return deref(p), err
+	}
+	return s.ByID(ctx, settlement.PaymentID)
+}
+
+func (s *Store) runSettle(ctx context.Context, items []settling) ([]postgres.Result[*domain.Payment], error) {
+	out := make([]postgres.Result[*domain.Payment], len(items))
+	rest := make([]int, len(items))
+	for i := range items {
+		rest[i] = i
+	}
+	// One statement moves a payment once, so the second caller of one payment goes into the next.
+	for len(rest) > 0 {
+		var again []int
+		now := make(map[string]int, len(rest))
+		for _, i := range rest {
+			if _, taken := now[items[i].PaymentID]; taken {
+				again = append(again, i)
+			} else {
+				now[items[i].PaymentID] = i
+			}
+		}
+		batch := make([]settling, 0, len(now))
+		for _, i := range now {
+			batch = append(batch, items[i])
+		}
+		slices.SortFunc(batch, func(a, b settling) int { return cmpString(a.PaymentID, b.PaymentID) })
+		moved, err := settle(ctx, s.q, batch)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range moved {
+			out[now[p.ID]].Value = &p
+		}
+		rest = again
+	}
+	s.wake()
+	return out, nil
+}
+
+func settle(ctx context.Context, q *sqlc.Queries, batch []settling) ([]domain.Payment, error) {
+	var arg sqlc.SettleParams
+	for _, it := range batch {
+		meta, err := metadata(it.told)
+		if err != nil {
+			return nil, err
+		}
+		arg.Ids, arg.Statuses, arg.Froms = append(arg.Ids, it.PaymentID), append(arg.Statuses, string(it.Status)), append(arg.Froms, froms(it.Status))
+		arg.Refs, arg.Reasons, arg.Ats = append(arg.Refs, it.ProviderRef), append(arg.Reasons, it.Reason), append(arg.Ats, it.At)
+		arg.EventIds, arg.Subjects, arg.Types = append(arg.EventIds, it.told.ID), append(arg.Subjects, it.told.Subject), append(arg.Types, it.told.Type)
+		arg.Metadatas, arg.Payloads = append(arg.Metadatas, meta), append(arg.Payloads, it.told.Payload)
+	}
+	rows, err := q.Settle(ctx, arg)
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	out := make([]domain.Payment, len(rows))
+	for i, r := range rows {
+		out[i] = payment(sqlc.Payment(r))
+	}
+	return out, nil
+}
+
+// ByOrder implements service.Store.
+func (s *Store) ByOrder(ctx context.Context, orderID string) (domain.Payment, error) {
+	p, err := s.byOrder.Do(ctx, orderID)
+	if err == nil && p == nil {
+		err = errs.New(errs.NotFound, "there is no such payment")
+	}
+	return deref(p), err
+}
+
+func (s *Store) runByOrder(ctx context.Context, orderIDs []string) ([]postgres.Result[*domain.Payment], error) {
+	rows, err := s.q.ByOrders(ctx, orderIDs)
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	found := make(map[string]*domain.Payment, len(rows))
+	for _, r := range rows {
+		p := payment(r)
+		found[p.OrderID] = &p
+	}
+	out := make([]postgres.Result[*domain.Payment], len(orderIDs))
+	for i, orderID := range orderIDs {
+		out[i].Value = found[orderID]
+	}
+	return out, nil
+}
+
+// ByID implements service.Store.
+func (s *Store) ByID(ctx context.Context, paymentID string) (domain.Payment, error) {
+	r, err := s.q.ByID(ctx, paymentID)
+	return payment(r), postgres.Err(err)
+}
+
+// Owned implements service.Store.
+func (s *Store) Owned(ctx context.Context, paymentID, customerID string) (domain.Payment, error) {
+	r, err := s.q.Owned(ctx, sqlc.OwnedParams{ID: paymentID, CustomerID: customerID})
+	return payment(r), postgres.Err(err)
+}
+
+// RequestVoid implements service.Store.
+func (s *Store) RequestVoid(ctx context.Context, paymentID string, at time.Time) error {
+	_, err := s.q.RequestVoid(ctx, sqlc.RequestVoidParams{ID: paymentID, At: at})
+	return postgres.Err(err)
+}
+
+// Open implements service.Store.
+func (s *Store) Open(ctx context.Context, before time.Time, limit int) ([]domain.Payment, error) {
+	rows, err := s.q.Open(ctx, sqlc.OpenParams{Before: before, Batch: int32(limit)}) //nolint:gosec // a batch is small
+	out := make([]domain.Payment, len(rows))
+	for i, r := range rows {
+		out[i] = payment(r)
+	}
+	return out, postgres.Err(err)
+}
+
+// Touch implements service.Store.
+func (s *Store) Touch(ctx context.Context, at time.Time, paymentIDs ...string) error {
+	return postgres.Err(s.q.Touch(ctx, sqlc.TouchParams{At: at, Ids: paymentIDs}))
+}
+
+// inTx runs f with queries in one transaction.
+func (s *Store) inTx(ctx context.Context, f func(q *sqlc.Queries, tx pgx.Tx) error) error {
+	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error { return f(s.q.WithTx(tx), tx) })
+	s.wake()
+	return err
+}
+
+func payment(r sqlc.Payment) domain.Payment {
+	p := domain.Payment{
+		ID: r.ID, OrderID: r.OrderID, CustomerID: r.CustomerID, Status: domain.Status(r.Status), Method: domain.Method(r.Method),
+		Captured: r.Captured, Refunded: r.Refunded, RefundClaimed: r.RefundClaimed,
+		Provider: r.Provider, ProviderRef: r.ProviderRef, FailureReason: r.FailureReason, VoidRequested: r.VoidRequested,
+		Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+	if r.Currency != "" {
+		p.Amount = money.New(r.Amount, money.Currency(r.Currency))
+	}
+	copy(p.RequestHash[:], r.RequestHash)
+	return p
+}
+
+func deref(p *domain.Payment) domain.Payment {
+	if p == nil {
+		return domain.Payment{}
+	}
+	return *p
+}

@@ -1,0 +1,177 @@
+// Package sandbox is the payment provider of development and tests: a company of its own, with its own
+// books, that happens to live in the same process.
+//
+// It keeps its tables in the schema sandbox, which nothing else reads, and moves money in double entry.
+// Every call is idempotent by the merchant's key. Tokens make it misbehave as real providers do; see Tokens.
+package sandbox
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"souk/apps/payment/internal/domain"
+	"souk/apps/payment/internal/sandbox/sqlc"
+	"souk/pkg/clock"
+	"souk/pkg/errs"
+	"souk/pkg/money"
+	"souk/pkg/postgres"
+)
+
+// Name is what the provider is called in payments and webhooks.
+const Name = "sandbox"
+
+// The tokens that the sandbox knows. Any other is declined as invalid.
+const (
+	TokenOK                = "tok_ok"
+	TokenDeclined          = "tok_declined"
+	TokenInsufficientFunds = "tok_insufficient_funds"
+	// TokenTimeoutThenOK: the charge takes place, but the first answer is lost.
+	TokenTimeoutThenOK = "tok_timeout_then_ok"
+	// TokenSlow: the charge takes place, the answer comes late.
+	TokenSlow = "tok_slow"
+	// TokenErrorThenOK: the first call fails without any effect.
+	TokenErrorThenOK = "tok_error_then_ok"
+)
+
+// Options of a Provider.
+type Options struct {
+	// DB holds the sandbox's schema.
+	DB     sqlc.DBTX
+	Clock  clock.Clock
+	Logger *zap.Logger
+	// Secret signs webhooks; empty: none are accepted.
+	Secret string
+	// WebhookURL is where webhooks go; "": none are sent. HTTP posts them.
+	WebhookURL string
+	HTTP       *http.Client
+	// LostAfter is how long the caller of a lost answer waits, SlowFor how long a slow answer takes.
+	LostAfter, SlowFor time.Duration
+	// After tells when a time has passed; nil: time.After.
+	After func(time.Duration) <-chan time.Time
+}
+
+// Provider is the sandbox. It may be used by several goroutines.
+type Provider struct {
+	Options
+	q *sqlc.Queries
+
+	charges  *postgres.Group[charge, domain.Charge]
+	captures *postgres.Group[string, domain.Charge]
+}
+
+const (
+	groupLimit    = 128
+	groupParallel = 2
+)
+
+// Open returns the sandbox.
+func Open(o Options) *Provider {
+	if o.After == nil {
+		o.After = time.After
+	}
+	p := &Provider{Options: o, q: sqlc.New(o.DB)}
+	p.charges = postgres.NewGroup(groupLimit, p.runCharge, postgres.WithParallel(groupParallel))
+	p.captures = postgres.NewGroup(groupLimit, p.runCapture, postgres.WithParallel(groupParallel))
+	return p
+}
+
+// Authorize holds the amount, as the token wants it. Its errors: timeout (the answer was lost),
+// unavailable (an error of the provider without effect), idempotency_mismatch.
+func (p *Provider) Authorize(ctx context.Context, key, token string, amount money.Money) (domain.Charge, error) {
+	c := charge{key: key, amount: amount, state: domain.ChargeAuthorized}
+	lost := false
+	switch token {
+	case TokenOK, TokenSlow:
+	case TokenDeclined:
+		c.state, c.reason = domain.ChargeDeclined, domain.ReasonDeclined
+	case TokenInsufficientFunds:
+		c.state, c.reason = domain.ChargeDeclined, domain.ReasonInsufficientFunds
+	case TokenTimeoutThenOK:
+		n, err := p.q.Trick(ctx, sqlc.TrickParams{Key: key, Op: "authorize", Outcome: "answer lost"})
+		if err != nil {
+			return domain.Charge{}, postgres.Err(err)
+		}
+		lost = n == 1
+	case TokenErrorThenOK:
+		n, err := p.q.Trick(ctx, sqlc.TrickParams{Key: key, Op: "authorize", Outcome: "error"})
+		if err != nil {
+			return domain.Charge{}, postgres.Err(err)
+		}
+		if n == 1 {
+			return domain.Charge{}, errs.New(errs.Unavailable, "the payment provider has an error")
+		}
+	default:
+		c.state, c.reason = domain.ChargeDeclined, domain.ReasonInvalidToken
+	}
+	out, err := p.charges.Do(ctx, c)
+	if err != nil {
+		return domain.Charge{}, err
+	}
+	switch {
+	case lost:
+		if err := p.wait(ctx, p.LostAfter); err != nil {
+			return domain.Charge{}, err
+		}
+		return domain.Charge{}, errs.New(errs.Timeout, "the payment provider did not answer in time")
+	case token == TokenSlow:
+		if err := p.wait(ctx, p.SlowFor); err != nil {
+			return domain.Charge{}, err
+		}
+	}
+	return out, nil
+}
+
+func (p *Provider) wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.After(d):
+		return nil
+	}
+}
+
+// Capture takes what was authorized, once, and books it.
+func (p *Provider) Capture(ctx context.Context, key string) (domain.Charge, error) {
+	return p.captures.Do(ctx, key)
+}
+
+// Void gives an authorization up. What never arrived is refused when it does.
+func (p *Provider) Void(ctx context.Context, key string) (domain.Charge, error) {
+	id, body := p.webhook(notice{Type: "charge.voided", Charge: noticeCharge{Key: key, Status: string(domain.ChargeVoided)}})
+	if _, err := p.q.Void(ctx, sqlc.VoidParams{Key: key, WebhookID: id, Body: body}); err != nil {
+		return domain.Charge{}, postgres.Err(err)
+	}
+	return p.Status(ctx, key)
+}
+
+// Refund pays back, once for each refund's key. It fails with conflict when that is more than was captured.
+func (p *Provider) Refund(ctx context.Context, key, refundKey string, amount money.Money) error {
+	id, body := p.webhook(notice{Type: "charge.refunded", Charge: noticeCharge{Key: key, Status: string(domain.ChargeCaptured)}, Refund: refundKey})
+	n, err := p.q.Refund(ctx, sqlc.RefundParams{Key: key, RefundKey: refundKey, Amount: amount.Minor(), WebhookID: id, Body: body})
+	if err == nil && n == 1 || postgres.IsUnique(err, "") {
+		return nil
+	}
+	if err != nil {
+		return postgres.Err(err)
+	}
+	done, err := p.q.Refunded(ctx, refundKey)
+	if err != nil || done {
+		return postgres.Err(err)
+	}
+	return errs.New(errs.Conflict, "the charge cannot be refunded by this amount")
+}
+
+// Status says where a charge stands; not_found when there is none.
+func (p *Provider) Status(ctx context.Context, key string) (domain.Charge, error) {
+	rows, err := p.q.Charges(ctx, []string{key})
+	if err != nil {
+		return domain.Charge{}, postgres.Err(err)
+	}
+	if len(rows) == 0 {
+		return domain.Charge{}, errs.New(errs.NotFound, "the payment provider knows no such charge")
+	}
+	return answer(rows[0]), nil
+}

@@ -1,0 +1,28 @@
+package tests
+
+import (
+	"testing"
+
+	"souk/apps/payment/internal/sandbox"
+)
+
+// BenchmarkAuthorizeAndCapture is the money side of a checkout, with 32 callers.
+func BenchmarkAuthorizeAndCapture(b *testing.B) {
+	k := setup(b)
+	b.SetParallelism(16)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r := request(sandbox.TokenOK)
+			if _, err := k.svc.Authorize(b.Context(), r); err != nil {
+				b.Error(err)
+				return
+			}
+			if _, err := k.svc.Capture(b.Context(), r.OrderID); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "payments/s")
+}

@@ -1,0 +1,411 @@
+package tests
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"souk/apps/payment/internal/domain"
+	"souk/apps/payment/internal/sandbox"
+	"souk/apps/payment/internal/service"
+	"souk/pkg/errs"
+	"souk/pkg/failpoint"
+	"souk/pkg/id"
+	"souk/pkg/money"
+)
+
+func nothing(err error) bool { return err == nil }
+
+func TestAuthorizeAndCapture(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	r := request(sandbox.TokenOK)
+	p, err := k.svc.Authorize(t.Context(), r)
+	require.NoError(t, err)
+	require.Equal(t, domain.Authorized, p.Status)
+	again, err := k.svc.Authorize(t.Context(), r)
+	require.NoError(t, err)
+	require.Equal(t, p.ID, again.ID)
+
+	p, err = k.svc.Capture(t.Context(), r.OrderID)
+	require.NoError(t, err)
+	require.Equal(t, domain.Captured, p.Status)
+	require.Equal(t, r.Amount, p.CapturedAmount())
+	_, err = k.svc.Capture(t.Context(), r.OrderID)
+	require.NoError(t, err)
+	_, err = k.svc.Void(t.Context(), r.OrderID)
+	require.True(t, errs.Is(err, errs.Conflict), "%v", err)
+
+	require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, k.books(t, p.ID))
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, k.events(t, p.ID))
+	k.clean(t)
+}
+
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		token  string
+		status domain.Status
+		reason string
+		// tries are the codes of the first, the second … try.
+		tries []errs.Code
+		waits []time.Duration
+	}{
+		{token: sandbox.TokenOK, status: domain.Authorized, tries: []errs.Code{""}},
+		{token: sandbox.TokenDeclined, status: domain.Failed, reason: "declined", tries: []errs.Code{errs.PaymentDeclined, errs.PaymentDeclined}},
+		{token: sandbox.TokenInsufficientFunds, status: domain.Failed, reason: "insufficient_funds", tries: []errs.Code{errs.PaymentDeclined}},
+		{token: "tok_nobody_knows", status: domain.Failed, reason: "invalid_token", tries: []errs.Code{errs.PaymentDeclined}},
+		{token: sandbox.TokenTimeoutThenOK, status: domain.Authorized, tries: []errs.Code{errs.Timeout, "", ""}, waits: []time.Duration{time.Second}},
+		{token: sandbox.TokenErrorThenOK, status: domain.Authorized, tries: []errs.Code{errs.Unavailable, ""}},
+		{token: sandbox.TokenSlow, status: domain.Authorized, tries: []errs.Code{""}, waits: []time.Duration{3 * time.Second}},
+	} {
+		for _, method := range []domain.Method{domain.Card, domain.Wallet, domain.BankTransfer} {
+			t.Run(c.token+"/"+string(method), func(t *testing.T) {
+				t.Parallel()
+				k := setup(t)
+				r := request(c.token)
+				r.Method = method
+				for i, want := range c.tries {
+					_, err := k.svc.Authorize(t.Context(), r)
+					require.Equal(t, want, errs.CodeOf(err), "try %d: %v", i+1, err)
+				}
+				p, err := k.svc.Store.ByOrder(t.Context(), r.OrderID)
+				require.NoError(t, err)
+				require.Equal(t, c.status, p.Status)
+				require.Equal(t, c.reason, p.FailureReason)
+				require.Equal(t, c.waits, k.timers.waited())
+				if c.status == domain.Authorized {
+					for range 2 {
+						p, err = k.svc.Capture(t.Context(), r.OrderID)
+						require.NoError(t, err)
+					}
+					require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, k.books(t, p.ID), "paid exactly once")
+				} else {
+					require.Equal(t, []string{"evt.payment.initiated", "evt.payment.failed"}, k.events(t, p.ID))
+				}
+				k.clean(t)
+			})
+		}
+	}
+}
+
+func TestSlowProviderTimesOut(t *testing.T) {
+	t.Parallel()
+	k := setup(t, func(_ *sandbox.Options, d *service.Deps) { d.ProviderTimeout = 200 * time.Millisecond })
+	k.timers.holdBack(true)
+	r := request(sandbox.TokenSlow)
+	_, err := k.svc.Authorize(t.Context(), r)
+	require.Equal(t, errs.Timeout, errs.CodeOf(err), "%v", err)
+	k.timers.holdBack(false)
+	again := func(f func() error) { // the machine may be slow, too
+		require.Eventually(t, func() bool {
+			err := f()
+			require.True(t, err == nil || errs.Unknown(err), "%v", err)
+			return err == nil
+		}, 20*time.Second, time.Millisecond)
+	}
+	again(func() error { _, err := k.svc.Authorize(t.Context(), r); return err })
+	again(func() error { _, err := k.svc.Capture(t.Context(), r.OrderID); return err })
+	k.clean(t)
+}
+
+func TestCashOnDeliveryGoesToNoProvider(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	r := request("")
+	r.Method = domain.CashOnDelivery
+	p, err := k.svc.Authorize(t.Context(), r)
+	require.NoError(t, err)
+	require.Equal(t, domain.Authorized, p.Status)
+	p, err = k.svc.Capture(t.Context(), r.OrderID)
+	require.NoError(t, err)
+	require.Equal(t, domain.Captured, p.Status)
+	p, err = k.svc.Refund(t.Context(), r.OrderID, "all", nil)
+	require.NoError(t, err)
+	require.Equal(t, domain.Refunded, p.Status)
+	var charges int
+	require.NoError(t, k.pool.QueryRow(t.Context(), `select count(*) from sandbox.charge`).Scan(&charges))
+	require.Zero(t, charges)
+	k.clean(t)
+}
+
+func TestBadRequests(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	for name, c := range map[string]struct {
+		change func(*domain.Request)
+		code   errs.Code
+		path   string
+	}{
+		"card number":             {func(r *domain.Request) { r.Token = "4242 4242-4242 4242" }, errs.CardNumberRefused, ""},
+		"card number among words": {func(r *domain.Request) { r.Token = "tok 4242424242424242!" }, errs.CardNumberRefused, ""},
+		"zero amount":             {func(r *domain.Request) { r.Amount = money.New(0, "BRL") }, errs.Invalid, "amount"},
+		"negative amount":         {func(r *domain.Request) { r.Amount = money.New(-1, "BRL") }, errs.Invalid, "amount"},
+		"no token":                {func(r *domain.Request) { r.Token = "" }, errs.Invalid, "payment.token"},
+		"cash with token":         {func(r *domain.Request) { r.Method = domain.CashOnDelivery }, errs.Invalid, "payment.token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := request(sandbox.TokenOK)
+			c.change(&r)
+			_, err := k.svc.Authorize(t.Context(), r)
+			require.Equal(t, c.code, errs.CodeOf(err), "%v", err)
+			if c.path != "" {
+				require.Equal(t, c.path, errs.From(err).Fields[0].Path)
+			}
+			_, err = k.svc.Store.ByOrder(t.Context(), r.OrderID)
+			require.True(t, errs.Is(err, errs.NotFound), "nothing may be stored")
+		})
+	}
+}
+
+func TestOneOrderHasOneRequest(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	r := request(sandbox.TokenOK)
+	_, err := k.svc.Authorize(t.Context(), r)
+	require.NoError(t, err)
+	for _, change := range []func(*domain.Request){
+		func(r *domain.Request) { r.Amount = money.New(5399, "BRL") },
+		func(r *domain.Request) { r.Amount = money.New(5398, "USD") },
+		func(r *domain.Request) { r.Token = sandbox.TokenSlow },
+		func(r *domain.Request) { r.CustomerID = "usr_2" },
+	} {
+		other := r
+		change(&other)
+		_, err = k.svc.Authorize(t.Context(), other)
+		require.True(t, errs.Is(err, errs.IdempotencyMismatch), "%v", err)
+	}
+}
+
+func TestManyAtOnceChargeOnce(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	r := request(sandbox.TokenOK)
+	for _, err := range together(100, func(int) error { _, err := k.svc.Authorize(t.Context(), r); return err }) {
+		require.NoError(t, err)
+	}
+	for _, err := range together(100, func(int) error { _, err := k.svc.Capture(t.Context(), r.OrderID); return err }) {
+		require.NoError(t, err)
+	}
+	p, err := k.svc.Store.ByOrder(t.Context(), r.OrderID)
+	require.NoError(t, err)
+	require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, k.books(t, p.ID))
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, k.events(t, p.ID))
+	k.clean(t)
+}
+
+func TestVoid(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	t.Run("of an authorization", func(t *testing.T) {
+		r := request(sandbox.TokenOK)
+		p, err := k.svc.Authorize(t.Context(), r)
+		require.NoError(t, err)
+		for range 2 {
+			p, err = k.svc.Void(t.Context(), r.OrderID)
+			require.NoError(t, err)
+			require.Equal(t, domain.Voided, p.Status)
+		}
+		require.Equal(t, "voided", k.books(t, p.ID).Status)
+		_, err = k.svc.Capture(t.Context(), r.OrderID)
+		require.True(t, errs.Is(err, errs.Conflict), "%v", err)
+		_, err = k.svc.Authorize(t.Context(), r)
+		require.True(t, errs.Is(err, errs.Conflict), "%v", err)
+	})
+	t.Run("of what never came", func(t *testing.T) {
+		r := request(sandbox.TokenOK)
+		for range 2 {
+			p, err := k.svc.Void(t.Context(), r.OrderID)
+			require.NoError(t, err)
+			require.True(t, p.IsTombstone())
+		}
+		_, err := k.svc.Authorize(t.Context(), r)
+		require.True(t, errs.Is(err, errs.Conflict), "a late authorization meets the tombstone: %v", err)
+	})
+	t.Run("of an answer that was lost", func(t *testing.T) {
+		r := request(sandbox.TokenTimeoutThenOK)
+		_, err := k.svc.Authorize(t.Context(), r)
+		require.True(t, errs.Is(err, errs.Timeout), "%v", err)
+		p, err := k.svc.Void(t.Context(), r.OrderID)
+		require.NoError(t, err)
+		require.Equal(t, "voided", k.books(t, p.ID).Status)
+	})
+	t.Run("of what the provider never heard of", func(t *testing.T) {
+		r := request(sandbox.TokenErrorThenOK)
+		_, err := k.svc.Authorize(t.Context(), r)
+		require.True(t, errs.Is(err, errs.Unavailable), "%v", err)
+		p, err := k.svc.Void(t.Context(), r.OrderID)
+		require.NoError(t, err)
+		require.Equal(t, domain.Voided, p.Status)
+		charge, err := k.sandbox.Authorize(t.Context(), p.ID, sandbox.TokenOK, r.Amount)
+		require.NoError(t, err)
+		require.Equal(t, domain.ChargeVoided, charge.State, "the provider has a tombstone, too")
+	})
+	k.clean(t)
+}
+
+func TestVoidAndCaptureAtOnce(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	for range 20 {
+		r := request(sandbox.TokenOK)
+		p, err := k.svc.Authorize(t.Context(), r)
+		require.NoError(t, err)
+		out := together(8, func(i int) error {
+			if i%2 == 0 {
+				_, err := k.svc.Capture(t.Context(), r.OrderID)
+				return err
+			}
+			_, err := k.svc.Void(t.Context(), r.OrderID)
+			return err
+		})
+		p, err = k.svc.Store.ByID(t.Context(), p.ID)
+		require.NoError(t, err)
+		b := k.books(t, p.ID)
+		require.Equal(t, string(p.Status), b.Status, "both sides agree: %v", out)
+		require.Contains(t, []domain.Status{domain.Captured, domain.Voided}, p.Status)
+	}
+	k.clean(t)
+}
+
+func TestRefund(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	r := request(sandbox.TokenOK)
+	amount := func(minor int64) *money.Money { m := money.New(minor, "BRL"); return &m }
+	_, err := k.svc.Authorize(t.Context(), r)
+	require.NoError(t, err)
+	_, err = k.svc.Refund(t.Context(), r.OrderID, "early", nil)
+	require.True(t, errs.Is(err, errs.Conflict), "%v", err)
+	_, err = k.svc.Capture(t.Context(), r.OrderID)
+	require.NoError(t, err)
+
+	p, err := k.svc.Refund(t.Context(), r.OrderID, "a", amount(398))
+	require.NoError(t, err)
+	require.Equal(t, domain.PartiallyRefunded, p.Status)
+	p, err = k.svc.Refund(t.Context(), r.OrderID, "a", amount(398))
+	require.NoError(t, err)
+	require.EqualValues(t, 398, p.Refunded, "once for each key")
+	_, err = k.svc.Refund(t.Context(), r.OrderID, "a", amount(399))
+	require.True(t, errs.Is(err, errs.IdempotencyMismatch), "%v", err)
+	_, err = k.svc.Refund(t.Context(), r.OrderID, "b", amount(5001))
+	require.True(t, errs.Is(err, errs.Unprocessable), "%v", err)
+	dollars := money.New(1, "USD")
+	_, err = k.svc.Refund(t.Context(), r.OrderID, "b", &dollars)
+	require.True(t, errs.Is(err, errs.Invalid), "%v", err)
+	p, err = k.svc.Refund(t.Context(), r.OrderID, "rest", nil)
+	require.NoError(t, err)
+	require.Equal(t, domain.Refunded, p.Status)
+	_, err = k.svc.Refund(t.Context(), r.OrderID, "more", nil)
+	require.True(t, errs.Is(err, errs.Conflict), "%v", err)
+	_, err = k.svc.Refund(t.Context(), id.New(id.Order), "none", nil)
+	require.True(t, errs.Is(err, errs.NotFound), "%v", err)
+
+	require.Equal(t, books{Status: "captured", Captured: 5398, Refunded: 5398, Entries: 2}, k.books(t, p.ID))
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed", "evt.payment.refunded", "evt.payment.refunded"}, k.events(t, p.ID))
+	k.clean(t)
+}
+
+func TestRefundsAtOnceNeverExceedTheCapture(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	r := request(sandbox.TokenOK)
+	_, err := k.svc.Authorize(t.Context(), r)
+	require.NoError(t, err)
+	p, err := k.svc.Capture(t.Context(), r.OrderID)
+	require.NoError(t, err)
+	m := money.New(1000, "BRL")
+	out := together(40, func(i int) error {
+		_, err := k.svc.Refund(t.Context(), r.OrderID, string(rune('a'+i%20)), &m) // each key twice
+		return err
+	})
+	require.Equal(t, 10, count(out, nothing), "five keys, each of them twice: %v", out)
+	require.EqualValues(t, 5000, k.books(t, p.ID).Refunded)
+	k.clean(t)
+}
+
+func TestDyingAtAnyFailpointChargesOnce(t *testing.T) {
+	// Not parallel: failpoints are the process's.
+	died := errs.New(errs.Unavailable, "the process died here")
+	for _, point := range service.Failpoints {
+		t.Run(point, func(t *testing.T) {
+			k := setup(t)
+			r, given := request(sandbox.TokenOK), request(sandbox.TokenOK)
+			t.Cleanup(failpoint.Enable(point, failpoint.Error(died).Times(1)))
+			retried := func(f func() error) {
+				for range 3 {
+					if err := f(); err == nil {
+						return
+					} else {
+						require.ErrorIs(t, err, died)
+					}
+				}
+				t.Fatal("it never succeeds")
+			}
+			retried(func() error { _, err := k.svc.Authorize(t.Context(), r); return err })
+			retried(func() error { _, err := k.svc.Capture(t.Context(), r.OrderID); return err })
+			retried(func() error { _, err := k.svc.Refund(t.Context(), r.OrderID, "key", nil); return err })
+			retried(func() error { _, err := k.svc.Authorize(t.Context(), given); return err })
+			retried(func() error { _, err := k.svc.Void(t.Context(), given.OrderID); return err })
+			p, err := k.svc.Store.ByOrder(t.Context(), r.OrderID)
+			require.NoError(t, err)
+			require.Equal(t, books{Status: "captured", Captured: 5398, Refunded: 5398, Entries: 2}, k.books(t, p.ID))
+			v, err := k.svc.Store.ByOrder(t.Context(), given.OrderID)
+			require.NoError(t, err)
+			require.Equal(t, "voided", k.books(t, v.ID).Status)
+			k.clean(t)
+		})
+	}
+}
+
+func TestReconcileSettlesWhatNobodyComesBackFor(t *testing.T) {
+	// Not parallel: failpoints are the process's.
+	died := failpoint.Error(errs.New(errs.Unavailable, "the process died here")).Times(1)
+	const openFor, giveUp = 30 * time.Second, 15 * time.Minute
+	for _, c := range []struct {
+		point string
+		after []domain.Status // of the payment, at each pass
+	}{
+		{service.FailAfterInitiate, []domain.Status{domain.Pending, domain.Voided}},
+		{service.FailAfterProviderAuthorize, []domain.Status{domain.Authorized, domain.Authorized}},
+		{service.FailAfterProviderCapture, []domain.Status{domain.Captured, domain.Captured}},
+		{service.FailAfterVoidRequest, []domain.Status{domain.Voided, domain.Voided}},
+		{service.FailAfterProviderVoid, []domain.Status{domain.Voided, domain.Voided}},
+		{service.FailAfterRefundRequest, []domain.Status{domain.Refunded, domain.Refunded}},
+		{service.FailAfterProviderRefund, []domain.Status{domain.Refunded, domain.Refunded}},
+	} {
+		t.Run(c.point, func(t *testing.T) {
+			k := setup(t)
+			t.Cleanup(failpoint.Enable(c.point, died))
+			r := request(sandbox.TokenOK)
+			_, _ = k.svc.Authorize(t.Context(), r)
+			switch c.point {
+			case service.FailAfterProviderCapture:
+				_, _ = k.svc.Capture(t.Context(), r.OrderID)
+			case service.FailAfterVoidRequest, service.FailAfterProviderVoid:
+				_, _ = k.svc.Void(t.Context(), r.OrderID)
+			case service.FailAfterRefundRequest, service.FailAfterProviderRefund:
+				_, _ = k.svc.Capture(t.Context(), r.OrderID)
+				_, _ = k.svc.Refund(t.Context(), r.OrderID, "key", nil)
+			}
+			n, err := k.svc.Reconcile(t.Context(), openFor, giveUp)
+			require.NoError(t, err)
+			require.Zero(t, n, "it is too early")
+			for _, want := range c.after {
+				k.clock.Advance(giveUp)
+				k.clock.Advance(openFor)
+				if want == domain.Pending {
+					k.clock.Advance(-giveUp)
+				}
+				_, err = k.svc.Reconcile(t.Context(), openFor, giveUp)
+				require.NoError(t, err)
+				p, err := k.svc.Store.ByOrder(t.Context(), r.OrderID)
+				require.NoError(t, err)
+				require.Equal(t, want, p.Status)
+			}
+			k.clean(t)
+		})
+	}
+}

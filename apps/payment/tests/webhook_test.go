@@ -1,0 +1,198 @@
+package tests
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"souk/apps/payment/internal/domain"
+	"souk/apps/payment/internal/sandbox"
+	"souk/apps/payment/internal/service"
+	paymentv1 "souk/gen/go/souk/payment/v1"
+	"souk/pkg/errs"
+)
+
+func notice(eventID, paymentID, status string) []byte {
+	return []byte(fmt.Sprintf(`{"id":%q,"type":"charge.%s","charge":{"key":%q,"status":%q}}`, eventID, status, paymentID, status))
+}
+
+func TestWebhookSignature(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	r := request(sandbox.TokenOK)
+	p, err := k.svc.Authorize(t.Context(), r)
+	require.NoError(t, err)
+	now := k.clock.Now()
+	body := notice("whe_1", p.ID, "captured")
+	good := sandbox.Sign(secret, now, body)
+	for name, c := range map[string]struct {
+		body      []byte
+		signature string
+		code      errs.Code
+	}{
+		"none":              {body, "", errs.Unauthenticated},
+		"nonsense":          {body, "t=1,v1=zz", errs.Unauthenticated},
+		"another secret":    {body, sandbox.Sign("not the secret at all", now, body), errs.Unauthenticated},
+		"another body":      {notice("whe_2", p.ID, "captured"), good, errs.Unauthenticated},
+		"too old":           {body, sandbox.Sign(secret, now.Add(-5*time.Minute-time.Second), body), errs.Unauthenticated},
+		"from the future":   {body, sandbox.Sign(secret, now.Add(5*time.Minute+time.Second), body), errs.Unauthenticated},
+		"another time":      {body, strings.Replace(good, "t=", "t=1", 1), errs.Unauthenticated},
+		"no JSON":           {[]byte("{"), sandbox.Sign(secret, now, []byte("{")), errs.Invalid},
+		"no status":         {notice("whe_3", p.ID, "lost"), sandbox.Sign(secret, now, notice("whe_3", p.ID, "lost")), errs.Invalid},
+		"no such payment":   {notice("whe_4", "pay_none", "captured"), sandbox.Sign(secret, now, notice("whe_4", "pay_none", "captured")), errs.NotFound},
+		"no such refund":    {[]byte(`{"id":"whe_5","charge":{"key":"` + p.ID + `","status":"authorized"},"refund":"ref_x"}`), "", errs.NotFound},
+		"the good one late": {body, sandbox.Sign(secret, now.Add(-4*time.Minute), body), ""},
+	} {
+		if c.signature == "" && name != "none" {
+			c.signature = sandbox.Sign(secret, now, c.body)
+		}
+		_, err := k.svc.ReceiveWebhook(t.Context(), sandbox.Name, c.body, c.signature)
+		require.Equal(t, c.code, errs.CodeOf(err), "%s: %v", name, err)
+	}
+	_, err = k.svc.ReceiveWebhook(t.Context(), "stripe", body, good)
+	require.Equal(t, errs.NotFound, errs.CodeOf(err))
+}
+
+func TestWebhookOnce(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	r := request(sandbox.TokenOK)
+	p, err := k.svc.Authorize(t.Context(), r)
+	require.NoError(t, err)
+	_, err = k.sandbox.Capture(t.Context(), p.ID) // the answer never arrived
+	require.NoError(t, err)
+	body := notice("whe_1", p.ID, "captured")
+	var mu sync.Mutex
+	fresh := 0
+	for _, err := range together(20, func(int) error {
+		res, err := k.client().ReceiveWebhook(k.as(t.Context(), "gateway"), &paymentv1.ReceiveWebhookRequest{
+			Provider: "sandbox", Body: body, Signature: sandbox.Sign(secret, k.clock.Now(), body),
+		})
+		if err == nil && !res.GetDuplicate() {
+			mu.Lock()
+			defer mu.Unlock()
+			fresh++
+		}
+		return err
+	}) {
+		require.NoError(t, err)
+	}
+	require.Equal(t, 1, fresh)
+	p, err = k.svc.Store.ByID(t.Context(), p.ID)
+	require.NoError(t, err)
+	require.Equal(t, domain.Captured, p.Status)
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, k.events(t, p.ID))
+	k.clean(t)
+}
+
+func TestWebhookBesideItsCall(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	for i := range 100 {
+		r := request(sandbox.TokenOK)
+		p, err := k.svc.Authorize(t.Context(), r)
+		require.NoError(t, err)
+		captured, authorized := notice(fmt.Sprintf("whe_c%d", i), p.ID, "captured"), notice(fmt.Sprintf("whe_a%d", i), p.ID, "authorized")
+		for _, err := range together(3, func(n int) error {
+			switch n {
+			case 0:
+				_, err := k.svc.Capture(t.Context(), r.OrderID)
+				return err
+			case 1: // a notice comes from the effect, so the charge is captured by then
+				if _, err := k.sandbox.Capture(t.Context(), p.ID); err != nil {
+					return err
+				}
+				_, err := k.svc.ReceiveWebhook(t.Context(), sandbox.Name, captured, sandbox.Sign(secret, k.clock.Now(), captured))
+				return err
+			default: // late news
+				_, err := k.svc.ReceiveWebhook(t.Context(), sandbox.Name, authorized, sandbox.Sign(secret, k.clock.Now(), authorized))
+				return err
+			}
+		}) {
+			require.NoError(t, err)
+		}
+		p, err = k.svc.Store.ByID(t.Context(), p.ID)
+		require.NoError(t, err)
+		require.Equal(t, domain.Captured, p.Status)
+		require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, k.events(t, p.ID), "told once")
+	}
+	k.clean(t)
+}
+
+// receiver takes the sandbox's webhooks as the gateway does, and refuses the first ones.
+type receiver struct {
+	*httptest.Server
+	mu     sync.Mutex
+	refuse int
+	bodies []string
+}
+
+func receive(t *testing.T, refuse int, to func(body []byte, signature string) error) *receiver {
+	r := &receiver{refuse: refuse}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.refuse > 0 {
+			r.refuse--
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		r.bodies = append(r.bodies, string(body))
+		if err := to(body, req.Header.Get(sandbox.SignatureHeader)); err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func TestSandboxDelivers(t *testing.T) {
+	t.Parallel()
+	var k *kit
+	recv := receive(t, 1, func(body []byte, signature string) error {
+		_, err := k.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, signature)
+		return err
+	})
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	k = setup(t, func(o *sandbox.Options, _ *service.Deps) {
+		o.WebhookURL, o.HTTP = recv.URL, &http.Client{Transport: transport}
+	})
+	r := request(sandbox.TokenTimeoutThenOK)
+	_, err := k.svc.Authorize(t.Context(), r)
+	require.Equal(t, errs.Timeout, errs.CodeOf(err))
+
+	n, err := k.sandbox.Deliver(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n, "refused: it comes again later")
+	_, err = k.pool.Exec(t.Context(), `update sandbox.webhook set next_attempt_at = now()`)
+	require.NoError(t, err)
+	n, err = k.sandbox.Deliver(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	p, err := k.svc.Store.ByOrder(t.Context(), r.OrderID)
+	require.NoError(t, err)
+	require.Equal(t, domain.Authorized, p.Status, "the webhook said what the lost answer did not")
+
+	_, err = k.svc.Capture(t.Context(), r.OrderID)
+	require.NoError(t, err)
+	_, err = k.svc.Refund(t.Context(), r.OrderID, "key", nil)
+	require.NoError(t, err)
+	n, err = k.sandbox.Deliver(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+	n, err = k.sandbox.Deliver(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n, "once each")
+	require.Len(t, recv.bodies, 3)
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed", "evt.payment.refunded"}, k.events(t, p.ID))
+	k.clean(t)
+}

@@ -1,0 +1,47 @@
+package product
+
+import (
+	"errors"
+	"time"
+)
+
+// Config is the section "product" of the configuration.
+type Config struct {
+	// ReservationTTL is how long stock is held for an order that does not say how long. Default 15m; at least 1s.
+	ReservationTTL time.Duration `yaml:"reservation_ttl"`
+	// SweepInterval is how often reservations are looked for whose time is up. Default 2s; at least 100ms.
+	SweepInterval time.Duration `yaml:"sweep_interval"`
+	// LowStock is the number of available pieces at which evt.inventory.low is sent. Default 5; 0: when the last one is taken.
+	LowStock int64 `yaml:"low_stock"`
+	// CacheTTL is how long a product may be shown out of date when its change could not be told. Default 30s; 0: no cache.
+	CacheTTL time.Duration `yaml:"cache_ttl"`
+	// SearchCacheTTL is how long an answer to a search is kept while nothing changes. Default 2s; 0: not at all.
+	SearchCacheTTL time.Duration `yaml:"search_cache_ttl"`
+	// WordsInterval is how often the search learns from the database's statistics which words are common. Default 1m; at least 1s.
+	WordsInterval time.Duration `yaml:"words_interval"`
+}
+
+// Default returns the settings that count when nothing is said.
+func Default() Config {
+	return Config{
+		ReservationTTL: 15 * time.Minute, SweepInterval: 2 * time.Second, LowStock: 5,
+		CacheTTL: 30 * time.Second, SearchCacheTTL: 2 * time.Second, WordsInterval: time.Minute,
+	}
+}
+
+// Validate says what is wrong with the settings.
+func (c Config) Validate() error {
+	switch {
+	case c.ReservationTTL < time.Second || c.ReservationTTL > 24*time.Hour:
+		return errors.New("reservation_ttl: must be from 1s to 24h")
+	case c.SweepInterval < 100*time.Millisecond:
+		return errors.New("sweep_interval: must be at least 100ms")
+	case c.LowStock < 0:
+		return errors.New("low_stock: must not be negative")
+	case c.CacheTTL < 0 || c.SearchCacheTTL < 0:
+		return errors.New("cache_ttl, search_cache_ttl: must not be negative")
+	case c.WordsInterval < time.Second:
+		return errors.New("words_interval: must be at least 1s")
+	}
+	return nil
+}

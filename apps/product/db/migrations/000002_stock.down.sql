@@ -1,0 +1,3 @@
+drop table reservation_line;
+drop table reservation;
+drop table stock;

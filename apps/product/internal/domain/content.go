@@ -1,0 +1,67 @@
+package domain
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"iter"
+	"maps"
+	"slices"
+
+	"souk/pkg/money"
+)
+
+func keys(m map[string]string) iter.Seq[string] { return maps.Keys(m) }
+
+// content is what a seller says about a product, in a form that encodes the same for the same content.
+type content struct {
+	Title, Description, CategoryID string
+	Images                         []Image
+	Tags                           []string
+	Status                         Status
+	Variants                       []variantContent
+}
+
+type variantContent struct {
+	SKU       string
+	Options   map[string]string `json:",omitempty"`
+	Price     string
+	CompareAt string
+	OnHand    *int64
+}
+
+// ContentHash is equal for equal content: all that an import may bring.
+func (p Product) ContentHash() []byte {
+	c := content{
+		Title: p.Title, Description: p.Description, CategoryID: p.CategoryID, Status: p.Status,
+		Images: append([]Image{}, p.Images...), Tags: append([]string{}, p.Tags...),
+	}
+	for _, v := range p.Variants {
+		vc := variantContent{SKU: v.SKU, Options: v.Options, Price: v.Price.String(), OnHand: v.OnHand}
+		if v.CompareAt != (money.Money{}) {
+			vc.CompareAt = v.CompareAt.String()
+		}
+		c.Variants = append(c.Variants, vc)
+	}
+	encoded, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // strings, numbers and maps of strings always encode
+	}
+	sum := sha256.Sum256(encoded)
+	return sum[:]
+}
+
+// SameContent reports whether an import of next would change nothing in p. A stock that next does not
+// mention is not compared.
+func (p Product) SameContent(next Product) bool {
+	if len(p.Variants) != len(next.Variants) {
+		return false
+	}
+	current := p
+	current.Variants = slices.Clone(p.Variants)
+	for i := range current.Variants {
+		if next.Variants[i].OnHand == nil {
+			current.Variants[i].OnHand = nil
+		}
+	}
+	return string(current.ContentHash()) == string(next.ContentHash())
+}

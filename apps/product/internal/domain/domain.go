@@ -1,0 +1,250 @@
+// Package domain holds the rules of the catalogue and of stock: what a valid product is, how a
+// reservation moves from state to state, how text becomes search terms. It does no I/O.
+package domain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"souk/pkg/errs"
+	"souk/pkg/money"
+)
+
+// The bounds of a product. Most stand in the contract, too; imports are checked here alone.
+const (
+	// MaxPrice is the highest price, in minor units.
+	MaxPrice = 1_000_000_000_000
+	// MaxOptions is how many options a variant may have.
+	MaxOptions = 3
+	// MaxOnHand is how many pieces of a variant there may be.
+	MaxOnHand = 1_000_000_000
+)
+
+// Status is whether a product is shown.
+type Status string
+
+// The statuses of a product.
+const (
+	Draft    Status = "draft"
+	Active   Status = "active"
+	Archived Status = "archived"
+)
+
+// ShopSuspended is the status of a shop whose products are neither shown nor sold.
+const ShopSuspended = "suspended"
+
+// Shop is what the catalogue knows of a shop.
+type Shop struct {
+	ID, Handle, Name, Status string
+	// UpdatedAt is when the shop was in this state, so that late news is recognised.
+	UpdatedAt time.Time
+}
+
+// Image is a picture by URL.
+type Image struct {
+	URL string `json:"url"`
+	Alt string `json:"alt,omitempty"`
+}
+
+// Variant is one buyable form of a product.
+type Variant struct {
+	ID        string
+	SKU       string
+	Options   map[string]string
+	Price     money.Money
+	CompareAt money.Money // the zero Money: none
+	// OnHand is how many pieces there are; nil: not said.
+	OnHand *int64
+	// Reserved is how many of them are held.
+	Reserved int64
+}
+
+// Available is how many pieces can be reserved.
+func (v Variant) Available() int64 {
+	if v.OnHand == nil {
+		return 0
+	}
+	return *v.OnHand - v.Reserved
+}
+
+// Product is what a shop sells.
+type Product struct {
+	ID          string
+	ShopID      string
+	Handle      string
+	Title       string
+	Description string
+	CategoryID  string
+	Images      []Image
+	Tags        []string
+	Status      Status
+	Version     int64
+	Variants    []Variant
+	ImportHash  []byte
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+// Category is a node of the category tree.
+type Category struct {
+	ID, ParentID, Name string
+	Path, PathIDs      []string
+}
+
+// Validate checks the rules that go beyond the contract's. It fails with errs.Invalid.
+func (p Product) Validate() error {
+	texts := []struct{ path, text string }{{"handle", p.Handle}, {"title", p.Title}, {"description", p.Description}}
+	for i, tag := range p.Tags {
+		texts = append(texts, struct{ path, text string }{fmt.Sprintf("tags[%d]", i), tag})
+		if tag == "" || utf8.RuneCountInString(tag) > 255 {
+			return errs.InvalidField(fmt.Sprintf("tags[%d]", i), "must have 1 to 255 characters")
+		}
+	}
+	for i, image := range p.Images {
+		texts = append(texts, struct{ path, text string }{fmt.Sprintf("images[%d].url", i), image.URL},
+			struct{ path, text string }{fmt.Sprintf("images[%d].alt", i), image.Alt})
+	}
+	for _, t := range texts {
+		if err := Text(t.path, t.text); err != nil {
+			return err
+		}
+	}
+	if strings.TrimSpace(p.Title) == "" {
+		return errs.InvalidField("title", "must not be blank")
+	}
+	if strings.TrimSpace(p.Handle) == "" || strings.ContainsAny(p.Handle, "/?#") {
+		return errs.InvalidField("handle", "must not be blank, nor contain \"/\", \"?\" or \"#\"")
+	}
+	return validateVariants(p.Variants)
+}
+
+// Text checks that s can be stored. It fails with errs.Invalid.
+func Text(path, s string) error {
+	switch {
+	case !utf8.ValidString(s):
+		return errs.InvalidField(path, "must be valid UTF-8")
+	case strings.ContainsRune(s, 0):
+		return errs.InvalidField(path, "must not contain a NUL character")
+	}
+	return nil
+}
+
+func validateVariants(variants []Variant) error {
+	if len(variants) == 0 {
+		return errs.InvalidField("variants", "at least one is needed")
+	}
+	skus, combinations := map[string]bool{}, map[string]bool{}
+	for i, v := range variants {
+		at := func(field string) string { return fmt.Sprintf("variants[%d].%s", i, field) }
+		if err := Text(at("sku"), v.SKU); err != nil {
+			return err
+		}
+		if strings.TrimSpace(v.SKU) == "" {
+			return errs.InvalidField(at("sku"), "must not be blank")
+		}
+		if skus[v.SKU] {
+			return errs.InvalidField(at("sku"), "there are two variants with the SKU %q", v.SKU)
+		}
+		skus[v.SKU] = true
+		if len(v.Options) > MaxOptions {
+			return errs.InvalidField(at("options"), "at most %d are possible", MaxOptions)
+		}
+		for name, value := range v.Options {
+			if err := Text(at("options"), name+value); err != nil {
+				return err
+			}
+		}
+		if key := optionKey(v.Options); combinations[key] {
+			return errs.InvalidField(at("options"), "two variants have the same options")
+		} else {
+			combinations[key] = true
+		}
+		if err := validatePrice(at("price"), v.Price); err != nil {
+			return err
+		}
+		if v.Price.Currency() != variants[0].Price.Currency() {
+			return errs.InvalidField(at("price.currencyCode"), "all variants of a product are sold in one currency")
+		}
+		if v.CompareAt != (money.Money{}) {
+			if err := validatePrice(at("compareAtPrice"), v.CompareAt); err != nil {
+				return err
+			}
+			if v.CompareAt.Currency() != v.Price.Currency() {
+				return errs.InvalidField(at("compareAtPrice.currencyCode"), "must be the price's currency")
+			}
+		}
+		if v.OnHand != nil && (*v.OnHand < 0 || *v.OnHand > MaxOnHand) {
+			return errs.InvalidField(at("onHand"), "must be from 0 to %d", int64(MaxOnHand))
+		}
+	}
+	return nil
+}
+
+func validatePrice(path string, m money.Money) error {
+	switch {
+	case m == (money.Money{}):
+		return errs.InvalidField(path, "is required")
+	case m.Minor() <= 0:
+		return errs.InvalidField(path+".amount", "must be more than zero")
+	case m.Minor() > MaxPrice:
+		return errs.InvalidField(path+".amount", "must be at most %s", money.New(MaxPrice, m.Currency()).Amount())
+	}
+	return nil
+}
+
+// optionKey is the same for equal options, whatever the map's order.
+func optionKey(options map[string]string) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(keys(options)) {
+		fmt.Fprintf(&b, "%q=%q;", name, options[name])
+	}
+	return b.String()
+}
+
+// PriceScale shifts an amount of c's minor units to 1/10,000 of its unit.
+func PriceScale(c money.Currency) int64 {
+	scale := int64(1)
+	for range 4 - c.Digits() {
+		scale *= 10
+	}
+	return scale
+}
+
+// Cheapest returns the lowest price of the variants; the zero Money when there are none.
+func (p Product) Cheapest() money.Money {
+	var lowest money.Money
+	for i, v := range p.Variants {
+		if i == 0 || v.Price.Minor() < lowest.Minor() {
+			lowest = v.Price
+		}
+	}
+	return lowest
+}
+
+// Handle makes a handle out of a title: lower-case words joined by "-", in any script; "product" when nothing is left.
+func Handle(title string) string {
+	words := Words(title)
+	if len(words) == 0 {
+		return "product"
+	}
+	handle := strings.Join(words, "-")
+	for len(handle) > 200 {
+		_, size := utf8.DecodeLastRuneInString(handle)
+		handle = handle[:len(handle)-size]
+	}
+	return strings.Trim(handle, "-")
+}
+
+// CategoryName checks the name of a category. It fails with errs.Invalid.
+func CategoryName(path, name string) error {
+	if err := Text(path, name); err != nil {
+		return err
+	}
+	if n := utf8.RuneCountInString(name); strings.TrimSpace(name) == "" || n > 120 {
+		return errs.InvalidField(path, "must have 1 to 120 characters, and not be blank")
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package domain
+
+import (
+	"bytes"
+	"time"
+
+	"souk/pkg/errs"
+)
+
+// Ledger decides over reservations. It holds the stocks and reservations that the decisions touch,
+// read and locked by the caller, who writes back what has changed.
+type Ledger struct {
+	Stocks       map[string]*Stock
+	Reservations map[string]*Reservation
+}
+
+// Reserve holds the lines for the order until expiresAt: all of them or none. Doing so again answers
+// with the same reservation and changed=false.
+//
+// Its errors: out_of_stock (its fields name the variants), not_found for an unknown variant, conflict
+// when the order has other lines, or its reservation is over.
+func (l *Ledger) Reserve(orderID string, lines []Line, hash []byte, expiresAt time.Time) (r *Reservation, changed bool, err error) {
+	if r := l.Reservations[orderID]; r != nil {
+		switch {
+		case r.State != Held && r.State != Committed:
+			return nil, false, errs.New(errs.Conflict, "the reservation of order %s is over: %s", orderID, r.State)
+		case !bytes.Equal(r.Hash, hash):
+			return nil, false, errs.New(errs.Conflict, "order %s has reserved other lines", orderID)
+		}
+		return r, false, nil
+	}
+	if err := l.check(lines); err != nil {
+		return nil, false, err
+	}
+	for _, line := range lines {
+		l.Stocks[line.VariantID].Reserved += line.Quantity
+	}
+	r = &Reservation{OrderID: orderID, State: Held, Hash: hash, Lines: lines, ExpiresAt: expiresAt}
+	l.Reservations[orderID] = r
+	return r, true, nil
+}
+
+// check fails unless all lines can be had now.
+func (l *Ledger) check(lines []Line) error {
+	var short []errs.Field
+	first := ""
+	for _, line := range lines {
+		s := l.Stocks[line.VariantID]
+		message := ""
+		switch {
+		case s == nil:
+			return errs.New(errs.NotFound, "there is no variant %s", line.VariantID)
+		case !s.ForSale:
+			message = s.Title + " (" + s.SKU + ") is no longer for sale"
+		case s.Available() < line.Quantity:
+			message = s.Title + " (" + s.SKU + ") is out of stock"
+		default:
+			continue
+		}
+		if first == "" {
+			first = message
+		}
+		short = append(short, errs.Field{Path: line.VariantID, Message: message})
+	}
+	if len(short) == 0 {
+		return nil
+	}
+	e := errs.New(errs.OutOfStock, "%s", first)
+	e.Fields = short
+	return e
+}
+
+// Release gives the pieces of a held reservation back. Releasing what was never reserved leaves a
+// tombstone; releasing what is over changes nothing. It fails with conflict once the pieces are sold.
+func (l *Ledger) Release(orderID string, now time.Time) (changed bool, err error) {
+	r := l.Reservations[orderID]
+	switch {
+	case r == nil:
+		l.Reservations[orderID] = &Reservation{OrderID: orderID, State: Tombstone, ExpiresAt: now}
+		return true, nil
+	case r.State == Held:
+		l.unhold(r)
+		r.State = Released
+		return true, nil
+	case r.State == Expired:
+		r.State = Released
+		return true, nil
+	case r.State == Committed:
+		return false, errs.New(errs.Conflict, "the pieces of order %s are sold: they can be restocked, not released", orderID)
+	}
+	return false, nil
+}
+
+// Expire gives the pieces of a reservation back whose time is up. Any other changes nothing.
+func (l *Ledger) Expire(orderID string, now time.Time) (changed bool) {
+	r := l.Reservations[orderID]
+	if r == nil || r.State != Held || r.ExpiresAt.After(now) {
+		return false
+	}
+	l.unhold(r)
+	r.State = Expired
+	return true
+}
+
+// Commit turns a reservation into a sale. One that has expired meanwhile is sold all the same while
+// there are pieces.
+//
+// Its errors: not_found, out_of_stock when it has expired and its pieces went to others (trying again
+// later may succeed), conflict when it was released.
+func (l *Ledger) Commit(orderID string) (changed bool, err error) {
+	r := l.Reservations[orderID]
+	switch {
+	case r == nil:
+		return false, errs.New(errs.NotFound, "order %s has reserved nothing", orderID)
+	case r.State == Committed:
+		return false, nil
+	case !r.State.CanBecome(Committed):
+		return false, errs.New(errs.Conflict, "the reservation of order %s is over: %s", orderID, r.State)
+	}
+	if r.State == Expired {
+		if err := l.reclaim(r); err != nil {
+			return false, err
+		}
+	}
+	for _, line := range r.Lines {
+		s := l.Stocks[line.VariantID]
+		s.OnHand -= line.Quantity
+		s.Reserved -= line.Quantity
+	}
+	r.State = Committed
+	return true, nil
+}
+
+// reclaim reserves the lines of an expired reservation again. The order is paid for by now, so a product
+// that has been taken off sale meanwhile is still delivered.
+func (l *Ledger) reclaim(r *Reservation) error {
+	for _, line := range r.Lines {
+		if s := l.Stocks[line.VariantID]; s.Available() < line.Quantity {
+			e := errs.New(errs.OutOfStock, "the reservation of order %s has expired, and %s (%s) is out of stock", r.OrderID, s.Title, s.SKU)
+			e.Fields = []errs.Field{{Path: line.VariantID, Message: "is out of stock"}}
+			return e
+		}
+	}
+	for _, line := range r.Lines {
+		l.Stocks[line.VariantID].Reserved += line.Quantity
+	}
+	return nil
+}
+
+// Restock puts the pieces of a sale back on hand. Its errors: not_found, conflict when nothing was sold.
+func (l *Ledger) Restock(orderID string) (changed bool, err error) {
+	r := l.Reservations[orderID]
+	switch {
+	case r == nil:
+		return false, errs.New(errs.NotFound, "order %s has reserved nothing", orderID)
+	case r.State == Restocked:
+		return false, nil
+	case !r.State.CanBecome(Restocked):
+		return false, errs.New(errs.Conflict, "the pieces of order %s are not sold: %s", orderID, r.State)
+	}
+	for _, line := range r.Lines {
+		l.Stocks[line.VariantID].OnHand += line.Quantity
+	}
+	r.State = Restocked
+	return true, nil
+}
+
+func (l *Ledger) unhold(r *Reservation) {
+	for _, line := range r.Lines {
+		l.Stocks[line.VariantID].Reserved -= line.Quantity
+	}
+}

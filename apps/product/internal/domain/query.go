@@ -1,0 +1,144 @@
+package domain
+
+import (
+	"math"
+	"strings"
+	"unicode"
+)
+
+// The bounds of a query.
+const (
+	maxQueryWords = 16
+	maxGroups     = 24
+	// joinedFactor makes a word with hyphens, written together, count for its parts, which a product that
+	// writes it so does not have.
+	joinedFactor = 3
+	// MaxForms is how many forms a word has at most.
+	MaxForms = 5
+)
+
+// Form is one way in which a word of a query may stand in a product.
+type Form struct {
+	Word   string
+	Prefix bool
+	// Factor is how much of the word's weight this form is worth, in percent.
+	Factor int64
+}
+
+// Group is one word of a query in all its forms; the best that a product has counts.
+type Group struct {
+	Forms []Form
+	// Essential groups are the words as they were written; the others are neighbours written together.
+	Essential bool
+	// Weight is how much the group tells about a product: more for rarer words.
+	Weight int64
+}
+
+// Frequencies are how large a part of the products has a word. The zero value knows nothing.
+type Frequencies struct {
+	// Share by word.
+	Share map[string]float64
+	// Rest is the share of words that are not listed.
+	Rest float64
+}
+
+// Common is the share of products from which on a word does not choose products, but only ranks them.
+const Common = 0.05
+
+// Of returns a word's share.
+func (f Frequencies) Of(word string) float64 {
+	if s, ok := f.Share[word]; ok {
+		return s
+	}
+	if f.Rest > 0 {
+		return f.Rest
+	}
+	return 0.001
+}
+
+// Weight grows with rarity: 100 for a word that every product has, about 700 for the rarest.
+func (f Frequencies) Weight(word string) int64 {
+	return 100 + int64(100*math.Log(1/math.Min(1, math.Max(f.Of(word), 0.001))))
+}
+
+// ParseQuery turns what somebody typed into groups; none when there is nothing to look for.
+func ParseQuery(query string, f Frequencies) []Group {
+	var groups []Group
+	seen := map[string]bool{}
+	add := func(word string, essential bool, factor int64) {
+		if seen[word] || len(groups) >= maxGroups {
+			return
+		}
+		seen[word] = true
+		g := Group{Forms: forms(word), Essential: essential, Weight: f.Weight(word)}
+		for i := range min(2, len(g.Forms)) {
+			g.Forms[i].Factor *= factor
+		}
+		groups = append(groups, g)
+	}
+	var words []string
+	var joined []string
+	for _, c := range chunks(query) {
+		words = append(words, c...)
+		if len(c) > 1 && len(c) <= 4 {
+			joined = append(joined, strings.Join(c, ""))
+		}
+		if len(words) >= maxQueryWords {
+			words = words[:maxQueryWords]
+			break
+		}
+	}
+	for _, word := range words {
+		add(word, true, 1)
+	}
+	for _, word := range joined {
+		add(word, false, joinedFactor)
+	}
+	for i := 1; i < len(words); i++ {
+		if joinable(words[i-1], words[i]) {
+			add(words[i-1]+words[i], false, joinedFactor)
+		}
+	}
+	return groups
+}
+
+// forms of a model's name: sellers add letters for colour and country to it, or leave them out.
+func forms(word string) []Form {
+	all := []Form{{Word: word, Factor: 100}}
+	if !model(word) {
+		return all
+	}
+	all = append(all, Form{Word: word, Prefix: true, Factor: 90})
+	stem := strings.TrimRightFunc(word, unicode.IsLetter)
+	if len(stem) >= 4 && stem != word {
+		all = append(all, Form{Word: stem, Prefix: true, Factor: 70})
+	}
+	runes := []rune(word)
+	for cut := 1; cut <= 2; cut++ {
+		short := string(runes[:len(runes)-cut])
+		if len(short) >= 5 && hasDigit(short) && short != stem {
+			all = append(all, Form{Word: short, Prefix: true, Factor: int64(80 - 10*cut)})
+		}
+	}
+	return all
+}
+
+// TSQuery is the form in PostgreSQL's tsquery syntax. Words hold letters, digits and signs alone, and are quoted.
+func (f Form) TSQuery() string {
+	q := "'" + strings.NewReplacer("'", "''", `\`, `\\`).Replace(f.Word) + "'"
+	if f.Prefix {
+		q += ":*"
+	}
+	return q
+}
+
+// Any matches products that have any form of the group: all forms begin with the shortest one.
+func (g Group) Any() string {
+	widest := g.Forms[0]
+	for _, f := range g.Forms[1:] {
+		if len(f.Word) < len(widest.Word) || len(f.Word) == len(widest.Word) && f.Prefix {
+			widest = f
+		}
+	}
+	return widest.TSQuery()
+}

@@ -1,0 +1,85 @@
+package domain
+
+import (
+	"time"
+
+	"souk/pkg/errs"
+	"souk/pkg/money"
+)
+
+// Sort is the order of a list.
+type Sort string
+
+// The orders of a list.
+const (
+	Relevance Sort = "relevance"
+	Newest    Sort = "newest"
+	PriceAsc  Sort = "price_asc"
+	PriceDesc Sort = "price_desc"
+	ByRating  Sort = "rating"
+)
+
+// Search is a search for products.
+type Search struct {
+	Query      string
+	CategoryID string
+	Shop       string // ID or handle
+	// MinPrice and MaxPrice are in 1/10,000 of the currency's unit; nil: no bound.
+	MinPrice, MaxPrice *int64
+	Currency           string
+	InStock            bool
+	Sort               Sort
+	Facets             bool
+	PageSize           int
+	After              *Position
+}
+
+// Position is where a page ends. Only the fields of its sort are set. It travels in the page token.
+type Position struct {
+	ID    string    `json:"i,omitempty"`
+	Time  time.Time `json:"t,omitzero"`
+	Price int64     `json:"p,omitempty"`
+	// Rating and Count place a product in the order by rating.
+	Rating float64 `json:"r,omitempty"`
+	Count  int32   `json:"c,omitempty"`
+	// Score, Stage and Weights go on with a search as its first page began it, so that the order is the
+	// same on all pages even when words become more frequent meanwhile.
+	Score   int64   `json:"x,omitempty"`
+	Stage   int     `json:"g,omitempty"`
+	Weights []int64 `json:"w,omitempty"`
+}
+
+// Validate fails with errs.Invalid for a position that no search gives out.
+func (p Position) Validate() error {
+	bad := p.Time.Year() < 0 || p.Time.Year() > 9999 || p.Stage < 0 || p.Stage > 3 || len(p.Weights) > maxGroups || Text("pageToken", p.ID) != nil
+	for _, w := range p.Weights {
+		bad = bad || w < 0 || w > 10_000
+	}
+	if bad {
+		return errs.InvalidField("pageToken", "must be the nextPageToken of the same query, unchanged")
+	}
+	return nil
+}
+
+// ParseBound reads a bound of a price in 1/10,000 of the currency's unit; nil when it is empty.
+// Without a currency it bounds the amount in whatever currency a product has. It fails with errs.Invalid.
+func ParseBound(path, amount, currency string) (*int64, error) {
+	if amount == "" {
+		return nil, nil
+	}
+	if currency == "" {
+		currency = "CLF" // four digits: the finest there are
+	}
+	m, err := money.ParseLoose(amount, currency)
+	if err != nil {
+		return nil, errs.InvalidField(path, "%s", errs.From(err).Message)
+	}
+	if m.Minor() > MaxPrice*10_000 {
+		return nil, errs.InvalidField(path, "is too large")
+	}
+	scaled := m.Minor() * PriceScale(m.Currency())
+	if m.Minor() != 0 && scaled/m.Minor() != PriceScale(m.Currency()) {
+		return nil, errs.InvalidField(path, "is too large")
+	}
+	return &scaled, nil
+}

@@ -1,0 +1,55 @@
+package handler
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"souk/apps/product/internal/domain"
+	shopv1 "souk/gen/go/souk/shop/v1"
+	"souk/pkg/errs"
+	"souk/pkg/event"
+)
+
+// ShopSubjects are the events that OnShop takes.
+var ShopSubjects = []string{"evt.shop.registered", "evt.shop.updated", "evt.shop.verified", "evt.shop.suspended"}
+
+// Shops is told what became of a shop.
+type Shops interface {
+	ShopChanged(ctx context.Context, shop domain.Shop) error
+}
+
+// OnShop returns the handler of the shop service's events. It may see an event twice: older news than
+// what is known changes nothing.
+func OnShop(shops Shops) func(context.Context, pgx.Tx, event.Event) error {
+	return func(ctx context.Context, _ pgx.Tx, e event.Event) error {
+		shop, err := shopOf(e)
+		if err != nil {
+			return err
+		}
+		shop.UpdatedAt = e.Time
+		return shops.ShopChanged(ctx, shop)
+	}
+}
+
+func shopOf(e event.Event) (domain.Shop, error) {
+	switch e.Subject {
+	case "evt.shop.registered":
+		m := &shopv1.ShopRegistered{}
+		err := e.Decode(m)
+		return domain.Shop{ID: m.GetShopId(), Handle: m.GetHandle(), Name: m.GetName(), Status: m.GetStatus()}, err
+	case "evt.shop.updated":
+		m := &shopv1.ShopUpdated{}
+		err := e.Decode(m)
+		return domain.Shop{ID: m.GetShopId(), Handle: m.GetHandle(), Name: m.GetName(), Status: m.GetStatus()}, err
+	case "evt.shop.verified":
+		m := &shopv1.ShopVerified{}
+		err := e.Decode(m)
+		return domain.Shop{ID: m.GetShopId(), Handle: m.GetHandle(), Name: m.GetName(), Status: "active"}, err
+	case "evt.shop.suspended":
+		m := &shopv1.ShopSuspended{}
+		err := e.Decode(m)
+		return domain.Shop{ID: m.GetShopId(), Handle: m.GetHandle(), Name: m.GetName(), Status: domain.ShopSuspended}, err
+	}
+	return domain.Shop{}, errs.New(errs.Invalid, "nobody asked for %s", e.Subject)
+}

@@ -1,0 +1,97 @@
+package handler
+
+import (
+	"fmt"
+
+	"souk/apps/product/internal/domain"
+	"souk/apps/product/internal/service"
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/errs"
+	"souk/pkg/money"
+	"souk/pkg/rpc"
+)
+
+func toLines(in []*productv1.Line) []domain.Line {
+	lines := make([]domain.Line, len(in))
+	for i, l := range in {
+		lines[i] = domain.Line{VariantID: l.GetVariantId(), Quantity: l.GetQuantity()}
+	}
+	return lines
+}
+
+func toImages(in []*productv1.Image) []domain.Image {
+	images := make([]domain.Image, len(in))
+	for i, image := range in {
+		images[i] = domain.Image{URL: image.GetUrl(), Alt: image.GetAlt()}
+	}
+	return images
+}
+
+func toVariants(in []*productv1.VariantInput) ([]domain.Variant, error) {
+	variants := make([]domain.Variant, len(in))
+	for i, v := range in {
+		at := func(field string) string { return fmt.Sprintf("variants[%d].%s", i, field) }
+		price, err := money.FromProto(v.GetPrice())
+		if err != nil {
+			return nil, errs.InvalidField(at("price"), "%s", errs.From(err).Message)
+		}
+		compareAt, err := money.FromProto(v.GetCompareAtPrice())
+		if err != nil {
+			return nil, errs.InvalidField(at("compareAtPrice"), "%s", errs.From(err).Message)
+		}
+		variants[i] = domain.Variant{SKU: v.GetSku(), Options: v.GetOptions(), Price: price, CompareAt: compareAt, OnHand: v.OnHand}
+	}
+	return variants, nil
+}
+
+// toItem reads one product of an import. What is wrong with it is the item's own affair.
+func toItem(in *productv1.ImportedProduct) service.Item {
+	item := service.Item{Shop: in.GetShop(), CategoryPath: in.GetCategoryPath()}
+	if item.Bad = rpc.Validate(in); item.Bad != nil {
+		return item
+	}
+	variants, err := toVariants(in.GetVariants())
+	if err != nil {
+		item.Bad = err
+		return item
+	}
+	status := domain.Status(in.GetStatus())
+	if status == "" {
+		status = domain.Active
+	}
+	item.Product = domain.Product{
+		Handle: in.GetHandle(), Title: in.GetTitle(), Description: in.GetDescription(),
+		Images: toImages(in.GetImages()), Tags: in.GetTags(), Status: status, Variants: variants,
+	}
+	return item
+}
+
+func fromExported(p domain.Exported) *productv1.ImportedProduct {
+	out := &productv1.ImportedProduct{
+		Shop: p.ShopHandle, Handle: p.Handle, Title: p.Title, Description: p.Description, CategoryPath: p.CategoryPath,
+		Status: string(p.Status), Tags: p.Tags,
+	}
+	for _, image := range p.Images {
+		out.Images = append(out.Images, &productv1.Image{Url: image.URL, Alt: image.Alt})
+	}
+	for _, v := range p.Variants {
+		out.Variants = append(out.Variants, &productv1.VariantInput{
+			Sku: v.SKU, Options: v.Options, Price: v.Price.Proto(), CompareAtPrice: v.CompareAt.Proto(), OnHand: v.OnHand,
+		})
+	}
+	return out
+}
+
+func fromFacets(f *domain.Facets) *productv1.Facets {
+	out := &productv1.Facets{}
+	for _, c := range f.Categories {
+		out.Categories = append(out.Categories, &productv1.FacetCount{Id: c.ID, Name: c.Name, Count: c.Count})
+	}
+	for _, c := range f.Shops {
+		out.Shops = append(out.Shops, &productv1.FacetCount{Id: c.ID, Name: c.Name, Count: c.Count})
+	}
+	for _, c := range f.Prices {
+		out.Prices = append(out.Prices, &productv1.PriceFacet{From: c.From.Proto(), To: c.To.Proto(), Count: c.Count})
+	}
+	return out
+}

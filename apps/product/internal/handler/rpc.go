@@ -1,0 +1,254 @@
+// Package handler is where calls and events come in.
+package handler
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"souk/apps/product/internal/domain"
+	"souk/apps/product/internal/service"
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/errs"
+	"souk/pkg/page"
+)
+
+// maxExport is the largest page of an export.
+const maxExport = 200
+
+// RPC serves souk.product.v1.ProductService.
+type RPC struct {
+	productv1.UnimplementedProductServiceServer
+	service *service.Service
+	lists   *Lists
+}
+
+// NewRPC returns the server. lists keeps answers to searches; nil: none are kept.
+func NewRPC(s *service.Service, lists *Lists) *RPC { return &RPC{service: s, lists: lists} }
+
+// GetProduct shows one product. It fails with not_found.
+func (h *RPC) GetProduct(ctx context.Context, in *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+	d, err := h.service.Product(ctx, in.GetId())
+	if err != nil {
+		return nil, err
+	}
+	p, err := toProduct(d.Bytes)
+	return &productv1.GetProductResponse{Product: p}, err
+}
+
+func toProduct(doc []byte) (*productv1.Product, error) {
+	p := &productv1.Product{}
+	return p, proto.Unmarshal(doc, p)
+}
+
+// ListCategories shows the category tree.
+func (h *RPC) ListCategories(ctx context.Context, _ *productv1.ListCategoriesRequest) (*productv1.ListCategoriesResponse, error) {
+	all, err := h.service.Categories(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &productv1.ListCategoriesResponse{Categories: make([]*productv1.Category, len(all))}
+	for i, c := range all {
+		out.Categories[i] = fromCategory(c)
+	}
+	return out, nil
+}
+
+func fromCategory(c domain.Category) *productv1.Category {
+	return &productv1.Category{Id: c.ID, Name: c.Name, ParentId: c.ParentID, Path: c.Path}
+}
+
+// CreateCategory adds a category. Its errors: invalid_argument, not_found for the parent, already_exists.
+func (h *RPC) CreateCategory(ctx context.Context, in *productv1.CreateCategoryRequest) (*productv1.CreateCategoryResponse, error) {
+	c, err := h.service.AddCategory(ctx, in.GetName(), in.GetParentId())
+	if err != nil {
+		return nil, err
+	}
+	return &productv1.CreateCategoryResponse{Category: fromCategory(c)}, nil
+}
+
+// CreateProduct adds a product. Its errors: invalid_argument, not_found, already_exists.
+func (h *RPC) CreateProduct(ctx context.Context, in *productv1.CreateProductRequest) (*productv1.CreateProductResponse, error) {
+	variants, err := toVariants(in.GetVariants())
+	if err != nil {
+		return nil, err
+	}
+	d, err := h.service.CreateProduct(ctx, domain.Product{
+		ShopID: in.GetShopId(), Handle: in.GetHandle(), Title: in.GetTitle(), Description: in.GetDescription(), CategoryID: in.GetCategoryId(),
+		Images: toImages(in.GetImages()), Status: domain.Status(in.GetStatus()), Tags: in.GetTags(), Variants: variants,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p, err := toProduct(d.Bytes)
+	return &productv1.CreateProductResponse{Product: p}, err
+}
+
+// UpdateProduct changes a product. Its errors: invalid_argument, not_found, already_exists, conflict.
+func (h *RPC) UpdateProduct(ctx context.Context, in *productv1.UpdateProductRequest) (*productv1.UpdateProductResponse, error) {
+	variants, err := toVariants(in.GetVariants())
+	if err != nil {
+		return nil, err
+	}
+	d, err := h.service.UpdateProduct(ctx, in.GetId(), service.Patch{
+		Title: in.Title, Description: in.Description, CategoryID: in.CategoryId, Status: in.Status,
+		Images: toImages(in.GetImages()), Tags: in.GetTags(), Variants: variants,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p, err := toProduct(d.Bytes)
+	return &productv1.UpdateProductResponse{Product: p}, err
+}
+
+// DeleteProduct takes a product off sale. It fails with not_found.
+func (h *RPC) DeleteProduct(ctx context.Context, in *productv1.DeleteProductRequest) (*productv1.DeleteProductResponse, error) {
+	if err := h.service.DeleteProduct(ctx, in.GetId()); err != nil {
+		return nil, err
+	}
+	return &productv1.DeleteProductResponse{}, nil
+}
+
+// idCursor is where a list in the order of IDs goes on.
+type idCursor struct {
+	ID string `json:"i"`
+}
+
+func (c idCursor) validate() error { return domain.Text("pageToken", c.ID) }
+
+// ListShopProducts lists a shop's products with their stock. Its errors: invalid_argument, not_found.
+func (h *RPC) ListShopProducts(ctx context.Context, in *productv1.ListShopProductsRequest) (*productv1.ListShopProductsResponse, error) {
+	var cursor idCursor
+	filter := []string{"shop-products", in.GetShopId(), in.GetStatus()}
+	if err := page.Decode(in.GetPageToken(), &cursor, filter...); err != nil {
+		return nil, err
+	}
+	if err := cursor.validate(); err != nil {
+		return nil, err
+	}
+	size := page.Size(in.GetPageSize())
+	found, err := h.service.ShopProducts(ctx, in.GetShopId(), domain.Status(in.GetStatus()), cursor.ID, size+1)
+	if err != nil {
+		return nil, err
+	}
+	out := &productv1.ListShopProductsResponse{}
+	for i, d := range found {
+		if i == size {
+			out.NextPageToken = page.Encode(idCursor{ID: found[i-1].ID}, filter...)
+			break
+		}
+		p, err := toProduct(d.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		stocked := &productv1.StockedProduct{Product: p}
+		for _, v := range d.Variants {
+			stocked.Stock = append(stocked.Stock, &productv1.Stock{VariantId: v.ID, Sku: v.SKU, OnHand: *v.OnHand, Reserved: v.Reserved, Available: v.Available()})
+		}
+		out.Products = append(out.Products, stocked)
+	}
+	return out, nil
+}
+
+// SetStock sets the pieces on hand. Its errors: not_found, conflict.
+func (h *RPC) SetStock(ctx context.Context, in *productv1.SetStockRequest) (*productv1.SetStockResponse, error) {
+	if in.OnHand == nil {
+		return nil, errs.InvalidField("onHand", "is required")
+	}
+	s, err := h.service.SetStock(ctx, in.GetVariantId(), in.GetOnHand())
+	if err != nil {
+		return nil, err
+	}
+	return &productv1.SetStockResponse{Stock: &productv1.Stock{
+		VariantId: s.VariantID, Sku: s.SKU, OnHand: s.OnHand, Reserved: s.Reserved, Available: s.Available(),
+	}}, nil
+}
+
+// ExportProducts pages through whole products. It fails with invalid_argument.
+func (h *RPC) ExportProducts(ctx context.Context, in *productv1.ExportProductsRequest) (*productv1.ExportProductsResponse, error) {
+	var cursor idCursor
+	if err := page.Decode(in.GetPageToken(), &cursor, "export"); err != nil {
+		return nil, err
+	}
+	if err := cursor.validate(); err != nil {
+		return nil, err
+	}
+	size := int(in.GetPageSize())
+	if size <= 0 {
+		size = 100
+	}
+	size = min(size, maxExport)
+	found, err := h.service.Export(ctx, cursor.ID, size+1)
+	if err != nil {
+		return nil, err
+	}
+	out := &productv1.ExportProductsResponse{}
+	for i, p := range found {
+		if i == size {
+			out.NextPageToken = page.Encode(idCursor{ID: found[i-1].ID}, "export")
+			break
+		}
+		out.Products = append(out.Products, fromExported(p))
+	}
+	return out, nil
+}
+
+// BatchGetVariants finds what is for sale.
+func (h *RPC) BatchGetVariants(ctx context.Context, in *productv1.BatchGetVariantsRequest) (*productv1.BatchGetVariantsResponse, error) {
+	offers, err := h.service.Offers(ctx, in.GetVariantIds())
+	if err != nil {
+		return nil, err
+	}
+	out := &productv1.BatchGetVariantsResponse{Offers: make([]*productv1.Offer, len(offers))}
+	for i, o := range offers {
+		out.Offers[i] = &productv1.Offer{
+			VariantId: o.ID, ProductId: o.ProductID, ShopId: o.ShopID, ShopName: o.ShopName, Title: o.Title, Sku: o.SKU, Options: o.Options,
+			Price: o.Price.Proto(), ImageUrl: o.ImageURL, Available: o.Pieces, ForSale: o.ForSale,
+		}
+	}
+	return out, nil
+}
+
+// CheckAvailability tells which lines could not be reserved now. It fails with invalid_argument.
+func (h *RPC) CheckAvailability(ctx context.Context, in *productv1.CheckAvailabilityRequest) (*productv1.CheckAvailabilityResponse, error) {
+	short, err := h.service.Short(ctx, toLines(in.GetLines()))
+	if err != nil {
+		return nil, err
+	}
+	return &productv1.CheckAvailabilityResponse{ShortVariantIds: short}, nil
+}
+
+// ReserveInventory holds stock for an order. Its errors: out_of_stock, not_found, conflict, invalid_argument.
+func (h *RPC) ReserveInventory(ctx context.Context, in *productv1.ReserveInventoryRequest) (*productv1.ReserveInventoryResponse, error) {
+	expires, err := h.service.Reserve(ctx, in.GetOrderId(), toLines(in.GetLines()), time.Duration(in.GetTtlSeconds())*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return &productv1.ReserveInventoryResponse{ExpiresAt: timestamppb.New(expires)}, nil
+}
+
+// ReleaseInventory gives a reservation back. It fails with conflict when it is sold.
+func (h *RPC) ReleaseInventory(ctx context.Context, in *productv1.ReleaseInventoryRequest) (*productv1.ReleaseInventoryResponse, error) {
+	if err := h.service.Release(ctx, in.GetOrderId()); err != nil {
+		return nil, err
+	}
+	return &productv1.ReleaseInventoryResponse{}, nil
+}
+
+// CommitInventory turns a reservation into a sale. Its errors: not_found, conflict, out_of_stock.
+func (h *RPC) CommitInventory(ctx context.Context, in *productv1.CommitInventoryRequest) (*productv1.CommitInventoryResponse, error) {
+	if err := h.service.Commit(ctx, in.GetOrderId()); err != nil {
+		return nil, err
+	}
+	return &productv1.CommitInventoryResponse{}, nil
+}
+
+// RestockInventory puts the pieces of a sale back. Its errors: not_found, conflict.
+func (h *RPC) RestockInventory(ctx context.Context, in *productv1.RestockInventoryRequest) (*productv1.RestockInventoryResponse, error) {
+	if err := h.service.Restock(ctx, in.GetOrderId()); err != nil {
+		return nil, err
+	}
+	return &productv1.RestockInventoryResponse{}, nil
+}

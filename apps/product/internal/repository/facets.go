@@ -1,0 +1,71 @@
+package repository
+
+import (
+	"cmp"
+	"context"
+	_ "embed" // the statement below
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"souk/apps/product/internal/domain"
+	"souk/apps/product/internal/repository/sqlc"
+	"souk/pkg/money"
+)
+
+type wordShare = sqlc.WordSharesRow
+
+func compare(a, b float64) int { return cmp.Compare(a, b) }
+
+// priceSteps are the bounds between price ranges, in whole units of any currency.
+var priceSteps = []int64{
+	10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 10_000_000,
+}
+
+//go:embed sql/facets.sql
+var sqlFacets string
+
+// facets counts all matches of a search, whatever its page.
+func (s *Store) facets(ctx context.Context, st *statement) (*domain.Facets, error) {
+	steps := make([]int64, len(priceSteps))
+	for i, step := range priceSteps {
+		steps[i] = step * 10_000
+	}
+	st.arg(steps) // $1 of the statement
+	sql := strings.Replace(sqlFacets, "/* matches */ listing", "("+st.matches()+")", 1)
+	f := &domain.Facets{}
+	err := s.query(ctx, st, sql, func(rows pgx.Rows) error {
+		for rows.Next() {
+			var kind, key, name string
+			var bucket int
+			var n int64
+			if err := rows.Scan(&kind, &key, &name, &bucket, &n); err != nil {
+				return err
+			}
+			switch kind {
+			case "total":
+				f.Total = n
+			case "category":
+				f.Categories = append(f.Categories, domain.Count{ID: key, Name: name, Count: n})
+			case "shop":
+				f.Shops = append(f.Shops, domain.Count{ID: key, Name: name, Count: n})
+			case "price":
+				f.Prices = append(f.Prices, priceCount(money.Currency(key), bucket, n))
+			}
+		}
+		return rows.Err()
+	})
+	return f, err
+}
+
+func priceCount(c money.Currency, bucket int, n int64) domain.PriceCount {
+	p := domain.PriceCount{From: money.New(0, c), Count: n}
+	scale := 10_000 / domain.PriceScale(c)
+	if bucket > 0 {
+		p.From = money.New(priceSteps[bucket-1]*scale, c)
+	}
+	if bucket < len(priceSteps) {
+		p.To = money.New(priceSteps[bucket]*scale, c)
+	}
+	return p
+}

@@ -1,0 +1,380 @@
+package repository
+
+import (
+	"context"
+	_ "embed" // the statements below
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"souk/apps/product/internal/domain"
+	"souk/apps/product/internal/repository/sqlc"
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/errs"
+	"souk/pkg/event"
+	"souk/pkg/failpoint"
+	"souk/pkg/outbox"
+	"souk/pkg/postgres"
+)
+
+// The events of stock.
+const (
+	subjectReserved = "evt.inventory.reserved"
+	subjectReleased = "evt.inventory.released"
+	subjectLow      = "evt.inventory.low"
+)
+
+// queued is an operation of a caller, whose trace its events belong to.
+type queued struct {
+	domain.Operation
+	ctx context.Context
+}
+
+// Do carries out an operation, together with all others that come at the same time: orders that want
+// the same variant cost one update of its row, and all of them share one commit.
+func (s *Store) Do(ctx context.Context, op domain.Operation) (*domain.Reservation, error) {
+	return s.group.Do(ctx, queued{Operation: op, ctx: ctx})
+}
+
+// attempts bounds how often a run is repeated because another process made the same reservation meanwhile.
+const attempts = 3
+
+// run carries out operations in one transaction. An operation that is refused does not concern the others.
+func (s *Store) run(ctx context.Context, ops []queued) ([]postgres.Result[*domain.Reservation], error) {
+	for attempt := 1; ; attempt++ {
+		results, flipped, err := s.apply(ctx, ops)
+		if postgres.IsUnique(err, "reservation_pkey") && attempt < attempts {
+			continue
+		}
+		if err != nil {
+			return nil, postgres.Err(err)
+		}
+		s.changed(ctx, flipped)
+		s.opts.wake()
+		return results, nil
+	}
+}
+
+func (s *Store) apply(ctx context.Context, ops []queued) (results []postgres.Result[*domain.Reservation], flipped []string, err error) {
+	err = postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		st, err := s.open(ctx, tx, ops)
+		if err != nil {
+			return err
+		}
+		results = make([]postgres.Result[*domain.Reservation], len(ops))
+		for i, op := range ops {
+			results[i] = st.decide(op)
+		}
+		if len(st.moved) == 0 {
+			return nil
+		}
+		if err := failpoint.Hit(ctx, FailBeforeStock); err != nil {
+			return err
+		}
+		if flipped, err = st.write(ctx, tx); err != nil {
+			return err
+		}
+		return failpoint.Hit(ctx, FailBeforeStockCommit)
+	})
+	if err == nil {
+		err = failpoint.Hit(ctx, FailAfterStockCommit)
+	}
+	return results, flipped, err
+}
+
+// stockTx is one transaction over the stock.
+type stockTx struct {
+	store  *Store
+	now    time.Time
+	ledger domain.Ledger
+	// before is what the stocks and reservations were when they were locked.
+	before  map[string]domain.Stock
+	known   map[string]domain.State
+	moved   []string // orders whose reservation changed, in order
+	changed map[string]bool
+	events  []event.Event
+}
+
+// open locks what the operations touch: first the reservations, then the stock, each in the order of
+// its key, so that runs of several processes wait for each other but never in a circle.
+func (s *Store) open(ctx context.Context, tx pgx.Tx, ops []queued) (*stockTx, error) {
+	q := s.q.WithTx(tx)
+	r := &stockTx{
+		store: s, now: s.opts.Clock.Now(), before: map[string]domain.Stock{}, known: map[string]domain.State{}, changed: map[string]bool{},
+		ledger: domain.Ledger{Stocks: map[string]*domain.Stock{}, Reservations: map[string]*domain.Reservation{}},
+	}
+	var orders, wanted []string
+	for _, op := range ops {
+		orders = append(orders, op.OrderID)
+		for _, l := range op.Lines {
+			wanted = append(wanted, l.VariantID)
+		}
+	}
+	reservations, err := q.LockReservations(ctx, orders)
+	if err != nil {
+		return nil, err
+	}
+	var existing []string
+	for _, x := range reservations {
+		existing = append(existing, x.OrderID)
+		r.known[x.OrderID] = domain.State(x.State)
+		r.ledger.Reservations[x.OrderID] = &domain.Reservation{OrderID: x.OrderID, State: domain.State(x.State), Hash: x.RequestHash, ExpiresAt: x.ExpiresAt}
+	}
+	if len(existing) > 0 {
+		lines, err := q.ReservationLines(ctx, existing)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range lines {
+			x := r.ledger.Reservations[l.OrderID]
+			x.Lines = append(x.Lines, domain.Line{VariantID: l.VariantID, Quantity: l.Quantity})
+			wanted = append(wanted, l.VariantID)
+		}
+	}
+	slices.Sort(wanted)
+	wanted = slices.Compact(wanted)
+	if len(wanted) == 0 {
+		return r, nil
+	}
+	stocks, err := q.LockStocks(ctx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range stocks {
+		stock := domain.Stock{VariantID: k.VariantID, ProductID: k.ProductID, ShopID: k.ShopID, SKU: k.Sku, Title: k.Title, OnHand: k.OnHand, Reserved: k.Reserved, ForSale: k.ForSale}
+		r.before[k.VariantID] = stock
+		r.ledger.Stocks[k.VariantID] = &stock
+	}
+	return r, nil
+}
+
+func (r *stockTx) decide(op queued) postgres.Result[*domain.Reservation] {
+	var changed bool
+	var err error
+	subject, reason := subjectReleased, ""
+	was := domain.State("")
+	if x := r.ledger.Reservations[op.OrderID]; x != nil {
+		was = x.State
+	}
+	switch op.Kind {
+	case domain.Reserve:
+		subject = subjectReserved
+		_, changed, err = r.ledger.Reserve(op.OrderID, op.Lines, op.Hash, r.now.Add(op.TTL))
+	case domain.Release:
+		reason = "released"
+		changed, err = r.ledger.Release(op.OrderID, r.now)
+	case domain.Expire:
+		reason = "expired"
+		changed = r.ledger.Expire(op.OrderID, r.now)
+	case domain.Restock:
+		reason = "restocked"
+		changed, err = r.ledger.Restock(op.OrderID)
+	case domain.Commit:
+		subject = ""
+		changed, err = r.ledger.Commit(op.OrderID)
+	default:
+		err = errs.New(errs.Internal, "unknown operation")
+	}
+	if err != nil {
+		return postgres.Result[*domain.Reservation]{Err: err}
+	}
+	x := r.ledger.Reservations[op.OrderID]
+	if changed {
+		if !r.changed[op.OrderID] {
+			r.changed[op.OrderID] = true
+			r.moved = append(r.moved, op.OrderID)
+		}
+		if op.Kind == domain.Release && was != domain.Held {
+			subject = "" // nothing came back
+		}
+		if err := r.tell(op, subject, reason, x); err != nil {
+			return postgres.Result[*domain.Reservation]{Err: err}
+		}
+	}
+	answer := *x
+	return postgres.Result[*domain.Reservation]{Value: &answer}
+}
+
+// tell adds the event of an operation.
+func (r *stockTx) tell(op queued, subject, reason string, x *domain.Reservation) error {
+	if subject == "" {
+		return nil
+	}
+	lines := make([]*productv1.InventoryLine, len(x.Lines))
+	for i, l := range x.Lines {
+		lines[i] = &productv1.InventoryLine{VariantId: l.VariantID, ProductId: r.ledger.Stocks[l.VariantID].ProductID, Quantity: l.Quantity}
+	}
+	var m protoMessage = &productv1.InventoryReleased{OrderId: x.OrderID, Lines: lines, Reason: reason}
+	if subject == subjectReserved {
+		m = &productv1.InventoryReserved{OrderId: x.OrderID, Lines: lines}
+	}
+	e, err := event.New(op.ctx, subject, x.OrderID, 0, r.now, m)
+	if err == nil {
+		r.events = append(r.events, e)
+	}
+	return err
+}
+
+// write writes what has changed in one round trip, and the listings of products that sold out or came
+// back, whose IDs it returns.
+func (r *stockTx) write(ctx context.Context, tx pgx.Tx) (flipped []string, err error) {
+	var stocks struct {
+		VariantIds        []string
+		OnHands, Reserved []int64
+	}
+	for variantID, stock := range r.ledger.Stocks {
+		was := r.before[variantID]
+		if was.OnHand == stock.OnHand && was.Reserved == stock.Reserved {
+			continue
+		}
+		stocks.VariantIds, stocks.OnHands, stocks.Reserved = append(stocks.VariantIds, variantID), append(stocks.OnHands, stock.OnHand), append(stocks.Reserved, stock.Reserved)
+		if (was.Available() > 0) != (stock.Available() > 0) && !slices.Contains(flipped, stock.ProductID) {
+			flipped = append(flipped, stock.ProductID)
+		}
+		if low := r.store.opts.LowStock; was.Available() > low && stock.Available() <= low {
+			e, err := r.store.lowEvent(ctx, *stock)
+			if err != nil {
+				return nil, err
+			}
+			r.events = append(r.events, e)
+		}
+	}
+	var added, lines, moved columns
+	for _, orderID := range r.moved {
+		x := r.ledger.Reservations[orderID]
+		if was, known := r.known[orderID]; known {
+			moved.add(orderID, string(was), string(x.State))
+			continue
+		}
+		added.add(orderID, string(x.State))
+		added.hashes, added.times = append(added.hashes, list(x.Hash)), append(added.times, x.ExpiresAt)
+		for _, l := range x.Lines {
+			lines.add(orderID, l.VariantID)
+			lines.numbers = append(lines.numbers, l.Quantity)
+		}
+	}
+	b := &pgx.Batch{}
+	all := func(n int) func(pgconn.CommandTag) error {
+		return func(tag pgconn.CommandTag) error {
+			if tag.RowsAffected() != int64(n) {
+				return errNotAll
+			}
+			return nil
+		}
+	}
+	if n := len(stocks.VariantIds); n > 0 {
+		b.Queue(sqlWriteStocks, stocks.VariantIds, stocks.OnHands, stocks.Reserved).Exec(all(n))
+	}
+	if len(added.texts[0]) > 0 {
+		b.Queue(sqlAddReservations, added.texts[0], added.texts[1], added.hashes, added.times, r.now)
+	}
+	if len(lines.texts[0]) > 0 {
+		b.Queue(sqlAddReservationLines, lines.texts[0], lines.texts[1], lines.numbers)
+	}
+	if n := len(moved.texts[0]); n > 0 {
+		b.Queue(sqlMoveReservations, moved.texts[0], moved.texts[1], moved.texts[2], r.now).Exec(all(n))
+	}
+	outbox.Queue(b, r.events...)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return nil, err
+	}
+	if len(flipped) == 0 {
+		return nil, nil
+	}
+	slices.Sort(flipped)
+	return flipped, r.store.refresh(ctx, tx, flipped)
+}
+
+// columns are the arrays of a set-based statement.
+type columns struct {
+	texts   [3][]string
+	hashes  [][]byte
+	times   []time.Time
+	numbers []int64
+}
+
+func (c *columns) add(texts ...string) {
+	for i, text := range texts {
+		c.texts[i] = append(c.texts[i], text)
+	}
+}
+
+var (
+	//go:embed sql/write_stocks.sql
+	sqlWriteStocks string
+	//go:embed sql/add_reservations.sql
+	sqlAddReservations string
+	//go:embed sql/add_reservation_lines.sql
+	sqlAddReservationLines string
+	//go:embed sql/move_reservations.sql
+	sqlMoveReservations string
+)
+
+var errNotAll = errors.New("fewer rows were written than were locked")
+
+func (s *Store) lowEvent(ctx context.Context, k domain.Stock) (event.Event, error) {
+	return event.New(ctx, subjectLow, k.VariantID, 0, s.opts.Clock.Now(), &productv1.InventoryLow{
+		VariantId: k.VariantID, ProductId: k.ProductID, ShopId: k.ShopID, Sku: k.SKU, Available: k.Available(),
+	})
+}
+
+// Sweep ends reservations whose time is up, at most so many, and returns how many there were.
+func (s *Store) Sweep(ctx context.Context, most int) (int, error) {
+	ids, err := s.q.Lapsed(ctx, sqlc.LapsedParams{Now: s.opts.Clock.Now(), Most: int32(most)})
+	if err != nil || len(ids) == 0 {
+		return 0, postgres.Err(err)
+	}
+	ops := make([]queued, len(ids))
+	for i, orderID := range ids {
+		ops[i] = queued{Operation: domain.Operation{Kind: domain.Expire, OrderID: orderID}, ctx: ctx}
+	}
+	_, err = s.run(ctx, ops)
+	return len(ids), err
+}
+
+// SetStock sets how many pieces of a variant are on hand. Its errors: not_found, conflict when more are reserved.
+func (s *Store) SetStock(ctx context.Context, variantID string, onHand int64) (domain.Stock, error) {
+	var stock domain.Stock
+	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		q := s.q.WithTx(tx)
+		v, err := q.VariantSKU(ctx, variantID)
+		if err != nil {
+			return postgres.Err(err)
+		}
+		if err := q.LockShops(ctx, []string{v.ShopID}); err != nil {
+			return postgres.Err(err)
+		}
+		rows, err := q.LockStock(ctx, []string{variantID})
+		if err != nil || len(rows) != 1 {
+			return postgres.Err(errors.Join(err, pgx.ErrNoRows))
+		}
+		stock = domain.Stock{VariantID: variantID, ProductID: v.ProductID, ShopID: v.ShopID, SKU: v.Sku, OnHand: onHand, Reserved: rows[0].Reserved}
+		if onHand < stock.Reserved {
+			return errs.New(errs.Conflict, "%d pieces are reserved by open orders: on hand cannot be less", stock.Reserved)
+		}
+		if err := q.SaveStock(ctx, sqlc.SaveStockParams{VariantIds: []string{variantID}, OnHands: []int64{onHand}}); err != nil {
+			return postgres.Err(err)
+		}
+		if err := q.ForgetImport(ctx, sqlc.ForgetImportParams{Now: s.opts.Clock.Now(), ID: v.ProductID}); err != nil {
+			return postgres.Err(err)
+		}
+		if low := s.opts.LowStock; rows[0].OnHand-rows[0].Reserved > low && stock.Available() <= low {
+			e, err := s.lowEvent(ctx, stock)
+			if err != nil {
+				return err
+			}
+			if err := outbox.Append(ctx, tx, e); err != nil {
+				return err
+			}
+		}
+		return s.refresh(ctx, tx, []string{v.ProductID})
+	})
+	if err != nil {
+		return domain.Stock{}, coded(err)
+	}
+	s.changed(ctx, []string{stock.ProductID})
+	return stock, nil
+}

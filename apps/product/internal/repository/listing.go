@@ -1,0 +1,160 @@
+package repository
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"souk/apps/product/internal/domain"
+	"souk/apps/product/internal/repository/sqlc"
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/money"
+	"souk/pkg/postgres"
+)
+
+const (
+	// refreshChunk is how many listings are written at once.
+	refreshChunk = 500
+	// titleTerms and bodyTerms bound the terms of a title, and of all the other fields together, so that
+	// ranking reads rows of bounded size.
+	titleTerms, bodyTerms = 120, 400
+)
+
+// refresh brings the listings of products up to date with what the transaction sees. Whoever changes
+// what a listing shows calls it in the same transaction, after the change: the lock on the listing, and
+// reading only after it is held, make the last one see all that was committed before.
+func (s *Store) refresh(ctx context.Context, tx pgx.Tx, productIDs []string) error {
+	q := s.q.WithTx(tx)
+	for chunk := range slices.Chunk(productIDs, refreshChunk) {
+		if err := q.LockListings(ctx, chunk); err != nil {
+			return postgres.Err(err)
+		}
+		sources, err := q.ListingSources(ctx, chunk)
+		if err != nil {
+			return postgres.Err(err)
+		}
+		byProduct, err := variants(ctx, q, chunk)
+		if err != nil {
+			return err
+		}
+		var rows sqlc.SaveListingsParams
+		for _, source := range sources {
+			if err := addListing(&rows, source, byProduct[source.ID]); err != nil {
+				return err
+			}
+		}
+		if err := q.SaveListings(ctx, rows); err != nil {
+			return postgres.Err(err)
+		}
+	}
+	return nil
+}
+
+// Rebuild makes all listings anew, and drops those of products that are gone. It may run beside
+// everything else. It returns how many listings there are.
+func (s *Store) Rebuild(ctx context.Context) (int, error) {
+	if _, err := s.q.DropStaleListings(ctx); err != nil {
+		return 0, postgres.Err(err)
+	}
+	n := 0
+	for after := ""; ; {
+		ids, err := s.q.AllProducts(ctx, sqlc.AllProductsParams{After: after, PageSize: refreshChunk})
+		if err != nil {
+			return n, postgres.Err(err)
+		}
+		if len(ids) == 0 {
+			break
+		}
+		if err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error { return s.refresh(ctx, tx, ids) }); err != nil {
+			return n, err
+		}
+		s.changed(ctx, ids)
+		n += len(ids)
+		after = ids[len(ids)-1]
+	}
+	return n, s.LearnWords(ctx)
+}
+
+func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variants []domain.Variant) error {
+	var images []domain.Image
+	if err := json.Unmarshal(r.Images, &images); err != nil {
+		return err
+	}
+	p := domain.Product{Variants: variants}
+	price := p.Cheapest()
+	doc := &productv1.Product{
+		Id: r.ID, ShopId: r.ShopID, ShopName: r.ShopName, Handle: r.Handle, Title: r.Title, Description: r.Description,
+		CategoryId: r.CategoryID, CategoryPath: r.CategoryPath, Status: r.Status, Tags: r.Tags,
+		Rating:    &productv1.Rating{Average: r.RatingAvg, Count: r.RatingCount},
+		CreatedAt: timestamppb.New(r.CreatedAt), UpdatedAt: timestamppb.New(r.UpdatedAt),
+	}
+	for _, image := range images {
+		doc.Images = append(doc.Images, &productv1.Image{Url: image.URL, Alt: image.Alt})
+	}
+	if len(variants) > 0 {
+		doc.Price = price.Proto()
+	}
+	inStock := false
+	for _, v := range variants {
+		variant := &productv1.Variant{Id: v.ID, Sku: v.SKU, Options: v.Options, Price: v.Price.Proto(), Available: v.Available() > 0}
+		if v.CompareAt != (money.Money{}) {
+			variant.CompareAtPrice = v.CompareAt.Proto()
+		}
+		doc.Variants = append(doc.Variants, variant)
+		inStock = inStock || variant.Available
+	}
+	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(doc)
+	if err != nil {
+		return err
+	}
+	visible := r.Status == string(domain.Active) && r.ShopStatus != domain.ShopSuspended && len(variants) > 0
+	rows.ProductIds, rows.ShopIds, rows.Visible = append(rows.ProductIds, r.ID), append(rows.ShopIds, r.ShopID), append(rows.Visible, visible)
+	rows.CategoryIds, rows.Currencies = append(rows.CategoryIds, encode(list(r.CategoryIds))), append(rows.Currencies, string(price.Currency()))
+	scaled := int64(0)
+	if len(variants) > 0 {
+		scaled = price.Minor() * domain.PriceScale(price.Currency())
+	}
+	rows.Prices, rows.InStock, rows.CreatedAt = append(rows.Prices, scaled), append(rows.InStock, inStock), append(rows.CreatedAt, r.CreatedAt)
+	rows.Titles, rows.Terms, rows.Docs = append(rows.Titles, r.Title), append(rows.Terms, vector(r, variants)), append(rows.Docs, encoded)
+	return nil
+}
+
+// vector writes what a product is found by as a tsvector: the title with weight A, what the seller
+// sorted it under with B, shop, options and SKUs with C, the description with D.
+func vector(r sqlc.ListingSourcesRow, variants []domain.Variant) string {
+	seen := map[string]bool{}
+	var b strings.Builder
+	left := bodyTerms
+	add := func(weight byte, limit int, text string) {
+		for _, term := range domain.Terms(text, limit) {
+			if seen[term] {
+				continue
+			}
+			seen[term] = true
+			b.WriteString(domain.Form{Word: term}.TSQuery())
+			b.WriteString(":1")
+			b.WriteByte(weight)
+			b.WriteByte(' ')
+			if weight != 'A' {
+				left--
+			}
+		}
+	}
+	add('A', titleTerms, r.Title)
+	add('B', left, strings.Join(r.CategoryPath, "\n"))
+	add('B', left, strings.Join(r.Tags, "\n"))
+	add('C', left, r.ShopName+"\n"+r.ShopHandle)
+	for _, v := range variants {
+		add('C', left, v.SKU)
+		for _, value := range v.Options {
+			add('C', left, value)
+		}
+	}
+	add('D', left, r.Description)
+	return b.String()
+}

@@ -1,0 +1,118 @@
+package repository
+
+import (
+	"context"
+	"encoding/json"
+
+	"souk/apps/product/internal/domain"
+	"souk/apps/product/internal/repository/sqlc"
+	"souk/pkg/errs"
+	"souk/pkg/money"
+	"souk/pkg/postgres"
+)
+
+// Document reads a product, visible or not. It fails with not_found.
+func (s *Store) Document(ctx context.Context, productID string) (domain.Document, error) {
+	load := func(ctx context.Context) (domain.Document, error) {
+		r, err := s.q.Document(ctx, productID)
+		if err != nil {
+			return domain.Document{}, notFound(err)
+		}
+		return domain.Document{Visible: r.Visible, ShopID: r.ShopID, Bytes: r.Doc}, nil
+	}
+	if s.opts.Cache == nil {
+		return load(ctx)
+	}
+	return s.opts.Cache.Document(ctx, productID, load)
+}
+
+func notFound(err error) error {
+	if err = postgres.Err(err); errs.Is(err, errs.NotFound) {
+		return errs.Wrap(err, errs.NotFound, "there is no such product")
+	}
+	return err
+}
+
+// ShopOfProduct returns whose a product is. It fails with not_found.
+func (s *Store) ShopOfProduct(ctx context.Context, productID string) (string, error) {
+	shopID, err := s.q.ShopOfProduct(ctx, productID)
+	return shopID, notFound(err)
+}
+
+// ShopOfVariant returns whose a variant is. It fails with not_found.
+func (s *Store) ShopOfVariant(ctx context.Context, variantID string) (string, error) {
+	shopID, err := s.q.ShopOfVariant(ctx, variantID)
+	return shopID, notFound(err)
+}
+
+// ShopProducts returns products of a shop with their stock, newest first, those before the given ID.
+func (s *Store) ShopProducts(ctx context.Context, shopID string, status domain.Status, before string, size int) ([]domain.StockedDocument, error) {
+	if before == "" {
+		before = "~"
+	}
+	rows, err := s.q.StockOfShop(ctx, sqlc.StockOfShopParams{ShopID: shopID, Status: string(status), Before: before, PageSize: int32(size)})
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	ids := make([]string, len(rows))
+	for i, r := range rows {
+		ids[i] = r.ProductID
+	}
+	byProduct, err := variants(ctx, s.q, ids)
+	if err != nil {
+		return nil, err
+	}
+	products := make([]domain.StockedDocument, len(rows))
+	for i, r := range rows {
+		products[i] = domain.StockedDocument{ID: r.ProductID, Bytes: r.Doc, Variants: byProduct[r.ProductID]}
+	}
+	return products, nil
+}
+
+// Export returns whole products in the order of their IDs, those after the given one.
+func (s *Store) Export(ctx context.Context, after string, size int) ([]domain.Exported, error) {
+	rows, err := s.q.Export(ctx, sqlc.ExportParams{After: after, PageSize: int32(size)})
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	ids := make([]string, len(rows))
+	for i, r := range rows {
+		ids[i] = r.ID
+	}
+	byProduct, err := variants(ctx, s.q, ids)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]domain.Exported, len(rows))
+	for i, r := range rows {
+		p := domain.Product{
+			ID: r.ID, ShopID: r.ShopID, Handle: r.Handle, Title: r.Title, Description: r.Description,
+			Tags: r.Tags, Status: domain.Status(r.Status), Variants: byProduct[r.ID],
+		}
+		if err := json.Unmarshal(r.Images, &p.Images); err != nil {
+			return nil, err
+		}
+		all[i] = domain.Exported{Product: p, ShopHandle: r.ShopHandle, CategoryPath: r.CategoryPath}
+	}
+	return all, nil
+}
+
+// Offers finds variants by ID, also those that are not sold any more, in no order.
+func (s *Store) Offers(ctx context.Context, ids []string) ([]domain.Offer, error) {
+	rows, err := s.q.Offers(ctx, list(ids))
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	all := make([]domain.Offer, len(rows))
+	for i, r := range rows {
+		v := domain.Variant{ID: r.ID, SKU: r.Sku, Price: money.New(r.PriceMinor, money.Currency(r.Currency))}
+		if err := json.Unmarshal(r.Options, &v.Options); err != nil {
+			return nil, err
+		}
+		all[i] = domain.Offer{
+			Variant: v, ProductID: r.ProductID, ShopID: r.ShopID, ShopName: r.ShopName, Title: r.Title, ImageURL: r.ImageUrl,
+			Pieces: r.Available, ForSale: r.ForSale,
+		}
+	}
+	return all, nil
+}

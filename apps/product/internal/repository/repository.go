@@ -1,0 +1,116 @@
+// Package repository keeps the catalogue, the stock and the search's read model in PostgreSQL, and
+// what is read often in Redis.
+package repository
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"souk/apps/product/internal/domain"
+	"souk/apps/product/internal/repository/sqlc"
+	"souk/pkg/clock"
+	"souk/pkg/money"
+	"souk/pkg/postgres"
+)
+
+// Options are what a Store needs besides its database.
+type Options struct {
+	Clock clock.Clock
+	// LowStock is the number of available pieces at which evt.inventory.low is sent.
+	LowStock int64
+	// Cache is told which products changed, after each commit; nil: nobody is.
+	Cache *Cache
+	// Wake is called after each commit that may have left events; nil: nobody is waiting.
+	Wake func()
+}
+
+func (o Options) wake() {
+	if o.Wake != nil {
+		o.Wake()
+	}
+}
+
+// Store keeps everything that the product service owns.
+type Store struct {
+	pool  *pgxpool.Pool
+	q     *sqlc.Queries
+	opts  Options
+	group *postgres.Group[queued, *domain.Reservation]
+
+	// categories are the IDs of the categories by path: they are never renamed nor removed.
+	categories sync.Map
+	words      atomic.Pointer[domain.Frequencies]
+}
+
+// New returns a store on pool. Close it.
+func New(pool *pgxpool.Pool, opts Options) *Store {
+	s := &Store{pool: pool, q: sqlc.New(pool), opts: opts}
+	s.group = postgres.NewGroup(256, s.run)
+	return s
+}
+
+// Close waits for what is under way.
+func (s *Store) Close() { s.group.Close() }
+
+// changed tells the cache that products changed.
+func (s *Store) changed(ctx context.Context, productIDs []string) {
+	if s.opts.Cache != nil && len(productIDs) > 0 {
+		s.opts.Cache.Changed(context.WithoutCancel(ctx), productIDs)
+	}
+}
+
+func encode(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // strings, and maps, slices and structs of strings
+	}
+	return b
+}
+
+// list is never nil, so that it encodes as [].
+func list[T any](s []T) []T { return append([]T{}, s...) }
+
+func options(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
+}
+
+func toProduct(r sqlc.ProductsByIDRow) (domain.Product, error) {
+	p := domain.Product{
+		ID: r.ID, ShopID: r.ShopID, Handle: r.Handle, Title: r.Title, Description: r.Description, CategoryID: r.CategoryID,
+		Tags: r.Tags, Status: domain.Status(r.Status), Version: r.Version, ImportHash: r.ImportHash, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+	return p, json.Unmarshal(r.Images, &p.Images)
+}
+
+func toVariant(r sqlc.VariantsRow) (domain.Variant, error) {
+	c := money.Currency(r.Currency)
+	v := domain.Variant{ID: r.ID, SKU: r.Sku, Price: money.New(r.PriceMinor, c), OnHand: &r.OnHand, Reserved: r.Reserved}
+	if r.CompareAtMinor != nil {
+		v.CompareAt = money.New(*r.CompareAtMinor, c)
+	}
+	return v, json.Unmarshal(r.Options, &v.Options)
+}
+
+// variants reads the variants of products, by product.
+func variants(ctx context.Context, q *sqlc.Queries, productIDs []string) (map[string][]domain.Variant, error) {
+	rows, err := q.Variants(ctx, productIDs)
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	byProduct := make(map[string][]domain.Variant, len(productIDs))
+	for _, r := range rows {
+		v, err := toVariant(r)
+		if err != nil {
+			return nil, err
+		}
+		byProduct[r.ProductID] = append(byProduct[r.ProductID], v)
+	}
+	return byProduct, nil
+}

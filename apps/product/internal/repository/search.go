@@ -1,0 +1,397 @@
+package repository
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"souk/apps/product/internal/domain"
+	"souk/pkg/id"
+	"souk/pkg/postgres"
+)
+
+// The stages of a search: how products are chosen that are then ranked. A search goes on to the next
+// stage when one finds nothing.
+const (
+	// stageAll: every word, in any form.
+	stageAll = iota
+	// stageRare: any word that is not common.
+	stageRare
+	// stageTypo: a title with a part that looks like the query.
+	stageTypo
+	// stageAny: any word at all.
+	stageAny
+)
+
+// stages are the stages in their order. Sorted by anything but relevance, a product that has a part of
+// the words alone would stand above better ones: all words are tried first.
+func stages(sort domain.Sort) []int {
+	if sort == domain.Relevance {
+		return []int{stageRare, stageTypo, stageAny}
+	}
+	return []int{stageAll, stageRare, stageTypo, stageAny}
+}
+
+// typoSimilarity is how much a part of a title must look like the query, from 0 to 1: 0.5 is one wrong
+// letter in a word of seven.
+const typoSimilarity = "0.49"
+
+// minCoverage is the part of the words' weight, in percent, that a product must have to be found.
+const minCoverage = 30
+
+// Search finds visible products. A page is one statement; a word that nothing has costs one more for
+// each stage.
+func (s *Store) Search(ctx context.Context, search domain.Search) (domain.Found, error) {
+	if search.Shop != "" && !id.Valid(id.Shop, search.Shop) {
+		shops, err := s.Shops(ctx, nil, []string{search.Shop})
+		if err != nil || len(shops) == 0 {
+			return s.nothing(search), err
+		}
+		search.Shop = shops[0].ID
+	}
+	if strings.TrimSpace(search.Query) == "" {
+		return s.page(ctx, &statement{search: search})
+	}
+	groups := domain.ParseQuery(search.Query, s.frequencies())
+	if len(groups) == 0 {
+		return s.nothing(search), nil
+	}
+	if after := search.After; after != nil {
+		for i := range min(len(groups), len(after.Weights)) {
+			groups[i].Weight = after.Weights[i]
+		}
+		return s.page(ctx, &statement{search: search, groups: groups, stage: after.Stage})
+	}
+	for _, stage := range stages(search.Sort) {
+		found, err := s.page(ctx, &statement{search: search, groups: groups, stage: stage})
+		if err != nil || len(found.Documents) > 0 {
+			return found, err
+		}
+	}
+	return s.nothing(search), nil
+}
+
+func (s *Store) nothing(search domain.Search) domain.Found {
+	if search.Facets {
+		return domain.Found{Facets: &domain.Facets{}}
+	}
+	return domain.Found{}
+}
+
+// page runs one statement, and the one for the facets.
+func (s *Store) page(ctx context.Context, st *statement) (domain.Found, error) {
+	found, err := s.rows(ctx, st)
+	if err != nil || !st.search.Facets || len(st.groups) > 0 && len(found.Documents) == 0 && st.search.After == nil {
+		return found, err
+	}
+	found.Facets, err = s.facets(ctx, &statement{search: st.search, groups: st.groups, stage: st.stage})
+	return found, err
+}
+
+func (s *Store) rows(ctx context.Context, st *statement) (found domain.Found, err error) {
+	sql := st.page()
+	more := false
+	var last domain.Position
+	err = s.query(ctx, st, sql, func(rows pgx.Rows) error {
+		for rows.Next() {
+			if len(found.Documents) == st.search.PageSize {
+				more = true
+				continue
+			}
+			var doc []byte
+			if err := rows.Scan(&last.ID, &doc, &last.Score, &last.Time, &last.Price, &last.Rating, &last.Count); err != nil {
+				return err
+			}
+			found.Documents = append(found.Documents, doc)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return domain.Found{}, err
+	}
+	if more {
+		found.Next = st.next(last)
+	}
+	return found, nil
+}
+
+// query runs a statement. That of a search by words is long, and planning it for each query's own words
+// costs more than it gains: there is one plan, by the index over the words. (Asked to choose, PostgreSQL
+// thinks little of the cost of looking at a product's words, and reads the whole table.)
+func (s *Store) query(ctx context.Context, st *statement, sql string, read func(pgx.Rows) error) error {
+	if len(st.groups) == 0 {
+		rows, err := s.pool.Query(ctx, sql, st.args...)
+		if err != nil {
+			return postgres.Err(err)
+		}
+		defer rows.Close()
+		return postgres.Err(read(rows))
+	}
+	b := &pgx.Batch{}
+	b.Queue("select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('pg_trgm.word_similarity_threshold', $1, true)", typoSimilarity)
+	b.Queue(sql, st.args...).Query(read)
+	return postgres.SendBatch(ctx, s.pool, b)
+}
+
+// statement builds the SQL of a search. Whatever comes from outside is a parameter.
+type statement struct {
+	search domain.Search
+	groups []domain.Group
+	stage  int
+	args   []any
+}
+
+func (st *statement) arg(v any) string {
+	st.args = append(st.args, v)
+	return fmt.Sprintf("$%d", len(st.args))
+}
+
+// query is an argument of the type tsquery.
+func (st *statement) query(q string) string { return st.arg(q) + "::tsquery" }
+
+// where are the conditions that choose products.
+func (st *statement) where() []string {
+	f := st.search
+	c := []string{"l.visible"}
+	if f.CategoryID != "" {
+		c = append(c, "l.category_ids @> array["+st.arg(f.CategoryID)+"::text]")
+	}
+	if f.Shop != "" {
+		c = append(c, "l.shop_id = "+st.arg(f.Shop))
+	}
+	if f.MinPrice != nil {
+		c = append(c, "l.price >= "+st.arg(*f.MinPrice))
+	}
+	if f.MaxPrice != nil {
+		c = append(c, "l.price <= "+st.arg(*f.MaxPrice))
+	}
+	if f.Currency != "" {
+		c = append(c, "l.currency = "+st.arg(f.Currency))
+	}
+	if f.InStock {
+		c = append(c, "l.in_stock")
+	}
+	if len(st.groups) == 0 {
+		return c
+	}
+	if st.stage == stageTypo {
+		return append(c, st.arg(st.search.Query)+"::text <% l.title")
+	}
+	return append(c, "l.terms @@ "+st.query(st.choose()))
+}
+
+// matches are the products that a search finds, each with what it has of the query. The ranking
+// expression is long: "offset 0" keeps it from being put, and computed, wherever raw stands.
+func (st *statement) matches() string {
+	if len(st.groups) == 0 || st.stage == stageTypo {
+		return "select l.*, 0::bigint as raw from listing l where " + strings.Join(st.where(), " and ")
+	}
+	raw := "0"
+	if st.search.Sort == domain.Relevance || st.stage != stageAll {
+		raw = st.raw()
+	}
+	m := "select l.*, " + raw + "::bigint as raw from listing l where " + strings.Join(st.where(), " and ") + " offset 0"
+	if st.stage != stageAll {
+		m = "select l.* from (" + m + ") l where l.raw >= " + st.arg(st.least())
+	}
+	return m
+}
+
+// choose is the tsquery that chooses products.
+func (st *statement) choose() string {
+	var essential, rare, all []string
+	for _, g := range st.groups {
+		any := g.Any()
+		all = append(all, any)
+		if g.Essential {
+			essential = append(essential, any)
+		}
+		if g.Weight > commonWeight {
+			rare = append(rare, any)
+		}
+	}
+	switch {
+	case st.stage == stageAll, st.stage == stageRare && len(rare) == 0:
+		return strings.Join(essential, " & ")
+	case st.stage == stageRare:
+		return strings.Join(rare, " | ")
+	default:
+		return strings.Join(all, " | ")
+	}
+}
+
+// commonWeight is the weight of a word that is just common.
+var commonWeight = domain.Frequencies{Rest: domain.Common}.Weight("")
+
+func (st *statement) least() int64 {
+	var sum int64
+	for _, g := range st.groups {
+		if g.Essential {
+			sum += g.Weight
+		}
+	}
+	return sum * minCoverage / 100
+}
+
+// raw is how much of the query a product has: the sum of its words' weights, half where the word does
+// not stand in the title. Most products lack most words, which one look at each word tells.
+//
+// Statements are prepared, and there is no end of queries: groups are filled up to a few sizes, so that
+// there are but a few statements.
+func (st *statement) raw() string {
+	var simple, models []domain.Group
+	for _, g := range st.groups {
+		if len(g.Forms) == 1 {
+			simple = append(simple, g)
+		} else {
+			models = append(models, g)
+		}
+	}
+	var sums []string
+	for _, g := range fill(simple) {
+		sums = append(sums, st.worth(g, 1))
+	}
+	for _, g := range fill(models) {
+		sums = append(sums, st.worth(g, domain.MaxForms))
+	}
+	return "(" + strings.Join(sums, " + ") + ")"
+}
+
+// fill adds groups that nothing matches until there are 0, 1, 2, 4, 8, 16 or 32.
+func fill(groups []domain.Group) []domain.Group {
+	size := 1
+	for size < len(groups) {
+		size *= 2
+	}
+	for len(groups) > 0 && len(groups) < size {
+		groups = append(groups, domain.Group{Forms: []domain.Form{{Word: "\u2205"}}})
+	}
+	return groups
+}
+
+// worth is what a product has of one group, in an expression with so many forms.
+func (st *statement) worth(g domain.Group, forms int) string {
+	var b strings.Builder
+	b.WriteString("case when l.terms @@ " + st.query(g.Any()) + " then case")
+	for i := range forms {
+		f := g.Forms[min(i, len(g.Forms)-1)]
+		q := f.TSQuery()
+		inTitle := q + ":A"
+		if f.Prefix {
+			inTitle = q + "A"
+		}
+		worth := g.Weight * f.Factor / 100
+		fmt.Fprintf(&b, " when l.terms @@ %s then case when l.terms @@ %s then %s::bigint else %s::bigint end",
+			st.query(q), st.query(inTitle), st.arg(worth), st.arg(worth/2))
+	}
+	b.WriteString(" else 0 end else 0 end")
+	return b.String()
+}
+
+// score orders by relevance: what the product has of the query, a little less for long titles. It is a
+// whole number so that a page can begin exactly where the last one ended.
+func (st *statement) score() string {
+	switch {
+	case st.search.Sort != domain.Relevance || len(st.groups) == 0:
+		return "0::bigint"
+	case st.stage == stageTypo:
+		return "(word_similarity(" + st.arg(st.search.Query) + "::text, l.title) * 100000)::bigint"
+	}
+	return "l.raw * 100000 / (1000 + 3 * char_length(l.title))"
+}
+
+// page is the statement for one page and one row more.
+func (st *statement) page() string {
+	cols := "l.product_id, " + st.score() + " as score, l.created_at, l.price, l.rating_avg, l.rating_count"
+	inner := "select " + cols + " from (" + st.matches() + ") l"
+	var order, after string
+	p := st.search.After
+	switch st.search.Sort {
+	case domain.Relevance:
+		order = "c.score desc, c.product_id desc"
+		if p != nil {
+			after = "(c.score, c.product_id) < (" + st.arg(p.Score) + ", " + st.arg(p.ID) + ")"
+		}
+	case domain.PriceAsc:
+		order = "c.price, c.product_id"
+		if p != nil {
+			after = "(c.price, c.product_id) > (" + st.arg(p.Price) + ", " + st.arg(p.ID) + ")"
+		}
+	case domain.PriceDesc:
+		order = "c.price desc, c.product_id desc"
+		if p != nil {
+			after = "(c.price, c.product_id) < (" + st.arg(p.Price) + ", " + st.arg(p.ID) + ")"
+		}
+	case domain.ByRating:
+		order = "c.rating_avg desc, c.rating_count desc, c.product_id desc"
+		if p != nil {
+			after = "(c.rating_avg, c.rating_count, c.product_id) < (" + st.arg(p.Rating) + ", " + st.arg(p.Count) + ", " + st.arg(p.ID) + ")"
+		}
+	default:
+		order = "c.created_at desc, c.product_id desc"
+		if p != nil {
+			after = "(c.created_at, c.product_id) < (" + st.arg(p.Time) + ", " + st.arg(p.ID) + ")"
+		}
+	}
+	if after != "" {
+		after = " where " + after
+	}
+	top := "select c.* from (" + inner + ") c" + after + fmt.Sprintf(" order by %s limit %d", order, st.search.PageSize+1)
+	return "with c as materialized (" + top + ") select c.product_id, d.doc, c.score, c.created_at, c.price, c.rating_avg, c.rating_count" +
+		" from c join listing d on d.product_id = c.product_id order by " + order
+}
+
+// next is the position after the last row of a page.
+func (st *statement) next(last domain.Position) *domain.Position {
+	next := domain.Position{ID: last.ID}
+	switch st.search.Sort {
+	case domain.Relevance:
+		next.Score = last.Score
+	case domain.PriceAsc, domain.PriceDesc:
+		next.Price = last.Price
+	case domain.ByRating:
+		next.Rating, next.Count = last.Rating, last.Count
+	default:
+		next.Time = last.Time
+	}
+	next.Stage = st.stage
+	for _, g := range st.groups {
+		next.Weights = append(next.Weights, g.Weight)
+	}
+	return &next
+}
+
+// frequencies are what is known about how common words are.
+func (s *Store) frequencies() domain.Frequencies {
+	if f := s.words.Load(); f != nil {
+		return *f
+	}
+	return domain.Frequencies{}
+}
+
+// LearnWords takes from the database's statistics how common words are; it has them made when there are
+// none yet. Searches rank by it. Call it now and then.
+func (s *Store) LearnWords(ctx context.Context) error {
+	rows, err := s.q.WordShares(ctx)
+	if err == nil && len(rows) == 0 {
+		if _, err = s.pool.Exec(ctx, "analyze listing (terms)", pgx.QueryExecModeSimpleProtocol); err == nil {
+			rows, err = s.q.WordShares(ctx)
+		}
+	}
+	if err != nil {
+		return postgres.Err(err)
+	}
+	f := domain.Frequencies{Share: make(map[string]float64, len(rows))}
+	for _, r := range rows {
+		f.Share[r.Word] = r.Share
+	}
+	if len(rows) > 0 {
+		rarest := slices.MinFunc(rows, func(a, b wordShare) int { return compare(a.Share, b.Share) })
+		f.Rest = min(rarest.Share/4, domain.Common/4)
+	}
+	s.words.Store(&f)
+	return nil
+}

@@ -1,0 +1,23 @@
+-- $1 bounds between price ranges; what the search finds stands for the listing
+with m as materialized (
+    select l.shop_id, l.category_ids[array_upper(l.category_ids, 1)] as category_id, l.currency, l.price
+    from /* matches */ listing l
+)
+select f.kind, f.key, f.name, f.bucket, f.n
+from (
+    select 'total' as kind, '' as key, '' as name, 0 as bucket, count(*) as n from m
+    union all
+    (select 'category', c.id, c.name, 0, count(*)
+     from m join category c on c.id = m.category_id
+     group by c.id, c.name order by count(*) desc, c.id limit 50)
+    union all
+    (select 'shop', s.shop_id, s.name, 0, count(*)
+     from m join shop_ref s on s.shop_id = m.shop_id
+     group by s.shop_id, s.name order by count(*) desc, s.shop_id limit 50)
+    union all
+    select 'price', m.currency, '', width_bucket(m.price, $1::bigint[]), count(*)
+    from m
+    where m.currency <> ''
+    group by m.currency, width_bucket(m.price, $1::bigint[])
+) f
+order by f.kind, case f.kind when 'price' then 0 else -f.n end, f.key, f.bucket

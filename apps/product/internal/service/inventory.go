@@ -1,0 +1,85 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"souk/apps/product/internal/domain"
+)
+
+// Short returns the variants of which fewer pieces can be reserved than the lines want.
+func (s *Service) Short(ctx context.Context, lines []domain.Line) ([]string, error) {
+	merged, err := domain.Merge(lines)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(merged))
+	for i, l := range merged {
+		ids[i] = l.VariantID
+	}
+	offers, err := s.store.Offers(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	pieces := make(map[string]int64, len(offers))
+	for _, o := range offers {
+		if o.ForSale {
+			pieces[o.ID] = o.Pieces
+		}
+	}
+	var short []string
+	for _, l := range merged {
+		if pieces[l.VariantID] < l.Quantity {
+			short = append(short, l.VariantID)
+		}
+	}
+	return short, nil
+}
+
+// Reserve holds stock for an order, all lines or none, for ttl (0: the default). The same order may ask
+// again and gets the same answer.
+//
+// Its errors: out_of_stock (its fields name the variants), not_found for an unknown variant, conflict
+// when the order has reserved other lines or its reservation is over.
+func (s *Service) Reserve(ctx context.Context, orderID string, lines []domain.Line, ttl time.Duration) (time.Time, error) {
+	if err := domain.Text("orderId", orderID); err != nil {
+		return time.Time{}, err
+	}
+	merged, err := domain.Merge(lines)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if ttl == 0 {
+		ttl = s.reservationTTL
+	}
+	r, err := s.store.Do(ctx, domain.Operation{Kind: domain.Reserve, OrderID: orderID, Lines: merged, Hash: domain.RequestHash(merged), TTL: ttl})
+	if err != nil {
+		return time.Time{}, err
+	}
+	return r.ExpiresAt, nil
+}
+
+// Release gives a reservation back. It fails with conflict when the pieces are sold.
+func (s *Service) Release(ctx context.Context, orderID string) error {
+	return s.do(ctx, domain.Release, orderID)
+}
+
+// Commit turns a reservation into a sale. Its errors: not_found, conflict when it was released,
+// out_of_stock when it had expired and its pieces are gone. The last may pass when stock comes in: who
+// has taken the money tries again, and shows it to a human when it lasts.
+func (s *Service) Commit(ctx context.Context, orderID string) error {
+	return s.do(ctx, domain.Commit, orderID)
+}
+
+// Restock puts the pieces of a sale back. Its errors: not_found, conflict when nothing was sold.
+func (s *Service) Restock(ctx context.Context, orderID string) error {
+	return s.do(ctx, domain.Restock, orderID)
+}
+
+func (s *Service) do(ctx context.Context, kind domain.Kind, orderID string) error {
+	if err := domain.Text("orderId", orderID); err != nil {
+		return err
+	}
+	_, err := s.store.Do(ctx, domain.Operation{Kind: kind, OrderID: orderID})
+	return err
+}

@@ -1,0 +1,151 @@
+// Package service holds what can be done with the catalogue and the stock, and who may do it.
+package service
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"souk/apps/product/internal/domain"
+	shopv1 "souk/gen/go/souk/shop/v1"
+	"souk/pkg/errs"
+	"souk/pkg/identity"
+)
+
+// Store keeps the catalogue, the stock and the read model.
+type Store interface {
+	Document(ctx context.Context, productID string) (domain.Document, error)
+	Search(ctx context.Context, search domain.Search) (domain.Found, error)
+	ShopProducts(ctx context.Context, shopID string, status domain.Status, before string, size int) ([]domain.StockedDocument, error)
+	Export(ctx context.Context, after string, size int) ([]domain.Exported, error)
+	Offers(ctx context.Context, ids []string) ([]domain.Offer, error)
+	ShopOfProduct(ctx context.Context, productID string) (string, error)
+	ShopOfVariant(ctx context.Context, variantID string) (string, error)
+
+	Categories(ctx context.Context) ([]domain.Category, error)
+	CategoryExists(ctx context.Context, categoryID string) (bool, error)
+	AddCategory(ctx context.Context, name, parentID string) (domain.Category, error)
+	EnsureCategories(ctx context.Context, paths [][]string) ([]string, error)
+
+	Shops(ctx context.Context, ids, handles []string) ([]domain.Shop, error)
+	SaveShop(ctx context.Context, shop domain.Shop) error
+
+	Change(ctx context.Context, shopIDs []string, wanted domain.Wanted, decide func(domain.Snapshot) (domain.Changes, error)) error
+	SetStock(ctx context.Context, variantID string, onHand int64) (domain.Stock, error)
+	Do(ctx context.Context, op domain.Operation) (*domain.Reservation, error)
+}
+
+// ShopClient is what the shop service is asked.
+type ShopClient interface {
+	CheckMembership(ctx context.Context, in *shopv1.CheckMembershipRequest, opts ...grpc.CallOption) (*shopv1.CheckMembershipResponse, error)
+	BatchGetShops(ctx context.Context, in *shopv1.BatchGetShopsRequest, opts ...grpc.CallOption) (*shopv1.BatchGetShopsResponse, error)
+}
+
+// Service is the product service.
+type Service struct {
+	store Store
+	shops ShopClient
+	// reservationTTL is how long a reservation holds when its order does not say.
+	reservationTTL time.Duration
+}
+
+// New returns the service.
+func New(store Store, shops ShopClient, reservationTTL time.Duration) *Service {
+	return &Service{store: store, shops: shops, reservationTTL: reservationTTL}
+}
+
+// storable reports whether s can be an identifier at all: PostgreSQL takes no NUL, and so has none.
+func storable(s string) bool { return !strings.ContainsRune(s, 0) }
+
+var errNoProduct = errs.New(errs.NotFound, "there is no such product")
+
+// mayManage fails with not_found, which is what other people's things are, unless the caller is a member
+// of the shop or an operator.
+func (s *Service) mayManage(ctx context.Context, shopID string, refusal *errs.Error) error {
+	actor := identity.FromContext(ctx)
+	if actor.IsOperator() {
+		return nil
+	}
+	if !actor.IsUser() {
+		return refusal
+	}
+	r, err := s.shops.CheckMembership(ctx, &shopv1.CheckMembershipRequest{ShopId: shopID, UserId: actor.ID})
+	if err != nil {
+		return err
+	}
+	if !r.GetMember() {
+		return refusal
+	}
+	return nil
+}
+
+// Product returns a product. One that is not for everybody's eyes is not_found, but to members of its
+// shop and operators.
+func (s *Service) Product(ctx context.Context, productID string) (domain.Document, error) {
+	if !storable(productID) {
+		return domain.Document{}, errNoProduct
+	}
+	d, err := s.store.Document(ctx, productID)
+	if err != nil || d.Visible {
+		return d, err
+	}
+	if err := s.mayManage(ctx, d.ShopID, errNoProduct); err != nil {
+		return domain.Document{}, err
+	}
+	return d, nil
+}
+
+// Search finds products. Its errors: those of the store.
+func (s *Service) Search(ctx context.Context, search domain.Search) (domain.Found, error) {
+	if search.Sort == "" {
+		search.Sort = domain.Newest
+		if hasText(search.Query) {
+			search.Sort = domain.Relevance
+		}
+	}
+	if search.Sort == domain.Relevance && !hasText(search.Query) {
+		search.Sort = domain.Newest
+	}
+	return s.store.Search(ctx, search)
+}
+
+// ShopProducts lists a shop's products with their stock, newest first, for its members. Others get not_found.
+func (s *Service) ShopProducts(ctx context.Context, shop string, status domain.Status, before string, size int) ([]domain.StockedDocument, error) {
+	known, err := s.findShop(ctx, shop)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.mayManage(ctx, known.ID, errNoShop); err != nil {
+		return nil, err
+	}
+	return s.store.ShopProducts(ctx, known.ID, status, before, size)
+}
+
+// Export returns whole products in the order of their IDs.
+func (s *Service) Export(ctx context.Context, after string, size int) ([]domain.Exported, error) {
+	return s.store.Export(ctx, after, size)
+}
+
+// Offers finds variants by ID; what is not found is left out.
+func (s *Service) Offers(ctx context.Context, ids []string) ([]domain.Offer, error) {
+	return s.store.Offers(ctx, slices.DeleteFunc(slices.Clone(ids), func(variantID string) bool { return !storable(variantID) }))
+}
+
+// Categories returns the category tree.
+func (s *Service) Categories(ctx context.Context) ([]domain.Category, error) {
+	return s.store.Categories(ctx)
+}
+
+// AddCategory adds a category. Its errors: invalid_argument, not_found for the parent, already_exists.
+func (s *Service) AddCategory(ctx context.Context, name, parentID string) (domain.Category, error) {
+	if err := domain.CategoryName("name", name); err != nil {
+		return domain.Category{}, err
+	}
+	if !storable(parentID) {
+		return domain.Category{}, errs.New(errs.NotFound, "there is no such category")
+	}
+	return s.store.AddCategory(ctx, name, parentID)
+}

@@ -1,0 +1,98 @@
+package product
+
+import (
+	"context"
+	"embed"
+	"io/fs"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"souk/apps/product/internal/handler"
+	"souk/apps/product/internal/repository"
+	"souk/apps/product/internal/service"
+	productv1 "souk/gen/go/souk/product/v1"
+	shopv1 "souk/gen/go/souk/shop/v1"
+	"souk/pkg/clock"
+	"souk/pkg/module"
+	"souk/pkg/outbox"
+)
+
+//go:embed db/migrations/*.sql
+var migrations embed.FS
+
+// Migrations returns the service's schema.
+func Migrations() fs.FS {
+	sub, err := fs.Sub(migrations, "db/migrations")
+	if err != nil {
+		panic(err) // the directory is embedded above
+	}
+	return sub
+}
+
+// Failpoints lists the windows between two writes where tests stop the process.
+func Failpoints() []string { return repository.Failpoints() }
+
+// Module is the product service.
+var Module = module.Module{
+	Name:       "product",
+	Migrations: Migrations(),
+	Tables:     module.Tables{Outbox: true},
+	Build:      build,
+}
+
+func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
+	cfg := Default()
+	if err := p.Config(&cfg); err != nil {
+		return nil, err
+	}
+	pool, err := p.Postgres(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := p.Client()
+	if err != nil {
+		return nil, err
+	}
+	relay, err := p.Relay(ctx)
+	if err != nil {
+		return nil, err
+	}
+	opts := repository.Options{Clock: p.Clock(), LowStock: cfg.LowStock, Wake: relay.Wake}
+	var lists *handler.Lists
+	if cfg.CacheTTL > 0 {
+		redis, err := p.Redis(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if opts.Cache, err = repository.NewCache(redis, cfg.CacheTTL, p.Logger(), p.Metrics()); err != nil {
+			return nil, err
+		}
+		if cfg.SearchCacheTTL > 0 {
+			lists = handler.NewLists(opts.Cache, cfg.SearchCacheTTL, p.Clock())
+		}
+	}
+	store := repository.New(pool, opts)
+	products := service.New(store, shopv1.NewShopServiceClient(conn), cfg.ReservationTTL)
+	productv1.RegisterProductServiceServer(p.Server(), handler.NewRPC(products, lists))
+	shops, err := p.Consumer(ctx, outbox.ConsumerOptions{Purpose: "shops", Subjects: handler.ShopSubjects, Handler: handler.OnShop(store)})
+	if err != nil {
+		return nil, err
+	}
+	return module.Group(
+		relay, shops,
+		module.Func(handler.Every(store, cfg.SweepInterval, cfg.WordsInterval, p.Logger())),
+		module.Func(func(ctx context.Context) error {
+			<-ctx.Done()
+			store.Close()
+			return nil
+		}),
+	), nil
+}
+
+// Rebuild makes the search's read model anew out of the other tables, and returns how many products it
+// has. It may run beside the service, which shows the new listings when its cached ones have lapsed.
+func Rebuild(ctx context.Context, pool *pgxpool.Pool) (int, error) {
+	store := repository.New(pool, repository.Options{Clock: clock.System{}})
+	defer store.Close()
+	return store.Rebuild(ctx)
+}

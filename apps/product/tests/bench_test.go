@@ -1,0 +1,90 @@
+package tests
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/id"
+)
+
+// variants adds n products with one variant each.
+func (b *bundle) variants(n int) []string {
+	shop, _ := b.shop("bench")
+	var all []string
+	for i := 0; i < n; i += 200 {
+		var products []*productv1.ImportedProduct
+		for j := i; j < min(i+200, n); j++ {
+			products = append(products, simple(shop, fmt.Sprint("p", j), "Thing", 1_000_000_000))
+		}
+		for _, productID := range b.add(products...) {
+			all = append(all, b.get(productID).GetVariants()[0].GetId())
+		}
+	}
+	return all
+}
+
+// BenchmarkReserveAndCommit is what a checkout costs here: two lines reserved, then sold.
+func BenchmarkReserveAndCommit(bench *testing.B) {
+	for _, size := range []struct {
+		name     string
+		variants int
+	}{{"spread", 1000}, {"hot", 1}} {
+		for _, callers := range []int{8, 32} { // times GOMAXPROCS
+			bench.Run(fmt.Sprintf("%s/callers=%d", size.name, callers), func(bench *testing.B) {
+				b := setup(bench)
+				variants := b.variants(size.variants)
+				bench.SetParallelism(callers)
+				bench.ResetTimer()
+				bench.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						orderID := id.New(id.Order)
+						lines := line(variants[rand.IntN(len(variants))], 1)
+						if size.variants > 1 {
+							lines = append(lines, line(variants[rand.IntN(len(variants))], 1)...)
+						}
+						if err := b.reserve(orderID, lines); err != nil {
+							bench.Error(err)
+						}
+						if err := b.commit(orderID); err != nil {
+							bench.Error(err)
+						}
+					}
+				})
+				bench.ReportMetric(float64(bench.N)/bench.Elapsed().Seconds(), "checkouts/s")
+			})
+		}
+	}
+}
+
+func BenchmarkReads(bench *testing.B) {
+	for _, cached := range []bool{false, true} {
+		b := setup(bench, func(o *options) { o.cached = cached })
+		b.variants(1000)
+		ctx := b.asAnybody()
+		first, err := b.visitor.SearchProducts(ctx, &productv1.SearchProductsRequest{})
+		if err != nil {
+			bench.Fatal(err)
+		}
+		productID := first.GetProducts()[0].GetId()
+		bench.Run(fmt.Sprintf("GetProduct/cached=%t", cached), func(bench *testing.B) {
+			bench.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := b.visitor.GetProduct(ctx, &productv1.GetProductRequest{Id: productID}); err != nil {
+						bench.Error(err)
+					}
+				}
+			})
+		})
+		bench.Run(fmt.Sprintf("List20/cached=%t", cached), func(bench *testing.B) {
+			bench.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := b.visitor.SearchProducts(ctx, &productv1.SearchProductsRequest{}); err != nil {
+						bench.Error(err)
+					}
+				}
+			})
+		})
+	}
+}

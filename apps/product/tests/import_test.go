@@ -1,0 +1,166 @@
+package tests
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/id"
+)
+
+func (b *bundle) importAll(products []*productv1.ImportedProduct) map[string]int {
+	b.t.Helper()
+	outcomes := map[string]int{}
+	for chunk := range slices.Chunk(products, 200) {
+		out, err := b.operator.ImportProducts(b.asOperator(), &productv1.ImportProductsRequest{Products: chunk})
+		require.NoError(b.t, err)
+		require.Len(b.t, out.GetResults(), len(chunk))
+		for _, r := range out.GetResults() {
+			outcomes[r.GetOutcome()]++
+		}
+	}
+	return outcomes
+}
+
+func (b *bundle) exportAll() (all []*productv1.ImportedProduct) {
+	b.t.Helper()
+	for token := ""; ; {
+		out, err := b.operator.ExportProducts(b.asOperator(), &productv1.ExportProductsRequest{PageSize: 150, PageToken: token})
+		require.NoError(b.t, err)
+		all = append(all, out.GetProducts()...)
+		if token = out.GetNextPageToken(); token == "" {
+			return all
+		}
+	}
+}
+
+func TestImportTwiceChangesNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.shop("s")
+	var in []*productv1.ImportedProduct
+	for i := range 250 {
+		p := simple("s", fmt.Sprint("p", i), fmt.Sprint("Lamp ", i), 5)
+		p.CategoryPath = []string{"Home", fmt.Sprint("C", i%7)}
+		p.Variants[0].CompareAtPrice = brl("12.00")
+		p.Variants = append(p.Variants, &productv1.VariantInput{Sku: fmt.Sprint("v", i), Options: map[string]string{"Size": "L", "Colour": "red"}, Price: brl("11.00")})
+		in = append(in, p)
+	}
+	require.Equal(t, map[string]int{"created": 250}, b.importAll(in))
+	require.Equal(t, map[string]int{"unchanged": 250}, b.importAll(in))
+
+	// what was sold meanwhile does not come back
+	var variantID string
+	require.NoError(t, b.pool.QueryRow(b.asOperator(), `select id from variant where sku = 'sku-p0'`).Scan(&variantID))
+	orderID := id.New(id.Order)
+	require.NoError(t, b.reserve(orderID, line(variantID, 2)))
+	require.NoError(t, b.commit(orderID))
+	require.Equal(t, map[string]int{"unchanged": 250}, b.importAll(in))
+	onHand, _ := b.stock(variantID)
+	require.EqualValues(t, 3, onHand)
+
+	// an edit is undone
+	title := "Edited"
+	_, err := b.operator.UpdateProduct(b.asOperator(), &productv1.UpdateProductRequest{Id: b.productOf(variantID), Title: &title})
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"updated": 1, "unchanged": 249}, b.importAll(in))
+	require.Equal(t, "Lamp 0", b.get(b.productOf(variantID)).GetTitle())
+
+	exported := b.exportAll()
+	require.Len(t, exported, 250)
+	require.Equal(t, map[string]int{"unchanged": 250}, b.importAll(exported))
+}
+
+func TestImportJudgesEachProductOnItsOwn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.shop("s")
+	good, bad := simple("s", "good", "Good", 1), simple("s", "bad", "Bad", 1)
+	bad.Variants[0].Price = brl("0.00")
+	noTitle, noShop, stolen, again := simple("s", "none", "", 1), simple("nowhere", "x", "X", 1), simple("s", "stolen", "X", 1), simple("s", "good", "Again", 1)
+	stolen.Variants[0].Sku = "sku-good"
+	again.Variants[0].Sku = "sku-again"
+	nul := simple("s", "nul", "a\x00b", 1)
+	out, err := b.operator.ImportProducts(b.asOperator(), &productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{good, bad, noTitle, noShop, stolen, again, nul}})
+	require.NoError(t, err)
+	reasons := []string{"", "variants[0].price.amount", "title", "nowhere", "sku-good", "twice", "NUL"}
+	for i, r := range out.GetResults() {
+		if i == 0 {
+			require.Equal(t, "created", r.GetOutcome())
+			continue
+		}
+		require.Equal(t, "rejected", r.GetOutcome(), "%d", i)
+		require.Contains(t, r.GetReason(), reasons[i])
+	}
+}
+
+func TestTwoImportsAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.shop("a")
+	b.shop("b")
+	var in []*productv1.ImportedProduct
+	for i := range 400 {
+		p := simple([]string{"a", "b"}[i%2], fmt.Sprint("p", i), fmt.Sprint("Lamp ", i), 5)
+		p.CategoryPath = []string{fmt.Sprint("C", i%11), fmt.Sprint("D", i%5)}
+		in = append(in, p)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	total := map[string]int{}
+	for w := range 4 {
+		wg.Go(func() {
+			mine := slices.Clone(in)
+			if w%2 == 1 {
+				slices.Reverse(mine)
+			}
+			for outcome, n := range b.importAll(mine) {
+				mu.Lock()
+				total[outcome] += n
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	require.Equal(t, map[string]int{"created": 400, "unchanged": 1200}, total)
+}
+
+func TestNamesInAllScriptsComeBackByteForByte(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.shop("food")
+	var in []*productv1.ImportedProduct
+	for _, r := range records(t, "openfoodfacts/products.csv") {
+		if r[1] == "" || len([]rune(r[1])) > 500 {
+			continue
+		}
+		p := simple("food", r[0], r[1], 1)
+		p.Description, p.Status = r[2], "active"
+		in = append(in, p)
+	}
+	require.Equal(t, map[string]int{"created": len(in)}, b.importAll(in))
+	exported := map[string]*productv1.ImportedProduct{}
+	for _, p := range b.exportAll() {
+		exported[p.GetHandle()] = p
+	}
+	require.Len(t, exported, len(in))
+	found := 0
+	for i, p := range in {
+		require.True(t, proto.Equal(p, exported[p.GetHandle()]), "%v\n%v", p, exported[p.GetHandle()])
+		if i%40 == 0 { // a sample: whatever a product is called, it is found by its name
+			out, err := b.visitor.SearchProducts(b.asAnybody(), &productv1.SearchProductsRequest{Query: string([]rune(p.GetTitle())[:min(200, len([]rune(p.GetTitle())))])})
+			require.NoError(t, err, p.GetTitle())
+			if slices.ContainsFunc(out.GetProducts(), func(f *productv1.Product) bool { return f.GetTitle() == p.GetTitle() }) {
+				found++
+			} else {
+				t.Logf("not among the first: %q", p.GetTitle())
+			}
+		}
+	}
+	require.Greater(t, found, len(in)/40*9/10)
+}

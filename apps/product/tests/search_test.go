@@ -1,0 +1,208 @@
+package tests
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/errs"
+)
+
+func (b *bundle) search(in *productv1.SearchProductsRequest) *productv1.SearchProductsResponse {
+	b.t.Helper()
+	out, err := b.visitor.SearchProducts(b.asAnybody(), in)
+	require.NoError(b.t, err)
+	return out
+}
+
+func handles(out *productv1.SearchProductsResponse) []string {
+	all := make([]string, len(out.GetProducts()))
+	for i, p := range out.GetProducts() {
+		all[i] = p.GetHandle()
+	}
+	return all
+}
+
+// titled adds products whose handles are their titles.
+func (b *bundle) titled(shop string, titles ...string) {
+	b.t.Helper()
+	var in []*productv1.ImportedProduct
+	for i, title := range titles {
+		p := simple(shop, strings.ReplaceAll(title, "/", " "), title, int64(i%2))
+		p.Variants[0].Price = brl(fmt.Sprintf("%d.00", 10*(i+1)))
+		in = append(in, p)
+	}
+	b.add(in...)
+}
+
+func TestFilters(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	lamps, _ := b.shop("lamps")
+	b.shop("chairs")
+	p := func(shop, handle, price string, onHand int64, path ...string) *productv1.ImportedProduct {
+		in := simple(shop, handle, handle, onHand)
+		in.Variants[0].Price = brl(price)
+		in.CategoryPath = path
+		return in
+	}
+	eur := p("lamps", "euro", "1.00", 1, "Home")
+	eur.Variants[0].Price.CurrencyCode = "EUR"
+	draft := p("lamps", "draft", "1.00", 1, "Home")
+	draft.Status = "draft"
+	b.add(p("lamps", "desk", "10.00", 1, "Home", "Lamps"), p("lamps", "floor", "20.00", 0, "Home", "Lamps", "Floor"),
+		p("chairs", "stool", "30.00", 1, "Home", "Chairs"), p("chairs", "ball", "40.00", 1, "Sport"), eur, draft)
+	categories := map[string]string{}
+	list, err := b.visitor.ListCategories(b.asAnybody(), &productv1.ListCategoriesRequest{})
+	require.NoError(t, err)
+	for _, c := range list.GetCategories() {
+		categories[c.GetName()] = c.GetId()
+	}
+	tests := map[string]struct {
+		in   *productv1.SearchProductsRequest
+		want []string
+	}{
+		"all, cheapest first":   {&productv1.SearchProductsRequest{Sort: "price_asc"}, []string{"euro", "desk", "floor", "stool", "ball"}},
+		"all, dearest first":    {&productv1.SearchProductsRequest{Sort: "price_desc"}, []string{"ball", "stool", "floor", "desk", "euro"}},
+		"a category's subtree":  {&productv1.SearchProductsRequest{Sort: "price_asc", CategoryId: categories["Lamps"]}, []string{"desk", "floor"}},
+		"shop by ID":            {&productv1.SearchProductsRequest{Sort: "price_asc", ShopId: lamps}, []string{"euro", "desk", "floor"}},
+		"shop by handle":        {&productv1.SearchProductsRequest{Sort: "price_asc", ShopId: "chairs"}, []string{"stool", "ball"}},
+		"unknown shop":          {&productv1.SearchProductsRequest{ShopId: "nobody"}, []string{}},
+		"unknown category":      {&productv1.SearchProductsRequest{CategoryId: "cat_none"}, []string{}},
+		"in stock":              {&productv1.SearchProductsRequest{Sort: "price_asc", InStock: true}, []string{"euro", "desk", "stool", "ball"}},
+		"price, inclusive":      {&productv1.SearchProductsRequest{Sort: "price_asc", MinPrice: "20", MaxPrice: "30.00", CurrencyCode: "BRL"}, []string{"floor", "stool"}},
+		"price in any currency": {&productv1.SearchProductsRequest{Sort: "price_asc", MaxPrice: "10"}, []string{"euro", "desk"}},
+		"currency":              {&productv1.SearchProductsRequest{CurrencyCode: "EUR"}, []string{"euro"}},
+		"no such price":         {&productv1.SearchProductsRequest{MinPrice: "50", MaxPrice: "40"}, []string{}},
+		"words and filter":      {&productv1.SearchProductsRequest{Query: "floor", InStock: true}, []string{}},
+		"by category name":      {&productv1.SearchProductsRequest{Query: "chairs", Sort: "price_asc"}, []string{"stool", "ball"}},
+	}
+	for name, test := range tests {
+		require.Equal(t, test.want, handles(b.search(test.in)), name)
+	}
+
+	out := b.search(&productv1.SearchProductsRequest{Facets: true, PageSize: 1})
+	require.EqualValues(t, 5, out.GetTotalSize())
+	require.Len(t, out.GetProducts(), 1)
+	require.Equal(t, map[string]int64{"Lamps": 1, "Floor": 1, "Chairs": 1, "Sport": 1, "Home": 1}, counts(out.GetFacets().GetCategories()))
+	require.Equal(t, map[string]int64{"Shop lamps": 3, "Shop chairs": 2}, counts(out.GetFacets().GetShops()))
+	var priced int64
+	for _, f := range out.GetFacets().GetPrices() {
+		priced += f.GetCount()
+	}
+	require.EqualValues(t, 5, priced)
+	out = b.search(&productv1.SearchProductsRequest{Facets: true, Query: "lamps", Sort: "price_asc"})
+	require.EqualValues(t, 3, out.GetTotalSize())
+	out = b.search(&productv1.SearchProductsRequest{Facets: true, Query: "xqzxqz"})
+	require.EqualValues(t, 0, out.GetTotalSize())
+	require.NotNil(t, out.TotalSize)
+	require.Nil(t, b.search(&productv1.SearchProductsRequest{}).TotalSize)
+}
+
+func counts(facets []*productv1.FacetCount) map[string]int64 {
+	all := map[string]int64{}
+	for _, f := range facets {
+		all[f.GetName()] = f.GetCount()
+	}
+	return all
+}
+
+func TestWords(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.shop("s")
+	b.titled("s", "Sony WH-1000XM3 headphones", "sony wh1000xm4 headphones", "Apple iPhone 7 Plus 32 GB rose gold", "apple iphone 7 plus 32gb",
+		"Samsung UE43M5500AK tv", "Café crème français", "Лампа настольная", "デスクランプ 白", "مصباح مكتب", "🎁 gift box", "O'Neill's 100% cotton \\ shirt", "GROẞE Straße")
+	tests := []struct{ query, first string }{
+		{"wh1000xm3", "Sony WH-1000XM3 headphones"}, {"WH 1000XM3", "Sony WH-1000XM3 headphones"}, {"wh-1000xm4", "sony wh1000xm4 headphones"},
+		{"iphone 7 plus rose gold", "Apple iPhone 7 Plus 32 GB rose gold"}, {"Samsung UE43M5500", "Samsung UE43M5500AK tv"},
+		{"cafe creme", "Café crème français"}, {"CAFÉ", "Café crème français"}, {"лампа", "Лампа настольная"}, {"ランプ", "デスクランプ 白"}, {"مصباح", "مصباح مكتب"},
+		{"🎁", "🎁 gift box"}, {"o'neill's", "O'Neill's 100% cotton \\ shirt"}, {"oneills", "O'Neill's 100% cotton \\ shirt"}, {"strasse", "GROẞE Straße"},
+		{"samsng", "Samsung UE43M5500AK tv"}, {"headphnes", "sony wh1000xm4 headphones"}, {"sku-🎁", "🎁 gift box"}, {"cotton nonsenseword", "O'Neill's 100% cotton \\ shirt"},
+	}
+	for _, test := range tests {
+		out := b.search(&productv1.SearchProductsRequest{Query: test.query})
+		require.NotEmpty(t, out.GetProducts(), test.query)
+		require.Equal(t, test.first, out.GetProducts()[0].GetTitle(), test.query)
+	}
+	for _, query := range []string{"xqzxqz", "...", "' or 1=1 --", "zzz & | ! ( ) :*"} {
+		require.Empty(t, b.search(&productv1.SearchProductsRequest{Query: query}).GetProducts(), query)
+	}
+	for _, query := range []string{
+		"'", `"`, `\`, `\'`, ":*", "a:*", "!", "&", "|", "(", "<->", "'; drop table listing; --", "%", "_", "$1", "🎁🎁🎁", "\u200d", "\u202e", strings.Repeat("a ", 100),
+		strings.Repeat("é", 200), strings.Repeat("1a", 100), strings.Repeat("漢", 200), strings.Repeat("a-1-", 50), "\t\n\r", "\x01\x7f", "ﬁ", "İi", "ß", "a\u0301",
+	} {
+		for _, sort := range []string{"", "relevance", "newest", "price_asc", "rating"} {
+			_, err := b.visitor.SearchProducts(b.asAnybody(), &productv1.SearchProductsRequest{Query: query, Sort: sort, Facets: true})
+			require.NoError(t, err, "%q", query)
+		}
+	}
+}
+
+// TestAllPagesTogetherAreTheWholeList walks every order, with many equal keys, in pages of an odd size.
+func TestAllPagesTogetherAreTheWholeList(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.shop("s")
+	var in []*productv1.ImportedProduct
+	for i := range 137 {
+		p := simple("s", fmt.Sprint("p", i), fmt.Sprint([]string{"Red lamp", "Blue lamp x2000", "Lamp"}[i%3]), 1)
+		p.Variants[0].Price = brl(fmt.Sprintf("%d.00", 1+i%5))
+		in = append(in, p)
+	}
+	ids := b.add(in...)
+	_, err := b.pool.Exec(context.Background(), `update listing set rating_avg = length(product_id) % 3 + (ascii(right(product_id, 1)) % 3), rating_count = ascii(right(product_id, 2)) % 2`)
+	require.NoError(t, err)
+	slices.Sort(ids)
+	for query, size := range map[string]int{"": 137, "lamp": 137, "blue lamp x2000 lamps": 46, "lampp": 137} {
+		for _, sort := range []string{"", "relevance", "newest", "price_asc", "price_desc", "rating"} {
+			name := query + "/" + sort
+			whole := b.search(&productv1.SearchProductsRequest{Query: query, Sort: sort, PageSize: 100})
+			var walked []string
+			req := &productv1.SearchProductsRequest{Query: query, Sort: sort, PageSize: 7}
+			for {
+				out := b.search(req)
+				for _, p := range out.GetProducts() {
+					walked = append(walked, p.GetId())
+				}
+				if req.PageToken = out.GetNextPageToken(); req.PageToken == "" {
+					break
+				}
+				require.Len(t, out.GetProducts(), 7, name)
+				require.LessOrEqual(t, len(walked), len(ids), name)
+			}
+			for i, p := range whole.GetProducts() {
+				require.Equal(t, p.GetId(), walked[i], name)
+			}
+			slices.Sort(walked)
+			require.Len(t, slices.Compact(walked), size, name)
+			require.Subset(t, ids, walked, name)
+		}
+	}
+	out := b.search(&productv1.SearchProductsRequest{PageSize: 1_000_000})
+	require.Len(t, out.GetProducts(), 100)
+	_, err = b.visitor.SearchProducts(b.asAnybody(), &productv1.SearchProductsRequest{Query: "lamp", PageToken: out.GetNextPageToken()})
+	require.Equal(t, errs.Invalid, errs.CodeOf(err), "a token is good for its own list alone")
+}
+
+func TestListsAreCachedUntilSomethingChanges(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *options) { o.cached = true })
+	b.shop("s")
+	b.titled("s", "Lamp")
+	require.Len(t, b.search(&productv1.SearchProductsRequest{}).GetProducts(), 1)
+	_, err := b.pool.Exec(context.Background(), `update listing set visible = false`) // behind the service's back
+	require.NoError(t, err)
+	b.titled("s", "Chair")
+	require.Equal(t, []string{"Chair"}, handles(b.search(&productv1.SearchProductsRequest{})))
+	_, err = b.pool.Exec(context.Background(), `update listing set visible = true`)
+	require.NoError(t, err)
+	require.Len(t, b.search(&productv1.SearchProductsRequest{}).GetProducts(), 1, "nobody said that anything changed")
+	b.clock.Advance(3e9)
+	require.Len(t, b.search(&productv1.SearchProductsRequest{}).GetProducts(), 2)
+}

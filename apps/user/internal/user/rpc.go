@@ -1,0 +1,99 @@
+package user
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	userv1 "souk/gen/go/souk/user/v1"
+	"souk/pkg/clock"
+	"souk/pkg/identity"
+)
+
+// RPC answers the contract. Who may call what stands there.
+type RPC struct {
+	userv1.UnimplementedUserServiceServer
+	store *Store
+	clock clock.Clock
+}
+
+// NewRPC returns the RPCs over a store.
+func NewRPC(store *Store, c clock.Clock) *RPC { return &RPC{store: store, clock: c} }
+
+// GetMe fails with errs.NotFound and errs.Unavailable.
+func (r *RPC) GetMe(ctx context.Context, _ *userv1.GetMeRequest) (*userv1.GetMeResponse, error) {
+	u, err := r.store.Get(ctx, identity.FromContext(ctx).ID)
+	if err != nil {
+		return nil, err
+	}
+	return &userv1.GetMeResponse{User: u.proto()}, nil
+}
+
+// UpdateMe fails with errs.Invalid, errs.NotFound, errs.Conflict and errs.Unavailable.
+func (r *RPC) UpdateMe(ctx context.Context, in *userv1.UpdateMeRequest) (*userv1.UpdateMeResponse, error) {
+	c := Change{Name: in.Name, Phone: in.Phone}
+	if p := in.GetPreferences(); p != nil {
+		c.Locale, c.Currency, c.TimeZone, c.MarketingEmail = p.Locale, p.CurrencyCode, p.TimeZone, p.MarketingEmail
+	}
+	u, err := r.store.Update(ctx, identity.FromContext(ctx).ID, c, r.clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &userv1.UpdateMeResponse{User: u.proto()}, nil
+}
+
+// GetUser fails with errs.NotFound and errs.Unavailable.
+func (r *RPC) GetUser(ctx context.Context, in *userv1.GetUserRequest) (*userv1.GetUserResponse, error) {
+	u, err := r.store.Get(ctx, in.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return &userv1.GetUserResponse{User: u.proto()}, nil
+}
+
+// SearchUsers fails with errs.Invalid and errs.Unavailable.
+func (r *RPC) SearchUsers(ctx context.Context, in *userv1.SearchUsersRequest) (*userv1.SearchUsersResponse, error) {
+	found, next, err := r.store.Search(ctx, in.GetQuery(), in.GetPageSize(), in.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	return &userv1.SearchUsersResponse{Users: protos(found), NextPageToken: next}, nil
+}
+
+// EnsureUser fails with errs.Invalid, errs.Conflict and errs.Unavailable.
+func (r *RPC) EnsureUser(ctx context.Context, in *userv1.EnsureUserRequest) (*userv1.EnsureUserResponse, error) {
+	u, created, err := r.store.Ensure(ctx, Identity{
+		Issuer: in.GetIssuer(), Subject: in.GetSubject(),
+		Email: in.GetEmail(), EmailVerified: in.GetEmailVerified(), Name: in.GetName(),
+	}, r.clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &userv1.EnsureUserResponse{User: u.proto(), Created: created}, nil
+}
+
+// BatchGetUsers fails with errs.Unavailable.
+func (r *RPC) BatchGetUsers(ctx context.Context, in *userv1.BatchGetUsersRequest) (*userv1.BatchGetUsersResponse, error) {
+	found, err := r.store.GetMany(ctx, in.GetIds())
+	if err != nil {
+		return nil, err
+	}
+	return &userv1.BatchGetUsersResponse{Users: protos(found)}, nil
+}
+
+func protos(users []User) []*userv1.User {
+	out := make([]*userv1.User, len(users))
+	for i, u := range users {
+		out[i] = u.proto()
+	}
+	return out
+}
+
+func (u User) proto() *userv1.User {
+	p := u.Preferences
+	return &userv1.User{
+		Id: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, Name: u.Name, Phone: u.Phone,
+		Preferences: &userv1.Preferences{Locale: &p.Locale, CurrencyCode: &p.Currency, TimeZone: &p.TimeZone, MarketingEmail: &p.MarketingEmail},
+		CreatedAt:   timestamppb.New(u.CreatedAt), UpdatedAt: timestamppb.New(u.UpdatedAt),
+	}
+}

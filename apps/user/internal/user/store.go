@@ -1,0 +1,224 @@
+package user
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	userv1 "souk/gen/go/souk/user/v1"
+	"souk/pkg/document"
+	"souk/pkg/errs"
+	"souk/pkg/event"
+	"souk/pkg/id"
+	"souk/pkg/page"
+)
+
+const (
+	subjectRegistered = "evt.user.registered"
+	subjectUpdated    = "evt.user.updated"
+
+	byIdentity = "by_identity"
+	byEmail    = "by_email"
+	byName     = "by_name"
+
+	// attempts is how often a write starts again because somebody else wrote meanwhile.
+	attempts = 10
+	// searchReads bounds the reads of one page of a search.
+	searchReads = 10
+)
+
+// Store keeps users.
+type Store struct {
+	users *document.Collection[User]
+	wake  func()
+}
+
+// OpenStore opens the collection, and makes it and its indexes when they are missing. wake is called
+// after events were written. It fails as document.Collection.Ensure does.
+func OpenStore(ctx context.Context, documents *document.Store, wake func()) (*Store, error) {
+	users, err := document.NewCollection(documents, document.Spec[User]{
+		Name: "users",
+		ID:   func(u User) string { return u.ID },
+		Indexes: []document.Index{
+			{Name: byIdentity, Fields: []string{"issuer", "subject"}, Unique: true},
+			{Name: byEmail, Fields: []string{"email"}, Fold: true},
+			{Name: byName, Fields: []string{"name"}, Fold: true},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := users.Ensure(ctx); err != nil {
+		return nil, err
+	}
+	return &Store{users: users, wake: wake}, nil
+}
+
+// Get returns a user. It fails with errs.NotFound and errs.Unavailable.
+func (s *Store) Get(ctx context.Context, userID string) (User, error) {
+	d, err := s.users.Get(ctx, userID)
+	return d.Value, noSuchUser(err)
+}
+
+// GetMany returns the users that there are, in the order of ids. It fails with errs.Unavailable.
+func (s *Store) GetMany(ctx context.Context, ids []string) ([]User, error) {
+	docs, err := s.users.GetMany(ctx, ids...)
+	return values(docs), err
+}
+
+// Ensure returns the user of an identity, up to date with what the provider says; the first time it makes
+// one, however many ask at once. It fails with errs.Invalid, errs.Conflict and errs.Unavailable.
+func (s *Store) Ensure(ctx context.Context, i Identity, now time.Time) (u User, created bool, err error) {
+	d, err := s.find(ctx, i)
+	if errs.Is(err, errs.NotFound) {
+		u, err = s.register(ctx, i, now)
+		if err == nil {
+			return u, true, nil
+		}
+		if !document.Violates(err, byIdentity) {
+			return User{}, false, err
+		}
+		d, err = s.find(ctx, i) // another call was faster
+	}
+	if err != nil {
+		return User{}, false, err
+	}
+	u, err = s.update(ctx, d, now, func(u *User) error {
+		u.learn(i)
+		return nil
+	})
+	return u, false, err
+}
+
+// Update changes a user. It fails as apply does, with errs.NotFound, errs.Conflict and errs.Unavailable.
+func (s *Store) Update(ctx context.Context, userID string, c Change, now time.Time) (User, error) {
+	d, err := s.users.Get(ctx, userID)
+	if err != nil {
+		return User{}, noSuchUser(err)
+	}
+	return s.update(ctx, d, now, func(u *User) error { return u.apply(c) })
+}
+
+func (s *Store) find(ctx context.Context, i Identity) (document.Doc[User], error) {
+	found, err := s.users.Find(ctx, document.Query{
+		Index: byIdentity, Equal: map[string]string{"issuer": i.Issuer, "subject": i.Subject}, Limit: 1,
+	})
+	if err != nil {
+		return document.Doc[User]{}, err
+	}
+	if len(found.Docs) == 0 {
+		return document.Doc[User]{}, errs.New(errs.NotFound, "there is no such user")
+	}
+	return found.Docs[0], nil
+}
+
+func (s *Store) register(ctx context.Context, i Identity, now time.Time) (User, error) {
+	u := User{ID: id.New(id.User), Issuer: i.Issuer, Subject: i.Subject, CreatedAt: now, UpdatedAt: now}
+	u.learn(i)
+	e, err := event.New(ctx, subjectRegistered, u.ID, 1, now, &userv1.UserRegistered{UserId: u.ID})
+	if err != nil {
+		return User{}, err
+	}
+	if _, err := s.users.Insert(ctx, u, e); err != nil {
+		return User{}, err
+	}
+	s.wake()
+	return u, nil
+}
+
+// update lets f change the user and writes it back, if there was anything to change; when somebody else
+// wrote meanwhile it starts again from what he wrote.
+func (s *Store) update(ctx context.Context, d document.Doc[User], now time.Time, f func(*User) error) (User, error) {
+	for attempt := 1; ; attempt++ {
+		before := d.Value
+		if err := f(&d.Value); err != nil {
+			return User{}, err
+		}
+		if d.Value == before {
+			return before, nil
+		}
+		d.Value.UpdatedAt = now
+		e, err := event.New(ctx, subjectUpdated, d.Value.ID, d.Revision+1, now, &userv1.UserUpdated{UserId: d.Value.ID})
+		if err != nil {
+			return User{}, err
+		}
+		written, err := s.users.Replace(ctx, d, e)
+		if err == nil {
+			s.wake()
+			return written.Value, nil
+		}
+		if !errs.Is(err, errs.Conflict) || attempt == attempts {
+			return User{}, noSuchUser(err)
+		}
+		if d, err = s.users.Get(ctx, before.ID); err != nil {
+			return User{}, noSuchUser(err)
+		}
+	}
+}
+
+// place is where a page of a search ended: those found by e-mail address come first, then those by name.
+type place struct {
+	Index string `json:"x"`
+	Token string `json:"t"`
+}
+
+// Search returns a page of the users whose e-mail address or name begins with query; all users when it is
+// empty. It fails with errs.Invalid for a made-up token and with errs.Unavailable.
+func (s *Store) Search(ctx context.Context, query string, size int32, token string) ([]User, string, error) {
+	query = strings.TrimSpace(query)
+	at := place{Index: byEmail}
+	if query == "" {
+		at.Index = ""
+	}
+	first := at.Index
+	if err := page.Decode(token, &at, "users", query); err != nil {
+		return nil, "", err
+	}
+	if at.Index != first && at.Index != byName {
+		return nil, "", errs.InvalidField("pageToken", "must be the nextPageToken of the same query, unchanged")
+	}
+	limit := page.Size(size)
+	var found []User
+	for range searchReads {
+		p, err := s.users.Find(ctx, document.Query{Index: at.Index, Prefix: query, After: at.Token, Limit: int32(limit - len(found))}) //nolint:gosec // at most page.MaxSize
+		if err != nil {
+			return nil, "", err
+		}
+		for _, u := range values(p.Docs) {
+			if at.Index == byName && foldedPrefix(u.Email, query) {
+				continue // was found by e-mail address
+			}
+			found = append(found, u)
+		}
+		at.Token = p.Next
+		if at.Token == "" {
+			if at.Index != byEmail {
+				return found, "", nil
+			}
+			at.Index = byName
+		}
+		if len(found) == limit {
+			break
+		}
+	}
+	return found, page.Encode(at, "users", query), nil
+}
+
+func foldedPrefix(s, prefix string) bool {
+	return strings.HasPrefix(strings.ToLower(s), strings.ToLower(prefix))
+}
+
+func values(docs []document.Doc[User]) []User {
+	out := make([]User, len(docs))
+	for i, d := range docs {
+		out[i] = d.Value
+	}
+	return out
+}
+
+func noSuchUser(err error) error {
+	if errs.Is(err, errs.NotFound) {
+		return errs.New(errs.NotFound, "there is no such user")
+	}
+	return err
+}

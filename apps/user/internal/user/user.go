@@ -1,0 +1,141 @@
+// Package user is users: the rules of their profile, where they are kept, and the RPCs.
+package user
+
+import (
+	"strings"
+	"time"
+	_ "time/tzdata" // time zones are known wherever souk runs
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/language"
+
+	"souk/pkg/errs"
+	"souk/pkg/money"
+)
+
+const (
+	maxName  = 200 // runes
+	maxEmail = 320 // bytes, RFC 3696
+)
+
+// User is a person with an account.
+type User struct {
+	ID string `json:"id"`
+	// Issuer and Subject are the sign-in identity.
+	Issuer  string `json:"issuer"`
+	Subject string `json:"subject"`
+	// Email is absent when the provider does not tell it.
+	Email         string `json:"email,omitempty"`
+	EmailVerified bool   `json:"emailVerified,omitempty"`
+	// Name is OwnName when that is set, else ProviderName.
+	Name         string      `json:"name,omitempty"`
+	OwnName      string      `json:"ownName,omitempty"`
+	ProviderName string      `json:"providerName,omitempty"`
+	Phone        string      `json:"phone,omitempty"`
+	Preferences  Preferences `json:"preferences"`
+	CreatedAt    time.Time   `json:"createdAt"`
+	UpdatedAt    time.Time   `json:"updatedAt"`
+}
+
+// Preferences are a user's choices. Empty is not chosen.
+type Preferences struct {
+	Locale         string `json:"locale,omitempty"`
+	Currency       string `json:"currency,omitempty"`
+	TimeZone       string `json:"timeZone,omitempty"`
+	MarketingEmail bool   `json:"marketingEmail,omitempty"`
+}
+
+// Identity is what the sign-in provider says about a person.
+type Identity struct {
+	Issuer, Subject string
+	Email           string
+	EmailVerified   bool
+	Name            string
+}
+
+// Change is what a user wants changed in his profile. Nil stays as it is.
+type Change struct {
+	Name, Phone                *string
+	Locale, Currency, TimeZone *string
+	MarketingEmail             *bool
+}
+
+// learn takes over what the provider says. What the provider leaves out, and what cannot be an e-mail
+// address or a name, changes nothing: nobody could correct it here.
+func (u *User) learn(i Identity) {
+	if email := strings.TrimSpace(i.Email); email != "" && len(email) <= maxEmail && printable(email) {
+		u.Email, u.EmailVerified = email, i.EmailVerified
+	}
+	if name := strings.TrimSpace(i.Name); name != "" && printable(name) {
+		u.ProviderName = firstRunes(name, maxName)
+	}
+	u.rename()
+}
+
+// apply makes the user's own change. It fails with errs.Invalid.
+func (u *User) apply(c Change) error {
+	if c.Name != nil {
+		name := strings.TrimSpace(*c.Name)
+		if !printable(name) || utf8.RuneCountInString(name) > maxName {
+			return errs.InvalidField("name", "must be at most %d characters on one line", maxName)
+		}
+		u.OwnName = name
+		u.rename()
+	}
+	if c.Phone != nil {
+		u.Phone = strings.TrimSpace(*c.Phone)
+	}
+	p := &u.Preferences
+	if c.Locale != nil {
+		p.Locale = ""
+		if *c.Locale != "" {
+			tag, err := language.Parse(*c.Locale)
+			if err != nil {
+				return errs.InvalidField("preferences.locale", "must be a language such as pt-BR")
+			}
+			p.Locale = tag.String()
+		}
+	}
+	if c.Currency != nil {
+		if *c.Currency != "" {
+			if _, err := money.ParseCurrency(*c.Currency); err != nil {
+				return errs.InvalidField("preferences.currencyCode", "must be an ISO 4217 currency such as BRL")
+			}
+		}
+		p.Currency = *c.Currency
+	}
+	if c.TimeZone != nil {
+		if *c.TimeZone != "" {
+			if _, err := time.LoadLocation(*c.TimeZone); err != nil || *c.TimeZone == "Local" {
+				return errs.InvalidField("preferences.timeZone", "must be an IANA time zone such as America/Sao_Paulo")
+			}
+		}
+		p.TimeZone = *c.TimeZone
+	}
+	if c.MarketingEmail != nil {
+		p.MarketingEmail = *c.MarketingEmail
+	}
+	return nil
+}
+
+func (u *User) rename() {
+	u.Name = u.ProviderName
+	if u.OwnName != "" {
+		u.Name = u.OwnName
+	}
+}
+
+func printable(s string) bool {
+	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
+}
+
+func firstRunes(s string, n int) string {
+	for i := range s {
+		if n == 0 {
+			return s[:i]
+		}
+		n--
+	}
+	return s
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+
+	"souk/cmd/souk/internal/api"
+	"souk/cmd/souk/internal/productcsv"
+	productv1 "souk/gen/go/souk/product/v1"
+	shopv1 "souk/gen/go/souk/shop/v1"
+	"souk/pkg/errs"
+)
+
+//go:embed demo/products.csv
+var demoProducts []byte
+
+// demoShops are the demo's shops by the name under which demo/products.csv knows them.
+var demoShops = map[string]*shopv1.CreateShopRequest{
+	"Ateliê Aurora": {Description: "Clothes of linen, cotton and wool, made to last.", City: "Fortaleza", Region: "CE", CountryCode: "BR"},
+	"Casa Cerrado":  {Description: "Things for kitchen and bedroom.", City: "Goiânia", Region: "GO", CountryCode: "BR"},
+	"Trilha Norte":  {Description: "Gear for running, camping and climbing.", City: "Manaus", Region: "AM", CountryCode: "BR"},
+	"Vinil & Café":  {Description: "Records, and coffee to go with them.", City: "Belo Horizonte", Region: "MG", CountryCode: "BR"},
+}
+
+// loadDemo creates the demo's shops and their products. A shop that is there already is left alone, with
+// what was sold from it.
+func loadDemo(ctx context.Context, state *devState) error {
+	token, err := devToken(ctx, state, "operator@souk.test", []string{"operator"})
+	if err != nil {
+		return err
+	}
+	client := api.New(state.URL, token)
+	var created []string
+	for name, shop := range demoShops {
+		shop.Name, shop.Handle = name, shopHandle(name)
+		err := client.Call(ctx, http.MethodPost, "/v1/shops", shop, nil)
+		if errs.Is(err, errs.AlreadyExists) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		created = append(created, name)
+	}
+	if len(created) == 0 {
+		return nil
+	}
+	reader, err := productcsv.NewReader(bytes.NewReader(demoProducts), "BRL")
+	if err != nil {
+		return err
+	}
+	req := &productv1.ImportProductsRequest{}
+	for {
+		p, refused, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if len(refused) > 0 {
+			return fmt.Errorf("demo/products.csv, line %d: %s", refused[0].Line, refused[0].Reason)
+		}
+		if p != nil && slices.Contains(created, p.Vendor) {
+			p.Shop = shopHandle(p.Vendor)
+			req.Products = append(req.Products, p.ImportedProduct)
+		}
+	}
+	var res productv1.ImportProductsResponse
+	if err := client.Call(ctx, http.MethodPost, "/v1/products:import", req, &res); err != nil {
+		return err
+	}
+	for i, r := range res.GetResults() {
+		if r.GetOutcome() == "rejected" {
+			return fmt.Errorf("product %s: %s", req.GetProducts()[i].GetHandle(), r.GetReason())
+		}
+	}
+	return nil
+}

@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"souk/pkg/config"
+	"souk/pkg/devstack/oidcserver"
+	"souk/pkg/logging"
+	"souk/pkg/module"
+)
+
+type devOptions struct {
+	dataDir   string
+	http      string
+	ephemeral bool
+	demo      bool
+	split     bool
+	transport string
+	logFile   string
+}
+
+func devCommand(flags *devFlags) *cobra.Command {
+	o := devOptions{}
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Start everything on this machine",
+		Long: `Start everything on this machine: a private PostgreSQL and Redis, an embedded NATS with JetStream, an OpenID
+provider, a mail sink, all services and the gateway. Data lives in --data-dir and survives a restart. Ctrl-C drains
+and stops all that was started.
+
+Other commands (token, import, verify, saga …) find it through its data directory.`,
+		Example: `  souk dev --demo
+  souk dev --ephemeral --http 127.0.0.1:9090
+  souk dev --split`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.dataDir = flags.dataDir
+			return runDev(cmd.Context(), o, cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.http, "http", "127.0.0.1:8080", "address of the API")
+	f.BoolVar(&o.ephemeral, "ephemeral", false, "remove the data directory at the end")
+	f.BoolVar(&o.demo, "demo", false, "load the demo shops")
+	f.BoolVar(&o.split, "split", false, "run every service as a process of its own")
+	f.StringVar(&o.transport, "transport", "inprocess", "how services call each other in one process: inprocess or nats")
+	f.StringVar(&o.logFile, "log-file", "", "where log lines go; default: souk.log in the data directory; - for standard error")
+	return cmd
+}
+
+func runDev(ctx context.Context, o devOptions, out io.Writer) (err error) {
+	began := time.Now()
+	if o.transport != "inprocess" && o.transport != "nats" {
+		return fmt.Errorf("--transport is inprocess or nats, not %q", o.transport)
+	}
+	if o.split {
+		o.transport = "nats"
+	}
+	h, err := openHome(o.dataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.close(o.ephemeral)) }()
+	if err := addressFree(o.http); err != nil {
+		return err
+	}
+	logs, err := openLogs(o, h)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = logs.Close() }() // every line was written; nothing is buffered
+	log, err := logging.New(logging.Default(), logs)
+	if err != nil {
+		return err
+	}
+	s, err := startStack(ctx, h, o.http, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+
+	d := &devRun{o: o, home: h, stack: s, out: out, logs: logs, log: log, began: began}
+	if o.split {
+		return d.split(ctx)
+	}
+	return d.together(ctx)
+}
+
+// addressFree says clearly that somebody else listens, before anything is started.
+func addressFree(addr string) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("%s can't be listened on: %w; stop what uses it, or choose another with --http", addr, errors.Unwrap(err))
+	}
+	return ln.Close()
+}
+
+func openLogs(o devOptions, h *home) (*os.File, error) {
+	switch o.logFile {
+	case "-":
+		return os.Stderr, nil
+	case "":
+		o.logFile = h.path("souk.log")
+	}
+	return os.OpenFile(o.logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+// devRun is one run of souk dev.
+type devRun struct {
+	o     devOptions
+	home  *home
+	stack *stack
+	out   io.Writer
+	logs  *os.File
+	log   *zap.Logger
+	began time.Time
+}
+
+// settings is the configuration of the processes of souk dev; SOUK_… variables override it.
+func (d *devRun) settings() map[string]any {
+	s, secrets := d.stack, d.home.secrets
+	return map[string]any{
+		"telemetry": map[string]any{"endpoint": s.control.url, "sample_ratio": 0.01, "batch_delay": "100ms"},
+		"postgres":  map[string]any{"urls": s.databases(), "max_conns": 16},
+		"redis":     map[string]any{"addr": s.redis.Addr()},
+		"nats":      map[string]any{"url": s.nats.URL(), "user": "souk", "password": secrets.NATSPassword},
+		"identity":  map[string]any{"seed": secrets.Identity},
+		"rpc":       map[string]any{"transport": d.o.transport},
+		"gateway": map[string]any{
+			"addr": d.o.http, "dev_url": s.control.url,
+			// On one machine all clients share an address, and tests are many clients.
+			"address_rate": map[string]any{"per_second": 20000, "burst": 40000},
+			"caller_rate":  map[string]any{"per_second": 1000, "burst": 2000},
+		},
+		"auth": map[string]any{
+			"issuer": s.oidc.Issuer(), "client_id": oidcserver.ClientID, "audience": oidcserver.Audience, "key": secrets.Auth,
+		},
+		"notification": map[string]any{"smtp_addr": s.mail.Addr()},
+		"payment": map[string]any{
+			"sandbox": map[string]any{"webhook_secret": secrets.Webhook, "webhook_url": "http://" + d.o.http + "/v1/webhooks/payments/sandbox"},
+		},
+	}
+}
+
+// together runs all services in this process.
+func (d *devRun) together(ctx context.Context) error {
+	environ := os.Environ()
+	tree, err := config.Load("", environ, "SOUK_URL", "SOUK_TOKEN", "SOUK_CONFIG")
+	if err != nil {
+		return err
+	}
+	if tree, err = tree.WithDefaults(d.settings()); err != nil {
+		return err
+	}
+	if err := tree.CheckSections(sections()...); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	var readyErr error
+	err = module.Run(ctx, module.Options{
+		Config: tree, Logs: d.logs, Environ: environ, Migrate: true, NATS: inProcess(d),
+		OnReady: func(admin string) {
+			d.stack.control.setProcesses(func() []processInfo { return []processInfo{{Name: "souk", PID: os.Getpid(), Admin: admin}} })
+			wg.Go(func() {
+				if readyErr = d.ready(ctx, admin); readyErr != nil {
+					cancel()
+				}
+			})
+		},
+	}, modules()...)
+	wg.Wait()
+	if errors.Is(readyErr, context.Canceled) {
+		readyErr = nil
+	}
+	return errors.Join(err, readyErr)
+}
+
+// inProcess connects to the embedded NATS without a socket.
+func inProcess(d *devRun) []nats.Option { return d.stack.nats.ClientOptions() }
+
+// ready publishes where souk is, loads the demo shops and says so.
+func (d *devRun) ready(ctx context.Context, admin string) error {
+	s := d.stack
+	state := &devState{
+		PID: os.Getpid(), URL: "http://" + d.o.http, Admin: admin, OIDC: s.oidc.Issuer(), OIDCAdmin: d.home.secrets.OIDCAdmin,
+		Control: s.control.url, Transport: d.o.transport,
+		NATS:  natsAccess{URL: s.nats.URL(), User: "souk", Password: d.home.secrets.NATSPassword},
+		Redis: s.redis.Addr(), Databases: s.databases(),
+	}
+	if d.o.demo {
+		if err := loadDemo(ctx, state); err != nil {
+			return fmt.Errorf("load the demo shops: %w", err)
+		}
+	}
+	if err := d.home.publish(state); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, `
+  API          %s/v1/products
+  docs         %s/docs
+  mail         %s/dev/mail
+  traces       %s/dev/traces
+  sign-in      %s/auth/login   (provider %s)
+  NATS         %s
+  admin        http://%s/metrics
+  data, logs   %s   (%s)
+
+  souk token --email you@example.com   prints a bearer token
+
+`, state.URL, state.URL, state.URL, state.URL, state.URL, state.OIDC, withoutPassword(state.NATS.URL), admin, d.home.dir, filepath.Base(d.logs.Name()))
+	d.log.Info("souk is ready", zap.Duration("after", time.Since(d.began)))
+	fmt.Fprintf(d.out, "souk is ready on %s\n", state.URL)
+	return nil
+}
+
+// withoutPassword shows a URL as it may be shown.
+func withoutPassword(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Redacted()
+}
+
+func (c *control) setProcesses(f func() []processInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.processes = f
+}
+
+func (c *control) writeProcesses(w http.ResponseWriter) {
+	c.mu.Lock()
+	list := c.processes()
+	c.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"processes": list}) // the client is gone: nobody to tell
+}
+
+// devToken asks the provider of a running souk dev for a bearer token. The user is created on first use.
+func devToken(ctx context.Context, state *devState, email string, roles []string) (string, error) {
+	body, err := json.Marshal(map[string]any{"email": email, "roles": roles})
+	if err != nil {
+		return "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, state.OIDC+"/dev/token", bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+state.OIDCAdmin)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", fmt.Errorf("the development OpenID provider can't be reached: %w", err)
+	}
+	defer func() { _ = res.Body.Close() }() // it was read, or is of no use
+	raw, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return "", err
+	}
+	if res.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("the development OpenID provider refused: %s", bytes.TrimSpace(raw))
+	}
+	var answer struct {
+		Token string `json:"accessToken"`
+	}
+	if err := json.Unmarshal(raw, &answer); err != nil || answer.Token == "" {
+		return "", errors.New("the development OpenID provider answered without a token")
+	}
+	return answer.Token, nil
+}

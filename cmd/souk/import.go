@@ -1,0 +1,436 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"souk/cmd/souk/internal/api"
+	"souk/cmd/souk/internal/productcsv"
+	productv1 "souk/gen/go/souk/product/v1"
+	shopv1 "souk/gen/go/souk/shop/v1"
+	"souk/pkg/errs"
+)
+
+const (
+	importBatch   = 100 // products a request
+	importWorkers = 4   // requests at once
+	importBytes   = 700 << 10
+	exportPage    = 200
+)
+
+// exitError ends the command with a status of its own.
+type exitError struct {
+	status int
+	err    error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func importCommand(dev *devFlags) *cobra.Command {
+	cmd := &cobra.Command{Use: "import", Short: "Import products"}
+	var createShops bool
+	var target apiFlags
+	var currency string
+	products := &cobra.Command{
+		Use:   "products FILE.csv",
+		Short: "Import products from Shopify's product CSV, over the running API",
+		Long: `Import products from Shopify's product CSV, over the running API.
+
+Vendor is the shop. A product is known by its Vendor and Handle, so a second run changes nothing. Bad rows go
+with line number and reason to FILE.rejected.csv, good ones are kept. Prices are in --currency, unless the file
+has a column Currency.
+
+Exit status: 0 when all rows were taken, 1 when any was rejected, 2 when the file can't be read as such a CSV
+(nothing is imported then).`,
+		Example: `  souk import products catalogue.csv --create-shops
+  souk import products catalogue.csv --url https://shop.example --token "$TOKEN"`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := target.client(cmd.Context(), dev)
+			if err != nil {
+				return err
+			}
+			im := &importer{client: client, createShops: createShops, currency: currency, path: args[0], shops: map[string]*shopLookup{}, out: cmd.OutOrStdout(), progress: newProgress(cmd.ErrOrStderr())}
+			return im.run(cmd.Context())
+		},
+	}
+	products.Flags().BoolVar(&createShops, "create-shops", false, "create the shops that are missing")
+	products.Flags().StringVar(&currency, "currency", "BRL", "ISO 4217 code of the prices")
+	target.register(products)
+	cmd.AddCommand(products)
+	return cmd
+}
+
+type importer struct {
+	client      *api.Client
+	createShops bool
+	currency    string
+	path        string
+	out         io.Writer
+	progress    *progress
+
+	mu       sync.Mutex
+	shops    map[string]*shopLookup
+	rejects  *rejectFile
+	products map[string]int
+	variants int
+	rejected int
+}
+
+type shopLookup struct {
+	once   sync.Once
+	handle string
+	err    error
+}
+
+func (im *importer) run(ctx context.Context) error {
+	file, err := os.Open(im.path)
+	if err != nil {
+		return &exitError{2, fmt.Errorf("%s can't be read: %w", im.path, errors.Unwrap(err))}
+	}
+	defer func() { _ = file.Close() }() // only read
+	reader, err := productcsv.NewReader(file, im.currency)
+	if err != nil {
+		return &exitError{2, fmt.Errorf("%s: %s", im.path, errs.From(err).Message)}
+	}
+	if info, err := file.Stat(); err == nil {
+		im.progress.total = info.Size()
+	}
+	im.products = map[string]int{}
+	im.rejects = &rejectFile{path: im.path + ".rejected.csv", header: reader.Header()}
+	if err := im.stream(ctx, reader); err != nil {
+		im.progress.clear()
+		return errors.Join(err, im.rejects.close())
+	}
+	im.progress.clear()
+	if err := im.rejects.close(); err != nil {
+		return err
+	}
+	fmt.Fprintf(im.out, "imported %d products (%d variants), updated %d, unchanged %d, rejected %d\n",
+		im.products["created"], im.variants, im.products["updated"], im.products["unchanged"], im.rejected)
+	if im.rejected > 0 {
+		return &exitError{1, fmt.Errorf("%d rows were rejected: see %s", im.rejected, im.rejects.path)}
+	}
+	return nil
+}
+
+// stream sends the file's products in batches, a few at once, so that memory does not grow with the file.
+func (im *importer) stream(ctx context.Context, reader *productcsv.Reader) error {
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(importWorkers)
+	var batch []*productcsv.Product
+	size := 0
+	send := func() {
+		if len(batch) == 0 {
+			return
+		}
+		b := batch
+		batch, size = nil, 0
+		group.Go(func() error { return im.send(gctx, b) })
+	}
+	for gctx.Err() == nil {
+		p, refused, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return errors.Join(err, group.Wait())
+		}
+		if err := im.reject(refused...); err != nil {
+			return errors.Join(err, group.Wait())
+		}
+		if p != nil {
+			n := productBytes(p)
+			if size+n > importBytes {
+				send()
+			}
+			batch = append(batch, p)
+			size += n
+			if len(batch) == importBatch {
+				send()
+			}
+		}
+		im.progress.show(reader.BytesRead())
+	}
+	send()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err() // interrupted between two batches: the file was not read to its end
+}
+
+// productBytes is about how large a product is in a request, whose size is bounded.
+func productBytes(p *productcsv.Product) int {
+	n := 512 + len(p.GetTitle()) + 2*len(p.GetDescription())
+	for _, v := range p.GetVariants() {
+		n += 256 + 2*len(v.GetSku())
+	}
+	for _, im := range p.GetImages() {
+		n += 64 + len(im.GetUrl())
+	}
+	return n
+}
+
+func (im *importer) send(ctx context.Context, batch []*productcsv.Product) error {
+	req := &productv1.ImportProductsRequest{}
+	var sent []*productcsv.Product
+	for _, p := range batch {
+		handle, err := im.shop(ctx, p.Vendor)
+		if err != nil {
+			if !vendorsFault(err) {
+				return fmt.Errorf("the shop %q: %w", p.Vendor, err)
+			}
+			if err := im.rejectProduct(p, errs.From(err).Message); err != nil {
+				return err
+			}
+			continue
+		}
+		p.Shop = handle
+		req.Products = append(req.Products, p.ImportedProduct)
+		sent = append(sent, p)
+	}
+	if len(sent) == 0 {
+		return nil
+	}
+	var res productv1.ImportProductsResponse
+	err := im.client.Call(ctx, http.MethodPost, "/v1/products:import", req, &res)
+	switch {
+	case errs.Is(err, errs.CardNumberRefused), errs.Is(err, errs.TooLarge), errs.Is(err, errs.Invalid):
+		// One product spoils the request as a whole: find out which.
+		if len(sent) == 1 {
+			return im.rejectProduct(sent[0], errs.From(err).Message)
+		}
+		half := len(sent) / 2
+		return errors.Join(im.send(ctx, sent[:half]), im.send(ctx, sent[half:]))
+	case err != nil:
+		return fmt.Errorf("import: %w", err)
+	case len(res.GetResults()) != len(sent):
+		return fmt.Errorf("import: sent %d products, got %d results", len(sent), len(res.GetResults()))
+	}
+	for i, r := range res.GetResults() {
+		if r.GetOutcome() == "rejected" {
+			if err := im.rejectProduct(sent[i], r.GetReason()); err != nil {
+				return err
+			}
+			continue
+		}
+		im.mu.Lock()
+		im.products[r.GetOutcome()]++
+		if r.GetOutcome() == "created" {
+			im.variants += len(sent[i].GetVariants())
+		}
+		im.mu.Unlock()
+	}
+	return nil
+}
+
+// vendorsFault reports whether an error is about one vendor's shop, so that others' products can go on.
+func vendorsFault(err error) bool {
+	switch errs.CodeOf(err) {
+	case errs.NotFound, errs.Invalid, errs.Forbidden, errs.Conflict, errs.Unprocessable, errs.CardNumberRefused:
+		return true
+	}
+	return false
+}
+
+// shop finds the shop of a vendor, once, and creates it when that is wanted.
+func (im *importer) shop(ctx context.Context, vendor string) (string, error) {
+	im.mu.Lock()
+	l := im.shops[vendor]
+	if l == nil {
+		l = &shopLookup{}
+		im.shops[vendor] = l
+	}
+	im.mu.Unlock()
+	l.once.Do(func() { l.handle, l.err = im.findShop(ctx, vendor) })
+	return l.handle, l.err
+}
+
+func (im *importer) findShop(ctx context.Context, vendor string) (string, error) {
+	handle := shopHandle(vendor)
+	var shop shopv1.Shop
+	err := im.client.Call(ctx, http.MethodGet, "/v1/shops/"+url.PathEscape(handle), nil, &shop)
+	if err == nil {
+		return shop.GetHandle(), nil
+	}
+	if !errs.Is(err, errs.NotFound) {
+		return "", err
+	}
+	if !im.createShops {
+		return "", errs.New(errs.NotFound, "there is no shop %q (handle %s): create it, or import with --create-shops", vendor, handle)
+	}
+	err = im.client.Call(ctx, http.MethodPost, "/v1/shops", &shopv1.CreateShopRequest{Handle: handle, Name: vendor}, &shop)
+	if errs.Is(err, errs.AlreadyExists) { // another import made it
+		return handle, nil
+	}
+	return handle, err
+}
+
+// shopHandle makes a shop's handle of a vendor's name. A name without ASCII letters gets one of its bytes.
+func shopHandle(vendor string) string {
+	if s := productcsv.Slug(vendor, 80); s != "" {
+		return s
+	}
+	return fmt.Sprintf("shop-%x", []byte(vendor)[:min(len(vendor), 30)])
+}
+
+func (im *importer) rejectProduct(p *productcsv.Product, reason string) error {
+	refused := make([]productcsv.Rejection, 0, len(p.Rows))
+	for _, row := range p.Rows {
+		refused = append(refused, productcsv.Rejection{Row: row, Reason: reason})
+	}
+	return im.reject(refused...)
+}
+
+func (im *importer) reject(rows ...productcsv.Rejection) error {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	im.rejected += len(rows)
+	return im.rejects.write(rows)
+}
+
+// rejectFile is FILE.rejected.csv: made with the first rejected row, and removed when there is none.
+type rejectFile struct {
+	path   string
+	header []string
+	file   *os.File
+	csv    *csv.Writer
+}
+
+func (f *rejectFile) write(rows []productcsv.Rejection) error {
+	for _, r := range rows {
+		if f.file == nil {
+			file, err := os.Create(f.path)
+			if err != nil {
+				return fmt.Errorf("rejected rows can't be written: %w", err)
+			}
+			f.file, f.csv = file, csv.NewWriter(file)
+			if err := f.csv.Write(append([]string{"Line", "Reason"}, f.header...)); err != nil {
+				return err
+			}
+		}
+		if err := f.csv.Write(append([]string{strconv.Itoa(r.Line), r.Reason}, r.Fields...)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *rejectFile) close() error {
+	if f.file == nil {
+		if err := os.Remove(f.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("the rejected rows of an earlier run can't be removed: %w", err)
+		}
+		return nil
+	}
+	f.csv.Flush()
+	return errors.Join(f.csv.Error(), f.file.Close())
+}
+
+func exportCommand(dev *devFlags) *cobra.Command {
+	cmd := &cobra.Command{Use: "export", Short: "Export products"}
+	var target apiFlags
+	products := &cobra.Command{
+		Use:     "products FILE.csv",
+		Short:   "Export all products in the form that import reads: importing the file changes nothing",
+		Example: "  souk export products catalogue.csv",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := target.client(cmd.Context(), dev)
+			if err != nil {
+				return err
+			}
+			return exportProducts(cmd.Context(), client, args[0], cmd.OutOrStdout())
+		},
+	}
+	target.register(products)
+	cmd.AddCommand(products)
+	return cmd
+}
+
+func exportProducts(ctx context.Context, client *api.Client, path string, out io.Writer) (err error) {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	w, err := productcsv.NewWriter(file)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for token := ""; ; {
+		var page productv1.ExportProductsResponse
+		q := url.Values{"pageSize": {strconv.Itoa(exportPage)}, "pageToken": {token}}
+		if err := client.Call(ctx, http.MethodGet, "/v1/operator/products:export?"+q.Encode(), nil, &page); err != nil {
+			return fmt.Errorf("export: %w", err)
+		}
+		for _, p := range page.GetProducts() {
+			if err := w.Write(p); err != nil {
+				return err
+			}
+			n++
+		}
+		if token = page.GetNextPageToken(); token == "" {
+			break
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "exported %d products\n", n)
+	return nil
+}
+
+// progress shows a bar on a terminal, and nothing elsewhere.
+type progress struct {
+	w     io.Writer
+	total int64
+	last  time.Time
+	on    bool
+}
+
+func newProgress(w io.Writer) *progress {
+	f, ok := w.(*os.File)
+	if !ok {
+		return &progress{}
+	}
+	info, err := f.Stat()
+	return &progress{w: w, on: err == nil && info.Mode()&os.ModeCharDevice != 0}
+}
+
+func (p *progress) show(done int64) {
+	if !p.on || p.total == 0 || time.Since(p.last) < 100*time.Millisecond {
+		return
+	}
+	p.last = time.Now()
+	const width = 40
+	filled := int(min(done, p.total) * width / p.total)
+	bar := make([]byte, width)
+	for i := range bar {
+		bar[i] = '.'
+		if i < filled {
+			bar[i] = '#'
+		}
+	}
+	fmt.Fprintf(p.w, "\r[%s] %3d %%", bar, min(done, p.total)*100/p.total)
+}
+
+func (p *progress) clear() {
+	if p.on {
+		fmt.Fprint(p.w, "\r\033[K")
+	}
+}

@@ -1,0 +1,220 @@
+// Package machine looks at the machine on which souk dev is to run: programs, data directory, port.
+package machine
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	minPostgres = 15
+	minRedis    = 6 // client-side caching as RESP3 has it
+	minFree     = 1 << 30
+	programTime = 5 * time.Second
+)
+
+// Finding is one thing that was looked at.
+type Finding struct {
+	What, Found string
+	// Advice is what to do; "" when all is well.
+	Advice string
+}
+
+// Examine looks at the machine. Running is the URL of the souk dev that runs on the data directory; "": none does.
+func Examine(dataDir, httpAddr, running string) []Finding {
+	return []Finding{
+		Postgres(dataDir),
+		Redis(),
+		DataDir(dataDir),
+		Passable(dataDir, os.Getuid()),
+		Port(httpAddr, running),
+	}
+}
+
+// Postgres looks for PostgreSQL's programs: those of the version that made the data, if there is data.
+func Postgres(dataDir string) Finding {
+	const what = "PostgreSQL"
+	installed, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is good
+	slices.SortFunc(installed, func(a, b string) int { return versionOfPath(b) - versionOfPath(a) })
+	made := 0
+	if raw, err := os.ReadFile(filepath.Join(dataDir, "postgres", "data", "PG_VERSION")); err == nil {
+		made, _ = strconv.Atoi(strings.TrimSpace(string(raw))) // 0: any version will do
+	}
+	best := 0
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), installed...) {
+		if !runnable(filepath.Join(dir, "initdb")) || !runnable(filepath.Join(dir, "postgres")) {
+			continue
+		}
+		text, err := version(filepath.Join(dir, "postgres"))
+		found := number(text)
+		if err == nil && found >= minPostgres && (made == 0 || made == found) {
+			return Finding{What: what, Found: text + ", in " + dir}
+		}
+		best = max(best, found)
+	}
+	switch {
+	case best == 0:
+		return Finding{what, "initdb and postgres are neither in PATH nor in /usr/lib/postgresql/*/bin", "apt-get install postgresql (other systems: PostgreSQL 15 or later)"}
+	case made > 0:
+		return Finding{what, fmt.Sprintf("the data in %s is of version %d, which is not installed (%d is)", dataDir, made, best), fmt.Sprintf("apt-get install postgresql-%d, or move the data directory away to begin anew", made)}
+	}
+	return Finding{what, fmt.Sprintf("version %d is too old", best), fmt.Sprintf("install PostgreSQL %d or later", minPostgres)}
+}
+
+// Redis looks for Redis's server.
+func Redis() Finding {
+	const what = "Redis"
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		return Finding{what, "redis-server is not in PATH", "apt-get install redis-server (other systems: Redis 6 or later)"}
+	}
+	text, err := version(path)
+	if err != nil {
+		return Finding{what, fmt.Sprintf("%s does not run: %v", path, err), "install Redis anew"}
+	}
+	if match := regexp.MustCompile(`v=([0-9.]+)`).FindStringSubmatch(text); match != nil {
+		text = match[1]
+	}
+	if number(text) < minRedis {
+		return Finding{what, "version " + text + " is too old", fmt.Sprintf("install Redis %d or later", minRedis)}
+	}
+	return Finding{What: what, Found: "redis-server " + text + ", " + path}
+}
+
+// DataDir checks that the data directory can be written, or made, and that its disk has room.
+func DataDir(dir string) Finding {
+	const what = "data directory"
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return Finding{what, err.Error(), "choose another with --data-dir"}
+	}
+	at := abs
+	for { // the first folder that is there
+		info, err := os.Stat(at)
+		if err == nil && !info.IsDir() {
+			return Finding{what, at + " is a file", "choose another with --data-dir"}
+		}
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, os.ErrNotExist) || at == filepath.Dir(at) {
+			return Finding{what, err.Error(), "choose another with --data-dir"}
+		}
+		at = filepath.Dir(at)
+	}
+	const writeAndPass = 2 | 1
+	if err := syscall.Access(at, writeAndPass); err != nil {
+		return Finding{what, fmt.Sprintf("%s can't be written: %v", at, err), "choose another with --data-dir, or give yourself the right to write it"}
+	}
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(at, &fs); err != nil {
+		return Finding{what, fmt.Sprintf("%s: %v", at, err), "choose another with --data-dir"}
+	}
+	free := fs.Bavail * uint64(fs.Bsize) //nolint:gosec,unconvert // its type differs by system
+	found := fmt.Sprintf("%s, %d MiB free", abs, free>>20)
+	if free < minFree {
+		return Finding{what, found, fmt.Sprintf("free some: at least %d MiB", minFree>>20)}
+	}
+	return Finding{What: what, Found: found}
+}
+
+// Passable checks, when uid is root's, that the user postgres, as whom PostgreSQL runs then, exists and can
+// reach the data directory.
+func Passable(dir string, uid int) Finding {
+	const what = "user"
+	if uid != 0 {
+		return Finding{What: what, Found: fmt.Sprintf("uid %d runs all there is", uid)}
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return Finding{what, "you are root, PostgreSQL does not run as root, and there is no user postgres", "apt-get install postgresql makes one, or start souk as an ordinary user"}
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return Finding{what, err.Error(), "choose another data directory with --data-dir"}
+	}
+	for at := abs; ; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		if err == nil && !mayPass(info, u) {
+			return Finding{
+				what, fmt.Sprintf("you are root, and user postgres, as whom PostgreSQL runs, may not pass through %s (mode %04o)", at, info.Mode().Perm()),
+				"chmod o+x " + at + ", or choose another data directory with --data-dir",
+			}
+		}
+		if at == filepath.Dir(at) {
+			return Finding{What: what, Found: "root; PostgreSQL runs as user postgres"}
+		}
+	}
+}
+
+func mayPass(info os.FileInfo, u *user.User) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	mode := info.Mode().Perm()
+	switch {
+	case !ok:
+		return true
+	case strconv.FormatUint(uint64(stat.Uid), 10) == u.Uid:
+		return mode&0o100 != 0
+	case strconv.FormatUint(uint64(stat.Gid), 10) == u.Gid:
+		return mode&0o010 != 0
+	}
+	return mode&0o001 != 0
+}
+
+// Port checks that the API's address is free, or used by the souk that runs.
+func Port(addr, running string) Finding {
+	const what = "API address"
+	if u, err := url.Parse(running); err == nil && u.Host == addr {
+		return Finding{What: what, Found: addr + " is used by the souk that runs"}
+	}
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return Finding{what, fmt.Sprintf("%q is no address", addr), "give host:port with --http, e.g. 127.0.0.1:8080"}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), programTime)
+	defer cancel()
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		if running != "" {
+			return Finding{What: what, Found: fmt.Sprintf("%s is used by another program; the souk that runs is on %s", addr, running)}
+		}
+		return Finding{what, fmt.Sprintf("%s can't be listened on: %v", addr, cmp.Or(errors.Unwrap(err), err)), "stop what uses it, or choose another with --http"}
+	}
+	_ = ln.Close() // it was only tried
+	return Finding{What: what, Found: addr + " is free"}
+}
+
+func runnable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir() && info.Mode()&0o111 != 0
+}
+
+// version asks a program for its version.
+func version(path string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), programTime)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	return string(bytes.TrimSpace(out)), err
+}
+
+// number is the first number in a text.
+func number(text string) int {
+	n, _ := strconv.Atoi(regexp.MustCompile(`[0-9]+`).FindString(text)) // 0 when there is none
+	return n
+}
+
+func versionOfPath(dir string) int { return number(filepath.Base(filepath.Dir(dir))) }

@@ -1,0 +1,77 @@
+// Package productcsv reads and writes products as Shopify's product CSV.
+//
+// A product is one or more rows with the same Handle that stand together: the first row carries the
+// product's fields and its first variant, the others further variants and images. Reading streams: memory
+// holds one product at a time, whatever the file's size.
+package productcsv
+
+import (
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// The columns of the format that souk reads and writes, by their Shopify names.
+const (
+	colHandle    = "Handle"
+	colTitle     = "Title"
+	colBody      = "Body (HTML)"
+	colVendor    = "Vendor"
+	colCategory  = "Product Category"
+	colType      = "Type"
+	colTags      = "Tags"
+	colPublished = "Published"
+	colSKU       = "Variant SKU"
+	colQty       = "Variant Inventory Qty"
+	colPrice     = "Variant Price"
+	colCompareAt = "Variant Compare At Price"
+	colCurrency  = "Currency" // souk's own, optional: Shopify's file has none
+	colImage     = "Image Src"
+	colImagePos  = "Image Position"
+	colImageAlt  = "Image Alt Text"
+	colStatus    = "Status"
+)
+
+var optionColumns = [3][2]string{
+	{"Option1 Name", "Option1 Value"}, {"Option2 Name", "Option2 Value"}, {"Option3 Name", "Option3 Value"},
+}
+
+// required are the columns without which a file is not such a CSV.
+var required = []string{colHandle, colTitle, colVendor, colPrice}
+
+// written is the header that Writer writes.
+var written = []string{
+	colHandle, colTitle, colBody, colVendor, colCategory, colTags, colPublished,
+	"Option1 Name", "Option1 Value", "Option2 Name", "Option2 Value", "Option3 Name", "Option3 Value",
+	colSKU, colQty, colPrice, colCompareAt, colCurrency, colImage, colImagePos, colImageAlt, colStatus,
+}
+
+// categorySeparator parts the levels of a category's path.
+const categorySeparator = " > "
+
+// Slug makes a handle of a name: lower-case ASCII letters, digits and dashes. It is empty when the name
+// has none of these, and never longer than limit.
+func Slug(name string, limit int) string {
+	var b strings.Builder
+	dash := false
+	for _, r := range norm.NFKD.String(name) {
+		r = unicode.ToLower(r)
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			if dash && b.Len() > 0 {
+				b.WriteByte('-')
+			}
+			dash = false
+			b.WriteRune(r)
+		case unicode.Is(unicode.Mn, r): // an accent that was taken off its letter
+		default:
+			dash = true
+		}
+		if b.Len() >= limit {
+			break
+		}
+	}
+	s := b.String()
+	return strings.Trim(s[:min(len(s), limit)], "-")
+}

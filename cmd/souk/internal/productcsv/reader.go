@@ -1,0 +1,420 @@
+package productcsv
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	moneyv1 "souk/gen/go/souk/money/v1"
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/errs"
+	"souk/pkg/money"
+)
+
+const (
+	maxField    = 1 << 20 // a field beyond this is no product's
+	maxRows     = 2000    // rows of one product
+	maxProduct  = 4 << 20 // bytes of one product's rows
+	maxRefused  = 100     // refused rows that are held back until their product is through
+	maxVariants = 200
+)
+
+// Row is a line of the file as it was read.
+type Row struct {
+	// Line is where the row begins; the header is line 1.
+	Line int
+	// Fields are its columns, as many as the line has.
+	Fields []string
+
+	size int
+}
+
+// Rejection is a row that can't be imported, and why.
+type Rejection struct {
+	Row
+	Reason string
+}
+
+// Product is a product of the file with the rows that it was made from.
+type Product struct {
+	// Vendor is the shop as the file names it.
+	Vendor string
+	*productv1.ImportedProduct
+	// Rows are the rows that were good, in the file's order.
+	Rows []Row
+}
+
+// Reader reads products from a file.
+type Reader struct {
+	records  *records
+	header   []string
+	column   map[string]int
+	currency string
+	count    *counter
+
+	group   []*Row // the rows of a product that is not through
+	size    int    // their bytes
+	next    *Row   // read ahead
+	nextErr error
+}
+
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// NewReader reads the header. It fails with errs.Invalid when the file is not such a CSV. Prices are in
+// currency unless a row says otherwise.
+func NewReader(r io.Reader, currency string) (*Reader, error) {
+	if _, err := money.ParseCurrency(currency); err != nil {
+		return nil, err
+	}
+	count := &counter{r: r}
+	buffered := bufio.NewReaderSize(count, 64<<10)
+	if start, _ := buffered.Peek(3); bytes.Equal(start, []byte("\xef\xbb\xbf")) {
+		_, _ = buffered.Discard(3) // was peeked
+	}
+	split := &records{in: buffered, line: 1}
+	first, err := split.next()
+	if errors.Is(err, io.EOF) {
+		return nil, errs.New(errs.Invalid, "the file is empty")
+	}
+	if err != nil {
+		return nil, errs.Wrap(err, errs.Invalid, "the file can't be read: %v", err)
+	}
+	if first.bad != "" {
+		return nil, errs.New(errs.Invalid, "the header, line %d: %s", first.line, first.bad)
+	}
+	header := first.fields
+	rd := &Reader{records: split, header: header, column: map[string]int{}, currency: currency, count: count}
+	for i, name := range header {
+		key := strings.ToLower(strings.TrimSpace(name))
+		if _, twice := rd.column[key]; twice && key != "" {
+			return nil, errs.New(errs.Invalid, "the header has the column %q twice", name)
+		}
+		rd.column[key] = i
+	}
+	var missing []string
+	for _, name := range required {
+		if _, ok := rd.column[strings.ToLower(name)]; !ok {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return nil, errs.New(errs.Invalid, "this is not a product CSV: its header lacks %s", strings.Join(missing, ", "))
+	}
+	return rd, nil
+}
+
+// Header returns the file's header.
+func (r *Reader) Header() []string { return r.header }
+
+// BytesRead tells how far the file was read.
+func (r *Reader) BytesRead() int64 { return r.count.n }
+
+// read returns the next row; a row that is no CSV is a Rejection.
+func (r *Reader) read() (*Row, *Rejection, error) {
+	if r.next != nil || r.nextErr != nil {
+		row, err := r.next, r.nextErr
+		r.next, r.nextErr = nil, nil
+		return row, nil, err
+	}
+	rec, err := r.records.next()
+	if errors.Is(err, io.EOF) {
+		return nil, nil, io.EOF
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the file: %w", err)
+	}
+	row := Row{Line: rec.line, Fields: rec.fields, size: rec.size}
+	if rec.bad == "" {
+		rec.bad = r.malformed(rec.fields)
+	}
+	if rec.bad != "" {
+		return nil, &Rejection{Row: row, Reason: rec.bad}, nil
+	}
+	return &row, nil, nil
+}
+
+func (r *Reader) malformed(fields []string) string {
+	if len(fields) != len(r.header) {
+		return fmt.Sprintf("has %d fields where the header has %d", len(fields), len(r.header))
+	}
+	for i, f := range fields {
+		switch {
+		case len(f) > maxField:
+			return fmt.Sprintf("%s is longer than %d bytes", r.header[i], maxField)
+		case !utf8.ValidString(f):
+			return r.header[i] + " is not valid UTF-8"
+		case strings.ContainsRune(f, 0):
+			return r.header[i] + " holds a NUL byte"
+		}
+	}
+	return ""
+}
+
+func (r *Reader) get(row *Row, column string) string {
+	i, ok := r.column[strings.ToLower(column)]
+	if !ok {
+		return ""
+	}
+	return row.Fields[i]
+}
+
+func (r *Reader) trimmed(row *Row, column string) string {
+	return strings.TrimSpace(r.get(row, column))
+}
+
+// Next returns the next product and the rows that were refused on the way to it. At the end of the file
+// the error is io.EOF. Product is nil where all rows up to the end, or of a product, were refused, and
+// where many were: the product that they stand in comes later.
+func (r *Reader) Next() (*Product, []Rejection, error) {
+	var refused []Rejection
+	if len(r.group) == 0 {
+		first, bad, err := r.read()
+		if err != nil {
+			return nil, nil, err
+		}
+		if bad != nil {
+			return nil, []Rejection{*bad}, nil
+		}
+		r.group, r.size = append(r.group, first), first.size
+	}
+	handle, vendor := r.trimmed(r.group[0], colHandle), r.trimmed(r.group[0], colVendor)
+	for {
+		if len(refused) == maxRefused {
+			return nil, refused, nil
+		}
+		row, bad, err := r.read()
+		if bad != nil {
+			refused = append(refused, *bad)
+			continue
+		}
+		if err != nil {
+			r.nextErr = err
+			break
+		}
+		v := r.trimmed(row, colVendor)
+		if r.trimmed(row, colHandle) != handle || v != "" && v != vendor {
+			r.next = row
+			break
+		}
+		if len(r.group) == maxRows {
+			refused = append(refused, Rejection{Row: *row, Reason: fmt.Sprintf("its product has more than %d rows", maxRows)})
+			continue
+		}
+		if r.size+row.size > maxProduct {
+			refused = append(refused, Rejection{Row: *row, Reason: fmt.Sprintf("the rows of its product are longer than %d bytes", maxProduct)})
+			continue
+		}
+		r.group, r.size = append(r.group, row), r.size+row.size
+	}
+	rows := r.group
+	r.group, r.size = nil, 0
+	p, bad := r.product(handle, vendor, rows)
+	return p, append(refused, bad...), nil
+}
+
+// product makes a product of its rows.
+func (r *Reader) product(handle, vendor string, rows []*Row) (*Product, []Rejection) {
+	first := rows[0]
+	if reason := r.headReason(first, handle, vendor); reason != "" {
+		refused := []Rejection{{Row: *first, Reason: reason}}
+		for _, row := range rows[1:] {
+			refused = append(refused, Rejection{Row: *row, Reason: fmt.Sprintf("its product's first row, line %d, was refused", first.Line)})
+		}
+		return nil, refused
+	}
+	p := &Product{Vendor: vendor, ImportedProduct: &productv1.ImportedProduct{
+		Handle: handle, Title: r.get(first, colTitle), Description: r.get(first, colBody),
+		CategoryPath: splitList(firstOf(r.trimmed(first, colCategory), r.trimmed(first, colType)), ">"),
+		Tags:         splitList(r.get(first, colTags), ","),
+		Status:       r.status(first),
+	}}
+	var refused []Rejection
+	var images []positioned
+	names := r.optionNames(first)
+	seen := map[string]int{}
+	for i, row := range rows {
+		if src := r.trimmed(row, colImage); src != "" {
+			pos, err := strconv.Atoi(r.trimmed(row, colImagePos))
+			if err != nil {
+				pos = len(images) + 1
+			}
+			images = append(images, positioned{pos, &productv1.Image{Url: src, Alt: r.trimmed(row, colImageAlt)}})
+		}
+		if i > 0 && r.trimmed(row, colPrice) == "" && r.trimmed(row, colSKU) == "" && r.trimmed(row, optionColumns[0][1]) == "" {
+			if r.trimmed(row, colImage) == "" {
+				refused = append(refused, Rejection{Row: *row, Reason: "has neither a variant nor an image"})
+				continue
+			}
+			p.Rows = append(p.Rows, *row)
+			continue
+		}
+		v, reason := r.variant(row, names)
+		if reason == "" {
+			if v.Sku == "" {
+				v.Sku = generatedSKU(handle, len(p.GetVariants()))
+			}
+			if line, twice := seen[v.GetSku()]; twice {
+				reason = fmt.Sprintf("Variant SKU %q stands in line %d too", v.GetSku(), line)
+			} else if len(p.GetVariants()) == maxVariants {
+				reason = fmt.Sprintf("its product has more than %d variants", maxVariants)
+			}
+		}
+		if reason != "" {
+			refused = append(refused, Rejection{Row: *row, Reason: reason})
+			continue
+		}
+		seen[v.GetSku()] = row.Line
+		p.Variants = append(p.Variants, v)
+		p.Rows = append(p.Rows, *row)
+	}
+	if len(p.GetVariants()) == 0 {
+		for _, row := range p.Rows {
+			refused = append(refused, Rejection{Row: row, Reason: "its product has no variant that is good"})
+		}
+		return nil, refused
+	}
+	sort.SliceStable(images, func(i, j int) bool { return images[i].pos < images[j].pos })
+	for _, im := range images {
+		p.Images = append(p.Images, im.image)
+	}
+	return p, refused
+}
+
+type positioned struct {
+	pos   int
+	image *productv1.Image
+}
+
+func (r *Reader) headReason(row *Row, handle, vendor string) string {
+	switch {
+	case handle == "":
+		return "Handle is empty"
+	case vendor == "":
+		return "Vendor is empty"
+	case r.trimmed(row, colTitle) == "":
+		return "Title is empty in the first row of its product"
+	}
+	switch s := strings.ToLower(r.trimmed(row, colStatus)); s {
+	case "", "active", "draft", "archived":
+	default:
+		return fmt.Sprintf("Status %q is none of active, draft, archived", s)
+	}
+	return ""
+}
+
+// status: what Published and Status say together.
+func (r *Reader) status(row *Row) string {
+	s := strings.ToLower(r.trimmed(row, colStatus))
+	if s == "" {
+		s = "active"
+	}
+	if s == "active" && strings.EqualFold(r.trimmed(row, colPublished), "false") {
+		s = "draft"
+	}
+	return s
+}
+
+func (r *Reader) optionNames(row *Row) [3]string {
+	var names [3]string
+	for i, c := range optionColumns {
+		names[i] = r.trimmed(row, c[0])
+	}
+	return names
+}
+
+func (r *Reader) variant(row *Row, names [3]string) (*productv1.VariantInput, string) {
+	v := &productv1.VariantInput{Sku: r.trimmed(row, colSKU)}
+	for i, c := range optionColumns {
+		value := r.trimmed(row, c[1])
+		if value == "" || names[i] == "" || i == 0 && names[i] == "Title" && value == "Default Title" {
+			continue
+		}
+		if v.Options == nil {
+			v.Options = map[string]string{}
+		}
+		v.Options[names[i]] = value
+	}
+	currency := firstOf(strings.ToUpper(r.trimmed(row, colCurrency)), r.currency)
+	price, reason := parsePrice(colPrice, r.trimmed(row, colPrice), currency)
+	if reason != "" {
+		return nil, reason
+	}
+	v.Price = price
+	if s := r.trimmed(row, colCompareAt); s != "" {
+		if v.CompareAtPrice, reason = parsePrice(colCompareAt, s, currency); reason != "" {
+			return nil, reason
+		}
+	}
+	if s := r.trimmed(row, colQty); s != "" {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil || n < 0 || n > 1_000_000_000 {
+			return nil, fmt.Sprintf("%s %q is not a whole number from 0 to 1000000000", colQty, shorten(s))
+		}
+		v.OnHand = &n
+	}
+	return v, ""
+}
+
+func parsePrice(column, s, currency string) (*moneyv1.Money, string) {
+	if s == "" {
+		return nil, column + " is empty"
+	}
+	m, err := money.ParseLoose(s, currency)
+	if err != nil {
+		return nil, fmt.Sprintf("%s %q is not an amount of %s", column, shorten(s), currency)
+	}
+	if m.Minor() <= 0 {
+		return nil, fmt.Sprintf("%s %q is not more than zero", column, shorten(s))
+	}
+	return m.Proto(), ""
+}
+
+func generatedSKU(handle string, n int) string {
+	if len(handle) > 90 {
+		handle = handle[:90]
+	}
+	if n == 0 {
+		return handle
+	}
+	return handle + "-" + strconv.Itoa(n+1)
+}
+
+func splitList(s, sep string) []string {
+	var out []string
+	for part := range strings.SplitSeq(s, sep) {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func shorten(s string) string {
+	const most = 40
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return s
+}

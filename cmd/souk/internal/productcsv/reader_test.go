@@ -1,0 +1,279 @@
+package productcsv_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"souk/cmd/souk/internal/productcsv"
+	"souk/pkg/errs"
+)
+
+const header = "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Option2 Name,Option2 Value," +
+	"Variant SKU,Variant Inventory Qty,Variant Price,Image Src,Image Position,Status\n"
+
+// readAll reads a whole file: products as short texts, and rejections as "line: reason".
+func readAll(t *testing.T, file string) (products []*productcsv.Product, rejected []string) {
+	t.Helper()
+	r, err := productcsv.NewReader(strings.NewReader(file), "BRL")
+	require.NoError(t, err)
+	for {
+		p, refused, err := r.Next()
+		for _, x := range refused {
+			rejected = append(rejected, fmt.Sprintf("%d: %s", x.Line, x.Reason))
+		}
+		if errors.Is(err, io.EOF) {
+			return products, rejected
+		}
+		require.NoError(t, err)
+		if p != nil {
+			products = append(products, p)
+		}
+	}
+}
+
+// brief shows a product by what its rows make of it.
+func brief(p *productcsv.Product) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s/%s %q %s", p.Vendor, p.GetHandle(), p.GetTitle(), p.GetStatus())
+	for _, v := range p.GetVariants() {
+		fmt.Fprintf(&b, " [%s %s %s", v.GetSku(), v.GetPrice().GetCurrencyCode(), v.GetPrice().GetAmount())
+		if v.OnHand != nil {
+			fmt.Fprintf(&b, " %d", v.GetOnHand())
+		}
+		for _, name := range []string{"Size", "Colour", "Title"} {
+			if value, ok := v.GetOptions()[name]; ok {
+				fmt.Fprintf(&b, " %s=%s", name, value)
+			}
+		}
+		b.WriteString("]")
+	}
+	for _, im := range p.GetImages() {
+		fmt.Fprintf(&b, " <%s>", im.GetUrl())
+	}
+	return b.String()
+}
+
+func TestRowsBecomeProducts(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		rows     string
+		products []string
+		rejected []string
+	}{
+		"one variant": {
+			rows:     "mug,Mug,,Casa,,,true,Title,Default Title,,,MUG-1,5,39.90,,,active\n",
+			products: []string{`Casa/mug "Mug" active [MUG-1 BRL 39.90 5]`},
+		},
+		"options are named in the first row": {
+			rows: "tee,Tee,,Casa,,,true,Size,S,Colour,Red,T-S,1,10,,,active\n" +
+				"tee,,,,,,,,M,,Blue,T-M,2,11.5,,,\n",
+			products: []string{`Casa/tee "Tee" active [T-S BRL 10.00 1 Size=S Colour=Red] [T-M BRL 11.50 2 Size=M Colour=Blue]`},
+		},
+		"rows with images alone": {
+			rows: "tee,Tee,,Casa,,,true,Size,S,,,T-S,1,10,https://i/2,2,active\n" +
+				"tee,,,,,,,,,,,,,,https://i/1,1,\n" +
+				"tee,,,,,,,,,,,,,,https://i/3,,\n",
+			products: []string{`Casa/tee "Tee" active [T-S BRL 10.00 1 Size=S] <https://i/1> <https://i/2> <https://i/3>`},
+		},
+		"an option of other values that is called Title": {
+			rows:     "cd,CD,,Casa,,,true,Title,Deluxe,,,CD-1,,10,,,active\n",
+			products: []string{`Casa/cd "CD" active [CD-1 BRL 10.00 Title=Deluxe]`},
+		},
+		"a SKU is made where there is none": {
+			rows:     "tee,Tee,,Casa,,,true,Size,S,,,,,10,,,\ntee,,,,,,,,M,,,,,10,,,\n",
+			products: []string{`Casa/tee "Tee" active [tee BRL 10.00 Size=S] [tee-2 BRL 10.00 Size=M]`},
+		},
+		"published and status": {
+			rows: "a,A,,Casa,,,FALSE,,,,,A,,1,,,active\n" +
+				"b,B,,Casa,,,true,,,,,B,,1,,,Draft\n" +
+				"c,C,,Casa,,,false,,,,,C,,1,,,archived\n" +
+				"d,D,,Casa,,,,,,,,D,,1,,,\n",
+			products: []string{`Casa/a "A" draft [A BRL 1.00]`, `Casa/b "B" draft [B BRL 1.00]`, `Casa/c "C" archived [C BRL 1.00]`, `Casa/d "D" active [D BRL 1.00]`},
+		},
+		"the same handle of another vendor": {
+			rows:     "a,A,,Casa,,,,,,,,A,,1,,,\na,B,,Loja,,,,,,,,A,,2,,,\n",
+			products: []string{`Casa/a "A" active [A BRL 1.00]`, `Loja/a "B" active [A BRL 2.00]`},
+		},
+		"line breaks in quotes, and empty lines": {
+			rows: "a,\"A\nline\",,Casa,,,,,,,,A,,1,,,\n\n\r\n" +
+				"b,\"say \"\"B\"\", please\",,Casa,,,,,,,,B,,bad,,,\n",
+			products: []string{`Casa/a "A\nline" active [A BRL 1.00]`},
+			rejected: []string{`6: Variant Price "bad" is not an amount of BRL`},
+		},
+		"prices": {
+			rows: "a,A,,Casa,,,,,,,,A,,0,,,\n" +
+				"b,B,,Casa,,,,,,,,B,,-1,,,\n" +
+				"c,C,,Casa,,,,,,,,C,,1.234,,,\n" +
+				"d,D,,Casa,,,,,,,,D,,\"1,50\",,,\n" +
+				"e,E,,Casa,,,,,,,,E,,,,,\n" +
+				"f,F,,Casa,,,,,,,,F,,99999999999999999999,,,\n" +
+				"g,G,,Casa,,,,,,,,G,,NaN,,,\n",
+			rejected: []string{
+				`2: Variant Price "0" is not more than zero`, `3: Variant Price "-1" is not more than zero`,
+				`4: Variant Price "1.234" is not an amount of BRL`, `5: Variant Price "1,50" is not an amount of BRL`,
+				`6: Variant Price is empty`, `7: Variant Price "99999999999999999999" is not an amount of BRL`,
+				`8: Variant Price "NaN" is not an amount of BRL`,
+			},
+		},
+		"quantities": {
+			rows: "a,A,,Casa,,,,,,,,A,-1,1,,,\nb,B,,Casa,,,,,,,,B,1.5,1,,,\nc,C,,Casa,,,,,,,,C,0,1,,,\n",
+			products: []string{
+				`Casa/c "C" active [C BRL 1.00 0]`,
+			},
+			rejected: []string{
+				`2: Variant Inventory Qty "-1" is not a whole number from 0 to 1000000000`,
+				`3: Variant Inventory Qty "1.5" is not a whole number from 0 to 1000000000`,
+			},
+		},
+		"a SKU twice in a product: the first counts": {
+			rows:     "tee,Tee,,Casa,,,,Size,S,,,T,1,10,,,\ntee,,,,,,,,M,,,T,2,11,,,\n",
+			products: []string{`Casa/tee "Tee" active [T BRL 10.00 1 Size=S]`},
+			rejected: []string{`3: Variant SKU "T" stands in line 2 too`},
+		},
+		"short and long lines": {
+			rows:     "a,A\nb,B,,Casa,,,,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,,extra\n",
+			products: []string{`Casa/b "B" active [B BRL 1.00]`},
+			rejected: []string{"2: has 2 fields where the header has 17", "4: has 18 fields where the header has 17"},
+		},
+		"a first row without a title takes its product with it": {
+			rows:     "a,,,Casa,,,,,,,,A,,1,,,\na,,,Casa,,,,,,,,A2,,1,,,\n",
+			rejected: []string{"2: Title is empty in the first row of its product", "3: its product's first row, line 2, was refused"},
+		},
+		"no handle, no vendor, an odd status": {
+			rows:     ",A,,Casa,,,,,,,,A,,1,,,\nb,B,,,,,,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,sold\n",
+			rejected: []string{"2: Handle is empty", "3: Vendor is empty", `4: Status "sold" is none of active, draft, archived`},
+		},
+		"a row with nothing": {
+			rows:     "a,A,,Casa,,,,,,,,A,,1,,,\na,,,,,,,,,,,,,,,,\n",
+			products: []string{`Casa/a "A" active [A BRL 1.00]`},
+			rejected: []string{"3: has neither a variant nor an image"},
+		},
+		"bytes that are no text": {
+			rows:     "a,\xff\xfe,,Casa,,,,,,,,A,,1,,,\nb,B\x00,,Casa,,,,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,\n",
+			products: []string{`Casa/c "C" active [C BRL 1.00]`},
+			rejected: []string{"2: Title is not valid UTF-8", "3: Title holds a NUL byte"},
+		},
+		"a quote that is never closed costs its line alone": {
+			rows:     "a,\"A,,Casa,,,,,,,,A,,1,,,\nb,B,,Casa,,,,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,",
+			products: []string{`Casa/b "B" active [B BRL 1.00]`, `Casa/c "C" active [C BRL 1.00]`},
+			rejected: []string{"2: not CSV: a quote is opened and not closed"},
+		},
+		"quotes where none may be": {
+			rows:     "a,5\" pipe,,Casa,,,,,,,,A,,1,,,\nb,\"B\"x,,Casa,,,,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,\n",
+			products: []string{`Casa/c "C" active [C BRL 1.00]`},
+			rejected: []string{"2: not CSV: a quote stands in a field that does not begin with one", "3: not CSV: a closing quote is not followed by a comma"},
+		},
+		"SQL, HTML and other scripts are text": {
+			rows:     "a,'; drop table product; -- <script>,,Casa Ω,,,,,,,,Ж-1,,1,,,\n",
+			products: []string{`Casa Ω/a "'; drop table product; -- <script>" active [Ж-1 BRL 1.00]`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, form := range []struct{ name, file string }{
+				{"LF", header + c.rows},
+				{"BOM", "\xef\xbb\xbf" + header + c.rows},
+				{"CRLF", strings.ReplaceAll(strings.ReplaceAll(header+c.rows, "\r\n", "\n"), "\n", "\r\n")},
+			} {
+				products, rejected := readAll(t, form.file)
+				var got []string
+				for _, p := range products {
+					got = append(got, strings.ReplaceAll(brief(p), `\r\n`, `\n`))
+				}
+				require.Equal(t, c.products, got, form.name)
+				require.Equal(t, c.rejected, rejected, form.name)
+			}
+		})
+	}
+}
+
+func TestFieldsArriveByteForByte(t *testing.T) {
+	t.Parallel()
+	products, rejected := readAll(t, header+
+		"a,\" A \",\"<p>one\r\ntwo\nthree</p>\",Casa,Home > Kitchen,\"red, blue ,, \",,,,,,A,,1,,,\n")
+	require.Empty(t, rejected)
+	require.Len(t, products, 1)
+	p := products[0]
+	require.Equal(t, " A ", p.GetTitle())
+	require.Equal(t, "<p>one\r\ntwo\nthree</p>", p.GetDescription())
+	require.Equal(t, []string{"Home", "Kitchen"}, p.GetCategoryPath())
+	require.Equal(t, []string{"red", "blue"}, p.GetTags())
+	require.Len(t, p.Rows, 1)
+	require.Equal(t, 2, p.Rows[0].Line)
+}
+
+func TestCurrencyOfARow(t *testing.T) {
+	t.Parallel()
+	const head = "Handle,Title,Vendor,Variant Price,Variant Compare At Price,Currency\n"
+	products, rejected := readAll(t, head+"a,A,V,1000,1200,jpy\nb,B,V,1.5,,EUR\nc,C,V,1.5,,JPY\nd,D,V,1,,XXQ\ne,E,V,2,0,\n")
+	require.Len(t, products, 2)
+	require.Equal(t, `V/a "A" active [a JPY 1000]`, brief(products[0]))
+	require.Equal(t, "1200", products[0].GetVariants()[0].GetCompareAtPrice().GetAmount())
+	require.Equal(t, `V/b "B" active [b EUR 1.50]`, brief(products[1]))
+	require.Equal(t, []string{
+		`4: Variant Price "1.5" is not an amount of JPY`, `5: Variant Price "1" is not an amount of XXQ`,
+		`6: Variant Compare At Price "0" is not more than zero`,
+	}, rejected)
+}
+
+func TestColumnsMayBeNamedLooselyAndUnknown(t *testing.T) {
+	t.Parallel()
+	products, rejected := readAll(t, "variant price, VENDOR ,Google Shopping / MPN,title,handle\n3,V,x,T,h\n")
+	require.Empty(t, rejected)
+	require.Len(t, products, 1)
+	require.Equal(t, `V/h "T" active [h BRL 3.00]`, brief(products[0]))
+}
+
+func TestFilesThatAreNoProductCSV(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ file, want string }{
+		"empty":            {"", "the file is empty"},
+		"blank":            {"\n\r\n\n", "the file is empty"},
+		"another header":   {"id;name\n1;x\n", "its header lacks Handle, Title, Vendor, Variant Price"},
+		"one is missing":   {"Handle,Title,Vendor\na,A,V\n", "its header lacks Variant Price"},
+		"a column twice":   {"Handle,Title,Vendor,Variant Price,title\n", `the column "title" twice`},
+		"quote unclosed":   {"\"Handle,Title\n", "a quote is opened and not closed"},
+		"a picture":        {"\x89PNG\r\n\x1a\n\x00\x00", "its header lacks"},
+		"one endless line": {strings.Repeat("x", 5<<20), "is longer than 2097152 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := productcsv.NewReader(strings.NewReader(c.file), "BRL")
+			require.True(t, errs.Is(err, errs.Invalid), "%v", err)
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+	_, err := productcsv.NewReader(strings.NewReader(header), "nonsense")
+	require.True(t, errs.Is(err, errs.Invalid), "%v", err)
+}
+
+func TestAReadErrorIsNoEndOfFile(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("disk on fire")
+	r, err := productcsv.NewReader(io.MultiReader(strings.NewReader(header+"a,A,,Casa,,,,,,,,A,,1,,,\n"), failing{broken}), "BRL")
+	require.NoError(t, err)
+	p, _, err := r.Next()
+	require.NoError(t, err)
+	require.NotNil(t, p)
+	_, _, err = r.Next()
+	require.ErrorIs(t, err, broken)
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+func TestSlug(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"Ateliê Aurora": "atelie-aurora", "  Vinil & Café  ": "vinil-cafe", "a--b__c": "a-b-c", "日本": "", "-": "", "ABC 9": "abc-9",
+		"aaaaaaaaaaaa bb": "aaaaaaaaaaaa",
+	} {
+		require.Equal(t, want, productcsv.Slug(in, 13), in)
+	}
+}

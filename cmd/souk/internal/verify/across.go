@@ -1,0 +1,342 @@
+package verify
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"souk/pkg/postgres"
+)
+
+const (
+	rechecks   = 3    // how often suspects that move are looked at again
+	recheckMax = 1000 // suspects of one look
+)
+
+//go:embed orders.sql
+var sqlOrders string
+
+//go:embed payments.sql
+var sqlPayments string
+
+//go:embed reservations.sql
+var sqlReservations string
+
+// order is what the order service says of an order.
+type order struct {
+	ID, Status    string
+	Confirmed     bool
+	Currency      string
+	Total         int64
+	PaymentID     string
+	PaymentStatus string
+	PaymentMethod string
+	Version       int64
+	Lines         string
+	// Open: a saga is at work on it.
+	Open bool
+}
+
+// payment is what the payment service says of an order.
+type payment struct {
+	OrderID, ID, Status, Method, Currency string
+	Amount, Captured, Refunded            int64
+}
+
+// reservation is what the product service says of an order.
+type reservation struct{ OrderID, State, Lines string }
+
+func (o order) key() string       { return o.ID }
+func (p payment) key() string     { return p.OrderID }
+func (r reservation) key() string { return r.OrderID }
+
+// view is all that is said of one order.
+type view struct {
+	id           string
+	order        *order
+	payments     []payment
+	reservations []reservation
+}
+
+// The checks over several databases.
+const (
+	checkPaid      = "orders_paid"
+	checkCaptures  = "captures"
+	checkCancelled = "orders_cancelled"
+	checkStock     = "stock_sold"
+	checkShown     = "orders_show_payment"
+)
+
+func rules() []Check {
+	return []Check{
+		{Name: checkPaid, Rule: "a confirmed order has one payment, captured in full (cash: once delivered)"},
+		{Name: checkCaptures, Rule: "money that is held or captured belongs to an order that was confirmed"},
+		{Name: checkCancelled, Rule: "a cancelled order keeps no money and no stock"},
+		{Name: checkStock, Rule: "stock is reserved, and sold, for orders alone: the same pieces as the order's lines"},
+		{Name: checkShown, Rule: "an order shows the status of its payment", Warning: true},
+	}
+}
+
+// looked reports which checks a view is counted for.
+func (v view) looked() []string {
+	var out []string
+	if v.order.paidFor() {
+		out = append(out, checkPaid, checkShown)
+	}
+	if v.order != nil && v.order.Status == "cancelled" {
+		out = append(out, checkCancelled)
+	}
+	for range v.payments {
+		out = append(out, checkCaptures)
+	}
+	for range v.reservations {
+		out = append(out, checkStock)
+	}
+	return out
+}
+
+func (o *order) paidFor() bool {
+	return o != nil && slices.Contains([]string{"confirmed", "shipped", "delivered", "refunded"}, o.Status)
+}
+
+const (
+	methodCash     = "cod"
+	stateHeld      = "held"
+	stateCommitted = "committed"
+)
+
+// broken names the checks that an order fails which no saga works on.
+func (v view) broken() []string {
+	var out []string
+	fail := func(check string, wrong bool) {
+		if wrong && !slices.Contains(out, check) {
+			out = append(out, check)
+		}
+	}
+	o := v.order
+	if o.paidFor() {
+		fail(checkPaid, len(v.payments) != 1)
+		fail(checkStock, len(v.reservations) != 1)
+	}
+	for _, p := range v.payments {
+		atRisk := p.Captured > 0 || p.Status == "authorized"
+		switch {
+		case o.paidFor():
+			fail(checkPaid, !p.pays(*o))
+			fail(checkShown, p.Status != o.PaymentStatus)
+		case o != nil && o.Status == "cancelled":
+			fail(checkCancelled, p.Status == "authorized" || p.Captured != p.Refunded)
+			fail(checkCaptures, p.Captured > 0 && !o.Confirmed)
+		default: // unknown, or pending with nobody at work on it
+			fail(checkCaptures, atRisk)
+		}
+	}
+	for _, r := range v.reservations {
+		switch {
+		case o.paidFor():
+			sold := r.State == stateCommitted || o.Status == "refunded" && r.State == "restocked"
+			fail(checkStock, !sold || r.Lines != o.Lines)
+		case o != nil && o.Status == "cancelled":
+			fail(checkCancelled, r.State == stateHeld || r.State == stateCommitted)
+		default:
+			fail(checkStock, r.State == stateHeld || r.State == stateCommitted)
+		}
+	}
+	return out
+}
+
+// pays reports whether p is the payment of o.
+func (p payment) pays(o order) bool {
+	if p.ID != o.PaymentID || p.Currency != o.Currency || p.Amount != o.Total || p.Method != o.PaymentMethod {
+		return false
+	}
+	if p.Method == methodCash && o.Status != "delivered" && o.Status != "refunded" {
+		return p.Captured == 0 && p.Status == "authorized"
+	}
+	if o.Status == "refunded" && p.Refunded != p.Captured {
+		return false
+	}
+	return p.Captured == o.Total && slices.Contains([]string{"captured", "partially_refunded", "refunded"}, p.Status)
+}
+
+// across checks the databases against each other: all orders once, and those that look wrong again.
+func (s Sources) across(ctx context.Context) ([]Check, error) {
+	counts := map[string]int64{}
+	var suspects []string
+	err := s.views(ctx, func(v view) {
+		for _, check := range v.looked() {
+			counts[check]++
+		}
+		if (v.order == nil || !v.order.Open) && len(v.broken()) > 0 {
+			suspects = append(suspects, v.id)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	wrong := map[string][]string{}
+	for round := 0; round < rechecks && len(suspects) > 0; round++ {
+		if err := wait(ctx, s.Settle); err != nil {
+			return nil, err
+		}
+		var moving []string
+		for part := range slices.Chunk(suspects, recheckMax) {
+			still, err := s.recheck(ctx, part, wrong)
+			if err != nil {
+				return nil, err
+			}
+			moving = append(moving, still...)
+		}
+		suspects = moving
+	}
+	out := rules()
+	for i := range out {
+		ids := wrong[out[i].Name]
+		slices.Sort(ids)
+		out[i].Looked, out[i].Wrong, out[i].Examples = counts[out[i].Name], int64(len(ids)), ids[:min(len(ids), shown)]
+	}
+	if len(suspects) > 0 {
+		out[0].Note = fmt.Sprintf("%d orders moved all the while and were not judged", len(suspects))
+	}
+	return out, nil
+}
+
+// recheck looks at orders again and notes what is wrong. Each is read before and after its payments and
+// reservations: one that changed meanwhile, or that a saga has taken up, is returned as moving.
+func (s Sources) recheck(ctx context.Context, ids []string, wrong map[string][]string) (moving []string, err error) {
+	before, err := byKey[order](ctx, s.Order, sqlOrders, ids)
+	if err != nil {
+		return nil, fmt.Errorf("order: %w", err)
+	}
+	payments, err := byKey[payment](ctx, s.Payment, sqlPayments, ids)
+	if err != nil {
+		return nil, fmt.Errorf("payment: %w", err)
+	}
+	reservations, err := byKey[reservation](ctx, s.Product, sqlReservations, ids)
+	if err != nil {
+		return nil, fmt.Errorf("product: %w", err)
+	}
+	after, err := byKey[order](ctx, s.Order, sqlOrders, ids)
+	if err != nil {
+		return nil, fmt.Errorf("order: %w", err)
+	}
+	for _, id := range ids {
+		v := view{id: id, payments: payments[id], reservations: reservations[id]}
+		if !slices.Equal(before[id], after[id]) {
+			moving = append(moving, id)
+			continue
+		}
+		if len(before[id]) > 0 {
+			v.order = &before[id][0]
+			if v.order.Open {
+				continue // a saga will bring it into order, or be reported as stuck
+			}
+		}
+		for _, check := range v.broken() {
+			wrong[check] = append(wrong[check], id)
+		}
+	}
+	return moving, nil
+}
+
+type keyed interface{ key() string }
+
+func byKey[T keyed](ctx context.Context, pool *pgxpool.Pool, sql string, ids []string) (map[string][]T, error) {
+	out := map[string][]T{}
+	err := snapshot(ctx, pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, sql, ids)
+		if err != nil {
+			return err
+		}
+		list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[T])
+		for _, v := range list {
+			out[v.key()] = append(out[v.key()], v)
+		}
+		return err
+	})
+	return out, err
+}
+
+// views calls f with every order that one of the databases knows. The three are read side by side in
+// the order of the IDs, so memory does not grow with them.
+func (s Sources) views(ctx context.Context, f func(view)) error {
+	return snapshot(ctx, s.Order, func(otx pgx.Tx) error {
+		return snapshot(ctx, s.Payment, func(ptx pgx.Tx) error {
+			return snapshot(ctx, s.Product, func(rtx pgx.Tx) error {
+				var failed error
+				orders, stopOrders := iter.Pull(stream[order](ctx, otx, sqlOrders, &failed))
+				defer stopOrders()
+				payments, stopPayments := iter.Pull(stream[payment](ctx, ptx, sqlPayments, &failed))
+				defer stopPayments()
+				reservations, stopReservations := iter.Pull(stream[reservation](ctx, rtx, sqlReservations, &failed))
+				defer stopReservations()
+				merge(orders, payments, reservations, f)
+				return failed
+			})
+		})
+	})
+}
+
+// stream reads rows one by one. What fails is added to failed.
+func stream[T keyed](ctx context.Context, tx pgx.Tx, sql string, failed *error) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		rows, err := tx.Query(ctx, sql, nil)
+		if err != nil {
+			*failed = errors.Join(*failed, postgres.Err(err))
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			v, err := pgx.RowToStructByPos[T](rows)
+			if err != nil {
+				*failed = errors.Join(*failed, err)
+				return
+			}
+			if !yield(v) {
+				return
+			}
+		}
+		*failed = errors.Join(*failed, postgres.Err(rows.Err()))
+	}
+}
+
+// merge joins three sorted streams on their keys.
+func merge(orders func() (order, bool), payments func() (payment, bool), reservations func() (reservation, bool), f func(view)) {
+	o, moreO := orders()
+	p, moreP := payments()
+	r, moreR := reservations()
+	for moreO || moreP || moreR {
+		v := view{}
+		for _, next := range []struct {
+			more bool
+			key  string
+		}{{moreO, o.key()}, {moreP, p.key()}, {moreR, r.key()}} {
+			if next.more && (v.id == "" || next.key < v.id) {
+				v.id = next.key
+			}
+		}
+		for moreO && o.key() == v.id {
+			found := o
+			v.order = &found
+			o, moreO = orders()
+		}
+		for moreP && p.key() == v.id {
+			v.payments = append(v.payments, p)
+			p, moreP = payments()
+		}
+		for moreR && r.key() == v.id {
+			v.reservations = append(v.reservations, r)
+			r, moreR = reservations()
+		}
+		f(v)
+	}
+}
+
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

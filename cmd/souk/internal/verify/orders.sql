@@ -1,0 +1,14 @@
+-- One row an order, in the order of their IDs; $1: these alone, or null for all. "open" is an order on which a saga
+-- still works, parked ones included: those are reported on their own.
+select o.id, o.status, o.confirmed_at is not null, o.currency, o.total, o.payment_id, o.payment_status, o.payment_method, o.version,
+       coalesce((
+           select string_agg(i.variant_id || ' ' || i.quantity, ',' order by i.variant_id collate "C")
+           from (select n.variant_id, sum(n.quantity)::text as quantity from order_item n where n.order_id = o.id group by n.variant_id) i
+       ), ''),
+       exists (
+           select from saga s
+           where s.id in (o.id, o.cancel_id, 'collect_' || o.id) and s.state in ('running', 'compensating', 'parked')
+       )
+from orders o
+where $1::text[] is null or o.id = any ($1)
+order by o.id collate "C"

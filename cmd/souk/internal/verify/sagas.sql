@@ -1,0 +1,7 @@
+-- $1: how many IDs to show. Sagas that are parked, or that nobody has gone on with though they are due for 30 s.
+select count(*), count(*) filter (where wrong), coalesce((array_agg(id order by id) filter (where wrong))[:$1], '{}')
+from (
+    select id, state = 'parked'
+               or state in ('running', 'compensating') and greatest(lease_until, next_run_at) < now() - interval '30 seconds' as wrong
+    from saga
+) s

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"souk/apps/auth"
+	"souk/apps/cart"
+	"souk/apps/gateway"
+	"souk/apps/notification"
+	"souk/apps/order"
+	"souk/apps/payment"
+	"souk/apps/product"
+	"souk/apps/shop"
+	"souk/apps/user"
+	"souk/pkg/errs"
+	"souk/pkg/module"
+)
+
+// modules are all services in the order in which they start: the gateway last.
+func modules() []module.Module {
+	return []module.Module{
+		user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
+		notification.Module, auth.Module, gateway.Module,
+	}
+}
+
+// selectModules returns the modules named in target, "all" or names with commas, in starting order.
+func selectModules(target string) ([]module.Module, error) {
+	if target == "all" {
+		return modules(), nil
+	}
+	names := strings.Split(target, ",")
+	var out []module.Module
+	for _, m := range modules() {
+		if i := slices.Index(names, m.Name); i >= 0 {
+			out = append(out, m)
+			names = slices.Delete(names, i, i+1)
+		}
+	}
+	if len(names) > 0 {
+		return nil, errs.New(errs.Invalid, "there is no service %q: choose from %s", names[0], strings.Join(moduleNames(), ", "))
+	}
+	return out, nil
+}
+
+func moduleNames() []string {
+	var names []string
+	for _, m := range modules() {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+// sections are the configuration sections that a process which may run any service knows.
+func sections() []string { return append(module.Sections(), moduleNames()...) }
+
+// withDatabase are the modules that have a database.
+func withDatabase() []module.Module {
+	return slices.DeleteFunc(modules(), func(m module.Module) bool { return len(m.Sets()) == 0 })
+}
+
+// message shows an error to a person: what a coded error says, and for others all there is.
+func message(err error) string {
+	e := errs.From(err)
+	if e.Code == errs.Internal {
+		return err.Error()
+	}
+	text := e.Message
+	for _, f := range e.Fields {
+		if !strings.Contains(text, f.Message) {
+			text += fmt.Sprintf("\n  %s: %s", f.Path, f.Message)
+		}
+	}
+	return text
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"souk/pkg/config"
+	"souk/pkg/module"
+	"souk/pkg/postgres"
+	"souk/pkg/redisx"
+)
+
+const (
+	connectTimeout = 5 * time.Second
+	operateConns   = 4 // connections of a command to one database
+)
+
+// reach is where a command finds what it operates on: a running souk dev, or what a configuration names.
+type reach struct {
+	state    *devState // nil: by a configuration
+	postgres module.PostgresConfig
+	nats     module.NATSConfig
+	redis    redisx.Config
+	redisErr error // what is wrong with its configuration, which few commands need
+}
+
+// reachOf takes the configuration when there is one, and the souk dev on the data directory otherwise.
+func reachOf(dev *devFlags, file *configFlag) (*reach, error) {
+	if file.path != "" || os.Getenv("SOUK_POSTGRES_URL") != "" {
+		tree, err := file.load()
+		if err != nil {
+			return nil, err
+		}
+		return reachByConfig(tree)
+	}
+	state, err := dev.running()
+	if err != nil {
+		return nil, fmt.Errorf("%w; or name the configuration of another souk with --config", err)
+	}
+	r := &reach{
+		state:    state,
+		postgres: module.PostgresConfig{URLs: state.Databases},
+		nats:     module.NATSConfig{URL: state.NATS.URL, User: state.NATS.User, Password: state.NATS.Password},
+		redis:    redisx.Default(),
+	}
+	r.redis.Addr = state.Redis
+	return r, nil
+}
+
+func reachByConfig(tree *config.Tree) (*reach, error) {
+	r := &reach{postgres: module.PostgresConfig{MaxConns: operateConns}, redis: redisx.Default()}
+	r.redisErr = tree.Decode("redis", &r.redis)
+	return r, errors.Join(tree.Decode("postgres", &r.postgres), tree.Decode("nats", &r.nats))
+}
+
+// databasesOf returns a function that gives the URL of a service's database.
+func databasesOf(dev *devFlags, file *configFlag) (func(service string) (string, error), error) {
+	r, err := reachOf(dev, file)
+	if err != nil {
+		return nil, err
+	}
+	return r.postgres.ServiceURL, nil
+}
+
+// open connects to a service's database. The caller closes it.
+func (r *reach) open(ctx context.Context, service string) (*pgxpool.Pool, error) {
+	url, err := r.postgres.ServiceURL(service)
+	if err != nil {
+		return nil, err
+	}
+	// A check of a large database takes its time, and reads several side by side.
+	pool, err := postgres.Open(ctx, postgres.Config{
+		URL: url, MaxConns: operateConns, ConnectTimeout: connectTimeout,
+		StatementTimeout: -1, IdleInTransactionTimeout: -1, ApplicationName: "souk command",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the database of %s: %w", service, err)
+	}
+	return pool, nil
+}
+
+// openAll connects to the databases of services, by their names. Close closes all.
+func (r *reach) openAll(ctx context.Context, services []string) (pools map[string]*pgxpool.Pool, closeAll func(), err error) {
+	pools = map[string]*pgxpool.Pool{}
+	closeAll = func() {
+		for _, p := range pools {
+			p.Close()
+		}
+	}
+	for _, s := range services {
+		if pools[s], err = r.open(ctx, s); err != nil {
+			delete(pools, s)
+			closeAll()
+			return nil, nil, err
+		}
+	}
+	return pools, closeAll, nil
+}
+
+// connectNATS connects to NATS. The caller closes the connection.
+func (r *reach) connectNATS() (*nats.Conn, error) {
+	if r.nats.URL == "" {
+		return nil, errors.New("nats.url is not set: give the URL of the NATS servers in the configuration")
+	}
+	opts := []nats.Option{nats.Name("souk command"), nats.Timeout(connectTimeout)}
+	if r.nats.User != "" {
+		opts = append(opts, nats.UserInfo(r.nats.User, r.nats.Password))
+	}
+	if r.nats.Credentials != "" {
+		opts = append(opts, nats.UserCredentials(r.nats.Credentials))
+	}
+	nc, err := nats.Connect(r.nats.URL, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("NATS can't be reached at %s: %w", r.nats.URL, err)
+	}
+	return nc, nil
+}
+
+// jetStream connects to JetStream. The caller closes the connection.
+func (r *reach) jetStream() (jetstream.JetStream, *nats.Conn, error) {
+	nc, err := r.connectNATS()
+	if err != nil {
+		return nil, nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, nil, err
+	}
+	return js, nc, nil
+}
+
+// servicesWith are the names of the services whose module is chosen.
+func servicesWith(choose func(module.Module) bool) []string {
+	var names []string
+	for _, m := range withDatabase() {
+		if choose(m) {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
+
+func hasSagas(m module.Module) bool  { return m.Tables.Saga }
+func hasOutbox(m module.Module) bool { return m.Tables.Outbox }
+
+// ago shows a time as people read it; "-" when there is none.
+func ago(t, now time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	d := now.Sub(t)
+	suffix := " ago"
+	if d < 0 {
+		d, suffix = -d, " from now"
+	}
+	switch {
+	case d < time.Minute:
+		d = d.Round(100 * time.Millisecond)
+	case d < 24*time.Hour:
+		d = d.Round(time.Second)
+	default:
+		d = d.Round(time.Hour)
+	}
+	return d.String() + suffix
+}
+
+// cell is a text as one cell of a table.
+func cell(s string, most int) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > most {
+		s = string(r[:most-1]) + "…"
+	}
+	return cmp.Or(s, "-")
+}

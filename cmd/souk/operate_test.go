@@ -1,0 +1,334 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"souk/apps/order"
+	"souk/cmd/souk/internal/verify"
+	orderv1 "souk/gen/go/souk/order/v1"
+	"souk/pkg/devstack"
+	"souk/pkg/event"
+	"souk/pkg/module"
+	"souk/pkg/natstest"
+	"souk/pkg/outbox"
+	"souk/pkg/pgtest"
+	"souk/pkg/postgres"
+	"souk/pkg/redistest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// plant is a souk by its configuration: databases with the services' schemas, NATS and Redis.
+type plant struct {
+	config string
+	urls   map[string]string
+	js     jetstream.JetStream
+}
+
+func newPlant(t *testing.T) *plant {
+	t.Helper()
+	p := &plant{urls: map[string]string{}, config: filepath.Join(t.TempDir(), "souk.yaml")}
+	for _, m := range withDatabase() {
+		p.urls[m.Name] = pgtest.URL(t, m.Sets()...)
+	}
+	server := natstest.Server(t)
+	var err error
+	p.js, err = jetstream.New(natstest.Connect(t, server))
+	require.NoError(t, err)
+	require.NoError(t, outbox.EnsureStreams(t.Context(), p.js, outbox.Streams{}))
+	raw, err := json.Marshal(map[string]any{ // JSON is YAML
+		"postgres": map[string]any{"urls": p.urls},
+		"nats":     map[string]any{"url": server.URL()},
+		"redis":    map[string]any{"addr": redistest.Addr(t)},
+	})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(p.config, raw, 0o600))
+	return p
+}
+
+func (p *plant) pool(t *testing.T, service string) *pgxpool.Pool {
+	t.Helper()
+	pool, err := postgres.Open(t.Context(), postgres.Config{URL: p.urls[service], MaxConns: 2})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+func (p *plant) souk(t *testing.T, args ...string) (status int, out string, err error) {
+	t.Helper()
+	return souk(t, append(args, "--config", p.config)...)
+}
+
+func (p *plant) saga(t *testing.T, id, state string) {
+	t.Helper()
+	parked := "null"
+	if state == "parked" {
+		parked = "'running'"
+	}
+	_, err := p.pool(t, "order").Exec(t.Context(), fmt.Sprintf(`insert into saga (id, type, def_version, input, state, parked_from, epoch, owner, lease_until, next_run_at, deadline, last_error)
+		values ($1, 'checkout', 1, '{"token":"tok_secret","number":"1"}', $2, %s, 1, '', now(), now(), now(), 'the bank is closed')`, parked), id, state)
+	require.NoError(t, err)
+}
+
+func TestTheCommandsOfOperators(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+
+	status, out, err := p.souk(t, "verify")
+	require.NoError(t, err, out)
+	require.Zero(t, status)
+	require.Contains(t, out, "stock is never oversold")
+	require.NotContains(t, out, "VIOLATION")
+
+	_, out, err = p.souk(t, "doctor")
+	require.NoError(t, err, out)
+	require.NotContains(t, out, "PROBLEM")
+
+	_, out, err = p.souk(t, "saga", "ls")
+	require.NoError(t, err)
+	require.Equal(t, "no sagas\n", out)
+
+	_, out, err = p.souk(t, "search", "rebuild")
+	require.NoError(t, err)
+	require.Contains(t, out, "rebuilt 0 products")
+
+	_, _, err = p.souk(t, "services")
+	require.ErrorContains(t, err, "no service answers on NATS")
+
+	p.saga(t, "ord_parked", "parked")
+	status, out, err = p.souk(t, "verify", "--json")
+	require.Equal(t, 1, status)
+	require.ErrorContains(t, err, "invariants are broken")
+	var report struct {
+		OK     bool           `json:"ok"`
+		Checks []verify.Check `json:"checks"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &report))
+	require.False(t, report.OK)
+	require.NotEmpty(t, report.Checks)
+
+	status, out, err = p.souk(t, "doctor")
+	require.Equal(t, 1, status)
+	require.ErrorContains(t, err, "need attention")
+	require.Contains(t, out, "souk saga show ord_parked tells why; then souk saga resume")
+
+	_, out, err = p.souk(t, "saga", "ls", "--state", "parked", "--type", "checkout")
+	require.NoError(t, err)
+	require.Contains(t, out, "ord_parked")
+	require.Contains(t, out, "the bank is closed")
+
+	_, out, err = p.souk(t, "saga", "show", "ord_parked")
+	require.NoError(t, err)
+	require.Contains(t, out, "parked (was running)")
+	require.NotContains(t, out, "tok_secret")
+
+	_, out, err = p.souk(t, "saga", "resume", "ord_parked")
+	require.NoError(t, err)
+	require.Contains(t, out, "ord_parked goes on as running")
+	_, _, err = p.souk(t, "saga", "resume", "ord_parked")
+	require.ErrorContains(t, err, "the saga is running, not parked")
+	_, _, err = p.souk(t, "saga", "show", "ord_none")
+	require.ErrorContains(t, err, `there is no saga "ord_none"`)
+}
+
+func TestEventsAreReplayedAndDeadLettersToo(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+	e, err := event.New(t.Context(), "evt.order.created", "ord_1", 1, time.Now(), &orderv1.OrderCreated{OrderId: "ord_1"})
+	require.NoError(t, err)
+	require.NoError(t, outbox.Append(t.Context(), p.pool(t, "order"), e))
+
+	_, out, err := p.souk(t, "events", "replay", "--since", "1h")
+	require.NoError(t, err)
+	require.Contains(t, out, "order: 1 events replayed\n")
+	_, out, err = p.souk(t, "events", "replay", "--service", "payment")
+	require.NoError(t, err)
+	require.Equal(t, "payment: 0 events replayed\n", out)
+	_, _, err = p.souk(t, "events", "replay", "--service", "gateway")
+	require.ErrorContains(t, err, "--service is one of")
+	stream, err := p.js.Stream(t.Context(), outbox.StreamEvents)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, stream.CachedInfo().State.Msgs)
+
+	_, out, err = p.souk(t, "events", "dlq")
+	require.NoError(t, err)
+	require.Equal(t, "no dead letters\n", out)
+	msg := e.Msg("order")
+	msg.Subject = "dlq.notification-mails.evt.order.created"
+	msg.Header.Set("souk-dead-consumer", "notification-mails")
+	msg.Header.Set("souk-dead-subject", "evt.order.created")
+	msg.Header.Set("souk-dead-reason", "no such template")
+	_, err = p.js.PublishMsg(t.Context(), msg)
+	require.NoError(t, err)
+	_, out, err = p.souk(t, "events", "dlq", "list")
+	require.NoError(t, err)
+	require.Contains(t, out, "no such template")
+	status, out, err := p.souk(t, "verify") // a warning, not a violation
+	require.NoError(t, err)
+	require.Zero(t, status)
+	require.Contains(t, out, "WARNING")
+	_, out, err = p.souk(t, "events", "dlq", "replay", "1")
+	require.NoError(t, err)
+	require.Equal(t, "replayed 1 dead letters\n", out)
+	_, _, err = p.souk(t, "events", "dlq", "replay", "1")
+	require.ErrorContains(t, err, "there is no dead letter 1")
+	_, out, err = p.souk(t, "events", "dlq", "replay", "--all")
+	require.NoError(t, err)
+	require.Equal(t, "replayed 0 dead letters\n", out)
+}
+
+func TestDoctorSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+	require.NoError(t, p.js.DeleteStream(t.Context(), outbox.StreamEvents))
+	_, err := p.pool(t, "user").Exec(t.Context(), `insert into outbox (id, subject, type, aggregate_id, occurred_at, payload, created_at) values ('evt_a', 'evt.x', 'x', 'a', now(), '', now() - interval '31 seconds')`)
+	require.NoError(t, err)
+	_, err = p.pool(t, "order").Exec(t.Context(), `update schema_migrations_order set version = 99`)
+	require.NoError(t, err)
+	_, err = p.pool(t, "shop").Exec(t.Context(), `drop table schema_migrations_shop`)
+	require.NoError(t, err)
+
+	status, out, err := p.souk(t, "doctor")
+	require.Equal(t, 1, status)
+	require.Error(t, err)
+	for _, want := range []string{
+		"stream EVENTS", "is missing", "then souk events replay",
+		"1 wait to be sent, 1 of them for more than 30s",
+		"its schema order is at 99", "use the souk that made it",
+		"1 migrations have not run", "souk migrate up --service shop",
+	} {
+		require.Contains(t, out, want)
+	}
+}
+
+func TestWithoutASoukTheCommandsSaySo(t *testing.T) {
+	t.Parallel()
+	temp, err := devstack.TempDir() // one that user postgres can reach, too
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(temp)) })
+	dir := filepath.Join(temp, "none")
+	for _, args := range [][]string{{"verify"}, {"saga", "ls"}, {"events", "tail"}, {"events", "dlq"}, {"services"}, {"search", "rebuild"}, {"migrate", "status"}} {
+		status, _, err := souk(t, append(args, "--data-dir", dir)...)
+		require.Equal(t, 1, status)
+		require.ErrorContains(t, err, "no souk dev runs on "+dir)
+		require.ErrorContains(t, err, "souk dev")
+		require.NoDirExists(t, dir)
+	}
+	status, out, err := souk(t, "doctor", "--data-dir", dir, "--http", "127.0.0.1:0")
+	require.NoError(t, err, out)
+	require.Zero(t, status)
+	require.Contains(t, out, "is not running")
+}
+
+func TestFlagsAreChecked(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"saga ls --state lost":         "--state is one of running, compensating, done, compensated, parked",
+		"saga ls --limit 0":            "--limit is at least 1",
+		"events tail orders":           `"orders" is no subject of events`,
+		"events dlq replay":            "say which: numbers from `souk events dlq`, or --all",
+		"events dlq replay 1 --all":    "say which",
+		"events dlq replay x":          `"x" is no number of a dead letter`,
+		"events replay --since monday": "--since is a duration such as 24h or a time",
+		"doctor --config /nowhere.yml": "need attention",
+		"verify --config /nowhere.yml": "cannot read /nowhere.yml",
+	} {
+		status, _, err := souk(t, strings.Fields(args)...)
+		require.Equal(t, 1, status, args)
+		require.ErrorContains(t, err, want, args)
+	}
+}
+
+func TestEveryCommandHasHelp(t *testing.T) {
+	t.Parallel()
+	root := rootCommand()
+	for _, cmd := range root.Commands() {
+		require.NotEmpty(t, cmd.Short, cmd.Name())
+		if cmd.Name() != "import" && cmd.Name() != "export" {
+			require.NotEmpty(t, cmd.Example, cmd.Name())
+		}
+	}
+}
+
+func TestServicesOfOneProcessAreSeenByTheirMetrics(t *testing.T) {
+	t.Parallel()
+	const metrics = `# TYPE rpc_server_requests_total counter
+rpc_server_requests_total{code="ok",method="GetProduct",target="product"} 8
+rpc_server_requests_total{code="not_found",method="GetProduct",target="product"} 2
+rpc_server_requests_total{code="ok",method="Checkout",target="order"} 1
+# TYPE rpc_server_duration_seconds histogram
+rpc_server_duration_seconds_bucket{method="GetProduct",target="product",le="+Inf"} 10
+rpc_server_duration_seconds_sum{method="GetProduct",target="product"} 0.02
+rpc_server_duration_seconds_count{method="GetProduct",target="product"} 10
+`
+	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, metrics) }))
+	defer admin.Close()
+	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"processes":[{"name":"souk","pid":7,"admin":%q}]}`, strings.TrimPrefix(admin.URL, "http://"))
+	}))
+	defer control.Close()
+	list, err := findServices(t.Context(), &reach{state: &devState{Control: control.URL, Transport: "inprocess"}})
+	require.NoError(t, err)
+	require.Len(t, list, len(modules()))
+	var out bytes.Buffer
+	require.NoError(t, writeServices(&out, list, true))
+	text := strings.Join(strings.Fields(out.String()), " ")
+	require.Contains(t, text, "product pid 7 10 2 2ms")
+	require.Contains(t, text, "GetProduct 10 2 2ms")
+	require.Contains(t, text, "order pid 7 1 0")
+	require.Contains(t, text, "gateway pid 7 0 0 -")
+}
+
+func TestChecksAsTheyAreShown(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	require.NoError(t, writeChecks(&out, []verify.Check{
+		{Rule: "a holds", Looked: 3},
+		{Rule: "b holds", Looked: 12, Wrong: 11, Examples: []string{"x", "y"}},
+		{Rule: "c holds", Looked: 2, Wrong: 1, Warning: true, Examples: []string{"z"}, Note: "by and by"},
+	}, false))
+	require.Equal(t, "ok         a holds      3 checked\n"+
+		"VIOLATION  b holds      12 checked, 11 wrong\n"+
+		"             x, y, …    \n"+
+		"WARNING    c holds      2 checked, 1 wrong\n"+
+		"             z          \n"+
+		"             by and by  \n", out.String())
+}
+
+func TestAgo(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for d, want := range map[time.Duration]string{
+		1530 * time.Millisecond: "1.5s ago", 90 * time.Second: "1m30s ago", -2 * time.Second: "2s from now", 50 * time.Hour: "50h0m0s ago",
+	} {
+		require.Equal(t, want, ago(now.Add(-d), now))
+	}
+	require.Equal(t, "-", ago(time.Time{}, now))
+}
+
+func TestDatabasesOfAConfiguration(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "souk.yaml")
+	require.NoError(t, os.WriteFile(path, []byte("postgres:\n  url: postgres://{service}:{password}@db/{service}\n  passwords: {order: 'a/b'}\n"), 0o600))
+	databases, err := databasesOf(&devFlags{}, &configFlag{path: path})
+	require.NoError(t, err)
+	url, err := databases(order.Module.Name)
+	require.NoError(t, err)
+	require.Equal(t, "postgres://order:a%2Fb@db/order", url)
+	require.Equal(t, []string{"order"}, servicesWith(func(m module.Module) bool { return m.Tables.Saga }))
+}

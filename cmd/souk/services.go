@@ -1,0 +1,239 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/spf13/cobra"
+
+	"souk/pkg/natsrpc"
+)
+
+// discoverWait is how long services have to answer that they are there.
+const discoverWait = 500 * time.Millisecond
+
+func servicesCommand(dev *devFlags) *cobra.Command {
+	var file configFlag
+	var methods bool
+	cmd := &cobra.Command{
+		Use:   "services",
+		Short: "Show which services run where, and how their calls go",
+		Long: `Show which services run where, and how many calls they had, how many of them ended with an error (refusals count as
+such), and how long one took on average, since their start.
+
+Services that talk over NATS are asked there; those of one process are seen through souk dev.`,
+		Example: "  souk services\n  souk services --methods\n  souk services --config souk.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := reachOf(dev, &file)
+			if err != nil {
+				return err
+			}
+			list, err := findServices(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			return writeServices(cmd.OutOrStdout(), list, methods)
+		},
+	}
+	cmd.Flags().BoolVar(&methods, "methods", false, "show each method")
+	file.register(cmd)
+	return cmd
+}
+
+// serviceInfo is one service in one process.
+type serviceInfo struct {
+	name, where string
+	methods     []methodInfo
+}
+
+// methodInfo is what happened to the calls of a method.
+type methodInfo struct {
+	name             string
+	requests, errors int64
+	busy             time.Duration
+}
+
+func (s serviceInfo) sum() methodInfo {
+	var total methodInfo
+	for _, m := range s.methods {
+		total.requests += m.requests
+		total.errors += m.errors
+		total.busy += m.busy
+	}
+	return total
+}
+
+func (m methodInfo) average() string {
+	if m.requests == 0 {
+		return "-"
+	}
+	return (m.busy / time.Duration(m.requests)).Round(time.Microsecond).String()
+}
+
+func findServices(ctx context.Context, r *reach) ([]serviceInfo, error) {
+	var processes []processInfo
+	if r.state != nil {
+		var err error
+		if processes, err = devProcesses(ctx, r.state); err != nil {
+			return nil, err
+		}
+		if r.state.Transport != "nats" {
+			return servicesByMetrics(ctx, processes)
+		}
+	}
+	nc, err := r.connectNATS()
+	if err != nil {
+		return nil, err
+	}
+	defer nc.Close()
+	stats, err := natsrpc.Discover(ctx, nc, discoverWait)
+	if err != nil {
+		return nil, err
+	}
+	if len(stats) == 0 {
+		return nil, errors.New("no service answers on NATS. Are they running, with rpc.transport: nats? Those that share a process are seen in /metrics of its admin listener")
+	}
+	var list []serviceInfo
+	for _, s := range stats {
+		info := serviceInfo{name: s.Name, where: cmp.Or(placeOf(s.Name, processes), s.ID)}
+		for _, e := range s.Endpoints {
+			info.methods = append(info.methods, methodInfo{name: e.Name, requests: int64(e.NumRequests), errors: int64(e.NumErrors), busy: e.ProcessingTime})
+		}
+		list = append(list, info)
+	}
+	for _, name := range moduleNames() { // the gateway is no RPC service, and what died answers nothing
+		if r.state != nil && !slices.ContainsFunc(list, func(s serviceInfo) bool { return s.name == name }) {
+			list = append(list, serviceInfo{name: name, where: cmp.Or(placeOf(name, processes), "not running")})
+		}
+	}
+	return list, nil
+}
+
+// placeOf names the process of a service.
+func placeOf(service string, processes []processInfo) string {
+	for _, p := range processes {
+		if p.Name == service || len(processes) == 1 {
+			return fmt.Sprintf("pid %d", p.PID)
+		}
+	}
+	return ""
+}
+
+func devProcesses(ctx context.Context, state *devState) ([]processInfo, error) {
+	var answer struct {
+		Processes []processInfo `json:"processes"`
+	}
+	err := fetch(ctx, state.Control+"/dev/processes", func(body io.Reader) error { return json.NewDecoder(body).Decode(&answer) })
+	if err != nil {
+		return nil, fmt.Errorf("souk dev does not say which processes it has: %w", err)
+	}
+	return answer.Processes, nil
+}
+
+// servicesByMetrics reads the metrics of each process, in which all modules run.
+func servicesByMetrics(ctx context.Context, processes []processInfo) ([]serviceInfo, error) {
+	var list []serviceInfo
+	for _, p := range processes {
+		var families map[string]*dto.MetricFamily
+		err := fetch(ctx, "http://"+p.Admin+"/metrics", func(body io.Reader) (err error) {
+			parser := expfmt.NewTextParser(model.UTF8Validation)
+			families, err = parser.TextToMetricFamilies(body)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("the metrics of %s (pid %d): %w", p.Name, p.PID, err)
+		}
+		calls := callsByService(families)
+		for _, name := range moduleNames() {
+			list = append(list, serviceInfo{name: name, where: fmt.Sprintf("pid %d", p.PID), methods: calls[name]})
+		}
+	}
+	return list, nil
+}
+
+// callsByService sums up the server's side of RPC metrics.
+func callsByService(families map[string]*dto.MetricFamily) map[string][]methodInfo {
+	type key struct{ service, method string }
+	found := map[key]*methodInfo{}
+	of := func(m *dto.Metric) (*methodInfo, string) {
+		labels := map[string]string{}
+		for _, l := range m.GetLabel() {
+			labels[l.GetName()] = l.GetValue()
+		}
+		k := key{labels["target"], labels["method"][strings.LastIndex(labels["method"], "/")+1:]}
+		if found[k] == nil {
+			found[k] = &methodInfo{name: k.method}
+		}
+		return found[k], labels["code"]
+	}
+	for _, m := range families["rpc_server_requests_total"].GetMetric() {
+		info, code := of(m)
+		n := int64(m.GetCounter().GetValue())
+		info.requests += n
+		if code != "ok" {
+			info.errors += n
+		}
+	}
+	for _, m := range families["rpc_server_duration_seconds"].GetMetric() {
+		info, _ := of(m)
+		info.busy += time.Duration(m.GetHistogram().GetSampleSum() * float64(time.Second))
+	}
+	out := map[string][]methodInfo{}
+	for k, m := range found {
+		out[k.service] = append(out[k.service], *m)
+	}
+	for _, list := range out {
+		slices.SortFunc(list, func(a, b methodInfo) int { return strings.Compare(a.name, b.name) })
+	}
+	return out
+}
+
+// fetch reads what a process of souk dev serves.
+func fetch(ctx context.Context, url string, read func(io.Reader) error) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }() // only read
+	if res.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 500)) // what can be read of why
+		return fmt.Errorf("%s: %s %s", url, res.Status, strings.TrimSpace(string(text)))
+	}
+	return read(res.Body)
+}
+
+func writeServices(out io.Writer, list []serviceInfo, methods bool) error {
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "SERVICE\tRUNS IN\tCALLS\tERRORS\tAVERAGE")
+	for _, s := range list {
+		row := func(name, where string, m methodInfo) {
+			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\n", name, where, m.requests, m.errors, m.average())
+		}
+		row(s.name, s.where, s.sum())
+		if methods {
+			for _, m := range s.methods {
+				row("  "+m.name, "", m)
+			}
+		}
+	}
+	return w.Flush()
+}

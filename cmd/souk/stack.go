@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"souk/pkg/devstack"
+	"souk/pkg/devstack/mailsink"
+	"souk/pkg/devstack/natsserver"
+	"souk/pkg/devstack/oidcserver"
+	"souk/pkg/telemetry/receiver"
+)
+
+// stopPatience bounds how long each part may take to stop.
+const stopPatience = 20 * time.Second
+
+// stack is the infrastructure that souk dev brings along.
+type stack struct {
+	postgres *devstack.Postgres
+	redis    *devstack.Redis
+	nats     *natsserver.Server
+	oidc     *oidcserver.Provider
+	mail     *mailsink.Sink
+	traces   *receiver.Recorder
+	control  *control
+}
+
+// startStack starts all parts side by side.
+func startStack(ctx context.Context, h *home, httpAddr string, log *zap.Logger) (*stack, error) {
+	s := &stack{traces: receiver.NewRecorder(receiver.Options{})}
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		var names []string
+		for _, m := range withDatabase() {
+			names = append(names, m.Name)
+		}
+		dir, err := h.postgresDir()
+		if err != nil {
+			return err
+		}
+		s.postgres, err = devstack.StartPostgres(gctx, devstack.PostgresOptions{Dir: dir, Databases: names, Restart: true, Logger: log})
+		return err
+	})
+	group.Go(func() (err error) {
+		s.redis, err = devstack.StartRedis(gctx, devstack.RedisOptions{Dir: h.path("redis"), Restart: true, Logger: log})
+		return err
+	})
+	group.Go(func() (err error) {
+		s.nats, err = natsserver.Start(gctx, natsserver.Options{StoreDir: h.path("nats"), User: "souk", Password: h.secrets.NATSPassword, Logger: log})
+		return err
+	})
+	group.Go(func() (err error) {
+		s.oidc, err = oidcserver.Start(gctx, oidcserver.Options{
+			Dir: h.path("oidc"), TokenSecret: h.secrets.OIDCAdmin, RedirectURIs: []string{"http://" + httpAddr + "/auth/callback"},
+		})
+		return err
+	})
+	group.Go(func() (err error) {
+		s.mail, err = mailsink.Start(gctx, mailsink.Options{})
+		return err
+	})
+	err := group.Wait()
+	if err == nil {
+		s.control, err = startControl(s)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
+}
+
+// stop stops what was started.
+func (s *stack) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	var errs []error
+	if s.control != nil {
+		errs = append(errs, s.control.close())
+	}
+	if s.mail != nil {
+		errs = append(errs, s.mail.Stop(ctx))
+	}
+	if s.oidc != nil {
+		errs = append(errs, s.oidc.Stop(ctx))
+	}
+	if s.nats != nil {
+		errs = append(errs, s.nats.Stop(ctx))
+	}
+	if s.redis != nil {
+		errs = append(errs, s.redis.Stop(ctx))
+	}
+	if s.postgres != nil {
+		errs = append(errs, s.postgres.Stop(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// databases are the services' database URLs.
+func (s *stack) databases() map[string]string {
+	out := map[string]string{}
+	for _, m := range withDatabase() {
+		out[m.Name] = s.postgres.URL(m.Name)
+	}
+	return out
+}
+
+// control serves the tools of souk dev, which the gateway shows under /dev, and takes the spans of all processes.
+type control struct {
+	url    string
+	server *http.Server
+	done   chan struct{}
+
+	mu        sync.Mutex
+	processes func() []processInfo
+}
+
+// processInfo names a process as its service.
+type processInfo struct {
+	Name string `json:"name"`
+	PID  int    `json:"pid"`
+	// Admin is the address of its listener for health, metrics and profiles.
+	Admin string `json:"admin"`
+}
+
+func startControl(s *stack) (*control, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("control listener: %w", err)
+	}
+	c := &control{url: "http://" + ln.Addr().String(), done: make(chan struct{}), processes: func() []processInfo { return nil }}
+	mux := http.NewServeMux()
+	mux.Handle("GET /dev/mail", s.mail)
+	mux.Handle("/dev/traces", s.traces)
+	mux.Handle("/dev/traces/", s.traces)
+	mux.Handle("POST /v1/traces", s.traces)
+	mux.HandleFunc("GET /dev/processes", func(w http.ResponseWriter, _ *http.Request) { c.writeProcesses(w) })
+	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() {
+		defer close(c.done)
+		_ = c.server.Serve(ln) // ends with close
+	}()
+	return c, nil
+}
+
+func (c *control) close() error {
+	err := c.server.Close()
+	<-c.done
+	return err
+}

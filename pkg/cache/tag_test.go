@@ -1,0 +1,26 @@
+package cache_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"souk/pkg/cache"
+	"souk/pkg/redistest"
+)
+
+func TestBumpGivesATagANewVersion(t *testing.T) {
+	t.Parallel()
+	reader, writer := redistest.Client(t), redistest.Client(t)
+	tag := cache.Tag("thing", redistest.Key(t, "x"))
+	before, err := cache.Version(t.Context(), reader, time.Minute, tag)
+	require.NoError(t, err)
+	require.Equal(t, "0", before)
+	require.NoError(t, cache.Bump(t.Context(), writer, tag, cache.Tag("thing", redistest.Key(t, "y"))))
+	require.Eventually(t, func() bool {
+		after, err := cache.Version(t.Context(), reader, time.Minute, tag)
+		return err == nil && after == "1"
+	}, 5*time.Second, time.Millisecond, "other processes hear of it")
+	require.Equal(t, "souk:tag:product:prd_1", cache.Tag("product", "prd_1"))
+}

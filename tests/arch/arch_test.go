@@ -1,0 +1,133 @@
+// Package arch holds the tree to the rules of docs/architecture.md: who may import whom, what code may not
+// do, and what must stand beside what. It reads sources only, so it is fast and needs nothing built.
+//
+// Each rule has a file in testdata in which it is broken on purpose, so that a rule that sees nothing fails.
+package arch
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// rule is something that holds for the whole tree.
+type rule struct {
+	name  string // of its file in testdata, too
+	why   string
+	check func(*tree) []finding
+}
+
+// finding is a place where a rule is broken.
+type finding struct {
+	path string
+	line int // 0: the file, or the folder, as a whole
+	what string
+}
+
+func (f finding) place() string {
+	if f.line == 0 {
+		return f.path
+	}
+	return f.path + ":" + strconv.Itoa(f.line)
+}
+
+func rules() []rule {
+	return slices.Concat(importRules(), codeRules(), fileRules(), docRules())
+}
+
+// exceptions are places where a rule does not hold, and why. One that is not needed any more is an error.
+var exceptions = map[string]string{
+	"drivers apps/product/module.go":                     "Rebuild works on the pool that the command souk opens; it is no part of the running service",
+	"drivers apps/product/internal/handler/consumers.go": "names pgx.Tx for outbox.Handler, and does not use it",
+}
+
+func TestTheTreeKeepsTheRules(t *testing.T) {
+	t.Parallel()
+	root, err := load(os.DirFS("../.."))
+	require.NoError(t, err)
+	require.Greater(t, len(root.goes), 100, "the tree was not found")
+	used := map[string]bool{}
+	for _, r := range rules() {
+		for _, f := range r.check(root) {
+			key := r.name + " " + f.path
+			if _, ok := exceptions[key]; ok {
+				used[key] = true
+				continue
+			}
+			t.Errorf("%s: %s\n\trule %s: %s", f.place(), f.what, r.name, r.why)
+		}
+	}
+	for key := range exceptions {
+		if !used[key] {
+			t.Errorf("exception %q is not needed any more: take it out", key)
+		}
+	}
+}
+
+func TestEachRuleFindsWhatBreaksIt(t *testing.T) {
+	t.Parallel()
+	for _, r := range rules() {
+		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
+			fsys, want := fixture(t, r.name)
+			planted, err := load(fsys)
+			require.NoError(t, err)
+			var got []string
+			for _, f := range r.check(planted) {
+				got = append(got, f.place())
+			}
+			slices.Sort(got)
+			slices.Sort(want)
+			require.NotEmpty(t, want, "the fixture breaks nothing")
+			require.Equal(t, want, got)
+		})
+	}
+}
+
+func TestEveryFixtureBelongsToARule(t *testing.T) {
+	t.Parallel()
+	entries, err := os.ReadDir("testdata")
+	require.NoError(t, err)
+	for _, e := range entries {
+		name := strings.TrimSuffix(e.Name(), path.Ext(e.Name()))
+		require.True(t, slices.ContainsFunc(rules(), func(r rule) bool { return r.name == name }), "testdata/%s", e.Name())
+	}
+}
+
+// fixture reads testdata/{name}.txt: the places that the rule must find, a line each, then files, each
+// after a line "-- path --". A line "(N lines)" in a file stands for N lines.
+func fixture(t *testing.T, name string) (fstest.MapFS, []string) {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/" + name + ".txt")
+	require.NoError(t, err)
+	fsys := fstest.MapFS{}
+	var want []string
+	current := ""
+	for line := range strings.Lines(string(raw)) {
+		trimmed := strings.TrimSpace(line)
+		if p, ok := strings.CutPrefix(trimmed, "-- "); ok && strings.HasSuffix(p, " --") {
+			current = strings.TrimSuffix(p, " --")
+			fsys[current] = &fstest.MapFile{}
+			continue
+		}
+		var n int
+		switch {
+		case current == "" && trimmed != "":
+			want = append(want, trimmed)
+		case current == "":
+		default:
+			if _, err := fmt.Sscanf(trimmed, "(%d lines)", &n); err == nil {
+				line = strings.Repeat("\n", n)
+			}
+			fsys[current].Data = append(fsys[current].Data, line...)
+		}
+	}
+	return fsys, want
+}

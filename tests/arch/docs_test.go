@@ -1,0 +1,150 @@
+package arch
+
+import (
+	"go/ast"
+	"path"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func docRules() []rule {
+	return []rule{
+		{name: "settings", why: "docs/configuration.md names every setting, and none that is not there", check: documentedSettings},
+		{name: "links", why: "what a document points at is there", check: brokenLinks},
+	}
+}
+
+const settingsPage = "docs/configuration.md"
+
+// sectionTypes are the structs of the sections that every process shares. A service's section is Config in its config.go.
+var sectionTypes = map[string][2]string{ // section: folder, type
+	"log":       {"pkg/logging", "Config"},
+	"telemetry": {"pkg/telemetry", "Config"},
+	"postgres":  {"pkg/module", "PostgresConfig"},
+	"redis":     {"pkg/redisx", "Config"},
+	"nats":      {"pkg/module", "NATSConfig"},
+	"identity":  {"pkg/module", "IdentityConfig"},
+	"admin":     {"pkg/module", "AdminConfig"},
+	"rpc":       {"pkg/module", "RPCConfig"},
+}
+
+var documentedSetting = regexp.MustCompile("^\\|\\s*`([a-z0-9_]+(?:\\.[a-z0-9_]+)+)`")
+
+// documentedSettings compares the yaml keys of all Config structs with the tables of the settings page.
+func documentedSettings(t *tree) []finding {
+	there := map[string]finding{}
+	for section, at := range sectionTypes {
+		t.settings(there, at[0], at[1], section)
+	}
+	for _, f := range t.goes {
+		if path.Dir(f.dir) == "apps" && path.Base(f.path) == "config.go" {
+			t.settings(there, f.dir, "Config", service(f.path))
+		}
+	}
+	text, err := t.text(settingsPage)
+	if err != nil {
+		return []finding{{path: settingsPage, what: err.Error()}}
+	}
+	var out []finding
+	said := map[string]bool{}
+	for n, line := range strings.Split(text, "\n") {
+		m := documentedSetting.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		said[m[1]] = true
+		if _, ok := there[m[1]]; !ok {
+			out = append(out, finding{path: settingsPage, line: n + 1, what: "there is no setting " + m[1]})
+		}
+	}
+	for key, at := range there {
+		if !said[key] {
+			at.what = key + " is not in " + settingsPage
+			out = append(out, at)
+		}
+	}
+	return out
+}
+
+// settings adds the keys of a struct, and those of the structs in it, with their path.
+func (t *tree) settings(into map[string]finding, dir, name, prefix string) {
+	for _, f := range t.goes {
+		if f.dir != dir || f.test {
+			continue
+		}
+		for _, d := range f.syntax.Decls {
+			gen, ok := d.(*ast.GenDecl)
+			if !ok {
+				continue
+			}
+			for _, spec := range gen.Specs {
+				ts, ok := spec.(*ast.TypeSpec)
+				if !ok || ts.Name.Name != name {
+					continue
+				}
+				if st, ok := ts.Type.(*ast.StructType); ok {
+					t.fields(into, f, st, prefix)
+				}
+			}
+		}
+	}
+}
+
+func (t *tree) fields(into map[string]finding, f *goFile, st *ast.StructType, prefix string) {
+	for _, field := range st.Fields.List {
+		if field.Tag == nil {
+			continue
+		}
+		tag, err := strconv.Unquote(field.Tag.Value)
+		if err != nil {
+			continue
+		}
+		key, _, _ := strings.Cut(reflect.StructTag(tag).Get("yaml"), ",")
+		if key == "" || key == "-" {
+			continue
+		}
+		full := prefix + "." + key
+		if inner, ok := field.Type.(*ast.Ident); ok && ast.IsExported(inner.Name) {
+			before := len(into)
+			t.settings(into, f.dir, inner.Name, full)
+			if len(into) > before {
+				continue // the struct's own keys stand for it
+			}
+		}
+		into[full] = finding{path: f.path, line: t.line(field)}
+	}
+}
+
+var markdownLink = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+// brokenLinks finds links of Markdown files to files that are not there.
+func brokenLinks(t *tree) []finding {
+	var out []finding
+	for _, p := range t.files {
+		if path.Ext(p) != ".md" {
+			continue
+		}
+		text, err := t.text(p)
+		if err != nil {
+			out = append(out, finding{path: p, what: err.Error()})
+			continue
+		}
+		for n, line := range strings.Split(text, "\n") {
+			for _, m := range markdownLink.FindAllStringSubmatch(line, -1) {
+				target, _, _ := strings.Cut(m[1], "#")
+				if target == "" || strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
+					continue
+				}
+				full := path.Join(path.Dir(p), target)
+				isDir := slices.ContainsFunc(t.files, func(f string) bool { return within(f, full) })
+				if !isDir && !within(full, "gen") {
+					out = append(out, finding{path: p, line: n + 1, what: target + " is not there"})
+				}
+			}
+		}
+	}
+	return out
+}

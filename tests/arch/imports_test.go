@@ -1,0 +1,185 @@
+package arch
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// importRule makes a rule of a question about one import of one file; "" means that it may stand.
+func importRule(name, why string, ask func(f *goFile, imported string) string) rule {
+	return rule{name: name, why: why, check: func(t *tree) []finding {
+		var out []finding
+		for _, f := range t.goes {
+			for _, i := range f.imports {
+				if what := ask(f, i.path); what != "" {
+					out = append(out, finding{path: f.path, line: i.line, what: what})
+				}
+			}
+		}
+		return out
+	}}
+}
+
+func importRules() []rule {
+	return []rule{
+		importRule("services", "services know each other by contract alone", func(f *goFile, imported string) string {
+			if mine, other := service(f.path), service(ours(imported)); mine != "" && other != "" && mine != other {
+				return mine + " imports " + imported
+			}
+			return ""
+		}),
+		importRule("below", "pkg is what services stand on; gen is what is generated from contracts", func(f *goFile, imported string) string {
+			dir := ours(imported)
+			if within(f.path, "pkg") && (within(dir, "apps") || within(dir, "cmd") || within(dir, "tests") || within(dir, "tools")) {
+				return "pkg imports " + imported
+			}
+			return ""
+		}),
+		importRule("domain", "a domain holds rules, without any input or output: the standard library, pkg/money, pkg/errs, pkg/id", domainImport),
+		importRule("service", "use cases see the domain, pkg, and interfaces that they declare", func(f *goFile, imported string) string {
+			return layerImport(f, imported, "service", "handler", "repository")
+		}),
+		importRule("handler", "what comes in sees the use cases, never the tables", func(f *goFile, imported string) string {
+			return layerImport(f, imported, "handler", "repository")
+		}),
+		importRule("repository", "what goes out sees the domain, never its callers", func(f *goFile, imported string) string {
+			return layerImport(f, imported, "repository", "service", "handler")
+		}),
+		importRule("drivers", "pgx, MongoDB and Redis appear in repository packages, store.go, verify.go, the packages of pkg that own them, and the operators' command", driverImport),
+		importRule("nats", "NATS appears where messages are carried, and in the operators' command", natsImport),
+		importRule("dig", "dependency injection is private to pkg/module", func(f *goFile, imported string) string {
+			if within(imported, "go.uber.org/dig") && f.dir != "pkg/module" {
+				return "imports " + imported
+			}
+			return ""
+		}),
+		importRule("testkits", "test helpers are for tests", func(f *goFile, imported string) string {
+			if f.test || testKit(f.dir) {
+				return ""
+			}
+			for _, p := range []string{"github.com/stretchr/testify", "go.uber.org/goleak", "pgregory.net/rapid"} {
+				if within(imported, p) {
+					return "imports " + imported
+				}
+			}
+			if dir := ours(imported); dir != "" && testKit(dir) {
+				return "imports " + imported
+			}
+			return ""
+		}),
+		{name: "names", why: "a package is one noun that says what it owns", check: packageNames},
+	}
+}
+
+// touchesWorld are packages of the standard library with which a domain would do input or output.
+var touchesWorld = []string{"os", "net", "net/http", "net/rpc", "net/smtp", "database/sql", "syscall", "io/fs", "log", "embed"}
+
+func domainImport(f *goFile, imported string) string {
+	if layer(f.dir) != "domain" || f.test {
+		return ""
+	}
+	dir := ours(imported)
+	switch {
+	case dir == "pkg/money", dir == "pkg/errs", dir == "pkg/id":
+	case service(dir) == service(f.dir) && layer(dir) == "domain":
+	case standard(imported) && !slices.ContainsFunc(touchesWorld, func(p string) bool {
+		return imported == p || within(imported, p) && p != "net" // net/url and net/netip only parse
+	}):
+	default:
+		return "domain imports " + imported
+	}
+	return ""
+}
+
+// layerImport finds imports of own layers that a layer must not see.
+func layerImport(f *goFile, imported, from string, hidden ...string) string {
+	dir := ours(imported)
+	if f.test || layer(f.dir) != from || service(dir) != service(f.dir) || !slices.Contains(hidden, layer(dir)) {
+		return ""
+	}
+	return from + " imports " + imported
+}
+
+// operators is the command that checks and repairs databases and streams from outside of the services.
+const operators = "cmd/souk"
+
+// driverOwners are the packages of pkg that stand on a driver, by driver.
+var driverOwners = map[string][]string{
+	"github.com/jackc":      {"postgres", "pgtest", "migration", "document", "outbox", "saga", "jobs", "module", "devstack"},
+	"database/sql":          {"postgres", "migration"},
+	"github.com/redis":      {"redisx", "redistest", "cache", "ratelimit", "module", "devstack"},
+	"go.mongodb.org":        {"document"},
+	"github.com/riverqueue": {"jobs"},
+}
+
+func driverImport(f *goFile, imported string) string {
+	if f.test || testKit(f.dir) {
+		return ""
+	}
+	for driver, owners := range driverOwners {
+		if !within(imported, driver) {
+			continue
+		}
+		if slices.ContainsFunc(owners, func(o string) bool { return within(f.dir, "pkg/"+o) }) || tables(f) {
+			return ""
+		}
+		return "imports " + imported
+	}
+	return ""
+}
+
+// tables reports whether a file may speak to databases: those of services that may, and the commands by
+// which operators look into all of them.
+func tables(f *goFile) bool {
+	if within(f.dir, operators) {
+		return true
+	}
+	if service(f.path) == "" {
+		return false
+	}
+	switch {
+	case layer(f.dir) == "repository":
+		return true
+	case within(f.dir, "apps/payment/internal/sandbox"): // another company's books: the repository of the embedded provider
+		return true
+	case layer(f.dir) != "" && (path.Base(f.path) == "store.go" || path.Base(f.dir) == "sqlc"): // the small shape
+		return true
+	case path.Dir(f.dir) == "apps": // souk verify: what must hold in the service's own database
+		return path.Base(f.path) == "verify.go"
+	}
+	return false
+}
+
+// natsUsers may import NATS's client or server.
+var natsUsers = []string{"pkg/natsrpc", "pkg/event", "pkg/outbox", "pkg/module", "pkg/devstack", "pkg/natstest", "apps/natsauth", operators}
+
+func natsImport(f *goFile, imported string) string {
+	if f.test || testKit(f.dir) && !within(f.dir, "apps") {
+		return ""
+	}
+	if !within(imported, "github.com/nats-io") && !within(imported, "github.com/synadia-io") {
+		return ""
+	}
+	if slices.ContainsFunc(natsUsers, func(dir string) bool { return within(f.dir, dir) }) {
+		return ""
+	}
+	return "imports " + imported
+}
+
+var vagueNames = []string{"util", "utils", "common", "helper", "helpers", "model", "models", "type", "types", "misc", "shared", "base"}
+
+func packageNames(t *tree) []finding {
+	var out []finding
+	seen := map[string]bool{}
+	for _, f := range t.goes {
+		name := strings.TrimSuffix(f.syntax.Name.Name, "_test")
+		for _, n := range []string{name, path.Base(f.dir)} {
+			if slices.Contains(vagueNames, n) && !seen[f.dir] {
+				seen[f.dir] = true
+				out = append(out, finding{path: f.dir, what: "package " + n})
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,360 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"souk/pkg/id"
+)
+
+const (
+	limitConns = 32
+	warmUps    = 100  // checkouts before those that count
+	mostCarts  = 8000 // prepared for one row
+	checkouts  = 1500 // a second for which carts are prepared: more than there will be
+	lateness   = 2 * time.Second
+)
+
+const checkoutBody = `{"email":"bench@example.com","shippingAddress":{"name":"Ana Souza","line1":"Rua das Flores 12","city":"São Paulo",` +
+	`"region":"SP","postalCode":"01001-000","countryCode":"BR"},"payment":{"method":"card","token":"tok_ok"}}`
+
+// guests begins as so many guests and returns their tokens.
+func (b *bench) guests(ctx context.Context, n int) ([]string, error) {
+	tokens := make([]string, n)
+	begin := request(b.souk.addr, http.MethodPost, "/v1/guest", "", "{}")
+	err := b.all(ctx, n, func(int) []byte { return begin }, func(n int, body []byte) error {
+		var g struct{ Token string }
+		err := json.Unmarshal(body, &g)
+		tokens[n] = g.Token
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("guests: %w", err)
+	}
+	return tokens, nil
+}
+
+// all sends n requests, every one of which must succeed.
+func (b *bench) all(ctx context.Context, n int, next func(int) []byte, answered func(n int, body []byte) error) error {
+	var mu sync.Mutex
+	var failure error
+	s, err := load{
+		addr: b.souk.addr, conns: 32,
+		next: func(i int) []byte {
+			if i >= n {
+				return nil
+			}
+			return next(i)
+		},
+		answer: func(i, status int, body []byte) {
+			if status < 200 || status > 299 || answered == nil {
+				return
+			}
+			if err := answered(i, body); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failure = err
+			}
+		},
+	}.run(ctx)
+	if err == nil && s.failures() > 0 {
+		err = errors.New(s.trouble())
+	}
+	return errors.Join(err, failure)
+}
+
+func addItem(addr, token, variant string) []byte {
+	return request(addr, http.MethodPost, "/v1/cart/items", token, `{"variantId":"`+variant+`","quantity":1}`)
+}
+
+// measureCart puts one more piece into carts that hold 0 to 20 lines: 64 guests, 16 at once.
+func measureCart(ctx context.Context, b *bench) ([]row, error) {
+	const conns = 16
+	tokens, err := b.guests(ctx, 64)
+	if err != nil {
+		return nil, err
+	}
+	a, err := capture(ctx, http.MethodPost, b.souk.url+"/v1/cart/items", tokens[0], `{"variantId":"`+b.catalogue.variants[0][0]+`","quantity":1}`)
+	if err != nil {
+		return nil, err
+	}
+	const lines = 5
+	requests := make([][]byte, 0, len(tokens)*lines)
+	for l := range lines {
+		for t, token := range tokens {
+			requests = append(requests, addItem(b.souk.addr, token, b.catalogue.variants[(t+l)%benchShops][(t*7+l)%shopProducts]))
+		}
+	}
+	r, err := b.besideBare(ctx, "cart", a, b.duration, func(addr string, d time.Duration) (stats, error) {
+		return load{addr: addr, conns: conns, duration: d, next: func(n int) []byte { return requests[n%len(requests)] }}.run(ctx)
+	})
+	r.Name = "add to cart, 16 at once"
+	if !b.souk.split {
+		r.Required = 0.12
+	}
+	if r.Note == "" {
+		r.Note = fmt.Sprintf("%d carts of %d lines", len(tokens), lines)
+	}
+	return []row{r}, err
+}
+
+// spread picks two variants of two shops out of the 1,000.
+func (b *bench) spread(n int) []string {
+	first := n % benchShops
+	second := (first + 1 + (n/benchShops)%(benchShops-1)) % benchShops
+	r := rand.New(rand.NewPCG(uint64(n), 3)) //nolint:gosec // repeatable on purpose
+	return []string{b.catalogue.variants[first][r.IntN(shopProducts)], b.catalogue.variants[second][r.IntN(shopProducts)]}
+}
+
+func (b *bench) hottest(int) []string { return []string{b.catalogue.hot} }
+
+// fill prepares n guests' carts and returns the checkouts of them.
+func (b *bench) fill(ctx context.Context, n int, pick func(int) []string) ([][]byte, error) {
+	tokens, err := b.guests(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	each := len(pick(0))
+	err = b.all(ctx, n*each, func(i int) []byte { return addItem(b.souk.addr, tokens[i/each], pick(i / each)[i%each]) }, nil)
+	if err != nil {
+		return nil, fmt.Errorf("fill carts: %w", err)
+	}
+	requests := make([][]byte, n)
+	for i, token := range tokens {
+		requests[i] = request(b.souk.addr, http.MethodPost, "/v1/checkout", token, checkoutBody, "Idempotency-Key", id.New(id.Event))
+	}
+	return requests, nil
+}
+
+// given sends the requests one after another, until there are no more.
+func given(requests [][]byte) func(int) []byte {
+	return func(n int) []byte {
+		if n >= len(requests) {
+			return nil
+		}
+		return requests[n]
+	}
+}
+
+// checkoutRun times POST /v1/checkout of carts that were filled before.
+func (b *bench) checkoutRun(ctx context.Context, file string, conns int, pick func(int) []string) (stats, time.Duration, error) {
+	n := min(mostCarts, int(b.duration.Seconds()*checkouts))
+	requests, err := b.fill(ctx, warmUps+n, pick)
+	if err != nil {
+		return stats{}, 0, err
+	}
+	if _, err := (load{addr: b.souk.addr, conns: conns, next: given(requests[:warmUps])}).run(ctx); err != nil {
+		return stats{}, 0, err
+	}
+	l := load{addr: b.souk.addr, conns: conns, duration: b.duration, next: given(requests[warmUps:])}
+	s, err := b.watch(ctx, file, b.duration, func() (stats, error) { return l.run(ctx) })
+	if err != nil {
+		return s, 0, err
+	}
+	settled, err := b.settle(ctx)
+	return s, settled, err
+}
+
+// measureCheckout measures whole checkouts of two shops' items beside durable one-row updates.
+func measureCheckout(ctx context.Context, b *bench) ([]row, error) {
+	var rows []row
+	for _, conns := range []int{16, 64} {
+		limit, err := b.updates(ctx, 1000, limitConns, b.duration)
+		if err != nil {
+			return rows, err
+		}
+		s, settled, err := b.checkoutRun(ctx, fmt.Sprintf("checkout-%d", conns), conns, b.spread)
+		if err != nil {
+			return rows, err
+		}
+		name := fmt.Sprintf("checkout, two shops, 1,000 variants, %d at once", conns)
+		rows = append(rows, b.checkoutRow(name, s, settled, limit, 0.05, "durable updates, 1,000 rows"))
+		if conns == 16 {
+			p99 := row{Name: "checkout, two shops, 16 at once: p99", Value: ms(s.p99), Unit: "ms"}
+			if !b.souk.split {
+				p99.AtMost = 100
+			}
+			rows = append(rows, p99)
+		}
+	}
+	return append(rows, b.verify(ctx, "the checkouts")), nil
+}
+
+func measureHotCheckout(ctx context.Context, b *bench) ([]row, error) {
+	limit, err := b.updates(ctx, 1, limitConns, b.duration)
+	if err != nil {
+		return nil, err
+	}
+	s, settled, err := b.checkoutRun(ctx, "hot", 16, b.hottest)
+	if err != nil {
+		return nil, err
+	}
+	return []row{
+		b.checkoutRow("checkout, one hot variant, 16 at once", s, settled, limit, 0.15, "durable updates, one row"),
+		b.verify(ctx, "the hot variant"),
+	}, nil
+}
+
+func (b *bench) checkoutRow(name string, s stats, settled time.Duration, limit stats, required float64, limitName string) row {
+	r := row{
+		Name: name, Value: s.rate(), Unit: "/s", P50: ms(s.p50), P99: ms(s.p99), SoukCPU: s.soukCPU(), DatabaseCPU: s.databaseCPU(), Limit: limit.rate(), LimitName: limitName, Required: required,
+		Errors: s.failures(), Note: s.trouble(),
+	}
+	if b.souk.split {
+		r.Required = 0
+	}
+	if r.Note == "" {
+		r.Note = fmt.Sprintf("%d orders; all sagas ended %s s after the last answer", s.done, number(settled.Seconds()))
+	}
+	return r
+}
+
+// measureEvents has checkouts make events at a steady rate and reads from the databases how long each took from
+// its transaction to its consumer's.
+func measureEvents(ctx context.Context, b *bench) ([]row, error) {
+	const trial = 20
+	outboxes, err := b.having(ctx, "outbox")
+	if err != nil {
+		return nil, err
+	}
+	per, err := b.eventsPerCheckout(ctx, outboxes, trial)
+	if err != nil {
+		return nil, err
+	}
+	rate := b.eventRate / per
+	n := int(rate * b.duration.Seconds() * 2)
+	requests, err := b.fill(ctx, n, b.spread)
+	if err != nil {
+		return nil, err
+	}
+	from, err := b.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := load{addr: b.souk.addr, conns: 16, rate: rate, next: given(requests)}
+	s, err := b.watch(ctx, "events", 2*b.duration, func() (stats, error) { return l.run(ctx) })
+	if err != nil {
+		return nil, err
+	}
+	to, err := b.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := b.settle(ctx); err != nil {
+		return nil, err
+	}
+	select { // for what is still on its way: what came late counts, too
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(lateness):
+	}
+	took, events, err := b.delays(ctx, outboxes, from, to)
+	if err != nil {
+		return nil, err
+	}
+	var all []time.Duration
+	slowest, worst := "", time.Duration(0)
+	for consumer, t := range took {
+		slices.Sort(t)
+		if p := quantile(t, 0.99); p > worst {
+			slowest, worst = consumer, p
+		}
+		all = append(all, t...)
+	}
+	slices.Sort(all)
+	if len(all) == 0 {
+		return nil, errors.New("no consumer took in an event")
+	}
+	r := row{
+		Name: "events, from commit to effect, p99", Value: ms(quantile(all, 0.99)), Unit: "ms", P50: ms(quantile(all, 0.5)), P99: ms(quantile(all, 0.99)),
+		AtMost: 100, Errors: s.failures(), Note: s.trouble(),
+	}
+	if r.Note == "" {
+		r.Note = fmt.Sprintf("%s events/s (%s a checkout), %d taken in by %d consumers; slowest %s, p99 %s ms",
+			number(float64(events)/to.Sub(from).Seconds()), number(per), len(all), len(took), slowest, millis(ms(worst)))
+	}
+	return []row{r}, nil
+}
+
+func (b *bench) eventsPerCheckout(ctx context.Context, outboxes []string, trial int) (float64, error) {
+	requests, err := b.fill(ctx, trial, b.spread)
+	if err != nil {
+		return 0, err
+	}
+	before, err := b.countEvents(ctx, outboxes)
+	if err != nil {
+		return 0, err
+	}
+	s, err := load{addr: b.souk.addr, conns: 4, next: given(requests)}.run(ctx)
+	if err == nil && s.failures() > 0 {
+		err = errors.New(s.trouble())
+	}
+	if err != nil {
+		return 0, err
+	}
+	if _, err := b.settle(ctx); err != nil {
+		return 0, err
+	}
+	after, err := b.countEvents(ctx, outboxes)
+	if err == nil && after == before {
+		err = errors.New("checkouts made no events")
+	}
+	return float64(after-before) / float64(trial), err
+}
+
+func (b *bench) countEvents(ctx context.Context, outboxes []string) (int, error) {
+	sum := 0
+	for _, service := range outboxes {
+		var n int
+		if err := b.query(ctx, service, "select count(*) from outbox", func(scan func(...any) error) error { return scan(&n) }); err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+// delays are the times between an event's row in the outbox and its row in a consumer's inbox, by consumer, and
+// how many events there were.
+func (b *bench) delays(ctx context.Context, outboxes []string, from, to time.Time) (map[string][]time.Duration, int, error) {
+	created := map[string]time.Time{}
+	for _, service := range outboxes {
+		err := b.query(ctx, service, "select id, created_at from outbox where created_at between $1 and $2", func(scan func(...any) error) error {
+			var event string
+			var at time.Time
+			err := scan(&event, &at)
+			created[event] = at
+			return err
+		}, from, to)
+		if err != nil {
+			return nil, 0, err
+		}
+	}
+	inboxes, err := b.having(ctx, "inbox")
+	if err != nil {
+		return nil, 0, err
+	}
+	took := map[string][]time.Duration{}
+	for _, service := range inboxes {
+		err := b.query(ctx, service, "select consumer, event_id, processed_at from inbox where processed_at >= $1", func(scan func(...any) error) error {
+			var consumer, event string
+			var at time.Time
+			err := scan(&consumer, &event, &at)
+			if began, ok := created[event]; ok {
+				took[service+"/"+consumer] = append(took[service+"/"+consumer], at.Sub(began))
+			}
+			return err
+		}, from)
+		if err != nil {
+			return nil, 0, err
+		}
+	}
+	return took, len(created), nil
+}

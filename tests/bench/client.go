@@ -1,0 +1,311 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// stats is what a load did.
+type stats struct {
+	done    int
+	failed  map[int]int // by status; 0: no answer
+	elapsed time.Duration
+	latency []time.Duration // sorted
+	p50     time.Duration
+	p99     time.Duration
+	example string // the body of one that failed
+	cpu     cpu    // that souk used for it
+}
+
+// soukCPU and databaseCPU are the microseconds of processor time for one request.
+func (s stats) soukCPU() float64 { return float64(s.cpu.souk.Microseconds()) / float64(max(1, s.done)) }
+func (s stats) databaseCPU() float64 {
+	return float64(s.cpu.databases.Microseconds()) / float64(max(1, s.done))
+}
+
+func (s stats) rate() float64 {
+	if s.elapsed <= 0 {
+		return 0
+	}
+	return float64(s.done) / s.elapsed.Seconds()
+}
+
+func (s stats) failures() int {
+	n := 0
+	for _, c := range s.failed {
+		n += c
+	}
+	return n
+}
+
+// trouble describes what failed; "" when nothing did.
+func (s stats) trouble() string {
+	if s.failures() == 0 {
+		return ""
+	}
+	var parts []string
+	for status, n := range s.failed {
+		parts = append(parts, fmt.Sprintf("%d × status %d", n, status))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ") + " " + strings.Join(strings.Fields(s.example), " ")
+}
+
+// add joins two rounds of the same load.
+func (s stats) add(o stats) stats {
+	sum := stats{done: s.done + o.done, elapsed: s.elapsed + o.elapsed, failed: map[int]int{}, latency: slices.Concat(s.latency, o.latency), example: s.example + o.example}
+	sum.cpu = s.cpu.add(cpu{}, o.cpu)
+	for _, f := range []map[int]int{s.failed, o.failed} {
+		for status, n := range f {
+			sum.failed[status] += n
+		}
+	}
+	if len(sum.latency) > 0 {
+		sum.quantiles()
+	} else { // wrk tells its own
+		sum.p50, sum.p99 = max(s.p50, o.p50), max(s.p99, o.p99)
+	}
+	return sum
+}
+
+func (s *stats) quantiles() {
+	slices.Sort(s.latency)
+	s.p50, s.p99 = quantile(s.latency, 0.5), quantile(s.latency, 0.99)
+}
+
+// quantile reads a quantile of sorted durations.
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+}
+
+// load sends requests over connections that stay open, each with one request at a time.
+type load struct {
+	addr  string
+	conns int
+	// duration bounds it; 0: until next has no more.
+	duration time.Duration
+	// rate is how many are begun a second; 0: as many as get through.
+	rate float64
+	// next returns the nth request; nil: there are no more. It may be called by all connections at once.
+	next func(n int) []byte
+	// answer is given what came back for the nth request; it may be nil, and must not keep body.
+	answer func(n, status int, body []byte)
+}
+
+// run sends until the time or the requests are over.
+func (l load) run(ctx context.Context) (stats, error) {
+	if l.duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.duration)
+		defer cancel()
+	}
+	workers := make([]*worker, l.conns)
+	for i := range workers {
+		c, err := dial(l.addr)
+		if err != nil {
+			return stats{}, err
+		}
+		defer c.close()
+		workers[i] = &worker{load: &l, conn: c, failed: map[int]int{}}
+	}
+	var n atomic.Int64
+	var wg sync.WaitGroup
+	began := time.Now()
+	for _, w := range workers {
+		wg.Go(func() { w.work(ctx, began, &n) })
+	}
+	wg.Wait()
+	s := stats{elapsed: time.Since(began), failed: map[int]int{}}
+	for _, w := range workers {
+		s.done += w.done
+		s.latency = append(s.latency, w.latency...)
+		for status, n := range w.failed {
+			s.failed[status] += n
+		}
+		if w.example != "" {
+			s.example = w.example
+		}
+	}
+	s.quantiles()
+	return s, nil
+}
+
+type worker struct {
+	load    *load
+	conn    *conn
+	done    int
+	latency []time.Duration
+	failed  map[int]int
+	example string
+}
+
+func (w *worker) work(ctx context.Context, began time.Time, n *atomic.Int64) {
+	for ctx.Err() == nil {
+		i := int(n.Add(1) - 1)
+		request := w.load.next(i)
+		if request == nil {
+			return
+		}
+		if w.load.rate > 0 {
+			due := began.Add(time.Duration(float64(i) / w.load.rate * float64(time.Second)))
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Until(due)):
+			}
+		}
+		sent := time.Now()
+		status, body, err := w.conn.do(request)
+		if err != nil {
+			w.failed[0]++
+			w.example = err.Error()
+			w.conn.close()
+			if w.conn, err = dial(w.load.addr); err != nil {
+				w.conn = &conn{c: nowhere{}}
+				return
+			}
+			continue
+		}
+		w.latency = append(w.latency, time.Since(sent))
+		if status < 200 || status > 299 {
+			w.failed[status]++
+			w.example = string(body[:min(len(body), 300)])
+		} else {
+			w.done++
+		}
+		if w.load.answer != nil {
+			w.load.answer(i, status, body)
+		}
+	}
+}
+
+// nowhere stands in for a connection that could not be made again.
+type nowhere struct{ net.Conn }
+
+// Close does nothing.
+func (nowhere) Close() error { return nil }
+
+// conn is an HTTP/1.1 connection that does no more than it must: the client's work is taken from the same
+// processors as the server's.
+type conn struct {
+	c    net.Conn
+	r    *bufio.Reader
+	body []byte
+}
+
+func dial(addr string) (*conn, error) {
+	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{c: c, r: bufio.NewReaderSize(c, 32<<10)}, nil
+}
+
+func (c *conn) close() { _ = c.c.Close() } // nothing is left to be sent
+
+var (
+	contentLength = []byte("content-length:")
+	chunkedCoding = []byte("transfer-encoding: chunked")
+	errProtocol   = errors.New("not an HTTP answer")
+)
+
+// do sends a request and returns status and body, which is good until the next call.
+func (c *conn) do(request []byte) (int, []byte, error) {
+	if err := c.c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		return 0, nil, err
+	}
+	if _, err := c.c.Write(request); err != nil {
+		return 0, nil, err
+	}
+	line, err := c.r.ReadSlice('\n')
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.1 ")) {
+		return 0, nil, errProtocol
+	}
+	status, err := strconv.Atoi(string(line[9:12]))
+	if err != nil {
+		return 0, nil, errProtocol
+	}
+	length, chunked := 0, false
+	for {
+		if line, err = c.r.ReadSlice('\n'); err != nil {
+			return 0, nil, err
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			break
+		}
+		if len(line) > len(contentLength) && bytes.EqualFold(line[:len(contentLength)], contentLength) {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[len(contentLength):]))); err != nil {
+				return 0, nil, errProtocol
+			}
+		}
+		chunked = chunked || bytes.EqualFold(line, chunkedCoding)
+	}
+	c.body = c.body[:0]
+	if chunked {
+		err := c.readChunks()
+		return status, c.body, err
+	}
+	err = c.read(length)
+	return status, c.body, err
+}
+
+func (c *conn) read(n int) error {
+	at := len(c.body)
+	c.body = slices.Grow(c.body, n)[:at+n]
+	_, err := io.ReadFull(c.r, c.body[at:])
+	return err
+}
+
+func (c *conn) readChunks() error {
+	for {
+		line, err := c.r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		n, err := strconv.ParseInt(string(bytes.TrimRight(line, "\r\n")), 16, 32)
+		if err != nil {
+			return errProtocol
+		}
+		if err := c.read(int(n)); err != nil {
+			return err
+		}
+		if _, err := c.r.Discard(2); err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+// request writes a request as it goes over the wire. headers are names and values in turn.
+func request(addr, method, path, token, body string, headers ...string) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, addr)
+	if token != "" {
+		fmt.Fprintf(&b, "Authorization: Bearer %s\r\n", token)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		fmt.Fprintf(&b, "%s: %s\r\n", headers[i], headers[i+1])
+	}
+	if method != "GET" {
+		fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
+	}
+	b.WriteString("\r\n" + body)
+	return b.Bytes()
+}

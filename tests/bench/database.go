@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"souk/pkg/postgres"
+)
+
+// updates measures one-row durable updates of a table of so many rows over so many connections: what this
+// PostgreSQL on this disk can do at best. The table stands in the order service's database and is taken away.
+func (b *bench) updates(ctx context.Context, rows, conns int, d time.Duration) (s stats, err error) {
+	pool, err := postgres.Open(ctx, postgres.Config{URL: b.souk.state.Databases["order"], MaxConns: int32(conns), MinConns: int32(conns)}) //nolint:gosec // a few dozen
+	if err != nil {
+		return stats{}, err
+	}
+	defer pool.Close()
+	for _, statement := range []string{
+		"create schema bench",
+		"create table bench.counter (id int primary key, n bigint not null) with (fillfactor = 50)",
+		fmt.Sprintf("insert into bench.counter (id, n) select g, 0 from generate_series(1, %d) g", rows),
+	} {
+		if _, err := pool.Exec(ctx, statement); err != nil {
+			return stats{}, err
+		}
+	}
+	defer func() {
+		_, derr := pool.Exec(context.WithoutCancel(ctx), "drop schema bench cascade")
+		err = errors.Join(err, derr)
+	}()
+	var sync, commit string
+	if err := pool.QueryRow(ctx, "select current_setting('fsync'), current_setting('synchronous_commit')").Scan(&sync, &commit); err != nil {
+		return stats{}, err
+	}
+	if sync != "on" || commit != "on" {
+		return stats{}, fmt.Errorf("fsync is %s and synchronous_commit is %s: both must be on", sync, commit)
+	}
+	update := func(ctx context.Context, _, _ int) error {
+		_, err := pool.Exec(ctx, "update bench.counter set n = n + 1 where id = $1", 1+rand.IntN(rows)) //nolint:gosec // any row
+		return err
+	}
+	if _, err := hammer(ctx, conns, warmth, update); err != nil {
+		return stats{}, err
+	}
+	return hammer(ctx, conns, d, update)
+}
+
+// settle waits until all sagas have ended and says how long that took.
+func (b *bench) settle(ctx context.Context) (time.Duration, error) {
+	pool, err := postgres.Open(ctx, postgres.Config{URL: b.souk.state.Databases["order"], MaxConns: 1})
+	if err != nil {
+		return 0, err
+	}
+	defer pool.Close()
+	began := time.Now()
+	for time.Since(began) < time.Minute {
+		var open int
+		if err := pool.QueryRow(ctx, "select count(*) from saga where state in ('running', 'compensating')").Scan(&open); err != nil {
+			return 0, err
+		}
+		if open == 0 {
+			return time.Since(began), nil
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return 0, errors.New("sagas still run a minute after the last checkout")
+}
+
+// now is the database's time.
+func (b *bench) now(ctx context.Context) (time.Time, error) {
+	var t time.Time
+	err := b.query(ctx, "order", "select clock_timestamp()", func(scan func(...any) error) error { return scan(&t) })
+	return t, err
+}
+
+// query reads the rows of a statement in a service's database.
+func (b *bench) query(ctx context.Context, service, sql string, read func(scan func(...any) error) error, args ...any) error {
+	pool, err := postgres.Open(ctx, postgres.Config{URL: b.souk.state.Databases[service], MaxConns: 1})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	rows, err := pool.Query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := read(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// having are the services whose database has a table.
+func (b *bench) having(ctx context.Context, table string) ([]string, error) {
+	var out []string
+	for service := range b.souk.state.Databases {
+		there := false
+		err := b.query(ctx, service, "select to_regclass($1) is not null", func(scan func(...any) error) error { return scan(&there) }, table)
+		if err != nil {
+			return nil, err
+		}
+		if there {
+			out = append(out, service)
+		}
+	}
+	return out, nil
+}

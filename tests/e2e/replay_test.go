@@ -1,0 +1,278 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/big"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+// TestRealMarketplace imports a marketplace made of real data, searches it, replays a thousand real orders on
+// it, and finds every cent and every piece where it should be.
+func TestRealMarketplace(t *testing.T) {
+	dir := dataDir(t)
+	m := buildMarketplace(t, dir)
+	t.Log(m)
+	s := start(t, "inprocess", nil)
+	file := filepath.Join(t.TempDir(), "catalogue.csv")
+	m.writeCSV(t, file)
+
+	began := time.Now()
+	out := s.must("import", "products", file, "--create-shops")
+	t.Logf("%s in %s", strings.TrimSpace(out), time.Since(began).Round(time.Millisecond))
+	n := len(m.offers)
+	require.Equal(t, fmt.Sprintf("imported %d products (%d variants), updated 0, unchanged 0, rejected 0\n", n, n), out)
+	out = s.must("import", "products", file, "--create-shops")
+	require.Equal(t, fmt.Sprintf("imported 0 products (0 variants), updated 0, unchanged %d, rejected 0\n", n), out, "again: nothing changes")
+
+	variants := variantsBySKU(s)
+	require.Len(t, variants, n)
+	t.Run("search", func(t *testing.T) { searchQuality(t, s.in(t), dir) })
+
+	began = time.Now()
+	replayed := replay(s, m, variants)
+	t.Logf("%d orders in %s", len(m.orders), time.Since(began).Round(time.Millisecond))
+	require.Zero(t, m.total.Cmp(replayed), "ordered for %s, replayed for %s", m.total.FloatString(2), replayed.FloatString(2))
+	eventually(t, "every saga ends", func() bool { return !strings.Contains(s.must("saga", "ls", "--state", "running"), "checkout") })
+	s.verify()
+
+	exported := filepath.Join(t.TempDir(), "export.csv")
+	s.must("export", "products", exported)
+	left := map[string]string{}
+	for _, row := range table(t, exported) {
+		left[row["Variant SKU"]] = row["Variant Inventory Qty"]
+	}
+	sold := map[int]int{}
+	for _, o := range m.orders {
+		for i, q := range o.lines {
+			sold[i] += q
+		}
+	}
+	for i, o := range m.offers {
+		require.Equal(t, strconv.Itoa(m.stock[i]-sold[i]), left[skuOf(o)], "stock of %s", skuOf(o))
+	}
+	out = s.must("import", "products", exported)
+	require.Contains(t, out, fmt.Sprintf("unchanged %d, rejected 0", n), "export, then import: nothing changes")
+}
+
+// variantsBySKU pages through the catalogue.
+func variantsBySKU(s *souk) map[string]string {
+	s.t.Helper()
+	out := map[string]string{}
+	for token := ""; ; {
+		var page productsJSON
+		s.anonymous().get("/v1/products?pageSize=100&pageToken=" + url.QueryEscape(token)).want(http.StatusOK).into(&page)
+		for _, p := range page.Products {
+			for _, v := range p.Variants {
+				require.NotContains(s.t, out, v.SKU, "twice in the pages")
+				out[v.SKU] = v.ID
+			}
+		}
+		if token = page.NextPageToken; token == "" {
+			return out
+		}
+	}
+}
+
+// replay checks the orders out, 32 at a time, each by its customer as a guest, and returns their sum.
+func replay(s *souk, m *marketplace, variants map[string]string) *big.Rat {
+	s.t.Helper()
+	work := make(chan replayOrder)
+	var mu sync.Mutex
+	sum := new(big.Rat)
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			for o := range work {
+				total, err := replayOne(s, m, o, variants)
+				mu.Lock()
+				if err != nil {
+					s.t.Errorf("order %s: %v", o.id, err)
+				} else {
+					sum.Add(sum, total)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, o := range m.orders {
+		work <- o
+	}
+	close(work)
+	wg.Wait()
+	return sum
+}
+
+func replayOne(s *souk, m *marketplace, o replayOrder, variants map[string]string) (*big.Rat, error) {
+	var g struct{ Token string }
+	a, err := s.anonymous().do(http.MethodPost, "/v1/guest", obj{})
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(a.body, &g); err != nil {
+		return nil, err
+	}
+	c := &client{s: s, token: g.Token}
+	for i, quantity := range o.lines {
+		a, err := c.do(http.MethodPost, "/v1/cart/items", obj{"variantId": variants[skuOf(m.offers[i])], "quantity": quantity})
+		if err != nil {
+			return nil, err
+		}
+		if a.status != http.StatusOK {
+			return nil, fmt.Errorf("add to cart: %d %s", a.status, a.body)
+		}
+	}
+	body := checkoutBody("tok_ok")
+	body["email"] = o.customer + "@olist.test"
+	a, err = c.do(http.MethodPost, "/v1/checkout", body, "Idempotency-Key", o.id)
+	if err != nil {
+		return nil, err
+	}
+	if a.status != http.StatusCreated {
+		return nil, fmt.Errorf("checkout: %d %s", a.status, a.body)
+	}
+	var got struct{ Order orderJSON }
+	if err := json.Unmarshal(a.body, &got); err != nil {
+		return nil, err
+	}
+	total, ok := new(big.Rat).SetString(got.Order.Total.Amount)
+	if !ok || total.Cmp(o.total) != 0 {
+		return nil, fmt.Errorf("total %s, want %s", got.Order.Total.Amount, o.total.FloatString(2))
+	}
+	parts := new(big.Rat)
+	for _, so := range got.Order.ShopOrders {
+		part, _ := new(big.Rat).SetString(so.Total.Amount)
+		parts.Add(parts, part)
+	}
+	if parts.Cmp(total) != 0 {
+		return nil, fmt.Errorf("the shops' parts add up to %s, not %s", parts.FloatString(2), total.FloatString(2))
+	}
+	return total, nil
+}
+
+// searchQuality compares our search with plain ts_rank over the titles alone, on judged queries.
+func searchQuality(t *testing.T, s *souk, dir string) {
+	relevant := map[string]map[string]bool{} // query to handles
+	for _, q := range table(t, dir, "pricerunner", "qrels.csv") {
+		if relevant[q["query_id"]] == nil {
+			relevant[q["query_id"]] = map[string]bool{}
+		}
+		relevant[q["query_id"]]["offer-"+q["product_id"]] = true
+	}
+	ctx := context.Background()
+	db, err := pgx.Connect(ctx, s.database("product"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close(ctx)) }()
+	var ours, plain scores
+	var took time.Duration
+	queries := table(t, dir, "pricerunner", "queries.csv")
+	for _, q := range queries {
+		var page productsJSON
+		began := time.Now()
+		s.anonymous().get("/v1/products?pageSize=20&query=" + url.QueryEscape(q["query"])).want(http.StatusOK).into(&page)
+		took += time.Since(began)
+		var found []string
+		for _, p := range page.Products {
+			found = append(found, p.Handle)
+		}
+		ours.add(found, relevant[q["query_id"]])
+
+		rows, err := db.Query(ctx, `select handle from product, plainto_tsquery('simple', $1) q
+			where to_tsvector('simple', title) @@ q order by ts_rank(to_tsvector('simple', title), q) desc, id limit 20`, q["query"])
+		require.NoError(t, err)
+		handles, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		plain.add(handles, relevant[q["query_id"]])
+	}
+	t.Logf("search: %s, %s a query", ours, (took / time.Duration(len(queries))).Round(time.Microsecond))
+	t.Logf("plain ts_rank over titles: %s", plain)
+	require.Greater(t, ours.ndcg/float64(ours.n), plain.ndcg/float64(plain.n), "nDCG@10")
+	require.Greater(t, ours.recall/float64(ours.n), plain.recall/float64(plain.n), "recall@20")
+}
+
+// scores sums nDCG@10 (Järvelin and Kekäläinen 2002, binary gains) and recall@20.
+type scores struct {
+	ndcg, recall float64
+	n            int
+}
+
+func (s *scores) add(found []string, relevant map[string]bool) {
+	dcg, ideal, hits := 0.0, 0.0, 0
+	for i, h := range found {
+		if !relevant[h] {
+			continue
+		}
+		if i < 10 {
+			dcg += 1 / math.Log2(float64(i+2))
+		}
+		hits++
+	}
+	for i := range min(len(relevant), 10) {
+		ideal += 1 / math.Log2(float64(i+2))
+	}
+	s.ndcg += dcg / ideal
+	s.recall += float64(hits) / float64(len(relevant))
+	s.n++
+}
+
+func (s scores) String() string {
+	return fmt.Sprintf("nDCG@10 %.3f, recall@20 %.3f over %d queries", s.ndcg/float64(s.n), s.recall/float64(s.n), s.n)
+}
+
+// database returns the URL of a service's database.
+func (s *souk) database(service string) string {
+	s.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(s.dir, "dev.json"))
+	require.NoError(s.t, err)
+	var state struct{ Databases map[string]string }
+	require.NoError(s.t, json.Unmarshal(raw, &state))
+	return state.Databases[service]
+}
+
+// TestNamesInAllScripts imports food with names in Cyrillic, Arabic, CJK and more, and gets them back byte for byte.
+func TestNamesInAllScripts(t *testing.T) {
+	dir := dataDir(t)
+	s := start(t, "inprocess", nil)
+	const shop = "open-food-facts"
+	var csvText strings.Builder
+	csvText.WriteString("Handle,Title,Body (HTML),Vendor,Variant SKU,Variant Inventory Qty,Variant Price\n")
+	names := map[string]string{}
+	quote := func(field string) string { return `"` + strings.ReplaceAll(field, `"`, `""`) + `"` }
+	for _, p := range table(t, dir, "openfoodfacts", "products.csv") {
+		if strings.TrimSpace(p["product_name"]) == "" {
+			continue
+		}
+		names["food-"+p["barcode"]] = p["product_name"]
+		fmt.Fprintf(&csvText, "food-%s,%s,%s,Open Food Facts,OFF-%s,3,1.00\n", p["barcode"], quote(p["product_name"]), quote(p["ingredients"]), p["barcode"])
+	}
+	file := filepath.Join(t.TempDir(), "food.csv")
+	require.NoError(t, os.WriteFile(file, []byte(csvText.String()), 0o600))
+	out, errOut, status := s.command("import", "products", file, "--create-shops")
+	require.Zero(t, status, "%s%s", out, errOut)
+
+	back := map[string]string{}
+	for token := ""; ; {
+		var page productsJSON
+		s.anonymous().get("/v1/products?pageSize=100&shopId=" + shop + "&pageToken=" + url.QueryEscape(token)).want(http.StatusOK).into(&page)
+		for _, p := range page.Products {
+			back[p.Handle] = p.Title
+		}
+		if token = page.NextPageToken; token == "" {
+			break
+		}
+	}
+	require.Equal(t, names, back)
+}

@@ -1,0 +1,493 @@
+// Package e2e tests souk as its users see it: the real binary, over REST and by its commands.
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"souk/pkg/devstack"
+	"souk/pkg/id"
+)
+
+// modes are the topologies in which the suite runs.
+var modes = map[string][]string{
+	"inprocess": nil,
+	"nats":      {"--transport", "nats"},
+	"split":     {"--split"},
+}
+
+const (
+	startPatience = 90 * time.Second
+	stopPatience  = 30 * time.Second
+)
+
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "souk-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // best effort in a temporary directory
+	binary = filepath.Join(dir, "souk")
+	build := exec.Command("go", "build", "-o", binary, "souk/cmd/souk")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build souk: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// souk is a running souk dev.
+type souk struct {
+	t    testing.TB
+	dir  string
+	addr string
+	url  string
+	args []string
+	env  []string
+
+	cmd    *exec.Cmd
+	output *tail
+	exited chan struct{}
+}
+
+// tail keeps what a process printed, and tells of lines.
+type tail struct {
+	mu    sync.Mutex
+	buf   bytes.Buffer
+	ready chan struct{}
+	once  sync.Once
+}
+
+func (t *tail) follow(r io.Reader) {
+	s := bufio.NewScanner(r)
+	for s.Scan() {
+		t.mu.Lock()
+		t.buf.WriteString(s.Text() + "\n")
+		t.mu.Unlock()
+		if strings.HasPrefix(s.Text(), "souk is ready on ") {
+			t.once.Do(func() { close(t.ready) })
+		}
+	}
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.buf.String()
+}
+
+// start starts a souk of its own for the test, in a mode, with further flags.
+func start(t testing.TB, mode string, env []string, flags ...string) *souk {
+	t.Helper()
+	dir, err := devstack.TempDir()
+	require.NoError(t, err)
+	s := &souk{t: t, dir: filepath.Join(dir, "data"), addr: freeAddr(t), args: append(append([]string{}, modes[mode]...), flags...), env: env}
+	s.url = "http://" + s.addr
+	t.Cleanup(func() {
+		s.stop()
+		if t.Failed() {
+			t.Logf("souk printed:\n%s\nlast log lines:\n%s", s.output, s.lastLogs(40))
+		}
+		_ = os.RemoveAll(dir) // best effort in a temporary directory
+	})
+	s.launch()
+	return s
+}
+
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, ln.Close()) }()
+	return ln.Addr().String()
+}
+
+// launch starts the process and waits until it is ready.
+func (s *souk) launch() {
+	s.t.Helper()
+	s.begin()
+	select {
+	case <-s.output.ready:
+	case <-s.exited:
+		require.Fail(s.t, "souk ended instead of starting", s.output.String())
+	case <-time.After(startPatience):
+		require.Fail(s.t, "souk did not start in time", s.output.String()+s.lastLogs(40))
+	}
+}
+
+// begin starts the process.
+func (s *souk) begin() {
+	s.t.Helper()
+	s.cmd = exec.Command(binary, append([]string{"dev", "--data-dir", s.dir, "--http", s.addr}, s.args...)...)
+	s.cmd.Env = append(os.Environ(), s.env...)
+	stdout, err := s.cmd.StdoutPipe()
+	require.NoError(s.t, err)
+	stderr, err := s.cmd.StderrPipe()
+	require.NoError(s.t, err)
+	s.output = &tail{ready: make(chan struct{})}
+	s.exited = make(chan struct{})
+	require.NoError(s.t, s.cmd.Start())
+	var wg sync.WaitGroup
+	wg.Go(func() { s.output.follow(stdout) })
+	wg.Go(func() { s.output.follow(stderr) })
+	go func(cmd *exec.Cmd, exited chan struct{}) {
+		wg.Wait()
+		_ = cmd.Wait() // how it ended is in ProcessState
+		close(exited)
+	}(s.cmd, s.exited)
+}
+
+// stop ends souk as Ctrl-C does and waits for it.
+func (s *souk) stop() {
+	s.t.Helper()
+	select {
+	case <-s.exited:
+		return
+	default:
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGINT) // it may have ended by itself
+	select {
+	case <-s.exited:
+	case <-time.After(stopPatience):
+		s.kill()
+		s.t.Errorf("souk did not stop within %s of SIGINT\n%s", stopPatience, s.lastLogs(40))
+	}
+}
+
+// kill ends souk as kill -9 does.
+func (s *souk) kill() {
+	s.t.Helper()
+	_ = s.cmd.Process.Kill() // it may have ended by itself
+	<-s.exited
+}
+
+// waitExit waits for souk to end by itself, as it does at a failpoint.
+func (s *souk) waitExit() {
+	s.t.Helper()
+	select {
+	case <-s.exited:
+	case <-time.After(startPatience):
+		require.Fail(s.t, "souk did not end")
+	}
+}
+
+func (s *souk) lastLogs(n int) string {
+	raw, err := os.ReadFile(filepath.Join(s.dir, "souk.log"))
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	lines = slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, `{"level":"info"`) })
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// command runs a souk command against this souk and returns what it printed and its exit status.
+func (s *souk) command(args ...string) (stdout, stderr string, status int) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, append(args, "--data-dir", s.dir)...)
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		require.NoError(s.t, err)
+	}
+	return out.String(), errOut.String(), cmd.ProcessState.ExitCode()
+}
+
+// must runs a command that has to succeed and returns what it printed.
+func (s *souk) must(args ...string) string {
+	s.t.Helper()
+	out, errOut, status := s.command(args...)
+	require.Zero(s.t, status, "souk %s: %s%s", strings.Join(args, " "), out, errOut)
+	return out
+}
+
+// verify has souk verify find nothing wrong.
+func (s *souk) verify() { s.t.Helper(); s.must("verify") }
+
+// client calls the API as one caller.
+type client struct {
+	s     *souk
+	token string
+}
+
+func (s *souk) anonymous() *client { return &client{s: s} }
+
+// user signs a user in.
+func (s *souk) user(email, role string, more ...string) *client {
+	s.t.Helper()
+	args := append([]string{"token", "--email", email, "--role", role}, more...)
+	return &client{s: s, token: strings.TrimSpace(s.must(args...))}
+}
+
+// guest begins as a guest.
+func (s *souk) guest() *client {
+	s.t.Helper()
+	var g struct{ Token string }
+	s.anonymous().post("/v1/guest", obj{}).want(http.StatusCreated).into(&g)
+	return &client{s: s, token: g.Token}
+}
+
+type obj map[string]any
+
+// answer is a response that was read.
+type answer struct {
+	t      testing.TB
+	status int
+	header http.Header
+	body   []byte
+}
+
+var transport = &http.Transport{MaxIdleConnsPerHost: 256}
+
+func (c *client) do(method, path string, body any, header ...string) (*answer, error) {
+	var reader io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		reader = strings.NewReader(b)
+	default:
+		raw, err := json.Marshal(b)
+		if err != nil {
+			return nil, err
+		}
+		reader = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequest(method, c.s.url+path, reader)
+	if err != nil {
+		return nil, err
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	hc := &http.Client{Transport: transport, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := hc.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }() // it was read
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, err
+	}
+	return &answer{t: c.s.t, status: res.StatusCode, header: res.Header, body: raw}, nil
+}
+
+func (c *client) send(method, path string, body any, header ...string) *answer {
+	c.s.t.Helper()
+	a, err := c.do(method, path, body, header...)
+	require.NoError(c.s.t, err)
+	return a
+}
+
+func (c *client) get(path string, header ...string) *answer {
+	c.s.t.Helper()
+	return c.send(http.MethodGet, path, nil, header...)
+}
+
+func (c *client) post(path string, body any, header ...string) *answer {
+	c.s.t.Helper()
+	return c.send(http.MethodPost, path, body, header...)
+}
+
+// want asserts the status.
+func (a *answer) want(status int) *answer {
+	a.t.Helper()
+	require.Equal(a.t, status, a.status, "%s", a.body)
+	return a
+}
+
+// problem asserts an error with a status and a code, and returns the fields it names.
+func (a *answer) problem(status int, code string) []string {
+	a.t.Helper()
+	require.Equal(a.t, status, a.status, "%s", a.body)
+	require.Equal(a.t, "application/problem+json", a.header.Get("Content-Type"))
+	var p struct {
+		Code   string
+		Errors []struct{ Field string }
+	}
+	require.NoError(a.t, json.Unmarshal(a.body, &p), "%s", a.body)
+	require.Equal(a.t, code, p.Code, "%s", a.body)
+	var fields []string
+	for _, f := range p.Errors {
+		fields = append(fields, f.Field)
+	}
+	return fields
+}
+
+// code returns an error answer's code; "" for a success.
+func (a *answer) code() string {
+	var p struct{ Code string }
+	_ = json.Unmarshal(a.body, &p) // what is no problem has no code
+	return p.Code
+}
+
+// into decodes the body.
+func (a *answer) into(v any) *answer {
+	a.t.Helper()
+	require.NoError(a.t, json.Unmarshal(a.body, v), "%s", a.body)
+	return a
+}
+
+// The parts of the API's answers that tests look at.
+type (
+	moneyJSON struct{ CurrencyCode, Amount string }
+
+	variantJSON struct {
+		ID, SKU   string
+		Options   map[string]string
+		Price     moneyJSON
+		Available bool
+	}
+	productJSON struct {
+		ID, ShopID, ShopName, Handle, Title, Description, Status string
+		CategoryPath                                             []string
+		Price                                                    moneyJSON
+		Variants                                                 []variantJSON
+	}
+	productsJSON struct {
+		Products      []productJSON
+		NextPageToken string
+		TotalSize     string
+	}
+	stockedJSON struct {
+		Product productJSON
+		Stock   []stockJSON
+	}
+	stockJSON struct{ VariantID, SKU, OnHand, Reserved, Available string }
+
+	cartItemJSON struct {
+		VariantID, ProductID, Title, Quantity string
+		UnitPrice, LineTotal                  moneyJSON
+		Available                             bool
+	}
+	cartJSON struct {
+		Items           []cartItemJSON
+		Subtotal, Total moneyJSON
+	}
+
+	itemJSON struct {
+		VariantID, Title, SKU, Quantity string
+		UnitPrice, LineTotal            moneyJSON
+	}
+	shopOrderJSON struct {
+		ID, ShopID, ShopName, Status, TrackingNumber string
+		Items                                        []itemJSON
+		Subtotal, Total                              moneyJSON
+	}
+	orderJSON struct {
+		ID, Number, Status                       string
+		Subtotal, Discount, Shipping, Tax, Total moneyJSON
+		Payment                                  struct{ ID, Status, Method string }
+		ShopOrders                               []shopOrderJSON
+		ShippingAddress                          map[string]string
+	}
+)
+
+// address is a shipping address that is good.
+var address = obj{"name": "Ana Souza", "line1": "Rua das Flores 12", "city": "São Paulo", "region": "SP", "postalCode": "01001-000", "countryCode": "BR"}
+
+func checkoutBody(token string) obj {
+	return obj{"shippingAddress": address, "payment": obj{"method": "card", "token": token}}
+}
+
+// add puts pieces of a variant into the cart.
+func (c *client) add(variantID string, quantity int) *answer {
+	c.s.t.Helper()
+	return c.post("/v1/cart/items", obj{"variantId": variantID, "quantity": quantity})
+}
+
+// checkout orders the cart with a new idempotency key.
+func (c *client) checkout(token string) *answer {
+	c.s.t.Helper()
+	return c.post("/v1/checkout", checkoutBody(token), "Idempotency-Key", id.New(id.Event))
+}
+
+// order asserts that a checkout succeeded.
+func (a *answer) order() orderJSON {
+	a.t.Helper()
+	var o struct{ Order orderJSON }
+	a.want(http.StatusCreated).into(&o)
+	return o.Order
+}
+
+// seller makes a shop with a member who sells in it.
+func (s *souk) seller(handle string) *client {
+	s.t.Helper()
+	return s.user(handle+"@sellers.test", "seller", "--shop", handle)
+}
+
+// sell adds a product of one variant to a shop, and returns it.
+func (c *client) sell(shop, title, price string, onHand int) productJSON {
+	c.s.t.Helper()
+	var p productJSON
+	c.post("/v1/shops/"+shop+"/products", obj{
+		"title":    title,
+		"variants": []obj{{"sku": strings.ToUpper(shop + "-" + id.New(id.Product)[4:20]), "price": obj{"currencyCode": "BRL", "amount": price}, "onHand": onHand}},
+	}).want(http.StatusCreated).into(&p)
+	return p
+}
+
+// stock returns the stock of a shop's variant.
+func (c *client) stock(shop, variantID string) stockJSON {
+	c.s.t.Helper()
+	var list struct{ Products []stockedJSON }
+	c.get("/v1/shops/" + shop + "/products?pageSize=100").want(http.StatusOK).into(&list)
+	for _, p := range list.Products {
+		for _, st := range p.Stock {
+			if st.VariantID == variantID {
+				return st
+			}
+		}
+	}
+	require.Fail(c.s.t, "no such variant in the shop", variantID)
+	return stockJSON{}
+}
+
+// eventually waits until what check asks for is true.
+func eventually(t testing.TB, what string, check func() bool) {
+	t.Helper()
+	require.Eventually(t, check, 20*time.Second, 20*time.Millisecond, what)
+}
+
+// settled waits until a shop's variant has nothing reserved any more.
+func (c *client) settled(shop, variantID string) stockJSON {
+	c.s.t.Helper()
+	var st stockJSON
+	eventually(c.s.t, "reserved stock is committed or released", func() bool {
+		st = c.stock(shop, variantID)
+		return st.Reserved == "0"
+	})
+	return st
+}
