@@ -158,7 +158,7 @@ func (p *process) run(ctx context.Context, o Options) (err error) {
 	failed := make(chan *running, len(p.modules))
 	// Modules end when they are told to, one after the other, not all at once with ctx.
 	base := context.WithoutCancel(ctx)
-	admin, err := startAdmin(p.admin, p.registry, p.ready)
+	admin, err := startAdmin(p.admin, p.registry, p.ready, underTest(o.Environ))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 
@@ -42,10 +43,15 @@ type Run struct {
 	input   json.RawMessage
 	results map[string]json.RawMessage
 	key     string
+	ctx     context.Context //nolint:containedctx // the saga's own, which spans its steps
 }
 
 // ID returns the saga's ID.
 func (r *Run) ID() string { return r.id }
+
+// Context returns a context that carries the saga's trace. It is for Batch and UndoBatch, which have none of their own but
+// may tell events.
+func (r *Run) Context() context.Context { return r.ctx }
 
 // Key returns the step's idempotency key, "sagaID/step": the same at every try, in every process, for Do and Undo.
 func (r *Run) Key() string { return r.key }

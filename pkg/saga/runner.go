@@ -200,6 +200,7 @@ func (r *Runner) newExec(p *plan, s *stored) *exec {
 	}
 	x.leased.Store(int64(time.Since(r.begun)))
 	x.ctx, x.cancel = context.WithCancel(withParent(r.base, s.parent))
+	x.run.ctx = x.ctx
 	return x
 }
 

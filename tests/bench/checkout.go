@@ -153,12 +153,24 @@ func (b *bench) checkoutRun(ctx context.Context, file string, conns int, pick fu
 	if _, err := (load{addr: b.souk.addr, conns: conns, next: given(requests[:warmUps])}).run(ctx); err != nil {
 		return stats{}, 0, err
 	}
+	if err := b.quiet(ctx); err != nil {
+		return stats{}, 0, err
+	}
+	before, err := b.effort(ctx)
+	if err != nil {
+		return stats{}, 0, err
+	}
 	l := load{addr: b.souk.addr, conns: conns, duration: b.duration, next: given(requests[warmUps:])}
 	s, err := b.watch(ctx, file, b.duration, func() (stats, error) { return l.run(ctx) })
 	if err != nil {
 		return s, 0, err
 	}
 	settled, err := b.settle(ctx)
+	if err != nil {
+		return s, 0, err
+	}
+	after, err := b.effort(ctx)
+	s.effort = effort{transactions: after.transactions - before.transactions, syncs: after.syncs - before.syncs}
 	return s, settled, err
 }
 
@@ -166,6 +178,9 @@ func (b *bench) checkoutRun(ctx context.Context, file string, conns int, pick fu
 func measureCheckout(ctx context.Context, b *bench) ([]row, error) {
 	var rows []row
 	for _, conns := range []int{16, 64} {
+		if err := b.quiet(ctx); err != nil {
+			return rows, err
+		}
 		limit, err := b.updates(ctx, 1000, limitConns, b.duration)
 		if err != nil {
 			return rows, err
@@ -211,7 +226,9 @@ func (b *bench) checkoutRow(name string, s stats, settled time.Duration, limit s
 		r.Required = 0
 	}
 	if r.Note == "" {
-		r.Note = fmt.Sprintf("%d orders; all sagas ended %s s after the last answer", s.done, number(settled.Seconds()))
+		n := float64(max(1, s.done))
+		r.Note = fmt.Sprintf("%d orders; all sagas ended %s s after the last answer; %s transactions and %s syncs of the log each", s.done,
+			number(settled.Seconds()), number(float64(s.effort.transactions)/n), number(float64(s.effort.syncs)/n))
 	}
 	return r
 }

@@ -26,6 +26,7 @@ type stats struct {
 	p99     time.Duration
 	example string // the body of one that failed
 	cpu     cpu    // that souk used for it
+	effort  effort // of PostgreSQL, for checkouts
 }
 
 // soukCPU and databaseCPU are the microseconds of processor time for one request.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -63,4 +64,28 @@ func spent(root int) cpu {
 		}
 	}
 	return sum
+}
+
+const (
+	quietFor  = 500 * time.Millisecond
+	quietWait = 20 * time.Second
+	quietPart = 0.15 // of one processor, which souk uses when nobody calls it
+)
+
+// quiet waits until souk and its databases have done what an earlier row left them to do: mails, events, vacuum.
+func (b *bench) quiet(ctx context.Context) error {
+	for began := time.Now(); time.Since(began) < quietWait; {
+		before := spent(b.souk.cmd.Process.Pid)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(quietFor):
+		}
+		used := cpu{}.add(before, spent(b.souk.cmd.Process.Pid))
+		if (used.souk + used.databases).Seconds() < quietPart*quietFor.Seconds() {
+			return nil
+		}
+	}
+	b.progress("  souk is still busy with earlier rows after %s", quietWait)
+	return nil
 }

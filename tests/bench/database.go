@@ -115,3 +115,13 @@ func (b *bench) having(ctx context.Context, table string) ([]string, error) {
 	}
 	return out, nil
 }
+
+// effort is what PostgreSQL did, in all databases.
+type effort struct{ transactions, syncs int64 }
+
+// effort reads the server's counters, which are about a second late.
+func (b *bench) effort(ctx context.Context) (e effort, err error) {
+	err = b.query(ctx, "order", "select (select sum(xact_commit)::bigint from pg_stat_database), (select wal_sync from pg_stat_wal)",
+		func(scan func(...any) error) error { return scan(&e.transactions, &e.syncs) })
+	return e, err
+}

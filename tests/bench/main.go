@@ -228,6 +228,9 @@ func (b *bench) phase(ctx context.Context, p phase) (err error) {
 		if err := b.prepare(ctx); err != nil {
 			return fmt.Errorf("prepare the catalogue: %w", err)
 		}
+		if err := b.quiet(ctx); err != nil {
+			return err
+		}
 		rows, err := s.measure(ctx, b)
 		if ctx.Err() != nil {
 			return ctx.Err()

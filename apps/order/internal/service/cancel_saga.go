@@ -103,7 +103,7 @@ func (s *Sagas) cancellation(r *saga.Run) (domain.Cancellation, event.Event, err
 		return c, event.Event{}, err
 	}
 	// Not versioned: payment's news may have counted the version on since the cancellation began.
-	told, err := event.New(context.Background(), SubjectCancelled, in.OrderID, 0, c.At, &orderv1.OrderCancelled{
+	told, err := event.New(r.Context(), SubjectCancelled, in.OrderID, 0, c.At, &orderv1.OrderCancelled{
 		OrderId: in.OrderID, Number: in.Number, CustomerId: in.CustomerID, Reason: domain.CancelledByCustomer, WasConfirmed: true,
 	})
 	return c, told, err

@@ -171,7 +171,7 @@ func (s *Sagas) confirmation(r *saga.Run) (domain.Confirmation, event.Event, err
 	for _, p := range in.Parts {
 		msg.Shops = append(msg.Shops, &orderv1.ShopPart{ShopOrderId: p.ID, ShopId: p.ShopID, Total: money.New(p.Total, in.Currency).Proto()})
 	}
-	told, err := event.New(context.Background(), SubjectConfirmed, r.ID(), 2, c.At, msg)
+	told, err := event.New(r.Context(), SubjectConfirmed, r.ID(), 2, c.At, msg)
 	return c, told, err
 }
 

@@ -207,7 +207,7 @@ func runnable(path string) bool {
 func version(path string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), programTime)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	out, err := exec.CommandContext(ctx, path, "--version").Output() //nolint:gosec // a program of PostgreSQL or Redis that was found
 	return string(bytes.TrimSpace(out)), err
 }
 

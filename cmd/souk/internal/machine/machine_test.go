@@ -60,7 +60,7 @@ func TestDataDir(t *testing.T) {
 	require.NotEmpty(t, machine.DataDir(filepath.Join(file, "below")).Advice)
 
 	f = machine.DataDir("/proc/souk")
-	require.Contains(t, f.Advice, "--data-dir")
+	require.NotEmpty(t, f.Advice) // no right to write, or no room
 }
 
 func TestPassable(t *testing.T) {

@@ -1,0 +1,53 @@
+package tests
+
+import (
+	"net/http"
+	"testing"
+
+	"souk/apps/gateway/internal/middleware"
+	"souk/apps/gateway/internal/rest"
+	"souk/pkg/clock"
+)
+
+// discard is a response that nobody reads.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discard) WriteHeader(status int)      { d.status = status }
+
+func (d *discard) ask(b *testing.B, h http.Handler, r *http.Request) {
+	clear(d.header)
+	d.status = http.StatusOK
+	h.ServeHTTP(d, r)
+	if d.status != http.StatusOK {
+		b.Fatal(d.status)
+	}
+}
+
+// BenchmarkGetProduct is what the gateway adds to net/http: answered from the cache, and by a fake
+// service behind it.
+func BenchmarkGetProduct(b *testing.B) {
+	for name, change := range map[string]func(*rest.Deps){
+		"cached":   func(*rest.Deps) {},
+		"uncached": func(d *rest.Deps) { d.Cache = middleware.NewResponseCache(nil, 0, clock.System{}) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			handler, _ := build(b, change)
+			r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "http://souk.test/v1/products/"+newID(), http.NoBody)
+			if err != nil {
+				b.Fatal(err)
+			}
+			r.RemoteAddr = "192.0.2.1:1"
+			d := &discard{header: http.Header{}}
+			d.ask(b, handler, r)
+			b.ReportAllocs()
+			for b.Loop() {
+				d.ask(b, handler, r)
+			}
+		})
+	}
+}

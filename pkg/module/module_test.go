@@ -1,0 +1,500 @@
+package module_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/config"
+	"souk/pkg/errs"
+	"souk/pkg/identity"
+	"souk/pkg/module"
+	"souk/pkg/natstest"
+	"souk/pkg/pgtest"
+	"souk/pkg/redistest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 20 * time.Second
+
+var seed = base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))
+
+// journal notes what happens, in order.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (j *journal) add(format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, fmt.Sprintf(format, args...))
+}
+
+func (j *journal) all() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return append([]string(nil), j.lines...)
+}
+
+// part is a fake runnable.
+type part struct {
+	run   func(context.Context) error
+	ready func() error
+}
+
+func (p part) Run(ctx context.Context) error { return p.run(ctx) }
+
+func (p part) Ready(context.Context) error {
+	if p.ready == nil {
+		return nil
+	}
+	return p.ready()
+}
+
+// fake is a module that notes its start and stop.
+func (j *journal) fake(name string) module.Module {
+	return module.Module{Name: name, Build: func(context.Context, *module.Platform) (module.Runnable, error) {
+		j.add("build %s", name)
+		return module.Func(func(ctx context.Context) error {
+			<-ctx.Done()
+			j.add("stop %s", name)
+			return nil
+		}), nil
+	}}
+}
+
+func built(name string, run module.Runnable, err error) module.Module {
+	return module.Module{Name: name, Build: func(context.Context, *module.Platform) (module.Runnable, error) { return run, err }}
+}
+
+func settings(t testing.TB, more map[string]any) *config.Tree {
+	t.Helper()
+	m := map[string]any{"identity": map[string]any{"seed": seed}, "log": map[string]any{"level": "error"}}
+	for k, v := range more {
+		m[k] = v
+	}
+	tree, err := config.FromMap(m)
+	require.NoError(t, err)
+	return tree
+}
+
+// process is a running one.
+type process struct {
+	t     testing.TB
+	admin string
+	stop  context.CancelFunc
+	done  chan error
+}
+
+// start runs modules until the test ends, and waits until they are ready.
+func start(t testing.TB, o module.Options, modules ...module.Module) *process {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &process{t: t, stop: cancel, done: make(chan error, 1)}
+	ready := make(chan string, 1)
+	o.OnReady = func(admin string) { ready <- admin }
+	if o.Logs == nil {
+		o.Logs = io.Discard
+	}
+	go func() { p.done <- module.Run(ctx, o, modules...) }()
+	select {
+	case p.admin = <-ready:
+	case err := <-p.done:
+		cancel()
+		require.FailNow(t, "it ended", "%v", err)
+	case <-time.After(patience):
+		cancel()
+		require.FailNow(t, "it did not get ready")
+	}
+	return p
+}
+
+func (p *process) end() error {
+	p.t.Helper()
+	p.stop()
+	return p.wait()
+}
+
+func (p *process) wait() error {
+	p.t.Helper()
+	defer p.stop()
+	select {
+	case err := <-p.done:
+		return err
+	case <-time.After(patience):
+		require.FailNow(p.t, "it did not end")
+		return nil
+	}
+}
+
+func (p *process) get(path string) (int, string) {
+	p.t.Helper()
+	return get(p.t, p.admin, path)
+}
+
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+
+func get(t testing.TB, admin, path string) (int, string) {
+	t.Helper()
+	res, err := client.Get("http://" + admin + path)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, res.Body.Close()) }()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return res.StatusCode, string(body)
+}
+
+func TestModulesStartInOrderAndStopInReverse(t *testing.T) {
+	t.Parallel()
+	var j journal
+	p := start(t, module.Options{Config: settings(t, nil)}, j.fake("product"), j.fake("order"), j.fake("gateway"))
+	require.NoError(t, p.end())
+	require.Equal(t, []string{"build product", "build order", "build gateway", "stop gateway", "stop order", "stop product"}, j.all())
+}
+
+func TestFailuresAreToldAndStopTheOthers(t *testing.T) {
+	t.Parallel()
+	oops := errors.New("oops")
+	for name, tc := range map[string]struct {
+		module module.Module
+		want   string
+	}{
+		"build":        {built("order", nil, oops), "start order: oops"},
+		"run at once":  {built("order", part{run: func(context.Context) error { return oops }, ready: func() error { return oops }}, nil), "order did not start: oops"},
+		"run later":    {built("order", part{run: func(context.Context) error { return oops }}, nil), "order stopped: oops"},
+		"ends":         {built("order", part{run: func(context.Context) error { return nil }, ready: func() error { return oops }}, nil), "order did not start: it ended by itself"},
+		"its own end":  {built("order", part{run: func(context.Context) error { return context.Canceled }, ready: func() error { return oops }}, nil), "order did not start: context canceled"},
+		"part's end":   {built("order", module.Group(part{run: func(context.Context) error { return context.Canceled }, ready: func() error { return oops }}), nil), "order did not start: context canceled"},
+		"an open call": {openMethods(), "has no option (souk.options.v1.access)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var j journal
+			err := module.Run(t.Context(), module.Options{Config: settings(t, nil), Logs: io.Discard}, j.fake("product"), tc.module)
+			require.ErrorContains(t, err, tc.want)
+			require.LessOrEqual(t, strings.Count(err.Error(), "oops"), 1, "told once")
+			require.Equal(t, []string{"build product", "stop product"}, j.all())
+		})
+	}
+}
+
+// openMethods is a service whose contract does not say who may call it.
+func openMethods() module.Module {
+	return module.Module{Name: "order", Build: func(_ context.Context, p *module.Platform) (module.Runnable, error) {
+		grpc_health_v1.RegisterHealthServer(p.Server(), grpc_health_v1.UnimplementedHealthServer{})
+		return module.Group(), nil
+	}}
+}
+
+func TestStopWhileStarting(t *testing.T) {
+	t.Parallel()
+	var j journal
+	ctx, cancel := context.WithCancel(t.Context())
+	slow := module.Module{Name: "order", Build: func(ctx context.Context, _ *module.Platform) (module.Runnable, error) {
+		cancel()
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	require.NoError(t, module.Run(ctx, module.Options{Config: settings(t, nil), Logs: io.Discard}, j.fake("product"), slow))
+	require.Equal(t, []string{"build product", "stop product"}, j.all())
+
+	ctx, cancel = context.WithCancel(t.Context())
+	never := part{run: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, ready: func() error { cancel(); return errors.New("never") }}
+	require.NoError(t, module.Run(ctx, module.Options{Config: settings(t, nil), Logs: io.Discard}, built("order", never, nil)))
+}
+
+// catalogue is a product service whose calls can be held.
+type catalogue struct {
+	productv1.UnimplementedProductServiceServer
+	entered, release chan struct{}
+	from             chan identity.Actor
+}
+
+func (c *catalogue) GetProduct(_ context.Context, r *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+	if c.entered != nil {
+		c.entered <- struct{}{}
+		<-c.release
+	}
+	return &productv1.GetProductResponse{Product: &productv1.Product{Id: r.GetId(), Title: "A lamp"}}, nil
+}
+
+func (c *catalogue) BatchGetVariants(ctx context.Context, _ *productv1.BatchGetVariantsRequest) (*productv1.BatchGetVariantsResponse, error) {
+	c.from <- identity.FromContext(ctx)
+	return &productv1.BatchGetVariantsResponse{}, nil
+}
+
+func (c *catalogue) module(j *journal) module.Module {
+	return module.Module{Name: "product", Build: func(_ context.Context, p *module.Platform) (module.Runnable, error) {
+		productv1.RegisterProductServiceServer(p.Server(), c)
+		return module.Func(func(ctx context.Context) error {
+			<-ctx.Done()
+			j.add("product ends")
+			return nil
+		}), nil
+	}}
+}
+
+// caller is a module that hands out its client.
+func caller(name string, out *productv1.ProductServiceClient) module.Module {
+	return module.Module{Name: name, Build: func(_ context.Context, p *module.Platform) (module.Runnable, error) {
+		conn, err := p.Client()
+		if err != nil {
+			return nil, err
+		}
+		*out = productv1.NewProductServiceClient(conn)
+		return module.Group(), nil
+	}}
+}
+
+func TestCallsOverBothTransportsAndTheirDrain(t *testing.T) {
+	t.Parallel()
+	for _, transport := range []string{"inprocess", "nats"} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			var j journal
+			more := map[string]any{"rpc": map[string]any{"transport": transport}}
+			o := module.Options{}
+			if transport == "nats" {
+				o.NATS = natstest.Server(t).ClientOptions()
+			}
+			o.Config = settings(t, more)
+			c := &catalogue{entered: make(chan struct{}), release: make(chan struct{}), from: make(chan identity.Actor, 1)}
+			var products productv1.ProductServiceClient
+			p := start(t, o, c.module(&j), caller("order", &products))
+
+			_, err := products.BatchGetVariants(t.Context(), &productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}})
+			require.NoError(t, err)
+			actor := <-c.from
+			require.True(t, actor.IsService())
+			require.Equal(t, "order", actor.ID, "each module calls as itself")
+			_, err = products.ReserveInventory(t.Context(), &productv1.ReserveInventoryRequest{})
+			require.NotEqual(t, errs.Forbidden, errs.CodeOf(err), "order may reserve")
+
+			answered := make(chan error, 1)
+			go func() {
+				_, err := products.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "prd_1"})
+				j.add("answered")
+				answered <- err
+			}()
+			<-c.entered
+			p.stop()
+			require.Eventually(t, func() bool { code, _ := p.get("/health/ready"); return code == http.StatusServiceUnavailable }, patience, time.Millisecond)
+			require.Empty(t, j.all(), "the module waits for the call")
+			close(c.release)
+			require.NoError(t, <-answered)
+			require.NoError(t, p.wait())
+			require.ElementsMatch(t, []string{"answered", "product ends"}, j.all())
+		})
+	}
+}
+
+func TestAdminListener(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	down := errors.New("no database")
+	state := func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		return down
+	}
+	var j journal
+	c := &catalogue{from: make(chan identity.Actor, 1)}
+	var products productv1.ProductServiceClient
+	addr := freeAddr(t)
+	listen := module.Options{Config: settings(t, map[string]any{"admin": map[string]any{"addr": addr}})}
+	slow := built("gateway", part{run: func(ctx context.Context) error { <-ctx.Done(); return nil }, ready: state}, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &process{t: t, admin: addr, stop: cancel, done: make(chan error, 1)}
+	ready := make(chan struct{})
+	listen.Logs, listen.OnReady = io.Discard, func(string) { close(ready) }
+	go func() { p.done <- module.Run(ctx, listen, c.module(&j), caller("order", &products), slow) }()
+	require.Eventually(t, func() bool {
+		res, err := client.Get("http://" + addr + "/health/ready")
+		if err != nil {
+			return false
+		}
+		body, err := io.ReadAll(res.Body)
+		return errors.Join(err, res.Body.Close()) == nil && res.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(body), "gateway: no database")
+	}, patience, time.Millisecond)
+	code, _ := p.get("/health/live")
+	require.Equal(t, http.StatusOK, code, "alive before it is ready")
+	select {
+	case <-ready:
+		require.Fail(t, "ready too early")
+	default:
+	}
+	mu.Lock()
+	down = nil
+	mu.Unlock()
+	<-ready
+	code, _ = p.get("/health/ready")
+	require.Equal(t, http.StatusOK, code)
+
+	_, err := products.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "prd_1"})
+	require.NoError(t, err)
+	_, metrics := p.get("/metrics")
+	require.Contains(t, metrics, "go_goroutines")
+	require.Regexp(t, `rpc_server_\w+\{[^}]*service="product"`, metrics)
+	require.Regexp(t, `rpc_client_\w+\{[^}]*service="order"`, metrics)
+	code, _ = p.get("/debug/pprof/cmdline")
+	require.Equal(t, http.StatusOK, code)
+	require.NoError(t, p.end())
+}
+
+// freeAddr is an address where nobody listens.
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, ln.Close())
+	return ln.Addr().String()
+}
+
+func TestProfilesAreForLoopbackAlone(t *testing.T) {
+	t.Parallel()
+	var j journal
+	p := start(t, module.Options{Config: settings(t, map[string]any{"admin": map[string]any{"addr": "0.0.0.0:0"}})}, j.fake("product"))
+	_, port, _ := strings.Cut(strings.TrimPrefix(p.admin, "[::]"), ":")
+	p.admin = "127.0.0.1:" + port
+	code, _ := p.get("/debug/pprof/")
+	require.Equal(t, http.StatusNotFound, code)
+	code, _ = p.get("/health/live")
+	require.Equal(t, http.StatusOK, code)
+	require.NoError(t, p.end())
+	p = start(t, module.Options{Config: settings(t, map[string]any{"admin": map[string]any{"addr": ""}})}, j.fake("product"))
+	require.Empty(t, p.admin)
+	require.NoError(t, p.end())
+}
+
+func TestConfigErrorsNameSectionAndKey(t *testing.T) {
+	t.Parallel()
+	use := func(f func(context.Context, *module.Platform) error) module.Module {
+		return module.Module{Name: "order", Build: func(ctx context.Context, p *module.Platform) (module.Runnable, error) {
+			return module.Group(), f(ctx, p)
+		}}
+	}
+	none := use(func(context.Context, *module.Platform) error { return nil })
+	for name, tc := range map[string]struct {
+		settings map[string]any
+		module   module.Module
+		want     []string
+	}{
+		"log level":    {map[string]any{"log": map[string]any{"level": "loud"}}, none, []string{"log", "level"}},
+		"unknown key":  {map[string]any{"rpc": map[string]any{"colour": "red"}}, none, []string{"rpc", "colour"}},
+		"transport":    {map[string]any{"rpc": map[string]any{"transport": "pigeon"}}, none, []string{"rpc", "transport", "pigeon"}},
+		"max conns":    {map[string]any{"postgres": map[string]any{"max_conns": 0}}, none, []string{"postgres", "max_conns"}},
+		"no identity":  {map[string]any{"identity": map[string]any{}}, none, []string{"identity", "seed"}},
+		"short seed":   {map[string]any{"identity": map[string]any{"seed": "YQ=="}}, none, []string{"identity", "seed"}},
+		"wrong key":    {map[string]any{"identity": map[string]any{"keys": map[string]any{"order": "x"}, "trusted": map[string]any{"order": "x"}}}, none, []string{"identity.keys.order"}},
+		"own section":  {map[string]any{"order": map[string]any{"size": "big"}}, use(func(_ context.Context, p *module.Platform) error { return p.Config(&struct{ Size int }{}) }), []string{"order", "size"}},
+		"no postgres":  {nil, use(func(ctx context.Context, p *module.Platform) error { _, err := p.Postgres(ctx); return err }), []string{"postgres.url"}},
+		"no redis":     {nil, use(func(ctx context.Context, p *module.Platform) error { _, err := p.Redis(ctx); return err }), []string{"redis", "addr"}},
+		"no nats":      {nil, use(func(ctx context.Context, p *module.Platform) error { _, err := p.JetStream(ctx); return err }), []string{"nats.url"}},
+		"admin in use": {map[string]any{"admin": map[string]any{"addr": "127.0.0.1:99999"}}, none, []string{"admin.addr"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := module.Run(t.Context(), module.Options{Config: settings(t, tc.settings), Logs: io.Discard}, tc.module)
+			require.Error(t, err)
+			for _, want := range tc.want {
+				require.ErrorContains(t, err, want)
+			}
+		})
+	}
+	err := settings(t, map[string]any{"oder": map[string]any{}}).CheckSections(append(module.Sections(), "order")...)
+	require.ErrorContains(t, err, "oder")
+}
+
+func TestKeysWithoutACommonSeed(t *testing.T) {
+	t.Parallel()
+	keys, trusted := map[string]any{}, map[string]any{}
+	for i, name := range []string{"product", "order"} {
+		raw := bytes.Repeat([]byte{byte(i + 1)}, ed25519.SeedSize)
+		keys[name] = base64.StdEncoding.EncodeToString(raw)
+		trusted[name] = base64.StdEncoding.EncodeToString(ed25519.NewKeyFromSeed(raw).Public().(ed25519.PublicKey))
+	}
+	keys["cart"] = base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{9}, ed25519.SeedSize)) // nobody trusts it
+	var j journal
+	c := &catalogue{from: make(chan identity.Actor, 1)}
+	var order, cart productv1.ProductServiceClient
+	p := start(t, module.Options{Config: settings(t, map[string]any{"identity": map[string]any{"keys": keys, "trusted": trusted}})},
+		c.module(&j), caller("order", &order), caller("cart", &cart))
+	_, err := order.BatchGetVariants(t.Context(), &productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}})
+	require.NoError(t, err)
+	require.Equal(t, "order", (<-c.from).ID)
+	_, err = cart.BatchGetVariants(t.Context(), &productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}})
+	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), "%v", err)
+	require.NoError(t, p.end())
+}
+
+func TestResourcesAreOpenedWhenAskedFor(t *testing.T) {
+	t.Parallel()
+	nowhere := map[string]any{
+		"postgres": map[string]any{"url": "postgres://127.0.0.1:1/{service}"}, "redis": map[string]any{"addr": "127.0.0.1:1"}, "nats": map[string]any{"url": "nats://127.0.0.1:1"},
+	}
+	var j journal
+	require.NoError(t, start(t, module.Options{Config: settings(t, nowhere)}, j.fake("product")).end(), "who asks for nothing opens nothing")
+
+	server := pgtest.URL(t)
+	all := module.Module{Name: "order", Tables: module.Tables{Outbox: true, Saga: true}, Build: func(ctx context.Context, p *module.Platform) (module.Runnable, error) {
+		pool, err := p.Postgres(ctx)
+		if err != nil {
+			return nil, err
+		}
+		again, err := p.Postgres(ctx)
+		if err != nil || again != pool {
+			return nil, fmt.Errorf("another pool, %w", err)
+		}
+		var n int
+		if err := pool.QueryRow(ctx, "select count(*) from outbox").Scan(&n); err != nil {
+			return nil, err
+		}
+		redis, err := p.Redis(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := redis.Do(ctx, redis.B().Ping().Build()).Error(); err != nil {
+			return nil, err
+		}
+		return p.Relay(ctx)
+	}}
+	tree := settings(t, map[string]any{"postgres": map[string]any{"urls": map[string]any{"order": server}}, "redis": map[string]any{"addr": redistest.Addr(t)}})
+	p := start(t, module.Options{Config: tree, Migrate: true, NATS: natstest.Server(t).ClientOptions()}, all)
+	_, metrics := p.get("/metrics")
+	require.Regexp(t, `postgres_connections_in_use\{service="order"\} \d`, metrics)
+	require.Contains(t, metrics, `postgres_connections_max{service="order"} 10`)
+	require.NoError(t, p.end())
+}
+
+func TestLogLinesOfAFailureAreNotLost(t *testing.T) {
+	t.Parallel()
+	var logs bytes.Buffer
+	m := module.Module{Name: "order", Build: func(_ context.Context, p *module.Platform) (module.Runnable, error) {
+		p.Logger().Info("before")
+		p.Logger().Warn("warned")
+		require.Contains(t, logs.String(), "before", "a warning takes along what waits")
+		require.Contains(t, logs.String(), "warned")
+		p.Logger().Info("last words")
+		return nil, errors.New("oops")
+	}}
+	tree := settings(t, map[string]any{"log": map[string]any{"level": "info"}})
+	require.Error(t, module.Run(t.Context(), module.Options{Config: tree, Logs: &logs}, m))
+	require.Contains(t, logs.String(), "last words")
+}
