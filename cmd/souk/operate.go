@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -120,9 +121,22 @@ func (r *reach) connectNATS() (*nats.Conn, error) {
 	}
 	nc, err := nats.Connect(r.nats.URL, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("NATS can't be reached at %s: %w", r.nats.URL, err)
+		return nil, fmt.Errorf("NATS can't be reached at %s: %w", withoutPasswords(r.nats.URL), err)
 	}
 	return nc, nil
+}
+
+// withoutPasswords shows the URLs of servers, commas between them.
+func withoutPasswords(servers string) string {
+	var shown []string
+	for s := range strings.SplitSeq(servers, ",") {
+		u, err := url.Parse(strings.TrimSpace(s))
+		if err != nil {
+			return "the configured address"
+		}
+		shown = append(shown, u.Redacted())
+	}
+	return strings.Join(shown, ", ")
 }
 
 // jetStream connects to JetStream. The caller closes the connection.

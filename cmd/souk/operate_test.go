@@ -310,6 +310,14 @@ func TestChecksAsTheyAreShown(t *testing.T) {
 		"             by and by  \n", out.String())
 }
 
+func TestPasswordsAreNotShown(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "nats://souk:xxxxx@a:4222, nats://b:4222", withoutPasswords("nats://souk:s%2Fecret@a:4222,nats://b:4222"))
+	require.NotContains(t, withoutPasswords("nats://souk:se cret\x7f@a"), "cret")
+	_, err := (&reach{nats: module.NATSConfig{URL: "nats://souk:secret@127.0.0.1:1"}}).connectNATS()
+	require.ErrorContains(t, err, "NATS can't be reached at nats://souk:xxxxx@127.0.0.1:1")
+}
+
 func TestAgo(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)

@@ -277,7 +277,14 @@ func TestCallsOverBothTransportsAndTheirDrain(t *testing.T) {
 			o.Config = settings(t, more)
 			c := &catalogue{entered: make(chan struct{}), release: make(chan struct{}), from: make(chan identity.Actor, 1)}
 			var products productv1.ProductServiceClient
-			p := start(t, o, c.module(&j), caller("order", &products))
+			var p *process
+			if transport == "nats" { // each in a process of its own, as it were
+				p = start(t, o, c.module(&j))
+				other := start(t, o, caller("order", &products))
+				defer func() { require.NoError(t, other.end()) }()
+			} else {
+				p = start(t, o, c.module(&j), caller("order", &products))
+			}
 
 			_, err := products.BatchGetVariants(t.Context(), &productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}})
 			require.NoError(t, err)

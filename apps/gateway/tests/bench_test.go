@@ -1,12 +1,14 @@
 package tests
 
 import (
+	"io"
 	"net/http"
 	"testing"
 
 	"souk/apps/gateway/internal/middleware"
 	"souk/apps/gateway/internal/rest"
 	"souk/pkg/clock"
+	"souk/pkg/logging"
 )
 
 // discard is a response that nobody reads.
@@ -36,7 +38,11 @@ func BenchmarkGetProduct(b *testing.B) {
 		"uncached": func(d *rest.Deps) { d.Cache = middleware.NewResponseCache(nil, 0, clock.System{}) },
 	} {
 		b.Run(name, func(b *testing.B) {
-			handler, _ := build(b, change)
+			log, err := logging.New(logging.Default(), io.Discard)
+			if err != nil {
+				b.Fatal(err)
+			}
+			handler, _ := build(b, change, func(d *rest.Deps) { d.Logger = log })
 			r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "http://souk.test/v1/products/"+newID(), http.NoBody)
 			if err != nil {
 				b.Fatal(err)
