@@ -41,6 +41,9 @@ type Step struct {
 	Timeout time.Duration
 	// Pivot marks the step after which the saga only goes forward.
 	Pivot bool
+	// Prompt marks a step right behind the pivot, or behind another such step, that is tried before Execute answers,
+	// once: whoever is told that the saga is confirmed sees its effect, unless it fails at first.
+	Prompt bool
 }
 
 const defaultDeadline = 15 * time.Second
@@ -78,6 +81,9 @@ func (d Definition) validate() error {
 		}
 		if s.Pivot && s.UndoBatch != nil {
 			bad("step %s: a pivot that is a Batch is done or not, so it has no UndoBatch", s.Name)
+		}
+		if s.Prompt && (pivot < 0 || s.Pivot || i > pivot+1 && !d.Steps[i-1].Prompt) {
+			bad("step %s: a prompt step stands right behind the pivot", s.Name)
 		}
 		if pivot >= 0 && !s.Pivot && (s.Undo != nil || s.UndoBatch != nil) {
 			bad("step %s comes after the pivot: it cannot be undone", s.Name)

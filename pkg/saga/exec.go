@@ -93,13 +93,10 @@ func (x *exec) drive(gone <-chan struct{}) verdict {
 		case x.step == len(x.p.steps):
 			v = x.end(Done)
 		default:
-			wasBefore := x.step <= x.p.pivot
 			v = x.forward(gone)
-			if v == goOn && wasBefore && x.pastPivot() {
-				x.settle(&Outcome{ID: x.run.id, State: Confirmed, results: x.run.snapshot()})
-				if gone != nil {
-					return handOver
-				}
+			if v == goOn && gone != nil && x.pastPivot() && !x.prompt() {
+				x.confirm()
+				return handOver
 			}
 		}
 		if v != goOn {
@@ -107,6 +104,14 @@ func (x *exec) drive(gone <-chan struct{}) verdict {
 		}
 	}
 }
+
+// confirm answers whoever waits for the pivot.
+func (x *exec) confirm() {
+	x.settle(&Outcome{ID: x.run.id, State: Confirmed, results: x.run.snapshot()})
+}
+
+// prompt reports whether the next step is to be tried before the answer.
+func (x *exec) prompt() bool { return x.step < len(x.p.steps) && x.p.steps[x.step].Prompt }
 
 // pause is the way out between two steps.
 func (x *exec) pause(gone <-chan struct{}) verdict {
@@ -161,6 +166,9 @@ func (x *exec) forward(gone <-chan struct{}) verdict {
 		return goOn
 	}
 	x.note(x.step, "do", s.Name, began, err)
+	if x.pastPivot() {
+		x.confirm() // a prompt step was tried: the answer does not wait for more
+	}
 	switch {
 	case errs.Unknown(err):
 		return x.again(err, gone)

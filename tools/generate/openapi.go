@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,8 +69,17 @@ func mergeOpenAPI(c *contracts, parts map[string][]byte) ([]byte, error) {
 				return nil, fmt.Errorf("%s %s is no method: %q", verb, path, id)
 			}
 			complete(operation, m, strings.Contains(path, "{"))
+			if err := limitOperation(operation, m); err != nil {
+				return nil, fmt.Errorf("%s %s: %w", verb, path, err)
+			}
 		}
 	}
+	if err := c.limitAll(&document); err != nil {
+		return nil, err
+	}
+	document.camelCasePaths()
+	maps.Copy(document.Paths, extraPaths())
+	document.Tags = append(document.Tags, extraTags...)
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
@@ -112,6 +122,35 @@ func (d *openAPI) add(data []byte) error {
 	return nil
 }
 
+// pathVariable is a variable of a path as contracts write it.
+var pathVariable = regexp.MustCompile(`\{[a-z0-9_]+\}`)
+
+// camelCasePath writes a path's variables as all other names of the document: {shopId}.
+func camelCasePath(path string) string {
+	return pathVariable.ReplaceAllStringFunc(path, func(v string) string { return "{" + camelCase(v[1:len(v)-1]) + "}" })
+}
+
+// camelCase is the JSON name of a field.
+func camelCase(name string) string {
+	first, rest, more := strings.Cut(name, "_")
+	for more {
+		var part string
+		part, rest, more = strings.Cut(rest, "_")
+		if part != "" {
+			first += strings.ToUpper(part[:1]) + part[1:]
+		}
+	}
+	return first
+}
+
+func (d *openAPI) camelCasePaths() {
+	paths := map[string]map[string]object{}
+	for path, item := range d.Paths {
+		paths[camelCasePath(path)] = item
+	}
+	d.Paths = paths
+}
+
 // complete adds to an operation what the contract's options say.
 func complete(operation object, m method, hasPathParameter bool) {
 	describe(operation, m)
@@ -124,6 +163,9 @@ func complete(operation object, m method, hasPathParameter bool) {
 	parameters, _ := operation["parameters"].([]any)
 	for _, parameter := range parameters {
 		describeParameter(parameter.(object), m.descriptor.Input())
+		if p := parameter.(object); p["in"] == "path" {
+			p["name"] = camelCase(p["name"].(string))
+		}
 	}
 	if m.idempotencyKey {
 		parameters = append(parameters, idempotencyKey)
@@ -137,7 +179,6 @@ func complete(operation object, m method, hasPathParameter bool) {
 		delete(responses, "200")
 		responses[strconv.Itoa(m.successStatus)] = ok
 	}
-	problem := object{"$ref": "#/components/responses/Problem"}
 	statuses := []string{"400", "429", "503", "default"}
 	if m.level != levelPublic {
 		statuses = append(statuses, "401", "403")
@@ -149,7 +190,7 @@ func complete(operation object, m method, hasPathParameter bool) {
 		statuses = append(statuses, "409", "422")
 	}
 	for _, status := range statuses {
-		responses[status] = problem
+		responses[status] = problemReference
 	}
 }
 

@@ -49,7 +49,7 @@ func TestOpenAPI_HasEveryRoute(t *testing.T) {
 	for _, m := range methods {
 		for _, r := range m.routes {
 			wanted++
-			op, ok := paths[r.path][r.verb]
+			op, ok := paths[camelCasePath(r.path)][r.verb]
 			require.True(t, ok, "%s %s is missing", r.verb, r.path)
 			require.Equal(t, m.operationID(), op.OperationID)
 			require.NotEmpty(t, op.Summary)
@@ -63,7 +63,8 @@ func TestOpenAPI_HasEveryRoute(t *testing.T) {
 	for _, item := range paths {
 		there += len(item)
 	}
-	require.Equal(t, wanted, there, "operations that are no route")
+	require.Equal(t, wanted+len(extraPaths()), there, "operations that are no route")
+	require.Contains(t, paths["/v1/webhooks/payments/{provider}"], "post")
 }
 
 func TestOpenAPI_Checkout(t *testing.T) {
@@ -77,6 +78,28 @@ func TestOpenAPI_Checkout(t *testing.T) {
 	require.Equal(t, "header", checkout.Parameters[0].In)
 	require.True(t, checkout.Parameters[0].Required)
 	require.Empty(t, paths["/v1/products"]["get"].Security)
+}
+
+func TestOpenAPI_HasTheLimitsOfTheContracts(t *testing.T) {
+	t.Parallel()
+	_, whole := parseDocument(t)
+	at := func(steps ...string) any {
+		v := any(whole)
+		for _, step := range steps {
+			v = v.(map[string]any)[step]
+		}
+		return v
+	}
+	address := []string{"components", "schemas", "souk.order.v1.ShippingAddress"}
+	require.Equal(t, []any{"city", "line1", "name", "postalCode"}, at(append(address, "required")...))
+	require.InDelta(t, 200, at(append(address, "properties", "name", "maxLength")...), 0)
+	require.Equal(t, "^[A-Z]{2}$", at(append(address, "properties", "countryCode", "pattern")...))
+	require.Equal(t, []any{"card", "wallet", "bank_transfer", "cod"}, at("components", "schemas", "souk.order.v1.PaymentInput", "properties", "method", "enum"))
+	search := at("paths", "/v1/products", "get", "parameters").([]any)
+	require.InDelta(t, 200, search[0].(map[string]any)["schema"].(map[string]any)["maxLength"], 0)
+	item := at("paths", "/v1/cart/items/{variantId}", "patch", "parameters").([]any)[0].(map[string]any)
+	require.Equal(t, "variantId", item["name"])
+	require.InDelta(t, 64, item["schema"].(map[string]any)["maxLength"], 0)
 }
 
 func TestOpenAPI_ReferencesResolve(t *testing.T) {

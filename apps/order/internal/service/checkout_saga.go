@@ -82,9 +82,9 @@ func (s *Sagas) checkout() saga.Definition {
 		{Name: "reserve", Do: s.reserve, Undo: s.release},
 		{Name: "authorize", Do: s.authorize, Undo: s.void, Timeout: s.AuthorizeTimeout},
 		confirm,
+		{Name: "clear_cart", Do: s.clearCart, Prompt: true}, // or a second checkout would order the same cart again
 		{Name: "capture", Do: s.capture},
 		{Name: "commit", Do: s.commit},
-		{Name: "clear_cart", Do: s.clearCart},
 	}}
 }
 

@@ -1,0 +1,40 @@
+package rest
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"souk/gen/openapi"
+)
+
+// anyField is a variable of a path.
+var anyField = regexp.MustCompile(`\{[^}]*\}`)
+
+// TestDocumentHasExactlyTheRoutes compares what is served under /v1, /auth and /health with openapi.json.
+func TestDocumentHasExactlyTheRoutes(t *testing.T) {
+	t.Parallel()
+	known, err := contractRoutes()
+	require.NoError(t, err)
+	for _, own := range []string{"GET /auth/login", "GET /auth/callback", "POST /auth/logout", "POST /v1/webhooks/payments/{provider}", "GET /health/live", "GET /health/ready"} {
+		known[own] = route{}
+	}
+	var served []string
+	for key := range known {
+		served = append(served, anyField.ReplaceAllStringFunc(key, func(v string) string { return strings.ToLower(strings.ReplaceAll(v, "_", "")) }))
+	}
+	var document struct {
+		Paths map[string]map[string]any `json:"paths"`
+	}
+	require.NoError(t, json.Unmarshal(openapi.Document, &document))
+	var documented []string
+	for path, item := range document.Paths {
+		for verb := range item {
+			documented = append(documented, strings.ToUpper(verb)+" "+anyField.ReplaceAllStringFunc(path, strings.ToLower))
+		}
+	}
+	require.ElementsMatch(t, served, documented)
+}

@@ -1,0 +1,112 @@
+package gateway
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 10 * time.Second
+
+// serve runs a server with one slow path until stop, and returns its address.
+func serve(t *testing.T, drain time.Duration, slow http.HandlerFunc) (s *server, url string, stop context.CancelFunc, done chan error) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s = &server{
+		http: &http.Server{Handler: slow, ReadHeaderTimeout: patience}, listener: ln, drain: drain, logger: zap.NewNop(),
+		redis: func(context.Context) error { return nil },
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done = make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	return s, "http://" + ln.Addr().String(), cancel, done
+}
+
+type result struct {
+	body string
+	err  error
+}
+
+func get(url string) result {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	res, err := client.Get(url)
+	if err != nil {
+		return result{err: err}
+	}
+	body, err := io.ReadAll(res.Body)
+	_ = res.Body.Close() // read to its end
+	return result{string(body), err}
+}
+
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	entered, release := make(chan struct{}), make(chan struct{})
+	s, url, stop, done := serve(t, patience, func(w http.ResponseWriter, _ *http.Request) {
+		close(entered)
+		<-release
+		_, _ = io.WriteString(w, "whole")
+	})
+	answered := make(chan result, 1)
+	go func() { answered <- get(url) }()
+	<-entered
+	require.NoError(t, s.Ready(t.Context()))
+	stop()
+	require.Eventually(t, func() bool { return s.Ready(t.Context()) != nil && get(url).err != nil }, patience, time.Millisecond, "no new requests")
+	select {
+	case err := <-done:
+		require.Fail(t, "it did not wait", "%v", err)
+	default:
+	}
+	close(release)
+	require.Equal(t, result{body: "whole"}, <-answered)
+	require.NoError(t, <-done)
+}
+
+func TestDrainEnds(t *testing.T) {
+	t.Parallel()
+	entered := make(chan struct{})
+	_, url, stop, done := serve(t, 20*time.Millisecond, func(_ http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-r.Context().Done()
+	})
+	answered := make(chan result, 1)
+	go func() { answered <- get(url) }()
+	<-entered
+	stop()
+	require.NoError(t, <-done)
+	require.Error(t, (<-answered).err)
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*Config){
+		"addr":            func(c *Config) { c.Addr = "" },
+		"max_body":        func(c *Config) { c.MaxBody = 1 },
+		"timeout":         func(c *Config) { c.Timeout = 0 },
+		"origins":         func(c *Config) { c.Origins = []string{"*"} },
+		"trusted_proxies": func(c *Config) { c.TrustedProxies = []string{"10.0.0.1"} },
+		"public_url":      func(c *Config) { c.PublicURL = "shop.example" },
+		"dev_url":         func(c *Config) { c.DevURL = "ftp://x" },
+		"cache.max_bytes": func(c *Config) { c.Cache.MaxBytes = -1 },
+		"caller_rate":     func(c *Config) { c.CallerRate.PerSecond = -1 },
+		"address_rate":    func(c *Config) { c.AddressRate.Burst = -1 },
+	} {
+		c := Default()
+		require.NoError(t, c.Validate())
+		change(&c)
+		require.ErrorContains(t, c.Validate(), want)
+	}
+	for addr, url := range map[string]string{":80": "http://127.0.0.1:80", "0.0.0.0:80": "http://127.0.0.1:80", "[::]:80": "http://127.0.0.1:80", "10.1.2.3:80": "http://10.1.2.3:80", "shop:80": "http://shop:80"} {
+		require.Equal(t, url, (&Config{Addr: addr}).publicURL())
+	}
+}
