@@ -23,6 +23,9 @@ test: deps ## all tests, on a private PostgreSQL and Redis
 race: deps ## all tests under the race detector
 	@go run ./tools/testenv -- go test -race $(GO_PACKAGES)
 
+chaos: deps ## stop each service of a split souk at every failpoint of the checkout (some minutes)
+	@SOUK_CHAOS=1 go run ./tools/testenv -- go test -count=1 -timeout 30m -run 'Crash|Kill|Outage' -v ./tests/e2e
+
 generate: ## regenerate gen/ from proto/
 	@go run ./tools/generate
 
@@ -32,4 +35,4 @@ lint: ## gofmt, vet, import rules, contracts
 bench: deps build ## measure and print the table of docs/benchmarks.md
 	@go run ./tests/bench
 
-.PHONY: help deps build run test race generate lint bench
+.PHONY: help deps build run test race chaos generate lint bench

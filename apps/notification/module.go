@@ -58,20 +58,23 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	store := repository.Open(pool, relay.Wake)
+	post := &repository.SMTP{Addr: cfg.SMTPAddr, TLS: cfg.TLS, Username: cfg.Username, Password: cfg.Password, From: from.Address}
 	sender, err := service.New(service.Deps{
 		Mails: store, Orders: orderv1.NewOrderServiceClient(conn), Users: userv1.NewUserServiceClient(conn),
-		Post:     &repository.SMTP{Addr: cfg.SMTPAddr, TLS: cfg.TLS, Username: cfg.Username, Password: cfg.Password, From: from.Address},
-		Renderer: renderer, Clock: p.Clock(), Logger: p.Logger(), Tracer: p.Tracer(), Metrics: p.Metrics(),
+		Post: post, Renderer: renderer, Clock: p.Clock(), Logger: p.Logger(), Tracer: p.Tracer(), Metrics: p.Metrics(),
 		Timeout: cfg.Timeout, Concurrency: cfg.Concurrency, GiveUp: cfg.GiveUp,
 	})
 	if err != nil {
 		return nil, err
 	}
 	consumer, err := p.Consumer(ctx, outbox.ConsumerOptions{
-		Purpose: "orders", Subjects: handler.Subjects, Handler: store.Consume(handler.Read(p.Clock()), sender.Wake),
+		Purpose: "orders", Subjects: handler.Subjects, Handler: store.Consume(handler.Read(p.Clock())), Done: sender.Wake,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return module.Group(relay, consumer, sender), nil
+	return module.Group(relay, consumer, module.Func(func(ctx context.Context) error {
+		defer post.Close()
+		return sender.Run(ctx)
+	})), nil
 }

@@ -61,6 +61,6 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	return module.Group(
 		relay,
 		module.Func(handler.Reconcile(svc, cfg.Reconcile.Every, cfg.Reconcile.OpenFor, cfg.Reconcile.GiveUp)),
-		module.Func(handler.Deliver(provider.Deliver, cfg.Sandbox.WebhookEvery, p.Logger())),
+		module.Func(handler.Deliver(provider.Deliver, cfg.Sandbox.WebhookEvery, sandbox.DeliverBatch, p.Logger())),
 	), nil
 }

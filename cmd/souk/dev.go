@@ -161,7 +161,7 @@ func (d *devRun) settings() map[string]any {
 // together runs all services in this process.
 func (d *devRun) together(ctx context.Context) error {
 	environ := os.Environ()
-	tree, err := config.Load("", environ, "SOUK_URL", "SOUK_TOKEN", "SOUK_CONFIG")
+	tree, err := config.Load("", environ, ofCommands...)
 	if err != nil {
 		return err
 	}

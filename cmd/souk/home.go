@@ -171,14 +171,15 @@ func (h *home) postgresDir() (string, error) {
 		return inside, nil
 	}
 	const base = "/var/lib/souk"
-	if err := os.MkdirAll(base, 0o755); err != nil {
+	if err := os.MkdirAll(base, 0o755); err != nil { //nolint:gosec // the user as whom PostgreSQL runs passes through
 		return inside, nil //nolint:nilerr // StartPostgres says what is in the way of the first choice
 	}
 	outside, err := os.MkdirTemp(base, "dev-")
 	if err != nil {
 		return "", fmt.Errorf("a folder for PostgreSQL: %w", err)
 	}
-	return outside, errors.Join(os.Chmod(outside, 0o755), os.WriteFile(h.path("postgres.path"), []byte(outside), 0o600))
+	err = os.Chmod(outside, 0o755) //nolint:gosec // the user as whom PostgreSQL runs passes through; its own folder within is closed
+	return outside, errors.Join(err, os.WriteFile(h.path("postgres.path"), []byte(outside), 0o600))
 }
 
 // close gives the directory back; remove takes it away with all that is in it.
@@ -189,7 +190,7 @@ func (h *home) close(remove bool) error {
 	}
 	if remove {
 		if raw, rerr := os.ReadFile(h.path("postgres.path")); rerr == nil {
-			err = errors.Join(err, os.RemoveAll(string(raw)))
+			err = errors.Join(err, os.RemoveAll(string(raw))) //nolint:gosec // postgresDir wrote it, readable and writable by its owner alone
 		}
 		err = errors.Join(err, os.RemoveAll(h.dir))
 	}

@@ -49,9 +49,10 @@ func importCommand(dev *devFlags) *cobra.Command {
 		Short: "Import products from Shopify's product CSV, over the running API",
 		Long: `Import products from Shopify's product CSV, over the running API.
 
-Vendor is the shop. A product is known by its Vendor and Handle, so a second run changes nothing. Bad rows go
-with line number and reason to FILE.rejected.csv, good ones are kept. Prices are in --currency, unless the file
-has a column Currency.
+Vendor is the shop. A product is known by its Vendor and Handle, so a second run changes nothing. The rows of a
+product must stand together, as Shopify writes them: those at a second place of the file are rejected, or taken as
+another version of the product and counted once more. Bad rows go with line number and reason to FILE.rejected.csv,
+good ones are kept. Prices are in --currency, unless the file has a column Currency.
 
 Exit status: 0 when all rows were taken, 1 when any was rejected, 2 when the file can't be read as such a CSV
 (nothing is imported then).`,

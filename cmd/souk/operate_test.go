@@ -98,6 +98,10 @@ func TestTheCommandsOfOperators(t *testing.T) {
 	require.NoError(t, err, out)
 	require.NotContains(t, out, "PROBLEM")
 
+	_, out, err = p.souk(t, "migrate", "status", "--service", "order")
+	require.NoError(t, err)
+	require.Regexp(t, `^SERVICE +SET +VERSION +PENDING\norder +outbox +\d+ +0\norder +saga +\d+ +0\norder +order +\d+ +0\n$`, out)
+
 	_, out, err = p.souk(t, "saga", "ls")
 	require.NoError(t, err)
 	require.Equal(t, "no sagas\n", out)
@@ -327,6 +331,15 @@ func TestAgo(t *testing.T) {
 		require.Equal(t, want, ago(now.Add(-d), now))
 	}
 	require.Equal(t, "-", ago(time.Time{}, now))
+}
+
+func TestVariablesOfCommandsAreNoSettings(t *testing.T) {
+	t.Parallel()
+	file := &configFlag{}
+	_, err := file.loadWith([]string{"SOUK_URL=http://127.0.0.1:8080", "SOUK_TOKEN=secret", "SOUK_CONFIG=souk.yaml"})
+	require.NoError(t, err)
+	_, err = file.loadWith([]string{"SOUK_TOKENS=secret"})
+	require.ErrorContains(t, err, "SOUK_TOKENS")
 }
 
 func TestDatabasesOfAConfiguration(t *testing.T) {

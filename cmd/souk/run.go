@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -14,6 +13,9 @@ import (
 	"souk/pkg/module"
 )
 
+// ofCommands are variables that commands read, and that set nothing of a service.
+var ofCommands = []string{"SOUK_CONFIG", "SOUK_URL", "SOUK_TOKEN"}
+
 // configFlag is the path of a configuration file.
 type configFlag struct{ path string }
 
@@ -21,8 +23,10 @@ func (f *configFlag) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.path, "config", os.Getenv("SOUK_CONFIG"), "configuration file (YAML); SOUK_… variables override it")
 }
 
-func (f *configFlag) load() (*config.Tree, error) {
-	tree, err := config.Load(f.path, os.Environ(), "SOUK_CONFIG")
+func (f *configFlag) load() (*config.Tree, error) { return f.loadWith(os.Environ()) }
+
+func (f *configFlag) loadWith(environ []string) (*config.Tree, error) {
+	tree, err := config.Load(f.path, environ, ofCommands...)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +97,7 @@ func migrateCommand(dev *devFlags) *cobra.Command {
 				return fmt.Errorf("down takes back one service's last migration: name it with --service")
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
+			fmt.Fprintln(w, "SERVICE\tSET\tVERSION\tPENDING")
 			found := false
 			for _, m := range withDatabase() {
 				if service != "" && m.Name != service {
@@ -136,7 +141,7 @@ func migrateOne(ctx context.Context, w *tabwriter.Writer, what string, m module.
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", m.Name, s.Name, strings.TrimSpace(fmt.Sprint(state)))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\n", m.Name, s.Name, state.Version, state.Pending)
 	}
 	return nil
 }

@@ -144,6 +144,7 @@ func (c *child) once() error {
 		return err
 	}
 	defer func() { _ = readyR.Close() }() // read to its end
+	//nolint:gosec // this program itself
 	cmd := exec.Command(self, "run", "--target="+c.name, "--config="+c.config, "--migrate", fmt.Sprintf("--ready-fd=%d", readyFD))
 	cmd.Env = c.environ()
 	cmd.Stdout, cmd.Stderr = c.logs, c.logs

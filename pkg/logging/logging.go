@@ -2,8 +2,9 @@
 //
 // Three things keep secrets and personal data out of the log. Messages are logged with [Redact],
 // which leaves out the fields that the contract marks with souk.options.v1.redact. Code logs
-// identifiers, never contents. And as a last line of defence every line passes a guard that
-// masks card numbers and bearer tokens wherever they stand, see [Mask].
+// identifiers, never contents. And as a last line of defence lines pass a guard that masks card
+// numbers and bearer tokens wherever they stand, see [Mask]; all but those of which the program knows every
+// value, see [Plain].
 package logging
 
 import (
@@ -68,8 +69,12 @@ func New(cfg Config, w io.Writer) (*zap.Logger, error) {
 		ec.EncodeDuration = zapcore.StringDurationEncoder
 		enc = zapcore.NewConsoleEncoder(ec)
 	}
-	out := zapcore.Lock(&guard{out: zapcore.AddSync(w), json: cfg.Format == FormatJSON})
-	return zap.New(zapcore.NewCore(enc, out, level)), nil
+	out := zapcore.Lock(zapcore.AddSync(w))
+	guarded := zapcore.NewCore(enc, &guard{out: out, json: cfg.Format == FormatJSON}, level)
+	if cfg.Format == FormatConsole {
+		return zap.New(guarded), nil
+	}
+	return zap.New(&core{Core: guarded, out: out}), nil
 }
 
 type fieldsKey struct{}

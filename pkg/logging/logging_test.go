@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,6 +149,76 @@ func TestMessagesAreRedactedByTheirContract(t *testing.T) {
 	l.Info("call", logging.Redact("user", &userv1.User{Id: "usr_1", Email: "a@example.org", Name: "Ann"}))
 	require.NotContains(t, buf.String(), "example.org")
 	require.Contains(t, buf.String(), "usr_1")
+}
+
+func TestPlainLinesAreTheSame(t *testing.T) {
+	t.Parallel()
+	fields := []zap.Field{
+		zap.String("method", "GET"), zap.Int("status", 200), zap.Duration("took", 1234567), zap.Int64("bytes", -1), zap.Bool("hit", true),
+		zap.Int32("n", 7), zap.Skip(), zap.String("empty", ""),
+	}
+	for name, logger := range map[string]func(*zap.Logger) *zap.Logger{
+		"bare":  func(l *zap.Logger) *zap.Logger { return l },
+		"named": func(l *zap.Logger) *zap.Logger { return l.Named("gateway") },
+		"with":  func(l *zap.Logger) *zap.Logger { return l.With(zap.String("order_id", "ord_1")) },
+		"caller": func(l *zap.Logger) *zap.Logger {
+			return l.WithOptions(zap.AddCaller(), zap.AddStacktrace(zap.InfoLevel))
+		},
+	} {
+		for _, config := range []logging.Config{logging.Default(), {Level: "debug", Format: logging.FormatConsole}} {
+			l, buf := setup(t, config)
+			l = logger(l).WithOptions(zap.WithClock(stopped{}))
+			write := func(fields ...zap.Field) string {
+				buf.Reset()
+				l.Info("request", fields...)
+				_, rest, _ := strings.Cut(buf.String(), "pkg/logging/logging_test.go") // which line called does not matter
+				if name == "caller" {
+					return rest
+				}
+				return buf.String()
+			}
+			require.Equal(t, write(fields...), write(append([]zap.Field{logging.Plain()}, fields...)...), name)
+		}
+	}
+}
+
+func TestPlainLinesWithTextAreGuarded(t *testing.T) {
+	t.Parallel()
+	for name, field := range map[string]zap.Field{
+		"quote":   zap.String("text", "\"4111111111111111"),
+		"escape":  zap.String("text", "\n4111111111111111"),
+		"escaped": zap.String("text", "\x01"+"4111111111111111"),
+		"token":   zap.String("text", "\n"+jwt+" 4111111111111111"),
+		"utf-8":   zap.String("text", "é 4111111111111111"),
+		"error":   zap.Error(errors.New("refused: 4111111111111111")),
+		"any":     zap.Any("text", nested{Card: "4111111111111111"}),
+	} {
+		l, buf := setup(t, logging.Default())
+		l.Info("request", logging.Plain(), zap.String("method", "GET"), field)
+		require.NotContains(t, buf.String(), "4111111111111111", name)
+		require.NotContains(t, buf.String(), "eyJ", name)
+		require.Equal(t, "GET", line(t, buf)["method"], name)
+		require.Equal(t, 1, strings.Count(buf.String(), "\n"), name)
+	}
+	l, buf := setup(t, logging.Config{Level: "warn", Format: "json"})
+	l.Info("request", logging.Plain())
+	require.Empty(t, buf.String())
+}
+
+// stopped is a clock that does not move.
+type stopped struct{}
+
+func (stopped) Now() time.Time                         { return time.Unix(1, 2000).UTC() }
+func (stopped) NewTicker(d time.Duration) *time.Ticker { return time.NewTicker(d) }
+
+func BenchmarkPlain(b *testing.B) {
+	l, err := logging.New(logging.Default(), discard{})
+	require.NoError(b, err)
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Info("request", logging.Plain(), zap.String("method", "GET"), zap.String("route", "/v1/products/{id}"), zap.Int("status", 200),
+			zap.Duration("duration", time.Millisecond), zap.String("trace_id", "0198c5f27e6b7c1f8a3d5e9b04c7d21a"))
+	}
 }
 
 func BenchmarkGuard(b *testing.B) {

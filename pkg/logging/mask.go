@@ -61,16 +61,22 @@ func (g *guard) mask(p []byte) []byte {
 		done = to
 	}
 	inString := false
+	escaped := 0 // where the last escape ended: what stood before it is no part of the word behind it
 	for i := 0; i < len(p); {
 		c := p[i]
 		switch {
 		case g.json && c == '\\' && i+1 < len(p):
 			i += 2
+			if p[i-1] == 'u' {
+				i = min(i+4, len(p))
+			}
+			escaped = i
 		case g.json && c == '"':
 			inString = !inString
 			i++
 		case isDigit(c):
-			end, ok := card(p, i)
+			end, ok := card(p[escaped:], i-escaped)
+			end += escaped
 			switch {
 			case ok && g.json && !inString && c != '1':
 				// A bare number: cards begin with 2 to 6, times in milliseconds with 1.
@@ -90,9 +96,9 @@ func (g *guard) mask(p []byte) []byte {
 			}
 			i++
 		case c == 'e':
-			if end, ok := jwt(p, i); ok {
-				replace(i, end, maskedToken)
-				i = end
+			if end, ok := jwt(p[escaped:], i-escaped); ok {
+				replace(i, escaped+end, maskedToken)
+				i = escaped + end
 				break
 			}
 			i++

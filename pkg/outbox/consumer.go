@@ -47,8 +47,12 @@ type ConsumerOptions struct {
 	// Backoff is how long to wait after the first, the second … failure; the last one counts for all
 	// further ones. Nil: 100 ms, 500 ms, 2 s, 10 s, 30 s, 1 min, 2 min.
 	Backoff []time.Duration
+	// Done is called after the commit of a transaction in which the handler did something; nil: nobody is told.
+	Done func()
 	// Batch is how many events one transaction takes at most; 0: 100.
 	Batch int
+	// Linger is how long a transaction waits for more events after its first; 0: 3 ms; negative: not at all.
+	Linger time.Duration
 	// AckWait is after how long an event that its process lost goes to another; 0: 30 s.
 	AckWait time.Duration
 	// Streams bounds the streams, should the consumer have to create them.
@@ -83,6 +87,7 @@ type Consumer struct {
 func NewConsumer(js jetstream.JetStream, pool *pgxpool.Pool, o ConsumerOptions) *Consumer {
 	o.MaxDeliver = cmp.Or(o.MaxDeliver, 8)
 	o.Batch = cmp.Or(o.Batch, 100)
+	o.Linger = cmp.Or(o.Linger, 3*time.Millisecond)
 	o.AckWait = cmp.Or(o.AckWait, 30*time.Second)
 	if len(o.Backoff) == 0 {
 		o.Backoff = []time.Duration{
@@ -218,7 +223,7 @@ func (c *Consumer) fetch(ctx, work context.Context, l *link, cons jetstream.Cons
 	}
 	msgs := batch.Messages()
 	for first := range msgs {
-		got := available(msgs, first)
+		got := available(ctx, msgs, first, c.o.Linger)
 		if ctx.Err() != nil {
 			for _, m := range got {
 				_ = m.Nak() // somebody else may have it at once; else it comes after AckWait
@@ -233,9 +238,27 @@ func (c *Consumer) fetch(ctx, work context.Context, l *link, cons jetstream.Cons
 	return nil
 }
 
-// available returns first and all else that is there without waiting.
-func available(msgs <-chan jetstream.Msg, first jetstream.Msg) []jetstream.Msg {
+// available returns first and all else that comes within d: a batch that is complete closes msgs.
+func available(ctx context.Context, msgs <-chan jetstream.Msg, first jetstream.Msg, d time.Duration) []jetstream.Msg {
 	got := []jetstream.Msg{first}
+	if d > 0 {
+		enough := time.NewTimer(d)
+		defer enough.Stop()
+	waiting:
+		for {
+			select {
+			case m, ok := <-msgs:
+				if !ok {
+					return got
+				}
+				got = append(got, m)
+			case <-enough.C:
+				break waiting
+			case <-ctx.Done():
+				break waiting
+			}
+		}
+	}
 	for {
 		select {
 		case m, ok := <-msgs:

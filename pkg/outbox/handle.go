@@ -102,6 +102,9 @@ func (c *Consumer) group(ctx, stop context.Context, items []*item) {
 	fresh, err := c.apply(ctx, stop, items)
 	switch {
 	case err == nil:
+		if len(fresh) > 0 && c.o.Done != nil {
+			c.o.Done()
+		}
 		now := c.o.Clock.Now()
 		for _, it := range items {
 			outcome := outcomeDuplicate

@@ -45,7 +45,7 @@ order by e.n`
 
 // Append writes events within the transaction of the change that they tell of, in one round trip.
 // Write an aggregate's events after its row is locked or updated: then they are in the order of its
-// changes. After the commit, [Relay.Wake] saves the relay's next poll; leaving it out costs up to 25 ms.
+// changes. Call [Relay.Wake] after the commit: without it they wait for the relay's next poll, up to half a second.
 //
 // Its errors: invalid_argument for an event that cannot travel; otherwise those of [postgres.Err].
 func Append(ctx context.Context, tx postgres.Execer, events ...event.Event) error {

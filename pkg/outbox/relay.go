@@ -24,9 +24,12 @@ const (
 	backoffBase = 50 * time.Millisecond
 	backoffMax  = 2 * time.Second
 
-	// gather is the least time from one round to the next: under load events go out together, and the
-	// relay's statements do not compete with those that it works for.
-	gather         = 10 * time.Millisecond
+	// linger is how long the relay waits after a wake, and gather the least time from one round to the next: under
+	// load events go out together, and the relay's statements do not compete with those that it works for. Each
+	// round costs two round trips to PostgreSQL, two transactions, and a wake of every consumer that it concerns.
+	linger = 3 * time.Millisecond
+	gather = 20 * time.Millisecond
+
 	publishTimeout = 5 * time.Second
 	gaugeInterval  = 5 * time.Second
 	pruneInterval  = time.Hour
@@ -36,7 +39,7 @@ const (
 type Options struct {
 	// Service names who tells the events: their CloudEvents source.
 	Service string
-	// Poll is how often the relay looks for rows when nobody wakes it; 0: 25 ms.
+	// Poll is how often the relay looks for rows when nobody wakes it; 0: 500 ms.
 	Poll time.Duration
 	// Batch is how many rows are published and marked at once; 0: 200, at most 1000.
 	Batch int
@@ -66,7 +69,7 @@ type Relay struct {
 
 // NewRelay returns a relay that is to be run with [Relay.Run].
 func NewRelay(pool *pgxpool.Pool, js jetstream.JetStream, o Options) *Relay {
-	o.Poll = cmp.Or(o.Poll, 25*time.Millisecond)
+	o.Poll = cmp.Or(o.Poll, 500*time.Millisecond)
 	o.Batch = min(cmp.Or(o.Batch, 200), 1000)
 	o.Retain = max(o.Retain, Retain)
 	if o.Clock == nil {
@@ -128,11 +131,20 @@ func (r *Relay) Run(ctx context.Context) error {
 			woken = true
 		case <-poll.C:
 		}
-		if early := gather - time.Since(last); early > 0 && !pause(ctx, early) {
+		early := gather - time.Since(last)
+		if woken {
+			early = max(early, linger)
+		}
+		if early > 0 && !pause(ctx, early) {
 			return nil
 		}
+		select {
+		case <-r.wake: // this round is theirs, too
+			woken = true
+		default:
+		}
 		last = time.Now()
-		err := r.drain(ctx, l, woken)
+		busy, err := r.drain(ctx, l, woken)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -141,7 +153,11 @@ func (r *Relay) Run(ctx context.Context) error {
 				r.log.Info("the outbox is being relayed again")
 			}
 			wait.reset()
-			poll.Reset(r.opts.Poll)
+			if busy { // whoever has the turn may have read before our rows were there
+				poll.Reset(gather)
+			} else {
+				poll.Reset(r.opts.Poll)
+			}
 			continue
 		case r.js.Conn().IsClosed():
 			return errs.Wrap(nats.ErrConnectionClosed, errs.Unavailable, "the connection to NATS is closed")
@@ -183,37 +199,37 @@ func (r *Relay) ensureStreams(ctx context.Context, l *link) {
 
 const sqlProbe = `select exists (select from outbox where sent_at is null)`
 
-// drain publishes until nothing is pending. Another relay that is at it makes it return at once: that
-// one takes all. When nobody said that there is something, it asks first.
-func (r *Relay) drain(ctx context.Context, l *link, woken bool) error {
+// drain publishes until nothing is pending. While another relay is at it, it returns at once, busy. When
+// nobody said that there is something, it asks first.
+func (r *Relay) drain(ctx context.Context, l *link, woken bool) (busy bool, err error) {
 	if !woken {
 		var pending bool
 		if err := r.pool.QueryRow(ctx, sqlProbe).Scan(&pending); err != nil || !pending {
-			return postgres.Err(err)
+			return false, postgres.Err(err)
 		}
 	}
 	t, rows, err := takeTurn(ctx, r.pool, sqlPending, r.opts.Batch)
 	if err != nil || t == nil {
-		return err
+		return err == nil, err
 	}
 	defer t.done(ctx)
 	for len(rows) > 0 {
 		sent, perr := r.publish(ctx, l, rows)
 		if err := failpoint.Hit(ctx, "outbox.after_publish"); err != nil {
-			return err
+			return false, err
 		}
 		for _, s := range sent {
 			r.metrics.published.WithLabelValues(s.Subject).Inc()
 		}
 		at := r.opts.Clock.Now()
 		if perr != nil || len(rows) < r.opts.Batch {
-			return errors.Join(perr, t.finish(ctx, sent, at))
+			return false, errors.Join(perr, t.finish(ctx, sent, at))
 		}
 		if rows, err = t.next(ctx, sent, at, sqlPending, r.opts.Batch); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return false, nil
 }
 
 const sqlGauge = `

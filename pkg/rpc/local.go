@@ -24,7 +24,8 @@ type Transport interface {
 
 // Local carries calls inside one process, on the caller's goroutine. Messages are copied both ways, values of
 // the caller's context stay with the caller, and errors lose their causes, so that nothing is
-// shared that would not be shared between processes. Cancellation passes through.
+// shared that would not be shared between processes. Cancellation passes through. Who promises to
+// change no reply, with ReadOnlyReplies, is spared the copy of it.
 type Local struct {
 	mu     sync.RWMutex
 	served map[string]*served // by protobuf name of the service
@@ -121,7 +122,7 @@ func (l *Local) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.Cal
 func noStreams() error { return errs.New(errs.Unimplemented, "there are no streams between services") }
 
 // Invoke calls the method on the caller's goroutine. It fails with errs.Unavailable when nobody serves it.
-func (l *Local) Invoke(ctx context.Context, method string, args, reply any, _ ...grpc.CallOption) error {
+func (l *Local) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	if err := ctx.Err(); err != nil {
 		return errs.From(err)
 	}
@@ -152,6 +153,9 @@ func (l *Local) Invoke(ctx context.Context, method string, args, reply any, _ ..
 		return detached(errs.From(err))
 	}
 	proto.Reset(out)
+	if readsOnly(opts) && share(out, answer) {
+		return nil
+	}
 	proto.Merge(out, answer)
 	return nil
 }

@@ -37,6 +37,9 @@ type Step struct {
 	Undo func(ctx context.Context, r *Run) error
 	// UndoBatch takes back Batch, once, in one transaction with the note that it is done.
 	UndoBatch func(r *Run, b *pgx.Batch) error
+	// Written is called after the commit of Batch or UndoBatch, by the process that wrote it; when the commit's answer
+	// was lost, perhaps not at all. It must not wait. Nil: nobody is told.
+	Written func()
 	// Timeout bounds one try of Do or Undo. 0 means the runner's StepTimeout.
 	Timeout time.Duration
 	// Pivot marks the step after which the saga only goes forward.
@@ -84,6 +87,9 @@ func (d Definition) validate() error {
 		}
 		if s.Prompt && (pivot < 0 || s.Pivot || i > pivot+1 && !d.Steps[i-1].Prompt) {
 			bad("step %s: a prompt step stands right behind the pivot", s.Name)
+		}
+		if s.Written != nil && s.Batch == nil {
+			bad("step %s: Written belongs to Batch", s.Name)
 		}
 		if pivot >= 0 && !s.Pivot && (s.Undo != nil || s.UndoBatch != nil) {
 			bad("step %s comes after the pivot: it cannot be undone", s.Name)

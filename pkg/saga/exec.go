@@ -212,6 +212,7 @@ func (x *exec) batch(s *planStep) error {
 	w.story = append(w.story, x.record(x.step, "do", s.Name, began, nil))
 	err := x.r.store.write(x.ctx, w)
 	if err == nil {
+		s.written()
 		err = failpoint.Hit(x.ctx, s.afterDo)
 	}
 	if errors.Is(err, errPassed) { // the answer of an earlier try was lost
@@ -262,6 +263,12 @@ func (x *exec) back(gone <-chan struct{}) verdict {
 	return x.park(err)
 }
 
+func (s *planStep) written() {
+	if s.Written != nil {
+		s.Written()
+	}
+}
+
 func (x *exec) undoBatch(s *planStep) error {
 	if err := failpoint.Hit(x.ctx, s.beforeUndo); err != nil {
 		return err
@@ -282,6 +289,7 @@ func (x *exec) undoBatch(s *planStep) error {
 	w.story = append(w.story, x.record(x.step, "undo", s.Name, began, nil))
 	err := x.r.store.write(x.ctx, w)
 	if err == nil {
+		s.written()
 		err = failpoint.Hit(x.ctx, s.afterUndo)
 	}
 	if errors.Is(err, errPassed) {

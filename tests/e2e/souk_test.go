@@ -186,16 +186,6 @@ func (s *souk) kill() {
 	<-s.exited
 }
 
-// waitExit waits for souk to end by itself, as it does at a failpoint.
-func (s *souk) waitExit() {
-	s.t.Helper()
-	select {
-	case <-s.exited:
-	case <-time.After(startPatience):
-		require.Fail(s.t, "souk did not end")
-	}
-}
-
 func (s *souk) lastLogs(n int) string {
 	raw, err := os.ReadFile(filepath.Join(s.dir, "souk.log"))
 	if err != nil {

@@ -122,6 +122,7 @@ func setup(t *testing.T) *kit {
 		others: &others{orders: map[string]*orderv1.GetOrderForNoticeResponse{}, users: map[string]*userv1.User{}}, logs: &logs{},
 		smtp: &repository.SMTP{Addr: sink.Addr(), TLS: repository.TLSAuto, From: "shop@souk.example"}, giveUp: time.Hour,
 	}
+	t.Cleanup(k.smtp.Close)
 	k.log, err = logging.New(logging.Default(), k.logs)
 	require.NoError(t, err)
 	return k
@@ -143,7 +144,7 @@ func (k *kit) run(t *testing.T) (stop func(), metrics *prometheus.Registry) {
 	require.NoError(t, err)
 	consumer := outbox.NewConsumer(k.js, k.pool, outbox.ConsumerOptions{
 		Service: "notification", Purpose: "orders", Subjects: handler.Subjects, Logger: k.log,
-		Handler: store.Consume(handler.Read(clock.System{}), sender.Wake),
+		Handler: store.Consume(handler.Read(clock.System{})), Done: sender.Wake,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

@@ -152,18 +152,23 @@ func Setup(t testing.TB, transports Transports, edit func(*rpc.ServerOptions)) *
 	return k
 }
 
-// Client makes a connection for the service named, with further options.
+// Client makes stubs on a connection for the service named, with further options.
 func (k *Kit) Client(service string, edit ...func(*rpc.ClientOptions)) *Client {
-	o := rpc.ClientOptions{Service: service, Signer: k.signers[service]}
-	for _, e := range edit {
-		e(&o)
-	}
-	conn := rpc.NewClient(k.Raw, o)
+	conn := k.Conn(service, edit...)
 	return &Client{
 		ProductServiceClient: productv1.NewProductServiceClient(conn),
 		Cart:                 cartv1.NewCartServiceClient(conn),
 		Order:                orderv1.NewOrderServiceClient(conn),
 	}
+}
+
+// Conn is Client without stubs.
+func (k *Kit) Conn(service string, edit ...func(*rpc.ClientOptions)) grpc.ClientConnInterface {
+	o := rpc.ClientOptions{Service: service, Signer: k.signers[service]}
+	for _, e := range edit {
+		e(&o)
+	}
+	return rpc.NewClient(k.Raw, o)
 }
 
 // Client is stubs on one connection.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	cartv1 "souk/gen/go/souk/cart/v1"
@@ -33,6 +34,7 @@ func Run(t *testing.T, transports Transports) {
 		"DeadlinePasses":    deadlinePasses,
 		"Cancel":            cancels,
 		"Isolation":         isolation,
+		"ReadOnlyReplies":   readOnlyReplies,
 		"ContextValues":     contextValues,
 		"Validation":        validation,
 		"Limit":             limit,
@@ -261,6 +263,35 @@ func isolation(t *testing.T, transports Transports) {
 	got.Product.Images[0].Url = "changed by the caller"
 	require.Equal(t, "served", kept.GetTitle())
 	require.Equal(t, "u", kept.GetImages()[0].GetUrl())
+}
+
+// readOnlyReplies: with the promise to change nothing, replies and errors are the same, and the caller's alone in
+// what it may change: the reply itself.
+func readOnlyReplies(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	kept := &productv1.GetProductResponse{Product: sample()}
+	kept.ProtoReflect().SetUnknown([]byte{0xa0, 0x06, 1}) // field 100
+	want := proto.Clone(kept)
+	k.Product.Get = func(_ context.Context, r *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		if r.GetId() == "prd_2" {
+			return nil, errs.New(errs.NotFound, "there is no such product")
+		}
+		return kept, nil
+	}
+	client := productv1.NewProductServiceClient(rpc.ReadOnlyReplies(k.Conn(identityGateway)))
+	ctx := k.User(within(t), t)
+	for range 2 {
+		got, err := client.GetProduct(ctx, get("prd_1"), grpc.EmptyCallOption{})
+		require.NoError(t, err)
+		require.True(t, proto.Equal(want, got), "%v", got)
+		got.Product = nil
+		require.True(t, proto.Equal(want, kept))
+	}
+	into := &productv1.GetProductResponse{Product: &productv1.Product{Title: "was there", Tags: []string{"a"}}}
+	require.NoError(t, rpc.ReadOnlyReplies(k.Conn(identityGateway)).Invoke(ctx, productv1.ProductService_GetProduct_FullMethodName, get("prd_1"), into))
+	require.True(t, proto.Equal(want, into), "what was in the reply is gone")
+	_, err := client.GetProduct(ctx, get("prd_2"))
+	require.True(t, errs.Is(err, errs.NotFound))
 }
 
 type leakKey struct{}

@@ -17,6 +17,7 @@ import (
 
 	"souk/pkg/clock"
 	"souk/pkg/errs"
+	"souk/pkg/logging"
 	"souk/pkg/metric"
 )
 
@@ -117,7 +118,7 @@ func Trace(tracer trace.Tracer) Middleware {
 }
 
 // logFields is room for the fields of one line.
-type logFields [10]zap.Field
+type logFields [11]zap.Field
 
 // Record counts and measures every request, and writes its line to the access log: no query, no
 // body, no personal data.
@@ -139,7 +140,7 @@ func Record(m *metric.HTTP, log *zap.Logger, c clock.Clock) Middleware {
 				}
 				fields := room.Get().(*logFields) //nolint:forcetypeassert // nothing else is in the pool
 				defer room.Put(fields)
-				line := append(fields[:0],
+				line := append(fields[:0], logging.Plain(), // the ID was checked, the rest is ours
 					zap.String("method", metric.Method(r.Method)), zap.String("route", x.Route), zap.Int("status", x.status),
 					zap.Duration("took", took), zap.Int64("bytes", x.bytes), zap.String("request_id", x.RequestID))
 				if x.Actor.ID != "" {

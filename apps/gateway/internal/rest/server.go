@@ -23,6 +23,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/metric"
+	"souk/pkg/rpc"
 )
 
 // Deps is what the REST surface is made of.
@@ -71,7 +72,8 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 	mux.handle("GET /auth/callback", in.callback)
 	mux.handle("POST /auth/logout", in.logout)
 	mux.handle("POST /v1/webhooks/payments/{provider}", webhook(paymentv1.NewPaymentServiceClient(d.Conn)))
-	contracts, err := newMux(ctx, d.Conn, routes, d.Cache, d.Keys, d.Logger)
+	// The mux turns replies into JSON and changes nothing in them.
+	contracts, err := newMux(ctx, rpc.ReadOnlyReplies(d.Conn), routes, d.Cache, d.Keys, d.Logger)
 	if err != nil {
 		return nil, err
 	}

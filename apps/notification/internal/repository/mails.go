@@ -3,6 +3,7 @@ package repository
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,8 +11,8 @@ import (
 
 	"souk/apps/notification/internal/domain"
 	"souk/apps/notification/internal/repository/sqlc"
+	"souk/pkg/errs"
 	"souk/pkg/event"
-	"souk/pkg/outbox"
 	"souk/pkg/postgres"
 )
 
@@ -19,25 +20,36 @@ import (
 type Store struct {
 	pool *pgxpool.Pool
 	wake func() // the relay, when there are new events
+	sent *postgres.Group[delivery, struct{}]
 }
 
-// Open returns the store.
-func Open(pool *pgxpool.Pool, wake func()) *Store { return &Store{pool: pool, wake: wake} }
+// delivery is a mail that was sent.
+type delivery struct {
+	mail domain.Mail
+	at   time.Time
+	told event.Event
+}
 
-// Consume returns a handler of events: what read makes of one is queued in its transaction, once a kind and order;
-// queued is called then, before the commit.
-func (s *Store) Consume(read func(event.Event) (domain.Mail, bool, error), queued func()) func(context.Context, pgx.Tx, event.Event) error {
+// sentLimit bounds how many mails one statement notes as sent.
+const sentLimit = 64
+
+// Open returns the store.
+func Open(pool *pgxpool.Pool, wake func()) *Store {
+	s := &Store{pool: pool, wake: wake}
+	s.sent = postgres.NewGroup(sentLimit, s.runSent)
+	return s
+}
+
+// Consume returns a handler of events: what read makes of one is queued in its transaction, once a kind and order.
+func (s *Store) Consume(read func(event.Event) (domain.Mail, bool, error)) func(context.Context, pgx.Tx, event.Event) error {
 	return func(ctx context.Context, tx pgx.Tx, e event.Event) error {
 		m, ok, err := read(e)
 		if err != nil || !ok {
 			return err
 		}
-		n, err := sqlc.New(tx).QueueMail(ctx, sqlc.QueueMailParams{
+		_, err = sqlc.New(tx).QueueMail(ctx, sqlc.QueueMailParams{
 			ID: m.ID, Kind: string(m.Kind), OrderID: m.OrderID, At: m.CreatedAt, Traceparent: m.Traceparent,
 		})
-		if err == nil && n > 0 {
-			queued()
-		}
 		return postgres.Err(err)
 	}
 }
@@ -57,19 +69,32 @@ func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]domai
 	return out, nil
 }
 
-// Sent notes that a mail was sent, with its event, unless the mail belongs to somebody else by now.
+// Sent notes that a mail was sent, with its event, unless the mail belongs to somebody else by now. Callers of the
+// same moment share a statement.
 func (s *Store) Sent(ctx context.Context, m domain.Mail, at time.Time, told event.Event) error {
-	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		n, err := sqlc.New(tx).MailSent(ctx, sqlc.MailSentParams{ID: m.ID, Attempts: m.Attempts, At: at})
-		if err != nil || n == 0 {
-			return err
+	_, err := s.sent.Do(ctx, delivery{m, at, told})
+	return err
+}
+
+func (s *Store) runSent(ctx context.Context, items []delivery) ([]postgres.Result[struct{}], error) {
+	var arg sqlc.MailsSentParams
+	for _, it := range items {
+		metadata, err := json.Marshal(it.told.Metadata)
+		if err != nil {
+			return nil, errs.Wrap(err, errs.Internal, "the event's metadata cannot be kept")
 		}
-		return outbox.Append(ctx, tx, told)
-	})
-	if err == nil {
-		s.wake()
+		if it.told.Metadata == nil {
+			metadata = []byte("{}")
+		}
+		arg.Ids, arg.Attempts, arg.Ats = append(arg.Ids, it.mail.ID), append(arg.Attempts, it.mail.Attempts), append(arg.Ats, it.at)
+		arg.EventIds, arg.Subjects, arg.Types = append(arg.EventIds, it.told.ID), append(arg.Subjects, it.told.Subject), append(arg.Types, it.told.Type)
+		arg.Metadatas, arg.Payloads = append(arg.Metadatas, string(metadata)), append(arg.Payloads, it.told.Payload)
 	}
-	return postgres.Err(err)
+	if err := sqlc.New(s.pool).MailsSent(ctx, arg); err != nil {
+		return nil, postgres.Err(err)
+	}
+	s.wake()
+	return make([]postgres.Result[struct{}], len(items)), nil
 }
 
 // Failed notes that a mail is not tried any more.

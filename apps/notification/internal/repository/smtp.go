@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/smtp"
 	"net/textproto"
+	"slices"
+	"sync"
 	"time"
 
 	"souk/apps/notification/internal/domain"
@@ -24,7 +26,17 @@ const (
 // TLSModes are all of them.
 var TLSModes = []string{TLSAuto, TLSRequired, TLSImplicit, TLSNone}
 
-// SMTP hands mails to a server, each over a connection of its own.
+const (
+	// keepIdle is how long a connection waits for the next mail; servers hang up after minutes.
+	keepIdle = 15 * time.Second
+	// keepMails is after how many mails a connection is replaced: some servers take no more.
+	keepMails = 100
+	// quitTimeout bounds the goodbye to a server.
+	quitTimeout = time.Second
+)
+
+// SMTP hands mails to a server. A connection serves one mail after another, and is closed when none comes for a
+// while, or when something went wrong with it. It may be used by several goroutines, each of which has a connection.
 type SMTP struct {
 	// Addr is host:port.
 	Addr string
@@ -36,55 +48,167 @@ type SMTP struct {
 	From string
 	// Config is for TLS; nil: the system's certificates.
 	Config *tls.Config
+
+	mu     sync.Mutex
+	idle   []*session
+	closed bool
+}
+
+// session is a connection that is ready for a mail.
+type session struct {
+	client *smtp.Client
+	conn   net.Conn
+	mails  int
+	expiry *time.Timer
+}
+
+func (x *session) quit() {
+	_ = x.conn.SetDeadline(time.Now().Add(quitTimeout)) // a connection that refuses it is broken, and Quit fails
+	_ = x.client.Quit()                                 // the server has its mails, whatever it says now
+	_ = x.conn.Close()                                  // after Quit it is closed already
 }
 
 // Send hands one mail over. When it returns nil the server has it. Its errors are *domain.Failure, and hold
 // the server's code but not its words, in which addresses may stand. What a server says to a connection, its
 // encryption or a sign-in is about the configuration, and may pass.
 func (s *SMTP) Send(ctx context.Context, m domain.Message) error {
+	if x := s.take(); x != nil {
+		begun, err := s.hand(ctx, x, m)
+		if begun || ctx.Err() != nil {
+			return err
+		}
+		// The server hung up since the last mail, and knows nothing of this one.
+	}
+	x, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.hand(ctx, x, m)
+	return err
+}
+
+// Close hangs up. Mails that are sent after it have connections of their own.
+func (s *SMTP) Close() {
+	s.mu.Lock()
+	idle := s.idle
+	s.idle, s.closed = nil, true
+	s.mu.Unlock()
+	for _, x := range idle {
+		if x.expiry.Stop() {
+			x.quit()
+		}
+	}
+}
+
+// take returns the connection that was used last; nil when none is open.
+func (s *SMTP) take() *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.idle) > 0 {
+		x := s.idle[len(s.idle)-1]
+		s.idle = s.idle[:len(s.idle)-1]
+		if x.expiry.Stop() {
+			return x
+		} // else it is being closed
+	}
+	return nil
+}
+
+// keep has the connection wait for the next mail.
+func (s *SMTP) keep(x *session) {
+	x.mails++
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || x.mails >= keepMails {
+		go x.quit()
+		return
+	}
+	x.expiry = time.AfterFunc(keepIdle, func() {
+		s.mu.Lock()
+		s.idle = slices.DeleteFunc(s.idle, func(other *session) bool { return other == x })
+		s.mu.Unlock()
+		x.quit()
+	})
+	s.idle = append(s.idle, x)
+}
+
+// open connects, encrypts and signs in.
+func (s *SMTP) open(ctx context.Context) (*session, error) {
 	host, _, err := net.SplitHostPort(s.Addr)
 	if err != nil {
-		return domain.Later("smtp: the server's address cannot be read")
+		return nil, domain.Later("smtp: the server's address cannot be read")
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr)
 	if err != nil {
-		return domain.Later("smtp: the server cannot be reached")
+		return nil, domain.Later("smtp: the server cannot be reached")
 	}
-	defer func() { _ = conn.Close() }() // after Quit it is closed already
-	if end, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(end); err != nil {
-			return domain.Later("smtp: the connection broke")
-		}
+	end, err := bound(ctx, conn)
+	if err != nil {
+		_ = conn.Close() // it is of no use
+		return nil, err
 	}
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })() // whoever waits gives up now
+	defer end()
 	if s.TLS == TLSImplicit {
 		conn = tls.Client(conn, s.config(host))
 	}
 	c, err := smtp.NewClient(conn, host)
 	if err != nil {
-		return later("greeting", err)
+		_ = conn.Close() // the same
+		return nil, later("greeting", err)
 	}
 	if err := s.prepare(c, host); err != nil {
-		return err
+		_ = conn.Close() // the same
+		return nil, err
 	}
+	return &session{client: c, conn: conn}, nil
+}
+
+// bound ends what happens on conn with ctx, until end is called, which reports whether ctx is still alive.
+func bound(ctx context.Context, conn net.Conn) (end func() bool, err error) {
+	at, _ := ctx.Deadline() // the zero time is none
+	if err := conn.SetDeadline(at); err != nil {
+		return nil, domain.Later("smtp: the connection broke")
+	}
+	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }), nil // whoever waits gives up now
+}
+
+// hand hands one mail over, and keeps the connection if that went well. begun is false when the connection was
+// gone before the server heard of the mail.
+func (s *SMTP) hand(ctx context.Context, x *session, m domain.Message) (begun bool, err error) {
+	kept := false
+	defer func() {
+		if !kept {
+			_ = x.conn.Close() // whatever is left of it is of no use
+		}
+	}()
+	end, err := bound(ctx, x.conn)
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		if kept = end() && err == nil; kept {
+			s.keep(x)
+		}
+	}()
+	c := x.client
 	if err := c.Mail(s.From); err != nil {
-		return refused("sender", err)
+		var answer *textproto.Error
+		return errors.As(err, &answer) && answer.Code != 421, refused("sender", err)
 	}
 	if err := c.Rcpt(m.To); err != nil {
-		return refused("recipient", err)
+		return true, refused("recipient", err)
 	}
 	w, err := c.Data()
 	if err != nil {
-		return refused("data", err)
+		return true, refused("data", err)
 	}
 	if _, err := w.Write(m.Data); err != nil {
-		return later("content", err)
+		return true, later("content", err)
 	}
 	if err := w.Close(); err != nil {
-		return refused("content", err)
+		return true, refused("content", err)
 	}
-	_ = c.Quit() // the server has the mail, whatever comes now
-	return nil
+	return true, nil
 }
 
 // prepare encrypts the connection and signs in.

@@ -37,9 +37,6 @@ const (
 	lease = time.Minute
 	// idlePoll is how often it is looked for what nobody woke us for: retries, and mails of a process that died.
 	idlePoll = time.Second
-	// eagerPoll is how often it is looked after a wake, which comes shortly before the event's commit.
-	eagerPoll  = 5 * time.Millisecond
-	eagerPolls = 60
 )
 
 // Mails keeps mails.
@@ -105,7 +102,7 @@ func New(d Deps) (*Sender, error) {
 	return s, err
 }
 
-// Wake says that there is, or will be in a moment, a mail to send.
+// Wake says that there is a mail to send: its transaction is committed.
 func (s *Sender) Wake() {
 	select {
 	case s.wake <- struct{}{}:
@@ -123,48 +120,43 @@ func (s *Sender) Run(ctx context.Context) error {
 	defer wg.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	eager, failing := 0, false
+	more, failing := false, false // more: there may be mails that no slot was free for
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.wake:
-			eager = eagerPolls
+			more = true
 		case <-freed:
+			if !more {
+				continue
+			}
 		case <-timer.C:
+			more = true
 		}
 		free := cap(slots) - len(slots)
-		var got []domain.Mail
-		var err error
-		if free > 0 {
-			now := s.Clock.Now()
-			got, err = s.Mails.Claim(ctx, now, now.Add(lease), free)
+		if free == 0 {
+			timer.Reset(idlePoll)
+			continue
 		}
-		switch {
-		case err != nil && ctx.Err() == nil && !failing:
+		now := s.Clock.Now()
+		got, err := s.Mails.Claim(ctx, now, now.Add(lease), free)
+		if err != nil && ctx.Err() == nil && !failing {
 			s.Logger.Warn("mails that are due cannot be read", zap.Error(err))
-			fallthrough
-		case err != nil:
-			failing, eager = true, 0
-		default:
-			failing = false
 		}
+		failing, more = err != nil, len(got) == free
 		for _, m := range got {
 			slots <- struct{}{}
 			wg.Go(func() {
 				s.try(context.WithoutCancel(ctx), m)
 				<-slots
 				select {
-				case freed <- struct{}{}: // there may be more mails than there were slots
+				case freed <- struct{}{}:
 				default:
 				}
 			})
 		}
-		pause := idlePoll
-		if eager > 0 {
-			eager, pause = eager-1, eagerPoll
-		}
-		timer.Reset(pause)
+		timer.Reset(idlePoll)
 	}
 }
 

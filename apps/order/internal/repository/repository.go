@@ -188,14 +188,13 @@ func (s *Store) Refuse(ctx context.Context, orderID, code, reason string, freeKe
 
 // ConfirmStep is the pivot of a checkout: order and parts become confirmed as decide says.
 func (s *Store) ConfirmStep(name string, decide func(*saga.Run) (domain.Confirmation, event.Event, error)) saga.Step {
-	return saga.Step{Name: name, Pivot: true, Batch: func(r *saga.Run, b *pgx.Batch) error {
+	return saga.Step{Name: name, Pivot: true, Written: s.wake, Batch: func(r *saga.Run, b *pgx.Batch) error {
 		c, told, err := decide(r)
 		if err != nil {
 			return err
 		}
 		b.Queue(s.confirm, r.ID(), c.At, c.Payment.ID, c.Payment.Status)
 		outbox.Queue(b, told)
-		s.wake()
 		return nil
 	}}
 }
@@ -207,14 +206,13 @@ func (s *Store) AcceptStep(name string) saga.Step {
 
 // CancelStep ends a cancellation: order and parts become cancelled as decide says.
 func (s *Store) CancelStep(name string, decide func(*saga.Run) (domain.Cancellation, event.Event, error)) saga.Step {
-	return saga.Step{Name: name, Batch: func(r *saga.Run, b *pgx.Batch) error {
+	return saga.Step{Name: name, Written: s.wake, Batch: func(r *saga.Run, b *pgx.Batch) error {
 		c, told, err := decide(r)
 		if err != nil {
 			return err
 		}
 		b.Queue(s.cancel, c.OrderID, r.ID(), c.At, c.PaymentStatus)
 		outbox.Queue(b, told)
-		s.wake()
 		return nil
 	}}
 }

@@ -11,16 +11,17 @@ import (
 
 // Reconcile settles what was left open, every interval, until ctx ends.
 func Reconcile(s *service.Service, interval, openFor, giveUp time.Duration) func(context.Context) error {
-	return every(interval, s.Logger, "payments not reconciled", func(ctx context.Context) (int, error) { return s.Reconcile(ctx, openFor, giveUp) })
+	return every(interval, s.Logger, "payments not reconciled", 1, func(ctx context.Context) (int, error) { return s.Reconcile(ctx, openFor, giveUp) })
 }
 
-// Deliver delivers the sandbox's webhooks, every interval, until ctx ends.
-func Deliver(deliver func(context.Context) (int, error), interval time.Duration, log *zap.Logger) func(context.Context) error {
-	return every(interval, log, "webhooks not delivered", deliver)
+// Deliver delivers the sandbox's webhooks, every interval, until ctx ends: those of an interval share a request. While
+// there are as many as one pass takes it does so without a pause.
+func Deliver(deliver func(context.Context) (int, error), interval time.Duration, many int, log *zap.Logger) func(context.Context) error {
+	return every(interval, log, "webhooks not delivered", many, deliver)
 }
 
-// every does f again and again; as long as it finds something to do, without a pause.
-func every(interval time.Duration, log *zap.Logger, failed string, f func(context.Context) (int, error)) func(context.Context) error {
+// every does f again and again; as long as it does many things at once, without a pause.
+func every(interval time.Duration, log *zap.Logger, failed string, many int, f func(context.Context) (int, error)) func(context.Context) error {
 	return func(ctx context.Context) error {
 		timer := time.NewTimer(interval)
 		defer timer.Stop()
@@ -35,7 +36,7 @@ func every(interval time.Duration, log *zap.Logger, failed string, f func(contex
 				log.Warn(failed, zap.Error(err))
 			}
 			pause := interval
-			if n > 0 && err == nil {
+			if n >= many && err == nil {
 				pause = 0
 			}
 			timer.Reset(pause)

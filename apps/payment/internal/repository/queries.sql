@@ -60,6 +60,11 @@ select id, order_id, customer_id, status, method, currency, amount, captured, re
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
 from payment where id = $1;
 
+-- name: ByIDs :many
+select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
+    provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
+from payment where id = any (@ids::text[]);
+
 -- name: Owned :one
 select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
@@ -124,6 +129,16 @@ where id = @id and refund_claimed - @amount >= refunded;
 -- name: OpenRefunds :many
 select id, payment_id, idem_key, amount, state from refund
 where state = 'requested' and updated_at < @before order by updated_at limit @batch;
+
+-- name: NoteWebhooks :execrows
+-- Remembers notices that change nothing. It does not wait for the disk: what an outage takes with it had no effect,
+-- and has none when it comes again.
+insert into webhook_inbox (provider, event_id, payment_id, body_hash, received_at, processed_at)
+select i.provider, i.event_id, i.payment_id, i.body_hash, i.at, i.at
+from (select set_config('synchronous_commit', 'off', true)) as relaxed,
+     (select unnest(@providers::text[]) as provider, unnest(@event_ids::text[]) as event_id, unnest(@payment_ids::text[]) as payment_id,
+             unnest(@body_hashes::bytea[]) as body_hash, unnest(@ats::timestamptz[]) as at) as i
+on conflict (provider, event_id) do nothing;
 
 -- name: TakeWebhook :execrows
 insert into webhook_inbox (provider, event_id, payment_id, body_hash, received_at, processed_at)

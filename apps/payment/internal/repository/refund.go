@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -105,6 +106,19 @@ func (s *Store) OpenRefunds(ctx context.Context, before time.Time, limit int) ([
 		out[i] = domain.Refund{ID: r.ID, PaymentID: r.PaymentID, Key: r.IdemKey, Amount: r.Amount, State: domain.RefundState(r.State)}
 	}
 	return out, postgres.Err(err)
+}
+
+// NoteWebhooks implements service.Store.
+func (s *Store) NoteWebhooks(ctx context.Context, webhooks []domain.Webhook) (int, error) {
+	// In order of the key, so that two callers with the same notices cannot wait for each other in a circle.
+	webhooks = slices.SortedFunc(slices.Values(webhooks), func(a, b domain.Webhook) int { return cmpString(a.EventID, b.EventID) })
+	var arg sqlc.NoteWebhooksParams
+	for _, w := range webhooks {
+		arg.Providers, arg.EventIds, arg.PaymentIds = append(arg.Providers, w.Provider), append(arg.EventIds, w.EventID), append(arg.PaymentIds, w.PaymentID)
+		arg.BodyHashes, arg.Ats = append(arg.BodyHashes, w.BodyHash), append(arg.Ats, w.At)
+	}
+	n, err := s.q.NoteWebhooks(ctx, arg)
+	return int(n), postgres.Err(err)
 }
 
 // TakeWebhook implements service.Store.

@@ -220,6 +220,19 @@ func (s *Store) ByID(ctx context.Context, paymentID string) (domain.Payment, err
 	return payment(r), postgres.Err(err)
 }
 
+// ByIDs implements service.Store.
+func (s *Store) ByIDs(ctx context.Context, paymentIDs []string) (map[string]domain.Payment, error) {
+	rows, err := s.q.ByIDs(ctx, paymentIDs)
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	out := make(map[string]domain.Payment, len(rows))
+	for _, r := range rows {
+		out[r.ID] = payment(r)
+	}
+	return out, nil
+}
+
 // Owned implements service.Store.
 func (s *Store) Owned(ctx context.Context, paymentID, customerID string) (domain.Payment, error) {
 	r, err := s.q.Owned(ctx, sqlc.OwnedParams{ID: paymentID, CustomerID: customerID})

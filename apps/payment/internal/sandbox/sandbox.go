@@ -33,7 +33,7 @@ const (
 	// TokenSlow: the charge takes place, the answer comes late.
 	TokenSlow = "tok_slow"
 	// TokenErrorThenOK: the first call fails without any effect.
-	TokenErrorThenOK = "tok_error_then_ok"
+	TokenErrorThenOK = "tok_error_then_ok" //nolint:gosec // a public test token, no credential
 )
 
 // Options of a Provider.

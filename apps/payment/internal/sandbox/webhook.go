@@ -27,12 +27,19 @@ const SignatureHeader = "Souk-Sandbox-Signature"
 const (
 	// tolerance is how old a signature may be, or how far ahead its clock.
 	tolerance = 5 * time.Minute
-	// deliverBatch is how many webhooks one pass delivers; deliverAttempts how often one is tried.
-	deliverBatch    = 50
+	// deliverAttempts is how often a webhook is tried.
 	deliverAttempts = 15
 )
 
-// notice is the body of a webhook.
+// DeliverBatch is how many webhooks one pass delivers at most.
+const DeliverBatch = 200
+
+// notices is the body of a webhook that tells of several things at once.
+type notices struct {
+	Notices []json.RawMessage `json:"notices"`
+}
+
+// notice is the body of a webhook, or one of several in it.
 type notice struct {
 	ID     string       `json:"id"`
 	Type   string       `json:"type"`
@@ -74,8 +81,8 @@ func mac(secret, t string, body []byte) []byte {
 	return h.Sum(nil)
 }
 
-// ReadWebhook checks a webhook's signature and reads it. Its errors: unauthenticated, invalid_argument.
-func (p *Provider) ReadWebhook(body []byte, signature string) (domain.Notice, error) {
+// ReadWebhook checks a webhook's signature and reads its notices. Its errors: unauthenticated, invalid_argument.
+func (p *Provider) ReadWebhook(body []byte, signature string) ([]domain.Notice, error) {
 	refused := errs.New(errs.Unauthenticated, "the webhook's signature is wrong or too old")
 	t, v1 := "", ""
 	for part := range strings.SplitSeq(signature, ",") {
@@ -89,11 +96,26 @@ func (p *Provider) ReadWebhook(body []byte, signature string) (domain.Notice, er
 	seconds, err := strconv.ParseInt(t, 10, 64)
 	sum, hexErr := hex.DecodeString(v1)
 	if p.Secret == "" || err != nil || hexErr != nil || !hmac.Equal(sum, mac(p.Secret, t, body)) {
-		return domain.Notice{}, refused
+		return nil, refused
 	}
 	if age := p.Clock.Now().Sub(time.Unix(seconds, 0)); age > tolerance || age < -tolerance {
-		return domain.Notice{}, refused
+		return nil, refused
 	}
+	var several notices
+	if err := json.Unmarshal(body, &several); err != nil || len(several.Notices) == 0 {
+		several.Notices = []json.RawMessage{body}
+	}
+	out := make([]domain.Notice, len(several.Notices))
+	for i, one := range several.Notices {
+		var err error
+		if out[i], err = readNotice(one); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func readNotice(body []byte) (domain.Notice, error) {
 	var n notice
 	if err := json.Unmarshal(body, &n); err != nil {
 		return domain.Notice{}, errs.Wrap(err, errs.Invalid, "the webhook's body is not as the sandbox writes it")
@@ -105,34 +127,56 @@ func (p *Provider) ReadWebhook(body []byte, signature string) (domain.Notice, er
 	return domain.Notice{EventID: n.ID, PaymentID: n.Charge.Key, Charge: c, RefundID: n.Refund}, nil
 }
 
-// Deliver posts the webhooks that are due, and returns how many arrived. What did not comes again, later each time.
+// Deliver posts the webhooks that are due, and returns how many arrived. Those that are new go together; what did
+// not arrive comes again, later each time, and alone: whatever is wrong with it does not concern the others.
 func (p *Provider) Deliver(ctx context.Context) (int, error) {
 	if p.WebhookURL == "" {
 		return 0, nil
 	}
-	due, err := p.q.DueWebhooks(ctx, deliverBatch)
+	due, err := p.q.DueWebhooks(ctx, DeliverBatch)
 	if err != nil {
 		return 0, postgres.Err(err)
 	}
+	var fresh notices
+	var ids []string
 	arrived := 0
 	for _, w := range due {
-		err := p.post(ctx, w.Body)
-		switch {
-		case err == nil:
-			arrived++
-			err = p.q.Delivered(ctx, w.ID)
-		case w.Attempts >= deliverAttempts:
-			p.Logger.Error("webhook given up", zap.String("webhook_id", w.ID), zap.Error(err))
-			err = p.q.Dropped(ctx, w.ID)
-		default:
-			p.Logger.Info("webhook not delivered", zap.String("webhook_id", w.ID), zap.Int32("attempts", w.Attempts), zap.Error(err))
-			err = nil
+		if w.Attempts == 1 {
+			fresh.Notices, ids = append(fresh.Notices, w.Body), append(ids, w.ID)
+			continue
 		}
+		n, err := p.deliver(ctx, w.Body, w.Attempts, w.ID)
+		arrived += n
 		if err != nil {
-			return arrived, postgres.Err(err)
+			return arrived, err
 		}
 	}
-	return arrived, nil
+	if len(ids) == 0 {
+		return arrived, nil
+	}
+	body := []byte(fresh.Notices[0])
+	if len(ids) > 1 {
+		if body, err = json.Marshal(fresh); err != nil {
+			return arrived, errs.Wrap(err, errs.Internal, "webhooks cannot be put together")
+		}
+	}
+	n, err := p.deliver(ctx, body, 1, ids...)
+	return arrived + n, err
+}
+
+// deliver posts a body and notes what became of the webhooks that it holds.
+func (p *Provider) deliver(ctx context.Context, body []byte, attempts int32, ids ...string) (int, error) {
+	err := p.post(ctx, body)
+	switch {
+	case err == nil:
+		return len(ids), postgres.Err(p.q.Delivered(ctx, ids))
+	case attempts >= deliverAttempts:
+		p.Logger.Error("webhook given up", zap.Strings("webhook_ids", ids), zap.Error(err))
+		return 0, postgres.Err(p.q.Dropped(ctx, ids[0])) // one at a time by now
+	default:
+		p.Logger.Info("webhook not delivered", zap.Strings("webhook_ids", ids), zap.Int32("attempts", attempts), zap.Error(err))
+		return 0, nil
+	}
 }
 
 func (p *Provider) post(ctx context.Context, body []byte) error {

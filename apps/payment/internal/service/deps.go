@@ -25,8 +25,9 @@ type Provider interface {
 	Void(ctx context.Context, paymentID string) (domain.Charge, error)
 	Refund(ctx context.Context, paymentID, refundID string, amount money.Money) error
 	Status(ctx context.Context, paymentID string) (domain.Charge, error)
-	// ReadWebhook checks the signature and reads the body. Its errors: unauthenticated, invalid_argument.
-	ReadWebhook(body []byte, signature string) (domain.Notice, error)
+	// ReadWebhook checks the signature and reads the body, which holds one notice or several. Its errors:
+	// unauthenticated, invalid_argument.
+	ReadWebhook(body []byte, signature string) ([]domain.Notice, error)
 }
 
 // Telling makes the event of a refund that was done, from the payment as it is then.
@@ -52,6 +53,10 @@ type Store interface {
 	BeginRefund(ctx context.Context, orderID string, r domain.Refund, amount *money.Money, at time.Time) (domain.Payment, domain.Refund, error)
 	// EndRefund ends a refund, once.
 	EndRefund(ctx context.Context, e domain.RefundEnd, tell Telling) (domain.Payment, error)
+	// ByIDs returns those of the payments that there are.
+	ByIDs(ctx context.Context, paymentIDs []string) (map[string]domain.Payment, error)
+	// NoteWebhooks remembers notices that change nothing, and returns how many were new. An outage may forget them.
+	NoteWebhooks(ctx context.Context, webhooks []domain.Webhook) (int, error)
 	// TakeWebhook remembers a notice, unless it was there before, and in the same transaction moves the
 	// payment as decide says (nil: not at all) and ends the notice's refund.
 	TakeWebhook(ctx context.Context, w domain.Webhook, decide func(domain.Payment) (*domain.Settlement, event.Event, error), tell Telling) (duplicate bool, err error)

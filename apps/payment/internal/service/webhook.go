@@ -9,9 +9,9 @@ import (
 	"souk/pkg/event"
 )
 
-// ReceiveWebhook takes a provider's signed notice in and settles the payment by it, once for each of the
-// provider's events: whether the notice comes before the answer to the call that it is about, after it,
-// or at the same time, the payment ends the same.
+// ReceiveWebhook takes the signed notices of a provider's webhook in and settles the payments by them, once for each
+// of the provider's events: whether the notice comes before the answer to the call that it is about, after it,
+// or at the same time, the payment ends the same. It reports whether all of them were known already.
 //
 // Its errors: not_found (no such provider, no such payment), unauthenticated (the signature is wrong or
 // too old), invalid_argument (the body), unavailable.
@@ -19,19 +19,49 @@ func (s *Service) ReceiveWebhook(ctx context.Context, provider string, body []by
 	if provider != s.ProviderName {
 		return false, errs.New(errs.NotFound, "there is no such payment provider")
 	}
-	n, err := s.Provider.ReadWebhook(body, signature)
+	notices, err := s.Provider.ReadWebhook(body, signature)
 	if err != nil {
 		return false, err
 	}
-	hash := sha256.Sum256(body)
-	w := domain.Webhook{
-		Provider: provider, EventID: n.EventID, PaymentID: n.PaymentID, RefundID: n.RefundID, BodyHash: hash[:], At: s.Clock.Now(),
+	paymentIDs := make([]string, len(notices))
+	for i, n := range notices {
+		paymentIDs[i] = n.PaymentID
 	}
+	payments, err := s.Store.ByIDs(ctx, paymentIDs)
+	if err != nil {
+		return false, err
+	}
+	hash, at := sha256.Sum256(body), s.Clock.Now()
+	// What the answer to our own call told already is only remembered, all of it at once: a state that a payment
+	// has behind it, or never gets to, it does not get to later either.
+	var old []domain.Webhook
+	duplicate = true
+	for _, n := range notices {
+		w := domain.Webhook{Provider: provider, EventID: n.EventID, PaymentID: n.PaymentID, RefundID: n.RefundID, BodyHash: hash[:], At: at}
+		if p, known := payments[n.PaymentID]; known && n.RefundID == "" && !p.Status.CanBecome(n.Charge.Status()) {
+			old = append(old, w)
+			continue
+		}
+		seen, err := s.takeWebhook(ctx, w, n.Charge)
+		if err != nil {
+			return false, err
+		}
+		duplicate = duplicate && seen
+	}
+	if len(old) == 0 {
+		return duplicate, nil
+	}
+	fresh, err := s.Store.NoteWebhooks(ctx, old)
+	return duplicate && fresh == 0, err
+}
+
+// takeWebhook settles a payment by what was noticed of its charge.
+func (s *Service) takeWebhook(ctx context.Context, w domain.Webhook, charge domain.Charge) (duplicate bool, err error) {
 	duplicate, err = s.Store.TakeWebhook(ctx, w, func(p domain.Payment) (*domain.Settlement, event.Event, error) {
-		if !p.Status.CanBecome(n.Charge.Status()) {
+		if !p.Status.CanBecome(charge.Status()) {
 			return nil, event.Event{}, nil
 		}
-		settlement, told, err := s.settlement(ctx, p, n.Charge)
+		settlement, told, err := s.settlement(ctx, p, charge)
 		return &settlement, told, err
 	}, tellRefund(ctx))
 	return duplicate, missing(err)

@@ -204,13 +204,13 @@ func (st *statement) matches() string {
 func (st *statement) choose() string {
 	var essential, rare, all []string
 	for _, g := range st.groups {
-		any := g.Any()
-		all = append(all, any)
+		word := g.Any()
+		all = append(all, word)
 		if g.Essential {
-			essential = append(essential, any)
+			essential = append(essential, word)
 		}
 		if g.Weight > commonWeight {
-			rare = append(rare, any)
+			rare = append(rare, word)
 		}
 	}
 	switch {

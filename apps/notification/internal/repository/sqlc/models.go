@@ -10,6 +10,12 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
+type Inbox struct {
+	Consumer    string
+	EventID     string
+	ProcessedAt time.Time
+}
+
 type Mail struct {
 	ID          string
 	Kind        string
@@ -21,4 +27,18 @@ type Mail struct {
 	Traceparent string
 	CreatedAt   time.Time
 	SentAt      pgtype.Timestamptz
+}
+
+type Outbox struct {
+	Seq              int64
+	ID               string
+	Subject          string
+	Type             string
+	AggregateID      string
+	AggregateVersion int64
+	OccurredAt       time.Time
+	Metadata         []byte
+	Payload          []byte
+	CreatedAt        time.Time
+	SentAt           pgtype.Timestamptz
 }

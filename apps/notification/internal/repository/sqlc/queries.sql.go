@@ -109,23 +109,47 @@ func (q *Queries) MailFailed(ctx context.Context, arg MailFailedParams) (int64, 
 	return result.RowsAffected(), nil
 }
 
-const mailSent = `-- name: MailSent :execrows
-update mail set state = 'sent', sent_at = $1::timestamptz, last_error = ''
-where id = $2 and state = 'sending' and attempts = $3
+const mailsSent = `-- name: MailsSent :exec
+with input as (
+    select unnest($1::text[]) as id, unnest($2::int[]) as attempts, unnest($3::timestamptz[]) as at,
+           unnest($4::text[]) as event_id, unnest($5::text[]) as subject, unnest($6::text[]) as type,
+           unnest($7::text[]) as metadata, unnest($8::bytea[]) as payload
+), sent as (
+    update mail m
+    set state = 'sent', sent_at = i.at, last_error = ''
+    from input i
+    where m.id = i.id and m.state = 'sending' and m.attempts = i.attempts
+    returning m.id, i.at, i.event_id, i.subject, i.type, i.metadata, i.payload
+)
+insert into outbox (id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload)
+select s.event_id, s.subject, s.type, s.id, 1, s.at, s.metadata::jsonb, s.payload
+from sent s
 `
 
-type MailSentParams struct {
-	At       time.Time
-	ID       string
-	Attempts int32
+type MailsSentParams struct {
+	Ids       []string
+	Attempts  []int32
+	Ats       []time.Time
+	EventIds  []string
+	Subjects  []string
+	Types     []string
+	Metadatas []string
+	Payloads  [][]byte
 }
 
-func (q *Queries) MailSent(ctx context.Context, arg MailSentParams) (int64, error) {
-	result, err := q.db.Exec(ctx, mailSent, arg.At, arg.ID, arg.Attempts)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+// Notes mails as sent, those that belong to their sender still, and tells of them.
+func (q *Queries) MailsSent(ctx context.Context, arg MailsSentParams) error {
+	_, err := q.db.Exec(ctx, mailsSent,
+		arg.Ids,
+		arg.Attempts,
+		arg.Ats,
+		arg.EventIds,
+		arg.Subjects,
+		arg.Types,
+		arg.Metadatas,
+		arg.Payloads,
+	)
+	return err
 }
 
 const queueMail = `-- name: QueueMail :execrows

@@ -94,6 +94,51 @@ func (q *Queries) ByID(ctx context.Context, id string) (Payment, error) {
 	return i, err
 }
 
+const byIDs = `-- name: ByIDs :many
+select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
+    provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
+from payment where id = any ($1::text[])
+`
+
+func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]Payment, error) {
+	rows, err := q.db.Query(ctx, byIDs, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Payment
+	for rows.Next() {
+		var i Payment
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrderID,
+			&i.CustomerID,
+			&i.Status,
+			&i.Method,
+			&i.Currency,
+			&i.Amount,
+			&i.Captured,
+			&i.Refunded,
+			&i.RefundClaimed,
+			&i.Provider,
+			&i.ProviderRef,
+			&i.RequestHash,
+			&i.FailureReason,
+			&i.VoidRequested,
+			&i.Version,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const byOrders = `-- name: ByOrders :many
 select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
@@ -344,6 +389,39 @@ func (q *Queries) LockByOrder(ctx context.Context, orderID string) (Payment, err
 		&i.UpdatedAt,
 	)
 	return i, err
+}
+
+const noteWebhooks = `-- name: NoteWebhooks :execrows
+insert into webhook_inbox (provider, event_id, payment_id, body_hash, received_at, processed_at)
+select i.provider, i.event_id, i.payment_id, i.body_hash, i.at, i.at
+from (select set_config('synchronous_commit', 'off', true)) as relaxed,
+     (select unnest($1::text[]) as provider, unnest($2::text[]) as event_id, unnest($3::text[]) as payment_id,
+             unnest($4::bytea[]) as body_hash, unnest($5::timestamptz[]) as at) as i
+on conflict (provider, event_id) do nothing
+`
+
+type NoteWebhooksParams struct {
+	Providers  []string
+	EventIds   []string
+	PaymentIds []string
+	BodyHashes [][]byte
+	Ats        []time.Time
+}
+
+// Remembers notices that change nothing. It does not wait for the disk: what an outage takes with it had no effect,
+// and has none when it comes again.
+func (q *Queries) NoteWebhooks(ctx context.Context, arg NoteWebhooksParams) (int64, error) {
+	result, err := q.db.Exec(ctx, noteWebhooks,
+		arg.Providers,
+		arg.EventIds,
+		arg.PaymentIds,
+		arg.BodyHashes,
+		arg.Ats,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const open = `-- name: Open :many
