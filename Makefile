@@ -18,13 +18,13 @@ run: deps build ## start souk with demo shops on http://127.0.0.1:8080
 	@exec $(BIN) dev --demo
 
 test: deps ## all tests, on a private PostgreSQL and Redis
-	@go run ./tools/testenv -- go test $(GO_PACKAGES)
+	@go run ./tools/testenv -- go test -timeout 25m $(GO_PACKAGES)
 
 race: deps ## all tests under the race detector
-	@go run ./tools/testenv -- go test -race $(GO_PACKAGES)
+	@go run ./tools/testenv -- go test -race -timeout 40m $(GO_PACKAGES)
 
 chaos: deps ## stop each service of a split souk at every failpoint of the checkout (some minutes)
-	@SOUK_CHAOS=1 go run ./tools/testenv -- go test -count=1 -timeout 30m -run 'Crash|Kill|Outage' -v ./tests/e2e
+	@SOUK_TEST_CHAOS=1 go run ./tools/testenv -- go test -count=1 -timeout 30m -run 'Crash|Kill|Outage' -v ./tests/e2e
 
 generate: ## regenerate gen/ from proto/
 	@go run ./tools/generate

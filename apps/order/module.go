@@ -66,7 +66,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	store := repository.Open(pool, relay.Wake)
 	products, carts := productv1.NewProductServiceClient(conn), cartv1.NewCartServiceClient(conn)
 	sagas := &service.Sagas{
-		Store: store, Products: products, Payments: paymentv1.NewPaymentServiceClient(conn), Carts: carts, Clock: p.Clock(),
+		Store: store, Products: products, Payments: paymentv1.NewPaymentServiceClient(conn), Carts: carts, Clock: p.Clock(), Logger: p.Logger(),
 		Deadline: cfg.Deadline, ReserveFor: cfg.ReserveFor, AuthorizeTimeout: cfg.AuthorizeTimeout,
 	}
 	runner, err := saga.NewRunner(pool, saga.Options{

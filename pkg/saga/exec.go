@@ -348,8 +348,8 @@ func (x *exec) again(err error, gone <-chan struct{}) verdict {
 	if x.state == Running && x.step <= x.p.pivot && !x.calledPivot() {
 		// The deadline ends this, not the number of tries.
 		d = min(d, maxBeforePivot, max(time.Until(x.deadline), 0))
-	} else if x.attempts >= x.r.opts.MaxAttempts {
-		return x.park(err)
+	} else if x.attempts >= x.r.opts.MaxAttempts && errs.Is(err, errs.Internal) {
+		return x.park(err) // a bug does not go away; an outage does, however long it takes
 	}
 	if gone == nil && d > patienceHere {
 		return x.release(d)

@@ -83,7 +83,7 @@ func (p *participants) do(step string) func(context.Context, *saga.Run) error {
 			return err
 		}
 		if in.Down == step {
-			return unavailable()
+			return errs.New(errs.Internal, "a bug")
 		}
 		ctx = context.WithoutCancel(ctx) // the request is on its way, whatever becomes of the caller
 		err := postgres.InTx(ctx, p.pool, func(tx pgx.Tx) error { return do(ctx, tx, r.Key(), in.Refuse == step) })

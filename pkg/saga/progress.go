@@ -10,10 +10,15 @@ import (
 	"souk/pkg/failpoint"
 )
 
-// write makes a write of the saga as it is.
+// write makes a write of the saga as it is. It does not match a row that is further than this owner knows: a batch of its
+// own was done and its answer lost. What was done exactly once is not taken back; the next owner goes on from there.
 func (x *exec) write(to State) *write {
+	low, high := -1, x.step
+	if x.state == Compensating { // steps count down
+		low, high = x.step, anyStep
+	}
 	w := &write{
-		id: x.run.id, epoch: x.run.epoch, from: x.state, low: -1, high: anyStep,
+		id: x.run.id, epoch: x.run.epoch, from: x.state, low: low, high: high,
 		state: to, step: x.step, results: x.run.snapshot(), attempts: x.attempts, lastError: x.lastError, cause: x.cause,
 		story: x.story[:len(x.story):len(x.story)],
 	}
@@ -51,7 +56,6 @@ func (x *exec) submit(w *write, at window) verdict {
 // checkpoint writes how far the saga is.
 func (x *exec) checkpoint() verdict {
 	w := x.write(Running)
-	w.high = x.step // a second try finds its own step
 	v := x.submit(w, x.p.checkpoint)
 	if v == goOn {
 		x.saved = x.step

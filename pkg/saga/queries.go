@@ -64,7 +64,7 @@ with w as (
   as w (id, epoch, from_state, low, high, state, parked_from, step,
     results, attempts, last_error, error_code, error_message, error_retry_ms, error_fields, delay)
 ), held as (
-  select s.id from saga s join w on w.id = s.id
+  select s.id, s.epoch from saga s join w on w.id = s.id
   where s.epoch = w.epoch and s.owner = $1 and s.state in (w.from_state, w.state) and s.step between w.low and w.high
   order by s.id for update of s
 ), written as (
@@ -76,19 +76,19 @@ with w as (
     lease_until = case when w.delay is null then s.lease_until else now() + make_interval(secs => w.delay) end,
     next_run_at = case when w.delay is null then s.next_run_at else now() + make_interval(secs => w.delay) end,
     updated_at = now(), ended_at = case when w.state in ('done', 'compensated') then now() end
-  from w join held on held.id = w.id
+  from w join held on held.id = w.id and held.epoch = w.epoch
   where s.id = w.id
-  returning s.id
+  returning s.id, s.epoch
 ), story as (
   insert into saga_step (saga_id, n, epoch, kind, name, idem_key, state, attempts, code, error, started_at, finished_at)
   select x.saga_id, x.n, x.epoch, x.kind, x.name, x.idem_key, x.state, x.attempts, x.code, x.error, x.started_at, x.finished_at
   from unnest((select $18::text[]), (select $19::int[]), (select $20::bigint[]), (select $21::text[]), (select $22::text[]), (select $23::text[]), (select $24::text[]), (select $25::int[]),
     (select $26::text[]), (select $27::text[]), (select $28::timestamptz[]), (select $29::timestamptz[]))
   as x (saga_id, n, epoch, kind, name, idem_key, state, attempts, code, error, started_at, finished_at)
-  join written on written.id = x.saga_id
+  join written on written.id = x.saga_id and written.epoch = x.epoch
 )`
 	sqlWriteMany = sqlWrite + `
-select id from written`
+select id, epoch from written`
 	// sqlWriteAll raises an error unless all match, and takes the batch that it is a part of with it.
 	sqlWriteAll = sqlWrite + `
 select souk_saga_fence((select count(*) from written) = cardinality($2::text[]), ($2::text[])[1], ($3::bigint[])[1], $1)`

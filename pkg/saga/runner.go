@@ -41,7 +41,8 @@ type Options struct {
 	StepTimeout time.Duration
 	// MinBackoff and MaxBackoff bound the pause between two tries. 0 means 50 ms and 30 s.
 	MinBackoff, MaxBackoff time.Duration
-	// MaxAttempts is after how many tries of one step a saga that cannot turn round is parked. 0 means 30, some ten minutes.
+	// MaxAttempts is after how many tries of one step that fail as internal a saga that cannot turn round is parked. 0 means 30,
+	// some ten minutes. What is unavailable or times out is tried for ever.
 	MaxAttempts int
 	// Drain is how long Run waits at its end for the sagas that callers wait for. 0 means 5 s.
 	Drain time.Duration

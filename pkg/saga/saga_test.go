@@ -133,7 +133,7 @@ func TestParkedAndResumed(t *testing.T) {
 	b := setup(t, "parked")
 	var broken atomic.Bool
 	broken.Store(true)
-	for name, failure := range map[string]error{"refused": errs.New(errs.Unprocessable, "no"), "down": unavailable()} {
+	for name, failure := range map[string]error{"refused": errs.New(errs.Unprocessable, "no"), "broken": errors.New("a bug")} {
 		broken.Store(true)
 		b.people.misbehave(func(_ context.Context, _, step string, _ *saga.Run) error {
 			if step == "capture" && broken.Load() {
@@ -171,6 +171,23 @@ func TestParkedAndResumed(t *testing.T) {
 	require.True(t, errs.Is(saga.Resume(t.Context(), b.pool, "none"), errs.NotFound))
 }
 
+// A participant that is away is waited for, however many tries that takes: nothing is parked.
+func TestAnOutageDoesNotPark(t *testing.T) {
+	t.Parallel()
+	b := setup(t, "outage") // parks after 5 tries that fail as internal
+	var tries atomic.Int32
+	b.people.misbehave(func(_ context.Context, _, step string, _ *saga.Run) error {
+		if step == "capture" && tries.Add(1) <= 12 {
+			return unavailable()
+		}
+		return nil
+	}, nil)
+	require.Equal(t, saga.Confirmed, b.execute(t, "s1", input{}).State)
+	b.until(t, "s1", saga.Done)
+	b.verify(t, "s1")
+	require.EqualValues(t, 13, tries.Load())
+}
+
 // An undo that fails is tried again, then parked, and goes on where it was.
 func TestUndoIsRetriedAndParked(t *testing.T) {
 	t.Parallel()
@@ -178,7 +195,7 @@ func TestUndoIsRetriedAndParked(t *testing.T) {
 	var tries atomic.Int32
 	b.people.misbehave(func(_ context.Context, kind, step string, _ *saga.Run) error {
 		if kind == "undo" && step == "redeem" && tries.Add(1) <= 6 {
-			return unavailable()
+			return errors.New("a bug")
 		}
 		return nil
 	}, nil)

@@ -106,17 +106,22 @@ func (s *store) writeMany(ctx context.Context, ws []*write) ([]postgres.Result[b
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	type owned struct {
+		ID    string
+		Epoch int64
+	}
+	done, err := pgx.CollectRows(rows, pgx.RowToStructByPos[owned])
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
-	written := make(map[string]bool, len(ids))
-	for _, id := range ids {
-		written[id] = true
+	// By epoch too: two owners of one saga may write in one run, and only one of them has it.
+	written := make(map[owned]bool, len(done))
+	for _, d := range done {
+		written[d] = true
 	}
 	results := make([]postgres.Result[bool], len(ws))
 	for i, w := range ws {
-		results[i].Value = written[w.id]
+		results[i].Value = written[owned{w.id, w.epoch}]
 	}
 	return results, nil
 }

@@ -167,7 +167,7 @@ func TestCrashAtEveryFailpoint(t *testing.T) {
 // TestCrashOfOneService stops the order, product and payment process each at each window of the checkout, while
 // the other services go on; the process is started again by souk dev.
 func TestCrashOfOneService(t *testing.T) {
-	if os.Getenv("SOUK_CHAOS") == "" {
+	if os.Getenv("SOUK_TEST_CHAOS") == "" {
 		t.Skip("TestKillUnderLoad is the short form of this; make chaos runs it")
 	}
 	s := start(t, "split", []string{"SOUK_FAILPOINTS="})

@@ -60,7 +60,7 @@ func (k *kit) start(pool *pgxpool.Pool, opts ...option) (stop func()) {
 	t := k.t
 	k.store = repository.Open(pool, func() {})
 	sagas := &service.Sagas{
-		Store: k.store, Products: k.world, Payments: k.world, Carts: k.world, Clock: clock.System{},
+		Store: k.store, Products: k.world, Payments: k.world, Carts: k.world, Clock: clock.System{}, Logger: zap.NewNop(),
 		Deadline: 5 * time.Second, ReserveFor: 15 * time.Minute, AuthorizeTimeout: 2 * time.Second,
 	}
 	deps := service.Deps{Products: k.world, Carts: k.world, Shops: k.world, Clock: clock.System{}, Logger: zap.NewNop()}

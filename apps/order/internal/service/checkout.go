@@ -41,12 +41,12 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 	if !errs.Is(err, errs.NotFound) {
 		return domain.Order{}, err
 	}
-	lines, err := s.lines(ctx, r.CustomerID)
+	o, err := s.place(ctx, r)
 	if err != nil {
-		return domain.Order{}, err
-	}
-	o, err := domain.Place(r, lines, s.ShippingRates, s.Clock.Now())
-	if err != nil {
+		// Another request with this key may have ordered the cart meanwhile, and the last pieces.
+		if attempt, again := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey); again == nil {
+			return s.replay(ctx, attempt, r)
+		}
 		return domain.Order{}, err
 	}
 	told, err := event.New(ctx, SubjectCreated, o.ID, o.Version, o.PlacedAt, &orderv1.OrderCreated{
@@ -70,6 +70,15 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 		return domain.Order{}, err
 	}
 	return s.answer(ctx, o, out)
+}
+
+// place makes an order of the caller's cart, which is not kept yet.
+func (s *Service) place(ctx context.Context, r domain.Request) (domain.Order, error) {
+	lines, err := s.lines(ctx, r.CustomerID)
+	if err != nil {
+		return domain.Order{}, err
+	}
+	return domain.Place(r, lines, s.ShippingRates, s.Clock.Now())
 }
 
 func checkRequest(r domain.Request, caller identity.Actor) error {
@@ -218,7 +227,10 @@ func (s *Service) answer(ctx context.Context, o domain.Order, out saga.Outcome) 
 
 // refused is the error of a checkout that was not confirmed.
 func refused(out saga.Outcome) error {
-	if out.State == saga.Parked || out.Err == nil || errs.Unknown(out.Err) {
+	if out.State == saga.Parked {
+		return errs.Wrap(causeOf(out), errs.Unavailable, "the checkout could not be finished, and our staff has to look into it").WithRetryAfter(time.Minute)
+	}
+	if out.Err == nil || errs.Unknown(out.Err) {
 		return errs.Wrap(causeOf(out), errs.Unavailable, "the checkout could not be finished; nothing was charged, try again").WithRetryAfter(time.Second)
 	}
 	return out.Err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"go.uber.org/zap"
+
 	"souk/apps/order/internal/domain"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
@@ -23,6 +25,7 @@ type Sagas struct {
 	Payments Payments
 	Carts    Carts
 	Clock    clock.Clock
+	Logger   *zap.Logger
 	// Deadline is how long a checkout or a cancellation may take to its pivot.
 	Deadline time.Duration
 	// ReserveFor is how long stock is held for a checkout.
@@ -42,6 +45,7 @@ const (
 	resultConfirmed = "confirmed_at"
 	resultRefusal   = "refusal"
 	resultStatus    = "payment_status"
+	resultCleared   = "cart_cleared"
 )
 
 // checkoutInput is what a checkout needs to go on in another process. Amounts are minor units.
@@ -85,6 +89,7 @@ func (s *Sagas) checkout() saga.Definition {
 		{Name: "clear_cart", Do: s.clearCart, Prompt: true}, // or a second checkout would order the same cart again
 		{Name: "capture", Do: s.capture},
 		{Name: "commit", Do: s.commit},
+		{Name: "clear_cart_later", Do: s.clearCartLater},
 	}}
 }
 
@@ -192,7 +197,30 @@ func (s *Sagas) commit(ctx context.Context, r *saga.Run) error {
 	return err
 }
 
+// clearCart tries once to take what was ordered out of the cart. A cart that is away must hold up neither money nor stock.
 func (s *Sagas) clearCart(ctx context.Context, r *saga.Run) error {
+	if err := s.removeOrdered(ctx, r); err != nil {
+		s.Logger.Warn("cart not cleared at once", zap.String("order", r.ID()), zap.Error(err))
+		return nil
+	}
+	return r.Set(resultCleared, true)
+}
+
+// clearCartLater does what clearCart could not do. The cart takes an order out once, however often it is asked.
+func (s *Sagas) clearCartLater(ctx context.Context, r *saga.Run) error {
+	var cleared bool
+	if r.Get(resultCleared, &cleared) == nil && cleared {
+		return nil
+	}
+	err := s.removeOrdered(ctx, r)
+	if err != nil && !errs.Unknown(err) { // nothing that an operator could do about it
+		s.Logger.Error("cart refused to be cleared", zap.String("order", r.ID()), zap.Error(err))
+		return nil
+	}
+	return err
+}
+
+func (s *Sagas) removeOrdered(ctx context.Context, r *saga.Run) error {
 	var in checkoutInput
 	if err := r.Input(&in); err != nil {
 		return err
