@@ -29,7 +29,7 @@ type Config struct {
 	TrustedProxies []string `yaml:"trusted_proxies"`
 	// Cache is about the response cache.
 	Cache CacheConfig `yaml:"cache"`
-	// CallerRate limits each signed-in caller and guest, AddressRate each address of all others.
+	// CallerRate limits each signed-in caller, AddressRate each address (with IPv6, each /64) of all others, guests included.
 	CallerRate  RateConfig `yaml:"caller_rate"`
 	AddressRate RateConfig `yaml:"address_rate"`
 	// IdempotencyTTL is how long answers are kept for retries. Default 7 days.

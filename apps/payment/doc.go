@@ -30,7 +30,8 @@
 //
 //   - payment: one row an order. Amounts are minor units. order_id is unique.
 //   - refund: one row a refund; payment_id, idem_key unique. state requested, done, refused.
-//   - webhook_inbox: provider's events, once each.
+//   - webhook_inbox: provider's events, once each. A webhook holds one or several. Those that tell nothing new, as most
+//     do, are noted without waiting for the disk.
 //   - outbox, inbox: see pkg/outbox.
 //   - schema sandbox: the books of the embedded provider (charge, refund, ledger_entry, call, webhook).
 //     sandbox.charge.key is payment.id; nothing in the service joins the two, Verify does.

@@ -30,7 +30,8 @@
 // written once for all of them. That stock is never oversold is also a check of the table.
 //
 // A commit that comes after the reservation has expired takes the pieces anew; when they are gone it
-// fails with out_of_stock, which the checkout, past its pivot by then, tries again and finally parks.
+// fails with out_of_stock, for which the checkout, past its pivot by then, is parked: an operator adds stock and
+// resumes it.
 //
 // # Search
 //

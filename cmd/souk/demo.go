@@ -28,6 +28,9 @@ var demoShops = map[string]*shopv1.CreateShopRequest{
 	"Vinil & Café":  {Description: "Records, and coffee to go with them.", City: "Belo Horizonte", Region: "MG", CountryCode: "BR"},
 }
 
+// demoHandle is a demo shop's handle: short, as their names differ enough.
+func demoHandle(name string) string { return productcsv.Slug(name, handleLimit) }
+
 // loadDemo creates the demo's shops and their products. A shop that is there already is left alone, with
 // what was sold from it.
 func loadDemo(ctx context.Context, state *devState) error {
@@ -38,7 +41,7 @@ func loadDemo(ctx context.Context, state *devState) error {
 	client := api.New(state.URL, token)
 	var created []string
 	for name, shop := range demoShops {
-		shop.Name, shop.Handle = name, shopHandle(name)
+		shop.Name, shop.Handle = name, demoHandle(name)
 		err := client.Call(ctx, http.MethodPost, "/v1/shops", shop, nil)
 		if errs.Is(err, errs.AlreadyExists) {
 			continue
@@ -68,7 +71,7 @@ func loadDemo(ctx context.Context, state *devState) error {
 			return fmt.Errorf("demo/products.csv, line %d: %s", refused[0].Line, refused[0].Reason)
 		}
 		if p != nil && slices.Contains(created, p.Vendor) {
-			p.Shop = shopHandle(p.Vendor)
+			p.Shop = demoHandle(p.Vendor)
 			req.Products = append(req.Products, p.ImportedProduct)
 		}
 	}

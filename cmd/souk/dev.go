@@ -12,7 +12,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -72,14 +74,18 @@ func runDev(ctx context.Context, o devOptions, out io.Writer) (err error) {
 	if o.split {
 		o.transport = "nats"
 	}
-	h, err := openHome(o.dataDir)
+	address, err := parseHTTP(o.http)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, h.close(o.ephemeral)) }()
-	if err := addressFree(o.http); err != nil {
+	if err := errors.Join(addressFree(o.http), roomToStart(o.dataDir)); err != nil { // before anything is touched
 		return err
 	}
+	h, err := openHome(o.dataDir, o.ephemeral)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.close()) }()
 	logs, err := openLogs(o, h)
 	if err != nil {
 		return err
@@ -89,17 +95,51 @@ func runDev(ctx context.Context, o devOptions, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := startStack(ctx, h, o.http, log)
-	if err != nil {
-		return err
+	d := &devRun{o: o, address: address, home: h, out: out, logs: logs, log: log, began: began}
+	defer func() {
+		if ctx.Err() != nil && !d.isReady.Load() { // parts that were told to stop half way have much to say
+			if err != nil {
+				log.Info("stopped before it was ready", zap.Error(err))
+			}
+			err = errStopped
+		}
+	}()
+	if d.stack, err = startStack(ctx, h, address, log); err != nil {
+		return explainDisk(err, h.dir, outsideBase)
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+	defer func() { err = errors.Join(err, d.stack.stop()) }()
+	return d.run(ctx)
+}
 
-	d := &devRun{o: o, home: h, stack: s, out: out, logs: logs, log: log, began: began}
-	if o.split {
-		return d.split(ctx)
+// errStopped is for a souk dev that was interrupted before it was ready.
+var errStopped = &exitError{status: 130, err: errors.New("stopped")}
+
+// run runs the services, until ctx ends or the disk is full.
+func (d *devRun) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel(nil)
+	wg.Go(func() {
+		select {
+		case <-d.stack.nats.DiskFull():
+			cancel(errDiskFull)
+		case <-ctx.Done():
+		}
+	})
+	do := d.together
+	if d.o.split {
+		do = d.split
 	}
-	return d.together(ctx)
+	err := do(ctx)
+	if errors.Is(context.Cause(ctx), errDiskFull) {
+		if err != nil {
+			d.log.Error("services stopped", zap.Error(err))
+		}
+		return errDiskFull
+	}
+	return err
 }
 
 // addressFree says clearly that somebody else listens, before anything is started.
@@ -123,13 +163,15 @@ func openLogs(o devOptions, h *home) (*os.File, error) {
 
 // devRun is one run of souk dev.
 type devRun struct {
-	o     devOptions
-	home  *home
-	stack *stack
-	out   io.Writer
-	logs  *os.File
-	log   *zap.Logger
-	began time.Time
+	o       devOptions
+	address httpAddress
+	home    *home
+	stack   *stack
+	out     io.Writer
+	logs    *os.File
+	log     *zap.Logger
+	began   time.Time
+	isReady atomic.Bool
 }
 
 // settings is the configuration of the processes of souk dev; SOUK_… variables override it.
@@ -143,7 +185,7 @@ func (d *devRun) settings() map[string]any {
 		"identity":  map[string]any{"seed": secrets.Identity},
 		"rpc":       map[string]any{"transport": d.o.transport},
 		"gateway": map[string]any{
-			"addr": d.o.http, "dev_url": s.control.url,
+			"addr": d.address.addr, "public_url": d.address.public, "dev_url": s.control.url,
 			// On one machine all clients share an address, and tests are many clients.
 			"address_rate": map[string]any{"per_second": 20000, "burst": 40000},
 			"caller_rate":  map[string]any{"per_second": 1000, "burst": 2000},
@@ -153,22 +195,45 @@ func (d *devRun) settings() map[string]any {
 		},
 		"notification": map[string]any{"smtp_addr": s.mail.Addr()},
 		"payment": map[string]any{
-			"sandbox": map[string]any{"webhook_secret": secrets.Webhook, "webhook_url": "http://" + d.o.http + "/v1/webhooks/payments/sandbox"},
+			"sandbox": map[string]any{"webhook_secret": secrets.Webhook, "webhook_url": d.address.public + "/v1/webhooks/payments/sandbox"},
 		},
+	}
+}
+
+// configuration is the settings with what the environment overrides.
+func (d *devRun) configuration(environ []string) (*config.Tree, error) {
+	tree, err := config.Load("", environ, ofCommands...)
+	if err != nil {
+		return nil, err
+	}
+	if tree, err = tree.WithDefaults(d.settings()); err != nil {
+		return nil, err
+	}
+	return tree, tree.CheckSections(sections()...)
+}
+
+const (
+	// garbagePercent and memoryGoal are for all of souk in one process: the heap may grow to three times of what lives,
+	// which saves a third of the work of collecting, as long as all of it stays below the goal. Some 50 MB of the
+	// program's file come on top. A goal that what lives exceeds costs processor time, and never fails.
+	garbagePercent = 200
+	memoryGoal     = 104 << 20
+)
+
+// tuneMemory sets what the user's environment leaves open.
+func tuneMemory() {
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetGCPercent(garbagePercent)
+		debug.SetMemoryLimit(memoryGoal)
 	}
 }
 
 // together runs all services in this process.
 func (d *devRun) together(ctx context.Context) error {
+	tuneMemory()
 	environ := os.Environ()
-	tree, err := config.Load("", environ, ofCommands...)
+	tree, err := d.configuration(environ)
 	if err != nil {
-		return err
-	}
-	if tree, err = tree.WithDefaults(d.settings()); err != nil {
-		return err
-	}
-	if err := tree.CheckSections(sections()...); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -201,7 +266,7 @@ func inProcess(d *devRun) []nats.Option { return d.stack.nats.ClientOptions() }
 func (d *devRun) ready(ctx context.Context, admin string) error {
 	s := d.stack
 	state := &devState{
-		PID: os.Getpid(), URL: "http://" + d.o.http, Admin: admin, OIDC: s.oidc.Issuer(), OIDCAdmin: d.home.secrets.OIDCAdmin,
+		PID: os.Getpid(), URL: d.address.public, Admin: admin, OIDC: s.oidc.Issuer(), OIDCAdmin: d.home.secrets.OIDCAdmin,
 		Control: s.control.url, Transport: d.o.transport,
 		NATS:  natsAccess{URL: s.nats.URL(), User: "souk", Password: d.home.secrets.NATSPassword},
 		Redis: s.redis.Addr(), Databases: s.databases(),
@@ -228,6 +293,10 @@ func (d *devRun) ready(ctx context.Context, admin string) error {
 
 `, state.URL, state.URL, state.URL, state.URL, state.URL, state.OIDC, withoutPassword(state.NATS.URL), admin, d.home.dir, filepath.Base(d.logs.Name()))
 	d.log.Info("souk is ready", zap.Duration("after", time.Since(d.began)))
+	if d.address.open {
+		fmt.Fprintf(d.out, "warning: %s can be reached from the network, and so can the tools under /dev: mail, traces, processes\n", d.address.addr)
+	}
+	d.isReady.Store(true)
 	fmt.Fprintf(d.out, "souk is ready on %s\n", state.URL)
 	return nil
 }

@@ -54,9 +54,8 @@ func (f *devFlags) running() (*devState, error) {
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return nil, fmt.Errorf("%s is damaged: %w", path, err)
 	}
-	lock, err := devstack.Lock(f.dataDir)
-	if err == nil { // nobody has it: the process that wrote the file is gone
-		return nil, errors.Join(fmt.Errorf("souk dev is not running any more on %s: start it again with `souk dev`", f.dataDir), lock.Unlock())
+	if _, locked := devstack.Locked(f.dataDir); !locked { // the process that wrote the file is gone
+		return nil, fmt.Errorf("souk dev is not running any more on %s: start it again with `souk dev`", f.dataDir)
 	}
 	return &s, nil
 }
@@ -98,6 +97,8 @@ type home struct {
 	dir     string
 	lock    *devstack.DirLock
 	secrets devSecrets
+	// ephemeral: all that is in it goes at the end, and the directory itself when this run made it.
+	ephemeral, made bool
 }
 
 // devSecrets are made once and kept, so that sessions, tokens and signatures survive a restart.
@@ -109,20 +110,56 @@ type devSecrets struct {
 	NATSPassword string `json:"natsPassword"`
 }
 
-func openHome(dir string) (*home, error) {
+func (s *devSecrets) fields() map[string]*string {
+	return map[string]*string{
+		"identity": &s.Identity, "auth": &s.Auth, "oidcAdmin": &s.OIDCAdmin, "webhook": &s.Webhook, "natsPassword": &s.NATSPassword,
+	}
+}
+
+// openHome takes the data directory. An ephemeral one must hold nothing: it is removed at the end.
+func openHome(dir string, ephemeral bool) (_ *home, err error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
-	lock, err := devstack.Lock(abs)
-	if err != nil {
+	h := &home{dir: abs, ephemeral: ephemeral}
+	if _, err := os.Stat(abs); errors.Is(err, os.ErrNotExist) {
+		h.made = true
+	}
+	if _, locked := devstack.Locked(abs); ephemeral && !locked { // of one that is locked Lock tells by whom
+		if err := holdsNothing(abs, ""); err != nil {
+			return nil, err
+		}
+	}
+	if h.lock, err = devstack.Lock(abs); err != nil {
 		return nil, err
 	}
-	h := &home{dir: abs, lock: lock}
+	if ephemeral {
+		if err := holdsNothing(abs, devstack.LockName); err != nil { // another run came first, and went
+			return nil, errors.Join(err, h.lock.Unlock())
+		}
+	}
 	if err := h.loadSecrets(); err != nil {
-		return nil, errors.Join(err, lock.Unlock())
+		return nil, errors.Join(err, h.close())
 	}
 	return h, nil
+}
+
+// holdsNothing refuses a directory with files in it, other than one of that name.
+func holdsNothing(dir, but string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() != but {
+			return fmt.Errorf("%s holds files: --ephemeral removes its data directory; name a new one with --data-dir", dir)
+		}
+	}
+	return nil
 }
 
 func (h *home) path(name string) string { return filepath.Join(h.dir, name) }
@@ -133,12 +170,17 @@ func (h *home) loadSecrets() error {
 		if err := json.Unmarshal(raw, &h.secrets); err != nil {
 			return fmt.Errorf("%s is damaged: %w", h.path("secrets.json"), err)
 		}
+		for name, value := range h.secrets.fields() {
+			if *value == "" {
+				return fmt.Errorf("%s is damaged: %s is missing or empty; put the file back from a copy, or move the data directory away to begin anew", h.path("secrets.json"), name)
+			}
+		}
 		return nil
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	for _, s := range []*string{&h.secrets.Identity, &h.secrets.Auth, &h.secrets.OIDCAdmin, &h.secrets.Webhook, &h.secrets.NATSPassword} {
+	for _, s := range h.secrets.fields() {
 		var b [32]byte
 		_, _ = rand.Read(b[:]) // never fails: crypto/rand
 		*s = base64.StdEncoding.EncodeToString(b[:])
@@ -160,39 +202,84 @@ func writeJSON(path string, v any) error {
 
 func (h *home) publish(s *devState) error { return writeJSON(h.path("dev.json"), s) }
 
+// outsideBase is where PostgreSQL's data goes that can't be in the data directory.
+const outsideBase = "/var/lib/souk"
+
+// ownerFile holds, in a folder below outsideBase, the path of the data directory that it belongs to.
+const ownerFile = "owner"
+
 // postgresDir is where PostgreSQL keeps its data: in the data directory, or, where the user as whom PostgreSQL runs
 // can't get there (root's home, say), in a folder of its own under /var/lib/souk, to which postgres.path points.
 func (h *home) postgresDir() (string, error) {
 	if raw, err := os.ReadFile(h.path("postgres.path")); err == nil {
-		return string(raw), nil
+		return string(raw), h.own(string(raw))
 	}
 	inside := h.path("postgres")
 	if devstack.Reachable(h.dir) == nil {
 		return inside, nil
 	}
-	const base = "/var/lib/souk"
-	if err := os.MkdirAll(base, 0o755); err != nil { //nolint:gosec // the user as whom PostgreSQL runs passes through
+	if err := os.MkdirAll(outsideBase, 0o755); err != nil { //nolint:gosec // the user as whom PostgreSQL runs passes through
 		return inside, nil //nolint:nilerr // StartPostgres says what is in the way of the first choice
 	}
-	outside, err := os.MkdirTemp(base, "dev-")
+	outside, err := os.MkdirTemp(outsideBase, "dev-")
 	if err != nil {
 		return "", fmt.Errorf("a folder for PostgreSQL: %w", err)
 	}
-	err = os.Chmod(outside, 0o755) //nolint:gosec // the user as whom PostgreSQL runs passes through; its own folder within is closed
-	return outside, errors.Join(err, os.WriteFile(h.path("postgres.path"), []byte(outside), 0o600))
+	err = os.Chmod(outside, 0o711) //nolint:gosec // the user as whom PostgreSQL runs passes through; its own folder within is closed
+	return outside, errors.Join(err, os.WriteFile(h.path("postgres.path"), []byte(outside), 0o600), h.own(outside))
 }
 
-// close gives the directory back; remove takes it away with all that is in it.
-func (h *home) close(remove bool) error {
+// own writes into a folder under /var/lib/souk whose it is.
+func (h *home) own(outside string) error {
+	if _, err := os.Stat(outside); errors.Is(err, os.ErrNotExist) {
+		return nil // StartPostgres makes it anew
+	}
+	return os.WriteFile(filepath.Join(outside, ownerFile), []byte(h.dir), 0o600) //nolint:gosec // as in close
+}
+
+// removeOrphans removes PostgreSQL's folders below base whose data directory is gone, or has another one now.
+func removeOrphans(base string) error {
+	owners, _ := filepath.Glob(filepath.Join(base, "dev-*", ownerFile)) // the pattern is good
+	var errs []error
+	for _, file := range owners {
+		dir := filepath.Dir(file)
+		owner, err := os.ReadFile(file) //nolint:gosec // own wrote it
+		if err != nil || len(owner) == 0 {
+			continue
+		}
+		current, err := os.ReadFile(filepath.Join(string(owner), "postgres.path")) //nolint:gosec // as above
+		if err != nil && !errors.Is(err, os.ErrNotExist) || err == nil && string(current) == dir {
+			continue
+		}
+		if _, locked := devstack.Locked(dir); !locked {
+			errs = append(errs, os.RemoveAll(dir))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// close gives the directory back. Of an ephemeral one all that is in it goes, and itself when this run made it.
+func (h *home) close() error {
 	err := os.Remove(h.path("dev.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
-	if remove {
+	if h.ephemeral {
 		if raw, rerr := os.ReadFile(h.path("postgres.path")); rerr == nil {
 			err = errors.Join(err, os.RemoveAll(string(raw))) //nolint:gosec // postgresDir wrote it, readable and writable by its owner alone
 		}
-		err = errors.Join(err, os.RemoveAll(h.dir))
+		err = errors.Join(err, h.empty())
 	}
 	return errors.Join(err, h.lock.Unlock())
+}
+
+func (h *home) empty() error {
+	if h.made {
+		return os.RemoveAll(h.dir)
+	}
+	entries, err := os.ReadDir(h.dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(h.path(e.Name())))
+	}
+	return err
 }

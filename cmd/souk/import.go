@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +18,6 @@ import (
 	"souk/cmd/souk/internal/api"
 	"souk/cmd/souk/internal/productcsv"
 	productv1 "souk/gen/go/souk/product/v1"
-	shopv1 "souk/gen/go/souk/shop/v1"
 	"souk/pkg/errs"
 )
 
@@ -51,8 +49,8 @@ func importCommand(dev *devFlags) *cobra.Command {
 
 Vendor is the shop. A product is known by its Vendor and Handle, so a second run changes nothing. The rows of a
 product must stand together, as Shopify writes them: those at a second place of the file are rejected, or taken as
-another version of the product and counted once more. Bad rows go with line number and reason to FILE.rejected.csv,
-good ones are kept. Prices are in --currency, unless the file has a column Currency.
+another version of the product and counted once more. Bad rows go with line number and reason to FILE.rejected.csv, in
+the order of the file, good ones are kept. Prices are in --currency, unless the file has a column Currency.
 
 Exit status: 0 when all rows were taken, 1 when any was rejected, 2 when the file can't be read as such a CSV
 (nothing is imported then).`,
@@ -111,7 +109,7 @@ func (im *importer) run(ctx context.Context) error {
 		im.progress.total = info.Size()
 	}
 	im.products = map[string]int{}
-	im.rejects = &rejectFile{path: im.path + ".rejected.csv", header: reader.Header()}
+	im.rejects = &rejectFile{path: rejectedPath(im.path), header: reader.Header()}
 	if err := im.stream(ctx, reader); err != nil {
 		im.progress.clear()
 		return errors.Join(err, im.rejects.close())
@@ -260,34 +258,6 @@ func (im *importer) shop(ctx context.Context, vendor string) (string, error) {
 	return l.handle, l.err
 }
 
-func (im *importer) findShop(ctx context.Context, vendor string) (string, error) {
-	handle := shopHandle(vendor)
-	var shop shopv1.Shop
-	err := im.client.Call(ctx, http.MethodGet, "/v1/shops/"+url.PathEscape(handle), nil, &shop)
-	if err == nil {
-		return shop.GetHandle(), nil
-	}
-	if !errs.Is(err, errs.NotFound) {
-		return "", err
-	}
-	if !im.createShops {
-		return "", errs.New(errs.NotFound, "there is no shop %q (handle %s): create it, or import with --create-shops", vendor, handle)
-	}
-	err = im.client.Call(ctx, http.MethodPost, "/v1/shops", &shopv1.CreateShopRequest{Handle: handle, Name: vendor}, &shop)
-	if errs.Is(err, errs.AlreadyExists) { // another import made it
-		return handle, nil
-	}
-	return handle, err
-}
-
-// shopHandle makes a shop's handle of a vendor's name. A name without ASCII letters gets one of its bytes.
-func shopHandle(vendor string) string {
-	if s := productcsv.Slug(vendor, 80); s != "" {
-		return s
-	}
-	return fmt.Sprintf("shop-%x", []byte(vendor)[:min(len(vendor), 30)])
-}
-
 func (im *importer) rejectProduct(p *productcsv.Product, reason string) error {
 	refused := make([]productcsv.Rejection, 0, len(p.Rows))
 	for _, row := range p.Rows {
@@ -301,44 +271,6 @@ func (im *importer) reject(rows ...productcsv.Rejection) error {
 	defer im.mu.Unlock()
 	im.rejected += len(rows)
 	return im.rejects.write(rows)
-}
-
-// rejectFile is FILE.rejected.csv: made with the first rejected row, and removed when there is none.
-type rejectFile struct {
-	path   string
-	header []string
-	file   *os.File
-	csv    *csv.Writer
-}
-
-func (f *rejectFile) write(rows []productcsv.Rejection) error {
-	for _, r := range rows {
-		if f.file == nil {
-			file, err := os.Create(f.path)
-			if err != nil {
-				return fmt.Errorf("rejected rows can't be written: %w", err)
-			}
-			f.file, f.csv = file, csv.NewWriter(file)
-			if err := f.csv.Write(append([]string{"Line", "Reason"}, f.header...)); err != nil {
-				return err
-			}
-		}
-		if err := f.csv.Write(append([]string{strconv.Itoa(r.Line), r.Reason}, r.Fields...)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f *rejectFile) close() error {
-	if f.file == nil {
-		if err := os.Remove(f.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("the rejected rows of an earlier run can't be removed: %w", err)
-		}
-		return nil
-	}
-	f.csv.Flush()
-	return errors.Join(f.csv.Error(), f.file.Close())
 }
 
 func exportCommand(dev *devFlags) *cobra.Command {

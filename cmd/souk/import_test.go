@@ -30,8 +30,8 @@ type fakeAPI struct {
 	refuse func(w http.ResponseWriter, req *productv1.ImportProductsRequest) bool
 
 	mu       sync.Mutex
-	shops    map[string]bool
-	made     []string // shops that were created
+	shops    map[string]string // name by handle
+	made     []string          // shops that were created
 	products map[string]*productv1.ImportedProduct
 	order    []string
 	batches  []int
@@ -39,9 +39,9 @@ type fakeAPI struct {
 
 func newFakeAPI(t *testing.T, shops ...string) *fakeAPI {
 	t.Helper()
-	f := &fakeAPI{shops: map[string]bool{}, products: map[string]*productv1.ImportedProduct{}}
+	f := &fakeAPI{shops: map[string]string{}, products: map[string]*productv1.ImportedProduct{}}
 	for _, s := range shops {
-		f.shops[s] = true
+		f.shops[s] = s
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/shops/{handle}", f.getShop)
@@ -81,11 +81,12 @@ func (f *fakeAPI) getShop(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	handle := r.PathValue("handle")
-	if !f.shops[handle] {
+	name, ok := f.shops[handle]
+	if !ok {
 		problem(w, http.StatusNotFound, "not_found", "there is no such shop")
 		return
 	}
-	answer(w, &shopv1.Shop{Id: "shp_" + handle, Handle: handle})
+	answer(w, &shopv1.Shop{Id: "shp_" + handle, Handle: handle, Name: name})
 }
 
 func (f *fakeAPI) createShop(w http.ResponseWriter, r *http.Request) {
@@ -97,7 +98,11 @@ func (f *fakeAPI) createShop(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.shops[req.GetHandle()] = true
+	if _, ok := f.shops[req.GetHandle()]; ok {
+		problem(w, http.StatusConflict, "already_exists", "the handle is taken")
+		return
+	}
+	f.shops[req.GetHandle()] = req.GetName()
 	f.made = append(f.made, req.GetName())
 	answer(w, &shopv1.Shop{Id: "shp_" + req.GetHandle(), Handle: req.GetHandle()})
 }
@@ -193,7 +198,7 @@ func csvFile(t *testing.T, rows string) string {
 // rejectedRows reads FILE.rejected.csv without its header, which it checks.
 func rejectedRows(t *testing.T, path string) [][]string {
 	t.Helper()
-	raw, err := os.ReadFile(path + ".rejected.csv")
+	raw, err := os.ReadFile(rejectedPath(path))
 	require.NoError(t, err)
 	r := csv.NewReader(bytes.NewReader(raw))
 	r.FieldsPerRecord = -1
@@ -211,14 +216,14 @@ func TestImportGoesInBatchesAndASecondRunChangesNothing(t *testing.T) {
 		fmt.Fprintf(&rows, "p%d,Product %d,Casa Cerrado,S%d,%d.90\np%d,,,S%d-2,%d.90\n", i, i, i, i+1, i, i, i+2)
 	}
 	path := csvFile(t, rows.String())
-	require.NoError(t, os.WriteFile(path+".rejected.csv", []byte("of an earlier run"), 0o600))
+	require.NoError(t, os.WriteFile(rejectedPath(path), []byte("of an earlier run"), 0o600))
 
 	status, out, err := f.importFile(t, path)
 	require.NoError(t, err)
 	require.Zero(t, status)
 	require.Equal(t, "imported 250 products (500 variants), updated 0, unchanged 0, rejected 0\n", out)
 	require.ElementsMatch(t, []int{100, 100, 50}, f.batches)
-	require.NoFileExists(t, path+".rejected.csv")
+	require.NoFileExists(t, rejectedPath(path))
 	p := f.products["casa-cerrado/p7"]
 	require.Equal(t, "Product 7", p.GetTitle())
 	require.Equal(t, "8.90", p.GetVariants()[0].GetPrice().GetAmount())
@@ -236,9 +241,9 @@ func TestGoodRowsAreKeptAndBadOnesListed(t *testing.T) {
 	path := csvFile(t, "a,A,Casa,A,1\nb,B,Casa,B,free\nc,C\nd,refuse this,Casa,D,2\nd,,,D2,3\ne,\"E,Casa,E,1\nf,F,Casa,F,2\n")
 	status, out, err := f.importFile(t, path)
 	require.Equal(t, 1, status)
-	require.ErrorContains(t, err, "5 rows were rejected: see "+path+".rejected.csv")
+	require.ErrorContains(t, err, "5 rows were rejected: see "+strings.TrimSuffix(path, ".csv")+".rejected.csv")
 	require.Equal(t, "imported 2 products (2 variants), updated 0, unchanged 0, rejected 5\n", out)
-	require.ElementsMatch(t, [][]string{
+	require.Equal(t, [][]string{
 		{"3", `Variant Price "free" is not an amount of BRL`, "b", "B", "Casa", "B", "free"},
 		{"4", "has 2 fields where the header has 5", "c", "C"},
 		{"5", "the title is not liked", "d", "refuse this", "Casa", "D", "2"},
@@ -263,7 +268,7 @@ func TestAFileThatIsNoProductCSVImportsNothing(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	require.Empty(t, f.batches)
-	require.NoFileExists(t, wrong+".rejected.csv")
+	require.NoFileExists(t, rejectedPath(wrong))
 }
 
 func TestShopsAreCreatedOnceAndOnlyWhenAsked(t *testing.T) {
@@ -287,7 +292,7 @@ func TestShopsAreCreatedOnceAndOnlyWhenAsked(t *testing.T) {
 	require.Zero(t, status)
 	require.Equal(t, "imported 200 products (200 variants), updated 0, unchanged 100, rejected 0\n", out)
 	require.ElementsMatch(t, []string{"Ateliê Aurora", "日本"}, f.made)
-	require.NoFileExists(t, path+".rejected.csv")
+	require.NoFileExists(t, rejectedPath(path))
 }
 
 func TestUnavailableIsTriedAgain(t *testing.T) {
@@ -348,7 +353,7 @@ func TestAWrongTokenRejectsNoRows(t *testing.T) {
 	status, _, err := f.importFile(t, path, "--token", "bad")
 	require.Equal(t, 1, status)
 	require.ErrorContains(t, err, "the token is not valid")
-	require.NoFileExists(t, path+".rejected.csv")
+	require.NoFileExists(t, rejectedPath(path))
 }
 
 func TestAnInterruptedImportIsNoSuccess(t *testing.T) {

@@ -14,10 +14,15 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C kills
 	err := rootCommand().ExecuteContext(ctx)
 	stop()
 	if err == nil {
 		return
+	}
+	if errors.Is(err, errStopped) {
+		fmt.Fprintln(os.Stderr, errStopped)
+		os.Exit(errStopped.status)
 	}
 	fmt.Fprintln(os.Stderr, "error:", message(err))
 	var exit *exitError

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
+	"sync"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -47,7 +49,9 @@ Services in different processes talk over NATS: set rpc.transport to nats there.
 		Example: `  souk run --target=all --config souk.yaml
   SOUK_RPC_TRANSPORT=nats souk run --target=order,payment --config souk.yaml`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			ready := &readiness{fd: readyFD}
+			defer func() { ready.failed(err) }()
 			tree, err := file.load()
 			if err != nil {
 				return err
@@ -56,7 +60,7 @@ Services in different processes talk over NATS: set rpc.transport to nats there.
 			if err != nil {
 				return err
 			}
-			return module.Run(cmd.Context(), module.Options{Config: tree, Environ: os.Environ(), Migrate: migrate, OnReady: sayReady(readyFD)}, selected...)
+			return module.Run(cmd.Context(), module.Options{Config: tree, Environ: os.Environ(), Migrate: migrate, OnReady: ready.reached}, selected...)
 		},
 	}
 	cmd.Flags().StringVar(&target, "target", "all", "services to run: all, or names with commas")
@@ -67,16 +71,34 @@ Services in different processes talk over NATS: set rpc.transport to nats there.
 	return cmd
 }
 
-// sayReady tells souk dev, which started this process, that it is ready.
-func sayReady(fd int) func(string) {
-	if fd == 0 {
-		return nil
+// failedPrefix begins what a process says through its readiness that did not get ready.
+const failedPrefix = "error: "
+
+// readiness tells souk dev, which started this process, that it is ready, or why it will not be. A zero fd
+// tells nobody.
+type readiness struct {
+	fd   int
+	once sync.Once
+}
+
+func (r *readiness) reached(admin string) { r.say(admin) }
+
+func (r *readiness) failed(err error) {
+	if err != nil {
+		r.say(failedPrefix + strings.Join(strings.Fields(message(err)), " "))
 	}
-	return func(admin string) {
-		f := os.NewFile(uintptr(fd), "ready") //nolint:gosec // a small number
-		_, _ = fmt.Fprintln(f, admin)         // the parent is gone: so are we, soon
+}
+
+// say writes one line, once.
+func (r *readiness) say(line string) {
+	if r.fd == 0 {
+		return
+	}
+	r.once.Do(func() {
+		f := os.NewFile(uintptr(r.fd), "ready") //nolint:gosec // a small number
+		_, _ = fmt.Fprintln(f, line)            // the parent is gone: so are we, soon
 		_ = f.Close()
-	}
+	})
 }
 
 func migrateCommand(dev *devFlags) *cobra.Command {

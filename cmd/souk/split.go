@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -19,14 +20,17 @@ import (
 )
 
 const (
-	restartWait = 200 * time.Millisecond // before a process that died is started again
-	readyFD     = 3                      // where a child says that it is ready
+	restartWait = 200 * time.Millisecond // before a process that died is started again; doubles while it does not get ready
+	restartMost = 5 * time.Second
+	readyFD     = 3 // where a child says that it is ready
 )
 
 // split runs every service as a process of its own and starts one that dies again.
 func (d *devRun) split(ctx context.Context) (err error) {
-	settings := d.settings()
-	raw, err := yaml.Marshal(settings)
+	if _, err := d.configuration(os.Environ()); err != nil { // one clear error, not one a process
+		return err
+	}
+	raw, err := yaml.Marshal(d.settings())
 	if err != nil {
 		return err
 	}
@@ -38,8 +42,12 @@ func (d *devRun) split(ctx context.Context) (err error) {
 	defer cancel(nil)
 	all := modules()
 	children := make([]*child, len(all))
+	see := " (see " + d.logs.Name() + ")"
+	if d.o.ephemeral && d.o.logFile == "" { // it goes with the data directory
+		see = ""
+	}
 	for i, m := range all {
-		children[i] = &child{name: m.Name, config: file, logs: d.logs, log: d.log, ready: make(chan string, 1), done: make(chan struct{})}
+		children[i] = &child{name: m.Name, config: file, out: d.out, see: see, logs: d.logs, log: d.log, ready: make(chan string, 1), quit: make(chan struct{}), done: make(chan struct{})}
 	}
 	d.stack.control.setProcesses(func() []processInfo {
 		var list []processInfo
@@ -88,9 +96,12 @@ func childError(ctx context.Context) error {
 type child struct {
 	name   string
 	config string
+	out    io.Writer // the terminal
+	see    string    // where more is told, for messages
 	logs   *os.File
 	log    *zap.Logger
-	ready  chan string // the admin address, once
+	ready  chan string   // the admin address, once
+	quit   chan struct{} // closed by stop
 	done   chan struct{}
 
 	mu       sync.Mutex
@@ -115,8 +126,8 @@ func (c *child) info() processInfo {
 // error that stops souk dev: it would die again.
 func (c *child) keepRunning(fail context.CancelCauseFunc) {
 	defer close(c.done)
-	for {
-		err := c.once()
+	for wait := restartWait; ; wait = min(2*wait, restartMost) {
+		ready, err := c.once()
 		c.mu.Lock()
 		stopping, wasReady := c.stopping, c.wasReady
 		c.process = nil
@@ -125,23 +136,31 @@ func (c *child) keepRunning(fail context.CancelCauseFunc) {
 			return
 		}
 		if !wasReady {
-			fail(fmt.Errorf("%s did not start (%w): see %s", c.name, err, c.logs.Name()))
+			fail(fmt.Errorf("%s did not start: %w%s", c.name, err, c.see))
 			return
 		}
 		c.log.Warn("process died and is started again", zap.String("process", c.name), zap.Error(err))
-		time.Sleep(restartWait)
+		if ready {
+			wait = restartWait
+		} else {
+			fmt.Fprintf(c.out, "%s can't start again: %v; next try in %v%s\n", c.name, err, wait, c.see)
+		}
+		select {
+		case <-c.quit:
+		case <-time.After(wait):
+		}
 	}
 }
 
-// once runs the process to its end.
-func (c *child) once() error {
+// once runs the process to its end, and reports whether it got ready before.
+func (c *child) once() (ready bool, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return false, err
 	}
 	readyR, readyW, err := os.Pipe()
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { _ = readyR.Close() }() // read to its end
 	//nolint:gosec // this program itself
@@ -153,7 +172,7 @@ func (c *child) once() error {
 	c.mu.Lock()
 	if c.stopping {
 		c.mu.Unlock()
-		return errors.Join(readyW.Close(), errors.New("stopping"))
+		return false, errors.Join(readyW.Close(), errors.New("stopping"))
 	}
 	err = cmd.Start()
 	if err == nil {
@@ -161,19 +180,26 @@ func (c *child) once() error {
 	}
 	c.mu.Unlock()
 	if cerr := readyW.Close(); err != nil || cerr != nil {
-		return errors.Join(err, cerr)
+		return false, errors.Join(err, cerr)
 	}
-	if line, err := bufio.NewReader(readyR).ReadString('\n'); err == nil {
+	line, rerr := bufio.NewReader(readyR).ReadString('\n') // ends early when the process does
+	line = strings.TrimSpace(line)
+	reason, failed := strings.CutPrefix(line, failedPrefix)
+	if ready = rerr == nil && !failed; ready {
 		c.mu.Lock()
 		first := !c.wasReady
 		c.wasReady = true
-		c.admin = strings.TrimSpace(line)
+		c.admin = line
 		c.mu.Unlock()
 		if first {
-			c.ready <- strings.TrimSpace(line)
+			c.ready <- line
 		}
 	}
-	return cmd.Wait()
+	err = cmd.Wait()
+	if failed {
+		err = errors.New(reason)
+	}
+	return ready, err
 }
 
 // environ is the process's environment. One that is started again has no failpoints set: it would end at
@@ -195,6 +221,7 @@ func (c *child) environ() []string {
 
 // stop ends the process and waits for it.
 func (c *child) stop() {
+	close(c.quit)
 	c.mu.Lock()
 	c.stopping = true
 	p := c.process

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,13 +36,16 @@ type stack struct {
 }
 
 // startStack starts all parts side by side.
-func startStack(ctx context.Context, h *home, httpAddr string, log *zap.Logger) (*stack, error) {
+func startStack(ctx context.Context, h *home, address httpAddress, log *zap.Logger) (*stack, error) {
 	s := &stack{traces: receiver.NewRecorder(receiver.Options{})}
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		var names []string
 		for _, m := range withDatabase() {
 			names = append(names, m.Name)
+		}
+		if err := removeOrphans(outsideBase); err != nil {
+			log.Warn("folders of data directories that are gone can't be removed", zap.Error(err))
 		}
 		dir, err := h.postgresDir()
 		if err != nil {
@@ -59,7 +64,7 @@ func startStack(ctx context.Context, h *home, httpAddr string, log *zap.Logger) 
 	})
 	group.Go(func() (err error) {
 		s.oidc, err = oidcserver.Start(gctx, oidcserver.Options{
-			Dir: h.path("oidc"), TokenSecret: h.secrets.OIDCAdmin, RedirectURIs: []string{"http://" + httpAddr + "/auth/callback"},
+			Dir: h.path("oidc"), TokenSecret: h.secrets.OIDCAdmin, RedirectURIs: address.redirects(),
 		})
 		return err
 	})
@@ -138,16 +143,42 @@ func startControl(s *stack) (*control, error) {
 	c := &control{url: "http://" + ln.Addr().String(), done: make(chan struct{}), processes: func() []processInfo { return nil }}
 	mux := http.NewServeMux()
 	mux.Handle("GET /dev/mail", s.mail)
-	mux.Handle("/dev/traces", s.traces)
-	mux.Handle("/dev/traces/", s.traces)
+	mux.Handle("/dev/traces", problems(s.traces))
+	mux.Handle("/dev/traces/", problems(s.traces))
 	mux.Handle("POST /v1/traces", s.traces)
 	mux.HandleFunc("GET /dev/processes", func(w http.ResponseWriter, _ *http.Request) { c.writeProcesses(w) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, http.StatusNotFound, "not_found", "souk dev has no "+r.URL.Path)
+	})
 	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		defer close(c.done)
 		_ = c.server.Serve(ln) // ends with close
 	}()
 	return c, nil
+}
+
+// problems gives a handler's JSON errors the API's media type.
+func problems(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(problemWriter{w}, r) })
+}
+
+type problemWriter struct{ http.ResponseWriter }
+
+func (w problemWriter) WriteHeader(status int) {
+	if status >= http.StatusBadRequest && strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") {
+		w.Header().Set("Content-Type", "application/problem+json")
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// writeProblem answers as the API does.
+func writeProblem(w http.ResponseWriter, status int, code, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{ // the client is gone: nobody to tell
+		"type": "about:blank", "title": http.StatusText(status), "status": status, "code": code, "detail": detail,
+	})
 }
 
 func (c *control) close() error {

@@ -352,3 +352,26 @@ func TestLock(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, again.Unlock())
 }
+
+func TestLockedTellsWhoHasADirectoryAndWritesNothing(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	_, locked := devstack.Locked(dir)
+	require.False(t, locked)
+	require.NoDirExists(t, dir)
+
+	lock, err := devstack.Lock(dir)
+	require.NoError(t, err)
+	info, err := os.Stat(dir)
+	require.NoError(t, err)
+	require.Zero(t, info.Mode().Perm()&0o066, "others may neither list nor write")
+	pid, locked := devstack.Locked(dir)
+	require.True(t, locked)
+	require.Equal(t, os.Getpid(), pid)
+
+	require.NoError(t, lock.Unlock())
+	require.Eventually(t, func() bool { // a process that another test starts has the file until it runs its program
+		_, locked := devstack.Locked(dir)
+		return !locked
+	}, 5*time.Second, 5*time.Millisecond)
+}

@@ -89,6 +89,9 @@ func (r *Redis) prepare() (err error) {
 	if r.lock, err = Lock(r.o.Dir); err != nil {
 		return err
 	}
+	if err := os.Chmod(r.o.Dir, 0o700); err != nil { //nolint:gosec // a folder: nobody else has business in it
+		return fmt.Errorf("data directory: %w", err)
+	}
 	r.socket = filepath.Join(r.o.Dir, "redis.sock")
 	if len(r.socket) > maxSocketPath {
 		if r.ownSocket, err = os.MkdirTemp("", "souk-redis-"); err != nil {

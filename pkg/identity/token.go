@@ -24,7 +24,7 @@ const (
 	// maxToken bounds what is parsed at all.
 	maxToken = 4096
 	// maxCached bounds the caches of signed and of verified tokens.
-	maxCached = 16384
+	maxCached = 4096
 )
 
 type claims struct {

@@ -1,8 +1,8 @@
 // Package natsrpc carries the calls of package rpc between processes, over NATS request-reply.
 //
 // A method is the subject rpc.{svc}.v1.{Service}.{Method}; the processes of a service share a queue group. Every
-// message gets a goroutine of its own at once, so that a slow handler holds up nobody; how many run at
-// once is bounded by the rpc.Server, which refuses what is more instead of queueing it.
+// message gets a goroutine of its own at once, one that has just answered or a new one, so that a slow handler
+// holds up nobody; how many run at once is bounded by the rpc.Server, which refuses what is more instead of queueing it.
 //
 // Services answer to the NATS service API ($SRV.PING, INFO and STATS, see package micro), so that `nats
 // micro ls` and Discover find them with statistics of what really happened.
@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -108,14 +109,26 @@ type serving struct {
 	base   context.Context // of all calls; its end is the hard stop
 	cancel context.CancelFunc
 	calls  sync.WaitGroup
+	spare  chan message // to goroutines that wait
+	spares atomic.Int32 // how many wait
 
 	subscriptions []*nats.Subscription
 	closed        sync.WaitGroup // of subscriptions
 	buffers       sync.Pool
 }
 
+// maxSpares is how many goroutines wait for another message. Their stacks have grown to what a call needs: a new
+// one's would grow by copying, several times a call.
+const maxSpares = 64
+
+// message is a call that came in.
+type message struct {
+	service string
+	msg     *nats.Msg
+}
+
 func newServing(t *transport, s *rpc.Server) *serving {
-	sv := &serving{transport: t, server: s, methods: map[string]*endpoint{}, started: time.Now().UTC(), id: nats.NewInbox()[len(nats.InboxPrefix):]}
+	sv := &serving{transport: t, server: s, spare: make(chan message), methods: map[string]*endpoint{}, started: time.Now().UTC(), id: nats.NewInbox()[len(nats.InboxPrefix):]}
 	sv.base, sv.cancel = context.WithCancel(context.Background())
 	sv.buffers.New = func() any { return new([]byte) }
 	for _, m := range s.Methods() {
@@ -133,8 +146,7 @@ func (sv *serving) subscribe() error {
 		// One subscription a service, so that a method that it does not have is told from a service that is not there.
 		prefix := Subject("/" + service + "/")
 		err := sv.add(prefix+"*", rpc.Target(service), func(m *nats.Msg) {
-			sv.calls.Add(1)
-			go sv.answer(service, m)
+			sv.take(message{service, m})
 		})
 		if err != nil {
 			return err
@@ -188,6 +200,34 @@ func (sv *serving) stop(ctx context.Context) error {
 		err = errors.Join(err, errs.Wrap(flushErr, errs.Unavailable, "the last answers may not have been sent"))
 	}
 	return err
+}
+
+// take gives a message to a goroutine that waits, or to a new one.
+func (sv *serving) take(m message) {
+	sv.calls.Add(1)
+	select {
+	case sv.spare <- m:
+	default:
+		go sv.work(m)
+	}
+}
+
+// work answers one message after another, and waits between them, unless enough others do, until the serving ends.
+func (sv *serving) work(m message) {
+	for {
+		sv.answer(m.service, m.msg)
+		if sv.spares.Add(1) > maxSpares {
+			sv.spares.Add(-1)
+			return
+		}
+		select {
+		case m = <-sv.spare:
+			sv.spares.Add(-1)
+		case <-sv.base.Done():
+			sv.spares.Add(-1)
+			return
+		}
+	}
 }
 
 // answer handles one message.

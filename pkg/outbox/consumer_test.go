@@ -325,3 +325,16 @@ func TestTail(t *testing.T) {
 	cancel()
 	require.NoError(t, <-done)
 }
+
+func TestDoneIsCalledAfterTheCommit(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := b.options("order")
+	seen := make(chan int, 100)
+	o.Done = func() { seen <- b.effects("order") }
+	b.run(b.consumer(o))
+	b.run(b.relay())
+	b.append(b.events("a", 3)...)
+	b.exactly("order", 3)
+	require.Positive(t, <-seen, "its transaction is there to be seen")
+}

@@ -296,3 +296,20 @@ func TestOutboxesOfSeveralServicesShareOneStream(t *testing.T) {
 	require.NoError(t, outbox.Append(t.Context(), other, b.events("pay_1", 5)...))
 	b.exactly("a", 10)
 }
+
+// A wake during a round, or while another relay has the turn, must not wait for the next poll.
+func TestWakesAreNotLost(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	never := outbox.Options{Service: "order", Poll: time.Hour}
+	one, two := outbox.NewRelay(b.pool, b.js, never), outbox.NewRelay(b.pool, b.js, never)
+	b.run(one)
+	b.run(two)
+	for i := range 50 {
+		b.append(b.event("a"+strconv.Itoa(i), 1))
+		one.Wake()
+		b.append(b.event("b"+strconv.Itoa(i), 1))
+		two.Wake()
+	}
+	b.eventually(func() bool { return b.pending() == 0 }, "an event waits for a poll that never comes")
+}

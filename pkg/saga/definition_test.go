@@ -27,6 +27,7 @@ func TestDefinitionsThatAreWrong(t *testing.T) {
 		"no name":           {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{pivot, {Do: do}}}, "no name"},
 		"neither":           {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a"}, pivot}}, "either Do or Batch"},
 		"both":              {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a", Do: do, Batch: batch}, pivot}}, "either Do or Batch"},
+		"written call":      {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a", Do: do, Written: func() {}}, pivot}}, "Written belongs to Batch"},
 		"undo of a batch":   {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a", Batch: batch, Undo: do}, pivot}}, "UndoBatch to Batch"},
 		"undo after pivot":  {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{pivot, {Name: "b", Do: do, Undo: do}}}, "cannot be undone"},
 		"undo of the pivot": {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a", Pivot: true, Batch: batch, UndoBatch: batch}}}, "no UndoBatch"},

@@ -53,3 +53,26 @@ func TestAPromptStepThatFailsDoesNotHoldTheAnswer(t *testing.T) {
 	b.until(t, "s1", saga.Done)
 	require.GreaterOrEqual(t, tries.Load(), int64(2), "and the step is tried on")
 }
+
+func TestWrittenIsCalledAfterTheCommit(t *testing.T) {
+	t.Parallel()
+	status := make(chan string, 10)
+	b := setup(t, "written", func(b *bundle, _ *saga.Options) {
+		for i := range b.def.Steps {
+			if !b.def.Steps[i].Pivot {
+				continue
+			}
+			b.def.Steps[i].Written = func() {
+				var s string
+				err := b.pool.QueryRow(context.Background(), `select status from orders where id = 's1'`).Scan(&s)
+				if err != nil {
+					s = err.Error()
+				}
+				status <- s
+			}
+		}
+	})
+	o := b.execute(t, "s1", input{})
+	require.Equal(t, saga.Confirmed, o.State)
+	require.Equal(t, "confirmed", <-status)
+}

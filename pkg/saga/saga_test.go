@@ -338,6 +338,7 @@ func TestStop(t *testing.T) {
 	r, err := saga.NewRunner(b.pool, saga.Options{Definitions: []saga.Definition{b.def}, Lease: time.Hour})
 	require.NoError(t, err)
 	stop := run(t, r)
+	eventually(t, r.Ready)
 	arrived, gate := make(chan struct{}, 8), make(chan struct{})
 	b.people.misbehave(func(_ context.Context, _, step string, _ *saga.Run) error {
 		if step == "capture" || step == "redeem" {

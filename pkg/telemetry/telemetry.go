@@ -24,6 +24,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"souk/pkg/errs"
 )
@@ -261,10 +262,18 @@ func (t *tracer) Start(ctx context.Context, name string, opts ...trace.SpanStart
 	if t.sdk != nil && t.ratio > 0 && rand.Float64() < t.ratio { //nolint:gosec // not a secret
 		return t.sdk.Start(ctx, name, opts...)
 	}
-	sc := trace.NewSpanContext(trace.SpanContextConfig{TraceID: newTraceID(), SpanID: newSpanID()})
-	ctx = trace.ContextWithSpanContext(ctx, sc)
-	return ctx, trace.SpanFromContext(ctx)
+	span := &unsampled{sc: trace.NewSpanContext(trace.SpanContextConfig{TraceID: newTraceID(), SpanID: newSpanID()})}
+	return trace.ContextWithSpan(ctx, span), span
 }
+
+// unsampled is the identity of a trace that is not recorded.
+type unsampled struct {
+	noop.Span
+	sc trace.SpanContext
+}
+
+// SpanContext returns the identity.
+func (s *unsampled) SpanContext() trace.SpanContext { return s.sc }
 
 func wantsRoot(opts []trace.SpanStartOption) bool {
 	if len(opts) == 0 {

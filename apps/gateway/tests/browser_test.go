@@ -30,7 +30,7 @@ func TestSignInOfABrowser(t *testing.T) {
 	for public, prefix := range map[string]string{"http://souk.test": "", "https://souk.test/": "__Host-"} {
 		g := setup(t, func(d *rest.Deps) { d.PublicURL = public })
 		secure := prefix != ""
-		res := g.send(http.MethodGet, "/auth/login?returnTo=/orders", "")
+		res := g.send(http.MethodGet, "/auth/login?returnTo=/orders", "", "Host", "souk.test")
 		require.Equal(t, http.StatusSeeOther, res.StatusCode, res.body)
 		require.Equal(t, "https://id.test/authorize?x=1", res.Header.Get("Location"))
 		require.Equal(t, "no-store", res.Header.Get("Cache-Control"))
@@ -46,11 +46,22 @@ func TestSignInOfABrowser(t *testing.T) {
 		require.Positive(t, c.MaxAge)
 
 		g.auth.returnTo = "/orders"
-		res = g.send(http.MethodGet, "/auth/callback?code=c&state=s", "", "Cookie", prefix+"souk_login=login-value; souk_guest=guest-token")
+		made := g.send(http.MethodPost, "/v1/guest", `{}`)
+		require.Equal(t, http.StatusCreated, made.StatusCode, made.body)
+		guest := cookie(t, made, prefix+"souk_guest")
+		require.Equal(t, made.json(t)["token"], guest.Value)
+		require.True(t, guest.HttpOnly)
+		require.Equal(t, secure, guest.Secure)
+		require.Equal(t, http.SameSiteLaxMode, guest.SameSite)
+		require.InDelta(t, 3600, guest.MaxAge, 60)
+
+		res = g.send(http.MethodGet, "/auth/callback?code=c&state=s", "", "Cookie", prefix+"souk_login=login-value; "+prefix+"souk_guest="+guest.Value)
 		require.Equal(t, http.StatusSeeOther, res.StatusCode, res.body)
 		require.Equal(t, "/orders", res.Header.Get("Location"))
 		require.Equal(t, "login-value", g.auth.complete.GetLoginCookie())
-		require.Equal(t, "guest-token", g.auth.complete.GetGuestToken())
+		require.Equal(t, guest.Value, g.auth.complete.GetGuestToken())
+		require.Negative(t, cookie(t, res, prefix+"souk_guest").MaxAge, "its cart is the user's now")
+		require.Nil(t, g.auth.out, "there was no session to end")
 		session := cookie(t, res, prefix+"souk_session")
 		require.Equal(t, "new-session", session.Value)
 		require.True(t, session.HttpOnly)
@@ -69,6 +80,58 @@ func TestSignInOfABrowser(t *testing.T) {
 	}
 }
 
+func TestTheGuestCookieIsNoCredential(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	g.send(http.MethodPost, "/v1/cart/items", `{"variantId":"v","quantity":1}`, "Cookie", "souk_guest=guest-gst_1").
+		problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	require.Nil(t, g.carts.added)
+}
+
+func TestSignInAgainEndsTheOldSession(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	again := func(cookies string) answer {
+		return g.send(http.MethodGet, "/auth/callback?code=c&state=s", "", "Cookie", "souk_login=v; "+cookies)
+	}
+	g.auth.err = errs.New(errs.Unauthenticated, "state does not fit")
+	again("souk_session=live").problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	require.Nil(t, g.auth.out, "a sign-in that fails ends nothing")
+	g.auth.err = nil
+
+	res := again("souk_session=live")
+	require.Equal(t, http.StatusSeeOther, res.StatusCode, res.body)
+	require.Equal(t, "live", g.auth.out.GetSessionId())
+	require.False(t, g.auth.out.GetEverywhere())
+	require.Equal(t, "new-session", cookie(t, res, "souk_session").Value)
+
+	g.auth.outErr = errs.New(errs.Unavailable, "redis is down")
+	res = again("souk_session=live")
+	require.Equal(t, http.StatusSeeOther, res.StatusCode, res.body)
+	require.Equal(t, "new-session", cookie(t, res, "souk_session").Value)
+	require.Contains(t, g.logs.String(), "old session was not ended")
+}
+
+func TestSignInBeginsAtThePublicHost(t *testing.T) {
+	t.Parallel()
+	g := setup(t, func(d *rest.Deps) { d.PublicURL = "http://127.0.0.1:8080" })
+	res := g.send(http.MethodGet, "/auth/login?returnTo=/orders%3Fa%3D1", "", "Host", "localhost:8080")
+	require.Equal(t, http.StatusSeeOther, res.StatusCode, res.body)
+	require.Equal(t, "http://127.0.0.1:8080/auth/login?moved=1&returnTo=%2Forders%3Fa%3D1", res.Header.Get("Location"))
+	require.Empty(t, res.Cookies())
+	require.Nil(t, g.auth.begun)
+	for host, target := range map[string]string{
+		"127.0.0.1:8080": "/auth/login",
+		"internal:9090":  "/auth/login?moved=1", // behind a proxy that does not pass on the host: once is enough
+	} {
+		require.Equal(t, "https://id.test/authorize?x=1", g.send(http.MethodGet, target, "", "Host", host).Header.Get("Location"), host)
+	}
+	for public, host := range map[string]string{"https://souk.test": "Souk.test:443", "http://souk.test:80": "souk.test", "http://127.0.0.1:0": "127.0.0.1:34567"} {
+		g := setup(t, func(d *rest.Deps) { d.PublicURL = public })
+		require.Equal(t, "https://id.test/authorize?x=1", g.send(http.MethodGet, "/auth/login", "", "Host", host).Header.Get("Location"), public)
+	}
+}
+
 func TestSignInThatFails(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
@@ -83,7 +146,7 @@ func TestSignInThatFails(t *testing.T) {
 	res.problem(t, http.StatusUnauthorized, errs.Unauthenticated)
 	require.Empty(t, res.Cookies())
 	g.auth.err = errs.New(errs.Unavailable, "the provider is down")
-	g.send(http.MethodGet, "/auth/login", "").problem(t, http.StatusServiceUnavailable, errs.Unavailable)
+	g.send(http.MethodGet, "/auth/login", "", "Host", "souk.test").problem(t, http.StatusServiceUnavailable, errs.Unavailable)
 	g.auth.err = nil
 	for _, elsewhere := range []string{"https://evil.test/", "//evil.test", `/\evil.test`, ""} {
 		g.auth.returnTo = elsewhere
@@ -138,6 +201,19 @@ func TestDocumentation(t *testing.T) {
 	}
 	require.Equal(t, "text/javascript; charset=utf-8", g.send(http.MethodGet, "/docs/docs.js", "").Header.Get("Content-Type"))
 	require.Contains(t, g.send(http.MethodGet, "/openapi.json", "").json(t)["openapi"], "3.1")
+}
+
+func TestPathsThatAreNot(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	for _, path := range []string{"/docs/x", "/docs/docs.js/x", "/health", "/health/x", "/auth", "/auth/x", "/x", "/", "/v1", "/v1/x", "/v1/webhooks/x", "/dev/mail"} {
+		g.send(http.MethodGet, path, "").problem(t, http.StatusNotFound, errs.NotFound)
+	}
+	for target, method := range map[string]string{"/docs": http.MethodPost, "/docs/docs.js": http.MethodPut, "/openapi.json": http.MethodDelete, "/auth/login": http.MethodPost} {
+		res := g.send(method, target, "")
+		require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode, target)
+		require.Equal(t, "application/problem+json", res.Header.Get("Content-Type"), target)
+	}
 }
 
 func TestHealthNeedsNobody(t *testing.T) {

@@ -109,6 +109,32 @@ func TestWrongBodiesNameTheField(t *testing.T) {
 	}
 }
 
+func TestUnknownParametersAreRefused(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	long := strings.Repeat("é", 100)
+	for _, tc := range []struct{ method, target, field, message string }{
+		{http.MethodGet, "/v1/products?pagesize=5", "pagesize", "is not a parameter here"},
+		{http.MethodGet, "/v1/products?query=lamp&utm=1", "utm", "is not a parameter here"},
+		{http.MethodGet, "/v1/products?query.x=lamp", "query.x", "is not a parameter here"},
+		{http.MethodGet, "/v1/products?" + long, strings.Repeat("é", 32) + "…", "is not a parameter here"},
+		{http.MethodGet, "/v1/products/prd_1?id=prd_2", "id", "is not a parameter here"},
+		{http.MethodDelete, "/v1/cart/items/var_1?variant_id=var_2", "variant_id", "is not a parameter here"},
+		{http.MethodPost, "/v1/cart/items?quantity=2", "quantity", "is not a parameter here"},
+		{http.MethodGet, "/v1/products?pageSize=5&pageSize=6", "pageSize", "is given twice"},
+		{http.MethodGet, "/v1/products?pageSize=5&page_size=5", "pageSize", "is given twice"},
+	} {
+		p := g.send(tc.method, tc.target, "", "Authorization", asUser).problem(t, http.StatusBadRequest, errs.Invalid)
+		require.Equal(t, tc.field, field(t, p), tc.target)
+		require.Equal(t, tc.message, p["errors"].([]any)[0].(map[string]any)["message"], tc.target)
+	}
+	g.send(http.MethodGet, "/v1/products?a;b", "").problem(t, http.StatusBadRequest, errs.Invalid)
+	require.Nil(t, g.products.search)
+	require.Equal(t, http.StatusOK, g.send(http.MethodGet, "/v1/products?page_size=5&in_stock=true", "").StatusCode)
+	require.Equal(t, http.StatusOK, g.send(http.MethodHead, "/v1/products?pageSize=5", "").StatusCode)
+	require.EqualValues(t, 5, g.products.search.GetPageSize())
+}
+
 func TestWrongQueryNamesTheField(t *testing.T) {
 	t.Parallel()
 	g := setup(t)

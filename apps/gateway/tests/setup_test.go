@@ -3,6 +3,7 @@ package tests
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -161,6 +162,9 @@ func (g *gateway) send(method, target, body string, header ...string) answer {
 	r, err := http.NewRequestWithContext(g.t.Context(), method, g.url+target, strings.NewReader(body))
 	require.NoError(g.t, err)
 	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+		}
 		r.Header.Add(header[i], header[i+1])
 	}
 	return g.do(r)
@@ -215,6 +219,7 @@ type auth struct {
 	out      *authv1.LogoutRequest
 	returnTo string
 	err      error
+	outErr   error // of Logout alone
 }
 
 func (a *auth) Authenticate(_ context.Context, r *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
@@ -249,11 +254,11 @@ func (a *auth) Logout(_ context.Context, r *authv1.LogoutRequest) (*authv1.Logou
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.out = r
-	return &authv1.LogoutResponse{}, a.err
+	return &authv1.LogoutResponse{}, cmp.Or(a.outErr, a.err)
 }
 
 func (a *auth) CreateGuest(context.Context, *authv1.CreateGuestRequest) (*authv1.CreateGuestResponse, error) {
-	return &authv1.CreateGuestResponse{Token: "guest-gst_9"}, nil
+	return &authv1.CreateGuestResponse{Token: "guest-gst_9", ExpiresAt: timestamppb.New(time.Now().Add(time.Hour))}, nil
 }
 
 // products answers what get and search say.

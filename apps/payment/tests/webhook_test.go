@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -89,6 +90,49 @@ func TestWebhookOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, domain.Captured, p.Status)
 	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, k.events(t, p.ID))
+	k.clean(t)
+}
+
+func TestWebhookOfSeveral(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	known, news := request(sandbox.TokenOK), request(sandbox.TokenOK)
+	a, err := k.svc.Authorize(t.Context(), known)
+	require.NoError(t, err)
+	_, err = k.svc.Capture(t.Context(), known.OrderID)
+	require.NoError(t, err)
+	b, err := k.svc.Authorize(t.Context(), news)
+	require.NoError(t, err)
+	_, err = k.sandbox.Capture(t.Context(), b.ID) // the answer never arrived
+	require.NoError(t, err)
+	several := func(notices ...[]byte) []byte {
+		return []byte(`{"notices":[` + string(bytes.Join(notices, []byte(","))) + `]}`)
+	}
+	take := func(body []byte) (bool, error) {
+		return k.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, sandbox.Sign(secret, k.clock.Now(), body))
+	}
+	old := notice("whe_1", a.ID, "authorized")
+	duplicate, err := take(several(old, notice("whe_2", a.ID, "captured"), notice("whe_3", b.ID, "captured")))
+	require.NoError(t, err)
+	require.False(t, duplicate)
+	b, err = k.svc.Store.ByID(t.Context(), b.ID)
+	require.NoError(t, err)
+	require.Equal(t, domain.Captured, b.Status, "the webhook said what the lost answer did not")
+
+	duplicate, err = take(several(notice("whe_3", b.ID, "captured"), old))
+	require.NoError(t, err)
+	require.True(t, duplicate)
+	duplicate, err = take(several(old, notice("whe_4", b.ID, "authorized")))
+	require.NoError(t, err)
+	require.False(t, duplicate, "one of them is new")
+	var n int
+	require.NoError(t, k.pool.QueryRow(t.Context(), `select count(*) from webhook_inbox`).Scan(&n))
+	require.Equal(t, 4, n)
+	_, err = take(several(notice("whe_5", "pay_none", "captured"), old))
+	require.Equal(t, errs.NotFound, errs.CodeOf(err))
+	_, err = take(several(old, []byte(`{"id":""}`)))
+	require.Equal(t, errs.Invalid, errs.CodeOf(err))
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, k.events(t, b.ID), "told once")
 	k.clean(t)
 }
 

@@ -13,6 +13,15 @@ import (
 type zapLogger struct {
 	log   *zap.Logger
 	fatal *fatalNotice
+	full  func()
+}
+
+// notice looks for the disk's end in what the server says: it stores nothing then until it is started again.
+func (l *zapLogger) notice(text string) {
+	text = strings.ToLower(text)
+	if strings.Contains(text, "no space left") || strings.Contains(text, "jetstream out of space") {
+		l.full()
+	}
 }
 
 // fatalNotice keeps the last reason for which the server gave up: it only logs it.
@@ -53,15 +62,20 @@ func (l *zapLogger) Warnf(format string, v ...any) {
 	if strings.HasPrefix(format, "Plaintext passwords detected") {
 		return
 	}
+	l.notice(fmt.Sprintf(format, v...))
 	l.log.Warn("nats warning", l.line(format, v))
 }
 
 func (l *zapLogger) Errorf(format string, v ...any) {
-	l.fatal.set(fmt.Sprintf(format, v...))
+	text := fmt.Sprintf(format, v...)
+	l.fatal.set(text)
+	l.notice(text)
 	l.log.Error("nats error", l.line(format, v))
 }
 
 func (l *zapLogger) Fatalf(format string, v ...any) {
-	l.fatal.set(fmt.Sprintf(format, v...))
+	text := fmt.Sprintf(format, v...)
+	l.fatal.set(text)
+	l.notice(text)
 	l.log.Error("nats fatal", l.line(format, v))
 }

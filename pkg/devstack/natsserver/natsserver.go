@@ -51,6 +51,7 @@ type Server struct {
 
 	stop    sync.Once
 	stopped chan struct{}
+	full    chan struct{}
 }
 
 const defaultMaxPayload = 4 << 20
@@ -105,8 +106,9 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return nil, fmt.Errorf("nats: %w", err)
 	}
 	var fatal fatalNotice
-	ns.SetLoggerV2(&zapLogger{log: logger(o.Logger), fatal: &fatal}, false, false, false)
-	s := &Server{ns: ns, user: o.User, password: o.Password, tcp: !opts.DontListen, stopped: make(chan struct{})}
+	s := &Server{ns: ns, user: o.User, password: o.Password, tcp: !opts.DontListen, stopped: make(chan struct{}), full: make(chan struct{})}
+	full := sync.OnceFunc(func() { close(s.full) })
+	ns.SetLoggerV2(&zapLogger{log: logger(o.Logger), fatal: &fatal, full: full}, false, false, false)
 	ns.Start()
 	if !ns.ReadyForConnections(readyFor(ctx)) {
 		ns.Shutdown()
@@ -170,6 +172,10 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	}
 	return nc, nil
 }
+
+// DiskFull is closed when the server could not write for want of space. It refuses to store until it is
+// started again, even when there is space by then.
+func (s *Server) DiskFull() <-chan struct{} { return s.full }
 
 // Stop shuts the server down and waits until its files are closed, or ctx ends. It may be called twice.
 func (s *Server) Stop(ctx context.Context) error {

@@ -23,11 +23,12 @@ type Authenticator interface {
 
 // Authenticate finds out who calls, from a bearer token or the session cookie, and puts the caller and
 // a token for the services into the context. A wrong bearer token is 401 even where none is needed; a
-// session that ended leaves the caller anonymous.
+// session that ended leaves the caller anonymous. A credential that is refused counts against the
+// allowance of its sender's address.
 //
 // A bearer token's answer is kept until the auth service says, a minute at most; a session is asked
 // for each time, so that a logout holds at once.
-func Authenticate(auth Authenticator, signer *identity.Signer, cookie string, c clock.Clock) Middleware {
+func Authenticate(auth Authenticator, signer *identity.Signer, cookie string, c clock.Clock, limits Limits) Middleware {
 	known := &knownBearers{clock: c, entries: map[[sha256.Size]byte]knownBearer{}}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -40,6 +41,11 @@ func Authenticate(auth Authenticator, signer *identity.Signer, cookie string, c 
 				if errs.Is(err, errs.Unauthenticated) {
 					// An old cookie must not keep a browser from what anybody may do; what needs a caller, the service refuses.
 					actor, err = identity.Actor{Kind: identity.KindAnonymous}, nil
+				}
+			}
+			if errs.Is(err, errs.Unauthenticated) {
+				if limited := limits.takeByAddress(r); limited != nil {
+					err = limited
 				}
 			}
 			if err != nil {

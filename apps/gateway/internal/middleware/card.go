@@ -1,53 +1,96 @@
 package middleware
 
-// hasCardNumber reports whether b holds what looks like a payment card's number: 14 to 19 digits with
-// at most one space or dash between two of them, not part of a longer word, with an issuer's
-// beginning (ISO/IEC 7812 ranges of the large networks) and length, that pass the Luhn check.
-// Narrow on purpose: a barcode or a long identifier must not be refused.
+import (
+	"bytes"
+	"strconv"
+	"unicode"
+	"unicode/utf8"
+)
+
+// hasCardNumber reports whether b holds what looks like a payment card's number: 14 to 19 digits, not part
+// of a longer word, with an issuer's beginning (ISO/IEC 7812 ranges of the large networks) and length, that
+// pass the Luhn check. Between two digits may stand a dash, one or two blanks, or the same dot or slash
+// throughout, also as JSON escapes and as Unicode's dashes and blank; digits may be full-width.
+// Narrow on purpose: a barcode, a long identifier or a list of dates must not be refused.
 func hasCardNumber(b []byte) bool {
-	var digits [20]byte
+	b = plainText(b)
 	for i := 0; i < len(b); i++ {
-		if b[i] < '0' || b[i] > '9' {
+		if !digit(b[i]) {
 			continue
 		}
 		if i > 0 && wordByte(b[i-1]) {
 			i = endOfWord(b, i) - 1
 			continue
 		}
-		n, end := 0, i
-		for j := i; j < len(b); j++ {
-			c := b[j]
-			if c >= '0' && c <= '9' {
-				if n == len(digits) {
-					break
-				}
-				digits[n] = c - '0'
-				n++
-				end = j + 1
-				continue
-			}
-			if (c == ' ' || c == '-') && j+1 < len(b) && b[j+1] >= '0' && b[j+1] <= '9' {
-				if isCard(digits[:n]) { // what follows is an expiry date, say
-					return true
-				}
-				continue
-			}
-			break
-		}
-		if (end == len(b) || !wordByte(b[end])) && isCard(digits[:min(n, len(digits))]) {
+		found, end := cardAt(b, i)
+		if found {
 			return true
 		}
 		// Groups such as "qty 2 4111 1111 …" hide a number behind a short one: go on after this
 		// group of digits only.
-		for i+1 < end && b[i+1] >= '0' && b[i+1] <= '9' {
+		for i+1 < end && digit(b[i+1]) {
 			i++
 		}
 	}
 	return false
 }
 
+// cardAt reports whether a card number begins at b[i], a digit, and where the digits seen end.
+func cardAt(b []byte, i int) (found bool, end int) {
+	var digits [20]byte
+	var strict byte // the dot or slash between the groups seen; 0 when blanks or dashes are, or nothing yet
+	n, groups := 0, 0
+	for j := i; j < len(b); {
+		if digit(b[j]) {
+			if n == len(digits) {
+				break
+			}
+			digits[n] = b[j] - '0'
+			n++
+			j++
+			end = j
+			continue
+		}
+		width, separator := gap(b[j:])
+		if width == 0 {
+			break
+		}
+		if isCard(digits[:n]) { // what follows is an expiry date, say
+			return true, end
+		}
+		if groups > 0 && separator != strict {
+			return false, end
+		}
+		strict = separator
+		groups++
+		j += width
+	}
+	return (end == len(b) || !wordByte(b[end])) && isCard(digits[:n]), end
+}
+
+// gap returns the width of what stands between two groups of digits at the beginning of b, 0 when that is nothing
+// known, and which dot or slash it is.
+func gap(b []byte) (width int, separator byte) {
+	switch b[0] {
+	case '-':
+		width = 1
+	case '.', '/':
+		width, separator = 1, b[0]
+	case ' ':
+		if width = 1; len(b) > 1 && b[1] == ' ' {
+			width = 2
+		}
+	}
+	if width == 0 || len(b) == width || !digit(b[width]) {
+		return 0, 0
+	}
+	return width, separator
+}
+
+func digit(c byte) bool { return c >= '0' && c <= '9' }
+
 func wordByte(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c >= 0x80
+	return digit(c) || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
 }
 
 func endOfWord(b []byte, i int) int {
@@ -98,5 +141,66 @@ func issuerOf(d []byte) bool {
 		return n == 16 || n == 19
 	default:
 		return false
+	}
+}
+
+// plainText spells b for hasCardNumber: JSON escapes undone, digits and separators in ASCII. What else is not
+// ASCII becomes one byte that is part of a word, or one that is not.
+func plainText(b []byte) []byte {
+	first := bytes.IndexFunc(b, func(r rune) bool { return r == '\\' || r >= utf8.RuneSelf })
+	if first < 0 {
+		return b
+	}
+	out := append(make([]byte, 0, len(b)), b[:first]...)
+	for i := first; i < len(b); {
+		r, size := utf8.DecodeRune(b[i:])
+		if r == '\\' {
+			r, size = escaped(b[i:])
+		}
+		out = append(out, plain(r))
+		i += size
+	}
+	return out
+}
+
+// unicodeEscape is the length of a JSON escape such as \u0020.
+const unicodeEscape = len(`\u0020`)
+
+// escaped returns what the JSON escape at the beginning of b stands for, and its length.
+func escaped(b []byte) (r rune, size int) {
+	if len(b) < len(`\n`) {
+		return '\\', 1
+	}
+	switch b[1] {
+	case 'u':
+		if len(b) >= unicodeEscape {
+			if v, err := strconv.ParseUint(string(b[2:unicodeEscape]), 16, 16); err == nil {
+				return rune(v), unicodeEscape
+			}
+		}
+		return '\\', 1
+	case 'n', 'r', 't', 'b', 'f':
+		return '\n', len(`\n`)
+	default: // the quote, the backslash, the slash
+		return rune(b[1]), len(`\n`)
+	}
+}
+
+// plain returns the ASCII byte that hasCardNumber reads in place of r.
+func plain(r rune) byte {
+	const fullWidthZero, fullWidthNine = '\uff10', '\uff19'
+	switch {
+	case r < utf8.RuneSelf:
+		return byte(r)
+	case r >= fullWidthZero && r <= fullWidthNine:
+		return '0' + byte(r-fullWidthZero)
+	case r == '\u00a0': // the blank that does not break
+		return ' '
+	case r >= '\u2010' && r <= '\u2015': // hyphens and dashes
+		return '-'
+	case unicode.IsLetter(r), unicode.IsDigit(r), r == utf8.RuneError:
+		return 'x'
+	default:
+		return '\n'
 	}
 }

@@ -42,11 +42,12 @@ type Exchange struct {
 	// Code is the error code that the response shows; empty when it is not an error.
 	Code string
 
-	ctx    context.Context // what the request's context will be
-	start  time.Time
-	status int
-	bytes  int64
-	wrote  bool
+	ctx     context.Context // what the request's context will be
+	traceID string          // of a sampled trace
+	start   time.Time
+	status  int
+	bytes   int64
+	wrote   bool
 }
 
 type exchangeKey struct{}

@@ -150,11 +150,13 @@ func TestClientAddressBelievesTrustedProxiesOnly(t *testing.T) {
 		{"10.1.1.1:1", "1.2.3.4, 198.51.100.7", "198.51.100.7"},
 		{"10.1.1.1:1", "198.51.100.7, 10.2.2.2", "198.51.100.7"},
 		{"10.1.1.1:1", "not an address", "10.1.1.1"},
+		{"10.1.1.1:1", "1.2.3.4\n198.51.100.7", "198.51.100.7"},
+		{"10.1.1.1:1", "198.51.100.7\n10.2.2.2", "198.51.100.7"},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = tc.remote
-		if tc.forwarded != "" {
-			r.Header.Set("X-Forwarded-For", tc.forwarded)
+		for line := range strings.SplitSeq(tc.forwarded, "\n") {
+			r.Header.Add("X-Forwarded-For", line)
 		}
 		require.Equal(t, tc.want, ClientAddress(r, trusted), "%+v", tc)
 	}
@@ -175,21 +177,61 @@ func TestRateLimit(t *testing.T) {
 	t.Parallel()
 	ok := func(http.ResponseWriter, *http.Request) {}
 	get := func() *http.Request { return httptest.NewRequest(http.MethodGet, "/", nil) }
-	address := &fixedLimiter{}
-	res := ask(ok, get(), RateLimit(&fixedLimiter{allowed: true}, address, nil, zap.NewNop()))
+	as := func(kind identity.Kind, id string) *http.Request {
+		r := get()
+		return r.WithContext(identity.NewContext(r.Context(), identity.Actor{Kind: kind, ID: id}))
+	}
+	caller, address := &fixedLimiter{}, &fixedLimiter{}
+	limits := Limits{ByCaller: caller, ByAddress: address, Logger: zap.NewNop()}
+	res := ask(ok, get(), RateLimit(limits))
 	require.Equal(t, http.StatusTooManyRequests, res.StatusCode)
 	require.Equal(t, "3", res.Header.Get("Retry-After"))
 	require.Equal(t, errs.RateLimited, problemOf(t, res).Code)
-	require.Equal(t, []string{"a:192.0.2.1"}, address.keys)
+	require.Equal(t, http.StatusTooManyRequests, ask(ok, as(identity.KindGuest, "gst_1"), RateLimit(limits)).StatusCode)
+	require.Equal(t, []string{"a:192.0.2.1", "a:192.0.2.1"}, address.keys, "a new guest has no allowance of its own")
+	require.Empty(t, caller.keys)
 
-	caller := &fixedLimiter{}
-	r := get()
-	r = r.WithContext(identity.NewContext(r.Context(), identity.Actor{Kind: identity.KindUser, ID: "usr_1"}))
-	require.Equal(t, http.StatusTooManyRequests, ask(ok, r, RateLimit(caller, address, nil, zap.NewNop())).StatusCode)
+	require.Equal(t, http.StatusTooManyRequests, ask(ok, as(identity.KindUser, "usr_1"), RateLimit(limits)).StatusCode)
 	require.Equal(t, []string{"c:usr_1"}, caller.keys)
 
 	down := &fixedLimiter{err: errors.New("redis is down")}
-	require.Equal(t, http.StatusOK, ask(ok, get(), RateLimit(down, down, nil, zap.NewNop())).StatusCode)
+	require.Equal(t, http.StatusOK, ask(ok, get(), RateLimit(Limits{ByCaller: down, ByAddress: down, Logger: zap.NewNop()})).StatusCode)
+}
+
+func TestNetworkOfAnAddress(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"192.0.2.1":               "192.0.2.1",
+		"::ffff:192.0.2.1":        "192.0.2.1",
+		"2001:db8:1:2::1":         "2001:db8:1:2::/64",
+		"2001:db8:1:2:aaaa::ffff": "2001:db8:1:2::/64",
+		"2001:db8:1:3::1":         "2001:db8:1:3::/64",
+		"fe80::1%eth0":            "fe80::/64",
+		"@":                       "@",
+	} {
+		require.Equal(t, want, network(in), in)
+	}
+}
+
+func TestRefusedCredentialsAreCounted(t *testing.T) {
+	t.Parallel()
+	c := clock.NewManual(noon)
+	signer := identity.NewSigner("gateway", identity.DeriveKey([]byte(strings.Repeat("s", 32)), "gateway"), time.Minute, c)
+	send := func(authorization string, address *fixedLimiter) *http.Response {
+		r := httptest.NewRequest(http.MethodGet, "/v1/me", nil)
+		r.Header.Set("Authorization", authorization)
+		mw := Authenticate(&fakeAuth{until: noon}, signer, "souk_session", c, Limits{ByAddress: address, Logger: zap.NewNop()})
+		return ask(func(http.ResponseWriter, *http.Request) {}, r, mw)
+	}
+	left, usedUp, down := &fixedLimiter{allowed: true}, &fixedLimiter{}, &fixedLimiter{err: errors.New("redis is down")}
+	require.Equal(t, http.StatusUnauthorized, send("Bearer bad", left).StatusCode)
+	require.Equal(t, []string{"a:192.0.2.1"}, left.keys)
+	res := send("Bearer bad", usedUp)
+	require.Equal(t, http.StatusTooManyRequests, res.StatusCode)
+	require.Equal(t, "3", res.Header.Get("Retry-After"))
+	require.Equal(t, http.StatusUnauthorized, send("Basic bad", down).StatusCode)
+	require.Equal(t, http.StatusOK, send("Bearer good", left).StatusCode)
+	require.Len(t, left.keys, 1, "the right ones are counted by RateLimit")
 }
 
 type fakeTags struct{ version atomic.Int64 }
@@ -290,7 +332,7 @@ func TestAuthenticate(t *testing.T) {
 	c := clock.NewManual(noon)
 	key := identity.DeriveKey([]byte(strings.Repeat("s", 32)), "gateway")
 	auth := &fakeAuth{until: noon.Add(30 * time.Second)}
-	mw := Authenticate(auth, identity.NewSigner("gateway", key, time.Minute, c), "souk_session", c)
+	mw := Authenticate(auth, identity.NewSigner("gateway", key, time.Minute, c), "souk_session", c, Limits{ByAddress: &fixedLimiter{allowed: true}, Logger: zap.NewNop()})
 	send := func(method, path, authorization, cookie string) (*http.Response, identity.Actor) {
 		r := httptest.NewRequest(method, path, nil)
 		if authorization != "" {

@@ -95,6 +95,9 @@ func Trace(tracer trace.Tracer) Middleware {
 			}
 			ctx, span := tracer.Start(x.ctx, "HTTP", kind...)
 			x.ctx = ctx
+			if sc := span.SpanContext(); sc.IsSampled() {
+				x.traceID = sc.TraceID().String()
+			}
 			if !span.IsRecording() {
 				next.ServeHTTP(w, r)
 				return
@@ -149,8 +152,8 @@ func Record(m *metric.HTTP, log *zap.Logger, c clock.Clock) Middleware {
 				if x.Code != "" {
 					line = append(line, zap.String("code", x.Code))
 				}
-				if sc := trace.SpanContextFromContext(x.ctx); sc.IsSampled() {
-					line = append(line, zap.String("trace_id", sc.TraceID().String()))
+				if x.traceID != "" {
+					line = append(line, zap.String("trace_id", x.traceID))
 				}
 				entry.Write(line...)
 			}()

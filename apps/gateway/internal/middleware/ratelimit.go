@@ -20,26 +20,72 @@ type Limiter interface {
 	Allow(ctx context.Context, key string) (allowed bool, retryAfter time.Duration, err error)
 }
 
-// RateLimit refuses with 429 who sends too much: signed-in callers and guests are counted each on their
-// own, everybody else by address. When the count can't be had, requests pass and that is logged:
+// Limits says who may send how much: signed-in callers are counted each on their own; everybody else by
+// address, guests too, since anybody can make as many of them as they like.
+type Limits struct {
+	ByCaller  Limiter
+	ByAddress Limiter
+	// Trusted are the networks of proxies whose X-Forwarded-For is believed.
+	Trusted []netip.Prefix
+	Logger  *zap.Logger
+}
+
+// RateLimit refuses with 429 who sends too much. When the count can't be had, requests pass and that is logged:
 // a shop that is open without limits beats one that is closed.
-func RateLimit(byCaller, byAddress Limiter, trusted []netip.Prefix, log *zap.Logger) Middleware {
+func RateLimit(l Limits) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			limiter, key := byAddress, "a:"+ClientAddress(r, trusted)
-			if a := identity.FromContext(r.Context()); a.IsUser() || a.IsGuest() {
-				limiter, key = byCaller, "c:"+a.ID
+			var err error
+			if a := identity.FromContext(r.Context()); a.IsUser() {
+				err = l.take(r.Context(), l.ByCaller, "c:"+a.ID)
+			} else {
+				err = l.takeByAddress(r)
 			}
-			allowed, retryAfter, err := limiter.Allow(r.Context(), key)
 			if err != nil {
-				log.Warn("rate limit not counted", zap.Error(err))
-			} else if !allowed {
-				WriteProblem(w, r, errs.New(errs.RateLimited, "too many requests: try again later").WithRetryAfter(max(retryAfter, time.Second)))
+				WriteProblem(w, r, err)
 				return
 			}
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// takeByAddress takes one request of the allowance of the address that sends r.
+func (l Limits) takeByAddress(r *http.Request) error {
+	return l.take(r.Context(), l.ByAddress, "a:"+network(ClientAddress(r, l.Trusted)))
+}
+
+// take takes one request of key's allowance, and fails when there is none left.
+func (l Limits) take(ctx context.Context, from Limiter, key string) error {
+	allowed, retryAfter, err := from.Allow(ctx, key)
+	if err != nil {
+		l.Logger.Warn("rate limit not counted", zap.Error(err))
+		return nil
+	}
+	if !allowed {
+		return errs.New(errs.RateLimited, "too many requests: try again later").WithRetryAfter(max(retryAfter, time.Second))
+	}
+	return nil
+}
+
+// subscriberBits is how much of an IPv6 address names a subscriber, who has all addresses below it.
+const subscriberBits = 64
+
+// network returns what an address is counted as: itself, or with IPv6 the /64 that it is in.
+func network(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	a = a.Unmap()
+	if a.Is4() {
+		return a.String()
+	}
+	p, err := a.WithZone("").Prefix(subscriberBits)
+	if err != nil {
+		return address
+	}
+	return p.String()
 }
 
 // ClientAddress returns the address that a request came from. X-Forwarded-For is believed as far as it was
@@ -49,7 +95,8 @@ func ClientAddress(r *http.Request, trusted []netip.Prefix) string {
 	if err != nil {
 		return r.RemoteAddr
 	}
-	forwarded := r.Header.Get("X-Forwarded-For")
+	// A proxy may write a line of its own below those that it was sent.
+	forwarded := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
 	if forwarded == "" || !within(host, trusted) {
 		return host
 	}

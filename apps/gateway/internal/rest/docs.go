@@ -4,7 +4,9 @@ import (
 	_ "embed"
 	"net/http"
 
+	"souk/apps/gateway/internal/middleware"
 	"souk/gen/openapi"
+	"souk/pkg/errs"
 )
 
 // The documentation page: one page, one script, one sheet of its own, nothing from other sites.
@@ -40,6 +42,6 @@ func docsFile(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/css; charset=utf-8")
 		_, _ = w.Write(docsCSS) // as above
 	default:
-		http.NotFound(w, r)
+		middleware.WriteProblem(w, r, errs.New(errs.NotFound, "there is no such path"))
 	}
 }

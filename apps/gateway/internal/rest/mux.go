@@ -34,7 +34,7 @@ func contractRoutes() (routes, error) {
 }
 
 // newMux routes the contracts' REST methods to the services behind conn.
-func newMux(ctx context.Context, conn grpc.ClientConnInterface, routes routes, cache *middleware.ResponseCache, keys middleware.Keys, log *zap.Logger) (*runtime.ServeMux, error) {
+func newMux(ctx context.Context, conn grpc.ClientConnInterface, routes routes, in *signIn, cache *middleware.ResponseCache, keys middleware.Keys, log *zap.Logger) (*runtime.ServeMux, error) {
 	none := func(string) (string, bool) { return "", false }
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, jsonpb.Marshaler{}),
@@ -48,6 +48,12 @@ func newMux(ctx context.Context, conn grpc.ClientConnInterface, routes routes, c
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithWriteContentLength(),
 		runtime.WithForwardResponseOption(created),
+		runtime.WithForwardResponseOption(func(_ context.Context, w http.ResponseWriter, m proto.Message) error {
+			if guest, ok := m.(*authv1.CreateGuestResponse); ok {
+				in.keepGuest(w, guest)
+			}
+			return nil
+		}),
 		runtime.WithMiddlewares(func(next runtime.HandlerFunc) runtime.HandlerFunc {
 			// One middleware wraps one route: what its contract says is looked up once.
 			var once sync.Once
@@ -56,17 +62,21 @@ func newMux(ctx context.Context, conn grpc.ClientConnInterface, routes routes, c
 				once.Do(func() { route = routes.find(r) })
 				x := middleware.From(r.Context())
 				x.Route, x.Method = route.pattern, route.method
+				if err := route.parameters.check(r.URL.RawQuery); err != nil {
+					middleware.WriteProblem(w, r, err)
+					return
+				}
 				switch {
 				case route.cacheSeconds > 0:
-					cache.Public(w, r, route.cacheSeconds, route.tag(params), func(w http.ResponseWriter) { next(w, r, params) })
+					cache.Public(w, r, route.cacheSeconds, route.tag(params), func(w http.ResponseWriter) { next(w, bare(r), params) })
 				case r.Method == http.MethodPost:
 					middleware.Idempotency(keys, log, w, r, route.idempotencyKey, func(w http.ResponseWriter, r *http.Request) {
 						w.Header().Set("Cache-Control", "no-store")
-						next(&success{ResponseWriter: w, status: route.successStatus}, r, params)
+						next(&success{ResponseWriter: w, status: route.successStatus}, bare(r), params)
 					})
 				default:
 					w.Header().Set("Cache-Control", "no-store")
-					next(w, r, params)
+					next(w, bare(r), params)
 				}
 			}
 		}),
@@ -86,6 +96,15 @@ func newMux(ctx context.Context, conn grpc.ClientConnInterface, routes routes, c
 	}
 	return mux, nil
 }
+
+// bare returns the request without what the generated handlers would make gRPC metadata of, which nobody reads.
+func bare(r *http.Request) *http.Request {
+	b := *r
+	b.Header, b.Host, b.RemoteAddr = noHeader, "", ""
+	return &b
+}
+
+var noHeader = http.Header{}
 
 // created answers 201 where something new was made, and says where it is.
 func created(_ context.Context, w http.ResponseWriter, m proto.Message) error {

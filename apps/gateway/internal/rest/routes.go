@@ -24,6 +24,7 @@ type route struct {
 	idempotencyKey bool
 	cacheSeconds   int32
 	successStatus  int
+	parameters     parameters
 }
 
 // tag names what a cached answer is made from: one product, or the whole catalogue, or the shops.
@@ -82,6 +83,7 @@ func routesOf(files ...protoreflect.FileDescriptor) (routes, error) {
 					idempotencyKey: proto.GetExtension(m.Options(), optionsv1.E_IdempotencyKey).(bool),
 					cacheSeconds:   proto.GetExtension(m.Options(), optionsv1.E_CacheSeconds).(int32),
 					successStatus:  cmp.Or(int(proto.GetExtension(m.Options(), optionsv1.E_SuccessStatus).(int32)), http.StatusOK),
+					parameters:     parametersOf(m.Input(), pattern, rule),
 				}
 			}
 		}

@@ -38,3 +38,37 @@ func TestDocumentHasExactlyTheRoutes(t *testing.T) {
 	}
 	require.ElementsMatch(t, served, documented)
 }
+
+// TestDocumentHasExactlyTheParameters compares what routes take in their query with openapi.json.
+func TestDocumentHasExactlyTheParameters(t *testing.T) {
+	t.Parallel()
+	contracts, err := contractRoutes()
+	require.NoError(t, err)
+	var taken, documented []string
+	normal := func(key string) string {
+		return anyField.ReplaceAllStringFunc(key, func(v string) string { return strings.ToLower(strings.ReplaceAll(v, "_", "")) })
+	}
+	for key, rt := range contracts {
+		for name, f := range rt.parameters {
+			if name == f.JSONName() {
+				taken = append(taken, normal(key)+" "+name)
+			}
+		}
+	}
+	var document struct {
+		Paths map[string]map[string]struct {
+			Parameters []struct{ Name, In string }
+		}
+	}
+	require.NoError(t, json.Unmarshal(openapi.Document, &document))
+	for path, item := range document.Paths {
+		for verb, operation := range item {
+			for _, p := range operation.Parameters {
+				if p.In == "query" && strings.HasPrefix(path, "/v1/") {
+					documented = append(documented, strings.ToUpper(verb)+" "+normal(path)+" "+p.Name)
+				}
+			}
+		}
+	}
+	require.ElementsMatch(t, documented, taken)
+}

@@ -51,7 +51,7 @@ type Deps struct {
 func New(ctx context.Context, d Deps) (http.Handler, error) {
 	d.PublicURL = strings.TrimSuffix(d.PublicURL, "/")
 	https := strings.HasPrefix(d.PublicURL, "https://")
-	session, login := CookieNames(https)
+	session, login, guest := cookieNames(https)
 	auth := authv1.NewAuthServiceClient(d.Conn)
 	crossOrigin, err := middleware.CrossOrigin(d.Origins)
 	if err != nil {
@@ -66,18 +66,19 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		return nil, err
 	}
 
-	in := &signIn{auth: auth, publicURL: d.PublicURL, session: session, login: login, guest: "souk_guest", secure: https}
+	in := &signIn{auth: auth, publicURL: d.PublicURL, session: session, login: login, guest: guest, secure: https, logger: d.Logger}
 	mux := newOwnMux(routes)
 	mux.handle("GET /auth/login", in.begin)
 	mux.handle("GET /auth/callback", in.callback)
 	mux.handle("POST /auth/logout", in.logout)
 	mux.handle("POST /v1/webhooks/payments/{provider}", webhook(paymentv1.NewPaymentServiceClient(d.Conn)))
 	// The mux turns replies into JSON and changes nothing in them.
-	contracts, err := newMux(ctx, rpc.ReadOnlyReplies(d.Conn), routes, d.Cache, d.Keys, d.Logger)
+	contracts, err := newMux(ctx, rpc.ReadOnlyReplies(d.Conn), routes, in, d.Cache, d.Keys, d.Logger)
 	if err != nil {
 		return nil, err
 	}
-	mux.Handle("/", headAsGet(contracts))
+	byContract := headAsGet(contracts)
+	mux.Handle("/", byContract)
 
 	// What needs nobody's name, and must answer when the services do not.
 	open := newOwnMux(routes)
@@ -93,14 +94,16 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		}
 		open.HandleFunc("/dev/", routed("/dev/", devProxy(target).ServeHTTP))
 	}
-	open.Handle("/", middleware.Chain(mux,
-		middleware.Authenticate(auth, d.Signer, session, d.Clock),
+	limits := middleware.Limits{ByCaller: d.ByCaller, ByAddress: d.ByAddress, Trusted: d.TrustedProxies, Logger: d.Logger}
+	named := middleware.Chain(ahead(byContract, mux),
+		middleware.Authenticate(auth, d.Signer, session, d.Clock, limits),
 		crossOrigin,
-		middleware.RateLimit(d.ByCaller, d.ByAddress, d.TrustedProxies, d.Logger),
+		middleware.RateLimit(limits),
 		// per route, in newMux: idempotency; ETag, Cache-Control and the filling of the cache
-	))
+	)
+	open.Handle("/", named)
 
-	return middleware.Chain(plainPaths(open),
+	return middleware.Chain(plainPaths(ahead(named, open)),
 		middleware.Begin(d.Clock),
 		middleware.RequestID(),
 		middleware.Trace(d.Tracer),
@@ -127,6 +130,18 @@ func (m ownMux) handle(pattern string, h http.HandlerFunc) {
 	_, path, _ := strings.Cut(pattern, " ")
 	m.routes[pattern] = route{pattern: path}
 	m.HandleFunc(pattern, routed(path, h))
+}
+
+// ahead sends to contracts what only a contract's route can take, and the rest to a mux: looking through the
+// routes of a mux that has none for it costs as much as a call.
+func ahead(contracts, mux http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/") && !strings.HasPrefix(r.URL.Path, "/v1/webhooks/") {
+			contracts.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // plainPaths refuses paths with empty or dot segments, which http.ServeMux would redirect: no link of

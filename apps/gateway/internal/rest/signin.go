@@ -3,9 +3,11 @@ package rest
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
 	"souk/apps/gateway/internal/middleware"
@@ -32,21 +34,27 @@ type signIn struct {
 	login     string // name of the cookie that holds a sign-in's state
 	guest     string // name of the cookie that may hold a guest token
 	secure    bool
+	logger    *zap.Logger
 }
 
-// CookieNames returns the names of the session and login cookies. With https they are __Host- cookies,
+// cookieNames returns the names of the session, login and guest cookies. With https they are __Host- cookies,
 // which no subdomain and no plain connection can set.
-func CookieNames(https bool) (session, login string) {
+func cookieNames(https bool) (session, login, guest string) {
 	if https {
-		return "__Host-souk_session", "__Host-souk_login"
+		return "__Host-souk_session", "__Host-souk_login", "__Host-souk_guest"
 	}
-	return "souk_session", "souk_login"
+	return "souk_session", "souk_login", "souk_guest"
 }
 
 // own drops the caller's identity from ctx: the gateway calls the auth service as itself.
 func own(ctx context.Context) context.Context { return identity.WithToken(ctx, "") }
 
 func (s *signIn) begin(w http.ResponseWriter, r *http.Request) {
+	if elsewhere := s.onPublicHost(r); elsewhere != "" {
+		w.Header().Set("Cache-Control", "no-store")
+		http.Redirect(w, r, elsewhere, http.StatusSeeOther)
+		return
+	}
 	res, err := s.auth.BeginLogin(own(r.Context()), &authv1.BeginLoginRequest{ReturnTo: r.URL.Query().Get("returnTo"), RedirectUri: s.publicURL + "/auth/callback"})
 	if err != nil {
 		middleware.WriteProblem(w, r, err)
@@ -55,6 +63,40 @@ func (s *signIn) begin(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, s.cookie(s.login, res.GetLoginCookie(), loginLifetime))
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, res.GetAuthorizeUrl(), http.StatusSeeOther)
+}
+
+// movedParameter marks a sign-in that was sent to the public URL already: a proxy that names another host
+// to the gateway must not make a browser go round for ever.
+const movedParameter = "moved"
+
+// onPublicHost returns where a sign-in has to begin: at the host that the provider sends the browser back to,
+// or the cookie set here would not be there. It returns "" when that is here.
+func (s *signIn) onPublicHost(r *http.Request) string {
+	public, err := url.Parse(s.publicURL)
+	if err != nil || public.Host == "" || public.Port() == "0" || sameHost(r.Host, public) {
+		return ""
+	}
+	q := r.URL.Query()
+	if q.Has(movedParameter) {
+		return ""
+	}
+	q.Set(movedParameter, "1")
+	return s.publicURL + r.URL.EscapedPath() + "?" + q.Encode()
+}
+
+// sameHost reports whether a request's host is that of u, whose scheme's port may be left out.
+func sameHost(host string, u *url.URL) bool {
+	defaultPort := ":80"
+	if u.Scheme == "https" {
+		defaultPort = ":443"
+	}
+	return strings.EqualFold(strings.TrimSuffix(host, defaultPort), strings.TrimSuffix(u.Host, defaultPort))
+}
+
+// keepGuest gives a browser its guest token as a cookie, too, so that a sign-in finds the guest's cart. Nobody is
+// taken for the guest because of it.
+func (s *signIn) keepGuest(w http.ResponseWriter, res *authv1.CreateGuestResponse) {
+	http.SetCookie(w, s.cookie(s.guest, res.GetToken(), time.Until(res.GetExpiresAt().AsTime())))
 }
 
 func (s *signIn) callback(w http.ResponseWriter, r *http.Request) {
@@ -81,9 +123,22 @@ func (s *signIn) callback(w http.ResponseWriter, r *http.Request) {
 	if req.GetGuestToken() != "" {
 		http.SetCookie(w, s.cookie(s.guest, "", -1))
 	}
+	s.endSession(r, res.GetSessionId())
 	http.SetCookie(w, s.cookie(s.session, res.GetSessionId(), time.Until(res.GetExpiresAt().AsTime())))
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, localPath(res.GetReturnTo()), http.StatusSeeOther)
+}
+
+// endSession ends the session that the browser had before its new one. The sign-in has succeeded already:
+// when this fails, the old session ends with its lifetime.
+func (s *signIn) endSession(r *http.Request, replacedBy string) {
+	old, err := r.Cookie(s.session)
+	if err != nil || old.Value == "" || old.Value == replacedBy {
+		return
+	}
+	if _, err := s.auth.Logout(own(r.Context()), &authv1.LogoutRequest{SessionId: old.Value}); err != nil && !errs.Is(err, errs.Unauthenticated) {
+		s.logger.Warn("a browser's old session was not ended at sign-in", zap.Error(err))
+	}
 }
 
 func (s *signIn) logout(w http.ResponseWriter, r *http.Request) {

@@ -18,7 +18,7 @@ import (
 // Bounds of the group that creates orders.
 const (
 	createLimit    = 64
-	createParallel = 3
+	createParallel = 1
 	// numberAttempts is how often an order gets another number because somebody has it.
 	numberAttempts = 5
 )

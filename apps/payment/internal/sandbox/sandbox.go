@@ -64,7 +64,7 @@ type Provider struct {
 
 const (
 	groupLimit    = 128
-	groupParallel = 2
+	groupParallel = 1
 )
 
 // Open returns the sandbox.

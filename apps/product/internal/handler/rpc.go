@@ -23,19 +23,21 @@ type RPC struct {
 	productv1.UnimplementedProductServiceServer
 	service *service.Service
 	lists   *Lists
+	decoded *decodedProducts
 }
 
 // NewRPC returns the server. lists keeps answers to searches; nil: none are kept.
-func NewRPC(s *service.Service, lists *Lists) *RPC { return &RPC{service: s, lists: lists} }
+func NewRPC(s *service.Service, lists *Lists) *RPC {
+	return &RPC{service: s, lists: lists, decoded: newDecodedProducts()}
+}
 
-// GetProduct shows one product. It fails with not_found.
+// GetProduct shows one product. It fails with not_found. The answer is shared: nobody changes it.
 func (h *RPC) GetProduct(ctx context.Context, in *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
 	d, err := h.service.Product(ctx, in.GetId())
 	if err != nil {
 		return nil, err
 	}
-	p, err := toProduct(d.Bytes)
-	return &productv1.GetProductResponse{Product: p}, err
+	return h.decoded.response(in.GetId(), d.Bytes)
 }
 
 func toProduct(doc []byte) (*productv1.Product, error) {

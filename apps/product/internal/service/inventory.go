@@ -66,7 +66,7 @@ func (s *Service) Release(ctx context.Context, orderID string) error {
 
 // Commit turns a reservation into a sale. Its errors: not_found, conflict when it was released,
 // out_of_stock when it had expired and its pieces are gone. The last may pass when stock comes in: who
-// has taken the money tries again, and shows it to a human when it lasts.
+// has taken the money shows it to a human.
 func (s *Service) Commit(ctx context.Context, orderID string) error {
 	return s.do(ctx, domain.Commit, orderID)
 }

@@ -52,7 +52,8 @@ func Postgres(dataDir string) Finding {
 	installed, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is good
 	slices.SortFunc(installed, func(a, b string) int { return versionOfPath(b) - versionOfPath(a) })
 	made := 0
-	if raw, err := os.ReadFile(filepath.Join(dataDir, "postgres", "data", "PG_VERSION")); err == nil {
+	pgDir, _ := postgresDir(dataDir)
+	if raw, err := os.ReadFile(filepath.Join(pgDir, "data", "PG_VERSION")); err == nil {
 		made, _ = strconv.Atoi(strings.TrimSpace(string(raw))) // 0: any version will do
 	}
 	best := 0
@@ -121,11 +122,10 @@ func DataDir(dir string) Finding {
 	if err := syscall.Access(at, writeAndPass); err != nil {
 		return Finding{what, fmt.Sprintf("%s can't be written: %v", at, err), "choose another with --data-dir, or give yourself the right to write it"}
 	}
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(at, &fs); err != nil {
-		return Finding{what, fmt.Sprintf("%s: %v", at, err), "choose another with --data-dir"}
+	free, err := Free(at)
+	if err != nil {
+		return Finding{what, err.Error(), "choose another with --data-dir"}
 	}
-	free := fs.Bavail * uint64(fs.Bsize) //nolint:gosec,unconvert // its type differs by system
 	found := fmt.Sprintf("%s, %d MiB free", abs, free>>20)
 	if free < minFree {
 		return Finding{what, found, fmt.Sprintf("free some: at least %d MiB", minFree>>20)}
@@ -133,8 +133,35 @@ func DataDir(dir string) Finding {
 	return Finding{What: what, Found: found}
 }
 
+// Free is how many bytes can be written on the disk of dir, which need not exist yet.
+func Free(dir string) (uint64, error) {
+	at, err := filepath.Abs(dir)
+	if err != nil {
+		return 0, err
+	}
+	for {
+		var fs syscall.Statfs_t
+		err := syscall.Statfs(at, &fs)
+		if err == nil {
+			return fs.Bavail * uint64(fs.Bsize), nil //nolint:gosec,unconvert // its type differs by system
+		}
+		if !errors.Is(err, os.ErrNotExist) || at == filepath.Dir(at) {
+			return 0, fmt.Errorf("%s: %w", at, err)
+		}
+		at = filepath.Dir(at)
+	}
+}
+
+// postgresDir is where souk dev keeps PostgreSQL's data: where postgres.path says, or in the data directory.
+func postgresDir(dataDir string) (dir string, outside bool) {
+	if raw, err := os.ReadFile(filepath.Join(dataDir, "postgres.path")); err == nil {
+		return string(raw), true
+	}
+	return filepath.Join(dataDir, "postgres"), false
+}
+
 // Passable checks, when uid is root's, that the user postgres, as whom PostgreSQL runs then, exists and can
-// reach the data directory.
+// reach PostgreSQL's data: in the data directory, or, when souk dev put it elsewhere or has to, below /var/lib/souk.
 func Passable(dir string, uid int) Finding {
 	const what = "user"
 	if uid != 0 {
@@ -144,20 +171,41 @@ func Passable(dir string, uid int) Finding {
 	if err != nil {
 		return Finding{what, "you are root, PostgreSQL does not run as root, and there is no user postgres", "apt-get install postgresql makes one, or start souk as an ordinary user"}
 	}
+	data, outside := postgresDir(dir)
+	blocked, mode, err := blockedAt(data, u)
+	switch {
+	case err != nil:
+		return Finding{what, err.Error(), "choose another data directory with --data-dir"}
+	case blocked == "" && outside:
+		return Finding{What: what, Found: "root; PostgreSQL runs as user postgres, its data is in " + data}
+	case blocked == "":
+		return Finding{What: what, Found: "root; PostgreSQL runs as user postgres"}
+	}
+	found := fmt.Sprintf("you are root, and user postgres, as whom PostgreSQL runs, may not pass through %s (mode %04o)", blocked, mode)
+	if !outside {
+		// souk dev makes a folder there.
+		if elsewhere, _, err := blockedAt(outsideBase, u); err == nil && elsewhere == "" {
+			return Finding{What: what, Found: found + ": its data goes below " + outsideBase}
+		}
+	}
+	return Finding{what, found, "chmod o+x " + blocked + ", or choose another data directory with --data-dir"}
+}
+
+// outsideBase is where souk dev puts PostgreSQL's data when it can't be in the data directory.
+const outsideBase = "/var/lib/souk"
+
+// blockedAt is the folder on the way to dir through which the user may not pass; "": there is none.
+func blockedAt(dir string, u *user.User) (blocked string, mode os.FileMode, err error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return Finding{what, err.Error(), "choose another data directory with --data-dir"}
+		return "", 0, err
 	}
 	for at := abs; ; at = filepath.Dir(at) {
-		info, err := os.Stat(at)
-		if err == nil && !mayPass(info, u) {
-			return Finding{
-				what, fmt.Sprintf("you are root, and user postgres, as whom PostgreSQL runs, may not pass through %s (mode %04o)", at, info.Mode().Perm()),
-				"chmod o+x " + at + ", or choose another data directory with --data-dir",
-			}
+		if info, err := os.Stat(at); err == nil && !mayPass(info, u) {
+			return at, info.Mode().Perm(), nil
 		}
 		if at == filepath.Dir(at) {
-			return Finding{What: what, Found: "root; PostgreSQL runs as user postgres"}
+			return "", 0, nil
 		}
 	}
 }
@@ -179,7 +227,7 @@ func mayPass(info os.FileInfo, u *user.User) bool {
 // Port checks that the API's address is free, or used by the souk that runs.
 func Port(addr, running string) Finding {
 	const what = "API address"
-	if u, err := url.Parse(running); err == nil && u.Host == addr {
+	if u, err := url.Parse(running); err == nil && running != "" && (u.Host == addr || u.Port() != "" && everyAddress(addr, u.Port())) {
 		return Finding{What: what, Found: addr + " is used by the souk that runs"}
 	}
 	if _, _, err := net.SplitHostPort(addr); err != nil {
@@ -196,6 +244,13 @@ func Port(addr, running string) Finding {
 	}
 	_ = ln.Close() // it was only tried
 	return Finding{What: what, Found: addr + " is free"}
+}
+
+// everyAddress reports whether addr is the port on all of the machine's addresses.
+func everyAddress(addr, port string) bool {
+	host, p, err := net.SplitHostPort(addr)
+	ip := net.ParseIP(host)
+	return err == nil && p == port && (host == "" || ip != nil && ip.IsUnspecified())
 }
 
 func runnable(path string) bool {

@@ -69,7 +69,15 @@ func TestPassable(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(dir, 0o700)) //nolint:gosec // that is the point
 	f := machine.Passable(filepath.Join(dir, "data"), 0)
-	require.NotEmpty(t, f.Advice) // no user postgres, or one who may not pass
+	// No user postgres, or one who may not pass: then souk dev puts the data below /var/lib/souk.
+	if f.Advice == "" {
+		require.Contains(t, f.Found, "its data goes below /var/lib/souk")
+	}
+
+	data := filepath.Join(dir, "data")
+	require.NoError(t, os.Mkdir(data, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(data, "postgres.path"), []byte(filepath.Join(dir, "elsewhere")), 0o600))
+	require.NotEmpty(t, machine.Passable(data, 0).Advice) // PostgreSQL's data is there, and stays there
 }
 
 func TestPort(t *testing.T) {
@@ -83,6 +91,7 @@ func TestPort(t *testing.T) {
 	require.Contains(t, f.Found, "can't be listened on")
 	require.Contains(t, f.Advice, "--http")
 	require.Empty(t, machine.Port(addr, "http://"+addr).Advice)
+	require.Equal(t, "0.0.0.0:8080 is used by the souk that runs", machine.Port("0.0.0.0:8080", "http://127.0.0.1:8080").Found)
 	require.Empty(t, machine.Port("127.0.0.1:0", "").Advice)
 	require.NotEmpty(t, machine.Port("nonsense", "").Advice)
 }

@@ -1,0 +1,75 @@
+package middleware
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"souk/pkg/clock"
+	"souk/pkg/errs"
+	"souk/pkg/logging"
+	"souk/pkg/metric"
+	"souk/pkg/telemetry"
+)
+
+// TestAccessLog: one line a request, with the same fields whatever became of it; a trace's ID when it is recorded.
+func TestAccessLog(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		handler http.HandlerFunc
+		sampled bool
+		want    map[string]any
+	}{
+		"answered": {
+			handler: func(w http.ResponseWriter, r *http.Request) {
+				From(r.Context()).Route = "/v1/products/{id}"
+				From(r.Context()).Actor.ID = "usr_1"
+				_, _ = w.Write([]byte("four"))
+			},
+			want: map[string]any{"level": "info", "route": "/v1/products/{id}", "status": 200.0, "bytes": 4.0, "actor": "usr_1"},
+		},
+		"refused": {
+			handler: func(w http.ResponseWriter, r *http.Request) { WriteProblem(w, r, errs.New(errs.NotFound, "no")) },
+			want:    map[string]any{"level": "info", "route": "unmatched", "status": 404.0, "code": "not_found"},
+		},
+		"failed": {
+			handler: func(w http.ResponseWriter, r *http.Request) { WriteProblem(w, r, errs.New(errs.Internal, "no")) },
+			sampled: true,
+			want:    map[string]any{"level": "warn", "status": 500.0, "code": "internal"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			log, err := logging.New(logging.Default(), &out)
+			require.NoError(t, err)
+			metrics, err := metric.NewHTTP(prometheus.NewRegistry())
+			require.NoError(t, err)
+			provider, err := telemetry.New(t.Context(), "gateway", telemetry.Default()) // records nothing, and passes the flag on
+			require.NoError(t, err)
+			r := httptest.NewRequest("BREW", "/v1/products/prd_1?query=secret", nil)
+			flags := "00"
+			if c.sampled {
+				flags = "01"
+			}
+			r.Header.Set("Traceparent", "00-0198c5f27e6b7c1f8a3d5e9b04c7d21a-0198c5f27e6b7c1f-"+flags)
+			r.Header.Set("X-Request-Id", "request-0001")
+			ask(c.handler, r, Trace(provider.Tracer("gateway")), Record(metrics, log, clock.System{}))
+
+			var line map[string]any
+			require.NoError(t, json.Unmarshal(out.Bytes(), &line), "%s", out.String())
+			for key, value := range c.want {
+				require.Equal(t, value, line[key], key)
+			}
+			require.Equal(t, "other", line["method"])
+			require.Equal(t, "request-0001", line["request_id"])
+			require.Equal(t, c.sampled, line["trace_id"] != nil)
+			require.NotContains(t, out.String(), "secret")
+		})
+	}
+}

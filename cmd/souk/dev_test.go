@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestHTTPAddress(t *testing.T) {
+	t.Parallel()
+	for flag, want := range map[string]httpAddress{
+		"127.0.0.1:8080": {"127.0.0.1:8080", "http://127.0.0.1:8080", false},
+		"localhost:8080": {"localhost:8080", "http://localhost:8080", false},
+		"[::1]:8080":     {"[::1]:8080", "http://[::1]:8080", false},
+		":8080":          {":8080", "http://127.0.0.1:8080", true},
+		"0.0.0.0:9":      {"0.0.0.0:9", "http://127.0.0.1:9", true},
+		"[::]:9":         {"[::]:9", "http://127.0.0.1:9", true},
+		"192.0.2.7:80":   {"192.0.2.7:80", "http://192.0.2.7:80", true},
+	} {
+		got, err := parseHTTP(flag)
+		require.NoError(t, err, flag)
+		require.Equal(t, want, got)
+	}
+	for _, flag := range []string{"", "8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:0", "127.0.0.1:70000", "::1:80"} {
+		_, err := parseHTTP(flag)
+		require.ErrorContains(t, err, "--http is host:port", flag)
+	}
+}
+
+func TestEphemeralRemovesOnlyWhatItMade(t *testing.T) {
+	t.Parallel()
+	parent := t.TempDir()
+	mine := filepath.Join(parent, "mine")
+	require.NoError(t, os.Mkdir(mine, 0o700))
+	file := filepath.Join(mine, "thesis.txt")
+	require.NoError(t, os.WriteFile(file, []byte("years of work"), 0o600))
+
+	_, err := openHome(mine, true)
+	require.ErrorContains(t, err, "holds files: --ephemeral removes its data directory")
+	entries, err := os.ReadDir(mine)
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+
+	empty := filepath.Join(parent, "empty")
+	require.NoError(t, os.Mkdir(empty, 0o700))
+	for dir, stays := range map[string]bool{empty: true, filepath.Join(parent, "new"): false} {
+		h, err := openHome(dir, true)
+		require.NoError(t, err)
+		_, err = openHome(dir, true)
+		require.ErrorContains(t, err, "uses this data directory")
+		require.FileExists(t, filepath.Join(dir, "secrets.json"))
+		require.NoError(t, h.close())
+		if !stays {
+			require.NoDirExists(t, dir)
+			continue
+		}
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Empty(t, entries)
+	}
+}
+
+func TestAStartThatIsRefusedTouchesNothing(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	for _, args := range [][]string{{"--http", "8080"}, {"--http", ""}, {"--http", "192.0.2.1:80"}, {"--transport", "pigeon"}} {
+		status, _, err := souk(t, append([]string{"dev", "--ephemeral", "--data-dir", dir}, args...)...)
+		require.Equal(t, 1, status)
+		require.Error(t, err)
+		require.NoDirExists(t, dir)
+	}
+}
+
+func TestDamagedSecretsAreNamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "secrets.json"), []byte(`{"identity":"a","auth":"b","oidcAdmin":"c","webhook":"d"}`), 0o600))
+	_, err := openHome(dir, false)
+	require.ErrorContains(t, err, filepath.Join(dir, "secrets.json")+" is damaged: natsPassword is missing or empty")
+}
+
+func TestFoldersWhoseDataDirectoryIsGoneAreRemoved(t *testing.T) {
+	t.Parallel()
+	base, data := t.TempDir(), t.TempDir()
+	kept, gone, foreign := filepath.Join(base, "dev-1"), filepath.Join(base, "dev-2"), filepath.Join(base, "dev-3")
+	for _, dir := range []string{kept, gone, foreign} {
+		require.NoError(t, os.Mkdir(dir, 0o700))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(data, "postgres.path"), []byte(kept), 0o600))
+	require.NoError(t, (&home{dir: data}).own(kept))
+	require.NoError(t, (&home{dir: filepath.Join(data, "gone")}).own(gone))
+
+	require.NoError(t, removeOrphans(base))
+	require.DirExists(t, kept)
+	require.DirExists(t, foreign) // nobody knows whose it is
+	require.NoDirExists(t, gone)
+}
+
+func TestAFullDiskIsNamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.ErrorContains(t, explainDisk(&os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, dir), "the disk of "+dir+" is full")
+	other := io.ErrUnexpectedEOF
+	require.True(t, errors.Is(explainDisk(other, dir), other))
+}

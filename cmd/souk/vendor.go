@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+
+	"souk/cmd/souk/internal/productcsv"
+	shopv1 "souk/gen/go/souk/shop/v1"
+	"souk/pkg/errs"
+)
+
+const (
+	handleLimit = 80
+	hashLength  = len("-") + 6
+)
+
+var handlePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
+
+// findShop returns the handle of a vendor's shop, which it creates when that is wanted. Vendor is a shop's name,
+// or its handle, as an export writes it.
+func (im *importer) findShop(ctx context.Context, vendor string) (string, error) {
+	handle := shopHandle(vendor)
+	var taken *shopv1.Shop
+	for _, candidate := range shopCandidates(vendor) {
+		shop, err := im.getShop(ctx, candidate)
+		switch {
+		case errs.Is(err, errs.NotFound):
+		case err != nil:
+			return "", err
+		case isShopOf(shop, vendor):
+			return shop.GetHandle(), nil
+		case candidate == handle:
+			taken = shop
+		}
+	}
+	if taken != nil {
+		return "", handleTaken(taken)
+	}
+	if !im.createShops {
+		return "", errs.New(errs.NotFound, "there is no shop %q (handle %s): create it, or import with --create-shops", vendor, handle)
+	}
+	err := im.client.Call(ctx, http.MethodPost, "/v1/shops", &shopv1.CreateShopRequest{Handle: handle, Name: vendor}, nil)
+	if !errs.Is(err, errs.AlreadyExists) {
+		return handle, err
+	}
+	shop, err := im.getShop(ctx, handle) // another import, or another vendor of this file, was first
+	if err == nil && !isShopOf(shop, vendor) {
+		err = handleTaken(shop)
+	}
+	return handle, err
+}
+
+func (im *importer) getShop(ctx context.Context, handle string) (*shopv1.Shop, error) {
+	var shop shopv1.Shop
+	err := im.client.Call(ctx, http.MethodGet, "/v1/shops/"+url.PathEscape(handle), nil, &shop)
+	return &shop, err
+}
+
+func handleTaken(shop *shopv1.Shop) error {
+	return errs.New(errs.Conflict, "shop %q already has this handle: write %s as the Vendor if it is the same shop", shop.GetName(), shop.GetHandle())
+}
+
+// isShopOf reports whether a vendor means the shop: by its handle or its name. A shop that is named as its
+// handle has no name of its own yet.
+func isShopOf(shop *shopv1.Shop, vendor string) bool {
+	switch {
+	case strings.EqualFold(shop.GetHandle(), strings.TrimSpace(vendor)), plain(shop.GetName()) == plain(vendor):
+		return true
+	}
+	return shop.GetName() == shop.GetHandle() && shop.GetHandle() == shopHandle(vendor)
+}
+
+// plain is a name without case, accents and superfluous spaces.
+func plain(name string) string {
+	var b strings.Builder
+	for _, r := range norm.NFKD.String(name) {
+		if !unicode.Is(unicode.Mn, r) {
+			b.WriteRune(unicode.ToLower(r))
+		}
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+// shopCandidates are the handles under which a vendor's shop may be: the vendor itself if it is one, that of the
+// plain name, which a person may have chosen, and shopHandle's.
+func shopCandidates(vendor string) []string {
+	var list []string
+	add := func(handle string) {
+		if handle != "" && !slices.Contains(list, handle) {
+			list = append(list, handle)
+		}
+	}
+	if v := strings.TrimSpace(vendor); handlePattern.MatchString(v) && len(v) <= handleLimit {
+		add(v)
+	}
+	add(productcsv.Slug(vendor, handleLimit))
+	add(shopHandle(vendor))
+	return list
+}
+
+// shopHandle makes a shop's handle of a vendor's name. Where only case, accents and spaces are lost that is the
+// name's slug; otherwise a hash of the name tells it from others with the same slug.
+func shopHandle(vendor string) string {
+	slug := productcsv.Slug(vendor, handleLimit)
+	switch {
+	case slug != "" && slug == strings.ReplaceAll(plain(vendor), " ", "-"):
+		return slug
+	case slug == "" && len(vendor) <= 30:
+		return fmt.Sprintf("shop-%x", vendor)
+	}
+	whole := strings.ToLower(strings.Join(strings.Fields(norm.NFC.String(vendor)), " "))
+	slug = productcsv.Slug(vendor, handleLimit-hashLength)
+	if slug == "" {
+		slug = "shop"
+	}
+	return fmt.Sprintf("%s-%x", slug, sha256.Sum256([]byte(whole)))[:len(slug)+hashLength]
+}
