@@ -17,7 +17,7 @@
 //
 // # Checkout
 //
-//	create → reserve → authorize → confirm (pivot) → clear_cart → capture → commit
+//	create → reserve → authorize → confirm (pivot) → clear_cart → capture → commit → clear_cart_later
 //
 // The order's rows, its event and its saga are written in one round trip before anything else happens. The
 // request waits for the pivot. Before it, a refusal takes back what was done (stock released, payment
