@@ -231,7 +231,7 @@ func (h *home) postgresDir() (string, error) {
 
 // own writes into a folder under /var/lib/souk whose it is.
 func (h *home) own(outside string) error {
-	if _, err := os.Stat(outside); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(outside); errors.Is(err, os.ErrNotExist) { //nolint:gosec // our own file says where
 		return nil // StartPostgres makes it anew
 	}
 	return os.WriteFile(filepath.Join(outside, ownerFile), []byte(h.dir), 0o600) //nolint:gosec // as in close
