@@ -19,6 +19,12 @@
 // endpoints are asked for when they are first needed: while it is down, calls that need it answer
 // errs.Unavailable, everything else goes on.
 //
+// # Sign-out
+//
+// Ours ends first, whatever the provider says. Then the browser is sent to the provider's end_session_endpoint, if
+// its discovery document has one, with client_id and post_logout_redirect_uri (RP-Initiated Logout 1.0). There is no
+// id_token_hint: ID tokens are not kept. So a provider may ask whether to sign out.
+//
 // # Sessions
 //
 // A session's ID is 256 random bits, new at every sign-in; Redis holds only its SHA-256. Sessions end

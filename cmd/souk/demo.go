@@ -15,6 +15,7 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	"souk/pkg/errs"
+	"souk/pkg/handle"
 )
 
 //go:embed demo/products.csv
@@ -29,7 +30,7 @@ var demoShops = map[string]*shopv1.CreateShopRequest{
 }
 
 // demoHandle is a demo shop's handle: short, as their names differ enough.
-func demoHandle(name string) string { return productcsv.Slug(name, handleLimit) }
+func demoHandle(name string) string { return handle.Of(name, handle.MaxLen) }
 
 // loadDemo creates the demo's shops and their products. A shop that is there already is left alone, with
 // what was sold from it.

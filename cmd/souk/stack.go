@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -143,8 +142,14 @@ func startControl(s *stack) (*control, error) {
 	c := &control{url: "http://" + ln.Addr().String(), done: make(chan struct{}), processes: func() []processInfo { return nil }}
 	mux := http.NewServeMux()
 	mux.Handle("GET /dev/mail", s.mail)
-	mux.Handle("/dev/traces", problems(s.traces))
-	mux.Handle("/dev/traces/", problems(s.traces))
+	mux.Handle("GET /dev/traces", s.traces)
+	mux.HandleFunc("GET /dev/traces/{traceId}", func(w http.ResponseWriter, r *http.Request) {
+		if _, ok := s.traces.Trace(r.PathValue("traceId")); !ok {
+			writeProblem(w, http.StatusNotFound, "not_found", "there is no such trace, or it was not sampled")
+			return
+		}
+		s.traces.ServeHTTP(w, r)
+	})
 	mux.Handle("POST /v1/traces", s.traces)
 	mux.HandleFunc("GET /dev/processes", func(w http.ResponseWriter, _ *http.Request) { c.writeProcesses(w) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -158,26 +163,12 @@ func startControl(s *stack) (*control, error) {
 	return c, nil
 }
 
-// problems gives a handler's JSON errors the API's media type.
-func problems(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(problemWriter{w}, r) })
-}
-
-type problemWriter struct{ http.ResponseWriter }
-
-func (w problemWriter) WriteHeader(status int) {
-	if status >= http.StatusBadRequest && strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") {
-		w.Header().Set("Content-Type", "application/problem+json")
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
 // writeProblem answers as the API does.
 func writeProblem(w http.ResponseWriter, status int, code, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]any{ // the client is gone: nobody to tell
-		"type": "about:blank", "title": http.StatusText(status), "status": status, "code": code, "detail": detail,
+		"type": "https://souk.dev/problems/" + code, "title": http.StatusText(status), "status": status, "code": code, "detail": detail,
 	})
 }
 

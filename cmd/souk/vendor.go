@@ -6,29 +6,24 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
 
-	"souk/cmd/souk/internal/productcsv"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	"souk/pkg/errs"
+	"souk/pkg/handle"
 )
 
-const (
-	handleLimit = 80
-	hashLength  = len("-") + 6
-)
-
-var handlePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
+// hashLength is what a hash adds to a handle.
+const hashLength = len("-") + 6
 
 // findShop returns the handle of a vendor's shop, which it creates when that is wanted. Vendor is a shop's name,
 // or its handle, as an export writes it.
 func (im *importer) findShop(ctx context.Context, vendor string) (string, error) {
-	handle := shopHandle(vendor)
+	own := shopHandle(vendor)
 	var taken *shopv1.Shop
 	for _, candidate := range shopCandidates(vendor) {
 		shop, err := im.getShop(ctx, candidate)
@@ -38,7 +33,7 @@ func (im *importer) findShop(ctx context.Context, vendor string) (string, error)
 			return "", err
 		case isShopOf(shop, vendor):
 			return shop.GetHandle(), nil
-		case candidate == handle:
+		case candidate == own:
 			taken = shop
 		}
 	}
@@ -46,22 +41,22 @@ func (im *importer) findShop(ctx context.Context, vendor string) (string, error)
 		return "", handleTaken(taken)
 	}
 	if !im.createShops {
-		return "", errs.New(errs.NotFound, "there is no shop %q (handle %s): create it, or import with --create-shops", vendor, handle)
+		return "", errs.New(errs.NotFound, "there is no shop %q (handle %s): create it, or import with --create-shops", vendor, own)
 	}
-	err := im.client.Call(ctx, http.MethodPost, "/v1/shops", &shopv1.CreateShopRequest{Handle: handle, Name: vendor}, nil)
+	err := im.client.Call(ctx, http.MethodPost, "/v1/shops", &shopv1.CreateShopRequest{Handle: own, Name: vendor}, nil)
 	if !errs.Is(err, errs.AlreadyExists) {
-		return handle, err
+		return own, err
 	}
-	shop, err := im.getShop(ctx, handle) // another import, or another vendor of this file, was first
+	shop, err := im.getShop(ctx, own) // another import, or another vendor of this file, was first
 	if err == nil && !isShopOf(shop, vendor) {
 		err = handleTaken(shop)
 	}
-	return handle, err
+	return own, err
 }
 
-func (im *importer) getShop(ctx context.Context, handle string) (*shopv1.Shop, error) {
+func (im *importer) getShop(ctx context.Context, idOrHandle string) (*shopv1.Shop, error) {
 	var shop shopv1.Shop
-	err := im.client.Call(ctx, http.MethodGet, "/v1/shops/"+url.PathEscape(handle), nil, &shop)
+	err := im.client.Call(ctx, http.MethodGet, "/v1/shops/"+url.PathEscape(idOrHandle), nil, &shop)
 	return &shop, err
 }
 
@@ -94,15 +89,15 @@ func plain(name string) string {
 // plain name, which a person may have chosen, and shopHandle's.
 func shopCandidates(vendor string) []string {
 	var list []string
-	add := func(handle string) {
-		if handle != "" && !slices.Contains(list, handle) {
-			list = append(list, handle)
+	add := func(candidate string) {
+		if candidate != "" && !slices.Contains(list, candidate) {
+			list = append(list, candidate)
 		}
 	}
-	if v := strings.TrimSpace(vendor); handlePattern.MatchString(v) && len(v) <= handleLimit {
+	if v := strings.TrimSpace(vendor); handle.Valid(v) {
 		add(v)
 	}
-	add(productcsv.Slug(vendor, handleLimit))
+	add(handle.Of(vendor, handle.MaxLen))
 	add(shopHandle(vendor))
 	return list
 }
@@ -110,7 +105,7 @@ func shopCandidates(vendor string) []string {
 // shopHandle makes a shop's handle of a vendor's name. Where only case, accents and spaces are lost that is the
 // name's slug; otherwise a hash of the name tells it from others with the same slug.
 func shopHandle(vendor string) string {
-	slug := productcsv.Slug(vendor, handleLimit)
+	slug := handle.Of(vendor, handle.MaxLen)
 	switch {
 	case slug != "" && slug == strings.ReplaceAll(plain(vendor), " ", "-"):
 		return slug
@@ -118,7 +113,7 @@ func shopHandle(vendor string) string {
 		return fmt.Sprintf("shop-%x", vendor)
 	}
 	whole := strings.ToLower(strings.Join(strings.Fields(norm.NFC.String(vendor)), " "))
-	slug = productcsv.Slug(vendor, handleLimit-hashLength)
+	slug = handle.Of(vendor, handle.MaxLen-hashLength)
 	if slug == "" {
 		slug = "shop"
 	}

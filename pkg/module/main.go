@@ -2,35 +2,106 @@ package module
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"souk/pkg/config"
 )
 
-// Main runs modules as a process of their own: `order -config souk.yaml`. It ends the process.
+const (
+	configVariable = "SOUK_CONFIG"
+
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+const usage = `Runs a service of souk (%[2]s) in a process of its own.
+
+Usage:
+  %[1]s [--config FILE] [--migrate]
+
+Flags:
+  --config FILE  the configuration file (YAML). Without the flag, the variable ` + configVariable + ` names it;
+                 without either there is none. SOUK_… variables win over what stands in the file.
+  --migrate      bring the database up to date first
+  --help         show this
+`
+
+// Main runs modules as a process of their own: `order --config souk.yaml`. It ends the process, with status 2 when it
+// is not called as --help says, and with 1 when it fails.
 func Main(modules ...Module) {
-	path := flag.String("config", os.Getenv("SOUK_CONFIG"), "path of the configuration file (YAML); settings may also come from SOUK_… variables")
-	migrate := flag.Bool("migrate", false, "bring the database up to date first")
-	flag.Parse()
-	if err := runMain(*path, *migrate, modules); err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
-	}
+	os.Exit(mainStatus(os.Args, os.Environ(), os.Stdout, os.Stderr, modules))
 }
 
-func runMain(path string, migrate bool, modules []Module) error {
+func mainStatus(args, environ []string, stdout, stderr io.Writer, modules []Module) int {
+	name := filepath.Base(args[0])
+	o, err := parseFlags(args[1:], environ)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		var names []string
+		for _, m := range modules {
+			names = append(names, m.Name)
+		}
+		_, _ = fmt.Fprintf(stdout, usage, name, strings.Join(names, ", ")) // nobody to tell
+		return 0
+	case err != nil:
+		_, _ = fmt.Fprintf(stderr, "error: %v: see %s --help\n", err, name) // as above
+		return exitUsage
+	}
+	if err := runMain(o, environ, stderr, modules); err != nil {
+		_, _ = fmt.Fprintln(stderr, "error:", err) // as above
+		return exitFailed
+	}
+	return 0
+}
+
+// mainFlags are what a service's command takes.
+type mainFlags struct {
+	config  string
+	migrate bool
+}
+
+// parseFlags reads a service's command line. It fails with flag.ErrHelp when help is asked for.
+func parseFlags(args, environ []string) (mainFlags, error) {
+	var o mainFlags
+	for _, kv := range environ {
+		if value, ok := strings.CutPrefix(kv, configVariable+"="); ok {
+			o.config = value
+		}
+	}
+	set := flag.NewFlagSet("", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.StringVar(&o.config, "config", o.config, "")
+	set.BoolVar(&o.migrate, "migrate", false, "")
+	err := set.Parse(args)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		if unknown, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
+			return o, fmt.Errorf("there is no flag --%s", unknown)
+		}
+		return o, err
+	}
+	if err == nil && set.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", set.Arg(0))
+	}
+	return o, err
+}
+
+func runMain(o mainFlags, environ []string, logs io.Writer, modules []Module) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	tree, err := config.Load(path, os.Environ(), "SOUK_CONFIG")
+	tree, err := config.Load(o.config, environ, configVariable)
 	if err != nil {
 		return err
 	}
 	if err := tree.CheckSections(append(Sections(), serviceNames...)...); err != nil {
 		return err
 	}
-	return Run(ctx, Options{Config: tree, Environ: os.Environ(), Migrate: migrate}, modules...)
+	return Run(ctx, Options{Config: tree, Environ: environ, Logs: logs, Migrate: o.migrate}, modules...)
 }

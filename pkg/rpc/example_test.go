@@ -41,6 +41,6 @@ func Example() {
 	// Output:
 	// A lamp <nil>
 	//  not_found: there is no such product
-	//  invalid_argument: id: must be at least 1 characters
+	//  invalid_argument: id: must not be empty
 	// <nil>
 }

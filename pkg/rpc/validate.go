@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	optionsv1 "souk/gen/go/souk/options/v1"
 	"souk/pkg/errs"
 )
 
@@ -30,7 +31,7 @@ func Validate(m proto.Message) error {
 	for _, v := range invalid.Violations {
 		e.Fields = append(e.Fields, errs.Field{
 			Path:    jsonPath(m.ProtoReflect().Descriptor(), v.Proto.GetField()),
-			Message: violationMessage(v.Proto),
+			Message: violationMessage(v),
 		})
 	}
 	if len(e.Fields) > 0 {
@@ -39,11 +40,49 @@ func Validate(m proto.Message) error {
 	return e
 }
 
-func violationMessage(v *validate.Violation) string {
-	if m := v.GetMessage(); m != "" {
+// violationMessage says what a field must be, in words for who sent it: protovalidate's own words are for who
+// wrote the rule.
+func violationMessage(v *protovalidate.Violation) string {
+	switch rule := v.Proto.GetRuleId(); {
+	case rule == "required" && v.FieldDescriptor != nil:
+		return "is required"
+	case rule == "string.pattern":
+		return patternMessage(v.FieldDescriptor)
+	case rule == "string.in" && v.RuleValue.IsValid():
+		return choiceMessage(v.RuleValue.List())
+	case rule == "string.prefix" && v.RuleValue.IsValid():
+		return "must begin with " + v.RuleValue.String()
+	case rule == "string.min_len" && v.RuleValue.IsValid() && v.RuleValue.Uint() == 1:
+		return "must not be empty"
+	}
+	if m := v.Proto.GetMessage(); m != "" {
 		return m
 	}
-	return "breaks the rule " + v.GetRuleId()
+	return "breaks the rule " + v.Proto.GetRuleId()
+}
+
+// patternMessage says what a field's pattern asks for, as its contract puts it.
+func patternMessage(fd protoreflect.FieldDescriptor) string {
+	if fd != nil {
+		if form, ok := proto.GetExtension(fd.Options(), optionsv1.E_Form).(string); ok && form != "" {
+			return "must be " + form
+		}
+	}
+	return "does not have the right form"
+}
+
+// choiceMessage names the texts of which a field takes one.
+func choiceMessage(choices protoreflect.List) string {
+	var words []string
+	empty := ""
+	for i := range choices.Len() {
+		if word := choices.Get(i).String(); word != "" {
+			words = append(words, word)
+		} else {
+			empty = "empty or "
+		}
+	}
+	return "must be " + empty + "one of " + strings.Join(words, ", ")
 }
 
 // jsonPath writes a field path as JSON names it.

@@ -25,12 +25,19 @@ func extraPaths() map[string]map[string]object {
 			"The path that returnTo gave, in Location; the session is a cookie.", "401",
 			query("code", "The provider's code.", false, 0), query("state", "The state that /auth/login made.", false, 0),
 			query("error", "Why the provider refused.", false, 0))},
-		"/auth/logout": {"post": extra("logout", tagSignIn, "Ends the session of the cookie", "204", "Signed out.", "403",
-			object{"name": "everywhere", "in": "query", "schema": object{"type": "boolean"}, "description": "End all sessions of the user."})},
+		"/auth/logout":                     {"post": logoutOperation()},
 		"/v1/webhooks/payments/{provider}": {"post": webhookOperation()},
 		"/health/live":                     {"get": extra("live", tagHealth, "Is the gateway alive?", "200", "It is.", "")},
 		"/health/ready":                    {"get": extra("ready", tagHealth, "Does the gateway take requests?", "200", "It does.", "503")},
 	}
+}
+
+func logoutOperation() object {
+	operation := extra("logout", tagSignIn, "Ends the session of the cookie", "204",
+		"Signed out. Location, if it is there, is where the browser goes to sign out of the provider, too.", "403",
+		object{"name": "everywhere", "in": "query", "schema": object{"type": "boolean"}, "description": "End all sessions of the user."})
+	operation["responses"].(object)["303"] = object{"description": "The same for a form that a browser posts: on to the provider, or to /."}
+	return operation
 }
 
 func webhookOperation() object {

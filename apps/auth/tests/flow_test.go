@@ -159,9 +159,11 @@ func TestBrowser(t *testing.T) {
 	require.Equal(t, who.GetSubjectId(), again.GetSubjectId())
 	require.Equal(t, []string{"customer", "operator"}, again.GetRoles())
 
-	out, err := gateway.Logout(t.Context(), &authv1.LogoutRequest{SessionId: sessionID, Everywhere: true})
+	out, err := gateway.Logout(t.Context(), &authv1.LogoutRequest{SessionId: sessionID, Everywhere: true, PostLogoutRedirectUri: site.URL + "/welcome"})
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(out.GetEndSessionUrl(), provider.Issuer()))
+	page, html = read(browser.Get(out.GetEndSessionUrl()))
+	require.Equal(t, site.URL+"/welcome", page.Request.URL.String(), html)
 	for _, s := range []string{sessionID, token, callback.Query().Get("code"), callback.Query().Get("state"), "ann@souk.example"} {
 		require.NotContains(t, logs.String(), s)
 	}

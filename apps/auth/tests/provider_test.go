@@ -41,7 +41,7 @@ type provider struct {
 	hidden *rsa.PrivateKey // published once revealed
 
 	keysAsked, userinfoAsked atomic.Int32
-	down                     atomic.Bool
+	down, noEndSession       atomic.Bool
 
 	mu          sync.Mutex
 	revealed    bool
@@ -88,10 +88,14 @@ func newProvider(t *testing.T) *provider {
 }
 
 func (p *provider) discovery(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, map[string]any{
+	document := map[string]any{
 		"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize", "token_endpoint": p.URL + "/token",
 		"jwks_uri": p.URL + "/keys", "userinfo_endpoint": p.URL + "/userinfo", "end_session_endpoint": p.URL + "/end",
-	})
+	}
+	if p.noEndSession.Load() {
+		delete(document, "end_session_endpoint")
+	}
+	writeJSON(w, document)
 }
 
 func (p *provider) keys(w http.ResponseWriter, _ *http.Request) {

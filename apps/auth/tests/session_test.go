@@ -28,9 +28,9 @@ func (b *bundle) second() *service.Service {
 }
 
 func (b *bundle) logout(sessionID string, everywhere bool) error {
-	res, err := b.auth.Logout(b.t.Context(), &authv1.LogoutRequest{SessionId: sessionID, Everywhere: everywhere})
+	res, err := b.auth.Logout(b.t.Context(), &authv1.LogoutRequest{SessionId: sessionID, Everywhere: everywhere, PostLogoutRedirectUri: "http://souk.test/"})
 	if err == nil {
-		require.Equal(b.t, b.provider.URL+"/end?client_id="+clientID, res.GetEndSessionUrl())
+		require.Equal(b.t, b.provider.URL+"/end?client_id="+clientID+"&post_logout_redirect_uri=http%3A%2F%2Fsouk.test%2F", res.GetEndSessionUrl())
 	}
 	return err
 }
@@ -142,6 +142,46 @@ func TestLogout(t *testing.T) {
 	next := b.login()
 	_, err = b.session(next)
 	require.NoError(t, err)
+}
+
+// TestLogoutEndsOurSessionWhateverTheProviderSays: where the browser goes on to is asked for after it has ended.
+func TestLogoutEndsOurSessionWhateverTheProviderSays(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	const home = "http://souk.test/"
+	ended := func(b *bundle, sessionID string) {
+		t.Helper()
+		_, err := b.session(sessionID)
+		requireCode(t, errs.Unauthenticated, err)
+	}
+
+	b := setup(t)
+	a, c, d := b.login(), b.login(), b.login()
+	restarted := b.second() // has not asked the provider for anything yet
+	b.provider.down.Store(true)
+	where, err := restarted.Logout(ctx, a, false, home)
+	require.NoError(t, err)
+	require.Empty(t, where)
+	ended(b, a)
+	b.provider.down.Store(false)
+	b.clock.Advance(2 * time.Second)
+	where, err = restarted.Logout(ctx, c, false, home)
+	require.NoError(t, err)
+	require.Equal(t, b.provider.URL+"/end?client_id="+clientID+"&post_logout_redirect_uri=http%3A%2F%2Fsouk.test%2F", where)
+	ended(b, c)
+	where, err = restarted.Logout(ctx, d, true, "")
+	require.NoError(t, err)
+	require.Equal(t, b.provider.URL+"/end?client_id="+clientID, where)
+	ended(b, d)
+
+	without := newProvider(t)
+	without.noEndSession.Store(true)
+	b = setupWith(t, without, oidcprovider.Options{Issuer: without.URL, ClientID: clientID, ClientSecret: clientSecret, Audience: audience})
+	sessionID := b.login()
+	res, err := b.auth.Logout(ctx, &authv1.LogoutRequest{SessionId: sessionID, PostLogoutRedirectUri: home})
+	require.NoError(t, err)
+	require.Empty(t, res.GetEndSessionUrl())
+	ended(b, sessionID)
 }
 
 // TestTouchAfterLogout: a request that was under way does not bring a session back that a logout ended.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -75,9 +76,54 @@ func TestSignInOfABrowser(t *testing.T) {
 		require.Equal(t, http.StatusNoContent, res.StatusCode, res.body)
 		require.Equal(t, "live", g.auth.out.GetSessionId())
 		require.True(t, g.auth.out.GetEverywhere())
+		require.Equal(t, strings.TrimSuffix(public, "/")+"/", g.auth.out.GetPostLogoutRedirectUri())
 		require.Negative(t, cookie(t, res, prefix+"souk_session").MaxAge)
 		require.Equal(t, http.StatusNoContent, g.send(http.MethodPost, "/auth/logout", "").StatusCode, "nobody is signed out already")
 	}
+}
+
+func TestSignOutGoesOnToTheProvider(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	const there = "https://id.test/end?client_id=souk&post_logout_redirect_uri=http%3A%2F%2Fsouk.test%2F"
+	form := []string{"Accept", "text/html,application/xhtml+xml,*/*;q=0.8", "Content-Type", "application/x-www-form-urlencoded"}
+	navigation := append([]string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "same-origin"}, form...)
+	script := append([]string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Site", "same-origin"}, form...)
+	for name, tc := range map[string]struct {
+		end, cookie string
+		header      []string
+		status      int
+		location    string
+	}{
+		"form":                           {there, "souk_session=live", form, http.StatusSeeOther, there},
+		"form of a newer browser":        {there, "souk_session=live", navigation, http.StatusSeeOther, there},
+		"form, no such place":            {"", "souk_session=live", form, http.StatusSeeOther, "/"},
+		"form of somebody signed out":    {there, "", form, http.StatusSeeOther, "/"},
+		"script":                         {there, "souk_session=live", script, http.StatusNoContent, there},
+		"client":                         {there, "souk_session=live", []string{"Accept", "*/*"}, http.StatusNoContent, there},
+		"client that posts a form":       {there, "souk_session=live", []string{"Accept", "*/*", "Content-Type", "application/x-www-form-urlencoded"}, http.StatusNoContent, there},
+		"client, no such place":          {"", "souk_session=live", nil, http.StatusNoContent, ""},
+		"client of somebody signed out ": {there, "", nil, http.StatusNoContent, ""},
+	} {
+		g.auth.endURL, g.auth.out = tc.end, nil
+		res := g.send(http.MethodPost, "/auth/logout", "", append([]string{"Cookie", tc.cookie}, tc.header...)...)
+		require.Equal(t, tc.status, res.StatusCode, name)
+		require.Equal(t, tc.location, res.Header.Get("Location"), name)
+		require.Equal(t, "no-store", res.Header.Get("Cache-Control"), name)
+		require.Equal(t, tc.cookie != "", g.auth.out != nil, name)
+		if tc.cookie != "" {
+			require.Negative(t, cookie(t, res, "souk_session").MaxAge, name)
+		}
+	}
+
+	g.auth.outErr = errs.New(errs.Unauthenticated, "this session has ended")
+	res := g.send(http.MethodPost, "/auth/logout?everywhere=true", "", append([]string{"Cookie", "souk_session=old"}, form...)...)
+	require.Equal(t, http.StatusSeeOther, res.StatusCode, res.body)
+	require.Equal(t, "/", res.Header.Get("Location"))
+	g.auth.outErr = errs.New(errs.Unavailable, "redis is down")
+	res = g.send(http.MethodPost, "/auth/logout", "", append([]string{"Cookie", "souk_session=live"}, form...)...)
+	res.problem(t, http.StatusServiceUnavailable, errs.Unavailable)
+	require.Empty(t, res.Cookies(), "who is not signed out keeps the session")
 }
 
 func TestTheGuestCookieIsNoCredential(t *testing.T) {

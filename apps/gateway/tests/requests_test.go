@@ -281,6 +281,32 @@ func TestTraceOfTheCallerIsJoined(t *testing.T) {
 	require.NotEqual(t, id, g.send(http.MethodGet, "/v1/cart", "", "Traceparent", "nonsense").json(t)["traceId"])
 }
 
+// TestRefusalsOfOtherOriginsAreCounted: a page of another site can't have us refuse its requests without end.
+func TestRefusalsOfOtherOriginsAreCounted(t *testing.T) {
+	t.Parallel()
+	for name, cookie := range map[string]string{"of an address": "", "of a caller": "souk_session=live"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := setup(t, func(d *rest.Deps) {
+				l, err := repository.NewLimiter(redistestClient(t), "test"+rand.Text(), 1, 2)
+				require.NoError(t, err)
+				if cookie == "" {
+					d.ByAddress = l
+				} else {
+					d.ByCaller = l
+				}
+			})
+			codes := map[int]int{}
+			for range 5 {
+				res := g.send(http.MethodPost, "/v1/cart/items", `{}`, "Origin", "https://evil.test", "Sec-Fetch-Site", "cross-site", "Cookie", cookie)
+				codes[res.StatusCode]++
+			}
+			require.GreaterOrEqual(t, codes[http.StatusForbidden], 2)
+			require.GreaterOrEqual(t, codes[http.StatusTooManyRequests], 2)
+		})
+	}
+}
+
 func TestRateLimitIsSharedAndTold(t *testing.T) {
 	t.Parallel()
 	limit := func(d *rest.Deps) {

@@ -219,7 +219,8 @@ type auth struct {
 	out      *authv1.LogoutRequest
 	returnTo string
 	err      error
-	outErr   error // of Logout alone
+	outErr   error  // of Logout alone
+	endURL   string // what Logout answers
 }
 
 func (a *auth) Authenticate(_ context.Context, r *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
@@ -254,7 +255,7 @@ func (a *auth) Logout(_ context.Context, r *authv1.LogoutRequest) (*authv1.Logou
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.out = r
-	return &authv1.LogoutResponse{}, cmp.Or(a.outErr, a.err)
+	return &authv1.LogoutResponse{EndSessionUrl: a.endURL}, cmp.Or(a.outErr, a.err)
 }
 
 func (a *auth) CreateGuest(context.Context, *authv1.CreateGuestRequest) (*authv1.CreateGuestResponse, error) {

@@ -49,7 +49,7 @@ type Options struct {
 	// Port is the loopback port; 0: that of the last start if it is free, or any.
 	Port int
 	// RedirectURIs are where sign-ins may return to. One on a loopback host is good for every port.
-	// Empty: /auth/callback on loopback.
+	// Empty: /auth/callback on loopback. Sign-outs may return to the / of their sites, and to loopback.
 	RedirectURIs []string
 	// TokenSecret protects POST /dev/token; "": a random one, see Secret.
 	TokenSecret string

@@ -176,6 +176,38 @@ func TestRedirectsGoToLoopbackOnly(t *testing.T) {
 	}
 }
 
+// TestSignOutWithoutAToken is RP-initiated logout by a client that has kept no ID token.
+func TestSignOutWithoutAToken(t *testing.T) {
+	t.Parallel()
+	p, err := oidcserver.Start(t.Context(), oidcserver.Options{Dir: t.TempDir(), RedirectURIs: []string{"http://192.0.2.7:8080/auth/callback"}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Stop(context.Background())) })
+	hc := browser(t, p.Issuer())
+	for name, tc := range map[string]struct {
+		back string
+		want int
+	}{
+		"the site that is served":  {"http://192.0.2.7:8080/", http.StatusFound},
+		"loopback":                 {"http://127.0.0.1:9999/", http.StatusFound},
+		"loopback by name":         {"http://localhost:9999/", http.StatusFound},
+		"another port of the site": {"http://192.0.2.7:9090/", http.StatusBadRequest},
+		"another host":             {"http://evil.example/", http.StatusBadRequest},
+		"a host as a password":     {"http://127.0.0.1:80@evil.example/", http.StatusBadRequest},
+	} {
+		q := url.Values{"client_id": {oidcserver.ClientID}, "post_logout_redirect_uri": {tc.back}}
+		response, err := hc.Get(p.Issuer() + "/end_session?" + q.Encode())
+		require.NoError(t, err)
+		body := read(t, response)
+		require.Equal(t, tc.want, response.StatusCode, "%s: %s", name, body)
+		if tc.want == http.StatusFound {
+			require.Equal(t, tc.back, response.Header.Get("Location"), name)
+		}
+	}
+	response, err := hc.Get(p.Issuer() + "/end_session?client_id=" + oidcserver.ClientID)
+	require.NoError(t, err)
+	require.Contains(t, read(t, response), "You are signed out")
+}
+
 func TestToken(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

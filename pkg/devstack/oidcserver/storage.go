@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ type storage struct {
 	state     *state
 	clock     clock.Clock
 	redirects []string
+	homes     []string // where sign-outs may return to
 
 	mu       sync.Mutex
 	requests map[string]*authRequest // by ID
@@ -41,7 +43,7 @@ var (
 )
 
 func newStorage(s *state, o Options) *storage {
-	return &storage{state: s, clock: o.Clock, redirects: o.RedirectURIs, requests: map[string]*authRequest{}, codes: map[string]string{}, refresh: map[string]*grant{}}
+	return &storage{state: s, clock: o.Clock, redirects: o.RedirectURIs, homes: homes(o.RedirectURIs), requests: map[string]*authRequest{}, codes: map[string]string{}, refresh: map[string]*grant{}}
 }
 
 // grant is what tokens are made from.
@@ -250,11 +252,22 @@ func (s *storage) GetClientByClientID(ctx context.Context, clientID string) (op.
 	if clientID != ClientID {
 		return nil, errors.New("no such client")
 	}
-	c := &client{redirects: s.redirects}
+	c := &client{redirects: s.redirects, logouts: s.homes}
 	if target, ok := ctx.Value(logoutKey{}).(string); ok {
 		c.logouts = []string{target}
 	}
 	return c, nil
+}
+
+// homes are the sites that sign-ins return to.
+func homes(redirects []string) []string {
+	var out []string
+	for _, r := range redirects {
+		if u, err := url.Parse(r); err == nil && u.Host != "" {
+			out = append(out, u.Scheme+"://"+u.Host+"/")
+		}
+	}
+	return out
 }
 
 func (s *storage) AuthorizeClientIDSecret(context.Context, string, string) error {

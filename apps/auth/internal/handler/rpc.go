@@ -39,7 +39,7 @@ func (r *RPC) CompleteLogin(ctx context.Context, in *authv1.CompleteLoginRequest
 
 // Logout fails with errs.Unavailable, and with errs.Unauthenticated when everywhere is asked of a session that has ended.
 func (r *RPC) Logout(ctx context.Context, in *authv1.LogoutRequest) (*authv1.LogoutResponse, error) {
-	endSessionURL, err := r.Service.Logout(ctx, in.GetSessionId(), in.GetEverywhere())
+	endSessionURL, err := r.Service.Logout(ctx, in.GetSessionId(), in.GetEverywhere(), in.GetPostLogoutRedirectUri())
 	if err != nil {
 		return nil, err
 	}

@@ -248,11 +248,11 @@ func (p *Provider) userinfo(ctx context.Context, f *found, accessToken, subject 
 	return person, nil
 }
 
-// EndSessionURL returns where a browser may go to end the session at the provider too; "" when there is
-// no such place, or the provider is not known yet.
-func (p *Provider) EndSessionURL() string {
-	f := p.found.Load()
-	if f == nil || f.party.GetEndSessionEndpoint() == "" {
+// EndSessionURL returns where a browser goes to end its session at the provider too, which sends it on to
+// returnTo unless that is empty. It returns "" when there is no such place, or the provider cannot be found.
+func (p *Provider) EndSessionURL(ctx context.Context, returnTo string) string {
+	f, err := p.discover(ctx)
+	if err != nil || f.party.GetEndSessionEndpoint() == "" {
 		return ""
 	}
 	u, err := url.Parse(f.party.GetEndSessionEndpoint())
@@ -261,6 +261,9 @@ func (p *Provider) EndSessionURL() string {
 	}
 	q := u.Query()
 	q.Set("client_id", p.o.ClientID)
+	if returnTo != "" {
+		q.Set("post_logout_redirect_uri", returnTo)
+	}
 	u.RawQuery = q.Encode()
 	return u.String()
 }

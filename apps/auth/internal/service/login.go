@@ -102,20 +102,23 @@ func (s *Service) MergeGuest(ctx context.Context, userID, guestToken string) err
 // CreateGuest makes a guest and returns his token.
 func (s *Service) CreateGuest() (token string, expires time.Time, err error) { return s.Guests.Issue() }
 
-// Logout ends a session, or all of its user's, and returns where the browser may end the provider's. A
-// session that has ended already is no error; to end all of its user's it must still be alive, else it
-// fails with errs.Unauthenticated. It fails with errs.Unavailable.
-func (s *Service) Logout(ctx context.Context, sessionID string, everywhere bool) (endSessionURL string, err error) {
-	endSessionURL = s.Provider.EndSessionURL()
+// Logout ends a session, or all of its user's, and returns where the browser ends the provider's, which sends
+// it on to returnTo. Without an answer of the provider that is empty: ours has ended by then. A session that has
+// ended already is no error; to end all of its user's it must still be alive, else it fails with
+// errs.Unauthenticated. It fails with errs.Unavailable.
+func (s *Service) Logout(ctx context.Context, sessionID string, everywhere bool, returnTo string) (endSessionURL string, err error) {
 	digest, session, err := s.session(ctx, sessionID)
+	switch {
+	case errs.Is(err, errs.Unauthenticated) && !everywhere: // it has ended already
+		err = nil
+	case err != nil:
+	case everywhere:
+		err = s.Sessions.DeleteAll(ctx, session.UserID)
+	default:
+		err = s.Sessions.Delete(ctx, digest, session.UserID)
+	}
 	if err != nil {
-		if errs.Is(err, errs.Unauthenticated) && !everywhere {
-			return endSessionURL, nil
-		}
 		return "", err
 	}
-	if everywhere {
-		return endSessionURL, s.Sessions.DeleteAll(ctx, session.UserID)
-	}
-	return endSessionURL, s.Sessions.Delete(ctx, digest, session.UserID)
+	return s.Provider.EndSessionURL(ctx, returnTo), nil
 }

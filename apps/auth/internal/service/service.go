@@ -20,7 +20,7 @@ type Provider interface {
 	Exchange(ctx context.Context, l domain.Login, code string) (domain.Person, error)
 	Verify(ctx context.Context, accessToken string) (domain.Access, error)
 	Profile(ctx context.Context, accessToken, subject string) (domain.Person, error)
-	EndSessionURL() string
+	EndSessionURL(ctx context.Context, returnTo string) string
 }
 
 // Sessions keeps sessions under the digests of their IDs.

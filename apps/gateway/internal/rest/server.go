@@ -97,8 +97,8 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 	limits := middleware.Limits{ByCaller: d.ByCaller, ByAddress: d.ByAddress, Trusted: d.TrustedProxies, Logger: d.Logger}
 	named := middleware.Chain(ahead(byContract, mux),
 		middleware.Authenticate(auth, d.Signer, session, d.Clock, limits),
+		middleware.RateLimit(limits), // what is refused from here on is counted, too
 		crossOrigin,
-		middleware.RateLimit(limits),
 		// per route, in newMux: idempotency; ETag, Cache-Control and the filling of the cache
 	)
 	open.Handle("/", named)

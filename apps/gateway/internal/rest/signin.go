@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -145,16 +146,39 @@ func (s *signIn) logout(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	cookie, err := r.Cookie(s.session)
 	if err != nil || cookie.Value == "" {
-		w.WriteHeader(http.StatusNoContent)
+		signedOut(w, r, "")
 		return
 	}
-	everywhere := r.URL.Query().Get("everywhere") == "true"
-	if _, err := s.auth.Logout(own(r.Context()), &authv1.LogoutRequest{SessionId: cookie.Value, Everywhere: everywhere}); err != nil && !errs.Is(err, errs.Unauthenticated) {
+	res, err := s.auth.Logout(own(r.Context()), &authv1.LogoutRequest{
+		SessionId: cookie.Value, Everywhere: r.URL.Query().Get("everywhere") == "true", PostLogoutRedirectUri: s.publicURL + "/",
+	})
+	if err != nil && !errs.Is(err, errs.Unauthenticated) {
 		middleware.WriteProblem(w, r, err)
 		return
 	}
 	http.SetCookie(w, s.cookie(s.session, "", -1))
+	signedOut(w, r, res.GetEndSessionUrl())
+}
+
+// signedOut answers a logout, after which the browser has yet to go to endSessionURL, if there is one, to end the
+// provider's session, too. One that posted a form is sent there; a page's script is told where by Location.
+func signedOut(w http.ResponseWriter, r *http.Request, endSessionURL string) {
+	if navigates(r) {
+		http.Redirect(w, r, cmp.Or(endSessionURL, "/"), http.StatusSeeOther)
+		return
+	}
+	if endSessionURL != "" {
+		w.Header().Set("Location", endSessionURL)
+	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// navigates reports whether a browser shows the answer as its next page.
+func navigates(r *http.Request) bool {
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
+		return mode == "navigate"
+	}
+	return strings.Contains(r.Header.Get("Accept"), "text/html") // browsers of old, and plain http
 }
 
 func (s *signIn) cookie(name, value string, lifetime time.Duration) *http.Cookie {

@@ -2,14 +2,12 @@
 package shop
 
 import (
-	"regexp"
 	"strings"
 	"time"
 	"unicode"
 
-	"golang.org/x/text/unicode/norm"
-
 	"souk/pkg/errs"
+	"souk/pkg/handle"
 	"souk/pkg/id"
 )
 
@@ -56,46 +54,22 @@ type Member struct {
 	CreatedAt time.Time
 }
 
-var handlePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,78}[a-z0-9])?$`)
-
-// newShop makes a shop that is not kept yet. Its errors: invalid_argument.
-func newShop(handle, name string, now time.Time) (*Shop, error) {
+// newShop makes a shop that is not kept yet; with none chosen it gets the handle of its name. Its errors: invalid_argument.
+func newShop(chosen, name string, now time.Time) (*Shop, error) {
 	name = strings.TrimSpace(name)
 	if name == "" {
 		return nil, errs.InvalidField("name", "must not be blank")
 	}
-	if handle == "" {
-		handle = handleOf(name)
+	if chosen == "" {
+		chosen = handle.Of(name, handle.MaxLen)
 	}
-	if !handlePattern.MatchString(handle) {
+	if !handle.Valid(chosen) {
 		return nil, errs.InvalidField("handle", "give one of lower-case letters, digits and dashes")
 	}
-	if id.Valid(id.Shop, handle) || strings.HasPrefix(handle, string(id.Shop)+"_") {
+	if id.Valid(id.Shop, chosen) || strings.HasPrefix(chosen, string(id.Shop)+"_") {
 		return nil, errs.InvalidField("handle", "must not look like an ID")
 	}
-	return &Shop{ID: id.New(id.Shop), Handle: handle, Name: name, Status: Unverified, Version: 1, CreatedAt: now, UpdatedAt: now}, nil
-}
-
-// handleOf makes a handle of a name; empty when the name has no ASCII letter or digit.
-func handleOf(name string) string {
-	var b strings.Builder
-	dash := false
-	for _, r := range norm.NFKD.String(name) {
-		r = unicode.ToLower(r)
-		switch {
-		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
-			if dash && b.Len() > 0 {
-				b.WriteByte('-')
-			}
-			dash = false
-			b.WriteRune(r)
-		case unicode.Is(unicode.Mn, r): // an accent that was taken off its letter
-		default:
-			dash = true
-		}
-	}
-	s := b.String()
-	return strings.Trim(s[:min(len(s), 80)], "-")
+	return &Shop{ID: id.New(id.Shop), Handle: chosen, Name: name, Status: Unverified, Version: 1, CreatedAt: now, UpdatedAt: now}, nil
 }
 
 // profile are the changes to a shop; nil leaves a field as it is.

@@ -5,13 +5,6 @@
 // holds one product at a time, whatever the file's size.
 package productcsv
 
-import (
-	"strings"
-	"unicode"
-
-	"golang.org/x/text/unicode/norm"
-)
-
 // The columns of the format that souk reads and writes, by their Shopify names.
 const (
 	colHandle    = "Handle"
@@ -49,29 +42,3 @@ var written = []string{
 
 // categorySeparator parts the levels of a category's path.
 const categorySeparator = " > "
-
-// Slug makes a handle of a name: lower-case ASCII letters, digits and dashes. It is empty when the name
-// has none of these, and never longer than limit.
-func Slug(name string, limit int) string {
-	var b strings.Builder
-	dash := false
-	for _, r := range norm.NFKD.String(name) {
-		r = unicode.ToLower(r)
-		switch {
-		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
-			if dash && b.Len() > 0 {
-				b.WriteByte('-')
-			}
-			dash = false
-			b.WriteRune(r)
-		case unicode.Is(unicode.Mn, r): // an accent that was taken off its letter
-		default:
-			dash = true
-		}
-		if b.Len() >= limit {
-			break
-		}
-	}
-	s := b.String()
-	return strings.Trim(s[:min(len(s), limit)], "-")
-}

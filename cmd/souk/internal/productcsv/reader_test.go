@@ -267,13 +267,3 @@ func TestAReadErrorIsNoEndOfFile(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
-
-func TestSlug(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"Ateliê Aurora": "atelie-aurora", "  Vinil & Café  ": "vinil-cafe", "a--b__c": "a-b-c", "日本": "", "-": "", "ABC 9": "abc-9",
-		"aaaaaaaaaaaa bb": "aaaaaaaaaaaa",
-	} {
-		require.Equal(t, want, productcsv.Slug(in, 13), in)
-	}
-}

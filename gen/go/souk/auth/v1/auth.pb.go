@@ -268,9 +268,11 @@ type LogoutRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// End every session of the session's user.
-	Everywhere    bool `protobuf:"varint,2,opt,name=everywhere,proto3" json:"everywhere,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Everywhere bool `protobuf:"varint,2,opt,name=everywhere,proto3" json:"everywhere,omitempty"`
+	// Where the provider sends the browser back to; it must be registered there. Empty: the provider decides.
+	PostLogoutRedirectUri string `protobuf:"bytes,3,opt,name=post_logout_redirect_uri,json=postLogoutRedirectUri,proto3" json:"post_logout_redirect_uri,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *LogoutRequest) Reset() {
@@ -317,9 +319,17 @@ func (x *LogoutRequest) GetEverywhere() bool {
 	return false
 }
 
+func (x *LogoutRequest) GetPostLogoutRedirectUri() string {
+	if x != nil {
+		return x.PostLogoutRedirectUri
+	}
+	return ""
+}
+
 type LogoutResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where the browser may go to end the session at the provider too; may be empty.
+	// Where the browser goes to end the session at the provider too. Empty when the provider has no such place, or does
+	// not answer: the session here has ended all the same.
 	EndSessionUrl string `protobuf:"bytes,1,opt,name=end_session_url,json=endSessionUrl,proto3" json:"end_session_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -708,13 +718,14 @@ const file_souk_auth_v1_auth_proto_rawDesc = "" +
 	"session_id\x18\x01 \x01(\tB\x04\x98\xf4\x18\x01R\tsessionId\x129\n" +
 	"\n" +
 	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1b\n" +
-	"\treturn_to\x18\x03 \x01(\tR\breturnTo\"[\n" +
+	"\treturn_to\x18\x03 \x01(\tR\breturnTo\"\x9e\x01\n" +
 	"\rLogoutRequest\x12*\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tB\v\xbaH\x04r\x02\x10\x01\x98\xf4\x18\x01R\tsessionId\x12\x1e\n" +
 	"\n" +
 	"everywhere\x18\x02 \x01(\bR\n" +
-	"everywhere\"8\n" +
+	"everywhere\x12A\n" +
+	"\x18post_logout_redirect_uri\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\x15postLogoutRedirectUri\"8\n" +
 	"\x0eLogoutResponse\x12&\n" +
 	"\x0fend_session_url\x18\x01 \x01(\tR\rendSessionUrl\"\x14\n" +
 	"\x12CreateGuestRequest\"l\n" +
@@ -737,12 +748,12 @@ const file_souk_auth_v1_auth_proto_rawDesc = "" +
 	"\x11MergeGuestRequest\x12,\n" +
 	"\vguest_token\x18\x01 \x01(\tB\v\xbaH\x04r\x02\x10\x01\x98\xf4\x18\x01R\n" +
 	"guestToken\"\x14\n" +
-	"\x12MergeGuestResponse2\x92\x05\n" +
+	"\x12MergeGuestResponse2\x98\x05\n" +
 	"\vAuthService\x12`\n" +
 	"\n" +
 	"BeginLogin\x12\x1f.souk.auth.v1.BeginLoginRequest\x1a .souk.auth.v1.BeginLoginResponse\"\x0f\xca\xf3\x18\v\b\x05\x1a\agateway\x12o\n" +
-	"\rCompleteLogin\x12\".souk.auth.v1.CompleteLoginRequest\x1a#.souk.auth.v1.CompleteLoginResponse\"\x15\xca\xf3\x18\v\b\x05\x1a\agateway\xd2\xf3\x18\x02\b\x0f\x12W\n" +
-	"\x06Logout\x12\x1b.souk.auth.v1.LogoutRequest\x1a\x1c.souk.auth.v1.LogoutResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12s\n" +
+	"\rCompleteLogin\x12\".souk.auth.v1.CompleteLoginRequest\x1a#.souk.auth.v1.CompleteLoginResponse\"\x15\xca\xf3\x18\v\b\x05\x1a\agateway\xd2\xf3\x18\x02\b\x0f\x12]\n" +
+	"\x06Logout\x12\x1b.souk.auth.v1.LogoutRequest\x1a\x1c.souk.auth.v1.LogoutResponse\"\x18\xca\xf3\x18\v\b\x05\x1a\agateway\xd2\xf3\x18\x02\b\x0f\x90\x02\x02\x12s\n" +
 	"\vCreateGuest\x12 .souk.auth.v1.CreateGuestRequest\x1a!.souk.auth.v1.CreateGuestResponse\"\x1f\xca\xf3\x18\x02\b\x01\xe8\xf3\x18\xc9\x01\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/v1/guest\x12i\n" +
 	"\fAuthenticate\x12!.souk.auth.v1.AuthenticateRequest\x1a\".souk.auth.v1.AuthenticateResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12w\n" +
 	"\n" +

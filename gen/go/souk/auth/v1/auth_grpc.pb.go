@@ -39,7 +39,8 @@ type AuthServiceClient interface {
 	BeginLogin(ctx context.Context, in *BeginLoginRequest, opts ...grpc.CallOption) (*BeginLoginResponse, error)
 	// CompleteLogin exchanges the code and opens a session with a new ID.
 	CompleteLogin(ctx context.Context, in *CompleteLoginRequest, opts ...grpc.CallOption) (*CompleteLoginResponse, error)
-	// Logout ends one session, or all sessions of its user.
+	// Logout ends one session, or all sessions of its user, and then says where the browser goes to end the provider's
+	// (OpenID Connect RP-Initiated Logout 1.0).
 	Logout(ctx context.Context, in *LogoutRequest, opts ...grpc.CallOption) (*LogoutResponse, error)
 	// CreateGuest gives a bearer token that is good for a cart, a checkout and the orders it made.
 	CreateGuest(ctx context.Context, in *CreateGuestRequest, opts ...grpc.CallOption) (*CreateGuestResponse, error)
@@ -127,7 +128,8 @@ type AuthServiceServer interface {
 	BeginLogin(context.Context, *BeginLoginRequest) (*BeginLoginResponse, error)
 	// CompleteLogin exchanges the code and opens a session with a new ID.
 	CompleteLogin(context.Context, *CompleteLoginRequest) (*CompleteLoginResponse, error)
-	// Logout ends one session, or all sessions of its user.
+	// Logout ends one session, or all sessions of its user, and then says where the browser goes to end the provider's
+	// (OpenID Connect RP-Initiated Logout 1.0).
 	Logout(context.Context, *LogoutRequest) (*LogoutResponse, error)
 	// CreateGuest gives a bearer token that is good for a cart, a checkout and the orders it made.
 	CreateGuest(context.Context, *CreateGuestRequest) (*CreateGuestResponse, error)

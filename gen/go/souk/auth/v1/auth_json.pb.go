@@ -100,6 +100,10 @@ func (x *LogoutRequest) AppendJSON(b []byte) []byte {
 	}
 	b = append(b, `,"everywhere":`...)
 	b = jsonpb.AppendBool(b, x.Everywhere)
+	b = append(b, `,"postLogoutRedirectUri":`...)
+	if b = jsonpb.AppendString(b, x.PostLogoutRedirectUri); b == nil {
+		return nil
+	}
 	b = append(b, '}')
 	return b
 }

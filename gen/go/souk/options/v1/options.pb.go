@@ -204,6 +204,14 @@ var file_souk_options_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 		Tag:           "varint,51011,opt,name=redact",
 		Filename:      "souk/options/v1/options.proto",
 	},
+	{
+		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
+		ExtensionType: (*string)(nil),
+		Field:         51012,
+		Name:          "souk.options.v1.form",
+		Tag:           "bytes,51012,opt,name=form",
+		Filename:      "souk/options/v1/options.proto",
+	},
 }
 
 // Extension fields to descriptorpb.MethodOptions.
@@ -236,6 +244,11 @@ var (
 	//
 	// optional bool redact = 51011;
 	E_Redact = &file_souk_options_v1_options_proto_extTypes[5]
+	// What the pattern of the field asks for, as it reads behind "must be ": shown instead of the regular
+	// expression. A field with a pattern must have it.
+	//
+	// optional string form = 51012;
+	E_Form = &file_souk_options_v1_options_proto_extTypes[6]
 )
 
 var File_souk_options_v1_options_proto protoreflect.FileDescriptor
@@ -260,7 +273,8 @@ const file_souk_options_v1_options_proto_rawDesc = "" +
 	"\x0fidempotency_key\x12\x1e.google.protobuf.MethodOptions\x18\xbb\x8e\x03 \x01(\bR\x0eidempotencyKey:E\n" +
 	"\rcache_seconds\x12\x1e.google.protobuf.MethodOptions\x18\xbc\x8e\x03 \x01(\x05R\fcacheSeconds:G\n" +
 	"\x0esuccess_status\x12\x1e.google.protobuf.MethodOptions\x18\xbd\x8e\x03 \x01(\x05R\rsuccessStatus:7\n" +
-	"\x06redact\x12\x1d.google.protobuf.FieldOptions\x18Î\x03 \x01(\bR\x06redactB'Z%souk/gen/go/souk/options/v1;optionsv1b\x06proto3"
+	"\x06redact\x12\x1d.google.protobuf.FieldOptions\x18Î\x03 \x01(\bR\x06redact:3\n" +
+	"\x04form\x12\x1d.google.protobuf.FieldOptions\x18Ď\x03 \x01(\tR\x04formB'Z%souk/gen/go/souk/options/v1;optionsv1b\x06proto3"
 
 var (
 	file_souk_options_v1_options_proto_rawDescOnce sync.Once
@@ -284,20 +298,21 @@ var file_souk_options_v1_options_proto_goTypes = []any{
 	(*durationpb.Duration)(nil),        // 4: google.protobuf.Duration
 }
 var file_souk_options_v1_options_proto_depIdxs = []int32{
-	0, // 0: souk.options.v1.Access.level:type_name -> souk.options.v1.Level
-	2, // 1: souk.options.v1.access:extendee -> google.protobuf.MethodOptions
-	2, // 2: souk.options.v1.timeout:extendee -> google.protobuf.MethodOptions
-	2, // 3: souk.options.v1.idempotency_key:extendee -> google.protobuf.MethodOptions
-	2, // 4: souk.options.v1.cache_seconds:extendee -> google.protobuf.MethodOptions
-	2, // 5: souk.options.v1.success_status:extendee -> google.protobuf.MethodOptions
-	3, // 6: souk.options.v1.redact:extendee -> google.protobuf.FieldOptions
-	1, // 7: souk.options.v1.access:type_name -> souk.options.v1.Access
-	4, // 8: souk.options.v1.timeout:type_name -> google.protobuf.Duration
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	7, // [7:9] is the sub-list for extension type_name
-	1, // [1:7] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	0,  // 0: souk.options.v1.Access.level:type_name -> souk.options.v1.Level
+	2,  // 1: souk.options.v1.access:extendee -> google.protobuf.MethodOptions
+	2,  // 2: souk.options.v1.timeout:extendee -> google.protobuf.MethodOptions
+	2,  // 3: souk.options.v1.idempotency_key:extendee -> google.protobuf.MethodOptions
+	2,  // 4: souk.options.v1.cache_seconds:extendee -> google.protobuf.MethodOptions
+	2,  // 5: souk.options.v1.success_status:extendee -> google.protobuf.MethodOptions
+	3,  // 6: souk.options.v1.redact:extendee -> google.protobuf.FieldOptions
+	3,  // 7: souk.options.v1.form:extendee -> google.protobuf.FieldOptions
+	1,  // 8: souk.options.v1.access:type_name -> souk.options.v1.Access
+	4,  // 9: souk.options.v1.timeout:type_name -> google.protobuf.Duration
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	8,  // [8:10] is the sub-list for extension type_name
+	1,  // [1:8] is the sub-list for extension extendee
+	0,  // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_souk_options_v1_options_proto_init() }
@@ -312,7 +327,7 @@ func file_souk_options_v1_options_proto_init() {
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_options_v1_options_proto_rawDesc), len(file_souk_options_v1_options_proto_rawDesc)),
 			NumEnums:      1,
 			NumMessages:   1,
-			NumExtensions: 6,
+			NumExtensions: 7,
 			NumServices:   0,
 		},
 		GoTypes:           file_souk_options_v1_options_proto_goTypes,

@@ -552,13 +552,18 @@ type SearchProductsRequest struct {
 	// The category and all below it.
 	CategoryId string `protobuf:"bytes,2,opt,name=category_id,json=categoryId,proto3" json:"category_id,omitempty"`
 	ShopId     string `protobuf:"bytes,3,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
-	// Decimal strings in currency_code, inclusive.
-	MinPrice     string `protobuf:"bytes,4,opt,name=min_price,json=minPrice,proto3" json:"min_price,omitempty"`
-	MaxPrice     string `protobuf:"bytes,5,opt,name=max_price,json=maxPrice,proto3" json:"max_price,omitempty"`
+	// Least price, inclusive: a decimal amount in currency_code, of the product's cheapest variant. Without currency_code
+	// it is compared with each product's amount in that product's own currency (10 finds BRL 12 as well as JPY 12): exact
+	// while the catalogue has one currency. Where it has several, give currency_code, too.
+	MinPrice string `protobuf:"bytes,4,opt,name=min_price,json=minPrice,proto3" json:"min_price,omitempty"`
+	// Greatest price, inclusive: as min_price.
+	MaxPrice string `protobuf:"bytes,5,opt,name=max_price,json=maxPrice,proto3" json:"max_price,omitempty"`
+	// ISO 4217: only products with prices in this currency. Empty: all.
 	CurrencyCode string `protobuf:"bytes,6,opt,name=currency_code,json=currencyCode,proto3" json:"currency_code,omitempty"`
 	// true: only what can be bought now.
 	InStock bool `protobuf:"varint,7,opt,name=in_stock,json=inStock,proto3" json:"in_stock,omitempty"`
-	// relevance (default with a query), newest (default without), price_asc, price_desc, rating.
+	// relevance (default with a query), newest (default without), price_asc, price_desc, rating. By price without
+	// currency_code, amounts are compared whatever their currency, as with min_price.
 	Sort string `protobuf:"bytes,8,opt,name=sort,proto3" json:"sort,omitempty"`
 	// Count matches by category, shop and price range, and in total.
 	Facets bool `protobuf:"varint,9,opt,name=facets,proto3" json:"facets,omitempty"`
@@ -3045,15 +3050,15 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
 	"\tparent_id\x18\x03 \x01(\tR\bparentId\x12\x12\n" +
-	"\x04path\x18\x04 \x03(\tR\x04path\"\x99\x04\n" +
+	"\x04path\x18\x04 \x03(\tR\x04path\"\x95\x05\n" +
 	"\x15SearchProductsRequest\x12\x1e\n" +
 	"\x05query\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05query\x12(\n" +
 	"\vcategory_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\n" +
 	"categoryId\x12 \n" +
-	"\ashop_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18PR\x06shopId\x12C\n" +
-	"\tmin_price\x18\x04 \x01(\tB&\xbaH#r!2\x1f^([0-9]{1,15}(\\.[0-9]{1,4})?)?$R\bminPrice\x12C\n" +
-	"\tmax_price\x18\x05 \x01(\tB&\xbaH#r!2\x1f^([0-9]{1,15}(\\.[0-9]{1,4})?)?$R\bmaxPrice\x129\n" +
-	"\rcurrency_code\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f2\r^([A-Z]{3})?$R\fcurrencyCode\x12\x19\n" +
+	"\ashop_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18PR\x06shopId\x12e\n" +
+	"\tmin_price\x18\x04 \x01(\tBH\xbaH#r!2\x1f^([0-9]{1,15}(\\.[0-9]{1,4})?)?$\xa2\xf4\x18\x1ea decimal amount such as 12.50R\bminPrice\x12e\n" +
+	"\tmax_price\x18\x05 \x01(\tBH\xbaH#r!2\x1f^([0-9]{1,15}(\\.[0-9]{1,4})?)?$\xa2\xf4\x18\x1ea decimal amount such as 12.50R\bmaxPrice\x12q\n" +
+	"\rcurrency_code\x18\x06 \x01(\tBL\xbaH\x11r\x0f2\r^([A-Z]{3})?$\xa2\xf4\x184a currency code of three capital letters such as BRLR\fcurrencyCode\x12\x19\n" +
 	"\bin_stock\x18\a \x01(\bR\ainStock\x12M\n" +
 	"\x04sort\x18\b \x01(\tB9\xbaH6r4R\x00R\trelevanceR\x06newestR\tprice_ascR\n" +
 	"price_descR\x06ratingR\x04sort\x12\x16\n" +

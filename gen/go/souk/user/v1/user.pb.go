@@ -820,10 +820,10 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\xb3\x02\n" +
-	"\vPreferences\x12L\n" +
-	"\x06locale\x18\x01 \x01(\tB/\xbaH,r*\x18#2&^([A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$H\x00R\x06locale\x88\x01\x01\x12>\n" +
-	"\rcurrency_code\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f2\r^([A-Z]{3})?$H\x01R\fcurrencyCode\x88\x01\x01\x12)\n" +
+	"updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\x8b\x03\n" +
+	"\vPreferences\x12l\n" +
+	"\x06locale\x18\x01 \x01(\tBO\xbaH,r*\x18#2&^([A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$\xa2\xf4\x18\x1ca language tag such as pt-BRH\x00R\x06locale\x88\x01\x01\x12v\n" +
+	"\rcurrency_code\x18\x02 \x01(\tBL\xbaH\x11r\x0f2\r^([A-Z]{3})?$\xa2\xf4\x184a currency code of three capital letters such as BRLH\x01R\fcurrencyCode\x88\x01\x01\x12)\n" +
 	"\ttime_zone\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@H\x02R\btimeZone\x88\x01\x01\x12,\n" +
 	"\x0fmarketing_email\x18\x04 \x01(\bH\x03R\x0emarketingEmail\x88\x01\x01B\t\n" +
 	"\a_localeB\x10\n" +
@@ -833,10 +833,10 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\x10_marketing_email\"\x0e\n" +
 	"\fGetMeRequest\"7\n" +
 	"\rGetMeResponse\x12&\n" +
-	"\x04user\x18\x01 \x01(\v2\x12.souk.user.v1.UserR\x04user\"\xc8\x01\n" +
+	"\x04user\x18\x01 \x01(\v2\x12.souk.user.v1.UserR\x04user\"\xf4\x01\n" +
 	"\x0fUpdateMeRequest\x12%\n" +
-	"\x04name\x18\x01 \x01(\tB\f\xbaH\x05r\x03\x18\xc8\x01\x98\xf4\x18\x01H\x00R\x04name\x88\x01\x01\x12>\n" +
-	"\x05phone\x18\x02 \x01(\tB#\xbaH\x1cr\x1a2\x18^(\\+?[0-9 ().-]{4,30})?$\x98\xf4\x18\x01H\x01R\x05phone\x88\x01\x01\x12;\n" +
+	"\x04name\x18\x01 \x01(\tB\f\xbaH\x05r\x03\x18\xc8\x01\x98\xf4\x18\x01H\x00R\x04name\x88\x01\x01\x12j\n" +
+	"\x05phone\x18\x02 \x01(\tBO\xbaH\x1cr\x1a2\x18^(\\+?[0-9 ().-]{4,30})?$\x98\xf4\x18\x01\xa2\xf4\x18(a phone number such as +55 11 91234-5678H\x01R\x05phone\x88\x01\x01\x12;\n" +
 	"\vpreferences\x18\x03 \x01(\v2\x19.souk.user.v1.PreferencesR\vpreferencesB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_phone\":\n" +
