@@ -193,7 +193,7 @@ func (d *devRun) settings() map[string]any {
 		"auth": map[string]any{
 			"issuer": s.oidc.Issuer(), "client_id": oidcserver.ClientID, "audience": oidcserver.Audience, "key": secrets.Auth,
 		},
-		"notification": map[string]any{"smtp_addr": s.mail.Addr()},
+		"notification": map[string]any{"smtp_addr": s.mail.Addr(), "concurrency": 16},
 		"payment": map[string]any{
 			"sandbox": map[string]any{"webhook_secret": secrets.Webhook, "webhook_url": d.address.public + "/v1/webhooks/payments/sandbox"},
 		},

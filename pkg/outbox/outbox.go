@@ -61,11 +61,11 @@ func Append(ctx context.Context, tx postgres.Execer, events ...event.Event) erro
 	return postgres.Err(err)
 }
 
-// Queue is [Append] for a batch: the events go out with the batch's other statements. An event that
-// cannot travel violates a constraint of the table, and the batch fails.
+// Queue is [Append] for a batch: the events go out with the batch's other statements, all of one batch together
+// (see [postgres.QueueRows]). An event that cannot travel violates a constraint of the table, and the batch fails.
 func Queue(b *pgx.Batch, events ...event.Event) {
 	if len(events) > 0 {
-		b.Queue(sqlAppend, appendArgs(events)...)
+		postgres.QueueRows(b, sqlAppend, appendArgs(events)...)
 	}
 }
 

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -46,6 +47,7 @@ type call[T, R any] struct {
 type groupConfig struct {
 	parallel int
 	timeout  time.Duration
+	linger   time.Duration
 }
 
 // GroupOption changes how a Group works.
@@ -54,6 +56,12 @@ type GroupOption func(*groupConfig)
 // WithParallel lets n runs go on at the same time; the default is 1, which is best for one hot row.
 func WithParallel(n int) GroupOption {
 	return func(c *groupConfig) { c.parallel = max(n, 1) }
+}
+
+// WithLinger has a run wait so long for more callers; the default is 0, which is right where somebody waits for
+// the answer. Work in the background costs less when more of it goes together.
+func WithLinger(d time.Duration) GroupOption {
+	return func(c *groupConfig) { c.linger = d }
 }
 
 // WithRunTimeout bounds one run; the default is 10 s.
@@ -137,12 +145,52 @@ func (g *Group[T, R]) work() {
 		}
 	}()
 	for {
+		if g.cfg.linger > 0 {
+			g.pause()
+		}
+		g.gather()
 		batch := g.take()
 		if len(batch) == 0 {
 			finished = true
 			return
 		}
 		g.once(batch)
+	}
+}
+
+const (
+	// yields is how often in a row everybody else who can run has a turn without bringing a caller.
+	yields = 3
+	// gatherFor bounds how long the first caller waits for those behind it.
+	gatherFor = 3 * time.Millisecond
+)
+
+// pause waits for the linger, unless the group is full or closing, or nobody waits.
+func (g *Group[T, R]) pause() {
+	g.mu.Lock()
+	wait := len(g.waiting) > 0 && len(g.waiting) < g.max && !g.closed
+	g.mu.Unlock()
+	if wait {
+		time.Sleep(g.cfg.linger)
+	}
+}
+
+// gather waits for callers that are on their way: those that the last run has answered, or another group's, come
+// to this one together, a few microseconds apart, and would otherwise make a run of the first and another of
+// the rest. It gives way to whoever can run, and waits for nothing else: on a machine that idles that takes no time.
+func (g *Group[T, R]) gather() {
+	began := time.Now()
+	for before := -1; ; {
+		g.mu.Lock()
+		n := len(g.waiting)
+		g.mu.Unlock()
+		if n == before || n == 0 || n >= g.max || time.Since(began) > gatherFor {
+			return
+		}
+		before = n
+		for range yields {
+			runtime.Gosched()
+		}
 	}
 }
 

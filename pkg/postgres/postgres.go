@@ -87,6 +87,7 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	pc.MaxConnIdleTime = 10 * time.Minute
 	pc.ConnConfig.ConnectTimeout = or(cfg.ConnectTimeout, 5*time.Second)
 	pc.ConnConfig.Tracer = cfg.Tracer
+	pc.ConnConfig.StatementCacheCapacity = statements
 
 	params := pc.ConnConfig.RuntimeParams
 	params["timezone"] = "UTC"
@@ -114,6 +115,10 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	}
 	return pool, nil
 }
+
+// statements is how many prepared statements a connection keeps: no service has as many. The cache's room is taken
+// beforehand, in every connection.
+const statements = 128
 
 func or[T comparable](v, fallback T) T {
 	var zero T

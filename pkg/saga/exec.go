@@ -51,6 +51,8 @@ type exec struct {
 	lastError string
 	cause     *errs.Error
 	story     []record
+	// handed is set when the caller has its answer, or has left.
+	handed bool
 
 	deadline time.Time
 	// leased is when the lease was last known to be renewed, as nanoseconds since the runner began.

@@ -113,7 +113,28 @@ func (r *Runner) work() {
 	}
 }
 
-func (r *Runner) background(x *exec) { r.finish(x, x.drive(nil)) }
+// background drives a saga that nobody waits for.
+func (r *Runner) background(x *exec) {
+	if x.handed {
+		r.rest(x)
+	}
+	r.finish(x, x.drive(nil))
+}
+
+// together is how far apart sagas that come from their callers go on: what one of them still has to do it does
+// at the same time as others, so that their calls and writes travel together.
+const together = 25 * time.Millisecond
+
+// rest waits for the others.
+func (r *Runner) rest(x *exec) {
+	timer := time.NewTimer(together - time.Since(r.begun)%together)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-x.ctx.Done():
+	case <-r.drain:
+	}
+}
 
 // claiming takes over sagas that nobody holds.
 func (r *Runner) claiming(ctx context.Context) {

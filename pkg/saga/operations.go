@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -96,9 +97,20 @@ func Show(ctx context.Context, db postgres.Querier, id string) (Story, error) {
 	if err != nil {
 		return Story{}, postgres.Err(err)
 	}
-	s.Steps, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (i StepInfo, err error) {
-		err = row.Scan(&i.N, &i.Epoch, &i.Kind, &i.Name, &i.Key, &i.State, &i.Attempts, &i.Code, &i.Error, &i.StartedAt, &i.FinishedAt)
-		return i, err
+	var epoch int64
+	var records []record
+	_, err = pgx.ForEachRow(rows, []any{&epoch, &records}, func() error {
+		for _, r := range records {
+			s.Steps = append(s.Steps, StepInfo{
+				N: r.N, Epoch: epoch, Kind: r.Kind, Name: r.Name, Key: stepKey(id, r.Name), State: r.State, Attempts: r.Attempts,
+				Code: r.Code, Error: r.Err, StartedAt: r.Started, FinishedAt: r.Finished,
+			})
+		}
+		records = nil
+		return nil
+	})
+	slices.SortStableFunc(s.Steps, func(a, b StepInfo) int {
+		return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), a.StartedAt.Compare(b.StartedAt), a.FinishedAt.Compare(b.FinishedAt))
 	})
 	return s, postgres.Err(err)
 }

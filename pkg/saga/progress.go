@@ -116,17 +116,17 @@ func (x *exec) park(err error) verdict {
 }
 
 func (x *exec) record(n int, kind, name string, began time.Time, err error) record {
-	r := record{n: n, kind: kind, name: name, attempts: x.attempts + 1, started: began, finished: x.r.clock.Now()}
+	r := record{N: n, Kind: kind, Name: name, Attempts: x.attempts + 1, Started: began, Finished: x.r.clock.Now()}
 	switch {
 	case err == nil && kind == "do":
-		r.state = "done"
+		r.State = "done"
 	case err == nil:
-		r.state = "undone"
+		r.State = "undone"
 	default:
-		r.code, r.err = codeOf(err), err.Error()
-		r.state = "refused"
+		r.Code, r.Err = codeOf(err), clean(err.Error())
+		r.State = "refused"
 		if errs.Unknown(err) {
-			r.state = "unknown"
+			r.State = "unknown"
 		}
 	}
 	return r
@@ -135,8 +135,8 @@ func (x *exec) record(n int, kind, name string, began time.Time, err error) reco
 // note keeps a line of the story for the next checkpoint. Of tries in a row whose outcome is unknown only the last stays.
 func (x *exec) note(n int, kind, name string, began time.Time, err error) {
 	r := x.record(n, kind, name, began, err)
-	if last := len(x.story) - 1; last >= 0 && x.story[last].n == n && x.story[last].kind == kind && x.story[last].state == "unknown" {
-		r.started = x.story[last].started
+	if last := len(x.story) - 1; last >= 0 && x.story[last].N == n && x.story[last].Kind == kind && x.story[last].State == "unknown" {
+		r.Started = x.story[last].Started
 		x.story = append(x.story[:last:last], r)
 		return
 	}

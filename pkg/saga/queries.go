@@ -4,7 +4,9 @@ package saga
 const (
 	sqlStart = `
 insert into saga (id, type, def_version, input, state, step, epoch, owner, lease_until, next_run_at, deadline, traceparent)
-values ($1, $2, $3, $4, 'running', 0, 1, $5, now() + make_interval(secs => $6), now(), now() + make_interval(secs => $7), $8)`
+select n.id, n.type, n.def_version, n.input, 'running', 0, 1, n.owner, now() + make_interval(secs => n.lease), now(), now() + make_interval(secs => n.deadline), n.traceparent
+from unnest($1::text[], $2::text[], $3::int[], $4::json[], $5::text[], $6::float8[], $7::float8[], $8::text[])
+  as n (id, type, def_version, input, owner, lease, deadline, traceparent)`
 
 	// columns are those of a held saga; what is left to its deadline is an interval, so that the process's clock does not matter.
 	columns = `s.id, s.type, s.def_version, s.input, s.results, s.state, s.step, s.epoch,
@@ -43,7 +45,7 @@ where s.id = $5 and s.state in ('running', 'compensating') and (s.lease_until < 
 and (s.type, s.def_version) in (select known.type, known.version from unnest($3::text[], $4::int[]) as known (type, version))
 returning ` + columns
 
-	// Rows are locked in the order of their IDs, here and in sqlWrite, so that two statements cannot wait for each other.
+	// Rows are locked in the order of their IDs, here and in writes, so that two statements cannot wait for each other.
 	sqlRenew = `
 with held as (
   select s.id from saga s
@@ -54,44 +56,61 @@ update saga s set lease_until = now() + make_interval(secs => $4)
 from held where s.id = held.id
 returning s.id`
 
-	// sqlWrite writes many sagas' progress. A row whose epoch or owner is another one does not match.
+	// What follows writes many sagas' progress. A row whose epoch or owner is another one does not match.
 	// A second try of the same write matches, as its first one may have been done with its answer lost.
 	// The arrays come through sub-selects so that the planner cannot see their lengths: it would plan anew each time, for longer than it runs.
-	sqlWrite = `
+
+	// plainInput and plainChanges are for writes without trouble, which are most: see plain in store.go.
+	plainInput = `
 with w as (
-  select * from unnest((select $2::text[]), (select $3::bigint[]), (select $4::text[]), (select $5::int[]), (select $6::int[]), (select $7::text[]), (select $8::text[]), (select $9::int[]),
-    (select $10::text[]), (select $11::int[]), (select $12::text[]), (select $13::text[]), (select $14::text[]), (select $15::bigint[]), (select $16::text[]), (select $17::float8[]))
-  as w (id, epoch, from_state, low, high, state, parked_from, step,
-    results, attempts, last_error, error_code, error_message, error_retry_ms, error_fields, delay)
-), held as (
-  select s.id, s.epoch from saga s join w on w.id = s.id
-  where s.epoch = w.epoch and s.owner = $1 and s.state in (w.from_state, w.state) and s.step between w.low and w.high
-  order by s.id for update of s
-), written as (
-  update saga s
+  select * from unnest((select $2::text[]), (select $3::bigint[]), (select $4::text[]), (select $5::int[]), (select $6::int[]), (select $7::text[]), (select $8::int[]),
+    (select $9::text[]), (select $10::text[]))
+  as w (id, epoch, from_state, low, high, state, step, results, story)`
+	plainChanges = `
+  set state = w.state, step = w.step, results = w.results::json, attempts = 0, last_error = '',
+    updated_at = now(), ended_at = case when w.state in ('done', 'compensated') then now() end`
+
+	fullInput = `
+with w as (
+  select * from unnest((select $2::text[]), (select $3::bigint[]), (select $4::text[]), (select $5::int[]), (select $6::int[]), (select $7::text[]), (select $8::int[]),
+    (select $9::text[]), (select $10::text[]), (select $11::text[]), (select $12::int[]), (select $13::text[]), (select $14::text[]), (select $15::text[]),
+    (select $16::bigint[]), (select $17::text[]), (select $18::float8[]))
+  as w (id, epoch, from_state, low, high, state, step, results, story, parked_from, attempts, last_error,
+    error_code, error_message, error_retry_ms, error_fields, delay)`
+	fullChanges = `
   set state = w.state, parked_from = nullif(w.parked_from, ''), step = w.step, results = w.results::json,
     attempts = w.attempts, last_error = w.last_error, error_code = w.error_code, error_message = w.error_message,
     error_retry_ms = w.error_retry_ms, error_fields = w.error_fields::json,
     owner = case when w.delay is null then s.owner else '' end,
     lease_until = case when w.delay is null then s.lease_until else now() + make_interval(secs => w.delay) end,
     next_run_at = case when w.delay is null then s.next_run_at else now() + make_interval(secs => w.delay) end,
-    updated_at = now(), ended_at = case when w.state in ('done', 'compensated') then now() end
+    updated_at = now(), ended_at = case when w.state in ('done', 'compensated') then now() end`
+
+	held = `
+), held as (
+  select s.id, s.epoch from saga s join w on w.id = s.id
+  where s.epoch = w.epoch and s.owner = $1 and s.state in (w.from_state, w.state) and s.step between w.low and w.high
+  order by s.id for update of s
+), written as (
+  update saga s`
+	told = `
   from w join held on held.id = w.id and held.epoch = w.epoch
   where s.id = w.id
-  returning s.id, s.epoch
+  returning s.id, s.epoch, w.story
 ), story as (
-  insert into saga_step (saga_id, n, epoch, kind, name, idem_key, state, attempts, code, error, started_at, finished_at)
-  select x.saga_id, x.n, x.epoch, x.kind, x.name, x.idem_key, x.state, x.attempts, x.code, x.error, x.started_at, x.finished_at
-  from unnest((select $18::text[]), (select $19::int[]), (select $20::bigint[]), (select $21::text[]), (select $22::text[]), (select $23::text[]), (select $24::text[]), (select $25::int[]),
-    (select $26::text[]), (select $27::text[]), (select $28::timestamptz[]), (select $29::timestamptz[]))
-  as x (saga_id, n, epoch, kind, name, idem_key, state, attempts, code, error, started_at, finished_at)
-  join written on written.id = x.saga_id and written.epoch = x.epoch
+  insert into saga_step (saga_id, epoch, steps)
+  select x.id, x.epoch, x.story::json from written x where x.story <> ''
 )`
-	sqlWriteMany = sqlWrite + `
+	answered = `
 select id, epoch from written`
-	// sqlWriteAll raises an error unless all match, and takes the batch that it is a part of with it.
-	sqlWriteAll = sqlWrite + `
+	// fenced raises an error unless all match, and takes the batch that it is a part of with it.
+	fenced = `
 select souk_saga_fence((select count(*) from written) = cardinality($2::text[]), ($2::text[])[1], ($3::bigint[])[1], $1)`
+
+	sqlWritePlain    = plainInput + held + plainChanges + told + answered
+	sqlWriteFull     = fullInput + held + fullChanges + told + answered
+	sqlWriteAllPlain = plainInput + held + plainChanges + told + fenced
+	sqlWriteAllFull  = fullInput + held + fullChanges + told + fenced
 
 	sqlOutcomes = `
 select s.id, s.type, s.def_version, s.results, s.state, coalesce(s.parked_from, ''), s.step,
@@ -117,9 +136,7 @@ s.deadline, s.attempts, s.last_error, s.error_code, s.error_message, s.created_a
 from saga s where s.id = $1`
 
 	sqlStory = `
-select x.n, x.epoch, x.kind, x.name, x.idem_key, x.state, x.attempts, x.code, x.error, x.started_at, x.finished_at
-from saga_step x where x.saga_id = $1
-order by x.epoch, x.started_at, x.finished_at`
+select x.epoch, x.steps from saga_step x where x.saga_id = $1`
 
 	sqlResume = `
 update saga s

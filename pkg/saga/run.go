@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"reflect"
 
 	"souk/pkg/errs"
 )
@@ -41,6 +42,7 @@ type Run struct {
 	id      string
 	epoch   int64
 	input   json.RawMessage
+	decoded any // the input as it was last read, or as the saga was started with
 	results map[string]json.RawMessage
 	key     string
 	ctx     context.Context //nolint:containedctx // the saga's own, which spans its steps
@@ -59,11 +61,18 @@ func (r *Run) Key() string { return r.key }
 // Epoch returns how often the saga has changed hands; 1: it is with the runner that started it.
 func (r *Run) Epoch() int64 { return r.epoch }
 
-// Input reads what the saga was started with. It fails with errs.Internal.
+// Input reads what the saga was started with. What it holds is shared by all steps, which must not change it. It
+// fails with errs.Internal.
 func (r *Run) Input(into any) error {
+	to := reflect.ValueOf(into).Elem()
+	if known := reflect.ValueOf(r.decoded); known.IsValid() && known.Type() == to.Type() {
+		to.Set(known)
+		return nil
+	}
 	if err := json.Unmarshal(r.input, into); err != nil {
 		return errs.Wrap(err, errs.Internal, "the saga's input cannot be read")
 	}
+	r.decoded = to.Interface()
 	return nil
 }
 

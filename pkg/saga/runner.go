@@ -23,6 +23,7 @@ import (
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/failpoint"
+	"souk/pkg/postgres"
 )
 
 // Options says what a runner runs, and how. Only Definitions is required.
@@ -177,6 +178,7 @@ func (r *Runner) Start(ctx context.Context, b *pgx.Batch, typ, id string, input 
 	}
 	parent := parentOf(ctx)
 	x := r.newExec(p, &stored{id: id, typ: typ, version: p.Version, input: in, state: Running, epoch: 1, left: p.Deadline, parent: parent})
+	x.run.decoded = input
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -185,7 +187,8 @@ func (r *Runner) Start(ctx context.Context, b *pgx.Batch, typ, id string, input 
 	if r.started[id] == nil && r.held[id] == nil {
 		r.started[id] = x
 	}
-	b.Queue(sqlStart, id, typ, p.Version, in, r.store.owner, r.opts.Lease.Seconds(), p.Deadline.Seconds(), parent)
+	postgres.QueueRows(b, sqlStart, []string{id}, []string{typ}, []int32{int32(p.Version)}, []json.RawMessage{in}, //nolint:gosec // versions are small
+		[]string{r.store.owner}, []float64{r.opts.Lease.Seconds()}, []float64{p.Deadline.Seconds()}, []string{parent})
 	return nil
 }
 
@@ -307,6 +310,7 @@ func (r *Runner) foreground(x *exec, gone <-chan struct{}) {
 		v = x.drive(gone)
 	}
 	if v == handOver {
+		x.handed = true
 		if r.enqueue(x) {
 			return
 		}

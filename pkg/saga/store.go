@@ -46,13 +46,17 @@ type write struct {
 	batch *pgx.Batch
 }
 
-// record is one line of the story of a saga.
+// record is one line of the story of a saga, as it is kept in saga_step.
 type record struct {
-	n                 int
-	kind, name, state string
-	attempts          int
-	code, err         string
-	started, finished time.Time
+	N        int       `json:"n"`
+	Kind     string    `json:"kind"`
+	Name     string    `json:"name"`
+	State    string    `json:"state"`
+	Attempts int       `json:"attempts"`
+	Code     string    `json:"code,omitempty"`
+	Err      string    `json:"error,omitempty"`
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
 }
 
 // store is the database as one runner sees it.
@@ -98,11 +102,11 @@ func (s *store) write(ctx context.Context, w *write) error {
 }
 
 func (s *store) writeMany(ctx context.Context, ws []*write) ([]postgres.Result[bool], error) {
-	args, err := s.args(ws)
+	sql, args, err := s.statement(ws, sqlWritePlain, sqlWriteFull)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.pool.Query(ctx, sqlWriteMany, args...)
+	rows, err := s.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
@@ -145,14 +149,14 @@ func (s *store) writeBatched(ctx context.Context, ws []*write) ([]postgres.Resul
 }
 
 func (s *store) sendBatched(ctx context.Context, ws []*write) error {
-	args, err := s.args(ws)
+	sql, args, err := s.statement(ws, sqlWriteAllPlain, sqlWriteAllFull)
 	if err != nil {
 		return err
 	}
 	var b pgx.Batch
-	b.Queue(sqlWriteAll, args...)
+	b.Queue(sql, args...)
 	for _, w := range ws {
-		b.QueuedQueries = append(b.QueuedQueries, w.batch.QueuedQueries...)
+		postgres.Join(&b, w.batch)
 	}
 	return postgres.SendBatch(ctx, s.pool, &b)
 }
@@ -175,27 +179,54 @@ func meaning(err error) error {
 	}
 }
 
-// args lays out ws as the arrays of sqlWrite.
-func (s *store) args(ws []*write) ([]any, error) {
+// plain reports whether nothing went wrong: the row has no error, and keeps its owner.
+func (w *write) plain() bool {
+	return w.cause == nil && w.attempts == 0 && w.lastError == "" && w.parkedFrom == "" && !w.release
+}
+
+// statement chooses between two statements that write ws, and lays out its arrays.
+func (s *store) statement(ws []*write, plain, full string) (sql string, args []any, err error) {
 	n := len(ws)
 	ids, epochs, from := make([]string, n), make([]int64, n), make([]string, n)
-	low, high, states, parked, steps := make([]int32, n), make([]int32, n), make([]string, n), make([]string, n), make([]int32, n)
-	results, attempts, last := make([]string, n), make([]int32, n), make([]string, n)
-	codes, messages, retries, fields, delays := make([]string, n), make([]string, n), make([]int64, n), make([]*string, n), make([]*float64, n)
-	var st storyArgs
+	low, high, states, steps := make([]int32, n), make([]int32, n), make([]string, n), make([]int32, n)
+	results, stories := make([]string, n), make([]string, n)
+	allPlain := true
 	for i, w := range ws {
+		allPlain = allPlain && w.plain()
 		ids[i], epochs[i], from[i] = w.id, w.epoch, string(w.from)
 		low[i], high[i] = int32(w.low), int32(min(w.high, math.MaxInt32)) //nolint:gosec // steps are few
-		states[i], parked[i], steps[i] = string(w.state), string(w.parkedFrom), int32(w.step)
-		attempts[i], last[i] = int32(w.attempts), clean(w.lastError)
+		states[i], steps[i] = string(w.state), int32(w.step)
 		results[i] = "{}"
 		if len(w.results) > 0 {
 			b, err := json.Marshal(w.results)
 			if err != nil {
-				return nil, errs.Wrap(err, errs.Internal, "the saga's results cannot be kept")
+				return "", nil, errs.Wrap(err, errs.Internal, "the saga's results cannot be kept")
 			}
 			results[i] = string(b)
 		}
+		if len(w.story) > 0 {
+			b, err := json.Marshal(w.story)
+			if err != nil {
+				return "", nil, errs.Wrap(err, errs.Internal, "the saga's story cannot be kept")
+			}
+			stories[i] = string(b)
+		}
+	}
+	args = []any{s.owner, ids, epochs, from, low, high, states, steps, results, stories}
+	if allPlain {
+		return plain, args, nil
+	}
+	troubles, err := troubles(ws)
+	return full, append(args, troubles...), err
+}
+
+// troubles are the columns that plain writes do not have.
+func troubles(ws []*write) ([]any, error) {
+	n := len(ws)
+	parked, attempts, last := make([]string, n), make([]int32, n), make([]string, n)
+	codes, messages, retries, fields, delays := make([]string, n), make([]string, n), make([]int64, n), make([]*string, n), make([]*float64, n)
+	for i, w := range ws {
+		parked[i], attempts[i], last[i] = string(w.parkedFrom), int32(w.attempts), clean(w.lastError) //nolint:gosec // attempts are few
 		if c := w.cause; c != nil {
 			codes[i], messages[i], retries[i] = string(c.Code), clean(c.Message), c.RetryAfter.Milliseconds()
 			if len(c.Fields) > 0 {
@@ -211,39 +242,8 @@ func (s *store) args(ws []*write) ([]any, error) {
 			d := w.delay.Seconds()
 			delays[i] = &d
 		}
-		st.add(w)
 	}
-	return append([]any{
-		s.owner, ids, epochs, from, low, high, states, parked, steps,
-		results, attempts, last, codes, messages, retries, fields, delays,
-	}, st.args()...), nil
-}
-
-type storyArgs struct {
-	ids                     []string
-	ns                      []int32
-	epochs                  []int64
-	kinds, names, keys      []string
-	states                  []string
-	attempts                []int32
-	codes, errors           []string
-	startedAts, finishedAts []time.Time
-}
-
-func (a *storyArgs) add(w *write) {
-	for _, r := range w.story {
-		a.ids, a.ns, a.epochs = append(a.ids, w.id), append(a.ns, int32(r.n)), append(a.epochs, w.epoch) //nolint:gosec // steps are few
-		a.kinds, a.names, a.keys = append(a.kinds, r.kind), append(a.names, r.name), append(a.keys, stepKey(w.id, r.name))
-		a.states, a.attempts = append(a.states, r.state), append(a.attempts, int32(r.attempts)) //nolint:gosec // so are attempts
-		a.codes, a.errors = append(a.codes, r.code), append(a.errors, clean(r.err))
-		a.startedAts, a.finishedAts = append(a.startedAts, r.started), append(a.finishedAts, r.finished)
-	}
-}
-
-func (a *storyArgs) args() []any {
-	return []any{
-		a.ids, a.ns, a.epochs, a.kinds, a.names, a.keys, a.states, a.attempts, a.codes, a.errors, a.startedAts, a.finishedAts,
-	}
+	return []any{parked, attempts, last, codes, messages, retries, fields, delays}, nil
 }
 
 // renew renews the leases of the sagas and returns the IDs of those that are still held.

@@ -81,11 +81,13 @@ func TestRetries(t *testing.T) {
 	o, err := k.checkout(c, "k", checkoutRequest("tok_ok"))
 	require.NoError(t, err)
 	k.ended()
-	asked := k.count(k.asked, "GetLines")
-	again, err := k.checkout(c, "k", checkoutRequest("tok_ok"))
-	require.NoError(t, err)
-	require.Equal(t, o.GetId(), again.GetId())
-	require.Equal(t, asked, k.count(k.asked, "GetLines"), "the cart is not read again")
+	for _, lines := range [][]*cartv1.Line{nil, {line("var_a", 1)}, {line("var_b", 2_000_000)}} { // empty, new things, more than there is
+		k.fill(c.ID, lines...)
+		again, err := k.checkout(c, "k", checkoutRequest("tok_ok"))
+		require.NoError(t, err)
+		require.Equal(t, o.GetId(), again.GetId())
+	}
+	k.fill(c.ID)
 	_, err = k.checkout(c, "k", checkoutRequest("tok_slow"))
 	require.True(t, errs.Is(err, errs.IdempotencyMismatch), "%v", err)
 	_, err = k.checkout(c, "another", checkoutRequest("tok_ok"))

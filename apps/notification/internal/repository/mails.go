@@ -30,13 +30,16 @@ type delivery struct {
 	told event.Event
 }
 
-// sentLimit bounds how many mails one statement notes as sent.
-const sentLimit = 64
+// sentLimit bounds how many mails one statement notes as sent, sentLinger is how long one waits for others.
+const (
+	sentLimit  = 64
+	sentLinger = 5 * time.Millisecond
+)
 
 // Open returns the store.
 func Open(pool *pgxpool.Pool, wake func()) *Store {
 	s := &Store{pool: pool, wake: wake}
-	s.sent = postgres.NewGroup(sentLimit, s.runSent)
+	s.sent = postgres.NewGroup(sentLimit, s.runSent, postgres.WithLinger(sentLinger))
 	return s
 }
 

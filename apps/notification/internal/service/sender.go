@@ -37,6 +37,9 @@ const (
 	lease = time.Minute
 	// idlePoll is how often it is looked for what nobody woke us for: retries, and mails of a process that died.
 	idlePoll = time.Second
+	// gather is the least time from one look to the next: mails that are due at the same time are claimed together, and
+	// their orders are asked for together.
+	gather = 20 * time.Millisecond
 )
 
 // Mails keeps mails.
@@ -121,6 +124,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	more, failing := false, false // more: there may be mails that no slot was free for
+	resting := false              // until gather is over
 	for {
 		select {
 		case <-ctx.Done():
@@ -132,7 +136,15 @@ func (s *Sender) Run(ctx context.Context) error {
 				continue
 			}
 		case <-timer.C:
-			more = true
+			if resting && !more {
+				resting = false
+				timer.Reset(idlePoll)
+				continue
+			}
+			resting, more = false, true
+		}
+		if resting {
+			continue
 		}
 		free := cap(slots) - len(slots)
 		if free == 0 {
@@ -156,7 +168,8 @@ func (s *Sender) Run(ctx context.Context) error {
 				}
 			})
 		}
-		timer.Reset(idlePoll)
+		resting = true
+		timer.Reset(gather)
 	}
 }
 

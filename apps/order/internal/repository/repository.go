@@ -32,8 +32,11 @@ func statement(name string) string {
 	return string(b)
 }
 
-// keyLimit bounds how many callers look their idempotency keys up together.
-const keyLimit = 128
+// keyLimit bounds how many callers look their idempotency keys up together, readLimit how many read an order each.
+const (
+	keyLimit  = 128
+	readLimit = 64
+)
 
 // Store reads orders and does what sagas and consumers do to them.
 type Store struct {
@@ -41,6 +44,7 @@ type Store struct {
 	q    *sqlc.Queries
 	wake func()
 	keys *postgres.Group[key, *domain.Attempt]
+	byID *postgres.Group[string, *domain.Order]
 
 	confirm, cancel string
 }
@@ -51,16 +55,39 @@ type key struct{ customerID, idemKey string }
 func Open(pool *pgxpool.Pool, wake func()) *Store {
 	s := &Store{pool: pool, q: sqlc.New(pool), wake: wake, confirm: statement("confirm"), cancel: statement("cancel")}
 	s.keys = postgres.NewGroup(keyLimit, s.runKeys, postgres.WithParallel(2))
+	s.byID = postgres.NewGroup(readLimit, s.runByID, postgres.WithParallel(2))
 	return s
 }
 
-// ByID returns an order; not_found when there is none.
+// ByID returns an order; not_found when there is none. Callers of the same moment share a statement.
 func (s *Store) ByID(ctx context.Context, orderID string) (domain.Order, error) {
-	r, err := s.q.ByID(ctx, orderID)
+	o, err := s.byID.Do(ctx, orderID)
 	if err != nil {
-		return domain.Order{}, postgres.Err(err)
+		return domain.Order{}, err
 	}
-	return order(r)
+	return *o, nil
+}
+
+func (s *Store) runByID(ctx context.Context, ids []string) ([]postgres.Result[*domain.Order], error) {
+	rows, err := s.q.ByIDs(ctx, ids)
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	found := make(map[string]sqlc.ByIDsRow, len(rows))
+	for _, r := range rows {
+		found[r.ID] = r
+	}
+	out := make([]postgres.Result[*domain.Order], len(ids))
+	for i, orderID := range ids {
+		r, ok := found[orderID]
+		if !ok {
+			out[i].Err = postgres.Err(pgx.ErrNoRows)
+			continue
+		}
+		o, err := order(sqlc.ByIDRow(r)) // one each: they may change theirs
+		out[i] = postgres.Result[*domain.Order]{Value: &o, Err: err}
+	}
+	return out, nil
 }
 
 // Owned returns the customer's order; not_found when it is not theirs.
@@ -193,7 +220,7 @@ func (s *Store) ConfirmStep(name string, decide func(*saga.Run) (domain.Confirma
 		if err != nil {
 			return err
 		}
-		b.Queue(s.confirm, r.ID(), c.At, c.Payment.ID, c.Payment.Status)
+		postgres.QueueRows(b, s.confirm, []string{r.ID()}, []time.Time{c.At}, []string{c.Payment.ID}, []string{c.Payment.Status})
 		outbox.Queue(b, told)
 		return nil
 	}}

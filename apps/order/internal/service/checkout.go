@@ -34,16 +34,10 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 	if err := checkRequest(r, caller); err != nil {
 		return domain.Order{}, err
 	}
-	attempt, err := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey)
-	if err == nil {
-		return s.replay(ctx, attempt, r)
-	}
-	if !errs.Is(err, errs.NotFound) {
-		return domain.Order{}, err
-	}
+	// Whether the key has an order shows when this one is written: most keys are new.
 	o, err := s.place(ctx, r)
 	if err != nil {
-		// Another request with this key may have ordered the cart meanwhile, and the last pieces.
+		// An earlier request with this key may have ordered the cart, and the last pieces.
 		if attempt, again := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey); again == nil {
 			return s.replay(ctx, attempt, r)
 		}
@@ -56,8 +50,9 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 		return domain.Order{}, err
 	}
 	o, err = s.Store.Create(ctx, o, told, inputOf(o, r))
-	if errs.Is(err, errs.AlreadyExists) { // another request with this key was faster
-		if attempt, err = s.Store.ByKey(ctx, r.CustomerID, r.IdemKey); err != nil {
+	if errs.Is(err, errs.AlreadyExists) { // the key has an order
+		attempt, err := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey)
+		if err != nil {
 			return domain.Order{}, inFlight()
 		}
 		return s.replay(ctx, attempt, r)

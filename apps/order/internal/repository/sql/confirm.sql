@@ -1,8 +1,10 @@
-with confirmed as (
-    update orders set status = 'confirmed', confirmed_at = $2, payment_id = $3, payment_status = $4, version = version + 1, updated_at = $2
-    where id = $1 and status = 'pending'
-    returning id
+with c as (
+    select * from unnest((select $1::text[]), (select $2::timestamptz[]), (select $3::text[]), (select $4::text[])) as c (id, at, payment_id, payment_status)
+), confirmed as (
+    update orders o set status = 'confirmed', confirmed_at = c.at, payment_id = c.payment_id, payment_status = c.payment_status, version = o.version + 1, updated_at = c.at
+    from c where o.id = c.id and o.status = 'pending'
+    returning o.id
 ), parts as (
-    update shop_order set status = 'confirmed', confirmed_at = $2 where order_id = $1 and status = 'pending'
+    update shop_order s set status = 'confirmed', confirmed_at = c.at from c where s.order_id = c.id and s.status = 'pending'
 )
-select souk_saga_require(exists (select from confirmed), 'conflict', 'the order is not pending')
+select souk_saga_require((select count(*) from confirmed) = cardinality($1::text[]), 'conflict', 'the order is not pending')

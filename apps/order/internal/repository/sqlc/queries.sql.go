@@ -118,6 +118,98 @@ func (q *Queries) ByID(ctx context.Context, id string) (ByIDRow, error) {
 	return i, err
 }
 
+const byIDs = `-- name: ByIDs :many
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency,
+    o.subtotal, o.discount, o.shipping, o.tax, o.total,
+    o.payment_id, o.payment_status, o.payment_method, o.email, o.shipping_address,
+    o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at,
+    (select json_agg(json_build_object(
+        'id', s.id, 'shop_id', s.shop_id, 'shop_name', s.shop_name, 'status', s.status,
+        'subtotal', s.subtotal, 'discount', s.discount, 'shipping', s.shipping, 'tax', s.tax, 'total', s.total,
+        'carrier', s.carrier, 'tracking_number', s.tracking_number,
+        'placed_at', s.placed_at, 'shipped_at', s.shipped_at, 'delivered_at', s.delivered_at,
+        'items', (select json_agg(json_build_object(
+            'variant_id', i.variant_id, 'product_id', i.product_id, 'title', i.title, 'sku', i.sku, 'options', i.options,
+            'quantity', i.quantity, 'unit_price', i.unit_price, 'line_total', i.line_total) order by i.position)
+            from order_item i where i.order_id = s.order_id and i.shop_order_id = s.id)) order by s.position)
+    from shop_order s where s.order_id = o.id)::json as parts
+from orders o where o.id = any ((select $1::text[])::text[])
+`
+
+type ByIDsRow struct {
+	ID              string
+	Number          string
+	CustomerID      string
+	IdemKey         string
+	RequestHash     []byte
+	Status          string
+	Currency        string
+	Subtotal        int64
+	Discount        int64
+	Shipping        int64
+	Tax             int64
+	Total           int64
+	PaymentID       string
+	PaymentStatus   string
+	PaymentMethod   string
+	Email           string
+	ShippingAddress []byte
+	CancelID        string
+	CancelCode      string
+	CancelReason    string
+	Version         int64
+	PlacedAt        time.Time
+	ConfirmedAt     *time.Time
+	UpdatedAt       time.Time
+	Parts           []byte
+}
+
+func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]ByIDsRow, error) {
+	rows, err := q.db.Query(ctx, byIDs, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ByIDsRow
+	for rows.Next() {
+		var i ByIDsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Number,
+			&i.CustomerID,
+			&i.IdemKey,
+			&i.RequestHash,
+			&i.Status,
+			&i.Currency,
+			&i.Subtotal,
+			&i.Discount,
+			&i.Shipping,
+			&i.Tax,
+			&i.Total,
+			&i.PaymentID,
+			&i.PaymentStatus,
+			&i.PaymentMethod,
+			&i.Email,
+			&i.ShippingAddress,
+			&i.CancelID,
+			&i.CancelCode,
+			&i.CancelReason,
+			&i.Version,
+			&i.PlacedAt,
+			&i.ConfirmedAt,
+			&i.UpdatedAt,
+			&i.Parts,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const byKeys = `-- name: ByKeys :many
 with input as (select unnest($1::text[]) as customer_id, unnest($2::text[]) as idem_key)
 select o.id, o.customer_id, o.idem_key, o.request_hash, o.status

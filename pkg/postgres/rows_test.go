@@ -1,0 +1,51 @@
+package postgres_test
+
+import (
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"souk/pkg/pgtest"
+	"souk/pkg/postgres"
+)
+
+const insertNames = "insert into name (id, name) select n.id, n.name from unnest($1::int[], $2::text[]) as n (id, name)"
+
+func TestRowsOfOneStatementGoTogether(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t)
+	_, err := pool.Exec(t.Context(), "create table name (id int, name text, xact bigint default txid_current())")
+	require.NoError(t, err)
+
+	var a, b, all pgx.Batch
+	postgres.QueueRows(&a, insertNames, []int32{1}, []string{"one"})
+	a.Queue("update name set name = upper(name) where id = $1", 1)
+	postgres.QueueRows(&a, insertNames, []int32{2}, []string{"two"})
+	postgres.QueueRows(&b, insertNames, []int32{3, 4}, []string{"three", "four"})
+	require.Equal(t, 2, a.Len())
+
+	for range 2 { // joined again after a failure: the parts are as they were
+		all = pgx.Batch{}
+		postgres.Join(&all, &a)
+		postgres.Join(&all, &b)
+		require.Equal(t, 2, all.Len())
+	}
+	require.NoError(t, postgres.SendBatch(t.Context(), pool, &all))
+	rows, err := pool.Query(t.Context(), "select name from name order by id")
+	require.NoError(t, err)
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Equal(t, []string{"ONE", "two", "three", "four"}, names)
+}
+
+func TestRowsMustFit(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t)
+	_, err := pool.Exec(t.Context(), "create table name (id int, name text)")
+	require.NoError(t, err)
+	var b pgx.Batch
+	postgres.QueueRows(&b, insertNames, []int32{1, 2}, []string{"one"})
+	require.ErrorContains(t, postgres.SendBatch(t.Context(), pool, &b), "differ in length")
+	require.Panics(t, func() { postgres.QueueRows(&b, "select 1", 1) })
+}
