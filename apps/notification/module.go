@@ -68,7 +68,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	consumer, err := p.Consumer(ctx, outbox.ConsumerOptions{
-		Purpose: "orders", Subjects: handler.Subjects, Handler: store.Consume(handler.Read(p.Clock())), Done: sender.Wake,
+		Purpose: "orders", Subjects: handler.Subjects, Queue: store.Consume(handler.Read(p.Clock())), Done: sender.Wake,
 	})
 	if err != nil {
 		return nil, err

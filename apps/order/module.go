@@ -76,7 +76,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	consumer, err := p.Consumer(ctx, outbox.ConsumerOptions{
-		Purpose: "payments", Subjects: handler.PaymentSubjects, Handler: store.PaymentEvents(handler.PaymentNews),
+		Purpose: "payments", Subjects: handler.PaymentSubjects, Queue: store.PaymentEvents(handler.PaymentNews),
 	})
 	if err != nil {
 		return nil, err

@@ -28,13 +28,15 @@
 //
 // # Tables
 //
-//   - payment: one row an order. Amounts are minor units. order_id is unique.
+//   - payment: one row an order. Amounts are minor units. order_id is unique. asked_at is the reconciler's queue: set while
+//     the end is open.
 //   - refund: one row a refund; payment_id, idem_key unique. state requested, done, refused.
-//   - webhook_inbox: provider's events, once each. A webhook holds one or several. Those that tell nothing new, as most
-//     do, are noted without waiting for the disk.
+//   - webhook_inbox: provider's events, once each, for 30 days; a provider sends one again for some days at most. A
+//     webhook holds one or several. Those that tell nothing new, as most do, are noted without waiting for the disk.
 //   - outbox, inbox: see pkg/outbox.
 //   - schema sandbox: the books of the embedded provider (charge, refund, ledger_entry, call, webhook).
-//     sandbox.charge.key is payment.id; nothing in the service joins the two, Verify does.
+//     sandbox.charge.key is payment.id; nothing in the service joins the two, Verify does. A webhook is deleted when it
+//     has arrived, after 30 days when it was given up; so are calls.
 //
 // # Failpoints
 //

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"io/fs"
 	"slices"
+	"time"
 
 	"souk/apps/payment/internal/handler"
 	"souk/apps/payment/internal/repository"
@@ -30,6 +31,9 @@ func migrations() fs.FS {
 
 // Failpoints lists the windows between two writes where tests stop the process.
 func Failpoints() []string { return slices.Clone(service.Failpoints) }
+
+// forgetEvery is the pause between two looks for rows that are too old. There is nothing to set: one costs as good as nothing.
+const forgetEvery = 10 * time.Minute
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	cfg := Default()
@@ -62,5 +66,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		relay,
 		module.Func(handler.Reconcile(svc, cfg.Reconcile.Every, cfg.Reconcile.OpenFor, cfg.Reconcile.GiveUp)),
 		module.Func(handler.Deliver(provider.Deliver, cfg.Sandbox.WebhookEvery, sandbox.DeliverBatch, p.Logger())),
+		module.Func(handler.Forget(svc.ForgetWebhooks, forgetEvery, p.Logger())),
+		module.Func(handler.Forget(provider.Forget, forgetEvery, p.Logger())),
 	), nil
 }

@@ -24,8 +24,8 @@ const (
 	fetchWait = 30 * time.Second
 	// drainTime is how long a batch that has begun may go on after Run's context ended.
 	drainTime = 10 * time.Second
-	// neverHandled is after how many deliveries an event is given up that never got as far as a failure:
-	// the process dies of it each time.
+	// neverHandled is after how many deliveries each attempt is counted before it is made: either the event only waited
+	// so far, for the one before it, or the process dies of it each time.
 	neverHandled = 100
 )
 
@@ -33,16 +33,22 @@ const (
 // effect outside of that transaction, for it may be run again. An error undoes it.
 type Handler func(ctx context.Context, tx pgx.Tx, e event.Event) error
 
-// ConsumerOptions describe a consumer. Service, Purpose, Subjects and Handler are required.
+// Queuer is a [Handler] whose effect is statements that need no answer: it queues them, and those of all events of a
+// transaction go out in one round trip. Events that a transaction takes together come in order; [postgres.QueueRows]
+// makes one statement of what they have in common, which then must not care about their order.
+type Queuer func(ctx context.Context, b *pgx.Batch, e event.Event) error
+
+// ConsumerOptions describe a consumer. Service, Purpose, Subjects and either Handler or Queue are required.
 type ConsumerOptions struct {
 	// Service and Purpose name the consumer: it is durable as "{service}_{purpose}". Each event reaches
 	// every such name once, however many processes run it.
 	Service, Purpose string
 	// Subjects that it takes, e.g. "evt.order.confirmed" or "evt.product.>".
 	Subjects []string
-	// Handler does the effect.
+	// Handler does the effect, or Queue does.
 	Handler Handler
-	// MaxDeliver is how often an event is tried before it becomes a dead letter; 0: 8.
+	Queue   Queuer
+	// MaxDeliver is how often an event is tried alone before it becomes a dead letter; 0: 8.
 	MaxDeliver int
 	// Backoff is how long to wait after the first, the second … failure; the last one counts for all
 	// further ones. Nil: 100 ms, 500 ms, 2 s, 10 s, 30 s, 1 min, 2 min.
@@ -79,7 +85,6 @@ type Consumer struct {
 
 	// Of the goroutine of Run:
 	holds  map[string]hold // by aggregate: an event failed, and those after it wait
-	held   map[uint64]int  // by stream sequence: how many deliveries were spent waiting
 	pruned time.Time
 }
 
@@ -107,7 +112,6 @@ func NewConsumer(js jetstream.JetStream, pool *pgxpool.Pool, o ConsumerOptions) 
 		log:     o.Logger.With(zap.String("consumer", name)),
 		metrics: newConsumerMetrics(o.Metrics),
 		holds:   make(map[string]hold),
-		held:    make(map[uint64]int),
 	}
 }
 
@@ -126,8 +130,8 @@ func (c *Consumer) Ready(context.Context) error {
 // stops it only for as long as that lasts. It fails when its options are wrong, or when its connection
 // to NATS was closed for good. Run it once.
 func (c *Consumer) Run(ctx context.Context) error {
-	if c.o.Service == "" || c.o.Purpose == "" || len(c.o.Subjects) == 0 || c.o.Handler == nil {
-		return errs.New(errs.Internal, "consumer %q lacks a service, a purpose, subjects or a handler", c.name)
+	if c.o.Service == "" || c.o.Purpose == "" || len(c.o.Subjects) == 0 || (c.o.Handler == nil) == (c.o.Queue == nil) {
+		return errs.New(errs.Internal, "consumer %q lacks a service, a purpose, subjects or a handler, or has two", c.name)
 	}
 	defer c.ready.Store(false)
 
@@ -279,7 +283,9 @@ func (c *Consumer) prune(ctx context.Context) {
 		return
 	}
 	c.pruned = now
-	if _, err := PruneInbox(ctx, c.pool, now.Add(-RetainInbox)); err != nil && ctx.Err() == nil {
+	before := now.Add(-RetainInbox)
+	_, err := PruneInbox(ctx, c.pool, before)
+	if err = errors.Join(err, pruneAttempts(ctx, c.pool, before)); err != nil && ctx.Err() == nil {
 		c.log.Warn("the inbox could not be pruned", zap.Error(err))
 	}
 }

@@ -63,7 +63,7 @@ func (c *Consumer) dead(ctx context.Context, it *item, cause error) {
 			delete(h, k)
 		}
 	}
-	attempts := max(it.deliveries-c.held[it.seq], 1)
+	attempts := max(it.attempts, 1)
 	h.Set(headerDeadConsumer, c.name)
 	h.Set(headerDeadSubject, it.msg.Subject())
 	h.Set(headerDeadReason, reason(cause))

@@ -40,6 +40,10 @@
 // event at all, goes to the stream DEAD with the reason; [ListDead] shows it and [ReplayDead] gives it to
 // that consumer once more. A database that is away does not count as a failure: events wait.
 //
+// Failures are counted in the table inbox_attempt, so that a restart changes nothing. JetStream's count of
+// deliveries goes up while an event waits, too, and condemns nothing. Only after a hundred of them is an
+// attempt counted before it is made: that bounds an event of which the process dies.
+//
 // Order is kept within a process. When a connection breaks, or another process takes over, an event may
 // come after a later one of its aggregate; a handler that minds compares AggregateVersion.
 //

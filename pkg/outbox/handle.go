@@ -40,7 +40,8 @@ type hold struct {
 type item struct {
 	msg        jetstream.Msg
 	seq        uint64
-	deliveries int
+	deliveries int // by JetStream, for whatever reason
+	attempts   int // by the handler alone, as far as they were counted
 	event      event.Event
 	done       bool // acknowledged one way or another
 }
@@ -86,17 +87,13 @@ func (c *Consumer) open(ctx context.Context, m jetstream.Msg) *item {
 		return nil
 	}
 	it.event = e
-	if n := it.deliveries - c.held[it.seq]; n > c.o.MaxDeliver+neverHandled {
-		c.dead(ctx, it, errs.New(errs.Internal, "delivered %d times, and its process never lived to say how it went", n))
-		return nil
-	}
 	return it
 }
 
 // group handles items in one transaction, and each alone if that fails.
 func (c *Consumer) group(ctx, stop context.Context, items []*item) {
 	items = c.release(items)
-	if len(items) == 0 {
+	if len(items) == 0 || len(items) == 1 && !c.begin(ctx, items[0]) {
 		return
 	}
 	fresh, err := c.apply(ctx, stop, items)
@@ -145,7 +142,6 @@ func (c *Consumer) release(items []*item) []*item {
 			free = append(free, it)
 			continue
 		}
-		c.held[it.seq]++
 		delay := max(time.Until(h.until), 0) + 20*time.Millisecond
 		c.nak(it, delay)
 	}
@@ -181,16 +177,17 @@ func (c *Consumer) apply(ctx, stop context.Context, items []*item) (fresh map[st
 				fresh[id] = true
 			}
 			seen := make(map[string]bool, len(items))
+			var b pgx.Batch
 			for _, it := range items {
 				if !fresh[it.event.ID] || seen[it.event.ID] {
 					continue
 				}
 				seen[it.event.ID] = true
-				if err := c.call(ctx, tx, it.event); err != nil {
+				if err := c.call(ctx, tx, &b, it.event); err != nil {
 					return err
 				}
 			}
-			return nil
+			return postgres.SendBatch(ctx, tx, &b)
 		})
 		if !errs.Is(err, errs.Unavailable) || c.pool.Ping(ctx) == nil {
 			return fresh, err
@@ -205,7 +202,7 @@ func (c *Consumer) apply(ctx, stop context.Context, items []*item) (fresh map[st
 }
 
 // call runs the handler within the event's trace. A panic is an error.
-func (c *Consumer) call(ctx context.Context, tx pgx.Tx, e event.Event) (err error) {
+func (c *Consumer) call(ctx context.Context, tx pgx.Tx, b *pgx.Batch, e event.Event) (err error) {
 	ctx = e.Context(ctx)
 	if c.o.Tracer != nil && trace.SpanContextFromContext(ctx).IsSampled() {
 		var span trace.Span
@@ -228,24 +225,29 @@ func (c *Consumer) call(ctx context.Context, tx pgx.Tx, e event.Event) (err erro
 			err = errs.Wrap(fmt.Errorf("panic: %v\n%s", p, debug.Stack()), errs.Internal, "the handler panicked")
 		}
 	}()
+	if c.o.Queue != nil {
+		return c.o.Queue(ctx, b, e)
+	}
 	return c.o.Handler(ctx, tx, e)
 }
 
 // fail sends an event back to come again later, or gives it up.
 func (c *Consumer) fail(ctx context.Context, it *item, err error) {
-	attempts := it.deliveries - c.held[it.seq]
-	if attempts >= c.o.MaxDeliver {
+	if it.attempts == 0 { // not counted when it began
+		c.attempt(ctx, it)
+	}
+	if it.attempts >= c.o.MaxDeliver {
 		c.dead(ctx, it, err)
 		return
 	}
-	delay := c.o.Backoff[min(max(attempts, 1), len(c.o.Backoff))-1]
+	delay := c.o.Backoff[min(max(it.attempts, 1), len(c.o.Backoff))-1]
 	c.log.Warn("an event failed and will be tried again", zap.String("event_id", it.event.ID),
-		zap.String("subject", it.event.Subject), zap.Int("attempt", attempts), zap.Duration("in", delay), zap.Error(err))
+		zap.String("subject", it.event.Subject), zap.Int("attempt", it.attempts), zap.Duration("in", delay), zap.Error(err))
 	c.holds[it.event.AggregateID] = hold{seq: it.seq, until: time.Now().Add(delay)}
 	c.nak(it, delay)
 }
 
-// nak lets an item come again. Its hold and its count stay.
+// nak lets an item come again. Its hold stays.
 func (c *Consumer) nak(it *item, delay time.Duration) {
 	it.done = true
 	if err := it.msg.NakWithDelay(delay); err != nil {
@@ -260,7 +262,6 @@ func (c *Consumer) settle(it *item, ack func() error, outcome string) {
 	if err := ack(); err != nil {
 		c.log.Debug("an event could not be acknowledged; it comes again", zap.Error(err))
 	}
-	delete(c.held, it.seq)
 	if h, ok := c.holds[it.event.AggregateID]; ok && h.seq <= it.seq {
 		delete(c.holds, it.event.AggregateID)
 	}

@@ -144,7 +144,7 @@ func (k *kit) run(t *testing.T) (stop func(), metrics *prometheus.Registry) {
 	require.NoError(t, err)
 	consumer := outbox.NewConsumer(k.js, k.pool, outbox.ConsumerOptions{
 		Service: "notification", Purpose: "orders", Subjects: handler.Subjects, Logger: k.log,
-		Handler: store.Consume(handler.Read(clock.System{})), Done: sender.Wake,
+		Queue: store.Consume(handler.Read(clock.System{})), Done: sender.Wake,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

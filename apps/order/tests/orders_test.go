@@ -342,9 +342,14 @@ func TestNewsOfThePayment(t *testing.T) {
 	k.paid(o.GetId(), "captured", 3)
 	require.Equal(t, "refunded", status(), "old news change nothing")
 
-	o = k.bought(k.shopping())
-	k.paid(o.GetId(), "captured", 3)
-	k.paid(o.GetId(), "captured", 3)
+	c = k.shopping()
+	o = k.bought(c)
+	other := k.bought(k.shopping())
+	k.hear(k.news(o.GetId(), "captured", 3), k.news(other.GetId(), "captured", 3), k.news(o.GetId(), "refunded", 4))
+	require.Equal(t, "refunded", status(), "of several news the newest counts")
+	k.hear(k.news(o.GetId(), "captured", 3))
+	require.Equal(t, "refunded", status())
+
 	c = k.shopping()
 	o = k.bought(c)
 	_, err := k.cancel(c, o.GetId())

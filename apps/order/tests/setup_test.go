@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 
 	"souk/apps/order"
 	"souk/apps/order/internal/handler"
@@ -27,6 +28,7 @@ import (
 	"souk/pkg/money"
 	"souk/pkg/outbox"
 	"souk/pkg/pgtest"
+	"souk/pkg/postgres"
 	"souk/pkg/rpc"
 	"souk/pkg/saga"
 )
@@ -162,24 +164,35 @@ func (k *kit) eventually(f func() bool) {
 	require.Eventually(k.t, f, patience, 5*time.Millisecond)
 }
 
+// news is what payment tells of the order.
+func (k *kit) news(orderID, status string, version int64) event.Event {
+	k.t.Helper()
+	subject, m := "evt.payment.completed", proto.Message(&paymentv1.PaymentCompleted{PaymentId: "pay_" + orderID, OrderId: orderID})
+	switch status {
+	case "refunded":
+		subject, m = "evt.payment.refunded", &paymentv1.PaymentRefunded{PaymentId: "pay_" + orderID, OrderId: orderID, Status: status, TotalRefunded: money.New(1, "BRL").Proto()}
+	case "failed":
+		subject, m = "evt.payment.failed", &paymentv1.PaymentFailed{PaymentId: "pay_" + orderID, OrderId: orderID}
+	}
+	e, err := event.New(k.t.Context(), subject, "pay_"+orderID, version, time.Now(), m)
+	require.NoError(k.t, err)
+	return e
+}
+
+// hear takes in news, all in one transaction.
+func (k *kit) hear(news ...event.Event) {
+	k.t.Helper()
+	var b pgx.Batch
+	for _, e := range news {
+		require.NoError(k.t, k.store.PaymentEvents(handler.PaymentNews)(k.t.Context(), &b, e))
+	}
+	require.NoError(k.t, postgres.SendBatch(k.t.Context(), k.pool, &b))
+}
+
 // paid tells order what payment would tell of the order.
 func (k *kit) paid(orderID, status string, version int64) {
 	k.t.Helper()
-	e, err := event.New(k.t.Context(), "evt.payment.completed", "pay_"+orderID, version, time.Now(), &paymentv1.PaymentCompleted{PaymentId: "pay_" + orderID, OrderId: orderID})
-	require.NoError(k.t, err)
-	switch status {
-	case "refunded":
-		e, err = event.New(k.t.Context(), "evt.payment.refunded", "pay_"+orderID, version, time.Now(),
-			&paymentv1.PaymentRefunded{PaymentId: "pay_" + orderID, OrderId: orderID, Status: status, TotalRefunded: money.New(1, "BRL").Proto()})
-		require.NoError(k.t, err)
-	case "failed":
-		e, err = event.New(k.t.Context(), "evt.payment.failed", "pay_"+orderID, version, time.Now(), &paymentv1.PaymentFailed{PaymentId: "pay_" + orderID, OrderId: orderID})
-		require.NoError(k.t, err)
-	}
-	tx, err := k.pool.BeginTx(k.t.Context(), pgx.TxOptions{})
-	require.NoError(k.t, err)
-	require.NoError(k.t, k.store.PaymentEvents(handler.PaymentNews)(k.t.Context(), tx, e))
-	require.NoError(k.t, tx.Commit(k.t.Context()))
+	k.hear(k.news(orderID, status, version))
 }
 
 func (k *kit) events(orderID string) []string {

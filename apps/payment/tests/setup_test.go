@@ -85,7 +85,12 @@ func migrations(t testing.TB) []migration.Set {
 
 func setup(t testing.TB, opts ...option) *kit {
 	t.Helper()
-	k := &kit{pool: pgtest.New(t, migrations(t)...), clock: clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)), timers: &timers{}}
+	return setupOn(t, pgtest.New(t, migrations(t)...), opts...)
+}
+
+func setupOn(t testing.TB, pool *pgxpool.Pool, opts ...option) *kit {
+	t.Helper()
+	k := &kit{pool: pool, clock: clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)), timers: &timers{}}
 	so := sandbox.Options{
 		DB: k.pool, Clock: k.clock, Logger: zap.NewNop(), Secret: secret,
 		LostAfter: time.Second, SlowFor: 3 * time.Second, After: k.timers.after,
@@ -160,6 +165,14 @@ func (k *kit) books(t testing.TB, paymentID string) books {
 		Scan(&b.Status, &b.Captured, &b.Refunded, &b.Entries)
 	require.NoError(t, err)
 	return b
+}
+
+// rows counts a table's rows.
+func (k *kit) rows(t testing.TB, table string) int {
+	t.Helper()
+	var n int
+	require.NoError(t, k.pool.QueryRow(t.Context(), `select count(*) from `+table).Scan(&n))
+	return n
 }
 
 func (k *kit) events(t testing.TB, paymentID string) []string {

@@ -170,6 +170,24 @@ func TestWebhookBesideItsCall(t *testing.T) {
 	k.clean(t)
 }
 
+func TestWebhookOfAnAuthorization(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	r := request(sandbox.TokenTimeoutThenOK)
+	_, err := k.svc.Authorize(t.Context(), r)
+	require.Equal(t, errs.Timeout, errs.CodeOf(err), "%v", err)
+	p, err := k.svc.Store.ByOrder(t.Context(), r.OrderID)
+	require.NoError(t, err)
+	require.Equal(t, domain.Pending, p.Status)
+	body := notice("whe_1", p.ID, "authorized")
+	_, err = k.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, sandbox.Sign(secret, k.clock.Now(), body))
+	require.NoError(t, err)
+	p, err = k.svc.Store.ByOrder(t.Context(), r.OrderID)
+	require.NoError(t, err)
+	require.Equal(t, domain.Authorized, p.Status, "the sandbox does not tell of it, other providers do")
+	k.clean(t)
+}
+
 // receiver takes the sandbox's webhooks as the gateway does, and refuses the first ones.
 type receiver struct {
 	*httptest.Server
@@ -210,11 +228,17 @@ func TestSandboxDelivers(t *testing.T) {
 	k = setup(t, func(o *sandbox.Options, _ *service.Deps) {
 		o.WebhookURL, o.HTTP = recv.URL, &http.Client{Transport: transport}
 	})
-	r := request(sandbox.TokenTimeoutThenOK)
-	_, err := k.svc.Authorize(t.Context(), r)
-	require.Equal(t, errs.Timeout, errs.CodeOf(err))
-
+	r := request(sandbox.TokenOK)
+	p, err := k.svc.Authorize(t.Context(), r)
+	require.NoError(t, err)
 	n, err := k.sandbox.Deliver(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n, "who asked for an authorization has its answer")
+	require.Zero(t, k.rows(t, "sandbox.webhook"))
+	_, err = k.sandbox.Capture(t.Context(), p.ID) // the answer never arrived
+	require.NoError(t, err)
+
+	n, err = k.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n, "refused: it comes again later")
 	_, err = k.pool.Exec(t.Context(), `update sandbox.webhook set next_attempt_at = now()`)
@@ -222,12 +246,13 @@ func TestSandboxDelivers(t *testing.T) {
 	n, err = k.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
-	p, err := k.svc.Store.ByOrder(t.Context(), r.OrderID)
+	p, err = k.svc.Store.ByOrder(t.Context(), r.OrderID)
 	require.NoError(t, err)
-	require.Equal(t, domain.Authorized, p.Status, "the webhook said what the lost answer did not")
+	require.Equal(t, domain.Captured, p.Status, "the webhook said what the lost answer did not")
 
-	_, err = k.svc.Capture(t.Context(), r.OrderID)
-	require.NoError(t, err)
+	declined := request(sandbox.TokenDeclined)
+	_, err = k.svc.Authorize(t.Context(), declined)
+	require.Equal(t, errs.PaymentDeclined, errs.CodeOf(err))
 	_, err = k.svc.Refund(t.Context(), r.OrderID, "key", nil)
 	require.NoError(t, err)
 	n, err = k.sandbox.Deliver(t.Context())
@@ -237,6 +262,8 @@ func TestSandboxDelivers(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, n, "once each")
 	require.Len(t, recv.bodies, 2, "the last two went together")
+	require.Zero(t, k.rows(t, "sandbox.webhook"), "what arrived is not kept")
+	require.Equal(t, 3, k.rows(t, "webhook_inbox"))
 	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed", "evt.payment.refunded"}, k.events(t, p.ID))
 	k.clean(t)
 }

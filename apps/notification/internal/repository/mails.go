@@ -3,6 +3,7 @@ package repository
 
 import (
 	"context"
+	_ "embed" // the statement below
 	"encoding/json"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"souk/apps/notification/internal/repository/sqlc"
 	"souk/pkg/errs"
 	"souk/pkg/event"
+	"souk/pkg/outbox"
 	"souk/pkg/postgres"
 )
 
@@ -43,17 +45,17 @@ func Open(pool *pgxpool.Pool, wake func()) *Store {
 	return s
 }
 
-// Consume returns a handler of events: what read makes of one is queued in its transaction, once a kind and order.
-func (s *Store) Consume(read func(event.Event) (domain.Mail, bool, error)) func(context.Context, pgx.Tx, event.Event) error {
-	return func(ctx context.Context, tx pgx.Tx, e event.Event) error {
+//go:embed sql/queue_mails.sql
+var sqlQueue string
+
+// Consume takes in events: what read makes of one is queued in the consumer's transaction, once a kind and order.
+func (s *Store) Consume(read func(event.Event) (domain.Mail, bool, error)) outbox.Queuer {
+	return func(_ context.Context, b *pgx.Batch, e event.Event) error {
 		m, ok, err := read(e)
-		if err != nil || !ok {
-			return err
+		if err == nil && ok {
+			postgres.QueueRows(b, sqlQueue, []string{m.ID}, []string{string(m.Kind)}, []string{m.OrderID}, []time.Time{m.CreatedAt}, []string{m.Traceparent})
 		}
-		_, err = sqlc.New(tx).QueueMail(ctx, sqlc.QueueMailParams{
-			ID: m.ID, Kind: string(m.Kind), OrderID: m.OrderID, At: m.CreatedAt, Traceparent: m.Traceparent,
-		})
-		return postgres.Err(err)
+		return err
 	}
 }
 

@@ -1,8 +1,3 @@
--- name: QueueMail :execrows
-insert into mail (id, kind, order_id, next_at, traceparent, created_at)
-values (@id, @kind, @order_id, @at, @traceparent, @at)
-on conflict (kind, order_id) do nothing;
-
 -- name: ClaimMails :many
 update mail
 set state = 'sending', attempts = attempts + 1, next_at = @until

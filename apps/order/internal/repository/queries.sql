@@ -122,14 +122,5 @@ returning version;
 -- name: RefuseParts :exec
 update shop_order set status = 'cancelled' where order_id = $1 and status = 'pending';
 
--- name: ApplyPayment :exec
--- Takes in what payment tells, unless something newer is known.
-update orders set payment_status = @payment_status, payment_version = @payment_version,
-    payment_id = case when payment_id = '' then @payment_id else payment_id end,
-    version = version + 1, updated_at = greatest(updated_at, @at)
-where id = @id and payment_version < @payment_version
-  -- a cancellation knows of its refund before the event arrives
-  and not (@payment_status = 'captured' and payment_status in ('partially_refunded', 'refunded'));
-
 -- name: SagaState :one
 select state from saga where id = $1;

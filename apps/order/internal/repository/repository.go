@@ -46,14 +46,14 @@ type Store struct {
 	keys *postgres.Group[key, *domain.Attempt]
 	byID *postgres.Group[string, *domain.Order]
 
-	confirm, cancel string
+	confirm, cancel, payments string
 }
 
 type key struct{ customerID, idemKey string }
 
 // Open returns a Store on the pool. It calls wake whenever it has written events.
 func Open(pool *pgxpool.Pool, wake func()) *Store {
-	s := &Store{pool: pool, q: sqlc.New(pool), wake: wake, confirm: statement("confirm"), cancel: statement("cancel")}
+	s := &Store{pool: pool, q: sqlc.New(pool), wake: wake, confirm: statement("confirm"), cancel: statement("cancel"), payments: statement("apply_payments")}
 	s.keys = postgres.NewGroup(keyLimit, s.runKeys, postgres.WithParallel(2))
 	s.byID = postgres.NewGroup(readLimit, s.runByID, postgres.WithParallel(2))
 	return s
@@ -245,15 +245,13 @@ func (s *Store) CancelStep(name string, decide func(*saga.Run) (domain.Cancellat
 }
 
 // PaymentEvents takes in what payment tells. read says which events matter.
-func (s *Store) PaymentEvents(read func(event.Event) (domain.PaymentNews, bool, error)) outbox.Handler {
-	return func(ctx context.Context, tx pgx.Tx, e event.Event) error {
+func (s *Store) PaymentEvents(read func(event.Event) (domain.PaymentNews, bool, error)) outbox.Queuer {
+	return func(_ context.Context, b *pgx.Batch, e event.Event) error {
 		n, matters, err := read(e)
-		if err != nil || !matters {
-			return err
+		if err == nil && matters {
+			postgres.QueueRows(b, s.payments, []string{n.OrderID}, []string{n.PaymentID}, []string{n.Status}, []int64{n.Version}, []time.Time{n.At})
 		}
-		return postgres.Err(s.q.WithTx(tx).ApplyPayment(ctx, sqlc.ApplyPaymentParams{
-			ID: n.OrderID, PaymentID: n.PaymentID, PaymentStatus: n.Status, PaymentVersion: n.Version, At: n.At,
-		}))
+		return err
 	}
 }
 

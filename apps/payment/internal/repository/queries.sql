@@ -7,8 +7,9 @@ with input as (
            unnest(@ats::timestamptz[]) as at, unnest(@event_ids::text[]) as event_id, unnest(@subjects::text[]) as subject,
            unnest(@types::text[]) as type, unnest(@metadatas::text[]) as metadata, unnest(@payloads::bytea[]) as payload
 ), made as (
-    insert into payment (id, order_id, customer_id, status, method, currency, amount, provider, request_hash, created_at, updated_at)
-    select i.id, i.order_id, i.customer_id, i.status, i.method, i.currency, i.amount, i.provider, i.request_hash, i.at, i.at
+    insert into payment (id, order_id, customer_id, status, method, currency, amount, provider, request_hash, created_at, updated_at, asked_at)
+    select i.id, i.order_id, i.customer_id, i.status, i.method, i.currency, i.amount, i.provider, i.request_hash, i.at, i.at,
+        case when i.provider <> '' then i.at end
     from input i
     on conflict (order_id) do nothing
     returning payment.id
@@ -20,27 +21,37 @@ with input as (
 select m.id from made m;
 
 -- name: Settle :many
--- Moves payments on, those from which the state machine allows it, and tells of it.
+-- Moves payments on, those from which the state machine allows it, and tells of it. Rows are locked in the order of
+-- their IDs, so that two statements cannot wait for each other.
+-- Arrays by which rows are looked up come through sub-selects, here and below, so that the planner cannot see their
+-- lengths: it would plan anew each time, for longer than the statement runs.
 with input as (
-    select unnest(@ids::text[]) as id, unnest(@statuses::text[]) as status, unnest(@froms::text[]) as froms,
-           unnest(@refs::text[]) as ref, unnest(@reasons::text[]) as reason, unnest(@ats::timestamptz[]) as at,
-           unnest(@event_ids::text[]) as event_id, unnest(@subjects::text[]) as subject,
-           unnest(@types::text[]) as type, unnest(@metadatas::text[]) as metadata, unnest(@payloads::bytea[]) as payload
+    select unnest((select @ids::text[])::text[]) as id, unnest((select @statuses::text[])::text[]) as status, unnest((select @froms::text[])::text[]) as froms,
+           unnest((select @refs::text[])::text[]) as ref, unnest((select @reasons::text[])::text[]) as reason, unnest((select @ats::timestamptz[])::timestamptz[]) as at,
+           unnest((select @event_ids::text[])::text[]) as event_id, unnest((select @subjects::text[])::text[]) as subject,
+           unnest((select @types::text[])::text[]) as type, unnest((select @metadatas::text[])::text[]) as metadata, unnest((select @payloads::bytea[])::bytea[]) as payload
+), held as (
+    select p.id, i.status, i.ref, i.reason, i.at, i.event_id, i.subject, i.type, i.metadata, i.payload
+    from input i join payment p on p.id = i.id
+    where p.status = any (string_to_array(i.froms, ',')) and (i.status <> 'authorized' or not p.void_requested)
+    order by p.id for update of p
 ), moved as (
     update payment p
-    set status = i.status,
-        provider_ref = case when i.ref = '' then p.provider_ref else i.ref end,
-        failure_reason = i.reason,
-        captured = case when i.status = 'captured' then p.amount else p.captured end,
+    set status = h.status,
+        provider_ref = case when h.ref = '' then p.provider_ref else h.ref end,
+        failure_reason = h.reason,
+        captured = case when h.status = 'captured' then p.amount else p.captured end,
         -- the provider has the last word: what it captured was not voided
-        void_requested = p.void_requested and i.status <> 'captured',
+        void_requested = p.void_requested and h.status <> 'captured',
         version = p.version + 1,
-        updated_at = i.at
-    from input i
-    where p.id = i.id and p.status = any (string_to_array(i.froms, ',')) and (i.status <> 'authorized' or not p.void_requested)
+        updated_at = h.at,
+        -- an authorization changes no indexed column
+        asked_at = case when h.status = 'authorized' then p.asked_at end
+    from held h
+    where p.id = h.id
     returning p.id, p.order_id, p.customer_id, p.status, p.method, p.currency, p.amount, p.captured, p.refunded, p.refund_claimed,
         p.provider, p.provider_ref, p.request_hash, p.failure_reason, p.void_requested, p.version, p.created_at, p.updated_at,
-        i.event_id, i.subject, i.type, i.metadata, i.payload
+        h.event_id, h.subject, h.type, h.metadata, h.payload
 ), told as (
     insert into outbox (id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload)
     select m.event_id, m.subject, m.type, m.id, m.version, m.updated_at, m.metadata::jsonb, m.payload
@@ -53,7 +64,7 @@ from moved m;
 -- name: ByOrders :many
 select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
-from payment where order_id = any (@order_ids::text[]);
+from payment where order_id = any ((select @order_ids::text[])::text[]);
 
 -- name: ByID :one
 select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
@@ -63,7 +74,7 @@ from payment where id = $1;
 -- name: ByIDs :many
 select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
-from payment where id = any (@ids::text[]);
+from payment where id = any ((select @ids::text[])::text[]);
 
 -- name: Owned :one
 select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
@@ -82,24 +93,29 @@ from payment where order_id = $1 for update;
 
 -- name: Bury :execrows
 -- Leaves a tombstone where there is no payment.
-insert into payment (id, order_id, customer_id, status, method, currency, amount, provider, request_hash, void_requested, created_at, updated_at)
-values (@id, @order_id, '', 'voided', '', '', 0, '', @request_hash, true, @at, @at)
+insert into payment (id, order_id, customer_id, status, method, currency, amount, provider, request_hash, void_requested, created_at, updated_at, asked_at)
+values (@id, @order_id, '', 'voided', '', '', 0, '', @request_hash, true, @at, @at, null)
 on conflict (order_id) do nothing;
 
 -- name: RequestVoid :execrows
-update payment set void_requested = true, version = version + 1, updated_at = @at
+update payment set void_requested = true, version = version + 1, updated_at = @at, asked_at = @at
 where id = @id and status in ('pending', 'authorized') and not void_requested;
 
--- name: Touch :exec
-update payment set updated_at = @at where id = any (@ids::text[]);
-
--- name: Open :many
--- Payments whose end has been open since before the time, oldest first.
-select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
-    provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
-from payment
-where status in ('pending', 'authorized') and provider <> '' and updated_at < @before
-order by updated_at limit @batch;
+-- name: AskOpen :many
+-- Takes payments whose end is open and about which nobody has asked since before the time, those first that wait for
+-- longest, and puts them at the end of the queue: what fails again lets others go first.
+with due as (
+    select d.id from payment d where d.asked_at < @before::timestamptz order by d.asked_at limit @batch for update skip locked
+), asked as (
+    update payment p
+    set asked_at = case when p.status in ('pending', 'authorized') and p.provider <> '' then @at::timestamptz end
+    from due where p.id = due.id
+    returning p.id, p.order_id, p.customer_id, p.status, p.method, p.currency, p.amount, p.captured, p.refunded, p.refund_claimed,
+        p.provider, p.provider_ref, p.request_hash, p.failure_reason, p.void_requested, p.version, p.created_at, p.updated_at, p.asked_at
+)
+select a.id, a.order_id, a.customer_id, a.status, a.method, a.currency, a.amount, a.captured, a.refunded, a.refund_claimed,
+    a.provider, a.provider_ref, a.request_hash, a.failure_reason, a.void_requested, a.version, a.created_at, a.updated_at
+from asked a where a.asked_at is not null;
 
 -- name: RefundByKey :one
 select id, payment_id, idem_key, amount, state from refund where payment_id = $1 and idem_key = $2;
@@ -126,9 +142,16 @@ where id = @id and refunded + @amount <= refund_claimed;
 update payment set refund_claimed = refund_claimed - @amount, version = version + 1, updated_at = @at
 where id = @id and refund_claimed - @amount >= refunded;
 
--- name: OpenRefunds :many
-select id, payment_id, idem_key, amount, state from refund
-where state = 'requested' and updated_at < @before order by updated_at limit @batch;
+-- name: AskOpenRefunds :many
+-- The same of refunds: a refund that is open changes only by being asked about.
+with due as (
+    select d.id from refund d
+    where d.state = 'requested' and d.updated_at < @before
+    order by d.updated_at limit @batch for update skip locked
+)
+update refund r set updated_at = @at
+from due where r.id = due.id
+returning r.id, r.payment_id, r.idem_key, r.amount, r.state;
 
 -- name: NoteWebhooks :execrows
 -- Remembers notices that change nothing. It does not wait for the disk: what an outage takes with it had no effect,
@@ -144,3 +167,10 @@ on conflict (provider, event_id) do nothing;
 insert into webhook_inbox (provider, event_id, payment_id, body_hash, received_at, processed_at)
 values (@provider, @event_id, @payment_id, @body_hash, @at, @at)
 on conflict (provider, event_id) do nothing;
+
+-- name: ForgetWebhooks :execrows
+with old as (
+    select o.provider, o.event_id from webhook_inbox o
+    where o.received_at < @before order by o.received_at limit @most for update skip locked
+)
+delete from webhook_inbox w using old where w.provider = old.provider and w.event_id = old.event_id;

@@ -25,7 +25,7 @@ func (s *Store) BeginRefund(ctx context.Context, orderID string, r domain.Refund
 		if err != nil {
 			return postgres.Err(err)
 		}
-		p = payment(row)
+		p = payment(sqlc.ByIDRow(row))
 		have, err := q.RefundByKey(ctx, sqlc.RefundByKeyParams{PaymentID: p.ID, IdemKey: r.Key})
 		switch err = postgres.Err(err); {
 		case err == nil:
@@ -67,7 +67,7 @@ func (s *Store) EndRefund(ctx context.Context, e domain.RefundEnd, tell Telling)
 		if err != nil {
 			return postgres.Err(err)
 		}
-		p, err = endRefund(ctx, q, tx, payment(row), r.Amount, e, tell)
+		p, err = endRefund(ctx, q, tx, payment(sqlc.ByIDRow(row)), r.Amount, e, tell)
 		return err
 	})
 	return p, err
@@ -98,9 +98,9 @@ func endRefund(ctx context.Context, q *sqlc.Queries, tx pgx.Tx, p domain.Payment
 	return p, outbox.Append(ctx, tx, told)
 }
 
-// OpenRefunds implements service.Store.
-func (s *Store) OpenRefunds(ctx context.Context, before time.Time, limit int) ([]domain.Refund, error) {
-	rows, err := s.q.OpenRefunds(ctx, sqlc.OpenRefundsParams{Before: before, Batch: int32(limit)}) //nolint:gosec // a batch is small
+// AskOpenRefunds implements service.Store.
+func (s *Store) AskOpenRefunds(ctx context.Context, before, at time.Time, limit int) ([]domain.Refund, error) {
+	rows, err := s.q.AskOpenRefunds(ctx, sqlc.AskOpenRefundsParams{Before: before, At: at, Batch: int32(limit)}) //nolint:gosec // a batch is small
 	out := make([]domain.Refund, len(rows))
 	for i, r := range rows {
 		out[i] = domain.Refund{ID: r.ID, PaymentID: r.PaymentID, Key: r.IdemKey, Amount: r.Amount, State: domain.RefundState(r.State)}
@@ -121,6 +121,12 @@ func (s *Store) NoteWebhooks(ctx context.Context, webhooks []domain.Webhook) (in
 	return int(n), postgres.Err(err)
 }
 
+// ForgetWebhooks implements service.Store.
+func (s *Store) ForgetWebhooks(ctx context.Context, before time.Time, limit int) (int, error) {
+	n, err := s.q.ForgetWebhooks(ctx, sqlc.ForgetWebhooksParams{Before: before, Most: int32(limit)}) //nolint:gosec // a batch is small
+	return int(n), postgres.Err(err)
+}
+
 // TakeWebhook implements service.Store.
 func (s *Store) TakeWebhook(ctx context.Context, w domain.Webhook, decide func(domain.Payment) (*domain.Settlement, event.Event, error), tell Telling) (bool, error) {
 	duplicate := false
@@ -135,7 +141,7 @@ func (s *Store) TakeWebhook(ctx context.Context, w domain.Webhook, decide func(d
 		if err != nil {
 			return postgres.Err(err)
 		}
-		p := payment(row)
+		p := payment(sqlc.ByIDRow(row))
 		settlement, told, err := decide(p)
 		if err != nil {
 			return err

@@ -152,7 +152,6 @@ func (s *Store) runSettle(ctx context.Context, items []settling) ([]postgres.Res
 		for _, i := range now {
 			batch = append(batch, items[i])
 		}
-		slices.SortFunc(batch, func(a, b settling) int { return cmpString(a.PaymentID, b.PaymentID) })
 		moved, err := settle(ctx, s.q, batch)
 		if err != nil {
 			return nil, err
@@ -184,7 +183,7 @@ func settle(ctx context.Context, q *sqlc.Queries, batch []settling) ([]domain.Pa
 	}
 	out := make([]domain.Payment, len(rows))
 	for i, r := range rows {
-		out[i] = payment(sqlc.Payment(r))
+		out[i] = payment(sqlc.ByIDRow(r))
 	}
 	return out, nil
 }
@@ -205,7 +204,7 @@ func (s *Store) runByOrder(ctx context.Context, orderIDs []string) ([]postgres.R
 	}
 	found := make(map[string]*domain.Payment, len(rows))
 	for _, r := range rows {
-		p := payment(r)
+		p := payment(sqlc.ByIDRow(r))
 		found[p.OrderID] = &p
 	}
 	out := make([]postgres.Result[*domain.Payment], len(orderIDs))
@@ -229,7 +228,7 @@ func (s *Store) ByIDs(ctx context.Context, paymentIDs []string) (map[string]doma
 	}
 	out := make(map[string]domain.Payment, len(rows))
 	for _, r := range rows {
-		out[r.ID] = payment(r)
+		out[r.ID] = payment(sqlc.ByIDRow(r))
 	}
 	return out, nil
 }
@@ -237,7 +236,7 @@ func (s *Store) ByIDs(ctx context.Context, paymentIDs []string) (map[string]doma
 // Owned implements service.Store.
 func (s *Store) Owned(ctx context.Context, paymentID, customerID string) (domain.Payment, error) {
 	r, err := s.q.Owned(ctx, sqlc.OwnedParams{ID: paymentID, CustomerID: customerID})
-	return payment(r), postgres.Err(err)
+	return payment(sqlc.ByIDRow(r)), postgres.Err(err)
 }
 
 // RequestVoid implements service.Store.
@@ -246,19 +245,14 @@ func (s *Store) RequestVoid(ctx context.Context, paymentID string, at time.Time)
 	return postgres.Err(err)
 }
 
-// Open implements service.Store.
-func (s *Store) Open(ctx context.Context, before time.Time, limit int) ([]domain.Payment, error) {
-	rows, err := s.q.Open(ctx, sqlc.OpenParams{Before: before, Batch: int32(limit)}) //nolint:gosec // a batch is small
+// AskOpen implements service.Store.
+func (s *Store) AskOpen(ctx context.Context, before, at time.Time, limit int) ([]domain.Payment, error) {
+	rows, err := s.q.AskOpen(ctx, sqlc.AskOpenParams{Before: before, At: at, Batch: int32(limit)}) //nolint:gosec // a batch is small
 	out := make([]domain.Payment, len(rows))
 	for i, r := range rows {
-		out[i] = payment(r)
+		out[i] = payment(sqlc.ByIDRow(r))
 	}
 	return out, postgres.Err(err)
-}
-
-// Touch implements service.Store.
-func (s *Store) Touch(ctx context.Context, at time.Time, paymentIDs ...string) error {
-	return postgres.Err(s.q.Touch(ctx, sqlc.TouchParams{At: at, Ids: paymentIDs}))
 }
 
 // inTx runs f with queries in one transaction.
@@ -268,7 +262,7 @@ func (s *Store) inTx(ctx context.Context, f func(q *sqlc.Queries, tx pgx.Tx) err
 	return err
 }
 
-func payment(r sqlc.Payment) domain.Payment {
+func payment(r sqlc.ByIDRow) domain.Payment {
 	p := domain.Payment{
 		ID: r.ID, OrderID: r.OrderID, CustomerID: r.CustomerID, Status: domain.Status(r.Status), Method: domain.Method(r.Method),
 		Captured: r.Captured, Refunded: r.Refunded, RefundClaimed: r.RefundClaimed,

@@ -16,13 +16,21 @@ with input as (
 select m.key from made m;
 
 -- name: Capture :many
+-- Rows are locked in the order of their keys, so that two statements cannot wait for each other.
+-- Arrays by which rows are looked up come through sub-selects, here and below, so that the planner cannot see their
+-- lengths: it would plan anew each time, for longer than the statement runs.
 with input as (
-    select unnest(@keys::text[]) as key, unnest(@webhook_ids::text[]) as webhook_id, unnest(@bodies::bytea[]) as body
+    select unnest((select @keys::text[])::text[]) as key, unnest((select @webhook_ids::text[])::text[]) as webhook_id, unnest((select @bodies::bytea[])::bytea[]) as body
+), held as (
+    select c.key, i.webhook_id, i.body
+    from input i join sandbox.charge c on c.key = i.key
+    where c.status = 'authorized'
+    order by c.key for update of c
 ), moved as (
     update sandbox.charge c set status = 'captured', captured = c.amount, updated_at = now()
-    from input i
-    where c.key = i.key and c.status = 'authorized'
-    returning c.key, c.currency, c.amount, i.webhook_id, i.body
+    from held h
+    where c.key = h.key
+    returning c.key, c.currency, c.amount, h.webhook_id, h.body
 ), booked as (
     insert into sandbox.ledger_entry (kind, key, account, currency, amount)
     select 'capture', m.key, e.account, m.currency, e.sign * m.amount
@@ -61,15 +69,15 @@ insert into sandbox.refund (key, charge_key, amount) select @refund_key, m.key, 
 select exists (select from sandbox.refund where key = $1);
 
 -- name: Charges :many
-select key, status, currency, amount, captured, refunded, reason from sandbox.charge where key = any (@keys::text[]);
+select key, status, currency, amount, captured, refunded, reason from sandbox.charge where key = any ((select @keys::text[])::text[]);
 
 -- name: Trick :execrows
 -- 1 the first time that the call is misanswered in this way.
 insert into sandbox.call (key, op, outcome) values ($1, $2, $3) on conflict do nothing;
 
 -- name: DueWebhooks :many
--- Takes what is to be delivered; what is not marked as delivered comes again, later each time. Neither this nor the
--- mark waits for the disk: a notice that is delivered twice is what its receiver has to be ready for anyway.
+-- Takes what is to be delivered; what is not deleted because it arrived comes again, later each time. Neither this nor
+-- the deletion waits for the disk: a notice that is delivered twice is what its receiver has to be ready for anyway.
 update sandbox.webhook w
 set attempts = w.attempts + 1, next_attempt_at = now() + interval '1 second' * power(2, least(w.attempts, 12))
 from (select set_config('synchronous_commit', 'off', true)) as relaxed
@@ -80,9 +88,28 @@ where w.id in (
 returning w.id, w.body, w.attempts;
 
 -- name: Delivered :exec
-update sandbox.webhook set delivered_at = now()
-from (select set_config('synchronous_commit', 'off', true)) as relaxed
-where id = any (@ids::text[]);
+-- What is locked another process delivers as well, and deletes.
+delete from sandbox.webhook w
+using (select set_config('synchronous_commit', 'off', true)) as relaxed
+where w.id in (select d.id from sandbox.webhook d where d.id = any ((select @ids::text[])::text[]) for update skip locked);
 
 -- name: Dropped :exec
 update sandbox.webhook set dropped_at = now() where id = $1;
+
+-- name: ForgetWebhooks :execrows
+-- Webhooks that were given up so long ago, or delivered and kept by the release before.
+with old as (
+    select id from sandbox.webhook
+    where (delivered_at is not null or dropped_at is not null)
+      and coalesce(delivered_at, dropped_at) < now() - make_interval(secs => @keep_seconds::float8)
+    order by coalesce(delivered_at, dropped_at) limit @most for update skip locked
+)
+delete from sandbox.webhook w using old where w.id = old.id;
+
+-- name: ForgetCalls :execrows
+-- After this long a token plays its trick once more.
+with old as (
+    select key, op, outcome from sandbox.call
+    where at < now() - make_interval(secs => @keep_seconds::float8) order by at limit @most for update skip locked
+)
+delete from sandbox.call c using old where c.key = old.key and c.op = old.op and c.outcome = old.outcome;

@@ -2,7 +2,8 @@
 // books, that happens to live in the same process.
 //
 // It keeps its tables in the schema sandbox, which nothing else reads, and moves money in double entry.
-// Every call is idempotent by the merchant's key. Tokens make it misbehave as real providers do; see Tokens.
+// Every call is idempotent by the merchant's key. Tokens make it misbehave as real providers do; see TokenOK and those
+// after it. Its webhooks tell what ends a charge or moves money: declined, captured, voided, refunded.
 package sandbox
 
 import (

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"souk/apps/payment/internal/domain"
+	"souk/apps/payment/internal/sandbox/sqlc"
 	"souk/pkg/errs"
 	"souk/pkg/id"
 	"souk/pkg/postgres"
@@ -30,6 +31,10 @@ const (
 	// deliverAttempts is how often a webhook is tried.
 	deliverAttempts = 15
 )
+
+// keep is for how long it is remembered what went wrong: webhooks that were given up, for people to look at, and calls
+// that were not answered as asked.
+const keep = 30 * 24 * time.Hour
 
 // DeliverBatch is how many webhooks one pass delivers at most.
 const DeliverBatch = 200
@@ -54,9 +59,10 @@ type noticeCharge struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// webhook makes the row that tells of n; both are empty when nobody wants to hear.
+// webhook makes the row that tells of n; both are empty when nobody wants to hear. Only what ends a charge or moves money
+// is told: who asked for an authorization has its answer, and asks again with the same key when it got lost.
 func (p *Provider) webhook(n notice) (webhookID string, body []byte) {
-	if p.WebhookURL == "" {
+	if p.WebhookURL == "" || n.Charge.Status == string(domain.ChargeAuthorized) {
 		return "", []byte{}
 	}
 	n.ID = id.New("whe")
@@ -177,6 +183,17 @@ func (p *Provider) deliver(ctx context.Context, body []byte, attempts int32, ids
 		p.Logger.Info("webhook not delivered", zap.Strings("webhook_ids", ids), zap.Int32("attempts", attempts), zap.Error(err))
 		return 0, nil
 	}
+}
+
+// Forget deletes what went wrong long ago, at most so many webhooks and so many calls, and returns how many.
+func (p *Provider) Forget(ctx context.Context, most int) (int, error) {
+	limit := int32(most) //nolint:gosec // a batch is small
+	webhooks, err := p.q.ForgetWebhooks(ctx, sqlc.ForgetWebhooksParams{KeepSeconds: keep.Seconds(), Most: limit})
+	if err != nil {
+		return 0, postgres.Err(err)
+	}
+	calls, err := p.q.ForgetCalls(ctx, sqlc.ForgetCallsParams{KeepSeconds: keep.Seconds(), Most: limit})
+	return int(webhooks + calls), postgres.Err(err)
 }
 
 func (p *Provider) post(ctx context.Context, body []byte) error {

@@ -60,11 +60,12 @@ type Store interface {
 	// TakeWebhook remembers a notice, unless it was there before, and in the same transaction moves the
 	// payment as decide says (nil: not at all) and ends the notice's refund.
 	TakeWebhook(ctx context.Context, w domain.Webhook, decide func(domain.Payment) (*domain.Settlement, event.Event, error), tell Telling) (duplicate bool, err error)
-	// Open lists payments whose end has been open since before the time, OpenRefunds refunds.
-	Open(ctx context.Context, before time.Time, limit int) ([]domain.Payment, error)
-	OpenRefunds(ctx context.Context, before time.Time, limit int) ([]domain.Refund, error)
-	// Touch puts payments at the end of Open's queue.
-	Touch(ctx context.Context, at time.Time, paymentIDs ...string) error
+	// AskOpen returns payments whose end is open and about which nobody has asked since before the time, those first
+	// that wait for longest, and notes that they are asked about at the given one. AskOpenRefunds does so with refunds.
+	AskOpen(ctx context.Context, before, at time.Time, limit int) ([]domain.Payment, error)
+	AskOpenRefunds(ctx context.Context, before, at time.Time, limit int) ([]domain.Refund, error)
+	// ForgetWebhooks deletes notices that were received before the time, at most so many, and returns how many.
+	ForgetWebhooks(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
 // Deps are what a Service needs. All are required.

@@ -17,15 +17,15 @@ const reconcileBatch = 100
 // openFor, and settles them: lost answers end here even if nobody comes back for them. A payment that the
 // provider never heard of is voided there, and so given up, once it is older than giveUp.
 //
-// It returns how many it settled. One that fails is logged and stays for the next pass; its error is that of the store.
+// It returns how many it settled. One that fails is logged and comes again after those that wait for longer: a few that
+// never succeed keep nobody from their turn. Its error is that of the store.
 func (s *Service) Reconcile(ctx context.Context, openFor, giveUp time.Duration) (int, error) {
 	now := s.Clock.Now()
-	open, err := s.Store.Open(ctx, now.Add(-openFor), reconcileBatch)
+	open, err := s.Store.AskOpen(ctx, now.Add(-openFor), now, reconcileBatch)
 	if err != nil {
 		return 0, err
 	}
 	settled := 0
-	var left []string
 	for _, p := range open {
 		after, err := s.reconcile(ctx, p, now.Sub(p.CreatedAt) > giveUp)
 		switch {
@@ -33,20 +33,13 @@ func (s *Service) Reconcile(ctx context.Context, openFor, giveUp time.Duration) 
 			return settled, ctx.Err()
 		case err != nil:
 			s.Logger.Warn("payment not reconciled", zap.String("payment_id", p.ID), zap.Error(err))
-			left = append(left, p.ID)
-		case after.Status == p.Status:
-			left = append(left, p.ID) // an authorization that waits for its order; or one being asked for
+		case after.Status == p.Status: // an authorization that waits for its order; or one being asked for
 		default:
 			s.Logger.Info("payment reconciled", zap.String("payment_id", p.ID), zap.String("status", string(after.Status)))
 			settled++
 		}
 	}
-	if len(left) > 0 {
-		if err := s.Store.Touch(ctx, now, left...); err != nil {
-			return settled, err
-		}
-	}
-	refunds, err := s.Store.OpenRefunds(ctx, now.Add(-openFor), reconcileBatch)
+	refunds, err := s.Store.AskOpenRefunds(ctx, now.Add(-openFor), now, reconcileBatch)
 	if err != nil {
 		return settled, err
 	}

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"crypto/sha256"
+	"time"
 
 	"souk/apps/payment/internal/domain"
 	"souk/pkg/errs"
@@ -53,6 +54,17 @@ func (s *Service) ReceiveWebhook(ctx context.Context, provider string, body []by
 	}
 	fresh, err := s.Store.NoteWebhooks(ctx, old)
 	return duplicate && fresh == 0, err
+}
+
+// keepWebhooks is for how long the notices of providers are remembered. Providers try again for some days, Stripe for
+// three; a notice that came again after that would be noted anew, and would change nothing: its payment and its refund
+// have the state that it tells of behind them.
+const keepWebhooks = 30 * 24 * time.Hour
+
+// ForgetWebhooks deletes notices that no provider sends again, at most so many, and returns how many. Its error is that
+// of the store.
+func (s *Service) ForgetWebhooks(ctx context.Context, most int) (int, error) {
+	return s.Store.ForgetWebhooks(ctx, s.Clock.Now().Add(-keepWebhooks), most)
 }
 
 // takeWebhook settles a payment by what was noticed of its charge.

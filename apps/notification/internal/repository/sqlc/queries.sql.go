@@ -151,31 +151,3 @@ func (q *Queries) MailsSent(ctx context.Context, arg MailsSentParams) error {
 	)
 	return err
 }
-
-const queueMail = `-- name: QueueMail :execrows
-insert into mail (id, kind, order_id, next_at, traceparent, created_at)
-values ($1, $2, $3, $4, $5, $4)
-on conflict (kind, order_id) do nothing
-`
-
-type QueueMailParams struct {
-	ID          string
-	Kind        string
-	OrderID     string
-	At          time.Time
-	Traceparent string
-}
-
-func (q *Queries) QueueMail(ctx context.Context, arg QueueMailParams) (int64, error) {
-	result, err := q.db.Exec(ctx, queueMail,
-		arg.ID,
-		arg.Kind,
-		arg.OrderID,
-		arg.At,
-		arg.Traceparent,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}

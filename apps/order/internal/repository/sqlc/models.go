@@ -14,6 +14,14 @@ type Inbox struct {
 	ProcessedAt time.Time
 }
 
+type InboxAttempt struct {
+	Consumer  string
+	EventID   string
+	StreamSeq int64
+	Attempts  int32
+	TriedAt   time.Time
+}
+
 type Order struct {
 	ID              string
 	Number          string

@@ -10,35 +10,6 @@ import (
 	"time"
 )
 
-const applyPayment = `-- name: ApplyPayment :exec
-update orders set payment_status = $1, payment_version = $2,
-    payment_id = case when payment_id = '' then $3 else payment_id end,
-    version = version + 1, updated_at = greatest(updated_at, $4)
-where id = $5 and payment_version < $2
-  -- a cancellation knows of its refund before the event arrives
-  and not ($1 = 'captured' and payment_status in ('partially_refunded', 'refunded'))
-`
-
-type ApplyPaymentParams struct {
-	PaymentStatus  string
-	PaymentVersion int64
-	PaymentID      string
-	At             time.Time
-	ID             string
-}
-
-// Takes in what payment tells, unless something newer is known.
-func (q *Queries) ApplyPayment(ctx context.Context, arg ApplyPaymentParams) error {
-	_, err := q.db.Exec(ctx, applyPayment,
-		arg.PaymentStatus,
-		arg.PaymentVersion,
-		arg.PaymentID,
-		arg.At,
-		arg.ID,
-	)
-	return err
-}
-
 const byID = `-- name: ByID :one
 select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency,
     o.subtotal, o.discount, o.shipping, o.tax, o.total,

@@ -16,6 +16,14 @@ type Inbox struct {
 	ProcessedAt time.Time
 }
 
+type InboxAttempt struct {
+	Consumer  string
+	EventID   string
+	StreamSeq int64
+	Attempts  int32
+	TriedAt   time.Time
+}
+
 type Outbox struct {
 	Seq              int64
 	ID               string
@@ -49,6 +57,7 @@ type Payment struct {
 	Version       int64
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+	AskedAt       pgtype.Timestamptz
 }
 
 type Refund struct {

@@ -35,9 +35,144 @@ func (q *Queries) ApplyRefund(ctx context.Context, arg ApplyRefundParams) (int64
 	return result.RowsAffected(), nil
 }
 
+const askOpen = `-- name: AskOpen :many
+with due as (
+    select d.id from payment d where d.asked_at < $1::timestamptz order by d.asked_at limit $2 for update skip locked
+), asked as (
+    update payment p
+    set asked_at = case when p.status in ('pending', 'authorized') and p.provider <> '' then $3::timestamptz end
+    from due where p.id = due.id
+    returning p.id, p.order_id, p.customer_id, p.status, p.method, p.currency, p.amount, p.captured, p.refunded, p.refund_claimed,
+        p.provider, p.provider_ref, p.request_hash, p.failure_reason, p.void_requested, p.version, p.created_at, p.updated_at, p.asked_at
+)
+select a.id, a.order_id, a.customer_id, a.status, a.method, a.currency, a.amount, a.captured, a.refunded, a.refund_claimed,
+    a.provider, a.provider_ref, a.request_hash, a.failure_reason, a.void_requested, a.version, a.created_at, a.updated_at
+from asked a where a.asked_at is not null
+`
+
+type AskOpenParams struct {
+	Before time.Time
+	Batch  int32
+	At     time.Time
+}
+
+type AskOpenRow struct {
+	ID            string
+	OrderID       string
+	CustomerID    string
+	Status        string
+	Method        string
+	Currency      string
+	Amount        int64
+	Captured      int64
+	Refunded      int64
+	RefundClaimed int64
+	Provider      string
+	ProviderRef   string
+	RequestHash   []byte
+	FailureReason string
+	VoidRequested bool
+	Version       int64
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+// Takes payments whose end is open and about which nobody has asked since before the time, those first that wait for
+// longest, and puts them at the end of the queue: what fails again lets others go first.
+func (q *Queries) AskOpen(ctx context.Context, arg AskOpenParams) ([]AskOpenRow, error) {
+	rows, err := q.db.Query(ctx, askOpen, arg.Before, arg.Batch, arg.At)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AskOpenRow
+	for rows.Next() {
+		var i AskOpenRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrderID,
+			&i.CustomerID,
+			&i.Status,
+			&i.Method,
+			&i.Currency,
+			&i.Amount,
+			&i.Captured,
+			&i.Refunded,
+			&i.RefundClaimed,
+			&i.Provider,
+			&i.ProviderRef,
+			&i.RequestHash,
+			&i.FailureReason,
+			&i.VoidRequested,
+			&i.Version,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const askOpenRefunds = `-- name: AskOpenRefunds :many
+with due as (
+    select d.id from refund d
+    where d.state = 'requested' and d.updated_at < $2
+    order by d.updated_at limit $3 for update skip locked
+)
+update refund r set updated_at = $1
+from due where r.id = due.id
+returning r.id, r.payment_id, r.idem_key, r.amount, r.state
+`
+
+type AskOpenRefundsParams struct {
+	At     time.Time
+	Before time.Time
+	Batch  int32
+}
+
+type AskOpenRefundsRow struct {
+	ID        string
+	PaymentID string
+	IdemKey   string
+	Amount    int64
+	State     string
+}
+
+// The same of refunds: a refund that is open changes only by being asked about.
+func (q *Queries) AskOpenRefunds(ctx context.Context, arg AskOpenRefundsParams) ([]AskOpenRefundsRow, error) {
+	rows, err := q.db.Query(ctx, askOpenRefunds, arg.At, arg.Before, arg.Batch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AskOpenRefundsRow
+	for rows.Next() {
+		var i AskOpenRefundsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.PaymentID,
+			&i.IdemKey,
+			&i.Amount,
+			&i.State,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const bury = `-- name: Bury :execrows
-insert into payment (id, order_id, customer_id, status, method, currency, amount, provider, request_hash, void_requested, created_at, updated_at)
-values ($1, $2, '', 'voided', '', '', 0, '', $3, true, $4, $4)
+insert into payment (id, order_id, customer_id, status, method, currency, amount, provider, request_hash, void_requested, created_at, updated_at, asked_at)
+values ($1, $2, '', 'voided', '', '', 0, '', $3, true, $4, $4, null)
 on conflict (order_id) do nothing
 `
 
@@ -68,9 +203,30 @@ select id, order_id, customer_id, status, method, currency, amount, captured, re
 from payment where id = $1
 `
 
-func (q *Queries) ByID(ctx context.Context, id string) (Payment, error) {
+type ByIDRow struct {
+	ID            string
+	OrderID       string
+	CustomerID    string
+	Status        string
+	Method        string
+	Currency      string
+	Amount        int64
+	Captured      int64
+	Refunded      int64
+	RefundClaimed int64
+	Provider      string
+	ProviderRef   string
+	RequestHash   []byte
+	FailureReason string
+	VoidRequested bool
+	Version       int64
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+func (q *Queries) ByID(ctx context.Context, id string) (ByIDRow, error) {
 	row := q.db.QueryRow(ctx, byID, id)
-	var i Payment
+	var i ByIDRow
 	err := row.Scan(
 		&i.ID,
 		&i.OrderID,
@@ -97,18 +253,39 @@ func (q *Queries) ByID(ctx context.Context, id string) (Payment, error) {
 const byIDs = `-- name: ByIDs :many
 select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
-from payment where id = any ($1::text[])
+from payment where id = any ((select $1::text[])::text[])
 `
 
-func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]Payment, error) {
+type ByIDsRow struct {
+	ID            string
+	OrderID       string
+	CustomerID    string
+	Status        string
+	Method        string
+	Currency      string
+	Amount        int64
+	Captured      int64
+	Refunded      int64
+	RefundClaimed int64
+	Provider      string
+	ProviderRef   string
+	RequestHash   []byte
+	FailureReason string
+	VoidRequested bool
+	Version       int64
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]ByIDsRow, error) {
 	rows, err := q.db.Query(ctx, byIDs, ids)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []Payment
+	var items []ByIDsRow
 	for rows.Next() {
-		var i Payment
+		var i ByIDsRow
 		if err := rows.Scan(
 			&i.ID,
 			&i.OrderID,
@@ -142,18 +319,39 @@ func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]Payment, error) {
 const byOrders = `-- name: ByOrders :many
 select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
-from payment where order_id = any ($1::text[])
+from payment where order_id = any ((select $1::text[])::text[])
 `
 
-func (q *Queries) ByOrders(ctx context.Context, orderIds []string) ([]Payment, error) {
+type ByOrdersRow struct {
+	ID            string
+	OrderID       string
+	CustomerID    string
+	Status        string
+	Method        string
+	Currency      string
+	Amount        int64
+	Captured      int64
+	Refunded      int64
+	RefundClaimed int64
+	Provider      string
+	ProviderRef   string
+	RequestHash   []byte
+	FailureReason string
+	VoidRequested bool
+	Version       int64
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+func (q *Queries) ByOrders(ctx context.Context, orderIds []string) ([]ByOrdersRow, error) {
 	rows, err := q.db.Query(ctx, byOrders, orderIds)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []Payment
+	var items []ByOrdersRow
 	for rows.Next() {
-		var i Payment
+		var i ByOrdersRow
 		if err := rows.Scan(
 			&i.ID,
 			&i.OrderID,
@@ -227,6 +425,27 @@ func (q *Queries) EndRefund(ctx context.Context, arg EndRefundParams) (int64, er
 	return result.RowsAffected(), nil
 }
 
+const forgetWebhooks = `-- name: ForgetWebhooks :execrows
+with old as (
+    select o.provider, o.event_id from webhook_inbox o
+    where o.received_at < $1 order by o.received_at limit $2 for update skip locked
+)
+delete from webhook_inbox w using old where w.provider = old.provider and w.event_id = old.event_id
+`
+
+type ForgetWebhooksParams struct {
+	Before time.Time
+	Most   int32
+}
+
+func (q *Queries) ForgetWebhooks(ctx context.Context, arg ForgetWebhooksParams) (int64, error) {
+	result, err := q.db.Exec(ctx, forgetWebhooks, arg.Before, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const initiate = `-- name: Initiate :many
 with input as (
     select unnest($1::text[]) as id, unnest($2::text[]) as order_id, unnest($3::text[]) as customer_id,
@@ -235,8 +454,9 @@ with input as (
            unnest($10::timestamptz[]) as at, unnest($11::text[]) as event_id, unnest($12::text[]) as subject,
            unnest($13::text[]) as type, unnest($14::text[]) as metadata, unnest($15::bytea[]) as payload
 ), made as (
-    insert into payment (id, order_id, customer_id, status, method, currency, amount, provider, request_hash, created_at, updated_at)
-    select i.id, i.order_id, i.customer_id, i.status, i.method, i.currency, i.amount, i.provider, i.request_hash, i.at, i.at
+    insert into payment (id, order_id, customer_id, status, method, currency, amount, provider, request_hash, created_at, updated_at, asked_at)
+    select i.id, i.order_id, i.customer_id, i.status, i.method, i.currency, i.amount, i.provider, i.request_hash, i.at, i.at,
+        case when i.provider <> '' then i.at end
     from input i
     on conflict (order_id) do nothing
     returning payment.id
@@ -333,9 +553,30 @@ select id, order_id, customer_id, status, method, currency, amount, captured, re
 from payment where id = $1 for update
 `
 
-func (q *Queries) LockByID(ctx context.Context, id string) (Payment, error) {
+type LockByIDRow struct {
+	ID            string
+	OrderID       string
+	CustomerID    string
+	Status        string
+	Method        string
+	Currency      string
+	Amount        int64
+	Captured      int64
+	Refunded      int64
+	RefundClaimed int64
+	Provider      string
+	ProviderRef   string
+	RequestHash   []byte
+	FailureReason string
+	VoidRequested bool
+	Version       int64
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+func (q *Queries) LockByID(ctx context.Context, id string) (LockByIDRow, error) {
 	row := q.db.QueryRow(ctx, lockByID, id)
-	var i Payment
+	var i LockByIDRow
 	err := row.Scan(
 		&i.ID,
 		&i.OrderID,
@@ -365,9 +606,30 @@ select id, order_id, customer_id, status, method, currency, amount, captured, re
 from payment where order_id = $1 for update
 `
 
-func (q *Queries) LockByOrder(ctx context.Context, orderID string) (Payment, error) {
+type LockByOrderRow struct {
+	ID            string
+	OrderID       string
+	CustomerID    string
+	Status        string
+	Method        string
+	Currency      string
+	Amount        int64
+	Captured      int64
+	Refunded      int64
+	RefundClaimed int64
+	Provider      string
+	ProviderRef   string
+	RequestHash   []byte
+	FailureReason string
+	VoidRequested bool
+	Version       int64
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+func (q *Queries) LockByOrder(ctx context.Context, orderID string) (LockByOrderRow, error) {
 	row := q.db.QueryRow(ctx, lockByOrder, orderID)
-	var i Payment
+	var i LockByOrderRow
 	err := row.Scan(
 		&i.ID,
 		&i.OrderID,
@@ -424,103 +686,6 @@ func (q *Queries) NoteWebhooks(ctx context.Context, arg NoteWebhooksParams) (int
 	return result.RowsAffected(), nil
 }
 
-const open = `-- name: Open :many
-select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
-    provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
-from payment
-where status in ('pending', 'authorized') and provider <> '' and updated_at < $1
-order by updated_at limit $2
-`
-
-type OpenParams struct {
-	Before time.Time
-	Batch  int32
-}
-
-// Payments whose end has been open since before the time, oldest first.
-func (q *Queries) Open(ctx context.Context, arg OpenParams) ([]Payment, error) {
-	rows, err := q.db.Query(ctx, open, arg.Before, arg.Batch)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Payment
-	for rows.Next() {
-		var i Payment
-		if err := rows.Scan(
-			&i.ID,
-			&i.OrderID,
-			&i.CustomerID,
-			&i.Status,
-			&i.Method,
-			&i.Currency,
-			&i.Amount,
-			&i.Captured,
-			&i.Refunded,
-			&i.RefundClaimed,
-			&i.Provider,
-			&i.ProviderRef,
-			&i.RequestHash,
-			&i.FailureReason,
-			&i.VoidRequested,
-			&i.Version,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const openRefunds = `-- name: OpenRefunds :many
-select id, payment_id, idem_key, amount, state from refund
-where state = 'requested' and updated_at < $1 order by updated_at limit $2
-`
-
-type OpenRefundsParams struct {
-	Before time.Time
-	Batch  int32
-}
-
-type OpenRefundsRow struct {
-	ID        string
-	PaymentID string
-	IdemKey   string
-	Amount    int64
-	State     string
-}
-
-func (q *Queries) OpenRefunds(ctx context.Context, arg OpenRefundsParams) ([]OpenRefundsRow, error) {
-	rows, err := q.db.Query(ctx, openRefunds, arg.Before, arg.Batch)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []OpenRefundsRow
-	for rows.Next() {
-		var i OpenRefundsRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.PaymentID,
-			&i.IdemKey,
-			&i.Amount,
-			&i.State,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const owned = `-- name: Owned :one
 select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
@@ -532,9 +697,30 @@ type OwnedParams struct {
 	CustomerID string
 }
 
-func (q *Queries) Owned(ctx context.Context, arg OwnedParams) (Payment, error) {
+type OwnedRow struct {
+	ID            string
+	OrderID       string
+	CustomerID    string
+	Status        string
+	Method        string
+	Currency      string
+	Amount        int64
+	Captured      int64
+	Refunded      int64
+	RefundClaimed int64
+	Provider      string
+	ProviderRef   string
+	RequestHash   []byte
+	FailureReason string
+	VoidRequested bool
+	Version       int64
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+func (q *Queries) Owned(ctx context.Context, arg OwnedParams) (OwnedRow, error) {
 	row := q.db.QueryRow(ctx, owned, arg.ID, arg.CustomerID)
-	var i Payment
+	var i OwnedRow
 	err := row.Scan(
 		&i.ID,
 		&i.OrderID,
@@ -614,7 +800,7 @@ func (q *Queries) RefundByKey(ctx context.Context, arg RefundByKeyParams) (Refun
 }
 
 const requestVoid = `-- name: RequestVoid :execrows
-update payment set void_requested = true, version = version + 1, updated_at = $1
+update payment set void_requested = true, version = version + 1, updated_at = $1, asked_at = $1
 where id = $2 and status in ('pending', 'authorized') and not void_requested
 `
 
@@ -633,25 +819,32 @@ func (q *Queries) RequestVoid(ctx context.Context, arg RequestVoidParams) (int64
 
 const settle = `-- name: Settle :many
 with input as (
-    select unnest($1::text[]) as id, unnest($2::text[]) as status, unnest($3::text[]) as froms,
-           unnest($4::text[]) as ref, unnest($5::text[]) as reason, unnest($6::timestamptz[]) as at,
-           unnest($7::text[]) as event_id, unnest($8::text[]) as subject,
-           unnest($9::text[]) as type, unnest($10::text[]) as metadata, unnest($11::bytea[]) as payload
+    select unnest((select $1::text[])::text[]) as id, unnest((select $2::text[])::text[]) as status, unnest((select $3::text[])::text[]) as froms,
+           unnest((select $4::text[])::text[]) as ref, unnest((select $5::text[])::text[]) as reason, unnest((select $6::timestamptz[])::timestamptz[]) as at,
+           unnest((select $7::text[])::text[]) as event_id, unnest((select $8::text[])::text[]) as subject,
+           unnest((select $9::text[])::text[]) as type, unnest((select $10::text[])::text[]) as metadata, unnest((select $11::bytea[])::bytea[]) as payload
+), held as (
+    select p.id, i.status, i.ref, i.reason, i.at, i.event_id, i.subject, i.type, i.metadata, i.payload
+    from input i join payment p on p.id = i.id
+    where p.status = any (string_to_array(i.froms, ',')) and (i.status <> 'authorized' or not p.void_requested)
+    order by p.id for update of p
 ), moved as (
     update payment p
-    set status = i.status,
-        provider_ref = case when i.ref = '' then p.provider_ref else i.ref end,
-        failure_reason = i.reason,
-        captured = case when i.status = 'captured' then p.amount else p.captured end,
+    set status = h.status,
+        provider_ref = case when h.ref = '' then p.provider_ref else h.ref end,
+        failure_reason = h.reason,
+        captured = case when h.status = 'captured' then p.amount else p.captured end,
         -- the provider has the last word: what it captured was not voided
-        void_requested = p.void_requested and i.status <> 'captured',
+        void_requested = p.void_requested and h.status <> 'captured',
         version = p.version + 1,
-        updated_at = i.at
-    from input i
-    where p.id = i.id and p.status = any (string_to_array(i.froms, ',')) and (i.status <> 'authorized' or not p.void_requested)
+        updated_at = h.at,
+        -- an authorization changes no indexed column
+        asked_at = case when h.status = 'authorized' then p.asked_at end
+    from held h
+    where p.id = h.id
     returning p.id, p.order_id, p.customer_id, p.status, p.method, p.currency, p.amount, p.captured, p.refunded, p.refund_claimed,
         p.provider, p.provider_ref, p.request_hash, p.failure_reason, p.void_requested, p.version, p.created_at, p.updated_at,
-        i.event_id, i.subject, i.type, i.metadata, i.payload
+        h.event_id, h.subject, h.type, h.metadata, h.payload
 ), told as (
     insert into outbox (id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload)
     select m.event_id, m.subject, m.type, m.id, m.version, m.updated_at, m.metadata::jsonb, m.payload
@@ -697,7 +890,10 @@ type SettleRow struct {
 	UpdatedAt     time.Time
 }
 
-// Moves payments on, those from which the state machine allows it, and tells of it.
+// Moves payments on, those from which the state machine allows it, and tells of it. Rows are locked in the order of
+// their IDs, so that two statements cannot wait for each other.
+// Arrays by which rows are looked up come through sub-selects, here and below, so that the planner cannot see their
+// lengths: it would plan anew each time, for longer than the statement runs.
 func (q *Queries) Settle(ctx context.Context, arg SettleParams) ([]SettleRow, error) {
 	rows, err := q.db.Query(ctx, settle,
 		arg.Ids,
@@ -775,20 +971,6 @@ func (q *Queries) TakeWebhook(ctx context.Context, arg TakeWebhookParams) (int64
 		return 0, err
 	}
 	return result.RowsAffected(), nil
-}
-
-const touch = `-- name: Touch :exec
-update payment set updated_at = $1 where id = any ($2::text[])
-`
-
-type TouchParams struct {
-	At  time.Time
-	Ids []string
-}
-
-func (q *Queries) Touch(ctx context.Context, arg TouchParams) error {
-	_, err := q.db.Exec(ctx, touch, arg.At, arg.Ids)
-	return err
 }
 
 const unclaimRefund = `-- name: UnclaimRefund :execrows

@@ -11,12 +11,17 @@ import (
 
 const capture = `-- name: Capture :many
 with input as (
-    select unnest($1::text[]) as key, unnest($2::text[]) as webhook_id, unnest($3::bytea[]) as body
+    select unnest((select $1::text[])::text[]) as key, unnest((select $2::text[])::text[]) as webhook_id, unnest((select $3::bytea[])::bytea[]) as body
+), held as (
+    select c.key, i.webhook_id, i.body
+    from input i join sandbox.charge c on c.key = i.key
+    where c.status = 'authorized'
+    order by c.key for update of c
 ), moved as (
     update sandbox.charge c set status = 'captured', captured = c.amount, updated_at = now()
-    from input i
-    where c.key = i.key and c.status = 'authorized'
-    returning c.key, c.currency, c.amount, i.webhook_id, i.body
+    from held h
+    where c.key = h.key
+    returning c.key, c.currency, c.amount, h.webhook_id, h.body
 ), booked as (
     insert into sandbox.ledger_entry (kind, key, account, currency, amount)
     select 'capture', m.key, e.account, m.currency, e.sign * m.amount
@@ -33,6 +38,9 @@ type CaptureParams struct {
 	Bodies     [][]byte
 }
 
+// Rows are locked in the order of their keys, so that two statements cannot wait for each other.
+// Arrays by which rows are looked up come through sub-selects, here and below, so that the planner cannot see their
+// lengths: it would plan anew each time, for longer than the statement runs.
 func (q *Queries) Capture(ctx context.Context, arg CaptureParams) ([]string, error) {
 	rows, err := q.db.Query(ctx, capture, arg.Keys, arg.WebhookIds, arg.Bodies)
 	if err != nil {
@@ -110,7 +118,7 @@ func (q *Queries) Charge(ctx context.Context, arg ChargeParams) ([]string, error
 }
 
 const charges = `-- name: Charges :many
-select key, status, currency, amount, captured, refunded, reason from sandbox.charge where key = any ($1::text[])
+select key, status, currency, amount, captured, refunded, reason from sandbox.charge where key = any ((select $1::text[])::text[])
 `
 
 type ChargesRow struct {
@@ -152,11 +160,12 @@ func (q *Queries) Charges(ctx context.Context, keys []string) ([]ChargesRow, err
 }
 
 const delivered = `-- name: Delivered :exec
-update sandbox.webhook set delivered_at = now()
-from (select set_config('synchronous_commit', 'off', true)) as relaxed
-where id = any ($1::text[])
+delete from sandbox.webhook w
+using (select set_config('synchronous_commit', 'off', true)) as relaxed
+where w.id in (select d.id from sandbox.webhook d where d.id = any ((select $1::text[])::text[]) for update skip locked)
 `
 
+// What is locked another process delivers as well, and deletes.
 func (q *Queries) Delivered(ctx context.Context, ids []string) error {
 	_, err := q.db.Exec(ctx, delivered, ids)
 	return err
@@ -188,8 +197,8 @@ type DueWebhooksRow struct {
 	Attempts int32
 }
 
-// Takes what is to be delivered; what is not marked as delivered comes again, later each time. Neither this nor the
-// mark waits for the disk: a notice that is delivered twice is what its receiver has to be ready for anyway.
+// Takes what is to be delivered; what is not deleted because it arrived comes again, later each time. Neither this nor
+// the deletion waits for the disk: a notice that is delivered twice is what its receiver has to be ready for anyway.
 func (q *Queries) DueWebhooks(ctx context.Context, batch int32) ([]DueWebhooksRow, error) {
 	rows, err := q.db.Query(ctx, dueWebhooks, batch)
 	if err != nil {
@@ -208,6 +217,52 @@ func (q *Queries) DueWebhooks(ctx context.Context, batch int32) ([]DueWebhooksRo
 		return nil, err
 	}
 	return items, nil
+}
+
+const forgetCalls = `-- name: ForgetCalls :execrows
+with old as (
+    select key, op, outcome from sandbox.call
+    where at < now() - make_interval(secs => $1::float8) order by at limit $2 for update skip locked
+)
+delete from sandbox.call c using old where c.key = old.key and c.op = old.op and c.outcome = old.outcome
+`
+
+type ForgetCallsParams struct {
+	KeepSeconds float64
+	Most        int32
+}
+
+// After this long a token plays its trick once more.
+func (q *Queries) ForgetCalls(ctx context.Context, arg ForgetCallsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, forgetCalls, arg.KeepSeconds, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const forgetWebhooks = `-- name: ForgetWebhooks :execrows
+with old as (
+    select id from sandbox.webhook
+    where (delivered_at is not null or dropped_at is not null)
+      and coalesce(delivered_at, dropped_at) < now() - make_interval(secs => $1::float8)
+    order by coalesce(delivered_at, dropped_at) limit $2 for update skip locked
+)
+delete from sandbox.webhook w using old where w.id = old.id
+`
+
+type ForgetWebhooksParams struct {
+	KeepSeconds float64
+	Most        int32
+}
+
+// Webhooks that were given up so long ago, or delivered and kept by the release before.
+func (q *Queries) ForgetWebhooks(ctx context.Context, arg ForgetWebhooksParams) (int64, error) {
+	result, err := q.db.Exec(ctx, forgetWebhooks, arg.KeepSeconds, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const refund = `-- name: Refund :execrows

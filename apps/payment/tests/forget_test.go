@@ -1,0 +1,115 @@
+package tests
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"souk/apps/payment/internal/handler"
+	"souk/apps/payment/internal/sandbox"
+	"souk/apps/payment/internal/service"
+)
+
+const day = 24 * time.Hour
+
+func TestNoticesAreForgotten(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	p, err := k.svc.Authorize(t.Context(), request(sandbox.TokenOK))
+	require.NoError(t, err)
+	take := func(eventID string) bool {
+		body := notice(eventID, p.ID, "authorized")
+		duplicate, err := k.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, sandbox.Sign(secret, k.clock.Now(), body))
+		require.NoError(t, err)
+		return duplicate
+	}
+	for _, eventID := range []string{"whe_1", "whe_2", "whe_3"} {
+		require.False(t, take(eventID))
+	}
+	k.clock.Advance(29 * day)
+	require.True(t, take("whe_1"), "known for as long as a provider may send it again")
+	require.False(t, take("whe_4"))
+	n, err := k.svc.ForgetWebhooks(t.Context(), 10)
+	require.NoError(t, err)
+	require.Zero(t, n)
+	k.clock.Advance(day + time.Second)
+	for _, want := range []int{2, 1, 0} {
+		n, err = k.svc.ForgetWebhooks(t.Context(), 2)
+		require.NoError(t, err)
+		require.Equal(t, want, n, "at most so many at a time")
+	}
+	require.Equal(t, 1, k.rows(t, "webhook_inbox"))
+	require.True(t, take("whe_4"))
+	k.clean(t)
+}
+
+func TestSandboxForgets(t *testing.T) {
+	t.Parallel()
+	recv := receive(t, 1, func([]byte, string) error { return nil })
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	k := setup(t, func(o *sandbox.Options, _ *service.Deps) {
+		o.WebhookURL, o.HTTP = recv.URL, &http.Client{Transport: transport}
+	})
+	exec := func(sql string) {
+		_, err := k.pool.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	r := request(sandbox.TokenErrorThenOK)
+	_, err := k.svc.Authorize(t.Context(), r)
+	require.Error(t, err)
+	_, err = k.svc.Void(t.Context(), r.OrderID)
+	require.NoError(t, err)
+	exec(`update sandbox.webhook set attempts = 14`)
+	n, err := k.sandbox.Deliver(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n)
+	exec(`update sandbox.webhook set next_attempt_at = now()`)
+	n, err = k.sandbox.Deliver(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n)
+	require.Equal(t, 1, k.rows(t, "sandbox.webhook where dropped_at is not null"), "given up, for people to look at")
+	exec(`insert into sandbox.webhook (id, body, delivered_at) values ('before', '', now())`)
+	exec(`insert into sandbox.webhook (id, body) values ('waits', '')`)
+
+	age := func(days string) {
+		exec(`update sandbox.webhook set created_at = now() - interval '` + days + `', delivered_at = delivered_at - interval '` + days + `', dropped_at = dropped_at - interval '` + days + `'`)
+		exec(`update sandbox.call set at = now() - interval '` + days + `'`)
+	}
+	age("29 days")
+	n, err = k.sandbox.Forget(t.Context(), 10)
+	require.NoError(t, err)
+	require.Zero(t, n)
+	age("31 days")
+	for _, want := range []int{2, 1, 0} { // a webhook and the call, then the other webhook
+		n, err = k.sandbox.Forget(t.Context(), 1)
+		require.NoError(t, err)
+		require.Equal(t, want, n, "at most so many at a time")
+	}
+	require.Equal(t, 1, k.rows(t, "sandbox.webhook where id = 'waits'"), "it was not given up")
+	require.Equal(t, 1, k.rows(t, "sandbox.webhook"))
+	require.Zero(t, k.rows(t, "sandbox.call"))
+	k.clean(t)
+}
+
+func TestForgetGoesOnWhileThereIsMore(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	left, passes := 2500, 0
+	job := handler.Forget(func(_ context.Context, most int) (int, error) {
+		passes++
+		n := min(most, left)
+		if left -= n; left == 0 {
+			cancel()
+		}
+		return n, nil
+	}, time.Millisecond, zap.NewNop())
+	require.NoError(t, job(ctx))
+	require.Zero(t, left)
+	require.GreaterOrEqual(t, passes, 3, "in batches")
+}

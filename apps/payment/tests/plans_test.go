@@ -1,0 +1,125 @@
+package tests
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"souk/apps/payment/internal/sandbox"
+	"souk/apps/payment/internal/service"
+	"souk/pkg/pgtest"
+	"souk/pkg/postgres"
+)
+
+// Statements that take sets are planned once, whatever the sizes of the sets, and find their rows by indexes.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	pool, err := postgres.Open(t.Context(), postgres.Config{URL: pgtest.URL(t, migrations(t)...), MaxConns: 1})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	for _, sql := range []string{
+		`insert into payment (id, order_id, customer_id, status, method, currency, amount, captured, provider, request_hash, created_at, updated_at, asked_at)
+			select 'pay_' || n, 'ord_' || n, 'usr_1', 'captured', 'card', 'BRL', 100, 100, 'sandbox', '', now(), now(), null from generate_series(1, 100000) n`,
+		`insert into refund (id, payment_id, idem_key, amount, state, created_at, updated_at) select id, id, '', 1, 'done', now(), now() from payment`,
+		`insert into sandbox.charge (key, status, currency, amount, captured) select id, 'captured', 'BRL', 100, 100 from payment`,
+		`insert into sandbox.webhook (id, body, next_attempt_at) select id, '', now() + interval '1 day' from payment`,
+		`insert into sandbox.call (key, op, outcome) select id, '', '' from payment`,
+		`insert into webhook_inbox (provider, event_id, payment_id, body_hash, received_at, processed_at)
+			select 'sandbox', id, id, '', created_at, created_at from payment`,
+		`vacuum analyze`,
+	} {
+		_, err := pool.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	var k *kit
+	recv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body)
+		_, err := k.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, req.Header.Get(sandbox.SignatureHeader))
+		if err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(recv.Close)
+	k = setupOn(t, pool, func(o *sandbox.Options, _ *service.Deps) {
+		o.WebhookURL, o.HTTP = recv.URL, &http.Client{Transport: transport}
+	})
+	for round := range 12 {
+		callers := 1 + 4*(round/10) // few of them: their own plan looks cheaper than one for any number
+		k.clock.Advance(time.Second)
+		for _, err := range together(callers, func(int) error {
+			r := request(sandbox.TokenOK)
+			p, err := k.svc.Authorize(t.Context(), r)
+			if err == nil {
+				_, err = k.sandbox.Status(t.Context(), p.ID)
+			}
+			if err == nil {
+				_, err = k.svc.Capture(t.Context(), r.OrderID)
+			}
+			return err
+		}) {
+			require.NoError(t, err)
+		}
+		n, err := k.sandbox.Deliver(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, callers, n)
+		_, err = k.svc.Reconcile(t.Context(), openFor, giveUp)
+		require.NoError(t, err)
+		_, err = k.svc.Store.ForgetWebhooks(t.Context(), time.Time{}, 1000)
+		require.NoError(t, err)
+		_, err = k.sandbox.Forget(t.Context(), 1000)
+		require.NoError(t, err)
+	}
+
+	type statement struct {
+		name, sql       string
+		parameters      int
+		sets            bool
+		generic, custom int
+	}
+	rows, err := pool.Query(t.Context(), `select name, statement, cardinality(parameter_types), exists (select from unnest(parameter_types::text[]) p where p like '%[]'),
+		generic_plans, custom_plans from pg_prepared_statements where statement like '-- name: %'`)
+	require.NoError(t, err)
+	var all []statement
+	for rows.Next() {
+		var s statement
+		require.NoError(t, rows.Scan(&s.name, &s.sql, &s.parameters, &s.sets, &s.generic, &s.custom))
+		all = append(all, s)
+	}
+	require.NoError(t, rows.Err())
+	_, err = pool.Exec(t.Context(), `set plan_cache_mode = force_generic_plan`)
+	require.NoError(t, err)
+	scan := regexp.MustCompile(`Seq Scan on \w+`)
+	seen := map[string]bool{}
+	for _, s := range all {
+		name := strings.Fields(s.sql)[2]
+		seen[name] = true
+		if s.sets {
+			require.Positive(t, s.generic, "%s was planned %d times", name, s.custom)
+		}
+		nulls := strings.TrimSuffix(strings.Repeat("null, ", s.parameters), ", ")
+		lines, err := pool.Query(t.Context(), `explain execute `+s.name+` (`+nulls+`)`)
+		require.NoError(t, err)
+		var plan strings.Builder
+		for lines.Next() {
+			var line string
+			require.NoError(t, lines.Scan(&line))
+			plan.WriteString(line + "\n")
+		}
+		require.NoError(t, lines.Err())
+		require.Empty(t, scan.FindAllString(plan.String(), -1), "%s:\n%s", name, plan.String())
+	}
+	for _, name := range []string{
+		"ByOrders", "ByIDs", "Initiate", "Settle", "NoteWebhooks", "AskOpen", "AskOpenRefunds", "ForgetWebhooks",
+		"Charge", "Charges", "Capture", "DueWebhooks", "Delivered", "ForgetCalls",
+	} {
+		require.True(t, seen[name], "%s did not run", name)
+	}
+}

@@ -1,0 +1,213 @@
+package tests
+
+import (
+	"context"
+	"io/fs"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"souk/apps/payment"
+	"souk/apps/payment/internal/domain"
+	"souk/apps/payment/internal/sandbox"
+	"souk/apps/payment/internal/service"
+	"souk/pkg/errs"
+	"souk/pkg/migration"
+	"souk/pkg/money"
+	"souk/pkg/outbox"
+	"souk/pkg/pgtest"
+	"souk/pkg/postgres"
+)
+
+// broken is a provider that fails for some payments, and counts how often it is asked.
+type broken struct {
+	service.Provider
+	mu    sync.Mutex
+	fails map[string]bool
+	asked int
+}
+
+func (b *broken) fail(paymentIDs ...string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fails, b.asked = map[string]bool{}, 0
+	for _, paymentID := range paymentIDs {
+		b.fails[paymentID] = true
+	}
+}
+
+func (b *broken) ask(paymentID string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asked++
+	if b.fails[paymentID] {
+		return errs.New(errs.Unavailable, "the payment provider has an error")
+	}
+	return nil
+}
+
+func (b *broken) Status(ctx context.Context, paymentID string) (domain.Charge, error) {
+	if err := b.ask(paymentID); err != nil {
+		return domain.Charge{}, err
+	}
+	return b.Provider.Status(ctx, paymentID)
+}
+
+func (b *broken) Refund(ctx context.Context, paymentID, refundID string, amount money.Money) error {
+	if err := b.ask(paymentID); err != nil {
+		return err
+	}
+	return b.Provider.Refund(ctx, paymentID, refundID, amount)
+}
+
+// breaks puts a broken provider between the service and the sandbox.
+func breaks(k *kit) *broken {
+	b := &broken{Provider: k.sandbox}
+	k.svc.Provider = b
+	return b
+}
+
+const openFor, giveUp = 30 * time.Second, 15 * time.Minute
+
+func (k *kit) reconcile(t testing.TB) {
+	t.Helper()
+	k.clock.Advance(openFor + time.Second)
+	_, err := k.svc.Reconcile(t.Context(), openFor, giveUp)
+	require.NoError(t, err)
+}
+
+func TestReconcileLetsEveryoneHaveTheirTurn(t *testing.T) {
+	t.Parallel()
+	const batch = 100 // of one pass
+	// many makes payments, and does something to each.
+	many := func(t *testing.T, k *kit, n int, do func(r domain.Request) error) []string {
+		ids := make([]string, n)
+		for _, err := range together(n, func(i int) error {
+			r := request(sandbox.TokenOK)
+			p, err := k.svc.Authorize(t.Context(), r)
+			if err != nil {
+				return err
+			}
+			ids[i] = p.ID
+			return do(r)
+		}) {
+			require.NoError(t, err)
+		}
+		k.clock.Advance(time.Second)
+		return ids
+	}
+	t.Run("payments", func(t *testing.T) {
+		t.Parallel()
+		k := setup(t)
+		b := breaks(k)
+		nothing := func(domain.Request) error { return nil }
+		stuck := many(t, k, batch, nothing)
+		last := many(t, k, 1, nothing)[0]
+		_, err := k.sandbox.Capture(t.Context(), last) // the answer never arrived
+		require.NoError(t, err)
+		before, err := k.svc.Store.ByID(t.Context(), stuck[0])
+		require.NoError(t, err)
+		b.fail(stuck...)
+		k.reconcile(t)
+		require.Equal(t, batch, b.asked)
+		k.reconcile(t)
+		p, err := k.svc.Store.ByID(t.Context(), last)
+		require.NoError(t, err)
+		require.Equal(t, domain.Captured, p.Status)
+		p, err = k.svc.Store.ByID(t.Context(), stuck[0])
+		require.NoError(t, err)
+		require.Equal(t, before, p, "to be asked about changes nothing, and is no news")
+		k.clean(t)
+	})
+	t.Run("refunds", func(t *testing.T) {
+		t.Parallel()
+		k := setup(t)
+		b := breaks(k)
+		refund := func(r domain.Request) error {
+			p, err := k.svc.Capture(t.Context(), r.OrderID)
+			if err != nil {
+				return err
+			}
+			b.mu.Lock()
+			b.fails[p.ID] = true
+			b.mu.Unlock()
+			if _, err = k.svc.Refund(t.Context(), r.OrderID, "key", nil); errs.Is(err, errs.Unavailable) {
+				return nil
+			}
+			return errs.Wrap(err, errs.Internal, "the refund was to fail")
+		}
+		b.fail()
+		stuck := many(t, k, batch, refund)
+		last := many(t, k, 1, refund)[0]
+		b.fail(stuck...)
+		k.reconcile(t)
+		require.Equal(t, batch, b.asked)
+		k.reconcile(t)
+		p, err := k.svc.Store.ByID(t.Context(), last)
+		require.NoError(t, err)
+		require.Equal(t, domain.Refunded, p.Status, "those that fail again let it go first")
+		b.fail()
+		k.reconcile(t)
+		for _, paymentID := range stuck {
+			p, err := k.svc.Store.ByID(t.Context(), paymentID)
+			require.NoError(t, err)
+			require.Equal(t, domain.Refunded, p.Status)
+		}
+		k.clean(t)
+	})
+}
+
+// A process of the release before leaves asked_at as its default wants it.
+func TestReconcileAsksNobodyAboutWhatHasEnded(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	b := breaks(k)
+	done, open := request(sandbox.TokenOK), request(sandbox.TokenOK)
+	_, err := k.svc.Authorize(t.Context(), done)
+	require.NoError(t, err)
+	_, err = k.svc.Capture(t.Context(), done.OrderID)
+	require.NoError(t, err)
+	_, err = k.svc.Authorize(t.Context(), open)
+	require.NoError(t, err)
+	require.Equal(t, 1, k.rows(t, "payment where asked_at is not null"))
+	_, err = k.pool.Exec(t.Context(), `update payment set asked_at = created_at`)
+	require.NoError(t, err)
+	for want := range 2 {
+		k.reconcile(t)
+		require.Equal(t, want+1, b.asked)
+	}
+	require.Equal(t, 1, k.rows(t, "payment where asked_at is not null"))
+	k.clean(t)
+}
+
+func TestMigrationKeepsWhatIsOpen(t *testing.T) {
+	t.Parallel()
+	before := fstest.MapFS{}
+	for _, name := range []string{"000001_payments", "000002_sandbox"} {
+		for _, direction := range []string{".up.sql", ".down.sql"} {
+			sql, err := fs.ReadFile(payment.Module.Migrations, name+direction)
+			require.NoError(t, err)
+			before[name+direction] = &fstest.MapFile{Data: sql}
+		}
+	}
+	url := pgtest.URL(t, outbox.Migrations())
+	require.NoError(t, migration.Up(t.Context(), url, "payment", before))
+	pool, err := postgres.Open(t.Context(), postgres.Config{URL: url})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	_, err = pool.Exec(t.Context(), `
+		insert into payment (id, order_id, customer_id, status, method, currency, amount, provider, request_hash, created_at, updated_at)
+		select s, s, 'usr_1', s, 'card', 'BRL', 100, 'sandbox', ''::bytea, now(), now() from unnest(array['pending', 'authorized', 'captured', 'voided', 'failed']) s
+		union all select 'cash', 'cash', 'usr_1', 'authorized', 'cod', 'BRL', 100, '', '', now(), now()`)
+	require.NoError(t, err)
+	require.NoError(t, migration.Up(t.Context(), url, "payment", payment.Module.Migrations))
+	var open []string
+	require.NoError(t, pool.QueryRow(t.Context(), `select array_agg(id order by id) from payment where asked_at = updated_at`).Scan(&open))
+	require.Equal(t, []string{"authorized", "pending"}, open)
+	var others int
+	require.NoError(t, pool.QueryRow(t.Context(), `select count(*) from payment where asked_at is null`).Scan(&others))
+	require.Equal(t, 4, others)
+}
