@@ -17,13 +17,16 @@ type Config struct {
 	AuthorizeTimeout time.Duration `yaml:"authorize_timeout"`
 	// ReserveFor is how long stock is held for a checkout, in whole seconds. Default 15 min; from 1 min to 24 h.
 	ReserveFor time.Duration `yaml:"reserve_for"`
+	// ForgetRefusedAfter is after how long the names and addresses of checkouts that were refused are erased. Default 720 h
+	// (30 days); 0: never.
+	ForgetRefusedAfter time.Duration `yaml:"forget_refused_after"`
 	// Shipping is the flat rate for each shop of an order, by currency, e.g. BRL: "9.90". Default none: shipping is free.
 	Shipping map[string]string `yaml:"shipping"`
 }
 
 // Default returns the configuration with nothing set.
 func Default() Config {
-	return Config{Deadline: 15 * time.Second, AuthorizeTimeout: 6 * time.Second, ReserveFor: 15 * time.Minute}
+	return Config{Deadline: 15 * time.Second, AuthorizeTimeout: 6 * time.Second, ReserveFor: 15 * time.Minute, ForgetRefusedAfter: 30 * 24 * time.Hour}
 }
 
 // Validate says all that is wrong.
@@ -31,6 +34,9 @@ func (c Config) Validate() error {
 	var problems []error
 	if c.Deadline <= 0 || c.Deadline >= 20*time.Second {
 		problems = append(problems, errors.New("deadline: must be more than zero and less than 20s"))
+	}
+	if c.ForgetRefusedAfter < 0 {
+		problems = append(problems, errors.New("forget_refused_after: must not be negative"))
 	}
 	if c.AuthorizeTimeout <= 0 {
 		problems = append(problems, errors.New("authorize_timeout: must be more than zero"))

@@ -86,5 +86,6 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Shops: shopv1.NewShopServiceClient(conn), Clock: p.Clock(), Logger: p.Logger(), ShippingRates: rates,
 	})
 	orderv1.RegisterOrderServiceServer(p.Server(), &handler.RPC{Service: svc})
-	return module.Group(relay, runner, consumer), nil
+	forget := module.Func(handler.Forget(store, cfg.ForgetRefusedAfter, p.Clock(), p.Logger()))
+	return module.Group(relay, runner, consumer, forget), nil
 }

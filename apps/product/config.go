@@ -11,6 +11,10 @@ type Config struct {
 	ReservationTTL time.Duration `yaml:"reservation_ttl"`
 	// SweepInterval is how often reservations are looked for whose time is up. Default 2s; at least 100ms.
 	SweepInterval time.Duration `yaml:"sweep_interval"`
+	// KeepReservations is how long reservations stay in the database that came to nothing: released, restocked, or
+	// refused in advance. Those of sales stay with their orders. Default 720h; 0: for ever; else at least 168h, for so
+	// long sagas are remembered that may ask about them.
+	KeepReservations time.Duration `yaml:"keep_reservations"`
 	// LowStock is the number of available pieces at which evt.inventory.low is sent. Default 5; 0: when the last one is taken.
 	LowStock int64 `yaml:"low_stock"`
 	// CacheTTL is how long a product may be shown out of date when its change could not be told. Default 30s; 0: no cache.
@@ -21,10 +25,13 @@ type Config struct {
 	WordsInterval time.Duration `yaml:"words_interval"`
 }
 
+// leastKeep is how long pkg/saga remembers sagas that have ended.
+const leastKeep = 7 * 24 * time.Hour
+
 // Default returns the settings that count when nothing is said.
 func Default() Config {
 	return Config{
-		ReservationTTL: 15 * time.Minute, SweepInterval: 2 * time.Second, LowStock: 5,
+		ReservationTTL: 15 * time.Minute, SweepInterval: 2 * time.Second, KeepReservations: 30 * 24 * time.Hour, LowStock: 5,
 		CacheTTL: 30 * time.Second, SearchCacheTTL: 2 * time.Second, WordsInterval: time.Minute,
 	}
 }
@@ -36,6 +43,8 @@ func (c Config) Validate() error {
 		return errors.New("reservation_ttl: must be from 1s to 24h")
 	case c.SweepInterval < 100*time.Millisecond:
 		return errors.New("sweep_interval: must be at least 100ms")
+	case c.KeepReservations < 0 || c.KeepReservations > 0 && c.KeepReservations < leastKeep:
+		return errors.New("keep_reservations: must be 0 or at least 168h")
 	case c.LowStock < 0:
 		return errors.New("low_stock: must not be negative")
 	case c.CacheTTL < 0 || c.SearchCacheTTL < 0:

@@ -74,13 +74,17 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	store := repository.New(pool, opts)
 	products := service.New(store, shopv1.NewShopServiceClient(conn), cfg.ReservationTTL)
 	productv1.RegisterProductServiceServer(p.Server(), handler.NewRPC(products, lists))
-	shops, err := p.Consumer(ctx, outbox.ConsumerOptions{Purpose: "shops", Subjects: handler.ShopSubjects, Handler: handler.OnShop(store)})
+	relister := handler.NewRelister(store, p.Logger())
+	shops, err := p.Consumer(ctx, outbox.ConsumerOptions{
+		Purpose: "shops", Subjects: handler.ShopSubjects, Handler: handler.OnShop(store), Done: relister.Wake,
+	})
 	if err != nil {
 		return nil, err
 	}
 	return module.Group(
 		relay, shops,
-		module.Func(handler.Every(store, cfg.SweepInterval, cfg.WordsInterval, p.Logger())),
+		module.Func(relister.Run),
+		module.Func(handler.Every(store, handler.Times{Sweep: cfg.SweepInterval, Learn: cfg.WordsInterval, Keep: cfg.KeepReservations}, p.Clock(), p.Logger())),
 		module.Func(func(ctx context.Context) error {
 			<-ctx.Done()
 			store.Close()

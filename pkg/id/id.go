@@ -4,7 +4,9 @@
 package id
 
 import (
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -45,6 +47,11 @@ func Format(p Prefix, u uuid.UUID) string {
 		b = append(b, hex[c>>4], hex[c&15])
 	}
 	return string(b)
+}
+
+// At returns what is not after any identifier made at t or later, to the millisecond, and after all made earlier.
+func At(p Prefix, t time.Time) string {
+	return fmt.Sprintf("%s_%012x", p, max(t.UnixMilli(), 0))
 }
 
 // Parse reads an identifier with the prefix p. It fails with errs.NotFound: what has a

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -84,7 +85,7 @@ type Consumer struct {
 	ready   atomic.Bool
 
 	// Of the goroutine of Run:
-	holds  map[string]hold // by aggregate: an event failed, and those after it wait
+	holds  map[string]map[uint64]hold // by aggregate and stream sequence: events that were sent back
 	pruned time.Time
 }
 
@@ -111,7 +112,7 @@ func NewConsumer(js jetstream.JetStream, pool *pgxpool.Pool, o ConsumerOptions) 
 		js: js, pool: pool, o: o, name: name,
 		log:     o.Logger.With(zap.String("consumer", name)),
 		metrics: newConsumerMetrics(o.Metrics),
-		holds:   make(map[string]hold),
+		holds:   make(map[string]map[uint64]hold),
 	}
 }
 
@@ -283,6 +284,12 @@ func (c *Consumer) prune(ctx context.Context) {
 		return
 	}
 	c.pruned = now
+	for aggregate, of := range c.holds { // of events that others took in
+		maps.DeleteFunc(of, func(_ uint64, h hold) bool { return time.Now().After(h.until) })
+		if len(of) == 0 {
+			delete(c.holds, aggregate)
+		}
+	}
 	before := now.Add(-RetainInbox)
 	_, err := PruneInbox(ctx, c.pool, before)
 	if err = errors.Join(err, pruneAttempts(ctx, c.pool, before)); err != nil && ctx.Err() == nil {

@@ -171,6 +171,36 @@ func TestFailedEventHoldsBackThoseAfterIt(t *testing.T) {
 	require.Empty(t, b.dead())
 }
 
+// When the event that failed is done, those that waited for it are still on their way: a new one waits for them.
+func TestNewEventDoesNotOvertakeThoseThatWaited(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	relay := b.relay()
+	b.run(relay)
+	const aggregates = 20
+	failures := map[string]int{} // handlers run one after the other
+	o := b.options("a")
+	o.Backoff = []time.Duration{50 * time.Millisecond}
+	o.MaxDeliver = 5
+	o.Handler = func(ctx context.Context, tx pgx.Tx, e event.Event) error {
+		if e.AggregateVersion == 1 {
+			if failures[e.AggregateID]++; failures[e.AggregateID] <= 2 {
+				return errRefused
+			}
+			if err := outbox.Append(ctx, b.pool, b.event(e.AggregateID, 6)); err != nil {
+				return err
+			}
+			relay.Wake()
+		}
+		return effect("a")(ctx, tx, e)
+	}
+	b.run(b.consumer(o))
+	for i := range aggregates {
+		b.append(b.events(aggregate(i), 5)...)
+	}
+	b.exactly("a", 6*aggregates)
+}
+
 func TestLongHandlerKeepsItsEvent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -26,13 +26,17 @@ const (
 	outcomeDead      = "dead"
 )
 
-// holdGrace is how long after its retry was due a failed event holds back those after it: by then
-// another process has it.
-const holdGrace = time.Minute
+const (
+	// holdGrace is how long after its retry was due a failed event holds back those after it: by then
+	// another process has it.
+	holdGrace = time.Minute
+	// waitGrace is the same for one that only waited, and so comes again at once.
+	waitGrace = 2 * time.Second
+)
 
-// hold says that an aggregate's event failed and comes again at a time.
+// hold says that an event was sent back, and is to be seen again before any later one of its aggregate.
 type hold struct {
-	seq   uint64
+	due   time.Time // when the event that failed comes again
 	until time.Time
 }
 
@@ -130,22 +134,54 @@ func (c *Consumer) release(items []*item) []*item {
 	if len(c.holds) == 0 {
 		return items
 	}
-	now := time.Now()
 	free := make([]*item, 0, len(items))
 	for _, it := range items {
-		h, waits := c.holds[it.event.AggregateID]
-		if waits && now.After(h.until.Add(holdGrace)) {
-			delete(c.holds, it.event.AggregateID)
-			waits = false
-		}
-		if !waits || it.seq <= h.seq {
+		due, waits := c.behind(it)
+		if !waits {
 			free = append(free, it)
 			continue
 		}
-		delay := max(time.Until(h.until), 0) + 20*time.Millisecond
-		c.nak(it, delay)
+		// Those that wait come again in any order, and between others that are new: each holds back those after it.
+		c.hold(it, due, waitGrace)
+		c.nak(it, max(time.Until(due), 0)+20*time.Millisecond)
 	}
 	return free
+}
+
+// behind reports whether an earlier event of the item's aggregate was sent back and has not come yet, and when it is due.
+func (c *Consumer) behind(it *item) (due time.Time, waits bool) {
+	now := time.Now()
+	for seq, h := range c.holds[it.event.AggregateID] {
+		switch {
+		case now.After(h.until):
+			delete(c.holds[it.event.AggregateID], seq)
+		case seq < it.seq:
+			waits = true
+			if h.due.After(due) {
+				due = h.due
+			}
+		}
+	}
+	return due, waits
+}
+
+// hold has an item hold back those after it, until it was due for so long.
+func (c *Consumer) hold(it *item, due time.Time, grace time.Duration) {
+	of := c.holds[it.event.AggregateID]
+	if of == nil {
+		of = make(map[uint64]hold)
+		c.holds[it.event.AggregateID] = of
+	}
+	of[it.seq] = hold{due: due, until: due.Add(grace)}
+}
+
+// unhold lets those after an item go on.
+func (c *Consumer) unhold(it *item) {
+	of := c.holds[it.event.AggregateID]
+	delete(of, it.seq)
+	if len(of) == 0 {
+		delete(c.holds, it.event.AggregateID)
+	}
 }
 
 const sqlInbox = `
@@ -243,7 +279,7 @@ func (c *Consumer) fail(ctx context.Context, it *item, err error) {
 	delay := c.o.Backoff[min(max(it.attempts, 1), len(c.o.Backoff))-1]
 	c.log.Warn("an event failed and will be tried again", zap.String("event_id", it.event.ID),
 		zap.String("subject", it.event.Subject), zap.Int("attempt", it.attempts), zap.Duration("in", delay), zap.Error(err))
-	c.holds[it.event.AggregateID] = hold{seq: it.seq, until: time.Now().Add(delay)}
+	c.hold(it, time.Now().Add(delay), holdGrace)
 	c.nak(it, delay)
 }
 
@@ -262,9 +298,7 @@ func (c *Consumer) settle(it *item, ack func() error, outcome string) {
 	if err := ack(); err != nil {
 		c.log.Debug("an event could not be acknowledged; it comes again", zap.Error(err))
 	}
-	if h, ok := c.holds[it.event.AggregateID]; ok && h.seq <= it.seq {
-		delete(c.holds, it.event.AggregateID)
-	}
+	c.unhold(it)
 	if outcome != "" {
 		c.metrics.handled.WithLabelValues(c.name, outcome).Inc()
 	}

@@ -50,6 +50,7 @@ type Info struct {
 // Story is a saga with all that happened to it, as of its last checkpoint.
 type Story struct {
 	Info
+	// Input is {} once the saga has ended: it may hold what nobody should keep.
 	Input, Results json.RawMessage
 	Steps          []StepInfo
 }

@@ -67,7 +67,7 @@ with w as (
     (select $9::text[]), (select $10::text[]))
   as w (id, epoch, from_state, low, high, state, step, results, story)`
 	plainChanges = `
-  set state = w.state, step = w.step, results = w.results::json, attempts = 0, last_error = '',
+  set state = w.state, step = w.step, results = w.results::json, attempts = 0, last_error = '', input = case when w.state in ('done', 'compensated') then '{}' else s.input end,
     updated_at = now(), ended_at = case when w.state in ('done', 'compensated') then now() end`
 
 	fullInput = `
@@ -79,7 +79,7 @@ with w as (
     error_code, error_message, error_retry_ms, error_fields, delay)`
 	fullChanges = `
   set state = w.state, parked_from = nullif(w.parked_from, ''), step = w.step, results = w.results::json,
-    attempts = w.attempts, last_error = w.last_error, error_code = w.error_code, error_message = w.error_message,
+    input = case when w.state in ('done', 'compensated') then '{}' else s.input end, attempts = w.attempts, last_error = w.last_error, error_code = w.error_code, error_message = w.error_message,
     error_retry_ms = w.error_retry_ms, error_fields = w.error_fields::json,
     owner = case when w.delay is null then s.owner else '' end,
     lease_until = case when w.delay is null then s.lease_until else now() + make_interval(secs => w.delay) end,

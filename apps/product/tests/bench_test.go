@@ -1,9 +1,12 @@
 package tests
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/id"
@@ -83,6 +86,36 @@ func BenchmarkReads(bench *testing.B) {
 					if _, err := b.visitor.SearchProducts(ctx, &productv1.SearchProductsRequest{}); err != nil {
 						bench.Error(err)
 					}
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkOffers is what a cart or a checkout asks first: two variants, by one caller at a time and by many.
+func BenchmarkOffers(bench *testing.B) {
+	b := setup(bench)
+	variants := b.variants(2000)
+	_, err := b.pool.Exec(context.Background(), "analyze")
+	require.NoError(bench, err)
+	for _, callers := range []int{0, 8, 32} { // times GOMAXPROCS; 0: one
+		bench.Run(fmt.Sprintf("callers=%d", callers), func(bench *testing.B) {
+			call := func() {
+				ids := []string{variants[rand.IntN(len(variants))], variants[rand.IntN(len(variants))]}
+				if _, err := b.order.BatchGetVariants(context.Background(), &productv1.BatchGetVariantsRequest{VariantIds: ids}); err != nil {
+					bench.Error(err)
+				}
+			}
+			if callers == 0 {
+				for bench.Loop() {
+					call()
+				}
+				return
+			}
+			bench.SetParallelism(callers)
+			bench.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					call()
 				}
 			})
 		})

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
@@ -238,21 +237,19 @@ func TestCategories(t *testing.T) {
 func TestShopNews(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *options) { o.cached = true })
-	ctx := context.Background()
 	shop, _ := b.shop("s")
 	productID := b.add(simple(shop, "p", "Lamp", 1))[0]
-	later := b.clock.Now().Add(time.Minute)
-	require.NoError(t, b.store.ShopChanged(ctx, domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "active", UpdatedAt: later}))
+	b.shopNews(domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "active", Version: 3})
 	require.Equal(t, "Renamed", b.get(productID).GetShopName())
-	require.NoError(t, b.store.ShopChanged(ctx, domain.Shop{ID: shop, Handle: "s", Name: "Old", Status: "active", UpdatedAt: later.Add(-time.Second)}))
+	b.shopNews(domain.Shop{ID: shop, Handle: "s", Name: "Old", Status: "active", Version: 2})
 	require.Equal(t, "Renamed", b.get(productID).GetShopName())
-	require.NoError(t, b.store.ShopChanged(ctx, domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "suspended", UpdatedAt: later.Add(time.Second)}))
+	b.shopNews(domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "suspended", Version: 4})
 	_, err := b.visitor.GetProduct(b.asAnybody(), &productv1.GetProductRequest{Id: productID})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err))
 	out, err := b.visitor.SearchProducts(b.asAnybody(), &productv1.SearchProductsRequest{})
 	require.NoError(t, err)
 	require.Empty(t, out.GetProducts())
-	require.NoError(t, b.store.ShopChanged(ctx, domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "active", UpdatedAt: later.Add(2 * time.Second)}))
+	b.shopNews(domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "active", Version: 5})
 	require.Equal(t, productID, b.get(productID).GetId())
 }
 
@@ -287,7 +284,7 @@ func TestRebuiltListingEqualsTheOneKeptCurrent(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	require.NoError(t, b.store.ShopChanged(ctx, domain.Shop{ID: other, Handle: "o", Name: "Other", Status: "suspended", UpdatedAt: b.clock.Now().Add(time.Second)}))
+	b.shopNews(domain.Shop{ID: other, Handle: "o", Name: "Other", Status: "suspended", Version: 2})
 	dump := func() (rows []string) {
 		r, err := b.pool.Query(ctx, `select l::text from listing l order by product_id`)
 		require.NoError(t, err)

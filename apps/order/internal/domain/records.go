@@ -3,6 +3,8 @@ package domain
 import (
 	"crypto/sha256"
 	"time"
+
+	"souk/pkg/errs"
 )
 
 // The kinds of sagas that orders run.
@@ -37,6 +39,15 @@ type Cancellation struct {
 	OrderID       string
 	PaymentStatus string
 	At            time.Time
+}
+
+// Refusal is why a checkout was refused, as its customer may see it.
+type Refusal struct {
+	Code    errs.Code    `json:"code"`
+	Message string       `json:"message"`
+	Fields  []errs.Field `json:"fields,omitempty"`
+	// Fault says that the customer is not to blame: the idempotency key is free for another try.
+	Fault bool `json:"-"`
 }
 
 // PaymentNews is what payment tells about an order.

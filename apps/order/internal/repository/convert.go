@@ -55,6 +55,9 @@ func order(r sqlc.ByIDRow) (domain.Order, error) {
 	if err := json.Unmarshal(r.Parts, &parts); err != nil {
 		return domain.Order{}, unreadable(err)
 	}
+	if err := json.Unmarshal(r.CancelFields, &o.CancelFields); err != nil {
+		return domain.Order{}, unreadable(err)
+	}
 	for _, p := range parts {
 		o.Parts = append(o.Parts, p.shopOrder(o.ID, c))
 	}

@@ -2,7 +2,7 @@
 select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency,
     o.subtotal, o.discount, o.shipping, o.tax, o.total,
     o.payment_id, o.payment_status, o.payment_method, o.email, o.shipping_address,
-    o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at,
+    o.cancel_id, o.cancel_code, o.cancel_reason, o.cancel_fields, o.version, o.placed_at, o.confirmed_at, o.updated_at,
     (select json_agg(json_build_object(
         'id', s.id, 'shop_id', s.shop_id, 'shop_name', s.shop_name, 'status', s.status,
         'subtotal', s.subtotal, 'discount', s.discount, 'shipping', s.shipping, 'tax', s.tax, 'total', s.total,
@@ -19,7 +19,7 @@ from orders o where o.id = $1;
 select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency,
     o.subtotal, o.discount, o.shipping, o.tax, o.total,
     o.payment_id, o.payment_status, o.payment_method, o.email, o.shipping_address,
-    o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at,
+    o.cancel_id, o.cancel_code, o.cancel_reason, o.cancel_fields, o.version, o.placed_at, o.confirmed_at, o.updated_at,
     (select json_agg(json_build_object(
         'id', s.id, 'shop_id', s.shop_id, 'shop_name', s.shop_name, 'status', s.status,
         'subtotal', s.subtotal, 'discount', s.discount, 'shipping', s.shipping, 'tax', s.tax, 'total', s.total,
@@ -36,7 +36,7 @@ from orders o where o.id = any ((select @ids::text[])::text[]);
 select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency,
     o.subtotal, o.discount, o.shipping, o.tax, o.total,
     o.payment_id, o.payment_status, o.payment_method, o.email, o.shipping_address,
-    o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at,
+    o.cancel_id, o.cancel_code, o.cancel_reason, o.cancel_fields, o.version, o.placed_at, o.confirmed_at, o.updated_at,
     (select json_agg(json_build_object(
         'id', s.id, 'shop_id', s.shop_id, 'shop_name', s.shop_name, 'status', s.status,
         'subtotal', s.subtotal, 'discount', s.discount, 'shipping', s.shipping, 'tax', s.tax, 'total', s.total,
@@ -54,7 +54,7 @@ from orders o where o.id = $1 and o.customer_id = $2;
 select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency,
     o.subtotal, o.discount, o.shipping, o.tax, o.total,
     o.payment_id, o.payment_status, o.payment_method, o.email, o.shipping_address,
-    o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at,
+    o.cancel_id, o.cancel_code, o.cancel_reason, o.cancel_fields, o.version, o.placed_at, o.confirmed_at, o.updated_at,
     (select json_agg(json_build_object(
         'id', s.id, 'shop_id', s.shop_id, 'shop_name', s.shop_name, 'status', s.status,
         'subtotal', s.subtotal, 'discount', s.discount, 'shipping', s.shipping, 'tax', s.tax, 'total', s.total,
@@ -112,7 +112,7 @@ where id = @id;
 
 -- name: Refuse :one
 -- Ends a checkout that was refused. What was a fault of ours frees its idempotency key.
-update orders set status = 'cancelled', cancel_code = @cancel_code, cancel_reason = @cancel_reason,
+update orders set status = 'cancelled', cancel_code = @cancel_code, cancel_reason = @cancel_reason, cancel_fields = @cancel_fields,
     payment_status = case when payment_status <> 'pending' then payment_status when @cancel_code = 'payment_declined' then 'failed' else 'voided' end,
     idem_key = case when @free_key::boolean then idem_key || '#' || id else idem_key end,
     version = version + 1, updated_at = @at
@@ -121,6 +121,15 @@ returning version;
 
 -- name: RefuseParts :exec
 update shop_order set status = 'cancelled' where order_id = $1 and status = 'pending';
+
+-- name: ForgetRefused :execrows
+-- Erases whose checkouts were refused, of orders with IDs in a range.
+update orders set email = '', shipping_address = '{}'
+where id in (
+    select o.id from orders o
+    where o.id >= @first::text and o.id < @before::text and o.status = 'cancelled' and o.confirmed_at is null
+      and (o.email <> '' or o.shipping_address <> '{}')
+    order by o.id limit @most for update skip locked);
 
 -- name: SagaState :one
 select state from saga where id = $1;

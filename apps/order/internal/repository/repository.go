@@ -7,6 +7,7 @@ package repository
 import (
 	"context"
 	"embed"
+	"encoding/json"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,6 +17,7 @@ import (
 	"souk/apps/order/internal/repository/sqlc"
 	"souk/pkg/errs"
 	"souk/pkg/event"
+	"souk/pkg/id"
 	"souk/pkg/outbox"
 	"souk/pkg/postgres"
 	"souk/pkg/saga"
@@ -193,9 +195,15 @@ func (s *Store) CheckoutEnded(ctx context.Context, orderID string) (bool, error)
 }
 
 // Refuse ends a checkout that was refused, once.
-func (s *Store) Refuse(ctx context.Context, orderID, code, reason string, freeKey bool, at time.Time, tell func(version int64) (event.Event, error)) error {
+func (s *Store) Refuse(ctx context.Context, orderID string, why domain.Refusal, at time.Time, tell func(version int64) (event.Event, error)) error {
+	fields, err := json.Marshal(append([]errs.Field{}, why.Fields...))
+	if err != nil {
+		return errs.Wrap(err, errs.Internal, "the refusal cannot be kept")
+	}
 	return s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
-		version, err := q.Refuse(ctx, sqlc.RefuseParams{ID: orderID, CancelCode: code, CancelReason: reason, FreeKey: freeKey, At: at})
+		version, err := q.Refuse(ctx, sqlc.RefuseParams{
+			ID: orderID, CancelCode: string(why.Code), CancelReason: why.Message, CancelFields: fields, FreeKey: why.Fault, At: at,
+		})
 		switch err = postgres.Err(err); {
 		case errs.Is(err, errs.NotFound):
 			return nil // it was refused before
@@ -211,6 +219,13 @@ func (s *Store) Refuse(ctx context.Context, orderID, code, reason string, freeKe
 		}
 		return outbox.Append(ctx, tx, told)
 	})
+}
+
+// ForgetRefused erases the names and addresses of at most so many checkouts that were refused and begun from one time to
+// another, and returns how many there were.
+func (s *Store) ForgetRefused(ctx context.Context, from, before time.Time, most int) (int, error) {
+	n, err := s.q.ForgetRefused(ctx, sqlc.ForgetRefusedParams{First: id.At(id.Order, from), Before: id.At(id.Order, before), Most: int32(most)}) //nolint:gosec // a batch is small
+	return int(n), postgres.Err(err)
 }
 
 // ConfirmStep is the pivot of a checkout: order and parts become confirmed as decide says.

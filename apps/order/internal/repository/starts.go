@@ -41,7 +41,7 @@ type creation struct {
 	ctx   context.Context //nolint:containedctx // the trace that the saga joins, while its caller waits
 	order domain.Order
 	told  event.Event
-	input any
+	input func(domain.Order) any
 }
 
 // WithSagas returns a Store that can start the runner's sagas.
@@ -55,9 +55,10 @@ func WithSagas(s *Store, sagas Starter) *Starts {
 }
 
 // Create writes a new order, its event and the start of its checkout in one round trip, which it shares with other
-// callers of the moment. It returns the order, whose number changes when it was taken. It fails with already_exists
+// callers of the moment. It returns the order, whose number changes when it was taken; input makes the saga's of the order as
+// it is written. It fails with already_exists
 // when the customer's key has an order.
-func (s *Starts) Create(ctx context.Context, o domain.Order, told event.Event, input any) (domain.Order, error) {
+func (s *Starts) Create(ctx context.Context, o domain.Order, told event.Event, input func(domain.Order) any) (domain.Order, error) {
 	out, err := s.creates.Do(ctx, creation{ctx, o, told, input})
 	if err != nil {
 		return domain.Order{}, err
@@ -134,7 +135,7 @@ func (s *Starts) create(ctx context.Context, all []creation) error {
 	b.Queue(s.items, c.items()...)
 	outbox.Queue(b, events...)
 	for _, it := range all {
-		if err := s.sagas.Start(it.ctx, b, domain.CheckoutSaga, it.order.ID, it.input); err != nil {
+		if err := s.sagas.Start(it.ctx, b, domain.CheckoutSaga, it.order.ID, it.input(it.order)); err != nil {
 			return err
 		}
 	}

@@ -49,7 +49,7 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 	if err != nil {
 		return domain.Order{}, err
 	}
-	o, err = s.Store.Create(ctx, o, told, inputOf(o, r))
+	o, err = s.Store.Create(ctx, o, told, func(o domain.Order) any { return inputOf(o, r) })
 	if errs.Is(err, errs.AlreadyExists) { // the key has an order
 		attempt, err := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey)
 		if err != nil {
@@ -258,7 +258,9 @@ func (s *Service) replay(ctx context.Context, a domain.Attempt, r domain.Request
 	}
 	o, err := s.Store.Owned(ctx, a.OrderID, r.CustomerID)
 	if err == nil && o.Refused() {
-		return domain.Order{}, errs.New(errs.Code(o.CancelCode), "%s", o.CancelReason)
+		e := errs.New(errs.Code(o.CancelCode), "%s", o.CancelReason)
+		e.Fields = o.CancelFields
+		return domain.Order{}, e
 	}
 	return o, err
 }

@@ -71,12 +71,6 @@ type checkoutLine struct {
 	Quantity  int64  `json:"quantity"`
 }
 
-// refusal is why a checkout was refused, as its customer may see it.
-type refusal struct {
-	Code    errs.Code `json:"code"`
-	Message string    `json:"message"`
-}
-
 // checkout: the order is pending from the start (the saga's row comes with it) → stock is reserved → the payment
 // authorized → the order confirmed (pivot) → the money captured → the stock committed → the cart rid of what was ordered.
 func (s *Sagas) checkout() saga.Definition {
@@ -99,7 +93,7 @@ func noting(r *saga.Run, err error) error {
 		return err
 	}
 	e := errs.From(err)
-	if setErr := r.Set(resultRefusal, refusal{Code: e.Code, Message: e.Message}); setErr != nil {
+	if setErr := r.Set(resultRefusal, domain.Refusal{Code: e.Code, Message: e.Message, Fields: e.Fields}); setErr != nil {
 		return setErr
 	}
 	return err
@@ -111,10 +105,10 @@ func (s *Sagas) refuse(ctx context.Context, r *saga.Run) error {
 	if err := r.Input(&in); err != nil {
 		return err
 	}
-	why := refusal{Code: errs.Unavailable, Message: "the checkout could not be finished in time"}
-	fault := r.Get(resultRefusal, &why) != nil // without a refusal it was given up: not the customer's fault
+	why := domain.Refusal{Code: errs.Unavailable, Message: "the checkout could not be finished in time"}
+	why.Fault = r.Get(resultRefusal, &why) != nil // without a refusal it was given up
 	at := s.Clock.Now()
-	return s.Store.Refuse(ctx, r.ID(), string(why.Code), why.Message, fault, at, func(version int64) (event.Event, error) {
+	return s.Store.Refuse(ctx, r.ID(), why, at, func(version int64) (event.Event, error) {
 		return event.New(ctx, SubjectCancelled, r.ID(), version, at, &orderv1.OrderCancelled{
 			OrderId: r.ID(), Number: in.Number, CustomerId: in.CustomerID, Reason: string(why.Code),
 		})

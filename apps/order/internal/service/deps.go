@@ -49,8 +49,8 @@ type Shops interface {
 
 // SagaStore is what sagas do to orders in their own database. Its errors are those of postgres.Err.
 type SagaStore interface {
-	// Refuse ends a checkout that was refused, once. freeKey frees its idempotency key for another try.
-	Refuse(ctx context.Context, orderID, code, reason string, freeKey bool, at time.Time, tell func(version int64) (event.Event, error)) error
+	// Refuse ends a checkout that was refused, once.
+	Refuse(ctx context.Context, orderID string, why domain.Refusal, at time.Time, tell func(version int64) (event.Event, error)) error
 	// CheckoutEnded reports whether nothing of the checkout is left to do; conflict when it is parked.
 	CheckoutEnded(ctx context.Context, orderID string) (bool, error)
 	Change(ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, error)) (domain.Order, error)
@@ -62,7 +62,7 @@ type SagaStore interface {
 // Store keeps orders. Its errors are those of postgres.Err; what is not there, or not theirs, is not_found.
 type Store interface {
 	// Create writes an order, its event and the start of its checkout; already_exists when the key has an order.
-	Create(ctx context.Context, o domain.Order, told event.Event, input any) (domain.Order, error)
+	Create(ctx context.Context, o domain.Order, told event.Event, input func(domain.Order) any) (domain.Order, error)
 	// ChangeAndStart changes an order that nobody else changes meanwhile, and starts a saga with it (no ID: none).
 	ChangeAndStart(ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, domain.Start, error)) (domain.Order, error)
 	ByKey(ctx context.Context, customerID, idemKey string) (domain.Attempt, error)

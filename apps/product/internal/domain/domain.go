@@ -39,7 +39,8 @@ const ShopSuspended = "suspended"
 // Shop is what the catalogue knows of a shop.
 type Shop struct {
 	ID, Handle, Name, Status string
-	// UpdatedAt is when the shop was in this state, so that late news is recognised.
+	// Version counts the shop's changes, so that late news is recognised; 0: the shop service was asked, and did not say.
+	Version   int64
 	UpdatedAt time.Time
 }
 

@@ -123,9 +123,12 @@ func forms(word string) []Form {
 	return all
 }
 
+// quoted is a word within the quotes of a tsquery. Making a Replacer costs more than its use.
+var quoted = strings.NewReplacer("'", "''", `\`, `\\`)
+
 // TSQuery is the form in PostgreSQL's tsquery syntax. Words hold letters, digits and signs alone, and are quoted.
 func (f Form) TSQuery() string {
-	q := "'" + strings.NewReplacer("'", "''", `\`, `\\`).Replace(f.Word) + "'"
+	q := "'" + quoted.Replace(f.Word) + "'"
 	if f.Prefix {
 		q += ":*"
 	}

@@ -16,19 +16,19 @@ var ShopSubjects = []string{"evt.shop.registered", "evt.shop.updated", "evt.shop
 
 // Shops is told what became of a shop.
 type Shops interface {
-	ShopChanged(ctx context.Context, shop domain.Shop) error
+	ShopChanged(ctx context.Context, tx pgx.Tx, shop domain.Shop) error
 }
 
-// OnShop returns the handler of the shop service's events. It may see an event twice: older news than
-// what is known changes nothing.
+// OnShop returns the handler of the shop service's events. What follows from them outside of their transaction is a
+// [Relister]'s, to be woken after the commit.
 func OnShop(shops Shops) func(context.Context, pgx.Tx, event.Event) error {
-	return func(ctx context.Context, _ pgx.Tx, e event.Event) error {
+	return func(ctx context.Context, tx pgx.Tx, e event.Event) error {
 		shop, err := shopOf(e)
 		if err != nil {
 			return err
 		}
-		shop.UpdatedAt = e.Time
-		return shops.ShopChanged(ctx, shop)
+		shop.Version, shop.UpdatedAt = e.AggregateVersion, e.Time
+		return shops.ShopChanged(ctx, tx, shop)
 	}
 }
 

@@ -134,14 +134,15 @@ func load(ctx context.Context, q *sqlc.Queries, wanted domain.Wanted) (domain.Sn
 	return s, nil
 }
 
-// lockStock locks the stock that the changes would set, and puts what it is by now into the snapshot.
-// It reports whether that is something else than before.
+// lockStock locks the stock that the changes would set to something else, and puts what it is by now into the
+// snapshot. It reports whether that is something else than before. Stock that stays as it is is not touched: an
+// import of new prices keeps no sale waiting.
 func lockStock(ctx context.Context, q *sqlc.Queries, snapshot domain.Snapshot, changes domain.Changes) (moved bool, err error) {
 	var ids []string
 	for _, p := range changes.Update {
 		old := snapshot.ByID[p.ID]
 		for _, v := range p.Variants {
-			if v.OnHand != nil && slices.ContainsFunc(old.Variants, func(o domain.Variant) bool { return o.ID == v.ID }) {
+			if v.OnHand != nil && slices.ContainsFunc(old.Variants, func(o domain.Variant) bool { return o.ID == v.ID && *o.OnHand != *v.OnHand }) {
 				ids = append(ids, v.ID)
 			}
 		}
@@ -259,11 +260,12 @@ func (s *Store) writeVariants(ctx context.Context, q *sqlc.Queries, snapshot dom
 			v.Ids, v.ProductIds, v.ShopIds, v.Skus = append(v.Ids, x.ID), append(v.ProductIds, p.ID), append(v.ShopIds, p.ShopID), append(v.Skus, x.SKU)
 			v.Options, v.Prices = append(v.Options, encode(options(x.Options))), append(v.Prices, x.Price.Minor())
 			v.Currencies, v.CompareAts, v.Positions = append(v.Currencies, string(x.Price.Currency())), append(v.CompareAts, x.CompareAt.Minor()), append(v.Positions, int32(i))
-			if x.OnHand == nil {
+			o, known := was[x.ID]
+			if x.OnHand == nil || known && *o.OnHand == *x.OnHand {
 				continue
 			}
 			stock.VariantIds, stock.OnHands = append(stock.VariantIds, x.ID), append(stock.OnHands, *x.OnHand)
-			if o, ok := was[x.ID]; ok && o.Available() > s.opts.LowStock && x.Available() <= s.opts.LowStock {
+			if known && o.Available() > s.opts.LowStock && x.Available() <= s.opts.LowStock {
 				e, err := s.lowEvent(ctx, domain.Stock{VariantID: x.ID, ProductID: p.ID, ShopID: p.ShopID, SKU: x.SKU, OnHand: *x.OnHand, Reserved: x.Reserved})
 				if err != nil {
 					return nil, err
@@ -277,6 +279,9 @@ func (s *Store) writeVariants(ctx context.Context, q *sqlc.Queries, snapshot dom
 	}
 	if err := q.SaveVariants(ctx, v); err != nil {
 		return nil, err
+	}
+	if len(stock.VariantIds) == 0 {
+		return nil, nil
 	}
 	return low, q.SaveStock(ctx, stock)
 }

@@ -35,19 +35,35 @@ type queued struct {
 
 // Do carries out an operation, together with all others that come at the same time: orders that want
 // the same variant cost one update of its row, and all of them share one commit.
+//
+// One such transaction runs at a time, so it must not wait: what somebody else has locked (an import, another
+// process) it leaves to transactions that do.
 func (s *Store) Do(ctx context.Context, op domain.Operation) (*domain.Reservation, error) {
-	return s.group.Do(ctx, queued{Operation: op, ctx: ctx})
+	r, err := s.group.Do(ctx, queued{Operation: op, ctx: ctx})
+	if errors.Is(err, errBusy) {
+		r, err = s.patient.Do(ctx, queued{Operation: op, ctx: ctx})
+	}
+	return r, err
 }
+
+// errBusy is the result of an operation whose rows somebody else has locked. Nobody outside sees it.
+var errBusy = errors.New("rows are locked")
 
 // attempts bounds how often a run is repeated because another process made the same reservation meanwhile.
 const attempts = 3
 
-// run carries out operations in one transaction. An operation that is refused does not concern the others.
-func (s *Store) run(ctx context.Context, ops []queued) ([]postgres.Result[*domain.Reservation], error) {
+// run carries out operations in one transaction. An operation that is refused does not concern the others. Unless
+// it is patient, one whose rows are locked fails with errBusy.
+func (s *Store) run(ctx context.Context, ops []queued, patient bool) ([]postgres.Result[*domain.Reservation], error) {
 	for attempt := 1; ; attempt++ {
-		results, flipped, err := s.apply(ctx, ops)
-		if postgres.IsUnique(err, "reservation_pkey") && attempt < attempts {
-			continue
+		results, flipped, err := s.apply(ctx, ops, patient)
+		if postgres.IsUnique(err, "reservation_pkey") {
+			switch {
+			case len(ops) > 1: // together they may meet another process again and again
+				return s.each(ctx, ops, patient), nil
+			case attempt < attempts:
+				continue
+			}
 		}
 		if err != nil {
 			return nil, postgres.Err(err)
@@ -58,9 +74,23 @@ func (s *Store) run(ctx context.Context, ops []queued) ([]postgres.Result[*domai
 	}
 }
 
-func (s *Store) apply(ctx context.Context, ops []queued) (results []postgres.Result[*domain.Reservation], flipped []string, err error) {
+// each carries out operations one after another, each in a transaction of its own.
+func (s *Store) each(ctx context.Context, ops []queued, patient bool) []postgres.Result[*domain.Reservation] {
+	out := make([]postgres.Result[*domain.Reservation], len(ops))
+	for i := range ops {
+		one, err := s.run(ctx, ops[i:i+1], patient)
+		if err != nil {
+			out[i].Err = err
+			continue
+		}
+		out[i] = one[0]
+	}
+	return out
+}
+
+func (s *Store) apply(ctx context.Context, ops []queued, patient bool) (results []postgres.Result[*domain.Reservation], flipped []string, err error) {
 	err = postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		st, err := s.open(ctx, tx, ops)
+		st, err := s.open(ctx, tx, ops, patient)
 		if err != nil {
 			return err
 		}
@@ -93,17 +123,21 @@ type stockTx struct {
 	// before is what the stocks and reservations were when they were locked.
 	before  map[string]domain.Stock
 	known   map[string]domain.State
-	moved   []string // orders whose reservation changed, in order
+	moved   []string // orders whose reservation changed
 	changed map[string]bool
 	events  []event.Event
+	// busy are the orders and variants whose rows somebody else has locked.
+	busy map[string]bool
 }
 
 // open locks what the operations touch: first the reservations, then the stock, each in the order of
-// its key, so that runs of several processes wait for each other but never in a circle.
-func (s *Store) open(ctx context.Context, tx pgx.Tx, ops []queued) (*stockTx, error) {
+// its key, so that transactions that wait for each other never do so in a circle. Those that wait for
+// nothing here may come to wait later, for a new reservation's key or a listing: these, too, are taken in
+// order, and after all the others.
+func (s *Store) open(ctx context.Context, tx pgx.Tx, ops []queued, patient bool) (*stockTx, error) {
 	q := s.q.WithTx(tx)
 	r := &stockTx{
-		store: s, now: s.opts.Clock.Now(), before: map[string]domain.Stock{}, known: map[string]domain.State{}, changed: map[string]bool{},
+		store: s, now: s.opts.Clock.Now(), before: map[string]domain.Stock{}, known: map[string]domain.State{}, changed: map[string]bool{}, busy: map[string]bool{},
 		ledger: domain.Ledger{Stocks: map[string]*domain.Stock{}, Reservations: map[string]*domain.Reservation{}},
 	}
 	var orders, wanted []string
@@ -113,12 +147,16 @@ func (s *Store) open(ctx context.Context, tx pgx.Tx, ops []queued) (*stockTx, er
 			wanted = append(wanted, l.VariantID)
 		}
 	}
-	reservations, err := q.LockReservations(ctx, orders)
+	reservations, err := lockReservations(ctx, q, orders, patient)
 	if err != nil {
 		return nil, err
 	}
 	var existing []string
 	for _, x := range reservations {
+		if !x.Locked {
+			r.busy[x.OrderID] = true
+			continue
+		}
 		existing = append(existing, x.OrderID)
 		r.known[x.OrderID] = domain.State(x.State)
 		r.ledger.Reservations[x.OrderID] = &domain.Reservation{OrderID: x.OrderID, State: domain.State(x.State), Hash: x.RequestHash, ExpiresAt: x.ExpiresAt}
@@ -139,11 +177,15 @@ func (s *Store) open(ctx context.Context, tx pgx.Tx, ops []queued) (*stockTx, er
 	if len(wanted) == 0 {
 		return r, nil
 	}
-	stocks, err := q.LockStocks(ctx, wanted)
+	stocks, err := lockStocks(ctx, q, wanted, patient)
 	if err != nil {
 		return nil, err
 	}
 	for _, k := range stocks {
+		if !k.Locked {
+			r.busy[k.VariantID] = true
+			continue
+		}
 		stock := domain.Stock{VariantID: k.VariantID, ProductID: k.ProductID, ShopID: k.ShopID, SKU: k.Sku, Title: k.Title, OnHand: k.OnHand, Reserved: k.Reserved, ForSale: k.ForSale}
 		r.before[k.VariantID] = stock
 		r.ledger.Stocks[k.VariantID] = &stock
@@ -151,7 +193,43 @@ func (s *Store) open(ctx context.Context, tx pgx.Tx, ops []queued) (*stockTx, er
 	return r, nil
 }
 
+func lockReservations(ctx context.Context, q *sqlc.Queries, orders []string, patient bool) ([]sqlc.LockReservationsRow, error) {
+	if patient {
+		return q.LockReservations(ctx, orders)
+	}
+	rows, err := q.TryReservations(ctx, orders)
+	all := make([]sqlc.LockReservationsRow, len(rows))
+	for i, r := range rows {
+		all[i] = sqlc.LockReservationsRow(r)
+	}
+	return all, err
+}
+
+func lockStocks(ctx context.Context, q *sqlc.Queries, variants []string, patient bool) ([]sqlc.LockStocksRow, error) {
+	if patient {
+		return q.LockStocks(ctx, variants)
+	}
+	rows, err := q.TryStocks(ctx, variants)
+	all := make([]sqlc.LockStocksRow, len(rows))
+	for i, r := range rows {
+		all[i] = sqlc.LockStocksRow(r)
+	}
+	return all, err
+}
+
+// locked reports whether all is locked that an operation touches.
+func (r *stockTx) locked(op queued) bool {
+	lines := op.Lines
+	if x := r.ledger.Reservations[op.OrderID]; x != nil {
+		lines = slices.Concat(lines, x.Lines)
+	}
+	return !r.busy[op.OrderID] && !slices.ContainsFunc(lines, func(l domain.Line) bool { return r.busy[l.VariantID] })
+}
+
 func (r *stockTx) decide(op queued) postgres.Result[*domain.Reservation] {
+	if len(r.busy) > 0 && !r.locked(op) {
+		return postgres.Result[*domain.Reservation]{Err: errBusy}
+	}
 	var changed bool
 	var err error
 	subject, reason := subjectReleased, ""
@@ -243,6 +321,7 @@ func (r *stockTx) write(ctx context.Context, tx pgx.Tx) (flipped []string, err e
 		}
 	}
 	var added, lines, moved columns
+	slices.Sort(r.moved) // or two transactions with the same new orders may wait for each other's keys
 	for _, orderID := range r.moved {
 		x := r.ledger.Reservations[orderID]
 		if was, known := r.known[orderID]; known {
@@ -321,7 +400,8 @@ func (s *Store) lowEvent(ctx context.Context, k domain.Stock) (event.Event, erro
 	})
 }
 
-// Sweep ends reservations whose time is up, at most so many, and returns how many there were.
+// Sweep ends reservations whose time is up, at most so many, and returns how many there were. Those that somebody
+// else is busy with are left for the next time.
 func (s *Store) Sweep(ctx context.Context, most int) (int, error) {
 	ids, err := s.q.Lapsed(ctx, sqlc.LapsedParams{Now: s.opts.Clock.Now(), Most: int32(most)})
 	if err != nil || len(ids) == 0 {
@@ -331,8 +411,25 @@ func (s *Store) Sweep(ctx context.Context, most int) (int, error) {
 	for i, orderID := range ids {
 		ops[i] = queued{Operation: domain.Operation{Kind: domain.Expire, OrderID: orderID}, ctx: ctx}
 	}
-	_, err = s.run(ctx, ops)
-	return len(ids), err
+	results, err := s.run(ctx, ops, false)
+	n := 0
+	for _, r := range results {
+		if !errors.Is(r.Err, errBusy) {
+			n++
+		}
+	}
+	return n, err
+}
+
+// Forget deletes reservations that came to their end before the time, at most so many, and returns how many: what was
+// released, restocked, or refused in advance. Nobody asks about these again once their sagas are forgotten; if somebody
+// did, a release would leave a tombstone, and all else find nothing.
+//
+// A sale stays as long as its order does, which may be cancelled and restocked any time before it is shipped. One
+// that has expired stays, too: it is no end, for its checkout may be parked past its pivot, and commit it yet.
+func (s *Store) Forget(ctx context.Context, before time.Time, most int) (int, error) {
+	n, err := s.q.ForgetReservations(ctx, sqlc.ForgetReservationsParams{Before: before, Most: int32(most)})
+	return int(n), postgres.Err(err)
 }
 
 // SetStock sets how many pieces of a variant are on hand. Its errors: not_found, conflict when more are reserved.

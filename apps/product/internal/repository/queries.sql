@@ -23,15 +23,31 @@ join (select unnest(@parent_ids::text[]) as parent_id, unnest(@names::text[]) as
 select shop_id, handle, name, status, updated_at from shop_ref
 where shop_id = any(@ids::text[]) or handle = any(@handles::text[]);
 
--- name: SaveShop :execrows
-insert into shop_ref (shop_id, handle, name, status, updated_at)
-values (@shop_id, @handle, @name, @status, @updated_at)
+-- name: SaveShop :exec
+insert into shop_ref (shop_id, handle, name, status, version, updated_at)
+values (@shop_id, @handle, @name, @status, @version, @updated_at)
 on conflict (shop_id) do update set
     handle = excluded.handle,
     name = excluded.name,
     status = excluded.status,
-    updated_at = excluded.updated_at
-where shop_ref.updated_at < excluded.updated_at;
+    version = excluded.version,
+    updated_at = excluded.updated_at,
+    relist_after = case
+        when shop_ref.handle = excluded.handle and shop_ref.name = excluded.name
+            and (shop_ref.status = 'suspended') = (excluded.status = 'suspended') then shop_ref.relist_after
+        else ''
+    end
+where shop_ref.version < excluded.version;
+
+-- name: ShopToRelist :one
+select shop_id, relist_after::text as relist_after from shop_ref
+where relist_after is not null
+order by updated_at, shop_id
+limit 1
+for no key update skip locked;
+
+-- name: Relisted :exec
+update shop_ref set relist_after = @relist_after where shop_id = @shop_id;
 
 -- name: LockShops :exec
 select pg_advisory_xact_lock(k.key)
@@ -197,6 +213,8 @@ order by p.id
 limit @page_size;
 
 -- name: Offers :many
+-- Like all statements of a checkout it takes its array through a sub-select, which hides the array's length: a planner
+-- that sees it plans anew each time, for longer than the statement runs. The cast makes the sub-select a value, not a set.
 select v.id, v.product_id, v.shop_id, s.name as shop_name, p.title, v.sku, v.options, v.price_minor, v.currency,
        coalesce(p.images -> 0 ->> 'url', '')::text as image_url, (k.on_hand - k.reserved)::bigint as available,
        (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale
@@ -204,32 +222,67 @@ from variant v
 join product p on p.id = v.product_id
 join shop_ref s on s.shop_id = v.shop_id
 join stock k on k.variant_id = v.id
-where v.id = any(@ids::text[]);
+where v.id = any ((select @ids::text[])::text[]);
 
 -- name: LockReservations :many
-select order_id, state, request_hash, expires_at from reservation
-where order_id = any(@order_ids::text[])
+select order_id, state, request_hash, expires_at, true as locked from reservation
+where order_id = any ((select @order_ids::text[])::text[])
 order by order_id
 for update;
 
+-- name: TryReservations :many
+-- Locks what nobody else has locked, and tells of the others that they are there.
+select x.order_id, coalesce(r.state, '')::text as state, coalesce(r.request_hash, '')::bytea as request_hash,
+       coalesce(r.expires_at, x.expires_at)::timestamptz as expires_at, (r.order_id is not null)::bool as locked
+from reservation x
+left join lateral (
+    select y.order_id, y.state, y.request_hash, y.expires_at from reservation y where y.order_id = x.order_id for update skip locked
+) r on true
+where x.order_id = any ((select @order_ids::text[])::text[]);
+
 -- name: ReservationLines :many
 select order_id, variant_id, quantity from reservation_line
-where order_id = any(@order_ids::text[])
+where order_id = any ((select @order_ids::text[])::text[])
 order by order_id, variant_id;
 
 -- name: LockStocks :many
 select k.variant_id, k.on_hand, k.reserved, v.product_id, v.shop_id, v.sku, p.title,
-       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale
+       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale, true as locked
 from stock k
 join variant v on v.id = k.variant_id
 join product p on p.id = v.product_id
 join shop_ref s on s.shop_id = v.shop_id
-where k.variant_id = any(@variant_ids::text[])
+where k.variant_id = any ((select @variant_ids::text[])::text[])
 order by k.variant_id
 for update of k;
 
+-- name: TryStocks :many
+-- Locks what nobody else has locked, and tells of the others that they are there.
+select v.id as variant_id, coalesce(k.on_hand, 0)::bigint as on_hand, coalesce(k.reserved, 0)::bigint as reserved, v.product_id, v.shop_id, v.sku, p.title,
+       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale,
+       (k.variant_id is not null)::bool as locked
+from variant v
+join product p on p.id = v.product_id
+join shop_ref s on s.shop_id = v.shop_id
+left join lateral (
+    select y.variant_id, y.on_hand, y.reserved from stock y where y.variant_id = v.id for update skip locked
+) k on true
+where v.id = any ((select @variant_ids::text[])::text[]);
+
 -- name: Lapsed :many
 select order_id from reservation where state = 'held' and expires_at <= @now order by expires_at limit @most;
+
+-- name: ForgetReservations :execrows
+with old as (
+    select x.order_id from reservation x
+    where x.state in ('released', 'restocked', 'tombstone') and x.updated_at < @before
+    order by x.updated_at
+    limit @most
+    for update skip locked
+), lines as (
+    delete from reservation_line l using old where l.order_id = old.order_id
+)
+delete from reservation r using old where r.order_id = old.order_id;
 
 -- name: WordShares :many
 select w.word::text as word, w.share::float8 as share

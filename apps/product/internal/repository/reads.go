@@ -3,6 +3,9 @@ package repository
 import (
 	"context"
 	"encoding/json"
+	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/repository/sqlc"
@@ -97,22 +100,59 @@ func (s *Store) Export(ctx context.Context, after string, size int) ([]domain.Ex
 	return all, nil
 }
 
-// Offers finds variants by ID, also those that are not sold any more, in no order.
+// Offers finds variants by ID, also those that are not sold any more, in no order. Callers that come at the same time
+// share a statement, and the options of what they found: nobody changes them.
 func (s *Store) Offers(ctx context.Context, ids []string) ([]domain.Offer, error) {
-	rows, err := s.q.Offers(ctx, list(ids))
+	// What no ID can be must not fail the statement of others.
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return strings.ContainsRune(id, 0) || !utf8.ValidString(id) })
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return s.offers.Do(ctx, ids)
+}
+
+func (s *Store) runOffers(ctx context.Context, wanted [][]string) ([]postgres.Result[[]domain.Offer], error) {
+	all := slices.Concat(wanted...)
+	slices.Sort(all)
+	rows, err := s.q.Offers(ctx, slices.Compact(all))
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
-	all := make([]domain.Offer, len(rows))
-	for i, r := range rows {
-		v := domain.Variant{ID: r.ID, SKU: r.Sku, Price: money.New(r.PriceMinor, money.Currency(r.Currency))}
-		if err := json.Unmarshal(r.Options, &v.Options); err != nil {
-			return nil, err
-		}
-		all[i] = domain.Offer{
-			Variant: v, ProductID: r.ProductID, ShopID: r.ShopID, ShopName: r.ShopName, Title: r.Title, ImageURL: r.ImageUrl,
-			Pieces: r.Available, ForSale: r.ForSale,
-		}
+	found := make(map[string]postgres.Result[domain.Offer], len(rows))
+	for _, r := range rows {
+		o, err := toOffer(r)
+		found[r.ID] = postgres.Result[domain.Offer]{Value: o, Err: err}
 	}
-	return all, nil
+	out := make([]postgres.Result[[]domain.Offer], len(wanted))
+	for i, ids := range wanted {
+		out[i] = pick(found, ids)
+	}
+	return out, nil
+}
+
+// pick takes out of what was found what one caller asked for, each once.
+func pick(found map[string]postgres.Result[domain.Offer], ids []string) postgres.Result[[]domain.Offer] {
+	offers := make([]domain.Offer, 0, len(ids))
+	taken := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		r, ok := found[id]
+		if !ok || taken[id] {
+			continue
+		}
+		if r.Err != nil {
+			return postgres.Result[[]domain.Offer]{Err: r.Err}
+		}
+		taken[id] = true
+		offers = append(offers, r.Value)
+	}
+	return postgres.Result[[]domain.Offer]{Value: offers}
+}
+
+func toOffer(r sqlc.OffersRow) (domain.Offer, error) {
+	v := domain.Variant{ID: r.ID, SKU: r.Sku, Price: money.New(r.PriceMinor, money.Currency(r.Currency))}
+	err := json.Unmarshal(r.Options, &v.Options)
+	return domain.Offer{
+		Variant: v, ProductID: r.ProductID, ShopID: r.ShopID, ShopName: r.ShopName, Title: r.Title, ImageURL: r.ImageUrl,
+		Pieces: r.Available, ForSale: r.ForSale,
+	}, err
 }

@@ -17,6 +17,13 @@ import (
 	"souk/pkg/postgres"
 )
 
+const (
+	// groupLimit is how many callers share a transaction or a statement at most.
+	groupLimit = 256
+	// groupParallel is how many of those go on at once for which one at a time is not better.
+	groupParallel = 2
+)
+
 // Options are what a Store needs besides its database.
 type Options struct {
 	Clock clock.Clock
@@ -36,10 +43,13 @@ func (o Options) wake() {
 
 // Store keeps everything that the product service owns.
 type Store struct {
-	pool  *pgxpool.Pool
-	q     *sqlc.Queries
-	opts  Options
-	group *postgres.Group[queued, *domain.Reservation]
+	pool *pgxpool.Pool
+	q    *sqlc.Queries
+	opts Options
+	// group carries out operations together, but for those whose rows are locked by somebody else: they wait in
+	// patient, and hold up nobody.
+	group, patient *postgres.Group[queued, *domain.Reservation]
+	offers         *postgres.Group[[]string, []domain.Offer]
 
 	// categories are the IDs of the categories by path: they are never renamed nor removed.
 	categories sync.Map
@@ -49,12 +59,22 @@ type Store struct {
 // New returns a store on pool. Close it.
 func New(pool *pgxpool.Pool, opts Options) *Store {
 	s := &Store{pool: pool, q: sqlc.New(pool), opts: opts}
-	s.group = postgres.NewGroup(256, s.run)
+	s.group = postgres.NewGroup(groupLimit, func(ctx context.Context, ops []queued) ([]postgres.Result[*domain.Reservation], error) {
+		return s.run(ctx, ops, false)
+	})
+	s.patient = postgres.NewGroup(groupLimit, func(ctx context.Context, ops []queued) ([]postgres.Result[*domain.Reservation], error) {
+		return s.run(ctx, ops, true)
+	}, postgres.WithParallel(groupParallel))
+	s.offers = postgres.NewGroup(groupLimit, s.runOffers, postgres.WithParallel(groupParallel))
 	return s
 }
 
 // Close waits for what is under way.
-func (s *Store) Close() { s.group.Close() }
+func (s *Store) Close() {
+	s.group.Close() // whose callers may go on to the patient ones
+	s.patient.Close()
+	s.offers.Close()
+}
 
 // changed tells the cache that products changed.
 func (s *Store) changed(ctx context.Context, productIDs []string) {

@@ -2,13 +2,19 @@ package repository
 
 import (
 	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
 
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/repository/sqlc"
+	"souk/pkg/failpoint"
 	"souk/pkg/postgres"
-
-	"github.com/jackc/pgx/v5"
 )
+
+// relistChunk is how many listings of a shop one transaction makes anew: a reservation that sells one of them out waits
+// for it.
+const relistChunk = 100
 
 // Shops finds shops among the local copies, by ID or by handle.
 func (s *Store) Shops(ctx context.Context, ids, handles []string) ([]domain.Shop, error) {
@@ -23,53 +29,69 @@ func (s *Store) Shops(ctx context.Context, ids, handles []string) ([]domain.Shop
 	return shops, nil
 }
 
-// SaveShop keeps a local copy of a shop, unless a newer one is there.
+// SaveShop keeps a local copy of a shop that the shop service told when asked, unless there is one. That may be an
+// older one: its events, which have versions, bring it up to date.
 func (s *Store) SaveShop(ctx context.Context, shop domain.Shop) error {
-	_, err := s.q.SaveShop(ctx, saveShop(shop))
-	return postgres.Err(err)
+	shop.Version = 0
+	return saveShop(ctx, s.q, shop)
 }
 
-// ShopChanged keeps what an event told about a shop, and brings its listings up to date. News that is
-// older than what is known changes nothing.
-func (s *Store) ShopChanged(ctx context.Context, shop domain.Shop) error {
-	var touched []string
-	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
-		touched, err = s.shopChanged(ctx, tx, shop)
-		return err
-	})
-	if err != nil {
-		return postgres.Err(err)
-	}
-	s.changed(ctx, touched)
-	return nil
+// ShopChanged keeps what an event told about a shop, in the transaction of the event's inbox row: from its commit
+// on nothing of a suspended shop can be reserved. Its listings, which may be thousands, are only marked in the same
+// row, and [Store.Relist] makes them anew afterwards, so that no sale waits for all of them.
+//
+// News that is not newer than what is known changes nothing, and takes no mark back. So whatever order events come in, and
+// however often, the row ends as the newest of them says, and marked unless its listings were made anew after that.
+func (s *Store) ShopChanged(ctx context.Context, tx pgx.Tx, shop domain.Shop) error {
+	return saveShop(ctx, s.q.WithTx(tx), shop)
 }
 
-func (s *Store) shopChanged(ctx context.Context, tx pgx.Tx, shop domain.Shop) (touched []string, err error) {
-	q := s.q.WithTx(tx)
-	before, err := q.Shops(ctx, sqlc.ShopsParams{Ids: []string{shop.ID}, Handles: []string{}})
-	if err != nil {
-		return nil, err
-	}
-	if n, err := q.SaveShop(ctx, saveShop(shop)); err != nil || n == 0 {
-		return nil, err
-	}
-	if len(before) == 1 && before[0].Name == shop.Name && before[0].Handle == shop.Handle &&
-		(before[0].Status == domain.ShopSuspended) == (shop.Status == domain.ShopSuspended) {
-		return nil, nil
-	}
-	for after := ""; ; {
-		ids, err := q.ProductsOfShop(ctx, sqlc.ProductsOfShopParams{ShopID: shop.ID, After: after, PageSize: refreshChunk})
-		if err != nil || len(ids) == 0 {
-			return touched, err
+func saveShop(ctx context.Context, q *sqlc.Queries, shop domain.Shop) error {
+	return postgres.Err(q.SaveShop(ctx, sqlc.SaveShopParams{
+		ShopID: shop.ID, Handle: shop.Handle, Name: shop.Name, Status: shop.Status, Version: shop.Version, UpdatedAt: shop.UpdatedAt,
+	}))
+}
+
+// Relist makes some listings anew whose shop has changed, and reports whether there may be more. Where it stands is
+// committed along with them: whoever comes next, after a crash too, goes on from there, and a shop that changes
+// meanwhile begins anew. Several processes may do it at once, each for another shop.
+func (s *Store) Relist(ctx context.Context) (more bool, err error) {
+	var ids []string
+	err = postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		q := s.q.WithTx(tx)
+		more, ids = false, nil
+		shop, err := q.ShopToRelist(ctx)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		// A product that is being written may have read the shop as it was before: it is waited for, to be seen below.
+		if err := q.LockShops(ctx, []string{shop.ShopID}); err != nil {
+			return err
+		}
+		ids, err = q.ProductsOfShop(ctx, sqlc.ProductsOfShopParams{ShopID: shop.ShopID, After: shop.RelistAfter, PageSize: relistChunk})
+		if err != nil {
+			return err
 		}
 		if err := s.refresh(ctx, tx, ids); err != nil {
-			return nil, err
+			return err
 		}
-		touched = append(touched, ids...)
-		after = ids[len(ids)-1]
+		more = true
+		done := sqlc.RelistedParams{ShopID: shop.ShopID}
+		if len(ids) == relistChunk {
+			done.RelistAfter = &ids[len(ids)-1]
+		}
+		return q.Relisted(ctx, done)
+	})
+	if err != nil {
+		return false, postgres.Err(err)
 	}
-}
-
-func saveShop(shop domain.Shop) sqlc.SaveShopParams {
-	return sqlc.SaveShopParams{ShopID: shop.ID, Handle: shop.Handle, Name: shop.Name, Status: shop.Status, UpdatedAt: shop.UpdatedAt}
+	if len(ids) > 0 {
+		if err := failpoint.Hit(ctx, FailAfterCommit); err != nil {
+			return false, err
+		}
+		s.changed(ctx, ids)
+	}
+	return more, nil
 }

@@ -48,6 +48,7 @@ type Order struct {
 	PlacedAt        time.Time
 	ConfirmedAt     *time.Time
 	UpdatedAt       time.Time
+	CancelFields    []byte
 }
 
 type OrderItem struct {

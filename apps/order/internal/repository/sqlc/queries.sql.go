@@ -14,7 +14,7 @@ const byID = `-- name: ByID :one
 select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency,
     o.subtotal, o.discount, o.shipping, o.tax, o.total,
     o.payment_id, o.payment_status, o.payment_method, o.email, o.shipping_address,
-    o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at,
+    o.cancel_id, o.cancel_code, o.cancel_reason, o.cancel_fields, o.version, o.placed_at, o.confirmed_at, o.updated_at,
     (select json_agg(json_build_object(
         'id', s.id, 'shop_id', s.shop_id, 'shop_name', s.shop_name, 'status', s.status,
         'subtotal', s.subtotal, 'discount', s.discount, 'shipping', s.shipping, 'tax', s.tax, 'total', s.total,
@@ -49,6 +49,7 @@ type ByIDRow struct {
 	CancelID        string
 	CancelCode      string
 	CancelReason    string
+	CancelFields    []byte
 	Version         int64
 	PlacedAt        time.Time
 	ConfirmedAt     *time.Time
@@ -80,6 +81,7 @@ func (q *Queries) ByID(ctx context.Context, id string) (ByIDRow, error) {
 		&i.CancelID,
 		&i.CancelCode,
 		&i.CancelReason,
+		&i.CancelFields,
 		&i.Version,
 		&i.PlacedAt,
 		&i.ConfirmedAt,
@@ -93,7 +95,7 @@ const byIDs = `-- name: ByIDs :many
 select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency,
     o.subtotal, o.discount, o.shipping, o.tax, o.total,
     o.payment_id, o.payment_status, o.payment_method, o.email, o.shipping_address,
-    o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at,
+    o.cancel_id, o.cancel_code, o.cancel_reason, o.cancel_fields, o.version, o.placed_at, o.confirmed_at, o.updated_at,
     (select json_agg(json_build_object(
         'id', s.id, 'shop_id', s.shop_id, 'shop_name', s.shop_name, 'status', s.status,
         'subtotal', s.subtotal, 'discount', s.discount, 'shipping', s.shipping, 'tax', s.tax, 'total', s.total,
@@ -128,6 +130,7 @@ type ByIDsRow struct {
 	CancelID        string
 	CancelCode      string
 	CancelReason    string
+	CancelFields    []byte
 	Version         int64
 	PlacedAt        time.Time
 	ConfirmedAt     *time.Time
@@ -165,6 +168,7 @@ func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]ByIDsRow, error) {
 			&i.CancelID,
 			&i.CancelCode,
 			&i.CancelReason,
+			&i.CancelFields,
 			&i.Version,
 			&i.PlacedAt,
 			&i.ConfirmedAt,
@@ -227,11 +231,35 @@ func (q *Queries) ByKeys(ctx context.Context, arg ByKeysParams) ([]ByKeysRow, er
 	return items, nil
 }
 
+const forgetRefused = `-- name: ForgetRefused :execrows
+update orders set email = '', shipping_address = '{}'
+where id in (
+    select o.id from orders o
+    where o.id >= $1::text and o.id < $2::text and o.status = 'cancelled' and o.confirmed_at is null
+      and (o.email <> '' or o.shipping_address <> '{}')
+    order by o.id limit $3 for update skip locked)
+`
+
+type ForgetRefusedParams struct {
+	First  string
+	Before string
+	Most   int32
+}
+
+// Erases whose checkouts were refused, of orders with IDs in a range.
+func (q *Queries) ForgetRefused(ctx context.Context, arg ForgetRefusedParams) (int64, error) {
+	result, err := q.db.Exec(ctx, forgetRefused, arg.First, arg.Before, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const history = `-- name: History :many
 select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency,
     o.subtotal, o.discount, o.shipping, o.tax, o.total,
     o.payment_id, o.payment_status, o.payment_method, o.email, o.shipping_address,
-    o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at,
+    o.cancel_id, o.cancel_code, o.cancel_reason, o.cancel_fields, o.version, o.placed_at, o.confirmed_at, o.updated_at,
     (select json_agg(json_build_object(
         'id', s.id, 'shop_id', s.shop_id, 'shop_name', s.shop_name, 'status', s.status,
         'subtotal', s.subtotal, 'discount', s.discount, 'shipping', s.shipping, 'tax', s.tax, 'total', s.total,
@@ -276,6 +304,7 @@ type HistoryRow struct {
 	CancelID        string
 	CancelCode      string
 	CancelReason    string
+	CancelFields    []byte
 	Version         int64
 	PlacedAt        time.Time
 	ConfirmedAt     *time.Time
@@ -319,6 +348,7 @@ func (q *Queries) History(ctx context.Context, arg HistoryParams) ([]HistoryRow,
 			&i.CancelID,
 			&i.CancelCode,
 			&i.CancelReason,
+			&i.CancelFields,
 			&i.Version,
 			&i.PlacedAt,
 			&i.ConfirmedAt,
@@ -350,7 +380,7 @@ const owned = `-- name: Owned :one
 select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency,
     o.subtotal, o.discount, o.shipping, o.tax, o.total,
     o.payment_id, o.payment_status, o.payment_method, o.email, o.shipping_address,
-    o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at,
+    o.cancel_id, o.cancel_code, o.cancel_reason, o.cancel_fields, o.version, o.placed_at, o.confirmed_at, o.updated_at,
     (select json_agg(json_build_object(
         'id', s.id, 'shop_id', s.shop_id, 'shop_name', s.shop_name, 'status', s.status,
         'subtotal', s.subtotal, 'discount', s.discount, 'shipping', s.shipping, 'tax', s.tax, 'total', s.total,
@@ -390,6 +420,7 @@ type OwnedRow struct {
 	CancelID        string
 	CancelCode      string
 	CancelReason    string
+	CancelFields    []byte
 	Version         int64
 	PlacedAt        time.Time
 	ConfirmedAt     *time.Time
@@ -421,6 +452,7 @@ func (q *Queries) Owned(ctx context.Context, arg OwnedParams) (OwnedRow, error) 
 		&i.CancelID,
 		&i.CancelCode,
 		&i.CancelReason,
+		&i.CancelFields,
 		&i.Version,
 		&i.PlacedAt,
 		&i.ConfirmedAt,
@@ -447,17 +479,18 @@ func (q *Queries) PartOwner(ctx context.Context, id string) (PartOwnerRow, error
 }
 
 const refuse = `-- name: Refuse :one
-update orders set status = 'cancelled', cancel_code = $1, cancel_reason = $2,
+update orders set status = 'cancelled', cancel_code = $1, cancel_reason = $2, cancel_fields = $3,
     payment_status = case when payment_status <> 'pending' then payment_status when $1 = 'payment_declined' then 'failed' else 'voided' end,
-    idem_key = case when $3::boolean then idem_key || '#' || id else idem_key end,
-    version = version + 1, updated_at = $4
-where id = $5 and status = 'pending'
+    idem_key = case when $4::boolean then idem_key || '#' || id else idem_key end,
+    version = version + 1, updated_at = $5
+where id = $6 and status = 'pending'
 returning version
 `
 
 type RefuseParams struct {
 	CancelCode   string
 	CancelReason string
+	CancelFields []byte
 	FreeKey      bool
 	At           time.Time
 	ID           string
@@ -468,6 +501,7 @@ func (q *Queries) Refuse(ctx context.Context, arg RefuseParams) (int64, error) {
 	row := q.db.QueryRow(ctx, refuse,
 		arg.CancelCode,
 		arg.CancelReason,
+		arg.CancelFields,
 		arg.FreeKey,
 		arg.At,
 		arg.ID,

@@ -1,5 +1,5 @@
 -- $1 variants, $2 on hand, $3 reserved
 update stock k
 set on_hand = n.on_hand, reserved = n.reserved
-from unnest($1::text[], $2::bigint[], $3::bigint[]) as n (variant_id, on_hand, reserved)
+from unnest((select $1::text[]), (select $2::bigint[]), (select $3::bigint[])) as n (variant_id, on_hand, reserved)
 where k.variant_id = n.variant_id

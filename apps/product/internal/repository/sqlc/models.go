@@ -66,11 +66,13 @@ type ReservationLine struct {
 }
 
 type ShopRef struct {
-	ShopID    string
-	Handle    string
-	Name      string
-	Status    string
-	UpdatedAt time.Time
+	ShopID      string
+	Handle      string
+	Name        string
+	Status      string
+	UpdatedAt   time.Time
+	Version     int64
+	RelistAfter *string
 }
 
 type Stock struct {

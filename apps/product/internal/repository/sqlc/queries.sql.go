@@ -356,6 +356,32 @@ func (q *Queries) ForgetImport(ctx context.Context, arg ForgetImportParams) erro
 	return err
 }
 
+const forgetReservations = `-- name: ForgetReservations :execrows
+with old as (
+    select x.order_id from reservation x
+    where x.state in ('released', 'restocked', 'tombstone') and x.updated_at < $1
+    order by x.updated_at
+    limit $2
+    for update skip locked
+), lines as (
+    delete from reservation_line l using old where l.order_id = old.order_id
+)
+delete from reservation r using old where r.order_id = old.order_id
+`
+
+type ForgetReservationsParams struct {
+	Before time.Time
+	Most   int32
+}
+
+func (q *Queries) ForgetReservations(ctx context.Context, arg ForgetReservationsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, forgetReservations, arg.Before, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const lapsed = `-- name: Lapsed :many
 select order_id from reservation where state = 'held' and expires_at <= $1 order by expires_at limit $2
 `
@@ -468,8 +494,8 @@ func (q *Queries) LockListings(ctx context.Context, productIds []string) error {
 }
 
 const lockReservations = `-- name: LockReservations :many
-select order_id, state, request_hash, expires_at from reservation
-where order_id = any($1::text[])
+select order_id, state, request_hash, expires_at, true as locked from reservation
+where order_id = any ((select $1::text[])::text[])
 order by order_id
 for update
 `
@@ -479,6 +505,7 @@ type LockReservationsRow struct {
 	State       string
 	RequestHash []byte
 	ExpiresAt   time.Time
+	Locked      bool
 }
 
 func (q *Queries) LockReservations(ctx context.Context, orderIds []string) ([]LockReservationsRow, error) {
@@ -495,6 +522,7 @@ func (q *Queries) LockReservations(ctx context.Context, orderIds []string) ([]Lo
 			&i.State,
 			&i.RequestHash,
 			&i.ExpiresAt,
+			&i.Locked,
 		); err != nil {
 			return nil, err
 		}
@@ -545,12 +573,12 @@ func (q *Queries) LockStock(ctx context.Context, variantIds []string) ([]Stock, 
 
 const lockStocks = `-- name: LockStocks :many
 select k.variant_id, k.on_hand, k.reserved, v.product_id, v.shop_id, v.sku, p.title,
-       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale
+       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale, true as locked
 from stock k
 join variant v on v.id = k.variant_id
 join product p on p.id = v.product_id
 join shop_ref s on s.shop_id = v.shop_id
-where k.variant_id = any($1::text[])
+where k.variant_id = any ((select $1::text[])::text[])
 order by k.variant_id
 for update of k
 `
@@ -564,6 +592,7 @@ type LockStocksRow struct {
 	Sku       string
 	Title     string
 	ForSale   bool
+	Locked    bool
 }
 
 func (q *Queries) LockStocks(ctx context.Context, variantIds []string) ([]LockStocksRow, error) {
@@ -584,6 +613,7 @@ func (q *Queries) LockStocks(ctx context.Context, variantIds []string) ([]LockSt
 			&i.Sku,
 			&i.Title,
 			&i.ForSale,
+			&i.Locked,
 		); err != nil {
 			return nil, err
 		}
@@ -603,7 +633,7 @@ from variant v
 join product p on p.id = v.product_id
 join shop_ref s on s.shop_id = v.shop_id
 join stock k on k.variant_id = v.id
-where v.id = any($1::text[])
+where v.id = any ((select $1::text[])::text[])
 `
 
 type OffersRow struct {
@@ -621,6 +651,8 @@ type OffersRow struct {
 	ForSale    bool
 }
 
+// Like all statements of a checkout it takes its array through a sub-select, which hides the array's length: a planner
+// that sees it plans anew each time, for longer than the statement runs. The cast makes the sub-select a value, not a set.
 func (q *Queries) Offers(ctx context.Context, ids []string) ([]OffersRow, error) {
 	rows, err := q.db.Query(ctx, offers, ids)
 	if err != nil {
@@ -806,9 +838,23 @@ func (q *Queries) ProductsOfShop(ctx context.Context, arg ProductsOfShopParams) 
 	return items, nil
 }
 
+const relisted = `-- name: Relisted :exec
+update shop_ref set relist_after = $1 where shop_id = $2
+`
+
+type RelistedParams struct {
+	RelistAfter *string
+	ShopID      string
+}
+
+func (q *Queries) Relisted(ctx context.Context, arg RelistedParams) error {
+	_, err := q.db.Exec(ctx, relisted, arg.RelistAfter, arg.ShopID)
+	return err
+}
+
 const reservationLines = `-- name: ReservationLines :many
 select order_id, variant_id, quantity from reservation_line
-where order_id = any($1::text[])
+where order_id = any ((select $1::text[])::text[])
 order by order_id, variant_id
 `
 
@@ -921,15 +967,21 @@ func (q *Queries) SaveListings(ctx context.Context, arg SaveListingsParams) erro
 	return err
 }
 
-const saveShop = `-- name: SaveShop :execrows
-insert into shop_ref (shop_id, handle, name, status, updated_at)
-values ($1, $2, $3, $4, $5)
+const saveShop = `-- name: SaveShop :exec
+insert into shop_ref (shop_id, handle, name, status, version, updated_at)
+values ($1, $2, $3, $4, $5, $6)
 on conflict (shop_id) do update set
     handle = excluded.handle,
     name = excluded.name,
     status = excluded.status,
-    updated_at = excluded.updated_at
-where shop_ref.updated_at < excluded.updated_at
+    version = excluded.version,
+    updated_at = excluded.updated_at,
+    relist_after = case
+        when shop_ref.handle = excluded.handle and shop_ref.name = excluded.name
+            and (shop_ref.status = 'suspended') = (excluded.status = 'suspended') then shop_ref.relist_after
+        else ''
+    end
+where shop_ref.version < excluded.version
 `
 
 type SaveShopParams struct {
@@ -937,21 +989,20 @@ type SaveShopParams struct {
 	Handle    string
 	Name      string
 	Status    string
+	Version   int64
 	UpdatedAt time.Time
 }
 
-func (q *Queries) SaveShop(ctx context.Context, arg SaveShopParams) (int64, error) {
-	result, err := q.db.Exec(ctx, saveShop,
+func (q *Queries) SaveShop(ctx context.Context, arg SaveShopParams) error {
+	_, err := q.db.Exec(ctx, saveShop,
 		arg.ShopID,
 		arg.Handle,
 		arg.Name,
 		arg.Status,
+		arg.Version,
 		arg.UpdatedAt,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	return err
 }
 
 const saveStock = `-- name: SaveStock :exec
@@ -1031,6 +1082,26 @@ func (q *Queries) ShopOfVariant(ctx context.Context, id string) (string, error) 
 	return shop_id, err
 }
 
+const shopToRelist = `-- name: ShopToRelist :one
+select shop_id, relist_after::text as relist_after from shop_ref
+where relist_after is not null
+order by updated_at, shop_id
+limit 1
+for no key update skip locked
+`
+
+type ShopToRelistRow struct {
+	ShopID      string
+	RelistAfter string
+}
+
+func (q *Queries) ShopToRelist(ctx context.Context) (ShopToRelistRow, error) {
+	row := q.db.QueryRow(ctx, shopToRelist)
+	var i ShopToRelistRow
+	err := row.Scan(&i.ShopID, &i.RelistAfter)
+	return i, err
+}
+
 const shops = `-- name: Shops :many
 select shop_id, handle, name, status, updated_at from shop_ref
 where shop_id = any($1::text[]) or handle = any($2::text[])
@@ -1041,15 +1112,23 @@ type ShopsParams struct {
 	Handles []string
 }
 
-func (q *Queries) Shops(ctx context.Context, arg ShopsParams) ([]ShopRef, error) {
+type ShopsRow struct {
+	ShopID    string
+	Handle    string
+	Name      string
+	Status    string
+	UpdatedAt time.Time
+}
+
+func (q *Queries) Shops(ctx context.Context, arg ShopsParams) ([]ShopsRow, error) {
 	rows, err := q.db.Query(ctx, shops, arg.Ids, arg.Handles)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []ShopRef
+	var items []ShopsRow
 	for rows.Next() {
-		var i ShopRef
+		var i ShopsRow
 		if err := rows.Scan(
 			&i.ShopID,
 			&i.Handle,
@@ -1103,6 +1182,107 @@ func (q *Queries) StockOfShop(ctx context.Context, arg StockOfShopParams) ([]Sto
 	for rows.Next() {
 		var i StockOfShopRow
 		if err := rows.Scan(&i.ProductID, &i.Doc); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const tryReservations = `-- name: TryReservations :many
+select x.order_id, coalesce(r.state, '')::text as state, coalesce(r.request_hash, '')::bytea as request_hash,
+       coalesce(r.expires_at, x.expires_at)::timestamptz as expires_at, (r.order_id is not null)::bool as locked
+from reservation x
+left join lateral (
+    select y.order_id, y.state, y.request_hash, y.expires_at from reservation y where y.order_id = x.order_id for update skip locked
+) r on true
+where x.order_id = any ((select $1::text[])::text[])
+`
+
+type TryReservationsRow struct {
+	OrderID     string
+	State       string
+	RequestHash []byte
+	ExpiresAt   time.Time
+	Locked      bool
+}
+
+// Locks what nobody else has locked, and tells of the others that they are there.
+func (q *Queries) TryReservations(ctx context.Context, orderIds []string) ([]TryReservationsRow, error) {
+	rows, err := q.db.Query(ctx, tryReservations, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TryReservationsRow
+	for rows.Next() {
+		var i TryReservationsRow
+		if err := rows.Scan(
+			&i.OrderID,
+			&i.State,
+			&i.RequestHash,
+			&i.ExpiresAt,
+			&i.Locked,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const tryStocks = `-- name: TryStocks :many
+select v.id as variant_id, coalesce(k.on_hand, 0)::bigint as on_hand, coalesce(k.reserved, 0)::bigint as reserved, v.product_id, v.shop_id, v.sku, p.title,
+       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale,
+       (k.variant_id is not null)::bool as locked
+from variant v
+join product p on p.id = v.product_id
+join shop_ref s on s.shop_id = v.shop_id
+left join lateral (
+    select y.variant_id, y.on_hand, y.reserved from stock y where y.variant_id = v.id for update skip locked
+) k on true
+where v.id = any ((select $1::text[])::text[])
+`
+
+type TryStocksRow struct {
+	VariantID string
+	OnHand    int64
+	Reserved  int64
+	ProductID string
+	ShopID    string
+	Sku       string
+	Title     string
+	ForSale   bool
+	Locked    bool
+}
+
+// Locks what nobody else has locked, and tells of the others that they are there.
+func (q *Queries) TryStocks(ctx context.Context, variantIds []string) ([]TryStocksRow, error) {
+	rows, err := q.db.Query(ctx, tryStocks, variantIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TryStocksRow
+	for rows.Next() {
+		var i TryStocksRow
+		if err := rows.Scan(
+			&i.VariantID,
+			&i.OnHand,
+			&i.Reserved,
+			&i.ProductID,
+			&i.ShopID,
+			&i.Sku,
+			&i.Title,
+			&i.ForSale,
+			&i.Locked,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -1,0 +1,3 @@
+alter table reservation_line reset (autovacuum_analyze_threshold, autovacuum_vacuum_threshold, autovacuum_vacuum_insert_threshold);
+alter table reservation reset (autovacuum_analyze_threshold, autovacuum_vacuum_threshold, autovacuum_vacuum_insert_threshold);
+drop index reservation_ended;

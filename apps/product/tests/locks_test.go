@@ -1,0 +1,297 @@
+package tests
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"souk/apps/product/internal/domain"
+	"souk/apps/product/internal/repository"
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/errs"
+	"souk/pkg/id"
+)
+
+// locked does something in a transaction of the test's own, and leaves it open until the end it returns.
+func (b *bundle) locked(sql string, args ...any) (tx pgx.Tx, end func()) {
+	b.t.Helper()
+	ctx := context.Background()
+	tx, err := b.pool.Begin(ctx)
+	require.NoError(b.t, err)
+	end = sync.OnceFunc(func() { _ = tx.Rollback(ctx) })
+	b.t.Cleanup(end)
+	_, err = tx.Exec(ctx, sql, args...)
+	require.NoError(b.t, err)
+	return tx, end
+}
+
+// Somebody else has locked a variant's stock, as an import does, and many want to buy it: whoever buys something else
+// does not notice.
+func TestLockedStockHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hot, other := b.variant(100), b.variant(100)
+	held := id.New(id.Order)
+	require.NoError(t, b.reserve(held, line(hot, 1)))
+	_, unlock := b.locked(`select from stock where variant_id = $1 for update`, hot)
+
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			if err := b.reserve(id.New(id.Order), line(hot, 1)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	b.waiting(1)
+	wg.Go(func() {
+		if err := b.reserve(id.New(id.Order), append(line(hot, 1), line(other, 1)...)); err != nil {
+			t.Error(err)
+		}
+	})
+	for range 2 { // the second is the first one's retry
+		wg.Go(func() {
+			if err := b.commit(held); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 10 {
+		orderID := id.New(id.Order)
+		require.NoError(t, b.reserve(orderID, line(other, 1)))
+		require.NoError(t, b.commit(orderID))
+	}
+	unlock()
+	wg.Wait()
+	onHand, reserved := b.stock(hot)
+	require.EqualValues(t, 99, onHand)
+	require.EqualValues(t, 11, reserved)
+	onHand, reserved = b.stock(other)
+	require.EqualValues(t, 90, onHand)
+	require.EqualValues(t, 1, reserved)
+}
+
+// What lapses while it is locked is left for later, and the others are ended.
+func TestSweepPassesByWhatIsLocked(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hot, other := b.variant(5), b.variant(5)
+	require.NoError(t, b.reserve(id.New(id.Order), line(hot, 1)))
+	require.NoError(t, b.reserve(id.New(id.Order), line(other, 1)))
+	b.clock.Advance(time.Hour)
+	_, unlock := b.locked(`select from stock where variant_id = $1 for update`, hot)
+	n, err := b.store.Sweep(t.Context(), 10)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	_, reserved := b.stock(other)
+	require.Zero(t, reserved)
+	unlock()
+	n, err = b.store.Sweep(t.Context(), 10)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	_, reserved = b.stock(hot)
+	require.Zero(t, reserved)
+}
+
+// New reservations are written in the order of their keys, whatever order they came in: two transactions that write the
+// same ones (a call and its retry elsewhere) wait for one another, but not in a circle.
+func TestNewReservationsAreWrittenInOrder(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := context.Background()
+	variantID := b.variant(100)
+	const insert = `insert into reservation (order_id, state, request_hash, expires_at, created_at, updated_at) values ($1, 'held', '', now(), now(), now())`
+	order := func(n int) string { return fmt.Sprintf("ord_%02d", n) }
+	_, first := b.locked(insert, order(0))
+	other, last := b.locked(insert, order(5))
+
+	var wg sync.WaitGroup
+	reserve := func(n int) {
+		if err := b.reserve(order(n), line(variantID, 1)); err != nil {
+			t.Error(err)
+		}
+	}
+	wg.Go(func() { reserve(0) }) // keeps the next ones waiting, so that they share a transaction
+	b.waiting(1)
+	var calling sync.WaitGroup
+	for _, n := range []int{6, 7, 8, 5, 1, 9} {
+		calling.Add(1)
+		wg.Go(func() { calling.Done(); reserve(n) })
+	}
+	calling.Wait()
+	first()
+	require.Eventually(t, func() bool {
+		_, reserved := b.stock(variantID)
+		return reserved > 0
+	}, time.Minute, time.Millisecond)
+	b.waiting(1)
+	_, err := other.Exec(ctx, `set local lock_timeout = '200ms'`) // it has nobody to wait for
+	require.NoError(t, err)
+	for n := 6; n <= 9; n++ {
+		_, err := other.Exec(ctx, insert, order(n))
+		require.NoError(t, err)
+	}
+	last()
+	wg.Wait()
+	_, reserved := b.stock(variantID)
+	require.EqualValues(t, 7, reserved)
+}
+
+// Two processes get the same calls, in any order, while imports lock stock: each order has one reservation, and nobody
+// waits in a circle.
+func TestTwoProcessesReserveOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := context.Background()
+	other := repository.New(b.pool, repository.Options{Clock: b.clock, LowStock: 5})
+	defer other.Close()
+	var variants []string
+	for range 4 {
+		variants = append(variants, b.variant(10_000))
+	}
+	var locking sync.WaitGroup
+	stop := make(chan struct{})
+	locking.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			_, err := b.pool.Exec(ctx, `select pg_sleep(0.002) from (select from stock where variant_id = $1 for update) k`, variants[n%4])
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	var wg sync.WaitGroup
+	for round := range 10 {
+		orders := make([]string, 8)
+		for i := range orders {
+			orders[i] = id.New(id.Order)
+		}
+		for _, store := range []*repository.Store{b.store, other} {
+			for i, orderID := range orders {
+				wg.Go(func() {
+					lines := []domain.Line{{VariantID: variants[(i+round)%4], Quantity: 1}, {VariantID: variants[(i+1)%4], Quantity: 2}}
+					merged, err := domain.Merge(lines)
+					if err != nil {
+						t.Error(err)
+					}
+					op := domain.Operation{Kind: domain.Reserve, OrderID: orderID, Lines: merged, Hash: domain.RequestHash(merged), TTL: time.Minute}
+					if _, err := store.Do(ctx, op); err != nil {
+						t.Error(err)
+					}
+					if _, err := store.Do(ctx, domain.Operation{Kind: domain.Commit, OrderID: orderID}); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		wg.Wait()
+	}
+	close(stop)
+	locking.Wait()
+	var sold, reserved int64
+	require.NoError(t, b.pool.QueryRow(ctx, `select sum(10000 - on_hand), sum(reserved) from stock`).Scan(&sold, &reserved))
+	require.EqualValues(t, 10*8*3, sold)
+	require.Zero(t, reserved)
+	require.Equal(t, 10*8, b.events("evt.inventory.reserved"))
+}
+
+// An import that leaves the pieces as they are needs no stock, and keeps no sale waiting.
+func TestImportOfNewPricesTouchesNoStock(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	shop, _ := b.shop("s")
+	p := simple(shop, "p", "Lamp", 5)
+	b.add(p)
+	_, unlock := b.locked(`select from stock for update`)
+	p.Variants[0].Price = brl("12.00")
+	require.Equal(t, map[string]int{"updated": 1}, b.importAll([]*productv1.ImportedProduct{p}))
+	unlock()
+	p.Variants[0].OnHand = pieces(7)
+	require.Equal(t, map[string]int{"updated": 1}, b.importAll([]*productv1.ImportedProduct{p}))
+	var onHand int64
+	require.NoError(t, b.pool.QueryRow(t.Context(), `select on_hand from stock`).Scan(&onHand))
+	require.EqualValues(t, 7, onHand)
+}
+
+// offersSeen counts the statements that look for offers.
+type offersSeen struct{ n atomic.Int64 }
+
+func (o *offersSeen) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	if strings.Contains(q.SQL, "name: Offers") {
+		o.n.Add(1)
+	}
+	return ctx
+}
+
+func (o *offersSeen) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func TestCallersShareAStatementForOffers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := context.Background()
+	shop, _ := b.shop("s")
+	variants := b.many(shop, 40)
+	broken := variants[39]
+	_, err := b.pool.Exec(ctx, `update variant set options = '"none"' where id = $1`, broken)
+	require.NoError(t, err)
+	cfg, err := pgxpool.ParseConfig(b.pool.Config().ConnString())
+	require.NoError(t, err)
+	var seen offersSeen
+	cfg.ConnConfig.Tracer = &seen
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	require.NoError(t, err)
+	defer pool.Close()
+	store := repository.New(pool, repository.Options{Clock: b.clock})
+	defer store.Close()
+
+	_, unlock := b.locked(`lock table variant in access exclusive mode`)
+	var wg, calling sync.WaitGroup
+	for i := range 100 {
+		calling.Add(1)
+		wg.Go(func() {
+			calling.Done()
+			mine := []string{variants[i%39], "var_unknown", variants[(i+7)%39], variants[i%39]}
+			switch i % 10 {
+			case 1: // what is wrong with it is its own affair
+				mine = append(mine, broken)
+			case 2:
+				mine = append(mine, "\x00", "\xff")
+			}
+			offers, err := store.Offers(ctx, mine)
+			if i%10 == 1 {
+				if err == nil {
+					t.Error("it got a variant that cannot be read")
+				}
+				return
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if len(offers) != 2 || offers[0].ID != mine[0] || offers[1].ID != mine[2] {
+				t.Errorf("%v got %v", mine, offers)
+			}
+		})
+	}
+	calling.Wait()
+	b.waiting(1)
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err = store.Offers(gone, variants[:1])
+	require.Equal(t, errs.Timeout, errs.CodeOf(err))
+	unlock()
+	wg.Wait()
+	require.Less(t, seen.n.Load(), int64(20))
+}
