@@ -24,7 +24,7 @@ race: deps ## all tests under the race detector
 	@go run ./tools/testenv -- go test -race -timeout 40m $(GO_PACKAGES)
 
 chaos: deps ## stop each service of a split souk at every failpoint of the checkout (some minutes)
-	@SOUK_TEST_CHAOS=1 go run ./tools/testenv -- go test -count=1 -timeout 30m -run 'Crash|Kill|Outage' -v ./tests/e2e
+	@SOUK_TEST_CHAOS=1 go run ./tools/testenv -- go test -count=1 -timeout 30m -run 'Crash|Kill|Outage|Restart' -v ./tests/e2e
 
 generate: ## regenerate gen/ from proto/
 	@go run ./tools/generate

@@ -60,7 +60,8 @@ type ConsumerOptions struct {
 	Batch int
 	// Linger is how long a transaction waits for more events after its first; 0: 3 ms; negative: not at all.
 	Linger time.Duration
-	// AckWait is after how long an event that its process lost goes to another; 0: 30 s.
+	// AckWait is after how long an event that its process, or a server that stopped, lost comes again; 0: 5 s. Work that
+	// takes longer says so meanwhile.
 	AckWait time.Duration
 	// Streams bounds the streams, should the consumer have to create them.
 	Streams Streams
@@ -94,7 +95,7 @@ func NewConsumer(js jetstream.JetStream, pool *pgxpool.Pool, o ConsumerOptions) 
 	o.MaxDeliver = cmp.Or(o.MaxDeliver, 8)
 	o.Batch = cmp.Or(o.Batch, 100)
 	o.Linger = cmp.Or(o.Linger, 3*time.Millisecond)
-	o.AckWait = cmp.Or(o.AckWait, 30*time.Second)
+	o.AckWait = cmp.Or(o.AckWait, 5*time.Second)
 	if len(o.Backoff) == 0 {
 		o.Backoff = []time.Duration{
 			100 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second, 10 * time.Second,

@@ -145,7 +145,7 @@ func TestCrashAtEveryFailpoint(t *testing.T) {
 			t.Run(service+"/"+point, func(t *testing.T) {
 				outer := s
 				s := s.in(t)
-				defer func() { outer.cmd, outer.output, outer.exited = s.cmd, s.output, s.exited }()
+				defer func() { outer.process = s.process }()
 				for _, token := range []string{"tok_ok", "tok_declined"} {
 					s.setFailpoints("souk", point+"=exit")
 					c := begin(s, v, token)

@@ -54,7 +54,7 @@ func table(t *testing.T, path ...string) []map[string]string {
 //   - PriceRunner's merchants are the shops ("Merchant 3"), its offers the products (handle "offer-1234", SKU
 //     "PR-1234", title and category as they are). Offers have no price and no stock.
 //   - Of Olist's orders the first 1,000 by order ID that have items are replayed, each as one checkout by its customer
-//     (customer_unique_id). One row of order_items is one piece.
+//     (customer_unique_id), who is signed in. One row of order_items is one piece.
 //   - What a piece is, is told by its product, seller and price together: the same product was sold at different
 //     prices. Each such ware becomes one offer. An Olist seller becomes one merchant, the one that has most
 //     offers left when the sellers with most wares choose first, so that sellers of one order are, as a rule, shops.

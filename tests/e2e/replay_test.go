@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,9 +43,7 @@ func TestRealMarketplace(t *testing.T) {
 	require.Len(t, variants, n)
 	t.Run("search", func(t *testing.T) { searchQuality(t, s.in(t), dir) })
 
-	began = time.Now()
 	replayed := replay(s, m, variants)
-	t.Logf("%d orders in %s", len(m.orders), time.Since(began).Round(time.Millisecond))
 	require.Zero(t, m.total.Cmp(replayed), "ordered for %s, replayed for %s", m.total.FloatString(2), replayed.FloatString(2))
 	eventually(t, "every saga ends", func() bool { return !strings.Contains(s.must("saga", "ls", "--state", "running"), "checkout") })
 	s.verify()
@@ -87,70 +86,134 @@ func variantsBySKU(s *souk) map[string]string {
 	}
 }
 
-// replay checks the orders out, 32 at a time, each by its customer as a guest, and returns their sum.
+// atOnce is how many customers order at the same time.
+const atOnce = 32
+
+// replay has each customer check out their orders, one after the other, 32 customers at a time, and returns the sum.
 func replay(s *souk, m *marketplace, variants map[string]string) *big.Rat {
 	s.t.Helper()
-	work := make(chan replayOrder)
+	began := time.Now()
+	customers := signIn(s, m)
+	s.t.Logf("%d customers signed in within %s", len(customers), time.Since(began).Round(time.Millisecond))
+	began = time.Now()
+	defer func() { s.t.Logf("%d orders in %s", len(m.orders), time.Since(began).Round(time.Millisecond)) }()
 	var mu sync.Mutex
 	sum := new(big.Rat)
-	var wg sync.WaitGroup
-	for range 32 {
-		wg.Go(func() {
-			for o := range work {
-				total, err := replayOne(s, m, o, variants)
-				mu.Lock()
-				if err != nil {
-					s.t.Errorf("order %s: %v", o.id, err)
-				} else {
-					sum.Add(sum, total)
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	for _, o := range m.orders {
-		work <- o
-	}
-	close(work)
-	wg.Wait()
+	inParallel(atOnce, customers, func(c *customer) {
+		total, err := c.replay(m, variants)
+		mu.Lock()
+		defer mu.Unlock()
+		sum.Add(sum, total)
+		if err != nil {
+			s.t.Errorf("customer %s: %v", c.email, err)
+		}
+	})
 	return sum
 }
 
-func replayOne(s *souk, m *marketplace, o replayOrder, variants map[string]string) (*big.Rat, error) {
-	var g struct{ Token string }
-	a, err := s.anonymous().do(http.MethodPost, "/v1/guest", obj{})
+// customer is a signed-in user with the orders to replay.
+type customer struct {
+	*client
+	email  string
+	orders []replayOrder
+}
+
+// signIn gets a token for each customer who ordered.
+func signIn(s *souk, m *marketplace) []*customer {
+	s.t.Helper()
+	var all []*customer
+	byID := map[string]*customer{}
+	for _, o := range m.orders {
+		c := byID[o.customer]
+		if c == nil {
+			c = &customer{client: s.anonymous(), email: o.customer + "@olist.test"}
+			byID[o.customer] = c
+			all = append(all, c)
+		}
+		c.orders = append(c.orders, o)
+	}
+	a := s.access()
+	inParallel(atOnce, all, func(c *customer) {
+		var err error
+		if c.token, err = a.token(c.email); err != nil {
+			s.t.Errorf("sign %s in: %v", c.email, err)
+		}
+	})
+	return all
+}
+
+// inParallel does all of it, n at a time.
+func inParallel[T any](n int, all []T, do func(T)) {
+	work := make(chan T)
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			for v := range work {
+				do(v)
+			}
+		})
+	}
+	for _, v := range all {
+		work <- v
+	}
+	close(work)
+	wg.Wait()
+}
+
+// replay checks the customer's orders out, looks that these, and no others, are the customer's, and returns their sum.
+func (c *customer) replay(m *marketplace, variants map[string]string) (*big.Rat, error) {
+	sum := new(big.Rat)
+	var placed []string // the newest first
+	for _, o := range c.orders {
+		total, orderID, err := c.replayOne(m, o, variants)
+		if err != nil {
+			return sum, fmt.Errorf("order %s: %w", o.id, err)
+		}
+		sum.Add(sum, total)
+		placed = append([]string{orderID}, placed...)
+	}
+	a, err := c.do(http.MethodGet, "/v1/orders?pageSize=100", nil)
 	if err != nil {
-		return nil, err
+		return sum, err
 	}
-	if err := json.Unmarshal(a.body, &g); err != nil {
-		return nil, err
+	var page struct{ Orders []orderJSON }
+	if err := json.Unmarshal(a.body, &page); err != nil {
+		return sum, err
 	}
-	c := &client{s: s, token: g.Token}
+	var listed []string
+	for _, o := range page.Orders {
+		listed = append(listed, o.ID)
+	}
+	if !slices.Equal(placed, listed) {
+		return sum, fmt.Errorf("placed %v, has %v", placed, listed)
+	}
+	return sum, nil
+}
+
+func (c *customer) replayOne(m *marketplace, o replayOrder, variants map[string]string) (*big.Rat, string, error) {
 	for i, quantity := range o.lines {
 		a, err := c.do(http.MethodPost, "/v1/cart/items", obj{"variantId": variants[skuOf(m.offers[i])], "quantity": quantity})
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if a.status != http.StatusOK {
-			return nil, fmt.Errorf("add to cart: %d %s", a.status, a.body)
+			return nil, "", fmt.Errorf("add to cart: %d %s", a.status, a.body)
 		}
 	}
-	body := checkoutBody("tok_ok")
-	body["email"] = o.customer + "@olist.test"
-	a, err = c.do(http.MethodPost, "/v1/checkout", body, "Idempotency-Key", o.id)
+	a, err := c.do(http.MethodPost, "/v1/checkout", checkoutBody("tok_ok"), "Idempotency-Key", o.id)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if a.status != http.StatusCreated {
-		return nil, fmt.Errorf("checkout: %d %s", a.status, a.body)
+		return nil, "", fmt.Errorf("checkout: %d %s", a.status, a.body)
 	}
 	var got struct{ Order orderJSON }
 	if err := json.Unmarshal(a.body, &got); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	total, ok := new(big.Rat).SetString(got.Order.Total.Amount)
 	if !ok || total.Cmp(o.total) != 0 {
-		return nil, fmt.Errorf("total %s, want %s", got.Order.Total.Amount, o.total.FloatString(2))
+		return nil, "", fmt.Errorf("total %s, want %s", got.Order.Total.Amount, o.total.FloatString(2))
 	}
 	parts := new(big.Rat)
 	for _, so := range got.Order.ShopOrders {
@@ -158,9 +221,9 @@ func replayOne(s *souk, m *marketplace, o replayOrder, variants map[string]strin
 		parts.Add(parts, part)
 	}
 	if parts.Cmp(total) != 0 {
-		return nil, fmt.Errorf("the shops' parts add up to %s, not %s", parts.FloatString(2), total.FloatString(2))
+		return nil, "", fmt.Errorf("the shops' parts add up to %s, not %s", parts.FloatString(2), total.FloatString(2))
 	}
-	return total, nil
+	return total, got.Order.ID, nil
 }
 
 // searchQuality compares our search with plain ts_rank over the titles alone, on judged queries.
@@ -173,7 +236,7 @@ func searchQuality(t *testing.T, s *souk, dir string) {
 		relevant[q["query_id"]]["offer-"+q["product_id"]] = true
 	}
 	ctx := context.Background()
-	db, err := pgx.Connect(ctx, s.database("product"))
+	db, err := pgx.Connect(ctx, s.access().Databases["product"])
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close(ctx)) }()
 	var ours, plain scores
@@ -230,16 +293,6 @@ func (s *scores) add(found []string, relevant map[string]bool) {
 
 func (s scores) String() string {
 	return fmt.Sprintf("nDCG@10 %.3f, recall@20 %.3f over %d queries", s.ndcg/float64(s.n), s.recall/float64(s.n), s.n)
-}
-
-// database returns the URL of a service's database.
-func (s *souk) database(service string) string {
-	s.t.Helper()
-	raw, err := os.ReadFile(filepath.Join(s.dir, "dev.json"))
-	require.NoError(s.t, err)
-	var state struct{ Databases map[string]string }
-	require.NoError(s.t, json.Unmarshal(raw, &state))
-	return state.Databases[service]
 }
 
 // TestNamesInAllScripts imports food with names in Cyrillic, Arabic, CJK and more, and gets them back byte for byte.

@@ -2,7 +2,6 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -14,14 +13,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"souk/pkg/devstack"
 	"souk/pkg/id"
@@ -58,47 +55,27 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build souk: %v\n%s", err, out)
 		return 1
 	}
-	return m.Run()
-}
-
-// souk is a running souk dev.
-type souk struct {
-	t    testing.TB
-	dir  string
-	addr string
-	url  string
-	args []string
-	env  []string
-
-	cmd    *exec.Cmd
-	output *tail
-	exited chan struct{}
-}
-
-// tail keeps what a process printed, and tells of lines.
-type tail struct {
-	mu    sync.Mutex
-	buf   bytes.Buffer
-	ready chan struct{}
-	once  sync.Once
-}
-
-func (t *tail) follow(r io.Reader) {
-	s := bufio.NewScanner(r)
-	for s.Scan() {
-		t.mu.Lock()
-		t.buf.WriteString(s.Text() + "\n")
-		t.mu.Unlock()
-		if strings.HasPrefix(s.Text(), "souk is ready on ") {
-			t.once.Do(func() { close(t.ready) })
-		}
+	status := m.Run()
+	transport.CloseIdleConnections()
+	http.DefaultClient.CloseIdleConnections()
+	if err := goleak.Find(); err != nil && status == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
+	return status
 }
 
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.buf.String()
+// souk is a running souk dev, or one that a deployment runs.
+type souk struct {
+	t      testing.TB
+	dir    string
+	addr   string
+	url    string
+	args   []string
+	env    []string
+	config string // the file by which commands find it; "": by its data directory
+
+	*process
 }
 
 // start starts a souk of its own for the test, in a mode, with further flags.
@@ -143,47 +120,15 @@ func (s *souk) launch() {
 // begin starts the process.
 func (s *souk) begin() {
 	s.t.Helper()
-	s.cmd = exec.Command(binary, append([]string{"dev", "--data-dir", s.dir, "--http", s.addr}, s.args...)...)
-	s.cmd.Env = append(os.Environ(), s.env...)
-	stdout, err := s.cmd.StdoutPipe()
-	require.NoError(s.t, err)
-	stderr, err := s.cmd.StderrPipe()
-	require.NoError(s.t, err)
-	s.output = &tail{ready: make(chan struct{})}
-	s.exited = make(chan struct{})
-	require.NoError(s.t, s.cmd.Start())
-	var wg sync.WaitGroup
-	wg.Go(func() { s.output.follow(stdout) })
-	wg.Go(func() { s.output.follow(stderr) })
-	go func(cmd *exec.Cmd, exited chan struct{}) {
-		wg.Wait()
-		_ = cmd.Wait() // how it ended is in ProcessState
-		close(exited)
-	}(s.cmd, s.exited)
+	s.process = startProcess(s.t, s.env, append([]string{"dev", "--data-dir", s.dir, "--http", s.addr}, s.args...)...)
 }
 
 // stop ends souk as Ctrl-C does and waits for it.
 func (s *souk) stop() {
 	s.t.Helper()
-	select {
-	case <-s.exited:
-		return
-	default:
-	}
-	_ = s.cmd.Process.Signal(syscall.SIGINT) // it may have ended by itself
-	select {
-	case <-s.exited:
-	case <-time.After(stopPatience):
-		s.kill()
+	if !s.process.stop() {
 		s.t.Errorf("souk did not stop within %s of SIGINT\n%s", stopPatience, s.lastLogs(40))
 	}
-}
-
-// kill ends souk as kill -9 does.
-func (s *souk) kill() {
-	s.t.Helper()
-	_ = s.cmd.Process.Kill() // it may have ended by itself
-	<-s.exited
 }
 
 func (s *souk) lastLogs(n int) string {
@@ -191,9 +136,7 @@ func (s *souk) lastLogs(n int) string {
 	if err != nil {
 		return err.Error()
 	}
-	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
-	lines = slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, `{"level":"info"`) })
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+	return troubles(string(raw), n)
 }
 
 // command runs a souk command against this souk and returns what it printed and its exit status.
@@ -201,7 +144,11 @@ func (s *souk) command(args ...string) (stdout, stderr string, status int) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, append(args, "--data-dir", s.dir)...)
+	where := []string{"--data-dir", s.dir}
+	if s.config != "" {
+		where = []string{"--config", s.config}
+	}
+	cmd := exec.CommandContext(ctx, binary, append(args, where...)...)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	err := cmd.Run()
@@ -230,6 +177,45 @@ type client struct {
 }
 
 func (s *souk) anonymous() *client { return &client{s: s} }
+
+// access is what the running souk dev tells of what it brings along.
+type access struct {
+	OIDC, OIDCAdmin string
+	Databases       map[string]string // URLs by service
+}
+
+func (s *souk) access() access {
+	s.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(s.dir, "dev.json"))
+	require.NoError(s.t, err)
+	var a access
+	require.NoError(s.t, json.Unmarshal(raw, &a))
+	return a
+}
+
+// token gets a customer's bearer token from the development OpenID provider.
+func (a access) token(email string) (string, error) {
+	body, err := json.Marshal(obj{"email": email, "roles": []string{"customer"}})
+	if err != nil {
+		return "", err
+	}
+	req, err := http.NewRequest(http.MethodPost, a.OIDC+"/dev/token", bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Authorization", "Bearer "+a.OIDCAdmin)
+	res, err := (&http.Client{Transport: transport, Timeout: time.Minute}).Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = res.Body.Close() }() // it was read
+	var answer struct{ AccessToken string }
+	if res.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("no token: %s", res.Status)
+	}
+	err = json.NewDecoder(res.Body).Decode(&answer)
+	return answer.AccessToken, err
+}
 
 // user signs a user in.
 func (s *souk) user(email, role string, more ...string) *client {

@@ -1,0 +1,236 @@
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
+
+	"souk/pkg/devstack"
+	"souk/pkg/devstack/mailsink"
+	"souk/pkg/devstack/natsserver"
+	"souk/pkg/devstack/oidcserver"
+)
+
+// deployment is a souk that runs as it does outside of development: `souk run` with a configuration file, against
+// servers that the test owns, and may stop and start.
+type deployment struct {
+	*souk
+	servers *servers
+	parts   []part
+}
+
+// servers are what a deployment stands on. What is started again is where it was, with its data.
+type servers struct {
+	dir             string
+	postgresOptions devstack.PostgresOptions
+	postgres        *devstack.Postgres
+	natsOptions     natsserver.Options
+	nats            *natsserver.Server
+	redis           *devstack.Redis
+	oidc            *oidcserver.Provider
+	mail            *mailsink.Sink
+}
+
+// part is a process of a deployment.
+type part struct {
+	*process
+	target string
+	admin  string
+}
+
+// withDatabase are the services that have a database.
+var withDatabase = []string{"user", "shop", "product", "cart", "payment", "order", "notification"}
+
+// deploy starts servers and a process for each target, that of the gateway last. Several call each other over NATS.
+func deploy(t testing.TB, targets ...string) *deployment {
+	t.Helper()
+	dir, err := devstack.TempDir()
+	require.NoError(t, err)
+	addr := freeAddr(t)
+	d := &deployment{
+		souk:    &souk{t: t, dir: dir, addr: addr, url: "http://" + addr, config: filepath.Join(dir, "souk.yaml")},
+		servers: &servers{dir: dir},
+	}
+	t.Cleanup(func() {
+		for _, p := range slices.Backward(d.parts) {
+			if !p.stop() {
+				t.Errorf("%s did not stop within %s of SIGINT", p.target, stopPatience)
+			}
+			if t.Failed() {
+				t.Logf("last log lines of %s:\n%s", p.target, troubles(p.output.String(), 40))
+			}
+		}
+		d.servers.stop(t)
+		_ = os.RemoveAll(dir) // best effort in a temporary directory
+	})
+	d.servers.start(t)
+	d.configure(len(targets) > 1)
+	for _, target := range targets {
+		admin := freeAddr(t)
+		d.parts = append(d.parts, part{target: target, admin: admin, process: startProcess(t,
+			[]string{"SOUK_ADMIN_ADDR=" + admin}, "run", "--target="+target, "--config="+d.config, "--migrate")})
+	}
+	for _, p := range d.parts {
+		require.Eventually(t, func() bool { return p.ended() || p.isReady() }, startPatience, 20*time.Millisecond, "%s is ready", p.target)
+		require.False(t, p.ended(), "%s ended instead of starting: %s", p.target, p.output)
+	}
+	return d
+}
+
+func (p part) ended() bool {
+	select {
+	case <-p.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p part) isReady() bool {
+	res, err := http.Get("http://" + p.admin + "/health/ready")
+	return err == nil && res.Body.Close() == nil && res.StatusCode == http.StatusOK
+}
+
+// configure writes the configuration file of all processes.
+func (d *deployment) configure(split bool) {
+	d.t.Helper()
+	databases := map[string]string{}
+	for _, service := range withDatabase {
+		databases[service] = d.servers.postgres.TCPURL(service)
+	}
+	transport := "inprocess"
+	if split {
+		transport = "nats"
+	}
+	all := map[string]any{"per_second": 20000, "burst": 40000} // tests are many clients of one address
+	raw, err := yaml.Marshal(map[string]any{
+		"postgres":     map[string]any{"urls": databases},
+		"redis":        map[string]any{"addr": d.servers.redis.Addr()},
+		"nats":         map[string]any{"url": d.servers.nats.URL()},
+		"identity":     map[string]any{"seed": secret()},
+		"rpc":          map[string]any{"transport": transport},
+		"gateway":      map[string]any{"addr": d.addr, "public_url": d.url, "address_rate": all, "caller_rate": all},
+		"auth":         map[string]any{"issuer": d.servers.oidc.Issuer(), "client_id": oidcserver.ClientID, "audience": oidcserver.Audience, "key": secret()},
+		"notification": map[string]any{"smtp_addr": d.servers.mail.Addr()},
+		"payment": map[string]any{
+			"sandbox": map[string]any{"webhook_secret": secret(), "webhook_url": d.url + "/v1/webhooks/payments/sandbox"},
+		},
+	})
+	require.NoError(d.t, err)
+	require.NoError(d.t, os.WriteFile(d.config, raw, 0o600))
+}
+
+func secret() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return base64.StdEncoding.EncodeToString(b[:])
+}
+
+// user signs a user in with roles.
+func (d *deployment) user(email string, roles ...string) *client {
+	d.t.Helper()
+	token, err := d.servers.oidc.Token(d.t.Context(), email, roles, 0)
+	require.NoError(d.t, err)
+	return &client{s: d.souk, token: token}
+}
+
+// seller makes a shop with a member who sells in it.
+func (d *deployment) seller(handle string) *client {
+	d.t.Helper()
+	seller, operator := d.user(handle+"@sellers.test", "customer", "seller"), d.user("operator@souk.test", "operator")
+	var me struct{ ID string }
+	seller.get("/v1/me").want(http.StatusOK).into(&me)
+	operator.post("/v1/shops", obj{"handle": handle, "name": handle}).want(http.StatusCreated)
+	operator.post("/v1/shops/"+handle+"/members", obj{"userId": me.ID, "role": "owner"}).want(http.StatusOK)
+	return seller
+}
+
+func (s *servers) start(t testing.TB) {
+	t.Helper()
+	s.postgresOptions = devstack.PostgresOptions{Dir: filepath.Join(s.dir, "postgres"), Port: steadyPort(t), Databases: withDatabase}
+	s.startPostgres(t)
+	s.natsOptions = natsserver.Options{StoreDir: filepath.Join(s.dir, "nats"), Port: steadyPort(t), User: "souk", Password: rand.Text()}
+	s.startNATS(t)
+	var err error
+	s.redis, err = devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: filepath.Join(s.dir, "redis")})
+	require.NoError(t, err)
+	s.oidc, err = oidcserver.Start(t.Context(), oidcserver.Options{Dir: filepath.Join(s.dir, "oidc")})
+	require.NoError(t, err)
+	s.mail, err = mailsink.Start(t.Context(), mailsink.Options{Keep: 100_000})
+	require.NoError(t, err)
+}
+
+func (s *servers) startPostgres(t testing.TB) {
+	t.Helper()
+	p, err := devstack.StartPostgres(t.Context(), s.postgresOptions)
+	require.NoError(t, err)
+	s.postgres = p
+}
+
+func (s *servers) startNATS(t testing.TB) {
+	t.Helper()
+	n, err := natsserver.Start(t.Context(), s.natsOptions)
+	require.NoError(t, err)
+	s.nats = n
+}
+
+// stopPostgres shuts PostgreSQL down as its operator does: sessions are ended, all data is on disk.
+func (s *servers) stopPostgres(t testing.TB) { stopped(t, "PostgreSQL", s.postgres.Stop) }
+
+func (s *servers) stopNATS(t testing.TB) { stopped(t, "NATS", s.nats.Stop) }
+
+// stop stops what was started.
+func (s *servers) stop(t testing.TB) {
+	if s.mail != nil {
+		stopped(t, "the mail sink", s.mail.Stop)
+	}
+	if s.oidc != nil {
+		stopped(t, "the OpenID provider", s.oidc.Stop)
+	}
+	if s.redis != nil {
+		stopped(t, "Redis", s.redis.Stop)
+	}
+	if s.nats != nil {
+		s.stopNATS(t)
+	}
+	if s.postgres != nil {
+		s.stopPostgres(t)
+	}
+}
+
+func stopped(t testing.TB, what string, stop func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	if err := stop(ctx); err != nil {
+		t.Errorf("stop %s: %v", what, err)
+	}
+}
+
+// steadyPort returns a free port that stays free while a server is down: it is none of those that the system gives
+// to outgoing connections.
+func steadyPort(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		port := 20_000 + mathrand.IntN(10_000)
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			require.NoError(t, ln.Close())
+			return port
+		}
+	}
+	require.Fail(t, "no port is free")
+	return 0
+}
