@@ -37,6 +37,7 @@ var Module = module.Module{
 	Name:       "product",
 	Migrations: Migrations(),
 	Tables:     module.Tables{Outbox: true},
+	Scans:      true, // the search
 	Build:      build,
 }
 

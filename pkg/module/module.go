@@ -20,6 +20,8 @@ type Module struct {
 	Migrations fs.FS
 	// Tables names the shared tables that the service needs besides its own.
 	Tables Tables
+	// Scans says that its statements read whole tables on purpose, as a search does: see [postgres.Config.ByKey].
+	Scans bool
 	// Build wires the service. It registers the RPC server on Platform.Server and returns what runs
 	// beside it: relays, consumers, jobs.
 	Build func(context.Context, *Platform) (Runnable, error)

@@ -30,6 +30,7 @@ import (
 // Platform is what a module may use. It is scoped to that module, and opens nothing that is not asked for.
 type Platform struct {
 	name     string
+	scans    bool
 	shared   *resources
 	config   *config.Tree
 	logger   *zap.Logger
@@ -46,7 +47,8 @@ type Platform struct {
 	relay *outbox.Relay
 }
 
-func newPlatform(name string, tree *config.Tree, shared *resources) (*Platform, error) {
+func newPlatform(m Module, tree *config.Tree, shared *resources) (*Platform, error) {
+	name := m.Name
 	keys, err := shared.identity()
 	if err != nil {
 		return nil, err
@@ -60,7 +62,7 @@ func newPlatform(name string, tree *config.Tree, shared *resources) (*Platform, 
 		return nil, err
 	}
 	p := &Platform{
-		name: name, shared: shared, config: tree, clock: shared.clock,
+		name: name, scans: m.Scans, shared: shared, config: tree, clock: shared.clock,
 		logger:   shared.logger.Named(name),
 		metrics:  metric.ForService(shared.registry, name),
 		tracer:   shared.tracer(name),
@@ -133,7 +135,7 @@ func (p *Platform) Postgres(ctx context.Context) (*pgxpool.Pool, error) {
 		if err != nil {
 			return nil, err
 		}
-		pool, err := postgres.Open(ctx, postgres.Config{URL: url, MaxConns: p.shared.postgres.MaxConns, ApplicationName: "souk-" + p.name})
+		pool, err := postgres.Open(ctx, postgres.Config{URL: url, MaxConns: p.shared.postgres.MaxConns, ByKey: !p.scans, ApplicationName: "souk-" + p.name})
 		if err != nil {
 			return nil, fmt.Errorf("open the database of %s: %w", p.name, err)
 		}

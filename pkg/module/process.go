@@ -199,7 +199,7 @@ func (r *running) failure() error {
 }
 
 func (p *process) start(ctx, base context.Context, m Module, failed chan<- *running) error {
-	platform, err := newPlatform(m.Name, p.tree, p.shared)
+	platform, err := newPlatform(m, p.tree, p.shared)
 	if err != nil {
 		return err
 	}

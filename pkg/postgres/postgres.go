@@ -37,6 +37,10 @@ type Config struct {
 	IdleInTransactionTimeout time.Duration `yaml:"idle_in_transaction_timeout"`
 	// MaxConnLifetime is after how long a connection is replaced, so that a pool finds a new primary; 0: 30 min.
 	MaxConnLifetime time.Duration `yaml:"max_conn_lifetime"`
+	// ByKey says that statements find their rows by keys: no plan reads a whole table if an index will do. Plans are made
+	// once and kept; one that is made while a table is small, or before the server has counted it, would read all of it
+	// for as long as the statement lives, while it grows.
+	ByKey bool `yaml:"by_key"`
 	// ApplicationName is shown in pg_stat_activity; "": souk.
 	ApplicationName string `yaml:"application_name"`
 	// Tracer sees every statement; nil: none.
@@ -94,6 +98,10 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	// Disks have no heads to move. The server's default of 4 has it scan tables of hundreds of rows from end to end, and
 	// hash them, for statements that take a few rows by their keys.
 	params["random_page_cost"] = "1.1"
+	params["jit"] = "off" // compiling takes longer than our statements run
+	if cfg.ByKey {
+		params["enable_seqscan"] = "off"
+	}
 	params["application_name"] = or(cfg.ApplicationName, "souk")
 	params["statement_timeout"] = milliseconds(or(cfg.StatementTimeout, 30*time.Second))
 	params["lock_timeout"] = milliseconds(or(cfg.LockTimeout, 10*time.Second))

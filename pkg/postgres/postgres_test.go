@@ -292,3 +292,19 @@ func TestSendBatch(t *testing.T) {
 		require.NoError(t, postgres.SendBatch(t.Context(), nil, &pgx.Batch{}))
 	})
 }
+
+// A plan that is made while the table is small reads by its key all the same.
+func TestPlansByKey(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	for byKey, want := range map[bool]string{true: "Index", false: "Seq Scan"} {
+		pool, err := postgres.Open(t.Context(), postgres.Config{URL: url, ByKey: byKey})
+		require.NoError(t, err)
+		defer pool.Close()
+		_, err = pool.Exec(t.Context(), `create table if not exists small (id int primary key); insert into small values (1) on conflict do nothing; analyze small`)
+		require.NoError(t, err)
+		var plan string
+		require.NoError(t, pool.QueryRow(t.Context(), `explain select from small where id = 1`).Scan(&plan))
+		require.Contains(t, plan, want)
+	}
+}

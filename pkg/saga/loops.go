@@ -123,7 +123,7 @@ func (r *Runner) background(x *exec) {
 
 // together is how far apart sagas that come from their callers go on: what one of them still has to do it does
 // at the same time as others, so that their calls and writes travel together.
-const together = 25 * time.Millisecond
+const together = 40 * time.Millisecond
 
 // rest waits for the others.
 func (r *Runner) rest(x *exec) {

@@ -68,9 +68,9 @@ type Order struct {
 	// CancelCode and CancelReason say why the order was cancelled: the error of a refused checkout, or CancelledByCustomer.
 	CancelCode, CancelReason string
 	// CancelFields are what was wrong with which field of a checkout that was refused.
-	CancelFields []errs.Field
-	Version      int64
-	PlacedAt, UpdatedAt      time.Time
+	CancelFields        []errs.Field
+	Version             int64
+	PlacedAt, UpdatedAt time.Time
 	// ConfirmedAt is zero until the order is confirmed, and stays when it is cancelled.
 	ConfirmedAt time.Time
 	Parts       []ShopOrder

@@ -19,6 +19,9 @@ import (
 const (
 	createLimit    = 64
 	createParallel = 1
+	// createLinger is what a checkout waits for others at its start: from there on they go through the other services'
+	// groups together, too. It costs a checkout alone a tenth of its time, and halves the transactions of 16 at once.
+	createLinger = 5 * time.Millisecond
 	// numberAttempts is how often an order gets another number because somebody has it.
 	numberAttempts = 5
 )
@@ -50,7 +53,7 @@ func WithSagas(s *Store, sagas Starter) *Starts {
 		Store: s, sagas: sagas,
 		orders: statement("create_orders"), parts: statement("create_parts"), items: statement("create_items"),
 	}
-	out.creates = postgres.NewGroup(createLimit, out.runCreate, postgres.WithParallel(createParallel))
+	out.creates = postgres.NewGroup(createLimit, out.runCreate, postgres.WithParallel(createParallel), postgres.WithLinger(createLinger))
 	return out
 }
 
