@@ -20,9 +20,12 @@
 // go to is failed: counted in mail_failed_total and logged. All else is tried again, after a second at
 // first and ten minutes at most, until give_up.
 //
+// What became of a mail is written down again and again while the database is away, until the claim ends.
+//
 // SMTP has no transactions: a process that dies after the server took a mail and before that is written
-// leaves a mail that will be sent a second time. Both have the same Message-ID, <{order}.{kind}@souk>, by which
-// mail servers and clients recognise and mostly drop the second. No other window sends twice.
+// leaves a mail that will be sent a second time, and so does one whose database is away from then to the end of the claim
+// (at least 15 seconds), or to 10 seconds after it was told to stop. Both mails have the same Message-ID, <{order}.{kind}@souk>,
+// by which mail servers and clients recognise and mostly drop the second. No other window sends twice.
 //
 // # Tables
 //

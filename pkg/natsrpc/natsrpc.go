@@ -8,7 +8,7 @@
 // micro ls` and Discover find them with statistics of what really happened.
 //
 // NATS carries deadlines but no cancellation: a caller who gives up goes on at once, and the handler ends
-// with the deadline.
+// with the deadline. Calls that are under way when the connection breaks fail at once: their answers are lost with it.
 package natsrpc
 
 import (
@@ -56,6 +56,7 @@ type Options struct {
 type transport struct {
 	nc      *nats.Conn
 	options Options
+	pending calls // of all of its clients
 }
 
 // New makes a transport on a connection, which stays the caller's to close.
@@ -66,7 +67,7 @@ func New(nc *nats.Conn, o Options) rpc.Transport {
 	if o.Version == "" {
 		o.Version = "0.0.0"
 	}
-	return &transport{nc: nc, options: o}
+	return &transport{nc: nc, options: o, pending: calls{nc: nc}}
 }
 
 // Subject returns the subject on which a method is called: "rpc.product.v1.ProductService.GetProduct" for
@@ -77,7 +78,7 @@ func Subject(fullMethod string) string {
 }
 
 // Conn returns the bare connection, for rpc.NewClient.
-func (t *transport) Conn() grpc.ClientConnInterface { return &conn{nc: t.nc} }
+func (t *transport) Conn() grpc.ClientConnInterface { return &conn{calls: &t.pending} }
 
 // Serve answers calls with s until stop is called. It fails with errs.Internal when s has an error
 // and with errs.Unavailable when the connection is down.
@@ -316,16 +317,16 @@ func first(h nats.Header, name string) string {
 }
 
 // conn is the caller's side.
-type conn struct{ nc *nats.Conn }
+type conn struct{ calls *calls }
 
 // NewStream fails with errs.Unimplemented.
 func (c *conn) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
 	return nil, errs.New(errs.Unimplemented, "there are no streams between services")
 }
 
-// Invoke calls the method. It fails with errs.Unavailable when nobody serves it or NATS is away,
-// with errs.Timeout when the context ends first, and with errs.TooLarge when the request is larger than
-// NATS carries.
+// Invoke calls the method. It fails with errs.Unavailable when nobody serves it, when NATS is away, and when
+// the connection breaks before the answer (it is open then what was done), with errs.Timeout when the context ends
+// first, and with errs.TooLarge when the request is larger than NATS carries.
 func (c *conn) Invoke(ctx context.Context, method string, args, reply any, _ ...grpc.CallOption) error {
 	in, isIn := args.(proto.Message)
 	out, isOut := reply.(proto.Message)
@@ -336,11 +337,7 @@ func (c *conn) Invoke(ctx context.Context, method string, args, reply any, _ ...
 	if err != nil {
 		return errs.Wrap(err, errs.Invalid, "the request cannot be written")
 	}
-	if !c.nc.IsConnected() {
-		// nats.go would keep the request until it is connected again, and the caller waiting with it.
-		return rpc.NotServed(method)
-	}
-	m, err := c.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: Subject(method), Header: headers(rpc.Outgoing(ctx)), Data: data})
+	m, err := c.calls.do(ctx, &nats.Msg{Subject: Subject(method), Header: headers(rpc.Outgoing(ctx)), Data: data})
 	if err != nil {
 		return c.failure(ctx, method, len(data), err)
 	}
@@ -380,14 +377,14 @@ func headers(h rpc.Header) nats.Header {
 
 func (c *conn) failure(ctx context.Context, method string, size int, err error) error {
 	switch {
+	case errors.Is(err, errLost): // also when the context has ended since
+		return errs.Wrap(err, errs.Unavailable, "%s could not answer: the connection broke", rpc.Target(method)).WithRetryAfter(time.Second)
 	case ctx.Err() != nil:
 		return errs.From(ctx.Err())
-	case errors.Is(err, nats.ErrNoResponders):
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrDisconnected):
 		return rpc.NotServed(method)
 	case errors.Is(err, nats.ErrMaxPayload):
-		return errs.New(errs.TooLarge, "the request is too large: %d bytes, and NATS carries at most %d", size, c.nc.MaxPayload())
-	case errors.Is(err, nats.ErrTimeout):
-		return errs.Wrap(err, errs.Timeout, "%s did not answer in time", rpc.Target(method))
+		return errs.New(errs.TooLarge, "the request is too large: %d bytes, and NATS carries at most %d", size, c.calls.nc.MaxPayload())
 	default:
 		return errs.Wrap(err, errs.Unavailable, "%s is out of reach", rpc.Target(method)).WithRetryAfter(time.Second)
 	}

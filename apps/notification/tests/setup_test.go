@@ -107,6 +107,7 @@ type kit struct {
 	logs   *logs
 	log    *zap.Logger
 	giveUp time.Duration
+	mails  func(service.Mails) service.Mails // stands between the service and its table; nil: nothing does
 }
 
 func setup(t *testing.T) *kit {
@@ -137,8 +138,12 @@ func (k *kit) run(t *testing.T) (stop func(), metrics *prometheus.Registry) {
 	require.NoError(t, err)
 	metrics = prometheus.NewRegistry()
 	store := repository.Open(k.pool, func() {})
+	var mails service.Mails = store
+	if k.mails != nil {
+		mails = k.mails(store)
+	}
 	sender, err := service.New(service.Deps{
-		Mails: store, Orders: k.others, Users: k.others, Post: k.smtp, Renderer: renderer, Clock: clock.System{}, Logger: k.log,
+		Mails: mails, Orders: k.others, Users: k.others, Post: k.smtp, Renderer: renderer, Clock: clock.System{}, Logger: k.log,
 		Metrics: metrics, Timeout: 10 * time.Second, Concurrency: 4, GiveUp: k.giveUp,
 	})
 	require.NoError(t, err)

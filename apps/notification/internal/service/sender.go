@@ -3,6 +3,7 @@ package service
 
 import (
 	"context"
+	"math"
 	"net/mail"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ import (
 	"souk/pkg/id"
 	"souk/pkg/logging"
 	"souk/pkg/metric"
+	"souk/pkg/retry"
 )
 
 // SubjectSent is the event that the service tells.
@@ -40,6 +42,10 @@ const (
 	// gather is the least time from one look to the next: mails that are due at the same time are claimed together, and
 	// their orders are asked for together.
 	gather = 20 * time.Millisecond
+	// noteTimeout bounds one attempt to write down what became of a mail.
+	noteTimeout = 10 * time.Second
+	// lastNotes is how long that is tried once the process is to stop.
+	lastNotes = 10 * time.Second
 )
 
 // Mails keeps mails.
@@ -160,7 +166,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		for _, m := range got {
 			slots <- struct{}{}
 			wg.Go(func() {
-				s.try(context.WithoutCancel(ctx), m)
+				s.try(ctx, m)
 				<-slots
 				select {
 				case freed <- struct{}{}:
@@ -174,19 +180,20 @@ func (s *Sender) Run(ctx context.Context) error {
 }
 
 // try sends one mail and notes what became of it.
-func (s *Sender) try(ctx context.Context, m domain.Mail) {
-	ctx = event.Event{Metadata: map[string]string{"traceparent": m.Traceparent}}.Context(ctx)
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
-	defer cancel()
+func (s *Sender) try(running context.Context, m domain.Mail) {
+	// What became of it is written down also when the time for sending is over, as long as the mail is ours.
+	noteCtx, cancelNote := context.WithTimeout(context.WithoutCancel(running), lease)
+	defer cancelNote()
+	noteCtx = event.Event{Metadata: map[string]string{"traceparent": m.Traceparent}}.Context(noteCtx)
 	if s.Tracer != nil {
 		var span trace.Span
-		ctx, span = s.Tracer.Start(ctx, "send "+string(m.Kind))
+		noteCtx, span = s.Tracer.Start(noteCtx, "send "+string(m.Kind))
 		defer span.End()
 	}
+	ctx, cancel := context.WithTimeout(noteCtx, s.Timeout)
+	defer cancel()
 	err := s.send(ctx, m)
-	// What became of it is written down also when the time for sending is over.
-	noteCtx, cancelNote := context.WithTimeout(context.WithoutCancel(ctx), lease-s.Timeout)
-	defer cancelNote()
+	defer context.AfterFunc(running, func() { time.AfterFunc(lastNotes, cancelNote) })()
 	log := logging.With(ctx, s.Logger).With(zap.String("mail_id", m.ID), zap.String("kind", string(m.Kind)), zap.String("order_id", m.OrderID))
 	if err == nil {
 		err = s.noteSent(noteCtx, m)
@@ -200,10 +207,12 @@ func (s *Sender) try(ctx context.Context, m domain.Mail) {
 	if f.Permanent || now.Sub(m.CreatedAt) >= s.GiveUp {
 		s.failed.Inc()
 		log.Error("a mail was given up", zap.String("reason", f.Reason), zap.Int32("attempts", m.Attempts))
-		err = s.Mails.Failed(noteCtx, m, f.Reason)
+		err = note(noteCtx, func(ctx context.Context) error { return s.Mails.Failed(ctx, m, f.Reason) })
 	} else {
 		log.Warn("a mail was not sent; it is tried again", zap.String("reason", f.Reason), zap.Int32("attempts", m.Attempts))
-		err = s.Mails.Again(noteCtx, m, f.Reason, now.Add(domain.Pause(m.Attempts)))
+		err = note(noteCtx, func(ctx context.Context) error {
+			return s.Mails.Again(ctx, m, f.Reason, now.Add(domain.Pause(m.Attempts)))
+		})
 	}
 	if err != nil {
 		log.Warn("what became of a mail could not be written down", zap.Error(err))
@@ -222,7 +231,19 @@ func (s *Sender) noteSent(ctx context.Context, m domain.Mail) error {
 		return err
 	}
 	s.sent.WithLabelValues(string(m.Kind)).Inc()
-	return s.Mails.Sent(ctx, m, now, told)
+	return note(ctx, func(ctx context.Context) error { return s.Mails.Sent(ctx, m, now, told) })
+}
+
+// note writes down what became of a mail, which may be done twice, until ctx ends: a database that is away for a
+// moment is no reason to send a mail again.
+func note(ctx context.Context, write func(context.Context) error) error {
+	again := retry.Policy{Attempts: math.MaxInt, Base: 50 * time.Millisecond, Max: time.Second}
+	away := func(err error) bool { return errs.Is(err, errs.Unavailable) || errs.Is(err, errs.Timeout) }
+	return retry.Do(ctx, again, away, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, noteTimeout)
+		defer cancel()
+		return write(ctx)
+	})
 }
 
 func (s *Sender) send(ctx context.Context, m domain.Mail) error {
