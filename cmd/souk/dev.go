@@ -217,7 +217,7 @@ const (
 	// which saves a third of the work of collecting, as long as all of it stays below the goal. Some 50 MB of the
 	// program's file come on top. A goal that what lives exceeds costs processor time, and never fails.
 	garbagePercent = 200
-	memoryGoal     = 100 << 20
+	memoryGoal     = 98 << 20
 )
 
 // tuneMemory sets what the user's environment leaves open.
