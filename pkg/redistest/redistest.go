@@ -77,6 +77,7 @@ func Open(t testing.TB, addr string) rueidis.Client {
 	if strings.HasPrefix(addr, "/") {
 		o = rueidis.MustParseURL("unix://" + addr)
 	}
+	o.ForceSingleClient, o.PipelineMultiplex = true, -1 // as redisx does: notices of changes keep their place among answers
 	client, err := rueidis.NewClient(o)
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
