@@ -46,7 +46,7 @@
 //   - orders: one row a checkout. Amounts are minor units of currency; confirmed_at is null unless it ever was an order.
 //   - shop_order: one row a shop in an order; (order_id, position).
 //   - order_item: one row a line; (order_id, position), shop_order_id.
-//   - saga, saga_step: see pkg/saga; the ID of a checkout is the order's. outbox, inbox: see pkg/outbox.
+//   - saga, saga_story: see pkg/saga; the ID of a checkout is the order's. outbox, inbox: see pkg/outbox.
 //
 // # Failpoints
 //

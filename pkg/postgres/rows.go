@@ -50,7 +50,8 @@ func Join(b, other *pgx.Batch) {
 		if r, ok := rowsOf(q); ok {
 			QueueRows(b, q.SQL, r.columns...)
 		} else {
-			b.QueuedQueries = append(b.QueuedQueries, q)
+			// A copy: pgx notes in what it sends which connection has prepared it.
+			b.QueuedQueries = append(b.QueuedQueries, &pgx.QueuedQuery{SQL: q.SQL, Arguments: q.Arguments, Fn: q.Fn})
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -48,4 +49,20 @@ func TestRowsMustFit(t *testing.T) {
 	postgres.QueueRows(&b, insertNames, []int32{1, 2}, []string{"one"})
 	require.ErrorContains(t, postgres.SendBatch(t.Context(), pool, &b), "differ in length")
 	require.Panics(t, func() { postgres.QueueRows(&b, "select 1", 1) })
+}
+
+// A batch that failed may be sent again over a connection that has not prepared its statements.
+func TestJoinedBatchesAreSentAgain(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t)
+	var part pgx.Batch
+	part.Queue("select $1::int", 1)
+	for range 2 {
+		conn, err := pgx.ConnectConfig(t.Context(), pool.Config().ConnConfig)
+		require.NoError(t, err)
+		defer func() { _ = conn.Close(context.Background()) }()
+		var b pgx.Batch
+		postgres.Join(&b, &part)
+		require.NoError(t, postgres.SendBatch(t.Context(), conn, &b))
+	}
 }

@@ -51,8 +51,8 @@ type exec struct {
 	lastError string
 	cause     *errs.Error
 	story     []record
-	// handed is set when the caller has its answer, or has left.
-	handed bool
+	// handed is when the caller got its answer, or left, since the runner began; 0: it has no caller.
+	handed time.Duration
 
 	deadline time.Time
 	// leased is when the lease was last known to be renewed, as nanoseconds since the runner began.

@@ -115,9 +115,7 @@ func (r *Runner) work() {
 
 // background drives a saga that nobody waits for.
 func (r *Runner) background(x *exec) {
-	if x.handed {
-		r.rest(x)
-	}
+	r.rest(x)
 	r.finish(x, x.drive(nil))
 }
 
@@ -125,9 +123,14 @@ func (r *Runner) background(x *exec) {
 // at the same time as others, so that their calls and writes travel together.
 const together = 40 * time.Millisecond
 
-// rest waits for the others.
+// rest waits for the others: until the first tick after the saga's caller got its answer.
 func (r *Runner) rest(x *exec) {
-	timer := time.NewTimer(together - time.Since(r.begun)%together)
+	now := time.Since(r.begun)
+	left := x.handed - x.handed%together + together - now
+	if x.handed == 0 || left <= 0 {
+		return
+	}
+	timer := time.NewTimer(left)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -98,7 +98,7 @@ with w as (
   where s.id = w.id
   returning s.id, s.epoch, w.story
 ), story as (
-  insert into saga_step (saga_id, epoch, steps)
+  insert into saga_story (saga_id, epoch, steps)
   select x.id, x.epoch, x.story::json from written x where x.story <> ''
 )`
 	answered = `
@@ -136,7 +136,7 @@ s.deadline, s.attempts, s.last_error, s.error_code, s.error_message, s.created_a
 from saga s where s.id = $1`
 
 	sqlStory = `
-select x.epoch, x.steps from saga_step x where x.saga_id = $1`
+select x.epoch, x.steps from saga_story x where x.saga_id = $1`
 
 	sqlResume = `
 update saga s
@@ -152,6 +152,8 @@ where s.id = $1 and s.state = 'parked'`
 with old as (
   select id from saga where ended_at < now() - make_interval(secs => $1) limit $2 for update skip locked
 ), story as (
+  delete from saga_story x using old where x.saga_id = old.id
+), steps as (
   delete from saga_step x using old where x.saga_id = old.id
 )
 delete from saga s using old where s.id = old.id`

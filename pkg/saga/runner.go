@@ -182,10 +182,16 @@ func (r *Runner) Start(ctx context.Context, b *pgx.Batch, typ, id string, input 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
+		x.cancel()
 		return stopping()
 	}
-	if r.started[id] == nil && r.held[id] == nil {
+	if r.held[id] == nil {
+		if old := r.started[id]; old != nil { // its batch failed, and is sent again, perhaps with another input
+			old.cancel()
+		}
 		r.started[id] = x
+	} else {
+		x.cancel()
 	}
 	postgres.QueueRows(b, sqlStart, []string{id}, []string{typ}, []int32{int32(p.Version)}, []json.RawMessage{in}, //nolint:gosec // versions are small
 		[]string{r.store.owner}, []float64{r.opts.Lease.Seconds()}, []float64{p.Deadline.Seconds()}, []string{parent})
@@ -310,7 +316,7 @@ func (r *Runner) foreground(x *exec, gone <-chan struct{}) {
 		v = x.drive(gone)
 	}
 	if v == handOver {
-		x.handed = true
+		x.handed = time.Since(r.begun)
 		if r.enqueue(x) {
 			return
 		}

@@ -46,7 +46,7 @@ type write struct {
 	batch *pgx.Batch
 }
 
-// record is one line of the story of a saga, as it is kept in saga_step.
+// record is one line of the story of a saga, as it is kept in saga_story.
 type record struct {
 	N        int       `json:"n"`
 	Kind     string    `json:"kind"`

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 
 	"souk/apps/order/internal/domain"
 	"souk/apps/order/internal/handler"
@@ -17,7 +17,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/id"
-	"souk/pkg/money"
+	"souk/pkg/saga"
 )
 
 func TestARetryLearnsWhatWasWrong(t *testing.T) {
@@ -97,14 +97,6 @@ func (l looked) ForgetRefused(ctx context.Context, from, before time.Time, most 
 	return n, err
 }
 
-// started keeps the inputs that sagas are started with.
-type started map[string]any
-
-func (s started) Start(_ context.Context, _ *pgx.Batch, _, id string, input any) error {
-	s[id] = input
-	return nil
-}
-
 func TestATakenNumberIsNotTold(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
@@ -112,18 +104,56 @@ func TestATakenNumberIsNotTold(t *testing.T) {
 	k.ended()
 	var number string
 	require.NoError(t, k.pool.QueryRow(t.Context(), `select number from orders`).Scan(&number))
-	sagas := started{}
-	starts := repository.WithSagas(k.store, sagas)
-	zero := money.New(0, "BRL")
-	amount := domain.Totals{Subtotal: money.New(100, "BRL"), Discount: zero, Shipping: zero, Tax: zero, Total: money.New(100, "BRL")}
-	o := domain.Order{
-		ID: id.New(id.Order), Number: number, CustomerID: "usr_1", IdemKey: "k", Totals: amount, PlacedAt: time.Now(),
-		Parts: []domain.ShopOrder{{ID: id.New(id.ShopOrder), ShopID: "shp_1", Totals: amount, PlacedAt: time.Now()}},
-	}
-	told, err := event.New(t.Context(), "evt.order.created", o.ID, 1, time.Now(), &orderv1.OrderCreated{OrderId: o.ID})
+	o, err := k.store.ByID(t.Context(), k.only())
 	require.NoError(t, err)
-	out, err := starts.Create(t.Context(), o, told, func(o domain.Order) any { return o.Number })
+	o.ID, o.IdemKey, o.PlacedAt = id.New(id.Order), "another", time.Now()
+	for i := range o.Parts {
+		o.Parts[i].ID, o.Parts[i].OrderID = id.New(id.ShopOrder), o.ID
+	}
+	told, err := event.New(t.Context(), "evt.order.created", o.ID, 1, o.PlacedAt, &orderv1.OrderCreated{OrderId: o.ID})
+	require.NoError(t, err)
+	starts := repository.WithSagas(k.store, k.runner)
+	inputs := map[string]string{} // what the saga of a number is started with
+	out, err := starts.Create(t.Context(), o, told, func(o domain.Order) any {
+		inputs[o.Number] = o.Number
+		return map[string]any{"customer_id": o.CustomerID, "number": o.Number, "currency": "BRL", "total": 4999, "method": "card", "token": "tok_declined"}
+	})
 	require.NoError(t, err)
 	require.NotEqual(t, number, out.Number)
-	require.Equal(t, out.Number, sagas[o.ID], "the saga tells the number that the order has")
+	require.Len(t, inputs, 2, "the first number was taken")
+	outcome, err := k.runner.Execute(t.Context(), o.ID)
+	require.NoError(t, err)
+	require.Equal(t, saga.Compensated, outcome.State)
+	k.ended()
+	var payload []byte
+	require.NoError(t, k.pool.QueryRow(t.Context(), `select payload from outbox where aggregate_id = $1 and subject = 'evt.order.cancelled'`, o.ID).Scan(&payload))
+	var cancelled orderv1.OrderCancelled
+	require.NoError(t, proto.Unmarshal(payload, &cancelled))
+	require.Equal(t, out.Number, cancelled.GetNumber(), "the saga tells the number that the order has")
+}
+
+// only is the one order that there is.
+func (k *kit) only() (orderID string) {
+	require.NoError(k.t, k.pool.QueryRow(k.t.Context(), `select id from orders`).Scan(&orderID))
+	return orderID
+}
+
+// A retry that cannot learn whether its key has an order says so: that the cart is empty would be kept as the key's answer.
+func TestARetryThatCannotSeeItsOrder(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	c := k.shopping()
+	o, err := k.checkout(c, "k", checkoutRequest("tok_ok"))
+	require.NoError(t, err)
+	k.ended()
+	k.fill(c.ID)
+	_, err = k.pool.Exec(t.Context(), `alter table orders rename to orders_away`)
+	require.NoError(t, err)
+	_, err = k.checkout(c, "k", checkoutRequest("tok_ok"))
+	require.True(t, errs.Unknown(err), "%v", err)
+	_, err = k.pool.Exec(t.Context(), `alter table orders_away rename to orders`)
+	require.NoError(t, err)
+	again, err := k.checkout(c, "k", checkoutRequest("tok_ok"))
+	require.NoError(t, err)
+	require.Equal(t, o.GetId(), again.GetId())
 }

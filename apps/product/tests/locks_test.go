@@ -33,6 +33,28 @@ func (b *bundle) locked(sql string, args ...any) (tx pgx.Tx, end func()) {
 	return tx, end
 }
 
+// Somebody else has locked the listing of a product that sells out: who buys something else does not notice.
+func TestLockedListingHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	last, other := b.variant(1), b.variant(100)
+	_, unlock := b.locked(`select from listing for update`)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := b.reserve(id.New(id.Order), line(last, 1)); err != nil {
+			t.Error(err)
+		}
+	})
+	b.waiting(1)
+	for range 10 {
+		require.NoError(t, b.reserve(id.New(id.Order), line(other, 1)))
+	}
+	unlock()
+	wg.Wait()
+	_, reserved := b.stock(last)
+	require.EqualValues(t, 1, reserved)
+}
+
 // Somebody else has locked a variant's stock, as an import does, and many want to buy it: whoever buys something else
 // does not notice.
 func TestLockedStockHoldsUpNobodyElse(t *testing.T) {

@@ -10,9 +10,11 @@ import (
 )
 
 const (
-	// forgetEvery is the pause between two looks for what is to be forgotten; each covers what a week of not looking left.
+	// forgetEvery is the pause between two looks for what is to be forgotten. Each covers the last week; each fullLook, all
+	// that there is, for what was refused late.
 	forgetEvery = time.Hour
 	forgetWeek  = 7 * 24 * time.Hour
+	fullLook    = 24
 	// forgetBatch is how many orders one statement changes.
 	forgetBatch = 1000
 )
@@ -33,7 +35,7 @@ func Forget(refused Refused, after time.Duration, c clock.Clock, log *zap.Logger
 		timer := time.NewTimer(0)
 		defer timer.Stop()
 		var from time.Time
-		for {
+		for looks := 1; ; {
 			select {
 			case <-ctx.Done():
 				return nil
@@ -48,7 +50,10 @@ func Forget(refused Refused, after time.Duration, c clock.Clock, log *zap.Logger
 			case n == forgetBatch:
 				timer.Reset(0)
 			case err == nil:
-				from = before.Add(-forgetWeek)
+				if from = before.Add(-forgetWeek); looks%fullLook == 0 {
+					from = time.Time{}
+				}
+				looks++
 			}
 		}
 	}

@@ -38,8 +38,12 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 	o, err := s.place(ctx, r)
 	if err != nil {
 		// An earlier request with this key may have ordered the cart, and the last pieces.
-		if attempt, again := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey); again == nil {
+		attempt, again := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey)
+		switch {
+		case again == nil:
 			return s.replay(ctx, attempt, r)
+		case !errs.Is(again, errs.NotFound):
+			return domain.Order{}, again // not known: an answer that is kept for the key would be wrong for ever
 		}
 		return domain.Order{}, err
 	}

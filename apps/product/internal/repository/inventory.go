@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/repository/sqlc"
@@ -57,10 +58,13 @@ const attempts = 3
 func (s *Store) run(ctx context.Context, ops []queued, patient bool) ([]postgres.Result[*domain.Reservation], error) {
 	for attempt := 1; ; attempt++ {
 		results, flipped, err := s.apply(ctx, ops, patient)
-		if postgres.IsUnique(err, "reservation_pkey") {
+		waited := !patient && lockTimedOut(err)
+		if waited || postgres.IsUnique(err, "reservation_pkey") {
 			switch {
 			case len(ops) > 1: // together they may meet another process again and again
 				return s.each(ctx, ops, patient), nil
+			case waited:
+				return nil, errBusy
 			case attempt < attempts:
 				continue
 			}
@@ -89,7 +93,11 @@ func (s *Store) each(ctx context.Context, ops []queued, patient bool) []postgres
 }
 
 func (s *Store) apply(ctx context.Context, ops []queued, patient bool) (results []postgres.Result[*domain.Reservation], flipped []string, err error) {
-	err = postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+	var db postgres.Beginner = hurried{s.pool}
+	if patient {
+		db = s.pool
+	}
+	err = postgres.InTx(ctx, db, func(tx pgx.Tx) error {
 		st, err := s.open(ctx, tx, ops, patient)
 		if err != nil {
 			return err
@@ -113,6 +121,20 @@ func (s *Store) apply(ctx context.Context, ops []queued, patient bool) (results 
 		err = failpoint.Hit(ctx, FailAfterStockCommit)
 	}
 	return results, flipped, err
+}
+
+// hurried begins transactions that wait hardly for a lock. They pass by locked stock and reservations; a listing (a product
+// that sells out) or a reservation that another process is just making they may meet all the same.
+type hurried struct{ pool *pgxpool.Pool }
+
+func (h hurried) Begin(ctx context.Context) (pgx.Tx, error) {
+	return h.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: "begin; set local lock_timeout = '20ms'"})
+}
+
+func lockTimedOut(err error) bool {
+	const lockNotAvailable = "55P03"
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == lockNotAvailable
 }
 
 // stockTx is one transaction over the stock.
