@@ -20,7 +20,7 @@ type Result[R any] struct {
 }
 
 // Group is group commit: callers that arrive while a run is under way wait and go into the next one
-// together. A caller alone is run at once, so nothing is slower when there is little to do; under load a
+// together. A caller alone is run at once (but see [WithLinger]), so nothing is slower when there is little to do; under load a
 // hot row is updated once for many callers, and a commit's fsync is shared.
 //
 // A run should be one transaction. When it fails as a whole, each of its callers gets that error; what

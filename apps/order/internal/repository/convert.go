@@ -38,7 +38,7 @@ type part struct {
 	} `json:"items"`
 }
 
-func order(r sqlc.ByIDRow) (domain.Order, error) {
+func order(r sqlc.ByIDsRow) (domain.Order, error) {
 	c := money.Currency(r.Currency)
 	o := domain.Order{
 		ID: r.ID, Number: r.Number, CustomerID: r.CustomerID, IdemKey: r.IdemKey, Status: domain.Status(r.Status),

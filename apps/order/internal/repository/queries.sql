@@ -1,20 +1,3 @@
--- name: ByID :one
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency,
-    o.subtotal, o.discount, o.shipping, o.tax, o.total,
-    o.payment_id, o.payment_status, o.payment_method, o.email, o.shipping_address,
-    o.cancel_id, o.cancel_code, o.cancel_reason, o.cancel_fields, o.version, o.placed_at, o.confirmed_at, o.updated_at,
-    (select json_agg(json_build_object(
-        'id', s.id, 'shop_id', s.shop_id, 'shop_name', s.shop_name, 'status', s.status,
-        'subtotal', s.subtotal, 'discount', s.discount, 'shipping', s.shipping, 'tax', s.tax, 'total', s.total,
-        'carrier', s.carrier, 'tracking_number', s.tracking_number,
-        'placed_at', s.placed_at, 'shipped_at', s.shipped_at, 'delivered_at', s.delivered_at,
-        'items', (select json_agg(json_build_object(
-            'variant_id', i.variant_id, 'product_id', i.product_id, 'title', i.title, 'sku', i.sku, 'options', i.options,
-            'quantity', i.quantity, 'unit_price', i.unit_price, 'line_total', i.line_total) order by i.position)
-            from order_item i where i.order_id = s.order_id and i.shop_order_id = s.id)) order by s.position)
-    from shop_order s where s.order_id = o.id)::json as parts
-from orders o where o.id = $1;
-
 -- name: ByIDs :many
 select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency,
     o.subtotal, o.discount, o.shipping, o.tax, o.total,

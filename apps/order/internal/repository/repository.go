@@ -86,7 +86,7 @@ func (s *Store) runByID(ctx context.Context, ids []string) ([]postgres.Result[*d
 			out[i].Err = postgres.Err(pgx.ErrNoRows)
 			continue
 		}
-		o, err := order(sqlc.ByIDRow(r)) // one each: they may change theirs
+		o, err := order(r) // one each: they may change theirs
 		out[i] = postgres.Result[*domain.Order]{Value: &o, Err: err}
 	}
 	return out, nil
@@ -98,7 +98,7 @@ func (s *Store) Owned(ctx context.Context, orderID, customerID string) (domain.O
 	if err != nil {
 		return domain.Order{}, postgres.Err(err)
 	}
-	return order(sqlc.ByIDRow(r))
+	return order(sqlc.ByIDsRow(r))
 }
 
 // History returns a page of the customer's orders, newest first.
@@ -109,7 +109,7 @@ func (s *Store) History(ctx context.Context, customerID string, after domain.Pos
 	}
 	out := make([]domain.Order, len(rows))
 	for i, r := range rows {
-		if out[i], err = order(sqlc.ByIDRow(r)); err != nil {
+		if out[i], err = order(sqlc.ByIDsRow(r)); err != nil {
 			return nil, err
 		}
 	}
@@ -291,11 +291,14 @@ func changed(ctx context.Context, q *sqlc.Queries, orderID string, change func(*
 	if _, err := q.Lock(ctx, orderID); err != nil {
 		return o, nil, postgres.Err(err)
 	}
-	r, err := q.ByID(ctx, orderID)
+	rows, err := q.ByIDs(ctx, []string{orderID})
 	if err != nil {
 		return o, nil, postgres.Err(err)
 	}
-	if o, err = order(r); err != nil {
+	if len(rows) == 0 {
+		return o, nil, postgres.Err(pgx.ErrNoRows)
+	}
+	if o, err = order(rows[0]); err != nil {
 		return o, nil, err
 	}
 	version, before := o.Version, make([]domain.Status, len(o.Parts))

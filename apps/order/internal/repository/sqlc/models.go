@@ -106,6 +106,21 @@ type Saga struct {
 }
 
 type SagaStep struct {
+	SagaID     string
+	N          int32
+	Epoch      int64
+	Kind       string
+	Name       string
+	IdemKey    string
+	State      string
+	Attempts   int32
+	Code       string
+	Error      string
+	StartedAt  time.Time
+	FinishedAt time.Time
+}
+
+type SagaStory struct {
 	SagaID string
 	Epoch  int64
 	Steps  []byte
