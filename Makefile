@@ -29,10 +29,13 @@ chaos: deps ## stop each service of a split souk at every failpoint of the check
 generate: ## regenerate gen/ from proto/
 	@go run ./tools/generate
 
+sqlc: ## regenerate what sqlc makes of SQL
+	@go run ./tools/sqlgen
+
 lint: ## gofmt, vet, import rules, contracts
 	@tools/lint.sh
 
 bench: deps build ## measure and print the table of docs/benchmarks.md
 	@go run ./tests/bench
 
-.PHONY: help deps build run test race chaos generate lint bench
+.PHONY: help deps build run test race chaos generate sqlc lint bench

@@ -59,10 +59,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	offers := repository.OpenOffers(redis, productv1.NewProductServiceClient(conn), p.Clock(), cfg.OfferTTL)
 	cartv1.RegisterCartServiceServer(p.Server(), &handler.RPC{Service: service.New(carts, offers, currency, p.Logger())})
 	writeBack := handler.WriteBack(carts, cfg.WriteBack/4, p.Logger())
-	return &runnable{run: func(ctx context.Context) error {
+	return module.Group(&runnable{run: func(ctx context.Context) error {
 		defer offers.Close()
 		return writeBack(ctx)
-	}, ready: func(ctx context.Context) error { return redisx.Ping(ctx, redis) }}, nil
+	}, ready: func(ctx context.Context) error { return redisx.Ping(ctx, redis) }}, module.Func(handler.Forget(carts.Forget, p.Logger()))), nil
 }
 
 // runnable writes carts back, and is ready when Redis is.

@@ -85,7 +85,9 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	return module.Group(
 		relay, shops,
 		module.Func(relister.Run),
-		module.Func(handler.Every(store, handler.Times{Sweep: cfg.SweepInterval, Learn: cfg.WordsInterval, Keep: cfg.KeepReservations}, p.Clock(), p.Logger())),
+		module.Func(handler.Sweep(store.Sweep, cfg.SweepInterval, p.Logger())),
+		module.Func(handler.LearnWords(store.LearnWords, cfg.WordsInterval, p.Logger())),
+		module.Func(handler.Forget(store.Forget, cfg.KeepReservations, p.Clock(), p.Logger())),
 		module.Func(func(ctx context.Context) error {
 			<-ctx.Done()
 			store.Close()

@@ -36,7 +36,7 @@ const (
 	Unimplemented       Code = "unimplemented"         // 501: no such method
 	Overloaded          Code = "overloaded"            // 503, with Retry-After: too much at once, nothing was done
 	Unavailable         Code = "unavailable"           // 503, with Retry-After
-	Timeout             Code = "timeout"               // 504: unknown whether it was done
+	Timeout             Code = "timeout"               // unknown whether it was done; REST shows it as unavailable
 )
 
 // Field is one field of a request that is wrong.

@@ -39,7 +39,7 @@ var published = map[errs.Code]int{
 	errs.Unimplemented:       http.StatusNotImplemented,
 	errs.Overloaded:          http.StatusServiceUnavailable,
 	errs.Unavailable:         http.StatusServiceUnavailable,
-	errs.Timeout:             http.StatusGatewayTimeout,
+	errs.Timeout:             http.StatusServiceUnavailable,
 }
 
 func TestHTTPStatus(t *testing.T) {

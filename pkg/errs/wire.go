@@ -41,7 +41,7 @@ var mappings = map[Code]mapping{
 	Unimplemented:       {http.StatusNotImplemented, codes.Unimplemented},
 	Overloaded:          {http.StatusServiceUnavailable, codes.ResourceExhausted},
 	Unavailable:         {http.StatusServiceUnavailable, codes.Unavailable},
-	Timeout:             {http.StatusGatewayTimeout, codes.DeadlineExceeded},
+	Timeout:             {http.StatusServiceUnavailable, codes.DeadlineExceeded},
 }
 
 // byGRPC is for statuses that other programs made, without a code of ours.

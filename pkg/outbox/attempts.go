@@ -10,6 +10,9 @@ import (
 	"souk/pkg/postgres"
 )
 
+// takeBackTime bounds how long a process that stops tries to uncount an attempt.
+const takeBackTime = time.Second
+
 const sqlAttempt = `
 insert into inbox_attempt as a (consumer, event_id, stream_seq, attempts)
 values ($1, $2, $3, 1)
@@ -17,6 +20,10 @@ on conflict (consumer, event_id) do update
 set attempts = case when a.stream_seq = excluded.stream_seq then a.attempts + 1 else 1 end,
     stream_seq = excluded.stream_seq, tried_at = now()
 returning attempts`
+
+const sqlTakeBack = `
+update inbox_attempt set attempts = attempts - 1
+where consumer = $1 and event_id = $2 and stream_seq = $3 and attempts > 0`
 
 const sqlPruneAttempts = `
 delete from inbox_attempt where (consumer, event_id) in (
@@ -43,6 +50,19 @@ func (c *Consumer) attempt(ctx context.Context, it *item) {
 	err := c.pool.QueryRow(ctx, sqlAttempt, c.name, it.event.ID, int64(it.seq)).Scan(&it.attempts)
 	if err != nil {
 		c.log.Warn("an attempt at an event could not be counted", zap.String("event_id", it.event.ID), zap.Error(postgres.Err(err)))
+	}
+}
+
+// takeBack uncounts an attempt that was counted when it began and was broken off because the process stops: that says
+// nothing about the event. It does so also when ctx has ended.
+func (c *Consumer) takeBack(ctx context.Context, it *item) {
+	if it.attempts == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTime)
+	defer cancel()
+	if _, err := c.pool.Exec(ctx, sqlTakeBack, c.name, it.event.ID, int64(it.seq)); err != nil {
+		c.log.Warn("an attempt at an event that the end of the process cut short stays counted", zap.String("event_id", it.event.ID), zap.Error(postgres.Err(err)))
 	}
 }
 

@@ -129,6 +129,38 @@ func TestEventThatKillsItsProcessIsGivenUp(t *testing.T) {
 	require.Contains(t, b.dead()[0].Reason, "handed to the handler 3 times")
 }
 
+// An attempt that a process broke off because it was told to stop is none, however often that happens.
+func TestStoppingIsNoAttempt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.run(b.relay())
+	o := b.options("a")
+	b.run(b.consumer(o))()
+	b.append(b.event("ord_1", 1))
+	b.deliver(o, 101) // from now on an attempt is counted before it is made
+	for range o.MaxDeliver + 1 {
+		ctx, stop := context.WithCancel(t.Context())
+		begun, done := make(chan struct{}), make(chan error, 1)
+		cut := o
+		cut.Handler = func(context.Context, pgx.Tx, event.Event) error {
+			close(begun)
+			<-ctx.Done()
+			return errRefused
+		}
+		go func() { done <- b.consumer(cut).Run(ctx) }()
+		select {
+		case <-begun:
+		case <-time.After(patience):
+			require.Fail(t, "the event does not come")
+		}
+		stop()
+		require.NoError(t, <-done)
+	}
+	b.run(b.consumer(o))
+	b.exactly("a", 1)
+	require.Empty(t, b.dead())
+}
+
 func TestAttemptsAreForgottenWithTheInbox(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

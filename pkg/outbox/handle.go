@@ -118,6 +118,7 @@ func (c *Consumer) group(ctx, stop context.Context, items []*item) {
 		}
 	case stop.Err() != nil:
 		for _, it := range items {
+			c.takeBack(ctx, it) // before another process has it
 			c.settle(it, it.msg.Nak, "")
 		}
 	case len(items) > 1:

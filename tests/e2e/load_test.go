@@ -115,7 +115,7 @@ func (l *load) noted(a *answer, err error) (*answer, bool) {
 		return a, true
 	case a.status == http.StatusServiceUnavailable && a.code() == "unavailable" && a.header.Get("Retry-After") != "":
 		l.unavailable.Add(1)
-	case a.status == http.StatusGatewayTimeout, a.code() == "idempotency_in_flight":
+	case a.code() == "idempotency_in_flight":
 	case l.cartsGone && a.status == http.StatusUnprocessableEntity && a.code() == "cart_empty":
 	default:
 		l.strange("%d %s", a.status, a.body)

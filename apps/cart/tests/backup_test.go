@@ -189,8 +189,6 @@ func (b *backup) WriteBack(_ context.Context, all bool) (int, error) {
 	return 0, b.err
 }
 
-func (b *backup) Forget(context.Context) (int64, error) { return 0, nil }
-
 func TestTheLoopGoesOnAfterFailures(t *testing.T) {
 	t.Parallel()
 	b := &backup{calls: make(chan bool, 1), err: errors.New("PostgreSQL is away")}

@@ -57,7 +57,7 @@ func TestEveryErrorCodeIsAProblem(t *testing.T) {
 		errs.Invalid: 400, errs.Unauthenticated: 401, errs.PaymentDeclined: 402, errs.Forbidden: 403, errs.NotFound: 404,
 		errs.Conflict: 409, errs.AlreadyExists: 409, errs.OutOfStock: 409, errs.IdempotencyInFlight: 409, errs.TooLarge: 413,
 		errs.IdempotencyMismatch: 422, errs.VoucherInvalid: 422, errs.CartEmpty: 422, errs.CardNumberRefused: 422, errs.Unprocessable: 422,
-		errs.RateLimited: 429, errs.Internal: 500, errs.Unimplemented: 501, errs.Overloaded: 503, errs.Unavailable: 503, errs.Timeout: 504,
+		errs.RateLimited: 429, errs.Internal: 500, errs.Unimplemented: 501, errs.Overloaded: 503, errs.Unavailable: 503,
 	} {
 		g.products.answerWith(func(context.Context, string) (*productv1.Product, error) { return nil, errs.New(code, "because <b>") })
 		res := g.send(http.MethodGet, "/v1/products/"+newID(), "")
@@ -252,6 +252,7 @@ func TestWrongBearerIs401EvenFromTheCache(t *testing.T) {
 	g.send(http.MethodGet, "/v1/orders", "", "Authorization", asGuest).problem(t, http.StatusNotImplemented, errs.Unimplemented)
 }
 
+// TestServiceThatIsDownOrSlow: both are told alike, for a customer can do no more about the one than about the other.
 func TestServiceThatIsDownOrSlow(t *testing.T) {
 	t.Parallel()
 	g := setup(t, func(d *rest.Deps) { d.Timeout = 50 * time.Millisecond })
@@ -259,13 +260,21 @@ func TestServiceThatIsDownOrSlow(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	})
-	g.send(http.MethodGet, "/v1/products/"+newID(), "").problem(t, http.StatusGatewayTimeout, errs.Timeout)
+	unavailable := func(path string, header ...string) {
+		t.Helper()
+		res := g.send(http.MethodGet, path, "", header...)
+		res.problem(t, http.StatusServiceUnavailable, errs.Unavailable)
+		require.Equal(t, "1", res.Header.Get("Retry-After"))
+	}
+	unavailable("/v1/products/" + newID()) // the gateway's patience ends
+	g.products.answerWith(func(context.Context, string) (*productv1.Product, error) {
+		return nil, errs.New(errs.Timeout, "the database did not answer in time")
+	})
+	unavailable("/v1/products/" + newID()) // the service's does
 	require.NoError(t, g.stop["product"](t.Context()))
-	res := g.send(http.MethodGet, "/v1/products/"+newID(), "")
-	res.problem(t, http.StatusServiceUnavailable, errs.Unavailable)
-	require.Equal(t, "1", res.Header.Get("Retry-After"))
+	unavailable("/v1/products/" + newID())
 	require.NoError(t, g.stop["auth"](t.Context()))
-	g.send(http.MethodGet, "/v1/cart", "", "Authorization", asUser).problem(t, http.StatusServiceUnavailable, errs.Unavailable)
+	unavailable("/v1/cart", "Authorization", asUser)
 }
 
 func TestTraceOfTheCallerIsJoined(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"souk/apps/notification/internal/domain"
 	"souk/apps/notification/internal/service"
+	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/pgtest"
@@ -99,6 +100,54 @@ func TestTheDatabaseIsAwayWhileAMailIsSent(t *testing.T) {
 			require.Len(t, k.sink.Messages(), c.mails)
 		})
 	}
+}
+
+// slow holds back the first claim of a mail until it may go on.
+type slow struct {
+	service.Mails
+
+	once          sync.Once
+	claimed, goOn chan struct{}
+}
+
+// Claim claims.
+func (s *slow) Claim(ctx context.Context, now, until time.Time, n int) ([]domain.Mail, error) {
+	got, err := s.Mails.Claim(ctx, now, until, n)
+	if len(got) > 0 {
+		s.once.Do(func() {
+			close(s.claimed)
+			<-s.goOn
+		})
+	}
+	return got, err
+}
+
+// TestAClaimThatTakesTooLong: who learns so late of a claim that it is over leaves the mail to who claimed it since.
+func TestAClaimThatTakesTooLong(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	c := clock.NewManual(time.Now())
+	k.clock = c
+	first := &slow{claimed: make(chan struct{}), goOn: make(chan struct{})}
+	k.mails = func(m service.Mails) service.Mails {
+		first.Mails = m
+		return first
+	}
+	stop, _ := k.run(t)
+	order := k.place(t, "zoe@example.com", "")
+	k.confirm(t, order)
+	select {
+	case <-first.claimed:
+	case <-time.After(patience):
+		require.Fail(t, "nothing was claimed")
+	}
+	c.Advance(2 * time.Minute)
+	k.mails = nil
+	k.run(t)
+	k.state(t, order, "sent")
+	close(first.goOn)
+	stop()
+	require.Len(t, k.sink.Messages(), 1)
 }
 
 // outages returns what ends all sessions of the test's database and refuses new ones, and what ends that.

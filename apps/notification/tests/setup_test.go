@@ -107,6 +107,7 @@ type kit struct {
 	logs   *logs
 	log    *zap.Logger
 	giveUp time.Duration
+	clock  clock.Clock
 	mails  func(service.Mails) service.Mails // stands between the service and its table; nil: nothing does
 }
 
@@ -121,7 +122,7 @@ func setup(t *testing.T) *kit {
 	k := &kit{
 		pool: pgtest.New(t, outbox.Migrations(), migration.Set{Name: "notification", FS: notification.Module.Migrations}), js: js, sink: sink,
 		others: &others{orders: map[string]*orderv1.GetOrderForNoticeResponse{}, users: map[string]*userv1.User{}}, logs: &logs{},
-		smtp: &repository.SMTP{Addr: sink.Addr(), TLS: repository.TLSAuto, From: "shop@souk.example"}, giveUp: time.Hour,
+		smtp: &repository.SMTP{Addr: sink.Addr(), TLS: repository.TLSAuto, From: "shop@souk.example"}, giveUp: time.Hour, clock: clock.System{},
 	}
 	t.Cleanup(k.smtp.Close)
 	k.log, err = logging.New(logging.Default(), k.logs)
@@ -143,13 +144,13 @@ func (k *kit) run(t *testing.T) (stop func(), metrics *prometheus.Registry) {
 		mails = k.mails(store)
 	}
 	sender, err := service.New(service.Deps{
-		Mails: mails, Orders: k.others, Users: k.others, Post: k.smtp, Renderer: renderer, Clock: clock.System{}, Logger: k.log,
+		Mails: mails, Orders: k.others, Users: k.others, Post: k.smtp, Renderer: renderer, Clock: k.clock, Logger: k.log,
 		Metrics: metrics, Timeout: 10 * time.Second, Concurrency: 4, GiveUp: k.giveUp,
 	})
 	require.NoError(t, err)
 	consumer := outbox.NewConsumer(k.js, k.pool, outbox.ConsumerOptions{
 		Service: "notification", Purpose: "orders", Subjects: handler.Subjects, Logger: k.log,
-		Queue: store.Consume(handler.Read(clock.System{})), Done: sender.Wake,
+		Queue: store.Consume(handler.Read(k.clock)), Done: sender.Wake,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

@@ -147,6 +147,37 @@ func TestShopNewsConverges(t *testing.T) {
 	require.Equal(t, 250, b.listed("Fifth name"))
 }
 
+// A shop of which a listing cannot be made does not hold up those behind it, and is tried again.
+func TestShopWhoseListingsCannotBeMadeIsPassedBy(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	broken, _ := b.shop("broken")
+	b.many(broken, 1)
+	whole, _ := b.shop("whole")
+	b.many(whole, 1)
+	images := func(value string) {
+		_, err := b.pool.Exec(t.Context(), `update product set images = $2 where shop_id = $1`, broken, value)
+		require.NoError(t, err)
+	}
+	images(`"none"`)
+	for _, shopID := range []string{broken, whole} {
+		b.clock.Advance(time.Second)
+		b.hear(b.shopEvent("evt.shop.updated", shopID, 2, &shopv1.ShopUpdated{ShopId: shopID, Handle: shopID, Name: "New " + shopID, Status: "active"}), nil)
+	}
+
+	more, err := b.store.Relist(t.Context())
+	require.ErrorContains(t, err, broken)
+	require.True(t, more)
+	require.Equal(t, 1, b.relist(b.store))
+	require.Equal(t, 1, b.listed("New "+whole))
+
+	images(`[]`)
+	require.Zero(t, b.relist(b.store), "it is left alone for a while")
+	b.clock.Advance(time.Minute)
+	require.Equal(t, 1, b.relist(b.store))
+	require.Equal(t, 1, b.listed("New "+broken))
+}
+
 // What the shop service answered when it was asked is older than any event by then.
 func TestShopThatWasAskedForDoesNotUndoNews(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"souk/pkg/chore"
 )
 
 const (
@@ -18,16 +20,13 @@ const (
 type Backup interface {
 	// WriteBack writes a batch of carts that are due (all: also those that are not yet) and returns how many it took.
 	WriteBack(ctx context.Context, all bool) (int, error)
-	// Forget deletes carts that are too old and returns how many.
-	Forget(ctx context.Context) (int64, error)
 }
 
 // WriteBack writes carts back as they become due, until ctx ends; then all that are left.
 func WriteBack(b Backup, pause time.Duration, log *zap.Logger) func(context.Context) error {
 	return func(ctx context.Context) error {
-		tick, forget := time.NewTicker(pause), time.NewTicker(forgetEvery)
+		tick := time.NewTicker(pause)
 		defer tick.Stop()
-		defer forget.Stop()
 		w := writer{b: b, log: log}
 		for {
 			select {
@@ -38,13 +37,20 @@ func WriteBack(b Backup, pause time.Duration, log *zap.Logger) func(context.Cont
 				return nil
 			case <-tick.C:
 				w.drain(ctx, false)
-			case <-forget.C:
-				if _, err := b.Forget(ctx); err != nil && ctx.Err() == nil {
-					log.Warn("old carts not deleted", zap.Error(err))
-				}
 			}
 		}
 	}
+}
+
+// Forget has carts deleted that are too old, until ctx ends. forget returns how many there were.
+func Forget(forget func(context.Context) (int64, error), log *zap.Logger) func(context.Context) error {
+	return chore.Chore{
+		Name: "delete old carts", Every: forgetEvery, Logger: log,
+		Do: func(ctx context.Context, _ time.Time) (int, error) {
+			n, err := forget(ctx)
+			return int(n), err
+		},
+	}.Run
 }
 
 type writer struct {

@@ -28,9 +28,15 @@ type problemField struct {
 	Message string `json:"message"`
 }
 
-// WriteProblem answers with err as application/problem+json.
+// WriteProblem answers with err as application/problem+json. A timeout is shown as unavailable: who waits cannot tell what
+// is away from what is slow, and does the same about both.
 func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	e := errs.From(err)
+	if e.Code == errs.Timeout {
+		shown := *e
+		shown.Code = errs.Unavailable
+		e = &shown
+	}
 	status := e.Code.HTTPStatus()
 	p := problem{
 		Type:   "https://souk.dev/problems/" + string(e.Code),

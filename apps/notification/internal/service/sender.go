@@ -158,7 +158,8 @@ func (s *Sender) Run(ctx context.Context) error {
 			continue
 		}
 		now := s.Clock.Now()
-		got, err := s.Mails.Claim(ctx, now, now.Add(lease), free)
+		until := now.Add(lease)
+		got, err := s.Mails.Claim(ctx, now, until, free)
 		if err != nil && ctx.Err() == nil && !failing {
 			s.Logger.Warn("mails that are due cannot be read", zap.Error(err))
 		}
@@ -166,7 +167,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		for _, m := range got {
 			slots <- struct{}{}
 			wg.Go(func() {
-				s.try(ctx, m)
+				s.try(ctx, m, until)
 				<-slots
 				select {
 				case freed <- struct{}{}:
@@ -179,10 +180,10 @@ func (s *Sender) Run(ctx context.Context) error {
 	}
 }
 
-// try sends one mail and notes what became of it.
-func (s *Sender) try(running context.Context, m domain.Mail) {
+// try sends one mail and notes what became of it; it is ours until the time, which is from before it was claimed.
+func (s *Sender) try(running context.Context, m domain.Mail, until time.Time) {
 	// What became of it is written down also when the time for sending is over, as long as the mail is ours.
-	noteCtx, cancelNote := context.WithTimeout(context.WithoutCancel(running), lease)
+	noteCtx, cancelNote := context.WithTimeout(context.WithoutCancel(running), until.Sub(s.Clock.Now()))
 	defer cancelNote()
 	noteCtx = event.Event{Metadata: map[string]string{"traceparent": m.Traceparent}}.Context(noteCtx)
 	if s.Tracer != nil {

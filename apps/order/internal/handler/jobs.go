@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"souk/pkg/chore"
 	"souk/pkg/clock"
 )
 
@@ -27,34 +28,23 @@ type Refused interface {
 
 // Forget has them erased after some time, until ctx ends; 0: never. The first look is at all that there is.
 func Forget(refused Refused, after time.Duration, c clock.Clock, log *zap.Logger) func(context.Context) error {
-	return func(ctx context.Context) error {
-		if after <= 0 {
-			<-ctx.Done()
-			return nil
-		}
-		timer := time.NewTimer(0)
-		defer timer.Stop()
-		var from time.Time
-		for looks := 1; ; {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-timer.C:
-			}
-			timer.Reset(forgetEvery)
-			before := c.Now().Add(-after)
+	var from time.Time
+	looks := 0
+	forget := chore.Chore{
+		Name: "forget refused checkouts", Every: forgetEvery, Batch: forgetBatch, Clock: c, Logger: log,
+		Do: func(ctx context.Context, now time.Time) (int, error) {
+			before := now.Add(-after)
 			n, err := refused.ForgetRefused(ctx, from, before, forgetBatch)
-			switch {
-			case err != nil && ctx.Err() == nil:
-				log.Warn("refused checkouts not forgotten", zap.Error(err))
-			case n == forgetBatch:
-				timer.Reset(0)
-			case err == nil:
-				if from = before.Add(-forgetWeek); looks%fullLook == 0 {
+			if err == nil && n < forgetBatch { // the end of a look
+				if from, looks = before.Add(-forgetWeek), looks+1; looks%fullLook == 0 {
 					from = time.Time{}
 				}
-				looks++
 			}
-		}
+			return n, err
+		},
 	}
+	if after <= 0 {
+		forget.Every = 0
+	}
+	return forget.Run
 }

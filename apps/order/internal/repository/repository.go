@@ -253,7 +253,7 @@ func (s *Store) CancelStep(name string, decide func(*saga.Run) (domain.Cancellat
 		if err != nil {
 			return err
 		}
-		b.Queue(s.cancel, c.OrderID, r.ID(), c.At, c.PaymentStatus)
+		postgres.QueueRows(b, s.cancel, []string{c.OrderID}, []string{r.ID()}, []time.Time{c.At}, []string{c.PaymentStatus})
 		outbox.Queue(b, told)
 		return nil
 	}}

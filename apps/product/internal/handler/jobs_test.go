@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -78,61 +79,34 @@ func TestRelisterLooksAtOnceWhenItIsWoken(t *testing.T) {
 	}
 }
 
-// forgetter notes what it is told to forget.
-type forgetter struct {
-	mu    sync.Mutex
-	calls []time.Time
-	left  int
-	done  chan struct{}
-}
-
-func (f *forgetter) Sweep(context.Context, int) (int, error) { return 0, nil }
-func (f *forgetter) LearnWords(context.Context) error        { return nil }
-
-func (f *forgetter) Forget(_ context.Context, before time.Time, most int) (int, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.calls = append(f.calls, before)
-	n := min(f.left, most)
-	if f.left -= n; n < most {
-		close(f.done)
-	}
-	return n, nil
-}
-
 func TestOldReservationsAreForgottenInBatches(t *testing.T) {
 	t.Parallel()
 	c := clock.NewManual(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
-	f := &forgetter{left: 2*forgetBatch + 5, done: make(chan struct{})}
-	stop := run(t, Every(f, Times{Sweep: time.Hour, Learn: time.Hour, Keep: 24 * time.Hour}, c, zap.NewNop()))
-	within(t, time.Minute, f.done)
+	left, done := 2*forgetBatch+5, make(chan struct{})
+	var befores []time.Time
+	stop := run(t, Forget(func(_ context.Context, before time.Time, most int) (int, error) {
+		befores = append(befores, before)
+		n := min(left, most)
+		if left -= n; n < most {
+			close(done)
+		}
+		return n, nil
+	}, 24*time.Hour, c, zap.NewNop()))
+	within(t, time.Minute, done)
 	stop()
-	require.Zero(t, f.left)
-	require.Len(t, f.calls, 3)
-	require.Equal(t, c.Now().Add(-24*time.Hour), f.calls[0])
+	require.Zero(t, left)
+	require.Len(t, befores, 3)
+	require.Equal(t, c.Now().Add(-24*time.Hour), befores[0])
 }
 
 func TestReservationsAreKeptForEver(t *testing.T) {
 	t.Parallel()
-	f := &forgetter{left: 5, done: make(chan struct{})}
-	learned := make(chan struct{})
-	stop := run(t, Every(keeper{f, learned}, Times{Sweep: time.Hour, Learn: time.Millisecond}, clock.System{}, zap.NewNop()))
-	for range 2 { // at the start, before it could forget, and after that
-		within(t, time.Minute, learned)
-	}
-	stop()
-	require.Empty(t, f.calls)
-}
-
-type keeper struct {
-	*forgetter
-	learned chan struct{}
-}
-
-func (k keeper) LearnWords(ctx context.Context) error {
-	select {
-	case k.learned <- struct{}{}:
-	case <-ctx.Done():
-	}
-	return nil
+	synctest.Test(t, func(t *testing.T) {
+		stop := run(t, Forget(func(context.Context, time.Time, int) (int, error) {
+			t.Error("they are forgotten")
+			return 0, nil
+		}, 0, clock.System{}, zap.NewNop()))
+		synctest.Wait()
+		stop()
+	})
 }

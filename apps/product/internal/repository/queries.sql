@@ -41,13 +41,16 @@ where shop_ref.version < excluded.version;
 
 -- name: ShopToRelist :one
 select shop_id, relist_after::text as relist_after from shop_ref
-where relist_after is not null
-order by updated_at, shop_id
+where relist_after is not null and relist_at <= @now
+order by relist_at, updated_at, shop_id
 limit 1
 for no key update skip locked;
 
 -- name: Relisted :exec
-update shop_ref set relist_after = @relist_after where shop_id = @shop_id;
+update shop_ref set relist_after = @relist_after, relist_at = '-infinity' where shop_id = @shop_id;
+
+-- name: RelistLater :exec
+update shop_ref set relist_at = @relist_at where shop_id = @shop_id;
 
 -- name: LockShops :exec
 select pg_advisory_xact_lock(k.key)

@@ -3,6 +3,8 @@ package repository
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,8 +15,11 @@ import (
 )
 
 // relistChunk is how many listings of a shop one transaction makes anew: a reservation that sells one of them out waits
-// for it.
-const relistChunk = 100
+// for it. relistPause is how long a shop is left alone after that failed.
+const (
+	relistChunk = 100
+	relistPause = 30 * time.Second
+)
 
 // Shops finds shops among the local copies, by ID or by handle.
 func (s *Store) Shops(ctx context.Context, ids, handles []string) ([]domain.Shop, error) {
@@ -54,14 +59,16 @@ func saveShop(ctx context.Context, q *sqlc.Queries, shop domain.Shop) error {
 
 // Relist makes some listings anew whose shop has changed, and reports whether there may be more. Where it stands is
 // committed along with them: whoever comes next, after a crash too, goes on from there, and a shop that changes
-// meanwhile begins anew. Several processes may do it at once, each for another shop.
+// meanwhile begins anew. Several processes may do it at once, each for another shop. A shop for which it fails comes
+// again after all others.
 func (s *Store) Relist(ctx context.Context) (more bool, err error) {
+	var shop sqlc.ShopToRelistRow
 	var ids []string
 	err = postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		q := s.q.WithTx(tx)
 		more, ids = false, nil
-		shop, err := q.ShopToRelist(ctx)
-		if errors.Is(err, pgx.ErrNoRows) {
+		var err error
+		if shop, err = q.ShopToRelist(ctx, s.opts.Clock.Now()); errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		} else if err != nil {
 			return err
@@ -84,8 +91,12 @@ func (s *Store) Relist(ctx context.Context) (more bool, err error) {
 		}
 		return q.Relisted(ctx, done)
 	})
-	if err != nil {
+	switch {
+	case err != nil && shop.ShopID == "":
 		return false, postgres.Err(err)
+	case err != nil:
+		later := sqlc.RelistLaterParams{ShopID: shop.ShopID, RelistAt: s.opts.Clock.Now().Add(relistPause)}
+		return s.q.RelistLater(ctx, later) == nil, fmt.Errorf("shop %s: %w", shop.ShopID, postgres.Err(err))
 	}
 	if len(ids) > 0 {
 		if err := failpoint.Hit(ctx, FailAfterCommit); err != nil {

@@ -73,6 +73,7 @@ type ShopRef struct {
 	UpdatedAt   time.Time
 	Version     int64
 	RelistAfter *string
+	RelistAt    time.Time
 }
 
 type Stock struct {

@@ -838,8 +838,22 @@ func (q *Queries) ProductsOfShop(ctx context.Context, arg ProductsOfShopParams) 
 	return items, nil
 }
 
+const relistLater = `-- name: RelistLater :exec
+update shop_ref set relist_at = $1 where shop_id = $2
+`
+
+type RelistLaterParams struct {
+	RelistAt time.Time
+	ShopID   string
+}
+
+func (q *Queries) RelistLater(ctx context.Context, arg RelistLaterParams) error {
+	_, err := q.db.Exec(ctx, relistLater, arg.RelistAt, arg.ShopID)
+	return err
+}
+
 const relisted = `-- name: Relisted :exec
-update shop_ref set relist_after = $1 where shop_id = $2
+update shop_ref set relist_after = $1, relist_at = '-infinity' where shop_id = $2
 `
 
 type RelistedParams struct {
@@ -1084,8 +1098,8 @@ func (q *Queries) ShopOfVariant(ctx context.Context, id string) (string, error) 
 
 const shopToRelist = `-- name: ShopToRelist :one
 select shop_id, relist_after::text as relist_after from shop_ref
-where relist_after is not null
-order by updated_at, shop_id
+where relist_after is not null and relist_at <= $1
+order by relist_at, updated_at, shop_id
 limit 1
 for no key update skip locked
 `
@@ -1095,8 +1109,8 @@ type ShopToRelistRow struct {
 	RelistAfter string
 }
 
-func (q *Queries) ShopToRelist(ctx context.Context) (ShopToRelistRow, error) {
-	row := q.db.QueryRow(ctx, shopToRelist)
+func (q *Queries) ShopToRelist(ctx context.Context, now time.Time) (ShopToRelistRow, error) {
+	row := q.db.QueryRow(ctx, shopToRelist, now)
 	var i ShopToRelistRow
 	err := row.Scan(&i.ShopID, &i.RelistAfter)
 	return i, err
