@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -212,34 +211,18 @@ func (d *devRun) configuration(environ []string) (*config.Tree, error) {
 	return tree, tree.CheckSections(sections()...)
 }
 
-const (
-	// garbagePercent and memoryGoal are for all of souk in one process: the heap may grow to three times of what lives,
-	// which saves a third of the work of collecting, as long as all of it stays below the goal. Some 50 MB of the
-	// program's file come on top. A goal that what lives exceeds costs processor time, and never fails.
-	garbagePercent = 200
-	memoryGoal     = 98 << 20
-)
-
-// tuneMemory sets what the user's environment leaves open.
-func tuneMemory() {
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(garbagePercent)
-		debug.SetMemoryLimit(memoryGoal)
-	}
-}
-
 // together runs all services in this process.
 func (d *devRun) together(ctx context.Context) error {
-	tuneMemory()
 	environ := os.Environ()
 	tree, err := d.configuration(environ)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	wg.Go(func() { tuneMemory(ctx) })
 	var readyErr error
 	err = module.Run(ctx, module.Options{
 		Config: tree, Logs: d.logs, Environ: environ, Migrate: true, NATS: inProcess(d),
@@ -252,6 +235,7 @@ func (d *devRun) together(ctx context.Context) error {
 			})
 		},
 	}, modules()...)
+	cancel()
 	wg.Wait()
 	if errors.Is(readyErr, context.Canceled) {
 		readyErr = nil

@@ -204,6 +204,44 @@ func TestSignerUsesATokenAgain(t *testing.T) {
 	require.NotEqual(t, first, k.sign(t, identity.Gateway, user), "a new one well before the end")
 }
 
+// A Signer in the Verifier's process saves the verification, and nothing else.
+func TestSignerOfTheSameProcess(t *testing.T) {
+	t.Parallel()
+	setup := func() (*clock.Manual, *identity.Verifier) {
+		c := clock.NewManual(start)
+		public := identity.DeriveKey(seed, identity.Gateway).Public().(ed25519.PublicKey)
+		order := identity.DeriveKey(seed, "order").Public().(ed25519.PublicKey)
+		return c, identity.NewVerifier(map[string]ed25519.PublicKey{identity.Gateway: public, "order": order}, c)
+	}
+	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"seller"}}
+	c, v := setup()
+	token, _, err := v.Signer(identity.Gateway, identity.DeriveKey(seed, identity.Gateway), time.Minute).Sign(user)
+	require.NoError(t, err)
+	_, elsewhere := setup()
+	for _, verifier := range []*identity.Verifier{v, elsewhere} {
+		got, err := verifier.Verify(token)
+		require.NoError(t, err)
+		require.Equal(t, user, got)
+	}
+	_, err = v.Verify(token[:len(token)-4] + "AAAA")
+	require.True(t, errs.Is(err, errs.Unauthenticated), "another signature: %v", err)
+	c.Advance(time.Minute)
+	_, err = v.Verify(token)
+	require.True(t, errs.Is(err, errs.Unauthenticated), "expired: %v", err)
+
+	_, v = setup()
+	for name, signer := range map[string]*identity.Signer{
+		"a service that asserts a user": v.Signer("order", identity.DeriveKey(seed, "order"), time.Minute),
+		"another key":                   v.Signer(identity.Gateway, identity.DeriveKey([]byte("another seed for the tests, too."), identity.Gateway), time.Minute),
+		"an unknown issuer":             v.Signer("stranger", identity.DeriveKey(seed, "stranger"), time.Minute),
+	} {
+		token, _, err := signer.Sign(user)
+		require.NoError(t, err)
+		_, err = v.Verify(token)
+		require.True(t, errs.Is(err, errs.Unauthenticated), "%s: %v", name, err)
+	}
+}
+
 func TestConcurrent(t *testing.T) {
 	t.Parallel()
 	k := setup(t)

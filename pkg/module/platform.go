@@ -66,7 +66,7 @@ func newPlatform(m Module, tree *config.Tree, shared *resources) (*Platform, err
 		logger:   shared.logger.Named(name),
 		metrics:  metric.ForService(shared.registry, name),
 		tracer:   shared.tracer(name),
-		signer:   identity.NewSigner(name, key, keys.TTL, shared.clock),
+		signer:   verifier.Signer(name, key, keys.TTL),
 		verifier: verifier,
 	}
 	p.server = rpc.NewServer(rpc.ServerOptions{

@@ -28,7 +28,7 @@ const (
 	// load events go out together, and the relay's statements do not compete with those that it works for. Each
 	// round costs two round trips to PostgreSQL, two transactions, and a wake of every consumer that it concerns.
 	linger = 3 * time.Millisecond
-	gather = 30 * time.Millisecond
+	gather = 45 * time.Millisecond
 
 	publishTimeout = 5 * time.Second
 	gaugeInterval  = 5 * time.Second

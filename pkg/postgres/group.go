@@ -34,6 +34,7 @@ type Group[T, R any] struct {
 	waiting []*call[T, R]
 	running int
 	closed  bool
+	ended   time.Time // when the last run did
 	runs    sync.WaitGroup
 }
 
@@ -58,8 +59,8 @@ func WithParallel(n int) GroupOption {
 	return func(c *groupConfig) { c.parallel = max(n, 1) }
 }
 
-// WithLinger has a run wait so long for more callers; the default is 0, which is right where somebody waits for
-// the answer. Work in the background costs less when more of it goes together.
+// WithLinger has a run that comes soon after another wait so long for more callers; the default is 0. Work costs less
+// when more of it goes together. A caller who comes alone, later than that after the last run, does not wait.
 func WithLinger(d time.Duration) GroupOption {
 	return func(c *groupConfig) { c.linger = d }
 }
@@ -159,16 +160,18 @@ func (g *Group[T, R]) work() {
 }
 
 const (
+	// soon is how many lingers after a run another one still counts as coming soon.
+	soon = 4
 	// yields is how often in a row everybody else who can run has a turn without bringing a caller.
 	yields = 3
 	// gatherFor bounds how long the first caller waits for those behind it.
 	gatherFor = 3 * time.Millisecond
 )
 
-// pause waits for the linger, unless the group is full or closing, or nobody waits.
+// pause waits for the linger, unless the group is full or closing, nobody waits, or the last run is long over.
 func (g *Group[T, R]) pause() {
 	g.mu.Lock()
-	wait := len(g.waiting) > 0 && len(g.waiting) < g.max && !g.closed
+	wait := len(g.waiting) > 0 && len(g.waiting) < g.max && !g.closed && time.Since(g.ended) < soon*g.cfg.linger
 	g.mu.Unlock()
 	if wait {
 		time.Sleep(g.cfg.linger)
@@ -231,6 +234,9 @@ func (g *Group[T, R]) once(batch []*call[T, R]) {
 		if err == nil && len(results) != len(batch) {
 			err = errs.Wrap(fmt.Errorf("a group's run gave %d results for %d items", len(results), len(batch)), errs.Internal, "something went wrong on our side")
 		}
+		g.mu.Lock()
+		g.ended = time.Now()
+		g.mu.Unlock()
 		for i, c := range batch {
 			if err != nil {
 				c.done <- Result[R]{Err: err}

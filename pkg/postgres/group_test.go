@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -237,4 +238,37 @@ func TestGroupNeverOversells(t *testing.T) {
 	require.EqualValues(t, 100, refused.Load())
 	require.Zero(t, stock(ctx, t, pool, "a"))
 	require.Less(t, runs.Load(), int64(300), "callers shared runs")
+}
+
+func TestGroupLingersOnlySoonAfterARun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // in its own time
+		const linger = 10 * time.Millisecond
+		var runs [][]int
+		g := postgres.NewGroup(8, func(_ context.Context, items []int) ([]postgres.Result[int], error) {
+			runs = append(runs, items)
+			return doubled(items), nil
+		}, postgres.WithLinger(linger))
+		took := func(n int) time.Duration {
+			began := time.Now()
+			r, err := g.Do(t.Context(), n)
+			require.NoError(t, err)
+			require.Equal(t, 2*n, r)
+			return time.Since(began)
+		}
+		require.Zero(t, took(1), "alone")
+
+		var callers sync.WaitGroup
+		callers.Go(func() { require.Equal(t, linger, took(2), "soon after") })
+		callers.Go(func() {
+			time.Sleep(linger / 2)
+			require.Equal(t, linger/2, took(3), "while the other waits")
+		})
+		callers.Wait()
+
+		time.Sleep(10 * linger)
+		require.Zero(t, took(4), "alone again")
+		g.Close()
+		require.Equal(t, [][]int{{1}, {2, 3}, {4}}, runs)
+	})
 }

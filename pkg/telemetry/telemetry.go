@@ -11,6 +11,8 @@ package telemetry
 import (
 	"context"
 	"math/rand/v2"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -112,7 +114,7 @@ func New(ctx context.Context, service string, cfg Config, opts ...Option) (*Prov
 			otlptracehttp.WithEndpointURL(tracesURL(cfg.Endpoint)),
 			otlptracehttp.WithHeaders(cfg.Headers),
 			otlptracehttp.WithTimeout(or(cfg.Timeout, d.Timeout)),
-			otlptracehttp.WithCompression(otlptracehttp.GzipCompression),
+			otlptracehttp.WithCompression(compression(cfg.Endpoint)),
 		)
 		if err != nil {
 			return nil, errs.Wrap(err, errs.Invalid, "telemetry: %v", err)
@@ -129,6 +131,18 @@ func New(ctx context.Context, service string, cfg Config, opts ...Option) (*Prov
 	}
 	p.init(service)
 	return p, nil
+}
+
+// compression is worth its processor time on a network, not within a machine.
+func compression(endpoint string) otlptracehttp.Compression {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return otlptracehttp.GzipCompression
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+		return otlptracehttp.NoCompression
+	}
+	return otlptracehttp.GzipCompression
 }
 
 // ForService returns a provider whose spans carry another service's name, for several services in one

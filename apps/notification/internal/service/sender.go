@@ -41,7 +41,7 @@ const (
 	idlePoll = time.Second
 	// gather is the least time from one look to the next: mails that are due at the same time are claimed together, and
 	// their orders are asked for together.
-	gather = 20 * time.Millisecond
+	gather = 45 * time.Millisecond
 	// noteTimeout bounds one attempt to write down what became of a mail.
 	noteTimeout = 10 * time.Second
 	// lastNotes is how long that is tried once the process is to stop.
