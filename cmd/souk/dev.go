@@ -103,6 +103,9 @@ func runDev(ctx context.Context, o devOptions, out io.Writer) (err error) {
 			err = errStopped
 		}
 	}()
+	if o.split {
+		share(log)
+	}
 	if d.stack, err = startStack(ctx, h, address, log); err != nil {
 		return explainDisk(err, h.dir, outsideBase)
 	}

@@ -32,7 +32,7 @@ const (
 
 // tuneMemory sets how much memory this process may take, as long as ctx lasts, unless the user's environment says so.
 func tuneMemory(ctx context.Context) {
-	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+	if setByUser(os.Environ(), "GOGC", "GOMEMLIMIT") {
 		return
 	}
 	debug.SetGCPercent(garbagePercent)

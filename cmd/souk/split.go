@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -207,7 +208,7 @@ func (c *child) once() (ready bool, err error) {
 func (c *child) environ() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	env := os.Environ()
+	env := splitEnviron(os.Environ(), runtime.GOMAXPROCS(0))
 	if !c.wasReady {
 		return env
 	}

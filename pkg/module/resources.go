@@ -126,6 +126,7 @@ func (r *resources) connectNATS(c NATSConfig, more []nats.Option) (*nats.Conn, e
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
 		nats.RetryOnFailedConnect(true),
+		natsrpc.Gather(),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				r.logger.Warn("NATS connection lost", zap.Error(err))

@@ -66,7 +66,7 @@ func calling(t *testing.T) *caller {
 	c := &caller{cables: &cables{}, lost: make(chan error, 100), back: make(chan struct{}, 100)}
 	var err error
 	closed := make(chan struct{})
-	c.nc, err = nats.Connect(s.URL(), nats.SetCustomDialer(c.cables), nats.MaxReconnects(-1), nats.ReconnectWait(5*time.Millisecond), nats.ReconnectJitter(0, 0),
+	c.nc, err = nats.Connect(s.URL(), nats.SetCustomDialer(c.cables), natsrpc.Gather(), nats.MaxReconnects(-1), nats.ReconnectWait(5*time.Millisecond), nats.ReconnectJitter(0, 0),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.lost <- err }), nats.ReconnectHandler(func(*nats.Conn) { c.back <- struct{}{} }),
 		nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	require.NoError(t, err)

@@ -44,6 +44,28 @@ func TestNATS(t *testing.T) {
 	rpctest.Run(t, transports)
 }
 
+// gathered are two connections over TCP, as processes have them.
+func gathered(t testing.TB) (server, client rpc.Transport) {
+	t.Helper()
+	s := natstest.Server(t)
+	connect := func() *nats.Conn {
+		closed := make(chan struct{})
+		nc, err := nats.Connect(s.URL(), natsrpc.Gather(), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+		require.NoError(t, err)
+		t.Cleanup(func() {
+			nc.Close()
+			<-closed
+		})
+		return nc
+	}
+	return natsrpc.New(connect(), natsrpc.Options{}), natsrpc.New(connect(), natsrpc.Options{})
+}
+
+func TestGatheredNATS(t *testing.T) {
+	t.Parallel()
+	rpctest.Run(t, gathered)
+}
+
 func TestSubject(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "rpc.product.v1.ProductService.GetProduct", natsrpc.Subject("/souk.product.v1.ProductService/GetProduct"))
@@ -223,17 +245,6 @@ func BenchmarkNATS(b *testing.B) {
 		rpctest.Bench(b, both)
 	})
 	b.Run("tcp", func(b *testing.B) {
-		s := natstest.Server(b)
-		connect := func() *nats.Conn {
-			nc, err := nats.Connect(s.URL())
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.Cleanup(nc.Close)
-			return nc
-		}
-		rpctest.Bench(b, func(testing.TB) (server, client rpc.Transport) {
-			return natsrpc.New(connect(), natsrpc.Options{}), natsrpc.New(connect(), natsrpc.Options{})
-		})
+		rpctest.Bench(b, gathered)
 	})
 }
