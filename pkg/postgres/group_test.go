@@ -261,12 +261,12 @@ func TestGroupLingersOnlySoonAfterARun(t *testing.T) {
 		var callers sync.WaitGroup
 		callers.Go(func() { require.Equal(t, linger, took(2), "soon after") })
 		callers.Go(func() {
-			time.Sleep(linger / 2)
+			<-time.After(linger / 2)
 			require.Equal(t, linger/2, took(3), "while the other waits")
 		})
 		callers.Wait()
 
-		time.Sleep(10 * linger)
+		<-time.After(10 * linger)
 		require.Zero(t, took(4), "alone again")
 		g.Close()
 		require.Equal(t, [][]int{{1}, {2, 3}, {4}}, runs)
