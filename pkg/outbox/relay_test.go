@@ -37,9 +37,14 @@ func port(t testing.TB, address string, o *natsserver.Options) {
 func TestStreamsAreWhatIsPromised(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for range 2 {
-		require.NoError(t, outbox.EnsureStreams(t.Context(), b.js, outbox.Streams{}))
-	}
+	require.NoError(t, outbox.EnsureStreams(t.Context(), b.js, outbox.Streams{}))
+	updates, err := b.js.Conn().SubscribeSync("$JS.API.STREAM.UPDATE.>")
+	require.NoError(t, err)
+	require.NoError(t, outbox.EnsureStreams(t.Context(), b.js, outbox.Streams{}))
+	require.NoError(t, b.js.Conn().Flush())
+	pending, _, err := updates.Pending()
+	require.NoError(t, err)
+	require.Zero(t, pending, "what is as it should be is left alone")
 	s, err := b.js.Stream(t.Context(), outbox.StreamEvents)
 	require.NoError(t, err)
 	cfg := s.CachedInfo().Config

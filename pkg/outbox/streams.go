@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"reflect"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -79,14 +80,33 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, s Streams) error
 // insufficientStorage is what a server answers whose store is smaller than a stream's MaxBytes.
 const insufficientStorage jetstream.ErrorCode = 10047
 
+// ensureStream updates nothing that is as it should be: many processes start at once, and each update interrupts those
+// who work on the stream.
 func ensureStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) error {
-	_, err := js.CreateOrUpdateStream(ctx, cfg)
+	stream, err := js.Stream(ctx, cfg.Name)
+	switch {
+	case err == nil && set(stream.CachedInfo().Config, cfg):
+		return nil
+	case err != nil && !errors.Is(err, jetstream.ErrStreamNotFound):
+		return err
+	}
+	_, err = js.CreateOrUpdateStream(ctx, cfg)
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.ErrorCode == insufficientStorage {
 		cfg.MaxBytes = -1 // the server's own limit is the tighter one, and refuses new messages just so
 		_, err = js.CreateOrUpdateStream(ctx, cfg)
 	}
 	return err
+}
+
+// set reports whether a stream has the settings that we want; what we leave to the server counts for nothing.
+func set(have, want jetstream.StreamConfig) bool {
+	changed := have
+	changed.Description, changed.Subjects = want.Description, want.Subjects
+	changed.Retention, changed.Discard, changed.Storage = want.Retention, want.Discard, want.Storage
+	changed.Duplicates, changed.MaxAge, changed.MaxBytes, changed.Replicas = want.Duplicates, want.MaxAge, want.MaxBytes, want.Replicas
+	changed.AllowDirect, changed.AllowAtomicPublish = want.AllowDirect, want.AllowAtomicPublish
+	return reflect.DeepEqual(have, changed)
 }
 
 // streamGone reports whether err says that the stream or the consumer does not exist any more, as after
