@@ -59,7 +59,7 @@ func Body(limit int64) Middleware {
 				return
 			}
 			if r.ContentLength > limit {
-				w.Header().Set("Connection", "close")
+				discard(r.Body)
 				WriteProblem(w, r, tooLarge(limit))
 				return
 			}
@@ -67,6 +67,7 @@ func Body(limit int64) Middleware {
 			if err != nil {
 				var large *http.MaxBytesError
 				if errors.As(err, &large) {
+					discard(r.Body)
 					WriteProblem(w, r, tooLarge(limit))
 				} else {
 					WriteProblem(w, r, errs.Wrap(err, errs.Invalid, "the request's body could not be read"))
@@ -81,6 +82,15 @@ func Body(limit int64) Middleware {
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// discardMost is how much of a body that is too large is read all the same.
+const discardMost = 8 << 20
+
+// discard reads what is left of a body that is refused: many clients send all of it before they look for an answer, and
+// lose the answer when the connection is closed meanwhile.
+func discard(body io.Reader) {
+	_, _ = io.CopyN(io.Discard, body, discardMost) // what cannot be read is refused, too
 }
 
 // cardInHead reports whether a card number stands in the URL or in a header that is kept.
