@@ -21,7 +21,7 @@ type Chore struct {
 	Do func(ctx context.Context, now time.Time) (int, error)
 	// Every is the pause between two passes; 0: no pass is ever made.
 	Every time.Duration
-	// Batch is how many things a pass does at most: a full pass is followed by the next without a pause. 0: none is full.
+	// Batch is from how many things on a pass is full: a full pass is followed by the next without a pause. 0: none is full.
 	Batch int
 	// Clock; nil: the system's.
 	Clock  clock.Clock

@@ -60,7 +60,7 @@ func WithParallel(n int) GroupOption {
 }
 
 // WithLinger has a run that comes soon after another wait so long for more callers; the default is 0. Work costs less
-// when more of it goes together. A caller who comes alone, later than that after the last run, does not wait.
+// when more of it goes together. Who comes later than a few times that after the last run does not wait.
 func WithLinger(d time.Duration) GroupOption {
 	return func(c *groupConfig) { c.linger = d }
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -54,6 +55,19 @@ func TestSpansOfTwoServicesMakeOneTrace(t *testing.T) {
 	require.Equal(t, spans[0].SpanID, spans[1].ParentSpanID)
 	require.NoError(t, gateway.Shutdown(context.Background()))
 	require.NoError(t, gateway.Shutdown(context.Background()))
+}
+
+// TestNothingIsCompressedWithinAMachine: it would cost more than it saves.
+func TestNothingIsCompressedWithinAMachine(t *testing.T) {
+	t.Parallel()
+	encodings := make(chan string, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { encodings <- r.Header.Get("Content-Encoding") }))
+	defer s.Close()
+	p := provider(t, "order", telemetry.Config{Endpoint: s.URL, SampleRatio: 1})
+	_, span := p.Tracer("order").Start(context.Background(), "Checkout")
+	span.End()
+	require.NoError(t, p.Shutdown(context.Background())) // sends it
+	require.Empty(t, <-encodings)
 }
 
 func TestServicesOfOneProcess(t *testing.T) {

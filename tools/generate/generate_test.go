@@ -11,11 +11,13 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
+
+	"souk/tools/internal/repo"
 )
 
 // generated runs everything once for all tests.
 var generated = sync.OnceValues(func() (map[string][]byte, error) {
-	root, err := repositoryRoot()
+	root, err := repo.Root()
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +26,7 @@ var generated = sync.OnceValues(func() (map[string][]byte, error) {
 
 func setup(t *testing.T) (root string, files map[string][]byte) {
 	t.Helper()
-	root, err := repositoryRoot()
+	root, err := repo.Root()
 	require.NoError(t, err)
 	// The plugin is run, not imported: reading it makes go test see when it changes.
 	sources, err := filepath.Glob(filepath.Join(root, "tools/protoc-gen-souk-json/*.go"))
@@ -129,7 +131,7 @@ func TestMethods_RefusesWithoutAccess(t *testing.T) {
 // compileSource compiles source as souk/x/v1/x.proto beside the options.
 func compileSource(t *testing.T, source string) (*contracts, error) {
 	t.Helper()
-	root, err := repositoryRoot()
+	root, err := repo.Root()
 	require.NoError(t, err)
 	options, err := os.ReadFile(filepath.Join(root, "proto/souk/options/v1/options.proto"))
 	require.NoError(t, err)
@@ -143,7 +145,7 @@ func compileSource(t *testing.T, source string) (*contracts, error) {
 
 func TestImage_MarksImports(t *testing.T) {
 	t.Parallel()
-	root, err := repositoryRoot()
+	root, err := repo.Root()
 	require.NoError(t, err)
 	image := filepath.Join(t.TempDir(), "out.binpb")
 	require.NoError(t, run(t.Context(), []string{"-proto", filepath.Join(root, "proto"), "-image", image}))

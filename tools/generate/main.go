@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+
+	"souk/tools/internal/repo"
 )
 
 func main() {
@@ -31,7 +33,7 @@ func run(ctx context.Context, args []string) error {
 		}
 		return err
 	}
-	root, err := repositoryRoot()
+	root, err := repo.Root()
 	if err != nil {
 		return err
 	}
@@ -58,22 +60,4 @@ func run(ctx context.Context, args []string) error {
 		return tree.check(files)
 	}
 	return tree.write(files)
-}
-
-// repositoryRoot finds the folder of go.mod at or above the working directory.
-func repositoryRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", errors.New("no go.mod at or above the working directory")
-		}
-		dir = parent
-	}
 }

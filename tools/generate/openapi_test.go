@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"souk/gen/openapi"
+
+	"souk/tools/internal/repo"
 )
 
 type operation struct {
@@ -37,7 +39,7 @@ func parseDocument(t *testing.T) (paths map[string]map[string]operation, whole m
 
 func TestOpenAPI_HasEveryRoute(t *testing.T) {
 	t.Parallel()
-	root, err := repositoryRoot()
+	root, err := repo.Root()
 	require.NoError(t, err)
 	c, err := compile(t.Context(), filepath.Join(root, "proto"), publicRoot)
 	require.NoError(t, err)

@@ -22,6 +22,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"souk/tools/internal/repo"
 )
 
 const (
@@ -42,7 +44,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	root, err := repositoryRoot()
+	root, err := repo.Root()
 	if err != nil {
 		return err
 	}
@@ -86,24 +88,6 @@ func find(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("there is no sqlc %s: go install github.com/sqlc-dev/sqlc/cmd/sqlc@%s (some minutes, once)", version, version)
 	}
 	return program, nil
-}
-
-// repositoryRoot finds the folder of go.mod at or above the working directory.
-func repositoryRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", errors.New("no go.mod at or above the working directory")
-		}
-		dir = parent
-	}
 }
 
 // folders finds the folders that have a sqlc.yaml.

@@ -6,11 +6,13 @@ import (
 	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
+
+	"souk/tools/internal/repo"
 )
 
 func TestGeneratedCodeIsAsNewAsItsSQL(t *testing.T) {
 	t.Parallel()
-	root, err := repositoryRoot()
+	root, err := repo.Root()
 	require.NoError(t, err)
 	dirs, err := stale(os.DirFS(root))
 	require.NoError(t, err)

@@ -13,10 +13,11 @@ import (
 // forgetBatch is how many rows of a table one pass deletes at most.
 const forgetBatch = 1000
 
-// Reconcile settles what was left open, every interval, until ctx ends.
+// Reconcile settles what was left open, every interval, until ctx ends. While there is something to settle it goes on
+// without a pause: an outage leaves more behind than one pass looks at.
 func Reconcile(s *service.Service, interval, openFor, giveUp time.Duration) func(context.Context) error {
 	return chore.Chore{
-		Name: "reconcile payments", Every: interval, Logger: s.Logger,
+		Name: "reconcile payments", Every: interval, Batch: 1, Logger: s.Logger,
 		Do: func(ctx context.Context, _ time.Time) (int, error) { return s.Reconcile(ctx, openFor, giveUp) },
 	}.Run
 }
