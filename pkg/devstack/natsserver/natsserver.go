@@ -182,6 +182,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Do(func() {
 		go func() {
 			defer close(s.stopped)
+			s.finish()
 			s.ns.Shutdown()
 			s.ns.WaitForShutdown()
 		}()
@@ -191,5 +192,20 @@ func (s *Server) Stop(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("nats: still shutting down: %w", ctx.Err())
+	}
+}
+
+// finish waits, a second at most, until no request to JetStream is under way: the server would close a stream that is
+// being made meanwhile neither now nor later, with what it holds in memory. Clients that are just leaving may have
+// sent one: they get a tenth of that to be gone.
+func (s *Server) finish() {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for i := range 1000 {
+		info, err := s.ns.Jsz(nil)
+		if err != nil || info.API.Inflight == 0 && (s.ns.NumClients() == 0 || i >= 100) {
+			return
+		}
+		<-tick.C
 	}
 }

@@ -99,3 +99,19 @@ func Example() {
 	fmt.Println(errors.Join(err, s.Stop(ctx)))
 	// Output: nats: a store directory is required
 }
+
+func TestAStreamMadeWhileTheServerStopsIsClosed(t *testing.T) {
+	t.Parallel()
+	for range 20 { // goleak, at the end, finds what an open stream leaves running
+		ctx := t.Context()
+		s := start(ctx, t, natsserver.Options{StoreDir: t.TempDir(), Port: -1, NoSync: true})
+		nc, err := s.Connect()
+		require.NoError(t, err)
+		for i := range 5 { // nobody waits for the answers
+			require.NoError(t, nc.Publish(fmt.Sprintf("$JS.API.STREAM.CREATE.S%d", i), fmt.Appendf(nil, `{"name":"S%d","subjects":["s%d.>"]}`, i, i)))
+		}
+		require.NoError(t, nc.Flush())
+		nc.Close()
+		require.NoError(t, s.Stop(ctx))
+	}
+}
