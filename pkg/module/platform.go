@@ -176,10 +176,16 @@ func (p *Platform) Relay(ctx context.Context) (*outbox.Relay, error) {
 	if err != nil {
 		return nil, err
 	}
+	publisher, err := p.shared.publisher()
+	if err != nil {
+		return nil, err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.relay == nil {
-		p.relay = outbox.NewRelay(pool, js, outbox.Options{Service: p.name, Streams: p.shared.streams, Clock: p.clock, Logger: p.logger, Metrics: p.metrics})
+		p.relay = outbox.NewRelay(pool, js, outbox.Options{
+			Service: p.name, Streams: p.shared.streams, Publisher: publisher, Clock: p.clock, Logger: p.logger, Metrics: p.metrics,
+		})
 	}
 	return p.relay, nil
 }

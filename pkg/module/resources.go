@@ -70,6 +70,7 @@ func newResources(tree *config.Tree, log *zap.Logger, reg *prometheus.Registry, 
 		},
 		func(c NATSConfig) (*nats.Conn, error) { return r.connectNATS(c, natsOptions) },
 		func(nc *nats.Conn) (jetstream.JetStream, error) { return jetstream.New(nc) },
+		outbox.NewPublisher,
 		func(c redisx.Config) (rueidis.Client, error) {
 			client, err := redisx.Open(context.Background(), c)
 			if err != nil {
@@ -111,6 +112,7 @@ func (r *resources) identity() (IdentityConfig, error)             { return reso
 func (r *resources) verifier() (*identity.Verifier, error)         { return resolve[*identity.Verifier](r) }
 func (r *resources) transport() (rpc.Transport, error)             { return resolve[rpc.Transport](r) }
 func (r *resources) jetStream() (jetstream.JetStream, error)       { return resolve[jetstream.JetStream](r) }
+func (r *resources) publisher() (*outbox.Publisher, error)         { return resolve[*outbox.Publisher](r) }
 func (r *resources) redis(context.Context) (rueidis.Client, error) { return resolve[rueidis.Client](r) }
 func (r *resources) tracer(service string) trace.Tracer {
 	return r.telemetry.ForService(service).Tracer("souk/" + service)

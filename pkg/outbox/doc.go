@@ -14,8 +14,9 @@
 //     number of relays may run: one works, the others find nothing to do, and PostgreSQL frees the lock of
 //     one that dies. Select … for update skip locked would let two of them interleave an aggregate. The lock
 //     needs a session: between souk and PostgreSQL there may be no pooler in transaction mode.
-//   - Many rows go out as one atomic batch; few, or when the server refuses the batch because one of them
-//     is there already, go out side by side, the next event of an aggregate after the one before.
+//   - Relays of one process look at the same moments, and what they find goes out together ([Publisher]): many rows as
+//     one atomic batch; few, or when the server refuses the batch because one of them
+//     is there already, side by side, the next event of an aggregate after the one before.
 //   - While JetStream or PostgreSQL is away the relay tries again, with backoff, and at once when NATS is back.
 //
 // The relay is woken by [Relay.Wake] in its own process, waits a few milliseconds for more to come, and takes

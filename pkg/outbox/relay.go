@@ -24,9 +24,10 @@ const (
 	backoffBase = 50 * time.Millisecond
 	backoffMax  = 2 * time.Second
 
-	// linger is how long the relay waits after a wake, and gather the least time from one round to the next: under
-	// load events go out together, and the relay's statements do not compete with those that it works for. Each
-	// round costs two round trips to PostgreSQL, two transactions, and a wake of every consumer that it concerns.
+	// linger is how long the relay waits after a wake, and gather the time from one moment at which the relays of a
+	// process begin a round to the next, unless one has not had a round for so long: under load events go out together,
+	// and the relays' statements do not compete with those that they work for. Each round costs two round trips to
+	// PostgreSQL, two transactions, and a wake of every consumer that it concerns.
 	linger = 3 * time.Millisecond
 	gather = 45 * time.Millisecond
 
@@ -47,6 +48,8 @@ type Options struct {
 	Retain time.Duration
 	// Streams bounds the streams, which the relay creates.
 	Streams Streams
+	// Publisher is the process's own; nil: the relay has one for itself.
+	Publisher *Publisher
 	// Clock; nil: the system's.
 	Clock clock.Clock
 	// Logger; nil: none.
@@ -72,6 +75,9 @@ func NewRelay(pool *pgxpool.Pool, js jetstream.JetStream, o Options) *Relay {
 	o.Poll = cmp.Or(o.Poll, 500*time.Millisecond)
 	o.Batch = min(cmp.Or(o.Batch, 200), 1000)
 	o.Retain = max(o.Retain, Retain)
+	if o.Publisher == nil {
+		o.Publisher = NewPublisher(js)
+	}
 	if o.Clock == nil {
 		o.Clock = clock.System{}
 	}
@@ -131,9 +137,12 @@ func (r *Relay) Run(ctx context.Context) error {
 			woken = true
 		case <-poll.C:
 		}
-		early := gather - time.Since(last)
-		if woken {
-			early = max(early, linger)
+		var early time.Duration
+		switch {
+		case time.Since(last) < gather:
+			early = r.opts.Publisher.untilNext()
+		case woken:
+			early = linger
 		}
 		if early > 0 && !pause(ctx, early) {
 			return nil
@@ -175,14 +184,15 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 }
 
-// publish is [publish] that ends with the connection.
-func (r *Relay) publish(ctx context.Context, l *link, rows []row) ([]row, error) {
-	ctx, cancel, err := l.context(ctx)
+// publish publishes as the last part of a round. It ends with the connection, but not with ctx: a relay that stops
+// leaves neither the server half a batch nor rows that are out without a mark.
+func (r *Relay) publish(ctx context.Context, part *round, l *link, rows []row) ([]row, error) {
+	ctx, cancel, err := l.context(context.WithoutCancel(ctx))
 	if err != nil {
 		return nil, err
 	}
 	defer cancel()
-	return publish(ctx, r.js, r.opts.Service, rows)
+	return part.publish(ctx, r.opts.Service, rows)
 }
 
 // ensureStreams creates the streams. What does not work now is noticed by the next publish.
@@ -208,13 +218,15 @@ func (r *Relay) drain(ctx context.Context, l *link, woken bool) (busy bool, err 
 			return false, postgres.Err(err)
 		}
 	}
+	part := r.opts.Publisher.begin()
+	defer func() { part.leave() }()
 	t, rows, err := takeTurn(ctx, r.pool, sqlPending, r.opts.Batch)
 	if err != nil || t == nil {
 		return err == nil, err
 	}
 	defer t.done(ctx)
 	for len(rows) > 0 {
-		sent, perr := r.publish(ctx, l, rows)
+		sent, perr := r.publish(ctx, part, l, rows)
 		if err := failpoint.Hit(ctx, "outbox.after_publish"); err != nil {
 			return false, err
 		}
@@ -225,6 +237,7 @@ func (r *Relay) drain(ctx context.Context, l *link, woken bool) (busy bool, err 
 		if perr != nil || len(rows) < r.opts.Batch {
 			return false, errors.Join(perr, t.finish(ctx, sent, at))
 		}
+		part = r.opts.Publisher.begin()
 		if rows, err = t.next(ctx, sent, at, sqlPending, r.opts.Batch); err != nil {
 			return false, err
 		}

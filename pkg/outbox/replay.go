@@ -53,13 +53,17 @@ func Replay(ctx context.Context, pool *pgxpool.Pool, js jetstream.JetStream, sou
 	defer t.done(ctx)
 	total := 0
 	for len(rows) > 0 {
-		sent, err := publish(ctx, js, source, rows)
-		total += len(sent)
-		if err != nil {
-			return total, errs.Wrap(err, errs.Unavailable, "JetStream does not take the events").WithRetryAfter(time.Second)
+		all := make([]message, len(rows))
+		for i, r := range rows {
+			all[i] = message{row: r, source: source}
+		}
+		out := publish(ctx, js, all, 1)[0]
+		total += len(out.sent)
+		if out.err != nil {
+			return total, errs.Wrap(out.err, errs.Unavailable, "JetStream does not take the events").WithRetryAfter(time.Second)
 		}
 		seq = rows[len(rows)-1].seq
-		if rows, err = t.next(ctx, sent, time.Now(), sqlReplay, seq, since, replayBatch); err != nil {
+		if rows, err = t.next(ctx, out.sent, time.Now(), sqlReplay, seq, since, replayBatch); err != nil {
 			return total, err
 		}
 	}
