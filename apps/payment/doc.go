@@ -17,12 +17,14 @@
 // # States
 //
 //	pending → authorized → captured → partially_refunded → refunded
-//	pending → failed
+//	pending → captured, failed
 //	pending, authorized → voided
 //
 // What is about to be asked of the provider is written first, the provider is called outside of any
 // transaction with the payment's ID as its key, and what it says (as an answer, a webhook or a status)
-// moves the payment by the same guarded update. A void of an order that has no payment leaves a
+// moves the payment by the same guarded update. An authorization is written a quarter of a second after its
+// answer, unless a capture or a void was: a pending payment may be authorized already, which its provider
+// knows, and GetPayment shows where it was answered. A void of an order that has no payment leaves a
 // tombstone that refuses a late Authorize. Statuses that the public API names for providers with
 // redirects (requires_action) do not occur with the sandbox. Cash on delivery goes to no provider.
 //

@@ -70,6 +70,7 @@ func TestTokens(t *testing.T) {
 					_, err := k.svc.Authorize(t.Context(), r)
 					require.Equal(t, want, errs.CodeOf(err), "try %d: %v", i+1, err)
 				}
+				k.write(t)
 				p, err := k.svc.Store.ByOrder(t.Context(), r.OrderID)
 				require.NoError(t, err)
 				require.Equal(t, c.status, p.Status)
@@ -88,6 +89,87 @@ func TestTokens(t *testing.T) {
 			})
 		}
 	}
+}
+
+// An authorization is answered before it is written: a capture that follows at once is the one write.
+func TestAuthorizationsAreWrittenBehindTheirAnswers(t *testing.T) {
+	t.Parallel()
+	stored := func(k *kit, orderID string) domain.Payment {
+		p, err := k.svc.Store.ByOrder(t.Context(), orderID)
+		require.NoError(t, err)
+		return p
+	}
+	authorized := func(k *kit) (domain.Request, domain.Payment) {
+		r := request(sandbox.TokenOK)
+		p, err := k.svc.Authorize(t.Context(), r)
+		require.NoError(t, err)
+		return r, p
+	}
+	t.Run("captured at once", func(t *testing.T) {
+		t.Parallel()
+		k := setup(t)
+		r, p := authorized(k)
+		require.Equal(t, domain.Pending, stored(k, r.OrderID).Status)
+		seen, err := k.svc.Get(t.Context(), p.ID, r.CustomerID)
+		require.NoError(t, err)
+		require.Equal(t, domain.Authorized, seen.Status, "its customer sees what is true")
+		_, err = k.svc.Capture(t.Context(), r.OrderID)
+		require.NoError(t, err)
+		require.EqualValues(t, 2, stored(k, r.OrderID).Version, "one write")
+		k.clock.Advance(service.WriteAfter)
+		require.Zero(t, k.svc.WriteAuthorizations(t.Context()))
+		k.clean(t)
+	})
+	t.Run("captured later", func(t *testing.T) {
+		t.Parallel()
+		k := setup(t)
+		r, _ := authorized(k)
+		require.Zero(t, k.svc.WriteAuthorizations(t.Context()), "not yet")
+		k.clock.Advance(service.WriteAfter)
+		require.Equal(t, 1, k.svc.WriteAuthorizations(t.Context()))
+		require.Equal(t, domain.Authorized, stored(k, r.OrderID).Status)
+		_, err := k.svc.Capture(t.Context(), r.OrderID)
+		require.NoError(t, err)
+		k.clean(t)
+	})
+	t.Run("the process died", func(t *testing.T) {
+		t.Parallel()
+		k := setup(t)
+		r, p := authorized(k)
+		k = setupOn(t, k.pool)
+		seen, err := k.svc.Get(t.Context(), p.ID, r.CustomerID)
+		require.NoError(t, err)
+		require.Equal(t, domain.Pending, seen.Status)
+		p, err = k.svc.Capture(t.Context(), r.OrderID)
+		require.NoError(t, err)
+		require.Equal(t, domain.Captured, p.Status)
+		require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, k.books(t, p.ID))
+		k.clean(t)
+	})
+	t.Run("given up", func(t *testing.T) {
+		t.Parallel()
+		k := setup(t)
+		r, _ := authorized(k)
+		p, err := k.svc.Void(t.Context(), r.OrderID)
+		require.NoError(t, err)
+		require.Equal(t, domain.Voided, p.Status)
+		k.clock.Advance(service.WriteAfter)
+		require.Zero(t, k.svc.WriteAuthorizations(t.Context()))
+		_, err = k.svc.Capture(t.Context(), r.OrderID)
+		require.True(t, errs.Is(err, errs.Conflict), "%v", err)
+		k.clean(t)
+	})
+	t.Run("never authorized", func(t *testing.T) {
+		t.Parallel()
+		k := setup(t)
+		r := request(sandbox.TokenErrorThenOK) // an error before any effect
+		_, err := k.svc.Authorize(t.Context(), r)
+		require.True(t, errs.Is(err, errs.Unavailable), "%v", err)
+		_, err = k.svc.Capture(t.Context(), r.OrderID)
+		require.True(t, errs.Is(err, errs.Unavailable), "%v", err)
+		require.ErrorContains(t, err, "has not answered yet")
+		require.Equal(t, domain.Pending, stored(k, r.OrderID).Status)
+	})
 }
 
 func TestSlowProviderTimesOut(t *testing.T) {

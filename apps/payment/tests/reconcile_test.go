@@ -96,7 +96,7 @@ func TestReconcileLetsEveryoneHaveTheirTurn(t *testing.T) {
 		}) {
 			require.NoError(t, err)
 		}
-		k.clock.Advance(time.Second)
+		k.write(t)
 		return ids
 	}
 	t.Run("payments", func(t *testing.T) {

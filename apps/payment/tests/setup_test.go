@@ -145,6 +145,13 @@ func (k *kit) client() paymentv1.PaymentServiceClient {
 	return paymentv1.NewPaymentServiceClient(rpc.NewClient(k.conn, rpc.ClientOptions{Service: "test"}))
 }
 
+// write writes the authorizations that were answered.
+func (k *kit) write(t testing.TB) {
+	t.Helper()
+	k.clock.Advance(max(service.WriteAfter, time.Second))
+	k.svc.WriteAuthorizations(t.Context())
+}
+
 func request(token string) domain.Request {
 	return domain.Request{
 		OrderID: id.New(id.Order), CustomerID: "usr_1", Amount: money.New(5398, "BRL"), Method: domain.Card, Token: token,

@@ -37,7 +37,7 @@ func TestWhatAPaymentAllows(t *testing.T) {
 		authorize errs.Code
 		capture   errs.Code
 	}{
-		{domain.Pending, false, errs.Unavailable, errs.Unavailable},
+		{domain.Pending, false, errs.Unavailable, ""}, // the provider knows
 		{domain.Pending, true, errs.Conflict, errs.Conflict},
 		{domain.Authorized, false, "", ""},
 		{domain.Authorized, true, errs.Conflict, errs.Conflict},

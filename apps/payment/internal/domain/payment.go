@@ -117,11 +117,17 @@ func (p Payment) Authorization() error {
 	case p.Status == Authorized:
 		return nil
 	default:
-		return errs.New(errs.Unavailable, "the payment provider has not answered yet").WithRetryAfter(time.Second)
+		return Unanswered()
 	}
 }
 
-// CanCapture says why p cannot be captured; nil when it can, or is captured already.
+// Unanswered is the error of what needs an authorization that is still open: unavailable.
+func Unanswered() *errs.Error {
+	return errs.New(errs.Unavailable, "the payment provider has not answered yet").WithRetryAfter(time.Second)
+}
+
+// CanCapture says why p cannot be captured; nil when it can, or is captured already. Of a pending payment the provider
+// knows more than we do: it may be authorized there.
 func (p Payment) CanCapture() error {
 	switch {
 	case p.Status.HasCapture():
@@ -130,8 +136,6 @@ func (p Payment) CanCapture() error {
 		return errs.New(errs.Conflict, "the payment was given up")
 	case p.Status == Failed:
 		return Declined(p.FailureReason)
-	case p.Status == Pending:
-		return errs.New(errs.Unavailable, "the payment provider has not answered yet").WithRetryAfter(time.Second)
 	default:
 		return nil
 	}

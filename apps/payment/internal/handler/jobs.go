@@ -22,6 +22,14 @@ func Reconcile(s *service.Service, interval, openFor, giveUp time.Duration) func
 	}.Run
 }
 
+// WriteAuthorizations writes authorizations that have waited for their captures for long enough, until ctx ends.
+func WriteAuthorizations(s *service.Service) func(context.Context) error {
+	return chore.Chore{
+		Name: "write authorizations", Every: service.WriteAfter / 2, Logger: s.Logger,
+		Do: func(ctx context.Context, _ time.Time) (int, error) { return s.WriteAuthorizations(ctx), nil },
+	}.Run
+}
+
 // Deliver delivers the sandbox's webhooks, every interval, until ctx ends: those of an interval share a request. While
 // there are as many as one pass takes it does so without a pause.
 func Deliver(deliver func(context.Context) (int, error), interval time.Duration, many int, log *zap.Logger) func(context.Context) error {

@@ -3,7 +3,7 @@
 // Money moves outside of any transaction: what is about to be asked is written first, the provider is
 // called with the payment's ID as its key, and what it said is written by the rules of the domain. So a
 // process may die anywhere: whoever comes back (the caller, the reconciler, a webhook) asks again with the
-// same key and settles the same state.
+// same key and settles the same state. That is why an authorization may be answered before it is written (unwritten).
 package service
 
 import (
@@ -47,7 +47,10 @@ var Failpoints = []string{
 }
 
 // Service is payment's use cases. It may be used by several goroutines.
-type Service struct{ Deps }
+type Service struct {
+	Deps
+	unwritten unwritten
+}
 
 // New returns a Service.
 func New(d Deps) *Service { return &Service{Deps: d} }
@@ -93,15 +96,19 @@ func (s *Service) Authorize(ctx context.Context, r domain.Request) (domain.Payme
 	if err := failpoint.Hit(ctx, FailAfterProviderAuthorize); err != nil {
 		return domain.Payment{}, err
 	}
-	if p, err = s.settle(ctx, p, charge); err != nil {
+	if charge.State == domain.ChargeAuthorized {
+		s.unwritten.add(authorization{payment: p, charge: charge, at: s.Clock.Now()})
+		p.Status = domain.Authorized
+	} else if p, err = s.settle(ctx, p, charge); err != nil {
 		return domain.Payment{}, err
 	}
 	return p, p.Authorization()
 }
 
-// Capture takes an order's authorized money, once.
+// Capture takes an order's authorized money, once. Whether a pending payment was authorized its provider knows.
 //
-// Its errors: not_found (no payment), conflict (given up), payment_declined, timeout and unavailable (unknown: call again).
+// Its errors: not_found (no payment), conflict (given up), payment_declined, timeout and unavailable (unknown, or not
+// authorized yet: call again).
 func (s *Service) Capture(ctx context.Context, orderID string) (domain.Payment, error) {
 	p, err := s.Store.ByOrder(ctx, orderID)
 	if err != nil {
@@ -116,13 +123,17 @@ func (s *Service) Capture(ctx context.Context, orderID string) (domain.Payment, 
 			return domain.Payment{}, err
 		}
 		charge, err = s.ask(ctx, func(ctx context.Context) (domain.Charge, error) { return s.Provider.Capture(ctx, p.ID) })
-		if err != nil {
+		switch {
+		case p.Status == domain.Pending && errs.Is(err, errs.NotFound):
+			return domain.Payment{}, domain.Unanswered()
+		case err != nil:
 			return domain.Payment{}, err
 		}
 	}
 	if err := failpoint.Hit(ctx, FailAfterProviderCapture); err != nil {
 		return domain.Payment{}, err
 	}
+	s.unwritten.remove(p.ID)
 	if p, err = s.settle(ctx, p, charge); err != nil {
 		return domain.Payment{}, err
 	}
@@ -152,6 +163,7 @@ func (s *Service) void(ctx context.Context, p domain.Payment) (domain.Payment, e
 		return p, captured()
 	}
 	charge := domain.Charge{State: domain.ChargeVoided}
+	s.unwritten.remove(p.ID)
 	if p.Provider != "" {
 		err := s.Store.RequestVoid(ctx, p.ID, s.Clock.Now())
 		if err != nil {
@@ -235,6 +247,9 @@ func tellRefund(ctx context.Context) Telling {
 // Get returns the customer's payment; not_found when it is not theirs.
 func (s *Service) Get(ctx context.Context, paymentID, customerID string) (domain.Payment, error) {
 	p, err := s.Store.Owned(ctx, paymentID, customerID)
+	if err == nil && p.Status == domain.Pending && !p.VoidRequested && s.unwritten.has(p.ID) {
+		p.Status = domain.Authorized
+	}
 	return p, missing(err)
 }
 
