@@ -32,6 +32,8 @@ type Group[T, R any] struct {
 
 	mu      sync.Mutex
 	waiting []*call[T, R]
+	enough  int           // callers for which a lingering run waits; 0: none lingers
+	there   chan struct{} // something when they are there
 	running int
 	closed  bool
 	ended   time.Time // when the last run did
@@ -49,6 +51,7 @@ type groupConfig struct {
 	parallel int
 	timeout  time.Duration
 	linger   time.Duration
+	company  func() int
 }
 
 // GroupOption changes how a Group works.
@@ -65,6 +68,13 @@ func WithLinger(d time.Duration) GroupOption {
 	return func(c *groupConfig) { c.linger = d }
 }
 
+// WithCompany has a linger end as soon as half of those wait who are under way, wherever that is: n returns how many they
+// are. So two halves take turns, and the one has the processors while the other waits for a disk. A caller alone never
+// lingers.
+func WithCompany(n func() int) GroupOption {
+	return func(c *groupConfig) { c.company = n }
+}
+
 // WithRunTimeout bounds one run; the default is 10 s.
 func WithRunTimeout(d time.Duration) GroupOption {
 	return func(c *groupConfig) { c.timeout = d }
@@ -74,7 +84,7 @@ func WithRunTimeout(d time.Duration) GroupOption {
 // Result for each item, in the items' order. The context of a run belongs to no caller: it carries
 // neither their values nor their deadlines, only the group's own timeout.
 func NewGroup[T, R any](limit int, run func(ctx context.Context, items []T) ([]Result[R], error), opts ...GroupOption) *Group[T, R] {
-	g := &Group[T, R]{run: run, max: max(limit, 1), cfg: groupConfig{parallel: 1, timeout: 10 * time.Second}}
+	g := &Group[T, R]{run: run, max: max(limit, 1), there: make(chan struct{}, 1), cfg: groupConfig{parallel: 1, timeout: 10 * time.Second}}
 	for _, o := range opts {
 		o(&g.cfg)
 	}
@@ -99,6 +109,10 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 		return zero, errs.New(errs.Unavailable, "shutting down").WithRetryAfter(retryAfter)
 	}
 	g.waiting = append(g.waiting, c)
+	if g.enough > 0 && len(g.waiting) >= g.enough {
+		g.enough = 0
+		g.there <- struct{}{} // has room: see pause
+	}
 	if g.running < g.cfg.parallel {
 		g.startLocked()
 	}
@@ -168,14 +182,34 @@ const (
 	gatherFor = 3 * time.Millisecond
 )
 
-// pause waits for the linger, unless the group is full or closing, nobody waits, or the last run is long over.
+// pause waits for the linger, unless there are callers enough or the group is closing, nobody waits, or the last run
+// is long over.
 func (g *Group[T, R]) pause() {
-	g.mu.Lock()
-	wait := len(g.waiting) > 0 && len(g.waiting) < g.max && !g.closed && time.Since(g.ended) < soon*g.cfg.linger
-	g.mu.Unlock()
-	if wait {
-		time.Sleep(g.cfg.linger)
+	enough := g.max
+	if g.cfg.company != nil {
+		enough = min(enough, (g.cfg.company()+1)/2)
 	}
+	g.mu.Lock()
+	n := len(g.waiting)
+	if n == 0 || n >= enough || g.enough > 0 || g.closed || time.Since(g.ended) >= soon*g.cfg.linger {
+		g.mu.Unlock()
+		return
+	}
+	g.enough = enough
+	g.mu.Unlock()
+	t := time.NewTimer(g.cfg.linger)
+	defer t.Stop()
+	select {
+	case <-g.there:
+		return
+	case <-t.C:
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.enough == 0 {
+		<-g.there // at the same time
+	}
+	g.enough = 0
 }
 
 // gather waits for callers that are on their way: those that the last run has answered, or another group's, come

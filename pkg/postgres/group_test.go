@@ -272,3 +272,47 @@ func TestGroupLingersOnlySoonAfterARun(t *testing.T) {
 		require.Equal(t, [][]int{{1}, {2, 3}, {4}}, runs)
 	})
 }
+
+func TestALingerEndsWhenHalfOfTheCompanyWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const linger = 10 * time.Millisecond
+		var runs [][]int
+		company := 1
+		g := postgres.NewGroup(8, func(_ context.Context, items []int) ([]postgres.Result[int], error) {
+			runs = append(runs, items)
+			return doubled(items), nil
+		}, postgres.WithLinger(linger), postgres.WithCompany(func() int { return company }))
+		took := func(n int) time.Duration {
+			began := time.Now()
+			_, err := g.Do(t.Context(), n)
+			require.NoError(t, err)
+			return time.Since(began)
+		}
+		require.Zero(t, took(1))
+		require.Zero(t, took(2), "alone, soon after")
+
+		company = 5
+		var callers sync.WaitGroup
+		callers.Go(func() { require.Equal(t, 2*time.Millisecond, took(3), "until three wait") })
+		for n := range 2 {
+			callers.Go(func() {
+				<-time.After(time.Duration(n+1) * time.Millisecond)
+				took(4 + n)
+			})
+		}
+		callers.Wait()
+		callers.Go(func() { require.Equal(t, linger, took(6), "the others do not come") })
+		callers.Wait()
+
+		company = 100
+		for n := range 8 {
+			callers.Go(func() { require.Zero(t, took(10+n), "the group is full") })
+		}
+		callers.Wait()
+		g.Close()
+		require.Len(t, runs, 5)
+		require.Len(t, runs[2], 3)
+		require.Len(t, runs[4], 8)
+	})
+}

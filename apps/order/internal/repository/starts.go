@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"encoding/json"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,9 +20,10 @@ import (
 const (
 	createLimit    = 64
 	createParallel = 1
-	// createLinger is what a checkout among many waits for others at its start: from there on they go through the other
-	// services' groups together, too. It halves the transactions of 16 at once; a checkout alone does not wait.
-	createLinger = 10 * time.Millisecond
+	// beginLinger is what a checkout among many waits for others before it begins: from there on they go through all
+	// groups together, in this service and others. A checkout alone does not wait, and nobody does for more than half of
+	// those that are under way.
+	beginLinger = 10 * time.Millisecond
 	// numberAttempts is how often an order gets another number because somebody has it.
 	numberAttempts = 5
 )
@@ -35,6 +37,8 @@ type Starter interface {
 type Starts struct {
 	*Store
 	sagas   Starter
+	begins  *postgres.Group[struct{}, struct{}] // does nothing but gather
+	company atomic.Int64                        // checkouts under way
 	creates *postgres.Group[creation, *domain.Order]
 
 	orders, parts, items string
@@ -53,8 +57,23 @@ func WithSagas(s *Store, sagas Starter) *Starts {
 		Store: s, sagas: sagas,
 		orders: statement("create_orders"), parts: statement("create_parts"), items: statement("create_items"),
 	}
-	out.creates = postgres.NewGroup(createLimit, out.runCreate, postgres.WithParallel(createParallel), postgres.WithLinger(createLinger))
+	out.begins = postgres.NewGroup(createLimit, func(_ context.Context, all []struct{}) ([]postgres.Result[struct{}], error) {
+		return make([]postgres.Result[struct{}], len(all)), nil
+	}, postgres.WithLinger(beginLinger), postgres.WithCompany(func() int { return int(out.company.Load()) }))
+	out.creates = postgres.NewGroup(createLimit, out.runCreate, postgres.WithParallel(createParallel))
 	return out
+}
+
+// Begin begins a checkout, which goes on until end is called. Among many it waits a moment, so that those of one moment
+// begin together. Its error is timeout, when ctx ends first.
+func (s *Starts) Begin(ctx context.Context) (end func(), err error) {
+	s.company.Add(1)
+	end = func() { s.company.Add(-1) }
+	if _, err := s.begins.Do(ctx, struct{}{}); err != nil {
+		end()
+		return nil, err
+	}
+	return end, nil
 }
 
 // Create writes a new order, its event and the start of its checkout in one round trip, which it shares with other

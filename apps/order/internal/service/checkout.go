@@ -34,6 +34,11 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 	if err := checkRequest(r, caller); err != nil {
 		return domain.Order{}, err
 	}
+	end, err := s.Store.Begin(ctx)
+	if err != nil {
+		return domain.Order{}, err
+	}
+	defer end()
 	// Whether the key has an order shows when this one is written: most keys are new.
 	o, err := s.place(ctx, r)
 	if err != nil {

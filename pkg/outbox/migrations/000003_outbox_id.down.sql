@@ -1,0 +1,1 @@
+alter table outbox add constraint outbox_id_key unique (id);
