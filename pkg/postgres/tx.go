@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,20 +24,7 @@ func InTx(ctx context.Context, db Beginner, f func(pgx.Tx) error) error {
 	if _, nested := db.(pgx.Tx); nested {
 		attempts = 1
 	}
-	for attempt := 1; ; attempt++ {
-		err := once(ctx, db, f)
-		if err == nil || !lost(err) {
-			return err
-		}
-		if attempt >= attempts {
-			return Err(err)
-		}
-		select {
-		case <-ctx.Done():
-			return Err(ctx.Err())
-		case <-time.After(rand.N(time.Duration(attempt) * 10 * time.Millisecond)): //nolint:gosec // not a secret
-		}
-	}
+	return repeated(ctx, attempts, func() error { return once(ctx, db, f) })
 }
 
 func once(ctx context.Context, db Beginner, f func(pgx.Tx) error) error {

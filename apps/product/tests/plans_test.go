@@ -39,16 +39,16 @@ func (b *bundle) checkoutPlans(t *testing.T) map[string]string {
 	require.NoError(t, err)
 	defer conn.Release()
 	plans := map[string]string{}
-	const ids, longs = `array['a', 'b']`, `array[1, 2]`
+	const ids, none = `array['a', 'b']`, `array[]::text[]`
 	for name, args := range map[string]string{
 		"Offers":                    ids,
-		"LockReservations":          ids,
-		"TryReservations":           ids,
-		"ReservationLines":          ids,
-		"LockStocks":                ids,
-		"TryStocks":                 ids,
-		"write_stocks.sql":          ids + "," + longs + "," + longs,
-		"move_reservations.sql":     ids + "," + ids + "," + ids + ", now()",
+		"lock_reservations.sql":     ids,
+		"try_reservations.sql":      ids,
+		"reservation_lines.sql":     ids,
+		"lock_stocks.sql":           ids + "," + ids,
+		"try_stocks.sql":            ids + "," + ids,
+		"write_stocks.sql":          none + ", array[]::bigint[], array[]::bigint[]",
+		"move_reservations.sql":     none + "," + none + "," + none + ", now()",
 		"add_reservations.sql":      "array[]::text[], array[]::text[], array[]::bytea[], array[]::timestamptz[], now()",
 		"add_reservation_lines.sql": "array[]::text[], array[]::text[], array[]::bigint[]",
 	} {

@@ -222,7 +222,7 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, snapshot domain.Snapshot, 
 	if err != nil {
 		return nil, err
 	}
-	if err := s.refresh(ctx, tx, refresh); err != nil {
+	if err := refreshListings(ctx, s.q.WithTx(tx), refresh); err != nil {
 		return nil, err
 	}
 	return touched, outbox.Append(ctx, tx, append(events, low...)...)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/repository/sqlc"
@@ -92,12 +91,17 @@ func (s *Store) each(ctx context.Context, ops []queued, patient bool) []postgres
 	return out
 }
 
+// hurry has a transaction wait hardly for a lock. It passes by locked stock and reservations; a listing (a product that
+// sells out) or a reservation that another process is just making it may meet all the same.
+var hurry = []string{"set local lock_timeout = '20ms'"}
+
+// apply is one transaction of two batches: what is locked and read, and what is written.
 func (s *Store) apply(ctx context.Context, ops []queued, patient bool) (results []postgres.Result[*domain.Reservation], flipped []string, err error) {
-	var db postgres.Beginner = hurried{s.pool}
+	settings := hurry
 	if patient {
-		db = s.pool
+		settings = nil
 	}
-	err = postgres.InTx(ctx, db, func(tx pgx.Tx) error {
+	err = postgres.InBatches(ctx, s.pool, settings, func(tx *postgres.Batches) error {
 		st, err := s.open(ctx, tx, ops, patient)
 		if err != nil {
 			return err
@@ -112,10 +116,8 @@ func (s *Store) apply(ctx context.Context, ops []queued, patient bool) (results 
 		if err := failpoint.Hit(ctx, FailBeforeStock); err != nil {
 			return err
 		}
-		if flipped, err = st.write(ctx, tx); err != nil {
-			return err
-		}
-		return failpoint.Hit(ctx, FailBeforeStockCommit)
+		flipped, err = st.write(ctx, tx)
+		return err
 	})
 	if err == nil {
 		err = failpoint.Hit(ctx, FailAfterStockCommit)
@@ -123,120 +125,10 @@ func (s *Store) apply(ctx context.Context, ops []queued, patient bool) (results 
 	return results, flipped, err
 }
 
-// hurried begins transactions that wait hardly for a lock. They pass by locked stock and reservations; a listing (a product
-// that sells out) or a reservation that another process is just making they may meet all the same.
-type hurried struct{ pool *pgxpool.Pool }
-
-func (h hurried) Begin(ctx context.Context) (pgx.Tx, error) {
-	return h.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: "begin; set local lock_timeout = '20ms'"})
-}
-
 func lockTimedOut(err error) bool {
 	const lockNotAvailable = "55P03"
 	var refused *pgconn.PgError
 	return errors.As(err, &refused) && refused.Code == lockNotAvailable
-}
-
-// stockTx is one transaction over the stock.
-type stockTx struct {
-	store  *Store
-	now    time.Time
-	ledger domain.Ledger
-	// before is what the stocks and reservations were when they were locked.
-	before  map[string]domain.Stock
-	known   map[string]domain.State
-	moved   []string // orders whose reservation changed
-	changed map[string]bool
-	events  []event.Event
-	// busy are the orders and variants whose rows somebody else has locked.
-	busy map[string]bool
-}
-
-// open locks what the operations touch: first the reservations, then the stock, each in the order of
-// its key, so that transactions that wait for each other never do so in a circle. Those that wait for
-// nothing here may come to wait later, for a new reservation's key or a listing: these, too, are taken in
-// order, and after all the others.
-func (s *Store) open(ctx context.Context, tx pgx.Tx, ops []queued, patient bool) (*stockTx, error) {
-	q := s.q.WithTx(tx)
-	r := &stockTx{
-		store: s, now: s.opts.Clock.Now(), before: map[string]domain.Stock{}, known: map[string]domain.State{}, changed: map[string]bool{}, busy: map[string]bool{},
-		ledger: domain.Ledger{Stocks: map[string]*domain.Stock{}, Reservations: map[string]*domain.Reservation{}},
-	}
-	var orders, wanted []string
-	for _, op := range ops {
-		orders = append(orders, op.OrderID)
-		for _, l := range op.Lines {
-			wanted = append(wanted, l.VariantID)
-		}
-	}
-	reservations, err := lockReservations(ctx, q, orders, patient)
-	if err != nil {
-		return nil, err
-	}
-	var existing []string
-	for _, x := range reservations {
-		if !x.Locked {
-			r.busy[x.OrderID] = true
-			continue
-		}
-		existing = append(existing, x.OrderID)
-		r.known[x.OrderID] = domain.State(x.State)
-		r.ledger.Reservations[x.OrderID] = &domain.Reservation{OrderID: x.OrderID, State: domain.State(x.State), Hash: x.RequestHash, ExpiresAt: x.ExpiresAt}
-	}
-	if len(existing) > 0 {
-		lines, err := q.ReservationLines(ctx, existing)
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range lines {
-			x := r.ledger.Reservations[l.OrderID]
-			x.Lines = append(x.Lines, domain.Line{VariantID: l.VariantID, Quantity: l.Quantity})
-			wanted = append(wanted, l.VariantID)
-		}
-	}
-	slices.Sort(wanted)
-	wanted = slices.Compact(wanted)
-	if len(wanted) == 0 {
-		return r, nil
-	}
-	stocks, err := lockStocks(ctx, q, wanted, patient)
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range stocks {
-		if !k.Locked {
-			r.busy[k.VariantID] = true
-			continue
-		}
-		stock := domain.Stock{VariantID: k.VariantID, ProductID: k.ProductID, ShopID: k.ShopID, SKU: k.Sku, Title: k.Title, OnHand: k.OnHand, Reserved: k.Reserved, ForSale: k.ForSale}
-		r.before[k.VariantID] = stock
-		r.ledger.Stocks[k.VariantID] = &stock
-	}
-	return r, nil
-}
-
-func lockReservations(ctx context.Context, q *sqlc.Queries, orders []string, patient bool) ([]sqlc.LockReservationsRow, error) {
-	if patient {
-		return q.LockReservations(ctx, orders)
-	}
-	rows, err := q.TryReservations(ctx, orders)
-	all := make([]sqlc.LockReservationsRow, len(rows))
-	for i, r := range rows {
-		all[i] = sqlc.LockReservationsRow(r)
-	}
-	return all, err
-}
-
-func lockStocks(ctx context.Context, q *sqlc.Queries, variants []string, patient bool) ([]sqlc.LockStocksRow, error) {
-	if patient {
-		return q.LockStocks(ctx, variants)
-	}
-	rows, err := q.TryStocks(ctx, variants)
-	all := make([]sqlc.LockStocksRow, len(rows))
-	for i, r := range rows {
-		all[i] = sqlc.LockStocksRow(r)
-	}
-	return all, err
 }
 
 // locked reports whether all is locked that an operation touches.
@@ -318,9 +210,9 @@ func (r *stockTx) tell(op queued, subject, reason string, x *domain.Reservation)
 	return err
 }
 
-// write writes what has changed in one round trip, and the listings of products that sold out or came
-// back, whose IDs it returns.
-func (r *stockTx) write(ctx context.Context, tx pgx.Tx) (flipped []string, err error) {
+// write writes what has changed and commits it, in one round trip, unless products sold out or came back: their
+// listings come in between, and it returns their IDs.
+func (r *stockTx) write(ctx context.Context, tx *postgres.Batches) (flipped []string, err error) {
 	var stocks struct {
 		VariantIds        []string
 		OnHands, Reserved []int64
@@ -358,16 +250,8 @@ func (r *stockTx) write(ctx context.Context, tx pgx.Tx) (flipped []string, err e
 		}
 	}
 	b := &pgx.Batch{}
-	all := func(n int) func(pgconn.CommandTag) error {
-		return func(tag pgconn.CommandTag) error {
-			if tag.RowsAffected() != int64(n) {
-				return errNotAll
-			}
-			return nil
-		}
-	}
-	if n := len(stocks.VariantIds); n > 0 {
-		b.Queue(sqlWriteStocks, stocks.VariantIds, stocks.OnHands, stocks.Reserved).Exec(all(n))
+	if len(stocks.VariantIds) > 0 {
+		b.Queue(sqlWriteStocks, stocks.VariantIds, stocks.OnHands, stocks.Reserved)
 	}
 	if len(added.texts[0]) > 0 {
 		b.Queue(sqlAddReservations, added.texts[0], added.texts[1], added.hashes, added.times, r.now)
@@ -375,18 +259,18 @@ func (r *stockTx) write(ctx context.Context, tx pgx.Tx) (flipped []string, err e
 	if len(lines.texts[0]) > 0 {
 		b.Queue(sqlAddReservationLines, lines.texts[0], lines.texts[1], lines.numbers)
 	}
-	if n := len(moved.texts[0]); n > 0 {
-		b.Queue(sqlMoveReservations, moved.texts[0], moved.texts[1], moved.texts[2], r.now).Exec(all(n))
+	if len(moved.texts[0]) > 0 {
+		b.Queue(sqlMoveReservations, moved.texts[0], moved.texts[1], moved.texts[2], r.now)
 	}
 	outbox.Queue(b, r.events...)
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+	if len(flipped) == 0 {
+		return nil, tx.Commit(ctx, b)
+	}
+	if err := tx.Send(ctx, b); err != nil {
 		return nil, err
 	}
-	if len(flipped) == 0 {
-		return nil, nil
-	}
 	slices.Sort(flipped)
-	return flipped, r.store.refresh(ctx, tx, flipped)
+	return flipped, refreshListings(ctx, sqlc.New(tx.Conn()), flipped)
 }
 
 // columns are the arrays of a set-based statement.
@@ -413,8 +297,6 @@ var (
 	//go:embed sql/move_reservations.sql
 	sqlMoveReservations string
 )
-
-var errNotAll = errors.New("fewer rows were written than were locked")
 
 func (s *Store) lowEvent(ctx context.Context, k domain.Stock) (event.Event, error) {
 	return event.New(ctx, subjectLow, k.VariantID, 0, s.opts.Clock.Now(), &productv1.InventoryLow{
@@ -489,7 +371,7 @@ func (s *Store) SetStock(ctx context.Context, variantID string, onHand int64) (d
 				return err
 			}
 		}
-		return s.refresh(ctx, tx, []string{v.ProductID})
+		return refreshListings(ctx, q, []string{v.ProductID})
 	})
 	if err != nil {
 		return domain.Stock{}, coded(err)

@@ -25,11 +25,10 @@ const (
 	titleTerms, bodyTerms = 120, 400
 )
 
-// refresh brings the listings of products up to date with what the transaction sees. Whoever changes
+// refreshListings brings the listings of products up to date with what the transaction sees. Whoever changes
 // what a listing shows calls it in the same transaction, after the change: the lock on the listing, and
 // reading only after it is held, make the last one see all that was committed before.
-func (s *Store) refresh(ctx context.Context, tx pgx.Tx, productIDs []string) error {
-	q := s.q.WithTx(tx)
+func refreshListings(ctx context.Context, q *sqlc.Queries, productIDs []string) error {
 	for chunk := range slices.Chunk(productIDs, refreshChunk) {
 		if err := q.LockListings(ctx, chunk); err != nil {
 			return postgres.Err(err)
@@ -70,7 +69,7 @@ func (s *Store) Rebuild(ctx context.Context) (int, error) {
 		if len(ids) == 0 {
 			break
 		}
-		if err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error { return s.refresh(ctx, tx, ids) }); err != nil {
+		if err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error { return refreshListings(ctx, s.q.WithTx(tx), ids) }); err != nil {
 			return n, err
 		}
 		s.changed(ctx, ids)

@@ -227,51 +227,6 @@ join shop_ref s on s.shop_id = v.shop_id
 join stock k on k.variant_id = v.id
 where v.id = any ((select @ids::text[])::text[]);
 
--- name: LockReservations :many
-select order_id, state, request_hash, expires_at, true as locked from reservation
-where order_id = any ((select @order_ids::text[])::text[])
-order by order_id
-for update;
-
--- name: TryReservations :many
--- Locks what nobody else has locked, and tells of the others that they are there.
-select x.order_id, coalesce(r.state, '')::text as state, coalesce(r.request_hash, '')::bytea as request_hash,
-       coalesce(r.expires_at, x.expires_at)::timestamptz as expires_at, (r.order_id is not null)::bool as locked
-from reservation x
-left join lateral (
-    select y.order_id, y.state, y.request_hash, y.expires_at from reservation y where y.order_id = x.order_id for update skip locked
-) r on true
-where x.order_id = any ((select @order_ids::text[])::text[]);
-
--- name: ReservationLines :many
-select order_id, variant_id, quantity from reservation_line
-where order_id = any ((select @order_ids::text[])::text[])
-order by order_id, variant_id;
-
--- name: LockStocks :many
-select k.variant_id, k.on_hand, k.reserved, v.product_id, v.shop_id, v.sku, p.title,
-       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale, true as locked
-from stock k
-join variant v on v.id = k.variant_id
-join product p on p.id = v.product_id
-join shop_ref s on s.shop_id = v.shop_id
-where k.variant_id = any ((select @variant_ids::text[])::text[])
-order by k.variant_id
-for update of k;
-
--- name: TryStocks :many
--- Locks what nobody else has locked, and tells of the others that they are there.
-select v.id as variant_id, coalesce(k.on_hand, 0)::bigint as on_hand, coalesce(k.reserved, 0)::bigint as reserved, v.product_id, v.shop_id, v.sku, p.title,
-       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale,
-       (k.variant_id is not null)::bool as locked
-from variant v
-join product p on p.id = v.product_id
-join shop_ref s on s.shop_id = v.shop_id
-left join lateral (
-    select y.variant_id, y.on_hand, y.reserved from stock y where y.variant_id = v.id for update skip locked
-) k on true
-where v.id = any ((select @variant_ids::text[])::text[]);
-
 -- name: Lapsed :many
 select order_id from reservation where state = 'held' and expires_at <= @now order by expires_at limit @most;
 

@@ -81,7 +81,7 @@ func (s *Store) Relist(ctx context.Context) (more bool, err error) {
 		if err != nil {
 			return err
 		}
-		if err := s.refresh(ctx, tx, ids); err != nil {
+		if err := refreshListings(ctx, s.q.WithTx(tx), ids); err != nil {
 			return err
 		}
 		more = true

@@ -493,47 +493,6 @@ func (q *Queries) LockListings(ctx context.Context, productIds []string) error {
 	return err
 }
 
-const lockReservations = `-- name: LockReservations :many
-select order_id, state, request_hash, expires_at, true as locked from reservation
-where order_id = any ((select $1::text[])::text[])
-order by order_id
-for update
-`
-
-type LockReservationsRow struct {
-	OrderID     string
-	State       string
-	RequestHash []byte
-	ExpiresAt   time.Time
-	Locked      bool
-}
-
-func (q *Queries) LockReservations(ctx context.Context, orderIds []string) ([]LockReservationsRow, error) {
-	rows, err := q.db.Query(ctx, lockReservations, orderIds)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []LockReservationsRow
-	for rows.Next() {
-		var i LockReservationsRow
-		if err := rows.Scan(
-			&i.OrderID,
-			&i.State,
-			&i.RequestHash,
-			&i.ExpiresAt,
-			&i.Locked,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const lockShops = `-- name: LockShops :exec
 select pg_advisory_xact_lock(k.key)
 from (select distinct hashtextextended(s.id, 1) as key from unnest($1::text[]) as s (id) order by 1) k
@@ -561,60 +520,6 @@ func (q *Queries) LockStock(ctx context.Context, variantIds []string) ([]Stock, 
 	for rows.Next() {
 		var i Stock
 		if err := rows.Scan(&i.VariantID, &i.OnHand, &i.Reserved); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const lockStocks = `-- name: LockStocks :many
-select k.variant_id, k.on_hand, k.reserved, v.product_id, v.shop_id, v.sku, p.title,
-       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale, true as locked
-from stock k
-join variant v on v.id = k.variant_id
-join product p on p.id = v.product_id
-join shop_ref s on s.shop_id = v.shop_id
-where k.variant_id = any ((select $1::text[])::text[])
-order by k.variant_id
-for update of k
-`
-
-type LockStocksRow struct {
-	VariantID string
-	OnHand    int64
-	Reserved  int64
-	ProductID string
-	ShopID    string
-	Sku       string
-	Title     string
-	ForSale   bool
-	Locked    bool
-}
-
-func (q *Queries) LockStocks(ctx context.Context, variantIds []string) ([]LockStocksRow, error) {
-	rows, err := q.db.Query(ctx, lockStocks, variantIds)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []LockStocksRow
-	for rows.Next() {
-		var i LockStocksRow
-		if err := rows.Scan(
-			&i.VariantID,
-			&i.OnHand,
-			&i.Reserved,
-			&i.ProductID,
-			&i.ShopID,
-			&i.Sku,
-			&i.Title,
-			&i.ForSale,
-			&i.Locked,
-		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -864,32 +769,6 @@ type RelistedParams struct {
 func (q *Queries) Relisted(ctx context.Context, arg RelistedParams) error {
 	_, err := q.db.Exec(ctx, relisted, arg.RelistAfter, arg.ShopID)
 	return err
-}
-
-const reservationLines = `-- name: ReservationLines :many
-select order_id, variant_id, quantity from reservation_line
-where order_id = any ((select $1::text[])::text[])
-order by order_id, variant_id
-`
-
-func (q *Queries) ReservationLines(ctx context.Context, orderIds []string) ([]ReservationLine, error) {
-	rows, err := q.db.Query(ctx, reservationLines, orderIds)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ReservationLine
-	for rows.Next() {
-		var i ReservationLine
-		if err := rows.Scan(&i.OrderID, &i.VariantID, &i.Quantity); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const sKUOwners = `-- name: SKUOwners :many
@@ -1196,107 +1075,6 @@ func (q *Queries) StockOfShop(ctx context.Context, arg StockOfShopParams) ([]Sto
 	for rows.Next() {
 		var i StockOfShopRow
 		if err := rows.Scan(&i.ProductID, &i.Doc); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const tryReservations = `-- name: TryReservations :many
-select x.order_id, coalesce(r.state, '')::text as state, coalesce(r.request_hash, '')::bytea as request_hash,
-       coalesce(r.expires_at, x.expires_at)::timestamptz as expires_at, (r.order_id is not null)::bool as locked
-from reservation x
-left join lateral (
-    select y.order_id, y.state, y.request_hash, y.expires_at from reservation y where y.order_id = x.order_id for update skip locked
-) r on true
-where x.order_id = any ((select $1::text[])::text[])
-`
-
-type TryReservationsRow struct {
-	OrderID     string
-	State       string
-	RequestHash []byte
-	ExpiresAt   time.Time
-	Locked      bool
-}
-
-// Locks what nobody else has locked, and tells of the others that they are there.
-func (q *Queries) TryReservations(ctx context.Context, orderIds []string) ([]TryReservationsRow, error) {
-	rows, err := q.db.Query(ctx, tryReservations, orderIds)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []TryReservationsRow
-	for rows.Next() {
-		var i TryReservationsRow
-		if err := rows.Scan(
-			&i.OrderID,
-			&i.State,
-			&i.RequestHash,
-			&i.ExpiresAt,
-			&i.Locked,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const tryStocks = `-- name: TryStocks :many
-select v.id as variant_id, coalesce(k.on_hand, 0)::bigint as on_hand, coalesce(k.reserved, 0)::bigint as reserved, v.product_id, v.shop_id, v.sku, p.title,
-       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale,
-       (k.variant_id is not null)::bool as locked
-from variant v
-join product p on p.id = v.product_id
-join shop_ref s on s.shop_id = v.shop_id
-left join lateral (
-    select y.variant_id, y.on_hand, y.reserved from stock y where y.variant_id = v.id for update skip locked
-) k on true
-where v.id = any ((select $1::text[])::text[])
-`
-
-type TryStocksRow struct {
-	VariantID string
-	OnHand    int64
-	Reserved  int64
-	ProductID string
-	ShopID    string
-	Sku       string
-	Title     string
-	ForSale   bool
-	Locked    bool
-}
-
-// Locks what nobody else has locked, and tells of the others that they are there.
-func (q *Queries) TryStocks(ctx context.Context, variantIds []string) ([]TryStocksRow, error) {
-	rows, err := q.db.Query(ctx, tryStocks, variantIds)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []TryStocksRow
-	for rows.Next() {
-		var i TryStocksRow
-		if err := rows.Scan(
-			&i.VariantID,
-			&i.OnHand,
-			&i.Reserved,
-			&i.ProductID,
-			&i.ShopID,
-			&i.Sku,
-			&i.Title,
-			&i.ForSale,
-			&i.Locked,
-		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

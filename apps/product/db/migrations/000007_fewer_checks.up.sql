@@ -1,0 +1,14 @@
+-- Reservation and lines are written by one batch and deleted by one statement: checking each line cost more than its row.
+alter table reservation_line drop constraint reservation_line_order_id_fkey;
+
+-- For statements that write rows which their transaction has locked: refuses, and with it the transaction, when some
+-- are missing.
+create function all_written(written bigint, wanted bigint) returns boolean
+language plpgsql as $$
+begin
+    if written = wanted then
+        return true;
+    end if;
+    raise exception '% rows were written of % that were locked', written, wanted;
+end
+$$;

@@ -1,0 +1,8 @@
+-- Locks what nobody else has locked, and tells of the others that they are there. $1 orders
+select x.order_id, coalesce(r.state, '')::text as state, coalesce(r.request_hash, '')::bytea as request_hash,
+       coalesce(r.expires_at, x.expires_at)::timestamptz as expires_at, (r.order_id is not null)::bool as locked
+from reservation x
+left join lateral (
+    select y.order_id, y.state, y.request_hash, y.expires_at from reservation y where y.order_id = x.order_id for update skip locked
+) r on true
+where x.order_id = any ((select $1::text[])::text[])
