@@ -42,7 +42,17 @@ func Bump(ctx context.Context, client rueidis.Client, tags ...string) error {
 // most ttl, until Redis says that it changed: asking costs no round trip. It fails with
 // errs.Unavailable while Redis is away.
 func Version(ctx context.Context, client rueidis.Client, ttl time.Duration, tag string) (string, error) {
-	v, err := client.DoCache(ctx, client.B().Get().Key(tag).Cache(), ttl).ToString()
+	return version(ctx, client, ttl, client.B().Get().Key(tag).Cache())
+}
+
+// Watch returns what tells a tag's version as [Version] does, for who asks again and again: the command is made once.
+func Watch(client rueidis.Client, ttl time.Duration, tag string) func(context.Context) (string, error) {
+	get := client.B().Get().Key(tag).Cache().Pin()
+	return func(ctx context.Context) (string, error) { return version(ctx, client, ttl, get) }
+}
+
+func version(ctx context.Context, client rueidis.Client, ttl time.Duration, get rueidis.Cacheable) (string, error) {
+	v, err := client.DoCache(ctx, get, ttl).ToString()
 	if rueidis.IsRedisNil(err) {
 		return "0", nil
 	}

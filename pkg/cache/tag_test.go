@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -22,5 +23,22 @@ func TestBumpGivesATagANewVersion(t *testing.T) {
 		after, err := cache.Version(t.Context(), reader, time.Minute, tag)
 		return err == nil && after == "1"
 	}, 5*time.Second, time.Millisecond, "other processes hear of it")
+	version := cache.Watch(reader, time.Minute, tag)
+	var askers sync.WaitGroup
+	for range 4 {
+		askers.Go(func() {
+			for range 100 {
+				v, err := version(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, "1", v, "it may be asked again, and by several")
+			}
+		})
+	}
+	askers.Wait()
+	require.NoError(t, cache.Bump(t.Context(), writer, tag))
+	require.Eventually(t, func() bool {
+		after, err := version(t.Context())
+		return err == nil && after == "2"
+	}, 5*time.Second, time.Millisecond)
 	require.Equal(t, "souk:tag:product:prd_1", cache.Tag("product", "prd_1"))
 }

@@ -261,6 +261,15 @@ type tracer struct {
 
 // Start begins a span, or hands on the identity of an unsampled trace.
 func (t *tracer) Start(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
+	ctx, span := t.startSampled(ctx, name, opts...)
+	if span == nil {
+		return Unsampled(ctx)
+	}
+	return ctx, span
+}
+
+// startSampled is Start, but returns a nil span where an unsampled trace would begin.
+func (t *tracer) startSampled(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
 	parent := trace.SpanContextFromContext(ctx)
 	if parent.IsValid() && wantsRoot(opts) {
 		parent = trace.SpanContext{}
@@ -276,6 +285,20 @@ func (t *tracer) Start(ctx context.Context, name string, opts ...trace.SpanStart
 	if t.sdk != nil && t.ratio > 0 && rand.Float64() < t.ratio { //nolint:gosec // not a secret
 		return t.sdk.Start(ctx, name, opts...)
 	}
+	return ctx, nil
+}
+
+// StartSampled begins a span as t.Start does, but returns a nil one instead of beginning an unsampled trace: [Unsampled]
+// does that for whoever then needs its identity.
+func StartSampled(ctx context.Context, t trace.Tracer, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
+	if own, ok := t.(*tracer); ok {
+		return own.startSampled(ctx, name, opts...)
+	}
+	return t.Start(ctx, name, opts...)
+}
+
+// Unsampled begins a trace that is not recorded.
+func Unsampled(ctx context.Context) (context.Context, trace.Span) {
 	span := &unsampled{sc: trace.NewSpanContext(trace.SpanContextConfig{TraceID: newTraceID(), SpanID: newSpanID()})}
 	return trace.ContextWithSpan(ctx, span), span
 }

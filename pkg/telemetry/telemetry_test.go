@@ -114,6 +114,28 @@ func TestUnsampledTravelsWithoutSpans(t *testing.T) {
 	require.Empty(t, rec.Traces())
 }
 
+// TestUnsampledTracesMayBeginLater: what begins a trace learns whether it is sampled before it has an identity.
+func TestUnsampledTracesMayBeginLater(t *testing.T) {
+	t.Parallel()
+	rec := receiver.NewRecorder(receiver.Options{})
+	for ratio, sampled := range map[float64]bool{0: false, 1: true} {
+		tracer := provider(t, "order", telemetry.Config{SampleRatio: ratio}, telemetry.WithExporter(rec)).Tracer("order")
+		ctx, span := telemetry.StartSampled(t.Context(), tracer, "Checkout")
+		if sampled {
+			require.True(t, span.IsRecording())
+			span.End()
+			continue
+		}
+		require.Nil(t, span)
+		require.Empty(t, telemetry.TraceID(ctx))
+		ctx, span = telemetry.Unsampled(ctx)
+		require.Len(t, telemetry.TraceID(ctx), 32)
+		require.False(t, span.SpanContext().IsSampled())
+		_, inner := telemetry.StartSampled(ctx, tracer, "inner")
+		require.Equal(t, span, inner, "a trace that has begun goes on")
+	}
+}
+
 func TestTheCallersDecisionCounts(t *testing.T) {
 	t.Parallel()
 	rec := receiver.NewRecorder(receiver.Options{})

@@ -3,6 +3,7 @@ package tests
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/redis/rueidis"
@@ -54,6 +55,35 @@ func TestPublicAnswersAreCached(t *testing.T) {
 	require.Equal(t, http.StatusOK, changed.StatusCode, "a change shows at once")
 	require.Contains(t, changed.body, "Another lamp")
 	require.NotEqual(t, etag, changed.Header.Get("ETag"))
+}
+
+// TestCachedAnswersTellTheirLength: however long they are, those that net/http counts and those that it would send in chunks.
+func TestCachedAnswersTellTheirLength(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	ask := func(method string, title int) answer {
+		g.products.answerWith(func(_ context.Context, id string) (*productv1.Product, error) {
+			return &productv1.Product{Id: id, Title: strings.Repeat("x", title)}, nil
+		})
+		path := "/v1/products/" + newID()
+		made := g.send(method, path, "")
+		calls := g.products.calls
+		kept := g.send(method, path, "")
+		require.Equal(t, calls, g.products.calls, "from the cache")
+		for _, a := range []answer{made, kept} {
+			require.Equal(t, http.StatusOK, a.StatusCode)
+			require.Empty(t, a.TransferEncoding)
+		}
+		require.Equal(t, made.ContentLength, kept.ContentLength)
+		return kept
+	}
+	around := len(ask(http.MethodGet, 0).body)
+	for _, size := range []int{around, 2047, 2048, 2049, 8 << 10} {
+		got := ask(http.MethodGet, size-around)
+		require.Len(t, got.body, size)
+		require.EqualValues(t, size, got.ContentLength)
+		require.EqualValues(t, size, ask(http.MethodHead, size-around).ContentLength)
+	}
 }
 
 func TestWhatASignedInCallerGetsIsNotKept(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"souk/pkg/clock"
 	"souk/pkg/identity"
 	"souk/pkg/rpc"
+	"souk/pkg/telemetry"
 )
 
 // Middleware wraps a handler.
@@ -42,12 +43,14 @@ type Exchange struct {
 	// Code is the error code that the response shows; empty when it is not an error.
 	Code string
 
-	ctx     context.Context // what the request's context will be
-	traceID string          // of a sampled trace
-	start   time.Time
-	status  int
-	bytes   int64
-	wrote   bool
+	ctx      context.Context // what the request's context will be; see context
+	unnamed  bool            // its trace is not sampled and has no ID yet
+	traceID  string          // of a sampled trace
+	idHeader [1]string       // the header's values: RequestID
+	start    time.Time
+	status   int
+	bytes    int64
+	wrote    bool
 }
 
 type exchangeKey struct{}
@@ -81,12 +84,22 @@ func Timeout(d time.Duration) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x := exchangeOf(w, r)
-			ctx, cancel := context.WithTimeout(x.ctx, d)
+			ctx, cancel := context.WithTimeout(x.context(), d)
 			defer cancel()
 			ctx = rpc.WithRequestID(context.WithValue(ctx, exchangeKey{}, x), x.RequestID)
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
+}
+
+// context returns what the request's context will be. A trace that is not sampled gets its ID only here: an answer from the
+// cache shows it to nobody.
+func (x *Exchange) context() context.Context {
+	if x.unnamed {
+		x.unnamed = false
+		x.ctx, _ = telemetry.Unsampled(x.ctx)
+	}
+	return x.ctx
 }
 
 // WriteHeader notes the status and sends the header.

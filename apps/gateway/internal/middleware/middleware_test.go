@@ -34,8 +34,12 @@ var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
 // ask sends a request through ms to h.
 func ask(h http.HandlerFunc, r *http.Request, ms ...Middleware) *http.Response {
+	return askAt(clock.System{}, h, r, ms...)
+}
+
+func askAt(c clock.Clock, h http.HandlerFunc, r *http.Request, ms ...Middleware) *http.Response {
 	w := httptest.NewRecorder()
-	Chain(h, append([]Middleware{Begin(clock.System{}), RequestID(), Recover(zap.NewNop()), Timeout(time.Minute)}, ms...)...).ServeHTTP(w, r)
+	Chain(h, append([]Middleware{Begin(c), RequestID(), Recover(zap.NewNop()), Timeout(time.Minute)}, ms...)...).ServeHTTP(w, r)
 	return w.Result()
 }
 
@@ -236,8 +240,8 @@ func TestRefusedCredentialsAreCounted(t *testing.T) {
 
 type fakeTags struct{ version atomic.Int64 }
 
-func (f *fakeTags) Version(context.Context, string) (string, error) {
-	return string(rune('a' + f.version.Load())), nil
+func (f *fakeTags) Watch(string) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) { return string(rune('a' + f.version.Load())), nil }
 }
 
 func TestResponseCache(t *testing.T) {
@@ -261,7 +265,7 @@ func TestResponseCache(t *testing.T) {
 		if actor.ID != "" {
 			r.Header.Set("Authorization", "Bearer "+actor.ID)
 		}
-		res := ask(func(w http.ResponseWriter, r *http.Request) { From(r.Context()).Actor = actor; handler(w, r) }, r, cache.Lookup())
+		res := askAt(c, func(w http.ResponseWriter, r *http.Request) { From(r.Context()).Actor = actor; handler(w, r) }, r, cache.Lookup())
 		b, err := io.ReadAll(res.Body)
 		require.NoError(t, err)
 		return res, string(b)

@@ -14,11 +14,13 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/logging"
 	"souk/pkg/metric"
+	"souk/pkg/telemetry"
 )
 
 // Recover answers a panic with 500 and logs its stack. When the answer has begun already the
@@ -51,12 +53,14 @@ func Recover(log *zap.Logger) Middleware {
 func RequestID() Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			given := r.Header["X-Request-Id"]
-			if len(given) != 1 || !saneRequestID(given[0]) {
-				given = []string{newRequestID()}
+			x := exchangeOf(w, r)
+			if given := r.Header["X-Request-Id"]; len(given) == 1 && saneRequestID(given[0]) {
+				x.RequestID = given[0]
+			} else {
+				x.RequestID = newRequestID()
 			}
-			exchangeOf(w, r).RequestID = given[0]
-			w.Header()["X-Request-Id"] = given
+			x.idHeader[0] = x.RequestID
+			w.Header()["X-Request-Id"] = x.idHeader[:]
 			next.ServeHTTP(w, r)
 		})
 	}
@@ -67,7 +71,9 @@ func newRequestID() string {
 	var b [16]byte
 	binary.LittleEndian.PutUint64(b[:8], rand.Uint64()) //nolint:gosec // no secret
 	binary.LittleEndian.PutUint64(b[8:], rand.Uint64()) //nolint:gosec // no secret
-	return hex.EncodeToString(b[:])
+	var text [2 * len(b)]byte
+	hex.Encode(text[:], b[:])
+	return string(text[:])
 }
 
 func saneRequestID(s string) bool {
@@ -93,8 +99,13 @@ func Trace(tracer trace.Tracer) Middleware {
 			if _, has := r.Header["Traceparent"]; has {
 				x.ctx = prop.Extract(x.ctx, propagation.HeaderCarrier(r.Header))
 			}
-			ctx, span := tracer.Start(x.ctx, "HTTP", kind...)
+			ctx, span := telemetry.StartSampled(x.ctx, tracer, "HTTP", kind...)
 			x.ctx = ctx
+			if span == nil {
+				x.unnamed = true
+				next.ServeHTTP(w, r)
+				return
+			}
 			if sc := span.SpanContext(); sc.IsSampled() {
 				x.traceID = sc.TraceID().String()
 			}
@@ -127,17 +138,19 @@ type logFields [11]zap.Field
 // body, no personal data.
 func Record(m *metric.HTTP, log *zap.Logger, c clock.Clock) Middleware {
 	room := &sync.Pool{New: func() any { return new(logFields) }}
+	core, name := log.Core(), log.Name() // the logger itself would ask its own clock
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x := exchangeOf(w, r)
 			defer func() { // also when the connection is cut
-				took := c.Now().Sub(x.start)
+				now := c.Now()
+				took := now.Sub(x.start)
 				m.Observe(r.Method, x.Route, x.status, took, max(r.ContentLength, 0), x.bytes)
 				level := zap.InfoLevel
 				if x.status >= http.StatusInternalServerError {
 					level = zap.WarnLevel
 				}
-				entry := log.Check(level, "request")
+				entry := core.Check(zapcore.Entry{Level: level, Time: now, LoggerName: name, Message: "request"}, nil)
 				if entry == nil {
 					return
 				}

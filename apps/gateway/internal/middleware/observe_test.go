@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -16,6 +17,25 @@ import (
 	"souk/pkg/metric"
 	"souk/pkg/telemetry"
 )
+
+// TestAccessLogTellsWhen: a line's time is that of the answer's end.
+func TestAccessLogTellsWhen(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log, err := logging.New(logging.Default(), &out)
+	require.NoError(t, err)
+	metrics, err := metric.NewHTTP(prometheus.NewRegistry())
+	require.NoError(t, err)
+	c := clock.NewManual(noon)
+	wait := func(http.ResponseWriter, *http.Request) { c.Advance(1500 * time.Millisecond) }
+	askAt(c, wait, httptest.NewRequest(http.MethodGet, "/", nil), Record(metrics, log.Named("gateway"), c))
+	var line map[string]any
+	require.NoError(t, json.Unmarshal(out.Bytes(), &line), "%s", out.String())
+	require.Equal(t, "2026-05-04T12:00:01.5Z", line["time"])
+	require.InDelta(t, 1.5, line["took"], 0)
+	require.Equal(t, "gateway", line["logger"])
+	require.Equal(t, "request", line["message"])
+}
 
 // TestAccessLog: one line a request, with the same fields whatever became of it; a trace's ID when it is recorded.
 func TestAccessLog(t *testing.T) {

@@ -71,7 +71,7 @@ func WriteStatus(w http.ResponseWriter, r *http.Request, status int, code, detai
 func (p problem) write(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	if x := exchangeOf(w, r); x != nil {
-		x.Code, ctx = string(p.Code), x.ctx
+		x.Code, ctx = string(p.Code), x.context()
 	}
 	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
 		p.TraceID = sc.TraceID().String()

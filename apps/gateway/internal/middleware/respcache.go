@@ -16,10 +16,11 @@ import (
 	"souk/pkg/identity"
 )
 
-// Tags tells the current version of what an answer was made from. It is asked on every hit, so it
-// must be answered from memory: client-side caching keeps it coherent.
+// Tags tells the current version of what an answer was made from.
 type Tags interface {
-	Version(ctx context.Context, tag string) (string, error)
+	// Watch returns what tells a tag's version. It is asked on every hit, so it must answer from memory: client-side caching
+	// keeps it coherent.
+	Watch(tag string) func(context.Context) (string, error)
 }
 
 // ResponseCache answers public GETs as the bytes they were answered with before.
@@ -50,8 +51,8 @@ type cached struct {
 	length      []string
 	route       string
 	method      string
-	tag         string
-	version     string
+	current     func(context.Context) (string, error) // the version of its tag
+	version     string                                // the one that it was made with
 	expires     time.Time
 }
 
@@ -73,21 +74,26 @@ func (rc *ResponseCache) shard(key cacheKey) *cacheShard {
 	return &rc.shards[maphash.String(rc.seed, key.path)%uint64(len(rc.shards))]
 }
 
-// find returns what is in the cache for r and still holds; nil when there is nothing.
-func (rc *ResponseCache) find(ctx context.Context, r *http.Request) *cached {
+// find returns what is in the cache for r, which came at the time now, and held then; nil when there is nothing.
+func (rc *ResponseCache) find(ctx context.Context, r *http.Request, now time.Time) *cached {
 	key := keyOf(r)
 	s := rc.shard(key)
 	s.mu.RLock()
 	e := s.entries[key]
 	s.mu.RUnlock()
-	if e == nil || rc.clock.Now().After(e.expires) {
+	if e == nil || now.After(e.expires) {
 		return nil
 	}
-	if version, err := rc.tags.Version(ctx, e.tag); err != nil || version != e.version {
+	if version, err := e.current(ctx); err != nil || version != e.version {
 		return nil
 	}
 	return e
 }
+
+// countedByServer is how many bytes net/http counts itself, since they fit into its buffer. Their Content-Length is left to it:
+// it would be the ninth field of the header, and a map of nine is more than twice the size of one of eight, made
+// twice for each answer, since net/http copies it.
+const countedByServer = 2 << 10
 
 // write answers with e.
 func (e *cached) write(w http.ResponseWriter, r *http.Request, control []string) {
@@ -97,7 +103,10 @@ func (e *cached) write(w http.ResponseWriter, r *http.Request, control []string)
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	h["Content-Type"], h["Content-Length"] = e.contentType, e.length
+	h["Content-Type"] = e.contentType
+	if len(e.body) > countedByServer {
+		h["Content-Length"] = e.length
+	}
 	_, _ = w.Write(e.body) // the client is gone: nobody to tell
 }
 
@@ -116,7 +125,7 @@ func (rc *ResponseCache) Lookup() Middleware {
 				return
 			}
 			x := exchangeOf(w, r)
-			e := rc.find(x.ctx, r)
+			e := rc.find(x.ctx, r, x.start)
 			if e == nil {
 				next.ServeHTTP(w, r)
 				return
@@ -138,16 +147,18 @@ func (rc *ResponseCache) Public(w http.ResponseWriter, r *http.Request, seconds 
 	if anonymous {
 		control = []string{"public, max-age=" + strconv.Itoa(int(seconds))}
 	}
+	var current func(context.Context) (string, error)
 	version, versionErr := "", error(nil)
 	if rc.maxBytes > 0 {
 		if credentials(r) {
-			if e := rc.find(r.Context(), r); e != nil {
+			if e := rc.find(r.Context(), r, x.start); e != nil {
 				e.write(w, r, control)
 				return
 			}
 		}
 		if anonymous {
-			version, versionErr = rc.tags.Version(r.Context(), tag) // before the answer is made: a write meanwhile outdates it
+			current = rc.tags.Watch(tag)
+			version, versionErr = current(r.Context()) // before the answer is made: a write meanwhile outdates it
 		}
 	}
 	rec := newRecorder(w)
@@ -160,7 +171,7 @@ func (rc *ResponseCache) Public(w http.ResponseWriter, r *http.Request, seconds 
 	h := w.Header()
 	e := &cached{
 		body: rec.body, contentType: h["Content-Type"], etag: []string{etagOf(rec.body)}, control: control,
-		length: []string{strconv.Itoa(len(rec.body))}, route: x.Route, method: x.Method, tag: tag, version: version,
+		length: []string{strconv.Itoa(len(rec.body))}, route: x.Route, method: x.Method, current: current, version: version,
 		expires: rc.clock.Now().Add(time.Duration(seconds) * time.Second),
 	}
 	if anonymous && rc.maxBytes > 0 && versionErr == nil {

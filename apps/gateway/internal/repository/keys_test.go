@@ -130,7 +130,7 @@ func TestRedisThatIsDown(t *testing.T) {
 	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
 	require.Equal(t, errs.Unavailable, errs.CodeOf(k.Renew(t.Context(), "k", "a", lease)))
 	require.Equal(t, errs.Unavailable, errs.CodeOf(k.GiveUp(t.Context(), "k", "a")))
-	_, err = NewTags(client).Version(t.Context(), "catalog")
+	_, err = NewTags(client).Watch("catalog")(t.Context())
 	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
 	_, _, err = limiter.Allow(t.Context(), "k")
 	require.Error(t, err)
@@ -170,13 +170,14 @@ func TestLimiterCountsForAll(t *testing.T) {
 func TestTagsFollowBumpsOfOthers(t *testing.T) {
 	t.Parallel()
 	here, there := redistest.Client(t), redistest.Client(t)
-	tags, id := NewTags(here), rand.Text()
-	v, err := tags.Version(t.Context(), "product:"+id)
+	id := rand.Text()
+	version := NewTags(here).Watch("product:" + id)
+	v, err := version(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "0", v)
 	require.NoError(t, cache.Bump(t.Context(), there, cache.Tag("product", id)))
 	require.Eventually(t, func() bool {
-		v, err := tags.Version(t.Context(), "product:"+id)
+		v, err := version(t.Context())
 		return err == nil && v == "1"
 	}, lease, time.Millisecond)
 }

@@ -23,9 +23,9 @@ type Tags struct{ client rueidis.Client }
 // NewTags reads the versions from Redis, through client-side caching.
 func NewTags(client rueidis.Client) *Tags { return &Tags{client: client} }
 
-// Version returns a tag's version.
-func (t *Tags) Version(ctx context.Context, tag string) (string, error) {
-	return cache.Version(ctx, t.client, tagKept, cache.Tag(tag))
+// Watch returns what tells a tag's version.
+func (t *Tags) Watch(tag string) func(context.Context) (string, error) {
+	return cache.Watch(t.client, tagKept, cache.Tag(tag))
 }
 
 // Limiter counts requests; without a rate it allows all.
