@@ -68,9 +68,8 @@ func WithLinger(d time.Duration) GroupOption {
 	return func(c *groupConfig) { c.linger = d }
 }
 
-// WithCompany has a linger end as soon as half of those wait who are under way, wherever that is: n returns how many they
-// are. So two halves take turns, and the one has the processors while the other waits for a disk. A caller alone never
-// lingers.
+// WithCompany has a linger end as soon as three quarters of those wait who are under way, wherever that is: n returns how
+// many they are. So the rest has the processors meanwhile, and goes next. A caller alone never lingers.
 func WithCompany(n func() int) GroupOption {
 	return func(c *groupConfig) { c.company = n }
 }
@@ -187,7 +186,7 @@ const (
 func (g *Group[T, R]) pause() {
 	enough := g.max
 	if g.cfg.company != nil {
-		enough = min(enough, (g.cfg.company()+1)/2)
+		enough = min(enough, (3*g.cfg.company()+2)/4)
 	}
 	g.mu.Lock()
 	n := len(g.waiting)

@@ -273,7 +273,7 @@ func TestGroupLingersOnlySoonAfterARun(t *testing.T) {
 	})
 }
 
-func TestALingerEndsWhenHalfOfTheCompanyWaits(t *testing.T) {
+func TestALingerEndsWhenMostOfTheCompanyWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const linger = 10 * time.Millisecond
@@ -292,7 +292,7 @@ func TestALingerEndsWhenHalfOfTheCompanyWaits(t *testing.T) {
 		require.Zero(t, took(1))
 		require.Zero(t, took(2), "alone, soon after")
 
-		company = 5
+		company = 4
 		var callers sync.WaitGroup
 		callers.Go(func() { require.Equal(t, 2*time.Millisecond, took(3), "until three wait") })
 		for n := range 2 {

@@ -1,11 +1,21 @@
 package tests
 
 import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/emersion/go-smtp"
 	"github.com/stretchr/testify/require"
 
 	"souk/apps/notification/internal/domain"
@@ -107,5 +117,171 @@ func TestRefusalsAreNotTriedTwice(t *testing.T) {
 	for n := 1; n <= 2; n++ {
 		require.Error(t, post.Send(t.Context(), domain.Message{To: "zoe@example.com", Data: []byte("\r\n")}))
 		require.Equal(t, n, server.accepted(), "a connection on which a mail was refused is closed")
+	}
+}
+
+// TestCommandsGoTogetherToServersThatTakeThat: such a server gets all that comes before the content at once, others
+// get each command after they have answered the one before.
+func TestCommandsGoTogetherToServersThatTakeThat(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ehlo   string
+		rounds [][]string
+	}{
+		"one by one": {"250 hello", [][]string{{"MAIL FROM:<shop@souk.example>"}, {"RCPT TO:<zoe@example.com>"}, {"DATA"}}},
+		"together": {
+			"250-hello\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 PIPELINING",
+			[][]string{{"MAIL FROM:<shop@souk.example> BODY=8BITMIME SMTPUTF8", "RCPT TO:<zoe@example.com>", "DATA"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = ln.Close() })
+			post := &repository.SMTP{Addr: ln.Addr().String(), TLS: repository.TLSNone, From: "shop@souk.example"}
+			t.Cleanup(post.Close)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			sent := make(chan error, 1)
+			go func() {
+				sent <- post.Send(ctx, domain.Message{To: "zoe@example.com", Data: []byte("Subject: hello\r\n\r\n.hello\r\n")})
+			}()
+			conn, err := ln.Accept()
+			require.NoError(t, err)
+			defer func() { _ = conn.Close() }()
+			require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+			r := bufio.NewReader(conn)
+			read := func() string {
+				line, err := r.ReadString('\n')
+				require.NoError(t, err)
+				return strings.TrimRight(line, "\r\n")
+			}
+			answer := func(answers string) {
+				require.Zero(t, r.Buffered(), "what follows waits for this answer")
+				_, err := io.WriteString(conn, answers+"\r\n")
+				require.NoError(t, err)
+			}
+			answer("220 hello")
+			require.Equal(t, "EHLO souk.localhost", read())
+			answer(c.ehlo)
+			for _, round := range c.rounds {
+				var answers []string
+				for _, command := range round {
+					require.Equal(t, command, read())
+					answers = append(answers, "250 ok")
+					if command == "DATA" {
+						answers[len(answers)-1] = "354 go on"
+					}
+				}
+				answer(strings.Join(answers, "\r\n"))
+			}
+			for _, line := range []string{"Subject: hello", "", "..hello", "."} {
+				require.Equal(t, line, read())
+			}
+			answer("250 taken")
+			require.NoError(t, <-sent)
+		})
+	}
+}
+
+// TestWhatIsRefusedOfCommandsThatGoTogether: the first refusal counts, whatever the server says to the commands behind
+// it, and no content follows.
+func TestWhatIsRefusedOfCommandsThatGoTogether(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		script map[string]string
+		reason string
+		never  bool
+	}{
+		"sender":              {map[string]string{"MAIL": "550 no", "RCPT": "503 no sender", "DATA": "503 no sender"}, "smtp: sender refused with 550", true},
+		"recipient":           {map[string]string{"RCPT": "550 no", "DATA": "554 no recipients"}, "smtp: recipient refused with 550", true},
+		"recipient, not data": {map[string]string{"RCPT": "550 no"}, "smtp: recipient refused with 550", true},
+		"recipient, for now":  {map[string]string{"RCPT": "451 later", "DATA": "554 no recipients"}, "smtp: recipient failed with 451", false},
+		"data":                {map[string]string{"DATA": "554 no"}, "smtp: data refused with 554", true},
+		"breaks off":          {map[string]string{"RCPT": ""}, "smtp: recipient failed: the connection broke", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.script["EHLO"] = "250-hello\r\n250 PIPELINING"
+			server := count(t, c.script)
+			post := &repository.SMTP{Addr: server.Addr().String(), TLS: repository.TLSNone, From: "shop@souk.example"}
+			t.Cleanup(post.Close)
+			for n := 1; n <= 2; n++ {
+				err := post.Send(t.Context(), domain.Message{To: "zoe@example.com", Data: []byte("\r\nhello\r\n")})
+				require.Equal(t, domain.Failure{Reason: c.reason, Permanent: c.never}, domain.FailureOf(err, ""))
+				require.Equal(t, n, server.accepted(), "it is not tried on another connection, and the next mail is")
+			}
+		})
+	}
+}
+
+func TestAnAddressIsOneLine(t *testing.T) {
+	t.Parallel()
+	server := count(t, nil)
+	post := &repository.SMTP{Addr: server.Addr().String(), TLS: repository.TLSNone, From: "shop@souk.example"}
+	t.Cleanup(post.Close)
+	err := post.Send(t.Context(), domain.Message{To: "zoe@example.com>\r\nRCPT TO:<everybody@example.com", Data: []byte("\r\n")})
+	require.Equal(t, domain.Failure{Reason: "smtp: an address has a line break", Permanent: true}, domain.FailureOf(err, ""))
+}
+
+// mailbox keeps what was sent to it.
+type mailbox struct {
+	mu  sync.Mutex
+	got []string
+}
+
+// Mail takes all senders.
+func (b *mailbox) Mail(string, *smtp.MailOptions) error { return nil }
+
+// Rcpt takes all recipients.
+func (b *mailbox) Rcpt(string, *smtp.RcptOptions) error { return nil }
+
+// Data keeps the content.
+func (b *mailbox) Data(r io.Reader) error {
+	content, err := io.ReadAll(r)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.got = append(b.got, string(content))
+	return err
+}
+
+// Reset does nothing.
+func (b *mailbox) Reset() {}
+
+// Logout does nothing.
+func (b *mailbox) Logout() error { return nil }
+
+// TestEncrypted: what a server takes is what it says once the connection is encrypted.
+func TestEncrypted(t *testing.T) {
+	t.Parallel()
+	https := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate, which is this machine's
+	t.Cleanup(https.Close)
+	trusted := x509.NewCertPool()
+	trusted.AddCert(https.Certificate())
+	for _, mode := range []string{repository.TLSAuto, repository.TLSRequired, repository.TLSImplicit} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			box := &mailbox{}
+			server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return box, nil }))
+			server.TLSConfig = &tls.Config{Certificates: https.TLS.Certificates, MinVersion: tls.VersionTLS12}
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			post := &repository.SMTP{
+				Addr: ln.Addr().String(), TLS: mode, From: "shop@souk.example", Config: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12},
+			}
+			if mode == repository.TLSImplicit {
+				ln = tls.NewListener(ln, server.TLSConfig)
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() { _ = server.Serve(ln) })
+			for _, content := range []string{"Subject: one\r\n\r\n.\r\n", "Subject: two\r\n\r\nhello\r\n"} {
+				require.NoError(t, post.Send(t.Context(), domain.Message{To: "zoe@example.com", Data: []byte(content)}))
+			}
+			post.Close()
+			require.NoError(t, server.Shutdown(t.Context()))
+			wg.Wait()
+			require.Equal(t, []string{"Subject: one\r\n\r\n.\r\n", "Subject: two\r\n\r\nhello\r\n"}, box.got)
+		})
 	}
 }

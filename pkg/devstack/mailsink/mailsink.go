@@ -1,8 +1,9 @@
-// Package mailsink is an SMTP server that delivers nowhere: it keeps the last messages in memory, taken apart, for
-// a developer or a test to read.
+// Package mailsink is an SMTP server that delivers nowhere: it keeps the last messages in memory for a developer or a
+// test to read, and takes them apart when somebody does.
 package mailsink
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,7 +71,7 @@ type Sink struct {
 	stopErr  error
 
 	mu       sync.Mutex
-	messages []Message // oldest first
+	messages []received // oldest first
 	arrived  chan struct{}
 }
 
@@ -102,7 +104,7 @@ func Start(ctx context.Context, o Options) (*Sink, error) {
 	s.smtp.ErrorLog = silent{}
 	go func() {
 		defer close(s.served)
-		_ = s.smtp.Serve(l) // ends with Stop
+		_ = s.smtp.Serve(listener{l}) // ends with Stop
 	}()
 	return s, nil
 }
@@ -133,13 +135,7 @@ func (s *Sink) Stop(ctx context.Context) error {
 
 // Messages returns what is kept, newest first.
 func (s *Sink) Messages() []Message {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	newest := make([]Message, len(s.messages))
-	for i, m := range s.messages {
-		newest[len(newest)-1-i] = m
-	}
-	return newest
+	return parsed(s.kept(""))
 }
 
 // Wait returns the newest message to the address, waiting for one until ctx ends.
@@ -148,8 +144,8 @@ func (s *Sink) Wait(ctx context.Context, to string) (Message, error) {
 		s.mu.Lock()
 		arrived := s.arrived
 		s.mu.Unlock()
-		if found := addressed(s.Messages(), to); len(found) > 0 {
-			return found[0], nil
+		if found := s.kept(to); len(found) > 0 {
+			return found[0].parse(), nil
 		}
 		select {
 		case <-arrived:
@@ -159,15 +155,27 @@ func (s *Sink) Wait(ctx context.Context, to string) (Message, error) {
 	}
 }
 
-func (s *Sink) add(m Message) {
+// kept returns what is kept for the address, newest first; for "" all.
+func (s *Sink) kept(to string) []received {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []received
+	for _, r := range slices.Backward(s.messages) {
+		if to == "" || slices.ContainsFunc(r.to, func(rcpt string) bool { return strings.EqualFold(rcpt, to) }) {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+func (s *Sink) add(r received) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.messages) >= s.o.Keep {
-		n := copy(s.messages, s.messages[len(s.messages)-s.o.Keep+1:])
-		clear(s.messages[n:])
-		s.messages = s.messages[:n]
+		s.messages[0] = received{} // append moves the rest now and then, and not for each message
+		s.messages = s.messages[1:]
 	}
-	s.messages = append(s.messages, m)
+	s.messages = append(s.messages, r)
 	close(s.arrived)
 	s.arrived = make(chan struct{})
 }
@@ -177,10 +185,7 @@ func (s *Sink) add(m Message) {
 func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		messages := s.Messages()
-		if to := r.URL.Query().Get("to"); to != "" {
-			messages = addressed(messages, to)
-		}
+		messages := parsed(s.kept(r.URL.Query().Get("to")))
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
 		_ = json.NewEncoder(w).Encode(map[string]any{"messages": messages}) // the client may have gone
@@ -195,18 +200,34 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func addressed(messages []Message, to string) []Message {
-	found := []Message{}
-	for _, m := range messages {
-		for _, rcpt := range m.To {
-			if strings.EqualFold(rcpt, to) {
-				found = append(found, m)
-				break
-			}
-		}
-	}
-	return found
+// received is a message as it came.
+type received struct {
+	id   string
+	at   time.Time
+	from string
+	to   []string
+	raw  []byte
 }
+
+func (r received) parse() Message {
+	m := parse(r.raw)
+	m.ID, m.ReceivedAt, m.To = r.id, r.at, r.to
+	if r.from != "" {
+		m.From = r.from
+	}
+	return m
+}
+
+func parsed(rs []received) []Message {
+	messages := make([]Message, len(rs))
+	for i, r := range rs {
+		messages[i] = r.parse()
+	}
+	return messages
+}
+
+// usual is what most messages fit into.
+const usual = 4 << 10
 
 // session is one SMTP conversation.
 type session struct {
@@ -221,15 +242,11 @@ func (s *session) Reset()                                      { s.from, s.to = 
 func (s *session) Logout() error                               { return nil }
 
 func (s *session) Data(r io.Reader) error {
-	raw, err := io.ReadAll(r)
-	if err != nil {
+	raw := bytes.NewBuffer(make([]byte, 0, usual))
+	if _, err := raw.ReadFrom(r); err != nil {
 		return err
 	}
-	m := parse(raw)
-	m.ID, m.ReceivedAt, m.To = id.New("msg"), s.sink.o.Clock.Now(), append([]string{}, s.to...)
-	if s.from != "" {
-		m.From = s.from
-	}
-	s.sink.add(m)
+	// A copy is as large as the message, of which many are kept.
+	s.sink.add(received{id: id.New("msg"), at: s.sink.o.Clock.Now(), from: s.from, to: slices.Clone(s.to), raw: bytes.Clone(raw.Bytes())})
 	return nil
 }

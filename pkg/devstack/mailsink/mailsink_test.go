@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/smtp"
@@ -141,4 +143,32 @@ func TestWaitAndStop(t *testing.T) {
 	require.NoError(t, s.Stop(t.Context()))
 	require.NoError(t, s.Stop(t.Context()))
 	require.Error(t, smtp.SendMail(s.Addr(), nil, "a@example.com", []string{"b@example.com"}, nil))
+}
+
+// TestRepliesGoTogether: the answers to commands that came together are one packet, and the last one is sent as well.
+func TestRepliesGoTogether(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 0)
+	conn, err := net.Dial("tcp", s.Addr())
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	say := func(commands string) (codes []string) {
+		_, err := io.WriteString(conn, commands)
+		require.NoError(t, err)
+		answers := make([]byte, 4096)
+		n, err := conn.Read(answers)
+		require.NoError(t, err)
+		for line := range strings.Lines(string(answers[:n])) {
+			codes = append(codes, line[:4])
+		}
+		return codes
+	}
+	require.Equal(t, []string{"220 "}, say(""))
+	require.Equal(t, []string{"250 "}, say("HELO example.com\r\n"))
+	require.Equal(t, []string{"250 ", "250 ", "354 "}, say("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n"))
+	require.Equal(t, []string{"250 ", "221 "}, say("Subject: hello\r\n\r\nhello\r\n.\r\nQUIT\r\n"))
+	_, err = conn.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
+	require.Equal(t, "hello", s.Messages()[0].Subject)
 }

@@ -9,6 +9,7 @@ import (
 	"net/smtp"
 	"net/textproto"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,6 +32,8 @@ const (
 	keepIdle = 15 * time.Second
 	// keepMails is after how many mails a connection is replaced: some servers take no more.
 	keepMails = 100
+	// pipelined is how many commands go together to a server that takes that (RFC 2920): all before the content.
+	pipelined = 3
 	// quitTimeout bounds the goodbye to a server.
 	quitTimeout = time.Second
 )
@@ -58,8 +61,11 @@ type SMTP struct {
 type session struct {
 	client *smtp.Client
 	conn   net.Conn
-	mails  int
-	expiry *time.Timer
+	// atOnce is how many commands are sent before the first is answered, options is what follows the sender.
+	atOnce  int
+	options string
+	mails   int
+	expiry  *time.Timer
 }
 
 func (x *session) quit() {
@@ -160,7 +166,16 @@ func (s *SMTP) open(ctx context.Context) (*session, error) {
 		_ = conn.Close() // the same
 		return nil, err
 	}
-	return &session{client: c, conn: conn}, nil
+	x := &session{client: c, conn: conn, atOnce: 1}
+	if offered, _ := c.Extension("PIPELINING"); offered {
+		x.atOnce = pipelined
+	}
+	for _, option := range []struct{ extension, parameter string }{{"8BITMIME", " BODY=8BITMIME"}, {"SMTPUTF8", " SMTPUTF8"}} {
+		if offered, _ := c.Extension(option.extension); offered {
+			x.options += option.parameter
+		}
+	}
+	return x, nil
 }
 
 // bound ends what happens on conn with ctx, until end is called, which reports whether ctx is still alive.
@@ -173,7 +188,7 @@ func bound(ctx context.Context, conn net.Conn) (end func() bool, err error) {
 }
 
 // hand hands one mail over, and keeps the connection if that went well. begun is false when the connection was
-// gone before the server heard of the mail.
+// gone before the server answered anything about the mail.
 func (s *SMTP) hand(ctx context.Context, x *session, m domain.Message) (begun bool, err error) {
 	kept := false
 	defer func() {
@@ -190,22 +205,44 @@ func (s *SMTP) hand(ctx context.Context, x *session, m domain.Message) (begun bo
 			s.keep(x)
 		}
 	}()
-	c := x.client
-	if err := c.Mail(s.From); err != nil {
-		var answer *textproto.Error
-		return errors.As(err, &answer) && answer.Code != 421, refused("sender", err)
+	return x.transact(s.From, m)
+}
+
+// transact is one mail of the conversation. Its content waits for the answers to all commands, pipelined or not: a mail
+// that is not begun cannot have been delivered.
+func (x *session) transact(from string, m domain.Message) (begun bool, err error) {
+	if strings.ContainsAny(from+m.To, "\r\n") {
+		return true, domain.Never("smtp: an address has a line break")
 	}
-	if err := c.Rcpt(m.To); err != nil {
-		return true, refused("recipient", err)
+	type step struct {
+		name, command string
+		code          int
 	}
-	w, err := c.Data()
-	if err != nil {
-		return true, refused("data", err)
+	steps := []step{{"sender", "MAIL FROM:<" + from + ">" + x.options, 250}, {"recipient", "RCPT TO:<" + m.To + ">", 25}, {"data", "DATA", 354}}
+	text := x.client.Text
+	for together := range slices.Chunk(steps, x.atOnce) {
+		for _, step := range together {
+			_, _ = text.W.WriteString(step.command + "\r\n") // Flush returns its error, too
+		}
+		if err := text.W.Flush(); err != nil {
+			return begun, later(together[0].name, err)
+		}
+		for _, step := range together {
+			if _, _, err := text.ReadResponse(step.code); err != nil {
+				var answer *textproto.Error
+				return begun || (errors.As(err, &answer) && answer.Code != 421), refused(step.name, err)
+			}
+			begun = true
+		}
 	}
+	w := text.DotWriter()
 	if _, err := w.Write(m.Data); err != nil {
 		return true, later("content", err)
 	}
 	if err := w.Close(); err != nil {
+		return true, later("content", err)
+	}
+	if _, _, err := text.ReadResponse(250); err != nil {
 		return true, refused("content", err)
 	}
 	return true, nil

@@ -195,14 +195,13 @@ func (s *Sender) try(running context.Context, m domain.Mail, until time.Time) {
 	defer cancel()
 	err := s.send(ctx, m)
 	defer context.AfterFunc(running, func() { time.AfterFunc(lastNotes, cancelNote) })()
-	log := logging.With(ctx, s.Logger).With(zap.String("mail_id", m.ID), zap.String("kind", string(m.Kind)), zap.String("order_id", m.OrderID))
 	if err == nil {
-		err = s.noteSent(noteCtx, m)
-		if err != nil {
-			log.Error("a mail was sent, but that could not be written down; it may be sent again", zap.Error(err))
+		if err = s.noteSent(noteCtx, m); err != nil {
+			s.log(ctx, m).Error("a mail was sent, but that could not be written down; it may be sent again", zap.Error(err))
 		}
 		return
 	}
+	log := s.log(ctx, m)
 	f := domain.FailureOf(err, "it is not known what the mail should say: "+string(errs.CodeOf(err)))
 	now := s.Clock.Now()
 	if f.Permanent || now.Sub(m.CreatedAt) >= s.GiveUp {
@@ -218,6 +217,10 @@ func (s *Sender) try(running context.Context, m domain.Mail, until time.Time) {
 	if err != nil {
 		log.Warn("what became of a mail could not be written down", zap.Error(err))
 	}
+}
+
+func (s *Sender) log(ctx context.Context, m domain.Mail) *zap.Logger {
+	return logging.With(ctx, s.Logger).With(zap.String("mail_id", m.ID), zap.String("kind", string(m.Kind)), zap.String("order_id", m.OrderID))
 }
 
 func (s *Sender) noteSent(ctx context.Context, m domain.Mail) error {

@@ -21,8 +21,8 @@ const (
 	createLimit    = 64
 	createParallel = 1
 	// beginLinger is what a checkout among many waits for others before it begins: from there on they go through all
-	// groups together, in this service and others. A checkout alone does not wait, and nobody does for more than half of
-	// those that are under way.
+	// groups together, in this service and others. A checkout alone does not wait, and nobody does for more than three quarters
+	// of those that are under way.
 	beginLinger = 10 * time.Millisecond
 	// numberAttempts is how often an order gets another number because somebody has it.
 	numberAttempts = 5

@@ -1,0 +1,144 @@
+package tests
+
+import (
+	"context"
+	"net/mail"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"souk/apps/notification/internal/domain"
+	"souk/apps/notification/internal/repository"
+	"souk/apps/notification/internal/service"
+	orderv1 "souk/gen/go/souk/order/v1"
+	"souk/pkg/devstack/mailsink"
+	"souk/pkg/money"
+)
+
+const wholeText = `Hello Zoë "Zo" Müller,
+
+thank you for your order S-42. It is confirmed.
+
+Aurora & Söhne
+  2 x <b>chá</b> 100 %s = nice, and a title that is longer than a line of a mail may be (Color: "red", Size: M)  BRL 39.80
+  1 x .dot  BRL 14.18
+
+Items: BRL 53.98
+Discount: BRL -1.00
+Shipping: BRL 0.00
+Total: BRL 52.98
+
+It goes to:
+  Zoë "Zo" Müller
+  Secret Street 7
+  01000-000 São Paulo
+  BR
+
+Your order: https://souk.example/v1/orders/order_1
+
+`
+
+const wholeHTML = `<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Order S-42</title></head>
+<body style="font-family: sans-serif; color: #222; max-width: 40em">
+<p>Hello Zoë &#34;Zo&#34; Müller,</p>
+<p>thank you for your order <strong>S-42</strong>. It is confirmed.</p>
+<h3>Aurora &amp; Söhne</h3>
+<table width="100%">
+<tr><td>2 ×</td><td>&lt;b&gt;chá&lt;/b&gt; 100 %s = nice, and a title that is longer than a line of a mail may be <small>(Color: &#34;red&#34;, Size: M)</small></td><td align="right">BRL 39.80</td></tr>
+<tr><td>1 ×</td><td>.dot</td><td align="right">BRL 14.18</td></tr>
+</table>
+<table>
+<tr><td>Items</td><td align="right">BRL 53.98</td></tr>
+<tr><td>Discount</td><td align="right">BRL -1.00</td></tr>
+<tr><td>Shipping</td><td align="right">BRL 0.00</td></tr>
+<tr><td>Total</td><td align="right">BRL 52.98</td></tr>
+</table>
+<p>It goes to:<br>Zoë &#34;Zo&#34; Müller<br>Secret Street 7<br>01000-000 São Paulo<br>BR<br></p>
+<p><a href="https://souk.example/v1/orders/order_1">Your order</a></p>
+</body>
+</html>
+`
+
+const cancelledText = `Hello Zoë "Zo" Müller,
+
+your order S-42 was cancelled. What was charged is refunded.
+
+Items: BRL 53.98
+Shipping: BRL 0.00
+Total: BRL 52.98
+
+
+`
+
+const cancelledHTML = `<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Order S-42</title></head>
+<body style="font-family: sans-serif; color: #222; max-width: 40em">
+<p>Hello Zoë &#34;Zo&#34; Müller,</p>
+<p>your order <strong>S-42</strong> was cancelled. What was charged is refunded.</p>
+<table>
+<tr><td>Items</td><td align="right">BRL 53.98</td></tr>
+<tr><td>Shipping</td><td align="right">BRL 0.00</td></tr>
+<tr><td>Total</td><td align="right">BRL 52.98</td></tr>
+</table>
+</body>
+</html>
+`
+
+// TestWholeMails compares mails, as they arrive, from the first line to the last.
+func TestWholeMails(t *testing.T) {
+	t.Parallel()
+	sink, err := mailsink.Start(t.Context(), mailsink.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, sink.Stop(context.Background())) })
+	post := &repository.SMTP{Addr: sink.Addr(), TLS: repository.TLSAuto, From: "shop@souk.example"}
+	t.Cleanup(post.Close)
+	item := func(quantity, minor int64, title string, options map[string]string) *orderv1.OrderItem {
+		return &orderv1.OrderItem{Title: title, Quantity: quantity, Options: options, LineTotal: money.New(minor, "BRL").Proto()}
+	}
+	order := &orderv1.Order{
+		Id: "order_1", Number: "S-42",
+		Subtotal: money.New(5398, "BRL").Proto(), Discount: money.New(-100, "BRL").Proto(), Shipping: money.New(0, "BRL").Proto(),
+		Tax: money.New(0, "BRL").Proto(), Total: money.New(5298, "BRL").Proto(),
+		ShopOrders: []*orderv1.ShopOrder{{ShopName: "Aurora & Söhne", Items: []*orderv1.OrderItem{
+			item(2, 3980, "<b>chá</b> 100 %s = nice, and a title that is longer than a line of a mail may be", map[string]string{"Size": "M", "Color": `"red"`}),
+			item(1, 1418, ".dot", nil),
+		}}},
+		ShippingAddress: &orderv1.ShippingAddress{
+			Name: `Zoë "Zo" Müller`, Line1: "Secret Street 7", City: "São Paulo", PostalCode: "01000-000", CountryCode: "BR",
+		},
+	}
+	empty := &orderv1.Order{
+		Id: "order_1", Number: "S-42", Subtotal: order.GetSubtotal(), Shipping: order.GetShipping(), Total: order.GetTotal(),
+		ShippingAddress: order.GetShippingAddress(),
+	}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	from, to := &mail.Address{Name: "Søuk", Address: "shop@souk.example"}, &mail.Address{Name: `Zoë "Zo" Müller`, Address: "zoe@example.com"}
+	for _, c := range []struct {
+		kind                domain.Kind
+		order               *orderv1.Order
+		url                 string
+		subject, text, html string
+	}{
+		{domain.OrderConfirmed, order, "https://souk.example/", "Your order S-42 is confirmed", wholeText, wholeHTML},
+		{domain.OrderCancelled, empty, "", "Your order S-42 was cancelled", cancelledText, cancelledHTML},
+	} {
+		m := domain.Mail{ID: "mail_1", Kind: c.kind, OrderID: "order_1"}
+		renderer, err := service.NewRenderer(from, c.url)
+		require.NoError(t, err)
+		msg, err := renderer.Render(m, c.order, to, now)
+		require.NoError(t, err)
+		require.NoError(t, post.Send(t.Context(), msg))
+		got := sink.Messages()[0]
+		require.Equal(t, c.text, got.Text)
+		require.Equal(t, c.html, got.HTML)
+		require.Equal(t, map[string][]string{
+			"From": {"Søuk <shop@souk.example>"}, "To": {`Zoë "Zo" Müller <zoe@example.com>`}, "Subject": {c.subject},
+			"Date": {"Fri, 02 Jan 2026 03:04:05 +0000"}, "Message-Id": {"<order_1." + string(c.kind) + "@souk>"},
+			"Auto-Submitted": {"auto-generated"}, "Mime-Version": {"1.0"}, "Content-Type": {"multipart/alternative; boundary=souk-mail_1"},
+		}, got.Headers)
+	}
+}
