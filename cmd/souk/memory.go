@@ -18,14 +18,16 @@ import (
 const (
 	garbagePercent = 200
 	restingGoal    = 88 << 20
-	busyGoal       = 136 << 20
+	busyGoal       = 148 << 20
 
 	// busyFrom and restBelow are bytes allocated in a second; a checkout allocates half a megabyte.
 	busyFrom  = 48 << 20
 	restBelow = 24 << 20
-	// restAfter is how many looks in a row must find rest.
-	restAfter = 2
-	lookEvery = 500 * time.Millisecond
+	// restAfter is how many looks in a row must find rest. After stillAfter looks, what JetStream has let go since is given
+	// back, too: it keeps blocks of 8 MB in memory until nobody has asked for them for 10 s.
+	restAfter  = 2
+	stillAfter = 24
+	lookEvery  = 500 * time.Millisecond
 
 	allocatedMetric = "/gc/heap/allocs:bytes"
 )
@@ -56,7 +58,7 @@ func tuneMemory(ctx context.Context) {
 		switch load.next(rate) {
 		case becameBusy:
 			debug.SetMemoryLimit(busyGoal)
-		case cameToRest:
+		case cameToRest, stillAtRest:
 			debug.SetMemoryLimit(restingGoal)
 			debug.FreeOSMemory()
 			debug.FreeOSMemory() // what pools hold is garbage only to the second collection
@@ -71,26 +73,30 @@ const (
 	unchanged loadChange = iota
 	becameBusy
 	cameToRest
+	stillAtRest
 )
 
 // loadWatch tells load from rest. It is slower to believe in rest, so that pauses between requests change nothing.
 type loadWatch struct {
 	busy bool
-	calm int
+	left int // looks until all is given back
 }
 
 // next takes the bytes allocated in a second since the last look.
 func (w *loadWatch) next(rate float64) loadChange {
 	switch {
 	case !w.busy && rate >= busyFrom:
-		w.busy, w.calm = true, 0
+		w.busy, w.left = true, stillAfter
 		return becameBusy
 	case w.busy && rate >= restBelow:
-		w.calm = 0
-	case w.busy:
-		if w.calm++; w.calm == restAfter {
+		w.left = stillAfter
+	case w.left > 0:
+		switch w.left--; w.left {
+		case stillAfter - restAfter:
 			w.busy = false
 			return cameToRest
+		case 0:
+			return stillAtRest
 		}
 	}
 	return unchanged

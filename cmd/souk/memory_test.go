@@ -24,9 +24,16 @@ func TestLoadWatch(t *testing.T) {
 		{10 * mb, unchanged},
 		{40 * mb, unchanged},
 		{60 * mb, becameBusy},
+		{10 * mb, unchanged},
+		{0, cameToRest},
 	}
 	var w loadWatch
 	for i, l := range looks {
 		require.Equal(t, l.want, w.next(l.rate), "look %d, %.0f MB/s", i, l.rate/mb)
 	}
+	for range stillAfter - restAfter - 1 {
+		require.Equal(t, unchanged, w.next(0))
+	}
+	require.Equal(t, stillAtRest, w.next(0))
+	require.Equal(t, unchanged, w.next(0), "once")
 }
