@@ -77,14 +77,14 @@ func publishSome(ctx context.Context, js jetstream.JetStream, some []message) []
 		if err == nil {
 			return make([]error, len(some))
 		}
-		if !refused(err) {
+		if unanswered(ctx, err) {
 			failed := make([]error, len(some))
 			for i := range failed {
 				failed[i] = publishError(err)
 			}
 			return failed
 		}
-		// One of them is there already, or this server takes no batches.
+		// One of them is there already or cannot be sent, or this server takes no batches.
 	}
 	return publishSingly(ctx, js, some)
 }
@@ -100,14 +100,11 @@ func publishBatch(ctx context.Context, js jetstream.JetStream, some []message) e
 	return err
 }
 
-// refused reports whether JetStream answered that it does not take the batch, as opposed to no answer.
-func refused(err error) bool {
-	var api *jetstream.APIError
-	if errors.As(err, &api) {
-		return true
-	}
-	var js jetstream.JetStreamError
-	return errors.As(err, &js) && js.APIError() != nil
+// unanswered reports whether nobody knows what became of a batch: whatever else went wrong, its messages may be tried one by
+// one, so that one that cannot be sent holds up nobody else's.
+func unanswered(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrConnectionReconnecting)
 }
 
 // publishSingly publishes in rounds, so that an aggregate's next event goes out only when the one

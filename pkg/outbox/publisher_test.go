@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"runtime"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -99,23 +100,47 @@ func TestARelayThatIsSlowHoldsUpTheOthersForAMomentOnly(t *testing.T) {
 // What one service cannot get rid of is not the others' failure, though they shared a batch.
 func TestEachRelayHearsOfItsOwnFailure(t *testing.T) {
 	t.Parallel()
-	js, _ := stream(t)
-	p := NewPublisher(js)
-	p.most = time.Hour
-	one, two := p.begin(), p.begin()
-	bad := rowsOf("ord_1", atomicFrom)
-	bad[3].Subject = "elsewhere." + strings.Repeat("x", 10) // no stream takes it
-	first := make(chan outcome)
-	go func() {
-		sent, err := one.publish(t.Context(), "order", bad)
-		first <- outcome{sent, err}
-	}()
-	sent, err := two.publish(t.Context(), "payment", rowsOf("pay_1", 3))
-	require.NoError(t, err)
-	require.Len(t, sent, 3)
-	other := <-first
-	require.ErrorIs(t, other.err, errStreamGone)
-	require.Equal(t, bad[:3], other.sent, "what comes after it, of the same aggregate, waits")
+	const last = atomicFrom - 1
+	for name, c := range map[string]struct {
+		at    int
+		spoil func(*row)
+		want  error
+	}{
+		"no stream takes it":           {3, func(r *row) { r.Subject = "elsewhere.x" }, errStreamGone},
+		"no stream takes the last one": {last, func(r *row) { r.Subject = "elsewhere.x" }, errStreamGone},
+		"too large":                    {3, func(r *row) { r.Payload = make([]byte, 4<<20) }, nats.ErrMaxPayload},
+		"the last one is too large":    {last, func(r *row) { r.Payload = make([]byte, 4<<20) }, nats.ErrMaxPayload},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			js, _ := stream(t)
+			p := NewPublisher(js)
+			p.most = time.Hour
+			one, two := p.begin(), p.begin()
+			bad := rowsOf("ord_1", atomicFrom)
+			c.spoil(&bad[c.at])
+			first := make(chan outcome)
+			go func() { // it is the last that is handed over
+				for p.handedOver() == 0 {
+					runtime.Gosched()
+				}
+				sent, err := one.publish(t.Context(), "order", bad)
+				first <- outcome{sent, err}
+			}()
+			sent, err := two.publish(t.Context(), "payment", rowsOf("pay_1", 3))
+			require.NoError(t, err)
+			require.Len(t, sent, 3)
+			other := <-first
+			require.ErrorIs(t, other.err, c.want)
+			require.Equal(t, bad[:c.at], other.sent, "what comes after it, of the same aggregate, waits")
+		})
+	}
+}
+
+func (p *Publisher) handedOver() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.waiting)
 }
 
 func TestNobodyWaitsForAPublisherWithoutConnection(t *testing.T) {

@@ -225,6 +225,9 @@ func (r *Relay) drain(ctx context.Context, l *link, woken bool) (busy bool, err 
 		return err == nil, err
 	}
 	defer t.done(ctx)
+	if len(rows) == 0 {
+		part.leave() // nobody waits for the turn to be given back
+	}
 	for len(rows) > 0 {
 		sent, perr := r.publish(ctx, part, l, rows)
 		if err := failpoint.Hit(ctx, "outbox.after_publish"); err != nil {
@@ -234,12 +237,15 @@ func (r *Relay) drain(ctx context.Context, l *link, woken bool) (busy bool, err 
 			r.metrics.published.WithLabelValues(s.Subject).Inc()
 		}
 		at := r.opts.Clock.Now()
-		if perr != nil || len(rows) < r.opts.Batch {
-			return false, errors.Join(perr, t.finish(ctx, sent, at))
+		if perr != nil || ctx.Err() != nil || len(rows) < r.opts.Batch {
+			return false, errors.Join(perr, t.finish(ctx, sent, at)) // even if ctx has ended: what is out is out
 		}
 		part = r.opts.Publisher.begin()
 		if rows, err = t.next(ctx, sent, at, sqlPending, r.opts.Batch); err != nil {
 			return false, err
+		}
+		if len(rows) == 0 {
+			part.leave()
 		}
 	}
 	return false, nil

@@ -97,6 +97,23 @@ func TestRelayDiesBetweenPublishAndMark(t *testing.T) {
 	}
 }
 
+// A relay that stops between two batches marks what is out.
+func TestARelayThatStopsMarksWhatItPublished(t *testing.T) {
+	b := setup(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	defer failpoint.Enable("outbox.after_publish", failpoint.Call(func(context.Context) error {
+		cancel()
+		return nil
+	}).Times(1))()
+	for i := range 20 {
+		b.append(b.events(aggregate(i), 3)...)
+	}
+	require.NoError(t, outbox.NewRelay(b.pool, b.js, outbox.Options{Service: "order", Batch: 20}).Run(ctx))
+	require.EqualValues(t, 20, b.streamMessages())
+	require.Equal(t, 40, b.pending())
+}
+
 func TestSeveralRelaysKeepOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -294,8 +311,9 @@ func TestOutboxesOfSeveralServicesShareOneStream(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	other := pgtest.New(t, outbox.Migrations())
-	b.run(b.relay())
-	b.run(outbox.NewRelay(other, b.js, outbox.Options{Service: "payment"}))
+	together := outbox.NewPublisher(b.js)
+	b.run(outbox.NewRelay(b.pool, b.js, outbox.Options{Service: "order", Publisher: together}))
+	b.run(outbox.NewRelay(other, b.js, outbox.Options{Service: "payment", Publisher: together}))
 	b.run(b.consumer(b.options("a")))
 	b.append(b.events("ord_1", 5)...)
 	require.NoError(t, outbox.Append(t.Context(), other, b.events("pay_1", 5)...))

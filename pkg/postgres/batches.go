@@ -21,7 +21,7 @@ type Batches struct {
 
 // InBatches is [InTx] for a transaction that consists of few batches: it begins with the first one, and commits with
 // the one that is given to [Batches.Commit], so that two batches are two round trips instead of four. Each costs both sides
-// a write, a read and two changes of context. If f does not commit, it is done when f has returned.
+// a write, a read and two changes of context. If f returns nil and has not committed, that is done then.
 //
 // Settings are statements that go out behind the begin ("set local lock_timeout = …").
 func InBatches(ctx context.Context, pool *pgxpool.Pool, settings []string, f func(*Batches) error) error {

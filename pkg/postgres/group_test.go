@@ -278,11 +278,12 @@ func TestALingerEndsWhenMostOfTheCompanyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const linger = 10 * time.Millisecond
 		var runs [][]int
-		company := 1
+		var company atomic.Int64 // its worker asks, too, when nobody waits
+		company.Store(1)
 		g := postgres.NewGroup(8, func(_ context.Context, items []int) ([]postgres.Result[int], error) {
 			runs = append(runs, items)
 			return doubled(items), nil
-		}, postgres.WithLinger(linger), postgres.WithCompany(func() int { return company }))
+		}, postgres.WithLinger(linger), postgres.WithCompany(func() int { return int(company.Load()) }))
 		took := func(n int) time.Duration {
 			began := time.Now()
 			_, err := g.Do(t.Context(), n)
@@ -292,7 +293,7 @@ func TestALingerEndsWhenMostOfTheCompanyWaits(t *testing.T) {
 		require.Zero(t, took(1))
 		require.Zero(t, took(2), "alone, soon after")
 
-		company = 4
+		company.Store(4)
 		var callers sync.WaitGroup
 		callers.Go(func() { require.Equal(t, 2*time.Millisecond, took(3), "until three wait") })
 		for n := range 2 {
@@ -305,7 +306,7 @@ func TestALingerEndsWhenMostOfTheCompanyWaits(t *testing.T) {
 		callers.Go(func() { require.Equal(t, linger, took(6), "the others do not come") })
 		callers.Wait()
 
-		company = 100
+		company.Store(100)
 		for n := range 8 {
 			callers.Go(func() { require.Zero(t, took(10+n), "the group is full") })
 		}

@@ -57,6 +57,7 @@ func New(d Deps) *Service { return &Service{Deps: d} }
 
 // Authorize holds an order's total with the provider. The first call of an order makes its payment; a
 // later one with the same request gets the same answer, or asks the provider again when there is none yet.
+// A void that comes while the provider answers shows at the capture, not here.
 //
 // Its errors: payment_declined, card_number_refused, invalid_argument, idempotency_mismatch (another request for the
 // order), conflict (the payment was given up), timeout and unavailable (unknown: call again).
@@ -133,10 +134,10 @@ func (s *Service) Capture(ctx context.Context, orderID string) (domain.Payment, 
 	if err := failpoint.Hit(ctx, FailAfterProviderCapture); err != nil {
 		return domain.Payment{}, err
 	}
-	s.unwritten.remove(p.ID)
 	if p, err = s.settle(ctx, p, charge); err != nil {
 		return domain.Payment{}, err
 	}
+	s.unwritten.remove(p.ID)
 	return p, p.CanCapture()
 }
 
@@ -163,7 +164,6 @@ func (s *Service) void(ctx context.Context, p domain.Payment) (domain.Payment, e
 		return p, captured()
 	}
 	charge := domain.Charge{State: domain.ChargeVoided}
-	s.unwritten.remove(p.ID)
 	if p.Provider != "" {
 		err := s.Store.RequestVoid(ctx, p.ID, s.Clock.Now())
 		if err != nil {
@@ -181,7 +181,11 @@ func (s *Service) void(ctx context.Context, p domain.Payment) (domain.Payment, e
 		}
 	}
 	p, err := s.settle(ctx, p, charge)
-	if err == nil && p.Status.HasCapture() {
+	if err != nil {
+		return p, err
+	}
+	s.unwritten.remove(p.ID)
+	if p.Status.HasCapture() {
 		err = captured()
 	}
 	return p, err

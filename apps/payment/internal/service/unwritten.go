@@ -50,15 +50,14 @@ func (u *unwritten) has(paymentID string) bool {
 	return ok
 }
 
-// take removes and returns those that were given at the time or before.
-func (u *unwritten) take(at time.Time) []authorization {
+// due returns those that were given at the time or before.
+func (u *unwritten) due(at time.Time) []authorization {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var out []authorization
-	for id, a := range u.byID {
+	for _, a := range u.byID {
 		if !a.at.After(at) {
 			out = append(out, a)
-			delete(u.byID, id)
 		}
 	}
 	return out
@@ -67,13 +66,14 @@ func (u *unwritten) take(at time.Time) []authorization {
 // WriteAuthorizations writes those that no capture or void has followed within [WriteAfter], and returns how many. One
 // that cannot be written is logged and left to the reconciler.
 func (s *Service) WriteAuthorizations(ctx context.Context) int {
-	due := s.unwritten.take(s.Clock.Now().Add(-WriteAfter))
+	due := s.unwritten.due(s.Clock.Now().Add(-WriteAfter))
 	var wg sync.WaitGroup
 	for _, a := range due {
 		wg.Go(func() { // together, so that they share a transaction
 			if _, err := s.settle(ctx, a.payment, a.charge); err != nil && ctx.Err() == nil {
 				s.Logger.Warn("authorization not written yet", zap.String("payment_id", a.payment.ID), zap.Error(err))
 			}
+			s.unwritten.remove(a.payment.ID)
 		})
 	}
 	wg.Wait()

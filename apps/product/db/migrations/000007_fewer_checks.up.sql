@@ -1,3 +1,5 @@
+-- In the order in which stock is written, or a process that works meanwhile and this wait for each other.
+lock table reservation, reservation_line in access exclusive mode;
 -- Reservation and lines are written by one batch and deleted by one statement: checking each line cost more than its row.
 alter table reservation_line drop constraint reservation_line_order_id_fkey;
 
