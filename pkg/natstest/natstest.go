@@ -11,11 +11,22 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"souk/pkg/devstack/natsserver"
 )
 
 const patience = 30 * time.Second
+
+// Forgotten are the goroutines that the server leaves of an atomic batch that was open when it was shut down, for tests
+// that stop it under load.
+func Forgotten() []goleak.Option {
+	return []goleak.Option{
+		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*fileStore).flushStreamStateLoop"),
+		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*msgBlock).flushLoop"),
+		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
+	}
+}
 
 // Server starts a server that also listens on a loopback port, for tests with several connections or processes.
 func Server(t testing.TB) *natsserver.Server {

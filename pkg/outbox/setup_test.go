@@ -26,14 +26,7 @@ import (
 	"souk/pkg/postgres"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// The embedded server forgets these of an atomic batch that was open when it was shut down.
-		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*fileStore).flushStreamStateLoop"),
-		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*msgBlock).flushLoop"),
-		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
-	)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Forgotten()...) }
 
 const (
 	patience = 60 * time.Second

@@ -22,6 +22,7 @@ import (
 
 	"souk/pkg/devstack"
 	"souk/pkg/id"
+	"souk/pkg/natstest"
 )
 
 // modes are the topologies in which the suite runs.
@@ -58,7 +59,7 @@ func run(m *testing.M) int {
 	status := m.Run()
 	transport.CloseIdleConnections()
 	http.DefaultClient.CloseIdleConnections()
-	if err := goleak.Find(); err != nil && status == 0 {
+	if err := goleak.Find(natstest.Forgotten()...); err != nil && status == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
