@@ -143,7 +143,8 @@ func isPostgres(pid int) bool {
 	}
 	if runtime.GOOS == "linux" {
 		content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		return err == nil && bytes.Contains(content, []byte("postgres"))
+		program, _, _ := bytes.Cut(content, []byte{0}) // others may have its name among their arguments
+		return err == nil && filepath.Base(string(program)) == "postgres"
 	}
 	out, err := exec.Command("ps", "-p", strconv.Itoa(pid), "-o", "comm=").Output()
 	return err != nil || bytes.Contains(out, []byte("postgres"))
