@@ -59,20 +59,17 @@ func (p *Publisher) begin() *round {
 // leave says that there is nothing to wait for. It may be called more than once, and after publish.
 func (r *round) leave() {
 	r.once.Do(func() {
-		r.p.mu.Lock()
-		defer r.p.mu.Unlock()
-		r.p.lookedLocked()
-	})
-}
-
-func (p *Publisher) lookedLocked() {
-	p.looking--
-	if p.looking == 0 {
+		p := r.p
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.looking--; p.looking > 0 {
+			return
+		}
 		select {
 		case p.last <- struct{}{}:
 		default:
 		}
-	}
+	})
 }
 
 // publish gives rows to JetStream, in order for each aggregate, and returns those that it has acknowledged. On an

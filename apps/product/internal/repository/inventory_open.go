@@ -61,14 +61,14 @@ func (s *Store) open(ctx context.Context, tx *postgres.Batches, ops []queued, pa
 		reservations, stocks = sqlLockReservations, sqlLockStocks
 	}
 	b := &pgx.Batch{}
-	b.Queue(reservations, orders).Query(each(r.addReservation))
-	b.Queue(sqlReservationLines, orders).Query(each(r.addLine))
-	b.Queue(stocks, variants, orders).Query(each(r.addStock))
+	b.Queue(reservations, orders).Query(eachRow(r.addReservation))
+	b.Queue(sqlReservationLines, orders).Query(eachRow(r.addLine))
+	b.Queue(stocks, variants, orders).Query(eachRow(r.addStock))
 	return r, tx.Send(ctx, b)
 }
 
-// each calls add for each row, which scans it.
-func each(add func(pgx.Row) error) func(pgx.Rows) error {
+// eachRow calls add for each row, which scans it.
+func eachRow(add func(pgx.Row) error) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		for rows.Next() {
 			if err := add(rows); err != nil {
