@@ -29,6 +29,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/rpc"
 )
@@ -41,6 +42,7 @@ const (
 	headerTraceparent = "P"
 	headerTracestate  = "S"
 	headerTimeout     = "D" // microseconds
+	headerCohort      = "C" // its ID in base 36, "/", its size
 	// headerError marks an answer that is a google.rpc.Status.
 	headerError = "E"
 )
@@ -305,7 +307,22 @@ func header(h nats.Header) rpc.Header {
 	if us, err := strconv.ParseInt(first(h, headerTimeout), 10, 64); err == nil {
 		out.Timeout = time.Duration(us) * time.Microsecond
 	}
+	out.Cohort = member(first(h, headerCohort))
 	return out
+}
+
+// member reads a cohort's header; what cannot be read is none.
+func member(s string) cohort.Member {
+	id, size, _ := strings.Cut(s, "/")
+	n, err := strconv.Atoi(size)
+	if err != nil {
+		return cohort.Member{}
+	}
+	m := cohort.Member{Size: n}
+	if m.ID, err = strconv.ParseUint(id, 36, 64); err != nil {
+		return cohort.Member{}
+	}
+	return m
 }
 
 // first is h.Get for a name that is written as it is read.
@@ -355,7 +372,7 @@ func (c *conn) Invoke(ctx context.Context, method string, args, reply any, _ ...
 }
 
 func headers(h rpc.Header) nats.Header {
-	const most = 6
+	const most = 7
 	out := make(nats.Header, most)
 	values := make([]string, 0, most) // one allocation for all of them
 	set := func(name, value string) {
@@ -369,6 +386,9 @@ func headers(h rpc.Header) nats.Header {
 	set(headerRequestID, h.RequestID)
 	set(headerTraceparent, h.Traceparent)
 	set(headerTracestate, h.Tracestate)
+	if h.Cohort.Size > 1 {
+		set(headerCohort, strconv.FormatUint(h.Cohort.ID, 36)+"/"+strconv.Itoa(h.Cohort.Size))
+	}
 	if h.Timeout > 0 {
 		set(headerTimeout, strconv.FormatInt(h.Timeout.Microseconds(), 10))
 	}

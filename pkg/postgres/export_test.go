@@ -13,3 +13,10 @@ func Closed[T, R any](g *Group[T, R]) bool {
 	defer g.mu.Unlock()
 	return g.closed
 }
+
+// Cohorts tells of how many cohorts the group knows.
+func Cohorts[T, R any](g *Group[T, R]) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.cohorts)
+}

@@ -3,11 +3,11 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
 
+	"souk/pkg/cohort"
 	"souk/pkg/errs"
 )
 
@@ -23,6 +23,8 @@ type Result[R any] struct {
 // together. A caller alone is run at once (but see [WithLinger]), so nothing is slower when there is little to do; under load a
 // hot row is updated once for many callers, and a commit's fsync is shared.
 //
+// Callers of a cohort (package cohort) wait for each other for some milliseconds, and go into one run.
+//
 // A run should be one transaction. When it fails as a whole, each of its callers gets that error; what
 // concerns one item (out of stock) is that item's own Result. A Group may be used by several goroutines.
 type Group[T, R any] struct {
@@ -34,6 +36,9 @@ type Group[T, R any] struct {
 	waiting []*call[T, R]
 	enough  int           // callers for which a lingering run waits; 0: none lingers
 	there   chan struct{} // something when they are there
+	cohorts cohorts       // of those that wait
+	asleep  bool          // a worker waits for the rest of a cohort
+	woken   chan struct{} // something when that worker has work
 	running int
 	closed  bool
 	ended   time.Time // when the last run did
@@ -42,6 +47,7 @@ type Group[T, R any] struct {
 
 type call[T, R any] struct {
 	item T
+	from cohort.Member
 	// gone is set, under the group's mutex, when the caller left before a run took the call.
 	gone bool
 	done chan Result[R] // buffered: a run never waits for its callers
@@ -83,7 +89,7 @@ func WithRunTimeout(d time.Duration) GroupOption {
 // Result for each item, in the items' order. The context of a run belongs to no caller: it carries
 // neither their values nor their deadlines, only the group's own timeout.
 func NewGroup[T, R any](limit int, run func(ctx context.Context, items []T) ([]Result[R], error), opts ...GroupOption) *Group[T, R] {
-	g := &Group[T, R]{run: run, max: max(limit, 1), there: make(chan struct{}, 1), cfg: groupConfig{parallel: 1, timeout: 10 * time.Second}}
+	g := &Group[T, R]{run: run, max: max(limit, 1), there: make(chan struct{}, 1), woken: make(chan struct{}, 1), cohorts: cohorts{}, cfg: groupConfig{parallel: 1, timeout: 10 * time.Second}}
 	for _, o := range opts {
 		o(&g.cfg)
 	}
@@ -101,18 +107,23 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 	if err := ctx.Err(); err != nil {
 		return zero, Err(err)
 	}
-	c := &call[T, R]{item: item, done: make(chan Result[R], 1)}
+	c := &call[T, R]{item: item, from: cohort.From(ctx), done: make(chan Result[R], 1)}
+	c.from.Size = min(c.from.Size, g.max)
 	g.mu.Lock()
 	if g.closed {
 		g.mu.Unlock()
 		return zero, errs.New(errs.Unavailable, "shutting down").WithRetryAfter(retryAfter)
 	}
 	g.waiting = append(g.waiting, c)
+	complete := g.cohorts.add(c.from, time.Now())
 	if g.enough > 0 && len(g.waiting) >= g.enough {
 		g.enough = 0
 		g.there <- struct{}{} // has room: see pause
 	}
-	if g.running < g.cfg.parallel {
+	switch {
+	case g.asleep && complete:
+		wake(g.woken)
+	case !g.asleep && g.running < g.cfg.parallel:
 		g.startLocked()
 	}
 	g.mu.Unlock()
@@ -163,8 +174,12 @@ func (g *Group[T, R]) work() {
 			g.pause()
 		}
 		g.gather()
-		batch := g.take()
-		if len(batch) == 0 {
+		batch, rest := g.take()
+		switch {
+		case rest > 0:
+			g.sleep(rest)
+			continue
+		case len(batch) == 0:
 			finished = true
 			return
 		}
@@ -172,87 +187,45 @@ func (g *Group[T, R]) work() {
 	}
 }
 
-const (
-	// soon is how many lingers after a run another one still counts as coming soon.
-	soon = 4
-	// yields is how often in a row everybody else who can run has a turn without bringing a caller.
-	yields = 3
-	// gatherFor bounds how long the first caller waits for those behind it.
-	gatherFor = 3 * time.Millisecond
-)
-
-// pause waits for the linger, unless there are callers enough or the group is closing, nobody waits, or the last run
-// is long over.
-func (g *Group[T, R]) pause() {
-	enough := g.max
-	if g.cfg.company != nil {
-		enough = min(enough, (3*g.cfg.company()+2)/4)
-	}
-	g.mu.Lock()
-	n := len(g.waiting)
-	if n == 0 || n >= enough || g.enough > 0 || g.closed || time.Since(g.ended) >= soon*g.cfg.linger {
-		g.mu.Unlock()
-		return
-	}
-	g.enough = enough
-	g.mu.Unlock()
-	t := time.NewTimer(g.cfg.linger)
-	defer t.Stop()
-	select {
-	case <-g.there:
-		return
-	case <-t.C:
-	}
+// take returns the next batch, without callers that have left and without those who wait for the rest of their cohort. When
+// there is none but of the latter, rest is how long to wait for more. Otherwise, without a batch, the worker counts as gone in
+// the same critical section, so that the next caller starts another.
+func (g *Group[T, R]) take() (batch []*call[T, R], rest time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.enough == 0 {
-		<-g.there // at the same time
-	}
-	g.enough = 0
-}
-
-// gather waits for callers that are on their way: those that the last run has answered, or another group's, come
-// to this one together, a few microseconds apart, and would otherwise make a run of the first and another of
-// the rest. It gives way to whoever can run, and waits for nothing else: on a machine that idles that takes no time.
-func (g *Group[T, R]) gather() {
-	began := time.Now()
-	for before := -1; ; {
-		g.mu.Lock()
-		n := len(g.waiting)
-		g.mu.Unlock()
-		if n == before || n == 0 || n >= g.max || time.Since(began) > gatherFor {
-			return
-		}
-		before = n
-		for range yields {
-			runtime.Gosched()
-		}
-	}
-}
-
-// take returns the next batch, without callers that have left. When there is none, the worker counts as
-// gone in the same critical section, so that the next caller starts another.
-func (g *Group[T, R]) take() []*call[T, R] {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var batch []*call[T, R]
-	n := 0
+	now := time.Now()
+	stay := g.waiting[:0]
 	for _, c := range g.waiting {
-		if len(batch) == g.max {
-			break
-		}
-		n++
-		if !c.gone {
+		left := g.cohorts.missing(c.from, now)
+		switch {
+		case c.gone:
+			g.cohorts.remove(c.from)
+		case len(batch) == g.max:
+			stay = append(stay, c)
+		case left > 0:
+			stay = append(stay, c)
+			if rest == 0 || left < rest {
+				rest = left
+			}
+		default:
 			batch = append(batch, c)
 		}
 	}
-	rest := copy(g.waiting, g.waiting[n:])
-	clear(g.waiting[rest:])
-	g.waiting = g.waiting[:rest]
-	if len(batch) == 0 {
-		g.running--
+	for _, c := range batch {
+		g.cohorts.remove(c.from)
 	}
-	return batch
+	clear(g.waiting[len(stay):])
+	g.waiting = stay
+	switch {
+	case len(batch) > 0:
+		return batch, 0
+	case rest > 0 && g.running == 1: // of several workers one waits: the last
+		g.asleep = true
+		return nil, rest
+	default:
+		g.running--
+		return nil, 0
+	}
 }
 
 // once runs one batch and answers its callers, whatever run does.

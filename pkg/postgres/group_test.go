@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/postgres"
 )
@@ -315,5 +317,80 @@ func TestALingerEndsWhenMostOfTheCompanyWaits(t *testing.T) {
 		require.Len(t, runs, 5)
 		require.Len(t, runs[2], 3)
 		require.Len(t, runs[4], 8)
+	})
+}
+
+func TestACohortGoesTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var runs [][]int
+		g := postgres.NewGroup(8, func(_ context.Context, items []int) ([]postgres.Result[int], error) {
+			mu.Lock()
+			defer mu.Unlock()
+			runs = append(runs, slices.Sorted(slices.Values(items)))
+			return doubled(items), nil
+		}, postgres.WithParallel(2))
+		var callers sync.WaitGroup
+		at := func(ctx context.Context, n int, after, want time.Duration) {
+			callers.Go(func() {
+				time.Sleep(after)
+				began := time.Now()
+				r, err := g.Do(ctx, n)
+				require.NoError(t, err)
+				require.Equal(t, 2*n, r)
+				require.Equal(t, want, time.Since(began), "caller %d", n)
+			})
+		}
+		const ms = time.Millisecond
+		all := cohort.With(t.Context(), cohort.New(3))
+		at(all, 1, 0, 3*ms)
+		at(all, 2, 2*ms-1, ms+1)
+		at(all, 3, 3*ms, 0)
+		at(t.Context(), 4, ms, 0) // who is alone waits for nobody
+		callers.Wait()
+		require.Equal(t, [][]int{{4}, {1, 2, 3}}, runs)
+
+		runs = nil
+		arrived := cohort.Member{ID: 7, Size: 3} // in a call from another process
+		at(cohort.WithMember(t.Context(), arrived), 5, 0, 3*ms)
+		at(cohort.WithMember(t.Context(), arrived), 6, ms, 2*ms)
+		at(cohort.WithMember(t.Context(), arrived), 7, 9*ms, 2*ms)
+		callers.Wait()
+		require.Equal(t, [][]int{{5, 6}, {7}}, runs, "nobody waits long for one that does not come")
+
+		runs = nil
+		c := cohort.New(3)
+		left := cohort.With(t.Context(), c)
+		at(left, 8, 0, ms)
+		callers.Go(c.Leave)
+		at(left, 9, ms, 0)
+		callers.Wait()
+		require.Equal(t, [][]int{{8, 9}}, runs, "two of it are left")
+
+		runs = nil
+		many := cohort.With(t.Context(), cohort.New(50))
+		for n := range 8 {
+			at(many, n, 0, 0)
+		}
+		callers.Wait()
+		require.Equal(t, [][]int{{0, 1, 2, 3, 4, 5, 6, 7}}, runs, "a run takes no more")
+		g.Close()
+		require.Zero(t, postgres.Cohorts(g), "forgotten")
+	})
+}
+
+func TestACohortWhoseCallersLeaveIsForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := postgres.NewGroup(8, func(_ context.Context, items []int) ([]postgres.Result[int], error) {
+			return doubled(items), nil
+		})
+		ctx, cancel := context.WithTimeout(cohort.With(t.Context(), cohort.New(3)), time.Millisecond)
+		defer cancel()
+		_, err := g.Do(ctx, 1)
+		require.True(t, errs.Is(err, errs.Timeout))
+		g.Close()
+		require.Zero(t, postgres.Cohorts(g))
 	})
 }

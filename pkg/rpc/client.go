@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"souk/pkg/breaker"
+	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/retry"
@@ -118,7 +119,7 @@ func (c *client) invoke(ctx context.Context, m *clientMethod, args, reply any, o
 
 func (c *client) header(ctx context.Context) (Header, error) {
 	known := callFrom(ctx)
-	h := Header{Token: identity.TokenFrom(ctx), RequestID: known.requestID}
+	h := Header{Token: identity.TokenFrom(ctx), RequestID: known.requestID, Cohort: cohort.From(ctx)}
 	if !known.incoming {
 		h.IdempotencyKey = known.idempotencyKey
 	}

@@ -3,6 +3,8 @@ package rpc
 import (
 	"context"
 	"time"
+
+	"souk/pkg/cohort"
 )
 
 // Header is what travels beside a request.
@@ -17,6 +19,8 @@ type Header struct {
 	Traceparent, Tracestate string
 	// Timeout is how long the caller waits; 0: the method's default.
 	Timeout time.Duration
+	// Cohort is what the call goes together with; its Size is 0 when that is nothing.
+	Cohort cohort.Member
 }
 
 type (

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/logging"
@@ -183,6 +184,7 @@ func (s *Server) handle(ctx context.Context, m *serverMethod, h Header, decode f
 		return nil, err
 	}
 	ctx = context.WithValue(ctx, callKey{}, call{requestID: h.RequestID, idempotencyKey: h.IdempotencyKey, incoming: true})
+	ctx = cohort.WithMember(ctx, h.Cohort)
 	if h.RequestID != "" {
 		ctx = logging.WithRequestID(ctx, h.RequestID)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/failpoint"
 )
@@ -61,6 +62,8 @@ type exec struct {
 	ending atomic.Bool
 	ctx    context.Context //nolint:containedctx // a saga outlives the call that started it
 	cancel context.CancelFunc
+	// together is the cohort of the saga's caller, while that waits.
+	together *cohort.Cohort
 
 	// settled is closed when there is an outcome, or when this runner is no longer the one to give it.
 	settled chan struct{}
@@ -212,7 +215,7 @@ func (x *exec) batch(s *planStep) error {
 		x.ending.Store(true)
 	}
 	w.story = append(w.story, x.record(x.step, "do", s.Name, began, nil))
-	err := x.r.store.write(x.ctx, w)
+	err := x.r.store.write(x.joined(), w)
 	if err == nil {
 		s.written()
 		err = failpoint.Hit(x.ctx, s.afterDo)
@@ -289,7 +292,7 @@ func (x *exec) undoBatch(s *planStep) error {
 		x.ending.Store(true)
 	}
 	w.story = append(w.story, x.record(x.step, "undo", s.Name, began, nil))
-	err := x.r.store.write(x.ctx, w)
+	err := x.r.store.write(x.joined(), w)
 	if err == nil {
 		s.written()
 		err = failpoint.Hit(x.ctx, s.afterUndo)
@@ -319,7 +322,7 @@ func (x *exec) try(before, after, span string, timeout time.Duration, f func(con
 	if x.state == Running && x.step < x.p.pivot {
 		timeout = min(timeout, max(time.Until(x.deadline), time.Millisecond))
 	}
-	ctx, cancel := context.WithTimeout(x.ctx, timeout)
+	ctx, cancel := context.WithTimeout(x.joined(), timeout)
 	defer cancel()
 	ctx, finish := x.span(ctx, span)
 	step := x.p.steps[x.step].Name
@@ -330,6 +333,14 @@ func (x *exec) try(before, after, span string, timeout time.Duration, f func(con
 		return lost
 	}
 	return err
+}
+
+// joined is the context of what goes together with the caller's cohort. Who tries again is late for that.
+func (x *exec) joined() context.Context {
+	if x.attempts > 0 {
+		return x.ctx
+	}
+	return cohort.With(x.ctx, x.together)
 }
 
 // guard makes a panic an error: it must not take the other sagas with it.

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap"
 
 	"souk/pkg/clock"
+	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/failpoint"
 	"souk/pkg/postgres"
@@ -216,7 +217,7 @@ func (r *Runner) newExec(p *plan, s *stored) *exec {
 
 // Execute runs a saga that was started here, and waits for its outcome: Confirmed when the pivot is behind it (what
 // follows goes on in the background), Compensated with the reason, or Parked when it can neither go on nor back.
-// A saga that runs already, here or elsewhere, is waited for.
+// A saga that runs already, here or elsewhere, is waited for. When ctx belongs to a cohort, so do the saga's calls and writes.
 //
 // The error is not the saga's: errs.Timeout when ctx ends first, and the saga goes on; errs.Unavailable when the database is out
 // of reach; errs.NotFound when there is no such saga.
@@ -238,6 +239,7 @@ func (r *Runner) Execute(ctx context.Context, id string) (Outcome, error) {
 		}
 	}
 	if fresh {
+		x.together = cohort.Of(ctx)
 		go r.foreground(x, ctx.Done())
 	}
 	return r.await(ctx, x)
@@ -315,6 +317,7 @@ func (r *Runner) foreground(x *exec, gone <-chan struct{}) {
 		}
 		v = x.drive(gone)
 	}
+	x.together = nil
 	if v == handOver {
 		x.handed = time.Since(r.begun)
 		if r.enqueue(x) {

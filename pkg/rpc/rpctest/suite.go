@@ -42,6 +42,7 @@ func Run(t *testing.T, transports Transports) {
 		"StopGivesUp":       stopGivesUp,
 		"Concurrent":        concurrent,
 		"Header":            header,
+		"Cohorts":           cohorts,
 		"UnsampledTrace":    unsampledTrace,
 		"SampledTrace":      sampledTrace,
 		"Access":            access,

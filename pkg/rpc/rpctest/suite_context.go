@@ -15,6 +15,7 @@ import (
 	orderv1 "souk/gen/go/souk/order/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/breaker"
+	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/retry"
@@ -76,6 +77,34 @@ func header(t *testing.T, transports Transports) {
 	_, err = k.Client("order").GetProduct(ctx, get("1"))
 	require.NoError(t, err)
 	require.Equal(t, seen{request: "req_1", actor: identity.Service("order")}, receive(t, got))
+}
+
+func cohorts(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	got := make(chan cohort.Member, 2)
+	k.Product.Reserve = func(ctx context.Context, _ *productv1.ReserveInventoryRequest) (*productv1.ReserveInventoryResponse, error) {
+		got <- cohort.From(ctx)
+		return &productv1.ReserveInventoryResponse{}, nil
+	}
+	k.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		got <- cohort.From(ctx)
+		_, err := k.Client("order").ReserveInventory(ctx, reserve())
+		return &productv1.GetProductResponse{}, err
+	}
+	_, err := k.Client("order").GetProduct(within(t), get("1"))
+	require.NoError(t, err)
+	require.Zero(t, receive(t, got))
+	require.Zero(t, receive(t, got))
+
+	c := cohort.New(3)
+	ctx := cohort.With(within(t), c)
+	c.Leave()
+	_, err = k.Client("order").GetProduct(ctx, get("1"))
+	require.NoError(t, err)
+	want := cohort.From(ctx)
+	require.Equal(t, 2, want.Size)
+	require.Equal(t, want, receive(t, got))
+	require.Equal(t, want, receive(t, got), "a call that it makes goes with it")
 }
 
 func spanContext(flags trace.TraceFlags) trace.SpanContext {

@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"souk/apps/order/internal/domain"
 	"souk/apps/order/internal/repository/sqlc"
+	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/outbox"
@@ -37,8 +39,8 @@ type Starter interface {
 type Starts struct {
 	*Store
 	sagas   Starter
-	begins  *postgres.Group[struct{}, struct{}] // does nothing but gather
-	company atomic.Int64                        // checkouts under way
+	begins  *postgres.Group[struct{}, *cohort.Cohort] // does nothing but gather
+	company atomic.Int64                              // checkouts under way
 	creates *postgres.Group[creation, *domain.Order]
 
 	orders, parts, items string
@@ -57,23 +59,26 @@ func WithSagas(s *Store, sagas Starter) *Starts {
 		Store: s, sagas: sagas,
 		orders: statement("create_orders"), parts: statement("create_parts"), items: statement("create_items"),
 	}
-	out.begins = postgres.NewGroup(createLimit, func(_ context.Context, all []struct{}) ([]postgres.Result[struct{}], error) {
-		return make([]postgres.Result[struct{}], len(all)), nil
+	out.begins = postgres.NewGroup(createLimit, func(_ context.Context, all []struct{}) ([]postgres.Result[*cohort.Cohort], error) {
+		return slices.Repeat([]postgres.Result[*cohort.Cohort]{{Value: cohort.New(len(all))}}, len(all)), nil
 	}, postgres.WithLinger(beginLinger), postgres.WithCompany(func() int { return int(out.company.Load()) }))
 	out.creates = postgres.NewGroup(createLimit, out.runCreate, postgres.WithParallel(createParallel))
 	return out
 }
 
-// Begin begins a checkout, which goes on until end is called. Among many it waits a moment, so that those of one moment
-// begin together. Its error is timeout, when ctx ends first.
-func (s *Starts) Begin(ctx context.Context) (end func(), err error) {
+// Begin begins a checkout, which goes on in the context that it returns until end is called. Among many it waits a moment, so
+// that those of one moment begin together, and they are a cohort from there on. Its error is timeout, when ctx ends first.
+func (s *Starts) Begin(ctx context.Context) (begun context.Context, end func(), err error) {
 	s.company.Add(1)
-	end = func() { s.company.Add(-1) }
-	if _, err := s.begins.Do(ctx, struct{}{}); err != nil {
-		end()
-		return nil, err
+	c, err := s.begins.Do(ctx, struct{}{})
+	if err != nil {
+		s.company.Add(-1)
+		return nil, nil, err
 	}
-	return end, nil
+	return cohort.With(ctx, c), func() {
+		c.Leave()
+		s.company.Add(-1)
+	}, nil
 }
 
 // Create writes a new order, its event and the start of its checkout in one round trip, which it shares with other

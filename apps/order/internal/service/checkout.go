@@ -34,7 +34,7 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 	if err := checkRequest(r, caller); err != nil {
 		return domain.Order{}, err
 	}
-	end, err := s.Store.Begin(ctx)
+	ctx, end, err := s.Store.Begin(ctx)
 	if err != nil {
 		return domain.Order{}, err
 	}

@@ -62,7 +62,7 @@ type SagaStore interface {
 // Store keeps orders. Its errors are those of postgres.Err; what is not there, or not theirs, is not_found.
 type Store interface {
 	// Begin begins a checkout, which is under way until end is called; among many it waits a moment for others.
-	Begin(ctx context.Context) (end func(), err error)
+	Begin(ctx context.Context) (begun context.Context, end func(), err error)
 	// Create writes an order, its event and the start of its checkout; already_exists when the key has an order.
 	Create(ctx context.Context, o domain.Order, told event.Event, input func(domain.Order) any) (domain.Order, error)
 	// ChangeAndStart changes an order that nobody else changes meanwhile, and starts a saga with it (no ID: none).
