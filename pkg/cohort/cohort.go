@@ -22,10 +22,18 @@ func New(n int) *Cohort {
 	if n < 2 {
 		return nil
 	}
-	c := &Cohort{id: rand.Uint64()} //nolint:gosec // no secret: it tells cohorts from different processes apart
+	c := Open()
 	c.left.Store(int64(n))
 	return c
 }
+
+// Open returns a cohort of nobody yet.
+func Open() *Cohort {
+	return &Cohort{id: rand.Uint64()} //nolint:gosec // no secret: it tells cohorts from different processes apart
+}
+
+// Join makes the cohort one larger.
+func (c *Cohort) Join() { c.left.Add(1) }
 
 // Leave says that one of the cohort goes no further: the others wait for it nowhere. Each may call it once.
 func (c *Cohort) Leave() {

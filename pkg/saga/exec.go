@@ -62,7 +62,7 @@ type exec struct {
 	ending atomic.Bool
 	ctx    context.Context //nolint:containedctx // a saga outlives the call that started it
 	cancel context.CancelFunc
-	// together is the cohort of the saga's caller, while that waits.
+	// together is the cohort of the saga's caller, while that waits; then of those that go on in the background with it.
 	together *cohort.Cohort
 
 	// settled is closed when there is an outcome, or when this runner is no longer the one to give it.

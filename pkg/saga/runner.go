@@ -108,10 +108,14 @@ type Runner struct {
 	base  context.Context
 	stop  context.CancelFunc
 
-	mu       sync.Mutex
-	started  map[string]*exec // queued by Start, not executed yet
-	held     map[string]*exec
-	closed   bool
+	mu      sync.Mutex
+	started map[string]*exec // queued by Start, not executed yet
+	held    map[string]*exec
+	closed  bool
+	waves   struct { // of sagas that go on in the background
+		n    int64
+		last *cohort.Cohort
+	}
 	fore     sync.WaitGroup // goroutines of Execute
 	runs     atomic.Bool
 	lastSeen atomic.Int64 // when the database last answered the runner's own queries; 0: never
@@ -320,6 +324,7 @@ func (r *Runner) foreground(x *exec, gone <-chan struct{}) {
 	x.together = nil
 	if v == handOver {
 		x.handed = time.Since(r.begun)
+		x.together = r.wave(x.handed)
 		if r.enqueue(x) {
 			return
 		}
@@ -341,6 +346,17 @@ func (r *Runner) enqueue(x *exec) bool {
 	}
 }
 
+// wave returns the cohort of those that go on in the background together with a saga that was handed over at the time.
+func (r *Runner) wave(handed time.Duration) *cohort.Cohort {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := int64(handed / together); r.waves.n != n || r.waves.last == nil {
+		r.waves.n, r.waves.last = n, cohort.Open()
+	}
+	r.waves.last.Join()
+	return r.waves.last
+}
+
 // finish lets go of a saga.
 func (r *Runner) finish(x *exec, v verdict) {
 	r.mu.Lock()
@@ -353,6 +369,8 @@ func (r *Runner) finish(x *exec, v verdict) {
 		r.log.Warn("saga abandoned: it has another owner, or will have", zap.String("type", x.p.Type), zap.String("saga", x.run.id))
 	}
 	x.cancel()
+	x.together.Leave()
+	x.together = nil
 	x.settle(nil)
 }
 

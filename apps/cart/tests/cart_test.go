@@ -237,7 +237,9 @@ func TestWhatWasOrderedIsTakenOutOnce(t *testing.T) {
 	tea, cup, pot := k.catalogue.sell(brl(1), 10), k.catalogue.sell(brl(1), 10), k.catalogue.sell(brl(1), 10)
 	k.add(t, ctx, tea, 2)
 	k.add(t, ctx, cup, 5)
-	order := &cartv1.RemoveOrderedRequest{OwnerId: uid, OrderId: id.New(id.Order), Lines: []*cartv1.Line{{VariantId: tea, Quantity: 2}, {VariantId: cup, Quantity: 3}, {VariantId: pot, Quantity: 1}}}
+	order := &cartv1.RemoveOrderedRequest{OwnerId: uid, OrderId: id.New(id.Order), Lines: []*cartv1.Line{
+		{VariantId: tea, Quantity: 1}, {VariantId: cup, Quantity: 3}, {VariantId: pot, Quantity: 1}, {VariantId: tea, Quantity: 1},
+	}}
 	k.add(t, ctx, tea, 1) // while the checkout runs
 	var wg sync.WaitGroup
 	for range 10 {

@@ -19,6 +19,7 @@ import (
 	orderv1 "souk/gen/go/souk/order/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/clock"
+	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/failpoint"
@@ -164,10 +165,13 @@ func (s *Sender) Run(ctx context.Context) error {
 			s.Logger.Warn("mails that are due cannot be read", zap.Error(err))
 		}
 		failing, more = err != nil, len(got) == free
+		together := cohort.New(len(got))
+		with := cohort.With(ctx, together)
 		for _, m := range got {
 			slots <- struct{}{}
 			wg.Go(func() {
-				s.try(ctx, m, until)
+				s.try(with, m, until)
+				together.Leave()
 				<-slots
 				select {
 				case freed <- struct{}{}:
