@@ -334,7 +334,7 @@ func TestACohortGoesTogether(t *testing.T) {
 		var callers sync.WaitGroup
 		at := func(ctx context.Context, n int, after, want time.Duration) {
 			callers.Go(func() {
-				time.Sleep(after)
+				<-time.After(after)
 				began := time.Now()
 				r, err := g.Do(ctx, n)
 				require.NoError(t, err)
