@@ -218,8 +218,11 @@ func (g *Group[T, R]) take() (batch []*call[T, R], rest time.Duration) {
 	g.waiting = stay
 	switch {
 	case len(batch) > 0:
+		if rest > 0 && !g.asleep && g.running < g.cfg.parallel {
+			g.startLocked() // to wait for the rest while this run goes on, however long
+		}
 		return batch, 0
-	case rest > 0 && g.running == 1: // of several workers one waits: the last
+	case rest > 0 && !g.asleep: // of several workers one waits
 		g.asleep = true
 		return nil, rest
 	default:

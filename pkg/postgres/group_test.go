@@ -380,6 +380,45 @@ func TestACohortGoesTogether(t *testing.T) {
 	})
 }
 
+func TestACohortDoesNotWaitForARunThatTakesLong(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]time.Duration{"before it": 0, "while it waits": time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				stuck := make(chan struct{})
+				g := postgres.NewGroup(8, func(_ context.Context, items []int) ([]postgres.Result[int], error) {
+					if slices.Contains(items, 1) {
+						<-stuck
+					}
+					return doubled(items), nil
+				}, postgres.WithParallel(2))
+				var callers sync.WaitGroup
+				callers.Go(func() {
+					<-time.After(first)
+					_, err := g.Do(t.Context(), 1)
+					require.NoError(t, err)
+				})
+				ctx := cohort.With(t.Context(), cohort.New(3))
+				var rest sync.WaitGroup
+				for n := range 2 {
+					rest.Go(func() {
+						<-time.After(time.Microsecond)
+						began := time.Now()
+						_, err := g.Do(ctx, 2+n)
+						require.NoError(t, err)
+						require.Equal(t, 2*time.Millisecond, time.Since(began))
+					})
+				}
+				rest.Wait()
+				close(stuck)
+				callers.Wait()
+				g.Close()
+			})
+		})
+	}
+}
+
 func TestACohortWhoseCallersLeaveIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
