@@ -1,6 +1,6 @@
 // Package cohort lets requests that began together go on together. A request that is one of a cohort says so in its context,
 // and every call that it makes says so too, to whatever process: where work of one moment shares a round trip
-// (postgres.Group), the first of a cohort to arrive waits a moment for the others, and all of them share one run instead of the
+// (postgres.Group), the first of a cohort to arrive waits a moment for the others, and they share one run instead of the
 // first few, the next few and the rest. That is a hint and no promise: who waits does so for milliseconds only, and a
 // wrong or old number costs no more than that.
 package cohort
@@ -11,77 +11,88 @@ import (
 	"sync/atomic"
 )
 
-// Cohort is requests of one moment that take the same way. A nil *Cohort is none.
+// Cohort is requests of one moment that take the same way.
 type Cohort struct {
 	id   uint64
 	left atomic.Int64
 }
 
-// New returns a cohort of n requests, nil when that is fewer than two.
-func New(n int) *Cohort {
-	if n < 2 {
-		return nil
-	}
-	c := Open()
-	c.left.Store(int64(n))
-	return c
-}
-
-// Open returns a cohort of nobody yet.
-func Open() *Cohort {
+// New returns a cohort of nobody yet.
+func New() *Cohort {
 	return &Cohort{id: rand.Uint64()} //nolint:gosec // no secret: it tells cohorts from different processes apart
 }
 
 // Join makes the cohort one larger.
-func (c *Cohort) Join() { c.left.Add(1) }
+func (c *Cohort) Join() *Member {
+	c.left.Add(1)
+	return &Member{cohort: c}
+}
 
-// Leave says that one of the cohort goes no further: the others wait for it nowhere. Each may call it once.
-func (c *Cohort) Leave() {
-	if c != nil {
-		c.left.Add(-1)
+// Member is one of a cohort; a nil *Member is one of none.
+type Member struct {
+	cohort *Cohort
+	gone   atomic.Bool
+}
+
+// Leave says that this one goes another way, or no further: it waits for nobody any more, and nobody for it. It may be
+// called again.
+func (m *Member) Leave() {
+	if m != nil && !m.gone.Swap(true) {
+		m.cohort.left.Add(-1)
 	}
 }
 
-// Member is what one call knows of its cohort.
-type Member struct {
+// Hint is what one call knows of its cohort.
+type Hint struct {
 	// ID tells one cohort from another; it says nothing else.
 	ID uint64
-	// Size is how many were on their way when the call was made, itself among them. Below 2 there is no cohort.
+	// Size is how many were on their way when the call was made, itself among them. Below 2 there is nobody to wait for.
 	Size int
 }
 
 type (
-	cohortKey struct{}
 	memberKey struct{}
+	hintKey   struct{}
 )
 
-// With returns a context whose calls belong to c; ctx itself when that is nil.
-func With(ctx context.Context, c *Cohort) context.Context {
-	if c == nil {
-		return ctx
-	}
-	return context.WithValue(ctx, cohortKey{}, c)
-}
-
-// Of returns the cohort that With put into the context, or nil.
-func Of(ctx context.Context) *Cohort {
-	c, _ := ctx.Value(cohortKey{}).(*Cohort)
-	return c
-}
-
-// WithMember returns a context for a call that came from a member of a cohort.
-func WithMember(ctx context.Context, m Member) context.Context {
-	if m.Size < 2 {
+// With returns a context whose calls are m's; ctx itself when that is nil.
+func With(ctx context.Context, m *Member) context.Context {
+	if m == nil {
 		return ctx
 	}
 	return context.WithValue(ctx, memberKey{}, m)
 }
 
-// From returns what the context knows of its cohort now: from With, else from WithMember. Its Size is 0 when there is none.
-func From(ctx context.Context) Member {
-	if c := Of(ctx); c != nil {
-		return Member{ID: c.id, Size: int(c.left.Load())}
-	}
-	m, _ := ctx.Value(memberKey{}).(Member)
+// Of returns the member that With put into the context, or nil.
+func Of(ctx context.Context) *Member {
+	m, _ := ctx.Value(memberKey{}).(*Member)
 	return m
+}
+
+// WithHint returns a context for a call that came from a member of a cohort.
+func WithHint(ctx context.Context, h Hint) context.Context {
+	if h.Size < 2 {
+		return ctx
+	}
+	return context.WithValue(ctx, hintKey{}, h)
+}
+
+// Without returns a context whose calls wait for nobody: it is for a way that the others do not take.
+func Without(ctx context.Context) context.Context {
+	if From(ctx).Size < 2 {
+		return ctx
+	}
+	return context.WithValue(context.WithValue(ctx, memberKey{}, (*Member)(nil)), hintKey{}, Hint{})
+}
+
+// From returns what the context knows of its cohort now: from With, else from WithHint. It is the zero Hint when there is none.
+func From(ctx context.Context) Hint {
+	if m := Of(ctx); m != nil {
+		if m.gone.Load() {
+			return Hint{}
+		}
+		return Hint{ID: m.cohort.id, Size: int(m.cohort.left.Load())}
+	}
+	h, _ := ctx.Value(hintKey{}).(Hint)
+	return h
 }

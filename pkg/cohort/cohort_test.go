@@ -8,30 +8,40 @@ import (
 	"souk/pkg/cohort"
 )
 
-func TestOneAloneIsNoCohort(t *testing.T) {
-	t.Parallel()
-	c := cohort.New(1)
-	require.Nil(t, c)
-	c.Leave()
-	ctx := cohort.With(t.Context(), c)
-	require.Nil(t, cohort.Of(ctx))
-	require.Zero(t, cohort.From(ctx))
-	require.Zero(t, cohort.From(cohort.WithMember(ctx, cohort.Member{ID: 7, Size: 1})))
-}
-
 func TestAContextKnowsHowManyAreLeft(t *testing.T) {
 	t.Parallel()
-	c, other := cohort.New(3), cohort.New(3)
-	ctx := cohort.With(t.Context(), c)
-	require.Same(t, c, cohort.Of(ctx))
-	m := cohort.From(ctx)
-	require.Equal(t, 3, m.Size)
-	require.NotEqual(t, m.ID, cohort.From(cohort.With(t.Context(), other)).ID)
+	c := cohort.New()
+	a, b := c.Join(), c.Join()
+	ctx := cohort.With(t.Context(), a)
+	require.Same(t, a, cohort.Of(ctx))
+	h := cohort.From(ctx)
+	require.Equal(t, 2, h.Size)
+	require.Equal(t, h, cohort.From(cohort.With(t.Context(), b)))
+	require.NotEqual(t, h.ID, cohort.From(cohort.With(t.Context(), cohort.New().Join())).ID)
 
-	c.Leave()
-	require.Equal(t, cohort.Member{ID: m.ID, Size: 2}, cohort.From(ctx))
+	c.Join()
+	b.Leave()
+	b.Leave()
+	require.Equal(t, 2, cohort.From(ctx).Size, "each leaves once")
+	a.Leave()
+	require.Zero(t, cohort.From(ctx), "who has left waits for nobody")
 
-	there := cohort.WithMember(t.Context(), m) // where the call arrives: what was known when it was made
-	require.Equal(t, m, cohort.From(there))
+	there := cohort.WithHint(t.Context(), h) // where the call arrives: what was known when it was made
+	require.Equal(t, h, cohort.From(there))
 	require.Nil(t, cohort.Of(there))
+}
+
+func TestNoCohort(t *testing.T) {
+	t.Parallel()
+	var none *cohort.Member
+	none.Leave()
+	ctx := cohort.With(t.Context(), none)
+	require.Nil(t, cohort.Of(ctx))
+	require.Zero(t, cohort.From(ctx))
+	require.Zero(t, cohort.From(cohort.WithHint(ctx, cohort.Hint{ID: 7, Size: 1})))
+
+	c := cohort.New()
+	c.Join()
+	require.Zero(t, cohort.From(cohort.Without(cohort.With(ctx, c.Join()))))
+	require.Zero(t, cohort.From(cohort.Without(cohort.WithHint(ctx, cohort.Hint{ID: 7, Size: 3}))))
 }

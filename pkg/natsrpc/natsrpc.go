@@ -307,20 +307,20 @@ func header(h nats.Header) rpc.Header {
 	if us, err := strconv.ParseInt(first(h, headerTimeout), 10, 64); err == nil {
 		out.Timeout = time.Duration(us) * time.Microsecond
 	}
-	out.Cohort = member(first(h, headerCohort))
+	out.Cohort = cohortOf(first(h, headerCohort))
 	return out
 }
 
-// member reads a cohort's header; what cannot be read is none.
-func member(s string) cohort.Member {
+// cohortOf reads a cohort's header; what cannot be read is none.
+func cohortOf(s string) cohort.Hint {
 	id, size, _ := strings.Cut(s, "/")
 	n, err := strconv.Atoi(size)
 	if err != nil {
-		return cohort.Member{}
+		return cohort.Hint{}
 	}
-	m := cohort.Member{Size: n}
+	m := cohort.Hint{Size: n}
 	if m.ID, err = strconv.ParseUint(id, 36, 64); err != nil {
-		return cohort.Member{}
+		return cohort.Hint{}
 	}
 	return m
 }

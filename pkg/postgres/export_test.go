@@ -18,5 +18,5 @@ func Closed[T, R any](g *Group[T, R]) bool {
 func Cohorts[T, R any](g *Group[T, R]) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.cohorts)
+	return len(g.cohorts.by)
 }

@@ -36,7 +36,7 @@ type Group[T, R any] struct {
 	waiting []*call[T, R]
 	enough  int           // callers for which a lingering run waits; 0: none lingers
 	there   chan struct{} // something when they are there
-	cohorts cohorts       // of those that wait
+	cohorts cohorts
 	asleep  bool          // a worker waits for the rest of a cohort
 	woken   chan struct{} // something when that worker has work
 	running int
@@ -47,7 +47,7 @@ type Group[T, R any] struct {
 
 type call[T, R any] struct {
 	item T
-	from cohort.Member
+	from cohort.Hint
 	// gone is set, under the group's mutex, when the caller left before a run took the call.
 	gone bool
 	done chan Result[R] // buffered: a run never waits for its callers
@@ -89,7 +89,8 @@ func WithRunTimeout(d time.Duration) GroupOption {
 // Result for each item, in the items' order. The context of a run belongs to no caller: it carries
 // neither their values nor their deadlines, only the group's own timeout.
 func NewGroup[T, R any](limit int, run func(ctx context.Context, items []T) ([]Result[R], error), opts ...GroupOption) *Group[T, R] {
-	g := &Group[T, R]{run: run, max: max(limit, 1), there: make(chan struct{}, 1), woken: make(chan struct{}, 1), cohorts: cohorts{}, cfg: groupConfig{parallel: 1, timeout: 10 * time.Second}}
+	g := &Group[T, R]{run: run, max: max(limit, 1), there: make(chan struct{}, 1), woken: make(chan struct{}, 1), cfg: groupConfig{parallel: 1, timeout: 10 * time.Second}}
+	g.cohorts = cohorts{limit: g.max, by: map[uint64]*arrivals{}}
 	for _, o := range opts {
 		o(&g.cfg)
 	}
@@ -108,7 +109,6 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 		return zero, Err(err)
 	}
 	c := &call[T, R]{item: item, from: cohort.From(ctx), done: make(chan Result[R], 1)}
-	c.from.Size = min(c.from.Size, g.max)
 	g.mu.Lock()
 	if g.closed {
 		g.mu.Unlock()
@@ -169,15 +169,17 @@ func (g *Group[T, R]) work() {
 			g.startLocked()
 		}
 	}()
-	for {
-		if g.cfg.linger > 0 {
+	for slept := false; ; {
+		if g.cfg.linger > 0 && !slept {
 			g.pause()
 		}
+		slept = false
 		g.gather()
 		batch, rest := g.take()
 		switch {
 		case rest > 0:
 			g.sleep(rest)
+			slept = true
 			continue
 		case len(batch) == 0:
 			finished = true
@@ -218,8 +220,15 @@ func (g *Group[T, R]) take() (batch []*call[T, R], rest time.Duration) {
 	g.waiting = stay
 	switch {
 	case len(batch) > 0:
-		if rest > 0 && !g.asleep && g.running < g.cfg.parallel {
-			g.startLocked() // to wait for the rest while this run goes on, however long
+		// The others need not wait for this run, which may take long.
+		switch {
+		case len(stay) == 0:
+		case g.asleep:
+			if len(batch) == g.max { // there may be some among them that wait for nobody
+				wake(g.woken)
+			}
+		case g.running < g.cfg.parallel:
+			g.startLocked()
 		}
 		return batch, 0
 	case rest > 0 && !g.asleep: // of several workers one waits

@@ -320,6 +320,15 @@ func TestALingerEndsWhenMostOfTheCompanyWaits(t *testing.T) {
 	})
 }
 
+// members returns the contexts of a new cohort of n.
+func members(ctx context.Context, n int) []context.Context {
+	all, c := make([]context.Context, n), cohort.New()
+	for i := range all {
+		all[i] = cohort.With(ctx, c.Join())
+	}
+	return all
+}
+
 func TestACohortGoesTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -343,38 +352,43 @@ func TestACohortGoesTogether(t *testing.T) {
 			})
 		}
 		const ms = time.Millisecond
-		all := cohort.With(t.Context(), cohort.New(3))
-		at(all, 1, 0, 3*ms)
-		at(all, 2, 2*ms-1, ms+1)
-		at(all, 3, 3*ms, 0)
+		all := members(t.Context(), 3)
+		at(all[0], 1, 0, 3*ms)
+		at(all[1], 2, 2*ms-1, ms+1)
+		at(all[2], 3, 3*ms, 0)
 		at(t.Context(), 4, ms, 0) // who is alone waits for nobody
 		callers.Wait()
 		require.Equal(t, [][]int{{4}, {1, 2, 3}}, runs)
 
 		runs = nil
-		arrived := cohort.Member{ID: 7, Size: 3} // in a call from another process
-		at(cohort.WithMember(t.Context(), arrived), 5, 0, 3*ms)
-		at(cohort.WithMember(t.Context(), arrived), 6, ms, 2*ms)
-		at(cohort.WithMember(t.Context(), arrived), 7, 9*ms, 2*ms)
+		hint := cohort.Hint{ID: 7, Size: 3} // in a call from another process
+		at(cohort.WithHint(t.Context(), hint), 5, 0, 3*ms)
+		at(cohort.WithHint(t.Context(), hint), 6, ms, 2*ms)
+		at(cohort.WithHint(t.Context(), hint), 7, 4*ms, 0)
 		callers.Wait()
-		require.Equal(t, [][]int{{5, 6}, {7}}, runs, "nobody waits long for one that does not come")
+		require.Equal(t, [][]int{{5, 6}, {7}}, runs, "nobody waits long for one that does not come, nor that one for who has gone")
 
 		runs = nil
-		c := cohort.New(3)
-		left := cohort.With(t.Context(), c)
-		at(left, 8, 0, ms)
-		callers.Go(c.Leave)
-		at(left, 9, ms, 0)
+		left := members(t.Context(), 3)
+		at(left[0], 8, 0, ms)
+		callers.Go(func() { <-time.After(ms / 2); cohort.Of(left[2]).Leave() })
+		at(left[1], 9, ms, 0)
 		callers.Wait()
 		require.Equal(t, [][]int{{8, 9}}, runs, "two of it are left")
 
 		runs = nil
-		many := cohort.With(t.Context(), cohort.New(50))
+		many := members(t.Context(), 50)
 		for n := range 8 {
-			at(many, n, 0, 0)
+			at(many[n], n, 0, 0)
 		}
 		callers.Wait()
 		require.Equal(t, [][]int{{0, 1, 2, 3, 4, 5, 6, 7}}, runs, "a run takes no more")
+
+		<-time.After(10 * ms)
+		for i, ctx := range members(t.Context(), 2) {
+			at(ctx, i, 0, 0)
+		}
+		callers.Wait()
 		g.Close()
 		require.Zero(t, postgres.Cohorts(g), "forgotten")
 	})
@@ -399,13 +413,13 @@ func TestACohortDoesNotWaitForARunThatTakesLong(t *testing.T) {
 					_, err := g.Do(t.Context(), 1)
 					require.NoError(t, err)
 				})
-				ctx := cohort.With(t.Context(), cohort.New(3))
+				waits := members(t.Context(), 3)
 				var rest sync.WaitGroup
 				for n := range 2 {
 					rest.Go(func() {
 						<-time.After(time.Microsecond)
 						began := time.Now()
-						_, err := g.Do(ctx, 2+n)
+						_, err := g.Do(waits[n], 2+n)
 						require.NoError(t, err)
 						require.Equal(t, 2*time.Millisecond, time.Since(began))
 					})
@@ -419,17 +433,67 @@ func TestACohortDoesNotWaitForARunThatTakesLong(t *testing.T) {
 	}
 }
 
+func TestWhatAFullRunLeavesIsTakenByAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const ms = time.Millisecond
+		g := postgres.NewGroup(4, func(_ context.Context, items []int) ([]postgres.Result[int], error) {
+			<-time.After(50 * ms)
+			return doubled(items), nil
+		}, postgres.WithParallel(2))
+		var callers sync.WaitGroup
+		began := time.Now()
+		for n := range 6 { // three each of two cohorts of four
+			of := cohort.Hint{ID: uint64(n % 2), Size: 4} //nolint:gosec // 0 and 1
+			callers.Go(func() {
+				_, err := g.Do(cohort.WithHint(t.Context(), of), n)
+				require.NoError(t, err)
+			})
+		}
+		callers.Wait()
+		require.Equal(t, 52*ms, time.Since(began), "both runs went at once")
+		g.Close()
+	})
+}
+
+func TestALingerComesBeforeTheWaitForACohort(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const ms = time.Millisecond
+		g := postgres.NewGroup(8, func(_ context.Context, items []int) ([]postgres.Result[int], error) {
+			return doubled(items), nil
+		}, postgres.WithLinger(5*ms))
+		_, err := g.Do(t.Context(), 0)
+		require.NoError(t, err)
+		began := time.Now()
+		var callers sync.WaitGroup
+		for n, ctx := range members(t.Context(), 3) {
+			callers.Go(func() {
+				<-time.After([]time.Duration{0, 9 * ms / 2, 6 * ms}[n])
+				_, err := g.Do(ctx, n)
+				require.NoError(t, err)
+			})
+		}
+		callers.Wait()
+		require.Equal(t, 6*ms, time.Since(began), "and not again after it")
+		g.Close()
+	})
+}
+
 func TestACohortWhoseCallersLeaveIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := postgres.NewGroup(8, func(_ context.Context, items []int) ([]postgres.Result[int], error) {
 			return doubled(items), nil
 		})
-		ctx, cancel := context.WithTimeout(cohort.With(t.Context(), cohort.New(3)), time.Millisecond)
-		defer cancel()
-		_, err := g.Do(ctx, 1)
-		require.True(t, errs.Is(err, errs.Timeout))
+		for range 3 {
+			ctx, cancel := context.WithTimeout(members(t.Context(), 3)[0], time.Millisecond)
+			_, err := g.Do(ctx, 1)
+			cancel()
+			require.True(t, errs.Is(err, errs.Timeout))
+			<-time.After(10 * time.Millisecond)
+		}
 		g.Close()
-		require.Zero(t, postgres.Cohorts(g))
+		require.Equal(t, 1, postgres.Cohorts(g), "the last: the next cohort makes it forgotten")
 	})
 }

@@ -71,44 +71,72 @@ const (
 	cohortWait  = 3 * cohortQuiet
 )
 
-// cohorts is what a group knows of the cohorts of its waiting callers, by ID.
-type cohorts map[uint64]*arrivals
+// cohorts is what a group knows of the cohorts of its callers.
+type cohorts struct {
+	limit int // how many a run takes
+	by    map[uint64]*arrivals
+}
 
 type arrivals struct {
 	n, size     int // that have come, and that will
-	waiting     int
+	waiting     int // of those that have come
+	without     bool
 	first, last time.Time
 }
 
-// add counts one more, and reports whether a run can take it: it is of no cohort, or that is complete.
-func (c cohorts) add(m cohort.Member, now time.Time) bool {
-	if m.Size < 2 {
+// add counts one more, and reports whether a run can take it now.
+func (c *cohorts) add(h cohort.Hint, now time.Time) bool {
+	if h.Size < 2 {
 		return true
 	}
-	a := c[m.ID]
+	a := c.by[h.ID]
 	if a == nil {
-		a = &arrivals{first: now}
-		c[m.ID] = a
+		c.prune(now)
+		a = &arrivals{first: now, size: h.Size}
+		c.by[h.ID] = a
 	}
+	a.n++
 	a.waiting++
-	a.n, a.size, a.last = a.n+1, m.Size, now // the last one to set out knows best how many still go
-	return a.n >= a.size
+	a.size, a.last = min(a.size, h.Size), now // cohorts get smaller on their way
+	return c.ready(a)
+}
+
+// ready reports whether nobody need wait for the rest: it is there, or too many for a run, or one went without it.
+func (c *cohorts) ready(a *arrivals) bool {
+	return a.without || a.n >= a.size || a.waiting >= c.limit
 }
 
 // missing returns how long a waiting caller should wait for the rest of its cohort; 0: no longer.
-func (c cohorts) missing(m cohort.Member, now time.Time) time.Duration {
-	a := c[m.ID]
-	if m.Size < 2 || a == nil || a.n >= a.size {
+func (c *cohorts) missing(h cohort.Hint, now time.Time) time.Duration {
+	a := c.by[h.ID]
+	if h.Size < 2 || a == nil || c.ready(a) {
 		return 0
 	}
 	return max(0, min(cohortQuiet-now.Sub(a.last), cohortWait-now.Sub(a.first)))
 }
 
-// remove takes out one that waits no more.
-func (c cohorts) remove(m cohort.Member) {
-	if a := c[m.ID]; a != nil {
-		if a.waiting--; a.waiting == 0 {
-			delete(c, m.ID)
+// remove takes out one that waits no more. A cohort that is not complete is remembered for a while: who comes late waits for
+// nobody.
+func (c *cohorts) remove(h cohort.Hint) {
+	a := c.by[h.ID]
+	if h.Size < 2 || a == nil {
+		return
+	}
+	a.waiting--
+	switch {
+	case a.waiting > 0:
+	case a.n >= a.size:
+		delete(c.by, h.ID)
+	default:
+		a.without = true
+	}
+}
+
+// prune forgets of whom nobody comes any more.
+func (c *cohorts) prune(now time.Time) {
+	for id, a := range c.by {
+		if a.waiting == 0 && now.Sub(a.last) > cohortWait {
+			delete(c.by, id)
 		}
 	}
 }

@@ -104,6 +104,7 @@ func (c *client) invoke(ctx context.Context, m *clientMethod, args, reply any, o
 		if end, ok := ctx.Deadline(); ok {
 			h.Timeout = time.Until(end)
 		}
+		defer func() { h.Cohort = cohort.Hint{} }() // who tries again is late for it
 		if c.options.Breakers == nil {
 			return c.raw.Invoke(WithOutgoing(ctx, h), m.FullMethod, args, reply, opts...)
 		}

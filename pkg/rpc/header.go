@@ -19,8 +19,8 @@ type Header struct {
 	Traceparent, Tracestate string
 	// Timeout is how long the caller waits; 0: the method's default.
 	Timeout time.Duration
-	// Cohort is what the call goes together with; its Size is 0 when that is nothing.
-	Cohort cohort.Member
+	// Cohort is what the call goes together with; the zero Hint when that is nothing.
+	Cohort cohort.Hint
 }
 
 type (

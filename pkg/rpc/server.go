@@ -184,7 +184,7 @@ func (s *Server) handle(ctx context.Context, m *serverMethod, h Header, decode f
 		return nil, err
 	}
 	ctx = context.WithValue(ctx, callKey{}, call{requestID: h.RequestID, idempotencyKey: h.IdempotencyKey, incoming: true})
-	ctx = cohort.WithMember(ctx, h.Cohort)
+	ctx = cohort.WithHint(ctx, h.Cohort)
 	if h.RequestID != "" {
 		ctx = logging.WithRequestID(ctx, h.RequestID)
 	}

@@ -16,7 +16,7 @@ import (
 func TestStepsGoWithTheCallersCohort(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	seen := map[string][]cohort.Member{}
+	seen := map[string][]cohort.Hint{}
 	note := func(ctx context.Context, step string) (tries int) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -25,19 +25,23 @@ func TestStepsGoWithTheCallersCohort(t *testing.T) {
 	}
 	b := setup(t, "cohort", func(b *bundle, _ *saga.Options) {
 		b.def.Steps = []saga.Step{
-			{Name: "first", Do: func(ctx context.Context, _ *saga.Run) error {
-				if note(ctx, "first") == 1 {
+			{Name: "first", Do: func(ctx context.Context, _ *saga.Run) error { note(ctx, "first"); return nil }},
+			{Name: "second", Do: func(ctx context.Context, _ *saga.Run) error {
+				if note(ctx, "second") == 1 {
 					return errs.New(errs.Unavailable, "not now")
 				}
 				return nil
 			}},
-			{Name: "second", Do: func(ctx context.Context, _ *saga.Run) error { note(ctx, "second"); return nil }},
 			{Name: "confirm", Batch: func(*saga.Run, *pgx.Batch) error { return nil }, Pivot: true},
 			{Name: "rest", Do: func(ctx context.Context, _ *saga.Run) error { note(ctx, "rest"); return nil }},
 		}
 	})
-	c := cohort.New(5)
-	ctx := cohort.With(t.Context(), c)
+	c := cohort.New()
+	for range 4 {
+		c.Join()
+	}
+	ctx := cohort.With(t.Context(), c.Join())
+	of := cohort.From(ctx)
 	require.NoError(t, b.begin(ctx, b.runner, "s1", input{}))
 	o, err := b.runner.Execute(ctx, "s1")
 	require.NoError(t, err)
@@ -46,9 +50,8 @@ func TestStepsGoWithTheCallersCohort(t *testing.T) {
 
 	mu.Lock()
 	defer mu.Unlock()
-	of := cohort.From(ctx)
-	require.Equal(t, []cohort.Member{of, {}}, seen["first"], "who tries again is late for it")
-	require.Equal(t, []cohort.Member{of}, seen["second"])
+	require.Equal(t, []cohort.Hint{of}, seen["first"])
+	require.Equal(t, []cohort.Hint{of, {}}, seen["second"], "who tries again has left")
 	require.Len(t, seen["rest"], 1)
 	require.NotEqual(t, of.ID, seen["rest"][0].ID, "the caller's goes on without what is left")
 	require.Equal(t, 1, seen["rest"][0].Size, "only this saga was handed over")

@@ -63,7 +63,7 @@ type exec struct {
 	ctx    context.Context //nolint:containedctx // a saga outlives the call that started it
 	cancel context.CancelFunc
 	// together is the cohort of the saga's caller, while that waits; then of those that go on in the background with it.
-	together *cohort.Cohort
+	together *cohort.Member
 
 	// settled is closed when there is an outcome, or when this runner is no longer the one to give it.
 	settled chan struct{}
@@ -335,13 +335,8 @@ func (x *exec) try(before, after, span string, timeout time.Duration, f func(con
 	return err
 }
 
-// joined is the context of what goes together with the caller's cohort. Who tries again is late for that.
-func (x *exec) joined() context.Context {
-	if x.attempts > 0 {
-		return x.ctx
-	}
-	return cohort.With(x.ctx, x.together)
-}
+// joined is the context of what goes together with the cohort.
+func (x *exec) joined() context.Context { return cohort.With(x.ctx, x.together) }
 
 // guard makes a panic an error: it must not take the other sagas with it.
 func guard(f func() error) (err error) {
@@ -355,6 +350,7 @@ func guard(f func() error) (err error) {
 
 // again waits before the step is tried once more.
 func (x *exec) again(err error, gone <-chan struct{}) verdict {
+	x.together.Leave() // it is late, and may be so for long
 	x.attempts++
 	x.lastError = err.Error()
 	d := x.r.backoff(x.attempts, err)
@@ -392,6 +388,7 @@ func (x *exec) late() *errs.Error {
 
 // fail turns round. That it does so is written before the first undo, so that nobody goes forward again.
 func (x *exec) fail(cause *errs.Error) verdict {
+	x.together.Leave() // the others go on
 	top := x.p.undoable(x.reach())
 	if top < 0 {
 		x.cause = cause

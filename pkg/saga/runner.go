@@ -221,7 +221,8 @@ func (r *Runner) newExec(p *plan, s *stored) *exec {
 
 // Execute runs a saga that was started here, and waits for its outcome: Confirmed when the pivot is behind it (what
 // follows goes on in the background), Compensated with the reason, or Parked when it can neither go on nor back.
-// A saga that runs already, here or elsewhere, is waited for. When ctx belongs to a cohort, so do the saga's calls and writes.
+// A saga that runs already, here or elsewhere, is waited for. When ctx is with a member of a cohort, so are the
+// saga's calls and writes, unless they are tried again or undo.
 //
 // The error is not the saga's: errs.Timeout when ctx ends first, and the saga goes on; errs.Unavailable when the database is out
 // of reach; errs.NotFound when there is no such saga.
@@ -347,14 +348,13 @@ func (r *Runner) enqueue(x *exec) bool {
 }
 
 // wave returns the cohort of those that go on in the background together with a saga that was handed over at the time.
-func (r *Runner) wave(handed time.Duration) *cohort.Cohort {
+func (r *Runner) wave(handed time.Duration) *cohort.Member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n := int64(handed / together); r.waves.n != n || r.waves.last == nil {
-		r.waves.n, r.waves.last = n, cohort.Open()
+	if n := int64(handed / together); n > r.waves.n || r.waves.last == nil {
+		r.waves.n, r.waves.last = n, cohort.New()
 	}
-	r.waves.last.Join()
-	return r.waves.last
+	return r.waves.last.Join()
 }
 
 // finish lets go of a saga.

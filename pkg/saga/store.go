@@ -76,7 +76,7 @@ func newStore(pool *pgxpool.Pool, owner string) *store {
 	s := &store{pool: pool, owner: owner}
 	// One run at a time gathers the most; a second one keeps a batch that waits for a lock from stopping all pivots.
 	s.many = postgres.NewGroup(256, s.writeMany, postgres.WithRunTimeout(runTimeout))
-	s.batched = postgres.NewGroup(32, s.writeBatched, postgres.WithRunTimeout(runTimeout), postgres.WithParallel(2))
+	s.batched = postgres.NewGroup(64, s.writeBatched, postgres.WithRunTimeout(runTimeout), postgres.WithParallel(2))
 	s.lookups = postgres.NewGroup(256, s.lookupMany, postgres.WithRunTimeout(runTimeout))
 	return s
 }

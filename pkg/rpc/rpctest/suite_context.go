@@ -81,7 +81,7 @@ func header(t *testing.T, transports Transports) {
 
 func cohorts(t *testing.T, transports Transports) {
 	k := Setup(t, transports, nil)
-	got := make(chan cohort.Member, 2)
+	got := make(chan cohort.Hint, 2)
 	k.Product.Reserve = func(ctx context.Context, _ *productv1.ReserveInventoryRequest) (*productv1.ReserveInventoryResponse, error) {
 		got <- cohort.From(ctx)
 		return &productv1.ReserveInventoryResponse{}, nil
@@ -96,9 +96,9 @@ func cohorts(t *testing.T, transports Transports) {
 	require.Zero(t, receive(t, got))
 	require.Zero(t, receive(t, got))
 
-	c := cohort.New(3)
-	ctx := cohort.With(within(t), c)
-	c.Leave()
+	c := cohort.New()
+	c.Join()
+	ctx := cohort.With(within(t), c.Join())
 	_, err = k.Client("order").GetProduct(ctx, get("1"))
 	require.NoError(t, err)
 	want := cohort.From(ctx)

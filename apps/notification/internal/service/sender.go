@@ -165,13 +165,16 @@ func (s *Sender) Run(ctx context.Context) error {
 			s.Logger.Warn("mails that are due cannot be read", zap.Error(err))
 		}
 		failing, more = err != nil, len(got) == free
-		together := cohort.New(len(got))
-		with := cohort.With(ctx, together)
-		for _, m := range got {
+		together := cohort.New()
+		members := make([]*cohort.Member, len(got))
+		for i := range got {
+			members[i] = together.Join()
+		}
+		for i, m := range got {
 			slots <- struct{}{}
 			wg.Go(func() {
-				s.try(with, m, until)
-				together.Leave()
+				s.try(cohort.With(ctx, members[i]), m, until)
+				members[i].Leave()
 				<-slots
 				select {
 				case freed <- struct{}{}:

@@ -3,7 +3,6 @@ package repository
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -39,7 +38,7 @@ type Starter interface {
 type Starts struct {
 	*Store
 	sagas   Starter
-	begins  *postgres.Group[struct{}, *cohort.Cohort] // does nothing but gather
+	begins  *postgres.Group[struct{}, *cohort.Member] // does nothing but gather
 	company atomic.Int64                              // checkouts under way
 	creates *postgres.Group[creation, *domain.Order]
 
@@ -59,8 +58,12 @@ func WithSagas(s *Store, sagas Starter) *Starts {
 		Store: s, sagas: sagas,
 		orders: statement("create_orders"), parts: statement("create_parts"), items: statement("create_items"),
 	}
-	out.begins = postgres.NewGroup(createLimit, func(_ context.Context, all []struct{}) ([]postgres.Result[*cohort.Cohort], error) {
-		return slices.Repeat([]postgres.Result[*cohort.Cohort]{{Value: cohort.New(len(all))}}, len(all)), nil
+	out.begins = postgres.NewGroup(createLimit, func(_ context.Context, all []struct{}) ([]postgres.Result[*cohort.Member], error) {
+		out, c := make([]postgres.Result[*cohort.Member], len(all)), cohort.New()
+		for i := range out {
+			out[i].Value = c.Join()
+		}
+		return out, nil
 	}, postgres.WithLinger(beginLinger), postgres.WithCompany(func() int { return int(out.company.Load()) }))
 	out.creates = postgres.NewGroup(createLimit, out.runCreate, postgres.WithParallel(createParallel))
 	return out
@@ -70,13 +73,13 @@ func WithSagas(s *Store, sagas Starter) *Starts {
 // that those of one moment begin together, and they are a cohort from there on. Its error is timeout, when ctx ends first.
 func (s *Starts) Begin(ctx context.Context) (begun context.Context, end func(), err error) {
 	s.company.Add(1)
-	c, err := s.begins.Do(ctx, struct{}{})
+	m, err := s.begins.Do(ctx, struct{}{})
 	if err != nil {
 		s.company.Add(-1)
 		return nil, nil, err
 	}
-	return cohort.With(ctx, c), func() {
-		c.Leave()
+	return cohort.With(ctx, m), func() {
+		m.Leave()
 		s.company.Add(-1)
 	}, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"souk/apps/payment/internal/domain"
 	"souk/apps/payment/internal/repository/sqlc"
+	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/money"
@@ -68,7 +69,7 @@ func (s *Store) Initiate(ctx context.Context, p domain.Payment, told event.Event
 	if err != nil || made {
 		return p, err
 	}
-	return s.ByOrder(ctx, p.OrderID)
+	return s.ByOrder(cohort.Without(ctx), p.OrderID)
 }
 
 func (s *Store) runInitiate(ctx context.Context, items []initiate) ([]postgres.Result[bool], error) {
@@ -119,7 +120,7 @@ func (s *Store) Bury(ctx context.Context, p domain.Payment) (domain.Payment, err
 	if err != nil || n == 1 {
 		return p, postgres.Err(err)
 	}
-	return s.ByOrder(ctx, p.OrderID)
+	return s.ByOrder(cohort.Without(ctx), p.OrderID)
 }
 
 // Settle implements service.Store.

@@ -13,6 +13,7 @@ import (
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/repository/sqlc"
 	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/failpoint"
@@ -41,7 +42,7 @@ type queued struct {
 func (s *Store) Do(ctx context.Context, op domain.Operation) (*domain.Reservation, error) {
 	r, err := s.group.Do(ctx, queued{Operation: op, ctx: ctx})
 	if errors.Is(err, errBusy) {
-		r, err = s.patient.Do(ctx, queued{Operation: op, ctx: ctx})
+		r, err = s.patient.Do(cohort.Without(ctx), queued{Operation: op, ctx: ctx})
 	}
 	return r, err
 }
