@@ -22,6 +22,15 @@ func New() *Cohort {
 	return &Cohort{id: rand.Uint64()} //nolint:gosec // no secret: it tells cohorts from different processes apart
 }
 
+// Of returns the members of a new cohort of n.
+func Of(n int) []*Member {
+	members, c := make([]*Member, n), New()
+	for i := range members {
+		members[i] = c.Join()
+	}
+	return members
+}
+
 // Join makes the cohort one larger.
 func (c *Cohort) Join() *Member {
 	c.left.Add(1)
@@ -63,8 +72,8 @@ func With(ctx context.Context, m *Member) context.Context {
 	return context.WithValue(ctx, memberKey{}, m)
 }
 
-// Of returns the member that With put into the context, or nil.
-func Of(ctx context.Context) *Member {
+// In returns the member that With put into the context, or nil.
+func In(ctx context.Context) *Member {
 	m, _ := ctx.Value(memberKey{}).(*Member)
 	return m
 }
@@ -87,7 +96,7 @@ func Without(ctx context.Context) context.Context {
 
 // From returns what the context knows of its cohort now: from With, else from WithHint. It is the zero Hint when there is none.
 func From(ctx context.Context) Hint {
-	if m := Of(ctx); m != nil {
+	if m := In(ctx); m != nil {
 		if m.gone.Load() {
 			return Hint{}
 		}

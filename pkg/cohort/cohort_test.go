@@ -13,11 +13,11 @@ func TestAContextKnowsHowManyAreLeft(t *testing.T) {
 	c := cohort.New()
 	a, b := c.Join(), c.Join()
 	ctx := cohort.With(t.Context(), a)
-	require.Same(t, a, cohort.Of(ctx))
+	require.Same(t, a, cohort.In(ctx))
 	h := cohort.From(ctx)
 	require.Equal(t, 2, h.Size)
 	require.Equal(t, h, cohort.From(cohort.With(t.Context(), b)))
-	require.NotEqual(t, h.ID, cohort.From(cohort.With(t.Context(), cohort.New().Join())).ID)
+	require.NotEqual(t, h.ID, cohort.From(cohort.With(t.Context(), cohort.Of(2)[0])).ID)
 
 	c.Join()
 	b.Leave()
@@ -28,7 +28,7 @@ func TestAContextKnowsHowManyAreLeft(t *testing.T) {
 
 	there := cohort.WithHint(t.Context(), h) // where the call arrives: what was known when it was made
 	require.Equal(t, h, cohort.From(there))
-	require.Nil(t, cohort.Of(there))
+	require.Nil(t, cohort.In(there))
 }
 
 func TestNoCohort(t *testing.T) {
@@ -36,12 +36,10 @@ func TestNoCohort(t *testing.T) {
 	var none *cohort.Member
 	none.Leave()
 	ctx := cohort.With(t.Context(), none)
-	require.Nil(t, cohort.Of(ctx))
+	require.Nil(t, cohort.In(ctx))
 	require.Zero(t, cohort.From(ctx))
 	require.Zero(t, cohort.From(cohort.WithHint(ctx, cohort.Hint{ID: 7, Size: 1})))
 
-	c := cohort.New()
-	c.Join()
-	require.Zero(t, cohort.From(cohort.Without(cohort.With(ctx, c.Join()))))
+	require.Zero(t, cohort.From(cohort.Without(cohort.With(ctx, cohort.Of(2)[0]))))
 	require.Zero(t, cohort.From(cohort.Without(cohort.WithHint(ctx, cohort.Hint{ID: 7, Size: 3}))))
 }

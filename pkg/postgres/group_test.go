@@ -33,6 +33,10 @@ func (g gate) run(_ context.Context, items []int) ([]postgres.Result[int], error
 	return doubled(items), nil
 }
 
+func double(_ context.Context, items []int) ([]postgres.Result[int], error) {
+	return doubled(items), nil
+}
+
 func doubled(items []int) []postgres.Result[int] {
 	results := make([]postgres.Result[int], len(items))
 	for i, n := range items {
@@ -322,9 +326,9 @@ func TestALingerEndsWhenMostOfTheCompanyWaits(t *testing.T) {
 
 // members returns the contexts of a new cohort of n.
 func members(ctx context.Context, n int) []context.Context {
-	all, c := make([]context.Context, n), cohort.New()
-	for i := range all {
-		all[i] = cohort.With(ctx, c.Join())
+	all := make([]context.Context, n)
+	for i, m := range cohort.Of(n) {
+		all[i] = cohort.With(ctx, m)
 	}
 	return all
 }
@@ -371,7 +375,7 @@ func TestACohortGoesTogether(t *testing.T) {
 		runs = nil
 		left := members(t.Context(), 3)
 		at(left[0], 8, 0, ms)
-		callers.Go(func() { <-time.After(ms / 2); cohort.Of(left[2]).Leave() })
+		callers.Go(func() { <-time.After(ms / 2); cohort.In(left[2]).Leave() })
 		at(left[1], 9, ms, 0)
 		callers.Wait()
 		require.Equal(t, [][]int{{8, 9}}, runs, "two of it are left")
@@ -460,9 +464,7 @@ func TestALingerComesBeforeTheWaitForACohort(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const ms = time.Millisecond
-		g := postgres.NewGroup(8, func(_ context.Context, items []int) ([]postgres.Result[int], error) {
-			return doubled(items), nil
-		}, postgres.WithLinger(5*ms))
+		g := postgres.NewGroup(8, double, postgres.WithLinger(5*ms))
 		_, err := g.Do(t.Context(), 0)
 		require.NoError(t, err)
 		began := time.Now()
@@ -483,9 +485,7 @@ func TestALingerComesBeforeTheWaitForACohort(t *testing.T) {
 func TestACohortWhoseCallersLeaveIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := postgres.NewGroup(8, func(_ context.Context, items []int) ([]postgres.Result[int], error) {
-			return doubled(items), nil
-		})
+		g := postgres.NewGroup(8, double)
 		for range 3 {
 			ctx, cancel := context.WithTimeout(members(t.Context(), 3)[0], time.Millisecond)
 			_, err := g.Do(ctx, 1)

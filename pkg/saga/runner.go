@@ -244,7 +244,7 @@ func (r *Runner) Execute(ctx context.Context, id string) (Outcome, error) {
 		}
 	}
 	if fresh {
-		x.together = cohort.Of(ctx)
+		x.together = cohort.In(ctx)
 		go r.foreground(x, ctx.Done())
 	}
 	return r.await(ctx, x)
@@ -370,7 +370,6 @@ func (r *Runner) finish(x *exec, v verdict) {
 	}
 	x.cancel()
 	x.together.Leave()
-	x.together = nil
 	x.settle(nil)
 }
 

@@ -76,6 +76,34 @@ func TestACancellationIsSentToWhoKnewOfTheOrder(t *testing.T) {
 	require.NotContains(t, m.Text, "Secret Street")
 }
 
+func TestMailsThatAreDueTogetherGoTogether(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	stop, _ := k.run(t)
+	k.others.mu.Lock()
+	k.others.err = errs.New(errs.Unavailable, "the order service is away")
+	k.others.mu.Unlock()
+	orders := make([]string, 3)
+	for i := range orders {
+		orders[i] = k.place(t, "", "guest@example.com")
+		k.confirm(t, orders[i])
+	}
+	k.handled(t, len(orders))
+	stop()
+	_, err := k.pool.Exec(t.Context(), "update mail set state = 'queued', next_at = now()")
+	require.NoError(t, err)
+	k.others.mu.Lock()
+	k.others.err, k.others.cohort = nil, 0
+	k.others.mu.Unlock()
+	k.run(t)
+	for _, o := range orders {
+		k.state(t, o, "sent")
+	}
+	k.others.mu.Lock()
+	defer k.others.mu.Unlock()
+	require.Equal(t, len(orders), k.others.cohort)
+}
+
 func TestOneMailHoweverOftenItIsTold(t *testing.T) {
 	t.Parallel()
 	k := setup(t)

@@ -24,6 +24,7 @@ import (
 	orderv1 "souk/gen/go/souk/order/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/clock"
+	"souk/pkg/cohort"
 	"souk/pkg/devstack/mailsink"
 	"souk/pkg/errs"
 	"souk/pkg/event"
@@ -46,12 +47,14 @@ type others struct {
 	orders map[string]*orderv1.GetOrderForNoticeResponse
 	users  map[string]*userv1.User
 	err    error
+	cohort int // the largest that came for an order
 }
 
 // GetOrderForNotice answers as the order service does.
-func (o *others) GetOrderForNotice(_ context.Context, r *orderv1.GetOrderForNoticeRequest, _ ...grpc.CallOption) (*orderv1.GetOrderForNoticeResponse, error) {
+func (o *others) GetOrderForNotice(ctx context.Context, r *orderv1.GetOrderForNoticeRequest, _ ...grpc.CallOption) (*orderv1.GetOrderForNoticeResponse, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.cohort = max(o.cohort, cohort.From(ctx).Size)
 	if o.err != nil {
 		return nil, o.err
 	}

@@ -74,6 +74,24 @@ func TestOneKeyManyRequests(t *testing.T) {
 	k.clean()
 }
 
+func TestCheckoutsOfOneMomentGoTogether(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	customers := make([]identity.Actor, 40)
+	for i := range customers {
+		customers[i] = k.shopping()
+	}
+	for _, err := range together(len(customers), func(i int) error {
+		_, err := k.checkout(customers[i], "key", checkoutRequest("tok_ok"))
+		return err
+	}) {
+		require.NoError(t, err)
+	}
+	k.ended()
+	require.Greater(t, k.cohort, 1)
+	k.clean()
+}
+
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	k := setup(t)

@@ -11,6 +11,7 @@ import (
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
+	"souk/pkg/cohort"
 	"souk/pkg/errs"
 )
 
@@ -32,6 +33,8 @@ type world struct {
 	// asked counts calls.
 	asked   map[string]int
 	members map[string]bool // "shop/user"
+	// cohort is the largest that came to reserve.
+	cohort int
 	// fail makes calls fail: by method, an error for each time.
 	fail map[string][]error
 	// before is called before each call, without the lock.
@@ -128,11 +131,12 @@ func (w *world) BatchGetVariants(_ context.Context, r *productv1.BatchGetVariant
 	return out, nil
 }
 
-func (w *world) ReserveInventory(_ context.Context, r *productv1.ReserveInventoryRequest, _ ...grpc.CallOption) (*productv1.ReserveInventoryResponse, error) {
+func (w *world) ReserveInventory(ctx context.Context, r *productv1.ReserveInventoryRequest, _ ...grpc.CallOption) (*productv1.ReserveInventoryResponse, error) {
 	if err := w.enter("ReserveInventory"); err != nil {
 		return nil, err
 	}
 	defer w.mu.Unlock()
+	w.cohort = max(w.cohort, cohort.From(ctx).Size)
 	switch w.stock[r.GetOrderId()] {
 	case "held", "committed":
 		return &productv1.ReserveInventoryResponse{}, nil

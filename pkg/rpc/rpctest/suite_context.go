@@ -96,15 +96,24 @@ func cohorts(t *testing.T, transports Transports) {
 	require.Zero(t, receive(t, got))
 	require.Zero(t, receive(t, got))
 
-	c := cohort.New()
-	c.Join()
-	ctx := cohort.With(within(t), c.Join())
+	ctx := cohort.With(within(t), cohort.Of(2)[0])
 	_, err = k.Client("order").GetProduct(ctx, get("1"))
 	require.NoError(t, err)
 	want := cohort.From(ctx)
 	require.Equal(t, 2, want.Size)
 	require.Equal(t, want, receive(t, got))
 	require.Equal(t, want, receive(t, got), "a call that it makes goes with it")
+
+	k.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		got <- cohort.From(ctx)
+		return nil, errs.New(errs.Unavailable, "not now")
+	}
+	_, err = k.Client("order", func(o *rpc.ClientOptions) {
+		o.Retry = retry.Policy{Attempts: 2, Base: time.Microsecond, Max: time.Millisecond}
+	}).GetProduct(ctx, get("1"))
+	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
+	require.Equal(t, want, receive(t, got))
+	require.Zero(t, receive(t, got), "who tries again is late for it")
 }
 
 func spanContext(flags trace.TraceFlags) trace.SpanContext {

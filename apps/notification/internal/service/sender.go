@@ -165,16 +165,12 @@ func (s *Sender) Run(ctx context.Context) error {
 			s.Logger.Warn("mails that are due cannot be read", zap.Error(err))
 		}
 		failing, more = err != nil, len(got) == free
-		together := cohort.New()
-		members := make([]*cohort.Member, len(got))
-		for i := range got {
-			members[i] = together.Join()
-		}
+		together := cohort.Of(len(got))
 		for i, m := range got {
 			slots <- struct{}{}
 			wg.Go(func() {
-				s.try(cohort.With(ctx, members[i]), m, until)
-				members[i].Leave()
+				s.try(cohort.With(ctx, together[i]), m, until)
+				together[i].Leave()
 				<-slots
 				select {
 				case freed <- struct{}{}:

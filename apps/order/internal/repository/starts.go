@@ -59,9 +59,9 @@ func WithSagas(s *Store, sagas Starter) *Starts {
 		orders: statement("create_orders"), parts: statement("create_parts"), items: statement("create_items"),
 	}
 	out.begins = postgres.NewGroup(createLimit, func(_ context.Context, all []struct{}) ([]postgres.Result[*cohort.Member], error) {
-		out, c := make([]postgres.Result[*cohort.Member], len(all)), cohort.New()
-		for i := range out {
-			out[i].Value = c.Join()
+		out := make([]postgres.Result[*cohort.Member], len(all))
+		for i, m := range cohort.Of(len(all)) {
+			out[i].Value = m
 		}
 		return out, nil
 	}, postgres.WithLinger(beginLinger), postgres.WithCompany(func() int { return int(out.company.Load()) }))

@@ -43,7 +43,7 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 	// Whether the key has an order shows when this one is written: most keys are new.
 	o, err := s.place(ctx, r)
 	if err != nil {
-		cohort.Of(ctx).Leave() // the others go on
+		cohort.In(ctx).Leave() // the others go on
 		// An earlier request with this key may have ordered the cart, and the last pieces.
 		attempt, again := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey)
 		switch {
@@ -62,7 +62,7 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 	}
 	o, err = s.Store.Create(ctx, o, told, func(o domain.Order) any { return inputOf(o, r) })
 	if errs.Is(err, errs.AlreadyExists) { // the key has an order
-		cohort.Of(ctx).Leave()
+		cohort.In(ctx).Leave()
 		attempt, err := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey)
 		if err != nil {
 			return domain.Order{}, inFlight()

@@ -14,8 +14,6 @@ else
   if lines > tonumber(ARGV[8]) then return {'full'} end
 end
 if quantity > tonumber(ARGV[9]) then return {'many'} end
-redis.call('HSET', KEYS[1], ARGV[5], number(quantity) .. ':' .. position, 'next', next, 'lines', lines,
-  'currency', ARGV[7], 'version', number(after(meta[1], ARGV[2])))
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-redis.call('ZADD', KEYS[2], 'NX', ARGV[4], ARGV[1])
+touch(KEYS[1], KEYS[2], ARGV[1], after(meta[1], ARGV[2]), ARGV[3], ARGV[4],
+  ARGV[5], number(quantity) .. ':' .. position, 'next', next, 'lines', lines, 'currency', ARGV[7])
 return {'ok', redis.call('HGETALL', KEYS[1])}

@@ -14,9 +14,9 @@ local function after(version, now)
   return v
 end
 
--- Keeps a change: its version, how long the cart lives, and until when it is written back.
-local function touch(cart, dirty, owner, version, ttl, due)
-  redis.call('HSET', cart, 'version', number(version))
+-- Keeps a change: its version and fields (name, value, …), how long the cart lives, and until when it is written back.
+local function touch(cart, dirty, owner, version, ttl, due, ...)
+  redis.call('HSET', cart, 'version', number(version), ...)
   redis.call('PEXPIRE', cart, ttl)
   redis.call('ZADD', dirty, 'NX', due, owner)
 end

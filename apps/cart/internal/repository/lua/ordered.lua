@@ -10,7 +10,7 @@ local version = after(meta[1], ARGV[2])
 if redis.call('ZADD', KEYS[3], 'NX', number(version), ARGV[5]) == 0 then return {'ok', redis.call('HGETALL', KEYS[1])} end
 redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - tonumber(ARGV[6]))
 redis.call('PEXPIRE', KEYS[3], ARGV[3])
-local changed, gone = {'version', number(version)}, {}
+local changed, gone = {}, {}
 for i, variant in ipairs(variants) do
   local line = meta[2 + i]
   if line then
@@ -27,7 +27,5 @@ local lines = tonumber(meta[2]) - #gone
 changed[#changed + 1], changed[#changed + 2] = 'lines', lines
 if lines == 0 then changed[#changed + 1], changed[#changed + 2] = 'currency', '' end
 if #gone > 0 then redis.call('HDEL', KEYS[1], unpack(gone)) end
-redis.call('HSET', KEYS[1], unpack(changed))
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-redis.call('ZADD', KEYS[2], 'NX', ARGV[4], ARGV[1])
+touch(KEYS[1], KEYS[2], ARGV[1], version, ARGV[3], ARGV[4], unpack(changed))
 return {'ok', redis.call('HGETALL', KEYS[1])}
