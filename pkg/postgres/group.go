@@ -220,15 +220,8 @@ func (g *Group[T, R]) take() (batch []*call[T, R], rest time.Duration) {
 	g.waiting = stay
 	switch {
 	case len(batch) > 0:
-		// The others need not wait for this run, which may take long.
-		switch {
-		case len(stay) == 0:
-		case g.asleep:
-			if len(batch) == g.max { // there may be some among them that wait for nobody
-				wake(g.woken)
-			}
-		case g.running < g.cfg.parallel:
-			g.startLocked()
+		if len(stay) > 0 && !g.asleep && g.running < g.cfg.parallel {
+			g.startLocked() // the others need not wait for this run, which may take long
 		}
 		return batch, 0
 	case rest > 0 && !g.asleep: // of several workers one waits
