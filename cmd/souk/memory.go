@@ -14,13 +14,14 @@ import (
 // At rest the goal keeps it below the 150 MB that souk promises. Under load that goal would cost more than a third of the
 // processor, for collecting garbage from the 15 MB that lie between it and what lives; so while much is
 // allocated another one holds, and what was taken is given back to the system within two seconds of the load's end.
-// A goal that what lives exceeds costs processor time, and never fails.
+// What lives, and the holes that a load leaves between it, may exceed a goal: then the limit leaves room for
+// a quarter of what lives above it. Go would collect some fifty times a second to keep a limit that cannot be kept.
 const (
 	garbagePercent = 200
 	restingGoal    = 88 << 20
 	busyGoal       = 148 << 20
 
-	// busyFrom and restBelow are bytes allocated in a second; a checkout allocates half a megabyte.
+	// busyFrom and restBelow are bytes allocated in a second; a checkout allocates a quarter of a megabyte.
 	busyFrom  = 48 << 20
 	restBelow = 24 << 20
 	// restAfter is how many looks in a row must find rest. After stillAfter looks, what JetStream has let go since is given
@@ -28,8 +29,6 @@ const (
 	restAfter  = 2
 	stillAfter = 24
 	lookEvery  = 500 * time.Millisecond
-
-	allocatedMetric = "/gc/heap/allocs:bytes"
 )
 
 // tuneMemory sets how much memory this process may take, as long as ctx lasts, unless the user's environment says so.
@@ -38,33 +37,78 @@ func tuneMemory(ctx context.Context) {
 		return
 	}
 	debug.SetGCPercent(garbagePercent)
-	debug.SetMemoryLimit(restingGoal)
+	goal := int64(restingGoal)
+	use := newMemoryUse()
+	use.read()
+	limit := use.limit(goal)
+	debug.SetMemoryLimit(limit)
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	var load loadWatch
-	sample := []metrics.Sample{{Name: allocatedMetric}}
-	metrics.Read(sample)
-	allocated, at := sample[0].Value.Uint64(), time.Now()
+	allocated, at := use.allocated(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		metrics.Read(sample)
+		use.read()
 		now := time.Now()
-		rate := float64(sample[0].Value.Uint64()-allocated) / now.Sub(at).Seconds()
-		allocated, at = sample[0].Value.Uint64(), now
+		rate := float64(use.allocated()-allocated) / now.Sub(at).Seconds()
+		allocated, at = use.allocated(), now
 		switch load.next(rate) {
 		case becameBusy:
-			debug.SetMemoryLimit(busyGoal)
+			goal = busyGoal
 		case cameToRest, stillAtRest:
-			debug.SetMemoryLimit(restingGoal)
+			goal = restingGoal
 			debug.FreeOSMemory()
 			debug.FreeOSMemory() // what pools hold is garbage only to the second collection
+			use.read()
 		case unchanged:
 		}
+		if l := use.limit(goal); l != limit {
+			limit = l
+			debug.SetMemoryLimit(limit)
+		}
 	}
+}
+
+// memoryUse is what the runtime tells of memory, in bytes.
+type memoryUse []metrics.Sample
+
+const (
+	useAllocated = iota // ever
+	useLive             // what the last collection found
+	useObjects          // live, and not yet collected
+	useFree             // in the heap's spans without objects
+	useReleased         // to the system
+	useTotal
+)
+
+func newMemoryUse() memoryUse {
+	return memoryUse{
+		useAllocated: {Name: "/gc/heap/allocs:bytes"},
+		useLive:      {Name: "/gc/heap/live:bytes"},
+		useObjects:   {Name: "/memory/classes/heap/objects:bytes"},
+		useFree:      {Name: "/memory/classes/heap/free:bytes"},
+		useReleased:  {Name: "/memory/classes/heap/released:bytes"},
+		useTotal:     {Name: "/memory/classes/total:bytes"},
+	}
+}
+
+func (u memoryUse) read() { metrics.Read(u) }
+
+func (u memoryUse) value(i int) int64 { return int64(u[i].Value.Uint64()) }
+
+func (u memoryUse) allocated() int64 { return u.value(useAllocated) }
+
+// limit is goal, or what leaves room for a quarter more than lives, where that is more. Stacks, the runtime's own and
+// the holes between objects count against a limit as well (memoryLimitHeapGoal in Go's src/runtime/mgcpacer.go).
+func (u memoryUse) limit(goal int64) int64 {
+	around := u.value(useTotal) - u.value(useReleased) - u.value(useFree) - u.value(useObjects)
+	needed := around + u.value(useLive) + u.value(useLive)/4
+	const step = 4 << 20 // not another limit for each change
+	return max(goal, (needed+step-1)/step*step)
 }
 
 type loadChange int

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,4 +39,33 @@ func TestLoadWatch(t *testing.T) {
 	}
 	require.Equal(t, stillAtRest, w.next(0))
 	require.Equal(t, unchanged, w.next(0), "once")
+}
+
+// Go keeps a limit at any price: as long as what lives exceeds it, all is collected again and again, for half of the
+// processors' time. Not parallel: limits are the process's.
+func TestMoreLivesThanTheGoalAllows(t *testing.T) {
+	const mb = 1 << 20
+	percent, before := debug.SetGCPercent(garbagePercent), debug.SetMemoryLimit(-1)
+	defer func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(before)
+	}()
+	live := make([][]byte, 64<<10)
+	for i := range live {
+		live[i] = make([]byte, 1<<10)
+	}
+	use := newMemoryUse()
+	runtime.GC()
+	use.read()
+	require.GreaterOrEqual(t, use.value(useLive), int64(64*mb))
+	limit := use.limit(32 * mb)
+	require.EqualValues(t, 512*mb, use.limit(512*mb), "where there is room the goal holds")
+	debug.SetMemoryLimit(limit)
+
+	runtime.GC()
+	goal := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
+	metrics.Read(goal)
+	use.read()
+	require.Greater(t, int64(goal[0].Value.Uint64()), use.value(useLive)+use.value(useLive)/6, "the next collection is after a sixth more at least")
+	runtime.KeepAlive(live)
 }

@@ -41,7 +41,8 @@ const (
 	// idlePoll is how often it is looked for what nobody woke us for: retries, and mails of a process that died.
 	idlePoll = time.Second
 	// gather is the least time from one look to the next: mails that are due at the same time are claimed together, and
-	// their orders are asked for together.
+	// their orders are asked for together. Where more are due than can be sent at once, the next look is when three quarters
+	// of those are done.
 	gather = 45 * time.Millisecond
 	// noteTimeout bounds one attempt to write down what became of a mail.
 	noteTimeout = 10 * time.Second
@@ -131,7 +132,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	more, failing := false, false // more: there may be mails that no slot was free for
-	resting := false              // until gather is over
+	resting, full := false, false // until gather is over, or, after a look that found as many as it might, most are sent
 	for {
 		select {
 		case <-ctx.Done():
@@ -141,6 +142,9 @@ func (s *Sender) Run(ctx context.Context) error {
 		case <-freed:
 			if !more {
 				continue
+			}
+			if full && len(slots) <= cap(slots)/4 {
+				resting = false
 			}
 		case <-timer.C:
 			if resting && !more {
@@ -164,7 +168,8 @@ func (s *Sender) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil && !failing {
 			s.Logger.Warn("mails that are due cannot be read", zap.Error(err))
 		}
-		failing, more = err != nil, len(got) == free
+		full = len(got) == free
+		failing, more = err != nil, full
 		together := cohort.Of(len(got))
 		for i, m := range got {
 			slots <- struct{}{}
