@@ -8,7 +8,7 @@
 // of commits, and a row that commits late would be lost.
 //
 //   - Nats-Msg-Id is the event's ID: what a relay published but could not mark is published again and
-//     dropped by the stream's duplicates window (20 seconds), or after that by the inboxes.
+//     dropped by the stream's duplicates window (10 seconds), or after that by the inboxes.
 //   - Order holds for each aggregate. Write its events after its row is locked, so that seq has its order.
 //     From reading rows to marking them a relay holds a session advisory lock of the database, so any
 //     number of relays may run: one works, the others find nothing to do, and PostgreSQL frees the lock of

@@ -53,7 +53,7 @@ func TestStreamsAreWhatIsPromised(t *testing.T) {
 	require.Equal(t, jetstream.DiscardNew, cfg.Discard)
 	require.Equal(t, jetstream.FileStorage, cfg.Storage)
 	require.True(t, cfg.AllowAtomicPublish)
-	require.Equal(t, 20*time.Second, cfg.Duplicates)
+	require.Equal(t, 10*time.Second, cfg.Duplicates)
 	require.GreaterOrEqual(t, cfg.MaxAge, 7*24*time.Hour)
 
 	require.NoError(t, outbox.EnsureStreams(t.Context(), b.js, outbox.Streams{MaxAge: 10 * 24 * time.Hour}))
