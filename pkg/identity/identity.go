@@ -3,7 +3,8 @@
 // Inside a service the caller is an Actor in the context. Between services it travels as a
 // short-lived token: a compact JWS with EdDSA and nothing else, audience "souk-internal", signed by the
 // service that sends it. Only the gateway, which authenticates people, may assert users, guests and
-// anonymous callers; every other service can only speak for itself. So a forged header is worth nothing.
+// anonymous callers; every other service can only speak for itself. So a forged header is worth nothing. Within a
+// process it is a [Word], which is signed when it leaves it.
 package identity
 
 import (
@@ -76,8 +77,8 @@ func FromContext(ctx context.Context) Actor {
 	return Anonymous()
 }
 
-// WithToken returns a context whose outgoing calls carry the token instead of the service's own: the
-// gateway passes the caller on with it.
+// WithToken returns a context whose outgoing calls carry the token instead of the service's own. "" takes back what
+// WithToken and WithWord said before.
 func WithToken(ctx context.Context, token string) context.Context {
 	return context.WithValue(ctx, tokenKey{}, token)
 }
@@ -86,4 +87,16 @@ func WithToken(ctx context.Context, token string) context.Context {
 func TokenFrom(ctx context.Context) string {
 	token, _ := ctx.Value(tokenKey{}).(string)
 	return token
+}
+
+// WithWord returns a context whose outgoing calls carry the word instead of the service's own: the gateway passes the
+// caller on with it.
+func WithWord(ctx context.Context, w *Word) context.Context {
+	return context.WithValue(ctx, tokenKey{}, w)
+}
+
+// WordFrom returns the word set with WithWord, or nil.
+func WordFrom(ctx context.Context) *Word {
+	w, _ := ctx.Value(tokenKey{}).(*Word)
+	return w
 }

@@ -242,6 +242,58 @@ func TestSignerOfTheSameProcess(t *testing.T) {
 	}
 }
 
+// A word is worth what its token is worth, to the verifier of its process and to any other.
+func TestWords(t *testing.T) {
+	t.Parallel()
+	c := clock.NewManual(start)
+	keys := map[string]ed25519.PublicKey{}
+	for _, name := range []string{identity.Gateway, "order"} {
+		keys[name] = identity.DeriveKey(seed, name).Public().(ed25519.PublicKey)
+	}
+	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"seller"}}
+	for where, verifiers := range map[string]func() (signs, verifies *identity.Verifier){
+		"in one process": func() (*identity.Verifier, *identity.Verifier) {
+			v := identity.NewVerifier(keys, c)
+			return v, v
+		},
+		"in two": func() (*identity.Verifier, *identity.Verifier) {
+			return identity.NewVerifier(keys, c), identity.NewVerifier(keys, c)
+		},
+	} {
+		signs, verifies := verifiers()
+		gateway := signs.Signer(identity.Gateway, identity.DeriveKey(seed, identity.Gateway), time.Minute)
+		word := gateway.Say(user)
+		actor, err := verifies.Believe(word)
+		require.NoError(t, err, where)
+		require.Equal(t, user, actor, where)
+		token, err := word.Token()
+		require.NoError(t, err, where)
+		actor, err = verifies.Verify(token)
+		require.NoError(t, err, where)
+		require.Equal(t, user, actor, where)
+
+		refused := map[string]*identity.Word{
+			"a service that asserts a user":      signs.Signer("order", identity.DeriveKey(seed, "order"), time.Minute).Say(user),
+			"a service that asserts another":     signs.Signer("order", identity.DeriveKey(seed, "order"), time.Minute).Say(identity.Service("payment")),
+			"another key":                        signs.Signer(identity.Gateway, identity.DeriveKey([]byte("another seed for the tests, too."), identity.Gateway), time.Minute).Say(user),
+			"an unknown issuer":                  signs.Signer("stranger", identity.DeriveKey(seed, "stranger"), time.Minute).Say(identity.Service("stranger")),
+			"a guest with roles":                 gateway.Say(identity.Actor{Kind: identity.KindGuest, ID: "gst_1", Roles: []string{"operator"}}),
+			"nobody's kind":                      gateway.Say(identity.Actor{Kind: "king", ID: "1"}),
+			"a signer who knows another process": identity.NewSigner(identity.Gateway, identity.DeriveKey([]byte("a third seed for the tests, long."), identity.Gateway), time.Minute, c).Say(user),
+		}
+		for name, w := range refused {
+			_, err := verifies.Believe(w)
+			require.True(t, errs.Is(err, errs.Unauthenticated), "%s, %s: %v", where, name, err)
+		}
+	}
+
+	v := identity.NewVerifier(keys, c)
+	old := v.Signer(identity.Gateway, identity.DeriveKey(seed, identity.Gateway), time.Minute).Say(user)
+	c.Advance(time.Minute)
+	_, err := v.Believe(old)
+	require.True(t, errs.Is(err, errs.Unauthenticated), "expired: %v", err)
+}
+
 func TestConcurrent(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
@@ -273,7 +325,13 @@ func TestActor(t *testing.T) {
 	require.True(t, got.IsOperator() && got.IsUser() && !got.IsGuest() && !got.IsService())
 	require.False(t, identity.Actor{Kind: identity.KindService, ID: "order", Roles: []string{"operator"}}.IsOperator())
 	require.Empty(t, identity.TokenFrom(ctx))
-	require.Equal(t, "t", identity.TokenFrom(identity.WithToken(ctx, "t")))
+	ctx = identity.WithToken(ctx, "t")
+	require.Equal(t, "t", identity.TokenFrom(ctx))
+	word := setup(t).signers[identity.Gateway].Say(operator)
+	ctx = identity.WithWord(ctx, word)
+	require.Same(t, word, identity.WordFrom(ctx))
+	require.Empty(t, identity.TokenFrom(ctx), "the last that was said")
+	require.Nil(t, identity.WordFrom(identity.WithToken(ctx, "")))
 }
 
 func TestDeriveKey(t *testing.T) {

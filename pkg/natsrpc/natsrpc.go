@@ -343,7 +343,7 @@ func (c *conn) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.Call
 
 // Invoke calls the method. It fails with errs.Unavailable when nobody serves it, when NATS is away, and when
 // the connection breaks before the answer (it is open then what was done), with errs.Timeout when the context ends
-// first, and with errs.TooLarge when the request is larger than NATS carries.
+// first, with errs.TooLarge when the request is larger than NATS carries, and as identity.Signer.Sign does.
 func (c *conn) Invoke(ctx context.Context, method string, args, reply any, _ ...grpc.CallOption) error {
 	in, isIn := args.(proto.Message)
 	out, isOut := reply.(proto.Message)
@@ -354,7 +354,13 @@ func (c *conn) Invoke(ctx context.Context, method string, args, reply any, _ ...
 	if err != nil {
 		return errs.Wrap(err, errs.Invalid, "the request cannot be written")
 	}
-	m, err := c.calls.do(ctx, &nats.Msg{Subject: Subject(method), Header: headers(rpc.Outgoing(ctx)), Data: data})
+	h := rpc.Outgoing(ctx)
+	if h.Token == "" && h.Word != nil {
+		if h.Token, err = h.Word.Token(); err != nil {
+			return err
+		}
+	}
+	m, err := c.calls.do(ctx, &nats.Msg{Subject: Subject(method), Header: headers(h), Data: data})
 	if err != nil {
 		return c.failure(ctx, method, len(data), err)
 	}

@@ -58,19 +58,22 @@ func admit(access *optionsv1.Access, a identity.Actor) error {
 }
 
 // authenticate returns who calls.
-func (s *Server) authenticate(token string) (identity.Actor, error) {
-	if token == "" {
+func (s *Server) authenticate(h Header) (identity.Actor, error) {
+	if h.Token == "" && h.Word == nil {
 		return identity.Anonymous(), nil
 	}
 	if s.options.Verifier == nil {
 		return identity.Actor{}, errs.New(errs.Unauthenticated, "this service cannot check identity tokens")
 	}
-	return s.options.Verifier.Verify(token)
+	if h.Token == "" {
+		return s.options.Verifier.Believe(h.Word)
+	}
+	return s.options.Verifier.Verify(h.Token)
 }
 
 // authorize puts who calls into the context if they may call m.
-func (s *Server) authorize(ctx context.Context, m *serverMethod, token string) (context.Context, error) {
-	actor, err := s.authenticate(token)
+func (s *Server) authorize(ctx context.Context, m *serverMethod, h Header) (context.Context, error) {
+	actor, err := s.authenticate(h)
 	if err != nil {
 		return ctx, err
 	}

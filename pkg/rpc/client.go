@@ -22,7 +22,7 @@ import (
 type ClientOptions struct {
 	// Service is the short name of the service that calls, e.g. "order".
 	Service string
-	// Signer proves that it is Service that calls. Nil: calls without identity.WithToken are anonymous.
+	// Signer proves that it is Service that calls. Nil: calls without identity.WithToken or WithWord are anonymous.
 	Signer *identity.Signer
 	// Breakers hold one per called service; nil: none.
 	Breakers *breaker.Registry
@@ -96,10 +96,7 @@ func (c *client) Invoke(ctx context.Context, method string, args, reply any, opt
 }
 
 func (c *client) invoke(ctx context.Context, m *clientMethod, args, reply any, opts []grpc.CallOption) error {
-	h, err := c.header(ctx)
-	if err != nil {
-		return err
-	}
+	h := c.header(ctx)
 	attempt := func(ctx context.Context) error {
 		if end, ok := ctx.Deadline(); ok {
 			h.Timeout = time.Until(end)
@@ -118,19 +115,20 @@ func (c *client) invoke(ctx context.Context, m *clientMethod, args, reply any, o
 	return retry.Do(ctx, c.options.Retry, retryable, attempt)
 }
 
-func (c *client) header(ctx context.Context) (Header, error) {
+func (c *client) header(ctx context.Context) Header {
 	known := callFrom(ctx)
-	h := Header{Token: identity.TokenFrom(ctx), RequestID: known.requestID, Cohort: cohort.From(ctx)}
+	h := Header{Word: identity.WordFrom(ctx), RequestID: known.requestID, Cohort: cohort.From(ctx)}
 	if !known.incoming {
 		h.IdempotencyKey = known.idempotencyKey
 	}
 	inject(ctx, &h)
-	if h.Token != "" || c.options.Signer == nil {
-		return h, nil
+	if h.Word != nil {
+		return h
 	}
-	var err error
-	h.Token, _, err = c.options.Signer.Sign(identity.Service(c.options.Service))
-	return h, err
+	if h.Token = identity.TokenFrom(ctx); h.Token == "" && c.options.Signer != nil {
+		h.Word = c.options.Signer.Say(identity.Service(c.options.Service))
+	}
+	return h
 }
 
 // retryable says that nothing was done, and that it is no breaker that spares the target.

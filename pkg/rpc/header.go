@@ -5,12 +5,15 @@ import (
 	"time"
 
 	"souk/pkg/cohort"
+	"souk/pkg/identity"
 )
 
 // Header is what travels beside a request.
 type Header struct {
-	// Token proves who calls, see identity.Verifier; "" is an anonymous caller.
+	// Token proves who calls, see identity.Verifier. Word says it where there is no token yet: a transport that leaves the
+	// process sends the word's token. Without either the caller is anonymous.
 	Token string
+	Word  *identity.Word
 	// IdempotencyKey makes the call one that may be sent again; "" when there is none.
 	IdempotencyKey string
 	// RequestID names the request from outside that the call belongs to.

@@ -180,7 +180,7 @@ func (s *Server) handle(ctx context.Context, m *serverMethod, h Header, decode f
 			reply, err = nil, &panicked{value: p, stack: debug.Stack()}
 		}
 	}()
-	if ctx, err = s.authorize(ctx, m, h.Token); err != nil {
+	if ctx, err = s.authorize(ctx, m, h); err != nil {
 		return nil, err
 	}
 	ctx = context.WithValue(ctx, callKey{}, call{requestID: h.RequestID, idempotencyKey: h.IdempotencyKey, incoming: true})

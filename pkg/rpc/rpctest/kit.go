@@ -182,9 +182,7 @@ type Client struct {
 // As returns a context whose calls the gateway makes for the actor.
 func (k *Kit) As(ctx context.Context, t testing.TB, a identity.Actor) context.Context {
 	t.Helper()
-	token, _, err := k.signers[identity.Gateway].Sign(a)
-	require.NoError(t, err)
-	return identity.WithToken(ctx, token)
+	return identity.WithWord(ctx, k.signers[identity.Gateway].Say(a))
 }
 
 // User returns a context whose calls the gateway makes for a user with roles.

@@ -243,6 +243,12 @@ func tokens(t *testing.T, transports Transports) {
 	require.NoError(t, err)
 
 	require.Empty(t, try(own))
+	say := func(issuer string, a identity.Actor) errs.Code {
+		_, err := g.GetProduct(identity.WithWord(ctx, k.signers[issuer].Say(a)), get("1"))
+		return errs.CodeOf(err)
+	}
+	require.Empty(t, say(identity.Gateway, user))
+	require.Equal(t, errs.Unauthenticated, say("order", user), "only the gateway's word is good for users")
 	require.Equal(t, errs.Unauthenticated, try("usr_1"), "not a token, even where anybody may call")
 	require.Equal(t, errs.Unauthenticated, try(sign(identity.Gateway, "a foreign installation's seed", user)), "foreign")
 	require.Equal(t, errs.Unauthenticated, try(own[:len(own)-4]+"AAAA"), "forged")

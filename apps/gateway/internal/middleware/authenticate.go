@@ -22,7 +22,7 @@ type Authenticator interface {
 }
 
 // Authenticate finds out who calls, from a bearer token or the session cookie, and puts the caller and
-// a token for the services into the context. A wrong bearer token is 401 even where none is needed; a
+// its word of that for the services into the context. A wrong bearer token is 401 even where none is needed; a
 // session that ended leaves the caller anonymous. A credential that is refused counts against the
 // allowance of its sender's address.
 //
@@ -52,13 +52,8 @@ func Authenticate(auth Authenticator, signer *identity.Signer, cookie string, c 
 				WriteProblem(w, r, err)
 				return
 			}
-			token, _, err := signer.Sign(actor)
-			if err != nil {
-				WriteProblem(w, r, err)
-				return
-			}
 			From(r.Context()).Actor = actor
-			ctx := identity.WithToken(identity.NewContext(r.Context(), actor), token)
+			ctx := identity.WithWord(identity.NewContext(r.Context(), actor), signer.Say(actor))
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
