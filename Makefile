@@ -38,4 +38,12 @@ lint: ## gofmt, vet, import rules, contracts
 bench: deps build ## measure and print the table of docs/benchmarks.md
 	@go run ./tests/bench
 
-.PHONY: help deps build run test race chaos generate sqlc lint bench
+profile: deps build ## measure, and keep the profiles that the compiler optimizes souk for (ADR 0012)
+	@rm -rf bin/profiles
+	@go run ./tests/bench -only get,list,get-cached,cart,search,checkout,hot -profile bin/profiles
+	@go tool pprof -proto -output cmd/souk/default.pgo bin/profiles/*.pprof
+
+# Tests do without: with it everything would be compiled once more for them.
+test race chaos lint: export GOFLAGS += -pgo=off
+
+.PHONY: help deps build run test race chaos generate sqlc lint bench profile

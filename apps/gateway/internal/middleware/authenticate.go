@@ -100,7 +100,7 @@ func authenticate(ctx context.Context, auth Authenticator, req *authv1.Authentic
 
 const (
 	bearerKept    = time.Minute
-	bearersKept   = 50_000
+	bearersKept   = 10_000
 	bearersPurged = bearersKept / 10
 )
 
