@@ -30,6 +30,8 @@ fi
 GOLANGCI_LINT_CACHE="$PWD/.cache/golangci-lint" "$bin" run ./... || fail "golangci-lint found something"
 echo "golangci-lint: done"
 
+go tool preprofile -i cmd/souk/default.pgo -o /dev/null || fail "cmd/souk/default.pgo is no profile the compiler can read (make profile)"
+
 go test ./tests/arch || fail "a rule of tests/arch is broken"
 
 if command -v npx >/dev/null 2>&1 || [ -n "${BUF:-}" ]; then

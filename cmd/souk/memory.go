@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
 	"time"
 )
 
@@ -74,7 +75,14 @@ func tuneMemory(ctx context.Context) {
 }
 
 // memoryUse is what the runtime tells of memory, in bytes.
-type memoryUse []metrics.Sample
+type memoryUse struct {
+	samples []metrics.Sample
+	around  [looks]int64 // what counts against a limit beside objects, at the last looks
+	look    int
+}
+
+// looks is how many looks count: between two collections new objects fill holes, which are there again after the next.
+const looks = 4
 
 const (
 	useAllocated = iota // ever
@@ -85,28 +93,31 @@ const (
 	useTotal
 )
 
-func newMemoryUse() memoryUse {
-	return memoryUse{
+func newMemoryUse() *memoryUse {
+	return &memoryUse{samples: []metrics.Sample{
 		useAllocated: {Name: "/gc/heap/allocs:bytes"},
 		useLive:      {Name: "/gc/heap/live:bytes"},
 		useObjects:   {Name: "/memory/classes/heap/objects:bytes"},
 		useFree:      {Name: "/memory/classes/heap/free:bytes"},
 		useReleased:  {Name: "/memory/classes/heap/released:bytes"},
 		useTotal:     {Name: "/memory/classes/total:bytes"},
-	}
+	}}
 }
 
-func (u memoryUse) read() { metrics.Read(u) }
+func (u *memoryUse) read() {
+	metrics.Read(u.samples)
+	u.around[u.look%looks] = u.value(useTotal) - u.value(useReleased) - u.value(useFree) - u.value(useObjects)
+	u.look++
+}
 
-func (u memoryUse) value(i int) int64 { return int64(u[i].Value.Uint64()) }
+func (u *memoryUse) value(i int) int64 { return int64(u.samples[i].Value.Uint64()) }
 
-func (u memoryUse) allocated() int64 { return u.value(useAllocated) }
+func (u *memoryUse) allocated() int64 { return u.value(useAllocated) }
 
 // limit is goal, or what leaves room for a quarter more than lives, where that is more. Stacks, the runtime's own and
 // the holes between objects count against a limit as well (memoryLimitHeapGoal in Go's src/runtime/mgcpacer.go).
-func (u memoryUse) limit(goal int64) int64 {
-	around := u.value(useTotal) - u.value(useReleased) - u.value(useFree) - u.value(useObjects)
-	needed := around + u.value(useLive) + u.value(useLive)/4
+func (u *memoryUse) limit(goal int64) int64 {
+	needed := slices.Max(u.around[:]) + u.value(useLive) + u.value(useLive)/4
 	const step = 4 << 20 // not another limit for each change
 	return max(goal, (needed+step-1)/step*step)
 }

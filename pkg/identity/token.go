@@ -121,10 +121,17 @@ type Word struct {
 }
 
 // Say returns the signer's word that it is the actor who calls. It is worth as much, and for as long, as a token.
-func (s *Signer) Say(a Actor) *Word { return &Word{signer: s, actor: a, said: s.clock.Now()} }
+func (s *Signer) Say(a Actor) *Word {
+	a.Roles = slices.Clip(a.Roles)
+	return &Word{signer: s, actor: a, said: s.clock.Now()}
+}
 
-// Token returns a token that says the same. Its errors are those of [Signer.Sign].
+// Token returns a token that says the same. Its errors are those of [Signer.Sign], and errs.Unauthenticated for a word as old
+// as a token gets.
 func (w *Word) Token() (string, error) {
+	if s := w.signer; !s.clock.Now().Before(w.said.Add(s.ttl)) {
+		return "", refuse("it has expired")
+	}
 	token, _, err := w.signer.Sign(w.actor)
 	return token, err
 }

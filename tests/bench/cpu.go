@@ -40,14 +40,18 @@ func spent(root int) cpu {
 			continue
 		}
 		f := strings.Fields(string(raw[end+1:]))
-		if len(f) < 13 {
+		if len(f) < 15 {
 			continue
 		}
-		var n [4]int
-		for i, text := range []string{strings.TrimSpace(string(raw[:open])), f[1], f[11], f[12]} {
+		var n [6]int
+		for i, text := range []string{strings.TrimSpace(string(raw[:open])), f[1], f[11], f[12], f[13], f[14]} {
 			n[i], _ = strconv.Atoi(text) // the kernel writes digits
 		}
-		processes[n[0]] = process{parent: n[1], used: time.Duration(n[2]+n[3]) * tick, name: string(raw[open+1 : end])}
+		p := process{parent: n[1], used: time.Duration(n[2]+n[3]) * tick, name: string(raw[open+1 : end])}
+		if database(p.name) { // with what those used that have ended: PostgreSQL's workers come and go
+			p.used += time.Duration(n[4]+n[5]) * tick
+		}
+		processes[n[0]] = p
 	}
 	var sum cpu
 	for pid, p := range processes {
@@ -55,7 +59,7 @@ func spent(root int) cpu {
 			if at != root {
 				continue
 			}
-			if strings.HasPrefix(p.name, "postgres") || strings.HasPrefix(p.name, "redis") {
+			if database(p.name) {
 				sum.databases += p.used
 			} else {
 				sum.souk += p.used
@@ -64,6 +68,10 @@ func spent(root int) cpu {
 		}
 	}
 	return sum
+}
+
+func database(name string) bool {
+	return strings.HasPrefix(name, "postgres") || strings.HasPrefix(name, "redis")
 }
 
 const (

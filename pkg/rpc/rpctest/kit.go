@@ -107,7 +107,11 @@ type Kit struct {
 	Raw *Raw
 
 	signers map[string]*identity.Signer
+	// known are those of the verifier's process.
+	known map[string]*identity.Signer
 }
+
+const seed = "a seed for the tests of transports"
 
 // Setup serves product, cart and order on a transport; change the options with edit.
 func Setup(t testing.TB, transports Transports, edit func(*rpc.ServerOptions)) *Kit {
@@ -116,16 +120,20 @@ func Setup(t testing.TB, transports Transports, edit func(*rpc.ServerOptions)) *
 	k := &Kit{
 		Product: &Product{}, Logs: logs, Metrics: prometheus.NewRegistry(),
 		Clock:   clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)),
-		signers: map[string]*identity.Signer{},
+		signers: map[string]*identity.Signer{}, known: map[string]*identity.Signer{},
 	}
 	keys := map[string]ed25519.PublicKey{}
 	for _, name := range []string{identity.Gateway, "order", "cart"} {
-		key := identity.DeriveKey([]byte("a seed for the tests of transports"), name)
+		key := identity.DeriveKey([]byte(seed), name)
 		keys[name] = key.Public().(ed25519.PublicKey)
 		k.signers[name] = identity.NewSigner(name, key, 5*time.Minute, k.Clock)
 	}
+	verifier := identity.NewVerifier(keys, k.Clock)
+	for name := range keys {
+		k.known[name] = verifier.Signer(name, identity.DeriveKey([]byte(seed), name), 5*time.Minute)
+	}
 	o := rpc.ServerOptions{
-		Service: "product", Verifier: identity.NewVerifier(keys, k.Clock),
+		Service: "product", Verifier: verifier,
 		Logger: zap.New(core), Metrics: k.Metrics,
 	}
 	if edit != nil {

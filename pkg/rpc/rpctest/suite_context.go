@@ -58,10 +58,14 @@ func header(t *testing.T, transports Transports) {
 		key, request string
 		actor        identity.Actor
 		onward       string
+		word         *identity.Word
 	}
 	got := make(chan seen, 1)
 	k.Product.Reserve = func(ctx context.Context, _ *productv1.ReserveInventoryRequest) (*productv1.ReserveInventoryResponse, error) {
-		got <- seen{key: rpc.IdempotencyKey(ctx), request: rpc.RequestID(ctx), actor: identity.FromContext(ctx), onward: identity.TokenFrom(ctx)}
+		got <- seen{
+			key: rpc.IdempotencyKey(ctx), request: rpc.RequestID(ctx), actor: identity.FromContext(ctx),
+			onward: identity.TokenFrom(ctx), word: identity.WordFrom(ctx),
+		}
 		return &productv1.ReserveInventoryResponse{}, nil
 	}
 	ctx := rpc.WithRequestID(rpc.WithIdempotencyKey(within(t), "saga/3"), "req_1")
@@ -243,12 +247,17 @@ func tokens(t *testing.T, transports Transports) {
 	require.NoError(t, err)
 
 	require.Empty(t, try(own))
-	say := func(issuer string, a identity.Actor) errs.Code {
-		_, err := g.GetProduct(identity.WithWord(ctx, k.signers[issuer].Say(a)), get("1"))
+	tryWord := func(w *identity.Word) errs.Code {
+		_, err := g.GetProduct(identity.WithWord(ctx, w), get("1"))
 		return errs.CodeOf(err)
 	}
-	require.Empty(t, say(identity.Gateway, user))
-	require.Equal(t, errs.Unauthenticated, say("order", user), "only the gateway's word is good for users")
+	var words []*identity.Word
+	for where, signers := range map[string]map[string]*identity.Signer{"elsewhere": k.signers, "in the server's process": k.known} {
+		word := signers[identity.Gateway].Say(user)
+		require.Empty(t, tryWord(word), where)
+		require.Equal(t, errs.Unauthenticated, tryWord(signers["order"].Say(user)), "only the gateway's word is good for users, %s", where)
+		words = append(words, word)
+	}
 	require.Equal(t, errs.Unauthenticated, try("usr_1"), "not a token, even where anybody may call")
 	require.Equal(t, errs.Unauthenticated, try(sign(identity.Gateway, "a foreign installation's seed", user)), "foreign")
 	require.Equal(t, errs.Unauthenticated, try(own[:len(own)-4]+"AAAA"), "forged")
@@ -257,6 +266,9 @@ func tokens(t *testing.T, transports Transports) {
 	require.Equal(t, errs.Unauthenticated, try(orderAsUser), "only the gateway asserts users")
 	k.Clock.Advance(10 * time.Minute)
 	require.Equal(t, errs.Unauthenticated, try(own), "expired")
+	for _, w := range words {
+		require.Equal(t, errs.Unauthenticated, tryWord(w), "expired")
+	}
 }
 
 func retries(t *testing.T, transports Transports) {

@@ -132,7 +132,8 @@ func (s *Sender) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	more, failing := false, false // more: there may be mails that no slot was free for
-	resting, full := false, false // until gather is over, or, after a look that found as many as it might, most are sent
+	resting, full := false, false // until gather is over, or, after a look that found as many as it might, most of them are sent
+	most := 0                     // how many slots are taken then: those of a quarter of them, and of whoever takes longer
 	for {
 		select {
 		case <-ctx.Done():
@@ -143,7 +144,7 @@ func (s *Sender) Run(ctx context.Context) error {
 			if !more {
 				continue
 			}
-			if full && len(slots) <= cap(slots)/4 {
+			if full && len(slots) <= most {
 				resting = false
 			}
 		case <-timer.C:
@@ -168,7 +169,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil && !failing {
 			s.Logger.Warn("mails that are due cannot be read", zap.Error(err))
 		}
-		full = len(got) == free
+		full, most = len(got) == free, cap(slots)-free+free/4
 		failing, more = err != nil, full
 		together := cohort.Of(len(got))
 		for i, m := range got {
