@@ -25,9 +25,10 @@ const (
 	// busyFrom and restBelow are bytes allocated in a second; a checkout allocates a quarter of a megabyte.
 	busyFrom  = 48 << 20
 	restBelow = 24 << 20
-	// restAfter is how many looks in a row must find rest. After stillAfter looks, what JetStream has let go since is given
-	// back, too: it keeps blocks of 8 MB in memory until nobody has asked for them for 10 s.
+	// restAfter is how many looks in a row must find rest. After every stillEvery more, until stillAfter, what JetStream has let
+	// go since is given back, too: it keeps blocks of 8 MB in memory until nobody has asked for them for 10 s.
 	restAfter  = 2
+	stillEvery = 4
 	stillAfter = 24
 	lookEvery  = 500 * time.Millisecond
 )
@@ -134,7 +135,7 @@ const (
 // loadWatch tells load from rest. It is slower to believe in rest, so that pauses between requests change nothing.
 type loadWatch struct {
 	busy bool
-	left int // looks until all is given back
+	left int // looks until the last is given back
 }
 
 // next takes the bytes allocated in a second since the last look.
@@ -146,11 +147,12 @@ func (w *loadWatch) next(rate float64) loadChange {
 	case w.busy && rate >= restBelow:
 		w.left = stillAfter
 	case w.left > 0:
-		switch w.left--; w.left {
-		case stillAfter - restAfter:
+		w.left--
+		switch resting := stillAfter - w.left; {
+		case resting == restAfter:
 			w.busy = false
 			return cameToRest
-		case 0:
+		case resting > restAfter && resting%stillEvery == 0 && rate < restBelow:
 			return stillAtRest
 		}
 	}

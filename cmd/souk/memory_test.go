@@ -34,11 +34,13 @@ func TestLoadWatch(t *testing.T) {
 	for i, l := range looks {
 		require.Equal(t, l.want, w.next(l.rate), "look %d, %.0f MB/s", i, l.rate/mb)
 	}
-	for range stillAfter - restAfter - 1 {
-		require.Equal(t, unchanged, w.next(0))
+	var given []int
+	for resting := restAfter + 1; resting <= 2*stillAfter; resting++ {
+		if w.next(0) == stillAtRest {
+			given = append(given, resting)
+		}
 	}
-	require.Equal(t, stillAtRest, w.next(0))
-	require.Equal(t, unchanged, w.next(0), "once")
+	require.Equal(t, []int{4, 8, 12, 16, 20, 24}, given, "and then no more")
 }
 
 // Go keeps a limit at any price: as long as what lives exceeds it, all is collected again and again, for half of the
