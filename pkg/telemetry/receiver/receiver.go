@@ -44,7 +44,7 @@ type Options struct {
 	MaxTraces int
 	// MaxSpans is how many spans of one trace are kept. Default: 2000.
 	MaxSpans int
-	// MaxTotal is how many spans are kept in all. Default: 20000.
+	// MaxTotal is how many spans are kept in all. Default: 8000, some 5 MB.
 	MaxTotal int
 }
 
@@ -66,7 +66,7 @@ type kept struct {
 
 // NewRecorder returns an empty recorder.
 func NewRecorder(o Options) *Recorder {
-	o.MaxTraces, o.MaxSpans, o.MaxTotal = cmp.Or(o.MaxTraces, 500), cmp.Or(o.MaxSpans, 2000), cmp.Or(o.MaxTotal, 20000)
+	o.MaxTraces, o.MaxSpans, o.MaxTotal = cmp.Or(o.MaxTraces, 500), cmp.Or(o.MaxSpans, 2000), cmp.Or(o.MaxTotal, 8000)
 	return &Recorder{o: o, traces: map[string]*kept{}, changed: make(chan struct{})}
 }
 
