@@ -71,3 +71,18 @@ func TestMoreLivesThanTheGoalAllows(t *testing.T) {
 	require.Greater(t, int64(goal[0].Value.Uint64()), use.value(useLive)+use.value(useLive)/6, "the next collection is after a sixth more at least")
 	runtime.KeepAlive(live)
 }
+
+// Between two collections new objects fill holes, and what counts beside them looks smaller than it is.
+func TestHolesCountAtTheirLargest(t *testing.T) {
+	t.Parallel()
+	const large = 1 << 40
+	use := newMemoryUse()
+	use.read()
+	use.around[0] = large
+	for range looks - 1 {
+		use.read()
+		require.Greater(t, use.limit(restingGoal), int64(large))
+	}
+	use.read()
+	require.Less(t, use.limit(restingGoal), int64(large), "after %d looks", looks)
+}

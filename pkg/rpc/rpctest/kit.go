@@ -31,7 +31,7 @@ const Patience = 20 * time.Second
 // Transports makes the serving and the calling end of a transport for one test.
 type Transports func(t testing.TB) (server, client rpc.Transport)
 
-// Product is a product service whose methods are fields; the others are not implemented.
+// Product is a product service that answers with its fields, and errs.Unimplemented to every other method.
 type Product struct {
 	productv1.UnimplementedProductServiceServer
 
