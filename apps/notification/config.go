@@ -26,7 +26,8 @@ type Config struct {
 	From string `yaml:"from"`
 	// PublicURL is where customers reach souk; mails link to orders there. Default empty: no links.
 	PublicURL string `yaml:"public_url"`
-	// Timeout bounds one try, from asking for the order to the server's last answer. Default 15 s; from 1 s to 45 s.
+	// Timeout bounds one try, from asking for the order to the server's last answer, without the wait for one of Concurrency
+	// connections. Default 15 s; from 1 s to 45 s.
 	Timeout time.Duration `yaml:"timeout"`
 	// Concurrency is how many mails are sent at once. Default 4; from 1 to 64.
 	Concurrency int `yaml:"concurrency"`

@@ -80,7 +80,8 @@ func (p *Postgres) initdb(ctx context.Context) error {
 	if runtime.GOOS == "darwin" {
 		locale = "en_US.UTF-8"
 	}
-	args := []string{"-D", fresh, "-U", superuser, "-E", "UTF8", "--locale=" + locale}
+	// Text is compared byte by byte, which for UTF-8 is the order of code points, as in C.UTF-8, but without a call for each.
+	args := []string{"-D", fresh, "-U", superuser, "-E", "UTF8", "--locale=" + locale, "--lc-collate=C"}
 	if p.o.NoSync {
 		args = append(args, "--no-sync")
 	}

@@ -44,8 +44,15 @@ type outcome struct {
 // what it has acknowledged. A handover that has failed sends nothing more; the others go on.
 func publish(ctx context.Context, js jetstream.JetStream, all []message, handovers int) []outcome {
 	outcomes := make([]outcome, handovers)
+	sent := make([]int, handovers)
+	for _, m := range all {
+		sent[m.of]++
+	}
+	for i, n := range sent {
+		outcomes[i].sent = make([]row, 0, n)
+	}
 	for len(all) > 0 {
-		var some []message
+		some := make([]message, 0, min(len(all), atomicMost))
 		n, size := 0, 0
 		for ; n < len(all) && len(some) < atomicMost; n++ {
 			m := all[n]

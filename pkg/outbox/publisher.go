@@ -8,8 +8,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// handOverFor bounds how long events wait for those of the relays that have begun a round at the same time.
-const handOverFor = 5 * time.Millisecond
+const (
+	// handOverFor bounds how long events wait for those of the relays that have begun a round at the same time.
+	handOverFor = 5 * time.Millisecond
+	// lively is how many events a second, of all relays, make rounds half as frequent: what a round costs by itself is
+	// then better spent on what it brings.
+	lively = 1000
+)
 
 // Publisher gives JetStream the events of all relays of a process that are due at the same time as one batch. What a
 // batch costs the server, some files and their syncs, hardly depends on how much is in it.
@@ -26,6 +31,8 @@ type Publisher struct {
 	last    chan struct{} // something when looking comes to 0
 	waiting []*handover
 	led     bool // somebody waits for the others, to publish what is waiting
+	pace    time.Duration
+	sent    time.Time // when something was last published
 }
 
 // handover is what one relay has to publish.
@@ -37,11 +44,28 @@ type handover struct {
 
 // NewPublisher returns the publisher of a process's relays.
 func NewPublisher(js jetstream.JetStream) *Publisher {
-	return &Publisher{js: js, began: time.Now(), most: handOverFor, last: make(chan struct{}, 1)}
+	return &Publisher{js: js, began: time.Now(), most: handOverFor, last: make(chan struct{}, 1), pace: gather}
 }
 
-// untilNext is how long it is to the next moment at which relays begin a round that are busy.
-func (p *Publisher) untilNext() time.Duration { return gather - time.Since(p.began)%gather }
+// untilNext is how long it is to the next moment at which relays that are busy begin a round; 0 when the last round, of
+// that time, is long enough ago.
+func (p *Publisher) untilNext(last time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(last) >= p.pace {
+		return 0
+	}
+	return p.pace - time.Since(p.began)%p.pace
+}
+
+// adapt sets the pace by how many events are published now. Its caller holds mu.
+func (p *Publisher) adapt(events int) {
+	over := max(time.Since(p.sent), gather)
+	p.sent, p.pace = time.Now(), gather
+	if time.Duration(events)*time.Second >= lively*over {
+		p.pace = 2 * gather
+	}
+}
 
 // round is a relay's part in what goes out now. It begins before the relay looks for rows, and ends with publish or leave.
 type round struct {
@@ -122,14 +146,19 @@ func (p *Publisher) send(ctx context.Context) {
 	p.mu.Lock()
 	handovers := p.waiting
 	p.waiting, p.led = nil, false
-	p.mu.Unlock()
-
-	var all []message
+	n := 0
+	for _, h := range handovers {
+		n += len(h.rows)
+	}
+	all := make([]message, 0, n)
 	for i, h := range handovers {
 		for _, row := range h.rows {
 			all = append(all, message{row: row, source: h.source, of: i})
 		}
 	}
+	p.adapt(len(all))
+	p.mu.Unlock()
+
 	for i, o := range publish(ctx, p.js, all, len(handovers)) {
 		handovers[i].done <- o
 	}

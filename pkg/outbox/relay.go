@@ -26,7 +26,8 @@ const (
 
 	// linger is how long the relay waits after a wake, and gather the time from one moment at which the relays of a
 	// process begin a round to the next, unless one has not had a round for so long: under load events go out together,
-	// and the relays' statements do not compete with those that they work for. Each round costs two round trips to
+	// and the relays' statements do not compete with those that they work for. It is twice that while there is a lot
+	// (Publisher.adapt). Each round costs two round trips to
 	// PostgreSQL, two transactions, and a wake of every consumer that it concerns.
 	linger = 3 * time.Millisecond
 	gather = 45 * time.Millisecond
@@ -137,11 +138,8 @@ func (r *Relay) Run(ctx context.Context) error {
 			woken = true
 		case <-poll.C:
 		}
-		var early time.Duration
-		switch {
-		case time.Since(last) < gather:
-			early = r.opts.Publisher.untilNext()
-		case woken:
+		early := r.opts.Publisher.untilNext(last)
+		if early == 0 && woken {
 			early = linger
 		}
 		if early > 0 && !pause(ctx, early) {

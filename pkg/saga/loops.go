@@ -121,7 +121,7 @@ func (r *Runner) background(x *exec) {
 
 // together is how far apart sagas that come from their callers go on: what one of them still has to do it does
 // at the same time as others, so that their calls and writes travel together.
-const together = 60 * time.Millisecond
+const together = 90 * time.Millisecond
 
 // rest waits for the others: until the first tick after the saga's caller got its answer.
 func (r *Runner) rest(x *exec) {

@@ -2,7 +2,9 @@ package tests
 
 import (
 	"context"
+	"maps"
 	"net/mail"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -27,6 +29,8 @@ type backlog struct {
 	due  []domain.Mail
 	left int
 	done chan struct{}
+	// again counts the reasons to try later
+	again map[string]int
 }
 
 func (b *backlog) Claim(_ context.Context, _, _ time.Time, n int) ([]domain.Mail, error) {
@@ -47,13 +51,31 @@ func (b *backlog) Sent(context.Context, domain.Mail, time.Time, event.Event) err
 	return nil
 }
 
-func (b *backlog) Again(context.Context, domain.Mail, string, time.Time) error { return nil }
+func (b *backlog) Again(_ context.Context, _ domain.Mail, reason string, _ time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.again != nil {
+		b.again[reason]++
+	}
+	return nil
+}
+
+func (b *backlog) reasons() map[string]int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.again)
+}
 
 // post takes each mail in no time, but the first two, which hang.
-type post struct{ begun atomic.Int64 }
+type post struct{ begun, now, most atomic.Int64 }
 
 func (p *post) Send(ctx context.Context, _ domain.Message) error {
+	now := p.now.Add(1)
+	defer p.now.Add(-1)
+	for most := p.most.Load(); now > most && !p.most.CompareAndSwap(most, now); most = p.most.Load() {
+	}
 	if p.begun.Add(1) > 2 {
+		runtime.Gosched()
 		return nil
 	}
 	<-ctx.Done()
@@ -74,8 +96,9 @@ func TestABacklogIsSentAsFastAsItCan(t *testing.T) {
 		}
 		renderer, err := service.NewRenderer(&mail.Address{Address: "shop@souk.example"}, "https://souk.example/")
 		require.NoError(t, err)
+		post := &post{}
 		sender, err := service.New(service.Deps{
-			Mails: mails, Orders: orders, Users: orders, Post: &post{}, Renderer: renderer, Clock: clock.System{}, Logger: zap.NewNop(),
+			Mails: mails, Orders: orders, Users: orders, Post: post, Renderer: renderer, Clock: clock.System{}, Logger: zap.NewNop(),
 			Timeout: 10 * time.Second, Concurrency: concurrency, GiveUp: time.Hour,
 		})
 		require.NoError(t, err)
@@ -89,6 +112,76 @@ func TestABacklogIsSentAsFastAsItCan(t *testing.T) {
 		case <-mails.done:
 		case <-time.After(time.Minute):
 		}
-		require.Equal(t, 45*time.Millisecond, time.Since(began), "one pause, for the two of the first look that hang")
+		require.Zero(t, time.Since(began), "two that hang keep nobody else waiting")
+		require.EqualValues(t, concurrency, post.most.Load(), "as many are sent at once")
+	})
+}
+
+// stuck never ends before its time, and tells who came.
+type stuck struct{ begun, cut atomic.Int64 }
+
+func (s *stuck) Send(ctx context.Context, _ domain.Message) error {
+	s.begun.Add(1)
+	began := time.Now()
+	<-ctx.Done()
+	if time.Since(began) != 40*time.Second {
+		s.cut.Add(1)
+	}
+	return domain.Later("it took too long")
+}
+
+// newSender sends one at a time, with 40 s for each, of so many that are due.
+func newSender(t *testing.T, mails *backlog, post service.Post, due int) *service.Sender {
+	t.Helper()
+	orders := &others{orders: map[string]*orderv1.GetOrderForNoticeResponse{"ord_1": {Order: &orderv1.Order{Id: "ord_1"}, Email: "guest@example.com"}}}
+	for i := range due {
+		mails.due = append(mails.due, domain.Mail{ID: "ntf_" + strconv.Itoa(i), Kind: domain.OrderConfirmed, OrderID: "ord_1", CreatedAt: time.Now()})
+	}
+	renderer, err := service.NewRenderer(&mail.Address{Address: "shop@souk.example"}, "")
+	require.NoError(t, err)
+	sender, err := service.New(service.Deps{
+		Mails: mails, Orders: orders, Users: orders, Post: post, Renderer: renderer, Clock: clock.System{}, Logger: zap.NewNop(),
+		Timeout: 40 * time.Second, Concurrency: 1, GiveUp: time.Hour,
+	})
+	require.NoError(t, err)
+	return sender
+}
+
+// Each mail that is begun has all of its time, and those that have no turn in theirs are tried later.
+func TestWhoWaitsForATurnLosesNoTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mails := &backlog{again: map[string]int{}}
+		post := &stuck{}
+		sender := newSender(t, mails, post, 4)
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = sender.Run(ctx) })
+		time.Sleep(59 * time.Second)
+		stop()
+		running.Wait()
+		require.Equal(t, map[string]int{"it took too long": 1, "too many others were being sent": 3}, mails.reasons())
+		require.EqualValues(t, 1, post.begun.Load())
+		require.Zero(t, post.cut.Load(), "none had less than its time")
+	})
+}
+
+// A process that is to stop finishes what it has begun, and gives the rest back at once.
+func TestWhatWaitsForATurnIsGivenBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mails := &backlog{again: map[string]int{}}
+		post := &stuck{}
+		sender := newSender(t, mails, post, 3)
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = sender.Run(ctx) })
+		synctest.Wait()
+		stop()
+		synctest.Wait()
+		require.Equal(t, map[string]int{"": 2}, mails.reasons())
+		running.Wait()
+		require.EqualValues(t, 1, post.begun.Load())
+		require.Equal(t, map[string]int{"": 2, "it took too long": 1}, mails.reasons())
 	})
 }

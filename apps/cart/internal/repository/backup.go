@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"souk/apps/cart/internal/domain"
 	"souk/apps/cart/internal/repository/sqlc"
 	"souk/pkg/errs"
@@ -112,24 +110,24 @@ func (s *Store) Save(ctx context.Context, owners ...string) error {
 }
 
 func (s *Store) readAll(ctx context.Context, owners []string) ([]backup, error) {
-	execs := make([]rueidis.LuaExec, len(owners))
-	for i, owner := range owners {
-		execs[i] = rueidis.LuaExec{Keys: []string{s.key(owner), s.ordersKey(owner)}}
+	keys := make([]string, 0, 2*len(owners))
+	for _, owner := range owners {
+		keys = append(keys, s.key(owner), s.ordersKey(owner))
+	}
+	answer, err := s.read.Exec(ctx, s.redis, keys, nil).ToArray()
+	if err != nil {
+		return nil, redisx.Err(err)
+	}
+	if len(answer) != len(keys) {
+		return nil, errAnswer
 	}
 	found := make([]backup, 0, len(owners))
-	for i, r := range s.read.ExecMulti(ctx, s.redis, execs...) {
-		answer, err := r.ToArray()
-		if err != nil {
-			return nil, redisx.Err(err)
-		}
-		if len(answer) != 2 {
-			return nil, errAnswer
-		}
+	for i, owner := range owners {
 		var b backup
-		if b.cart, err = cartOfMessage(owners[i], answer[0]); err != nil {
+		if b.cart, err = cartOfMessage(owner, answer[2*i]); err != nil {
 			return nil, err
 		}
-		if b.orders, err = answer[1].AsStrSlice(); err != nil {
+		if b.orders, err = answer[2*i+1].AsStrSlice(); err != nil {
 			return nil, redisx.Err(err)
 		}
 		if b.cart.Version > 0 { // otherwise it is gone, or never was

@@ -61,7 +61,7 @@ func (s *Store) Consume(read func(event.Event) (domain.Mail, bool, error)) outbo
 
 // Claim takes at most n mails that are due; nobody else gets them until the time.
 func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]domain.Mail, error) {
-	rows, err := sqlc.New(s.pool).ClaimMails(ctx, sqlc.ClaimMailsParams{Now: now, Until: until, AtMost: int32(n)}) //nolint:gosec // at most 64
+	rows, err := sqlc.New(s.pool).ClaimMails(ctx, sqlc.ClaimMailsParams{Now: now, Until: until, AtMost: int32(n)}) //nolint:gosec // at most 256
 	if err != nil {
 		return nil, postgres.Err(err)
 	}

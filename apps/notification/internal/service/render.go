@@ -76,30 +76,13 @@ func (r *Renderer) Render(m domain.Mail, o *orderv1.Order, to *mail.Address, now
 	if p.Cancelled {
 		subject = "Your order " + p.Number + " was cancelled"
 	}
-	var text, html, body bytes.Buffer
-	if err := r.text.Execute(&text, p); err != nil {
-		return domain.Message{}, err
-	}
-	if err := r.html.Execute(&html, p); err != nil {
-		return domain.Message{}, err
-	}
-	w := multipart.NewWriter(&body)
-	// The same mail has the same bytes at every try.
-	if err := w.SetBoundary("souk-" + m.ID); err != nil {
-		return domain.Message{}, err
-	}
-	for _, part := range []struct {
-		kind    string
-		content []byte
-	}{{"text/plain", text.Bytes()}, {"text/html", html.Bytes()}} {
-		if err := addPart(w, part.kind, part.content); err != nil {
-			return domain.Message{}, err
-		}
-	}
-	if err := w.Close(); err != nil {
-		return domain.Message{}, err
-	}
 	var data bytes.Buffer
+	data.Grow(sizeMost)
+	body := multipart.NewWriter(&data)
+	// The same mail has the same bytes at every try.
+	if err := body.SetBoundary("souk-" + m.ID); err != nil {
+		return domain.Message{}, err
+	}
 	for _, h := range [][2]string{
 		{"From", r.from.String()},
 		{"To", to.String()},
@@ -108,17 +91,28 @@ func (r *Renderer) Render(m domain.Mail, o *orderv1.Order, to *mail.Address, now
 		{"Message-ID", "<" + m.MessageID() + ">"},
 		{"Auto-Submitted", "auto-generated"},
 		{"MIME-Version", "1.0"},
-		{"Content-Type", mime.FormatMediaType("multipart/alternative", map[string]string{"boundary": w.Boundary()})},
+		{"Content-Type", mime.FormatMediaType("multipart/alternative", map[string]string{"boundary": body.Boundary()})},
 	} {
 		fmt.Fprintf(&data, "%s: %s\r\n", h[0], h[1])
 	}
 	data.WriteString("\r\n")
-	data.Write(body.Bytes())
+	if err := addPart(body, "text/plain", func(w io.Writer) error { return r.text.Execute(w, p) }); err != nil {
+		return domain.Message{}, err
+	}
+	if err := addPart(body, "text/html", func(w io.Writer) error { return r.html.Execute(w, p) }); err != nil {
+		return domain.Message{}, err
+	}
+	if err := body.Close(); err != nil {
+		return domain.Message{}, err
+	}
 	return domain.Message{To: to.Address, Data: data.Bytes()}, nil
 }
 
-func addPart(w *multipart.Writer, kind string, content []byte) error {
-	part, err := w.CreatePart(textproto.MIMEHeader{
+// sizeMost is what most mails take, in bytes.
+const sizeMost = 4 << 10
+
+func addPart(body *multipart.Writer, kind string, write func(io.Writer) error) error {
+	part, err := body.CreatePart(textproto.MIMEHeader{
 		"Content-Type":              {kind + "; charset=utf-8"},
 		"Content-Transfer-Encoding": {"quoted-printable"},
 	})
@@ -126,7 +120,7 @@ func addPart(w *multipart.Writer, kind string, content []byte) error {
 		return err
 	}
 	q := quotedprintable.NewWriter(part)
-	if _, err := io.Copy(q, bytes.NewReader(content)); err != nil {
+	if err := write(q); err != nil {
 		return err
 	}
 	return q.Close()

@@ -3,6 +3,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net/mail"
 	"strings"
@@ -38,10 +39,13 @@ const FailAfterSend = "notification.after_send"
 const (
 	// lease is how long a claimed mail belongs to its process; a try must end before.
 	lease = time.Minute
+	// ahead is how many mails are claimed for each that can be sent at once. The more are claimed and asked for together, the
+	// less each costs; they are written while others are being sent.
+	ahead = 4
 	// idlePoll is how often it is looked for what nobody woke us for: retries, and mails of a process that died.
 	idlePoll = time.Second
 	// gather is the least time from one look to the next: mails that are due at the same time are claimed together, and
-	// their orders are asked for together. Where more are due than can be sent at once, the next look is when three quarters
+	// their orders are asked for together. Where more are due than may be claimed at once, the next look is when three quarters
 	// of those are done.
 	gather = 45 * time.Millisecond
 	// noteTimeout bounds one attempt to write down what became of a mail.
@@ -84,7 +88,7 @@ type Deps struct {
 	Logger   *zap.Logger
 	Tracer   trace.Tracer
 	Metrics  prometheus.Registerer
-	// Timeout bounds one try; it must be shorter than a minute.
+	// Timeout bounds one try, without its wait for its turn; it must be shorter than a minute.
 	Timeout time.Duration
 	// Concurrency is how many are sent at once.
 	Concurrency int
@@ -96,13 +100,14 @@ type Deps struct {
 type Sender struct {
 	Deps
 	wake   chan struct{}
+	turns  chan struct{} // as many as are sent at once
 	sent   *prometheus.CounterVec
 	failed prometheus.Counter
 }
 
 // New returns a Sender that is to be run with Run.
 func New(d Deps) (*Sender, error) {
-	s := &Sender{Deps: d, wake: make(chan struct{}, 1)}
+	s := &Sender{Deps: d, wake: make(chan struct{}, 1), turns: make(chan struct{}, d.Concurrency)}
 	var err error
 	if s.sent, err = metric.Register(d.Metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "mail_sent_total", Help: "Mails that a server took, by kind."}, []string{"kind"})); err != nil {
@@ -126,7 +131,7 @@ func (s *Sender) Ready(context.Context) error { return nil }
 
 // Run sends until ctx ends, and finishes what it has begun.
 func (s *Sender) Run(ctx context.Context) error {
-	slots, freed := make(chan struct{}, s.Concurrency), make(chan struct{}, 1)
+	slots, freed := make(chan struct{}, ahead*s.Concurrency), make(chan struct{}, 1)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	timer := time.NewTimer(0)
@@ -200,17 +205,21 @@ func (s *Sender) try(running context.Context, m domain.Mail, until time.Time) {
 		noteCtx, span = s.Tracer.Start(noteCtx, "send "+string(m.Kind))
 		defer span.End()
 	}
-	ctx, cancel := context.WithTimeout(noteCtx, s.Timeout)
-	defer cancel()
-	err := s.send(ctx, m)
+	err := s.send(noteCtx, running.Done(), m, until)
 	defer context.AfterFunc(running, func() { time.AfterFunc(lastNotes, cancelNote) })()
 	if err == nil {
 		if err = s.noteSent(noteCtx, m); err != nil {
-			s.log(ctx, m).Error("a mail was sent, but that could not be written down; it may be sent again", zap.Error(err))
+			s.log(noteCtx, m).Error("a mail was sent, but that could not be written down; it may be sent again", zap.Error(err))
 		}
 		return
 	}
-	log := s.log(ctx, m)
+	log := s.log(noteCtx, m)
+	if errors.Is(err, errStopping) {
+		if err = s.Mails.Again(noteCtx, m, "", s.Clock.Now()); err != nil {
+			log.Warn("a mail that was not begun could not be given back; another process has it in a minute", zap.Error(err))
+		}
+		return
+	}
 	f := domain.FailureOf(err, "it is not known what the mail should say: "+string(errs.CodeOf(err)))
 	now := s.Clock.Now()
 	if f.Permanent || now.Sub(m.CreatedAt) >= s.GiveUp {
@@ -259,23 +268,53 @@ func note(ctx context.Context, write func(context.Context) error) error {
 	})
 }
 
-func (s *Sender) send(ctx context.Context, m domain.Mail) error {
-	res, err := s.Orders.GetOrderForNotice(ctx, &orderv1.GetOrderForNoticeRequest{Id: m.OrderID})
-	if errs.Is(err, errs.NotFound) {
-		return domain.Never("there is no such order")
-	}
+// errStopping is that a mail had no turn before the process was to stop.
+var errStopping = errors.New("the process stops")
+
+// send writes a mail and, when its turn has come, hands it over. That takes no longer than Timeout, without the wait for the
+// turn, which ends with stop, or early enough for the rest: the mail is ours until the time.
+func (s *Sender) send(ctx context.Context, stop <-chan struct{}, m domain.Mail, until time.Time) error {
+	began := s.Clock.Now()
+	msg, err := s.write(ctx, m)
 	if err != nil {
 		return err
+	}
+	left := s.Timeout - s.Clock.Now().Sub(began)
+	wait, cancel := context.WithTimeout(ctx, until.Sub(s.Clock.Now())-left)
+	defer cancel()
+	select {
+	case s.turns <- struct{}{}:
+		defer func() { <-s.turns }()
+	case <-wait.Done():
+		return domain.Later("too many others were being sent")
+	case <-stop:
+		return errStopping
+	}
+	ctx, cancelPost := context.WithTimeout(ctx, left)
+	defer cancelPost()
+	return s.Post.Send(ctx, msg)
+}
+
+// write asks for all that the mail is to say, which takes no longer than Timeout.
+func (s *Sender) write(ctx context.Context, m domain.Mail) (domain.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	res, err := s.Orders.GetOrderForNotice(ctx, &orderv1.GetOrderForNoticeRequest{Id: m.OrderID})
+	if errs.Is(err, errs.NotFound) {
+		return domain.Message{}, domain.Never("there is no such order")
+	}
+	if err != nil {
+		return domain.Message{}, err
 	}
 	to, err := s.recipient(ctx, res)
 	if err != nil {
-		return err
+		return domain.Message{}, err
 	}
 	msg, err := s.Renderer.Render(m, res.GetOrder(), to, s.Clock.Now())
 	if err != nil {
-		return domain.Never("it cannot be written")
+		return domain.Message{}, domain.Never("it cannot be written")
 	}
-	return s.Post.Send(ctx, msg)
+	return msg, nil
 }
 
 // recipient is the address given at checkout, else the user's.

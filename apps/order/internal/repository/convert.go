@@ -4,45 +4,50 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"souk/apps/order/internal/domain"
 	"souk/apps/order/internal/repository/sqlc"
 	"souk/pkg/errs"
 	"souk/pkg/money"
+	"souk/pkg/postgres"
 )
 
-// part is a shop order as queries.sql writes it.
-type part struct {
-	ID             string     `json:"id"`
-	ShopID         string     `json:"shop_id"`
-	ShopName       string     `json:"shop_name"`
-	Status         string     `json:"status"`
-	Subtotal       int64      `json:"subtotal"`
-	Discount       int64      `json:"discount"`
-	Shipping       int64      `json:"shipping"`
-	Tax            int64      `json:"tax"`
-	Total          int64      `json:"total"`
-	Carrier        string     `json:"carrier"`
-	TrackingNumber string     `json:"tracking_number"`
-	PlacedAt       time.Time  `json:"placed_at"`
-	ShippedAt      *time.Time `json:"shipped_at"`
-	DeliveredAt    *time.Time `json:"delivered_at"`
-	Items          []struct {
-		VariantID string            `json:"variant_id"`
-		ProductID string            `json:"product_id"`
-		Title     string            `json:"title"`
-		SKU       string            `json:"sku"`
-		Options   map[string]string `json:"options"`
-		Quantity  int64             `json:"quantity"`
-		UnitPrice int64             `json:"unit_price"`
-		LineTotal int64             `json:"line_total"`
-	} `json:"items"`
+// orders makes orders of rows, one for each line, which come in the order of their orders and parts.
+func orders(rows []sqlc.ByIDsRow) ([]domain.Order, error) {
+	var out []domain.Order
+	for _, r := range rows {
+		if len(out) == 0 || out[len(out)-1].ID != r.Order.ID {
+			o, err := order(r.Order)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, o)
+		}
+		o := &out[len(out)-1]
+		if err := addLine(&o.Parts, money.Currency(r.Order.Currency), r.ShopOrder, r.OrderItem); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
-func order(r sqlc.ByIDsRow) (domain.Order, error) {
-	c := money.Currency(r.Currency)
+// only is the one order of rows; not_found when there is none.
+func only(rows []sqlc.ByIDsRow) (domain.Order, error) {
+	all, err := orders(rows)
+	if err != nil {
+		return domain.Order{}, err
+	}
+	if len(all) == 0 {
+		return domain.Order{}, postgres.Err(pgx.ErrNoRows)
+	}
+	return all[0], nil
+}
+
+func order(r sqlc.Order) (domain.Order, error) {
 	o := domain.Order{
 		ID: r.ID, Number: r.Number, CustomerID: r.CustomerID, IdemKey: r.IdemKey, Status: domain.Status(r.Status),
-		Totals:  totals(c, r.Subtotal, r.Discount, r.Shipping, r.Tax, r.Total),
+		Totals:  totals(money.Currency(r.Currency), r.Subtotal, r.Discount, r.Shipping, r.Tax, r.Total),
 		Payment: domain.Payment{ID: r.PaymentID, Status: r.PaymentStatus, Method: r.PaymentMethod},
 		Email:   r.Email, CancelID: r.CancelID, CancelCode: r.CancelCode, CancelReason: r.CancelReason,
 		Version: r.Version, PlacedAt: r.PlacedAt, UpdatedAt: r.UpdatedAt, ConfirmedAt: required(r.ConfirmedAt),
@@ -51,45 +56,52 @@ func order(r sqlc.ByIDsRow) (domain.Order, error) {
 	if err := json.Unmarshal(r.ShippingAddress, &o.Address); err != nil {
 		return domain.Order{}, unreadable(err)
 	}
-	var parts []part
-	if err := json.Unmarshal(r.Parts, &parts); err != nil {
-		return domain.Order{}, unreadable(err)
+	if string(r.CancelFields) == "[]" {
+		return o, nil
 	}
 	if err := json.Unmarshal(r.CancelFields, &o.CancelFields); err != nil {
 		return domain.Order{}, unreadable(err)
 	}
-	for _, p := range parts {
-		o.Parts = append(o.Parts, p.shopOrder(o.ID, c))
-	}
 	return o, nil
 }
 
-func shopOrder(r sqlc.ShopHistoryRow) (domain.ShopOrder, error) {
-	var p part
-	if err := json.Unmarshal(r.Part, &p); err != nil {
-		return domain.ShopOrder{}, unreadable(err)
-	}
-	out := p.shopOrder(r.OrderID, money.Currency(r.Currency))
-	if err := json.Unmarshal(r.ShippingAddress, &out.Address); err != nil {
-		return domain.ShopOrder{}, unreadable(err)
+func shopOrders(rows []sqlc.ShopHistoryRow) ([]domain.ShopOrder, error) {
+	var out []domain.ShopOrder
+	for _, r := range rows {
+		had := len(out)
+		if err := addLine(&out, money.Currency(r.Currency), r.ShopOrder, r.OrderItem); err != nil {
+			return nil, err
+		}
+		if len(out) == had {
+			continue
+		}
+		if err := json.Unmarshal(r.ShippingAddress, &out[had].Address); err != nil {
+			return nil, unreadable(err)
+		}
 	}
 	return out, nil
 }
 
-func (p part) shopOrder(orderID string, c money.Currency) domain.ShopOrder {
-	out := domain.ShopOrder{
-		ID: p.ID, OrderID: orderID, ShopID: p.ShopID, ShopName: p.ShopName, Status: domain.Status(p.Status),
-		Totals:  totals(c, p.Subtotal, p.Discount, p.Shipping, p.Tax, p.Total),
-		Carrier: p.Carrier, TrackingNumber: p.TrackingNumber,
-		PlacedAt: p.PlacedAt.UTC(), ShippedAt: required(p.ShippedAt), DeliveredAt: required(p.DeliveredAt),
-	}
-	for _, i := range p.Items {
-		out.Items = append(out.Items, domain.Item{
-			VariantID: i.VariantID, ProductID: i.ProductID, Title: i.Title, SKU: i.SKU, Options: i.Options, Quantity: i.Quantity,
-			UnitPrice: money.New(i.UnitPrice, c), LineTotal: money.New(i.LineTotal, c),
+// addLine adds a line to the last part, or to a new one when it is not of that.
+func addLine(parts *[]domain.ShopOrder, c money.Currency, s sqlc.ShopOrder, i sqlc.OrderItem) error {
+	if n := len(*parts); n == 0 || (*parts)[n-1].ID != s.ID {
+		*parts = append(*parts, domain.ShopOrder{
+			ID: s.ID, OrderID: s.OrderID, ShopID: s.ShopID, ShopName: s.ShopName, Status: domain.Status(s.Status),
+			Totals:  totals(c, s.Subtotal, s.Discount, s.Shipping, s.Tax, s.Total),
+			Carrier: s.Carrier, TrackingNumber: s.TrackingNumber,
+			PlacedAt: s.PlacedAt.UTC(), ShippedAt: required(s.ShippedAt), DeliveredAt: required(s.DeliveredAt),
 		})
 	}
-	return out
+	item := domain.Item{
+		VariantID: i.VariantID, ProductID: i.ProductID, Title: i.Title, SKU: i.Sku, Quantity: i.Quantity,
+		UnitPrice: money.New(i.UnitPrice, c), LineTotal: money.New(i.LineTotal, c),
+	}
+	if err := json.Unmarshal(i.Options, &item.Options); err != nil {
+		return unreadable(err)
+	}
+	last := &(*parts)[len(*parts)-1]
+	last.Items = append(last.Items, item)
+	return nil
 }
 
 func totals(c money.Currency, subtotal, discount, shipping, tax, total int64) domain.Totals {

@@ -75,18 +75,13 @@ func (s *Store) runByID(ctx context.Context, ids []string) ([]postgres.Result[*d
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
-	found := make(map[string]sqlc.ByIDsRow, len(rows))
+	found := make(map[string][]sqlc.ByIDsRow, len(ids))
 	for _, r := range rows {
-		found[r.ID] = r
+		found[r.Order.ID] = append(found[r.Order.ID], r)
 	}
 	out := make([]postgres.Result[*domain.Order], len(ids))
 	for i, orderID := range ids {
-		r, ok := found[orderID]
-		if !ok {
-			out[i].Err = postgres.Err(pgx.ErrNoRows)
-			continue
-		}
-		o, err := order(r) // one each: they may change theirs
+		o, err := only(found[orderID]) // one each: they may change theirs
 		out[i] = postgres.Result[*domain.Order]{Value: &o, Err: err}
 	}
 	return out, nil
@@ -94,11 +89,15 @@ func (s *Store) runByID(ctx context.Context, ids []string) ([]postgres.Result[*d
 
 // Owned returns the customer's order; not_found when it is not theirs.
 func (s *Store) Owned(ctx context.Context, orderID, customerID string) (domain.Order, error) {
-	r, err := s.q.Owned(ctx, sqlc.OwnedParams{ID: orderID, CustomerID: customerID})
+	rows, err := s.q.Owned(ctx, sqlc.OwnedParams{ID: orderID, CustomerID: customerID})
 	if err != nil {
 		return domain.Order{}, postgres.Err(err)
 	}
-	return order(sqlc.ByIDsRow(r))
+	same := make([]sqlc.ByIDsRow, len(rows))
+	for i, r := range rows {
+		same[i] = sqlc.ByIDsRow(r)
+	}
+	return only(same)
 }
 
 // History returns a page of the customer's orders, newest first.
@@ -107,13 +106,11 @@ func (s *Store) History(ctx context.Context, customerID string, after domain.Pos
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
-	out := make([]domain.Order, len(rows))
+	same := make([]sqlc.ByIDsRow, len(rows))
 	for i, r := range rows {
-		if out[i], err = order(sqlc.ByIDsRow(r)); err != nil {
-			return nil, err
-		}
+		same[i] = sqlc.ByIDsRow(r)
 	}
-	return out, nil
+	return orders(same)
 }
 
 // ShopHistory returns a page of the shop's parts of orders, newest first, those with the status ("": of
@@ -125,13 +122,7 @@ func (s *Store) ShopHistory(ctx context.Context, shopID string, status domain.St
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
-	out := make([]domain.ShopOrder, len(rows))
-	for i, r := range rows {
-		if out[i], err = shopOrder(r); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	return shopOrders(rows)
 }
 
 // PartOwner returns the order and the shop of a part; not_found when there is none.
@@ -295,10 +286,7 @@ func changed(ctx context.Context, q *sqlc.Queries, orderID string, change func(*
 	if err != nil {
 		return o, nil, postgres.Err(err)
 	}
-	if len(rows) == 0 {
-		return o, nil, postgres.Err(pgx.ErrNoRows)
-	}
-	if o, err = order(rows[0]); err != nil {
+	if o, err = only(rows); err != nil {
 		return o, nil, err
 	}
 	version, before := o.Version, make([]domain.Status, len(o.Parts))

@@ -1,2 +1,6 @@
--- A cart and its orders, latest first, as they are at one moment. KEYS: cart, orders.
-return {redis.call('HGETALL', KEYS[1]), redis.call('ZREVRANGE', KEYS[2], 0, -1)}
+-- Carts and their orders, latest first, as they are at one moment. KEYS: cart, orders, …
+local out = {}
+for i = 1, #KEYS, 2 do
+  out[i], out[i + 1] = redis.call('HGETALL', KEYS[i]), redis.call('ZREVRANGE', KEYS[i + 1], 0, -1)
+end
+return out

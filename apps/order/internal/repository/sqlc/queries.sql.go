@@ -11,52 +11,20 @@ import (
 )
 
 const byIDs = `-- name: ByIDs :many
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency,
-    o.subtotal, o.discount, o.shipping, o.tax, o.total,
-    o.payment_id, o.payment_status, o.payment_method, o.email, o.shipping_address,
-    o.cancel_id, o.cancel_code, o.cancel_reason, o.cancel_fields, o.version, o.placed_at, o.confirmed_at, o.updated_at,
-    (select json_agg(json_build_object(
-        'id', s.id, 'shop_id', s.shop_id, 'shop_name', s.shop_name, 'status', s.status,
-        'subtotal', s.subtotal, 'discount', s.discount, 'shipping', s.shipping, 'tax', s.tax, 'total', s.total,
-        'carrier', s.carrier, 'tracking_number', s.tracking_number,
-        'placed_at', s.placed_at, 'shipped_at', s.shipped_at, 'delivered_at', s.delivered_at,
-        'items', (select json_agg(json_build_object(
-            'variant_id', i.variant_id, 'product_id', i.product_id, 'title', i.title, 'sku', i.sku, 'options', i.options,
-            'quantity', i.quantity, 'unit_price', i.unit_price, 'line_total', i.line_total) order by i.position)
-            from order_item i where i.order_id = s.order_id and i.shop_order_id = s.id)) order by s.position)
-    from shop_order s where s.order_id = o.id)::json as parts
-from orders o where o.id = any ((select $1::text[])::text[])
+
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
+where o.id = any ((select $1::text[])::text[])
+order by o.id, s.position, i.position
 `
 
 type ByIDsRow struct {
-	ID              string
-	Number          string
-	CustomerID      string
-	IdemKey         string
-	RequestHash     []byte
-	Status          string
-	Currency        string
-	Subtotal        int64
-	Discount        int64
-	Shipping        int64
-	Tax             int64
-	Total           int64
-	PaymentID       string
-	PaymentStatus   string
-	PaymentMethod   string
-	Email           string
-	ShippingAddress []byte
-	CancelID        string
-	CancelCode      string
-	CancelReason    string
-	CancelFields    []byte
-	Version         int64
-	PlacedAt        time.Time
-	ConfirmedAt     *time.Time
-	UpdatedAt       time.Time
-	Parts           []byte
+	Order     Order
+	ShopOrder ShopOrder
+	OrderItem OrderItem
 }
 
+// Orders are read with their parts and lines, a row for each line: PostgreSQL takes three times as long to make JSON of them.
 func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]ByIDsRow, error) {
 	rows, err := q.db.Query(ctx, byIDs, ids)
 	if err != nil {
@@ -67,32 +35,60 @@ func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]ByIDsRow, error) {
 	for rows.Next() {
 		var i ByIDsRow
 		if err := rows.Scan(
-			&i.ID,
-			&i.Number,
-			&i.CustomerID,
-			&i.IdemKey,
-			&i.RequestHash,
-			&i.Status,
-			&i.Currency,
-			&i.Subtotal,
-			&i.Discount,
-			&i.Shipping,
-			&i.Tax,
-			&i.Total,
-			&i.PaymentID,
-			&i.PaymentStatus,
-			&i.PaymentMethod,
-			&i.Email,
-			&i.ShippingAddress,
-			&i.CancelID,
-			&i.CancelCode,
-			&i.CancelReason,
-			&i.CancelFields,
-			&i.Version,
-			&i.PlacedAt,
-			&i.ConfirmedAt,
-			&i.UpdatedAt,
-			&i.Parts,
+			&i.Order.ID,
+			&i.Order.Number,
+			&i.Order.CustomerID,
+			&i.Order.IdemKey,
+			&i.Order.RequestHash,
+			&i.Order.Status,
+			&i.Order.Currency,
+			&i.Order.Subtotal,
+			&i.Order.Discount,
+			&i.Order.Shipping,
+			&i.Order.Tax,
+			&i.Order.Total,
+			&i.Order.PaymentID,
+			&i.Order.PaymentStatus,
+			&i.Order.PaymentMethod,
+			&i.Order.PaymentVersion,
+			&i.Order.Email,
+			&i.Order.ShippingAddress,
+			&i.Order.CancelID,
+			&i.Order.CancelCode,
+			&i.Order.CancelReason,
+			&i.Order.Version,
+			&i.Order.PlacedAt,
+			&i.Order.ConfirmedAt,
+			&i.Order.UpdatedAt,
+			&i.Order.CancelFields,
+			&i.ShopOrder.ID,
+			&i.ShopOrder.OrderID,
+			&i.ShopOrder.Position,
+			&i.ShopOrder.ShopID,
+			&i.ShopOrder.ShopName,
+			&i.ShopOrder.Status,
+			&i.ShopOrder.Subtotal,
+			&i.ShopOrder.Discount,
+			&i.ShopOrder.Shipping,
+			&i.ShopOrder.Tax,
+			&i.ShopOrder.Total,
+			&i.ShopOrder.Carrier,
+			&i.ShopOrder.TrackingNumber,
+			&i.ShopOrder.PlacedAt,
+			&i.ShopOrder.ConfirmedAt,
+			&i.ShopOrder.ShippedAt,
+			&i.ShopOrder.DeliveredAt,
+			&i.OrderItem.OrderID,
+			&i.OrderItem.Position,
+			&i.OrderItem.ShopOrderID,
+			&i.OrderItem.VariantID,
+			&i.OrderItem.ProductID,
+			&i.OrderItem.Title,
+			&i.OrderItem.Sku,
+			&i.OrderItem.Options,
+			&i.OrderItem.Quantity,
+			&i.OrderItem.UnitPrice,
+			&i.OrderItem.LineTotal,
 		); err != nil {
 			return nil, err
 		}
@@ -175,24 +171,14 @@ func (q *Queries) ForgetRefused(ctx context.Context, arg ForgetRefusedParams) (i
 }
 
 const history = `-- name: History :many
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency,
-    o.subtotal, o.discount, o.shipping, o.tax, o.total,
-    o.payment_id, o.payment_status, o.payment_method, o.email, o.shipping_address,
-    o.cancel_id, o.cancel_code, o.cancel_reason, o.cancel_fields, o.version, o.placed_at, o.confirmed_at, o.updated_at,
-    (select json_agg(json_build_object(
-        'id', s.id, 'shop_id', s.shop_id, 'shop_name', s.shop_name, 'status', s.status,
-        'subtotal', s.subtotal, 'discount', s.discount, 'shipping', s.shipping, 'tax', s.tax, 'total', s.total,
-        'carrier', s.carrier, 'tracking_number', s.tracking_number,
-        'placed_at', s.placed_at, 'shipped_at', s.shipped_at, 'delivered_at', s.delivered_at,
-        'items', (select json_agg(json_build_object(
-            'variant_id', i.variant_id, 'product_id', i.product_id, 'title', i.title, 'sku', i.sku, 'options', i.options,
-            'quantity', i.quantity, 'unit_price', i.unit_price, 'line_total', i.line_total) order by i.position)
-            from order_item i where i.order_id = s.order_id and i.shop_order_id = s.id)) order by s.position)
-    from shop_order s where s.order_id = o.id)::json as parts
-from orders o
-where o.customer_id = $1 and (o.placed_at, o.id) < ($2::timestamptz, $3::text)
-  and (o.confirmed_at is not null or o.status = 'pending')
-order by o.placed_at desc, o.id desc limit $4
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
+where o.id in (
+    select p.id from orders p
+    where p.customer_id = $1 and (p.placed_at, p.id) < ($2::timestamptz, $3::text)
+      and (p.confirmed_at is not null or p.status = 'pending')
+    order by p.placed_at desc, p.id desc limit $4)
+order by o.placed_at desc, o.id desc, s.position, i.position
 `
 
 type HistoryParams struct {
@@ -203,32 +189,9 @@ type HistoryParams struct {
 }
 
 type HistoryRow struct {
-	ID              string
-	Number          string
-	CustomerID      string
-	IdemKey         string
-	RequestHash     []byte
-	Status          string
-	Currency        string
-	Subtotal        int64
-	Discount        int64
-	Shipping        int64
-	Tax             int64
-	Total           int64
-	PaymentID       string
-	PaymentStatus   string
-	PaymentMethod   string
-	Email           string
-	ShippingAddress []byte
-	CancelID        string
-	CancelCode      string
-	CancelReason    string
-	CancelFields    []byte
-	Version         int64
-	PlacedAt        time.Time
-	ConfirmedAt     *time.Time
-	UpdatedAt       time.Time
-	Parts           []byte
+	Order     Order
+	ShopOrder ShopOrder
+	OrderItem OrderItem
 }
 
 // A customer's orders, newest first, without checkouts that were refused.
@@ -247,32 +210,60 @@ func (q *Queries) History(ctx context.Context, arg HistoryParams) ([]HistoryRow,
 	for rows.Next() {
 		var i HistoryRow
 		if err := rows.Scan(
-			&i.ID,
-			&i.Number,
-			&i.CustomerID,
-			&i.IdemKey,
-			&i.RequestHash,
-			&i.Status,
-			&i.Currency,
-			&i.Subtotal,
-			&i.Discount,
-			&i.Shipping,
-			&i.Tax,
-			&i.Total,
-			&i.PaymentID,
-			&i.PaymentStatus,
-			&i.PaymentMethod,
-			&i.Email,
-			&i.ShippingAddress,
-			&i.CancelID,
-			&i.CancelCode,
-			&i.CancelReason,
-			&i.CancelFields,
-			&i.Version,
-			&i.PlacedAt,
-			&i.ConfirmedAt,
-			&i.UpdatedAt,
-			&i.Parts,
+			&i.Order.ID,
+			&i.Order.Number,
+			&i.Order.CustomerID,
+			&i.Order.IdemKey,
+			&i.Order.RequestHash,
+			&i.Order.Status,
+			&i.Order.Currency,
+			&i.Order.Subtotal,
+			&i.Order.Discount,
+			&i.Order.Shipping,
+			&i.Order.Tax,
+			&i.Order.Total,
+			&i.Order.PaymentID,
+			&i.Order.PaymentStatus,
+			&i.Order.PaymentMethod,
+			&i.Order.PaymentVersion,
+			&i.Order.Email,
+			&i.Order.ShippingAddress,
+			&i.Order.CancelID,
+			&i.Order.CancelCode,
+			&i.Order.CancelReason,
+			&i.Order.Version,
+			&i.Order.PlacedAt,
+			&i.Order.ConfirmedAt,
+			&i.Order.UpdatedAt,
+			&i.Order.CancelFields,
+			&i.ShopOrder.ID,
+			&i.ShopOrder.OrderID,
+			&i.ShopOrder.Position,
+			&i.ShopOrder.ShopID,
+			&i.ShopOrder.ShopName,
+			&i.ShopOrder.Status,
+			&i.ShopOrder.Subtotal,
+			&i.ShopOrder.Discount,
+			&i.ShopOrder.Shipping,
+			&i.ShopOrder.Tax,
+			&i.ShopOrder.Total,
+			&i.ShopOrder.Carrier,
+			&i.ShopOrder.TrackingNumber,
+			&i.ShopOrder.PlacedAt,
+			&i.ShopOrder.ConfirmedAt,
+			&i.ShopOrder.ShippedAt,
+			&i.ShopOrder.DeliveredAt,
+			&i.OrderItem.OrderID,
+			&i.OrderItem.Position,
+			&i.OrderItem.ShopOrderID,
+			&i.OrderItem.VariantID,
+			&i.OrderItem.ProductID,
+			&i.OrderItem.Title,
+			&i.OrderItem.Sku,
+			&i.OrderItem.Options,
+			&i.OrderItem.Quantity,
+			&i.OrderItem.UnitPrice,
+			&i.OrderItem.LineTotal,
 		); err != nil {
 			return nil, err
 		}
@@ -295,22 +286,11 @@ func (q *Queries) Lock(ctx context.Context, id string) (string, error) {
 	return id_2, err
 }
 
-const owned = `-- name: Owned :one
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency,
-    o.subtotal, o.discount, o.shipping, o.tax, o.total,
-    o.payment_id, o.payment_status, o.payment_method, o.email, o.shipping_address,
-    o.cancel_id, o.cancel_code, o.cancel_reason, o.cancel_fields, o.version, o.placed_at, o.confirmed_at, o.updated_at,
-    (select json_agg(json_build_object(
-        'id', s.id, 'shop_id', s.shop_id, 'shop_name', s.shop_name, 'status', s.status,
-        'subtotal', s.subtotal, 'discount', s.discount, 'shipping', s.shipping, 'tax', s.tax, 'total', s.total,
-        'carrier', s.carrier, 'tracking_number', s.tracking_number,
-        'placed_at', s.placed_at, 'shipped_at', s.shipped_at, 'delivered_at', s.delivered_at,
-        'items', (select json_agg(json_build_object(
-            'variant_id', i.variant_id, 'product_id', i.product_id, 'title', i.title, 'sku', i.sku, 'options', i.options,
-            'quantity', i.quantity, 'unit_price', i.unit_price, 'line_total', i.line_total) order by i.position)
-            from order_item i where i.order_id = s.order_id and i.shop_order_id = s.id)) order by s.position)
-    from shop_order s where s.order_id = o.id)::json as parts
-from orders o where o.id = $1 and o.customer_id = $2
+const owned = `-- name: Owned :many
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
+where o.id = $1 and o.customer_id = $2
+order by s.position, i.position
 `
 
 type OwnedParams struct {
@@ -319,66 +299,84 @@ type OwnedParams struct {
 }
 
 type OwnedRow struct {
-	ID              string
-	Number          string
-	CustomerID      string
-	IdemKey         string
-	RequestHash     []byte
-	Status          string
-	Currency        string
-	Subtotal        int64
-	Discount        int64
-	Shipping        int64
-	Tax             int64
-	Total           int64
-	PaymentID       string
-	PaymentStatus   string
-	PaymentMethod   string
-	Email           string
-	ShippingAddress []byte
-	CancelID        string
-	CancelCode      string
-	CancelReason    string
-	CancelFields    []byte
-	Version         int64
-	PlacedAt        time.Time
-	ConfirmedAt     *time.Time
-	UpdatedAt       time.Time
-	Parts           []byte
+	Order     Order
+	ShopOrder ShopOrder
+	OrderItem OrderItem
 }
 
-func (q *Queries) Owned(ctx context.Context, arg OwnedParams) (OwnedRow, error) {
-	row := q.db.QueryRow(ctx, owned, arg.ID, arg.CustomerID)
-	var i OwnedRow
-	err := row.Scan(
-		&i.ID,
-		&i.Number,
-		&i.CustomerID,
-		&i.IdemKey,
-		&i.RequestHash,
-		&i.Status,
-		&i.Currency,
-		&i.Subtotal,
-		&i.Discount,
-		&i.Shipping,
-		&i.Tax,
-		&i.Total,
-		&i.PaymentID,
-		&i.PaymentStatus,
-		&i.PaymentMethod,
-		&i.Email,
-		&i.ShippingAddress,
-		&i.CancelID,
-		&i.CancelCode,
-		&i.CancelReason,
-		&i.CancelFields,
-		&i.Version,
-		&i.PlacedAt,
-		&i.ConfirmedAt,
-		&i.UpdatedAt,
-		&i.Parts,
-	)
-	return i, err
+func (q *Queries) Owned(ctx context.Context, arg OwnedParams) ([]OwnedRow, error) {
+	rows, err := q.db.Query(ctx, owned, arg.ID, arg.CustomerID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OwnedRow
+	for rows.Next() {
+		var i OwnedRow
+		if err := rows.Scan(
+			&i.Order.ID,
+			&i.Order.Number,
+			&i.Order.CustomerID,
+			&i.Order.IdemKey,
+			&i.Order.RequestHash,
+			&i.Order.Status,
+			&i.Order.Currency,
+			&i.Order.Subtotal,
+			&i.Order.Discount,
+			&i.Order.Shipping,
+			&i.Order.Tax,
+			&i.Order.Total,
+			&i.Order.PaymentID,
+			&i.Order.PaymentStatus,
+			&i.Order.PaymentMethod,
+			&i.Order.PaymentVersion,
+			&i.Order.Email,
+			&i.Order.ShippingAddress,
+			&i.Order.CancelID,
+			&i.Order.CancelCode,
+			&i.Order.CancelReason,
+			&i.Order.Version,
+			&i.Order.PlacedAt,
+			&i.Order.ConfirmedAt,
+			&i.Order.UpdatedAt,
+			&i.Order.CancelFields,
+			&i.ShopOrder.ID,
+			&i.ShopOrder.OrderID,
+			&i.ShopOrder.Position,
+			&i.ShopOrder.ShopID,
+			&i.ShopOrder.ShopName,
+			&i.ShopOrder.Status,
+			&i.ShopOrder.Subtotal,
+			&i.ShopOrder.Discount,
+			&i.ShopOrder.Shipping,
+			&i.ShopOrder.Tax,
+			&i.ShopOrder.Total,
+			&i.ShopOrder.Carrier,
+			&i.ShopOrder.TrackingNumber,
+			&i.ShopOrder.PlacedAt,
+			&i.ShopOrder.ConfirmedAt,
+			&i.ShopOrder.ShippedAt,
+			&i.ShopOrder.DeliveredAt,
+			&i.OrderItem.OrderID,
+			&i.OrderItem.Position,
+			&i.OrderItem.ShopOrderID,
+			&i.OrderItem.VariantID,
+			&i.OrderItem.ProductID,
+			&i.OrderItem.Title,
+			&i.OrderItem.Sku,
+			&i.OrderItem.Options,
+			&i.OrderItem.Quantity,
+			&i.OrderItem.UnitPrice,
+			&i.OrderItem.LineTotal,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const partOwner = `-- name: PartOwner :one
@@ -507,21 +505,15 @@ func (q *Queries) SavePart(ctx context.Context, arg SavePartParams) error {
 }
 
 const shopHistory = `-- name: ShopHistory :many
-select o.currency, o.shipping_address, s.order_id, s.placed_at,
-    json_build_object(
-        'id', s.id, 'shop_id', s.shop_id, 'shop_name', s.shop_name, 'status', s.status,
-        'subtotal', s.subtotal, 'discount', s.discount, 'shipping', s.shipping, 'tax', s.tax, 'total', s.total,
-        'carrier', s.carrier, 'tracking_number', s.tracking_number,
-        'placed_at', s.placed_at, 'shipped_at', s.shipped_at, 'delivered_at', s.delivered_at,
-        'items', (select json_agg(json_build_object(
-            'variant_id', i.variant_id, 'product_id', i.product_id, 'title', i.title, 'sku', i.sku, 'options', i.options,
-            'quantity', i.quantity, 'unit_price', i.unit_price, 'line_total', i.line_total) order by i.position)
-            from order_item i where i.order_id = s.order_id and i.shop_order_id = s.id))::json as part
-from shop_order s join orders o on o.id = s.order_id
-where s.shop_id = $1 and (s.placed_at, s.id) < ($2::timestamptz, $3::text)
-  and (s.confirmed_at is not null or s.status = 'pending' and $4::text = 'pending')
-  and ($4::text = '' or s.status = $4::text)
-order by s.placed_at desc, s.id desc limit $5
+select o.currency, o.shipping_address, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+from shop_order s join orders o on o.id = s.order_id join order_item i on i.order_id = s.order_id and i.shop_order_id = s.id
+where s.id in (
+    select p.id from shop_order p
+    where p.shop_id = $1 and (p.placed_at, p.id) < ($2::timestamptz, $3::text)
+      and (p.confirmed_at is not null or p.status = 'pending' and $4::text = 'pending')
+      and ($4::text = '' or p.status = $4::text)
+    order by p.placed_at desc, p.id desc limit $5)
+order by s.placed_at desc, s.id desc, i.position
 `
 
 type ShopHistoryParams struct {
@@ -535,9 +527,8 @@ type ShopHistoryParams struct {
 type ShopHistoryRow struct {
 	Currency        string
 	ShippingAddress []byte
-	OrderID         string
-	PlacedAt        time.Time
-	Part            []byte
+	ShopOrder       ShopOrder
+	OrderItem       OrderItem
 }
 
 // A shop's parts of orders, newest first. Without a status: of orders that were confirmed.
@@ -559,9 +550,34 @@ func (q *Queries) ShopHistory(ctx context.Context, arg ShopHistoryParams) ([]Sho
 		if err := rows.Scan(
 			&i.Currency,
 			&i.ShippingAddress,
-			&i.OrderID,
-			&i.PlacedAt,
-			&i.Part,
+			&i.ShopOrder.ID,
+			&i.ShopOrder.OrderID,
+			&i.ShopOrder.Position,
+			&i.ShopOrder.ShopID,
+			&i.ShopOrder.ShopName,
+			&i.ShopOrder.Status,
+			&i.ShopOrder.Subtotal,
+			&i.ShopOrder.Discount,
+			&i.ShopOrder.Shipping,
+			&i.ShopOrder.Tax,
+			&i.ShopOrder.Total,
+			&i.ShopOrder.Carrier,
+			&i.ShopOrder.TrackingNumber,
+			&i.ShopOrder.PlacedAt,
+			&i.ShopOrder.ConfirmedAt,
+			&i.ShopOrder.ShippedAt,
+			&i.ShopOrder.DeliveredAt,
+			&i.OrderItem.OrderID,
+			&i.OrderItem.Position,
+			&i.OrderItem.ShopOrderID,
+			&i.OrderItem.VariantID,
+			&i.OrderItem.ProductID,
+			&i.OrderItem.Title,
+			&i.OrderItem.Sku,
+			&i.OrderItem.Options,
+			&i.OrderItem.Quantity,
+			&i.OrderItem.UnitPrice,
+			&i.OrderItem.LineTotal,
 		); err != nil {
 			return nil, err
 		}
