@@ -157,7 +157,7 @@ func TestWhoWaitsForATurnLosesNoTime(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { _ = sender.Run(ctx) })
-		time.Sleep(59 * time.Second)
+		<-time.After(59 * time.Second)
 		stop()
 		running.Wait()
 		require.Equal(t, map[string]int{"it took too long": 1, "too many others were being sent": 3}, mails.reasons())
