@@ -18,9 +18,9 @@ import (
 // What lives, and the holes that a load leaves between it, may exceed a goal: then the limit leaves room for
 // a quarter of what lives above it. Go would collect some fifty times a second to keep a limit that cannot be kept.
 const (
-	garbagePercent = 200
+	garbagePercent = 300
 	restingGoal    = 88 << 20
-	busyGoal       = 148 << 20
+	busyGoal       = 232 << 20
 
 	// busyFrom and restBelow are bytes allocated in a second; a checkout allocates a quarter of a megabyte.
 	busyFrom  = 48 << 20

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -141,6 +142,33 @@ func (p *Publisher) handedOver() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.waiting)
+}
+
+// Many events a second come in fewer rounds, few as soon as ever.
+func TestThePaceGoesByHowMuchThereIs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPublisher(nil)
+		after := func(wait time.Duration, events int) time.Duration {
+			<-time.After(wait)
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.adapt(events)
+			return p.pace
+		}
+		require.Equal(t, gather, after(time.Second, 999))
+		require.Equal(t, 2*gather, after(time.Second, 1000))
+		require.Equal(t, gather, after(time.Millisecond, 44), "of one moment: no more than if it were alone")
+		require.Equal(t, 2*gather, after(gather, 45))
+		require.Equal(t, 2*gather, after(2*gather, 90))
+
+		last := time.Now()
+		require.Equal(t, 2*gather-time.Since(p.began)%(2*gather), p.untilNext(last))
+		<-time.After(2 * gather)
+		require.Zero(t, p.untilNext(last))
+		require.Equal(t, gather, after(0, 1))
+		require.LessOrEqual(t, p.untilNext(time.Now()), gather)
+	})
 }
 
 func TestNobodyWaitsForAPublisherWithoutConnection(t *testing.T) {

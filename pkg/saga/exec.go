@@ -188,7 +188,6 @@ func (x *exec) forward(gone <-chan struct{}) verdict {
 func (x *exec) passed(began time.Time, s *planStep) {
 	if s.Batch != nil { // its line went with the batch
 		x.saved = x.step + 1
-		x.story = x.story[:0:0]
 	} else {
 		x.note(x.step, "do", s.Name, began, nil)
 	}
@@ -222,6 +221,9 @@ func (x *exec) batch(s *planStep) error {
 	}
 	if errors.Is(err, errPassed) { // the answer of an earlier try was lost
 		err = nil
+	}
+	if err == nil {
+		x.told(w)
 	}
 	if last {
 		if err == nil {
@@ -301,7 +303,7 @@ func (x *exec) undoBatch(s *planStep) error {
 		err = nil
 	}
 	if err == nil {
-		x.story = x.story[:0:0]
+		x.told(w)
 		x.state = w.state
 	}
 	x.ending.Store(err == nil && next < 0)

@@ -70,6 +70,40 @@ func TestShowTellsTheStory(t *testing.T) {
 	require.Empty(t, list)
 }
 
+// The story of a saga without trouble is written once, at its end; whatever goes wrong is there at once.
+func TestAStoryWithoutTroubleIsWrittenOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, "quiet", func(_ *bundle, o *saga.Options) { o.MinBackoff, o.MaxBackoff = time.Hour, time.Hour })
+	rows := func(id string) (n int) {
+		t.Helper()
+		require.NoError(t, b.pool.QueryRow(t.Context(), `select count(*) from saga_story where saga_id = $1`, id).Scan(&n))
+		return n
+	}
+	b.execute(t, "s1", input{})
+	s := b.until(t, "s1", saga.Done)
+	require.Equal(t, 1, rows("s1"))
+	require.Len(t, s.Steps, len(b.def.Steps))
+
+	last := b.def.Steps[len(b.def.Steps)-1].Name
+	b.people.misbehave(func(_ context.Context, kind, step string, _ *saga.Run) error {
+		if kind == "do" && step == last {
+			return unavailable()
+		}
+		return nil
+	}, nil)
+	b.execute(t, "s2", input{})
+	eventually(t, func(ctx context.Context) error {
+		var err error
+		if s, err = saga.Show(ctx, b.pool, "s2"); err == nil && len(s.Steps) == 0 {
+			err = errors.New("nothing is told yet")
+		}
+		return err
+	})
+	require.Equal(t, saga.Running, s.State)
+	require.Len(t, s.Steps, len(b.def.Steps))
+	require.Equal(t, "unknown", s.Steps[len(s.Steps)-1].State)
+}
+
 // Steps join the trace of the start, in whatever process they run; without a sampled trace there are no spans.
 func TestTraceAcrossProcesses(t *testing.T) {
 	t.Parallel()

@@ -25,6 +25,14 @@ func (x *exec) write(to State) *write {
 	return w
 }
 
+// told begins the story anew after a write, unless that left it to the next.
+func (x *exec) told(w *write) {
+	x.story = x.story[:0:0]
+	if w.quiet() {
+		x.story = w.story
+	}
+}
+
 // submit does a write of the runner's own until it is known to be done, or until the lease has lapsed.
 func (x *exec) submit(w *write, at window) verdict {
 	for n := 1; ; n++ {
@@ -37,7 +45,7 @@ func (x *exec) submit(w *write, at window) verdict {
 		}
 		switch {
 		case err == nil:
-			x.story = x.story[:0:0]
+			x.told(w)
 			return goOn
 		case errors.Is(err, errLost) || x.ctx.Err() != nil || x.r.lapsed(x):
 			return abandoned

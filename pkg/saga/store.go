@@ -184,6 +184,10 @@ func (w *write) plain() bool {
 	return w.cause == nil && w.attempts == 0 && w.lastError == "" && w.parkedFrom == "" && !w.release
 }
 
+// quiet reports whether the write leaves the story to the next one: a saga that goes on without trouble has all of its
+// story in one row. What a process that dies has not told is lost; it is for people, and the trace has it, too.
+func (w *write) quiet() bool { return w.state == Running && w.plain() }
+
 // statement chooses between two statements that write ws, and lays out its arrays.
 func (s *store) statement(ws []*write, plain, full string) (sql string, args []any, err error) {
 	n := len(ws)
@@ -204,7 +208,7 @@ func (s *store) statement(ws []*write, plain, full string) (sql string, args []a
 			}
 			results[i] = string(b)
 		}
-		if len(w.story) > 0 {
+		if len(w.story) > 0 && !w.quiet() {
 			b, err := json.Marshal(w.story)
 			if err != nil {
 				return "", nil, errs.Wrap(err, errs.Internal, "the saga's story cannot be kept")
