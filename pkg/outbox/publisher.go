@@ -62,7 +62,7 @@ func (p *Publisher) untilNext(last time.Time) time.Duration {
 func (p *Publisher) adapt(events int) {
 	over := max(time.Since(p.sent), gather)
 	p.sent, p.pace = time.Now(), gather
-	if time.Duration(events)*time.Second >= lively*over {
+	if float64(events)/over.Seconds() >= lively {
 		p.pace = 2 * gather
 	}
 }
