@@ -156,6 +156,7 @@ func TestThePaceGoesByHowMuchThereIs(t *testing.T) {
 			p.adapt(events)
 			return p.pace
 		}
+		require.Equal(t, gather, after(time.Second, 0), "the first round")
 		require.Equal(t, gather, after(time.Second, 999))
 		require.Equal(t, 2*gather, after(time.Second, 1000))
 		require.Equal(t, gather, after(time.Millisecond, 44), "of one moment: no more than if it were alone")

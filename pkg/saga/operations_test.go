@@ -104,6 +104,32 @@ func TestAStoryWithoutTroubleIsWrittenOnce(t *testing.T) {
 	require.Equal(t, "unknown", s.Steps[len(s.Steps)-1].State)
 }
 
+// A try that failed is told with the next write, though the saga went on.
+func TestTroubleIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, "trouble")
+	hold := make(chan struct{})
+	defer close(hold)
+	b.people.misbehave(func(ctx context.Context, kind, step string, _ *saga.Run) error {
+		switch {
+		case kind == "do" && step == "redeem" && b.people.called(kind, step) <= 2:
+			return unavailable()
+		case kind == "do" && step == "capture": // nothing is written meanwhile
+			select {
+			case <-hold:
+			case <-ctx.Done():
+			}
+			return ctx.Err()
+		}
+		return nil
+	}, nil)
+	b.execute(t, "s1", input{})
+	s, err := saga.Show(t.Context(), b.pool, "s1")
+	require.NoError(t, err)
+	require.Len(t, s.Steps, 5)
+	require.Equal(t, 3, s.Steps[2].Attempts)
+}
+
 // Steps join the trace of the start, in whatever process they run; without a sampled trace there are no spans.
 func TestTraceAcrossProcesses(t *testing.T) {
 	t.Parallel()

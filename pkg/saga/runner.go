@@ -35,7 +35,7 @@ type Options struct {
 	Lease time.Duration
 	// Poll is the pause between looks for sagas that nobody holds. 0 means an eighth of Lease.
 	Poll time.Duration
-	// Workers is how many sagas run in the background at once; those in Execute come on top. 0 means 256.
+	// Workers is how many sagas run in the background at once; those in Execute come on top. 0 means 128.
 	Workers int
 	// Queue is how many sagas may wait for a worker; what is beyond is released, to be claimed later. 0 means 2048.
 	Queue int
@@ -67,7 +67,7 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	o.Lease = cmp.Or(o.Lease, 2*time.Second)
 	o.Poll = cmp.Or(o.Poll, o.Lease/8)
-	o.Workers = cmp.Or(o.Workers, 256)
+	o.Workers = cmp.Or(o.Workers, 128)
 	o.Queue = cmp.Or(o.Queue, 2048)
 	o.StepTimeout = cmp.Or(o.StepTimeout, 5*time.Second)
 	o.MinBackoff = cmp.Or(o.MinBackoff, 50*time.Millisecond)

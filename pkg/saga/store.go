@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -185,8 +186,11 @@ func (w *write) plain() bool {
 }
 
 // quiet reports whether the write leaves the story to the next one: a saga that goes on without trouble has all of its
-// story in one row. What a process that dies has not told is lost; it is for people, and the trace has it, too.
-func (w *write) quiet() bool { return w.state == Running && w.plain() }
+// story in one row. What a process has not told when it dies, or loses the saga, is lost; it is for people, and the trace
+// has it, too.
+func (w *write) quiet() bool {
+	return w.state == Running && w.plain() && !slices.ContainsFunc(w.story, func(r record) bool { return r.State != "done" || r.Attempts > 1 })
+}
 
 // statement chooses between two statements that write ws, and lays out its arrays.
 func (s *store) statement(ws []*write, plain, full string) (sql string, args []any, err error) {

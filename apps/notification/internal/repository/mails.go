@@ -108,7 +108,7 @@ func (s *Store) Failed(ctx context.Context, m domain.Mail, reason string) error 
 	return postgres.Err(err)
 }
 
-// Again notes that a mail is tried again at the time.
+// Again notes that a mail is tried again at the time; without a reason that of the try before stays.
 func (s *Store) Again(ctx context.Context, m domain.Mail, reason string, at time.Time) error {
 	_, err := sqlc.New(s.pool).MailAgain(ctx, sqlc.MailAgainParams{ID: m.ID, Attempts: m.Attempts, Reason: reason, At: at})
 	return postgres.Err(err)

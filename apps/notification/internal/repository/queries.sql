@@ -32,6 +32,6 @@ update mail set state = 'failed', last_error = @reason
 where id = @id and state = 'sending' and attempts = @attempts;
 
 -- name: MailAgain :execrows
-update mail set state = 'queued', next_at = @at, last_error = @reason
+update mail set state = 'queued', next_at = @at, last_error = coalesce(nullif(@reason::text, ''), last_error)
 where id = @id and state = 'sending' and attempts = @attempts;
 

@@ -59,6 +59,7 @@ type Mails interface {
 	Claim(ctx context.Context, now, until time.Time, n int) ([]domain.Mail, error)
 	Sent(ctx context.Context, m domain.Mail, at time.Time, told event.Event) error
 	Failed(ctx context.Context, m domain.Mail, reason string) error
+	// Again keeps the reason of the try before when there is no new one.
 	Again(ctx context.Context, m domain.Mail, reason string, at time.Time) error
 }
 
@@ -214,9 +215,9 @@ func (s *Sender) try(running context.Context, m domain.Mail, until time.Time) {
 		return
 	}
 	log := s.log(noteCtx, m)
-	if errors.Is(err, errStopping) {
+	if errors.Is(err, errNoTurn) {
 		if err = s.Mails.Again(noteCtx, m, "", s.Clock.Now()); err != nil {
-			log.Warn("a mail that was not begun could not be given back; another process has it in a minute", zap.Error(err))
+			log.Warn("a mail that was not begun could not be given back; it is due again in a minute", zap.Error(err))
 		}
 		return
 	}
@@ -268,11 +269,12 @@ func note(ctx context.Context, write func(context.Context) error) error {
 	})
 }
 
-// errStopping is that a mail had no turn before the process was to stop.
-var errStopping = errors.New("the process stops")
+// errNoTurn is that a mail was not begun, for others were being sent all the time: no try, and nothing against it.
+var errNoTurn = errors.New("others were being sent")
 
 // send writes a mail and, when its turn has come, hands it over. That takes no longer than Timeout, without the wait for the
-// turn, which ends with stop, or early enough for the rest: the mail is ours until the time.
+// turn, which ends with stop, or early enough for the rest and for writing down what became of it: the mail is ours until the
+// time. A process that dies leaves no more mails that were sent and not noted than it had claimed.
 func (s *Sender) send(ctx context.Context, stop <-chan struct{}, m domain.Mail, until time.Time) error {
 	began := s.Clock.Now()
 	msg, err := s.write(ctx, m)
@@ -280,15 +282,15 @@ func (s *Sender) send(ctx context.Context, stop <-chan struct{}, m domain.Mail, 
 		return err
 	}
 	left := s.Timeout - s.Clock.Now().Sub(began)
-	wait, cancel := context.WithTimeout(ctx, until.Sub(s.Clock.Now())-left)
+	wait, cancel := context.WithTimeout(ctx, until.Sub(s.Clock.Now())-left-noteTimeout)
 	defer cancel()
 	select {
 	case s.turns <- struct{}{}:
 		defer func() { <-s.turns }()
 	case <-wait.Done():
-		return domain.Later("too many others were being sent")
+		return errNoTurn
 	case <-stop:
-		return errStopping
+		return errNoTurn
 	}
 	ctx, cancelPost := context.WithTimeout(ctx, left)
 	defer cancelPost()

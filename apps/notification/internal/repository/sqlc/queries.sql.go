@@ -66,7 +66,7 @@ func (q *Queries) ClaimMails(ctx context.Context, arg ClaimMailsParams) ([]Claim
 }
 
 const mailAgain = `-- name: MailAgain :execrows
-update mail set state = 'queued', next_at = $1, last_error = $2
+update mail set state = 'queued', next_at = $1, last_error = coalesce(nullif($2::text, ''), last_error)
 where id = $3 and state = 'sending' and attempts = $4
 `
 
