@@ -25,10 +25,10 @@ import (
 // backlog is mails that are all due.
 type backlog struct {
 	service.Mails
-	mu   sync.Mutex
-	due  []domain.Mail
-	left int
-	done chan struct{}
+	mu     sync.Mutex
+	due    []domain.Mail
+	left   int
+	done   chan struct{}
 	noting []time.Duration // for which the database may be away once a mail is sent
 	// again counts the reasons to try later
 	again map[string]int
