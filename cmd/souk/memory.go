@@ -20,7 +20,7 @@ import (
 const (
 	garbagePercent = 300
 	restingGoal    = 88 << 20
-	busyGoal       = 232 << 20
+	busyGoal       = 184 << 20
 
 	// busyFrom and restBelow are bytes allocated in a second; a checkout allocates a quarter of a megabyte.
 	busyFrom  = 48 << 20
