@@ -159,7 +159,7 @@ func (p *Postgres) createDatabases(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create databases: %w", err)
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // all that was asked of it is answered
 	for _, name := range p.o.Databases {
 		if err := p.createDatabase(ctx, conn, name); err != nil {
 			return fmt.Errorf("create database %s: %w", name, err)
@@ -198,7 +198,7 @@ func freePort(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("free port: %w", err)
 	}
-	defer func() { _ = l.Close() }()
+	defer func() { _ = l.Close() }() // it listened for its port alone
 	addr, ok := l.Addr().(*net.TCPAddr)
 	if !ok {
 		return 0, errors.New("free port: not a TCP address")
