@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"souk/apps/notification/internal/domain"
+	"souk/apps/notification/internal/repository"
 	"souk/apps/notification/internal/service"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
@@ -148,6 +149,25 @@ func TestAClaimThatTakesTooLong(t *testing.T) {
 	close(first.goOn)
 	stop()
 	require.Len(t, k.sink.Messages(), 1)
+}
+
+// A mail that is given back without a try keeps why the last one failed.
+func TestWhatIsGivenBackKeepsItsReason(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	store := repository.Open(k.pool, func() {})
+	now := time.Now()
+	_, err := k.pool.Exec(t.Context(), `insert into mail (id, kind, order_id, next_at, created_at) values ('ntf_1', 'order_confirmed', 'ord_1', $1, $1)`, now)
+	require.NoError(t, err)
+	for _, reason := range []string{"smtp: the server cannot be reached", ""} {
+		got, err := store.Claim(t.Context(), now, now.Add(time.Minute), 1)
+		require.NoError(t, err)
+		require.Len(t, got, 1)
+		require.NoError(t, store.Again(t.Context(), got[0], reason, now))
+		var kept string
+		require.NoError(t, k.pool.QueryRow(t.Context(), `select last_error from mail where id = 'ntf_1' and state = 'queued'`).Scan(&kept))
+		require.Equal(t, "smtp: the server cannot be reached", kept)
+	}
 }
 
 // outages returns what ends all sessions of the test's database and refuses new ones, and what ends that.
