@@ -82,7 +82,7 @@ func (s *Signer) Sign(a Actor) (token string, expires time.Time, err error) {
 	if len(a.Roles) > 0 {
 		key += "\x00" + strings.Join(a.Roles, "\x00")
 	}
-	if t, ok := s.cache.get(key); ok && now.Add(s.ttl/4).Before(t.expires) {
+	if t, ok := s.cache.get(key); ok && now.Add(s.ttl/4).Before(t.expires) && !t.expires.After(now.Add(s.ttl)) { // the clock may have been set back
 		return t.token, t.expires, nil
 	}
 	if s.err != nil {

@@ -204,6 +204,18 @@ func TestSignerUsesATokenAgain(t *testing.T) {
 	require.NotEqual(t, first, k.sign(t, identity.Gateway, user), "a new one well before the end")
 }
 
+// A clock that is set back makes of yesterday's token one of tomorrow, which nobody takes.
+func TestSignerWhoseClockIsSetBack(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	_ = k.sign(t, "order", identity.Service("order"))
+	k.clock.Advance(-10 * time.Minute)
+	token := k.sign(t, "order", identity.Service("order"))
+	fresh := identity.NewVerifier(map[string]ed25519.PublicKey{"order": identity.DeriveKey(seed, "order").Public().(ed25519.PublicKey)}, k.clock)
+	_, err := fresh.Verify(token)
+	require.NoError(t, err)
+}
+
 // A Signer in the Verifier's process saves the verification, and nothing else.
 func TestSignerOfTheSameProcess(t *testing.T) {
 	t.Parallel()

@@ -17,9 +17,15 @@ import (
 // strict are the rules of decoding: unknown fields are refused.
 var strict = protojson.UnmarshalOptions{RecursionLimit: 100}
 
+// mostValues bounds how many values a body holds: an empty object is two bytes long, and takes a hundred and more in memory.
+const mostValues = 50_000
+
 // Unmarshal decodes data into v, a message or a pointer to a field of one.
 // Errors: Invalid, with the field that is wrong.
 func (Marshaler) Unmarshal(data []byte, v any) error {
+	if len(data) > 2*mostValues && values(data) > mostValues {
+		return errs.New(errs.Invalid, "the body holds more than %d values", mostValues)
+	}
 	m, ok := v.(proto.Message)
 	if !ok {
 		if err := fallback.Unmarshal(data, v); err != nil {
@@ -50,6 +56,25 @@ func (m Marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 		}
 		return m.Unmarshal(data, v)
 	})
+}
+
+// values counts the values in JSON: each but the first follows a comma, or begins a list or an object. It is a bit more
+// where lists and objects are empty.
+func values(data []byte) int {
+	n := 1
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case ',', '[', '{':
+			n++
+		case '"':
+			for i++; i < len(data) && data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return n
 }
 
 func isBlank(data []byte) bool {

@@ -204,3 +204,16 @@ func TestRequestError(t *testing.T) {
 	require.Equal(t, errs.Invalid, e.Code)
 	require.NotContains(t, e.Message, "secret")
 }
+
+// A megabyte of empty objects takes a hundred in memory, and a second to say which of them is wrong.
+func TestMarshaler_Decode_TooManyValues(t *testing.T) {
+	t.Parallel()
+	decode := func(body string) error {
+		return jsonpb.Marshaler{}.NewDecoder(strings.NewReader(body)).Decode(&orderv1.CheckoutRequest{})
+	}
+	err := decode(`{"voucherCodes":[` + strings.Repeat(`"",`, 60_000) + `""]}`)
+	require.Equal(t, errs.Invalid, errs.CodeOf(err))
+	require.ErrorContains(t, err, "more than 50000 values")
+	require.NoError(t, decode(`{"voucherCodes":["`+strings.Repeat(`,[{\"`, 60_000)+`"]}`), "text may hold anything")
+	require.NoError(t, decode(`{"voucherCodes":[`+strings.Repeat(`"", `, 40_000)+`""]}`))
+}

@@ -81,6 +81,7 @@ func TestMiddlewareCountsByRoute(t *testing.T) {
 	require.NoError(t, resp.Body.Close())
 	_, err = srv.Client().Get(srv.URL + "/panic")
 	require.Error(t, err)
+	srv.Close() // waits for the handlers: what was flushed arrives before they return
 
 	require.NoError(t, testutil.GatherAndCompare(r, strings.NewReader(`
 # HELP http_request_total HTTP requests that were answered.

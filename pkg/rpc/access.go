@@ -23,8 +23,9 @@ func checkOption(m Method) error {
 	return nil
 }
 
-// admit reports whether the actor may call a method with the access option.
-func admit(access *optionsv1.Access, a identity.Actor) error {
+// Admit fails with errs.Unauthenticated or errs.Forbidden unless the actor may call a method with the access option. A
+// [Server] asks by itself; a gateway may ask before it does anything for the caller.
+func Admit(access *optionsv1.Access, a identity.Actor) error {
 	switch access.GetLevel() {
 	case optionsv1.Level_LEVEL_PUBLIC:
 		return nil
@@ -77,7 +78,7 @@ func (s *Server) authorize(ctx context.Context, m *serverMethod, h Header) (cont
 	if err != nil {
 		return ctx, err
 	}
-	if err := admit(m.Access, actor); err != nil {
+	if err := Admit(m.Access, actor); err != nil {
 		return ctx, err
 	}
 	return identity.NewContext(ctx, actor), nil

@@ -37,7 +37,8 @@ type ClientOptions struct {
 // NewClient makes the connection that stubs get out of a transport's bare one. Its calls carry who
 // calls, the idempotency key, the request ID and the trace context of their context; get the method's
 // default deadline if they have none; go through the breaker of the called service; and are repeated
-// within bounds if the method is idempotent and nothing was done. Its errors are *errs.Error.
+// within bounds if the method is idempotent and nothing was done. Its errors are *errs.Error. Where a service that calls for
+// itself is refused as such, they are errs.Unavailable or errs.Internal.
 func NewClient(raw grpc.ClientConnInterface, o ClientOptions) grpc.ClientConnInterface {
 	return &client{raw: raw, options: o, metrics: newMetrics("client", o.Metrics)}
 }
@@ -87,6 +88,9 @@ func (c *client) Invoke(ctx context.Context, method string, args, reply any, opt
 	}
 	ctx, sp := span(ctx, c.options.Tracer, trace.SpanKindClient, m.Method)
 	coded := fromAny(c.invoke(ctx, m, args, reply, opts))
+	if coded != nil && c.ownCall(ctx) {
+		coded = ours(coded)
+	}
 	endSpan(sp, coded)
 	m.metrics.observe(start, coded)
 	if coded != nil {
@@ -129,6 +133,26 @@ func (c *client) header(ctx context.Context) Header {
 		h.Word = c.options.Signer.Say(identity.Service(c.options.Service))
 	}
 	return h
+}
+
+// ownCall reports whether the service calls for itself, and not for who called it. The gateway always calls for somebody, who may
+// be the one that is refused.
+func (c *client) ownCall(ctx context.Context) bool {
+	return c.options.Signer != nil && c.options.Service != identity.Gateway && identity.WordFrom(ctx) == nil && identity.TokenFrom(ctx) == ""
+}
+
+// ours gives a refusal of the service that calls, which says nothing of what it asked for, a code that is none: whoever
+// it works for must not take it for theirs, and may try again. A clock that is wrong or a key that is not known yet passes, a
+// method that a service may not call or that the other does not have is for people to look at.
+func ours(err *errs.Error) *errs.Error {
+	switch err.Code {
+	case errs.Unauthenticated:
+		return errs.Wrap(err, errs.Unavailable, "temporarily unavailable, please try again").WithRetryAfter(time.Second)
+	case errs.Forbidden, errs.Unimplemented:
+		return errs.Wrap(err, errs.Internal, "something went wrong on our side")
+	default:
+		return err
+	}
 }
 
 // retryable says that nothing was done, and that it is no breaker that spares the target.

@@ -109,6 +109,16 @@ func TestWrongBodiesNameTheField(t *testing.T) {
 	}
 }
 
+// TestWhoMayNotCallIsToldBeforeTheBodyIsRead: it may be large, and take long to read.
+func TestWhoMayNotCallIsToldBeforeTheBodyIsRead(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	g.send(http.MethodPost, "/v1/products:import", `{"products":`).problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	g.send(http.MethodPost, "/v1/products:import", `{"products":`, "Authorization", asGuest).problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	g.send(http.MethodPost, "/v1/operator/categories", `{"name":`, "Authorization", asUser).problem(t, http.StatusForbidden, errs.Forbidden)
+	g.send(http.MethodPost, "/v1/products:import", `{"products":`, "Authorization", asUser).problem(t, http.StatusBadRequest, errs.Invalid)
+}
+
 func TestUnknownParametersAreRefused(t *testing.T) {
 	t.Parallel()
 	g := setup(t)

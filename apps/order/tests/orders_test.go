@@ -357,3 +357,35 @@ func TestNewsOfThePayment(t *testing.T) {
 	k.paid(o.GetId(), "captured", 3)
 	require.Equal(t, "refunded", status(), "nor does what comes after the cancellation")
 }
+
+// TestAShopLearnsTheAddressWithTheOrder: of a checkout that is under way, and may be refused, it sees what is wanted of it.
+func TestAShopLearnsTheAddressWithTheOrder(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	waiting, goOn := make(chan struct{}), make(chan struct{})
+	k.before = func(method string) {
+		if method == "Authorize" {
+			close(waiting)
+			<-goOn
+		}
+	}
+	c := k.shopping()
+	done := make(chan error, 1)
+	go func() {
+		_, err := k.checkout(c, "k", checkoutRequest("tok_ok"))
+		done <- err
+	}()
+	<-waiting
+	list := func(status string) *orderv1.ShopOrder {
+		res, err := k.client.ListShopOrders(k.as(operator()), &orderv1.ListShopOrdersRequest{ShopId: "shp_1", Status: status})
+		require.NoError(t, err)
+		require.Len(t, res.GetShopOrders(), 1)
+		return res.GetShopOrders()[0]
+	}
+	pending := list("pending")
+	require.NotEmpty(t, pending.GetItems())
+	require.Nil(t, pending.GetShippingAddress())
+	close(goOn)
+	require.NoError(t, <-done)
+	require.NotEmpty(t, list("confirmed").GetShippingAddress().GetName())
+}

@@ -13,6 +13,7 @@ import (
 
 	"souk/apps/order/internal/domain"
 	orderv1 "souk/gen/go/souk/order/v1"
+	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/postgres"
 	"souk/pkg/saga"
@@ -46,6 +47,46 @@ func TestSameKeyWhoseCartIsGone(t *testing.T) {
 	wg.Wait()
 	require.NoError(t, slowErr)
 	require.Equal(t, fast.GetId(), slowID)
+}
+
+// TestARefusalIsTheAnswerToAllOfItsKey: a request that was given up (its gateway died, its customer closed the page) may still
+// be at work when its retry is refused. It must not order after that: the customer was told that nothing was.
+func TestARefusalIsTheAnswerToAllOfItsKey(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	c := k.shopping()
+	var n atomic.Int32
+	waiting, goOn := make(chan struct{}), make(chan struct{})
+	k.before = func(method string) {
+		if method == "BatchGetVariants" && n.Add(1) == 1 {
+			close(waiting)
+			<-goOn
+		}
+	}
+	slow := make(chan error, 1)
+	go func() {
+		_, err := k.checkout(c, "k", checkoutRequest("tok_ok"))
+		slow <- err
+	}()
+	<-waiting
+	k.offer("var_a", "shp_1", "10.00", 0) // somebody holds the last pieces for a moment
+	_, err := k.checkout(c, "k", checkoutRequest("tok_ok"))
+	require.Equal(t, errs.OutOfStock, errs.CodeOf(err), "%v", err)
+	told := errs.From(err).Fields
+	k.offer("var_a", "shp_1", "10.00", 10)
+	close(goOn)
+	err = <-slow
+	require.Equal(t, errs.OutOfStock, errs.CodeOf(err), "%v", err)
+	require.Equal(t, told, errs.From(err).Fields)
+	_, err = k.checkout(c, "k", checkoutRequest("tok_declined"))
+	require.Equal(t, errs.IdempotencyMismatch, errs.CodeOf(err), "%v", err)
+	require.Empty(t, k.money)
+	orders, err := k.client.ListOrders(k.as(c), &orderv1.ListOrdersRequest{})
+	require.NoError(t, err)
+	require.Empty(t, orders.GetOrders(), "what is kept is no order")
+	_, err = k.checkout(c, "another", checkoutRequest("tok_ok"))
+	require.NoError(t, err)
+	k.clean()
 }
 
 // TestCancellationsLockOrdersByID: whatever order cancellations arrive in, those that are written together wait for their

@@ -38,8 +38,14 @@ func TestARetryLearnsWhatWasWrong(t *testing.T) {
 func TestRefusedCheckoutsAreForgotten(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
-	refused, bought := k.shopping(), k.shopping()
-	_, err := k.checkout(refused, "k", checkoutRequest("tok_declined"))
+	refused, bought, empty := k.shopping(), k.shopping(), user("empty")
+	_, err := k.checkout(empty, "k", checkoutRequest("tok_ok"))
+	require.Equal(t, errs.CartEmpty, errs.CodeOf(err), "%v", err)
+	keys := func(customerID string) (n int) {
+		require.NoError(t, k.pool.QueryRow(t.Context(), `select count(*) from orders where customer_id = $1`, customerID).Scan(&n))
+		return n
+	}
+	_, err = k.checkout(refused, "k", checkoutRequest("tok_declined"))
 	require.Equal(t, errs.PaymentDeclined, errs.CodeOf(err), "%v", err)
 	k.bought(bought)
 	k.ended()
@@ -65,12 +71,14 @@ func TestRefusedCheckoutsAreForgotten(t *testing.T) {
 	forget(month, time.Now().Add(month-time.Hour))
 	_, address = known(refused.ID)
 	require.NotEmpty(t, address, "not yet")
+	require.Equal(t, 1, keys(empty.ID), "there was no order, but its key has its answer")
 	forget(month, time.Now().Add(month+time.Hour))
 	email, address := known(refused.ID)
 	require.Empty(t, email)
 	require.Empty(t, address)
 	_, address = known(bought.ID)
 	require.NotEmpty(t, address, "an order is kept")
+	require.Zero(t, keys(empty.ID))
 	// The key still has its answer.
 	_, err = k.checkout(refused, "k", checkoutRequest("tok_declined"))
 	require.Equal(t, errs.PaymentDeclined, errs.CodeOf(err), "%v", err)

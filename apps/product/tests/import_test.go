@@ -86,9 +86,11 @@ func TestImportJudgesEachProductOnItsOwn(t *testing.T) {
 	stolen.Variants[0].Sku = "sku-good"
 	again.Variants[0].Sku = "sku-again"
 	nul := simple("s", "nul", "a\x00b", 1)
-	out, err := b.operator.ImportProducts(b.asOperator(), &productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{good, bad, noTitle, noShop, stolen, again, nul}})
+	script := simple("s", "script", "Script", 1)
+	script.Images = []*productv1.Image{{Url: "javascript:alert(1)"}}
+	out, err := b.operator.ImportProducts(b.asOperator(), &productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{good, bad, noTitle, noShop, stolen, again, nul, script}})
 	require.NoError(t, err)
-	reasons := []string{"", "variants[0].price.amount", "title", "nowhere", "sku-good", "twice", "NUL"}
+	reasons := []string{"", "variants[0].price.amount", "title", "nowhere", "sku-good", "twice", "NUL", "images[0].url"}
 	for i, r := range out.GetResults() {
 		if i == 0 {
 			require.Equal(t, "created", r.GetOutcome())
@@ -97,6 +99,32 @@ func TestImportJudgesEachProductOnItsOwn(t *testing.T) {
 		require.Equal(t, "rejected", r.GetOutcome(), "%d", i)
 		require.Contains(t, r.GetReason(), reasons[i])
 	}
+}
+
+// TestSellersImportIntoCategoriesThereAre: the tree is everybody's, and only operators make it grow.
+func TestSellersImportIntoCategoriesThereAre(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, member := b.shop("s")
+	b.importAll([]*productv1.ImportedProduct{func() *productv1.ImportedProduct {
+		p := simple("s", "first", "First", 1)
+		p.CategoryPath = []string{"Home", "Lamps"}
+		return p
+	}()})
+	known, unknown, below := simple("s", "known", "Known", 1), simple("s", "unknown", "Unknown", 1), simple("s", "below", "Below", 1)
+	known.CategoryPath, unknown.CategoryPath, below.CategoryPath = []string{"Home", "Lamps"}, []string{"Mine"}, []string{"Mine", "Lamps"}
+	out, err := b.operator.ImportProducts(b.asUser(member), &productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{known, unknown, below, simple("s", "none", "None", 1)}})
+	require.NoError(t, err)
+	var outcomes []string
+	for _, r := range out.GetResults() {
+		outcomes = append(outcomes, r.GetOutcome())
+	}
+	require.Equal(t, []string{"created", "rejected", "rejected", "created"}, outcomes)
+	require.Contains(t, out.GetResults()[2].GetReason(), "Mine > Lamps")
+	list, err := b.visitor.ListCategories(b.asAnybody(), &productv1.ListCategoriesRequest{})
+	require.NoError(t, err)
+	require.Len(t, list.GetCategories(), 2)
+	require.Equal(t, []string{"Home", "Lamps"}, b.get(out.GetResults()[0].GetProductId()).GetCategoryPath())
 }
 
 func TestTwoImportsAtOnce(t *testing.T) {

@@ -30,13 +30,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // bundle is a process with the user service, and others that call it over NATS.
 type bundle struct {
-	t      *testing.T
-	pool   *pgxpool.Pool
-	nats   *nats.Conn
-	users  userv1.UserServiceClient // by the gateway, for whom as says
-	auth   userv1.UserServiceClient
-	order  userv1.UserServiceClient
-	signer *identity.Signer
+	t            *testing.T
+	pool         *pgxpool.Pool
+	nats         *nats.Conn
+	users        userv1.UserServiceClient // by the gateway, for whom as says
+	auth         userv1.UserServiceClient
+	order        userv1.UserServiceClient
+	notification userv1.UserServiceClient
+	signer       *identity.Signer
 }
 
 func setup(t *testing.T) *bundle {
@@ -65,6 +66,7 @@ func setup(t *testing.T) *bundle {
 			user.Module,
 			caller("auth", func(c grpc.ClientConnInterface, _ *module.Platform) { b.auth = userv1.NewUserServiceClient(c) }),
 			caller("order", func(c grpc.ClientConnInterface, _ *module.Platform) { b.order = userv1.NewUserServiceClient(c) }),
+			caller("notification", func(c grpc.ClientConnInterface, _ *module.Platform) { b.notification = userv1.NewUserServiceClient(c) }),
 			caller("gateway", func(c grpc.ClientConnInterface, p *module.Platform) {
 				b.users, b.signer = userv1.NewUserServiceClient(c), p.Signer()
 			}))

@@ -175,7 +175,9 @@ func TestWhoMayCall(t *testing.T) {
 	_, err = b.users.EnsureUser(b.as(ann.GetId(), "operator"), &userv1.EnsureUserRequest{Issuer: "x", Subject: "y"})
 	requireCode(t, errs.Forbidden, err)
 	_, err = b.order.EnsureUser(t.Context(), &userv1.EnsureUserRequest{Issuer: "x", Subject: "y"})
-	requireCode(t, errs.Forbidden, err)
+	requireCode(t, errs.Internal, err) // a service that may not do that has a bug
+	_, err = b.order.BatchGetUsers(t.Context(), &userv1.BatchGetUsersRequest{Ids: []string{bob.GetId()}})
+	requireCode(t, errs.Internal, err)
 
 	operator := b.as(ann.GetId(), "operator")
 	got, err := b.users.GetUser(operator, &userv1.GetUserRequest{Id: bob.GetId()})
@@ -187,7 +189,7 @@ func TestWhoMayCall(t *testing.T) {
 	}
 	_, err = b.users.GetMe(b.as("usr_0198c5f27e6b7c1f8a3d5e9b04c7d21a"), &userv1.GetMeRequest{})
 	requireCode(t, errs.NotFound, err)
-	batch, err := b.order.BatchGetUsers(t.Context(), &userv1.BatchGetUsersRequest{Ids: []string{bob.GetId(), "usr_1", ann.GetId()}})
+	batch, err := b.notification.BatchGetUsers(t.Context(), &userv1.BatchGetUsersRequest{Ids: []string{bob.GetId(), "usr_1", ann.GetId()}})
 	require.NoError(t, err)
 	require.Len(t, batch.GetUsers(), 2)
 	require.Equal(t, bob.GetId(), batch.GetUsers()[0].GetId())

@@ -156,8 +156,11 @@ func unknownMethod(t *testing.T, transports Transports) {
 	err := k.Raw.Invoke(within(t), "/souk.product.v1.ProductService/NoSuchMethod", get("1"), &productv1.GetProductResponse{})
 	require.Equal(t, errs.Unimplemented, errs.CodeOf(err))
 	// In the contract, but the service does not have it.
-	_, err = k.Client("order").ListCategories(within(t), &productv1.ListCategoriesRequest{})
+	ctx := within(t)
+	_, err = k.Client(identityGateway).ListCategories(k.User(ctx, t), &productv1.ListCategoriesRequest{})
 	require.Equal(t, errs.Unimplemented, errs.CodeOf(err))
+	_, err = k.Client("order").ListCategories(ctx, &productv1.ListCategoriesRequest{})
+	require.Equal(t, errs.Internal, errs.CodeOf(err), "for itself: nobody it works for asked for that")
 }
 
 func nobodyThere(t *testing.T, transports Transports) {

@@ -3,9 +3,13 @@ package middleware
 import (
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"strconv"
 	"time"
@@ -16,13 +20,35 @@ import (
 	"souk/pkg/rpc"
 )
 
-// Answer is a response as it is kept for a retry.
-type Answer struct {
+// answer is a response as it is kept for a retry.
+type answer struct {
 	Status      int    `json:"status"`
 	ContentType string `json:"contentType"`
 	Location    string `json:"location,omitempty"`
 	Code        string `json:"code,omitempty"`
-	Body        []byte `json:"body"`
+	// Body follows the JSON of the others, after a line break.
+	Body []byte `json:"-"`
+}
+
+// seal encrypts an answer: addresses and tokens stand in it.
+func (a answer) seal(box cipher.AEAD) ([]byte, error) {
+	head, err := json.Marshal(a)
+	if err != nil {
+		return nil, err
+	}
+	plain := make([]byte, 0, len(head)+1+len(a.Body))
+	plain = append(append(append(plain, head...), '\n'), a.Body...)
+	return box.Seal(make([]byte, 0, len(plain)+box.Overhead()), nil, plain, nil), nil
+}
+
+func unseal(box cipher.AEAD, sealed []byte) (a answer, err error) {
+	plain, err := box.Open(nil, nil, sealed, nil)
+	if err != nil {
+		return a, err
+	}
+	head, body, _ := bytes.Cut(plain, []byte{'\n'})
+	a.Body = body
+	return a, json.Unmarshal(head, &a)
 }
 
 // Claim is the outcome of claiming an idempotency key.
@@ -31,8 +57,8 @@ type Claim struct {
 	Owned bool
 	// BodyHash is that of the request that has the key.
 	BodyHash string
-	// Answer is what that request was answered; nil while it is in flight.
-	Answer *Answer
+	// Answer is what that request was answered, sealed; nil while it is in flight.
+	Answer []byte
 }
 
 // Keys keeps what requests with an Idempotency-Key were answered.
@@ -41,8 +67,8 @@ type Keys interface {
 	Claim(ctx context.Context, key, bodyHash, owner string, lease time.Duration) (Claim, error)
 	// Renew prolongs a claim.
 	Renew(ctx context.Context, key, owner string, lease time.Duration) error
-	// Keep stores the answer.
-	Keep(ctx context.Context, key, owner, bodyHash string, a Answer) error
+	// Keep stores the answer, sealed.
+	Keep(ctx context.Context, key, owner, bodyHash string, answer []byte) error
 	// GiveUp lets a retry run again.
 	GiveUp(ctx context.Context, key, owner string) error
 }
@@ -55,6 +81,9 @@ const (
 // Idempotency makes a retry of a POST with the same Idempotency-Key get the first answer again. Keys are
 // scoped to the caller and the route. A 5xx is not kept: a retry resumes. While a request is in flight its
 // claim is renewed, so that a gateway that dies gives it up within seconds.
+//
+// What is kept is encrypted under the key itself, of which only a hash is kept: whoever reads the store learns nothing
+// that a caller with a random key was told.
 func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Request, required bool, next func(http.ResponseWriter, *http.Request)) {
 	x := From(r.Context())
 	key := r.Header.Get("Idempotency-Key")
@@ -75,8 +104,14 @@ func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Requ
 		return
 	}
 	ctx := r.Context()
-	scope := sha256.Sum256([]byte(x.Actor.ID + "\n" + r.Method + " " + r.URL.Path + "\n" + key))
-	stored := hex.EncodeToString(scope[:])
+	scope := []byte(x.Actor.ID + "\n" + r.Method + " " + r.URL.Path + "\n" + key)
+	hash := sha256.Sum256(scope)
+	stored := hex.EncodeToString(hash[:])
+	box, err := boxOf(scope)
+	if err != nil {
+		WriteProblem(w, r, err)
+		return
+	}
 	bodySum := sha256.Sum256(BytesOf(r))
 	bodyHash := hex.EncodeToString(bodySum[:])
 	owner := rand.Text() // not the request's ID, which its sender may choose
@@ -94,7 +129,12 @@ func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Requ
 		WriteProblem(w, r, errs.New(errs.IdempotencyInFlight, "a request with this Idempotency-Key is in flight: try again").WithRetryAfter(time.Second))
 		return
 	default:
-		replay(w, x, claim.Answer)
+		a, err := unseal(box, claim.Answer)
+		if err != nil {
+			WriteProblem(w, r, errs.Wrap(err, errs.Internal, "the first answer cannot be read"))
+			return
+		}
+		replay(w, x, a)
 		return
 	}
 
@@ -118,8 +158,12 @@ func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Requ
 		return
 	}
 	h := w.Header()
-	a := Answer{Status: rec.status, ContentType: h.Get("Content-Type"), Location: h.Get("Location"), Code: x.Code, Body: bytes.Clone(rec.body)}
-	if err := keys.Keep(kept, stored, owner, bodyHash, a); err != nil {
+	a := answer{Status: rec.status, ContentType: h.Get("Content-Type"), Location: h.Get("Location"), Code: x.Code, Body: rec.body}
+	sealed, err := a.seal(box)
+	if err == nil {
+		err = keys.Keep(kept, stored, owner, bodyHash, sealed)
+	}
+	if err != nil {
 		log.Warn("idempotent answer not kept", zap.String("request_id", x.RequestID), zap.Error(err))
 	}
 	rec.flush()
@@ -131,7 +175,20 @@ func giveUp(ctx context.Context, keys Keys, log *zap.Logger, key, owner string) 
 	}
 }
 
-func replay(w http.ResponseWriter, x *Exchange, a *Answer) {
+// boxOf returns what seals the answers to requests of a scope.
+func boxOf(scope []byte) (cipher.AEAD, error) {
+	secret, err := hkdf.Key(sha256.New, scope, nil, "souk idempotent answer", 32)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(secret)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+func replay(w http.ResponseWriter, x *Exchange, a answer) {
 	x.Code = a.Code
 	h := w.Header()
 	h.Set("Content-Type", a.ContentType)

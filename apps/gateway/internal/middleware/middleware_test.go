@@ -386,10 +386,10 @@ func (m *memoryKeys) Claim(_ context.Context, key, bodyHash, _ string, _ time.Du
 	return Claim{Owned: true}, nil
 }
 func (m *memoryKeys) Renew(context.Context, string, string, time.Duration) error { return nil }
-func (m *memoryKeys) Keep(_ context.Context, key, _, bodyHash string, a Answer) error {
+func (m *memoryKeys) Keep(_ context.Context, key, _, bodyHash string, answer []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.entries[key] = &Claim{BodyHash: bodyHash, Answer: &a}
+	m.entries[key] = &Claim{BodyHash: bodyHash, Answer: answer}
 	return nil
 }
 func (m *memoryKeys) GiveUp(_ context.Context, key, _ string) error {
@@ -436,6 +436,15 @@ func TestIdempotency(t *testing.T) {
 	require.Equal(t, http.StatusCreated, res.StatusCode)
 	require.Equal(t, "true", res.Header.Get("Idempotent-Replayed"))
 	require.Equal(t, 1, runs)
+	for stored, claim := range keys.entries {
+		require.NotContains(t, string(claim.Answer), "order", "what is kept is sealed")
+		for _, scope := range []string{"k1", stored, "usr_2\nPOST /v1/checkout\nk1"} {
+			box, err := boxOf([]byte(scope))
+			require.NoError(t, err)
+			_, err = unseal(box, claim.Answer)
+			require.Error(t, err, "nobody opens it who does not know caller, route and key")
+		}
+	}
 	res = send("usr_1", "k1", `{"other":1}`)
 	require.Equal(t, http.StatusUnprocessableEntity, res.StatusCode)
 	require.Equal(t, errs.IdempotencyMismatch, problemOf(t, res).Code)

@@ -89,6 +89,17 @@ func saneRequestID(s string) bool {
 	return !hasCardNumber([]byte(s)) // it is logged
 }
 
+// traceparent is what is taken of a caller's trace: its other header is free text, and would come to stand beside events.
+type traceparent struct{ propagation.HeaderCarrier }
+
+// Get returns the header traceparent, and nothing else.
+func (t traceparent) Get(key string) string {
+	if key != "traceparent" {
+		return ""
+	}
+	return t.HeaderCarrier.Get(key)
+}
+
 // Trace joins the caller's trace (W3C traceparent) or begins one. A span is made for sampled traces alone.
 func Trace(tracer trace.Tracer) Middleware {
 	prop := propagation.TraceContext{}
@@ -97,7 +108,7 @@ func Trace(tracer trace.Tracer) Middleware {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x := exchangeOf(w, r)
 			if _, has := r.Header["Traceparent"]; has {
-				x.ctx = prop.Extract(x.ctx, propagation.HeaderCarrier(r.Header))
+				x.ctx = prop.Extract(x.ctx, traceparent{propagation.HeaderCarrier(r.Header)})
 			}
 			ctx, span := telemetry.StartSampled(x.ctx, tracer, "HTTP", kind...)
 			x.ctx = ctx
@@ -114,7 +125,7 @@ func Trace(tracer trace.Tracer) Middleware {
 				return
 			}
 			defer func() {
-				span.SetName(r.Method + " " + x.Route)
+				span.SetName(metric.Method(r.Method) + " " + x.Route)
 				span.SetAttributes(
 					attribute.String("http.request.method", metric.Method(r.Method)),
 					attribute.String("http.route", x.Route),

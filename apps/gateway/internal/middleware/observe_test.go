@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace"
 
 	"souk/pkg/clock"
 	"souk/pkg/errs"
@@ -92,4 +93,18 @@ func TestAccessLog(t *testing.T) {
 			require.NotContains(t, out.String(), "secret")
 		})
 	}
+}
+
+// TestOfATraceOnlyItsParentIsTaken: the state of a trace is free text, and would come to stand beside every event.
+func TestOfATraceOnlyItsParentIsTaken(t *testing.T) {
+	t.Parallel()
+	provider, err := telemetry.New(t.Context(), "gateway", telemetry.Default())
+	require.NoError(t, err)
+	r := httptest.NewRequest(http.MethodGet, "/v1/products", nil)
+	r.Header.Set("Traceparent", "00-0198c5f27e6b7c1f8a3d5e9b04c7d21a-0198c5f27e6b7c1f-01")
+	r.Header.Set("Tracestate", "card=4111111111111111")
+	var seen trace.SpanContext
+	ask(func(_ http.ResponseWriter, r *http.Request) { seen = trace.SpanContextFromContext(r.Context()) }, r, Trace(provider.Tracer("gateway")), Timeout(time.Minute))
+	require.Equal(t, "0198c5f27e6b7c1f8a3d5e9b04c7d21a", seen.TraceID().String())
+	require.Empty(t, seen.TraceState().String())
 }

@@ -24,6 +24,7 @@ import (
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/errs"
 	"souk/pkg/jsonpb"
+	"souk/pkg/rpc"
 )
 
 // contractRoutes are the routes of all contracts.
@@ -62,7 +63,11 @@ func newMux(ctx context.Context, conn grpc.ClientConnInterface, routes routes, i
 				once.Do(func() { route = routes.find(r) })
 				x := middleware.From(r.Context())
 				x.Route, x.Method = route.pattern, route.method
-				if err := route.parameters.check(r.URL.RawQuery); err != nil {
+				err := rpc.Admit(route.access, x.Actor) // before anything is done for the caller
+				if err == nil {
+					err = route.parameters.check(r.URL.RawQuery)
+				}
+				if err != nil {
 					middleware.WriteProblem(w, r, err)
 					return
 				}

@@ -21,6 +21,7 @@ type route struct {
 	pattern        string
 	method         string
 	service        string
+	access         *optionsv1.Access
 	idempotencyKey bool
 	cacheSeconds   int32
 	successStatus  int
@@ -80,6 +81,7 @@ func routesOf(files ...protoreflect.FileDescriptor) (routes, error) {
 				}
 				out[verb+" "+pattern] = route{
 					pattern: pattern, method: string(m.FullName()), service: string(f.Package().Parent().Name()),
+					access:         proto.GetExtension(m.Options(), optionsv1.E_Access).(*optionsv1.Access),
 					idempotencyKey: proto.GetExtension(m.Options(), optionsv1.E_IdempotencyKey).(bool),
 					cacheSeconds:   proto.GetExtension(m.Options(), optionsv1.E_CacheSeconds).(int32),
 					successStatus:  cmp.Or(int(proto.GetExtension(m.Options(), optionsv1.E_SuccessStatus).(int32)), http.StatusOK),

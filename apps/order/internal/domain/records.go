@@ -26,6 +26,8 @@ type Attempt struct {
 	OrderID     string
 	RequestHash [sha256.Size]byte
 	Status      Status
+	// Refusal is why the checkout was refused; nil: it was not, or is under way.
+	Refusal *Refusal
 }
 
 // Confirmation is what confirms an order.
@@ -48,6 +50,19 @@ type Refusal struct {
 	Fields  []errs.Field `json:"fields,omitempty"`
 	// Fault says that the customer is not to blame: the idempotency key is free for another try.
 	Fault bool `json:"-"`
+}
+
+// RefusalOf is what err, a refusal, says.
+func RefusalOf(err error) Refusal {
+	e := errs.From(err)
+	return Refusal{Code: e.Code, Message: e.Message, Fields: e.Fields}
+}
+
+// Err is the refusal as an error.
+func (r Refusal) Err() error {
+	e := errs.New(r.Code, "%s", r.Message)
+	e.Fields = r.Fields
+	return e
 }
 
 // PaymentNews is what payment tells about an order.

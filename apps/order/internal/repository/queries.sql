@@ -24,8 +24,9 @@ where o.id in (
 order by o.placed_at desc, o.id desc, s.position, i.position;
 
 -- name: ShopHistory :many
--- A shop's parts of orders, newest first. Without a status: of orders that were confirmed.
-select o.currency, o.shipping_address, sqlc.embed(s), sqlc.embed(i)
+-- A shop's parts of orders, newest first. Without a status: of orders that were confirmed. Where a checkout's customer is
+-- to be found is nobody's business before it is an order.
+select o.currency, (case when s.confirmed_at is null then '{}' else o.shipping_address end)::jsonb as shipping_address, sqlc.embed(s), sqlc.embed(i)
 from shop_order s join orders o on o.id = s.order_id join order_item i on i.order_id = s.order_id and i.shop_order_id = s.id
 where s.id in (
     select p.id from shop_order p
@@ -38,8 +39,17 @@ order by s.placed_at desc, s.id desc, i.position;
 -- name: ByKeys :many
 -- What there is for customers' idempotency keys.
 with input as (select unnest(@customer_ids::text[]) as customer_id, unnest(@idem_keys::text[]) as idem_key)
-select o.id, o.customer_id, o.idem_key, o.request_hash, o.status
+select o.id, o.customer_id, o.idem_key, o.request_hash, o.status, (o.status = 'cancelled' and o.confirmed_at is null)::bool as refused,
+    o.cancel_code, o.cancel_reason, o.cancel_fields
 from input i join orders o on o.customer_id = i.customer_id and o.idem_key = i.idem_key;
+
+-- name: KeepRefusal :execrows
+-- Gives a key that has no order the answer that its checkout was refused. The ID stands for the number, which nobody is told.
+insert into orders (id, number, customer_id, idem_key, request_hash, status, currency, subtotal, discount, shipping, tax, total,
+    payment_method, email, shipping_address, cancel_code, cancel_reason, cancel_fields, placed_at, updated_at)
+values (@id, @id, @customer_id, @idem_key, @request_hash, 'cancelled', '', 0, 0, 0, 0, 0,
+    @payment_method, '', '{}', @cancel_code, @cancel_reason, @cancel_fields, @at, @at)
+on conflict (customer_id, idem_key) do nothing;
 
 -- name: Lock :one
 select id from orders where id = $1 for update;
@@ -76,6 +86,14 @@ where id in (
     select o.id from orders o
     where o.id >= @first::text and o.id < @before::text and o.status = 'cancelled' and o.confirmed_at is null
       and (o.email <> '' or o.shipping_address <> '{}')
+    order by o.id limit @most for update skip locked);
+
+-- name: ForgetKeys :execrows
+-- Deletes what was left of checkouts that were refused before there was an order, with IDs in a range.
+delete from orders
+where id in (
+    select o.id from orders o
+    where o.id >= @first::text and o.id < @before::text and o.status = 'cancelled' and o.total = 0
     order by o.id limit @most for update skip locked);
 
 -- name: SagaState :one

@@ -156,6 +156,12 @@ func (s *Store) runKeys(ctx context.Context, items []key) ([]postgres.Result[*do
 	for _, r := range rows {
 		a := domain.Attempt{OrderID: r.ID, Status: domain.Status(r.Status)}
 		copy(a.RequestHash[:], r.RequestHash)
+		if r.Refused {
+			a.Refusal = &domain.Refusal{Code: errs.Code(r.CancelCode), Message: r.CancelReason}
+			if err := json.Unmarshal(r.CancelFields, &a.Refusal.Fields); err != nil {
+				return nil, unreadable(err)
+			}
+		}
 		found[key{r.CustomerID, r.IdemKey}] = &a
 	}
 	out := make([]postgres.Result[*domain.Attempt], len(items))
@@ -163,6 +169,24 @@ func (s *Store) runKeys(ctx context.Context, items []key) ([]postgres.Result[*do
 		out[i].Value = found[k]
 	}
 	return out, nil
+}
+
+// KeepRefusal keeps for a request's key that it was refused before there was an order; already_exists when the key has an
+// order, or another refusal: a request that came before may have gone on meanwhile.
+func (s *Store) KeepRefusal(ctx context.Context, r domain.Request, why domain.Refusal, at time.Time) error {
+	fields, err := json.Marshal(append([]errs.Field{}, why.Fields...))
+	if err != nil {
+		return errs.Wrap(err, errs.Internal, "the refusal cannot be kept")
+	}
+	hash := r.Hash()
+	n, err := s.q.KeepRefusal(ctx, sqlc.KeepRefusalParams{
+		ID: id.New(id.Order), CustomerID: r.CustomerID, IdemKey: r.IdemKey, RequestHash: hash[:], PaymentMethod: r.PaymentMethod,
+		CancelCode: string(why.Code), CancelReason: why.Message, CancelFields: fields, At: at,
+	})
+	if err == nil && n == 0 {
+		return keyTaken()
+	}
+	return postgres.Err(err)
 }
 
 // CheckoutEnded reports whether nothing of the order's checkout is left to do. It fails with conflict when
@@ -213,10 +237,15 @@ func (s *Store) Refuse(ctx context.Context, orderID string, why domain.Refusal, 
 }
 
 // ForgetRefused erases the names and addresses of at most so many checkouts that were refused and begun from one time to
-// another, and returns how many there were.
+// another, and returns how many there were. Those that were refused before there was an order it deletes.
 func (s *Store) ForgetRefused(ctx context.Context, from, before time.Time, most int) (int, error) {
-	n, err := s.q.ForgetRefused(ctx, sqlc.ForgetRefusedParams{First: id.At(id.Order, from), Before: id.At(id.Order, before), Most: int32(most)}) //nolint:gosec // a batch is small
-	return int(n), postgres.Err(err)
+	first, end := id.At(id.Order, from), id.At(id.Order, before)
+	erased, err := s.q.ForgetRefused(ctx, sqlc.ForgetRefusedParams{First: first, Before: end, Most: int32(most)}) //nolint:gosec // a batch is small
+	if err != nil {
+		return 0, postgres.Err(err)
+	}
+	deleted, err := s.q.ForgetKeys(ctx, sqlc.ForgetKeysParams{First: first, Before: end, Most: int32(most)}) //nolint:gosec // a batch is small
+	return int(max(erased, deleted)), postgres.Err(err)
 }
 
 // ConfirmStep is the pivot of a checkout: order and parts become confirmed as decide says.

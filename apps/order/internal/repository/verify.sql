@@ -10,6 +10,7 @@ with parts as (
     select 'orders add up to their parts' as name, o.id,
            p.n is null or o.subtotal <> p.subtotal or o.discount <> p.discount or o.shipping <> p.shipping or o.tax <> p.tax or o.total <> p.total as wrong
     from orders o left join parts p on p.order_id = o.id
+    where o.total > 0 or o.status <> 'cancelled' or p.n is not null
     union all
     select 'shop orders add up to their lines', s.id, l.subtotal is distinct from s.subtotal
     from shop_order s left join lines l on l.shop_order_id = s.id

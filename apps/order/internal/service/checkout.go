@@ -44,15 +44,7 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 	o, err := s.place(ctx, r)
 	if err != nil {
 		cohort.In(ctx).Leave() // the others go on
-		// An earlier request with this key may have ordered the cart, and the last pieces.
-		attempt, again := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey)
-		switch {
-		case again == nil:
-			return s.replay(ctx, attempt, r)
-		case !errs.Is(again, errs.NotFound):
-			return domain.Order{}, again // not known: an answer that is kept for the key would be wrong for ever
-		}
-		return domain.Order{}, err
+		return s.refuse(ctx, r, err)
 	}
 	told, err := event.New(ctx, SubjectCreated, o.ID, o.Version, o.PlacedAt, &orderv1.OrderCreated{
 		OrderId: o.ID, CustomerId: o.CustomerID, Total: o.Totals.Total.Proto(),
@@ -77,6 +69,27 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 		return domain.Order{}, err
 	}
 	return s.answer(ctx, o, out)
+}
+
+// refuse answers a request of which no order could be made. An earlier one with its key may have ordered the cart, and the
+// last pieces, or may be about to: a refusal is kept for the key, so that it is the answer to both.
+func (s *Service) refuse(ctx context.Context, r domain.Request, why error) (domain.Order, error) {
+	attempt, err := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey)
+	if errs.Is(err, errs.NotFound) {
+		if errs.Unknown(why) {
+			return domain.Order{}, why
+		}
+		if err = s.Store.KeepRefusal(ctx, r, domain.RefusalOf(why), s.Clock.Now()); err == nil {
+			return domain.Order{}, why
+		}
+		if errs.Is(err, errs.AlreadyExists) {
+			attempt, err = s.Store.ByKey(ctx, r.CustomerID, r.IdemKey)
+		}
+	}
+	if err != nil {
+		return domain.Order{}, err // not known: an answer that is kept for the key would be wrong for ever
+	}
+	return s.replay(ctx, attempt, r)
 }
 
 // place makes an order of the caller's cart, which is not kept yet.
@@ -268,13 +281,10 @@ func (s *Service) replay(ctx context.Context, a domain.Attempt, r domain.Request
 			return domain.Order{}, refused(out)
 		}
 	}
-	o, err := s.Store.Owned(ctx, a.OrderID, r.CustomerID)
-	if err == nil && o.Refused() {
-		e := errs.New(errs.Code(o.CancelCode), "%s", o.CancelReason)
-		e.Fields = o.CancelFields
-		return domain.Order{}, e
+	if a.Refusal != nil {
+		return domain.Order{}, a.Refusal.Err()
 	}
-	return o, err
+	return s.Store.Owned(ctx, a.OrderID, r.CustomerID)
 }
 
 func inFlight() error {

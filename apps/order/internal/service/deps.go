@@ -68,6 +68,8 @@ type Store interface {
 	// ChangeAndStart changes an order that nobody else changes meanwhile, and starts a saga with it (no ID: none).
 	ChangeAndStart(ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, domain.Start, error)) (domain.Order, error)
 	ByKey(ctx context.Context, customerID, idemKey string) (domain.Attempt, error)
+	// KeepRefusal keeps the refusal of a request for its key; already_exists when there is something for that.
+	KeepRefusal(ctx context.Context, r domain.Request, why domain.Refusal, at time.Time) error
 	ByID(ctx context.Context, orderID string) (domain.Order, error)
 	Owned(ctx context.Context, orderID, customerID string) (domain.Order, error)
 	PartOwner(ctx context.Context, partID string) (orderID, shopID string, err error)

@@ -131,6 +131,9 @@ values (@id, @payment_id, @idem_key, @amount, 'requested', @at, @at);
 update payment set refund_claimed = refund_claimed + @amount, version = version + 1, updated_at = @at
 where id = @id and status in ('captured', 'partially_refunded') and refund_claimed + @amount <= captured;
 
+-- name: ReopenRefund :exec
+update refund set state = 'requested', updated_at = @at where id = @id and state = 'refused';
+
 -- name: EndRefund :execrows
 update refund set state = @state, updated_at = @at where id = @id and payment_id = @payment_id and state = 'requested';
 

@@ -33,10 +33,16 @@ func (s *Store) BeginRefund(ctx context.Context, orderID string, r domain.Refund
 			if amount != nil && *amount != money.New(r.Amount, p.Amount.Currency()) {
 				return errs.New(errs.IdempotencyMismatch, "a refund with this key had another amount")
 			}
-			return nil
+			if r.State != domain.RefundRefused {
+				return nil
+			}
+			// The provider is asked again: why it refused may be gone.
+			left := money.New(r.Amount, p.Amount.Currency())
+			amount = &left
 		case !errs.Is(err, errs.NotFound):
 			return err
 		}
+		again := r.State == domain.RefundRefused
 		claim, err := p.Claim(amount)
 		if err != nil {
 			return err
@@ -48,6 +54,9 @@ func (s *Store) BeginRefund(ctx context.Context, orderID string, r domain.Refund
 		}
 		if n == 0 {
 			return errs.New(errs.Conflict, "the payment changed meanwhile")
+		}
+		if again {
+			return postgres.Err(q.ReopenRefund(ctx, sqlc.ReopenRefundParams{ID: r.ID, At: at}))
 		}
 		return postgres.Err(q.InsertRefund(ctx, sqlc.InsertRefundParams{ID: r.ID, PaymentID: p.ID, IdemKey: r.Key, Amount: claim, At: at}))
 	})

@@ -4,6 +4,7 @@ package domain
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -95,6 +96,9 @@ type Category struct {
 	Path, PathIDs      []string
 }
 
+// link is what a browser may be sent to for a picture: no script, and nothing of its own machine.
+var link = regexp.MustCompile(`^https?://\S+$`)
+
 // Validate checks the rules that go beyond the contract's. It fails with errs.Invalid.
 func (p Product) Validate() error {
 	texts := []struct{ path, text string }{{"handle", p.Handle}, {"title", p.Title}, {"description", p.Description}}
@@ -105,6 +109,9 @@ func (p Product) Validate() error {
 		}
 	}
 	for i, image := range p.Images {
+		if !link.MatchString(image.URL) {
+			return errs.InvalidField(fmt.Sprintf("images[%d].url", i), "must be an address that begins with https:// or http://")
+		}
 		texts = append(texts, struct{ path, text string }{fmt.Sprintf("images[%d].url", i), image.URL},
 			struct{ path, text string }{fmt.Sprintf("images[%d].alt", i), image.Alt})
 	}

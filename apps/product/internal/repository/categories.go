@@ -58,9 +58,9 @@ func (s *Store) AddCategory(ctx context.Context, name, parentID string) (domain.
 
 func pathKey(path []string) string { return strings.Join(path, "\x00") }
 
-// EnsureCategories returns the IDs of the categories with these paths, in their order, and adds those
-// that are missing. An empty path has no ID.
-func (s *Store) EnsureCategories(ctx context.Context, paths [][]string) ([]string, error) {
+// CategoriesByPath returns the IDs of the categories with these paths, in their order, "" where there is none. An empty
+// path has no ID. With add, those that are missing are added.
+func (s *Store) CategoriesByPath(ctx context.Context, paths [][]string, add bool) ([]string, error) {
 	missing := map[int]map[string][]string{} // by depth, by key
 	deepest := 0
 	for _, path := range paths {
@@ -77,7 +77,7 @@ func (s *Store) EnsureCategories(ctx context.Context, paths [][]string) ([]strin
 		}
 	}
 	for depth := 1; depth <= deepest; depth++ {
-		if err := s.ensureLevel(ctx, missing[depth]); err != nil {
+		if err := s.findLevel(ctx, missing[depth], add); err != nil {
 			return nil, err
 		}
 	}
@@ -90,27 +90,33 @@ func (s *Store) EnsureCategories(ctx context.Context, paths [][]string) ([]strin
 	return ids, nil
 }
 
-// ensureLevel finds or adds categories whose parents are known.
-func (s *Store) ensureLevel(ctx context.Context, paths map[string][]string) error {
-	if len(paths) == 0 {
-		return nil
-	}
+// findLevel finds, or with add adds, those categories whose parents are known.
+func (s *Store) findLevel(ctx context.Context, paths map[string][]string, add bool) error {
 	type wanted struct{ key, parentID, name string }
 	all := make([]wanted, 0, len(paths))
 	for key, path := range paths {
 		w := wanted{key: key, name: path[len(path)-1]}
-		if parent, ok := s.categories.Load(pathKey(path[:len(path)-1])); ok {
+		if len(path) > 1 {
+			parent, ok := s.categories.Load(pathKey(path[:len(path)-1]))
+			if !ok {
+				continue // nor is there anything below it
+			}
 			w.parentID = parent.(string)
 		}
 		all = append(all, w)
+	}
+	if len(all) == 0 {
+		return nil
 	}
 	slices.SortFunc(all, func(a, b wanted) int { return cmp.Or(cmp.Compare(a.parentID, b.parentID), cmp.Compare(a.name, b.name)) })
 	ids, parents, names := make([]string, len(all)), make([]string, len(all)), make([]string, len(all))
 	for i, w := range all {
 		ids[i], parents[i], names[i] = id.New(id.Category), w.parentID, w.name
 	}
-	if err := s.q.AddCategories(ctx, sqlc.AddCategoriesParams{Now: s.opts.Clock.Now(), Ids: ids, ParentIds: parents, Names: names}); err != nil {
-		return postgres.Err(err)
+	if add {
+		if err := s.q.AddCategories(ctx, sqlc.AddCategoriesParams{Now: s.opts.Clock.Now(), Ids: ids, ParentIds: parents, Names: names}); err != nil {
+			return postgres.Err(err)
+		}
 	}
 	rows, err := s.q.CategoriesByName(ctx, sqlc.CategoriesByNameParams{ParentIds: parents, Names: names})
 	if err != nil {
@@ -122,10 +128,9 @@ func (s *Store) ensureLevel(ctx context.Context, paths map[string][]string) erro
 	}
 	for _, w := range all {
 		categoryID, ok := found[[2]string{w.parentID, w.name}]
-		if !ok {
-			return errs.New(errs.Conflict, "the category %q vanished", w.name)
+		if ok {
+			s.categories.Store(w.key, categoryID)
 		}
-		s.categories.Store(w.key, categoryID)
 	}
 	return nil
 }

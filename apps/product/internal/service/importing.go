@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 
 	"souk/apps/product/internal/domain"
 	"souk/pkg/errs"
@@ -114,11 +115,16 @@ func (s *Service) resolve(ctx context.Context, b *batch) error {
 		item.Product.ShopID = shop.ID
 		paths[i] = item.CategoryPath
 	}
-	categories, err := s.store.EnsureCategories(ctx, paths)
+	// The tree of categories is everybody's: only operators make it grow.
+	categories, err := s.store.CategoriesByPath(ctx, paths, identity.FromContext(ctx).IsOperator())
 	if err != nil {
 		return err
 	}
 	for i := range b.items {
+		if len(paths[i]) > 0 && categories[i] == "" {
+			b.reject(i, fmt.Sprintf("there is no category %q: ask an operator for it", strings.Join(paths[i], " > ")))
+			continue
+		}
 		b.items[i].Product.CategoryID = categories[i]
 	}
 	return nil

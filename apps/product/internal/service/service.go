@@ -28,7 +28,7 @@ type Store interface {
 	Categories(ctx context.Context) ([]domain.Category, error)
 	CategoryExists(ctx context.Context, categoryID string) (bool, error)
 	AddCategory(ctx context.Context, name, parentID string) (domain.Category, error)
-	EnsureCategories(ctx context.Context, paths [][]string) ([]string, error)
+	CategoriesByPath(ctx context.Context, paths [][]string, add bool) ([]string, error)
 
 	Shops(ctx context.Context, ids, handles []string) ([]domain.Shop, error)
 	SaveShop(ctx context.Context, shop domain.Shop) error

@@ -10,5 +10,6 @@ select o.id, o.status, o.confirmed_at is not null, o.currency, o.total, o.paymen
            where s.id in (o.id, o.cancel_id, 'collect_' || o.id) and s.state in ('running', 'compensating', 'parked')
        )
 from orders o
-where $1::text[] is null or o.id = any ($1)
+where ($1::text[] is null or o.id = any ($1))
+  and (o.total > 0 or o.status <> 'cancelled') -- else it is the key of a checkout that was refused before there was an order
 order by o.id collate "C"

@@ -102,7 +102,8 @@ func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]ByIDsRow, error) {
 
 const byKeys = `-- name: ByKeys :many
 with input as (select unnest($1::text[]) as customer_id, unnest($2::text[]) as idem_key)
-select o.id, o.customer_id, o.idem_key, o.request_hash, o.status
+select o.id, o.customer_id, o.idem_key, o.request_hash, o.status, (o.status = 'cancelled' and o.confirmed_at is null)::bool as refused,
+    o.cancel_code, o.cancel_reason, o.cancel_fields
 from input i join orders o on o.customer_id = i.customer_id and o.idem_key = i.idem_key
 `
 
@@ -112,11 +113,15 @@ type ByKeysParams struct {
 }
 
 type ByKeysRow struct {
-	ID          string
-	CustomerID  string
-	IdemKey     string
-	RequestHash []byte
-	Status      string
+	ID           string
+	CustomerID   string
+	IdemKey      string
+	RequestHash  []byte
+	Status       string
+	Refused      bool
+	CancelCode   string
+	CancelReason string
+	CancelFields []byte
 }
 
 // What there is for customers' idempotency keys.
@@ -135,6 +140,10 @@ func (q *Queries) ByKeys(ctx context.Context, arg ByKeysParams) ([]ByKeysRow, er
 			&i.IdemKey,
 			&i.RequestHash,
 			&i.Status,
+			&i.Refused,
+			&i.CancelCode,
+			&i.CancelReason,
+			&i.CancelFields,
 		); err != nil {
 			return nil, err
 		}
@@ -144,6 +153,29 @@ func (q *Queries) ByKeys(ctx context.Context, arg ByKeysParams) ([]ByKeysRow, er
 		return nil, err
 	}
 	return items, nil
+}
+
+const forgetKeys = `-- name: ForgetKeys :execrows
+delete from orders
+where id in (
+    select o.id from orders o
+    where o.id >= $1::text and o.id < $2::text and o.status = 'cancelled' and o.total = 0
+    order by o.id limit $3 for update skip locked)
+`
+
+type ForgetKeysParams struct {
+	First  string
+	Before string
+	Most   int32
+}
+
+// Deletes what was left of checkouts that were refused before there was an order, with IDs in a range.
+func (q *Queries) ForgetKeys(ctx context.Context, arg ForgetKeysParams) (int64, error) {
+	result, err := q.db.Exec(ctx, forgetKeys, arg.First, arg.Before, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const forgetRefused = `-- name: ForgetRefused :execrows
@@ -273,6 +305,45 @@ func (q *Queries) History(ctx context.Context, arg HistoryParams) ([]HistoryRow,
 		return nil, err
 	}
 	return items, nil
+}
+
+const keepRefusal = `-- name: KeepRefusal :execrows
+insert into orders (id, number, customer_id, idem_key, request_hash, status, currency, subtotal, discount, shipping, tax, total,
+    payment_method, email, shipping_address, cancel_code, cancel_reason, cancel_fields, placed_at, updated_at)
+values ($1, $1, $2, $3, $4, 'cancelled', '', 0, 0, 0, 0, 0,
+    $5, '', '{}', $6, $7, $8, $9, $9)
+on conflict (customer_id, idem_key) do nothing
+`
+
+type KeepRefusalParams struct {
+	ID            string
+	CustomerID    string
+	IdemKey       string
+	RequestHash   []byte
+	PaymentMethod string
+	CancelCode    string
+	CancelReason  string
+	CancelFields  []byte
+	At            time.Time
+}
+
+// Gives a key that has no order the answer that its checkout was refused. The ID stands for the number, which nobody is told.
+func (q *Queries) KeepRefusal(ctx context.Context, arg KeepRefusalParams) (int64, error) {
+	result, err := q.db.Exec(ctx, keepRefusal,
+		arg.ID,
+		arg.CustomerID,
+		arg.IdemKey,
+		arg.RequestHash,
+		arg.PaymentMethod,
+		arg.CancelCode,
+		arg.CancelReason,
+		arg.CancelFields,
+		arg.At,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const lock = `-- name: Lock :one
@@ -505,7 +576,7 @@ func (q *Queries) SavePart(ctx context.Context, arg SavePartParams) error {
 }
 
 const shopHistory = `-- name: ShopHistory :many
-select o.currency, o.shipping_address, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+select o.currency, (case when s.confirmed_at is null then '{}' else o.shipping_address end)::jsonb as shipping_address, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
 from shop_order s join orders o on o.id = s.order_id join order_item i on i.order_id = s.order_id and i.shop_order_id = s.id
 where s.id in (
     select p.id from shop_order p
@@ -531,7 +602,8 @@ type ShopHistoryRow struct {
 	OrderItem       OrderItem
 }
 
-// A shop's parts of orders, newest first. Without a status: of orders that were confirmed.
+// A shop's parts of orders, newest first. Without a status: of orders that were confirmed. Where a checkout's customer is
+// to be found is nobody's business before it is an order.
 func (q *Queries) ShopHistory(ctx context.Context, arg ShopHistoryParams) ([]ShopHistoryRow, error) {
 	rows, err := q.db.Query(ctx, shopHistory,
 		arg.ShopID,

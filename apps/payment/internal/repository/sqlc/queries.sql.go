@@ -799,6 +799,20 @@ func (q *Queries) RefundByKey(ctx context.Context, arg RefundByKeyParams) (Refun
 	return i, err
 }
 
+const reopenRefund = `-- name: ReopenRefund :exec
+update refund set state = 'requested', updated_at = $1 where id = $2 and state = 'refused'
+`
+
+type ReopenRefundParams struct {
+	At time.Time
+	ID string
+}
+
+func (q *Queries) ReopenRefund(ctx context.Context, arg ReopenRefundParams) error {
+	_, err := q.db.Exec(ctx, reopenRefund, arg.At, arg.ID)
+	return err
+}
+
 const requestVoid = `-- name: RequestVoid :execrows
 update payment set void_requested = true, version = version + 1, updated_at = $1, asked_at = $1
 where id = $2 and status in ('pending', 'authorized') and not void_requested

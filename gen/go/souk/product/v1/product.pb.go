@@ -201,9 +201,10 @@ func (x *Product) GetUpdatedAt() *timestamppb.Timestamp {
 
 // Image is a picture by URL.
 type Image struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Url           string                 `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
-	Alt           string                 `protobuf:"bytes,2,opt,name=alt,proto3" json:"alt,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// http:// or https://.
+	Url           string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	Alt           string `protobuf:"bytes,2,opt,name=alt,proto3" json:"alt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3250,7 +3251,7 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x17CommitInventoryResponse\"=\n" +
 	"\x17RestockInventoryRequest\x12\"\n" +
 	"\border_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aorderId\"\x1a\n" +
-	"\x18RestockInventoryResponse2\xb5\x12\n" +
+	"\x18RestockInventoryResponse2\xd0\x12\n" +
 	"\x0eProductService\x12\x84\x01\n" +
 	"\x0eSearchProducts\x12&.souk.product.v1.SearchProductsRequest\x1a'.souk.product.v1.SearchProductsResponse\"!\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/products\x90\x02\x01\x12\x86\x01\n" +
 	"\n" +
@@ -3264,9 +3265,9 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x10ListShopProducts\x12(.souk.product.v1.ListShopProductsRequest\x1a).souk.product.v1.ListShopProductsResponse\"-\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/shops/{shop_id}/products\x90\x02\x01\x12\x8b\x01\n" +
 	"\bSetStock\x12 .souk.product.v1.SetStockRequest\x1a!.souk.product.v1.SetStockResponse\":\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02+:\x01*b\x05stock\x1a\x1f/v1/variants/{variant_id}/stock\x90\x02\x02\x12\x90\x01\n" +
 	"\x0eImportProducts\x12&.souk.product.v1.ImportProductsRequest\x1a'.souk.product.v1.ImportProductsResponse\"-\xca\xf3\x18\x02\b\x03\xd2\xf3\x18\x02\b\x1e\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/products:import\x90\x02\x02\x12\xa0\x01\n" +
-	"\x0eExportProducts\x12&.souk.product.v1.ExportProductsRequest\x1a'.souk.product.v1.ExportProductsResponse\"=\xca\xf3\x18\f\b\x04\x12\boperator\xd2\xf3\x18\x02\b\x1e\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/operator/products:export\x90\x02\x01\x12r\n" +
-	"\x10BatchGetVariants\x12(.souk.product.v1.BatchGetVariantsRequest\x1a).souk.product.v1.BatchGetVariantsResponse\"\t\xca\xf3\x18\x02\b\x05\x90\x02\x01\x12u\n" +
-	"\x11CheckAvailability\x12).souk.product.v1.CheckAvailabilityRequest\x1a*.souk.product.v1.CheckAvailabilityResponse\"\t\xca\xf3\x18\x02\b\x05\x90\x02\x01\x12y\n" +
+	"\x0eExportProducts\x12&.souk.product.v1.ExportProductsRequest\x1a'.souk.product.v1.ExportProductsResponse\"=\xca\xf3\x18\f\b\x04\x12\boperator\xd2\xf3\x18\x02\b\x1e\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/operator/products:export\x90\x02\x01\x12\x7f\n" +
+	"\x10BatchGetVariants\x12(.souk.product.v1.BatchGetVariantsRequest\x1a).souk.product.v1.BatchGetVariantsResponse\"\x16\xca\xf3\x18\x0f\b\x05\x1a\x04cart\x1a\x05order\x90\x02\x01\x12\x82\x01\n" +
+	"\x11CheckAvailability\x12).souk.product.v1.CheckAvailabilityRequest\x1a*.souk.product.v1.CheckAvailabilityResponse\"\x16\xca\xf3\x18\x0f\b\x05\x1a\x04cart\x1a\x05order\x90\x02\x01\x12y\n" +
 	"\x10ReserveInventory\x12(.souk.product.v1.ReserveInventoryRequest\x1a).souk.product.v1.ReserveInventoryResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x02\x12y\n" +
 	"\x10ReleaseInventory\x12(.souk.product.v1.ReleaseInventoryRequest\x1a).souk.product.v1.ReleaseInventoryResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x02\x12v\n" +
 	"\x0fCommitInventory\x12'.souk.product.v1.CommitInventoryRequest\x1a(.souk.product.v1.CommitInventoryResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x02\x12y\n" +

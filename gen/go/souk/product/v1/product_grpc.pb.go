@@ -65,7 +65,8 @@ type ProductServiceClient interface {
 	// SetStock sets how many pieces of a variant are on hand. Members only. Not below what is reserved.
 	SetStock(ctx context.Context, in *SetStockRequest, opts ...grpc.CallOption) (*SetStockResponse, error)
 	// ImportProducts creates or updates products by (shop, handle), each on its own:
-	// a bad one is reported and the others are kept. Members of the shops, and operators.
+	// a bad one is reported and the others are kept. Members of the shops, and operators, who alone may name categories
+	// that do not exist yet.
 	ImportProducts(ctx context.Context, in *ImportProductsRequest, opts ...grpc.CallOption) (*ImportProductsResponse, error)
 	// ExportProducts pages through whole products with their stock, in import's form. Operators only.
 	ExportProducts(ctx context.Context, in *ExportProductsRequest, opts ...grpc.CallOption) (*ExportProductsResponse, error)
@@ -287,7 +288,8 @@ type ProductServiceServer interface {
 	// SetStock sets how many pieces of a variant are on hand. Members only. Not below what is reserved.
 	SetStock(context.Context, *SetStockRequest) (*SetStockResponse, error)
 	// ImportProducts creates or updates products by (shop, handle), each on its own:
-	// a bad one is reported and the others are kept. Members of the shops, and operators.
+	// a bad one is reported and the others are kept. Members of the shops, and operators, who alone may name categories
+	// that do not exist yet.
 	ImportProducts(context.Context, *ImportProductsRequest) (*ImportProductsResponse, error)
 	// ExportProducts pages through whole products with their stock, in import's form. Operators only.
 	ExportProducts(context.Context, *ExportProductsRequest) (*ExportProductsResponse, error)

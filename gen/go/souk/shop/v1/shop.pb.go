@@ -1396,22 +1396,22 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x12\n" +
 	"\x04role\x18\x03 \x01(\tR\x04role\x129\n" +
 	"\n" +
-	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xc5\x03\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\x8e\x04\n" +
 	"\x11CreateShopRequest\x12\x94\x01\n" +
 	"\x06handle\x18\x01 \x01(\tB|\xbaH(r&\x18P2\"^([a-z0-9]([a-z0-9-]*[a-z0-9])?)?$\xa2\xf4\x18Mlower-case letters and digits, with dashes between them, such as casa-cerradoR\x06handle\x12\x1d\n" +
 	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x04name\x12*\n" +
-	"\vdescription\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x88'R\vdescription\x12#\n" +
-	"\blogo_url\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\alogoUrl\x12\x1b\n" +
+	"\vdescription\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x88'R\vdescription\x12l\n" +
+	"\blogo_url\x18\x04 \x01(\tBQ\xbaH\x1br\x19\x18\x80\x102\x14^(https?://[^\\s]+)?$\xa2\xf4\x18/an address that begins with https:// or http://R\alogoUrl\x12\x1b\n" +
 	"\x04city\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18xR\x04city\x12\x1f\n" +
 	"\x06region\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18xR\x06region\x12k\n" +
 	"\fcountry_code\x18\a \x01(\tBH\xbaH\x11r\x0f2\r^([A-Z]{2})?$\xa2\xf4\x180a country code of two capital letters such as BRR\vcountryCode\"<\n" +
 	"\x12CreateShopResponse\x12&\n" +
-	"\x04shop\x18\x01 \x01(\v2\x12.souk.shop.v1.ShopR\x04shop\"\xb0\x03\n" +
+	"\x04shop\x18\x01 \x01(\v2\x12.souk.shop.v1.ShopR\x04shop\"\xf9\x03\n" +
 	"\x11UpdateShopRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12\"\n" +
 	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xH\x00R\x04name\x88\x01\x01\x12/\n" +
-	"\vdescription\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x88'H\x01R\vdescription\x88\x01\x01\x12(\n" +
-	"\blogo_url\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10H\x02R\alogoUrl\x88\x01\x01\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x88'H\x01R\vdescription\x88\x01\x01\x12q\n" +
+	"\blogo_url\x18\x04 \x01(\tBQ\xbaH\x1br\x19\x18\x80\x102\x14^(https?://[^\\s]+)?$\xa2\xf4\x18/an address that begins with https:// or http://H\x02R\alogoUrl\x88\x01\x01\x12 \n" +
 	"\x04city\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18xH\x03R\x04city\x88\x01\x01\x12$\n" +
 	"\x06region\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18xH\x04R\x06region\x88\x01\x01\x12p\n" +
 	"\fcountry_code\x18\a \x01(\tBH\xbaH\x11r\x0f2\r^([A-Z]{2})?$\xa2\xf4\x180a country code of two capital letters such as BRH\x05R\vcountryCode\x88\x01\x01B\a\n" +
@@ -1468,7 +1468,7 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\x03ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x03ids\x12#\n" +
 	"\ahandles\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\ahandles\"A\n" +
 	"\x15BatchGetShopsResponse\x12(\n" +
-	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops2\xd8\n" +
+	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops2\xf1\n" +
 	"\n" +
 	"\vShopService\x12v\n" +
 	"\n" +
@@ -1481,9 +1481,9 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\vListMembers\x12 .souk.shop.v1.ListMembersRequest\x1a!.souk.shop.v1.ListMembersResponse\",\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/shops/{shop_id}/members\x90\x02\x01\x12}\n" +
 	"\tAddMember\x12\x1e.souk.shop.v1.AddMemberRequest\x1a\x1f.souk.shop.v1.AddMemberResponse\"/\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/shops/{shop_id}/members\x90\x02\x02\x12\x8d\x01\n" +
 	"\fRemoveMember\x12!.souk.shop.v1.RemoveMemberRequest\x1a\".souk.shop.v1.RemoveMemberResponse\"6\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02'*%/v1/shops/{shop_id}/members/{user_id}\x90\x02\x02\x12\x9f\x01\n" +
-	"\rSetShopStatus\x12\".souk.shop.v1.SetShopStatusRequest\x1a#.souk.shop.v1.SetShopStatusResponse\"E\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02,:\x01*b\x04shop\"!/v1/operator/shops/{id}:setStatus\x90\x02\x02\x12i\n" +
-	"\x0fCheckMembership\x12$.souk.shop.v1.CheckMembershipRequest\x1a%.souk.shop.v1.CheckMembershipResponse\"\t\xca\xf3\x18\x02\b\x05\x90\x02\x01\x12c\n" +
-	"\rBatchGetShops\x12\".souk.shop.v1.BatchGetShopsRequest\x1a#.souk.shop.v1.BatchGetShopsResponse\"\t\xca\xf3\x18\x02\b\x05\x90\x02\x01B!Z\x1fsouk/gen/go/souk/shop/v1;shopv1b\x06proto3"
+	"\rSetShopStatus\x12\".souk.shop.v1.SetShopStatusRequest\x1a#.souk.shop.v1.SetShopStatusResponse\"E\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02,:\x01*b\x04shop\"!/v1/operator/shops/{id}:setStatus\x90\x02\x02\x12y\n" +
+	"\x0fCheckMembership\x12$.souk.shop.v1.CheckMembershipRequest\x1a%.souk.shop.v1.CheckMembershipResponse\"\x19\xca\xf3\x18\x12\b\x05\x1a\x05order\x1a\aproduct\x90\x02\x01\x12l\n" +
+	"\rBatchGetShops\x12\".souk.shop.v1.BatchGetShopsRequest\x1a#.souk.shop.v1.BatchGetShopsResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\aproduct\x90\x02\x01B!Z\x1fsouk/gen/go/souk/shop/v1;shopv1b\x06proto3"
 
 var (
 	file_souk_shop_v1_shop_proto_rawDescOnce sync.Once

@@ -1,0 +1,4 @@
+delete from orders where total = 0;
+alter table orders drop constraint orders_total;
+alter table orders add constraint orders_total check (subtotal >= 0 and discount >= 0 and shipping >= 0 and tax >= 0
+    and total = subtotal - discount + shipping + tax and total > 0);
