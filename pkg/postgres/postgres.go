@@ -110,7 +110,7 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 		conn.TypeMap().RegisterType(&pgtype.Type{
 			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
 		})
-		return nil
+		return registerArrays(conn.TypeMap())
 	}
 
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
