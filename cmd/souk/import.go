@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -25,7 +23,6 @@ const (
 	importBatch   = 100 // products a request
 	importWorkers = 4   // requests at once
 	importBytes   = 700 << 10
-	exportPage    = 200
 )
 
 // exitError ends the command with a status of its own.
@@ -271,61 +268,6 @@ func (im *importer) reject(rows ...productcsv.Rejection) error {
 	defer im.mu.Unlock()
 	im.rejected += len(rows)
 	return im.rejects.write(rows)
-}
-
-func exportCommand(dev *devFlags) *cobra.Command {
-	cmd := &cobra.Command{Use: "export", Short: "Export products"}
-	var target apiFlags
-	products := &cobra.Command{
-		Use:     "products FILE.csv",
-		Short:   "Export all products in the form that import reads: importing the file changes nothing",
-		Example: "  souk export products catalogue.csv",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := target.client(cmd.Context(), dev)
-			if err != nil {
-				return err
-			}
-			return exportProducts(cmd.Context(), client, args[0], cmd.OutOrStdout())
-		},
-	}
-	target.register(products)
-	cmd.AddCommand(products)
-	return cmd
-}
-
-func exportProducts(ctx context.Context, client *api.Client, path string, out io.Writer) (err error) {
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	w, err := productcsv.NewWriter(file)
-	if err != nil {
-		return err
-	}
-	n := 0
-	for token := ""; ; {
-		var page productv1.ExportProductsResponse
-		q := url.Values{"pageSize": {strconv.Itoa(exportPage)}, "pageToken": {token}}
-		if err := client.Call(ctx, http.MethodGet, "/v1/operator/products:export?"+q.Encode(), nil, &page); err != nil {
-			return fmt.Errorf("export: %w", err)
-		}
-		for _, p := range page.GetProducts() {
-			if err := w.Write(p); err != nil {
-				return err
-			}
-			n++
-		}
-		if token = page.GetNextPageToken(); token == "" {
-			break
-		}
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "exported %d products\n", n)
-	return nil
 }
 
 // progress shows a bar on a terminal, and nothing elsewhere.

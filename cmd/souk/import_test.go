@@ -28,6 +28,8 @@ type fakeAPI struct {
 	url string
 	// refuse, when set, may answer an import instead.
 	refuse func(w http.ResponseWriter, req *productv1.ImportProductsRequest) bool
+	// onExport, when set, is called for each page of an export.
+	onExport func()
 
 	mu       sync.Mutex
 	shops    map[string]string // name by handle
@@ -146,6 +148,9 @@ func (f *fakeAPI) importProducts(w http.ResponseWriter, r *http.Request) {
 func (f *fakeAPI) exportProducts(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.onExport != nil {
+		f.onExport()
+	}
 	from := 0
 	_, _ = fmt.Sscan(r.URL.Query().Get("pageToken"), &from) // "": from the start
 	res := &productv1.ExportProductsResponse{}
@@ -394,6 +399,63 @@ func TestExportThenImportChangesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, status)
 	require.Equal(t, "imported 0 products (0 variants), updated 0, unchanged 3, rejected 0\n", out)
+}
+
+func TestAnExportThatFailsLeavesTheFileAsItWas(t *testing.T) {
+	t.Parallel()
+	f := newFakeAPI(t)
+	status, _, err := f.importFile(t, csvFile(t, "a,A,Casa,A,1\nb,B,Casa,B,3\nc,C,Casa,C,4\n"), "--create-shops")
+	require.NoError(t, err)
+	require.Zero(t, status)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "keep.csv")
+	require.NoError(t, os.WriteFile(path, []byte("precious"), 0o600))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	f.onExport = cancel
+	for want, run := range map[string]func() error{
+		"the token is not valid": func() error {
+			_, _, err := souk(t, "export", "products", path, "--url", f.url, "--token", "bad")
+			return err
+		},
+		"interrupted": func() error {
+			_, _, err := soukIn(ctx, "export", "products", path, "--url", f.url, "--token", "good")
+			return err
+		},
+	} {
+		require.Contains(t, message(run()), want)
+		raw, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, "precious", string(raw))
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Len(t, entries, 1)
+	}
+}
+
+func TestAnExportGoesThroughLinksAndToStandardOutput(t *testing.T) {
+	t.Parallel()
+	f := newFakeAPI(t)
+	_, _, err := f.importFile(t, csvFile(t, "a,A,Casa,A,1\n"), "--create-shops")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "file.csv"), filepath.Join(dir, "link.csv")
+	require.NoError(t, os.WriteFile(file, []byte("old"), 0o600))
+	require.NoError(t, os.Symlink(file, link))
+	export := func(path string) string {
+		_, out, err := souk(t, "export", "products", path, "--url", f.url, "--token", "good")
+		require.NoError(t, err)
+		return out
+	}
+	require.Equal(t, "exported 1 products\n", export(link))
+	require.Equal(t, "exported 1 products\n", export(os.DevNull))
+	info, err := os.Stat(os.DevNull)
+	require.NoError(t, err)
+	require.NotZero(t, info.Mode()&os.ModeDevice)
+	raw, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(raw), export("-"))
+	require.Contains(t, string(raw), "a,A,,casa,")
 }
 
 func TestTheDemoIsAGoodFile(t *testing.T) {
