@@ -49,7 +49,7 @@ Other commands (token, import, verify, saga …) find it through its data direct
 		Example: `  souk dev --demo
   souk dev --ephemeral --http 127.0.0.1:9090
   souk dev --split`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.dataDir = flags.dataDir
 			return runDev(cmd.Context(), o, cmd.OutOrStdout())

@@ -46,7 +46,7 @@ databases and their schemas, Redis, JetStream's streams, events that wait, parke
 
 Exit status: 0 when all is well, 1 when something is wrong.`,
 		Example: "  souk doctor\n  souk doctor --data-dir /srv/souk --http 127.0.0.1:9090\n  souk doctor --config souk.yaml",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), doctorLimit)
 			defer cancel()

@@ -29,8 +29,7 @@ func eventsCommand(dev *devFlags) *cobra.Command {
   souk events dlq
   souk events replay --since 24h`,
 	}
-	cmd.AddCommand(eventsTail(dev), eventsDead(dev), eventsReplay(dev))
-	return cmd
+	return group(cmd, eventsTail(dev), eventsDead(dev), eventsReplay(dev))
 }
 
 func eventsTail(dev *devFlags) *cobra.Command {
@@ -114,12 +113,12 @@ func eventsDead(dev *devFlags) *cobra.Command {
 		Use:     "dlq",
 		Short:   "List the events that consumers gave up (dead letters), or replay them",
 		Example: "  souk events dlq\n  souk events dlq replay 17 18\n  souk events dlq replay --all",
-		Args:    cobra.NoArgs,
+		Args:    onlyCommands,
 		RunE:    list,
 	}
 	cmd.PersistentFlags().IntVar(&limit, "limit", 50, "at most so many, the newest")
 	cmd.PersistentFlags().StringVar(&file.path, "config", os.Getenv("SOUK_CONFIG"), "configuration file (YAML); SOUK_… variables override it")
-	cmd.AddCommand(&cobra.Command{Use: "list", Short: "List dead letters, the newest first", Args: cobra.NoArgs, RunE: list}, eventsDeadReplay(dev, &file))
+	cmd.AddCommand(&cobra.Command{Use: "list", Short: "List dead letters, the newest first", Args: noArgs, RunE: list}, eventsDeadReplay(dev, &file))
 	return cmd
 }
 
@@ -207,7 +206,7 @@ files were lost. Consumers skip what they have taken in before, so it is safe at
 		Example: `  souk events replay
   souk events replay --since 24h --service order
   souk events replay --since 2026-11-01T00:00:00Z`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			from, err := parseSince(since, time.Now())
 			if err != nil {

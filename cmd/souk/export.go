@@ -32,7 +32,7 @@ func exportCommand(dev *devFlags) *cobra.Command {
 The file is replaced when all products are there; until then, and after a failure, it is as it was. With - as the file
 the products go to standard output.`,
 		Example: "  souk export products catalogue.csv\n  souk export products - | gzip > catalogue.csv.gz",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg("the CSV file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := target.client(cmd.Context(), dev)
 			if err != nil {
@@ -60,8 +60,7 @@ the products go to standard output.`,
 		},
 	}
 	target.register(products)
-	cmd.AddCommand(products)
-	return cmd
+	return group(cmd, products)
 }
 
 // exportProducts writes all products, and returns how many there are.

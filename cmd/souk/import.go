@@ -35,7 +35,7 @@ func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
 func importCommand(dev *devFlags) *cobra.Command {
-	cmd := &cobra.Command{Use: "import", Short: "Import products"}
+	cmd := &cobra.Command{Use: "import", Short: "Import products", Example: "  souk import products catalogue.csv --create-shops"}
 	var createShops bool
 	var target apiFlags
 	var currency string
@@ -53,7 +53,7 @@ Exit status: 0 when all rows were taken, 1 when any was rejected, 2 when the fil
 (nothing is imported then).`,
 		Example: `  souk import products catalogue.csv --create-shops
   souk import products catalogue.csv --url https://shop.example --token "$TOKEN"`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg("the CSV file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := target.client(cmd.Context(), dev)
 			if err != nil {
@@ -66,8 +66,7 @@ Exit status: 0 when all rows were taken, 1 when any was rejected, 2 when the fil
 	products.Flags().BoolVar(&createShops, "create-shops", false, "create the shops that are missing")
 	products.Flags().StringVar(&currency, "currency", "BRL", "ISO 4217 code of the prices")
 	target.register(products)
-	cmd.AddCommand(products)
-	return cmd
+	return group(cmd, products)
 }
 
 type importer struct {

@@ -262,9 +262,35 @@ func TestEveryCommandHasHelp(t *testing.T) {
 	root := rootCommand()
 	for _, cmd := range root.Commands() {
 		require.NotEmpty(t, cmd.Short, cmd.Name())
-		if cmd.Name() != "import" && cmd.Name() != "export" {
-			require.NotEmpty(t, cmd.Example, cmd.Name())
-		}
+		require.NotEmpty(t, cmd.Example, cmd.Name())
+	}
+	_, out, err := souk(t, "import")
+	require.NoError(t, err)
+	require.Contains(t, out, "Usage:\n  souk import\n  souk import [command]\n")
+}
+
+func TestMistypedCommandsAndArgumentsAreRefused(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"import prodcts x.csv":          "unknown command \"prodcts\" for \"souk import\"\n\nDid you mean this?\n\tproducts",
+		"export foo.csv":                `unknown command "foo.csv" for "souk export": see souk export --help`,
+		"saga foo":                      `unknown command "foo" for "souk saga"`,
+		"search x":                      `unknown command "x" for "souk search"`,
+		"events taill":                  "Did you mean this?\n\ttail",
+		"events dlq replya":             "Did you mean this?\n\treplay",
+		"verify now":                    `souk verify takes no arguments, not "now": see souk verify --help`,
+		"migrate":                       "souk migrate takes one of up, down, status; for example: souk migrate up --config souk.yaml",
+		"migrate sideways":              `souk migrate takes one of up, down, status, not "sideways"`,
+		"import products":               "souk import products takes one argument, the CSV file, not 0; for example: souk import products catalogue.csv --create-shops",
+		"import products a.csv b.csv":   "takes one argument, the CSV file, not 2",
+		"export products":               "for example: souk export products catalogue.csv",
+		"saga show":                     "souk saga show takes one argument, the ID of a saga, not 0; for example: souk saga show ord_0192f0c4",
+		"saga resume ord_a ord_b ord_c": "takes one argument, the ID of a saga, not 3",
+	} {
+		status, out, err := souk(t, strings.Fields(args)...)
+		require.Equal(t, 1, status, args)
+		require.ErrorContains(t, err, want, args)
+		require.Empty(t, out)
 	}
 }
 

@@ -48,7 +48,7 @@ func runCommand() *cobra.Command {
 Services in different processes talk over NATS: set rpc.transport to nats there.`,
 		Example: `  souk run --target=all --config souk.yaml
   SOUK_RPC_TRANSPORT=nats souk run --target=order,payment --config souk.yaml`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			ready := &readiness{fd: readyFD}
 			defer func() { ready.failed(err) }()
@@ -108,7 +108,7 @@ func migrateCommand(dev *devFlags) *cobra.Command {
 		Use:       "migrate up|down|status",
 		Short:     "Bring the databases' schemas up to date, take back the last migration, or show where they stand",
 		Example:   "  souk migrate up --config souk.yaml\n  souk migrate down --service order --config souk.yaml",
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args:      oneOf,
 		ValidArgs: []string{"up", "down", "status"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			databases, err := databasesOf(dev, &file)

@@ -30,8 +30,7 @@ neither go on nor be taken back is parked, and waits for somebody to see why.`,
   souk saga show ord_0192f0c4
   souk saga resume ord_0192f0c4`,
 	}
-	cmd.AddCommand(sagaList(dev), sagaShow(dev), sagaResume(dev))
-	return cmd
+	return group(cmd, sagaList(dev), sagaShow(dev), sagaResume(dev))
 }
 
 func sagaList(dev *devFlags) *cobra.Command {
@@ -43,7 +42,7 @@ func sagaList(dev *devFlags) *cobra.Command {
 		Aliases: []string{"list"},
 		Short:   "List the newest sagas",
 		Example: "  souk saga ls\n  souk saga ls --state parked --type checkout --limit 20",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if state != "" && !slices.Contains(sagaStates, state) {
 				return fmt.Errorf("--state is one of %s, not %q", strings.Join(sagaStates, ", "), state)
@@ -117,7 +116,7 @@ func sagaShow(dev *devFlags) *cobra.Command {
 		Use:     "show ID",
 		Short:   "Show a saga with the story of its steps",
 		Example: "  souk saga show ord_0192f0c4",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg("the ID of a saga"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			pools, closeAll, err := sagaPools(cmd.Context(), dev, &file)
 			if err != nil {
@@ -201,7 +200,7 @@ func sagaResume(dev *devFlags) *cobra.Command {
 		Long: `Let a parked saga go on where it was parked: its service takes it up within seconds. Put right first what it was
 parked for; souk saga show tells. A saga that still can't go on is parked again.`,
 		Example: "  souk saga resume ord_0192f0c4",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg("the ID of a saga"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			pools, closeAll, err := sagaPools(cmd.Context(), dev, &file)
 			if err != nil {

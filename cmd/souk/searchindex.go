@@ -23,7 +23,7 @@ func searchIndexCommand(dev *devFlags) *cobra.Command {
 may run beside a busy marketplace. Changes keep the read model current by themselves; this is for after a change of
 how products are found.`,
 		Example: "  souk search rebuild\n  souk search rebuild --config souk.yaml",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := reachOf(dev, &file)
 			if err != nil {
@@ -44,6 +44,5 @@ how products are found.`,
 		},
 	}
 	file.register(rebuild)
-	cmd.AddCommand(rebuild)
-	return cmd
+	return group(cmd, rebuild)
 }

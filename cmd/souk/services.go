@@ -35,7 +35,7 @@ such), and how long one took on average, since their start.
 
 Services that talk over NATS are asked there; those of one process are seen through souk dev.`,
 		Example: "  souk services\n  souk services --methods\n  souk services --config souk.yaml",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := reachOf(dev, &file)
 			if err != nil {

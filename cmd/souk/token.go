@@ -25,7 +25,7 @@ func tokenCommand(dev *devFlags) *cobra.Command {
 		Example: `  TOKEN=$(souk token --email ana@example.com)
   curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/v1/me
   souk token --email joao@example.com --role seller --shop trilha-norte`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := mail.ParseAddress(email); err != nil {
 				return fmt.Errorf("--email %q is not an e-mail address", email)

@@ -36,7 +36,7 @@ Exit status: 0 when all holds, 1 when an invariant is broken or can't be checked
 		Example: `  souk verify
   souk verify --json | jq '.checks[] | select(.wrong > 0)'
   souk verify --config souk.yaml`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := reachOf(dev, &file)
 			if err != nil {
