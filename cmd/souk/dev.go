@@ -77,6 +77,9 @@ func runDev(ctx context.Context, o devOptions, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	if _, err := new(configFlag).load(); err != nil { // variables that are no settings; values are checked with the stack's
+		return err
+	}
 	if err := errors.Join(addressFree(o.http), roomToStart(o.dataDir)); err != nil { // before anything is touched
 		return err
 	}
@@ -211,7 +214,10 @@ func (d *devRun) configuration(environ []string) (*config.Tree, error) {
 	if tree, err = tree.WithDefaults(d.settings()); err != nil {
 		return nil, err
 	}
-	return tree, tree.CheckSections(sections()...)
+	if err := tree.CheckSections(sections()...); err != nil {
+		return nil, err
+	}
+	return tree, checkSettings(tree, modules())
 }
 
 // together runs all services in this process.

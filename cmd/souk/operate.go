@@ -107,10 +107,12 @@ func (r *reach) openAll(ctx context.Context, services []string) (pools map[strin
 	return pools, closeAll, nil
 }
 
+var errNoNATS = errors.New("nats.url is not set: give the URL of the NATS servers in the configuration, e.g. nats://nats:4222")
+
 // connectNATS connects to NATS. The caller closes the connection.
 func (r *reach) connectNATS() (*nats.Conn, error) {
 	if r.nats.URL == "" {
-		return nil, errors.New("nats.url is not set: give the URL of the NATS servers in the configuration")
+		return nil, errNoNATS
 	}
 	opts := []nats.Option{nats.Name("souk command"), nats.Timeout(connectTimeout)}
 	if r.nats.User != "" {

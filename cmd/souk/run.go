@@ -60,6 +60,9 @@ Services in different processes talk over NATS: set rpc.transport to nats there.
 			if err != nil {
 				return err
 			}
+			if err := checkSettings(tree, selected); err != nil {
+				return err
+			}
 			return module.Run(cmd.Context(), module.Options{Config: tree, Environ: os.Environ(), Migrate: migrate, OnReady: ready.reached}, selected...)
 		},
 	}

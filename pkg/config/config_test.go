@@ -35,10 +35,17 @@ type server struct {
 }
 
 func (s *server) Validate() error {
+	var problems []error
 	if s.Timeout < 0 {
-		return errors.New("timeout must not be negative")
+		problems = append(problems, errors.New("timeout: must not be negative"))
 	}
-	return nil
+	if s.Addr == "" {
+		problems = append(problems, errs.InvalidField("addr", "must be set"))
+	}
+	if s.Ratio > 1 {
+		problems = append(problems, errors.New("ratio: must be at most 1"))
+	}
+	return errors.Join(problems...)
 }
 
 func defaults() server {
@@ -158,12 +165,29 @@ func TestUnknownSectionsAndVariables(t *testing.T) {
 	require.NotContains(t, err.Error(), "SOUK_SERVICES_ORDER_X")
 }
 
-func TestValidateIsCalled(t *testing.T) {
+func TestAllMistakesOfAllSectionsAreToldAtOnce(t *testing.T) {
 	t.Parallel()
-	tree, err := config.FromMap(map[string]any{"gateway": map[string]any{"timeout": "-1s"}})
+	tree, err := config.FromMap(map[string]any{
+		"gateway": map[string]any{"timeout": "-1s", "addr": "", "ratio": "much", "debug": 7},
+		"order":   map[string]any{"ratio": 2, "adr": "x"},
+	})
 	require.NoError(t, err)
-	got := defaults()
-	require.ErrorContains(t, tree.Decode("gateway", &got), "gateway: timeout must not be negative")
+	gateway, order := defaults(), defaults()
+	gateway.Ratio = 3 // as if it had to be set
+	err = tree.DecodeAll(config.Section{Name: "gateway", Into: &gateway}, config.Section{Name: "order", Into: &order})
+	require.True(t, errs.Is(err, errs.Invalid))
+	var told []string
+	for _, f := range errs.From(err).Fields {
+		told = append(told, f.Path+": "+f.Message)
+	}
+	require.ElementsMatch(t, []string{
+		`gateway.ratio: must be a number, not "much" (built-in defaults)`,
+		`gateway.debug: must be true or false, not "7" (built-in defaults)`,
+		"gateway: timeout: must not be negative",
+		"gateway.addr: must be set",
+		`order.adr: unknown key (built-in defaults); did you mean "addr"?`,
+		"order: ratio: must be at most 1",
+	}, told)
 }
 
 func TestFilesThatAreNotOurs(t *testing.T) {

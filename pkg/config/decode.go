@@ -25,28 +25,37 @@ var (
 	yamlType     = reflect.TypeFor[yaml.Unmarshaler]()
 )
 
+// Section is a section to decode.
+type Section struct {
+	Name string
+	// Into is a pointer to a struct that holds the defaults.
+	Into any
+}
+
 // Decode fills into, a pointer to a struct that holds the defaults, with the settings of a
 // section, and calls its Validate when it has one. It fails with errs.Invalid, one field a mistake:
-// an unknown key or variable, a value of the wrong type, or what Validate says.
+// an unknown key or variable, a value of the wrong type, or what Validate says. Validate tells
+// several mistakes with [errors.Join].
 func (t *Tree) Decode(section string, into any) error {
-	v := reflect.ValueOf(into)
-	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
-		return errs.New(errs.Internal, "config: %s: want a pointer to a struct, got %T", section, into)
-	}
+	return t.DecodeAll(Section{Name: section, Into: into})
+}
+
+// DecodeAll is Decode for several sections: the mistakes of all of them are told at once.
+func (t *Tree) DecodeAll(sections ...Section) error {
 	var p problems
-	t.applyLayers(&p, t.layers, section, v.Elem())
-	t.applyEnv(&p, section, v.Elem())
-	t.applyLayers(&p, t.overrides, section, v.Elem())
-	if err := p.err(); err != nil {
-		return err
-	}
-	if val, ok := into.(Validator); ok {
-		if err := val.Validate(); err != nil {
-			p.add(section, "%v", err)
-			return p.err()
+	for _, s := range sections {
+		v := reflect.ValueOf(s.Into)
+		if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
+			return errs.New(errs.Internal, "config: %s: want a pointer to a struct, got %T", s.Name, s.Into)
+		}
+		t.applyLayers(&p, t.layers, s.Name, v.Elem())
+		t.applyEnv(&p, s.Name, v.Elem())
+		t.applyLayers(&p, t.overrides, s.Name, v.Elem())
+		if val, ok := s.Into.(Validator); ok {
+			p.invalid(s.Name, val.Validate())
 		}
 	}
-	return nil
+	return p.err()
 }
 
 func (t *Tree) applyLayers(p *problems, layers []layer, section string, v reflect.Value) {

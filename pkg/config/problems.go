@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"souk/pkg/errs"
@@ -12,6 +13,34 @@ type problems struct{ fields []errs.Field }
 
 func (p *problems) add(path, format string, args ...any) {
 	p.fields = append(p.fields, errs.Field{Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+// invalid adds what a section's Validate says, but for values that could not be read: of them it was told.
+func (p *problems) invalid(section string, err error) {
+	switch e := err.(type) { //nolint:errorlint // as Validate made it, not what it wraps
+	case nil:
+	case interface{ Unwrap() []error }: // of errors.Join
+		for _, one := range e.Unwrap() {
+			p.invalid(section, one)
+		}
+	case *errs.Error:
+		if len(e.Fields) == 0 {
+			p.add(section, "%s", e.Message)
+		}
+		for _, f := range e.Fields {
+			if path := section + "." + f.Path; !p.has(path) {
+				p.add(path, "%s", f.Message)
+			}
+		}
+	default:
+		if key, _, _ := strings.Cut(e.Error(), ":"); !p.has(section + "." + key) {
+			p.add(section, "%v", e)
+		}
+	}
+}
+
+func (p *problems) has(path string) bool {
+	return slices.ContainsFunc(p.fields, func(f errs.Field) bool { return f.Path == path })
 }
 
 func (p *problems) err() error {

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"souk/apps/auth"
+	"souk/apps/cart"
+	"souk/apps/gateway"
+	"souk/apps/notification"
+	"souk/apps/order"
+	"souk/apps/payment"
+	"souk/apps/product"
+	"souk/apps/shop"
+	"souk/pkg/config"
+	"souk/pkg/logging"
+	"souk/pkg/module"
+	"souk/pkg/redisx"
+	"souk/pkg/telemetry"
+)
+
+// checkSettings decodes all sections that a process with these modules reads, so that mistakes are told before
+// anything is touched. It fails with errs.Invalid.
+func checkSettings(tree *config.Tree, selected []module.Module) error {
+	transport, products := module.RPCConfig{Transport: "inprocess", Limit: 1}, product.Default()
+	own := map[string]any{
+		auth.Module.Name: new(auth.Default()), cart.Module.Name: new(cart.Default()), gateway.Module.Name: new(gateway.Default()),
+		notification.Module.Name: new(notification.Default()), order.Module.Name: new(order.Default()),
+		payment.Module.Name: new(payment.Default()), product.Module.Name: &products,
+	}
+	sections := []config.Section{
+		{Name: "log", Into: new(logging.Default())},
+		{Name: "telemetry", Into: new(telemetry.Default())},
+		{Name: "admin", Into: &module.AdminConfig{}},
+		{Name: "rpc", Into: &transport},
+		{Name: "identity", Into: &module.IdentityConfig{TTL: time.Second}},
+		{Name: "postgres", Into: &postgresSettings{PostgresConfig: module.PostgresConfig{MaxConns: 1}, of: selected}},
+	}
+	for _, m := range selected {
+		into := own[m.Name]
+		if into == nil {
+			into = &struct{}{} // it has no settings
+		}
+		sections = append(sections, config.Section{Name: m.Name, Into: into})
+	}
+	runs := func(names ...string) bool {
+		return slices.ContainsFunc(selected, func(m module.Module) bool { return slices.Contains(names, m.Name) })
+	}
+	redis := func() bool {
+		return runs(auth.Module.Name, cart.Module.Name, gateway.Module.Name, shop.Module.Name) || runs(product.Module.Name) && products.CacheTTL > 0
+	}
+	nats := func() bool { return transport.Transport == "nats" || slices.ContainsFunc(selected, hasOutbox) }
+	return tree.DecodeAll(append(sections,
+		config.Section{Name: "redis", Into: &redisSettings{Config: redisx.Default(), needed: redis}},
+		config.Section{Name: "nats", Into: &natsSettings{needed: nats}},
+	)...)
+}
+
+// postgresSettings must name the databases of the modules.
+type postgresSettings struct {
+	module.PostgresConfig `yaml:",inline"`
+	of                    []module.Module
+}
+
+func (c *postgresSettings) Validate() error {
+	for _, m := range c.of {
+		if len(m.Sets()) == 0 {
+			continue
+		}
+		if _, err := c.ServiceURL(m.Name); err != nil {
+			return errors.Join(c.PostgresConfig.Validate(), err)
+		}
+	}
+	return c.PostgresConfig.Validate()
+}
+
+// redisSettings are of no account where no module needs Redis.
+type redisSettings struct {
+	redisx.Config `yaml:",inline"`
+	needed        func() bool
+}
+
+func (c *redisSettings) Validate() error {
+	if !c.needed() {
+		return nil
+	}
+	return c.Config.Validate()
+}
+
+// natsSettings must name a server where a module needs one.
+type natsSettings struct {
+	module.NATSConfig `yaml:",inline"`
+	needed            func() bool
+}
+
+func (c *natsSettings) Validate() error {
+	if c.needed() && c.URL == "" {
+		return errNoNATS
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"souk/pkg/config"
+	"souk/pkg/pgtest"
+)
+
+// settingsFile writes a configuration without mistakes, and then more.
+func settingsFile(t *testing.T, cartURL, more string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "souk.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(`
+postgres: {urls: {cart: "`+cartURL+`"}}
+redis: {addr: "127.0.0.1:1"}
+nats: {url: "nats://127.0.0.1:1"}
+identity: {seed: `+strings.Repeat("abcd", 11)+`}
+`+more), 0o600))
+	return path
+}
+
+func TestMistakesOfAllTargetsAreToldBeforeAnythingIsTouched(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	file := settingsFile(t, url, `
+gateway: {max_body: -1, timeout: soon}
+cart: {write_back: 1h, currency: x}
+telemetry: {sample_ratio: 7}
+rpc: {transport: nats}
+`)
+	status, _, err := souk(t, "run", "--target=cart,gateway", "--migrate", "--config", file)
+	require.Equal(t, 1, status)
+	for _, want := range []string{
+		"gateway: max_body: must be at least 1024 bytes", `gateway.timeout: must be a duration such as "5s", not "soon"`,
+		"cart: write_back: must be from 10ms to 2s", "cart: currency: ", "telemetry.sample_ratio: must be from 0 to 1",
+	} {
+		require.Contains(t, message(err), want)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(t.Context())) }()
+	var tables int
+	require.NoError(t, conn.QueryRow(t.Context(), `select count(*) from information_schema.tables where table_schema = 'public'`).Scan(&tables))
+	require.Zero(t, tables)
+}
+
+func TestSettingsThatTheTargetsNeedAreMissed(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		target, more string
+		missed       []string
+	}{
+		{target: "all", missed: []string{"redis.addr: ", "nats.url is not set", "postgres.url is not set", "identity: set seed", "auth: issuer: ", "auth: key: ", "notification: smtp_addr: "}},
+		{target: "product", more: "product: {cache_ttl: 0s}", missed: []string{"nats.url is not set", "postgres.url is not set", "identity: set seed"}},
+		{target: "gateway", missed: []string{"redis.addr: ", "identity: set seed"}},
+		{target: "user", more: "user: {nickname: x}", missed: []string{"user.nickname: unknown key", "nats.url", "postgres.url", "identity: "}},
+	} {
+		path := filepath.Join(t.TempDir(), "souk.yaml")
+		require.NoError(t, os.WriteFile(path, []byte(tc.more), 0o600))
+		tree, err := config.Load(path, nil)
+		require.NoError(t, err)
+		selected, err := selectModules(tc.target)
+		require.NoError(t, err)
+		err = checkSettings(tree, selected)
+		for _, want := range tc.missed {
+			require.ErrorContains(t, err, want, tc.target)
+		}
+		require.Equal(t, tc.target == "gateway" || tc.target == "all", strings.Contains(err.Error(), "redis.addr"), tc.target)
+	}
+}
