@@ -314,6 +314,11 @@ func (r *Reader) headReason(row *Row, handle, vendor string) string {
 	default:
 		return fmt.Sprintf("Status %q is none of active, draft, archived", s)
 	}
+	switch s := strings.ToLower(r.trimmed(row, colPublished)); s {
+	case "", "true", "false":
+	default:
+		return fmt.Sprintf("Published %q is neither true nor false", s)
+	}
 	return ""
 }
 

@@ -148,6 +148,11 @@ func TestRowsBecomeProducts(t *testing.T) {
 			rows:     ",A,,Casa,,,,,,,,A,,1,,,\nb,B,,,,,,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,sold\n",
 			rejected: []string{"2: Handle is empty", "3: Vendor is empty", `4: Status "sold" is none of active, draft, archived`},
 		},
+		"Published as Shopify writes it, and otherwise": {
+			rows:     "a,A,,Casa,,,TRUE,,,,,A,,1,,,\nb,B,,Casa,,,False,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,\nd,D,,Casa,,,maybe,,,,,D,,1,,,\n",
+			products: []string{`Casa/a "A" active [A BRL 1.00]`, `Casa/b "B" draft [B BRL 1.00]`, `Casa/c "C" active [C BRL 1.00]`},
+			rejected: []string{`5: Published "maybe" is neither true nor false`},
+		},
 		"a row with nothing": {
 			rows:     "a,A,,Casa,,,,,,,,A,,1,,,\na,,,,,,,,,,,,,,,,\n",
 			products: []string{`Casa/a "A" active [A BRL 1.00]`},
