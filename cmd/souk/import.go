@@ -17,6 +17,7 @@ import (
 	"souk/cmd/souk/internal/productcsv"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
+	"souk/pkg/money"
 )
 
 const (
@@ -49,12 +50,17 @@ product must stand together, as Shopify writes them: those at a second place of 
 another version of the product and counted once more. Bad rows go with line number and reason to FILE.rejected.csv, in
 the order of the file, good ones are kept. Prices are in --currency, unless the file has a column Currency.
 
-Exit status: 0 when all rows were taken, 1 when any was rejected, 2 when the file can't be read as such a CSV
-(nothing is imported then).`,
+An import that is interrupted, or whose server goes away, says what it did so far: run it again to import the rest.
+
+Exit status: 0 when all rows were taken, 1 when any was rejected or the import broke off, 2 when the file can't be read
+as such a CSV (nothing is imported then).`,
 		Example: `  souk import products catalogue.csv --create-shops
   souk import products catalogue.csv --url https://shop.example --token "$TOKEN"`,
 		Args: oneArg("the CSV file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := money.ParseCurrency(currency); err != nil {
+				return fmt.Errorf("--currency is an ISO 4217 code such as BRL, not %q", currency)
+			}
 			client, err := target.client(cmd.Context(), dev)
 			if err != nil {
 				return err
@@ -106,20 +112,37 @@ func (im *importer) run(ctx context.Context) error {
 	}
 	im.products = map[string]int{}
 	im.rejects = &rejectFile{path: rejectedPath(im.path), header: reader.Header()}
-	if err := im.stream(ctx, reader); err != nil {
-		im.progress.clear()
-		return errors.Join(err, im.rejects.close())
-	}
+	err = im.stream(ctx, reader)
 	im.progress.clear()
-	if err := im.rejects.close(); err != nil {
+	if err != nil {
+		err = im.brokenOff(ctx, err)
+	}
+	if err := errors.Join(err, im.rejects.close()); err != nil {
 		return err
 	}
-	fmt.Fprintf(im.out, "imported %d products (%d variants), updated %d, unchanged %d, rejected %d\n",
-		im.products["created"], im.variants, im.products["updated"], im.products["unchanged"], im.rejected)
+	im.summarize("")
 	if im.rejected > 0 {
 		return &exitError{1, fmt.Errorf("%d rows were rejected: see %s", im.rejected, im.rejects.path)}
 	}
 	return nil
+}
+
+func (im *importer) summarize(how string) {
+	fmt.Fprintf(im.out, "%simported %d products (%d variants), updated %d, unchanged %d, rejected %d\n",
+		how, im.products["created"], im.variants, im.products["updated"], im.products["unchanged"], im.rejected)
+}
+
+// brokenOff tells what was imported before err, and how to go on.
+func (im *importer) brokenOff(ctx context.Context, err error) error {
+	why := message(err)
+	switch {
+	case ctx.Err() != nil:
+		why = "interrupted"
+	case len(im.products) == 0:
+		return err
+	}
+	im.summarize("so far: ")
+	return errs.Wrap(err, errs.Unavailable, "%s; run the same command again to import the rest: what is there already stays as it is", why)
 }
 
 // stream sends the file's products in batches, a few at once, so that memory does not grow with the file.

@@ -361,22 +361,54 @@ func TestAWrongTokenRejectsNoRows(t *testing.T) {
 	require.NoFileExists(t, rejectedPath(path))
 }
 
-func TestAnInterruptedImportIsNoSuccess(t *testing.T) {
+// An import that breaks off tells what it did, and does the rest when it is run again.
+func TestAnImportThatBreaksOffGoesOnWithTheNext(t *testing.T) {
 	t.Parallel()
-	f := newFakeAPI(t, "casa")
-	ctx, cancel := context.WithCancel(t.Context())
-	f.refuse = func(http.ResponseWriter, *productv1.ImportProductsRequest) bool {
-		cancel()
-		return false
+	for want, refuse := range map[string]func(cancel func(), w http.ResponseWriter) bool{
+		"interrupted; run the same command again": func(cancel func(), _ http.ResponseWriter) bool {
+			cancel()
+			return false
+		},
+		"the token has expired; run the same command again": func(_ func(), w http.ResponseWriter) bool {
+			problem(w, http.StatusUnauthorized, "unauthenticated", "the token has expired")
+			return true
+		},
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			f := newFakeAPI(t, "casa")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			f.refuse = func(w http.ResponseWriter, _ *productv1.ImportProductsRequest) bool {
+				// When it begins two have ended: so many are sent at once.
+				return len(f.batches) >= importWorkers+2 && refuse(cancel, w)
+			}
+			var rows strings.Builder
+			for i := range 1000 {
+				fmt.Fprintf(&rows, "p%d,P,Casa,S%d,1\n", i, i)
+			}
+			path := csvFile(t, rows.String())
+			status, out, err := soukIn(ctx, "import", "products", path, "--url", f.url, "--token", "good")
+			require.Equal(t, 1, status)
+			require.Contains(t, message(err), want)
+			require.Regexp(t, `^so far: imported [2-9]00 products \([2-9]00 variants\), updated 0, unchanged 0, rejected 0\n$`, out)
+
+			f.mu.Lock() // it may still be at what the command has given up
+			f.refuse = nil
+			f.mu.Unlock()
+			status, out, err = f.importFile(t, path)
+			require.NoError(t, err)
+			require.Zero(t, status)
+			require.Regexp(t, `^imported [1-8]00 products .* unchanged [2-9]00, rejected 0\n$`, out)
+		})
 	}
-	var rows strings.Builder
-	for i := range 1000 {
-		fmt.Fprintf(&rows, "p%d,P,Casa,S%d,1\n", i, i)
-	}
-	status, out, err := soukIn(ctx, "import", "products", csvFile(t, rows.String()), "--url", f.url, "--token", "good")
+}
+
+func TestAWrongCurrencyIsNoWrongFile(t *testing.T) {
+	t.Parallel()
+	status, _, err := newFakeAPI(t).importFile(t, csvFile(t, "a,A,Casa,A,1\n"), "--currency", "XXX")
 	require.Equal(t, 1, status)
-	require.ErrorIs(t, err, context.Canceled)
-	require.Empty(t, out)
+	require.ErrorContains(t, err, `--currency is an ISO 4217 code such as BRL, not "XXX"`)
 }
 
 func TestExportThenImportChangesNothing(t *testing.T) {
