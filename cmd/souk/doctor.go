@@ -125,7 +125,7 @@ func examineDatabase(ctx context.Context, r *reach, m module.Module) []diagnosis
 	}
 	pool, err := r.open(ctx, m.Name)
 	if err != nil {
-		return []diagnosis{{what, message(err), "is PostgreSQL running, and the URL right? Look at its log"}}
+		return []diagnosis{{what, message(err), "look at the log of PostgreSQL, too"}}
 	}
 	defer pool.Close()
 	list := []diagnosis{examineSchema(ctx, what, url, m), examineClock(ctx, what, pool)}

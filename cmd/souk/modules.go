@@ -1,9 +1,16 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"souk/apps/auth"
 	"souk/apps/cart"
@@ -61,8 +68,13 @@ func withDatabase() []module.Module {
 	return slices.DeleteFunc(modules(), func(m module.Module) bool { return len(m.Sets()) == 0 })
 }
 
-// message shows an error to a person: what a coded error says, and for others all there is.
+// message shows an error to a person: which database could not be opened, what a coded error says, and for others
+// all there is.
 func message(err error) string {
+	var database *pgconn.ConnectError
+	if errors.As(err, &database) && !errors.Is(err, context.Canceled) {
+		return databaseAway(database)
+	}
 	e := errs.From(err)
 	if e.Code == errs.Internal {
 		return err.Error()
@@ -74,4 +86,25 @@ func message(err error) string {
 		}
 	}
 	return text
+}
+
+// databaseAway says where the database is that could not be opened, why, and what to do. It shows no password.
+func databaseAway(e *pgconn.ConnectError) string {
+	reason := e.Unwrap().Error()
+	var refused *pgconn.PgError
+	var number syscall.Errno
+	switch {
+	case errors.As(e, &refused):
+		reason = refused.Message
+	case errors.As(e, &number):
+		reason = number.Error()
+	case pgconn.Timeout(e):
+		reason = "no answer in time"
+	}
+	address := net.JoinHostPort(e.Config.Host, strconv.Itoa(int(e.Config.Port)))
+	if strings.HasPrefix(e.Config.Host, "/") {
+		address = fmt.Sprintf("%s/.s.PGSQL.%d", e.Config.Host, e.Config.Port)
+	}
+	return fmt.Sprintf("the database %q at %s can't be opened: %s; see that PostgreSQL runs there, and that postgres.url (or postgres.urls) of the configuration is right",
+		e.Config.Database, address, reason)
 }

@@ -14,11 +14,11 @@ import (
 )
 
 // settingsFile writes a configuration without mistakes, and then more.
-func settingsFile(t *testing.T, cartURL, more string) string {
+func settingsFile(t *testing.T, postgres, more string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "souk.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(`
-postgres: {urls: {cart: "`+cartURL+`"}}
+postgres: `+postgres+`
 redis: {addr: "127.0.0.1:1"}
 nats: {url: "nats://127.0.0.1:1"}
 identity: {seed: `+strings.Repeat("abcd", 11)+`}
@@ -29,7 +29,7 @@ identity: {seed: `+strings.Repeat("abcd", 11)+`}
 func TestMistakesOfAllTargetsAreToldBeforeAnythingIsTouched(t *testing.T) {
 	t.Parallel()
 	url := pgtest.URL(t)
-	file := settingsFile(t, url, `
+	file := settingsFile(t, `{urls: {cart: "`+url+`"}}`, `
 gateway: {max_body: -1, timeout: soon}
 cart: {write_back: 1h, currency: x}
 telemetry: {sample_ratio: 7}
@@ -73,5 +73,19 @@ func TestSettingsThatTheTargetsNeedAreMissed(t *testing.T) {
 			require.ErrorContains(t, err, want, tc.target)
 		}
 		require.Equal(t, tc.target == "gateway" || tc.target == "all", strings.Contains(err.Error(), "redis.addr"), tc.target)
+	}
+}
+
+func TestADatabaseThatIsAwayIsNamed(t *testing.T) {
+	t.Parallel()
+	path := settingsFile(t, `{url: "postgres://{service}:{password}@127.0.0.1:1/souk_{service}", passwords: {order: s3cret, user: s3cret, product: s3cret}}`, "")
+	for args, database := range map[string]string{
+		"run --target=user": "souk_user", "run --target=user --migrate": "souk_user", "verify": "souk_order", "saga ls": "souk_order", "search rebuild": "souk_product",
+		"migrate status --service order": "souk_order",
+	} {
+		status, _, err := souk(t, append(strings.Fields(args), "--config", path)...)
+		require.Equal(t, 1, status)
+		require.Contains(t, message(err), `the database "`+database+`" at 127.0.0.1:1 can't be opened: connection refused; see that PostgreSQL runs there`, args)
+		require.NotContains(t, message(err), "s3cret")
 	}
 }
