@@ -160,9 +160,28 @@ func TestUnknownSectionsAndVariables(t *testing.T) {
 	require.Error(t, err)
 	require.Contains(t, err.Error(), `gatway: unknown section (`+path+`, line 1); did you mean "gateway"?`)
 	require.Contains(t, err.Error(), `services.ordre: unknown section`)
-	require.Contains(t, err.Error(), `SOUK_GATWAY_ADDR: no setting has this variable; did you mean "SOUK_GATEWAY_ADDR"?`)
+	require.Contains(t, err.Error(), `SOUK_GATWAY_ADDR: no setting has this variable; did you mean "SOUK_GATEWAY_…"?`)
 	require.Contains(t, err.Error(), `SOUK_WHATEVER: no setting`)
 	require.NotContains(t, err.Error(), "SOUK_SERVICES_ORDER_X")
+}
+
+func TestOnlyWhatIsNearIsSuggested(t *testing.T) {
+	t.Parallel()
+	path := write(t, "foo: {}\nusre: {}\nlgo: {}\n")
+	tree, err := config.Load(path, []string{"SOUK_BOGUS=1", "SOUK_LOT_LEVEL=x", "SOUK_REDSI_DIAL_TIMEOUT=1s", "SOUK_GATEWAY_XYZ=1", "SOUK_GATEWAY_DEBGU=1"})
+	require.NoError(t, err)
+	told := tree.CheckSections("log", "user", "redis", "gateway").Error()
+	for _, want := range []string{
+		"foo: unknown section (" + path + ", line 1); usre: ", `line 2); did you mean "user"?`, `line 3); did you mean "log"?`,
+		"SOUK_BOGUS: no setting has this variable; SOUK_LOT_LEVEL", `SOUK_LOT_LEVEL: no setting has this variable; did you mean "SOUK_LOG_…"?`,
+		`SOUK_REDSI_DIAL_TIMEOUT: no setting has this variable; did you mean "SOUK_REDIS_…"?`,
+	} {
+		require.Contains(t, told, want)
+	}
+	got := defaults()
+	told = tree.Decode("gateway", &got).Error()
+	require.Contains(t, told, `SOUK_GATEWAY_DEBGU: no setting has this variable; did you mean "SOUK_GATEWAY_DEBUG"?`)
+	require.Regexp(t, `SOUK_GATEWAY_XYZ: no setting has this variable$`, told)
 }
 
 func TestAllMistakesOfAllSectionsAreToldAtOnce(t *testing.T) {

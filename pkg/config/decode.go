@@ -160,7 +160,7 @@ func (t *Tree) applyEnv(p *problems, section string, v reflect.Value) {
 		}
 		f, ok := leaves[name]
 		if !ok {
-			p.add(name, "no setting has this variable%s", suggest(name, names))
+			p.add(name, "no setting has this variable%s", suggestVariable(name, prefix, names))
 			continue
 		}
 		if err := setText(f.value, t.env[name]); err != nil {

@@ -56,53 +56,70 @@ func (p *problems) err() error {
 
 // suggest names the candidate that is nearest to word, if any is near.
 func suggest(word string, candidates []string) string {
-	best, bestDistance := "", max(2, len(word)/2)+1
+	best := nearest(word, candidates)
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// suggestVariable names the one of the variables that is nearest to name. All begin with prefix, which makes none nearer.
+func suggestVariable(name, prefix string, variables []string) string {
+	var endings []string
+	for _, v := range variables {
+		endings = append(endings, strings.TrimPrefix(v, prefix))
+	}
+	best := nearest(strings.TrimPrefix(name, prefix), endings)
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", prefix+best)
+}
+
+// suggestSection names the variables of the section whose prefix is nearest to how name begins. Whether it has one that
+// ends as name does is not known here.
+func suggestSection(name string, sections []string) string {
+	var prefixes []string
+	for _, s := range sections {
+		prefixes = append(prefixes, envName(s)[len(Prefix):])
+	}
+	for i := len(name); i > len(Prefix); i = strings.LastIndexByte(name[:i], '_') {
+		if best := nearest(name[len(Prefix):i], prefixes); best != "" {
+			return fmt.Sprintf("; did you mean %q?", Prefix+best+"_…")
+		}
+	}
+	return ""
+}
+
+// nearest returns the candidate that differs from word in the fewest letters, "" when all differ in more than a third of them.
+func nearest(word string, candidates []string) string {
+	best, bestDistance := "", max(1, len(word)/3)+1
 	for _, c := range candidates {
 		if d := distance(strings.ToLower(word), strings.ToLower(c)); d < bestDistance {
 			best, bestDistance = c, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
+	return best
 }
 
-// suggestPrefix names the section prefix that is nearest to how the variable begins.
-func suggestPrefix(name string, prefixes []string) string {
-	best, bestDistance := "", 3
-	for _, p := range prefixes {
-		for _, n := range []int{len(p) - 1, len(p), len(p) + 1} {
-			if n <= len(Prefix) || n > len(name) {
-				continue
-			}
-			if d := distance(name[:n], p); d < bestDistance {
-				best, bestDistance = p+name[n:], d
-			}
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// distance is Levenshtein's.
+// distance is how many letters are to be changed, added, dropped or swapped with the next to make b of a.
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
+		before, last, row = last, row, before
 		row[0] = i + 1
 		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+			row[j+1] = min(last[j]+cost, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
 		}
 	}
 	return row[len(b)]

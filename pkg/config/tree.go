@@ -103,11 +103,7 @@ func (t *Tree) CheckSections(known ...string) error {
 		if slices.ContainsFunc(known, func(s string) bool { return strings.HasPrefix(name, envName(s)+"_") }) {
 			continue
 		}
-		var sections []string
-		for _, s := range known {
-			sections = append(sections, envName(s)+"_")
-		}
-		p.add(name, "no setting has this variable%s", suggestPrefix(name, sections))
+		p.add(name, "no setting has this variable%s", suggestSection(name, known))
 	}
 	return p.err()
 }
