@@ -90,8 +90,12 @@ func examine(ctx context.Context, dev *devFlags, file *configFlag, httpAddr stri
 			list = append(list, diagnosis{f.What, f.Found, f.Advice})
 		}
 	}
-	if err != nil {
+	var none *notRunning
+	switch {
+	case errors.As(err, &none):
 		return append(list, diagnosis{what: "souk dev", found: "is not running: nothing more to look at (souk dev starts it)"})
+	case err != nil:
+		return append(list, diagnosis{"souk dev", message(err), "have souk doctor run by a user who may read " + dev.dataDir})
 	}
 	if r.state != nil {
 		list = append(list, examineDev(ctx, r.state))

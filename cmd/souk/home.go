@@ -45,20 +45,25 @@ func (f *devFlags) running() (*devState, error) {
 	path := filepath.Join(f.dataDir, "dev.json")
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("no souk dev runs on %s: start it with `souk dev`, or name its data directory with --data-dir", f.dataDir)
+		return nil, &notRunning{fmt.Sprintf("no souk dev runs on %s: start it with `souk dev`, or name its data directory with --data-dir", f.dataDir)}
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("it can't be told whether souk dev runs on %s: %w; ask as the user who started it", f.dataDir, err)
 	}
 	var s devState
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return nil, fmt.Errorf("%s is damaged: %w", path, err)
 	}
 	if _, locked := devstack.Locked(f.dataDir); !locked { // the process that wrote the file is gone
-		return nil, fmt.Errorf("souk dev is not running any more on %s: start it again with `souk dev`", f.dataDir)
+		return nil, &notRunning{fmt.Sprintf("souk dev is not running any more on %s: start it again with `souk dev`", f.dataDir)}
 	}
 	return &s, nil
 }
+
+// notRunning says that no souk dev runs on the data directory.
+type notRunning struct{ text string }
+
+func (e *notRunning) Error() string { return e.text }
 
 // apiFlags say which API a command calls, and as whom.
 type apiFlags struct{ url, token string }

@@ -236,12 +236,20 @@ func TestWithoutASoukTheCommandsSaySo(t *testing.T) {
 	require.NoError(t, err, out)
 	require.Zero(t, status)
 	require.Contains(t, out, "is not running")
+
+	file := filepath.Join(temp, "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	status, out, err = souk(t, "doctor", "--data-dir", filepath.Join(file, "data"), "--http", "127.0.0.1:0")
+	require.Equal(t, 1, status)
+	require.Error(t, err)
+	require.Contains(t, out, "it can't be told whether souk dev runs on "+filepath.Join(file, "data"))
 }
 
 func TestFlagsAreChecked(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
 		"saga ls --state lost":         "--state is one of running, compensating, done, compensated, parked",
+		"verify --settle -1s":          "--settle is a duration from 0 on, such as 2s, not -1s",
 		"saga ls --limit 0":            "--limit is at least 1",
 		"events tail orders":           `"orders" is no subject of events`,
 		"events dlq replay":            "say which: numbers from `souk events dlq`, or --all",

@@ -38,6 +38,9 @@ Exit status: 0 when all holds, 1 when an invariant is broken or can't be checked
   souk verify --config souk.yaml`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if settle < 0 {
+				return fmt.Errorf("--settle is a duration from 0 on, such as 2s, not %s", settle)
+			}
 			r, err := reachOf(dev, &file)
 			if err != nil {
 				return err

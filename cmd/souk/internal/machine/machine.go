@@ -23,7 +23,7 @@ import (
 
 const (
 	minPostgres = 15
-	minRedis    = 6 // client-side caching as RESP3 has it
+	minRedis    = 7 // what souk is tested with
 	minFree     = 1 << 30
 	programTime = 5 * time.Second
 )
@@ -82,7 +82,7 @@ func Redis() Finding {
 	const what = "Redis"
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
-		return Finding{what, "redis-server is not in PATH", "apt-get install redis-server (other systems: Redis 6 or later)"}
+		return Finding{what, "redis-server is not in PATH", fmt.Sprintf("apt-get install redis-server (other systems: Redis %d or later)", minRedis)}
 	}
 	text, err := version(path)
 	if err != nil {
