@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"souk/cmd/souk/internal/machine"
 	"souk/pkg/config"
 	"souk/pkg/devstack/oidcserver"
 	"souk/pkg/logging"
@@ -60,18 +62,15 @@ Other commands (token, import, verify, saga …) find it through its data direct
 	f.BoolVar(&o.ephemeral, "ephemeral", false, "remove the data directory at the end")
 	f.BoolVar(&o.demo, "demo", false, "load the demo shops")
 	f.BoolVar(&o.split, "split", false, "run every service as a process of its own")
-	f.StringVar(&o.transport, "transport", "inprocess", "how services call each other in one process: inprocess or nats")
+	f.StringVar(&o.transport, "transport", "", "how services call each other: inprocess (default) or nats; with --split always nats")
 	f.StringVar(&o.logFile, "log-file", "", "where log lines go; default: souk.log in the data directory; - for standard error")
 	return cmd
 }
 
 func runDev(ctx context.Context, o devOptions, out io.Writer) (err error) {
 	began := time.Now()
-	if o.transport != "inprocess" && o.transport != "nats" {
-		return fmt.Errorf("--transport is inprocess or nats, not %q", o.transport)
-	}
-	if o.split {
-		o.transport = "nats"
+	if o.transport, err = transportOf(o); err != nil {
+		return err
 	}
 	address, err := parseHTTP(o.http)
 	if err != nil {
@@ -80,7 +79,7 @@ func runDev(ctx context.Context, o devOptions, out io.Writer) (err error) {
 	if _, err := new(configFlag).load(); err != nil { // variables that are no settings; values are checked with the stack's
 		return err
 	}
-	if err := errors.Join(addressFree(o.http), roomToStart(o.dataDir)); err != nil { // before anything is touched
+	if err := errors.Join(addressFree(o.http), roomToStart(o.dataDir), programsFor(o.dataDir)); err != nil { // before anything is touched
 		return err
 	}
 	h, err := openHome(o.dataDir, o.ephemeral)
@@ -114,6 +113,30 @@ func runDev(ctx context.Context, o devOptions, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.stack.stop()) }()
 	return d.run(ctx)
+}
+
+// transportOf is how services call each other: as --transport says, if --split allows it.
+func transportOf(o devOptions) (string, error) {
+	switch {
+	case o.transport != "" && o.transport != "inprocess" && o.transport != "nats":
+		return "", fmt.Errorf("--transport is inprocess or nats, not %q", o.transport)
+	case o.split && o.transport == "inprocess":
+		return "", errors.New("--split and --transport inprocess contradict each other: processes call each other over NATS; leave out one of them")
+	case o.split:
+		return "nats", nil
+	}
+	return cmp.Or(o.transport, "inprocess"), nil
+}
+
+// programsFor says which programs are missing, or do not fit the data.
+func programsFor(dataDir string) error {
+	var missing []error
+	for _, f := range []machine.Finding{machine.Postgres(dataDir), machine.Redis()} {
+		if f.Advice != "" {
+			missing = append(missing, fmt.Errorf("%s: %s: %s", f.What, f.Found, f.Advice))
+		}
+	}
+	return errors.Join(missing...)
 }
 
 // errStopped is for a souk dev that was interrupted before it was ready.

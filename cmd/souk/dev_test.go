@@ -68,12 +68,34 @@ func TestEphemeralRemovesOnlyWhatItMade(t *testing.T) {
 func TestAStartThatIsRefusedTouchesNothing(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
-	for _, args := range [][]string{{"--http", "8080"}, {"--http", ""}, {"--http", "192.0.2.1:80"}, {"--transport", "pigeon"}} {
+	for _, args := range [][]string{{"--http", "8080"}, {"--http", ""}, {"--http", "192.0.2.1:80"}, {"--transport", "pigeon"}, {"--split", "--transport", "inprocess"}} {
 		status, _, err := souk(t, append([]string{"dev", "--ephemeral", "--data-dir", dir}, args...)...)
 		require.Equal(t, 1, status)
 		require.Error(t, err)
 		require.NoDirExists(t, dir)
 	}
+}
+
+func TestAStartWithoutItsProgramsTouchesNothing(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	dir := filepath.Join(t.TempDir(), "data")
+	status, _, err := souk(t, "dev", "--http", "127.0.0.1:58231", "--data-dir", dir)
+	require.Equal(t, 1, status)
+	require.ErrorContains(t, err, "Redis: redis-server is not in PATH: apt-get install redis-server (other systems: Redis 7 or later)")
+	require.NoDirExists(t, dir)
+}
+
+func TestTransports(t *testing.T) {
+	t.Parallel()
+	for o, want := range map[devOptions]string{
+		{}: "inprocess", {transport: "inprocess"}: "inprocess", {transport: "nats"}: "nats", {split: true}: "nats", {split: true, transport: "nats"}: "nats",
+	} {
+		got, err := transportOf(o)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	_, err := transportOf(devOptions{split: true, transport: "inprocess"})
+	require.ErrorContains(t, err, "--split and --transport inprocess contradict each other")
 }
 
 func TestDamagedSecretsAreNamed(t *testing.T) {
