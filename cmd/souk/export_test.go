@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+)
+
+func TestExportThenImportChangesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFakeAPI(t)
+	status, _, err := f.importFile(t, csvFile(t, "a,\"A \"\"quoted\"\"\nand broken\",Casa,A,1\na,,,A2,2.50\nb,B,Loja Ω,B,3\nc,C,Casa,C,4\n"), "--create-shops")
+	require.NoError(t, err)
+	require.Zero(t, status)
+	path := filepath.Join(t.TempDir(), "export.csv")
+	_, out, err := souk(t, "export", "products", path, "--url", f.url, "--token", "good")
+	require.NoError(t, err)
+	require.Equal(t, "exported 3 products\n", out)
+
+	for _, p := range f.products { // an export tells how many pieces there are, an import without the column does not
+		for _, v := range p.GetVariants() {
+			v.OnHand = proto.Int64(0)
+		}
+	}
+	status, out, err = f.importFile(t, path)
+	require.NoError(t, err)
+	require.Zero(t, status)
+	require.Equal(t, "imported 0 products (0 variants), updated 0, unchanged 3, rejected 0\n", out)
+}
+
+func TestAnExportThatFailsLeavesTheFileAsItWas(t *testing.T) {
+	t.Parallel()
+	f := newFakeAPI(t)
+	status, _, err := f.importFile(t, csvFile(t, "a,A,Casa,A,1\nb,B,Casa,B,3\nc,C,Casa,C,4\n"), "--create-shops")
+	require.NoError(t, err)
+	require.Zero(t, status)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "keep.csv")
+	require.NoError(t, os.WriteFile(path, []byte("precious"), 0o600))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	f.onExport = cancel
+	for want, run := range map[string]func() error{
+		"the token is not valid": func() error {
+			_, _, err := souk(t, "export", "products", path, "--url", f.url, "--token", "bad")
+			return err
+		},
+		"interrupted": func() error {
+			_, _, err := soukIn(ctx, "export", "products", path, "--url", f.url, "--token", "good")
+			return err
+		},
+	} {
+		require.Contains(t, message(run()), want)
+		raw, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, "precious", string(raw))
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Len(t, entries, 1)
+	}
+}
+
+func TestAnExportGoesThroughLinksAndToStandardOutput(t *testing.T) {
+	t.Parallel()
+	f := newFakeAPI(t)
+	_, _, err := f.importFile(t, csvFile(t, "a,A,Casa,A,1\n"), "--create-shops")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "file.csv"), filepath.Join(dir, "link.csv")
+	require.NoError(t, os.WriteFile(file, []byte("old"), 0o600))
+	require.NoError(t, os.Symlink(file, link))
+	export := func(path string) string {
+		_, out, err := souk(t, "export", "products", path, "--url", f.url, "--token", "good")
+		require.NoError(t, err)
+		return out
+	}
+	require.Equal(t, "exported 1 products\n", export(link))
+	require.Equal(t, "exported 1 products\n", export(os.DevNull))
+	info, err := os.Stat(os.DevNull)
+	require.NoError(t, err)
+	require.NotZero(t, info.Mode()&os.ModeDevice)
+	raw, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(raw), export("-"))
+	require.Contains(t, string(raw), "a,A,,casa,")
+}
