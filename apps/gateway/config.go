@@ -66,42 +66,45 @@ func Default() Config {
 	}
 }
 
-// Validate checks the configuration.
+// Validate says all that is wrong.
 func (c *Config) Validate() error {
+	var problems []error
+	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	if c.Addr == "" {
-		return errors.New("addr: must be set, e.g. 127.0.0.1:8080")
+		wrong("addr: must be set, e.g. 127.0.0.1:8080")
 	}
 	if c.MaxBody < 1024 {
-		return errors.New("max_body: must be at least 1024 bytes")
+		wrong("max_body: must be at least 1024 bytes")
 	}
 	if c.Timeout <= 0 || c.DrainTimeout <= 0 || c.IdempotencyTTL <= 0 {
-		return errors.New("timeout, drain_timeout and idempotency_ttl: must be positive")
+		wrong("timeout, drain_timeout, idempotency_ttl: must be positive")
 	}
 	if slices.Contains(c.Origins, "*") {
-		return errors.New(`origins: "*" is not allowed, since cookies are sent: list the origins`)
+		wrong(`origins: "*" is not allowed, since cookies are sent: list the origins`)
 	}
 	for _, p := range c.TrustedProxies {
 		if _, err := netip.ParsePrefix(p); err != nil {
-			return fmt.Errorf("trusted_proxies: %q is not a network such as 10.0.0.0/8", p)
+			wrong("trusted_proxies: %q is not a network such as 10.0.0.0/8", p)
 		}
 	}
-	for key, u := range map[string]string{"public_url": c.PublicURL, "dev_url": c.DevURL} {
-		if u == "" {
+	for _, u := range [][2]string{{"public_url", c.PublicURL}, {"dev_url", c.DevURL}} {
+		if u[1] == "" {
 			continue
 		}
-		if parsed, err := url.Parse(u); err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
-			return fmt.Errorf("%s: %q is not a URL such as https://shop.example", key, u)
+		if parsed, err := url.Parse(u[1]); err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
+			wrong("%s: %q is not a URL such as https://shop.example", u[0], u[1])
 		}
 	}
 	if c.Cache.MaxBytes < 0 {
-		return errors.New("cache.max_bytes: must not be negative; 0 turns the cache off")
+		wrong("cache.max_bytes: must not be negative; 0 turns the cache off")
 	}
-	for key, r := range map[string]RateConfig{"caller_rate": c.CallerRate, "address_rate": c.AddressRate} {
-		if r.PerSecond < 0 || r.Burst < 0 {
-			return fmt.Errorf("%s: must not be negative; per_second: 0 turns the limit off", key)
-		}
+	if r := c.CallerRate; r.PerSecond < 0 || r.Burst < 0 {
+		wrong("caller_rate: must not be negative; per_second: 0 turns the limit off")
 	}
-	return nil
+	if r := c.AddressRate; r.PerSecond < 0 || r.Burst < 0 {
+		wrong("address_rate: must not be negative; per_second: 0 turns the limit off")
+	}
+	return errors.Join(problems...)
 }
 
 func (c *Config) publicURL() string {

@@ -36,21 +36,19 @@ func Default() Config {
 	}
 }
 
-// Validate says what is wrong with the settings.
+// Validate says all that is wrong.
 func (c Config) Validate() error {
-	switch {
-	case c.ReservationTTL < time.Second || c.ReservationTTL > 24*time.Hour:
-		return errors.New("reservation_ttl: must be from 1s to 24h")
-	case c.SweepInterval < 100*time.Millisecond:
-		return errors.New("sweep_interval: must be at least 100ms")
-	case c.KeepReservations < 0 || c.KeepReservations > 0 && c.KeepReservations < leastKeep:
-		return errors.New("keep_reservations: must be 0 or at least 168h")
-	case c.LowStock < 0:
-		return errors.New("low_stock: must not be negative")
-	case c.CacheTTL < 0 || c.SearchCacheTTL < 0:
-		return errors.New("cache_ttl, search_cache_ttl: must not be negative")
-	case c.WordsInterval < time.Second:
-		return errors.New("words_interval: must be at least 1s")
+	var problems []error
+	check := func(ok bool, text string) {
+		if !ok {
+			problems = append(problems, errors.New(text))
+		}
 	}
-	return nil
+	check(c.ReservationTTL >= time.Second && c.ReservationTTL <= 24*time.Hour, "reservation_ttl: must be from 1s to 24h")
+	check(c.SweepInterval >= 100*time.Millisecond, "sweep_interval: must be at least 100ms")
+	check(c.KeepReservations == 0 || c.KeepReservations >= leastKeep, "keep_reservations: must be 0 or at least 168h")
+	check(c.LowStock >= 0, "low_stock: must not be negative")
+	check(c.CacheTTL >= 0 && c.SearchCacheTTL >= 0, "cache_ttl, search_cache_ttl: must not be negative")
+	check(c.WordsInterval >= time.Second, "words_interval: must be at least 1s")
+	return errors.Join(problems...)
 }

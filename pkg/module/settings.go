@@ -85,13 +85,17 @@ func defaultIdentity() IdentityConfig { return IdentityConfig{TTL: 5 * time.Minu
 
 // Validate checks the configuration.
 func (c IdentityConfig) Validate() error {
-	if c.Seed == "" && len(c.Trusted) == 0 {
-		return errors.New("identity: set seed (base64, 32 bytes), or keys and trusted")
+	var err error
+	switch {
+	case c.Seed != "":
+		_, err = c.seed()
+	case len(c.Trusted) == 0:
+		err = errors.New("identity: set seed (base64, 32 bytes), or keys and trusted")
 	}
 	if c.TTL < time.Second {
-		return errors.New("identity.ttl: must be at least 1s")
+		err = errors.Join(err, errors.New("identity.ttl: must be at least 1s"))
 	}
-	return nil
+	return err
 }
 
 // key returns the private key of a service.
@@ -163,11 +167,12 @@ type RPCConfig struct {
 
 // Validate checks the configuration.
 func (c RPCConfig) Validate() error {
+	var err error
 	if c.Transport != "inprocess" && c.Transport != "nats" {
-		return fmt.Errorf("rpc.transport: %q is neither inprocess nor nats", c.Transport)
+		err = fmt.Errorf("rpc.transport: %q is neither inprocess nor nats", c.Transport)
 	}
 	if c.Limit < 1 {
-		return errors.New("rpc.limit: must be at least 1")
+		err = errors.Join(err, errors.New("rpc.limit: must be at least 1"))
 	}
-	return nil
+	return err
 }
