@@ -8,8 +8,8 @@
 // # Contract
 //
 // souk.auth.v1.AuthService: BeginLogin, CompleteLogin, Logout and Authenticate for the gateway alone,
-// CreateGuest for anybody, MergeGuest for signed-in users. It calls user.EnsureUser and cart.MergeCart.
-// No events.
+// CreateGuest for anybody, MergeGuest for signed-in users. It calls user.EnsureUser, cart.MergeCart and
+// order.AdoptOrders. No events.
 //
 // # Sign-in
 //
@@ -44,8 +44,8 @@
 //
 // # Guest tokens
 //
-// Our own JWTs: EdDSA, audience souk-guest, 30 days, not kept anywhere. One stays good after its cart
-// was merged, for the orders that it made.
+// Our own JWTs: EdDSA, audience souk-guest, 30 days, not kept anywhere. Its cart and the orders that it made become a
+// user's at sign-in; what a guest does with it after that waits for the next.
 //
 //	internal/domain      what signing in means: sessions, roles, local paths
 //	internal/service     the use cases

@@ -10,6 +10,7 @@ import (
 	"souk/apps/auth/internal/service"
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/module"
 )
@@ -49,7 +50,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 			RolesClaim: cfg.RolesClaim, Scopes: cfg.Scopes, HTTP: http, Clock: p.Clock(), Logger: p.Logger(),
 		}),
 		Sessions: sessions, Sealer: sealer, Guests: guests,
-		Users: userv1.NewUserServiceClient(conn), Carts: cartv1.NewCartServiceClient(conn),
+		Users: userv1.NewUserServiceClient(conn), Carts: cartv1.NewCartServiceClient(conn), Orders: orderv1.NewOrderServiceClient(conn),
 		Lifetimes: cfg.lifetimes(), Clock: p.Clock(), Logger: p.Logger(),
 	})
 	authv1.RegisterAuthServiceServer(p.Server(), &handler.RPC{Service: svc})

@@ -65,8 +65,9 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}
 	store := repository.Open(pool, relay.Wake)
 	products, carts := productv1.NewProductServiceClient(conn), cartv1.NewCartServiceClient(conn)
+	payments := paymentv1.NewPaymentServiceClient(conn)
 	sagas := &service.Sagas{
-		Store: store, Products: products, Payments: paymentv1.NewPaymentServiceClient(conn), Carts: carts, Clock: p.Clock(), Logger: p.Logger(),
+		Store: store, Products: products, Payments: payments, Carts: carts, Clock: p.Clock(), Logger: p.Logger(),
 		Deadline: cfg.Deadline, ReserveFor: cfg.ReserveFor, AuthorizeTimeout: cfg.AuthorizeTimeout,
 	}
 	runner, err := saga.NewRunner(pool, saga.Options{
@@ -82,7 +83,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	svc := service.New(service.Deps{
-		Store: repository.WithSagas(store, runner), Runner: runner, Products: products, Carts: carts,
+		Store: repository.WithSagas(store, runner), Runner: runner, Products: products, Carts: carts, Payments: payments,
 		Shops: shopv1.NewShopServiceClient(conn), Clock: p.Clock(), Logger: p.Logger(), ShippingRates: rates,
 	})
 	orderv1.RegisterOrderServiceServer(p.Server(), &handler.RPC{Service: svc})

@@ -140,6 +140,10 @@ func testGuest(t *testing.T, s *souk) {
 	user.get("/v1/cart").want(http.StatusOK).into(&cart)
 	require.Len(t, cart.Items, 1)
 	require.Equal(t, "3", cart.Items[0].Quantity)
+
+	user.post("/v1/me/guest:merge", obj{"guestToken": g.token}).want(http.StatusOK)
+	user.get("/v1/payments/" + user.get("/v1/orders/"+order.ID).order().Payment.ID).want(http.StatusOK)
+	g.get("/v1/orders/"+order.ID).problem(http.StatusNotFound, "not_found")
 }
 
 func testDeclined(t *testing.T, s *souk) {

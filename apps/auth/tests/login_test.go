@@ -223,10 +223,12 @@ func TestGuest(t *testing.T) {
 	signIn(guest.GetToken())
 	userID := b.users.ids[b.provider.URL+" sub-ann"]
 	require.Equal(t, [][2]string{{who.GetSubjectId(), userID}}, b.carts.merged)
+	require.Equal(t, b.carts.merged, b.orders.adopted)
 	signIn("made.up.token")
 	b.carts.failed = true
 	signIn(guest.GetToken())
 	require.Len(t, b.carts.merged, 1)
+	require.Len(t, b.orders.adopted, 2, "that the cart is not keeps no order from its user")
 	require.Equal(t, 2, strings.Count(b.logs.String(), "was not merged at sign-in"))
 
 	// A signed-in caller merges by himself.

@@ -22,6 +22,7 @@ import (
 	"souk/apps/auth/internal/service"
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
@@ -48,6 +49,7 @@ type bundle struct {
 	provider *provider
 	users    *users
 	carts    *carts
+	orders   *orders
 	logs     *logs
 	auth     authv1.AuthServiceClient // as the gateway
 	conn     *rpc.Local
@@ -60,11 +62,12 @@ func setup(t *testing.T) *bundle {
 }
 
 func setupWith(t *testing.T, p *provider, o oidcprovider.Options) *bundle {
-	b := &bundle{t: t, provider: p, clock: clock.NewManual(time.Now().UTC().Truncate(time.Millisecond)), users: &users{ids: map[string]string{}}, carts: &carts{}, logs: &logs{}, conn: rpc.NewLocal()}
+	b := &bundle{t: t, provider: p, clock: clock.NewManual(time.Now().UTC().Truncate(time.Millisecond)), users: &users{ids: map[string]string{}}, carts: &carts{}, orders: &orders{}, logs: &logs{}, conn: rpc.NewLocal()}
 	b.signer = b.signerOf("gateway")
 	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), b.logs, zapcore.DebugLevel))
 	b.serve("user", logger, func(s *rpc.Server) { userv1.RegisterUserServiceServer(s, b.users) })
 	b.serve("cart", logger, func(s *rpc.Server) { cartv1.RegisterCartServiceServer(s, b.carts) })
+	b.serve("order", logger, func(s *rpc.Server) { orderv1.RegisterOrderServiceServer(s, b.orders) })
 	b.serve("auth", logger, func(s *rpc.Server) {
 		authv1.RegisterAuthServiceServer(s, &handler.RPC{Service: b.service(o, redistest.Client(t), logger)})
 	})
@@ -84,7 +87,7 @@ func (b *bundle) service(o oidcprovider.Options, redis rueidis.Client, logger *z
 	own := rpc.NewClient(b.conn, rpc.ClientOptions{Service: "auth", Signer: b.signerOf("auth")})
 	return service.New(service.Deps{
 		Provider: oidcprovider.Open(o), Sessions: repository.NewSessions(redis, b.clock, lifetimes), Sealer: sealer, Guests: guests,
-		Users: userv1.NewUserServiceClient(own), Carts: cartv1.NewCartServiceClient(own), Lifetimes: lifetimes, Clock: b.clock, Logger: logger,
+		Users: userv1.NewUserServiceClient(own), Carts: cartv1.NewCartServiceClient(own), Orders: orderv1.NewOrderServiceClient(own), Lifetimes: lifetimes, Clock: b.clock, Logger: logger,
 	})
 }
 
@@ -182,6 +185,20 @@ func (c *carts) MergeCart(_ context.Context, in *cartv1.MergeCartRequest) (*cart
 	}
 	c.merged = append(c.merged, [2]string{in.GetGuestId(), in.GetUserId()})
 	return &cartv1.MergeCartResponse{}, nil
+}
+
+// orders is an order service.
+type orders struct {
+	orderv1.UnimplementedOrderServiceServer
+	mu      sync.Mutex
+	adopted [][2]string
+}
+
+func (o *orders) AdoptOrders(_ context.Context, in *orderv1.AdoptOrdersRequest) (*orderv1.AdoptOrdersResponse, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.adopted = append(o.adopted, [2]string{in.GetGuestId(), in.GetUserId()})
+	return &orderv1.AdoptOrdersResponse{}, nil
 }
 
 // logs is what was logged.

@@ -260,6 +260,17 @@ func (w *world) Void(_ context.Context, r *paymentv1.VoidRequest, _ ...grpc.Call
 	return &paymentv1.VoidResponse{Payment: p}, nil
 }
 
+func (w *world) AdoptPayments(_ context.Context, r *paymentv1.AdoptPaymentsRequest, _ ...grpc.CallOption) (*paymentv1.AdoptPaymentsResponse, error) {
+	if err := w.enter("AdoptPayments"); err != nil {
+		return nil, err
+	}
+	defer w.mu.Unlock()
+	for _, id := range r.GetOrderIds() {
+		w.moved["adopt "+id+" from "+r.GetGuestId()+" to "+r.GetUserId()]++
+	}
+	return &paymentv1.AdoptPaymentsResponse{}, nil
+}
+
 func (w *world) Refund(_ context.Context, r *paymentv1.RefundRequest, _ ...grpc.CallOption) (*paymentv1.RefundResponse, error) {
 	if err := w.enter("Refund"); err != nil {
 		return nil, err

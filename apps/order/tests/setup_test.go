@@ -43,6 +43,7 @@ type kit struct {
 	pool   *pgxpool.Pool
 	store  *repository.Store
 	client orderv1.OrderServiceClient
+	auth   orderv1.OrderServiceClient // as that service
 	signer *identity.Signer
 	runner *saga.Runner
 }
@@ -65,7 +66,7 @@ func (k *kit) start(pool *pgxpool.Pool, opts ...option) (stop func()) {
 		Store: k.store, Products: k.world, Payments: k.world, Carts: k.world, Clock: clock.System{}, Logger: zap.NewNop(),
 		Deadline: 5 * time.Second, ReserveFor: 15 * time.Minute, AuthorizeTimeout: 2 * time.Second,
 	}
-	deps := service.Deps{Products: k.world, Carts: k.world, Shops: k.world, Clock: clock.System{}, Logger: zap.NewNop()}
+	deps := service.Deps{Products: k.world, Carts: k.world, Payments: k.world, Shops: k.world, Clock: clock.System{}, Logger: zap.NewNop()}
 	for _, o := range opts {
 		o(sagas, &deps)
 	}
@@ -79,8 +80,8 @@ func (k *kit) start(pool *pgxpool.Pool, opts ...option) (stop func()) {
 
 	seed := []byte("a seed of thirty-two bytes, or so")
 	system := clock.System{}
-	gateway := identity.DeriveKey(seed, "gateway")
-	verifier := identity.NewVerifier(map[string]ed25519.PublicKey{"gateway": gateway.Public().(ed25519.PublicKey)}, system)
+	gateway, auth := identity.DeriveKey(seed, "gateway"), identity.DeriveKey(seed, "auth")
+	verifier := identity.NewVerifier(map[string]ed25519.PublicKey{"gateway": gateway.Public().(ed25519.PublicKey), "auth": auth.Public().(ed25519.PublicKey)}, system)
 	k.signer = identity.NewSigner("gateway", gateway, time.Minute, system)
 	server := rpc.NewServer(rpc.ServerOptions{Service: "order", Verifier: verifier, Logger: zap.NewNop(), Limit: 1000})
 	orderv1.RegisterOrderServiceServer(server, &handler.RPC{Service: service.New(deps)})
@@ -89,6 +90,7 @@ func (k *kit) start(pool *pgxpool.Pool, opts ...option) (stop func()) {
 	stopServer, err := conn.Serve(context.Background(), server)
 	require.NoError(t, err)
 	k.client = orderv1.NewOrderServiceClient(rpc.NewClient(conn, rpc.ClientOptions{Service: "test"}))
+	k.auth = orderv1.NewOrderServiceClient(rpc.NewClient(conn, rpc.ClientOptions{Service: "auth", Signer: identity.NewSigner("auth", auth, time.Minute, system)}))
 
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

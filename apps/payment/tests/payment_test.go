@@ -434,3 +434,30 @@ func TestReconcileSettlesWhatNobodyComesBackFor(t *testing.T) {
 		})
 	}
 }
+
+// TestAGuestsPaymentsBecomeTheUsers: those for the orders, and nobody else's.
+func TestAGuestsPaymentsBecomeTheUsers(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	pay := func(customerID string) (orderID, paymentID string) {
+		r := request(sandbox.TokenOK)
+		r.CustomerID = customerID
+		p, err := k.svc.Authorize(t.Context(), r)
+		require.NoError(t, err)
+		_, err = k.svc.Capture(t.Context(), r.OrderID)
+		require.NoError(t, err)
+		return r.OrderID, p.ID
+	}
+	order, mine := pay("gst_1")
+	other, theirs := pay("gst_2")
+	for range 2 {
+		require.NoError(t, k.svc.Adopt(t.Context(), "gst_1", "usr_1", []string{order, other}))
+		_, err := k.svc.Get(t.Context(), mine, "usr_1")
+		require.NoError(t, err)
+		_, err = k.svc.Get(t.Context(), mine, "gst_1")
+		require.True(t, errs.Is(err, errs.NotFound), "%v", err)
+		_, err = k.svc.Get(t.Context(), theirs, "usr_1")
+		require.True(t, errs.Is(err, errs.NotFound), "%v", err)
+	}
+	k.clean(t)
+}

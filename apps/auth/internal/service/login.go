@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"souk/apps/auth/internal/credential"
 	"souk/apps/auth/internal/domain"
 	cartv1 "souk/gen/go/souk/cart/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
 	"souk/pkg/errs"
 )
 
@@ -84,19 +86,20 @@ func (s *Service) mergeAtLogin(ctx context.Context, guestToken, userID string) {
 	ctx, cancel := context.WithTimeout(ctx, mergeTimeout)
 	defer cancel()
 	if err := s.MergeGuest(ctx, userID, guestToken); err != nil {
-		s.Logger.Warn("a guest's cart was not merged at sign-in", zap.String("user_id", userID), zap.Error(err))
+		s.Logger.Warn("a guest was not merged at sign-in", zap.String("user_id", userID), zap.Error(err))
 	}
 }
 
-// MergeGuest moves a guest's cart into the user's. It may be called again. It fails with
-// errs.Unauthenticated for a wrong guest token, and as the cart service does.
+// MergeGuest moves a guest's cart and orders into the user's account. It may be called again. It fails with
+// errs.Unauthenticated for a wrong guest token, and as the services of carts and orders do; one does not keep the other from it.
 func (s *Service) MergeGuest(ctx context.Context, userID, guestToken string) error {
 	guestID, _, err := s.Guests.Verify(guestToken)
 	if err != nil {
 		return err
 	}
-	_, err = s.Carts.MergeCart(ctx, &cartv1.MergeCartRequest{GuestId: guestID, UserId: userID})
-	return err
+	_, cartErr := s.Carts.MergeCart(ctx, &cartv1.MergeCartRequest{GuestId: guestID, UserId: userID})
+	_, err = s.Orders.AdoptOrders(ctx, &orderv1.AdoptOrdersRequest{GuestId: guestID, UserId: userID})
+	return cmp.Or(cartErr, err)
 }
 
 // CreateGuest makes a guest and returns his token.

@@ -10,6 +10,7 @@ import (
 
 	"souk/apps/auth/internal/domain"
 	cartv1 "souk/gen/go/souk/cart/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/clock"
 )
@@ -55,6 +56,11 @@ type Carts interface {
 	MergeCart(ctx context.Context, in *cartv1.MergeCartRequest, opts ...grpc.CallOption) (*cartv1.MergeCartResponse, error)
 }
 
+// Orders is what auth needs of the order service.
+type Orders interface {
+	AdoptOrders(ctx context.Context, in *orderv1.AdoptOrdersRequest, opts ...grpc.CallOption) (*orderv1.AdoptOrdersResponse, error)
+}
+
 // Deps are what a Service works with.
 type Deps struct {
 	Provider  Provider
@@ -63,6 +69,7 @@ type Deps struct {
 	Guests    Guests
 	Users     Users
 	Carts     Carts
+	Orders    Orders
 	Lifetimes domain.Lifetimes
 	Clock     clock.Clock
 	Logger    *zap.Logger

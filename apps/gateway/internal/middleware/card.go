@@ -9,8 +9,8 @@ import (
 
 // hasCardNumber reports whether b holds what looks like a payment card's number: 14 to 19 digits, not part
 // of a longer word, with an issuer's beginning (ISO/IEC 7812 ranges of the large networks) and length, that
-// pass the Luhn check. Between two digits may stand a dash, one or two blanks, or the same dot or slash
-// throughout, also as JSON escapes and as Unicode's dashes and blank; digits may be full-width.
+// pass the Luhn check. Between two digits may stand a dash, one or two blanks, or the same dot, slash or
+// underscore throughout, also as JSON escapes and as Unicode's dashes and blank; digits may be full-width.
 // Narrow on purpose: a barcode, a long identifier or a list of dates must not be refused.
 func hasCardNumber(b []byte) bool {
 	b = plainText(b)
@@ -38,7 +38,7 @@ func hasCardNumber(b []byte) bool {
 // cardAt reports whether a card number begins at b[i], a digit, and where the digits seen end.
 func cardAt(b []byte, i int) (found bool, end int) {
 	var digits [20]byte
-	var strict byte // the dot or slash between the groups seen; 0 when blanks or dashes are, or nothing yet
+	var strict byte // the dot, slash or underscore between the groups seen; 0 when blanks or dashes are, or nothing yet
 	n, groups := 0, 0
 	for j := i; j < len(b); {
 		if digit(b[j]) {
@@ -69,12 +69,12 @@ func cardAt(b []byte, i int) (found bool, end int) {
 }
 
 // gap returns the width of what stands between two groups of digits at the beginning of b, 0 when that is nothing
-// known, and which dot or slash it is.
+// known, and which dot, slash or underscore it is.
 func gap(b []byte) (width int, separator byte) {
 	switch b[0] {
 	case '-':
 		width = 1
-	case '.', '/':
+	case '.', '/', '_':
 		width, separator = 1, b[0]
 	case ' ':
 		if width = 1; len(b) > 1 && b[1] == ' ' {

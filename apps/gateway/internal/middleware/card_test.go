@@ -21,6 +21,7 @@ func TestHasCardNumber(t *testing.T) {
 		"after another number":          {"qty 2 4111 1111 1111 1111", true},
 		"discover":                      {"6011111111111117", true},
 		"dots":                          {`{"note":"4111.1111.1111.1111"}`, true},
+		"underscores":                   {`{"note":"4111_1111_1111_1111"}`, true},
 		"slashes":                       {"4111/1111/1111/1111", true},
 		"every digit by itself":         {"4.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1", true},
 		"dots and an expiry date":       {"4111.1111.1111.1111 12/29", true},

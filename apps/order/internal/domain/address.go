@@ -34,7 +34,7 @@ func (a Address) Validate() error {
 	if len(fields) == 0 {
 		return nil
 	}
-	e := errs.New(errs.Invalid, "the shipping address is not complete")
+	e := errs.New(errs.Invalid, "the shipping address is not complete, or not right")
 	e.Fields = fields
 	return e
 }

@@ -79,6 +79,14 @@ func (h *RPC) DeliverShopOrder(ctx context.Context, r *orderv1.DeliverShopOrderR
 	return &orderv1.DeliverShopOrderResponse{ShopOrder: showPart(p)}, nil
 }
 
+// AdoptOrders makes a guest's orders a user's: see service.Service.Adopt for its errors.
+func (h *RPC) AdoptOrders(ctx context.Context, r *orderv1.AdoptOrdersRequest) (*orderv1.AdoptOrdersResponse, error) {
+	if err := h.Service.Adopt(ctx, r.GetGuestId(), r.GetUserId()); err != nil {
+		return nil, err
+	}
+	return &orderv1.AdoptOrdersResponse{}, nil
+}
+
 // cursor is where a page ended, as its token holds it.
 type cursor struct {
 	At time.Time `json:"t"`

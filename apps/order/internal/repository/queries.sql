@@ -36,6 +36,16 @@ where s.id in (
     order by p.placed_at desc, p.id desc limit @page)
 order by s.placed_at desc, s.id desc, i.position;
 
+-- name: CustomersOrders :many
+select id from orders where customer_id = $1 order by placed_at desc, id desc limit $2;
+
+-- name: Adopt :exec
+-- A key may be one of the user's, too: the guest's are marked as such. Their retries are the guest's.
+update orders set customer_id = @user_id, idem_key = idem_key || '@' || customer_id
+where id in (
+    select o.id from orders o where o.id = any ((select @ids::text[])::text[]) and o.customer_id = @guest_id
+    order by o.id for update);
+
 -- name: ByKeys :many
 -- What there is for customers' idempotency keys.
 with input as (select unnest(@customer_ids::text[]) as customer_id, unnest(@idem_keys::text[]) as idem_key)

@@ -189,6 +189,17 @@ func (s *Store) KeepRefusal(ctx context.Context, r domain.Request, why domain.Re
 	return postgres.Err(err)
 }
 
+// OrdersOf returns the IDs of at most so many of a customer's orders, refused checkouts among them.
+func (s *Store) OrdersOf(ctx context.Context, customerID string, limit int) ([]string, error) {
+	ids, err := s.q.CustomersOrders(ctx, sqlc.CustomersOrdersParams{CustomerID: customerID, Limit: int32(limit)}) //nolint:gosec // a batch is small
+	return ids, postgres.Err(err)
+}
+
+// Adopt makes those of the orders that are a guest's a user's.
+func (s *Store) Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error {
+	return postgres.Err(s.q.Adopt(ctx, sqlc.AdoptParams{GuestID: guestID, UserID: userID, Ids: orderIDs}))
+}
+
 // CheckoutEnded reports whether nothing of the order's checkout is left to do. It fails with conflict when
 // the checkout is parked: an operator has to look at it first.
 func (s *Store) CheckoutEnded(ctx context.Context, orderID string) (bool, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"time"
+	"unicode"
 
 	"souk/apps/order/internal/domain"
 	cartv1 "souk/gen/go/souk/cart/v1"
@@ -119,8 +120,8 @@ func checkRequest(r domain.Request, caller identity.Actor) error {
 		texts = append(texts, struct{ path, value string }{"voucherCodes", code})
 	}
 	for _, t := range texts {
-		if strings.ContainsRune(t.value, 0) {
-			return errs.InvalidField(t.path, "must not contain the character U+0000")
+		if strings.ContainsFunc(t.value, unicode.IsControl) {
+			return errs.InvalidField(t.path, "must not contain line breaks or other control characters")
 		}
 		// A phone number with its country code has up to 15 digits, and one in ten passes for a card number.
 		if t.path == "shippingAddress.phone" && digits(t.value) <= 15 {

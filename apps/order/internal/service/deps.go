@@ -34,6 +34,7 @@ type Payments interface {
 	Capture(ctx context.Context, r *paymentv1.CaptureRequest, opts ...grpc.CallOption) (*paymentv1.CaptureResponse, error)
 	Void(ctx context.Context, r *paymentv1.VoidRequest, opts ...grpc.CallOption) (*paymentv1.VoidResponse, error)
 	Refund(ctx context.Context, r *paymentv1.RefundRequest, opts ...grpc.CallOption) (*paymentv1.RefundResponse, error)
+	AdoptPayments(ctx context.Context, r *paymentv1.AdoptPaymentsRequest, opts ...grpc.CallOption) (*paymentv1.AdoptPaymentsResponse, error)
 }
 
 // Carts is what order needs of the cart service.
@@ -70,6 +71,9 @@ type Store interface {
 	ByKey(ctx context.Context, customerID, idemKey string) (domain.Attempt, error)
 	// KeepRefusal keeps the refusal of a request for its key; already_exists when there is something for that.
 	KeepRefusal(ctx context.Context, r domain.Request, why domain.Refusal, at time.Time) error
+	// OrdersOf returns the IDs of at most so many of a customer's orders; Adopt makes such orders of a guest a user's.
+	OrdersOf(ctx context.Context, customerID string, limit int) ([]string, error)
+	Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error
 	ByID(ctx context.Context, orderID string) (domain.Order, error)
 	Owned(ctx context.Context, orderID, customerID string) (domain.Order, error)
 	PartOwner(ctx context.Context, partID string) (orderID, shopID string, err error)
@@ -90,6 +94,7 @@ type Deps struct {
 	Runner   Runner
 	Products Products
 	Carts    Carts
+	Payments Payments
 	Shops    Shops
 	Clock    clock.Clock
 	Logger   *zap.Logger

@@ -88,6 +88,14 @@ func (h *RPC) GetPayment(ctx context.Context, r *paymentv1.GetPaymentRequest) (*
 	return &paymentv1.GetPaymentResponse{Payment: show(p)}, nil
 }
 
+// AdoptPayments makes a guest's payments a user's. unavailable, timeout.
+func (h *RPC) AdoptPayments(ctx context.Context, r *paymentv1.AdoptPaymentsRequest) (*paymentv1.AdoptPaymentsResponse, error) {
+	if err := h.Service.Adopt(ctx, r.GetGuestId(), r.GetUserId(), r.GetOrderIds()); err != nil {
+		return nil, err
+	}
+	return &paymentv1.AdoptPaymentsResponse{}, nil
+}
+
 // ReceiveWebhook takes a provider's notice in: see service.Service.ReceiveWebhook for its errors.
 func (h *RPC) ReceiveWebhook(ctx context.Context, r *paymentv1.ReceiveWebhookRequest) (*paymentv1.ReceiveWebhookResponse, error) {
 	duplicate, err := h.Service.ReceiveWebhook(ctx, r.GetProvider(), r.GetBody(), r.GetSignature())

@@ -131,6 +131,12 @@ values (@id, @payment_id, @idem_key, @amount, 'requested', @at, @at);
 update payment set refund_claimed = refund_claimed + @amount, version = version + 1, updated_at = @at
 where id = @id and status in ('captured', 'partially_refunded') and refund_claimed + @amount <= captured;
 
+-- name: Adopt :exec
+update payment set customer_id = @user_id
+where id in (
+    select p.id from payment p where p.order_id = any ((select @order_ids::text[])::text[]) and p.customer_id = @guest_id
+    order by p.id for update);
+
 -- name: ReopenRefund :exec
 update refund set state = 'requested', updated_at = @at where id = @id and state = 'refused';
 

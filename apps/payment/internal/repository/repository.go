@@ -240,6 +240,11 @@ func (s *Store) Owned(ctx context.Context, paymentID, customerID string) (domain
 	return payment(sqlc.ByIDRow(r)), postgres.Err(err)
 }
 
+// Adopt implements service.Store.
+func (s *Store) Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error {
+	return postgres.Err(s.q.Adopt(ctx, sqlc.AdoptParams{GuestID: guestID, UserID: userID, OrderIds: orderIDs}))
+}
+
 // RequestVoid implements service.Store.
 func (s *Store) RequestVoid(ctx context.Context, paymentID string, at time.Time) error {
 	_, err := s.q.RequestVoid(ctx, sqlc.RequestVoidParams{ID: paymentID, At: at})

@@ -46,6 +46,8 @@ type Store interface {
 	ByOrder(ctx context.Context, orderID string) (domain.Payment, error)
 	ByID(ctx context.Context, paymentID string) (domain.Payment, error)
 	Owned(ctx context.Context, paymentID, customerID string) (domain.Payment, error)
+	// Adopt makes a guest's payments for the orders a user's.
+	Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error
 	// RequestVoid marks a payment that is not captured yet; from then on nobody starts to capture it.
 	RequestVoid(ctx context.Context, paymentID string, at time.Time) error
 	// BeginRefund returns the refund with the key, and makes it when there is none (conflict,

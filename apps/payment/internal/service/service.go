@@ -257,6 +257,11 @@ func (s *Service) Get(ctx context.Context, paymentID, customerID string) (domain
 	return p, missing(err)
 }
 
+// Adopt makes a guest's payments for the orders a user's.
+func (s *Service) Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error {
+	return s.Store.Adopt(ctx, guestID, userID, orderIDs)
+}
+
 // ask calls the provider behind its breaker, for no longer than one call may take.
 func (s *Service) ask(ctx context.Context, call func(context.Context) (domain.Charge, error)) (domain.Charge, error) {
 	var charge domain.Charge

@@ -10,6 +10,25 @@ import (
 	"time"
 )
 
+const adopt = `-- name: Adopt :exec
+update orders set customer_id = $1, idem_key = idem_key || '@' || customer_id
+where id in (
+    select o.id from orders o where o.id = any ((select $2::text[])::text[]) and o.customer_id = $3
+    order by o.id for update)
+`
+
+type AdoptParams struct {
+	UserID  string
+	Ids     []string
+	GuestID string
+}
+
+// A key may be one of the user's, too: the guest's are marked as such. Their retries are the guest's.
+func (q *Queries) Adopt(ctx context.Context, arg AdoptParams) error {
+	_, err := q.db.Exec(ctx, adopt, arg.UserID, arg.Ids, arg.GuestID)
+	return err
+}
+
 const byIDs = `-- name: ByIDs :many
 
 select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
@@ -148,6 +167,35 @@ func (q *Queries) ByKeys(ctx context.Context, arg ByKeysParams) ([]ByKeysRow, er
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const customersOrders = `-- name: CustomersOrders :many
+select id from orders where customer_id = $1 order by placed_at desc, id desc limit $2
+`
+
+type CustomersOrdersParams struct {
+	CustomerID string
+	Limit      int32
+}
+
+func (q *Queries) CustomersOrders(ctx context.Context, arg CustomersOrdersParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, customersOrders, arg.CustomerID, arg.Limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

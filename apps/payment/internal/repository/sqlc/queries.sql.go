@@ -10,6 +10,24 @@ import (
 	"time"
 )
 
+const adopt = `-- name: Adopt :exec
+update payment set customer_id = $1
+where id in (
+    select p.id from payment p where p.order_id = any ((select $2::text[])::text[]) and p.customer_id = $3
+    order by p.id for update)
+`
+
+type AdoptParams struct {
+	UserID   string
+	OrderIds []string
+	GuestID  string
+}
+
+func (q *Queries) Adopt(ctx context.Context, arg AdoptParams) error {
+	_, err := q.db.Exec(ctx, adopt, arg.UserID, arg.OrderIds, arg.GuestID)
+	return err
+}
+
 const applyRefund = `-- name: ApplyRefund :execrows
 update payment set refunded = refunded + $1, status = $2, version = version + 1, updated_at = $3
 where id = $4 and refunded + $1 <= refund_claimed

@@ -46,7 +46,7 @@ type AuthServiceClient interface {
 	CreateGuest(ctx context.Context, in *CreateGuestRequest, opts ...grpc.CallOption) (*CreateGuestResponse, error)
 	// Authenticate turns a credential from outside into an actor.
 	Authenticate(ctx context.Context, in *AuthenticateRequest, opts ...grpc.CallOption) (*AuthenticateResponse, error)
-	// MergeGuest moves a guest's cart into the account of the signed-in caller.
+	// MergeGuest moves a guest's cart and orders into the account of the signed-in caller.
 	MergeGuest(ctx context.Context, in *MergeGuestRequest, opts ...grpc.CallOption) (*MergeGuestResponse, error)
 }
 
@@ -135,7 +135,7 @@ type AuthServiceServer interface {
 	CreateGuest(context.Context, *CreateGuestRequest) (*CreateGuestResponse, error)
 	// Authenticate turns a credential from outside into an actor.
 	Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateResponse, error)
-	// MergeGuest moves a guest's cart into the account of the signed-in caller.
+	// MergeGuest moves a guest's cart and orders into the account of the signed-in caller.
 	MergeGuest(context.Context, *MergeGuestRequest) (*MergeGuestResponse, error)
 	mustEmbedUnimplementedAuthServiceServer()
 }

@@ -1488,6 +1488,94 @@ func (x *GetOrderForNoticeResponse) GetCustomerId() string {
 	return ""
 }
 
+type AdoptOrdersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	GuestId       string                 `protobuf:"bytes,1,opt,name=guest_id,json=guestId,proto3" json:"guest_id,omitempty"`
+	UserId        string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdoptOrdersRequest) Reset() {
+	*x = AdoptOrdersRequest{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdoptOrdersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdoptOrdersRequest) ProtoMessage() {}
+
+func (x *AdoptOrdersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdoptOrdersRequest.ProtoReflect.Descriptor instead.
+func (*AdoptOrdersRequest) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *AdoptOrdersRequest) GetGuestId() string {
+	if x != nil {
+		return x.GuestId
+	}
+	return ""
+}
+
+func (x *AdoptOrdersRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+type AdoptOrdersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdoptOrdersResponse) Reset() {
+	*x = AdoptOrdersResponse{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdoptOrdersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdoptOrdersResponse) ProtoMessage() {}
+
+func (x *AdoptOrdersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdoptOrdersResponse.ProtoReflect.Descriptor instead.
+func (*AdoptOrdersResponse) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{23}
+}
+
 var File_souk_order_v1_order_proto protoreflect.FileDescriptor
 
 const file_souk_order_v1_order_proto_rawDesc = "" +
@@ -1549,7 +1637,7 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"line_total\x18\b \x01(\v2\x14.souk.money.v1.MoneyR\tlineTotal\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xfc\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc0\x03\n" +
 	"\x0fShippingAddress\x12\"\n" +
 	"\x04name\x18\x01 \x01(\tB\x0e\xbaH\ar\x05\x10\x01\x18\xc8\x01\x98\xf4\x18\x01R\x04name\x12$\n" +
 	"\x05line1\x18\x02 \x01(\tB\x0e\xbaH\ar\x05\x10\x01\x18\xac\x02\x98\xf4\x18\x01R\x05line1\x12\"\n" +
@@ -1559,8 +1647,8 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\vpostal_code\x18\x06 \x01(\tB\r\xbaH\x06r\x04\x10\x01\x18\x14\x98\xf4\x18\x01R\n" +
 	"postalCode\x12h\n" +
 	"\fcountry_code\x18\a \x01(\tBE\xbaH\x0er\f2\n" +
-	"^[A-Z]{2}$\xa2\xf4\x180a country code of two capital letters such as BRR\vcountryCode\x12!\n" +
-	"\x05phone\x18\b \x01(\tB\v\xbaH\x04r\x02\x18(\x98\xf4\x18\x01R\x05phone\"s\n" +
+	"^[A-Z]{2}$\xa2\xf4\x180a country code of two capital letters such as BRR\vcountryCode\x12e\n" +
+	"\x05phone\x18\b \x01(\tBO\xbaH\x1cr\x1a2\x18^(\\+?[0-9 ().-]{4,30})?$\x98\xf4\x18\x01\xa2\xf4\x18(a phone number such as +55 11 91234-5678R\x05phone\"s\n" +
 	"\fPaymentInput\x12?\n" +
 	"\x06method\x18\x01 \x01(\tB'\xbaH$r\"R\x04cardR\x06walletR\rbank_transferR\x03codR\x06method\x12\"\n" +
 	"\x05token\x18\x02 \x01(\tB\f\xbaH\x05r\x03\x18\xff\x01\x98\xf4\x18\x01R\x05token\"\x83\x02\n" +
@@ -1618,7 +1706,11 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x05order\x18\x01 \x01(\v2\x14.souk.order.v1.OrderR\x05order\x12\x1a\n" +
 	"\x05email\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12\x1f\n" +
 	"\vcustomer_id\x18\x03 \x01(\tR\n" +
-	"customerId2\xc9\b\n" +
+	"customerId\"b\n" +
+	"\x12AdoptOrdersRequest\x12&\n" +
+	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
+	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"\x15\n" +
+	"\x13AdoptOrdersResponse2\xb0\t\n" +
 	"\fOrderService\x12y\n" +
 	"\bCheckout\x12\x1e.souk.order.v1.CheckoutRequest\x1a\x1f.souk.order.v1.CheckoutResponse\",\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xd8\xf3\x18\x01\xe8\xf3\x18\xc9\x01\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/checkout\x12n\n" +
 	"\n" +
@@ -1631,7 +1723,8 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"shop_order\"\x19/v1/shop-orders/{id}:ship\x90\x02\x02\x12\xa1\x01\n" +
 	"\x10DeliverShopOrder\x12&.souk.order.v1.DeliverShopOrderRequest\x1a'.souk.order.v1.DeliverShopOrderResponse\"<\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02-:\x01*b\n" +
 	"shop_order\"\x1c/v1/shop-orders/{id}:deliver\x90\x02\x02\x12\x7f\n" +
-	"\x11GetOrderForNotice\x12'.souk.order.v1.GetOrderForNoticeRequest\x1a(.souk.order.v1.GetOrderForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01B#Z!souk/gen/go/souk/order/v1;orderv1b\x06proto3"
+	"\x11GetOrderForNotice\x12'.souk.order.v1.GetOrderForNoticeRequest\x1a(.souk.order.v1.GetOrderForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12e\n" +
+	"\vAdoptOrders\x12!.souk.order.v1.AdoptOrdersRequest\x1a\".souk.order.v1.AdoptOrdersResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02B#Z!souk/gen/go/souk/order/v1;orderv1b\x06proto3"
 
 var (
 	file_souk_order_v1_order_proto_rawDescOnce sync.Once
@@ -1645,7 +1738,7 @@ func file_souk_order_v1_order_proto_rawDescGZIP() []byte {
 	return file_souk_order_v1_order_proto_rawDescData
 }
 
-var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_souk_order_v1_order_proto_goTypes = []any{
 	(*Order)(nil),                     // 0: souk.order.v1.Order
 	(*OrderPayment)(nil),              // 1: souk.order.v1.OrderPayment
@@ -1669,34 +1762,36 @@ var file_souk_order_v1_order_proto_goTypes = []any{
 	(*DeliverShopOrderResponse)(nil),  // 19: souk.order.v1.DeliverShopOrderResponse
 	(*GetOrderForNoticeRequest)(nil),  // 20: souk.order.v1.GetOrderForNoticeRequest
 	(*GetOrderForNoticeResponse)(nil), // 21: souk.order.v1.GetOrderForNoticeResponse
-	nil,                               // 22: souk.order.v1.OrderItem.OptionsEntry
-	(*timestamppb.Timestamp)(nil),     // 23: google.protobuf.Timestamp
-	(*v1.Money)(nil),                  // 24: souk.money.v1.Money
+	(*AdoptOrdersRequest)(nil),        // 22: souk.order.v1.AdoptOrdersRequest
+	(*AdoptOrdersResponse)(nil),       // 23: souk.order.v1.AdoptOrdersResponse
+	nil,                               // 24: souk.order.v1.OrderItem.OptionsEntry
+	(*timestamppb.Timestamp)(nil),     // 25: google.protobuf.Timestamp
+	(*v1.Money)(nil),                  // 26: souk.money.v1.Money
 }
 var file_souk_order_v1_order_proto_depIdxs = []int32{
-	23, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
-	24, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
-	24, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
-	24, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
-	24, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
-	24, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
+	25, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
+	26, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
+	26, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
+	26, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
+	26, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
+	26, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
 	1,  // 6: souk.order.v1.Order.payment:type_name -> souk.order.v1.OrderPayment
 	2,  // 7: souk.order.v1.Order.shop_orders:type_name -> souk.order.v1.ShopOrder
 	4,  // 8: souk.order.v1.Order.shipping_address:type_name -> souk.order.v1.ShippingAddress
-	23, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
+	25, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
 	3,  // 10: souk.order.v1.ShopOrder.items:type_name -> souk.order.v1.OrderItem
-	24, // 11: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
-	24, // 12: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
-	24, // 13: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
-	24, // 14: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
-	24, // 15: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
-	23, // 16: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
-	23, // 17: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
-	23, // 18: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
+	26, // 11: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
+	26, // 12: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
+	26, // 13: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
+	26, // 14: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
+	26, // 15: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
+	25, // 16: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
+	25, // 17: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
+	25, // 18: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
 	4,  // 19: souk.order.v1.ShopOrder.shipping_address:type_name -> souk.order.v1.ShippingAddress
-	22, // 20: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
-	24, // 21: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
-	24, // 22: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
+	24, // 20: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
+	26, // 21: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
+	26, // 22: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
 	4,  // 23: souk.order.v1.CheckoutRequest.shipping_address:type_name -> souk.order.v1.ShippingAddress
 	5,  // 24: souk.order.v1.CheckoutRequest.payment:type_name -> souk.order.v1.PaymentInput
 	0,  // 25: souk.order.v1.CheckoutResponse.order:type_name -> souk.order.v1.Order
@@ -1715,16 +1810,18 @@ var file_souk_order_v1_order_proto_depIdxs = []int32{
 	16, // 38: souk.order.v1.OrderService.ShipShopOrder:input_type -> souk.order.v1.ShipShopOrderRequest
 	18, // 39: souk.order.v1.OrderService.DeliverShopOrder:input_type -> souk.order.v1.DeliverShopOrderRequest
 	20, // 40: souk.order.v1.OrderService.GetOrderForNotice:input_type -> souk.order.v1.GetOrderForNoticeRequest
-	7,  // 41: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
-	9,  // 42: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
-	11, // 43: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
-	13, // 44: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
-	15, // 45: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
-	17, // 46: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
-	19, // 47: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
-	21, // 48: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
-	41, // [41:49] is the sub-list for method output_type
-	33, // [33:41] is the sub-list for method input_type
+	22, // 41: souk.order.v1.OrderService.AdoptOrders:input_type -> souk.order.v1.AdoptOrdersRequest
+	7,  // 42: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
+	9,  // 43: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
+	11, // 44: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
+	13, // 45: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
+	15, // 46: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
+	17, // 47: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
+	19, // 48: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
+	21, // 49: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
+	23, // 50: souk.order.v1.OrderService.AdoptOrders:output_type -> souk.order.v1.AdoptOrdersResponse
+	42, // [42:51] is the sub-list for method output_type
+	33, // [33:42] is the sub-list for method input_type
 	33, // [33:33] is the sub-list for extension type_name
 	33, // [33:33] is the sub-list for extension extendee
 	0,  // [0:33] is the sub-list for field type_name
@@ -1741,7 +1838,7 @@ func file_souk_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_order_v1_order_proto_rawDesc), len(file_souk_order_v1_order_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

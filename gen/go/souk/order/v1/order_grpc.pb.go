@@ -29,6 +29,7 @@ const (
 	OrderService_ShipShopOrder_FullMethodName     = "/souk.order.v1.OrderService/ShipShopOrder"
 	OrderService_DeliverShopOrder_FullMethodName  = "/souk.order.v1.OrderService/DeliverShopOrder"
 	OrderService_GetOrderForNotice_FullMethodName = "/souk.order.v1.OrderService/GetOrderForNotice"
+	OrderService_AdoptOrders_FullMethodName       = "/souk.order.v1.OrderService/AdoptOrders"
 )
 
 // OrderServiceClient is the client API for OrderService service.
@@ -55,6 +56,8 @@ type OrderServiceClient interface {
 	DeliverShopOrder(ctx context.Context, in *DeliverShopOrderRequest, opts ...grpc.CallOption) (*DeliverShopOrderResponse, error)
 	// GetOrderForNotice gives the notification service what a mail about an order needs.
 	GetOrderForNotice(ctx context.Context, in *GetOrderForNoticeRequest, opts ...grpc.CallOption) (*GetOrderForNoticeResponse, error)
+	// AdoptOrders makes a guest's orders, and their payments, those of a user. It may be called again.
+	AdoptOrders(ctx context.Context, in *AdoptOrdersRequest, opts ...grpc.CallOption) (*AdoptOrdersResponse, error)
 }
 
 type orderServiceClient struct {
@@ -145,6 +148,16 @@ func (c *orderServiceClient) GetOrderForNotice(ctx context.Context, in *GetOrder
 	return out, nil
 }
 
+func (c *orderServiceClient) AdoptOrders(ctx context.Context, in *AdoptOrdersRequest, opts ...grpc.CallOption) (*AdoptOrdersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AdoptOrdersResponse)
+	err := c.cc.Invoke(ctx, OrderService_AdoptOrders_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OrderServiceServer is the server API for OrderService service.
 // All implementations must embed UnimplementedOrderServiceServer
 // for forward compatibility.
@@ -169,6 +182,8 @@ type OrderServiceServer interface {
 	DeliverShopOrder(context.Context, *DeliverShopOrderRequest) (*DeliverShopOrderResponse, error)
 	// GetOrderForNotice gives the notification service what a mail about an order needs.
 	GetOrderForNotice(context.Context, *GetOrderForNoticeRequest) (*GetOrderForNoticeResponse, error)
+	// AdoptOrders makes a guest's orders, and their payments, those of a user. It may be called again.
+	AdoptOrders(context.Context, *AdoptOrdersRequest) (*AdoptOrdersResponse, error)
 	mustEmbedUnimplementedOrderServiceServer()
 }
 
@@ -202,6 +217,9 @@ func (UnimplementedOrderServiceServer) DeliverShopOrder(context.Context, *Delive
 }
 func (UnimplementedOrderServiceServer) GetOrderForNotice(context.Context, *GetOrderForNoticeRequest) (*GetOrderForNoticeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOrderForNotice not implemented")
+}
+func (UnimplementedOrderServiceServer) AdoptOrders(context.Context, *AdoptOrdersRequest) (*AdoptOrdersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AdoptOrders not implemented")
 }
 func (UnimplementedOrderServiceServer) mustEmbedUnimplementedOrderServiceServer() {}
 func (UnimplementedOrderServiceServer) testEmbeddedByValue()                      {}
@@ -368,6 +386,24 @@ func _OrderService_GetOrderForNotice_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OrderService_AdoptOrders_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AdoptOrdersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderServiceServer).AdoptOrders(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderService_AdoptOrders_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderServiceServer).AdoptOrders(ctx, req.(*AdoptOrdersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OrderService_ServiceDesc is the grpc.ServiceDesc for OrderService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -406,6 +442,10 @@ var OrderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetOrderForNotice",
 			Handler:    _OrderService_GetOrderForNotice_Handler,
+		},
+		{
+			MethodName: "AdoptOrders",
+			Handler:    _OrderService_AdoptOrders_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

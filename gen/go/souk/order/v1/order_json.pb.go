@@ -634,3 +634,26 @@ func (x *GetOrderForNoticeResponse) AppendJSON(b []byte) []byte {
 	b = append(b, '}')
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *AdoptOrdersRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(AdoptOrdersRequest)
+	}
+	b = append(b, `{"guestId":`...)
+	if b = jsonpb.AppendString(b, x.GuestId); b == nil {
+		return nil
+	}
+	b = append(b, `,"userId":`...)
+	if b = jsonpb.AppendString(b, x.UserId); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *AdoptOrdersResponse) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}

@@ -747,6 +747,102 @@ func (x *ReceiveWebhookResponse) GetDuplicate() bool {
 	return false
 }
 
+type AdoptPaymentsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	GuestId       string                 `protobuf:"bytes,1,opt,name=guest_id,json=guestId,proto3" json:"guest_id,omitempty"`
+	UserId        string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	OrderIds      []string               `protobuf:"bytes,3,rep,name=order_ids,json=orderIds,proto3" json:"order_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdoptPaymentsRequest) Reset() {
+	*x = AdoptPaymentsRequest{}
+	mi := &file_souk_payment_v1_payment_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdoptPaymentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdoptPaymentsRequest) ProtoMessage() {}
+
+func (x *AdoptPaymentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_payment_v1_payment_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdoptPaymentsRequest.ProtoReflect.Descriptor instead.
+func (*AdoptPaymentsRequest) Descriptor() ([]byte, []int) {
+	return file_souk_payment_v1_payment_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *AdoptPaymentsRequest) GetGuestId() string {
+	if x != nil {
+		return x.GuestId
+	}
+	return ""
+}
+
+func (x *AdoptPaymentsRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *AdoptPaymentsRequest) GetOrderIds() []string {
+	if x != nil {
+		return x.OrderIds
+	}
+	return nil
+}
+
+type AdoptPaymentsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdoptPaymentsResponse) Reset() {
+	*x = AdoptPaymentsResponse{}
+	mi := &file_souk_payment_v1_payment_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdoptPaymentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdoptPaymentsResponse) ProtoMessage() {}
+
+func (x *AdoptPaymentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_payment_v1_payment_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdoptPaymentsResponse.ProtoReflect.Descriptor instead.
+func (*AdoptPaymentsResponse) Descriptor() ([]byte, []int) {
+	return file_souk_payment_v1_payment_proto_rawDescGZIP(), []int{14}
+}
+
 var File_souk_payment_v1_payment_proto protoreflect.FileDescriptor
 
 const file_souk_payment_v1_payment_proto_rawDesc = "" +
@@ -799,7 +895,12 @@ const file_souk_payment_v1_payment_proto_rawDesc = "" +
 	"\x04body\x18\x02 \x01(\fB\x0f\xbaH\bz\x06\x10\x01\x18\x80\x80\x10\x98\xf4\x18\x01R\x04body\x12\"\n" +
 	"\tsignature\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\tsignature\"6\n" +
 	"\x16ReceiveWebhookResponse\x12\x1c\n" +
-	"\tduplicate\x18\x01 \x01(\bR\tduplicate2\x9e\x05\n" +
+	"\tduplicate\x18\x01 \x01(\bR\tduplicate\"\x8e\x01\n" +
+	"\x14AdoptPaymentsRequest\x12&\n" +
+	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
+	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\x12(\n" +
+	"\torder_ids\x18\x03 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\xc8\x01R\borderIds\"\x17\n" +
+	"\x15AdoptPaymentsResponse2\x90\x06\n" +
 	"\x0ePaymentService\x12j\n" +
 	"\tAuthorize\x12!.souk.payment.v1.AuthorizeRequest\x1a\".souk.payment.v1.AuthorizeResponse\"\x16\xca\xf3\x18\t\b\x05\x1a\x05order\xd2\xf3\x18\x02\b\x0f\x90\x02\x02\x12d\n" +
 	"\aCapture\x12\x1f.souk.payment.v1.CaptureRequest\x1a .souk.payment.v1.CaptureResponse\"\x16\xca\xf3\x18\t\b\x05\x1a\x05order\xd2\xf3\x18\x02\b\x0f\x90\x02\x02\x12[\n" +
@@ -807,7 +908,8 @@ const file_souk_payment_v1_payment_proto_rawDesc = "" +
 	"\x06Refund\x12\x1e.souk.payment.v1.RefundRequest\x1a\x1f.souk.payment.v1.RefundResponse\"\x16\xca\xf3\x18\t\b\x05\x1a\x05order\xd2\xf3\x18\x02\b\x0f\x90\x02\x02\x12\x82\x01\n" +
 	"\n" +
 	"GetPayment\x12\".souk.payment.v1.GetPaymentRequest\x1a#.souk.payment.v1.GetPaymentResponse\"+\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x1cb\apayment\x12\x11/v1/payments/{id}\x90\x02\x01\x12u\n" +
-	"\x0eReceiveWebhook\x12&.souk.payment.v1.ReceiveWebhookRequest\x1a'.souk.payment.v1.ReceiveWebhookResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02B'Z%souk/gen/go/souk/payment/v1;paymentv1b\x06proto3"
+	"\x0eReceiveWebhook\x12&.souk.payment.v1.ReceiveWebhookRequest\x1a'.souk.payment.v1.ReceiveWebhookResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12p\n" +
+	"\rAdoptPayments\x12%.souk.payment.v1.AdoptPaymentsRequest\x1a&.souk.payment.v1.AdoptPaymentsResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x02B'Z%souk/gen/go/souk/payment/v1;paymentv1b\x06proto3"
 
 var (
 	file_souk_payment_v1_payment_proto_rawDescOnce sync.Once
@@ -821,7 +923,7 @@ func file_souk_payment_v1_payment_proto_rawDescGZIP() []byte {
 	return file_souk_payment_v1_payment_proto_rawDescData
 }
 
-var file_souk_payment_v1_payment_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_souk_payment_v1_payment_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_souk_payment_v1_payment_proto_goTypes = []any{
 	(*Payment)(nil),                // 0: souk.payment.v1.Payment
 	(*AuthorizeRequest)(nil),       // 1: souk.payment.v1.AuthorizeRequest
@@ -836,20 +938,22 @@ var file_souk_payment_v1_payment_proto_goTypes = []any{
 	(*GetPaymentResponse)(nil),     // 10: souk.payment.v1.GetPaymentResponse
 	(*ReceiveWebhookRequest)(nil),  // 11: souk.payment.v1.ReceiveWebhookRequest
 	(*ReceiveWebhookResponse)(nil), // 12: souk.payment.v1.ReceiveWebhookResponse
-	(*v1.Money)(nil),               // 13: souk.money.v1.Money
-	(*timestamppb.Timestamp)(nil),  // 14: google.protobuf.Timestamp
+	(*AdoptPaymentsRequest)(nil),   // 13: souk.payment.v1.AdoptPaymentsRequest
+	(*AdoptPaymentsResponse)(nil),  // 14: souk.payment.v1.AdoptPaymentsResponse
+	(*v1.Money)(nil),               // 15: souk.money.v1.Money
+	(*timestamppb.Timestamp)(nil),  // 16: google.protobuf.Timestamp
 }
 var file_souk_payment_v1_payment_proto_depIdxs = []int32{
-	13, // 0: souk.payment.v1.Payment.amount:type_name -> souk.money.v1.Money
-	13, // 1: souk.payment.v1.Payment.captured:type_name -> souk.money.v1.Money
-	13, // 2: souk.payment.v1.Payment.refunded:type_name -> souk.money.v1.Money
-	14, // 3: souk.payment.v1.Payment.created_at:type_name -> google.protobuf.Timestamp
-	14, // 4: souk.payment.v1.Payment.updated_at:type_name -> google.protobuf.Timestamp
-	13, // 5: souk.payment.v1.AuthorizeRequest.amount:type_name -> souk.money.v1.Money
+	15, // 0: souk.payment.v1.Payment.amount:type_name -> souk.money.v1.Money
+	15, // 1: souk.payment.v1.Payment.captured:type_name -> souk.money.v1.Money
+	15, // 2: souk.payment.v1.Payment.refunded:type_name -> souk.money.v1.Money
+	16, // 3: souk.payment.v1.Payment.created_at:type_name -> google.protobuf.Timestamp
+	16, // 4: souk.payment.v1.Payment.updated_at:type_name -> google.protobuf.Timestamp
+	15, // 5: souk.payment.v1.AuthorizeRequest.amount:type_name -> souk.money.v1.Money
 	0,  // 6: souk.payment.v1.AuthorizeResponse.payment:type_name -> souk.payment.v1.Payment
 	0,  // 7: souk.payment.v1.CaptureResponse.payment:type_name -> souk.payment.v1.Payment
 	0,  // 8: souk.payment.v1.VoidResponse.payment:type_name -> souk.payment.v1.Payment
-	13, // 9: souk.payment.v1.RefundRequest.amount:type_name -> souk.money.v1.Money
+	15, // 9: souk.payment.v1.RefundRequest.amount:type_name -> souk.money.v1.Money
 	0,  // 10: souk.payment.v1.RefundResponse.payment:type_name -> souk.payment.v1.Payment
 	0,  // 11: souk.payment.v1.GetPaymentResponse.payment:type_name -> souk.payment.v1.Payment
 	1,  // 12: souk.payment.v1.PaymentService.Authorize:input_type -> souk.payment.v1.AuthorizeRequest
@@ -858,14 +962,16 @@ var file_souk_payment_v1_payment_proto_depIdxs = []int32{
 	7,  // 15: souk.payment.v1.PaymentService.Refund:input_type -> souk.payment.v1.RefundRequest
 	9,  // 16: souk.payment.v1.PaymentService.GetPayment:input_type -> souk.payment.v1.GetPaymentRequest
 	11, // 17: souk.payment.v1.PaymentService.ReceiveWebhook:input_type -> souk.payment.v1.ReceiveWebhookRequest
-	2,  // 18: souk.payment.v1.PaymentService.Authorize:output_type -> souk.payment.v1.AuthorizeResponse
-	4,  // 19: souk.payment.v1.PaymentService.Capture:output_type -> souk.payment.v1.CaptureResponse
-	6,  // 20: souk.payment.v1.PaymentService.Void:output_type -> souk.payment.v1.VoidResponse
-	8,  // 21: souk.payment.v1.PaymentService.Refund:output_type -> souk.payment.v1.RefundResponse
-	10, // 22: souk.payment.v1.PaymentService.GetPayment:output_type -> souk.payment.v1.GetPaymentResponse
-	12, // 23: souk.payment.v1.PaymentService.ReceiveWebhook:output_type -> souk.payment.v1.ReceiveWebhookResponse
-	18, // [18:24] is the sub-list for method output_type
-	12, // [12:18] is the sub-list for method input_type
+	13, // 18: souk.payment.v1.PaymentService.AdoptPayments:input_type -> souk.payment.v1.AdoptPaymentsRequest
+	2,  // 19: souk.payment.v1.PaymentService.Authorize:output_type -> souk.payment.v1.AuthorizeResponse
+	4,  // 20: souk.payment.v1.PaymentService.Capture:output_type -> souk.payment.v1.CaptureResponse
+	6,  // 21: souk.payment.v1.PaymentService.Void:output_type -> souk.payment.v1.VoidResponse
+	8,  // 22: souk.payment.v1.PaymentService.Refund:output_type -> souk.payment.v1.RefundResponse
+	10, // 23: souk.payment.v1.PaymentService.GetPayment:output_type -> souk.payment.v1.GetPaymentResponse
+	12, // 24: souk.payment.v1.PaymentService.ReceiveWebhook:output_type -> souk.payment.v1.ReceiveWebhookResponse
+	14, // 25: souk.payment.v1.PaymentService.AdoptPayments:output_type -> souk.payment.v1.AdoptPaymentsResponse
+	19, // [19:26] is the sub-list for method output_type
+	12, // [12:19] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
 	12, // [12:12] is the sub-list for extension extendee
 	0,  // [0:12] is the sub-list for field type_name
@@ -883,7 +989,7 @@ func file_souk_payment_v1_payment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_payment_v1_payment_proto_rawDesc), len(file_souk_payment_v1_payment_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	PaymentService_Refund_FullMethodName         = "/souk.payment.v1.PaymentService/Refund"
 	PaymentService_GetPayment_FullMethodName     = "/souk.payment.v1.PaymentService/GetPayment"
 	PaymentService_ReceiveWebhook_FullMethodName = "/souk.payment.v1.PaymentService/ReceiveWebhook"
+	PaymentService_AdoptPayments_FullMethodName  = "/souk.payment.v1.PaymentService/AdoptPayments"
 )
 
 // PaymentServiceClient is the client API for PaymentService service.
@@ -49,6 +50,8 @@ type PaymentServiceClient interface {
 	GetPayment(ctx context.Context, in *GetPaymentRequest, opts ...grpc.CallOption) (*GetPaymentResponse, error)
 	// ReceiveWebhook takes a provider's signed notice into the inbox, once per provider's event ID.
 	ReceiveWebhook(ctx context.Context, in *ReceiveWebhookRequest, opts ...grpc.CallOption) (*ReceiveWebhookResponse, error)
+	// AdoptPayments makes a guest's payments for the orders those of a user. It may be called again.
+	AdoptPayments(ctx context.Context, in *AdoptPaymentsRequest, opts ...grpc.CallOption) (*AdoptPaymentsResponse, error)
 }
 
 type paymentServiceClient struct {
@@ -119,6 +122,16 @@ func (c *paymentServiceClient) ReceiveWebhook(ctx context.Context, in *ReceiveWe
 	return out, nil
 }
 
+func (c *paymentServiceClient) AdoptPayments(ctx context.Context, in *AdoptPaymentsRequest, opts ...grpc.CallOption) (*AdoptPaymentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AdoptPaymentsResponse)
+	err := c.cc.Invoke(ctx, PaymentService_AdoptPayments_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PaymentServiceServer is the server API for PaymentService service.
 // All implementations must embed UnimplementedPaymentServiceServer
 // for forward compatibility.
@@ -139,6 +152,8 @@ type PaymentServiceServer interface {
 	GetPayment(context.Context, *GetPaymentRequest) (*GetPaymentResponse, error)
 	// ReceiveWebhook takes a provider's signed notice into the inbox, once per provider's event ID.
 	ReceiveWebhook(context.Context, *ReceiveWebhookRequest) (*ReceiveWebhookResponse, error)
+	// AdoptPayments makes a guest's payments for the orders those of a user. It may be called again.
+	AdoptPayments(context.Context, *AdoptPaymentsRequest) (*AdoptPaymentsResponse, error)
 	mustEmbedUnimplementedPaymentServiceServer()
 }
 
@@ -166,6 +181,9 @@ func (UnimplementedPaymentServiceServer) GetPayment(context.Context, *GetPayment
 }
 func (UnimplementedPaymentServiceServer) ReceiveWebhook(context.Context, *ReceiveWebhookRequest) (*ReceiveWebhookResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReceiveWebhook not implemented")
+}
+func (UnimplementedPaymentServiceServer) AdoptPayments(context.Context, *AdoptPaymentsRequest) (*AdoptPaymentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AdoptPayments not implemented")
 }
 func (UnimplementedPaymentServiceServer) mustEmbedUnimplementedPaymentServiceServer() {}
 func (UnimplementedPaymentServiceServer) testEmbeddedByValue()                        {}
@@ -296,6 +314,24 @@ func _PaymentService_ReceiveWebhook_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PaymentService_AdoptPayments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AdoptPaymentsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PaymentServiceServer).AdoptPayments(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PaymentService_AdoptPayments_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PaymentServiceServer).AdoptPayments(ctx, req.(*AdoptPaymentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PaymentService_ServiceDesc is the grpc.ServiceDesc for PaymentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -326,6 +362,10 @@ var PaymentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReceiveWebhook",
 			Handler:    _PaymentService_ReceiveWebhook_Handler,
+		},
+		{
+			MethodName: "AdoptPayments",
+			Handler:    _PaymentService_AdoptPayments_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -268,3 +268,35 @@ func (x *ReceiveWebhookResponse) AppendJSON(b []byte) []byte {
 	b = append(b, '}')
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *AdoptPaymentsRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(AdoptPaymentsRequest)
+	}
+	b = append(b, `{"guestId":`...)
+	if b = jsonpb.AppendString(b, x.GuestId); b == nil {
+		return nil
+	}
+	b = append(b, `,"userId":`...)
+	if b = jsonpb.AppendString(b, x.UserId); b == nil {
+		return nil
+	}
+	b = append(b, `,"orderIds":[`...)
+	for i, v := range x.OrderIds {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *AdoptPaymentsResponse) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}

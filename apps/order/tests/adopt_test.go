@@ -1,0 +1,71 @@
+package tests
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	orderv1 "souk/gen/go/souk/order/v1"
+	"souk/pkg/errs"
+	"souk/pkg/id"
+	"souk/pkg/identity"
+)
+
+// TestAGuestsOrdersBecomeTheUsers: all of them, with keys that the user has used, too; it may be done again, and go on
+// after it failed half-way.
+func TestAGuestsOrdersBecomeTheUsers(t *testing.T) {
+	t.Parallel()
+	k := setup(t)
+	member := user("member")
+	cart := k.carts[k.shopping().ID]
+	guest, other := identity.Actor{Kind: identity.KindGuest, ID: id.New(id.Guest)}, identity.Actor{Kind: identity.KindGuest, ID: id.New(id.Guest)}
+	place := func(a identity.Actor, key string) string {
+		k.fill(a.ID, cart...)
+		r := checkoutRequest("tok_ok")
+		r.Email = "ana@example.com"
+		o, err := k.checkout(a, key, r)
+		require.NoError(t, err)
+		k.ended()
+		return o.GetId()
+	}
+	theirs := []string{place(member, "same"), place(guest, "same"), place(guest, "more")}
+	stays := place(other, "same")
+	r := checkoutRequest("tok_ok")
+	r.Email = "ana@example.com"
+	_, err := k.checkout(guest, "refused", r)
+	require.Equal(t, errs.CartEmpty, errs.CodeOf(err), "%v", err)
+
+	adopt := func() error {
+		_, err := k.auth.AdoptOrders(t.Context(), &orderv1.AdoptOrdersRequest{GuestId: guest.ID, UserId: member.ID})
+		return err
+	}
+	k.fail["AdoptPayments"] = []error{errs.New(errs.Unavailable, "away")}
+	require.Equal(t, errs.Unavailable, errs.CodeOf(adopt()))
+	ids := func(a identity.Actor) (out []string) {
+		res, err := k.client.ListOrders(k.as(a), &orderv1.ListOrdersRequest{})
+		require.NoError(t, err)
+		for _, o := range res.GetOrders() {
+			out = append(out, o.GetId())
+		}
+		return out
+	}
+	require.Len(t, ids(guest), 2)
+	for range 2 {
+		require.NoError(t, adopt())
+		require.ElementsMatch(t, theirs, ids(member))
+		require.Empty(t, ids(guest))
+	}
+	require.Equal(t, []string{stays}, ids(other))
+	for _, orderID := range theirs[1:] {
+		require.Equal(t, 1, k.count(k.moved, "adopt "+orderID+" from "+guest.ID+" to "+member.ID))
+	}
+	_, err = k.client.GetOrder(k.as(guest), &orderv1.GetOrderRequest{Id: theirs[1]})
+	require.Equal(t, errs.NotFound, errs.CodeOf(err), "%v", err)
+	_, err = k.client.CancelOrder(k.as(member), &orderv1.CancelOrderRequest{Id: theirs[1]})
+	require.NoError(t, err)
+	k.ended()
+
+	_, err = k.client.AdoptOrders(k.as(member), &orderv1.AdoptOrdersRequest{GuestId: other.ID, UserId: member.ID})
+	require.Equal(t, errs.Forbidden, errs.CodeOf(err), "%v", err)
+	k.clean()
+}
