@@ -164,12 +164,12 @@ func TestBadInput(t *testing.T) {
 		"no variants":    {func(in *productv1.CreateProductRequest) { in.Variants = nil }, "variants"},
 		"no price":       {func(in *productv1.CreateProductRequest) { in.Variants[0].Price = nil }, "variants[0].price"},
 		"zero price":     {func(in *productv1.CreateProductRequest) { in.Variants[0].Price = brl("0.00") }, "variants[0].price.amount"},
-		"negative price": {func(in *productv1.CreateProductRequest) { in.Variants[0].Price = brl("-1.00") }, "variants[0].price"},
+		"negative price": {func(in *productv1.CreateProductRequest) { in.Variants[0].Price = brl("-1.00") }, "variants[0].price.amount"},
 		"absurd price":   {func(in *productv1.CreateProductRequest) { in.Variants[0].Price = brl("10000000000.01") }, "variants[0].price.amount"},
-		"half a cent":    {func(in *productv1.CreateProductRequest) { in.Variants[0].Price = brl("1.005") }, "variants[0].price"},
+		"half a cent":    {func(in *productv1.CreateProductRequest) { in.Variants[0].Price = brl("1.005") }, "variants[0].price.amount"},
 		"wrong currency": {func(in *productv1.CreateProductRequest) {
 			in.Variants[0].Price = &moneyv1.Money{CurrencyCode: "XYZ", Amount: "1.00"}
-		}, "variants[0].price"},
+		}, "variants[0].price.currencyCode"},
 		"two currencies": {func(in *productv1.CreateProductRequest) {
 			in.Variants[1].Price = &moneyv1.Money{CurrencyCode: "EUR", Amount: "1.00"}
 		}, "variants[1].price.currencyCode"},

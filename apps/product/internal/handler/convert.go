@@ -5,6 +5,7 @@ import (
 
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/service"
+	moneyv1 "souk/gen/go/souk/money/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
 	"souk/pkg/money"
@@ -31,17 +32,30 @@ func toVariants(in []*productv1.VariantInput) ([]domain.Variant, error) {
 	variants := make([]domain.Variant, len(in))
 	for i, v := range in {
 		at := func(field string) string { return fmt.Sprintf("variants[%d].%s", i, field) }
-		price, err := money.FromProto(v.GetPrice())
+		price, err := toMoney(at("price"), v.GetPrice())
 		if err != nil {
-			return nil, errs.InvalidField(at("price"), "%s", errs.From(err).Message)
+			return nil, err
 		}
-		compareAt, err := money.FromProto(v.GetCompareAtPrice())
+		compareAt, err := toMoney(at("compareAtPrice"), v.GetCompareAtPrice())
 		if err != nil {
-			return nil, errs.InvalidField(at("compareAtPrice"), "%s", errs.From(err).Message)
+			return nil, err
 		}
 		variants[i] = domain.Variant{SKU: v.GetSku(), Options: v.GetOptions(), Price: price, CompareAt: compareAt, OnHand: v.OnHand}
 	}
 	return variants, nil
+}
+
+// toMoney reads an amount; its error names the field of it that is wrong.
+func toMoney(path string, m *moneyv1.Money) (money.Money, error) {
+	out, err := money.FromProto(m)
+	if err == nil {
+		return out, nil
+	}
+	field := ".amount"
+	if _, unknown := money.ParseCurrency(m.GetCurrencyCode()); unknown != nil {
+		field = ".currencyCode"
+	}
+	return out, errs.InvalidField(path+field, "%s", errs.From(err).Message)
 }
 
 // toItem reads one product of an import. What is wrong with it is the item's own affair.
