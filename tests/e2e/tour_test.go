@@ -142,7 +142,8 @@ func testGuest(t *testing.T, s *souk) {
 	require.Equal(t, "3", cart.Items[0].Quantity)
 
 	user.post("/v1/me/guest:merge", obj{"guestToken": g.token}).want(http.StatusOK)
-	user.get("/v1/payments/" + user.get("/v1/orders/"+order.ID).order().Payment.ID).want(http.StatusOK)
+	user.get("/v1/orders/" + order.ID).want(http.StatusOK).into(&order)
+	user.get("/v1/payments/" + order.Payment.ID).want(http.StatusOK)
 	g.get("/v1/orders/"+order.ID).problem(http.StatusNotFound, "not_found")
 }
 
