@@ -67,10 +67,8 @@ type Order struct {
 	CancelID string
 	// CancelCode and CancelReason say why the order was cancelled: the error of a refused checkout, or CancelledByCustomer.
 	CancelCode, CancelReason string
-	// CancelFields are what was wrong with which field of a checkout that was refused.
-	CancelFields        []errs.Field
-	Version             int64
-	PlacedAt, UpdatedAt time.Time
+	Version                  int64
+	PlacedAt, UpdatedAt      time.Time
 	// ConfirmedAt is zero until the order is confirmed, and stays when it is cancelled.
 	ConfirmedAt time.Time
 	Parts       []ShopOrder
@@ -78,9 +76,6 @@ type Order struct {
 
 // CancelledByCustomer is the cancel code of an order that its customer cancelled.
 const CancelledByCustomer = "customer"
-
-// Refused reports whether the checkout of o was refused: it never was an order to anybody but its customer.
-func (o *Order) Refused() bool { return o.Status == Cancelled && o.ConfirmedAt.IsZero() }
 
 // Confirm makes o a confirmed order with its payment. It fails with errs.Conflict unless o is pending.
 func (o *Order) Confirm(p Payment, at time.Time) error {

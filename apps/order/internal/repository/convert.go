@@ -56,12 +56,6 @@ func order(r sqlc.Order) (domain.Order, error) {
 	if err := json.Unmarshal(r.ShippingAddress, &o.Address); err != nil {
 		return domain.Order{}, unreadable(err)
 	}
-	if string(r.CancelFields) == "[]" {
-		return o, nil
-	}
-	if err := json.Unmarshal(r.CancelFields, &o.CancelFields); err != nil {
-		return domain.Order{}, unreadable(err)
-	}
 	return o, nil
 }
 

@@ -174,9 +174,9 @@ func (s *Store) runKeys(ctx context.Context, items []key) ([]postgres.Result[*do
 // KeepRefusal keeps for a request's key that it was refused before there was an order; already_exists when the key has an
 // order, or another refusal: a request that came before may have gone on meanwhile.
 func (s *Store) KeepRefusal(ctx context.Context, r domain.Request, why domain.Refusal, at time.Time) error {
-	fields, err := json.Marshal(append([]errs.Field{}, why.Fields...))
+	fields, err := fieldsOf(why)
 	if err != nil {
-		return errs.Wrap(err, errs.Internal, "the refusal cannot be kept")
+		return err
 	}
 	hash := r.Hash()
 	n, err := s.q.KeepRefusal(ctx, sqlc.KeepRefusalParams{
@@ -198,6 +198,15 @@ func (s *Store) OrdersOf(ctx context.Context, customerID string, limit int) ([]s
 // Adopt makes those of the orders that are a guest's a user's.
 func (s *Store) Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error {
 	return postgres.Err(s.q.Adopt(ctx, sqlc.AdoptParams{GuestID: guestID, UserID: userID, Ids: orderIDs}))
+}
+
+// fieldsOf is what was wrong with which field, as it is kept.
+func fieldsOf(why domain.Refusal) ([]byte, error) {
+	fields, err := json.Marshal(append([]errs.Field{}, why.Fields...))
+	if err != nil {
+		return nil, errs.Wrap(err, errs.Internal, "the refusal cannot be kept")
+	}
+	return fields, nil
 }
 
 // CheckoutEnded reports whether nothing of the order's checkout is left to do. It fails with conflict when
@@ -222,9 +231,9 @@ func (s *Store) CheckoutEnded(ctx context.Context, orderID string) (bool, error)
 
 // Refuse ends a checkout that was refused, once.
 func (s *Store) Refuse(ctx context.Context, orderID string, why domain.Refusal, at time.Time, tell func(version int64) (event.Event, error)) error {
-	fields, err := json.Marshal(append([]errs.Field{}, why.Fields...))
+	fields, err := fieldsOf(why)
 	if err != nil {
-		return errs.Wrap(err, errs.Internal, "the refusal cannot be kept")
+		return err
 	}
 	return s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
 		version, err := q.Refuse(ctx, sqlc.RefuseParams{
