@@ -1,4 +1,4 @@
-# Everything a developer or CI runs. `make` alone shows this list.
+# The commands for developers and CI. `make` without a target lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -43,7 +43,7 @@ profile: deps build ## measure, and keep the profiles that the compiler optimize
 	@go run ./tests/bench -only get,list,get-cached,cart,search,checkout,hot -profile bin/profiles
 	@go tool pprof -proto -output cmd/souk/default.pgo bin/profiles/*.pprof
 
-# Tests do without: with it everything would be compiled once more for them.
+# Tests are built without the profile: with it, everything would be compiled a second time for them.
 test race chaos lint: export GOFLAGS += -pgo=off
 
 .PHONY: help deps build run test race chaos generate sqlc lint bench profile

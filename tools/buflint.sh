@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Lints proto/ and looks for changes of it that break clients, against the newest commit before HEAD's state that
-# changed proto/ (or $1, any commit). Needs npx, or buf in $BUF.
+# Lints proto/ and checks that its changes do not break clients. It compares the working tree with commit $1, by default
+# the newest commit that changed proto/ and differs from the working tree. Needs npx, or buf in $BUF.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,8 +12,8 @@ go run ./tools/generate -image "$work/now.binpb"
 $buf lint "$work/now.binpb"
 echo "buf lint: ok"
 
-# What the working tree holds is compared with the last commit that changed proto/; when that commit is what the
-# working tree holds, with the one before it.
+# The working tree is compared with the last commit that changed proto/. If the working tree equals that commit, it is
+# compared with the one before.
 base=${1:-}
 if [ -z "$base" ]; then
   commits=$(git log --format=%H -2 HEAD -- proto 2>/dev/null || true)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what souk needs from the system: PostgreSQL 15+, Redis 7+. Does nothing when they are there.
+# Installs souk's system dependencies, PostgreSQL 15+ and Redis 7+, unless they are installed.
 # Called by `make deps`.
 set -eu
 
@@ -28,7 +28,7 @@ if [ -n "$missing" ]; then
 		as=sudo
 	fi
 	echo "installing$missing" >&2
-	# The packages must not start servers of their own: souk runs private ones.
+	# The packages must not start their own servers, since souk runs private ones.
 	policy=/usr/sbin/policy-rc.d
 	made=
 	if [ ! -e "$policy" ]; then
@@ -38,7 +38,7 @@ if [ -n "$missing" ]; then
 	fi
 	trap '[ -z "$made" ] || $as rm -f "$policy"' EXIT
 	$as apt-get update -qq
-	# shellcheck disable=SC2086 # words on purpose
+	# shellcheck disable=SC2086 # split into words on purpose
 	$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
 fi
 
@@ -49,6 +49,6 @@ fi
 version=$(go env GOVERSION)
 minor=$(printf '%s' "$version" | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
 if [ -n "$minor" ] && [ "$minor" -lt 26 ]; then
-	echo "souk needs Go 1.26 or newer, and this is $version: https://go.dev/dl" >&2
+	echo "souk needs Go 1.26 or newer; the installed version is $version: https://go.dev/dl" >&2
 	exit 1
 fi

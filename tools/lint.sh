@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks what can be checked without running: formatting, golangci-lint (go vet is part of it), the rules of
-# tests/arch, shell scripts, and the contracts. Called by `make lint`. What it needs it builds into .cache/bin, once.
+# Runs the static checks: formatting, golangci-lint (which includes go vet), the rules of tests/arch, shell scripts,
+# and the contracts. Called by `make lint`. Builds its tools into .cache/bin, once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,20 +24,20 @@ echo "shell scripts: done"
 if command -v golangci-lint >/dev/null 2>&1 && golangci-lint version 2>/dev/null | grep -qF "version $version "; then
   bin=golangci-lint
 elif ! "$bin" version 2>/dev/null | grep -qF "version $version "; then
-  echo "building golangci-lint $version, about two minutes, once"
+  echo "building golangci-lint $version (about two minutes, only once)"
   GOBIN="$PWD/.cache/bin" GOFLAGS= go install "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$version"
 fi
 GOLANGCI_LINT_CACHE="$PWD/.cache/golangci-lint" "$bin" run ./... || fail "golangci-lint found something"
 echo "golangci-lint: done"
 
-go tool preprofile -i cmd/souk/default.pgo -o /dev/null || fail "cmd/souk/default.pgo is no profile the compiler can read (make profile)"
+go tool preprofile -i cmd/souk/default.pgo -o /dev/null || fail "the compiler cannot read cmd/souk/default.pgo (make profile)"
 
 go test ./tests/arch || fail "a rule of tests/arch is broken"
 
 if command -v npx >/dev/null 2>&1 || [ -n "${BUF:-}" ]; then
   tools/buflint.sh || fail "the contracts have a problem"
 else
-  echo "buf lint and buf breaking: left out, since there is no npx (install Node.js, or name buf in \$BUF)" >&2
+  echo "buf lint and buf breaking: skipped, because npx was not found (install Node.js, or set \$BUF)" >&2
 fi
 
 exit "$failed"

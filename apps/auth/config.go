@@ -14,40 +14,43 @@ import (
 
 // Config is the auth service's configuration, section "auth".
 type Config struct {
-	// Issuer is the OpenID provider, e.g. https://id.example.com. Required. Plain http is taken on loopback alone.
+	// Issuer is the OpenID provider, e.g. https://id.example.com. Required. Plain http is accepted on
+	// loopback only.
 	Issuer string `yaml:"issuer"`
-	// ClientID is souk's name at the provider. Required.
+	// ClientID is souk's ID at the provider. Required.
 	ClientID string `yaml:"client_id"`
-	// ClientSecret proves to the provider that it is souk. Default empty: a public client, which PKCE protects.
+	// ClientSecret authenticates souk to the provider. Default empty: a public client, protected by PKCE.
 	ClientSecret string `yaml:"client_secret"`
-	// Audience is what access tokens must be meant for. Default empty: ClientID.
+	// Audience is the required audience of access tokens. Default empty: ClientID.
 	Audience string `yaml:"audience"`
-	// RolesClaim names the claim with a user's roles (customer, seller, operator). Default "roles";
-	// Zitadel's urn:zitadel:iam:org:project:roles is understood besides.
+	// RolesClaim names the claim with a user's roles (customer, seller, operator). Default "roles". Zitadel's
+	// urn:zitadel:iam:org:project:roles is always read as well.
 	RolesClaim string `yaml:"roles_claim"`
-	// Scopes are asked for at sign-in. Default openid, profile, email. openid is required.
+	// Scopes are requested at sign-in. Default openid, profile, email. openid is required.
 	Scopes []string `yaml:"scopes"`
 	// Session is how long browsers stay signed in.
 	Session SessionConfig `yaml:"session"`
-	// Key (base64, at least 32 random bytes) is behind login cookies and guest tokens; every process of this
-	// service has the same. Required. With another key the guests that there are lose their carts.
+	// Key (base64, at least 32 random bytes) is the secret from which the keys of login cookies and guest
+	// tokens are derived. All processes of the service share it. Required. A change invalidates all guest
+	// tokens, and existing guests lose their carts.
 	Key string `yaml:"key"`
 }
 
-// SessionConfig is how long browsers stay signed in.
+// SessionConfig configures how long browsers stay signed in.
 type SessionConfig struct {
-	// Absolute is from sign-in on, whatever happens. Default 30 days; 0 is refused.
+	// Absolute is the lifetime from sign-in on, used or not. Default 30 days; 0 is refused.
 	Absolute time.Duration `yaml:"absolute"`
-	// Idle is without any request. Default 7 days; less than 2 min is refused, for uses are noted to a minute.
+	// Idle is the lifetime without a request. Default 7 days; less than 2 min is refused, because uses are
+	// recorded once a minute.
 	Idle time.Duration `yaml:"idle"`
-	// Operator is Absolute for operators. Default 12 h; 0 is refused. A session has the roles of its sign-in,
-	// so this is how long somebody who is no operator any more may remain one.
+	// Operator is Absolute for operators. Default 12 h; 0 is refused. A session keeps the roles of its
+	// sign-in, so this is how long a former operator may keep the role.
 	Operator time.Duration `yaml:"operator"`
 }
 
 const minKey = 32
 
-// Default returns the configuration with nothing set.
+// Default returns the default configuration.
 func Default() Config {
 	return Config{
 		RolesClaim: "roles",
@@ -56,7 +59,7 @@ func Default() Config {
 	}
 }
 
-// Validate says all that is wrong.
+// Validate returns all problems of the configuration, joined.
 func (c *Config) Validate() error {
 	var problems []error
 	if err := checkIssuer(c.Issuer); err != nil {

@@ -11,7 +11,7 @@ import (
 	"souk/apps/auth"
 )
 
-func TestConfig(t *testing.T) {
+func TestConfigRejectsInvalidValues(t *testing.T) {
 	t.Parallel()
 	good := func() *auth.Config {
 		c := auth.Default()

@@ -57,15 +57,15 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	return &runnable{sessions: sessions}, nil
 }
 
-// runnable has nothing to do but to answer calls.
+// runnable has no work of its own: the service only answers calls.
 type runnable struct{ sessions *repository.Sessions }
 
-// Run waits for the end.
+// Run waits until ctx ends.
 func (*runnable) Run(ctx context.Context) error {
 	<-ctx.Done()
 	return nil
 }
 
-// Ready returns nil when sessions can be read. The provider is not asked: the gateway's readiness must
-// not hang on a party outside.
+// Ready returns nil when sessions can be read. It does not ask the provider: the gateway's readiness must not
+// depend on an outside party.
 func (r *runnable) Ready(ctx context.Context) error { return r.sessions.Ping(ctx) }

@@ -10,27 +10,28 @@ import (
 
 // Config is the cart service's configuration, section "cart".
 type Config struct {
-	// Currency is that of the zero that an empty cart shows. Default BRL.
+	// Currency is the currency of an empty cart's totals. Default BRL.
 	Currency string `yaml:"currency"`
-	// OfferTTL is how long an offer of the product service is shown from memory; changes of prices show at
-	// once all the same. Default 500 ms; 0 asks for each call; at most 1 s.
+	// OfferTTL is how long an offer of the product service is kept in memory. A changed price is shown at once
+	// regardless. Default 500 ms; 0 asks the product service on each call; at most 1 s.
 	OfferTTL time.Duration `yaml:"offer_ttl"`
-	// WriteBack is after how long a changed cart is written to PostgreSQL. Default 2 s; from 10 ms to 2 s, so
-	// that it is there within 5 s even when the process that was about to write it died.
+	// WriteBack is the delay after which a changed cart is written to PostgreSQL. Default 2 s; from 10 ms to 2 s,
+	// so that the cart is written within 5 s even if a process dies during the write.
 	WriteBack time.Duration `yaml:"write_back"`
-	// GuestTTL and UserTTL are after how long without a change a cart is forgotten. Default 30 and 180 days; at least 1 h.
+	// GuestTTL and UserTTL are how long a cart is kept after its last change. Default 30 and 180 days; at least 1
+	// h.
 	GuestTTL time.Duration `yaml:"guest_ttl"`
 	UserTTL  time.Duration `yaml:"user_ttl"`
 }
 
 const day = 24 * time.Hour
 
-// Default returns the configuration with nothing set.
+// Default returns the default configuration.
 func Default() Config {
 	return Config{Currency: "BRL", OfferTTL: 500 * time.Millisecond, WriteBack: 2 * time.Second, GuestTTL: 30 * day, UserTTL: 180 * day}
 }
 
-// Validate says all that is wrong.
+// Validate reports all invalid values.
 func (c Config) Validate() error {
 	var problems []error
 	if _, err := money.ParseCurrency(c.Currency); err != nil {

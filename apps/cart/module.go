@@ -65,7 +65,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}, ready: func(ctx context.Context) error { return redisx.Ping(ctx, redis) }}, module.Func(handler.Forget(carts.Forget, p.Logger()))), nil
 }
 
-// runnable writes carts back, and is ready when Redis is.
+// runnable writes carts back. It is ready when Redis is.
 type runnable struct{ run, ready func(context.Context) error }
 
 // Run implements module.Runnable.

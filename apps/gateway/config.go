@@ -12,47 +12,51 @@ import (
 
 // Config is the gateway's configuration, section "gateway".
 type Config struct {
-	// Addr is where it listens. Default 127.0.0.1:8080.
+	// Addr is the listen address. Default 127.0.0.1:8080.
 	Addr string `yaml:"addr"`
-	// PublicURL is how browsers reach it, for the sign-in's redirect; http://Addr when empty. With
-	// https, cookies are Secure and named __Host-….
+	// PublicURL is the URL at which browsers reach the gateway, for the sign-in's redirect; empty:
+	// http://Addr. With https, cookies are Secure and named __Host-….
 	PublicURL string `yaml:"public_url"`
-	// MaxBody bounds request bodies, in bytes. Default 1 MiB.
+	// MaxBody is the largest request body, in bytes. Default 1 MiB; less than 1 KiB is refused.
 	MaxBody int64 `yaml:"max_body"`
-	// Timeout bounds a request as a whole. Default 30 s.
+	// Timeout bounds a whole request. Default 30 s; 0 is refused.
 	Timeout time.Duration `yaml:"timeout"`
-	// DrainTimeout bounds how long requests in flight may take once the gateway is told to stop. Default 15 s.
+	// DrainTimeout bounds the requests in flight when the gateway stops. Default 15 s; 0 is refused.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
-	// Origins whose pages may call the API with the user's cookie (CORS and cross-origin protection). Default none.
+	// Origins are the origins whose pages may call the API with the user's cookie (CORS and cross-origin
+	// protection). Default none.
 	Origins []string `yaml:"origins"`
-	// TrustedProxies are the networks whose X-Forwarded-For is believed. Default none.
+	// TrustedProxies are the networks whose X-Forwarded-For is trusted. Default none.
 	TrustedProxies []string `yaml:"trusted_proxies"`
-	// Cache is about the response cache.
+	// Cache configures the response cache.
 	Cache CacheConfig `yaml:"cache"`
-	// CallerRate limits each signed-in caller, AddressRate each address (with IPv6, each /64) of all others, guests included.
+	// CallerRate limits each signed-in caller. AddressRate limits each address (with IPv6, each /64) of all
+	// other callers, including guests.
 	CallerRate  RateConfig `yaml:"caller_rate"`
 	AddressRate RateConfig `yaml:"address_rate"`
-	// IdempotencyTTL is how long answers are kept for retries. Default 7 days.
+	// IdempotencyTTL is how long answers are kept for retries. Default 7 days; 0 is refused.
 	IdempotencyTTL time.Duration `yaml:"idempotency_ttl"`
-	// DevURL is where /dev/… is passed on to: the tools of `souk dev`. Empty: there is no /dev.
+	// DevURL is where /dev/… is forwarded: the tools of `souk dev`. Empty: /dev does not exist.
 	DevURL string `yaml:"dev_url"`
 }
 
-// CacheConfig is about the response cache.
+// CacheConfig configures the response cache.
 type CacheConfig struct {
-	// MaxBytes bounds its memory. Default 32 MiB; 0 turns it off.
+	// MaxBytes bounds the cache's memory. Default 32 MiB; 0 turns it off.
 	MaxBytes int `yaml:"max_bytes"`
 }
 
 // RateConfig is a rate limit.
 type RateConfig struct {
-	// PerSecond is how many requests are allowed a second; 0 turns the limit off.
+	// PerSecond is the allowed number of requests per second; 0 turns the limit off. Default 100 for
+	// CallerRate, 200 for AddressRate.
 	PerSecond int `yaml:"per_second"`
-	// Burst is how many may come at once. Default: two seconds' worth.
+	// Burst is the allowed number of requests at once; 0: two seconds' worth. Default 300 for CallerRate, 600
+	// for AddressRate.
 	Burst int `yaml:"burst"`
 }
 
-// Default returns the configuration of a gateway that stands alone.
+// Default returns the default configuration of a gateway that runs alone.
 func Default() Config {
 	return Config{
 		Addr:           "127.0.0.1:8080",
@@ -66,7 +70,7 @@ func Default() Config {
 	}
 }
 
-// Validate says all that is wrong.
+// Validate returns all problems of the configuration, joined.
 func (c *Config) Validate() error {
 	var problems []error
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }

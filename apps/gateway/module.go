@@ -70,7 +70,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	return s, nil
 }
 
-// server is the gateway as it runs.
+// server is the running gateway.
 type server struct {
 	http     *http.Server
 	listener net.Listener
@@ -80,7 +80,7 @@ type server struct {
 	stopping atomic.Bool
 }
 
-// Run serves until ctx ends, then lets the requests in flight finish.
+// Run serves until ctx ends, then waits for the requests in flight.
 func (s *server) Run(ctx context.Context) error {
 	failed := make(chan error, 1)
 	go func() { failed <- s.http.Serve(s.listener) }()
@@ -103,7 +103,7 @@ func (s *server) Run(ctx context.Context) error {
 	return err
 }
 
-// Ready returns nil while the gateway takes requests and Redis answers.
+// Ready returns nil while the gateway accepts requests and Redis answers.
 func (s *server) Ready(ctx context.Context) error {
 	if s.stopping.Load() {
 		return errors.New("stopping")

@@ -15,15 +15,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 10 * time.Second
+// timeout is the longest wait of a test.
+const timeout = 10 * time.Second
 
-// serve runs a server with one slow path until stop, and returns its address.
+// serve runs a server with the handler slow until stop, and returns its URL.
 func serve(t *testing.T, drain time.Duration, slow http.HandlerFunc) (s *server, url string, stop context.CancelFunc, done chan error) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	s = &server{
-		http: &http.Server{Handler: slow, ReadHeaderTimeout: patience}, listener: ln, drain: drain, logger: zap.NewNop(),
+		http: &http.Server{Handler: slow, ReadHeaderTimeout: timeout}, listener: ln, drain: drain, logger: zap.NewNop(),
 		redis: func(context.Context) error { return nil },
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -32,13 +33,24 @@ func serve(t *testing.T, drain time.Duration, slow http.HandlerFunc) (s *server,
 	return s, "http://" + ln.Addr().String(), cancel, done
 }
 
+// receive returns the next value of c, and fails the test if there is none in time.
+func receive[T any](t *testing.T, c <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(timeout):
+		require.Fail(t, "timeout", "waiting for %s", what)
+	}
+	return v
+}
+
 type result struct {
 	body string
 	err  error
 }
 
 func get(url string) result {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: timeout}
 	res, err := client.Get(url)
 	if err != nil {
 		return result{err: err}
@@ -48,46 +60,52 @@ func get(url string) result {
 	return result{string(body), err}
 }
 
-func TestDrain(t *testing.T) {
+func TestStopWaitsForRequestsInFlight(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}), make(chan struct{})
-	s, url, stop, done := serve(t, patience, func(w http.ResponseWriter, _ *http.Request) {
+	s, url, stop, done := serve(t, timeout, func(w http.ResponseWriter, _ *http.Request) {
 		close(entered)
-		<-release
+		select {
+		case <-release:
+		case <-time.After(2 * timeout): // the test has failed
+		}
 		_, _ = io.WriteString(w, "whole")
 	})
 	answered := make(chan result, 1)
 	go func() { answered <- get(url) }()
-	<-entered
+	receive(t, entered, "the request")
 	require.NoError(t, s.Ready(t.Context()))
 	stop()
-	require.Eventually(t, func() bool { return s.Ready(t.Context()) != nil && get(url).err != nil }, patience, time.Millisecond, "no new requests")
+	require.Eventually(t, func() bool { return s.Ready(t.Context()) != nil && get(url).err != nil }, timeout, time.Millisecond, "no new requests")
 	select {
 	case err := <-done:
-		require.Fail(t, "it did not wait", "%v", err)
+		require.Fail(t, "Run did not wait", "%v", err)
 	default:
 	}
 	close(release)
-	require.Equal(t, result{body: "whole"}, <-answered)
-	require.NoError(t, <-done)
+	require.Equal(t, result{body: "whole"}, receive(t, answered, "the answer"))
+	require.NoError(t, receive(t, done, "the end of Run"))
 }
 
-func TestDrainEnds(t *testing.T) {
+func TestDrainTimeoutCutsRequestsOff(t *testing.T) {
 	t.Parallel()
 	entered := make(chan struct{})
 	_, url, stop, done := serve(t, 20*time.Millisecond, func(_ http.ResponseWriter, r *http.Request) {
 		close(entered)
-		<-r.Context().Done()
+		select {
+		case <-r.Context().Done():
+		case <-time.After(2 * timeout): // the test has failed
+		}
 	})
 	answered := make(chan result, 1)
 	go func() { answered <- get(url) }()
-	<-entered
+	receive(t, entered, "the request")
 	stop()
-	require.NoError(t, <-done)
-	require.Error(t, (<-answered).err)
+	require.NoError(t, receive(t, done, "the end of Run"))
+	require.Error(t, receive(t, answered, "the answer").err)
 }
 
-func TestConfigIsChecked(t *testing.T) {
+func TestConfigRejectsInvalidValues(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*Config){
 		"addr":            func(c *Config) { c.Addr = "" },

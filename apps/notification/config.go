@@ -16,33 +16,34 @@ import (
 type Config struct {
 	// SMTPAddr is the mail server, host:port. Required.
 	SMTPAddr string `yaml:"smtp_addr"`
-	// TLS is how the connection is encrypted: auto (default: STARTTLS; a server on this machine may go without),
-	// starttls (required), tls (from the first byte), or none.
+	// TLS is the encryption of the connection: auto (default: STARTTLS; a server on this machine may do
+	// without), starttls (required), tls (from the first byte) or none.
 	TLS string `yaml:"tls"`
-	// Username and Password sign in; both empty (default): without. They are never sent unencrypted but to this machine.
+	// Username and Password authenticate; both empty (default): no authentication. They are never sent
+	// unencrypted, except to this machine.
 	Username string `yaml:"username"`
 	Password string `yaml:"password"`
 	// From is the sender, e.g. "souk <no-reply@example.com>". Default "souk <no-reply@souk.localhost>".
 	From string `yaml:"from"`
 	// PublicURL is where customers reach souk; mails link to orders there. Default empty: no links.
 	PublicURL string `yaml:"public_url"`
-	// Timeout bounds one try, from asking for the order to the server's last answer, without the wait for one of Concurrency
-	// connections. Default 15 s; from 1 s to 45 s.
+	// Timeout bounds one attempt, from the request for the order to the server's last answer, without the
+	// wait for one of Concurrency connections. Default 15 s; from 1 s to 45 s.
 	Timeout time.Duration `yaml:"timeout"`
-	// Concurrency is how many mails are sent at once. Default 4; from 1 to 64.
+	// Concurrency is the number of mails sent at the same time. Default 4; from 1 to 64.
 	Concurrency int `yaml:"concurrency"`
-	// GiveUp is how long a mail is tried. Default 72 h; at least 1 min.
+	// GiveUp is how long a mail is retried. Default 72 h; at least 1 min.
 	GiveUp time.Duration `yaml:"give_up"`
 }
 
-// Default returns the configuration with nothing set.
+// Default returns the default configuration.
 func Default() Config {
 	return Config{
 		TLS: repository.TLSAuto, From: "souk <no-reply@souk.localhost>", Timeout: 15 * time.Second, Concurrency: 4, GiveUp: 72 * time.Hour,
 	}
 }
 
-// Validate says all that is wrong.
+// Validate returns all problems of the configuration, joined.
 func (c Config) Validate() error {
 	var problems []error
 	if _, _, err := net.SplitHostPort(c.SMTPAddr); err != nil {

@@ -29,7 +29,7 @@ func migrations() fs.FS {
 	return sub
 }
 
-// Failpoints lists the windows where tests stop the process.
+// Failpoints lists the points at which tests stop the process.
 func Failpoints() []string { return []string{service.FailAfterSend} }
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {

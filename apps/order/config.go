@@ -10,26 +10,28 @@ import (
 
 // Config is the order service's configuration, section "order".
 type Config struct {
-	// Deadline is how long a checkout or a cancellation may take to its point of no return before it is
-	// taken back. Default 15 s; it must be shorter than the contract's 20 s.
+	// Deadline is how long a checkout or a cancellation may take to reach its pivot before it is compensated.
+	// Default 15 s; it must be shorter than the contract's 20 s.
 	Deadline time.Duration `yaml:"deadline"`
-	// AuthorizeTimeout bounds one try to authorize a payment. Default 6 s; 0 is refused.
+	// AuthorizeTimeout bounds one attempt to authorize a payment. Default 6 s; 0 is invalid.
 	AuthorizeTimeout time.Duration `yaml:"authorize_timeout"`
-	// ReserveFor is how long stock is held for a checkout, in whole seconds. Default 15 min; from 1 min to 24 h.
+	// ReserveFor is how long stock stays reserved for a checkout, in whole seconds. Default 15 min; from 1 min to
+	// 24 h.
 	ReserveFor time.Duration `yaml:"reserve_for"`
-	// ForgetRefusedAfter is after how long the names and addresses of checkouts that were refused are erased. Default 720 h
-	// (30 days); 0: never.
+	// ForgetRefusedAfter is how long the names and addresses of refused checkouts are kept. Default 720 h (30
+	// days); 0 keeps them for ever.
 	ForgetRefusedAfter time.Duration `yaml:"forget_refused_after"`
-	// Shipping is the flat rate for each shop of an order, by currency, e.g. BRL: "9.90". Default none: shipping is free.
+	// Shipping is the flat rate per shop order, by currency, e.g. BRL: "9.90". Shipping in other currencies is
+	// free. Default: empty.
 	Shipping map[string]string `yaml:"shipping"`
 }
 
-// Default returns the configuration with nothing set.
+// Default returns the default configuration.
 func Default() Config {
 	return Config{Deadline: 15 * time.Second, AuthorizeTimeout: 6 * time.Second, ReserveFor: 15 * time.Minute, ForgetRefusedAfter: 30 * 24 * time.Hour}
 }
 
-// Validate says all that is wrong.
+// Validate reports all invalid values.
 func (c Config) Validate() error {
 	var problems []error
 	if c.Deadline <= 0 || c.Deadline >= 20*time.Second {

@@ -1,54 +1,56 @@
-// Package order is the order service: orders, their parts by shop, and the checkout.
+// Package order is the order service: orders, their shop orders, and the checkout.
 //
-// It owns orders, shop orders and their lines as they were when they were placed, and the sagas checkout,
-// cancel and collect. It does not own stock (product), money (payment), carts (cart) or who is a member of
-// a shop (shop); it calls them with the order's ID as the key, so that every call may come twice.
+// It owns orders, shop orders and their lines as they were placed, and the sagas checkout, cancel and collect.
+// It does not own stock (product), money (payment), carts (cart) or shop memberships (shop). It calls those
+// services with the order's ID as the key, so that a call may be repeated.
 //
 // # Contract
 //
 // souk.order.v1.OrderService: Checkout, GetOrder, ListOrders, CancelOrder for customers and guests;
 // ListShopOrders, ShipShopOrder, DeliverShopOrder for members of the shop and operators; GetOrderForNotice
-// for the notification service. Somebody else's order is not_found.
+// for the notification service. Another customer's order is not_found.
 //
 // # Events
 //
-// Out: evt.order.created, confirmed, shipped, delivered, cancelled; the aggregate is the order.
-// In: evt.payment.completed, failed, refunded, which move the payment's status that an order shows.
+// Published: evt.order.created, confirmed, shipped, delivered, cancelled. The aggregate is the order.
+// Consumed: evt.payment.completed, failed, refunded. They update the payment status that an order shows.
 //
 // # Checkout
 //
 //	create → reserve → authorize → confirm (pivot) → clear_cart → capture → commit → clear_cart_later
 //
-// The order's rows, its event and its saga are written in one round trip before anything else happens. The
-// request waits for the pivot. Before it, a refusal takes back what was done (stock released, payment
-// voided, order cancelled with the error's code); after it the saga only goes forward. A refused checkout
-// answers its retries with the same refusal. One that was given up for a fault of ours (a service did not
-// answer until the deadline) frees its idempotency key, so that a retry tries again.
+// The order's rows, its event and its saga are written in one round trip before any step runs. The request
+// waits for the pivot. A refusal before the pivot compensates the saga: stock is released, the payment is
+// voided, and the order is cancelled with the error's code. After the pivot the saga only goes forward. A retry
+// of a refused checkout gets the same refusal. A checkout that fails through a fault of ours (a service did not
+// answer before the deadline) frees its idempotency key, so that a retry runs a new checkout.
 //
-// Idempotency keys are unique a customer, for ever; the request's hash covers address, payment, vouchers
-// and email, not the cart. Stock and currency are looked at before anything is written; what that refuses
-// leaves no order behind.
+// An idempotency key is unique per customer and never expires. The request hash covers address, payment,
+// vouchers and email, but not the cart. Stock and currency are checked before anything is written; a checkout
+// that fails these checks leaves no order.
 //
 // # States
 //
 //	pending → confirmed → shipped → delivered
 //	pending, confirmed → cancelled
 //
-// Parts move each on their own; an order is as far as the part behind all others. A part can be shipped
-// once the money is captured, which is a moment after the checkout (until then ship answers conflict with Retry-After), or
-// when it is collected at the door: cash on delivery is captured when the last part is delivered. Cancelling
-// marks the order under the same lock as shipping, so one of them wins, then waits for the rest of the
-// checkout, gives money and stock back and ends as cancelled with the payment voided or refunded. Refused checkouts
-// can be read by ID, but are in no list. The status refunded of the public API comes with returns.
+// Shop orders change state independently. An order has the state of its least advanced shop order. A shop order
+// can be shipped once the payment is captured, a moment after the checkout; until then ShipShopOrder returns
+// conflict with Retry-After. Cash on delivery is the exception: it is captured when the last shop order is
+// delivered. Cancelling marks the order under the same lock as shipping, so exactly one of the two succeeds. It
+// then waits for the checkout's saga to end, returns money and stock, and leaves the order cancelled with the
+// payment voided or refunded. Refused checkouts can be read by ID, but no list contains them. The public API's
+// status refunded is reserved for returns.
 //
 // # Tables
 //
-//   - orders: one row a checkout. Amounts are minor units of currency; confirmed_at is null unless it ever was an order.
-//   - shop_order: one row a shop in an order; (order_id, position).
-//   - order_item: one row a line; (order_id, position), shop_order_id.
-//   - saga, saga_story: see pkg/saga; the ID of a checkout is the order's. outbox, inbox: see pkg/outbox.
+//   - orders: one row per checkout. Amounts are minor units of currency. confirmed_at is null if the checkout
+//     was never confirmed.
+//   - shop_order: one row per shop of an order; (order_id, position).
+//   - order_item: one row per line; (order_id, position), shop_order_id.
+//   - saga, saga_story: see pkg/saga. A checkout's saga has the ID of its order. outbox, inbox: see pkg/outbox.
 //
 // # Failpoints
 //
-// Those of the sagas ("checkout.before_reserve" …): Failpoints lists them.
+// The sagas' failpoints ("checkout.before_reserve" …). Failpoints lists them.
 package order

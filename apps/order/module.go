@@ -33,7 +33,7 @@ func migrations() fs.FS {
 	return sub
 }
 
-// Failpoints lists the windows between two writes where tests stop the process, saga by saga in the order in which they are met.
+// Failpoints lists the failpoints of the sagas, in the order in which each saga reaches them.
 func Failpoints() []string {
 	var out []string
 	for _, d := range (&service.Sagas{Store: &repository.Store{}}).Definitions() {
@@ -77,7 +77,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	consumer, err := p.Consumer(ctx, outbox.ConsumerOptions{
-		Purpose: "payments", Subjects: handler.PaymentSubjects, Queue: store.PaymentEvents(handler.PaymentNews),
+		Purpose: "payments", Subjects: handler.PaymentSubjects, Queue: store.PaymentEvents(handler.PaymentUpdate),
 	})
 	if err != nil {
 		return nil, err

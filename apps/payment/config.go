@@ -11,37 +11,40 @@ import (
 type Config struct {
 	// ProviderTimeout bounds one call to the payment provider. Default 5 s; 0 is refused.
 	ProviderTimeout time.Duration `yaml:"provider_timeout"`
-	// Reconcile is about payments whose end is open.
+	// Reconcile configures the reconciliation of payments with an open outcome.
 	Reconcile ReconcileConfig `yaml:"reconcile"`
 	// Sandbox is the embedded provider.
 	Sandbox SandboxConfig `yaml:"sandbox"`
 }
 
-// ReconcileConfig is about payments whose end is open: an answer was lost, a process died.
+// ReconcileConfig configures the reconciliation of payments with an open outcome: an answer was lost or a
+// process died.
 type ReconcileConfig struct {
-	// Every is the pause between two passes. Default 5 s; 0 is refused.
+	// Every is the interval between two passes. Default 5 s; 0 is refused.
 	Every time.Duration `yaml:"every"`
-	// OpenFor is after how long the provider is asked. Default 30 s; 0 asks at once.
+	// OpenFor is how long an outcome stays open before the provider is asked. Default 30 s; 0 asks at once.
 	OpenFor time.Duration `yaml:"open_for"`
-	// GiveUp is after how long a payment is voided that the provider never heard of. Default 15 min; 0 is refused.
+	// GiveUp is the age at which a payment that is unknown to the provider is voided. Default 15 min; 0 is
+	// refused.
 	GiveUp time.Duration `yaml:"give_up"`
 }
 
-// SandboxConfig is the embedded provider of development and tests.
+// SandboxConfig configures the embedded provider of development and tests.
 type SandboxConfig struct {
-	// LostAfter is how long a call takes whose answer is lost. Default 1 s; 0: no time at all.
+	// LostAfter is how long a call with a lost answer takes to fail. Default 1 s; 0 fails at once.
 	LostAfter time.Duration `yaml:"lost_after"`
-	// SlowFor is how long a slow answer takes. Default 3 s; 0: no time at all.
+	// SlowFor is the delay of a slow answer. Default 3 s; 0 is no delay.
 	SlowFor time.Duration `yaml:"slow_for"`
-	// WebhookSecret signs webhooks, 16 bytes or more. Default empty: none are accepted.
+	// WebhookSecret signs webhooks, 16 bytes or more. Default empty: no webhook is accepted.
 	WebhookSecret string `yaml:"webhook_secret"`
-	// WebhookURL is where webhooks go, e.g. http://127.0.0.1:8080/v1/webhooks/payments/sandbox. Default empty: none are sent.
+	// WebhookURL is where webhooks are posted, e.g. http://127.0.0.1:8080/v1/webhooks/payments/sandbox.
+	// Default empty: no webhook is sent.
 	WebhookURL string `yaml:"webhook_url"`
-	// WebhookEvery is the pause between two looks for webhooks to deliver. Default 200 ms; 0 is refused.
+	// WebhookEvery is the interval at which due webhooks are delivered. Default 200 ms; 0 is refused.
 	WebhookEvery time.Duration `yaml:"webhook_every"`
 }
 
-// Default returns the configuration with nothing set.
+// Default returns the default configuration.
 func Default() Config {
 	return Config{
 		ProviderTimeout: 5 * time.Second,
@@ -50,7 +53,7 @@ func Default() Config {
 	}
 }
 
-// Validate says all that is wrong.
+// Validate returns all problems of the configuration, joined.
 func (c Config) Validate() error {
 	var problems []error
 	positive := func(name string, d time.Duration) {

@@ -1,18 +1,19 @@
 // Package payment is the payment service: the money side of orders.
 //
-// It owns payments, refunds and what providers told us. It does not own orders, nor the decision to
-// capture or to refund: the order service's sagas make it. It never sees a card number; one that is sent
-// in a token's place is refused.
+// It owns payments, refunds and the notices of payment providers. It does not own orders, nor the decision to
+// capture or refund: the order service's sagas make it. It never sees a card number; a card number sent in
+// place of a token is refused.
 //
 // # Contract
 //
 // souk.payment.v1.PaymentService: Authorize, Capture, Void and Refund for the order service, GetPayment for
-// customers, ReceiveWebhook for the gateway. All are idempotent: by order, and Refund by its key. An answer
-// timeout or unavailable means that nobody knows: the same call again finds out.
+// customers, ReceiveWebhook for the gateway. Authorize, Capture and Void are idempotent by order, Refund by
+// its key. After a timeout or unavailable the outcome is unknown; the same call again finds it out.
 //
 // # Events
 //
-// Out: evt.payment.initiated, completed (captured), failed, refunded; the aggregate is the payment. In: none.
+// Published: evt.payment.initiated, completed (captured), failed, refunded; the aggregate is the payment.
+// Consumed: none.
 //
 // # States
 //
@@ -20,27 +21,29 @@
 //	pending → captured, failed
 //	pending, authorized → voided
 //
-// What is about to be asked of the provider is written first, the provider is called outside of any
-// transaction with the payment's ID as its key, and what it says (as an answer, a webhook or a status)
-// moves the payment by the same guarded update. An authorization is written a quarter of a second after its
-// answer, unless a capture or a void was: a pending payment may be authorized already, which its provider
-// knows, and GetPayment shows where it was answered. A void of an order that has no payment leaves a
-// tombstone that refuses a late Authorize. Statuses that the public API names for providers with
-// redirects (requires_action) do not occur with the sandbox. Cash on delivery goes to no provider.
+// A request to the provider is written before it is sent. The provider is called outside of any transaction
+// with the payment's ID as idempotency key. Whatever the provider says (as an answer, a webhook or a status)
+// moves the payment through the same guarded update. An authorization is written a quarter of a second after
+// its answer, unless a capture or void was written before: so a pending payment may already be authorized at
+// its provider, and GetPayment on the process that answered shows it as authorized. A void of an order
+// without payment leaves a tombstone that refuses a late Authorize. Statuses that the public API names for
+// providers with redirects (requires_action) do not occur with the sandbox. Cash on delivery uses no
+// provider.
 //
 // # Tables
 //
-//   - payment: one row an order. Amounts are minor units. order_id is unique. asked_at is the reconciler's queue: set while
-//     the end is open.
-//   - refund: one row a refund; payment_id, idem_key unique. state requested, done, refused.
-//   - webhook_inbox: provider's events, once each, for 30 days; a provider sends one again for some days at most. A
-//     webhook holds one or several. Those that tell nothing new, as most do, are noted without waiting for the disk.
+//   - payment: one row per order. Amounts are minor units. order_id is unique. asked_at is the reconciler's
+//     queue; it is set while the outcome is open.
+//   - refund: one row per refund. (payment_id, idem_key) is unique. state is requested, done or refused.
+//   - webhook_inbox: the provider's events, once each, kept for 30 days; a provider repeats an event for a
+//     few days at most. A webhook holds one or several events. Most of them change nothing and are recorded
+//     without waiting for the disk.
 //   - outbox, inbox: see pkg/outbox.
 //   - schema sandbox: the books of the embedded provider (charge, refund, ledger_entry, call, webhook).
-//     sandbox.charge.key is payment.id; nothing in the service joins the two, Verify does. A webhook is deleted when it
-//     has arrived, after 30 days when it was given up; so are calls.
+//     sandbox.charge.key is payment.id. Only Verify joins the two. A webhook is deleted when it is delivered,
+//     or 30 days after it was dropped. Calls are kept for 30 days.
 //
 // # Failpoints
 //
-// Failpoints lists them; each stands between two writes.
+// Failpoints lists them; each is between two writes.
 package payment

@@ -29,10 +29,11 @@ func migrations() fs.FS {
 	return sub
 }
 
-// Failpoints lists the windows between two writes where tests stop the process.
+// Failpoints lists the points between two writes at which tests stop the process.
 func Failpoints() []string { return slices.Clone(service.Failpoints) }
 
-// forgetEvery is the pause between two looks for rows that are too old. There is nothing to set: one costs as good as nothing.
+// forgetEvery is the interval at which old rows are deleted. It is not configurable: a pass costs almost
+// nothing.
 const forgetEvery = 10 * time.Minute
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {

@@ -10,14 +10,14 @@ import (
 	"souk/pkg/postgres"
 )
 
-// Searcher searches the service's database and nothing around it: the limit of what the service can answer,
-// which benchmarks measure beside it. Close it.
+// Searcher searches the database directly, without the service around it. Benchmarks compare the service with
+// this limit. The caller must close it.
 type Searcher struct {
 	store *repository.Store
 	close func()
 }
 
-// OpenSearcher opens the database at url with so many connections.
+// OpenSearcher opens the database at url with at most conns connections.
 func OpenSearcher(ctx context.Context, url string, conns int32) (*Searcher, error) {
 	pool, err := postgres.Open(ctx, postgres.Config{URL: url, MaxConns: conns})
 	if err != nil {
@@ -31,13 +31,13 @@ func OpenSearcher(ctx context.Context, url string, conns int32) (*Searcher, erro
 	return s, nil
 }
 
-// Search runs the statements of a search for a first page and returns how many products it has.
+// Search searches for the first page of query and returns how many products it has.
 func (s *Searcher) Search(ctx context.Context, query string) (int, error) {
 	found, err := s.store.Search(ctx, domain.Search{Query: query, Sort: domain.Relevance, PageSize: page.Size(0)})
 	return len(found.Documents), err
 }
 
-// Close ends the connections.
+// Close closes the connections.
 func (s *Searcher) Close() {
 	s.store.Close()
 	s.close()

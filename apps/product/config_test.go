@@ -9,7 +9,7 @@ import (
 	"souk/apps/product"
 )
 
-func TestConfig(t *testing.T) {
+func TestValidateNamesTheInvalidField(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, product.Default().Validate())
 	for name, change := range map[string]func(*product.Config){
@@ -24,7 +24,7 @@ func TestConfig(t *testing.T) {
 		change(&c)
 		require.ErrorContains(t, c.Validate(), name)
 	}
-	forever := product.Default()
-	forever.KeepReservations = 0
-	require.NoError(t, forever.Validate())
+	keepForever := product.Default()
+	keepForever.KeepReservations = 0
+	require.NoError(t, keepForever.Validate())
 }

@@ -1,21 +1,20 @@
 // Package product owns what shops sell: products with their variants and categories, the stock of each
-// variant, and the search over all of it.
+// variant, and the search over them.
 //
-// It does not own shops (a local copy of their names and status comes with events), carts, orders or
-// prices that were agreed on: an order keeps what it was placed for.
+// It does not own shops (it keeps a copy of their names and status, fed by events), carts, orders or agreed
+// prices: an order keeps what it was placed for.
 //
 // # Calls
 //
-// souk.product.v1.ProductService. Anybody lists, searches and reads active products. Members of a shop
-// (the shop service knows who that is) and operators write; for everybody else, other people's products
-// do not exist. Order alone moves stock: ReserveInventory, ReleaseInventory, CommitInventory,
-// RestockInventory.
+// souk.product.v1.ProductService. Anyone may list, search and read active products. Members of a shop (the
+// shop service knows them) and operators write; other callers get not_found. Only order moves stock:
+// ReserveInventory, ReleaseInventory, CommitInventory, RestockInventory.
 //
 // # Events
 //
-// Out: evt.product.created, .updated, .deleted; evt.inventory.reserved, .released (asked for, expired,
-// restocked), .low (once each time that a variant's available pieces fall to the threshold).
-// In: evt.shop.registered, .updated, .verified, .suspended.
+// Published: evt.product.created, .updated, .deleted; evt.inventory.reserved, .released (on request, by expiry
+// or by a restock), .low (each time a variant's available pieces fall to the threshold).
+// Consumed: evt.shop.registered, .updated, .verified, .suspended.
 //
 // # Tables
 //
@@ -23,35 +22,36 @@
 //
 // # Stock
 //
-// A reservation is named by its order and moves: held, then released, expired or committed, then perhaps
-// restocked. A release that comes before its reservation leaves a tombstone, which refuses it.
-// Orders that come at the same time share a transaction: their stock is locked in the order of its keys,
-// decided over in memory (domain.Ledger), and written in one round trip, so that a hot variant's row is
-// written once for all of them. That stock is never oversold is also a check of the table.
+// A reservation is named by its order. It is held, then released, expired or committed; a committed one may be
+// restocked. A release that arrives before its reservation leaves a tombstone, which refuses the reservation.
 //
-// One such transaction runs at a time, and it passes by rows that are locked (by an import that sets their
-// stock, by another process): orders for these go on in transactions that wait, and all others do not notice.
+// Concurrent orders are batched: one transaction locks their stock in the order of its keys, decides in memory
+// (domain.Ledger) and writes in one round trip, so that a hot variant's row is written once per batch. A check
+// constraint of the table also ensures that stock is never oversold.
 //
-// A commit that comes after the reservation has expired takes the pieces anew; when they are gone it
-// fails with out_of_stock, for which the checkout, past its pivot by then, is parked: an operator adds stock and
-// resumes it.
+// One such transaction runs at a time. It skips rows that are locked by an import that sets their stock or by
+// another process. Orders for these rows run in transactions that wait, and do not delay the others.
 //
-// Reservations that came to nothing are deleted after keep_reservations. Those of sales stay, for an order
-// may be cancelled, and its pieces restocked, any time before it is shipped.
+// A commit after the reservation has expired reserves the pieces again. If they are gone, it fails with
+// out_of_stock. The checkout is past its pivot by then, so it is parked: an operator adds stock and resumes it.
+//
+// Released and restocked reservations and tombstones are deleted after keep_reservations. Those of sales stay,
+// because an order may be cancelled, and its pieces restocked, at any time before it is shipped.
 //
 // # Search
 //
-// listing has one row a product, with its terms (domain.Terms), filters, and the answer ready to send. It is
-// written in the transaction of what changes it: the product, or its stock when a variant sells out or
-// comes back; so whoever writes reads it at once, and listing can be rebuilt at any time. What became of
-// a shop counts for reservations at once, and reaches its listings, which may be thousands, a hundred at a
-// time, right after the event's transaction.
-// Products are found by the rarer words of a query (what is rare, the database's own statistics tell),
-// in several forms; ranked by the weight of what they have of the query; and looked for by similarity
-// of the title when there are none.
+// listing has one row per product, with its terms (domain.Terms), its filters, and the answer ready to send. A
+// row is written in the transaction of the change: of the product, or of its stock when a variant sells out or
+// comes back. So a seller reads its own writes, and listing can be rebuilt at any time. A change of a shop
+// applies to reservations at once. Its listings, which may be thousands, are refreshed a hundred at a time
+// right after the event's transaction.
+//
+// Products are found by the rarer words of a query, in several forms; the database's statistics say which words
+// are rare. They are ranked by the weight of the query's words that they have. If none is found, titles similar
+// to the query are.
 //
 // # Caches
 //
-// Single products are cached in Redis, and searches in the process for two seconds, both dropped as
-// soon as a change is committed. When Redis cannot be told, a product is out of date for cache_ttl.
+// Single products are cached in Redis, and searches in the process for two seconds. Both are dropped as soon as
+// a change is committed. If Redis cannot be reached then, a product is out of date for up to cache_ttl.
 package product

@@ -29,7 +29,7 @@ func Migrations() fs.FS {
 	return sub
 }
 
-// Failpoints lists the windows between two writes where tests stop the process.
+// Failpoints lists the places between two writes where tests stop the process.
 func Failpoints() []string { return repository.Failpoints() }
 
 // Module is the product service.
@@ -96,8 +96,8 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	), nil
 }
 
-// Rebuild makes the search's read model anew out of the other tables, and returns how many products it
-// has. It may run beside the service, which shows the new listings when its cached ones have lapsed.
+// Rebuild rebuilds the search's read model from the other tables and returns how many products it has. It may
+// run beside the service, which shows the new listings when its cached ones have expired.
 func Rebuild(ctx context.Context, pool *pgxpool.Pool) (int, error) {
 	store := repository.New(pool, repository.Options{Clock: clock.System{}})
 	defer store.Close()

@@ -1,8 +1,8 @@
 // Package shop is the shop service.
 //
-// It owns shops, their profile and status, and who is a member of them (owner or staff). It does not own
+// It owns shops, their profile and status, and their members (owners and staff). It does not own
 // what shops sell (product), their orders (order) or users' profiles (user).
 //
-// RPCs: proto/souk/shop/v1/shop.proto. Events out: evt.shop.{registered,updated,verified,suspended}; in: none.
-// Tables: shop, member, outbox.
+// RPCs: proto/souk/shop/v1/shop.proto. It publishes evt.shop.{registered,updated,verified,suspended} and
+// consumes no events. Tables: shop, member, outbox.
 package shop

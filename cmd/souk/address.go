@@ -6,14 +6,14 @@ import (
 	"strconv"
 )
 
-// httpAddress is where souk dev listens, and how it is reached there.
+// httpAddress is the address on which souk dev serves the API.
 type httpAddress struct {
 	addr   string // for net.Listen
 	public string // URL for browsers, webhooks and other commands on this machine
 	open   bool   // reachable from the network
 }
 
-// parseHTTP reads --http.
+// parseHTTP parses the value of --http, which is host:port.
 func parseHTTP(flag string) (httpAddress, error) {
 	host, port, err := net.SplitHostPort(flag)
 	if err != nil {
@@ -33,7 +33,7 @@ func parseHTTP(flag string) (httpAddress, error) {
 	return a, nil
 }
 
-// redirects are where sign-ins may return to: the address, and loopback on any port.
+// redirects returns the redirect URIs that sign-ins may use: the public address, and loopback on any port.
 func (a httpAddress) redirects() []string {
 	const callback = "/auth/callback"
 	return []string{a.public + callback, "http://127.0.0.1" + callback, "http://localhost" + callback}

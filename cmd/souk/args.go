@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// group makes cmd a command that only holds others: alone it shows its help.
+// group adds commands to cmd. Without a subcommand, cmd prints its help.
 func group(cmd *cobra.Command, commands ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(commands...)
 	cmd.Args = onlyCommands
@@ -17,7 +17,7 @@ func group(cmd *cobra.Command, commands ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// onlyCommands refuses what is no command of cmd, as the root does.
+// onlyCommands refuses an argument that is not a subcommand of cmd, as the root command does.
 func onlyCommands(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -39,17 +39,18 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// oneArg wants one argument: what says which.
+// oneArg requires exactly one argument. The error message describes it as what.
 func oneArg(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return fmt.Errorf("%s takes one argument, %s, not %d; for example: %s", cmd.CommandPath(), what, len(args), firstExample(cmd))
+			return fmt.Errorf("%s takes one argument, %s, not %d; for example: %s",
+				cmd.CommandPath(), what, len(args), firstExample(cmd))
 		}
 		return nil
 	}
 }
 
-// oneOf wants one of the command's ValidArgs.
+// oneOf requires exactly one of the command's ValidArgs.
 func oneOf(cmd *cobra.Command, args []string) error {
 	if len(args) == 1 && slices.Contains(cmd.ValidArgs, args[0]) {
 		return nil
@@ -58,7 +59,8 @@ func oneOf(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		given = fmt.Sprintf(", not %q", strings.Join(args, " "))
 	}
-	return fmt.Errorf("%s takes one of %s%s; for example: %s", cmd.CommandPath(), strings.Join(cmd.ValidArgs, ", "), given, firstExample(cmd))
+	return fmt.Errorf("%s takes one of %s%s; for example: %s",
+		cmd.CommandPath(), strings.Join(cmd.ValidArgs, ", "), given, firstExample(cmd))
 }
 
 func firstExample(cmd *cobra.Command) string {

@@ -2,7 +2,7 @@ package main
 
 import "syscall"
 
-// childAttr has the kernel stop a child when its parent dies, however that happens.
+// childAttr puts a child into its own session. The kernel sends it SIGTERM when its parent dies for any reason.
 func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGTERM}
 }

@@ -4,5 +4,5 @@ package main
 
 import "syscall"
 
-// childAttr puts a child into a session of its own.
+// childAttr puts a child into its own session.
 func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }

@@ -21,7 +21,7 @@ import (
 //go:embed demo/products.csv
 var demoProducts []byte
 
-// demoShops are the demo's shops by the name under which demo/products.csv knows them.
+// demoShops maps the vendor names of demo/products.csv to their shops.
 var demoShops = map[string]*shopv1.CreateShopRequest{
 	"Ateliê Aurora": {Description: "Clothes of linen, cotton and wool, made to last.", City: "Fortaleza", Region: "CE", CountryCode: "BR"},
 	"Casa Cerrado":  {Description: "Things for kitchen and bedroom.", City: "Goiânia", Region: "GO", CountryCode: "BR"},
@@ -29,11 +29,11 @@ var demoShops = map[string]*shopv1.CreateShopRequest{
 	"Vinil & Café":  {Description: "Records, and coffee to go with them.", City: "Belo Horizonte", Region: "MG", CountryCode: "BR"},
 }
 
-// demoHandle is a demo shop's handle: short, as their names differ enough.
+// demoHandle returns the handle of a demo shop. It needs no hash, because the names' slugs differ.
 func demoHandle(name string) string { return handle.Of(name, handle.MaxLen) }
 
-// loadDemo creates the demo's shops and their products. A shop that is there already is left alone, with
-// what was sold from it.
+// loadDemo creates the demo's shops and their products. It does not change a shop that already exists, so that
+// its sales are kept.
 func loadDemo(ctx context.Context, state *devState) error {
 	token, err := devToken(ctx, state, "operator@souk.test", []string{"operator"})
 	if err != nil {

@@ -76,10 +76,12 @@ func runDev(ctx context.Context, o devOptions, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := new(configFlag).load(); err != nil { // variables that are no settings; values are checked with the stack's
+	// Unknown SOUK_… variables are refused here. Their values are checked later, with the stack's settings.
+	if _, err := new(configFlag).load(); err != nil {
 		return err
 	}
-	if err := errors.Join(addressFree(o.http), roomToStart(o.dataDir), programsFor(o.dataDir)); err != nil { // before anything is touched
+	// Nothing is changed before these checks pass.
+	if err := errors.Join(addressFree(o.http), roomToStart(o.dataDir), programsFor(o.dataDir)); err != nil {
 		return err
 	}
 	h, err := openHome(o.dataDir, o.ephemeral)
@@ -91,14 +93,14 @@ func runDev(ctx context.Context, o devOptions, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = logs.Close() }() // every line was written; nothing is buffered
+	defer func() { _ = logs.Close() }() // nothing is buffered, so no line can be lost
 	log, err := logging.New(logging.Default(), logs)
 	if err != nil {
 		return err
 	}
 	d := &devRun{o: o, address: address, home: h, out: out, logs: logs, log: log, began: began}
 	defer func() {
-		if ctx.Err() != nil && !d.isReady.Load() { // parts that were told to stop half way have much to say
+		if ctx.Err() != nil && !d.isReady.Load() { // parts that are stopped during their start return many errors
 			if err != nil {
 				log.Info("stopped before it was ready", zap.Error(err))
 			}
@@ -115,20 +117,22 @@ func runDev(ctx context.Context, o devOptions, out io.Writer) (err error) {
 	return d.run(ctx)
 }
 
-// transportOf is how services call each other: as --transport says, if --split allows it.
+// transportOf returns how services call each other: inprocess, unless --transport or --split says nats.
+// It fails if the two contradict each other.
 func transportOf(o devOptions) (string, error) {
 	switch {
 	case o.transport != "" && o.transport != "inprocess" && o.transport != "nats":
 		return "", fmt.Errorf("--transport is inprocess or nats, not %q", o.transport)
 	case o.split && o.transport == "inprocess":
-		return "", errors.New("--split and --transport inprocess contradict each other: processes call each other over NATS; leave out one of them")
+		return "", errors.New("--split and --transport inprocess contradict each other: " +
+			"processes call each other over NATS; leave out one of them")
 	case o.split:
 		return "nats", nil
 	}
 	return cmp.Or(o.transport, "inprocess"), nil
 }
 
-// programsFor says which programs are missing, or do not fit the data.
+// programsFor fails if PostgreSQL or Redis is missing, too old, or of a version that can't read the data.
 func programsFor(dataDir string) error {
 	var missing []error
 	for _, f := range []machine.Finding{machine.Postgres(dataDir), machine.Redis()} {
@@ -139,10 +143,10 @@ func programsFor(dataDir string) error {
 	return errors.Join(missing...)
 }
 
-// errStopped is for a souk dev that was interrupted before it was ready.
+// errStopped is the error of a souk dev that was interrupted before it was ready.
 var errStopped = &exitError{status: 130, err: errors.New("stopped")}
 
-// run runs the services, until ctx ends or the disk is full.
+// run runs the services until ctx ends or the disk is full.
 func (d *devRun) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -156,11 +160,11 @@ func (d *devRun) run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	})
-	do := d.together
+	serve := d.runInProcess
 	if d.o.split {
-		do = d.split
+		serve = d.runSplit
 	}
-	err := do(ctx)
+	err := serve(ctx)
 	if errors.Is(context.Cause(ctx), errDiskFull) {
 		if err != nil {
 			d.log.Error("services stopped", zap.Error(err))
@@ -170,7 +174,7 @@ func (d *devRun) run(ctx context.Context) error {
 	return err
 }
 
-// addressFree says clearly that somebody else listens, before anything is started.
+// addressFree fails if another program listens on addr. It runs before anything is started, for a clear message.
 func addressFree(addr string) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -202,7 +206,7 @@ type devRun struct {
 	isReady atomic.Bool
 }
 
-// settings is the configuration of the processes of souk dev; SOUK_… variables override it.
+// settings returns the configuration of souk dev's processes. SOUK_… variables override it.
 func (d *devRun) settings() map[string]any {
 	s, secrets := d.stack, d.home.secrets
 	return map[string]any{
@@ -214,7 +218,7 @@ func (d *devRun) settings() map[string]any {
 		"rpc":       map[string]any{"transport": d.o.transport},
 		"gateway": map[string]any{
 			"addr": d.address.addr, "public_url": d.address.public, "dev_url": s.control.url,
-			// On one machine all clients share an address, and tests are many clients.
+			// On one machine all clients share one address, and load tests send many requests from it.
 			"address_rate": map[string]any{"per_second": 20000, "burst": 40000},
 			"caller_rate":  map[string]any{"per_second": 1000, "burst": 2000},
 		},
@@ -223,12 +227,14 @@ func (d *devRun) settings() map[string]any {
 		},
 		"notification": map[string]any{"smtp_addr": s.mail.Addr(), "concurrency": 16},
 		"payment": map[string]any{
-			"sandbox": map[string]any{"webhook_secret": secrets.Webhook, "webhook_url": d.address.public + "/v1/webhooks/payments/sandbox"},
+			"sandbox": map[string]any{
+				"webhook_secret": secrets.Webhook, "webhook_url": d.address.public + "/v1/webhooks/payments/sandbox",
+			},
 		},
 	}
 }
 
-// configuration is the settings with what the environment overrides.
+// configuration returns the settings, overridden by the environment, and checks them.
 func (d *devRun) configuration(environ []string) (*config.Tree, error) {
 	tree, err := config.Load("", environ, ofCommands...)
 	if err != nil {
@@ -243,8 +249,8 @@ func (d *devRun) configuration(environ []string) (*config.Tree, error) {
 	return tree, checkSettings(tree, modules())
 }
 
-// together runs all services in this process.
-func (d *devRun) together(ctx context.Context) error {
+// runInProcess runs all services in this process.
+func (d *devRun) runInProcess(ctx context.Context) error {
 	environ := os.Environ()
 	tree, err := d.configuration(environ)
 	if err != nil {
@@ -259,7 +265,9 @@ func (d *devRun) together(ctx context.Context) error {
 	err = module.Run(ctx, module.Options{
 		Config: tree, Logs: d.logs, Environ: environ, Migrate: true, NATS: inProcess(d),
 		OnReady: func(admin string) {
-			d.stack.control.setProcesses(func() []processInfo { return []processInfo{{Name: "souk", PID: os.Getpid(), Admin: admin}} })
+			d.stack.control.setProcesses(func() []processInfo {
+				return []processInfo{{Name: "souk", PID: os.Getpid(), Admin: admin}}
+			})
 			wg.Go(func() {
 				if readyErr = d.ready(ctx, admin); readyErr != nil {
 					cancel()
@@ -275,10 +283,10 @@ func (d *devRun) together(ctx context.Context) error {
 	return errors.Join(err, readyErr)
 }
 
-// inProcess connects to the embedded NATS without a socket.
+// inProcess returns options that connect to the embedded NATS without a socket.
 func inProcess(d *devRun) []nats.Option { return d.stack.nats.ClientOptions() }
 
-// ready publishes where souk is, loads the demo shops and says so.
+// ready loads the demo shops, writes dev.json for other commands, and prints the addresses.
 func (d *devRun) ready(ctx context.Context, admin string) error {
 	s := d.stack
 	state := &devState{
@@ -307,17 +315,19 @@ func (d *devRun) ready(ctx context.Context, admin string) error {
 
   souk token --email you@example.com   prints a bearer token
 
-`, state.URL, state.URL, state.URL, state.URL, state.URL, state.OIDC, withoutPassword(state.NATS.URL), admin, d.home.dir, filepath.Base(d.logs.Name()))
+`, state.URL, state.URL, state.URL, state.URL, state.URL, state.OIDC, withoutPassword(state.NATS.URL), admin,
+		d.home.dir, filepath.Base(d.logs.Name()))
 	d.log.Info("souk is ready", zap.Duration("after", time.Since(d.began)))
 	if d.address.open {
-		fmt.Fprintf(d.out, "warning: %s can be reached from the network, and so can the tools under /dev: mail, traces, processes\n", d.address.addr)
+		fmt.Fprintf(d.out, "warning: %s can be reached from the network, and so can the tools under /dev: "+
+			"mail, traces, processes\n", d.address.addr)
 	}
 	d.isReady.Store(true)
 	fmt.Fprintf(d.out, "souk is ready on %s\n", state.URL)
 	return nil
 }
 
-// withoutPassword shows a URL as it may be shown.
+// withoutPassword returns a URL with its password masked; "" if it can't be parsed.
 func withoutPassword(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -337,10 +347,11 @@ func (c *control) writeProcesses(w http.ResponseWriter) {
 	list := c.processes()
 	c.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"processes": list}) // the client is gone: nobody to tell
+	_ = json.NewEncoder(w).Encode(map[string]any{"processes": list}) // it fails only when the client is gone
 }
 
-// devToken asks the provider of a running souk dev for a bearer token. The user is created on first use.
+// devToken gets a bearer token from the OpenID provider of a running souk dev. The provider creates the user on
+// first use.
 func devToken(ctx context.Context, state *devState, email string, roles []string) (string, error) {
 	body, err := json.Marshal(map[string]any{"email": email, "roles": roles})
 	if err != nil {
@@ -356,7 +367,7 @@ func devToken(ctx context.Context, state *devState, email string, roles []string
 	if err != nil {
 		return "", fmt.Errorf("the development OpenID provider can't be reached: %w", err)
 	}
-	defer func() { _ = res.Body.Close() }() // it was read, or is of no use
+	defer func() { _ = res.Body.Close() }() // the body is only read
 	raw, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
 		return "", err

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestHTTPAddress(t *testing.T) {
+func TestHTTPAddressIsParsed(t *testing.T) {
 	t.Parallel()
 	for flag, want := range map[string]httpAddress{
 		"127.0.0.1:8080": {"127.0.0.1:8080", "http://127.0.0.1:8080", false},
@@ -26,13 +26,15 @@ func TestHTTPAddress(t *testing.T) {
 		require.NoError(t, err, flag)
 		require.Equal(t, want, got)
 	}
-	for _, flag := range []string{"", "8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:0", "127.0.0.1:70000", "::1:80"} {
+	for _, flag := range []string{
+		"", "8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:0", "127.0.0.1:70000", "::1:80",
+	} {
 		_, err := parseHTTP(flag)
 		require.ErrorContains(t, err, "--http is host:port", flag)
 	}
 }
 
-func TestEphemeralRemovesOnlyWhatItMade(t *testing.T) {
+func TestEphemeralRemovesOnlyWhatItCreated(t *testing.T) {
 	t.Parallel()
 	parent := t.TempDir()
 	mine := filepath.Join(parent, "mine")
@@ -65,10 +67,13 @@ func TestEphemeralRemovesOnlyWhatItMade(t *testing.T) {
 	}
 }
 
-func TestAStartThatIsRefusedTouchesNothing(t *testing.T) {
+func TestRefusedStartChangesNothing(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
-	for _, args := range [][]string{{"--http", "8080"}, {"--http", ""}, {"--http", "192.0.2.1:80"}, {"--transport", "pigeon"}, {"--split", "--transport", "inprocess"}} {
+	for _, args := range [][]string{
+		{"--http", "8080"}, {"--http", ""}, {"--http", "192.0.2.1:80"}, {"--transport", "pigeon"},
+		{"--split", "--transport", "inprocess"},
+	} {
 		status, _, err := souk(t, append([]string{"dev", "--ephemeral", "--data-dir", dir}, args...)...)
 		require.Equal(t, 1, status)
 		require.Error(t, err)
@@ -76,7 +81,7 @@ func TestAStartThatIsRefusedTouchesNothing(t *testing.T) {
 	}
 }
 
-func TestAStartWithoutItsProgramsTouchesNothing(t *testing.T) {
+func TestStartWithoutRequiredProgramsChangesNothing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	dir := filepath.Join(t.TempDir(), "data")
 	status, _, err := souk(t, "dev", "--http", "127.0.0.1:58231", "--data-dir", dir)
@@ -85,10 +90,11 @@ func TestAStartWithoutItsProgramsTouchesNothing(t *testing.T) {
 	require.NoDirExists(t, dir)
 }
 
-func TestTransports(t *testing.T) {
+func TestTransportFollowsTheFlags(t *testing.T) {
 	t.Parallel()
 	for o, want := range map[devOptions]string{
-		{}: "inprocess", {transport: "inprocess"}: "inprocess", {transport: "nats"}: "nats", {split: true}: "nats", {split: true, transport: "nats"}: "nats",
+		{}: "inprocess", {transport: "inprocess"}: "inprocess", {transport: "nats"}: "nats",
+		{split: true}: "nats", {split: true, transport: "nats"}: "nats",
 	} {
 		got, err := transportOf(o)
 		require.NoError(t, err)
@@ -101,12 +107,13 @@ func TestTransports(t *testing.T) {
 func TestDamagedSecretsAreNamed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "secrets.json"), []byte(`{"identity":"a","auth":"b","oidcAdmin":"c","webhook":"d"}`), 0o600))
+	damaged := []byte(`{"identity":"a","auth":"b","oidcAdmin":"c","webhook":"d"}`)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "secrets.json"), damaged, 0o600))
 	_, err := openHome(dir, false)
 	require.ErrorContains(t, err, filepath.Join(dir, "secrets.json")+" is damaged: natsPassword is missing or empty")
 }
 
-func TestFoldersWhoseDataDirectoryIsGoneAreRemoved(t *testing.T) {
+func TestFoldersOfRemovedDataDirectoriesAreRemoved(t *testing.T) {
 	t.Parallel()
 	base, data := t.TempDir(), t.TempDir()
 	kept, gone, foreign := filepath.Join(base, "dev-1"), filepath.Join(base, "dev-2"), filepath.Join(base, "dev-3")
@@ -119,11 +126,11 @@ func TestFoldersWhoseDataDirectoryIsGoneAreRemoved(t *testing.T) {
 
 	require.NoError(t, removeOrphans(base))
 	require.DirExists(t, kept)
-	require.DirExists(t, foreign) // nobody knows whose it is
+	require.DirExists(t, foreign) // its owner is unknown
 	require.NoDirExists(t, gone)
 }
 
-func TestAFullDiskIsNamed(t *testing.T) {
+func TestFullDiskIsNamed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.ErrorContains(t, explainDisk(&os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, dir), "the disk of "+dir+" is full")

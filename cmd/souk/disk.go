@@ -10,27 +10,30 @@ import (
 )
 
 const (
-	freeToStart = 200 << 20 // below that souk dev does not start: databases that can't write do harm
-	freeNone    = 16 << 20  // below that a failure is the disk's
+	// freeToStart is how many free bytes souk dev needs to start. A database that can't write may damage its data.
+	freeToStart = 200 << 20
+	// freeNone is how many free bytes count as a full disk, which then explains a failure.
+	freeNone = 16 << 20
 )
 
-// errDiskFull ends souk dev: once JetStream could not write it refuses until it is started again. Nothing is
-// lost, for events stay in the services' outboxes until JetStream has them.
+// errDiskFull ends souk dev. After a failed write, JetStream refuses all writes until it is restarted. No event is
+// lost: events stay in the services' outboxes until JetStream has stored them.
 var errDiskFull = errors.New("the disk is full: JetStream can't store events; free space and start again (no event is lost)")
 
-// roomToStart refuses a disk on which nothing could be written soon.
+// roomToStart fails if the disk of dir has less than freeToStart bytes free.
 func roomToStart(dir string) error {
 	free, err := machine.Free(dir)
 	if err != nil {
 		return err
 	}
 	if free < freeToStart {
-		return fmt.Errorf("the disk of %s has %d MiB free: souk dev needs at least %d MiB to start; free some, or choose another disk with --data-dir", dir, free>>20, freeToStart>>20)
+		return fmt.Errorf("the disk of %s has %d MiB free: souk dev needs at least %d MiB to start; "+
+			"free some, or choose another disk with --data-dir", dir, free>>20, freeToStart>>20)
 	}
 	return nil
 }
 
-// explainDisk says of a failure that it is the full disk's, if so.
+// explainDisk wraps err with an explanation if the disk of one of dirs is full. Otherwise it returns err.
 func explainDisk(err error, dirs ...string) error {
 	for _, dir := range dirs {
 		if free, ferr := machine.Free(dir); ferr == nil && free < freeNone {

@@ -21,16 +21,16 @@ import (
 )
 
 const (
-	clockSlack  = 500 * time.Millisecond // between this machine and a database
+	clockSlack  = 500 * time.Millisecond // tolerated between the clocks of this machine and a database
 	backlogAge  = 30 * time.Second
 	manyListed  = 1000
 	doctorLimit = 30 * time.Second
 )
 
-// diagnosis is one thing that was looked at.
+// diagnosis is the result of one check.
 type diagnosis struct {
 	what, found string
-	// advice is what to do; "" when all is well.
+	// advice is what to do about a problem; "" if there is no problem.
 	advice string
 }
 
@@ -81,7 +81,7 @@ func examine(ctx context.Context, dev *devFlags, file *configFlag, httpAddr stri
 		return []diagnosis{{"configuration", message(err), "put the configuration right"}}
 	}
 	var list []diagnosis
-	if err != nil || r.state != nil { // souk dev's machine, whether it runs or not
+	if err != nil || r.state != nil { // souk dev is used on this machine, running or not
 		running := ""
 		if err == nil {
 			running = r.state.URL
@@ -90,9 +90,9 @@ func examine(ctx context.Context, dev *devFlags, file *configFlag, httpAddr stri
 			list = append(list, diagnosis{f.What, f.Found, f.Advice})
 		}
 	}
-	var none *notRunning
+	var stopped *notRunning
 	switch {
-	case errors.As(err, &none):
+	case errors.As(err, &stopped):
 		return append(list, diagnosis{what: "souk dev", found: "is not running: nothing more to look at (souk dev starts it)"})
 	case err != nil:
 		return append(list, diagnosis{"souk dev", message(err), "have souk doctor run by a user who may read " + dev.dataDir})
@@ -114,13 +114,15 @@ func examineDev(ctx context.Context, state *devState) diagnosis {
 	}
 	for _, p := range processes {
 		if err := fetch(ctx, "http://"+p.Admin+"/health/ready", func(io.Reader) error { return nil }); err != nil {
-			return diagnosis{d.what, fmt.Sprintf("%s (pid %d) is not ready: %v", p.Name, p.PID, err), "see souk.log in the data directory"}
+			return diagnosis{
+				d.what, fmt.Sprintf("%s (pid %d) is not ready: %v", p.Name, p.PID, err), "see souk.log in the data directory",
+			}
 		}
 	}
 	return d
 }
 
-// examineDatabase looks at one service's database: schema, events that wait, sagas, clock.
+// examineDatabase checks one service's database: its schema, clock, unpublished events and parked sagas.
 func examineDatabase(ctx context.Context, r *reach, m module.Module) []diagnosis {
 	what := "database " + m.Name
 	url, err := r.postgres.ServiceURL(m.Name)
@@ -153,7 +155,10 @@ func examineSchema(ctx context.Context, what, url string, m module.Module) diagn
 			return diagnosis{what, err.Error(), "look at the log of PostgreSQL"}
 		}
 		if state.Version > state.Latest {
-			return diagnosis{what, fmt.Sprintf("its schema %s is at %d, this souk knows %d", s.Name, state.Version, state.Latest), "use the souk that made it, or a newer one"}
+			return diagnosis{
+				what, fmt.Sprintf("its schema %s is at %d, this souk knows %d", s.Name, state.Version, state.Latest),
+				"use the souk that made it, or a newer one",
+			}
 		}
 		pending += state.Pending
 	}
@@ -173,7 +178,10 @@ func examineClock(ctx context.Context, what string, pool *pgxpool.Pool) diagnosi
 	took := time.Since(began)
 	off := there.Sub(began.Add(took / 2))
 	if off.Abs() > clockSlack+took/2 {
-		return diagnosis{what, "is " + off.Round(time.Millisecond).String() + " off this machine's", "have both follow a time server (chrony, systemd-timesyncd): tokens and leases depend on it"}
+		return diagnosis{
+			what, "is " + off.Round(time.Millisecond).String() + " off this machine's",
+			"have both follow a time server (chrony, systemd-timesyncd): tokens and leases depend on it",
+		}
 	}
 	return diagnosis{what: what, found: "agrees with this machine's"}
 }
@@ -198,7 +206,10 @@ func examineSagas(ctx context.Context, service string, pool *pgxpool.Pool) diagn
 	case err != nil:
 		return diagnosis{what, message(err), "look at the log of PostgreSQL"}
 	case len(parked) > 0:
-		return diagnosis{what, fmt.Sprintf("%d are parked, e.g. %s", len(parked), parked[0].ID), fmt.Sprintf("souk saga show %s tells why; then souk saga resume", parked[0].ID)}
+		return diagnosis{
+			what, fmt.Sprintf("%d are parked, e.g. %s", len(parked), parked[0].ID),
+			fmt.Sprintf("souk saga show %s tells why; then souk saga resume", parked[0].ID),
+		}
 	}
 	return diagnosis{what: what, found: "none is parked"}
 }
@@ -231,7 +242,10 @@ func examineNATS(ctx context.Context, r *reach) []diagnosis {
 	case err != nil:
 		return append(list, diagnosis{"dead letters", message(err), "does JetStream run?"})
 	case len(letters) > 0:
-		return append(list, diagnosis{"dead letters", fmt.Sprintf("%d events were given up", len(letters)), "souk events dlq tells why; then souk events dlq replay"})
+		return append(list, diagnosis{
+			"dead letters", fmt.Sprintf("%d events were given up", len(letters)),
+			"souk events dlq tells why; then souk events dlq replay",
+		})
 	}
 	return append(list, diagnosis{what: "dead letters", found: "none"})
 }

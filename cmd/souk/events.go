@@ -64,13 +64,14 @@ func eventsTail(dev *devFlags) *cobra.Command {
 }
 
 func writeEvent(out io.Writer, e event.Event, payload bool) {
-	fmt.Fprintf(out, "%s  %-28s  %s v%d  %s\n", e.Time.UTC().Format("2006-01-02T15:04:05.000Z"), e.Subject, e.AggregateID, e.AggregateVersion, e.ID)
+	at := e.Time.UTC().Format("2006-01-02T15:04:05.000Z")
+	fmt.Fprintf(out, "%s  %-28s  %s v%d  %s\n", at, e.Subject, e.AggregateID, e.AggregateVersion, e.ID)
 	if payload {
 		fmt.Fprintf(out, "    %s\n", payloadJSON(e.Type, e.Payload))
 	}
 }
 
-// payloadJSON shows a payload as JSON when its type is one that this binary knows.
+// payloadJSON returns a payload as JSON. For a type that this binary does not know it returns only name and size.
 func payloadJSON(name string, payload []byte) string {
 	typ, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(name))
 	if err != nil {
@@ -130,7 +131,8 @@ func writeDead(out io.Writer, letters []outbox.Dead, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "SEQ\tGIVEN UP\tCONSUMER\tSUBJECT\tABOUT\tTRIES\tREASON")
 	for _, d := range letters {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%d\t%s\n", d.Seq, ago(d.At, now), d.Consumer, d.Subject, cell(d.AggregateID, 60), d.Attempts, cell(d.Reason, 100))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%d\t%s\n",
+			d.Seq, ago(d.At, now), d.Consumer, d.Subject, cell(d.AggregateID, 60), d.Attempts, cell(d.Reason, 100))
 	}
 	return w.Flush()
 }
@@ -168,7 +170,7 @@ letter again. SEQ is the first column of souk events dlq.`,
 				for _, l := range letters {
 					seqs = append(seqs, l.Seq)
 				}
-				slices.Sort(seqs) // the oldest first: order matters within an aggregate
+				slices.Sort(seqs) // the oldest first, because an aggregate's events must keep their order
 			}
 			for i, seq := range seqs {
 				if err := outbox.ReplayDead(cmd.Context(), js, seq); err != nil {
@@ -253,7 +255,7 @@ func replay(ctx context.Context, r *reach, services []string, from time.Time, ou
 	return nil
 }
 
-// parseSince reads a duration back from now, or a time.
+// parseSince parses --since: a duration before now, or a time. An empty text is the zero time.
 func parseSince(s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil

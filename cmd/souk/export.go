@@ -19,7 +19,7 @@ import (
 	"souk/pkg/errs"
 )
 
-const exportPage = 200
+const exportPage = 200 // products of one request
 
 func exportCommand(dev *devFlags) *cobra.Command {
 	cmd := &cobra.Command{Use: "export", Short: "Export products", Example: "  souk export products catalogue.csv"}
@@ -38,13 +38,13 @@ the products go to standard output.`,
 			if err != nil {
 				return err
 			}
-			n, told := 0, cmd.OutOrStdout()
+			n, summary := 0, cmd.OutOrStdout()
 			export := func(w io.Writer) (err error) {
 				n, err = exportProducts(cmd.Context(), client, w)
 				return err
 			}
 			if args[0] == "-" {
-				told = cmd.ErrOrStderr()
+				summary = cmd.ErrOrStderr()
 				err = export(cmd.OutOrStdout())
 			} else {
 				err = replaceFile(args[0], export)
@@ -55,7 +55,7 @@ the products go to standard output.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(told, "exported %d products\n", n)
+			fmt.Fprintf(summary, "exported %d products\n", n)
 			return nil
 		},
 	}
@@ -63,7 +63,7 @@ the products go to standard output.`,
 	return group(cmd, products)
 }
 
-// exportProducts writes all products, and returns how many there are.
+// exportProducts writes all products as CSV and returns their number.
 func exportProducts(ctx context.Context, client *api.Client, out io.Writer) (n int, err error) {
 	w, err := productcsv.NewWriter(out)
 	if err != nil {
@@ -87,8 +87,9 @@ func exportProducts(ctx context.Context, client *api.Client, out io.Writer) (n i
 	}
 }
 
-// replaceFile has write make the file at path: beside it, and in its place once it is complete. What is no
-// ordinary file, a pipe for one, is written to as it is.
+// replaceFile replaces the file at path by what write writes. It writes a new file beside the old one and renames it
+// once it is complete, so that a failure leaves the old file unchanged. It writes directly to anything but a
+// regular file, such as a pipe.
 func replaceFile(path string, write func(io.Writer) error) (err error) {
 	mode := os.FileMode(0o666)
 	if info, err := os.Stat(path); err == nil {
@@ -101,7 +102,7 @@ func replaceFile(path string, write func(io.Writer) error) (err error) {
 	if mode.IsRegular() {
 		name = fmt.Sprintf("%s.%d.new", path, os.Getpid())
 	}
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode.Perm()) //nolint:gosec // a file that the user names
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode.Perm()) //nolint:gosec // the user names it
 	if err != nil {
 		return fmt.Errorf("%s can't be written: %w", path, errors.Unwrap(err))
 	}

@@ -13,7 +13,8 @@ import (
 func TestExportThenImportChangesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFakeAPI(t)
-	status, _, err := f.importFile(t, csvFile(t, "a,\"A \"\"quoted\"\"\nand broken\",Casa,A,1\na,,,A2,2.50\nb,B,Loja Ω,B,3\nc,C,Casa,C,4\n"), "--create-shops")
+	file := csvFile(t, "a,\"A \"\"quoted\"\"\nand broken\",Casa,A,1\na,,,A2,2.50\nb,B,Loja Ω,B,3\nc,C,Casa,C,4\n")
+	status, _, err := f.importFile(t, file, "--create-shops")
 	require.NoError(t, err)
 	require.Zero(t, status)
 	path := filepath.Join(t.TempDir(), "export.csv")
@@ -21,7 +22,7 @@ func TestExportThenImportChangesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "exported 3 products\n", out)
 
-	for _, p := range f.products { // an export tells how many pieces there are, an import without the column does not
+	for _, p := range f.products { // the export writes the pieces on hand, which the imported file did not set
 		for _, v := range p.GetVariants() {
 			v.OnHand = proto.Int64(0)
 		}
@@ -32,7 +33,7 @@ func TestExportThenImportChangesNothing(t *testing.T) {
 	require.Equal(t, "imported 0 products (0 variants), updated 0, unchanged 3, rejected 0\n", out)
 }
 
-func TestAnExportThatFailsLeavesTheFileAsItWas(t *testing.T) {
+func TestFailedExportLeavesTheFileUnchanged(t *testing.T) {
 	t.Parallel()
 	f := newFakeAPI(t)
 	status, _, err := f.importFile(t, csvFile(t, "a,A,Casa,A,1\nb,B,Casa,B,3\nc,C,Casa,C,4\n"), "--create-shops")
@@ -64,7 +65,7 @@ func TestAnExportThatFailsLeavesTheFileAsItWas(t *testing.T) {
 	}
 }
 
-func TestAnExportGoesThroughLinksAndToStandardOutput(t *testing.T) {
+func TestExportWritesThroughLinksAndToStandardOutput(t *testing.T) {
 	t.Parallel()
 	f := newFakeAPI(t)
 	_, _, err := f.importFile(t, csvFile(t, "a,A,Casa,A,1\n"), "--create-shops")

@@ -16,11 +16,11 @@ import (
 	"souk/pkg/devstack"
 )
 
-// devFlags are the flags by which commands find a running souk dev.
+// devFlags are the flags with which commands find a running souk dev.
 type devFlags struct{ dataDir string }
 
-// devState is what a running souk dev tells other commands, in dev.json of its data directory (only its
-// user may read it).
+// devState describes a running souk dev to other commands. It is stored as dev.json in the data directory, and only
+// the user who runs souk dev may read it.
 type devState struct {
 	PID       int               `json:"pid"`
 	URL       string            `json:"url"`
@@ -45,10 +45,12 @@ func (f *devFlags) running() (*devState, error) {
 	path := filepath.Join(f.dataDir, "dev.json")
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, &notRunning{fmt.Sprintf("no souk dev runs on %s: start it with `souk dev`, or name its data directory with --data-dir", f.dataDir)}
+		return nil, &notRunning{fmt.Sprintf("no souk dev runs on %s: start it with `souk dev`, "+
+			"or name its data directory with --data-dir", f.dataDir)}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("it can't be told whether souk dev runs on %s: %w; ask as the user who started it", f.dataDir, err)
+		return nil, fmt.Errorf("it can't be told whether souk dev runs on %s: %w; ask as the user who started it",
+			f.dataDir, err)
 	}
 	var s devState
 	if err := json.Unmarshal(raw, &s); err != nil {
@@ -60,12 +62,12 @@ func (f *devFlags) running() (*devState, error) {
 	return &s, nil
 }
 
-// notRunning says that no souk dev runs on the data directory.
+// notRunning is the error that no souk dev runs on the data directory.
 type notRunning struct{ text string }
 
 func (e *notRunning) Error() string { return e.text }
 
-// apiFlags say which API a command calls, and as whom.
+// apiFlags say which API a command calls, and with which token.
 type apiFlags struct{ url, token string }
 
 func (f *apiFlags) register(cmd *cobra.Command) {
@@ -73,7 +75,7 @@ func (f *apiFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.token, "token", os.Getenv("SOUK_TOKEN"), "bearer token; default: an operator's of the running souk dev")
 }
 
-// client returns a client of the API that the flags name.
+// client returns a client of the API that the flags name. What the flags leave open comes from the running souk dev.
 func (f *apiFlags) client(ctx context.Context, dev *devFlags) (*api.Client, error) {
 	url, token := f.url, f.token
 	if url != "" && token != "" {
@@ -102,11 +104,13 @@ type home struct {
 	dir     string
 	lock    *devstack.DirLock
 	secrets devSecrets
-	// ephemeral: all that is in it goes at the end, and the directory itself when this run made it.
-	ephemeral, made bool
+	// ephemeral reports whether close removes the directory's content.
+	ephemeral bool
+	// made reports whether this run created the directory. Then close removes an ephemeral directory itself, too.
+	made bool
 }
 
-// devSecrets are made once and kept, so that sessions, tokens and signatures survive a restart.
+// devSecrets are generated once and stored, so that sessions, tokens and signatures survive a restart.
 type devSecrets struct {
 	Identity     string `json:"identity"`
 	Auth         string `json:"auth"`
@@ -121,7 +125,8 @@ func (s *devSecrets) fields() map[string]*string {
 	}
 }
 
-// openHome takes the data directory. An ephemeral one must hold nothing: it is removed at the end.
+// openHome locks the data directory and loads its secrets. An ephemeral directory must be empty, because close
+// removes its content.
 func openHome(dir string, ephemeral bool) (_ *home, err error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -131,7 +136,7 @@ func openHome(dir string, ephemeral bool) (_ *home, err error) {
 	if _, err := os.Stat(abs); errors.Is(err, os.ErrNotExist) {
 		h.made = true
 	}
-	if _, locked := devstack.Locked(abs); ephemeral && !locked { // of one that is locked Lock tells by whom
+	if _, locked := devstack.Locked(abs); ephemeral && !locked { // if it is locked, Lock's error says by whom
 		if err := holdsNothing(abs, ""); err != nil {
 			return nil, err
 		}
@@ -140,7 +145,7 @@ func openHome(dir string, ephemeral bool) (_ *home, err error) {
 		return nil, err
 	}
 	if ephemeral {
-		if err := holdsNothing(abs, devstack.LockName); err != nil { // another run came first, and went
+		if err := holdsNothing(abs, devstack.LockName); err != nil { // another run used it after the first check
 			return nil, errors.Join(err, h.lock.Unlock())
 		}
 	}
@@ -150,8 +155,8 @@ func openHome(dir string, ephemeral bool) (_ *home, err error) {
 	return h, nil
 }
 
-// holdsNothing refuses a directory with files in it, other than one of that name.
-func holdsNothing(dir, but string) error {
+// holdsNothing fails if the directory holds a file other than ignored. A directory that does not exist is empty.
+func holdsNothing(dir, ignored string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -160,7 +165,7 @@ func holdsNothing(dir, but string) error {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	for _, e := range entries {
-		if e.Name() != but {
+		if e.Name() != ignored {
 			return fmt.Errorf("%s holds files: --ephemeral removes its data directory; name a new one with --data-dir", dir)
 		}
 	}
@@ -177,7 +182,8 @@ func (h *home) loadSecrets() error {
 		}
 		for name, value := range h.secrets.fields() {
 			if *value == "" {
-				return fmt.Errorf("%s is damaged: %s is missing or empty; put the file back from a copy, or move the data directory away to begin anew", h.path("secrets.json"), name)
+				return fmt.Errorf("%s is damaged: %s is missing or empty; put the file back from a copy, "+
+					"or move the data directory away to begin anew", h.path("secrets.json"), name)
 			}
 		}
 		return nil
@@ -187,13 +193,13 @@ func (h *home) loadSecrets() error {
 	}
 	for _, s := range h.secrets.fields() {
 		var b [32]byte
-		_, _ = rand.Read(b[:]) // never fails: crypto/rand
+		_, _ = rand.Read(b[:]) // crypto/rand never fails
 		*s = base64.StdEncoding.EncodeToString(b[:])
 	}
 	return writeJSON(h.path("secrets.json"), h.secrets)
 }
 
-// writeJSON replaces a file as a whole, readable by its owner alone.
+// writeJSON replaces a file atomically. Only its owner may read it.
 func writeJSON(path string, v any) error {
 	raw, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -207,14 +213,16 @@ func writeJSON(path string, v any) error {
 
 func (h *home) publish(s *devState) error { return writeJSON(h.path("dev.json"), s) }
 
-// outsideBase is where PostgreSQL's data goes that can't be in the data directory.
+// outsideBase holds PostgreSQL's data if it can't be in the data directory.
 const outsideBase = "/var/lib/souk"
 
-// ownerFile holds, in a folder below outsideBase, the path of the data directory that it belongs to.
+// ownerFile is a file in each folder below outsideBase. It holds the path of the data directory that the folder
+// belongs to.
 const ownerFile = "owner"
 
-// postgresDir is where PostgreSQL keeps its data: in the data directory, or, where the user as whom PostgreSQL runs
-// can't get there (root's home, say), in a folder of its own under /var/lib/souk, to which postgres.path points.
+// postgresDir returns the folder of PostgreSQL's data. It is in the data directory if the user who runs PostgreSQL
+// can reach that. Otherwise (the data directory is in root's home, say) it is a folder under /var/lib/souk, whose path
+// is stored in postgres.path.
 func (h *home) postgresDir() (string, error) {
 	if raw, err := os.ReadFile(h.path("postgres.path")); err == nil {
 		return string(raw), h.own(string(raw))
@@ -223,28 +231,29 @@ func (h *home) postgresDir() (string, error) {
 	if devstack.Reachable(h.dir) == nil {
 		return inside, nil
 	}
-	if err := os.MkdirAll(outsideBase, 0o755); err != nil { //nolint:gosec // the user as whom PostgreSQL runs passes through
-		return inside, nil //nolint:nilerr // StartPostgres says what is in the way of the first choice
+	if err := os.MkdirAll(outsideBase, 0o755); err != nil { //nolint:gosec // PostgreSQL passes through
+		return inside, nil //nolint:nilerr // StartPostgres reports why the data directory can't be used
 	}
 	outside, err := os.MkdirTemp(outsideBase, "dev-")
 	if err != nil {
 		return "", fmt.Errorf("a folder for PostgreSQL: %w", err)
 	}
-	err = os.Chmod(outside, 0o711) //nolint:gosec // the user as whom PostgreSQL runs passes through; its own folder within is closed
+	err = os.Chmod(outside, 0o711) //nolint:gosec // PostgreSQL passes through; its data folder is closed
 	return outside, errors.Join(err, os.WriteFile(h.path("postgres.path"), []byte(outside), 0o600), h.own(outside))
 }
 
-// own writes into a folder under /var/lib/souk whose it is.
+// own writes the ownerFile of a folder under /var/lib/souk.
 func (h *home) own(outside string) error {
-	if _, err := os.Stat(outside); errors.Is(err, os.ErrNotExist) { //nolint:gosec // our own file says where
-		return nil // StartPostgres makes it anew
+	if _, err := os.Stat(outside); errors.Is(err, os.ErrNotExist) { //nolint:gosec // the path is from our own file
+		return nil // StartPostgres creates the folder again
 	}
 	return os.WriteFile(filepath.Join(outside, ownerFile), []byte(h.dir), 0o600) //nolint:gosec // as in close
 }
 
-// removeOrphans removes PostgreSQL's folders below base whose data directory is gone, or has another one now.
+// removeOrphans removes PostgreSQL's folders below base that no data directory uses: their data directory is gone,
+// or uses another folder now.
 func removeOrphans(base string) error {
-	owners, _ := filepath.Glob(filepath.Join(base, "dev-*", ownerFile)) // the pattern is good
+	owners, _ := filepath.Glob(filepath.Join(base, "dev-*", ownerFile)) // the pattern is valid
 	var errs []error
 	for _, file := range owners {
 		dir := filepath.Dir(file)
@@ -263,7 +272,8 @@ func removeOrphans(base string) error {
 	return errors.Join(errs...)
 }
 
-// close gives the directory back. Of an ephemeral one all that is in it goes, and itself when this run made it.
+// close unlocks the directory. It removes the content of an ephemeral one, and the directory itself if this run
+// created it.
 func (h *home) close() error {
 	err := os.Remove(h.path("dev.json"))
 	if errors.Is(err, os.ErrNotExist) {
@@ -271,7 +281,7 @@ func (h *home) close() error {
 	}
 	if h.ephemeral {
 		if raw, rerr := os.ReadFile(h.path("postgres.path")); rerr == nil {
-			err = errors.Join(err, os.RemoveAll(string(raw))) //nolint:gosec // postgresDir wrote it, readable and writable by its owner alone
+			err = errors.Join(err, os.RemoveAll(string(raw))) //nolint:gosec // postgresDir wrote it
 		}
 		err = errors.Join(err, h.empty())
 	}

@@ -21,12 +21,12 @@ import (
 )
 
 const (
-	importBatch   = 100 // products a request
-	importWorkers = 4   // requests at once
-	importBytes   = 700 << 10
+	importBatch   = 100       // products of a request, at most
+	importBytes   = 700 << 10 // size of a request, roughly and at most
+	importWorkers = 4         // concurrent requests
 )
 
-// exitError ends the command with a status of its own.
+// exitError is an error that sets the command's exit status.
 type exitError struct {
 	status int
 	err    error
@@ -65,7 +65,10 @@ as such a CSV (nothing is imported then).`,
 			if err != nil {
 				return err
 			}
-			im := &importer{client: client, createShops: createShops, currency: currency, path: args[0], shops: map[string]*shopLookup{}, out: cmd.OutOrStdout(), progress: newProgress(cmd.ErrOrStderr())}
+			im := &importer{
+				client: client, createShops: createShops, currency: currency, path: args[0],
+				shops: map[string]*shopLookup{}, out: cmd.OutOrStdout(), progress: newProgress(cmd.ErrOrStderr()),
+			}
 			return im.run(cmd.Context())
 		},
 	}
@@ -102,7 +105,7 @@ func (im *importer) run(ctx context.Context) error {
 	if err != nil {
 		return &exitError{2, fmt.Errorf("%s can't be read: %w", im.path, errors.Unwrap(err))}
 	}
-	defer func() { _ = file.Close() }() // only read
+	defer func() { _ = file.Close() }() // the file is only read
 	reader, err := productcsv.NewReader(file, im.currency)
 	if err != nil {
 		return &exitError{2, fmt.Errorf("%s: %s", im.path, errs.From(err).Message)}
@@ -132,7 +135,7 @@ func (im *importer) summarize(how string) {
 		how, im.products["created"], im.variants, im.products["updated"], im.products["unchanged"], im.rejected)
 }
 
-// brokenOff tells what was imported before err, and how to go on.
+// brokenOff prints what was imported before err and returns an error that says how to continue.
 func (im *importer) brokenOff(ctx context.Context, err error) error {
 	why := message(err)
 	switch {
@@ -142,10 +145,12 @@ func (im *importer) brokenOff(ctx context.Context, err error) error {
 		return err
 	}
 	im.summarize("so far: ")
-	return errs.Wrap(err, errs.Unavailable, "%s; run the same command again to import the rest: what is there already stays as it is", why)
+	return errs.Wrap(err, errs.Unavailable,
+		"%s; run the same command again to import the rest: what is there already stays as it is", why)
 }
 
-// stream sends the file's products in batches, a few at once, so that memory does not grow with the file.
+// stream sends the file's products in batches, with importWorkers requests in flight. Memory does not grow with the
+// file's size.
 func (im *importer) stream(ctx context.Context, reader *productcsv.Reader) error {
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(importWorkers)
@@ -187,10 +192,10 @@ func (im *importer) stream(ctx context.Context, reader *productcsv.Reader) error
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return ctx.Err() // interrupted between two batches: the file was not read to its end
+	return ctx.Err() // an interrupt between two batches ends the loop before the end of the file
 }
 
-// productBytes is about how large a product is in a request, whose size is bounded.
+// productBytes estimates a product's size in a request. The server bounds the request's size.
 func productBytes(p *productcsv.Product) int {
 	n := 512 + len(p.GetTitle()) + 2*len(p.GetDescription())
 	for _, v := range p.GetVariants() {
@@ -227,7 +232,7 @@ func (im *importer) send(ctx context.Context, batch []*productcsv.Product) error
 	err := im.client.Call(ctx, http.MethodPost, "/v1/products:import", req, &res)
 	switch {
 	case errs.Is(err, errs.CardNumberRefused), errs.Is(err, errs.TooLarge), errs.Is(err, errs.Invalid):
-		// One product spoils the request as a whole: find out which.
+		// One bad product fails the whole request. Halve the batch until it is found.
 		if len(sent) == 1 {
 			return im.rejectProduct(sent[0], errs.From(err).Message)
 		}
@@ -255,7 +260,8 @@ func (im *importer) send(ctx context.Context, batch []*productcsv.Product) error
 	return nil
 }
 
-// vendorsFault reports whether an error is about one vendor's shop, so that others' products can go on.
+// vendorsFault reports whether an error concerns one vendor's shop alone. Then the other vendors' products are still
+// imported.
 func vendorsFault(err error) bool {
 	switch errs.CodeOf(err) {
 	case errs.NotFound, errs.Invalid, errs.Forbidden, errs.Conflict, errs.Unprocessable, errs.CardNumberRefused:
@@ -264,7 +270,7 @@ func vendorsFault(err error) bool {
 	return false
 }
 
-// shop finds the shop of a vendor, once, and creates it when that is wanted.
+// shop returns the handle of a vendor's shop. It looks each vendor up once.
 func (im *importer) shop(ctx context.Context, vendor string) (string, error) {
 	im.mu.Lock()
 	l := im.shops[vendor]

@@ -23,17 +23,17 @@ import (
 	shopv1 "souk/gen/go/souk/shop/v1"
 )
 
-// fakeAPI is as much of souk as import and export need. It keeps products by shop and handle.
+// fakeAPI is a fake of the API's methods that import and export call. It keeps products by shop and handle.
 type fakeAPI struct {
 	url string
-	// refuse, when set, may answer an import instead.
+	// refuse, if set, is called first for each import. It returns true if it has written the response.
 	refuse func(w http.ResponseWriter, req *productv1.ImportProductsRequest) bool
-	// onExport, when set, is called for each page of an export.
+	// onExport, if set, is called for each page of an export.
 	onExport func()
 
 	mu       sync.Mutex
 	shops    map[string]string // name by handle
-	made     []string          // shops that were created
+	created  []string          // names of the shops that were created
 	products map[string]*productv1.ImportedProduct
 	order    []string
 	batches  []int
@@ -74,7 +74,7 @@ func problem(w http.ResponseWriter, status int, code, detail string) {
 func answer(w http.ResponseWriter, m proto.Message) {
 	raw, err := protojson.Marshal(m)
 	if err != nil {
-		panic(err) // a test's own message
+		panic(err) // can't happen: the test made the message
 	}
 	_, _ = w.Write(raw)
 }
@@ -105,7 +105,7 @@ func (f *fakeAPI) createShop(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.shops[req.GetHandle()] = req.GetName()
-	f.made = append(f.made, req.GetName())
+	f.created = append(f.created, req.GetName())
 	answer(w, &shopv1.Shop{Id: "shp_" + req.GetHandle(), Handle: req.GetHandle()})
 }
 
@@ -144,7 +144,7 @@ func (f *fakeAPI) importProducts(w http.ResponseWriter, r *http.Request) {
 	answer(w, res)
 }
 
-// exportProducts answers pages of two.
+// exportProducts returns pages of two products.
 func (f *fakeAPI) exportProducts(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -152,7 +152,7 @@ func (f *fakeAPI) exportProducts(w http.ResponseWriter, r *http.Request) {
 		f.onExport()
 	}
 	from := 0
-	_, _ = fmt.Sscan(r.URL.Query().Get("pageToken"), &from) // "": from the start
+	_, _ = fmt.Sscan(r.URL.Query().Get("pageToken"), &from) // fails on "", which means the first page
 	res := &productv1.ExportProductsResponse{}
 	for _, key := range f.order[from:min(from+2, len(f.order))] {
 		res.Products = append(res.Products, f.products[key])
@@ -163,7 +163,7 @@ func (f *fakeAPI) exportProducts(w http.ResponseWriter, r *http.Request) {
 	answer(w, res)
 }
 
-// souk runs the command as main does, and returns its exit status, what it printed, and its error.
+// souk runs the command as main does. It returns the exit status, the standard output, and the error.
 func souk(t *testing.T, args ...string) (status int, out string, err error) {
 	t.Helper()
 	return soukIn(t.Context(), args...)
@@ -200,7 +200,7 @@ func csvFile(t *testing.T, rows string) string {
 	return path
 }
 
-// rejectedRows reads FILE.rejected.csv without its header, which it checks.
+// rejectedRows reads FILE.rejected.csv. It checks the header and returns the other rows.
 func rejectedRows(t *testing.T, path string) [][]string {
 	t.Helper()
 	raw, err := os.ReadFile(rejectedPath(path))
@@ -213,7 +213,7 @@ func rejectedRows(t *testing.T, path string) [][]string {
 	return rows[1:]
 }
 
-func TestImportGoesInBatchesAndASecondRunChangesNothing(t *testing.T) {
+func TestImportSendsBatchesAndASecondRunChangesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFakeAPI(t, "casa-cerrado")
 	var rows strings.Builder
@@ -258,7 +258,7 @@ func TestGoodRowsAreKeptAndBadOnesListed(t *testing.T) {
 	require.Len(t, f.products, 2)
 }
 
-func TestAFileThatIsNoProductCSVImportsNothing(t *testing.T) {
+func TestInvalidFileImportsNothing(t *testing.T) {
 	t.Parallel()
 	f := newFakeAPI(t, "casa")
 	wrong := filepath.Join(t.TempDir(), "wrong.csv")
@@ -289,18 +289,21 @@ func TestShopsAreCreatedOnceAndOnlyWhenAsked(t *testing.T) {
 	require.Equal(t, 1, status)
 	require.ErrorContains(t, err, "200 rows were rejected")
 	require.Equal(t, "imported 100 products (100 variants), updated 0, unchanged 0, rejected 200\n", out)
-	require.Contains(t, rejectedRows(t, path), []string{"3", `there is no shop "Ateliê Aurora" (handle atelie-aurora): create it, or import with --create-shops`, "p1", "P", "Ateliê Aurora", "S1", "1"})
-	require.Empty(t, f.made)
+	require.Contains(t, rejectedRows(t, path), []string{
+		"3", `there is no shop "Ateliê Aurora" (handle atelie-aurora): create it, or import with --create-shops`,
+		"p1", "P", "Ateliê Aurora", "S1", "1",
+	})
+	require.Empty(t, f.created)
 
 	status, out, err = f.importFile(t, path, "--create-shops")
 	require.NoError(t, err)
 	require.Zero(t, status)
 	require.Equal(t, "imported 200 products (200 variants), updated 0, unchanged 100, rejected 0\n", out)
-	require.ElementsMatch(t, []string{"Ateliê Aurora", "日本"}, f.made)
+	require.ElementsMatch(t, []string{"Ateliê Aurora", "日本"}, f.created)
 	require.NoFileExists(t, rejectedPath(path))
 }
 
-func TestUnavailableIsTriedAgain(t *testing.T) {
+func TestUnavailableIsRetried(t *testing.T) {
 	t.Parallel()
 	f := newFakeAPI(t, "casa")
 	failures := 2
@@ -319,8 +322,8 @@ func TestUnavailableIsTriedAgain(t *testing.T) {
 	require.Len(t, f.batches, 3)
 }
 
-// One product with a card number has the whole request refused: it alone must be rejected.
-func TestACardNumberCostsItsProductAlone(t *testing.T) {
+// A product with a card number fails its whole request. Only that product may be rejected.
+func TestCardNumberRejectsOnlyItsProduct(t *testing.T) {
 	t.Parallel()
 	f := newFakeAPI(t, "casa")
 	f.refuse = func(w http.ResponseWriter, req *productv1.ImportProductsRequest) bool {
@@ -351,7 +354,7 @@ func TestACardNumberCostsItsProductAlone(t *testing.T) {
 	}, rejectedRows(t, path))
 }
 
-func TestAWrongTokenRejectsNoRows(t *testing.T) {
+func TestWrongTokenRejectsNoRows(t *testing.T) {
 	t.Parallel()
 	f := newFakeAPI(t, "casa")
 	path := csvFile(t, "a,A,Casa,A,1\n")
@@ -361,8 +364,8 @@ func TestAWrongTokenRejectsNoRows(t *testing.T) {
 	require.NoFileExists(t, rejectedPath(path))
 }
 
-// An import that breaks off tells what it did, and does the rest when it is run again.
-func TestAnImportThatBreaksOffGoesOnWithTheNext(t *testing.T) {
+// An interrupted import prints what it imported. The next run imports the rest.
+func TestInterruptedImportIsCompletedByTheNextRun(t *testing.T) {
 	t.Parallel()
 	for want, refuse := range map[string]func(cancel func(), w http.ResponseWriter) bool{
 		"interrupted; run the same command again": func(cancel func(), _ http.ResponseWriter) bool {
@@ -380,7 +383,7 @@ func TestAnImportThatBreaksOffGoesOnWithTheNext(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			f.refuse = func(w http.ResponseWriter, _ *productv1.ImportProductsRequest) bool {
-				// When it begins two have ended: so many are sent at once.
+				// With importWorkers requests in flight, at least two have ended by then.
 				return len(f.batches) >= importWorkers+2 && refuse(cancel, w)
 			}
 			var rows strings.Builder
@@ -393,7 +396,7 @@ func TestAnImportThatBreaksOffGoesOnWithTheNext(t *testing.T) {
 			require.Contains(t, message(err), want)
 			require.Regexp(t, `^so far: imported [2-9]00 products \([2-9]00 variants\), updated 0, unchanged 0, rejected 0\n$`, out)
 
-			f.mu.Lock() // it may still be at what the command has given up
+			f.mu.Lock() // the fake may still handle requests that the interrupted command sent
 			f.refuse = nil
 			f.mu.Unlock()
 			status, out, err = f.importFile(t, path)
@@ -404,14 +407,14 @@ func TestAnImportThatBreaksOffGoesOnWithTheNext(t *testing.T) {
 	}
 }
 
-func TestAWrongCurrencyIsNoWrongFile(t *testing.T) {
+func TestUnknownCurrencyIsAUsageError(t *testing.T) {
 	t.Parallel()
 	status, _, err := newFakeAPI(t).importFile(t, csvFile(t, "a,A,Casa,A,1\n"), "--currency", "XXX")
 	require.Equal(t, 1, status)
 	require.ErrorContains(t, err, `--currency is an ISO 4217 code such as BRL, not "XXX"`)
 }
 
-func TestTheDemoIsAGoodFile(t *testing.T) {
+func TestDemoFileIsValid(t *testing.T) {
 	t.Parallel()
 	f := newFakeAPI(t)
 	path := filepath.Join(t.TempDir(), "demo.csv")
@@ -420,5 +423,5 @@ func TestTheDemoIsAGoodFile(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, status)
 	require.Contains(t, out, "rejected 0")
-	require.Len(t, f.made, len(demoShops))
+	require.Len(t, f.created, len(demoShops))
 }

@@ -1,4 +1,4 @@
-// Command souk is the whole marketplace in one binary: it starts it, operates it and checks it.
+// Command souk starts, operates and checks the marketplace. All services are in this one binary.
 package main
 
 import (

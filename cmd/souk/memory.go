@@ -9,31 +9,35 @@ import (
 	"time"
 )
 
-// All of souk in one process lets its heap grow to three times of what lives, as long as the whole stays below a
-// goal. Some 50 MB of the program's file come on top.
+// With all services in one process, the heap may grow by garbagePercent of the live bytes, as long as the process
+// stays below a goal. The program file adds some 50 MB to the process's resident memory.
 //
-// At rest the goal keeps it below the 150 MB that souk promises. Under load that goal would cost more than a third of the
-// processor, for collecting garbage from the 15 MB that lie between it and what lives; so while much is
-// allocated another one holds, and what was taken is given back to the system within two seconds of the load's end.
-// What lives, and the holes that a load leaves between it, may exceed a goal: then the limit leaves room for
-// a quarter of what lives above it. Go would collect some fifty times a second to keep a limit that cannot be kept.
+// The resting goal keeps an idle process below the 150 MB that souk promises. Under load it would leave only some 15
+// MB between the live bytes and the goal, and garbage collection would take more than a third of the CPU. The busy
+// goal therefore holds while the allocation rate is high. Within two seconds after the load, the memory is released
+// to the system.
+//
+// The live bytes and the holes that a load leaves between them may exceed a goal. Then the limit leaves room for a
+// quarter of the live bytes. With a limit that can't be kept, Go would collect some fifty times a second.
 const (
 	garbagePercent = 300
 	restingGoal    = 88 << 20
 	busyGoal       = 184 << 20
 
-	// busyFrom and restBelow are bytes allocated in a second; a checkout allocates a quarter of a megabyte.
+	// busyFrom and restBelow are allocation rates in bytes per second. A checkout allocates a quarter of a megabyte.
 	busyFrom  = 48 << 20
 	restBelow = 24 << 20
-	// restAfter is how many looks in a row must find rest. After every stillEvery more, until stillAfter, what JetStream has let
-	// go since is given back, too: it keeps blocks of 8 MB in memory until nobody has asked for them for 10 s.
-	restAfter  = 2
-	stillEvery = 4
-	stillAfter = 24
-	lookEvery  = 500 * time.Millisecond
+	// restAfter is how many ticks in a row with a low rate end the load. Every releaseEvery ticks after that, up to
+	// releaseUntil, memory is released again: JetStream keeps blocks of 8 MB until they have been unused for 10 s.
+	restAfter    = 2
+	releaseEvery = 4
+	releaseUntil = 24
+
+	memoryPollInterval = 500 * time.Millisecond
 )
 
-// tuneMemory sets how much memory this process may take, as long as ctx lasts, unless the user's environment says so.
+// tuneMemory adapts this process's memory limit to its load until ctx ends. It does nothing if the environment sets
+// GOGC or GOMEMLIMIT.
 func tuneMemory(ctx context.Context) {
 	if setByUser(os.Environ(), "GOGC", "GOMEMLIMIT") {
 		return
@@ -44,7 +48,7 @@ func tuneMemory(ctx context.Context) {
 	use.read()
 	limit := use.limit(goal)
 	debug.SetMemoryLimit(limit)
-	ticker := time.NewTicker(lookEvery)
+	ticker := time.NewTicker(memoryPollInterval)
 	defer ticker.Stop()
 	var load loadWatch
 	allocated, at := use.allocated(), time.Now()
@@ -64,7 +68,7 @@ func tuneMemory(ctx context.Context) {
 		case cameToRest, stillAtRest:
 			goal = restingGoal
 			debug.FreeOSMemory()
-			debug.FreeOSMemory() // what pools hold is garbage only to the second collection
+			debug.FreeOSMemory() // only the second collection frees what a sync.Pool holds
 			use.read()
 		case unchanged:
 		}
@@ -75,22 +79,23 @@ func tuneMemory(ctx context.Context) {
 	}
 }
 
-// memoryUse is what the runtime tells of memory, in bytes.
+// memoryUse holds the runtime's memory metrics, in bytes.
 type memoryUse struct {
-	samples []metrics.Sample
-	around  [looks]int64 // what counts against a limit beside objects, at the last looks
-	look    int
+	samples  []metrics.Sample
+	overhead [overheadTicks]int64 // what counts against a limit besides objects, in the last ticks
+	ticks    int
 }
 
-// looks is how many looks count: between two collections new objects fill holes, which are there again after the next.
-const looks = 4
+// overheadTicks is over how many ticks limit takes the largest overhead. Between two collections new objects fill the
+// holes in the heap; the next collection opens the holes again.
+const overheadTicks = 4
 
 const (
-	useAllocated = iota // ever
-	useLive             // what the last collection found
-	useObjects          // live, and not yet collected
-	useFree             // in the heap's spans without objects
-	useReleased         // to the system
+	useAllocated = iota // allocated since the start, cumulative
+	useLive             // found live by the last collection
+	useObjects          // live or not yet collected
+	useFree             // in heap spans without objects
+	useReleased         // released to the system
 	useTotal
 )
 
@@ -107,19 +112,20 @@ func newMemoryUse() *memoryUse {
 
 func (u *memoryUse) read() {
 	metrics.Read(u.samples)
-	u.around[u.look%looks] = u.value(useTotal) - u.value(useReleased) - u.value(useFree) - u.value(useObjects)
-	u.look++
+	u.overhead[u.ticks%overheadTicks] = u.value(useTotal) - u.value(useReleased) - u.value(useFree) - u.value(useObjects)
+	u.ticks++
 }
 
 func (u *memoryUse) value(i int) int64 { return int64(u.samples[i].Value.Uint64()) }
 
 func (u *memoryUse) allocated() int64 { return u.value(useAllocated) }
 
-// limit is goal, or what leaves room for a quarter more than lives, where that is more. Stacks, the runtime's own and
-// the holes between objects count against a limit as well (memoryLimitHeapGoal in Go's src/runtime/mgcpacer.go).
+// limit returns the larger of goal and what leaves room for a quarter more than the live bytes. Stacks, the runtime's
+// own memory and the holes between objects count against a limit, too (memoryLimitHeapGoal in Go's
+// src/runtime/mgcpacer.go).
 func (u *memoryUse) limit(goal int64) int64 {
-	needed := slices.Max(u.around[:]) + u.value(useLive) + u.value(useLive)/4
-	const step = 4 << 20 // not another limit for each change
+	needed := slices.Max(u.overhead[:]) + u.value(useLive) + u.value(useLive)/4
+	const step = 4 << 20 // a small change does not change the limit
 	return max(goal, (needed+step-1)/step*step)
 }
 
@@ -132,27 +138,27 @@ const (
 	stillAtRest
 )
 
-// loadWatch tells load from rest. It is slower to believe in rest, so that pauses between requests change nothing.
+// loadWatch detects when load begins and ends. It detects the end later, so that short pauses change nothing.
 type loadWatch struct {
 	busy bool
-	left int // looks until the last is given back
+	left int // ticks until the last release of memory
 }
 
-// next takes the bytes allocated in a second since the last look.
+// next handles one tick. The rate is in bytes allocated per second since the tick before.
 func (w *loadWatch) next(rate float64) loadChange {
 	switch {
 	case !w.busy && rate >= busyFrom:
-		w.busy, w.left = true, stillAfter
+		w.busy, w.left = true, releaseUntil
 		return becameBusy
 	case w.busy && rate >= restBelow:
-		w.left = stillAfter
+		w.left = releaseUntil
 	case w.left > 0:
 		w.left--
-		switch resting := stillAfter - w.left; {
+		switch resting := releaseUntil - w.left; {
 		case resting == restAfter:
 			w.busy = false
 			return cameToRest
-		case resting > restAfter && resting%stillEvery == 0 && rate < restBelow:
+		case resting > restAfter && resting%releaseEvery == 0 && rate < restBelow:
 			return stillAtRest
 		}
 	}

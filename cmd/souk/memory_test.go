@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLoadWatch(t *testing.T) {
+func TestLoadWatchDetectsLoadAtOnceAndRestLater(t *testing.T) {
 	t.Parallel()
 	const mb = 1 << 20
-	looks := []struct {
+	ticks := []struct {
 		rate float64
 		want loadChange
 	}{
@@ -21,7 +21,7 @@ func TestLoadWatch(t *testing.T) {
 		{48 * mb, becameBusy},
 		{300 * mb, unchanged},
 		{23 * mb, unchanged}, // a pause
-		{24 * mb, unchanged}, // and on
+		{24 * mb, unchanged}, // the load continues
 		{10 * mb, unchanged},
 		{10 * mb, cameToRest},
 		{10 * mb, unchanged},
@@ -31,21 +31,21 @@ func TestLoadWatch(t *testing.T) {
 		{0, cameToRest},
 	}
 	var w loadWatch
-	for i, l := range looks {
-		require.Equal(t, l.want, w.next(l.rate), "look %d, %.0f MB/s", i, l.rate/mb)
+	for i, tick := range ticks {
+		require.Equal(t, tick.want, w.next(tick.rate), "tick %d, %.0f MB/s", i, tick.rate/mb)
 	}
-	var given []int
-	for resting := restAfter + 1; resting <= 2*stillAfter; resting++ {
+	var released []int
+	for resting := restAfter + 1; resting <= 2*releaseUntil; resting++ {
 		if w.next(0) == stillAtRest {
-			given = append(given, resting)
+			released = append(released, resting)
 		}
 	}
-	require.Equal(t, []int{4, 8, 12, 16, 20, 24}, given, "and then no more")
+	require.Equal(t, []int{4, 8, 12, 16, 20, 24}, released, "no release after the last")
 }
 
-// Go keeps a limit at any price: as long as what lives exceeds it, all is collected again and again, for half of the
-// processors' time. Not parallel: limits are the process's.
-func TestMoreLivesThanTheGoalAllows(t *testing.T) {
+// Go tries to keep a limit at any cost. As long as the live bytes exceed it, the collector runs all the time and takes
+// half of the CPU. The test is not parallel because the limit is the process's.
+func TestLimitLeavesRoomWhenLiveBytesExceedTheGoal(t *testing.T) {
 	const mb = 1 << 20
 	percent, before := debug.SetGCPercent(garbagePercent), debug.SetMemoryLimit(-1)
 	defer func() {
@@ -61,28 +61,29 @@ func TestMoreLivesThanTheGoalAllows(t *testing.T) {
 	use.read()
 	require.GreaterOrEqual(t, use.value(useLive), int64(64*mb))
 	limit := use.limit(32 * mb)
-	require.EqualValues(t, 512*mb, use.limit(512*mb), "where there is room the goal holds")
+	require.EqualValues(t, 512*mb, use.limit(512*mb), "a goal with enough room is the limit")
 	debug.SetMemoryLimit(limit)
 
 	runtime.GC()
 	goal := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
 	metrics.Read(goal)
 	use.read()
-	require.Greater(t, int64(goal[0].Value.Uint64()), use.value(useLive)+use.value(useLive)/6, "the next collection is after a sixth more at least")
+	require.Greater(t, int64(goal[0].Value.Uint64()), use.value(useLive)+use.value(useLive)/6,
+		"the heap grows by at least a sixth before the next collection")
 	runtime.KeepAlive(live)
 }
 
-// Between two collections new objects fill holes, and what counts beside them looks smaller than it is.
-func TestHolesCountAtTheirLargest(t *testing.T) {
+// Between two collections new objects fill holes, so that the overhead appears smaller than it is.
+func TestLimitUsesTheLargestOverheadOfTheLastTicks(t *testing.T) {
 	t.Parallel()
 	const large = 1 << 40
 	use := newMemoryUse()
 	use.read()
-	use.around[0] = large
-	for range looks - 1 {
+	use.overhead[0] = large
+	for range overheadTicks - 1 {
 		use.read()
 		require.Greater(t, use.limit(restingGoal), int64(large))
 	}
 	use.read()
-	require.Less(t, use.limit(restingGoal), int64(large), "after %d looks", looks)
+	require.Less(t, use.limit(restingGoal), int64(large), "after %d ticks", overheadTicks)
 }

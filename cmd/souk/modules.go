@@ -25,7 +25,7 @@ import (
 	"souk/pkg/module"
 )
 
-// modules are all services in the order in which they start: the gateway last.
+// modules returns all services in the order in which they start. The gateway is last.
 func modules() []module.Module {
 	return []module.Module{
 		user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
@@ -33,7 +33,8 @@ func modules() []module.Module {
 	}
 }
 
-// selectModules returns the modules named in target, "all" or names with commas, in starting order.
+// selectModules returns the modules that target names, in the order in which they start. Target is "all" or names
+// separated by commas. Errors: invalid.
 func selectModules(target string) ([]module.Module, error) {
 	if target == "all" {
 		return modules(), nil
@@ -47,7 +48,8 @@ func selectModules(target string) ([]module.Module, error) {
 		}
 	}
 	if len(names) > 0 {
-		return nil, errs.New(errs.Invalid, "there is no service %q: choose from %s", names[0], strings.Join(moduleNames(), ", "))
+		return nil, errs.New(errs.Invalid, "there is no service %q: choose from %s",
+			names[0], strings.Join(moduleNames(), ", "))
 	}
 	return out, nil
 }
@@ -60,20 +62,20 @@ func moduleNames() []string {
 	return names
 }
 
-// sections are the configuration sections that a process which may run any service knows.
+// sections returns the names of all configuration sections, those of every service included.
 func sections() []string { return append(module.Sections(), moduleNames()...) }
 
-// withDatabase are the modules that have a database.
+// withDatabase returns the modules that have a database.
 func withDatabase() []module.Module {
 	return slices.DeleteFunc(modules(), func(m module.Module) bool { return len(m.Sets()) == 0 })
 }
 
-// message shows an error to a person: which database could not be opened, what a coded error says, and for others
-// all there is.
+// message returns an error's text for a person: for a failed connection which database can't be opened, for a coded
+// error its message and fields, and otherwise the whole error.
 func message(err error) string {
 	var database *pgconn.ConnectError
 	if errors.As(err, &database) && !errors.Is(err, context.Canceled) {
-		return databaseAway(database)
+		return databaseUnreachable(database)
 	}
 	e := errs.From(err)
 	if e.Code == errs.Internal {
@@ -88,8 +90,8 @@ func message(err error) string {
 	return text
 }
 
-// databaseAway says where the database is that could not be opened, why, and what to do. It shows no password.
-func databaseAway(e *pgconn.ConnectError) string {
+// databaseUnreachable says which database could not be opened, why, and what to do. It shows no password.
+func databaseUnreachable(e *pgconn.ConnectError) string {
 	reason := e.Unwrap().Error()
 	var refused *pgconn.PgError
 	var number syscall.Errno
@@ -105,6 +107,6 @@ func databaseAway(e *pgconn.ConnectError) string {
 	if strings.HasPrefix(e.Config.Host, "/") {
 		address = fmt.Sprintf("%s/.s.PGSQL.%d", e.Config.Host, e.Config.Port)
 	}
-	return fmt.Sprintf("the database %q at %s can't be opened: %s; see that PostgreSQL runs there, and that postgres.url (or postgres.urls) of the configuration is right",
-		e.Config.Database, address, reason)
+	return fmt.Sprintf("the database %q at %s can't be opened: %s; see that PostgreSQL runs there, "+
+		"and that postgres.url (or postgres.urls) of the configuration is right", e.Config.Database, address, reason)
 }

@@ -22,19 +22,21 @@ import (
 
 const (
 	connectTimeout = 5 * time.Second
-	operateConns   = 4 // connections of a command to one database
+	operateConns   = 4 // connections of a command to one database, at most
 )
 
-// reach is where a command finds what it operates on: a running souk dev, or what a configuration names.
+// reach holds the addresses of the souk that a command operates on: a running souk dev, or the one of a
+// configuration.
 type reach struct {
-	state    *devState // nil: by a configuration
+	state    *devState // nil if the addresses are from a configuration
 	postgres module.PostgresConfig
 	nats     module.NATSConfig
 	redis    redisx.Config
-	redisErr error // what is wrong with its configuration, which few commands need
+	redisErr error // from decoding Redis's configuration; few commands need Redis
 }
 
-// reachOf takes the configuration when there is one, and the souk dev on the data directory otherwise.
+// reachOf returns the addresses from the configuration if one is given, and otherwise from the souk dev that runs on
+// the data directory.
 func reachOf(dev *devFlags, file *configFlag) (*reach, error) {
 	if file.path != "" || os.Getenv("SOUK_POSTGRES_URL") != "" {
 		tree, err := file.load()
@@ -63,7 +65,7 @@ func reachByConfig(tree *config.Tree) (*reach, error) {
 	return r, errors.Join(tree.Decode("postgres", &r.postgres), tree.Decode("nats", &r.nats))
 }
 
-// databasesOf returns a function that gives the URL of a service's database.
+// databasesOf returns a function that returns the URL of a service's database.
 func databasesOf(dev *devFlags, file *configFlag) (func(service string) (string, error), error) {
 	r, err := reachOf(dev, file)
 	if err != nil {
@@ -78,7 +80,8 @@ func (r *reach) open(ctx context.Context, service string) (*pgxpool.Pool, error)
 	if err != nil {
 		return nil, err
 	}
-	// A check of a large database takes its time, and reads several side by side.
+	// A check of a large database takes long and reads other databases at the same time, so no timeout bounds its
+	// statements and transactions.
 	pool, err := postgres.Open(ctx, postgres.Config{
 		URL: url, MaxConns: operateConns, ConnectTimeout: connectTimeout,
 		StatementTimeout: -1, IdleInTransactionTimeout: -1, ApplicationName: "souk command",
@@ -89,7 +92,7 @@ func (r *reach) open(ctx context.Context, service string) (*pgxpool.Pool, error)
 	return pool, nil
 }
 
-// openAll connects to the databases of services, by their names. Close closes all.
+// openAll connects to the databases of services. It returns the pools by service. The caller calls closeAll.
 func (r *reach) openAll(ctx context.Context, services []string) (pools map[string]*pgxpool.Pool, closeAll func(), err error) {
 	pools = map[string]*pgxpool.Pool{}
 	closeAll = func() {
@@ -128,7 +131,7 @@ func (r *reach) connectNATS() (*nats.Conn, error) {
 	return nc, nil
 }
 
-// withoutPasswords shows the URLs of servers, commas between them.
+// withoutPasswords masks the passwords in a list of URLs that are separated by commas.
 func withoutPasswords(servers string) string {
 	var shown []string
 	for s := range strings.SplitSeq(servers, ",") {
@@ -155,7 +158,7 @@ func (r *reach) jetStream() (jetstream.JetStream, *nats.Conn, error) {
 	return js, nc, nil
 }
 
-// servicesWith are the names of the services whose module is chosen.
+// servicesWith returns the names of the services with a database whose module choose accepts.
 func servicesWith(choose func(module.Module) bool) []string {
 	var names []string
 	for _, m := range withDatabase() {
@@ -169,7 +172,7 @@ func servicesWith(choose func(module.Module) bool) []string {
 func hasSagas(m module.Module) bool  { return m.Tables.Saga }
 func hasOutbox(m module.Module) bool { return m.Tables.Outbox }
 
-// ago shows a time as people read it; "-" when there is none.
+// ago returns a time relative to now, such as "2m3s ago"; "-" for the zero time.
 func ago(t, now time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -190,7 +193,7 @@ func ago(t, now time.Time) string {
 	return d.String() + suffix
 }
 
-// cell is a text as one cell of a table.
+// cell returns a text as one cell of a table: on one line, at most so many characters, "-" if it is empty.
 func cell(s string, most int) string {
 	s = strings.Join(strings.Fields(s), " ")
 	if r := []rune(s); len(r) > most {

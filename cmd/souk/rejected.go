@@ -14,11 +14,11 @@ import (
 	"souk/cmd/souk/internal/productcsv"
 )
 
-// rejectsHeld bounds the rejected rows in memory. Products are imported a few hundred at once, so that rows
-// this far apart are in order.
+// rejectsHeld bounds the rejected rows in memory. Only a few hundred products are in flight at a time, so rows that
+// are this far apart arrive in order.
 const rejectsHeld = 20_000
 
-// rejectedPath is where the rejected rows of a file go: m.rejected.csv for m.csv.
+// rejectedPath returns the path of the file for rejected rows: m.rejected.csv for m.csv.
 func rejectedPath(path string) string {
 	if ext := filepath.Ext(path); strings.EqualFold(ext, ".csv") {
 		path = strings.TrimSuffix(path, ext)
@@ -26,8 +26,9 @@ func rejectedPath(path string) string {
 	return path + ".rejected.csv"
 }
 
-// rejectFile is FILE.rejected.csv: made with the first rejected row, and removed when there is none. Its rows
-// are sorted by line, when more than rejectsHeld are held the first half of them is written.
+// rejectFile writes FILE.rejected.csv. It creates the file with the first rejected row. Without rejected rows, close
+// removes the file of an earlier run. Rows are sorted by line: when more than rejectsHeld are held, the first half is
+// written.
 type rejectFile struct {
 	path   string
 	header []string
@@ -40,7 +41,7 @@ func (f *rejectFile) write(rows []productcsv.Rejection) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if f.file == nil { // now, so that a file that can't be written is known before much is imported
+	if f.file == nil { // create it at once: an error shows before much is imported
 		file, err := os.Create(f.path)
 		if err != nil {
 			return fmt.Errorf("rejected rows can't be written: %w", err)
@@ -57,7 +58,7 @@ func (f *rejectFile) write(rows []productcsv.Rejection) error {
 	return f.flush(len(f.held) / 2)
 }
 
-// flush writes the first n rows of those that are held.
+// flush writes the first n of the held rows.
 func (f *rejectFile) flush(n int) error {
 	slices.SortStableFunc(f.held, func(a, b productcsv.Rejection) int { return cmp.Compare(a.Line, b.Line) })
 	for _, r := range f.held[:n] {

@@ -15,10 +15,10 @@ import (
 	"souk/pkg/module"
 )
 
-// ofCommands are variables that commands read, and that set nothing of a service.
+// ofCommands are the SOUK_… variables that commands read. They configure no service.
 var ofCommands = []string{"SOUK_CONFIG", "SOUK_URL", "SOUK_TOKEN"}
 
-// configFlag is the path of a configuration file.
+// configFlag is the flag --config, the path of a configuration file.
 type configFlag struct{ path string }
 
 func (f *configFlag) register(cmd *cobra.Command) {
@@ -63,7 +63,9 @@ Services in different processes talk over NATS: set rpc.transport to nats there.
 			if err := checkSettings(tree, selected); err != nil {
 				return err
 			}
-			return module.Run(cmd.Context(), module.Options{Config: tree, Environ: os.Environ(), Migrate: migrate, OnReady: ready.reached}, selected...)
+			return module.Run(cmd.Context(), module.Options{
+				Config: tree, Environ: os.Environ(), Migrate: migrate, OnReady: ready.reached,
+			}, selected...)
 		},
 	}
 	cmd.Flags().StringVar(&target, "target", "all", "services to run: all, or names with commas")
@@ -74,33 +76,33 @@ Services in different processes talk over NATS: set rpc.transport to nats there.
 	return cmd
 }
 
-// failedPrefix begins what a process says through its readiness that did not get ready.
+// failedPrefix begins the line that a process writes to its readiness if it can't become ready.
 const failedPrefix = "error: "
 
-// readiness tells souk dev, which started this process, that it is ready, or why it will not be. A zero fd
-// tells nobody.
+// readiness reports to souk dev, which started this process, that the process is ready, or why it failed.
+// With fd 0 it reports nothing.
 type readiness struct {
 	fd   int
 	once sync.Once
 }
 
-func (r *readiness) reached(admin string) { r.say(admin) }
+func (r *readiness) reached(admin string) { r.report(admin) }
 
 func (r *readiness) failed(err error) {
 	if err != nil {
-		r.say(failedPrefix + strings.Join(strings.Fields(message(err)), " "))
+		r.report(failedPrefix + strings.Join(strings.Fields(message(err)), " "))
 	}
 }
 
-// say writes one line, once.
-func (r *readiness) say(line string) {
+// report writes the line. Only the first call has an effect.
+func (r *readiness) report(line string) {
 	if r.fd == 0 {
 		return
 	}
 	r.once.Do(func() {
 		f := os.NewFile(uintptr(r.fd), "ready") //nolint:gosec // a small number
-		_, _ = fmt.Fprintln(f, line)            // the parent is gone: so are we, soon
-		_ = f.Close()
+		_, _ = fmt.Fprintln(f, line)            // it fails only if the parent is gone, and then this process ends, too
+		_ = f.Close()                           // as above
 	})
 }
 

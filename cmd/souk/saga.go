@@ -18,7 +18,9 @@ import (
 	"souk/pkg/saga"
 )
 
-var sagaStates = []string{string(saga.Running), string(saga.Compensating), string(saga.Done), string(saga.Compensated), string(saga.Parked)}
+var sagaStates = []string{
+	string(saga.Running), string(saga.Compensating), string(saga.Done), string(saga.Compensated), string(saga.Parked),
+}
 
 func sagaCommand(dev *devFlags) *cobra.Command {
 	cmd := &cobra.Command{
@@ -91,23 +93,25 @@ func writeSagas(out io.Writer, list []saga.Info, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tTYPE\tSTATE\tSTEP\tTRIES\tBEGAN\tLAST ERROR")
 	for _, s := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", s.ID, s.Type, s.State, s.Step, s.Attempts, ago(s.CreatedAt, now), cell(s.LastError, 60))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
+			s.ID, s.Type, s.State, s.Step, s.Attempts, ago(s.CreatedAt, now), cell(s.LastError, 60))
 	}
 	return w.Flush()
 }
 
-// findSaga looks for a saga in the databases of all services that run sagas.
-func findSaga(ctx context.Context, pools map[string]*pgxpool.Pool, id string) (saga.Story, *pgxpool.Pool, error) {
+// findSaga finds a saga in the databases of all services that run sagas. It also returns the saga's database.
+// Errors: not_found.
+func findSaga(ctx context.Context, pools map[string]*pgxpool.Pool, id string) (saga.History, *pgxpool.Pool, error) {
 	for _, pool := range pools {
 		s, err := saga.Show(ctx, pool, id)
 		if err == nil {
 			return s, pool, nil
 		}
 		if !errs.Is(err, errs.NotFound) {
-			return saga.Story{}, nil, err
+			return saga.History{}, nil, err
 		}
 	}
-	return saga.Story{}, nil, errs.New(errs.NotFound, "there is no saga %q: souk saga ls lists them (a checkout's is named as its order)", id)
+	return saga.History{}, nil, errs.New(errs.NotFound, "there is no saga %q: souk saga ls lists them (a checkout's is named as its order)", id)
 }
 
 func sagaShow(dev *devFlags) *cobra.Command {
@@ -134,7 +138,7 @@ func sagaShow(dev *devFlags) *cobra.Command {
 	return cmd
 }
 
-func writeSaga(out io.Writer, s saga.Story, now time.Time) error {
+func writeSaga(out io.Writer, s saga.History, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	state := string(s.State)
 	if s.ParkedFrom != "" {
@@ -174,7 +178,7 @@ func writeSaga(out io.Writer, s saga.Story, now time.Time) error {
 	return w.Flush()
 }
 
-// masked is JSON on one line without payment tokens: who looks at a saga needs none.
+// masked returns JSON on one line with its payment token masked, which an operator does not need.
 func masked(raw json.RawMessage) string {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(raw, &fields) == nil {

@@ -21,7 +21,7 @@ import (
 	"souk/pkg/natsrpc"
 )
 
-// discoverWait is how long services have to answer that they are there.
+// discoverWait is how long the command waits for the services' answers.
 const discoverWait = 500 * time.Millisecond
 
 func servicesCommand(dev *devFlags) *cobra.Command {
@@ -59,7 +59,7 @@ type serviceInfo struct {
 	methods     []methodInfo
 }
 
-// methodInfo is what happened to the calls of a method.
+// methodInfo sums up the calls of a method since its process started.
 type methodInfo struct {
 	name             string
 	requests, errors int64
@@ -104,17 +104,20 @@ func findServices(ctx context.Context, r *reach) ([]serviceInfo, error) {
 		return nil, err
 	}
 	if len(stats) == 0 {
-		return nil, errors.New("no service answers on NATS. Are they running, with rpc.transport: nats? Those that share a process are seen in /metrics of its admin listener")
+		return nil, errors.New("no service answers on NATS. Are they running, with rpc.transport: nats? " +
+			"Those that share a process are seen in /metrics of its admin listener")
 	}
 	var list []serviceInfo
 	for _, s := range stats {
 		info := serviceInfo{name: s.Name, where: cmp.Or(placeOf(s.Name, processes), s.ID)}
 		for _, e := range s.Endpoints {
-			info.methods = append(info.methods, methodInfo{name: e.Name, requests: int64(e.NumRequests), errors: int64(e.NumErrors), busy: e.ProcessingTime})
+			info.methods = append(info.methods, methodInfo{
+				name: e.Name, requests: int64(e.NumRequests), errors: int64(e.NumErrors), busy: e.ProcessingTime,
+			})
 		}
 		list = append(list, info)
 	}
-	for _, name := range moduleNames() { // the gateway is no RPC service, and what died answers nothing
+	for _, name := range moduleNames() { // the gateway is not an RPC service, and a dead process does not answer
 		if r.state != nil && !slices.ContainsFunc(list, func(s serviceInfo) bool { return s.name == name }) {
 			list = append(list, serviceInfo{name: name, where: cmp.Or(placeOf(name, processes), "not running")})
 		}
@@ -122,7 +125,7 @@ func findServices(ctx context.Context, r *reach) ([]serviceInfo, error) {
 	return list, nil
 }
 
-// placeOf names the process of a service.
+// placeOf names the process that runs a service; "" if it is not found.
 func placeOf(service string, processes []processInfo) string {
 	for _, p := range processes {
 		if p.Name == service || len(processes) == 1 {
@@ -143,7 +146,7 @@ func devProcesses(ctx context.Context, state *devState) ([]processInfo, error) {
 	return answer.Processes, nil
 }
 
-// servicesByMetrics reads the metrics of each process, in which all modules run.
+// servicesByMetrics reads the services' calls from the metrics of each process. Every process runs all modules.
 func servicesByMetrics(ctx context.Context, processes []processInfo) ([]serviceInfo, error) {
 	var list []serviceInfo
 	for _, p := range processes {
@@ -164,7 +167,7 @@ func servicesByMetrics(ctx context.Context, processes []processInfo) ([]serviceI
 	return list, nil
 }
 
-// callsByService sums up the server's side of RPC metrics.
+// callsByService returns the calls of each method by service, from the metrics of the RPC server side.
 func callsByService(families map[string]*dto.MetricFamily) map[string][]methodInfo {
 	type key struct{ service, method string }
 	found := map[key]*methodInfo{}
@@ -201,7 +204,7 @@ func callsByService(families map[string]*dto.MetricFamily) map[string][]methodIn
 	return out
 }
 
-// fetch reads what a process of souk dev serves.
+// fetch sends a GET request to a process of souk dev and passes the body to read. It fails if the status is not 200.
 func fetch(ctx context.Context, url string, read func(io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -213,9 +216,9 @@ func fetch(ctx context.Context, url string, read func(io.Reader) error) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = res.Body.Close() }() // only read
+	defer func() { _ = res.Body.Close() }() // the body is only read
 	if res.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(res.Body, 500)) // what can be read of why
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 500)) // a part of the reason is better than nothing
 		return fmt.Errorf("%s: %s %s", url, res.Status, strings.TrimSpace(string(text)))
 	}
 	return read(res.Body)

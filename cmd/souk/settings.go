@@ -20,8 +20,8 @@ import (
 	"souk/pkg/telemetry"
 )
 
-// checkSettings decodes all sections that a process with these modules reads, so that mistakes are told before
-// anything is touched. It fails with errs.Invalid.
+// checkSettings decodes all sections that a process with these modules reads, so that mistakes are reported before
+// anything starts. Errors: invalid.
 func checkSettings(tree *config.Tree, selected []module.Module) error {
 	transport, products := module.RPCConfig{Transport: "inprocess", Limit: 1}, product.Default()
 	own := map[string]any{
@@ -40,7 +40,7 @@ func checkSettings(tree *config.Tree, selected []module.Module) error {
 	for _, m := range selected {
 		into := own[m.Name]
 		if into == nil {
-			into = &struct{}{} // it has no settings
+			into = &struct{}{} // the module has no settings
 		}
 		sections = append(sections, config.Section{Name: m.Name, Into: into})
 	}
@@ -48,7 +48,8 @@ func checkSettings(tree *config.Tree, selected []module.Module) error {
 		return slices.ContainsFunc(selected, func(m module.Module) bool { return slices.Contains(names, m.Name) })
 	}
 	redis := func() bool {
-		return runs(auth.Module.Name, cart.Module.Name, gateway.Module.Name, shop.Module.Name) || runs(product.Module.Name) && products.CacheTTL > 0
+		return runs(auth.Module.Name, cart.Module.Name, gateway.Module.Name, shop.Module.Name) ||
+			runs(product.Module.Name) && products.CacheTTL > 0
 	}
 	nats := func() bool { return transport.Transport == "nats" || slices.ContainsFunc(selected, hasOutbox) }
 	return tree.DecodeAll(append(sections,
@@ -57,7 +58,7 @@ func checkSettings(tree *config.Tree, selected []module.Module) error {
 	)...)
 }
 
-// postgresSettings must name the databases of the modules.
+// postgresSettings is invalid if it names no database for one of the modules.
 type postgresSettings struct {
 	module.PostgresConfig `yaml:",inline"`
 	of                    []module.Module
@@ -75,7 +76,7 @@ func (c *postgresSettings) Validate() error {
 	return c.PostgresConfig.Validate()
 }
 
-// redisSettings are of no account where no module needs Redis.
+// redisSettings are not checked if no module needs Redis.
 type redisSettings struct {
 	redisx.Config `yaml:",inline"`
 	needed        func() bool
@@ -88,7 +89,7 @@ func (c *redisSettings) Validate() error {
 	return c.Config.Validate()
 }
 
-// natsSettings must name a server where a module needs one.
+// natsSettings is invalid if a module needs NATS and no server is set.
 type natsSettings struct {
 	module.NATSConfig `yaml:",inline"`
 	needed            func() bool

@@ -13,7 +13,7 @@ import (
 	"souk/pkg/pgtest"
 )
 
-// settingsFile writes a configuration without mistakes, and then more.
+// settingsFile writes a valid configuration, followed by more.
 func settingsFile(t *testing.T, postgres, more string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "souk.yaml")
@@ -26,7 +26,7 @@ identity: {seed: `+strings.Repeat("abcd", 11)+`}
 	return path
 }
 
-func TestMistakesOfAllTargetsAreToldBeforeAnythingIsTouched(t *testing.T) {
+func TestMistakesOfAllTargetsAreReportedBeforeAnythingChanges(t *testing.T) {
 	t.Parallel()
 	url := pgtest.URL(t)
 	file := settingsFile(t, `{urls: {cart: "`+url+`"}}`, `
@@ -47,20 +47,28 @@ rpc: {transport: nats}
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close(t.Context())) }()
 	var tables int
-	require.NoError(t, conn.QueryRow(t.Context(), `select count(*) from information_schema.tables where table_schema = 'public'`).Scan(&tables))
+	const countTables = `select count(*) from information_schema.tables where table_schema = 'public'`
+	require.NoError(t, conn.QueryRow(t.Context(), countTables).Scan(&tables))
 	require.Zero(t, tables)
 }
 
-func TestSettingsThatTheTargetsNeedAreMissed(t *testing.T) {
+func TestMissingSettingsOfTheTargetsAreReported(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		target, more string
-		missed       []string
+		missing      []string
 	}{
-		{target: "all", missed: []string{"redis.addr: ", "nats.url is not set", "postgres.url is not set", "identity: set seed", "auth: issuer: ", "auth: key: ", "notification: smtp_addr: "}},
-		{target: "product", more: "product: {cache_ttl: 0s}", missed: []string{"nats.url is not set", "postgres.url is not set", "identity: set seed"}},
-		{target: "gateway", missed: []string{"redis.addr: ", "identity: set seed"}},
-		{target: "user", more: "user: {nickname: x}", missed: []string{"user.nickname: unknown key", "nats.url", "postgres.url", "identity: "}},
+		{target: "all", missing: []string{
+			"redis.addr: ", "nats.url is not set", "postgres.url is not set", "identity: set seed",
+			"auth: issuer: ", "auth: key: ", "notification: smtp_addr: ",
+		}},
+		{target: "product", more: "product: {cache_ttl: 0s}", missing: []string{
+			"nats.url is not set", "postgres.url is not set", "identity: set seed",
+		}},
+		{target: "gateway", missing: []string{"redis.addr: ", "identity: set seed"}},
+		{target: "user", more: "user: {nickname: x}", missing: []string{
+			"user.nickname: unknown key", "nats.url", "postgres.url", "identity: ",
+		}},
 	} {
 		path := filepath.Join(t.TempDir(), "souk.yaml")
 		require.NoError(t, os.WriteFile(path, []byte(tc.more), 0o600))
@@ -69,23 +77,26 @@ func TestSettingsThatTheTargetsNeedAreMissed(t *testing.T) {
 		selected, err := selectModules(tc.target)
 		require.NoError(t, err)
 		err = checkSettings(tree, selected)
-		for _, want := range tc.missed {
+		for _, want := range tc.missing {
 			require.ErrorContains(t, err, want, tc.target)
 		}
 		require.Equal(t, tc.target == "gateway" || tc.target == "all", strings.Contains(err.Error(), "redis.addr"), tc.target)
 	}
 }
 
-func TestADatabaseThatIsAwayIsNamed(t *testing.T) {
+func TestUnreachableDatabaseIsNamed(t *testing.T) {
 	t.Parallel()
-	path := settingsFile(t, `{url: "postgres://{service}:{password}@127.0.0.1:1/souk_{service}", passwords: {order: s3cret, user: s3cret, product: s3cret}}`, "")
+	path := settingsFile(t, `{url: "postgres://{service}:{password}@127.0.0.1:1/souk_{service}", `+
+		`passwords: {order: s3cret, user: s3cret, product: s3cret}}`, "")
 	for args, database := range map[string]string{
-		"run --target=user": "souk_user", "run --target=user --migrate": "souk_user", "verify": "souk_order", "saga ls": "souk_order", "search rebuild": "souk_product",
-		"migrate status --service order": "souk_order",
+		"run --target=user": "souk_user", "run --target=user --migrate": "souk_user", "verify": "souk_order",
+		"saga ls": "souk_order", "search rebuild": "souk_product", "migrate status --service order": "souk_order",
 	} {
 		status, _, err := souk(t, append(strings.Fields(args), "--config", path)...)
 		require.Equal(t, 1, status)
-		require.Contains(t, message(err), `the database "`+database+`" at 127.0.0.1:1 can't be opened: connection refused; see that PostgreSQL runs there`, args)
+		want := `the database "` + database +
+			`" at 127.0.0.1:1 can't be opened: connection refused; see that PostgreSQL runs there`
+		require.Contains(t, message(err), want, args)
 		require.NotContains(t, message(err), "s3cret")
 	}
 }

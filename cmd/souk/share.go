@@ -10,15 +10,15 @@ import (
 	"go.uber.org/zap"
 )
 
-// splitGarbagePercent is for each process of souk dev --split, up to splitMemoryGoal: some 8 MB live in a service, which by
-// Go's default are looked through whenever 8 more were allocated.
+// Each process of souk dev --split uses splitGarbagePercent, up to splitMemoryGoal bytes. A service has some 8 MB of
+// live bytes. With Go's default, the collector would scan them after every 8 MB of allocations.
 const (
 	splitGarbagePercent = 400
 	splitMemoryGoal     = 98 << 20
 )
 
-// share makes this process one of many that share the machine: souk dev --split's. What it starts inherits how it
-// is scheduled; splitEnviron is the rest of what its services are told.
+// share tunes this process to share the machine with the services of souk dev --split. The services inherit its
+// scheduling policy; splitEnviron sets the rest.
 func share(log *zap.Logger) {
 	if !setByUser(os.Environ(), "GOGC", "GOMEMLIMIT") {
 		debug.SetGCPercent(splitGarbagePercent)
@@ -29,20 +29,21 @@ func share(log *zap.Logger) {
 	}
 }
 
-// splitEnviron is the environment of one service of many, with what the user's leaves open.
+// splitEnviron returns the environment of one service of souk dev --split. It adds what the user did not set.
 func splitEnviron(environ []string, processors int) []string {
 	if !setByUser(environ, "GOGC", "GOMEMLIMIT") {
-		environ = append(environ, fmt.Sprintf("GOGC=%d", splitGarbagePercent), fmt.Sprintf("GOMEMLIMIT=%d", splitMemoryGoal))
+		environ = append(environ,
+			fmt.Sprintf("GOGC=%d", splitGarbagePercent), fmt.Sprintf("GOMEMLIMIT=%d", splitMemoryGoal))
 	}
 	if !setByUser(environ, "GOMAXPROCS") {
-		// A service that has all processors wakes a thread for each message, to look for work that the other services
-		// are about to do.
+		// With all processors, a service wakes a thread for each message to search for more work. That takes the
+		// processors from the other services.
 		environ = append(environ, fmt.Sprintf("GOMAXPROCS=%d", max(1, processors/2)))
 	}
 	return environ
 }
 
-// setByUser reports whether one of the variables is set, and not to nothing.
+// setByUser reports whether one of the variables is set and not empty.
 func setByUser(environ []string, names ...string) bool {
 	return slices.ContainsFunc(environ, func(kv string) bool {
 		name, value, _ := strings.Cut(kv, "=")

@@ -10,10 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEveryThreadAndWhatItStartsIsScheduledAsABatch(t *testing.T) {
+func TestEveryThreadAndItsChildrenGetTheBatchPolicy(t *testing.T) {
 	t.Parallel()
 	const variable = "SOUK_TEST_SCHEDULE_AS_BATCH"
-	if os.Getenv(variable) == "" { // in a process of its own, which stays so
+	if os.Getenv(variable) == "" { // run it in a separate process, because the policy can't be taken back
 		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 		cmd.Env = append(os.Environ(), variable+"=1")
 		out, err := cmd.CombinedOutput()
@@ -34,10 +34,10 @@ func TestEveryThreadAndWhatItStartsIsScheduledAsABatch(t *testing.T) {
 	require.Equal(t, "3", policy(t, string(child)))
 }
 
-// policy is field 41 of proc_pid_stat(5).
+// policy returns the scheduling policy, which is field 41 of proc_pid_stat(5).
 func policy(t *testing.T, stat string) string {
 	t.Helper()
-	const after = 38 // the name in brackets, which may hold spaces, is field 2
+	const after = 38 // index after the cut, which removes fields 1 and 2; field 2 is a name that may hold spaces
 	_, rest, ok := strings.Cut(stat, ") ")
 	require.True(t, ok)
 	return strings.Fields(rest)[after]

@@ -2,5 +2,5 @@
 
 package main
 
-// scheduleAsBatch does nothing: Linux alone knows the policy.
+// scheduleAsBatch does nothing. Only Linux has the policy.
 func scheduleAsBatch() error { return nil }

@@ -21,14 +21,16 @@ import (
 )
 
 const (
-	restartWait = 200 * time.Millisecond // before a process that died is started again; doubles while it does not get ready
+	// restartWait is the wait before a dead process is started again. It doubles, up to restartMost, while the process
+	// does not become ready.
+	restartWait = 200 * time.Millisecond
 	restartMost = 5 * time.Second
-	readyFD     = 3 // where a child says that it is ready
+	readyFD     = 3 // the file descriptor on which a child reports that it is ready
 )
 
-// split runs every service as a process of its own and starts one that dies again.
-func (d *devRun) split(ctx context.Context) (err error) {
-	if _, err := d.configuration(os.Environ()); err != nil { // one clear error, not one a process
+// runSplit runs every service as its own process and restarts a process that dies.
+func (d *devRun) runSplit(ctx context.Context) (err error) {
+	if _, err := d.configuration(os.Environ()); err != nil { // one clear error, not one per process
 		return err
 	}
 	raw, err := yaml.Marshal(d.settings())
@@ -44,11 +46,14 @@ func (d *devRun) split(ctx context.Context) (err error) {
 	all := modules()
 	children := make([]*child, len(all))
 	see := " (see " + d.logs.Name() + ")"
-	if d.o.ephemeral && d.o.logFile == "" { // it goes with the data directory
+	if d.o.ephemeral && d.o.logFile == "" { // the log is removed with the data directory
 		see = ""
 	}
 	for i, m := range all {
-		children[i] = &child{name: m.Name, config: file, out: d.out, see: see, logs: d.logs, log: d.log, ready: make(chan string, 1), quit: make(chan struct{}), done: make(chan struct{})}
+		children[i] = &child{
+			name: m.Name, config: file, out: d.out, see: see, logs: d.logs, log: d.log,
+			ready: make(chan string, 1), quit: make(chan struct{}), done: make(chan struct{}),
+		}
 	}
 	d.stack.control.setProcesses(func() []processInfo {
 		var list []processInfo
@@ -59,7 +64,7 @@ func (d *devRun) split(ctx context.Context) (err error) {
 		}
 		return list
 	})
-	// Children end in reverse, the gateway first, each told on its own.
+	// Children are stopped one by one in reverse order, so the gateway stops first.
 	started := 0
 	defer func() {
 		for i := started - 1; i >= 0; i-- {
@@ -85,7 +90,7 @@ func (d *devRun) split(ctx context.Context) (err error) {
 	return childError(ctx)
 }
 
-// childError is why the context ended, if that was a child's doing.
+// childError returns the error of the child that ended the context; nil if no child did.
 func childError(ctx context.Context) error {
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
@@ -93,12 +98,12 @@ func childError(ctx context.Context) error {
 	return nil
 }
 
-// child is a service's process.
+// child runs the process of one service.
 type child struct {
 	name   string
 	config string
 	out    io.Writer // the terminal
-	see    string    // where more is told, for messages
+	see    string    // appended to messages: where the log is
 	logs   *os.File
 	log    *zap.Logger
 	ready  chan string   // the admin address, once
@@ -112,7 +117,7 @@ type child struct {
 	admin    string
 }
 
-// info tells of the process; its PID is 0 while there is none.
+// info describes the process. Its PID is 0 while no process runs.
 func (c *child) info() processInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,8 +128,8 @@ func (c *child) info() processInfo {
 	return p
 }
 
-// keepRunning starts the process, again whenever it dies. One that dies before it was ever ready is an
-// error that stops souk dev: it would die again.
+// keepRunning starts the process and restarts it whenever it dies. If it dies before it was ever ready, keepRunning
+// stops souk dev with an error, because it would die again.
 func (c *child) keepRunning(fail context.CancelCauseFunc) {
 	defer close(c.done)
 	for wait := restartWait; ; wait = min(2*wait, restartMost) {
@@ -153,7 +158,7 @@ func (c *child) keepRunning(fail context.CancelCauseFunc) {
 	}
 }
 
-// once runs the process to its end, and reports whether it got ready before.
+// once runs the process until it ends and reports whether it became ready.
 func (c *child) once() (ready bool, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -163,13 +168,14 @@ func (c *child) once() (ready bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = readyR.Close() }() // read to its end
-	//nolint:gosec // this program itself
-	cmd := exec.Command(self, "run", "--target="+c.name, "--config="+c.config, "--migrate", fmt.Sprintf("--ready-fd=%d", readyFD))
+	defer func() { _ = readyR.Close() }() // the pipe is only read
+	//nolint:gosec // it runs this program itself
+	cmd := exec.Command(self, "run",
+		"--target="+c.name, "--config="+c.config, "--migrate", fmt.Sprintf("--ready-fd=%d", readyFD))
 	cmd.Env = c.environ()
 	cmd.Stdout, cmd.Stderr = c.logs, c.logs
 	cmd.ExtraFiles = []*os.File{readyW}
-	cmd.SysProcAttr = childAttr() // a session of its own: Ctrl-C in the terminal is for the parent
+	cmd.SysProcAttr = childAttr() // its own session, so that Ctrl-C in the terminal reaches only the parent
 	c.mu.Lock()
 	if c.stopping {
 		c.mu.Unlock()
@@ -183,7 +189,7 @@ func (c *child) once() (ready bool, err error) {
 	if cerr := readyW.Close(); err != nil || cerr != nil {
 		return false, errors.Join(err, cerr)
 	}
-	line, rerr := bufio.NewReader(readyR).ReadString('\n') // ends early when the process does
+	line, rerr := bufio.NewReader(readyR).ReadString('\n') // fails if the process ends first
 	line = strings.TrimSpace(line)
 	reason, failed := strings.CutPrefix(line, failedPrefix)
 	if ready = rerr == nil && !failed; ready {
@@ -203,8 +209,8 @@ func (c *child) once() (ready bool, err error) {
 	return ready, err
 }
 
-// environ is the process's environment. One that is started again has no failpoints set: it would end at
-// the same place for ever.
+// environ returns the process's environment. A restarted process gets no failpoints, or it would end at the same
+// place again and again.
 func (c *child) environ() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -220,7 +226,7 @@ func (c *child) environ() []string {
 	return env
 }
 
-// stop ends the process and waits for it.
+// stop ends the process and waits for it. It kills the process after stopTimeout.
 func (c *child) stop() {
 	close(c.quit)
 	c.mu.Lock()
@@ -232,7 +238,7 @@ func (c *child) stop() {
 	}
 	select {
 	case <-c.done:
-	case <-time.After(stopPatience):
+	case <-time.After(stopTimeout):
 		c.log.Error("process did not stop and is killed", zap.String("process", c.name))
 		if p != nil {
 			_ = p.Kill() // as above

@@ -20,10 +20,10 @@ import (
 	"souk/pkg/telemetry/receiver"
 )
 
-// stopPatience bounds how long each part may take to stop.
-const stopPatience = 20 * time.Second
+// stopTimeout bounds how long the stack, or one child process, may take to stop.
+const stopTimeout = 20 * time.Second
 
-// stack is the infrastructure that souk dev brings along.
+// stack is the infrastructure that souk dev starts.
 type stack struct {
 	postgres *devstack.Postgres
 	redis    *devstack.Redis
@@ -34,7 +34,7 @@ type stack struct {
 	control  *control
 }
 
-// startStack starts all parts side by side.
+// startStack starts all parts concurrently. If one fails, it stops those that have started.
 func startStack(ctx context.Context, h *home, address httpAddress, log *zap.Logger) (*stack, error) {
 	s := &stack{traces: receiver.NewRecorder(receiver.Options{})}
 	group, gctx := errgroup.WithContext(ctx)
@@ -50,7 +50,9 @@ func startStack(ctx context.Context, h *home, address httpAddress, log *zap.Logg
 		if err != nil {
 			return err
 		}
-		s.postgres, err = devstack.StartPostgres(gctx, devstack.PostgresOptions{Dir: dir, Databases: names, Restart: true, Logger: log})
+		s.postgres, err = devstack.StartPostgres(gctx, devstack.PostgresOptions{
+			Dir: dir, Databases: names, Restart: true, Logger: log,
+		})
 		return err
 	})
 	group.Go(func() (err error) {
@@ -58,7 +60,9 @@ func startStack(ctx context.Context, h *home, address httpAddress, log *zap.Logg
 		return err
 	})
 	group.Go(func() (err error) {
-		s.nats, err = natsserver.Start(gctx, natsserver.Options{StoreDir: h.path("nats"), User: "souk", Password: h.secrets.NATSPassword, Logger: log})
+		s.nats, err = natsserver.Start(gctx, natsserver.Options{
+			StoreDir: h.path("nats"), User: "souk", Password: h.secrets.NATSPassword, Logger: log,
+		})
 		return err
 	})
 	group.Go(func() (err error) {
@@ -81,9 +85,9 @@ func startStack(ctx context.Context, h *home, address httpAddress, log *zap.Logg
 	return s, nil
 }
 
-// stop stops what was started.
+// stop stops the parts that have started.
 func (s *stack) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	var errs []error
 	if s.control != nil {
@@ -107,7 +111,7 @@ func (s *stack) stop() error {
 	return errors.Join(errs...)
 }
 
-// databases are the services' database URLs.
+// databases returns the database URLs by service.
 func (s *stack) databases() map[string]string {
 	out := map[string]string{}
 	for _, m := range withDatabase() {
@@ -116,7 +120,8 @@ func (s *stack) databases() map[string]string {
 	return out
 }
 
-// control serves the tools of souk dev, which the gateway shows under /dev, and takes the spans of all processes.
+// control is an HTTP server for the tools of souk dev, which the gateway shows under /dev. It also receives the spans
+// of all processes.
 type control struct {
 	url    string
 	server *http.Server
@@ -126,7 +131,7 @@ type control struct {
 	processes func() []processInfo
 }
 
-// processInfo names a process as its service.
+// processInfo describes a process. Name is its service, or souk if it runs all services.
 type processInfo struct {
 	Name string `json:"name"`
 	PID  int    `json:"pid"`
@@ -139,7 +144,9 @@ func startControl(s *stack) (*control, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control listener: %w", err)
 	}
-	c := &control{url: "http://" + ln.Addr().String(), done: make(chan struct{}), processes: func() []processInfo { return nil }}
+	c := &control{
+		url: "http://" + ln.Addr().String(), done: make(chan struct{}), processes: func() []processInfo { return nil },
+	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /dev/mail", s.mail)
 	mux.Handle("GET /dev/traces", s.traces)
@@ -158,17 +165,18 @@ func startControl(s *stack) (*control, error) {
 	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		defer close(c.done)
-		_ = c.server.Serve(ln) // ends with close
+		_ = c.server.Serve(ln) // always returns an error, after close
 	}()
 	return c, nil
 }
 
-// writeProblem answers as the API does.
+// writeProblem writes an error in the API's format.
 func writeProblem(w http.ResponseWriter, status int, code, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{ // the client is gone: nobody to tell
-		"type": "https://souk.dev/problems/" + code, "title": http.StatusText(status), "status": status, "code": code, "detail": detail,
+	_ = json.NewEncoder(w).Encode(map[string]any{ // it fails only when the client is gone
+		"type": "https://souk.dev/problems/" + code, "title": http.StatusText(status), "status": status,
+		"code": code, "detail": detail,
 	})
 }
 

@@ -10,8 +10,8 @@ import (
 	"souk/pkg/telemetry/receiver"
 )
 
-// TestDevToolsRefuseAsTheAPIDoes: whoever reads the API's errors can read those below /dev.
-func TestDevToolsRefuseAsTheAPIDoes(t *testing.T) {
+// A client that understands the API's errors understands those below /dev, too.
+func TestDevToolsReturnErrorsInTheAPIsFormat(t *testing.T) {
 	t.Parallel()
 	traces := receiver.NewRecorder(receiver.Options{})
 	traces.Add(receiver.Span{TraceID: "0af7651916cd43dd8448eb211c80319c", SpanID: "b7ad6b7169203331"})
@@ -28,7 +28,9 @@ func TestDevToolsRefuseAsTheAPIDoes(t *testing.T) {
 		t.Cleanup(func() { require.NoError(t, res.Body.Close()) })
 		return res
 	}
-	for _, path := range []string{"/dev/traces", "/dev/traces/0af7651916cd43dd8448eb211c80319c", "/dev/traces/0AF7651916CD43DD8448EB211C80319C"} {
+	for _, path := range []string{
+		"/dev/traces", "/dev/traces/0af7651916cd43dd8448eb211c80319c", "/dev/traces/0AF7651916CD43DD8448EB211C80319C",
+	} {
 		require.Equal(t, http.StatusOK, send(path).StatusCode, path)
 	}
 	for _, tc := range []struct{ path, detail string }{
@@ -44,7 +46,8 @@ func TestDevToolsRefuseAsTheAPIDoes(t *testing.T) {
 		var problem map[string]any
 		require.NoError(t, json.NewDecoder(res.Body).Decode(&problem), tc.path)
 		require.Equal(t, map[string]any{
-			"type": "https://souk.dev/problems/not_found", "title": "Not Found", "status": 404.0, "code": "not_found", "detail": tc.detail,
+			"type": "https://souk.dev/problems/not_found", "title": "Not Found", "status": 404.0, "code": "not_found",
+			"detail": tc.detail,
 		}, problem, tc.path)
 	}
 }

@@ -30,7 +30,9 @@ func tokenCommand(dev *devFlags) *cobra.Command {
 			if _, err := mail.ParseAddress(email); err != nil {
 				return fmt.Errorf("--email %q is not an e-mail address", email)
 			}
-			roles := map[string][]string{"customer": {"customer"}, "seller": {"customer", "seller"}, "operator": {"customer", "operator"}}[role]
+			roles := map[string][]string{
+				"customer": {"customer"}, "seller": {"customer", "seller"}, "operator": {"customer", "operator"},
+			}[role]
 			if roles == nil {
 				return fmt.Errorf("--role is customer, seller or operator, not %q", role)
 			}
@@ -45,7 +47,7 @@ func tokenCommand(dev *devFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := settle(cmd.Context(), state, token, shop); err != nil {
+			if err := provisionUser(cmd.Context(), state, token, shop); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
@@ -58,8 +60,9 @@ func tokenCommand(dev *devFlags) *cobra.Command {
 	return cmd
 }
 
-// settle makes the user exist and, with a shop, an owner of it.
-func settle(ctx context.Context, state *devState, token, shop string) error {
+// provisionUser signs the user in, which creates it. If shop is not empty, it makes the user an owner of that shop
+// and creates the shop if it is missing.
+func provisionUser(ctx context.Context, state *devState, token, shop string) error {
 	var me userv1.User
 	if err := api.New(state.URL, token).Call(ctx, http.MethodGet, "/v1/me", nil, &me); err != nil {
 		return fmt.Errorf("the new user can't sign in: %w", err)
@@ -76,7 +79,8 @@ func settle(ctx context.Context, state *devState, token, shop string) error {
 	if err != nil && !errs.Is(err, errs.AlreadyExists) {
 		return fmt.Errorf("create the shop %q: %w", shop, err)
 	}
-	err = operator.Call(ctx, http.MethodPost, "/v1/shops/"+url.PathEscape(shop)+"/members", &shopv1.AddMemberRequest{UserId: me.GetId(), Role: "owner"}, nil)
+	member := &shopv1.AddMemberRequest{UserId: me.GetId(), Role: "owner"}
+	err = operator.Call(ctx, http.MethodPost, "/v1/shops/"+url.PathEscape(shop)+"/members", member, nil)
 	if err != nil {
 		return fmt.Errorf("make the user an owner of %q: %w", shop, err)
 	}

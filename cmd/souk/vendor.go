@@ -17,11 +17,11 @@ import (
 	"souk/pkg/handle"
 )
 
-// hashLength is what a hash adds to a handle.
+// hashLength is how many bytes a hash adds to a handle.
 const hashLength = len("-") + 6
 
-// findShop returns the handle of a vendor's shop, which it creates when that is wanted. Vendor is a shop's name,
-// or its handle, as an export writes it.
+// findShop returns the handle of a vendor's shop. With --create-shops it creates a missing shop. Vendor is the shop's
+// name or its handle; an export writes the handle. Errors: not_found, conflict (another shop has the handle).
 func (im *importer) findShop(ctx context.Context, vendor string) (string, error) {
 	own := shopHandle(vendor)
 	var taken *shopv1.Shop
@@ -41,13 +41,14 @@ func (im *importer) findShop(ctx context.Context, vendor string) (string, error)
 		return "", handleTaken(taken)
 	}
 	if !im.createShops {
-		return "", errs.New(errs.NotFound, "there is no shop %q (handle %s): create it, or import with --create-shops", vendor, own)
+		return "", errs.New(errs.NotFound, "there is no shop %q (handle %s): create it, or import with --create-shops",
+			vendor, own)
 	}
 	err := im.client.Call(ctx, http.MethodPost, "/v1/shops", &shopv1.CreateShopRequest{Handle: own, Name: vendor}, nil)
 	if !errs.Is(err, errs.AlreadyExists) {
 		return own, err
 	}
-	shop, err := im.getShop(ctx, own) // another import, or another vendor of this file, was first
+	shop, err := im.getShop(ctx, own) // another import, or another vendor of this file, has created it
 	if err == nil && !isShopOf(shop, vendor) {
 		err = handleTaken(shop)
 	}
@@ -61,11 +62,12 @@ func (im *importer) getShop(ctx context.Context, idOrHandle string) (*shopv1.Sho
 }
 
 func handleTaken(shop *shopv1.Shop) error {
-	return errs.New(errs.Conflict, "shop %q already has this handle: write %s as the Vendor if it is the same shop", shop.GetName(), shop.GetHandle())
+	return errs.New(errs.Conflict, "shop %q already has this handle: write %s as the Vendor if it is the same shop",
+		shop.GetName(), shop.GetHandle())
 }
 
-// isShopOf reports whether a vendor means the shop: by its handle or its name. A shop that is named as its
-// handle has no name of its own yet.
+// isShopOf reports whether vendor is the shop's handle or name. A shop whose name equals its handle has not been
+// named yet, so it also matches a vendor whose shopHandle is that handle.
 func isShopOf(shop *shopv1.Shop, vendor string) bool {
 	switch {
 	case strings.EqualFold(shop.GetHandle(), strings.TrimSpace(vendor)), plain(shop.GetName()) == plain(vendor):
@@ -74,7 +76,7 @@ func isShopOf(shop *shopv1.Shop, vendor string) bool {
 	return shop.GetName() == shop.GetHandle() && shop.GetHandle() == shopHandle(vendor)
 }
 
-// plain is a name without case, accents and superfluous spaces.
+// plain returns a name in lower case without accents and superfluous spaces.
 func plain(name string) string {
 	var b strings.Builder
 	for _, r := range norm.NFKD.String(name) {
@@ -85,8 +87,8 @@ func plain(name string) string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-// shopCandidates are the handles under which a vendor's shop may be: the vendor itself if it is one, that of the
-// plain name, which a person may have chosen, and shopHandle's.
+// shopCandidates returns the handles that a vendor's shop may have: the vendor itself if it is a handle, the slug of
+// its name, which a person may have chosen, and its shopHandle.
 func shopCandidates(vendor string) []string {
 	var list []string
 	add := func(candidate string) {
@@ -102,8 +104,8 @@ func shopCandidates(vendor string) []string {
 	return list
 }
 
-// shopHandle makes a shop's handle of a vendor's name. Where only case, accents and spaces are lost that is the
-// name's slug; otherwise a hash of the name tells it from others with the same slug.
+// shopHandle returns the handle of a new shop. It is the slug of the vendor's name if the slug loses only case,
+// accents and spaces. Otherwise a hash of the name distinguishes it from other names with the same slug.
 func shopHandle(vendor string) string {
 	slug := handle.Of(vendor, handle.MaxLen)
 	switch {

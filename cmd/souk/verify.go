@@ -20,7 +20,7 @@ import (
 func verifyCommand(dev *devFlags) *cobra.Command {
 	var file configFlag
 	var asJSON bool
-	var settle time.Duration
+	var recheckDelay time.Duration
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Check the invariants over all databases",
@@ -38,14 +38,14 @@ Exit status: 0 when all holds, 1 when an invariant is broken or can't be checked
   souk verify --config souk.yaml`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if settle < 0 {
-				return fmt.Errorf("--settle is a duration from 0 on, such as 2s, not %s", settle)
+			if recheckDelay < 0 {
+				return fmt.Errorf("--settle is a duration from 0 on, such as 2s, not %s", recheckDelay)
 			}
 			r, err := reachOf(dev, &file)
 			if err != nil {
 				return err
 			}
-			checks, err := verifyAll(cmd.Context(), r, settle, cmd.ErrOrStderr())
+			checks, err := verifyAll(cmd.Context(), r, recheckDelay, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -65,12 +65,15 @@ Exit status: 0 when all holds, 1 when an invariant is broken or can't be checked
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().DurationVar(&settle, "settle", 2*time.Second, "how long what differs between databases may take to become the same")
+	cmd.Flags().DurationVar(&recheckDelay, "settle", 2*time.Second,
+		"how long what differs between databases may take to become the same")
 	file.register(cmd)
 	return cmd
 }
 
-func verifyAll(ctx context.Context, r *reach, settle time.Duration, warnings io.Writer) ([]verify.Check, error) {
+func verifyAll(
+	ctx context.Context, r *reach, recheckDelay time.Duration, warnings io.Writer,
+) ([]verify.Check, error) {
 	sagas, outboxes := servicesWith(hasSagas), servicesWith(hasOutbox)
 	pools, closeAll, err := r.openAll(ctx, union([]string{order.Module.Name, payment.Module.Name, "product"}, sagas, outboxes))
 	if err != nil {
@@ -79,7 +82,7 @@ func verifyAll(ctx context.Context, r *reach, settle time.Duration, warnings io.
 	defer closeAll()
 	s := verify.Sources{
 		Order: pools["order"], Payment: pools["payment"], Product: pools["product"],
-		Sagas: subset(pools, sagas), Outboxes: subset(pools, outboxes), Pools: pools, Settle: settle,
+		Sagas: subset(pools, sagas), Outboxes: subset(pools, outboxes), Pools: pools, RecheckDelay: recheckDelay,
 		Own: map[string]verify.Own{
 			"order": verify.OwnOf(func(ctx context.Context, pool *pgxpool.Pool) ([]order.Finding, error) {
 				return order.Verify(ctx, pool)
@@ -142,7 +145,7 @@ func writeChecks(out io.Writer, checks []verify.Check, asJSON bool) error {
 		case c.Wrong > 0:
 			verdict = "WARNING"
 		}
-		counts := fmt.Sprintf("%d checked", c.Looked)
+		counts := fmt.Sprintf("%d checked", c.Checked)
 		if c.Wrong > 0 {
 			counts += fmt.Sprintf(", %d wrong", c.Wrong)
 		}

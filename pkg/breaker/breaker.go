@@ -1,6 +1,7 @@
-// Package breaker stops calling a target that does not answer, one breaker per target.
+// Package breaker provides circuit breakers, one per target. An open breaker stops calls to a target that does not
+// answer.
 //
-// Only errs.Unavailable and errs.Timeout count as failures: a target that refuses is alive.
+// Only errs.Unavailable and errs.Timeout count as failures: a target that refuses a request is alive.
 package breaker
 
 import (
@@ -15,20 +16,20 @@ import (
 	"souk/pkg/errs"
 )
 
-// ErrOpen is the cause of the error with which an open breaker answers.
+// ErrOpen is the cause of the error that an open breaker returns.
 var ErrOpen = errors.New("the breaker is open")
 
-// Options of a Registry.
+// Options configure a Registry.
 type Options struct {
-	// MinRequests is how many calls within Window it takes to judge a target; 0: 20.
+	// MinRequests is the number of calls within Window below which a breaker does not open. 0 means 20.
 	MinRequests uint32
-	// FailureRatio of the calls within Window that opens the breaker; 0: 0.5.
+	// FailureRatio is the share of failed calls within Window at which a breaker opens. 0 means 0.5.
 	FailureRatio float64
-	// Window in which calls are counted; 0: 10 s.
+	// Window is the time in which calls are counted. 0 means 10 s.
 	Window time.Duration
-	// OpenFor is how long an open breaker refuses before it lets calls through to try; 0: 1 s.
+	// OpenFor is how long an open breaker rejects calls before it allows trial calls. 0 means 1 s.
 	OpenFor time.Duration
-	// Trials is how many calls in a row must succeed to close the breaker again; 0: 3.
+	// Trials is the number of consecutive trial calls that must succeed to close a breaker. 0 means 3.
 	Trials uint32
 }
 
@@ -51,8 +52,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Registry holds a breaker per target. Targets are the names of services and other parties, so
-// their number is bounded by the code.
+// Registry holds one breaker per target. Targets are names of services and external systems, so the code bounds
+// their number.
 type Registry struct {
 	options Options
 	state   *prometheus.GaugeVec
@@ -61,8 +62,8 @@ type Registry struct {
 	breakers map[string]*gobreaker.CircuitBreaker[struct{}]
 }
 
-// NewRegistry makes a Registry that shows the state of its breakers as the gauge
-// breaker_state{target} (0 closed, 1 half open, 2 open) on metrics, which may be nil.
+// NewRegistry returns a Registry. It exports the state of its breakers as the gauge breaker_state{target}
+// (0 closed, 1 half open, 2 open) on metrics, which may be nil.
 func NewRegistry(o Options, metrics prometheus.Registerer) *Registry {
 	r := &Registry{
 		options: o.withDefaults(),
@@ -78,22 +79,23 @@ func NewRegistry(o Options, metrics prometheus.Registerer) *Registry {
 	var already prometheus.AlreadyRegisteredError
 	if err := metrics.Register(r.state); errors.As(err, &already) {
 		if shared, ok := already.ExistingCollector.(*prometheus.GaugeVec); ok {
-			r.state = shared // several registries in one process show their targets together
+			r.state = shared // the registries of a process share the gauge
 		}
 	}
 	return r
 }
 
-// outcome carries an error past the breaker with the knowledge whether it counts.
+// outcome passes an error through gobreaker, and records whether it counts.
 type outcome struct {
 	error
 	failure, excluded bool
 }
 
-// Do calls f unless the breaker of target is open, and returns f's error unchanged. An open breaker
-// answers errs.Unavailable with RetryAfter at once, caused by ErrOpen. A call that ctx's owner gave up
-// counts neither for nor against the target.
-func (r *Registry) Do(ctx context.Context, target string, f func() error) error {
+// Call calls f unless the breaker of target is open, and returns f's error unchanged. A call whose ctx was cancelled
+// counts neither as a success nor as a failure.
+//
+// Errors: those of f, unavailable (the breaker is open; the cause is ErrOpen and RetryAfter is set).
+func (r *Registry) Call(ctx context.Context, target string, f func() error) error {
 	_, err := r.breaker(target).Execute(func() (struct{}, error) {
 		err := f()
 		if err == nil {
@@ -106,7 +108,7 @@ func (r *Registry) Do(ctx context.Context, target string, f func() error) error 
 			excluded: errors.Is(ctx.Err(), context.Canceled),
 		}
 	})
-	switch o := err.(type) { //nolint:errorlint // made right above, never wrapped
+	switch o := err.(type) { //nolint:errorlint // created above, never wrapped
 	case nil:
 		return nil
 	case *outcome:
@@ -141,11 +143,11 @@ func (r *Registry) breaker(target string) *gobreaker.CircuitBreaker[struct{}] {
 		},
 		OnStateChange: func(_ string, _, to gobreaker.State) { state.Set(float64(to)) },
 		IsSuccessful: func(err error) bool {
-			o, ok := err.(*outcome) //nolint:errorlint // made in Do, never wrapped
+			o, ok := err.(*outcome) //nolint:errorlint // created in Call, never wrapped
 			return err == nil || ok && !o.failure
 		},
 		IsExcluded: func(err error) bool {
-			o, ok := err.(*outcome) //nolint:errorlint // made in Do, never wrapped
+			o, ok := err.(*outcome) //nolint:errorlint // created in Call, never wrapped
 			return ok && o.excluded
 		},
 	})

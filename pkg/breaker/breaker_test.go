@@ -24,57 +24,57 @@ var (
 
 func fail(err error) func() error { return func() error { return err } }
 
-func TestOpensPerTargetAndRecovers(t *testing.T) {
+func TestBreakerOpensPerTargetAndRecovers(t *testing.T) {
 	t.Parallel()
 	metrics := prometheus.NewRegistry()
 	r := breaker.NewRegistry(breaker.Options{MinRequests: 4, OpenFor: 20 * time.Millisecond, Trials: 1}, metrics)
 	for range 4 {
-		require.ErrorIs(t, r.Do(t.Context(), "product", fail(down)), down)
+		require.ErrorIs(t, r.Call(t.Context(), "product", fail(down)), down)
 	}
 
 	called := false
-	err := r.Do(t.Context(), "product", func() error { called = true; return nil })
+	err := r.Call(t.Context(), "product", func() error { called = true; return nil })
 	require.False(t, called, "an open breaker does not call")
 	require.ErrorIs(t, err, breaker.ErrOpen)
 	coded := errs.From(err)
 	require.Equal(t, errs.Unavailable, coded.Code)
 	require.Equal(t, 20*time.Millisecond, coded.RetryAfter)
-	require.NoError(t, r.Do(t.Context(), "cart", fail(nil)), "other targets go on")
+	require.NoError(t, r.Call(t.Context(), "cart", fail(nil)), "other targets are not affected")
 	require.Equal(t, 2.0, gauge(t, metrics, "product"))
 	require.Equal(t, 0.0, gauge(t, metrics, "cart"))
 
-	require.Eventually(t, func() bool { return r.Do(t.Context(), "product", fail(nil)) == nil }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return r.Call(t.Context(), "product", fail(nil)) == nil }, 5*time.Second, 5*time.Millisecond)
 	require.Equal(t, 0.0, gauge(t, metrics, "product"))
 }
 
-func TestRefusalsAndGivenUpCallsDoNotOpen(t *testing.T) {
+func TestRefusalsAndCancelledCallsDoNotOpen(t *testing.T) {
 	t.Parallel()
 	r := breaker.NewRegistry(breaker.Options{MinRequests: 2}, nil)
 	for range 20 {
-		require.ErrorIs(t, r.Do(t.Context(), "product", fail(refused)), refused)
+		require.ErrorIs(t, r.Call(t.Context(), "product", fail(refused)), refused)
 	}
-	gone, cancel := context.WithCancel(t.Context())
+	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 20 {
-		require.ErrorIs(t, r.Do(gone, "cart", fail(context.Canceled)), context.Canceled)
+		require.ErrorIs(t, r.Call(cancelled, "cart", fail(context.Canceled)), context.Canceled)
 	}
-	require.NoError(t, r.Do(t.Context(), "product", fail(nil)))
-	require.NoError(t, r.Do(t.Context(), "cart", fail(nil)))
+	require.NoError(t, r.Call(t.Context(), "product", fail(nil)))
+	require.NoError(t, r.Call(t.Context(), "cart", fail(nil)))
 }
 
-func TestTimeoutsOpen(t *testing.T) {
+func TestTimeoutsOpenTheBreaker(t *testing.T) {
 	t.Parallel()
 	r := breaker.NewRegistry(breaker.Options{MinRequests: 2}, nil)
 	for range 2 {
-		require.Error(t, r.Do(t.Context(), "product", fail(fmt.Errorf("call: %w", context.DeadlineExceeded))))
+		require.Error(t, r.Call(t.Context(), "product", fail(fmt.Errorf("call: %w", context.DeadlineExceeded))))
 	}
-	require.ErrorIs(t, r.Do(t.Context(), "product", fail(nil)), breaker.ErrOpen)
+	require.ErrorIs(t, r.Call(t.Context(), "product", fail(nil)), breaker.ErrOpen)
 }
 
-func TestPanicsPass(t *testing.T) {
+func TestPanicsPassThrough(t *testing.T) {
 	t.Parallel()
 	r := breaker.NewRegistry(breaker.Options{}, nil)
-	require.Panics(t, func() { _ = r.Do(t.Context(), "product", func() error { panic("bug") }) })
+	require.Panics(t, func() { _ = r.Call(t.Context(), "product", func() error { panic("bug") }) })
 }
 
 func TestRegistriesShareAMetric(t *testing.T) {
@@ -82,7 +82,7 @@ func TestRegistriesShareAMetric(t *testing.T) {
 	metrics := prometheus.NewRegistry()
 	for _, target := range []string{"product", "cart"} {
 		r := breaker.NewRegistry(breaker.Options{MinRequests: 1}, metrics)
-		require.Error(t, r.Do(t.Context(), target, fail(errors.Join(down))))
+		require.Error(t, r.Call(t.Context(), target, fail(errors.Join(down))))
 	}
 	require.Equal(t, 2.0, gauge(t, metrics, "product"))
 	require.Equal(t, 2.0, gauge(t, metrics, "cart"))
@@ -103,19 +103,19 @@ func gauge(t *testing.T, g prometheus.Gatherer, target string) float64 {
 	return 0
 }
 
-func ExampleRegistry_Do() {
+func ExampleRegistry_Call() {
 	r := breaker.NewRegistry(breaker.Options{MinRequests: 1}, nil)
 	call := func() error { return errs.New(errs.Unavailable, "connection refused") }
-	fmt.Println(r.Do(context.Background(), "bank", call))
-	fmt.Println(r.Do(context.Background(), "bank", call))
+	fmt.Println(r.Call(context.Background(), "bank", call))
+	fmt.Println(r.Call(context.Background(), "bank", call))
 	// Output:
 	// unavailable: connection refused
 	// unavailable: bank does not answer at the moment: the breaker is open
 }
 
-func BenchmarkDo(b *testing.B) {
+func BenchmarkCall(b *testing.B) {
 	r := breaker.NewRegistry(breaker.Options{}, nil)
 	for b.Loop() {
-		_ = r.Do(b.Context(), "product", fail(nil))
+		_ = r.Call(b.Context(), "product", fail(nil))
 	}
 }

@@ -1,23 +1,23 @@
-// Package cache keeps the answers to expensive questions: in Redis, where all processes share them, and
-// in front of it in the process itself, where Redis's client-side caching keeps them coherent.
+// Package cache caches values that are expensive to load. Values are kept in Redis, which all processes share, and in
+// each process, where Redis's client-side caching keeps them coherent.
 //
-// # How a value stays true
+// # Consistency
 //
-// Whoever misses takes a lease: it sets the key to a token of its own, if there is nothing. Then it
-// loads, and replaces its token by the value, atomically and only if the token still stands there.
-// [Cache.Invalidate] deletes the key, a token included: a value that was loaded before the
-// invalidation finds its token gone, is not kept, and is loaded again. Who finds another's token loads
-// for itself, keeps nothing, and checks afterwards that the key was not invalidated meanwhile. So:
+// A caller that misses takes a lease: it sets the key to a unique token if the key does not exist. Then it loads the
+// value and replaces the token by the value, atomically and only if the token is still there. [Cache.Invalidate]
+// deletes the key, whether it holds a value or a token. A value whose load began before an invalidation finds its
+// token gone; it is not stored but loaded again. A caller that finds another caller's token loads the value itself,
+// does not store it, and checks afterwards that the key was not invalidated in the meantime. Therefore:
 //
-//   - what GetOrLoad returns was loaded after the last Invalidate that had returned before it was called,
-//     in the same process; another process may see the old value until Redis's notice arrives, which
-//     takes well under a millisecond on a healthy connection;
-//   - a stale value is never left behind: a late writer cannot overwrite an invalidation.
+//   - GetOrLoad returns a value that was loaded after every Invalidate in the same process that had returned before
+//     the call. Another process may see the old value until Redis's invalidation message arrives, which takes well
+//     under a millisecond on a healthy connection.
+//   - A late writer cannot overwrite an invalidation with a stale value.
 //
-// One process loads a key once at a time; the others that ask for it wait for that. When Redis is away,
-// values are loaded directly, and Redis is left alone for half a second at a time.
+// A process loads a key only once at a time; concurrent callers wait for the load. While Redis is down, values are
+// loaded directly, and Redis is not tried again for half a second after a failure.
 //
-// A value is decoded once a process and shared by all who ask: it must not be changed.
+// A value is decoded once per process and shared by all callers. It must not be modified.
 package cache
 
 import (
@@ -41,13 +41,13 @@ import (
 )
 
 const (
-	// leaseTime is how long a loader that dies keeps others from keeping what they loaded.
+	// leaseTime is the expiry of a lease. If its holder dies, other callers cannot store the value until then.
 	leaseTime = 5 * time.Second
-	// restTime is how long Redis is left alone after it failed.
+	// restTime is how long Redis is not used after it failed.
 	restTime = 500 * time.Millisecond
-	// loadAttempts is how often a load starts again because its key was invalidated meanwhile.
+	// loadAttempts is the maximum number of loads for one call, if the key is invalidated during each of them.
 	loadAttempts = 4
-	// decodedSlots is how many decoded values a cache keeps, at most.
+	// decodedSlots is the maximum number of decoded values that a cache keeps.
 	decodedSlots = 8192
 
 	kindValue   = 'v'
@@ -55,61 +55,62 @@ const (
 	kindLease   = 'l'
 )
 
-// keep replaces the lease ARGV[1] by the value ARGV[2] for ARGV[3] ms.
-var keep = rueidis.NewLuaScript(`
+// storeScript replaces the lease ARGV[1] by the value ARGV[2], which expires after ARGV[3] ms.
+var storeScript = rueidis.NewLuaScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then
 	redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 	return 1
 end
 return 0`)
 
-// drop gives the lease ARGV[1] back.
-var drop = rueidis.NewLuaScript(`
+// releaseScript deletes the lease ARGV[1].
+var releaseScript = rueidis.NewLuaScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then
 	return redis.call('DEL', KEYS[1])
 end
 return 0`)
 
-// Options describe a cache.
+// Options configure a cache.
 type Options[T any] struct {
-	// Name begins the keys in Redis, "cache:{name}:", and labels the metrics.
+	// Name is part of the keys in Redis, "cache:{name}:", and a label of the metrics. Required.
 	Name string
-	// TTL is how long a value is kept; a tenth is taken off at random, so that values that came
-	// together do not go together. Default: 1 minute.
+	// TTL is how long a value is kept. Up to a tenth is subtracted at random, so that values stored at the same time
+	// do not expire at the same time. Default: 1 minute.
 	TTL time.Duration
-	// MissingTTL is how long it is remembered that there is nothing (load failed with errs.NotFound).
-	// Default: 0, not at all.
+	// MissingTTL is how long a missing value (load failed with errs.NotFound) is remembered. Default: 0, not at all.
 	MissingTTL time.Duration
-	// LoadTimeout bounds one load, which goes on when its first caller gives up. Default: 5 s.
+	// LoadTimeout bounds one load, which continues if its first caller gives up. Default: 5 s.
 	LoadTimeout time.Duration
-	// Encode and Decode turn values into bytes and back. Default: JSON.
+	// Encode and Decode convert values to bytes and back. Set both or neither. Default: JSON.
 	Encode func(T) ([]byte, error)
 	Decode func([]byte) (T, error)
-	// Metrics takes cache_request_total by cache and result; nil: none.
+	// Metrics registers cache_request_total by cache and result; nil disables it.
 	Metrics prometheus.Registerer
 }
 
-// Cache keeps values of one type. It may be used by several goroutines.
+// Cache caches values of one type. It is safe for concurrent use.
 type Cache[T any] struct {
 	client rueidis.Client
 	o      Options[T]
 	prefix string
 
 	flights singleflight.Group
-	rest    atomic.Int64 // unix nanoseconds until which Redis is left alone
+	rest    atomic.Int64 // unix nanoseconds until which Redis is not used
 	decoded []atomic.Pointer[decoded[T]]
 	seed    maphash.Seed
 
 	hits, misses, missing, failures prometheus.Counter
 }
 
-// decoded is a value beside the bytes that it was decoded from.
+// decoded is a value and the bytes that it was decoded from.
 type decoded[T any] struct {
 	raw   string
 	value T
 }
 
-// New returns a cache behind a client of redisx.Open. It fails with errs.Internal when the options make no sense.
+// New returns a cache that uses a client of redisx.Open.
+//
+// Errors: internal (the options are invalid).
 func New[T any](client rueidis.Client, o Options[T]) (*Cache[T], error) {
 	if o.Name == "" || (o.Encode == nil) != (o.Decode == nil) || o.TTL < 0 || o.MissingTTL < 0 {
 		return nil, errs.New(errs.Internal, "cache %q: it needs a name, Encode with Decode or neither, and no negative TTL", o.Name)
@@ -138,9 +139,10 @@ func New[T any](client rueidis.Client, o Options[T]) (*Cache[T], error) {
 	}, nil
 }
 
-// GetOrLoad returns the value of the key: the kept one, or what load returns, which is then kept. load
-// runs with the values of the first caller's context, but not its end. It fails as load does, with
-// errs.NotFound when that is remembered, and with errs.Timeout when ctx ends first; never because of Redis.
+// GetOrLoad returns the cached value of the key, or calls load and stores its value. load's context has the values
+// of the first caller's context, but not its cancellation. A failure of Redis is not an error.
+//
+// Errors: those of load, not_found (a remembered miss), timeout (ctx ended first).
 func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.Context) (T, error)) (T, error) {
 	var zero T
 	if !c.resting() {
@@ -157,7 +159,7 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 		}
 	}
 	result := c.flights.DoChan(key, func() (any, error) {
-		// Those who wait have contexts of their own.
+		// The load serves several callers, so it does not end with the context of one of them.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.o.LoadTimeout)
 		defer cancel()
 		return c.fill(ctx, key, recovering(load))
@@ -174,26 +176,27 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load func(context.
 	}
 }
 
-// Invalidate forgets the keys. When it returns, this process sees the old values no more, and others
-// are being told. It fails with errs.Unavailable when Redis is away: then old values may be there, for
-// the rest of their TTL, when Redis comes back.
+// Invalidate deletes the keys. When it returns, this process no longer sees the old values, and the invalidation is on
+// its way to the other processes. If it fails, old values may reappear when Redis is back, for the rest of their TTL.
+//
+// Errors: unavailable.
 func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
 	var failed error
 	for _, key := range keys {
 		full := c.prefix + key
-		// The notice for our own client-side cache comes behind the answer to DEL on the one connection
-		// that there is (see redisx.Open); when the next answer is there, it has been taken in.
+		// On the single connection (see redisx.Open) the invalidation of our own client-side cache follows the
+		// answer to DEL. Once the answer to the next command has arrived, the invalidation has been applied.
 		for _, r := range c.client.DoMulti(ctx, c.client.B().Del().Key(full).Build(), c.client.B().Exists().Key(full).Build()) {
 			if err := redisx.Err(r.Error()); err != nil && failed == nil {
 				failed = err
 			}
 		}
-		c.flights.Forget(key) // who asks from now on does not join a load that began before
+		c.flights.Forget(key) // later calls do not join a load that began before
 	}
 	return failed
 }
 
-// read makes a value of what Redis has. It is not ok for a lease or for what cannot be read.
+// read decodes a value from Redis. ok is false for a lease and for a value that cannot be decoded.
 func (c *Cache[T]) read(key, raw string) (v T, ok bool, err error) {
 	if raw == "" {
 		return v, false, nil
@@ -201,14 +204,14 @@ func (c *Cache[T]) read(key, raw string) (v T, ok bool, err error) {
 	switch raw[0] {
 	case kindValue:
 		slot := &c.decoded[maphash.String(c.seed, key)%decodedSlots]
-		// A client-side hit is the same string as before, so this compares two pointers.
+		// A client-side hit returns the same string as before, so the comparison only compares pointers.
 		if d := slot.Load(); d != nil && d.raw == raw {
 			c.hits.Inc()
 			return d.value, true, nil
 		}
 		v, err := c.o.Decode([]byte(raw[1:]))
-		if err != nil { // another version of the program wrote it
-			return v, false, nil //nolint:nilerr // as if it were not there
+		if err != nil { // written by another version of the program
+			return v, false, nil //nolint:nilerr // treated as a miss
 		}
 		slot.Store(&decoded[T]{raw: raw, value: v})
 		c.hits.Inc()
@@ -221,7 +224,7 @@ func (c *Cache[T]) read(key, raw string) (v T, ok bool, err error) {
 	}
 }
 
-// fill loads the value, and keeps it unless the key was invalidated meanwhile.
+// fill loads the value and stores it, unless the key is invalidated in the meantime.
 func (c *Cache[T]) fill(ctx context.Context, key string, load func(context.Context) (T, error)) (T, error) {
 	full := c.prefix + key
 	for attempt := 1; ; attempt++ {
@@ -243,18 +246,18 @@ func (c *Cache[T]) fill(ctx context.Context, key string, load func(context.Conte
 			if old != "" && old[0] == kindLease {
 				lease = old
 			} else if err := c.client.Do(ctx, c.client.B().Del().Key(full).Build()).Error(); err == nil && attempt < loadAttempts {
-				continue // what stood there could not be read
+				continue // the old value could not be decoded
 			}
 		}
 		c.misses.Inc()
 		v, loadErr := load(ctx)
-		if c.settle(ctx, full, lease, old == lease, v, loadErr) || attempt == loadAttempts {
+		if c.store(ctx, full, lease, old == lease, v, loadErr) || attempt == loadAttempts {
 			return v, loadErr
 		}
 	}
 }
 
-// recovering makes an error of a panic: a load runs on a goroutine where nobody else would catch it.
+// recovering converts a panic of load to an error. load runs on a goroutine that has no other recovery.
 func recovering[T any](load func(context.Context) (T, error)) func(context.Context) (T, error) {
 	return func(ctx context.Context) (v T, err error) {
 		defer func() {
@@ -266,8 +269,9 @@ func recovering[T any](load func(context.Context) (T, error)) func(context.Conte
 	}
 }
 
-// settle keeps what was loaded under a lease. It is false when the key was invalidated since.
-func (c *Cache[T]) settle(ctx context.Context, full, lease string, foreign bool, v T, loadErr error) bool {
+// store stores the result of a load under its lease. It returns false if the key was invalidated since the lease was
+// taken. foreign means that the lease belongs to another caller; then it only checks for an invalidation.
+func (c *Cache[T]) store(ctx context.Context, full, lease string, foreign bool, v T, loadErr error) bool {
 	var body []byte
 	ttl := c.o.TTL
 	switch {
@@ -281,24 +285,24 @@ func (c *Cache[T]) settle(ctx context.Context, full, lease string, foreign bool,
 		body = append([]byte{kindMissing}, errs.From(loadErr).Message...)
 		ttl = c.o.MissingTTL
 	case foreign && loadErr == nil:
-		// The same lease means that the key was not invalidated; anything else, that it may have been.
-		now, err := c.client.Do(ctx, c.client.B().Get().Key(full).Build()).ToString()
-		return now == lease || (err != nil && !rueidis.IsRedisNil(err))
+		// The key was not invalidated if it still holds the same lease. Otherwise it may have been.
+		current, err := c.client.Do(ctx, c.client.B().Get().Key(full).Build()).ToString()
+		return current == lease || (err != nil && !rueidis.IsRedisNil(err))
 	}
 	if foreign {
 		return true
 	}
 	if body == nil {
-		_ = drop.Exec(ctx, c.client, []string{full}, []string{lease}).Error() // it ends by itself
+		_ = releaseScript.Exec(ctx, c.client, []string{full}, []string{lease}).Error() // ignored: the lease expires anyway
 		return true
 	}
 	ttl -= time.Duration(rand.Int64N(int64(ttl)/10 + 1)) //nolint:gosec // jitter
-	kept, err := keep.Exec(ctx, c.client, []string{full}, []string{lease, rueidis.BinaryString(body), milliseconds(ttl)}).AsInt64()
+	stored, err := storeScript.Exec(ctx, c.client, []string{full}, []string{lease, rueidis.BinaryString(body), milliseconds(ttl)}).AsInt64()
 	if err != nil {
 		c.failed()
 		return true
 	}
-	return kept == 1
+	return stored == 1
 }
 
 func (c *Cache[T]) failed() { c.rest.Store(now().Add(restTime).UnixNano()) }

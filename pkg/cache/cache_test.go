@@ -39,6 +39,18 @@ func connect(t testing.TB, addr string) rueidis.Client {
 	return c
 }
 
+// receive returns the next value of ch. After a timeout it fails the test and returns the zero value. It may be called
+// on any goroutine.
+func receive[T any](t testing.TB, ch <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-time.After(10 * time.Second):
+		t.Error("timeout")
+	}
+	return v
+}
+
 func name() string { return fmt.Sprintf("t%x", rand.Uint64()) }
 
 func open(t testing.TB, client rueidis.Client, o cache.Options[product]) *cache.Cache[product] {
@@ -48,7 +60,7 @@ func open(t testing.TB, client rueidis.Client, o cache.Options[product]) *cache.
 	return c
 }
 
-func TestMissThenHit(t *testing.T) {
+func TestMissIsFollowedByHits(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	reg := prometheus.NewRegistry()
@@ -75,7 +87,7 @@ cache_request_total{cache=%[1]q,result="unavailable"} 0
 `, o.Name))))
 }
 
-func TestOneLoadForAll(t *testing.T) {
+func TestConcurrentCallersShareOneLoad(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	c := open(t, connect(t, redistest.Addr(t)), cache.Options[product]{Name: name()})
@@ -85,7 +97,7 @@ func TestOneLoadForAll(t *testing.T) {
 		if loads.Add(1) == 1 {
 			close(entered)
 		}
-		<-release
+		receive(t, release)
 		return product{ID: "p"}, nil
 	}
 	var wg sync.WaitGroup
@@ -96,7 +108,7 @@ func TestOneLoadForAll(t *testing.T) {
 			}
 		})
 	}
-	<-entered
+	receive(t, entered)
 	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
 	_, err := c.GetOrLoad(short, "p", load)
@@ -106,7 +118,7 @@ func TestOneLoadForAll(t *testing.T) {
 	require.Equal(t, int32(1), loads.Load())
 }
 
-func TestErrorsAreNotKept(t *testing.T) {
+func TestErrorsAreNotCached(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	o := cache.Options[product]{Name: name()}
@@ -142,8 +154,8 @@ func TestErrorsAreNotKept(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestOthersSeeAnInvalidation: two processes' caches, each with a first level of its own.
-func TestOthersSeeAnInvalidation(t *testing.T) {
+// TestOtherProcessesSeeAnInvalidation uses the caches of two processes, each with its own client-side cache.
+func TestOtherProcessesSeeAnInvalidation(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	addr, o := redistest.Addr(t), cache.Options[product]{Name: name()}
@@ -155,27 +167,27 @@ func TestOthersSeeAnInvalidation(t *testing.T) {
 		require.NoError(t, err)
 		return v.Price
 	}
-	for round := range int64(200) {
-		require.Equal(t, round, get(a))
+	for want := range int64(200) {
+		require.Equal(t, want, get(a))
 		deadline := time.Now().Add(5 * time.Second)
-		for get(b) != round { // until the notice has come
+		for get(b) != want { // until the invalidation arrives
 			require.True(t, time.Now().Before(deadline), "the other process still sees the old value")
 		}
-		price.Store(round + 1)
+		price.Store(want + 1)
 		require.NoError(t, a.Invalidate(ctx, "p"))
 	}
 }
 
-// TestLateLoad: a value that was read before an invalidation, and arrives after it, is neither kept nor
-// given to who asked after it.
-func TestLateLoad(t *testing.T) {
+// TestValueLoadedBeforeAnInvalidationIsDropped delays a load until after an invalidation. Its value is neither stored
+// nor returned to callers that came after the invalidation.
+func TestValueLoadedBeforeAnInvalidationIsDropped(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	addr, o := redistest.Addr(t), cache.Options[product]{Name: name()}
 	a, b := open(t, connect(t, addr), o), open(t, connect(t, addr), o)
 	for _, invalidator := range []*cache.Cache[product]{a, b} {
 		require.NoError(t, a.Invalidate(ctx, "p"))
-		read, release, done := make(chan struct{}), make(chan struct{}), make(chan product)
+		read, release, done := make(chan struct{}), make(chan struct{}), make(chan product, 1)
 		var once sync.Once
 		go func() {
 			v, _ := a.GetOrLoad(ctx, "p", func(context.Context) (product, error) {
@@ -184,20 +196,20 @@ func TestLateLoad(t *testing.T) {
 				if !first {
 					return product{Price: 2}, nil
 				}
-				close(read) // the old value has been read from the database …
-				<-release   // … and is on its way for long
+				close(read) // the old value was read from the database, and arrives late
+				receive(t, release)
 				return product{Price: 1}, nil
 			})
 			done <- v
 		}()
-		<-read
+		receive(t, read)
 		require.NoError(t, invalidator.Invalidate(ctx, "p"))
 		fresh := func(context.Context) (product, error) { return product{Price: 2}, nil }
 		got, err := invalidator.GetOrLoad(ctx, "p", fresh)
 		require.NoError(t, err)
 		require.Equal(t, int64(2), got.Price)
 		close(release)
-		require.Equal(t, int64(2), (<-done).Price)
+		require.Equal(t, int64(2), receive(t, done).Price)
 		for _, c := range []*cache.Cache[product]{a, b} {
 			got, err := c.GetOrLoad(ctx, "p", fresh)
 			require.NoError(t, err)
@@ -206,14 +218,14 @@ func TestLateLoad(t *testing.T) {
 	}
 }
 
-// TestNobodyReadsBackwards: writers change a counter and invalidate, readers in the same process must
-// never see less than what was there when an invalidation had returned before they asked.
-func TestNobodyReadsBackwards(t *testing.T) {
+// TestReadersNeverSeeAValueFromBeforeAnInvalidation changes a counter and invalidates it. Readers in the same process
+// never see less than the counter's value at an invalidation that had returned before they read.
+func TestReadersNeverSeeAValueFromBeforeAnInvalidation(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	addr, o := redistest.Addr(t), cache.Options[product]{Name: name()}
 	a, b := open(t, connect(t, addr), o), open(t, connect(t, addr), o)
-	var database, settled atomic.Int64
+	var database, invalidated atomic.Int64
 	load := func(context.Context) (product, error) { return product{Price: database.Load()}, nil }
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -225,7 +237,7 @@ func TestNobodyReadsBackwards(t *testing.T) {
 					return
 				default:
 				}
-				least := settled.Load()
+				least := invalidated.Load()
 				if v, err := a.GetOrLoad(ctx, "p", load); err != nil || v.Price < least {
 					t.Errorf("got %d, %v after an invalidation at %d", v.Price, err, least)
 					return
@@ -240,7 +252,7 @@ func TestNobodyReadsBackwards(t *testing.T) {
 	for i := range int64(1500) {
 		database.Store(i)
 		require.NoError(t, a.Invalidate(ctx, "p"))
-		settled.Store(i)
+		invalidated.Store(i)
 	}
 	close(stop)
 	wg.Wait()
@@ -251,12 +263,12 @@ func TestNobodyReadsBackwards(t *testing.T) {
 	}, 5*time.Second, time.Millisecond)
 }
 
-func TestRedisAway(t *testing.T) {
+func TestValuesAreLoadedWithoutRedis(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	client := connect(t, redistest.Addr(t))
 	c := open(t, client, cache.Options[product]{Name: name()})
-	client.Close() // as good as away
+	client.Close() // has the effect of a stopped Redis
 	for range 3 {
 		start := time.Now()
 		got, err := c.GetOrLoad(ctx, "p", func(context.Context) (product, error) { return product{ID: "p"}, nil })
@@ -285,7 +297,7 @@ func TestValuesOfAnotherVersionAreLoadedAgain(t *testing.T) {
 	require.NoError(t, client.Do(ctx, client.B().Del().Key("cache:"+n+":p").Build()).Error())
 }
 
-func TestOptionsAreChecked(t *testing.T) {
+func TestInvalidOptionsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, o := range []cache.Options[product]{{}, {Name: "x", TTL: -1}, {Name: "x", Encode: func(product) ([]byte, error) { return nil, errors.New("x") }}} {
 		_, err := cache.New(nil, o)

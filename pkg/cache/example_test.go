@@ -14,7 +14,7 @@ import (
 
 func ExampleCache_GetOrLoad() {
 	ctx := context.Background()
-	client, err := redisx.Open(ctx, redisx.Config{Addr: "127.0.0.1:1"}) // nobody is there
+	client, err := redisx.Open(ctx, redisx.Config{Addr: "127.0.0.1:1"}) // no Redis listens there
 	fmt.Println(errs.CodeOf(err))
 	_ = client
 

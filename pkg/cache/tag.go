@@ -11,15 +11,16 @@ import (
 	"souk/pkg/redisx"
 )
 
-// Tag names something that cached answers depend on: Tag("product", id) is one product,
-// Tag("catalog") all lists of products. Whoever changes it bumps it; an answer is good as long as its
-// tags' versions are those that it was made with.
+// Tag returns the name of something that cached answers depend on: Tag("product", id) is one product, Tag("catalog")
+// all lists of products. A change of it bumps the tag. A cached answer is valid as long as its tags' versions are the
+// same as when it was created.
 func Tag(kind string, ids ...string) string {
 	return strings.Join(append([]string{"souk:tag", kind}, ids...), ":")
 }
 
-// Bump gives tags new versions, after the change was committed. It fails with errs.Unavailable while
-// Redis is away.
+// Bump increments the versions of tags. Call it after the change was committed.
+//
+// Errors: unavailable.
 func Bump(ctx context.Context, client rueidis.Client, tags ...string) error {
 	if len(tags) == 0 {
 		return nil
@@ -28,8 +29,8 @@ func Bump(ctx context.Context, client rueidis.Client, tags ...string) error {
 	for _, tag := range tags {
 		cmds = append(cmds, client.B().Incr().Key(tag).Build())
 	}
-	// Redis sends the notice of a change after the reply to the command that made it. One more reply means
-	// that this process has seen the notice.
+	// Redis sends the invalidation after the reply to the command that caused it. One more reply means that this
+	// process has received the invalidation.
 	cmds = append(cmds, client.B().Exists().Key(tags[0]).Build())
 	var all []error
 	for _, r := range client.DoMulti(ctx, cmds...) {
@@ -38,14 +39,16 @@ func Bump(ctx context.Context, client rueidis.Client, tags ...string) error {
 	return errors.Join(all...)
 }
 
-// Version returns a tag's version, "0" before the first bump. It is kept on the client's side, for at
-// most ttl, until Redis says that it changed: asking costs no round trip. It fails with
-// errs.Unavailable while Redis is away.
+// Version returns a tag's version, which is "0" before the first bump. The client caches it for at most ttl, until
+// Redis reports a change, so that most calls need no round trip.
+//
+// Errors: unavailable.
 func Version(ctx context.Context, client rueidis.Client, ttl time.Duration, tag string) (string, error) {
 	return version(ctx, client, ttl, client.B().Get().Key(tag).Cache())
 }
 
-// Watch returns what tells a tag's version as [Version] does, for who asks again and again: the command is made once.
+// Watch returns a function that returns a tag's version as [Version] does. Repeated calls are cheaper, because the
+// command is built only once.
 func Watch(client rueidis.Client, ttl time.Duration, tag string) func(context.Context) (string, error) {
 	get := client.B().Get().Key(tag).Cache().Pin()
 	return func(ctx context.Context) (string, error) { return version(ctx, client, ttl, get) }

@@ -11,7 +11,7 @@ import (
 	"souk/pkg/redistest"
 )
 
-func TestBumpGivesATagANewVersion(t *testing.T) {
+func TestBumpChangesTheVersion(t *testing.T) {
 	t.Parallel()
 	reader, writer := redistest.Client(t), redistest.Client(t)
 	tag := cache.Tag("thing", redistest.Key(t, "x"))
@@ -22,19 +22,19 @@ func TestBumpGivesATagANewVersion(t *testing.T) {
 	require.Eventually(t, func() bool {
 		after, err := cache.Version(t.Context(), reader, time.Minute, tag)
 		return err == nil && after == "1"
-	}, 5*time.Second, time.Millisecond, "other processes hear of it")
+	}, 5*time.Second, time.Millisecond, "other processes see the bump")
 	version := cache.Watch(reader, time.Minute, tag)
-	var askers sync.WaitGroup
+	var readers sync.WaitGroup
 	for range 4 {
-		askers.Go(func() {
+		readers.Go(func() {
 			for range 100 {
 				v, err := version(t.Context())
 				require.NoError(t, err)
-				require.Equal(t, "1", v, "it may be asked again, and by several")
+				require.Equal(t, "1", v, "it may be called repeatedly and concurrently")
 			}
 		})
 	}
-	askers.Wait()
+	readers.Wait()
 	require.NoError(t, cache.Bump(t.Context(), writer, tag))
 	require.Eventually(t, func() bool {
 		after, err := version(t.Context())

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// now is the machine's time: how long Redis is left alone is no business of a domain's clock.
+// now returns the system's time. The wait after a failure of Redis does not use an injected clock.
 func now() time.Time { return time.Now() }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(max(1, d.Milliseconds()), 10) }

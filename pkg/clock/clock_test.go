@@ -11,27 +11,27 @@ import (
 	"souk/pkg/clock"
 )
 
-func TestSystem(t *testing.T) {
+func TestSystemIsInUTCAndMicroseconds(t *testing.T) {
 	t.Parallel()
 	var c clock.Clock = clock.System{}
 	before := time.Now().Truncate(time.Microsecond)
 	now := c.Now()
 	require.False(t, now.Before(before))
 	require.Equal(t, time.UTC, now.Location())
-	require.Zero(t, now.Nanosecond()%1000, "what PostgreSQL keeps")
+	require.Zero(t, now.Nanosecond()%1000, "finer than PostgreSQL's precision")
 }
 
-func TestManual(t *testing.T) {
+func TestManualMovesOnlyWhenAdvanced(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 11, 22, 12, 0, 0, 0, time.FixedZone("BRT", -3*3600))
 	c := clock.NewManual(start)
 	require.True(t, start.Equal(c.Now()))
 	require.Equal(t, time.UTC, c.Now().Location())
-	var movers sync.WaitGroup
+	var wg sync.WaitGroup
 	for range 10 {
-		movers.Go(func() { c.Advance(time.Second) })
+		wg.Go(func() { c.Advance(time.Second) })
 	}
-	movers.Wait()
+	wg.Wait()
 	require.Equal(t, 10*time.Second, c.Now().Sub(start))
 }
 

@@ -31,7 +31,7 @@ type server struct {
 	Peers   []pool            `yaml:"peers"`
 	Targets map[string]pool   `yaml:"targets"`
 	Bind    netip.Addr        `yaml:"bind"`
-	hidden  int               //nolint:unused // no setting: it is not exported
+	hidden  int               //nolint:unused // not a setting, since it is not exported
 }
 
 func (s *server) Validate() error {
@@ -59,7 +59,7 @@ func write(t *testing.T, text string) string {
 	return path
 }
 
-func TestDefaultsStayWhereNothingIsSaid(t *testing.T) {
+func TestUnsetFieldsKeepTheirDefaults(t *testing.T) {
 	t.Parallel()
 	tree, err := config.Load("", nil)
 	require.NoError(t, err)
@@ -68,7 +68,7 @@ func TestDefaultsStayWhereNothingIsSaid(t *testing.T) {
 	require.Equal(t, defaults(), got)
 }
 
-func TestFileThenEnvironmentThenFlags(t *testing.T) {
+func TestFlagsOverrideEnvironmentAndEnvironmentOverridesFile(t *testing.T) {
 	t.Parallel()
 	path := write(t, `
 gateway:
@@ -109,7 +109,7 @@ order: {}
 	}, got)
 }
 
-func TestTextsAreTakenAsTheyAre(t *testing.T) {
+func TestStringVariableIsTakenLiterally(t *testing.T) {
 	t.Parallel()
 	tree, err := config.Load("", []string{"SOUK_GATEWAY_ADDR=123: yes #no"})
 	require.NoError(t, err)
@@ -118,7 +118,7 @@ func TestTextsAreTakenAsTheyAre(t *testing.T) {
 	require.Equal(t, "123: yes #no", got.Addr)
 }
 
-func TestMistakesAreToldWithPathAndSuggestion(t *testing.T) {
+func TestMistakesAreReportedWithPathAndSuggestion(t *testing.T) {
 	t.Parallel()
 	path := write(t, `
 gateway:
@@ -151,7 +151,7 @@ gateway:
 	require.Contains(t, msgs["gateway.ratio"], "must be a number")
 }
 
-func TestUnknownSectionsAndVariables(t *testing.T) {
+func TestUnknownSectionsAndVariablesAreErrors(t *testing.T) {
 	t.Parallel()
 	path := write(t, "gatway: {}\nservices: {order: {}, ordre: {}}\n")
 	tree, err := config.Load(path, []string{"SOUK_GATWAY_ADDR=x", "SOUK_WHATEVER=y", "SOUK_SERVICES_ORDER_X=1"})
@@ -165,26 +165,26 @@ func TestUnknownSectionsAndVariables(t *testing.T) {
 	require.NotContains(t, err.Error(), "SOUK_SERVICES_ORDER_X")
 }
 
-func TestOnlyWhatIsNearIsSuggested(t *testing.T) {
+func TestOnlySimilarNamesAreSuggested(t *testing.T) {
 	t.Parallel()
 	path := write(t, "foo: {}\nusre: {}\nlgo: {}\n")
 	tree, err := config.Load(path, []string{"SOUK_BOGUS=1", "SOUK_LOT_LEVEL=x", "SOUK_REDSI_DIAL_TIMEOUT=1s", "SOUK_GATEWAY_XYZ=1", "SOUK_GATEWAY_DEBGU=1"})
 	require.NoError(t, err)
-	told := tree.CheckSections("log", "user", "redis", "gateway").Error()
+	message := tree.CheckSections("log", "user", "redis", "gateway").Error()
 	for _, want := range []string{
 		"foo: unknown section (" + path + ", line 1); usre: ", `line 2); did you mean "user"?`, `line 3); did you mean "log"?`,
 		"SOUK_BOGUS: no setting has this variable; SOUK_LOT_LEVEL", `SOUK_LOT_LEVEL: no setting has this variable; did you mean "SOUK_LOG_…"?`,
 		`SOUK_REDSI_DIAL_TIMEOUT: no setting has this variable; did you mean "SOUK_REDIS_…"?`,
 	} {
-		require.Contains(t, told, want)
+		require.Contains(t, message, want)
 	}
 	got := defaults()
-	told = tree.Decode("gateway", &got).Error()
-	require.Contains(t, told, `SOUK_GATEWAY_DEBGU: no setting has this variable; did you mean "SOUK_GATEWAY_DEBUG"?`)
-	require.Regexp(t, `SOUK_GATEWAY_XYZ: no setting has this variable$`, told)
+	message = tree.Decode("gateway", &got).Error()
+	require.Contains(t, message, `SOUK_GATEWAY_DEBGU: no setting has this variable; did you mean "SOUK_GATEWAY_DEBUG"?`)
+	require.Regexp(t, `SOUK_GATEWAY_XYZ: no setting has this variable$`, message)
 }
 
-func TestAllMistakesOfAllSectionsAreToldAtOnce(t *testing.T) {
+func TestAllMistakesOfAllSectionsAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	tree, err := config.FromMap(map[string]any{
 		"gateway": map[string]any{"timeout": "-1s", "addr": "", "ratio": "much", "debug": 7},
@@ -192,12 +192,12 @@ func TestAllMistakesOfAllSectionsAreToldAtOnce(t *testing.T) {
 	})
 	require.NoError(t, err)
 	gateway, order := defaults(), defaults()
-	gateway.Ratio = 3 // as if it had to be set
+	gateway.Ratio = 3 // an invalid default, as if a value were required
 	err = tree.DecodeAll(config.Section{Name: "gateway", Into: &gateway}, config.Section{Name: "order", Into: &order})
 	require.True(t, errs.Is(err, errs.Invalid))
-	var told []string
+	var mistakes []string
 	for _, f := range errs.From(err).Fields {
-		told = append(told, f.Path+": "+f.Message)
+		mistakes = append(mistakes, f.Path+": "+f.Message)
 	}
 	require.ElementsMatch(t, []string{
 		`gateway.ratio: must be a number, not "much" (built-in defaults)`,
@@ -206,10 +206,10 @@ func TestAllMistakesOfAllSectionsAreToldAtOnce(t *testing.T) {
 		"gateway.addr: must be set",
 		`order.adr: unknown key (built-in defaults); did you mean "addr"?`,
 		"order: ratio: must be at most 1",
-	}, told)
+	}, mistakes)
 }
 
-func TestFilesThatAreNotOurs(t *testing.T) {
+func TestInvalidFilesAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{"list": "- a", "two": "a: {}\n---\nb: {}", "broken": "a: [", "scalar section": "gateway: 5"} {
 		t.Run(name, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"souk/pkg/errs"
 )
 
-// Validator is a section that can tell whether its values make sense together.
+// Validator is a section that can check whether its values are consistent.
 type Validator interface {
 	Validate() error
 }
@@ -33,14 +33,18 @@ type Section struct {
 }
 
 // Decode fills into, a pointer to a struct that holds the defaults, with the settings of a
-// section, and calls its Validate when it has one. It fails with errs.Invalid, one field a mistake:
-// an unknown key or variable, a value of the wrong type, or what Validate says. Validate tells
-// several mistakes with [errors.Join].
+// section. It then calls the struct's Validate method, if it has one. Validate reports several
+// mistakes with [errors.Join].
+//
+// Errors: invalid_argument (one field per mistake: an unknown key or variable, a value of the wrong
+// type, or a mistake that Validate reports).
 func (t *Tree) Decode(section string, into any) error {
 	return t.DecodeAll(Section{Name: section, Into: into})
 }
 
-// DecodeAll is Decode for several sections: the mistakes of all of them are told at once.
+// DecodeAll is [Tree.Decode] for several sections. It reports the mistakes of all of them at once.
+//
+// Errors: invalid_argument.
 func (t *Tree) DecodeAll(sections ...Section) error {
 	var p problems
 	for _, s := range sections {
@@ -70,8 +74,8 @@ func (t *Tree) applyLayers(p *problems, layers []layer, section string, v reflec
 	}
 }
 
-// apply sets v to what n says. Structs, and structs in lists and maps, are walked so that every
-// mistake is told with its path; the leaves are YAML's business.
+// apply sets v to the value of n. It walks structs, and structs in lists and maps, so that every
+// mistake is reported with its path. The YAML library decodes the leaves.
 func (l layer) apply(p *problems, path string, n *yaml.Node, v reflect.Value) {
 	n = resolve(n)
 	if isNull(n) {
@@ -149,7 +153,7 @@ func (l layer) applyMap(p *problems, path string, n *yaml.Node, v reflect.Value)
 func (t *Tree) applyEnv(p *problems, section string, v reflect.Value) {
 	prefix := envName(section) + "_"
 	leaves := map[string]leaf{}
-	collect(leaves, prefix, section, v)
+	collectLeaves(leaves, prefix, section, v)
 	var names []string
 	for n := range leaves {
 		names = append(names, n)
@@ -174,20 +178,20 @@ type leaf struct {
 	value reflect.Value
 }
 
-func collect(into map[string]leaf, prefix, path string, v reflect.Value) {
+func collectLeaves(into map[string]leaf, prefix, path string, v reflect.Value) {
 	fields := fieldsOf(v)
 	for _, key := range fields.keys {
 		f := fields.byKey[key]
 		name := prefix + upperSnake(key)
 		if isStruct(f.Type()) {
-			collect(into, name+"_", path+"."+key, f)
+			collectLeaves(into, name+"_", path+"."+key, f)
 			continue
 		}
 		into[name] = leaf{path: path + "." + key, value: f}
 	}
 }
 
-// setText sets v to what a variable says: lists and maps are split here, the rest reads like YAML.
+// setText sets v to the value of a variable. It splits lists and maps; everything else is read as YAML.
 func setText(v reflect.Value, s string) error {
 	switch {
 	case implementsText(v.Type()):
@@ -222,7 +226,7 @@ func setText(v reflect.Value, s string) error {
 	}
 }
 
-// decodeScalar takes a string as it is, and reads anything else as YAML does.
+// decodeScalar takes a string literally and reads anything else as YAML does.
 func decodeScalar(v reflect.Value, s string) error {
 	n := yaml.Node{Kind: yaml.ScalarNode, Value: s}
 	if v.Kind() == reflect.String || implementsText(v.Type()) {
@@ -272,7 +276,7 @@ func fieldsOf(v reflect.Value) structFields {
 	return out
 }
 
-// isStruct reports whether t is walked field by field: not a time, nor anything else that reads itself.
+// isStruct reports whether t is walked field by field. A time, or any other type that decodes itself, is not.
 func isStruct(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && !implementsText(t) && !reflect.PointerTo(t).Implements(yamlType)
 }
@@ -306,7 +310,7 @@ func kindName(t reflect.Type) string {
 	}
 }
 
-// envName is the variable that would hold the section as a whole.
+// envName returns the variable that would hold the whole section.
 func envName(section string) string {
 	parts := strings.Split(section, ".")
 	for i, p := range parts {
@@ -315,7 +319,7 @@ func envName(section string) string {
 	return Prefix + strings.Join(parts, "_")
 }
 
-// upperSnake turns maxConns, MaxConns, max-conns and max_conns into MAX_CONNS, and URLPath into URL_PATH.
+// upperSnake converts maxConns, MaxConns, max-conns and max_conns to MAX_CONNS, and URLPath to URL_PATH.
 func upperSnake(s string) string {
 	rs := []rune(s)
 	var b strings.Builder

@@ -8,16 +8,17 @@ import (
 	"souk/pkg/errs"
 )
 
-// problems gathers mistakes, so that a user can mend them all at once.
+// problems collects mistakes, so that a user can fix them all at once.
 type problems struct{ fields []errs.Field }
 
 func (p *problems) add(path, format string, args ...any) {
 	p.fields = append(p.fields, errs.Field{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
-// invalid adds what a section's Validate says, but for values that could not be read: of them it was told.
+// invalid adds the error of a section's Validate. It skips values that could not be read, since they are
+// reported already.
 func (p *problems) invalid(section string, err error) {
-	switch e := err.(type) { //nolint:errorlint // as Validate made it, not what it wraps
+	switch e := err.(type) { //nolint:errorlint // only Validate's own error counts, not what it wraps
 	case nil:
 	case interface{ Unwrap() []error }: // of errors.Join
 		for _, one := range e.Unwrap() {
@@ -54,7 +55,7 @@ func (p *problems) err() error {
 	return &errs.Error{Code: errs.Invalid, Message: "config: " + strings.Join(lines, "; "), Fields: p.fields}
 }
 
-// suggest names the candidate that is nearest to word, if any is near.
+// suggest names the candidate that is nearest to word, if one is near enough.
 func suggest(word string, candidates []string) string {
 	best := nearest(word, candidates)
 	if best == "" {
@@ -63,7 +64,8 @@ func suggest(word string, candidates []string) string {
 	return fmt.Sprintf("; did you mean %q?", best)
 }
 
-// suggestVariable names the one of the variables that is nearest to name. All begin with prefix, which makes none nearer.
+// suggestVariable names the variable that is nearest to name. All begin with prefix, which the comparison
+// leaves out.
 func suggestVariable(name, prefix string, variables []string) string {
 	var endings []string
 	for _, v := range variables {
@@ -76,8 +78,8 @@ func suggestVariable(name, prefix string, variables []string) string {
 	return fmt.Sprintf("; did you mean %q?", prefix+best)
 }
 
-// suggestSection names the variables of the section whose prefix is nearest to how name begins. Whether it has one that
-// ends as name does is not known here.
+// suggestSection names the variables of the section whose prefix is nearest to the beginning of name. It does
+// not know whether the section has a variable with the ending of name.
 func suggestSection(name string, sections []string) string {
 	var prefixes []string
 	for _, s := range sections {
@@ -91,7 +93,8 @@ func suggestSection(name string, sections []string) string {
 	return ""
 }
 
-// nearest returns the candidate that differs from word in the fewest letters, "" when all differ in more than a third of them.
+// nearest returns the candidate that differs from word in the fewest letters, or "" if every candidate
+// differs in more than a third of them (at least one letter may always differ).
 func nearest(word string, candidates []string) string {
 	best, bestDistance := "", max(1, len(word)/3)+1
 	for _, c := range candidates {
@@ -102,7 +105,7 @@ func nearest(word string, candidates []string) string {
 	return best
 }
 
-// distance is how many letters are to be changed, added, dropped or swapped with the next to make b of a.
+// distance returns how many letters of a must be changed, added, removed or swapped with the next one to get b.
 func distance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
@@ -125,7 +128,7 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// short keeps a value out of a message when it might be long or a secret's bulk.
+// short truncates a value for a message: it may be long, or a secret.
 func short(s string) string {
 	const most = 24
 	if len(s) > most {

@@ -17,12 +17,12 @@ import (
 // Prefix begins the name of every environment variable that souk reads.
 const Prefix = "SOUK_"
 
-// outside are variables with our prefix that are not settings; a trailing * stands for any ending.
+// outside lists variables that have the prefix but are not settings. A trailing * matches any suffix.
 var outside = []string{"SOUK_TEST_*", "SOUK_FAILPOINTS", "SOUK_CONFIG"}
 
-// Tree is the settings of a process. It does not change and may be used by several goroutines.
+// Tree holds the settings of a process. It is immutable and safe for concurrent use.
 type Tree struct {
-	layers    []layer // lowest first: given defaults, file
+	layers    []layer // lowest precedence first: given defaults, file
 	env       map[string]string
 	overrides []layer
 	allow     []string
@@ -31,13 +31,14 @@ type Tree struct {
 // layer is one source of settings in tree form.
 type layer struct {
 	name string
-	root *yaml.Node // a mapping; nil: empty
+	root *yaml.Node // a mapping; nil if empty
 }
 
-// Load reads the file at path and the SOUK_ variables of environ (as of os.Environ). An empty
-// path means no file. Variables in allow are left alone, though they begin with SOUK_; a trailing
-// * stands for any ending. It fails with errs.Invalid when there is no such file or it is not a
-// YAML mapping.
+// Load reads the file at path and the SOUK_ variables of environ, which has the form of os.Environ.
+// An empty path means no file. Variables in allow are ignored although they begin with SOUK_; a
+// trailing * matches any suffix.
+//
+// Errors: invalid_argument (the file cannot be read or is not a YAML mapping).
 func Load(path string, environ []string, allow ...string) (*Tree, error) {
 	t := &Tree{env: map[string]string{}, allow: slices.Concat(outside, allow)}
 	for _, kv := range environ {
@@ -61,13 +62,17 @@ func Load(path string, environ []string, allow ...string) (*Tree, error) {
 	return t, nil
 }
 
-// FromMap makes a tree of m alone, without file and environment.
+// FromMap returns a tree of m alone, without file and environment.
+//
+// Errors: invalid_argument.
 func FromMap(m map[string]any) (*Tree, error) {
 	return (&Tree{allow: outside}).WithDefaults(m)
 }
 
-// WithDefaults returns a tree in which m counts wherever neither the file nor the environment says
-// anything, e.g. {"redis": {"addr": "127.0.0.1:6379"}}.
+// WithDefaults returns a tree in which m, e.g. {"redis": {"addr": "127.0.0.1:6379"}}, applies where
+// neither the file nor the environment sets a value.
+//
+// Errors: invalid_argument.
 func (t *Tree) WithDefaults(m map[string]any) (*Tree, error) {
 	root, err := fromMap(m)
 	if err != nil {
@@ -78,7 +83,9 @@ func (t *Tree) WithDefaults(m map[string]any) (*Tree, error) {
 	return &c, nil
 }
 
-// WithOverrides returns a tree in which m counts more than the file and the environment.
+// WithOverrides returns a tree in which m takes precedence over the file and the environment.
+//
+// Errors: invalid_argument.
 func (t *Tree) WithOverrides(m map[string]any) (*Tree, error) {
 	root, err := fromMap(m)
 	if err != nil {
@@ -89,9 +96,11 @@ func (t *Tree) WithOverrides(m map[string]any) (*Tree, error) {
 	return &c, nil
 }
 
-// CheckSections fails with errs.Invalid when the file has a section, or the environment a
-// variable, that belongs to none of known. A section may be a path such as "services.order".
-// Sections that this process never decodes may stand in the file.
+// CheckSections fails if the file has a section, or the environment a variable, that does not
+// belong to one of known. A section may be a path such as "services.order". The file may have
+// known sections that this process never decodes.
+//
+// Errors: invalid_argument.
 func (t *Tree) CheckSections(known ...string) error {
 	var p problems
 	for _, l := range slices.Concat(t.layers, t.overrides) {
@@ -130,7 +139,7 @@ func checkKeys(p *problems, l layer, m *yaml.Node, path string, known []string) 
 	}
 }
 
-// section returns the node at the path, nil when the layer does not have it.
+// section returns the node at the path, or nil if the layer has no such section.
 func (l layer) section(path string) (*yaml.Node, error) {
 	n := l.root
 	for _, name := range strings.Split(path, ".") {

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// child starts servers in dir, a temporary one too, prints where they are, and waits.
+// child starts two servers in dir and a temporary one, prints their addresses, and waits.
 func child(dir string) {
 	ctx := context.Background()
 	p, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{Dir: filepath.Join(dir, "postgres"), Databases: []string{"shop"}})
@@ -55,7 +55,7 @@ func child(dir string) {
 	select {}
 }
 
-// dataDir is a directory that user postgres can reach, which t.TempDir is not.
+// dataDir returns a directory that user postgres can reach. It cannot reach t.TempDir.
 func dataDir(t *testing.T) string {
 	t.Helper()
 	dir, err := devstack.TempDir()
@@ -98,13 +98,13 @@ func execute(ctx context.Context, t *testing.T, url, sql string) {
 	require.NoError(t, err)
 }
 
-// redis sends one command and returns the answer's last line.
-func redis(t *testing.T, socket string, words ...string) string {
+// redis sends one command and returns the last line of the reply.
+func redis(t *testing.T, socket string, command ...string) string {
 	t.Helper()
 	conn, err := net.Dial("unix", socket)
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
-	_, err = fmt.Fprintf(conn, "%s\r\n", strings.Join(words, " "))
+	_, err = fmt.Fprintf(conn, "%s\r\n", strings.Join(command, " "))
 	require.NoError(t, err)
 	r := bufio.NewReader(conn)
 	line, err := r.ReadString('\n')
@@ -116,13 +116,23 @@ func redis(t *testing.T, socket string, words ...string) string {
 	return strings.TrimSpace(line)
 }
 
-// eventually waits for the end of something that sends no signal: another process.
+// eventually waits for a change in another process, which sends no signal.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	require.Eventually(t, ok, 30*time.Second, 10*time.Millisecond, what)
 }
 
 func gone(pid int) bool { return syscall.Kill(pid, 0) != nil }
+
+// awaitDone waits until the server has ended.
+func awaitDone(t *testing.T, p *devstack.Postgres) {
+	t.Helper()
+	select {
+	case <-p.Done():
+	case <-time.After(30 * time.Second):
+		require.Fail(t, "the server has not ended")
+	}
+}
 
 func TestPostgresKeepsItsDataOverARestart(t *testing.T) {
 	t.Parallel()
@@ -146,7 +156,7 @@ func TestPostgresKeepsItsDataOverARestart(t *testing.T) {
 	require.NoError(t, p.Stop(ctx))
 	require.NoError(t, p.Stop(ctx), "twice is fine")
 	require.NoError(t, p.Err())
-	<-p.Done()
+	awaitDone(t, p)
 	require.True(t, gone(p.PID()))
 
 	o.Databases = append(o.Databases, "cart")
@@ -155,15 +165,15 @@ func TestPostgresKeepsItsDataOverARestart(t *testing.T) {
 	require.Equal(t, "cart", query[string](ctx, t, again.URL("cart"), `select current_database()::text`))
 }
 
-func TestPostgresEndsUnexpectedly(t *testing.T) {
+func TestUnexpectedEndOfPostgresIsReportedOrRepaired(t *testing.T) {
 	t.Parallel()
 	ctx := setup(t)
 
-	t.Run("Done and Err tell", func(t *testing.T) {
+	t.Run("Done and Err report it", func(t *testing.T) {
 		t.Parallel()
 		p := startPostgres(ctx, t, devstack.PostgresOptions{Dir: filepath.Join(dataDir(t), "postgres"), NoSync: true})
 		require.NoError(t, syscall.Kill(p.PID(), syscall.SIGKILL))
-		<-p.Done()
+		awaitDone(t, p)
 		require.ErrorContains(t, p.Err(), "postgres ended unexpectedly: signal: killed")
 	})
 	t.Run("Restart brings it back with its data", func(t *testing.T) {
@@ -221,19 +231,19 @@ func TestNothingOutlivesAKilledProcess(t *testing.T) {
 		require.NoError(t, err)
 		return n
 	}
-	for round := range 3 {
+	for n := range 3 {
 		cmd, words := run()
-		if round == 0 {
+		if n == 0 {
 			execute(ctx, t, words[1], `create table t (n int)`)
 		}
 		execute(ctx, t, words[1], `insert into t (n) values (1)`)
-		require.Equal(t, round+1, query[int](ctx, t, words[1], `select count(*) from t`))
-		require.Equal(t, fmt.Sprintf(":%d", round+1), redis(t, words[3], "INCR", "n"))
+		require.Equal(t, n+1, query[int](ctx, t, words[1], `select count(*) from t`))
+		require.Equal(t, fmt.Sprintf(":%d", n+1), redis(t, words[3], "INCR", "n"))
 
 		require.NoError(t, cmd.Process.Kill())
 		require.Error(t, cmd.Wait())
-		if round == 1 {
-			continue // the next start meets servers that are still stopping
+		if n == 1 {
+			continue // the next start finds servers that are still stopping
 		}
 		for _, i := range []int{2, 4, 6} {
 			eventually(t, "server "+words[i]+" is gone", func() bool { return gone(pid(words[i])) })
@@ -254,7 +264,7 @@ func TestTemporaryPostgresLeavesNothing(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-func TestWhatIsMissingIsSaid(t *testing.T) {
+func TestMissingProgramOrDirectoryIsNamed(t *testing.T) {
 	t.Parallel()
 	ctx := setup(t)
 	_, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{Dir: dataDir(t), BinDir: "/nowhere"})
@@ -265,7 +275,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	require.ErrorContains(t, err, "data directory is required")
 }
 
-func TestAParentThatIsInTheWayIsNamed(t *testing.T) {
+func TestUnreachableParentFolderIsNamed(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("only root runs PostgreSQL as another user")
@@ -276,7 +286,7 @@ func TestAParentThatIsInTheWayIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, "may not pass through "+parent+" (mode 0700)")
 }
 
-func TestALongPathGetsAShortSocket(t *testing.T) {
+func TestLongDataPathGetsAShortSocketPath(t *testing.T) {
 	t.Parallel()
 	ctx := setup(t)
 	dir := filepath.Join(dataDir(t), strings.Repeat("long/", 20))
@@ -288,18 +298,18 @@ func TestALongPathGetsAShortSocket(t *testing.T) {
 	require.NoError(t, r.Stop(ctx))
 }
 
-func TestAStaleProcessFileIsNoObstacle(t *testing.T) {
+func TestStalePIDFileDoesNotPreventAStart(t *testing.T) {
 	t.Parallel()
 	ctx := setup(t)
 	o := devstack.PostgresOptions{Dir: filepath.Join(dataDir(t), "postgres"), NoSync: true}
 	p := startPostgres(ctx, t, o)
 	require.NoError(t, p.Stop(ctx))
-	// Our own pid: alive, but no PostgreSQL.
+	// The parent's PID: alive, but not PostgreSQL.
 	require.NoError(t, os.WriteFile(filepath.Join(o.Dir, "data", "postmaster.pid"), []byte(strconv.Itoa(os.Getppid())+"\n"), 0o644))
 	startPostgres(ctx, t, o)
 }
 
-func TestAsAnOrdinaryUser(t *testing.T) {
+func TestServersRunAsAnOrdinaryUser(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("the other tests run as an ordinary user already")
@@ -314,7 +324,7 @@ func TestAsAnOrdinaryUser(t *testing.T) {
 	own := filepath.Join(dir, "own")
 	require.NoError(t, os.Mkdir(own, 0o700))
 	require.NoError(t, os.Chown(own, uid, uid))
-	program, err := os.ReadFile(os.Args[0]) // the test binary's own folder is root's alone
+	program, err := os.ReadFile(os.Args[0]) // only root can read the test binary's own folder
 	require.NoError(t, err)
 	copied := filepath.Join(dir, "test")
 	require.NoError(t, os.WriteFile(copied, program, 0o755))
@@ -339,7 +349,7 @@ func TestAsAnOrdinaryUser(t *testing.T) {
 	}
 }
 
-func TestLock(t *testing.T) {
+func TestLockIsExclusiveUntilUnlock(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	l, err := devstack.Lock(dir)
@@ -353,7 +363,7 @@ func TestLock(t *testing.T) {
 	require.NoError(t, again.Unlock())
 }
 
-func TestLockedTellsWhoHasADirectoryAndWritesNothing(t *testing.T) {
+func TestLockedReturnsTheOwnerAndWritesNothing(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	_, locked := devstack.Locked(dir)
@@ -370,7 +380,7 @@ func TestLockedTellsWhoHasADirectoryAndWritesNothing(t *testing.T) {
 	require.Equal(t, os.Getpid(), pid)
 
 	require.NoError(t, lock.Unlock())
-	require.Eventually(t, func() bool { // a process that another test starts has the file until it runs its program
+	require.Eventually(t, func() bool { // a process forked by another test has the file open until its exec
 		_, locked := devstack.Locked(dir)
 		return !locked
 	}, 5*time.Second, 5*time.Millisecond)

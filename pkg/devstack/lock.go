@@ -20,15 +20,16 @@ type DirLock struct {
 }
 
 const (
-	lockTries = 5 // Locked of another process holds the lock for a moment
-	lockPause = 10 * time.Millisecond
+	lockAttempts = 5 // Locked, called by another process, holds the lock for a moment
+	lockBackoff  = 10 * time.Millisecond
 )
 
-// Lock takes the directory for this process, making it if need be. When another process has it, the error
-// names that one. The lock ends with the process, so a crash leaves nothing to clean up.
+// Lock acquires the directory for this process and creates it if it does not exist. If another process holds
+// it, the error gives that process's ID. The lock ends with the process, so that a crash leaves nothing to
+// clean up.
 //
-// A directory that is made is for this user alone; root's can be passed through (not listed), for PostgreSQL's
-// folder below belongs to another user.
+// A directory that Lock creates is accessible to this user only. Root's directory can be traversed, but not
+// listed, by other users, since PostgreSQL's folder in it belongs to another user.
 func Lock(dir string) (*DirLock, error) {
 	mode := os.FileMode(0o700)
 	if os.Getuid() == 0 {
@@ -42,8 +43,8 @@ func Lock(dir string) (*DirLock, error) {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	err = flock(f, syscall.LOCK_EX)
-	for try := 1; errors.Is(err, syscall.EWOULDBLOCK) && try < lockTries; try++ {
-		time.Sleep(lockPause)
+	for attempt := 1; errors.Is(err, syscall.EWOULDBLOCK) && attempt < lockAttempts; attempt++ {
+		time.Sleep(lockBackoff)
 		err = flock(f, syscall.LOCK_EX)
 	}
 	if err != nil {
@@ -63,14 +64,14 @@ func Lock(dir string) (*DirLock, error) {
 	return &DirLock{file: f}, nil
 }
 
-// Locked reports whether a process has the directory, and which; its pid is 0 when that can't be told. It
-// writes nothing, so that it works on a directory that may only be read.
+// Locked reports whether a process holds the directory, and its process ID, which is 0 if it is not known.
+// Locked writes nothing, so that it works on a read-only directory.
 func Locked(dir string) (pid int, locked bool) {
 	f, err := os.Open(filepath.Join(dir, LockName)) //nolint:gosec // a data directory that the user names
 	if err != nil {
 		return 0, false
 	}
-	defer func() { _ = f.Close() }() // gives the lock back, too
+	defer func() { _ = f.Close() }() // also releases the lock
 	if err := flock(f, syscall.LOCK_SH); !errors.Is(err, syscall.EWOULDBLOCK) {
 		return 0, false
 	}
@@ -79,11 +80,11 @@ func Locked(dir string) (pid int, locked bool) {
 
 func flock(f *os.File, how int) error { return syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB) }
 
-// readPID is what the owner wrote; 0 when it has not yet.
+// readPID returns the process ID that the owner wrote, or 0 if it has not written one yet.
 func readPID(f *os.File) int {
 	b := make([]byte, 32)
-	n, _ := f.ReadAt(b, 0)                                   // nothing: no pid
-	pid, _ := strconv.Atoi(strings.TrimSpace(string(b[:n]))) // as above
+	n, _ := f.ReadAt(b, 0)                                   // an error leaves n or the PID 0
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(b[:n]))) // 0 if it is not a number
 	return pid
 }
 
@@ -92,7 +93,7 @@ func writeAt(f *os.File, s string) error {
 	return err
 }
 
-// Unlock gives the directory back. It may be called twice.
+// Unlock releases the directory. It may be called twice.
 func (l *DirLock) Unlock() error {
 	if err := l.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return fmt.Errorf("unlock data directory: %w", err)

@@ -17,24 +17,25 @@ import (
 	"go.uber.org/zap"
 )
 
-// PostgresOptions say where PostgreSQL keeps its data and how it is reached.
+// PostgresOptions set where PostgreSQL keeps its data and how clients reach it.
 type PostgresOptions struct {
 	// Dir holds the server's data, passwords and log. Required, unless Temporary.
 	Dir string
-	// Port is the loopback port; 0: any free one.
+	// Port is the loopback port. Zero picks a free one.
 	Port int
-	// Databases are made if they are not there, each with a role of its own of the same name.
+	// Databases are created if they do not exist, each with a role of the same name.
 	Databases []string
-	// NoSync turns fsync off: fast, and lost with the machine's power. For tests.
+	// NoSync turns fsync off. It is fast, but a power failure loses data. For tests.
 	NoSync bool
-	// Temporary is for test processes: a server without fsync and passwords in a temporary folder, reached by
-	// its socket alone. It and its folder are gone when this process ends, and no goroutine watches it.
+	// Temporary is for test processes. The server runs in a temporary folder, without fsync and passwords, and
+	// listens on its socket only. It stops and the folder is removed when this process ends. No goroutine
+	// watches it.
 	Temporary bool
 	// Restart starts the server again when it ends unexpectedly.
 	Restart bool
-	// BinDir holds initdb and postgres; "": they are looked for.
+	// BinDir holds initdb and postgres. If empty, StartPostgres searches for them.
 	BinDir string
-	// Logger is told of unexpected ends; nil: nobody is.
+	// Logger logs unexpected ends and restarts. If nil, they are not logged.
 	Logger *zap.Logger
 }
 
@@ -57,13 +58,13 @@ type Postgres struct {
 
 const superuser = "postgres"
 
-// patience bounds a start or stop whose context has no end of its own. Recovery after a crash is in it.
-const patience = 60 * time.Second
+// startStopTimeout is the longest that a start or a stop may take. It includes recovery after a crash.
+const startStopTimeout = 60 * time.Second
 
-// StartPostgres starts the server and waits until it answers. The first start on a directory makes the
-// database cluster. As root, the server runs as user postgres.
+// StartPostgres starts the server and waits until it accepts connections. The first start on a directory creates
+// the database cluster. If this process runs as root, the server runs as user postgres.
 func StartPostgres(ctx context.Context, o PostgresOptions) (_ *Postgres, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, startStopTimeout)
 	defer cancel()
 	defer func() {
 		if err != nil {
@@ -95,7 +96,7 @@ func (p *Postgres) prepare(ctx context.Context) (err error) {
 		if p.o.Dir, err = TempDir(); err != nil {
 			return err
 		}
-		if err := chown(p.o.Dir, p.as); err != nil { // who removes it at the end
+		if err := chown(p.o.Dir, p.as); err != nil { // the guard runs as that user and removes the folder
 			return fmt.Errorf("temporary directory: %w", err)
 		}
 	}
@@ -130,7 +131,7 @@ func (p *Postgres) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// release gives back what prepare took.
+// release removes the temporary folders and releases the lock.
 func (p *Postgres) release() {
 	if p.ownSocket {
 		_ = os.RemoveAll(p.socketDir)
@@ -143,7 +144,7 @@ func (p *Postgres) release() {
 	}
 }
 
-// maxSocketPath is what fits into a unix socket's address.
+// maxSocketPath is the longest path, in bytes, of a unix socket's address.
 const maxSocketPath = 103
 
 func (p *Postgres) makeSocketDir() error {
@@ -201,7 +202,7 @@ func (p *Postgres) launch(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := awaitAnswer(ctx, proc, p.logFile(), p.answers); err != nil {
+	if err := awaitReady(ctx, proc, p.logFile(), p.ping); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		return nil, errors.Join(err, proc.stop(stopCtx))
@@ -209,7 +210,7 @@ func (p *Postgres) launch(ctx context.Context) (*process, error) {
 	return proc, nil
 }
 
-func (p *Postgres) answers(ctx context.Context) error {
+func (p *Postgres) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, p.AdminURL())
@@ -219,10 +220,10 @@ func (p *Postgres) answers(ctx context.Context) error {
 	return conn.Close(ctx)
 }
 
-// AdminURL is for the superuser.
+// AdminURL returns the URL for the superuser.
 func (p *Postgres) AdminURL() string { return p.socketURL(superuser, superuser) }
 
-// URL is for a database as its own role, over the unix socket. It works as long as the server runs.
+// URL returns the URL for a database as its own role, over the unix socket. It works as long as the server runs.
 func (p *Postgres) URL(database string) string { return p.socketURL(database, database) }
 
 func (p *Postgres) socketURL(user, database string) string {
@@ -231,7 +232,7 @@ func (p *Postgres) socketURL(user, database string) string {
 	return u.String()
 }
 
-// TCPURL is for a database as its own role, over the loopback port, for tools that want a host.
+// TCPURL returns the URL for a database as its own role, over the loopback port, for tools that need a host.
 func (p *Postgres) TCPURL(database string) string {
 	u := url.URL{Scheme: "postgres", User: p.userinfo(database), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)), Path: "/" + database, RawQuery: "sslmode=disable"}
 	return u.String()
@@ -244,20 +245,21 @@ func (p *Postgres) userinfo(user string) *url.Userinfo {
 	return url.UserPassword(user, p.secrets.of(user))
 }
 
-// PID is the server's process (that of its guard when Temporary).
+// PID returns the server's process ID, or that of its guard if the server is Temporary.
 func (p *Postgres) PID() int { return p.server.pid() }
 
-// Done is closed when the server has ended: by Stop, or unexpectedly without Restart; Err then tells why.
+// Done returns a channel that is closed when the server has ended, by Stop or, without Restart, unexpectedly. Err
+// then returns the reason.
 func (p *Postgres) Done() <-chan struct{} { return p.server.done }
 
-// Err tells why the server ended unexpectedly; nil otherwise.
+// Err returns why the server ended unexpectedly, or nil if it did not.
 func (p *Postgres) Err() error { return p.server.exitErr() }
 
-// Stop shuts the server down (sessions are ended, all data is on disk) and waits for it; when ctx ends first
-// it is killed, and recovers at the next start. It may be called twice.
+// Stop ends the sessions, shuts the server down with all data on disk, and waits for it. If ctx ends first, Stop
+// kills the server, which recovers at the next start. It may be called twice.
 func (p *Postgres) Stop(ctx context.Context) error {
 	p.stopOnce.Do(func() {
-		ctx, cancel := context.WithTimeout(ctx, patience)
+		ctx, cancel := context.WithTimeout(ctx, startStopTimeout)
 		defer cancel()
 		p.stopErr = p.server.stop(ctx)
 		p.release()

@@ -23,7 +23,8 @@ import (
 
 type postgresBinaries struct{ initdb, postgres string }
 
-// findPostgres looks for the programs: of the version that made the data, if there is data, or the newest.
+// findPostgres searches for the programs. It prefers the version that created the data, then PATH, then the
+// newest.
 func findPostgres(binDir, data string) (postgresBinaries, error) {
 	var dirs []string
 	if binDir != "" {
@@ -35,7 +36,7 @@ func findPostgres(binDir, data string) (postgresBinaries, error) {
 			dirs = append(dirs, filepath.Join("/usr/lib/postgresql", version, "bin"))
 		}
 		dirs = append(dirs, filepath.SplitList(os.Getenv("PATH"))...)
-		installed, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is good
+		installed, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is valid
 		sort.Slice(installed, func(i, j int) bool { return major(installed[i]) > major(installed[j]) })
 		dirs = append(dirs, installed...)
 	}
@@ -49,7 +50,7 @@ func findPostgres(binDir, data string) (postgresBinaries, error) {
 }
 
 func major(binDir string) int {
-	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(binDir))) // 0 sorts last
+	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(binDir))) // not a number: 0, which sorts last
 	return n
 }
 
@@ -58,13 +59,13 @@ func executable(file string) bool {
 	return err == nil && !info.IsDir() && info.Mode()&0o111 != 0
 }
 
-// serverEnv keeps the caller's PGPORT and the like away from the server.
+// serverEnv returns the server's environment, without the caller's PGPORT and the like.
 func serverEnv() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 }
 
-// initdb makes the cluster unless it is there. It works aside and renames, so that a start that is killed
-// half way leaves nothing that looks like a cluster.
+// initdb creates the cluster unless it exists. It creates it under another name and renames it, so that a start
+// that is killed half-way leaves nothing that looks like a cluster.
 func (p *Postgres) initdb(ctx context.Context) error {
 	if _, err := os.Stat(filepath.Join(p.data, "PG_VERSION")); err == nil {
 		return nil
@@ -80,7 +81,8 @@ func (p *Postgres) initdb(ctx context.Context) error {
 	if runtime.GOOS == "darwin" {
 		locale = "en_US.UTF-8"
 	}
-	// Text is compared byte by byte, which for UTF-8 is the order of code points, as in C.UTF-8, but without a call for each.
+	// Collation C compares text byte by byte. For UTF-8 that is the order of code points, as in C.UTF-8, but
+	// it needs no call of the locale library for each comparison.
 	args := []string{"-D", fresh, "-U", superuser, "-E", "UTF8", "--locale=" + locale, "--lc-collate=C"}
 	if p.o.NoSync {
 		args = append(args, "--no-sync")
@@ -106,8 +108,9 @@ func (p *Postgres) initdb(ctx context.Context) error {
 	return nil
 }
 
-// awaitNoPostmaster waits until a server that a killed souk left is down: it has got its signal, but writes
-// a checkpoint first. The file of one that no longer runs is removed, for its pid may be somebody else's by now.
+// awaitNoPostmaster waits until the server of a souk that was killed has stopped. That server has its signal, but
+// writes a checkpoint first. If the server no longer runs, awaitNoPostmaster removes its PID file, since another
+// process may have that PID by now.
 func awaitNoPostmaster(ctx context.Context, data string) error {
 	const most = 20 * time.Second
 	file := filepath.Join(data, "postmaster.pid")
@@ -144,7 +147,7 @@ func isPostgres(pid int) bool {
 	}
 	if runtime.GOOS == "linux" {
 		content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		program, _, _ := bytes.Cut(content, []byte{0}) // others may have its name among their arguments
+		program, _, _ := bytes.Cut(content, []byte{0}) // the arguments of another program may contain the name
 		return err == nil && filepath.Base(string(program)) == "postgres"
 	}
 	out, err := exec.Command("ps", "-p", strconv.Itoa(pid), "-o", "comm=").Output()
@@ -159,7 +162,7 @@ func (p *Postgres) createDatabases(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create databases: %w", err)
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // all that was asked of it is answered
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // every statement has its result already
 	for _, name := range p.o.Databases {
 		if err := p.createDatabase(ctx, conn, name); err != nil {
 			return fmt.Errorf("create database %s: %w", name, err)
@@ -179,7 +182,7 @@ func (p *Postgres) createDatabase(ctx context.Context, conn *pgx.Conn, name stri
 	if role {
 		verb = "alter"
 	}
-	// The password is base32: it needs no quoting.
+	// The password is base32, so that it needs no escaping.
 	statements := []string{verb + ` role ` + ident + ` login password '` + p.secrets.of(name) + `'`}
 	if !database {
 		statements = append(statements, `create database `+ident+` owner `+ident)
@@ -198,7 +201,7 @@ func freePort(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("free port: %w", err)
 	}
-	defer func() { _ = l.Close() }() // it listened for its port alone
+	defer func() { _ = l.Close() }() // it accepted no connection
 	addr, ok := l.Addr().(*net.TCPAddr)
 	if !ok {
 		return 0, errors.New("free port: not a TCP address")
@@ -206,12 +209,12 @@ func freePort(ctx context.Context) (int, error) {
 	return addr.Port, nil
 }
 
-// secrets are random passwords by role.
+// secrets maps roles to random passwords.
 type secrets map[string]string
 
 func (s secrets) of(role string) string { return s[role] }
 
-// loadSecrets reads the file and adds passwords for roles that have none yet.
+// loadSecrets reads the file and adds passwords for roles that do not have one yet.
 func loadSecrets(file string, roles []string) (secrets, error) {
 	s := secrets{}
 	content, err := os.ReadFile(file)
@@ -244,10 +247,10 @@ func (s secrets) save(file string) error {
 	return writeFile(file, content)
 }
 
-// writeFile replaces a private file as a whole or not at all.
+// writeFile replaces a private file atomically.
 func writeFile(file string, content []byte) error {
-	aside := file + ".new"
-	f, err := os.OpenFile(aside, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	temporary := file + ".new"
+	f, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", file, err)
 	}
@@ -255,7 +258,7 @@ func writeFile(file string, content []byte) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", file, err)
 	}
-	if err := os.Rename(aside, file); err != nil {
+	if err := os.Rename(temporary, file); err != nil {
 		return fmt.Errorf("write %s: %w", file, err)
 	}
 	return nil

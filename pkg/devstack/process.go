@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// guardScript starts "$@" and waits for it, and stops it with signal $1 when standard input closes, which
-// is when the process that has the other end stops it or ends. Folder $2, if any, is removed last.
+// guardScript starts "$@" and waits for it. It stops it with signal $1 when standard input closes, which
+// happens when the process at the other end closes the pipe or ends. Last it removes folder $2, if given.
 const guardScript = `sig=$1 dir=$2; shift 2
 exec 3<&0 </dev/null
 "$@" 3<&- &
@@ -33,13 +33,13 @@ type command struct {
 	args []string
 	env  []string
 	dir  string
-	// as is the user to run as; nil: this process's own.
+	// as is the user to run as. Nil means the current user.
 	as *syscall.Credential
-	// logFile gets what the program prints.
+	// logFile receives the program's output.
 	logFile string
-	// stop is the signal that makes it end in good order.
+	// stop is the signal for a graceful shutdown.
 	stop syscall.Signal
-	// unwatched leaves no goroutine behind; the process's end is seen only by who asks.
+	// unwatched starts no goroutine to wait for the process. Only alive and stop then notice its end.
 	unwatched bool
 	// remove is a folder to remove when an unwatched process has ended.
 	remove string
@@ -49,20 +49,21 @@ type command struct {
 type process struct {
 	pid int
 
-	// guard is the write end of the guard's pipe; nil: the program is a direct child.
+	// guard is the write end of the guard's pipe, or nil if the program is a direct child.
 	guard *os.File
 	sig   syscall.Signal
 	proc  *os.Process
 
 	exited  chan struct{} // nil when unwatched
-	waitErr error         // why it exited; to be read after exited is closed
+	waitErr error         // why it exited; valid once exited is closed
 
 	stopOnce sync.Once
 	waitOnce sync.Once
 }
 
 func (c command) attr() *syscall.SysProcAttr {
-	// A session of its own: Ctrl-C in the terminal is for souk, which then stops its servers in order.
+	// With a session of its own the server does not get Ctrl-C from the terminal. souk gets it and stops its
+	// servers in order.
 	return &syscall.SysProcAttr{Setsid: true, Credential: c.as}
 }
 
@@ -83,8 +84,8 @@ func (c command) start() (*process, error) {
 	return p, p.startChild(cmd)
 }
 
-// startChild keeps one goroutine on the thread that starts the program until that has ended: the kernel's
-// parent-death signal is about the thread.
+// startChild starts the program and keeps one goroutine on the thread that did so until the program has ended:
+// the kernel sends the parent-death signal when that thread ends.
 func (p *process) startChild(cmd *exec.Cmd) error {
 	p.exited = make(chan struct{})
 	started := make(chan error)
@@ -131,7 +132,7 @@ func (p *process) startGuarded(c command, cmd *exec.Cmd) error {
 	return nil
 }
 
-// alive reports whether the process, or its guard, is still there. It reaps an unwatched one.
+// alive reports whether the process, or its guard, still runs. It reaps an unwatched process that has ended.
 func (p *process) alive() bool {
 	if p.exited != nil {
 		select {
@@ -146,7 +147,7 @@ func (p *process) alive() bool {
 	return err == nil && pid == 0
 }
 
-// stop ends the process in good order and waits for it. When ctx ends first, it is killed.
+// stop shuts the process down gracefully and waits for it. If ctx ends first, it kills the process.
 func (p *process) stop(ctx context.Context) error {
 	p.stopOnce.Do(func() {
 		if p.guard != nil {
@@ -186,5 +187,5 @@ func (p *process) reap(ctx context.Context) error {
 	return err
 }
 
-// kill ends the process and all of its session's group at once.
+// kill kills the process and its whole process group.
 func (p *process) kill() { _ = syscall.Kill(-p.pid, syscall.SIGKILL) }

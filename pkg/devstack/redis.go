@@ -17,18 +17,18 @@ import (
 	"go.uber.org/zap"
 )
 
-// RedisOptions say where Redis keeps its data.
+// RedisOptions set where Redis keeps its data.
 type RedisOptions struct {
 	// Dir holds the server's data and log. Required, unless Temporary.
 	Dir string
-	// Temporary is for test processes: nothing is kept, and the server and its folder are gone when this process
-	// ends. No goroutine watches it.
+	// Temporary is for test processes. The server does not save its data. It stops and its folder is removed when
+	// this process ends. No goroutine watches it.
 	Temporary bool
 	// Restart starts the server again when it ends unexpectedly.
 	Restart bool
-	// Binary is redis-server; "": it is looked for in PATH.
+	// Binary is the redis-server program. If empty, StartRedis searches PATH for it.
 	Binary string
-	// Logger is told of unexpected ends; nil: nobody is.
+	// Logger logs unexpected ends and restarts. If nil, they are not logged.
 	Logger *zap.Logger
 }
 
@@ -45,10 +45,10 @@ type Redis struct {
 	stopErr   error
 }
 
-// StartRedis starts the server and waits until it has loaded its data and answers. Nothing is ever
-// evicted, and what was written is on disk a second later (appendonly, everysec).
+// StartRedis starts the server and waits until it has loaded its data and responds. The server never
+// evicts a key. A write is on disk a second later (appendonly, everysec).
 func StartRedis(ctx context.Context, o RedisOptions) (_ *Redis, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, startStopTimeout)
 	defer cancel()
 	defer func() {
 		if err != nil {
@@ -89,7 +89,7 @@ func (r *Redis) prepare() (err error) {
 	if r.lock, err = Lock(r.o.Dir); err != nil {
 		return err
 	}
-	if err := os.Chmod(r.o.Dir, 0o700); err != nil { //nolint:gosec // a folder: nobody else has business in it
+	if err := os.Chmod(r.o.Dir, 0o700); err != nil { //nolint:gosec // a folder, private to this user
 		return fmt.Errorf("data directory: %w", err)
 	}
 	r.socket = filepath.Join(r.o.Dir, "redis.sock")
@@ -117,7 +117,7 @@ func (r *Redis) release() {
 func (r *Redis) logFile() string { return filepath.Join(r.o.Dir, "redis.log") }
 
 func (r *Redis) launch(ctx context.Context) (*process, error) {
-	if err := r.awaitNobody(ctx); err != nil {
+	if err := r.awaitNoServer(ctx); err != nil {
 		return nil, err
 	}
 	trimLog(r.logFile())
@@ -128,7 +128,7 @@ func (r *Redis) launch(ctx context.Context) (*process, error) {
 	args := append([]string{
 		"--port", "0", "--unixsocket", r.socket, "--unixsocketperm", "700", "--dir", r.o.Dir,
 		"--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "notice",
-		// A crash can cut the last write in half; it is dropped, and the rest loaded.
+		// A crash can truncate the last write. Redis then drops that write and loads the rest.
 		"--aof-load-truncated", "yes",
 	}, persistence...)
 	c := command{path: r.binary, args: args, env: serverEnv(), dir: r.o.Dir, logFile: r.logFile(), stop: syscall.SIGTERM, unwatched: r.o.Temporary}
@@ -139,7 +139,7 @@ func (r *Redis) launch(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := awaitAnswer(ctx, proc, r.logFile(), r.answers); err != nil {
+	if err := awaitReady(ctx, proc, r.logFile(), r.ping); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		return nil, errors.Join(err, proc.stop(stopCtx))
@@ -147,9 +147,9 @@ func (r *Redis) launch(ctx context.Context) (*process, error) {
 	return proc, nil
 }
 
-// awaitNobody waits until a server that a killed souk left is down.
-func (r *Redis) awaitNobody(ctx context.Context) error {
-	for deadline := time.Now().Add(10 * time.Second); r.answers(ctx) == nil; {
+// awaitNoServer waits until the server of a souk that was killed has stopped.
+func (r *Redis) awaitNoServer(ctx context.Context) error {
+	for deadline := time.Now().Add(10 * time.Second); r.ping(ctx) == nil; {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("another redis-server runs on %s", r.o.Dir)
 		}
@@ -162,8 +162,8 @@ func (r *Redis) awaitNobody(ctx context.Context) error {
 	return nil
 }
 
-// answers sends PING. While the data is loaded the answer is an error.
-func (r *Redis) answers(ctx context.Context) error {
+// ping sends PING. It returns an error while the server loads its data.
+func (r *Redis) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", r.socket)
@@ -172,7 +172,7 @@ func (r *Redis) answers(ctx context.Context) error {
 	}
 	defer func() { _ = conn.Close() }()
 	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline) // a socket takes deadlines
+		_ = conn.SetDeadline(deadline) // never fails on a socket
 	}
 	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
 		return err
@@ -187,22 +187,24 @@ func (r *Redis) answers(ctx context.Context) error {
 	return nil
 }
 
-// Addr is the path of the server's unix socket.
+// Addr returns the path of the server's unix socket.
 func (r *Redis) Addr() string { return r.socket }
 
-// PID is the server's process (that of its guard when Temporary).
+// PID returns the server's process ID, or that of its guard if the server is Temporary.
 func (r *Redis) PID() int { return r.server.pid() }
 
-// Done is closed when the server has ended: by Stop, or unexpectedly without Restart; Err then tells why.
+// Done returns a channel that is closed when the server has ended, by Stop or, without Restart, unexpectedly. Err
+// then returns the reason.
 func (r *Redis) Done() <-chan struct{} { return r.server.done }
 
-// Err tells why the server ended unexpectedly; nil otherwise.
+// Err returns why the server ended unexpectedly, or nil if it did not.
 func (r *Redis) Err() error { return r.server.exitErr() }
 
-// Stop lets the server write its data and waits for it; when ctx ends first it is killed. It may be called twice.
+// Stop lets the server write its data and waits for it to end. If ctx ends first, Stop kills it. It may be called
+// twice.
 func (r *Redis) Stop(ctx context.Context) error {
 	r.stopOnce.Do(func() {
-		ctx, cancel := context.WithTimeout(ctx, patience)
+		ctx, cancel := context.WithTimeout(ctx, startStopTimeout)
 		defer cancel()
 		r.stopErr = r.server.stop(ctx)
 		r.release()

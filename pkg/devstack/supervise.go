@@ -12,16 +12,16 @@ import (
 	"go.uber.org/zap"
 )
 
-// server is a program that is watched, and started again if that is wanted.
+// server is a program that is watched and, if restart is set, started again.
 type server struct {
 	name    string
 	logFile string
 	restart bool
 	log     *zap.Logger
-	// launch starts the program and waits until it answers.
+	// launch starts the program and waits until it is ready.
 	launch func(context.Context) (*process, error)
 
-	ctx    context.Context //nolint:containedctx // ends when Stop is called, for a launch under way
+	ctx    context.Context //nolint:containedctx // canceled by stop, which ends a launch in flight
 	cancel context.CancelFunc
 	done   chan struct{}
 
@@ -80,13 +80,13 @@ func (s *server) watch() {
 	}
 }
 
-// relaunch tries until the program is up again or Stop is called.
+// relaunch retries until the program runs again or stop is called. It reports whether watch must go on.
 func (s *server) relaunch() bool {
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+	for backoff := 50 * time.Millisecond; ; backoff = min(2*backoff, 5*time.Second) {
 		select {
 		case <-s.ctx.Done():
 			return false
-		case <-time.After(pause):
+		case <-time.After(backoff):
 		}
 		p, err := s.launch(s.ctx)
 		if err != nil {
@@ -99,8 +99,8 @@ func (s *server) relaunch() bool {
 		s.proc = p
 		stopping := s.stopping
 		s.mu.Unlock()
-		if stopping { // Stop saw only the old one
-			_ = p.stop(context.Background())
+		if stopping { // stop saw only the old process
+			_ = p.stop(context.Background()) // its error is that the process had to be killed
 		}
 		return true
 	}
@@ -145,9 +145,9 @@ func (s *server) pid() int {
 	return s.proc.pid
 }
 
-// awaitAnswer calls probe until it returns nil. It gives up when the process or ctx ends, saying what the
-// program last wrote.
-func awaitAnswer(ctx context.Context, p *process, logFile string, probe func(context.Context) error) error {
+// awaitReady calls probe until it returns nil. It fails when the process or ctx ends. The error then has the last
+// lines of the program's log.
+func awaitReady(ctx context.Context, p *process, logFile string, probe func(context.Context) error) error {
 	for {
 		err := probe(ctx)
 		if err == nil {
@@ -180,10 +180,10 @@ func logTail(file string) string {
 	return fmt.Sprintf("; the end of %s:\n  %s", file, bytes.Join(lines, []byte("\n  ")))
 }
 
-// trimLog keeps a log file from growing for ever: a large one is put aside when its server starts.
+// trimLog renames a large log file before its server starts, so that the file does not grow forever.
 func trimLog(file string) {
 	const large = 16 << 20
 	if info, err := os.Stat(file); err == nil && info.Size() > large {
-		_ = os.Rename(file, file+".old")
+		_ = os.Rename(file, file+".old") // on failure the file grows on
 	}
 }

@@ -10,10 +10,11 @@ import (
 	"syscall"
 )
 
-// runAs is the user as whom PostgreSQL runs, which refuses to be root; nil: this process's own.
+// runAs returns the user to run PostgreSQL as, since PostgreSQL refuses to run as root. Nil means the current
+// user.
 func runAs() (*syscall.Credential, error) {
 	if os.Getuid() != 0 {
-		return nil, nil //nolint:nilnil // nil is "as oneself"
+		return nil, nil //nolint:nilnil // nil means the current user
 	}
 	u, err := user.Lookup("postgres")
 	if err != nil {
@@ -31,7 +32,7 @@ func runAs() (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
 
-// traversable checks that the user can reach dir, and says which folder is in the way.
+// traversable checks that the user can reach dir. The error names the folder that denies access.
 func traversable(dir string, as *syscall.Credential) error {
 	if as == nil {
 		return nil
@@ -66,7 +67,7 @@ func mayPass(info os.FileInfo, as *syscall.Credential) bool {
 	}
 }
 
-// ownedDir makes dir, private to the user as whom the server runs.
+// ownedDir creates dir, private to the user that the server runs as.
 func ownedDir(dir string, as *syscall.Credential) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -81,8 +82,8 @@ func chown(name string, as *syscall.Credential) error {
 	return os.Chown(name, int(as.Uid), int(as.Gid))
 }
 
-// TempDir makes a temporary directory that is good as a data directory: a server that runs as another user
-// can reach its part of it. The caller removes it.
+// TempDir creates a temporary directory that is usable as a data directory: a server that runs as another
+// user can reach its own folder in it. The caller removes it.
 func TempDir() (string, error) {
 	dir, err := os.MkdirTemp("", "souk-")
 	if err != nil {
@@ -94,8 +95,9 @@ func TempDir() (string, error) {
 	return dir, nil
 }
 
-// Reachable reports whether a PostgreSQL that is started here could have its data below dir: as root it runs
-// as another user, who must be able to pass through every parent. The error says what is in the way.
+// Reachable checks that a PostgreSQL started by this process can keep its data below dir. If the process runs as
+// root, PostgreSQL runs as another user, who must be able to traverse every parent folder. The error names the
+// folder that denies access.
 func Reachable(dir string) error {
 	as, err := runAs()
 	if err != nil {

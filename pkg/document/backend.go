@@ -9,7 +9,7 @@ import (
 	"souk/pkg/event"
 )
 
-// backend is a database that can hold collections. Its errors are those that [Collection] names.
+// backend is a database that can hold collections. It returns the errors that [Collection] documents.
 type backend interface {
 	ensure(ctx context.Context, c collection) error
 	get(ctx context.Context, c collection, ids []string) ([]raw, error)
@@ -19,32 +19,32 @@ type backend interface {
 	find(ctx context.Context, c collection, f find) ([]raw, error)
 }
 
-// collection is a validated Spec without its type.
+// collection is a validated Spec without its type parameter.
 type collection struct {
 	name    string
 	indexes []Index
 }
 
-// raw is a document as the database has it.
+// raw is a document as it is stored.
 type raw struct {
 	id       string
 	revision int64
 	body     []byte
-	keys     []string // of find: the values of its rest fields, folded if the index folds
+	keys     []string // only of find: the values of the fields find.rest, folded if the index folds
 }
 
-// find is a Query that fits its index.
+// find is a Query that has been checked against its index.
 type find struct {
 	index  Index
 	equal  []string // values of the leading fields
-	rest   []string // the fields after those: they make the order, then comes the id
-	prefix string   // of the first of rest
+	rest   []string // the fields after those; results are ordered by them, then by id
+	prefix string   // of the first field of rest
 	after  *cursor
 	limit  int
-	bound  []string
+	bound  []string // what a page token is bound to
 }
 
-// cursor is where a page ended.
+// cursor is the position at which a page ended.
 type cursor struct {
 	Keys []string `json:"k,omitempty"`
 	ID   string   `json:"i"`
@@ -77,5 +77,5 @@ func (c collection) resolve(q Query) (find, error) {
 	return f, nil
 }
 
-// binding is what a page token is bound to.
+// binding returns the values that a page token is bound to.
 func (f find) binding() []string { return f.bound }

@@ -1,4 +1,4 @@
-// Package document keeps documents: values of one Go type, as JSON, found by identifier and by indexes
+// Package document stores documents: values of one Go type, as JSON. They are found by identifier and by indexes
 // that are declared in code.
 //
 //	users, err := document.NewCollection(store, document.Spec[User]{
@@ -10,14 +10,14 @@
 //		},
 //	})
 //
-// Every write is one document and atomic. It takes along the events that tell of it, which then go out
-// by the outbox if and only if the write took place. There is no transaction over several documents.
+// A write changes one document, atomically. The events that are passed to it are appended to the outbox in the same
+// statement. There is no transaction over several documents.
 //
-// A document has a revision that each write raises; [Collection.Replace] refuses a stale one.
+// A document has a revision that each write increments; [Collection.Replace] refuses a stale one.
 //
-// What a collection promises is written down as a test suite, in documenttest, that every backend
-// passes. Texts compare byte by byte (so numbers and times do not sort; identifiers do, by their
-// creation), and a text must not contain NUL.
+// Package documenttest specifies collections as a test suite that every backend must pass. Texts compare byte by
+// byte, so numbers and times do not sort by value, but identifiers sort by their creation. A text must not
+// contain NUL.
 package document
 
 import (
@@ -38,64 +38,64 @@ import (
 // Store is a database that holds collections.
 type Store struct{ backend backend }
 
-// Open returns the store in a PostgreSQL database. That database must have the outbox's tables when
-// documents are written with events. The pool stays the caller's.
+// Open returns the store of a PostgreSQL database. The database must have the outbox's tables if documents are
+// written with events. The caller closes the pool.
 func Open(pool *pgxpool.Pool) *Store { return &Store{backend: postgresBackend{pool}} }
 
 // Spec describes a collection.
 type Spec[T any] struct {
-	// Name is the collection's: lower-case letters, digits and _, at most 24.
+	// Name consists of at most 24 lower-case letters, digits and underscores, and begins with a letter.
 	Name string
-	// ID returns the identifier of a value; it never changes and is not empty.
+	// ID returns the identifier of a value. It must never change or be empty.
 	ID func(T) string
-	// Indexes are what documents can be found by.
+	// Indexes are the indexes by which documents can be found.
 	Indexes []Index
 }
 
-// Index lets documents be found by their fields.
+// Index is an index on fields of the documents.
 type Index struct {
-	// Name is the index's: lower-case letters, digits and _, at most 24.
+	// Name consists of at most 24 lower-case letters, digits and underscores, and begins with a letter.
 	Name string
-	// Fields are paths into the JSON, such as "email" or "address.city". The index holds the documents
-	// that have all of them.
+	// Fields are paths into the JSON, such as "email" or "address.city". The index holds only documents
+	// that have all of the fields.
 	Fields []string
 	// Unique refuses a second document with the same values.
 	Unique bool
-	// Fold ignores upper and lower case.
+	// Fold makes the index case-insensitive.
 	Fold bool
-	// Descending turns the order of what is found around.
+	// Descending reverses the order of results.
 	Descending bool
 }
 
-// Doc is a document as it is kept.
+// Doc is a stored document.
 type Doc[T any] struct {
 	Value T
-	// Revision counts the writes, from 1.
+	// Revision is the number of writes, including the insert.
 	Revision int64
 }
 
-// Query asks for documents by an index.
+// Query selects documents by an index.
 type Query struct {
-	// Index names the index; empty: all documents, by their identifier.
+	// Index is the index's name; empty: all documents, ordered by identifier.
 	Index string
-	// Equal holds values of the index's leading fields.
+	// Equal holds the required values of leading fields of the index.
 	Equal map[string]string
-	// Prefix is what the field after those must begin with; empty: anything.
+	// Prefix is the required prefix of the next field; empty: any value.
 	Prefix string
-	// After is the token of the page before; empty: the first page.
+	// After is Next of the previous page; empty: the first page.
 	After string
-	// Limit is the size of the page; see page.Size.
+	// Limit is the maximum number of documents; see page.Size for the default and the maximum.
 	Limit int32
 }
 
-// Page is a part of what was found, in the order of the index.
+// Page is a page of the results, in the order of the index.
 type Page[T any] struct {
 	Docs []Doc[T]
-	// Next is the token of the next page; empty: this was the last.
+	// Next is the token of the next page; empty: this is the last page.
 	Next string
 }
 
-// Collection is the documents of one type. It may be used by several goroutines.
+// Collection is a set of documents of one type. It is safe for concurrent use.
 type Collection[T any] struct {
 	backend backend
 	spec    collection
@@ -107,8 +107,9 @@ var (
 	validPath = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}(\.[A-Za-z_][A-Za-z0-9_]{0,63}){0,7}$`)
 )
 
-// NewCollection returns a collection of the store. It fails with errs.Internal when the spec is wrong:
-// that is a bug. [Collection.Ensure] must be called before it is used.
+// NewCollection returns a collection of the store. Call [Collection.Ensure] before any other method.
+//
+// Errors: internal (the spec is invalid, which is a bug).
 func NewCollection[T any](s *Store, spec Spec[T]) (*Collection[T], error) {
 	if !validName.MatchString(spec.Name) {
 		return nil, errs.New(errs.Internal, "document: %q is not a collection's name", spec.Name)
@@ -134,12 +135,15 @@ func NewCollection[T any](s *Store, spec Spec[T]) (*Collection[T], error) {
 	return &Collection[T]{backend: s.backend, spec: collection{name: spec.Name, indexes: slices.Clone(spec.Indexes)}, id: spec.ID}, nil
 }
 
-// Ensure makes the collection and its indexes, and drops those that are no longer declared. Several
-// processes may call it at once. It fails with errs.AlreadyExists when documents contradict a new unique
-// index, and with errs.Unavailable.
+// Ensure creates the collection and its indexes, and drops indexes that are no longer declared. Several processes
+// may call it at the same time.
+//
+// Errors: already_exists (documents violate a new unique index), unavailable.
 func (c *Collection[T]) Ensure(ctx context.Context) error { return c.backend.ensure(ctx, c.spec) }
 
-// Get returns the document with the id. It fails with errs.NotFound and errs.Unavailable.
+// Get returns the document with the id.
+//
+// Errors: not_found, unavailable.
 func (c *Collection[T]) Get(ctx context.Context, id string) (Doc[T], error) {
 	docs, err := c.GetMany(ctx, id)
 	if err != nil {
@@ -151,8 +155,9 @@ func (c *Collection[T]) Get(ctx context.Context, id string) (Doc[T], error) {
 	return docs[0], nil
 }
 
-// GetMany returns the documents with the ids that there are, in the order of ids. It fails with
-// errs.Unavailable.
+// GetMany returns the documents with the ids, in the order of ids. It omits missing documents.
+//
+// Errors: unavailable.
 func (c *Collection[T]) GetMany(ctx context.Context, ids ...string) ([]Doc[T], error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -178,9 +183,10 @@ func (c *Collection[T]) GetMany(ctx context.Context, ids ...string) ([]Doc[T], e
 	return docs, nil
 }
 
-// Insert adds a document. It fails with errs.AlreadyExists when there is one with its id or with the
-// same values of a unique index (see [Violates]), with errs.Invalid when a text contains NUL, and with
-// errs.Unavailable.
+// Insert inserts a document and appends the events.
+//
+// Errors: already_exists (a document has the same id, or the same values of a unique index; see [Violates]),
+// invalid_argument (a text contains NUL, or an event is invalid), unavailable.
 func (c *Collection[T]) Insert(ctx context.Context, v T, events ...event.Event) (Doc[T], error) {
 	id, body, err := c.encode(v, events)
 	if err != nil {
@@ -192,8 +198,9 @@ func (c *Collection[T]) Insert(ctx context.Context, v T, events ...event.Event) 
 	return Doc[T]{Value: v, Revision: 1}, nil
 }
 
-// Replace writes d.Value over the document with its id, provided that d.Revision is still the latest.
-// It fails with errs.Conflict when it is not, with errs.NotFound, and as Insert does.
+// Replace replaces the document with the id of d.Value, if d.Revision is still its revision, and appends the events.
+//
+// Errors: conflict (the revision is stale), not_found, and those of Insert.
 func (c *Collection[T]) Replace(ctx context.Context, d Doc[T], events ...event.Event) (Doc[T], error) {
 	id, body, err := c.encode(d.Value, events)
 	if err != nil {
@@ -205,11 +212,13 @@ func (c *Collection[T]) Replace(ctx context.Context, d Doc[T], events ...event.E
 	return Doc[T]{Value: d.Value, Revision: d.Revision + 1}, nil
 }
 
-// updateAttempts is how often Update starts again when others write the same document.
+// updateAttempts is the number of attempts of Update when others write the same document.
 const updateAttempts = 10
 
-// Update reads a document, lets f change it, and writes it back; when somebody else wrote meanwhile it
-// starts again. The events that f returns go along. It fails as f, Get and Replace do.
+// Update reads a document, calls f to change it, and writes it back with the events that f returns. If another write
+// came between, it retries, up to 10 attempts. So f may be called several times.
+//
+// Errors: internal (f changed the identifier), and those of f, Get and Replace.
 func (c *Collection[T]) Update(ctx context.Context, id string, f func(v *T) ([]event.Event, error)) (Doc[T], error) {
 	for attempt := 1; ; attempt++ {
 		d, err := c.Get(ctx, id)
@@ -230,7 +239,9 @@ func (c *Collection[T]) Update(ctx context.Context, id string, f func(v *T) ([]e
 	}
 }
 
-// Delete removes the document with the id. It fails with errs.NotFound and errs.Unavailable.
+// Delete deletes the document with the id and appends the events.
+//
+// Errors: not_found, invalid_argument (an event is invalid), unavailable.
 func (c *Collection[T]) Delete(ctx context.Context, id string, events ...event.Event) error {
 	if err := validate(events); err != nil {
 		return err
@@ -238,16 +249,16 @@ func (c *Collection[T]) Delete(ctx context.Context, id string, events ...event.E
 	return c.backend.delete(ctx, c.spec, id, events)
 }
 
-// Find returns a page of the documents that q asks for, in the order of the index's fields and then of
-// the identifiers. It fails with errs.Invalid for a made-up token, with errs.Unavailable, and with
-// errs.Internal when q does not fit the index.
+// Find returns a page of the documents that q selects, ordered by the index's fields and then by identifier.
+//
+// Errors: invalid_argument (the token is not from the same query), internal (q does not fit the index), unavailable.
 func (c *Collection[T]) Find(ctx context.Context, q Query) (Page[T], error) {
 	f, err := c.spec.resolve(q)
 	if err != nil {
 		return Page[T]{}, err
 	}
 	limit := page.Size(q.Limit)
-	f.limit = limit + 1 // one more tells whether there is a next page
+	f.limit = limit + 1 // one more shows whether there is a next page
 	var after cursor
 	if q.After != "" {
 		if err := page.Decode(q.After, &after, f.binding()...); err != nil {
@@ -277,8 +288,8 @@ func (c *Collection[T]) Find(ctx context.Context, q Query) (Page[T], error) {
 	return out, nil
 }
 
-// Violates reports whether err is the refusal of a second document with the same values of the named
-// unique index; "id" stands for the identifier.
+// Violates reports whether err is an already_exists error because of the named unique index; "id" means the
+// identifier.
 func Violates(err error, index string) bool {
 	var v *violation
 	return errors.As(err, &v) && v.index == index

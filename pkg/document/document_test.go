@@ -18,11 +18,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestPostgres(t *testing.T) {
+func TestPostgresPassesSuite(t *testing.T) {
 	t.Parallel()
-	documenttest.Run(t, func(t *testing.T) documenttest.Bundle {
+	documenttest.Run(t, func(t *testing.T) documenttest.Harness {
 		pool := pgtest.New(t, outbox.Migrations())
-		return documenttest.Bundle{
+		return documenttest.Harness{
 			Store: document.Open(pool),
 			Sent: func(t testing.TB) []string {
 				rows, err := pool.Query(context.Background(), `select id from outbox where sent_at is null order by seq`)
@@ -48,8 +48,8 @@ func notes(s *document.Store) (*document.Collection[note], error) {
 	})
 }
 
-// TestPlans: a page is an index scan without a sort, wherever it begins.
-func TestPlans(t *testing.T) {
+// The first page and later pages are index scans without a sort.
+func TestFindUsesIndexScanWithoutSort(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	pool := pgtest.New(t)
@@ -84,7 +84,7 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-func TestDatabaseAway(t *testing.T) {
+func TestCancelledQueryIsNotInternalError(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t)
 	c, err := notes(document.Open(pool))

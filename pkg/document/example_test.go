@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// example is a testing.TB for an example: what the test kit registers is cleaned up by done.
+// example is a testing.TB for an example. Its method done runs the registered cleanups.
 type example struct {
 	testing.TB
 	cleanup []func()

@@ -2,7 +2,7 @@ package document
 
 import "souk/pkg/page"
 
-// FindSQL shows the statement of a query to tests.
+// FindSQL returns the statement and the arguments of a query.
 func FindSQL[T any](c *Collection[T], q Query) (string, []any, error) {
 	f, err := c.spec.resolve(q)
 	if err != nil {

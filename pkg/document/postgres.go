@@ -20,12 +20,12 @@ import (
 	"souk/pkg/postgres"
 )
 
-// postgresBackend keeps a collection in a table doc_{name} with the document as JSONB, and an index of
-// it as an expression index on the paths. Names and paths were checked to be plain words before they
-// became part of a statement; values are always parameters.
+// postgresBackend stores a collection in a table doc_{name}, with the documents as JSONB. Its indexes are
+// expression indexes on the paths. NewCollection has checked that names and paths consist of safe characters, so
+// they may be part of a statement. Values are always parameters.
 type postgresBackend struct{ pool *pgxpool.Pool }
 
-// The folding and the order do not depend on the database's locale.
+// Explicit collations make folding and order independent of the database's locale.
 const (
 	foldCollation  = `collate "und-x-icu"`
 	orderCollation = `collate "C"`
@@ -33,13 +33,13 @@ const (
 
 func (c collection) table() string { return pgx.Identifier{"doc_" + c.name}.Sanitize() }
 
-// physical is the index's name in the database. It changes with the definition.
+// physical returns the index's name in the database. It changes with the definition.
 func (c collection) physical(ix Index) string {
 	h := sha256.Sum256([]byte(indexSQL(ix)))
 	return fmt.Sprintf("doc_%s_%s_%s", c.name, ix.Name, hex.EncodeToString(h[:4]))
 }
 
-// expression is the value of a field as the index has it.
+// expression returns the SQL expression that the index has for a field.
 func expression(ix Index, path string) string {
 	e := `(doc #>> '{"` + strings.ReplaceAll(path, ".", `","`) + `"}')`
 	if ix.Fold {
@@ -48,7 +48,7 @@ func expression(ix Index, path string) string {
 	return `(` + e + ` ` + orderCollation + `)`
 }
 
-// parameter is a value to compare such an expression with.
+// parameter returns the SQL for the n-th parameter, in a form that compares with such an expression.
 func parameter(ix Index, n int) string {
 	if ix.Fold {
 		return fmt.Sprintf(`(lower($%d::text %s) %s)`, n, foldCollation, orderCollation)
@@ -81,15 +81,15 @@ func (b postgresBackend) ensure(ctx context.Context, c collection) error {
 		if err != nil {
 			return err
 		}
-		var there []string
+		var existing []string
 		if err := tx.QueryRow(ctx, `select coalesce(array_agg(c.relname::text), '{}') from pg_index i join pg_class c on c.oid = i.indexrelid
-			where i.indrelid = $1::regclass and not i.indisprimary`, c.table()).Scan(&there); err != nil {
+			where i.indrelid = $1::regclass and not i.indisprimary`, c.table()).Scan(&existing); err != nil {
 			return err
 		}
 		for _, ix := range c.indexes {
 			name := c.physical(ix)
-			if i := slices.Index(there, name); i >= 0 {
-				there = slices.Delete(there, i, i+1)
+			if i := slices.Index(existing, name); i >= 0 {
+				existing = slices.Delete(existing, i, i+1)
 				continue
 			}
 			kind, cols := "", indexSQL(ix)
@@ -100,7 +100,7 @@ func (b postgresBackend) ensure(ctx context.Context, c collection) error {
 				return err
 			}
 		}
-		for _, name := range there {
+		for _, name := range existing {
 			if strings.HasPrefix(name, "doc_"+c.name+"_") {
 				if _, err := tx.Exec(ctx, `drop index `+pgx.Identifier{name}.Sanitize()); err != nil {
 					return err
@@ -150,12 +150,12 @@ func (b postgresBackend) delete(ctx context.Context, c collection, id string, ev
 	return b.write(ctx, c, `delete from `+c.table()+` where id = $1 returning id`, events, id)
 }
 
-// write runs a statement that returns a row if it took place, and in the same statement puts the
-// events into the outbox if it did. It fails with errs.NotFound when it did not.
+// write runs a statement that returns the row that it wrote. If it wrote one, the events are appended to the
+// outbox in the same statement. Otherwise write returns not_found.
 func (b postgresBackend) write(ctx context.Context, c collection, sql string, events []event.Event, args ...any) error {
 	if len(events) > 0 {
 		n := len(args)
-		sql = fmt.Sprintf(`with written as (%s), told as (
+		sql = fmt.Sprintf(`with written as (%s), appended as (
 			insert into outbox (id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload)
 			select e.id, e.subject, e.type, e.aggregate_id, e.aggregate_version, e.occurred_at, e.metadata::jsonb, e.payload
 			from written, unnest($%d::text[], $%d::text[], $%d::text[], $%d::text[], $%d::bigint[], $%d::timestamptz[], $%d::text[], $%d::bytea[])
@@ -226,7 +226,7 @@ func findSQL(c collection, f find) (string, []any) {
 		order = append(order, e)
 		if i == 0 && f.prefix != "" {
 			p := parameter(f.index, param(f.prefix))
-			// U+10FFFF is no character: nothing that begins with the prefix comes after it.
+			// U+10FFFF is a noncharacter: every text with the prefix sorts before prefix || U+10FFFF.
 			where = append(where, e+` >= `+p, e+` < `+p+` || chr(1114111)`)
 			continue
 		}
@@ -252,7 +252,7 @@ func findSQL(c collection, f find) (string, []any) {
 	return sql + fmt.Sprintf(` order by %s%s limit $%d`, strings.Join(order, direction+", "), direction, param(f.limit)), args
 }
 
-// err gives PostgreSQL's errors the codes that [Collection] names.
+// err maps PostgreSQL's errors to the codes that [Collection] documents.
 func (c collection) err(err error) error {
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {

@@ -1,7 +1,7 @@
-// Package errs holds souk's one error type: a stable code that clients act on, and a message that is safe to show.
+// Package errs defines souk's error type: a stable code for clients to act on, and a message that is safe to show.
 //
-// An error gets its code where it arises; on the way up it is wrapped with %w. An error without a
-// code is internal: it is logged once, at the edge, and nothing of it is shown.
+// An error gets its code where it arises, and is wrapped with %w on the way up. An error without a code is internal:
+// it is logged once, at the edge, and its text is not shown.
 package errs
 
 import (
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Code is what went wrong, for programs. Codes are part of the public API and never change.
+// Code classifies an error for programs. Codes are part of the public API and never change.
 type Code string
 
 // The codes of souk.
@@ -20,8 +20,8 @@ const (
 	Unauthenticated     Code = "unauthenticated"       // 401
 	PaymentDeclined     Code = "payment_declined"      // 402
 	Forbidden           Code = "forbidden"             // 403
-	NotFound            Code = "not_found"             // 404: also somebody else's thing
-	Conflict            Code = "conflict"              // 409: the thing changed meanwhile, or is in the wrong state
+	NotFound            Code = "not_found"             // 404: also for resources of another user
+	Conflict            Code = "conflict"              // 409: the resource was changed concurrently, or is in the wrong state
 	AlreadyExists       Code = "already_exists"        // 409
 	OutOfStock          Code = "out_of_stock"          // 409
 	IdempotencyInFlight Code = "idempotency_in_flight" // 409
@@ -30,16 +30,16 @@ const (
 	VoucherInvalid      Code = "voucher_invalid"       // 422
 	CartEmpty           Code = "cart_empty"            // 422
 	CardNumberRefused   Code = "card_number_refused"   // 422: a raw card number was sent
-	Unprocessable       Code = "unprocessable"         // 422: well-formed, but against a rule
+	Unprocessable       Code = "unprocessable"         // 422: well-formed, but violates a rule
 	RateLimited         Code = "rate_limited"          // 429, with Retry-After
-	Internal            Code = "internal"              // 500: a bug, or something that nobody foresaw
+	Internal            Code = "internal"              // 500: a bug or an unexpected failure
 	Unimplemented       Code = "unimplemented"         // 501: no such method
-	Overloaded          Code = "overloaded"            // 503, with Retry-After: too much at once, nothing was done
+	Overloaded          Code = "overloaded"            // 503, with Retry-After: the request was refused because of load and had no effect
 	Unavailable         Code = "unavailable"           // 503, with Retry-After
-	Timeout             Code = "timeout"               // unknown whether it was done; REST shows it as unavailable
+	Timeout             Code = "timeout"               // the outcome is unknown; REST shows it as unavailable
 )
 
-// Field is one field of a request that is wrong.
+// Field describes one invalid field of a request.
 type Field struct {
 	// Path is the field's JSON path, e.g. "shippingAddress.countryCode".
 	Path string
@@ -47,19 +47,19 @@ type Field struct {
 	Message string
 }
 
-// Error is an error with a code.
+// Error is a coded error.
 type Error struct {
 	Code    Code
 	Message string
-	// Fields are the violations behind Invalid.
+	// Fields are the invalid fields of an Invalid error.
 	Fields []Field
-	// RetryAfter is when to try again; 0: not known.
+	// RetryAfter is how long to wait before a retry; 0 means unknown.
 	RetryAfter time.Duration
 
 	cause error
 }
 
-// Error returns the message, and the cause for logs.
+// Error returns the code, the message and the cause. It is meant for logs.
 func (e *Error) Error() string {
 	if e.cause != nil {
 		return fmt.Sprintf("%s: %s: %v", e.Code, e.Message, e.cause)
@@ -70,7 +70,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.cause }
 
-// New makes an error with a message that is safe to show.
+// New returns an error. The message must be safe to show.
 func New(code Code, format string, args ...any) *Error {
 	if len(args) == 0 {
 		return &Error{Code: code, Message: format}
@@ -78,28 +78,28 @@ func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Wrap gives cause a code and a message that is safe to show. The cause is for logs alone.
+// Wrap returns an error that wraps cause. The message must be safe to show; the cause is only logged.
 func Wrap(cause error, code Code, format string, args ...any) *Error {
 	e := New(code, format, args...)
 	e.cause = cause
 	return e
 }
 
-// InvalidField makes an Invalid error about one field.
+// InvalidField returns an Invalid error about one field.
 func InvalidField(path, format string, args ...any) *Error {
 	f := Field{Path: path, Message: fmt.Sprintf(format, args...)}
 	return &Error{Code: Invalid, Message: path + ": " + f.Message, Fields: []Field{f}}
 }
 
-// WithRetryAfter returns a copy of e that says when to try again.
+// WithRetryAfter returns a copy of e with the given RetryAfter.
 func (e *Error) WithRetryAfter(d time.Duration) *Error {
 	c := *e
 	c.RetryAfter = d
 	return &c
 }
 
-// From returns err as an *Error. Nil stays nil; the end of a context becomes Timeout;
-// anything else without a code becomes Internal with a message that tells nothing.
+// From returns err as an *Error. It returns nil for nil. The end of a context becomes Timeout; any other error without
+// a code becomes Internal with a generic message.
 func From(err error) *Error {
 	if err == nil {
 		return nil
@@ -114,7 +114,7 @@ func From(err error) *Error {
 	return Wrap(err, Internal, "something went wrong on our side")
 }
 
-// CodeOf returns err's code; "" for nil.
+// CodeOf returns err's code, or "" for nil.
 func CodeOf(err error) Code {
 	if e := From(err); e != nil {
 		return e.Code
@@ -125,9 +125,9 @@ func CodeOf(err error) Code {
 // Is reports whether err has the code.
 func Is(err error, code Code) bool { return err != nil && CodeOf(err) == code }
 
-// Unknown reports whether it is open if what failed was done or not, so that the same call may
-// be sent again: the outcome of a refusal is known, that of a timeout is not.
-func Unknown(err error) bool {
+// OutcomeUnknown reports whether the failed operation may have taken effect. The caller may then repeat the same
+// operation. The outcome of a refusal is known; that of a timeout is not.
+func OutcomeUnknown(err error) bool {
 	switch CodeOf(err) {
 	case Unavailable, Timeout, Internal, Overloaded, RateLimited:
 		return true

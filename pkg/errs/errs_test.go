@@ -17,7 +17,7 @@ import (
 	"souk/pkg/errs"
 )
 
-// published is the contract with clients: code and HTTP status.
+// published maps each code to its HTTP status. Clients rely on it.
 var published = map[errs.Code]int{
 	errs.Invalid:             http.StatusBadRequest,
 	errs.Unauthenticated:     http.StatusUnauthorized,
@@ -42,7 +42,7 @@ var published = map[errs.Code]int{
 	errs.Timeout:             http.StatusServiceUnavailable,
 }
 
-func TestHTTPStatus(t *testing.T) {
+func TestCodesKeepTheirHTTPStatus(t *testing.T) {
 	t.Parallel()
 	for code, want := range published {
 		require.Equal(t, want, code.HTTPStatus(), code)
@@ -50,7 +50,7 @@ func TestHTTPStatus(t *testing.T) {
 	require.Equal(t, http.StatusInternalServerError, errs.Code("made_up").HTTPStatus())
 }
 
-func TestWireRoundTrip(t *testing.T) {
+func TestStatusRoundTripKeepsTheError(t *testing.T) {
 	t.Parallel()
 	all := make([]errs.Code, 0, len(published))
 	for code := range published {
@@ -73,7 +73,7 @@ func TestWireRoundTrip(t *testing.T) {
 	})
 }
 
-func TestInvalidUTF8StillTravels(t *testing.T) {
+func TestInvalidUTF8IsReplaced(t *testing.T) {
 	t.Parallel()
 	s := errs.ToStatus(&errs.Error{Code: errs.Invalid, Message: "got \xff", Fields: []errs.Field{{Path: "\xfe", Message: "\xfd"}}})
 	_, err := proto.Marshal(s.Proto())
@@ -81,7 +81,7 @@ func TestInvalidUTF8StillTravels(t *testing.T) {
 	require.Equal(t, "got \uFFFD", errs.FromStatus(s).Message)
 }
 
-func TestCauseStaysBehind(t *testing.T) {
+func TestStatusDoesNotContainTheCause(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("password=hunter2")
 	for _, err := range []error{cause, errs.Wrap(cause, errs.Unavailable, "the database is away")} {
@@ -91,7 +91,7 @@ func TestCauseStaysBehind(t *testing.T) {
 	}
 }
 
-func TestFrom(t *testing.T) {
+func TestFromKeepsOrAssignsTheCode(t *testing.T) {
 	t.Parallel()
 	require.Nil(t, errs.From(nil))
 	require.Nil(t, errs.FromStatus(nil))
@@ -110,7 +110,7 @@ func TestFrom(t *testing.T) {
 	require.Equal(t, errs.Timeout, errs.CodeOf(context.Canceled))
 }
 
-func TestForeignStatuses(t *testing.T) {
+func TestStatusesOfOtherProgramsGetACode(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[codes.Code]errs.Code{
 		codes.NotFound: errs.NotFound, codes.Unavailable: errs.Unavailable, codes.DataLoss: errs.Internal,
@@ -121,16 +121,16 @@ func TestForeignStatuses(t *testing.T) {
 	require.Equal(t, time.Second, errs.FromStatus(status.New(codes.Unavailable, "m")).RetryAfter)
 }
 
-func TestUnknown(t *testing.T) {
+func TestOutcomeUnknownByCode(t *testing.T) {
 	t.Parallel()
 	for code := range published {
 		want := code == errs.Unavailable || code == errs.Timeout || code == errs.Internal || code == errs.Overloaded || code == errs.RateLimited
-		require.Equal(t, want, errs.Unknown(errs.New(code, "m")), code)
+		require.Equal(t, want, errs.OutcomeUnknown(errs.New(code, "m")), code)
 	}
-	require.False(t, errs.Unknown(nil))
+	require.False(t, errs.OutcomeUnknown(nil))
 }
 
-func TestWithRetryAfterCopies(t *testing.T) {
+func TestWithRetryAfterReturnsACopy(t *testing.T) {
 	t.Parallel()
 	e := errs.New(errs.RateLimited, "slow down")
 	require.Equal(t, time.Minute, e.WithRetryAfter(time.Minute).RetryAfter)

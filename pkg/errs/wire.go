@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// domain marks ErrorInfo details that carry one of our codes.
+// domain marks ErrorInfo details that carry a Code.
 const domain = "souk"
 
 type mapping struct {
@@ -44,7 +44,7 @@ var mappings = map[Code]mapping{
 	Timeout:             {http.StatusServiceUnavailable, codes.DeadlineExceeded},
 }
 
-// byGRPC is for statuses that other programs made, without a code of ours.
+// byGRPC maps statuses of other programs, which carry no Code.
 var byGRPC = map[codes.Code]Code{
 	codes.Canceled:           Timeout,
 	codes.InvalidArgument:    Invalid,
@@ -61,7 +61,7 @@ var byGRPC = map[codes.Code]Code{
 	codes.Unauthenticated:    Unauthenticated,
 }
 
-// HTTPStatus returns the status with which REST shows the code.
+// HTTPStatus returns the code's HTTP status in the REST API.
 func (c Code) HTTPStatus() int {
 	if m, ok := mappings[c]; ok {
 		return m.http
@@ -69,7 +69,7 @@ func (c Code) HTTPStatus() int {
 	return http.StatusInternalServerError
 }
 
-// ToStatus puts err on the wire. What stays behind is the cause.
+// ToStatus converts err to a gRPC status, without its cause.
 func ToStatus(err error) *status.Status {
 	e := From(err)
 	if e == nil {
@@ -97,10 +97,10 @@ func ToStatus(err error) *status.Status {
 	return s
 }
 
-// valid makes s fit for protobuf, which refuses to carry anything but UTF-8: a message may quote what somebody sent.
+// valid replaces invalid UTF-8, which protobuf refuses. A message may quote a client's input.
 func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// FromStatus takes an error off the wire; nil for OK.
+// FromStatus converts a gRPC status to an error. It returns nil for OK.
 func FromStatus(s *status.Status) *Error {
 	if s == nil || s.Code() == codes.OK {
 		return nil

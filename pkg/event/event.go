@@ -1,9 +1,8 @@
-// Package event is what souk's services tell each other: something that happened, as a fact.
+// Package event defines the events that souk's services publish: facts about aggregates.
 //
-// An [Event] carries a protobuf message behind an envelope: which thing it is about (the aggregate)
-// and at which version, when it happened, and where its trace began. On the wire the envelope is a
-// set of CloudEvents headers in binary mode and the payload is the message's bytes; see [Event.Msg]
-// and [FromMsg].
+// An [Event] is a protobuf message in an envelope. The envelope holds the aggregate's ID and version, the time
+// of the event, and its trace context. On the wire the envelope is a set of CloudEvents headers in binary mode
+// and the payload is the message's bytes; see [Event.Msg] and [FromMsg].
 //
 // Subjects are "evt.{domain}.{event}". They never share a prefix with calls ("rpc.…").
 package event
@@ -21,36 +20,36 @@ import (
 	"souk/pkg/id"
 )
 
-// SubjectPrefix begins the subject of every event.
+// SubjectPrefix is the prefix of every event's subject.
 const SubjectPrefix = "evt."
 
-// MaxPayload is how many bytes a payload may have: well below what NATS takes (1 MiB) so that an
-// event that was written to an outbox can always be published.
+// MaxPayload is the maximum length of a payload in bytes. It is well below NATS's limit (1 MiB), so that an
+// event in an outbox can always be published.
 const MaxPayload = 512 << 10
 
-// Event is one thing that happened.
+// Event is a fact about an aggregate that has happened.
 type Event struct {
-	// ID names the event ("evt_…"). What has the same ID is the same event.
+	// ID identifies the event ("evt_…"). Two messages with the same ID are the same event.
 	ID string
 	// Subject is "evt.{domain}.{event}", e.g. "evt.order.confirmed".
 	Subject string
 	// Type is the full name of the payload's message, e.g. "souk.order.v1.OrderConfirmed".
 	Type string
-	// AggregateID is the thing that the event is about. Events of one aggregate arrive in order.
+	// AggregateID identifies the thing that the event is about. Events of one aggregate arrive in order.
 	AggregateID string
-	// AggregateVersion counts the aggregate's changes. 0: not versioned.
+	// AggregateVersion counts the aggregate's changes; 0: not versioned.
 	AggregateVersion int64
-	// Time is when it happened.
+	// Time is when the event happened.
 	Time time.Time
-	// Metadata travels along: "traceparent" and "tracestate" as W3C defines them, "request_id", ….
+	// Metadata is sent with the event: "traceparent" and "tracestate" as W3C defines them, "request_id", and others.
 	Metadata map[string]string
 	// Payload is the message in protobuf's binary form.
 	Payload []byte
 }
 
-// New makes an event with a new ID out of a message. The trace of ctx goes along in its metadata.
+// New returns an event for a message, with a new ID. Its metadata holds the trace context of ctx.
 //
-// It fails with errs.Invalid when the subject is none or the message is larger than [MaxPayload].
+// Errors: invalid_argument (the message cannot be encoded, or the event is invalid; see [Event.Validate]).
 func New(ctx context.Context, subject, aggregateID string, version int64, at time.Time, m proto.Message) (Event, error) {
 	payload, err := proto.Marshal(m)
 	if err != nil {
@@ -74,7 +73,10 @@ func New(ctx context.Context, subject, aggregateID string, version int64, at tim
 	return e, nil
 }
 
-// Validate says whether e can travel. It fails with errs.Invalid.
+// Validate reports whether e can be published.
+//
+// Errors: invalid_argument (a required field is missing, the subject is invalid, or the payload exceeds
+// [MaxPayload]).
 func (e Event) Validate() error {
 	switch {
 	case e.ID == "":
@@ -91,7 +93,9 @@ func (e Event) Validate() error {
 	return nil
 }
 
-// Decode reads the payload into m. It fails with errs.Invalid when the payload is another message.
+// Decode decodes the payload into m.
+//
+// Errors: invalid_argument (m is of another type, or the payload is malformed).
 func (e Event) Decode(m proto.Message) error {
 	if name := string(m.ProtoReflect().Descriptor().FullName()); name != e.Type {
 		return errs.New(errs.Invalid, "event %s is a %s, not a %s", e.ID, e.Type, name)
@@ -102,7 +106,7 @@ func (e Event) Decode(m proto.Message) error {
 	return nil
 }
 
-// With returns a copy of e with one more metadata entry, e.g. With("request_id", …).
+// With returns a copy of e with one metadata entry set, e.g. With("request_id", …).
 func (e Event) With(key, value string) Event {
 	meta := make(map[string]string, len(e.Metadata)+1)
 	maps.Copy(meta, e.Metadata)
@@ -111,7 +115,7 @@ func (e Event) With(key, value string) Event {
 	return e
 }
 
-// Context returns ctx with the trace in which the event was made as the remote parent.
+// Context returns ctx with the event's span context as its remote parent.
 func (e Event) Context(ctx context.Context) context.Context {
 	if e.Metadata[traceparent] == "" {
 		return ctx
@@ -119,8 +123,8 @@ func (e Event) Context(ctx context.Context) context.Context {
 	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier(e.Metadata))
 }
 
-// ValidSubject reports whether s is "evt.{domain}.{event}": lower-case letters, digits, "_" and "-"
-// in each token, nothing that NATS reads as a wildcard.
+// ValidSubject reports whether s has the form "evt.{domain}.{event}". Each token consists of lower-case letters,
+// digits, "_" and "-", so s contains no NATS wildcard.
 func ValidSubject(s string) bool {
 	rest, ok := strings.CutPrefix(s, SubjectPrefix)
 	if !ok || len(s) > 200 || strings.Count(rest, ".") < 1 {

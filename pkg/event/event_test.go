@@ -26,7 +26,7 @@ func sampleSpan() trace.SpanContext {
 	})
 }
 
-func TestRoundTrip(t *testing.T) {
+func TestEventSurvivesRoundTrip(t *testing.T) {
 	t.Parallel()
 	ctx := trace.ContextWithSpanContext(context.Background(), sampleSpan())
 	in, err := event.New(ctx, "evt.order.confirmed", "ord_1", 3, at, &orderv1.OrderConfirmed{OrderId: "ord_1", Number: "A-1"})
@@ -49,14 +49,14 @@ func TestRoundTrip(t *testing.T) {
 	var got orderv1.OrderConfirmed
 	require.NoError(t, out.Decode(&got))
 	require.True(t, proto.Equal(&orderv1.OrderConfirmed{OrderId: "ord_1", Number: "A-1"}, &got))
-	require.True(t, errs.Is(out.Decode(&orderv1.OrderCreated{}), errs.Invalid), "another message")
+	require.True(t, errs.Is(out.Decode(&orderv1.OrderCreated{}), errs.Invalid), "m has another type")
 
 	back := trace.SpanContextFromContext(out.Context(context.Background()))
 	require.Equal(t, sampleSpan().TraceID(), back.TraceID())
 	require.True(t, back.IsSampled() && back.IsRemote())
 }
 
-func TestRoundTripProperty(t *testing.T) {
+func TestAnyEventSurvivesRoundTrip(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		in := event.Event{
@@ -78,7 +78,7 @@ func TestRoundTripProperty(t *testing.T) {
 	})
 }
 
-func TestFromMsgRefuses(t *testing.T) {
+func TestFromMsgRefusesInvalidMessages(t *testing.T) {
 	t.Parallel()
 	good := func() *nats.Msg {
 		e, err := event.New(context.Background(), "evt.order.created", "ord_1", 1, at, &orderv1.OrderCreated{})
@@ -106,7 +106,7 @@ func TestFromMsgRefuses(t *testing.T) {
 	}
 }
 
-func TestValidSubject(t *testing.T) {
+func TestValidSubjectAcceptsOnlyEventSubjects(t *testing.T) {
 	t.Parallel()
 	for s, want := range map[string]bool{
 		"evt.order.confirmed":                    true,
@@ -124,7 +124,7 @@ func TestValidSubject(t *testing.T) {
 	}
 }
 
-func TestNewRefuses(t *testing.T) {
+func TestNewRefusesInvalidEvents(t *testing.T) {
 	t.Parallel()
 	_, err := event.New(context.Background(), "evt.order.>", "ord_1", 1, at, &orderv1.OrderCreated{})
 	require.True(t, errs.Is(err, errs.Invalid))

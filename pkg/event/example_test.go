@@ -16,7 +16,7 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	m := e.Msg("order") // what goes over NATS
+	m := e.Msg("order") // the NATS message
 
 	got, err := event.FromMsg(m.Subject, m.Header, m.Data)
 	if err != nil {

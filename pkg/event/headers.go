@@ -10,19 +10,19 @@ import (
 	"souk/pkg/errs"
 )
 
-// The headers of an event: CloudEvents 1.0 in binary mode, with souk's extensions for the aggregate,
-// and W3C trace context under its own names.
+// Headers of an event: CloudEvents 1.0 in binary mode, souk's extensions for the aggregate, and W3C trace context
+// under its own names.
 const (
 	headerSpecVersion = "ce-specversion"
 	headerID          = "ce-id"
 	headerType        = "ce-type"
 	headerSource      = "ce-source"
-	headerSubject     = "ce-subject" // the aggregate's ID: what the event is about
+	headerSubject     = "ce-subject" // the aggregate's ID
 	headerTime        = "ce-time"
 	headerAggregate   = "ce-aggregateid"
 	headerVersion     = "ce-aggregateversion"
 	headerContentType = "content-type"
-	headerMeta        = "souk-meta-" // every other metadata entry
+	headerMeta        = "souk-meta-" // prefix of every other metadata entry
 
 	traceparent = "traceparent"
 	tracestate  = "tracestate"
@@ -31,7 +31,7 @@ const (
 	contentType = "application/protobuf"
 )
 
-// Msg returns e as it goes over NATS. Source is the service that it comes from.
+// Msg returns e as a NATS message. Source is the publishing service.
 func (e Event) Msg(source string) *nats.Msg {
 	h := make(nats.Header, 11+len(e.Metadata))
 	set := func(k, v string) { h[k] = []string{v} }
@@ -56,7 +56,9 @@ func (e Event) Msg(source string) *nats.Msg {
 	return &nats.Msg{Subject: e.Subject, Header: h, Data: e.Payload}
 }
 
-// FromMsg reads an event from what came over NATS. It fails with errs.Invalid when that is none.
+// FromMsg decodes an event from a NATS message.
+//
+// Errors: invalid_argument (the message is not a valid event).
 func FromMsg(subject string, h nats.Header, data []byte) (Event, error) {
 	e := Event{
 		ID:          first(h, headerID),

@@ -1,14 +1,14 @@
 // Package failpoint makes a process fail at a named place, so that tests can stop it exactly between two writes.
 //
-// Code calls Hit at the place. That costs one atomic load as long as no failpoint is on. A test turns one
-// on with Enable, or for a process that it starts, with the environment variable SOUK_FAILPOINTS:
+// Code calls Hit at the place, which costs one atomic load while no failpoint is on. A test turns a failpoint on with
+// Enable, or in a process that it starts with the environment variable SOUK_FAILPOINTS:
 //
 //	SOUK_FAILPOINTS="checkout.after_reserve=exit;checkout.before_capture=stall(5s),after=2"
 //
-// Entries are separated by semicolons. An action is exit (kill -9 of the own process), stall(duration)
-// or error (errs.Unavailable); after=n lets the first n hits pass, times=n fires at most n times.
+// Entries are separated by semicolons. An action is exit (kill -9 of the process), stall(duration) or error
+// (errs.Unavailable). after=n lets the first n hits pass; times=n limits the action to n hits.
 //
-// Failpoints belong to the process, so tests that run in parallel need names of their own.
+// Failpoints are global to the process, so parallel tests must use different names.
 package failpoint
 
 import (
@@ -30,27 +30,26 @@ import (
 // Variable is the environment variable that FromEnv reads.
 const Variable = "SOUK_FAILPOINTS"
 
-// Action is what happens at a failpoint. Make one with Exit, Stall, Error or Call.
+// Action is the effect of a failpoint. Create one with Exit, Stall, Error or Call.
 type Action struct {
-	do    func(ctx context.Context, name string) error
+	run   func(ctx context.Context, name string) error
 	after int64
 	times int64
 }
 
-// Exit kills the process at once: no deferred function runs, nothing is flushed.
+// Exit kills the process at once: no deferred function runs and nothing is flushed.
 func Exit() Action {
-	return Action{do: func(context.Context, string) error {
+	return Action{run: func(context.Context, string) error {
 		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
 			return errs.Wrap(err, errs.Internal, "the failpoint could not kill the process")
 		}
-		select {} // the signal is on its way
+		select {} // until the signal arrives
 	}}
 }
 
-// Stall waits for d or the end of the context, and then goes on without an error: what was
-// stalled finds out by itself that it is late.
+// Stall waits for d or the end of the context. It returns no error: the stalled code must notice that it is late.
 func Stall(d time.Duration) Action {
-	return Action{do: func(ctx context.Context, _ string) error {
+	return Action{run: func(ctx context.Context, _ string) error {
 		timer := time.NewTimer(d)
 		defer timer.Stop()
 		select {
@@ -61,9 +60,9 @@ func Stall(d time.Duration) Action {
 	}}
 }
 
-// Error fails with err; with errs.Unavailable when err is nil.
+// Error returns err from Hit, or an errs.Unavailable error if err is nil.
 func Error(err error) Action {
-	return Action{do: func(_ context.Context, name string) error {
+	return Action{run: func(_ context.Context, name string) error {
 		if err == nil {
 			return errs.New(errs.Unavailable, "failpoint %s", name)
 		}
@@ -71,18 +70,18 @@ func Error(err error) Action {
 	}}
 }
 
-// Call runs f, for tests that wait until the place is reached.
+// Call runs f and returns its error from Hit. Tests use it to wait until the place is reached.
 func Call(f func(ctx context.Context) error) Action {
-	return Action{do: func(ctx context.Context, _ string) error { return f(ctx) }}
+	return Action{run: func(ctx context.Context, _ string) error { return f(ctx) }}
 }
 
-// After returns a copy of a that lets the first n hits pass.
+// After returns a copy of a that ignores the first n hits.
 func (a Action) After(n int) Action {
 	a.after = int64(n)
 	return a
 }
 
-// Times returns a copy of a that fires at most n times; 0: without limit.
+// Times returns a copy of a that fires at most n times; 0 means no limit.
 func (a Action) Times(n int) Action {
 	a.times = int64(n)
 	return a
@@ -93,14 +92,14 @@ type point struct {
 	hits   atomic.Int64
 }
 
-// The failpoints that are on, and nil when there are none. A place in the code is reached from
-// anywhere, so this is the one package whose state is the process's.
+// points holds the failpoints that are on; it is nil if all are off. It is global because the code that calls Hit can
+// be reached from anywhere.
 var (
 	enabling sync.Mutex
 	points   atomic.Pointer[map[string]*point]
 )
 
-// Hit does what the failpoint name is set to do; nothing when it is off.
+// Hit runs the action of the failpoint name. It does nothing if the failpoint is off.
 func Hit(ctx context.Context, name string) error {
 	on := points.Load()
 	if on == nil {
@@ -114,11 +113,11 @@ func Hit(ctx context.Context, name string) error {
 	if n <= 0 || p.action.times > 0 && n > p.action.times {
 		return nil
 	}
-	return p.action.do(ctx, name)
+	return p.action.run(ctx, name)
 }
 
-// Enable turns the failpoint name on, in place of what it was set to before. The function that it
-// returns turns it off again and may be called more than once.
+// Enable turns the failpoint name on and replaces its previous action. The returned function turns it off; it may be
+// called more than once.
 func Enable(name string, action Action) (disable func()) {
 	p := &point{action: action}
 	change(func(on map[string]*point) { on[name] = p })
@@ -146,8 +145,7 @@ func change(f func(on map[string]*point)) {
 	points.Store(&next)
 }
 
-// Enabled lists the names of the failpoints that are on, so that a process can say at its start that it
-// is going to fail.
+// Enabled returns the names of the failpoints that are on, sorted. A process can log them at its start.
 func Enabled() []string {
 	on := points.Load()
 	if on == nil {
@@ -156,8 +154,10 @@ func Enabled() []string {
 	return slices.Sorted(maps.Keys(*on))
 }
 
-// FromEnv turns on what SOUK_FAILPOINTS says in environ, which has the form of os.Environ. When an
-// entry cannot be read it fails with errs.Invalid and turns nothing on.
+// FromEnv turns on the failpoints that SOUK_FAILPOINTS lists in environ, which has the form of os.Environ. It turns
+// nothing on if an entry is malformed.
+//
+// Errors: invalid_argument.
 func FromEnv(environ []string) error {
 	actions := map[string]Action{}
 	for _, variable := range environ {

@@ -18,12 +18,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestOffDoesNothing(t *testing.T) {
+func TestHitOfADisabledFailpointDoesNothing(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, failpoint.Hit(t.Context(), "never.enabled"))
 }
 
-func TestError(t *testing.T) {
+func TestErrorFailsTheHit(t *testing.T) {
 	t.Parallel()
 	disable := failpoint.Enable("error.default", failpoint.Error(nil))
 	require.Equal(t, errs.Unavailable, errs.CodeOf(failpoint.Hit(t.Context(), "error.default")))
@@ -37,7 +37,7 @@ func TestError(t *testing.T) {
 	require.ErrorIs(t, failpoint.Hit(t.Context(), "error.own"), cause)
 }
 
-func TestAfterAndTimes(t *testing.T) {
+func TestAfterAndTimesLimitTheHits(t *testing.T) {
 	t.Parallel()
 	t.Cleanup(failpoint.Enable("after.times", failpoint.Error(nil).After(2).Times(1)))
 	var failed []int
@@ -58,7 +58,7 @@ func TestStallEndsWithTheContext(t *testing.T) {
 	require.Error(t, ctx.Err(), "it stalled until the context ended")
 }
 
-func TestCall(t *testing.T) {
+func TestCallRunsTheFunction(t *testing.T) {
 	t.Parallel()
 	reached := false
 	t.Cleanup(failpoint.Enable("call.here", failpoint.Call(func(context.Context) error {
@@ -69,18 +69,18 @@ func TestCall(t *testing.T) {
 	require.True(t, reached)
 }
 
-func TestSecondEnableWins(t *testing.T) {
+func TestSecondEnableReplacesTheFirst(t *testing.T) {
 	t.Parallel()
 	first := failpoint.Enable("twice", failpoint.Error(errors.New("first")))
 	second := failpoint.Enable("twice", failpoint.Error(errors.New("second")))
-	first() // no longer its own: stays on
+	first() // has no effect: the failpoint is the second's now
 	require.ErrorContains(t, failpoint.Hit(t.Context(), "twice"), "second")
 	require.Contains(t, failpoint.Enabled(), "twice")
 	second()
 	require.NoError(t, failpoint.Hit(t.Context(), "twice"))
 }
 
-func TestFromEnv(t *testing.T) {
+func TestFromEnvEnablesFailpoints(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, failpoint.FromEnv([]string{"HOME=/", "SOUK_FAILPOINTS= env.a=error ;env.b=stall(1ms),after=1,times=2;"}))
 	require.Error(t, failpoint.Hit(t.Context(), "env.a"))
@@ -88,7 +88,7 @@ func TestFromEnv(t *testing.T) {
 	require.Subset(t, failpoint.Enabled(), []string{"env.a", "env.b"})
 }
 
-func TestFromEnvRefuses(t *testing.T) {
+func TestFromEnvRefusesMalformedEntries(t *testing.T) {
 	t.Parallel()
 	for _, spec := range []string{"bad", "=exit", "bad=", "bad=explode", "bad=stall(soon)", "bad=stall(5s", "bad=error,after", "bad=error,after=-1", "bad=error,when=1"} {
 		err := failpoint.FromEnv([]string{"SOUK_FAILPOINTS=" + spec})
@@ -98,15 +98,15 @@ func TestFromEnvRefuses(t *testing.T) {
 	require.NotContains(t, failpoint.Enabled(), "bad")
 }
 
-// TestExit starts this test binary again and has it kill itself.
-func TestExit(t *testing.T) {
+// TestExitKillsTheProcess starts this test binary again, which then kills itself.
+func TestExitKillsTheProcess(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("FAILPOINT_CHILD") != "" {
 		require.NoError(t, failpoint.FromEnv(os.Environ()))
 		_ = failpoint.Hit(t.Context(), "child.here")
 		os.Exit(0) // not reached
 	}
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestExit$") //nolint:gosec // this very binary
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestExitKillsTheProcess$") //nolint:gosec // this binary
 	child.Env = append(os.Environ(), "FAILPOINT_CHILD=1", "SOUK_FAILPOINTS=child.here=exit")
 	var exit *exec.ExitError
 	require.ErrorAs(t, child.Run(), &exit)

@@ -1,7 +1,7 @@
-// Package handle makes the readable names by which shops stand in URLs and files, such as "casa-cerrado".
+// Package handle derives handles, the readable names of shops in URLs and files, such as "casa-cerrado".
 //
-// The shop service and `souk import` make the same handle of the same name, or an import would not find the
-// shops that it made: what this package answers for a name must not change.
+// The result for a name must never change. The shop service and `souk import` must derive the same handle from the
+// same name; otherwise an import would not find the shops that an earlier one created.
 package handle
 
 import (
@@ -12,17 +12,17 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// MaxLen is how many characters a handle has at most.
+// MaxLen is the maximum number of characters of a handle.
 const MaxLen = 80
 
 var pattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 
-// Valid reports whether s is a handle: lower-case ASCII letters, digits and, between them, dashes.
+// Valid reports whether s is a handle: at most MaxLen lower-case ASCII letters, digits and, between them, dashes.
 func Valid(s string) bool { return len(s) <= MaxLen && pattern.MatchString(s) }
 
-// Of makes a handle of at most limit characters out of a name: accents are taken off their letters, and what is
-// neither an ASCII letter nor a digit becomes one dash, or none at the ends. It is empty when nothing is left, as
-// of a name in another script.
+// Of returns a handle of at most limit characters for a name. It removes accents from letters, and replaces each run
+// of other characters by a dash, except at the ends. The result is empty if nothing is left, e.g. for a name in a
+// non-Latin script.
 func Of(name string, limit int) string {
 	var b strings.Builder
 	dash := false
@@ -35,7 +35,7 @@ func Of(name string, limit int) string {
 			}
 			dash = false
 			b.WriteRune(r)
-		case unicode.Is(unicode.Mn, r): // an accent that was taken off its letter
+		case unicode.Is(unicode.Mn, r): // an accent, separated from its letter by NFKD
 		default:
 			dash = true
 		}

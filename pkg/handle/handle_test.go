@@ -16,20 +16,20 @@ func ExampleOf() {
 	// atelie-aurora-cia
 }
 
-func TestOf(t *testing.T) {
+func TestOfDerivesHandles(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"Casa Cerrado": "casa-cerrado", "ABC 9": "abc-9", "24": "24", "a": "a",
 		"  Vinil & Café  ": "vinil-cafe", "a--b__c": "a-b-c", "(a) [b]": "a-b", "casa-cerrado": "casa-cerrado",
-		// accents, composed or not, and what Unicode takes for the same letter
+		// accents, composed or not, and compatibility forms of letters
 		"Ateliê Aurora": "atelie-aurora", "Atelie\u0302": "atelie", "Ångström": "angstrom", "Ça va": "ca-va", "İstanbul": "istanbul",
 		"ＡＢＣ　１２": "abc-12", "ﬁne": "fine", "Loja nº 2": "loja-no-2", "m²": "m2",
-		// letters that are no others with an accent are lost
+		// letters that Unicode does not decompose are lost
 		"Straße": "stra-e", "Łódź": "odz", "Møller": "m-ller",
-		// other scripts, alone and beside ASCII
+		// other scripts, alone and mixed with ASCII
 		"Кафе": "", "Кафе 24": "24", "Ω": "", "日本": "", "株式会社 ABC": "abc", "ガラス": "", "한국": "", "متجر": "",
 		"🙂": "", "🙂 Bazar 🛒": "bazar", "👩‍🌾 Horta": "horta", "Sol☀Mar": "sol-mar",
-		// nothing to make one of
+		// names without usable characters
 		"": "", " ": "", "-": "", "&": "", "\x00": "", "\xff\xfe": "", "\u0301": "",
 	} {
 		got := handle.Of(name, handle.MaxLen)
@@ -39,7 +39,7 @@ func TestOf(t *testing.T) {
 	}
 }
 
-func TestOfIsCut(t *testing.T) {
+func TestOfCutsAtTheLimit(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("é", 100)
 	require.Equal(t, strings.Repeat("e", handle.MaxLen), handle.Of(long, handle.MaxLen))
@@ -48,7 +48,7 @@ func TestOfIsCut(t *testing.T) {
 	}
 }
 
-func TestValid(t *testing.T) {
+func TestValidAcceptsOnlyHandles(t *testing.T) {
 	t.Parallel()
 	for s, want := range map[string]bool{
 		"a": true, "9": true, "a-b": true, "a--b": true, strings.Repeat("a", handle.MaxLen): true,

@@ -1,5 +1,5 @@
-// Package httpclient makes the HTTP clients with which souk calls other parties: with a time limit, a
-// breaker per target, a span and metrics, and errors that have a code.
+// Package httpclient creates HTTP clients for calls to external systems. They have a timeout, a breaker per target,
+// spans and metrics, and return coded errors.
 package httpclient
 
 import (
@@ -22,33 +22,33 @@ import (
 	"souk/pkg/telemetry"
 )
 
-// Breaker stops calls to a target that does not answer; *breaker.Registry is one.
+// Breaker stops calls to a target that does not answer. *breaker.Registry implements it.
 type Breaker interface {
-	Do(ctx context.Context, target string, f func() error) error
+	Call(ctx context.Context, target string, f func() error) error
 }
 
 // Options describe a client.
 type Options struct {
-	// Breakers holds the target's breaker; nil: none. Connections that fail, timeouts and the statuses
-	// 502 to 504 count as failures.
+	// Breakers holds the target's breaker; nil disables it. Connection errors, timeouts and the statuses 502 to 504
+	// count as failures.
 	Breakers Breaker
-	// Timeout bounds a call, from the dial to the end of the body. Default: 10 s.
+	// Timeout bounds a call, from the dial to the end of the body. 0 means 10 s.
 	Timeout time.Duration
-	// Tracers makes the spans; nil: none, but a traceparent is passed on.
+	// Tracers creates the spans. If it is nil there are no spans, but the traceparent is still passed on.
 	Tracers trace.TracerProvider
-	// Metrics takes http_client_request_total and http_client_request_duration_seconds by target,
-	// method and status; nil: none.
+	// Metrics registers http_client_request_total (by target, method and status) and
+	// http_client_request_duration_seconds (by target and method); nil disables them.
 	Metrics prometheus.Registerer
-	// TLS changes how a server is checked; nil: by the system's certificates.
+	// TLS configures TLS; nil means that the system's certificates verify the server.
 	TLS *tls.Config
-	// KeepRedirects hands redirects to the caller instead of following them.
+	// KeepRedirects returns redirects to the caller instead of following them.
 	KeepRedirects bool
 }
 
-// New returns a client for the target, a short name such as "stripe". An error of a call is
-// errs.Timeout when it is unknown what became of it, and errs.Unavailable when there was no connection,
-// it broke, or the breaker is open. An answer, whatever its status, is no error. It fails when a metric
-// cannot be registered.
+// New returns a client for the target, a short name such as "stripe". It fails if a metric cannot be registered.
+//
+// A call fails with errs.Timeout if it took too long and its outcome is unknown, and with errs.Unavailable if the
+// connection failed or the breaker is open. A response is not an error, whatever its status.
 func New(target string, o Options) (*http.Client, error) {
 	if o.Timeout == 0 {
 		o.Timeout = 10 * time.Second
@@ -99,7 +99,7 @@ type transport struct {
 	duration *prometheus.HistogramVec
 }
 
-// errAnswered tells the breaker of an answer that counts as a failure.
+// errAnswered reports to the breaker a response that counts as a failure.
 var errAnswered = errs.New(errs.Unavailable, "the target answered that it cannot")
 
 // RoundTrip sends the request.
@@ -108,7 +108,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	var resp *http.Response
 	call := func() error {
 		var err error
-		resp, err = t.next.RoundTrip(r) //nolint:bodyclose // handed on
+		resp, err = t.next.RoundTrip(r) //nolint:bodyclose // the caller closes it
 		switch {
 		case err != nil:
 			return t.code(err)
@@ -122,7 +122,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if t.breakers == nil {
 		err = call()
 	} else {
-		err = t.breakers.Do(r.Context(), t.target, call)
+		err = t.breakers.Call(r.Context(), t.target, call)
 	}
 	if resp != nil {
 		err = nil
@@ -130,7 +130,8 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.duration.WithLabelValues(t.target, metric.Method(r.Method)).Observe(time.Since(start).Seconds())
 	if err != nil {
 		if resp == nil && r.Body != nil {
-			_ = r.Body.Close() // a RoundTripper closes the body, also when the breaker is open
+			// A RoundTripper must close the body even if the breaker is open. The call has failed already.
+			_ = r.Body.Close()
 		}
 		t.total.WithLabelValues(t.target, metric.Method(r.Method), string(errs.CodeOf(err))).Inc()
 		return nil, err
@@ -151,5 +152,5 @@ func (t *transport) code(err error) error {
 	return errs.Wrap(err, errs.Unavailable, "%s cannot be reached", t.target).WithRetryAfter(time.Second)
 }
 
-// CloseIdleConnections is what http.Client.CloseIdleConnections calls.
+// CloseIdleConnections implements http.Client.CloseIdleConnections.
 func (t *transport) CloseIdleConnections() { t.base.CloseIdleConnections() }

@@ -49,7 +49,7 @@ func get(ctx context.Context, c *http.Client, url string) (int, error) {
 	return resp.StatusCode, err
 }
 
-func TestAnswersSpansAndMetrics(t *testing.T) {
+func TestCallsAreTracedAndCounted(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
 	rec := receiver.NewRecorder(receiver.Options{})
@@ -80,7 +80,7 @@ http_client_request_total{method="GET",status="418",target="stripe"} 1
 `), "http_client_request_total"))
 }
 
-func TestTimeouts(t *testing.T) {
+func TestSlowServerTimesOut(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	c, url := setup(t, httpclient.Options{Timeout: 50 * time.Millisecond}, func(_ http.ResponseWriter, r *http.Request) {
@@ -98,7 +98,7 @@ func TestTimeouts(t *testing.T) {
 	require.Equal(t, errs.Timeout, errs.CodeOf(err), "%v", err)
 }
 
-func TestNobodyThere(t *testing.T) {
+func TestRefusedConnectionIsUnavailable(t *testing.T) {
 	t.Parallel()
 	c, err := httpclient.New("stripe", httpclient.Options{})
 	require.NoError(t, err)
@@ -106,7 +106,7 @@ func TestNobodyThere(t *testing.T) {
 	require.Equal(t, errs.Unavailable, errs.CodeOf(err), "%v", err)
 }
 
-func TestBreakerOpens(t *testing.T) {
+func TestFailuresOpenTheBreaker(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
 	c, url := setup(t, httpclient.Options{Breakers: breaker.NewRegistry(breaker.Options{MinRequests: 4}, nil)}, func(w http.ResponseWriter, _ *http.Request) {
@@ -124,7 +124,7 @@ func TestBreakerOpens(t *testing.T) {
 	require.Equal(t, int32(4), calls.Load())
 }
 
-func TestRedirects(t *testing.T) {
+func TestRedirectsAreFollowedOrKept(t *testing.T) {
 	t.Parallel()
 	redirect := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {

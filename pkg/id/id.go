@@ -1,6 +1,6 @@
-// Package id makes and reads souk's identifiers: a UUIDv7 behind a prefix that says what it names.
+// Package id creates and parses souk's identifiers: a prefix for the kind of resource, followed by a UUIDv7.
 //
-// An identifier sorts by the time it was made and is never a secret.
+// Identifiers sort by creation time. They are not secret.
 package id
 
 import (
@@ -13,7 +13,7 @@ import (
 	"souk/pkg/errs"
 )
 
-// Prefix says what an identifier names.
+// Prefix is the kind of resource that an identifier names.
 type Prefix string
 
 // The prefixes of souk.
@@ -31,13 +31,13 @@ const (
 	Mail      Prefix = "mail"
 )
 
-// New makes an identifier such as "ord_0198c5f27e6b7c1f8a3d5e9b04c7d21a".
+// New returns a new identifier such as "ord_0198c5f27e6b7c1f8a3d5e9b04c7d21a".
 func New(p Prefix) string {
-	u := uuid.Must(uuid.NewV7()) // fails only when the system has no randomness
+	u := uuid.Must(uuid.NewV7()) // fails only if the system has no randomness
 	return Format(p, u)
 }
 
-// Format shows u behind p.
+// Format returns the identifier with prefix p and UUID u.
 func Format(p Prefix, u uuid.UUID) string {
 	const hex = "0123456789abcdef"
 	b := make([]byte, 0, len(p)+1+32)
@@ -49,16 +49,18 @@ func Format(p Prefix, u uuid.UUID) string {
 	return string(b)
 }
 
-// At returns what is not after any identifier made at t or later, to the millisecond, and after all made earlier.
+// At returns a string that sorts after all identifiers created before t and not after any created at t or later,
+// to the millisecond.
 func At(p Prefix, t time.Time) string {
 	return fmt.Sprintf("%s_%012x", p, max(t.UnixMilli(), 0))
 }
 
-// Parse reads an identifier with the prefix p. It fails with errs.NotFound: what has a
-// malformed identifier does not exist.
+// Parse parses an identifier with prefix p.
+//
+// Errors: not_found (s is malformed, so no such resource exists).
 func Parse(p Prefix, s string) (uuid.UUID, error) {
 	rest, ok := strings.CutPrefix(s, string(p)+"_")
-	if !ok || len(rest) != 32 || strings.ToLower(rest) != rest { // one way to write each
+	if !ok || len(rest) != 32 || strings.ToLower(rest) != rest { // each identifier has exactly one spelling
 		return uuid.UUID{}, errs.New(errs.NotFound, "there is no such thing")
 	}
 	u, err := uuid.Parse(rest)
@@ -68,7 +70,7 @@ func Parse(p Prefix, s string) (uuid.UUID, error) {
 	return u, nil
 }
 
-// Valid reports whether s is an identifier with the prefix p.
+// Valid reports whether s is an identifier with prefix p.
 func Valid(p Prefix, s string) bool {
 	_, err := Parse(p, s)
 	return err == nil

@@ -24,7 +24,7 @@ func TestNewSortsByTime(t *testing.T) {
 	}
 }
 
-func TestRoundTrip(t *testing.T) {
+func TestParseReversesFormat(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		var u uuid.UUID
@@ -35,7 +35,7 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseRefusesMalformedIdentifiers(t *testing.T) {
 	t.Parallel()
 	good := id.New(id.Order)
 	hex := strings.TrimPrefix(good, "ord_")
@@ -77,7 +77,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("ord_")
 	f.Fuzz(func(t *testing.T, s string) {
 		if u, err := id.Parse(id.Order, s); err == nil {
-			require.Equal(t, s, id.Format(id.Order, u), "there is one way to write an identifier")
+			require.Equal(t, s, id.Format(id.Order, u), "an identifier has one spelling")
 		}
 	})
 }

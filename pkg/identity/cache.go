@@ -2,8 +2,8 @@ package identity
 
 import "sync"
 
-// cache is a bounded map. When it is full it drops what is stale, and if nothing is, an arbitrary
-// half: what is missing is only computed again.
+// cache is a bounded map. When it is full it drops the stale entries, and if none is stale an arbitrary half.
+// A missing entry is computed again.
 type cache[K comparable, V any] struct {
 	max int
 

@@ -20,7 +20,7 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-func TestCacheDropsTheStaleFirst(t *testing.T) {
+func TestCacheDropsStaleEntriesFirst(t *testing.T) {
 	t.Parallel()
 	c := newCache[int, int](4)
 	for i := range 4 {

@@ -1,10 +1,10 @@
-// Package identity says who calls, and proves it between services.
+// Package identity identifies the actor of a call and proves it between services.
 //
-// Inside a service the caller is an Actor in the context. Between services it travels as a
-// short-lived token: a compact JWS with EdDSA and nothing else, audience "souk-internal", signed by the
-// service that sends it. Only the gateway, which authenticates people, may assert users, guests and
-// anonymous callers; every other service can only speak for itself. So a forged header is worth nothing. Within a
-// process it is a [Word], which is signed when it leaves it.
+// Within a service the actor is an [Actor] in the context. Between services it travels as a short-lived token: a
+// compact JWS, signed with EdDSA by the sending service, for the audience "souk-internal". Only the gateway, which
+// authenticates people, may assert users, guests and anonymous actors; any other service can only assert itself.
+// A forged header is therefore useless. Within a process the actor travels as an [Assertion], which is signed only
+// when it leaves the process.
 package identity
 
 import (
@@ -12,10 +12,10 @@ import (
 	"slices"
 )
 
-// Kind is what a caller is.
+// Kind is the kind of an actor.
 type Kind string
 
-// The kinds of callers.
+// The kinds of actors.
 const (
 	KindAnonymous Kind = "anonymous"
 	KindGuest     Kind = "guest"
@@ -23,13 +23,13 @@ const (
 	KindService   Kind = "service"
 )
 
-// RoleOperator is the role of those who run the marketplace.
+// RoleOperator is the role of users who run the marketplace.
 const RoleOperator = "operator"
 
-// Gateway is the one issuer that may assert callers other than itself.
+// Gateway is the only issuer that may assert actors other than itself.
 const Gateway = "gateway"
 
-// Actor is who calls. Its Roles are shared: don't change them.
+// Actor is the user, guest or service on whose behalf a call is made. Roles is shared and must not be modified.
 type Actor struct {
 	Kind Kind
 	// ID is "usr_…" for a user, "gst_…" for a guest, the name of a service, or empty.
@@ -38,10 +38,10 @@ type Actor struct {
 	Roles []string
 }
 
-// Anonymous returns the actor of whom nothing is known.
+// Anonymous returns an actor without an identity.
 func Anonymous() Actor { return Actor{Kind: KindAnonymous} }
 
-// Service returns the actor that a service is by itself.
+// Service returns the actor for a service that calls on its own behalf.
 func Service(name string) Actor { return Actor{Kind: KindService, ID: name} }
 
 // HasRole reports whether the actor is a user with the role.
@@ -53,7 +53,7 @@ func (a Actor) IsUser() bool { return a.Kind == KindUser }
 // IsGuest reports whether the actor is a guest.
 func (a Actor) IsGuest() bool { return a.Kind == KindGuest }
 
-// IsService reports whether the actor is a service speaking for itself.
+// IsService reports whether the actor is a service that calls on its own behalf.
 func (a Actor) IsService() bool { return a.Kind == KindService }
 
 // IsOperator reports whether the actor is a user who runs the marketplace.
@@ -69,7 +69,7 @@ func NewContext(ctx context.Context, a Actor) context.Context {
 	return context.WithValue(ctx, actorKey{}, a)
 }
 
-// FromContext returns the actor that ctx carries; an anonymous one when it carries none.
+// FromContext returns the actor that ctx carries, or an anonymous one.
 func FromContext(ctx context.Context) Actor {
 	if a, ok := ctx.Value(actorKey{}).(Actor); ok {
 		return a
@@ -77,8 +77,8 @@ func FromContext(ctx context.Context) Actor {
 	return Anonymous()
 }
 
-// WithToken returns a context whose outgoing calls carry the token instead of the service's own. "" takes back what
-// WithToken and WithWord said before.
+// WithToken returns a context whose outgoing calls carry token instead of the service's own identity. It replaces
+// an earlier WithToken or WithAssertion; "" restores the service's own identity.
 func WithToken(ctx context.Context, token string) context.Context {
 	return context.WithValue(ctx, tokenKey{}, token)
 }
@@ -89,14 +89,14 @@ func TokenFrom(ctx context.Context) string {
 	return token
 }
 
-// WithWord returns a context whose outgoing calls carry the word instead of the service's own: the gateway passes the
-// caller on with it.
-func WithWord(ctx context.Context, w *Word) context.Context {
-	return context.WithValue(ctx, tokenKey{}, w)
+// WithAssertion returns a context whose outgoing calls carry a instead of the service's own identity. The gateway
+// uses it to pass the actor on.
+func WithAssertion(ctx context.Context, a *Assertion) context.Context {
+	return context.WithValue(ctx, tokenKey{}, a)
 }
 
-// WordFrom returns the word set with WithWord, or nil.
-func WordFrom(ctx context.Context) *Word {
-	w, _ := ctx.Value(tokenKey{}).(*Word)
-	return w
+// AssertionFrom returns the assertion set with WithAssertion, or nil.
+func AssertionFrom(ctx context.Context) *Assertion {
+	a, _ := ctx.Value(tokenKey{}).(*Assertion)
+	return a
 }

@@ -17,13 +17,13 @@ import (
 
 const (
 	audience = "souk-internal"
-	// maxTTL is the longest life of a token that a Verifier accepts.
+	// maxTTL is the longest lifetime of a token that a Verifier accepts.
 	maxTTL = time.Hour
-	// skew is how far the clocks of two machines may be apart.
+	// skew is the tolerated difference between the clocks of two machines.
 	skew = 30 * time.Second
-	// maxToken bounds what is parsed at all.
+	// maxToken is the maximum length of a token in bytes.
 	maxToken = 4096
-	// maxCached bounds the caches of signed and of verified tokens.
+	// maxCached is the maximum number of entries in the caches of signed and of verified tokens.
 	maxCached = 4096
 )
 
@@ -37,14 +37,13 @@ type claims struct {
 	Expires  int64    `json:"exp"`
 }
 
-// DeriveKey derives a service's signing key from the seed that all services of an installation
-// share, by HKDF-SHA256. Where services must not be able to speak for each other, each gets a key
-// of its own instead.
+// DeriveKey derives a service's signing key, with HKDF-SHA256, from the seed that all services of an installation
+// share. If services must not be able to impersonate each other, each needs a key of its own instead.
 func DeriveKey(seed []byte, service string) ed25519.PrivateKey {
 	key, err := hkdf.Key(sha256.New, seed, nil, "souk identity "+service, ed25519.SeedSize)
 	if err != nil {
-		// HKDF refuses only lengths beyond 255 hashes, and in FIPS mode seeds under 112 bits. The zero
-		// key verifies nowhere that has the right one.
+		// HKDF refuses only lengths above 255 hashes and, in FIPS mode, seeds under 112 bits. Signatures of
+		// the zero key are rejected by every service that has the right key.
 		key = make([]byte, ed25519.SeedSize)
 	}
 	return ed25519.NewKeyFromSeed(key)
@@ -58,7 +57,7 @@ type Signer struct {
 	ttl    time.Duration
 	clock  clock.Clock
 	cache  *cache[string, signed]
-	known  *Verifier // of the same process, or nil
+	local  *Verifier // a verifier in the same process that trusts the key, or nil
 }
 
 type signed struct {
@@ -66,7 +65,7 @@ type signed struct {
 	expires time.Time
 }
 
-// NewSigner makes a Signer for the service issuer whose tokens live for ttl, at most an hour.
+// NewSigner returns a Signer for the service issuer. Its tokens are valid for ttl, at most an hour.
 func NewSigner(issuer string, key ed25519.PrivateKey, ttl time.Duration, c clock.Clock) *Signer {
 	jws, err := jose.NewSigner(
 		jose.SigningKey{Algorithm: jose.EdDSA, Key: jose.JSONWebKey{Key: key, KeyID: issuer}},
@@ -74,15 +73,18 @@ func NewSigner(issuer string, key ed25519.PrivateKey, ttl time.Duration, c clock
 	return &Signer{issuer: issuer, jws: jws, err: err, ttl: min(ttl, maxTTL), clock: c, cache: newCache[string, signed](maxCached)}
 }
 
-// Sign returns a token for the actor and the time until which it is valid. A token is used again for the same actor
-// until a quarter of its life is left. It fails with errs.Internal when the key cannot sign.
+// Sign returns a token for the actor and its expiry. It reuses the actor's last token until a quarter of the
+// token's lifetime is left.
+//
+// Errors: internal (the key cannot sign).
 func (s *Signer) Sign(a Actor) (token string, expires time.Time, err error) {
 	now := s.clock.Now()
 	key := string(a.Kind) + "\x00" + a.ID
 	if len(a.Roles) > 0 {
 		key += "\x00" + strings.Join(a.Roles, "\x00")
 	}
-	if t, ok := s.cache.get(key); ok && now.Add(s.ttl/4).Before(t.expires) && !t.expires.After(now.Add(s.ttl)) { // the clock may have been set back
+	if t, ok := s.cache.get(key); ok && now.Add(s.ttl/4).Before(t.expires) &&
+		!t.expires.After(now.Add(s.ttl)) { // otherwise the clock was set back
 		return t.token, t.expires, nil
 	}
 	if s.err != nil {
@@ -105,34 +107,35 @@ func (s *Signer) Sign(a Actor) (token string, expires time.Time, err error) {
 		return "", time.Time{}, errs.Wrap(err, errs.Internal, "the identity cannot be signed")
 	}
 	s.cache.put(key, signed{token: token, expires: expires}, func(t signed) bool { return !now.Before(t.expires) })
-	if s.known != nil {
-		// What is wrong with it is said when it is verified.
-		_, _ = s.known.accept(sha256.Sum256([]byte(token)), c, now)
+	if s.local != nil {
+		// Ignored, because Verify reports the error.
+		_, _ = s.local.accept(sha256.Sum256([]byte(token)), c, now)
 	}
 	return token, expires, nil
 }
 
-// Word is what a Signer says of a caller. It is signed when it leaves the process, and most words don't: a signature takes 25 µs,
-// and what is signed is kept. Only a Signer makes one.
-type Word struct {
+// Assertion is a Signer's unsigned statement of a call's actor. It is signed only when it leaves the process, which
+// most assertions don't: a signature takes 25 µs, and tokens fill the caches. Only a Signer can create one.
+type Assertion struct {
 	signer *Signer
 	actor  Actor
-	said   time.Time
+	issued time.Time
 }
 
-// Say returns the signer's word that it is the actor who calls. It is worth as much, and for as long, as a token.
-func (s *Signer) Say(a Actor) *Word {
+// Assert returns an assertion that a is the actor. It is equivalent to a token and valid for as long.
+func (s *Signer) Assert(a Actor) *Assertion {
 	a.Roles = slices.Clip(a.Roles)
-	return &Word{signer: s, actor: a, said: s.clock.Now()}
+	return &Assertion{signer: s, actor: a, issued: s.clock.Now()}
 }
 
-// Token returns a token that says the same. Its errors are those of [Signer.Sign], and errs.Unauthenticated for a word as old
-// as a token gets.
-func (w *Word) Token() (string, error) {
-	if s := w.signer; !s.clock.Now().Before(w.said.Add(s.ttl)) {
+// Token returns a token with the same content.
+//
+// Errors: unauthenticated (the assertion has expired), those of [Signer.Sign].
+func (a *Assertion) Token() (string, error) {
+	if s := a.signer; !s.clock.Now().Before(a.issued.Add(s.ttl)) {
 		return "", refuse("it has expired")
 	}
-	token, _, err := w.signer.Sign(w.actor)
+	token, _, err := a.signer.Sign(a.actor)
 	return token, err
 }
 
@@ -148,24 +151,26 @@ type verified struct {
 	expires time.Time
 }
 
-// NewVerifier makes a Verifier that trusts the services in keys.
+// NewVerifier returns a Verifier that trusts the services in keys.
 func NewVerifier(keys map[string]ed25519.PublicKey, c clock.Clock) *Verifier {
 	return &Verifier{keys: keys, clock: c, cache: newCache[[sha256.Size]byte, verified](maxCached)}
 }
 
-// Signer makes a Signer whose words and tokens v knows without verifying them: the two are in one process. It refuses all
-// the same what it would refuse from elsewhere. The other arguments are those of [NewSigner].
+// Signer returns a Signer in the same process, whose assertions and tokens v accepts without checking a signature.
+// All other checks still apply. The arguments are those of [NewSigner].
 func (v *Verifier) Signer(issuer string, key ed25519.PrivateKey, ttl time.Duration) *Signer {
 	s := NewSigner(issuer, key, ttl, v.clock)
 	if trusted, ok := v.keys[issuer]; ok && trusted.Equal(key.Public()) {
-		s.known = v
+		s.local = v
 	}
 	return s
 }
 
-// Verify returns whom the token asserts. A token that is malformed, forged, expired, meant for
-// somebody else or of an issuer that may not assert its subject fails with errs.Unauthenticated. The
-// answer is remembered by the token's digest until the token expires.
+// Verify returns the actor that the token asserts. It caches the result by the token's digest until the token
+// expires.
+//
+// Errors: unauthenticated (the token is malformed, forged, expired, for another audience, or its issuer may not
+// assert its subject).
 func (v *Verifier) Verify(token string) (Actor, error) {
 	now := v.clock.Now()
 	digest := sha256.Sum256([]byte(token))
@@ -182,28 +187,30 @@ func (v *Verifier) Verify(token string) (Actor, error) {
 	return v.accept(digest, c, now)
 }
 
-// Believe returns whom the word asserts. That of a Signer of the verifier's own process needs no signature, any other's
-// token is verified; it refuses what [Verifier.Verify] would.
-func (v *Verifier) Believe(w *Word) (Actor, error) {
-	s := w.signer
-	if s.known != v {
-		token, err := w.Token()
+// VerifyAssertion returns the actor of the assertion. An assertion of a Signer made by v needs no signature; for any
+// other it verifies the token.
+//
+// Errors: those of [Verifier.Verify] and [Assertion.Token].
+func (v *Verifier) VerifyAssertion(a *Assertion) (Actor, error) {
+	s := a.signer
+	if s.local != v {
+		token, err := a.Token()
 		if err != nil {
 			return Actor{}, err
 		}
 		return v.Verify(token)
 	}
 	c := claims{
-		Issuer: s.issuer, Subject: w.actor.ID, Kind: w.actor.Kind, Roles: w.actor.Roles,
-		Audience: audience, IssuedAt: w.said.Unix(), Expires: w.said.Add(s.ttl).Unix(),
+		Issuer: s.issuer, Subject: a.actor.ID, Kind: a.actor.Kind, Roles: a.actor.Roles,
+		Audience: audience, IssuedAt: a.issued.Unix(), Expires: a.issued.Add(s.ttl).Unix(),
 	}
 	if err := check(c, v.clock.Now()); err != nil {
 		return Actor{}, err
 	}
-	return w.actor, nil
+	return a.actor, nil
 }
 
-// accept checks the claims of a token with a good signature, and remembers whom it asserts.
+// accept checks the claims of a token whose signature is valid, and caches its actor.
 func (v *Verifier) accept(digest [sha256.Size]byte, c claims, now time.Time) (Actor, error) {
 	if err := check(c, now); err != nil {
 		return Actor{}, err
@@ -214,7 +221,7 @@ func (v *Verifier) accept(digest [sha256.Size]byte, c claims, now time.Time) (Ac
 	return actor, nil
 }
 
-// check refuses claims that do not hold at the time.
+// check returns an error if the claims are not valid at the time now.
 func check(c claims, now time.Time) error {
 	issued, expires := time.Unix(c.IssuedAt, 0), time.Unix(c.Expires, 0)
 	switch {
@@ -232,7 +239,7 @@ func check(c claims, now time.Time) error {
 	return nil
 }
 
-// parse returns the claims of a token that its issuer signed.
+// parse checks a token's signature and returns its claims.
 func (v *Verifier) parse(token string) (claims, error) {
 	if len(token) > maxToken {
 		return claims{}, refuse("it is too long")
@@ -257,6 +264,7 @@ func (v *Verifier) parse(token string) (claims, error) {
 	return c, nil
 }
 
+// mayAssert reports whether the issuer of the claims may assert their subject.
 func mayAssert(c claims) bool {
 	switch c.Kind {
 	case KindService:

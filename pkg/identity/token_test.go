@@ -26,15 +26,15 @@ var (
 	start = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 )
 
-type kit struct {
+type harness struct {
 	clock    *clock.Manual
 	verifier *identity.Verifier
 	signers  map[string]*identity.Signer
 }
 
-func setup(t testing.TB) kit {
+func setup(t testing.TB) harness {
 	t.Helper()
-	k := kit{clock: clock.NewManual(start), signers: map[string]*identity.Signer{}}
+	k := harness{clock: clock.NewManual(start), signers: map[string]*identity.Signer{}}
 	keys := map[string]ed25519.PublicKey{}
 	for _, name := range []string{identity.Gateway, "order", "product"} {
 		key := identity.DeriveKey(seed, name)
@@ -45,14 +45,14 @@ func setup(t testing.TB) kit {
 	return k
 }
 
-func (k kit) sign(t testing.TB, issuer string, a identity.Actor) string {
+func (k harness) sign(t testing.TB, issuer string, a identity.Actor) string {
 	t.Helper()
 	token, _, err := k.signers[issuer].Sign(a)
 	require.NoError(t, err)
 	return token
 }
 
-func TestRoundTrip(t *testing.T) {
+func TestVerifyReturnsTheSignedActor(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
 	for _, a := range []identity.Actor{
@@ -95,7 +95,7 @@ func TestOnlyTheGatewayAssertsOthers(t *testing.T) {
 	}
 }
 
-func TestExpires(t *testing.T) {
+func TestExpiredTokenIsRefused(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
 	token := k.sign(t, "order", identity.Service("order"))
@@ -112,7 +112,7 @@ func TestExpires(t *testing.T) {
 	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), "not from the cache")
 }
 
-func TestFromTheFuture(t *testing.T) {
+func TestTokenFromTheFutureIsRefused(t *testing.T) {
 	t.Parallel()
 	k, ahead := setup(t), setup(t)
 	ahead.clock.Advance(10 * time.Second)
@@ -123,7 +123,7 @@ func TestFromTheFuture(t *testing.T) {
 	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err))
 }
 
-func TestForged(t *testing.T) {
+func TestForgedTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
 	good := k.sign(t, identity.Gateway, identity.Actor{Kind: identity.KindUser, ID: "usr_1"})
@@ -191,7 +191,7 @@ func jws(t testing.TB, alg jose.SignatureAlgorithm, key any, kid, payload string
 	return token
 }
 
-func TestSignerUsesATokenAgain(t *testing.T) {
+func TestSignerReusesTokens(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
 	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1"}
@@ -204,8 +204,8 @@ func TestSignerUsesATokenAgain(t *testing.T) {
 	require.NotEqual(t, first, k.sign(t, identity.Gateway, user), "a new one well before the end")
 }
 
-// A clock that is set back makes of yesterday's token one of tomorrow, which nobody takes.
-func TestSignerWhoseClockIsSetBack(t *testing.T) {
+// After the clock was set back, a reused token would be from the future and would be refused.
+func TestSignerSignsAgainAfterItsClockWasSetBack(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
 	_ = k.sign(t, "order", identity.Service("order"))
@@ -216,8 +216,8 @@ func TestSignerWhoseClockIsSetBack(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A Signer in the Verifier's process saves the verification, and nothing else.
-func TestSignerOfTheSameProcess(t *testing.T) {
+// A Signer in the Verifier's process saves only the check of the signature.
+func TestTokensOfALocalSignerAreChecked(t *testing.T) {
 	t.Parallel()
 	setup := func() (*clock.Manual, *identity.Verifier) {
 		c := clock.NewManual(start)
@@ -254,8 +254,8 @@ func TestSignerOfTheSameProcess(t *testing.T) {
 	}
 }
 
-// A word is worth what its token is worth, to the verifier of its process and to any other.
-func TestWords(t *testing.T) {
+// An assertion is as good as its token, both to the verifier of its process and to any other.
+func TestAssertionsAreVerifiedLikeTokens(t *testing.T) {
 	t.Parallel()
 	c := clock.NewManual(start)
 	keys := map[string]ed25519.PublicKey{}
@@ -274,42 +274,42 @@ func TestWords(t *testing.T) {
 	} {
 		signs, verifies := verifiers()
 		gateway := signs.Signer(identity.Gateway, identity.DeriveKey(seed, identity.Gateway), time.Minute)
-		word := gateway.Say(user)
-		actor, err := verifies.Believe(word)
+		assertion := gateway.Assert(user)
+		actor, err := verifies.VerifyAssertion(assertion)
 		require.NoError(t, err, where)
 		require.Equal(t, user, actor, where)
-		token, err := word.Token()
+		token, err := assertion.Token()
 		require.NoError(t, err, where)
 		actor, err = verifies.Verify(token)
 		require.NoError(t, err, where)
 		require.Equal(t, user, actor, where)
 
-		refused := map[string]*identity.Word{
-			"a service that asserts a user":  signs.Signer("order", identity.DeriveKey(seed, "order"), time.Minute).Say(user),
-			"a service that asserts another": signs.Signer("order", identity.DeriveKey(seed, "order"), time.Minute).Say(identity.Service("payment")),
-			"another key":                    signs.Signer(identity.Gateway, identity.DeriveKey([]byte("another seed for the tests, too."), identity.Gateway), time.Minute).Say(user),
-			"an unknown issuer":              signs.Signer("stranger", identity.DeriveKey(seed, "stranger"), time.Minute).Say(identity.Service("stranger")),
-			"a guest with roles":             gateway.Say(identity.Actor{Kind: identity.KindGuest, ID: "gst_1", Roles: []string{"operator"}}),
-			"nobody's kind":                  gateway.Say(identity.Actor{Kind: "king", ID: "1"}),
+		refused := map[string]*identity.Assertion{
+			"a service that asserts a user":  signs.Signer("order", identity.DeriveKey(seed, "order"), time.Minute).Assert(user),
+			"a service that asserts another": signs.Signer("order", identity.DeriveKey(seed, "order"), time.Minute).Assert(identity.Service("payment")),
+			"another key":                    signs.Signer(identity.Gateway, identity.DeriveKey([]byte("another seed for the tests, too."), identity.Gateway), time.Minute).Assert(user),
+			"an unknown issuer":              signs.Signer("stranger", identity.DeriveKey(seed, "stranger"), time.Minute).Assert(identity.Service("stranger")),
+			"a guest with roles":             gateway.Assert(identity.Actor{Kind: identity.KindGuest, ID: "gst_1", Roles: []string{"operator"}}),
+			"an unknown kind":                gateway.Assert(identity.Actor{Kind: "king", ID: "1"}),
 		}
-		for name, w := range refused {
-			_, err := verifies.Believe(w)
+		for name, a := range refused {
+			_, err := verifies.VerifyAssertion(a)
 			require.True(t, errs.Is(err, errs.Unauthenticated), "%s, %s: %v", where, name, err)
 		}
 	}
 
 	v := identity.NewVerifier(keys, c)
-	old := v.Signer(identity.Gateway, identity.DeriveKey(seed, identity.Gateway), time.Minute).Say(user)
+	old := v.Signer(identity.Gateway, identity.DeriveKey(seed, identity.Gateway), time.Minute).Assert(user)
 	c.Advance(time.Minute)
 	for name, verifier := range map[string]*identity.Verifier{"its own process": v, "another": identity.NewVerifier(keys, c)} {
-		_, err := verifier.Believe(old)
+		_, err := verifier.VerifyAssertion(old)
 		require.True(t, errs.Is(err, errs.Unauthenticated), "expired, %s: %v", name, err)
 	}
 	_, err := old.Token()
 	require.True(t, errs.Is(err, errs.Unauthenticated), "expired: %v", err)
 }
 
-func TestConcurrent(t *testing.T) {
+func TestConcurrentSignAndVerify(t *testing.T) {
 	t.Parallel()
 	k := setup(t)
 	var wg sync.WaitGroup
@@ -331,7 +331,7 @@ func TestConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
-func TestActor(t *testing.T) {
+func TestActorOfContext(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, identity.Anonymous(), identity.FromContext(t.Context()))
 	operator := identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"operator"}}
@@ -342,14 +342,14 @@ func TestActor(t *testing.T) {
 	require.Empty(t, identity.TokenFrom(ctx))
 	ctx = identity.WithToken(ctx, "t")
 	require.Equal(t, "t", identity.TokenFrom(ctx))
-	word := setup(t).signers[identity.Gateway].Say(operator)
-	ctx = identity.WithWord(ctx, word)
-	require.Same(t, word, identity.WordFrom(ctx))
-	require.Empty(t, identity.TokenFrom(ctx), "the last that was said")
-	require.Nil(t, identity.WordFrom(identity.WithToken(ctx, "")))
+	assertion := setup(t).signers[identity.Gateway].Assert(operator)
+	ctx = identity.WithAssertion(ctx, assertion)
+	require.Same(t, assertion, identity.AssertionFrom(ctx))
+	require.Empty(t, identity.TokenFrom(ctx), "the last call wins")
+	require.Nil(t, identity.AssertionFrom(identity.WithToken(ctx, "")))
 }
 
-func TestDeriveKey(t *testing.T) {
+func TestDeriveKeyIsDeterministicPerService(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, identity.DeriveKey(seed, "order"), identity.DeriveKey(seed, "order"))
 	require.NotEqual(t, identity.DeriveKey(seed, "order"), identity.DeriveKey(seed, "product"))

@@ -1,7 +1,7 @@
-// Package jobs runs work in the background, in PostgreSQL, by River: now or later, once or by the clock,
-// with retries, and inserted in the transaction of what it follows from.
+// Package jobs runs background jobs from a queue in PostgreSQL, with River. A job runs at once, later or
+// periodically, is retried, and can be inserted in the transaction that causes it.
 //
-// A job is a River worker; what this package adds is souk's migrations, logging, metrics and lifecycle:
+// A River worker does the work. This package adds souk's migrations, logging, metrics and lifecycle:
 //
 //	workers := river.NewWorkers()
 //	river.AddWorker(workers, &sweepWorker{})
@@ -10,8 +10,8 @@
 //		Periodic: []*river.PeriodicJob{jobs.Every(time.Minute, sweepArgs{})},
 //	})
 //
-// A job may run twice: when its process dies after the work and before the note of it. Its effect must
-// be idempotent, or be written in one transaction with river.JobCompleteTx.
+// A job runs again if its process dies after the work and before the job is marked as completed. So its effect
+// must be idempotent, or be written in one transaction with river.JobCompleteTx.
 package jobs
 
 import (
@@ -33,26 +33,26 @@ import (
 	"souk/pkg/postgres"
 )
 
-// Options describe a runner.
+// Options configure a runner.
 type Options struct {
-	// Workers do the work; nil: this process only inserts jobs.
+	// Workers run the jobs; nil: this process only inserts jobs.
 	Workers *river.Workers
-	// Periodic jobs are inserted by one of the processes, by the clock. See [Every].
+	// Periodic jobs are inserted at intervals, by one of the processes. See [Every].
 	Periodic []*river.PeriodicJob
-	// Concurrency bounds the jobs that run at once in this process. Default: 10.
+	// Concurrency is the maximum number of jobs that run at the same time in this process; 0: 10.
 	Concurrency int
-	// Timeout bounds one run of a job. Default: 1 minute.
+	// Timeout is the timeout of one attempt at a job; 0: 1 min.
 	Timeout time.Duration
-	// StopTimeout is how long running jobs may take to end when Run's context has ended; then theirs
-	// end. Default: 10 s.
+	// StopTimeout is how long running jobs may continue after Run's context has ended. Then their contexts
+	// end. 0: 10 s.
 	StopTimeout time.Duration
-	// MaxAttempts is how often a job is tried, with growing pauses, before it is discarded. Default: 25.
+	// MaxAttempts is the number of attempts, with backoff, before a job is discarded; 0: 25.
 	MaxAttempts int
-	// Poll is how often the database is asked for jobs of which no notice came. Default: 1 s.
+	// Poll is the interval at which the database is polled for jobs without a notification; 0: 1 s.
 	Poll time.Duration
-	// Logger takes River's warnings and failed jobs; nil: none.
+	// Logger takes River's warnings and the failures of jobs; nil: no log.
 	Logger *zap.Logger
-	// Metrics takes job_total by job and result, and job_duration_seconds by job; nil: none.
+	// Metrics registers job_total by job and result, and job_duration_seconds by job; nil: no metrics.
 	Metrics prometheus.Registerer
 }
 
@@ -63,8 +63,9 @@ type Runner struct {
 	works  bool
 }
 
-// New returns a runner on a database that has [Migrations]. It fails with errs.Internal when the
-// options make no sense.
+// New returns a runner on a database that has [Migrations].
+//
+// Errors: internal (invalid options), and the errors of registering metrics.
 func New(pool *pgxpool.Pool, o Options) (*Runner, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -99,15 +100,15 @@ func New(pool *pgxpool.Pool, o Options) (*Runner, error) {
 	return &Runner{client: client, pool: pool, works: o.Workers != nil}, nil
 }
 
-// Every makes a job periodic: it is inserted every d, and once when a process becomes the one that
-// does this. While one of its kind and arguments waits or runs, no second one is inserted.
+// Every returns a periodic job. It is inserted every d, and once when a process becomes the one that inserts periodic
+// jobs. While a job of the same kind and arguments waits or runs, a second one is not inserted.
 func Every(d time.Duration, args river.JobArgs) *river.PeriodicJob {
 	return river.NewPeriodicJob(river.PeriodicInterval(d), func() (river.JobArgs, *river.InsertOpts) {
 		return args, &river.InsertOpts{UniqueOpts: Once()}
 	}, &river.PeriodicJobOpts{RunOnStart: true})
 }
 
-// Once makes a job unique by kind and arguments until it is done: a second insert is left out.
+// Once makes a job unique by kind and arguments until it has completed. Until then a second insert does nothing.
 func Once() river.UniqueOpts {
 	return river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
 		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
@@ -115,25 +116,31 @@ func Once() river.UniqueOpts {
 	}}
 }
 
-// Insert adds a job; opts may be nil. It fails with errs.Unavailable.
+// Insert inserts a job; opts may be nil.
+//
+// Errors: unavailable.
 func (r *Runner) Insert(ctx context.Context, args river.JobArgs, opts *river.InsertOpts) error {
 	_, err := r.client.Insert(ctx, args, opts)
 	return postgres.Err(err)
 }
 
-// InsertTx adds a job that exists if and only if tx commits; opts may be nil. It fails with errs.Unavailable.
+// InsertTx inserts a job in tx, so that it exists if and only if tx commits; opts may be nil.
+//
+// Errors: unavailable.
 func (r *Runner) InsertTx(ctx context.Context, tx pgx.Tx, args river.JobArgs, opts *river.InsertOpts) error {
 	_, err := r.client.InsertTx(ctx, tx, args, opts)
 	return postgres.Err(err)
 }
 
-// Run works until ctx ends, lets running jobs finish, and returns nil. It fails when it cannot begin.
+// Run runs jobs until ctx ends. Then it waits for running jobs, up to StopTimeout, and returns nil.
+//
+// Errors: unavailable (Run cannot start), internal (Run cannot stop the jobs).
 func (r *Runner) Run(ctx context.Context) error {
 	if !r.works {
 		<-ctx.Done()
 		return nil
 	}
-	// The jobs' own contexts must outlast ctx: they get StopTimeout to finish.
+	// The jobs' contexts must not end with ctx: running jobs may continue for StopTimeout.
 	if err := r.client.Start(context.WithoutCancel(ctx)); err != nil {
 		return errs.Wrap(err, errs.Unavailable, "jobs: cannot start")
 	}
@@ -144,10 +151,12 @@ func (r *Runner) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ready reports whether the database answers. It fails with errs.Unavailable.
+// Ready returns nil if the database answers.
+//
+// Errors: unavailable.
 func (r *Runner) Ready(ctx context.Context) error { return postgres.Err(r.pool.Ping(ctx)) }
 
-// middleware counts and logs what jobs do.
+// middleware measures the runs of jobs and logs failures.
 type middleware struct {
 	river.MiddlewareDefaults
 	log      *zap.Logger

@@ -39,7 +39,7 @@ type mailWorker struct {
 
 func (w *mailWorker) Work(ctx context.Context, job *river.Job[mail]) error { return w.work(ctx, job) }
 
-// NextRetry tries again at once.
+// NextRetry makes retries immediate.
 func (w *mailWorker) NextRetry(*river.Job[mail]) time.Time { return time.Now() }
 
 func setup(t *testing.T, o jobs.Options, work func(context.Context, *river.Job[mail]) error) (*jobs.Runner, *pgxpool.Pool) {
@@ -62,7 +62,7 @@ func run(t *testing.T, r *jobs.Runner) (stop func()) {
 	stop = func() {
 		once.Do(func() {
 			cancel()
-			if err := <-done; err != nil {
+			if err := receive(t, done); err != nil {
 				t.Error(err)
 			}
 		})
@@ -77,12 +77,12 @@ func receive[T any](t *testing.T, ch <-chan T) T {
 	case v := <-ch:
 		return v
 	case <-time.After(20 * time.Second):
-		require.Fail(t, "nothing came")
+		require.Fail(t, "nothing was received in time")
 		panic("unreachable")
 	}
 }
 
-func TestAJobExistsIfItsTransactionCommits(t *testing.T) {
+func TestJobExistsOnlyIfItsTransactionCommits(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	got := make(chan string, 10)
@@ -97,7 +97,7 @@ func TestAJobExistsIfItsTransactionCommits(t *testing.T) {
 	require.Equal(t, "committed", receive(t, got))
 }
 
-func TestAFailedJobIsTriedAgain(t *testing.T) {
+func TestFailedJobIsRetried(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	reg := prometheus.NewRegistry()
@@ -125,7 +125,7 @@ job_total{job="mail",result="failed"} 2
 	require.Equal(t, 2, logs.FilterMessage("job failed").Len())
 }
 
-func TestUniqueJobs(t *testing.T) {
+func TestUniqueJobIsInsertedOnce(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	r, pool := setup(t, jobs.Options{}, func(context.Context, *river.Job[mail]) error { return nil })
@@ -138,7 +138,7 @@ func TestUniqueJobs(t *testing.T) {
 	require.Equal(t, 2, n)
 }
 
-func TestPeriodicJobs(t *testing.T) {
+func TestPeriodicJobRunsRepeatedly(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 100)
 	r, _ := setup(t, jobs.Options{Periodic: []*river.PeriodicJob{jobs.Every(time.Second, mail{To: "clock"})}},
@@ -148,12 +148,16 @@ func TestPeriodicJobs(t *testing.T) {
 	require.Equal(t, "clock", receive(t, got))
 }
 
-func TestStopLetsJobsFinish(t *testing.T) {
+func TestStopLetsRunningJobsFinish(t *testing.T) {
 	t.Parallel()
 	started, finish, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	r, pool := setup(t, jobs.Options{}, func(ctx context.Context, _ *river.Job[mail]) error {
 		close(started)
-		<-finish
+		select {
+		case <-finish:
+		case <-time.After(20 * time.Second):
+			t.Error("the job was not allowed to finish in time")
+		}
 		done <- ctx.Err()
 		return nil
 	})
@@ -175,7 +179,7 @@ func TestMigrationsGoDownAndUp(t *testing.T) {
 	require.NoError(t, migration.Up(ctx, url, set.Name, set.FS))
 }
 
-func TestAnInserterNeedsNoWorkers(t *testing.T) {
+func TestInserterNeedsNoWorkers(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t, jobs.Migrations())
 	r, err := jobs.New(pool, jobs.Options{})

@@ -8,15 +8,15 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// handler gives River's log to zap: warnings and worse.
+// handler writes River's log to zap: warnings and errors only.
 type handler struct{ log *zap.Logger }
 
-// Enabled leaves out what River tells about its everyday life.
+// Enabled reports whether the level is warn or higher, and enabled in zap.
 func (h handler) Enabled(_ context.Context, l slog.Level) bool {
 	return l >= slog.LevelWarn && h.log.Core().Enabled(level(l))
 }
 
-// Handle logs one record.
+// Handle writes one record.
 func (h handler) Handle(_ context.Context, r slog.Record) error {
 	fields := make([]zap.Field, 0, r.NumAttrs())
 	r.Attrs(func(a slog.Attr) bool {
@@ -27,7 +27,7 @@ func (h handler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// WithAttrs adds fields.
+// WithAttrs returns a handler that adds attrs to each record.
 func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	fields := make([]zap.Field, 0, len(attrs))
 	for _, a := range attrs {
@@ -36,7 +36,7 @@ func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return handler{h.log.With(fields...)}
 }
 
-// WithGroup has no need to nest.
+// WithGroup ignores groups.
 func (h handler) WithGroup(string) slog.Handler { return h }
 
 func level(l slog.Level) zapcore.Level {

@@ -10,15 +10,15 @@ import (
 	"souk/pkg/migration"
 )
 
-// Migrations returns River's tables. They come before the migrations of a service that uses jobs.
+// Migrations returns River's migrations. Run them before those of a service that uses jobs.
 func Migrations() migration.Set {
 	return migration.Set{Name: "river", FS: rendered{riverpgxv5.New(nil).GetMigrationFS(riverdriver.MigrationLineMain)}}
 }
 
-// rendered is River's migrations with the place for a schema's name, which stands even in texts, taken out.
+// rendered is River's migrations without the placeholder for the schema's name, which also occurs in string literals.
 type rendered struct{ fs.FS }
 
-// Open opens a file or folder.
+// Open opens a file, without the placeholder, or a folder.
 func (r rendered) Open(name string) (fs.File, error) {
 	f, err := r.FS.Open(name)
 	if err != nil {
@@ -40,5 +40,5 @@ type file struct {
 	*bytes.Reader
 }
 
-// Read reads what was rendered.
+// Read reads the rendered content.
 func (f *file) Read(p []byte) (int, error) { return f.Reader.Read(p) }

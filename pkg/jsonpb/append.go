@@ -18,8 +18,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Appender is a message that can append itself as JSON. AppendJSON returns nil when the message holds
-// something that has no JSON form (a string that is not UTF-8, a time outside the years 1 to 9999).
+// Appender is a message that can append itself as JSON. AppendJSON returns nil if the message holds
+// a value without a JSON form: a string that is not UTF-8, or a time outside the years 1 to 9999.
 type Appender interface {
 	proto.Message
 	AppendJSON(b []byte) []byte
@@ -27,14 +27,14 @@ type Appender interface {
 
 var reference = protojson.MarshalOptions{EmitDefaultValues: true}
 
-// Append appends m as JSON. The error is protojson's: m holds something that has no JSON form.
+// Append appends m as JSON. The error is protojson's: m holds a value without a JSON form.
 func Append(b []byte, m proto.Message) ([]byte, error) {
 	if m, ok := m.(Appender); ok {
 		if b := m.AppendJSON(b); b != nil {
 			return b, nil
 		}
 	}
-	// Also the way to learn what AppendJSON could not encode.
+	// If AppendJSON failed, protojson's error says why.
 	text, err := reference.Marshal(m)
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func Append(b []byte, m proto.Message) ([]byte, error) {
 	return compact.Bytes(), nil
 }
 
-// AppendMessage is Append for generated code: nil instead of an error.
+// AppendMessage is [Append] for generated code. It returns nil instead of an error.
 func AppendMessage(b []byte, m proto.Message) []byte {
 	b, err := Append(b, m)
 	if err != nil {
@@ -55,7 +55,7 @@ func AppendMessage(b []byte, m proto.Message) []byte {
 	return b
 }
 
-// AppendString appends s quoted and escaped; nil when s is not UTF-8.
+// AppendString appends s quoted and escaped. It returns nil if s is not UTF-8.
 func AppendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := len(b)
@@ -79,7 +79,7 @@ func plain(text []byte) bool {
 		}
 		return true
 	}
-	// Eight bytes at a time; the last eight may overlap those before.
+	// Check eight bytes at a time. The last eight may overlap those before.
 	for rest := text; len(rest) > 8; rest = rest[8:] {
 		if !plainWord(binary.LittleEndian.Uint64(rest)) {
 			return false
@@ -88,7 +88,8 @@ func plain(text []byte) bool {
 	return plainWord(binary.LittleEndian.Uint64(text[len(text)-8:]))
 }
 
-// plainWord is plain for the eight bytes of w: subtracting from each byte borrows from its high bit when it is too small.
+// plainWord is plain for the eight bytes of w. Each subtraction sets the high bit of a byte that is too
+// small, by a borrow.
 func plainWord(w uint64) bool {
 	const ones = 0x0101010101010101
 	control := w - ones*' '
@@ -143,14 +144,14 @@ func AppendInt32(b []byte, v int32) []byte { return strconv.AppendInt(b, int64(v
 // AppendUint32 appends v as a number.
 func AppendUint32(b []byte, v uint32) []byte { return strconv.AppendUint(b, uint64(v), 10) }
 
-// AppendInt64 appends v as a string: a JSON number holds only 53 bits.
+// AppendInt64 appends v as a string, since a JSON number holds only 53 bits.
 func AppendInt64(b []byte, v int64) []byte {
 	b = append(b, '"')
 	b = strconv.AppendInt(b, v, 10)
 	return append(b, '"')
 }
 
-// AppendUint64 appends v as a string: a JSON number holds only 53 bits.
+// AppendUint64 appends v as a string, since a JSON number holds only 53 bits.
 func AppendUint64(b []byte, v uint64) []byte {
 	b = append(b, '"')
 	b = strconv.AppendUint(b, v, 10)
@@ -190,7 +191,7 @@ func appendFloat(b []byte, v float64, bits int, exponent bool) []byte {
 	return b
 }
 
-// AppendEnum appends the name of value v, or v itself when it has none.
+// AppendEnum appends the name of value v, or the number v if names does not have it.
 func AppendEnum(b []byte, v int32, names map[int32]string) []byte {
 	name, ok := names[v]
 	if !ok {
@@ -201,7 +202,8 @@ func AppendEnum(b []byte, v int32, names map[int32]string) []byte {
 	return append(b, '"')
 }
 
-// AppendTimestamp appends t in RFC 3339, in UTC, with 0, 3, 6 or 9 digits of a second; nil outside the years 1 to 9999.
+// AppendTimestamp appends t in RFC 3339, in UTC, with 0, 3, 6 or 9 digits after the second. It returns nil
+// outside the years 1 to 9999.
 func AppendTimestamp(b []byte, t *timestamppb.Timestamp) []byte {
 	const (
 		first = -62135596800 // 0001-01-01T00:00:00Z
@@ -217,7 +219,8 @@ func AppendTimestamp(b []byte, t *timestamppb.Timestamp) []byte {
 	return append(b, 'Z', '"')
 }
 
-// AppendDuration appends d in seconds, with 0, 3, 6 or 9 digits of a second; nil when it is not valid.
+// AppendDuration appends d in seconds, with 0, 3, 6 or 9 digits after the point. It returns nil if d is
+// invalid.
 func AppendDuration(b []byte, d *durationpb.Duration) []byte {
 	const most = 315576000000 // 10,000 years
 	seconds, nanos := d.GetSeconds(), d.GetNanos()
@@ -235,7 +238,7 @@ func AppendDuration(b []byte, d *durationpb.Duration) []byte {
 	return append(b, 's', '"')
 }
 
-// appendFraction appends nanos as ".123", ".123456" or ".123456789"; nothing when it is 0.
+// appendFraction appends nanos as ".123", ".123456" or ".123456789". It appends nothing for 0.
 func appendFraction(b []byte, nanos int32) []byte {
 	if nanos == 0 {
 		return b

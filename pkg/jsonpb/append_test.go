@@ -33,9 +33,8 @@ import (
 
 var reference = protojson.MarshalOptions{EmitDefaultValues: true}
 
-// TestAppendJSON holds AppendJSON of every message of souk, and of a message with every kind of field,
-// against protojson.
-func TestAppendJSON(t *testing.T) {
+// TestAppendJSONEqualsProtojson checks every message of souk, and a message with every kind of field.
+func TestAppendJSONEqualsProtojson(t *testing.T) {
 	t.Parallel()
 	for _, mt := range soukMessages(t) {
 		t.Run(string(mt.Descriptor().FullName()), func(t *testing.T) {
@@ -64,7 +63,7 @@ func soukMessages(t *testing.T) []protoreflect.MessageType {
 	return types
 }
 
-// requireSame fails unless AppendJSON writes what protojson writes, or both refuse.
+// requireSame requires that AppendJSON and protojson have the same output, or that both fail.
 func requireSame(t require.TestingT, m proto.Message) {
 	appender, ok := m.(jsonpb.Appender)
 	require.True(t, ok, "%T has no AppendJSON", m)
@@ -98,7 +97,7 @@ func drawMessage(t *rapid.T, m protoreflect.Message, depth int) protoreflect.Mes
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		fd := fields.Get(i)
-		// A field that is in use is in use more often than not; deep down hardly anything is.
+		// Most fields of the outermost message are set, and hardly any deep down.
 		if rapid.IntRange(0, 3+2*depth).Draw(t, "set") > 2 {
 			continue
 		}
@@ -172,19 +171,19 @@ func drawScalar(t *rapid.T, fd protoreflect.FieldDescriptor) protoreflect.Value 
 	}
 }
 
-func TestAppendJSON_NilMessages(t *testing.T) {
+func TestAppendJSONWritesNilMessagesAsProtojsonDoes(t *testing.T) {
 	t.Parallel()
 	requireSame(t, (*productv1.Product)(nil))
 	requireSame(t, &productv1.SearchProductsResponse{Products: []*productv1.Product{nil, {}}})
 }
 
-func TestAppend_RefusesWhatIsNotUTF8(t *testing.T) {
+func TestAppendRefusesTextThatIsNotUTF8(t *testing.T) {
 	t.Parallel()
 	_, err := jsonpb.Append(nil, &productv1.SearchProductsResponse{Products: []*productv1.Product{{Title: "a\xff"}}})
 	require.ErrorContains(t, err, "souk.product.v1.Product.title")
 }
 
-func TestAppend_MessageWithoutAppendJSON(t *testing.T) {
+func TestAppendEncodesMessageWithoutAppendJSON(t *testing.T) {
 	t.Parallel()
 	b, err := jsonpb.Append([]byte("at "), durationpb.New(1500e6))
 	require.NoError(t, err)

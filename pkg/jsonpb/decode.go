@@ -14,14 +14,16 @@ import (
 	"souk/pkg/errs"
 )
 
-// strict are the rules of decoding: unknown fields are refused.
+// strict decodes without DiscardUnknown: an unknown field is an error.
 var strict = protojson.UnmarshalOptions{RecursionLimit: 100}
 
-// mostValues bounds how many values a body holds: an empty object is two bytes long, and takes a hundred and more in memory.
+// mostValues is the most values that a body may hold. An empty object has two bytes, but takes more than a
+// hundred in memory.
 const mostValues = 50_000
 
 // Unmarshal decodes data into v, a message or a pointer to a field of one.
-// Errors: Invalid, with the field that is wrong.
+//
+// Errors: invalid_argument (with the invalid field).
 func (Marshaler) Unmarshal(data []byte, v any) error {
 	if len(data) > 2*mostValues && values(data) > mostValues {
 		return errs.New(errs.Invalid, "the body holds more than %d values", mostValues)
@@ -39,9 +41,10 @@ func (Marshaler) Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// NewDecoder returns a decoder that takes all of r as one value. A body that is empty is io.EOF, which the
-// gateway takes for an empty message.
-// Errors: Invalid, with the field that is wrong; TooLarge when r ends at the limit of an http.MaxBytesReader.
+// NewDecoder returns a decoder that reads all of r as one value. For an empty body it returns io.EOF,
+// which the gateway takes for an empty message.
+//
+// Errors: invalid_argument (with the invalid field), too_large (r reached the limit of an http.MaxBytesReader).
 func (m Marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 	return runtime.DecoderFunc(func(v any) error {
 		data, err := io.ReadAll(r)
@@ -58,8 +61,8 @@ func (m Marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 	})
 }
 
-// values counts the values in JSON: each but the first follows a comma, or begins a list or an object. It is a bit more
-// where lists and objects are empty.
+// values counts the values in JSON: each but the first follows a comma, or the opening of a list or an
+// object. Empty lists and objects make the count slightly too high.
 func values(data []byte) int {
 	n := 1
 	for i := 0; i < len(data); i++ {
@@ -86,14 +89,17 @@ func isBlank(data []byte) bool {
 	return true
 }
 
-// RequestError gives an error that arose in reading a REST request its code: Invalid, unless it has one. The
-// generated REST handlers call it.
+// RequestError gives the code invalid_argument to an error in reading a REST request, unless the error has a code.
+// The generated REST handlers call it.
+//
+// Errors: invalid_argument, or the code of err.
 func RequestError(err error) error {
 	var coded *errs.Error
 	if err == nil || errors.As(err, &coded) {
 		return err
 	}
-	// grpc-gateway's own words about a query parameter; what it says after them repeats the input.
+	// Take the field from grpc-gateway's message about a query parameter. The rest of the message repeats the
+	// input.
 	if match := queryField.FindStringSubmatch(err.Error()); match != nil {
 		return invalid(errs.Field{Path: camelCase(match[1]), Message: "does not have the right form"})
 	}
@@ -108,7 +114,7 @@ func invalid(violation errs.Field) *errs.Error {
 	return e
 }
 
-// camelCase is the JSON name of a field: page_size is pageSize.
+// camelCase returns the JSON name of a field: pageSize for page_size.
 func camelCase(name string) string {
 	var b strings.Builder
 	for i, part := range strings.Split(name, "_") {

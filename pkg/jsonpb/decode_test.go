@@ -17,7 +17,7 @@ import (
 	"souk/pkg/jsonpb/internal/kinds"
 )
 
-func TestMarshaler_Decode(t *testing.T) {
+func TestDecodeAcceptsBothNamesOfAField(t *testing.T) {
 	t.Parallel()
 	var m orderv1.CheckoutRequest
 	body := `{"shippingAddress":{"name":"Ana","postal_code":"1"},"voucherCodes":["A","B"],"email":null}` + "\n"
@@ -27,7 +27,7 @@ func TestMarshaler_Decode(t *testing.T) {
 	require.Equal(t, []string{"A", "B"}, m.GetVoucherCodes())
 }
 
-func TestMarshaler_Decode_EmptyBodyIsEOF(t *testing.T) {
+func TestDecodeOfEmptyBodyReturnsEOF(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", " \r\n\t"} {
 		err := jsonpb.Marshaler{}.NewDecoder(strings.NewReader(body)).Decode(&orderv1.CheckoutRequest{})
@@ -35,7 +35,7 @@ func TestMarshaler_Decode_EmptyBodyIsEOF(t *testing.T) {
 	}
 }
 
-func TestMarshaler_Decode_Refuses(t *testing.T) {
+func TestDecodeErrorNamesTheInvalidField(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("é", 5000)
 	tests := map[string]struct {
@@ -85,7 +85,7 @@ func TestMarshaler_Decode_Refuses(t *testing.T) {
 	}
 }
 
-func TestMarshaler_Decode_RefusesBody(t *testing.T) {
+func TestDecodeRefusesBodyThatIsNotAJSONObject(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		body    string
@@ -111,7 +111,7 @@ func TestMarshaler_Decode_RefusesBody(t *testing.T) {
 	}
 }
 
-func TestMarshaler_Decode_TooLarge(t *testing.T) {
+func TestDecodeRefusesBodyAboveTheLimit(t *testing.T) {
 	t.Parallel()
 	body := http.MaxBytesReader(httptest.NewRecorder(), io.NopCloser(strings.NewReader(`{"reason":"long"}`)), 8)
 	err := jsonpb.Marshaler{}.NewDecoder(body).Decode(&orderv1.CancelOrderRequest{})
@@ -119,7 +119,7 @@ func TestMarshaler_Decode_TooLarge(t *testing.T) {
 	require.Contains(t, errs.From(err).Message, "8 bytes")
 }
 
-func TestMarshaler_Decode_BrokenBody(t *testing.T) {
+func TestDecodeRefusesBodyThatEndsEarly(t *testing.T) {
 	t.Parallel()
 	err := jsonpb.Marshaler{}.NewDecoder(io.MultiReader(strings.NewReader("{"), brokenReader{})).Decode(&orderv1.CancelOrderRequest{})
 	require.True(t, errs.Is(err, errs.Invalid), err)
@@ -129,7 +129,7 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-func TestMarshaler_Unmarshal_FieldsOfMessages(t *testing.T) {
+func TestUnmarshalDecodesFieldsOfMessages(t *testing.T) {
 	t.Parallel()
 	var images []*productv1.Image
 	require.NoError(t, jsonpb.Marshaler{}.Unmarshal([]byte(`[{"url":"a"}]`), &images))
@@ -140,7 +140,7 @@ func TestMarshaler_Unmarshal_FieldsOfMessages(t *testing.T) {
 	require.True(t, errs.Is(err, errs.Invalid), err)
 }
 
-func TestMarshaler_Marshal(t *testing.T) {
+func TestMarshalAndEncoderWriteTheSameJSON(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		value any
@@ -171,7 +171,7 @@ func TestMarshaler_Marshal(t *testing.T) {
 	}
 }
 
-func TestMarshaler_Marshal_ResultIsTheCallers(t *testing.T) {
+func TestMarshalResultIsNotReused(t *testing.T) {
 	t.Parallel()
 	first, err := jsonpb.Marshaler{}.Marshal(&productv1.Image{Url: "first"})
 	require.NoError(t, err)
@@ -182,14 +182,14 @@ func TestMarshaler_Marshal_ResultIsTheCallers(t *testing.T) {
 	require.Equal(t, `{"url":"first","alt":""}`, string(first))
 }
 
-func TestMarshaler_Marshal_Refuses(t *testing.T) {
+func TestMarshalRefusesTextThatIsNotUTF8(t *testing.T) {
 	t.Parallel()
 	_, err := jsonpb.Marshaler{}.Marshal([]*productv1.Image{{Url: "\xff"}})
 	require.Error(t, err)
 	require.Error(t, jsonpb.Marshaler{}.NewEncoder(io.Discard).Encode(&productv1.Image{Url: "\xff"}))
 }
 
-func TestRequestError(t *testing.T) {
+func TestRequestErrorKeepsTheCodeAndHidesTheInput(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, jsonpb.RequestError(nil))
 
@@ -205,8 +205,8 @@ func TestRequestError(t *testing.T) {
 	require.NotContains(t, e.Message, "secret")
 }
 
-// A megabyte of empty objects takes a hundred in memory, and a second to say which of them is wrong.
-func TestMarshaler_Decode_TooManyValues(t *testing.T) {
+// A megabyte of empty objects takes a hundred megabytes in memory, and a second to find the invalid one.
+func TestDecodeRefusesTooManyValues(t *testing.T) {
 	t.Parallel()
 	decode := func(body string) error {
 		return jsonpb.Marshaler{}.NewDecoder(strings.NewReader(body)).Decode(&orderv1.CheckoutRequest{})

@@ -14,11 +14,12 @@ import (
 	"souk/pkg/errs"
 )
 
-// maxEcho is how much of a name out of a request an error shows, in bytes.
+// maxEcho is how many bytes of a name from a request an error shows.
 const maxEcho = 64
 
-// diagnose says what is wrong with data, which protojson refused, and names the field. protojson's own error gives
-// line and column and repeats the input, however long and however secret: neither is for clients or for logs.
+// diagnose returns the error for data that protojson refused, with the invalid field. protojson's own error
+// is neither for clients nor for logs: it gives line and column, and repeats the input, which may be long or
+// secret.
 func diagnose(data []byte, md protoreflect.MessageDescriptor) *errs.Error {
 	if !utf8.Valid(data) {
 		return errs.New(errs.Invalid, "the body is not valid UTF-8")
@@ -41,7 +42,8 @@ func diagnose(data []byte, md protoreflect.MessageDescriptor) *errs.Error {
 	return invalid(*violation)
 }
 
-// wrongMessage finds the first thing wrong with data, valid JSON, as a message; nil when it finds nothing.
+// wrongMessage finds the first mistake in data, which is valid JSON, as a message. It returns nil if it finds
+// none.
 func wrongMessage(md protoreflect.MessageDescriptor, data []byte, path string) *errs.Field {
 	if known := knownForm(md); known != "" {
 		return &errs.Field{Path: path, Message: "must be " + known}
@@ -79,7 +81,7 @@ func wrongMessage(md protoreflect.MessageDescriptor, data []byte, path string) *
 	return nil
 }
 
-// wrongField says what is wrong with data, which does not fit fd.
+// wrongField finds the mistake in data, which is not valid for fd.
 func wrongField(md protoreflect.MessageDescriptor, fd protoreflect.FieldDescriptor, data []byte, path string) *errs.Field {
 	switch {
 	case fd.IsList():
@@ -125,7 +127,7 @@ func wrongValue(fd protoreflect.FieldDescriptor, data []byte, path string) *errs
 	return &errs.Field{Path: path, Message: "must be " + form(fd)}
 }
 
-// fits reports whether protojson takes data as the value of fd.
+// fits reports whether protojson accepts data as the value of fd.
 func fits(md protoreflect.MessageDescriptor, fd protoreflect.FieldDescriptor, data []byte) bool {
 	name, err := json.Marshal(fd.JSONName())
 	if err != nil {
@@ -159,7 +161,8 @@ func form(fd protoreflect.FieldDescriptor) string {
 	}
 }
 
-// knownForm is the form of a message whose JSON is not an object of its fields; "" for any other.
+// knownForm describes the form of a message whose JSON is not an object of its fields. For other messages it
+// returns "".
 func knownForm(md protoreflect.MessageDescriptor) string {
 	if md.ParentFile().Package() != "google.protobuf" {
 		return ""
@@ -181,7 +184,7 @@ type member struct {
 	value json.RawMessage
 }
 
-// splitObject returns the members of a JSON object in their order; false when data is something else.
+// splitObject returns the members of a JSON object in their order. It returns false if data is not an object.
 func splitObject(data []byte) ([]member, bool) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
@@ -211,7 +214,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// shorten cuts a name out of a request to a length that can be shown.
+// shorten truncates a name from a request to at most maxEcho bytes.
 func shorten(name string) string {
 	if len(name) <= maxEcho {
 		return name

@@ -1,8 +1,8 @@
-// Package jsonpb is souk's JSON: what protojson writes with EmitDefaultValues, without the spaces that
-// protojson puts in at random, and without reflection.
+// Package jsonpb encodes and decodes souk's JSON. The output is protojson's with EmitDefaultValues, but
+// without the spaces that protojson inserts at random, and made without reflection.
 //
-// Every message of souk's contracts has a generated method AppendJSON (see tools/protoc-gen-souk-json); the
-// Append functions here are what those methods are made of. [Append] encodes any message, by its
-// AppendJSON or else by protojson. [Marshaler] brings both directions to the REST gateway: fast encoding, and strict
-// decoding whose errors name the field that is wrong.
+// Every message of souk's contracts has a generated method AppendJSON (see tools/protoc-gen-souk-json).
+// Those methods call the Append functions of this package. [Append] encodes any message, by its
+// AppendJSON or else by protojson. [Marshaler] is for the REST gateway: it encodes fast, and decodes
+// strictly with errors that name the invalid field.
 package jsonpb

@@ -28,8 +28,8 @@ func (products) SetStock(_ context.Context, r *productv1.SetStockRequest) (*prod
 	return &productv1.SetStockResponse{Stock: &productv1.Stock{VariantId: r.GetVariantId(), OnHand: r.GetOnHand()}}, nil
 }
 
-// TestGateway runs the marshaler and RequestError where they belong: under the generated REST handlers.
-func TestGateway(t *testing.T) {
+// TestGeneratedHandlersUseMarshalerAndRequestError runs both under the generated REST handlers.
+func TestGeneratedHandlersUseMarshalerAndRequestError(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		method, target, body string

@@ -11,14 +11,14 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Marshaler is the JSON of souk's REST gateway. It encodes what [Append] does, and slices of messages,
-// without reflection, and the rest as grpc-gateway's own marshaler would with EmitDefaultValues.
-// Decoding is strict; its errors are *errs.Error with code Invalid, or TooLarge.
+// Marshaler is the JSON marshaler of souk's REST gateway. It encodes messages and slices of messages
+// like [Append]. It encodes all other values as grpc-gateway's own marshaler does with
+// EmitDefaultValues. Decoding is strict.
 type Marshaler struct{}
 
 var _ runtime.Marshaler = Marshaler{}
 
-// fallback encodes and decodes what is neither a message nor a slice of messages.
+// fallback encodes and decodes values that are neither a message nor a slice of messages.
 var fallback = &runtime.JSONPb{MarshalOptions: reference, UnmarshalOptions: strict}
 
 // ContentType returns application/json.
@@ -26,31 +26,31 @@ func (Marshaler) ContentType(any) string { return "application/json" }
 
 // Marshal encodes a message or a field of one. The result belongs to the caller.
 func (Marshaler) Marshal(v any) ([]byte, error) {
-	room := takeBuffer()
-	defer room.free()
+	buf := takeBuffer()
+	defer buf.free()
 	var err error
-	if room.b, err = appendValue(room.b, v); err != nil {
+	if buf.b, err = appendValue(buf.b, v); err != nil {
 		return nil, err
 	}
-	return bytes.Clone(room.b), nil
+	return bytes.Clone(buf.b), nil
 }
 
-// NewEncoder returns an encoder that writes each value to w in one piece, followed by a newline.
+// NewEncoder returns an encoder that writes each value to w in one Write, followed by a newline.
 func (Marshaler) NewEncoder(w io.Writer) runtime.Encoder {
 	return runtime.EncoderFunc(func(v any) error {
-		room := takeBuffer()
-		defer room.free()
+		buf := takeBuffer()
+		defer buf.free()
 		var err error
-		if room.b, err = appendValue(room.b, v); err != nil {
+		if buf.b, err = appendValue(buf.b, v); err != nil {
 			return err
 		}
-		room.b = append(room.b, '\n')
-		_, err = w.Write(room.b)
+		buf.b = append(buf.b, '\n')
+		_, err = w.Write(buf.b)
 		return err
 	})
 }
 
-// Delimiter separates the messages of a streamed answer.
+// Delimiter returns the separator between the messages of a streamed response.
 func (Marshaler) Delimiter() []byte { return []byte("\n") }
 
 func appendValue(b []byte, v any) ([]byte, error) {
@@ -91,10 +91,10 @@ func appendMessages(b []byte, messages reflect.Value) ([]byte, error) {
 	return append(b, ']'), nil
 }
 
-// buffer is room to encode in, used again and again.
+// buffer is a reusable buffer for encoding.
 type buffer struct{ b []byte }
 
-// maxKept is the size in bytes above which a buffer is left to the garbage collector.
+// maxKept is the largest capacity, in bytes, of a buffer that returns to the pool.
 const maxKept = 1 << 20
 
 var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 4096)} }}

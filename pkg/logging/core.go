@@ -12,22 +12,23 @@ import (
 
 type plainMark struct{}
 
-// Plain marks a line, as its first field, as one whose other fields are short values that the program makes
-// or has checked itself: names, numbers, identifiers. Such a line is written without the guard, which is for free
-// text, and costs a fraction of another: it is for what is written with every request. A line that has anything but
-// strings, integers, booleans and durations, or a string that is not printable ASCII, passes the guard all the same.
+// Plain, as the first field of a line, declares that the other fields are short values that the program has
+// made or checked itself: names, numbers, identifiers. Such a line skips the guard, which is for free text,
+// and costs a fraction of any other line. Use it for lines that are written with every request. A line with
+// anything but strings, integers, booleans and durations, or with a string that is not printable ASCII, is
+// guarded nevertheless.
 //
-// It shows in no line, and means nothing to other loggers than those of [New].
+// The field is never printed. Loggers that [New] did not make ignore it.
 func Plain() zap.Field { return zap.Field{Type: zapcore.SkipType, Interface: plainMark{}} }
 
-// core writes plain lines itself, and everything else as the core that it wraps, whose output is guarded.
+// core writes plain lines itself. It leaves all other lines to the core that it wraps, whose output is guarded.
 type core struct {
 	zapcore.Core                     // guarded
 	out          zapcore.WriteSyncer // the same output, without the guard
-	with         bool                // fields stand in every line already
+	with         bool                // the logger has fields that go into every line
 }
 
-// With returns a core whose lines have the fields.
+// With returns a core that adds the fields to every line.
 func (c *core) With(fields []zapcore.Field) zapcore.Core {
 	return &core{Core: c.Core.With(fields), out: c.out, with: c.with || len(fields) > 0}
 }
@@ -40,29 +41,30 @@ func (c *core) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Checked
 	return ce
 }
 
-// lines is room to write lines in.
-var lines = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
+// lineBuffers holds buffers for plain lines.
+var lineBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
 // Write writes one line.
 func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	if c.with || len(fields) == 0 || fields[0].Type != zapcore.SkipType || fields[0].Interface != (plainMark{}) {
 		return c.Core.Write(e, fields)
 	}
-	room := lines.Get().(*[]byte) //nolint:forcetypeassert // nothing else is in the pool
-	defer lines.Put(room)
-	line, ok := appendPlain((*room)[:0], e, fields[1:])
-	*room = line
+	buf := lineBuffers.Get().(*[]byte) //nolint:forcetypeassert // nothing else is in the pool
+	defer lineBuffers.Put(buf)
+	line, ok := appendPlain((*buf)[:0], e, fields[1:])
+	*buf = line
 	if !ok {
 		return c.Core.Write(e, fields)
 	}
 	_, err := c.out.Write(line)
 	if e.Level > zapcore.ErrorLevel {
-		_ = c.Sync() // the program is about to end
+		_ = c.Sync() // best effort: the program is about to end
 	}
 	return err
 }
 
-// appendPlain appends the line as zap's encoder would with the settings of New. It is not ok for a line that is not plain.
+// appendPlain appends the line as zap's encoder would with the settings of New. It returns false if the line
+// is not plain.
 func appendPlain(b []byte, e zapcore.Entry, fields []zapcore.Field) ([]byte, bool) {
 	if e.Stack != "" || e.Caller.Defined {
 		return b, false
@@ -105,7 +107,7 @@ func appendKey(b []byte, key string) []byte {
 	return append(b, '"', ':')
 }
 
-// appendText is not ok for a text that JSON would have to escape.
+// appendText appends a string field. It returns false if JSON would have to escape the text.
 func appendText(b []byte, key, text string) ([]byte, bool) {
 	b = append(append(appendKey(b, key), '"'), text...)
 	b = append(b, '"')

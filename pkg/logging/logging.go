@@ -1,10 +1,10 @@
-// Package logging makes souk's logger: zap, one line an event, fields instead of sentences.
+// Package logging makes souk's logger: zap, one line per event, fields instead of sentences.
 //
 // Three things keep secrets and personal data out of the log. Messages are logged with [Redact],
 // which leaves out the fields that the contract marks with souk.options.v1.redact. Code logs
-// identifiers, never contents. And as a last line of defence lines pass a guard that masks card
-// numbers and bearer tokens wherever they stand, see [Mask]; all but those of which the program knows every
-// value, see [Plain].
+// identifiers, never contents. As a last line of defence, a guard masks card numbers and bearer
+// tokens anywhere in a line, see [Mask]. Only lines whose every value the program knows skip the
+// guard, see [Plain].
 package logging
 
 import (
@@ -24,18 +24,20 @@ const (
 	FormatConsole = "console"
 )
 
-// Config says what is logged, and how.
+// Config sets what is logged, and how.
 type Config struct {
-	// Level is the least level that is logged: debug, info, warn or error. Default: info.
+	// Level is the lowest level that is logged: debug, info, warn or error. Default: info.
 	Level string `yaml:"level"`
 	// Format is json, for machines, or console, for a terminal. Default: json.
 	Format string `yaml:"format"`
 }
 
-// Default returns the settings that count when nothing is said.
+// Default returns the default settings.
 func Default() Config { return Config{Level: "info", Format: FormatJSON} }
 
-// Validate fails with errs.Invalid when a value is not one of those listed.
+// Validate checks the settings.
+//
+// Errors: invalid_argument (a value is not one of those listed).
 func (c *Config) Validate() error {
 	if _, err := zapcore.ParseLevel(c.Level); err != nil {
 		return errs.InvalidField("level", "must be debug, info, warn or error, not %q", c.Level)
@@ -46,7 +48,9 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// New returns a logger that writes to w. It fails with errs.Invalid when cfg is not valid.
+// New returns a logger that writes to w.
+//
+// Errors: invalid_argument (cfg is invalid).
 func New(cfg Config, w io.Writer) (*zap.Logger, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -79,7 +83,7 @@ func New(cfg Config, w io.Writer) (*zap.Logger, error) {
 
 type fieldsKey struct{}
 
-// WithFields returns a context whose fields [With] adds to every line, e.g. the request's id.
+// WithFields returns a context with fields, e.g. the request's ID, that [With] adds to every line.
 func WithFields(ctx context.Context, fields ...zap.Field) context.Context {
 	old, _ := ctx.Value(fieldsKey{}).([]zap.Field)
 	return context.WithValue(ctx, fieldsKey{}, append(old[:len(old):len(old)], fields...))
@@ -91,7 +95,7 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 }
 
 // Fields returns the fields that ctx adds to a line: trace_id and span_id of the current span,
-// and what [WithFields] put there.
+// and the fields of [WithFields].
 func Fields(ctx context.Context) []zap.Field {
 	var fields []zap.Field
 	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {

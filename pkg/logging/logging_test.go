@@ -35,7 +35,7 @@ func line(t *testing.T, buf *bytes.Buffer) map[string]any {
 	return m
 }
 
-func TestConfigIsChecked(t *testing.T) {
+func TestInvalidConfigIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []logging.Config{{Level: "loud", Format: "json"}, {Level: "info", Format: "xml"}, {}} {
 		_, err := logging.New(cfg, &bytes.Buffer{})
@@ -43,7 +43,7 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
-func TestLevels(t *testing.T) {
+func TestLinesBelowTheLevelAreNotWritten(t *testing.T) {
 	t.Parallel()
 	l, buf := setup(t, logging.Config{Level: "warn", Format: "json"})
 	l.Info("not shown")
@@ -52,7 +52,7 @@ func TestLevels(t *testing.T) {
 	require.Equal(t, "shown", line(t, buf)["message"])
 }
 
-func TestFieldsOfTheContext(t *testing.T) {
+func TestLinesCarryTheFieldsOfTheContext(t *testing.T) {
 	t.Parallel()
 	l, buf := setup(t, logging.Default())
 	sc := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}})
@@ -70,7 +70,7 @@ func TestFieldsOfTheContext(t *testing.T) {
 
 const jwt = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ1c3JfMSJ9.c2lnbmF0dXJlLWhlcmU"
 
-func TestMask(t *testing.T) {
+func TestMaskReplacesCardsAndTokensOnly(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"card 4111111111111111 end":             "card [card] end",
@@ -106,7 +106,7 @@ type nested struct {
 	N    int64
 }
 
-func TestNothingSlipsThroughTheGuard(t *testing.T) {
+func TestGuardMasksEveryKindOfField(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{logging.FormatJSON, logging.FormatConsole} {
 		t.Run(format, func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestNothingSlipsThroughTheGuard(t *testing.T) {
 	}
 }
 
-func TestMessagesAreRedactedByTheirContract(t *testing.T) {
+func TestRedactHidesFieldsMarkedInTheContract(t *testing.T) {
 	t.Parallel()
 	l, buf := setup(t, logging.Default())
 	l.Info("call", logging.Redact("request", &authv1.CompleteLoginRequest{Code: "secret-code", State: "secret-state", GuestToken: "secret-token"}),
@@ -151,7 +151,7 @@ func TestMessagesAreRedactedByTheirContract(t *testing.T) {
 	require.Contains(t, buf.String(), "usr_1")
 }
 
-func TestPlainLinesAreTheSame(t *testing.T) {
+func TestPlainLinesEqualGuardedLines(t *testing.T) {
 	t.Parallel()
 	fields := []zap.Field{
 		zap.String("method", "GET"), zap.Int("status", 200), zap.Duration("took", 1234567), zap.Int64("bytes", -1), zap.Bool("hit", true),
@@ -171,7 +171,7 @@ func TestPlainLinesAreTheSame(t *testing.T) {
 			write := func(fields ...zap.Field) string {
 				buf.Reset()
 				l.Info("request", fields...)
-				_, rest, _ := strings.Cut(buf.String(), "pkg/logging/logging_test.go") // which line called does not matter
+				_, rest, _ := strings.Cut(buf.String(), "pkg/logging/logging_test.go") // the line number may differ
 				if name == "caller" {
 					return rest
 				}
@@ -182,7 +182,7 @@ func TestPlainLinesAreTheSame(t *testing.T) {
 	}
 }
 
-func TestPlainLinesWithTextAreGuarded(t *testing.T) {
+func TestPlainLinesWithFreeTextAreGuarded(t *testing.T) {
 	t.Parallel()
 	for name, field := range map[string]zap.Field{
 		"quote":   zap.String("text", "\"4111111111111111"),

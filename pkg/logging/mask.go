@@ -13,14 +13,14 @@ const (
 	minCardDigits, maxCardDigits = 13, 19
 )
 
-// Mask returns s with card numbers (13 to 19 digits that pass Luhn's check, in one piece or in
-// groups) and bearer tokens (what follows "Bearer ", and anything that looks like a JWT) replaced.
+// Mask returns s with card numbers and bearer tokens replaced. A card number is 13 to 19 digits, in
+// one piece or in groups, that pass the Luhn check. A bearer token follows "Bearer " or looks like a JWT.
 func Mask(s string) string {
 	g := guard{}
 	return string(g.mask([]byte(s)))
 }
 
-// ContainsCard reports whether a card number stands in b.
+// ContainsCard reports whether b contains a card number.
 func ContainsCard(b []byte) bool {
 	for i := 0; i < len(b); {
 		if !isDigit(b[i]) {
@@ -35,7 +35,8 @@ func ContainsCard(b []byte) bool {
 	return false
 }
 
-// guard masks whole lines on their way out: it sees what every encoder, error and nested object wrote.
+// guard masks encoded lines before they are written, so that it sees the output of every encoder, error and
+// nested object.
 type guard struct {
 	out  zapcore.WriteSyncer
 	json bool
@@ -49,10 +50,10 @@ func (g *guard) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Sync passes on.
+// Sync syncs the output.
 func (g *guard) Sync() error { return g.out.Sync() }
 
-// mask returns p itself when there is nothing to hide, which is nearly always.
+// mask returns p itself if it has nothing to hide, which is nearly always.
 func (g *guard) mask(p []byte) []byte {
 	var out []byte
 	done := 0 // p[:done] is in out
@@ -61,7 +62,7 @@ func (g *guard) mask(p []byte) []byte {
 		done = to
 	}
 	inString := false
-	escaped := 0 // where the last escape ended: what stood before it is no part of the word behind it
+	escaped := 0 // where the last escape ended: text before it does not belong to the word that follows
 	for i := 0; i < len(p); {
 		c := p[i]
 		switch {
@@ -79,7 +80,7 @@ func (g *guard) mask(p []byte) []byte {
 			end += escaped
 			switch {
 			case ok && g.json && !inString && c != '1':
-				// A bare number: cards begin with 2 to 6, times in milliseconds with 1.
+				// An unquoted number: cards begin with 2 to 6, times in milliseconds with 1.
 				replace(i, end, `"`+maskedCard+`"`)
 				i = end
 			case ok && (!g.json || inString):
@@ -112,8 +113,8 @@ func (g *guard) mask(p []byte) []byte {
 	return append(out, p[done:]...)
 }
 
-// card reports whether a card number begins at p[i], a digit, and where it ends. Digits may stand in
-// groups parted by one space or dash; after any group the number may be complete.
+// card reports whether a card number begins at p[i], a digit, and where it ends. The digits may be in
+// groups separated by one space or dash. The number may end after any group.
 func card(p []byte, i int) (end int, ok bool) {
 	if i > 0 && (isWord(p[i-1]) || p[i-1] == '.') {
 		return 0, false
@@ -155,7 +156,7 @@ func luhn(digits []byte) bool {
 	return distinct && sum%10 == 0
 }
 
-// skipRun returns the end of the digits that p[i] stands in.
+// skipRun returns the end of the run of digits at p[i].
 func skipRun(p []byte, i int) int {
 	for i < len(p) && isDigit(p[i]) {
 		i++

@@ -12,11 +12,11 @@ import (
 	optionsv1 "souk/gen/go/souk/options/v1"
 )
 
-// Redacted stands in a log where a field is marked as secret or personal.
+// Redacted replaces the value of a field that is marked as secret or personal.
 const Redacted = "[redacted]"
 
-// Redact returns a field that shows m without the contents of the fields that the contract marks
-// with souk.options.v1.redact. It costs nothing when the line is not logged.
+// Redact returns a log field with m, but without the contents of the fields that the contract marks
+// with souk.options.v1.redact. It costs nothing if the line is not logged.
 func Redact(key string, m proto.Message) zap.Field {
 	if m == nil {
 		return zap.Skip()

@@ -10,18 +10,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// maxSeries bounds how many (method, route, status) an HTTP keeps; routes are bounded, so is this.
+// maxSeries is the largest number of (method, route, status) series that an HTTP caches.
 const maxSeries = 10000
 
-// HTTP is the metrics of a server: http_request_total and http_request_duration_seconds by method,
-// route and status, http_request_size_bytes and http_response_size_bytes by method and route.
+// HTTP holds the metrics of a server: http_request_total and http_request_duration_seconds by method,
+// route and status, and http_request_size_bytes and http_response_size_bytes by method and route.
 type HTTP struct {
 	total        *prometheus.CounterVec
 	duration     *prometheus.HistogramVec
 	requestSize  *prometheus.HistogramVec
 	responseSize *prometheus.HistogramVec
 
-	series sync.Map // seriesKey -> *series: saves four label look-ups a request
+	series sync.Map // seriesKey -> *series: saves four label look-ups per request
 	mu     sync.Mutex
 	n      int
 }
@@ -62,7 +62,7 @@ func NewHTTP(r prometheus.Registerer) (*HTTP, error) {
 	return &h, nil
 }
 
-// Observe counts one request. The route is a pattern such as "/v1/products/{id}"; empty means none matched.
+// Observe counts one request. The route is a pattern such as "/v1/products/{id}", or empty if no route matched.
 func (h *HTTP) Observe(method, route string, status int, d time.Duration, requestBytes, responseBytes int64) {
 	if route == "" {
 		route = "unmatched"
@@ -94,9 +94,9 @@ func (h *HTTP) get(k seriesKey) *series {
 	return s
 }
 
-// Middleware counts the requests that pass. route tells the pattern that a request matched, and is
-// asked when the answer is out; nil takes r.Pattern, which a net/http mux sets on the request that it
-// was given.
+// Middleware counts the requests that pass through it. After the response is written it calls route for the
+// pattern that the request matched. If route is nil, it uses r.Pattern, which a net/http mux sets on the
+// request that it serves.
 func (h *HTTP) Middleware(route func(*http.Request) string) func(http.Handler) http.Handler {
 	if route == nil {
 		route = func(r *http.Request) string { return r.Pattern }
@@ -113,7 +113,7 @@ func (h *HTTP) Middleware(route func(*http.Request) string) func(http.Handler) h
 			done := false
 			defer func() {
 				if !done && !rec.wrote {
-					rec.status = http.StatusInternalServerError // a panic passes
+					rec.status = http.StatusInternalServerError // the handler panicked
 				}
 				var read int64
 				if body != nil {
@@ -127,7 +127,7 @@ func (h *HTTP) Middleware(route func(*http.Request) string) func(http.Handler) h
 	}
 }
 
-// Method returns the method, or "other" for one that HTTP does not know: a label must be bounded.
+// Method returns the method, or "other" for an unknown one, since the values of a label must be bounded.
 func Method(m string) string {
 	switch m {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
@@ -137,7 +137,7 @@ func Method(m string) string {
 	}
 }
 
-// recorder notes what was answered. Flush, Hijack and deadlines work through Unwrap.
+// recorder records the status and size of a response. Hijack and deadlines work through Unwrap.
 type recorder struct {
 	http.ResponseWriter
 	status int
@@ -146,7 +146,7 @@ type recorder struct {
 }
 
 func (r *recorder) WriteHeader(status int) {
-	if !r.wrote && status >= http.StatusOK { // 1xx come before the answer
+	if !r.wrote && status >= http.StatusOK { // 1xx come before the response
 		r.status, r.wrote = status, true
 	}
 	r.ResponseWriter.WriteHeader(status)
@@ -169,7 +169,7 @@ func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
 
 func (r *recorder) Flush() {
 	r.wrote = true
-	_ = http.NewResponseController(r.ResponseWriter).Flush() // a writer that cannot flush has nothing to do
+	_ = http.NewResponseController(r.ResponseWriter).Flush() // a writer that cannot flush needs no flush
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

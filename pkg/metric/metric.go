@@ -1,7 +1,8 @@
 // Package metric holds what souk's Prometheus metrics have in common: the registry, the buckets, the
 // service label, and the metrics of HTTP.
 //
-// Names are noun_unit, in base units, counters end in _total. Labels are bounded: a route, never a path.
+// Names have the form noun_unit, with base units; counters end in _total. The values of a label are
+// bounded: a route, never a path.
 package metric
 
 import (
@@ -12,12 +13,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// DurationBuckets are the bounds of every histogram of durations, in seconds: 0.5 ms to 10 s.
+// DurationBuckets returns the bounds of every histogram of durations, in seconds: 0.5 ms to 10 s.
 func DurationBuckets() []float64 {
 	return []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 }
 
-// SizeBuckets are the bounds of every histogram of sizes, in bytes: 256 B to 4 MiB.
+// SizeBuckets returns the bounds of every histogram of sizes, in bytes: 256 B to 4 MiB.
 func SizeBuckets() []float64 { return prometheus.ExponentialBuckets(256, 4, 8) }
 
 // NewRegistry returns a registry with the metrics of the Go runtime and of the process.
@@ -31,14 +32,14 @@ func NewRegistry() *prometheus.Registry {
 	return r
 }
 
-// ForService returns r such that every metric carries the service's name: several services may then
-// have the same metrics in one process.
+// ForService returns a registerer that adds the service's name as a label to every metric of r, so
+// that several services in one process may have the same metrics.
 func ForService(r prometheus.Registerer, service string) prometheus.Registerer {
 	return prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, r)
 }
 
-// Register registers c, or returns the same metric that was registered before, so that several users
-// of a package in one service share it. A nil r registers nothing.
+// Register registers c. If the same metric is registered already, it returns that one, so that
+// several users of a package in one service share it. If r is nil, it registers nothing.
 func Register[C prometheus.Collector](r prometheus.Registerer, c C) (C, error) {
 	if r == nil {
 		return c, nil

@@ -16,14 +16,14 @@ import (
 	"souk/pkg/metric"
 )
 
-func TestRegistryKnowsTheProcess(t *testing.T) {
+func TestRegistryHasRuntimeAndProcessMetrics(t *testing.T) {
 	t.Parallel()
 	n, err := testutil.GatherAndCount(metric.NewRegistry(), "go_goroutines", "process_open_fds", "go_build_info")
 	require.NoError(t, err)
 	require.Equal(t, 3, n)
 }
 
-func TestServicesShareARegistry(t *testing.T) {
+func TestServicesShareARegistryAndUsersShareAMetric(t *testing.T) {
 	t.Parallel()
 	r := prometheus.NewRegistry()
 	for _, service := range []string{"order", "cart"} {
@@ -42,7 +42,7 @@ http_request_total{method="GET",route="/x",service="order",status="200"} 2
 `), "http_request_total"))
 }
 
-func TestRegisterRefusesAnotherMetricOfThatName(t *testing.T) {
+func TestRegisterRefusesDifferentMetricWithSameName(t *testing.T) {
 	t.Parallel()
 	r := prometheus.NewRegistry()
 	_, err := metric.Register(r, prometheus.NewCounter(prometheus.CounterOpts{Name: "a_total", Help: "a"}))
@@ -81,7 +81,7 @@ func TestMiddlewareCountsByRoute(t *testing.T) {
 	require.NoError(t, resp.Body.Close())
 	_, err = srv.Client().Get(srv.URL + "/panic")
 	require.Error(t, err)
-	srv.Close() // waits for the handlers: what was flushed arrives before they return
+	srv.Close() // waits for the handlers: a flushed response arrives before its handler returns
 
 	require.NoError(t, testutil.GatherAndCompare(r, strings.NewReader(`
 # HELP http_request_total HTTP requests that were answered.

@@ -12,14 +12,14 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// driver is golang-migrate's view of one database. The stock driver notes a version before and after
-// the file, each in a transaction of its own; this one notes it in the file's transaction.
+// driver is golang-migrate's driver for one database. The stock driver records the version before and after
+// the file, in separate transactions; this one records it in the file's transaction.
 type driver struct {
-	ctx   context.Context //nolint:containedctx // golang-migrate's interface has no place for it
+	ctx   context.Context //nolint:containedctx // golang-migrate's interface has no context parameter
 	conn  *pgx.Conn
 	table string
 
-	// target is the version that the next Run leads to.
+	// target is the version after the next Run.
 	target int
 }
 
@@ -31,8 +31,8 @@ func connect(ctx context.Context, url, table string) (*driver, error) {
 		return nil, fmt.Errorf("database URL: %w", err)
 	}
 	cfg.RuntimeParams["application_name"] = "souk migrate"
-	// A migration takes as long as it takes, but it must not queue for ever behind an open transaction
-	// while everybody else queues behind it.
+	// A migration may run for any time. But it must not wait for ever for the lock of an open transaction,
+	// because all other queries would wait behind it.
 	cfg.RuntimeParams["statement_timeout"] = "0"
 	cfg.RuntimeParams["lock_timeout"] = "60s"
 	conn, err := pgx.ConnectConfig(ctx, cfg)
@@ -42,7 +42,7 @@ func connect(ctx context.Context, url, table string) (*driver, error) {
 	return &driver{ctx: ctx, conn: conn, table: pgx.Identifier{table}.Sanitize()}, nil
 }
 
-// Open is for golang-migrate's registry, which is not used.
+// Open always fails: souk does not use golang-migrate's registry of drivers.
 func (d *driver) Open(string) (database.Driver, error) {
 	return nil, errors.New("not opened by URL")
 }
@@ -53,9 +53,9 @@ func (d *driver) Close() error {
 	return d.conn.Close(ctx)
 }
 
-// Lock waits until no other process migrates this set, then makes sure that the version table is there.
-// The wait is a poll: a backend that blocks in pg_advisory_lock holds a snapshot, and another set's
-// "create index concurrently" would wait for it for ever.
+// Lock waits until no other process migrates this set, then creates the version table if it is missing.
+// It polls, because a backend that blocks in pg_advisory_lock holds a snapshot, and another set's
+// "create index concurrently" would wait for that for ever.
 func (d *driver) Lock() error {
 	for {
 		var got bool
@@ -79,7 +79,7 @@ func (d *driver) Lock() error {
 }
 
 func (d *driver) Unlock() error {
-	if d.conn.IsClosed() { // the lock went with the connection
+	if d.conn.IsClosed() { // which released the lock
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), 5*time.Second)
@@ -88,16 +88,16 @@ func (d *driver) Unlock() error {
 	return err
 }
 
-// SetVersion is called with dirty before a file runs, and without after it.
+// SetVersion is called with dirty set before a file runs, and unset after it.
 func (d *driver) SetVersion(version int, dirty bool) error {
 	if dirty {
 		d.target = version
 		return nil
 	}
-	return pgx.BeginFunc(d.ctx, d.conn, func(tx pgx.Tx) error { return d.note(tx, version) })
+	return pgx.BeginFunc(d.ctx, d.conn, func(tx pgx.Tx) error { return d.record(tx, version) })
 }
 
-func (d *driver) note(tx pgx.Tx, version int) error {
+func (d *driver) record(tx pgx.Tx, version int) error {
 	if _, err := tx.Exec(d.ctx, `delete from `+d.table); err != nil {
 		return fmt.Errorf("note version: %w", err)
 	}
@@ -110,22 +110,22 @@ func (d *driver) note(tx pgx.Tx, version int) error {
 	return nil
 }
 
-// Run runs a file and notes its version, both or neither.
+// Run runs a file and records its version in one transaction.
 func (d *driver) Run(file io.Reader) error {
 	sql, err := io.ReadAll(file)
 	if err != nil {
 		return fmt.Errorf("read file: %w", err)
 	}
 	return pgx.BeginFunc(d.ctx, d.conn, func(tx pgx.Tx) error {
-		// The simple protocol takes several statements at once.
+		// The simple protocol accepts several statements in one query.
 		if _, err := tx.Exec(d.ctx, string(sql), pgx.QueryExecModeSimpleProtocol); err != nil {
 			return fileError(d.target, string(sql), err)
 		}
-		return d.note(tx, d.target)
+		return d.record(tx, d.target)
 	})
 }
 
-// fileError says in which line of the file PostgreSQL stumbled.
+// fileError adds the version and the line of the file to PostgreSQL's error.
 func fileError(target int, sql string, err error) error {
 	var pgErr *pgconn.PgError
 	if !errors.As(err, &pgErr) || pgErr.Position < 1 {
@@ -158,5 +158,5 @@ func (d *driver) Version() (int, bool, error) {
 	return version, dirty, nil
 }
 
-// Drop is not offered: nothing in souk throws away a database's content.
+// Drop always fails: nothing in souk drops a database's content.
 func (d *driver) Drop() error { return errors.New("drop is not offered") }

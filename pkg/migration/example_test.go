@@ -9,7 +9,7 @@ import (
 )
 
 func ExampleUp() {
-	files := fstest.MapFS{ // usually embedded
+	files := fstest.MapFS{ // usually an embed.FS
 		"000001_shop.up.sql":   {Data: []byte(`create table shop (id uuid primary key);`)},
 		"000001_shop.down.sql": {Data: []byte(`drop table shop;`)},
 	}

@@ -1,12 +1,12 @@
-// Package migration moves a database's schema up and down.
+// Package migration migrates a database's schema up and down.
 //
-// Files are golang-migrate's: 000001_name.up.sql and 000001_name.down.sql. A set of them has a name,
-// and a version table of its own (schema_migrations_<name>), so that a service's tables and those of
-// the packages it uses live side by side in one database.
+// Files are named as golang-migrate expects: 000001_name.up.sql and 000001_name.down.sql. Each set of files has
+// a name and its own version table (schema_migrations_<name>), so that a service's tables and those of the packages
+// it uses can share one database.
 //
-// A file and the note that it ran are one transaction: a process that is killed in the middle leaves
-// the schema before the file or after it, and the next start goes on from there. There is no dirty
-// state that somebody has to repair. In return, a file can hold only what PostgreSQL runs in a transaction.
+// A file runs in one transaction with the update of the version. A process that is killed leaves the schema as it was
+// before the file or after it, and the next start continues from there. There is no dirty state to repair. In return,
+// a file can hold only statements that PostgreSQL runs in a transaction.
 package migration
 
 import (
@@ -29,24 +29,24 @@ const lockTimeout = 10 * time.Minute
 
 // Set is the migrations of one owner: a service, or a package with tables of its own.
 type Set struct {
-	// Name is lowercase letters, digits and underscores; it is part of the version table's name.
+	// Name consists of at most 40 lowercase letters, digits and underscores. It is part of the version table's name.
 	Name string
 	// FS holds the files in exactly one folder, at any depth.
 	FS fs.FS
 }
 
-// State is where a set stands in a database.
+// State is the state of a set in a database.
 type State struct {
-	// Version is the last file that ran; 0: none.
+	// Version is the number of the last file that ran; 0: no file has run.
 	Version uint
-	// Latest is the newest file of the set; 0: the set is empty.
+	// Latest is the number of the set's newest file; 0: the set is empty.
 	Latest uint
 	// Pending counts the files that have not run yet.
 	Pending int
 }
 
-// Up runs all files that have not run yet. Two processes that do so at once wait for each other.
-// A database that is ahead of the set (an older program on a newer schema) is left as it is.
+// Up runs all files that have not run yet. Concurrent calls for the same set wait for each other, also between
+// processes. Up does not change a database that is ahead of the set (an older program on a newer schema).
 func Up(ctx context.Context, url, name string, fsys fs.FS) error {
 	return with(ctx, url, name, fsys, func(m *migrate.Migrate) error {
 		state, err := stateOf(m, fsys)
@@ -60,7 +60,7 @@ func Up(ctx context.Context, url, name string, fsys fs.FS) error {
 	})
 }
 
-// UpAll runs Up for each set, in order.
+// UpAll calls Up for each set, in order.
 func UpAll(ctx context.Context, url string, sets ...Set) error {
 	for _, s := range sets {
 		if err := Up(ctx, url, s.Name, s.FS); err != nil {
@@ -70,12 +70,12 @@ func UpAll(ctx context.Context, url string, sets ...Set) error {
 	return nil
 }
 
-// Down undoes the whole set, the newest file first.
+// Down runs all down files of the set, the newest first.
 func Down(ctx context.Context, url, name string, fsys fs.FS) error {
 	return with(ctx, url, name, fsys, (*migrate.Migrate).Down)
 }
 
-// DownSteps undoes the newest n files that ran; fewer when there are fewer.
+// DownSteps undoes the newest n files that ran, or all of them if fewer have run.
 func DownSteps(ctx context.Context, url, name string, fsys fs.FS, n int) error {
 	if n < 1 {
 		return fmt.Errorf("migration %s: cannot go down %d steps", name, n)
@@ -90,7 +90,7 @@ func DownSteps(ctx context.Context, url, name string, fsys fs.FS, n int) error {
 	})
 }
 
-// Status tells where the set stands. It changes nothing.
+// Status returns the state of the set. It runs no migrations.
 func Status(ctx context.Context, url, name string, fsys fs.FS) (State, error) {
 	var state State
 	err := with(ctx, url, name, fsys, func(m *migrate.Migrate) error {
@@ -149,7 +149,7 @@ func versionsOf(fsys fs.FS) ([]uint, error) {
 	return versions, nil
 }
 
-// folder finds the one folder that holds the files.
+// folder returns the only folder that holds the files.
 func folder(fsys fs.FS) (string, error) {
 	dir := ""
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {

@@ -52,7 +52,7 @@ func tables(ctx context.Context, t *testing.T, url string) []string {
 	return names
 }
 
-func TestUpDownUp(t *testing.T) {
+func TestUpAfterDownRestoresTables(t *testing.T) {
 	t.Parallel()
 	ctx, url := setup(t)
 	fsys := files(one, two)
@@ -82,7 +82,7 @@ func TestUpDownUp(t *testing.T) {
 	require.Equal(t, migration.State{Version: 2, Latest: 2}, state)
 }
 
-func TestSetsDoNotSeeEachOther(t *testing.T) {
+func TestSetsAreIndependent(t *testing.T) {
 	t.Parallel()
 	ctx, url := setup(t)
 	require.NoError(t, migration.UpAll(ctx, url,
@@ -92,7 +92,7 @@ func TestSetsDoNotSeeEachOther(t *testing.T) {
 	require.Equal(t, []string{"t2"}, tables(ctx, t, url))
 }
 
-func TestAFileThatFailsLeavesNothingBehind(t *testing.T) {
+func TestFailedFileChangesNothing(t *testing.T) {
 	t.Parallel()
 	ctx, url := setup(t)
 	err := migration.Up(ctx, url, "shop", files(one, two, three))
@@ -100,12 +100,12 @@ func TestAFileThatFailsLeavesNothingBehind(t *testing.T) {
 	require.ErrorContains(t, err, "nowhere")
 	require.Equal(t, []string{"t1", "t2"}, tables(ctx, t, url))
 
-	// The fixed file runs without anybody having to repair anything.
+	// The corrected file runs without a manual repair.
 	require.NoError(t, migration.Up(ctx, url, "shop", files(one, two, "create table t3 (n int);")))
 	require.Equal(t, []string{"t1", "t2", "t3"}, tables(ctx, t, url))
 }
 
-func TestTwoProcessesAtOnce(t *testing.T) {
+func TestConcurrentUpsWaitForEachOther(t *testing.T) {
 	t.Parallel()
 	ctx, url := setup(t)
 	outcomes := make([]error, 8)
@@ -119,7 +119,7 @@ func TestTwoProcessesAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnOlderProgramLeavesANewerSchema(t *testing.T) {
+func TestOlderProgramKeepsNewerSchema(t *testing.T) {
 	t.Parallel()
 	ctx, url := setup(t)
 	require.NoError(t, migration.Up(ctx, url, "shop", files(one, two)))
@@ -136,7 +136,7 @@ func TestUpStopsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
-func TestWrongSets(t *testing.T) {
+func TestInvalidSetsAreRefused(t *testing.T) {
 	t.Parallel()
 	ctx, url := setup(t)
 	require.ErrorContains(t, migration.Up(ctx, url, "Shop; drop", files(one)), "name")

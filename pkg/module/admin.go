@@ -13,14 +13,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// admin is the listener for those who run souk: health, metrics, profiles.
+// admin is the operators' HTTP listener: health, metrics, profiles.
 type admin struct {
 	addr   string
 	server *http.Server
 	done   chan struct{}
 }
 
-func startAdmin(c AdminConfig, reg *prometheus.Registry, ready func(context.Context) error, tested bool) (*admin, error) {
+func startAdmin(
+	c AdminConfig, reg *prometheus.Registry, ready func(context.Context) error, tested bool,
+) (*admin, error) {
 	if c.Addr == "" {
 		return &admin{}, nil
 	}
@@ -36,7 +38,7 @@ func startAdmin(c AdminConfig, reg *prometheus.Registry, ready func(context.Cont
 		}
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
-	if addr, ok := ln.Addr().(*net.TCPAddr); ok && addr.IP.IsLoopback() { // a profile tells too much for a network
+	if addr, ok := ln.Addr().(*net.TCPAddr); ok && addr.IP.IsLoopback() { // a profile must not be exposed to the network
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -60,6 +62,6 @@ func (a *admin) close() {
 	if a.server == nil {
 		return
 	}
-	_ = a.server.Close() // the listener is gone either way
+	_ = a.server.Close() // ignored: the listener is closed either way
 	<-a.done
 }

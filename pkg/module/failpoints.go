@@ -10,13 +10,13 @@ import (
 	"souk/pkg/failpoint"
 )
 
-// underTest reports whether the environment names failpoints, be it none: only then may they be set
-// in the running process.
+// underTest reports whether SOUK_FAILPOINTS is set in environ, even if empty. Only then may failpoints be changed in
+// the running process.
 func underTest(environ []string) bool {
 	return slices.ContainsFunc(environ, func(kv string) bool { return strings.HasPrefix(kv, failpoint.Variable+"=") })
 }
 
-// setFailpoints turns failpoints on in the running process; its body is what SOUK_FAILPOINTS would say.
+// setFailpoints turns failpoints on in the running process. The request body has the syntax of SOUK_FAILPOINTS.
 func setFailpoints(w http.ResponseWriter, r *http.Request) {
 	spec, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
 	if err == nil {

@@ -9,13 +9,12 @@ import (
 )
 
 const (
-	logDelay = 100 * time.Millisecond
-	logRoom  = 64 << 10
+	logDelay  = 100 * time.Millisecond // the longest time that a line stays in the buffer
+	logBuffer = 64 << 10               // bytes
 )
 
-// logSink gathers log lines, so that a busy process does not write to its file for each: a write costs as
-// much as answering from the cache. A line waits for at most logDelay; a warning or worse does not
-// wait, and takes along what waits before it.
+// logSink batches log lines, because a write to the file costs as much as an answer from the cache. A line is flushed
+// after at most logDelay. A warning or error is flushed at once, with the lines before it.
 type logSink struct {
 	out io.Writer
 
@@ -27,23 +26,23 @@ type logSink struct {
 }
 
 func newLogSink(out io.Writer) *logSink {
-	s := &logSink{out: out, buf: make([]byte, 0, logRoom)}
+	s := &logSink{out: out, buf: make([]byte, 0, logBuffer)}
 	s.timer = time.AfterFunc(time.Hour, s.flush)
 	s.timer.Stop()
 	return s
 }
 
-// Write takes whole lines.
+// Write buffers p, which consists of whole lines.
 func (s *logSink) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return s.out.Write(p)
 	}
-	if len(s.buf)+len(p) > logRoom {
+	if len(s.buf)+len(p) > logBuffer {
 		s.write()
 	}
-	if len(p) > logRoom {
+	if len(p) > logBuffer {
 		return s.out.Write(p)
 	}
 	s.buf = append(s.buf, p...)
@@ -54,13 +53,13 @@ func (s *logSink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Sync writes what waits.
+// Sync flushes the buffer.
 func (s *logSink) Sync() error {
 	s.flush()
 	return nil
 }
 
-// hook does not let a warning wait.
+// hook flushes the buffer after a warning or error.
 func (s *logSink) hook(e zapcore.Entry) error {
 	if e.Level >= zapcore.WarnLevel {
 		s.flush()
@@ -77,12 +76,12 @@ func (s *logSink) flush() {
 
 func (s *logSink) write() {
 	if len(s.buf) > 0 {
-		_, _ = s.out.Write(s.buf) // a log that cannot be written has nowhere to say so
+		_, _ = s.out.Write(s.buf) // ignored: there is no place to report it
 		s.buf = s.buf[:0]
 	}
 }
 
-// close writes what waits; lines that come later are written at once.
+// close flushes the buffer. Later lines are written at once.
 func (s *logSink) close() {
 	s.timer.Stop()
 	s.mu.Lock()

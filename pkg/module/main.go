@@ -34,8 +34,8 @@ Flags:
   --help         show this
 `
 
-// Main runs modules as a process of their own: `order --config souk.yaml`. It ends the process, with status 2 when it
-// is not called as --help says, and with 1 when it fails.
+// Main runs modules in a process of their own: `order --config souk.yaml`. It exits with status 2 if the arguments are
+// invalid, and with status 1 if the process fails.
 func Main(modules ...Module) {
 	os.Exit(mainStatus(os.Args, os.Environ(), os.Stdout, os.Stderr, modules))
 }
@@ -49,26 +49,26 @@ func mainStatus(args, environ []string, stdout, stderr io.Writer, modules []Modu
 		for _, m := range modules {
 			names = append(names, m.Name)
 		}
-		_, _ = fmt.Fprintf(stdout, usage, name, strings.Join(names, ", ")) // nobody to tell
+		_, _ = fmt.Fprintf(stdout, usage, name, strings.Join(names, ", ")) // ignored: there is no place to report it
 		return 0
 	case err != nil:
-		_, _ = fmt.Fprintf(stderr, "error: %v: see %s --help\n", err, name) // as above
+		_, _ = fmt.Fprintf(stderr, "error: %v: see %s --help\n", err, name) // ignored as above
 		return exitUsage
 	}
 	if err := runMain(o, environ, stderr, modules); err != nil {
-		_, _ = fmt.Fprintln(stderr, "error:", err) // as above
+		_, _ = fmt.Fprintln(stderr, "error:", err) // ignored as above
 		return exitFailed
 	}
 	return 0
 }
 
-// mainFlags are what a service's command takes.
+// mainFlags are the flags of a service's command.
 type mainFlags struct {
 	config  string
 	migrate bool
 }
 
-// parseFlags reads a service's command line. It fails with flag.ErrHelp when help is asked for.
+// parseFlags parses a service's command line. It returns flag.ErrHelp if help is requested.
 func parseFlags(args, environ []string) (mainFlags, error) {
 	var o mainFlags
 	for _, kv := range environ {

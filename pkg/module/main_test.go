@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// greeting is a module that fails with what its section says.
+// greeting is a module that fails with the text in its configuration section.
 var greeting = Module{Name: "order", Build: func(_ context.Context, p *Platform) (Runnable, error) {
 	var c struct {
 		Greeting string `yaml:"greeting"`
@@ -24,7 +24,7 @@ var greeting = Module{Name: "order", Build: func(_ context.Context, p *Platform)
 	return nil, errors.New("greeting: " + c.Greeting)
 }}
 
-func TestMainTakesItsFileFromTheFlagOrTheVariable(t *testing.T) {
+func TestMainReadsTheFileOfTheFlagOrTheVariable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	seed := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))
@@ -57,7 +57,7 @@ func TestMainTakesItsFileFromTheFlagOrTheVariable(t *testing.T) {
 	}
 }
 
-func TestMainRefusesWhatItDoesNotKnow(t *testing.T) {
+func TestMainRefusesInvalidArguments(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
 		"error: there is no flag --confg: see order --help\n":                                  {"--confg", "souk.yaml"},
@@ -74,7 +74,7 @@ func TestMainRefusesWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-func TestMainHelps(t *testing.T) {
+func TestMainPrintsHelp(t *testing.T) {
 	t.Parallel()
 	for _, arg := range []string{"--help", "-help", "-h"} {
 		var out, errOut bytes.Buffer

@@ -1,8 +1,8 @@
-// Package module composes souk's processes: a service is a Module, a process runs one or many of them.
+// Package module composes souk's processes. A service is a [Module]; a process runs one or several modules.
 //
-// A Module is wired in one place, its Build function, from a Platform that is scoped to it: its own
-// logger, metrics, configuration and database. Nothing registers itself, nothing is global. Run
-// starts what it is given (services first, the gateway last) and stops it in reverse, draining.
+// A module is wired in its Build function, from a [Platform] with the module's own logger, metrics, configuration and
+// database. There is no self-registration and no global state. [Run] starts the modules in the given order (services
+// first, the gateway last), and drains and stops them in reverse order.
 package module
 
 import (
@@ -14,36 +14,37 @@ import (
 
 // Module is one service of souk.
 type Module struct {
-	// Name is the service's name: its configuration section, database, role and RPC target.
+	// Name is the service's name, and the name of its configuration section, database, role and RPC target.
 	Name string
-	// Migrations are the service's own SQL migrations; nil when it has no SQL.
+	// Migrations are the service's own SQL migrations; nil means none.
 	Migrations fs.FS
-	// Tables names the shared tables that the service needs besides its own.
+	// Tables selects the shared tables that the service needs in addition to its own.
 	Tables Tables
-	// Scans says that its statements read whole tables on purpose, as a search does: see [postgres.Config.ByKey].
+	// Scans is set if the service's statements read whole tables on purpose, as a search does. See
+	// [postgres.Config.ByKey].
 	Scans bool
-	// Build wires the service. It registers the RPC server on Platform.Server and returns what runs
-	// beside it: relays, consumers, jobs.
+	// Build wires the service. It registers the RPC server with Platform.Server and returns the background work:
+	// relays, consumers, jobs.
 	Build func(context.Context, *Platform) (Runnable, error)
 }
 
-// Tables says which shared tables a service's database holds.
+// Tables selects the shared tables of a service's database.
 type Tables struct {
-	// Outbox: it publishes or consumes events (outbox and inbox).
+	// Outbox adds the tables for publishing and consuming events (outbox and inbox).
 	Outbox bool
-	// Saga: it runs sagas.
+	// Saga adds the tables for running sagas.
 	Saga bool
 }
 
-// Runnable is something that runs as long as its process.
+// Runnable runs as long as its process.
 type Runnable interface {
-	// Run serves until ctx ends, drains and returns. An error stops the process.
+	// Run serves until ctx ends, then drains and returns. An error stops the process.
 	Run(ctx context.Context) error
-	// Ready returns nil when it can take traffic.
+	// Ready returns nil if the Runnable can take traffic.
 	Ready(ctx context.Context) error
 }
 
-// Group returns a Runnable that runs all parts; the first that fails ends all.
+// Group returns a Runnable that runs all parts. The first failure ends all of them.
 func Group(parts ...Runnable) Runnable { return group(parts) }
 
 type group []Runnable
@@ -76,7 +77,7 @@ func (g group) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Func makes a Runnable of a function that is ready as soon as it runs.
+// Func returns a Runnable that calls run and is always ready.
 func Func(run func(context.Context) error) Runnable { return runFunc(run) }
 
 type runFunc func(context.Context) error

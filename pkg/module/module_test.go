@@ -30,11 +30,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second
+const timeout = 20 * time.Second
 
 var seed = base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))
 
-// journal notes what happens, in order.
+// journal records events in order.
 type journal struct {
 	mu    sync.Mutex
 	lines []string
@@ -52,7 +52,7 @@ func (j *journal) all() []string {
 	return append([]string(nil), j.lines...)
 }
 
-// part is a fake runnable.
+// part is a fake Runnable.
 type part struct {
 	run   func(context.Context) error
 	ready func() error
@@ -67,7 +67,7 @@ func (p part) Ready(context.Context) error {
 	return p.ready()
 }
 
-// fake is a module that notes its start and stop.
+// fake returns a module that records its build and stop.
 func (j *journal) fake(name string) module.Module {
 	return module.Module{Name: name, Build: func(context.Context, *module.Platform) (module.Runnable, error) {
 		j.add("build %s", name)
@@ -79,6 +79,7 @@ func (j *journal) fake(name string) module.Module {
 	}}
 }
 
+// built returns a module whose Build returns run and err.
 func built(name string, run module.Runnable, err error) module.Module {
 	return module.Module{Name: name, Build: func(context.Context, *module.Platform) (module.Runnable, error) { return run, err }}
 }
@@ -94,7 +95,7 @@ func settings(t testing.TB, more map[string]any) *config.Tree {
 	return tree
 }
 
-// process is a running one.
+// process is a running process.
 type process struct {
 	t     testing.TB
 	admin string
@@ -102,7 +103,7 @@ type process struct {
 	done  chan error
 }
 
-// start runs modules until the test ends, and waits until they are ready.
+// start runs modules until the test ends. It returns when they are ready.
 func start(t testing.TB, o module.Options, modules ...module.Module) *process {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -117,10 +118,10 @@ func start(t testing.TB, o module.Options, modules ...module.Module) *process {
 	case p.admin = <-ready:
 	case err := <-p.done:
 		cancel()
-		require.FailNow(t, "it ended", "%v", err)
-	case <-time.After(patience):
+		require.FailNow(t, "the process ended", "%v", err)
+	case <-time.After(timeout):
 		cancel()
-		require.FailNow(t, "it did not get ready")
+		require.FailNow(t, "the process is not ready")
 	}
 	return p
 }
@@ -137,8 +138,8 @@ func (p *process) wait() error {
 	select {
 	case err := <-p.done:
 		return err
-	case <-time.After(patience):
-		require.FailNow(p.t, "it did not end")
+	case <-time.After(timeout):
+		require.FailNow(p.t, "the process did not end")
 		return nil
 	}
 }
@@ -148,7 +149,19 @@ func (p *process) get(path string) (int, string) {
 	return get(p.t, p.admin, path)
 }
 
-var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+// receive returns the next value of ch. After a timeout it fails the test and returns the zero value. It may be called
+// on any goroutine.
+func receive[T any](t testing.TB, ch <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-time.After(timeout):
+		t.Error("timeout")
+	}
+	return v
+}
+
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: timeout}
 
 func get(t testing.TB, admin, path string) (int, string) {
 	t.Helper()
@@ -168,7 +181,7 @@ func TestModulesStartInOrderAndStopInReverse(t *testing.T) {
 	require.Equal(t, []string{"build product", "build order", "build gateway", "stop gateway", "stop order", "stop product"}, j.all())
 }
 
-func TestFailuresAreToldAndStopTheOthers(t *testing.T) {
+func TestFailureIsReturnedAndStopsTheOthers(t *testing.T) {
 	t.Parallel()
 	oops := errors.New("oops")
 	for name, tc := range map[string]struct {
@@ -188,13 +201,13 @@ func TestFailuresAreToldAndStopTheOthers(t *testing.T) {
 			var j journal
 			err := module.Run(t.Context(), module.Options{Config: settings(t, nil), Logs: io.Discard}, j.fake("product"), tc.module)
 			require.ErrorContains(t, err, tc.want)
-			require.LessOrEqual(t, strings.Count(err.Error(), "oops"), 1, "told once")
+			require.LessOrEqual(t, strings.Count(err.Error(), "oops"), 1, "reported once")
 			require.Equal(t, []string{"build product", "stop product"}, j.all())
 		})
 	}
 }
 
-// openMethods is a service whose contract does not say who may call it.
+// openMethods returns a service whose contract has no access options.
 func openMethods() module.Module {
 	return module.Module{Name: "order", Build: func(_ context.Context, p *module.Platform) (module.Runnable, error) {
 		grpc_health_v1.RegisterHealthServer(p.Server(), grpc_health_v1.UnimplementedHealthServer{})
@@ -202,13 +215,13 @@ func openMethods() module.Module {
 	}}
 }
 
-func TestStopWhileStarting(t *testing.T) {
+func TestStopWhileStartingIsNoError(t *testing.T) {
 	t.Parallel()
 	var j journal
 	ctx, cancel := context.WithCancel(t.Context())
 	slow := module.Module{Name: "order", Build: func(ctx context.Context, _ *module.Platform) (module.Runnable, error) {
 		cancel()
-		<-ctx.Done()
+		receive(t, ctx.Done())
 		return nil, ctx.Err()
 	}}
 	require.NoError(t, module.Run(ctx, module.Options{Config: settings(t, nil), Logs: io.Discard}, j.fake("product"), slow))
@@ -219,17 +232,18 @@ func TestStopWhileStarting(t *testing.T) {
 	require.NoError(t, module.Run(ctx, module.Options{Config: settings(t, nil), Logs: io.Discard}, built("order", never, nil)))
 }
 
-// catalogue is a product service whose calls can be held.
+// catalogue is a product service whose calls of GetProduct can be blocked.
 type catalogue struct {
 	productv1.UnimplementedProductServiceServer
+	t                testing.TB
 	entered, release chan struct{}
-	from             chan identity.Actor
+	from             chan identity.Actor // receives the actors of BatchGetVariants
 }
 
 func (c *catalogue) GetProduct(_ context.Context, r *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
 	if c.entered != nil {
 		c.entered <- struct{}{}
-		<-c.release
+		receive(c.t, c.release)
 	}
 	return &productv1.GetProductResponse{Product: &productv1.Product{Id: r.GetId(), Title: "A lamp"}}, nil
 }
@@ -250,7 +264,7 @@ func (c *catalogue) module(j *journal) module.Module {
 	}}
 }
 
-// caller is a module that hands out its client.
+// caller returns a module that stores its client in out.
 func caller(name string, out *productv1.ProductServiceClient) module.Module {
 	return module.Module{Name: name, Build: func(_ context.Context, p *module.Platform) (module.Runnable, error) {
 		conn, err := p.Client()
@@ -262,7 +276,7 @@ func caller(name string, out *productv1.ProductServiceClient) module.Module {
 	}}
 }
 
-func TestCallsOverBothTransportsAndTheirDrain(t *testing.T) {
+func TestStopDrainsCallsOnBothTransports(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{"inprocess", "nats"} {
 		t.Run(transport, func(t *testing.T) {
@@ -274,10 +288,10 @@ func TestCallsOverBothTransportsAndTheirDrain(t *testing.T) {
 				o.NATS = natstest.Server(t).ClientOptions()
 			}
 			o.Config = settings(t, more)
-			c := &catalogue{entered: make(chan struct{}), release: make(chan struct{}), from: make(chan identity.Actor, 1)}
+			c := &catalogue{t: t, entered: make(chan struct{}), release: make(chan struct{}), from: make(chan identity.Actor, 1)}
 			var products productv1.ProductServiceClient
 			var p *process
-			if transport == "nats" { // each in a process of its own, as it were
+			if transport == "nats" { // in two processes
 				p = start(t, o, c.module(&j))
 				other := start(t, o, caller("order", &products))
 				defer func() { require.NoError(t, other.end()) }()
@@ -287,7 +301,7 @@ func TestCallsOverBothTransportsAndTheirDrain(t *testing.T) {
 
 			_, err := products.BatchGetVariants(t.Context(), &productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}})
 			require.NoError(t, err)
-			actor := <-c.from
+			actor := receive(t, c.from)
 			require.True(t, actor.IsService())
 			require.Equal(t, "order", actor.ID, "each module calls as itself")
 			_, err = products.ReserveInventory(t.Context(), &productv1.ReserveInventoryRequest{})
@@ -299,19 +313,19 @@ func TestCallsOverBothTransportsAndTheirDrain(t *testing.T) {
 				j.add("answered")
 				answered <- err
 			}()
-			<-c.entered
+			receive(t, c.entered)
 			p.stop()
-			require.Eventually(t, func() bool { code, _ := p.get("/health/ready"); return code == http.StatusServiceUnavailable }, patience, time.Millisecond)
+			require.Eventually(t, func() bool { code, _ := p.get("/health/ready"); return code == http.StatusServiceUnavailable }, timeout, time.Millisecond)
 			require.Empty(t, j.all(), "the module waits for the call")
 			close(c.release)
-			require.NoError(t, <-answered)
+			require.NoError(t, receive(t, answered))
 			require.NoError(t, p.wait())
 			require.ElementsMatch(t, []string{"answered", "product ends"}, j.all())
 		})
 	}
 }
 
-func TestAdminListener(t *testing.T) {
+func TestAdminListenerShowsHealthAndMetrics(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	down := errors.New("no database")
@@ -338,7 +352,7 @@ func TestAdminListener(t *testing.T) {
 		}
 		body, err := io.ReadAll(res.Body)
 		return errors.Join(err, res.Body.Close()) == nil && res.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(body), "gateway: no database")
-	}, patience, time.Millisecond)
+	}, timeout, time.Millisecond)
 	code, _ := p.get("/health/live")
 	require.Equal(t, http.StatusOK, code, "alive before it is ready")
 	select {
@@ -349,7 +363,7 @@ func TestAdminListener(t *testing.T) {
 	mu.Lock()
 	down = nil
 	mu.Unlock()
-	<-ready
+	receive(t, ready)
 	code, _ = p.get("/health/ready")
 	require.Equal(t, http.StatusOK, code)
 
@@ -364,7 +378,7 @@ func TestAdminListener(t *testing.T) {
 	require.NoError(t, p.end())
 }
 
-// freeAddr is an address where nobody listens.
+// freeAddr returns an address on which no process listens.
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -373,7 +387,7 @@ func freeAddr(t testing.TB) string {
 	return ln.Addr().String()
 }
 
-func TestProfilesAreForLoopbackAlone(t *testing.T) {
+func TestProfilesAreServedOnLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	var j journal
 	p := start(t, module.Options{Config: settings(t, map[string]any{"admin": map[string]any{"addr": "0.0.0.0:0"}})}, j.fake("product"))
@@ -389,13 +403,13 @@ func TestProfilesAreForLoopbackAlone(t *testing.T) {
 	require.NoError(t, p.end())
 }
 
-func TestResourcesAreOpenedWhenAskedFor(t *testing.T) {
+func TestResourcesAreOpenedOnRequest(t *testing.T) {
 	t.Parallel()
 	nowhere := map[string]any{
 		"postgres": map[string]any{"url": "postgres://127.0.0.1:1/{service}"}, "redis": map[string]any{"addr": "127.0.0.1:1"}, "nats": map[string]any{"url": "nats://127.0.0.1:1"},
 	}
 	var j journal
-	require.NoError(t, start(t, module.Options{Config: settings(t, nowhere)}, j.fake("product")).end(), "who asks for nothing opens nothing")
+	require.NoError(t, start(t, module.Options{Config: settings(t, nowhere)}, j.fake("product")).end(), "no resource is requested, so none is opened")
 
 	server := pgtest.URL(t)
 	all := module.Module{Name: "order", Tables: module.Tables{Outbox: true, Saga: true}, Build: func(ctx context.Context, p *module.Platform) (module.Runnable, error) {
@@ -434,7 +448,7 @@ func TestLogLinesOfAFailureAreNotLost(t *testing.T) {
 	m := module.Module{Name: "order", Build: func(_ context.Context, p *module.Platform) (module.Runnable, error) {
 		p.Logger().Info("before")
 		p.Logger().Warn("warned")
-		require.Contains(t, logs.String(), "before", "a warning takes along what waits")
+		require.Contains(t, logs.String(), "before", "a warning flushes earlier lines")
 		require.Contains(t, logs.String(), "warned")
 		p.Logger().Info("last words")
 		return nil, errors.New("oops")

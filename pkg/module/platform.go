@@ -27,7 +27,8 @@ import (
 	"souk/pkg/rpc"
 )
 
-// Platform is what a module may use. It is scoped to that module, and opens nothing that is not asked for.
+// Platform provides a module with its configuration, logger, metrics, database and clients. It belongs to one module,
+// and opens a resource only when the module first requests it.
 type Platform struct {
 	name     string
 	scans    bool
@@ -78,39 +79,39 @@ func newPlatform(m Module, tree *config.Tree, shared *resources) (*Platform, err
 // Service returns the module's name.
 func (p *Platform) Service() string { return p.name }
 
-// Config decodes the module's section into `into`, which holds the defaults.
+// Config decodes the module's configuration section into `into`, which holds the defaults.
 func (p *Platform) Config(into any) error { return p.config.Decode(p.name, into) }
 
 // Logger returns the module's logger.
 func (p *Platform) Logger() *zap.Logger { return p.logger }
 
-// Metrics returns where the module's metrics are registered; they carry its name.
+// Metrics returns the registerer of the module's metrics, which get the module's name as a label.
 func (p *Platform) Metrics() prometheus.Registerer { return p.metrics }
 
 // Tracer returns the module's tracer.
 func (p *Platform) Tracer() trace.Tracer { return p.tracer }
 
-// Clock returns the time.
+// Clock returns the process's clock.
 func (p *Platform) Clock() clock.Clock { return p.clock }
 
-// Signer signs as this module.
+// Signer returns the signer of this module's identity.
 func (p *Platform) Signer() *identity.Signer { return p.signer }
 
-// Verifier knows all services' keys.
+// Verifier returns a verifier that knows all services' keys.
 func (p *Platform) Verifier() *identity.Verifier { return p.verifier }
 
-// Breakers returns the breakers of the process, one a target.
+// Breakers returns the process's breakers, one per target.
 func (p *Platform) Breakers() *breaker.Registry { return p.shared.breakers }
 
-// Server is where the module registers its RPC service. It is served once Build has returned.
+// Server returns the registrar for the module's RPC service. The service is served after Build has returned.
 func (p *Platform) Server() grpc.ServiceRegistrar { return p.server }
 
-// HTTPClient returns a client for one target outside of souk, with a breaker and traces.
+// HTTPClient returns a client for an external target, with a breaker, traces and metrics.
 func (p *Platform) HTTPClient(target string) (*http.Client, error) {
 	return httpclient.New(target, httpclient.Options{Breakers: p.shared.breakers, Tracers: p.shared.telemetry.ForService(p.name), Metrics: p.metrics})
 }
 
-// Client reaches every service of souk by its generated stub, as this module.
+// Client returns a connection for generated stubs. It reaches every service of souk and calls as this module.
 func (p *Platform) Client() (grpc.ClientConnInterface, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -166,7 +167,7 @@ func (p *Platform) JetStream(_ context.Context) (jetstream.JetStream, error) {
 	return p.shared.jetStream()
 }
 
-// Relay returns the relay of the module's outbox. The module runs it; whoever appends events may wake it.
+// Relay returns the relay of the module's outbox. The module must run it, and may wake it after appending events.
 func (p *Platform) Relay(ctx context.Context) (*outbox.Relay, error) {
 	pool, err := p.Postgres(ctx)
 	if err != nil {
@@ -190,8 +191,8 @@ func (p *Platform) Relay(ctx context.Context) (*outbox.Relay, error) {
 	return p.relay, nil
 }
 
-// Consumer returns a consumer of events whose effects are in the module's database. Service, Streams,
-// Clock, Logger, Tracer and Metrics of o are filled in.
+// Consumer returns an event consumer whose effects are in the module's database. It sets Service, Streams, Clock,
+// Logger, Tracer and Metrics of o.
 func (p *Platform) Consumer(ctx context.Context, o outbox.ConsumerOptions) (*outbox.Consumer, error) {
 	pool, err := p.Postgres(ctx)
 	if err != nil {

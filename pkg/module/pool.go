@@ -5,7 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// poolCollector tells how a service's database connections are used.
+// poolCollector exports metrics of a service's database connections.
 type poolCollector struct{ pool *pgxpool.Pool }
 
 var (
@@ -16,14 +16,14 @@ var (
 	poolWait  = prometheus.NewDesc("postgres_connection_wait_seconds_total", "Time spent waiting for connections.", nil, nil)
 )
 
-// Describe names the metrics.
+// Describe sends the descriptions of the metrics.
 func (c poolCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{poolInUse, poolOpen, poolMax, poolWaits, poolWait} {
 		out <- d
 	}
 }
 
-// Collect reads the metrics.
+// Collect sends the metrics.
 func (c poolCollector) Collect(out chan<- prometheus.Metric) {
 	s := c.pool.Stat()
 	for d, v := range map[*prometheus.Desc]float64{poolInUse: float64(s.AcquiredConns()), poolOpen: float64(s.TotalConns()), poolMax: float64(s.MaxConns())} {

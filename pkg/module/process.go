@@ -27,30 +27,30 @@ import (
 
 const (
 	reconnectWait = 100 * time.Millisecond
-	readyPoll     = 5 * time.Millisecond
-	readyTell     = 5 * time.Second
-	drainTimeout  = 20 * time.Second
+	readyPoll     = 5 * time.Millisecond // poll interval of waitReady
+	readyWarning  = 5 * time.Second      // interval of the warnings of waitReady
+	drainTimeout  = 20 * time.Second     // per module
 	flushTimeout  = 2 * time.Second
 )
 
-// Options are about a process as a whole.
+// Options configure a process.
 type Options struct {
-	// Config is the process's configuration; each module has a section with its name.
+	// Config is the process's configuration. Each module has a section with its name.
 	Config *config.Tree
-	// Logs is where log lines go.
+	// Logs receives the log lines; nil means os.Stderr.
 	Logs io.Writer
-	// Environ holds SOUK_FAILPOINTS, in tests; nil: none.
+	// Environ may contain SOUK_FAILPOINTS, for tests.
 	Environ []string
-	// NATS are further options of the connection, e.g. to an embedded server.
+	// NATS are additional connection options, e.g. for an embedded server.
 	NATS []nats.Option
-	// Migrate brings the modules' databases up to date before they are built.
+	// Migrate applies the modules' migrations before the modules are built.
 	Migrate bool
 	// OnReady is called once all modules take traffic, with the address of the admin listener.
 	OnReady func(adminAddr string)
 }
 
-// Run runs modules until ctx ends or one of them fails. They start in the order given, services before
-// the gateway, and stop in reverse: each is drained before what it needs goes away.
+// Run runs modules until ctx ends or one of them fails. The modules start in the given order, services before the
+// gateway, and stop in reverse order: a module is drained before the modules that it depends on.
 func Run(ctx context.Context, o Options, modules ...Module) error {
 	if err := failpoint.FromEnv(o.Environ); err != nil {
 		return err
@@ -83,18 +83,19 @@ type process struct {
 	stopping bool
 }
 
-// running is a module that was started.
+// running is a started module.
 type running struct {
 	name   string
 	run    Runnable
-	stop   func(context.Context) error // drains the module's RPC service; nil when it has none
+	stop   func(context.Context) error // drains the module's RPC service; nil if it has none
 	cancel context.CancelFunc
-	done   chan struct{}
-	err    error
-	told   bool // its failure is the one that Run returns
+	done   chan struct{} // closed when run has returned
+	err    error         // of run; valid after done is closed
+
+	reported bool // err is part of Run's error already
 }
 
-// Sections are the configuration sections that every process knows, besides those of its modules.
+// Sections returns the configuration sections of every process, without those of its modules.
 func Sections() []string {
 	return []string{sectionLog, sectionTelemetry, sectionPostgres, sectionRedis, sectionNATS, sectionIdentity, sectionAdmin, sectionRPC}
 }
@@ -141,7 +142,7 @@ func newProcess(ctx context.Context, o Options, modules []Module) (*process, err
 	return p, nil
 }
 
-// close releases what the modules shared, and sends the last spans.
+// close closes the shared resources, and flushes spans and logs.
 func (p *process) close() {
 	if p.shared != nil {
 		p.shared.close()
@@ -156,17 +157,17 @@ func (p *process) close() {
 
 func (p *process) run(ctx context.Context, o Options) (err error) {
 	failed := make(chan *running, len(p.modules))
-	// Modules end when they are told to, one after the other, not all at once with ctx.
+	// stop ends the modules one after the other. The end of ctx must not end all of them at once.
 	base := context.WithoutCancel(ctx)
 	admin, err := startAdmin(p.admin, p.registry, p.ready, underTest(o.Environ))
 	if err != nil {
 		return err
 	}
-	defer admin.close() // last: who watches sees how it stops
+	defer admin.close() // last, so that the stop can be observed
 	defer func() { err = errors.Join(err, p.stop()) }()
 	for _, m := range p.modules {
 		if err := p.start(ctx, base, m, failed); err != nil {
-			if ctx.Err() != nil { // told to stop while starting
+			if ctx.Err() != nil { // stopped while starting
 				return nil
 			}
 			return fmt.Errorf("start %s: %w", m.Name, err)
@@ -191,7 +192,7 @@ func (p *process) run(ctx context.Context, o Options) (err error) {
 }
 
 func (r *running) failure() error {
-	r.told = true
+	r.reported = true
 	if r.err != nil {
 		return r.err
 	}
@@ -235,13 +236,13 @@ func (p *process) start(ctx, base context.Context, m Module, failed chan<- *runn
 	return nil
 }
 
-// waitReady waits until all modules take traffic or ctx ends, and returns the module that fails meanwhile. What
-// keeps it waiting is logged now and then.
+// waitReady waits until all modules take traffic or ctx ends. It returns a module that fails in the meantime. Every
+// readyWarning it logs the reason for the wait.
 func (p *process) waitReady(ctx context.Context, failed <-chan *running) *running {
 	t := time.NewTicker(readyPoll)
 	defer t.Stop()
-	tell := time.NewTicker(readyTell)
-	defer tell.Stop()
+	warning := time.NewTicker(readyWarning)
+	defer warning.Stop()
 	for {
 		err := p.ready(ctx)
 		if err == nil {
@@ -252,14 +253,14 @@ func (p *process) waitReady(ctx context.Context, failed <-chan *running) *runnin
 			return nil
 		case r := <-failed:
 			return r
-		case <-tell.C:
+		case <-warning.C:
 			p.logger.Warn("not ready yet", zap.Error(err))
 		case <-t.C:
 		}
 	}
 }
 
-// ready returns nil when every module takes traffic.
+// ready returns nil if all modules take traffic.
 func (p *process) ready(ctx context.Context) error {
 	p.mu.Lock()
 	started, stopping := slices.Clone(p.started), p.stopping
@@ -278,7 +279,7 @@ func (p *process) ready(ctx context.Context) error {
 	return nil
 }
 
-// stop ends what was started, in reverse: first no new calls, then the module itself.
+// stop stops the started modules in reverse order. It first drains a module's RPC service, then ends the module.
 func (p *process) stop() error {
 	p.mu.Lock()
 	started := p.started
@@ -296,7 +297,7 @@ func (p *process) stop() error {
 		r.cancel()
 		select {
 		case <-r.done:
-			if r.err != nil && !r.told && !errors.Is(r.err, context.Canceled) {
+			if r.err != nil && !r.reported && !errors.Is(r.err, context.Canceled) {
 				errs = append(errs, fmt.Errorf("stop %s: %w", r.name, r.err))
 			}
 		case <-ctx.Done():
@@ -307,7 +308,7 @@ func (p *process) stop() error {
 	return errors.Join(errs...)
 }
 
-// Sets returns a module's migrations in the order in which they run: the shared tables it asks for, then its own.
+// Sets returns the module's migrations in the order in which they run: those of the shared tables, then its own.
 func (m Module) Sets() []migration.Set {
 	var sets []migration.Set
 	if m.Tables.Outbox {
@@ -322,7 +323,7 @@ func (m Module) Sets() []migration.Set {
 	return sets
 }
 
-// migrateAll brings the modules' databases up to date, side by side.
+// migrateAll migrates the modules' databases concurrently.
 func migrateAll(ctx context.Context, c PostgresConfig, modules []Module) error {
 	errc := make(chan error, len(modules))
 	var wg sync.WaitGroup

@@ -26,7 +26,7 @@ import (
 	"souk/pkg/telemetry"
 )
 
-// resources are what the modules of one process share. Each is made when it is first asked for.
+// resources are shared by the modules of a process. Each is created when it is first requested.
 type resources struct {
 	logger    *zap.Logger
 	registry  *prometheus.Registry
@@ -93,13 +93,13 @@ func newResources(tree *config.Tree, log *zap.Logger, reg *prometheus.Registry, 
 	return r, nil
 }
 
-// decode reads a section over its defaults.
+// decode decodes a configuration section into its defaults.
 func decode[T any](tree *config.Tree, section string, defaults T) (T, error) {
 	err := tree.Decode(section, &defaults)
 	return defaults, err
 }
 
-// resolve returns the resource of type T, making it the first time.
+// resolve returns the resource of type T, and creates it on the first call.
 func resolve[T any](r *resources) (T, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -128,7 +128,7 @@ func (r *resources) connectNATS(c NATSConfig, more []nats.Option) (*nats.Conn, e
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
 		nats.RetryOnFailedConnect(true),
-		natsrpc.Gather(),
+		natsrpc.BatchWrites(),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				r.logger.Warn("NATS connection lost", zap.Error(err))
@@ -161,7 +161,7 @@ func (r *resources) connectNATS(c NATSConfig, more []nats.Option) (*nats.Conn, e
 	}
 	r.onClose(func() {
 		nc.Close()
-		select { // its goroutines end with it
+		select { // wait for the connection's goroutines
 		case <-closed:
 		case <-time.After(flushTimeout):
 		}
@@ -169,7 +169,7 @@ func (r *resources) connectNATS(c NATSConfig, more []nats.Option) (*nats.Conn, e
 	return nc, nil
 }
 
-// onClose has f called when the process is through, last in first out.
+// onClose registers f to be called when the process ends, in reverse order of registration.
 func (r *resources) onClose(f func()) {
 	r.closing.Lock()
 	defer r.closing.Unlock()

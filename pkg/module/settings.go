@@ -12,7 +12,7 @@ import (
 	"souk/pkg/identity"
 )
 
-// The configuration sections that every process shares. Each module has one more, with its name.
+// The configuration sections of every process. Each module has another one with its name.
 const (
 	sectionLog       = "log"
 	sectionTelemetry = "telemetry"
@@ -24,15 +24,15 @@ const (
 	sectionRPC       = "rpc"
 )
 
-// PostgresConfig says where the services' databases are.
+// PostgresConfig configures the services' databases.
 type PostgresConfig struct {
-	// URL of a service's database. "{service}" stands for the service's name and "{password}" for its password.
+	// URL is the pattern of a database URL. "{service}" stands for the service's name, "{password}" for its password.
 	URL string `yaml:"url"`
-	// URLs of services' databases by service name, where one pattern does not fit all.
+	// URLs are database URLs by service name, for services that the pattern does not fit.
 	URLs map[string]string `yaml:"urls"`
-	// Passwords of the services' roles, by service name.
+	// Passwords are the passwords of the services' roles, by service name.
 	Passwords map[string]string `yaml:"passwords"`
-	// MaxConns bounds each service's connections. Default 10.
+	// MaxConns is the maximum number of connections per service. Default: 10.
 	MaxConns int32 `yaml:"max_conns"`
 }
 
@@ -46,7 +46,7 @@ func (c PostgresConfig) Validate() error {
 	return nil
 }
 
-// ServiceURL returns the URL of one service's database.
+// ServiceURL returns the URL of a service's database.
 func (c PostgresConfig) ServiceURL(service string) (string, error) {
 	if u, ok := c.URLs[service]; ok {
 		return u, nil
@@ -58,11 +58,11 @@ func (c PostgresConfig) ServiceURL(service string) (string, error) {
 	return r.Replace(c.URL), nil
 }
 
-// NATSConfig says where NATS is.
+// NATSConfig configures the connection to NATS.
 type NATSConfig struct {
-	// URL of the NATS servers, comma-separated.
+	// URL lists the URLs of the NATS servers, separated by commas.
 	URL string `yaml:"url"`
-	// User and Password, when the servers ask for them.
+	// User and Password are the credentials, if the servers require them.
 	User     string `yaml:"user"`
 	Password string `yaml:"password"`
 	// Credentials is the path of a NATS credentials file.
@@ -151,17 +151,17 @@ var serviceNames = []string{
 	"voucher", "address", "comment", "notification", "settings", "souk",
 }
 
-// AdminConfig is about the listener for health, metrics and profiles.
+// AdminConfig configures the listener for health, metrics and profiles.
 type AdminConfig struct {
-	// Addr is where it listens. Default 127.0.0.1:0, a free port; "" turns it off.
+	// Addr is the listen address. Default: 127.0.0.1:0, a free port. "" disables the listener.
 	Addr string `yaml:"addr"`
 }
 
-// RPCConfig is about calls between services.
+// RPCConfig configures calls between services.
 type RPCConfig struct {
-	// Transport is inprocess (default; every service must run in this process) or nats.
+	// Transport is "inprocess" (all services run in this process) or "nats". Default: inprocess.
 	Transport string `yaml:"transport"`
-	// Limit is how many calls a service handles at once before it refuses. Default 256.
+	// Limit is the maximum number of calls in flight per service; further ones are refused. Default: 256.
 	Limit int `yaml:"limit"`
 }
 

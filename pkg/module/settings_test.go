@@ -55,7 +55,7 @@ func TestConfigErrorsNameSectionAndKey(t *testing.T) {
 	require.ErrorContains(t, err, "oder")
 }
 
-func TestKeysWithoutACommonSeed(t *testing.T) {
+func TestServicesCanHaveKeysOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	keys, trusted := map[string]any{}, map[string]any{}
 	for i, name := range []string{"product", "order"} {
@@ -63,7 +63,7 @@ func TestKeysWithoutACommonSeed(t *testing.T) {
 		keys[name] = base64.StdEncoding.EncodeToString(raw)
 		trusted[name] = base64.StdEncoding.EncodeToString(ed25519.NewKeyFromSeed(raw).Public().(ed25519.PublicKey))
 	}
-	keys["cart"] = base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{9}, ed25519.SeedSize)) // nobody trusts it
+	keys["cart"] = base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{9}, ed25519.SeedSize)) // no service trusts it
 	var j journal
 	c := &catalogue{from: make(chan identity.Actor, 1)}
 	var order, cart productv1.ProductServiceClient
@@ -71,9 +71,9 @@ func TestKeysWithoutACommonSeed(t *testing.T) {
 		c.module(&j), caller("order", &order), caller("cart", &cart))
 	_, err := order.BatchGetVariants(t.Context(), &productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}})
 	require.NoError(t, err)
-	require.Equal(t, "order", (<-c.from).ID)
+	require.Equal(t, "order", receive(t, c.from).ID)
 	_, err = cart.BatchGetVariants(t.Context(), &productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}})
-	require.Equal(t, errs.Unavailable, errs.CodeOf(err), "its customers are not to blame, and the key may come to be known: %v", err)
+	require.Equal(t, errs.Unavailable, errs.CodeOf(err), "not a refusal of its actor, and the key may become known: %v", err)
 	require.ErrorContains(t, err, "its issuer is unknown")
 	require.NoError(t, p.end())
 }

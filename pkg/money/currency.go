@@ -5,7 +5,9 @@ import "souk/pkg/errs"
 // Currency is an ISO 4217 code, e.g. "BRL".
 type Currency string
 
-// ParseCurrency reads an ISO 4217 code in upper case. A code that is not in use is errs.Invalid.
+// ParseCurrency reads an ISO 4217 code in upper case.
+//
+// Errors: invalid_argument (the code is not in use).
 func ParseCurrency(s string) (Currency, error) {
 	c := Currency(s)
 	if _, ok := digits[c]; !ok {
@@ -17,8 +19,8 @@ func ParseCurrency(s string) (Currency, error) {
 // Digits returns how many digits the currency has after the point: 2 for BRL, 0 for JPY.
 func (c Currency) Digits() int { return int(digits[c]) }
 
-// digits lists the active currencies of ISO 4217 with their minor units: list one as of 2026, without precious
-// metals, bond market units, the testing code and "no currency".
+// digits lists the active currencies of ISO 4217 with their minor units. It is list one as of 2026, without
+// precious metals, bond market units, the testing code and "no currency".
 var digits = map[Currency]uint8{
 	"AED": 2, "AFN": 2, "ALL": 2, "AMD": 2, "AOA": 2, "ARS": 2, "AUD": 2, "AWG": 2, "AZN": 2,
 	"BAM": 2, "BBD": 2, "BDT": 2, "BHD": 3, "BIF": 0, "BMD": 2, "BND": 2, "BOB": 2, "BOV": 2,

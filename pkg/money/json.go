@@ -12,8 +12,8 @@ type jsonMoney struct {
 	Amount       string `json:"amount"`
 }
 
-// MarshalJSON writes {"currencyCode":"BRL","amount":"53.98"}, as the REST API shows money; null for
-// the zero Money.
+// MarshalJSON writes {"currencyCode":"BRL","amount":"53.98"}, as the REST API shows money. The zero
+// Money is null.
 func (m Money) MarshalJSON() ([]byte, error) {
 	if m == (Money{}) {
 		return []byte("null"), nil
@@ -21,7 +21,9 @@ func (m Money) MarshalJSON() ([]byte, error) {
 	return json.Marshal(jsonMoney{CurrencyCode: string(m.currency), Amount: m.Amount()})
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. Anything else is errs.Invalid.
+// UnmarshalJSON reads the form that MarshalJSON writes.
+//
+// Errors: invalid_argument.
 func (m *Money) UnmarshalJSON(b []byte) error {
 	if bytes.Equal(bytes.TrimSpace(b), []byte("null")) {
 		*m = Money{}

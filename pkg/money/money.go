@@ -1,7 +1,8 @@
-// Package money is amounts of money: an integer of minor units and an ISO 4217 currency, never a float.
+// Package money represents an amount of money as an integer of minor units and an ISO 4217 currency,
+// never as a float.
 //
-// Arithmetic refuses to mix currencies and to overflow. A Money is comparable with ==, and its zero
-// value means "no money at all": it has no currency, and arithmetic with it fails.
+// Arithmetic fails on mixed currencies and on overflow. A Money is comparable with ==. Its zero value
+// means "no money at all": it has no currency, and arithmetic with it fails.
 package money
 
 import (
@@ -24,12 +25,14 @@ type Money struct {
 	currency Currency
 }
 
-// New makes an amount of minor units, e.g. New(5398, "BRL") for 53.98 reais. The currency is one that
-// ParseCurrency has accepted or a constant; it is not checked here.
+// New returns an amount of minor units, e.g. New(5398, "BRL") for 53.98 reais. It does not check the
+// currency, which must be a constant or the result of ParseCurrency.
 func New(minor int64, c Currency) Money { return Money{minor: minor, currency: c} }
 
 // Parse reads an amount as Amount writes it, with exactly the currency's digits: "53.98" for BRL,
-// "1200" for JPY. Anything else is errs.Invalid, so that what is read is written back byte for byte.
+// "1200" for JPY. It accepts no other form, so that Amount gives back the same bytes.
+//
+// Errors: invalid_argument.
 func Parse(amount, currency string) (Money, error) {
 	m, err := parse(amount, currency)
 	if err != nil {
@@ -41,9 +44,11 @@ func Parse(amount, currency string) (Money, error) {
 	return m, nil
 }
 
-// ParseLoose reads an amount that people wrote: like Parse, but digits after the point may be
-// missing ("10" and "10.5" for BRL) and leading zeros may stand. More digits than the currency has
-// are errs.Invalid: money is never rounded.
+// ParseLoose reads an amount that a person wrote. Unlike Parse it accepts missing digits after the
+// point ("10" and "10.5" for BRL) and leading zeros. It refuses more digits than the currency has,
+// since money is never rounded.
+//
+// Errors: invalid_argument.
 func ParseLoose(amount, currency string) (Money, error) {
 	return parse(amount, currency)
 }
@@ -115,7 +120,7 @@ func (m Money) Amount() string {
 	return string(append(out, text[len(text)-digits:]...))
 }
 
-// String returns the currency and the amount, e.g. "BRL 53.98"; "no money" for the zero value.
+// String returns the currency and the amount, e.g. "BRL 53.98". The zero value is "no money".
 func (m Money) String() string {
 	if m == (Money{}) {
 		return "no money"
@@ -123,14 +128,15 @@ func (m Money) String() string {
 	return string(m.currency) + " " + m.Amount()
 }
 
-// IsZero reports whether the amount is zero, of any currency or none.
+// IsZero reports whether the amount is zero, in any currency or without one.
 func (m Money) IsZero() bool { return m.minor == 0 }
 
 // IsNegative reports whether the amount is below zero.
 func (m Money) IsNegative() bool { return m.minor < 0 }
 
-// Add returns m + o. It fails with errs.Unprocessable when the currencies differ and with
-// errs.Invalid when the sum is too large.
+// Add returns m + o.
+//
+// Errors: unprocessable (the currencies differ or one is missing), invalid_argument (the sum is too large).
 func (m Money) Add(o Money) (Money, error) {
 	if err := m.same(o); err != nil {
 		return Money{}, err
@@ -142,8 +148,9 @@ func (m Money) Add(o Money) (Money, error) {
 	return New(sum, m.currency), nil
 }
 
-// Sub returns m - o. It fails with errs.Unprocessable when the currencies differ and with
-// errs.Invalid when the difference is too large.
+// Sub returns m - o.
+//
+// Errors: unprocessable (the currencies differ or one is missing), invalid_argument (the difference is too large).
 func (m Money) Sub(o Money) (Money, error) {
 	if err := m.same(o); err != nil {
 		return Money{}, err
@@ -155,8 +162,9 @@ func (m Money) Sub(o Money) (Money, error) {
 	return New(diff, m.currency), nil
 }
 
-// Mul returns n times m. It fails with errs.Invalid when the product is too large, and with
-// errs.Unprocessable for the zero Money.
+// Mul returns n times m.
+//
+// Errors: unprocessable (m is the zero Money), invalid_argument (the product is too large).
 func (m Money) Mul(n int64) (Money, error) {
 	if err := m.same(m); err != nil {
 		return Money{}, err
@@ -169,12 +177,14 @@ func (m Money) Mul(n int64) (Money, error) {
 	return New(signed(lo, negative), m.currency), nil
 }
 
-// Neg returns -m. It fails with errs.Invalid for the one amount that has no opposite, and with
-// errs.Unprocessable for the zero Money.
+// Neg returns -m.
+//
+// Errors: unprocessable (m is the zero Money), invalid_argument (m is the smallest amount, which has no opposite).
 func (m Money) Neg() (Money, error) { return m.Mul(-1) }
 
-// Cmp returns -1, 0 or +1 as m is less than, equal to or more than o. It fails with
-// errs.Unprocessable when the currencies differ.
+// Cmp returns -1, 0 or +1 if m is less than, equal to or greater than o.
+//
+// Errors: unprocessable (the currencies differ or one is missing).
 func (m Money) Cmp(o Money) (int, error) {
 	if err := m.same(o); err != nil {
 		return 0, err
@@ -182,8 +192,9 @@ func (m Money) Cmp(o Money) (int, error) {
 	return cmp.Compare(m.minor, o.minor), nil
 }
 
-// Sum adds amounts that must all be in the currency c; zero of c when there are none. It fails as
-// Add does.
+// Sum adds amounts, which must all be in the currency c. Without amounts it returns zero of c.
+//
+// Errors: those of [Money.Add].
 func Sum(c Currency, ms ...Money) (Money, error) {
 	total := New(0, c)
 	for _, m := range ms {
@@ -195,14 +206,15 @@ func Sum(c Currency, ms ...Money) (Money, error) {
 	return total, nil
 }
 
-// Split divides m in proportion to weights; the parts add up to m exactly.
+// Split divides m in proportion to weights. The parts add up to m exactly.
 //
-// Each part is first rounded towards zero; the minor units left over go, one each, to the parts
-// with the largest remainders, between equal remainders to the larger weight, and between equal
-// weights to the earlier one. So the order of the weights never decides how much a weight gets,
-// but for which of several equal weights gets the odd unit.
+// Each part is first rounded towards zero. The minor units left over go, one each, to the parts
+// with the largest remainders. Among equal remainders the larger weight comes first, among equal
+// weights the earlier one. The order of the weights therefore only decides which of several equal
+// weights gets an odd unit.
 //
-// A negative weight counts as zero. Weights that are all zero share equally. No weights: no parts.
+// A negative weight counts as zero. Weights that are all zero share equally. Without weights there
+// are no parts.
 func (m Money) Split(weights []int64) []Money {
 	if len(weights) == 0 {
 		return nil
@@ -235,8 +247,8 @@ func (m Money) Split(weights []int64) []Money {
 	return parts
 }
 
-// normalize makes weights non-negative with a positive total below 2^63. Weights whose total is
-// larger than that lose their lowest bits, which no amount of money could show.
+// normalize makes the weights non-negative, with a positive total below 2^63. Weights with a larger
+// total lose their lowest bits, which are too small to change any amount of money.
 func normalize(weights []int64) (ws []uint64, total uint64) {
 	ws = make([]uint64, len(weights))
 	var shift uint
@@ -275,7 +287,7 @@ func (m Money) same(o Money) error {
 
 func tooLarge() error { return errs.New(errs.Invalid, "the amount is too large") }
 
-// magnitude is |n|, also for the smallest number, which has no opposite.
+// magnitude returns |n|. It is correct for the smallest number too, which has no opposite.
 func magnitude(n int64) uint64 {
 	if n < 0 {
 		return -uint64(n)

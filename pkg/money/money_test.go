@@ -15,7 +15,7 @@ import (
 	"souk/pkg/money"
 )
 
-func TestParse(t *testing.T) {
+func TestParseReadsWhatAmountWrites(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		amount, currency string
@@ -39,7 +39,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseRefusesOtherForms(t *testing.T) {
 	t.Parallel()
 	for _, c := range [][2]string{
 		{"", "BRL"}, {"53.9", "BRL"}, {"53", "BRL"}, {"53.980", "BRL"}, {"053.98", "BRL"}, {"-0.00", "BRL"},
@@ -53,7 +53,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestParseLoose(t *testing.T) {
+func TestParseLooseReadsAmountsWrittenByPeople(t *testing.T) {
 	t.Parallel()
 	for amount, minor := range map[string]int64{"10": 1000, "10.5": 1050, "10.55": 1055, "007": 700, "-1.5": -150, "-0": 0} {
 		m, err := money.ParseLoose(amount, "BRL")
@@ -66,7 +66,7 @@ func TestParseLoose(t *testing.T) {
 	}
 }
 
-func TestCurrencyDigits(t *testing.T) {
+func TestCurrencyHasTheDigitsOfISO4217(t *testing.T) {
 	t.Parallel()
 	for c, want := range map[string]int{"BRL": 2, "JPY": 0, "BHD": 3, "CLF": 4, "KRW": 0, "TND": 3, "EUR": 2} {
 		parsed, err := money.ParseCurrency(c)
@@ -75,7 +75,7 @@ func TestCurrencyDigits(t *testing.T) {
 	}
 }
 
-func TestZeroMoneyIsNoMoney(t *testing.T) {
+func TestArithmeticWithZeroMoneyFails(t *testing.T) {
 	t.Parallel()
 	var none money.Money
 	require.Equal(t, "no money", none.String())
@@ -103,7 +103,7 @@ func TestCurrenciesDoNotMix(t *testing.T) {
 	require.Equal(t, errs.Unprocessable, errs.CodeOf(err))
 }
 
-func TestJSONAndProto(t *testing.T) {
+func TestMoneySurvivesJSONAndProto(t *testing.T) {
 	t.Parallel()
 	type priced struct {
 		Price money.Money `json:"price"`
@@ -127,7 +127,7 @@ func TestJSONAndProto(t *testing.T) {
 	require.Equal(t, errs.Invalid, errs.CodeOf(err))
 }
 
-// TestArithmeticIsExact compares with unbounded integers: the same answer, or a refusal.
+// TestArithmeticIsExact compares with unbounded integers: the result is the same, or an error.
 func TestArithmeticIsExact(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -161,7 +161,7 @@ func minor() *rapid.Generator[int64] {
 		rapid.SampledFrom([]int64{0, 1, -1, math.MaxInt64, math.MinInt64, math.MinInt64 + 1, 1 << 62}))
 }
 
-func TestSplit(t *testing.T) {
+func TestSplitGivesLeftoverUnitsByRemainder(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
@@ -229,7 +229,7 @@ func TestSplitDoesNotDependOnOrder(t *testing.T) {
 	})
 }
 
-// shares is what each weight got, as a sorted list of pairs.
+// shares returns pairs of a weight and its part, sorted.
 func shares(m money.Money, weights []int64) [][2]int64 {
 	var out [][2]int64
 	for i, p := range m.Split(weights) {

@@ -2,8 +2,10 @@ package money
 
 import moneyv1 "souk/gen/go/souk/money/v1"
 
-// FromProto takes money off the wire. Nil is the zero Money: whether a field must be there is said
-// in the contract. A wrong amount or currency is errs.Invalid.
+// FromProto converts money from its wire form. Nil is the zero Money; the contract defines whether a
+// field is required.
+//
+// Errors: invalid_argument (the amount or the currency is invalid).
 func FromProto(p *moneyv1.Money) (Money, error) {
 	if p == nil {
 		return Money{}, nil
@@ -11,7 +13,7 @@ func FromProto(p *moneyv1.Money) (Money, error) {
 	return Parse(p.GetAmount(), p.GetCurrencyCode())
 }
 
-// Proto puts money on the wire; nil for the zero Money.
+// Proto returns the wire form of m, which is nil for the zero Money.
 func (m Money) Proto() *moneyv1.Money {
 	if m == (Money{}) {
 		return nil

@@ -9,38 +9,38 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// errLost ends a call whose connection broke: nobody knows what became of it.
+// errLost ends a call whose connection broke. Its outcome is unknown.
 var errLost = errors.New("the connection to NATS was lost")
 
-// calls are the requests on a connection that wait for their answers. They do what nats.Conn.RequestMsg does, but for
-// one thing: there a request that was sent into a connection that breaks waits for an answer until its deadline.
+// calls are the requests of a connection that wait for their answers. They work like nats.Conn.RequestMsg, except
+// that they fail as soon as the connection breaks; RequestMsg waits until its deadline.
 type calls struct {
 	nc    *nats.Conn
-	spare sync.Pool // of empty channels
+	spare sync.Pool // of unused answer channels
 
 	mu      sync.Mutex
-	inbox   string // where answers come, with the call's number behind it; "" before the first call
-	last    uint64
-	waiting map[uint64]chan *nats.Msg // nil is sent to those that are lost
+	inbox   string                    // prefix of the answers' subjects, which end with the call's number; "" before the first call
+	last    uint64                    // number of the last call
+	waiting map[uint64]chan *nats.Msg // by number; a lost call receives nil
 }
 
-// do sends a request and returns its answer. It fails with nats.ErrDisconnected when nothing was sent, for nats.go
-// would keep the request until it is connected again; with errLost; with nats.ErrNoResponders; and with
-// what ctx and nats.Conn.PublishMsg fail with.
-func (c *calls) do(ctx context.Context, request *nats.Msg) (*nats.Msg, error) {
+// request sends a request and returns its answer. It returns nats.ErrDisconnected if nothing was sent (nats.go
+// would buffer the request until it reconnects), errLost, nats.ErrNoResponders, or an error of ctx or
+// nats.Conn.PublishMsg.
+func (c *calls) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	id, answer, err := c.begin(request)
+	id, answer, err := c.begin(msg)
 	if err != nil {
 		return nil, err
 	}
-	// Asked now that the call is known: one that passes here is ended when the connection breaks after.
+	// The check follows the registration: if the connection breaks later, watch ends the call.
 	if !c.nc.IsConnected() {
 		c.abandon(id, answer)
 		return nil, nats.ErrDisconnected
 	}
-	if err := c.nc.PublishMsg(request); err != nil {
+	if err := c.nc.PublishMsg(msg); err != nil {
 		c.abandon(id, answer)
 		return nil, err
 	}
@@ -66,8 +66,8 @@ func read(answer *nats.Msg) (*nats.Msg, error) {
 	return answer, nil
 }
 
-// begin has the answer to a request come to the channel.
-func (c *calls) begin(request *nats.Msg) (id uint64, answer chan *nats.Msg, err error) {
+// begin registers a call and sets the reply subject of its request.
+func (c *calls) begin(msg *nats.Msg) (id uint64, answer chan *nats.Msg, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inbox == "" {
@@ -77,31 +77,31 @@ func (c *calls) begin(request *nats.Msg) (id uint64, answer chan *nats.Msg, err 
 	}
 	answer, ok := c.spare.Get().(chan *nats.Msg)
 	if !ok {
-		answer = make(chan *nats.Msg, 1) // so that nobody waits to send what is sent once
+		answer = make(chan *nats.Msg, 1) // buffered: the one send to it does not block
 	}
 	c.last++
 	c.waiting[c.last] = answer
-	request.Reply = string(strconv.AppendUint(append(make([]byte, 0, 64), c.inbox...), c.last, 36))
+	msg.Reply = string(strconv.AppendUint(append(make([]byte, 0, 64), c.inbox...), c.last, 36))
 	return c.last, answer, nil
 }
 
-// abandon waits no longer, and returns what has come after all.
+// abandon removes a call, and returns its answer if that has arrived in the meantime.
 func (c *calls) abandon(id uint64, answer chan *nats.Msg) (got *nats.Msg, ok bool) {
 	c.mu.Lock()
 	_, waits := c.waiting[id]
 	delete(c.waiting, id)
 	c.mu.Unlock()
 	if !waits {
-		got, ok = <-answer, true // it was sent before the call was deleted
+		got, ok = <-answer, true // does not block: the answer is sent before the call is removed
 	}
 	c.spare.Put(answer)
 	return got, ok
 }
 
-// open subscribes to answers and follows the connection, until that is closed: both end with it.
+// open subscribes to the answers and watches the connection. Both end when the connection is closed.
 func (c *calls) open() error {
 	inbox := c.nc.NewInbox() + "."
-	// Listening first: who can subscribe is told of the end of the connection.
+	// Listen before subscribing, so that a break after the subscription is not missed.
 	status := c.nc.StatusChanged(nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	_, err := c.nc.Subscribe(inbox+"*", func(m *nats.Msg) {
 		if id, err := strconv.ParseUint(m.Subject[len(inbox):], 36, 64); err == nil {
@@ -120,7 +120,7 @@ func (c *calls) open() error {
 func (c *calls) deliver(id uint64, m *nats.Msg) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if answer, ok := c.waiting[id]; ok { // else its caller gave up
+	if answer, ok := c.waiting[id]; ok { // otherwise its caller gave up
 		delete(c.waiting, id)
 		answer <- m
 	}
@@ -135,7 +135,7 @@ func (c *calls) watch(status chan nats.Status) {
 		}
 		clear(c.waiting)
 		c.mu.Unlock()
-		// Asked, not read from status: of many changes at once, nats.go drops the last.
+		// Ask the connection: nats.go drops the last of many simultaneous status changes.
 		if c.nc.IsClosed() {
 			c.nc.RemoveStatusListener(status)
 			return

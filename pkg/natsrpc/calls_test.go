@@ -22,87 +22,88 @@ import (
 
 const getProduct = "/souk.product.v1.ProductService/GetProduct"
 
-// cables are a connection's to NATS, which can be cut.
-type cables struct {
+// dialer dials connections that the test can cut.
+type dialer struct {
 	net.Dialer
 
-	mu  sync.Mutex
-	all []net.Conn
+	mu    sync.Mutex
+	conns []net.Conn
 }
 
 // Dial connects.
-func (c *cables) Dial(network, address string) (net.Conn, error) {
-	conn, err := c.Dialer.Dial(network, address)
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	conn, err := d.Dialer.Dial(network, address)
 	if err == nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.all = append(c.all, conn)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.conns = append(d.conns, conn)
 	}
 	return conn, err
 }
 
-func (c *cables) cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, conn := range c.all {
-		_ = conn.Close()
+func (d *dialer) cut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, conn := range d.conns {
+		_ = conn.Close() // it may be closed already
 	}
-	c.all = nil
+	d.conns = nil
 }
 
-// caller is a connection that can be cut, besides the one on which a product service answers.
-type caller struct {
-	*rpctest.Kit
-	*cables
+// harness is a calling connection that can be cut, and a product service on another connection.
+type harness struct {
+	*rpctest.Harness
+	*dialer
 
 	nc   *nats.Conn
-	lost chan error // what the connection's own handler was told
-	back chan struct{}
+	lost chan error    // receives the errors of the connection's DisconnectErrHandler
+	back chan struct{} // receives a value per reconnection
 }
 
-func calling(t *testing.T) *caller {
+func setup(t *testing.T) *harness {
 	t.Helper()
 	s := natstest.Server(t)
-	c := &caller{cables: &cables{}, lost: make(chan error, 100), back: make(chan struct{}, 100)}
+	c := &harness{dialer: &dialer{}, lost: make(chan error, 100), back: make(chan struct{}, 100)}
 	var err error
 	closed := make(chan struct{})
-	c.nc, err = nats.Connect(s.URL(), nats.SetCustomDialer(c.cables), natsrpc.Gather(), nats.MaxReconnects(-1), nats.ReconnectWait(5*time.Millisecond), nats.ReconnectJitter(0, 0),
+	c.nc, err = nats.Connect(s.URL(), nats.SetCustomDialer(c.dialer), natsrpc.BatchWrites(), nats.MaxReconnects(-1), nats.ReconnectWait(5*time.Millisecond), nats.ReconnectJitter(0, 0),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.lost <- err }), nats.ReconnectHandler(func(*nats.Conn) { c.back <- struct{}{} }),
 		nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		c.nc.Close()
-		<-closed
+		receive(t, closed)
 	})
 	served := natsrpc.New(natstest.Connect(t, s), natsrpc.Options{})
-	c.Kit = rpctest.Setup(t, func(testing.TB) (server, client rpc.Transport) { return served, natsrpc.New(c.nc, natsrpc.Options{}) }, nil)
+	c.Harness = rpctest.Setup(t, func(testing.TB) (server, client rpc.Transport) { return served, natsrpc.New(c.nc, natsrpc.Options{}) }, nil)
 	return c
 }
 
-// wait waits for what must come.
-func wait[T any](t *testing.T, ch <-chan T) (got T) {
+// receive returns the next value of ch. After a timeout it fails the test and returns the zero value. It may be called
+// on any goroutine.
+func receive[T any](t testing.TB, ch <-chan T) (v T) {
 	t.Helper()
 	select {
-	case got = <-ch:
-	case <-time.After(rpctest.Patience):
-		require.Fail(t, "waited in vain")
+	case v = <-ch:
+	case <-time.After(rpctest.Timeout):
+		t.Error("timeout")
 	}
-	return got
+	return v
 }
 
-// TestCallsUnderWayEndWithTheConnection breaks the connection of two clients while their calls are handled: both are
-// told at once that it is open what was done, long before their deadlines.
-func TestCallsUnderWayEndWithTheConnection(t *testing.T) {
+// TestCallsInFlightFailWhenTheConnectionBreaks breaks the connection of two clients while their calls are handled.
+// Both calls fail at once, long before their deadlines, and their outcome is unknown.
+func TestCallsInFlightFailWhenTheConnectionBreaks(t *testing.T) {
 	t.Parallel()
-	c := calling(t)
+	c := setup(t)
 	entered, release := make(chan struct{}, 2), make(chan struct{})
 	c.Product.Get = func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
 		entered <- struct{}{}
-		<-release
+		receive(t, release)
 		return &productv1.GetProductResponse{}, nil
 	}
 	t.Cleanup(func() { close(release) })
-	ctx, cancel := context.WithTimeout(t.Context(), 2*rpctest.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*rpctest.Timeout)
 	defer cancel()
 	other := rpc.NewClient(natsrpc.New(c.nc, natsrpc.Options{}).Conn(), rpc.ClientOptions{Service: "cart"})
 	ended := make(chan error, 2)
@@ -110,23 +111,23 @@ func TestCallsUnderWayEndWithTheConnection(t *testing.T) {
 		go func() {
 			ended <- conn.Invoke(ctx, getProduct, &productv1.GetProductRequest{Id: "1"}, &productv1.GetProductResponse{})
 		}()
-		wait(t, entered)
+		receive(t, entered)
 	}
 	c.cut()
 	for range 2 {
-		e := errs.From(wait(t, ended))
+		e := errs.From(receive(t, ended))
 		require.Equal(t, errs.Unavailable, e.Code)
 		require.Equal(t, time.Second, e.RetryAfter)
 		require.Contains(t, e.Message, "the connection broke")
-		require.True(t, errs.Unknown(e))
+		require.True(t, errs.OutcomeUnknown(e))
 	}
-	wait(t, c.lost) // the process's own handler is told, too
+	receive(t, c.lost) // the process's own handler is called too
 }
 
-// TestIdempotentCallsAreRepeatedWhenTheConnectionIsBack loses the first answer; the second attempt gets one.
-func TestIdempotentCallsAreRepeatedWhenTheConnectionIsBack(t *testing.T) {
+// TestIdempotentCallsAreRetriedAfterAReconnection loses the first answer. The second attempt gets one.
+func TestIdempotentCallsAreRetriedAfterAReconnection(t *testing.T) {
 	t.Parallel()
-	c := calling(t)
+	c := setup(t)
 	entered, release := make(chan struct{}, 1), make(chan struct{})
 	t.Cleanup(func() { close(release) })
 	first := true
@@ -138,11 +139,11 @@ func TestIdempotentCallsAreRepeatedWhenTheConnectionIsBack(t *testing.T) {
 		mu.Unlock()
 		if blocks {
 			entered <- struct{}{}
-			<-release
+			receive(t, release)
 		}
 		return &productv1.GetProductResponse{}, nil
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*rpctest.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*rpctest.Timeout)
 	defer cancel()
 	client := c.Client("order", func(o *rpc.ClientOptions) {
 		o.Retry = retry.Policy{Attempts: 100, Base: 20 * time.Millisecond, Max: 20 * time.Millisecond}
@@ -152,17 +153,18 @@ func TestIdempotentCallsAreRepeatedWhenTheConnectionIsBack(t *testing.T) {
 		_, err := client.GetProduct(ctx, &productv1.GetProductRequest{Id: "1"})
 		ended <- err
 	}()
-	wait(t, entered)
+	receive(t, entered)
 	c.cut()
-	require.NoError(t, wait(t, ended))
+	require.NoError(t, receive(t, ended))
 }
 
-// TestNoCallIsForgotten breaks the connection again and again under load: every call ends long before its deadline.
-func TestNoCallIsForgotten(t *testing.T) {
+// TestEveryCallEndsThoughTheConnectionBreaks breaks the connection repeatedly under load. Every call ends long before
+// its deadline.
+func TestEveryCallEndsThoughTheConnectionBreaks(t *testing.T) {
 	t.Parallel()
-	c := calling(t)
+	c := setup(t)
 	client := c.Client("order")
-	ctx, cancel := context.WithTimeout(t.Context(), 2*rpctest.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*rpctest.Timeout)
 	defer cancel()
 	done := make(chan struct{})
 	var callers sync.WaitGroup
@@ -185,10 +187,10 @@ func TestNoCallIsForgotten(t *testing.T) {
 		require.Eventually(t, func() bool {
 			_, err := client.GetProduct(ctx, &productv1.GetProductRequest{Id: "1"})
 			return err == nil
-		}, rpctest.Patience, time.Millisecond)
+		}, rpctest.Timeout, time.Millisecond)
 		c.cut()
-		wait(t, c.lost)
-		wait(t, c.back)
+		receive(t, c.lost)
+		receive(t, c.back)
 	}
 	close(done)
 	ended := make(chan struct{})
@@ -196,11 +198,10 @@ func TestNoCallIsForgotten(t *testing.T) {
 		callers.Wait()
 		close(ended)
 	}()
-	wait(t, ended)
+	receive(t, ended)
 }
 
-// TestCallsAfterTheConnectionIsClosed fail at once.
-func TestCallsAfterTheConnectionIsClosed(t *testing.T) {
+func TestCallsOnAClosedConnectionFailAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, first := range map[string]bool{"used before": true, "never used": false} {
 		t.Run(name, func(t *testing.T) {

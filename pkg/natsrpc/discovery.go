@@ -19,10 +19,10 @@ import (
 	"souk/pkg/rpc"
 )
 
-// flushTimeout bounds waits for NATS where the context has no end.
+// flushTimeout bounds a flush whose context has no deadline.
 const flushTimeout = 5 * time.Second
 
-// endpoint is a method and what happened to its calls.
+// endpoint is a method and the statistics of its calls.
 type endpoint struct {
 	method  rpc.Method
 	subject string
@@ -67,13 +67,13 @@ func (e *endpoint) info() micro.EndpointInfo {
 	}
 }
 
-// endpoints are sorted by subject.
+// endpoints returns the endpoints sorted by subject.
 func (sv *serving) endpoints() []*endpoint {
 	return slices.SortedFunc(maps.Values(sv.methods), func(a, b *endpoint) int { return strings.Compare(a.subject, b.subject) })
 }
 
-// discoverable answers the NATS service API. Package micro would do it too, but runs handlers on
-// the subscription's goroutine and times them there.
+// discoverable answers the NATS service API. Package micro is not used for it, because it runs handlers on the
+// subscription's goroutine and measures them there.
 func (sv *serving) discoverable() error {
 	identity := micro.ServiceIdentity{
 		Name: sv.server.Service(), ID: sv.id, Version: sv.options.Version,
@@ -120,8 +120,9 @@ func (sv *serving) respond(m *nats.Msg, answer any) {
 	}
 }
 
-// Discover returns the statistics of every process of every service that answers within the wait,
-// sorted by service and process. It fails with errs.Unavailable when NATS is away.
+// Discover returns the statistics of every service process that answers within wait, sorted by service and process.
+//
+// Errors: unavailable.
 func Discover(ctx context.Context, nc *nats.Conn, wait time.Duration) ([]micro.Stats, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -130,7 +131,7 @@ func Discover(ctx context.Context, nc *nats.Conn, wait time.Duration) ([]micro.S
 	if err != nil {
 		return nil, errs.Wrap(err, errs.Unavailable, "NATS takes no subscriptions")
 	}
-	defer func() { _ = sub.Unsubscribe() }() // fails only when the connection is closed
+	defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection, which has no subscriptions
 	subject, err := micro.ControlSubject(micro.StatsVerb, "", "")
 	if err != nil {
 		return nil, err
@@ -158,7 +159,7 @@ func Discover(ctx context.Context, nc *nats.Conn, wait time.Duration) ([]micro.S
 	return found, nil
 }
 
-// flush waits until NATS has seen all that was sent. nats.go asks for a context that ends by itself.
+// flush waits until NATS has received everything sent so far. nats.go requires a context with a deadline.
 func flush(ctx context.Context, nc *nats.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()

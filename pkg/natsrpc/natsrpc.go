@@ -1,14 +1,14 @@
 // Package natsrpc carries the calls of package rpc between processes, over NATS request-reply.
 //
-// A method is the subject rpc.{svc}.v1.{Service}.{Method}; the processes of a service share a queue group. Every
-// message gets a goroutine of its own at once, one that has just answered or a new one, so that a slow handler
-// holds up nobody; how many run at once is bounded by the rpc.Server, which refuses what is more instead of queueing it.
+// A method has the subject rpc.{svc}.v1.{Service}.{Method}. The processes of a service share a queue group. Each
+// message is handled on its own goroutine (a reused or a new one), so that a slow handler does not delay others.
+// The rpc.Server limits the calls in flight; it refuses further calls instead of queueing them.
 //
-// Services answer to the NATS service API ($SRV.PING, INFO and STATS, see package micro), so that `nats
-// micro ls` and Discover find them with statistics of what really happened.
+// Services answer the NATS service API ($SRV.PING, INFO and STATS, see package micro), so that `nats micro ls`
+// and [Discover] find them and show their statistics.
 //
-// NATS carries deadlines but no cancellation: a caller who gives up goes on at once, and the handler ends
-// with the deadline. Calls that are under way when the connection breaks fail at once: their answers are lost with it.
+// NATS carries deadlines but no cancellation: a caller that gives up continues at once, and the handler runs until
+// the deadline. Calls in flight fail at once when the connection breaks, because their answers are lost with it.
 package natsrpc
 
 import (
@@ -29,12 +29,11 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/rpc"
 )
 
-// Names of headers; short, as every call carries them.
+// Names of headers. They are short, because every call carries them.
 const (
 	headerToken       = "T"
 	headerIdempotency = "K"
@@ -42,26 +41,25 @@ const (
 	headerTraceparent = "P"
 	headerTracestate  = "S"
 	headerTimeout     = "D" // microseconds
-	headerCohort      = "C" // its ID in base 36, "/", its size
-	// headerError marks an answer that is a google.rpc.Status.
+	// headerError marks a reply that holds a google.rpc.Status.
 	headerError = "E"
 )
 
-// Options of a transport.
+// Options configure a transport.
 type Options struct {
-	// Logger for what goes wrong between calls; nil: none.
+	// Logger receives errors that no call returns; nil disables logging.
 	Logger *zap.Logger
-	// Version of the software, shown by the NATS service API; "": "0.0.0".
+	// Version is the software version shown by the NATS service API; "" means "0.0.0".
 	Version string
 }
 
 type transport struct {
 	nc      *nats.Conn
 	options Options
-	pending calls // of all of its clients
+	pending calls // of all clients of the transport
 }
 
-// New makes a transport on a connection, which stays the caller's to close.
+// New returns a transport over nc. The caller remains responsible for closing nc.
 func New(nc *nats.Conn, o Options) rpc.Transport {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -79,11 +77,12 @@ func Subject(fullMethod string) string {
 	return "rpc." + strings.Replace(name, "/", ".", 1)
 }
 
-// Conn returns the bare connection, for rpc.NewClient.
+// Conn returns the bare connection for rpc.NewClient.
 func (t *transport) Conn() grpc.ClientConnInterface { return &conn{calls: &t.pending} }
 
-// Serve answers calls with s until stop is called. It fails with errs.Internal when s has an error
-// and with errs.Unavailable when the connection is down.
+// Serve answers calls with s until stop is called.
+//
+// Errors: internal (s has an error), unavailable (the connection is down).
 func (t *transport) Serve(ctx context.Context, s *rpc.Server) (stop func(context.Context) error, err error) {
 	if err := s.Err(); err != nil {
 		return nil, errs.Wrap(err, errs.Internal, "%s cannot be served", s.Service())
@@ -93,7 +92,7 @@ func (t *transport) Serve(ctx context.Context, s *rpc.Server) (stop func(context
 		sv.cancel()
 		return nil, errors.Join(errs.Wrap(err, errs.Unavailable, "NATS takes no subscriptions"), sv.unsubscribe())
 	}
-	// Once the server has seen the subscriptions, nobody is told that there is no responder.
+	// Callers get "no responders" until the NATS server has seen the subscriptions.
 	if err := flush(ctx, t.nc); err != nil {
 		sv.cancel()
 		return nil, errors.Join(errs.Wrap(err, errs.Unavailable, "NATS does not answer"), sv.unsubscribe())
@@ -109,22 +108,22 @@ type serving struct {
 	started time.Time
 	id      string
 
-	base   context.Context // of all calls; its end is the hard stop
+	base   context.Context // parent of all calls' contexts; its end aborts them
 	cancel context.CancelFunc
 	calls  sync.WaitGroup
-	spare  chan message // to goroutines that wait
-	spares atomic.Int32 // how many wait
+	spare  chan message // to idle goroutines
+	spares atomic.Int32 // number of idle goroutines
 
 	subscriptions []*nats.Subscription
 	closed        sync.WaitGroup // of subscriptions
 	buffers       sync.Pool
 }
 
-// maxSpares is how many goroutines wait for another message. Their stacks have grown to what a call needs: a new
-// one's would grow by copying, several times a call.
+// maxSpares is the maximum number of idle goroutines kept for further messages. Their stacks have grown to the size
+// that a call needs; the stack of a new goroutine is copied several times until it has.
 const maxSpares = 64
 
-// message is a call that came in.
+// message is a received call.
 type message struct {
 	service string
 	msg     *nats.Msg
@@ -146,10 +145,10 @@ func (sv *serving) subscribe() error {
 		services = append(services, m.Service)
 	}
 	for _, service := range slices.Compact(services) {
-		// One subscription a service, so that a method that it does not have is told from a service that is not there.
+		// One subscription per service, not per method: it distinguishes an unknown method from an absent service.
 		prefix := Subject("/" + service + "/")
 		err := sv.add(prefix+"*", rpc.Target(service), func(m *nats.Msg) {
-			sv.take(message{service, m})
+			sv.dispatch(message{service, m})
 		})
 		if err != nil {
 			return err
@@ -158,7 +157,7 @@ func (sv *serving) subscribe() error {
 	return sv.discoverable()
 }
 
-// add subscribes; without a queue group when that is empty.
+// add subscribes to subject, in the queue group if queue is not empty.
 func (sv *serving) add(subject, queue string, handle nats.MsgHandler) error {
 	sub, err := sv.nc.QueueSubscribe(subject, queue, handle)
 	if err != nil {
@@ -174,7 +173,7 @@ func (sv *serving) add(subject, queue string, handle nats.MsgHandler) error {
 func (sv *serving) unsubscribe() error {
 	end := (*nats.Subscription).Drain
 	if !sv.nc.IsConnected() {
-		end = (*nats.Subscription).Unsubscribe // draining would wait for a server that is not there
+		end = (*nats.Subscription).Unsubscribe // draining would wait for the server
 	}
 	var all []error
 	for _, sub := range sv.subscriptions {
@@ -185,19 +184,19 @@ func (sv *serving) unsubscribe() error {
 	return errors.Join(all...)
 }
 
-// stop takes no more calls, answers those that have come, and waits until the answers are on their way.
-// When ctx ends first, the handlers' contexts end too.
+// stop rejects new calls, answers the received ones and waits until the answers are sent. If ctx ends first, the
+// handlers' contexts end too.
 func (sv *serving) stop(ctx context.Context) error {
 	defer sv.cancel()
 	err := sv.unsubscribe()
-	// Every subscription is closed before the calls are waited for: none is added any more.
+	// Wait for the subscriptions first: once they are closed, no call is added.
 	for _, group := range []*sync.WaitGroup{&sv.closed, &sv.calls} {
 		if waitErr := rpc.WaitFor(ctx, group); waitErr != nil {
 			return errors.Join(err, waitErr)
 		}
 	}
 	if !sv.nc.IsConnected() {
-		return err // nobody is there to take the last answers
+		return err // the last answers cannot be sent
 	}
 	if flushErr := flush(ctx, sv.nc); flushErr != nil && !errors.Is(flushErr, nats.ErrConnectionClosed) {
 		err = errors.Join(err, errs.Wrap(flushErr, errs.Unavailable, "the last answers may not have been sent"))
@@ -205,8 +204,8 @@ func (sv *serving) stop(ctx context.Context) error {
 	return err
 }
 
-// take gives a message to a goroutine that waits, or to a new one.
-func (sv *serving) take(m message) {
+// dispatch passes a message to an idle goroutine, or starts a new one.
+func (sv *serving) dispatch(m message) {
 	sv.calls.Add(1)
 	select {
 	case sv.spare <- m:
@@ -215,7 +214,7 @@ func (sv *serving) take(m message) {
 	}
 }
 
-// work answers one message after another, and waits between them, unless enough others do, until the serving ends.
+// work answers m and then further messages. It returns when the serving ends or maxSpares goroutines are idle already.
 func (sv *serving) work(m message) {
 	for {
 		sv.answer(m.service, m.msg)
@@ -233,7 +232,7 @@ func (sv *serving) work(m message) {
 	}
 }
 
-// answer handles one message.
+// answer handles one message and sends the reply.
 func (sv *serving) answer(service string, m *nats.Msg) {
 	defer sv.calls.Done()
 	start := time.Now()
@@ -273,10 +272,10 @@ func (sv *serving) send(m *nats.Msg, reply proto.Message) error {
 	if err != nil {
 		return errs.Wrap(err, errs.Internal, "the answer cannot be written")
 	}
-	if cap(data) <= 64<<10 { // larger ones are rare and not kept
+	if cap(data) <= maxKeptBuffer { // larger ones are rare
 		*buffer = data
 	}
-	err = sv.nc.Publish(m.Reply, data) // copies
+	err = sv.nc.Publish(m.Reply, data) // copies data
 	if errors.Is(err, nats.ErrMaxPayload) {
 		return errs.New(errs.Internal, "the answer is too large: %d bytes, and NATS carries at most %d", len(data), sv.nc.MaxPayload())
 	}
@@ -307,25 +306,10 @@ func header(h nats.Header) rpc.Header {
 	if us, err := strconv.ParseInt(first(h, headerTimeout), 10, 64); err == nil {
 		out.Timeout = time.Duration(us) * time.Microsecond
 	}
-	out.Cohort = cohortOf(first(h, headerCohort))
 	return out
 }
 
-// cohortOf reads a cohort's header; what cannot be read is none.
-func cohortOf(s string) cohort.Hint {
-	id, size, _ := strings.Cut(s, "/")
-	n, err := strconv.Atoi(size)
-	if err != nil {
-		return cohort.Hint{}
-	}
-	m := cohort.Hint{Size: n}
-	if m.ID, err = strconv.ParseUint(id, 36, 64); err != nil {
-		return cohort.Hint{}
-	}
-	return m
-}
-
-// first is h.Get for a name that is written as it is read.
+// first returns the first value of a header, or "".
 func first(h nats.Header, name string) string {
 	if values := h[name]; len(values) > 0 {
 		return values[0]
@@ -333,17 +317,21 @@ func first(h nats.Header, name string) string {
 	return ""
 }
 
-// conn is the caller's side.
+// conn is the calling side.
 type conn struct{ calls *calls }
 
-// NewStream fails with errs.Unimplemented.
+// NewStream always fails: streams are not supported.
+//
+// Errors: unimplemented.
 func (c *conn) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
 	return nil, errs.New(errs.Unimplemented, "there are no streams between services")
 }
 
-// Invoke calls the method. It fails with errs.Unavailable when nobody serves it, when NATS is away, and when
-// the connection breaks before the answer (it is open then what was done), with errs.Timeout when the context ends
-// first, with errs.TooLarge when the request is larger than NATS carries, and as identity.Signer.Sign does.
+// Invoke calls the method.
+//
+// Errors: those of the method; unavailable (the service or NATS is down, or the connection broke before the answer,
+// in which case the outcome is unknown); timeout (ctx ended); too_large (the request exceeds NATS's limit);
+// those of identity.Assertion.Token.
 func (c *conn) Invoke(ctx context.Context, method string, args, reply any, _ ...grpc.CallOption) error {
 	in, isIn := args.(proto.Message)
 	out, isOut := reply.(proto.Message)
@@ -355,12 +343,12 @@ func (c *conn) Invoke(ctx context.Context, method string, args, reply any, _ ...
 		return errs.Wrap(err, errs.Invalid, "the request cannot be written")
 	}
 	h := rpc.Outgoing(ctx)
-	if h.Token == "" && h.Word != nil {
-		if h.Token, err = h.Word.Token(); err != nil {
+	if h.Token == "" && h.Assertion != nil {
+		if h.Token, err = h.Assertion.Token(); err != nil {
 			return err
 		}
 	}
-	m, err := c.calls.do(ctx, &nats.Msg{Subject: Subject(method), Header: headers(h), Data: data})
+	m, err := c.calls.request(ctx, &nats.Msg{Subject: Subject(method), Header: headers(h), Data: data})
 	if err != nil {
 		return c.failure(ctx, method, len(data), err)
 	}
@@ -378,9 +366,9 @@ func (c *conn) Invoke(ctx context.Context, method string, args, reply any, _ ...
 }
 
 func headers(h rpc.Header) nats.Header {
-	const most = 7
+	const most = 6
 	out := make(nats.Header, most)
-	values := make([]string, 0, most) // one allocation for all of them
+	values := make([]string, 0, most) // one allocation for all values
 	set := func(name, value string) {
 		if value != "" {
 			values = append(values, value)
@@ -392,9 +380,6 @@ func headers(h rpc.Header) nats.Header {
 	set(headerRequestID, h.RequestID)
 	set(headerTraceparent, h.Traceparent)
 	set(headerTracestate, h.Tracestate)
-	if h.Cohort.Size > 1 {
-		set(headerCohort, strconv.FormatUint(h.Cohort.ID, 36)+"/"+strconv.Itoa(h.Cohort.Size))
-	}
 	if h.Timeout > 0 {
 		set(headerTimeout, strconv.FormatInt(h.Timeout.Microseconds(), 10))
 	}
@@ -403,7 +388,7 @@ func headers(h rpc.Header) nats.Header {
 
 func (c *conn) failure(ctx context.Context, method string, size int, err error) error {
 	switch {
-	case errors.Is(err, errLost): // also when the context has ended since
+	case errors.Is(err, errLost): // takes precedence over the end of the context
 		return errs.Wrap(err, errs.Unavailable, "%s could not answer: the connection broke", rpc.Target(method)).WithRetryAfter(time.Second)
 	case ctx.Err() != nil:
 		return errs.From(ctx.Err())

@@ -31,7 +31,7 @@ func transports(t testing.TB) (server, client rpc.Transport) {
 	return natsrpc.New(natstest.Connect(t, s), natsrpc.Options{}), natsrpc.New(natstest.Connect(t, s), natsrpc.Options{})
 }
 
-// on makes a transport on one connection, and gives the connection too.
+// on returns a transport that serves and calls on one connection, and the connection.
 func on(t testing.TB, s *natsserver.Server) (nc *nats.Conn, both rpctest.Transports) {
 	t.Helper()
 	nc = natstest.Connect(t, s)
@@ -44,26 +44,26 @@ func TestNATS(t *testing.T) {
 	rpctest.Run(t, transports)
 }
 
-// gathered are two connections over TCP, as processes have them.
-func gathered(t testing.TB) (server, client rpc.Transport) {
+// tcpTransports returns transports on two TCP connections with batched writes, as processes have them.
+func tcpTransports(t testing.TB) (server, client rpc.Transport) {
 	t.Helper()
 	s := natstest.Server(t)
 	connect := func() *nats.Conn {
 		closed := make(chan struct{})
-		nc, err := nats.Connect(s.URL(), natsrpc.Gather(), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+		nc, err := nats.Connect(s.URL(), natsrpc.BatchWrites(), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 		require.NoError(t, err)
 		t.Cleanup(func() {
 			nc.Close()
-			<-closed
+			receive(t, closed)
 		})
 		return nc
 	}
 	return natsrpc.New(connect(), natsrpc.Options{}), natsrpc.New(connect(), natsrpc.Options{})
 }
 
-func TestGatheredNATS(t *testing.T) {
+func TestNATSWithBatchedWrites(t *testing.T) {
 	t.Parallel()
-	rpctest.Run(t, gathered)
+	rpctest.Run(t, tcpTransports)
 }
 
 func TestSubject(t *testing.T) {
@@ -71,7 +71,7 @@ func TestSubject(t *testing.T) {
 	require.Equal(t, "rpc.product.v1.ProductService.GetProduct", natsrpc.Subject("/souk.product.v1.ProductService/GetProduct"))
 }
 
-func TestLargeMessages(t *testing.T) {
+func TestTooLargeMessagesFail(t *testing.T) {
 	t.Parallel()
 	const most = 64 << 10
 	_, both := on(t, natstest.Start(t, natsserver.Options{StoreDir: t.TempDir(), NoSync: true, Port: -1, MaxPayload: most}))
@@ -93,17 +93,17 @@ func TestLargeMessages(t *testing.T) {
 	require.ErrorContains(t, err, "the answer is too large")
 }
 
-func TestBrokenRequest(t *testing.T) {
+func TestMalformedRequestIsInvalid(t *testing.T) {
 	t.Parallel()
 	nc, both := on(t, natstest.Server(t))
 	rpctest.Setup(t, both, nil)
-	answer, err := nc.Request("rpc.product.v1.ProductService.GetProduct", []byte("\xff\xff\xff not protobuf"), rpctest.Patience)
+	answer, err := nc.Request("rpc.product.v1.ProductService.GetProduct", []byte("\xff\xff\xff not protobuf"), rpctest.Timeout)
 	require.NoError(t, err)
 	require.Equal(t, "1", answer.Header.Get("E"))
 	require.Contains(t, string(answer.Data), "invalid_argument")
 }
 
-func TestServiceAPI(t *testing.T) {
+func TestServicesAnswerTheNATSServiceAPI(t *testing.T) {
 	t.Parallel()
 	nc, both := on(t, natstest.Server(t))
 	k := rpctest.Setup(t, both, nil)
@@ -118,7 +118,7 @@ func TestServiceAPI(t *testing.T) {
 	client := k.Client("order")
 	_, err := client.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "1"})
 	require.NoError(t, err)
-	<-entered
+	receive(t, entered)
 	_, err = client.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "bad"})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err))
 
@@ -147,7 +147,7 @@ func TestServiceAPI(t *testing.T) {
 			}
 		}
 		return false
-	}, rpctest.Patience, 5*time.Millisecond)
+	}, rpctest.Timeout, 5*time.Millisecond)
 
 	found, err := natsrpc.Discover(t.Context(), nc, 100*time.Millisecond)
 	require.NoError(t, err)
@@ -155,7 +155,7 @@ func TestServiceAPI(t *testing.T) {
 	require.Equal(t, ping.ID, found[0].ID)
 }
 
-func TestDiscoverNothing(t *testing.T) {
+func TestDiscoverWithoutServices(t *testing.T) {
 	t.Parallel()
 	found, err := natsrpc.Discover(t.Context(), natstest.Conn(t), 50*time.Millisecond)
 	require.NoError(t, err)
@@ -164,20 +164,20 @@ func TestDiscoverNothing(t *testing.T) {
 
 func ask(t *testing.T, nc *nats.Conn, subject string, into any) {
 	t.Helper()
-	m, err := nc.Request(subject, nil, rpctest.Patience)
+	m, err := nc.Request(subject, nil, rpctest.Timeout)
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(m.Data, into))
 }
 
-// TestTwoProcesses shares calls between two servers, and goes on with one when the other stops.
-func TestTwoProcesses(t *testing.T) {
+// TestTwoProcessesShareCalls has two servers share calls. After one has stopped, the other handles all of them.
+func TestTwoProcessesShareCalls(t *testing.T) {
 	t.Parallel()
 	s := natstest.Server(t)
 	_, first := on(t, s)
 	_, second := on(t, s)
 	one, two := rpctest.Setup(t, first, nil), rpctest.Setup(t, second, nil)
 	served := make(chan string, 64)
-	for name, k := range map[string]*rpctest.Kit{"one": one, "two": two} {
+	for name, k := range map[string]*rpctest.Harness{"one": one, "two": two} {
 		k.Product.Get = func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
 			served <- name
 			return &productv1.GetProductResponse{}, nil
@@ -188,19 +188,19 @@ func TestTwoProcesses(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := client.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "1"})
 		require.NoError(t, err)
-		seen[<-served] = true
+		seen[receive(t, served)] = true
 		return seen["one"] && seen["two"]
-	}, rpctest.Patience, time.Microsecond)
+	}, rpctest.Timeout, time.Microsecond)
 	require.NoError(t, two.Stop(t.Context()))
 	for range 20 {
 		_, err := client.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "1"})
 		require.NoError(t, err)
-		require.Equal(t, "one", <-served)
+		require.Equal(t, "one", receive(t, served))
 	}
 }
 
-// TestServerRestarts takes NATS away: calls fail at once, and work again when it is back.
-func TestServerRestarts(t *testing.T) {
+// TestCallsFailWhileNATSIsDown stops NATS. Calls fail at once, and succeed again after a restart.
+func TestCallsFailWhileNATSIsDown(t *testing.T) {
 	t.Parallel()
 	o := natsserver.Options{StoreDir: t.TempDir(), NoSync: true, Password: "p"}
 	s, err := natsserver.Start(t.Context(), o)
@@ -211,7 +211,7 @@ func TestServerRestarts(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		nc.Close()
-		<-closed
+		receive(t, closed)
 	})
 	tr := natsrpc.New(nc, natsrpc.Options{})
 	k := rpctest.Setup(t, func(testing.TB) (server, client rpc.Transport) { return tr, tr }, nil)
@@ -224,7 +224,7 @@ func TestServerRestarts(t *testing.T) {
 	port, err := strconv.Atoi(at.Port())
 	require.NoError(t, err)
 	require.NoError(t, s.Stop(t.Context()))
-	require.Eventually(t, func() bool { return !nc.IsConnected() }, rpctest.Patience, time.Millisecond)
+	require.Eventually(t, func() bool { return !nc.IsConnected() }, rpctest.Timeout, time.Millisecond)
 	_, err = client.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "1"})
 	e := errs.From(err)
 	require.Equal(t, errs.Unavailable, e.Code)
@@ -235,7 +235,7 @@ func TestServerRestarts(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := client.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "1"})
 		return err == nil
-	}, rpctest.Patience, 10*time.Millisecond)
+	}, rpctest.Timeout, 10*time.Millisecond)
 }
 
 func BenchmarkNATS(b *testing.B) {
@@ -245,6 +245,6 @@ func BenchmarkNATS(b *testing.B) {
 		rpctest.Bench(b, both)
 	})
 	b.Run("tcp", func(b *testing.B) {
-		rpctest.Bench(b, gathered)
+		rpctest.Bench(b, tcpTransports)
 	})
 }

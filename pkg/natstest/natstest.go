@@ -1,7 +1,8 @@
-// Package natstest gives each test a NATS server with JetStream of its own, embedded in the test process.
+// Package natstest gives each test its own NATS server with JetStream, embedded in the test process.
 //
-// It is ready in some 10 ms, keeps its files in the test's temporary folder, and is shut down, with all
-// that Conn opened, when the test ends. It does not sync after every write: a test does not outlive a power cut.
+// The server is ready in about 10 ms and keeps its files in the test's temporary folder. When the test ends, the
+// server and the connections of Conn and Connect are closed. The server does not sync after every write: a test
+// need not survive a power failure.
 package natstest
 
 import (
@@ -16,11 +17,11 @@ import (
 	"souk/pkg/devstack/natsserver"
 )
 
-const patience = 30 * time.Second
+const timeout = 30 * time.Second
 
-// Forgotten are the goroutines that the server leaves of an atomic batch that was open when it was shut down, for tests
-// that stop it under load.
-func Forgotten() []goleak.Option {
+// IgnoreServerLeaks returns goleak options for tests that stop a server under load. They ignore the goroutines
+// that the server leaks when an atomic batch is open at its shutdown.
+func IgnoreServerLeaks() []goleak.Option {
 	return []goleak.Option{
 		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*fileStore).flushStreamStateLoop"),
 		goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*msgBlock).flushLoop"),
@@ -34,15 +35,16 @@ func Server(t testing.TB) *natsserver.Server {
 	return Start(t, natsserver.Options{StoreDir: t.TempDir(), NoSync: true})
 }
 
-// Start starts a server as the options say, for tests that restart one on the same store.
+// Start starts a server with the options, for tests that restart a server on the same store. It is stopped when
+// the test ends.
 func Start(t testing.TB, o natsserver.Options) *natsserver.Server {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	s, err := natsserver.Start(ctx, o)
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		if err := s.Stop(ctx); err != nil {
 			t.Errorf("stop NATS: %v", err)
@@ -51,7 +53,7 @@ func Start(t testing.TB, o natsserver.Options) *natsserver.Server {
 	return s
 }
 
-// Conn starts a server of the test's own and connects to it in process.
+// Conn starts a server for this test and connects to it in process.
 func Conn(t testing.TB, opts ...nats.Option) *nats.Conn {
 	t.Helper()
 	return Connect(t, Start(t, natsserver.Options{StoreDir: t.TempDir(), NoSync: true, Port: -1}), opts...)
@@ -65,9 +67,9 @@ func Connect(t testing.TB, s *natsserver.Server, opts ...nats.Option) *nats.Conn
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		nc.Close()
-		select { // its goroutines end with it
+		select { // the connection's goroutines have ended once it is closed
 		case <-closed:
-		case <-time.After(patience):
+		case <-time.After(timeout):
 			t.Error("the NATS connection did not close")
 		}
 	})

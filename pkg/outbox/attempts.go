@@ -10,10 +10,10 @@ import (
 	"souk/pkg/postgres"
 )
 
-// takeBackTime bounds how long a process that stops tries to uncount an attempt.
-const takeBackTime = time.Second
+// uncountTimeout bounds how long a process that stops tries to uncount an attempt.
+const uncountTimeout = time.Second
 
-const sqlAttempt = `
+const sqlCount = `
 insert into inbox_attempt as a (consumer, event_id, stream_seq, attempts)
 values ($1, $2, $3, 1)
 on conflict (consumer, event_id) do update
@@ -21,7 +21,7 @@ set attempts = case when a.stream_seq = excluded.stream_seq then a.attempts + 1 
     stream_seq = excluded.stream_seq, tried_at = now()
 returning attempts`
 
-const sqlTakeBack = `
+const sqlUncount = `
 update inbox_attempt set attempts = attempts - 1
 where consumer = $1 and event_id = $2 and stream_seq = $3 and attempts > 0`
 
@@ -29,13 +29,14 @@ const sqlPruneAttempts = `
 delete from inbox_attempt where (consumer, event_id) in (
     select consumer, event_id from inbox_attempt where tried_at < $1 limit $2)`
 
-// begin notes that an event is about to be handed to the handler, when so many deliveries were spent on it that
-// its process may die of it each time. It returns false, and the event is settled, when it was noted too often.
+// begin prepares an attempt at an event. After precountAfter deliveries the event may be one that kills its
+// process, so begin counts the attempt beforehand. If too many were counted, it makes the event a dead letter and
+// returns false.
 func (c *Consumer) begin(ctx context.Context, it *item) bool {
-	if it.deliveries <= neverHandled {
+	if it.deliveries <= precountAfter {
 		return true
 	}
-	c.attempt(ctx, it)
+	c.count(ctx, it)
 	if it.attempts <= c.o.MaxDeliver {
 		return true
 	}
@@ -43,30 +44,30 @@ func (c *Consumer) begin(ctx context.Context, it *item) bool {
 	return false
 }
 
-// attempt counts an attempt at an event, in the database, so that the count outlives the process and is one
-// for all processes. It stays out of the handler's transaction, which is undone. An attempt that cannot be
-// counted is one more that the event has.
-func (c *Consumer) attempt(ctx context.Context, it *item) {
-	err := c.pool.QueryRow(ctx, sqlAttempt, c.name, it.event.ID, int64(it.seq)).Scan(&it.attempts)
+// count counts an attempt at an event in the database, so that all processes share the count and a restart does not
+// reset it. It does not use the handler's transaction, which is rolled back. If it fails, the event gets one more
+// attempt.
+func (c *Consumer) count(ctx context.Context, it *item) {
+	err := c.pool.QueryRow(ctx, sqlCount, c.name, it.event.ID, int64(it.seq)).Scan(&it.attempts)
 	if err != nil {
 		c.log.Warn("an attempt at an event could not be counted", zap.String("event_id", it.event.ID), zap.Error(postgres.Err(err)))
 	}
 }
 
-// takeBack uncounts an attempt that was counted when it began and was broken off because the process stops: that says
-// nothing about the event. It does so also when ctx has ended.
-func (c *Consumer) takeBack(ctx context.Context, it *item) {
+// uncount takes back an attempt that was counted beforehand and then interrupted because the process stops: it says
+// nothing about the event. It does so even when ctx has ended.
+func (c *Consumer) uncount(ctx context.Context, it *item) {
 	if it.attempts == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), uncountTimeout)
 	defer cancel()
-	if _, err := c.pool.Exec(ctx, sqlTakeBack, c.name, it.event.ID, int64(it.seq)); err != nil {
+	if _, err := c.pool.Exec(ctx, sqlUncount, c.name, it.event.ID, int64(it.seq)); err != nil {
 		c.log.Warn("an attempt at an event that the end of the process cut short stays counted", zap.String("event_id", it.event.ID), zap.Error(postgres.Err(err)))
 	}
 }
 
-// pruneAttempts forgets the attempts at events whose inbox rows are forgotten as well.
+// pruneAttempts deletes the counts of attempts that were last made before the given time.
 func pruneAttempts(ctx context.Context, db postgres.Execer, before time.Time) error {
 	_, err := prune(ctx, db, sqlPruneAttempts, before)
 	return err

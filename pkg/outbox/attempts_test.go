@@ -15,13 +15,13 @@ import (
 	"souk/pkg/outbox"
 )
 
-// An event that waited behind another for many deliveries has all its attempts before it, whatever process
-// comes to hand it out.
-func TestWaitingIsNoAttemptAfterARestart(t *testing.T) {
+// An event that was delivered many times while it waited for another still has all its attempts, also in a new
+// process.
+func TestWaitingCountsAsNoAttemptAfterRestart(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.run(b.relay())
-	o := b.options("a")
+	h := setup(t)
+	h.run(h.relay())
+	o := h.options("a")
 	o.Backoff = []time.Duration{20 * time.Millisecond}
 	o.MaxDeliver = 1000
 	var failures atomic.Int64
@@ -31,9 +31,9 @@ func TestWaitingIsNoAttemptAfterARestart(t *testing.T) {
 		}
 		return errRefused
 	}
-	stop := b.run(b.consumer(o))
-	b.append(b.events("ord_1", 2)...)
-	b.eventually(func() bool { return failures.Load() > 15 }, "it is not tried")
+	stop := h.run(h.consumer(o))
+	h.append(h.events("ord_1", 2)...)
+	h.eventually(func() bool { return failures.Load() > 15 }, "it is not tried")
 	stop()
 
 	o.MaxDeliver = 3
@@ -44,43 +44,43 @@ func TestWaitingIsNoAttemptAfterARestart(t *testing.T) {
 		}
 		return effect("a")(ctx, tx, e)
 	}
-	b.run(b.consumer(o))
-	b.once("a", 2)
-	require.Empty(t, b.dead())
+	h.run(h.consumer(o))
+	h.once("a", 2)
+	require.Empty(t, h.dead())
 	require.EqualValues(t, 3, first.Load())
 }
 
-// Failures count together, whoever had them.
-func TestAttemptsOutliveTheProcess(t *testing.T) {
+// The failures in all processes share one count.
+func TestAttemptsSurviveRestart(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.run(b.relay())
-	o := b.options("a")
+	h := setup(t)
+	h.run(h.relay())
+	o := h.options("a")
 	o.MaxDeliver = 6
 	var failures atomic.Int64
 	o.Handler = func(context.Context, pgx.Tx, event.Event) error {
 		failures.Add(1)
 		return errRefused
 	}
-	stop := b.run(b.consumer(o))
-	b.append(b.event("ord_1", 1))
-	b.eventually(func() bool { return failures.Load() >= 2 }, "it is not tried")
+	stop := h.run(h.consumer(o))
+	h.append(h.event("ord_1", 1))
+	h.eventually(func() bool { return failures.Load() >= 2 }, "it is not tried")
 	stop()
-	b.run(b.consumer(o))
-	b.eventually(func() bool { return len(b.dead()) == 1 }, "it is not given up")
-	require.Equal(t, 6, b.dead()[0].Attempts)
-	require.LessOrEqual(t, failures.Load(), int64(7), "one that the end of its process cut short may not be counted")
+	h.run(h.consumer(o))
+	h.eventually(func() bool { return len(h.dead()) == 1 }, "no dead letter")
+	require.Equal(t, 6, h.dead()[0].Attempts)
+	require.LessOrEqual(t, failures.Load(), int64(7), "an attempt that the end of its process interrupts may stay uncounted")
 }
 
-// An event that was delivered ever so often, and handed to nobody, is no poison.
-func TestDeliveriesToNobodyAreNoAttempts(t *testing.T) {
+// An event that was delivered many times, but never to a handler, is not poison.
+func TestDeliveriesWithoutHandlerCallAreNoAttempts(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.run(b.relay())
-	o := b.options("a")
-	b.run(b.consumer(o))() // which leaves the durable consumer behind
-	b.append(b.event("ord_1", 1))
-	b.deliver(o, 150)
+	h := setup(t)
+	h.run(h.relay())
+	o := h.options("a")
+	h.run(h.consumer(o))() // creates the durable consumer
+	h.append(h.event("ord_1", 1))
+	h.deliver(o, 150)
 	var first atomic.Int64
 	o.Handler = func(ctx context.Context, tx pgx.Tx, e event.Event) error {
 		if first.Add(1) <= 2 {
@@ -88,21 +88,21 @@ func TestDeliveriesToNobodyAreNoAttempts(t *testing.T) {
 		}
 		return effect("a")(ctx, tx, e)
 	}
-	b.run(b.consumer(o))
-	b.exactly("a", 1)
-	require.Empty(t, b.dead())
+	h.run(h.consumer(o))
+	h.exactly("a", 1)
+	require.Empty(t, h.dead())
 }
 
-// An event of which the process dies each time is given up, though no process ever says so.
-func TestEventThatKillsItsProcessIsGivenUp(t *testing.T) {
+// An event that kills its process each time becomes a dead letter, although no process lives to report a failure.
+func TestEventThatKillsItsProcessBecomesDeadLetter(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.run(b.relay())
-	o := b.options("a")
+	h := setup(t)
+	h.run(h.relay())
+	o := h.options("a")
 	o.AckWait = 200 * time.Millisecond
-	b.run(b.consumer(o))()
-	b.append(b.event("ord_1", 1))
-	b.deliver(o, 101)
+	h.run(h.consumer(o))()
+	h.append(h.event("ord_1", 1))
+	h.deliver(o, 101)
 	kills := 0
 	deadly := o
 	deadly.Handler = func(context.Context, pgx.Tx, event.Event) error {
@@ -114,73 +114,73 @@ func TestEventThatKillsItsProcessIsGivenUp(t *testing.T) {
 		died := make(chan struct{})
 		go func() {
 			defer close(died)
-			_ = b.consumer(deadly).Run(b.t.Context())
+			_ = h.consumer(deadly).Run(h.t.Context())
 		}()
 		select {
 		case <-died:
-		case <-time.After(patience):
-			require.Fail(t, "the event does not come again")
+		case <-time.After(timeout):
+			require.Fail(t, "the event is not redelivered")
 		}
 	}
 	require.Equal(t, o.MaxDeliver, kills)
-	require.Empty(t, b.dead())
-	b.run(b.consumer(deadly))
-	b.eventually(func() bool { return len(b.dead()) == 1 }, "it is not given up")
-	require.Contains(t, b.dead()[0].Reason, "handed to the handler 3 times")
+	require.Empty(t, h.dead())
+	h.run(h.consumer(deadly))
+	h.eventually(func() bool { return len(h.dead()) == 1 }, "no dead letter")
+	require.Contains(t, h.dead()[0].Reason, "handed to the handler 3 times")
 }
 
-// An attempt that a process broke off because it was told to stop is none, however often that happens.
-func TestStoppingIsNoAttempt(t *testing.T) {
+// An attempt that is interrupted because its process stops does not count, however often that happens.
+func TestInterruptedAttemptIsNotCounted(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.run(b.relay())
-	o := b.options("a")
-	b.run(b.consumer(o))()
-	b.append(b.event("ord_1", 1))
-	b.deliver(o, 101) // from now on an attempt is counted before it is made
+	h := setup(t)
+	h.run(h.relay())
+	o := h.options("a")
+	h.run(h.consumer(o))()
+	h.append(h.event("ord_1", 1))
+	h.deliver(o, 101) // from now on an attempt is counted before it is made
 	for range o.MaxDeliver + 1 {
 		ctx, stop := context.WithCancel(t.Context())
 		begun, done := make(chan struct{}), make(chan error, 1)
 		cut := o
 		cut.Handler = func(context.Context, pgx.Tx, event.Event) error {
 			close(begun)
-			<-ctx.Done()
+			await(t, ctx.Done())
 			return errRefused
 		}
-		go func() { done <- b.consumer(cut).Run(ctx) }()
+		go func() { done <- h.consumer(cut).Run(ctx) }()
 		select {
 		case <-begun:
-		case <-time.After(patience):
-			require.Fail(t, "the event does not come")
+		case <-time.After(timeout):
+			require.Fail(t, "the event is not delivered")
 		}
 		stop()
-		require.NoError(t, <-done)
+		require.NoError(t, receive(t, done))
 	}
-	b.run(b.consumer(o))
-	b.exactly("a", 1)
-	require.Empty(t, b.dead())
+	h.run(h.consumer(o))
+	h.exactly("a", 1)
+	require.Empty(t, h.dead())
 }
 
-func TestAttemptsAreForgottenWithTheInbox(t *testing.T) {
+func TestAttemptsArePrunedWithInbox(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	h := setup(t)
 	for event, age := range map[string]time.Duration{"evt_old": outbox.RetainInbox + time.Hour, "evt_young": outbox.RetainInbox - time.Hour} {
-		_, err := b.pool.Exec(t.Context(), `insert into inbox_attempt (consumer, event_id, stream_seq, attempts, tried_at) values ('a_test', $1, 1, 2, $2)`, event, time.Now().Add(-age))
+		_, err := h.pool.Exec(t.Context(), `insert into inbox_attempt (consumer, event_id, stream_seq, attempts, tried_at) values ('a_test', $1, 1, 2, $2)`, event, time.Now().Add(-age))
 		require.NoError(t, err)
 	}
-	b.run(b.consumer(b.options("a")))
-	b.eventually(func() bool { return b.count(`select count(*) from inbox_attempt`) == 1 }, "the old one stays")
-	require.Equal(t, 1, b.count(`select count(*) from inbox_attempt where event_id = 'evt_young'`))
+	h.run(h.consumer(h.options("a")))
+	h.eventually(func() bool { return h.count(`select count(*) from inbox_attempt`) == 1 }, "the old count stays")
+	require.Equal(t, 1, h.count(`select count(*) from inbox_attempt where event_id = 'evt_young'`))
 }
 
-// deliver has the consumer's next message delivered n times to somebody who has no use for it.
-func (b *bundle) deliver(o outbox.ConsumerOptions, n int) {
-	b.t.Helper()
-	cons, err := b.js.Consumer(b.t.Context(), outbox.StreamEvents, o.Service+"_"+o.Purpose)
-	require.NoError(b.t, err)
+// deliver fetches the consumer's next message n times and sends it back each time.
+func (h *harness) deliver(o outbox.ConsumerOptions, n int) {
+	h.t.Helper()
+	cons, err := h.js.Consumer(h.t.Context(), outbox.StreamEvents, o.Service+"_"+o.Purpose)
+	require.NoError(h.t, err)
 	for range n {
-		m, err := cons.Next(jetstream.FetchMaxWait(patience))
-		require.NoError(b.t, err)
-		require.NoError(b.t, m.Nak())
+		m, err := cons.Next(jetstream.FetchMaxWait(timeout))
+		require.NoError(h.t, err)
+		require.NoError(h.t, m.Nak())
 	}
 }

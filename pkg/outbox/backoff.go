@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// backoff waits longer after each failure, up to a bound, with jitter.
+// backoff is a delay that doubles with each failure, up to backoffMax, with jitter.
 type backoff struct{ failures int }
 
 func (b *backoff) reset() { b.failures = 0 }
 
-// sleep waits, until early has something at the longest; it returns false when ctx ended.
+// sleep waits for the delay, or until early receives. It returns false when ctx has ended.
 func (b *backoff) sleep(ctx context.Context, early <-chan struct{}) bool {
 	d := min(backoffBase<<min(b.failures, 10), backoffMax)
 	b.failures++
@@ -26,8 +26,8 @@ func (b *backoff) sleep(ctx context.Context, early <-chan struct{}) bool {
 	return true
 }
 
-// pause waits for d; it returns false when ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
+// sleep waits for d. It returns false when ctx has ended.
+func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -12,74 +12,74 @@ import (
 	"souk/pkg/outbox"
 )
 
-// benchSetup is setup with a broker that syncs after every write, as souk's do.
-func benchSetup(b *testing.B) *bundle {
+// benchSetup is setup with a NATS server that syncs after every write, as souk's does.
+func benchSetup(b *testing.B) *harness {
 	b.Helper()
-	s := setup(b)
-	s.nats = natstest.Start(b, natsserver.Options{StoreDir: b.TempDir()})
-	s.connect()
-	require.NoError(b, outbox.EnsureStreams(context.Background(), s.js, outbox.Streams{}))
-	return s
+	h := setup(b)
+	h.nats = natstest.Start(b, natsserver.Options{StoreDir: b.TempDir()})
+	h.connect()
+	require.NoError(b, outbox.EnsureStreams(context.Background(), h.js, outbox.Streams{}))
+	return h
 }
 
-// fill writes n events of 100 aggregates, 1,000 in a transaction.
-func (b *bundle) fill(n int) {
-	b.t.Helper()
+// fill appends n events of 100 aggregates, 1,000 per transaction.
+func (h *harness) fill(n int) {
+	h.t.Helper()
 	for v := int64(1); n > 0; v++ {
-		list := b.events("ord", 0)
+		list := h.events("ord", 0)
 		for i := 0; i < min(n, 1000); i++ {
-			list = append(list, b.event(aggregate(i%100), v*10+int64(i/100)))
+			list = append(list, h.event(aggregate(i%100), v*10+int64(i/100)))
 		}
-		b.append(list...)
+		h.append(list...)
 		n -= len(list)
 	}
 }
 
-// BenchmarkRelay is how fast a full outbox gets to JetStream.
+// BenchmarkRelay measures how fast the events of a full outbox are published.
 func BenchmarkRelay(b *testing.B) {
-	s := benchSetup(b)
-	s.fill(b.N)
+	h := benchSetup(b)
+	h.fill(b.N)
 	b.ResetTimer()
-	s.run(s.relay())
-	s.eventually(func() bool { return s.pending() == 0 }, "not sent")
+	h.run(h.relay())
+	h.eventually(func() bool { return h.pending() == 0 }, "not sent")
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
-// BenchmarkConsumer is how fast a full stream gets to effects in the database.
+// BenchmarkConsumer measures how fast the events of a full stream are handled.
 func BenchmarkConsumer(b *testing.B) {
-	s := benchSetup(b)
-	s.fill(b.N)
-	stop := s.run(s.relay())
-	s.eventually(func() bool { return s.pending() == 0 }, "not sent")
+	h := benchSetup(b)
+	h.fill(b.N)
+	stop := h.run(h.relay())
+	h.eventually(func() bool { return h.pending() == 0 }, "not sent")
 	stop()
 	b.ResetTimer()
-	s.run(s.consumer(s.options("a")))
-	s.eventually(func() bool { return s.effects("a") >= b.N }, "effects are missing")
+	h.run(h.consumer(h.options("a")))
+	h.eventually(func() bool { return h.effects("a") >= b.N }, "effects are missing")
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
-// BenchmarkLatency is the time from before the commit to within the consumer's transaction, at 200 events/s.
+// BenchmarkLatency measures the time from before the commit to within the consumer's transaction, at 200 events/s.
 func BenchmarkLatency(b *testing.B) {
 	for name, wake := range map[string]bool{"woken": true, "polling": false} {
 		b.Run(name, func(b *testing.B) {
-			s := benchSetup(b)
-			relay := s.relay()
-			s.run(relay)
-			s.run(s.consumer(s.options("a")))
+			h := benchSetup(b)
+			relay := h.relay()
+			h.run(relay)
+			h.run(h.consumer(h.options("a")))
 			tick := time.NewTicker(5 * time.Millisecond)
 			defer tick.Stop()
 			b.ResetTimer()
 			for i := range b.N {
-				<-tick.C
-				s.append(s.event(aggregate(i%50), int64(i+1)))
+				receive(b, tick.C)
+				h.append(h.event(aggregate(i%50), int64(i+1)))
 				if wake {
 					relay.Wake()
 				}
 			}
 			b.StopTimer()
-			s.eventually(func() bool { return s.effects("a") >= b.N }, "effects are missing")
+			h.eventually(func() bool { return h.effects("a") >= b.N }, "effects are missing")
 			var p50, p99, most float64
-			require.NoError(b, s.pool.QueryRow(context.Background(), `
+			require.NoError(b, h.pool.QueryRow(context.Background(), `
 				select percentile_cont(0.5) within group (order by lag), percentile_cont(0.99) within group (order by lag), max(lag)
 				from effect`).Scan(&p50, &p99, &most))
 			b.ReportMetric(p50*1000, "p50-ms")

@@ -22,60 +22,62 @@ import (
 )
 
 const (
-	fetchWait = 30 * time.Second
-	// drainTime is how long a batch that has begun may go on after Run's context ended.
-	drainTime = 10 * time.Second
-	// neverHandled is after how many deliveries each attempt is counted before it is made: either the event only waited
-	// so far, for the one before it, or the process dies of it each time.
-	neverHandled = 100
+	fetchTimeout = 30 * time.Second
+	// drainTimeout is how long a batch in flight may continue after Run's context has ended.
+	drainTimeout = 10 * time.Second
+	// precountAfter is the number of deliveries after which each attempt is counted before it is made. Such an
+	// event has either only waited for the one before it, or it kills its process each time.
+	precountAfter = 100
 )
 
-// Handler does what an event asks for, in the transaction that also notes the event as done. It has no
-// effect outside of that transaction, for it may be run again. An error undoes it.
+// Handler applies an event's effect in the transaction that also inserts the event's inbox row. It must have no
+// effect outside of that transaction, because it may be called again. An error rolls the transaction back.
 type Handler func(ctx context.Context, tx pgx.Tx, e event.Event) error
 
-// Queuer is a [Handler] whose effect is statements that need no answer: it queues them, and those of all events of a
-// transaction go out in one round trip. Events that a transaction takes together come in order; [postgres.QueueRows]
-// makes one statement of what they have in common, which then must not care about their order.
+// Queuer is a [Handler] whose effect consists of statements whose results it does not need. It queues them, and
+// those of all events of a transaction are sent in one round trip. It is called for the events in order.
+// [postgres.QueueRows] merges the rows of several events into one statement, which then must not depend on their
+// order.
 type Queuer func(ctx context.Context, b *pgx.Batch, e event.Event) error
 
 // ConsumerOptions describe a consumer. Service, Purpose, Subjects and either Handler or Queue are required.
 type ConsumerOptions struct {
-	// Service and Purpose name the consumer: it is durable as "{service}_{purpose}". Each event reaches
-	// every such name once, however many processes run it.
+	// Service and Purpose name the consumer: it is durable as "{service}_{purpose}". Each such name gets every
+	// event once, however many processes run it.
 	Service, Purpose string
-	// Subjects that it takes, e.g. "evt.order.confirmed" or "evt.product.>".
+	// Subjects are the subjects that it consumes, e.g. "evt.order.confirmed" or "evt.product.>".
 	Subjects []string
-	// Handler does the effect, or Queue does.
+	// Handler or Queue, but not both, applies the effect of an event.
 	Handler Handler
 	Queue   Queuer
-	// MaxDeliver is how often an event is tried alone before it becomes a dead letter; 0: 8.
+	// MaxDeliver is the number of attempts at an event, alone in its transaction, before it becomes a dead
+	// letter; 0: 8.
 	MaxDeliver int
-	// Backoff is how long to wait after the first, the second … failure; the last one counts for all
-	// further ones. Nil: 100 ms, 500 ms, 2 s, 10 s, 30 s, 1 min, 2 min.
+	// Backoff holds the delays after the first failure, the second, and so on; the last one is used for all further
+	// failures. Empty: 100 ms, 500 ms, 2 s, 10 s, 30 s, 1 min, 2 min.
 	Backoff []time.Duration
-	// Done is called after the commit of a transaction in which the handler did something; nil: nobody is told.
+	// Done is called after the commit of a transaction in which the handler was called; nil: no call.
 	Done func()
-	// Batch is how many events one transaction takes at most; 0: 100.
+	// Batch is the maximum number of events per transaction; 0: 100.
 	Batch int
-	// Linger is how long a transaction waits for more events after its first; 0: 3 ms; negative: not at all.
-	Linger time.Duration
-	// AckWait is after how long an event that its process, or a server that stopped, lost comes again; 0: 5 s. Work that
-	// takes longer says so meanwhile.
+	// BatchWindow is how long a transaction waits for more events after its first; 0: 3 ms; negative: not at all.
+	BatchWindow time.Duration
+	// AckWait is the time after which an unacknowledged event is delivered again, for example when its process has
+	// died; 0: 5 s. A handler may take longer: the consumer extends the time while it runs.
 	AckWait time.Duration
-	// Streams bounds the streams, should the consumer have to create them.
+	// Streams limits the streams if the consumer has to create them.
 	Streams Streams
-	// Clock; nil: the system's.
+	// Clock gives the time; nil: the system's clock.
 	Clock clock.Clock
-	// Logger; nil: none.
+	// Logger takes the consumer's log; nil: no log.
 	Logger *zap.Logger
-	// Tracer makes a span for each event whose trace is sampled; nil: none.
+	// Tracer starts a span for each event whose trace is sampled; nil: no spans.
 	Tracer trace.Tracer
-	// Metrics; nil: none.
+	// Metrics registers the consumer's metrics; nil: no metrics.
 	Metrics prometheus.Registerer
 }
 
-// Consumer takes events off the stream and hands them to its handler, in order for each aggregate.
+// Consumer consumes events and calls its handler with them, in order for each aggregate.
 type Consumer struct {
 	js      jetstream.JetStream
 	pool    *pgxpool.Pool
@@ -85,16 +87,16 @@ type Consumer struct {
 	metrics consumerMetrics
 	ready   atomic.Bool
 
-	// Of the goroutine of Run:
-	holds  map[string]map[uint64]hold // by aggregate and stream sequence: events that were sent back
+	// Only Run's goroutine uses these:
+	holds  map[string]map[uint64]hold // by aggregate and stream sequence: events that wait for redelivery
 	pruned time.Time
 }
 
-// NewConsumer returns a consumer that is to be run with [Consumer.Run].
+// NewConsumer returns a consumer; run it with [Consumer.Run].
 func NewConsumer(js jetstream.JetStream, pool *pgxpool.Pool, o ConsumerOptions) *Consumer {
 	o.MaxDeliver = cmp.Or(o.MaxDeliver, 8)
 	o.Batch = cmp.Or(o.Batch, 100)
-	o.Linger = cmp.Or(o.Linger, 3*time.Millisecond)
+	o.BatchWindow = cmp.Or(o.BatchWindow, 3*time.Millisecond)
 	o.AckWait = cmp.Or(o.AckWait, 5*time.Second)
 	if len(o.Backoff) == 0 {
 		o.Backoff = []time.Duration{
@@ -120,7 +122,10 @@ func NewConsumer(js jetstream.JetStream, pool *pgxpool.Pool, o ConsumerOptions) 
 // Name returns the consumer's durable name.
 func (c *Consumer) Name() string { return c.name }
 
-// Ready returns nil when the consumer listens, or did before JetStream went away.
+// Ready returns nil while Run runs, once it has set up the durable consumer. An outage of JetStream does not
+// change that.
+//
+// Errors: unavailable.
 func (c *Consumer) Ready(context.Context) error {
 	if !c.ready.Load() {
 		return errs.New(errs.Unavailable, "the consumer %s is not listening yet", c.name)
@@ -128,20 +133,21 @@ func (c *Consumer) Ready(context.Context) error {
 	return nil
 }
 
-// Run takes in events until ctx ends, and finishes what it has begun. PostgreSQL or JetStream going away
-// stops it only for as long as that lasts. It fails when its options are wrong, or when its connection
-// to NATS was closed for good. Run it once.
+// Run consumes events until ctx ends, and then finishes the batch in flight. During an outage of PostgreSQL or
+// JetStream it waits. Call Run only once.
+//
+// Errors: internal (wrong options), unavailable (the connection to NATS was closed for good).
 func (c *Consumer) Run(ctx context.Context) error {
 	if c.o.Service == "" || c.o.Purpose == "" || len(c.o.Subjects) == 0 || (c.o.Handler == nil) == (c.o.Queue == nil) {
 		return errs.New(errs.Internal, "consumer %q lacks a service, a purpose, subjects or a handler, or has two", c.name)
 	}
 	defer c.ready.Store(false)
 
-	// Work outlives ctx a little, so that a batch that has begun is committed and acknowledged.
+	// Work ends later than ctx, so that a batch in flight is committed and acknowledged.
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
-		if pause(work, drainTime) {
+		if sleep(work, drainTimeout) {
 			cancel()
 		}
 	})()
@@ -182,7 +188,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return nil
 }
 
-// listen creates the durable consumer, or brings its settings up to date.
+// listen creates the durable consumer, or updates its settings.
 func (c *Consumer) listen(ctx context.Context, l *link) (jetstream.Consumer, error) {
 	cfg := jetstream.ConsumerConfig{
 		Durable:        c.name,
@@ -191,7 +197,7 @@ func (c *Consumer) listen(ctx context.Context, l *link) (jetstream.Consumer, err
 		DeliverPolicy:  jetstream.DeliverAllPolicy,
 		AckPolicy:      jetstream.AckExplicitPolicy,
 		AckWait:        c.o.AckWait,
-		// The bound is ours: the server's would drop an event without a dead letter.
+		// The consumer limits the attempts itself: the server would drop an event without a dead letter.
 		MaxDeliver:    -1,
 		MaxAckPending: max(1000, 4*c.o.Batch),
 	}
@@ -214,25 +220,25 @@ func (c *Consumer) listen(ctx context.Context, l *link) (jetstream.Consumer, err
 	return cons, nil
 }
 
-// fetch asks for a batch and handles what comes of it as it comes.
+// fetch requests a batch, and handles its messages as they arrive.
 func (c *Consumer) fetch(ctx, work context.Context, l *link, cons jetstream.Consumer) error {
 	alive, cancel, err := l.context(ctx)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	fctx, cancelWait := context.WithTimeout(alive, fetchWait)
+	fctx, cancelWait := context.WithTimeout(alive, fetchTimeout)
 	defer cancelWait()
-	batch, err := cons.Fetch(c.o.Batch, jetstream.FetchContext(fctx), jetstream.FetchHeartbeat(fetchWait/10))
+	batch, err := cons.Fetch(c.o.Batch, jetstream.FetchContext(fctx), jetstream.FetchHeartbeat(fetchTimeout/10))
 	if err != nil {
 		return err
 	}
 	msgs := batch.Messages()
 	for first := range msgs {
-		got := available(ctx, msgs, first, c.o.Linger)
+		got := available(ctx, msgs, first, c.o.BatchWindow)
 		if ctx.Err() != nil {
 			for _, m := range got {
-				_ = m.Nak() // somebody else may have it at once; else it comes after AckWait
+				_ = m.Nak() // redelivers at once; if it fails, the message is delivered again after AckWait
 			}
 			continue
 		}
@@ -244,12 +250,12 @@ func (c *Consumer) fetch(ctx, work context.Context, l *link, cons jetstream.Cons
 	return nil
 }
 
-// available returns first and all else that comes within d: a batch that is complete closes msgs.
+// available returns first and the messages that arrive within d. A complete batch closes msgs.
 func available(ctx context.Context, msgs <-chan jetstream.Msg, first jetstream.Msg, d time.Duration) []jetstream.Msg {
 	got := []jetstream.Msg{first}
 	if d > 0 {
-		enough := time.NewTimer(d)
-		defer enough.Stop()
+		window := time.NewTimer(d)
+		defer window.Stop()
 	waiting:
 		for {
 			select {
@@ -258,7 +264,7 @@ func available(ctx context.Context, msgs <-chan jetstream.Msg, first jetstream.M
 					return got
 				}
 				got = append(got, m)
-			case <-enough.C:
+			case <-window.C:
 				break waiting
 			case <-ctx.Done():
 				break waiting
@@ -278,16 +284,16 @@ func available(ctx context.Context, msgs <-chan jetstream.Msg, first jetstream.M
 	}
 }
 
-// prune forgets, once an hour, what is older than any replay reaches.
+// prune deletes, once an hour, inbox rows that are older than any replay reaches. It also drops expired holds.
 func (c *Consumer) prune(ctx context.Context) {
 	now := c.o.Clock.Now()
 	if now.Sub(c.pruned) < pruneInterval {
 		return
 	}
 	c.pruned = now
-	for aggregate, of := range c.holds { // of events that others took in
-		maps.DeleteFunc(of, func(_ uint64, h hold) bool { return time.Now().After(h.until) })
-		if len(of) == 0 {
+	for aggregate, holds := range c.holds { // those of events that other processes have handled
+		maps.DeleteFunc(holds, func(_ uint64, h hold) bool { return time.Now().After(h.until) })
+		if len(holds) == 0 {
 			delete(c.holds, aggregate)
 		}
 	}

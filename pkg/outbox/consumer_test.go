@@ -22,38 +22,38 @@ import (
 	"souk/pkg/outbox"
 )
 
-func TestEveryServiceGetsAllInstancesShare(t *testing.T) {
+func TestEachServiceGetsEveryEventAndInstancesShareThem(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.run(b.relay())
+	h := setup(t)
+	h.run(h.relay())
 	var byInstance [2]atomic.Int64
 	for i := range byInstance {
-		o := b.options("shared")
+		o := h.options("shared")
 		o.Batch = 5
 		o.Handler = func(ctx context.Context, tx pgx.Tx, e event.Event) error {
 			byInstance[i].Add(1)
 			return effect("shared")(ctx, tx, e)
 		}
-		b.run(b.consumer(o))
+		h.run(h.consumer(o))
 	}
-	b.run(b.consumer(b.options("other")))
+	h.run(h.consumer(h.options("other")))
 	for i := range 300 {
-		b.append(b.event(aggregate(i), 1))
+		h.append(h.event(aggregate(i), 1))
 	}
-	b.exactly("shared", 300)
-	b.exactly("other", 300)
+	h.exactly("shared", 300)
+	h.exactly("other", 300)
 	require.Positive(t, byInstance[0].Load())
 	require.Positive(t, byInstance[1].Load())
 }
 
-func TestPoisonBecomesADeadLetterAndCanBeReplayed(t *testing.T) {
+func TestPoisonBecomesDeadLetterThatCanBeReplayed(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.run(b.relay())
+	h := setup(t)
+	h.run(h.relay())
 	registry := prometheus.NewRegistry()
 	var mended atomic.Bool
 	var attempts atomic.Int64
-	o := b.options("a")
+	o := h.options("a")
 	o.Metrics = registry
 	o.Handler = func(ctx context.Context, tx pgx.Tx, e event.Event) error {
 		if err := effect("a")(ctx, tx, e); err != nil {
@@ -65,14 +65,14 @@ func TestPoisonBecomesADeadLetterAndCanBeReplayed(t *testing.T) {
 		}
 		return nil
 	}
-	b.run(b.consumer(o))
-	b.run(b.consumer(b.options("other")))
-	poison := b.events("ord_poison", 2)
-	b.append(b.event("ord_before", 1), poison[0], b.event("ord_after", 1), poison[1])
+	h.run(h.consumer(o))
+	h.run(h.consumer(h.options("other")))
+	poison := h.events("ord_poison", 2)
+	h.append(h.event("ord_before", 1), poison[0], h.event("ord_after", 1), poison[1])
 
-	b.exactly("other", 4)
-	b.exactly("a", 3) // what comes after the poison is not held up for ever
-	letters := b.dead()
+	h.exactly("other", 4)
+	h.exactly("a", 3) // the poison does not hold up later events for ever
+	letters := h.dead()
 	require.Len(t, letters, 1)
 	l := letters[0]
 	require.Equal(t, "a_test", l.Consumer)
@@ -84,17 +84,17 @@ func TestPoisonBecomesADeadLetterAndCanBeReplayed(t *testing.T) {
 	require.LessOrEqual(t, attempts.Load(), int64(4), "at most once with its neighbours, three times alone")
 	require.InDelta(t, 1, testutil.ToFloat64(counter(t, registry, "event_dead_total")), 0)
 
-	// Too early: it fails again and is another letter.
-	require.NoError(t, outbox.ReplayDead(t.Context(), b.js, l.Seq))
-	b.eventually(func() bool { ls := b.dead(); return len(ls) == 1 && ls[0].Seq > l.Seq }, "no second letter")
-	require.True(t, errs.Is(outbox.ReplayDead(t.Context(), b.js, l.Seq), errs.NotFound), "it is gone")
+	// A replay before the handler is mended fails again and becomes a new letter.
+	require.NoError(t, outbox.ReplayDead(t.Context(), h.js, l.Seq))
+	h.eventually(func() bool { ls := h.dead(); return len(ls) == 1 && ls[0].Seq > l.Seq }, "no second letter")
+	require.True(t, errs.Is(outbox.ReplayDead(t.Context(), h.js, l.Seq), errs.NotFound), "the first letter is gone")
 
 	mended.Store(true)
-	require.NoError(t, outbox.ReplayDead(t.Context(), b.js, b.dead()[0].Seq))
-	b.eventually(func() bool { return b.effects("a") == 4 }, "the replayed event has no effect")
-	b.settled("other")
-	require.Equal(t, 4, b.effects("other"), "others pass it by")
-	require.Empty(t, b.dead())
+	require.NoError(t, outbox.ReplayDead(t.Context(), h.js, h.dead()[0].Seq))
+	h.eventually(func() bool { return h.effects("a") == 4 }, "the replayed event has no effect")
+	h.drained("other")
+	require.Equal(t, 4, h.effects("other"), "other consumers skip it")
+	require.Empty(t, h.dead())
 }
 
 func counter(t *testing.T, r *prometheus.Registry, name string) prometheus.Collector {
@@ -112,47 +112,47 @@ func counter(t *testing.T, r *prometheus.Registry, name string) prometheus.Colle
 	return g
 }
 
-func TestUndecodableBecomesADeadLetter(t *testing.T) {
+func TestUndecodableMessageBecomesDeadLetter(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.run(b.relay())
-	b.run(b.consumer(b.options("a")))
-	_, err := b.js.Publish(t.Context(), "evt.order.created", []byte("no event at all"))
+	h := setup(t)
+	h.run(h.relay())
+	h.run(h.consumer(h.options("a")))
+	_, err := h.js.Publish(t.Context(), "evt.order.created", []byte("no event at all"))
 	require.NoError(t, err)
-	m := b.event("ord_1", 1).Msg("order")
+	m := h.event("ord_1", 1).Msg("order")
 	m.Header["ce-time"] = []string{"yesterday"}
-	_, err = b.js.PublishMsg(t.Context(), m)
+	_, err = h.js.PublishMsg(t.Context(), m)
 	require.NoError(t, err)
-	b.append(b.event("ord_2", 1))
-	b.exactly("a", 1)
-	letters := b.dead()
+	h.append(h.event("ord_2", 1))
+	h.exactly("a", 1)
+	letters := h.dead()
 	require.Len(t, letters, 2)
 	require.Equal(t, []byte("no event at all"), letters[1].Data)
 }
 
-func TestPanicIsAFailureOfThatEvent(t *testing.T) {
+func TestPanicFailsOnlyItsEvent(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.run(b.relay())
-	o := b.options("a")
+	h := setup(t)
+	h.run(h.relay())
+	o := h.options("a")
 	o.Handler = func(ctx context.Context, tx pgx.Tx, e event.Event) error {
 		if e.AggregateID == "ord_bad" {
 			panic("cannot happen")
 		}
 		return effect("a")(ctx, tx, e)
 	}
-	b.run(b.consumer(o))
-	b.append(b.event("ord_1", 1), b.event("ord_bad", 1), b.event("ord_2", 1))
-	b.exactly("a", 2)
-	require.Len(t, b.dead(), 1)
+	h.run(h.consumer(o))
+	h.append(h.event("ord_1", 1), h.event("ord_bad", 1), h.event("ord_2", 1))
+	h.exactly("a", 2)
+	require.Len(t, h.dead(), 1)
 }
 
-func TestFailedEventHoldsBackThoseAfterIt(t *testing.T) {
+func TestFailedEventHoldsBackLaterEvents(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.run(b.relay())
+	h := setup(t)
+	h.run(h.relay())
 	var failures atomic.Int64
-	o := b.options("a")
+	o := h.options("a")
 	o.Backoff = []time.Duration{150 * time.Millisecond}
 	o.MaxDeliver = 5
 	o.Handler = func(ctx context.Context, tx pgx.Tx, e event.Event) error {
@@ -161,25 +161,26 @@ func TestFailedEventHoldsBackThoseAfterIt(t *testing.T) {
 		}
 		return effect("a")(ctx, tx, e)
 	}
-	b.run(b.consumer(o))
-	slow := b.events("ord_slow", 12)
-	b.append(slow[:5]...)
-	b.append(b.events("ord_quick", 5)...)
-	b.eventually(func() bool { return failures.Load() > 1 }, "it is not tried")
-	b.append(slow[5:]...) // these come in another fetch
-	b.exactly("a", 17)
-	require.Empty(t, b.dead())
+	h.run(h.consumer(o))
+	slow := h.events("ord_slow", 12)
+	h.append(slow[:5]...)
+	h.append(h.events("ord_quick", 5)...)
+	h.eventually(func() bool { return failures.Load() > 1 }, "it is not tried")
+	h.append(slow[5:]...) // these are in another fetch
+	h.exactly("a", 17)
+	require.Empty(t, h.dead())
 }
 
-// When the event that failed is done, those that waited for it are still on their way: a new one waits for them.
-func TestNewEventDoesNotOvertakeThoseThatWaited(t *testing.T) {
+// After the failed event is handled, the events that waited for it are still to be redelivered. A new event waits
+// for them.
+func TestNewEventDoesNotOvertakeWaitingEvents(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	relay := b.relay()
-	b.run(relay)
+	h := setup(t)
+	relay := h.relay()
+	h.run(relay)
 	const aggregates = 20
-	failures := map[string]int{} // handlers run one after the other
-	o := b.options("a")
+	failures := map[string]int{} // one handler runs at a time
+	o := h.options("a")
 	o.Backoff = []time.Duration{50 * time.Millisecond}
 	o.MaxDeliver = 5
 	o.Handler = func(ctx context.Context, tx pgx.Tx, e event.Event) error {
@@ -187,58 +188,62 @@ func TestNewEventDoesNotOvertakeThoseThatWaited(t *testing.T) {
 			if failures[e.AggregateID]++; failures[e.AggregateID] <= 2 {
 				return errRefused
 			}
-			if err := outbox.Append(ctx, b.pool, b.event(e.AggregateID, 6)); err != nil {
+			if err := outbox.Append(ctx, h.pool, h.event(e.AggregateID, 6)); err != nil {
 				return err
 			}
 			relay.Wake()
 		}
 		return effect("a")(ctx, tx, e)
 	}
-	b.run(b.consumer(o))
+	h.run(h.consumer(o))
 	for i := range aggregates {
-		b.append(b.events(aggregate(i), 5)...)
+		h.append(h.events(aggregate(i), 5)...)
 	}
-	b.exactly("a", 6*aggregates)
+	h.exactly("a", 6*aggregates)
 }
 
-func TestLongHandlerKeepsItsEvent(t *testing.T) {
+func TestSlowHandlerCausesNoRedelivery(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.run(b.relay())
+	h := setup(t)
+	h.run(h.relay())
 	release := make(chan struct{})
 	var calls atomic.Int64
-	o := b.options("a")
+	o := h.options("a")
 	o.AckWait = 300 * time.Millisecond
 	o.Handler = func(ctx context.Context, tx pgx.Tx, e event.Event) error {
 		calls.Add(1)
-		<-release
+		await(t, release)
 		return effect("a")(ctx, tx, e)
 	}
-	b.run(b.consumer(o))
-	b.append(b.event("ord_1", 1))
-	b.eventually(func() bool { return calls.Load() == 1 }, "it does not begin")
-	wait := time.NewTimer(4 * o.AckWait)
-	<-wait.C
-	cons, err := b.js.Consumer(t.Context(), outbox.StreamEvents, "a_test")
+	h.run(h.consumer(o))
+	h.append(h.event("ord_1", 1))
+	h.eventually(func() bool { return calls.Load() == 1 }, "it does not begin")
+	cons, err := h.js.Consumer(t.Context(), outbox.StreamEvents, "a_test")
 	require.NoError(t, err)
-	require.Zero(t, cons.CachedInfo().NumRedelivered)
+	require.Never(t, func() bool {
+		info, err := cons.Info(t.Context())
+		return err == nil && info.NumRedelivered > 0
+	}, 4*o.AckWait, o.AckWait/3, "redelivered")
+	info, err := cons.Info(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, info.NumRedelivered)
 	close(release)
-	b.exactly("a", 1)
+	h.exactly("a", 1)
 	require.EqualValues(t, 1, calls.Load())
 }
 
-func TestBatchInOneTransaction(t *testing.T) {
+func TestBatchSharesTransaction(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	stop := b.run(b.relay())
+	h := setup(t)
+	stop := h.run(h.relay())
 	for i := range 50 {
-		b.append(b.event(aggregate(i), 1))
+		h.append(h.event(aggregate(i), 1))
 	}
-	b.eventually(func() bool { return b.pending() == 0 }, "not sent")
+	h.eventually(func() bool { return h.pending() == 0 }, "not sent")
 	stop()
 	var mu sync.Mutex
 	var transactions []string
-	o := b.options("a")
+	o := h.options("a")
 	o.Handler = func(ctx context.Context, tx pgx.Tx, e event.Event) error {
 		var id string
 		if err := tx.QueryRow(ctx, `select pg_current_xact_id()::text`).Scan(&id); err != nil {
@@ -249,90 +254,90 @@ func TestBatchInOneTransaction(t *testing.T) {
 		mu.Unlock()
 		return effect("a")(ctx, tx, e)
 	}
-	b.run(b.consumer(o))
-	b.exactly("a", 50)
+	h.run(h.consumer(o))
+	h.exactly("a", 50)
 	slices.Sort(transactions)
 	require.Less(t, len(slices.Compact(transactions)), 25)
 }
 
-func TestTraceGoesOnOnlyWhenSampled(t *testing.T) {
+func TestSpanIsStartedOnlyForSampledTrace(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.run(b.relay())
+	h := setup(t)
+	h.run(h.relay())
 	recorder := tracetest.NewSpanRecorder()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
 	seen := make(chan trace.SpanContext, 2)
-	o := b.options("a")
+	o := h.options("a")
 	o.Tracer = provider.Tracer("test")
 	o.Handler = func(ctx context.Context, _ pgx.Tx, _ event.Event) error {
 		seen <- trace.SpanContextFromContext(ctx)
 		return nil
 	}
-	b.run(b.consumer(o))
+	h.run(h.consumer(o))
 	const id = "0102030405060708090a0b0c0d0e0f10"
-	b.append(b.event("ord_1", 1).With("traceparent", "00-"+id+"-0102030405060708-00"))
-	got := <-seen
-	require.Equal(t, id, got.TraceID().String(), "the trace's ID always travels")
+	h.append(h.event("ord_1", 1).With("traceparent", "00-"+id+"-0102030405060708-00"))
+	got := receive(t, seen)
+	require.Equal(t, id, got.TraceID().String(), "the event carries the trace ID even if it is not sampled")
 	require.False(t, got.IsSampled())
 	require.Empty(t, recorder.Started())
 
-	b.append(b.event("ord_1", 2).With("traceparent", "00-"+id+"-0102030405060708-01"))
-	got = <-seen
+	h.append(h.event("ord_1", 2).With("traceparent", "00-"+id+"-0102030405060708-01"))
+	got = receive(t, seen)
 	require.True(t, got.IsSampled())
 	require.Len(t, recorder.Started(), 1)
 	require.Equal(t, id, recorder.Started()[0].SpanContext().TraceID().String())
 	require.NoError(t, provider.Shutdown(context.Background()))
 }
 
-func TestConsumerIsMadeAgain(t *testing.T) {
+func TestDeletedConsumerIsCreatedAgain(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.run(b.relay())
-	b.run(b.consumer(b.options("a")))
-	b.append(b.events("ord_1", 5)...)
-	b.exactly("a", 5)
-	require.NoError(t, b.js.DeleteConsumer(t.Context(), outbox.StreamEvents, "a_test"))
-	b.append(b.events("ord_2", 5)...)
-	b.exactly("a", 10)
-	require.NoError(t, b.js.DeleteStream(t.Context(), outbox.StreamEvents))
-	b.append(b.events("ord_3", 5)...)
-	b.exactly("a", 15)
+	h := setup(t)
+	h.run(h.relay())
+	h.run(h.consumer(h.options("a")))
+	h.append(h.events("ord_1", 5)...)
+	h.exactly("a", 5)
+	require.NoError(t, h.js.DeleteConsumer(t.Context(), outbox.StreamEvents, "a_test"))
+	h.append(h.events("ord_2", 5)...)
+	h.exactly("a", 10)
+	require.NoError(t, h.js.DeleteStream(t.Context(), outbox.StreamEvents))
+	h.append(h.events("ord_3", 5)...)
+	h.exactly("a", 15)
 }
 
-func TestWrongOptionsFail(t *testing.T) {
+func TestConsumerRefusesWrongOptions(t *testing.T) {
 	t.Parallel()
 	require.True(t, errs.Is(outbox.NewConsumer(nil, nil, outbox.ConsumerOptions{Service: "a"}).Run(t.Context()), errs.Internal))
 }
 
-func TestClosedConnectionEndsThem(t *testing.T) {
+func TestClosedConnectionEndsRelayAndConsumer(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	h := setup(t)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	relay, consumer := b.relay(), b.consumer(b.options("a"))
+	relay, consumer := h.relay(), h.consumer(h.options("a"))
 	done := make(chan error, 2)
 	go func() { done <- relay.Run(ctx) }()
 	go func() { done <- consumer.Run(ctx) }()
-	b.eventually(func() bool { return consumer.Ready(ctx) == nil }, "not ready")
-	b.nc.Close()
-	b.append(b.event("ord_1", 1))
+	h.eventually(func() bool { return consumer.Ready(ctx) == nil }, "not ready")
+	h.nc.Close()
+	h.append(h.event("ord_1", 1))
 	for range 2 {
-		require.ErrorIs(t, <-done, nats.ErrConnectionClosed)
+		require.ErrorIs(t, receive(t, done), nats.ErrConnectionClosed)
 	}
 	require.Error(t, relay.Ready(ctx))
 	require.Error(t, consumer.Ready(ctx))
 }
 
-func TestTail(t *testing.T) {
+func TestTailShowsNewEvents(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.run(b.relay())
-	require.NoError(t, outbox.EnsureStreams(t.Context(), b.js, outbox.Streams{}))
+	h := setup(t)
+	h.run(h.relay())
+	require.NoError(t, outbox.EnsureStreams(t.Context(), h.js, outbox.Streams{}))
 	ctx, cancel := context.WithCancel(t.Context())
 	got := make(chan event.Event, 1000)
 	done := make(chan error, 1)
 	go func() {
-		done <- outbox.Tail(ctx, b.js, []string{"evt.order.>"}, func(e event.Event) {
+		done <- outbox.Tail(ctx, h.js, []string{"evt.order.>"}, func(e event.Event) {
 			select {
 			case got <- e:
 			default:
@@ -341,9 +346,9 @@ func TestTail(t *testing.T) {
 	}()
 	var seen event.Event
 	n := int64(0)
-	b.eventually(func() bool { // it shows what comes after it has begun
+	h.eventually(func() bool { // Tail shows only events that are published after it has begun
 		n++
-		b.append(b.event("ord_1", n))
+		h.append(h.event("ord_1", n))
 		select {
 		case seen = <-got:
 			return true
@@ -353,18 +358,18 @@ func TestTail(t *testing.T) {
 	}, "nothing is shown")
 	require.Equal(t, "ord_1", seen.AggregateID)
 	cancel()
-	require.NoError(t, <-done)
+	require.NoError(t, receive(t, done))
 }
 
-func TestDoneIsCalledAfterTheCommit(t *testing.T) {
+func TestDoneIsCalledAfterCommit(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	o := b.options("order")
+	h := setup(t)
+	o := h.options("order")
 	seen := make(chan int, 100)
-	o.Done = func() { seen <- b.effects("order") }
-	b.run(b.consumer(o))
-	b.run(b.relay())
-	b.append(b.events("a", 3)...)
-	b.exactly("order", 3)
-	require.Positive(t, <-seen, "its transaction is there to be seen")
+	o.Done = func() { seen <- h.effects("order") }
+	h.run(h.consumer(o))
+	h.run(h.relay())
+	h.append(h.events("a", 3)...)
+	h.exactly("order", 3)
+	require.Positive(t, receive(t, seen), "its transaction is visible")
 }

@@ -17,7 +17,7 @@ import (
 	"souk/pkg/errs"
 )
 
-// The headers that a dead letter has besides its event's own.
+// Headers that a dead letter has in addition to its event's.
 const (
 	headerDeadConsumer = "souk-dead-consumer"
 	headerDeadSubject  = "souk-dead-subject"
@@ -25,32 +25,33 @@ const (
 	headerDeadAttempts = "souk-dead-attempts"
 	headerDeadTime     = "souk-dead-time"
 
-	// headerOnly names the one consumer for which a replayed dead letter is meant.
+	// headerOnly names the only consumer that handles a replayed dead letter.
 	headerOnly = "souk-only-consumer"
 )
 
+// maxReason is the maximum length of a reason, in bytes.
 const maxReason = 1000
 
-// Dead is a dead letter: an event that a consumer gave up.
+// Dead is a dead letter: an event that failed too often, or a message that is not an event.
 type Dead struct {
-	// Seq names the letter in the stream DEAD.
+	// Seq is the letter's sequence number in the stream DEAD.
 	Seq uint64
-	// Consumer gave it up.
+	// Consumer is the durable name of the consumer that failed.
 	Consumer string
-	// Subject, EventID and AggregateID are the event's; the latter two are empty when it could not be read.
+	// Subject, EventID and AggregateID are those of the event. A message that is not an event may lack the last two.
 	Subject, EventID, AggregateID string
 	// Reason is the last error.
 	Reason string
-	// Attempts is how often it was tried.
+	// Attempts is the number of attempts.
 	Attempts int
-	// At is when it was given up.
+	// At is when it became a dead letter.
 	At time.Time
 	// Data is the event's payload.
 	Data []byte
 }
 
-// dead puts an item's message into the dead letters and takes it off the stream. If JetStream does not
-// take it, the event comes again.
+// dead publishes an item's message as a dead letter and terminates its delivery. If JetStream does not take the
+// letter, the item is sent back for redelivery.
 func (c *Consumer) dead(ctx context.Context, it *item, cause error) {
 	meta, err := it.msg.Metadata()
 	if err != nil {
@@ -70,7 +71,7 @@ func (c *Consumer) dead(ctx context.Context, it *item, cause error) {
 	h.Set(headerDeadAttempts, strconv.Itoa(attempts))
 	h.Set(headerDeadTime, c.o.Clock.Now().Format(time.RFC3339Nano))
 	delete(h, headerOnly)
-	// Not the event's ID: one that is replayed and fails again is another letter.
+	// Not the event's ID: an event that fails again after a replay is a new letter.
 	h.Set(nats.MsgIdHdr, fmt.Sprintf("%s/%d/%d", c.name, it.seq, meta.Timestamp.UnixNano()))
 
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
@@ -87,10 +88,10 @@ func (c *Consumer) dead(ctx context.Context, it *item, cause error) {
 	c.log.Error("an event is given up; see souk events dlq", zap.String("event_id", it.event.ID),
 		zap.String("subject", it.msg.Subject()), zap.Int("attempts", attempts), zap.Error(cause))
 	c.metrics.dead.WithLabelValues(c.name).Inc()
-	c.settle(it, func() error { return it.msg.TermWithReason("dead letter") }, outcomeDead)
+	c.ack(it, func() error { return it.msg.TermWithReason("dead letter") }, outcomeDead)
 }
 
-// reason is an error as one line that a header can hold.
+// reason returns the error's text as one line that fits into a header.
 func reason(err error) string {
 	s := strings.Join(strings.Fields(strings.ToValidUTF8(err.Error(), "�")), " ")
 	if len(s) > maxReason {
@@ -102,7 +103,9 @@ func reason(err error) string {
 	return s
 }
 
-// ListDead returns the newest n dead letters, newest first. Its errors: unavailable.
+// ListDead returns at most n dead letters, the newest first.
+//
+// Errors: unavailable.
 func ListDead(ctx context.Context, js jetstream.JetStream, n int) ([]Dead, error) {
 	stream, err := js.Stream(ctx, StreamDead)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -127,7 +130,7 @@ func ListDead(ctx context.Context, js jetstream.JetStream, n int) ([]Dead, error
 }
 
 func letter(m *jetstream.RawStreamMsg) Dead {
-	attempts, _ := strconv.Atoi(m.Header.Get(headerDeadAttempts))
+	attempts, _ := strconv.Atoi(m.Header.Get(headerDeadAttempts)) // 0 if it cannot be read
 	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(headerDeadTime))
 	if err != nil {
 		at = m.Time
@@ -145,10 +148,10 @@ func letter(m *jetstream.RawStreamMsg) Dead {
 	}
 }
 
-// ReplayDead gives a dead letter to the consumer that gave it up once more, and removes it from the
-// dead letters. Other consumers pass it by. If it fails again it becomes a new letter.
+// ReplayDead publishes a dead letter's event again, for the consumer that failed with it, and deletes the letter.
+// Other consumers skip the event. If it fails again it becomes a new letter.
 //
-// Its errors: not_found, unavailable.
+// Errors: not_found, unavailable.
 func ReplayDead(ctx context.Context, js jetstream.JetStream, seq uint64) error {
 	stream, err := js.Stream(ctx, StreamDead)
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -171,7 +174,7 @@ func ReplayDead(ctx context.Context, js jetstream.JetStream, seq uint64) error {
 		}
 	}
 	h.Set(headerOnly, m.Header.Get(headerDeadConsumer))
-	h.Set(nats.MsgIdHdr, fmt.Sprintf("dead/%d/%d", seq, m.Time.UnixNano())) // asked for twice is once
+	h.Set(nats.MsgIdHdr, fmt.Sprintf("dead/%d/%d", seq, m.Time.UnixNano())) // a repeated replay is dropped as a duplicate
 	msg := &nats.Msg{Subject: m.Header.Get(headerDeadSubject), Header: h, Data: m.Data}
 	if _, err := js.PublishMsg(ctx, msg, jetstream.WithExpectStream(StreamEvents)); err != nil {
 		return errs.Wrap(err, errs.Unavailable, "JetStream does not take the event").WithRetryAfter(time.Second)

@@ -14,7 +14,7 @@ import (
 	"souk/pkg/postgres"
 )
 
-// An order is confirmed, and whoever cares hears of it.
+// An order is confirmed, and an event about it is appended in the same transaction.
 func ExampleAppend() {
 	_ = func(ctx context.Context, pool *pgxpool.Pool, relay *outbox.Relay, orderID string, at time.Time) error {
 		err := postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
@@ -37,7 +37,7 @@ func ExampleAppend() {
 	// Output:
 }
 
-// A read model follows orders. Its rows and the inbox commit together.
+// A read model consumes the events of orders. Its rows and the inbox rows commit in one transaction.
 func ExampleNewConsumer() {
 	_ = func(ctx context.Context, js jetstream.JetStream, pool *pgxpool.Pool) error {
 		c := outbox.NewConsumer(js, pool, outbox.ConsumerOptions{

@@ -18,7 +18,7 @@ import (
 	"souk/pkg/postgres"
 )
 
-// The outcomes of event_handled_total.
+// Values of the label outcome of event_handled_total.
 const (
 	outcomeOK        = "ok"
 	outcomeDuplicate = "duplicate"
@@ -27,31 +27,31 @@ const (
 )
 
 const (
-	// holdGrace is how long after its retry was due a failed event holds back those after it: by then
-	// another process has it.
+	// holdGrace is how long after its retry is due a failed event holds back later ones. After that, another process
+	// must have got it.
 	holdGrace = time.Minute
-	// waitGrace is the same for one that only waited, and so comes again at once.
+	// waitGrace is the same for an event that only waited, which is redelivered promptly.
 	waitGrace = 2 * time.Second
 )
 
-// hold says that an event was sent back, and is to be seen again before any later one of its aggregate.
+// hold records that an event was sent back for redelivery. Later events of its aggregate must wait for it.
 type hold struct {
-	due   time.Time // when the event that failed comes again
-	until time.Time
+	due   time.Time // when the failed event is delivered again
+	until time.Time // when the hold expires
 }
 
-// item is a message on its way through process.
+// item is a message that is being processed.
 type item struct {
 	msg        jetstream.Msg
 	seq        uint64
-	deliveries int // by JetStream, for whatever reason
-	attempts   int // by the handler alone, as far as they were counted
+	deliveries int // by JetStream, for any reason
+	attempts   int // of the handler with this event alone; 0: not counted yet
 	event      event.Event
-	done       bool // acknowledged one way or another
+	done       bool // acknowledged or sent back
 }
 
-// process handles messages in order. Neighbours that come for the first time share a transaction. Stop
-// ends the wait for a database that is away.
+// process handles messages in order. Consecutive messages that are delivered for the first time share a transaction.
+// The end of stop ends the wait for a database that is away.
 func (c *Consumer) process(ctx, stop context.Context, msgs []jetstream.Msg) {
 	items := make([]*item, 0, len(msgs))
 	for _, m := range msgs {
@@ -73,7 +73,7 @@ func (c *Consumer) process(ctx, stop context.Context, msgs []jetstream.Msg) {
 	}
 }
 
-// open reads a message. What is none, or not for us, is settled here and nil is returned.
+// open decodes a message. It disposes of a message that is not an event, or is for another consumer, and returns nil.
 func (c *Consumer) open(ctx context.Context, m jetstream.Msg) *item {
 	meta, err := m.Metadata()
 	if err != nil {
@@ -82,7 +82,7 @@ func (c *Consumer) open(ctx context.Context, m jetstream.Msg) *item {
 	}
 	it := &item{msg: m, seq: meta.Sequence.Stream, deliveries: int(meta.NumDelivered)}
 	if only := m.Headers().Get(headerOnly); only != "" && only != c.name {
-		c.settle(it, m.Ack, "")
+		c.ack(it, m.Ack, "")
 		return nil
 	}
 	e, err := event.FromMsg(m.Subject(), m.Headers(), m.Data())
@@ -94,7 +94,7 @@ func (c *Consumer) open(ctx context.Context, m jetstream.Msg) *item {
 	return it
 }
 
-// group handles items in one transaction, and each alone if that fails.
+// group handles items in one transaction, or each alone if that fails.
 func (c *Consumer) group(ctx, stop context.Context, items []*item) {
 	items = c.release(items)
 	if len(items) == 0 || len(items) == 1 && !c.begin(ctx, items[0]) {
@@ -110,16 +110,16 @@ func (c *Consumer) group(ctx, stop context.Context, items []*item) {
 		for _, it := range items {
 			outcome := outcomeDuplicate
 			if fresh[it.event.ID] {
-				delete(fresh, it.event.ID) // a second copy in the same batch is one
+				delete(fresh, it.event.ID) // a second copy in the batch is a duplicate
 				outcome = outcomeOK
 				c.metrics.lag.WithLabelValues(c.name).Observe(max(now.Sub(it.event.Time).Seconds(), 0))
 			}
-			c.settle(it, it.msg.Ack, outcome)
+			c.ack(it, it.msg.Ack, outcome)
 		}
 	case stop.Err() != nil:
 		for _, it := range items {
-			c.takeBack(ctx, it) // before another process has it
-			c.settle(it, it.msg.Nak, "")
+			c.uncount(ctx, it) // before another process gets it
+			c.ack(it, it.msg.Nak, "")
 		}
 	case len(items) > 1:
 		for i := range items {
@@ -130,7 +130,7 @@ func (c *Consumer) group(ctx, stop context.Context, items []*item) {
 	}
 }
 
-// release returns the items that need not wait for an earlier event of their aggregate.
+// release returns the items that need not wait for an earlier event of their aggregate. It sends the others back.
 func (c *Consumer) release(items []*item) []*item {
 	if len(c.holds) == 0 {
 		return items
@@ -142,14 +142,14 @@ func (c *Consumer) release(items []*item) []*item {
 			free = append(free, it)
 			continue
 		}
-		// Those that wait come again in any order, and between others that are new: each holds back those after it.
+		// Waiting events are redelivered in any order, and between new ones, so each of them holds back later ones.
 		c.hold(it, due, waitGrace)
 		c.nak(it, max(time.Until(due), 0)+20*time.Millisecond)
 	}
 	return free
 }
 
-// behind reports whether an earlier event of the item's aggregate was sent back and has not come yet, and when it is due.
+// behind reports whether an earlier event of the item's aggregate waits for redelivery, and when the last one is due.
 func (c *Consumer) behind(it *item) (due time.Time, waits bool) {
 	now := time.Now()
 	for seq, h := range c.holds[it.event.AggregateID] {
@@ -166,21 +166,21 @@ func (c *Consumer) behind(it *item) (due time.Time, waits bool) {
 	return due, waits
 }
 
-// hold has an item hold back those after it, until it was due for so long.
+// hold makes an item hold back later events of its aggregate, until grace after it is due.
 func (c *Consumer) hold(it *item, due time.Time, grace time.Duration) {
-	of := c.holds[it.event.AggregateID]
-	if of == nil {
-		of = make(map[uint64]hold)
-		c.holds[it.event.AggregateID] = of
+	holds := c.holds[it.event.AggregateID]
+	if holds == nil {
+		holds = make(map[uint64]hold)
+		c.holds[it.event.AggregateID] = holds
 	}
-	of[it.seq] = hold{due: due, until: due.Add(grace)}
+	holds[it.seq] = hold{due: due, until: due.Add(grace)}
 }
 
-// unhold lets those after an item go on.
+// unhold ends the item's hold.
 func (c *Consumer) unhold(it *item) {
-	of := c.holds[it.event.AggregateID]
-	delete(of, it.seq)
-	if len(of) == 0 {
+	holds := c.holds[it.event.AggregateID]
+	delete(holds, it.seq)
+	if len(holds) == 0 {
 		delete(c.holds, it.event.AggregateID)
 	}
 }
@@ -191,8 +191,9 @@ select $1, e.id from unnest($2::text[]) as e (id) order by e.id
 on conflict do nothing
 returning event_id`
 
-// apply notes the events as done and runs the handler for those that were not before, in one
-// transaction. While the database is away it waits, without counting that against the events.
+// apply inserts the events' inbox rows and calls the handler for those events that had none, in one transaction.
+// While the database is away it waits, which does not count as an attempt. It returns the IDs of the events that
+// had no row.
 func (c *Consumer) apply(ctx, stop context.Context, items []*item) (fresh map[string]bool, err error) {
 	ids := make([]string, len(items))
 	for i, it := range items {
@@ -206,11 +207,11 @@ func (c *Consumer) apply(ctx, stop context.Context, items []*item) (fresh map[st
 			if err != nil {
 				return postgres.Err(err)
 			}
-			news, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			inserted, err := pgx.CollectRows(rows, pgx.RowTo[string])
 			if err != nil {
 				return postgres.Err(err)
 			}
-			for _, id := range news {
+			for _, id := range inserted {
 				fresh[id] = true
 			}
 			seen := make(map[string]bool, len(items))
@@ -238,7 +239,7 @@ func (c *Consumer) apply(ctx, stop context.Context, items []*item) (fresh map[st
 	}
 }
 
-// call runs the handler within the event's trace. A panic is an error.
+// call calls the handler within the event's trace. It returns a panic as an error.
 func (c *Consumer) call(ctx context.Context, tx pgx.Tx, b *pgx.Batch, e event.Event) (err error) {
 	ctx = e.Context(ctx)
 	if c.o.Tracer != nil && trace.SpanContextFromContext(ctx).IsSampled() {
@@ -268,10 +269,10 @@ func (c *Consumer) call(ctx context.Context, tx pgx.Tx, b *pgx.Batch, e event.Ev
 	return c.o.Handler(ctx, tx, e)
 }
 
-// fail sends an event back to come again later, or gives it up.
+// fail sends an event back for a later attempt. After the last attempt it makes it a dead letter.
 func (c *Consumer) fail(ctx context.Context, it *item, err error) {
-	if it.attempts == 0 { // not counted when it began
-		c.attempt(ctx, it)
+	if it.attempts == 0 { // not counted beforehand
+		c.count(ctx, it)
 	}
 	if it.attempts >= c.o.MaxDeliver {
 		c.dead(ctx, it, err)
@@ -284,7 +285,7 @@ func (c *Consumer) fail(ctx context.Context, it *item, err error) {
 	c.nak(it, delay)
 }
 
-// nak lets an item come again. Its hold stays.
+// nak sends an item back for redelivery after the delay. Its hold stays.
 func (c *Consumer) nak(it *item, delay time.Duration) {
 	it.done = true
 	if err := it.msg.NakWithDelay(delay); err != nil {
@@ -293,10 +294,11 @@ func (c *Consumer) nak(it *item, delay time.Duration) {
 	c.metrics.handled.WithLabelValues(c.name, outcomeRetry).Inc()
 }
 
-// settle acknowledges an item: what is lost of that, the inbox makes good.
-func (c *Consumer) settle(it *item, ack func() error, outcome string) {
+// ack acknowledges an item with send, and ends its hold. If the acknowledgement is lost, the inbox drops the
+// redelivered event.
+func (c *Consumer) ack(it *item, send func() error, outcome string) {
 	it.done = true
-	if err := ack(); err != nil {
+	if err := send(); err != nil {
 		c.log.Debug("an event could not be acknowledged; it comes again", zap.Error(err))
 	}
 	c.unhold(it)
@@ -305,26 +307,26 @@ func (c *Consumer) settle(it *item, ack func() error, outcome string) {
 	}
 }
 
-// keepAlive tells JetStream that the items are being worked on, until the returned function is called.
+// keepAlive reports to JetStream that the items are in progress, until stop is called.
 func (c *Consumer) keepAlive(items []*item) (stop func()) {
-	quit, gone := make(chan struct{}), make(chan struct{})
+	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(gone)
-		tick := time.NewTicker(c.o.AckWait / 3)
-		defer tick.Stop()
+		defer close(done)
+		ticker := time.NewTicker(c.o.AckWait / 3)
+		defer ticker.Stop()
 		for {
 			select {
 			case <-quit:
 				return
-			case <-tick.C:
+			case <-ticker.C:
 				for _, it := range items {
-					_ = it.msg.InProgress() // of one that is settled: refused, and rightly so
+					_ = it.msg.InProgress() // fails, as it should, for an acknowledged item
 				}
 			}
 		}
 	}()
 	return func() {
 		close(quit)
-		<-gone
+		<-done
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// relayMetrics and consumerMetrics are shared by all relays and consumers of a registerer: a service
-// has several consumers, told apart by label.
+// relayMetrics are shared by all relays that use the same registerer. consumerMetrics are likewise shared: a service
+// has several consumers, which differ by label.
 type relayMetrics struct {
 	published *prometheus.CounterVec
 	pending   prometheus.Gauge
@@ -49,7 +49,7 @@ func newConsumerMetrics(r prometheus.Registerer) consumerMetrics {
 	}
 }
 
-// register returns the collector that is registered already, if one is.
+// register registers c. If an equal collector is already registered, it returns that one.
 func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
 	if r == nil {
 		return c
@@ -61,7 +61,7 @@ func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
 				return known
 			}
 		}
-		panic(err) // two collectors of one name that differ: a mistake in the program
+		panic(err) // a bug: two different collectors have the same name
 	}
 	return c
 }

@@ -17,8 +17,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrations are the tables outbox and inbox. Every service that tells or hears events has them in its
-// own database.
+// Migrations creates the tables outbox, inbox and inbox_attempt. Every service that publishes or consumes events has
+// them in its own database.
 func Migrations() migration.Set {
 	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -28,14 +28,14 @@ func Migrations() migration.Set {
 }
 
 const (
-	// Retain is how long sent rows are kept at least, and so how far back [Replay] reaches.
+	// Retain is the minimum retention of sent rows, and so how far back [Replay] reaches.
 	Retain = 7 * 24 * time.Hour
-	// RetainInbox is how long consumers remember what they have done. It must exceed every outbox's
-	// retention, or a replay would have an effect twice.
+	// RetainInbox is the retention of inbox rows. It must exceed every outbox's retention, or a replayed event
+	// would have its effect twice.
 	RetainInbox = 30 * 24 * time.Hour
 )
 
-// sqlAppend takes any number of events; rows get their seq in the order of the arrays.
+// sqlAppend inserts any number of events; rows get their seq in the order of the arrays.
 const sqlAppend = `
 insert into outbox (id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload)
 select e.id, e.subject, e.type, e.aggregate_id, e.aggregate_version, e.occurred_at, e.metadata::jsonb, e.payload
@@ -43,11 +43,11 @@ from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::ti
      with ordinality as e (id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload, n)
 order by e.n`
 
-// Append writes events within the transaction of the change that they tell of, in one round trip.
-// Write an aggregate's events after its row is locked or updated: then they are in the order of its
-// changes. Call [Relay.Wake] after the commit: without it they wait for the relay's next poll, up to half a second.
+// Append writes events to the outbox in the transaction of the change that they describe, in one round trip.
+// Append an aggregate's events after its row is locked or updated, so that they have the order of its changes.
+// Call [Relay.Wake] after the commit; otherwise the events wait up to half a second, for the relay's next poll.
 //
-// Its errors: invalid_argument for an event that cannot travel; otherwise those of [postgres.Err].
+// Errors: invalid_argument (an event is invalid), and those of [postgres.Err].
 func Append(ctx context.Context, tx postgres.Execer, events ...event.Event) error {
 	if len(events) == 0 {
 		return nil
@@ -61,8 +61,8 @@ func Append(ctx context.Context, tx postgres.Execer, events ...event.Event) erro
 	return postgres.Err(err)
 }
 
-// Queue is [Append] for a batch: the events go out with the batch's other statements, all of one batch together
-// (see [postgres.QueueRows]). An event that cannot travel violates a constraint of the table, and the batch fails.
+// Queue is [Append] for a batch. All events that are queued in one batch are inserted by one statement
+// (see [postgres.QueueRows]). An invalid event violates a constraint of the table, so the batch fails.
 func Queue(b *pgx.Batch, events ...event.Event) {
 	if len(events) > 0 {
 		postgres.QueueRows(b, sqlAppend, appendArgs(events)...)
@@ -80,18 +80,18 @@ func appendArgs(events []event.Event) []any {
 		ids[i], subjects[i], types[i], aggregates[i] = e.ID, e.Subject, e.Type, e.AggregateID
 		versions[i], times[i], payloads[i] = e.AggregateVersion, e.Time, e.Payload
 		if payloads[i] == nil {
-			payloads[i] = []byte{} // a message without fields; nil would be null
+			payloads[i] = []byte{} // a message without fields; nil would become null
 		}
 		metadata[i] = "{}"
 		if len(e.Metadata) > 0 {
-			m, _ := json.Marshal(e.Metadata) // a map of strings always encodes
+			m, _ := json.Marshal(e.Metadata) // a map of strings cannot fail
 			metadata[i] = string(m)
 		}
 	}
 	return []any{ids, subjects, types, aggregates, versions, times, metadata, payloads}
 }
 
-// pruneBatch bounds what one statement deletes, so that none holds the table's attention for long.
+// pruneBatch is the maximum number of rows that one statement deletes, so that no statement takes long.
 const pruneBatch = 5000
 
 const sqlPruneOutbox = `
@@ -102,15 +102,18 @@ const sqlPruneInbox = `
 delete from inbox where (consumer, event_id) in (
     select consumer, event_id from inbox where processed_at < $1 limit $2)`
 
-// Prune deletes rows of the outbox that were written before the time and have been sent, and returns how
-// many. What was not sent stays, however old. It does not look at [Retain]: the relay, which calls it
-// every hour, does.
+// Prune deletes sent rows of the outbox that were written before the given time, and returns their number. Unsent
+// rows stay, whatever their age. It does not enforce [Retain]; the relay, which calls it every hour, does.
+//
+// Errors: those of [postgres.Err].
 func Prune(ctx context.Context, db postgres.Execer, before time.Time) (int64, error) {
 	return prune(ctx, db, sqlPruneOutbox, before)
 }
 
-// PruneInbox deletes what consumers did before the time, and returns how many rows. Every consumer calls
-// it each hour with [RetainInbox].
+// PruneInbox deletes inbox rows of events that were handled before the given time, and returns their number. Every
+// consumer calls it once an hour with [RetainInbox].
+//
+// Errors: those of [postgres.Err].
 func PruneInbox(ctx context.Context, db postgres.Execer, before time.Time) (int64, error) {
 	return prune(ctx, db, sqlPruneInbox, before)
 }

@@ -11,65 +11,66 @@ import (
 )
 
 const (
-	// atomicFrom is from how many messages on an atomic batch pays: it costs the server a store of its own, 1.5 ms of
-	// processor and five syncs, and then 7 µs a message, where one by one each costs 90 µs and a sync.
-	atomicFrom = 16
-	// atomicBytes and atomicMost bound a batch, which the server holds open while it arrives. It takes 1,000.
-	atomicBytes = 4 << 20
-	atomicMost  = 1000
-	// parallel is how many single publishes are under way at once.
-	parallel = 64
+	// minAtomic is the number of messages from which an atomic batch pays. A batch costs the server a separate store,
+	// 1.5 ms of processor time, five syncs, and 7 µs per message. A single message costs 90 µs and a sync.
+	minAtomic = 16
+	// maxAtomicBytes and maxAtomic bound a batch, because the server holds it open while it arrives. The server takes
+	// at most 1,000 messages.
+	maxAtomicBytes = 4 << 20
+	maxAtomic      = 1000
+	// maxInFlight bounds the single publishes in flight.
+	maxInFlight = 64
 )
 
-// errStreamGone says that no stream takes the events.
+// errStreamGone means that no stream takes the events.
 var errStreamGone = errors.New("no stream takes events")
 
 // message is a row on its way to JetStream.
 type message struct {
 	row
-	source string // the service whose event it is
-	of     int    // the handover that it came with
+	source     string // the service whose event it is
+	submission int    // the index of the submission that it came with
 }
 
 // errUnsent is the failure of a message that was not published because one before it failed.
 var errUnsent = errors.New("not published after a failure")
 
-// outcome is what became of the messages of one handover.
+// outcome is the result of one submission.
 type outcome struct {
 	sent []row
-	err  error // of the first that is not out
+	err  error // of the first message that was not acknowledged
 }
 
-// publish gives messages to JetStream, in order for each aggregate of a service, and says for each of so many handovers
-// what it has acknowledged. A handover that has failed sends nothing more; the others go on.
-func publish(ctx context.Context, js jetstream.JetStream, all []message, handovers int) []outcome {
-	outcomes := make([]outcome, handovers)
-	sent := make([]int, handovers)
+// publish publishes messages to JetStream, in order for each aggregate of a service, and returns the outcome of each
+// submission. After a failure the rest of that submission is not published; the others go on.
+func publish(ctx context.Context, js jetstream.JetStream, all []message, submissions int) []outcome {
+	outcomes := make([]outcome, submissions)
+	sent := make([]int, submissions)
 	for _, m := range all {
-		sent[m.of]++
+		sent[m.submission]++
 	}
 	for i, n := range sent {
 		outcomes[i].sent = make([]row, 0, n)
 	}
 	for len(all) > 0 {
-		some := make([]message, 0, min(len(all), atomicMost))
+		chunk := make([]message, 0, min(len(all), maxAtomic))
 		n, size := 0, 0
-		for ; n < len(all) && len(some) < atomicMost; n++ {
+		for ; n < len(all) && len(chunk) < maxAtomic; n++ {
 			m := all[n]
-			if outcomes[m.of].err != nil {
+			if outcomes[m.submission].err != nil {
 				continue
 			}
-			if size += len(m.Payload); size > atomicBytes && len(some) > 0 {
+			if size += len(m.Payload); size > maxAtomicBytes && len(chunk) > 0 {
 				break
 			}
-			some = append(some, m)
+			chunk = append(chunk, m)
 		}
 		all = all[n:]
-		for i, failed := range publishSome(ctx, js, some) {
-			o := &outcomes[some[i].of]
+		for i, failed := range publishChunk(ctx, js, chunk) {
+			o := &outcomes[chunk[i].submission]
 			switch {
 			case failed == nil:
-				o.sent = append(o.sent, some[i].row)
+				o.sent = append(o.sent, chunk[i].row)
 			case o.err == nil:
 				o.err = failed
 			}
@@ -78,85 +79,86 @@ func publish(ctx context.Context, js jetstream.JetStream, all []message, handove
 	return outcomes
 }
 
-func publishSome(ctx context.Context, js jetstream.JetStream, some []message) []error {
-	if len(some) >= atomicFrom {
-		err := publishBatch(ctx, js, some)
+func publishChunk(ctx context.Context, js jetstream.JetStream, chunk []message) []error {
+	if len(chunk) >= minAtomic {
+		err := publishBatch(ctx, js, chunk)
 		if err == nil {
-			return make([]error, len(some))
+			return make([]error, len(chunk))
 		}
-		if unanswered(ctx, err) {
-			failed := make([]error, len(some))
+		if outcomeUnknown(ctx, err) {
+			failed := make([]error, len(chunk))
 			for i := range failed {
 				failed[i] = publishError(err)
 			}
 			return failed
 		}
-		// One of them is there already or cannot be sent, or this server takes no batches.
+		// The stream has one of them already, one cannot be sent, or this server takes no batches.
 	}
-	return publishSingly(ctx, js, some)
+	return publishSingly(ctx, js, chunk)
 }
 
-func publishBatch(ctx context.Context, js jetstream.JetStream, some []message) error {
+func publishBatch(ctx context.Context, js jetstream.JetStream, chunk []message) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	msgs := make([]*nats.Msg, len(some))
-	for i, m := range some {
+	msgs := make([]*nats.Msg, len(chunk))
+	for i, m := range chunk {
 		msgs[i] = m.Msg(m.source)
 	}
 	_, err := jetstreamext.PublishMsgBatch(ctx, js, msgs, jetstreamext.BatchFlowControl{AckFirst: false})
 	return err
 }
 
-// unanswered reports whether nobody knows what became of a batch: whatever else went wrong, its messages may be tried one by
-// one, so that one that cannot be sent holds up nobody else's.
-func unanswered(ctx context.Context, err error) bool {
+// outcomeUnknown reports whether the failed batch may have been stored. After any other error its messages may be
+// published one by one, so that a message that cannot be sent does not hold up those of other relays.
+func outcomeUnknown(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
 		errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrConnectionReconnecting)
 }
 
-// publishSingly publishes in rounds, so that an aggregate's next event goes out only when the one
-// before it is acknowledged; an aggregate whose event fails is left alone until the next attempt.
-func publishSingly(ctx context.Context, js jetstream.JetStream, some []message) []error {
+// publishSingly publishes in passes, one event of each aggregate per pass, so that an aggregate's next event is
+// published only after the one before it is acknowledged. After a failure the aggregate's later events fail with
+// errUnsent.
+func publishSingly(ctx context.Context, js jetstream.JetStream, chunk []message) []error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	type aggregate struct{ source, id string }
 	var (
-		failed = make([]error, len(some))
+		failed = make([]error, len(chunk))
 		broken = make(map[aggregate]bool)
-		left   = make([]int, len(some))
+		left   = make([]int, len(chunk))
 	)
 	for i := range left {
 		left[i] = i
 	}
 	for len(left) > 0 {
 		var now, later []int
-		in := make(map[aggregate]bool, len(left))
+		inPass := make(map[aggregate]bool, len(left))
 		for _, i := range left {
-			of := aggregate{some[i].source, some[i].AggregateID}
+			key := aggregate{chunk[i].source, chunk[i].AggregateID}
 			switch {
-			case broken[of]:
+			case broken[key]:
 				failed[i] = errUnsent
-			case in[of]:
+			case inPass[key]:
 				later = append(later, i)
 			default:
-				in[of] = true
+				inPass[key] = true
 				now = append(now, i)
 			}
 		}
 		var wg sync.WaitGroup
-		slots := make(chan struct{}, parallel)
+		slots := make(chan struct{}, maxInFlight)
 		for _, i := range now {
 			slots <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-slots }()
-				_, failed[i] = js.PublishMsg(ctx, some[i].Msg(some[i].source), jetstream.WithExpectStream(StreamEvents))
+				_, failed[i] = js.PublishMsg(ctx, chunk[i].Msg(chunk[i].source), jetstream.WithExpectStream(StreamEvents))
 			})
 		}
 		wg.Wait()
 		for _, i := range now {
 			if failed[i] != nil {
 				failed[i] = publishError(failed[i])
-				broken[aggregate{some[i].source, some[i].AggregateID}] = true
+				broken[aggregate{chunk[i].source, chunk[i].AggregateID}] = true
 			}
 		}
 		left = later

@@ -9,34 +9,34 @@ import (
 )
 
 const (
-	// handOverFor bounds how long events wait for those of the relays that have begun a round at the same time.
-	handOverFor = 5 * time.Millisecond
-	// lively is how many events a second, of all relays, make rounds half as frequent: what a round costs by itself is
-	// then better spent on what it brings.
-	lively = 1000
+	// maxFlushWait bounds how long submitted rows wait for the relays whose ticks are open.
+	maxFlushWait = 5 * time.Millisecond
+	// busyRate is the number of events per second, of all relays, from which ticks are half as frequent: the fixed
+	// cost of a tick is then better spent on more rows.
+	busyRate = 1000
 )
 
-// Publisher gives JetStream the events of all relays of a process that are due at the same time as one batch. What a
-// batch costs the server, some files and their syncs, hardly depends on how much is in it.
+// Publisher publishes to JetStream, as one batch, the events that all relays of a process have at the same time. The
+// cost of a batch to the server, some files and their syncs, hardly depends on its size.
 //
-// Its relays look at their outboxes at the same moments; each keeps its own turn, marks its own rows, and hears of
-// its own failures alone.
+// Its relays read their outboxes at the same moments. Each holds its own lock, marks its own rows, and gets only
+// its own errors.
 type Publisher struct {
-	js    jetstream.JetStream
-	began time.Time
-	most  time.Duration // for which events wait for others
+	js      jetstream.JetStream
+	start   time.Time
+	maxWait time.Duration // for open ticks, before a flush
 
-	mu      sync.Mutex
-	looking int           // relays in a round that have not said yet what they have
-	last    chan struct{} // something when looking comes to 0
-	waiting []*handover
-	led     bool // somebody waits for the others, to publish what is waiting
-	pace    time.Duration
-	sent    time.Time // when something was last published
+	mu        sync.Mutex
+	open      int           // ticks that have not submitted or left yet
+	allClosed chan struct{} // has a value after open has come to 0
+	waiting   []*submission
+	led       bool // a submitter waits for the open ticks, then flushes what is waiting
+	interval  time.Duration
+	flushed   time.Time // when rows were last published
 }
 
-// handover is what one relay has to publish.
-type handover struct {
+// submission is the rows of one relay that wait for a flush.
+type submission struct {
 	source string
 	rows   []row
 	done   chan outcome
@@ -44,96 +44,98 @@ type handover struct {
 
 // NewPublisher returns the publisher of a process's relays.
 func NewPublisher(js jetstream.JetStream) *Publisher {
-	return &Publisher{js: js, began: time.Now(), most: handOverFor, last: make(chan struct{}, 1), pace: gather}
+	return &Publisher{
+		js: js, start: time.Now(), maxWait: maxFlushWait, allClosed: make(chan struct{}, 1), interval: tickInterval,
+	}
 }
 
-// untilNext is how long it is to the next moment at which relays that are busy begin a round; 0 when the last round, of
-// that time, is long enough ago.
-func (p *Publisher) untilNext(last time.Time) time.Duration {
+// untilNextTick returns the time until the next common tick of busy relays. It returns 0 when the relay's last tick
+// is at least an interval ago.
+func (p *Publisher) untilNextTick(last time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(last) >= p.pace {
+	if time.Since(last) >= p.interval {
 		return 0
 	}
-	return p.pace - time.Since(p.began)%p.pace
+	return p.interval - time.Since(p.start)%p.interval
 }
 
-// adapt sets the pace by how many events are published now. Its caller holds mu.
+// adapt sets the interval by the current rate of events. The caller holds mu.
 func (p *Publisher) adapt(events int) {
-	over := max(time.Since(p.sent), gather)
-	p.sent, p.pace = time.Now(), gather
-	if float64(events)/over.Seconds() >= lively {
-		p.pace = 2 * gather
+	over := max(time.Since(p.flushed), tickInterval)
+	p.flushed, p.interval = time.Now(), tickInterval
+	if float64(events)/over.Seconds() >= busyRate {
+		p.interval = 2 * tickInterval
 	}
 }
 
-// round is a relay's part in what goes out now. It begins before the relay looks for rows, and ends with publish or leave.
-type round struct {
+// tick is a relay's part in the next flush. It begins before the relay reads rows, and ends with publish or leave.
+type tick struct {
 	p    *Publisher
 	once sync.Once
 }
 
-func (p *Publisher) begin() *round {
+func (p *Publisher) begin() *tick {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.looking++
-	return &round{p: p}
+	p.open++
+	return &tick{p: p}
 }
 
-// leave says that there is nothing to wait for. It may be called more than once, and after publish.
-func (r *round) leave() {
-	r.once.Do(func() {
-		p := r.p
+// leave closes the tick, so that no flush waits for it. It may be called more than once, and after publish.
+func (t *tick) leave() {
+	t.once.Do(func() {
+		p := t.p
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.looking--; p.looking > 0 {
+		if p.open--; p.open > 0 {
 			return
 		}
 		select {
-		case p.last <- struct{}{}:
+		case p.allClosed <- struct{}{}:
 		default:
 		}
 	})
 }
 
-// publish gives rows to JetStream, in order for each aggregate, and returns those that it has acknowledged. On an
-// error the others go out with the next attempt. When ctx ends first, nobody knows which are out; it should end with
-// the connection alone, which all relays share, for one of them publishes for the others, too.
-func (r *round) publish(ctx context.Context, source string, rows []row) ([]row, error) {
-	p := r.p
-	h := &handover{source: source, rows: rows, done: make(chan outcome, 1)}
+// publish publishes rows to JetStream, in order for each aggregate, and returns those that were acknowledged.
+// After an error the relay retries the others. If ctx ends first, the outcome of all rows is unknown. Only the
+// loss of the connection should end ctx: all relays share the connection, and one relay flushes for all of them.
+func (t *tick) publish(ctx context.Context, source string, rows []row) ([]row, error) {
+	p := t.p
+	s := &submission{source: source, rows: rows, done: make(chan outcome, 1)}
 	p.mu.Lock()
-	p.waiting = append(p.waiting, h)
+	p.waiting = append(p.waiting, s)
 	lead := !p.led
 	p.led = true
 	p.mu.Unlock()
-	r.leave()
+	t.leave()
 	if lead {
-		p.await(ctx)
-		p.send(ctx)
+		p.awaitTicks(ctx)
+		p.flush(ctx)
 	}
 	select {
-	case o := <-h.done:
+	case o := <-s.done:
 		return o.sent, o.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// await waits for the relays that are still looking.
-func (p *Publisher) await(ctx context.Context) {
-	t := time.NewTimer(p.most)
-	defer t.Stop()
+// awaitTicks waits until no tick is open, or maxWait has passed.
+func (p *Publisher) awaitTicks(ctx context.Context) {
+	timeout := time.NewTimer(p.maxWait)
+	defer timeout.Stop()
 	for {
 		p.mu.Lock()
-		looking := p.looking
+		open := p.open
 		p.mu.Unlock()
-		if looking == 0 {
+		if open == 0 {
 			return
 		}
 		select {
-		case <-p.last:
-		case <-t.C:
+		case <-p.allClosed:
+		case <-timeout.C:
 			return
 		case <-ctx.Done():
 			return
@@ -141,25 +143,25 @@ func (p *Publisher) await(ctx context.Context) {
 	}
 }
 
-// send publishes what is waiting.
-func (p *Publisher) send(ctx context.Context) {
+// flush publishes what is waiting.
+func (p *Publisher) flush(ctx context.Context) {
 	p.mu.Lock()
-	handovers := p.waiting
+	submissions := p.waiting
 	p.waiting, p.led = nil, false
 	n := 0
-	for _, h := range handovers {
-		n += len(h.rows)
+	for _, s := range submissions {
+		n += len(s.rows)
 	}
 	all := make([]message, 0, n)
-	for i, h := range handovers {
-		for _, row := range h.rows {
-			all = append(all, message{row: row, source: h.source, of: i})
+	for i, s := range submissions {
+		for _, row := range s.rows {
+			all = append(all, message{row: row, source: s.source, submission: i})
 		}
 	}
 	p.adapt(len(all))
 	p.mu.Unlock()
 
-	for i, o := range publish(ctx, p.js, all, len(handovers)) {
-		handovers[i].done <- o
+	for i, o := range publish(ctx, p.js, all, len(submissions)) {
+		submissions[i].done <- o
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"souk/pkg/natstest"
 )
 
-// stream is a JetStream with souk's streams.
+// stream returns a JetStream with souk's streams, and the stream of events.
 func stream(t *testing.T) (jetstream.JetStream, jetstream.Stream) {
 	t.Helper()
 	js, err := jetstream.New(natstest.Conn(t))
@@ -26,6 +26,17 @@ func stream(t *testing.T) (jetstream.JetStream, jetstream.Stream) {
 	s, err := js.Stream(t.Context(), StreamEvents)
 	require.NoError(t, err)
 	return js, s
+}
+
+func receive[T any](t *testing.T, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(time.Minute):
+		t.Fatal("nothing was received in time")
+		panic("unreachable")
+	}
 }
 
 func rowsOf(aggregate string, n int) []row {
@@ -38,7 +49,7 @@ func rowsOf(aggregate string, n int) []row {
 	return rows
 }
 
-// batches returns which atomic batch each message of the stream came with, "" for none.
+// batches returns the ID of the atomic batch of each message of the stream, "" for a single message.
 func batches(t *testing.T, s jetstream.Stream) []string {
 	t.Helper()
 	info, err := s.Info(t.Context())
@@ -52,28 +63,28 @@ func batches(t *testing.T, s jetstream.Stream) []string {
 	return out
 }
 
-func TestRelaysOfOneMomentPublishOneBatch(t *testing.T) {
+func TestOpenTicksShareOneBatch(t *testing.T) {
 	t.Parallel()
 	js, s := stream(t)
 	p := NewPublisher(js)
-	p.most = time.Hour
+	p.maxWait = time.Hour
 	one, two, nothing := p.begin(), p.begin(), p.begin()
 	first := make(chan outcome)
 	go func() {
-		sent, err := one.publish(t.Context(), "order", rowsOf("ord_1", atomicFrom/2))
+		sent, err := one.publish(t.Context(), "order", rowsOf("ord_1", minAtomic/2))
 		first <- outcome{sent, err}
 	}()
 	nothing.leave()
-	nothing.leave() // counts once
-	sent, err := two.publish(t.Context(), "payment", rowsOf("pay_1", atomicFrom/2))
+	nothing.leave() // has no effect
+	sent, err := two.publish(t.Context(), "payment", rowsOf("pay_1", minAtomic/2))
 	require.NoError(t, err)
-	require.Equal(t, rowsOf("pay_1", atomicFrom/2), sent)
-	other := <-first
+	require.Equal(t, rowsOf("pay_1", minAtomic/2), sent)
+	other := receive(t, first)
 	require.NoError(t, other.err)
-	require.Equal(t, rowsOf("ord_1", atomicFrom/2), other.sent)
+	require.Equal(t, rowsOf("ord_1", minAtomic/2), other.sent)
 
 	all := batches(t, s)
-	require.Len(t, all, atomicFrom)
+	require.Len(t, all, minAtomic)
 	require.NotEmpty(t, all[0])
 	for _, b := range all {
 		require.Equal(t, all[0], b, "one batch")
@@ -82,10 +93,10 @@ func TestRelaysOfOneMomentPublishOneBatch(t *testing.T) {
 	alone := p.begin()
 	_, err = alone.publish(t.Context(), "order", rowsOf("ord_2", 1))
 	require.NoError(t, err)
-	require.Empty(t, batches(t, s)[atomicFrom])
+	require.Empty(t, batches(t, s)[minAtomic])
 }
 
-func TestARelayThatIsSlowHoldsUpTheOthersForAMomentOnly(t *testing.T) {
+func TestSlowRelayDelaysOthersOnlyBriefly(t *testing.T) {
 	t.Parallel()
 	js, _ := stream(t)
 	p := NewPublisher(js)
@@ -98,10 +109,10 @@ func TestARelayThatIsSlowHoldsUpTheOthersForAMomentOnly(t *testing.T) {
 	require.Len(t, sent, 2)
 }
 
-// What one service cannot get rid of is not the others' failure, though they shared a batch.
-func TestEachRelayHearsOfItsOwnFailure(t *testing.T) {
+// A service's unpublishable event fails only its own relay, even if the relays share a batch.
+func TestFailureReachesOnlyItsOwnRelay(t *testing.T) {
 	t.Parallel()
-	const last = atomicFrom - 1
+	const last = minAtomic - 1
 	for name, c := range map[string]struct {
 		at    int
 		spoil func(*row)
@@ -116,13 +127,13 @@ func TestEachRelayHearsOfItsOwnFailure(t *testing.T) {
 			t.Parallel()
 			js, _ := stream(t)
 			p := NewPublisher(js)
-			p.most = time.Hour
+			p.maxWait = time.Hour
 			one, two := p.begin(), p.begin()
-			bad := rowsOf("ord_1", atomicFrom)
+			bad := rowsOf("ord_1", minAtomic)
 			c.spoil(&bad[c.at])
 			first := make(chan outcome)
-			go func() { // it is the last that is handed over
-				for p.handedOver() == 0 {
+			go func() { // submits last
+				for p.submissions() == 0 {
 					runtime.Gosched()
 				}
 				sent, err := one.publish(t.Context(), "order", bad)
@@ -131,55 +142,55 @@ func TestEachRelayHearsOfItsOwnFailure(t *testing.T) {
 			sent, err := two.publish(t.Context(), "payment", rowsOf("pay_1", 3))
 			require.NoError(t, err)
 			require.Len(t, sent, 3)
-			other := <-first
+			other := receive(t, first)
 			require.ErrorIs(t, other.err, c.want)
-			require.Equal(t, bad[:c.at], other.sent, "what comes after it, of the same aggregate, waits")
+			require.Equal(t, bad[:c.at], other.sent, "later events of the same aggregate are not published")
 		})
 	}
 }
 
-func (p *Publisher) handedOver() int {
+func (p *Publisher) submissions() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.waiting)
 }
 
-// Many events a second come in fewer rounds, few as soon as ever.
-func TestThePaceGoesByHowMuchThereIs(t *testing.T) {
+// At a high rate of events ticks are less frequent. At a low rate they are as frequent as ever.
+func TestTickIntervalDoublesAtHighRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPublisher(nil)
 		after := func(wait time.Duration, events int) time.Duration {
-			<-time.After(wait)
+			receive(t, time.After(wait))
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.adapt(events)
-			return p.pace
+			return p.interval
 		}
-		require.Equal(t, gather, after(time.Second, 0), "the first round")
-		require.Equal(t, gather, after(time.Second, 999))
-		require.Equal(t, 2*gather, after(time.Second, 1000))
-		require.Equal(t, gather, after(time.Millisecond, 44), "of one moment: no more than if it were alone")
-		require.Equal(t, 2*gather, after(gather, 45))
-		require.Equal(t, 2*gather, after(2*gather, 90))
+		require.Equal(t, tickInterval, after(time.Second, 0), "the first tick")
+		require.Equal(t, tickInterval, after(time.Second, 999))
+		require.Equal(t, 2*tickInterval, after(time.Second, 1000))
+		require.Equal(t, tickInterval, after(time.Millisecond, 44), "the rate is measured over at least one interval")
+		require.Equal(t, 2*tickInterval, after(tickInterval, 45))
+		require.Equal(t, 2*tickInterval, after(2*tickInterval, 90))
 
 		last := time.Now()
-		require.Equal(t, 2*gather-time.Since(p.began)%(2*gather), p.untilNext(last))
-		<-time.After(2 * gather)
-		require.Zero(t, p.untilNext(last))
-		require.Equal(t, gather, after(0, 1))
-		require.LessOrEqual(t, p.untilNext(time.Now()), gather)
+		require.Equal(t, 2*tickInterval-time.Since(p.start)%(2*tickInterval), p.untilNextTick(last))
+		receive(t, time.After(2*tickInterval))
+		require.Zero(t, p.untilNextTick(last))
+		require.Equal(t, tickInterval, after(0, 1))
+		require.LessOrEqual(t, p.untilNextTick(time.Now()), tickInterval)
 	})
 }
 
-func TestNobodyWaitsForAPublisherWithoutConnection(t *testing.T) {
+func TestPublishEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	js, _ := stream(t)
 	p := NewPublisher(js)
-	p.most = time.Hour
-	gone, cancel := context.WithCancelCause(t.Context())
-	_, part := p.begin(), p.begin()
+	p.maxWait = time.Hour
+	ctx, cancel := context.WithCancelCause(t.Context())
+	_, two := p.begin(), p.begin()
 	cancel(errors.New("the connection is gone"))
-	_, err := part.publish(gone, "order", rowsOf("ord_1", 2))
+	_, err := two.publish(ctx, "order", rowsOf("ord_1", 2))
 	require.ErrorIs(t, err, context.Canceled)
 }

@@ -16,11 +16,12 @@ insert into effect (consumer, event_id, aggregate_id, version, lag)
 select e.consumer, e.event_id, e.aggregate_id, e.version, 0
 from unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) as e (consumer, event_id, aggregate_id, version)`
 
-// What events queue goes out together, and one that PostgreSQL refuses takes no other with it.
-func TestQueuedEffectsShareAStatement(t *testing.T) {
+// The queued statements of several events are one batch. If PostgreSQL refuses one event's, the others still take
+// effect.
+func TestQueuedEffectsShareStatement(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	o := b.options("a")
+	h := setup(t)
+	o := h.options("a")
 	o.Handler = nil
 	o.Queue = func(_ context.Context, batch *pgx.Batch, e event.Event) error {
 		postgres.QueueRows(batch, queueEffect, []string{"a"}, []string{e.ID}, []string{e.AggregateID}, []int64{e.AggregateVersion})
@@ -30,22 +31,22 @@ func TestQueuedEffectsShareAStatement(t *testing.T) {
 		return nil
 	}
 	for i := range 50 {
-		b.append(b.event(aggregate(i), 1))
+		h.append(h.event(aggregate(i), 1))
 	}
-	b.append(b.event("ord_poison", 1))
-	b.run(b.relay())
-	b.run(b.consumer(o))
-	b.exactly("a", 50)
-	b.eventually(func() bool { return len(b.dead()) == 1 }, "the poison is no dead letter")
-	require.Equal(t, "ord_poison", b.dead()[0].AggregateID)
+	h.append(h.event("ord_poison", 1))
+	h.run(h.relay())
+	h.run(h.consumer(o))
+	h.exactly("a", 50)
+	h.eventually(func() bool { return len(h.dead()) == 1 }, "the poison did not become a dead letter")
+	require.Equal(t, "ord_poison", h.dead()[0].AggregateID)
 }
 
-func TestAConsumerHasOneHandler(t *testing.T) {
+func TestConsumerNeedsExactlyOneHandler(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	both, none := b.options("a"), b.options("b")
+	h := setup(t)
+	both, none := h.options("a"), h.options("b")
 	both.Queue = func(context.Context, *pgx.Batch, event.Event) error { return nil }
 	none.Handler = nil
-	require.ErrorContains(t, b.consumer(both).Run(t.Context()), "has two")
-	require.ErrorContains(t, b.consumer(none).Run(t.Context()), "lacks")
+	require.ErrorContains(t, h.consumer(both).Run(t.Context()), "has two")
+	require.ErrorContains(t, h.consumer(none).Run(t.Context()), "lacks")
 }

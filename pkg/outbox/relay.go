@@ -24,13 +24,13 @@ const (
 	backoffBase = 50 * time.Millisecond
 	backoffMax  = 2 * time.Second
 
-	// linger is how long the relay waits after a wake, and gather the time from one moment at which the relays of a
-	// process begin a round to the next, unless one has not had a round for so long: under load events go out together,
-	// and the relays' statements do not compete with those that they work for. It is twice that while there is a lot
-	// (Publisher.adapt). Each round costs two round trips to
-	// PostgreSQL, two transactions, and a wake of every consumer that it concerns.
-	linger = 3 * time.Millisecond
-	gather = 45 * time.Millisecond
+	// batchWindow is how long an idle relay waits after a wake for more rows.
+	batchWindow = 3 * time.Millisecond
+	// tickInterval is the time between the common ticks of a process's busy relays; a relay whose last tick is longer
+	// ago need not wait for one. It doubles at a high rate (Publisher.adapt). Under load it makes larger batches, and
+	// keeps the relays' statements from competing with those of the requests. Each tick costs two round trips to
+	// PostgreSQL, two transactions, and a wake of every consumer of its events.
+	tickInterval = 45 * time.Millisecond
 
 	publishTimeout = 5 * time.Second
 	gaugeInterval  = 5 * time.Second
@@ -39,28 +39,28 @@ const (
 
 // Options tune a relay. Only Service is required.
 type Options struct {
-	// Service names who tells the events: their CloudEvents source.
+	// Service is the publishing service: the events' CloudEvents source.
 	Service string
-	// Poll is how often the relay looks for rows when nobody wakes it; 0: 500 ms.
+	// Poll is the interval at which the relay polls for rows without a wake; 0: 500 ms.
 	Poll time.Duration
-	// Batch is how many rows are published and marked at once; 0: 200, at most 1000.
+	// Batch is how many rows are published and marked at once, at most 1000; 0: 200.
 	Batch int
-	// Retain is how long sent rows are kept; 0, and anything shorter than that: 7 days.
+	// Retain is how long sent rows are kept, at least 7 days; 0: 7 days.
 	Retain time.Duration
 	// Streams bounds the streams, which the relay creates.
 	Streams Streams
-	// Publisher is the process's own; nil: the relay has one for itself.
+	// Publisher is shared by the relays of a process; nil: the relay creates its own.
 	Publisher *Publisher
-	// Clock; nil: the system's.
+	// Clock gives the time; nil: the system's clock.
 	Clock clock.Clock
-	// Logger; nil: none.
+	// Logger takes the relay's log; nil: no log.
 	Logger *zap.Logger
-	// Metrics; nil: none.
+	// Metrics registers the relay's metrics; nil: no metrics.
 	Metrics prometheus.Registerer
 }
 
-// Relay publishes what stands in one database's outbox. Any number of relays may work on one outbox;
-// see the package comment for how they share it.
+// Relay publishes the events of one database's outbox. Any number of relays may share an outbox; the package
+// comment says how.
 type Relay struct {
 	pool    *pgxpool.Pool
 	js      jetstream.JetStream
@@ -71,7 +71,7 @@ type Relay struct {
 	running atomic.Bool
 }
 
-// NewRelay returns a relay that is to be run with [Relay.Run].
+// NewRelay returns a relay; run it with [Relay.Run].
 func NewRelay(pool *pgxpool.Pool, js jetstream.JetStream, o Options) *Relay {
 	o.Poll = cmp.Or(o.Poll, 500*time.Millisecond)
 	o.Batch = min(cmp.Or(o.Batch, 200), 1000)
@@ -92,8 +92,8 @@ func NewRelay(pool *pgxpool.Pool, js jetstream.JetStream, o Options) *Relay {
 	}
 }
 
-// Wake makes the relay look at once. Call it after the commit of what [Append] or [Queue] wrote. It
-// never blocks; calls while the relay is busy are one.
+// Wake makes the relay tick without waiting for its next poll. Call it after the commit of what [Append] or [Queue]
+// wrote. It never blocks; all calls while the relay is busy cause one tick.
 func (r *Relay) Wake() {
 	select {
 	case r.wake <- struct{}{}:
@@ -101,8 +101,10 @@ func (r *Relay) Wake() {
 	}
 }
 
-// Ready returns nil while the relay runs. That JetStream is out of reach keeps nobody from taking
-// traffic: events wait in the outbox.
+// Ready returns nil while the relay runs, even if JetStream is out of reach: the service can take traffic, because
+// events wait in the outbox.
+//
+// Errors: unavailable (Run has not begun, or has ended).
 func (r *Relay) Ready(context.Context) error {
 	if !r.running.Load() {
 		return errs.New(errs.Unavailable, "the outbox relay is not running")
@@ -110,8 +112,10 @@ func (r *Relay) Ready(context.Context) error {
 	return nil
 }
 
-// Run publishes until ctx ends. Whatever PostgreSQL or JetStream do meanwhile, it goes on as soon as
-// both answer again; it fails only when its connection to NATS was closed for good.
+// Run publishes events until ctx ends. After an outage of PostgreSQL or JetStream it continues as soon as both
+// answer.
+//
+// Errors: unavailable (the connection to NATS was closed for good).
 func (r *Relay) Run(ctx context.Context) error {
 	r.running.Store(true)
 	defer r.running.Store(false)
@@ -138,15 +142,15 @@ func (r *Relay) Run(ctx context.Context) error {
 			woken = true
 		case <-poll.C:
 		}
-		early := r.opts.Publisher.untilNext(last)
-		if early == 0 && woken {
-			early = linger
+		delay := r.opts.Publisher.untilNextTick(last)
+		if delay == 0 && woken {
+			delay = batchWindow
 		}
-		if early > 0 && !pause(ctx, early) {
+		if delay > 0 && !sleep(ctx, delay) {
 			return nil
 		}
 		select {
-		case <-r.wake: // this round is theirs, too
+		case <-r.wake: // this tick serves those wakes, too
 			woken = true
 		default:
 		}
@@ -160,8 +164,8 @@ func (r *Relay) Run(ctx context.Context) error {
 				r.log.Info("the outbox is being relayed again")
 			}
 			wait.reset()
-			if busy { // whoever has the turn may have read before our rows were there
-				poll.Reset(gather)
+			if busy { // the holder of the lock may have read before our rows were committed
+				poll.Reset(tickInterval)
 			} else {
 				poll.Reset(r.opts.Poll)
 			}
@@ -182,18 +186,18 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 }
 
-// publish publishes as the last part of a round. It ends with the connection, but not with ctx: a relay that stops
-// leaves neither the server half a batch nor rows that are out without a mark.
-func (r *Relay) publish(ctx context.Context, part *round, l *link, rows []row) ([]row, error) {
+// publish ends the tick t by publishing rows. It is cut short by the loss of the connection, but not by the end
+// of ctx: a relay that stops must leave neither half a batch on the server nor published rows without a mark.
+func (r *Relay) publish(ctx context.Context, t *tick, l *link, rows []row) ([]row, error) {
 	ctx, cancel, err := l.context(context.WithoutCancel(ctx))
 	if err != nil {
 		return nil, err
 	}
 	defer cancel()
-	return part.publish(ctx, r.opts.Service, rows)
+	return t.publish(ctx, r.opts.Service, rows)
 }
 
-// ensureStreams creates the streams. What does not work now is noticed by the next publish.
+// ensureStreams creates the streams. It only logs a failure: the next publish then fails and is retried.
 func (r *Relay) ensureStreams(ctx context.Context, l *link) {
 	work, cancel, err := l.context(ctx)
 	if err == nil {
@@ -207,8 +211,8 @@ func (r *Relay) ensureStreams(ctx context.Context, l *link) {
 
 const sqlProbe = `select exists (select from outbox where sent_at is null)`
 
-// drain publishes until nothing is pending. While another relay is at it, it returns at once, busy. When
-// nobody said that there is something, it asks first.
+// drain publishes until no rows are pending. It returns busy at once while another relay holds the lock. Without
+// a wake it first probes for pending rows, without the lock.
 func (r *Relay) drain(ctx context.Context, l *link, woken bool) (busy bool, err error) {
 	if !woken {
 		var pending bool
@@ -216,18 +220,18 @@ func (r *Relay) drain(ctx context.Context, l *link, woken bool) (busy bool, err 
 			return false, postgres.Err(err)
 		}
 	}
-	part := r.opts.Publisher.begin()
-	defer func() { part.leave() }()
-	t, rows, err := takeTurn(ctx, r.pool, sqlPending, r.opts.Batch)
-	if err != nil || t == nil {
+	t := r.opts.Publisher.begin()
+	defer func() { t.leave() }() // t changes below
+	lock, rows, err := tryLock(ctx, r.pool, sqlPending, r.opts.Batch)
+	if err != nil || lock == nil {
 		return err == nil, err
 	}
-	defer t.done(ctx)
+	defer lock.release(ctx)
 	if len(rows) == 0 {
-		part.leave() // nobody waits for the turn to be given back
+		t.leave() // before the lock is released, so that no flush waits for that
 	}
 	for len(rows) > 0 {
-		sent, perr := r.publish(ctx, part, l, rows)
+		sent, perr := r.publish(ctx, t, l, rows)
 		if err := failpoint.Hit(ctx, "outbox.after_publish"); err != nil {
 			return false, err
 		}
@@ -236,14 +240,14 @@ func (r *Relay) drain(ctx context.Context, l *link, woken bool) (busy bool, err 
 		}
 		at := r.opts.Clock.Now()
 		if perr != nil || ctx.Err() != nil || len(rows) < r.opts.Batch {
-			return false, errors.Join(perr, t.finish(ctx, sent, at)) // even if ctx has ended: what is out is out
+			return false, errors.Join(perr, lock.finish(ctx, sent, at)) // even if ctx has ended: the rows are published
 		}
-		part = r.opts.Publisher.begin()
-		if rows, err = t.next(ctx, sent, at, sqlPending, r.opts.Batch); err != nil {
+		t = r.opts.Publisher.begin()
+		if rows, err = lock.next(ctx, sent, at, sqlPending, r.opts.Batch); err != nil {
 			return false, err
 		}
 		if len(rows) == 0 {
-			part.leave()
+			t.leave()
 		}
 	}
 	return false, nil
@@ -253,10 +257,10 @@ const sqlGauge = `
 select count(*), coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float8
 from (select created_at from outbox where sent_at is null order by seq limit 100000) pending`
 
-// housekeeping keeps the gauges current and prunes once an hour of the injected clock.
+// housekeeping updates the gauges every 5 s, and prunes once an hour by the injected clock.
 func (r *Relay) housekeeping(ctx context.Context) {
-	tick := time.NewTicker(gaugeInterval)
-	defer tick.Stop()
+	ticker := time.NewTicker(gaugeInterval)
+	defer ticker.Stop()
 	var pruned time.Time
 	for {
 		var n int64
@@ -278,7 +282,7 @@ func (r *Relay) housekeeping(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-ticker.C:
 		}
 	}
 }

@@ -22,35 +22,35 @@ where seq > $1 and created_at >= $2
 order by seq
 limit $3`
 
-// Replay publishes every row of the outbox that was written since the time again, sent or not, in order,
-// and returns how many. Consumers skip what they have taken in before, so it is safe at any time; it is
-// needed when JetStream lost its files. While it runs, relays of this outbox wait: what happens
-// meanwhile goes out after it, so that the order of each aggregate holds. Source is the service whose
+// Replay publishes again, in order, every row that was written to the outbox since the given time, sent or not.
+// It returns the number of rows published. It is needed after JetStream has lost its files, and is safe at any
+// time, because consumers skip the events that they have handled. Relays of this outbox wait while it runs, so
+// that later events are published after it and the order of each aggregate holds. Source is the service whose
 // outbox it is.
 //
-// Its errors: unavailable when PostgreSQL or JetStream does not answer. It may simply be called again.
+// Errors: unavailable (PostgreSQL or JetStream does not answer; Replay may be called again).
 func Replay(ctx context.Context, pool *pgxpool.Pool, js jetstream.JetStream, source string, since time.Time) (int, error) {
 	if err := requireStreams(ctx, js, Streams{}); err != nil {
 		return 0, err
 	}
 	var (
-		t    *turn
+		lock *publishLock
 		rows []row
 		seq  int64
 		err  error
 	)
 	for {
-		if t, rows, err = takeTurn(ctx, pool, sqlReplay, seq, since, replayBatch); err != nil {
+		if lock, rows, err = tryLock(ctx, pool, sqlReplay, seq, since, replayBatch); err != nil {
 			return 0, err
 		}
-		if t != nil {
+		if lock != nil {
 			break
 		}
-		if !pause(ctx, replayWait) {
+		if !sleep(ctx, replayWait) {
 			return 0, ctx.Err()
 		}
 	}
-	defer t.done(ctx)
+	defer lock.release(ctx)
 	total := 0
 	for len(rows) > 0 {
 		all := make([]message, len(rows))
@@ -63,7 +63,7 @@ func Replay(ctx context.Context, pool *pgxpool.Pool, js jetstream.JetStream, sou
 			return total, errs.Wrap(out.err, errs.Unavailable, "JetStream does not take the events").WithRetryAfter(time.Second)
 		}
 		seq = rows[len(rows)-1].seq
-		if rows, err = t.next(ctx, out.sent, time.Now(), sqlReplay, seq, since, replayBatch); err != nil {
+		if rows, err = lock.next(ctx, out.sent, time.Now(), sqlReplay, seq, since, replayBatch); err != nil {
 			return total, err
 		}
 	}

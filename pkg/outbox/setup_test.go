@@ -26,14 +26,14 @@ import (
 	"souk/pkg/postgres"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Forgotten()...) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.IgnoreServerLeaks()...) }
 
 const (
-	patience = 60 * time.Second
+	timeout  = 60 * time.Second
 	password = "the same after a restart"
 )
 
-// effects is where the tests' handlers write: one row each time one ran and was committed.
+// effects is the table that the tests' handlers write to: one row for each call that was committed.
 var effects = migration.Set{Name: "effects", FS: fstest.MapFS{
 	"000001_effect.up.sql": {Data: []byte(`create table effect (
 		n bigint generated always as identity, consumer text not null, event_id text not null,
@@ -41,8 +41,8 @@ var effects = migration.Set{Name: "effects", FS: fstest.MapFS{
 	"000001_effect.down.sql": {Data: []byte(`drop table effect`)},
 }}
 
-// bundle is a service's database and a broker of the test's own.
-type bundle struct {
+// harness is a service's database and a NATS server, both private to the test.
+type harness struct {
 	t     testing.TB
 	pool  *pgxpool.Pool
 	store string
@@ -51,37 +51,63 @@ type bundle struct {
 	js    jetstream.JetStream
 }
 
-func setup(t testing.TB) *bundle {
+func setup(t testing.TB) *harness {
 	t.Helper()
-	b := &bundle{t: t, pool: pgtest.New(t, outbox.Migrations(), effects), store: t.TempDir()}
-	b.nats = natstest.Start(t, natsserver.Options{StoreDir: b.store, NoSync: true, Password: password})
-	b.connect()
-	return b
+	h := &harness{t: t, pool: pgtest.New(t, outbox.Migrations(), effects), store: t.TempDir()}
+	h.nats = natstest.Start(t, natsserver.Options{StoreDir: h.store, NoSync: true, Password: password})
+	h.connect()
+	return h
 }
 
-// connect dials over TCP, so that the connection survives the server.
-func (b *bundle) connect() {
-	b.t.Helper()
+// connect dials over TCP, so that the connection survives a restart of the server.
+func (h *harness) connect() {
+	h.t.Helper()
 	closed := make(chan struct{})
-	nc, err := nats.Connect(b.nats.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
+	nc, err := nats.Connect(h.nats.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
 		nats.ReconnectJitter(0, 0), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
-	require.NoError(b.t, err)
-	b.t.Cleanup(func() { nc.Close(); <-closed })
-	b.nc = nc
-	b.js, err = jetstream.New(nc)
-	require.NoError(b.t, err)
+	require.NoError(h.t, err)
+	h.t.Cleanup(func() {
+		nc.Close()
+		receive(h.t, closed)
+	})
+	h.nc = nc
+	h.js, err = jetstream.New(nc)
+	require.NoError(h.t, err)
 }
 
-// restartNATS stops the server, does what is to be done meanwhile, and starts it on the same port.
-func (b *bundle) restartNATS(meanwhile func()) {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+// restartNATS stops the server, calls meanwhile, and starts the server again on the same port.
+func (h *harness) restartNATS(meanwhile func()) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	o := natsserver.Options{StoreDir: b.store, NoSync: true, Password: password}
-	port(b.t, b.nats.URL(), &o)
-	require.NoError(b.t, b.nats.Stop(ctx))
+	o := natsserver.Options{StoreDir: h.store, NoSync: true, Password: password}
+	port(h.t, h.nats.URL(), &o)
+	require.NoError(h.t, h.nats.Stop(ctx))
 	meanwhile()
-	b.nats = natstest.Start(b.t, o)
+	h.nats = natstest.Start(h.t, o)
+}
+
+// receive returns the next value of ch. It fails the test when none comes in time, and must be called by the
+// test's goroutine.
+func receive[T any](t testing.TB, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(timeout):
+		t.Fatal("nothing was received in time")
+		panic("unreachable")
+	}
+}
+
+// await waits until ch is closed, and fails the test when that takes too long. Handlers may call it.
+func await(t testing.TB, ch <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-ch:
+	case <-time.After(timeout):
+		t.Error("the channel was not closed in time")
+	}
 }
 
 type runnable interface {
@@ -89,9 +115,9 @@ type runnable interface {
 	Ready(context.Context) error
 }
 
-// run runs r until the test ends or stop is called.
-func (b *bundle) run(r runnable) (stop func()) {
-	b.t.Helper()
+// run runs r until the test ends or stop is called. It returns when r is ready.
+func (h *harness) run(r runnable) (stop func()) {
+	h.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
@@ -104,22 +130,22 @@ func (b *bundle) run(r runnable) (stop func()) {
 		cancel()
 		select {
 		case err := <-done:
-			require.NoError(b.t, err)
-		case <-time.After(patience):
-			require.Fail(b.t, "it does not stop")
+			require.NoError(h.t, err)
+		case <-time.After(timeout):
+			require.Fail(h.t, "Run does not return")
 		}
 	}
-	b.t.Cleanup(stop)
-	b.eventually(func() bool { return r.Ready(ctx) == nil }, "it does not get ready")
+	h.t.Cleanup(stop)
+	h.eventually(func() bool { return r.Ready(ctx) == nil }, "Ready still fails")
 	return stop
 }
 
-func (b *bundle) relay() *outbox.Relay {
-	return outbox.NewRelay(b.pool, b.js, outbox.Options{Service: "order", Metrics: prometheus.NewRegistry()})
+func (h *harness) relay() *outbox.Relay {
+	return outbox.NewRelay(h.pool, h.js, outbox.Options{Service: "order", Metrics: prometheus.NewRegistry()})
 }
 
-// options of a consumer that writes an effect for each event.
-func (b *bundle) options(service string) outbox.ConsumerOptions {
+// options returns the options of a consumer that writes an effect for each event.
+func (h *harness) options(service string) outbox.ConsumerOptions {
 	return outbox.ConsumerOptions{
 		Service: service, Purpose: "test", Subjects: []string{"evt.>"},
 		Handler:    effect(service),
@@ -129,8 +155,8 @@ func (b *bundle) options(service string) outbox.ConsumerOptions {
 	}
 }
 
-func (b *bundle) consumer(o outbox.ConsumerOptions) *outbox.Consumer {
-	return outbox.NewConsumer(b.js, b.pool, o)
+func (h *harness) consumer(o outbox.ConsumerOptions) *outbox.Consumer {
+	return outbox.NewConsumer(h.js, h.pool, o)
 }
 
 func effect(service string) outbox.Handler {
@@ -141,91 +167,89 @@ func effect(service string) outbox.Handler {
 	}
 }
 
-func (b *bundle) event(aggregate string, version int64) event.Event {
-	b.t.Helper()
+func (h *harness) event(aggregate string, version int64) event.Event {
+	h.t.Helper()
 	e, err := event.New(context.Background(), "evt.order.created", aggregate, version, time.Now(), &orderv1.OrderCreated{OrderId: aggregate})
-	require.NoError(b.t, err)
+	require.NoError(h.t, err)
 	return e
 }
 
-// events makes n events of one aggregate.
-func (b *bundle) events(aggregate string, n int) []event.Event {
+// events returns n events of one aggregate, with versions from 1.
+func (h *harness) events(aggregate string, n int) []event.Event {
 	list := make([]event.Event, n)
 	for i := range list {
-		list[i] = b.event(aggregate, int64(i+1))
+		list[i] = h.event(aggregate, int64(i+1))
 	}
 	return list
 }
 
-func (b *bundle) append(events ...event.Event) {
-	b.t.Helper()
-	require.NoError(b.t, outbox.Append(context.Background(), b.pool, events...))
+func (h *harness) append(events ...event.Event) {
+	h.t.Helper()
+	require.NoError(h.t, outbox.Append(context.Background(), h.pool, events...))
 }
 
-func (b *bundle) count(sql string, args ...any) int {
-	b.t.Helper()
+func (h *harness) count(sql string, args ...any) int {
+	h.t.Helper()
 	var n int
-	require.NoError(b.t, b.pool.QueryRow(context.Background(), sql, args...).Scan(&n))
+	require.NoError(h.t, h.pool.QueryRow(context.Background(), sql, args...).Scan(&n))
 	return n
 }
 
-func (b *bundle) effects(consumer string) int {
-	return b.count(`select count(*) from effect where consumer = $1`, consumer)
+func (h *harness) effects(consumer string) int {
+	return h.count(`select count(*) from effect where consumer = $1`, consumer)
 }
 
-func (b *bundle) pending() int { return b.count(`select count(*) from outbox where sent_at is null`) }
+func (h *harness) pending() int { return h.count(`select count(*) from outbox where sent_at is null`) }
 
-func (b *bundle) eventually(ok func() bool, msg string, args ...any) {
-	b.t.Helper()
-	require.Eventually(b.t, ok, patience, 10*time.Millisecond, append([]any{msg}, args...)...)
+func (h *harness) eventually(ok func() bool, msg string, args ...any) {
+	h.t.Helper()
+	require.Eventually(h.t, ok, timeout, 10*time.Millisecond, append([]any{msg}, args...)...)
 }
 
-// exactly waits until the consumer had n effects, and checks that no event had two and that every
-// aggregate's came in order.
-func (b *bundle) exactly(consumer string, n int) {
-	b.t.Helper()
-	b.once(consumer, n)
-	require.Zero(b.t, b.count(`
+// exactly waits for n effects of the consumer. It requires one effect per event, in order for each aggregate.
+func (h *harness) exactly(consumer string, n int) {
+	h.t.Helper()
+	h.once(consumer, n)
+	require.Zero(h.t, h.count(`
 		select count(*) from (
 			select version, lag(version, 1, 0::bigint) over (partition by aggregate_id order by n) as before
 			from effect where consumer = $1) e
 		where version <= before`, consumer), "out of order")
 }
 
-// once is exactly without the order, which a connection that breaks may change: what was on its way comes
-// again later.
-func (b *bundle) once(consumer string, n int) {
-	b.t.Helper()
-	b.eventually(func() bool { return b.effects(consumer) >= n }, "effects are missing")
-	b.settled(consumer)
-	require.Equal(b.t, n, b.effects(consumer))
-	require.Equal(b.t, n, b.count(`select count(distinct event_id) from effect where consumer = $1`, consumer))
+// once is exactly without the order, which a broken connection may change: events in flight are redelivered later.
+func (h *harness) once(consumer string, n int) {
+	h.t.Helper()
+	h.eventually(func() bool { return h.effects(consumer) >= n }, "effects are missing")
+	h.drained(consumer)
+	require.Equal(h.t, n, h.effects(consumer))
+	require.Equal(h.t, n, h.count(`select count(distinct event_id) from effect where consumer = $1`, consumer))
 }
 
-// settled waits until the consumer has seen and acknowledged all that is on the stream.
-func (b *bundle) settled(service string) {
-	b.t.Helper()
-	b.eventually(func() bool {
-		cons, err := b.js.Consumer(context.Background(), outbox.StreamEvents, service+"_test")
+// drained waits until the consumer has acknowledged every message of the stream.
+func (h *harness) drained(service string) {
+	h.t.Helper()
+	h.eventually(func() bool {
+		cons, err := h.js.Consumer(context.Background(), outbox.StreamEvents, service+"_test")
 		if err != nil {
 			return false
 		}
 		i := cons.CachedInfo()
 		return i.NumPending == 0 && i.NumAckPending == 0
-	}, "the consumer does not come to an end")
+	}, "messages are not acknowledged")
 }
 
-func (b *bundle) streamMessages() uint64 {
-	b.t.Helper()
-	s, err := b.js.Stream(context.Background(), outbox.StreamEvents)
-	require.NoError(b.t, err)
+func (h *harness) streamMessages() uint64 {
+	h.t.Helper()
+	s, err := h.js.Stream(context.Background(), outbox.StreamEvents)
+	require.NoError(h.t, err)
 	return s.CachedInfo().State.Msgs
 }
 
-func (b *bundle) dead() []outbox.Dead {
-	b.t.Helper()
-	list, err := outbox.ListDead(context.Background(), b.js, 100)
-	require.NoError(b.t, err)
+func (h *harness) dead() []outbox.Dead {
+	h.t.Helper()
+	list, err := outbox.ListDead(context.Background(), h.js, 100)
+	require.NoError(h.t, err)
 	return list
 }
 

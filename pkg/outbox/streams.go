@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// StreamEvents holds every event of souk, as long as an outbox does.
+	// StreamEvents holds every event of souk, by default as long as an outbox keeps it.
 	StreamEvents = "EVENTS"
-	// StreamDead holds what consumers could not take in.
+	// StreamDead holds the dead letters: events that consumers could not handle.
 	StreamDead = "DEAD"
 
 	subjectsEvents = "evt.>"
@@ -23,27 +23,30 @@ const (
 	subjectsDead   = prefixDead + ">"
 )
 
-// duplicates is for how long JetStream drops events that it has already. It spares consumers what a relay publishes again
-// that heard no acknowledgement, or died; what comes later the inboxes drop. The server keeps 150 bytes of its memory for
-// each event of that time: 6 MB at 700 checkouts a second, where the usual two minutes would take 75.
+// duplicates is how long JetStream remembers the ID of an event and drops copies of it. A relay publishes a copy
+// when it got no acknowledgement, or after it died. Later copies reach consumers, whose inboxes drop them. The
+// server keeps 150 bytes in memory for each event of that time: 6 MB at 700 checkouts/s. The usual two minutes
+// would take 75 MB.
 const duplicates = 2 * publishTimeout
 
-// Streams bounds the streams. The zero value is right for one server.
+// Streams limits the streams. The zero value is right for one server.
 type Streams struct {
-	// Replicas of each stream; 0: 1. A cluster has 3.
+	// Replicas is the number of replicas of each stream; 0: 1. A cluster has 3.
 	Replicas int `yaml:"replicas"`
-	// MaxAge is how long events stay; 0: 7 days.
+	// MaxAge is how long events are kept; 0: 7 days.
 	MaxAge time.Duration `yaml:"max_age"`
-	// MaxBytes bounds the stream of events; 0: 8 GiB. What does not fit waits in the outboxes.
+	// MaxBytes limits the stream of events; 0: 8 GiB. Events that do not fit wait in the outboxes.
 	MaxBytes int64 `yaml:"max_bytes"`
-	// MaxDeadBytes bounds the dead letters; 0: 512 MiB.
+	// MaxDeadBytes limits the dead letters; 0: 512 MiB.
 	MaxDeadBytes int64 `yaml:"max_dead_bytes"`
-	// MaxDeadAge is how long dead letters stay; 0: 90 days.
+	// MaxDeadAge is how long dead letters are kept; 0: 90 days.
 	MaxDeadAge time.Duration `yaml:"max_dead_age"`
 }
 
-// EnsureStreams creates the streams of events and of dead letters, or brings their settings up to date.
-// It may be called by many processes, any number of times. Its errors: unavailable.
+// EnsureStreams creates the streams of events and of dead letters, or updates their settings. Many processes may call
+// it, any number of times.
+//
+// Errors: unavailable.
 func EnsureStreams(ctx context.Context, js jetstream.JetStream, s Streams) error {
 	replicas := max(s.Replicas, 1)
 	for _, cfg := range []jetstream.StreamConfig{
@@ -68,7 +71,7 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, s Streams) error
 			Retention:   jetstream.LimitsPolicy,
 			Discard:     jetstream.DiscardNew,
 			Storage:     jetstream.FileStorage,
-			Duplicates:  2 * time.Minute, // there are few, and no inbox drops a second letter
+			Duplicates:  2 * time.Minute, // there are few letters, and no inbox drops a copy
 			MaxAge:      cmp.Or(s.MaxDeadAge, 90*24*time.Hour),
 			MaxBytes:    cmp.Or(s.MaxDeadBytes, 512<<20),
 			Replicas:    replicas,
@@ -82,15 +85,15 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, s Streams) error
 	return nil
 }
 
-// insufficientStorage is what a server answers whose store is smaller than a stream's MaxBytes.
+// insufficientStorage is the server's error when its store is smaller than a stream's MaxBytes.
 const insufficientStorage jetstream.ErrorCode = 10047
 
-// ensureStream updates nothing that is as it should be: many processes start at once, and each update interrupts those
-// who work on the stream.
+// ensureStream updates a stream only if its settings differ. Many processes start at the same time, and each update
+// interrupts all users of the stream.
 func ensureStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) error {
 	stream, err := js.Stream(ctx, cfg.Name)
 	switch {
-	case err == nil && set(stream.CachedInfo().Config, cfg):
+	case err == nil && upToDate(stream.CachedInfo().Config, cfg):
 		return nil
 	case err != nil && !errors.Is(err, jetstream.ErrStreamNotFound):
 		return err
@@ -98,14 +101,14 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.Str
 	_, err = js.CreateOrUpdateStream(ctx, cfg)
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.ErrorCode == insufficientStorage {
-		cfg.MaxBytes = -1 // the server's own limit is the tighter one, and refuses new messages just so
+		cfg.MaxBytes = -1 // the server's own limit is lower, and also refuses new messages
 		_, err = js.CreateOrUpdateStream(ctx, cfg)
 	}
 	return err
 }
 
-// set reports whether a stream has the settings that we want; what we leave to the server counts for nothing.
-func set(have, want jetstream.StreamConfig) bool {
+// upToDate reports whether a stream has the wanted settings. Settings that souk leaves to the server do not count.
+func upToDate(have, want jetstream.StreamConfig) bool {
 	changed := have
 	changed.Description, changed.Subjects = want.Description, want.Subjects
 	changed.Retention, changed.Discard, changed.Storage = want.Retention, want.Discard, want.Storage
@@ -114,14 +117,14 @@ func set(have, want jetstream.StreamConfig) bool {
 	return reflect.DeepEqual(have, changed)
 }
 
-// streamGone reports whether err says that the stream or the consumer does not exist any more, as after
-// all of JetStream's files were deleted.
+// streamGone reports whether err means that the stream or the consumer does not exist, for example because
+// JetStream's files were deleted.
 func streamGone(err error) bool {
 	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound) ||
 		errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrNoStreamResponse)
 }
 
-// requireStreams creates the streams when one is missing, and leaves those that are there as they are.
+// requireStreams calls EnsureStreams if a stream is missing. Otherwise it leaves the streams' settings unchanged.
 func requireStreams(ctx context.Context, js jetstream.JetStream, s Streams) error {
 	for _, name := range []string{StreamEvents, StreamDead} {
 		if _, err := js.Stream(ctx, name); err != nil {

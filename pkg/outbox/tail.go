@@ -11,11 +11,11 @@ import (
 	"souk/pkg/event"
 )
 
-// Tail calls f for every event on the subjects (none: all) from now on, until ctx ends. It is for people
-// who look on: it leaves no trace in JetStream, and nothing of it is retried. F is called by one
-// goroutine at a time. What is no event is passed by.
+// Tail calls f for every new event on the subjects until ctx ends; without subjects it takes all events. It is for
+// people who watch: it leaves no state in JetStream and retries nothing. Only one call of f runs at a time. Messages
+// that are not events are skipped.
 //
-// Its errors: unavailable when it cannot begin, or when its connection to NATS is closed for good.
+// Errors: unavailable (Tail cannot begin, or the connection to NATS was closed for good).
 func Tail(ctx context.Context, js jetstream.JetStream, subjects []string, f func(event.Event)) error {
 	if len(subjects) == 0 {
 		subjects = []string{subjectsEvents}

@@ -1,9 +1,9 @@
-// Package page holds what all lists have in common: the size of a page, and the token that says where
-// the next one begins.
+// Package page holds what all lists have in common: the size of a page, and the token that marks
+// where the next page begins.
 //
-// Lists are read by keyset: the token holds the sort keys of the last row, so that page 500 costs what
-// page 1 costs, and rows that come or go meanwhile shift nothing. A token is opaque to clients and good
-// for the very query that it was given out for.
+// Lists are read by keyset. The token holds the sort keys of the last row, so that page 500 costs as
+// much as page 1, and rows that are added or deleted meanwhile shift nothing. A token is opaque to
+// clients and valid only for the query that it was issued for.
 package page
 
 import (
@@ -18,17 +18,17 @@ import (
 )
 
 const (
-	// DefaultSize is the size of a page of which no size is asked.
+	// DefaultSize is the size of a page when the request gives none.
 	DefaultSize = 20
-	// MaxSize is the largest page; who asks for more gets this.
+	// MaxSize is the largest page. A request for more gets this size.
 	MaxSize = 100
 
 	sumLength = 9
-	// maxToken bounds what is read at all.
+	// maxToken is the longest token that is read, in bytes.
 	maxToken = 4096
 )
 
-// Size returns the size of the page that a request gets.
+// Size returns the page size for a request: requested, within its bounds.
 func Size(requested int32) int {
 	switch {
 	case requested <= 0:
@@ -40,9 +40,9 @@ func Size(requested int32) int {
 	}
 }
 
-// Encode returns the token for what comes after cursor, the sort keys of the last row, in the list
-// that filter describes: everything that decides which rows a list has, and in what order. A cursor
-// that is not JSON makes an empty token.
+// Encode returns the token for the page after cursor, the sort keys of the last row. The filter
+// describes the list: everything that decides which rows it has, and in what order. A cursor that
+// cannot be encoded as JSON gives an empty token.
 func Encode(cursor any, filter ...string) string {
 	body, err := json.Marshal(cursor)
 	if err != nil {
@@ -52,7 +52,9 @@ func Encode(cursor any, filter ...string) string {
 }
 
 // Decode reads a token that Encode made for the same filter into cursor, a pointer. An empty token
-// leaves the cursor as it is: the first page. Anything else fails with errs.Invalid on "pageToken".
+// means the first page and leaves the cursor unchanged.
+//
+// Errors: invalid_argument (field pageToken).
 func Decode(token string, cursor any, filter ...string) error {
 	if token == "" {
 		return nil
@@ -80,7 +82,7 @@ func invalid() error {
 	return errs.InvalidField("pageToken", "must be the nextPageToken of the same query, unchanged")
 }
 
-// sum is a checksum, not a signature: a cursor grants nothing, it only has to fit.
+// sum is a checksum, not a signature: a cursor grants nothing, it only has to match its query.
 func sum(body []byte, filter []string) []byte {
 	h := sha256.New()
 	for _, f := range filter {

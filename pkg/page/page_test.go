@@ -17,14 +17,14 @@ type cursor struct {
 	ID    string `json:"i"`
 }
 
-func TestSize(t *testing.T) {
+func TestSizeIsWithinItsBounds(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[int32]int{-1: 20, 0: 20, 1: 1, 20: 20, 100: 100, 101: 100, 1_000_000: 100} {
 		require.Equal(t, want, page.Size(in))
 	}
 }
 
-func TestTokens(t *testing.T) {
+func TestTokenIsValidForItsOwnQueryOnly(t *testing.T) {
 	t.Parallel()
 	in := cursor{Price: 1<<62 + 1, ID: "prd_Ж\"'"}
 	token := page.Encode(in, "q=shoes", "sort=price")

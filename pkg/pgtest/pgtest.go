@@ -1,12 +1,12 @@
-// Package pgtest gives each test a PostgreSQL database of its own, migrated and empty.
+// Package pgtest gives each test its own PostgreSQL database, migrated and empty.
 //
-// The migrations run once: into a template, one for each distinct content of the migration sets, which
-// stays on the server and is shared by all test processes. A test's database is a copy of it, which
+// The migrations run once, in a template database. There is one template for each distinct content of the migration
+// sets; it stays on the server and all test processes share it. A test's database is a copy of the template. The copy
 // takes 50 to 130 ms on two busy cores, and is dropped when the test ends.
 //
-// The server is that of SOUK_TEST_POSTGRES_URL (a superuser's URL). When that is unset, a private one is
-// started once a test process; it has no fsync, lives in a temporary folder, and is gone with the
-// process however that ends: see devstack.PostgresOptions.Temporary.
+// The server is that of SOUK_TEST_POSTGRES_URL (a superuser's URL). If that is unset, each test process starts a
+// private server. It runs without fsync in a temporary folder, and ends with the process, however the process
+// ends: see devstack.PostgresOptions.Temporary.
 package pgtest
 
 import (
@@ -32,17 +32,17 @@ import (
 )
 
 const (
-	patience = 60 * time.Second
-	// abandoned is the age at which a database of a test that was killed is dropped.
+	timeout = 60 * time.Second
+	// abandoned is the age at which the database of a killed test is dropped.
 	abandoned = 2 * time.Hour
-	// maxConns bounds one test's pool. Tests run in parallel in several processes.
+	// maxConns limits one test's pool, because tests run in parallel in several processes.
 	maxConns = 16
 )
 
-// New returns a pool on a database of the test's own, with the sets migrated in order.
+// New returns a pool on a new database for the test, with the sets migrated in order.
 func New(t testing.TB, sets ...migration.Set) *pgxpool.Pool {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	pool, err := postgres.Open(ctx, postgres.Config{URL: URL(t, sets...), MaxConns: maxConns})
 	require.NoError(t, err)
@@ -50,11 +50,11 @@ func New(t testing.TB, sets ...migration.Set) *pgxpool.Pool {
 	return pool
 }
 
-// URL returns the URL of a database of the test's own, with the sets migrated in order.
+// URL returns the URL of a new database for the test, with the sets migrated in order.
 func URL(t testing.TB, sets ...migration.Set) string {
 	t.Helper()
 	server := Server(t)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	template, err := templates.get(ctx, server, sets)
 	require.NoError(t, err)
@@ -64,7 +64,7 @@ func URL(t testing.TB, sets ...migration.Set) string {
 	name := fmt.Sprintf("%s%d_%s", testPrefix, time.Now().Unix(), hex.EncodeToString(suffix))
 	require.NoError(t, exec(ctx, server, `create database `+ident(name)+` template `+ident(template)))
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		if err := exec(ctx, server, `drop database if exists `+ident(name)+` with (force)`); err != nil {
 			t.Logf("drop the test's database: %v", err)
@@ -75,7 +75,7 @@ func URL(t testing.TB, sets ...migration.Set) string {
 	return u
 }
 
-// Server returns the URL of the server, as its superuser, for tests that need more than one database.
+// Server returns the superuser's URL of the server, for tests that need more than one database.
 func Server(t testing.TB) string {
 	t.Helper()
 	if u := os.Getenv("SOUK_TEST_POSTGRES_URL"); u != "" {
@@ -89,8 +89,8 @@ const (
 	testPrefix     = "souk_test_"
 )
 
-// templates remembers which templates this process has already seen to. A test process talks to one
-// server, and its tests have no common owner that could hold this.
+// templates caches which templates this process has ensured. It is global because the tests of a process have no
+// common owner that could hold it.
 var templates = &templateCache{byKey: map[string]*templateEntry{}}
 
 type templateCache struct {
@@ -128,7 +128,7 @@ func (c *templateCache) get(ctx context.Context, server string, sets []migration
 	return entry.name, nil
 }
 
-// fingerprint names the content of the sets.
+// fingerprint returns a hash of the content of the sets.
 func fingerprint(sets []migration.Set) (string, error) {
 	h := sha256.New()
 	for _, s := range sets {
@@ -152,14 +152,14 @@ func fingerprint(sets []migration.Set) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:10]), nil
 }
 
-// ensureTemplate makes the template unless it is there. Only a finished one is marked as a template, so
-// what a killed process left half done is made again.
+// ensureTemplate creates the template unless it exists. Only a finished database is marked as a template, so one
+// that a killed process left unfinished is created again.
 func ensureTemplate(ctx context.Context, server, name string, sets []migration.Set) error {
 	conn, err := pgx.Connect(ctx, server)
 	if err != nil {
 		return fmt.Errorf("connect to the test server: %w", err)
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // the lock goes with the connection
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // releases the lock; an error of closing does not matter
 	if _, err := conn.Exec(ctx, `select pg_advisory_lock(hashtextextended($1, 8))`, name); err != nil {
 		return fmt.Errorf("lock the template: %w", err)
 	}
@@ -191,7 +191,7 @@ func ensureTemplate(ctx context.Context, server, name string, sets []migration.S
 	return nil
 }
 
-// dropAbandoned drops databases of tests that were killed long ago. It is housekeeping: what fails is left.
+// dropAbandoned drops databases of tests that were killed long ago. It ignores errors: the next run tries again.
 func dropAbandoned(ctx context.Context, conn *pgx.Conn) {
 	rows, err := conn.Query(ctx, `select d.datname from pg_database d
 		where d.datname ~ '^souk_test_[0-9]+_[0-9a-f]+$'

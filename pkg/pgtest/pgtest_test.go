@@ -21,7 +21,7 @@ func set(sql string) migration.Set {
 	}}
 }
 
-func TestEachTestHasADatabaseOfItsOwn(t *testing.T) {
+func TestEachTestHasItsOwnDatabase(t *testing.T) {
 	t.Parallel()
 	for i := range 8 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -36,14 +36,14 @@ func TestEachTestHasADatabaseOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestOtherMigrationsMakeAnotherTemplate(t *testing.T) {
+func TestOtherMigrationsCreateAnotherTemplate(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t, set("create table t (n int, extra text)"))
 	_, err := pool.Exec(t.Context(), `select extra from t`)
 	require.NoError(t, err)
 }
 
-func TestTheDatabaseIsDropped(t *testing.T) {
+func TestDatabaseIsDroppedAfterTest(t *testing.T) {
 	t.Parallel()
 	var name string
 	t.Run("a test", func(t *testing.T) { name = pgtest.New(t).Config().ConnConfig.Database })

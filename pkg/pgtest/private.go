@@ -10,8 +10,8 @@ import (
 	"souk/pkg/devstack"
 )
 
-// server is the one that this test process has started for itself. It has no owner who could stop it, so its
-// guard does when the process ends.
+// server is the server that this test process has started. No test owns it, so its guard stops it when the
+// process ends.
 var server struct {
 	mu       sync.Mutex
 	postgres *devstack.Postgres
@@ -22,7 +22,7 @@ func private(t testing.TB) string {
 	server.mu.Lock()
 	defer server.mu.Unlock()
 	if server.postgres == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		p, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{Temporary: true})
 		require.NoError(t, err)

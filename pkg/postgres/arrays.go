@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// registerArrays has []string and []int64 encoded at once. Statements over many rows take their columns as arrays, which is most
-// of what souk sends to PostgreSQL; pgx encodes them element by element, through an interface each, into a buffer that grows on
-// the way.
+// registerArrays registers faster encoders for []string and []int64. Set-based statements take their columns as
+// arrays, which are most of what souk sends to PostgreSQL. The encoder of pgx goes through an interface for each
+// element and grows its buffer on the way.
 func registerArrays(m *pgtype.Map) error {
 	err := registerArray(m, pgtype.TextArrayOID, func(s string) int { return len(s) }, func(buf []byte, s string) []byte { return append(buf, s...) })
 	if err != nil {
@@ -35,7 +35,7 @@ func registerArray[T any](m *pgtype.Map, oid uint32, size func(T) int, put func(
 	return nil
 }
 
-// arrays is pgx's codec of an array, except for what is a []T.
+// arrays is the array codec of pgx with another encoder for []T.
 type arrays[T any] struct {
 	*pgtype.ArrayCodec
 	plan encodeArray[T]
@@ -50,14 +50,14 @@ func (c arrays[T]) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any
 }
 
 type encodeArray[T any] struct {
-	element uint32 // its type
+	element uint32 // OID of the element type
 	size    func(T) int
 	put     func([]byte, T) []byte
 }
 
-// Encode appends a []T in the format of array_send in PostgreSQL's source; nil is null.
+// Encode appends a []T in the binary format of PostgreSQL's array_send. A nil slice is null.
 func (p encodeArray[T]) Encode(value any, buf []byte) ([]byte, error) {
-	all := value.([]T) //nolint:forcetypeassert // PlanEncode has looked
+	all := value.([]T) //nolint:forcetypeassert // checked by PlanEncode
 	if all == nil {
 		return nil, nil
 	}
@@ -72,13 +72,13 @@ func (p encodeArray[T]) Encode(value any, buf []byte) ([]byte, error) {
 	buf = slices.Grow(buf, size)
 	be := binary.BigEndian
 	buf = be.AppendUint32(buf, uint32(min(len(all), 1))) //nolint:gosec // dimensions: 0 or 1
-	buf = be.AppendUint32(buf, 0)                        // there are no nulls
+	buf = be.AppendUint32(buf, 0)                        // contains no nulls
 	buf = be.AppendUint32(buf, p.element)
 	if len(all) == 0 {
 		return buf, nil
 	}
 	buf = be.AppendUint32(buf, uint32(len(all))) //nolint:gosec // bounded by size
-	buf = be.AppendUint32(buf, 1)                // the number of the first
+	buf = be.AppendUint32(buf, 1)                // index of the first element
 	for _, v := range all {
 		buf = be.AppendUint32(buf, uint32(p.size(v))) //nolint:gosec // bounded by size
 		buf = p.put(buf, v)

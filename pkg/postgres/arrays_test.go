@@ -13,8 +13,7 @@ import (
 	"souk/pkg/postgres"
 )
 
-// TestTextsComeBack: what is sent as text[] is what PostgreSQL takes it for, and what it sends.
-func TestTextsComeBack(t *testing.T) {
+func TestTextArraysRoundTrip(t *testing.T) {
 	t.Parallel()
 	pool, err := postgres.Open(t.Context(), postgres.Config{URL: pgtest.URL(t)})
 	require.NoError(t, err)
@@ -45,10 +44,10 @@ func TestTextsComeBack(t *testing.T) {
 		}
 	}
 
-	// pgx does what is no []string.
-	word := "a"
+	// pgx encodes what is not a []string.
+	text := "a"
 	var back []string
-	require.NoError(t, pool.QueryRow(t.Context(), `select array_replace($1::text[], null, 'nothing')`, []*string{&word, nil}).Scan(&back))
+	require.NoError(t, pool.QueryRow(t.Context(), `select array_replace($1::text[], null, 'nothing')`, []*string{&text, nil}).Scan(&back))
 	require.Equal(t, []string{"a", "nothing"}, back)
 	type name string
 	require.NoError(t, pool.QueryRow(t.Context(), `select $1::text[]`, []name{"a", "b"}).Scan(&back))
@@ -57,7 +56,7 @@ func TestTextsComeBack(t *testing.T) {
 	require.Equal(t, []string{`a "b", {c}`}, back, "in the format of text")
 }
 
-func TestNumbersComeBack(t *testing.T) {
+func TestNumberArraysRoundTrip(t *testing.T) {
 	t.Parallel()
 	pool, err := postgres.Open(t.Context(), postgres.Config{URL: pgtest.URL(t)})
 	require.NoError(t, err)
@@ -72,6 +71,6 @@ func TestNumbersComeBack(t *testing.T) {
 		}
 	}
 	var back []int64
-	require.NoError(t, pool.QueryRow(t.Context(), `select $1::bigint[]`, []int32{1, -2}).Scan(&back), "pgx does what is no []int64")
+	require.NoError(t, pool.QueryRow(t.Context(), `select $1::bigint[]`, []int32{1, -2}).Scan(&back), "pgx encodes what is not a []int64")
 	require.Equal(t, []int64{1, -2}, back)
 }

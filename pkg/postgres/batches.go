@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Batches is a transaction of batches, without round trips of its own. See [InBatches].
+// Batches is a transaction that consists of batches. See [InBatches].
 type Batches struct {
 	conn      *pgxpool.Conn
 	settings  []string
@@ -19,13 +19,15 @@ type Batches struct {
 	committed bool
 }
 
-// InBatches is [InTx] for a transaction that consists of few batches: it begins with the first one, and commits with
-// the one that is given to [Batches.Commit], so that two batches are two round trips instead of four. Each costs both sides
-// a write, a read and two changes of context. If f returns nil and has not committed, that is done then.
+// InBatches is [InTx] for a transaction of a few batches. The begin is sent with the first batch, the commit with the
+// batch given to [Batches.Commit], so that two batches take two round trips instead of four. If f returns nil without
+// having committed, InBatches commits.
 //
-// Settings are statements that go out behind the begin ("set local lock_timeout = …").
+// The settings are statements that are sent after the begin ("set local lock_timeout = …").
+//
+// Errors: those of f, unchanged; those of the final commit and the last attempt, as by [Err].
 func InBatches(ctx context.Context, pool *pgxpool.Pool, settings []string, f func(*Batches) error) error {
-	return repeated(ctx, txAttempts, func() error { return inBatches(ctx, pool, settings, f) })
+	return retryConflicts(ctx, txAttempts, func() error { return inBatches(ctx, pool, settings, f) })
 }
 
 func inBatches(ctx context.Context, pool *pgxpool.Pool, settings []string, f func(*Batches) error) error {
@@ -45,8 +47,8 @@ func inBatches(ctx context.Context, pool *pgxpool.Pool, settings []string, f fun
 	return Err(tx.Commit(ctx, &pgx.Batch{}))
 }
 
-// Send sends a batch, reads all of its results, and returns the first error, as it is: when it is not nil, nothing of
-// the transaction happens.
+// Send sends a batch, reads all of its results, and returns the first error, unchanged. After an error the
+// transaction cannot commit.
 func (t *Batches) Send(ctx context.Context, b *pgx.Batch) error {
 	if b.Len() == 0 {
 		return nil
@@ -64,8 +66,9 @@ func (t *Batches) Send(ctx context.Context, b *pgx.Batch) error {
 	return t.conn.SendBatch(ctx, all).Close()
 }
 
-// Commit sends a batch, and with it the commit. PostgreSQL skips the commit when it refuses one of the statements; a
-// callback of the batch (QueuedQuery.Query, QueryRow, Exec) that fails comes too late: what must hold is for SQL to check.
+// Commit sends a batch and the commit. If PostgreSQL refuses a statement, it does not commit. An error of a
+// callback of the batch (QueuedQuery.Query, QueryRow, Exec) comes too late to prevent the commit, so invariants
+// must be checked in SQL.
 func (t *Batches) Commit(ctx context.Context, b *pgx.Batch) error {
 	b.Queue("commit").Exec(func(tag pgconn.CommandTag) error {
 		if tag.String() != "COMMIT" {
@@ -77,7 +80,7 @@ func (t *Batches) Commit(ctx context.Context, b *pgx.Batch) error {
 	return t.Send(ctx, b)
 }
 
-// Conn is for statements between batches, after the first. It is nobody else's until f returns.
+// Conn returns the transaction's connection, for statements after the first batch. It is valid until f returns.
 func (t *Batches) Conn() *pgx.Conn { return t.conn.Conn() }
 
 func (t *Batches) rollback(ctx context.Context) {
@@ -87,15 +90,15 @@ func (t *Batches) rollback(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 	defer cancel()
 	if _, err := t.conn.Exec(ctx, "rollback"); err != nil {
-		_ = t.conn.Conn().Close(ctx) // which rolls back, too
+		_ = t.conn.Conn().Close(ctx) // ignored: closed in any case, which rolls back, too
 	}
 }
 
-// repeated calls f until it is not a transaction any more that PostgreSQL broke off in favour of another.
-func repeated(ctx context.Context, attempts int, f func() error) error {
+// retryConflicts calls f until it does not fail with a serialization failure or a deadlock, at most attempts times.
+func retryConflicts(ctx context.Context, attempts int, f func() error) error {
 	for attempt := 1; ; attempt++ {
 		err := f()
-		if err == nil || !lost(err) {
+		if err == nil || !isConflict(err) {
 			return err
 		}
 		if attempt >= attempts {

@@ -29,7 +29,7 @@ func TestInBatches(t *testing.T) {
 			return errors.Join(tx.Send(ctx, take(1)), tx.Commit(ctx, take(2)))
 		}},
 		"one batch": {left: 9, f: func(ctx context.Context, tx *postgres.Batches) error { return tx.Commit(ctx, take(1)) }},
-		"no commit of its own": {left: 7, f: func(ctx context.Context, tx *postgres.Batches) error {
+		"commit is implicit": {left: 7, f: func(ctx context.Context, tx *postgres.Batches) error {
 			return errors.Join(tx.Send(ctx, take(1)), tx.Send(ctx, take(2)))
 		}},
 		"statements in between": {left: 6, f: func(ctx context.Context, tx *postgres.Batches) error {
@@ -39,8 +39,8 @@ func TestInBatches(t *testing.T) {
 			_, err := tx.Conn().Exec(ctx, `update stock set n = n - 3 where sku = 'a'`)
 			return err
 		}},
-		"nothing": {left: 10, f: func(ctx context.Context, tx *postgres.Batches) error { return tx.Send(ctx, &pgx.Batch{}) }},
-		"an error of the caller's": {left: 10, err: func(t *testing.T, err error) { require.ErrorIs(t, err, boom) },
+		"empty batch": {left: 10, f: func(ctx context.Context, tx *postgres.Batches) error { return tx.Send(ctx, &pgx.Batch{}) }},
+		"error of the function": {left: 10, err: func(t *testing.T, err error) { require.ErrorIs(t, err, boom) },
 			f: func(ctx context.Context, tx *postgres.Batches) error { return errors.Join(tx.Send(ctx, take(1)), boom) }},
 		"a statement before the commit is refused": {left: 10, err: func(t *testing.T, err error) { require.True(t, postgres.IsCheck(err, "stock_not_negative"), "%v", err) },
 			f: func(ctx context.Context, tx *postgres.Batches) error {
@@ -106,18 +106,18 @@ func TestInBatches(t *testing.T) {
 		require.EqualValues(t, 10, stock(ctx, t, pool, "a"))
 		require.Zero(t, pool.Stat().AcquiredConns())
 	})
-	t.Run("rolls back for a caller that left", func(t *testing.T) {
+	t.Run("rolls back after the context ended", func(t *testing.T) {
 		t.Parallel()
 		ctx, pool := setup(t)
-		caller, leave := context.WithCancel(ctx)
+		caller, cancel := context.WithCancel(ctx)
 		err := postgres.InBatches(caller, pool, nil, func(tx *postgres.Batches) error {
-			defer leave()
+			defer cancel()
 			return tx.Send(ctx, take(1))
 		})
 		require.Equal(t, errs.Timeout, errs.CodeOf(err))
 		require.EqualValues(t, 10, stock(ctx, t, pool, "a"))
 	})
-	t.Run("a loser runs again", func(t *testing.T) {
+	t.Run("a serialization failure is retried", func(t *testing.T) {
 		t.Parallel()
 		ctx, pool := setup(t)
 		runs := 0

@@ -15,16 +15,16 @@ import (
 	"souk/pkg/errs"
 )
 
-// retryAfter is what callers are told who find the database out of reach.
+// retryAfter is the retry delay of unavailable errors.
 const retryAfter = time.Second
 
-// Err gives an error of pgx its code. Repositories pass what they get through it.
+// Err gives an error of pgx its code. Repositories return database errors through it.
 //
-//   - no rows: not_found
-//   - the database cannot be reached, goes down, is full, is read-only, broke off the statement (a
-//     timeout of the server, a lost deadlock): unavailable, to be tried again in a second
-//   - the caller's context ended: timeout, for nobody knows what was done
-//   - nil, an error that already has a code, and all else (a constraint, bad SQL): unchanged
+//   - No rows: not_found.
+//   - The database is unreachable, shutting down, full or read-only, or it cancelled the statement (server-side timeout,
+//     deadlock): unavailable, with a retry delay of a second.
+//   - The caller's context ended: timeout. The outcome is unknown.
+//   - Nil, errors that have a code, and all others (a constraint, bad SQL): unchanged.
 func Err(err error) error {
 	var coded *errs.Error
 	switch {
@@ -32,7 +32,7 @@ func Err(err error) error {
 		return err
 	case errors.Is(err, pgx.ErrNoRows):
 		return errs.Wrap(err, errs.NotFound, "not found")
-	case down(err):
+	case isDown(err):
 		return errs.Wrap(err, errs.Unavailable, "the database is out of reach for the moment").WithRetryAfter(retryAfter)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), pgconn.Timeout(err):
 		return errs.Wrap(err, errs.Timeout, "the request took too long or was given up")
@@ -41,27 +41,27 @@ func Err(err error) error {
 	}
 }
 
-// down reports whether the server, not the statement, is at fault.
-func down(err error) bool {
+// isDown reports whether the server is at fault, not the statement.
+func isDown(err error) bool {
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
-		return downState(pgErr.Code)
+		return isDownState(pgErr.Code)
 	}
 	var connectErr *pgconn.ConnectError
 	if errors.As(err, &connectErr) {
-		// The caller's own end shows as a failure to connect, too.
+		// A cancelled context also appears as a failure to connect.
 		return !errors.Is(err, context.Canceled)
 	}
 	var netErr net.Error
 	if errors.As(err, &netErr) && netErr.Timeout() {
-		return false // of the caller's context: pgx turns its end into a deadline of the connection
+		return false // the caller's context ended: pgx turns that into a deadline of the connection
 	}
 	return errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, puddle.ErrClosedPool) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EPIPE)
 }
 
-func downState(state string) bool {
+func isDownState(state string) bool {
 	if len(state) != 5 {
 		return false
 	}
@@ -83,20 +83,20 @@ func downState(state string) bool {
 	return false
 }
 
-// lost reports whether PostgreSQL broke off a transaction in favour of another; it may simply run again.
-func lost(err error) bool {
+// isConflict reports whether err is a serialization failure or a deadlock, so that the transaction may run again.
+func isConflict(err error) bool {
 	var pgErr *pgconn.PgError
 	return errors.As(err, &pgErr) && (pgErr.Code == "40001" || pgErr.Code == "40P01")
 }
 
-// IsUnique reports whether err is a violation of the unique or primary key constraint (or unique index);
-// "" stands for any.
+// IsUnique reports whether err is a violation of the named primary key, unique constraint or unique index. ""
+// means any.
 func IsUnique(err error, constraint string) bool { return violates(err, "23505", constraint) }
 
-// IsCheck reports whether err is a violation of the check constraint; "" stands for any.
+// IsCheck reports whether err is a violation of the named check constraint. "" means any.
 func IsCheck(err error, constraint string) bool { return violates(err, "23514", constraint) }
 
-// IsForeignKey reports whether err is a violation of the foreign key; "" stands for any.
+// IsForeignKey reports whether err is a violation of the named foreign key. "" means any.
 func IsForeignKey(err error, constraint string) bool { return violates(err, "23503", constraint) }
 
 func violates(err error, state, constraint string) bool {

@@ -1,8 +1,8 @@
-// Package postgres opens PostgreSQL pools and holds what repositories share: transactions that retry,
-// batches that are one round trip, group commit of concurrent callers, and the codes of errors.
+// Package postgres opens PostgreSQL pools and provides what repositories share: transactions that retry, batches that
+// take one round trip, and error codes.
 //
-// Round trips are the cost of a use case, so the statements of one go out together (SendBatch), and
-// writes to one hot row are gathered from all callers that want it at the moment (Group).
+// Round trips dominate the cost of a use case. So its statements are sent as one batch ([SendBatch], [InBatches]),
+// and rows of several callers are written by one statement ([QueueRows], package souk/pkg/batch).
 package postgres
 
 import (
@@ -19,66 +19,68 @@ import (
 	"souk/pkg/errs"
 )
 
-// Config says which database to open, and how. Only URL is required.
+// Config configures a pool. Only URL is required.
 type Config struct {
 	// URL is postgres://user:password@host:port/database, or a libpq keyword string.
 	URL string `yaml:"url"`
-	// MaxConns bounds the pool; 0: 10.
+	// MaxConns is the maximum size of the pool. 0 means 10.
 	MaxConns int32 `yaml:"max_conns"`
-	// MinConns are kept open even when idle; 0: none.
+	// MinConns is how many connections stay open even when idle.
 	MinConns int32 `yaml:"min_conns"`
-	// ConnectTimeout bounds one attempt to connect; 0: 5 s.
+	// ConnectTimeout bounds one attempt to connect. 0 means 5 s.
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
-	// StatementTimeout is after how long the server gives up a statement; 0: 30 s; negative: never.
+	// StatementTimeout is how long the server lets a statement run. 0 means 30 s, a negative value no limit.
 	StatementTimeout time.Duration `yaml:"statement_timeout"`
-	// LockTimeout is after how long a statement stops waiting for a lock; 0: 10 s; negative: never.
+	// LockTimeout is how long a statement waits for a lock. 0 means 10 s, a negative value no limit.
 	LockTimeout time.Duration `yaml:"lock_timeout"`
-	// IdleInTransactionTimeout is after how long the server ends a session that forgot its transaction; 0: 30 s; negative: never.
+	// IdleInTransactionTimeout is how long a session may be idle in a transaction before the server ends it. 0 means
+	// 30 s, a negative value no limit.
 	IdleInTransactionTimeout time.Duration `yaml:"idle_in_transaction_timeout"`
-	// MaxConnLifetime is after how long a connection is replaced, so that a pool finds a new primary; 0: 30 min.
+	// MaxConnLifetime is the age at which a connection is replaced, so that a pool finds a new primary. 0 means 30
+	// min.
 	MaxConnLifetime time.Duration `yaml:"max_conn_lifetime"`
-	// ByKey says that statements find their rows by keys: no plan reads a whole table if an index will do. Plans are made
-	// once and kept; one that is made while a table is small, or before the server has counted it, would read all of it
-	// for as long as the statement lives, while it grows.
+	// ByKey tells the planner never to scan a whole table if it can use an index. Plans are cached. Without ByKey, a
+	// plan made while a table is small or not yet analyzed would keep scanning the table as it grows.
 	ByKey bool `yaml:"by_key"`
-	// ApplicationName is shown in pg_stat_activity; "": souk.
+	// ApplicationName appears in pg_stat_activity. "" means souk.
 	ApplicationName string `yaml:"application_name"`
-	// Tracer sees every statement; nil: none.
+	// Tracer traces every statement. It may be nil.
 	Tracer pgx.QueryTracer `yaml:"-"`
 }
 
-// Execer is what runs a statement: a pool, a connection or a transaction.
+// Execer runs statements. It is a pool, a connection or a transaction.
 type Execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// Querier is what runs statements and queries: a pool, a connection or a transaction.
+// Querier runs statements and queries. It is a pool, a connection or a transaction.
 type Querier interface {
 	Execer
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// Batcher is what sends a batch: a pool, a connection or a transaction.
-type Batcher interface {
+// BatchSender sends batches. It is a pool, a connection or a transaction.
+type BatchSender interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
-// Beginner is what begins a transaction: a pool, a connection or a transaction.
+// Beginner begins transactions. It is a pool, a connection or a transaction.
 type Beginner interface {
 	Begin(ctx context.Context) (pgx.Tx, error)
 }
 
 var (
-	_ Querier  = (*pgxpool.Pool)(nil)
-	_ Batcher  = (*pgxpool.Pool)(nil)
-	_ Beginner = (*pgxpool.Pool)(nil)
-	_ Querier  = (pgx.Tx)(nil)
+	_ Querier     = (*pgxpool.Pool)(nil)
+	_ BatchSender = (*pgxpool.Pool)(nil)
+	_ Beginner    = (*pgxpool.Pool)(nil)
+	_ Querier     = (pgx.Tx)(nil)
 )
 
-// Open returns a pool that has reached its server once. Sessions run in UTC, times are scanned in UTC, and plans are
-// made for disks on which a random page costs hardly more than the next one.
-// Its errors: invalid_argument for a URL that is none, unavailable when the server does not answer.
+// Open opens a pool and pings its server. Sessions run in UTC, times are scanned in UTC, and plans assume disks on
+// which random access costs little more than sequential access.
+//
+// Errors: invalid_argument (the configuration is invalid), unavailable (the server does not answer).
 func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	pc, err := pgxpool.ParseConfig(cfg.URL)
 	if err != nil {
@@ -91,14 +93,14 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	pc.MaxConnIdleTime = 10 * time.Minute
 	pc.ConnConfig.ConnectTimeout = or(cfg.ConnectTimeout, 5*time.Second)
 	pc.ConnConfig.Tracer = cfg.Tracer
-	pc.ConnConfig.StatementCacheCapacity = statements
+	pc.ConnConfig.StatementCacheCapacity = preparedStatements
 
 	params := pc.ConnConfig.RuntimeParams
 	params["timezone"] = "UTC"
-	// Disks have no heads to move. The server's default of 4 has it scan tables of hundreds of rows from end to end, and
-	// hash them, for statements that take a few rows by their keys.
+	// The server's default of 4 is meant for spinning disks. With it, statements that read a few rows by key scan and
+	// hash tables of hundreds of rows.
 	params["random_page_cost"] = "1.1"
-	params["jit"] = "off" // compiling takes longer than our statements run
+	params["jit"] = "off" // compiling takes longer than our statements
 	if cfg.ByKey {
 		params["enable_seqscan"] = "off"
 	}
@@ -124,9 +126,9 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// statements is how many prepared statements a connection keeps: no service has as many. The cache's room is taken
-// beforehand, in every connection.
-const statements = 128
+// preparedStatements is how many prepared statements a connection caches. It exceeds the number that any service
+// has, but not by much: pgx allocates the cache in full for every connection.
+const preparedStatements = 128
 
 func or[T comparable](v, fallback T) T {
 	var zero T

@@ -62,27 +62,27 @@ func TestOpen(t *testing.T) {
 		require.Equal(t, time.UTC, at.Location())
 		require.Equal(t, "UTC", zone)
 	})
-	t.Run("a URL that is none", func(t *testing.T) {
+	t.Run("invalid URL", func(t *testing.T) {
 		t.Parallel()
 		_, err := postgres.Open(ctx, postgres.Config{URL: "postgres://u:secret@h:port/"})
 		require.Equal(t, errs.Invalid, errs.CodeOf(err))
 		require.NotContains(t, err.Error(), "secret")
 	})
-	t.Run("nobody there", func(t *testing.T) {
+	t.Run("no server", func(t *testing.T) {
 		t.Parallel()
 		_, err := postgres.Open(ctx, postgres.Config{URL: "postgres://u:secret@127.0.0.1:1/d"})
 		require.Equal(t, errs.Unavailable, errs.CodeOf(err))
 		require.NotContains(t, err.Error(), "secret")
 	})
-	t.Run("nobody answers", func(t *testing.T) {
+	t.Run("silent server", func(t *testing.T) {
 		t.Parallel()
-		mute, err := net.Listen("tcp", "127.0.0.1:0")
+		silent, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
-		t.Cleanup(func() { _ = mute.Close() })
-		_, err = postgres.Open(ctx, postgres.Config{URL: "postgres://u@" + mute.Addr().String() + "/d?sslmode=disable", ConnectTimeout: 50 * time.Millisecond})
+		t.Cleanup(func() { _ = silent.Close() })
+		_, err = postgres.Open(ctx, postgres.Config{URL: "postgres://u@" + silent.Addr().String() + "/d?sslmode=disable", ConnectTimeout: 50 * time.Millisecond})
 		require.Equal(t, errs.Unavailable, errs.CodeOf(err))
 	})
-	t.Run("a statement is given up in time", func(t *testing.T) {
+	t.Run("statement timeout", func(t *testing.T) {
 		t.Parallel()
 		p, err := postgres.Open(ctx, postgres.Config{URL: pool.Config().ConnString(), StatementTimeout: 20 * time.Millisecond})
 		require.NoError(t, err)
@@ -109,19 +109,19 @@ func TestErr(t *testing.T) {
 		require.Equal(t, errs.NotFound, errs.CodeOf(err))
 		require.ErrorIs(t, err, pgx.ErrNoRows)
 	})
-	t.Run("a code stays", func(t *testing.T) {
+	t.Run("a code is kept", func(t *testing.T) {
 		t.Parallel()
 		coded := errs.Wrap(pgx.ErrNoRows, errs.Forbidden, "no")
 		require.Same(t, coded, errs.From(postgres.Err(coded)))
 	})
-	t.Run("the caller's deadline", func(t *testing.T) {
+	t.Run("deadline of the caller", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 		defer cancel()
 		_, err := pool.Exec(ctx, `select pg_sleep(20)`)
 		require.Equal(t, errs.Timeout, errs.CodeOf(postgres.Err(err)))
 	})
-	t.Run("the caller left", func(t *testing.T) {
+	t.Run("context of the caller is cancelled", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(ctx)
 		cancel()
@@ -146,7 +146,7 @@ func TestErr(t *testing.T) {
 		_, err = p.Exec(ctx, `select 1`)
 		require.Equal(t, errs.Unavailable, errs.CodeOf(postgres.Err(err)))
 	})
-	t.Run("constraints are told apart and have no code", func(t *testing.T) {
+	t.Run("violated constraints are recognized and have no code", func(t *testing.T) {
 		t.Parallel()
 		_, err := pool.Exec(ctx, `insert into stock (sku, n) values ('a', 1)`)
 		require.True(t, postgres.IsUnique(postgres.Err(err), "stock_pkey"))
@@ -193,12 +193,12 @@ func TestInTx(t *testing.T) {
 		require.EqualValues(t, 10, stock(ctx, t, pool, "a"))
 		require.Zero(t, pool.Stat().AcquiredConns())
 	})
-	t.Run("rolls back for a caller that left", func(t *testing.T) {
+	t.Run("rolls back after the context ended", func(t *testing.T) {
 		t.Parallel()
 		ctx, pool := setup(t)
-		caller, leave := context.WithCancel(ctx)
+		caller, cancel := context.WithCancel(ctx)
 		err := postgres.InTx(caller, pool, func(tx pgx.Tx) error {
-			defer leave()
+			defer cancel()
 			return take(ctx, tx)
 		})
 		require.Equal(t, errs.Timeout, errs.CodeOf(err))
@@ -215,13 +215,13 @@ func TestInTx(t *testing.T) {
 		})
 		require.True(t, postgres.IsForeignKey(err, "stock_move_sku"))
 	})
-	t.Run("a deadlock runs again", func(t *testing.T) {
+	t.Run("a deadlock is retried", func(t *testing.T) {
 		t.Parallel()
 		ctx, pool := setup(t)
 		_, err := pool.Exec(ctx, `alter database `+pgx.Identifier{pool.Config().ConnConfig.Database}.Sanitize()+` set deadlock_timeout = '20ms'`)
 		require.NoError(t, err)
 		pool.Reset()
-		// Both hold their first row before either asks for its second: on the first try.
+		// On the first attempt, both lock their first row before either locks its second.
 		var both, done sync.WaitGroup
 		both.Add(2)
 		failures := make(chan error, 2)
@@ -249,7 +249,7 @@ func TestInTx(t *testing.T) {
 		require.EqualValues(t, 8, stock(ctx, t, pool, "a"))
 		require.EqualValues(t, 8, stock(ctx, t, pool, "b"))
 	})
-	t.Run("a loser for ever is unavailable", func(t *testing.T) {
+	t.Run("repeated serialization failures are unavailable", func(t *testing.T) {
 		t.Parallel()
 		ctx, pool := setup(t)
 		runs := 0
@@ -287,14 +287,13 @@ func TestSendBatch(t *testing.T) {
 		require.NoError(t, postgres.SendBatch(ctx, pool, b))
 		require.EqualValues(t, 9, n)
 	})
-	t.Run("an empty one is nothing", func(t *testing.T) {
+	t.Run("an empty batch does nothing", func(t *testing.T) {
 		t.Parallel()
 		require.NoError(t, postgres.SendBatch(t.Context(), nil, &pgx.Batch{}))
 	})
 }
 
-// A plan that is made while the table is small reads by its key all the same.
-func TestPlansByKey(t *testing.T) {
+func TestByKeyUsesTheIndexOfASmallTable(t *testing.T) {
 	t.Parallel()
 	url := pgtest.URL(t)
 	for byKey, want := range map[bool]string{true: "Index", false: "Seq Scan"} {

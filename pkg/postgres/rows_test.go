@@ -13,7 +13,7 @@ import (
 
 const insertNames = "insert into name (id, name) select n.id, n.name from unnest($1::int[], $2::text[]) as n (id, name)"
 
-func TestRowsOfOneStatementGoTogether(t *testing.T) {
+func TestRowsOfTheSameStatementAreMerged(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t)
 	_, err := pool.Exec(t.Context(), "create table name (id int, name text, xact bigint default txid_current())")
@@ -26,7 +26,7 @@ func TestRowsOfOneStatementGoTogether(t *testing.T) {
 	postgres.QueueRows(&b, insertNames, []int32{3, 4}, []string{"three", "four"})
 	require.Equal(t, 2, a.Len())
 
-	for range 2 { // joined again after a failure: the parts are as they were
+	for range 2 { // joining does not change the joined batches: they may be joined again after a failure
 		all = pgx.Batch{}
 		postgres.Join(&all, &a)
 		postgres.Join(&all, &b)
@@ -40,7 +40,7 @@ func TestRowsOfOneStatementGoTogether(t *testing.T) {
 	require.Equal(t, []string{"ONE", "two", "three", "four"}, names)
 }
 
-func TestRowsMustFit(t *testing.T) {
+func TestColumnsOfDifferentLengthFail(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t)
 	_, err := pool.Exec(t.Context(), "create table name (id int, name text)")
@@ -51,8 +51,8 @@ func TestRowsMustFit(t *testing.T) {
 	require.Panics(t, func() { postgres.QueueRows(&b, "select 1", 1) })
 }
 
-// A batch that failed may be sent again over a connection that has not prepared its statements.
-func TestJoinedBatchesAreSentAgain(t *testing.T) {
+// A failed batch may be sent again over a connection that has not prepared its statements.
+func TestJoinedBatchesCanBeSentAgain(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t)
 	var part pgx.Batch

@@ -7,24 +7,23 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// txAttempts bounds how often a transaction runs that PostgreSQL broke off in favour of another.
+// txAttempts bounds how often a transaction runs that fails with a serialization failure or a deadlock.
 const txAttempts = 5
 
-// rollbackTimeout bounds the rollback of a transaction whose caller has gone.
+// rollbackTimeout bounds a rollback, which must not depend on the caller's context: it may have ended.
 const rollbackTimeout = 5 * time.Second
 
-// InTx runs f in a transaction: committed when f returns nil, rolled back when it returns an error or
-// panics. A serialization failure or a deadlock makes it run again, a few times, so f must have no
-// effect outside of the transaction. On a pgx.Tx it makes a savepoint and does not retry.
+// InTx runs f in a transaction. It commits if f returns nil and rolls back if f returns an error or panics. After a
+// serialization failure or a deadlock it runs f again, up to five times, so f must have no effects outside of the
+// transaction. If db is a pgx.Tx, InTx makes a savepoint and does not retry.
 //
-// Errors of f come back as they are; those of begin and commit, and a transaction that lost every time,
-// as by Err.
+// Errors: those of f, unchanged; those of begin, commit and the last attempt, as by [Err].
 func InTx(ctx context.Context, db Beginner, f func(pgx.Tx) error) error {
 	attempts := txAttempts
 	if _, nested := db.(pgx.Tx); nested {
 		attempts = 1
 	}
-	return repeated(ctx, attempts, func() error { return once(ctx, db, f) })
+	return retryConflicts(ctx, attempts, func() error { return once(ctx, db, f) })
 }
 
 func once(ctx context.Context, db Beginner, f func(pgx.Tx) error) error {
@@ -39,7 +38,7 @@ func once(ctx context.Context, db Beginner, f func(pgx.Tx) error) error {
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 		defer cancel()
-		_ = tx.Rollback(ctx) // a connection that cannot roll back is closed by pgx, which rolls back
+		_ = tx.Rollback(ctx) // ignored: pgx closes a connection that cannot roll back, and so the server does
 	}()
 	if err := f(tx); err != nil {
 		return err
@@ -51,15 +50,14 @@ func once(ctx context.Context, db Beginner, f func(pgx.Tx) error) error {
 	return nil
 }
 
-// SendBatch sends the batch in one round trip, reads all of its results, and returns the first error.
-// On a pool the batch is one implicit transaction: a statement that PostgreSQL refuses undoes all of
-// it. On a transaction it is a part of that.
+// SendBatch sends the batch in one round trip, reads all of its results, and returns the first error. On a pool, the
+// batch is one implicit transaction: if PostgreSQL refuses a statement, no statement takes effect.
 //
-// A callback of the batch (QueuedQuery.Query, QueryRow, Exec) runs when everything has already been
-// sent: its error is returned, but undoes nothing on a pool. What must hold is for SQL to check.
+// Callbacks of the batch (QueuedQuery.Query, QueryRow, Exec) run after everything was sent. SendBatch returns their
+// errors, but on a pool these undo nothing. Invariants must therefore be checked in SQL.
 //
-// Its errors are those of Err.
-func SendBatch(ctx context.Context, db Batcher, b *pgx.Batch) error {
+// Errors: as by [Err].
+func SendBatch(ctx context.Context, db BatchSender, b *pgx.Batch) error {
 	if b.Len() == 0 {
 		return nil
 	}

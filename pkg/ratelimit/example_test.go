@@ -10,7 +10,7 @@ import (
 )
 
 func ExampleLimiter_Allow() {
-	var client rueidis.Client // of redisx.Open
+	var client rueidis.Client // from redisx.Open
 	limiter, err := ratelimit.New(client, ratelimit.Options{Prefix: "api", Rate: 20, Burst: 40})
 	if err != nil {
 		fmt.Println(err)
@@ -19,7 +19,7 @@ func ExampleLimiter_Allow() {
 	serve := func(ctx context.Context, userID string) error {
 		d, err := limiter.Allow(ctx, userID)
 		if err != nil {
-			return nil //nolint:nilerr // Redis is away: let it pass, and log
+			return nil //nolint:nilerr // Redis is down: allow the request, and log
 		}
 		return d.Err()
 	}

@@ -1,6 +1,6 @@
--- KEYS[1]: whose; ARGV: microseconds that one costs, burst, how many.
--- The key holds the time at which its burst will be whole again. Answers:
--- allowed (1 or 0), how many more now, microseconds to wait, microseconds until the burst is whole.
+-- KEYS[1]: the limited key; ARGV: microseconds per request, burst, number of requests.
+-- The key's value is the time at which the whole burst is available again. Returns:
+-- allowed (1 or 0), requests remaining, microseconds until a retry, microseconds until the whole burst is available.
 local interval, burst, n = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]

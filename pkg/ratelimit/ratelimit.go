@@ -1,8 +1,8 @@
-// Package ratelimit says who asks too often: a limit that all processes share, kept in Redis.
+// Package ratelimit implements rate limits that all processes share through Redis.
 //
-// It is GCRA, the leaky bucket as a meter: a key may burst, and gets its burst back at a steady rate.
-// One key costs one small string in Redis, which goes away by itself. The decision is one script, so it
-// is exact however many ask at once, and it takes Redis's clock, so processes need not agree on theirs.
+// The algorithm is GCRA, the leaky bucket as a meter: a key may burst, and regains its burst at a steady rate. A key
+// takes one small string in Redis, which expires. A script makes the decision, so it is exact under concurrency, and
+// uses Redis's clock, so the clocks of processes need not agree.
 package ratelimit
 
 import (
@@ -20,29 +20,29 @@ import (
 //go:embed gcra.lua
 var source string
 
-// Options describe a limit.
+// Options configure a limit.
 type Options struct {
-	// Prefix begins the keys in Redis: "ratelimit:{prefix}:".
+	// Prefix is part of the keys in Redis: "ratelimit:{prefix}:". Required.
 	Prefix string
-	// Rate is how many a key may do a second in the long run; may be less than 1.
+	// Rate is the sustained number of requests per second and key. It may be less than 1.
 	Rate float64
-	// Burst is how many a key may do at once after a rest. At least 1.
+	// Burst is the number of requests that a key may make at once after a pause. At least 1.
 	Burst int
 }
 
-// Decision is the answer to one question.
+// Decision is the result of a request to a Limiter.
 type Decision struct {
-	// Allowed says yes.
+	// Allowed reports whether the request is within the limit.
 	Allowed bool
-	// Remaining is how many more would be allowed right now.
+	// Remaining is how many more requests would be allowed now.
 	Remaining int
-	// RetryAfter is when to ask again; 0 when allowed.
+	// RetryAfter is how long to wait before a retry; 0 if allowed.
 	RetryAfter time.Duration
-	// Reset is when the whole burst is there again.
+	// Reset is how long it takes until the whole burst is available again.
 	Reset time.Duration
 }
 
-// Err returns errs.RateLimited with the time to wait, or nil when allowed.
+// Err returns an errs.RateLimited error with RetryAfter, or nil if allowed.
 func (d Decision) Err() error {
 	if d.Allowed {
 		return nil
@@ -50,18 +50,20 @@ func (d Decision) Err() error {
 	return errs.New(errs.RateLimited, "too many requests, please slow down").WithRetryAfter(d.RetryAfter)
 }
 
-// Limiter applies one limit to any number of keys. It may be used by several goroutines.
+// Limiter applies one limit to any number of keys. It is safe for concurrent use.
 type Limiter struct {
 	client   rueidis.Client
 	script   *rueidis.Lua
 	prefix   string
-	interval string // microseconds that one costs
+	interval string // microseconds per request
 	burst    string
 }
 
-// New returns a limiter. It fails with errs.Internal when the options make no sense.
+// New returns a limiter.
+//
+// Errors: internal (the options are invalid).
 func New(client rueidis.Client, o Options) (*Limiter, error) {
-	// Above one a microsecond there is nothing left to count in; below one a month, numbers overflow.
+	// Rates above one per microsecond are beyond the clock's resolution. Rates below the minimum overflow.
 	if o.Prefix == "" || !(o.Rate > 1e-7) || o.Rate > 1e6 || o.Burst < 1 || o.Burst > 1e6 {
 		return nil, errs.New(errs.Internal, "ratelimit %q: rate %v and burst %d make no limit", o.Prefix, o.Rate, o.Burst)
 	}
@@ -74,13 +76,16 @@ func New(client rueidis.Client, o Options) (*Limiter, error) {
 	}, nil
 }
 
-// Allow counts one for the key, if that is still within the limit. It fails with errs.Unavailable when
-// Redis is away: the caller decides what that means.
+// Allow counts one request of the key if that is within the limit.
+//
+// Errors: unavailable (Redis is down; the caller decides whether to allow the request).
 func (l *Limiter) Allow(ctx context.Context, key string) (Decision, error) {
 	return l.AllowN(ctx, key, 1)
 }
 
-// AllowN counts n for the key, all or none. It fails as Allow does.
+// AllowN counts n requests of the key, all or none.
+//
+// Errors: those of Allow.
 func (l *Limiter) AllowN(ctx context.Context, key string, n int) (Decision, error) {
 	got, err := l.script.Exec(ctx, l.client, []string{l.prefix + key}, []string{l.interval, l.burst, strconv.Itoa(n)}).AsIntSlice()
 	if err != nil {

@@ -38,8 +38,8 @@ func limiter(t testing.TB, client rueidis.Client, o ratelimit.Options) *ratelimi
 
 func prefix() string { return fmt.Sprintf("t%x", rand.Uint64()) }
 
-// TestExactly: of 1000 at once, through two clients, exactly the burst is allowed.
-func TestExactly(t *testing.T) {
+// TestConcurrentRequestsAreLimitedExactly makes 1000 requests through two clients. Exactly the burst is allowed.
+func TestConcurrentRequestsAreLimitedExactly(t *testing.T) {
 	t.Parallel()
 	ctx, addr := context.Background(), redistest.Addr(t)
 	o := ratelimit.Options{Prefix: prefix(), Rate: 0.001, Burst: 37}
@@ -71,7 +71,7 @@ func TestExactly(t *testing.T) {
 	require.Equal(t, 36, d.Remaining)
 }
 
-func TestTheBurstComesBack(t *testing.T) {
+func TestBurstIsRegained(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	l := limiter(t, connect(t, redistest.Addr(t)), ratelimit.Options{Prefix: prefix(), Rate: 20, Burst: 2})
@@ -89,13 +89,13 @@ func TestTheBurstComesBack(t *testing.T) {
 	require.LessOrEqual(t, d.Reset, 100*time.Millisecond)
 	require.True(t, errs.Is(d.Err(), errs.RateLimited))
 	require.Equal(t, d.RetryAfter, errs.From(d.Err()).RetryAfter)
-	<-time.After(d.RetryAfter)
+	<-time.After(d.RetryAfter) // at most 50 ms
 	d, err = l.Allow(ctx, "k")
 	require.NoError(t, err)
 	require.True(t, d.Allowed)
 }
 
-func TestManyAtOnce(t *testing.T) {
+func TestAllowNCountsAllOrNone(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	l := limiter(t, connect(t, redistest.Addr(t)), ratelimit.Options{Prefix: prefix(), Rate: 0.01, Burst: 10})
@@ -111,7 +111,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-func TestKeysGoAway(t *testing.T) {
+func TestKeysExpire(t *testing.T) {
 	t.Parallel()
 	ctx, client := context.Background(), connect(t, redistest.Addr(t))
 	p := prefix()
@@ -124,7 +124,7 @@ func TestKeysGoAway(t *testing.T) {
 	}, 2*time.Second, 5*time.Millisecond)
 }
 
-func TestRedisAway(t *testing.T) {
+func TestUnavailableWithoutRedis(t *testing.T) {
 	t.Parallel()
 	client := connect(t, redistest.Addr(t))
 	l := limiter(t, client, ratelimit.Options{Prefix: prefix(), Rate: 1, Burst: 1})
@@ -133,7 +133,7 @@ func TestRedisAway(t *testing.T) {
 	require.True(t, errs.Is(err, errs.Unavailable), "%v", err)
 }
 
-func TestOptionsAreChecked(t *testing.T) {
+func TestInvalidOptionsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, o := range []ratelimit.Options{{}, {Prefix: "x", Rate: 1}, {Prefix: "x", Burst: 1}, {Prefix: "x", Rate: -1, Burst: 1}, {Prefix: "x", Rate: 1e9, Burst: 1}} {
 		_, err := ratelimit.New(nil, o)

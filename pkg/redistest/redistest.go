@@ -1,9 +1,8 @@
 // Package redistest gives tests a Redis.
 //
-// Addr and Client give that of SOUK_TEST_REDIS_ADDR (host:port, or a socket's path) when it is set, and
-// otherwise one that is started once a test process and gone with it. Tests share it, so their keys must differ:
-// Key makes them so. A test that flushes, configures or stops Redis takes a server of its own from Private,
-// which is ready in 20 ms.
+// Addr and Client use the server of SOUK_TEST_REDIS_ADDR (host:port, or a socket's path). If that is unset, each test
+// process starts one server, which ends with the process. Tests share the server, so they take unique keys from Key.
+// A test that flushes, configures or stops Redis starts its own server with Private, which is ready in 20 ms.
 package redistest
 
 import (
@@ -21,10 +20,10 @@ import (
 	"souk/pkg/devstack"
 )
 
-const patience = 30 * time.Second
+const timeout = 30 * time.Second
 
-// shared is the server that this test process has started for itself. It has no owner who could stop it, so
-// its guard does when the process ends.
+// shared is the server that this test process has started. No test owns it, so its guard stops it when the
+// process ends.
 var shared struct {
 	mu    sync.Mutex
 	redis *devstack.Redis
@@ -56,12 +55,12 @@ func Client(t testing.TB) rueidis.Client {
 	return Open(t, Addr(t))
 }
 
-// Private starts a server for this test alone. It may be stopped by the test; it is when the test ends.
+// Private starts a server for this test alone. It is stopped when the test ends; the test may stop it earlier.
 func Private(t testing.TB) *devstack.Redis {
 	t.Helper()
 	r := start(t)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		if err := r.Stop(ctx); err != nil {
 			t.Errorf("stop Redis: %v", err)
@@ -77,7 +76,8 @@ func Open(t testing.TB, addr string) rueidis.Client {
 	if strings.HasPrefix(addr, "/") {
 		o = rueidis.MustParseURL("unix://" + addr)
 	}
-	o.ForceSingleClient, o.PipelineMultiplex = true, -1 // as redisx does: notices of changes keep their place among answers
+	// As in redisx, one connection keeps invalidations in order with answers.
+	o.ForceSingleClient, o.PipelineMultiplex = true, -1
 	client, err := rueidis.NewClient(o)
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
@@ -86,7 +86,7 @@ func Open(t testing.TB, addr string) rueidis.Client {
 
 func start(t testing.TB) *devstack.Redis {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	r, err := devstack.StartRedis(ctx, devstack.RedisOptions{Temporary: true})
 	require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestClient(t *testing.T) {
+func TestClientsShareServerAndKeysDiffer(t *testing.T) {
 	t.Parallel()
 	client, key := redistest.Client(t), redistest.Key(t, "k")
 	require.NoError(t, client.Do(t.Context(), client.B().Set().Key(key).Value("v").Build()).Error())
@@ -22,7 +22,7 @@ func TestClient(t *testing.T) {
 	require.NotEqual(t, key, redistest.Key(t, "k"))
 }
 
-func TestPrivateIsTheTestsOwn(t *testing.T) {
+func TestPrivateServerCanBeFlushedAndStopped(t *testing.T) {
 	t.Parallel()
 	private := redistest.Private(t)
 	client := redistest.Open(t, private.Addr())

@@ -1,5 +1,5 @@
-// Package redisx opens souk's connection to Redis: a rueidis client that pipelines by itself, caches
-// on the client's side, gives up on a stopped Redis within a second, and finds it again by itself.
+// Package redisx opens souk's connection to Redis: a rueidis client that pipelines automatically, has a client-side
+// cache, gives up on a stopped Redis within a second, and reconnects automatically.
 package redisx
 
 import (
@@ -17,36 +17,38 @@ import (
 	"souk/pkg/errs"
 )
 
-// retryAfter is what a caller is told while Redis is away.
+// retryAfter is the RetryAfter of errors while Redis is down.
 const retryAfter = time.Second
 
-// Config says where Redis is.
+// Config configures the connection to Redis.
 type Config struct {
 	// Addr is host:port, or the path of a unix socket (anything with a slash).
 	Addr string `yaml:"addr"`
-	// Username and Password sign in; empty: Redis asks for none.
+	// Username and Password are the credentials. Empty means that Redis requires none.
 	Username string `yaml:"username"`
 	Password string `yaml:"password"`
 	// DB is the number of the logical database. Default: 0.
 	DB int `yaml:"db"`
-	// TLS encrypts a connection by TCP. Default: false.
+	// TLS encrypts TCP connections. Default: false.
 	TLS bool `yaml:"tls"`
-	// CAFile holds the certificates (PEM) that a server's certificate is checked against; empty: the system's.
+	// CAFile is the path of the CA certificates (PEM) that verify the server. Empty means the system's.
 	CAFile string `yaml:"ca_file"`
-	// DialTimeout bounds how long a connection may take to come up. Default: 500 ms.
+	// DialTimeout bounds a connection attempt. Default: 500 ms.
 	DialTimeout time.Duration `yaml:"dial_timeout"`
-	// Timeout bounds how long an answer may take. Default: 600 ms.
+	// Timeout bounds the wait for an answer. Default: 600 ms.
 	Timeout time.Duration `yaml:"timeout"`
-	// CacheBytes bounds the client-side cache. Default: 32 MiB.
+	// CacheBytes is the maximum size of the client-side cache. Default: 32 MiB.
 	CacheBytes int `yaml:"cache_bytes"`
 }
 
-// Default returns the settings that count when nothing is said. They name no address.
+// Default returns the default settings, without an address.
 func Default() Config {
 	return Config{DialTimeout: 500 * time.Millisecond, Timeout: 600 * time.Millisecond, CacheBytes: 32 << 20}
 }
 
-// Validate fails with errs.Invalid when a value makes no sense.
+// Validate checks the configuration.
+//
+// Errors: invalid_argument.
 func (c *Config) Validate() error {
 	switch {
 	case c.Addr == "":
@@ -63,8 +65,9 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// Open connects to Redis; zero timeouts and sizes mean the defaults. The caller closes the client.
-// It fails with errs.Invalid for a wrong cfg, and with errs.Unavailable when Redis does not answer.
+// Open connects to Redis. Zero timeouts and sizes mean the defaults. The caller closes the client.
+//
+// Errors: invalid_argument (cfg), unavailable (Redis does not answer).
 func Open(ctx context.Context, cfg Config) (rueidis.Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -84,7 +87,9 @@ func Open(ctx context.Context, cfg Config) (rueidis.Client, error) {
 	return client, nil
 }
 
-// Ping reports whether Redis answers. It fails with errs.Unavailable when not.
+// Ping checks that Redis answers.
+//
+// Errors: those of Err.
 func Ping(ctx context.Context, client rueidis.Client) error {
 	return Err(client.Do(ctx, client.B().Ping().Build()).Error())
 }
@@ -99,16 +104,15 @@ func options(cfg Config) (rueidis.ClientOption, error) {
 		ClientName:        "souk",
 		ForceSingleClient: true,
 		CacheSizeEachConn: or(cfg.CacheBytes, d.CacheBytes),
-		// One pipelined connection: several are no faster, since Redis runs one command at a time, and
-		// only on one do a command's answer and the notices for the client-side cache keep their order.
-		// Package cache relies on that.
+		// One pipelined connection. More are not faster, because Redis runs one command at a time, and only a
+		// single connection keeps the order of answers and invalidations of the client-side cache. Package cache
+		// relies on that order.
 		PipelineMultiplex:   -1,
 		ReadBufferEachConn:  128 << 10,
 		WriteBufferEachConn: 128 << 10,
 		Dialer:              net.Dialer{Timeout: or(cfg.DialTimeout, d.DialTimeout), KeepAlive: 500 * time.Millisecond},
 		ConnWriteTimeout:    or(cfg.Timeout, d.Timeout),
-		// One quick second try bridges a connection that Redis had closed; more would only keep a
-		// caller waiting for what is down.
+		// One quick retry bridges a connection that Redis has closed. More would only delay the error.
 		RetryDelay: func(attempts int, _ rueidis.Completed, err error) time.Duration {
 			if attempts > 1 || timedOut(err) {
 				return -1
@@ -142,10 +146,11 @@ func options(cfg Config) (rueidis.ClientOption, error) {
 	return opt, nil
 }
 
-// Err gives an error of a Redis command its code. Nil stays nil; "no such key" (rueidis.Nil) becomes
-// errs.NotFound; a caller that gave up gets errs.Timeout; a Redis that is away, starting, read-only or
-// full, or did not answer in time, becomes errs.Unavailable with a time to try again; any other answer of Redis is a
-// bug of ours and stays without a code.
+// Err converts the error of a Redis command to a coded error, and nil to nil. Any other error that Redis returns is a
+// bug in souk and gets no code.
+//
+// Errors: not_found (rueidis.Nil), timeout (the context was cancelled), unavailable (Redis is down, starting,
+// read-only or full, or did not answer in time).
 func Err(err error) error {
 	if err == nil {
 		return nil

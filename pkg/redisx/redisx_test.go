@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// server is a Redis that a test may stop.
+// server is a Redis that a test can stop.
 type server struct {
 	t      *testing.T
 	dir    string
@@ -100,9 +100,9 @@ func TestSocketAndTCPWithPassword(t *testing.T) {
 	require.Error(t, err)
 }
 
-// TestStoppedRedis: killed or hanging, a command without a deadline fails in a moment with
-// Unavailable, and works again when Redis does.
-func TestStoppedRedis(t *testing.T) {
+// TestCommandsFailQuicklyWhileRedisIsStopped kills or suspends Redis. A command without a deadline soon fails with
+// Unavailable, and succeeds again when Redis is back.
+func TestCommandsFailQuicklyWhileRedisIsStopped(t *testing.T) {
 	t.Parallel()
 	for _, addr := range []string{"socket", "tcp"} {
 		for _, way := range []string{"killed", "hanging"} {
@@ -136,7 +136,7 @@ func TestStoppedRedis(t *testing.T) {
 						err := redisx.Err(f())
 						require.True(t, errs.Is(err, errs.Unavailable), "%s: %v", name, err)
 						require.Equal(t, time.Second, errs.From(err).RetryAfter)
-						require.Less(t, time.Since(start), 5*time.Second, name) // without bounds of ours it is ten
+						require.Less(t, time.Since(start), 5*time.Second, name) // without our timeouts it takes ten
 					}
 				}
 				if way == "killed" {
@@ -151,7 +151,7 @@ func TestStoppedRedis(t *testing.T) {
 	}
 }
 
-func TestNothingThere(t *testing.T) {
+func TestOpenWithoutRedisIsUnavailable(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	_, err := redisx.Open(context.Background(), redisx.Config{Addr: "127.0.0.1:1"})
@@ -159,7 +159,7 @@ func TestNothingThere(t *testing.T) {
 	require.Less(t, time.Since(start), 2*time.Second)
 }
 
-func TestConfigIsChecked(t *testing.T) {
+func TestInvalidConfigIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []redisx.Config{{}, {Addr: "localhost"}, {Addr: "a:1", DB: -1}, {Addr: "a:1", CAFile: "x"}, {Addr: "a:1", TLS: true, CAFile: "/nowhere"}, {Addr: "a:1", Timeout: -1}} {
 		_, err := redisx.Open(context.Background(), cfg)
@@ -167,7 +167,7 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
-func TestErr(t *testing.T) {
+func TestErrAssignsCodes(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, redisx.Err(nil))
 	require.Equal(t, errs.NotFound, errs.CodeOf(redisx.Err(rueidis.Nil)))
@@ -177,7 +177,7 @@ func TestErr(t *testing.T) {
 	require.Equal(t, errs.Conflict, errs.CodeOf(redisx.Err(errs.New(errs.Conflict, "x"))))
 }
 
-func TestAnswersOfRedis(t *testing.T) {
+func TestErrorsReturnedByRedisGetCodes(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction")
 	c := open(t, redisx.Config{Addr: s.socket})

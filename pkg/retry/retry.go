@@ -1,6 +1,7 @@
-// Package retry repeats what failed for a moment: a bounded number of times, with full jitter.
+// Package retry repeats operations that failed transiently. The number of attempts is bounded, and the backoff has
+// full jitter.
 //
-// Only calls that may be made twice are repeated; who calls Do says so by calling it.
+// An operation passed to Do must be safe to repeat.
 package retry
 
 import (
@@ -12,26 +13,26 @@ import (
 	"souk/pkg/errs"
 )
 
-// Policy says how often and how fast. The zero Policy is one attempt.
+// Policy configures the number of attempts and the backoff. The zero Policy means one attempt.
 type Policy struct {
-	// Attempts is how many there are at most, the first included; 0 and 1: one.
+	// Attempts is the maximum number of attempts, including the first. 0 means 1.
 	Attempts int
-	// Base bounds the first pause, and doubles with each further one; 0: no pause.
+	// Base is the upper bound of the first backoff; it doubles with each attempt. 0 means no backoff.
 	Base time.Duration
-	// Max bounds every pause; 0: no bound.
+	// Max bounds every backoff. 0 means no bound.
 	Max time.Duration
 }
 
-// Default is for calls between services: three attempts within a fraction of a second.
+// Default returns the policy for calls between services: three attempts within a fraction of a second.
 func Default() Policy {
 	return Policy{Attempts: 3, Base: 20 * time.Millisecond, Max: 250 * time.Millisecond}
 }
 
-// Backoff returns the pause after n failed attempts (n = 1 for the first): evenly drawn between zero and Base*2^(n-1),
-// at most Max.
+// Backoff returns the delay after n failed attempts, n >= 1. It is uniformly distributed between zero and
+// min(Base*2^(n-1), Max).
 func (p Policy) Backoff(n int) time.Duration {
 	limit := p.Base
-	for i := 1; i < n && limit < 1<<40; i++ { // 18 minutes: beyond that Max decides
+	for i := 1; i < n && limit < 1<<40; i++ { // 18 minutes, to avoid overflow
 		limit *= 2
 	}
 	if p.Max > 0 && limit > p.Max {
@@ -43,26 +44,26 @@ func (p Policy) Backoff(n int) time.Duration {
 	return rand.N(limit + 1) //nolint:gosec // jitter needs no secrecy
 }
 
-// Transient reports whether err says that nothing was done and that it may work in a moment.
+// Transient reports whether err is errs.Unavailable or errs.Overloaded, so that a retry may succeed.
 func Transient(err error) bool {
 	return errs.Is(err, errs.Unavailable) || errs.Is(err, errs.Overloaded)
 }
 
-// Do calls f until it succeeds, fails with an error that is not retryable, or the policy's attempts are
-// used up, and returns the last error. An error's RetryAfter lengthens the pause, up to Max. Do
-// does not begin a pause that would outlast the context: it returns the last error at once.
+// Do calls f until it succeeds, fails with an error that is not retryable, or has used up the policy's attempts. It
+// returns the last error. An error's RetryAfter lengthens the backoff, up to Max. If the backoff would outlast the
+// context, Do returns the last error at once.
 func Do(ctx context.Context, p Policy, retryable func(error) bool, f func(ctx context.Context) error) error {
 	for attempt := 1; ; attempt++ {
 		err := f(ctx)
 		if err == nil || attempt >= p.Attempts || ctx.Err() != nil || !retryable(err) {
 			return err
 		}
-		pause := p.Backoff(attempt)
+		backoff := p.Backoff(attempt)
 		var coded *errs.Error
 		if errors.As(err, &coded) && p.Max > 0 {
-			pause = max(pause, min(coded.RetryAfter, p.Max))
+			backoff = max(backoff, min(coded.RetryAfter, p.Max))
 		}
-		if !wait(ctx, pause) {
+		if !wait(ctx, backoff) {
 			return err
 		}
 	}

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quick = retry.Policy{Attempts: 3, Base: time.Microsecond, Max: time.Millisecond}
 
-func TestDo(t *testing.T) {
+func TestDoRetriesTransientErrors(t *testing.T) {
 	t.Parallel()
 	unavailable := errs.New(errs.Unavailable, "down").WithRetryAfter(time.Hour)
 	for _, c := range []struct {
@@ -32,9 +32,9 @@ func TestDo(t *testing.T) {
 		{"success", quick, []error{nil}, 1, ""},
 		{"success at the second attempt", quick, []error{unavailable, nil}, 2, ""},
 		{"attempts are bounded", quick, []error{unavailable, unavailable, unavailable, nil}, 3, errs.Unavailable},
-		{"a refusal is not repeated", quick, []error{errs.New(errs.Conflict, "no"), nil}, 1, errs.Conflict},
+		{"a refusal is not retried", quick, []error{errs.New(errs.Conflict, "no"), nil}, 1, errs.Conflict},
 		{"zero policy", retry.Policy{}, []error{unavailable, nil}, 1, errs.Unavailable},
-		{"no pause", retry.Policy{Attempts: 2}, []error{unavailable, nil}, 2, ""},
+		{"no backoff", retry.Policy{Attempts: 2}, []error{unavailable, nil}, 2, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -59,11 +59,11 @@ func TestDoDoesNotOutlastTheContext(t *testing.T) {
 		calls++
 		return errs.New(errs.Unavailable, "down").WithRetryAfter(time.Hour)
 	})
-	require.Equal(t, errs.Unavailable, errs.CodeOf(err), "the failure, not the pause, is reported")
+	require.Equal(t, errs.Unavailable, errs.CodeOf(err), "the failure is returned, not the end of the context")
 	require.Equal(t, 1, calls)
 }
 
-func TestDoEndsWhenCancelled(t *testing.T) {
+func TestDoReturnsWhenCancelled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cause := errors.New("down")
@@ -82,11 +82,11 @@ func TestBackoffIsBounded(t *testing.T) {
 			Max:  time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t, "max")),
 		}
 		n := rapid.IntRange(0, 1000).Draw(t, "n")
-		pause := p.Backoff(n)
-		require.GreaterOrEqual(t, pause, time.Duration(0))
-		require.LessOrEqual(t, pause, p.Max)
+		backoff := p.Backoff(n)
+		require.GreaterOrEqual(t, backoff, time.Duration(0))
+		require.LessOrEqual(t, backoff, p.Max)
 		if n == 1 {
-			require.LessOrEqual(t, pause, p.Base)
+			require.LessOrEqual(t, backoff, p.Base)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"souk/pkg/identity"
 )
 
-// checkOption says what is wrong with a method's access option.
+// checkOption validates a method's access option.
 func checkOption(m Method) error {
 	switch level := m.Access.GetLevel(); {
 	case level == optionsv1.Level_LEVEL_UNSPECIFIED:
@@ -23,8 +23,10 @@ func checkOption(m Method) error {
 	return nil
 }
 
-// Admit fails with errs.Unauthenticated or errs.Forbidden unless the actor may call a method with the access option. A
-// [Server] asks by itself; a gateway may ask before it does anything for the caller.
+// Admit returns nil if the actor may call a method with the access option. A [Server] checks this itself; a gateway
+// may check it earlier.
+//
+// Errors: unauthenticated, forbidden.
 func Admit(access *optionsv1.Access, a identity.Actor) error {
 	switch access.GetLevel() {
 	case optionsv1.Level_LEVEL_PUBLIC:
@@ -58,21 +60,21 @@ func Admit(access *optionsv1.Access, a identity.Actor) error {
 	return errs.New(errs.Forbidden, "you may not do that")
 }
 
-// authenticate returns who calls.
+// authenticate returns the actor of a call.
 func (s *Server) authenticate(h Header) (identity.Actor, error) {
-	if h.Token == "" && h.Word == nil {
+	if h.Token == "" && h.Assertion == nil {
 		return identity.Anonymous(), nil
 	}
 	if s.options.Verifier == nil {
 		return identity.Actor{}, errs.New(errs.Unauthenticated, "this service cannot check identity tokens")
 	}
 	if h.Token == "" {
-		return s.options.Verifier.Believe(h.Word)
+		return s.options.Verifier.VerifyAssertion(h.Assertion)
 	}
 	return s.options.Verifier.Verify(h.Token)
 }
 
-// authorize puts who calls into the context if they may call m.
+// authorize returns a context that carries the actor, if the actor may call m.
 func (s *Server) authorize(ctx context.Context, m *serverMethod, h Header) (context.Context, error) {
 	actor, err := s.authenticate(h)
 	if err != nil {

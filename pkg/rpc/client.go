@@ -12,33 +12,33 @@ import (
 	"google.golang.org/grpc/status"
 
 	"souk/pkg/breaker"
-	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/retry"
 )
 
-// ClientOptions of a client connection.
+// ClientOptions configure a client connection.
 type ClientOptions struct {
-	// Service is the short name of the service that calls, e.g. "order".
+	// Service is the short name of the calling service, e.g. "order".
 	Service string
-	// Signer proves that it is Service that calls. Nil: calls without identity.WithToken or WithWord are anonymous.
+	// Signer proves that Service is the caller. If it is nil, calls without identity.WithToken or
+	// identity.WithAssertion are anonymous.
 	Signer *identity.Signer
-	// Breakers hold one per called service; nil: none.
+	// Breakers holds one breaker per called service; nil disables breakers.
 	Breakers *breaker.Registry
-	// Tracer for spans of sampled traces; nil: none.
+	// Tracer creates spans of sampled traces; nil disables them.
 	Tracer trace.Tracer
-	// Metrics is where rpc_client_… are registered; nil: nowhere.
+	// Metrics registers rpc_client_…; nil disables them.
 	Metrics prometheus.Registerer
-	// Retry of calls to idempotent methods. The zero Policy is one attempt.
+	// Retry applies to calls of idempotent methods. The zero Policy means one attempt.
 	Retry retry.Policy
 }
 
-// NewClient makes the connection that stubs get out of a transport's bare one. Its calls carry who
-// calls, the idempotency key, the request ID and the trace context of their context; get the method's
-// default deadline if they have none; go through the breaker of the called service; and are repeated
-// within bounds if the method is idempotent and nothing was done. Its errors are *errs.Error. Where a service that calls for
-// itself is refused as such, they are errs.Unavailable or errs.Internal.
+// NewClient wraps a transport's bare connection for use by stubs. Its calls carry the identity, the idempotency
+// key, the request ID and the trace context from ctx. They have the method's default deadline if ctx has none,
+// and go through the breaker of the called service. A call of an idempotent method is retried if it had no
+// effect. Errors are *errs.Error. If the service itself, rather than the actor it works for, is refused, the error
+// is errs.Unavailable or errs.Internal.
 func NewClient(raw grpc.ClientConnInterface, o ClientOptions) grpc.ClientConnInterface {
 	return &client{raw: raw, options: o, metrics: newMetrics("client", o.Metrics)}
 }
@@ -69,7 +69,9 @@ func (c *client) method(fullMethod string) (*clientMethod, error) {
 	return known.(*clientMethod), nil //nolint:forcetypeassert // nothing else is stored
 }
 
-// NewStream fails with errs.Unimplemented.
+// NewStream always fails: streams are not supported.
+//
+// Errors: unimplemented.
 func (c *client) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
 	return nil, noStreams()
 }
@@ -89,7 +91,7 @@ func (c *client) Invoke(ctx context.Context, method string, args, reply any, opt
 	ctx, sp := span(ctx, c.options.Tracer, trace.SpanKindClient, m.Method)
 	coded := fromAny(c.invoke(ctx, m, args, reply, opts))
 	if coded != nil && c.ownCall(ctx) {
-		coded = ours(coded)
+		coded = hideRefusal(coded)
 	}
 	endSpan(sp, coded)
 	m.metrics.observe(start, coded)
@@ -105,11 +107,10 @@ func (c *client) invoke(ctx context.Context, m *clientMethod, args, reply any, o
 		if end, ok := ctx.Deadline(); ok {
 			h.Timeout = time.Until(end)
 		}
-		defer func() { h.Cohort = cohort.Hint{} }() // who tries again is late for it
 		if c.options.Breakers == nil {
 			return c.raw.Invoke(WithOutgoing(ctx, h), m.FullMethod, args, reply, opts...)
 		}
-		return c.options.Breakers.Do(ctx, m.target, func() error {
+		return c.options.Breakers.Call(ctx, m.target, func() error {
 			return fromRaw(c.raw.Invoke(WithOutgoing(ctx, h), m.FullMethod, args, reply, opts...))
 		})
 	}
@@ -121,30 +122,32 @@ func (c *client) invoke(ctx context.Context, m *clientMethod, args, reply any, o
 
 func (c *client) header(ctx context.Context) Header {
 	known := callFrom(ctx)
-	h := Header{Word: identity.WordFrom(ctx), RequestID: known.requestID, Cohort: cohort.From(ctx)}
+	h := Header{Assertion: identity.AssertionFrom(ctx), RequestID: known.requestID}
 	if !known.incoming {
 		h.IdempotencyKey = known.idempotencyKey
 	}
 	inject(ctx, &h)
-	if h.Word != nil {
+	if h.Assertion != nil {
 		return h
 	}
 	if h.Token = identity.TokenFrom(ctx); h.Token == "" && c.options.Signer != nil {
-		h.Word = c.options.Signer.Say(identity.Service(c.options.Service))
+		h.Assertion = c.options.Signer.Assert(identity.Service(c.options.Service))
 	}
 	return h
 }
 
-// ownCall reports whether the service calls for itself, and not for who called it. The gateway always calls for somebody, who may
-// be the one that is refused.
+// ownCall reports whether the service calls on its own behalf. The gateway never does: it calls on behalf of an
+// actor, and a refusal may concern that actor.
 func (c *client) ownCall(ctx context.Context) bool {
-	return c.options.Signer != nil && c.options.Service != identity.Gateway && identity.WordFrom(ctx) == nil && identity.TokenFrom(ctx) == ""
+	return c.options.Signer != nil && c.options.Service != identity.Gateway &&
+		identity.AssertionFrom(ctx) == nil && identity.TokenFrom(ctx) == ""
 }
 
-// ours gives a refusal of the service that calls, which says nothing of what it asked for, a code that is none: whoever
-// it works for must not take it for theirs, and may try again. A clock that is wrong or a key that is not known yet passes, a
-// method that a service may not call or that the other does not have is for people to look at.
-func ours(err *errs.Error) *errs.Error {
+// hideRefusal replaces the code of a refusal that concerns the calling service itself, so that the service's own
+// caller does not take the refusal as theirs. Unauthenticated becomes Unavailable, because its usual causes
+// (clock skew, a key that is not known yet) pass. Forbidden and Unimplemented become Internal, because they
+// need a fix.
+func hideRefusal(err *errs.Error) *errs.Error {
 	switch err.Code {
 	case errs.Unauthenticated:
 		return errs.Wrap(err, errs.Unavailable, "temporarily unavailable, please try again").WithRetryAfter(time.Second)
@@ -155,13 +158,13 @@ func ours(err *errs.Error) *errs.Error {
 	}
 }
 
-// retryable says that nothing was done, and that it is no breaker that spares the target.
+// retryable reports whether the call had no effect and was not rejected by an open breaker.
 func retryable(err error) bool {
 	err = fromRaw(err)
 	return retry.Transient(err) && !errors.Is(err, breaker.ErrOpen)
 }
 
-// fromRaw is fromAny for interfaces.
+// fromRaw is fromAny with an untyped nil for success.
 func fromRaw(err error) error {
 	if e := fromAny(err); e != nil {
 		return e
@@ -169,7 +172,7 @@ func fromRaw(err error) error {
 	return nil
 }
 
-// fromAny gives an error its code, also one that came as a gRPC status.
+// fromAny converts err, which may be a gRPC status, to a coded error.
 func fromAny(err error) *errs.Error {
 	if err == nil {
 		return nil

@@ -14,18 +14,18 @@ import (
 
 // Transport carries calls to servers.
 type Transport interface {
-	// Serve makes the transport answer calls with s until stop is called. Stop takes no more calls, waits
-	// for those that run, and returns an error when its context ends first. It may be called twice.
-	// Serve fails when s.Err does, and with errs.Unavailable when the transport is not there.
+	// Serve makes the transport answer calls with s until stop is called. stop rejects new calls, waits for those
+	// in flight, and returns an error if its context ends first. It may be called twice.
+	//
+	// Errors: internal (s.Err), unavailable (the transport is down).
 	Serve(ctx context.Context, s *Server) (stop func(context.Context) error, err error)
-	// Conn returns the bare connection, for NewClient.
+	// Conn returns the bare connection for NewClient.
 	Conn() grpc.ClientConnInterface
 }
 
-// Local carries calls inside one process, on the caller's goroutine. Messages are copied both ways, values of
-// the caller's context stay with the caller, and errors lose their causes, so that nothing is
-// shared that would not be shared between processes. Cancellation passes through. Who promises to
-// change no reply, with ReadOnlyReplies, is spared the copy of it.
+// Local carries calls within one process, on the caller's goroutine. To behave like a transport between processes
+// it copies messages both ways, hides the values of the caller's context and removes the causes of errors.
+// Cancellation passes through. [ReadOnlyReplies] avoids the copy of the reply.
 type Local struct {
 	mu     sync.RWMutex
 	served map[string]*served // by protobuf name of the service
@@ -36,7 +36,7 @@ var (
 	_ grpc.ClientConnInterface = (*Local)(nil)
 )
 
-// NewLocal makes a Local that serves nothing yet.
+// NewLocal returns a Local that serves nothing yet.
 func NewLocal() *Local { return &Local{served: map[string]*served{}} }
 
 type served struct {
@@ -56,8 +56,9 @@ func (s *served) enter() bool {
 	return !s.stopped
 }
 
-// Serve answers calls with s. It fails with errs.Internal when s has an error or one of its services is
-// served already.
+// Serve answers calls with s.
+//
+// Errors: internal (s has an error, or one of its services is served already).
 func (l *Local) Serve(_ context.Context, s *Server) (stop func(context.Context) error, err error) {
 	if err := s.Err(); err != nil {
 		return nil, errs.Wrap(err, errs.Internal, "%s cannot be served", s.Service())
@@ -72,7 +73,7 @@ func (l *Local) Serve(_ context.Context, s *Server) (stop func(context.Context) 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, name := range names {
-		if _, twice := l.served[name]; twice {
+		if _, exists := l.served[name]; exists {
 			return nil, errs.New(errs.Internal, "%s is served already", name)
 		}
 	}
@@ -96,7 +97,9 @@ func (l *Local) stop(ctx context.Context, entry *served) error {
 	return WaitFor(ctx, &entry.calls)
 }
 
-// WaitFor waits for the group or the end of the context, whose error is returned as errs.Timeout.
+// WaitFor waits for the group or the end of the context.
+//
+// Errors: timeout (the context ended first).
 func WaitFor(ctx context.Context, group *sync.WaitGroup) error {
 	done := make(chan struct{})
 	go func() {
@@ -111,17 +114,21 @@ func WaitFor(ctx context.Context, group *sync.WaitGroup) error {
 	}
 }
 
-// Conn returns l: it is the connection itself.
+// Conn returns l, which is also the connection.
 func (l *Local) Conn() grpc.ClientConnInterface { return l }
 
-// NewStream fails with errs.Unimplemented.
+// NewStream always fails: streams are not supported.
+//
+// Errors: unimplemented.
 func (l *Local) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
 	return nil, noStreams()
 }
 
 func noStreams() error { return errs.New(errs.Unimplemented, "there are no streams between services") }
 
-// Invoke calls the method on the caller's goroutine. It fails with errs.Unavailable when nobody serves it.
+// Invoke calls the method on the caller's goroutine.
+//
+// Errors: those of the method, unavailable (it is not served), timeout (ctx ended).
 func (l *Local) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	if err := ctx.Err(); err != nil {
 		return errs.From(err)
@@ -147,34 +154,34 @@ func (l *Local) Invoke(ctx context.Context, method string, args, reply any, opts
 		return nil
 	})
 	if ended := ctx.Err(); ended != nil {
-		return errs.From(ended) // as over a network, where the answer comes too late
+		return errs.From(ended) // as over a network, where the answer would be too late
 	}
 	if err != nil {
-		return detached(errs.From(err))
+		return withoutCause(errs.From(err))
 	}
 	proto.Reset(out)
-	if readsOnly(opts) && share(out, answer) {
+	if isReadOnly(opts) && share(out, answer) {
 		return nil
 	}
 	proto.Merge(out, answer)
 	return nil
 }
 
-// NotServed is the error of a call that nobody is there to answer: nothing was done.
+// NotServed returns the error of a call whose service is not running. The call had no effect.
 func NotServed(method string) *errs.Error {
 	return errs.New(errs.Unavailable, "%s is not there at the moment", Target(method)).WithRetryAfter(shedRetryAfter)
 }
 
-// detached copies what of an error may leave a service.
-func detached(e *errs.Error) *errs.Error {
+// withoutCause copies the parts of an error that may leave a service.
+func withoutCause(e *errs.Error) *errs.Error {
 	return &errs.Error{Code: e.Code, Message: e.Message, Fields: slices.Clone(e.Fields), RetryAfter: e.RetryAfter}
 }
 
-// isolated is a context that ends when its parent does and shows none of its values.
+// isolated is a context that ends when its parent does and hides the parent's values.
 type isolated struct{ context.Context }
 
 // Value returns nil.
 func (isolated) Value(any) any { return nil }
 
-// AfterFunc spares contexts derived from this one a goroutine: package context looks for it.
+// AfterFunc saves a goroutine per derived context: package context uses it if it exists.
 func (i isolated) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(i.Context, f) }

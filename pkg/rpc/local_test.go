@@ -20,7 +20,7 @@ func local(testing.TB) (server, client rpc.Transport) {
 	return l, l
 }
 
-// TestLocalSharesReadOnlyReplies: what a reply holds is copied for everybody but those who promise to change nothing.
+// TestLocalSharesReadOnlyReplies checks that only connections of ReadOnlyReplies share messages with the handler.
 func TestLocalSharesReadOnlyReplies(t *testing.T) {
 	t.Parallel()
 	k := rpctest.Setup(t, local, nil)

@@ -13,22 +13,22 @@ import (
 	optionsv1 "souk/gen/go/souk/options/v1"
 )
 
-// DefaultTimeout is the deadline of a call that brings none to a method that declares none.
+// DefaultTimeout applies if neither the call nor the method has a timeout.
 const DefaultTimeout = 5 * time.Second
 
-// Method is what a contract says of one method.
+// Method describes one method of a contract.
 type Method struct {
-	// FullMethod as gRPC writes it, e.g. "/souk.product.v1.ProductService/GetProduct".
+	// FullMethod is the method's name in gRPC's form, e.g. "/souk.product.v1.ProductService/GetProduct".
 	FullMethod string
 	// Service is the protobuf name of the service, e.g. "souk.product.v1.ProductService".
 	Service string
-	// Name of the method, e.g. "GetProduct".
+	// Name is the method's short name, e.g. "GetProduct".
 	Name string
-	// Access says who may call.
+	// Access states who may call the method.
 	Access *optionsv1.Access
-	// Timeout is the deadline of a call that brings none.
+	// Timeout applies to calls without a deadline.
 	Timeout time.Duration
-	// Idempotent methods may be called again when it is unknown what became of a call.
+	// Idempotent methods may be called again after a call whose outcome is unknown.
 	Idempotent bool
 
 	input protoreflect.MessageDescriptor
@@ -42,7 +42,7 @@ func Target(fullMethod string) string {
 	return target
 }
 
-// FindMethod returns what the linked contracts say of a method.
+// FindMethod looks a method up in the contracts that are linked into the program.
 func FindMethod(fullMethod string) (Method, error) {
 	service, name, ok := strings.Cut(strings.TrimPrefix(fullMethod, "/"), "/")
 	if !ok {

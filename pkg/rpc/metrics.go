@@ -10,19 +10,19 @@ import (
 	"souk/pkg/errs"
 )
 
-// buckets reach from a call inside the process to one that times out.
+// buckets range from calls within the process to calls that time out. Unit: seconds.
 var buckets = []float64{.00001, .000025, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
 const codeOK = "ok"
 
-// metrics counts calls and how long they take, on one side.
+// metrics are the metrics of one side, client or server.
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 }
 
-// newMetrics registers rpc_{side}_requests_total and rpc_{side}_duration_seconds. Several servers or
-// clients on one Registerer share them.
+// newMetrics registers rpc_{side}_requests_total and rpc_{side}_duration_seconds. Servers or clients with the same
+// Registerer share them.
 func newMetrics(side string, r prometheus.Registerer) metrics {
 	m := metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -52,9 +52,10 @@ func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
 	return c
 }
 
-// methodMetrics are those of one method. Their children are kept: looking one up costs as much as counting.
+// methodMetrics are the metrics of one method. It keeps the labelled children, because a lookup costs as much as an
+// increment.
 type methodMetrics struct {
-	requests *prometheus.CounterVec // of the service and method
+	requests *prometheus.CounterVec // curried with service and method
 	ok       prometheus.Counter
 	failed   sync.Map // errs.Code to prometheus.Counter
 	duration prometheus.Observer

@@ -9,13 +9,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// ReadOnlyReplies returns a connection for a caller who reads the replies that it gets and changes nothing
-// in them, nor in the messages, lists and maps that they hold. Over Local such a reply shares those with
-// the message that the handler returned, instead of copying them; other transports make every reply anew
-// anyway. The reply itself is the caller's own: what shares is what it holds.
+// ReadOnlyReplies returns a connection for a caller that does not modify the messages, lists and maps inside the
+// replies it receives. Over [Local] such a reply shares them with the handler's message instead of copying them.
+// Other transports decode a new message for every reply anyway. The caller owns the top-level reply message.
 //
-// The other side of the promise every handler gives, as with gRPC: once it has returned a message, neither it
-// nor anybody else changes it. It may return the same message again.
+// In return, as with gRPC, a message must not be modified after a handler has returned it. A handler may return
+// the same message again.
 func ReadOnlyReplies(conn grpc.ClientConnInterface) grpc.ClientConnInterface {
 	return readOnlyConn{conn}
 }
@@ -25,17 +24,17 @@ type readOnlyConn struct{ grpc.ClientConnInterface }
 // Invoke calls the method.
 func (c readOnlyConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	if len(opts) == 0 {
-		return c.ClientConnInterface.Invoke(ctx, method, args, reply, onlyReadOnly...)
+		return c.ClientConnInterface.Invoke(ctx, method, args, reply, readOnlyOptions...)
 	}
 	return c.ClientConnInterface.Invoke(ctx, method, args, reply, append(slices.Clone(opts), readOnlyOption{})...)
 }
 
-// readOnlyOption tells a transport of the promise; to gRPC it means nothing.
+// readOnlyOption marks a call made through ReadOnlyReplies. It means nothing to gRPC.
 type readOnlyOption struct{ grpc.EmptyCallOption }
 
-var onlyReadOnly = []grpc.CallOption{readOnlyOption{}}
+var readOnlyOptions = []grpc.CallOption{readOnlyOption{}}
 
-func readsOnly(opts []grpc.CallOption) bool {
+func isReadOnly(opts []grpc.CallOption) bool {
 	for _, o := range opts {
 		if _, ok := o.(readOnlyOption); ok {
 			return true
@@ -44,7 +43,8 @@ func readsOnly(opts []grpc.CallOption) bool {
 	return false
 }
 
-// share fills into, which is empty, with the fields of from, and copies none. It is false when they are of different types.
+// share sets the fields of into, which must be empty, to those of from without copying them. It returns false if
+// the types differ.
 func share(into, from proto.Message) bool {
 	to, of := into.ProtoReflect(), from.ProtoReflect()
 	if to.Type() != of.Type() {

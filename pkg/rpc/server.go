@@ -17,42 +17,41 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
-	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/logging"
 )
 
-// DefaultLimit is how many calls a Server handles at once unless it is told otherwise.
+// DefaultLimit is the default of ServerOptions.Limit.
 const DefaultLimit = 256
 
-// shedRetryAfter is when to try again what was refused because too much was going on.
+// shedRetryAfter is the RetryAfter of calls that were refused because of load.
 const shedRetryAfter = time.Second
 
-// ServerOptions of a Server.
+// ServerOptions configure a Server.
 type ServerOptions struct {
-	// Service is the short name of the service that serves, e.g. "product".
+	// Service is the short name of the service, e.g. "product".
 	Service string
-	// Verifier checks who calls. Nil: every call with a token is refused.
+	// Verifier checks callers' identities. If it is nil, every call with a token is refused.
 	Verifier *identity.Verifier
-	// Logger for what went wrong inside; nil: none.
+	// Logger receives internal errors; nil disables logging.
 	Logger *zap.Logger
-	// Tracer for spans of sampled traces; nil: none.
+	// Tracer creates spans of sampled traces; nil disables them.
 	Tracer trace.Tracer
-	// Metrics is where rpc_server_… are registered; nil: nowhere.
+	// Metrics registers rpc_server_…; nil disables them.
 	Metrics prometheus.Registerer
-	// Limit is how many calls are handled at once; what is more is refused with errs.Overloaded. 0: 256.
+	// Limit is the maximum number of calls in flight; further ones fail with errs.Overloaded. 0 means DefaultLimit.
 	Limit int
 }
 
-// Server answers calls to the implementations registered with it. Register everything before the
+// Server answers calls with the implementations that are registered with it. All registrations must precede the
 // first call.
 type Server struct {
 	options ServerOptions
 	metrics metrics
 	methods map[string]*serverMethod
 	errs    []error
-	running atomic.Int64
+	running atomic.Int64 // calls in flight
 }
 
 type serverMethod struct {
@@ -64,7 +63,7 @@ type serverMethod struct {
 
 var _ grpc.ServiceRegistrar = (*Server)(nil)
 
-// NewServer makes a Server that has no methods yet.
+// NewServer returns a Server without methods.
 func NewServer(o ServerOptions) *Server {
 	if o.Limit <= 0 {
 		o.Limit = DefaultLimit
@@ -75,8 +74,7 @@ func NewServer(o ServerOptions) *Server {
 	return &Server{options: o, metrics: newMetrics("server", o.Metrics), methods: map[string]*serverMethod{}}
 }
 
-// RegisterService adds the methods of a service; generated code calls it. What is wrong with them Err
-// tells.
+// RegisterService adds the methods of a service. Generated code calls it. [Server.Err] returns its errors.
 func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	if desc.HandlerType != nil {
 		want := reflect.TypeOf(desc.HandlerType).Elem()
@@ -96,7 +94,7 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 }
 
 func (s *Server) register(fullMethod string, handler grpc.MethodHandler, impl any) error {
-	if _, twice := s.methods[fullMethod]; twice {
+	if _, exists := s.methods[fullMethod]; exists {
 		return fmt.Errorf("%s is registered twice", fullMethod)
 	}
 	m, err := FindMethod(fullMethod)
@@ -113,14 +111,14 @@ func (s *Server) register(fullMethod string, handler grpc.MethodHandler, impl an
 	return nil
 }
 
-// Err says what is wrong with what was registered, e.g. that a method has no access option. A
-// Server with an error is not to be served, and transports refuse it.
+// Err returns the errors of all registrations, e.g. a method without an access option. Transports refuse to serve
+// a Server with an error.
 func (s *Server) Err() error { return errors.Join(s.errs...) }
 
 // Service returns the short name of the service.
 func (s *Server) Service() string { return s.options.Service }
 
-// Methods returns what is served, in order of name.
+// Methods returns the registered methods, sorted by name.
 func (s *Server) Methods() []Method {
 	methods := make([]Method, 0, len(s.methods))
 	for _, m := range s.methods {
@@ -130,8 +128,8 @@ func (s *Server) Methods() []Method {
 	return methods
 }
 
-// Call answers one call: transports use it. decode fills the request, whose type the method knows. The
-// error is an *errs.Error; its cause stays in this process.
+// Call handles one call. Transports use it. decode fills the request, whose type the method determines.
+// The error is an *errs.Error whose cause must not leave the process.
 func (s *Server) Call(ctx context.Context, fullMethod string, h Header, decode func(any) error) (proto.Message, error) {
 	m, ok := s.methods[fullMethod]
 	if !ok {
@@ -166,25 +164,24 @@ func (s *Server) Call(ctx context.Context, fullMethod string, h Header, decode f
 	return reply, nil
 }
 
-// panicked is a panic as an error.
-type panicked struct {
+// panicError is a recovered panic.
+type panicError struct {
 	value any
 	stack []byte
 }
 
-func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
 func (s *Server) handle(ctx context.Context, m *serverMethod, h Header, decode func(any) error) (reply proto.Message, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			reply, err = nil, &panicked{value: p, stack: debug.Stack()}
+			reply, err = nil, &panicError{value: p, stack: debug.Stack()}
 		}
 	}()
 	if ctx, err = s.authorize(ctx, m, h); err != nil {
 		return nil, err
 	}
 	ctx = context.WithValue(ctx, callKey{}, call{requestID: h.RequestID, idempotencyKey: h.IdempotencyKey, incoming: true})
-	ctx = cohort.WithHint(ctx, h.Cohort)
 	if h.RequestID != "" {
 		ctx = logging.WithRequestID(ctx, h.RequestID)
 	}
@@ -208,14 +205,15 @@ func (s *Server) handle(ctx context.Context, m *serverMethod, h Header, decode f
 	return reply, nil
 }
 
-// finish gives err its code, and logs it if it is one of souk's: its cause does not leave the process.
+// finish returns err as a coded error. It logs internal and unavailable errors, because their causes do not leave
+// the process.
 func (s *Server) finish(ctx context.Context, m *serverMethod, h Header, err error) *errs.Error {
 	if err == nil {
 		return nil
 	}
 	e := fromAny(err)
 	if e.Code == errs.Internal && ctx.Err() != nil {
-		// What a cancelled driver says is no bug.
+		// A driver's error after its context has ended is not a bug.
 		e = errs.Wrap(err, errs.Timeout, "the request took too long or was given up")
 	}
 	if e.RetryAfter == 0 && (e.Code == errs.Unavailable || e.Code == errs.Overloaded) {
@@ -228,14 +226,14 @@ func (s *Server) finish(ctx context.Context, m *serverMethod, h Header, err erro
 	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
 		fields = append(fields, zap.String("trace_id", sc.TraceID().String()))
 	}
-	var p *panicked
+	var p *panicError
 	switch {
 	case errors.As(err, &p):
 		s.options.Logger.Error("a handler panicked", append(fields, zap.ByteString("stack", p.stack))...)
 	case e.Code == errs.Internal:
 		s.options.Logger.Error("a call failed", fields...)
 	case e.Code == errs.Unavailable && errors.Unwrap(e) != nil:
-		s.options.Logger.Warn("a call failed for what is not there", fields...)
+		s.options.Logger.Warn("a call failed: a dependency is unavailable", fields...)
 	}
 	return e
 }

@@ -17,7 +17,7 @@ import (
 	"souk/pkg/rpc/rpctest"
 )
 
-func TestServerErr(t *testing.T) {
+func TestServerErrReportsInvalidRegistrations(t *testing.T) {
 	t.Parallel()
 	s := rpc.NewServer(rpc.ServerOptions{Service: "health"})
 	require.NoError(t, s.Err())
@@ -36,7 +36,7 @@ func TestServerErr(t *testing.T) {
 	require.ErrorContains(t, s.Err(), "souk.none.v1.NoneService")
 }
 
-func TestMethods(t *testing.T) {
+func TestMethodsReflectTheContract(t *testing.T) {
 	t.Parallel()
 	s := rpc.NewServer(rpc.ServerOptions{Service: "product"})
 	productv1.RegisterProductServiceServer(s, &rpctest.Product{})
@@ -57,7 +57,7 @@ func TestMethods(t *testing.T) {
 	require.Equal(t, "product", rpc.Target(m.FullMethod))
 }
 
-func TestFindMethod(t *testing.T) {
+func TestFindMethodOfUnknownNameFails(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"", "/", "nonsense", "/souk.product.v1.ProductService/Nope", "/souk.nope.v1.Nope/Get", "/souk.product.v1.Product/Get"} {
 		_, err := rpc.FindMethod(name)
@@ -83,7 +83,7 @@ func TestLocalServesAServiceOnce(t *testing.T) {
 	require.NoError(t, stop(t.Context()))
 }
 
-// rawError is a transport that fails as gRPC does.
+// rawError is a connection whose calls fail with err.
 type rawError struct{ err error }
 
 func (r rawError) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return r.err }
@@ -107,7 +107,7 @@ func TestClientCodesForeignErrors(t *testing.T) {
 	}
 }
 
-func TestNoStreams(t *testing.T) {
+func TestStreamsAreUnimplemented(t *testing.T) {
 	t.Parallel()
 	for _, conn := range []grpc.ClientConnInterface{rpc.NewLocal(), rpc.NewClient(rpc.NewLocal(), rpc.ClientOptions{})} {
 		_, err := conn.NewStream(t.Context(), nil, "/souk.product.v1.ProductService/GetProduct")
@@ -117,7 +117,7 @@ func TestNoStreams(t *testing.T) {
 	}
 }
 
-func TestIdempotencyKeyOfContext(t *testing.T) {
+func TestContextCarriesIdempotencyKeyAndRequestID(t *testing.T) {
 	t.Parallel()
 	ctx := rpc.WithIdempotencyKey(t.Context(), "k")
 	ctx = rpc.WithRequestID(ctx, "r")

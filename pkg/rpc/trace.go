@@ -35,8 +35,8 @@ func (c carrier) Set(key, value string) {
 
 func (c carrier) Keys() []string { return []string{"traceparent", "tracestate"} }
 
-// span starts a span if the trace of ctx is sampled. An unsampled trace costs nothing, and its
-// context travels on all the same.
+// span starts a span if the trace of ctx is sampled. An unsampled trace costs nothing; its context is still
+// propagated.
 func span(ctx context.Context, tracer trace.Tracer, kind trace.SpanKind, m Method) (context.Context, trace.Span) {
 	if tracer == nil || !trace.SpanContextFromContext(ctx).IsSampled() {
 		return ctx, nil
@@ -53,15 +53,15 @@ func endSpan(s trace.Span, err *errs.Error) {
 	}
 	if err != nil {
 		s.SetAttributes(attribute.String("error.type", string(err.Code)))
-		if broken(err.Code) {
+		if isFailure(err.Code) {
 			s.SetStatus(codes.Error, string(err.Code))
 		}
 	}
 	s.End()
 }
 
-// broken tells failures of souk from refusals.
-func broken(c errs.Code) bool {
+// isFailure reports whether the code is a failure of souk rather than a refusal.
+func isFailure(c errs.Code) bool {
 	switch c {
 	case errs.Internal, errs.Unavailable, errs.Overloaded, errs.Timeout:
 		return true

@@ -16,8 +16,10 @@ import (
 	"souk/pkg/errs"
 )
 
-// Validate checks a message against the rules in its contract. What is wrong is errs.Invalid, with
-// the JSON path of each field, e.g. "shippingAddress.countryCode" or "variants[0].sku".
+// Validate checks a message against the rules in its contract. The error lists the JSON path of each invalid field,
+// e.g. "shippingAddress.countryCode" or "variants[0].sku".
+//
+// Errors: invalid_argument.
 func Validate(m proto.Message) error {
 	err := protovalidate.Validate(m)
 	if err == nil {
@@ -40,8 +42,8 @@ func Validate(m proto.Message) error {
 	return e
 }
 
-// violationMessage says what a field must be, in words for who sent it: protovalidate's own words are for who
-// wrote the rule.
+// violationMessage describes, for the client, what a field must be. protovalidate's own messages address the author
+// of the rule.
 func violationMessage(v *protovalidate.Violation) string {
 	switch rule := v.Proto.GetRuleId(); {
 	case rule == "required" && v.FieldDescriptor != nil:
@@ -61,7 +63,7 @@ func violationMessage(v *protovalidate.Violation) string {
 	return "breaks the rule " + v.Proto.GetRuleId()
 }
 
-// patternMessage says what a field's pattern asks for, as its contract puts it.
+// patternMessage describes a field's pattern in the words of its contract (souk.options.v1.form).
 func patternMessage(fd protoreflect.FieldDescriptor) string {
 	if fd != nil {
 		if form, ok := proto.GetExtension(fd.Options(), optionsv1.E_Form).(string); ok && form != "" {
@@ -71,21 +73,21 @@ func patternMessage(fd protoreflect.FieldDescriptor) string {
 	return "does not have the right form"
 }
 
-// choiceMessage names the texts of which a field takes one.
+// choiceMessage lists the allowed values of a field.
 func choiceMessage(choices protoreflect.List) string {
-	var words []string
+	var values []string
 	empty := ""
 	for i := range choices.Len() {
-		if word := choices.Get(i).String(); word != "" {
-			words = append(words, word)
+		if value := choices.Get(i).String(); value != "" {
+			values = append(values, value)
 		} else {
 			empty = "empty or "
 		}
 	}
-	return "must be " + empty + "one of " + strings.Join(words, ", ")
+	return "must be " + empty + "one of " + strings.Join(values, ", ")
 }
 
-// jsonPath writes a field path as JSON names it.
+// jsonPath returns a field path with JSON names.
 func jsonPath(md protoreflect.MessageDescriptor, path *validate.FieldPath) string {
 	var b strings.Builder
 	for _, e := range path.GetElements() {
@@ -98,7 +100,7 @@ func jsonPath(md protoreflect.MessageDescriptor, path *validate.FieldPath) strin
 		}
 		md = nil
 		if fd == nil {
-			b.WriteString(e.GetFieldName()) // a oneof or an extension: JSON has no other name for it
+			b.WriteString(e.GetFieldName()) // a oneof or an extension, which has no JSON name
 		} else {
 			b.WriteString(fd.JSONName())
 			if fd.IsMap() {
@@ -122,8 +124,8 @@ func jsonPath(md protoreflect.MessageDescriptor, path *validate.FieldPath) strin
 	return b.String()
 }
 
-// warm compiles the rules of a method's request, so that the first call does not pay for it and a
-// wrong rule is found at the start.
+// warm compiles the validation rules of a method's request. The first call does not pay for it, and an invalid rule
+// is found at startup.
 func warm(m Method) error {
 	mt, err := protoregistry.GlobalTypes.FindMessageByName(m.input.FullName())
 	if err != nil {

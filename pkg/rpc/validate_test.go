@@ -14,9 +14,9 @@ import (
 
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
-	_ "souk/gen/go/souk/notification/v1" // to be walked over
+	_ "souk/gen/go/souk/notification/v1" // registers the contract
 	orderv1 "souk/gen/go/souk/order/v1"
-	_ "souk/gen/go/souk/payment/v1" // to be walked over
+	_ "souk/gen/go/souk/payment/v1" // registers the contract
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
@@ -46,7 +46,7 @@ func TestViolationsArePlainSentences(t *testing.T) {
 	}
 }
 
-// TestNoRuleShowsARegularExpression breaks each rule of each contract that takes a text by its form or from a list.
+// TestNoRuleShowsARegularExpression violates every pattern and list rule of every contract.
 func TestNoRuleShowsARegularExpression(t *testing.T) {
 	t.Parallel()
 	broken, walked := 0, map[string]bool{}
@@ -60,9 +60,9 @@ func TestNoRuleShowsARegularExpression(t *testing.T) {
 	folders, err := os.ReadDir("../../proto/souk")
 	require.NoError(t, err)
 	for _, f := range folders {
-		require.Contains(t, walked, f.Name()+".v1", "import the contract, for it to be walked over")
+		require.Contains(t, walked, f.Name()+".v1", "import the contract, so that its rules are checked")
 	}
-	require.Greater(t, broken, 15, "the contracts have more such rules")
+	require.Greater(t, broken, 15, "the contracts have more rules than this")
 }
 
 func breakAll(t *testing.T, messages protoreflect.MessageDescriptors) (broken int) {
@@ -91,7 +91,7 @@ func breakAll(t *testing.T, messages protoreflect.MessageDescriptors) (broken in
 	return broken
 }
 
-// textRules are the rules for texts in a field: of itself, or of what its list or map holds.
+// textRules returns the string rules of a field: its own, its list items' and its map keys' and values'.
 func textRules(rules *validate.FieldRules) []*validate.StringRules {
 	return []*validate.StringRules{
 		rules.GetString(), rules.GetRepeated().GetItems().GetString(),
@@ -99,7 +99,7 @@ func textRules(rules *validate.FieldRules) []*validate.StringRules {
 	}
 }
 
-// breakField gives a field a text that no rule takes, and returns what is said of it.
+// breakField sets a field to a text that violates every rule, and returns the message of the violation.
 func breakField(t *testing.T, md protoreflect.MessageDescriptor, fd protoreflect.FieldDescriptor) string {
 	t.Helper()
 	mt, err := protoregistry.GlobalTypes.FindMessageByName(md.FullName())
@@ -119,6 +119,6 @@ func breakField(t *testing.T, md protoreflect.MessageDescriptor, fd protoreflect
 			return f.Message
 		}
 	}
-	require.Fail(t, "a wrong text is taken", fd.FullName())
+	require.Fail(t, "an invalid text is accepted", fd.FullName())
 	return ""
 }

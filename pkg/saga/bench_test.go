@@ -16,7 +16,7 @@ import (
 	"souk/pkg/saga"
 )
 
-// BenchmarkCheckout runs sagas of five steps whose participants do nothing: start in a batch, pivot in a batch, end.
+// BenchmarkCheckout measures sagas of five steps whose participants do nothing.
 func BenchmarkCheckout(b *testing.B) {
 	for _, callers := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) { benchmark(b, callers) })

@@ -9,49 +9,52 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Definition is a kind of saga. A change that running sagas would notice (steps added, removed, in another order)
-// needs a new Version, and the old one stays as long as sagas of it run.
+// Definition defines a type of saga. A change that affects running sagas (steps added, removed or reordered) needs
+// a new Version. The old definition must stay as long as sagas of its version run.
 type Definition struct {
 	// Type names it, e.g. "checkout". It is part of failpoints, metrics and the stored saga.
 	Type string
-	// Version tells apart definitions of one type. New sagas get the highest one a runner knows. At least 1.
+	// Version distinguishes definitions of one type and is at least 1. New sagas get the highest version that the
+	// runner knows.
 	Version int
-	// Deadline is how long a saga may take to its pivot before it is compensated. 0 means 15 s.
+	// Deadline is how long a saga may take to reach its pivot before it is compensated. 0 means 15 s.
 	Deadline time.Duration
-	// Steps are done in order. Exactly one is the pivot.
+	// Steps run in order. Exactly one is the pivot.
 	Steps []Step
 }
 
-// Step is one step: either Do, a call, or Batch, writes in the saga's own database.
+// Step is one step of a saga. It has either a Do, which calls a participant, or a Batch, which writes to the
+// saga's own database.
 type Step struct {
 	// Name is unique in the definition. It is part of the idempotency key.
 	Name string
-	// Do calls a participant. It may be called again with the same [Run.Key], by another process too.
+	// Do calls a participant. It may be called again with the same [Run.Key], possibly by another process.
 	Do func(ctx context.Context, r *Run) error
-	// Batch queues writes that are done exactly once, in one transaction with the note that they are done.
-	// It may be called again after an error, so it only queues. To refuse, queue a select of
-	// souk_saga_require(holds boolean, code text, message text): a callback of the batch comes too late.
+	// Batch queues writes that take effect exactly once: they commit in one transaction with the saga's progress. It
+	// may be called again after an error, so it must do nothing but queue. To refuse the step, queue a select of
+	// souk_saga_require(holds boolean, code text, message text); a callback of the batch runs too late for that.
 	Batch func(r *Run, b *pgx.Batch) error
-	// Undo takes back Do, or makes sure that it will never happen. Nil: there is nothing to take back.
-	// Steps after the pivot have none. The pivot may have one if it is a Do: it is called after a refusal alone.
+	// Undo reverts Do, or makes sure that it never takes effect. It is nil if there is nothing to revert, and for
+	// steps after the pivot. A pivot with a Do may have an Undo, which is called only if the pivot was refused.
 	Undo func(ctx context.Context, r *Run) error
-	// UndoBatch takes back Batch, once, in one transaction with the note that it is done.
+	// UndoBatch queues writes that revert Batch, also exactly once.
 	UndoBatch func(r *Run, b *pgx.Batch) error
-	// Written is called after the commit of Batch or UndoBatch, by the process that wrote it; when the commit's answer
-	// was lost, perhaps not at all. It must not wait. Nil: nobody is told.
+	// Written is called after the commit of Batch or UndoBatch, in the process that wrote it. It may be skipped if
+	// the outcome of the commit is unknown. It must not block. It may be nil.
 	Written func()
-	// Timeout bounds one try of Do or Undo. 0 means the runner's StepTimeout.
+	// Timeout bounds one attempt of Do or Undo. 0 means the runner's StepTimeout.
 	Timeout time.Duration
 	// Pivot marks the step after which the saga only goes forward.
 	Pivot bool
-	// Prompt marks a step right behind the pivot, or behind another such step, that is tried before Execute answers,
-	// once: whoever is told that the saga is confirmed sees its effect, unless it fails at first.
+	// Prompt marks a step directly after the pivot, or after another prompt step, that is attempted once before
+	// Execute returns. A caller that learns that the saga is confirmed sees its effect, unless the first attempt
+	// failed.
 	Prompt bool
 }
 
 const defaultDeadline = 15 * time.Second
 
-// validate says all that is wrong with d.
+// validate reports everything that is wrong with d.
 func (d Definition) validate() error {
 	var problems []error
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
@@ -104,13 +107,13 @@ func (d Definition) validate() error {
 	return nil
 }
 
-// Failpoints returns the names of d's failpoints: each window between two effects, in the order in which a
-// saga meets them. They are armed with pkg/failpoint, in tests and through SOUK_FAILPOINTS.
+// Failpoints returns the names of d's failpoints, in the order in which a saga passes them. There is one between
+// any two effects. They are armed with pkg/failpoint, in tests and through SOUK_FAILPOINTS.
 func Failpoints(d Definition) []string {
 	p := newPlan(d)
 	names := []string{p.started, p.claimed}
 	for i, s := range p.steps {
-		if i == p.called {
+		if i == p.pivotCall {
 			names = append(names, p.checkpoint.before, p.checkpoint.after)
 		}
 		names = append(names, s.beforeDo, s.afterDo)
@@ -121,22 +124,22 @@ func Failpoints(d Definition) []string {
 			names = append(names, s.beforeUndo, s.afterUndo)
 		}
 	}
-	for _, w := range []window{p.release, p.park, p.end} {
+	for _, w := range []failpoints{p.release, p.park, p.end} {
 		names = append(names, w.before, w.after)
 	}
 	return names
 }
 
-// plan is a definition with all that can be worked out once.
+// plan is a definition with everything that can be precomputed.
 type plan struct {
 	Definition
 	steps []planStep
 	pivot int
 
 	started, claimed                             string
-	checkpoint, compensating, release, park, end window
-	// called is the pivot's index when it is a Do: a checkpoint comes before it.
-	called int
+	checkpoint, compensating, release, park, end failpoints
+	// pivotCall is the index of the pivot if it has a Do, and -1 otherwise. A checkpoint precedes such a pivot.
+	pivotCall int
 }
 
 type planStep struct {
@@ -145,15 +148,16 @@ type planStep struct {
 	spanDo, spanUndo                         string
 }
 
-type window struct{ before, after string }
+// failpoints are the names of the failpoints before and after an effect.
+type failpoints struct{ before, after string }
 
 func newPlan(d Definition) *plan {
 	if d.Deadline <= 0 {
 		d.Deadline = defaultDeadline
 	}
-	w := func(name string) window { return window{d.Type + ".before_" + name, d.Type + ".after_" + name} }
+	w := func(name string) failpoints { return failpoints{d.Type + ".before_" + name, d.Type + ".after_" + name} }
 	p := &plan{
-		Definition: d, called: -1,
+		Definition: d, pivotCall: -1,
 		started: d.Type + ".after_start", claimed: d.Type + ".after_claim",
 		checkpoint: w("checkpoint"), compensating: w("compensating"), release: w("release"), park: w("park"), end: w("end"),
 	}
@@ -161,7 +165,7 @@ func newPlan(d Definition) *plan {
 		if s.Pivot {
 			p.pivot = i
 			if s.Do != nil {
-				p.called = i
+				p.pivotCall = i
 			}
 		}
 		do, undo := w(s.Name), w("undo_"+s.Name)
@@ -173,7 +177,7 @@ func newPlan(d Definition) *plan {
 	return p
 }
 
-// undoable returns the highest step at or below n that has something to undo; -1: none.
+// undoable returns the highest step at or below n that has an undo, or -1.
 func (p *plan) undoable(n int) int {
 	for n = min(n, len(p.steps)-1); n >= 0; n-- {
 		if p.steps[n].Undo != nil || p.steps[n].UndoBatch != nil {

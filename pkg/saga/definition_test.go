@@ -10,7 +10,7 @@ import (
 	"souk/pkg/saga"
 )
 
-func TestDefinitionsThatAreWrong(t *testing.T) {
+func TestNewRunnerRefusesInvalidOptions(t *testing.T) {
 	t.Parallel()
 	do := func(context.Context, *saga.Run) error { return nil }
 	batch := func(*saga.Run, *pgx.Batch) error { return nil }
@@ -45,7 +45,7 @@ func TestDefinitionsThatAreWrong(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestFailpointNames(t *testing.T) {
+func TestFailpointsAreNamedInTheOrderOfASaga(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{
 		"x.after_start", "x.after_claim",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"souk/pkg/errs"
 	"souk/pkg/migration"
@@ -18,7 +19,7 @@ import (
 	"souk/pkg/saga"
 )
 
-// payments stands for a participant: a generated client, with the key in the call's Idempotency-Key.
+// payments stands for a participant. A real one is a generated client that sends the key as Idempotency-Key.
 type payments struct{}
 
 func (payments) authorize(_ context.Context, key string, _ int64) (string, error) {
@@ -32,14 +33,15 @@ type purchase struct {
 	Minor   int64
 }
 
-// A purchase: authorize, confirm the order (the pivot), capture. The order's row and the saga's travel in one batch.
+// A purchase authorizes a payment, confirms the order (the pivot) and captures the payment. One batch inserts the
+// order and starts the saga.
 func Example() {
 	if err := example(context.Background(), os.Getenv("DATABASE_URL")); err != nil {
 		fmt.Println(err)
 	}
 }
 
-// The example needs a database, so a test runs it.
+// TestExample runs the example, which needs a database.
 func TestExample(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, example(t.Context(), pgtest.URL(t)))
@@ -78,7 +80,7 @@ func example(ctx context.Context, url string) (err error) {
 		{
 			Name: "confirm", Pivot: true,
 			Batch: func(r *saga.Run, b *pgx.Batch) error {
-				// Somebody may have cancelled it meanwhile: then the saga is compensated.
+				// If the order was cancelled, the saga is compensated.
 				b.Queue(`select souk_saga_require(exists (select from purchase where id = $1 and status = 'pending' for update),
 					'conflict', 'the order was cancelled meanwhile')`, r.ID())
 				b.Queue(`update purchase set status = 'confirmed' where id = $1`, r.ID())
@@ -92,11 +94,11 @@ func example(ctx context.Context, url string) (err error) {
 		return err
 	}
 	running, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- runner.Run(running) }()
+	var group errgroup.Group
+	group.Go(func() error { return runner.Run(running) })
 	defer func() {
 		stop()
-		err = errors.Join(err, <-ended)
+		err = errors.Join(err, group.Wait())
 	}()
 
 	const id = "ord_1"
@@ -110,7 +112,7 @@ func example(ctx context.Context, url string) (err error) {
 	}
 	outcome, err := runner.Execute(ctx, id)
 	if err != nil {
-		return err // open: Wait tells later
+		return err // the outcome is unknown: Wait returns it later
 	}
 	if outcome.State != saga.Confirmed {
 		return errs.From(outcome.Err)

@@ -13,33 +13,33 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/failpoint"
 )
 
-// verdict is why an exec stopped being driven.
+// verdict says why drive stopped, or that it goes on.
 type verdict int
 
 const (
-	// ended: the saga is done, compensated or parked, or was released: this runner has nothing to do with it any more.
+	// ended: the saga is done, compensated, parked or released. This runner no longer holds it.
 	ended verdict = iota
-	// abandoned: the saga has another owner, or will soon have one. Nothing is written.
+	// abandoned: the saga has another owner or will soon have one. This runner writes nothing more.
 	abandoned
-	// handOver: nobody waits for the saga here any more; it goes on in the background.
+	// handOver: no caller waits any longer. The saga goes on in the background.
 	handOver
-	goOn
+	// proceed: the saga goes on.
+	proceed
 )
 
 const (
-	// patienceHere is the longest pause that a worker sits out; for a longer one the saga is released.
-	patienceHere = 250 * time.Millisecond
-	// maxBeforePivot is the longest pause while somebody may be waiting.
+	// maxInlineDelay is the longest delay that a worker waits for. Before a longer one it releases the saga.
+	maxInlineDelay = 250 * time.Millisecond
+	// maxBeforePivot is the longest delay before the pivot, when a caller may be waiting.
 	maxBeforePivot = time.Second
 	anyStep        = math.MaxInt32
 )
 
-// exec is a saga that this runner holds. One goroutine at a time drives it.
+// exec is the execution of a saga that this runner holds. One goroutine at a time drives it.
 type exec struct {
 	r   *Runner
 	p   *plan
@@ -47,78 +47,78 @@ type exec struct {
 
 	state     State
 	step      int
-	saved     int // the step in the row: every batch below it is done
+	saved     int // the step in the row; all batches below it have taken effect
 	attempts  int
 	lastError string
 	cause     *errs.Error
-	story     []record
-	// handed is when the caller got its answer, or left, since the runner began; 0: it has no caller.
-	handed time.Duration
+	history   []record
+	// handedOver is when the caller got its answer or left, as time since the runner began. It is 0 before that, and
+	// for a saga that never had a caller.
+	handedOver time.Duration
 
 	deadline time.Time
-	// leased is when the lease was last known to be renewed, as nanoseconds since the runner began.
+	// leased is when the lease was last known to be renewed, in nanoseconds since the runner began.
 	leased atomic.Int64
-	// ending is set before the last write, whose row a renewal will not find.
+	// ending is set before the last write. After that write, a renewal finds no row.
 	ending atomic.Bool
 	ctx    context.Context //nolint:containedctx // a saga outlives the call that started it
 	cancel context.CancelFunc
-	// together is the cohort of the saga's caller, while that waits; then of those that go on in the background with it.
-	together *cohort.Member
 
-	// settled is closed when there is an outcome, or when this runner is no longer the one to give it.
-	settled chan struct{}
-	once    sync.Once
-	outcome *Outcome
+	// resolved is closed when the outcome is known, or when this runner no longer decides it; outcome is nil then.
+	resolved chan struct{}
+	once     sync.Once
+	outcome  *Outcome
 }
 
-func (x *exec) settle(o *Outcome) {
+func (x *exec) resolve(o *Outcome) {
 	x.once.Do(func() {
 		x.outcome = o
-		close(x.settled)
+		close(x.resolved)
 	})
 }
 
 func (x *exec) pastPivot() bool { return x.state == Running && x.step > x.p.pivot }
 
-// called reports whether the saga is at a pivot that is a call, and that may have been made.
-func (x *exec) calledPivot() bool {
-	return x.state == Running && x.step == x.p.called && x.saved == x.p.called
+// pivotMayBeCalled reports whether the saga is at a pivot that is a call and that may have been called.
+func (x *exec) pivotMayBeCalled() bool {
+	return x.state == Running && x.step == x.p.pivotCall && x.saved == x.p.pivotCall
 }
 
-// drive moves the saga on until there is a reason to stop. gone is closed when the caller has left; nil: nobody waits.
+// drive runs the saga until there is a reason to stop. The channel gone is closed when the caller leaves; it is
+// nil if there is no caller.
 func (x *exec) drive(gone <-chan struct{}) verdict {
 	for {
-		if v := x.pause(gone); v != goOn {
+		if v := x.pause(gone); v != proceed {
 			return v
 		}
 		var v verdict
 		switch {
 		case x.state == Compensating:
-			v = x.back(gone)
+			v = x.backward(gone)
 		case x.step == len(x.p.steps):
 			v = x.end(Done)
 		default:
 			v = x.forward(gone)
-			if v == goOn && gone != nil && x.pastPivot() && !x.prompt() {
+			if v == proceed && gone != nil && x.pastPivot() && !x.promptNext() {
 				x.confirm()
 				return handOver
 			}
 		}
-		if v != goOn {
+		if v != proceed {
 			return v
 		}
 	}
 }
 
-// confirm answers whoever waits for the pivot.
+// confirm resolves the outcome for callers that wait for the pivot.
 func (x *exec) confirm() {
-	x.settle(&Outcome{ID: x.run.id, State: Confirmed, results: x.run.snapshot()})
+	x.resolve(&Outcome{ID: x.run.id, State: Confirmed, results: x.run.snapshot()})
 }
 
-// prompt reports whether the next step is to be tried before the answer.
-func (x *exec) prompt() bool { return x.step < len(x.p.steps) && x.p.steps[x.step].Prompt }
+// promptNext reports whether the next step is attempted before the caller gets its answer.
+func (x *exec) promptNext() bool { return x.step < len(x.p.steps) && x.p.steps[x.step].Prompt }
 
-// pause is the way out between two steps.
+// pause checks between two steps whether the saga goes on here.
 func (x *exec) pause(gone <-chan struct{}) verdict {
 	if x.ctx.Err() != nil || x.r.lapsed(x) {
 		return abandoned
@@ -127,25 +127,25 @@ func (x *exec) pause(gone <-chan struct{}) verdict {
 		if x.r.draining() {
 			return x.release(0)
 		}
-		return goOn
+		return proceed
 	}
 	select {
 	case <-gone:
 		return handOver
 	default:
-		return goOn
+		return proceed
 	}
 }
 
-// forward does the next step.
+// forward attempts the next step.
 func (x *exec) forward(gone <-chan struct{}) verdict {
 	s := &x.p.steps[x.step]
-	if x.step <= x.p.pivot && !x.calledPivot() && time.Now().After(x.deadline) {
-		return x.fail(x.late())
+	if x.step <= x.p.pivot && !x.pivotMayBeCalled() && time.Now().After(x.deadline) {
+		return x.fail(x.deadlineError())
 	}
-	if x.step == x.p.called && x.saved != x.step {
-		// Whoever takes over must know that the call may have been made: it is too late for the deadline then.
-		if v := x.checkpoint(); v != goOn {
+	if x.step == x.p.pivotCall && x.saved != x.step {
+		// The next owner must know that the pivot may have been called: the deadline no longer applies then.
+		if v := x.checkpoint(); v != proceed {
 			return v
 		}
 	}
@@ -161,22 +161,22 @@ func (x *exec) forward(gone <-chan struct{}) verdict {
 	case errors.Is(err, errLost) || x.ctx.Err() != nil:
 		return abandoned
 	case err == nil:
-		x.passed(began, s)
-		if x.step-1 == x.p.called {
+		x.advance(began, s)
+		if x.step-1 == x.p.pivotCall {
 			return x.checkpoint()
 		}
 		if x.state == Done { // the batch was the last step
-			return x.over()
+			return x.announceEnd()
 		}
-		return goOn
+		return proceed
 	}
 	x.note(x.step, "do", s.Name, began, err)
 	if x.pastPivot() {
-		x.confirm() // a prompt step was tried: the answer does not wait for more
+		x.confirm() // a prompt step was attempted once: the caller does not wait for more
 	}
 	switch {
-	case errs.Unknown(err):
-		return x.again(err, gone)
+	case errs.OutcomeUnknown(err):
+		return x.retry(err, gone)
 	case x.step <= x.p.pivot:
 		return x.fail(errs.From(err))
 	default:
@@ -184,9 +184,9 @@ func (x *exec) forward(gone <-chan struct{}) verdict {
 	}
 }
 
-// passed moves on behind the step.
-func (x *exec) passed(began time.Time, s *planStep) {
-	if s.Batch != nil { // its line went with the batch
+// advance moves on to the next step.
+func (x *exec) advance(began time.Time, s *planStep) {
+	if s.Batch != nil { // the history was written with the batch
 		x.saved = x.step + 1
 	} else {
 		x.note(x.step, "do", s.Name, began, nil)
@@ -195,7 +195,7 @@ func (x *exec) passed(began time.Time, s *planStep) {
 	x.attempts, x.lastError = 0, ""
 }
 
-// batch does the step's writes and notes the step as done, both or neither.
+// batch sends the step's writes and the saga's progress in one transaction.
 func (x *exec) batch(s *planStep) error {
 	if err := failpoint.Hit(x.ctx, s.beforeDo); err != nil {
 		return err
@@ -213,17 +213,17 @@ func (x *exec) batch(s *planStep) error {
 		w.state = Done
 		x.ending.Store(true)
 	}
-	w.story = append(w.story, x.record(x.step, "do", s.Name, began, nil))
-	err := x.r.store.write(x.joined(), w)
+	w.history = append(w.history, x.record(x.step, "do", s.Name, began, nil))
+	err := x.r.store.write(x.ctx, w)
 	if err == nil {
 		s.written()
 		err = failpoint.Hit(x.ctx, s.afterDo)
 	}
-	if errors.Is(err, errPassed) { // the answer of an earlier try was lost
+	if errors.Is(err, errDone) { // by an earlier attempt, whose answer was lost
 		err = nil
 	}
 	if err == nil {
-		x.told(w)
+		x.dropWritten(w)
 	}
 	if last {
 		if err == nil {
@@ -234,8 +234,8 @@ func (x *exec) batch(s *planStep) error {
 	return err
 }
 
-// back undoes the next step.
-func (x *exec) back(gone <-chan struct{}) verdict {
+// backward undoes the next step.
+func (x *exec) backward(gone <-chan struct{}) verdict {
 	n := x.p.undoable(x.step)
 	if n < 0 {
 		return x.end(Compensated)
@@ -259,13 +259,13 @@ func (x *exec) back(gone <-chan struct{}) verdict {
 		}
 		x.step, x.attempts, x.lastError = n-1, 0, ""
 		if x.state == Compensated { // the batch was the last to undo
-			return x.over()
+			return x.announceEnd()
 		}
-		return goOn
+		return proceed
 	}
 	x.note(n, "undo", s.Name, began, err)
-	if errs.Unknown(err) {
-		return x.again(err, gone)
+	if errs.OutcomeUnknown(err) {
+		return x.retry(err, gone)
 	}
 	return x.park(err)
 }
@@ -293,24 +293,24 @@ func (x *exec) undoBatch(s *planStep) error {
 		w.state = Compensated
 		x.ending.Store(true)
 	}
-	w.story = append(w.story, x.record(x.step, "undo", s.Name, began, nil))
-	err := x.r.store.write(x.joined(), w)
+	w.history = append(w.history, x.record(x.step, "undo", s.Name, began, nil))
+	err := x.r.store.write(x.ctx, w)
 	if err == nil {
 		s.written()
 		err = failpoint.Hit(x.ctx, s.afterUndo)
 	}
-	if errors.Is(err, errPassed) {
+	if errors.Is(err, errDone) {
 		err = nil
 	}
 	if err == nil {
-		x.told(w)
+		x.dropWritten(w)
 		x.state = w.state
 	}
 	x.ending.Store(err == nil && next < 0)
 	return err
 }
 
-// try calls a participant once. Its failpoints stand for a request that was lost, and for an answer that was.
+// try calls a participant once. Its failpoints simulate a lost request and a lost answer.
 func (x *exec) try(before, after, span string, timeout time.Duration, f func(context.Context, *Run) error) error {
 	if err := failpoint.Hit(x.ctx, before); err != nil {
 		return err
@@ -324,7 +324,7 @@ func (x *exec) try(before, after, span string, timeout time.Duration, f func(con
 	if x.state == Running && x.step < x.p.pivot {
 		timeout = min(timeout, max(time.Until(x.deadline), time.Millisecond))
 	}
-	ctx, cancel := context.WithTimeout(x.joined(), timeout)
+	ctx, cancel := context.WithTimeout(x.ctx, timeout)
 	defer cancel()
 	ctx, finish := x.span(ctx, span)
 	step := x.p.steps[x.step].Name
@@ -337,10 +337,7 @@ func (x *exec) try(before, after, span string, timeout time.Duration, f func(con
 	return err
 }
 
-// joined is the context of what goes together with the cohort.
-func (x *exec) joined() context.Context { return cohort.With(x.ctx, x.together) }
-
-// guard makes a panic an error: it must not take the other sagas with it.
+// guard turns a panic into an error, so that it does not end the process and all other sagas.
 func guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -350,19 +347,18 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// again waits before the step is tried once more.
-func (x *exec) again(err error, gone <-chan struct{}) verdict {
-	x.together.Leave() // it is late, and may be so for long
+// retry waits before the next attempt of the step, or gives the saga up.
+func (x *exec) retry(err error, gone <-chan struct{}) verdict {
 	x.attempts++
 	x.lastError = err.Error()
 	d := x.r.backoff(x.attempts, err)
-	if x.state == Running && x.step <= x.p.pivot && !x.calledPivot() {
-		// The deadline ends this, not the number of tries.
+	if x.state == Running && x.step <= x.p.pivot && !x.pivotMayBeCalled() {
+		// The deadline ends the attempts, not their number.
 		d = min(d, maxBeforePivot, max(time.Until(x.deadline), 0))
 	} else if x.attempts >= x.r.opts.MaxAttempts && errs.Is(err, errs.Internal) {
-		return x.park(err) // a bug does not go away; an outage does, however long it takes
+		return x.park(err) // a bug does not go away by itself; an outage does, and may take long
 	}
-	if gone == nil && d > patienceHere {
+	if gone == nil && d > maxInlineDelay {
 		return x.release(d)
 	}
 	timer := time.NewTimer(d)
@@ -372,7 +368,7 @@ func (x *exec) again(err error, gone <-chan struct{}) verdict {
 	case <-x.ctx.Done():
 	case <-gone:
 	case <-x.r.drain:
-		if gone != nil { // somebody still waits: no hurry
+		if gone != nil { // a caller still waits: the backoff stays
 			select {
 			case <-timer.C:
 			case <-x.ctx.Done():
@@ -380,17 +376,16 @@ func (x *exec) again(err error, gone <-chan struct{}) verdict {
 			}
 		}
 	}
-	return goOn
+	return proceed
 }
 
-func (x *exec) late() *errs.Error {
+func (x *exec) deadlineError() *errs.Error {
 	return errs.Wrap(errors.New("deadline passed: "+x.lastError), errs.Unavailable,
 		"it could not be completed in time, and nothing of it was kept").WithRetryAfter(time.Second)
 }
 
-// fail turns round. That it does so is written before the first undo, so that nobody goes forward again.
+// fail starts compensation. It writes the new state before the first undo, so that no later owner goes forward.
 func (x *exec) fail(cause *errs.Error) verdict {
-	x.together.Leave() // the others go on
 	top := x.p.undoable(x.reach())
 	if top < 0 {
 		x.cause = cause
@@ -398,17 +393,18 @@ func (x *exec) fail(cause *errs.Error) verdict {
 	}
 	w := x.write(Compensating)
 	w.step, w.cause, w.lastError, w.attempts = top, cause, cause.Error(), 0
-	if v := x.submit(w, x.p.compensating); v != goOn {
+	if v := x.submit(w, x.p.compensating); v != proceed {
 		return v
 	}
 	x.cause, x.state, x.step, x.attempts, x.lastError = cause, Compensating, top, 0, ""
-	return goOn
+	return proceed
 }
 
-// reach is the highest step that may have taken effect, here or through an earlier owner, dead or stalled.
-// An earlier owner may have got further than this one, but not past a write of its own: the row would say so.
+// reach returns the highest step that may have taken effect, by this or an earlier owner, which may be dead or
+// stalled. An earlier owner may have got further than this one, but not past one of its own writes, which the row
+// would show.
 func (x *exec) reach() int {
-	barrier := func(n int) bool { return x.p.steps[n].Batch != nil || n == x.p.called && x.saved != n }
+	barrier := func(n int) bool { return x.p.steps[n].Batch != nil || n == x.p.pivotCall && x.saved != n }
 	if x.run.epoch == 1 {
 		if barrier(x.step) {
 			return x.step - 1
@@ -429,7 +425,8 @@ func codeOf(err error) string {
 	return string(errs.CodeOf(err))
 }
 
-// backoff is the pause before try n+1: doubled each time, with jitter so that many do not come back at once.
+// backoff returns the delay before attempt n+1. It doubles with each attempt and has jitter, so that many sagas do
+// not retry at the same time.
 func (r *Runner) backoff(n int, err error) time.Duration {
 	d := r.opts.MaxBackoff
 	if shift := n - 1; shift < 20 {

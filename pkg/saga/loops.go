@@ -16,16 +16,17 @@ import (
 )
 
 const (
-	claimAtOnce = 64
-	statsEvery  = 5 * time.Second
-	forgetEvery = time.Minute
-	forgetMany  = 2000
+	claimLimit     = 64
+	statsInterval  = 5 * time.Second
+	deleteInterval = time.Minute
+	deleteLimit    = 2000
 )
 
-// Run takes over sagas that nobody holds, renews leases, and drives sagas in the background, until ctx ends. Then it waits a
-// while for the sagas that callers wait for, releases the others for the next runner, and returns nil. It can run once.
+// Run claims sagas that no runner holds, renews leases, and runs sagas in the background until ctx ends. Then it
+// waits up to Options.Drain for sagas that have a caller, releases the others for the next runner, and returns
+// nil. It may be called once.
 func (r *Runner) Run(ctx context.Context) error {
-	if !r.runs.CompareAndSwap(false, true) {
+	if !r.ran.CompareAndSwap(false, true) {
 		return errTwice
 	}
 	var workers, loops sync.WaitGroup
@@ -36,8 +37,8 @@ func (r *Runner) Run(ctx context.Context) error {
 			f(r.base)
 		}()
 	}
-	loop(r.renewing)
-	loop(r.keepingHouse)
+	loop(r.renewLoop)
+	loop(r.housekeepingLoop)
 	for range r.opts.Workers {
 		workers.Add(1)
 		go func() {
@@ -45,7 +46,7 @@ func (r *Runner) Run(ctx context.Context) error {
 			r.work()
 		}()
 	}
-	r.claiming(ctx) // until ctx ends
+	r.claimLoop(ctx) // until ctx ends
 
 	r.mu.Lock()
 	r.closed = true
@@ -55,9 +56,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
-		r.fore.Wait()
+		r.foregroundRuns.Wait()
 		workers.Wait()
-		for len(r.queue) > 0 { // put there while the last worker left
+		for len(r.queue) > 0 { // enqueued while the last worker ended
 			r.background(<-r.queue)
 		}
 	}()
@@ -75,7 +76,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ready says whether the runner takes over sagas and renews leases. It fails with errs.Unavailable.
+// Ready reports whether the runner claims sagas and renews leases.
+//
+// Errors: unavailable (it does not).
 func (r *Runner) Ready(context.Context) error {
 	seen := r.lastSeen.Load()
 	if seen == 0 || r.draining() {
@@ -89,7 +92,7 @@ func (r *Runner) Ready(context.Context) error {
 
 func (r *Runner) seen() { r.lastSeen.Store(max(1, int64(time.Since(r.begun)))) }
 
-// work drives queued sagas until the runner drains and the queue is empty.
+// work runs queued sagas until the runner drains and the queue is empty.
 func (r *Runner) work() {
 	for {
 		select {
@@ -102,7 +105,7 @@ func (r *Runner) work() {
 		case x := <-r.queue:
 			r.background(x)
 		case <-r.drain:
-			// The foreground may still be about to enqueue: what it cannot, it releases itself.
+			// Foreground sagas may still be enqueued. Those that no longer can be are released.
 			select {
 			case x := <-r.queue:
 				r.background(x)
@@ -113,21 +116,21 @@ func (r *Runner) work() {
 	}
 }
 
-// background drives a saga that nobody waits for.
+// background runs a saga that has no caller.
 func (r *Runner) background(x *exec) {
-	r.rest(x)
+	r.waitForTick(x)
 	r.finish(x, x.drive(nil))
 }
 
-// together is how far apart sagas that come from their callers go on: what one of them still has to do it does
-// at the same time as others, so that their calls and writes travel together.
-const together = 90 * time.Millisecond
+// backgroundTick is the interval at which sagas that lost their callers go on. The calls and writes of the sagas that
+// start in the same tick share batches.
+const backgroundTick = 90 * time.Millisecond
 
-// rest waits for the others: until the first tick after the saga's caller got its answer.
-func (r *Runner) rest(x *exec) {
+// waitForTick waits until the first tick after the saga lost its caller.
+func (r *Runner) waitForTick(x *exec) {
 	now := time.Since(r.begun)
-	left := x.handed - x.handed%together + together - now
-	if x.handed == 0 || left <= 0 {
+	left := x.handedOver - x.handedOver%backgroundTick + backgroundTick - now
+	if x.handedOver == 0 || left <= 0 {
 		return
 	}
 	timer := time.NewTimer(left)
@@ -139,8 +142,8 @@ func (r *Runner) rest(x *exec) {
 	}
 }
 
-// claiming takes over sagas that nobody holds.
-func (r *Runner) claiming(ctx context.Context) {
+// claimLoop claims sagas that no runner holds.
+func (r *Runner) claimLoop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	inherited := r.name == ""
@@ -151,13 +154,13 @@ func (r *Runner) claiming(ctx context.Context) {
 		case <-timer.C:
 		}
 		pause := r.opts.Poll
-		room := min(claimAtOnce, cap(r.queue)-len(r.queue))
+		room := min(claimLimit, cap(r.queue)-len(r.queue))
 		switch n, err := r.claimSome(ctx, room, inherited); {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
 			r.log.Warn("sagas cannot be claimed", zap.Error(err))
-		case n == claimAtOnce:
+		case n == claimLimit:
 			pause = 0
 		default:
 			inherited = true
@@ -171,7 +174,7 @@ func (r *Runner) claimSome(ctx context.Context, room int, inherited bool) (int, 
 		r.seen()
 		return 0, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, runTimeout)
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	sql, args := sqlClaim, []any{r.store.owner, r.opts.Lease.Seconds(), r.types, r.versions, room}
 	if !inherited {
@@ -189,14 +192,14 @@ func (r *Runner) claimSome(ctx context.Context, room int, inherited bool) (int, 
 		}
 		r.log.Info("saga taken over", zap.String("type", s.typ), zap.String("saga", s.id), zap.Int64("epoch", s.epoch), zap.String("state", string(s.state)), zap.Int("step", s.step))
 		if err := failpoint.Hit(x.ctx, x.p.claimed); err != nil || !r.enqueue(x) {
-			r.finish(x, abandoned) // its lease ends by itself
+			r.finish(x, abandoned) // its lease expires
 		}
 	}
 	return len(claimed), nil
 }
 
-// renewing renews the leases of all sagas that are held for some time; most end before it is their turn.
-func (r *Runner) renewing(ctx context.Context) {
+// renewLoop renews the leases of sagas that are held for some time. Most sagas end before.
+func (r *Runner) renewLoop(ctx context.Context) {
 	every := r.opts.Lease * 35 / 100
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -221,7 +224,7 @@ func (r *Runner) renew(ctx context.Context, every time.Duration) error {
 	)
 	r.mu.Lock()
 	for id, x := range r.started {
-		if now-x.leased.Load() > int64(r.opts.Lease) { // the caller's batch failed, or the caller forgot it
+		if now-x.leased.Load() > int64(r.opts.Lease) { // the caller's batch failed, or the caller did not go on
 			x.cancel()
 			delete(r.started, id)
 		}
@@ -245,7 +248,7 @@ func (r *Runner) renew(ctx context.Context, every time.Duration) error {
 	for _, x := range held {
 		switch {
 		case kept[x.run.id]:
-			x.leased.Store(now) // when it was asked for: the database's lease ends later
+			x.leased.Store(now) // the time before the query: the database's lease ends later
 		case !x.ending.Load():
 			x.cancel()
 		}
@@ -253,11 +256,11 @@ func (r *Runner) renew(ctx context.Context, every time.Duration) error {
 	return nil
 }
 
-// keepingHouse counts what operators should know of, and forgets what ended long ago.
-func (r *Runner) keepingHouse(ctx context.Context) {
-	stats, forget := time.NewTicker(statsEvery), time.NewTicker(forgetEvery)
+// housekeepingLoop updates the gauges and deletes sagas that ended long ago.
+func (r *Runner) housekeepingLoop(ctx context.Context) {
+	stats, cleanup := time.NewTicker(statsInterval), time.NewTicker(deleteInterval)
 	defer stats.Stop()
-	defer forget.Stop()
+	defer cleanup.Stop()
 	known := map[version]bool{}
 	for {
 		known = r.count(ctx, known)
@@ -265,8 +268,8 @@ func (r *Runner) keepingHouse(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-stats.C:
-		case <-forget.C:
-			if err := r.forget(ctx); err != nil && ctx.Err() == nil {
+		case <-cleanup.C:
+			if err := r.deleteEnded(ctx); err != nil && ctx.Err() == nil {
 				r.log.Warn("ended sagas cannot be deleted", zap.Error(err))
 			}
 		}
@@ -280,9 +283,10 @@ type count struct {
 	n       int
 }
 
-// count sets the gauges, and logs sagas of a type or version that was not missed before.
+// count sets the gauges. It logs sagas of an unknown type or version unless that version is in reported, and
+// returns the unknown versions.
 func (r *Runner) count(ctx context.Context, reported map[version]bool) map[version]bool {
-	ctx, cancel := context.WithTimeout(ctx, runTimeout)
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	rows, err := r.store.pool.Query(ctx, sqlStats)
 	var counts []count
@@ -322,16 +326,16 @@ func (r *Runner) count(ctx context.Context, reported map[version]bool) map[versi
 	return unknown
 }
 
-func (r *Runner) forget(ctx context.Context) error {
+func (r *Runner) deleteEnded(ctx context.Context) error {
 	if r.opts.Keep < 0 {
 		return nil
 	}
 	for {
-		tag, err := r.store.pool.Exec(ctx, sqlForget, r.opts.Keep.Seconds(), forgetMany)
+		tag, err := r.store.pool.Exec(ctx, sqlDeleteEnded, r.opts.Keep.Seconds(), deleteLimit)
 		if err != nil {
 			return fmt.Errorf("delete sagas: %w", postgres.Err(err))
 		}
-		if tag.RowsAffected() < forgetMany {
+		if tag.RowsAffected() < deleteLimit {
 			return nil
 		}
 	}

@@ -2,6 +2,7 @@ package saga_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,50 +13,64 @@ import (
 	"souk/pkg/saga"
 )
 
-// TestPivotWhoseAnswerIsLostUntilTheDeadline: the pivot was done, its answer is lost, and the deadline passes before it
-// is asked again. What was confirmed is not taken back.
-func TestPivotWhoseAnswerIsLostUntilTheDeadline(t *testing.T) {
+// The pivot takes effect, its answer is lost, and the deadline passes before the next attempt. The saga is not
+// compensated.
+func TestPivotWithALostAnswerIsNotUndoneAfterTheDeadline(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "lostlate", func(b *bundle, _ *saga.Options) { b.def.Deadline = 500 * time.Millisecond })
-	var lost atomic.Bool
+	h := setup(t, "lostlate")
+	var once atomic.Bool
+	lost := make(chan struct{})
 	t.Cleanup(failpoint.Enable("lostlate.after_confirm", failpoint.Call(func(context.Context) error {
-		if lost.Swap(true) {
+		if once.Swap(true) {
 			return nil
 		}
-		<-time.After(600 * time.Millisecond)
+		close(lost)
+		saga.ExpireDeadline(h.runner, "s1")
 		return unavailable()
 	})))
-	o := b.execute(t, "s1", input{})
-	require.Equal(t, saga.Confirmed, o.State, "%v", o.Err)
-	b.until(t, "s1", saga.Done)
-	b.verify(t, "s1")
+	require.NoError(t, h.begin(t.Context(), h.runner, "s1", input{}))
+	h.runner.Detach("s1")
+	wait(t, lost)
+	eventually(t, func(context.Context) error {
+		if h.metric(t, "saga_running") != 0 {
+			return errors.New("the saga is not abandoned")
+		}
+		return nil
+	})
+	h.expireLease(t, "s1")
+	require.Equal(t, saga.Done, h.waitState(t, "s1", saga.Done, saga.Compensated, saga.Parked).State)
+	h.verify(t, "s1")
 }
 
-// TestPivotWhoseAnswerIsLostWhileStopping: the same, and the process lets go of the saga before it knows.
-func TestPivotWhoseAnswerIsLostWhileStopping(t *testing.T) {
+// The pivot takes effect, its answer is lost, and the runner stops before the next attempt.
+func TestPivotWithALostAnswerIsNotUndoneAfterAStop(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "loststop")
-	r, err := saga.NewRunner(b.pool, saga.Options{
-		Definitions: []saga.Definition{b.def}, Lease: testLease, Poll: 50 * time.Millisecond,
+	h := setup(t, "loststop")
+	r, err := saga.NewRunner(h.pool, saga.Options{
+		Definitions: []saga.Definition{h.def}, Lease: lease, Poll: poll,
 		MinBackoff: 100 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
 	})
 	require.NoError(t, err)
 	stop, stopped := run(t, r), make(chan struct{})
-	var lost atomic.Bool
-	t.Cleanup(failpoint.Enable("loststop.after_confirm", failpoint.Call(func(context.Context) error {
-		if lost.Swap(true) {
+	eventually(t, r.Ready)
+	var once atomic.Bool
+	t.Cleanup(failpoint.Enable("loststop.after_confirm", failpoint.Call(func(ctx context.Context) error {
+		if once.Swap(true) {
 			return nil
 		}
 		go func() {
 			stop()
 			close(stopped)
 		}()
-		<-time.After(100 * time.Millisecond)
+		for ctx.Err() == nil && r.Ready(ctx) == nil { // until the runner drains
+			pause(ctx, time.Millisecond)
+		}
 		return unavailable()
 	})))
-	require.NoError(t, b.begin(t.Context(), r, "s1", input{}))
+	require.NoError(t, h.begin(t.Context(), r, "s1", input{}))
 	r.Detach("s1")
-	<-stopped
-	require.Equal(t, saga.Done, b.until(t, "s1", saga.Done, saga.Compensated, saga.Parked).State)
-	b.verify(t, "s1")
+	wait(t, stopped)
+	h.expireLease(t, "s1")
+	require.Equal(t, saga.Done, h.waitState(t, "s1", saga.Done, saga.Compensated, saga.Parked).State)
+	h.verify(t, "s1")
 }

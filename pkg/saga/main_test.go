@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -28,28 +29,36 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-const patience = 20 * time.Second
+// timeout bounds each wait of a test. It is long, because the machine may be busy.
+const timeout = 30 * time.Second
+
+const (
+	// lease is the default lease of test runners. It is long enough to be renewed in time on a busy machine. No test
+	// waits until it expires.
+	lease = 10 * time.Second
+	// shortLease is for tests in which sagas are taken over when their leases expire.
+	shortLease = 600 * time.Millisecond
+	// poll is the poll interval of test runners.
+	poll = 50 * time.Millisecond
+)
 
 // input is what test sagas are started with.
 type input struct {
 	// Refuse names the step whose participant refuses.
 	Refuse string
-	// Down names the step whose participant cannot be reached.
+	// Down names the step whose participant fails as internal.
 	Down string
 }
 
-// bundle is one test's database, participants and runner.
-type bundle struct {
-	pool   *pgxpool.Pool
-	url    string
-	people *participants
-	def    saga.Definition
-	runner *saga.Runner
-	reg    *prometheus.Registry
+// harness is the database, the participants and the runner of one test.
+type harness struct {
+	pool     *pgxpool.Pool
+	url      string
+	services *participants
+	def      saga.Definition
+	runner   *saga.Runner
+	reg      *prometheus.Registry
 }
-
-// testLease is short, so that tests need not wait long; the machine may be busy, so not very short.
-const testLease = 600 * time.Millisecond
 
 func tables() []migration.Set {
 	return []migration.Set{saga.Migrations(), {Name: "sagatest", FS: fstest.MapFS{
@@ -58,38 +67,39 @@ func tables() []migration.Set {
 	}}}
 }
 
-// setup returns a running runner. Its definition has the test's own type, as failpoints are the process's.
-func setup(t testing.TB, typ string, change ...func(*bundle, *saga.Options)) *bundle {
+// setup returns a harness with a running runner. The type of its definition must be unique in the package, because
+// failpoints are global.
+func setup(t testing.TB, typ string, change ...func(*harness, *saga.Options)) *harness {
 	t.Helper()
 	url := pgtest.URL(t, tables()...)
 	pool, err := postgres.Open(t.Context(), postgres.Config{URL: url, MaxConns: 16})
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	b := &bundle{pool: pool, url: url, people: newParticipants(pool)}
-	b.def = b.people.checkout(typ)
-	b.runner = b.start(t, change...)
-	return b
+	h := &harness{pool: pool, url: url, services: newParticipants(pool)}
+	h.def = h.services.checkout(typ)
+	h.runner = h.start(t, change...)
+	return h
 }
 
-// start starts another runner on the bundle's database.
-func (b *bundle) start(t testing.TB, change ...func(*bundle, *saga.Options)) *saga.Runner {
+// start starts another runner on the harness's database.
+func (h *harness) start(t testing.TB, change ...func(*harness, *saga.Options)) *saga.Runner {
 	t.Helper()
-	b.reg = prometheus.NewRegistry()
+	h.reg = prometheus.NewRegistry()
 	o := saga.Options{
-		Lease: testLease, Poll: 50 * time.Millisecond, StepTimeout: 2 * time.Second,
-		MinBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond, MaxAttempts: 5, Metrics: b.reg,
+		Lease: lease, Poll: poll, StepTimeout: lease,
+		MinBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond, MaxAttempts: 5, Metrics: h.reg,
 	}
 	for _, c := range change {
-		c(b, &o)
+		c(h, &o)
 	}
-	o.Definitions = append(o.Definitions, b.def)
-	r, err := saga.NewRunner(b.pool, o)
+	o.Definitions = append(o.Definitions, h.def)
+	r, err := saga.NewRunner(h.pool, o)
 	require.NoError(t, err)
 	run(t, r)
 	return r
 }
 
-// run runs r until the test ends, or the function it returns is called.
+// run runs r until the test ends or stop is called.
 func run(t testing.TB, r *saga.Runner) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -105,42 +115,42 @@ func run(t testing.TB, r *saga.Runner) (stop func()) {
 		select {
 		case err := <-done:
 			require.NoError(t, err)
-		case <-time.After(patience):
-			require.Fail(t, "the runner does not stop")
+		case <-time.After(timeout):
+			require.Fail(t, "the runner did not stop")
 		}
 	}
 	t.Cleanup(stop)
 	return stop
 }
 
-// begin starts a saga together with its order.
-func (b *bundle) begin(ctx context.Context, r *saga.Runner, id string, in input) error {
+// begin starts a saga and inserts its order.
+func (h *harness) begin(ctx context.Context, r *saga.Runner, id string, in input) error {
 	var batch pgx.Batch
 	batch.Queue(`insert into orders (id, status) values ($1, 'pending')`, id)
-	if err := r.Start(ctx, &batch, b.def.Type, id, in); err != nil {
+	if err := r.Start(ctx, &batch, h.def.Type, id, in); err != nil {
 		return err
 	}
-	return postgres.SendBatch(ctx, b.pool, &batch)
+	return postgres.SendBatch(ctx, h.pool, &batch)
 }
 
 // execute starts a saga and runs it to its outcome.
-func (b *bundle) execute(t testing.TB, id string, in input) saga.Outcome {
+func (h *harness) execute(t testing.TB, id string, in input) saga.Outcome {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	require.NoError(t, b.begin(ctx, b.runner, id, in))
-	o, err := b.runner.Execute(ctx, id)
+	require.NoError(t, h.begin(ctx, h.runner, id, in))
+	o, err := h.runner.Execute(ctx, id)
 	require.NoError(t, err)
 	return o
 }
 
-// until waits until the saga is in one of the states.
-func (b *bundle) until(t testing.TB, id string, states ...saga.State) saga.Story {
+// waitState waits until the saga is in one of the states.
+func (h *harness) waitState(t testing.TB, id string, states ...saga.State) saga.History {
 	t.Helper()
-	var s saga.Story
+	var s saga.History
 	eventually(t, func(ctx context.Context) error {
 		var err error
-		if s, err = saga.Show(ctx, b.pool, id); err != nil {
+		if s, err = saga.Show(ctx, h.pool, id); err != nil {
 			return err
 		}
 		for _, state := range states {
@@ -153,9 +163,10 @@ func (b *bundle) until(t testing.TB, id string, states ...saga.State) saga.Story
 	return s
 }
 
+// eventually calls f until it returns nil.
 func eventually(t testing.TB, f func(ctx context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
@@ -172,12 +183,63 @@ func eventually(t testing.TB, f func(ctx context.Context) error) {
 	}
 }
 
+// wait receives from ch, which may also be closed.
+func wait[T any](t testing.TB, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(timeout):
+		t.Fatal("timeout: nothing was received")
+		panic("unreachable")
+	}
+}
+
+// gate holds the first n goroutines that enter it.
+type gate struct {
+	n       int32
+	count   atomic.Int32
+	arrived chan struct{} // receives when a goroutine is held
+	opened  chan struct{}
+}
+
+func newGate(n int32) *gate {
+	return &gate{n: n, arrived: make(chan struct{}, n), opened: make(chan struct{})}
+}
+
+// enter waits until the gate is open or the test ends, unless n goroutines have entered before.
+func (g *gate) enter(t testing.TB) {
+	if g.count.Add(1) > g.n {
+		return
+	}
+	g.arrived <- struct{}{}
+	select {
+	case <-g.opened:
+	case <-t.Context().Done():
+	}
+}
+
+func (g *gate) open() { close(g.opened) }
+
+// expireLease makes the saga's lease expire in the database.
+func (h *harness) expireLease(t testing.TB, id string) {
+	t.Helper()
+	_, err := h.pool.Exec(t.Context(), `update saga set lease_until = now() - interval '1 second' where id = $1`, id)
+	require.NoError(t, err)
+}
+
+// expireDeadline makes the saga's deadline pass in the database. Its present owner does not notice.
+func (h *harness) expireDeadline(ctx context.Context, id string) error {
+	_, err := h.pool.Exec(ctx, `update saga set deadline = now() - interval '1 second' where id = $1`, id)
+	return err
+}
+
 func unavailable() error { return errs.New(errs.Unavailable, "out of reach") }
 
 // metric sums the metrics of a family.
-func (b *bundle) metric(t testing.TB, name string) (total float64) {
+func (h *harness) metric(t testing.TB, name string) (total float64) {
 	t.Helper()
-	families, err := b.reg.Gather()
+	families, err := h.reg.Gather()
 	require.NoError(t, err)
 	for _, f := range families {
 		if f.GetName() != name {

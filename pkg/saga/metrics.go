@@ -16,7 +16,7 @@ type metrics struct {
 	running prometheus.Gauge
 }
 
-// newMetrics registers the metrics of sagas; several runners of one process share them.
+// newMetrics registers the metrics. Several runners of one process share them.
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		started: prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -9,5 +9,5 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrations returns the tables of sagas. They come before the migrations of the service that owns the database.
+// Migrations returns the migrations of the saga tables. They run before those of the service that owns the database.
 func Migrations() migration.Set { return migration.Set{Name: "saga", FS: migrations} }

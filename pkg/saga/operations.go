@@ -14,11 +14,11 @@ import (
 	"souk/pkg/postgres"
 )
 
-// Filter says which sagas to list. The zero value lists the newest 100.
+// Filter selects sagas. The zero value selects the newest 100.
 type Filter struct {
-	// State, if set, is the only state listed.
+	// State restricts the list to one state, if set.
 	State State
-	// Type, if set, is the only type listed.
+	// Type restricts the list to one type, if set.
 	Type string
 	// Limit bounds the list. 0 means 100.
 	Limit int
@@ -30,39 +30,39 @@ type Info struct {
 	Type    string
 	Version int
 	State   State
-	// ParkedFrom is the state that a parked saga goes back to.
+	// ParkedFrom is the state that a parked saga returns to when it is resumed.
 	ParkedFrom State
-	// Step is the next step to do, or to undo; as of the last checkpoint.
+	// Step is the next step to do or to undo, as of the last checkpoint.
 	Step int
-	// Epoch counts how often the saga has changed hands.
+	// Epoch is the number of the current ownership. It starts at 1.
 	Epoch int64
-	// Owner is the process that holds it; "" when nobody does.
+	// Owner is the process that holds the saga, or "".
 	Owner                           string
 	LeaseUntil, NextRunAt, Deadline time.Time
 	Attempts                        int
 	LastError                       string
 	Code, Message                   string
 	CreatedAt, UpdatedAt            time.Time
-	// EndedAt is zero for one that has not ended.
+	// EndedAt is zero if the saga has not ended.
 	EndedAt time.Time
 }
 
-// Story is a saga with all that happened to it, as of its last checkpoint.
-type Story struct {
+// History is a saga with the record of its attempts, as of its last checkpoint.
+type History struct {
 	Info
-	// Input is {} once the saga has ended: it may hold what nobody should keep.
+	// Input is {} once the saga has ended, because it may contain data that must not be kept.
 	Input, Results json.RawMessage
 	Steps          []StepInfo
 }
 
-// StepInfo is one line of a story: the tries of a step in a row by one owner.
+// StepInfo is one line of a history: consecutive attempts of a step by one owner.
 type StepInfo struct {
 	N     int
 	Epoch int64
 	// Kind is do or undo.
 	Kind string
 	Name string
-	// Key is the idempotency key that participants know.
+	// Key is the idempotency key that participants get.
 	Key string
 	// State is done, undone, refused, or unknown.
 	State                 string
@@ -71,7 +71,9 @@ type StepInfo struct {
 	StartedAt, FinishedAt time.Time
 }
 
-// List returns the newest sagas that match. It fails with errs.Unavailable.
+// List returns the newest sagas that match.
+//
+// Errors: unavailable.
 func List(ctx context.Context, db postgres.Querier, f Filter) ([]Info, error) {
 	rows, err := db.Query(ctx, sqlList, string(f.State), f.Type, cmp.Or(f.Limit, 100))
 	if err != nil {
@@ -84,19 +86,21 @@ func List(ctx context.Context, db postgres.Querier, f Filter) ([]Info, error) {
 	return list, postgres.Err(err)
 }
 
-// Show returns one saga with its story. It fails with errs.NotFound or errs.Unavailable.
-func Show(ctx context.Context, db postgres.Querier, id string) (Story, error) {
-	var s Story
+// Show returns one saga with its history.
+//
+// Errors: not_found, unavailable.
+func Show(ctx context.Context, db postgres.Querier, id string) (History, error) {
+	var s History
 	err := scanInfo(db.QueryRow(ctx, sqlShow, id), &s.Info, (*[]byte)(&s.Input), (*[]byte)(&s.Results))
 	if errors.Is(err, pgx.ErrNoRows) {
-		return Story{}, errs.New(errs.NotFound, "there is no such saga")
+		return History{}, errs.New(errs.NotFound, "there is no such saga")
 	}
 	if err != nil {
-		return Story{}, postgres.Err(err)
+		return History{}, postgres.Err(err)
 	}
-	rows, err := db.Query(ctx, sqlStory, id)
+	rows, err := db.Query(ctx, sqlHistory, id)
 	if err != nil {
-		return Story{}, postgres.Err(err)
+		return History{}, postgres.Err(err)
 	}
 	var epoch int64
 	var records []record
@@ -116,8 +120,9 @@ func Show(ctx context.Context, db postgres.Querier, id string) (Story, error) {
 	return s, postgres.Err(err)
 }
 
-// Resume puts a parked saga back to where it was parked, to be claimed by the next runner that looks. It fails
-// with errs.NotFound, errs.Conflict when the saga is not parked, or errs.Unavailable.
+// Resume returns a parked saga to the state in which it was parked. The next runner that polls claims it.
+//
+// Errors: not_found, conflict (the saga is not parked), unavailable.
 func Resume(ctx context.Context, db postgres.Querier, id string) error {
 	tag, err := db.Exec(ctx, sqlResume, id)
 	if err != nil {

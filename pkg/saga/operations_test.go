@@ -26,18 +26,18 @@ func TestMigrationsUpDownUp(t *testing.T) {
 	require.NoError(t, migration.Up(t.Context(), url, set.Name, set.FS))
 }
 
-func TestShowTellsTheStory(t *testing.T) {
+func TestShowReturnsTheHistory(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "story")
-	b.people.misbehave(func(_ context.Context, kind, step string, _ *saga.Run) error {
-		if kind == "do" && step == "redeem" && b.people.called(kind, step) <= 2 {
+	h := setup(t, "history")
+	h.services.misbehave(func(_ context.Context, kind, step string, _ *saga.Run) error {
+		if kind == "do" && step == "redeem" && h.services.called(kind, step) <= 2 {
 			return unavailable()
 		}
 		return nil
 	}, nil)
-	b.execute(t, "s1", input{Refuse: "authorize"})
-	s := b.until(t, "s1", saga.Compensated)
-	require.JSONEq(t, `{}`, string(s.Input), "it may hold what nobody should keep")
+	h.execute(t, "s1", input{Refuse: "authorize"})
+	s := h.waitState(t, "s1", saga.Compensated)
+	require.JSONEq(t, `{}`, string(s.Input), "it may contain data that must not be kept")
 	require.JSONEq(t, `{"reserve": "done reserve", "redeem": "done redeem"}`, string(s.Results))
 	require.Equal(t, "out_of_stock", s.Code)
 	require.False(t, s.EndedAt.IsZero())
@@ -60,61 +60,61 @@ func TestShowTellsTheStory(t *testing.T) {
 		{"undo", "reserve", "undone", "", 1},
 	}, got)
 
-	_, err := saga.Show(t.Context(), b.pool, "none")
+	_, err := saga.Show(t.Context(), h.pool, "none")
 	require.True(t, errs.Is(err, errs.NotFound))
-	list, err := saga.List(t.Context(), b.pool, saga.Filter{})
+	list, err := saga.List(t.Context(), h.pool, saga.Filter{})
 	require.NoError(t, err)
 	require.Len(t, list, 1)
-	list, err = saga.List(t.Context(), b.pool, saga.Filter{Type: "another"})
+	list, err = saga.List(t.Context(), h.pool, saga.Filter{Type: "another"})
 	require.NoError(t, err)
 	require.Empty(t, list)
 }
 
-// The story of a saga without trouble is written once, at its end; whatever goes wrong is there at once.
-func TestAStoryWithoutTroubleIsWrittenOnce(t *testing.T) {
+// The history of a saga without failures is written once, at its end. A failure is written with the next write.
+func TestHistoryWithoutFailuresIsWrittenOnce(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "quiet", func(_ *bundle, o *saga.Options) { o.MinBackoff, o.MaxBackoff = time.Hour, time.Hour })
+	h := setup(t, "quiet", func(_ *harness, o *saga.Options) { o.MinBackoff, o.MaxBackoff = time.Hour, time.Hour })
 	rows := func(id string) (n int) {
 		t.Helper()
-		require.NoError(t, b.pool.QueryRow(t.Context(), `select count(*) from saga_story where saga_id = $1`, id).Scan(&n))
+		require.NoError(t, h.pool.QueryRow(t.Context(), `select count(*) from saga_story where saga_id = $1`, id).Scan(&n))
 		return n
 	}
-	b.execute(t, "s1", input{})
-	s := b.until(t, "s1", saga.Done)
+	h.execute(t, "s1", input{})
+	s := h.waitState(t, "s1", saga.Done)
 	require.Equal(t, 1, rows("s1"))
-	require.Len(t, s.Steps, len(b.def.Steps))
+	require.Len(t, s.Steps, len(h.def.Steps))
 
-	last := b.def.Steps[len(b.def.Steps)-1].Name
-	b.people.misbehave(func(_ context.Context, kind, step string, _ *saga.Run) error {
+	last := h.def.Steps[len(h.def.Steps)-1].Name
+	h.services.misbehave(func(_ context.Context, kind, step string, _ *saga.Run) error {
 		if kind == "do" && step == last {
 			return unavailable()
 		}
 		return nil
 	}, nil)
-	b.execute(t, "s2", input{})
+	h.execute(t, "s2", input{})
 	eventually(t, func(ctx context.Context) error {
 		var err error
-		if s, err = saga.Show(ctx, b.pool, "s2"); err == nil && len(s.Steps) == 0 {
-			err = errors.New("nothing is told yet")
+		if s, err = saga.Show(ctx, h.pool, "s2"); err == nil && len(s.Steps) == 0 {
+			err = errors.New("no history yet")
 		}
 		return err
 	})
 	require.Equal(t, saga.Running, s.State)
-	require.Len(t, s.Steps, len(b.def.Steps))
+	require.Len(t, s.Steps, len(h.def.Steps))
 	require.Equal(t, "unknown", s.Steps[len(s.Steps)-1].State)
 }
 
-// A try that failed is told with the next write, though the saga went on.
-func TestTroubleIsToldAtOnce(t *testing.T) {
+// A failed attempt is recorded with the next write, although the saga went on.
+func TestFailedAttemptIsRecordedWithTheNextWrite(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "trouble")
+	h := setup(t, "failures")
 	hold := make(chan struct{})
 	defer close(hold)
-	b.people.misbehave(func(ctx context.Context, kind, step string, _ *saga.Run) error {
+	h.services.misbehave(func(ctx context.Context, kind, step string, _ *saga.Run) error {
 		switch {
-		case kind == "do" && step == "redeem" && b.people.called(kind, step) <= 2:
+		case kind == "do" && step == "redeem" && h.services.called(kind, step) <= 2:
 			return unavailable()
-		case kind == "do" && step == "capture": // nothing is written meanwhile
+		case kind == "do" && step == "capture": // nothing is written until then
 			select {
 			case <-hold:
 			case <-ctx.Done():
@@ -123,26 +123,26 @@ func TestTroubleIsToldAtOnce(t *testing.T) {
 		}
 		return nil
 	}, nil)
-	b.execute(t, "s1", input{})
-	s, err := saga.Show(t.Context(), b.pool, "s1")
+	h.execute(t, "s1", input{})
+	s, err := saga.Show(t.Context(), h.pool, "s1")
 	require.NoError(t, err)
 	require.Len(t, s.Steps, 5)
 	require.Equal(t, 3, s.Steps[2].Attempts)
 }
 
-// Steps join the trace of the start, in whatever process they run; without a sampled trace there are no spans.
-func TestTraceAcrossProcesses(t *testing.T) {
+// Steps join the trace of the saga's start in any process. Without a sampled trace there are no spans.
+func TestStepsJoinTheTraceOfTheStart(t *testing.T) {
 	t.Parallel()
 	spans := tracetest.NewSpanRecorder()
 	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test")
-	b := setup(t, "trace", func(_ *bundle, o *saga.Options) { o.Tracer = tracer })
-	dead, err := saga.NewRunner(b.pool, saga.Options{Definitions: []saga.Definition{b.def}, Lease: 10 * time.Millisecond})
+	h := setup(t, "trace", func(_ *harness, o *saga.Options) { o.Tracer = tracer })
+	dead, err := saga.NewRunner(h.pool, saga.Options{Definitions: []saga.Definition{h.def}, Lease: 10 * time.Millisecond})
 	require.NoError(t, err)
 	ctx, root := tracer.Start(t.Context(), "root")
-	require.NoError(t, b.begin(ctx, dead, "taken over", input{}))
-	require.NoError(t, b.begin(t.Context(), dead, "untraced", input{}))
-	b.until(t, "taken over", saga.Done)
-	b.until(t, "untraced", saga.Done)
+	require.NoError(t, h.begin(ctx, dead, "taken over", input{}))
+	require.NoError(t, h.begin(t.Context(), dead, "untraced", input{}))
+	h.waitState(t, "taken over", saga.Done)
+	h.waitState(t, "untraced", saga.Done)
 	names := map[string]int{}
 	for _, s := range spans.Ended() {
 		require.Equal(t, root.SpanContext().TraceID(), s.SpanContext().TraceID())
@@ -154,11 +154,11 @@ func TestTraceAcrossProcesses(t *testing.T) {
 	}, names)
 }
 
-// A database that drops its connections costs retries, nothing else.
-func TestConnectionsAreLost(t *testing.T) {
+// Lost database connections cause retries and nothing else.
+func TestSagasSurviveLostConnections(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "connections", func(_ *bundle, o *saga.Options) { o.MaxAttempts = 1000 })
-	other, err := postgres.Open(t.Context(), postgres.Config{URL: b.url, MaxConns: 1})
+	h := setup(t, "connections", func(_ *harness, o *saga.Options) { o.MaxAttempts, o.Lease = 1000, shortLease })
+	other, err := postgres.Open(t.Context(), postgres.Config{URL: h.url, MaxConns: 1})
 	require.NoError(t, err)
 	defer other.Close()
 	const n = 60
@@ -169,13 +169,15 @@ func TestConnectionsAreLost(t *testing.T) {
 		in := input{Refuse: []string{"", "authorize", "confirm"}[i%3]}
 		wg.Go(func() {
 			require.True(t, keepTrying(t, func(ctx context.Context) error {
-				err := b.begin(ctx, b.runner, ids[i], in)
+				err := h.begin(ctx, h.runner, ids[i], in)
 				if postgres.IsUnique(err, "") {
-					return nil // the answer of an earlier try was lost
+					return nil // by an earlier attempt, whose answer was lost
 				}
 				return err
 			}))
-			_, err := b.runner.Execute(t.Context(), ids[i])
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			_, err := h.runner.Execute(ctx, ids[i])
 			if err != nil {
 				require.Contains(t, []errs.Code{errs.Unavailable, errs.Timeout}, errs.CodeOf(err))
 			}
@@ -188,12 +190,12 @@ func TestConnectionsAreLost(t *testing.T) {
 	wg.Wait()
 	for _, id := range ids {
 		eventually(t, func(ctx context.Context) error {
-			s, err := saga.Show(ctx, b.pool, id)
+			s, err := saga.Show(ctx, h.pool, id)
 			if err == nil && s.State != saga.Done && s.State != saga.Compensated {
 				err = errors.New(string(s.State) + " " + s.LastError)
 			}
 			return err
 		})
 	}
-	b.verify(t, ids...)
+	h.verify(t, ids...)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -24,33 +25,34 @@ create table participant_op (
 create table effect (idem_key text not null, delta int not null);
 `
 
-// participants are the services that the steps of test sagas call. They keep the rules that doc.go asks for, and
-// can be told to misbehave on the way there and back.
+// participants are the services that the steps of test sagas call. They follow the rules of doc.go, and can be
+// made to fail before and after they take effect.
 type participants struct {
 	pool *pgxpool.Pool
 
-	mu sync.Mutex
-	// ahead and behind are called before and after an operation ("do" or "undo") has had its effect.
-	ahead, behind func(ctx context.Context, kind, step string, r *saga.Run) error
+	mu            sync.Mutex
+	before, after fault
 	calls         map[string]int // by kind and step
 	keys          map[string]map[string]bool
 }
 
 func newParticipants(pool *pgxpool.Pool) *participants {
 	nothing := func(context.Context, string, string, *saga.Run) error { return nil }
-	return &participants{pool: pool, ahead: nothing, behind: nothing, calls: map[string]int{}, keys: map[string]map[string]bool{}}
+	return &participants{pool: pool, before: nothing, after: nothing, calls: map[string]int{}, keys: map[string]map[string]bool{}}
 }
 
+// fault is called before or after an operation ("do" or "undo") takes effect.
 type fault = func(ctx context.Context, kind, step string, r *saga.Run) error
 
-func (p *participants) misbehave(ahead, behind fault) {
+// misbehave sets the faults that are not nil.
+func (p *participants) misbehave(before, after fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if ahead != nil {
-		p.ahead = ahead
+	if before != nil {
+		p.before = before
 	}
-	if behind != nil {
-		p.behind = behind
+	if after != nil {
+		p.after = after
 	}
 }
 
@@ -60,7 +62,7 @@ func (p *participants) called(kind, step string) int {
 	return p.calls[kind+" "+step]
 }
 
-func (p *participants) enter(kind, step, key string) (ahead, behind fault) {
+func (p *participants) enter(kind, step, key string) (before, after fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.calls[kind+" "+step]++
@@ -68,14 +70,14 @@ func (p *participants) enter(kind, step, key string) (ahead, behind fault) {
 		p.keys[step] = map[string]bool{}
 	}
 	p.keys[step][key] = true
-	return p.ahead, p.behind
+	return p.before, p.after
 }
 
-// do is idempotent by key, remembers refusals, and refuses what was undone before.
+// do returns a Do that is idempotent by key, stores refusals, and refuses what was undone before.
 func (p *participants) do(step string) func(context.Context, *saga.Run) error {
 	return func(ctx context.Context, r *saga.Run) error {
-		ahead, behind := p.enter("do", step, r.Key())
-		if err := ahead(ctx, "do", step, r); err != nil {
+		before, after := p.enter("do", step, r.Key())
+		if err := before(ctx, "do", step, r); err != nil {
 			return err
 		}
 		var in input
@@ -85,12 +87,12 @@ func (p *participants) do(step string) func(context.Context, *saga.Run) error {
 		if in.Down == step {
 			return errs.New(errs.Internal, "a bug")
 		}
-		ctx = context.WithoutCancel(ctx) // the request is on its way, whatever becomes of the caller
+		ctx = context.WithoutCancel(ctx) // the request was sent and takes effect even if the caller is gone
 		err := postgres.InTx(ctx, p.pool, func(tx pgx.Tx) error { return do(ctx, tx, r.Key(), in.Refuse == step) })
 		if err != nil {
 			return err
 		}
-		if err := behind(ctx, "do", step, r); err != nil {
+		if err := after(ctx, "do", step, r); err != nil {
 			return err
 		}
 		return r.Set(step, "done "+step)
@@ -128,7 +130,7 @@ func do(ctx context.Context, tx pgx.Tx, key string, refuse bool) error {
 	}
 }
 
-// keep commits although the answer is a refusal: a refusal is remembered.
+// keep commits although the answer is a refusal, which must be stored.
 func keep(ctx context.Context, tx pgx.Tx, refusal error) error {
 	return errors.Join(tx.Commit(ctx), refusal)
 }
@@ -139,11 +141,11 @@ func refusal() *errs.Error {
 	return e
 }
 
-// undo takes back what was done, or leaves a tombstone.
+// undo returns an Undo that reverts the Do with its key, or leaves a tombstone.
 func (p *participants) undo(step string) func(context.Context, *saga.Run) error {
 	return func(ctx context.Context, r *saga.Run) error {
-		ahead, behind := p.enter("undo", step, r.Key())
-		if err := ahead(ctx, "undo", step, r); err != nil {
+		before, after := p.enter("undo", step, r.Key())
+		if err := before(ctx, "undo", step, r); err != nil {
 			return err
 		}
 		ctx = context.WithoutCancel(ctx)
@@ -160,13 +162,13 @@ func (p *participants) undo(step string) func(context.Context, *saga.Run) error 
 		if err != nil {
 			return err
 		}
-		return behind(ctx, "undo", step, r)
+		return after(ctx, "undo", step, r)
 	}
 }
 
-// checkout is a saga like the real one, with all kinds of steps.
+// checkout returns a definition with all kinds of steps, like that of a real checkout.
 func (p *participants) checkout(typ string) saga.Definition {
-	return saga.Definition{Type: typ, Version: 1, Steps: []saga.Step{
+	return saga.Definition{Type: typ, Version: 1, Deadline: time.Hour, Steps: []saga.Step{
 		{Name: "reserve", Do: p.do("reserve"), Undo: p.undo("reserve")},
 		{Name: "note", Batch: orders(`noted = noted + 1`), UndoBatch: orders(`noted = noted - 1`)},
 		{Name: "redeem", Do: p.do("redeem"), Undo: p.undo("redeem")},
@@ -177,9 +179,9 @@ func (p *participants) checkout(typ string) saga.Definition {
 	}}
 }
 
-// remote is a saga whose pivot is a call.
+// remote returns a definition whose pivot is a call.
 func (p *participants) remote(typ string) saga.Definition {
-	return saga.Definition{Type: typ, Version: 1, Steps: []saga.Step{
+	return saga.Definition{Type: typ, Version: 1, Deadline: time.Hour, Steps: []saga.Step{
 		{Name: "reserve", Do: p.do("reserve"), Undo: p.undo("reserve")},
 		{Name: "confirm", Pivot: true, Do: p.do("confirm"), Undo: p.undo("confirm")},
 		{Name: "commit", Do: p.do("commit")},
@@ -198,33 +200,33 @@ func orders(set string) func(*saga.Run, *pgx.Batch) error {
 	}
 }
 
-// verify checks that each saga happened wholly or not at all, and nothing twice.
-func (b *bundle) verify(t testing.TB, ids ...string) {
+// verify checks that each saga took effect either completely or not at all, and that nothing took effect twice.
+func (h *harness) verify(t testing.TB, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		s, err := saga.Show(t.Context(), b.pool, id)
+		s, err := saga.Show(t.Context(), h.pool, id)
 		require.NoError(t, err)
 		require.Contains(t, []saga.State{saga.Done, saga.Compensated}, s.State, "saga %s has not ended: %s", id, s.LastError)
 		want := 0
 		if s.State == saga.Done {
 			want = 1
 		}
-		for _, step := range b.def.Steps {
+		for _, step := range h.def.Steps {
 			if step.Do == nil {
 				continue
 			}
 			var net, done int
-			require.NoError(t, b.pool.QueryRow(t.Context(),
+			require.NoError(t, h.pool.QueryRow(t.Context(),
 				`select coalesce(sum(delta), 0), count(*) filter (where delta > 0) from effect where idem_key = $1`, id+"/"+step.Name).Scan(&net, &done))
 			require.Equal(t, want, net, "effect of %s in saga %s (%s)", step.Name, id, s.State)
-			require.LessOrEqual(t, done, 1, "%s happened twice in saga %s", step.Name, id)
+			require.LessOrEqual(t, done, 1, "%s took effect twice in saga %s", step.Name, id)
 		}
-		if b.def.Steps[1].Pivot {
+		if h.def.Steps[1].Pivot {
 			continue
 		}
 		var status string
 		var noted, confirmed int
-		require.NoError(t, b.pool.QueryRow(t.Context(), `select status, noted, confirmed from orders where id = $1`, id).Scan(&status, &noted, &confirmed))
+		require.NoError(t, h.pool.QueryRow(t.Context(), `select status, noted, confirmed from orders where id = $1`, id).Scan(&status, &noted, &confirmed))
 		require.Equal(t, fmt.Sprint(want, want), fmt.Sprint(noted, confirmed), "own writes of saga %s (%s)", id, s.State)
 	}
 }

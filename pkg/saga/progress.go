@@ -10,8 +10,9 @@ import (
 	"souk/pkg/failpoint"
 )
 
-// write makes a write of the saga as it is. It does not match a row that is further than this owner knows: a batch of its
-// own was done and its answer lost. What was done exactly once is not taken back; the next owner goes on from there.
+// write returns a write of the saga's current progress. It does not match a row that is further than this owner
+// knows, which happens if a batch was committed but its answer was lost. Progress is then not reverted; the next
+// owner continues from the row.
 func (x *exec) write(to State) *write {
 	low, high := -1, x.step
 	if x.state == Compensating { // steps count down
@@ -20,21 +21,21 @@ func (x *exec) write(to State) *write {
 	w := &write{
 		id: x.run.id, epoch: x.run.epoch, from: x.state, low: low, high: high,
 		state: to, step: x.step, results: x.run.snapshot(), attempts: x.attempts, lastError: x.lastError, cause: x.cause,
-		story: x.story[:len(x.story):len(x.story)],
+		history: x.history[:len(x.history):len(x.history)],
 	}
 	return w
 }
 
-// told begins the story anew after a write, unless that left it to the next.
-func (x *exec) told(w *write) {
-	x.story = x.story[:0:0]
-	if w.quiet() {
-		x.story = w.story
+// dropWritten drops the part of the history that w has written. It keeps a history that w has deferred.
+func (x *exec) dropWritten(w *write) {
+	x.history = x.history[:0:0]
+	if w.deferred() {
+		x.history = w.history
 	}
 }
 
-// submit does a write of the runner's own until it is known to be done, or until the lease has lapsed.
-func (x *exec) submit(w *write, at window) verdict {
+// submit sends a write without a batch until it is known to have taken effect, or until the lease has lapsed.
+func (x *exec) submit(w *write, at failpoints) verdict {
 	for n := 1; ; n++ {
 		err := failpoint.Hit(x.ctx, at.before)
 		if err == nil {
@@ -45,8 +46,8 @@ func (x *exec) submit(w *write, at window) verdict {
 		}
 		switch {
 		case err == nil:
-			x.told(w)
-			return goOn
+			x.dropWritten(w)
+			return proceed
 		case errors.Is(err, errLost) || x.ctx.Err() != nil || x.r.lapsed(x):
 			return abandoned
 		}
@@ -61,11 +62,11 @@ func (x *exec) submit(w *write, at window) verdict {
 	}
 }
 
-// checkpoint writes how far the saga is.
+// checkpoint writes the saga's progress.
 func (x *exec) checkpoint() verdict {
 	w := x.write(Running)
 	v := x.submit(w, x.p.checkpoint)
-	if v == goOn {
+	if v == proceed {
 		x.saved = x.step
 	}
 	return v
@@ -73,37 +74,37 @@ func (x *exec) checkpoint() verdict {
 
 func (x *exec) end(state State) verdict {
 	x.ending.Store(true)
-	if v := x.submit(x.write(state), x.p.end); v != goOn {
+	if v := x.submit(x.write(state), x.p.end); v != proceed {
 		return v
 	}
 	x.state = state
-	return x.over()
+	return x.announceEnd()
 }
 
-// over says that the saga has ended.
-func (x *exec) over() verdict {
+// announceEnd resolves the outcome of a saga whose end is written.
+func (x *exec) announceEnd() verdict {
 	x.r.metrics.ended.WithLabelValues(x.p.Type, string(x.state)).Inc()
 	o := &Outcome{ID: x.run.id, State: Confirmed, results: x.run.snapshot()}
 	if x.state == Compensated {
 		o.State, o.Err = Compensated, x.cause
 		x.r.log.Info("saga compensated", zap.String("type", x.p.Type), zap.String("saga", x.run.id), zap.Error(x.cause))
 	}
-	x.settle(o)
+	x.resolve(o)
 	return ended
 }
 
-// release gives up the lease for d. Another runner, or this one, claims the saga then.
+// release gives up the lease. Any runner may claim the saga after d.
 func (x *exec) release(d time.Duration) verdict {
 	x.ending.Store(true)
 	w := x.write(x.state)
 	w.release, w.delay = true, d
-	if v := x.submit(w, x.p.release); v != goOn {
+	if v := x.submit(w, x.p.release); v != proceed {
 		return v
 	}
 	return ended
 }
 
-// park leaves the saga to an operator.
+// park stops the saga until an operator resumes it.
 func (x *exec) park(err error) verdict {
 	x.ending.Store(true)
 	cause := x.cause
@@ -112,14 +113,14 @@ func (x *exec) park(err error) verdict {
 	}
 	w := x.write(Parked)
 	w.parkedFrom, w.cause, w.lastError = x.state, cause, err.Error()
-	if v := x.submit(w, x.p.park); v != goOn {
+	if v := x.submit(w, x.p.park); v != proceed {
 		return v
 	}
 	x.r.metrics.ended.WithLabelValues(x.p.Type, string(Parked)).Inc()
 	x.r.metrics.parked.WithLabelValues(x.p.Type).Inc()
 	x.r.log.Error("saga parked: it needs an operator",
 		zap.String("type", x.p.Type), zap.String("saga", x.run.id), zap.Int("step", x.step), zap.String("from", string(x.state)), zap.Error(err))
-	x.settle(&Outcome{ID: x.run.id, State: Parked, Err: cause, results: x.run.snapshot()})
+	x.resolve(&Outcome{ID: x.run.id, State: Parked, Err: cause, results: x.run.snapshot()})
 	return ended
 }
 
@@ -133,20 +134,21 @@ func (x *exec) record(n int, kind, name string, began time.Time, err error) reco
 	default:
 		r.Code, r.Err = codeOf(err), clean(err.Error())
 		r.State = "refused"
-		if errs.Unknown(err) {
+		if errs.OutcomeUnknown(err) {
 			r.State = "unknown"
 		}
 	}
 	return r
 }
 
-// note keeps a line of the story for the next checkpoint. Of tries in a row whose outcome is unknown only the last stays.
+// note adds a line to the history, which the next checkpoint writes. Consecutive attempts whose outcome is unknown
+// share one line.
 func (x *exec) note(n int, kind, name string, began time.Time, err error) {
 	r := x.record(n, kind, name, began, err)
-	if last := len(x.story) - 1; last >= 0 && x.story[last].N == n && x.story[last].Kind == kind && x.story[last].State == "unknown" {
-		r.Started = x.story[last].Started
-		x.story = append(x.story[:last:last], r)
+	if last := len(x.history) - 1; last >= 0 && x.history[last].N == n && x.history[last].Kind == kind && x.history[last].State == "unknown" {
+		r.Started = x.history[last].Started
+		x.history = append(x.history[:last:last], r)
 		return
 	}
-	x.story = append(x.story, r)
+	x.history = append(x.history, r)
 }

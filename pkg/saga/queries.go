@@ -1,6 +1,6 @@
 package saga
 
-// The statements of the runner. Times are the database's: leases are compared and renewed by one clock.
+// The statements of the runner. All times are database times, so that one clock decides about leases.
 const (
 	sqlStart = `
 insert into saga (id, type, def_version, input, state, step, epoch, owner, lease_until, next_run_at, deadline, traceparent)
@@ -8,7 +8,8 @@ select n.id, n.type, n.def_version, n.input, 'running', 0, 1, n.owner, now() + m
 from unnest($1::text[], $2::text[], $3::int[], $4::json[], $5::text[], $6::float8[], $7::float8[], $8::text[])
   as n (id, type, def_version, input, owner, lease, deadline, traceparent)`
 
-	// columns are those of a held saga; what is left to its deadline is an interval, so that the process's clock does not matter.
+	// columns are the columns of a held saga. Its deadline is read as an interval from now, so that the clock of the
+	// process does not matter.
 	columns = `s.id, s.type, s.def_version, s.input, s.results, s.state, s.step, s.epoch,
 extract(epoch from s.deadline - now())::float8, s.attempts, s.last_error,
 s.error_code, s.error_message, s.error_retry_ms, s.error_fields, s.traceparent`
@@ -25,7 +26,7 @@ set epoch = s.epoch + 1, owner = $1, lease_until = now() + make_interval(secs =>
 from due where s.id = due.id
 returning ` + columns
 
-	// sqlInherit claims what an earlier process of the same name left behind, without waiting for its lease.
+	// sqlInherit claims the sagas of an earlier process of the same name without waiting for their leases to expire.
 	sqlInherit = `
 with due as (
   select c.id from saga c
@@ -45,7 +46,7 @@ where s.id = $5 and s.state in ('running', 'compensating') and (s.lease_until < 
 and (s.type, s.def_version) in (select known.type, known.version from unnest($3::text[], $4::int[]) as known (type, version))
 returning ` + columns
 
-	// Rows are locked in the order of their IDs, here and in writes, so that two statements cannot wait for each other.
+	// Rows are locked in the order of their IDs, here and in writes, so that two statements cannot deadlock.
 	sqlRenew = `
 with held as (
   select s.id from saga s
@@ -56,16 +57,17 @@ update saga s set lease_until = now() + make_interval(secs => $4)
 from held where s.id = held.id
 returning s.id`
 
-	// What follows writes many sagas' progress. A row whose epoch or owner is another one does not match.
-	// A second try of the same write matches, as its first one may have been done with its answer lost.
-	// The arrays come through sub-selects so that the planner cannot see their lengths: it would plan anew each time, for longer than it runs.
+	// The following parts form statements that write the progress of many sagas. A row with another epoch or owner
+	// does not match. A repeated write matches, because the first attempt may have taken effect although its answer
+	// was lost. The arrays are read through sub-selects, which hide their lengths from the planner. Otherwise it
+	// would make a new plan for each execution, which takes longer than the execution.
 
-	// plainInput and plainChanges are for writes without trouble, which are most: see plain in store.go.
+	// plainInput and plainChanges are for plain writes, which are the most frequent: see plain in store.go.
 	plainInput = `
 with w as (
   select * from unnest((select $2::text[]), (select $3::bigint[]), (select $4::text[]), (select $5::int[]), (select $6::int[]), (select $7::text[]), (select $8::int[]),
     (select $9::text[]), (select $10::text[]))
-  as w (id, epoch, from_state, low, high, state, step, results, story)`
+  as w (id, epoch, from_state, low, high, state, step, results, history)`
 	plainChanges = `
   set state = w.state, step = w.step, results = w.results::json, attempts = 0, last_error = '', input = case when w.state in ('done', 'compensated') then '{}' else s.input end,
     updated_at = now(), ended_at = case when w.state in ('done', 'compensated') then now() end`
@@ -75,7 +77,7 @@ with w as (
   select * from unnest((select $2::text[]), (select $3::bigint[]), (select $4::text[]), (select $5::int[]), (select $6::int[]), (select $7::text[]), (select $8::int[]),
     (select $9::text[]), (select $10::text[]), (select $11::text[]), (select $12::int[]), (select $13::text[]), (select $14::text[]), (select $15::text[]),
     (select $16::bigint[]), (select $17::text[]), (select $18::float8[]))
-  as w (id, epoch, from_state, low, high, state, step, results, story, parked_from, attempts, last_error,
+  as w (id, epoch, from_state, low, high, state, step, results, history, parked_from, attempts, last_error,
     error_code, error_message, error_retry_ms, error_fields, delay)`
 	fullChanges = `
   set state = w.state, parked_from = nullif(w.parked_from, ''), step = w.step, results = w.results::json,
@@ -93,24 +95,24 @@ with w as (
   order by s.id for update of s
 ), written as (
   update saga s`
-	told = `
+	insertHistory = `
   from w join held on held.id = w.id and held.epoch = w.epoch
   where s.id = w.id
-  returning s.id, s.epoch, w.story
-), story as (
+  returning s.id, s.epoch, w.history
+), history as (
   insert into saga_story (saga_id, epoch, steps)
-  select x.id, x.epoch, x.story::json from written x where x.story <> ''
+  select x.id, x.epoch, x.history::json from written x where x.history <> ''
 )`
-	answered = `
+	returnWritten = `
 select id, epoch from written`
-	// fenced raises an error unless all match, and takes the batch that it is a part of with it.
+	// fenced raises an error unless all rows match, which rolls back the batch that it is a part of.
 	fenced = `
 select souk_saga_fence((select count(*) from written) = cardinality($2::text[]), ($2::text[])[1], ($3::bigint[])[1], $1)`
 
-	sqlWritePlain    = plainInput + held + plainChanges + told + answered
-	sqlWriteFull     = fullInput + held + fullChanges + told + answered
-	sqlWriteAllPlain = plainInput + held + plainChanges + told + fenced
-	sqlWriteAllFull  = fullInput + held + fullChanges + told + fenced
+	sqlWritePlain    = plainInput + held + plainChanges + insertHistory + returnWritten
+	sqlWriteFull     = fullInput + held + fullChanges + insertHistory + returnWritten
+	sqlWriteAllPlain = plainInput + held + plainChanges + insertHistory + fenced
+	sqlWriteAllFull  = fullInput + held + fullChanges + insertHistory + fenced
 
 	sqlOutcomes = `
 select s.id, s.type, s.def_version, s.results, s.state, coalesce(s.parked_from, ''), s.step,
@@ -135,7 +137,7 @@ select s.id, s.type, s.def_version, s.state, coalesce(s.parked_from, ''), s.step
 s.deadline, s.attempts, s.last_error, s.error_code, s.error_message, s.created_at, s.updated_at, s.ended_at, s.input, s.results
 from saga s where s.id = $1`
 
-	sqlStory = `
+	sqlHistory = `
 select x.epoch, x.steps from saga_story x where x.saga_id = $1`
 
 	sqlResume = `
@@ -148,10 +150,10 @@ set state = s.parked_from, parked_from = null, epoch = s.epoch + 1, owner = '', 
   updated_at = now()
 where s.id = $1 and s.state = 'parked'`
 
-	sqlForget = `
+	sqlDeleteEnded = `
 with old as (
   select id from saga where ended_at < now() - make_interval(secs => $1) limit $2 for update skip locked
-), story as (
+), history as (
   delete from saga_story x using old where x.saga_id = old.id
 ), steps as (
   delete from saga_step x using old where x.saga_id = old.id
@@ -159,9 +161,9 @@ with old as (
 delete from saga s using old where s.id = old.id`
 )
 
-// The SQLSTATEs that the migration's functions raise.
+// The SQLSTATEs that the functions of the migrations raise.
 const (
 	stateLost    = "SK001"
-	statePassed  = "SK002"
+	stateDone    = "SK002"
 	stateRefused = "SK003"
 )

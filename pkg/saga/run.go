@@ -9,7 +9,7 @@ import (
 	"souk/pkg/errs"
 )
 
-// State is where a saga stands.
+// State is the state of a saga.
 type State string
 
 // The states of a saga.
@@ -19,30 +19,32 @@ const (
 	Done         State = "done"
 	Compensated  State = "compensated"
 	Parked       State = "parked"
-	// Confirmed is not stored: it is the outcome of a saga that has its pivot behind it.
+	// Confirmed is the outcome of a saga that has passed its pivot. It is not stored.
 	Confirmed State = "confirmed"
 )
 
-// Outcome is what a caller wants to know about a saga.
+// Outcome is the result of a saga for its caller.
 type Outcome struct {
 	ID string
-	// State is Confirmed, Compensated, or Parked (before the pivot: a step cannot be undone).
+	// State is Confirmed, Compensated, or Parked. A saga whose outcome is Parked was parked before its pivot.
 	State State
-	// Err is why it is not Confirmed.
+	// Err is the reason if the saga is not Confirmed.
 	Err *errs.Error
 
 	results map[string]json.RawMessage
 }
 
-// Get reads a result that a step has Set before the outcome. It fails with errs.Internal when there is none.
+// Get reads a result that a step has Set before the outcome.
+//
+// Errors: internal (there is no such result).
 func (o Outcome) Get(name string, into any) error { return getResult(o.results, name, into) }
 
-// Run is one saga as its steps see it. It is used by one step at a time.
+// Run gives a step access to its saga. One step at a time uses it.
 type Run struct {
 	id      string
 	epoch   int64
 	input   json.RawMessage
-	decoded any // the input as it was last read, or as the saga was started with
+	decoded any // the input, as passed to Start or as last decoded
 	results map[string]json.RawMessage
 	key     string
 	ctx     context.Context //nolint:containedctx // the saga's own, which spans its steps
@@ -51,18 +53,20 @@ type Run struct {
 // ID returns the saga's ID.
 func (r *Run) ID() string { return r.id }
 
-// Context returns a context that carries the saga's trace. It is for Batch and UndoBatch, which have none of their own but
-// may tell events.
+// Context returns a context that carries the saga's trace. It is for Batch and UndoBatch, which get no context but
+// may append events.
 func (r *Run) Context() context.Context { return r.ctx }
 
-// Key returns the step's idempotency key, "sagaID/step": the same at every try, in every process, for Do and Undo.
+// Key returns the step's idempotency key, "sagaID/step". It is the same for all attempts of Do and Undo, in every
+// process.
 func (r *Run) Key() string { return r.key }
 
-// Epoch returns how often the saga has changed hands; 1: it is with the runner that started it.
+// Epoch returns the number of the current ownership. It is 1 until another runner takes over.
 func (r *Run) Epoch() int64 { return r.epoch }
 
-// Input reads what the saga was started with. What it holds is shared by all steps, which must not change it. It
-// fails with errs.Internal.
+// Input reads the input that the saga was started with. All steps share its contents and must not change them.
+//
+// Errors: internal (the input does not fit).
 func (r *Run) Input(into any) error {
 	to := reflect.ValueOf(into).Elem()
 	if known := reflect.ValueOf(r.decoded); known.IsValid() && known.Type() == to.Type() {
@@ -76,7 +80,9 @@ func (r *Run) Input(into any) error {
 	return nil
 }
 
-// Set keeps a result for later steps. It is stored with the saga's next checkpoint. It fails with errs.Internal.
+// Set stores a result for later steps. It is written with the saga's next checkpoint.
+//
+// Errors: internal (v cannot be marshalled).
 func (r *Run) Set(name string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -89,9 +95,10 @@ func (r *Run) Set(name string, v any) error {
 	return nil
 }
 
-// Get reads a result that an earlier step has Set. It fails with errs.Internal when there is none.
+// Get reads a result that an earlier step has Set. An Undo must not rely on results of its own Do, whose answer
+// may never have arrived. It has the key.
 //
-// An Undo cannot count on the results of its own Do, whose answer may never have arrived: the key has to do.
+// Errors: internal (there is no such result).
 func (r *Run) Get(name string, into any) error { return getResult(r.results, name, into) }
 
 func getResult(results map[string]json.RawMessage, name string, into any) error {
@@ -105,5 +112,5 @@ func getResult(results map[string]json.RawMessage, name string, into any) error 
 	return nil
 }
 
-// snapshot returns the results as they are now, for a reader that the next steps must not disturb.
+// snapshot returns a copy of the results, so that later steps do not change what a reader sees.
 func (r *Run) snapshot() map[string]json.RawMessage { return maps.Clone(r.results) }

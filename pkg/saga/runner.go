@@ -21,46 +21,48 @@ import (
 	"go.uber.org/zap"
 
 	"souk/pkg/clock"
-	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/failpoint"
 	"souk/pkg/postgres"
 )
 
-// Options says what a runner runs, and how. Only Definitions is required.
+// Options configures a runner. Only Definitions is required.
 type Options struct {
-	// Definitions are the sagas that this runner knows: several versions of a type while old ones still run.
+	// Definitions are the sagas that this runner knows. A type has several versions while sagas of old ones still
+	// run.
 	Definitions []Definition
-	// Lease is how long a saga stays with a runner that no longer renews it. 0 means 2 s.
+	// Lease is how long a saga stays with a runner that does not renew it. 0 means 2 s.
 	Lease time.Duration
-	// Poll is the pause between looks for sagas that nobody holds. 0 means an eighth of Lease.
+	// Poll is the interval at which the runner looks for sagas that no runner holds. 0 means an eighth of Lease.
 	Poll time.Duration
-	// Workers is how many sagas run in the background at once; those in Execute come on top. 0 means 128.
+	// Workers is how many sagas run in the background at the same time. Sagas in Execute do not count. 0 means 128.
 	Workers int
-	// Queue is how many sagas may wait for a worker; what is beyond is released, to be claimed later. 0 means 2048.
+	// Queue is how many sagas may wait for a worker. Further ones are released and claimed later. 0 means 2048.
 	Queue int
-	// StepTimeout bounds one try of a step that sets none itself. 0 means 5 s.
+	// StepTimeout bounds one attempt of a step without its own Timeout. 0 means 5 s.
 	StepTimeout time.Duration
-	// MinBackoff and MaxBackoff bound the pause between two tries. 0 means 50 ms and 30 s.
+	// MinBackoff and MaxBackoff bound the delay between two attempts. 0 means 50 ms and 30 s.
 	MinBackoff, MaxBackoff time.Duration
-	// MaxAttempts is after how many tries of one step that fail as internal a saga that cannot turn round is parked. 0 means 30,
-	// some ten minutes. What is unavailable or times out is tried for ever.
+	// MaxAttempts is how often a step may fail as internal before its saga is parked, if the saga is past its pivot
+	// or compensates. 0 means 30, which takes about ten minutes. A step that is unavailable or times out is retried
+	// for ever.
 	MaxAttempts int
-	// Drain is how long Run waits at its end for the sagas that callers wait for. 0 means 5 s.
+	// Drain is how long Run waits at its end for sagas that have a caller. 0 means 5 s.
 	Drain time.Duration
-	// Keep is how long ended sagas stay in the database. 0 means 7 days; negative: for ever.
+	// Keep is the retention of ended sagas. 0 means 7 days, a negative value for ever.
 	Keep time.Duration
-	// Owner names the runner. A name promises that no other process has it at the same time, so that a restarted process takes over
-	// at once what its predecessor held. A broken promise costs work done twice, not correctness: epochs fence it.
-	// "" means a name of its own at each start; sagas of a dead process are then taken over when their leases end.
+	// Owner names the runner. The name must be unique among running processes, because a restarted process claims the
+	// sagas of its predecessor at once, by its name. A duplicate name costs repeated work, but not correctness:
+	// epochs fence it. "" means a new name at each start. The sagas of a dead process are then claimed when their
+	// leases expire.
 	Owner string
-	// Logger is for what operators should know. Nil: nothing is logged.
+	// Logger may be nil.
 	Logger *zap.Logger
-	// Metrics is where the runner's metrics are registered. Nil: nowhere.
+	// Metrics registers the runner's metrics. It may be nil.
 	Metrics prometheus.Registerer
-	// Tracer makes a span for each try of a step in a sampled trace. Nil: none.
+	// Tracer starts a span for each attempt of a step in a sampled trace. It may be nil.
 	Tracer trace.Tracer
-	// Clock gives the times in the story of a saga; leases and deadlines are in database time. Nil means the system's.
+	// Clock gives the times in histories. Leases and deadlines are in database time. Nil means the system's clock.
 	Clock clock.Clock
 }
 
@@ -87,7 +89,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Runner starts sagas, runs them, and takes over those of runners that are gone. It may be used by several goroutines.
+// Runner starts sagas, runs them, and takes over those of dead runners. It is safe for concurrent use.
 type Runner struct {
 	opts    Options
 	log     *zap.Logger
@@ -104,21 +106,17 @@ type Runner struct {
 	versions []int32
 
 	queue chan *exec
-	drain chan struct{} // closed when Run is about to end
+	drain chan struct{} // closed when Run begins to stop
 	base  context.Context
 	stop  context.CancelFunc
 
-	mu      sync.Mutex
-	started map[string]*exec // queued by Start, not executed yet
-	held    map[string]*exec
-	closed  bool
-	waves   struct { // of sagas that go on in the background
-		n    int64
-		last *cohort.Cohort
-	}
-	fore     sync.WaitGroup // goroutines of Execute
-	runs     atomic.Bool
-	lastSeen atomic.Int64 // when the database last answered the runner's own queries; 0: never
+	mu             sync.Mutex
+	started        map[string]*exec // by Start, before Execute or Detach
+	held           map[string]*exec
+	closed         bool
+	foregroundRuns sync.WaitGroup // goroutines of Execute
+	ran            atomic.Bool
+	lastSeen       atomic.Int64 // when the database last answered the runner's own queries, or 0
 }
 
 type version struct {
@@ -126,7 +124,7 @@ type version struct {
 	n   int
 }
 
-// NewRunner returns a runner for the sagas in pool's database. It fails when a definition is wrong.
+// NewRunner returns a runner for the sagas in pool's database. It returns an error if the options are invalid.
 func NewRunner(pool *pgxpool.Pool, o Options) (*Runner, error) {
 	o = o.withDefaults()
 	r := &Runner{
@@ -167,11 +165,11 @@ func NewRunner(pool *pgxpool.Pool, o Options) (*Runner, error) {
 	return r, nil
 }
 
-// Start queues the row of a new saga, held by this runner, in the caller's batch. The caller sends it together with
-// rows of its own, and then calls Execute or Detach; if it dies in between, another runner goes on. The saga's
-// steps join the trace of ctx. An ID that exists makes the batch fail with a violation of saga_pkey.
+// Start queues the row of a new saga in the caller's batch. The caller adds rows of its own, sends the batch, and
+// then calls Execute or Detach. If it dies in between, another runner goes on. The saga's steps join the trace of
+// ctx. If the ID is taken, the batch fails with a violation of saga_pkey.
 //
-// It fails with errs.Internal for an unknown type or an input that is no JSON, errs.Unavailable when the runner is stopping.
+// Errors: internal (unknown type, or input that cannot be marshalled), unavailable (the runner is stopping).
 func (r *Runner) Start(ctx context.Context, b *pgx.Batch, typ, id string, input any) error {
 	p := r.newest[typ]
 	if p == nil {
@@ -191,7 +189,7 @@ func (r *Runner) Start(ctx context.Context, b *pgx.Batch, typ, id string, input 
 		return stopping()
 	}
 	if r.held[id] == nil {
-		if old := r.started[id]; old != nil { // its batch failed, and is sent again, perhaps with another input
+		if old := r.started[id]; old != nil { // its batch failed and is sent again, perhaps with another input
 			old.cancel()
 		}
 		r.started[id] = x
@@ -211,7 +209,7 @@ func (r *Runner) newExec(p *plan, s *stored) *exec {
 	x := &exec{
 		r: r, p: p, run: Run{id: s.id, epoch: s.epoch, input: s.input, results: s.results},
 		state: s.state, step: s.step, saved: s.step, attempts: s.attempts, lastError: s.lastError, cause: s.cause,
-		deadline: time.Now().Add(s.left), settled: make(chan struct{}),
+		deadline: time.Now().Add(s.left), resolved: make(chan struct{}),
 	}
 	x.leased.Store(int64(time.Since(r.begun)))
 	x.ctx, x.cancel = context.WithCancel(withParent(r.base, s.parent))
@@ -219,19 +217,17 @@ func (r *Runner) newExec(p *plan, s *stored) *exec {
 	return x
 }
 
-// Execute runs a saga that was started here, and waits for its outcome: Confirmed when the pivot is behind it (what
-// follows goes on in the background), Compensated with the reason, or Parked when it can neither go on nor back.
-// A saga that runs already, here or elsewhere, is waited for. When ctx is with a member of a cohort, so are the
-// saga's calls and writes, unless they are tried again or undo.
+// Execute runs a saga that was started here and waits for its outcome: Confirmed after its pivot (later steps run
+// in the background), Compensated with the reason, or Parked if it can go neither forward nor back. If the saga
+// already runs, here or elsewhere, Execute only waits.
 //
-// The error is not the saga's: errs.Timeout when ctx ends first, and the saga goes on; errs.Unavailable when the database is out
-// of reach; errs.NotFound when there is no such saga.
+// The error is not the saga's, which goes on. Errors: timeout (ctx ended first), unavailable, not_found.
 func (r *Runner) Execute(ctx context.Context, id string) (Outcome, error) {
 	x, fresh, err := r.take(id)
 	if err != nil {
 		return Outcome{}, err
 	}
-	if x == nil { // not started here, or too long ago
+	if x == nil { // not started here, or no longer remembered
 		claimed, err := r.store.claim(ctx, sqlClaimOne, r.store.owner, r.opts.Lease.Seconds(), r.types, r.versions, id)
 		if err != nil {
 			return Outcome{}, err
@@ -244,25 +240,24 @@ func (r *Runner) Execute(ctx context.Context, id string) (Outcome, error) {
 		}
 	}
 	if fresh {
-		x.together = cohort.In(ctx)
 		go r.foreground(x, ctx.Done())
 	}
 	return r.await(ctx, x)
 }
 
-// Detach lets a saga that was started here go on in the background, when nobody waits for it.
+// Detach runs a saga that was started here in the background.
 func (r *Runner) Detach(id string) {
 	x, fresh, err := r.take(id)
 	if err != nil || x == nil || !fresh {
-		return // it will be claimed when its lease ends
+		return // it will be claimed when its lease expires
 	}
-	defer r.fore.Done()
+	defer r.foregroundRuns.Done()
 	if !r.enqueue(x) {
 		r.finish(x, abandoned)
 	}
 }
 
-// take makes a started saga a held one, and enters the caller into the runner's foreground if it was just started.
+// take moves a saga from started to held. If it did, fresh is true, and the caller must call foregroundRuns.Done.
 func (r *Runner) take(id string) (x *exec, fresh bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -277,14 +272,15 @@ func (r *Runner) take(id string) (x *exec, fresh bool, err error) {
 	}
 	delete(r.started, id)
 	r.held[id] = x
-	r.fore.Add(1)
+	r.foregroundRuns.Add(1)
 	r.metrics.started.WithLabelValues(x.p.Type).Inc()
 	r.metrics.running.Inc()
 	return x, true, nil
 }
 
-// adopt holds a claimed saga. An exec of an earlier epoch, if there is one left, is abandoned.
-func (r *Runner) adopt(s *stored, fore bool) *exec {
+// adopt adds a claimed saga to held. It cancels an exec of an earlier epoch. It returns nil if this runner cannot
+// run it.
+func (r *Runner) adopt(s *stored, foreground bool) *exec {
 	p := r.plans[version{s.typ, s.version}]
 	if p == nil || s.step > len(p.steps) {
 		return nil
@@ -303,29 +299,27 @@ func (r *Runner) adopt(s *stored, fore bool) *exec {
 		r.metrics.running.Inc()
 	}
 	r.held[s.id] = x
-	if fore {
-		r.fore.Add(1)
+	if foreground {
+		r.foregroundRuns.Add(1)
 	}
 	if x.pastPivot() {
-		x.settle(&Outcome{ID: s.id, State: Confirmed, results: x.run.snapshot()})
+		x.resolve(&Outcome{ID: s.id, State: Confirmed, results: x.run.snapshot()})
 	}
 	return x
 }
 
-// foreground drives a saga while its caller waits.
+// foreground runs a saga while its caller waits.
 func (r *Runner) foreground(x *exec, gone <-chan struct{}) {
-	defer r.fore.Done()
+	defer r.foregroundRuns.Done()
 	v := handOver
 	if err := failpoint.Hit(x.ctx, x.p.started); err == nil {
 		if gone == nil {
-			gone = make(chan struct{}) // the caller stays, however long it takes
+			gone = make(chan struct{}) // the caller never leaves
 		}
 		v = x.drive(gone)
 	}
-	x.together = nil
 	if v == handOver {
-		x.handed = time.Since(r.begun)
-		x.together = r.wave(x.handed)
+		x.handedOver = time.Since(r.begun)
 		if r.enqueue(x) {
 			return
 		}
@@ -334,7 +328,8 @@ func (r *Runner) foreground(x *exec, gone <-chan struct{}) {
 	r.finish(x, v)
 }
 
-// enqueue gives the saga to the workers. It does not wait.
+// enqueue gives the saga to the workers. It returns false, without waiting, if the queue is full or the runner
+// drains.
 func (r *Runner) enqueue(x *exec) bool {
 	if r.draining() {
 		return false
@@ -347,17 +342,7 @@ func (r *Runner) enqueue(x *exec) bool {
 	}
 }
 
-// wave returns the cohort of those that go on in the background together with a saga that was handed over at the time.
-func (r *Runner) wave(handed time.Duration) *cohort.Member {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if n := int64(handed / together); n > r.waves.n || r.waves.last == nil {
-		r.waves.n, r.waves.last = n, cohort.New()
-	}
-	return r.waves.last.Join()
-}
-
-// finish lets go of a saga.
+// finish removes a saga from held.
 func (r *Runner) finish(x *exec, v verdict) {
 	r.mu.Lock()
 	if r.held[x.run.id] == x {
@@ -369,14 +354,13 @@ func (r *Runner) finish(x *exec, v verdict) {
 		r.log.Warn("saga abandoned: it has another owner, or will have", zap.String("type", x.p.Type), zap.String("saga", x.run.id))
 	}
 	x.cancel()
-	x.together.Leave()
-	x.settle(nil)
+	x.resolve(nil)
 }
 
-// await waits for the outcome of a saga that is held here; when it is given up, for that of its next owner.
+// await waits for the outcome of a saga that is held here. If this runner gives it up, it waits for the next owner's.
 func (r *Runner) await(ctx context.Context, x *exec) (Outcome, error) {
 	select {
-	case <-x.settled:
+	case <-x.resolved:
 	case <-ctx.Done():
 		return Outcome{}, errs.From(ctx.Err())
 	}
@@ -387,21 +371,22 @@ func (r *Runner) await(ctx context.Context, x *exec) (Outcome, error) {
 }
 
 const (
-	minLook = 5 * time.Millisecond
-	maxLook = 100 * time.Millisecond
+	minPoll = 5 * time.Millisecond
+	maxPoll = 100 * time.Millisecond
 )
 
-// Wait waits for the outcome of a saga, whoever runs it, as Execute does. Those who wait share their queries.
+// Wait waits for the outcome of a saga, as Execute does, whichever runner runs it. Concurrent calls share their
+// queries.
 //
-// Its errors are errs.NotFound, errs.Timeout when ctx ends first, and errs.Unavailable when the database is out of reach.
+// Errors: not_found, timeout (ctx ended first), unavailable.
 func (r *Runner) Wait(ctx context.Context, id string) (Outcome, error) {
-	for pause := minLook; ; pause = min(2*pause, maxLook) {
+	for interval := minPoll; ; interval = min(2*interval, maxPoll) {
 		r.mu.Lock()
 		x := r.held[id]
 		r.mu.Unlock()
 		if x != nil {
 			select {
-			case <-x.settled:
+			case <-x.resolved:
 			case <-ctx.Done():
 				return Outcome{}, errs.From(ctx.Err())
 			}
@@ -419,7 +404,7 @@ func (r *Runner) Wait(ctx context.Context, id string) (Outcome, error) {
 		if o, ok := r.outcome(s); ok {
 			return o, nil
 		}
-		timer := time.NewTimer(pause)
+		timer := time.NewTimer(interval)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -429,7 +414,7 @@ func (r *Runner) Wait(ctx context.Context, id string) (Outcome, error) {
 	}
 }
 
-// outcome reads an outcome off a saga's row.
+// outcome derives the outcome from a saga's row. It reports false if there is none yet.
 func (r *Runner) outcome(s *stored) (Outcome, bool) {
 	o := Outcome{ID: s.id, State: Confirmed, results: s.results}
 	p := r.plans[version{s.typ, s.version}]
@@ -457,7 +442,7 @@ func (r *Runner) draining() bool {
 	}
 }
 
-// lapsed reports whether the lease may have ended without this runner having noticed.
+// lapsed reports whether the lease may have expired without the runner having noticed.
 func (r *Runner) lapsed(x *exec) bool {
 	return time.Since(r.begun)-time.Duration(x.leased.Load()) > r.opts.Lease
 }

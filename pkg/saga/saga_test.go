@@ -15,10 +15,10 @@ import (
 	"souk/pkg/saga"
 )
 
-func TestDone(t *testing.T) {
+func TestSagaWithoutFailuresIsDone(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "done")
-	o := b.execute(t, "s1", input{})
+	h := setup(t, "done")
+	o := h.execute(t, "s1", input{})
 	require.Equal(t, saga.Confirmed, o.State)
 	require.Nil(t, o.Err)
 	var authorized string
@@ -26,8 +26,8 @@ func TestDone(t *testing.T) {
 	require.Equal(t, "done authorize", authorized)
 	require.Error(t, o.Get("capture", &authorized), "capture comes after the outcome")
 
-	s := b.until(t, "s1", saga.Done)
-	b.verify(t, "s1")
+	s := h.waitState(t, "s1", saga.Done)
+	h.verify(t, "s1")
 	require.Equal(t, int64(1), s.Epoch)
 	var names []string
 	for _, step := range s.Steps {
@@ -37,26 +37,26 @@ func TestDone(t *testing.T) {
 		names = append(names, step.Name)
 	}
 	require.Equal(t, []string{"reserve", "note", "redeem", "authorize", "confirm", "capture", "commit"}, names)
-	require.Equal(t, 1, b.people.called("do", "reserve"))
-	require.InDelta(t, 1, b.metric(t, "saga_ended_total"), 0)
+	require.Equal(t, 1, h.services.called("do", "reserve"))
+	require.InDelta(t, 1, h.metric(t, "saga_ended_total"), 0)
 }
 
-func TestRefusedIsCompensated(t *testing.T) {
+func TestRefusalUpToThePivotIsCompensated(t *testing.T) {
 	t.Parallel()
 	for _, step := range []string{"reserve", "redeem", "authorize", "confirm"} {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, "refused_"+step)
-			o := b.execute(t, "s1", input{Refuse: step})
+			h := setup(t, "refused_"+step)
+			o := h.execute(t, "s1", input{Refuse: step})
 			require.Equal(t, saga.Compensated, o.State)
 			want := errs.OutOfStock
 			if step == "confirm" {
 				want = errs.Conflict
 			}
 			require.Equal(t, want, o.Err.Code)
-			b.verify(t, "s1")
+			h.verify(t, "s1")
 
-			waited, err := b.runner.Wait(t.Context(), "s1")
+			waited, err := h.runner.Wait(t.Context(), "s1")
 			require.NoError(t, err)
 			require.Equal(t, saga.Compensated, waited.State)
 			require.Equal(t, o.Err.Code, waited.Err.Code)
@@ -67,296 +67,295 @@ func TestRefusedIsCompensated(t *testing.T) {
 	}
 }
 
-// A timeout says nothing: the effect may be there. The same key is sent again, and there is one effect.
-func TestTimeoutIsSentAgain(t *testing.T) {
+// The outcome of a timeout is unknown. The step is called again with the same key and takes effect once.
+func TestTimedOutStepIsRetriedWithTheSameKey(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "timeout")
+	h := setup(t, "timeout")
 	var lost atomic.Int32
-	b.people.misbehave(nil, func(_ context.Context, _, step string, _ *saga.Run) error {
+	h.services.misbehave(nil, func(_ context.Context, _, step string, _ *saga.Run) error {
 		if step == "authorize" && lost.Add(1) <= 2 {
 			return errs.New(errs.Timeout, "no answer")
 		}
 		return nil
 	})
-	require.Equal(t, saga.Confirmed, b.execute(t, "s1", input{}).State)
-	s := b.until(t, "s1", saga.Done)
-	b.verify(t, "s1")
-	require.Equal(t, 3, b.people.called("do", "authorize"))
-	require.Len(t, b.people.keys["authorize"], 1)
+	require.Equal(t, saga.Confirmed, h.execute(t, "s1", input{}).State)
+	s := h.waitState(t, "s1", saga.Done)
+	h.verify(t, "s1")
+	require.Equal(t, 3, h.services.called("do", "authorize"))
+	require.Len(t, h.services.keys["authorize"], 1)
 	require.Equal(t, int64(1), s.Epoch)
 }
 
-// Past the deadline the step in doubt is undone too: its effect is there although its answer never came.
-func TestDeadlineCompensatesTheStepInDoubt(t *testing.T) {
+// After the deadline, the step with the unknown outcome is undone, too: it took effect although its answer was lost.
+func TestDeadlineCompensatesAStepWithUnknownOutcome(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "deadline", func(b *bundle, _ *saga.Options) { b.def.Deadline = 300 * time.Millisecond })
-	b.people.misbehave(nil, func(_ context.Context, kind, step string, _ *saga.Run) error {
+	h := setup(t, "deadline")
+	h.services.misbehave(nil, func(_ context.Context, kind, step string, _ *saga.Run) error {
 		if kind == "do" && step == "redeem" {
+			saga.ExpireDeadline(h.runner, "s1")
 			return errs.New(errs.Timeout, "no answer")
 		}
 		return nil
 	})
-	o := b.execute(t, "s1", input{})
+	o := h.execute(t, "s1", input{})
 	require.Equal(t, saga.Compensated, o.State)
 	require.Equal(t, errs.Unavailable, o.Err.Code)
 	require.Positive(t, o.Err.RetryAfter)
-	b.verify(t, "s1")
+	h.verify(t, "s1")
 	var state string
-	require.NoError(t, b.pool.QueryRow(t.Context(), `select state from participant_op where idem_key = 's1/redeem'`).Scan(&state))
+	require.NoError(t, h.pool.QueryRow(t.Context(), `select state from participant_op where idem_key = 's1/redeem'`).Scan(&state))
 	require.Equal(t, "undone", state)
 }
 
-// After the pivot nothing turns the saga round: a participant that is down is tried until it is back.
-func TestAfterPivotOnlyForward(t *testing.T) {
+// After its pivot, a saga is not compensated: a step whose participant is down is retried until it is back.
+func TestSagaOnlyGoesForwardAfterItsPivot(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "forward", func(b *bundle, o *saga.Options) {
-		b.def.Deadline = 200 * time.Millisecond
+	h := setup(t, "forward", func(_ *harness, o *saga.Options) {
 		o.MaxAttempts = 1000
-		o.MaxBackoff = 600 * time.Millisecond // beyond what a worker sits out: the saga is released and claimed again
+		o.MaxBackoff = 600 * time.Millisecond // longer than a worker waits: the saga is released and claimed again
 	})
-	var tries atomic.Int32
-	b.people.misbehave(func(_ context.Context, _, step string, _ *saga.Run) error {
-		if step == "capture" && tries.Add(1) <= 9 {
-			return unavailable()
+	var attempts atomic.Int32
+	h.services.misbehave(func(ctx context.Context, _, step string, _ *saga.Run) error {
+		if step == "capture" && attempts.Add(1) <= 9 {
+			saga.ExpireDeadline(h.runner, "s1")
+			return errors.Join(unavailable(), h.expireDeadline(ctx, "s1"))
 		}
 		return nil
 	}, nil)
-	require.Equal(t, saga.Confirmed, b.execute(t, "s1", input{}).State)
-	s := b.until(t, "s1", saga.Done)
-	b.verify(t, "s1")
+	require.Equal(t, saga.Confirmed, h.execute(t, "s1", input{}).State)
+	s := h.waitState(t, "s1", saga.Done)
+	h.verify(t, "s1")
 	require.Greater(t, s.Epoch, int64(1), "it was released in between")
-	require.Equal(t, 1, b.people.called("do", "authorize"), "what is behind a checkpoint is not done again")
+	require.Equal(t, 1, h.services.called("do", "authorize"), "a step before a checkpoint is not repeated")
 }
 
-func TestParkedAndResumed(t *testing.T) {
+func TestParkedSagaCanBeResumed(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "parked")
+	h := setup(t, "parked")
 	var broken atomic.Bool
 	broken.Store(true)
 	for name, failure := range map[string]error{"refused": errs.New(errs.Unprocessable, "no"), "broken": errors.New("a bug")} {
 		broken.Store(true)
-		b.people.misbehave(func(_ context.Context, _, step string, _ *saga.Run) error {
+		h.services.misbehave(func(_ context.Context, _, step string, _ *saga.Run) error {
 			if step == "capture" && broken.Load() {
 				return failure
 			}
 			return nil
 		}, nil)
-		require.Equal(t, saga.Confirmed, b.execute(t, name, input{}).State)
-		s := b.until(t, name, saga.Parked)
+		require.Equal(t, saga.Confirmed, h.execute(t, name, input{}).State)
+		s := h.waitState(t, name, saga.Parked)
 		require.Equal(t, saga.Running, s.ParkedFrom)
 		require.NotEmpty(t, s.LastError)
-		require.InDelta(t, 1, b.metric(t, "saga_parked"), 0)
-		o, err := b.runner.Wait(t.Context(), name)
+		require.InDelta(t, 1, h.metric(t, "saga_parked"), 0)
+		o, err := h.runner.Wait(t.Context(), name)
 		require.NoError(t, err)
-		require.Equal(t, saga.Confirmed, o.State, "the promise holds")
+		require.Equal(t, saga.Confirmed, o.State, "its caller got this outcome before")
 
-		list, err := saga.List(t.Context(), b.pool, saga.Filter{State: saga.Parked, Type: "parked"})
+		list, err := saga.List(t.Context(), h.pool, saga.Filter{State: saga.Parked, Type: "parked"})
 		require.NoError(t, err)
 		require.Len(t, list, 1)
 		require.Equal(t, name, list[0].ID)
 
 		broken.Store(false)
-		require.NoError(t, saga.Resume(t.Context(), b.pool, name))
-		s = b.until(t, name, saga.Done)
+		require.NoError(t, saga.Resume(t.Context(), h.pool, name))
+		s = h.waitState(t, name, saga.Done)
 		require.Empty(t, s.Code)
-		b.verify(t, name)
-		require.True(t, errs.Is(saga.Resume(t.Context(), b.pool, name), errs.Conflict))
+		h.verify(t, name)
+		require.True(t, errs.Is(saga.Resume(t.Context(), h.pool, name), errs.Conflict))
 		eventually(t, func(context.Context) error {
-			if b.metric(t, "saga_parked") != 0 {
+			if h.metric(t, "saga_parked") != 0 {
 				return errors.New("still counted as parked")
 			}
 			return nil
 		})
 	}
-	require.True(t, errs.Is(saga.Resume(t.Context(), b.pool, "none"), errs.NotFound))
+	require.True(t, errs.Is(saga.Resume(t.Context(), h.pool, "none"), errs.NotFound))
 }
 
-// A participant that is away is waited for, however many tries that takes: nothing is parked.
-func TestAnOutageDoesNotPark(t *testing.T) {
+// A step whose participant is unavailable is retried without limit. The saga is not parked.
+func TestOutageDoesNotParkASaga(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "outage") // parks after 5 tries that fail as internal
-	var tries atomic.Int32
-	b.people.misbehave(func(_ context.Context, _, step string, _ *saga.Run) error {
-		if step == "capture" && tries.Add(1) <= 12 {
+	h := setup(t, "outage") // would be parked after 5 internal errors
+	var attempts atomic.Int32
+	h.services.misbehave(func(_ context.Context, _, step string, _ *saga.Run) error {
+		if step == "capture" && attempts.Add(1) <= 12 {
 			return unavailable()
 		}
 		return nil
 	}, nil)
-	require.Equal(t, saga.Confirmed, b.execute(t, "s1", input{}).State)
-	b.until(t, "s1", saga.Done)
-	b.verify(t, "s1")
-	require.EqualValues(t, 13, tries.Load())
+	require.Equal(t, saga.Confirmed, h.execute(t, "s1", input{}).State)
+	h.waitState(t, "s1", saga.Done)
+	h.verify(t, "s1")
+	require.EqualValues(t, 13, attempts.Load())
 }
 
-// An undo that fails is tried again, then parked, and goes on where it was.
-func TestUndoIsRetriedAndParked(t *testing.T) {
+// An undo that fails is retried, then its saga is parked. After Resume it goes on with that undo.
+func TestFailingUndoIsRetriedAndParked(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "undo")
-	var tries atomic.Int32
-	b.people.misbehave(func(_ context.Context, kind, step string, _ *saga.Run) error {
-		if kind == "undo" && step == "redeem" && tries.Add(1) <= 6 {
+	h := setup(t, "undo")
+	var attempts atomic.Int32
+	h.services.misbehave(func(_ context.Context, kind, step string, _ *saga.Run) error {
+		if kind == "undo" && step == "redeem" && attempts.Add(1) <= 6 {
 			return errors.New("a bug")
 		}
 		return nil
 	}, nil)
-	o := b.execute(t, "s1", input{Refuse: "authorize"})
+	o := h.execute(t, "s1", input{Refuse: "authorize"})
 	require.Equal(t, saga.Parked, o.State)
 	require.Equal(t, errs.OutOfStock, o.Err.Code)
-	s := b.until(t, "s1", saga.Parked)
+	s := h.waitState(t, "s1", saga.Parked)
 	require.Equal(t, saga.Compensating, s.ParkedFrom)
-	require.NoError(t, saga.Resume(t.Context(), b.pool, "s1"))
-	b.until(t, "s1", saga.Compensated)
-	b.verify(t, "s1")
-	o, err := b.runner.Wait(t.Context(), "s1")
+	require.NoError(t, saga.Resume(t.Context(), h.pool, "s1"))
+	h.waitState(t, "s1", saga.Compensated)
+	h.verify(t, "s1")
+	o, err := h.runner.Wait(t.Context(), "s1")
 	require.NoError(t, err)
 	require.Equal(t, errs.OutOfStock, o.Err.Code)
 }
 
-func TestCallerLeaves(t *testing.T) {
+func TestSagaGoesOnWhenItsCallerLeaves(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "leaves")
-	arrived, gate := make(chan struct{}), make(chan struct{})
-	b.people.misbehave(func(_ context.Context, _, step string, _ *saga.Run) error {
+	h := setup(t, "leaves")
+	gate := newGate(1)
+	h.services.misbehave(func(_ context.Context, _, step string, _ *saga.Run) error {
 		if step == "redeem" {
-			close(arrived)
-			<-gate
+			gate.enter(t)
 		}
 		return nil
 	}, nil)
 	ctx, cancel := context.WithCancel(t.Context())
-	require.NoError(t, b.begin(ctx, b.runner, "s1", input{}))
+	require.NoError(t, h.begin(ctx, h.runner, "s1", input{}))
 	failed := make(chan error, 1)
 	go func() {
-		_, err := b.runner.Execute(ctx, "s1")
+		_, err := h.runner.Execute(ctx, "s1")
 		failed <- err
 	}()
-	<-arrived
+	wait(t, gate.arrived)
 	cancel()
-	require.True(t, errs.Is(<-failed, errs.Timeout))
-	close(gate)
-	b.until(t, "s1", saga.Done)
-	b.verify(t, "s1")
+	require.True(t, errs.Is(wait(t, failed), errs.Timeout))
+	gate.open()
+	h.waitState(t, "s1", saga.Done)
+	h.verify(t, "s1")
 }
 
-// A panic is a bug of a step, not the end of the process.
-func TestPanicInAStep(t *testing.T) {
+// A panic in a step is an internal error of that step and does not end the process.
+func TestPanickingStepIsRetried(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "panic")
+	h := setup(t, "panic")
 	var once atomic.Bool
-	b.people.misbehave(nil, func(_ context.Context, _, step string, _ *saga.Run) error {
+	h.services.misbehave(nil, func(_ context.Context, _, step string, _ *saga.Run) error {
 		if step == "redeem" && once.CompareAndSwap(false, true) {
 			panic("boom")
 		}
 		return nil
 	})
-	require.Equal(t, saga.Confirmed, b.execute(t, "s1", input{}).State)
-	b.until(t, "s1", saga.Done)
-	b.verify(t, "s1")
+	require.Equal(t, saga.Confirmed, h.execute(t, "s1", input{}).State)
+	h.waitState(t, "s1", saga.Done)
+	h.verify(t, "s1")
 }
 
-func TestUnknownVersionIsLeftAloneAndReported(t *testing.T) {
+func TestSagaOfUnknownVersionIsReportedAndNotClaimed(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "version")
-	_, err := b.pool.Exec(t.Context(), `insert into saga (id, type, def_version, input, state, epoch, owner, lease_until, next_run_at, deadline)
+	h := setup(t, "version")
+	_, err := h.pool.Exec(t.Context(), `insert into saga (id, type, def_version, input, state, epoch, owner, lease_until, next_run_at, deadline)
 		values ('old', 'version', 7, '{}', 'running', 1, '', now() - interval '1 hour', now(), now() - interval '1 hour')`)
 	require.NoError(t, err)
 	eventually(t, func(context.Context) error {
-		if b.metric(t, "saga_unknown") != 1 {
+		if h.metric(t, "saga_unknown") != 1 {
 			return errors.New("not reported")
 		}
 		return nil
 	})
-	s, err := saga.Show(t.Context(), b.pool, "old")
+	s, err := saga.Show(t.Context(), h.pool, "old")
 	require.NoError(t, err)
 	require.Equal(t, saga.Running, s.State)
 	require.Equal(t, int64(1), s.Epoch)
 
-	// A runner that knows the version takes it on.
-	b.def.Version = 7
-	_, err = b.pool.Exec(t.Context(), `insert into orders (id, status) values ('old', 'pending')`)
+	// A runner that knows the version claims it.
+	h.def.Version = 7
+	_, err = h.pool.Exec(t.Context(), `insert into orders (id, status) values ('old', 'pending')`)
 	require.NoError(t, err)
-	b.start(t)
-	b.until(t, "old", saga.Compensated)
-	b.verify(t, "old")
+	h.start(t)
+	h.waitState(t, "old", saga.Compensated)
+	h.verify(t, "old")
 }
 
-func TestPivotThatIsACall(t *testing.T) {
+func TestPivotMayBeACall(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "remote", func(b *bundle, o *saga.Options) {
-		b.def = b.people.remote("remote")
-		b.def.Deadline = 150 * time.Millisecond
+	h := setup(t, "remote", func(h *harness, o *saga.Options) {
+		h.def = h.services.remote("remote")
 		o.MaxAttempts = 1000
 	})
-	// Once the call may have been made, the deadline does not turn the saga round.
-	var tries atomic.Int32
-	b.people.misbehave(nil, func(_ context.Context, _, step string, _ *saga.Run) error {
-		if step == "confirm" && tries.Add(1) <= 12 {
+	// Once the pivot may have been called, the deadline no longer applies.
+	var attempts atomic.Int32
+	h.services.misbehave(nil, func(_ context.Context, _, step string, _ *saga.Run) error {
+		if step == "confirm" && attempts.Add(1) <= 12 {
+			saga.ExpireDeadline(h.runner, "s1")
 			return errs.New(errs.Timeout, "no answer")
 		}
 		return nil
 	})
-	require.Equal(t, saga.Confirmed, b.execute(t, "s1", input{}).State)
-	b.until(t, "s1", saga.Done)
-	// A refusal does, and leaves a tombstone for a call that is still on its way.
-	o := b.execute(t, "s2", input{Refuse: "confirm"})
+	require.Equal(t, saga.Confirmed, h.execute(t, "s1", input{}).State)
+	h.waitState(t, "s1", saga.Done)
+	// A refusal compensates the saga, and the undo leaves a tombstone for a call that may still arrive.
+	o := h.execute(t, "s2", input{Refuse: "confirm"})
 	require.Equal(t, saga.Compensated, o.State)
-	require.Equal(t, 1, b.people.called("undo", "confirm"))
-	b.verify(t, "s1", "s2")
+	require.Equal(t, 1, h.services.called("undo", "confirm"))
+	h.verify(t, "s1", "s2")
 }
 
-func TestStartOnce(t *testing.T) {
+func TestSagaIsStartedOnce(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "once")
-	b.execute(t, "s1", input{})
-	err := b.begin(t.Context(), b.runner, "s1", input{})
+	h := setup(t, "once")
+	h.execute(t, "s1", input{})
+	err := h.begin(t.Context(), h.runner, "s1", input{})
 	require.True(t, postgres.IsUnique(err, ""), "%v", err)
-	o, err := b.runner.Execute(t.Context(), "s1")
+	o, err := h.runner.Execute(t.Context(), "s1")
 	require.NoError(t, err)
 	require.Equal(t, saga.Confirmed, o.State)
-	b.until(t, "s1", saga.Done)
-	b.verify(t, "s1")
+	h.waitState(t, "s1", saga.Done)
+	h.verify(t, "s1")
 
-	_, err = b.runner.Execute(t.Context(), "none")
+	_, err = h.runner.Execute(t.Context(), "none")
 	require.True(t, errs.Is(err, errs.NotFound))
-	require.True(t, errs.Is(b.runner.Start(t.Context(), &pgx.Batch{}, "nothing", "x", nil), errs.Internal))
+	require.True(t, errs.Is(h.runner.Start(t.Context(), &pgx.Batch{}, "nothing", "x", nil), errs.Internal))
 }
 
-func TestDetach(t *testing.T) {
+func TestDetachedSagaRunsInTheBackground(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "detach")
-	require.NoError(t, b.begin(t.Context(), b.runner, "s1", input{}))
-	b.runner.Detach("s1")
-	s := b.until(t, "s1", saga.Done)
+	h := setup(t, "detach")
+	require.NoError(t, h.begin(t.Context(), h.runner, "s1", input{}))
+	h.runner.Detach("s1")
+	s := h.waitState(t, "s1", saga.Done)
 	require.Equal(t, int64(1), s.Epoch)
-	b.verify(t, "s1")
+	h.verify(t, "s1")
 }
 
-// A runner that stops waits for its callers, and releases the rest for the next one at once.
-func TestStop(t *testing.T) {
+// A runner that stops waits for sagas with callers and releases the others for the next runner.
+func TestStoppingRunnerReleasesItsSagas(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "stop")
-	r, err := saga.NewRunner(b.pool, saga.Options{Definitions: []saga.Definition{b.def}, Lease: time.Hour})
+	h := setup(t, "stop")
+	r, err := saga.NewRunner(h.pool, saga.Options{Definitions: []saga.Definition{h.def}, Lease: time.Hour})
 	require.NoError(t, err)
 	stop := run(t, r)
 	eventually(t, r.Ready)
-	arrived, gate := make(chan struct{}, 8), make(chan struct{})
-	b.people.misbehave(func(_ context.Context, _, step string, _ *saga.Run) error {
-		if step == "capture" || step == "redeem" {
-			arrived <- struct{}{}
-			<-gate
+	gate := newGate(2)
+	h.services.misbehave(func(_ context.Context, _, step string, _ *saga.Run) error {
+		if step == "redeem" {
+			gate.enter(t)
 		}
 		return nil
 	}, nil)
-	require.NoError(t, b.begin(t.Context(), r, "background", input{}))
-	require.NoError(t, b.begin(t.Context(), r, "caller", input{}))
+	require.NoError(t, h.begin(t.Context(), r, "background", input{}))
+	require.NoError(t, h.begin(t.Context(), r, "caller", input{}))
 	r.Detach("background")
 	out := make(chan saga.Outcome, 1)
 	go func() {
 		o, _ := r.Execute(t.Context(), "caller")
 		out <- o
 	}()
-	<-arrived
-	<-arrived
+	wait(t, gate.arrived)
+	wait(t, gate.arrived)
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -368,26 +367,26 @@ func TestStop(t *testing.T) {
 		}
 		return nil
 	})
-	require.True(t, errs.Is(b.begin(t.Context(), r, "late", input{}), errs.Unavailable))
-	close(gate)
-	require.Equal(t, saga.Confirmed, (<-out).State)
-	<-stopped
-	// The lease of an hour was given up: the other runner goes on.
-	b.until(t, "background", saga.Done)
-	b.until(t, "caller", saga.Done)
-	b.verify(t, "background", "caller")
+	require.True(t, errs.Is(h.begin(t.Context(), r, "late", input{}), errs.Unavailable))
+	gate.open()
+	require.Equal(t, saga.Confirmed, wait(t, out).State)
+	wait(t, stopped)
+	// The leases of an hour were given up, so the other runner goes on.
+	h.waitState(t, "background", saga.Done)
+	h.waitState(t, "caller", saga.Done)
+	h.verify(t, "background", "caller")
 	require.Error(t, r.Run(t.Context()), "a runner runs once")
 }
 
-func TestQueueFull(t *testing.T) {
+func TestSagasBeyondTheQueueAreClaimedLater(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "full", func(_ *bundle, o *saga.Options) { o.Workers, o.Queue = 1, 1 })
+	h := setup(t, "full", func(_ *harness, o *saga.Options) { o.Workers, o.Queue, o.Lease = 1, 1, shortLease })
 	ids := []string{"s1", "s2", "s3", "s4", "s5", "s6"}
 	for _, id := range ids {
-		require.Equal(t, saga.Confirmed, b.execute(t, id, input{}).State)
+		require.Equal(t, saga.Confirmed, h.execute(t, id, input{}).State)
 	}
 	for _, id := range ids {
-		b.until(t, id, saga.Done)
+		h.waitState(t, id, saga.Done)
 	}
-	b.verify(t, ids...)
+	h.verify(t, ids...)
 }

@@ -12,22 +12,24 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"souk/pkg/batch"
 	"souk/pkg/errs"
 	"souk/pkg/postgres"
 )
 
 var (
-	// errLost says that the saga has another owner.
+	// errLost means that the saga has another owner.
 	errLost = errors.New("the saga has another owner")
-	// errPassed says that this very write was done before: the answer of an earlier try was lost.
-	errPassed = errors.New("the saga has this step behind it")
+	// errDone means that the same write took effect before. The answer of that attempt was lost.
+	errDone = errors.New("the step was done by an earlier attempt")
 )
 
-// write is one change of a saga's row, as of the moment when it was made: it may be sent after its saga was given up.
+// write is one change of a saga's row. It shares no state with the saga, because it may be sent after the saga was
+// given up.
 type write struct {
 	id    string
 	epoch int64
-	// from is the state that the row must be in, low and high bound the step it must be at.
+	// from is the state that the row must have. low and high bound the step that it must be at.
 	from      State
 	low, high int
 
@@ -38,16 +40,16 @@ type write struct {
 	attempts   int
 	lastError  string
 	cause      *errs.Error
-	// release gives up the lease; the saga may be claimed after delay.
+	// release gives up the lease. The saga may be claimed after delay.
 	release bool
 	delay   time.Duration
 
-	story []record
-	// batch is what the caller writes in the same transaction.
+	history []record
+	// batch holds the step's writes, for the same transaction. It may be nil.
 	batch *pgx.Batch
 }
 
-// record is one line of the story of a saga, as it is kept in saga_story.
+// record is one line of a saga's history, as stored in saga_story.
 type record struct {
 	N        int       `json:"n"`
 	Kind     string    `json:"kind"`
@@ -60,49 +62,50 @@ type record struct {
 	Finished time.Time `json:"finished"`
 }
 
-// store is the database as one runner sees it.
+// store gives one runner access to the database.
 type store struct {
 	pool  *pgxpool.Pool
 	owner string
 
-	many    *postgres.Group[*write, bool]
-	batched *postgres.Group[*write, bool]
-	lookups *postgres.Group[string, *stored]
+	plainWrites *batch.Batcher[*write, bool]
+	stepWrites  *batch.Batcher[*write, bool]
+	lookups     *batch.Batcher[string, *stored]
 }
 
-// runTimeout bounds one write. It is not more than a lease is worth waiting for.
-const runTimeout = 5 * time.Second
+// queryTimeout bounds one query. A write that takes longer has probably lost its lease.
+const queryTimeout = 5 * time.Second
 
 func newStore(pool *pgxpool.Pool, owner string) *store {
 	s := &store{pool: pool, owner: owner}
-	// One run at a time gathers the most; a second one keeps a batch that waits for a lock from stopping all pivots.
-	s.many = postgres.NewGroup(256, s.writeMany, postgres.WithRunTimeout(runTimeout))
-	s.batched = postgres.NewGroup(64, s.writeBatched, postgres.WithRunTimeout(runTimeout), postgres.WithParallel(2))
-	s.lookups = postgres.NewGroup(256, s.lookupMany, postgres.WithRunTimeout(runTimeout))
+	// One flush at a time makes the largest batches. Pivots get a second one, so that a batch that waits for a lock
+	// does not stop all of them.
+	s.plainWrites = batch.New(256, s.writeMany, batch.WithFlushTimeout(queryTimeout))
+	s.stepWrites = batch.New(64, s.writeBatched, batch.WithFlushTimeout(queryTimeout), batch.WithParallel(2))
+	s.lookups = batch.New(256, s.lookupMany, batch.WithFlushTimeout(queryTimeout))
 	return s
 }
 
 func (s *store) close() {
-	s.many.Close()
-	s.batched.Close()
+	s.plainWrites.Close()
+	s.stepWrites.Close()
 	s.lookups.Close()
 }
 
-// write does w, together with what waits at the moment. It fails with errLost, errPassed (only with a batch),
-// the refusal of a batch, or an error whose outcome is unknown.
+// write sends w in a batch with other writes that wait. It returns errLost, errDone (only if w has a batch), the
+// refusal of a step's batch, or an error whose outcome is unknown.
 func (s *store) write(ctx context.Context, w *write) error {
-	group := s.many
+	batcher := s.plainWrites
 	if w.batch != nil {
-		group = s.batched
+		batcher = s.stepWrites
 	}
-	done, err := group.Do(ctx, w)
+	done, err := batcher.Submit(ctx, w)
 	if err == nil && !done {
 		err = errLost
 	}
 	return err
 }
 
-func (s *store) writeMany(ctx context.Context, ws []*write) ([]postgres.Result[bool], error) {
+func (s *store) writeMany(ctx context.Context, ws []*write) ([]batch.Result[bool], error) {
 	sql, args, err := s.statement(ws, sqlWritePlain, sqlWriteFull)
 	if err != nil {
 		return nil, err
@@ -119,32 +122,32 @@ func (s *store) writeMany(ctx context.Context, ws []*write) ([]postgres.Result[b
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
-	// By epoch too: two owners of one saga may write in one run, and only one of them has it.
+	// By epoch, too: two owners of one saga may write in one flush, and only one of them still owns it.
 	written := make(map[owned]bool, len(done))
 	for _, d := range done {
 		written[d] = true
 	}
-	results := make([]postgres.Result[bool], len(ws))
+	results := make([]batch.Result[bool], len(ws))
 	for i, w := range ws {
 		results[i].Value = written[owned{w.id, w.epoch}]
 	}
 	return results, nil
 }
 
-// writeBatched sends the batches of several sagas as one transaction, and each alone when that fails: whoever
-// lost its lease or is refused must not take the others with it.
-func (s *store) writeBatched(ctx context.Context, ws []*write) ([]postgres.Result[bool], error) {
-	results := make([]postgres.Result[bool], len(ws))
+// writeBatched sends the batches of several sagas in one transaction. If PostgreSQL refuses it, each batch is sent
+// alone, so that a saga that lost its lease or is refused does not affect the others.
+func (s *store) writeBatched(ctx context.Context, ws []*write) ([]batch.Result[bool], error) {
+	results := make([]batch.Result[bool], len(ws))
 	err := s.sendBatched(ctx, ws)
 	var refused *pgconn.PgError
 	if err == nil || len(ws) == 1 || !errors.As(err, &refused) {
 		for i := range results {
-			results[i] = postgres.Result[bool]{Value: true, Err: meaning(err)}
+			results[i] = batch.Result[bool]{Value: true, Err: fromSQLState(err)}
 		}
 		return results, nil
 	}
 	for i := range ws {
-		results[i] = postgres.Result[bool]{Value: true, Err: meaning(s.sendBatched(ctx, ws[i:i+1]))}
+		results[i] = batch.Result[bool]{Value: true, Err: fromSQLState(s.sendBatched(ctx, ws[i:i+1]))}
 	}
 	return results, nil
 }
@@ -162,8 +165,8 @@ func (s *store) sendBatched(ctx context.Context, ws []*write) error {
 	return postgres.SendBatch(ctx, s.pool, &b)
 }
 
-// meaning reads what the migration's functions raise.
-func meaning(err error) error {
+// fromSQLState maps the errors that the functions of the migrations raise.
+func fromSQLState(err error) error {
 	var pgErr *pgconn.PgError
 	if !errors.As(err, &pgErr) {
 		return err
@@ -171,8 +174,8 @@ func meaning(err error) error {
 	switch pgErr.Code {
 	case stateLost:
 		return errLost
-	case statePassed:
-		return errPassed
+	case stateDone:
+		return errDone
 	case stateRefused:
 		return errs.Wrap(err, errs.Code(pgErr.Detail), "%s", pgErr.Message)
 	default:
@@ -180,24 +183,24 @@ func meaning(err error) error {
 	}
 }
 
-// plain reports whether nothing went wrong: the row has no error, and keeps its owner.
+// plain reports whether the write records no failure and keeps the lease.
 func (w *write) plain() bool {
 	return w.cause == nil && w.attempts == 0 && w.lastError == "" && w.parkedFrom == "" && !w.release
 }
 
-// quiet reports whether the write leaves the story to the next one: a saga that goes on without trouble has all of its
-// story in one row. What a process has not told when it dies, or loses the saga, is lost; it is for people, and the trace
-// has it, too.
-func (w *write) quiet() bool {
-	return w.state == Running && w.plain() && !slices.ContainsFunc(w.story, func(r record) bool { return r.State != "done" || r.Attempts > 1 })
+// deferred reports whether the write leaves the history to a later write. The history of a saga without failures
+// is thus one row. A process that dies or loses the saga loses the deferred part. That is acceptable: the history
+// is for people, and the trace has the same information.
+func (w *write) deferred() bool {
+	return w.state == Running && w.plain() && !slices.ContainsFunc(w.history, func(r record) bool { return r.State != "done" || r.Attempts > 1 })
 }
 
-// statement chooses between two statements that write ws, and lays out its arrays.
+// statement chooses between two statements that write ws, and returns it with its arguments.
 func (s *store) statement(ws []*write, plain, full string) (sql string, args []any, err error) {
 	n := len(ws)
 	ids, epochs, from := make([]string, n), make([]int64, n), make([]string, n)
 	low, high, states, steps := make([]int32, n), make([]int32, n), make([]string, n), make([]int32, n)
-	results, stories := make([]string, n), make([]string, n)
+	results, histories := make([]string, n), make([]string, n)
 	allPlain := true
 	for i, w := range ws {
 		allPlain = allPlain && w.plain()
@@ -212,24 +215,24 @@ func (s *store) statement(ws []*write, plain, full string) (sql string, args []a
 			}
 			results[i] = string(b)
 		}
-		if len(w.story) > 0 && !w.quiet() {
-			b, err := json.Marshal(w.story)
+		if len(w.history) > 0 && !w.deferred() {
+			b, err := json.Marshal(w.history)
 			if err != nil {
-				return "", nil, errs.Wrap(err, errs.Internal, "the saga's story cannot be kept")
+				return "", nil, errs.Wrap(err, errs.Internal, "the saga's history cannot be kept")
 			}
-			stories[i] = string(b)
+			histories[i] = string(b)
 		}
 	}
-	args = []any{s.owner, ids, epochs, from, low, high, states, steps, results, stories}
+	args = []any{s.owner, ids, epochs, from, low, high, states, steps, results, histories}
 	if allPlain {
 		return plain, args, nil
 	}
-	troubles, err := troubles(ws)
-	return full, append(args, troubles...), err
+	failures, err := failureColumns(ws)
+	return full, append(args, failures...), err
 }
 
-// troubles are the columns that plain writes do not have.
-func troubles(ws []*write) ([]any, error) {
+// failureColumns returns the columns that plain writes do not have.
+func failureColumns(ws []*write) ([]any, error) {
 	n := len(ws)
 	parked, attempts, last := make([]string, n), make([]int32, n), make([]string, n)
 	codes, messages, retries, fields, delays := make([]string, n), make([]string, n), make([]int64, n), make([]*string, n), make([]*float64, n)
@@ -271,7 +274,7 @@ func (s *store) renew(ctx context.Context, ids []string, epochs []int64, lease t
 	return m, nil
 }
 
-// stored is a saga as the database has it.
+// stored is a saga as stored in the database.
 type stored struct {
 	id, typ   string
 	version   int
@@ -304,7 +307,7 @@ func scanHeld(row pgx.CollectableRow) (*stored, error) {
 	return s.with(results, e)
 }
 
-// storedError is an *errs.Error as columns.
+// storedError is an *errs.Error as stored in columns.
 type storedError struct {
 	code, message string
 	retryMs       int64
@@ -327,7 +330,7 @@ func (s *stored) with(results []byte, e storedError) (*stored, error) {
 	return s, nil
 }
 
-// claim runs one of the claiming statements.
+// claim runs one of the statements that claim sagas.
 func (s *store) claim(ctx context.Context, sql string, args ...any) ([]*stored, error) {
 	rows, err := s.pool.Query(ctx, sql, args...)
 	if err != nil {
@@ -337,10 +340,12 @@ func (s *store) claim(ctx context.Context, sql string, args ...any) ([]*stored, 
 	return claimed, postgres.Err(err)
 }
 
-// lookup reads a saga's outcome columns; nil when there is no such saga.
-func (s *store) lookup(ctx context.Context, id string) (*stored, error) { return s.lookups.Do(ctx, id) }
+// lookup reads a saga's outcome columns. It returns nil if the saga does not exist.
+func (s *store) lookup(ctx context.Context, id string) (*stored, error) {
+	return s.lookups.Submit(ctx, id)
+}
 
-func (s *store) lookupMany(ctx context.Context, ids []string) ([]postgres.Result[*stored], error) {
+func (s *store) lookupMany(ctx context.Context, ids []string) ([]batch.Result[*stored], error) {
 	rows, err := s.pool.Query(ctx, sqlOutcomes, ids)
 	if err != nil {
 		return nil, postgres.Err(err)
@@ -364,7 +369,7 @@ func (s *store) lookupMany(ctx context.Context, ids []string) ([]postgres.Result
 	for _, f := range found {
 		byID[f.id] = f
 	}
-	out := make([]postgres.Result[*stored], len(ids))
+	out := make([]batch.Result[*stored], len(ids))
 	for i, id := range ids {
 		out[i].Value = byID[id]
 	}
@@ -373,7 +378,7 @@ func (s *store) lookupMany(ctx context.Context, ids []string) ([]postgres.Result
 
 func stepKey(id, step string) string { return id + "/" + step }
 
-// clean makes s something that a text column takes, and not a page of it.
+// clean returns s as valid text for a text column, cut to 2,000 characters.
 func clean(s string) string {
 	const most = 2000
 	b := make([]rune, 0, min(len(s), most))

@@ -8,8 +8,8 @@ import (
 	"souk/pkg/pgtest"
 )
 
-// TestTwoOwnersInOneRun: a stale owner's write that shares a run with the new owner's is refused, whatever their order.
-func TestTwoOwnersInOneRun(t *testing.T) {
+// A former owner's write in the same flush as the new owner's is refused, in either order.
+func TestFormerOwnerIsFencedInASharedFlush(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t, Migrations())
 	s := newStore(pool, "me#1")

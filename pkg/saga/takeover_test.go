@@ -19,37 +19,31 @@ import (
 	"souk/pkg/saga"
 )
 
-// deaf is a runner that cannot renew its leases, as one that was stopped with SIGSTOP: it does not know what
-// goes on meanwhile, and when it wakes it goes on with what it was about to do.
-func (b *bundle) deaf(t *testing.T) *saga.Runner {
+// stalledRunner returns a runner that does not run: it does not renew leases and does not notice when it loses
+// them, like a process that was stopped with SIGSTOP. Its own clock says that its leases last.
+func (h *harness) stalledRunner(t *testing.T) *saga.Runner {
 	t.Helper()
-	r, err := saga.NewRunner(b.pool, saga.Options{Definitions: []saga.Definition{b.def}, Lease: testLease, StepTimeout: time.Hour})
+	r, err := saga.NewRunner(h.pool, saga.Options{Definitions: []saga.Definition{h.def}, Lease: time.Hour, StepTimeout: time.Hour})
 	require.NoError(t, err)
-	return r // not running: nothing renews, nothing is noticed
+	return r
 }
 
-// A stalled owner wakes when another one has compensated. Its late call meets the tombstone, its writes are refused.
-func TestStalledOwnerMeetsTombstone(t *testing.T) {
+// A stalled owner goes on after another one has compensated. Its late call finds the tombstone, and its writes are
+// refused.
+func TestLateCallOfAStalledOwnerFindsATombstone(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "stalled", func(b *bundle, _ *saga.Options) { b.def.Deadline = time.Second })
-	// The first to come to authorize stalls with its request not sent yet; the second gets no answer.
-	arrived, gate := make(chan struct{}), make(chan struct{})
-	var first atomic.Bool
+	h := setup(t, "stalled")
+	gate := newGate(1) // the owner stalls before it sends its request
 	var late atomic.Int32
-	b.people.misbehave(func(_ context.Context, kind, step string, r *saga.Run) error {
-		switch {
-		case step == "authorize" && kind == "do" && first.CompareAndSwap(false, true):
-			require.Equal(t, int64(1), r.Epoch())
-			close(arrived)
-			<-gate
+	h.services.misbehave(func(_ context.Context, kind, step string, r *saga.Run) error {
+		if step == "authorize" && kind == "do" && r.Epoch() == 1 {
+			gate.enter(t)
 			late.Add(1)
-		case step == "redeem" && kind == "do" && r.Epoch() > 1:
-			return unavailable() // the next owner does not even get to authorize
 		}
 		return nil
 	}, nil)
-	stalled := b.deaf(t)
-	require.NoError(t, b.begin(t.Context(), stalled, "s1", input{}))
+	stalled := h.stalledRunner(t)
+	require.NoError(t, h.begin(t.Context(), stalled, "s1", input{}))
 	type answer struct {
 		o   saga.Outcome
 		err error
@@ -59,138 +53,153 @@ func TestStalledOwnerMeetsTombstone(t *testing.T) {
 		o, err := stalled.Execute(context.WithoutCancel(t.Context()), "s1")
 		answers <- answer{o, err}
 	}()
-	<-arrived
-	s := b.until(t, "s1", saga.Compensated)
+	wait(t, gate.arrived)
+	require.NoError(t, h.expireDeadline(t.Context(), "s1"))
+	h.expireLease(t, "s1")
+	s := h.waitState(t, "s1", saga.Compensated)
 	require.Greater(t, s.Epoch, int64(1))
 	var state string
-	require.NoError(t, b.pool.QueryRow(t.Context(), `select state from participant_op where idem_key = 's1/authorize'`).Scan(&state))
-	require.Equal(t, "tombstone", state, "a step that an earlier owner may be at is undone, although this one never did it")
+	require.NoError(t, h.pool.QueryRow(t.Context(), `select state from participant_op where idem_key = 's1/authorize'`).Scan(&state))
+	require.Equal(t, "tombstone", state, "a step that an earlier owner may be calling is undone")
 
-	close(gate)
-	a := <-answers
+	gate.open()
+	a := wait(t, answers)
 	require.NoError(t, a.err)
-	require.Equal(t, saga.Compensated, a.o.State, "the stalled owner's caller learns how it really ended")
+	require.Equal(t, saga.Compensated, a.o.State, "the caller of the stalled owner gets the outcome")
 	require.Equal(t, int32(1), late.Load())
-	b.verify(t, "s1")
+	h.verify(t, "s1")
 }
 
-// A stalled owner wakes right before its pivot, when another owner has compensated: the pivot is fenced.
+// A stalled owner goes on with its pivot after another owner has compensated. The pivot is fenced.
 func TestStalledOwnerIsFencedAtItsPivot(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "fenced", func(b *bundle, _ *saga.Options) { b.def.Deadline = 300 * time.Millisecond })
-	arrived, gate := make(chan struct{}), make(chan struct{})
-	var once atomic.Bool
+	h := setup(t, "fenced")
+	gate := newGate(1)
 	t.Cleanup(failpoint.Enable("fenced.before_confirm", failpoint.Call(func(context.Context) error {
-		if once.CompareAndSwap(false, true) {
-			close(arrived)
-			<-gate
-		}
+		gate.enter(t)
 		return nil
 	})))
-	stalled := b.deaf(t)
-	require.NoError(t, b.begin(t.Context(), stalled, "s1", input{}))
+	stalled := h.stalledRunner(t)
+	require.NoError(t, h.begin(t.Context(), stalled, "s1", input{}))
 	out := make(chan saga.Outcome, 1)
 	go func() {
 		o, _ := stalled.Execute(context.WithoutCancel(t.Context()), "s1")
 		out <- o
 	}()
-	<-arrived
-	b.until(t, "s1", saga.Compensated)
-	close(gate)
-	require.Equal(t, saga.Compensated, (<-out).State)
-	b.verify(t, "s1") // confirmed = 0
+	wait(t, gate.arrived)
+	require.NoError(t, h.expireDeadline(t.Context(), "s1"))
+	h.expireLease(t, "s1")
+	h.waitState(t, "s1", saga.Compensated)
+	gate.open()
+	require.Equal(t, saga.Compensated, wait(t, out).State)
+	h.verify(t, "s1") // confirmed = 0
 }
 
-// An owner that loses its lease in the middle of a compensation changes nothing any more either.
+// An owner that loses its lease during a compensation changes nothing afterwards.
 func TestStalledOwnerIsFencedAtItsEnd(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "fencedend")
-	arrived, gate := make(chan struct{}), make(chan struct{})
-	var once atomic.Bool
+	h := setup(t, "fencedend")
+	gate := newGate(1)
 	t.Cleanup(failpoint.Enable("fencedend.before_end", failpoint.Call(func(context.Context) error {
-		if once.CompareAndSwap(false, true) {
-			close(arrived)
-			<-gate
-		}
+		gate.enter(t)
 		return nil
 	})))
-	stalled := b.deaf(t)
-	require.NoError(t, b.begin(t.Context(), stalled, "s1", input{Refuse: "authorize"}))
+	stalled := h.stalledRunner(t)
+	require.NoError(t, h.begin(t.Context(), stalled, "s1", input{Refuse: "authorize"}))
 	out := make(chan saga.Outcome, 1)
 	go func() {
 		o, _ := stalled.Execute(context.WithoutCancel(t.Context()), "s1")
 		out <- o
 	}()
-	<-arrived
-	before := b.until(t, "s1", saga.Compensated)
-	close(gate)
-	require.Equal(t, errs.OutOfStock, (<-out).Err.Code)
-	after := b.until(t, "s1", saga.Compensated)
+	wait(t, gate.arrived)
+	h.expireLease(t, "s1")
+	before := h.waitState(t, "s1", saga.Compensated)
+	gate.open()
+	require.Equal(t, errs.OutOfStock, wait(t, out).Err.Code)
+	after := h.waitState(t, "s1", saga.Compensated)
 	require.Equal(t, before.UpdatedAt, after.UpdatedAt)
-	b.verify(t, "s1")
+	h.verify(t, "s1")
 }
 
-// The answer to a pivot is lost, the pivot is not: sent again, it finds itself done.
-func TestPivotWhoseAnswerIsLost(t *testing.T) {
+// A pivot takes effect but its answer is lost. When it is sent again, the store reports that it was done.
+func TestPivotWithALostAnswerTakesEffectOnce(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "lostpivot")
+	h := setup(t, "lostpivot")
 	for _, fp := range []string{"lostpivot.after_confirm", "lostpivot.after_note", "lostpivot.after_undo_note", "lostpivot.after_end", "lostpivot.after_compensating"} {
 		t.Cleanup(failpoint.Enable(fp, failpoint.Error(nil).Times(2)))
 	}
-	require.Equal(t, saga.Confirmed, b.execute(t, "s1", input{}).State)
-	require.Equal(t, saga.Compensated, b.execute(t, "s2", input{Refuse: "authorize"}).State)
-	b.until(t, "s1", saga.Done)
-	b.verify(t, "s1", "s2")
+	require.Equal(t, saga.Confirmed, h.execute(t, "s1", input{}).State)
+	require.Equal(t, saga.Compensated, h.execute(t, "s2", input{Refuse: "authorize"}).State)
+	h.waitState(t, "s1", saga.Done)
+	h.verify(t, "s1", "s2")
 }
 
-// A process that carries the name of a dead one need not wait for its leases.
-func TestInheritedByName(t *testing.T) {
+// A process with the name of a dead one does not wait for its leases.
+func TestSagasOfTheSameOwnerAreClaimedAtOnce(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "inherit")
-	dead, err := saga.NewRunner(b.pool, saga.Options{Definitions: []saga.Definition{b.def}, Lease: time.Hour, Owner: "pod-1"})
+	h := setup(t, "inherit")
+	dead, err := saga.NewRunner(h.pool, saga.Options{Definitions: []saga.Definition{h.def}, Lease: time.Hour, Owner: "pod-1"})
 	require.NoError(t, err)
-	require.NoError(t, b.begin(t.Context(), dead, "s1", input{}))
-	b.start(t, func(_ *bundle, o *saga.Options) { o.Owner = "pod-2" })
-	b.start(t, func(_ *bundle, o *saga.Options) { o.Owner = "pod-1" })
-	s := b.until(t, "s1", saga.Done)
+	require.NoError(t, h.begin(t.Context(), dead, "s1", input{}))
+	h.start(t, func(_ *harness, o *saga.Options) { o.Owner = "pod-2" })
+	h.start(t, func(_ *harness, o *saga.Options) { o.Owner = "pod-1" })
+	s := h.waitState(t, "s1", saga.Done)
 	require.Contains(t, s.Owner, "pod-1#")
-	b.verify(t, "s1")
+	h.verify(t, "s1")
 }
 
-// Leases of sagas that take long are renewed: nobody else takes them.
+// The lease of a saga that takes long is renewed, so no other runner claims it.
 func TestLeaseIsRenewed(t *testing.T) {
 	t.Parallel()
-	b := setup(t, "renewed")
-	b.start(t) // who would take it over
-	b.people.misbehave(func(ctx context.Context, _, step string, _ *saga.Run) error {
+	options := func(_ *harness, o *saga.Options) { o.Lease, o.StepTimeout = 5*time.Second, timeout }
+	h := setup(t, "renewed", options)
+	h.start(t, options) // would take the saga over
+	h.services.misbehave(func(ctx context.Context, _, step string, r *saga.Run) error {
 		if step == "redeem" {
-			pause(ctx, 3*testLease)
+			return h.waitRenewed(ctx, r.ID())
 		}
 		return nil
 	}, nil)
-	require.Equal(t, saga.Confirmed, b.execute(t, "s1", input{}).State)
-	require.Equal(t, int64(1), b.until(t, "s1", saga.Done).Epoch)
-	require.Equal(t, 1, b.people.called("do", "redeem"))
+	require.Equal(t, saga.Confirmed, h.execute(t, "s1", input{}).State)
+	require.Equal(t, int64(1), h.waitState(t, "s1", saga.Done).Epoch)
+	require.Equal(t, 1, h.services.called("do", "redeem"))
 }
 
-// Two runners on one database, callers on both, faults everywhere: each saga happens once or not at all.
+// waitRenewed waits until the saga's lease is renewed.
+func (h *harness) waitRenewed(ctx context.Context, id string) error {
+	var first, until time.Time
+	for {
+		if err := h.pool.QueryRow(ctx, `select lease_until from saga where id = $1`, id).Scan(&until); err != nil {
+			return err
+		}
+		if first.IsZero() {
+			first = until
+		}
+		if until.After(first) {
+			return nil
+		}
+		pause(ctx, 10*time.Millisecond)
+	}
+}
+
+// Two runners share a database, with callers on both and random faults. Each saga takes effect once or not at all.
 func TestTwoRunnersUnderFaults(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.ErrorLevel)
-	patient := func(b *bundle, o *saga.Options) {
-		b.def.Deadline = 2 * time.Second
+	options := func(h *harness, o *saga.Options) {
+		h.def.Deadline = 2 * time.Second
 		o.MaxAttempts = 1000
 		o.Logger = zap.New(core)
-		o.Workers, o.Queue = 4, 8
+		o.Workers, o.Queue, o.Lease = 4, 8, shortLease
 		o.MaxBackoff = 300 * time.Millisecond
 	}
-	b := setup(t, "faults", patient)
-	runners := []*saga.Runner{b.runner, b.start(t, patient)}
+	h := setup(t, "faults", options)
+	runners := []*saga.Runner{h.runner, h.start(t, options)}
 
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any seed will do
+	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any seed is valid
 	t.Logf("seed %d", seed)
 	var mu sync.Mutex
-	dice := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's dice
+	dice := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // not a secret
 	roll := func(n int) int {
 		mu.Lock()
 		defer mu.Unlock()
@@ -203,20 +212,20 @@ func TestTwoRunnersUnderFaults(t *testing.T) {
 		case 5, 6, 7:
 			return errs.New(errs.Timeout, "no answer")
 		case 8:
-			pause(ctx, testLease*3/2)
+			pause(ctx, shortLease*3/2)
 		case 9:
 			panic("boom")
 		}
 		return nil
 	}
-	b.people.misbehave(fault, fault)
-	for _, fp := range saga.Failpoints(b.def) {
+	h.services.misbehave(fault, fault)
+	for _, fp := range saga.Failpoints(h.def) {
 		t.Cleanup(failpoint.Enable(fp, failpoint.Call(func(ctx context.Context) error {
 			switch roll(200) {
 			case 0, 1:
 				return unavailable()
-			case 2: // the owner stalls beyond its lease, and does not notice
-				pause(context.WithoutCancel(ctx), testLease*3/2)
+			case 2: // the owner stalls longer than its lease without noticing
+				pause(context.WithoutCancel(ctx), shortLease*3/2)
 			}
 			return nil
 		})))
@@ -232,7 +241,7 @@ func TestTwoRunnersUnderFaults(t *testing.T) {
 				in := input{Refuse: []string{"", "", "", "authorize", "redeem", "confirm"}[roll(6)]}
 				r := runners[roll(2)]
 				if !keepTrying(t, func(ctx context.Context) error {
-					err := b.begin(ctx, r, id, in)
+					err := h.begin(ctx, r, id, in)
 					if postgres.IsUnique(err, "") {
 						return nil
 					}
@@ -261,12 +270,13 @@ func TestTwoRunnersUnderFaults(t *testing.T) {
 	}
 	require.Len(t, all, callers*each)
 	for _, id := range all {
-		b.until(t, id, saga.Done, saga.Compensated)
+		h.waitState(t, id, saga.Done, saga.Compensated)
 	}
-	b.verify(t, all...)
+	h.verify(t, all...)
 	require.Zero(t, logs.FilterMessageSnippet("parked").Len())
 }
 
+// keepTrying calls f until it succeeds, at most 100 times.
 func keepTrying(t *testing.T, f func(ctx context.Context) error) bool {
 	t.Helper()
 	for range 100 {

@@ -11,7 +11,7 @@ import (
 
 const traceparent = "traceparent"
 
-// parentOf writes ctx's span context as W3C traceparent; "" when there is none.
+// parentOf returns ctx's span context as a W3C traceparent, or "" if it has none.
 func parentOf(ctx context.Context) string {
 	if !trace.SpanContextFromContext(ctx).IsValid() {
 		return ""
@@ -21,7 +21,7 @@ func parentOf(ctx context.Context) string {
 	return carrier[traceparent]
 }
 
-// withParent is the reverse, so that the steps of a saga join the trace of its start wherever they run.
+// withParent is the inverse of parentOf. With it, the steps of a saga join the trace of its start in any process.
 func withParent(ctx context.Context, parent string) context.Context {
 	if parent == "" {
 		return ctx
@@ -29,7 +29,7 @@ func withParent(ctx context.Context, parent string) context.Context {
 	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{traceparent: parent})
 }
 
-// span starts a span if the saga's trace is sampled.
+// span starts a span if the saga's trace is sampled. The returned function ends it.
 func (x *exec) span(ctx context.Context, name string) (context.Context, func(error)) {
 	if !trace.SpanContextFromContext(ctx).IsSampled() {
 		return ctx, func(error) {}

@@ -1,11 +1,11 @@
 // Package telemetry makes souk's traces: OpenTelemetry spans, sent by OTLP over HTTP.
 //
-// Whether a trace is sampled is decided once, where it begins: by a draw against the sample ratio,
-// or by the caller's traceparent. Unsampled work makes no spans at all, and costs next to nothing;
-// its traceparent travels all the same, with the sampled flag off, so that every log line of a
-// request carries one trace id and no service decides differently on the way.
+// The sampling decision is made once, where a trace begins: at random by the sample ratio, or by the
+// caller's traceparent. Unsampled work makes no spans and costs next to nothing. Its traceparent is
+// still propagated, with the sampled flag off, so that every log line of a request has the same trace
+// ID and no later service decides differently.
 //
-// Nothing here is global: tracers are handed on.
+// The package has no global state: callers pass tracers on.
 package telemetry
 
 import (
@@ -31,31 +31,33 @@ import (
 	"souk/pkg/errs"
 )
 
-// Config says where traces go, and which.
+// Config sets which traces are sampled, and where they are sent.
 type Config struct {
-	// Endpoint is the base URL of an OTLP/HTTP receiver, e.g. http://127.0.0.1:4318. Empty: nothing is sent.
+	// Endpoint is the base URL of an OTLP/HTTP receiver, e.g. http://127.0.0.1:4318. If empty, nothing is sent.
 	Endpoint string `yaml:"endpoint"`
-	// Headers go with every request to the endpoint, e.g. for authorization.
+	// Headers are sent with every request to the endpoint, e.g. for authorization.
 	Headers map[string]string `yaml:"headers"`
-	// SampleRatio is the share of traces, 0 to 1, that are sampled when they begin here. A caller's own
-	// decision counts more. Default: 0.1.
+	// SampleRatio is the share, 0 to 1, of the traces beginning here that are sampled. A caller's decision
+	// takes precedence. Default: 0.1. Zero samples none of them.
 	SampleRatio float64 `yaml:"sample_ratio"`
-	// BatchDelay is how long a finished span waits for company. Default: 1 s.
+	// BatchDelay is how long a finished span waits for others, to be sent with them. Zero means the default, 1 s.
 	BatchDelay time.Duration `yaml:"batch_delay"`
-	// QueueSize bounds the finished spans that wait; more are dropped. Default: 4096.
+	// QueueSize is the most finished spans that wait; any more are dropped. Zero means the default, 4096.
 	QueueSize int `yaml:"queue_size"`
-	// Timeout bounds one request to the endpoint. Default: 5 s.
+	// Timeout bounds one request to the endpoint. Zero means the default, 5 s.
 	Timeout time.Duration `yaml:"timeout"`
-	// Version is the service.version that spans carry; empty: none.
+	// Version is the service.version of the spans. If empty, they have none.
 	Version string `yaml:"version"`
 }
 
-// Default returns the settings that count when nothing is said.
+// Default returns the default settings.
 func Default() Config {
 	return Config{SampleRatio: 0.1, BatchDelay: time.Second, QueueSize: 4096, Timeout: 5 * time.Second}
 }
 
-// Validate fails with errs.Invalid when a value makes no sense.
+// Validate checks the settings.
+//
+// Errors: invalid_argument.
 func (c *Config) Validate() error {
 	switch {
 	case c.SampleRatio < 0 || c.SampleRatio > 1:
@@ -70,16 +72,16 @@ func (c *Config) Validate() error {
 
 // Provider makes tracers. It is a trace.TracerProvider.
 type Provider struct {
-	trace.TracerProvider // the interface's private part; its methods are ours
+	trace.TracerProvider // for the interface's unexported method; Provider overrides the others
 
-	sdk        *sdktrace.TracerProvider // nil: nothing is ever sampled
+	sdk        *sdktrace.TracerProvider // nil if nothing is ever sampled
 	ratio      float64
 	version    string
-	processors []sdktrace.SpanProcessor // of the provider that New made; others share them
-	shared     bool
+	processors []sdktrace.SpanProcessor // made by New, shared by the providers of ForService
+	shared     bool                     // made by ForService
 }
 
-// Option changes a provider.
+// Option configures a provider.
 type Option func(*options)
 
 type options struct {
@@ -87,19 +89,21 @@ type options struct {
 	failed    func(error)
 }
 
-// WithExporter sends spans there too, besides the endpoint.
+// WithExporter sends spans to e as well as to the endpoint.
 func WithExporter(e sdktrace.SpanExporter) Option {
 	return func(o *options) { o.exporters = append(o.exporters, e) }
 }
 
-// WithErrorHandler calls f when sending to the endpoint begins to fail; once, until it works again.
-// Spans that cannot be sent are dropped.
+// WithErrorHandler calls f when sending to the endpoint begins to fail. It calls f again only after a
+// send has succeeded in between. Spans that cannot be sent are dropped.
 func WithErrorHandler(f func(error)) Option {
 	return func(o *options) { o.failed = f }
 }
 
-// New returns the provider of a service. Without an endpoint and an exporter no span is ever made.
-// It fails with errs.Invalid for a wrong cfg; an endpoint that does not answer is no error.
+// New returns the provider of a service. Without an endpoint or exporter it never makes a span. An
+// endpoint that does not respond is not an error.
+//
+// Errors: invalid_argument (cfg is invalid).
 func New(ctx context.Context, service string, cfg Config, opts ...Option) (*Provider, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -133,7 +137,8 @@ func New(ctx context.Context, service string, cfg Config, opts ...Option) (*Prov
 	return p, nil
 }
 
-// compression is worth its processor time on a network, not within a machine.
+// compression returns gzip for a remote endpoint, and none within one machine, where it is not worth its
+// processor time.
 func compression(endpoint string) otlptracehttp.Compression {
 	u, err := url.Parse(endpoint)
 	if err != nil {
@@ -146,7 +151,7 @@ func compression(endpoint string) otlptracehttp.Compression {
 }
 
 // ForService returns a provider whose spans carry another service's name, for several services in one
-// process. It shares everything with p, and ends when p is shut down.
+// process. It shares its exporters with p and stops when p is shut down.
 func (p *Provider) ForService(service string) *Provider {
 	c := &Provider{ratio: p.ratio, version: p.version, processors: p.processors, shared: true}
 	c.init(service)
@@ -163,7 +168,7 @@ func (p *Provider) init(service string) {
 		attrs = append(attrs, semconv.ServiceVersion(p.version))
 	}
 	opts := []sdktrace.TracerProviderOption{
-		sdktrace.WithSampler(sdktrace.AlwaysSample()), // what reaches the SDK was sampled before
+		sdktrace.WithSampler(sdktrace.AlwaysSample()), // tracer has sampled already
 		sdktrace.WithResource(resource.NewSchemaless(attrs...)),
 	}
 	for _, sp := range p.processors {
@@ -172,14 +177,14 @@ func (p *Provider) init(service string) {
 	p.sdk = sdktrace.NewTracerProvider(opts...)
 }
 
-// reporting tells of a failing exporter once, where OpenTelemetry would write to standard error each time.
+// reporting reports a failing exporter once. OpenTelemetry would write every failure to standard error.
 type reporting struct {
 	sdktrace.SpanExporter
 	failed func(error)
 	down   atomic.Bool
 }
 
-// ExportSpans sends the spans, or drops them.
+// ExportSpans sends the spans. It drops them if that fails, and returns nil all the same.
 func (r *reporting) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	err := r.SpanExporter.ExportSpans(ctx, spans)
 	if was := r.down.Swap(err != nil); err != nil && !was && r.failed != nil {
@@ -188,7 +193,7 @@ func (r *reporting) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySp
 	return nil
 }
 
-// Tracer returns the tracer of a package, named by its import path or the service.
+// Tracer returns the tracer of a package. The name is the import path or the service.
 func (p *Provider) Tracer(name string, opts ...trace.TracerOption) trace.Tracer {
 	t := &tracer{ratio: p.ratio}
 	if p.sdk != nil {
@@ -197,7 +202,7 @@ func (p *Provider) Tracer(name string, opts ...trace.TracerOption) trace.Tracer 
 	return t
 }
 
-// Flush sends the finished spans that wait.
+// Flush sends the waiting finished spans.
 func (p *Provider) Flush(ctx context.Context) error {
 	if p.sdk == nil {
 		return nil
@@ -205,8 +210,8 @@ func (p *Provider) Flush(ctx context.Context) error {
 	return p.sdk.ForceFlush(ctx)
 }
 
-// Shutdown sends the finished spans that wait, for at most 5 s or until ctx ends, and stops.
-// It may be called twice; on a provider of ForService it does nothing.
+// Shutdown sends the waiting finished spans, for at most 5 s or until ctx ends, and stops the provider.
+// It may be called twice. On a provider of ForService it does nothing.
 func (p *Provider) Shutdown(ctx context.Context) error {
 	if p.sdk == nil || p.shared {
 		return nil
@@ -216,8 +221,8 @@ func (p *Provider) Shutdown(ctx context.Context) error {
 	return p.sdk.Shutdown(ctx)
 }
 
-// Start begins a span as tracer.Start does, but costs nothing in an unsampled trace: neither the
-// attributes nor the options are built then.
+// Start begins a span as tracer.Start does, but costs nothing in an unsampled trace, since it then
+// builds neither attributes nor options.
 func Start(ctx context.Context, t trace.Tracer, name string, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
 	if span := trace.SpanFromContext(ctx); !span.IsRecording() {
 		if sc := span.SpanContext(); sc.IsValid() && !sc.IsSampled() {
@@ -227,11 +232,11 @@ func Start(ctx context.Context, t trace.Tracer, name string, attrs ...attribute.
 	if len(attrs) == 0 {
 		return t.Start(ctx, name)
 	}
-	// The clone keeps the caller's list off the heap.
+	// The clone lets the caller's list stay off the heap.
 	return t.Start(ctx, name, trace.WithAttributes(slices.Clone(attrs)...))
 }
 
-// End ends the span; an error is noted on it first.
+// End records err on the span, unless it is nil, and ends the span.
 func End(span trace.Span, err error) {
 	if err != nil && span.IsRecording() {
 		span.SetStatus(codes.Error, string(errs.CodeOf(err)))
@@ -240,10 +245,10 @@ func End(span trace.Span, err error) {
 	span.End()
 }
 
-// Propagator carries a trace from process to process: W3C traceparent and tracestate.
+// Propagator returns the propagator of traces between processes: W3C traceparent and tracestate.
 func Propagator() propagation.TextMapPropagator { return propagation.TraceContext{} }
 
-// TraceID returns the id of the trace that ctx belongs to, "" when there is none.
+// TraceID returns the ID of the trace that ctx belongs to, or "" if it belongs to none.
 func TraceID(ctx context.Context) string {
 	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
 		return sc.TraceID().String()
@@ -251,15 +256,15 @@ func TraceID(ctx context.Context) string {
 	return ""
 }
 
-// tracer asks the SDK for spans of sampled traces only.
+// tracer makes sampling decisions. It uses the SDK for sampled traces only.
 type tracer struct {
-	trace.Tracer // the interface's private part; its methods are ours
+	trace.Tracer // for the interface's unexported method; tracer overrides the other
 
 	sdk   trace.Tracer
 	ratio float64
 }
 
-// Start begins a span, or hands on the identity of an unsampled trace.
+// Start begins a span. In an unsampled trace it only passes on the trace's identity.
 func (t *tracer) Start(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
 	ctx, span := t.startSampled(ctx, name, opts...)
 	if span == nil {
@@ -268,7 +273,7 @@ func (t *tracer) Start(ctx context.Context, name string, opts ...trace.SpanStart
 	return ctx, span
 }
 
-// startSampled is Start, but returns a nil span where an unsampled trace would begin.
+// startSampled is Start, but returns a nil span instead of beginning an unsampled trace.
 func (t *tracer) startSampled(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
 	parent := trace.SpanContextFromContext(ctx)
 	if parent.IsValid() && wantsRoot(opts) {
@@ -279,7 +284,7 @@ func (t *tracer) startSampled(ctx context.Context, name string, opts ...trace.Sp
 		if parent.IsSampled() && t.sdk != nil {
 			return t.sdk.Start(ctx, name, opts...)
 		}
-		// A sampled trace that passes a process without an exporter keeps its flag: others record it.
+		// A sampled trace keeps its flag in a process without an exporter, since other processes record it.
 		return ctx, trace.SpanFromContext(ctx)
 	}
 	if t.sdk != nil && t.ratio > 0 && rand.Float64() < t.ratio { //nolint:gosec // not a secret
@@ -288,8 +293,8 @@ func (t *tracer) startSampled(ctx context.Context, name string, opts ...trace.Sp
 	return ctx, nil
 }
 
-// StartSampled begins a span as t.Start does, but returns a nil one instead of beginning an unsampled trace: [Unsampled]
-// does that for whoever then needs its identity.
+// StartSampled begins a span as t.Start does, but returns a nil span instead of beginning an unsampled trace.
+// A caller that then needs a trace identity calls [Unsampled].
 func StartSampled(ctx context.Context, t trace.Tracer, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
 	if own, ok := t.(*tracer); ok {
 		return own.startSampled(ctx, name, opts...)

@@ -31,7 +31,7 @@ func provider(t *testing.T, service string, cfg telemetry.Config, opts ...teleme
 	return p
 }
 
-func TestSpansOfTwoServicesMakeOneTrace(t *testing.T) {
+func TestSpansOfTwoServicesFormOneTrace(t *testing.T) {
 	t.Parallel()
 	rec := telemetrytest.New(t)
 	cfg := telemetry.Config{Endpoint: rec.URL(), SampleRatio: 1, BatchDelay: 10 * time.Millisecond, Version: "1.2.3"}
@@ -57,8 +57,7 @@ func TestSpansOfTwoServicesMakeOneTrace(t *testing.T) {
 	require.NoError(t, gateway.Shutdown(context.Background()))
 }
 
-// TestNothingIsCompressedWithinAMachine: it would cost more than it saves.
-func TestNothingIsCompressedWithinAMachine(t *testing.T) {
+func TestExportWithinAMachineIsNotCompressed(t *testing.T) {
 	t.Parallel()
 	encodings := make(chan string, 1)
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { encodings <- r.Header.Get("Content-Encoding") }))
@@ -66,11 +65,16 @@ func TestNothingIsCompressedWithinAMachine(t *testing.T) {
 	p := provider(t, "order", telemetry.Config{Endpoint: s.URL, SampleRatio: 1})
 	_, span := p.Tracer("order").Start(context.Background(), "Checkout")
 	span.End()
-	require.NoError(t, p.Shutdown(context.Background())) // sends it
-	require.Empty(t, <-encodings)
+	require.NoError(t, p.Shutdown(context.Background())) // sends the span
+	select {
+	case encoding := <-encodings:
+		require.Empty(t, encoding)
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "no export arrived")
+	}
 }
 
-func TestServicesOfOneProcess(t *testing.T) {
+func TestServicesOfOneProcessShareExporters(t *testing.T) {
 	t.Parallel()
 	rec := receiver.NewRecorder(receiver.Options{})
 	p, err := telemetry.New(context.Background(), "souk", telemetry.Config{SampleRatio: 1, Version: "1"}, telemetry.WithExporter(rec))
@@ -89,7 +93,7 @@ func TestServicesOfOneProcess(t *testing.T) {
 	require.Equal(t, "order", trace.Spans[1].Service)
 }
 
-func TestUnsampledTravelsWithoutSpans(t *testing.T) {
+func TestUnsampledTraceIsPropagatedWithoutSpans(t *testing.T) {
 	t.Parallel()
 	rec := receiver.NewRecorder(receiver.Options{})
 	for name, p := range map[string]*telemetry.Provider{
@@ -114,8 +118,8 @@ func TestUnsampledTravelsWithoutSpans(t *testing.T) {
 	require.Empty(t, rec.Traces())
 }
 
-// TestUnsampledTracesMayBeginLater: what begins a trace learns whether it is sampled before it has an identity.
-func TestUnsampledTracesMayBeginLater(t *testing.T) {
+// The sampling decision is known before an unsampled trace gets an identity.
+func TestStartSampledLeavesUnsampledTraceToTheCaller(t *testing.T) {
 	t.Parallel()
 	rec := receiver.NewRecorder(receiver.Options{})
 	for ratio, sampled := range map[float64]bool{0: false, 1: true} {
@@ -136,7 +140,7 @@ func TestUnsampledTracesMayBeginLater(t *testing.T) {
 	}
 }
 
-func TestTheCallersDecisionCounts(t *testing.T) {
+func TestCallersSamplingDecisionTakesPrecedence(t *testing.T) {
 	t.Parallel()
 	rec := receiver.NewRecorder(receiver.Options{})
 	never := provider(t, "never", telemetry.Config{BatchDelay: time.Millisecond}, telemetry.WithExporter(rec))
@@ -161,7 +165,7 @@ func TestTheCallersDecisionCounts(t *testing.T) {
 	require.True(t, span.SpanContext().IsSampled())
 }
 
-func TestRatio(t *testing.T) {
+func TestSampleRatioIsTheShareOfSampledTraces(t *testing.T) {
 	t.Parallel()
 	p := provider(t, "a", telemetry.Config{SampleRatio: 0.25}, telemetry.WithExporter(receiver.NewRecorder(receiver.Options{})))
 	tracer, n := p.Tracer("x"), 0
@@ -175,11 +179,11 @@ func TestRatio(t *testing.T) {
 	require.InDelta(t, 1000, n, 200)
 }
 
-func TestAStoppedEndpointHoldsNothingUp(t *testing.T) {
+func TestUnreachableEndpointIsReportedOnceAndBlocksNothing(t *testing.T) {
 	t.Parallel()
-	var told atomic.Int32
+	var reports atomic.Int32
 	p, err := telemetry.New(context.Background(), "a", telemetry.Config{Endpoint: "http://127.0.0.1:1", SampleRatio: 1},
-		telemetry.WithErrorHandler(func(error) { told.Add(1) }))
+		telemetry.WithErrorHandler(func(error) { reports.Add(1) }))
 	require.NoError(t, err)
 	start := time.Now()
 	for range 3 {
@@ -189,10 +193,10 @@ func TestAStoppedEndpointHoldsNothingUp(t *testing.T) {
 	}
 	require.NoError(t, p.Shutdown(context.Background()))
 	require.Less(t, time.Since(start), 4*time.Second)
-	require.Equal(t, int32(1), told.Load())
+	require.Equal(t, int32(1), reports.Load())
 }
 
-func TestConfigIsChecked(t *testing.T) {
+func TestInvalidConfigIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []telemetry.Config{{SampleRatio: 2}, {SampleRatio: -1}, {Endpoint: "localhost:4318"}, {BatchDelay: -1}} {
 		_, err := telemetry.New(context.Background(), "a", cfg)
@@ -206,7 +210,7 @@ func extract(traceparent string) context.Context {
 	return telemetry.Propagator().Extract(context.Background(), propagation.MapCarrier{"traceparent": traceparent})
 }
 
-func TestUnsampledAllocatesNothing(t *testing.T) {
+func TestUnsampledSpanAllocatesNothing(t *testing.T) {
 	p := provider(t, "a", telemetry.Config{})
 	tracer := p.Tracer("x")
 	ctx := extract("00-0af7651916cd43dd8448eb211c80319d-b7ad6b7169203331-00")

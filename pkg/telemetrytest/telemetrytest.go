@@ -1,4 +1,4 @@
-// Package telemetrytest lets tests look at the spans that a program sends.
+// Package telemetrytest lets tests inspect the spans that a program exports.
 package telemetrytest
 
 import (
@@ -10,9 +10,9 @@ import (
 	"souk/pkg/telemetry/receiver"
 )
 
-const patience = 10 * time.Second
+const timeout = 10 * time.Second
 
-// Receiver is an OTLP/HTTP endpoint that lives as long as the test.
+// Receiver is an OTLP/HTTP endpoint that is closed when the test ends.
 type Receiver struct {
 	*receiver.Recorder
 	server *httptest.Server
@@ -27,18 +27,18 @@ func New(t testing.TB) *Receiver {
 	return r
 }
 
-// URL is what telemetry.Config.Endpoint takes.
+// URL returns the value for telemetry.Config.Endpoint.
 func (r *Receiver) URL() string { return r.server.URL }
 
-// WaitForTrace waits until pred holds for the spans of a trace, by their start, and returns them. It
+// WaitForTrace waits until pred holds for the spans of a trace, ordered by their start, and returns the spans. It
 // fails the test after 10 s.
 func (r *Receiver) WaitForTrace(t testing.TB, traceID string, pred func([]receiver.Span) bool) []receiver.Span {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	spans, err := r.Wait(ctx, traceID, pred)
 	if err != nil {
-		t.Fatalf("trace %s: still not as expected after %v: %d spans: %+v", traceID, patience, len(spans), spans)
+		t.Fatalf("trace %s: still not as expected after %v: %d spans: %+v", traceID, timeout, len(spans), spans)
 	}
 	return spans
 }

@@ -1,7 +1,7 @@
-// Package arch holds the tree to the rules of docs/architecture.md: who may import whom, what code may not
-// do, and what must stand beside what. It reads sources only, so it is fast and needs nothing built.
+// Package arch checks the tree against the rules of docs/architecture.md: imports, forbidden calls, and files that
+// belong together. It only reads sources, so it is fast and needs no build.
 //
-// Each rule has a file in testdata in which it is broken on purpose, so that a rule that sees nothing fails.
+// Each rule has a file in testdata that breaks it on purpose. A rule that finds nothing there fails.
 package arch
 
 import (
@@ -17,17 +17,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rule is something that holds for the whole tree.
+// rule is a rule for the whole tree.
 type rule struct {
-	name  string // of its file in testdata, too
+	name  string // also the name of its file in testdata
 	why   string
 	check func(*tree) []finding
 }
 
-// finding is a place where a rule is broken.
+// finding is a place that breaks a rule.
 type finding struct {
 	path string
-	line int // 0: the file, or the folder, as a whole
+	line int // 0: the whole file or folder
 	what string
 }
 
@@ -42,7 +42,7 @@ func rules() []rule {
 	return slices.Concat(importRules(), codeRules(), fileRules(), docRules())
 }
 
-// exceptions are places where a rule does not hold, and why. One that is not needed any more is an error.
+// exceptions maps places that may break a rule to the reason. An exception that is no longer needed is an error.
 var exceptions = map[string]string{
 	"drivers apps/product/module.go":                     "Rebuild works on the pool that the command souk opens; it is no part of the running service",
 	"drivers apps/product/internal/handler/consumers.go": "names pgx.Tx for outbox.Handler, and does not use it",
@@ -101,8 +101,8 @@ func TestEveryFixtureBelongsToARule(t *testing.T) {
 	}
 }
 
-// fixture reads testdata/{name}.txt: the places that the rule must find, a line each, then files, each
-// after a line "-- path --". A line "(N lines)" in a file stands for N lines.
+// fixture reads testdata/{name}.txt. It begins with the places that the rule must find, one per line. Then follow
+// files, each after a line "-- path --". A line "(N lines)" in a file stands for N lines.
 func fixture(t *testing.T, name string) (fstest.MapFS, []string) {
 	t.Helper()
 	raw, err := os.ReadFile("testdata/" + name + ".txt")

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// maxLines is where a file has become two.
+// maxLines is the most lines that a file may have.
 const maxLines = 500
 
 func codeRules() []rule {
@@ -48,7 +48,7 @@ func codeRules() []rule {
 	}
 }
 
-// callRule finds uses of functions of the standard library in the files that apply names.
+// callRule returns a rule that finds uses of standard library functions in the files that apply selects.
 func callRule(name, why string, functions map[string][]string, applies func(*goFile) bool) rule {
 	return rule{name: name, why: why, check: func(t *tree) []finding {
 		var out []finding
@@ -73,7 +73,7 @@ func callRule(name, why string, functions map[string][]string, applies func(*goF
 	}}
 }
 
-// localNames maps the names by which a file knows its imports to their paths.
+// localNames maps the local names of a file's imports to their paths.
 func localNames(f *goFile) map[string]string {
 	out := map[string]string{}
 	for i, spec := range f.syntax.Imports {

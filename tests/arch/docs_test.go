@@ -19,8 +19,9 @@ func docRules() []rule {
 
 const settingsPage = "docs/configuration.md"
 
-// sectionTypes are the structs of the sections that every process shares. A service's section is Config in its config.go.
-var sectionTypes = map[string][2]string{ // section: folder, type
+// sectionTypes maps the sections that all processes share to their structs' folders and names. A service's section is
+// Config in its config.go.
+var sectionTypes = map[string][2]string{
 	"log":       {"pkg/logging", "Config"},
 	"telemetry": {"pkg/telemetry", "Config"},
 	"postgres":  {"pkg/module", "PostgresConfig"},
@@ -69,7 +70,7 @@ func documentedSettings(t *tree) []finding {
 	return out
 }
 
-// settings adds the keys of a struct, and those of the structs in it, with their path.
+// settings adds the keys of a struct and of its nested structs, by their full path.
 func (t *tree) settings(into map[string]finding, dir, name, prefix string) {
 	for _, f := range t.goes {
 		if f.dir != dir || f.test {
@@ -111,7 +112,7 @@ func (t *tree) fields(into map[string]finding, f *goFile, st *ast.StructType, pr
 			before := len(into)
 			t.settings(into, f.dir, inner.Name, full)
 			if len(into) > before {
-				continue // the struct's own keys stand for it
+				continue // the nested keys replace the struct's key
 			}
 		}
 		into[full] = finding{path: f.path, line: t.line(field)}
@@ -120,7 +121,7 @@ func (t *tree) fields(into map[string]finding, f *goFile, st *ast.StructType, pr
 
 var markdownLink = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
-// brokenLinks finds links of Markdown files to files that are not there.
+// brokenLinks finds links in Markdown files to missing files.
 func brokenLinks(t *tree) []finding {
 	var out []finding
 	for _, p := range t.files {

@@ -86,7 +86,7 @@ func methodAccess(t *tree) []finding {
 
 var migrationName = regexp.MustCompile(`^(\d{6})_([a-z0-9_]+)\.(up|down)\.sql$`)
 
-// migrationPairs finds migrations without their opposite, with a number that does not follow, or empty.
+// migrationPairs finds migrations that lack their counterpart, whose number leaves a gap, or that are empty.
 func migrationPairs(t *tree) []finding {
 	folders := map[string][]string{}
 	for _, p := range t.files {

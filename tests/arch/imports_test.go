@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// importRule makes a rule of a question about one import of one file; "" means that it may stand.
+// importRule returns a rule that calls ask for each import of each file. Ask returns what is wrong; "" allows the
+// import.
 func importRule(name, why string, ask func(f *goFile, imported string) string) rule {
 	return rule{name: name, why: why, check: func(t *tree) []finding {
 		var out []finding
@@ -72,7 +73,7 @@ func importRules() []rule {
 	}
 }
 
-// touchesWorld are packages of the standard library with which a domain would do input or output.
+// touchesWorld are the standard library's packages that do input or output, which a domain must not do.
 var touchesWorld = []string{"os", "net", "net/http", "net/rpc", "net/smtp", "database/sql", "syscall", "io/fs", "log", "embed"}
 
 func domainImport(f *goFile, imported string) string {
@@ -92,7 +93,7 @@ func domainImport(f *goFile, imported string) string {
 	return ""
 }
 
-// layerImport finds imports of own layers that a layer must not see.
+// layerImport finds imports of a service's layer that another layer of it must not see.
 func layerImport(f *goFile, imported, from string, hidden ...string) string {
 	dir := ours(imported)
 	if f.test || layer(f.dir) != from || service(dir) != service(f.dir) || !slices.Contains(hidden, layer(dir)) {
@@ -101,10 +102,10 @@ func layerImport(f *goFile, imported, from string, hidden ...string) string {
 	return from + " imports " + imported
 }
 
-// operators is the command that checks and repairs databases and streams from outside of the services.
+// operators is the command with which operators check and repair databases and streams, outside of the services.
 const operators = "cmd/souk"
 
-// driverOwners are the packages of pkg that stand on a driver, by driver.
+// driverOwners are the packages of pkg that may import a driver, by driver.
 var driverOwners = map[string][]string{
 	"github.com/jackc":      {"postgres", "pgtest", "migration", "document", "outbox", "saga", "jobs", "module", "devstack"},
 	"database/sql":          {"postgres", "migration"},
@@ -129,8 +130,7 @@ func driverImport(f *goFile, imported string) string {
 	return ""
 }
 
-// tables reports whether a file may speak to databases: those of services that may, and the commands by
-// which operators look into all of them.
+// tables reports whether a file may access databases: the repository files of services, and the operators' command.
 func tables(f *goFile) bool {
 	if within(f.dir, operators) {
 		return true
@@ -141,11 +141,11 @@ func tables(f *goFile) bool {
 	switch {
 	case layer(f.dir) == "repository":
 		return true
-	case within(f.dir, "apps/payment/internal/sandbox"): // another company's books: the repository of the embedded provider
+	case within(f.dir, "apps/payment/internal/sandbox"): // the sandbox provider is its own repository
 		return true
-	case layer(f.dir) != "" && (path.Base(f.path) == "store.go" || path.Base(f.dir) == "sqlc"): // the small shape
+	case layer(f.dir) != "" && (path.Base(f.path) == "store.go" || path.Base(f.dir) == "sqlc"): // a service of the small shape
 		return true
-	case path.Dir(f.dir) == "apps": // souk verify: what must hold in the service's own database
+	case path.Dir(f.dir) == "apps": // the service's own checks for souk verify
 		return path.Base(f.path) == "verify.go"
 	}
 	return false

@@ -30,8 +30,8 @@ type goImport struct {
 	line int
 }
 
-// tree is the repository as the rules see it: hand-written and generated Go outside of gen/, and the
-// names of all other files, whose text is read when a rule asks for it.
+// tree is what the rules see of the repository: parsed Go files outside of gen/, and the names of all files. A file's
+// text is read when a rule needs it.
 type tree struct {
 	fsys  fs.FS
 	fset  *token.FileSet
@@ -39,7 +39,7 @@ type tree struct {
 	files []string
 }
 
-// skipped are folders that hold nothing of ours to check.
+// skipped are the folders that the rules don't check.
 var skipped = []string{".git", ".cache", ".souk", "bin", "gen", "node_modules", "testdata"}
 
 func load(fsys fs.FS) (*tree, error) {
@@ -103,7 +103,7 @@ func (t *tree) line(n ast.Node) int { return t.fset.Position(n.Pos()).Line }
 // within reports whether p is dir or below it.
 func within(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
 
-// service returns X of a path apps/X or below, "" for others.
+// service returns X for a path apps/X or below it; "" for other paths.
 func service(p string) string {
 	rest, ok := strings.CutPrefix(p, "apps/")
 	if !ok {
@@ -113,7 +113,7 @@ func service(p string) string {
 	return name
 }
 
-// layer returns L of a folder apps/X/internal/L or below, "" for others.
+// layer returns L for a folder apps/X/internal/L or below it; "" for other folders.
 func layer(dir string) string {
 	parts := strings.Split(dir, "/")
 	if len(parts) < 4 || parts[0] != "apps" || parts[2] != "internal" {
@@ -122,7 +122,7 @@ func layer(dir string) string {
 	return parts[3]
 }
 
-// ours returns an import's folder in this repository, "" when it is somebody else's.
+// ours returns an import's folder in this repository; "" for an import from outside.
 func ours(imported string) string {
 	dir, ok := strings.CutPrefix(imported, modulePath+"/")
 	if !ok {
@@ -131,11 +131,11 @@ func ours(imported string) string {
 	return dir
 }
 
-// standard reports whether an import is of the standard library.
+// standard reports whether an import is from the standard library.
 func standard(imported string) bool {
 	first, _, _ := strings.Cut(imported, "/")
 	return first != modulePath && !strings.Contains(first, ".")
 }
 
-// testKit reports whether a folder is a package that helps tests: pgtest, rpctest …
+// testKit reports whether a folder is a package of test helpers, such as pgtest or rpctest.
 func testKit(dir string) bool { return strings.HasSuffix(dir, "test") || within(dir, "tests") }

@@ -15,15 +15,15 @@ import (
 	"time"
 )
 
-// answer is what souk answered once, and what the bare handler answers always.
+// answer is a response of souk, which the bare handler gives to every request.
 type answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
-// serveBare is the limit: a net/http handler that reads the request's body and writes an answer it was given. It
-// serves until in ends, so that it never outlives the program that started it.
+// serveBare serves the limit: a net/http handler that reads the request's body and writes the answer that it
+// has read from in. It serves until in ends, so that it never outlives the program that started it.
 func serveBare(in io.Reader, out io.Writer) error {
 	r := bufio.NewReader(in)
 	line, err := r.ReadBytes('\n')
@@ -39,7 +39,7 @@ func serveBare(in io.Reader, out io.Writer) error {
 		return err
 	}
 	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		_, _ = io.Copy(io.Discard, req.Body) // the client is gone: nobody to tell
+		_, _ = io.Copy(io.Discard, req.Body) // an error means that the client has gone
 		h := w.Header()
 		for k, v := range a.Header {
 			h[k] = v
@@ -50,7 +50,7 @@ func serveBare(in io.Reader, out io.Writer) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	fmt.Fprintln(out, ln.Addr())
-	_, _ = io.Copy(io.Discard, r) // its end is the sign to stop
+	_, _ = io.Copy(io.Discard, r) // any end of the input is the signal to stop
 	if err := server.Close(); err != nil {
 		return err
 	}
@@ -67,8 +67,8 @@ type bare struct {
 	stdin io.WriteCloser
 }
 
-// startBare starts one that gives the answer. The garbage collector is set as souk sets its own at most, so that
-// the limit does not look lower than it is.
+// startBare starts a bare handler that gives the answer. Its GOGC is the highest that souk sets for itself,
+// so that the measured limit is not too low.
 func startBare(a answer) (*bare, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -101,7 +101,7 @@ func startBare(a answer) (*bare, error) {
 
 func (b *bare) stop() error { return errors.Join(b.stdin.Close(), b.cmd.Wait()) }
 
-// capture asks souk once and returns its answer as the bare handler can give it.
+// capture sends one request to souk and returns the answer for the bare handler.
 func capture(ctx context.Context, method, url, token, body string) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
@@ -118,7 +118,7 @@ func capture(ctx context.Context, method, url, token, body string) (answer, erro
 	if err != nil {
 		return answer{}, err
 	}
-	defer func() { _ = res.Body.Close() }() // it was read
+	defer func() { _ = res.Body.Close() }() // the body has been read
 	raw, err := io.ReadAll(res.Body)
 	if err != nil {
 		return answer{}, err
@@ -127,7 +127,7 @@ func capture(ctx context.Context, method, url, token, body string) (answer, erro
 		return answer{}, fmt.Errorf("%s %s: %s: %s", method, url, res.Status, raw)
 	}
 	h := res.Header.Clone()
-	h.Del("Date") // net/http writes it
+	h.Del("Date") // net/http sets it
 	h.Del("Connection")
 	return answer{Status: res.StatusCode, Header: h, Body: raw}, nil
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// What checkouts buy: shops of their own, whose stock does not run out.
+// The benchmark's own shops, whose products the checkouts buy. Their stock does not run out.
 const (
 	benchShops    = 20
 	shopProducts  = 50
@@ -23,23 +23,23 @@ const (
 	indexInterval = 100 * time.Millisecond
 )
 
-// catalogue is what was imported.
+// catalogue holds the import and the IDs of imported products.
 type catalogue struct {
 	imported importRun
-	variants [benchShops][]string // by shop
-	hot      string               // a variant
-	product  string               // one that is read
+	variants [benchShops][]string // variants of each of the benchmark's shops
+	hot      string               // the hot variant
+	product  string               // the product that the GET rows read
 }
 
 var header = []string{"Handle", "Title", "Body (HTML)", "Vendor", "Product Category", "Tags", "Published", "Variant SKU", "Variant Inventory Qty", "Variant Price", "Status"}
 
-// words are what made-up titles and, without PriceRunner's queries, searches are made of.
+// words are the words of made-up titles and, without PriceRunner's queries, of searches.
 var words = []string{
 	"linen", "shirt", "clay", "teapot", "vinyl", "record", "trail", "shoe", "lamp", "oak", "table", "wool", "blanket", "steel", "bottle", "canvas",
 	"bag", "silver", "ring", "ceramic", "bowl", "desk", "chair", "camera", "lens", "fridge", "washer", "phone", "case", "charger", "blue", "green",
 }
 
-// queries are PriceRunner's, or pairs of words.
+// queries returns PriceRunner's queries. Without its files it returns pairs of words.
 func queries(data string) []string {
 	rows, err := readCSV(filepath.Join(data, "pricerunner", "queries.csv"))
 	var out []string
@@ -60,7 +60,7 @@ func readCSV(path string) ([][]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }() // only read
+	defer func() { _ = f.Close() }() // the file is only read
 	rows, err := csv.NewReader(f).ReadAll()
 	if err != nil || len(rows) < 2 {
 		return nil, errors.Join(err, fmt.Errorf("%s holds no rows", path))
@@ -68,8 +68,8 @@ func readCSV(path string) ([][]string, error) {
 	return rows[1:], nil
 }
 
-// writeProducts writes a catalogue of n products: PriceRunner's offers as far as they go, made-up ones after
-// them. Prices and stock come from the product's number, so that every run has the same.
+// writeProducts writes a catalogue of n products: PriceRunner's offers, and made-up products if there are too few.
+// Prices and stock depend only on the product's number, so that they are the same in every run.
 func writeProducts(path, data string, n int) error {
 	offers, err := readCSV(filepath.Join(data, "pricerunner", "offers.csv"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -83,7 +83,7 @@ func writeProducts(path, data string, n int) error {
 				write("offer-"+o[0], o[1], "<p>"+o[1]+", seen as "+o[4]+".</p>", "Merchant "+o[2], o[6], "", "true", "PR-"+o[0], stock, price, "active")
 				continue
 			}
-			r := rand.New(rand.NewPCG(uint64(i), 7)) //nolint:gosec // repeatable on purpose
+			r := rand.New(rand.NewPCG(uint64(i), 7)) //nolint:gosec // reproducible on purpose
 			title := fmt.Sprintf("%s %s %s %04d", pick(r), pick(r), pick(r), i)
 			write("made-"+strconv.Itoa(i), title, "<p>"+title+"</p>", fmt.Sprintf("Maker %03d", i%269), "Goods", "", "true", fmt.Sprintf("MADE-%06d", i), stock, price, "active")
 		}
@@ -99,7 +99,7 @@ func numbers(i int) (price, stock string) {
 	return fmt.Sprintf("%d.%02d", 5+v%2000, v%100), strconv.Itoa(int(1 + v%500))
 }
 
-// writeBenchShops writes the products that checkouts buy.
+// writeBenchShops writes the products of the benchmark's shops.
 func writeBenchShops(path string) error {
 	return writeCSV(path, func(write func(...string)) {
 		for s := range benchShops {
@@ -136,7 +136,7 @@ type item struct {
 	Variants []struct{ ID string }
 }
 
-// prepare imports the catalogue into a souk that does not have it yet.
+// prepare imports the catalogue, once.
 func (b *bench) prepare(ctx context.Context) error {
 	if b.catalogue != nil {
 		return nil
@@ -154,7 +154,7 @@ func (b *bench) prepare(ctx context.Context) error {
 		return err
 	}
 	for s := range benchShops {
-		products, err := b.listed(ctx, fmt.Sprintf("bench-shop-%02d", s), shopProducts)
+		products, err := b.awaitListed(ctx, fmt.Sprintf("bench-shop-%02d", s), shopProducts)
 		if err != nil {
 			return err
 		}
@@ -162,7 +162,7 @@ func (b *bench) prepare(ctx context.Context) error {
 			c.variants[s] = append(c.variants[s], p.Variants[0].ID)
 		}
 	}
-	hot, err := b.listed(ctx, "bench-hot", 1)
+	hot, err := b.awaitListed(ctx, "bench-hot", 1)
 	if err != nil {
 		return err
 	}
@@ -176,8 +176,8 @@ func (b *bench) prepare(ctx context.Context) error {
 	return nil
 }
 
-// listed waits until a shop's products are all in the list.
-func (b *bench) listed(ctx context.Context, shop string, n int) ([]item, error) {
+// awaitListed waits until the product list shows n products of a shop, and returns them.
+func (b *bench) awaitListed(ctx context.Context, shop string, n int) ([]item, error) {
 	ctx, cancel := context.WithTimeout(ctx, listingWait)
 	defer cancel()
 	for {

@@ -16,16 +16,17 @@ import (
 
 const (
 	limitConns = 32
-	warmUps    = 100  // checkouts before those that count
-	mostCarts  = 8000 // prepared for one row
-	checkouts  = 1500 // a second for which carts are prepared: more than there will be
-	lateness   = 2 * time.Second
+	warmUps    = 100  // checkouts that are not counted
+	maxCarts   = 8000 // most carts that are prepared for one row
+	maxRate    = 1500 // checkouts per second that carts are prepared for: more than souk reaches
+
+	lateEventWait = 2 * time.Second
 )
 
 const checkoutBody = `{"email":"bench@example.com","shippingAddress":{"name":"Ana Souza","line1":"Rua das Flores 12","city":"São Paulo",` +
 	`"region":"SP","postalCode":"01001-000","countryCode":"BR"},"payment":{"method":"card","token":"tok_ok"}}`
 
-// guests begins as so many guests and returns their tokens.
+// guests creates n guests and returns their tokens.
 func (b *bench) guests(ctx context.Context, n int) ([]string, error) {
 	tokens := make([]string, n)
 	begin := request(b.souk.addr, http.MethodPost, "/v1/guest", "", "{}")
@@ -41,7 +42,7 @@ func (b *bench) guests(ctx context.Context, n int) ([]string, error) {
 	return tokens, nil
 }
 
-// all sends n requests, every one of which must succeed.
+// all sends n requests. It fails if one of them fails.
 func (b *bench) all(ctx context.Context, n int, next func(int) []byte, answered func(n int, body []byte) error) error {
 	var mu sync.Mutex
 	var failure error
@@ -65,7 +66,7 @@ func (b *bench) all(ctx context.Context, n int, next func(int) []byte, answered 
 		},
 	}.run(ctx)
 	if err == nil && s.failures() > 0 {
-		err = errors.New(s.trouble())
+		err = errors.New(s.failureNote())
 	}
 	return errors.Join(err, failure)
 }
@@ -74,7 +75,7 @@ func addItem(addr, token, variant string) []byte {
 	return request(addr, http.MethodPost, "/v1/cart/items", token, `{"variantId":"`+variant+`","quantity":1}`)
 }
 
-// measureCart puts one more piece into carts that hold 0 to 20 lines: 64 guests, 16 at once.
+// measureCart adds one piece to the carts of 64 guests, 16 at once. The carts grow to 5 lines.
 func measureCart(ctx context.Context, b *bench) ([]row, error) {
 	const conns = 16
 	tokens, err := b.guests(ctx, 64)
@@ -92,7 +93,7 @@ func measureCart(ctx context.Context, b *bench) ([]row, error) {
 			requests = append(requests, addItem(b.souk.addr, token, b.catalogue.variants[(t+l)%benchShops][(t*7+l)%shopProducts]))
 		}
 	}
-	r, err := b.besideBare(ctx, "cart", a, b.duration, func(addr string, d time.Duration) (stats, error) {
+	r, err := b.compareWithBare(ctx, "cart", a, b.duration, func(addr string, d time.Duration) (stats, error) {
 		return load{addr: addr, conns: conns, duration: d, next: func(n int) []byte { return requests[n%len(requests)] }}.run(ctx)
 	})
 	r.Name = "add to cart, 16 at once"
@@ -105,17 +106,17 @@ func measureCart(ctx context.Context, b *bench) ([]row, error) {
 	return []row{r}, err
 }
 
-// spread picks two variants of two shops out of the 1,000.
+// spread picks variants of two different shops out of the 1,000 variants.
 func (b *bench) spread(n int) []string {
 	first := n % benchShops
 	second := (first + 1 + (n/benchShops)%(benchShops-1)) % benchShops
-	r := rand.New(rand.NewPCG(uint64(n), 3)) //nolint:gosec // repeatable on purpose
+	r := rand.New(rand.NewPCG(uint64(n), 3)) //nolint:gosec // reproducible on purpose
 	return []string{b.catalogue.variants[first][r.IntN(shopProducts)], b.catalogue.variants[second][r.IntN(shopProducts)]}
 }
 
 func (b *bench) hottest(int) []string { return []string{b.catalogue.hot} }
 
-// fill prepares n guests' carts and returns the checkouts of them.
+// fill fills the carts of n guests and returns their checkout requests.
 func (b *bench) fill(ctx context.Context, n int, pick func(int) []string) ([][]byte, error) {
 	tokens, err := b.guests(ctx, n)
 	if err != nil {
@@ -133,8 +134,8 @@ func (b *bench) fill(ctx context.Context, n int, pick func(int) []string) ([][]b
 	return requests, nil
 }
 
-// given sends the requests one after another, until there are no more.
-func given(requests [][]byte) func(int) []byte {
+// inOrder returns a next function that returns the requests in their order.
+func inOrder(requests [][]byte) func(int) []byte {
 	return func(n int) []byte {
 		if n >= len(requests) {
 			return nil
@@ -143,54 +144,54 @@ func given(requests [][]byte) func(int) []byte {
 	}
 }
 
-// checkoutRun times POST /v1/checkout of carts that were filled before.
+// checkoutRun measures POST /v1/checkout of carts that it has filled before.
 func (b *bench) checkoutRun(ctx context.Context, file string, conns int, pick func(int) []string) (stats, time.Duration, error) {
-	n := min(mostCarts, int(b.duration.Seconds()*checkouts))
+	n := min(maxCarts, int(b.duration.Seconds()*maxRate))
 	requests, err := b.fill(ctx, warmUps+n, pick)
 	if err != nil {
 		return stats{}, 0, err
 	}
-	if _, err := (load{addr: b.souk.addr, conns: conns, next: given(requests[:warmUps])}).run(ctx); err != nil {
+	if _, err := (load{addr: b.souk.addr, conns: conns, next: inOrder(requests[:warmUps])}).run(ctx); err != nil {
 		return stats{}, 0, err
 	}
-	if err := b.quiet(ctx); err != nil {
+	if err := b.awaitIdle(ctx); err != nil {
 		return stats{}, 0, err
 	}
 	before, err := b.effort(ctx)
 	if err != nil {
 		return stats{}, 0, err
 	}
-	l := load{addr: b.souk.addr, conns: conns, duration: b.duration, next: given(requests[warmUps:])}
+	l := load{addr: b.souk.addr, conns: conns, duration: b.duration, next: inOrder(requests[warmUps:])}
 	s, err := b.watch(ctx, file, b.duration, func() (stats, error) { return l.run(ctx) })
 	if err != nil {
 		return s, 0, err
 	}
-	settled, err := b.settle(ctx)
+	sagasEnded, err := b.awaitSagas(ctx)
 	if err != nil {
 		return s, 0, err
 	}
 	after, err := b.effort(ctx)
 	s.effort = effort{transactions: after.transactions - before.transactions, syncs: after.syncs - before.syncs}
-	return s, settled, err
+	return s, sagasEnded, err
 }
 
-// measureCheckout measures whole checkouts of two shops' items beside durable one-row updates.
+// measureCheckout measures complete checkouts of two shops' items. The limit is durable one-row updates.
 func measureCheckout(ctx context.Context, b *bench) ([]row, error) {
 	var rows []row
 	for _, conns := range []int{16, 64} {
-		if err := b.quiet(ctx); err != nil {
+		if err := b.awaitIdle(ctx); err != nil {
 			return rows, err
 		}
 		limit, err := b.updates(ctx, 1000, limitConns, b.duration)
 		if err != nil {
 			return rows, err
 		}
-		s, settled, err := b.checkoutRun(ctx, fmt.Sprintf("checkout-%d", conns), conns, b.spread)
+		s, sagasEnded, err := b.checkoutRun(ctx, fmt.Sprintf("checkout-%d", conns), conns, b.spread)
 		if err != nil {
 			return rows, err
 		}
 		name := fmt.Sprintf("checkout, two shops, 1,000 variants, %d at once", conns)
-		rows = append(rows, b.checkoutRow(name, s, settled, limit, 0.05, "durable updates, 1,000 rows"))
+		rows = append(rows, b.checkoutRow(name, s, sagasEnded, limit, 0.05, "durable updates, 1,000 rows"))
 		if conns == 16 {
 			p99 := row{Name: "checkout, two shops, 16 at once: p99", Value: ms(s.p99), Unit: "ms"}
 			if !b.souk.split {
@@ -207,20 +208,21 @@ func measureHotCheckout(ctx context.Context, b *bench) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, settled, err := b.checkoutRun(ctx, "hot", 16, b.hottest)
+	s, sagasEnded, err := b.checkoutRun(ctx, "hot", 16, b.hottest)
 	if err != nil {
 		return nil, err
 	}
 	return []row{
-		b.checkoutRow("checkout, one hot variant, 16 at once", s, settled, limit, 0.15, "durable updates, one row"),
+		b.checkoutRow("checkout, one hot variant, 16 at once", s, sagasEnded, limit, 0.15, "durable updates, one row"),
 		b.verify(ctx, "the hot variant"),
 	}, nil
 }
 
-func (b *bench) checkoutRow(name string, s stats, settled time.Duration, limit stats, required float64, limitName string) row {
+// checkoutRow makes the row of a checkoutRun. sagasEnded is the time from the last answer to the end of all sagas.
+func (b *bench) checkoutRow(name string, s stats, sagasEnded time.Duration, limit stats, required float64, limitName string) row {
 	r := row{
 		Name: name, Value: s.rate(), Unit: "/s", P50: ms(s.p50), P99: ms(s.p99), SoukCPU: s.soukCPU(), DatabaseCPU: s.databaseCPU(), Limit: limit.rate(), LimitName: limitName, Required: required,
-		Errors: s.failures(), Note: s.trouble(),
+		Errors: s.failures(), Note: s.failureNote(),
 	}
 	if b.souk.split {
 		r.Required = 0
@@ -228,16 +230,16 @@ func (b *bench) checkoutRow(name string, s stats, settled time.Duration, limit s
 	if r.Note == "" {
 		n := float64(max(1, s.done))
 		r.Note = fmt.Sprintf("%d orders; all sagas ended %s s after the last answer; %s transactions and %s syncs of the log each", s.done,
-			number(settled.Seconds()), number(float64(s.effort.transactions)/n), number(float64(s.effort.syncs)/n))
+			number(sagasEnded.Seconds()), number(float64(s.effort.transactions)/n), number(float64(s.effort.syncs)/n))
 	}
 	return r
 }
 
-// measureEvents has checkouts make events at a steady rate and reads from the databases how long each took from
-// its transaction to its consumer's.
+// measureEvents sends checkouts at a steady rate, which append events. It then reads from the databases how
+// long each event took from its transaction to the consumer's.
 func measureEvents(ctx context.Context, b *bench) ([]row, error) {
 	const trial = 20
-	outboxes, err := b.having(ctx, "outbox")
+	outboxes, err := b.servicesWith(ctx, "outbox")
 	if err != nil {
 		return nil, err
 	}
@@ -255,7 +257,7 @@ func measureEvents(ctx context.Context, b *bench) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := load{addr: b.souk.addr, conns: 16, rate: rate, next: given(requests)}
+	l := load{addr: b.souk.addr, conns: 16, rate: rate, next: inOrder(requests)}
 	s, err := b.watch(ctx, "events", 2*b.duration, func() (stats, error) { return l.run(ctx) })
 	if err != nil {
 		return nil, err
@@ -264,13 +266,13 @@ func measureEvents(ctx context.Context, b *bench) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := b.settle(ctx); err != nil {
+	if _, err := b.awaitSagas(ctx); err != nil {
 		return nil, err
 	}
-	select { // for what is still on its way: what came late counts, too
+	select { // wait for late events, which count too
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case <-time.After(lateness):
+	case <-time.After(lateEventWait):
 	}
 	took, events, err := b.delays(ctx, outboxes, from, to)
 	if err != nil {
@@ -287,14 +289,14 @@ func measureEvents(ctx context.Context, b *bench) ([]row, error) {
 	}
 	slices.Sort(all)
 	if len(all) == 0 {
-		return nil, errors.New("no consumer took in an event")
+		return nil, errors.New("no consumer handled an event")
 	}
 	r := row{
 		Name: "events, from commit to effect, p99", Value: ms(quantile(all, 0.99)), Unit: "ms", P50: ms(quantile(all, 0.5)), P99: ms(quantile(all, 0.99)),
-		AtMost: 100, Errors: s.failures(), Note: s.trouble(),
+		AtMost: 100, Errors: s.failures(), Note: s.failureNote(),
 	}
 	if r.Note == "" {
-		r.Note = fmt.Sprintf("%s events/s (%s a checkout), %d taken in by %d consumers; slowest %s, p99 %s ms",
+		r.Note = fmt.Sprintf("%s events/s (%s per checkout), %d handled by %d consumers; slowest %s, p99 %s ms",
 			number(float64(events)/to.Sub(from).Seconds()), number(per), len(all), len(took), slowest, millis(ms(worst)))
 	}
 	return []row{r}, nil
@@ -309,14 +311,14 @@ func (b *bench) eventsPerCheckout(ctx context.Context, outboxes []string, trial 
 	if err != nil {
 		return 0, err
 	}
-	s, err := load{addr: b.souk.addr, conns: 4, next: given(requests)}.run(ctx)
+	s, err := load{addr: b.souk.addr, conns: 4, next: inOrder(requests)}.run(ctx)
 	if err == nil && s.failures() > 0 {
-		err = errors.New(s.trouble())
+		err = errors.New(s.failureNote())
 	}
 	if err != nil {
 		return 0, err
 	}
-	if _, err := b.settle(ctx); err != nil {
+	if _, err := b.awaitSagas(ctx); err != nil {
 		return 0, err
 	}
 	after, err := b.countEvents(ctx, outboxes)
@@ -338,8 +340,8 @@ func (b *bench) countEvents(ctx context.Context, outboxes []string) (int, error)
 	return sum, nil
 }
 
-// delays are the times between an event's row in the outbox and its row in a consumer's inbox, by consumer, and
-// how many events there were.
+// delays returns the times between an event's row in the outbox and its row in a consumer's inbox, by
+// consumer. It also returns the number of events.
 func (b *bench) delays(ctx context.Context, outboxes []string, from, to time.Time) (map[string][]time.Duration, int, error) {
 	created := map[string]time.Time{}
 	for _, service := range outboxes {
@@ -354,7 +356,7 @@ func (b *bench) delays(ctx context.Context, outboxes []string, from, to time.Tim
 			return nil, 0, err
 		}
 	}
-	inboxes, err := b.having(ctx, "inbox")
+	inboxes, err := b.servicesWith(ctx, "inbox")
 	if err != nil {
 		return nil, 0, err
 	}

@@ -16,20 +16,20 @@ import (
 	"time"
 )
 
-// stats is what a load did.
+// stats is the result of a load.
 type stats struct {
 	done    int
-	failed  map[int]int // by status; 0: no answer
+	failed  map[int]int // by status; 0 means no answer
 	elapsed time.Duration
 	latency []time.Duration // sorted
 	p50     time.Duration
 	p99     time.Duration
-	example string // the body of one that failed
-	cpu     cpu    // that souk used for it
-	effort  effort // of PostgreSQL, for checkouts
+	example string // the error or body of one failure
+	cpu     cpu    // processor time that souk used for the load
+	effort  effort // PostgreSQL's work, for checkouts
 }
 
-// soukCPU and databaseCPU are the microseconds of processor time for one request.
+// soukCPU and databaseCPU return the microseconds of processor time per request.
 func (s stats) soukCPU() float64 { return float64(s.cpu.souk.Microseconds()) / float64(max(1, s.done)) }
 func (s stats) databaseCPU() float64 {
 	return float64(s.cpu.databases.Microseconds()) / float64(max(1, s.done))
@@ -50,8 +50,8 @@ func (s stats) failures() int {
 	return n
 }
 
-// trouble describes what failed; "" when nothing did.
-func (s stats) trouble() string {
+// failureNote describes the failures. It is empty if there were none.
+func (s stats) failureNote() string {
 	if s.failures() == 0 {
 		return ""
 	}
@@ -63,7 +63,7 @@ func (s stats) trouble() string {
 	return strings.Join(parts, ", ") + " " + strings.Join(strings.Fields(s.example), " ")
 }
 
-// add joins two rounds of the same load.
+// add combines two runs of the same load.
 func (s stats) add(o stats) stats {
 	sum := stats{done: s.done + o.done, elapsed: s.elapsed + o.elapsed, failed: map[int]int{}, latency: slices.Concat(s.latency, o.latency), example: s.example + o.example}
 	sum.cpu = s.cpu.add(cpu{}, o.cpu)
@@ -74,7 +74,7 @@ func (s stats) add(o stats) stats {
 	}
 	if len(sum.latency) > 0 {
 		sum.quantiles()
-	} else { // wrk tells its own
+	} else { // wrk gives quantiles only: take the worse ones
 		sum.p50, sum.p99 = max(s.p50, o.p50), max(s.p99, o.p99)
 	}
 	return sum
@@ -85,7 +85,7 @@ func (s *stats) quantiles() {
 	s.p50, s.p99 = quantile(s.latency, 0.5), quantile(s.latency, 0.99)
 }
 
-// quantile reads a quantile of sorted durations.
+// quantile returns a quantile of sorted durations.
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -93,21 +93,21 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
 }
 
-// load sends requests over connections that stay open, each with one request at a time.
+// load sends requests over connections that stay open. Each connection has one request in flight.
 type load struct {
 	addr  string
 	conns int
-	// duration bounds it; 0: until next has no more.
+	// duration bounds the load. Zero means that it ends when next returns nil.
 	duration time.Duration
-	// rate is how many are begun a second; 0: as many as get through.
+	// rate is how many requests begin per second. Zero means as many as possible.
 	rate float64
-	// next returns the nth request; nil: there are no more. It may be called by all connections at once.
+	// next returns the nth request, or nil after the last. All connections may call it concurrently.
 	next func(n int) []byte
-	// answer is given what came back for the nth request; it may be nil, and must not keep body.
+	// answer, if not nil, receives the response to the nth request. It must not keep body.
 	answer func(n, status int, body []byte)
 }
 
-// run sends until the time or the requests are over.
+// run sends requests until the time is over or the requests are used up.
 func (l load) run(ctx context.Context) (stats, error) {
 	if l.duration > 0 {
 		var cancel context.CancelFunc
@@ -176,7 +176,7 @@ func (w *worker) work(ctx context.Context, began time.Time, n *atomic.Int64) {
 			w.example = err.Error()
 			w.conn.close()
 			if w.conn, err = dial(w.load.addr); err != nil {
-				w.conn = &conn{c: nowhere{}}
+				w.conn = &conn{c: noConn{}}
 				return
 			}
 			continue
@@ -194,14 +194,13 @@ func (w *worker) work(ctx context.Context, began time.Time, n *atomic.Int64) {
 	}
 }
 
-// nowhere stands in for a connection that could not be made again.
-type nowhere struct{ net.Conn }
+// noConn replaces a connection that could not be opened again.
+type noConn struct{ net.Conn }
 
 // Close does nothing.
-func (nowhere) Close() error { return nil }
+func (noConn) Close() error { return nil }
 
-// conn is an HTTP/1.1 connection that does no more than it must: the client's work is taken from the same
-// processors as the server's.
+// conn is an HTTP/1.1 connection that does as little as possible, since client and server share the processors.
 type conn struct {
 	c    net.Conn
 	r    *bufio.Reader
@@ -216,7 +215,7 @@ func dial(addr string) (*conn, error) {
 	return &conn{c: c, r: bufio.NewReaderSize(c, 32<<10)}, nil
 }
 
-func (c *conn) close() { _ = c.c.Close() } // nothing is left to be sent
+func (c *conn) close() { _ = c.c.Close() } // an error loses nothing, since all is sent
 
 var (
 	contentLength = []byte("content-length:")
@@ -224,7 +223,7 @@ var (
 	errProtocol   = errors.New("not an HTTP answer")
 )
 
-// do sends a request and returns status and body, which is good until the next call.
+// do sends a request and returns the status and the body, which is valid until the next call.
 func (c *conn) do(request []byte) (int, []byte, error) {
 	if err := c.c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return 0, nil, err
@@ -294,7 +293,7 @@ func (c *conn) readChunks() error {
 	}
 }
 
-// request writes a request as it goes over the wire. headers are names and values in turn.
+// request returns a request in its wire form. headers alternate between name and value.
 func request(addr, method, path, token, body string, headers ...string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, addr)

@@ -10,29 +10,29 @@ import (
 	"time"
 )
 
-// tick is the unit of processor time in /proc (USER_HZ, the same on all Linux systems).
-const tick = 10 * time.Millisecond
+// clockTick is the unit of processor time in /proc (USER_HZ, the same on all Linux systems).
+const clockTick = 10 * time.Millisecond
 
-// cpu is processor time, of souk's own processes and of its databases'.
+// cpu is the processor time of souk's own processes and of its databases.
 type cpu struct{ souk, databases time.Duration }
 
 func (c cpu) add(from, to cpu) cpu {
 	return cpu{souk: c.souk + to.souk - from.souk, databases: c.databases + to.databases - from.databases}
 }
 
-// spent reads what a process and all that descend from it have used so far. It is zero where there is no /proc.
-// Unlike a rate it hardly depends on what else the machine does.
-func spent(root int) cpu {
+// cpuTime returns the processor time that a process and its descendants have used so far. It is zero on a
+// system without /proc. Unlike a rate, it hardly depends on the other load of the machine.
+func cpuTime(root int) cpu {
 	type process struct {
 		parent int
 		used   time.Duration
 		name   string
 	}
 	processes := map[int]process{}
-	files, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is good
+	files, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is valid
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
-		if err != nil { // it has ended
+		if err != nil { // the process has ended
 			continue
 		}
 		open, end := bytes.IndexByte(raw, '('), bytes.LastIndexByte(raw, ')')
@@ -47,9 +47,9 @@ func spent(root int) cpu {
 		for i, text := range []string{strings.TrimSpace(string(raw[:open])), f[1], f[11], f[12], f[13], f[14]} {
 			n[i], _ = strconv.Atoi(text) // the kernel writes digits
 		}
-		p := process{parent: n[1], used: time.Duration(n[2]+n[3]) * tick, name: string(raw[open+1 : end])}
-		if database(p.name) { // with what those used that have ended: PostgreSQL's workers come and go
-			p.used += time.Duration(n[4]+n[5]) * tick
+		p := process{parent: n[1], used: time.Duration(n[2]+n[3]) * clockTick, name: string(raw[open+1 : end])}
+		if database(p.name) { // add the time of children that have ended, since PostgreSQL's workers are short-lived
+			p.used += time.Duration(n[4]+n[5]) * clockTick
 		}
 		processes[n[0]] = p
 	}
@@ -75,25 +75,25 @@ func database(name string) bool {
 }
 
 const (
-	quietFor  = 500 * time.Millisecond
-	quietWait = 20 * time.Second
-	quietPart = 0.15 // of one processor, which souk uses when nobody calls it
+	idleInterval = 500 * time.Millisecond
+	idleTimeout  = 20 * time.Second
+	idleCPU      = 0.15 // of one processor: the most that souk uses without load
 )
 
-// quiet waits until souk and its databases have done what an earlier row left them to do: mails, events, vacuum.
-func (b *bench) quiet(ctx context.Context) error {
-	for began := time.Now(); time.Since(began) < quietWait; {
-		before := spent(b.souk.cmd.Process.Pid)
+// awaitIdle waits until souk and its databases have finished the work of earlier rows: mails, events, vacuum.
+func (b *bench) awaitIdle(ctx context.Context) error {
+	for began := time.Now(); time.Since(began) < idleTimeout; {
+		before := cpuTime(b.souk.cmd.Process.Pid)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(quietFor):
+		case <-time.After(idleInterval):
 		}
-		used := cpu{}.add(before, spent(b.souk.cmd.Process.Pid))
-		if (used.souk + used.databases).Seconds() < quietPart*quietFor.Seconds() {
+		used := cpu{}.add(before, cpuTime(b.souk.cmd.Process.Pid))
+		if (used.souk + used.databases).Seconds() < idleCPU*idleInterval.Seconds() {
 			return nil
 		}
 	}
-	b.progress("  souk is still busy with earlier rows after %s", quietWait)
+	b.progress("  souk is still busy with earlier rows after %s", idleTimeout)
 	return nil
 }

@@ -10,8 +10,9 @@ import (
 	"souk/pkg/postgres"
 )
 
-// updates measures one-row durable updates of a table of so many rows over so many connections: what this
-// PostgreSQL on this disk can do at best. The table stands in the order service's database and is taken away.
+// updates measures one-row durable updates of a table with the given number of rows and connections. It is
+// the best that this PostgreSQL can do on this disk. The table is created in the order service's database and
+// dropped at the end.
 func (b *bench) updates(ctx context.Context, rows, conns int, d time.Duration) (s stats, err error) {
 	pool, err := postgres.Open(ctx, postgres.Config{URL: b.souk.state.Databases["order"], MaxConns: int32(conns), MinConns: int32(conns)}) //nolint:gosec // a few dozen
 	if err != nil {
@@ -42,14 +43,14 @@ func (b *bench) updates(ctx context.Context, rows, conns int, d time.Duration) (
 		_, err := pool.Exec(ctx, "update bench.counter set n = n + 1 where id = $1", 1+rand.IntN(rows)) //nolint:gosec // any row
 		return err
 	}
-	if _, err := hammer(ctx, conns, warmth, update); err != nil {
+	if _, err := hammer(ctx, conns, warmUpTime, update); err != nil {
 		return stats{}, err
 	}
 	return hammer(ctx, conns, d, update)
 }
 
-// settle waits until all sagas have ended and says how long that took.
-func (b *bench) settle(ctx context.Context) (time.Duration, error) {
+// awaitSagas waits until all sagas have ended and returns how long that took.
+func (b *bench) awaitSagas(ctx context.Context) (time.Duration, error) {
 	pool, err := postgres.Open(ctx, postgres.Config{URL: b.souk.state.Databases["order"], MaxConns: 1})
 	if err != nil {
 		return 0, err
@@ -73,7 +74,7 @@ func (b *bench) settle(ctx context.Context) (time.Duration, error) {
 	return 0, errors.New("sagas still run a minute after the last checkout")
 }
 
-// now is the database's time.
+// now returns the database's time.
 func (b *bench) now(ctx context.Context) (time.Time, error) {
 	var t time.Time
 	err := b.query(ctx, "order", "select clock_timestamp()", func(scan func(...any) error) error { return scan(&t) })
@@ -100,26 +101,26 @@ func (b *bench) query(ctx context.Context, service, sql string, read func(scan f
 	return rows.Err()
 }
 
-// having are the services whose database has a table.
-func (b *bench) having(ctx context.Context, table string) ([]string, error) {
+// servicesWith returns the services whose database has the table.
+func (b *bench) servicesWith(ctx context.Context, table string) ([]string, error) {
 	var out []string
 	for service := range b.souk.state.Databases {
-		there := false
-		err := b.query(ctx, service, "select to_regclass($1) is not null", func(scan func(...any) error) error { return scan(&there) }, table)
+		exists := false
+		err := b.query(ctx, service, "select to_regclass($1) is not null", func(scan func(...any) error) error { return scan(&exists) }, table)
 		if err != nil {
 			return nil, err
 		}
-		if there {
+		if exists {
 			out = append(out, service)
 		}
 	}
 	return out, nil
 }
 
-// effort is what PostgreSQL did, in all databases.
+// effort is PostgreSQL's work in all databases: transactions and syncs of the log.
 type effort struct{ transactions, syncs int64 }
 
-// effort reads the server's counters, which are about a second late.
+// effort reads the server's counters, which lag by about a second.
 func (b *bench) effort(ctx context.Context) (e effort, err error) {
 	err = b.query(ctx, "order", "select (select sum(xact_commit)::bigint from pg_stat_database), (select wal_sync from pg_stat_wal)",
 		func(scan func(...any) error) error { return scan(&e.transactions, &e.syncs) })

@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// flat is how much the import's memory may be above that after a quarter of the time.
-const flat = 1.5
+// maxGrowth bounds the import's peak memory, as a multiple of its memory after a quarter of the time.
+const maxGrowth = 1.5
 
-// importRun is what was seen of a souk import.
+// importRun is the result of a souk import.
 type importRun struct {
 	elapsed time.Duration
 	summary string
 	quarter int64 // resident bytes after a quarter of the time
-	last    int64 // at the end
-	peak    int64
+	last    int64 // resident bytes at the end
+	peak    int64 // most resident bytes
 }
 
 // importFile runs souk import products and watches its memory.
@@ -56,7 +56,7 @@ func (b *bench) importFile(ctx context.Context, file string) (importRun, error) 
 	}
 }
 
-// memory reads a line of /proc/PID/status in bytes.
+// memory returns a value of /proc/PID/status in bytes.
 func memory(pid int, key string) (int64, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -84,13 +84,13 @@ func importRows(name string, products int, r importRun) []row {
 		Note: fmt.Sprintf("%s rows/s; %s", number(float64(products)/r.elapsed.Seconds()), r.summary),
 	}
 	memory := row{
-		Name: name + ", memory of the command at its peak", Value: float64(r.peak) / mega, Unit: "MB", AtMost: flat * float64(r.quarter) / mega,
+		Name: name + ", memory of the command at its peak", Value: float64(r.peak) / mega, Unit: "MB", AtMost: maxGrowth * float64(r.quarter) / mega,
 		Note: fmt.Sprintf("%.0f MB after a quarter, %.0f MB at the end", float64(r.quarter)/mega, float64(r.last)/mega),
 	}
 	return []row{seconds, memory}
 }
 
-// measureReimport imports the same file again: nothing changes.
+// measureReimport imports the same file again, which changes nothing.
 func measureReimport(ctx context.Context, b *bench) ([]row, error) {
 	run, err := b.importFile(ctx, b.dir+"/products.csv")
 	if err != nil {
@@ -105,10 +105,11 @@ func measureReady(_ context.Context, b *bench) ([]row, error) {
 	return []row{{Name: "ready, second start", Value: b.souk.ready.Seconds(), Unit: "s", AtMost: 4, Note: "all migrations checked, with the catalogue"}}, nil
 }
 
-// settled is how long after the last load memory is measured: souk gives back within two seconds what it took under load.
-const settled = 3 * time.Second
+// memoryDelay is the time from the end of the load to the measurement of memory. souk returns the memory that
+// it took under load within two seconds.
+const memoryDelay = 3 * time.Second
 
-// measureMemory adds up what souk's own processes hold after all that was done to them.
+// measureMemory measures the memory of souk's own processes after the load of the phase.
 func measureMemory(ctx context.Context, b *bench) ([]row, error) {
 	pids, err := b.souk.processes(ctx)
 	if err != nil {
@@ -119,7 +120,7 @@ func measureMemory(ctx context.Context, b *bench) ([]row, error) {
 		return nil, err
 	}
 	select {
-	case <-time.After(settled):
+	case <-time.After(memoryDelay):
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -133,7 +134,7 @@ func measureMemory(ctx context.Context, b *bench) ([]row, error) {
 	}
 	r := row{
 		Name: "memory, without databases", Value: float64(sum) / mega, Unit: "MB",
-		Note: fmt.Sprintf("%.0f MB as the load ended, this is %.0f s later; peak %.0f MB; %s", float64(atOnce)/mega, settled.Seconds(), float64(peak)/mega, b.collector(ctx)),
+		Note: fmt.Sprintf("%.0f MB as the load ended, this is %.0f s later; peak %.0f MB; %s", float64(atOnce)/mega, memoryDelay.Seconds(), float64(peak)/mega, b.gcSettings(ctx)),
 	}
 	if b.souk.split {
 		r.Note = fmt.Sprintf("%d processes; %s", len(pids), r.Note)
@@ -143,7 +144,7 @@ func measureMemory(ctx context.Context, b *bench) ([]row, error) {
 	return []row{r}, nil
 }
 
-// memoryOf adds up a line of /proc/PID/status in bytes.
+// memoryOf returns the sum of a value of /proc/PID/status in bytes.
 func memoryOf(pids []int, key string) (sum int64, err error) {
 	for _, pid := range pids {
 		n, err := memory(pid, key)
@@ -155,8 +156,8 @@ func memoryOf(pids []int, key string) (sum int64, err error) {
 	return sum, nil
 }
 
-// collector tells how the garbage collector is set.
-func (b *bench) collector(ctx context.Context) string {
+// gcSettings describes the garbage collector's settings and the size of the heap.
+func (b *bench) gcSettings(ctx context.Context) string {
 	raw, err := captureFor(ctx, "http://"+b.souk.state.Admin+"/metrics")
 	if err != nil {
 		return ""
@@ -182,7 +183,7 @@ func (b *bench) collector(ctx context.Context) string {
 	return strings.Join(out, ", ")
 }
 
-// verify runs souk verify and returns a row of its result.
+// verify runs souk verify and returns its result as a row.
 func (b *bench) verify(ctx context.Context, after string) row {
 	cmd := b.souk.command(ctx, "verify")
 	out, err := cmd.CombinedOutput()

@@ -4,10 +4,10 @@
 //	go run ./tests/bench -only get,checkout   # some rows
 //	go run ./tests/bench -profile /tmp/prof   # with a CPU profile of souk for each row
 //
-// Each figure stands beside its limit, measured in the same run on the same machine: a bare net/http handler
-// that writes the same bytes, the same SQL through pgx alone, one-row durable updates of the same PostgreSQL.
-// It prints a table and always ends with status 0 once it could measure: it is a measurement, not a test.
-// docs/benchmarks.md says what each row means.
+// The table shows each figure beside its limit, measured in the same run on the same machine. The limit is a bare
+// net/http handler that writes the same bytes, the same SQL through pgx alone, or one-row durable updates of the
+// same PostgreSQL. The exit status is 0 whatever the figures are, since this is a measurement and not a test.
+// docs/benchmarks.md explains each row.
 package main
 
 import (
@@ -75,17 +75,17 @@ type options struct {
 type bench struct {
 	options
 	dir     string // temporary, removed at the end
-	dataDir string // of souk
+	dataDir string // souk's data directory
 	queries []string
 	souk    *souk
 	starts  int
-	mode    string // of the phase that runs
+	mode    string // mode of the current phase
 
 	catalogue *catalogue
 	rows      []row
 }
 
-// phase is one start of souk with the rows that are measured on it. All work on the same data directory.
+// phase is one start of souk and the rows that are measured on it. All phases use the same data directory.
 type phase struct {
 	name string
 	mode string // "in process" or "split"
@@ -94,9 +94,9 @@ type phase struct {
 	rows []step
 }
 
-// step measures a row, or a few that come from the same load.
+// step measures one row, or several rows that come from the same load.
 type step struct {
-	name    string // for -only
+	name    string // the name for -only
 	measure func(context.Context, *bench) ([]row, error)
 }
 
@@ -111,7 +111,8 @@ var (
 	noSearchCache   = "SOUK_PRODUCT_SEARCH_CACHE_TTL=0s"
 )
 
-// phases are the starts in their order. Memory is looked at in the last one in process, on which most is done.
+// phases returns the phases in their order. Memory is measured in the last one in process, which has the most
+// load.
 func phases() []phase {
 	checkouts := []step{{"cart", measureCart}, {"events", measureEvents}, {"checkout", measureCheckout}, {"hot", measureHotCheckout}}
 	return []phase{
@@ -150,7 +151,7 @@ func rowNames() []string {
 	return names
 }
 
-// wanted are the rows of a phase that were asked for.
+// wanted returns the selected steps of a phase.
 func (b *bench) wanted(p phase) []step {
 	if p.mode == split && !b.split {
 		return nil
@@ -182,7 +183,7 @@ func run(ctx context.Context, o options) (err error) {
 	if b.dir, err = devstack.TempDir(); err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(b.dir) }() // best effort in a temporary directory
+	defer func() { _ = os.RemoveAll(b.dir) }() // best effort: it is a temporary directory
 	b.dataDir = filepath.Join(b.dir, "data")
 
 	env := environment(ctx)
@@ -200,14 +201,14 @@ func run(ctx context.Context, o options) (err error) {
 	return nil
 }
 
-// phase starts souk, measures and stops it.
+// phase starts souk, measures the phase's rows, and stops souk.
 func (b *bench) phase(ctx context.Context, p phase) (err error) {
 	steps := b.wanted(p)
 	if len(steps) == 0 {
 		return nil
 	}
 	ready := slices.ContainsFunc(steps, func(s step) bool { return s.name == "ready" })
-	if ready && b.starts == 0 { // chosen alone: the second start needs a first one
+	if ready && b.starts == 0 { // selected alone: a second start needs a first one
 		if err := b.start(ctx, p); err != nil {
 			return err
 		}
@@ -228,7 +229,7 @@ func (b *bench) phase(ctx context.Context, p phase) (err error) {
 		if err := b.prepare(ctx); err != nil {
 			return fmt.Errorf("prepare the catalogue: %w", err)
 		}
-		if err := b.quiet(ctx); err != nil {
+		if err := b.awaitIdle(ctx); err != nil {
 			return err
 		}
 		rows, err := s.measure(ctx, b)
@@ -266,7 +267,7 @@ func (b *bench) stop() error {
 
 func (b *bench) progress(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
-// soukBinary is the one that was named, or bin/souk, which it builds.
+// soukBinary returns the path of the named binary. Without a name it builds bin/souk.
 func soukBinary(ctx context.Context, named string) (string, error) {
 	if named != "" {
 		return filepath.Abs(named)

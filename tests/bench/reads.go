@@ -12,11 +12,11 @@ import (
 	"souk/apps/product"
 )
 
-// warmth is how long a load runs before it counts.
-const warmth = time.Second
+// warmUpTime is how long a load runs before it is measured.
+const warmUpTime = time.Second
 
-// beside measures a limit and souk in turn, twice each, so that what else the machine does falls on both.
-func beside(d time.Duration, limit, ours func(time.Duration) (stats, error)) (stats, stats, error) {
+// alternate measures a limit and souk alternately, twice each, so that other load of the machine affects both.
+func alternate(d time.Duration, limit, ours func(time.Duration) (stats, error)) (stats, stats, error) {
 	var l, o stats
 	for range 2 {
 		for _, side := range []struct {
@@ -33,19 +33,19 @@ func beside(d time.Duration, limit, ours func(time.Duration) (stats, error)) (st
 	return l, o, nil
 }
 
-// besideBare measures requests to souk beside the bare handler that gives souk's answer.
-func (b *bench) besideBare(ctx context.Context, name string, a answer, d time.Duration, run func(addr string, d time.Duration) (stats, error)) (r row, err error) {
+// compareWithBare measures requests to souk. The limit is a bare handler that gives souk's answer.
+func (b *bench) compareWithBare(ctx context.Context, name string, a answer, d time.Duration, run func(addr string, d time.Duration) (stats, error)) (r row, err error) {
 	handler, err := startBare(a)
 	if err != nil {
 		return row{}, err
 	}
 	defer func() { err = errors.Join(err, handler.stop()) }()
 	for _, addr := range []string{handler.addr, b.souk.addr} {
-		if _, err := run(addr, warmth); err != nil {
+		if _, err := run(addr, warmUpTime); err != nil {
 			return row{}, err
 		}
 	}
-	limit, ours, err := beside(d,
+	limit, ours, err := alternate(d,
 		func(d time.Duration) (stats, error) {
 			return timed(handler.cmd.Process.Pid, func() (stats, error) { return run(handler.addr, d) })
 		},
@@ -57,17 +57,17 @@ func (b *bench) besideBare(ctx context.Context, name string, a answer, d time.Du
 	}
 	return row{
 		Value: ours.rate(), Unit: "/s", P50: ms(ours.p50), P99: ms(ours.p99), SoukCPU: ours.soukCPU(), DatabaseCPU: ours.databaseCPU(), Limit: limit.rate(), LimitName: fmt.Sprintf("bare handler (%s µs)", number(limit.soukCPU())),
-		Errors: ours.failures(), Note: ours.trouble(),
+		Errors: ours.failures(), Note: ours.failureNote(),
 	}, nil
 }
 
-// measureRepeated measures one GET, again and again.
+// measureRepeated measures repetitions of one GET.
 func (b *bench) measureRepeated(ctx context.Context, file, name, path string, conns int, required float64) ([]row, error) {
 	a, err := capture(ctx, "GET", b.souk.url+path, "", "")
 	if err != nil {
 		return nil, err
 	}
-	r, err := b.besideBare(ctx, fmt.Sprintf("%s-%d", file, conns), a, b.duration, func(addr string, d time.Duration) (stats, error) {
+	r, err := b.compareWithBare(ctx, fmt.Sprintf("%s-%d", file, conns), a, b.duration, func(addr string, d time.Duration) (stats, error) {
 		return repeat(ctx, addr, path, conns, d)
 	})
 	r.Name = fmt.Sprintf("%s, %d at once", name, conns)
@@ -106,8 +106,8 @@ func measureList(ctx context.Context, b *bench) ([]row, error) {
 	return b.measureRepeated(ctx, "list", "list of 20, response cache off", "/v1/products?pageSize=20", 16, required)
 }
 
-// measureSearch compares searches over HTTP with the same statements through pgx alone, both 16 at once and
-// without any cache.
+// measureSearch measures searches over HTTP. The limit is the same statements through pgx alone. Both run 16
+// at once and without a cache.
 func measureSearch(ctx context.Context, b *bench) ([]row, error) {
 	const conns = 16
 	searcher, err := product.OpenSearcher(ctx, b.souk.state.Databases["product"], conns)
@@ -132,18 +132,18 @@ func measureSearch(ctx context.Context, b *bench) ([]row, error) {
 		})
 	}
 	for _, run := range []func(time.Duration) (stats, error){alone, overHTTP} {
-		// Long statements are prepared once on each connection: that is not what is measured.
-		if _, err := run(max(warmth, b.duration)); err != nil {
+		// Each connection prepares the long statements once, which must not be measured.
+		if _, err := run(max(warmUpTime, b.duration)); err != nil {
 			return nil, err
 		}
 	}
-	limit, ours, err := beside(b.duration, alone, profiled)
+	limit, ours, err := alternate(b.duration, alone, profiled)
 	if err != nil {
 		return nil, err
 	}
 	r := row{
 		Name: "search, response cache and list cache off", Value: ours.rate(), Unit: "/s", P50: ms(ours.p50), P99: ms(ours.p99), SoukCPU: ours.soukCPU(), DatabaseCPU: ours.databaseCPU(), Limit: limit.rate(), LimitName: "the same SQL",
-		Required: 0.50, Errors: ours.failures(), Note: ours.trouble(),
+		Required: 0.50, Errors: ours.failures(), Note: ours.failureNote(),
 	}
 	if b.souk.split {
 		r.Required = 0
@@ -154,7 +154,7 @@ func measureSearch(ctx context.Context, b *bench) ([]row, error) {
 	return []row{r}, nil
 }
 
-// hammer calls f by many workers until the time is over.
+// hammer calls f concurrently by the given number of workers until the time is over.
 func hammer(ctx context.Context, workers int, d time.Duration, f func(ctx context.Context, worker, n int) error) (stats, error) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup

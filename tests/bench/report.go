@@ -18,29 +18,29 @@ type row struct {
 	Mode  string  `json:"mode"`
 	Value float64 `json:"value"`
 	Unit  string  `json:"unit"`
-	// P50 and P99 are in milliseconds; 0: not measured.
+	// P50 and P99 are in milliseconds. Zero means not measured.
 	P50 float64 `json:"p50Ms,omitempty"`
 	P99 float64 `json:"p99Ms,omitempty"`
-	// SoukCPU and DatabaseCPU are microseconds of processor time for one request; 0: not measured.
+	// SoukCPU and DatabaseCPU are the microseconds of processor time per request. Zero means not measured.
 	SoukCPU     float64 `json:"soukCpuMicros,omitempty"`
 	DatabaseCPU float64 `json:"databaseCpuMicros,omitempty"`
-	// Limit is what was measured beside Value; 0: nothing was.
+	// Limit is the limit that was measured with Value. Zero means that there is no limit.
 	Limit     float64 `json:"limit,omitempty"`
 	LimitName string  `json:"limitName,omitempty"`
-	// Reached is Value as a part of Limit, and Required the least it should be; 0: nothing is required.
+	// Reached is Value divided by Limit. Required is the least that Reached should be; zero means no requirement.
 	Reached  float64 `json:"reached,omitempty"`
 	Required float64 `json:"required,omitempty"`
-	// AtMost is the most Value should be, for rows without a limit beside them; 0: no bound.
+	// AtMost is the most that Value should be, in rows without a limit. Zero means no bound.
 	AtMost float64 `json:"atMost,omitempty"`
 	Errors int     `json:"errors,omitempty"`
 	Note   string  `json:"note,omitempty"`
-	// Verdict is pass, below, or empty where nothing is required.
+	// Verdict is pass or below. It is empty if nothing is required.
 	Verdict string `json:"verdict,omitempty"`
 
 	failed bool
 }
 
-// judge compares the row with what is required of it.
+// judge computes Reached and Verdict.
 func (r *row) judge() {
 	if r.Limit > 0 {
 		r.Reached = r.Value / r.Limit
@@ -114,7 +114,7 @@ func (r *row) note() string {
 	return r.Note
 }
 
-// line is the row for the terminal.
+// line returns the row as a line for the terminal.
 func (r *row) line() string {
 	text := fmt.Sprintf("%-46s %14s", r.Name, r.figure())
 	if l := r.latency(); l != "" {
@@ -176,7 +176,7 @@ func printTable(w io.Writer, env string, rows []row) {
 	}
 }
 
-// environment says on what the figures were measured.
+// environment describes the machine and the programs of the measurement.
 func environment(ctx context.Context) string {
 	load, generator := "", "the program's own client"
 	if raw, err := os.ReadFile("/proc/loadavg"); err == nil {

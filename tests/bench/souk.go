@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	startPatience = 90 * time.Second
-	stopPatience  = 60 * time.Second
+	startTimeout = 90 * time.Second
+	stopTimeout  = 60 * time.Second
 )
 
 // souk is a running souk dev.
@@ -31,7 +31,7 @@ type souk struct {
 	addr   string
 	url    string
 	split  bool
-	ready  time.Duration // from its start
+	ready  time.Duration // time from start to ready
 	state  state
 
 	cmd    *exec.Cmd
@@ -39,13 +39,13 @@ type souk struct {
 	output *tail
 }
 
-// state is the part of dev.json that is needed here.
+// state is the part of dev.json that bench uses.
 type state struct {
 	Admin     string
 	Databases map[string]string
 }
 
-// tail keeps what souk printed, and tells of the line that says it is ready.
+// tail keeps souk's output. It closes ready at the line that says that souk is ready.
 type tail struct {
 	mu    sync.Mutex
 	buf   bytes.Buffer
@@ -83,7 +83,7 @@ func startSouk(ctx context.Context, binary, dir string, env []string, args ...st
 	}
 	s.cmd = exec.Command(binary, append([]string{"dev", "--data-dir", dir, "--http", addr}, args...)...)
 	s.cmd.Env = append(os.Environ(), env...)
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this program, which then stops souk
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // only this program gets Ctrl-C, and then stops souk
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func startSouk(ctx context.Context, binary, dir string, env []string, args ...st
 	wg.Go(func() { s.output.follow(stderr) })
 	go func() {
 		wg.Wait()
-		_ = s.cmd.Wait() // how it ended is in ProcessState
+		_ = s.cmd.Wait() // a failure shows in the output
 		close(s.exited)
 	}()
 	select {
@@ -111,8 +111,8 @@ func startSouk(ctx context.Context, binary, dir string, env []string, args ...st
 		return nil, fmt.Errorf("souk ended instead of starting:\n%s", s.output)
 	case <-ctx.Done():
 		return nil, errors.Join(ctx.Err(), s.stop())
-	case <-time.After(startPatience):
-		return nil, errors.Join(fmt.Errorf("souk was not ready after %s:\n%s", startPatience, s.output), s.stop())
+	case <-time.After(startTimeout):
+		return nil, errors.Join(fmt.Errorf("souk was not ready after %s:\n%s", startTimeout, s.output), s.stop())
 	}
 	raw, err := os.ReadFile(filepath.Join(dir, "dev.json"))
 	if err == nil {
@@ -132,7 +132,7 @@ func freeAddr() (string, error) {
 	return ln.Addr().String(), ln.Close()
 }
 
-// stop ends souk as Ctrl-C does and waits for it.
+// stop stops souk as Ctrl-C does and waits for it.
 func (s *souk) stop() error {
 	select {
 	case <-s.exited:
@@ -145,19 +145,19 @@ func (s *souk) stop() error {
 	select {
 	case <-s.exited:
 		return nil
-	case <-time.After(stopPatience):
+	case <-time.After(stopTimeout):
 		err := s.cmd.Process.Kill()
 		<-s.exited
-		return errors.Join(fmt.Errorf("souk did not stop within %s", stopPatience), err)
+		return errors.Join(fmt.Errorf("souk did not stop within %s", stopTimeout), err)
 	}
 }
 
-// command is a souk command on this souk.
+// command returns a souk command for this souk's data directory.
 func (s *souk) command(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, s.binary, append(args, "--data-dir", s.dir)...)
 }
 
-// get reads a JSON answer.
+// get decodes the JSON answer to a GET.
 func (s *souk) get(ctx context.Context, path string, into any) error {
 	a, err := capture(ctx, http.MethodGet, s.url+path, "", "")
 	if err != nil {
@@ -166,7 +166,7 @@ func (s *souk) get(ctx context.Context, path string, into any) error {
 	return json.Unmarshal(a.Body, into)
 }
 
-// processes are souk's processes, without its databases.
+// processes returns the IDs of souk's processes, without its databases.
 func (s *souk) processes(ctx context.Context) ([]int, error) {
 	pids := []int{s.cmd.Process.Pid}
 	if !s.split {
@@ -182,8 +182,8 @@ func (s *souk) processes(ctx context.Context) ([]int, error) {
 	return pids, nil
 }
 
-// watch runs a load on souk, adds what processor time souk and its databases used for it, and, when that is wanted,
-// takes a CPU profile of souk meanwhile. In split mode the profile is the gateway's.
+// watch runs a load on souk and adds the processor time that souk and its databases used for it. With
+// -profile it also takes a CPU profile of souk. In split mode the profile is the gateway's.
 func (b *bench) watch(ctx context.Context, name string, d time.Duration, f func() (stats, error)) (stats, error) {
 	if b.profiles == "" {
 		return timed(b.souk.cmd.Process.Pid, f)
@@ -201,11 +201,11 @@ func (b *bench) watch(ctx context.Context, name string, d time.Duration, f func(
 	return s, errors.Join(err, <-saved)
 }
 
-// timed adds the processor time of a process, and of all that descend from it, to what a load did.
+// timed runs a load and adds the processor time of a process and its descendants.
 func timed(pid int, f func() (stats, error)) (stats, error) {
-	before := spent(pid)
+	before := cpuTime(pid)
 	s, err := f()
-	s.cpu = cpu{}.add(before, spent(pid))
+	s.cpu = cpu{}.add(before, cpuTime(pid))
 	return s, err
 }
 
@@ -218,7 +218,7 @@ func captureFor(ctx context.Context, url string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = res.Body.Close() }() // it was read
+	defer func() { _ = res.Body.Close() }() // the body has been read
 	if res.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s: %s", url, res.Status)
 	}

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// wrkPath is where wrk is installed; "" when it is not. It costs about a third of what a client in Go costs, so
-// more of the machine is left to what is measured.
+// wrkPath returns the path of wrk, or "" if it is not installed. wrk uses about a third of the processor time
+// of a client in Go, so that more of the machine is left for souk.
 func wrkPath() string {
 	p, err := exec.LookPath("wrk")
 	if err != nil {
@@ -19,7 +19,7 @@ func wrkPath() string {
 	return p
 }
 
-// repeat sends one GET over and over: by wrk when it is there, by the program's own client otherwise.
+// repeat sends the same GET repeatedly, by wrk if it is installed, otherwise by the program's own client.
 func repeat(ctx context.Context, addr, path string, conns int, d time.Duration) (stats, error) {
 	if bin := wrkPath(); bin != "" {
 		return runWrk(ctx, bin, "http://"+addr+path, conns, d)
@@ -47,7 +47,7 @@ func runWrk(ctx context.Context, bin, url string, conns int, d time.Duration) (s
 		return stats{}, fmt.Errorf("wrk printed no figures: %s", out)
 	}
 	s := stats{failed: map[int]int{}}
-	all, _ := strconv.Atoi(m[1]) // matched digits
+	all, _ := strconv.Atoi(m[1]) // the pattern matches digits
 	if s.elapsed, err = time.ParseDuration(m[2]); err != nil {
 		return stats{}, fmt.Errorf("wrk: %w", err)
 	}
@@ -63,12 +63,12 @@ func runWrk(ctx context.Context, bin, url string, conns int, d time.Duration) (s
 		}
 	}
 	if e := wrkErrors.FindStringSubmatch(text); e != nil {
-		n, _ := strconv.Atoi(e[1]) // matched digits
+		n, _ := strconv.Atoi(e[1]) // the pattern matches digits
 		s.failed[-1] += n
 	}
 	if e := wrkBroken.FindStringSubmatch(text); e != nil {
 		for _, digits := range e[1:] {
-			n, _ := strconv.Atoi(digits) // matched digits
+			n, _ := strconv.Atoi(digits) // the pattern matches digits
 			if n > 0 {
 				s.failed[0] += n
 			}

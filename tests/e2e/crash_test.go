@@ -19,17 +19,19 @@ import (
 	"souk/pkg/id"
 )
 
-// settleTime is within what every saga ends after a restart.
-const settleTime = 5 * time.Second
+// sagaTimeout bounds how long after a restart a saga may still be open.
+const sagaTimeout = 5 * time.Second
 
-// checkoutFailpoints are the windows between two writes that a checkout passes, refused ones included, by the
-// service in whose process they are.
+// checkoutFailpoints returns, by service, the failpoints that checkouts pass, refused ones included.
 func checkoutFailpoints() map[string][]string {
-	// Where no checkout passes: sagas that are given up or parked, cancellations, the catalogue.
+	// No checkout passes those of released and parked sagas, of cancellations, and of the catalogue.
 	elsewhere := func(name string) bool {
-		return slices.ContainsFunc([]string{"claim", "release", "park", "void", "refund", "product.after_commit"}, func(part string) bool { return strings.Contains(name, part) })
+		parts := []string{"claim", "release", "park", "void", "refund", "product.after_commit"}
+		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(name, part) })
 	}
-	ofCheckout := slices.DeleteFunc(order.Failpoints(), func(name string) bool { return !strings.HasPrefix(name, "checkout.") || elsewhere(name) })
+	ofCheckout := slices.DeleteFunc(order.Failpoints(), func(name string) bool {
+		return !strings.HasPrefix(name, "checkout.") || elsewhere(name)
+	})
 	return map[string][]string{
 		"order":   ofCheckout,
 		"payment": slices.DeleteFunc(payment.Failpoints(), elsewhere),
@@ -37,27 +39,28 @@ func checkoutFailpoints() map[string][]string {
 	}
 }
 
-// crashed is a checkout that a crash interrupted.
-type crashed struct {
+// interrupted is a checkout that a crash may have interrupted.
+type interrupted struct {
 	buyer *client
 	key   string
 	body  obj
 	token string
 }
 
-// begin begins a checkout that may end at a failpoint.
-func begin(s *souk, v, token string) crashed {
+// beginCheckout sends a checkout that may end at a failpoint.
+func beginCheckout(s *souk, v, token string) interrupted {
 	s.t.Helper()
-	c := crashed{buyer: s.guest(), key: id.New(id.Event), body: checkoutBody(token), token: token}
+	c := interrupted{buyer: s.guest(), key: id.New(id.Event), body: checkoutBody(token), token: token}
 	c.body["email"] = email("crash")
 	c.buyer.add(v, 2).want(http.StatusOK)
-	_, _ = c.buyer.do(http.MethodPost, "/v1/checkout", c.body, "Idempotency-Key", c.key) // the connection breaks, or not
+	// An error is ignored here, because complete sends the checkout again.
+	_, _ = c.buyer.do(http.MethodPost, "/v1/checkout", c.body, "Idempotency-Key", c.key)
 	return c
 }
 
-// end sends the same checkout again until it is answered for good, and asserts the answer that its token
-// must get in the end, whatever happened on the way.
-func (c crashed) end(s *souk) {
+// complete sends the same checkout again until it gets its final answer. It asserts the answer that the payment token
+// must lead to, no matter what happened before.
+func (c interrupted) complete(s *souk) {
 	s.t.Helper()
 	c.buyer = &client{s: s, token: c.buyer.token}
 	var a *answer
@@ -83,10 +86,10 @@ func sagasEnd(s *souk) {
 			}
 		}
 		return true
-	}, settleTime, 50*time.Millisecond, "every saga ends within %s of the restart", settleTime)
+	}, sagaTimeout, 50*time.Millisecond, "every saga ends within %s of the restart", sagaTimeout)
 }
 
-// setFailpoints turns failpoints on in a running process, which may hit them at once, with what it was still doing.
+// setFailpoints sets failpoints in a running process. Work in flight may hit them at once.
 func (s *souk) setFailpoints(process, spec string) {
 	s.t.Helper()
 	var admin string
@@ -124,8 +127,8 @@ func (s *souk) processes() []processJSON {
 	return list.Processes
 }
 
-// hits reports whether the process ended within the time that a checkout takes.
-func hits(exited <-chan struct{}) bool {
+// hitFailpoint reports whether the process ended within the time that a checkout takes.
+func hitFailpoint(exited <-chan struct{}) bool {
 	select {
 	case <-exited:
 		return true
@@ -134,8 +137,8 @@ func hits(exited <-chan struct{}) bool {
 	}
 }
 
-// TestCrashAtEveryFailpoint stops the one process at each window of the checkout with kill -9, starts it again, and
-// finds every saga ended, every order whole, and no money moved twice.
+// TestCrashAtEveryFailpoint ends the single process abruptly at each failpoint of the checkout and starts it again.
+// Then every saga must end, every order be complete, and no money be moved twice.
 func TestCrashAtEveryFailpoint(t *testing.T) {
 	s := start(t, "inprocess", []string{"SOUK_FAILPOINTS="})
 	shop := handle("crash")
@@ -148,24 +151,24 @@ func TestCrashAtEveryFailpoint(t *testing.T) {
 				defer func() { outer.process = s.process }()
 				for _, token := range []string{"tok_ok", "tok_declined"} {
 					s.setFailpoints("souk", point+"=exit")
-					c := begin(s, v, token)
-					if !hits(s.exited) {
+					c := beginCheckout(s, v, token)
+					if !hitFailpoint(s.exited) {
 						continue
 					}
 					s.launch()
 					sagasEnd(s)
-					c.end(s)
+					c.complete(s)
 					s.verify()
 					return
 				}
-				require.Fail(t, "no checkout passes here", point)
+				require.Fail(t, "no checkout passes this failpoint", point)
 			})
 		}
 	}
 }
 
-// TestCrashOfOneService stops the order, product and payment process each at each window of the checkout, while
-// the other services go on; the process is started again by souk dev.
+// TestCrashOfOneService ends the order, product or payment process at each failpoint of the checkout, while the other
+// services run on. souk dev restarts the process.
 func TestCrashOfOneService(t *testing.T) {
 	if os.Getenv("SOUK_TEST_CHAOS") == "" {
 		t.Skip("TestKillUnderLoad is the short form of this; make chaos runs it")
@@ -181,12 +184,15 @@ func TestCrashOfOneService(t *testing.T) {
 					var before int
 					eventually(t, service+" runs", func() bool { before = s.pid(service); return before != 0 })
 					s.setFailpoints(service, point+"=exit")
-					c := begin(s, v, token)
-					c.end(s) // whatever happens to the process, the customer's retry is answered
+					c := beginCheckout(s, v, token)
+					c.complete(s) // the customer's retry is answered even if the process ended
 					if s.pid(service) == before {
 						continue
 					}
-					eventually(t, "the process is back", func() bool { pid := s.pid(service); return pid != 0 && pid != before })
+					eventually(t, "the process is restarted", func() bool {
+						pid := s.pid(service)
+						return pid != 0 && pid != before
+					})
 					sagasEnd(s)
 					return
 				}
@@ -196,7 +202,7 @@ func TestCrashOfOneService(t *testing.T) {
 	s.verify()
 }
 
-// pid returns a process's ID; 0 while there is none.
+// pid returns a process's ID; 0 while the process does not run.
 func (s *souk) pid(name string) int {
 	s.t.Helper()
 	for _, p := range s.processes() {
@@ -213,10 +219,10 @@ func TestKillUnderLoad(t *testing.T) {
 	shop := handle("kill")
 	v := s.seller(shop).sell(shop, "Kill", "10.00", 100_000).Variants[0].ID
 	done := make(chan struct{})
-	finished := make(chan []crashed)
+	finished := make(chan []interrupted, 8)
 	for range 8 {
 		go func() {
-			var mine []crashed
+			var mine []interrupted
 			for {
 				select {
 				case <-done:
@@ -224,7 +230,7 @@ func TestKillUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				c := crashed{key: id.New(id.Event), body: checkoutBody("tok_ok"), token: "tok_ok"}
+				c := interrupted{key: id.New(id.Event), body: checkoutBody("tok_ok"), token: "tok_ok"}
 				c.body["email"] = "load@example.com"
 				a, err := s.anonymous().do(http.MethodPost, "/v1/guest", obj{})
 				var g struct{ Token string }
@@ -232,10 +238,13 @@ func TestKillUnderLoad(t *testing.T) {
 					continue
 				}
 				c.buyer = &client{s: s, token: g.Token}
-				if a, err := c.buyer.do(http.MethodPost, "/v1/cart/items", obj{"variantId": v, "quantity": 2}); err != nil || a.status != http.StatusOK {
+				item := obj{"variantId": v, "quantity": 2}
+				a, err = c.buyer.do(http.MethodPost, "/v1/cart/items", item)
+				if err != nil || a.status != http.StatusOK {
 					continue
 				}
-				_, _ = c.buyer.do(http.MethodPost, "/v1/checkout", c.body, "Idempotency-Key", c.key) // answered or not: it is sent again at the end
+				// An error is ignored here, because complete sends the checkout again.
+				_, _ = c.buyer.do(http.MethodPost, "/v1/checkout", c.body, "Idempotency-Key", c.key)
 				mine = append(mine, c)
 			}
 		}()
@@ -243,14 +252,19 @@ func TestKillUnderLoad(t *testing.T) {
 	for _, name := range []string{"order", "payment", "product", "order", "product", "payment"} {
 		before := s.pid(name)
 		require.NoError(t, syscall.Kill(before, syscall.SIGKILL))
-		eventually(t, name+" is started again", func() bool { pid := s.pid(name); return pid != 0 && pid != before })
+		eventually(t, name+" is restarted", func() bool { pid := s.pid(name); return pid != 0 && pid != before })
 	}
 	close(done)
 	n := 0
 	for range 8 {
-		for _, c := range <-finished {
-			c.end(s)
-			n++
+		select {
+		case checkouts := <-finished:
+			for _, c := range checkouts {
+				c.complete(s)
+				n++
+			}
+		case <-time.After(4 * time.Minute): // a purchase is three requests of at most one minute each
+			require.Fail(t, "a customer did not stop in time")
 		}
 	}
 	t.Logf("%d checkouts while services were killed", n)

@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dataDir is where the real marketplace data is, beside the project. Tests that need it skip without it.
+// dataDir returns the folder of the real marketplace data, which is outside of the project. It skips the test if the
+// folder is missing.
 func dataDir(t *testing.T) string {
 	t.Helper()
 	dir, err := filepath.Abs("../../../shared/data")
@@ -30,7 +31,7 @@ func table(t *testing.T, path ...string) []map[string]string {
 	t.Helper()
 	f, err := os.Open(filepath.Join(path...))
 	require.NoError(t, err)
-	defer func() { _ = f.Close() }() // only read
+	defer func() { _ = f.Close() }() // the file is only read
 	r := csv.NewReader(f)
 	header, err := r.Read()
 	require.NoError(t, err)
@@ -49,19 +50,19 @@ func table(t *testing.T, path ...string) []map[string]string {
 	}
 }
 
-// The mapping from real data to a marketplace, the same each time:
+// marketplace is made from real data, always in the same way:
 //
-//   - PriceRunner's merchants are the shops ("Merchant 3"), its offers the products (handle "offer-1234", SKU
-//     "PR-1234", title and category as they are). Offers have no price and no stock.
-//   - Of Olist's orders the first 1,000 by order ID that have items are replayed, each as one checkout by its customer
-//     (customer_unique_id), who is signed in. One row of order_items is one piece.
-//   - What a piece is, is told by its product, seller and price together: the same product was sold at different
-//     prices. Each such ware becomes one offer. An Olist seller becomes one merchant, the one that has most
-//     offers left when the sellers with most wares choose first, so that sellers of one order are, as a rule, shops.
-//   - A ware's offer has the ware's price, and as stock the pieces sold of it plus its rank modulo 20. The offers that
-//     are left take the prices of Olist's items in turn, and as stock 1 plus their rank modulo 50.
+//   - PriceRunner's merchants are the shops ("Merchant 3"). Its offers are the products (handle "offer-1234", SKU
+//     "PR-1234", title and category unchanged). The data has no prices and no stock.
+//   - 1,000 of Olist's orders with items are replayed, those of several sellers first, then by order ID. Each is one
+//     checkout by its customer (customer_unique_id), who is signed in. One row of order_items is one piece.
+//   - An article is a product of a seller at a price, because the same product was sold at different prices. Each
+//     article becomes one offer. Each Olist seller becomes one merchant: sellers with the most articles choose first,
+//     and choose the merchant with the most offers left. So the sellers of one order are different shops, as a rule.
+//   - An article's offer has the article's price. Its stock is the pieces sold plus the offer's index modulo 20. The
+//     other offers take the prices of Olist's items in order, and their stock is 1 plus the index modulo 50.
 //
-// Freight is not replayed: in the replay shipping is free.
+// Freight is not replayed: shipping is free.
 type marketplace struct {
 	offers []map[string]string // in the file's order
 	prices []string            // by offer
@@ -77,15 +78,15 @@ type replayOrder struct {
 	sellers      int
 }
 
-type ware struct{ product, seller, price string }
+type article struct{ product, seller, price string }
 
 func buildMarketplace(t *testing.T, dir string) *marketplace {
 	t.Helper()
 	m := &marketplace{offers: table(t, dir, "pricerunner", "offers.csv"), total: new(big.Rat)}
 	items := table(t, dir, "olist", "order_items.csv")
-	byOrder := map[string][]ware{}
+	byOrder := map[string][]article{}
 	for _, it := range items {
-		byOrder[it["order_id"]] = append(byOrder[it["order_id"]], ware{it["product_id"], it["seller_id"], it["price"]})
+		byOrder[it["order_id"]] = append(byOrder[it["order_id"]], article{it["product_id"], it["seller_id"], it["price"]})
 	}
 	customers := map[string]string{}
 	for _, c := range table(t, dir, "olist", "customers.csv") {
@@ -98,7 +99,7 @@ func buildMarketplace(t *testing.T, dir string) *marketplace {
 		}
 	}
 	slices.SortFunc(chosen, func(a, b map[string]string) int { return compare(a["order_id"], b["order_id"]) })
-	// The orders of several sellers come first, or a thousand would hold too few of them.
+	// Orders of several sellers come first. Otherwise the 1,000 orders would hold too few of them.
 	slices.SortStableFunc(chosen, func(a, b map[string]string) int {
 		return sellersOf(byOrder[b["order_id"]]) - sellersOf(byOrder[a["order_id"]])
 	})
@@ -107,7 +108,10 @@ func buildMarketplace(t *testing.T, dir string) *marketplace {
 	offerOf := m.assign(chosen, byOrder)
 	m.prices, m.stock = make([]string, len(m.offers)), make([]int, len(m.offers))
 	for _, o := range chosen {
-		r := replayOrder{id: o["order_id"], customer: customers[o["customer_id"]], lines: map[int]int{}, total: new(big.Rat), sellers: sellersOf(byOrder[o["order_id"]])}
+		r := replayOrder{
+			id: o["order_id"], customer: customers[o["customer_id"]], lines: map[int]int{}, total: new(big.Rat),
+			sellers: sellersOf(byOrder[o["order_id"]]),
+		}
 		for _, w := range byOrder[r.id] {
 			i := offerOf[w]
 			r.lines[i]++
@@ -129,14 +133,14 @@ func buildMarketplace(t *testing.T, dir string) *marketplace {
 	return m
 }
 
-// assign gives each ware of the orders an offer.
-func (m *marketplace) assign(orders []map[string]string, byOrder map[string][]ware) map[ware]int {
+// assign returns the offer of each article in the orders.
+func (m *marketplace) assign(orders []map[string]string, byOrder map[string][]article) map[article]int {
 	free := map[string][]int{} // merchant to offers
 	for i, o := range m.offers {
 		free[o["merchant_id"]] = append(free[o["merchant_id"]], i)
 	}
-	bySeller := map[string][]ware{}
-	seen := map[ware]bool{}
+	bySeller := map[string][]article{}
+	seen := map[article]bool{}
 	for _, o := range orders {
 		for _, w := range byOrder[o["order_id"]] {
 			if !seen[w] {
@@ -155,7 +159,7 @@ func (m *marketplace) assign(orders []map[string]string, byOrder map[string][]wa
 		}
 		return compare(a, b)
 	})
-	out := map[ware]int{}
+	out := map[article]int{}
 	for _, s := range sellers {
 		best := ""
 		for merchant, offers := range free {
@@ -171,9 +175,9 @@ func (m *marketplace) assign(orders []map[string]string, byOrder map[string][]wa
 	return out
 }
 
-func sellersOf(wares []ware) int {
+func sellersOf(articles []article) int {
 	set := map[string]bool{}
-	for _, w := range wares {
+	for _, w := range articles {
 		set[w.seller] = true
 	}
 	return len(set)
@@ -203,7 +207,10 @@ func (m *marketplace) writeCSV(t *testing.T, path string) {
 	f, err := os.Create(path)
 	require.NoError(t, err)
 	w := csv.NewWriter(f)
-	require.NoError(t, w.Write([]string{"Handle", "Title", "Body (HTML)", "Vendor", "Product Category", "Published", "Variant SKU", "Variant Inventory Qty", "Variant Price", "Status"}))
+	require.NoError(t, w.Write([]string{
+		"Handle", "Title", "Body (HTML)", "Vendor", "Product Category", "Published", "Variant SKU",
+		"Variant Inventory Qty", "Variant Price", "Status",
+	}))
 	for i, o := range m.offers {
 		require.NoError(t, w.Write([]string{
 			handleOf(o), o["title"], "", "Merchant " + o["merchant_id"], o["category"], "true",
@@ -225,5 +232,6 @@ func (m *marketplace) String() string {
 			several++
 		}
 	}
-	return fmt.Sprintf("%d offers, %d orders (%d of several sellers), %s BRL", len(m.offers), len(m.orders), several, m.total.FloatString(2))
+	return fmt.Sprintf("%d offers, %d orders (%d of several sellers), %s BRL",
+		len(m.offers), len(m.orders), several, m.total.FloatString(2))
 }

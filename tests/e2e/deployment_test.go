@@ -23,15 +23,15 @@ import (
 	"souk/pkg/devstack/oidcserver"
 )
 
-// deployment is a souk that runs as it does outside of development: `souk run` with a configuration file, against
-// servers that the test owns, and may stop and start.
+// deployment is a souk that runs as in production: `souk run` with a configuration file. The test owns its servers and
+// may stop and start them.
 type deployment struct {
 	*souk
 	servers *servers
 	parts   []part
 }
 
-// servers are what a deployment stands on. What is started again is where it was, with its data.
+// servers are the infrastructure of a deployment. A restarted server has the same address and data.
 type servers struct {
 	dir             string
 	postgresOptions devstack.PostgresOptions
@@ -53,7 +53,8 @@ type part struct {
 // withDatabase are the services that have a database.
 var withDatabase = []string{"user", "shop", "product", "cart", "payment", "order", "notification"}
 
-// deploy starts servers and a process for each target, that of the gateway last. Several call each other over NATS.
+// deploy starts servers and a process for each target. The target with the gateway is the last. Several processes call
+// each other over NATS.
 func deploy(t testing.TB, targets ...string) *deployment {
 	t.Helper()
 	dir, err := devstack.TempDir()
@@ -66,14 +67,14 @@ func deploy(t testing.TB, targets ...string) *deployment {
 	t.Cleanup(func() {
 		for _, p := range slices.Backward(d.parts) {
 			if !p.stop() {
-				t.Errorf("%s did not stop within %s of SIGINT", p.target, stopPatience)
+				t.Errorf("%s did not stop within %s of SIGINT", p.target, stopTimeout)
 			}
 			if t.Failed() {
-				t.Logf("last log lines of %s:\n%s", p.target, troubles(p.output.String(), 40))
+				t.Logf("last log lines of %s:\n%s", p.target, lastWarnings(p.output.String(), 40))
 			}
 		}
 		d.servers.stop(t)
-		_ = os.RemoveAll(dir) // best effort in a temporary directory
+		_ = os.RemoveAll(dir) // only a temporary directory would remain
 	})
 	d.servers.start(t)
 	d.configure(len(targets) > 1)
@@ -83,7 +84,8 @@ func deploy(t testing.TB, targets ...string) *deployment {
 			[]string{"SOUK_ADMIN_ADDR=" + admin}, "run", "--target="+target, "--config="+d.config, "--migrate")})
 	}
 	for _, p := range d.parts {
-		require.Eventually(t, func() bool { return p.ended() || p.isReady() }, startPatience, 20*time.Millisecond, "%s is ready", p.target)
+		require.Eventually(t, func() bool { return p.ended() || p.isReady() },
+			startTimeout, 20*time.Millisecond, "%s is ready", p.target)
 		require.False(t, p.ended(), "%s ended instead of starting: %s", p.target, p.output)
 	}
 	return d
@@ -114,15 +116,17 @@ func (d *deployment) configure(split bool) {
 	if split {
 		transport = "nats"
 	}
-	all := map[string]any{"per_second": 20000, "burst": 40000} // tests are many clients of one address
+	rate := map[string]any{"per_second": 20000, "burst": 40000} // all clients of a test share one address
 	raw, err := yaml.Marshal(map[string]any{
-		"postgres":     map[string]any{"urls": databases},
-		"redis":        map[string]any{"addr": d.servers.redis.Addr()},
-		"nats":         map[string]any{"url": d.servers.nats.URL()},
-		"identity":     map[string]any{"seed": secret()},
-		"rpc":          map[string]any{"transport": transport},
-		"gateway":      map[string]any{"addr": d.addr, "public_url": d.url, "address_rate": all, "caller_rate": all},
-		"auth":         map[string]any{"issuer": d.servers.oidc.Issuer(), "client_id": oidcserver.ClientID, "audience": oidcserver.Audience, "key": secret()},
+		"postgres": map[string]any{"urls": databases},
+		"redis":    map[string]any{"addr": d.servers.redis.Addr()},
+		"nats":     map[string]any{"url": d.servers.nats.URL()},
+		"identity": map[string]any{"seed": secret()},
+		"rpc":      map[string]any{"transport": transport},
+		"gateway":  map[string]any{"addr": d.addr, "public_url": d.url, "address_rate": rate, "caller_rate": rate},
+		"auth": map[string]any{
+			"issuer": d.servers.oidc.Issuer(), "client_id": oidcserver.ClientID, "audience": oidcserver.Audience, "key": secret(),
+		},
 		"notification": map[string]any{"smtp_addr": d.servers.mail.Addr()},
 		"payment": map[string]any{
 			"sandbox": map[string]any{"webhook_secret": secret(), "webhook_url": d.url + "/v1/webhooks/payments/sandbox"},
@@ -134,11 +138,11 @@ func (d *deployment) configure(split bool) {
 
 func secret() string {
 	var b [32]byte
-	_, _ = rand.Read(b[:]) // never fails
+	_, _ = rand.Read(b[:]) // crypto/rand never fails
 	return base64.StdEncoding.EncodeToString(b[:])
 }
 
-// user signs a user in with roles.
+// user returns a client with a token of a user with roles.
 func (d *deployment) user(email string, roles ...string) *client {
 	d.t.Helper()
 	token, err := d.servers.oidc.Token(d.t.Context(), email, roles, 0)
@@ -146,7 +150,7 @@ func (d *deployment) user(email string, roles ...string) *client {
 	return &client{s: d.souk, token: token}
 }
 
-// seller makes a shop with a member who sells in it.
+// seller creates a shop and returns a client of its owner.
 func (d *deployment) seller(handle string) *client {
 	d.t.Helper()
 	seller, operator := d.user(handle+"@sellers.test", "customer", "seller"), d.user("operator@souk.test", "operator")
@@ -159,9 +163,13 @@ func (d *deployment) seller(handle string) *client {
 
 func (s *servers) start(t testing.TB) {
 	t.Helper()
-	s.postgresOptions = devstack.PostgresOptions{Dir: filepath.Join(s.dir, "postgres"), Port: steadyPort(t), Databases: withDatabase}
+	s.postgresOptions = devstack.PostgresOptions{
+		Dir: filepath.Join(s.dir, "postgres"), Port: steadyPort(t), Databases: withDatabase,
+	}
 	s.startPostgres(t)
-	s.natsOptions = natsserver.Options{StoreDir: filepath.Join(s.dir, "nats"), Port: steadyPort(t), User: "souk", Password: rand.Text()}
+	s.natsOptions = natsserver.Options{
+		StoreDir: filepath.Join(s.dir, "nats"), Port: steadyPort(t), User: "souk", Password: rand.Text(),
+	}
 	s.startNATS(t)
 	var err error
 	s.redis, err = devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: filepath.Join(s.dir, "redis")})
@@ -186,12 +194,12 @@ func (s *servers) startNATS(t testing.TB) {
 	s.nats = n
 }
 
-// stopPostgres shuts PostgreSQL down as its operator does: sessions are ended, all data is on disk.
+// stopPostgres shuts PostgreSQL down as an operator does: it ends the sessions and writes all data to disk.
 func (s *servers) stopPostgres(t testing.TB) { stopped(t, "PostgreSQL", s.postgres.Stop) }
 
 func (s *servers) stopNATS(t testing.TB) { stopped(t, "NATS", s.nats.Stop) }
 
-// stop stops what was started.
+// stop stops the servers that have started.
 func (s *servers) stop(t testing.TB) {
 	if s.mail != nil {
 		stopped(t, "the mail sink", s.mail.Stop)
@@ -212,15 +220,15 @@ func (s *servers) stop(t testing.TB) {
 
 func stopped(t testing.TB, what string, stop func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	if err := stop(ctx); err != nil {
 		t.Errorf("stop %s: %v", what, err)
 	}
 }
 
-// steadyPort returns a free port that stays free while a server is down: it is none of those that the system gives
-// to outgoing connections.
+// steadyPort returns a free port that stays free while its server is down. It is outside of the range that the system
+// uses for outgoing connections.
 func steadyPort(t testing.TB) int {
 	t.Helper()
 	for range 100 {

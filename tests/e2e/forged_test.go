@@ -24,7 +24,7 @@ import (
 	"souk/pkg/rpc"
 )
 
-// testForgedIdentity calls services over NATS as somebody who has the broker's password but no service's key.
+// testForgedIdentity calls services over NATS with the broker's password but without a service's key.
 func testForgedIdentity(t *testing.T, s *souk) {
 	raw, err := os.ReadFile(filepath.Join(s.dir, "dev.json"))
 	require.NoError(t, err)
@@ -34,7 +34,7 @@ func testForgedIdentity(t *testing.T, s *souk) {
 	}
 	require.NoError(t, json.Unmarshal(raw, &state))
 	if state.Transport != "nats" {
-		return // in one process no service can be reached from outside
+		return // services in one process can't be reached from outside
 	}
 	shop := handle("forged")
 	p := s.seller(shop).sell(shop, "Forged", "10.00", 5)
@@ -55,20 +55,22 @@ func testForgedIdentity(t *testing.T, s *souk) {
 		signer := identity.NewSigner(issuer, key, time.Minute, clock.System{})
 		token, _, err := signer.Sign(actor)
 		require.NoError(t, err)
-		conn := rpc.NewClient(natsrpc.New(nc, natsrpc.Options{}).Conn(), rpc.ClientOptions{Service: issuer, Signer: signer})
+		conn := rpc.NewClient(natsrpc.New(nc, natsrpc.Options{}).Conn(),
+			rpc.ClientOptions{Service: issuer, Signer: signer})
 		ctx := identity.WithToken(ctx, token)
 		_, get := orderv1.NewOrderServiceClient(conn).GetOrder(ctx, &orderv1.GetOrderRequest{Id: order.ID})
 		_, cancelled := orderv1.NewOrderServiceClient(conn).CancelOrder(ctx, &orderv1.CancelOrderRequest{Id: order.ID})
 		_, lines := cartv1.NewCartServiceClient(conn).GetLines(ctx, &cartv1.GetLinesRequest{OwnerId: me.ID})
-		_, restock := productv1.NewProductServiceClient(conn).RestockInventory(ctx, &productv1.RestockInventoryRequest{OrderId: order.ID})
+		products := productv1.NewProductServiceClient(conn)
+		_, restock := products.RestockInventory(ctx, &productv1.RestockInventoryRequest{OrderId: order.ID})
 		title := "Stolen"
-		_, update := productv1.NewProductServiceClient(conn).UpdateProduct(ctx, &productv1.UpdateProductRequest{Id: p.ID, Title: &title})
+		_, update := products.UpdateProduct(ctx, &productv1.UpdateProductRequest{Id: p.ID, Title: &title})
 		return []error{get, cancelled, lines, restock, update}
 	}
 	for issuer, actor := range map[string]identity.Actor{
 		"gateway": {Kind: identity.KindUser, ID: me.ID, Roles: []string{"customer", "operator"}},
 		"order":   identity.Service("order"),
-		"nobody":  identity.Service("nobody"),
+		"unknown": identity.Service("unknown"),
 	} {
 		for i, err := range call(issuer, actor) {
 			require.True(t, errs.Is(err, errs.Unauthenticated), "%s, call %d: %v", issuer, i, err)

@@ -15,8 +15,8 @@ import (
 	"souk/pkg/id"
 )
 
-// TestBadInput sends what a clumsy or hostile client sends.
-func TestBadInput(t *testing.T) {
+// TestBadInputIsRefused sends what a careless or hostile client may send.
+func TestBadInputIsRefused(t *testing.T) {
 	s := start(t, "inprocess", nil, "--demo")
 	shop := handle("input")
 	seller := s.seller(shop)
@@ -60,13 +60,13 @@ func TestBadInput(t *testing.T) {
 			"a line break in a name":     {u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { b["shippingAddress"].(obj)["name"] = "A\r\nBcc: x@example.com" }), "shippingAddress.name"},
 			"a phone that is a word":     {u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { b["shippingAddress"].(obj)["phone"] = "call me" }), "shippingAddress.phone"},
 			"a logo that is a script":    {u, http.MethodPost, "/v1/shops", obj{"name": "Logo", "logoUrl": "javascript:alert(1)"}, "logoUrl"},
-			"a method nobody has":        {u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { b["payment"].(obj)["method"] = "gold" }), "payment.method"},
-			"an e-mail that is none":     {u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { b["email"] = "nobody" }), "email"},
+			"unknown payment method":     {u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { b["payment"].(obj)["method"] = "gold" }), "payment.method"},
+			"an invalid e-mail":          {u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { b["email"] = "nobody" }), "email"},
 			"negative price":             {seller, http.MethodPost, "/v1/shops/" + shop + "/products", variant(obj{"price": obj{"currencyCode": "BRL", "amount": "-1.00"}}), "variants[0].price"},
 			"price of zero":              {seller, http.MethodPost, "/v1/shops/" + shop + "/products", variant(obj{"price": obj{"currencyCode": "BRL", "amount": "0.00"}}), "variants[0].price"},
 			"too many digits":            {seller, http.MethodPost, "/v1/shops/" + shop + "/products", variant(obj{"price": obj{"currencyCode": "BRL", "amount": "1.001"}}), "variants[0].price"},
-			"a currency nobody has":      {seller, http.MethodPost, "/v1/shops/" + shop + "/products", variant(obj{"price": obj{"currencyCode": "XXQ", "amount": "1.00"}}), "variants[0].price"},
-			"a price that is no number":  {seller, http.MethodPost, "/v1/shops/" + shop + "/products", variant(obj{"price": obj{"currencyCode": "BRL", "amount": "NaN"}}), "variants[0].price"},
+			"unknown currency":           {seller, http.MethodPost, "/v1/shops/" + shop + "/products", variant(obj{"price": obj{"currencyCode": "XXQ", "amount": "1.00"}}), "variants[0].price"},
+			"a price that is not finite": {seller, http.MethodPost, "/v1/shops/" + shop + "/products", variant(obj{"price": obj{"currencyCode": "BRL", "amount": "NaN"}}), "variants[0].price"},
 			"no SKU":                     {seller, http.MethodPost, "/v1/shops/" + shop + "/products", variant(obj{"sku": ""}), "variants[0].sku"},
 			"negative stock":             {seller, http.MethodPut, "/v1/variants/" + v + "/stock", obj{"onHand": -1}, "onHand"},
 			"no stock":                   {seller, http.MethodPut, "/v1/variants/" + v + "/stock", obj{}, "onHand"},
@@ -74,7 +74,7 @@ func TestBadInput(t *testing.T) {
 			"negative page size":         {u, http.MethodGet, "/v1/products?pageSize=-1", nil, "pageSize"},
 			"made-up page token":         {u, http.MethodGet, "/v1/products?pageToken=made-up", nil, "pageToken"},
 			"made-up page token, orders": {u, http.MethodGet, "/v1/orders?pageToken=bWFkZS11cA", nil, "pageToken"},
-			"a sort nobody has":          {u, http.MethodGet, "/v1/products?sort=random", nil, "sort"},
+			"unknown sort order":         {u, http.MethodGet, "/v1/products?sort=random", nil, "sort"},
 			"min price that is a word":   {u, http.MethodGet, "/v1/products?minPrice=cheap&currencyCode=BRL", nil, "minPrice"},
 		} {
 			t.Run(name, func(t *testing.T) {

@@ -12,39 +12,42 @@ import (
 )
 
 const (
-	shoppers   = 6                      // of a load, at once
-	retryPause = 100 * time.Millisecond // as Retry-After asks, only shorter
+	shoppers   = 6                      // concurrent customers of a load
+	retryDelay = 100 * time.Millisecond // shorter than what Retry-After says, to save time
 )
 
-// load is customers who buy a piece each as guests, again and again, whatever is out.
+// load simulates customers who buy one piece each as guests, again and again, even while servers are down.
 type load struct {
-	t         testing.TB
-	s         *souk
-	variant   string
-	cartsGone bool // the test kills Redis, which may lose the last seconds of carts
+	t          testing.TB
+	s          *souk
+	variant    string
+	losesCarts bool // the test kills Redis, which may lose the last seconds of carts
 
-	orders      atomic.Int64 // checkouts that were answered with an order
-	unavailable atomic.Int64 // answers unavailable, with Retry-After
-	odd         atomic.Int64 // answers that were neither a success nor an honest refusal
+	orders      atomic.Int64 // checkouts that returned an order
+	unavailable atomic.Int64 // unavailable answers with Retry-After
+	unexpected  atomic.Int64 // answers that were neither a success nor a documented refusal
 
 	mu           sync.Mutex
 	acknowledged map[string]purchase // by order ID
 
 	wg   sync.WaitGroup
 	done chan struct{}
-	stop func() // no more purchases; waits for those under way
+	stop func() // ends the load and waits for purchases in flight
 }
 
-// purchase is an order that a customer was told of.
+// purchase is an order that a customer got an answer for.
 type purchase struct {
 	buyer *client
 	email string
 }
 
-// buying starts a load on a variant. It ends with the test, or with stop.
-func buying(t testing.TB, s *souk, variant string, cartsGone bool) *load {
+// startLoad starts a load on a variant. It ends with the test or with stop.
+func startLoad(t testing.TB, s *souk, variant string, losesCarts bool) *load {
 	t.Helper()
-	l := &load{t: t, s: s, variant: variant, cartsGone: cartsGone, acknowledged: map[string]purchase{}, done: make(chan struct{})}
+	l := &load{
+		t: t, s: s, variant: variant, losesCarts: losesCarts,
+		acknowledged: map[string]purchase{}, done: make(chan struct{}),
+	}
 	l.stop = sync.OnceFunc(func() {
 		close(l.done)
 		l.wg.Wait()
@@ -53,14 +56,14 @@ func buying(t testing.TB, s *souk, variant string, cartsGone bool) *load {
 	for range shoppers {
 		l.wg.Go(func() {
 			for {
-				pause := time.Duration(0)
+				delay := time.Duration(0)
 				if !l.buy() {
-					pause = retryPause
+					delay = retryDelay
 				}
 				select {
 				case <-l.done:
 					return
-				case <-time.After(pause):
+				case <-time.After(delay):
 				}
 			}
 		})
@@ -68,26 +71,27 @@ func buying(t testing.TB, s *souk, variant string, cartsGone bool) *load {
 	return l
 }
 
-// buy tries one purchase, notes how it went, and reports whether it went well.
+// buy tries one purchase, records its answers, and reports whether it succeeded.
 func (l *load) buy() bool {
 	var g struct{ Token string }
-	a, ok := l.noted(l.s.anonymous().do(http.MethodPost, "/v1/guest", obj{}))
+	a, ok := l.record(l.s.anonymous().do(http.MethodPost, "/v1/guest", obj{}))
 	if !ok || json.Unmarshal(a.body, &g) != nil {
 		return false
 	}
 	p := purchase{buyer: &client{s: l.s, token: g.Token}, email: email("load")}
-	if _, ok := l.noted(p.buyer.do(http.MethodPost, "/v1/cart/items", obj{"variantId": l.variant, "quantity": 1})); !ok {
+	item := obj{"variantId": l.variant, "quantity": 1}
+	if _, ok := l.record(p.buyer.do(http.MethodPost, "/v1/cart/items", item)); !ok {
 		return false
 	}
 	body := checkoutBody("tok_ok")
 	body["email"] = p.email
 	key := id.New(id.Event)
 	for range 100 {
-		a, ok := l.noted(p.buyer.do(http.MethodPost, "/v1/checkout", body, "Idempotency-Key", key))
+		a, ok := l.record(p.buyer.do(http.MethodPost, "/v1/checkout", body, "Idempotency-Key", key))
 		if ok {
 			var o struct{ Order orderJSON }
 			if json.Unmarshal(a.body, &o) != nil || o.Order.ID == "" {
-				l.strange("an order without an ID: %s", a.body)
+				l.recordUnexpected("an order without an ID: %s", a.body)
 				return false
 			}
 			l.mu.Lock()
@@ -99,15 +103,19 @@ func (l *load) buy() bool {
 		if a == nil || a.code() == "cart_empty" {
 			return false
 		}
-		<-time.After(retryPause)
+		select {
+		case <-time.After(retryDelay):
+		case <-l.t.Context().Done(): // the test has ended
+			return false
+		}
 	}
 	return false
 }
 
-// noted counts an answer and reports whether it is a success.
-func (l *load) noted(a *answer, err error) (*answer, bool) {
+// record counts an answer and reports whether it is a success.
+func (l *load) record(a *answer, err error) (*answer, bool) {
 	if err != nil {
-		l.strange("no answer: %v", err)
+		l.recordUnexpected("no answer: %v", err)
 		return nil, false
 	}
 	switch {
@@ -116,14 +124,14 @@ func (l *load) noted(a *answer, err error) (*answer, bool) {
 	case a.status == http.StatusServiceUnavailable && a.code() == "unavailable" && a.header.Get("Retry-After") != "":
 		l.unavailable.Add(1)
 	case a.code() == "idempotency_in_flight":
-	case l.cartsGone && a.status == http.StatusUnprocessableEntity && a.code() == "cart_empty":
+	case l.losesCarts && a.status == http.StatusUnprocessableEntity && a.code() == "cart_empty":
 	default:
-		l.strange("%d %s", a.status, a.body)
+		l.recordUnexpected("%d %s", a.status, a.body)
 	}
 	return a, false
 }
 
-func (l *load) strange(format string, args ...any) {
-	l.odd.Add(1)
+func (l *load) recordUnexpected(format string, args ...any) {
+	l.unexpected.Add(1)
 	l.t.Logf(format, args...)
 }

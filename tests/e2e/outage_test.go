@@ -14,24 +14,26 @@ import (
 	"souk/pkg/id"
 )
 
-// TestOutages kills Redis and PostgreSQL while customers buy. Requests fail as unavailable while it lasts; then
-// everything recovers by itself, and nothing that was acknowledged is lost.
-func TestOutages(t *testing.T) {
+// TestOutagesLoseNoAcknowledgedOrder kills Redis and PostgreSQL while customers buy. Requests fail as unavailable
+// during the outage. Then everything recovers by itself, and no acknowledged order is lost.
+func TestOutagesLoseNoAcknowledgedOrder(t *testing.T) {
 	s := start(t, "inprocess", nil)
 	shop := handle("outage")
 	v := s.seller(shop).sell(shop, "Outage", "10.00", 100_000).Variants[0].ID
-	l := buying(t, s, v, true)
+	l := startLoad(t, s, v, true)
 	outage := func(what string, pid int) {
 		before := l.orders.Load()
 		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
-		eventually(t, "orders are taken again after "+what+" was killed", func() bool { return l.orders.Load() > before+20 })
+		eventually(t, "orders are taken again after "+what+" was killed", func() bool {
+			return l.orders.Load() > before+20
+		})
 	}
 	eventually(t, "orders are taken", func() bool { return l.orders.Load() > 20 })
 	outage("Redis", childOf(t, s, "redis-server"))
 	outage("PostgreSQL", childOf(t, s, "postgres"))
 	outage("Redis", childOf(t, s, "redis-server"))
 	l.stop()
-	require.Zero(t, l.odd.Load(), "answers that were neither a success nor an honest refusal")
+	require.Zero(t, l.unexpected.Load(), "answers that were neither a success nor a documented refusal")
 	for orderID, p := range l.acknowledged {
 		p.buyer.get("/v1/orders/" + orderID).want(http.StatusOK)
 	}
@@ -40,7 +42,7 @@ func TestOutages(t *testing.T) {
 	s.verify()
 }
 
-// childOf returns the process ID of a server that souk dev started: the child with that program's name.
+// childOf returns the process ID of a server that souk dev has started: its child process with the program's name.
 func childOf(t *testing.T, s *souk, program string) int {
 	t.Helper()
 	var found int
@@ -50,7 +52,7 @@ func childOf(t *testing.T, s *souk, program string) int {
 		for _, path := range stats {
 			raw, err := os.ReadFile(path)
 			if err != nil {
-				continue // it ended meanwhile
+				continue // the process has ended
 			}
 			open, end := strings.IndexByte(string(raw), '('), strings.LastIndexByte(string(raw), ')')
 			if open < 0 || end < 0 || string(raw[open+1:end]) != program {
@@ -68,9 +70,9 @@ func childOf(t *testing.T, s *souk, program string) int {
 	return found
 }
 
-// TestJetStreamLost removes all of JetStream's files between two runs and replays the outboxes: no consumer
-// applies anything twice, and nothing is missing.
-func TestJetStreamLost(t *testing.T) {
+// TestReplayRestoresLostJetStream removes all of JetStream's files between two runs and replays the outboxes. No
+// consumer may handle an event twice, and no event may be missing.
+func TestReplayRestoresLostJetStream(t *testing.T) {
 	s := start(t, "inprocess", nil)
 	shop := handle("lost")
 	v := s.seller(shop).sell(shop, "Lost stream", "10.00", 100).Variants[0].ID
@@ -103,7 +105,7 @@ func TestJetStreamLost(t *testing.T) {
 	g.post("/v1/checkout", body, "Idempotency-Key", id.New(id.Event)).order()
 	eventually(t, "events flow again", func() bool { return mails(last) == 1 })
 	for to := range buyers {
-		require.Zero(t, mails(to), "the mail sink began anew: a mail now would be a second one")
+		require.Zero(t, mails(to), "the restarted mail sink is empty, so this is a second mail")
 	}
 	s.verify()
 }

@@ -15,14 +15,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// process is a souk process that a test started.
+// process is a souk process that a test has started.
 type process struct {
 	cmd    *exec.Cmd
 	output *tail
 	exited chan struct{}
 }
 
-// tail keeps what a process printed, and tells of lines.
+// tail stores a process's output. It closes ready when the process prints that it is ready.
 type tail struct {
 	mu    sync.Mutex
 	buf   bytes.Buffer
@@ -48,10 +48,12 @@ func (t *tail) String() string {
 	return t.buf.String()
 }
 
-// startProcess starts souk with further variables in its environment.
+// startProcess starts souk with more variables in its environment.
 func startProcess(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(binary, args...), output: &tail{ready: make(chan struct{})}, exited: make(chan struct{})}
+	p := &process{
+		cmd: exec.Command(binary, args...), output: &tail{ready: make(chan struct{})}, exited: make(chan struct{}),
+	}
 	p.cmd.Env = append(os.Environ(), env...)
 	stdout, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -63,37 +65,45 @@ func startProcess(t testing.TB, env []string, args ...string) *process {
 	wg.Go(func() { p.output.follow(stderr) })
 	go func() {
 		wg.Wait()
-		_ = p.cmd.Wait() // how it ended is in ProcessState
+		_ = p.cmd.Wait() // tests read the exit status from ProcessState
 		close(p.exited)
 	}()
 	return p
 }
 
-// stop ends the process as Ctrl-C does and waits for it. It reports false when it had to be killed.
+// stop ends the process as Ctrl-C does and waits for it. It reports false if it had to kill the process.
 func (p *process) stop() bool {
 	select {
 	case <-p.exited:
 		return true
 	default:
 	}
-	_ = p.cmd.Process.Signal(syscall.SIGINT) // it may have ended by itself
+	_ = p.cmd.Process.Signal(syscall.SIGINT) // the process may have ended by itself
+	if p.waitExited() {
+		return true
+	}
+	p.kill()
+	return false
+}
+
+// kill ends the process as kill -9 does. It reports whether the process has ended within stopTimeout.
+func (p *process) kill() bool {
+	_ = p.cmd.Process.Kill() // the process may have ended by itself
+	return p.waitExited()
+}
+
+// waitExited waits for the end of the process. It reports false after stopTimeout.
+func (p *process) waitExited() bool {
 	select {
 	case <-p.exited:
 		return true
-	case <-time.After(stopPatience):
-		p.kill()
+	case <-time.After(stopTimeout):
 		return false
 	}
 }
 
-// kill ends the process as kill -9 does.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it may have ended by itself
-	<-p.exited
-}
-
-// troubles are the last lines of a log that are more than information.
-func troubles(log string, n int) string {
+// lastWarnings returns the last n lines of a log with a level above info.
+func lastWarnings(log string, n int) string {
 	var lines []string
 	for line := range strings.SplitSeq(strings.TrimSpace(log), "\n") {
 		if !strings.HasPrefix(line, `{"level":"info"`) {

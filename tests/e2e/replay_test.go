@@ -21,9 +21,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRealMarketplace imports a marketplace made of real data, searches it, replays a thousand real orders on
-// it, and finds every cent and every piece where it should be.
-func TestRealMarketplace(t *testing.T) {
+// TestRealOrdersAddUpToTheCent imports a marketplace that is made from real data, searches it, and replays a thousand
+// real orders. Then every cent and every piece must be accounted for.
+func TestRealOrdersAddUpToTheCent(t *testing.T) {
 	dir := dataDir(t)
 	m := buildMarketplace(t, dir)
 	t.Log(m)
@@ -45,7 +45,9 @@ func TestRealMarketplace(t *testing.T) {
 
 	replayed := replay(s, m, variants)
 	require.Zero(t, m.total.Cmp(replayed), "ordered for %s, replayed for %s", m.total.FloatString(2), replayed.FloatString(2))
-	eventually(t, "every saga ends", func() bool { return !strings.Contains(s.must("saga", "ls", "--state", "running"), "checkout") })
+	eventually(t, "every saga ends", func() bool {
+		return !strings.Contains(s.must("saga", "ls", "--state", "running"), "checkout")
+	})
 	s.verify()
 
 	exported := filepath.Join(t.TempDir(), "export.csv")
@@ -67,7 +69,7 @@ func TestRealMarketplace(t *testing.T) {
 	require.Contains(t, out, fmt.Sprintf("unchanged %d, rejected 0", n), "export, then import: nothing changes")
 }
 
-// variantsBySKU pages through the catalogue.
+// variantsBySKU pages through the catalogue and returns the variants' IDs.
 func variantsBySKU(s *souk) map[string]string {
 	s.t.Helper()
 	out := map[string]string{}
@@ -86,10 +88,11 @@ func variantsBySKU(s *souk) map[string]string {
 	}
 }
 
-// atOnce is how many customers order at the same time.
-const atOnce = 32
+// concurrentCustomers is how many customers order at the same time.
+const concurrentCustomers = 32
 
-// replay has each customer check out their orders, one after the other, 32 customers at a time, and returns the sum.
+// replay checks out all orders and returns the sum of their totals. It runs the orders of one customer one after the
+// other, and concurrentCustomers customers at a time.
 func replay(s *souk, m *marketplace, variants map[string]string) *big.Rat {
 	s.t.Helper()
 	began := time.Now()
@@ -99,7 +102,7 @@ func replay(s *souk, m *marketplace, variants map[string]string) *big.Rat {
 	defer func() { s.t.Logf("%d orders in %s", len(m.orders), time.Since(began).Round(time.Millisecond)) }()
 	var mu sync.Mutex
 	sum := new(big.Rat)
-	inParallel(atOnce, customers, func(c *customer) {
+	inParallel(concurrentCustomers, customers, func(c *customer) {
 		total, err := c.replay(m, variants)
 		mu.Lock()
 		defer mu.Unlock()
@@ -118,7 +121,7 @@ type customer struct {
 	orders []replayOrder
 }
 
-// signIn gets a token for each customer who ordered.
+// signIn gets a token for each customer of the orders.
 func signIn(s *souk, m *marketplace) []*customer {
 	s.t.Helper()
 	var all []*customer
@@ -133,7 +136,7 @@ func signIn(s *souk, m *marketplace) []*customer {
 		c.orders = append(c.orders, o)
 	}
 	a := s.access()
-	inParallel(atOnce, all, func(c *customer) {
+	inParallel(concurrentCustomers, all, func(c *customer) {
 		var err error
 		if c.token, err = a.token(c.email); err != nil {
 			s.t.Errorf("sign %s in: %v", c.email, err)
@@ -142,7 +145,7 @@ func signIn(s *souk, m *marketplace) []*customer {
 	return all
 }
 
-// inParallel does all of it, n at a time.
+// inParallel calls do for all values, n at a time.
 func inParallel[T any](n int, all []T, do func(T)) {
 	work := make(chan T)
 	var wg sync.WaitGroup
@@ -160,7 +163,8 @@ func inParallel[T any](n int, all []T, do func(T)) {
 	wg.Wait()
 }
 
-// replay checks the customer's orders out, looks that these, and no others, are the customer's, and returns their sum.
+// replay checks out the customer's orders and returns the sum of their totals. It fails unless exactly these orders
+// are listed as the customer's.
 func (c *customer) replay(m *marketplace, variants map[string]string) (*big.Rat, error) {
 	sum := new(big.Rat)
 	var placed []string // the newest first
@@ -192,7 +196,8 @@ func (c *customer) replay(m *marketplace, variants map[string]string) (*big.Rat,
 
 func (c *customer) replayOne(m *marketplace, o replayOrder, variants map[string]string) (*big.Rat, string, error) {
 	for i, quantity := range o.lines {
-		a, err := c.do(http.MethodPost, "/v1/cart/items", obj{"variantId": variants[skuOf(m.offers[i])], "quantity": quantity})
+		item := obj{"variantId": variants[skuOf(m.offers[i])], "quantity": quantity}
+		a, err := c.do(http.MethodPost, "/v1/cart/items", item)
 		if err != nil {
 			return nil, "", err
 		}
@@ -215,18 +220,21 @@ func (c *customer) replayOne(m *marketplace, o replayOrder, variants map[string]
 	if !ok || total.Cmp(o.total) != 0 {
 		return nil, "", fmt.Errorf("total %s, want %s", got.Order.Total.Amount, o.total.FloatString(2))
 	}
-	parts := new(big.Rat)
+	sum := new(big.Rat)
 	for _, so := range got.Order.ShopOrders {
-		part, _ := new(big.Rat).SetString(so.Total.Amount)
-		parts.Add(parts, part)
+		shopTotal, ok := new(big.Rat).SetString(so.Total.Amount)
+		if !ok {
+			return nil, "", fmt.Errorf("total of a shop order: %q", so.Total.Amount)
+		}
+		sum.Add(sum, shopTotal)
 	}
-	if parts.Cmp(total) != 0 {
-		return nil, "", fmt.Errorf("the shops' parts add up to %s, not %s", parts.FloatString(2), total.FloatString(2))
+	if sum.Cmp(total) != 0 {
+		return nil, "", fmt.Errorf("the shop orders add up to %s, not %s", sum.FloatString(2), total.FloatString(2))
 	}
 	return total, got.Order.ID, nil
 }
 
-// searchQuality compares our search with plain ts_rank over the titles alone, on judged queries.
+// searchQuality compares our search with plain ts_rank over the titles, on queries with judged results.
 func searchQuality(t *testing.T, s *souk, dir string) {
 	relevant := map[string]map[string]bool{} // query to handles
 	for _, q := range table(t, dir, "pricerunner", "qrels.csv") {
@@ -266,7 +274,7 @@ func searchQuality(t *testing.T, s *souk, dir string) {
 	require.Greater(t, ours.recall/float64(ours.n), plain.recall/float64(plain.n), "recall@20")
 }
 
-// scores sums nDCG@10 (Järvelin and Kekäläinen 2002, binary gains) and recall@20.
+// scores sums nDCG@10 (Järvelin and Kekäläinen 2002, with binary gains) and recall@20.
 type scores struct {
 	ndcg, recall float64
 	n            int
@@ -295,8 +303,9 @@ func (s scores) String() string {
 	return fmt.Sprintf("nDCG@10 %.3f, recall@20 %.3f over %d queries", s.ndcg/float64(s.n), s.recall/float64(s.n), s.n)
 }
 
-// TestNamesInAllScripts imports food with names in Cyrillic, Arabic, CJK and more, and gets them back byte for byte.
-func TestNamesInAllScripts(t *testing.T) {
+// TestNamesInAllScriptsComeBackUnchanged imports food with names in Cyrillic, Arabic, CJK and other scripts. The API
+// must return them byte for byte.
+func TestNamesInAllScriptsComeBackUnchanged(t *testing.T) {
 	dir := dataDir(t)
 	s := start(t, "inprocess", nil)
 	const shop = "open-food-facts"

@@ -1,4 +1,4 @@
-// Package e2e tests souk as its users see it: the real binary, over REST and by its commands.
+// Package e2e tests the souk binary from the outside: over its REST API and by its commands.
 package e2e
 
 import (
@@ -25,7 +25,7 @@ import (
 	"souk/pkg/natstest"
 )
 
-// modes are the topologies in which the suite runs.
+// modes maps the topologies in which the suite runs to their flags.
 var modes = map[string][]string{
 	"inprocess": nil,
 	"nats":      {"--transport", "nats"},
@@ -33,8 +33,8 @@ var modes = map[string][]string{
 }
 
 const (
-	startPatience = 90 * time.Second
-	stopPatience  = 30 * time.Second
+	startTimeout = 90 * time.Second
+	stopTimeout  = 30 * time.Second
 )
 
 var binary string
@@ -49,7 +49,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // best effort in a temporary directory
+	defer func() { _ = os.RemoveAll(dir) }() // only a temporary directory would remain
 	binary = filepath.Join(dir, "souk")
 	build := exec.Command("go", "build", "-o", binary, "souk/cmd/souk")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -59,14 +59,14 @@ func run(m *testing.M) int {
 	status := m.Run()
 	transport.CloseIdleConnections()
 	http.DefaultClient.CloseIdleConnections()
-	if err := goleak.Find(natstest.Forgotten()...); err != nil && status == 0 {
+	if err := goleak.Find(natstest.IgnoreServerLeaks()...); err != nil && status == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return status
 }
 
-// souk is a running souk dev, or one that a deployment runs.
+// souk is a running souk dev, or the souk of a deployment.
 type souk struct {
 	t      testing.TB
 	dir    string
@@ -74,24 +74,25 @@ type souk struct {
 	url    string
 	args   []string
 	env    []string
-	config string // the file by which commands find it; "": by its data directory
+	config string // configuration file with which commands find it; "": they find it by its data directory
 
 	*process
 }
 
-// start starts a souk of its own for the test, in a mode, with further flags.
+// start starts a souk dev for the test, in a mode, with more environment variables and flags. It stops with the test.
 func start(t testing.TB, mode string, env []string, flags ...string) *souk {
 	t.Helper()
 	dir, err := devstack.TempDir()
 	require.NoError(t, err)
-	s := &souk{t: t, dir: filepath.Join(dir, "data"), addr: freeAddr(t), args: append(append([]string{}, modes[mode]...), flags...), env: env}
+	args := append(append([]string{}, modes[mode]...), flags...)
+	s := &souk{t: t, dir: filepath.Join(dir, "data"), addr: freeAddr(t), args: args, env: env}
 	s.url = "http://" + s.addr
 	t.Cleanup(func() {
 		s.stop()
 		if t.Failed() {
 			t.Logf("souk printed:\n%s\nlast log lines:\n%s", s.output, s.lastLogs(40))
 		}
-		_ = os.RemoveAll(dir) // best effort in a temporary directory
+		_ = os.RemoveAll(dir) // only a temporary directory would remain
 	})
 	s.launch()
 	return s
@@ -113,12 +114,12 @@ func (s *souk) launch() {
 	case <-s.output.ready:
 	case <-s.exited:
 		require.Fail(s.t, "souk ended instead of starting", s.output.String())
-	case <-time.After(startPatience):
+	case <-time.After(startTimeout):
 		require.Fail(s.t, "souk did not start in time", s.output.String()+s.lastLogs(40))
 	}
 }
 
-// begin starts the process.
+// begin starts the process and does not wait.
 func (s *souk) begin() {
 	s.t.Helper()
 	s.process = startProcess(s.t, s.env, append([]string{"dev", "--data-dir", s.dir, "--http", s.addr}, s.args...)...)
@@ -128,7 +129,7 @@ func (s *souk) begin() {
 func (s *souk) stop() {
 	s.t.Helper()
 	if !s.process.stop() {
-		s.t.Errorf("souk did not stop within %s of SIGINT\n%s", stopPatience, s.lastLogs(40))
+		s.t.Errorf("souk did not stop within %s of SIGINT\n%s", stopTimeout, s.lastLogs(40))
 	}
 }
 
@@ -137,10 +138,10 @@ func (s *souk) lastLogs(n int) string {
 	if err != nil {
 		return err.Error()
 	}
-	return troubles(string(raw), n)
+	return lastWarnings(string(raw), n)
 }
 
-// command runs a souk command against this souk and returns what it printed and its exit status.
+// command runs a souk command on this souk and returns its output and exit status.
 func (s *souk) command(args ...string) (stdout, stderr string, status int) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -160,7 +161,7 @@ func (s *souk) command(args ...string) (stdout, stderr string, status int) {
 	return out.String(), errOut.String(), cmd.ProcessState.ExitCode()
 }
 
-// must runs a command that has to succeed and returns what it printed.
+// must runs a command, requires that it succeeds, and returns its standard output.
 func (s *souk) must(args ...string) string {
 	s.t.Helper()
 	out, errOut, status := s.command(args...)
@@ -168,10 +169,10 @@ func (s *souk) must(args ...string) string {
 	return out
 }
 
-// verify has souk verify find nothing wrong.
+// verify requires that souk verify finds nothing wrong.
 func (s *souk) verify() { s.t.Helper(); s.must("verify") }
 
-// client calls the API as one caller.
+// client calls the API with one token.
 type client struct {
 	s     *souk
 	token string
@@ -179,7 +180,7 @@ type client struct {
 
 func (s *souk) anonymous() *client { return &client{s: s} }
 
-// access is what the running souk dev tells of what it brings along.
+// access holds the addresses and secrets of a running souk dev, from its dev.json.
 type access struct {
 	OIDC, OIDCAdmin string
 	Databases       map[string]string // URLs by service
@@ -209,7 +210,7 @@ func (a access) token(email string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = res.Body.Close() }() // it was read
+	defer func() { _ = res.Body.Close() }() // the body is only read
 	var answer struct{ AccessToken string }
 	if res.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("no token: %s", res.Status)
@@ -218,14 +219,14 @@ func (a access) token(email string) (string, error) {
 	return answer.AccessToken, err
 }
 
-// user signs a user in.
+// user returns a client with a token of the user.
 func (s *souk) user(email, role string, more ...string) *client {
 	s.t.Helper()
 	args := append([]string{"token", "--email", email, "--role", role}, more...)
 	return &client{s: s, token: strings.TrimSpace(s.must(args...))}
 }
 
-// guest begins as a guest.
+// guest returns a client with the token of a new guest.
 func (s *souk) guest() *client {
 	s.t.Helper()
 	var g struct{ Token string }
@@ -235,7 +236,7 @@ func (s *souk) guest() *client {
 
 type obj map[string]any
 
-// answer is a response that was read.
+// answer is a response with its body.
 type answer struct {
 	t      testing.TB
 	status int
@@ -268,12 +269,13 @@ func (c *client) do(method, path string, body any, header ...string) (*answer, e
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	hc := &http.Client{Transport: transport, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	noRedirects := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	hc := &http.Client{Transport: transport, Timeout: time.Minute, CheckRedirect: noRedirects}
 	res, err := hc.Do(req)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = res.Body.Close() }() // it was read
+	defer func() { _ = res.Body.Close() }() // the body is only read
 	raw, err := io.ReadAll(res.Body)
 	if err != nil {
 		return nil, err
@@ -305,7 +307,7 @@ func (a *answer) want(status int) *answer {
 	return a
 }
 
-// problem asserts an error with a status and a code, and returns the fields it names.
+// problem asserts an error with a status and a code. It returns the paths of the fields that the error names.
 func (a *answer) problem(status int, code string) []string {
 	a.t.Helper()
 	require.Equal(a.t, status, a.status, "%s", a.body)
@@ -326,7 +328,7 @@ func (a *answer) problem(status int, code string) []string {
 // code returns an error answer's code; "" for a success.
 func (a *answer) code() string {
 	var p struct{ Code string }
-	_ = json.Unmarshal(a.body, &p) // what is no problem has no code
+	_ = json.Unmarshal(a.body, &p) // a body that is not a problem has no code
 	return p.Code
 }
 
@@ -337,7 +339,7 @@ func (a *answer) into(v any) *answer {
 	return a
 }
 
-// The parts of the API's answers that tests look at.
+// The parts of the API's responses that tests use.
 type (
 	moneyJSON struct{ CurrencyCode, Amount string }
 
@@ -392,8 +394,11 @@ type (
 	}
 )
 
-// address is a shipping address that is good.
-var address = obj{"name": "Ana Souza", "line1": "Rua das Flores 12", "city": "São Paulo", "region": "SP", "postalCode": "01001-000", "countryCode": "BR"}
+// address is a valid shipping address.
+var address = obj{
+	"name": "Ana Souza", "line1": "Rua das Flores 12", "city": "São Paulo", "region": "SP",
+	"postalCode": "01001-000", "countryCode": "BR",
+}
 
 func checkoutBody(token string) obj {
 	return obj{"shippingAddress": address, "payment": obj{"method": "card", "token": token}}
@@ -405,13 +410,13 @@ func (c *client) add(variantID string, quantity int) *answer {
 	return c.post("/v1/cart/items", obj{"variantId": variantID, "quantity": quantity})
 }
 
-// checkout orders the cart with a new idempotency key.
+// checkout checks the cart out with a new idempotency key.
 func (c *client) checkout(token string) *answer {
 	c.s.t.Helper()
 	return c.post("/v1/checkout", checkoutBody(token), "Idempotency-Key", id.New(id.Event))
 }
 
-// order asserts that a checkout succeeded.
+// order asserts that a checkout succeeded and returns its order.
 func (a *answer) order() orderJSON {
 	a.t.Helper()
 	var o struct{ Order orderJSON }
@@ -419,19 +424,20 @@ func (a *answer) order() orderJSON {
 	return o.Order
 }
 
-// seller makes a shop with a member who sells in it.
+// seller creates a shop and returns a client of its owner.
 func (s *souk) seller(handle string) *client {
 	s.t.Helper()
 	return s.user(handle+"@sellers.test", "seller", "--shop", handle)
 }
 
-// sell adds a product of one variant to a shop, and returns it.
+// sell adds a product with one variant to a shop and returns it.
 func (c *client) sell(shop, title, price string, onHand int) productJSON {
 	c.s.t.Helper()
 	var p productJSON
+	sku := strings.ToUpper(shop + "-" + id.New(id.Product)[4:20])
 	c.post("/v1/shops/"+shop+"/products", obj{
 		"title":    title,
-		"variants": []obj{{"sku": strings.ToUpper(shop + "-" + id.New(id.Product)[4:20]), "price": obj{"currencyCode": "BRL", "amount": price}, "onHand": onHand}},
+		"variants": []obj{{"sku": sku, "price": obj{"currencyCode": "BRL", "amount": price}, "onHand": onHand}},
 	}).want(http.StatusCreated).into(&p)
 	return p
 }
@@ -452,14 +458,14 @@ func (c *client) stock(shop, variantID string) stockJSON {
 	return stockJSON{}
 }
 
-// eventually waits until what check asks for is true.
+// eventually waits until check returns true, for at most 20 s.
 func eventually(t testing.TB, what string, check func() bool) {
 	t.Helper()
 	require.Eventually(t, check, 20*time.Second, 20*time.Millisecond, what)
 }
 
-// settled waits until a shop's variant has nothing reserved any more.
-func (c *client) settled(shop, variantID string) stockJSON {
+// stockWithoutReservations waits until no pieces of a shop's variant are reserved, and returns its stock.
+func (c *client) stockWithoutReservations(shop, variantID string) stockJSON {
 	c.s.t.Helper()
 	var st stockJSON
 	eventually(c.s.t, "reserved stock is committed or released", func() bool {

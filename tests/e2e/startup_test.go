@@ -14,8 +14,8 @@ import (
 	"souk/pkg/devstack"
 )
 
-// refuses runs souk dev, which must end by itself with exit status 1, and returns what it said.
-func refuses(t *testing.T, env []string, args ...string) string {
+// refusedStart runs souk dev, asserts that it ends by itself with exit status 1, and returns its output.
+func refusedStart(t *testing.T, env []string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(binary, append([]string{"dev"}, args...)...)
 	cmd.Env = append(os.Environ(), env...)
@@ -23,7 +23,7 @@ func refuses(t *testing.T, env []string, args ...string) string {
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
 	var exit *exec.ExitError
-	require.True(t, errors.As(err, &exit), "it started, or did not run: %v\n%s", err, out.String())
+	require.True(t, errors.As(err, &exit), "souk dev started, or could not be run: %v\n%s", err, out.String())
 	require.Equal(t, 1, exit.ExitCode(), out.String())
 	return out.String()
 }
@@ -32,39 +32,40 @@ func tempHome(t *testing.T) string {
 	t.Helper()
 	dir, err := devstack.TempDir()
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // best effort in a temporary directory
+	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // only a temporary directory would remain
 	return filepath.Join(dir, "data")
 }
 
-func TestSecondStartOnTheSameDirectory(t *testing.T) {
+func TestSecondStartOnTheSameDirectoryIsRefused(t *testing.T) {
 	s := start(t, "inprocess", nil)
-	said := refuses(t, nil, "--data-dir", s.dir, "--http", freeAddr(t))
-	require.Contains(t, said, "another souk dev (pid ")
-	require.Contains(t, said, s.dir)
+	output := refusedStart(t, nil, "--data-dir", s.dir, "--http", freeAddr(t))
+	require.Contains(t, output, "another souk dev (pid ")
+	require.Contains(t, output, s.dir)
 }
 
-func TestPortInUse(t *testing.T) {
+func TestStartOnAUsedPortIsRefused(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, ln.Close()) }()
-	said := refuses(t, nil, "--data-dir", tempHome(t), "--http", ln.Addr().String())
-	require.Contains(t, said, ln.Addr().String())
-	require.Contains(t, said, "--http")
+	output := refusedStart(t, nil, "--data-dir", tempHome(t), "--http", ln.Addr().String())
+	require.Contains(t, output, ln.Addr().String())
+	require.Contains(t, output, "--http")
 }
 
-func TestNoRedis(t *testing.T) {
-	said := refuses(t, []string{"PATH=" + t.TempDir()}, "--data-dir", tempHome(t), "--http", freeAddr(t))
-	require.Contains(t, said, "apt-get install redis-server")
+func TestStartWithoutRedisIsRefused(t *testing.T) {
+	output := refusedStart(t, []string{"PATH=" + t.TempDir()}, "--data-dir", tempHome(t), "--http", freeAddr(t))
+	require.Contains(t, output, "apt-get install redis-server")
 }
 
-func TestWrongSettings(t *testing.T) {
-	said := refuses(t, []string{"SOUK_GATEWAY_MAX_BODY=lots"}, "--data-dir", tempHome(t), "--http", freeAddr(t))
-	require.Contains(t, said, "max_body")
-	said = refuses(t, []string{"SOUK_GATEWAY_MAXBODY=1"}, "--data-dir", tempHome(t), "--http", freeAddr(t))
-	require.Contains(t, said, "SOUK_GATEWAY_MAXBODY")
+func TestStartWithWrongSettingsIsRefused(t *testing.T) {
+	output := refusedStart(t, []string{"SOUK_GATEWAY_MAX_BODY=lots"}, "--data-dir", tempHome(t), "--http", freeAddr(t))
+	require.Contains(t, output, "max_body")
+	output = refusedStart(t, []string{"SOUK_GATEWAY_MAXBODY=1"}, "--data-dir", tempHome(t), "--http", freeAddr(t))
+	require.Contains(t, output, "SOUK_GATEWAY_MAXBODY")
 }
 
-// TestDataSurvivesARestart: what was there is there again, after Ctrl-C and after kill -9; --ephemeral leaves nothing.
+// TestDataSurvivesARestart restarts souk dev after Ctrl-C and after kill -9. Its data must still exist. With
+// --ephemeral nothing remains.
 func TestDataSurvivesARestart(t *testing.T) {
 	s := start(t, "inprocess", nil)
 	shop := handle("restart")
@@ -75,8 +76,8 @@ func TestDataSurvivesARestart(t *testing.T) {
 	s.launch()
 	var cart cartJSON
 	g.get("/v1/cart").want(200).into(&cart)
-	require.Len(t, cart.Items, 1, "the guest, its token and its cart are still there")
-	s.kill()
+	require.Len(t, cart.Items, 1, "the guest, its token and its cart still exist")
+	require.True(t, s.kill(), "souk dev ends when it is killed")
 	s.launch()
 	var back productJSON
 	s.anonymous().get("/v1/products/" + p.ID).want(200).into(&back)

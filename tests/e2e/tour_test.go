@@ -13,7 +13,7 @@ import (
 	"souk/pkg/id"
 )
 
-// TestSuite runs what must hold in every topology, on one souk each.
+// TestSuite runs the tests that must pass in every topology. All tests of a topology share one souk.
 func TestSuite(t *testing.T) {
 	for mode := range modes {
 		t.Run(mode, func(t *testing.T) {
@@ -22,7 +22,7 @@ func TestSuite(t *testing.T) {
 				"tour":                  testTour,
 				"guest":                 testGuest,
 				"declined":              testDeclined,
-				"lost answer":           testLostAnswer,
+				"lost provider answer":  testLostProviderAnswer,
 				"cancel":                testCancel,
 				"ship and deliver":      testShip,
 				"last pieces":           testLastPieces,
@@ -44,12 +44,12 @@ func (s *souk) in(t testing.TB) *souk {
 	return &c
 }
 
-// email makes an address that no other test has.
+// email returns an address that no other test uses.
 func email(name string) string { return name + "." + id.New(id.User)[20:] + "@example.com" }
 
 func handle(name string) string { return name + "-" + id.New(id.Shop)[20:] }
 
-// testTour is the README's tour.
+// testTour follows the README's tour.
 func testTour(t *testing.T, s *souk) {
 	find := func(query string) productJSON {
 		var found productsJSON
@@ -70,7 +70,8 @@ func testTour(t *testing.T, s *souk) {
 	require.Equal(t, moneyJSON{"BRL", "577.00"}, cart.Total, "2 × 159.00 + 259.00")
 
 	traceID := "4bf92f3577b34da6" + id.New(id.Event)[20:36]
-	res := ana.post("/v1/checkout", checkoutBody("tok_ok"), "Idempotency-Key", id.New(id.Event), "Traceparent", "00-"+traceID+"-00f067aa0ba902b7-01")
+	res := ana.post("/v1/checkout", checkoutBody("tok_ok"),
+		"Idempotency-Key", id.New(id.Event), "Traceparent", "00-"+traceID+"-00f067aa0ba902b7-01")
 	order := res.order()
 	require.Equal(t, "confirmed", order.Status)
 	require.Equal(t, moneyJSON{"BRL", "577.00"}, order.Total)
@@ -160,14 +161,14 @@ func testDeclined(t *testing.T, s *souk) {
 		again.problem(http.StatusPaymentRequired, "payment_declined")
 		require.Equal(t, "true", again.header.Get("Idempotent-Replayed"))
 	}
-	st := seller.settled(shop, p.Variants[0].ID)
+	st := seller.stockWithoutReservations(shop, p.Variants[0].ID)
 	require.Equal(t, "5", st.OnHand)
-	order := u.checkout("tok_ok").order() // the cart is still there
+	order := u.checkout("tok_ok").order() // the refused checkouts have kept the cart
 	require.Equal(t, "20.00", order.Total.Amount)
-	require.Equal(t, "3", seller.settled(shop, p.Variants[0].ID).OnHand)
+	require.Equal(t, "3", seller.stockWithoutReservations(shop, p.Variants[0].ID).OnHand)
 }
 
-func testLostAnswer(t *testing.T, s *souk) {
+func testLostProviderAnswer(t *testing.T, s *souk) {
 	shop := handle("lost")
 	seller := s.seller(shop)
 	p := seller.sell(shop, "Lost", "10.00", 50)
@@ -196,8 +197,8 @@ func testCancel(t *testing.T, s *souk) {
 	u := s.user(to, "customer")
 	u.add(p.Variants[0].ID, 2).want(http.StatusOK)
 	order := u.checkout("tok_ok").order()
-	require.Equal(t, "3", seller.settled(shop, p.Variants[0].ID).OnHand)
-	for range 2 { // twice is once
+	require.Equal(t, "3", seller.stockWithoutReservations(shop, p.Variants[0].ID).OnHand)
+	for range 2 { // a second cancellation has no effect
 		eventually(t, "the order is cancelled", func() bool {
 			a := u.post("/v1/orders/"+order.ID+":cancel", obj{"reason": "changed my mind"})
 			return a.status == http.StatusOK
@@ -224,25 +225,27 @@ func testShip(t *testing.T, s *souk) {
 	u.add(p.Variants[0].ID, 1).want(http.StatusOK)
 	u.add(q.Variants[0].ID, 1).want(http.StatusOK)
 	order := u.checkout("tok_ok").order()
-	part := func(c *client, shop string) string {
+	shopOrder := func(c *client, shop string) string {
 		var list struct{ ShopOrders []shopOrderJSON }
 		c.get("/v1/shops/" + shop + "/orders").want(http.StatusOK).into(&list)
 		require.Len(t, list.ShopOrders, 1)
 		return list.ShopOrders[0].ID
 	}
-	mine, theirs := part(seller, shop), part(otherSeller, other)
+	mine, theirs := shopOrder(seller, shop), shopOrder(otherSeller, other)
 	ship := obj{"carrier": "Correios", "trackingNumber": "BR123"}
 	seller.post("/v1/shop-orders/"+theirs+":ship", ship).problem(http.StatusNotFound, "not_found")
 	u.post("/v1/shop-orders/"+mine+":ship", ship).problem(http.StatusNotFound, "not_found")
 	seller.post("/v1/shop-orders/"+mine+":deliver", obj{}).problem(http.StatusConflict, "conflict")
-	eventually(t, "the part is shipped", func() bool { return seller.post("/v1/shop-orders/"+mine+":ship", ship).status == http.StatusOK })
+	eventually(t, "the shop order is shipped", func() bool {
+		return seller.post("/v1/shop-orders/"+mine+":ship", ship).status == http.StatusOK
+	})
 	u.post("/v1/orders/"+order.ID+":cancel", obj{}).problem(http.StatusConflict, "conflict")
 	status := func() string {
 		var o orderJSON
 		u.get("/v1/orders/" + order.ID).want(http.StatusOK).into(&o)
 		return o.Status
 	}
-	require.Equal(t, "confirmed", status(), "the other part is not on its way")
+	require.Equal(t, "confirmed", status(), "the other shop order is not shipped")
 	otherSeller.post("/v1/shop-orders/"+theirs+":ship", ship).want(http.StatusOK)
 	require.Equal(t, "shipped", status())
 	seller.post("/v1/shop-orders/"+mine+":deliver", obj{}).want(http.StatusOK)
@@ -250,7 +253,7 @@ func testShip(t *testing.T, s *souk) {
 	require.Equal(t, "delivered", status())
 }
 
-// testLastPieces: stock 10, 200 customers at once, exactly 10 orders.
+// testLastPieces lets 200 customers check out the last 10 pieces at the same time. Exactly 10 get an order.
 func testLastPieces(t *testing.T, s *souk) {
 	const stock, customers = 10, 200
 	shop := handle("last")
@@ -287,10 +290,10 @@ func testLastPieces(t *testing.T, s *souk) {
 	require.EqualValues(t, stock, sold.Load())
 	require.EqualValues(t, customers-stock, out.Load())
 	require.Zero(t, other.Load())
-	require.Equal(t, "0", seller.settled(shop, p.Variants[0].ID).OnHand)
+	require.Equal(t, "0", seller.stockWithoutReservations(shop, p.Variants[0].ID).OnHand)
 }
 
-// testOneKey: one Idempotency-Key, 100 requests at once, one order, one capture.
+// testOneKey sends 100 concurrent checkouts with one Idempotency-Key. They lead to one order and one capture.
 func testOneKey(t *testing.T, s *souk) {
 	shop := handle("key")
 	seller := s.seller(shop)
@@ -320,7 +323,7 @@ func testOneKey(t *testing.T, s *souk) {
 	}
 	wg.Wait()
 	require.Len(t, orders, 1, "%d in flight", conflicts)
-	require.Equal(t, "97", seller.settled(shop, p.Variants[0].ID).OnHand)
+	require.Equal(t, "97", seller.stockWithoutReservations(shop, p.Variants[0].ID).OnHand)
 	var list struct{ Orders []orderJSON }
 	u.get("/v1/orders").want(http.StatusOK).into(&list)
 	require.Len(t, list.Orders, 1)
@@ -346,7 +349,8 @@ func testOtherPeoplesThings(t *testing.T, s *souk) {
 	mallory.send(http.MethodPut, "/v1/variants/"+v+"/stock", obj{"onHand": 0}).problem(no, code)
 	mallory.get("/v1/shops/"+shop+"/orders").problem(no, code)
 	mallory.get("/v1/shops/"+shop+"/products").problem(no, code)
-	mallory.post("/v1/shops/"+shop+"/products", obj{"title": "x", "variants": []obj{{"sku": "x", "price": obj{"currencyCode": "BRL", "amount": "1.00"}}}}).problem(no, code)
+	added := obj{"title": "x", "variants": []obj{{"sku": "x", "price": obj{"currencyCode": "BRL", "amount": "1.00"}}}}
+	mallory.post("/v1/shops/"+shop+"/products", added).problem(no, code)
 	mallory.send(http.MethodPatch, "/v1/shops/"+shop, obj{"name": "Stolen"}).problem(no, code)
 	mallory.get("/v1/operator/users").problem(http.StatusForbidden, "forbidden")
 	var cart cartJSON

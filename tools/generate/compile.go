@@ -20,7 +20,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	// The descriptors that contracts may import. Linking a package here is what makes its .proto importable.
+	// Contracts may import the .proto files of the packages that are linked here.
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	_ "google.golang.org/protobuf/types/known/anypb"
@@ -32,15 +32,15 @@ import (
 	_ "google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// contracts are compiled .proto files with everything that they import.
+// contracts holds compiled .proto files and everything that they import.
 type contracts struct {
-	// goRoot is the import path under which their Go code is generated.
+	// goRoot is the import path of the Go code generated for them.
 	goRoot string
-	// own are the paths of our files, sorted.
+	// own has the paths of souk's own files, sorted.
 	own []string
-	// files are all files, each after those that it imports.
+	// files has all files, each after its imports.
 	files []*descriptorpb.FileDescriptorProto
-	// linked are our files as descriptors, with options as dynamic messages.
+	// linked has souk's own files as descriptors, with options as dynamic messages.
 	linked linker.Files
 }
 
@@ -120,7 +120,7 @@ func (c *contracts) add(file protoreflect.FileDescriptor, seen map[string]bool) 
 
 func (c *contracts) fileProto(file protoreflect.FileDescriptor) (*descriptorpb.FileDescriptorProto, error) {
 	if !c.isOwn(file.Path()) {
-		// An imported file may be a placeholder of the compiler's own; the linked one is the whole file.
+		// The compiler may have only a placeholder for an imported file. The linked file is complete.
 		if linked, err := protoregistry.GlobalFiles.FindFileByPath(file.Path()); err == nil {
 			file = linked
 		}
@@ -140,8 +140,8 @@ func (c *contracts) isOwn(name string) bool {
 	return found
 }
 
-// goPackage is the go_package option of a contract: souk/product/v1/product.proto is package productv1
-// in souk/gen/go/souk/product/v1.
+// goPackage returns the go_package option of a contract. For souk/product/v1/product.proto that is package
+// productv1 in souk/gen/go/souk/product/v1.
 func (c *contracts) goPackage(name string) string {
 	dir := path.Join(c.goRoot, path.Dir(name))
 	pkg := path.Base(dir)
@@ -153,8 +153,8 @@ func (c *contracts) goPackage(name string) string {
 
 var versions = regexp.MustCompile(`^v[0-9]+$`)
 
-// image is the contracts as a buf image: a FileDescriptorSet in which files that are not ours carry
-// buf's extension that marks them as imports, so that they are not linted.
+// image returns the contracts as a buf image. This is a FileDescriptorSet in which buf's extension marks
+// third-party files as imports, so that they are not linted.
 func (c *contracts) image() ([]byte, error) {
 	const (
 		fileSetFile    = protowire.Number(1)    // FileDescriptorSet.file

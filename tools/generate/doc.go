@@ -1,15 +1,15 @@
-// Command generate compiles the contracts in proto/ and writes everything that is generated from them:
+// Command generate compiles the contracts in proto/ and generates:
 //
 //	gen/go/souk/{service}/v1   messages, gRPC stubs, REST handlers and JSON encoders
 //	gen/openapi/souk.json      the OpenAPI 3.1 document of the public API
 //
-// It needs no protoc and no network: imports that are not ours (google/protobuf, google/api, buf/validate)
-// are resolved from the descriptors of the Go packages that souk links, and the plugins are built from the
-// versions that go.mod pins. The same input gives the same output, byte for byte.
+// It needs neither protoc nor network. It resolves third-party imports (google/protobuf, google/api, buf/validate)
+// from the descriptors of the Go packages that it links, and builds the plugins at the versions that go.mod
+// pins. The same input gives the same output, byte for byte.
 //
 //	go run ./tools/generate                    writes gen/
-//	go run ./tools/generate -check             fails when gen/ is not what would be written
-//	go run ./tools/generate -image out.binpb   writes a descriptor image for buf lint and buf breaking, nothing else
+//	go run ./tools/generate -check             fails if gen/ is not up to date
+//	go run ./tools/generate -image out.binpb   only writes a descriptor image for buf lint and buf breaking
 //
-// The contracts have no go_package option: this tool gives each file `souk/gen/go/{folder};{service}{version}`.
+// The contracts have no go_package option. This tool sets it to `souk/gen/go/{folder};{service}{version}`.
 package main

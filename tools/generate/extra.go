@@ -1,8 +1,8 @@
 package main
 
-// The routes of the gateway that are no method of a contract.
+// This file describes the gateway's routes that are not methods of a contract.
 
-// browserSignIn and the like are the tags of these routes.
+// Tags of these routes.
 const (
 	tagSignIn   = "Sign-in"
 	tagWebhooks = "Webhooks"
@@ -15,7 +15,7 @@ var extraTags = []object{
 	{"name": tagHealth, "description": "Is the gateway alive, and does it take requests?"},
 }
 
-// extraPaths returns the operations, made anew each time.
+// extraPaths returns the operations. Each call makes new objects.
 func extraPaths() map[string]map[string]object {
 	return map[string]map[string]object{
 		"/auth/login": {"get": extra("beginLogin", tagSignIn, "Sends the browser to the sign-in provider", "303",

@@ -15,7 +15,7 @@ import (
 	"souk/tools/internal/repo"
 )
 
-// generated runs everything once for all tests.
+// generated generates all files, once for all tests.
 var generated = sync.OnceValues(func() (map[string][]byte, error) {
 	root, err := repo.Root()
 	if err != nil {
@@ -28,7 +28,7 @@ func setup(t *testing.T) (root string, files map[string][]byte) {
 	t.Helper()
 	root, err := repo.Root()
 	require.NoError(t, err)
-	// The plugin is run, not imported: reading it makes go test see when it changes.
+	// The test runs the plugin but does not import it. Reading its source makes go test notice its changes.
 	sources, err := filepath.Glob(filepath.Join(root, "tools/protoc-gen-souk-json/*.go"))
 	require.NoError(t, err)
 	require.NotEmpty(t, sources)
@@ -56,7 +56,7 @@ func TestCommittedFilesAreUpToDate(t *testing.T) {
 	}
 }
 
-func TestGenerate_Twice(t *testing.T) {
+func TestGenerateGivesTheSameOutputTwice(t *testing.T) {
 	t.Parallel()
 	root, first := setup(t)
 	second, err := generate(t.Context(), root, filepath.Join(root, "proto"))
@@ -67,7 +67,7 @@ func TestGenerate_Twice(t *testing.T) {
 	}
 }
 
-func TestOutputTree(t *testing.T) {
+func TestCheckFindsWhatWriteUpdatesAndRemoves(t *testing.T) {
 	t.Parallel()
 	tree := outputTree{root: t.TempDir()}
 	files := map[string][]byte{"gen/go/souk/a/v1/a.pb.go": []byte("a"), "gen/openapi/souk.json": []byte("{}")}
@@ -89,7 +89,7 @@ func TestOutputTree(t *testing.T) {
 	require.ErrorContains(t, tree.check(files), "out of date: gen/openapi/souk.json")
 }
 
-func TestCompile_SaysWhere(t *testing.T) {
+func TestCompileErrorGivesTheLine(t *testing.T) {
 	t.Parallel()
 	_, err := compileSource(t, `syntax = "proto3"; package souk.x.v1; message M { Missing m = 1; }`)
 	require.ErrorContains(t, err, "souk/x/v1/x.proto:1:51")
@@ -98,7 +98,7 @@ func TestCompile_SaysWhere(t *testing.T) {
 	require.ErrorContains(t, err, "no .proto files")
 }
 
-func TestGoPackage(t *testing.T) {
+func TestGoPackageFollowsThePathOfTheContract(t *testing.T) {
 	t.Parallel()
 	c := &contracts{goRoot: publicRoot}
 	require.Equal(t, "souk/gen/go/souk/product/v1;productv1", c.goPackage("souk/product/v1/events.proto"))
@@ -106,7 +106,7 @@ func TestGoPackage(t *testing.T) {
 	require.Equal(t, "souk/pkg/jsonpb/internal/kinds;kinds", c.goPackage("kinds.proto"))
 }
 
-func TestMethods_RefusesWithoutAccess(t *testing.T) {
+func TestMethodsRefusesInvalidAccess(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ options, message string }{
 		"no option": {"", "souk.x.v1.S.Do: has no option (souk.options.v1.access)"},
@@ -128,7 +128,7 @@ func TestMethods_RefusesWithoutAccess(t *testing.T) {
 	}
 }
 
-// compileSource compiles source as souk/x/v1/x.proto beside the options.
+// compileSource compiles source as souk/x/v1/x.proto, with souk's options.
 func compileSource(t *testing.T, source string) (*contracts, error) {
 	t.Helper()
 	root, err := repo.Root()
@@ -143,7 +143,7 @@ func compileSource(t *testing.T, source string) (*contracts, error) {
 	return compile(t.Context(), dir, publicRoot)
 }
 
-func TestImage_MarksImports(t *testing.T) {
+func TestImageMarksImports(t *testing.T) {
 	t.Parallel()
 	root, err := repo.Root()
 	require.NoError(t, err)
@@ -165,7 +165,7 @@ func TestImage_MarksImports(t *testing.T) {
 	require.True(t, imports["buf/validate/validate.proto"])
 }
 
-func TestKeepErrors(t *testing.T) {
+func TestKeepErrorsRefusesUnknownPluginOutput(t *testing.T) {
 	t.Parallel()
 	files := map[string][]byte{"x.pb.gw.go": []byte(`if err != nil && !errors.Is(err, io.EOF) { return flatten(err) }`)}
 	require.ErrorContains(t, keepErrors(files), "x.pb.gw.go")

@@ -11,9 +11,9 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// rulesOf returns the protovalidate rules of a field; nil when it has none.
+// rulesOf returns the protovalidate rules of a field, or nil if it has none.
 func rulesOf(field protoreflect.FieldDescriptor) (*validate.FieldRules, error) {
-	// The compiler keeps custom options in a form of its own: read them anew.
+	// The compiler keeps custom options as dynamic messages, so that they must be decoded again.
 	data, err := proto.Marshal(field.Options())
 	if err != nil {
 		return nil, err
@@ -81,7 +81,8 @@ func limit(schema object, rules *validate.FieldRules) {
 			schema["maximum"] = n.GetLte()
 		}
 	}
-	if n := rules.GetInt64(); n != nil && (n.HasGte() || n.HasLte()) { // a string in JSON: said in words
+	// An int64 is a string in JSON, so that its limits can only be given in the description.
+	if n := rules.GetInt64(); n != nil && (n.HasGte() || n.HasLte()) {
 		text := ""
 		if n.HasGte() {
 			text += fmt.Sprintf(" At least %d.", n.GetGte())

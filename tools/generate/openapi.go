@@ -18,7 +18,7 @@ import (
 // object is a JSON object of an OpenAPI document.
 type object = map[string]any
 
-// openAPI is the part of a document that this tool looks into.
+// openAPI is the part of a document that this tool uses.
 type openAPI struct {
 	OpenAPI    string                       `json:"openapi"`
 	Info       object                       `json:"info"`
@@ -28,8 +28,8 @@ type openAPI struct {
 	Components map[string]object            `json:"components"`
 }
 
-// mergeOpenAPI makes one document of the parts that the plugin wrote, one a file, and adds what the plugin does not
-// know: who may call, the Idempotency-Key, the status of the answer and the form of errors.
+// mergeOpenAPI merges the plugin's documents, one per contract file, into one. It adds what the plugin does
+// not know: access, the Idempotency-Key, the status of a success and the form of errors.
 func mergeOpenAPI(c *contracts, parts map[string][]byte) ([]byte, error) {
 	document := openAPI{
 		Info: object{
@@ -116,7 +116,7 @@ func (d *openAPI) add(data []byte) error {
 		if d.Components[kind] == nil {
 			d.Components[kind] = object{}
 		}
-		// The same name is the same protobuf message: every part brings those that it uses.
+		// Each part has the messages that it uses. The same name is the same protobuf message.
 		maps.Copy(d.Components[kind], components)
 	}
 	return nil
@@ -125,12 +125,12 @@ func (d *openAPI) add(data []byte) error {
 // pathVariable is a variable of a path as contracts write it.
 var pathVariable = regexp.MustCompile(`\{[a-z0-9_]+\}`)
 
-// camelCasePath writes a path's variables as all other names of the document: {shopId}.
+// camelCasePath converts a path's variables to the form of all other names in the document: {shopId}.
 func camelCasePath(path string) string {
 	return pathVariable.ReplaceAllStringFunc(path, func(v string) string { return "{" + camelCase(v[1:len(v)-1]) + "}" })
 }
 
-// camelCase is the JSON name of a field.
+// camelCase returns the JSON name of a field.
 func camelCase(name string) string {
 	first, rest, more := strings.Cut(name, "_")
 	for more {
@@ -151,7 +151,7 @@ func (d *openAPI) camelCasePaths() {
 	d.Paths = paths
 }
 
-// complete adds to an operation what the contract's options say.
+// complete adds to an operation what the contract's options specify.
 func complete(operation object, m method, hasPathParameter bool) {
 	describe(operation, m)
 
@@ -194,7 +194,7 @@ func complete(operation object, m method, hasPathParameter bool) {
 	}
 }
 
-// describe splits the method's comment into a summary and a description, and says which role is needed.
+// describe splits the method's comment into a summary and a description, and adds the required role.
 func describe(operation object, m method) {
 	text := comment(m.descriptor)
 	name := string(m.descriptor.Name())
@@ -231,7 +231,7 @@ func describeParameter(parameter object, input protoreflect.MessageDescriptor) {
 	}
 }
 
-// comment is the comment before a declaration, on one line.
+// comment returns the comment before a declaration, on one line.
 func comment(d protoreflect.Descriptor) string {
 	location := d.ParentFile().SourceLocations().ByDescriptor(d)
 	return strings.Join(strings.Fields(location.LeadingComments), " ")

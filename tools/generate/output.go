@@ -12,20 +12,20 @@ import (
 	"strings"
 )
 
-// outputTree is the repository that generated files are written to.
+// outputTree is the repository that receives the generated files.
 type outputTree struct {
 	root string
 }
 
-// owned are the files that this tool wrote, if they are there: all of gen/go and the .json files of
-// gen/openapi, and the generated files of the encoder's test messages.
+// owned describes the files that belong to this tool: all of gen/go, the .json files of gen/openapi, and the
+// generated files of the encoder's test messages.
 var owned = []struct{ dir, suffix string }{
 	{dir: "gen/go"},
 	{dir: "gen/openapi", suffix: ".json"},
 	{dir: kindsDir, suffix: ".pb.go"},
 }
 
-// diff compares the tree with the files it should hold: names to write, and names that are stale.
+// diff compares the tree with the files that it should hold. It returns the names to write and the stale names.
 func (t outputTree) diff(files map[string][]byte) (changed, stale []string, err error) {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		old, err := os.ReadFile(t.path(name))
@@ -61,7 +61,7 @@ func (t outputTree) diff(files map[string][]byte) (changed, stale []string, err 
 	return changed, stale, nil
 }
 
-// check fails when the tree does not hold exactly the files.
+// check fails if the tree does not hold exactly the given files.
 func (t outputTree) check(files map[string][]byte) error {
 	changed, stale, err := t.diff(files)
 	if err != nil {
@@ -80,7 +80,7 @@ func (t outputTree) check(files map[string][]byte) error {
 	return fmt.Errorf("generated files are not what proto/ gives; run go run ./tools/generate%s", b.String())
 }
 
-// write makes the tree hold exactly the files.
+// write makes the tree hold exactly the given files.
 func (t outputTree) write(files map[string][]byte) error {
 	changed, stale, err := t.diff(files)
 	if err != nil {
@@ -98,7 +98,7 @@ func (t outputTree) write(files map[string][]byte) error {
 		if err := os.Remove(t.path(name)); err != nil {
 			return err
 		}
-		// The folder goes with its last file; one that is not empty stays.
+		// Remove the folder as well. That fails, as intended, if it still has files.
 		_ = os.Remove(filepath.Dir(t.path(name)))
 	}
 	return nil

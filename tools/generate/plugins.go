@@ -16,11 +16,11 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 )
 
-// plugin is a protoc plugin, built from the version in go.mod.
+// plugin is a protoc plugin, built at the version in go.mod.
 type plugin struct {
 	// pkg is the Go package of its command.
 	pkg string
-	// parameter is what protoc would pass after --x_out=.
+	// parameter is the value that protoc would take from --x_out=.
 	parameter string
 }
 
@@ -36,7 +36,7 @@ var (
 )
 
 const (
-	// publicRoot is the import path under which Go code for the contracts is generated.
+	// publicRoot is the import path of the Go code generated for the contracts.
 	publicRoot = "souk/gen/go"
 	publicDir  = "gen/go"
 	// kindsDir holds the encoder's test messages.
@@ -95,7 +95,7 @@ func generate(ctx context.Context, root, protoDir string) (map[string][]byte, er
 	return out.files, nil
 }
 
-// output gathers files of several plugins.
+// output collects the files of several plugins.
 type output struct {
 	mu    sync.Mutex
 	files map[string][]byte
@@ -114,8 +114,8 @@ func (o *output) add(dir string, files map[string][]byte) error {
 	return nil
 }
 
-// keepErrors makes the generated REST handlers hand on the error of a request that cannot be decoded, instead of
-// its text alone: jsonpb's errors name the field that is wrong.
+// keepErrors makes the generated REST handlers return the original error if a request cannot be decoded,
+// instead of only its text. jsonpb's errors name the invalid field.
 func keepErrors(files map[string][]byte) error {
 	const (
 		flattened = `status.Errorf(codes.InvalidArgument, "%v", err)`
@@ -137,8 +137,8 @@ func keepErrors(files map[string][]byte) error {
 	return nil
 }
 
-// buildPlugins builds the plugins into .cache/plugins of the repository and returns that folder.
-// A second run finds them up to date.
+// buildPlugins builds the plugins into .cache/plugins of the repository and returns that folder. It does not
+// rebuild plugins that are up to date.
 func buildPlugins(ctx context.Context, root string, plugins []plugin) (string, error) {
 	bin := filepath.Join(root, ".cache", "plugins")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
@@ -156,7 +156,7 @@ func buildPlugins(ctx context.Context, root string, plugins []plugin) (string, e
 	return bin, nil
 }
 
-// run gives the contracts to the plugin and returns the files that it answers.
+// run passes the contracts to the plugin and returns the files that it generates.
 func (p plugin) run(ctx context.Context, bin string, c *contracts) (map[string][]byte, error) {
 	name := path.Base(p.pkg)
 	request, err := proto.MarshalOptions{Deterministic: true}.Marshal(&pluginpb.CodeGeneratorRequest{

@@ -13,17 +13,17 @@ const runtimePackage = protogen.GoImportPath("souk/pkg/jsonpb")
 type generator struct {
 	out       *protogen.GeneratedFile
 	generated map[protogen.GoImportPath]bool
-	// pending is literal text that is written together with the next literal.
+	// pending is literal text that has not been written yet. Consecutive literals are written as one.
 	pending string
 }
 
-// comma says whether the next member of an object needs a comma before it.
+// comma is whether the next member of an object needs a comma before it.
 type comma int
 
 const (
-	never  comma = iota // the object is empty for sure
-	always              // a member was written for sure
-	maybe               // what came before was optional
+	never  comma = iota // the object is empty
+	always              // a member has been written
+	maybe               // all members before it are optional
 )
 
 func (g *generator) message(m *protogen.Message) {
@@ -52,7 +52,7 @@ func (g *generator) message(m *protogen.Message) {
 	}
 }
 
-// field writes one member of the object and returns what holds for the next.
+// field writes one member of the object and returns the comma state for the next.
 func (g *generator) field(field *protogen.Field, before comma) comma {
 	name := strconv.Quote(field.Desc.JSONName()) + ":"
 	value := "x." + field.GoName
@@ -235,7 +235,7 @@ func appendFunc(kind protoreflect.Kind) string {
 	}
 }
 
-// refusing writes a call that returns nil for what has no JSON form.
+// refusing writes a call of a function that returns nil for a value without a JSON form.
 func (g *generator) refusing(call ...any) {
 	g.flush()
 	line := append([]any{"if b = "}, call...)
@@ -244,7 +244,7 @@ func (g *generator) refusing(call ...any) {
 	g.out.P("}")
 }
 
-// literal appends text to the output; literals that follow each other are joined.
+// literal appends text to the output. Consecutive literals are joined.
 func (g *generator) literal(text string) { g.pending += text }
 
 func (g *generator) flush() {

@@ -2,11 +2,10 @@
 //
 //	func (x *T) AppendJSON(b []byte) []byte
 //
-// which appends what protojson.MarshalOptions{EmitDefaultValues: true} would write, without the spaces
-// that protojson puts in at random, and without reflection. It returns nil where protojson returns an error.
+// The method appends the output of protojson.MarshalOptions{EmitDefaultValues: true}, but without the spaces
+// that protojson inserts at random, and without reflection. It returns nil where protojson returns an error.
 //
-// Timestamps and durations are encoded by pkg/jsonpb; any other message that is not among the generated
-// packages goes through protojson.
+// pkg/jsonpb encodes timestamps and durations. protojson encodes any other message outside the generated packages.
 package main
 
 import (
@@ -23,7 +22,7 @@ func main() {
 
 func run(plugin *protogen.Plugin) error {
 	plugin.SupportedFeatures = uint64(pluginpb.CodeGeneratorResponse_FEATURE_PROTO3_OPTIONAL)
-	// Messages of these packages have the method.
+	// The messages of these packages get the method.
 	generated := map[protogen.GoImportPath]bool{}
 	for _, file := range plugin.Files {
 		if file.Generate {

@@ -1,9 +1,10 @@
-// Command sqlgen runs sqlc in each folder that has a sqlc.yaml, and notes beside the generated code what it was made of:
+// Command sqlgen runs sqlc in each folder that has a sqlc.yaml, and records the checksums of the inputs beside the
+// generated code:
 //
 //	go run ./tools/sqlgen
 //
-// CI does not generate anew and compare, since building sqlc takes minutes. The test of this command compares the notes
-// with the SQL instead, and so finds code that is older than that.
+// CI does not generate the code again to compare it, since building sqlc takes minutes. Instead, the test of this
+// command compares the checksums with the SQL, and so finds generated code that is out of date.
 package main
 
 import (
@@ -28,8 +29,8 @@ import (
 
 const (
 	configName = "sqlc.yaml"
-	noteName   = "inputs.sum"
-	// version is the one sqlc to use: another would change all that was generated.
+	sumsName   = "inputs.sum"
+	// version is the required version of sqlc. Another version would change all generated code.
 	version = "v1.31.1"
 )
 
@@ -63,12 +64,12 @@ func run(ctx context.Context) error {
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("%s: %w", dir, err)
 		}
-		made, err := notes(fsys, dir)
+		sums, err := checksums(fsys, dir)
 		if err != nil {
 			return err
 		}
-		for _, n := range made {
-			if err := os.WriteFile(filepath.Join(root, n.path), []byte(n.text), 0o644); err != nil { //nolint:gosec // source code
+		for _, s := range sums {
+			if err := os.WriteFile(filepath.Join(root, s.path), []byte(s.text), 0o644); err != nil { //nolint:gosec // source code
 				return err
 			}
 		}
@@ -83,7 +84,7 @@ func find(ctx context.Context) (string, error) {
 	if err != nil {
 		program = filepath.Join(build.Default.GOPATH, "bin", "sqlc")
 	}
-	found, err := exec.CommandContext(ctx, program, "version").Output() //nolint:gosec // it is looked up where programs are
+	found, err := exec.CommandContext(ctx, program, "version").Output() //nolint:gosec // found in PATH or GOPATH
 	if err != nil || strings.TrimSpace(string(found)) != version {
 		return "", fmt.Errorf("there is no sqlc %s: go install github.com/sqlc-dev/sqlc/cmd/sqlc@%s (some minutes, once)", version, version)
 	}
@@ -106,7 +107,7 @@ func folders(fsys fs.FS) (dirs []string, err error) {
 	return dirs, err
 }
 
-// config is what a sqlc.yaml says of what is read and where it is written.
+// config is the part of a sqlc.yaml that gives the inputs and the output folder.
 type config struct {
 	SQL []struct {
 		Schema  paths `yaml:"schema"`
@@ -119,10 +120,10 @@ type config struct {
 	} `yaml:"sql"`
 }
 
-// paths are given as one, or as a list.
+// paths holds one or several paths.
 type paths []string
 
-// UnmarshalYAML reads them.
+// UnmarshalYAML reads one path or a list of paths.
 func (p *paths) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind == yaml.ScalarNode {
 		*p = paths{n.Value}
@@ -131,11 +132,12 @@ func (p *paths) UnmarshalYAML(n *yaml.Node) error {
 	return n.Decode((*[]string)(p))
 }
 
-// note is a file that says what the code beside it was made of: a line for each input, as sha256sum writes it.
-type note struct{ path, text string }
+// sumFile is a file with the checksums of the inputs of the generated code beside it. It has a line for each
+// input, as sha256sum writes it.
+type sumFile struct{ path, text string }
 
-// notes returns what is to be noted of a folder as its inputs are now.
-func notes(fsys fs.FS, dir string) ([]note, error) {
+// checksums returns the checksum files for the current inputs of a folder.
+func checksums(fsys fs.FS, dir string) ([]sumFile, error) {
 	name := path.Join(dir, configName)
 	text, err := fs.ReadFile(fsys, name)
 	if err != nil {
@@ -145,7 +147,7 @@ func notes(fsys fs.FS, dir string) ([]note, error) {
 	if err := yaml.Unmarshal(text, &c); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	var out []note
+	var out []sumFile
 	for _, s := range c.SQL {
 		inputs := []string{name}
 		for _, p := range slices.Concat(s.Queries, s.Schema) {
@@ -163,12 +165,13 @@ func notes(fsys fs.FS, dir string) ([]note, error) {
 			}
 			fmt.Fprintf(&b, "%x  %s\n", sha256.Sum256(text), input)
 		}
-		out = append(out, note{path.Join(dir, s.Gen.Go.Out, noteName), b.String()})
+		out = append(out, sumFile{path.Join(dir, s.Gen.Go.Out, sumsName), b.String()})
 	}
 	return out, nil
 }
 
-// sqlFiles returns a file, or of a folder those that sqlc reads: not what takes migrations back.
+// sqlFiles returns p if it is a file. If it is a folder, it returns the files that sqlc reads, which excludes down
+// migrations.
 func sqlFiles(fsys fs.FS, p string) ([]string, error) {
 	info, err := fs.Stat(fsys, p)
 	if err != nil || !info.IsDir() {
@@ -178,23 +181,23 @@ func sqlFiles(fsys fs.FS, p string) ([]string, error) {
 	return slices.DeleteFunc(all, func(name string) bool { return strings.HasSuffix(name, ".down.sql") }), err
 }
 
-// stale returns the folders whose inputs are not those that were noted.
+// stale returns the folders whose inputs differ from the recorded checksums.
 func stale(fsys fs.FS) (dirs []string, err error) {
 	all, err := folders(fsys)
 	if err != nil {
 		return nil, err
 	}
 	for _, dir := range all {
-		now, err := notes(fsys, dir)
+		current, err := checksums(fsys, dir)
 		if err != nil {
 			return nil, err
 		}
-		for _, n := range now {
-			then, err := fs.ReadFile(fsys, n.path)
+		for _, s := range current {
+			recorded, err := fs.ReadFile(fsys, s.path)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return nil, err
 			}
-			if string(then) != n.text {
+			if string(recorded) != s.text {
 				dirs = append(dirs, dir)
 			}
 		}

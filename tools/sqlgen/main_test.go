@@ -10,7 +10,7 @@ import (
 	"souk/tools/internal/repo"
 )
 
-func TestGeneratedCodeIsAsNewAsItsSQL(t *testing.T) {
+func TestGeneratedCodeIsUpToDateWithItsSQL(t *testing.T) {
 	t.Parallel()
 	root, err := repo.Root()
 	require.NoError(t, err)
@@ -21,7 +21,7 @@ func TestGeneratedCodeIsAsNewAsItsSQL(t *testing.T) {
 	}
 }
 
-func TestStale(t *testing.T) {
+func TestChangedInputMakesGeneratedCodeStale(t *testing.T) {
 	t.Parallel()
 	const config = `{sql: [{schema: ../migrations, queries: [queries.sql], gen: {go: {out: gen}}}]}`
 	for name, c := range map[string]struct {
@@ -34,7 +34,7 @@ func TestStale(t *testing.T) {
 		"a migration":        {"migrations/1.up.sql", "create table b ()", true},
 		"a new migration":    {"migrations/2.up.sql", "", true},
 		"a migration's undo": {"migrations/1.down.sql", "drop table b", false},
-		"what was noted":     {"app/gen/inputs.sum", "", true},
+		"the checksums":      {"app/gen/inputs.sum", "", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -46,12 +46,12 @@ func TestStale(t *testing.T) {
 			write("migrations/1.down.sql", "drop table a")
 			dirs, err := stale(tree)
 			require.NoError(t, err)
-			require.Equal(t, []string{"app"}, dirs, "nothing was noted yet")
+			require.Equal(t, []string{"app"}, dirs, "no checksums are recorded yet")
 
-			made, err := notes(tree, "app")
+			sums, err := checksums(tree, "app")
 			require.NoError(t, err)
-			require.Len(t, made, 1)
-			write(made[0].path, made[0].text)
+			require.Len(t, sums, 1)
+			write(sums[0].path, sums[0].text)
 			dirs, err = stale(tree)
 			require.NoError(t, err)
 			require.Empty(t, dirs)

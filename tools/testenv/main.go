@@ -1,10 +1,10 @@
-// Command testenv runs a command, such as go test ./..., with a private PostgreSQL and Redis that are started before
-// it and gone after it:
+// Command testenv runs a command, such as go test ./..., with a private PostgreSQL and Redis. It starts them
+// before the command and removes them after it:
 //
 //	go run ./tools/testenv -- go test ./...
 //
-// It exports SOUK_TEST_POSTGRES_URL and SOUK_TEST_REDIS_ADDR. What is set already is used as it is, and not
-// started. Its exit code is the command's.
+// It exports SOUK_TEST_POSTGRES_URL and SOUK_TEST_REDIS_ADDR. It does not start a server whose variable is set
+// already. Its exit code is the command's.
 package main
 
 import (
@@ -35,12 +35,13 @@ func main() {
 	os.Exit(code)
 }
 
-// run returns the exit code: the command's, 125 when there was none to run, 126 when the servers failed.
+// run returns the exit code: the command's, 125 if no command was given, 126 if the servers failed, 127 if the
+// command did not start.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int, err error) {
 	if len(args) == 0 {
 		return 125, errors.New("usage: testenv -- command [argument …]")
 	}
-	// From here on a signal ends the command, and then us, in good order.
+	// From here on a signal ends the command first, and then this process gracefully.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
@@ -84,7 +85,7 @@ func wait(cmd *exec.Cmd, signals <-chan os.Signal) (int, error) {
 	for {
 		select {
 		case s := <-signals:
-			_ = cmd.Process.Signal(s) // it may have ended meanwhile
+			_ = cmd.Process.Signal(s) // an error means that it has ended
 		case err := <-ended:
 			var exit *exec.ExitError
 			if err == nil || !errors.As(err, &exit) {

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// build returns the program. Its servers' folder is the test's own, so that what is left behind shows.
+// build builds the program. Its servers use the test's own temporary folder, so that left-over files are found.
 func build(t *testing.T) (program, temp string, env []string) {
 	t.Helper()
 	program = filepath.Join(t.TempDir(), "testenv")
@@ -20,7 +20,7 @@ func build(t *testing.T) (program, temp string, env []string) {
 	require.NoError(t, err, string(out))
 	temp, err = os.MkdirTemp("", "testenv-")
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(temp, 0o1777)) // as /tmp is
+	require.NoError(t, os.Chmod(temp, 0o1777)) // the mode of /tmp
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(temp)) })
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "SOUK_TEST_") {
@@ -37,7 +37,7 @@ func left(t *testing.T, temp string) []string {
 	return names
 }
 
-func TestTestenv(t *testing.T) {
+func TestCommandRunsWithServersThatEndWithIt(t *testing.T) {
 	t.Parallel()
 	program, temp, env := build(t)
 

@@ -17,41 +17,41 @@ import (
 	"souk/pkg/errs"
 )
 
-func TestBearer(t *testing.T) {
+func TestAccessTokenNamesItsUser(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	p := b.provider
+	h := setup(t)
+	p := h.provider
 	for name, key := range map[string]jose.SigningKey{
 		"RS256": p.rsaKey(),
 		"ES256": {Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: p.ec, KeyID: "ec"}},
 		"EdDSA": {Algorithm: jose.EdDSA, Key: jose.JSONWebKey{Key: p.ed, KeyID: "ed"}},
 	} {
-		who, err := b.bearer(p.sign(key, p.claims(b.clock.Now(), nil)))
+		who, err := h.bearer(p.sign(key, p.claims(h.clock.Now(), nil)))
 		require.NoError(t, err, name)
 		require.Equal(t, "user", who.GetKind())
-		require.Equal(t, b.users.ids[p.URL+" sub-ann"], who.GetSubjectId())
+		require.Equal(t, h.users.ids[p.URL+" sub-ann"], who.GetSubjectId())
 		require.Equal(t, []string{"customer", "seller"}, who.GetRoles())
-		require.WithinDuration(t, b.clock.Now().Add(time.Minute), who.GetReusableUntil().AsTime(), time.Second)
+		require.WithinDuration(t, h.clock.Now().Add(time.Minute), who.GetReusableUntil().AsTime(), time.Second)
 	}
-	require.Len(t, b.users.ensured(), 1, "the user is known from then on")
+	require.Len(t, h.users.ensured(), 1, "the user is known from then on")
 	require.Equal(t, int32(1), p.keysAsked.Load())
-	require.Zero(t, p.userinfoAsked.Load(), "all stands in the token")
+	require.Zero(t, p.userinfoAsked.Load(), "the token holds all claims")
 
-	// An answer is not reusable for longer than the token is good.
-	who, err := b.bearer(p.sign(p.rsaKey(), p.claims(b.clock.Now(), map[string]any{"exp": b.clock.Now().Add(10 * time.Second).Unix()})))
+	// An answer is not reusable after the token's end.
+	who, err := h.bearer(p.sign(p.rsaKey(), p.claims(h.clock.Now(), map[string]any{"exp": h.clock.Now().Add(10 * time.Second).Unix()})))
 	require.NoError(t, err)
-	require.WithinDuration(t, b.clock.Now().Add(10*time.Second), who.GetReusableUntil().AsTime(), time.Second)
+	require.WithinDuration(t, h.clock.Now().Add(10*time.Second), who.GetReusableUntil().AsTime(), time.Second)
 
 	// A new e-mail address reaches the user service within minutes.
-	b.clock.Advance(6 * time.Minute)
-	_, err = b.bearer(p.sign(p.rsaKey(), p.claims(b.clock.Now(), map[string]any{"email": "ann@new.example"})))
+	h.clock.Advance(6 * time.Minute)
+	_, err = h.bearer(p.sign(p.rsaKey(), p.claims(h.clock.Now(), map[string]any{"email": "ann@new.example"})))
 	require.NoError(t, err)
-	require.Equal(t, "ann@new.example", b.users.ensured()[1].GetEmail())
+	require.Equal(t, "ann@new.example", h.users.ensured()[1].GetEmail())
 }
 
-func TestBearerRoles(t *testing.T) {
+func TestRolesAreReadFromEitherClaim(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	h := setup(t)
 	zitadel := "urn:zitadel:iam:org:project:roles"
 	for name, c := range map[string]struct {
 		claims map[string]any
@@ -65,18 +65,18 @@ func TestBearerRoles(t *testing.T) {
 		"Zitadel's object": {map[string]any{"roles": nil, zitadel: map[string]any{"operator": map[string]any{"2391": "souk.example"}}}, []string{"customer", "operator"}},
 		"both":             {map[string]any{"roles": []string{"seller"}, zitadel: map[string]any{"operator": map[string]any{}}}, []string{"customer", "seller", "operator"}},
 	} {
-		who, err := b.bearer(b.provider.sign(b.provider.rsaKey(), b.provider.claims(b.clock.Now(), c.claims)))
+		who, err := h.bearer(h.provider.sign(h.provider.rsaKey(), h.provider.claims(h.clock.Now(), c.claims)))
 		require.NoError(t, err, name)
 		require.Equal(t, c.want, who.GetRoles(), name)
 	}
 }
 
-func TestBearerRefused(t *testing.T) {
+func TestInvalidTokensAreRefused(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	p, now := b.provider, b.clock.Now()
+	h := setup(t)
+	p, now := h.provider, h.clock.Now()
 	good := p.sign(p.rsaKey(), p.claims(now, nil))
-	_, err := b.bearer(good)
+	_, err := h.bearer(good)
 	require.NoError(t, err)
 	parts := strings.Split(good, ".")
 	head := func(json string) string { return base64.RawURLEncoding.EncodeToString([]byte(json)) }
@@ -86,7 +86,7 @@ func TestBearerRefused(t *testing.T) {
 	foreign, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
 	signed := func(change map[string]any) string { return p.sign(p.rsaKey(), p.claims(now, change)) }
-	guest, _, err := b.guests().Issue()
+	guest, _, err := h.guests().Issue()
 	require.NoError(t, err)
 	guestParts := strings.Split(guest, ".")
 	idToken := signed(map[string]any{"nonce": "n"})
@@ -129,86 +129,86 @@ func TestBearerRefused(t *testing.T) {
 		"guest header on a user's":   guestParts[0] + "." + parts[1] + "." + parts[2],
 		"guest, alg none":            head(`{"alg":"none","typ":"souk-guest+jwt"}`) + "." + guestParts[1] + ".",
 	} {
-		_, err := b.bearer(token)
+		_, err := h.bearer(token)
 		requireCode(t, errs.Unauthenticated, err)
 		require.NotContains(t, err.Error(), "audience", name)
 		require.Contains(t, err.Error(), "sign in", name)
 	}
 	// Clocks may differ a little.
 	for _, change := range []map[string]any{{"exp": now.Add(-29 * time.Second).Unix()}, {"nbf": now.Add(29 * time.Second).Unix()}} {
-		who, err := b.bearer(signed(change))
+		who, err := h.bearer(signed(change))
 		require.NoError(t, err)
 		require.NotNil(t, who)
 	}
 }
 
-// TestIDTokenAsAccessToken: even where both are for one audience, an ID token opens nothing.
-func TestIDTokenAsAccessToken(t *testing.T) {
+// TestIDTokenIsNoAccessToken, even if both have the same audience.
+func TestIDTokenIsNoAccessToken(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)
-	b := setupWith(t, p, oidcprovider.Options{Issuer: p.URL, ClientID: clientID, ClientSecret: clientSecret, Audience: clientID})
+	h := setupWith(t, p, oidcprovider.Options{Issuer: p.URL, ClientID: clientID, ClientSecret: clientSecret, Audience: clientID})
 	for _, claim := range []string{"nonce", "at_hash", "c_hash"} {
-		_, err := b.bearer(p.sign(p.rsaKey(), p.claims(b.clock.Now(), map[string]any{"aud": clientID, claim: "x"})))
+		_, err := h.bearer(p.sign(p.rsaKey(), p.claims(h.clock.Now(), map[string]any{"aud": clientID, claim: "x"})))
 		requireCode(t, errs.Unauthenticated, err)
 	}
-	_, err := b.bearer(p.sign(p.rsaKey(), p.claims(b.clock.Now(), map[string]any{"aud": clientID})))
+	_, err := h.bearer(p.sign(p.rsaKey(), p.claims(h.clock.Now(), map[string]any{"aud": clientID})))
 	require.NoError(t, err)
 }
 
-// TestKeyRotation: a new key is found when it is first used, but made-up key names do not make us ask all the time.
-func TestKeyRotation(t *testing.T) {
+// TestNewKeyIsFetchedWhenFirstUsed also checks that unknown key IDs do not cause a fetch each.
+func TestNewKeyIsFetchedWhenFirstUsed(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	p := b.provider
+	h := setup(t)
+	p := h.provider
 	hidden := jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: p.hidden, KeyID: "hidden"}}
 	for range 20 {
-		_, err := b.bearer(p.sign(hidden, p.claims(b.clock.Now(), nil)))
+		_, err := h.bearer(p.sign(hidden, p.claims(h.clock.Now(), nil)))
 		requireCode(t, errs.Unauthenticated, err)
 	}
 	require.Equal(t, int32(1), p.keysAsked.Load())
 	p.mu.Lock()
 	p.revealed = true
 	p.mu.Unlock()
-	b.clock.Advance(2 * time.Second)
-	_, err := b.bearer(p.sign(hidden, p.claims(b.clock.Now(), nil)))
+	h.clock.Advance(2 * time.Second)
+	_, err := h.bearer(p.sign(hidden, p.claims(h.clock.Now(), nil)))
 	require.NoError(t, err)
 	require.Equal(t, int32(2), p.keysAsked.Load())
 
-	// A withdrawn key is forgotten; while the provider is away, keys count for a day.
+	// A withdrawn key is dropped. While the provider is down, known keys remain valid for a day.
 	p.mu.Lock()
 	p.revealed = false
 	p.mu.Unlock()
-	b.clock.Advance(15 * time.Minute)
-	_, err = b.bearer(p.sign(hidden, p.claims(b.clock.Now(), nil)))
+	h.clock.Advance(15 * time.Minute)
+	_, err = h.bearer(p.sign(hidden, p.claims(h.clock.Now(), nil)))
 	requireCode(t, errs.Unauthenticated, err)
 	p.down.Store(true)
-	b.clock.Advance(23 * time.Hour)
-	_, err = b.bearer(p.sign(p.rsaKey(), p.claims(b.clock.Now(), nil)))
+	h.clock.Advance(23 * time.Hour)
+	_, err = h.bearer(p.sign(p.rsaKey(), p.claims(h.clock.Now(), nil)))
 	require.NoError(t, err)
-	b.clock.Advance(2 * time.Hour)
-	_, err = b.bearer(p.sign(p.rsaKey(), p.claims(b.clock.Now(), nil)))
+	h.clock.Advance(2 * time.Hour)
+	_, err = h.bearer(p.sign(p.rsaKey(), p.claims(h.clock.Now(), nil)))
 	requireCode(t, errs.Unavailable, err)
 }
 
-// TestEmailFromUserinfo: an access token without e-mail address is completed once.
-func TestEmailFromUserinfo(t *testing.T) {
+// TestMissingEmailIsReadFromUserinfo: an access token without e-mail address is completed once.
+func TestMissingEmailIsReadFromUserinfo(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	p := b.provider
-	bare := p.sign(p.rsaKey(), p.claims(b.clock.Now(), map[string]any{"email": nil, "name": nil, "roles": nil}))
+	h := setup(t)
+	p := h.provider
+	bare := p.sign(p.rsaKey(), p.claims(h.clock.Now(), map[string]any{"email": nil, "name": nil, "roles": nil}))
 	p.userinfo = map[string]any{"sub": "sub-ann", "email": "ann@example.com", "email_verified": true, "given_name": "Ann", "family_name": "Lee", "roles": []string{"operator"}}
 	for range 3 {
-		who, err := b.bearer(bare)
+		who, err := h.bearer(bare)
 		require.NoError(t, err)
-		require.Equal(t, []string{"customer"}, who.GetRoles(), "a token's roles are those in it, each time")
+		require.Equal(t, []string{"customer"}, who.GetRoles(), "a token has only the roles in its claims, at every call")
 	}
 	require.Equal(t, int32(1), p.userinfoAsked.Load())
-	require.Equal(t, "ann@example.com", b.users.ensured()[0].GetEmail())
-	require.Equal(t, "Ann Lee", b.users.ensured()[0].GetName())
+	require.Equal(t, "ann@example.com", h.users.ensured()[0].GetEmail())
+	require.Equal(t, "Ann Lee", h.users.ensured()[0].GetName())
 
-	// What userinfo says about somebody else does not count.
-	other := p.sign(p.rsaKey(), p.claims(b.clock.Now(), map[string]any{"sub": "sub-bob", "email": nil}))
-	_, err := b.bearer(other)
+	// Userinfo about another subject is ignored.
+	other := p.sign(p.rsaKey(), p.claims(h.clock.Now(), map[string]any{"sub": "sub-bob", "email": nil}))
+	_, err := h.bearer(other)
 	require.NoError(t, err)
-	require.Empty(t, b.users.ensured()[1].GetEmail())
+	require.Empty(t, h.users.ensured()[1].GetEmail())
 }

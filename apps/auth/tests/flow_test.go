@@ -27,7 +27,8 @@ import (
 	"souk/pkg/redistest"
 )
 
-// process runs the auth module, with a user and a cart service and somebody in the gateway's place.
+// process runs the auth module in a process with fakes of the user and cart services, and returns a client as
+// the gateway.
 func process(t *testing.T, settings map[string]any) (gateway authv1.AuthServiceClient, u *users, l *logs) {
 	u, l = &users{ids: map[string]string{}}, &logs{}
 	settings["key"] = base64.StdEncoding.EncodeToString(secret)
@@ -59,7 +60,12 @@ func process(t *testing.T, settings map[string]any) (gateway authv1.AuthServiceC
 	t.Cleanup(func() {
 		cancel()
 		if done != nil {
-			require.NoError(t, <-done)
+			select {
+			case err := <-done:
+				require.NoError(t, err)
+			case <-time.After(20 * time.Second):
+				require.Fail(t, "the process did not stop")
+			}
 		}
 	})
 	select {
@@ -73,8 +79,8 @@ func process(t *testing.T, settings map[string]any) (gateway authv1.AuthServiceC
 	return gateway, u, l
 }
 
-// TestBrowser is a whole sign-in as a browser sees it, with the provider of `souk dev`.
-func TestBrowser(t *testing.T) {
+// TestBrowserSignsInAndOut is a whole sign-in as a browser sees it, with the provider of `souk dev`.
+func TestBrowserSignsInAndOut(t *testing.T) {
 	t.Parallel()
 	provider, err := oidcserver.Start(t.Context(), oidcserver.Options{Dir: t.TempDir()})
 	require.NoError(t, err)
@@ -151,7 +157,7 @@ func TestBrowser(t *testing.T) {
 	page, _ = read(browser.Get(site.URL + callback.String()))
 	require.Equal(t, http.StatusUnauthorized, page.StatusCode)
 
-	// A token of the provider for the same person is the same user.
+	// A token of the provider for the same person names the same user.
 	token, err := provider.Token(t.Context(), "ann@souk.example", []string{"operator"}, time.Hour)
 	require.NoError(t, err)
 	again, err := gateway.Authenticate(t.Context(), &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}})
@@ -169,8 +175,8 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// TestStartWithoutProvider: the module is ready while the provider is not there.
-func TestStartWithoutProvider(t *testing.T) {
+// TestModuleIsReadyWithoutProvider also checks that guests work while the provider is down.
+func TestModuleIsReadyWithoutProvider(t *testing.T) {
 	t.Parallel()
 	gone := httptest.NewServer(nil)
 	gone.Close()

@@ -46,12 +46,12 @@ type provider struct {
 	mu          sync.Mutex
 	revealed    bool
 	codes       map[string]url.Values // authorization requests by code
-	idClaims    map[string]any        // over those of an ID token
+	idClaims    map[string]any        // override the claims of ID tokens
 	userinfo    map[string]any
 	tokenAnswer func(w http.ResponseWriter) bool
 }
 
-// rsaKeys are made once: they take long.
+// rsaKeys are generated once, because that is slow.
 var rsaKeys = sync.OnceValues(func() (keys [2]*rsa.PrivateKey, err error) {
 	for i := range keys {
 		if keys[i], err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
@@ -61,7 +61,7 @@ var rsaKeys = sync.OnceValues(func() (keys [2]*rsa.PrivateKey, err error) {
 	return keys, nil
 })
 
-// newProvider makes a provider that listens on a loopback port.
+// newProvider starts a provider on a loopback port.
 func newProvider(t *testing.T) *provider {
 	p := &provider{t: t, codes: map[string]url.Values{}, userinfo: map[string]any{}, idClaims: map[string]any{}}
 	rsa, err := rsaKeys()
@@ -125,7 +125,7 @@ func (p *provider) serveUserinfo(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, p.userinfo)
 }
 
-// authorize is what happens at the provider when somebody signs in there: it returns code and state.
+// authorize acts as the provider's sign-in page: it returns the code and state of the redirect.
 func (p *provider) authorize(authorizeURL string) (code, state string) {
 	u, err := url.Parse(authorizeURL)
 	require.NoError(p.t, err)
@@ -177,7 +177,7 @@ func (p *provider) rsaKey() jose.SigningKey {
 	return jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: p.rsa, KeyID: "rsa"}}
 }
 
-// claims are those of a good access token, changed; a nil value takes a claim away.
+// claims returns the claims of a valid access token with changes; a nil value removes a claim.
 func (p *provider) claims(now time.Time, change map[string]any) map[string]any {
 	c := map[string]any{
 		"iss": p.URL, "sub": "sub-ann", "aud": []string{audience, "other"}, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),

@@ -42,8 +42,9 @@ var (
 	seed      = []byte("fedcba9876543210fedcba9876543210")
 )
 
-// bundle is an auth service with a provider, a user and a cart service beside it, and the gateway's way to it.
-type bundle struct {
+// harness is an auth service with fakes of the provider and of the services that it calls, and a client of it
+// as the gateway.
+type harness struct {
 	t        *testing.T
 	clock    *clock.Manual
 	provider *provider
@@ -56,86 +57,86 @@ type bundle struct {
 	signer   *identity.Signer // the gateway's
 }
 
-func setup(t *testing.T) *bundle {
+func setup(t *testing.T) *harness {
 	p := newProvider(t)
 	return setupWith(t, p, oidcprovider.Options{Issuer: p.URL, ClientID: clientID, ClientSecret: clientSecret, Audience: audience})
 }
 
-func setupWith(t *testing.T, p *provider, o oidcprovider.Options) *bundle {
-	b := &bundle{t: t, provider: p, clock: clock.NewManual(time.Now().UTC().Truncate(time.Millisecond)), users: &users{ids: map[string]string{}}, carts: &carts{}, orders: &orders{}, logs: &logs{}, conn: rpc.NewLocal()}
-	b.signer = b.signerOf("gateway")
-	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), b.logs, zapcore.DebugLevel))
-	b.serve("user", logger, func(s *rpc.Server) { userv1.RegisterUserServiceServer(s, b.users) })
-	b.serve("cart", logger, func(s *rpc.Server) { cartv1.RegisterCartServiceServer(s, b.carts) })
-	b.serve("order", logger, func(s *rpc.Server) { orderv1.RegisterOrderServiceServer(s, b.orders) })
-	b.serve("auth", logger, func(s *rpc.Server) {
-		authv1.RegisterAuthServiceServer(s, &handler.RPC{Service: b.service(o, redistest.Client(t), logger)})
+func setupWith(t *testing.T, p *provider, o oidcprovider.Options) *harness {
+	h := &harness{t: t, provider: p, clock: clock.NewManual(time.Now().UTC().Truncate(time.Millisecond)), users: &users{ids: map[string]string{}}, carts: &carts{}, orders: &orders{}, logs: &logs{}, conn: rpc.NewLocal()}
+	h.signer = h.signerOf("gateway")
+	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), h.logs, zapcore.DebugLevel))
+	h.serve("user", logger, func(s *rpc.Server) { userv1.RegisterUserServiceServer(s, h.users) })
+	h.serve("cart", logger, func(s *rpc.Server) { cartv1.RegisterCartServiceServer(s, h.carts) })
+	h.serve("order", logger, func(s *rpc.Server) { orderv1.RegisterOrderServiceServer(s, h.orders) })
+	h.serve("auth", logger, func(s *rpc.Server) {
+		authv1.RegisterAuthServiceServer(s, &handler.RPC{Service: h.service(o, redistest.Client(t), logger)})
 	})
-	b.auth = authv1.NewAuthServiceClient(rpc.NewClient(b.conn, rpc.ClientOptions{Service: "gateway", Signer: b.signer}))
-	return b
+	h.auth = authv1.NewAuthServiceClient(rpc.NewClient(h.conn, rpc.ClientOptions{Service: "gateway", Signer: h.signer}))
+	return h
 }
 
-func (b *bundle) service(o oidcprovider.Options, redis rueidis.Client, logger *zap.Logger) *service.Service {
+func (h *harness) service(o oidcprovider.Options, redis rueidis.Client, logger *zap.Logger) *service.Service {
 	transport := &http.Transport{}
-	b.t.Cleanup(transport.CloseIdleConnections)
-	o.RolesClaim, o.Scopes, o.Clock, o.Logger = "roles", []string{"openid", "profile", "email"}, b.clock, logger
+	h.t.Cleanup(transport.CloseIdleConnections)
+	o.RolesClaim, o.Scopes, o.Clock, o.Logger = "roles", []string{"openid", "profile", "email"}, h.clock, logger
 	o.HTTP = &http.Client{Transport: transport, Timeout: 5 * time.Second}
-	sealer, err := credential.NewSealer(secret, b.clock)
-	require.NoError(b.t, err)
-	guests, err := credential.NewGuests(secret, b.clock)
-	require.NoError(b.t, err)
-	own := rpc.NewClient(b.conn, rpc.ClientOptions{Service: "auth", Signer: b.signerOf("auth")})
+	sealer, err := credential.NewSealer(secret, h.clock)
+	require.NoError(h.t, err)
+	guests, err := credential.NewGuests(secret, h.clock)
+	require.NoError(h.t, err)
+	own := rpc.NewClient(h.conn, rpc.ClientOptions{Service: "auth", Signer: h.signerOf("auth")})
 	return service.New(service.Deps{
-		Provider: oidcprovider.Open(o), Sessions: repository.NewSessions(redis, b.clock, lifetimes), Sealer: sealer, Guests: guests,
-		Users: userv1.NewUserServiceClient(own), Carts: cartv1.NewCartServiceClient(own), Orders: orderv1.NewOrderServiceClient(own), Lifetimes: lifetimes, Clock: b.clock, Logger: logger,
+		Provider: oidcprovider.Open(o), Sessions: repository.NewSessions(redis, h.clock, lifetimes), Sealer: sealer, Guests: guests,
+		Users: userv1.NewUserServiceClient(own), Carts: cartv1.NewCartServiceClient(own), Orders: orderv1.NewOrderServiceClient(own), Lifetimes: lifetimes, Clock: h.clock, Logger: logger,
 	})
 }
 
-func (b *bundle) signerOf(name string) *identity.Signer {
+func (h *harness) signerOf(name string) *identity.Signer {
 	return identity.NewSigner(name, identity.DeriveKey(seed, name), time.Minute, clock.System{})
 }
 
-func (b *bundle) serve(name string, logger *zap.Logger, register func(*rpc.Server)) {
+func (h *harness) serve(name string, logger *zap.Logger, register func(*rpc.Server)) {
 	v := identity.NewVerifier(identityKeys(), clock.System{})
 	s := rpc.NewServer(rpc.ServerOptions{Service: name, Verifier: v, Logger: logger})
 	register(s)
-	stop, err := b.conn.Serve(context.Background(), s)
-	require.NoError(b.t, err)
-	b.t.Cleanup(func() { require.NoError(b.t, stop(context.Background())) })
+	stop, err := h.conn.Serve(context.Background(), s)
+	require.NoError(h.t, err)
+	h.t.Cleanup(func() { require.NoError(h.t, stop(context.Background())) })
 }
 
 // as returns a context in which the gateway asserts the actor.
-func (b *bundle) as(a identity.Actor) context.Context {
-	token, _, err := b.signer.Sign(a)
-	require.NoError(b.t, err)
-	return identity.WithToken(b.t.Context(), token)
+func (h *harness) as(a identity.Actor) context.Context {
+	token, _, err := h.signer.Sign(a)
+	require.NoError(h.t, err)
+	return identity.WithToken(h.t.Context(), token)
 }
 
-func (b *bundle) begin(returnTo string) *authv1.BeginLoginResponse {
-	res, err := b.auth.BeginLogin(b.t.Context(), &authv1.BeginLoginRequest{ReturnTo: returnTo, RedirectUri: redirectURI})
-	require.NoError(b.t, err)
+func (h *harness) begin(returnTo string) *authv1.BeginLoginResponse {
+	res, err := h.auth.BeginLogin(h.t.Context(), &authv1.BeginLoginRequest{ReturnTo: returnTo, RedirectUri: redirectURI})
+	require.NoError(h.t, err)
 	return res
 }
 
-func (b *bundle) complete(cookie, code, state, guest string) (*authv1.CompleteLoginResponse, error) {
-	return b.auth.CompleteLogin(b.t.Context(), &authv1.CompleteLoginRequest{Code: code, State: state, LoginCookie: cookie, GuestToken: guest})
+func (h *harness) complete(cookie, code, state, guest string) (*authv1.CompleteLoginResponse, error) {
+	return h.auth.CompleteLogin(h.t.Context(), &authv1.CompleteLoginRequest{Code: code, State: state, LoginCookie: cookie, GuestToken: guest})
 }
 
 // login signs in and returns the session's ID.
-func (b *bundle) login() string {
-	begun := b.begin("/")
-	code, state := b.provider.authorize(begun.GetAuthorizeUrl())
-	res, err := b.complete(begun.GetLoginCookie(), code, state, "")
-	require.NoError(b.t, err)
+func (h *harness) login() string {
+	begun := h.begin("/")
+	code, state := h.provider.authorize(begun.GetAuthorizeUrl())
+	res, err := h.complete(begun.GetLoginCookie(), code, state, "")
+	require.NoError(h.t, err)
 	return res.GetSessionId()
 }
 
-func (b *bundle) session(sessionID string) (*authv1.AuthenticateResponse, error) {
-	return b.auth.Authenticate(b.t.Context(), &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: sessionID}})
+func (h *harness) session(sessionID string) (*authv1.AuthenticateResponse, error) {
+	return h.auth.Authenticate(h.t.Context(), &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: sessionID}})
 }
 
-func (b *bundle) bearer(token string) (*authv1.AuthenticateResponse, error) {
-	return b.auth.Authenticate(b.t.Context(), &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}})
+func (h *harness) bearer(token string) (*authv1.AuthenticateResponse, error) {
+	return h.auth.Authenticate(h.t.Context(), &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}})
 }
 
 func requireCode(t *testing.T, code errs.Code, err error) {
@@ -144,7 +145,7 @@ func requireCode(t *testing.T, code errs.Code, err error) {
 	require.Equal(t, code, errs.CodeOf(err), "%v", err)
 }
 
-// users is a user service.
+// users fakes the user service.
 type users struct {
 	userv1.UnimplementedUserServiceServer
 	mu    sync.Mutex
@@ -169,7 +170,7 @@ func (u *users) ensured() []*userv1.EnsureUserRequest {
 	return append([]*userv1.EnsureUserRequest(nil), u.calls...)
 }
 
-// carts is a cart service.
+// carts fakes the cart service.
 type carts struct {
 	cartv1.UnimplementedCartServiceServer
 	mu     sync.Mutex
@@ -187,7 +188,7 @@ func (c *carts) MergeCart(_ context.Context, in *cartv1.MergeCartRequest) (*cart
 	return &cartv1.MergeCartResponse{}, nil
 }
 
-// orders is an order service.
+// orders fakes the order service.
 type orders struct {
 	orderv1.UnimplementedOrderServiceServer
 	mu      sync.Mutex
@@ -201,7 +202,7 @@ func (o *orders) AdoptOrders(_ context.Context, in *orderv1.AdoptOrdersRequest) 
 	return &orderv1.AdoptOrdersResponse{}, nil
 }
 
-// logs is what was logged.
+// logs collects the log.
 type logs struct {
 	mu sync.Mutex
 	b  []byte
@@ -230,8 +231,8 @@ func identityKeys() map[string]ed25519.PublicKey {
 	return keys
 }
 
-func (b *bundle) guests() *credential.Guests {
-	g, err := credential.NewGuests(secret, b.clock)
-	require.NoError(b.t, err)
+func (h *harness) guests() *credential.Guests {
+	g, err := credential.NewGuests(secret, h.clock)
+	require.NoError(h.t, err)
 	return g
 }

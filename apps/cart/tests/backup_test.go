@@ -21,11 +21,11 @@ import (
 	"souk/pkg/redisx"
 )
 
-// drain writes back what is due, as the loop does.
-func (k *kit) drain(t testing.TB, all bool) (total int) {
+// drain writes back all due carts, as the loop does. It returns their number.
+func (h *harness) drain(t testing.TB, all bool) (total int) {
 	t.Helper()
 	for {
-		n, err := k.carts.WriteBack(t.Context(), all)
+		n, err := h.carts.WriteBack(t.Context(), all)
 		require.NoError(t, err)
 		if total += n; n == 0 {
 			return total
@@ -33,76 +33,76 @@ func (k *kit) drain(t testing.TB, all bool) (total int) {
 	}
 }
 
-func (k *kit) dirty(t testing.TB) int64 {
+func (h *harness) dirty(t testing.TB) int64 {
 	t.Helper()
-	n, err := k.redis.Do(t.Context(), k.redis.B().Zcard().Key(k.prefix+"carts:dirty").Build()).AsInt64()
+	n, err := h.redis.Do(t.Context(), h.redis.B().Zcard().Key(h.prefix+"carts:dirty").Build()).AsInt64()
 	require.NoError(t, err)
 	return n
 }
 
-func TestALostRedisLosesNothingThatWasWrittenBack(t *testing.T) {
+func TestCartsAreRestoredAfterALossOfRedis(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	ctx, uid := k.user(t)
-	tea, cup := k.catalogue.sell(brl(1), 10), k.catalogue.sell(brl(1), 10)
-	k.add(t, ctx, cup, 1)
-	want := k.add(t, ctx, tea, 2)
-	require.Zero(t, k.drain(t, false), "not yet due")
-	k.clock.Advance(2 * time.Second)
-	require.Equal(t, 1, k.drain(t, false))
-	require.Zero(t, k.dirty(t))
-	k.lose(t, uid)
-	got := k.get(t, ctx)
+	h := setup(t)
+	ctx, uid := h.user(t)
+	tea, cup := h.catalogue.sell(brl(1), 10), h.catalogue.sell(brl(1), 10)
+	h.add(t, ctx, cup, 1)
+	want := h.add(t, ctx, tea, 2)
+	require.Zero(t, h.drain(t, false), "not yet due")
+	h.clock.Advance(2 * time.Second)
+	require.Equal(t, 1, h.drain(t, false))
+	require.Zero(t, h.dirty(t))
+	h.lose(t, uid)
+	got := h.get(t, ctx)
 	require.Equal(t, quantities(want), quantities(got))
 	require.Equal(t, cup, got.GetItems()[0].GetVariantId(), "in the same order")
 
-	// What comes after the loss is newer than all that was before it, and replaces it.
-	k.lose(t, uid)
-	k.add(t, ctx, tea, 1)
-	k.clock.Advance(2 * time.Second)
-	k.drain(t, false)
-	k.lose(t, uid)
-	require.Equal(t, map[string]int64{cup: 1, tea: 3}, quantities(k.get(t, ctx)))
+	// A change after the loss has a higher version than all before it, and replaces the backup.
+	h.lose(t, uid)
+	h.add(t, ctx, tea, 1)
+	h.clock.Advance(2 * time.Second)
+	h.drain(t, false)
+	h.lose(t, uid)
+	require.Equal(t, map[string]int64{cup: 1, tea: 3}, quantities(h.get(t, ctx)))
 }
 
 func TestAnEmptiedCartStaysEmpty(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	ctx, uid := k.user(t)
-	k.add(t, ctx, k.catalogue.sell(brl(1), 10), 2)
-	k.drain(t, true)
-	_, err := k.client.ClearCart(ctx, &cartv1.ClearCartRequest{})
+	h := setup(t)
+	ctx, uid := h.user(t)
+	h.add(t, ctx, h.catalogue.sell(brl(1), 10), 2)
+	h.drain(t, true)
+	_, err := h.client.ClearCart(ctx, &cartv1.ClearCartRequest{})
 	require.NoError(t, err)
-	require.Empty(t, k.get(t, ctx).GetItems(), "not brought back from the backup")
-	k.drain(t, true)
-	k.lose(t, uid)
-	require.Empty(t, k.get(t, ctx).GetItems())
+	require.Empty(t, h.get(t, ctx).GetItems(), "not brought back from the backup")
+	h.drain(t, true)
+	h.lose(t, uid)
+	require.Empty(t, h.get(t, ctx).GetItems())
 }
 
-func TestAnOldWriteBackNeverReplacesANewerOne(t *testing.T) {
+func TestVersionGrowsAfterALossOfRedis(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	ctx, uid := k.user(t)
-	tea := k.catalogue.sell(brl(1), 10)
-	k.add(t, ctx, tea, 1)
-	k.drain(t, true)
-	// Redis is lost, the cart goes on from the backup; somebody still holds what was before.
+	h := setup(t)
+	ctx, uid := h.user(t)
+	tea := h.catalogue.sell(brl(1), 10)
+	h.add(t, ctx, tea, 1)
+	h.drain(t, true)
+	// Redis is lost and the cart continues from the backup, while an old write-back may still be in flight.
 	var before int64
-	require.NoError(t, k.pool.QueryRow(t.Context(), "select version from cart where owner_id = $1", uid).Scan(&before))
-	k.lose(t, uid)
-	k.add(t, ctx, tea, 1)
-	k.drain(t, true)
+	require.NoError(t, h.pool.QueryRow(t.Context(), "select version from cart where owner_id = $1", uid).Scan(&before))
+	h.lose(t, uid)
+	h.add(t, ctx, tea, 1)
+	h.drain(t, true)
 	var after int64
-	require.NoError(t, k.pool.QueryRow(t.Context(), "select version from cart where owner_id = $1", uid).Scan(&after))
+	require.NoError(t, h.pool.QueryRow(t.Context(), "select version from cart where owner_id = $1", uid).Scan(&after))
 	require.Greater(t, after, before, "although the clock stands still")
 }
 
 func TestAChangeDuringAWriteBackIsWrittenToo(t *testing.T) {
 	t.Parallel()
-	k := setupOn(t, redistest.Client(t), clock.System{}, 0)
-	ctx, uid := k.user(t)
-	tea := k.catalogue.sell(brl(1), 10)
-	k.add(t, ctx, tea, 1)
+	h := setupOn(t, redistest.Client(t), clock.System{}, 0)
+	ctx, uid := h.user(t)
+	tea := h.catalogue.sell(brl(1), 10)
+	h.add(t, ctx, tea, 1)
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
 	for range 2 { // two processes share the work
@@ -112,7 +112,7 @@ func TestAChangeDuringAWriteBackIsWrittenToo(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					_, err := k.carts.WriteBack(context.Background(), true)
+					_, err := h.carts.WriteBack(context.Background(), true)
 					if err != nil {
 						t.Errorf("write back: %v", err)
 						return
@@ -122,57 +122,57 @@ func TestAChangeDuringAWriteBackIsWrittenToo(t *testing.T) {
 		})
 	}
 	for range 100 {
-		k.add(t, ctx, tea, 1)
+		h.add(t, ctx, tea, 1)
 	}
 	close(stop)
 	wg.Wait()
-	k.drain(t, true)
-	require.Zero(t, k.dirty(t))
-	k.lose(t, uid)
-	require.Equal(t, map[string]int64{tea: 101}, quantities(k.get(t, ctx)))
+	h.drain(t, true)
+	require.Zero(t, h.dirty(t))
+	h.lose(t, uid)
+	require.Equal(t, map[string]int64{tea: 101}, quantities(h.get(t, ctx)))
 }
 
-func TestCartsOfAProcessThatDiedAreWrittenByAnother(t *testing.T) {
+func TestCartsClaimedByADeadProcessAreWrittenByAnother(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	ctx, uid := k.user(t)
-	tea := k.catalogue.sell(brl(1), 10)
-	k.add(t, ctx, tea, 1)
-	k.clock.Advance(2500 * time.Millisecond) // due, and a tick late
+	h := setup(t)
+	ctx, uid := h.user(t)
+	tea := h.catalogue.sell(brl(1), 10)
+	h.add(t, ctx, tea, 1)
+	h.clock.Advance(2500 * time.Millisecond) // due, and a tick late
 	dead, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := k.carts.WriteBack(dead, false) // claims nothing: the context is over
+	_, err := h.carts.WriteBack(dead, false) // claims nothing: the context has ended
 	require.Error(t, err)
-	key := k.prefix + "carts:dirty"
-	claimed := float64(k.clock.Now().Add(1500 * time.Millisecond).UnixMilli())
-	require.NoError(t, k.redis.Do(t.Context(), k.redis.B().Zadd().Key(key).ScoreMember().ScoreMember(claimed, uid).Build()).Error())
-	require.Zero(t, k.drain(t, false), "it is being written")
-	k.clock.Advance(1500 * time.Millisecond)
-	require.Equal(t, 1, k.drain(t, false), "4 s after the change")
-	k.lose(t, uid)
-	require.Equal(t, map[string]int64{tea: 1}, quantities(k.get(t, ctx)))
+	key := h.prefix + "carts:dirty"
+	claimed := float64(h.clock.Now().Add(1500 * time.Millisecond).UnixMilli())
+	require.NoError(t, h.redis.Do(t.Context(), h.redis.B().Zadd().Key(key).ScoreMember().ScoreMember(claimed, uid).Build()).Error())
+	require.Zero(t, h.drain(t, false), "it is being written")
+	h.clock.Advance(1500 * time.Millisecond)
+	require.Equal(t, 1, h.drain(t, false), "4 s after the change")
+	h.lose(t, uid)
+	require.Equal(t, map[string]int64{tea: 1}, quantities(h.get(t, ctx)))
 }
 
-func TestAShutdownWritesAllBack(t *testing.T) {
+func TestShutdownWritesAllCartsBack(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	tea := k.catalogue.sell(brl(1), 10)
+	h := setup(t)
+	tea := h.catalogue.sell(brl(1), 10)
 	var owners []string
 	for range 450 { // more than two batches
-		ctx, uid := k.user(t)
+		ctx, uid := h.user(t)
 		owners = append(owners, uid)
-		k.add(t, ctx, tea, 1)
+		h.add(t, ctx, tea, 1)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.NoError(t, handler.WriteBack(k.carts, time.Hour, zap.NewNop())(ctx))
+	require.NoError(t, handler.WriteBack(h.carts, time.Hour, zap.NewNop())(ctx))
 	var n int
-	require.NoError(t, k.pool.QueryRow(t.Context(), "select count(*) from cart where owner_id = any($1)", owners).Scan(&n))
+	require.NoError(t, h.pool.QueryRow(t.Context(), "select count(*) from cart where owner_id = any($1)", owners).Scan(&n))
 	require.Equal(t, 450, n)
-	require.Zero(t, k.dirty(t))
+	require.Zero(t, h.dirty(t))
 }
 
-// backup records the calls of the loop.
+// backup is a fake that records the loop's calls.
 type backup struct {
 	calls chan bool
 	mu    sync.Mutex
@@ -189,44 +189,44 @@ func (b *backup) WriteBack(_ context.Context, all bool) (int, error) {
 	return 0, b.err
 }
 
-func TestTheLoopGoesOnAfterFailures(t *testing.T) {
+func TestWriteBackLoopContinuesAfterFailures(t *testing.T) {
 	t.Parallel()
 	b := &backup{calls: make(chan bool, 1), err: errors.New("PostgreSQL is away")}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- handler.WriteBack(b, time.Millisecond, zap.NewNop())(ctx) }()
 	for range 5 {
-		require.False(t, <-b.calls)
+		require.False(t, receive(t, b.calls))
 	}
 	cancel()
-	require.NoError(t, <-done)
+	require.NoError(t, receive(t, done))
 }
 
-func TestOldCartsAreForgotten(t *testing.T) {
+func TestExpiredCartsAreDeleted(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	guest, gid := k.guest(t)
-	user, uid := k.user(t)
-	tea := k.catalogue.sell(brl(1), 10)
-	k.add(t, guest, tea, 1)
-	k.add(t, user, tea, 1)
-	k.drain(t, true)
+	h := setup(t)
+	guest, gid := h.guest(t)
+	user, uid := h.user(t)
+	tea := h.catalogue.sell(brl(1), 10)
+	h.add(t, guest, tea, 1)
+	h.add(t, user, tea, 1)
+	h.drain(t, true)
 	for owner, days := range map[string]int64{gid: 30, uid: 180} {
-		left, err := k.redis.Do(t.Context(), k.redis.B().Pttl().Key(k.prefix+"cart:"+owner).Build()).AsInt64()
+		left, err := h.redis.Do(t.Context(), h.redis.B().Pttl().Key(h.prefix+"cart:"+owner).Build()).AsInt64()
 		require.NoError(t, err)
 		require.InDelta(t, days*24*3600*1000, left, 60_000)
 	}
-	k.clock.Advance(30 * 24 * time.Hour)
-	k.lose(t, gid)
-	k.lose(t, uid)
-	require.Empty(t, k.get(t, guest).GetItems())
-	require.Len(t, k.get(t, user).GetItems(), 1)
-	n, err := k.carts.Forget(t.Context())
+	h.clock.Advance(30 * 24 * time.Hour)
+	h.lose(t, gid)
+	h.lose(t, uid)
+	require.Empty(t, h.get(t, guest).GetItems())
+	require.Len(t, h.get(t, user).GetItems(), 1)
+	n, err := h.carts.Forget(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
 }
 
-func TestRedisAway(t *testing.T) {
+func TestCallsFailUntilRedisIsBack(t *testing.T) {
 	t.Parallel()
 	dir, err := devstack.TempDir()
 	require.NoError(t, err)
@@ -241,45 +241,45 @@ func TestRedisAway(t *testing.T) {
 	client, err := redisx.Open(t.Context(), redisx.Config{Addr: server.Addr()})
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	k := setupOn(t, client, clock.System{}, 0)
-	ctx, _ := k.user(t)
-	tea := k.catalogue.sell(brl(1), 10)
-	k.add(t, ctx, tea, 1)
-	k.drain(t, true)
+	h := setupOn(t, client, clock.System{}, 0)
+	ctx, _ := h.user(t)
+	tea := h.catalogue.sell(brl(1), 10)
+	h.add(t, ctx, tea, 1)
+	h.drain(t, true)
 	require.NoError(t, server.Stop(t.Context()))
-	_, err = k.client.GetCart(ctx, &cartv1.GetCartRequest{})
+	_, err = h.client.GetCart(ctx, &cartv1.GetCartRequest{})
 	code(t, errs.Unavailable, err)
 	require.Positive(t, errs.From(err).RetryAfter)
-	_, err = k.client.AddItem(ctx, &cartv1.AddItemRequest{VariantId: tea, Quantity: 1})
+	_, err = h.client.AddItem(ctx, &cartv1.AddItemRequest{VariantId: tea, Quantity: 1})
 	code(t, errs.Unavailable, err)
 
-	// It comes back with nothing: the same service goes on, with the backup.
+	// Redis comes back empty. The same service continues with the backup.
 	require.NoError(t, os.RemoveAll(dir))
 	start()
 	require.Eventually(t, func() bool {
-		res, err := k.client.GetCart(ctx, &cartv1.GetCartRequest{})
+		res, err := h.client.GetCart(ctx, &cartv1.GetCartRequest{})
 		return err == nil && quantities(res.GetCart())[tea] == 1
-	}, 10*time.Second, 10*time.Millisecond)
-	require.Equal(t, map[string]int64{tea: 2}, quantities(k.add(t, ctx, tea, 1)))
+	}, timeout, 10*time.Millisecond)
+	require.Equal(t, map[string]int64{tea: 2}, quantities(h.add(t, ctx, tea, 1)))
 
-	// Without PostgreSQL nobody knows what is in a cart that is not in Redis.
-	k.pool.Close()
-	stranger, _ := k.user(t)
-	_, err = k.client.GetCart(stranger, &cartv1.GetCartRequest{})
+	// Without PostgreSQL, a cart that is missing in Redis cannot be read.
+	h.pool.Close()
+	stranger, _ := h.user(t)
+	_, err = h.client.GetCart(stranger, &cartv1.GetCartRequest{})
 	require.Error(t, err)
 }
 
-func TestPostgresAwayIsNotNoticedForKnownCarts(t *testing.T) {
+func TestCartsInRedisWorkWithoutPostgres(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	ctx, _ := k.user(t)
-	tea := k.catalogue.sell(brl(1), 10)
-	k.add(t, ctx, tea, 1)
-	k.pool.Close()
-	require.Equal(t, map[string]int64{tea: 2}, quantities(k.add(t, ctx, tea, 1)))
-	_, err := k.carts.WriteBack(t.Context(), true)
+	h := setup(t)
+	ctx, _ := h.user(t)
+	tea := h.catalogue.sell(brl(1), 10)
+	h.add(t, ctx, tea, 1)
+	h.pool.Close()
+	require.Equal(t, map[string]int64{tea: 2}, quantities(h.add(t, ctx, tea, 1)))
+	_, err := h.carts.WriteBack(t.Context(), true)
 	require.Error(t, err)
-	require.EqualValues(t, 1, k.dirty(t), "it stays dirty")
-	_, err = k.client.RemoveOrdered(k.service(t, "order"), &cartv1.RemoveOrderedRequest{OwnerId: id.New(id.User), OrderId: id.New(id.Order)})
+	require.EqualValues(t, 1, h.dirty(t), "it stays dirty")
+	_, err = h.client.RemoveOrdered(h.service(t, "order"), &cartv1.RemoveOrderedRequest{OwnerId: id.New(id.User), OrderId: id.New(id.Order)})
 	require.Error(t, err)
 }

@@ -16,27 +16,27 @@ import (
 	"souk/pkg/redisx"
 )
 
-// BenchmarkAddItem adds one of 1,000 variants to carts of 200 customers that empty them at 5 lines, with
-// write-backs running, through the contract in process.
+// BenchmarkAddItem adds variants, 1,000 different ones, to the carts of 200 customers, who clear their carts at 5
+// lines. It calls the contract in process while write-backs run.
 func BenchmarkAddItem(b *testing.B) {
 	redis, err := redisx.Open(b.Context(), redisx.Config{Addr: redistest.Addr(b)})
 	require.NoError(b, err)
 	b.Cleanup(redis.Close)
-	k := setupOn(b, redis, clock.System{}, 500*time.Millisecond)
+	h := setupOn(b, redis, clock.System{}, 500*time.Millisecond)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- handler.WriteBack(k.carts, 500*time.Millisecond, zap.NewNop())(ctx) }()
+	go func() { done <- handler.WriteBack(h.carts, 500*time.Millisecond, zap.NewNop())(ctx) }()
 	defer func() {
 		cancel()
-		<-done
+		receive(b, done)
 	}()
 	var variants []string
 	for range 1000 {
-		variants = append(variants, k.catalogue.sell(brl(100), 1000))
+		variants = append(variants, h.catalogue.sell(brl(100), 1000))
 	}
 	var users []context.Context
 	for range 200 {
-		u, _ := k.user(b)
+		u, _ := h.user(b)
 		users = append(users, u)
 	}
 	var n atomic.Int64
@@ -47,13 +47,13 @@ func BenchmarkAddItem(b *testing.B) {
 		for pb.Next() {
 			i := int(n.Add(1))
 			u := users[i%len(users)]
-			res, err := k.client.AddItem(u, &cartv1.AddItemRequest{VariantId: variants[i*7%len(variants)], Quantity: 1})
+			res, err := h.client.AddItem(u, &cartv1.AddItemRequest{VariantId: variants[i*7%len(variants)], Quantity: 1})
 			if err != nil {
 				b.Error(err)
 				return
 			}
 			if len(res.GetCart().GetItems()) >= 5 {
-				if _, err := k.client.ClearCart(u, &cartv1.ClearCartRequest{}); err != nil {
+				if _, err := h.client.ClearCart(u, &cartv1.ClearCartRequest{}); err != nil {
 					b.Error(err)
 					return
 				}

@@ -11,7 +11,7 @@ import (
 	"souk/pkg/pgtest"
 )
 
-func TestConfig(t *testing.T) {
+func TestConfigReportsInvalidValues(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, cart.Default().Validate())
 	for path, change := range map[string]func(*cart.Config){
@@ -26,7 +26,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-func TestMigrations(t *testing.T) {
+func TestMigrationsUpAndDown(t *testing.T) {
 	t.Parallel()
 	url := pgtest.URL(t)
 	for range 2 {

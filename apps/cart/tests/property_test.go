@@ -18,7 +18,7 @@ import (
 	"souk/pkg/id"
 )
 
-// op is one call, what it answered, and on which carts.
+// op is one call and its result.
 type op struct {
 	kind    string
 	owner   string
@@ -27,10 +27,10 @@ type op struct {
 	order   string
 
 	err   errs.Code
-	carts map[string]domain.Cart // by owner, as answered
+	carts map[string]domain.Cart // the returned carts, by owner
 }
 
-// model is what a cart should be.
+// model is the expected state of a cart.
 type model struct {
 	lines  []domain.Line
 	orders map[string]bool
@@ -59,11 +59,11 @@ func (m *model) quantity(variant string) int64 {
 	return 0
 }
 
-// TestAnyInterleavingIsSomeOrder runs random calls at once. Each change gives its cart a higher version, so the
-// versions tell in which order Redis did them; done in that order, the model answers the same.
-func TestAnyInterleavingIsSomeOrder(t *testing.T) {
+// TestConcurrentCallsAreLinearizable runs random calls concurrently. Each change increases its cart's version, so
+// the versions show the order in which Redis ran them. The model must return the same results in that order.
+func TestConcurrentCallsAreLinearizable(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	variants := []string{id.New(id.Variant), id.New(id.Variant), id.New(id.Variant)}
 	rapid.Check(t, func(rt *rapid.T) {
 		user, guest := id.New(id.User), id.New(id.Guest)
@@ -82,24 +82,24 @@ func TestAnyInterleavingIsSomeOrder(t *testing.T) {
 		for _, ops := range threads {
 			wg.Go(func() {
 				for _, o := range ops {
-					k.do(o, user, guest)
+					h.call(o, user, guest)
 				}
 			})
 		}
 		wg.Wait()
 		final := map[string]domain.Cart{}
 		for _, owner := range []string{user, guest} {
-			c, err := k.carts.Get(context.Background(), owner)
+			c, err := h.carts.Get(context.Background(), owner)
 			require.NoError(rt, err)
 			final[owner] = c
 		}
 		replay(rt, slices.Concat(threads...), user, guest, final)
-		// And the backup has it all.
-		require.NoError(rt, k.carts.Save(context.Background(), user, guest))
-		k.lose(t, user)
-		k.lose(t, guest)
+		// The backup has the same carts.
+		require.NoError(rt, h.carts.Save(context.Background(), user, guest))
+		h.lose(t, user)
+		h.lose(t, guest)
 		for owner, want := range final {
-			got, err := k.carts.Get(context.Background(), owner)
+			got, err := h.carts.Get(context.Background(), owner)
 			require.NoError(rt, err)
 			require.Equal(rt, shape(want.Lines), shape(got.Lines))
 			require.Equal(rt, want.Version, got.Version)
@@ -107,31 +107,32 @@ func TestAnyInterleavingIsSomeOrder(t *testing.T) {
 	})
 }
 
-func (k *kit) do(o *op, user, guest string) {
+// call runs o and stores its result in it.
+func (h *harness) call(o *op, user, guest string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	var c domain.Cart
 	var err error
 	switch o.kind {
 	case "add":
-		c, err = k.carts.Add(ctx, o.owner, o.variant, o.n, "BRL")
+		c, err = h.carts.Add(ctx, o.owner, o.variant, o.n, "BRL")
 	case "set":
-		c, err = k.carts.Set(ctx, o.owner, o.variant, o.n)
+		c, err = h.carts.Set(ctx, o.owner, o.variant, o.n)
 	case "remove":
-		c, err = k.carts.Set(ctx, o.owner, o.variant, 0)
+		c, err = h.carts.Set(ctx, o.owner, o.variant, 0)
 	case "clear":
-		c, err = k.carts.Clear(ctx, o.owner)
+		c, err = h.carts.Clear(ctx, o.owner)
 	case "ordered":
-		c, err = k.carts.RemoveOrdered(ctx, o.owner, o.order, []domain.Line{{VariantID: o.variant, Quantity: o.n}})
+		c, err = h.carts.RemoveOrdered(ctx, o.owner, o.order, []domain.Line{{VariantID: o.variant, Quantity: o.n}})
 	case "merge":
 		var g domain.Cart
-		c, g, err = k.carts.Merge(ctx, guest, user)
+		c, g, err = h.carts.Merge(ctx, guest, user)
 		o.owner = user
 		o.carts = map[string]domain.Cart{user: c, guest: g}
 	case "write back":
-		_, err = k.carts.WriteBack(ctx, true)
+		_, err = h.carts.WriteBack(ctx, true)
 	case "get":
-		c, err = k.carts.Get(ctx, o.owner)
+		c, err = h.carts.Get(ctx, o.owner)
 	}
 	o.err = errs.CodeOf(err)
 	if o.carts == nil && err == nil && o.kind != "write back" {
@@ -139,15 +140,15 @@ func (k *kit) do(o *op, user, guest string) {
 	}
 }
 
-// replay looks for an order of the changes in which the models answer what Redis did.
+// replay searches for an order of the changes in which the models return the same carts as Redis did.
 func replay(t *rapid.T, ops []*op, user, guest string, final map[string]domain.Cart) {
-	seen := map[string]map[int64]string{user: {0: "[]"}, guest: {0: "[]"}} // what each version looks like
+	seen := map[string]map[int64]string{user: {0: "[]"}, guest: {0: "[]"}} // the lines of each version
 	last := map[string]int64{}
 	for _, o := range ops {
 		require.Contains(t, []errs.Code{"", errs.Invalid, errs.NotFound}, o.err)
 		for owner, c := range o.carts {
 			if known, ok := seen[owner][c.Version]; ok {
-				require.Equal(t, known, shape(c.Lines), "two looks of version %d", c.Version)
+				require.Equal(t, known, shape(c.Lines), "different lines of version %d", c.Version)
 			}
 			seen[owner][c.Version] = shape(c.Lines)
 			last[owner] = max(last[owner], c.Version)
@@ -159,7 +160,7 @@ func replay(t *rapid.T, ops []*op, user, guest string, final map[string]domain.C
 	}
 	s := search{ops: ops, user: user, guest: guest, seen: seen, last: last, dead: map[string]bool{}}
 	if !s.from(position{models: map[string]*model{user: {orders: map[string]bool{}}, guest: {orders: map[string]bool{}}}, at: map[string]int64{}}) {
-		t.Fatalf("these calls are in no order:\n%s", describe(ops))
+		t.Fatalf("no order of these calls explains their results:\n%s", describe(ops))
 	}
 }
 
@@ -168,7 +169,7 @@ type search struct {
 	user, guest string
 	seen        map[string]map[int64]string
 	last        map[string]int64
-	dead        map[string]bool // positions from which there is no way
+	dead        map[string]bool // positions that lead nowhere
 }
 
 type position struct {
@@ -176,7 +177,7 @@ type position struct {
 	at     map[string]int64
 }
 
-// from reports whether the rest of the changes can follow.
+// from reports whether the remaining changes can follow p.
 func (s *search) from(p position) bool {
 	if p.at[s.user] == s.last[s.user] && p.at[s.guest] == s.last[s.guest] {
 		return true
@@ -194,7 +195,8 @@ func (s *search) from(p position) bool {
 	return false
 }
 
-// step does o, if its answer has the next version of a cart and the models then look as that does.
+// step applies o to the models. It returns false unless o returned the next version of a cart and the models then
+// have the lines of that version.
 func (s *search) step(p position, o *op) (position, bool) {
 	if o.kind == "get" || o.carts == nil {
 		return p, false
@@ -218,7 +220,7 @@ func (s *search) step(p position, o *op) (position, bool) {
 	return next, made
 }
 
-// after returns the version of a cart that follows at; 0 when it is the last.
+// after returns the version of a cart that follows at, or 0 if at is the last one.
 func (s *search) after(owner string, at int64) int64 {
 	next := int64(0)
 	for v := range s.seen[owner] {
@@ -261,7 +263,7 @@ func shape(lines []domain.Line) string {
 	return fmt.Sprint(out)
 }
 
-// describe lists the calls and what they answered.
+// describe lists the calls and their results.
 func describe(ops []*op) string {
 	var b strings.Builder
 	for _, o := range ops {

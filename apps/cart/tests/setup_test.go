@@ -34,7 +34,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// catalogue is the product service.
+// timeout bounds each wait of a test.
+const timeout = 20 * time.Second
+
+// catalogue is a fake of the product service.
 type catalogue struct {
 	mu     sync.Mutex
 	offers map[string]*productv1.Offer
@@ -42,7 +45,7 @@ type catalogue struct {
 	err    error
 }
 
-// BatchGetVariants answers as the product service does.
+// BatchGetVariants implements repository.Products. Unknown variants are missing in the answer.
 func (c *catalogue) BatchGetVariants(_ context.Context, r *productv1.BatchGetVariantsRequest, _ ...grpc.CallOption) (*productv1.BatchGetVariantsResponse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,7 +82,7 @@ func (c *catalogue) change(variantID string, f func(old *productv1.Offer) *produ
 	return old.GetProductId()
 }
 
-type kit struct {
+type harness struct {
 	catalogue *catalogue
 	pool      *pgxpool.Pool
 	redis     rueidis.Client
@@ -93,90 +96,90 @@ type kit struct {
 
 func brl(minor int64) money.Money { return money.New(minor, "BRL") }
 
-func setup(t testing.TB) *kit {
+func setup(t testing.TB) *harness {
 	t.Helper()
 	return setupOn(t, redistest.Client(t), clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)), 0)
 }
 
-func setupOn(t testing.TB, redis rueidis.Client, c clock.Clock, ttl time.Duration) *kit {
+func setupOn(t testing.TB, redis rueidis.Client, c clock.Clock, ttl time.Duration) *harness {
 	t.Helper()
-	k := &kit{
+	h := &harness{
 		catalogue: &catalogue{offers: map[string]*productv1.Offer{}}, redis: redis, prefix: redistest.Key(t, "") + ":",
 		pool: pgtest.New(t, migration.Set{Name: "cart", FS: cart.Module.Migrations}),
 	}
-	k.clock, _ = c.(*clock.Manual)
+	h.clock, _ = c.(*clock.Manual)
 	var err error
-	k.carts, err = repository.Open(redis, k.pool, repository.Options{
-		Clock: c, Due: 2 * time.Second, GuestTTL: 30 * 24 * time.Hour, UserTTL: 180 * 24 * time.Hour, Prefix: k.prefix,
+	h.carts, err = repository.Open(redis, h.pool, repository.Options{
+		Clock: c, Due: 2 * time.Second, GuestTTL: 30 * 24 * time.Hour, UserTTL: 180 * 24 * time.Hour, Prefix: h.prefix,
 	})
 	require.NoError(t, err)
-	offers := repository.OpenOffers(redis, k.catalogue, c, ttl)
+	offers := repository.OpenOffers(redis, h.catalogue, c, ttl)
 	t.Cleanup(offers.Close)
-	k.svc = service.New(k.carts, offers, "BRL", zap.NewNop())
-	k.serve(t)
-	return k
+	h.svc = service.New(h.carts, offers, "BRL", zap.NewNop())
+	h.serve(t)
+	return h
 }
 
-// serve puts the service behind its contract.
-func (k *kit) serve(t testing.TB) {
+// serve serves the contract in process.
+func (h *harness) serve(t testing.TB) {
 	t.Helper()
 	seed := []byte("a seed of thirty-two bytes, or so")
 	keys := map[string]ed25519.PublicKey{}
-	k.signers = map[string]*identity.Signer{}
+	h.signers = map[string]*identity.Signer{}
 	for _, name := range []string{"gateway", "order", "auth", "shop"} {
 		key := identity.DeriveKey(seed, name)
 		keys[name] = key.Public().(ed25519.PublicKey)
-		k.signers[name] = identity.NewSigner(name, key, time.Minute, clock.System{})
+		h.signers[name] = identity.NewSigner(name, key, time.Minute, clock.System{})
 	}
 	server := rpc.NewServer(rpc.ServerOptions{Service: "cart", Verifier: identity.NewVerifier(keys, clock.System{})})
-	cartv1.RegisterCartServiceServer(server, &handler.RPC{Service: k.svc})
+	cartv1.RegisterCartServiceServer(server, &handler.RPC{Service: h.svc})
 	require.NoError(t, server.Err())
 	conn := rpc.NewLocal()
 	stop, err := conn.Serve(t.Context(), server)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = stop(context.Background()) })
-	k.client = cartv1.NewCartServiceClient(rpc.NewClient(conn, rpc.ClientOptions{Service: "test"}))
+	h.client = cartv1.NewCartServiceClient(rpc.NewClient(conn, rpc.ClientOptions{Service: "test"}))
 }
 
-func (k *kit) token(t testing.TB, issuer string, a identity.Actor) context.Context {
+func (h *harness) token(t testing.TB, issuer string, a identity.Actor) context.Context {
 	t.Helper()
-	tok, _, err := k.signers[issuer].Sign(a)
+	tok, _, err := h.signers[issuer].Sign(a)
 	require.NoError(t, err)
 	return identity.WithToken(context.Background(), tok)
 }
 
-func (k *kit) user(t testing.TB) (context.Context, string) {
+func (h *harness) user(t testing.TB) (context.Context, string) {
 	t.Helper()
 	uid := id.New(id.User)
-	return k.token(t, "gateway", identity.Actor{Kind: identity.KindUser, ID: uid}), uid
+	return h.token(t, "gateway", identity.Actor{Kind: identity.KindUser, ID: uid}), uid
 }
 
-func (k *kit) guest(t testing.TB) (context.Context, string) {
+func (h *harness) guest(t testing.TB) (context.Context, string) {
 	t.Helper()
 	gid := id.New(id.Guest)
-	return k.token(t, "gateway", identity.Actor{Kind: identity.KindGuest, ID: gid}), gid
+	return h.token(t, "gateway", identity.Actor{Kind: identity.KindGuest, ID: gid}), gid
 }
 
-func (k *kit) service(t testing.TB, name string) context.Context {
+func (h *harness) service(t testing.TB, name string) context.Context {
 	t.Helper()
-	return k.token(t, name, identity.Service(name))
+	return h.token(t, name, identity.Service(name))
 }
 
-func (k *kit) add(t testing.TB, ctx context.Context, variantID string, n int64) *cartv1.Cart {
+func (h *harness) add(t testing.TB, ctx context.Context, variantID string, n int64) *cartv1.Cart {
 	t.Helper()
-	res, err := k.client.AddItem(ctx, &cartv1.AddItemRequest{VariantId: variantID, Quantity: n})
+	res, err := h.client.AddItem(ctx, &cartv1.AddItemRequest{VariantId: variantID, Quantity: n})
 	require.NoError(t, err)
 	return res.GetCart()
 }
 
-func (k *kit) get(t testing.TB, ctx context.Context) *cartv1.Cart {
+func (h *harness) get(t testing.TB, ctx context.Context) *cartv1.Cart {
 	t.Helper()
-	res, err := k.client.GetCart(ctx, &cartv1.GetCartRequest{})
+	res, err := h.client.GetCart(ctx, &cartv1.GetCartRequest{})
 	require.NoError(t, err)
 	return res.GetCart()
 }
 
-// quantities are a cart's, by variant.
+// quantities returns a cart's quantities by variant.
 func quantities(c *cartv1.Cart) map[string]int64 {
 	out := map[string]int64{}
 	for _, it := range c.GetItems() {
@@ -186,16 +189,28 @@ func quantities(c *cartv1.Cart) map[string]int64 {
 }
 
 // lose deletes an owner's keys, as a lost Redis would.
-func (k *kit) lose(t testing.TB, owner string) {
+func (h *harness) lose(t testing.TB, owner string) {
 	t.Helper()
-	keys := []string{k.prefix + "cart:" + owner, k.prefix + "cart:" + owner + ":orders"}
-	require.NoError(t, k.redis.Do(t.Context(), k.redis.B().Del().Key(keys...).Build()).Error())
+	keys := []string{h.prefix + "cart:" + owner, h.prefix + "cart:" + owner + ":orders"}
+	require.NoError(t, h.redis.Do(t.Context(), h.redis.B().Del().Key(keys...).Build()).Error())
 }
 
-// bump tells that a product changed.
-func (k *kit) bump(t testing.TB, productID string) {
+// bump increments the version of a product's tag, as the product service does after a change.
+func (h *harness) bump(t testing.TB, productID string) {
 	t.Helper()
-	require.NoError(t, cache.Bump(t.Context(), k.redis, cache.Tag("product", productID)))
+	require.NoError(t, cache.Bump(t.Context(), h.redis, cache.Tag("product", productID)))
+}
+
+// receive returns the next value of ch. It fails the test after the timeout.
+func receive[T any](t testing.TB, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(timeout):
+		t.Fatal("timeout while waiting for a channel")
+		panic("unreachable")
+	}
 }
 
 func code(t testing.TB, want errs.Code, err error) {

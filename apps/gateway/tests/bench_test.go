@@ -11,7 +11,7 @@ import (
 	"souk/pkg/logging"
 )
 
-// discard is a response that nobody reads.
+// discard is a response writer that discards the body.
 type discard struct {
 	header http.Header
 	status int
@@ -30,8 +30,8 @@ func (d *discard) ask(b *testing.B, h http.Handler, r *http.Request) {
 	}
 }
 
-// BenchmarkGetProduct is what the gateway adds to net/http: answered from the cache, and by a fake
-// service behind it.
+// BenchmarkGetProduct measures what the gateway adds to net/http, with answers from the cache and from a fake
+// service.
 func BenchmarkGetProduct(b *testing.B) {
 	for name, change := range map[string]func(*rest.Deps){
 		"cached":   func(*rest.Deps) {},

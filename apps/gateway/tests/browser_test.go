@@ -26,7 +26,7 @@ func cookie(t *testing.T, res answer, name string) *http.Cookie {
 	return nil
 }
 
-func TestSignInOfABrowser(t *testing.T) {
+func TestBrowserSignsInAndOut(t *testing.T) {
 	t.Parallel()
 	for public, prefix := range map[string]string{"http://souk.test": "", "https://souk.test/": "__Host-"} {
 		g := setup(t, func(d *rest.Deps) { d.PublicURL = public })
@@ -61,7 +61,7 @@ func TestSignInOfABrowser(t *testing.T) {
 		require.Equal(t, "/orders", res.Header.Get("Location"))
 		require.Equal(t, "login-value", g.auth.complete.GetLoginCookie())
 		require.Equal(t, guest.Value, g.auth.complete.GetGuestToken())
-		require.Negative(t, cookie(t, res, prefix+"souk_guest").MaxAge, "its cart is the user's now")
+		require.Negative(t, cookie(t, res, prefix+"souk_guest").MaxAge, "the user has the cart now")
 		require.Nil(t, g.auth.out, "there was no session to end")
 		session := cookie(t, res, prefix+"souk_session")
 		require.Equal(t, "new-session", session.Value)
@@ -78,11 +78,11 @@ func TestSignInOfABrowser(t *testing.T) {
 		require.True(t, g.auth.out.GetEverywhere())
 		require.Equal(t, strings.TrimSuffix(public, "/")+"/", g.auth.out.GetPostLogoutRedirectUri())
 		require.Negative(t, cookie(t, res, prefix+"souk_session").MaxAge)
-		require.Equal(t, http.StatusNoContent, g.send(http.MethodPost, "/auth/logout", "").StatusCode, "nobody is signed out already")
+		require.Equal(t, http.StatusNoContent, g.send(http.MethodPost, "/auth/logout", "").StatusCode, "without a session the browser is already signed out")
 	}
 }
 
-func TestSignOutGoesOnToTheProvider(t *testing.T) {
+func TestSignOutContinuesAtTheProvider(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	const there = "https://id.test/end?client_id=souk&post_logout_redirect_uri=http%3A%2F%2Fsouk.test%2F"
@@ -123,10 +123,10 @@ func TestSignOutGoesOnToTheProvider(t *testing.T) {
 	g.auth.outErr = errs.New(errs.Unavailable, "redis is down")
 	res = g.send(http.MethodPost, "/auth/logout", "", append([]string{"Cookie", "souk_session=live"}, form...)...)
 	res.problem(t, http.StatusServiceUnavailable, errs.Unavailable)
-	require.Empty(t, res.Cookies(), "who is not signed out keeps the session")
+	require.Empty(t, res.Cookies(), "a failed sign-out keeps the session")
 }
 
-func TestTheGuestCookieIsNoCredential(t *testing.T) {
+func TestGuestCookieIsNoCredential(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	g.send(http.MethodPost, "/v1/cart/items", `{"variantId":"v","quantity":1}`, "Cookie", "souk_guest=guest-gst_1").
@@ -134,7 +134,7 @@ func TestTheGuestCookieIsNoCredential(t *testing.T) {
 	require.Nil(t, g.carts.added)
 }
 
-func TestSignInAgainEndsTheOldSession(t *testing.T) {
+func TestSecondSignInEndsTheOldSession(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	again := func(cookies string) answer {
@@ -142,7 +142,7 @@ func TestSignInAgainEndsTheOldSession(t *testing.T) {
 	}
 	g.auth.err = errs.New(errs.Unauthenticated, "state does not fit")
 	again("souk_session=live").problem(t, http.StatusUnauthorized, errs.Unauthenticated)
-	require.Nil(t, g.auth.out, "a sign-in that fails ends nothing")
+	require.Nil(t, g.auth.out, "a failed sign-in ends no session")
 	g.auth.err = nil
 
 	res := again("souk_session=live")
@@ -168,7 +168,7 @@ func TestSignInBeginsAtThePublicHost(t *testing.T) {
 	require.Nil(t, g.auth.begun)
 	for host, target := range map[string]string{
 		"127.0.0.1:8080": "/auth/login",
-		"internal:9090":  "/auth/login?moved=1", // behind a proxy that does not pass on the host: once is enough
+		"internal:9090":  "/auth/login?moved=1", // behind a proxy that does not forward the host: one redirect is enough
 	} {
 		require.Equal(t, "https://id.test/authorize?x=1", g.send(http.MethodGet, target, "", "Host", host).Header.Get("Location"), host)
 	}
@@ -178,7 +178,7 @@ func TestSignInBeginsAtThePublicHost(t *testing.T) {
 	}
 }
 
-func TestSignInThatFails(t *testing.T) {
+func TestFailedSignInIsAProblem(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	const login = "souk_login=v"
@@ -200,7 +200,7 @@ func TestSignInThatFails(t *testing.T) {
 	}
 }
 
-func TestOtherOrigins(t *testing.T) {
+func TestOnlyAllowedOriginsMayUseCookies(t *testing.T) {
 	t.Parallel()
 	g := setup(t, func(d *rest.Deps) { d.Origins = []string{"https://panel.test"} })
 	const body = `{"variantId":"v","quantity":1}`
@@ -216,10 +216,10 @@ func TestOtherOrigins(t *testing.T) {
 	res.problem(t, http.StatusForbidden, errs.Forbidden)
 	require.Empty(t, res.Header.Get("Access-Control-Allow-Origin"))
 	res = g.send(http.MethodPost, "/v1/cart/items", body, "Origin", "https://evil.test", "Authorization", asUser)
-	require.Equal(t, http.StatusOK, res.StatusCode, "a bearer token is no ambient authority")
+	require.Equal(t, http.StatusOK, res.StatusCode, "a bearer token is not ambient authority")
 }
 
-func TestWebhookIsPassedOnByteForByte(t *testing.T) {
+func TestWebhookIsForwardedByteForByte(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	const raw = " {\"a\" : 1.0 ,\n\t\"b\":\"\\u00e9\"}\r\n"
@@ -232,7 +232,7 @@ func TestWebhookIsPassedOnByteForByte(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, g.send(http.MethodPost, "/v1/webhooks/payments/sandbox", "").StatusCode)
 }
 
-func TestDocumentation(t *testing.T) {
+func TestDocumentationIsServedWithoutOtherSites(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	page := g.send(http.MethodGet, "/docs", "")
@@ -241,7 +241,7 @@ func TestDocumentation(t *testing.T) {
 	require.Len(t, policy, 1)
 	require.Contains(t, policy[0], "script-src 'self'")
 	require.NotContains(t, policy[0], "unsafe")
-	require.NotRegexp(t, regexp.MustCompile(`(?i)<script>|<style|\son\w+=|https?://`), page.body, "nothing inline, nothing from elsewhere")
+	require.NotRegexp(t, regexp.MustCompile(`(?i)<script>|<style|\son\w+=|https?://`), page.body, "nothing inline, nothing from other sites")
 	for _, m := range regexp.MustCompile(`(?:src|href)="(/[^"]+)"`).FindAllStringSubmatch(page.body, -1) {
 		require.Equal(t, http.StatusOK, g.send(http.MethodGet, m[1], "").StatusCode, m[1])
 	}
@@ -249,7 +249,7 @@ func TestDocumentation(t *testing.T) {
 	require.Contains(t, g.send(http.MethodGet, "/openapi.json", "").json(t)["openapi"], "3.1")
 }
 
-func TestPathsThatAreNot(t *testing.T) {
+func TestPathsWithoutRouteAreNotFound(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	for _, path := range []string{"/docs/x", "/docs/docs.js/x", "/health", "/health/x", "/auth", "/auth/x", "/x", "/", "/v1", "/v1/x", "/v1/webhooks/x", "/dev/mail"} {
@@ -262,7 +262,7 @@ func TestPathsThatAreNot(t *testing.T) {
 	}
 }
 
-func TestHealthNeedsNobody(t *testing.T) {
+func TestHealthNeedsNoOtherService(t *testing.T) {
 	t.Parallel()
 	var down error
 	g := setup(t, func(d *rest.Deps) { d.Ready = func(context.Context) error { return down } })
@@ -279,7 +279,7 @@ func TestHealthNeedsNobody(t *testing.T) {
 	require.Equal(t, http.StatusOK, g.send(http.MethodGet, "/health/live", "").StatusCode)
 }
 
-func TestDevTools(t *testing.T) {
+func TestDevPathsAreForwarded(t *testing.T) {
 	t.Parallel()
 	tools := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/dev/early" {

@@ -45,20 +45,21 @@ func TestPublicAnswersAreCached(t *testing.T) {
 	require.Equal(t, "private, no-cache", mine.Header.Get("Cache-Control"))
 	require.Equal(t, first.body, mine.body)
 	require.Equal(t, http.StatusNotModified, g.send(http.MethodGet, path, "", "Authorization", asUser, "If-None-Match", etag).StatusCode)
-	require.Equal(t, 1, g.products.calls, "what anybody may see is answered to all from the cache")
+	require.Equal(t, 1, g.products.calls, "all callers get public answers from the cache")
 
 	g.products.answerWith(func(_ context.Context, id string) (*productv1.Product, error) {
 		return &productv1.Product{Id: id, Title: "Another lamp"}, nil
 	})
 	g.bump("product", id)
 	changed := g.send(http.MethodGet, path, "", "If-None-Match", etag)
-	require.Equal(t, http.StatusOK, changed.StatusCode, "a change shows at once")
+	require.Equal(t, http.StatusOK, changed.StatusCode, "a change is visible at once")
 	require.Contains(t, changed.body, "Another lamp")
 	require.NotEqual(t, etag, changed.Header.Get("ETag"))
 }
 
-// TestCachedAnswersTellTheirLength: however long they are, those that net/http counts and those that it would send in chunks.
-func TestCachedAnswersTellTheirLength(t *testing.T) {
+// TestCachedAnswersHaveContentLength, both short ones that net/http measures and long ones that it would send
+// in chunks.
+func TestCachedAnswersHaveContentLength(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	ask := func(method string, title int) answer {
@@ -86,7 +87,7 @@ func TestCachedAnswersTellTheirLength(t *testing.T) {
 	}
 }
 
-func TestWhatASignedInCallerGetsIsNotKept(t *testing.T) {
+func TestAnswersToSignedInCallersAreNotCached(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	g.products.answerWith(func(_ context.Context, id string) (*productv1.Product, error) {
@@ -102,7 +103,7 @@ func TestWhatASignedInCallerGetsIsNotKept(t *testing.T) {
 	require.Equal(t, 3, g.products.calls)
 }
 
-func TestPathAndQueryAreNotMistaken(t *testing.T) {
+func TestCacheDistinguishesPathFromQuery(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	id := newID()

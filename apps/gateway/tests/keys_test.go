@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,7 +15,7 @@ import (
 	"souk/pkg/errs"
 )
 
-func TestIdempotencyKey(t *testing.T) {
+func TestIdempotencyKeyReplaysTheFirstAnswer(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	checkout := func(key, body string, header ...string) answer {
@@ -43,11 +44,11 @@ func TestIdempotencyKey(t *testing.T) {
 
 	other := g.send(http.MethodPost, "/v1/checkout", checkoutBody, "Authorization", "Bearer user-usr_2", "Idempotency-Key", key)
 	require.Equal(t, http.StatusCreated, other.StatusCode)
-	require.Empty(t, other.Header.Get("Idempotent-Replayed"), "another caller's key is another key")
+	require.Empty(t, other.Header.Get("Idempotent-Replayed"), "keys are scoped to the caller")
 	g.send(http.MethodPost, "/v1/checkout", checkoutBody, "Idempotency-Key", key).problem(t, http.StatusUnauthorized, errs.Unauthenticated)
 }
 
-func TestIdempotencyKeyOfRefusalsAndFailures(t *testing.T) {
+func TestRefusalsAreReplayedAndFailuresAreNot(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	var fail error
@@ -61,13 +62,13 @@ func TestIdempotencyKeyOfRefusalsAndFailures(t *testing.T) {
 	fail = nil
 	res := checkout(key)
 	res.problem(t, http.StatusPaymentRequired, errs.PaymentDeclined)
-	require.Equal(t, "true", res.Header.Get("Idempotent-Replayed"), "a refusal is an answer")
+	require.Equal(t, "true", res.Header.Get("Idempotent-Replayed"), "refusals are kept")
 
 	fail = errs.New(errs.Unavailable, "down")
 	key = rand.Text()
 	checkout(key).problem(t, http.StatusServiceUnavailable, errs.Unavailable)
 	fail = nil
-	require.Equal(t, http.StatusCreated, checkout(key).StatusCode, "after a 5xx a retry runs")
+	require.Equal(t, http.StatusCreated, checkout(key).StatusCode, "a retry after a 5xx runs again")
 
 	g.orders.checkout = func(context.Context) (*orderv1.Order, error) { panic("oh") }
 	key = rand.Text()
@@ -76,13 +77,16 @@ func TestIdempotencyKeyOfRefusalsAndFailures(t *testing.T) {
 	require.Equal(t, http.StatusCreated, checkout(key).StatusCode)
 }
 
-func TestHundredRequestsWithOneKey(t *testing.T) {
+func TestOneOfHundredRequestsWithOneKeyRuns(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	key := rand.Text()
 	release := make(chan struct{})
 	g.orders.checkout = func(context.Context) (*orderv1.Order, error) {
-		<-release
+		select {
+		case <-release:
+		case <-time.After(2 * timeout): // the test has failed
+		}
 		return &orderv1.Order{Id: "ord_1"}, nil
 	}
 	var mu sync.Mutex

@@ -16,7 +16,7 @@ import (
 	"souk/pkg/errs"
 )
 
-// newID returns a product's id that no other test uses: they share Redis.
+// newID returns a product ID that no other test uses: the tests share Redis.
 func newID() string { return "prd_" + rand.Text() }
 
 const address = `"shippingAddress":{"name":"Ann","line1":"1 Way","city":"Rio","postalCode":"1","countryCode":"BR"}`
@@ -76,7 +76,7 @@ func TestEveryErrorCodeIsAProblem(t *testing.T) {
 	require.NotContains(t, res.body, "secret")
 }
 
-func TestWrongBodiesNameTheField(t *testing.T) {
+func TestInvalidBodiesNameTheField(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	for name, tc := range map[string]struct{ path, body, field string }{
@@ -109,8 +109,8 @@ func TestWrongBodiesNameTheField(t *testing.T) {
 	}
 }
 
-// TestWhoMayNotCallIsToldBeforeTheBodyIsRead: it may be large, and take long to read.
-func TestWhoMayNotCallIsToldBeforeTheBodyIsRead(t *testing.T) {
+// TestAccessIsCheckedBeforeTheBodyIsRead: a body may be large and slow.
+func TestAccessIsCheckedBeforeTheBodyIsRead(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	g.send(http.MethodPost, "/v1/products:import", `{"products":`).problem(t, http.StatusUnauthorized, errs.Unauthenticated)
@@ -145,7 +145,7 @@ func TestUnknownParametersAreRefused(t *testing.T) {
 	require.EqualValues(t, 5, g.products.search.GetPageSize())
 }
 
-func TestWrongQueryNamesTheField(t *testing.T) {
+func TestInvalidQueryNamesTheField(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	for query, want := range map[string]string{
@@ -160,7 +160,7 @@ func TestWrongQueryNamesTheField(t *testing.T) {
 	g.send(http.MethodGet, "/v1/products?query=%ff%fe", "").problem(t, http.StatusBadRequest, errs.Invalid)
 }
 
-func TestPathsThatAreNone(t *testing.T) {
+func TestUnknownPathsAreNotFound(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	for _, path := range []string{"/", "/v1", "/v1/nothing", "/v1/products/a/b", "/v1/products/a%2Fb", "//v1/products", "/v1//products", "/v1/./products", "/v1/x/../products", "/v1/products/", "/favicon.ico", "/dev/mail", "/docs/secret.js", "/auth"} {
@@ -186,11 +186,11 @@ func TestPathsThatAreNone(t *testing.T) {
 	}
 	long := g.send(http.MethodGet, "/v1/products?query="+strings.Repeat("x", 20_000), "")
 	require.Equal(t, "query", field(t, long.problem(t, http.StatusBadRequest, errs.Invalid)))
-	require.Less(t, len(long.body), 1000, "what was sent is not sent back")
+	require.Less(t, len(long.body), 1000, "the request is not echoed")
 	require.Equal(t, "id", field(t, g.send(http.MethodGet, "/v1/products/"+strings.Repeat("x", 9000), "").problem(t, http.StatusBadRequest, errs.Invalid)))
 }
 
-func TestHead(t *testing.T) {
+func TestHeadIsGetWithoutBody(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	id := newID()
@@ -205,7 +205,7 @@ func TestHead(t *testing.T) {
 	}
 }
 
-func TestLargeBodies(t *testing.T) {
+func TestLargeBodiesAreRefused(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	big := `{"title":"` + strings.Repeat("x", 1<<20) + `"}`
@@ -230,13 +230,13 @@ func TestCardNumbersAreRefusedAndNotLogged(t *testing.T) {
 	}
 	res := g.send(http.MethodGet, "/v1/categories", "", "X-Request-Id", card)
 	require.NotEqual(t, card, res.Header.Get("X-Request-Id"))
-	require.NotContains(t, g.logs.String(), "11111111") // fewer stand in an identifier now and then
+	require.NotContains(t, g.logs.String(), "11111111") // shorter runs occur in identifiers
 	require.NotContains(t, g.logs.String(), "1111-1111")
 	require.NotContains(t, g.logs.String(), "tok_ok")
 	require.Zero(t, g.orders.count())
 }
 
-func TestMarkupIsText(t *testing.T) {
+func TestMarkupIsReturnedAsText(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	const nasty = `<script>alert(1)</script>'; drop table product; -- \"é 🛒`
@@ -249,7 +249,7 @@ func TestMarkupIsText(t *testing.T) {
 	require.Equal(t, strings.ReplaceAll(nasty, `\"`, `"`), res.json(t)["title"])
 }
 
-func TestWrongBearerIs401EvenFromTheCache(t *testing.T) {
+func TestInvalidBearerIs401EvenForCachedAnswers(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	path := "/v1/products/" + newID()
@@ -264,12 +264,15 @@ func TestWrongBearerIs401EvenFromTheCache(t *testing.T) {
 	g.send(http.MethodGet, "/v1/orders", "", "Authorization", asGuest).problem(t, http.StatusNotImplemented, errs.Unimplemented)
 }
 
-// TestServiceThatIsDownOrSlow: both are told alike, for a customer can do no more about the one than about the other.
-func TestServiceThatIsDownOrSlow(t *testing.T) {
+// TestServiceThatIsDownOrSlowIsUnavailable: a client reacts the same way to both.
+func TestServiceThatIsDownOrSlowIsUnavailable(t *testing.T) {
 	t.Parallel()
 	g := setup(t, func(d *rest.Deps) { d.Timeout = 50 * time.Millisecond })
 	g.products.answerWith(func(ctx context.Context, _ string) (*productv1.Product, error) {
-		<-ctx.Done()
+		select {
+		case <-ctx.Done():
+		case <-time.After(2 * timeout): // the test has failed
+		}
 		return nil, ctx.Err()
 	})
 	unavailable := func(path string, header ...string) {
@@ -278,11 +281,11 @@ func TestServiceThatIsDownOrSlow(t *testing.T) {
 		res.problem(t, http.StatusServiceUnavailable, errs.Unavailable)
 		require.Equal(t, "1", res.Header.Get("Retry-After"))
 	}
-	unavailable("/v1/products/" + newID()) // the gateway's patience ends
+	unavailable("/v1/products/" + newID()) // the gateway's timeout
 	g.products.answerWith(func(context.Context, string) (*productv1.Product, error) {
 		return nil, errs.New(errs.Timeout, "the database did not answer in time")
 	})
-	unavailable("/v1/products/" + newID()) // the service's does
+	unavailable("/v1/products/" + newID()) // the service's timeout
 	require.NoError(t, g.stop["product"](t.Context()))
 	unavailable("/v1/products/" + newID())
 	require.NoError(t, g.stop["auth"](t.Context()))
@@ -302,7 +305,8 @@ func TestTraceOfTheCallerIsJoined(t *testing.T) {
 	require.NotEqual(t, id, g.send(http.MethodGet, "/v1/cart", "", "Traceparent", "nonsense").json(t)["traceId"])
 }
 
-// TestRefusalsOfOtherOriginsAreCounted: a page of another site can't have us refuse its requests without end.
+// TestRefusalsOfOtherOriginsAreCounted: the rate limit also bounds requests that are refused for their
+// origin.
 func TestRefusalsOfOtherOriginsAreCounted(t *testing.T) {
 	t.Parallel()
 	for name, cookie := range map[string]string{"of an address": "", "of a caller": "souk_session=live"} {
@@ -328,7 +332,7 @@ func TestRefusalsOfOtherOriginsAreCounted(t *testing.T) {
 	}
 }
 
-func TestRateLimitIsSharedAndTold(t *testing.T) {
+func TestRateLimitIsSharedAndAnswers429(t *testing.T) {
 	t.Parallel()
 	limit := func(d *rest.Deps) {
 		l, err := repository.NewLimiter(redistestClient(t), "test"+rand.Text(), 1, 2)

@@ -1,4 +1,4 @@
-// Package tests asks the gateway from outside, with fake services behind it on the real transport.
+// Package tests calls the gateway from outside, with fake services behind it on the real transport.
 package tests
 
 import (
@@ -41,12 +41,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 10 * time.Second
+// timeout is the longest wait of a test.
+const timeout = 10 * time.Second
 
-// seed is that of all keys in these tests.
+// seed is the seed of all keys in these tests.
 var seed = []byte(strings.Repeat("s", 32))
 
-// gateway is a gateway under test and what stands behind it.
+// gateway is the harness: a gateway under test and the fakes behind it.
 type gateway struct {
 	t     testing.TB
 	url   string
@@ -107,7 +108,7 @@ func build(t testing.TB, change ...func(*rest.Deps)) (http.Handler, *gateway) {
 		Cache:    middleware.NewResponseCache(repository.NewTags(g.redis), 1<<20, clock.System{}),
 		ByCaller: unlimited, ByAddress: unlimited,
 		Logger: log, Tracer: provider.Tracer("gateway"), Metrics: prometheus.NewRegistry(), Clock: clock.System{},
-		PublicURL: "http://souk.test", MaxBody: 1 << 20, Timeout: patience,
+		PublicURL: "http://souk.test", MaxBody: 1 << 20, Timeout: timeout,
 		Ready: func(context.Context) error { return nil },
 	}
 	for _, c := range change {
@@ -131,7 +132,7 @@ func (a answer) json(t testing.TB) map[string]any {
 	return m
 }
 
-// problem checks that a is the problem wanted, and returns it.
+// problem checks that a is the expected problem, and returns it.
 func (a answer) problem(t testing.TB, status int, code errs.Code) map[string]any {
 	t.Helper()
 	require.Equal(t, status, a.StatusCode, a.body)
@@ -147,7 +148,7 @@ func (a answer) problem(t testing.TB, status int, code errs.Code) map[string]any
 	return p
 }
 
-// field is the path of a problem's only wrong field.
+// field returns the path of a problem's only invalid field.
 func field(t testing.TB, p map[string]any) string {
 	t.Helper()
 	list, ok := p["errors"].([]any)
@@ -156,7 +157,7 @@ func field(t testing.TB, p map[string]any) string {
 	return list[0].(map[string]any)["field"].(string)
 }
 
-// send asks the gateway. header holds pairs.
+// send sends a request to the gateway. header holds pairs of name and value.
 func (g *gateway) send(method, target, body string, header ...string) answer {
 	g.t.Helper()
 	r, err := http.NewRequestWithContext(g.t.Context(), method, g.url+target, strings.NewReader(body))
@@ -184,7 +185,7 @@ func (g *gateway) do(r *http.Request) answer {
 var client = &http.Client{
 	Transport:     &http.Transport{DisableKeepAlives: true},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	Timeout:       patience,
+	Timeout:       timeout,
 }
 
 const (
@@ -192,7 +193,7 @@ const (
 	asGuest = "Bearer guest-gst_1"
 )
 
-// buffer takes log lines.
+// buffer collects log lines.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -219,8 +220,8 @@ type auth struct {
 	out      *authv1.LogoutRequest
 	returnTo string
 	err      error
-	outErr   error  // of Logout alone
-	endURL   string // what Logout answers
+	outErr   error  // only of Logout
+	endURL   string // the answer of Logout
 }
 
 func (a *auth) Authenticate(_ context.Context, r *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
@@ -262,7 +263,7 @@ func (a *auth) CreateGuest(context.Context, *authv1.CreateGuestRequest) (*authv1
 	return &authv1.CreateGuestResponse{Token: "guest-gst_9", ExpiresAt: timestamppb.New(time.Now().Add(time.Hour))}, nil
 }
 
-// products answers what get and search say.
+// products fakes the product service.
 type products struct {
 	productv1.UnimplementedProductServiceServer
 	mu     sync.Mutex
@@ -304,7 +305,7 @@ func (p *products) CreateProduct(_ context.Context, r *productv1.CreateProductRe
 	return &productv1.CreateProductResponse{Product: &productv1.Product{Id: "prd_new", Title: r.GetTitle(), Description: r.GetDescription()}}, nil
 }
 
-// carts holds nothing.
+// carts fakes the cart service.
 type carts struct {
 	cartv1.UnimplementedCartServiceServer
 	mu    sync.Mutex
@@ -323,7 +324,7 @@ func (c *carts) GetCart(context.Context, *cartv1.GetCartRequest) (*cartv1.GetCar
 	return &cartv1.GetCartResponse{Cart: &cartv1.Cart{}}, nil
 }
 
-// orders answers what checkout says.
+// orders fakes the order service.
 type orders struct {
 	orderv1.UnimplementedOrderServiceServer
 	mu       sync.Mutex
@@ -349,7 +350,7 @@ func (o *orders) count() int {
 	return len(o.keys)
 }
 
-// payments takes webhooks.
+// payments fakes the payment service.
 type payments struct {
 	paymentv1.UnimplementedPaymentServiceServer
 	mu     sync.Mutex

@@ -22,16 +22,16 @@ import (
 	"souk/pkg/event"
 )
 
-// backlog is mails that are all due.
+// backlog is a store of mails that are all due.
 type backlog struct {
 	service.Mails
-	mu     sync.Mutex
-	due    []domain.Mail
-	left   int
-	done   chan struct{}
-	noting []time.Duration // for which the database may be away once a mail is sent
-	// again counts the reasons to try later
-	again map[string]int
+	mu        sync.Mutex
+	due       []domain.Mail
+	left      int
+	done      chan struct{}
+	recording []time.Duration // time left to record each sent mail
+	// retries counts the reasons to retry.
+	retries map[string]int
 }
 
 func (b *backlog) Claim(_ context.Context, _, _ time.Time, n int) ([]domain.Mail, error) {
@@ -47,18 +47,18 @@ func (b *backlog) Sent(ctx context.Context, _ domain.Mail, _ time.Time, _ event.
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	until, _ := ctx.Deadline()
-	b.noting = append(b.noting, time.Until(until))
+	b.recording = append(b.recording, time.Until(until))
 	if b.left--; b.left == 0 {
 		close(b.done)
 	}
 	return nil
 }
 
-func (b *backlog) Again(_ context.Context, _ domain.Mail, reason string, _ time.Time) error {
+func (b *backlog) Retry(_ context.Context, _ domain.Mail, reason string, _ time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.again != nil {
-		b.again[reason]++
+	if b.retries != nil {
+		b.retries[reason]++
 	}
 	return nil
 }
@@ -66,10 +66,10 @@ func (b *backlog) Again(_ context.Context, _ domain.Mail, reason string, _ time.
 func (b *backlog) reasons() map[string]int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return maps.Clone(b.again)
+	return maps.Clone(b.retries)
 }
 
-// post takes each mail in no time, but the first two, which hang.
+// post takes no time for a mail, except the first two, which hang.
 type post struct{ begun, now, most atomic.Int64 }
 
 func (p *post) Send(ctx context.Context, _ domain.Message) error {
@@ -81,12 +81,15 @@ func (p *post) Send(ctx context.Context, _ domain.Message) error {
 		runtime.Gosched()
 		return nil
 	}
-	<-ctx.Done()
-	return domain.Later("it took too long")
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Hour): // its context has no end
+	}
+	return domain.Temporary("it took too long")
 }
 
-// Mails that more are due of than can be sent at once wait for servers, and not for the clock.
-func TestABacklogIsSentAsFastAsItCan(t *testing.T) {
+// TestBacklogWaitsForServersOnly: mails in excess of Concurrency wait for servers, not for the clock.
+func TestBacklogWaitsForServersOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const concurrency, due = 4, 400
@@ -115,25 +118,28 @@ func TestABacklogIsSentAsFastAsItCan(t *testing.T) {
 		case <-mails.done:
 		case <-time.After(time.Minute):
 		}
-		require.Zero(t, time.Since(began), "two that hang keep nobody else waiting")
-		require.EqualValues(t, concurrency, post.most.Load(), "as many are sent at once")
+		require.Zero(t, time.Since(began), "two hanging mails delay no other")
+		require.EqualValues(t, concurrency, post.most.Load(), "mails sent at the same time")
 	})
 }
 
-// stuck never ends before its time, and tells who came.
+// stuck never returns before its context ends, and counts its calls.
 type stuck struct{ begun, cut atomic.Int64 }
 
 func (s *stuck) Send(ctx context.Context, _ domain.Message) error {
 	s.begun.Add(1)
 	began := time.Now()
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Hour): // its context has no end
+	}
 	if time.Since(began) != 40*time.Second {
 		s.cut.Add(1)
 	}
-	return domain.Later("it took too long")
+	return domain.Temporary("it took too long")
 }
 
-// newSender sends one at a time, with 40 s for each, of so many that are due.
+// newSender returns a sender of due mails, one at a time, with a timeout of 40 s.
 func newSender(t *testing.T, mails *backlog, post service.Post, due int) *service.Sender {
 	t.Helper()
 	orders := &others{orders: map[string]*orderv1.GetOrderForNoticeResponse{"ord_1": {Order: &orderv1.Order{Id: "ord_1"}, Email: "guest@example.com"}}}
@@ -150,11 +156,12 @@ func newSender(t *testing.T, mails *backlog, post service.Post, due int) *servic
 	return sender
 }
 
-// Each mail that is begun has all of its time, and those that have no turn in theirs are tried later.
-func TestWhoWaitsForATurnLosesNoTime(t *testing.T) {
+// TestWaitForASlotTakesNoTimeFromAMail: each mail has its full timeout; a mail without a slot is retried
+// later.
+func TestWaitForASlotTakesNoTimeFromAMail(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		mails := &backlog{again: map[string]int{}}
+		mails := &backlog{retries: map[string]int{}}
 		post := &stuck{}
 		sender := newSender(t, mails, post, 4)
 		ctx, stop := context.WithCancel(t.Context())
@@ -165,15 +172,16 @@ func TestWhoWaitsForATurnLosesNoTime(t *testing.T) {
 		running.Wait()
 		require.Equal(t, map[string]int{"it took too long": 1, "": 3}, mails.reasons())
 		require.EqualValues(t, 1, post.begun.Load())
-		require.Zero(t, post.cut.Load(), "none had less than its time")
+		require.Zero(t, post.cut.Load(), "no mail had less than its timeout")
 	})
 }
 
-// A process that is to stop finishes what it has begun, and gives the rest back at once.
-func TestWhatWaitsForATurnIsGivenBack(t *testing.T) {
+// TestStopReleasesWaitingMails: a process that stops finishes what it has begun, and releases the rest at
+// once.
+func TestStopReleasesWaitingMails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		mails := &backlog{again: map[string]int{}}
+		mails := &backlog{retries: map[string]int{}}
 		post := &stuck{}
 		sender := newSender(t, mails, post, 3)
 		ctx, stop := context.WithCancel(t.Context())
@@ -189,7 +197,7 @@ func TestWhatWaitsForATurnIsGivenBack(t *testing.T) {
 	})
 }
 
-// late takes 19.9 s for the first mail, and 39.9 for others.
+// late takes 19.9 s for the first mail and 39.9 s for each other.
 type late struct{ begun atomic.Int64 }
 
 func (l *late) Send(context.Context, domain.Message) error {
@@ -201,11 +209,12 @@ func (l *late) Send(context.Context, domain.Message) error {
 	return nil
 }
 
-// What is sent last before the lease ends is written down before that, too, or it would be sent again.
-func TestWhoHasALateTurnHasTimeToNote(t *testing.T) {
+// TestLateSlotLeavesTimeToRecord: a mail sent just before its lease expires is still recorded before, or it
+// would be sent again.
+func TestLateSlotLeavesTimeToRecord(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		mails := &backlog{again: map[string]int{}, left: -1}
+		mails := &backlog{retries: map[string]int{}, left: -1}
 		sender := newSender(t, mails, &late{}, 2)
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -213,7 +222,7 @@ func TestWhoHasALateTurnHasTimeToNote(t *testing.T) {
 		<-time.After(time.Minute)
 		stop()
 		running.Wait()
-		require.Equal(t, []time.Duration{10 * time.Second}, mails.noting)
+		require.Equal(t, []time.Duration{10 * time.Second}, mails.recording)
 		require.Equal(t, map[string]int{"": 1}, mails.reasons())
 	})
 }

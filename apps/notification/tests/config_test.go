@@ -11,7 +11,7 @@ import (
 	"souk/pkg/pgtest"
 )
 
-func TestConfig(t *testing.T) {
+func TestConfigRejectsInvalidValues(t *testing.T) {
 	t.Parallel()
 	good := notification.Default()
 	good.SMTPAddr = "mail.example.com:587"
@@ -20,7 +20,7 @@ func TestConfig(t *testing.T) {
 		"smtp_addr":   func(c *notification.Config) { c.SMTPAddr = "" },
 		"tls":         func(c *notification.Config) { c.TLS = "maybe" },
 		"username":    func(c *notification.Config) { c.Username = "souk" },
-		"from":        func(c *notification.Config) { c.From = "nobody" },
+		"from":        func(c *notification.Config) { c.From = "not an address" },
 		"public_url":  func(c *notification.Config) { c.PublicURL = "souk.example" },
 		"timeout":     func(c *notification.Config) { c.Timeout = time.Hour },
 		"concurrency": func(c *notification.Config) { c.Concurrency = 0 },
@@ -32,7 +32,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-func TestMigrations(t *testing.T) {
+func TestMigrationsCanBeRepeated(t *testing.T) {
 	t.Parallel()
 	url := pgtest.URL(t)
 	for range 2 {

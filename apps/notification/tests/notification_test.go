@@ -21,15 +21,15 @@ import (
 	"souk/pkg/id"
 )
 
-func TestAConfirmationIsSent(t *testing.T) {
+func TestConfirmationIsSent(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	_, metrics := k.run(t)
-	order := k.place(t, "zoe@example.com", "")
-	k.confirm(t, order)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	h := setup(t)
+	_, metrics := h.run(t)
+	order := h.place(t, "zoe@example.com", "")
+	h.confirm(t, order)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	m, err := k.sink.Wait(ctx, "zoe@example.com")
+	m, err := h.sink.Wait(ctx, "zoe@example.com")
 	require.NoError(t, err)
 	require.Equal(t, "shop@souk.example", m.From)
 	require.Equal(t, []string{"zoe@example.com"}, m.To)
@@ -48,169 +48,146 @@ func TestAConfirmationIsSent(t *testing.T) {
 	require.Contains(t, m.HTML, "Aurora &amp; Söhne")
 	require.Contains(t, m.HTML, "63.88")
 
-	k.state(t, order, "sent")
+	h.state(t, order, "sent")
 	require.EqualValues(t, 1, value(t, metrics, "mail_sent_total"))
 	var payload []byte
 	var subject, typ string
-	require.NoError(t, k.pool.QueryRow(t.Context(), "select subject, type, payload from outbox").Scan(&subject, &typ, &payload))
+	require.NoError(t, h.pool.QueryRow(t.Context(), "select subject, type, payload from outbox").Scan(&subject, &typ, &payload))
 	require.Equal(t, service.SubjectSent, subject)
-	var told notificationv1.NotificationSent
-	require.NoError(t, event.Event{Type: typ, Payload: payload}.Decode(&told))
-	require.Equal(t, order, told.GetOrderId())
-	require.Equal(t, "order_confirmed", told.GetKind())
+	var sent notificationv1.NotificationSent
+	require.NoError(t, event.Event{Type: typ, Payload: payload}.Decode(&sent))
+	require.Equal(t, order, sent.GetOrderId())
+	require.Equal(t, "order_confirmed", sent.GetKind())
 }
 
-func TestACancellationIsSentToWhoKnewOfTheOrder(t *testing.T) {
+func TestCancellationIsSentOnlyForConfirmedOrders(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	k.run(t)
-	never, order := k.place(t, "", "never@example.com"), k.place(t, "", "guest@example.com")
-	k.tell(t, "evt.order.cancelled", never, &orderv1.OrderCancelled{OrderId: never, Reason: "out_of_stock"})
-	k.tell(t, "evt.order.cancelled", order, &orderv1.OrderCancelled{OrderId: order, Reason: "customer", WasConfirmed: true})
-	k.state(t, order, "sent")
-	k.handled(t, 2)
-	require.Len(t, k.sink.Messages(), 1)
-	m := k.sink.Messages()[0]
+	h := setup(t)
+	h.run(t)
+	never, order := h.place(t, "", "never@example.com"), h.place(t, "", "guest@example.com")
+	h.publishNew(t, "evt.order.cancelled", never, &orderv1.OrderCancelled{OrderId: never, Reason: "out_of_stock"})
+	h.publishNew(t, "evt.order.cancelled", order, &orderv1.OrderCancelled{OrderId: order, Reason: "customer", WasConfirmed: true})
+	h.state(t, order, "sent")
+	h.handled(t, 2)
+	require.Len(t, h.sink.Messages(), 1)
+	m := h.sink.Messages()[0]
 	require.Equal(t, []string{"guest@example.com"}, m.To)
 	require.Equal(t, "Your order S-Ünïcode-42 was cancelled", m.Subject)
 	require.NotContains(t, m.Text, "Secret Street")
 }
 
-func TestMailsThatAreDueTogetherGoTogether(t *testing.T) {
+func TestRepeatedEventsSendOneMail(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	stop, _ := k.run(t)
-	k.others.mu.Lock()
-	k.others.err = errs.New(errs.Unavailable, "the order service is away")
-	k.others.mu.Unlock()
-	orders := make([]string, 3)
-	for i := range orders {
-		orders[i] = k.place(t, "", "guest@example.com")
-		k.confirm(t, orders[i])
-	}
-	k.handled(t, len(orders))
-	stop()
-	_, err := k.pool.Exec(t.Context(), "update mail set state = 'queued', next_at = now()")
-	require.NoError(t, err)
-	k.others.mu.Lock()
-	k.others.err, k.others.cohort = nil, 0
-	k.others.mu.Unlock()
-	k.run(t)
-	for _, o := range orders {
-		k.state(t, o, "sent")
-	}
-	k.others.mu.Lock()
-	defer k.others.mu.Unlock()
-	require.Equal(t, len(orders), k.others.cohort)
-}
-
-func TestOneMailHoweverOftenItIsTold(t *testing.T) {
-	t.Parallel()
-	k := setup(t)
-	k.run(t)
-	k.run(t) // two processes
+	h := setup(t)
+	h.run(t)
+	h.run(t) // two processes
 	var orders []string
 	for i := range 20 {
-		orders = append(orders, k.place(t, fmt.Sprintf("u%d@example.com", i), ""))
+		orders = append(orders, h.place(t, fmt.Sprintf("u%d@example.com", i), ""))
 	}
-	for range 3 { // other events about the same, and the same events again
+	for range 3 { // new events about the same orders, each published twice
 		for _, order := range orders {
-			e := k.confirm(t, order)
-			k.publish(t, e)
+			e := h.confirm(t, order)
+			h.publish(t, e)
 		}
 	}
-	k.handled(t, 120)
+	h.handled(t, 120)
 	for _, order := range orders {
-		k.state(t, order, "sent")
+		h.state(t, order, "sent")
 	}
-	require.Len(t, k.sink.Messages(), 20)
+	require.Len(t, h.sink.Messages(), 20)
 }
 
-func TestNothingIsLostWhileOthersAreAway(t *testing.T) {
+func TestOutageOfOtherServicesLosesNothing(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	_, metrics := k.run(t)
-	k.others.fail(errs.New(errs.Unavailable, "order is away"))
-	order := k.place(t, "zoe@example.com", "")
-	k.confirm(t, order)
-	k.handled(t, 1)
-	k.attempted(t, order)
+	h := setup(t)
+	_, metrics := h.run(t)
+	h.others.fail(errs.New(errs.Unavailable, "order is away"))
+	order := h.place(t, "zoe@example.com", "")
+	h.confirm(t, order)
+	h.handled(t, 1)
+	h.attempted(t, order)
 	require.Zero(t, value(t, metrics, "mail_failed_total"))
-	k.others.fail(nil)
-	k.state(t, order, "sent")
-	require.Len(t, k.sink.Messages(), 1)
+	h.others.fail(nil)
+	h.state(t, order, "sent")
+	require.Len(t, h.sink.Messages(), 1)
 }
 
-// attempted waits until a mail was tried in vain.
-func (k *kit) attempted(t *testing.T, orderID string) (reason string) {
+// attempted waits until an attempt to send a mail has failed, and returns why.
+func (h *harness) attempted(t *testing.T, orderID string) (reason string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		err := k.pool.QueryRow(t.Context(), "select last_error from mail where order_id = $1", orderID).Scan(&reason)
+		err := h.pool.QueryRow(t.Context(), "select last_error from mail where order_id = $1", orderID).Scan(&reason)
 		return err == nil && reason != ""
-	}, patience, 2*time.Millisecond)
+	}, timeout, 2*time.Millisecond)
 	return reason
 }
 
-func TestWhatCanNeverBeSentIsGivenUp(t *testing.T) {
+func TestUnsendableMailFails(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	_, metrics := k.run(t)
+	h := setup(t)
+	_, metrics := h.run(t)
 	unknown := id.New(id.Order)
-	nobody, broken := k.place(t, "", ""), k.place(t, "", "not an address\r\nBcc: x@example.com")
-	for _, order := range []string{unknown, nobody, broken} {
-		k.confirm(t, order)
-		k.state(t, order, "failed")
+	noAddress, broken := h.place(t, "", ""), h.place(t, "", "not an address\r\nBcc: x@example.com")
+	for _, order := range []string{unknown, noAddress, broken} {
+		h.confirm(t, order)
+		h.state(t, order, "failed")
 	}
 	require.EqualValues(t, 3, value(t, metrics, "mail_failed_total"))
-	require.Empty(t, k.sink.Messages())
+	require.Empty(t, h.sink.Messages())
 }
 
-func TestAProcessDiesBetweenSendAndNote(t *testing.T) {
+func TestCrashBetweenSendAndRecordSendsTwice(t *testing.T) {
 	// Not parallel: the failpoint is the process's.
-	k := setup(t)
+	h := setup(t)
 	reached := make(chan struct{})
 	disable := failpoint.Enable(service.FailAfterSend, failpoint.Call(func(context.Context) error {
 		close(reached)
 		return errs.New(errs.Internal, "the process died")
 	}).Times(1))
 	defer disable()
-	stop, _ := k.run(t)
-	order := k.place(t, "zoe@example.com", "")
-	k.confirm(t, order)
-	<-reached
+	stop, _ := h.run(t)
+	order := h.place(t, "zoe@example.com", "")
+	h.confirm(t, order)
+	select {
+	case <-reached:
+	case <-time.After(timeout):
+		require.Fail(t, "no mail was sent")
+	}
 	stop()
-	// Its lease ends; another process takes over. The server has the mail twice, under one Message-ID.
-	_, err := k.pool.Exec(t.Context(), "update mail set next_at = now() - interval '1 second'")
+	// The lease expires and another process claims the mail. The server gets it twice, with one Message-ID.
+	_, err := h.pool.Exec(t.Context(), "update mail set next_at = now() - interval '1 second'")
 	require.NoError(t, err)
-	k.run(t)
-	k.state(t, order, "sent")
-	got := k.sink.Messages()
+	h.run(t)
+	h.state(t, order, "sent")
+	got := h.sink.Messages()
 	require.Len(t, got, 2)
 	require.Equal(t, got[0].MessageID, got[1].MessageID)
 	require.Equal(t, got[0].Text, got[1].Text)
 }
 
-func TestFromEventToMailQuickly(t *testing.T) {
+func TestMailFollowsItsEventWithinASecond(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	k.run(t)
+	h := setup(t)
+	h.run(t)
 	var worst time.Duration
 	for i := range 10 {
 		address := fmt.Sprintf("q%d@example.com", i)
-		order := k.place(t, address, "")
+		order := h.place(t, address, "")
 		began := time.Now()
-		k.confirm(t, order)
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		_, err := k.sink.Wait(ctx, address)
+		h.confirm(t, order)
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		_, err := h.sink.Wait(ctx, address)
 		cancel()
 		require.NoError(t, err)
 		worst = max(worst, time.Since(began))
 	}
 	t.Logf("slowest of 10: %v", worst)
-	require.Less(t, worst, time.Second, "it was polled for")
+	require.Less(t, worst, time.Second, "the mail waited for a poll")
 }
 
-// server answers SMTP by a script: command to answer; "" closes the connection.
+// server starts an SMTP server that answers by a script, from command to answer; an empty answer closes the
+// connection.
 func server(t *testing.T, script map[string]string) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -285,7 +262,7 @@ func talk(conn net.Conn, script map[string]string) {
 	}
 }
 
-func TestServersThatRefuse(t *testing.T) {
+func TestRefusalDecidesWhetherAMailIsRetried(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		script map[string]string
@@ -303,46 +280,46 @@ func TestServersThatRefuse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			k := setup(t)
-			k.smtp.Addr = server(t, c.script)
-			_, metrics := k.run(t)
-			order := k.place(t, "zoe@example.com", "")
-			k.confirm(t, order)
-			require.Equal(t, c.reason, k.attempted(t, order))
+			h := setup(t)
+			h.smtp.Addr = server(t, c.script)
+			_, metrics := h.run(t)
+			order := h.place(t, "zoe@example.com", "")
+			h.confirm(t, order)
+			require.Equal(t, c.reason, h.attempted(t, order))
 			if c.failed {
-				k.state(t, order, "failed")
+				h.state(t, order, "failed")
 				require.EqualValues(t, 1, value(t, metrics, "mail_failed_total"))
-				require.Contains(t, k.logs.String(), order)
+				require.Contains(t, h.logs.String(), order)
 			}
-			// Neither in the log nor in the table.
+			// Personal data is neither in the log nor in the table.
 			for _, personal := range []string{"zoe@", "Zo", "Müller", "Secret", "5555"} {
-				require.NotContains(t, k.logs.String(), personal)
-				require.NotContains(t, k.attempted(t, order), personal)
+				require.NotContains(t, h.logs.String(), personal)
+				require.NotContains(t, h.attempted(t, order), personal)
 			}
 		})
 	}
 }
 
-func TestNoPasswordWithoutEncryption(t *testing.T) {
+func TestPasswordIsNotSentUnencrypted(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	k.smtp.TLS = "starttls"
-	k.smtp.Username, k.smtp.Password = "souk", "secret"
-	k.run(t)
-	order := k.place(t, "zoe@example.com", "")
-	k.confirm(t, order)
-	require.Equal(t, "smtp: the server does not offer STARTTLS", k.attempted(t, order))
-	require.NotContains(t, k.logs.String(), "secret")
+	h := setup(t)
+	h.smtp.TLS = "starttls"
+	h.smtp.Username, h.smtp.Password = "souk", "secret"
+	h.run(t)
+	order := h.place(t, "zoe@example.com", "")
+	h.confirm(t, order)
+	require.Equal(t, "smtp: the server does not offer STARTTLS", h.attempted(t, order))
+	require.NotContains(t, h.logs.String(), "secret")
 }
 
-func TestGivenUpAfterAWhile(t *testing.T) {
+func TestMailFailsAfterGiveUp(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	k.giveUp = 0
-	k.smtp.Addr = server(t, map[string]string{"RCPT": "451 later"})
-	_, metrics := k.run(t)
-	order := k.place(t, "zoe@example.com", "")
-	k.confirm(t, order)
-	k.state(t, order, "failed")
+	h := setup(t)
+	h.giveUp = 0
+	h.smtp.Addr = server(t, map[string]string{"RCPT": "451 later"})
+	_, metrics := h.run(t)
+	order := h.place(t, "zoe@example.com", "")
+	h.confirm(t, order)
+	h.state(t, order, "failed")
 	require.EqualValues(t, 1, value(t, metrics, "mail_failed_total"))
 }

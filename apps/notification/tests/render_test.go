@@ -88,8 +88,8 @@ const cancelledHTML = `<!DOCTYPE html>
 </html>
 `
 
-// TestWholeMails compares mails, as they arrive, from the first line to the last.
-func TestWholeMails(t *testing.T) {
+// TestRenderedMailsArriveUnchanged compares mails, as they arrive, from the first line to the last.
+func TestRenderedMailsArriveUnchanged(t *testing.T) {
 	t.Parallel()
 	sink, err := mailsink.Start(t.Context(), mailsink.Options{})
 	require.NoError(t, err)

@@ -24,7 +24,6 @@ import (
 	orderv1 "souk/gen/go/souk/order/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/clock"
-	"souk/pkg/cohort"
 	"souk/pkg/devstack/mailsink"
 	"souk/pkg/errs"
 	"souk/pkg/event"
@@ -39,22 +38,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second
+// timeout is the longest wait of a test.
+const timeout = 20 * time.Second
 
-// others are the order and the user service.
+// others fakes the order service and the user service.
 type others struct {
 	mu     sync.Mutex
 	orders map[string]*orderv1.GetOrderForNoticeResponse
 	users  map[string]*userv1.User
 	err    error
-	cohort int // the largest that came for an order
 }
 
 // GetOrderForNotice answers as the order service does.
-func (o *others) GetOrderForNotice(ctx context.Context, r *orderv1.GetOrderForNoticeRequest, _ ...grpc.CallOption) (*orderv1.GetOrderForNoticeResponse, error) {
+func (o *others) GetOrderForNotice(_ context.Context, r *orderv1.GetOrderForNoticeRequest, _ ...grpc.CallOption) (*orderv1.GetOrderForNoticeResponse, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.cohort = max(o.cohort, cohort.From(ctx).Size)
 	if o.err != nil {
 		return nil, o.err
 	}
@@ -83,7 +81,7 @@ func (o *others) fail(err error) {
 	o.err = err
 }
 
-// logs is a log that may be read while it is written.
+// logs is a log that can be read while it is written.
 type logs struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -101,7 +99,8 @@ func (l *logs) String() string {
 	return l.buf.String()
 }
 
-type kit struct {
+// harness is the service's surroundings: its database, mail server and fakes.
+type harness struct {
 	pool   *pgxpool.Pool
 	js     jetstream.JetStream
 	others *others
@@ -111,10 +110,10 @@ type kit struct {
 	log    *zap.Logger
 	giveUp time.Duration
 	clock  clock.Clock
-	mails  func(service.Mails) service.Mails // stands between the service and its table; nil: nothing does
+	mails  func(service.Mails) service.Mails // wraps the service's store; nil: no wrapper
 }
 
-func setup(t *testing.T) *kit {
+func setup(t *testing.T) *harness {
 	t.Helper()
 	sink, err := mailsink.Start(t.Context(), mailsink.Options{})
 	require.NoError(t, err)
@@ -122,38 +121,38 @@ func setup(t *testing.T) *kit {
 	js, err := jetstream.New(natstest.Conn(t))
 	require.NoError(t, err)
 	require.NoError(t, outbox.EnsureStreams(t.Context(), js, outbox.Streams{}))
-	k := &kit{
+	h := &harness{
 		pool: pgtest.New(t, outbox.Migrations(), migration.Set{Name: "notification", FS: notification.Module.Migrations}), js: js, sink: sink,
 		others: &others{orders: map[string]*orderv1.GetOrderForNoticeResponse{}, users: map[string]*userv1.User{}}, logs: &logs{},
 		smtp: &repository.SMTP{Addr: sink.Addr(), TLS: repository.TLSAuto, From: "shop@souk.example"}, giveUp: time.Hour, clock: clock.System{},
 	}
-	t.Cleanup(k.smtp.Close)
-	k.log, err = logging.New(logging.Default(), k.logs)
+	t.Cleanup(h.smtp.Close)
+	h.log, err = logging.New(logging.Default(), h.logs)
 	require.NoError(t, err)
-	return k
+	return h
 }
 
 // run runs a process of the service until the test ends or stop is called.
-func (k *kit) run(t *testing.T) (stop func(), metrics *prometheus.Registry) {
+func (h *harness) run(t *testing.T) (stop func(), metrics *prometheus.Registry) {
 	t.Helper()
 	from, err := mail.ParseAddress("Søuk <shop@souk.example>")
 	require.NoError(t, err)
 	renderer, err := service.NewRenderer(from, "https://souk.example/")
 	require.NoError(t, err)
 	metrics = prometheus.NewRegistry()
-	store := repository.Open(k.pool, func() {})
+	store := repository.Open(h.pool, func() {})
 	var mails service.Mails = store
-	if k.mails != nil {
-		mails = k.mails(store)
+	if h.mails != nil {
+		mails = h.mails(store)
 	}
 	sender, err := service.New(service.Deps{
-		Mails: mails, Orders: k.others, Users: k.others, Post: k.smtp, Renderer: renderer, Clock: k.clock, Logger: k.log,
-		Metrics: metrics, Timeout: 10 * time.Second, Concurrency: 4, GiveUp: k.giveUp,
+		Mails: mails, Orders: h.others, Users: h.others, Post: h.smtp, Renderer: renderer, Clock: h.clock, Logger: h.log,
+		Metrics: metrics, Timeout: 10 * time.Second, Concurrency: 4, GiveUp: h.giveUp,
 	})
 	require.NoError(t, err)
-	consumer := outbox.NewConsumer(k.js, k.pool, outbox.ConsumerOptions{
-		Service: "notification", Purpose: "orders", Subjects: handler.Subjects, Logger: k.log,
-		Queue: store.Consume(handler.Read(k.clock)), Done: sender.Wake,
+	consumer := outbox.NewConsumer(h.js, h.pool, outbox.ConsumerOptions{
+		Service: "notification", Purpose: "orders", Subjects: handler.Subjects, Logger: h.log,
+		Queue: store.Consume(handler.Read(h.clock)), Done: sender.Wake,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -164,20 +163,21 @@ func (k *kit) run(t *testing.T) (stop func(), metrics *prometheus.Registry) {
 		wg.Wait()
 	})
 	t.Cleanup(stop)
-	require.Eventually(t, func() bool { return consumer.Ready(ctx) == nil }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return consumer.Ready(ctx) == nil }, timeout, time.Millisecond)
 	return stop, metrics
 }
 
-// place makes an order of a user with the address, or of a guest without one ("" is the order's).
-func (k *kit) place(t *testing.T, userEmail, orderEmail string) (orderID string) {
+// place creates an order of a user with the e-mail address userEmail, or of a guest if it is empty.
+// orderEmail is the address given at checkout.
+func (h *harness) place(t *testing.T, userEmail, orderEmail string) (orderID string) {
 	t.Helper()
-	k.others.mu.Lock()
-	defer k.others.mu.Unlock()
+	h.others.mu.Lock()
+	defer h.others.mu.Unlock()
 	orderID = id.New(id.Order)
 	customer := id.New(id.Guest)
 	if userEmail != "" {
 		customer = id.New(id.User)
-		k.others.users[customer] = &userv1.User{Id: customer, Email: userEmail, Name: "Zoë <Müller>"}
+		h.others.users[customer] = &userv1.User{Id: customer, Email: userEmail, Name: "Zoë <Müller>"}
 	}
 	brl := func(minor int64) *orderv1.OrderItem {
 		return &orderv1.OrderItem{LineTotal: money.New(minor, "BRL").Proto()}
@@ -186,7 +186,7 @@ func (k *kit) place(t *testing.T, userEmail, orderEmail string) (orderID string)
 	tea.Title, tea.Quantity, tea.Options = "<script>alert('chá')</script> Чай 🍵", 2, map[string]string{"Size": "M & L"}
 	cup := brl(1418)
 	cup.Title, cup.Quantity = "Cup\r\nBcc: everybody@example.com", 1
-	k.others.orders[orderID] = &orderv1.GetOrderForNoticeResponse{
+	h.others.orders[orderID] = &orderv1.GetOrderForNoticeResponse{
 		CustomerId: customer, Email: orderEmail,
 		Order: &orderv1.Order{
 			Id: orderID, Number: "S-Ünïcode-42", Status: "confirmed",
@@ -203,49 +203,49 @@ func (k *kit) place(t *testing.T, userEmail, orderEmail string) (orderID string)
 	return orderID
 }
 
-func (k *kit) tell(t *testing.T, subject, orderID string, m proto.Message) event.Event {
+func (h *harness) publishNew(t *testing.T, subject, orderID string, m proto.Message) event.Event {
 	t.Helper()
 	e, err := event.New(t.Context(), subject, orderID, 2, time.Now().UTC(), m)
 	require.NoError(t, err)
-	k.publish(t, e)
+	h.publish(t, e)
 	return e
 }
 
-// publish sends an event past the stream's own memory of duplicates.
-func (k *kit) publish(t *testing.T, e event.Event) {
+// publish publishes an event without the ID by which the stream drops duplicates.
+func (h *harness) publish(t *testing.T, e event.Event) {
 	t.Helper()
 	msg := e.Msg("order")
 	msg.Header.Del("Nats-Msg-Id")
-	_, err := k.js.PublishMsg(t.Context(), msg)
+	_, err := h.js.PublishMsg(t.Context(), msg)
 	require.NoError(t, err)
 }
 
-func (k *kit) confirm(t *testing.T, orderID string) event.Event {
+func (h *harness) confirm(t *testing.T, orderID string) event.Event {
 	t.Helper()
-	return k.tell(t, "evt.order.confirmed", orderID, &orderv1.OrderConfirmed{OrderId: orderID, Number: "S-42"})
+	return h.publishNew(t, "evt.order.confirmed", orderID, &orderv1.OrderConfirmed{OrderId: orderID, Number: "S-42"})
 }
 
 // state waits until the mail about an order has the state.
-func (k *kit) state(t *testing.T, orderID, want string) {
+func (h *harness) state(t *testing.T, orderID, want string) {
 	t.Helper()
 	var got, reason string
 	require.Eventually(t, func() bool {
-		err := k.pool.QueryRow(t.Context(), "select state, last_error from mail where order_id = $1", orderID).Scan(&got, &reason)
+		err := h.pool.QueryRow(t.Context(), "select state, last_error from mail where order_id = $1", orderID).Scan(&got, &reason)
 		return err == nil && got == want
-	}, patience, 2*time.Millisecond, "state")
+	}, timeout, 2*time.Millisecond, "state")
 }
 
-// handled waits until the consumer has taken in n events.
-func (k *kit) handled(t *testing.T, n int) {
+// handled waits until the consumer has handled n events.
+func (h *harness) handled(t *testing.T, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		cons, err := k.js.Consumer(t.Context(), outbox.StreamEvents, "notification_orders")
+		cons, err := h.js.Consumer(t.Context(), outbox.StreamEvents, "notification_orders")
 		if err != nil {
 			return false
 		}
 		info, err := cons.Info(t.Context())
 		return err == nil && info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Consumer >= uint64(n)
-	}, patience, 2*time.Millisecond, "events")
+	}, timeout, 2*time.Millisecond, "events")
 }
 
 func value(t *testing.T, r *prometheus.Registry, name string) (sum float64) {

@@ -22,7 +22,7 @@ import (
 	"souk/apps/notification/internal/repository"
 )
 
-// counting is a mail server that counts connections, and can hang up.
+// counting is a mail server that counts its connections and can hang up.
 type counting struct {
 	net.Listener
 	wg    sync.WaitGroup
@@ -72,7 +72,7 @@ func (c *counting) hangUp() {
 	}
 }
 
-func TestConnectionsAreKept(t *testing.T) {
+func TestConnectionsAreReused(t *testing.T) {
 	t.Parallel()
 	server := count(t, nil)
 	post := &repository.SMTP{Addr: server.Addr().String(), TLS: repository.TLSNone, From: "shop@souk.example"}
@@ -106,10 +106,10 @@ func TestConnectionsAreKept(t *testing.T) {
 	before := server.accepted()
 	send()
 	send()
-	require.Equal(t, before+2, server.accepted(), "nothing is kept any more")
+	require.Equal(t, before+2, server.accepted(), "no connection is kept after Close")
 }
 
-func TestRefusalsAreNotTriedTwice(t *testing.T) {
+func TestRefusedMailIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	server := count(t, map[string]string{"RCPT": "550 no"})
 	post := &repository.SMTP{Addr: server.Addr().String(), TLS: repository.TLSNone, From: "shop@souk.example"}
@@ -120,16 +120,16 @@ func TestRefusalsAreNotTriedTwice(t *testing.T) {
 	}
 }
 
-// TestCommandsGoTogetherToServersThatTakeThat: such a server gets all that comes before the content at once, others
-// get each command after they have answered the one before.
-func TestCommandsGoTogetherToServersThatTakeThat(t *testing.T) {
+// TestCommandsArePipelinedIfOffered: such a server gets all commands before the content at once; another
+// server gets each command after its answer to the one before.
+func TestCommandsArePipelinedIfOffered(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		ehlo   string
-		rounds [][]string
+		ehlo    string
+		batches [][]string
 	}{
 		"one by one": {"250 hello", [][]string{{"MAIL FROM:<shop@souk.example>"}, {"RCPT TO:<zoe@example.com>"}, {"DATA"}}},
-		"together": {
+		"pipelined": {
 			"250-hello\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 PIPELINING",
 			[][]string{{"MAIL FROM:<shop@souk.example> BODY=8BITMIME SMTPUTF8", "RCPT TO:<zoe@example.com>", "DATA"}},
 		},
@@ -141,7 +141,7 @@ func TestCommandsGoTogetherToServersThatTakeThat(t *testing.T) {
 			t.Cleanup(func() { _ = ln.Close() })
 			post := &repository.SMTP{Addr: ln.Addr().String(), TLS: repository.TLSNone, From: "shop@souk.example"}
 			t.Cleanup(post.Close)
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
 			sent := make(chan error, 1)
 			go func() {
@@ -150,7 +150,7 @@ func TestCommandsGoTogetherToServersThatTakeThat(t *testing.T) {
 			conn, err := ln.Accept()
 			require.NoError(t, err)
 			defer func() { _ = conn.Close() }()
-			require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+			require.NoError(t, conn.SetDeadline(time.Now().Add(timeout)))
 			r := bufio.NewReader(conn)
 			read := func() string {
 				line, err := r.ReadString('\n')
@@ -165,9 +165,9 @@ func TestCommandsGoTogetherToServersThatTakeThat(t *testing.T) {
 			answer("220 hello")
 			require.Equal(t, "EHLO souk.localhost", read())
 			answer(c.ehlo)
-			for _, round := range c.rounds {
+			for _, batch := range c.batches {
 				var answers []string
-				for _, command := range round {
+				for _, command := range batch {
 					require.Equal(t, command, read())
 					answers = append(answers, "250 ok")
 					if command == "DATA" {
@@ -180,19 +180,24 @@ func TestCommandsGoTogetherToServersThatTakeThat(t *testing.T) {
 				require.Equal(t, line, read())
 			}
 			answer("250 taken")
-			require.NoError(t, <-sent)
+			select {
+			case err := <-sent:
+				require.NoError(t, err)
+			case <-time.After(timeout):
+				require.Fail(t, "Send did not return")
+			}
 		})
 	}
 }
 
-// TestWhatIsRefusedOfCommandsThatGoTogether: the first refusal counts, whatever the server says to the commands behind
-// it, and no content follows.
-func TestWhatIsRefusedOfCommandsThatGoTogether(t *testing.T) {
+// TestFirstRefusalOfPipelinedCommandsCounts, whatever the server answers to the commands behind it. No
+// content follows.
+func TestFirstRefusalOfPipelinedCommandsCounts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		script map[string]string
-		reason string
-		never  bool
+		script    map[string]string
+		reason    string
+		permanent bool
 	}{
 		"sender":              {map[string]string{"MAIL": "550 no", "RCPT": "503 no sender", "DATA": "503 no sender"}, "smtp: sender refused with 550", true},
 		"recipient":           {map[string]string{"RCPT": "550 no", "DATA": "554 no recipients"}, "smtp: recipient refused with 550", true},
@@ -209,14 +214,14 @@ func TestWhatIsRefusedOfCommandsThatGoTogether(t *testing.T) {
 			t.Cleanup(post.Close)
 			for n := 1; n <= 2; n++ {
 				err := post.Send(t.Context(), domain.Message{To: "zoe@example.com", Data: []byte("\r\nhello\r\n")})
-				require.Equal(t, domain.Failure{Reason: c.reason, Permanent: c.never}, domain.FailureOf(err, ""))
-				require.Equal(t, n, server.accepted(), "it is not tried on another connection, and the next mail is")
+				require.Equal(t, domain.Failure{Reason: c.reason, Permanent: c.permanent}, domain.FailureOf(err, ""))
+				require.Equal(t, n, server.accepted(), "each mail gets one connection and no second attempt")
 			}
 		})
 	}
 }
 
-func TestAnAddressIsOneLine(t *testing.T) {
+func TestAddressWithLineBreakIsRefused(t *testing.T) {
 	t.Parallel()
 	server := count(t, nil)
 	post := &repository.SMTP{Addr: server.Addr().String(), TLS: repository.TLSNone, From: "shop@souk.example"}
@@ -225,16 +230,16 @@ func TestAnAddressIsOneLine(t *testing.T) {
 	require.Equal(t, domain.Failure{Reason: "smtp: an address has a line break", Permanent: true}, domain.FailureOf(err, ""))
 }
 
-// mailbox keeps what was sent to it.
+// mailbox keeps the mails that it gets.
 type mailbox struct {
 	mu  sync.Mutex
 	got []string
 }
 
-// Mail takes all senders.
+// Mail accepts all senders.
 func (b *mailbox) Mail(string, *smtp.MailOptions) error { return nil }
 
-// Rcpt takes all recipients.
+// Rcpt accepts all recipients.
 func (b *mailbox) Rcpt(string, *smtp.RcptOptions) error { return nil }
 
 // Data keeps the content.
@@ -252,10 +257,10 @@ func (b *mailbox) Reset() {}
 // Logout does nothing.
 func (b *mailbox) Logout() error { return nil }
 
-// TestEncrypted: what a server takes is what it says once the connection is encrypted.
-func TestEncrypted(t *testing.T) {
+// TestMailsAreSentEncrypted uses the server's capabilities from after the connection is encrypted.
+func TestMailsAreSentEncrypted(t *testing.T) {
 	t.Parallel()
-	https := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate, which is this machine's
+	https := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate, which is valid for this machine
 	t.Cleanup(https.Close)
 	trusted := x509.NewCertPool()
 	trusted.AddCert(https.Certificate())

@@ -11,38 +11,38 @@ import (
 	"souk/pkg/identity"
 )
 
-// TestAGuestsOrdersBecomeTheUsers: all of them, with keys that the user has used, too; it may be done again, and go on
-// after it failed half-way.
-func TestAGuestsOrdersBecomeTheUsers(t *testing.T) {
+// Adopt transfers all orders, including those whose keys the user has also used. It can be repeated, also after it
+// failed halfway.
+func TestAdoptTransfersAGuestsOrders(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	member := user("member")
-	cart := k.carts[k.shopping().ID]
+	cart := h.carts[h.newCustomer().ID]
 	guest, other := identity.Actor{Kind: identity.KindGuest, ID: id.New(id.Guest)}, identity.Actor{Kind: identity.KindGuest, ID: id.New(id.Guest)}
 	place := func(a identity.Actor, key string) string {
-		k.fill(a.ID, cart...)
+		h.fill(a.ID, cart...)
 		r := checkoutRequest("tok_ok")
 		r.Email = "ana@example.com"
-		o, err := k.checkout(a, key, r)
+		o, err := h.checkout(a, key, r)
 		require.NoError(t, err)
-		k.ended()
+		h.waitForSagas()
 		return o.GetId()
 	}
 	theirs := []string{place(member, "same"), place(guest, "same"), place(guest, "more")}
 	stays := place(other, "same")
 	r := checkoutRequest("tok_ok")
 	r.Email = "ana@example.com"
-	_, err := k.checkout(guest, "refused", r)
+	_, err := h.checkout(guest, "refused", r)
 	require.Equal(t, errs.CartEmpty, errs.CodeOf(err), "%v", err)
 
 	adopt := func() error {
-		_, err := k.auth.AdoptOrders(t.Context(), &orderv1.AdoptOrdersRequest{GuestId: guest.ID, UserId: member.ID})
+		_, err := h.auth.AdoptOrders(t.Context(), &orderv1.AdoptOrdersRequest{GuestId: guest.ID, UserId: member.ID})
 		return err
 	}
-	k.fail["AdoptPayments"] = []error{errs.New(errs.Unavailable, "away")}
+	h.fail["AdoptPayments"] = []error{errs.New(errs.Unavailable, "away")}
 	require.Equal(t, errs.Unavailable, errs.CodeOf(adopt()))
 	ids := func(a identity.Actor) (out []string) {
-		res, err := k.client.ListOrders(k.as(a), &orderv1.ListOrdersRequest{})
+		res, err := h.client.ListOrders(h.as(a), &orderv1.ListOrdersRequest{})
 		require.NoError(t, err)
 		for _, o := range res.GetOrders() {
 			out = append(out, o.GetId())
@@ -57,15 +57,15 @@ func TestAGuestsOrdersBecomeTheUsers(t *testing.T) {
 	}
 	require.Equal(t, []string{stays}, ids(other))
 	for _, orderID := range theirs[1:] {
-		require.Equal(t, 1, k.count(k.moved, "adopt "+orderID+" from "+guest.ID+" to "+member.ID))
+		require.Equal(t, 1, h.count(h.moved, "adopt "+orderID+" from "+guest.ID+" to "+member.ID))
 	}
-	_, err = k.client.GetOrder(k.as(guest), &orderv1.GetOrderRequest{Id: theirs[1]})
+	_, err = h.client.GetOrder(h.as(guest), &orderv1.GetOrderRequest{Id: theirs[1]})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err), "%v", err)
-	_, err = k.client.CancelOrder(k.as(member), &orderv1.CancelOrderRequest{Id: theirs[1]})
+	_, err = h.client.CancelOrder(h.as(member), &orderv1.CancelOrderRequest{Id: theirs[1]})
 	require.NoError(t, err)
-	k.ended()
+	h.waitForSagas()
 
-	_, err = k.client.AdoptOrders(k.as(member), &orderv1.AdoptOrdersRequest{GuestId: other.ID, UserId: member.ID})
+	_, err = h.client.AdoptOrders(h.as(member), &orderv1.AdoptOrdersRequest{GuestId: other.ID, UserId: member.ID})
 	require.Equal(t, errs.Forbidden, errs.CodeOf(err), "%v", err)
-	k.clean()
+	h.requireConsistent()
 }

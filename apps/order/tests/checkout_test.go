@@ -18,13 +18,13 @@ import (
 	"souk/pkg/money"
 )
 
-func TestCheckout(t *testing.T) {
+func TestCheckoutConfirmsTheOrder(t *testing.T) {
 	t.Parallel()
-	k := setup(t, func(_ *service.Sagas, d *service.Deps) {
+	h := setup(t, func(_ *service.Sagas, d *service.Deps) {
 		d.ShippingRates = map[money.Currency]money.Money{"BRL": money.New(500, "BRL")}
 	})
-	c := k.shopping()
-	o, err := k.checkout(c, "key-1", checkoutRequest("tok_ok"))
+	c := h.newCustomer()
+	o, err := h.checkout(c, "key-1", checkoutRequest("tok_ok"))
 	require.NoError(t, err)
 	require.Equal(t, "confirmed", o.GetStatus())
 	require.Equal(t, "49.99", o.GetSubtotal().GetAmount())
@@ -34,29 +34,29 @@ func TestCheckout(t *testing.T) {
 	require.Len(t, o.GetShopOrders(), 2)
 	require.Equal(t, "35.00", o.GetShopOrders()[0].GetTotal().GetAmount())
 	require.Equal(t, "confirmed", o.GetShopOrders()[1].GetStatus())
-	k.ended()
-	k.paid(o.GetId(), "captured", 3)
+	h.waitForSagas()
+	h.handlePayment(o.GetId(), "captured", 3)
 
-	got, err := k.client.GetOrder(k.as(c), &orderv1.GetOrderRequest{Id: o.GetId()})
+	got, err := h.client.GetOrder(h.as(c), &orderv1.GetOrderRequest{Id: o.GetId()})
 	require.NoError(t, err)
 	require.Equal(t, "captured", got.GetOrder().GetPayment().GetStatus())
-	// But for the payment it is what the checkout answered.
+	// Except for the payment it equals the order that the checkout returned.
 	o.Payment, o.UpdatedAt = got.GetOrder().GetPayment(), got.GetOrder().GetUpdatedAt()
 	require.Equal(t, o.String(), got.GetOrder().String())
-	require.Equal(t, []string{"evt.order.created", "evt.order.confirmed"}, k.events(o.GetId()))
-	require.EqualValues(t, 999_997, k.onHand["var_a"])
-	require.Empty(t, k.carts[c.ID])
-	k.clean()
+	require.Equal(t, []string{"evt.order.created", "evt.order.confirmed"}, h.events(o.GetId()))
+	require.EqualValues(t, 999_997, h.onHand["var_a"])
+	require.Empty(t, h.carts[c.ID])
+	h.requireConsistent()
 }
 
-func TestOneKeyManyRequests(t *testing.T) {
+func TestManyRequestsWithOneKeyPlaceOneOrder(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	c := k.shopping()
+	h := setup(t)
+	c := h.newCustomer()
 	var mu sync.Mutex
 	ids := map[string]int{}
-	for i, err := range together(100, func(int) error {
-		o, err := k.checkout(c, "the key", checkoutRequest("tok_ok"))
+	for i, err := range concurrently(100, func(int) error {
+		o, err := h.checkout(c, "the key", checkoutRequest("tok_ok"))
 		if err == nil {
 			mu.Lock()
 			defer mu.Unlock()
@@ -67,99 +67,98 @@ func TestOneKeyManyRequests(t *testing.T) {
 		require.True(t, err == nil || errs.Is(err, errs.IdempotencyInFlight), "%d: %v", i, err)
 	}
 	require.Len(t, ids, 1)
-	k.ended()
+	h.waitForSagas()
 	for _, what := range []string{"reserve", "authorize", "capture", "commit", "clear"} {
-		require.Equal(t, 1, k.count(k.moved, what), what)
+		require.Equal(t, 1, h.count(h.moved, what), what)
 	}
-	k.clean()
+	h.requireConsistent()
 }
 
-func TestCheckoutsOfOneMomentGoTogether(t *testing.T) {
+func TestManyCheckoutsAtOnce(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	customers := make([]identity.Actor, 40)
 	for i := range customers {
-		customers[i] = k.shopping()
+		customers[i] = h.newCustomer()
 	}
-	for _, err := range together(len(customers), func(i int) error {
-		_, err := k.checkout(customers[i], "key", checkoutRequest("tok_ok"))
+	for _, err := range concurrently(len(customers), func(i int) error {
+		_, err := h.checkout(customers[i], "key", checkoutRequest("tok_ok"))
 		return err
 	}) {
 		require.NoError(t, err)
 	}
-	k.ended()
-	require.Greater(t, k.cohort, 1)
-	k.clean()
+	h.waitForSagas()
+	h.requireConsistent()
 }
 
-func TestRetries(t *testing.T) {
+func TestRetryReturnsTheOrderWhateverTheCartHolds(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	c := k.shopping()
-	o, err := k.checkout(c, "k", checkoutRequest("tok_ok"))
+	h := setup(t)
+	c := h.newCustomer()
+	o, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
 	require.NoError(t, err)
-	k.ended()
-	for _, lines := range [][]*cartv1.Line{nil, {line("var_a", 1)}, {line("var_b", 2_000_000)}} { // empty, new things, more than there is
-		k.fill(c.ID, lines...)
-		again, err := k.checkout(c, "k", checkoutRequest("tok_ok"))
+	h.waitForSagas()
+	for _, lines := range [][]*cartv1.Line{nil, {line("var_a", 1)}, {line("var_b", 2_000_000)}} { // empty, other items, more than available
+		h.fill(c.ID, lines...)
+		again, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
 		require.NoError(t, err)
 		require.Equal(t, o.GetId(), again.GetId())
 	}
-	k.fill(c.ID)
-	_, err = k.checkout(c, "k", checkoutRequest("tok_slow"))
+	h.fill(c.ID)
+	_, err = h.checkout(c, "k", checkoutRequest("tok_slow"))
 	require.True(t, errs.Is(err, errs.IdempotencyMismatch), "%v", err)
-	_, err = k.checkout(c, "another", checkoutRequest("tok_ok"))
+	_, err = h.checkout(c, "another", checkoutRequest("tok_ok"))
 	require.True(t, errs.Is(err, errs.CartEmpty), "%v", err)
 	// Another customer's key is another key.
-	other := k.shopping()
-	third, err := k.checkout(other, "k", checkoutRequest("tok_ok"))
+	other := h.newCustomer()
+	third, err := h.checkout(other, "k", checkoutRequest("tok_ok"))
 	require.NoError(t, err)
 	require.NotEqual(t, o.GetId(), third.GetId())
-	k.clean()
+	h.requireConsistent()
 }
 
-func TestDeclined(t *testing.T) {
+func TestDeclinedPaymentRefusesTheCheckout(t *testing.T) {
 	t.Parallel()
 	for _, token := range []string{"tok_declined", "tok_insufficient_funds"} {
 		t.Run(token, func(t *testing.T) {
 			t.Parallel()
-			k := setup(t)
-			c := k.shopping()
+			h := setup(t)
+			c := h.newCustomer()
 			for range 2 { // the retry gets the same refusal
-				_, err := k.checkout(c, "k", checkoutRequest(token))
+				_, err := h.checkout(c, "k", checkoutRequest(token))
 				require.Equal(t, errs.PaymentDeclined, errs.CodeOf(err), "%v", err)
 				require.Equal(t, "the payment was declined", errs.From(err).Message)
 			}
-			require.Equal(t, 1, k.count(k.asked, "Authorize"))
-			list, err := k.client.ListOrders(k.as(c), &orderv1.ListOrdersRequest{})
+			require.Equal(t, 1, h.count(h.asked, "Authorize"))
+			list, err := h.client.ListOrders(h.as(c), &orderv1.ListOrdersRequest{})
 			require.NoError(t, err)
-			require.Empty(t, list.GetOrders(), "it never was an order")
+			require.Empty(t, list.GetOrders(), "it was never confirmed")
 			var orderID, code string
-			require.NoError(t, k.pool.QueryRow(t.Context(), `select id, cancel_code from orders`).Scan(&orderID, &code))
+			require.NoError(t, h.pool.QueryRow(t.Context(), `select id, cancel_code from orders`).Scan(&orderID, &code))
 			require.Equal(t, "payment_declined", code)
-			o, err := k.client.GetOrder(k.as(c), &orderv1.GetOrderRequest{Id: orderID})
+			o, err := h.client.GetOrder(h.as(c), &orderv1.GetOrderRequest{Id: orderID})
 			require.NoError(t, err)
 			require.Equal(t, "cancelled", o.GetOrder().GetStatus())
 			require.Equal(t, "failed", o.GetOrder().GetPayment().GetStatus())
-			require.Equal(t, []string{"evt.order.created", "evt.order.cancelled"}, k.events(orderID))
-			require.NotEmpty(t, k.carts[c.ID], "the cart stays")
-			k.clean()
+			require.Equal(t, []string{"evt.order.created", "evt.order.cancelled"}, h.events(orderID))
+			require.NotEmpty(t, h.carts[c.ID], "the cart stays")
+			h.requireConsistent()
 		})
 	}
 }
 
-func TestStockRunsOut(t *testing.T) {
+func TestStockIsNeverOversold(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	k.offer("var_few", "shp_1", "5.00", 10)
+	h := setup(t)
+	h.offer("var_few", "shp_1", "5.00", 10)
 	customers := make([]identity.Actor, 200)
 	for i := range customers {
 		customers[i] = user(strings.Repeat("x", i+1))
-		k.fill(customers[i].ID, line("var_few", 1))
+		h.fill(customers[i].ID, line("var_few", 1))
 	}
 	confirmed := 0
-	for _, err := range together(len(customers), func(i int) error {
-		_, err := k.checkout(customers[i], "k", checkoutRequest("tok_ok"))
+	for _, err := range concurrently(len(customers), func(i int) error {
+		_, err := h.checkout(customers[i], "k", checkoutRequest("tok_ok"))
 		return err
 	}) {
 		if err == nil {
@@ -169,79 +168,79 @@ func TestStockRunsOut(t *testing.T) {
 		require.Equal(t, errs.OutOfStock, errs.CodeOf(err), "%v", err)
 	}
 	require.Equal(t, 10, confirmed)
-	k.clean()
-	require.Zero(t, k.onHand["var_few"])
-	require.Equal(t, 10, k.moved["capture"])
+	h.requireConsistent()
+	require.Zero(t, h.onHand["var_few"])
+	require.Equal(t, 10, h.moved["capture"])
 }
 
-func TestLostAnswersAreAskedForAgain(t *testing.T) {
+func TestStepsWithUnknownOutcomeAreRetried(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	lost := errs.New(errs.Timeout, "no answer")
 	for _, m := range []string{"ReserveInventory", "Authorize", "Capture", "CommitInventory", "RemoveOrdered"} {
-		k.fail[m] = []error{lost, errs.New(errs.Unavailable, "down")}
+		h.fail[m] = []error{lost, errs.New(errs.Unavailable, "down")}
 	}
-	o, err := k.checkout(k.shopping(), "k", checkoutRequest("tok_ok"))
+	o, err := h.checkout(h.newCustomer(), "k", checkoutRequest("tok_ok"))
 	require.NoError(t, err)
-	k.clean()
-	require.Equal(t, "captured", k.money[o.GetId()].GetStatus())
-	require.Equal(t, 1, k.moved["capture"])
+	h.requireConsistent()
+	require.Equal(t, "captured", h.money[o.GetId()].GetStatus())
+	require.Equal(t, 1, h.moved["capture"])
 }
 
 func TestFaultOfOursFreesTheKey(t *testing.T) {
 	t.Parallel()
-	k := setup(t, func(s *service.Sagas, _ *service.Deps) { s.Deadline = 50e6 })
-	c := k.shopping()
-	k.mu.Lock()
+	h := setup(t, func(s *service.Sagas, _ *service.Deps) { s.Deadline = 50e6 })
+	c := h.newCustomer()
+	h.mu.Lock()
 	for range 1000 {
-		k.fail["Authorize"] = append(k.fail["Authorize"], errs.New(errs.Unavailable, "down"))
+		h.fail["Authorize"] = append(h.fail["Authorize"], errs.New(errs.Unavailable, "down"))
 	}
-	k.mu.Unlock()
-	_, err := k.checkout(c, "k", checkoutRequest("tok_ok"))
+	h.mu.Unlock()
+	_, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
 	require.Equal(t, errs.Unavailable, errs.CodeOf(err), "%v", err)
 	require.NotZero(t, errs.From(err).RetryAfter)
-	k.ended()
-	k.mu.Lock()
-	k.fail["Authorize"] = nil
-	k.mu.Unlock()
-	_, err = k.checkout(c, "k", checkoutRequest("tok_ok"))
-	require.NoError(t, err, "the same key goes on")
-	k.clean()
+	h.waitForSagas()
+	h.mu.Lock()
+	h.fail["Authorize"] = nil
+	h.mu.Unlock()
+	_, err = h.checkout(c, "k", checkoutRequest("tok_ok"))
+	require.NoError(t, err, "the same key works again")
+	h.requireConsistent()
 }
 
-func TestCheckoutDiesAnywhere(t *testing.T) {
-	// Not parallel: failpoints are the process's.
+func TestCheckoutSurvivesFailuresAtEveryFailpoint(t *testing.T) {
+	// Not parallel: failpoints are global to the process.
 	for _, point := range order.Failpoints() {
 		if !strings.HasPrefix(point, "checkout.") {
 			continue
 		}
 		for _, token := range []string{"tok_ok", "tok_declined"} {
 			t.Run(point+"/"+token, func(t *testing.T) {
-				k := setup(t)
-				c := k.shopping()
+				h := setup(t)
+				c := h.newCustomer()
 				t.Cleanup(failpoint.Enable(point, failpoint.Error(errs.New(errs.Unavailable, "died")).Times(1)))
-				o, err := k.checkout(c, "k", checkoutRequest(token))
+				o, err := h.checkout(c, "k", checkoutRequest(token))
 				if err != nil {
-					o, err = k.checkout(c, "k", checkoutRequest(token))
+					o, err = h.checkout(c, "k", checkoutRequest(token))
 				}
 				if token == "tok_ok" {
 					require.NoError(t, err)
-					k.clean()
-					require.Equal(t, "captured", k.money[o.GetId()].GetStatus())
-					require.Equal(t, 1, k.moved["capture"])
+					h.requireConsistent()
+					require.Equal(t, "captured", h.money[o.GetId()].GetStatus())
+					require.Equal(t, 1, h.moved["capture"])
 				} else {
 					require.Equal(t, errs.PaymentDeclined, errs.CodeOf(err), "%v", err)
-					k.clean()
-					require.Zero(t, k.moved["capture"])
+					h.requireConsistent()
+					require.Zero(t, h.moved["capture"])
 				}
 			})
 		}
 	}
 }
 
-func TestBadCheckouts(t *testing.T) {
+func TestInvalidCheckoutsAreRefused(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	long := strings.Repeat("x", 400)
 	for name, c := range map[string]struct {
 		change func(*orderv1.CheckoutRequest)
@@ -276,7 +275,7 @@ func TestBadCheckouts(t *testing.T) {
 			if c.key != "" {
 				key = strings.TrimPrefix(c.key, "-")
 			}
-			_, err := k.checkout(user("bad"), key, r)
+			_, err := h.checkout(user("bad"), key, r)
 			require.Equal(t, c.code, errs.CodeOf(err), "%v", err)
 			if c.path != "" {
 				require.NotEmpty(t, errs.From(err).Fields, "%v", err)
@@ -288,27 +287,27 @@ func TestBadCheckouts(t *testing.T) {
 		t.Parallel()
 		r := checkoutRequest("tok_ok")
 		r.ShippingAddress.Phone = "5511987654326"
-		_, err := k.checkout(user("phone"), "k", r)
+		_, err := h.checkout(user("phone"), "k", r)
 		require.Equal(t, errs.CartEmpty, errs.CodeOf(err), "%v", err)
 	})
 }
 
-func TestBadCarts(t *testing.T) {
+func TestCheckoutRefusesInvalidCarts(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	k.offer("var_a", "shp_1", "10.00", 5)
-	k.offer("var_dear", "shp_1", "92233720368547758.07", 50)
-	k.offer("var_free", "shp_1", "0.00", 50)
-	k.offer("var_usd", "shp_2", "10.00", 5)
-	k.offers["var_usd"].Price = &moneyv1.Money{CurrencyCode: "USD", Amount: "10.00"}
-	k.offer("var_gone", "shp_2", "10.00", 5)
-	k.offers["var_gone"].ForSale = false
+	h := setup(t)
+	h.offer("var_a", "shp_1", "10.00", 5)
+	h.offer("var_dear", "shp_1", "92233720368547758.07", 50)
+	h.offer("var_free", "shp_1", "0.00", 50)
+	h.offer("var_usd", "shp_2", "10.00", 5)
+	h.offers["var_usd"].Price = &moneyv1.Money{CurrencyCode: "USD", Amount: "10.00"}
+	h.offer("var_gone", "shp_2", "10.00", 5)
+	h.offers["var_gone"].ForSale = false
 	many := make([]*cartv1.Line, 501)
 	for i := range many {
 		many[i] = line("var_a", 1)
 	}
-	k.onHand["var_many"] = 1 << 40
-	k.offer("var_many", "shp_1", "0.01", 1<<40)
+	h.onHand["var_many"] = 1 << 40
+	h.offer("var_many", "shp_1", "0.01", 1<<40)
 	for name, c := range map[string]struct {
 		lines []*cartv1.Line
 		code  errs.Code
@@ -330,8 +329,8 @@ func TestBadCarts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			who := user(strings.ReplaceAll(name, " ", "_"))
-			k.fill(who.ID, c.lines...)
-			_, err := k.checkout(who, "k", checkoutRequest("tok_ok"))
+			h.fill(who.ID, c.lines...)
+			_, err := h.checkout(who, "k", checkoutRequest("tok_ok"))
 			require.Equal(t, c.code, errs.CodeOf(err), "%v", err)
 			if c.path != "" {
 				require.Equal(t, c.path, errs.From(err).Fields[0].Path)
@@ -340,24 +339,24 @@ func TestBadCarts(t *testing.T) {
 	}
 }
 
-func TestGuests(t *testing.T) {
+func TestGuestsCheckOutWithAnEmail(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	guest := identity.Actor{Kind: identity.KindGuest, ID: "gst_1"}
-	k.offer("var_a", "shp_1", "10.00", 5)
-	k.fill(guest.ID, line("var_a", 1))
-	_, err := k.checkout(guest, "k", checkoutRequest("tok_ok"))
+	h.offer("var_a", "shp_1", "10.00", 5)
+	h.fill(guest.ID, line("var_a", 1))
+	_, err := h.checkout(guest, "k", checkoutRequest("tok_ok"))
 	require.Equal(t, errs.Invalid, errs.CodeOf(err), "%v", err)
 	require.Equal(t, "email", errs.From(err).Fields[0].Path)
 	r := checkoutRequest("tok_ok")
 	r.Email = "ana@example.com"
-	o, err := k.checkout(guest, "k", r)
+	o, err := h.checkout(guest, "k", r)
 	require.NoError(t, err)
-	_, err = k.client.GetOrder(k.as(guest), &orderv1.GetOrderRequest{Id: o.GetId()})
+	_, err = h.client.GetOrder(h.as(guest), &orderv1.GetOrderRequest{Id: o.GetId()})
 	require.NoError(t, err)
-	_, err = k.client.GetOrder(k.as(user("other")), &orderv1.GetOrderRequest{Id: o.GetId()})
+	_, err = h.client.GetOrder(h.as(user("other")), &orderv1.GetOrderRequest{Id: o.GetId()})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err))
-	_, err = k.checkout(identity.Anonymous(), "k", r)
+	_, err = h.checkout(identity.Anonymous(), "k", r)
 	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), "%v", err)
-	k.clean()
+	h.requireConsistent()
 }

@@ -23,7 +23,7 @@ func TestMigrationsUpDownUp(t *testing.T) {
 	require.NoError(t, migration.Up(t.Context(), url, "order", order.Module.Migrations))
 }
 
-func TestConfig(t *testing.T) {
+func TestConfigReportsInvalidValues(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, order.Default().Validate())
 	c := order.Default()
@@ -35,7 +35,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-func TestFailpointsAreNamed(t *testing.T) {
+func TestFailpointsAreListed(t *testing.T) {
 	t.Parallel()
 	all := strings.Join(order.Failpoints(), " ")
 	for _, want := range []string{"checkout.before_reserve", "checkout.after_authorize", "checkout.before_confirm", "checkout.after_capture", "cancel.before_pay_back"} {

@@ -20,37 +20,37 @@ import (
 	"souk/pkg/saga"
 )
 
-func TestARetryLearnsWhatWasWrong(t *testing.T) {
+func TestRetryOfARefusedCheckoutGetsTheSameRefusal(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	c := k.shopping()
+	h := setup(t)
+	c := h.newCustomer()
 	refusal := errs.New(errs.OutOfStock, "an item is out of stock")
 	refusal.Fields = []errs.Field{{Path: "items.var_a", Message: "not enough pieces are available"}}
-	k.fail["ReserveInventory"] = []error{refusal}
+	h.fail["ReserveInventory"] = []error{refusal}
 	for range 2 {
-		_, err := k.checkout(c, "k", checkoutRequest("tok_ok"))
+		_, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
 		require.Equal(t, errs.OutOfStock, errs.CodeOf(err), "%v", err)
 		require.Equal(t, refusal.Fields, errs.From(err).Fields)
 	}
-	k.clean()
+	h.requireConsistent()
 }
 
-func TestRefusedCheckoutsAreForgotten(t *testing.T) {
+func TestRefusedCheckoutsAreErasedAfterTheRetention(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	refused, bought, empty := k.shopping(), k.shopping(), user("empty")
-	_, err := k.checkout(empty, "k", checkoutRequest("tok_ok"))
+	h := setup(t)
+	refused, bought, empty := h.newCustomer(), h.newCustomer(), user("empty")
+	_, err := h.checkout(empty, "k", checkoutRequest("tok_ok"))
 	require.Equal(t, errs.CartEmpty, errs.CodeOf(err), "%v", err)
 	keys := func(customerID string) (n int) {
-		require.NoError(t, k.pool.QueryRow(t.Context(), `select count(*) from orders where customer_id = $1`, customerID).Scan(&n))
+		require.NoError(t, h.pool.QueryRow(t.Context(), `select count(*) from orders where customer_id = $1`, customerID).Scan(&n))
 		return n
 	}
-	_, err = k.checkout(refused, "k", checkoutRequest("tok_declined"))
+	_, err = h.checkout(refused, "k", checkoutRequest("tok_declined"))
 	require.Equal(t, errs.PaymentDeclined, errs.CodeOf(err), "%v", err)
-	k.bought(bought)
-	k.ended()
+	h.confirmedOrder(bought)
+	h.waitForSagas()
 	known := func(customerID string) (email, address string) {
-		require.NoError(t, k.pool.QueryRow(t.Context(), `select email, shipping_address ->> 'name' from orders where customer_id = $1`, customerID).
+		require.NoError(t, h.pool.QueryRow(t.Context(), `select email, shipping_address ->> 'name' from orders where customer_id = $1`, customerID).
 			Scan(&email, pgNull{&address}))
 		return email, address
 	}
@@ -61,17 +61,17 @@ func TestRefusedCheckoutsAreForgotten(t *testing.T) {
 		seen := make(chan struct{})
 		done := make(chan error, 1)
 		go func() {
-			done <- handler.Forget(looked{k.store, seen}, after, clock.NewManual(now), zap.NewNop())(ctx)
+			done <- handler.Forget(firstTick{h.store, seen}, after, clock.NewManual(now), zap.NewNop())(ctx)
 		}()
-		<-seen
+		receive(t, seen)
 		cancel()
-		require.NoError(t, <-done)
+		require.NoError(t, receive(t, done))
 	}
 	const month = 30 * 24 * time.Hour
 	forget(month, time.Now().Add(month-time.Hour))
 	_, address = known(refused.ID)
 	require.NotEmpty(t, address, "not yet")
-	require.Equal(t, 1, keys(empty.ID), "there was no order, but its key has its answer")
+	require.Equal(t, 1, keys(empty.ID), "there was no order, but its key has an answer")
 	forget(month, time.Now().Add(month+time.Hour))
 	email, address := known(refused.ID)
 	require.Empty(t, email)
@@ -79,10 +79,10 @@ func TestRefusedCheckoutsAreForgotten(t *testing.T) {
 	_, address = known(bought.ID)
 	require.NotEmpty(t, address, "an order is kept")
 	require.Zero(t, keys(empty.ID))
-	// The key still has its answer.
-	_, err = k.checkout(refused, "k", checkoutRequest("tok_declined"))
+	// The key still answers with the refusal.
+	_, err = h.checkout(refused, "k", checkoutRequest("tok_declined"))
 	require.Equal(t, errs.PaymentDeclined, errs.CodeOf(err), "%v", err)
-	k.clean()
+	h.requireConsistent()
 }
 
 // pgNull scans null as "".
@@ -93,75 +93,76 @@ func (n pgNull) Scan(v any) error {
 	return nil
 }
 
-// looked says when it was looked once.
-type looked struct {
+// firstTick closes seen after the first call.
+type firstTick struct {
 	handler.Refused
 	seen chan struct{}
 }
 
-func (l looked) ForgetRefused(ctx context.Context, from, before time.Time, most int) (int, error) {
-	n, err := l.Refused.ForgetRefused(ctx, from, before, most)
-	close(l.seen)
+func (f firstTick) ForgetRefused(ctx context.Context, from, before time.Time, most int) (int, error) {
+	n, err := f.Refused.ForgetRefused(ctx, from, before, most)
+	close(f.seen)
 	return n, err
 }
 
-func TestATakenNumberIsNotTold(t *testing.T) {
+func TestOrderWithATakenNumberGetsAnother(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	k.bought(k.shopping())
-	k.ended()
+	h := setup(t)
+	h.confirmedOrder(h.newCustomer())
+	h.waitForSagas()
 	var number string
-	require.NoError(t, k.pool.QueryRow(t.Context(), `select number from orders`).Scan(&number))
-	o, err := k.store.ByID(t.Context(), k.only())
+	require.NoError(t, h.pool.QueryRow(t.Context(), `select number from orders`).Scan(&number))
+	o, err := h.store.ByID(t.Context(), h.onlyOrderID())
 	require.NoError(t, err)
 	o.ID, o.IdemKey, o.PlacedAt = id.New(id.Order), "another", time.Now()
 	for i := range o.Parts {
 		o.Parts[i].ID, o.Parts[i].OrderID = id.New(id.ShopOrder), o.ID
 	}
-	told, err := event.New(t.Context(), "evt.order.created", o.ID, 1, o.PlacedAt, &orderv1.OrderCreated{OrderId: o.ID})
+	created, err := event.New(t.Context(), "evt.order.created", o.ID, 1, o.PlacedAt, &orderv1.OrderCreated{OrderId: o.ID})
 	require.NoError(t, err)
-	starts := repository.WithSagas(k.store, k.runner)
-	inputs := map[string]string{} // what the saga of a number is started with
-	out, err := starts.Create(t.Context(), o, told, func(o domain.Order) any {
+	starts := repository.WithSagas(h.store, h.runner)
+	inputs := map[string]string{} // the numbers in the inputs of the saga
+	out, err := starts.Create(t.Context(), o, created, func(o domain.Order) any {
 		inputs[o.Number] = o.Number
 		return map[string]any{"customer_id": o.CustomerID, "number": o.Number, "currency": "BRL", "total": 4999, "method": "card", "token": "tok_declined"}
 	})
 	require.NoError(t, err)
 	require.NotEqual(t, number, out.Number)
 	require.Len(t, inputs, 2, "the first number was taken")
-	outcome, err := k.runner.Execute(t.Context(), o.ID)
+	outcome, err := h.runner.Execute(t.Context(), o.ID)
 	require.NoError(t, err)
 	require.Equal(t, saga.Compensated, outcome.State)
-	k.ended()
+	h.waitForSagas()
 	var payload []byte
-	require.NoError(t, k.pool.QueryRow(t.Context(), `select payload from outbox where aggregate_id = $1 and subject = 'evt.order.cancelled'`, o.ID).Scan(&payload))
+	require.NoError(t, h.pool.QueryRow(t.Context(), `select payload from outbox where aggregate_id = $1 and subject = 'evt.order.cancelled'`, o.ID).Scan(&payload))
 	var cancelled orderv1.OrderCancelled
 	require.NoError(t, proto.Unmarshal(payload, &cancelled))
-	require.Equal(t, out.Number, cancelled.GetNumber(), "the saga tells the number that the order has")
+	require.Equal(t, out.Number, cancelled.GetNumber(), "the saga's event has the order's number")
 }
 
-// only is the one order that there is.
-func (k *kit) only() (orderID string) {
-	require.NoError(k.t, k.pool.QueryRow(k.t.Context(), `select id from orders`).Scan(&orderID))
+// onlyOrderID returns the ID of the only order.
+func (h *harness) onlyOrderID() (orderID string) {
+	require.NoError(h.t, h.pool.QueryRow(h.t.Context(), `select id from orders`).Scan(&orderID))
 	return orderID
 }
 
-// A retry that cannot learn whether its key has an order says so: that the cart is empty would be kept as the key's answer.
-func TestARetryThatCannotSeeItsOrder(t *testing.T) {
+// A retry that cannot read whether its key has an order fails with an unknown outcome. Otherwise the empty cart
+// would be stored as the answer for the key.
+func TestRetryFailsIfItsOrderCannotBeRead(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	c := k.shopping()
-	o, err := k.checkout(c, "k", checkoutRequest("tok_ok"))
+	h := setup(t)
+	c := h.newCustomer()
+	o, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
 	require.NoError(t, err)
-	k.ended()
-	k.fill(c.ID)
-	_, err = k.pool.Exec(t.Context(), `alter table orders rename to orders_away`)
+	h.waitForSagas()
+	h.fill(c.ID)
+	_, err = h.pool.Exec(t.Context(), `alter table orders rename to orders_away`)
 	require.NoError(t, err)
-	_, err = k.checkout(c, "k", checkoutRequest("tok_ok"))
-	require.True(t, errs.Unknown(err), "%v", err)
-	_, err = k.pool.Exec(t.Context(), `alter table orders_away rename to orders`)
+	_, err = h.checkout(c, "k", checkoutRequest("tok_ok"))
+	require.True(t, errs.OutcomeUnknown(err), "%v", err)
+	_, err = h.pool.Exec(t.Context(), `alter table orders_away rename to orders`)
 	require.NoError(t, err)
-	again, err := k.checkout(c, "k", checkoutRequest("tok_ok"))
+	again, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
 	require.NoError(t, err)
 	require.Equal(t, o.GetId(), again.GetId())
 }

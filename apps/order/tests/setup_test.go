@@ -35,38 +35,39 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second
+// timeout bounds each wait of a test.
+const timeout = 20 * time.Second
 
-type kit struct {
-	*world
+type harness struct {
+	*fakes
 	t      testing.TB
 	pool   *pgxpool.Pool
 	store  *repository.Store
 	client orderv1.OrderServiceClient
-	auth   orderv1.OrderServiceClient // as that service
+	auth   orderv1.OrderServiceClient // calls as the auth service
 	signer *identity.Signer
 	runner *saga.Runner
 }
 
 type option func(*service.Sagas, *service.Deps)
 
-func setup(t testing.TB, opts ...option) *kit {
+func setup(t testing.TB, opts ...option) *harness {
 	t.Helper()
 	pool := pgtest.New(t, outbox.Migrations(), saga.Migrations(), migration.Set{Name: "order", FS: order.Module.Migrations})
-	k := &kit{world: newWorld(), t: t, pool: pool}
-	k.start(pool, opts...)
-	return k
+	h := &harness{fakes: newFakes(), t: t, pool: pool}
+	h.start(pool, opts...)
+	return h
 }
 
-// start runs the order service on the pool, against the kit's world.
-func (k *kit) start(pool *pgxpool.Pool, opts ...option) (stop func()) {
-	t := k.t
-	k.store = repository.Open(pool, func() {})
+// start runs the order service on the pool, with the harness's fakes.
+func (h *harness) start(pool *pgxpool.Pool, opts ...option) (stop func()) {
+	t := h.t
+	h.store = repository.Open(pool, func() {})
 	sagas := &service.Sagas{
-		Store: k.store, Products: k.world, Payments: k.world, Carts: k.world, Clock: clock.System{}, Logger: zap.NewNop(),
+		Store: h.store, Products: h.fakes, Payments: h.fakes, Carts: h.fakes, Clock: clock.System{}, Logger: zap.NewNop(),
 		Deadline: 5 * time.Second, ReserveFor: 15 * time.Minute, AuthorizeTimeout: 2 * time.Second,
 	}
-	deps := service.Deps{Products: k.world, Carts: k.world, Payments: k.world, Shops: k.world, Clock: clock.System{}, Logger: zap.NewNop()}
+	deps := service.Deps{Products: h.fakes, Carts: h.fakes, Payments: h.fakes, Shops: h.fakes, Clock: clock.System{}, Logger: zap.NewNop()}
 	for _, o := range opts {
 		o(sagas, &deps)
 	}
@@ -75,22 +76,22 @@ func (k *kit) start(pool *pgxpool.Pool, opts ...option) (stop func()) {
 		MaxAttempts: 10_000,
 	})
 	require.NoError(t, err)
-	k.runner = runner
-	deps.Store, deps.Runner = repository.WithSagas(k.store, runner), runner
+	h.runner = runner
+	deps.Store, deps.Runner = repository.WithSagas(h.store, runner), runner
 
 	seed := []byte("a seed of thirty-two bytes, or so")
 	system := clock.System{}
 	gateway, auth := identity.DeriveKey(seed, "gateway"), identity.DeriveKey(seed, "auth")
 	verifier := identity.NewVerifier(map[string]ed25519.PublicKey{"gateway": gateway.Public().(ed25519.PublicKey), "auth": auth.Public().(ed25519.PublicKey)}, system)
-	k.signer = identity.NewSigner("gateway", gateway, time.Minute, system)
+	h.signer = identity.NewSigner("gateway", gateway, time.Minute, system)
 	server := rpc.NewServer(rpc.ServerOptions{Service: "order", Verifier: verifier, Logger: zap.NewNop(), Limit: 1000})
 	orderv1.RegisterOrderServiceServer(server, &handler.RPC{Service: service.New(deps)})
 	require.NoError(t, server.Err())
 	conn := rpc.NewLocal()
 	stopServer, err := conn.Serve(context.Background(), server)
 	require.NoError(t, err)
-	k.client = orderv1.NewOrderServiceClient(rpc.NewClient(conn, rpc.ClientOptions{Service: "test"}))
-	k.auth = orderv1.NewOrderServiceClient(rpc.NewClient(conn, rpc.ClientOptions{Service: "auth", Signer: identity.NewSigner("auth", auth, time.Minute, system)}))
+	h.client = orderv1.NewOrderServiceClient(rpc.NewClient(conn, rpc.ClientOptions{Service: "test"}))
+	h.auth = orderv1.NewOrderServiceClient(rpc.NewClient(conn, rpc.ClientOptions{Service: "auth", Signer: identity.NewSigner("auth", auth, time.Minute, system)}))
 
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -103,18 +104,18 @@ func (k *kit) start(pool *pgxpool.Pool, opts ...option) (stop func()) {
 		once.Do(func() {
 			_ = stopServer(context.Background())
 			cancel()
-			<-done
+			receive(t, done)
 		})
 	}
 	t.Cleanup(stop)
 	return stop
 }
 
-func (k *kit) as(a identity.Actor) context.Context {
-	tok, _, err := k.signer.Sign(a)
-	require.NoError(k.t, err)
-	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
-	k.t.Cleanup(cancel)
+func (h *harness) as(a identity.Actor) context.Context {
+	tok, _, err := h.signer.Sign(a)
+	require.NoError(h.t, err)
+	ctx, cancel := context.WithTimeout(h.t.Context(), timeout)
+	h.t.Cleanup(cancel)
 	return identity.WithToken(ctx, tok)
 }
 
@@ -122,12 +123,12 @@ func user(name string) identity.Actor {
 	return identity.Actor{Kind: identity.KindUser, ID: "usr_" + name}
 }
 
-// shopping makes a customer with two shops' things in the cart: BRL 3 * 10.00 + 19.99.
-func (k *kit) shopping() identity.Actor {
+// newCustomer returns a customer with items of two shops in the cart: BRL 3 * 10.00 + 19.99.
+func (h *harness) newCustomer() identity.Actor {
 	c := user(id.New(id.User))
-	k.offer("var_a", "shp_1", "10.00", 1_000_000)
-	k.offer("var_b", "shp_2", "19.99", 1_000_000)
-	k.fill(c.ID, line("var_a", 3), line("var_b", 1))
+	h.offer("var_a", "shp_1", "10.00", 1_000_000)
+	h.offer("var_b", "shp_2", "19.99", 1_000_000)
+	h.fill(c.ID, line("var_a", 3), line("var_b", 1))
 	return c
 }
 
@@ -138,37 +139,37 @@ func checkoutRequest(token string) *orderv1.CheckoutRequest {
 	}
 }
 
-func (k *kit) checkout(c identity.Actor, key string, r *orderv1.CheckoutRequest) (*orderv1.Order, error) {
-	res, err := k.client.Checkout(rpc.WithIdempotencyKey(k.as(c), key), r)
+func (h *harness) checkout(c identity.Actor, key string, r *orderv1.CheckoutRequest) (*orderv1.Order, error) {
+	res, err := h.client.Checkout(rpc.WithIdempotencyKey(h.as(c), key), r)
 	return res.GetOrder(), err
 }
 
-// bought is a confirmed order whose checkout has ended.
-func (k *kit) bought(c identity.Actor) *orderv1.Order {
-	o, err := k.checkout(c, id.New("key"), checkoutRequest("tok_ok"))
-	require.NoError(k.t, err)
-	k.ended()
+// confirmedOrder places an order and waits until its saga has ended.
+func (h *harness) confirmedOrder(c identity.Actor) *orderv1.Order {
+	o, err := h.checkout(c, id.New("key"), checkoutRequest("tok_ok"))
+	require.NoError(h.t, err)
+	h.waitForSagas()
 	return o
 }
 
-// ended waits until no saga runs any more.
-func (k *kit) ended() {
-	k.t.Helper()
-	k.eventually(func() bool {
+// waitForSagas waits until no saga runs any more.
+func (h *harness) waitForSagas() {
+	h.t.Helper()
+	h.eventually(func() bool {
 		var n int
-		require.NoError(k.t, k.pool.QueryRow(context.Background(), `select count(*) from saga where state in ('running', 'compensating')`).Scan(&n))
+		require.NoError(h.t, h.pool.QueryRow(context.Background(), `select count(*) from saga where state in ('running', 'compensating')`).Scan(&n))
 		return n == 0
 	})
 }
 
-func (k *kit) eventually(f func() bool) {
-	k.t.Helper()
-	require.Eventually(k.t, f, patience, 5*time.Millisecond)
+func (h *harness) eventually(f func() bool) {
+	h.t.Helper()
+	require.Eventually(h.t, f, timeout, 5*time.Millisecond)
 }
 
-// news is what payment tells of the order.
-func (k *kit) news(orderID, status string, version int64) event.Event {
-	k.t.Helper()
+// paymentEvent returns the event that payment publishes for the order and the payment status.
+func (h *harness) paymentEvent(orderID, status string, version int64) event.Event {
+	h.t.Helper()
 	subject, m := "evt.payment.completed", proto.Message(&paymentv1.PaymentCompleted{PaymentId: "pay_" + orderID, OrderId: orderID})
 	switch status {
 	case "refunded":
@@ -176,58 +177,81 @@ func (k *kit) news(orderID, status string, version int64) event.Event {
 	case "failed":
 		subject, m = "evt.payment.failed", &paymentv1.PaymentFailed{PaymentId: "pay_" + orderID, OrderId: orderID}
 	}
-	e, err := event.New(k.t.Context(), subject, "pay_"+orderID, version, time.Now(), m)
-	require.NoError(k.t, err)
+	e, err := event.New(h.t.Context(), subject, "pay_"+orderID, version, time.Now(), m)
+	require.NoError(h.t, err)
 	return e
 }
 
-// hear takes in news, all in one transaction.
-func (k *kit) hear(news ...event.Event) {
-	k.t.Helper()
+// handle applies payment events in one transaction.
+func (h *harness) handle(events ...event.Event) {
+	h.t.Helper()
 	var b pgx.Batch
-	for _, e := range news {
-		require.NoError(k.t, k.store.PaymentEvents(handler.PaymentNews)(k.t.Context(), &b, e))
+	for _, e := range events {
+		require.NoError(h.t, h.store.PaymentEvents(handler.PaymentUpdate)(h.t.Context(), &b, e))
 	}
-	require.NoError(k.t, postgres.SendBatch(k.t.Context(), k.pool, &b))
+	require.NoError(h.t, postgres.SendBatch(h.t.Context(), h.pool, &b))
 }
 
-// paid tells order what payment would tell of the order.
-func (k *kit) paid(orderID, status string, version int64) {
-	k.t.Helper()
-	k.hear(k.news(orderID, status, version))
+// handlePayment applies the event of one payment status.
+func (h *harness) handlePayment(orderID, status string, version int64) {
+	h.t.Helper()
+	h.handle(h.paymentEvent(orderID, status, version))
 }
 
-func (k *kit) events(orderID string) []string {
-	k.t.Helper()
+func (h *harness) events(orderID string) []string {
+	h.t.Helper()
 	var subjects []string
-	require.NoError(k.t, k.pool.QueryRow(k.t.Context(),
+	require.NoError(h.t, h.pool.QueryRow(h.t.Context(),
 		`select coalesce(array_agg(subject order by seq), '{}') from outbox where aggregate_id = $1`, orderID).Scan(&subjects))
 	return subjects
 }
 
-// clean fails the test unless everything that must hold does, and nothing stays reserved.
-func (k *kit) clean() {
-	k.t.Helper()
-	k.ended()
-	findings, err := order.Verify(k.t.Context(), k.pool)
-	require.NoError(k.t, err)
+// requireConsistent waits for the sagas. It fails the test unless all invariants hold, no stock stays reserved and
+// no card payment stays authorized.
+func (h *harness) requireConsistent() {
+	h.t.Helper()
+	h.waitForSagas()
+	findings, err := order.Verify(h.t.Context(), h.pool)
+	require.NoError(h.t, err)
 	for _, f := range findings {
-		require.Zero(k.t, f.Wrong, "%s: %s", f.Check, f.Example)
+		require.Zero(h.t, f.Wrong, "%s: %s", f.Check, f.Example)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for v, n := range k.reserved {
-		require.Zero(k.t, n, "%s stays reserved", v)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for v, n := range h.reserved {
+		require.Zero(h.t, n, "%s stays reserved", v)
 	}
-	for o, p := range k.money {
+	for o, p := range h.money {
 		if p.GetMethod() != "cod" {
-			require.NotEqual(k.t, "authorized", p.GetStatus(), "order %s: money stays held", o)
+			require.NotEqual(h.t, "authorized", p.GetStatus(), "order %s: money stays held", o)
 		}
 	}
 }
 
-// together runs f n times at once and returns the errors.
-func together(n int, f func(i int) error) []error {
+// receive returns the next value of ch. It fails the test after the timeout.
+func receive[T any](t testing.TB, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(timeout):
+		t.Fatal("timeout while waiting for a channel")
+		panic("unreachable")
+	}
+}
+
+// await waits for ch, like receive, on a goroutine other than the test's.
+func await(t testing.TB, ch <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-ch:
+	case <-time.After(timeout):
+		t.Error("timeout while waiting for a channel")
+	}
+}
+
+// concurrently runs f n times at once and returns the errors.
+func concurrently(n int, f func(i int) error) []error {
 	out := make([]error, n)
 	var ready, wg sync.WaitGroup
 	ready.Add(n)

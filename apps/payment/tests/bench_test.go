@@ -6,19 +6,19 @@ import (
 	"souk/apps/payment/internal/sandbox"
 )
 
-// BenchmarkAuthorizeAndCapture is the money side of a checkout, with 32 callers.
+// BenchmarkAuthorizeAndCapture measures the payment part of a checkout with 32 callers.
 func BenchmarkAuthorizeAndCapture(b *testing.B) {
-	k := setup(b)
+	h := setup(b)
 	b.SetParallelism(16)
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			r := request(sandbox.TokenOK)
-			if _, err := k.svc.Authorize(b.Context(), r); err != nil {
+			if _, err := h.svc.Authorize(b.Context(), r); err != nil {
 				b.Error(err)
 				return
 			}
-			if _, err := k.svc.Capture(b.Context(), r.OrderID); err != nil {
+			if _, err := h.svc.Capture(b.Context(), r.OrderID); err != nil {
 				b.Error(err)
 				return
 			}

@@ -16,10 +16,10 @@ import (
 	"souk/pkg/pgtest"
 )
 
-func TestContract(t *testing.T) {
+func TestContractAuthorizesCapturesAndRefunds(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	c, ctx := k.client(), k.as(t.Context(), "order")
+	h := setup(t)
+	c, ctx := h.client(), h.as(t.Context(), "order")
 	orderID := id.New(id.Order)
 	authorize := &paymentv1.AuthorizeRequest{
 		OrderId: orderID, CustomerId: "usr_1", Amount: &moneyv1.Money{CurrencyCode: "BRL", Amount: "53.98"}, Method: "card", Token: sandbox.TokenOK,
@@ -36,29 +36,29 @@ func TestContract(t *testing.T) {
 	require.Equal(t, "partially_refunded", refunded.GetPayment().GetStatus())
 	none, err := c.Void(ctx, &paymentv1.VoidRequest{OrderId: id.New(id.Order)})
 	require.NoError(t, err)
-	require.Nil(t, none.GetPayment(), "a tombstone is no payment")
+	require.Nil(t, none.GetPayment(), "a tombstone is not a payment")
 
 	get := &paymentv1.GetPaymentRequest{Id: a.GetPayment().GetId()}
-	got, err := c.GetPayment(k.asUser(t.Context(), "usr_1"), get)
+	got, err := c.GetPayment(h.asUser(t.Context(), "usr_1"), get)
 	require.NoError(t, err)
 	require.Equal(t, "3.98", got.GetPayment().GetRefunded().GetAmount())
-	_, err = c.GetPayment(k.asUser(t.Context(), "usr_2"), get)
-	require.Equal(t, errs.NotFound, errs.CodeOf(err), "somebody else's: %v", err)
+	_, err = c.GetPayment(h.asUser(t.Context(), "usr_2"), get)
+	require.Equal(t, errs.NotFound, errs.CodeOf(err), "another user's: %v", err)
 
-	_, err = c.Authorize(k.asUser(t.Context(), "usr_1"), authorize)
-	require.Contains(t, []errs.Code{errs.Forbidden, errs.NotFound}, errs.CodeOf(err), "only order may: %v", err)
-	_, err = c.Capture(k.as(t.Context(), "gateway"), &paymentv1.CaptureRequest{OrderId: orderID})
-	require.Contains(t, []errs.Code{errs.Forbidden, errs.NotFound}, errs.CodeOf(err), "only order may: %v", err)
+	_, err = c.Authorize(h.asUser(t.Context(), "usr_1"), authorize)
+	require.Contains(t, []errs.Code{errs.Forbidden, errs.NotFound}, errs.CodeOf(err), "only the order service is allowed: %v", err)
+	_, err = c.Capture(h.as(t.Context(), "gateway"), &paymentv1.CaptureRequest{OrderId: orderID})
+	require.Contains(t, []errs.Code{errs.Forbidden, errs.NotFound}, errs.CodeOf(err), "only the order service is allowed: %v", err)
 	_, err = c.Capture(ctx, &paymentv1.CaptureRequest{OrderId: "ord_none"})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err), "%v", err)
 	for _, amount := range []*moneyv1.Money{nil, {CurrencyCode: "BRL", Amount: "1.5"}, {CurrencyCode: "XXX", Amount: "1.00"}, {CurrencyCode: "BRL", Amount: "1e3"}} {
 		_, err = c.Authorize(ctx, &paymentv1.AuthorizeRequest{OrderId: id.New(id.Order), CustomerId: "usr_1", Amount: amount, Method: "card", Token: "tok_ok"})
 		require.Equal(t, errs.Invalid, errs.CodeOf(err), "%v: %v", amount, err)
 	}
-	k.clean(t)
+	h.clean(t)
 }
 
-func TestMigrationsUpDownUp(t *testing.T) {
+func TestMigrationsCanBeRepeated(t *testing.T) {
 	t.Parallel()
 	url := pgtest.URL(t, outbox.Migrations())
 	for range 2 {
@@ -68,7 +68,7 @@ func TestMigrationsUpDownUp(t *testing.T) {
 	require.NoError(t, migration.Up(t.Context(), url, "payment", payment.Module.Migrations))
 }
 
-func TestConfig(t *testing.T) {
+func TestConfigReportsEveryProblem(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, payment.Default().Validate())
 	c := payment.Default()

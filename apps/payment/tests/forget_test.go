@@ -16,63 +16,63 @@ import (
 
 const day = 24 * time.Hour
 
-func TestNoticesAreForgotten(t *testing.T) {
+func TestOldNoticesAreDeleted(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	p, err := k.svc.Authorize(t.Context(), request(sandbox.TokenOK))
+	h := setup(t)
+	p, err := h.svc.Authorize(t.Context(), request(sandbox.TokenOK))
 	require.NoError(t, err)
 	take := func(eventID string) bool {
 		body := notice(eventID, p.ID, "authorized")
-		duplicate, err := k.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, sandbox.Sign(secret, k.clock.Now(), body))
+		duplicate, err := h.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, sandbox.Sign(secret, h.clock.Now(), body))
 		require.NoError(t, err)
 		return duplicate
 	}
 	for _, eventID := range []string{"whe_1", "whe_2", "whe_3"} {
 		require.False(t, take(eventID))
 	}
-	k.clock.Advance(29 * day)
-	require.True(t, take("whe_1"), "known for as long as a provider may send it again")
+	h.clock.Advance(29 * day)
+	require.True(t, take("whe_1"), "kept for as long as a provider may repeat it")
 	require.False(t, take("whe_4"))
-	n, err := k.svc.ForgetWebhooks(t.Context(), 10)
+	n, err := h.svc.ForgetWebhooks(t.Context(), 10)
 	require.NoError(t, err)
 	require.Zero(t, n)
-	k.clock.Advance(day + time.Second)
+	h.clock.Advance(day + time.Second)
 	for _, want := range []int{2, 1, 0} {
-		n, err = k.svc.ForgetWebhooks(t.Context(), 2)
+		n, err = h.svc.ForgetWebhooks(t.Context(), 2)
 		require.NoError(t, err)
-		require.Equal(t, want, n, "at most so many at a time")
+		require.Equal(t, want, n, "never more than the limit")
 	}
-	require.Equal(t, 1, k.rows(t, "webhook_inbox"))
+	require.Equal(t, 1, h.rows(t, "webhook_inbox"))
 	require.True(t, take("whe_4"))
-	k.clean(t)
+	h.clean(t)
 }
 
-func TestSandboxForgets(t *testing.T) {
+func TestSandboxDeletesOldTraces(t *testing.T) {
 	t.Parallel()
 	recv := receive(t, 1, func([]byte, string) error { return nil })
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	k := setup(t, func(o *sandbox.Options, _ *service.Deps) {
+	h := setup(t, func(o *sandbox.Options, _ *service.Deps) {
 		o.WebhookURL, o.HTTP = recv.URL, &http.Client{Transport: transport}
 	})
 	exec := func(sql string) {
-		_, err := k.pool.Exec(t.Context(), sql)
+		_, err := h.pool.Exec(t.Context(), sql)
 		require.NoError(t, err)
 	}
 	r := request(sandbox.TokenErrorThenOK)
-	_, err := k.svc.Authorize(t.Context(), r)
+	_, err := h.svc.Authorize(t.Context(), r)
 	require.Error(t, err)
-	_, err = k.svc.Void(t.Context(), r.OrderID)
+	_, err = h.svc.Void(t.Context(), r.OrderID)
 	require.NoError(t, err)
 	exec(`update sandbox.webhook set attempts = 14`)
-	n, err := k.sandbox.Deliver(t.Context())
+	n, err := h.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n)
 	exec(`update sandbox.webhook set next_attempt_at = now()`)
-	n, err = k.sandbox.Deliver(t.Context())
+	n, err = h.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n)
-	require.Equal(t, 1, k.rows(t, "sandbox.webhook where dropped_at is not null"), "given up, for people to look at")
+	require.Equal(t, 1, h.rows(t, "sandbox.webhook where dropped_at is not null"), "dropped webhooks are kept for inspection")
 	exec(`insert into sandbox.webhook (id, body, delivered_at) values ('before', '', now())`)
 	exec(`insert into sandbox.webhook (id, body) values ('waits', '')`)
 
@@ -81,29 +81,29 @@ func TestSandboxForgets(t *testing.T) {
 		exec(`update sandbox.call set at = now() - interval '` + days + `'`)
 	}
 	age("29 days")
-	n, err = k.sandbox.Forget(t.Context(), 10)
+	n, err = h.sandbox.Forget(t.Context(), 10)
 	require.NoError(t, err)
 	require.Zero(t, n)
 	age("31 days")
 	for _, want := range []int{2, 1, 0} { // a webhook and the call, then the other webhook
-		n, err = k.sandbox.Forget(t.Context(), 1)
+		n, err = h.sandbox.Forget(t.Context(), 1)
 		require.NoError(t, err)
-		require.Equal(t, want, n, "at most so many at a time")
+		require.Equal(t, want, n, "never more than the limit")
 	}
-	require.Equal(t, 1, k.rows(t, "sandbox.webhook where id = 'waits'"), "it was not given up")
-	require.Equal(t, 1, k.rows(t, "sandbox.webhook"))
-	require.Zero(t, k.rows(t, "sandbox.call"))
-	k.clean(t)
+	require.Equal(t, 1, h.rows(t, "sandbox.webhook where id = 'waits'"), "it was not dropped")
+	require.Equal(t, 1, h.rows(t, "sandbox.webhook"))
+	require.Zero(t, h.rows(t, "sandbox.call"))
+	h.clean(t)
 }
 
-func TestForgetGoesOnWhileThereIsMore(t *testing.T) {
+func TestForgetContinuesWhileRowsRemain(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	left, passes := 2500, 0
-	job := handler.Forget(func(_ context.Context, most int) (int, error) {
+	job := handler.Forget(func(_ context.Context, limit int) (int, error) {
 		passes++
-		n := min(most, left)
+		n := min(limit, left)
 		if left -= n; left == 0 {
 			cancel()
 		}

@@ -14,206 +14,206 @@ import (
 	"souk/pkg/money"
 )
 
-func nothing(err error) bool { return err == nil }
+func succeeded(err error) bool { return err == nil }
 
 func TestAuthorizeAndCapture(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	r := request(sandbox.TokenOK)
-	p, err := k.svc.Authorize(t.Context(), r)
+	p, err := h.svc.Authorize(t.Context(), r)
 	require.NoError(t, err)
 	require.Equal(t, domain.Authorized, p.Status)
-	again, err := k.svc.Authorize(t.Context(), r)
+	repeated, err := h.svc.Authorize(t.Context(), r)
 	require.NoError(t, err)
-	require.Equal(t, p.ID, again.ID)
+	require.Equal(t, p.ID, repeated.ID)
 
-	p, err = k.svc.Capture(t.Context(), r.OrderID)
+	p, err = h.svc.Capture(t.Context(), r.OrderID)
 	require.NoError(t, err)
 	require.Equal(t, domain.Captured, p.Status)
 	require.Equal(t, r.Amount, p.CapturedAmount())
-	_, err = k.svc.Capture(t.Context(), r.OrderID)
+	_, err = h.svc.Capture(t.Context(), r.OrderID)
 	require.NoError(t, err)
-	_, err = k.svc.Void(t.Context(), r.OrderID)
+	_, err = h.svc.Void(t.Context(), r.OrderID)
 	require.True(t, errs.Is(err, errs.Conflict), "%v", err)
 
-	require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, k.books(t, p.ID))
-	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, k.events(t, p.ID))
-	k.clean(t)
+	require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, h.books(t, p.ID))
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, h.events(t, p.ID))
+	h.clean(t)
 }
 
-func TestTokens(t *testing.T) {
+func TestTokenDecidesTheOutcome(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		token  string
 		status domain.Status
 		reason string
-		// tries are the codes of the first, the second … try.
-		tries []errs.Code
-		waits []time.Duration
+		// attempts are the error codes of the first attempt, the second, and so on.
+		attempts []errs.Code
+		waits    []time.Duration
 	}{
-		{token: sandbox.TokenOK, status: domain.Authorized, tries: []errs.Code{""}},
-		{token: sandbox.TokenDeclined, status: domain.Failed, reason: "declined", tries: []errs.Code{errs.PaymentDeclined, errs.PaymentDeclined}},
-		{token: sandbox.TokenInsufficientFunds, status: domain.Failed, reason: "insufficient_funds", tries: []errs.Code{errs.PaymentDeclined}},
-		{token: "tok_nobody_knows", status: domain.Failed, reason: "invalid_token", tries: []errs.Code{errs.PaymentDeclined}},
-		{token: sandbox.TokenTimeoutThenOK, status: domain.Authorized, tries: []errs.Code{errs.Timeout, "", ""}, waits: []time.Duration{time.Second}},
-		{token: sandbox.TokenErrorThenOK, status: domain.Authorized, tries: []errs.Code{errs.Unavailable, ""}},
-		{token: sandbox.TokenSlow, status: domain.Authorized, tries: []errs.Code{""}, waits: []time.Duration{3 * time.Second}},
+		{token: sandbox.TokenOK, status: domain.Authorized, attempts: []errs.Code{""}},
+		{token: sandbox.TokenDeclined, status: domain.Failed, reason: "declined", attempts: []errs.Code{errs.PaymentDeclined, errs.PaymentDeclined}},
+		{token: sandbox.TokenInsufficientFunds, status: domain.Failed, reason: "insufficient_funds", attempts: []errs.Code{errs.PaymentDeclined}},
+		{token: "tok_unknown", status: domain.Failed, reason: "invalid_token", attempts: []errs.Code{errs.PaymentDeclined}},
+		{token: sandbox.TokenTimeoutThenOK, status: domain.Authorized, attempts: []errs.Code{errs.Timeout, "", ""}, waits: []time.Duration{time.Second}},
+		{token: sandbox.TokenErrorThenOK, status: domain.Authorized, attempts: []errs.Code{errs.Unavailable, ""}},
+		{token: sandbox.TokenSlow, status: domain.Authorized, attempts: []errs.Code{""}, waits: []time.Duration{3 * time.Second}},
 	} {
 		for _, method := range []domain.Method{domain.Card, domain.Wallet, domain.BankTransfer} {
 			t.Run(c.token+"/"+string(method), func(t *testing.T) {
 				t.Parallel()
-				k := setup(t)
+				h := setup(t)
 				r := request(c.token)
 				r.Method = method
-				for i, want := range c.tries {
-					_, err := k.svc.Authorize(t.Context(), r)
-					require.Equal(t, want, errs.CodeOf(err), "try %d: %v", i+1, err)
+				for i, want := range c.attempts {
+					_, err := h.svc.Authorize(t.Context(), r)
+					require.Equal(t, want, errs.CodeOf(err), "attempt %d: %v", i+1, err)
 				}
-				k.write(t)
-				p, err := k.svc.Store.ByOrder(t.Context(), r.OrderID)
+				h.write(t)
+				p, err := h.svc.Store.ByOrder(t.Context(), r.OrderID)
 				require.NoError(t, err)
 				require.Equal(t, c.status, p.Status)
 				require.Equal(t, c.reason, p.FailureReason)
-				require.Equal(t, c.waits, k.timers.waited())
+				require.Equal(t, c.waits, h.timers.waited())
 				if c.status == domain.Authorized {
 					for range 2 {
-						p, err = k.svc.Capture(t.Context(), r.OrderID)
+						p, err = h.svc.Capture(t.Context(), r.OrderID)
 						require.NoError(t, err)
 					}
-					require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, k.books(t, p.ID), "paid exactly once")
+					require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, h.books(t, p.ID), "paid exactly once")
 				} else {
-					require.Equal(t, []string{"evt.payment.initiated", "evt.payment.failed"}, k.events(t, p.ID))
+					require.Equal(t, []string{"evt.payment.initiated", "evt.payment.failed"}, h.events(t, p.ID))
 				}
-				k.clean(t)
+				h.clean(t)
 			})
 		}
 	}
 }
 
-// An authorization is answered before it is written: a capture that follows at once is the one write.
-func TestAuthorizationsAreWrittenBehindTheirAnswers(t *testing.T) {
+// A capture that follows an authorization at once is the only write of both.
+func TestAuthorizationsAreAnsweredBeforeTheyAreWritten(t *testing.T) {
 	t.Parallel()
-	stored := func(k *kit, orderID string) domain.Payment {
-		p, err := k.svc.Store.ByOrder(t.Context(), orderID)
+	stored := func(h *harness, orderID string) domain.Payment {
+		p, err := h.svc.Store.ByOrder(t.Context(), orderID)
 		require.NoError(t, err)
 		return p
 	}
-	authorized := func(k *kit) (domain.Request, domain.Payment) {
+	authorized := func(h *harness) (domain.Request, domain.Payment) {
 		r := request(sandbox.TokenOK)
-		p, err := k.svc.Authorize(t.Context(), r)
+		p, err := h.svc.Authorize(t.Context(), r)
 		require.NoError(t, err)
 		return r, p
 	}
 	t.Run("captured at once", func(t *testing.T) {
 		t.Parallel()
-		k := setup(t)
-		r, p := authorized(k)
-		require.Equal(t, domain.Pending, stored(k, r.OrderID).Status)
-		seen, err := k.svc.Get(t.Context(), p.ID, r.CustomerID)
+		h := setup(t)
+		r, p := authorized(h)
+		require.Equal(t, domain.Pending, stored(h, r.OrderID).Status)
+		seen, err := h.svc.Get(t.Context(), p.ID, r.CustomerID)
 		require.NoError(t, err)
-		require.Equal(t, domain.Authorized, seen.Status, "its customer sees what is true")
-		_, err = k.svc.Capture(t.Context(), r.OrderID)
+		require.Equal(t, domain.Authorized, seen.Status, "the customer sees the authorization")
+		_, err = h.svc.Capture(t.Context(), r.OrderID)
 		require.NoError(t, err)
-		require.EqualValues(t, 2, stored(k, r.OrderID).Version, "one write")
-		k.clock.Advance(service.WriteAfter)
-		require.Zero(t, k.svc.WriteAuthorizations(t.Context()))
-		k.clean(t)
+		require.EqualValues(t, 2, stored(h, r.OrderID).Version, "one write")
+		h.clock.Advance(service.WriteAfter)
+		require.Zero(t, h.svc.WriteAuthorizations(t.Context()))
+		h.clean(t)
 	})
 	t.Run("captured later", func(t *testing.T) {
 		t.Parallel()
-		k := setup(t)
-		r, _ := authorized(k)
-		require.Zero(t, k.svc.WriteAuthorizations(t.Context()), "not yet")
-		k.clock.Advance(service.WriteAfter)
-		require.Equal(t, 1, k.svc.WriteAuthorizations(t.Context()))
-		require.Equal(t, domain.Authorized, stored(k, r.OrderID).Status)
-		_, err := k.svc.Capture(t.Context(), r.OrderID)
+		h := setup(t)
+		r, _ := authorized(h)
+		require.Zero(t, h.svc.WriteAuthorizations(t.Context()), "not yet")
+		h.clock.Advance(service.WriteAfter)
+		require.Equal(t, 1, h.svc.WriteAuthorizations(t.Context()))
+		require.Equal(t, domain.Authorized, stored(h, r.OrderID).Status)
+		_, err := h.svc.Capture(t.Context(), r.OrderID)
 		require.NoError(t, err)
-		k.clean(t)
+		h.clean(t)
 	})
 	t.Run("the process died", func(t *testing.T) {
 		t.Parallel()
-		k := setup(t)
-		r, p := authorized(k)
-		k = setupOn(t, k.pool)
-		seen, err := k.svc.Get(t.Context(), p.ID, r.CustomerID)
+		h := setup(t)
+		r, p := authorized(h)
+		h = setupOn(t, h.pool)
+		seen, err := h.svc.Get(t.Context(), p.ID, r.CustomerID)
 		require.NoError(t, err)
 		require.Equal(t, domain.Pending, seen.Status)
-		p, err = k.svc.Capture(t.Context(), r.OrderID)
+		p, err = h.svc.Capture(t.Context(), r.OrderID)
 		require.NoError(t, err)
 		require.Equal(t, domain.Captured, p.Status)
-		require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, k.books(t, p.ID))
-		k.clean(t)
+		require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, h.books(t, p.ID))
+		h.clean(t)
 	})
 	t.Run("given up", func(t *testing.T) {
 		t.Parallel()
-		k := setup(t)
-		r, _ := authorized(k)
-		p, err := k.svc.Void(t.Context(), r.OrderID)
+		h := setup(t)
+		r, _ := authorized(h)
+		p, err := h.svc.Void(t.Context(), r.OrderID)
 		require.NoError(t, err)
 		require.Equal(t, domain.Voided, p.Status)
-		k.clock.Advance(service.WriteAfter)
-		require.Zero(t, k.svc.WriteAuthorizations(t.Context()))
-		_, err = k.svc.Capture(t.Context(), r.OrderID)
+		h.clock.Advance(service.WriteAfter)
+		require.Zero(t, h.svc.WriteAuthorizations(t.Context()))
+		_, err = h.svc.Capture(t.Context(), r.OrderID)
 		require.True(t, errs.Is(err, errs.Conflict), "%v", err)
-		k.clean(t)
+		h.clean(t)
 	})
 	t.Run("never authorized", func(t *testing.T) {
 		t.Parallel()
-		k := setup(t)
+		h := setup(t)
 		r := request(sandbox.TokenErrorThenOK) // an error before any effect
-		_, err := k.svc.Authorize(t.Context(), r)
+		_, err := h.svc.Authorize(t.Context(), r)
 		require.True(t, errs.Is(err, errs.Unavailable), "%v", err)
-		_, err = k.svc.Capture(t.Context(), r.OrderID)
+		_, err = h.svc.Capture(t.Context(), r.OrderID)
 		require.True(t, errs.Is(err, errs.Unavailable), "%v", err)
 		require.ErrorContains(t, err, "has not answered yet")
-		require.Equal(t, domain.Pending, stored(k, r.OrderID).Status)
+		require.Equal(t, domain.Pending, stored(h, r.OrderID).Status)
 	})
 }
 
 func TestSlowProviderTimesOut(t *testing.T) {
 	t.Parallel()
-	k := setup(t, func(_ *sandbox.Options, d *service.Deps) { d.ProviderTimeout = 200 * time.Millisecond })
-	k.timers.holdBack(true)
+	h := setup(t, func(_ *sandbox.Options, d *service.Deps) { d.ProviderTimeout = 200 * time.Millisecond })
+	h.timers.holdBack(true)
 	r := request(sandbox.TokenSlow)
-	_, err := k.svc.Authorize(t.Context(), r)
+	_, err := h.svc.Authorize(t.Context(), r)
 	require.Equal(t, errs.Timeout, errs.CodeOf(err), "%v", err)
-	k.timers.holdBack(false)
-	again := func(f func() error) { // the machine may be slow, too
+	h.timers.holdBack(false)
+	retry := func(f func() error) { // a slow machine may time out, too
 		require.Eventually(t, func() bool {
 			err := f()
-			require.True(t, err == nil || errs.Unknown(err), "%v", err)
+			require.True(t, err == nil || errs.OutcomeUnknown(err), "%v", err)
 			return err == nil
 		}, 20*time.Second, time.Millisecond)
 	}
-	again(func() error { _, err := k.svc.Authorize(t.Context(), r); return err })
-	again(func() error { _, err := k.svc.Capture(t.Context(), r.OrderID); return err })
-	k.clean(t)
+	retry(func() error { _, err := h.svc.Authorize(t.Context(), r); return err })
+	retry(func() error { _, err := h.svc.Capture(t.Context(), r.OrderID); return err })
+	h.clean(t)
 }
 
-func TestCashOnDeliveryGoesToNoProvider(t *testing.T) {
+func TestCashOnDeliveryUsesNoProvider(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	r := request("")
 	r.Method = domain.CashOnDelivery
-	p, err := k.svc.Authorize(t.Context(), r)
+	p, err := h.svc.Authorize(t.Context(), r)
 	require.NoError(t, err)
 	require.Equal(t, domain.Authorized, p.Status)
-	p, err = k.svc.Capture(t.Context(), r.OrderID)
+	p, err = h.svc.Capture(t.Context(), r.OrderID)
 	require.NoError(t, err)
 	require.Equal(t, domain.Captured, p.Status)
-	p, err = k.svc.Refund(t.Context(), r.OrderID, "all", nil)
+	p, err = h.svc.Refund(t.Context(), r.OrderID, "all", nil)
 	require.NoError(t, err)
 	require.Equal(t, domain.Refunded, p.Status)
 	var charges int
-	require.NoError(t, k.pool.QueryRow(t.Context(), `select count(*) from sandbox.charge`).Scan(&charges))
+	require.NoError(t, h.pool.QueryRow(t.Context(), `select count(*) from sandbox.charge`).Scan(&charges))
 	require.Zero(t, charges)
-	k.clean(t)
+	h.clean(t)
 }
 
-func TestBadRequests(t *testing.T) {
+func TestInvalidRequestsAreRefused(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	for name, c := range map[string]struct {
 		change func(*domain.Request)
 		code   errs.Code
@@ -230,12 +230,12 @@ func TestBadRequests(t *testing.T) {
 			t.Parallel()
 			r := request(sandbox.TokenOK)
 			c.change(&r)
-			_, err := k.svc.Authorize(t.Context(), r)
+			_, err := h.svc.Authorize(t.Context(), r)
 			require.Equal(t, c.code, errs.CodeOf(err), "%v", err)
 			if c.path != "" {
 				require.Equal(t, c.path, errs.From(err).Fields[0].Path)
 			}
-			_, err = k.svc.Store.ByOrder(t.Context(), r.OrderID)
+			_, err = h.svc.Store.ByOrder(t.Context(), r.OrderID)
 			require.True(t, errs.Is(err, errs.NotFound), "nothing may be stored")
 		})
 	}
@@ -243,9 +243,9 @@ func TestBadRequests(t *testing.T) {
 
 func TestOneOrderHasOneRequest(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	r := request(sandbox.TokenOK)
-	_, err := k.svc.Authorize(t.Context(), r)
+	_, err := h.svc.Authorize(t.Context(), r)
 	require.NoError(t, err)
 	for _, change := range []func(*domain.Request){
 		func(r *domain.Request) { r.Amount = money.New(5399, "BRL") },
@@ -255,109 +255,109 @@ func TestOneOrderHasOneRequest(t *testing.T) {
 	} {
 		other := r
 		change(&other)
-		_, err = k.svc.Authorize(t.Context(), other)
+		_, err = h.svc.Authorize(t.Context(), other)
 		require.True(t, errs.Is(err, errs.IdempotencyMismatch), "%v", err)
 	}
 }
 
-func TestManyAtOnceChargeOnce(t *testing.T) {
+func TestConcurrentCallsChargeOnce(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	r := request(sandbox.TokenOK)
-	for _, err := range together(100, func(int) error { _, err := k.svc.Authorize(t.Context(), r); return err }) {
+	for _, err := range concurrently(100, func(int) error { _, err := h.svc.Authorize(t.Context(), r); return err }) {
 		require.NoError(t, err)
 	}
-	for _, err := range together(100, func(int) error { _, err := k.svc.Capture(t.Context(), r.OrderID); return err }) {
+	for _, err := range concurrently(100, func(int) error { _, err := h.svc.Capture(t.Context(), r.OrderID); return err }) {
 		require.NoError(t, err)
 	}
-	p, err := k.svc.Store.ByOrder(t.Context(), r.OrderID)
+	p, err := h.svc.Store.ByOrder(t.Context(), r.OrderID)
 	require.NoError(t, err)
-	require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, k.books(t, p.ID))
-	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, k.events(t, p.ID))
-	k.clean(t)
+	require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, h.books(t, p.ID))
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, h.events(t, p.ID))
+	h.clean(t)
 }
 
-func TestVoid(t *testing.T) {
+func TestVoidPreventsCapture(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	t.Run("of an authorization", func(t *testing.T) {
 		r := request(sandbox.TokenOK)
-		p, err := k.svc.Authorize(t.Context(), r)
+		p, err := h.svc.Authorize(t.Context(), r)
 		require.NoError(t, err)
 		for range 2 {
-			p, err = k.svc.Void(t.Context(), r.OrderID)
+			p, err = h.svc.Void(t.Context(), r.OrderID)
 			require.NoError(t, err)
 			require.Equal(t, domain.Voided, p.Status)
 		}
-		require.Equal(t, "voided", k.books(t, p.ID).Status)
-		_, err = k.svc.Capture(t.Context(), r.OrderID)
+		require.Equal(t, "voided", h.books(t, p.ID).Status)
+		_, err = h.svc.Capture(t.Context(), r.OrderID)
 		require.True(t, errs.Is(err, errs.Conflict), "%v", err)
-		_, err = k.svc.Authorize(t.Context(), r)
+		_, err = h.svc.Authorize(t.Context(), r)
 		require.True(t, errs.Is(err, errs.Conflict), "%v", err)
 	})
-	t.Run("of what never came", func(t *testing.T) {
+	t.Run("without payment", func(t *testing.T) {
 		r := request(sandbox.TokenOK)
 		for range 2 {
-			p, err := k.svc.Void(t.Context(), r.OrderID)
+			p, err := h.svc.Void(t.Context(), r.OrderID)
 			require.NoError(t, err)
 			require.True(t, p.IsTombstone())
 		}
-		_, err := k.svc.Authorize(t.Context(), r)
+		_, err := h.svc.Authorize(t.Context(), r)
 		require.True(t, errs.Is(err, errs.Conflict), "a late authorization meets the tombstone: %v", err)
 	})
-	t.Run("of an answer that was lost", func(t *testing.T) {
+	t.Run("after a lost answer", func(t *testing.T) {
 		r := request(sandbox.TokenTimeoutThenOK)
-		_, err := k.svc.Authorize(t.Context(), r)
+		_, err := h.svc.Authorize(t.Context(), r)
 		require.True(t, errs.Is(err, errs.Timeout), "%v", err)
-		p, err := k.svc.Void(t.Context(), r.OrderID)
+		p, err := h.svc.Void(t.Context(), r.OrderID)
 		require.NoError(t, err)
-		require.Equal(t, "voided", k.books(t, p.ID).Status)
+		require.Equal(t, "voided", h.books(t, p.ID).Status)
 	})
-	t.Run("of what the provider never heard of", func(t *testing.T) {
+	t.Run("unknown to the provider", func(t *testing.T) {
 		r := request(sandbox.TokenErrorThenOK)
-		_, err := k.svc.Authorize(t.Context(), r)
+		_, err := h.svc.Authorize(t.Context(), r)
 		require.True(t, errs.Is(err, errs.Unavailable), "%v", err)
-		p, err := k.svc.Void(t.Context(), r.OrderID)
+		p, err := h.svc.Void(t.Context(), r.OrderID)
 		require.NoError(t, err)
 		require.Equal(t, domain.Voided, p.Status)
-		charge, err := k.sandbox.Authorize(t.Context(), p.ID, sandbox.TokenOK, r.Amount)
+		charge, err := h.sandbox.Authorize(t.Context(), p.ID, sandbox.TokenOK, r.Amount)
 		require.NoError(t, err)
 		require.Equal(t, domain.ChargeVoided, charge.State, "the provider has a tombstone, too")
 	})
-	k.clean(t)
+	h.clean(t)
 }
 
-func TestVoidAndCaptureAtOnce(t *testing.T) {
+func TestConcurrentVoidAndCaptureAgree(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	for range 20 {
 		r := request(sandbox.TokenOK)
-		p, err := k.svc.Authorize(t.Context(), r)
+		p, err := h.svc.Authorize(t.Context(), r)
 		require.NoError(t, err)
-		out := together(8, func(i int) error {
+		out := concurrently(8, func(i int) error {
 			if i%2 == 0 {
-				_, err := k.svc.Capture(t.Context(), r.OrderID)
+				_, err := h.svc.Capture(t.Context(), r.OrderID)
 				return err
 			}
-			_, err := k.svc.Void(t.Context(), r.OrderID)
+			_, err := h.svc.Void(t.Context(), r.OrderID)
 			return err
 		})
-		p, err = k.svc.Store.ByID(t.Context(), p.ID)
+		p, err = h.svc.Store.ByID(t.Context(), p.ID)
 		require.NoError(t, err)
-		b := k.books(t, p.ID)
+		b := h.books(t, p.ID)
 		require.Equal(t, string(p.Status), b.Status, "both sides agree: %v", out)
 		require.Contains(t, []domain.Status{domain.Captured, domain.Voided}, p.Status)
 	}
-	k.clean(t)
+	h.clean(t)
 }
 
-func TestDyingAtAnyFailpointChargesOnce(t *testing.T) {
+func TestCrashAtAnyFailpointChargesOnce(t *testing.T) {
 	// Not parallel: failpoints are the process's.
 	died := errs.New(errs.Unavailable, "the process died here")
 	for _, point := range service.Failpoints {
 		t.Run(point, func(t *testing.T) {
-			k := setup(t)
-			r, given := request(sandbox.TokenOK), request(sandbox.TokenOK)
+			h := setup(t)
+			r, voided := request(sandbox.TokenOK), request(sandbox.TokenOK)
 			t.Cleanup(failpoint.Enable(point, failpoint.Error(died).Times(1)))
 			retried := func(f func() error) {
 				for range 3 {
@@ -367,25 +367,25 @@ func TestDyingAtAnyFailpointChargesOnce(t *testing.T) {
 						require.ErrorIs(t, err, died)
 					}
 				}
-				t.Fatal("it never succeeds")
+				t.Fatal("every attempt failed")
 			}
-			retried(func() error { _, err := k.svc.Authorize(t.Context(), r); return err })
-			retried(func() error { _, err := k.svc.Capture(t.Context(), r.OrderID); return err })
-			retried(func() error { _, err := k.svc.Refund(t.Context(), r.OrderID, "key", nil); return err })
-			retried(func() error { _, err := k.svc.Authorize(t.Context(), given); return err })
-			retried(func() error { _, err := k.svc.Void(t.Context(), given.OrderID); return err })
-			p, err := k.svc.Store.ByOrder(t.Context(), r.OrderID)
+			retried(func() error { _, err := h.svc.Authorize(t.Context(), r); return err })
+			retried(func() error { _, err := h.svc.Capture(t.Context(), r.OrderID); return err })
+			retried(func() error { _, err := h.svc.Refund(t.Context(), r.OrderID, "key", nil); return err })
+			retried(func() error { _, err := h.svc.Authorize(t.Context(), voided); return err })
+			retried(func() error { _, err := h.svc.Void(t.Context(), voided.OrderID); return err })
+			p, err := h.svc.Store.ByOrder(t.Context(), r.OrderID)
 			require.NoError(t, err)
-			require.Equal(t, books{Status: "captured", Captured: 5398, Refunded: 5398, Entries: 2}, k.books(t, p.ID))
-			v, err := k.svc.Store.ByOrder(t.Context(), given.OrderID)
+			require.Equal(t, books{Status: "captured", Captured: 5398, Refunded: 5398, Entries: 2}, h.books(t, p.ID))
+			v, err := h.svc.Store.ByOrder(t.Context(), voided.OrderID)
 			require.NoError(t, err)
-			require.Equal(t, "voided", k.books(t, v.ID).Status)
-			k.clean(t)
+			require.Equal(t, "voided", h.books(t, v.ID).Status)
+			h.clean(t)
 		})
 	}
 }
 
-func TestReconcileSettlesWhatNobodyComesBackFor(t *testing.T) {
+func TestReconcileAppliesAbandonedOutcomes(t *testing.T) {
 	// Not parallel: failpoints are the process's.
 	died := failpoint.Error(errs.New(errs.Unavailable, "the process died here")).Times(1)
 	const openFor, giveUp = 30 * time.Second, 15 * time.Minute
@@ -402,62 +402,62 @@ func TestReconcileSettlesWhatNobodyComesBackFor(t *testing.T) {
 		{service.FailAfterProviderRefund, []domain.Status{domain.Refunded, domain.Refunded}},
 	} {
 		t.Run(c.point, func(t *testing.T) {
-			k := setup(t)
+			h := setup(t)
 			t.Cleanup(failpoint.Enable(c.point, died))
 			r := request(sandbox.TokenOK)
-			_, _ = k.svc.Authorize(t.Context(), r)
+			_, _ = h.svc.Authorize(t.Context(), r)
 			switch c.point {
 			case service.FailAfterProviderCapture:
-				_, _ = k.svc.Capture(t.Context(), r.OrderID)
+				_, _ = h.svc.Capture(t.Context(), r.OrderID)
 			case service.FailAfterVoidRequest, service.FailAfterProviderVoid:
-				_, _ = k.svc.Void(t.Context(), r.OrderID)
+				_, _ = h.svc.Void(t.Context(), r.OrderID)
 			case service.FailAfterRefundRequest, service.FailAfterProviderRefund:
-				_, _ = k.svc.Capture(t.Context(), r.OrderID)
-				_, _ = k.svc.Refund(t.Context(), r.OrderID, "key", nil)
+				_, _ = h.svc.Capture(t.Context(), r.OrderID)
+				_, _ = h.svc.Refund(t.Context(), r.OrderID, "key", nil)
 			}
-			n, err := k.svc.Reconcile(t.Context(), openFor, giveUp)
+			n, err := h.svc.Reconcile(t.Context(), openFor, giveUp)
 			require.NoError(t, err)
 			require.Zero(t, n, "it is too early")
 			for _, want := range c.after {
-				k.clock.Advance(giveUp)
-				k.clock.Advance(openFor)
+				h.clock.Advance(giveUp)
+				h.clock.Advance(openFor)
 				if want == domain.Pending {
-					k.clock.Advance(-giveUp)
+					h.clock.Advance(-giveUp)
 				}
-				_, err = k.svc.Reconcile(t.Context(), openFor, giveUp)
+				_, err = h.svc.Reconcile(t.Context(), openFor, giveUp)
 				require.NoError(t, err)
-				p, err := k.svc.Store.ByOrder(t.Context(), r.OrderID)
+				p, err := h.svc.Store.ByOrder(t.Context(), r.OrderID)
 				require.NoError(t, err)
 				require.Equal(t, want, p.Status)
 			}
-			k.clean(t)
+			h.clean(t)
 		})
 	}
 }
 
-// TestAGuestsPaymentsBecomeTheUsers: those for the orders, and nobody else's.
-func TestAGuestsPaymentsBecomeTheUsers(t *testing.T) {
+// TestAdoptMovesGuestPaymentsToUser also checks that another guest's payments stay.
+func TestAdoptMovesGuestPaymentsToUser(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	pay := func(customerID string) (orderID, paymentID string) {
 		r := request(sandbox.TokenOK)
 		r.CustomerID = customerID
-		p, err := k.svc.Authorize(t.Context(), r)
+		p, err := h.svc.Authorize(t.Context(), r)
 		require.NoError(t, err)
-		_, err = k.svc.Capture(t.Context(), r.OrderID)
+		_, err = h.svc.Capture(t.Context(), r.OrderID)
 		require.NoError(t, err)
 		return r.OrderID, p.ID
 	}
 	order, mine := pay("gst_1")
 	other, theirs := pay("gst_2")
 	for range 2 {
-		require.NoError(t, k.svc.Adopt(t.Context(), "gst_1", "usr_1", []string{order, other}))
-		_, err := k.svc.Get(t.Context(), mine, "usr_1")
+		require.NoError(t, h.svc.Adopt(t.Context(), "gst_1", "usr_1", []string{order, other}))
+		_, err := h.svc.Get(t.Context(), mine, "usr_1")
 		require.NoError(t, err)
-		_, err = k.svc.Get(t.Context(), mine, "gst_1")
+		_, err = h.svc.Get(t.Context(), mine, "gst_1")
 		require.True(t, errs.Is(err, errs.NotFound), "%v", err)
-		_, err = k.svc.Get(t.Context(), theirs, "usr_1")
+		_, err = h.svc.Get(t.Context(), theirs, "usr_1")
 		require.True(t, errs.Is(err, errs.NotFound), "%v", err)
 	}
-	k.clean(t)
+	h.clean(t)
 }

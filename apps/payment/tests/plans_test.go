@@ -17,8 +17,9 @@ import (
 	"souk/pkg/postgres"
 )
 
-// Statements that take sets are planned once, whatever the sizes of the sets, and find their rows by indexes.
-func TestPlans(t *testing.T) {
+// TestSetStatementsUseGenericPlansAndIndexes: statements with array parameters are planned once, whatever the
+// sizes of their arrays, and find their rows through indexes.
+func TestSetStatementsUseGenericPlansAndIndexes(t *testing.T) {
 	t.Parallel()
 	pool, err := postgres.Open(t.Context(), postgres.Config{URL: pgtest.URL(t, migrations(t)...), MaxConns: 1})
 	require.NoError(t, err)
@@ -39,42 +40,42 @@ func TestPlans(t *testing.T) {
 	}
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	var k *kit
+	var h *harness
 	recv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		body, _ := io.ReadAll(req.Body)
-		_, err := k.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, req.Header.Get(sandbox.SignatureHeader))
+		_, err := h.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, req.Header.Get(sandbox.SignatureHeader))
 		if err != nil {
 			t.Error(err)
 		}
 	}))
 	t.Cleanup(recv.Close)
-	k = setupOn(t, pool, func(o *sandbox.Options, _ *service.Deps) {
+	h = setupOn(t, pool, func(o *sandbox.Options, _ *service.Deps) {
 		o.WebhookURL, o.HTTP = recv.URL, &http.Client{Transport: transport}
 	})
-	for round := range 12 {
-		callers := 1 + 4*(round/10) // few of them: their own plan looks cheaper than one for any number
-		k.clock.Advance(time.Second)
-		for _, err := range together(callers, func(int) error {
+	for i := range 12 {
+		callers := 1 + 4*(i/10) // so few that a custom plan looks cheaper than a generic one
+		h.clock.Advance(time.Second)
+		for _, err := range concurrently(callers, func(int) error {
 			r := request(sandbox.TokenOK)
-			p, err := k.svc.Authorize(t.Context(), r)
+			p, err := h.svc.Authorize(t.Context(), r)
 			if err == nil {
-				_, err = k.sandbox.Status(t.Context(), p.ID)
+				_, err = h.sandbox.Status(t.Context(), p.ID)
 			}
 			if err == nil {
-				_, err = k.svc.Capture(t.Context(), r.OrderID)
+				_, err = h.svc.Capture(t.Context(), r.OrderID)
 			}
 			return err
 		}) {
 			require.NoError(t, err)
 		}
-		n, err := k.sandbox.Deliver(t.Context())
+		n, err := h.sandbox.Deliver(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, callers, n)
-		_, err = k.svc.Reconcile(t.Context(), openFor, giveUp)
+		_, err = h.svc.Reconcile(t.Context(), openFor, giveUp)
 		require.NoError(t, err)
-		_, err = k.svc.Store.ForgetWebhooks(t.Context(), time.Time{}, 1000)
+		_, err = h.svc.Store.ForgetWebhooks(t.Context(), time.Time{}, 1000)
 		require.NoError(t, err)
-		_, err = k.sandbox.Forget(t.Context(), 1000)
+		_, err = h.sandbox.Forget(t.Context(), 1000)
 		require.NoError(t, err)
 	}
 

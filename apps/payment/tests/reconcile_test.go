@@ -22,7 +22,7 @@ import (
 	"souk/pkg/postgres"
 )
 
-// broken is a provider that fails for some payments, and counts how often it is asked.
+// broken is a provider that fails for some payments and counts the calls.
 type broken struct {
 	service.Provider
 	mu    sync.Mutex
@@ -63,31 +63,31 @@ func (b *broken) Refund(ctx context.Context, paymentID, refundID string, amount 
 	return b.Provider.Refund(ctx, paymentID, refundID, amount)
 }
 
-// breaks puts a broken provider between the service and the sandbox.
-func breaks(k *kit) *broken {
-	b := &broken{Provider: k.sandbox}
-	k.svc.Provider = b
+// breakProvider puts a broken provider between the service and the sandbox.
+func breakProvider(h *harness) *broken {
+	b := &broken{Provider: h.sandbox}
+	h.svc.Provider = b
 	return b
 }
 
 const openFor, giveUp = 30 * time.Second, 15 * time.Minute
 
-func (k *kit) reconcile(t testing.TB) {
+func (h *harness) reconcile(t testing.TB) {
 	t.Helper()
-	k.clock.Advance(openFor + time.Second)
-	_, err := k.svc.Reconcile(t.Context(), openFor, giveUp)
+	h.clock.Advance(openFor + time.Second)
+	_, err := h.svc.Reconcile(t.Context(), openFor, giveUp)
 	require.NoError(t, err)
 }
 
-func TestReconcileLetsEveryoneHaveTheirTurn(t *testing.T) {
+func TestFailingPaymentsDoNotBlockReconcile(t *testing.T) {
 	t.Parallel()
-	const batch = 100 // of one pass
-	// many makes payments, and does something to each.
-	many := func(t *testing.T, k *kit, n int, do func(r domain.Request) error) []string {
+	const batch = 100 // payments in one pass
+	// many authorizes n payments and calls do with each.
+	many := func(t *testing.T, h *harness, n int, do func(r domain.Request) error) []string {
 		ids := make([]string, n)
-		for _, err := range together(n, func(i int) error {
+		for _, err := range concurrently(n, func(i int) error {
 			r := request(sandbox.TokenOK)
-			p, err := k.svc.Authorize(t.Context(), r)
+			p, err := h.svc.Authorize(t.Context(), r)
 			if err != nil {
 				return err
 			}
@@ -96,94 +96,94 @@ func TestReconcileLetsEveryoneHaveTheirTurn(t *testing.T) {
 		}) {
 			require.NoError(t, err)
 		}
-		k.write(t)
+		h.write(t)
 		return ids
 	}
 	t.Run("payments", func(t *testing.T) {
 		t.Parallel()
-		k := setup(t)
-		b := breaks(k)
-		nothing := func(domain.Request) error { return nil }
-		stuck := many(t, k, batch, nothing)
-		last := many(t, k, 1, nothing)[0]
-		_, err := k.sandbox.Capture(t.Context(), last) // the answer never arrived
+		h := setup(t)
+		b := breakProvider(h)
+		nop := func(domain.Request) error { return nil }
+		stuck := many(t, h, batch, nop)
+		last := many(t, h, 1, nop)[0]
+		_, err := h.sandbox.Capture(t.Context(), last) // the answer never arrived
 		require.NoError(t, err)
-		before, err := k.svc.Store.ByID(t.Context(), stuck[0])
+		before, err := h.svc.Store.ByID(t.Context(), stuck[0])
 		require.NoError(t, err)
 		b.fail(stuck...)
-		k.reconcile(t)
+		h.reconcile(t)
 		require.Equal(t, batch, b.asked)
-		k.reconcile(t)
-		p, err := k.svc.Store.ByID(t.Context(), last)
+		h.reconcile(t)
+		p, err := h.svc.Store.ByID(t.Context(), last)
 		require.NoError(t, err)
 		require.Equal(t, domain.Captured, p.Status)
-		p, err = k.svc.Store.ByID(t.Context(), stuck[0])
+		p, err = h.svc.Store.ByID(t.Context(), stuck[0])
 		require.NoError(t, err)
-		require.Equal(t, before, p, "to be asked about changes nothing, and is no news")
-		k.clean(t)
+		require.Equal(t, before, p, "a failed attempt does not change the payment")
+		h.clean(t)
 	})
 	t.Run("refunds", func(t *testing.T) {
 		t.Parallel()
-		k := setup(t)
-		b := breaks(k)
+		h := setup(t)
+		b := breakProvider(h)
 		refund := func(r domain.Request) error {
-			p, err := k.svc.Capture(t.Context(), r.OrderID)
+			p, err := h.svc.Capture(t.Context(), r.OrderID)
 			if err != nil {
 				return err
 			}
 			b.mu.Lock()
 			b.fails[p.ID] = true
 			b.mu.Unlock()
-			if _, err = k.svc.Refund(t.Context(), r.OrderID, "key", nil); errs.Is(err, errs.Unavailable) {
+			if _, err = h.svc.Refund(t.Context(), r.OrderID, "key", nil); errs.Is(err, errs.Unavailable) {
 				return nil
 			}
 			return errs.Wrap(err, errs.Internal, "the refund was to fail")
 		}
 		b.fail()
-		stuck := many(t, k, batch, refund)
-		last := many(t, k, 1, refund)[0]
+		stuck := many(t, h, batch, refund)
+		last := many(t, h, 1, refund)[0]
 		b.fail(stuck...)
-		k.reconcile(t)
+		h.reconcile(t)
 		require.Equal(t, batch, b.asked)
-		k.reconcile(t)
-		p, err := k.svc.Store.ByID(t.Context(), last)
+		h.reconcile(t)
+		p, err := h.svc.Store.ByID(t.Context(), last)
 		require.NoError(t, err)
-		require.Equal(t, domain.Refunded, p.Status, "those that fail again let it go first")
+		require.Equal(t, domain.Refunded, p.Status, "refunds that failed again do not block it")
 		b.fail()
-		k.reconcile(t)
+		h.reconcile(t)
 		for _, paymentID := range stuck {
-			p, err := k.svc.Store.ByID(t.Context(), paymentID)
+			p, err := h.svc.Store.ByID(t.Context(), paymentID)
 			require.NoError(t, err)
 			require.Equal(t, domain.Refunded, p.Status)
 		}
-		k.clean(t)
+		h.clean(t)
 	})
 }
 
-// A process of the release before leaves asked_at as its default wants it.
-func TestReconcileAsksNobodyAboutWhatHasEnded(t *testing.T) {
+// A process of the previous release leaves asked_at at its default.
+func TestReconcileDoesNotAskAboutKnownOutcomes(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	b := breaks(k)
+	h := setup(t)
+	b := breakProvider(h)
 	done, open := request(sandbox.TokenOK), request(sandbox.TokenOK)
-	_, err := k.svc.Authorize(t.Context(), done)
+	_, err := h.svc.Authorize(t.Context(), done)
 	require.NoError(t, err)
-	_, err = k.svc.Capture(t.Context(), done.OrderID)
+	_, err = h.svc.Capture(t.Context(), done.OrderID)
 	require.NoError(t, err)
-	_, err = k.svc.Authorize(t.Context(), open)
+	_, err = h.svc.Authorize(t.Context(), open)
 	require.NoError(t, err)
-	require.Equal(t, 1, k.rows(t, "payment where asked_at is not null"))
-	_, err = k.pool.Exec(t.Context(), `update payment set asked_at = created_at`)
+	require.Equal(t, 1, h.rows(t, "payment where asked_at is not null"))
+	_, err = h.pool.Exec(t.Context(), `update payment set asked_at = created_at`)
 	require.NoError(t, err)
 	for want := range 2 {
-		k.reconcile(t)
+		h.reconcile(t)
 		require.Equal(t, want+1, b.asked)
 	}
-	require.Equal(t, 1, k.rows(t, "payment where asked_at is not null"))
-	k.clean(t)
+	require.Equal(t, 1, h.rows(t, "payment where asked_at is not null"))
+	h.clean(t)
 }
 
-func TestMigrationKeepsWhatIsOpen(t *testing.T) {
+func TestMigrationQueuesOpenPayments(t *testing.T) {
 	t.Parallel()
 	before := fstest.MapFS{}
 	for _, name := range []string{"000001_payments", "000002_sandbox"} {

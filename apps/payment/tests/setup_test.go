@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const secret = "a-secret-of-the-sandbox"
 
-// timers lets a test decide when the sandbox's waits end: at once, unless hold is set.
+// timers decides when the sandbox's waits end: at once, unless hold is set.
 type timers struct {
 	mu    sync.Mutex
 	waits []time.Duration
@@ -64,14 +64,15 @@ func (t *timers) waited() []time.Duration {
 	return append([]time.Duration(nil), t.waits...)
 }
 
-type kit struct {
+// harness is a payment service on a database of its own.
+type harness struct {
 	pool    *pgxpool.Pool
 	svc     *service.Service
 	sandbox *sandbox.Provider
 	clock   *clock.Manual
 	timers  *timers
 	conn    *rpc.Local
-	// as signs as a service; asUser as the gateway does for a user.
+	// as signs as a service. asUser signs as the gateway for a user.
 	as     func(ctx context.Context, name string) context.Context
 	asUser func(ctx context.Context, userID string) context.Context
 }
@@ -83,46 +84,46 @@ func migrations(t testing.TB) []migration.Set {
 	return []migration.Set{outbox.Migrations(), {Name: "payment", FS: payment.Module.Migrations}}
 }
 
-func setup(t testing.TB, opts ...option) *kit {
+func setup(t testing.TB, opts ...option) *harness {
 	t.Helper()
 	return setupOn(t, pgtest.New(t, migrations(t)...), opts...)
 }
 
-func setupOn(t testing.TB, pool *pgxpool.Pool, opts ...option) *kit {
+func setupOn(t testing.TB, pool *pgxpool.Pool, opts ...option) *harness {
 	t.Helper()
-	k := &kit{pool: pool, clock: clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)), timers: &timers{}}
+	h := &harness{pool: pool, clock: clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)), timers: &timers{}}
 	so := sandbox.Options{
-		DB: k.pool, Clock: k.clock, Logger: zap.NewNop(), Secret: secret,
-		LostAfter: time.Second, SlowFor: 3 * time.Second, After: k.timers.after,
+		DB: h.pool, Clock: h.clock, Logger: zap.NewNop(), Secret: secret,
+		LostAfter: time.Second, SlowFor: 3 * time.Second, After: h.timers.after,
 	}
 	sd := service.Deps{
-		Store: repository.Open(k.pool, func() {}), Breakers: breaker.NewRegistry(breaker.Options{MinRequests: 1 << 30}, nil),
-		Clock: k.clock, Logger: zap.NewNop(), ProviderName: sandbox.Name, ProviderTimeout: 30 * time.Second,
+		Store: repository.Open(h.pool, func() {}), Breakers: breaker.NewRegistry(breaker.Options{MinRequests: 1 << 30}, nil),
+		Clock: h.clock, Logger: zap.NewNop(), ProviderName: sandbox.Name, ProviderTimeout: 30 * time.Second,
 	}
 	for _, o := range opts {
 		o(&so, &sd)
 	}
-	k.sandbox = sandbox.Open(so)
+	h.sandbox = sandbox.Open(so)
 	if sd.Provider == nil {
-		sd.Provider = k.sandbox
+		sd.Provider = h.sandbox
 	}
-	k.svc = service.New(sd)
-	k.serve(t)
-	return k
+	h.svc = service.New(sd)
+	h.serve(t)
+	return h
 }
 
-// serve puts the service behind its contract.
-func (k *kit) serve(t testing.TB) {
+// serve serves the service's contract on an in-process connection.
+func (h *harness) serve(t testing.TB) {
 	t.Helper()
 	seed := []byte("a seed of thirty-two bytes, or so")
 	system := clock.System{}
 	gateway, order := identity.DeriveKey(seed, "gateway"), identity.DeriveKey(seed, "order")
 	verifier := identity.NewVerifier(map[string]ed25519.PublicKey{"gateway": gateway.Public().(ed25519.PublicKey), "order": order.Public().(ed25519.PublicKey)}, system)
 	server := rpc.NewServer(rpc.ServerOptions{Service: "payment", Verifier: verifier})
-	paymentv1.RegisterPaymentServiceServer(server, &handler.RPC{Service: k.svc})
+	paymentv1.RegisterPaymentServiceServer(server, &handler.RPC{Service: h.svc})
 	require.NoError(t, server.Err())
-	k.conn = rpc.NewLocal()
-	stop, err := k.conn.Serve(t.Context(), server)
+	h.conn = rpc.NewLocal()
+	stop, err := h.conn.Serve(t.Context(), server)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = stop(context.Background()) })
 	signers := map[string]*identity.Signer{
@@ -133,23 +134,23 @@ func (k *kit) serve(t testing.TB) {
 		require.NoError(t, err)
 		return identity.WithToken(ctx, tok)
 	}
-	k.as = func(ctx context.Context, name string) context.Context {
+	h.as = func(ctx context.Context, name string) context.Context {
 		return token(ctx, name, identity.Service(name))
 	}
-	k.asUser = func(ctx context.Context, userID string) context.Context {
+	h.asUser = func(ctx context.Context, userID string) context.Context {
 		return token(ctx, "gateway", identity.Actor{Kind: identity.KindUser, ID: userID})
 	}
 }
 
-func (k *kit) client() paymentv1.PaymentServiceClient {
-	return paymentv1.NewPaymentServiceClient(rpc.NewClient(k.conn, rpc.ClientOptions{Service: "test"}))
+func (h *harness) client() paymentv1.PaymentServiceClient {
+	return paymentv1.NewPaymentServiceClient(rpc.NewClient(h.conn, rpc.ClientOptions{Service: "test"}))
 }
 
-// write writes the authorizations that were answered.
-func (k *kit) write(t testing.TB) {
+// write writes the authorizations that were answered and not written yet.
+func (h *harness) write(t testing.TB) {
 	t.Helper()
-	k.clock.Advance(max(service.WriteAfter, time.Second))
-	k.svc.WriteAuthorizations(t.Context())
+	h.clock.Advance(max(service.WriteAfter, time.Second))
+	h.svc.WriteAuthorizations(t.Context())
 }
 
 func request(token string) domain.Request {
@@ -158,16 +159,16 @@ func request(token string) domain.Request {
 	}
 }
 
-// books is what the sandbox says of a payment, straight from its tables.
+// books is what the sandbox's tables say about a payment.
 type books struct {
 	Status                      string
 	Captured, Refunded, Entries int64
 }
 
-func (k *kit) books(t testing.TB, paymentID string) books {
+func (h *harness) books(t testing.TB, paymentID string) books {
 	t.Helper()
 	var b books
-	err := k.pool.QueryRow(t.Context(), `select status, captured, refunded,
+	err := h.pool.QueryRow(t.Context(), `select status, captured, refunded,
 		(select count(*) from sandbox.ledger_entry e where e.key = c.key) from sandbox.charge c where key = $1`, paymentID).
 		Scan(&b.Status, &b.Captured, &b.Refunded, &b.Entries)
 	require.NoError(t, err)
@@ -175,25 +176,25 @@ func (k *kit) books(t testing.TB, paymentID string) books {
 }
 
 // rows counts a table's rows.
-func (k *kit) rows(t testing.TB, table string) int {
+func (h *harness) rows(t testing.TB, table string) int {
 	t.Helper()
 	var n int
-	require.NoError(t, k.pool.QueryRow(t.Context(), `select count(*) from `+table).Scan(&n))
+	require.NoError(t, h.pool.QueryRow(t.Context(), `select count(*) from `+table).Scan(&n))
 	return n
 }
 
-func (k *kit) events(t testing.TB, paymentID string) []string {
+func (h *harness) events(t testing.TB, paymentID string) []string {
 	t.Helper()
 	var subjects []string
-	err := k.pool.QueryRow(t.Context(), `select coalesce(array_agg(subject order by seq), '{}') from outbox where aggregate_id = $1`, paymentID).Scan(&subjects)
+	err := h.pool.QueryRow(t.Context(), `select coalesce(array_agg(subject order by seq), '{}') from outbox where aggregate_id = $1`, paymentID).Scan(&subjects)
 	require.NoError(t, err)
 	return subjects
 }
 
-// clean fails the test unless everything that must hold does.
-func (k *kit) clean(t testing.TB) {
+// clean fails the test unless Verify finds every invariant intact.
+func (h *harness) clean(t testing.TB) {
 	t.Helper()
-	findings, err := payment.Verify(t.Context(), k.pool)
+	findings, err := payment.Verify(t.Context(), h.pool)
 	require.NoError(t, err)
 	require.NotEmpty(t, findings)
 	for _, f := range findings {
@@ -201,8 +202,8 @@ func (k *kit) clean(t testing.TB) {
 	}
 }
 
-// together runs f n times at once and returns the errors.
-func together(n int, f func(i int) error) []error {
+// concurrently runs f n times at once and returns the errors.
+func concurrently(n int, f func(i int) error) []error {
 	out := make([]error, n)
 	var ready, wg sync.WaitGroup
 	ready.Add(n)

@@ -24,13 +24,13 @@ func notice(eventID, paymentID, status string) []byte {
 	return []byte(fmt.Sprintf(`{"id":%q,"type":"charge.%s","charge":{"key":%q,"status":%q}}`, eventID, status, paymentID, status))
 }
 
-func TestWebhookSignature(t *testing.T) {
+func TestWebhookNeedsValidSignature(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	r := request(sandbox.TokenOK)
-	p, err := k.svc.Authorize(t.Context(), r)
+	p, err := h.svc.Authorize(t.Context(), r)
 	require.NoError(t, err)
-	now := k.clock.Now()
+	now := h.clock.Now()
 	body := notice("whe_1", p.ID, "captured")
 	good := sandbox.Sign(secret, now, body)
 	for name, c := range map[string]struct {
@@ -54,27 +54,27 @@ func TestWebhookSignature(t *testing.T) {
 		if c.signature == "" && name != "none" {
 			c.signature = sandbox.Sign(secret, now, c.body)
 		}
-		_, err := k.svc.ReceiveWebhook(t.Context(), sandbox.Name, c.body, c.signature)
+		_, err := h.svc.ReceiveWebhook(t.Context(), sandbox.Name, c.body, c.signature)
 		require.Equal(t, c.code, errs.CodeOf(err), "%s: %v", name, err)
 	}
-	_, err = k.svc.ReceiveWebhook(t.Context(), "stripe", body, good)
+	_, err = h.svc.ReceiveWebhook(t.Context(), "stripe", body, good)
 	require.Equal(t, errs.NotFound, errs.CodeOf(err))
 }
 
-func TestWebhookOnce(t *testing.T) {
+func TestWebhookIsAppliedOnce(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	r := request(sandbox.TokenOK)
-	p, err := k.svc.Authorize(t.Context(), r)
+	p, err := h.svc.Authorize(t.Context(), r)
 	require.NoError(t, err)
-	_, err = k.sandbox.Capture(t.Context(), p.ID) // the answer never arrived
+	_, err = h.sandbox.Capture(t.Context(), p.ID) // the answer never arrived
 	require.NoError(t, err)
 	body := notice("whe_1", p.ID, "captured")
 	var mu sync.Mutex
 	fresh := 0
-	for _, err := range together(20, func(int) error {
-		res, err := k.client().ReceiveWebhook(k.as(t.Context(), "gateway"), &paymentv1.ReceiveWebhookRequest{
-			Provider: "sandbox", Body: body, Signature: sandbox.Sign(secret, k.clock.Now(), body),
+	for _, err := range concurrently(20, func(int) error {
+		res, err := h.client().ReceiveWebhook(h.as(t.Context(), "gateway"), &paymentv1.ReceiveWebhookRequest{
+			Provider: "sandbox", Body: body, Signature: sandbox.Sign(secret, h.clock.Now(), body),
 		})
 		if err == nil && !res.GetDuplicate() {
 			mu.Lock()
@@ -86,38 +86,38 @@ func TestWebhookOnce(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, 1, fresh)
-	p, err = k.svc.Store.ByID(t.Context(), p.ID)
+	p, err = h.svc.Store.ByID(t.Context(), p.ID)
 	require.NoError(t, err)
 	require.Equal(t, domain.Captured, p.Status)
-	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, k.events(t, p.ID))
-	k.clean(t)
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, h.events(t, p.ID))
+	h.clean(t)
 }
 
-func TestWebhookOfSeveral(t *testing.T) {
+func TestWebhookAppliesEachOfSeveralNotices(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
-	known, news := request(sandbox.TokenOK), request(sandbox.TokenOK)
-	a, err := k.svc.Authorize(t.Context(), known)
+	h := setup(t)
+	known, update := request(sandbox.TokenOK), request(sandbox.TokenOK)
+	a, err := h.svc.Authorize(t.Context(), known)
 	require.NoError(t, err)
-	_, err = k.svc.Capture(t.Context(), known.OrderID)
+	_, err = h.svc.Capture(t.Context(), known.OrderID)
 	require.NoError(t, err)
-	b, err := k.svc.Authorize(t.Context(), news)
+	b, err := h.svc.Authorize(t.Context(), update)
 	require.NoError(t, err)
-	_, err = k.sandbox.Capture(t.Context(), b.ID) // the answer never arrived
+	_, err = h.sandbox.Capture(t.Context(), b.ID) // the answer never arrived
 	require.NoError(t, err)
 	several := func(notices ...[]byte) []byte {
 		return []byte(`{"notices":[` + string(bytes.Join(notices, []byte(","))) + `]}`)
 	}
 	take := func(body []byte) (bool, error) {
-		return k.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, sandbox.Sign(secret, k.clock.Now(), body))
+		return h.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, sandbox.Sign(secret, h.clock.Now(), body))
 	}
 	old := notice("whe_1", a.ID, "authorized")
 	duplicate, err := take(several(old, notice("whe_2", a.ID, "captured"), notice("whe_3", b.ID, "captured")))
 	require.NoError(t, err)
 	require.False(t, duplicate)
-	b, err = k.svc.Store.ByID(t.Context(), b.ID)
+	b, err = h.svc.Store.ByID(t.Context(), b.ID)
 	require.NoError(t, err)
-	require.Equal(t, domain.Captured, b.Status, "the webhook said what the lost answer did not")
+	require.Equal(t, domain.Captured, b.Status, "the webhook replaces the lost answer")
 
 	duplicate, err = take(several(notice("whe_3", b.ID, "captured"), old))
 	require.NoError(t, err)
@@ -126,69 +126,69 @@ func TestWebhookOfSeveral(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, duplicate, "one of them is new")
 	var n int
-	require.NoError(t, k.pool.QueryRow(t.Context(), `select count(*) from webhook_inbox`).Scan(&n))
+	require.NoError(t, h.pool.QueryRow(t.Context(), `select count(*) from webhook_inbox`).Scan(&n))
 	require.Equal(t, 4, n)
 	_, err = take(several(notice("whe_5", "pay_none", "captured"), old))
 	require.Equal(t, errs.NotFound, errs.CodeOf(err))
 	_, err = take(several(old, []byte(`{"id":""}`)))
 	require.Equal(t, errs.Invalid, errs.CodeOf(err))
-	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, k.events(t, b.ID), "told once")
-	k.clean(t)
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, h.events(t, b.ID), "published once")
+	h.clean(t)
 }
 
-func TestWebhookBesideItsCall(t *testing.T) {
+func TestWebhookConcurrentWithItsCallIsAppliedOnce(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	for i := range 100 {
 		r := request(sandbox.TokenOK)
-		p, err := k.svc.Authorize(t.Context(), r)
+		p, err := h.svc.Authorize(t.Context(), r)
 		require.NoError(t, err)
 		captured, authorized := notice(fmt.Sprintf("whe_c%d", i), p.ID, "captured"), notice(fmt.Sprintf("whe_a%d", i), p.ID, "authorized")
-		for _, err := range together(3, func(n int) error {
+		for _, err := range concurrently(3, func(n int) error {
 			switch n {
 			case 0:
-				_, err := k.svc.Capture(t.Context(), r.OrderID)
+				_, err := h.svc.Capture(t.Context(), r.OrderID)
 				return err
-			case 1: // a notice comes from the effect, so the charge is captured by then
-				if _, err := k.sandbox.Capture(t.Context(), p.ID); err != nil {
+			case 1: // a notice follows its effect, so the charge is captured by then
+				if _, err := h.sandbox.Capture(t.Context(), p.ID); err != nil {
 					return err
 				}
-				_, err := k.svc.ReceiveWebhook(t.Context(), sandbox.Name, captured, sandbox.Sign(secret, k.clock.Now(), captured))
+				_, err := h.svc.ReceiveWebhook(t.Context(), sandbox.Name, captured, sandbox.Sign(secret, h.clock.Now(), captured))
 				return err
-			default: // late news
-				_, err := k.svc.ReceiveWebhook(t.Context(), sandbox.Name, authorized, sandbox.Sign(secret, k.clock.Now(), authorized))
+			default: // an outdated notice
+				_, err := h.svc.ReceiveWebhook(t.Context(), sandbox.Name, authorized, sandbox.Sign(secret, h.clock.Now(), authorized))
 				return err
 			}
 		}) {
 			require.NoError(t, err)
 		}
-		p, err = k.svc.Store.ByID(t.Context(), p.ID)
+		p, err = h.svc.Store.ByID(t.Context(), p.ID)
 		require.NoError(t, err)
 		require.Equal(t, domain.Captured, p.Status)
-		require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, k.events(t, p.ID), "told once")
+		require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, h.events(t, p.ID), "published once")
 	}
-	k.clean(t)
+	h.clean(t)
 }
 
-func TestWebhookOfAnAuthorization(t *testing.T) {
+func TestWebhookAuthorizesPendingPayment(t *testing.T) {
 	t.Parallel()
-	k := setup(t)
+	h := setup(t)
 	r := request(sandbox.TokenTimeoutThenOK)
-	_, err := k.svc.Authorize(t.Context(), r)
+	_, err := h.svc.Authorize(t.Context(), r)
 	require.Equal(t, errs.Timeout, errs.CodeOf(err), "%v", err)
-	p, err := k.svc.Store.ByOrder(t.Context(), r.OrderID)
+	p, err := h.svc.Store.ByOrder(t.Context(), r.OrderID)
 	require.NoError(t, err)
 	require.Equal(t, domain.Pending, p.Status)
 	body := notice("whe_1", p.ID, "authorized")
-	_, err = k.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, sandbox.Sign(secret, k.clock.Now(), body))
+	_, err = h.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, sandbox.Sign(secret, h.clock.Now(), body))
 	require.NoError(t, err)
-	p, err = k.svc.Store.ByOrder(t.Context(), r.OrderID)
+	p, err = h.svc.Store.ByOrder(t.Context(), r.OrderID)
 	require.NoError(t, err)
-	require.Equal(t, domain.Authorized, p.Status, "the sandbox does not tell of it, other providers do")
-	k.clean(t)
+	require.Equal(t, domain.Authorized, p.Status, "the sandbox sends no such notice, other providers do")
+	h.clean(t)
 }
 
-// receiver takes the sandbox's webhooks as the gateway does, and refuses the first ones.
+// receiver accepts the sandbox's webhooks as the gateway does, and refuses the first ones.
 type receiver struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -216,54 +216,54 @@ func receive(t *testing.T, refuse int, to func(body []byte, signature string) er
 	return r
 }
 
-func TestSandboxDelivers(t *testing.T) {
+func TestSandboxDeliversWebhooksOnce(t *testing.T) {
 	t.Parallel()
-	var k *kit
+	var h *harness
 	recv := receive(t, 1, func(body []byte, signature string) error {
-		_, err := k.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, signature)
+		_, err := h.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, signature)
 		return err
 	})
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	k = setup(t, func(o *sandbox.Options, _ *service.Deps) {
+	h = setup(t, func(o *sandbox.Options, _ *service.Deps) {
 		o.WebhookURL, o.HTTP = recv.URL, &http.Client{Transport: transport}
 	})
 	r := request(sandbox.TokenOK)
-	p, err := k.svc.Authorize(t.Context(), r)
+	p, err := h.svc.Authorize(t.Context(), r)
 	require.NoError(t, err)
-	n, err := k.sandbox.Deliver(t.Context())
+	n, err := h.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
-	require.Zero(t, n, "who asked for an authorization has its answer")
-	require.Zero(t, k.rows(t, "sandbox.webhook"))
-	_, err = k.sandbox.Capture(t.Context(), p.ID) // the answer never arrived
+	require.Zero(t, n, "an authorization sends no webhook")
+	require.Zero(t, h.rows(t, "sandbox.webhook"))
+	_, err = h.sandbox.Capture(t.Context(), p.ID) // the answer never arrived
 	require.NoError(t, err)
 
-	n, err = k.sandbox.Deliver(t.Context())
+	n, err = h.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
-	require.Zero(t, n, "refused: it comes again later")
-	_, err = k.pool.Exec(t.Context(), `update sandbox.webhook set next_attempt_at = now()`)
+	require.Zero(t, n, "refused: it is retried later")
+	_, err = h.pool.Exec(t.Context(), `update sandbox.webhook set next_attempt_at = now()`)
 	require.NoError(t, err)
-	n, err = k.sandbox.Deliver(t.Context())
+	n, err = h.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
-	p, err = k.svc.Store.ByOrder(t.Context(), r.OrderID)
+	p, err = h.svc.Store.ByOrder(t.Context(), r.OrderID)
 	require.NoError(t, err)
-	require.Equal(t, domain.Captured, p.Status, "the webhook said what the lost answer did not")
+	require.Equal(t, domain.Captured, p.Status, "the webhook replaces the lost answer")
 
 	declined := request(sandbox.TokenDeclined)
-	_, err = k.svc.Authorize(t.Context(), declined)
+	_, err = h.svc.Authorize(t.Context(), declined)
 	require.Equal(t, errs.PaymentDeclined, errs.CodeOf(err))
-	_, err = k.svc.Refund(t.Context(), r.OrderID, "key", nil)
+	_, err = h.svc.Refund(t.Context(), r.OrderID, "key", nil)
 	require.NoError(t, err)
-	n, err = k.sandbox.Deliver(t.Context())
+	n, err = h.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 2, n)
-	n, err = k.sandbox.Deliver(t.Context())
+	n, err = h.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n, "once each")
-	require.Len(t, recv.bodies, 2, "the last two went together")
-	require.Zero(t, k.rows(t, "sandbox.webhook"), "what arrived is not kept")
-	require.Equal(t, 3, k.rows(t, "webhook_inbox"))
-	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed", "evt.payment.refunded"}, k.events(t, p.ID))
-	k.clean(t)
+	require.Len(t, recv.bodies, 2, "the last two share a request")
+	require.Zero(t, h.rows(t, "sandbox.webhook"), "delivered webhooks are deleted")
+	require.Equal(t, 3, h.rows(t, "webhook_inbox"))
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed", "evt.payment.refunded"}, h.events(t, p.ID))
+	h.clean(t)
 }

@@ -13,22 +13,22 @@ import (
 )
 
 // variants adds n products with one variant each.
-func (b *bundle) variants(n int) []string {
-	shop, _ := b.shop("bench")
+func (h *harness) variants(n int) []string {
+	shop, _ := h.shop("bench")
 	var all []string
 	for i := 0; i < n; i += 200 {
 		var products []*productv1.ImportedProduct
 		for j := i; j < min(i+200, n); j++ {
 			products = append(products, simple(shop, fmt.Sprint("p", j), "Thing", 1_000_000_000))
 		}
-		for _, productID := range b.add(products...) {
-			all = append(all, b.get(productID).GetVariants()[0].GetId())
+		for _, productID := range h.add(products...) {
+			all = append(all, h.get(productID).GetVariants()[0].GetId())
 		}
 	}
 	return all
 }
 
-// BenchmarkReserveAndCommit is what a checkout costs here: two lines reserved, then sold.
+// BenchmarkReserveAndCommit measures a checkout's calls: two lines are reserved, then sold.
 func BenchmarkReserveAndCommit(bench *testing.B) {
 	for _, size := range []struct {
 		name     string
@@ -36,8 +36,8 @@ func BenchmarkReserveAndCommit(bench *testing.B) {
 	}{{"spread", 1000}, {"hot", 1}} {
 		for _, callers := range []int{8, 32} { // times GOMAXPROCS
 			bench.Run(fmt.Sprintf("%s/callers=%d", size.name, callers), func(bench *testing.B) {
-				b := setup(bench)
-				variants := b.variants(size.variants)
+				h := setup(bench)
+				variants := h.variants(size.variants)
 				bench.SetParallelism(callers)
 				bench.ResetTimer()
 				bench.RunParallel(func(pb *testing.PB) {
@@ -47,10 +47,10 @@ func BenchmarkReserveAndCommit(bench *testing.B) {
 						if size.variants > 1 {
 							lines = append(lines, line(variants[rand.IntN(len(variants))], 1)...)
 						}
-						if err := b.reserve(orderID, lines); err != nil {
+						if err := h.reserve(orderID, lines); err != nil {
 							bench.Error(err)
 						}
-						if err := b.commit(orderID); err != nil {
+						if err := h.commit(orderID); err != nil {
 							bench.Error(err)
 						}
 					}
@@ -63,10 +63,10 @@ func BenchmarkReserveAndCommit(bench *testing.B) {
 
 func BenchmarkReads(bench *testing.B) {
 	for _, cached := range []bool{false, true} {
-		b := setup(bench, func(o *options) { o.cached = cached })
-		b.variants(1000)
-		ctx := b.asAnybody()
-		first, err := b.visitor.SearchProducts(ctx, &productv1.SearchProductsRequest{})
+		h := setup(bench, func(o *options) { o.cached = cached })
+		h.variants(1000)
+		ctx := h.asVisitor()
+		first, err := h.visitor.SearchProducts(ctx, &productv1.SearchProductsRequest{})
 		if err != nil {
 			bench.Fatal(err)
 		}
@@ -74,7 +74,7 @@ func BenchmarkReads(bench *testing.B) {
 		bench.Run(fmt.Sprintf("GetProduct/cached=%t", cached), func(bench *testing.B) {
 			bench.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if _, err := b.visitor.GetProduct(ctx, &productv1.GetProductRequest{Id: productID}); err != nil {
+					if _, err := h.visitor.GetProduct(ctx, &productv1.GetProductRequest{Id: productID}); err != nil {
 						bench.Error(err)
 					}
 				}
@@ -83,7 +83,7 @@ func BenchmarkReads(bench *testing.B) {
 		bench.Run(fmt.Sprintf("List20/cached=%t", cached), func(bench *testing.B) {
 			bench.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if _, err := b.visitor.SearchProducts(ctx, &productv1.SearchProductsRequest{}); err != nil {
+					if _, err := h.visitor.SearchProducts(ctx, &productv1.SearchProductsRequest{}); err != nil {
 						bench.Error(err)
 					}
 				}
@@ -92,17 +92,17 @@ func BenchmarkReads(bench *testing.B) {
 	}
 }
 
-// BenchmarkOffers is what a cart or a checkout asks first: two variants, by one caller at a time and by many.
+// BenchmarkOffers measures the first call of a cart or checkout, for two variants, by one caller and by many.
 func BenchmarkOffers(bench *testing.B) {
-	b := setup(bench)
-	variants := b.variants(2000)
-	_, err := b.pool.Exec(context.Background(), "analyze")
+	h := setup(bench)
+	variants := h.variants(2000)
+	_, err := h.pool.Exec(context.Background(), "analyze")
 	require.NoError(bench, err)
-	for _, callers := range []int{0, 8, 32} { // times GOMAXPROCS; 0: one
+	for _, callers := range []int{0, 8, 32} { // times GOMAXPROCS; 0: one caller
 		bench.Run(fmt.Sprintf("callers=%d", callers), func(bench *testing.B) {
 			call := func() {
 				ids := []string{variants[rand.IntN(len(variants))], variants[rand.IntN(len(variants))]}
-				if _, err := b.order.BatchGetVariants(context.Background(), &productv1.BatchGetVariantsRequest{VariantIds: ids}); err != nil {
+				if _, err := h.order.BatchGetVariants(context.Background(), &productv1.BatchGetVariantsRequest{VariantIds: ids}); err != nil {
 					bench.Error(err)
 				}
 			}

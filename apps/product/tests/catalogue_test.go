@@ -30,10 +30,10 @@ func newProduct(shopID, title string) *productv1.CreateProductRequest {
 
 func TestSellerManagesAProduct(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(o *options) { o.cached = true })
-	shopID, member := b.shop("s")
-	ctx := b.asUser(member)
-	created, err := b.visitor.CreateProduct(ctx, newProduct(shopID, "Blue Lamp"))
+	h := setup(t, func(o *options) { o.cached = true })
+	shopID, member := h.shop("s")
+	ctx := h.asUser(member)
+	created, err := h.visitor.CreateProduct(ctx, newProduct(shopID, "Blue Lamp"))
 	require.NoError(t, err)
 	p := created.GetProduct()
 	require.Equal(t, "blue-lamp", p.GetHandle())
@@ -42,9 +42,9 @@ func TestSellerManagesAProduct(t *testing.T) {
 	require.Equal(t, "<b>Nice</b>'; drop table product; --", p.GetDescription())
 	require.True(t, p.GetVariants()[0].GetAvailable())
 	require.False(t, p.GetVariants()[1].GetAvailable())
-	require.True(t, proto.Equal(p, b.get(p.GetId())))
+	require.True(t, proto.Equal(p, h.get(p.GetId())))
 
-	second, err := b.visitor.CreateProduct(ctx, func() *productv1.CreateProductRequest {
+	second, err := h.visitor.CreateProduct(ctx, func() *productv1.CreateProductRequest {
 		in := newProduct(shopID, "Blue Lamp")
 		in.Variants[0].Sku, in.Variants[1].Sku = "x", "y"
 		return in
@@ -53,7 +53,7 @@ func TestSellerManagesAProduct(t *testing.T) {
 	require.NotEqual(t, "blue-lamp", second.GetProduct().GetHandle())
 
 	title := "Green Lamp"
-	updated, err := b.visitor.UpdateProduct(ctx, &productv1.UpdateProductRequest{Id: p.GetId(), Title: &title, Variants: []*productv1.VariantInput{
+	updated, err := h.visitor.UpdateProduct(ctx, &productv1.UpdateProductRequest{Id: p.GetId(), Title: &title, Variants: []*productv1.VariantInput{
 		{Sku: "B-Blue Lamp", Price: brl("9.00"), OnHand: pieces(7)}, {Sku: "C", Options: map[string]string{"Size": "S"}, Price: brl("8.00")},
 	}})
 	require.NoError(t, err)
@@ -62,96 +62,96 @@ func TestSellerManagesAProduct(t *testing.T) {
 	require.Equal(t, "blue-lamp", u.GetHandle())
 	require.Equal(t, p.GetVariants()[1].GetId(), u.GetVariants()[0].GetId(), "a variant keeps its ID by its SKU")
 	require.True(t, u.GetVariants()[0].GetAvailable())
-	require.True(t, proto.Equal(u, b.get(p.GetId())), "the cache was told")
+	require.True(t, proto.Equal(u, h.get(p.GetId())), "the cache was invalidated")
 
-	stock, err := b.visitor.SetStock(ctx, &productv1.SetStockRequest{VariantId: u.GetVariants()[1].GetId(), OnHand: pieces(4)})
+	stock, err := h.visitor.SetStock(ctx, &productv1.SetStockRequest{VariantId: u.GetVariants()[1].GetId(), OnHand: pieces(4)})
 	require.NoError(t, err)
 	require.EqualValues(t, 4, stock.GetStock().GetAvailable())
-	require.True(t, b.get(p.GetId()).GetVariants()[1].GetAvailable())
-	require.NoError(t, b.reserve(id.New(id.Order), line(u.GetVariants()[1].GetId(), 2)))
-	_, err = b.visitor.SetStock(ctx, &productv1.SetStockRequest{VariantId: u.GetVariants()[1].GetId(), OnHand: pieces(1)})
+	require.True(t, h.get(p.GetId()).GetVariants()[1].GetAvailable())
+	require.NoError(t, h.reserve(id.New(id.Order), line(u.GetVariants()[1].GetId(), 2)))
+	_, err = h.visitor.SetStock(ctx, &productv1.SetStockRequest{VariantId: u.GetVariants()[1].GetId(), OnHand: pieces(1)})
 	require.Equal(t, errs.Conflict, errs.CodeOf(err))
-	_, err = b.visitor.UpdateProduct(ctx, &productv1.UpdateProductRequest{Id: p.GetId(), Variants: []*productv1.VariantInput{
+	_, err = h.visitor.UpdateProduct(ctx, &productv1.UpdateProductRequest{Id: p.GetId(), Variants: []*productv1.VariantInput{
 		{Sku: "B-Blue Lamp", Price: brl("9.00")}, {Sku: "C", Options: map[string]string{"Size": "S"}, Price: brl("8.00"), OnHand: pieces(1)},
 	}})
 	require.Equal(t, errs.Conflict, errs.CodeOf(err))
 
-	list, err := b.visitor.ListShopProducts(ctx, &productv1.ListShopProductsRequest{ShopId: "s", PageSize: 1})
+	list, err := h.visitor.ListShopProducts(ctx, &productv1.ListShopProductsRequest{ShopId: "s", PageSize: 1})
 	require.NoError(t, err)
 	require.Len(t, list.GetProducts(), 1)
 	require.NotEmpty(t, list.GetNextPageToken())
-	list, err = b.visitor.ListShopProducts(ctx, &productv1.ListShopProductsRequest{ShopId: "s", PageSize: 1, PageToken: list.GetNextPageToken()})
+	list, err = h.visitor.ListShopProducts(ctx, &productv1.ListShopProductsRequest{ShopId: "s", PageSize: 1, PageToken: list.GetNextPageToken()})
 	require.NoError(t, err)
 	require.Equal(t, p.GetId(), list.GetProducts()[0].GetProduct().GetId())
 	require.EqualValues(t, 7, list.GetProducts()[0].GetStock()[0].GetOnHand())
 	require.Empty(t, list.GetNextPageToken())
 
-	_, err = b.visitor.DeleteProduct(ctx, &productv1.DeleteProductRequest{Id: p.GetId()})
+	_, err = h.visitor.DeleteProduct(ctx, &productv1.DeleteProductRequest{Id: p.GetId()})
 	require.NoError(t, err)
-	_, err = b.visitor.GetProduct(ctx, &productv1.GetProductRequest{Id: p.GetId()})
+	_, err = h.visitor.GetProduct(ctx, &productv1.GetProductRequest{Id: p.GetId()})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err))
-	_, err = b.visitor.CreateProduct(ctx, newProduct(shopID, "Blue Lamp"))
+	_, err = h.visitor.CreateProduct(ctx, newProduct(shopID, "Blue Lamp"))
 	require.NoError(t, err, "handle and SKUs are free again")
-	require.Equal(t, 1, b.events("evt.product.deleted"))
+	require.Equal(t, 1, h.events("evt.product.deleted"))
 }
 
-func TestOtherPeoplesProductsDoNotExist(t *testing.T) {
+func TestProductsOfOtherShopsAreNotFound(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	shopID, member := b.shop("mine")
-	_, stranger := b.shop("theirs")
+	h := setup(t)
+	shopID, member := h.shop("mine")
+	_, stranger := h.shop("theirs")
 	in := newProduct(shopID, "Lamp")
 	in.Status = "draft"
-	created, err := b.visitor.CreateProduct(b.asUser(member), in)
+	created, err := h.visitor.CreateProduct(h.asUser(member), in)
 	require.NoError(t, err)
 	p := created.GetProduct()
-	for who, ctx := range map[string]context.Context{"stranger": b.asUser(stranger), "visitor": b.asAnybody()} {
-		_, err := b.visitor.GetProduct(ctx, &productv1.GetProductRequest{Id: p.GetId()})
+	for who, ctx := range map[string]context.Context{"stranger": h.asUser(stranger), "visitor": h.asVisitor()} {
+		_, err := h.visitor.GetProduct(ctx, &productv1.GetProductRequest{Id: p.GetId()})
 		require.Equal(t, errs.NotFound, errs.CodeOf(err), who)
 	}
-	for who, ctx := range map[string]context.Context{"member": b.asUser(member), "operator": b.asOperator()} {
-		_, err := b.visitor.GetProduct(ctx, &productv1.GetProductRequest{Id: p.GetId()})
+	for who, ctx := range map[string]context.Context{"member": h.asUser(member), "operator": h.asOperator()} {
+		_, err := h.visitor.GetProduct(ctx, &productv1.GetProductRequest{Id: p.GetId()})
 		require.NoError(t, err, who)
 	}
-	ctx := b.asUser(stranger)
+	ctx := h.asUser(stranger)
 	title := "Mine now"
 	calls := map[string]func() error{
-		"create": func() error { _, err := b.visitor.CreateProduct(ctx, newProduct(shopID, "X")); return err },
+		"create": func() error { _, err := h.visitor.CreateProduct(ctx, newProduct(shopID, "X")); return err },
 		"update": func() error {
-			_, err := b.visitor.UpdateProduct(ctx, &productv1.UpdateProductRequest{Id: p.GetId(), Title: &title})
+			_, err := h.visitor.UpdateProduct(ctx, &productv1.UpdateProductRequest{Id: p.GetId(), Title: &title})
 			return err
 		},
 		"delete": func() error {
-			_, err := b.visitor.DeleteProduct(ctx, &productv1.DeleteProductRequest{Id: p.GetId()})
+			_, err := h.visitor.DeleteProduct(ctx, &productv1.DeleteProductRequest{Id: p.GetId()})
 			return err
 		},
 		"stock": func() error {
-			_, err := b.visitor.SetStock(ctx, &productv1.SetStockRequest{VariantId: p.GetVariants()[0].GetId(), OnHand: pieces(0)})
+			_, err := h.visitor.SetStock(ctx, &productv1.SetStockRequest{VariantId: p.GetVariants()[0].GetId(), OnHand: pieces(0)})
 			return err
 		},
 		"list": func() error {
-			_, err := b.visitor.ListShopProducts(ctx, &productv1.ListShopProductsRequest{ShopId: shopID})
+			_, err := h.visitor.ListShopProducts(ctx, &productv1.ListShopProductsRequest{ShopId: shopID})
 			return err
 		},
 	}
 	for name, call := range calls {
 		require.Equal(t, errs.NotFound, errs.CodeOf(call()), name)
 	}
-	out, err := b.visitor.ImportProducts(ctx, &productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{simple("mine", "h", "T", 1), simple("theirs", "h", "T", 1)}})
+	out, err := h.visitor.ImportProducts(ctx, &productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{simple("mine", "h", "T", 1), simple("theirs", "h", "T", 1)}})
 	require.NoError(t, err)
 	require.Equal(t, "rejected", out.GetResults()[0].GetOutcome())
 	require.Equal(t, "created", out.GetResults()[1].GetOutcome())
-	_, err = b.visitor.ExportProducts(ctx, &productv1.ExportProductsRequest{})
+	_, err = h.visitor.ExportProducts(ctx, &productv1.ExportProductsRequest{})
 	require.Equal(t, errs.Forbidden, errs.CodeOf(err))
-	_, err = b.visitor.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "X"})
+	_, err = h.visitor.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "X"})
 	require.Equal(t, errs.Forbidden, errs.CodeOf(err))
 }
 
-func TestBadInput(t *testing.T) {
+func TestBadInputIsRefused(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	shopID, member := b.shop("s")
-	ctx := b.asUser(member)
+	h := setup(t)
+	shopID, member := h.shop("s")
+	ctx := h.asUser(member)
 	tests := map[string]struct {
 		change func(*productv1.CreateProductRequest)
 		field  string
@@ -185,7 +185,7 @@ func TestBadInput(t *testing.T) {
 	for name, test := range tests {
 		in := newProduct(shopID, "Lamp")
 		test.change(in)
-		_, err := b.visitor.CreateProduct(ctx, in)
+		_, err := h.visitor.CreateProduct(ctx, in)
 		require.Equal(t, errs.Invalid, errs.CodeOf(err), "%s: %v", name, err)
 		require.NotEmpty(t, errs.From(err).Fields, name)
 		require.True(t, strings.HasPrefix(errs.From(err).Fields[0].Path, test.field), "%s: %s", name, errs.From(err).Fields[0].Path)
@@ -195,98 +195,98 @@ func TestBadInput(t *testing.T) {
 		in.CategoryId = "cat_none"
 		return in
 	}()} {
-		_, err := b.visitor.CreateProduct(ctx, in)
+		_, err := h.visitor.CreateProduct(ctx, in)
 		require.Equal(t, errs.NotFound, errs.CodeOf(err), name)
 	}
 	for _, in := range []*productv1.SearchProductsRequest{
 		{Query: "a\x00"}, {CategoryId: "\x00"}, {ShopId: "\x00"}, {MinPrice: "abc"}, {MinPrice: "-1"}, {MaxPrice: "1.005", CurrencyCode: "BRL"}, {CurrencyCode: "XYZ"},
 		{MinPrice: "999999999999999"}, {Sort: "best"}, {PageSize: -1}, {PageToken: "made-up"}, {PageToken: "eyJpIjoiYSJ9"}, {Query: strings.Repeat("a", 201)},
 	} {
-		_, err := b.visitor.SearchProducts(b.asAnybody(), in)
+		_, err := h.visitor.SearchProducts(h.asVisitor(), in)
 		require.Equal(t, errs.Invalid, errs.CodeOf(err), "%v: %v", in, err)
 	}
 	for _, productID := range []string{"x", "prd_", "prd_00000000000000000000000000000000", "'; drop table product; --", "prd_\x00"} {
-		_, err := b.visitor.GetProduct(b.asAnybody(), &productv1.GetProductRequest{Id: productID})
+		_, err := h.visitor.GetProduct(h.asVisitor(), &productv1.GetProductRequest{Id: productID})
 		require.Equal(t, errs.NotFound, errs.CodeOf(err), productID)
 	}
 }
 
-func TestCategories(t *testing.T) {
+func TestCategoriesFormATree(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	ctx := b.asOperator()
-	root, err := b.operator.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "Home"})
+	h := setup(t)
+	ctx := h.asOperator()
+	root, err := h.operator.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "Home"})
 	require.NoError(t, err)
-	leaf, err := b.operator.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "Lamps", ParentId: root.GetCategory().GetId()})
+	leaf, err := h.operator.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "Lamps", ParentId: root.GetCategory().GetId()})
 	require.NoError(t, err)
 	require.Equal(t, []string{"Home", "Lamps"}, leaf.GetCategory().GetPath())
-	_, err = b.operator.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "Home"})
+	_, err = h.operator.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "Home"})
 	require.Equal(t, errs.AlreadyExists, errs.CodeOf(err))
-	_, err = b.operator.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "X", ParentId: "cat_none"})
+	_, err = h.operator.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "X", ParentId: "cat_none"})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err))
-	shop, _ := b.shop("s")
+	shop, _ := h.shop("s")
 	p := simple(shop, "p", "Lamp", 1)
 	p.CategoryPath = []string{"Home", "Lamps", "Desk"}
-	b.add(p)
-	list, err := b.visitor.ListCategories(b.asAnybody(), &productv1.ListCategoriesRequest{})
+	h.add(p)
+	list, err := h.visitor.ListCategories(h.asVisitor(), &productv1.ListCategoriesRequest{})
 	require.NoError(t, err)
 	require.Len(t, list.GetCategories(), 3)
 	require.Equal(t, leaf.GetCategory().GetId(), list.GetCategories()[2].GetParentId())
 }
 
-func TestShopNews(t *testing.T) {
+func TestShopUpdateChangesItsListings(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(o *options) { o.cached = true })
-	shop, _ := b.shop("s")
-	productID := b.add(simple(shop, "p", "Lamp", 1))[0]
-	b.shopNews(domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "active", Version: 3})
-	require.Equal(t, "Renamed", b.get(productID).GetShopName())
-	b.shopNews(domain.Shop{ID: shop, Handle: "s", Name: "Old", Status: "active", Version: 2})
-	require.Equal(t, "Renamed", b.get(productID).GetShopName())
-	b.shopNews(domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "suspended", Version: 4})
-	_, err := b.visitor.GetProduct(b.asAnybody(), &productv1.GetProductRequest{Id: productID})
+	h := setup(t, func(o *options) { o.cached = true })
+	shop, _ := h.shop("s")
+	productID := h.add(simple(shop, "p", "Lamp", 1))[0]
+	h.shopUpdate(domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "active", Version: 3})
+	require.Equal(t, "Renamed", h.get(productID).GetShopName())
+	h.shopUpdate(domain.Shop{ID: shop, Handle: "s", Name: "Old", Status: "active", Version: 2})
+	require.Equal(t, "Renamed", h.get(productID).GetShopName())
+	h.shopUpdate(domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "suspended", Version: 4})
+	_, err := h.visitor.GetProduct(h.asVisitor(), &productv1.GetProductRequest{Id: productID})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err))
-	out, err := b.visitor.SearchProducts(b.asAnybody(), &productv1.SearchProductsRequest{})
+	out, err := h.visitor.SearchProducts(h.asVisitor(), &productv1.SearchProductsRequest{})
 	require.NoError(t, err)
 	require.Empty(t, out.GetProducts())
-	b.shopNews(domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "active", Version: 5})
-	require.Equal(t, productID, b.get(productID).GetId())
+	h.shopUpdate(domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "active", Version: 5})
+	require.Equal(t, productID, h.get(productID).GetId())
 }
 
-// TestRebuiltListingEqualsTheOneKeptCurrent changes this and that, and then makes the read model anew.
-func TestRebuiltListingEqualsTheOneKeptCurrent(t *testing.T) {
+// The test makes changes of all kinds, and then rebuilds the read model.
+func TestRebuiltListingEqualsTheIncrementalOne(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	h := setup(t)
 	ctx := context.Background()
-	shop, _ := b.shop("s")
-	other, _ := b.shop("o")
+	shop, _ := h.shop("s")
+	other, _ := h.shop("o")
 	var in []*productv1.ImportedProduct
 	for i := range 30 {
 		p := simple([]string{shop, other}[i%2], fmt.Sprint("p", i), fmt.Sprint("Lamp ", i), int64(i%3))
 		p.CategoryPath = []string{"Home", fmt.Sprint("C", i%4)}
 		in = append(in, p)
 	}
-	ids := b.add(in...)
+	ids := h.add(in...)
 	for i, productID := range ids {
-		variantID := b.variantOf(productID)
+		variantID := h.variantOf(productID)
 		switch i % 5 {
 		case 0:
 			title := fmt.Sprint("Chair ", i)
-			_, err := b.operator.UpdateProduct(b.asOperator(), &productv1.UpdateProductRequest{Id: productID, Title: &title})
+			_, err := h.operator.UpdateProduct(h.asOperator(), &productv1.UpdateProductRequest{Id: productID, Title: &title})
 			require.NoError(t, err)
 		case 1:
-			_ = b.reserve(id.New(id.Order), line(variantID, 1))
+			_ = h.reserve(id.New(id.Order), line(variantID, 1))
 		case 2:
-			_, err := b.operator.DeleteProduct(b.asOperator(), &productv1.DeleteProductRequest{Id: productID})
+			_, err := h.operator.DeleteProduct(h.asOperator(), &productv1.DeleteProductRequest{Id: productID})
 			require.NoError(t, err)
 		case 3:
-			_, err := b.operator.SetStock(b.asOperator(), &productv1.SetStockRequest{VariantId: variantID, OnHand: pieces(int64(i % 2))})
+			_, err := h.operator.SetStock(h.asOperator(), &productv1.SetStockRequest{VariantId: variantID, OnHand: pieces(int64(i % 2))})
 			require.NoError(t, err)
 		}
 	}
-	b.shopNews(domain.Shop{ID: other, Handle: "o", Name: "Other", Status: "suspended", Version: 2})
+	h.shopUpdate(domain.Shop{ID: other, Handle: "o", Name: "Other", Status: "suspended", Version: 2})
 	dump := func() (rows []string) {
-		r, err := b.pool.Query(ctx, `select l::text from listing l order by product_id`)
+		r, err := h.pool.Query(ctx, `select l::text from listing l order by product_id`)
 		require.NoError(t, err)
 		for r.Next() {
 			var row string
@@ -298,36 +298,36 @@ func TestRebuiltListingEqualsTheOneKeptCurrent(t *testing.T) {
 	}
 	incremental := dump()
 	require.Len(t, incremental, 24)
-	_, err := b.pool.Exec(ctx, `update listing set terms = '', title = 'wrong', visible = not visible`)
+	_, err := h.pool.Exec(ctx, `update listing set terms = '', title = 'wrong', visible = not visible`)
 	require.NoError(t, err)
-	n, err := b.store.Rebuild(ctx)
+	n, err := h.store.Rebuild(ctx)
 	require.NoError(t, err)
 	require.Equal(t, 24, n)
 	require.Equal(t, incremental, dump())
-	_, err = b.pool.Exec(ctx, `delete from listing`)
+	_, err = h.pool.Exec(ctx, `delete from listing`)
 	require.NoError(t, err)
-	_, err = b.store.Rebuild(ctx)
+	_, err = h.store.Rebuild(ctx)
 	require.NoError(t, err)
 	require.Equal(t, incremental, dump())
 }
 
-func (b *bundle) variantOf(productID string) (variantID string) {
-	require.NoError(b.t, b.pool.QueryRow(context.Background(), `select id from variant where product_id = $1`, productID).Scan(&variantID))
+func (h *harness) variantOf(productID string) (variantID string) {
+	require.NoError(h.t, h.pool.QueryRow(context.Background(), `select id from variant where product_id = $1`, productID).Scan(&variantID))
 	return variantID
 }
 
-func TestTwoSellersAtOnce(t *testing.T) {
+func TestConcurrentCreatesWithOneHandleMakeOneProduct(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	shopID, member := b.shop("s")
-	ctx := b.asUser(member)
+	h := setup(t)
+	shopID, member := h.shop("s")
+	ctx := h.asUser(member)
 	var wg sync.WaitGroup
 	codes := make([]errs.Code, 8)
 	for i := range codes {
 		wg.Go(func() {
 			in := newProduct(shopID, "Lamp")
 			in.Handle = "lamp"
-			_, err := b.visitor.CreateProduct(ctx, in)
+			_, err := h.visitor.CreateProduct(ctx, in)
 			codes[i] = errs.CodeOf(err)
 		})
 	}

@@ -11,74 +11,74 @@ import (
 	"souk/pkg/id"
 )
 
-func (b *bundle) states() []string {
-	b.t.Helper()
-	rows, err := b.pool.Query(b.t.Context(), `select state from reservation order by state`)
-	require.NoError(b.t, err)
+func (h *harness) states() []string {
+	h.t.Helper()
+	rows, err := h.pool.Query(h.t.Context(), `select state from reservation order by state`)
+	require.NoError(h.t, err)
 	states, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	require.NoError(b.t, err)
+	require.NoError(h.t, err)
 	return states
 }
 
-func TestOldReservationsAreForgotten(t *testing.T) {
+func TestOldReservationsAreDeleted(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	variantID := b.variant(100)
+	h := setup(t)
+	variantID := h.variant(100)
 	orders := map[string]string{}
 	for _, state := range []string{"held", "released", "expired", "committed", "restocked", "tombstone"} {
 		orderID := id.New(id.Order)
 		orders[state] = orderID
 		if state != "tombstone" {
-			require.NoError(t, b.reserve(orderID, line(variantID, 1)))
+			require.NoError(t, h.reserve(orderID, line(variantID, 1)))
 		}
 		switch state {
 		case "released", "tombstone":
-			require.NoError(t, b.release(orderID))
+			require.NoError(t, h.release(orderID))
 		case "restocked":
-			require.NoError(t, b.commit(orderID))
-			require.NoError(t, b.restock(orderID))
+			require.NoError(t, h.commit(orderID))
+			require.NoError(t, h.restock(orderID))
 		case "committed":
-			require.NoError(t, b.commit(orderID))
+			require.NoError(t, h.commit(orderID))
 		case "expired":
-			b.clock.Advance(2 * time.Minute)
-			require.NoError(t, b.commit(orders["held"])) // only this one lapses
-			_, err := b.store.Sweep(t.Context(), 10)
+			h.clock.Advance(2 * time.Minute)
+			require.NoError(t, h.commit(orders["held"])) // so that only this one expires
+			_, err := h.store.Sweep(t.Context(), 10)
 			require.NoError(t, err)
 		}
 	}
-	onHand, reserved := b.stock(variantID)
+	onHand, reserved := h.stock(variantID)
 	require.EqualValues(t, 98, onHand)
 	require.Zero(t, reserved)
 
 	forget := func() int {
-		n, err := b.store.Forget(t.Context(), b.clock.Now().Add(-30*24*time.Hour), 2)
+		n, err := h.store.Forget(t.Context(), h.clock.Now().Add(-30*24*time.Hour), 2)
 		require.NoError(t, err)
 		return n
 	}
-	b.clock.Advance(30*24*time.Hour - 2*time.Minute)
+	h.clock.Advance(30*24*time.Hour - 2*time.Minute)
 	require.Zero(t, forget())
-	require.Len(t, b.states(), 6)
+	require.Len(t, h.states(), 6)
 
 	young := id.New(id.Order)
-	require.NoError(t, b.release(young))
-	b.clock.Advance(3 * time.Minute)
+	require.NoError(t, h.release(young))
+	h.clock.Advance(3 * time.Minute)
 	require.Equal(t, 2, forget())
 	require.Equal(t, 1, forget())
 	require.Zero(t, forget())
-	require.Equal(t, []string{"committed", "committed", "expired", "tombstone"}, b.states())
+	require.Equal(t, []string{"committed", "committed", "expired", "tombstone"}, h.states())
 	var lines int
-	require.NoError(t, b.pool.QueryRow(t.Context(), `select count(*) from reservation_line`).Scan(&lines))
+	require.NoError(t, h.pool.QueryRow(t.Context(), `select count(*) from reservation_line`).Scan(&lines))
 	require.Equal(t, 3, lines)
 
-	// Calls that come after all do no harm.
-	require.NoError(t, b.release(orders["released"]))
-	require.Equal(t, errs.NotFound, errs.CodeOf(b.commit(orders["restocked"])))
-	require.Equal(t, errs.NotFound, errs.CodeOf(b.restock(orders["restocked"])))
-	require.Equal(t, errs.Conflict, errs.CodeOf(b.reserve(orders["released"], line(variantID, 1))))
-	// A sale can be taken back however late, and what has expired is still sold to the checkout that comes back.
-	require.NoError(t, b.restock(orders["committed"]))
-	require.NoError(t, b.commit(orders["expired"]))
-	onHand, reserved = b.stock(variantID)
+	// Calls for deleted reservations do no harm.
+	require.NoError(t, h.release(orders["released"]))
+	require.Equal(t, errs.NotFound, errs.CodeOf(h.commit(orders["restocked"])))
+	require.Equal(t, errs.NotFound, errs.CodeOf(h.restock(orders["restocked"])))
+	require.Equal(t, errs.Conflict, errs.CodeOf(h.reserve(orders["released"], line(variantID, 1))))
+	// A sale can be restocked at any time, and a resumed checkout can still commit its expired reservation.
+	require.NoError(t, h.restock(orders["committed"]))
+	require.NoError(t, h.commit(orders["expired"]))
+	onHand, reserved = h.stock(variantID)
 	require.EqualValues(t, 98, onHand)
 	require.Zero(t, reserved)
 }

@@ -13,13 +13,13 @@ import (
 	"souk/pkg/id"
 )
 
-func (b *bundle) importAll(products []*productv1.ImportedProduct) map[string]int {
-	b.t.Helper()
+func (h *harness) importAll(products []*productv1.ImportedProduct) map[string]int {
+	h.t.Helper()
 	outcomes := map[string]int{}
 	for chunk := range slices.Chunk(products, 200) {
-		out, err := b.operator.ImportProducts(b.asOperator(), &productv1.ImportProductsRequest{Products: chunk})
-		require.NoError(b.t, err)
-		require.Len(b.t, out.GetResults(), len(chunk))
+		out, err := h.operator.ImportProducts(h.asOperator(), &productv1.ImportProductsRequest{Products: chunk})
+		require.NoError(h.t, err)
+		require.Len(h.t, out.GetResults(), len(chunk))
 		for _, r := range out.GetResults() {
 			outcomes[r.GetOutcome()]++
 		}
@@ -27,11 +27,11 @@ func (b *bundle) importAll(products []*productv1.ImportedProduct) map[string]int
 	return outcomes
 }
 
-func (b *bundle) exportAll() (all []*productv1.ImportedProduct) {
-	b.t.Helper()
+func (h *harness) exportAll() (all []*productv1.ImportedProduct) {
+	h.t.Helper()
 	for token := ""; ; {
-		out, err := b.operator.ExportProducts(b.asOperator(), &productv1.ExportProductsRequest{PageSize: 150, PageToken: token})
-		require.NoError(b.t, err)
+		out, err := h.operator.ExportProducts(h.asOperator(), &productv1.ExportProductsRequest{PageSize: 150, PageToken: token})
+		require.NoError(h.t, err)
 		all = append(all, out.GetProducts()...)
 		if token = out.GetNextPageToken(); token == "" {
 			return all
@@ -41,8 +41,8 @@ func (b *bundle) exportAll() (all []*productv1.ImportedProduct) {
 
 func TestImportTwiceChangesNothing(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.shop("s")
+	h := setup(t)
+	h.shop("s")
 	var in []*productv1.ImportedProduct
 	for i := range 250 {
 		p := simple("s", fmt.Sprint("p", i), fmt.Sprint("Lamp ", i), 5)
@@ -51,35 +51,35 @@ func TestImportTwiceChangesNothing(t *testing.T) {
 		p.Variants = append(p.Variants, &productv1.VariantInput{Sku: fmt.Sprint("v", i), Options: map[string]string{"Size": "L", "Colour": "red"}, Price: brl("11.00")})
 		in = append(in, p)
 	}
-	require.Equal(t, map[string]int{"created": 250}, b.importAll(in))
-	require.Equal(t, map[string]int{"unchanged": 250}, b.importAll(in))
+	require.Equal(t, map[string]int{"created": 250}, h.importAll(in))
+	require.Equal(t, map[string]int{"unchanged": 250}, h.importAll(in))
 
-	// what was sold meanwhile does not come back
+	// sold pieces do not come back
 	var variantID string
-	require.NoError(t, b.pool.QueryRow(b.asOperator(), `select id from variant where sku = 'sku-p0'`).Scan(&variantID))
+	require.NoError(t, h.pool.QueryRow(h.asOperator(), `select id from variant where sku = 'sku-p0'`).Scan(&variantID))
 	orderID := id.New(id.Order)
-	require.NoError(t, b.reserve(orderID, line(variantID, 2)))
-	require.NoError(t, b.commit(orderID))
-	require.Equal(t, map[string]int{"unchanged": 250}, b.importAll(in))
-	onHand, _ := b.stock(variantID)
+	require.NoError(t, h.reserve(orderID, line(variantID, 2)))
+	require.NoError(t, h.commit(orderID))
+	require.Equal(t, map[string]int{"unchanged": 250}, h.importAll(in))
+	onHand, _ := h.stock(variantID)
 	require.EqualValues(t, 3, onHand)
 
-	// an edit is undone
+	// a repeated import undoes an edit
 	title := "Edited"
-	_, err := b.operator.UpdateProduct(b.asOperator(), &productv1.UpdateProductRequest{Id: b.productOf(variantID), Title: &title})
+	_, err := h.operator.UpdateProduct(h.asOperator(), &productv1.UpdateProductRequest{Id: h.productOf(variantID), Title: &title})
 	require.NoError(t, err)
-	require.Equal(t, map[string]int{"updated": 1, "unchanged": 249}, b.importAll(in))
-	require.Equal(t, "Lamp 0", b.get(b.productOf(variantID)).GetTitle())
+	require.Equal(t, map[string]int{"updated": 1, "unchanged": 249}, h.importAll(in))
+	require.Equal(t, "Lamp 0", h.get(h.productOf(variantID)).GetTitle())
 
-	exported := b.exportAll()
+	exported := h.exportAll()
 	require.Len(t, exported, 250)
-	require.Equal(t, map[string]int{"unchanged": 250}, b.importAll(exported))
+	require.Equal(t, map[string]int{"unchanged": 250}, h.importAll(exported))
 }
 
 func TestImportJudgesEachProductOnItsOwn(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.shop("s")
+	h := setup(t)
+	h.shop("s")
 	good, bad := simple("s", "good", "Good", 1), simple("s", "bad", "Bad", 1)
 	bad.Variants[0].Price = brl("0.00")
 	noTitle, noShop, stolen, again := simple("s", "none", "", 1), simple("nowhere", "x", "X", 1), simple("s", "stolen", "X", 1), simple("s", "good", "Again", 1)
@@ -88,7 +88,7 @@ func TestImportJudgesEachProductOnItsOwn(t *testing.T) {
 	nul := simple("s", "nul", "a\x00b", 1)
 	script := simple("s", "script", "Script", 1)
 	script.Images = []*productv1.Image{{Url: "javascript:alert(1)"}}
-	out, err := b.operator.ImportProducts(b.asOperator(), &productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{good, bad, noTitle, noShop, stolen, again, nul, script}})
+	out, err := h.operator.ImportProducts(h.asOperator(), &productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{good, bad, noTitle, noShop, stolen, again, nul, script}})
 	require.NoError(t, err)
 	reasons := []string{"", "variants[0].price.amount", "title", "nowhere", "sku-good", "twice", "NUL", "images[0].url"}
 	for i, r := range out.GetResults() {
@@ -101,19 +101,19 @@ func TestImportJudgesEachProductOnItsOwn(t *testing.T) {
 	}
 }
 
-// TestSellersImportIntoCategoriesThereAre: the tree is everybody's, and only operators make it grow.
-func TestSellersImportIntoCategoriesThereAre(t *testing.T) {
+// All shops share the category tree, so only operators add to it.
+func TestSellersImportOnlyIntoExistingCategories(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	_, member := b.shop("s")
-	b.importAll([]*productv1.ImportedProduct{func() *productv1.ImportedProduct {
+	h := setup(t)
+	_, member := h.shop("s")
+	h.importAll([]*productv1.ImportedProduct{func() *productv1.ImportedProduct {
 		p := simple("s", "first", "First", 1)
 		p.CategoryPath = []string{"Home", "Lamps"}
 		return p
 	}()})
 	known, unknown, below := simple("s", "known", "Known", 1), simple("s", "unknown", "Unknown", 1), simple("s", "below", "Below", 1)
 	known.CategoryPath, unknown.CategoryPath, below.CategoryPath = []string{"Home", "Lamps"}, []string{"Mine"}, []string{"Mine", "Lamps"}
-	out, err := b.operator.ImportProducts(b.asUser(member), &productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{known, unknown, below, simple("s", "none", "None", 1)}})
+	out, err := h.operator.ImportProducts(h.asUser(member), &productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{known, unknown, below, simple("s", "none", "None", 1)}})
 	require.NoError(t, err)
 	var outcomes []string
 	for _, r := range out.GetResults() {
@@ -121,17 +121,17 @@ func TestSellersImportIntoCategoriesThereAre(t *testing.T) {
 	}
 	require.Equal(t, []string{"created", "rejected", "rejected", "created"}, outcomes)
 	require.Contains(t, out.GetResults()[2].GetReason(), "Mine > Lamps")
-	list, err := b.visitor.ListCategories(b.asAnybody(), &productv1.ListCategoriesRequest{})
+	list, err := h.visitor.ListCategories(h.asVisitor(), &productv1.ListCategoriesRequest{})
 	require.NoError(t, err)
 	require.Len(t, list.GetCategories(), 2)
-	require.Equal(t, []string{"Home", "Lamps"}, b.get(out.GetResults()[0].GetProductId()).GetCategoryPath())
+	require.Equal(t, []string{"Home", "Lamps"}, h.get(out.GetResults()[0].GetProductId()).GetCategoryPath())
 }
 
-func TestTwoImportsAtOnce(t *testing.T) {
+func TestConcurrentImportsCreateEachProductOnce(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.shop("a")
-	b.shop("b")
+	h := setup(t)
+	h.shop("a")
+	h.shop("b")
 	var in []*productv1.ImportedProduct
 	for i := range 400 {
 		p := simple([]string{"a", "b"}[i%2], fmt.Sprint("p", i), fmt.Sprint("Lamp ", i), 5)
@@ -147,7 +147,7 @@ func TestTwoImportsAtOnce(t *testing.T) {
 			if w%2 == 1 {
 				slices.Reverse(mine)
 			}
-			for outcome, n := range b.importAll(mine) {
+			for outcome, n := range h.importAll(mine) {
 				mu.Lock()
 				total[outcome] += n
 				mu.Unlock()
@@ -160,8 +160,8 @@ func TestTwoImportsAtOnce(t *testing.T) {
 
 func TestNamesInAllScriptsComeBackByteForByte(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.shop("food")
+	h := setup(t)
+	h.shop("food")
 	var in []*productv1.ImportedProduct
 	for _, r := range records(t, "openfoodfacts/products.csv") {
 		if r[1] == "" || len([]rune(r[1])) > 500 {
@@ -171,22 +171,22 @@ func TestNamesInAllScriptsComeBackByteForByte(t *testing.T) {
 		p.Description, p.Status = r[2], "active"
 		in = append(in, p)
 	}
-	require.Equal(t, map[string]int{"created": len(in)}, b.importAll(in))
+	require.Equal(t, map[string]int{"created": len(in)}, h.importAll(in))
 	exported := map[string]*productv1.ImportedProduct{}
-	for _, p := range b.exportAll() {
+	for _, p := range h.exportAll() {
 		exported[p.GetHandle()] = p
 	}
 	require.Len(t, exported, len(in))
 	found := 0
 	for i, p := range in {
 		require.True(t, proto.Equal(p, exported[p.GetHandle()]), "%v\n%v", p, exported[p.GetHandle()])
-		if i%40 == 0 { // a sample: whatever a product is called, it is found by its name
-			out, err := b.visitor.SearchProducts(b.asAnybody(), &productv1.SearchProductsRequest{Query: string([]rune(p.GetTitle())[:min(200, len([]rune(p.GetTitle())))])})
+		if i%40 == 0 { // a sample: a product is found by its name, in any script
+			out, err := h.visitor.SearchProducts(h.asVisitor(), &productv1.SearchProductsRequest{Query: string([]rune(p.GetTitle())[:min(200, len([]rune(p.GetTitle())))])})
 			require.NoError(t, err, p.GetTitle())
 			if slices.ContainsFunc(out.GetProducts(), func(f *productv1.Product) bool { return f.GetTitle() == p.GetTitle() }) {
 				found++
 			} else {
-				t.Logf("not among the first: %q", p.GetTitle())
+				t.Logf("not on the first page: %q", p.GetTitle())
 			}
 		}
 	}

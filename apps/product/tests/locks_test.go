@@ -20,129 +20,129 @@ import (
 	"souk/pkg/id"
 )
 
-// locked does something in a transaction of the test's own, and leaves it open until the end it returns.
-func (b *bundle) locked(sql string, args ...any) (tx pgx.Tx, end func()) {
-	b.t.Helper()
+// locked runs sql in a new transaction. It returns the open transaction and a function that rolls it back.
+func (h *harness) locked(sql string, args ...any) (tx pgx.Tx, end func()) {
+	h.t.Helper()
 	ctx := context.Background()
-	tx, err := b.pool.Begin(ctx)
-	require.NoError(b.t, err)
+	tx, err := h.pool.Begin(ctx)
+	require.NoError(h.t, err)
 	end = sync.OnceFunc(func() { _ = tx.Rollback(ctx) })
-	b.t.Cleanup(end)
+	h.t.Cleanup(end)
 	_, err = tx.Exec(ctx, sql, args...)
-	require.NoError(b.t, err)
+	require.NoError(h.t, err)
 	return tx, end
 }
 
-// Somebody else has locked the listing of a product that sells out: who buys something else does not notice.
-func TestLockedListingHoldsUpNobodyElse(t *testing.T) {
+// Another transaction has locked the listing of a product that sells out. Buyers of other products do not wait.
+func TestLockedListingDelaysNoOtherProduct(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	last, other := b.variant(1), b.variant(100)
-	_, unlock := b.locked(`select from listing for update`)
+	h := setup(t)
+	last, other := h.variant(1), h.variant(100)
+	_, unlock := h.locked(`select from listing for update`)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := b.reserve(id.New(id.Order), line(last, 1)); err != nil {
+		if err := h.reserve(id.New(id.Order), line(last, 1)); err != nil {
 			t.Error(err)
 		}
 	})
-	b.waiting(1)
+	h.waitForLocks(1)
 	for range 10 {
-		require.NoError(t, b.reserve(id.New(id.Order), line(other, 1)))
+		require.NoError(t, h.reserve(id.New(id.Order), line(other, 1)))
 	}
 	unlock()
 	wg.Wait()
-	_, reserved := b.stock(last)
+	_, reserved := h.stock(last)
 	require.EqualValues(t, 1, reserved)
 }
 
-// Somebody else has locked a variant's stock, as an import does, and many want to buy it: whoever buys something else
-// does not notice.
-func TestLockedStockHoldsUpNobodyElse(t *testing.T) {
+// Another transaction has locked a variant's stock, as an import does, and many want to buy it. Buyers of other
+// variants do not wait.
+func TestLockedStockDelaysNoOtherVariant(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	hot, other := b.variant(100), b.variant(100)
+	h := setup(t)
+	hot, other := h.variant(100), h.variant(100)
 	held := id.New(id.Order)
-	require.NoError(t, b.reserve(held, line(hot, 1)))
-	_, unlock := b.locked(`select from stock where variant_id = $1 for update`, hot)
+	require.NoError(t, h.reserve(held, line(hot, 1)))
+	_, unlock := h.locked(`select from stock where variant_id = $1 for update`, hot)
 
 	var wg sync.WaitGroup
 	for range 10 {
 		wg.Go(func() {
-			if err := b.reserve(id.New(id.Order), line(hot, 1)); err != nil {
+			if err := h.reserve(id.New(id.Order), line(hot, 1)); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	b.waiting(1)
+	h.waitForLocks(1)
 	wg.Go(func() {
-		if err := b.reserve(id.New(id.Order), append(line(hot, 1), line(other, 1)...)); err != nil {
+		if err := h.reserve(id.New(id.Order), append(line(hot, 1), line(other, 1)...)); err != nil {
 			t.Error(err)
 		}
 	})
-	for range 2 { // the second is the first one's retry
+	for range 2 { // a call and its retry
 		wg.Go(func() {
-			if err := b.commit(held); err != nil {
+			if err := h.commit(held); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	for range 10 {
 		orderID := id.New(id.Order)
-		require.NoError(t, b.reserve(orderID, line(other, 1)))
-		require.NoError(t, b.commit(orderID))
+		require.NoError(t, h.reserve(orderID, line(other, 1)))
+		require.NoError(t, h.commit(orderID))
 	}
 	unlock()
 	wg.Wait()
-	onHand, reserved := b.stock(hot)
+	onHand, reserved := h.stock(hot)
 	require.EqualValues(t, 99, onHand)
 	require.EqualValues(t, 11, reserved)
-	onHand, reserved = b.stock(other)
+	onHand, reserved = h.stock(other)
 	require.EqualValues(t, 90, onHand)
 	require.EqualValues(t, 1, reserved)
 }
 
-// What lapses while it is locked is left for later, and the others are ended.
-func TestSweepPassesByWhatIsLocked(t *testing.T) {
+// Reservations that expire while they are locked are left for the next sweep. The others expire.
+func TestSweepSkipsLockedRows(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	hot, other := b.variant(5), b.variant(5)
-	require.NoError(t, b.reserve(id.New(id.Order), line(hot, 1)))
-	require.NoError(t, b.reserve(id.New(id.Order), line(other, 1)))
-	b.clock.Advance(time.Hour)
-	_, unlock := b.locked(`select from stock where variant_id = $1 for update`, hot)
-	n, err := b.store.Sweep(t.Context(), 10)
+	h := setup(t)
+	hot, other := h.variant(5), h.variant(5)
+	require.NoError(t, h.reserve(id.New(id.Order), line(hot, 1)))
+	require.NoError(t, h.reserve(id.New(id.Order), line(other, 1)))
+	h.clock.Advance(time.Hour)
+	_, unlock := h.locked(`select from stock where variant_id = $1 for update`, hot)
+	n, err := h.store.Sweep(t.Context(), 10)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
-	_, reserved := b.stock(other)
+	_, reserved := h.stock(other)
 	require.Zero(t, reserved)
 	unlock()
-	n, err = b.store.Sweep(t.Context(), 10)
+	n, err = h.store.Sweep(t.Context(), 10)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
-	_, reserved = b.stock(hot)
+	_, reserved = h.stock(hot)
 	require.Zero(t, reserved)
 }
 
-// New reservations are written in the order of their keys, whatever order they came in: two transactions that write the
-// same ones (a call and its retry elsewhere) wait for one another, but not in a circle.
+// New reservations are written in key order, in whatever order they arrive. So two transactions that write the
+// same ones (a call and its retry in another process) wait for each other but do not deadlock.
 func TestNewReservationsAreWrittenInOrder(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	h := setup(t)
 	ctx := context.Background()
-	variantID := b.variant(100)
+	variantID := h.variant(100)
 	const insert = `insert into reservation (order_id, state, request_hash, expires_at, created_at, updated_at) values ($1, 'held', '', now(), now(), now())`
 	order := func(n int) string { return fmt.Sprintf("ord_%02d", n) }
-	_, first := b.locked(insert, order(0))
-	other, last := b.locked(insert, order(5))
+	_, first := h.locked(insert, order(0))
+	other, last := h.locked(insert, order(5))
 
 	var wg sync.WaitGroup
 	reserve := func(n int) {
-		if err := b.reserve(order(n), line(variantID, 1)); err != nil {
+		if err := h.reserve(order(n), line(variantID, 1)); err != nil {
 			t.Error(err)
 		}
 	}
-	wg.Go(func() { reserve(0) }) // keeps the next ones waiting, so that they share a transaction
-	b.waiting(1)
+	wg.Go(func() { reserve(0) }) // delays the next ones, so that they share a transaction
+	h.waitForLocks(1)
 	var calling sync.WaitGroup
 	for _, n := range []int{6, 7, 8, 5, 1, 9} {
 		calling.Add(1)
@@ -151,34 +151,34 @@ func TestNewReservationsAreWrittenInOrder(t *testing.T) {
 	calling.Wait()
 	first()
 	require.Eventually(t, func() bool {
-		_, reserved := b.stock(variantID)
+		_, reserved := h.stock(variantID)
 		return reserved > 0
 	}, time.Minute, time.Millisecond)
-	b.waiting(1)
-	_, err := other.Exec(ctx, `set local lock_timeout = '200ms'`) // it has nobody to wait for
+	h.waitForLocks(1)
+	_, err := other.Exec(ctx, `set local lock_timeout = '200ms'`) // no other transaction has these keys
 	require.NoError(t, err)
 	for n := 6; n <= 9; n++ {
-		// one that came early enough for a transaction of its own is there already
+		// a reservation that got a transaction of its own exists already
 		_, err := other.Exec(ctx, insert+` on conflict do nothing`, order(n))
 		require.NoError(t, err)
 	}
 	last()
 	wg.Wait()
-	_, reserved := b.stock(variantID)
+	_, reserved := h.stock(variantID)
 	require.EqualValues(t, 7, reserved)
 }
 
-// Two processes get the same calls, in any order, while imports lock stock: each order has one reservation, and nobody
-// waits in a circle.
+// Two processes get the same calls, in any order, while imports lock stock. Each order gets one reservation,
+// without a deadlock.
 func TestTwoProcessesReserveOnce(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	h := setup(t)
 	ctx := context.Background()
-	other := repository.New(b.pool, repository.Options{Clock: b.clock, LowStock: 5})
+	other := repository.New(h.pool, repository.Options{Clock: h.clock, LowStock: 5})
 	defer other.Close()
 	var variants []string
 	for range 4 {
-		variants = append(variants, b.variant(10_000))
+		variants = append(variants, h.variant(10_000))
 	}
 	var locking sync.WaitGroup
 	stop := make(chan struct{})
@@ -189,31 +189,31 @@ func TestTwoProcessesReserveOnce(t *testing.T) {
 				return
 			default:
 			}
-			_, err := b.pool.Exec(ctx, `select pg_sleep(0.002) from (select from stock where variant_id = $1 for update) k`, variants[n%4])
+			_, err := h.pool.Exec(ctx, `select pg_sleep(0.002) from (select from stock where variant_id = $1 for update) k`, variants[n%4])
 			if err != nil {
 				t.Error(err)
 			}
 		}
 	})
 	var wg sync.WaitGroup
-	for round := range 10 {
+	for pass := range 10 {
 		orders := make([]string, 8)
 		for i := range orders {
 			orders[i] = id.New(id.Order)
 		}
-		for _, store := range []*repository.Store{b.store, other} {
+		for _, store := range []*repository.Store{h.store, other} {
 			for i, orderID := range orders {
 				wg.Go(func() {
-					lines := []domain.Line{{VariantID: variants[(i+round)%4], Quantity: 1}, {VariantID: variants[(i+1)%4], Quantity: 2}}
+					lines := []domain.Line{{VariantID: variants[(i+pass)%4], Quantity: 1}, {VariantID: variants[(i+1)%4], Quantity: 2}}
 					merged, err := domain.Merge(lines)
 					if err != nil {
 						t.Error(err)
 					}
 					op := domain.Operation{Kind: domain.Reserve, OrderID: orderID, Lines: merged, Hash: domain.RequestHash(merged), TTL: time.Minute}
-					if _, err := store.Do(ctx, op); err != nil {
+					if _, err := store.Apply(ctx, op); err != nil {
 						t.Error(err)
 					}
-					if _, err := store.Do(ctx, domain.Operation{Kind: domain.Commit, OrderID: orderID}); err != nil {
+					if _, err := store.Apply(ctx, domain.Operation{Kind: domain.Commit, OrderID: orderID}); err != nil {
 						t.Error(err)
 					}
 				})
@@ -224,31 +224,31 @@ func TestTwoProcessesReserveOnce(t *testing.T) {
 	close(stop)
 	locking.Wait()
 	var sold, reserved int64
-	require.NoError(t, b.pool.QueryRow(ctx, `select sum(10000 - on_hand), sum(reserved) from stock`).Scan(&sold, &reserved))
+	require.NoError(t, h.pool.QueryRow(ctx, `select sum(10000 - on_hand), sum(reserved) from stock`).Scan(&sold, &reserved))
 	require.EqualValues(t, 10*8*3, sold)
 	require.Zero(t, reserved)
-	require.Equal(t, 10*8, b.events("evt.inventory.reserved"))
+	require.Equal(t, 10*8, h.events("evt.inventory.reserved"))
 }
 
-// An import that leaves the pieces as they are needs no stock, and keeps no sale waiting.
+// An import that does not change the pieces locks no stock, so that it delays no sale.
 func TestImportOfNewPricesTouchesNoStock(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	shop, _ := b.shop("s")
+	h := setup(t)
+	shop, _ := h.shop("s")
 	p := simple(shop, "p", "Lamp", 5)
-	b.add(p)
-	_, unlock := b.locked(`select from stock for update`)
+	h.add(p)
+	_, unlock := h.locked(`select from stock for update`)
 	p.Variants[0].Price = brl("12.00")
-	require.Equal(t, map[string]int{"updated": 1}, b.importAll([]*productv1.ImportedProduct{p}))
+	require.Equal(t, map[string]int{"updated": 1}, h.importAll([]*productv1.ImportedProduct{p}))
 	unlock()
 	p.Variants[0].OnHand = pieces(7)
-	require.Equal(t, map[string]int{"updated": 1}, b.importAll([]*productv1.ImportedProduct{p}))
+	require.Equal(t, map[string]int{"updated": 1}, h.importAll([]*productv1.ImportedProduct{p}))
 	var onHand int64
-	require.NoError(t, b.pool.QueryRow(t.Context(), `select on_hand from stock`).Scan(&onHand))
+	require.NoError(t, h.pool.QueryRow(t.Context(), `select on_hand from stock`).Scan(&onHand))
 	require.EqualValues(t, 7, onHand)
 }
 
-// offersSeen counts the statements that look for offers.
+// offersSeen counts the statements that read offers.
 type offersSeen struct{ n atomic.Int64 }
 
 func (o *offersSeen) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
@@ -262,24 +262,24 @@ func (o *offersSeen) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEnd
 
 func TestCallersShareAStatementForOffers(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	h := setup(t)
 	ctx := context.Background()
-	shop, _ := b.shop("s")
-	variants := b.many(shop, 40)
+	shop, _ := h.shop("s")
+	variants := h.many(shop, 40)
 	broken := variants[39]
-	_, err := b.pool.Exec(ctx, `update variant set options = '"none"' where id = $1`, broken)
+	_, err := h.pool.Exec(ctx, `update variant set options = '"none"' where id = $1`, broken)
 	require.NoError(t, err)
-	cfg, err := pgxpool.ParseConfig(b.pool.Config().ConnString())
+	cfg, err := pgxpool.ParseConfig(h.pool.Config().ConnString())
 	require.NoError(t, err)
 	var seen offersSeen
 	cfg.ConnConfig.Tracer = &seen
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	require.NoError(t, err)
 	defer pool.Close()
-	store := repository.New(pool, repository.Options{Clock: b.clock})
+	store := repository.New(pool, repository.Options{Clock: h.clock})
 	defer store.Close()
 
-	_, unlock := b.locked(`lock table variant in access exclusive mode`)
+	_, unlock := h.locked(`lock table variant in access exclusive mode`)
 	var wg, calling sync.WaitGroup
 	for i := range 100 {
 		calling.Add(1)
@@ -287,7 +287,7 @@ func TestCallersShareAStatementForOffers(t *testing.T) {
 			calling.Done()
 			mine := []string{variants[i%39], "var_unknown", variants[(i+7)%39], variants[i%39]}
 			switch i % 10 {
-			case 1: // what is wrong with it is its own affair
+			case 1: // an unreadable variant fails only its own caller
 				mine = append(mine, broken)
 			case 2:
 				mine = append(mine, "\x00", "\xff")
@@ -295,7 +295,7 @@ func TestCallersShareAStatementForOffers(t *testing.T) {
 			offers, err := store.Offers(ctx, mine)
 			if i%10 == 1 {
 				if err == nil {
-					t.Error("it got a variant that cannot be read")
+					t.Error("got a variant that cannot be read")
 				}
 				return
 			}
@@ -309,10 +309,10 @@ func TestCallersShareAStatementForOffers(t *testing.T) {
 		})
 	}
 	calling.Wait()
-	b.waiting(1)
-	gone, cancel := context.WithCancel(ctx)
+	h.waitForLocks(1)
+	canceled, cancel := context.WithCancel(ctx)
 	cancel()
-	_, err = store.Offers(gone, variants[:1])
+	_, err = store.Offers(canceled, variants[:1])
 	require.Equal(t, errs.Timeout, errs.CodeOf(err))
 	unlock()
 	wg.Wait()

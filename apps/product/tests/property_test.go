@@ -12,7 +12,7 @@ import (
 	"souk/pkg/id"
 )
 
-// model is what stock and reservations should be, told in the simplest way.
+// model is the simplest implementation of stock and reservations.
 type model struct {
 	onHand map[string]int64
 	orders map[string]*modelOrder
@@ -34,22 +34,22 @@ func (m *model) reserved(variant string) (n int64) {
 	return n
 }
 
-// TestStockKeepsItsBooks does operations in any order on a few orders and variants, and compares what
-// the service answers and keeps to the model.
-func TestStockKeepsItsBooks(t *testing.T) {
+// The test applies random operations to a few orders and variants, and compares the responses and the stored
+// stock with the model.
+func TestStockMatchesTheModel(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	h := setup(t)
 	ctx := context.Background()
-	pool := []string{b.variant(0), b.variant(0)}
+	pool := []string{h.variant(0), h.variant(0)}
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{onHand: map[string]int64{}, orders: map[string]*modelOrder{}}
-		_, err := b.pool.Exec(ctx, `delete from reservation_line`)
+		_, err := h.pool.Exec(ctx, `delete from reservation_line`)
 		require.NoError(rt, err)
-		_, err = b.pool.Exec(ctx, `delete from reservation`)
+		_, err = h.pool.Exec(ctx, `delete from reservation`)
 		require.NoError(rt, err)
 		for _, v := range pool {
 			m.onHand[v] = rapid.Int64Range(0, 12).Draw(rt, "on hand")
-			_, err := b.pool.Exec(ctx, `update stock set on_hand = $2, reserved = 0 where variant_id = $1`, v, m.onHand[v])
+			_, err := h.pool.Exec(ctx, `update stock set on_hand = $2, reserved = 0 where variant_id = $1`, v, m.onHand[v])
 			require.NoError(rt, err)
 		}
 		var orders []string
@@ -69,9 +69,9 @@ func TestStockKeepsItsBooks(t *testing.T) {
 				case o == nil && m.onHand[v]-m.reserved(v) < n:
 					want = errs.OutOfStock
 				case o == nil:
-					m.orders[orderID] = &modelOrder{state: "held", variant: v, quantity: n, expires: b.clock.Now().Add(time.Minute)}
+					m.orders[orderID] = &modelOrder{state: "held", variant: v, quantity: n, expires: h.clock.Now().Add(time.Minute)}
 				}
-				require.Equal(rt, want, errs.CodeOf(b.reserve(orderID, line(v, n))))
+				require.Equal(rt, want, errs.CodeOf(h.reserve(orderID, line(v, n))))
 			case "release":
 				var want errs.Code
 				switch {
@@ -82,7 +82,7 @@ func TestStockKeepsItsBooks(t *testing.T) {
 				case o.state == "held" || o.state == "expired":
 					o.state = "released"
 				}
-				require.Equal(rt, want, errs.CodeOf(b.release(orderID)))
+				require.Equal(rt, want, errs.CodeOf(h.release(orderID)))
 			case "commit":
 				var want errs.Code
 				switch {
@@ -96,7 +96,7 @@ func TestStockKeepsItsBooks(t *testing.T) {
 				case o.state != "committed":
 					want = errs.Conflict
 				}
-				require.Equal(rt, want, errs.CodeOf(b.commit(orderID)))
+				require.Equal(rt, want, errs.CodeOf(h.commit(orderID)))
 			case "restock":
 				var want errs.Code
 				switch {
@@ -108,19 +108,19 @@ func TestStockKeepsItsBooks(t *testing.T) {
 				case o.state != "restocked":
 					want = errs.Conflict
 				}
-				require.Equal(rt, want, errs.CodeOf(b.restock(orderID)))
+				require.Equal(rt, want, errs.CodeOf(h.restock(orderID)))
 			case "expire":
-				b.clock.Advance(40 * time.Second)
+				h.clock.Advance(40 * time.Second)
 				for _, x := range m.orders {
-					if x.state == "held" && !x.expires.After(b.clock.Now()) {
+					if x.state == "held" && !x.expires.After(h.clock.Now()) {
 						x.state = "expired"
 					}
 				}
-				_, err := b.store.Sweep(ctx, 100)
+				_, err := h.store.Sweep(ctx, 100)
 				require.NoError(rt, err)
 			}
 			for _, v := range pool {
-				onHand, reserved := b.stock(v)
+				onHand, reserved := h.stock(v)
 				require.Equal(rt, m.onHand[v], onHand)
 				require.Equal(rt, m.reserved(v), reserved)
 			}

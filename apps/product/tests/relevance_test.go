@@ -17,7 +17,7 @@ import (
 	"souk/pkg/page"
 )
 
-// records reads a CSV file of the shared data, without its header. The test is skipped when it is absent.
+// records reads a CSV file of the shared data, without its header. It skips the test if the file is missing.
 func records(t testing.TB, name string) [][]string {
 	t.Helper()
 	f, err := os.Open(filepath.Join(sharedData, filepath.FromSlash(name)))
@@ -31,17 +31,17 @@ func records(t testing.TB, name string) [][]string {
 	return all[1:]
 }
 
-// offers imports PriceRunner's offers, 200 at a time, and returns the offer of each product.
-func (b *bundle) offers() (offerOf map[string]string, took time.Duration) {
-	b.t.Helper()
-	rows := records(b.t, "pricerunner/offers.csv")
-	b.shops.mu.Lock()
-	known := len(b.shops.byHandle) > 0
-	b.shops.mu.Unlock()
+// offers imports PriceRunner's offers, 200 at a time. It returns the offer by product ID and the time that it took.
+func (h *harness) offers() (offerOf map[string]string, took time.Duration) {
+	h.t.Helper()
+	rows := records(h.t, "pricerunner/offers.csv")
+	h.shops.mu.Lock()
+	known := len(h.shops.byHandle) > 0
+	h.shops.mu.Unlock()
 	if !known {
 		for _, r := range rows {
-			if handle := "merchant-" + r[2]; b.shops.byHandle[handle] == nil {
-				b.shop(handle)
+			if handle := "merchant-" + r[2]; h.shops.byHandle[handle] == nil {
+				h.shop(handle)
 			}
 		}
 	}
@@ -53,20 +53,20 @@ func (b *bundle) offers() (offerOf map[string]string, took time.Duration) {
 		})
 	}
 	offerOf = map[string]string{}
-	ctx := b.asOperator()
+	ctx := h.asOperator()
 	start := time.Now()
 	for chunk := range slices.Chunk(all, 200) {
-		out, err := b.operator.ImportProducts(ctx, &productv1.ImportProductsRequest{Products: chunk})
-		require.NoError(b.t, err)
+		out, err := h.operator.ImportProducts(ctx, &productv1.ImportProductsRequest{Products: chunk})
+		require.NoError(h.t, err)
 		for i, r := range out.GetResults() {
-			require.NotEqual(b.t, "rejected", r.GetOutcome(), r.GetReason())
+			require.NotEqual(h.t, "rejected", r.GetOutcome(), r.GetReason())
 			offerOf[r.GetProductId()] = chunk[i].GetHandle()[len("offer-"):]
 		}
 	}
 	return offerOf, time.Since(start)
 }
 
-// quality is nDCG at 10 and recall at 20.
+// quality sums up nDCG at 10 and recall at 20.
 type quality struct{ ndcg, recall float64 }
 
 func (q *quality) add(ranked []string, relevant map[string]bool) {
@@ -90,7 +90,7 @@ func (q quality) over(n int) string {
 	return fmt.Sprintf("nDCG@10 %.3f, recall@20 %.3f", q.ndcg/float64(n), q.recall/float64(n))
 }
 
-// plain are the ways to do it that ours is compared to: PostgreSQL's own ranking over the title alone.
+// plain are the searches that ours is compared with. They use PostgreSQL's own ranking of the title.
 var plain = []struct{ name, sql string }{
 	{"plain ts_rank, all words", `select product_id from listing, plainto_tsquery('simple', $1) q
 		where to_tsvector('simple', title) @@ q order by ts_rank(to_tsvector('simple', title), q) desc, product_id limit 20`},
@@ -98,9 +98,9 @@ var plain = []struct{ name, sql string }{
 		where to_tsvector('simple', title) @@ q order by ts_rank(to_tsvector('simple', title), q) desc, product_id limit 20`},
 }
 
-func TestRelevance(t *testing.T) {
+func TestSearchRanksBetterThanPlainPostgreSQL(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	h := setup(t)
 	queries := records(t, "pricerunner/queries.csv")
 	relevant := map[string]map[string]bool{}
 	for _, r := range records(t, "pricerunner/qrels.csv") {
@@ -110,20 +110,21 @@ func TestRelevance(t *testing.T) {
 		relevant[r[0]][r[1]] = true
 	}
 	ctx := context.Background()
-	offerOf, took := b.offers()
+	offerOf, took := h.offers()
 	t.Logf("imported %d products in %s: %.0f a second", len(offerOf), took.Round(time.Millisecond), float64(len(offerOf))/took.Seconds())
-	require.NoError(t, b.store.LearnWords(ctx))
-	_, err := b.pool.Exec(ctx, `create index on listing using gin (to_tsvector('simple', title))`) // for the others
+	require.NoError(t, h.store.LearnWords(ctx))
+	// The plain searches need this index.
+	_, err := h.pool.Exec(ctx, `create index on listing using gin (to_tsvector('simple', title))`)
 	require.NoError(t, err)
-	_, err = b.pool.Exec(ctx, "analyze")
+	_, err = h.pool.Exec(ctx, "analyze")
 	require.NoError(t, err)
 
 	var ours quality
 	var times []time.Duration
-	visitor := b.asAnybody()
+	visitor := h.asVisitor()
 	for _, q := range queries {
 		start := time.Now()
-		out, err := b.visitor.SearchProducts(visitor, &productv1.SearchProductsRequest{Query: q[1], PageSize: page.DefaultSize})
+		out, err := h.visitor.SearchProducts(visitor, &productv1.SearchProductsRequest{Query: q[1], PageSize: page.DefaultSize})
 		times = append(times, time.Since(start))
 		require.NoError(t, err)
 		var ranked []string
@@ -137,7 +138,7 @@ func TestRelevance(t *testing.T) {
 	for _, way := range plain {
 		var theirs quality
 		for _, q := range queries {
-			rows, err := b.pool.Query(ctx, way.sql, q[1])
+			rows, err := h.pool.Query(ctx, way.sql, q[1])
 			require.NoError(t, err)
 			var ranked []string
 			for rows.Next() {

@@ -13,10 +13,10 @@ import (
 	"souk/pkg/errs"
 )
 
-func (b *bundle) search(in *productv1.SearchProductsRequest) *productv1.SearchProductsResponse {
-	b.t.Helper()
-	out, err := b.visitor.SearchProducts(b.asAnybody(), in)
-	require.NoError(b.t, err)
+func (h *harness) search(in *productv1.SearchProductsRequest) *productv1.SearchProductsResponse {
+	h.t.Helper()
+	out, err := h.visitor.SearchProducts(h.asVisitor(), in)
+	require.NoError(h.t, err)
 	return out
 }
 
@@ -28,23 +28,23 @@ func handles(out *productv1.SearchProductsResponse) []string {
 	return all
 }
 
-// titled adds products whose handles are their titles.
-func (b *bundle) titled(shop string, titles ...string) {
-	b.t.Helper()
+// titled adds products that have their titles as handles.
+func (h *harness) titled(shop string, titles ...string) {
+	h.t.Helper()
 	var in []*productv1.ImportedProduct
 	for i, title := range titles {
 		p := simple(shop, strings.ReplaceAll(title, "/", " "), title, int64(i%2))
 		p.Variants[0].Price = brl(fmt.Sprintf("%d.00", 10*(i+1)))
 		in = append(in, p)
 	}
-	b.add(in...)
+	h.add(in...)
 }
 
-func TestFilters(t *testing.T) {
+func TestSearchFiltersProducts(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	lamps, _ := b.shop("lamps")
-	b.shop("chairs")
+	h := setup(t)
+	lamps, _ := h.shop("lamps")
+	h.shop("chairs")
 	p := func(shop, handle, price string, onHand int64, path ...string) *productv1.ImportedProduct {
 		in := simple(shop, handle, handle, onHand)
 		in.Variants[0].Price = brl(price)
@@ -55,10 +55,10 @@ func TestFilters(t *testing.T) {
 	eur.Variants[0].Price.CurrencyCode = "EUR"
 	draft := p("lamps", "draft", "1.00", 1, "Home")
 	draft.Status = "draft"
-	b.add(p("lamps", "desk", "10.00", 1, "Home", "Lamps"), p("lamps", "floor", "20.00", 0, "Home", "Lamps", "Floor"),
+	h.add(p("lamps", "desk", "10.00", 1, "Home", "Lamps"), p("lamps", "floor", "20.00", 0, "Home", "Lamps", "Floor"),
 		p("chairs", "stool", "30.00", 1, "Home", "Chairs"), p("chairs", "ball", "40.00", 1, "Sport"), eur, draft)
 	categories := map[string]string{}
-	list, err := b.visitor.ListCategories(b.asAnybody(), &productv1.ListCategoriesRequest{})
+	list, err := h.visitor.ListCategories(h.asVisitor(), &productv1.ListCategoriesRequest{})
 	require.NoError(t, err)
 	for _, c := range list.GetCategories() {
 		categories[c.GetName()] = c.GetId()
@@ -83,10 +83,10 @@ func TestFilters(t *testing.T) {
 		"by category name":      {&productv1.SearchProductsRequest{Query: "chairs", Sort: "price_asc"}, []string{"stool", "ball"}},
 	}
 	for name, test := range tests {
-		require.Equal(t, test.want, handles(b.search(test.in)), name)
+		require.Equal(t, test.want, handles(h.search(test.in)), name)
 	}
 
-	out := b.search(&productv1.SearchProductsRequest{Facets: true, PageSize: 1})
+	out := h.search(&productv1.SearchProductsRequest{Facets: true, PageSize: 1})
 	require.EqualValues(t, 5, out.GetTotalSize())
 	require.Len(t, out.GetProducts(), 1)
 	require.Equal(t, map[string]int64{"Lamps": 1, "Floor": 1, "Chairs": 1, "Sport": 1, "Home": 1}, counts(out.GetFacets().GetCategories()))
@@ -96,12 +96,12 @@ func TestFilters(t *testing.T) {
 		priced += f.GetCount()
 	}
 	require.EqualValues(t, 5, priced)
-	out = b.search(&productv1.SearchProductsRequest{Facets: true, Query: "lamps", Sort: "price_asc"})
+	out = h.search(&productv1.SearchProductsRequest{Facets: true, Query: "lamps", Sort: "price_asc"})
 	require.EqualValues(t, 3, out.GetTotalSize())
-	out = b.search(&productv1.SearchProductsRequest{Facets: true, Query: "xqzxqz"})
+	out = h.search(&productv1.SearchProductsRequest{Facets: true, Query: "xqzxqz"})
 	require.EqualValues(t, 0, out.GetTotalSize())
 	require.NotNil(t, out.TotalSize)
-	require.Nil(t, b.search(&productv1.SearchProductsRequest{}).TotalSize)
+	require.Nil(t, h.search(&productv1.SearchProductsRequest{}).TotalSize)
 }
 
 func counts(facets []*productv1.FacetCount) map[string]int64 {
@@ -112,11 +112,11 @@ func counts(facets []*productv1.FacetCount) map[string]int64 {
 	return all
 }
 
-func TestWords(t *testing.T) {
+func TestSearchFindsWordsInAnyForm(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.shop("s")
-	b.titled("s", "Sony WH-1000XM3 headphones", "sony wh1000xm4 headphones", "Apple iPhone 7 Plus 32 GB rose gold", "apple iphone 7 plus 32gb",
+	h := setup(t)
+	h.shop("s")
+	h.titled("s", "Sony WH-1000XM3 headphones", "sony wh1000xm4 headphones", "Apple iPhone 7 Plus 32 GB rose gold", "apple iphone 7 plus 32gb",
 		"Samsung UE43M5500AK tv", "Café crème français", "Лампа настольная", "デスクランプ 白", "مصباح مكتب", "🎁 gift box", "O'Neill's 100% cotton \\ shirt", "GROẞE Straße")
 	tests := []struct{ query, first string }{
 		{"wh1000xm3", "Sony WH-1000XM3 headphones"}, {"WH 1000XM3", "Sony WH-1000XM3 headphones"}, {"wh-1000xm4", "sony wh1000xm4 headphones"},
@@ -126,47 +126,47 @@ func TestWords(t *testing.T) {
 		{"samsng", "Samsung UE43M5500AK tv"}, {"headphnes", "sony wh1000xm4 headphones"}, {"sku-🎁", "🎁 gift box"}, {"cotton nonsenseword", "O'Neill's 100% cotton \\ shirt"},
 	}
 	for _, test := range tests {
-		out := b.search(&productv1.SearchProductsRequest{Query: test.query})
+		out := h.search(&productv1.SearchProductsRequest{Query: test.query})
 		require.NotEmpty(t, out.GetProducts(), test.query)
 		require.Equal(t, test.first, out.GetProducts()[0].GetTitle(), test.query)
 	}
 	for _, query := range []string{"xqzxqz", "...", "' or 1=1 --", "zzz & | ! ( ) :*"} {
-		require.Empty(t, b.search(&productv1.SearchProductsRequest{Query: query}).GetProducts(), query)
+		require.Empty(t, h.search(&productv1.SearchProductsRequest{Query: query}).GetProducts(), query)
 	}
 	for _, query := range []string{
 		"'", `"`, `\`, `\'`, ":*", "a:*", "!", "&", "|", "(", "<->", "'; drop table listing; --", "%", "_", "$1", "🎁🎁🎁", "\u200d", "\u202e", strings.Repeat("a ", 100),
 		strings.Repeat("é", 200), strings.Repeat("1a", 100), strings.Repeat("漢", 200), strings.Repeat("a-1-", 50), "\t\n\r", "\x01\x7f", "ﬁ", "İi", "ß", "a\u0301",
 	} {
 		for _, sort := range []string{"", "relevance", "newest", "price_asc", "rating"} {
-			_, err := b.visitor.SearchProducts(b.asAnybody(), &productv1.SearchProductsRequest{Query: query, Sort: sort, Facets: true})
+			_, err := h.visitor.SearchProducts(h.asVisitor(), &productv1.SearchProductsRequest{Query: query, Sort: sort, Facets: true})
 			require.NoError(t, err, "%q", query)
 		}
 	}
 }
 
-// TestAllPagesTogetherAreTheWholeList walks every order, with many equal keys, in pages of an odd size.
-func TestAllPagesTogetherAreTheWholeList(t *testing.T) {
+// The test pages through the list in every order, with many equal keys and an odd page size.
+func TestPagesAddUpToTheWholeList(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.shop("s")
+	h := setup(t)
+	h.shop("s")
 	var in []*productv1.ImportedProduct
 	for i := range 137 {
 		p := simple("s", fmt.Sprint("p", i), fmt.Sprint([]string{"Red lamp", "Blue lamp x2000", "Lamp"}[i%3]), 1)
 		p.Variants[0].Price = brl(fmt.Sprintf("%d.00", 1+i%5))
 		in = append(in, p)
 	}
-	ids := b.add(in...)
-	_, err := b.pool.Exec(context.Background(), `update listing set rating_avg = length(product_id) % 3 + (ascii(right(product_id, 1)) % 3), rating_count = ascii(right(product_id, 2)) % 2`)
+	ids := h.add(in...)
+	_, err := h.pool.Exec(context.Background(), `update listing set rating_avg = length(product_id) % 3 + (ascii(right(product_id, 1)) % 3), rating_count = ascii(right(product_id, 2)) % 2`)
 	require.NoError(t, err)
 	slices.Sort(ids)
 	for query, size := range map[string]int{"": 137, "lamp": 137, "blue lamp x2000 lamps": 46, "lampp": 137} {
 		for _, sort := range []string{"", "relevance", "newest", "price_asc", "price_desc", "rating"} {
 			name := query + "/" + sort
-			whole := b.search(&productv1.SearchProductsRequest{Query: query, Sort: sort, PageSize: 100})
+			whole := h.search(&productv1.SearchProductsRequest{Query: query, Sort: sort, PageSize: 100})
 			var walked []string
 			req := &productv1.SearchProductsRequest{Query: query, Sort: sort, PageSize: 7}
 			for {
-				out := b.search(req)
+				out := h.search(req)
 				for _, p := range out.GetProducts() {
 					walked = append(walked, p.GetId())
 				}
@@ -184,25 +184,25 @@ func TestAllPagesTogetherAreTheWholeList(t *testing.T) {
 			require.Subset(t, ids, walked, name)
 		}
 	}
-	out := b.search(&productv1.SearchProductsRequest{PageSize: 1_000_000})
+	out := h.search(&productv1.SearchProductsRequest{PageSize: 1_000_000})
 	require.Len(t, out.GetProducts(), 100)
-	_, err = b.visitor.SearchProducts(b.asAnybody(), &productv1.SearchProductsRequest{Query: "lamp", PageToken: out.GetNextPageToken()})
-	require.Equal(t, errs.Invalid, errs.CodeOf(err), "a token is good for its own list alone")
+	_, err = h.visitor.SearchProducts(h.asVisitor(), &productv1.SearchProductsRequest{Query: "lamp", PageToken: out.GetNextPageToken()})
+	require.Equal(t, errs.Invalid, errs.CodeOf(err), "a token is valid only for its own list")
 }
 
 func TestListsAreCachedUntilSomethingChanges(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(o *options) { o.cached = true })
-	b.shop("s")
-	b.titled("s", "Lamp")
-	require.Len(t, b.search(&productv1.SearchProductsRequest{}).GetProducts(), 1)
-	_, err := b.pool.Exec(context.Background(), `update listing set visible = false`) // behind the service's back
+	h := setup(t, func(o *options) { o.cached = true })
+	h.shop("s")
+	h.titled("s", "Lamp")
+	require.Len(t, h.search(&productv1.SearchProductsRequest{}).GetProducts(), 1)
+	_, err := h.pool.Exec(context.Background(), `update listing set visible = false`) // without the service
 	require.NoError(t, err)
-	b.titled("s", "Chair")
-	require.Equal(t, []string{"Chair"}, handles(b.search(&productv1.SearchProductsRequest{})))
-	_, err = b.pool.Exec(context.Background(), `update listing set visible = true`)
+	h.titled("s", "Chair")
+	require.Equal(t, []string{"Chair"}, handles(h.search(&productv1.SearchProductsRequest{})))
+	_, err = h.pool.Exec(context.Background(), `update listing set visible = true`)
 	require.NoError(t, err)
-	require.Len(t, b.search(&productv1.SearchProductsRequest{}).GetProducts(), 1, "nobody said that anything changed")
-	b.clock.Advance(3e9)
-	require.Len(t, b.search(&productv1.SearchProductsRequest{}).GetProducts(), 2)
+	require.Len(t, h.search(&productv1.SearchProductsRequest{}).GetProducts(), 1, "the cache was not invalidated")
+	h.clock.Advance(3e9)
+	require.Len(t, h.search(&productv1.SearchProductsRequest{}).GetProducts(), 2)
 }

@@ -1,5 +1,5 @@
-// Package tests holds the black-box tests of the product service: over its contract, with a real
-// database and a real Redis, and with a shop service that the test decides about.
+// Package tests holds the black-box tests of the product service. They call it through its contract, with a real
+// database, a real Redis and a fake shop service.
 package tests
 
 import (
@@ -36,11 +36,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// sharedData is where the real marketplace data is, when it is there.
+// sharedData is the directory of the real marketplace data. It may be missing.
 var sharedData = filepath.Join("..", "..", "..", "..", "shared", "data")
 
-// bundle is a product service of the test's own.
-type bundle struct {
+// harness is a product service with its own database and a fake shop service.
+type harness struct {
 	t       testing.TB
 	pool    *pgxpool.Pool
 	store   *repository.Store
@@ -49,7 +49,7 @@ type bundle struct {
 	gateway *identity.Signer
 	local   *rpc.Local
 
-	// as the order service, an operator, a visitor
+	// clients of the order service, an operator, a visitor
 	order, operator, visitor productv1.ProductServiceClient
 }
 
@@ -58,25 +58,25 @@ type options struct {
 	lowStock int64
 }
 
-func setup(t testing.TB, opts ...func(*options)) *bundle {
+func setup(t testing.TB, opts ...func(*options)) *harness {
 	t.Helper()
 	o := options{lowStock: 5}
 	for _, f := range opts {
 		f(&o)
 	}
 	ctx := context.Background()
-	b := &bundle{t: t, clock: clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), shops: newShops()}
-	b.pool = pgtest.New(t, outbox.Migrations(), migration.Set{Name: "product", FS: product.Migrations()})
-	ro := repository.Options{Clock: b.clock, LowStock: o.lowStock}
+	h := &harness{t: t, clock: clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), shops: newShops()}
+	h.pool = pgtest.New(t, outbox.Migrations(), migration.Set{Name: "product", FS: product.Migrations()})
+	ro := repository.Options{Clock: h.clock, LowStock: o.lowStock}
 	var lists *handler.Lists
 	if o.cached {
 		cache, err := repository.NewCache(redistest.Client(t), time.Minute, zap.NewNop(), nil)
 		require.NoError(t, err)
 		ro.Cache = cache
-		lists = handler.NewLists(cache, 2*time.Second, b.clock)
+		lists = handler.NewLists(cache, 2*time.Second, h.clock)
 	}
-	b.store = repository.New(b.pool, ro)
-	t.Cleanup(b.store.Close)
+	h.store = repository.New(h.pool, ro)
+	t.Cleanup(h.store.Close)
 
 	seed := make([]byte, 32)
 	keys := map[string]ed25519.PublicKey{}
@@ -85,61 +85,61 @@ func setup(t testing.TB, opts ...func(*options)) *bundle {
 		keys[service] = key.Public().(ed25519.PublicKey)
 		return identity.NewSigner(service, key, time.Hour, clock.System{})
 	}
-	b.gateway = signer("gateway")
+	h.gateway = signer("gateway")
 	orders, self := signer("order"), signer("product")
 	verifier := identity.NewVerifier(keys, clock.System{})
-	b.local = rpc.NewLocal()
+	h.local = rpc.NewLocal()
 
 	shopServer := rpc.NewServer(rpc.ServerOptions{Service: "shop", Verifier: verifier})
-	shopv1.RegisterShopServiceServer(shopServer, b.shops)
+	shopv1.RegisterShopServiceServer(shopServer, h.shops)
 	productServer := rpc.NewServer(rpc.ServerOptions{Service: "product", Verifier: verifier, Limit: 2048})
-	shopClient := shopv1.NewShopServiceClient(rpc.NewClient(b.local.Conn(), rpc.ClientOptions{Service: "product", Signer: self}))
-	productv1.RegisterProductServiceServer(productServer, handler.NewRPC(service.New(b.store, shopClient, 15*time.Minute), lists))
+	shopClient := shopv1.NewShopServiceClient(rpc.NewClient(h.local.Conn(), rpc.ClientOptions{Service: "product", Signer: self}))
+	productv1.RegisterProductServiceServer(productServer, handler.NewRPC(service.New(h.store, shopClient, 15*time.Minute), lists))
 	for _, server := range []*rpc.Server{shopServer, productServer} {
 		require.NoError(t, server.Err())
-		stop, err := b.local.Serve(ctx, server)
+		stop, err := h.local.Serve(ctx, server)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = stop(context.Background()) })
 	}
-	b.visitor = b.client("gateway", b.gateway)
-	b.order = b.client("order", orders)
-	b.operator = b.client("gateway", b.gateway)
-	return b
+	h.visitor = h.client("gateway", h.gateway)
+	h.order = h.client("order", orders)
+	h.operator = h.client("gateway", h.gateway)
+	return h
 }
 
-func (b *bundle) client(service string, signer *identity.Signer) productv1.ProductServiceClient {
-	return productv1.NewProductServiceClient(rpc.NewClient(b.local.Conn(), rpc.ClientOptions{Service: service, Signer: signer}))
+func (h *harness) client(service string, signer *identity.Signer) productv1.ProductServiceClient {
+	return productv1.NewProductServiceClient(rpc.NewClient(h.local.Conn(), rpc.ClientOptions{Service: service, Signer: signer}))
 }
 
-// as returns a context in which the gateway calls for an actor.
-func (b *bundle) as(a identity.Actor) context.Context {
-	b.t.Helper()
-	token, _, err := b.gateway.Sign(a)
-	require.NoError(b.t, err)
+// as returns a context for calls of the gateway on behalf of an actor.
+func (h *harness) as(a identity.Actor) context.Context {
+	h.t.Helper()
+	token, _, err := h.gateway.Sign(a)
+	require.NoError(h.t, err)
 	return identity.WithToken(context.Background(), token)
 }
 
-func (b *bundle) asUser(userID string) context.Context {
-	return b.as(identity.Actor{Kind: identity.KindUser, ID: userID})
+func (h *harness) asUser(userID string) context.Context {
+	return h.as(identity.Actor{Kind: identity.KindUser, ID: userID})
 }
 
-func (b *bundle) asOperator() context.Context {
-	return b.as(identity.Actor{Kind: identity.KindUser, ID: id.New(id.User), Roles: []string{identity.RoleOperator}})
+func (h *harness) asOperator() context.Context {
+	return h.as(identity.Actor{Kind: identity.KindUser, ID: id.New(id.User), Roles: []string{identity.RoleOperator}})
 }
 
-func (b *bundle) asAnybody() context.Context { return b.as(identity.Anonymous()) }
+func (h *harness) asVisitor() context.Context { return h.as(identity.Anonymous()) }
 
 // shop adds a shop with one member.
-func (b *bundle) shop(handle string) (shopID, member string) {
+func (h *harness) shop(handle string) (shopID, member string) {
 	shopID, member = id.New(id.Shop), id.New(id.User)
-	b.shops.mu.Lock()
-	defer b.shops.mu.Unlock()
-	b.shops.byHandle[handle] = &shopv1.Shop{Id: shopID, Handle: handle, Name: "Shop " + handle, Status: "active", UpdatedAt: timestamppb.New(b.clock.Now())}
-	b.shops.members[shopID+member] = true
+	h.shops.mu.Lock()
+	defer h.shops.mu.Unlock()
+	h.shops.byHandle[handle] = &shopv1.Shop{Id: shopID, Handle: handle, Name: "Shop " + handle, Status: "active", UpdatedAt: timestamppb.New(h.clock.Now())}
+	h.shops.members[shopID+member] = true
 	return shopID, member
 }
 
-// shops is a shop service that the test decides about.
+// shops is a fake shop service.
 type shops struct {
 	shopv1.UnimplementedShopServiceServer
 	mu       sync.Mutex
@@ -180,7 +180,7 @@ func brl(amount string) *moneyv1.Money { return &moneyv1.Money{CurrencyCode: "BR
 
 func pieces(n int64) *int64 { return &n }
 
-// simple is a product with one variant.
+// simple returns a product with one variant.
 func simple(shop, handle, title string, onHand int64) *productv1.ImportedProduct {
 	return &productv1.ImportedProduct{
 		Shop: shop, Handle: handle, Title: title,
@@ -189,43 +189,43 @@ func simple(shop, handle, title string, onHand int64) *productv1.ImportedProduct
 }
 
 // add imports products as an operator and returns their IDs.
-func (b *bundle) add(products ...*productv1.ImportedProduct) []string {
-	b.t.Helper()
-	out, err := b.operator.ImportProducts(b.asOperator(), &productv1.ImportProductsRequest{Products: products})
-	require.NoError(b.t, err)
+func (h *harness) add(products ...*productv1.ImportedProduct) []string {
+	h.t.Helper()
+	out, err := h.operator.ImportProducts(h.asOperator(), &productv1.ImportProductsRequest{Products: products})
+	require.NoError(h.t, err)
 	ids := make([]string, len(products))
 	for i, r := range out.GetResults() {
-		require.Equal(b.t, "created", r.GetOutcome(), r.GetReason())
+		require.Equal(h.t, "created", r.GetOutcome(), r.GetReason())
 		ids[i] = r.GetProductId()
 	}
 	return ids
 }
 
 // variant adds a product and returns its only variant.
-func (b *bundle) variant(onHand int64) string {
-	b.t.Helper()
-	shop, _ := b.shop(fmt.Sprintf("shop-%d", time.Now().UnixNano()))
-	p := b.get(b.add(simple(shop, "p", "Thing", onHand))[0])
+func (h *harness) variant(onHand int64) string {
+	h.t.Helper()
+	shop, _ := h.shop(fmt.Sprintf("shop-%d", time.Now().UnixNano()))
+	p := h.get(h.add(simple(shop, "p", "Thing", onHand))[0])
 	return p.GetVariants()[0].GetId()
 }
 
-func (b *bundle) get(productID string) *productv1.Product {
-	b.t.Helper()
-	out, err := b.visitor.GetProduct(b.asAnybody(), &productv1.GetProductRequest{Id: productID})
-	require.NoError(b.t, err)
+func (h *harness) get(productID string) *productv1.Product {
+	h.t.Helper()
+	out, err := h.visitor.GetProduct(h.asVisitor(), &productv1.GetProductRequest{Id: productID})
+	require.NoError(h.t, err)
 	return out.GetProduct()
 }
 
-func (b *bundle) stock(variantID string) (onHand, reserved int64) {
-	b.t.Helper()
-	require.NoError(b.t, b.pool.QueryRow(context.Background(), `select on_hand, reserved from stock where variant_id = $1`, variantID).Scan(&onHand, &reserved))
+func (h *harness) stock(variantID string) (onHand, reserved int64) {
+	h.t.Helper()
+	require.NoError(h.t, h.pool.QueryRow(context.Background(), `select on_hand, reserved from stock where variant_id = $1`, variantID).Scan(&onHand, &reserved))
 	return onHand, reserved
 }
 
-func (b *bundle) events(subject string) int {
-	b.t.Helper()
+func (h *harness) events(subject string) int {
+	h.t.Helper()
 	var n int
-	require.NoError(b.t, b.pool.QueryRow(context.Background(), `select count(*) from outbox where subject = $1`, subject).Scan(&n))
+	require.NoError(h.t, h.pool.QueryRow(context.Background(), `select count(*) from outbox where subject = $1`, subject).Scan(&n))
 	return n
 }
 

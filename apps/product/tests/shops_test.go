@@ -23,182 +23,185 @@ import (
 	"souk/pkg/postgres"
 )
 
-// shopNews has the service take in what became of a shop, and all that follows from it.
-func (b *bundle) shopNews(shop domain.Shop) {
-	b.t.Helper()
+// shopUpdate applies an update of a shop and refreshes the listings of its products.
+func (h *harness) shopUpdate(shop domain.Shop) {
+	h.t.Helper()
 	ctx := context.Background()
-	require.NoError(b.t, postgres.InTx(ctx, b.pool, func(tx pgx.Tx) error { return b.store.ShopChanged(ctx, tx, shop) }))
-	b.relist(b.store)
+	require.NoError(h.t, postgres.InTx(ctx, h.pool, func(tx pgx.Tx) error { return h.store.ShopChanged(ctx, tx, shop) }))
+	h.relist(h.store)
 }
 
-func (b *bundle) relist(store *repository.Store) (chunks int) {
-	b.t.Helper()
+func (h *harness) relist(store *repository.Store) (chunks int) {
+	h.t.Helper()
 	for ; ; chunks++ {
 		more, err := store.Relist(context.Background())
-		require.NoError(b.t, err)
+		require.NoError(h.t, err)
 		if !more {
 			return chunks
 		}
 	}
 }
 
-func (b *bundle) shopEvent(subject, shopID string, version int64, m proto.Message) event.Event {
-	b.t.Helper()
-	e, err := event.New(context.Background(), subject, shopID, version, b.clock.Now(), m)
-	require.NoError(b.t, err)
+func (h *harness) shopEvent(subject, shopID string, version int64, m proto.Message) event.Event {
+	h.t.Helper()
+	e, err := event.New(context.Background(), subject, shopID, version, h.clock.Now(), m)
+	require.NoError(h.t, err)
 	return e
 }
 
-// hear hands an event to the consumer's handler, in a transaction that ends as the test says.
-func (b *bundle) hear(e event.Event, end error) {
-	b.t.Helper()
+// handle passes an event to the consumer's handler in a transaction. The transaction commits if end is nil and
+// fails with end otherwise.
+func (h *harness) handle(e event.Event, end error) {
+	h.t.Helper()
 	ctx := context.Background()
-	err := postgres.InTx(ctx, b.pool, func(tx pgx.Tx) error {
-		if err := handler.OnShop(b.store)(ctx, tx, e); err != nil {
+	err := postgres.InTx(ctx, h.pool, func(tx pgx.Tx) error {
+		if err := handler.OnShop(h.store)(ctx, tx, e); err != nil {
 			return err
 		}
 		return end
 	})
-	require.ErrorIs(b.t, err, end)
+	require.ErrorIs(h.t, err, end)
 }
 
-func (b *bundle) listed(shopName string) (n int) {
-	b.t.Helper()
-	require.NoError(b.t, b.pool.QueryRow(context.Background(),
+// listed returns how many listings show the shop name.
+func (h *harness) listed(shopName string) (n int) {
+	h.t.Helper()
+	require.NoError(h.t, h.pool.QueryRow(context.Background(),
 		`select count(*) from listing l where position(convert_to($1, 'UTF8') in l.doc) > 0`, shopName).Scan(&n))
 	return n
 }
 
 // many adds products of one piece each to a shop, and returns their variants in the order of the products' IDs.
-func (b *bundle) many(shop string, n int) (variants []string) {
-	b.t.Helper()
+func (h *harness) many(shop string, n int) (variants []string) {
+	h.t.Helper()
 	var in []*productv1.ImportedProduct
 	for i := range n {
 		in = append(in, simple(shop, fmt.Sprint("p", i), fmt.Sprint("Lamp ", i), 1))
 	}
 	for chunk := range slices.Chunk(in, 200) {
-		b.add(chunk...)
+		h.add(chunk...)
 	}
-	rows, err := b.pool.Query(context.Background(), `select id from variant where shop_id = $1 order by product_id`, shop)
-	require.NoError(b.t, err)
+	rows, err := h.pool.Query(context.Background(), `select id from variant where shop_id = $1 order by product_id`, shop)
+	require.NoError(h.t, err)
 	variants, err = pgx.CollectRows(rows, pgx.RowTo[string])
-	require.NoError(b.t, err)
+	require.NoError(h.t, err)
 	return variants
 }
 
 var errRolledBack = errors.New("the consumer could not commit")
 
-// The effect of an event is in the consumer's transaction: it is there with the inbox row, or not at all.
-func TestShopNewsIsPartOfTheConsumersTransaction(t *testing.T) {
+// The effect of an event is committed with the consumer's inbox row or not at all.
+func TestShopUpdateIsPartOfTheConsumersTransaction(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	shop, _ := b.shop("s")
-	variantID := b.many(shop, 1)[0]
-	suspended := b.shopEvent("evt.shop.suspended", shop, 2, &shopv1.ShopSuspended{ShopId: shop, Handle: "s", Name: "Shop s"})
+	h := setup(t)
+	shop, _ := h.shop("s")
+	variantID := h.many(shop, 1)[0]
+	suspended := h.shopEvent("evt.shop.suspended", shop, 2, &shopv1.ShopSuspended{ShopId: shop, Handle: "s", Name: "Shop s"})
 
-	b.hear(suspended, errRolledBack)
-	require.Zero(t, b.relist(b.store))
-	require.NoError(t, b.reserve(id.New(id.Order), line(variantID, 1)))
+	h.handle(suspended, errRolledBack)
+	require.Zero(t, h.relist(h.store))
+	require.NoError(t, h.reserve(id.New(id.Order), line(variantID, 1)))
 
-	b.hear(suspended, nil)
-	require.Equal(t, errs.OutOfStock, errs.CodeOf(b.reserve(id.New(id.Order), line(variantID, 1))))
-	require.Equal(t, 1, b.relist(b.store))
-	out, err := b.visitor.SearchProducts(b.asAnybody(), &productv1.SearchProductsRequest{})
+	h.handle(suspended, nil)
+	require.Equal(t, errs.OutOfStock, errs.CodeOf(h.reserve(id.New(id.Order), line(variantID, 1))))
+	require.Equal(t, 1, h.relist(h.store))
+	out, err := h.visitor.SearchProducts(h.asVisitor(), &productv1.SearchProductsRequest{})
 	require.NoError(t, err)
 	require.Empty(t, out.GetProducts())
 }
 
-// Events that come twice, late and in any order, with a crash in between, end with what the newest says.
-func TestShopNewsConverges(t *testing.T) {
+// Events arrive twice, late and in any order, with a crash in between. The listings end with the newest version.
+func TestShopUpdatesConverge(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	shop, _ := b.shop("s")
-	b.many(shop, 250)
+	h := setup(t)
+	shop, _ := h.shop("s")
+	h.many(shop, 250)
 	updated := func(version int64, name string) event.Event {
-		return b.shopEvent("evt.shop.updated", shop, version, &shopv1.ShopUpdated{ShopId: shop, Handle: "s", Name: name, Status: "active"})
+		return h.shopEvent("evt.shop.updated", shop, version, &shopv1.ShopUpdated{ShopId: shop, Handle: "s", Name: name, Status: "active"})
 	}
 	second, third, fourth := updated(2, "Second name"), updated(3, "Third name"), updated(4, "Fourth name")
 
-	b.hear(third, nil)
-	more, err := b.store.Relist(t.Context())
+	h.handle(third, nil)
+	more, err := h.store.Relist(t.Context())
 	require.NoError(t, err)
 	require.True(t, more)
-	require.Equal(t, 100, b.listed("Third name"))
+	require.Equal(t, 100, h.listed("Third name"))
 
-	// The process dies, and another goes on where it was.
-	other := repository.New(b.pool, repository.Options{Clock: b.clock})
+	// The process dies, and another one continues.
+	other := repository.New(h.pool, repository.Options{Clock: h.clock})
 	defer other.Close()
-	require.Equal(t, 2, b.relist(other))
-	require.Equal(t, 250, b.listed("Third name"))
+	require.Equal(t, 2, h.relist(other))
+	require.Equal(t, 250, h.listed("Third name"))
 
-	b.hear(second, nil) // late
-	b.hear(third, nil)  // again
-	require.Zero(t, b.relist(b.store))
+	h.handle(second, nil) // late
+	h.handle(third, nil)  // again
+	require.Zero(t, h.relist(h.store))
 
-	// The next news comes while the listings are being made.
-	b.hear(fourth, nil)
-	_, err = b.store.Relist(t.Context())
+	// The next event arrives while the listings are being refreshed.
+	h.handle(fourth, nil)
+	_, err = h.store.Relist(t.Context())
 	require.NoError(t, err)
 	fifth := updated(5, "Fifth name")
-	b.hear(fifth, nil)
-	b.hear(fourth, nil)
-	b.hear(b.shopEvent("evt.shop.verified", shop, 6, &shopv1.ShopVerified{ShopId: shop, Handle: "s", Name: "Fifth name"}), nil) // shows in no listing
-	require.Equal(t, 3, b.relist(b.store))
-	require.Equal(t, 250, b.listed("Fifth name"))
+	h.handle(fifth, nil)
+	h.handle(fourth, nil)
+	// This one changes no listing.
+	h.handle(h.shopEvent("evt.shop.verified", shop, 6, &shopv1.ShopVerified{ShopId: shop, Handle: "s", Name: "Fifth name"}), nil)
+	require.Equal(t, 3, h.relist(h.store))
+	require.Equal(t, 250, h.listed("Fifth name"))
 }
 
-// A shop of which a listing cannot be made does not hold up those behind it, and is tried again.
-func TestShopWhoseListingsCannotBeMadeIsPassedBy(t *testing.T) {
+// A shop with a listing that cannot be refreshed does not delay other shops, and is retried.
+func TestShopWithABrokenListingDelaysNoOtherShop(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	broken, _ := b.shop("broken")
-	b.many(broken, 1)
-	whole, _ := b.shop("whole")
-	b.many(whole, 1)
+	h := setup(t)
+	broken, _ := h.shop("broken")
+	h.many(broken, 1)
+	whole, _ := h.shop("whole")
+	h.many(whole, 1)
 	images := func(value string) {
-		_, err := b.pool.Exec(t.Context(), `update product set images = $2 where shop_id = $1`, broken, value)
+		_, err := h.pool.Exec(t.Context(), `update product set images = $2 where shop_id = $1`, broken, value)
 		require.NoError(t, err)
 	}
 	images(`"none"`)
 	for _, shopID := range []string{broken, whole} {
-		b.clock.Advance(time.Second)
-		b.hear(b.shopEvent("evt.shop.updated", shopID, 2, &shopv1.ShopUpdated{ShopId: shopID, Handle: shopID, Name: "New " + shopID, Status: "active"}), nil)
+		h.clock.Advance(time.Second)
+		h.handle(h.shopEvent("evt.shop.updated", shopID, 2, &shopv1.ShopUpdated{ShopId: shopID, Handle: shopID, Name: "New " + shopID, Status: "active"}), nil)
 	}
 
-	more, err := b.store.Relist(t.Context())
+	more, err := h.store.Relist(t.Context())
 	require.ErrorContains(t, err, broken)
 	require.True(t, more)
-	require.Equal(t, 1, b.relist(b.store))
-	require.Equal(t, 1, b.listed("New "+whole))
+	require.Equal(t, 1, h.relist(h.store))
+	require.Equal(t, 1, h.listed("New "+whole))
 
 	images(`[]`)
-	require.Zero(t, b.relist(b.store), "it is left alone for a while")
-	b.clock.Advance(time.Minute)
-	require.Equal(t, 1, b.relist(b.store))
-	require.Equal(t, 1, b.listed("New "+broken))
+	require.Zero(t, h.relist(h.store), "it is retried only after a backoff")
+	h.clock.Advance(time.Minute)
+	require.Equal(t, 1, h.relist(h.store))
+	require.Equal(t, 1, h.listed("New "+broken))
 }
 
-// What the shop service answered when it was asked is older than any event by then.
-func TestShopThatWasAskedForDoesNotUndoNews(t *testing.T) {
+// A copy from a call to the shop service may be older than the events that have arrived since.
+func TestShopLookupDoesNotUndoAnUpdate(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	shop, _ := b.shop("s")
-	b.hear(b.shopEvent("evt.shop.suspended", shop, 2, &shopv1.ShopSuspended{ShopId: shop, Handle: "s", Name: "Shop s"}), nil)
-	later := b.clock.Now().Add(time.Hour)
-	require.NoError(t, b.store.SaveShop(t.Context(), domain.Shop{ID: shop, Handle: "s", Name: "Shop s", Status: "active", UpdatedAt: later}))
-	shops, err := b.store.Shops(t.Context(), []string{shop}, nil)
+	h := setup(t)
+	shop, _ := h.shop("s")
+	h.handle(h.shopEvent("evt.shop.suspended", shop, 2, &shopv1.ShopSuspended{ShopId: shop, Handle: "s", Name: "Shop s"}), nil)
+	later := h.clock.Now().Add(time.Hour)
+	require.NoError(t, h.store.SaveShop(t.Context(), domain.Shop{ID: shop, Handle: "s", Name: "Shop s", Status: "active", UpdatedAt: later}))
+	shops, err := h.store.Shops(t.Context(), []string{shop}, nil)
 	require.NoError(t, err)
 	require.Equal(t, "suspended", shops[0].Status)
 }
 
-// A sale that sells a product out writes its listing. It waits for the few listings that are being made anew, not
-// for all of the shop's.
+// A sale that sells out a product writes its listing. It waits only for the few listings that are being
+// refreshed, not for all listings of the shop.
 func TestReserveDoesNotWaitForAllListingsOfAShop(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	shop, _ := b.shop("s")
-	variants := b.many(shop, 250)
-	last, err := b.pool.Begin(t.Context())
+	h := setup(t)
+	shop, _ := h.shop("s")
+	variants := h.many(shop, 250)
+	last, err := h.pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = last.Rollback(context.Background()) }()
 	_, err = last.Exec(t.Context(), `select from listing order by product_id desc limit 1 for update`)
@@ -207,23 +210,23 @@ func TestReserveDoesNotWaitForAllListingsOfAShop(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		b.shopNews(domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "active", Version: 2})
+		h.shopUpdate(domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "active", Version: 2})
 	}()
-	b.waiting(1)
-	require.NoError(t, b.reserve(id.New(id.Order), line(variants[0], 1)))
+	h.waitForLocks(1)
+	require.NoError(t, h.reserve(id.New(id.Order), line(variants[0], 1)))
 	require.NoError(t, last.Rollback(t.Context()))
-	<-done
-	require.Equal(t, 250, b.listed("Renamed"))
+	wait(t, done)
+	require.Equal(t, 250, h.listed("Renamed"))
 }
 
 // A product that was being written while its shop changed shows the shop as it is now.
-func TestProductWrittenWhileItsShopChanges(t *testing.T) {
+func TestProductWrittenWhileItsShopChangesShowsTheNewShop(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	shop, _ := b.shop("s")
-	b.many(shop, 1)
-	// A seller's transaction has read the shop, and is not yet committed.
-	seller, err := b.pool.Begin(t.Context())
+	h := setup(t)
+	shop, _ := h.shop("s")
+	h.many(shop, 1)
+	// A seller's transaction has read the shop and has not committed.
+	seller, err := h.pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = seller.Rollback(context.Background()) }()
 	for _, statement := range []string{
@@ -239,20 +242,30 @@ func TestProductWrittenWhileItsShopChanges(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		b.shopNews(domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "active", Version: 2})
+		h.shopUpdate(domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "active", Version: 2})
 	}()
-	b.waiting(1)
+	h.waitForLocks(1)
 	require.NoError(t, seller.Commit(t.Context()))
-	<-done
-	require.Equal(t, 2, b.listed("Renamed"))
+	wait(t, done)
+	require.Equal(t, 2, h.listed("Renamed"))
 }
 
-// waiting waits until so many transactions of the test's database, at least, wait for a lock.
-func (b *bundle) waiting(n int) {
-	b.t.Helper()
-	require.Eventually(b.t, func() bool {
+// waitForLocks waits until at least n transactions of the test's database wait for a lock.
+func (h *harness) waitForLocks(n int) {
+	h.t.Helper()
+	require.Eventually(h.t, func() bool {
 		var waiting int
-		err := b.pool.QueryRow(context.Background(), `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).Scan(&waiting)
+		err := h.pool.QueryRow(context.Background(), `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).Scan(&waiting)
 		return err == nil && waiting >= n
 	}, time.Minute, 5*time.Millisecond)
+}
+
+// wait waits until done is closed. The test fails if that takes more than a minute.
+func wait(t testing.TB, done <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		require.FailNow(t, "the goroutine has not ended")
+	}
 }

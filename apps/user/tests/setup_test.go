@@ -28,25 +28,25 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// bundle is a process with the user service, and others that call it over NATS.
-type bundle struct {
+// harness is a process with the user service and with services that call it over NATS.
+type harness struct {
 	t            *testing.T
 	pool         *pgxpool.Pool
 	nats         *nats.Conn
-	users        userv1.UserServiceClient // by the gateway, for whom as says
+	users        userv1.UserServiceClient // of the gateway; as sets the actor
 	auth         userv1.UserServiceClient
 	order        userv1.UserServiceClient
 	notification userv1.UserServiceClient
 	signer       *identity.Signer
 }
 
-func setup(t *testing.T) *bundle {
+func setup(t *testing.T) *harness {
 	server := natstest.Server(t)
 	url := pgtest.URL(t, outbox.Migrations())
 	pool, err := pgxpool.New(t.Context(), url)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	b := &bundle{t: t, pool: pool, nats: natstest.Connect(t, server)}
+	h := &harness{t: t, pool: pool, nats: natstest.Connect(t, server)}
 	tree, err := config.FromMap(map[string]any{
 		"postgres": map[string]any{"url": url}, "nats": map[string]any{"url": server.URL()}, "rpc": map[string]any{"transport": "nats"},
 		"identity": map[string]any{"seed": base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))},
@@ -64,17 +64,23 @@ func setup(t *testing.T) *bundle {
 	go func() {
 		done <- module.Run(ctx, module.Options{Config: tree, Logs: io.Discard, OnReady: func(string) { close(ready) }},
 			user.Module,
-			caller("auth", func(c grpc.ClientConnInterface, _ *module.Platform) { b.auth = userv1.NewUserServiceClient(c) }),
-			caller("order", func(c grpc.ClientConnInterface, _ *module.Platform) { b.order = userv1.NewUserServiceClient(c) }),
-			caller("notification", func(c grpc.ClientConnInterface, _ *module.Platform) { b.notification = userv1.NewUserServiceClient(c) }),
+			caller("auth", func(c grpc.ClientConnInterface, _ *module.Platform) { h.auth = userv1.NewUserServiceClient(c) }),
+			caller("order", func(c grpc.ClientConnInterface, _ *module.Platform) { h.order = userv1.NewUserServiceClient(c) }),
+			caller("notification", func(c grpc.ClientConnInterface, _ *module.Platform) { h.notification = userv1.NewUserServiceClient(c) }),
 			caller("gateway", func(c grpc.ClientConnInterface, p *module.Platform) {
-				b.users, b.signer = userv1.NewUserServiceClient(c), p.Signer()
+				h.users, h.signer = userv1.NewUserServiceClient(c), p.Signer()
 			}))
 	}()
 	t.Cleanup(func() {
 		cancel()
-		if done != nil {
-			require.NoError(t, <-done)
+		if done == nil {
+			return
+		}
+		select {
+		case err := <-done:
+			require.NoError(t, err)
+		case <-time.After(30 * time.Second):
+			require.Fail(t, "the process has not stopped")
 		}
 	})
 	select {
@@ -85,27 +91,27 @@ func setup(t *testing.T) *bundle {
 	case <-time.After(30 * time.Second):
 		require.Fail(t, "the process is not ready")
 	}
-	return b
+	return h
 }
 
-func (b *bundle) as(userID string, roles ...string) context.Context {
-	token, _, err := b.signer.Sign(identity.Actor{Kind: identity.KindUser, ID: userID, Roles: roles})
-	require.NoError(b.t, err)
-	return identity.WithToken(b.t.Context(), token)
+func (h *harness) as(userID string, roles ...string) context.Context {
+	token, _, err := h.signer.Sign(identity.Actor{Kind: identity.KindUser, ID: userID, Roles: roles})
+	require.NoError(h.t, err)
+	return identity.WithToken(h.t.Context(), token)
 }
 
-func (b *bundle) ensure(subject, email, name string) *userv1.EnsureUserResponse {
-	res, err := b.auth.EnsureUser(b.t.Context(), &userv1.EnsureUserRequest{Issuer: "https://id.example.com", Subject: subject, Email: email, EmailVerified: true, Name: name})
-	require.NoError(b.t, err)
+func (h *harness) ensure(subject, email, name string) *userv1.EnsureUserResponse {
+	res, err := h.auth.EnsureUser(h.t.Context(), &userv1.EnsureUserRequest{Issuer: "https://id.example.com", Subject: subject, Email: email, EmailVerified: true, Name: name})
+	require.NoError(h.t, err)
 	return res
 }
 
 // events returns the subjects of a user's events, in order.
-func (b *bundle) events(userID string) []string {
-	rows, err := b.pool.Query(b.t.Context(), `select subject from outbox where aggregate_id = $1 order by seq`, userID)
-	require.NoError(b.t, err)
+func (h *harness) events(userID string) []string {
+	rows, err := h.pool.Query(h.t.Context(), `select subject from outbox where aggregate_id = $1 order by seq`, userID)
+	require.NoError(h.t, err)
 	subjects, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	require.NoError(b.t, err)
+	require.NoError(h.t, err)
 	return subjects
 }
 

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// listener accepts connections whose replies are gathered.
+// listener accepts connections that batch their replies.
 type listener struct{ net.Listener }
 
 // Accept waits for the next connection.
@@ -17,8 +17,9 @@ func (l listener) Accept() (net.Conn, error) {
 	return &conn{Conn: c}, nil
 }
 
-// conn holds what is written to it until it is read from again, or closed: the replies to commands that came together
-// (RFC 2920) go back together. The SMTP library writes each on its own, which wakes the client for each.
+// conn holds written bytes until the next Read or Close, so that the replies to pipelined commands (RFC 2920)
+// are sent in one packet. The SMTP library writes each reply on its own, which would wake the client for
+// each.
 type conn struct {
 	net.Conn
 
@@ -34,7 +35,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Read sends what is held, and reads.
+// Read sends the held bytes, and reads.
 func (c *conn) Read(b []byte) (int, error) {
 	if err := c.flush(); err != nil {
 		return 0, err
@@ -42,16 +43,16 @@ func (c *conn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// Close sends what is held, and hangs up.
+// Close sends the held bytes, and closes the connection.
 func (c *conn) Close() error {
-	_ = c.flush() // the client may have gone
+	_ = c.flush() // an error means that the client has gone
 	return c.Conn.Close()
 }
 
 func (c *conn) flush() error {
 	c.mu.Lock()
 	held := c.held
-	c.held = nil // another write may come while this one is under way
+	c.held = nil // a concurrent Write must not change the bytes being sent
 	c.mu.Unlock()
 	if len(held) == 0 {
 		return nil

@@ -1,5 +1,5 @@
-// Package mailsink is an SMTP server that delivers nowhere: it keeps the last messages in memory for a developer or a
-// test to read, and takes them apart when somebody does.
+// Package mailsink is an SMTP server that delivers no mail. It keeps the last messages in memory for a
+// developer or a test to read, and parses them when they are read.
 package mailsink
 
 import (
@@ -23,37 +23,37 @@ import (
 	"souk/pkg/id"
 )
 
-// Options say where the sink listens. The zero value is good.
+// Options configure the sink. The zero value is usable.
 type Options struct {
-	// Port is the loopback port; 0: any free one.
+	// Port is the loopback port. Zero picks a free one.
 	Port int
-	// Keep is how many messages are kept; 0: 1,000. The oldest go first.
+	// Keep is how many messages are kept. The oldest are dropped first. Zero means 1,000.
 	Keep int
-	// MaxBytes bounds one message; 0: 10 MiB.
+	// MaxBytes is the largest message. Zero means 10 MiB.
 	MaxBytes int64
-	// Clock tells when a message came; nil: the system's.
+	// Clock gives the time at which a message is received. Nil means the system's clock.
 	Clock clock.Clock
 }
 
-// Message is a mail as it was received, decoded.
+// Message is a received mail, decoded.
 type Message struct {
-	// ID names the message in this sink.
+	// ID identifies the message in this sink.
 	ID string `json:"id"`
-	// From is the envelope's sender, or the header's when that is empty.
+	// From is the envelope's sender. If that is empty, it is the header's.
 	From string `json:"from"`
 	// To are the envelope's recipients.
 	To []string `json:"to"`
-	// Subject is decoded.
+	// Subject is the decoded subject.
 	Subject string `json:"subject"`
-	// Text is the plain part, as UTF-8; "": there is none.
+	// Text is the plain text part in UTF-8. It is empty if the message has none.
 	Text string `json:"text"`
-	// HTML is the HTML part, as UTF-8; "": there is none.
+	// HTML is the HTML part in UTF-8. It is empty if the message has none.
 	HTML string `json:"html"`
-	// Date is what the header says; zero: nothing that can be read.
+	// Date is the date in the header. It is zero if the header has no valid date.
 	Date time.Time `json:"date,omitzero"`
-	// ReceivedAt is when it came.
+	// ReceivedAt is when the sink received the message.
 	ReceivedAt time.Time `json:"receivedAt"`
-	// MessageID is the header's, without angle brackets.
+	// MessageID is the Message-ID of the header, without angle brackets.
 	MessageID string `json:"messageId"`
 	// Headers are all headers, decoded, by canonical name.
 	Headers map[string][]string `json:"headers"`
@@ -75,7 +75,7 @@ type Sink struct {
 	arrived  chan struct{}
 }
 
-// Start listens on loopback and returns when mail can be sent.
+// Start listens on loopback. Mail can be sent as soon as it returns.
 func Start(ctx context.Context, o Options) (*Sink, error) {
 	if o.Keep <= 0 {
 		o.Keep = 1000
@@ -104,24 +104,25 @@ func Start(ctx context.Context, o Options) (*Sink, error) {
 	s.smtp.ErrorLog = silent{}
 	go func() {
 		defer close(s.served)
-		_ = s.smtp.Serve(listener{l}) // ends with Stop
+		_ = s.smtp.Serve(listener{l}) // returns an error because of Stop
 	}()
 	return s, nil
 }
 
-// silent drops the library's log: a client that hangs up is no news.
+// silent drops the library's log, since a client that hangs up is not worth a line.
 type silent struct{}
 
 func (silent) Printf(string, ...any) {}
 func (silent) Println(...any)        {}
 
-// Addr is where mail is to be sent: host:port, no TLS, no authentication.
+// Addr returns the address to send mail to, as host:port. It has no TLS and no authentication.
 func (s *Sink) Addr() string { return s.addr.String() }
 
-// Stop ends the sink when the mails under way are in; when ctx ends first they are cut off. It may be called twice.
+// Stop ends the sink once it has received the mails in flight. If ctx ends first, it cuts them off. It may be
+// called twice.
 func (s *Sink) Stop(ctx context.Context) error {
 	s.stopOnce.Do(func() {
-		_ = s.listen.Close() // the library knows it only once Serve has begun
+		_ = s.listen.Close() // Shutdown closes it only if Serve has begun; an error means it is closed already
 		if err := s.smtp.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 			s.stopErr = s.smtp.Close()
 		}
@@ -133,12 +134,12 @@ func (s *Sink) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Messages returns what is kept, newest first.
+// Messages returns the kept messages, newest first.
 func (s *Sink) Messages() []Message {
 	return parsed(s.kept(""))
 }
 
-// Wait returns the newest message to the address, waiting for one until ctx ends.
+// Wait returns the newest message to the address. It waits for one until ctx ends.
 func (s *Sink) Wait(ctx context.Context, to string) (Message, error) {
 	for {
 		s.mu.Lock()
@@ -155,7 +156,7 @@ func (s *Sink) Wait(ctx context.Context, to string) (Message, error) {
 	}
 }
 
-// kept returns what is kept for the address, newest first; for "" all.
+// kept returns the kept messages to the address, newest first. An empty address means all.
 func (s *Sink) kept(to string) []received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,7 +173,7 @@ func (s *Sink) add(r received) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.messages) >= s.o.Keep {
-		s.messages[0] = received{} // append moves the rest now and then, and not for each message
+		s.messages[0] = received{} // frees it now: append drops the slot only when it reallocates
 		s.messages = s.messages[1:]
 	}
 	s.messages = append(s.messages, r)
@@ -180,15 +181,15 @@ func (s *Sink) add(r received) {
 	s.arrived = make(chan struct{})
 }
 
-// ServeHTTP answers GET with {"messages": […]}, newest first; ?to= leaves those to one address. DELETE
-// forgets them all.
+// ServeHTTP answers GET with {"messages": […]}, newest first. The query parameter to selects the messages to one
+// address. DELETE deletes all messages.
 func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		messages := parsed(s.kept(r.URL.Query().Get("to")))
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
-		_ = json.NewEncoder(w).Encode(map[string]any{"messages": messages}) // the client may have gone
+		_ = json.NewEncoder(w).Encode(map[string]any{"messages": messages}) // an error means that the client has gone
 	case http.MethodDelete:
 		s.mu.Lock()
 		s.messages = nil
@@ -200,7 +201,7 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// received is a message as it came.
+// received is a message before parsing.
 type received struct {
 	id   string
 	at   time.Time
@@ -226,8 +227,8 @@ func parsed(rs []received) []Message {
 	return messages
 }
 
-// usual is what most messages fit into.
-const usual = 4 << 10
+// usualSize is a buffer size, in bytes, that most messages fit into.
+const usualSize = 4 << 10
 
 // session is one SMTP conversation.
 type session struct {
@@ -242,11 +243,11 @@ func (s *session) Reset()                                      { s.from, s.to = 
 func (s *session) Logout() error                               { return nil }
 
 func (s *session) Data(r io.Reader) error {
-	raw := bytes.NewBuffer(make([]byte, 0, usual))
+	raw := bytes.NewBuffer(make([]byte, 0, usualSize))
 	if _, err := raw.ReadFrom(r); err != nil {
 		return err
 	}
-	// A copy is as large as the message, of which many are kept.
+	// The clone is as small as the message, which matters since the sink keeps many.
 	s.sink.add(received{id: id.New("msg"), at: s.sink.o.Clock.Now(), from: s.from, to: slices.Clone(s.to), raw: bytes.Clone(raw.Bytes())})
 	return nil
 }

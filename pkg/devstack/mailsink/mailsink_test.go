@@ -69,7 +69,7 @@ not shown
 --outer--
 `
 
-func TestMessageIsTakenApart(t *testing.T) {
+func TestMessageIsDecodedIntoItsParts(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 0)
 	send(t, s, "ana@example.com", alternative)
@@ -85,14 +85,14 @@ func TestMessageIsTakenApart(t *testing.T) {
 	}, m)
 }
 
-func TestWhatIsNoMailIsText(t *testing.T) {
+func TestMalformedMailIsKeptAsText(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 0)
 	send(t, s, "a@example.com", "just words\n")
 	require.Equal(t, "just words", strings.TrimSpace(s.Messages()[0].Text))
 }
 
-func TestOnlyTheLastAreKept(t *testing.T) {
+func TestOnlyTheLastMessagesAreKept(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 3)
 	for i := range 5 {
@@ -105,7 +105,7 @@ func TestOnlyTheLastAreKept(t *testing.T) {
 	require.Equal(t, []string{"4", "3", "2"}, subjects)
 }
 
-func TestHTTP(t *testing.T) {
+func TestMessagesAreListedAndDeletedOverHTTP(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 0)
 	send(t, s, "a@example.com", "Subject: one\n\nx\n")
@@ -133,7 +133,7 @@ func TestHTTP(t *testing.T) {
 	require.Equal(t, http.StatusMethodNotAllowed, w.Code)
 }
 
-func TestWaitAndStop(t *testing.T) {
+func TestWaitEndsWithItsContextAndStopMayBeCalledTwice(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 0)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -145,8 +145,8 @@ func TestWaitAndStop(t *testing.T) {
 	require.Error(t, smtp.SendMail(s.Addr(), nil, "a@example.com", []string{"b@example.com"}, nil))
 }
 
-// TestRepliesGoTogether: the answers to commands that came together are one packet, and the last one is sent as well.
-func TestRepliesGoTogether(t *testing.T) {
+// The replies to pipelined commands are one packet, and the last reply is sent as well.
+func TestPipelinedCommandsGetTheirRepliesInOnePacket(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 0)
 	conn, err := net.Dial("tcp", s.Addr())

@@ -19,7 +19,8 @@ var words = &mime.WordDecoder{CharsetReader: toUTF8}
 // maxDepth bounds multiparts within multiparts.
 const maxDepth = 10
 
-// parse takes a message apart as far as it can be. What is no mail is text: a developer wants to see it.
+// parse parses a message as far as possible. If it is not a valid mail, all of it becomes the text, for a
+// developer to see.
 func parse(raw []byte) Message {
 	m := Message{Headers: map[string][]string{}}
 	mm, err := mail.ReadMessage(bytes.NewReader(raw))
@@ -68,7 +69,7 @@ func (m *Message) part(header textproto.MIMEHeader, body io.Reader, depth int) {
 
 func (m *Message) parts(r *multipart.Reader, depth int) {
 	for {
-		p, err := r.NextRawPart() // raw: content decodes
+		p, err := r.NextRawPart() // raw, since content decodes it
 		if err != nil {
 			return
 		}
@@ -87,7 +88,7 @@ func content(header textproto.MIMEHeader, body io.Reader, charset string) string
 	if r, err := toUTF8(charset, body); err == nil {
 		body = r
 	}
-	b, _ := io.ReadAll(body) // what came before an error is still worth showing
+	b, _ := io.ReadAll(body) // text before a decoding error is still worth showing
 	return strings.ReplaceAll(strings.ToValidUTF8(string(b), "\uFFFD"), "\r\n", "\n")
 }
 

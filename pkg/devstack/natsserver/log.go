@@ -8,35 +8,36 @@ import (
 	"go.uber.org/zap"
 )
 
-// zapLogger takes the server's log. Its notices are of interest to who operates NATS, not to who develops
-// a shop, so they are debug lines here.
+// zapLogger receives the server's log. The server's notices interest an operator of NATS, but not a developer of a
+// shop, so that they become debug lines.
 type zapLogger struct {
 	log   *zap.Logger
-	fatal *fatalNotice
+	fatal *lastError
 	full  func()
 }
 
-// notice looks for the disk's end in what the server says: it stores nothing then until it is started again.
-func (l *zapLogger) notice(text string) {
+// checkDiskFull calls full if text says that the disk is full. The server then stores nothing until it is
+// restarted.
+func (l *zapLogger) checkDiskFull(text string) {
 	text = strings.ToLower(text)
 	if strings.Contains(text, "no space left") || strings.Contains(text, "jetstream out of space") {
 		l.full()
 	}
 }
 
-// fatalNotice keeps the last reason for which the server gave up: it only logs it.
-type fatalNotice struct {
+// lastError keeps the last error that the server logged. A failed start is reported in the log only.
+type lastError struct {
 	mu     sync.Mutex
 	reason string
 }
 
-func (f *fatalNotice) set(reason string) {
+func (f *lastError) set(reason string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reason = reason
 }
 
-func (f *fatalNotice) get() string {
+func (f *lastError) get() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.reason
@@ -57,25 +58,26 @@ func (l *zapLogger) Noticef(format string, v ...any) { l.log.Debug("nats notice"
 func (l *zapLogger) Debugf(format string, v ...any)  { l.log.Debug("nats debug", l.line(format, v)) }
 func (l *zapLogger) Tracef(format string, v ...any)  { l.log.Debug("nats trace", l.line(format, v)) }
 
-// Warnf leaves out what is said about every password in the configuration: ours is random and lives in memory.
+// Warnf logs a warning. It drops the one about plaintext passwords in the configuration: the default password is
+// random and is kept in memory only.
 func (l *zapLogger) Warnf(format string, v ...any) {
 	if strings.HasPrefix(format, "Plaintext passwords detected") {
 		return
 	}
-	l.notice(fmt.Sprintf(format, v...))
+	l.checkDiskFull(fmt.Sprintf(format, v...))
 	l.log.Warn("nats warning", l.line(format, v))
 }
 
 func (l *zapLogger) Errorf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
 	l.fatal.set(text)
-	l.notice(text)
+	l.checkDiskFull(text)
 	l.log.Error("nats error", l.line(format, v))
 }
 
 func (l *zapLogger) Fatalf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
 	l.fatal.set(text)
-	l.notice(text)
+	l.checkDiskFull(text)
 	l.log.Error("nats fatal", l.line(format, v))
 }

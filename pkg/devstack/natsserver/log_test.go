@@ -7,15 +7,15 @@ import (
 	"go.uber.org/zap"
 )
 
-func TestAFullDiskIsNoticed(t *testing.T) {
+func TestFullDiskIsDetectedInTheServersLog(t *testing.T) {
 	t.Parallel()
-	told := 0
-	l := &zapLogger{log: zap.NewNop(), fatal: &fatalNotice{}, full: func() { told++ }}
+	reports := 0
+	l := &zapLogger{log: zap.NewNop(), fatal: &lastError{}, full: func() { reports++ }}
 	l.Errorf("JetStream failed to store a msg on stream '%s > %s': %v", "$G", "EVENTS", "write 1.blk: no space left on device")
 	l.Warnf("Filestore: %s", "sync 1.blk: no space left on device")
 	l.Errorf("JetStream out of space, will be DISABLED")
-	require.Equal(t, 3, told)
+	require.Equal(t, 3, reports)
 	l.Errorf("something else")
-	l.Noticef("no space left on device") // notices are about other things
-	require.Equal(t, 3, told)
+	l.Noticef("no space left on device") // notices are not checked
+	require.Equal(t, 3, reports)
 }

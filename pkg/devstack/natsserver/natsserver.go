@@ -1,7 +1,7 @@
 // Package natsserver runs NATS with JetStream inside this process, for `souk dev`, small installations and tests.
 //
-// It listens on loopback only, and only who has its password gets in. This process itself connects
-// through a pipe (Connect, ClientOptions), which is ready in 10 ms and costs no port.
+// It listens on loopback only and requires its password. This process itself connects through a pipe
+// (Connect, ClientOptions), which is ready in 10 ms and needs no port.
 package natsserver
 
 import (
@@ -21,24 +21,23 @@ import (
 	"go.uber.org/zap"
 )
 
-// Options say where the server keeps its data and how it is reached. The zero value is good for a test
-// but for StoreDir, which is required.
+// Options set where the server keeps its data and how clients reach it. For a test, only StoreDir is required.
 type Options struct {
 	// StoreDir is where JetStream keeps its files.
 	StoreDir string
-	// Port is the loopback port; 0: any free one; negative: none, only this process can connect.
+	// Port is the loopback port. Zero picks a free one. If it is negative, only this process can connect.
 	Port int
-	// User and Password are who may connect; "": souk, and a random password.
+	// User and Password are the credentials of clients. Empty means souk and a random password.
 	User, Password string
-	// MaxPayload bounds a message in bytes; 0: 4 MiB.
+	// MaxPayload is the largest message in bytes. Zero means 4 MiB.
 	MaxPayload int32
-	// MaxStore bounds JetStream's files in bytes; 0: what the disk has to give.
+	// MaxStore is the largest total size of JetStream's files in bytes. Zero means as much as the disk has.
 	MaxStore int64
-	// NoSync leaves syncing to the system's leisure instead of after every write. For tests.
+	// NoSync lets the system choose when to sync, instead of syncing after every write. For tests.
 	NoSync bool
-	// Logger gets the server's warnings and errors; nil: nowhere.
+	// Logger logs the server's warnings and errors. If nil, they are dropped.
 	Logger *zap.Logger
-	// Configure changes the server's options last, e.g. to set up an auth callout; nil: as they are.
+	// Configure, if not nil, changes the server's options last, e.g. to set up an auth callout.
 	Configure func(*server.Options)
 }
 
@@ -56,7 +55,7 @@ type Server struct {
 
 const defaultMaxPayload = 4 << 20
 
-// Start starts the server and waits until it takes connections.
+// Start starts the server and waits until it accepts connections.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.StoreDir == "" {
 		return nil, errors.New("nats: a store directory is required")
@@ -105,7 +104,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nats: %w", err)
 	}
-	var fatal fatalNotice
+	var fatal lastError
 	s := &Server{ns: ns, user: o.User, password: o.Password, tcp: !opts.DontListen, stopped: make(chan struct{}), full: make(chan struct{})}
 	full := sync.OnceFunc(func() { close(s.full) })
 	ns.SetLoggerV2(&zapLogger{log: logger(o.Logger), fatal: &fatal, full: full}, false, false, false)
@@ -126,7 +125,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-// portFree says in plain words what the server would only log.
+// portFree checks that the port is free. The server would only log that it is not.
 func portFree(ctx context.Context, opts *server.Options) error {
 	if opts.DontListen || opts.Port <= 0 {
 		return nil
@@ -146,7 +145,7 @@ func readyFor(ctx context.Context) time.Duration {
 	return most
 }
 
-// URL is where other processes connect, with the user and password in it; "" when there is no port.
+// URL returns the URL for other processes, including the user and password. It is empty if the server has no port.
 func (s *Server) URL() string {
 	if !s.tcp {
 		return ""
@@ -159,7 +158,7 @@ func (s *Server) URL() string {
 	return u.String()
 }
 
-// ClientOptions connect this process through a pipe; the URL given to nats.Connect does not matter then.
+// ClientOptions returns options that connect this process through a pipe. nats.Connect then ignores its URL.
 func (s *Server) ClientOptions() []nats.Option {
 	return []nats.Option{nats.InProcessServer(s.ns), nats.UserInfo(s.user, s.password)}
 }
@@ -173,16 +172,16 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// DiskFull is closed when the server could not write for want of space. It refuses to store until it is
-// started again, even when there is space by then.
+// DiskFull returns a channel that is closed when the server cannot write because the disk is full. The server then
+// stores nothing until it is restarted, even if space becomes available.
 func (s *Server) DiskFull() <-chan struct{} { return s.full }
 
-// Stop shuts the server down and waits until its files are closed, or ctx ends. It may be called twice.
+// Stop shuts the server down and waits until its files are closed or ctx ends. It may be called twice.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Do(func() {
 		go func() {
 			defer close(s.stopped)
-			s.finish()
+			s.drain()
 			s.ns.Shutdown()
 			s.ns.WaitForShutdown()
 		}()
@@ -195,10 +194,10 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 }
 
-// finish waits, a second at most, until no request to JetStream is under way: the server would close a stream that is
-// being made meanwhile neither now nor later, with what it holds in memory. Clients that are just leaving may have
-// sent one: they get a tenth of that to be gone.
-func (s *Server) finish() {
+// drain waits, for at most a second, until no JetStream request is in flight. The server would never close a
+// stream that is created during shutdown, and would leak the stream's memory. Clients that are disconnecting
+// may have sent such a request, so that drain waits up to a tenth of a second for them to disconnect.
+func (s *Server) drain() {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for i := range 1000 {

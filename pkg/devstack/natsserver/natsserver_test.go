@@ -34,13 +34,20 @@ func connect(t *testing.T, s *natsserver.Server) jetstream.JetStream {
 	closed := make(chan struct{})
 	nc, err := s.Connect(nats.MaxReconnects(0), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	require.NoError(t, err)
-	t.Cleanup(func() { nc.Close(); <-closed })
+	t.Cleanup(func() {
+		nc.Close()
+		select {
+		case <-closed:
+		case <-time.After(10 * time.Second):
+			require.Fail(t, "the connection has not closed")
+		}
+	})
 	js, err := jetstream.New(nc)
 	require.NoError(t, err)
 	return js
 }
 
-func TestStreamsOutliveARestart(t *testing.T) {
+func TestStreamsSurviveARestart(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -63,7 +70,7 @@ func TestStreamsOutliveARestart(t *testing.T) {
 	require.Empty(t, logs.All(), "a start and a stop are quiet")
 }
 
-func TestAUsedPortIsNamed(t *testing.T) {
+func TestStartOnAUsedPortNamesThePort(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -73,7 +80,7 @@ func TestAUsedPortIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, fmt.Sprintf("port %d is not free", port))
 }
 
-func TestOptions(t *testing.T) {
+func TestOptionsSetDirectoryPortAndCredentials(t *testing.T) {
 	t.Parallel()
 	_, err := natsserver.Start(t.Context(), natsserver.Options{})
 	require.ErrorContains(t, err, "store directory is required")
@@ -100,14 +107,14 @@ func Example() {
 	// Output: nats: a store directory is required
 }
 
-func TestAStreamMadeWhileTheServerStopsIsClosed(t *testing.T) {
+func TestStreamCreatedDuringStopIsClosed(t *testing.T) {
 	t.Parallel()
-	for range 20 { // goleak, at the end, finds what an open stream leaves running
+	for range 20 { // in TestMain, goleak finds the goroutines of an open stream
 		ctx := t.Context()
 		s := start(ctx, t, natsserver.Options{StoreDir: t.TempDir(), Port: -1, NoSync: true})
 		nc, err := s.Connect()
 		require.NoError(t, err)
-		for i := range 5 { // nobody waits for the answers
+		for i := range 5 { // the client does not wait for the replies
 			require.NoError(t, nc.Publish(fmt.Sprintf("$JS.API.STREAM.CREATE.S%d", i), fmt.Appendf(nil, `{"name":"S%d","subjects":["s%d.>"]}`, i, i)))
 		}
 		require.NoError(t, nc.Flush())

@@ -8,7 +8,7 @@ import (
 	"souk/pkg/errs"
 )
 
-// loginPage asks who somebody wants to be.
+// loginPage asks which user to sign in as.
 type loginPage struct {
 	storage  *storage
 	demo     []User
@@ -83,5 +83,5 @@ func (l *loginPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Frame-Options", "DENY")
 	w.WriteHeader(status)
-	_ = page.Execute(w, content) // the browser may have gone
+	_ = page.Execute(w, content) // an error means that the browser has gone
 }

@@ -1,9 +1,9 @@
-// Package oidcserver is the OpenID provider of `souk dev`: anybody can sign in as anybody, without a password.
+// Package oidcserver is the OpenID provider of `souk dev`. Anyone can sign in as any user, without a password.
 //
-// It is there so that development and tests use the very flow of production: authorization code with PKCE,
-// JWKS, userinfo, end of session. Access tokens are JWTs for the audience "souk" with the claims sub, email,
-// email_verified, name and roles. The signing key, the port and the users are kept, so that tokens stay good over a restart.
-// It listens on loopback only and has no place outside of development.
+// With it, development and tests use the same flow as production: authorization code with PKCE, JWKS, userinfo,
+// end of session. Access tokens are JWTs for the audience "souk" with the claims sub, email, email_verified, name
+// and roles. The provider saves its signing key, port and users, so that tokens stay valid over a restart. It
+// listens on loopback only and is not for use outside of development.
 package oidcserver
 
 import (
@@ -33,37 +33,37 @@ import (
 )
 
 const (
-	// ClientID is the one client there is, a public one with PKCE.
+	// ClientID is the only client, a public one with PKCE.
 	ClientID = "souk-web"
-	// Audience is what access tokens are for.
+	// Audience is the audience of access tokens.
 	Audience = "souk"
 
 	defaultTTL = 12 * time.Hour
 	maxTTL     = 365 * 24 * time.Hour
 )
 
-// Options say where the provider keeps its state and whom it knows.
+// Options set where the provider keeps its state, and which clients and users it knows.
 type Options struct {
 	// Dir holds the signing key and the users. Required.
 	Dir string
-	// Port is the loopback port; 0: that of the last start if it is free, or any.
+	// Port is the loopback port. Zero means the port of the last start if it is free, or any free port.
 	Port int
-	// RedirectURIs are where sign-ins may return to. One on a loopback host is good for every port.
-	// Empty: /auth/callback on loopback. Sign-outs may return to the / of their sites, and to loopback.
+	// RedirectURIs are the URIs that a sign-in may return to. One on a loopback host is valid for every port.
+	// Empty means /auth/callback on loopback. A sign-out may return to the / of these sites, and to loopback.
 	RedirectURIs []string
-	// TokenSecret protects POST /dev/token; "": a random one, see Secret.
+	// TokenSecret protects POST /dev/token. Empty means a random one, see Secret.
 	TokenSecret string
 	// DemoUsers are offered on the login page.
 	DemoUsers []User
-	// Clock is for codes and tokens of Token; nil: the system's.
+	// Clock gives the time of sign-ins and of tokens made by Token. Nil means the system's clock.
 	Clock clock.Clock
 }
 
-// User is somebody who can sign in.
+// User is a user who can sign in.
 type User struct {
-	// Email identifies the user; compared without regard to case.
+	// Email identifies the user. Upper and lower case are not distinguished.
 	Email string `json:"email"`
-	// Name is shown; "": made from the e-mail.
+	// Name is shown. If empty, it is derived from the e-mail address.
 	Name string `json:"name"`
 	// Roles are the roles in the user's tokens: customer, seller, operator.
 	Roles []string `json:"roles"`
@@ -82,7 +82,7 @@ type Provider struct {
 	stopErr  error
 }
 
-// Start starts the provider and returns when it listens.
+// Start starts the provider. It listens when Start returns.
 func Start(ctx context.Context, o Options) (*Provider, error) {
 	p, err := start(ctx, o)
 	if err != nil {
@@ -135,7 +135,7 @@ func start(ctx context.Context, o Options) (*Provider, error) {
 	}
 	go func() {
 		defer close(p.served)
-		_ = p.http.Serve(listener) // ends with Stop
+		_ = p.http.Serve(listener) // returns an error because of Stop
 	}()
 	return p, nil
 }
@@ -171,15 +171,16 @@ func (p *Provider) routes(demo []User) http.Handler {
 	return mux
 }
 
-// Issuer is the provider's address, from which clients discover the rest.
+// Issuer returns the provider's URL, which clients use for discovery.
 func (p *Provider) Issuer() string { return p.issuer }
 
-// Secret is the bearer token of POST /dev/token.
+// Secret returns the bearer token of POST /dev/token.
 func (p *Provider) Secret() string { return p.secret }
 
-// Token makes an access token. The user is made on first use; roles are added to theirs, and stand alone in
-// the token; none: the token has the user's. A ttl of 0 is 12 h.
-// Its errors: invalid_argument for an e-mail that is none, or a ttl of more than a year.
+// Token makes an access token, and creates the user on first use. It adds roles to the user's, but the token has
+// only the given ones. Without roles, the token has the user's. A ttl of zero means 12 h.
+//
+// Errors: invalid_argument (the e-mail address is invalid, or the ttl is negative or more than a year).
 func (p *Provider) Token(_ context.Context, email string, roles []string, ttl time.Duration) (string, error) {
 	if ttl == 0 {
 		ttl = defaultTTL
@@ -245,11 +246,11 @@ func (p *Provider) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(map[string]string{"accessToken": token}) // the client may have gone
+	_ = json.NewEncoder(w).Encode(map[string]string{"accessToken": token}) // an error means that the client has gone
 }
 
-// Stop ends the provider when the requests under way are answered; when ctx ends first they are cut off. It
-// may be called twice.
+// Stop ends the provider once it has answered the requests in flight. If ctx ends first, it cuts them off. It may
+// be called twice.
 func (p *Provider) Stop(ctx context.Context) error {
 	p.stopOnce.Do(func() {
 		if err := p.http.Shutdown(ctx); err != nil {
@@ -262,8 +263,8 @@ func (p *Provider) Stop(ctx context.Context) error {
 
 type logoutKey struct{}
 
-// loopbackLogout lets a logout return to any loopback address: the library knows exact ones and globs only, and
-// a glob over a port also matches a host.
+// loopbackLogout lets a logout return to any loopback address. The library supports only exact addresses and
+// globs, and a glob for a port would match other hosts too.
 func loopbackLogout(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)

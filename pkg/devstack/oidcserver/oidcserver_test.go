@@ -68,7 +68,7 @@ type claims struct {
 	Roles         []string `json:"roles"`
 }
 
-// verified checks a token as a resource server does: against the keys that the provider shows.
+// verified verifies a token as a resource server does, with the keys in the provider's JWKS.
 func verified(t *testing.T, p *oidcserver.Provider, hc *http.Client, token string) claims {
 	t.Helper()
 	var c claims
@@ -82,7 +82,7 @@ func verified(t *testing.T, p *oidcserver.Provider, hc *http.Client, token strin
 	return c
 }
 
-func TestCodeFlow(t *testing.T) {
+func TestCodeFlowSignsInRefreshesAndSignsOut(t *testing.T) {
 	t.Parallel()
 	p := start(t, t.TempDir())
 	hc := browser(t, p.Issuer())
@@ -143,7 +143,7 @@ func TestCodeFlow(t *testing.T) {
 	require.Error(t, err, "the session is over")
 }
 
-func TestRedirectsGoToLoopbackOnly(t *testing.T) {
+func TestSignInReturnsToLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	p := start(t, t.TempDir())
 	hc := browser(t, p.Issuer())
@@ -176,8 +176,8 @@ func TestRedirectsGoToLoopbackOnly(t *testing.T) {
 	}
 }
 
-// TestSignOutWithoutAToken is RP-initiated logout by a client that has kept no ID token.
-func TestSignOutWithoutAToken(t *testing.T) {
+// RP-initiated logout by a client that has not kept an ID token.
+func TestSignOutWithoutIDTokenReturnsToKnownSitesOnly(t *testing.T) {
 	t.Parallel()
 	p, err := oidcserver.Start(t.Context(), oidcserver.Options{Dir: t.TempDir(), RedirectURIs: []string{"http://192.0.2.7:8080/auth/callback"}})
 	require.NoError(t, err)
@@ -208,7 +208,7 @@ func TestSignOutWithoutAToken(t *testing.T) {
 	require.Contains(t, read(t, response), "You are signed out")
 }
 
-func TestToken(t *testing.T) {
+func TestTokenIsMadeForASecretAndStaysValidOverARestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, dir)

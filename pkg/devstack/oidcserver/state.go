@@ -19,7 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// state is what outlives a restart.
+// state is the part of the provider that survives a restart.
 type state struct {
 	file string
 	key  *signingKey
@@ -73,7 +73,7 @@ func (s *state) setPort(port int) error {
 	return s.saveLocked()
 }
 
-// user returns the user with the e-mail, made on first use, with the roles added to theirs.
+// user returns the user with the e-mail address. It creates the user on first use, and adds the roles to theirs.
 func (s *state) user(email, name string, roles []string) (User, error) {
 	email, err := validEmail(email)
 	if err != nil {
@@ -117,18 +117,19 @@ func (s *state) saveLocked() error {
 	return writeFile(s.file, content)
 }
 
+// writeFile replaces a private file atomically.
 func writeFile(file string, content []byte) error {
-	aside := file + ".new"
-	if err := os.WriteFile(aside, content, 0o600); err != nil {
+	temporary := file + ".new"
+	if err := os.WriteFile(temporary, content, 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", file, err)
 	}
-	if err := os.Rename(aside, file); err != nil {
+	if err := os.Rename(temporary, file); err != nil {
 		return fmt.Errorf("write %s: %w", file, err)
 	}
 	return nil
 }
 
-// subject is stable: the same e-mail is the same user in every data directory.
+// subject returns the same subject for an e-mail address in every data directory.
 func subject(email string) string {
 	sum := sha256.Sum256([]byte(email))
 	return "dev-" + hex.EncodeToString(sum[:12])
@@ -144,7 +145,7 @@ func (u User) claims() map[string]any {
 	return map[string]any{"email": u.Email, "email_verified": true, "name": u.Name, "roles": roles}
 }
 
-// nameOf makes "Ana Maria" of ana.maria@example.com.
+// nameOf derives a name from an e-mail address: "Ana Maria" from ana.maria@example.com.
 func nameOf(email string) string {
 	local, _, _ := strings.Cut(email, "@")
 	words := strings.FieldsFunc(local, func(r rune) bool { return strings.ContainsRune("._-+", r) })
@@ -154,7 +155,7 @@ func nameOf(email string) string {
 	return strings.Join(words, " ")
 }
 
-// signingKey is both what op signs with and what it shows in JWKS.
+// signingKey is the key that op signs with. Its public part is in JWKS.
 type signingKey struct {
 	id      string
 	private *rsa.PrivateKey
@@ -190,7 +191,7 @@ func loadKey(file string) (*signingKey, error) {
 	if !ok {
 		return nil, fmt.Errorf("signing key: %s is not an RSA key", file)
 	}
-	return identified(private), nil
+	return withID(private), nil
 }
 
 func newKey(file string) (*signingKey, error) {
@@ -205,10 +206,11 @@ func newKey(file string) (*signingKey, error) {
 	if err := writeFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})); err != nil {
 		return nil, err
 	}
-	return identified(private), nil
+	return withID(private), nil
 }
 
-func identified(private *rsa.PrivateKey) *signingKey {
+// withID gives the key an ID derived from its modulus.
+func withID(private *rsa.PrivateKey) *signingKey {
 	sum := sha256.Sum256(private.N.Bytes())
 	return &signingKey{id: hex.EncodeToString(sum[:8]), private: private}
 }

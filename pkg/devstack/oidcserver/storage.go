@@ -19,16 +19,17 @@ import (
 const (
 	requestTTL = 30 * time.Minute
 	refreshTTL = 30 * 24 * time.Hour
-	// maxHeld bounds sign-ins under way, and refresh tokens: the oldest goes first.
+	// maxHeld is the most sign-ins in progress, and the most refresh tokens. Further sign-ins are refused; a
+	// further refresh token replaces an arbitrary one.
 	maxHeld = 10_000
 )
 
-// storage is op's storage: sign-ins under way and refresh tokens are in memory, the rest is in state.
+// storage is op's storage. Sign-ins in progress and refresh tokens are in memory; everything else is in state.
 type storage struct {
 	state     *state
 	clock     clock.Clock
 	redirects []string
-	homes     []string // where sign-outs may return to
+	homes     []string // URLs that sign-outs may return to
 
 	mu       sync.Mutex
 	requests map[string]*authRequest // by ID
@@ -46,7 +47,7 @@ func newStorage(s *state, o Options) *storage {
 	return &storage{state: s, clock: o.Clock, redirects: o.RedirectURIs, homes: homes(o.RedirectURIs), requests: map[string]*authRequest{}, codes: map[string]string{}, refresh: map[string]*grant{}}
 }
 
-// grant is what tokens are made from.
+// grant holds the data that tokens are made from.
 type grant struct {
 	subject string
 	scopes  []string
@@ -61,7 +62,7 @@ func (g *grant) GetScopes() []string         { return g.scopes }
 func (g *grant) GetSubject() string          { return g.subject }
 func (g *grant) SetCurrentScopes(s []string) { g.scopes = s }
 
-// authRequest is a sign-in under way.
+// authRequest is a sign-in in progress.
 type authRequest struct {
 	grant
 	id      string
@@ -151,7 +152,7 @@ func (s *storage) DeleteAuthRequest(_ context.Context, id string) error {
 	return nil
 }
 
-// signIn says who the user of a sign-in is.
+// signIn sets the user of a sign-in.
 func (s *storage) signIn(id, email string) error {
 	u, err := s.state.user(email, "", nil)
 	if err != nil {
@@ -177,7 +178,7 @@ func (s *storage) CreateAccessAndRefreshTokens(_ context.Context, r op.TokenRequ
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if current != "" {
-		if _, ok := s.refresh[current]; !ok { // somebody was faster with it
+		if _, ok := s.refresh[current]; !ok { // it has been used already
 			return "", "", time.Time{}, op.ErrInvalidRefreshToken
 		}
 		delete(s.refresh, current)
@@ -224,7 +225,7 @@ func (s *storage) TerminateSessionFromRequest(ctx context.Context, r *op.EndSess
 func (s *storage) RevokeToken(_ context.Context, token, _, _ string) *oidc.Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.refresh, token) // an access token is a JWT and lives until it expires
+	delete(s.refresh, token) // an access token is a JWT and stays valid until it expires
 	return nil
 }
 
@@ -259,7 +260,7 @@ func (s *storage) GetClientByClientID(ctx context.Context, clientID string) (op.
 	return c, nil
 }
 
-// homes are the sites that sign-ins return to.
+// homes returns the home pages of the sites that sign-ins return to.
 func homes(redirects []string) []string {
 	var out []string
 	for _, r := range redirects {
@@ -317,7 +318,7 @@ func (s *storage) ValidateJWTProfileScopes(context.Context, string, []string) ([
 
 func (s *storage) Health(context.Context) error { return nil }
 
-// client is souk's web application: public, so it must prove itself by PKCE.
+// client is souk's web application. It is a public client, so that it must use PKCE.
 type client struct {
 	redirects []string
 	logouts   []string

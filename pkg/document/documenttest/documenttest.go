@@ -1,4 +1,4 @@
-// Package documenttest is what package document promises, as tests that every backend must pass.
+// Package documenttest specifies package document as a test suite that every backend must pass.
 package documenttest
 
 import (
@@ -17,11 +17,11 @@ import (
 	"souk/pkg/event"
 )
 
-// Bundle is what a backend brings.
-type Bundle struct {
+// Harness is a backend under test.
+type Harness struct {
 	// Store is empty.
 	Store *document.Store
-	// Sent returns the identifiers of the events that would go out, in their order.
+	// Sent returns the IDs of the events in the outbox that are not published yet, in order.
 	Sent func(t testing.TB) []string
 }
 
@@ -52,10 +52,10 @@ func spec() document.Spec[user] {
 	}
 }
 
-// Run runs the suite. setup is called once a test.
-func Run(t *testing.T, setup func(t *testing.T) Bundle) {
+// Run runs the suite. It calls setup once per test.
+func Run(t *testing.T, setup func(t *testing.T) Harness) {
 	t.Helper()
-	for name, f := range map[string]func(*testing.T, Bundle, *document.Collection[user]){
+	for name, f := range map[string]func(*testing.T, Harness, *document.Collection[user]){
 		"write and read":     writeAndRead,
 		"revisions":          revisions,
 		"update":             update,
@@ -64,19 +64,19 @@ func Run(t *testing.T, setup func(t *testing.T) Bundle) {
 		"find":               finds,
 		"case":               folding,
 		"pages":              pages,
-		"pages shift not":    pagesWhileWriting,
+		"pages do not shift": pagesWhileWriting,
 		"events":             events,
 		"ensure again":       ensureAgain,
-		"values are values":  hostile,
-		"queries that don't": misuse,
+		"hostile values":     hostile,
+		"misuse":             misuse,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t)
-			c, err := document.NewCollection(b.Store, spec())
+			h := setup(t)
+			c, err := document.NewCollection(h.Store, spec())
 			require.NoError(t, err)
 			require.NoError(t, c.Ensure(ctx(t)))
-			f(t, b, c)
+			f(t, h, c)
 		})
 	}
 }
@@ -111,7 +111,7 @@ func find(t testing.TB, c *document.Collection[user], q document.Query) string {
 	return ids(p)
 }
 
-func writeAndRead(t *testing.T, _ Bundle, c *document.Collection[user]) {
+func writeAndRead(t *testing.T, _ Harness, c *document.Collection[user]) {
 	in := user{ID: "u1", Email: "a@example.org", Name: "Ann \"Ж\" 漢字 🦆 <b>", Age: 1<<53 + 1, Address: &address{City: "Porto Alegre"}}
 	d, err := c.Insert(ctx(t), in)
 	require.NoError(t, err)
@@ -133,7 +133,7 @@ func writeAndRead(t *testing.T, _ Bundle, c *document.Collection[user]) {
 	require.Empty(t, none)
 }
 
-func revisions(t *testing.T, _ Bundle, c *document.Collection[user]) {
+func revisions(t *testing.T, _ Harness, c *document.Collection[user]) {
 	d, err := c.Insert(ctx(t), user{ID: "u1", Name: "a"})
 	require.NoError(t, err)
 	stale := d
@@ -151,7 +151,7 @@ func revisions(t *testing.T, _ Bundle, c *document.Collection[user]) {
 	require.True(t, errs.Is(err, errs.NotFound), "%v", err)
 }
 
-func update(t *testing.T, _ Bundle, c *document.Collection[user]) {
+func update(t *testing.T, _ Harness, c *document.Collection[user]) {
 	insert(t, c, user{ID: "u1"})
 	var wg sync.WaitGroup
 	for range 4 {
@@ -176,7 +176,7 @@ func update(t *testing.T, _ Bundle, c *document.Collection[user]) {
 	require.True(t, errs.Is(err, errs.Internal))
 }
 
-func deletes(t *testing.T, _ Bundle, c *document.Collection[user]) {
+func deletes(t *testing.T, _ Harness, c *document.Collection[user]) {
 	insert(t, c, user{ID: "u1", Email: "a@example.org"})
 	require.NoError(t, c.Delete(ctx(t), "u1"))
 	_, err := c.Get(ctx(t), "u1")
@@ -185,7 +185,7 @@ func deletes(t *testing.T, _ Bundle, c *document.Collection[user]) {
 	insert(t, c, user{ID: "u1", Email: "a@example.org"})
 }
 
-func unique(t *testing.T, _ Bundle, c *document.Collection[user]) {
+func unique(t *testing.T, _ Harness, c *document.Collection[user]) {
 	insert(t, c, user{ID: "u1", Email: "a@example.org", Shop: "s", Address: &address{City: "X"}},
 		user{ID: "u2"}, user{ID: "u3"}, user{ID: "u4", Shop: "s"}, user{ID: "u5", Shop: "s"})
 	_, err := c.Insert(ctx(t), user{ID: "u1"})
@@ -215,7 +215,7 @@ func unique(t *testing.T, _ Bundle, c *document.Collection[user]) {
 	require.Equal(t, 1, won)
 }
 
-func finds(t *testing.T, _ Bundle, c *document.Collection[user]) {
+func finds(t *testing.T, _ Harness, c *document.Collection[user]) {
 	insert(t, c,
 		user{ID: "u1", Email: "zoe@example.org", Name: "Zoe", Shop: "a"}, user{ID: "u2", Email: "adam@example.org", Name: "Adam", Shop: "a"},
 		user{ID: "u3", Email: "ada@example.org", Name: "Ada", Shop: "a"}, user{ID: "u4", Name: "ada", Shop: "b"}, user{ID: "u5", Shop: "a"}, user{ID: "u0", Name: "Ad%_"})
@@ -234,7 +234,7 @@ func finds(t *testing.T, _ Bundle, c *document.Collection[user]) {
 	require.Empty(t, find(t, c, document.Query{Index: "exact", Equal: map[string]string{"name": "zoe"}}))
 }
 
-func folding(t *testing.T, _ Bundle, c *document.Collection[user]) {
+func folding(t *testing.T, _ Harness, c *document.Collection[user]) {
 	insert(t, c, user{ID: "u1", Email: "ÉLAN@example.org"}, user{ID: "u2", Email: "ЖУК@example.org"})
 	require.Equal(t, "u1", find(t, c, document.Query{Index: "by_email", Equal: map[string]string{"email": "élan@example.org"}}))
 	require.Equal(t, "u2", find(t, c, document.Query{Index: "by_email", Prefix: "жУ"}))
@@ -242,7 +242,7 @@ func folding(t *testing.T, _ Bundle, c *document.Collection[user]) {
 	require.True(t, document.Violates(err, "by_email"), "%v", err)
 }
 
-func pages(t *testing.T, _ Bundle, c *document.Collection[user]) {
+func pages(t *testing.T, _ Harness, c *document.Collection[user]) {
 	const n = 45
 	for i := range n {
 		insert(t, c, user{ID: fmt.Sprintf("u%02d", i), Shop: "a", Name: fmt.Sprint("name ", i%7)})
@@ -280,14 +280,14 @@ func pages(t *testing.T, _ Bundle, c *document.Collection[user]) {
 	}
 }
 
-func pagesWhileWriting(t *testing.T, _ Bundle, c *document.Collection[user]) {
+func pagesWhileWriting(t *testing.T, _ Harness, c *document.Collection[user]) {
 	for i := range 10 {
 		insert(t, c, user{ID: fmt.Sprint("u", i), Name: fmt.Sprint("n", i)})
 	}
 	p, err := c.Find(ctx(t), document.Query{Index: "exact", Limit: 4})
 	require.NoError(t, err)
 	require.Equal(t, "u0 u1 u2 u3", ids(p))
-	require.NoError(t, c.Delete(ctx(t), "u3")) // the very row where the page ended
+	require.NoError(t, c.Delete(ctx(t), "u3")) // the last row of the page
 	insert(t, c, user{ID: "early", Name: "a"}, user{ID: "late", Name: "n4x"})
 	p, err = c.Find(ctx(t), document.Query{Index: "exact", Limit: 4, After: p.Next})
 	require.NoError(t, err)
@@ -301,7 +301,7 @@ func newEvent(t testing.TB, id string, version int64) event.Event {
 	return e
 }
 
-func events(t *testing.T, b Bundle, c *document.Collection[user]) {
+func events(t *testing.T, h Harness, c *document.Collection[user]) {
 	e1, e2, e3, e4, e5 := newEvent(t, "u1", 1), newEvent(t, "u1", 2), newEvent(t, "u1", 3), newEvent(t, "u1", 4), newEvent(t, "u1", 5)
 	d, err := c.Insert(ctx(t), user{ID: "u1", Email: "a@example.org"}, e1, e2)
 	require.NoError(t, err)
@@ -316,12 +316,12 @@ func events(t *testing.T, b Bundle, c *document.Collection[user]) {
 	require.True(t, errs.Is(err, errs.Conflict))
 	require.True(t, errs.Is(c.Delete(ctx(t), "nobody", e5), errs.NotFound))
 	require.NoError(t, c.Delete(ctx(t), "u1", e4))
-	require.Equal(t, []string{e1.ID, e2.ID, e3.ID, e4.ID}, b.Sent(t))
+	require.Equal(t, []string{e1.ID, e2.ID, e3.ID, e4.ID}, h.Sent(t))
 	_, err = c.Insert(ctx(t), user{ID: "u1"}, event.Event{})
 	require.True(t, errs.Is(err, errs.Invalid))
 }
 
-func ensureAgain(t *testing.T, b Bundle, c *document.Collection[user]) {
+func ensureAgain(t *testing.T, h Harness, c *document.Collection[user]) {
 	insert(t, c, user{ID: "u1", Email: "a@example.org", Name: "same"}, user{ID: "u2", Name: "same"})
 	var wg sync.WaitGroup
 	for range 4 {
@@ -332,21 +332,21 @@ func ensureAgain(t *testing.T, b Bundle, c *document.Collection[user]) {
 		})
 	}
 	wg.Wait()
-	// by_email is no longer unique, name becomes an index that documents contradict.
+	// by_email is no longer unique. The new unique index on name is violated by documents.
 	changed := spec()
 	changed.Indexes = []document.Index{{Name: "by_email", Fields: []string{"email"}, Fold: true}}
-	c2, err := document.NewCollection(b.Store, changed)
+	c2, err := document.NewCollection(h.Store, changed)
 	require.NoError(t, err)
 	require.NoError(t, c2.Ensure(ctx(t)))
 	insert(t, c2, user{ID: "u3", Email: "a@example.org"})
 	require.Equal(t, "u1 u3", find(t, c2, document.Query{Index: "by_email", Equal: map[string]string{"email": "A@example.org"}}))
 	changed.Indexes = []document.Index{{Name: "by_name", Fields: []string{"name"}, Unique: true}}
-	c3, err := document.NewCollection(b.Store, changed)
+	c3, err := document.NewCollection(h.Store, changed)
 	require.NoError(t, err)
 	require.True(t, errs.Is(c3.Ensure(ctx(t)), errs.AlreadyExists))
 }
 
-func hostile(t *testing.T, b Bundle, c *document.Collection[user]) {
+func hostile(t *testing.T, h Harness, c *document.Collection[user]) {
 	for i, s := range []string{`'; drop table doc_users; --`, `" or 1=1`, `$1`, `{"$gt":""}`, `%`, `\`, `{a,b}`, "😀"} {
 		id := fmt.Sprint("h", i, s)
 		insert(t, c, user{ID: id, Name: s})
@@ -365,12 +365,12 @@ func hostile(t *testing.T, b Bundle, c *document.Collection[user]) {
 		{Name: "ok", ID: spec().ID, Indexes: []document.Index{{Name: "a", Fields: []string{"x", "x"}}}},
 		{Name: "ok", ID: spec().ID, Indexes: []document.Index{{Name: "a", Fields: []string{"x"}}, {Name: "a", Fields: []string{"y"}}}},
 	} {
-		_, err := document.NewCollection(b.Store, bad)
+		_, err := document.NewCollection(h.Store, bad)
 		require.True(t, errs.Is(err, errs.Internal), "%+v", bad)
 	}
 }
 
-func misuse(t *testing.T, _ Bundle, c *document.Collection[user]) {
+func misuse(t *testing.T, _ Harness, c *document.Collection[user]) {
 	for _, q := range []document.Query{
 		{Index: "nothing"}, {Equal: map[string]string{"name": "x"}}, {Index: "by_shop", Equal: map[string]string{"name": "x"}},
 		{Prefix: "x"}, {Index: "exact", Equal: map[string]string{"name": "x"}, Prefix: "y"},

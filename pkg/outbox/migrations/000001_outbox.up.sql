@@ -1,4 +1,4 @@
--- What this service has to tell. seq orders the events of one aggregate; it is no order of commits.
+-- The events of this service. seq orders the events of one aggregate; it is not the order of commits.
 create table outbox (
     seq               bigint generated always as identity primary key,
     id                text        not null unique check (id <> ''),
@@ -16,13 +16,13 @@ create table outbox (
 create index outbox_pending on outbox (seq) where sent_at is null;
 create index outbox_created on outbox using brin (created_at) with (pages_per_range = 32);
 
--- The pending index is small and churns: keep its dead entries few.
+-- The pending index is small and changes often: vacuum early, to keep its dead entries few.
 alter table outbox set (autovacuum_vacuum_scale_factor = 0.02);
 
--- There is no trigger that notifies, on purpose: a NOTIFY takes a server-wide lock until its transaction
--- has committed, so it undoes group commit. The package comment says what was measured.
+-- There is deliberately no trigger that notifies: a NOTIFY takes a server-wide lock until its transaction
+-- has committed, which prevents group commit. The package comment has measurements.
 
--- Which events this service's consumers have taken in.
+-- The events that this service's consumers have handled.
 create table inbox (
     consumer     text        not null,
     event_id     text        not null,

@@ -16,8 +16,8 @@ import (
 	"souk/pkg/rpc"
 )
 
-// Bench measures a call to GetProduct with everything on: token, request ID, unsampled trace,
-// metrics, breaker, retries, validation and the method's deadline; by one caller and by 16.
+// Bench measures GetProduct with all features on (token, request ID, unsampled trace, metrics, breaker, retries,
+// validation, the method's deadline), for 1 and for 16 callers.
 func Bench(b *testing.B, transports Transports) {
 	b.Helper()
 	k := Setup(b, transports, nil)
@@ -52,7 +52,7 @@ func Bench(b *testing.B, transports Transports) {
 	}
 }
 
-// sample is a product of some 560 bytes.
+// sample returns a product of about 560 bytes.
 func sample() *productv1.Product {
 	p := &productv1.Product{
 		Id: "prd_0198c5f27e6b7c1f8a3d5e9b04c7d21a", ShopId: "shp_0198c5f27e6b7c1f8a3d5e9b04c7d21a", ShopName: "Loja do João",

@@ -18,7 +18,7 @@ import (
 	"souk/pkg/rpc"
 )
 
-// Run runs the suite over a transport.
+// Run runs the suite on a transport.
 func Run(t *testing.T, transports Transports) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, Transports){
@@ -28,7 +28,7 @@ func Run(t *testing.T, transports Transports) {
 		"Panic":             panics,
 		"NilAnswer":         nilAnswer,
 		"UnknownMethod":     unknownMethod,
-		"NobodyThere":       nobodyThere,
+		"ServiceDown":       serviceDown,
 		"Deadline":          deadline,
 		"DefaultDeadline":   defaultDeadline,
 		"DeadlinePasses":    deadlinePasses,
@@ -39,10 +39,9 @@ func Run(t *testing.T, transports Transports) {
 		"Validation":        validation,
 		"Limit":             limit,
 		"Drain":             drain,
-		"StopGivesUp":       stopGivesUp,
+		"StopTimesOut":      stopTimesOut,
 		"Concurrent":        concurrent,
 		"Header":            header,
-		"Cohorts":           cohorts,
 		"UnsampledTrace":    unsampledTrace,
 		"SampledTrace":      sampledTrace,
 		"Access":            access,
@@ -59,10 +58,10 @@ func Run(t *testing.T, transports Transports) {
 	}
 }
 
-// within returns a context that ends when the test's patience does.
+// within returns a context that ends after Timeout.
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), Timeout)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -115,7 +114,7 @@ func hiddenErrors(t *testing.T, transports Transports) {
 	require.NotContains(t, err.Error(), "hunter2")
 	require.NotErrorIs(t, err, secret)
 	failed := k.Logs.FilterMessage("a call failed").All()
-	require.Len(t, failed, 1, "what nobody is shown is logged, once")
+	require.Len(t, failed, 1, "a hidden cause is logged once")
 	require.Contains(t, fmt.Sprint(failed[0].ContextMap()["error"]), "hunter2")
 
 	_, err = k.Client("order").GetProduct(within(t), get("coded"))
@@ -160,10 +159,10 @@ func unknownMethod(t *testing.T, transports Transports) {
 	_, err = k.Client(identityGateway).ListCategories(k.User(ctx, t), &productv1.ListCategoriesRequest{})
 	require.Equal(t, errs.Unimplemented, errs.CodeOf(err))
 	_, err = k.Client("order").ListCategories(ctx, &productv1.ListCategoriesRequest{})
-	require.Equal(t, errs.Internal, errs.CodeOf(err), "for itself: nobody it works for asked for that")
+	require.Equal(t, errs.Internal, errs.CodeOf(err), "the refusal concerns the service, not the actor it works for")
 }
 
-func nobodyThere(t *testing.T, transports Transports) {
+func serviceDown(t *testing.T, transports Transports) {
 	_, client := transports(t)
 	conn := rpc.NewClient(client.Conn(), rpc.ClientOptions{Service: "order"})
 	_, err := productv1.NewProductServiceClient(conn).GetProduct(within(t), get("1"))
@@ -187,7 +186,7 @@ func deadline(t *testing.T, transports Transports) {
 	defer cancel()
 	_, err := k.Client("order").GetProduct(ctx, get("1"))
 	require.NoError(t, err)
-	require.InDelta(t, 100*time.Second, <-left, float64(Patience))
+	require.InDelta(t, 100*time.Second, receive(t, left), float64(Timeout))
 }
 
 func defaultDeadline(t *testing.T, transports Transports) {
@@ -203,18 +202,18 @@ func defaultDeadline(t *testing.T, transports Transports) {
 	require.NoError(t, err)
 	_, err = k.Client("order").GetProduct(t.Context(), get("1"))
 	require.NoError(t, err)
-	require.LessOrEqual(t, <-left, m.Timeout)
+	require.LessOrEqual(t, receive(t, left), m.Timeout)
 
 	m, err = rpc.FindMethod("/souk.product.v1.ProductService/ImportProducts")
 	require.NoError(t, err)
-	require.Equal(t, 30*time.Second, m.Timeout, "the option says so")
+	require.Equal(t, 30*time.Second, m.Timeout, "the option sets it")
 }
 
 func deadlinePasses(t *testing.T, transports Transports) {
 	k := Setup(t, transports, nil)
 	ended := make(chan error, 1)
 	k.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
-		<-ctx.Done()
+		receive(t, ctx.Done())
 		ended <- ctx.Err()
 		return nil, fmt.Errorf("query: %w", ctx.Err())
 	}
@@ -243,7 +242,7 @@ func cancels(t *testing.T, transports Transports) {
 	require.ErrorIs(t, err, context.Canceled)
 
 	_, err = k.Client("order").GetProduct(ctx, get("2"))
-	require.ErrorIs(t, err, context.Canceled, "a call that is over before it starts")
+	require.ErrorIs(t, err, context.Canceled, "the context ended before the call")
 }
 
 func isolation(t *testing.T, transports Transports) {
@@ -269,8 +268,8 @@ func isolation(t *testing.T, transports Transports) {
 	require.Equal(t, "u", kept.GetImages()[0].GetUrl())
 }
 
-// readOnlyReplies: with the promise to change nothing, replies and errors are the same, and the caller's alone in
-// what it may change: the reply itself.
+// readOnlyReplies checks that ReadOnlyReplies does not change replies and errors, and that the caller owns the
+// top-level message of a reply.
 func readOnlyReplies(t *testing.T, transports Transports) {
 	k := Setup(t, transports, nil)
 	kept := &productv1.GetProductResponse{Product: sample()}
@@ -293,7 +292,7 @@ func readOnlyReplies(t *testing.T, transports Transports) {
 	}
 	into := &productv1.GetProductResponse{Product: &productv1.Product{Title: "was there", Tags: []string{"a"}}}
 	require.NoError(t, rpc.ReadOnlyReplies(k.Conn(identityGateway)).Invoke(ctx, productv1.ProductService_GetProduct_FullMethodName, get("prd_1"), into))
-	require.True(t, proto.Equal(want, into), "what was in the reply is gone")
+	require.True(t, proto.Equal(want, into), "the previous content of the reply is gone")
 	_, err := client.GetProduct(ctx, get("prd_2"))
 	require.True(t, errs.Is(err, errs.NotFound))
 }
@@ -317,7 +316,7 @@ func limit(t *testing.T, transports Transports) {
 	entered, release := make(chan struct{}, 2), make(chan struct{})
 	k.Product.Get = func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
 		entered <- struct{}{}
-		<-release
+		receive(t, release)
 		return &productv1.GetProductResponse{}, nil
 	}
 	client := k.Client("order")
@@ -331,7 +330,7 @@ func limit(t *testing.T, transports Transports) {
 	}
 	receive(t, entered)
 	receive(t, entered)
-	_, err := client.GetProduct(within(t), get("3")) // returns although both places are taken
+	_, err := client.GetProduct(within(t), get("3")) // returns though both places are taken
 	e := errs.From(err)
 	require.Equal(t, errs.Overloaded, e.Code)
 	require.Positive(t, e.RetryAfter)
@@ -347,7 +346,7 @@ func drain(t *testing.T, transports Transports) {
 	k.Product.Get = func(_ context.Context, r *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
 		if r.GetId() == "slow" {
 			close(entered)
-			<-release
+			receive(t, release)
 		}
 		return &productv1.GetProductResponse{Product: &productv1.Product{Id: r.GetId()}}, nil
 	}
@@ -362,30 +361,30 @@ func drain(t *testing.T, transports Transports) {
 	require.Eventually(t, func() bool {
 		_, err := client.GetProduct(within(t), get("late"))
 		return errs.Is(err, errs.Unavailable)
-	}, Patience, time.Millisecond, "no new calls")
+	}, Timeout, time.Millisecond, "no new calls")
 	select {
 	case err := <-stopped:
-		t.Fatalf("stop did not wait for the call that runs: %v", err)
+		t.Fatalf("stop did not wait for the call in flight: %v", err)
 	default:
 	}
 	close(release)
-	require.NoError(t, receive(t, answered), "what runs is finished and answered")
+	require.NoError(t, receive(t, answered), "the call in flight is answered")
 	require.NoError(t, receive(t, stopped))
 	require.NoError(t, k.Stop(within(t)), "stop may be called twice")
 }
 
-func stopGivesUp(t *testing.T, transports Transports) {
+func stopTimesOut(t *testing.T, transports Transports) {
 	k := Setup(t, transports, nil)
 	entered, release := make(chan struct{}), make(chan struct{})
 	k.Product.Get = func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
 		close(entered)
-		<-release
+		receive(t, release)
 		return &productv1.GetProductResponse{}, nil
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = k.Client("order").GetProduct(within(t), get("1")) // its outcome is open
+		_, _ = k.Client("order").GetProduct(within(t), get("1")) // ignored: the stop may or may not fail it
 	}()
 	receive(t, entered)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -426,13 +425,14 @@ func serveRefusesError(t *testing.T, transports Transports) {
 	require.ErrorContains(t, err, "registered twice")
 }
 
-func receive[T any](t *testing.T, c <-chan T) T {
+// receive returns the next value of c. After a timeout it fails the test and returns the zero value. It may be called
+// on any goroutine.
+func receive[T any](t *testing.T, c <-chan T) (v T) {
 	t.Helper()
 	select {
-	case v := <-c:
-		return v
-	case <-time.After(Patience):
-		require.FailNow(t, "nothing came")
-		panic("not reached")
+	case v = <-c:
+	case <-time.After(Timeout):
+		t.Error("timeout")
 	}
+	return v
 }

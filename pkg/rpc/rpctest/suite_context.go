@@ -16,7 +16,6 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/breaker"
 	"souk/pkg/clock"
-	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/retry"
@@ -59,13 +58,13 @@ func header(t *testing.T, transports Transports) {
 		key, request string
 		actor        identity.Actor
 		onward       string
-		word         *identity.Word
+		assertion    *identity.Assertion
 	}
 	got := make(chan seen, 1)
 	k.Product.Reserve = func(ctx context.Context, _ *productv1.ReserveInventoryRequest) (*productv1.ReserveInventoryResponse, error) {
 		got <- seen{
 			key: rpc.IdempotencyKey(ctx), request: rpc.RequestID(ctx), actor: identity.FromContext(ctx),
-			onward: identity.TokenFrom(ctx), word: identity.WordFrom(ctx),
+			onward: identity.TokenFrom(ctx), assertion: identity.AssertionFrom(ctx),
 		}
 		return &productv1.ReserveInventoryResponse{}, nil
 	}
@@ -74,7 +73,7 @@ func header(t *testing.T, transports Transports) {
 	require.NoError(t, err)
 	require.Equal(t, seen{key: "saga/3", request: "req_1", actor: identity.Service("order")}, receive(t, got))
 
-	// A key that came in is not sent on with calls that the handler makes; the request ID is.
+	// The handler's calls carry the request ID, but not the received key.
 	k.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
 		_, err := k.Client("order").ReserveInventory(ctx, reserve())
 		return &productv1.GetProductResponse{}, err
@@ -82,43 +81,6 @@ func header(t *testing.T, transports Transports) {
 	_, err = k.Client("order").GetProduct(ctx, get("1"))
 	require.NoError(t, err)
 	require.Equal(t, seen{request: "req_1", actor: identity.Service("order")}, receive(t, got))
-}
-
-func cohorts(t *testing.T, transports Transports) {
-	k := Setup(t, transports, nil)
-	got := make(chan cohort.Hint, 2)
-	k.Product.Reserve = func(ctx context.Context, _ *productv1.ReserveInventoryRequest) (*productv1.ReserveInventoryResponse, error) {
-		got <- cohort.From(ctx)
-		return &productv1.ReserveInventoryResponse{}, nil
-	}
-	k.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
-		got <- cohort.From(ctx)
-		_, err := k.Client("order").ReserveInventory(ctx, reserve())
-		return &productv1.GetProductResponse{}, err
-	}
-	_, err := k.Client("order").GetProduct(within(t), get("1"))
-	require.NoError(t, err)
-	require.Zero(t, receive(t, got))
-	require.Zero(t, receive(t, got))
-
-	ctx := cohort.With(within(t), cohort.Of(2)[0])
-	_, err = k.Client("order").GetProduct(ctx, get("1"))
-	require.NoError(t, err)
-	want := cohort.From(ctx)
-	require.Equal(t, 2, want.Size)
-	require.Equal(t, want, receive(t, got))
-	require.Equal(t, want, receive(t, got), "a call that it makes goes with it")
-
-	k.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
-		got <- cohort.From(ctx)
-		return nil, errs.New(errs.Unavailable, "not now")
-	}
-	_, err = k.Client("order", func(o *rpc.ClientOptions) {
-		o.Retry = retry.Policy{Attempts: 2, Base: time.Microsecond, Max: time.Millisecond}
-	}).GetProduct(ctx, get("1"))
-	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
-	require.Equal(t, want, receive(t, got))
-	require.Zero(t, receive(t, got), "who tries again is late for it")
 }
 
 func spanContext(flags trace.TraceFlags) trace.SpanContext {
@@ -141,8 +103,8 @@ func unsampledTrace(t *testing.T, transports Transports) {
 	_, err := k.Client("order", func(o *rpc.ClientOptions) { o.Tracer = tracer }).
 		GetProduct(trace.ContextWithSpanContext(within(t), sent), get("1"))
 	require.NoError(t, err)
-	require.Equal(t, sent.WithRemote(true), receive(t, got), "it travels")
-	require.Empty(t, spans.Started(), "and costs nothing")
+	require.Equal(t, sent.WithRemote(true), receive(t, got), "the trace context is passed on")
+	require.Empty(t, spans.Started(), "no span is started")
 }
 
 func sampledTrace(t *testing.T, transports Transports) {
@@ -156,7 +118,7 @@ func sampledTrace(t *testing.T, transports Transports) {
 	var server, client sdktrace.ReadOnlySpan
 	require.Eventually(t, func() bool {
 		for _, s := range spans.Ended() {
-			switch s.SpanKind() { //nolint:exhaustive // there are only these two
+			switch s.SpanKind() { //nolint:exhaustive // the others do not occur
 			case trace.SpanKindServer:
 				server = s
 			case trace.SpanKindClient:
@@ -164,7 +126,7 @@ func sampledTrace(t *testing.T, transports Transports) {
 			}
 		}
 		return server != nil && client != nil
-	}, Patience, time.Millisecond)
+	}, Timeout, time.Millisecond)
 	require.Equal(t, sent.TraceID(), server.SpanContext().TraceID())
 	require.Equal(t, client.SpanContext().SpanID(), server.Parent().SpanID())
 	require.Equal(t, sent.SpanID(), client.Parent().SpanID())
@@ -218,8 +180,8 @@ func access(t *testing.T, transports Transports) {
 	_, err := k.Client("order").ReserveInventory(ctx, reserve())
 	require.NoError(t, err)
 	_, err = k.Client("cart").ReserveInventory(ctx, reserve())
-	require.Equal(t, errs.Internal, errs.CodeOf(err), "what a service may not do for itself is no refusal of whoever it works for")
-	_, err = k.Client("nobody").ReserveInventory(ctx, reserve())
+	require.Equal(t, errs.Internal, errs.CodeOf(err), "the refusal concerns the service, not the actor it works for")
+	_, err = k.Client("unknown").ReserveInventory(ctx, reserve())
 	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), "without a signer")
 }
 
@@ -241,18 +203,18 @@ func tokens(t *testing.T, transports Transports) {
 	require.NoError(t, err)
 
 	require.Empty(t, try(own))
-	tryWord := func(w *identity.Word) errs.Code {
-		_, err := g.GetProduct(identity.WithWord(ctx, w), get("1"))
+	tryAssertion := func(a *identity.Assertion) errs.Code {
+		_, err := g.GetProduct(identity.WithAssertion(ctx, a), get("1"))
 		return errs.CodeOf(err)
 	}
-	var words []*identity.Word
-	for where, signers := range map[string]map[string]*identity.Signer{"elsewhere": k.signers, "in the server's process": k.known} {
-		word := signers[identity.Gateway].Say(user)
-		require.Empty(t, tryWord(word), where)
-		require.Equal(t, errs.Unauthenticated, tryWord(signers["order"].Say(user)), "only the gateway's word is good for users, %s", where)
-		words = append(words, word)
+	var assertions []*identity.Assertion
+	for where, signers := range map[string]map[string]*identity.Signer{"elsewhere": k.signers, "in the server's process": k.local} {
+		assertion := signers[identity.Gateway].Assert(user)
+		require.Empty(t, tryAssertion(assertion), where)
+		require.Equal(t, errs.Unauthenticated, tryAssertion(signers["order"].Assert(user)), "only the gateway asserts users, %s", where)
+		assertions = append(assertions, assertion)
 	}
-	require.Equal(t, errs.Unauthenticated, try("usr_1"), "not a token, even where anybody may call")
+	require.Equal(t, errs.Unauthenticated, try("usr_1"), "not a token, although the method is public")
 	require.Equal(t, errs.Unauthenticated, try(sign(identity.Gateway, "a foreign installation's seed", user)), "foreign")
 	require.Equal(t, errs.Unauthenticated, try(own[:len(own)-4]+"AAAA"), "forged")
 	orderAsUser, _, err := k.signers["order"].Sign(user)
@@ -261,11 +223,11 @@ func tokens(t *testing.T, transports Transports) {
 	ahead := identity.NewSigner("order", identity.DeriveKey([]byte(seed), "order"), 5*time.Minute, clock.NewManual(k.Clock.Now().Add(time.Hour)))
 	conn := rpc.NewClient(k.Raw, rpc.ClientOptions{Service: "order", Signer: ahead})
 	_, err = productv1.NewProductServiceClient(conn).ReserveInventory(ctx, reserve())
-	require.Equal(t, errs.Unavailable, errs.CodeOf(err), "a service whose clock is wrong is not told that its customer is nobody")
+	require.Equal(t, errs.Unavailable, errs.CodeOf(err), "a wrong clock of the service is not reported as an unauthenticated actor")
 	k.Clock.Advance(10 * time.Minute)
 	require.Equal(t, errs.Unauthenticated, try(own), "expired")
-	for _, w := range words {
-		require.Equal(t, errs.Unauthenticated, tryWord(w), "expired")
+	for _, a := range assertions {
+		require.Equal(t, errs.Unauthenticated, tryAssertion(a), "expired")
 	}
 }
 
@@ -286,23 +248,23 @@ func retries(t *testing.T, transports Transports) {
 	}
 	_, err := client.GetProduct(within(t), get("1"))
 	require.NoError(t, err)
-	require.EqualValues(t, 3, k.Raw.Calls.Swap(0), "an idempotent method is called again")
+	require.EqualValues(t, 3, k.Raw.Calls.Swap(0), "an idempotent method is retried")
 
 	_, err = client.GetProduct(within(t), get("conflict"))
 	require.Equal(t, errs.Conflict, errs.CodeOf(err))
-	require.EqualValues(t, 1, k.Raw.Calls.Swap(0), "not after a refusal")
+	require.EqualValues(t, 1, k.Raw.Calls.Swap(0), "a refusal is not retried")
 
 	left = 99
 	_, err = client.GetProduct(within(t), get("1"))
 	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
-	require.EqualValues(t, 3, k.Raw.Calls.Swap(0), "and not for ever")
+	require.EqualValues(t, 3, k.Raw.Calls.Swap(0), "attempts are bounded")
 
 	k.Product.Create = func(context.Context, *productv1.CreateProductRequest) (*productv1.CreateProductResponse, error) {
 		return nil, errs.New(errs.Unavailable, "not yet")
 	}
 	_, err = client.CreateProduct(k.User(within(t), t), create("t"))
 	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
-	require.EqualValues(t, 1, k.Raw.Calls.Swap(0), "any other method is not")
+	require.EqualValues(t, 1, k.Raw.Calls.Swap(0), "another method is not retried")
 }
 
 func breakerPerTarget(t *testing.T, transports Transports) {
@@ -340,12 +302,12 @@ func metricsCount(t *testing.T, transports Transports) {
 		want := map[string]float64{
 			"requests ok": 2, "requests invalid_argument": 1, "duration ": 3,
 		}
-		require.Equal(t, want, gather(t, registry, side), side)
+		require.Equal(t, want, counts(t, registry, side), side)
 	}
 }
 
-// gather reads the counts of product's GetProduct.
-func gather(t *testing.T, g prometheus.Gatherer, side string) map[string]float64 {
+// counts returns the metrics of product's GetProduct.
+func counts(t *testing.T, g prometheus.Gatherer, side string) map[string]float64 {
 	t.Helper()
 	families, err := g.Gather()
 	require.NoError(t, err)

@@ -2,23 +2,23 @@ create table saga (
     id             text        not null,
     type           text        not null,
     def_version    integer     not null,
-    -- json, not jsonb: what was put in comes out byte for byte, and a string may hold \u0000
+    -- json, not jsonb: it is returned byte for byte, and a string may contain \u0000
     input          json        not null,
     results        json        not null default '{}',
     state          text        not null,
-    -- what a parked saga goes back to
+    -- the state that a parked saga returns to
     parked_from    text        null,
     -- running: the next step to do; compensating: the next step to undo
     step           integer     not null default 0,
     epoch          bigint      not null,
-    -- the process that holds the lease, as name#incarnation; '' when nobody does
+    -- the process that holds the lease, as name#incarnation, or ''
     owner          text        not null,
     lease_until    timestamptz not null,
     next_run_at    timestamptz not null,
     deadline       timestamptz not null,
     attempts       integer     not null default 0,
     last_error     text        not null default '',
-    -- why it was compensated or parked, as the caller may see it
+    -- why the saga was compensated or parked, as shown to the caller
     error_code     text        not null default '',
     error_message  text        not null default '',
     error_retry_ms bigint      not null default 0,
@@ -33,14 +33,14 @@ create table saga (
     constraint saga_ended check ((state in ('done', 'compensated')) = (ended_at is not null))
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 
--- what is to be claimed: few rows, however many have ended
+-- for claiming: it contains few rows, however many sagas have ended
 create index saga_lease on saga (lease_until) where state in ('running', 'compensating');
 create index saga_parked_type on saga (type, created_at) where state = 'parked';
--- rows end roughly in the order they lie on disk, so the clean-up finds them with a few bytes a page
+-- sagas end roughly in the order in which their rows are stored, so the clean-up finds them with a few bytes per page
 create index saga_ended_at on saga using brin (ended_at) with (pages_per_range = 32);
 
--- The story of a saga, for operators: written with its checkpoints, never read by the runner.
--- No foreign key: its check would cost more than the row.
+-- The history of a saga, for operators. It is written with the saga's checkpoints and never read by the runner.
+-- It has no foreign key, whose check would cost more than the row.
 create table saga_step (
     saga_id     text        not null,
     n           integer     not null,
@@ -57,7 +57,7 @@ create table saga_step (
 );
 create index saga_step_saga on saga_step (saga_id);
 
--- Called in the transaction of a write whose row did not match. The write's whole transaction goes with it.
+-- Called in the transaction of a write. If a row did not match, it raises an error, which rolls back the transaction.
 create function souk_saga_fence(written boolean, p_id text, p_epoch bigint, p_owner text) returns boolean
 language plpgsql as $$
 begin
@@ -71,7 +71,7 @@ begin
 end
 $$;
 
--- For statements in a step's batch: refuses the step, with a code of souk, when something does not hold.
+-- For statements in a step's batch. If the condition does not hold, it refuses the step with one of souk's error codes.
 create function souk_saga_require(holds boolean, p_code text, p_message text) returns boolean
 language plpgsql as $$
 begin

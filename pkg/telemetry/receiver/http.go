@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	// maxBody bounds one export, unpacked.
+	// maxBody is the largest export in bytes, uncompressed.
 	maxBody = 16 << 20
-	// listed is how many traces the list shows.
-	listed = 100
+	// maxListed is the most traces that the list shows.
+	maxListed = 100
 )
 
 // summary is a trace in the list.
@@ -92,7 +92,7 @@ func read(req *http.Request) ([]byte, error) {
 func (r *Recorder) list(w http.ResponseWriter, _ *http.Request) {
 	out := []summary{}
 	for _, t := range r.Traces() {
-		if len(out) == listed {
+		if len(out) == maxListed {
 			break
 		}
 		first := t.Spans[0]
@@ -121,7 +121,7 @@ func (r *Recorder) show(w http.ResponseWriter, req *http.Request) {
 func write(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the reader has gone
+	_ = json.NewEncoder(w).Encode(v) // an error means that the client has gone
 }
 
 func fromOTLP(resources []*tracev1.ResourceSpans) []Span {

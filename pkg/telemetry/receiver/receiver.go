@@ -1,7 +1,7 @@
-// Package receiver takes spans in: an OTLP/HTTP endpoint that keeps the latest traces in bounded
+// Package receiver receives spans: an OTLP/HTTP endpoint that keeps the latest traces in bounded
 // memory and shows them as JSON.
 //
-// It is what `souk dev` shows traces with, and what tests look at spans with.
+// `souk dev` uses it to show traces, and tests use it to inspect spans.
 package receiver
 
 import (
@@ -17,7 +17,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// Span is one finished span as it is shown.
+// Span is a finished span in the form that is shown.
 type Span struct {
 	TraceID      string         `json:"-"`
 	SpanID       string         `json:"spanId"`
@@ -32,7 +32,7 @@ type Span struct {
 	Attributes   map[string]any `json:"attributes"`
 }
 
-// Trace is the spans of one trace that have arrived, by their start.
+// Trace holds the received spans of one trace, ordered by their start.
 type Trace struct {
 	TraceID string `json:"traceId"`
 	Spans   []Span `json:"spans"`
@@ -40,11 +40,11 @@ type Trace struct {
 
 // Options bound a recorder.
 type Options struct {
-	// MaxTraces is how many traces are kept; the oldest go first. Default: 500.
+	// MaxTraces is how many traces are kept; the oldest are dropped first. Default: 500.
 	MaxTraces int
 	// MaxSpans is how many spans of one trace are kept. Default: 2000.
 	MaxSpans int
-	// MaxTotal is how many spans are kept in all. Default: 8000, some 5 MB.
+	// MaxTotal is how many spans are kept in all. Default: 8000, about 5 MB.
 	MaxTotal int
 }
 
@@ -54,14 +54,14 @@ type Recorder struct {
 
 	mu      sync.Mutex
 	traces  map[string]*kept
-	order   []string // trace ids by arrival of their first span
+	order   []string // trace IDs by arrival of their first span
 	total   int
 	changed chan struct{} // closed and replaced when spans arrive
 }
 
 type kept struct {
 	spans []Span
-	seen  map[string]bool // span ids: an export may be repeated
+	seen  map[string]bool // span IDs, since an export may be repeated
 }
 
 // NewRecorder returns an empty recorder.
@@ -100,7 +100,7 @@ func (r *Recorder) Add(spans ...Span) {
 	r.changed = make(chan struct{})
 }
 
-// Trace returns what has arrived of a trace; false: nothing.
+// Trace returns the received spans of a trace. It returns false if it has none.
 func (r *Recorder) Trace(traceID string) (Trace, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,7 +117,7 @@ func (r *Recorder) traceLocked(id string) (Trace, bool) {
 	return t, true
 }
 
-// Traces returns what is kept, the latest first.
+// Traces returns the traces that are kept, latest first.
 func (r *Recorder) Traces() []Trace {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -129,8 +129,8 @@ func (r *Recorder) Traces() []Trace {
 	return out
 }
 
-// Wait waits until pred holds for the spans of a trace, by their start, and returns them. When ctx ends
-// first, it returns what has arrived and the context's error.
+// Wait waits until pred holds for the spans of a trace, ordered by their start, and returns them. If ctx
+// ends first, it returns the spans received so far and the context's error.
 func (r *Recorder) Wait(ctx context.Context, traceID string, pred func([]Span) bool) ([]Span, error) {
 	for {
 		r.mu.Lock()
@@ -158,7 +158,7 @@ func (r *Recorder) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan)
 	return nil
 }
 
-// Shutdown has nothing to do.
+// Shutdown does nothing.
 func (r *Recorder) Shutdown(context.Context) error { return nil }
 
 func fromSDK(s sdktrace.ReadOnlySpan) Span {

@@ -29,7 +29,7 @@ func get(t *testing.T, r *receiver.Recorder, path string, into any) int {
 	return w.Code
 }
 
-func TestTracesAreShown(t *testing.T) {
+func TestTracesAreShownOverHTTP(t *testing.T) {
 	t.Parallel()
 	r := receiver.NewRecorder(receiver.Options{})
 	r.Add(span("aa", "2", 20), span("aa", "1", 10), span("bb", "1", 30), span("aa", "1", 10))
@@ -66,7 +66,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.Len(t, traces[0].Spans, 4)
 }
 
-func TestWaitGivesUp(t *testing.T) {
+func TestWaitReturnsReceivedSpansWhenContextEnds(t *testing.T) {
 	t.Parallel()
 	r := receiver.NewRecorder(receiver.Options{})
 	r.Add(span("aa", "1", 1))
@@ -77,7 +77,7 @@ func TestWaitGivesUp(t *testing.T) {
 	require.Len(t, spans, 1)
 }
 
-func TestExportsByJSONAndNonsense(t *testing.T) {
+func TestInvalidExportsAreRefused(t *testing.T) {
 	t.Parallel()
 	r := receiver.NewRecorder(receiver.Options{})
 	post := func(kind, body string) int {

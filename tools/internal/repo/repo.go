@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// Root returns the folder of go.mod at or above the working directory.
+// Root returns the folder with go.mod at or above the working directory.
 func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

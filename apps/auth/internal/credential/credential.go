@@ -1,5 +1,5 @@
-// Package credential makes and checks what auth hands out itself: login cookies, session IDs and guest
-// tokens. One secret is behind all of them, a key of its own for each.
+// Package credential makes and checks the credentials that auth issues: login cookies, session IDs and guest
+// tokens. Each kind has its own key, derived from one secret.
 package credential
 
 import (
@@ -14,10 +14,10 @@ import (
 	"souk/pkg/errs"
 )
 
-// sessionIDBytes are the random bytes of a session's ID.
+// sessionIDBytes is the number of random bytes in a session's ID.
 const sessionIDBytes = 32
 
-// Random returns n random bytes as text that is fit for URLs and cookies.
+// Random returns n random bytes encoded for URLs and cookies.
 func Random(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails: it crashes the program instead
@@ -27,8 +27,9 @@ func Random(n int) string {
 // NewSessionID returns the secret of a new session.
 func NewSessionID() string { return Random(sessionIDBytes) }
 
-// SessionDigest returns under what a session is kept, so that who reads the store learns no session's ID.
-// It fails with errs.Unauthenticated when id cannot be a session's.
+// SessionDigest returns the key under which a session is stored. A reader of the store learns no session ID.
+//
+// Errors: unauthenticated (id cannot be a session's).
 func SessionDigest(id string) (string, error) {
 	if len(id) != base64.RawURLEncoding.EncodedLen(sessionIDBytes) {
 		return "", errs.New(errs.Unauthenticated, "this is not a session")
@@ -37,7 +38,7 @@ func SessionDigest(id string) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// subkey derives the key for one purpose.
+// subkey derives the key for a purpose from secret.
 func subkey(secret []byte, purpose string, size int) ([]byte, error) {
 	key, err := hkdf.Key(sha256.New, secret, nil, "souk auth "+purpose, size)
 	if err != nil {

@@ -19,13 +19,13 @@ const (
 	guestIssuer   = "souk"
 	guestAudience = "souk-guest"
 	guestType     = "souk-guest+jwt"
-	// GuestLifetime is how long a guest token is good for.
+	// GuestLifetime is the lifetime of a guest token.
 	GuestLifetime = 30 * 24 * time.Hour
 
 	maxGuestToken = 1024
 )
 
-// Guests issues and checks guest tokens: compact JWS with EdDSA and nothing else.
+// Guests issues and verifies guest tokens: compact JWS with EdDSA only.
 type Guests struct {
 	signer jose.Signer
 	public ed25519.PublicKey
@@ -40,7 +40,7 @@ type guestClaims struct {
 	Expires  int64  `json:"exp"`
 }
 
-// NewGuests returns Guests under a key of its own derived from secret.
+// NewGuests returns Guests with a key derived from secret.
 func NewGuests(secret []byte, c clock.Clock) (*Guests, error) {
 	key, err := guestKey(secret)
 	if err != nil {
@@ -53,7 +53,7 @@ func NewGuests(secret []byte, c clock.Clock) (*Guests, error) {
 	return &Guests{signer: signer, public: key.Public().(ed25519.PublicKey), clock: c}, nil
 }
 
-// Issue makes a new guest and his token.
+// Issue returns the token of a new guest.
 func (g *Guests) Issue() (token string, expires time.Time, err error) {
 	now := g.clock.Now()
 	expires = now.Add(GuestLifetime).Truncate(time.Second)
@@ -73,7 +73,7 @@ func (g *Guests) Issue() (token string, expires time.Time, err error) {
 	return token, expires, nil
 }
 
-// Claims reports whether token says of itself that it is a guest's. It proves nothing.
+// Claims reports whether token claims to be a guest token. It verifies nothing.
 func (g *Guests) Claims(token string) bool {
 	head, _, ok := strings.Cut(token, ".")
 	if !ok || len(token) > maxGuestToken {
@@ -86,7 +86,9 @@ func (g *Guests) Claims(token string) bool {
 	return err == nil && json.Unmarshal(b, &header) == nil && header.Type == guestType
 }
 
-// Verify returns the guest whom the token names, and until when. It fails with errs.Unauthenticated.
+// Verify returns the guest in token and the token's end.
+//
+// Errors: unauthenticated.
 func (g *Guests) Verify(token string) (guestID string, expires time.Time, err error) {
 	refused := errs.New(errs.Unauthenticated, "this guest token is not valid here, or has expired: get a new one at /v1/guest, or sign in")
 	if len(token) > maxGuestToken {

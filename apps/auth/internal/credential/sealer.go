@@ -12,16 +12,16 @@ import (
 	"souk/pkg/errs"
 )
 
-// sealed binds what is sealed to what it is for.
+// sealed is the additional data of the encryption: it binds a cookie to its purpose.
 var sealed = []byte("souk login cookie 1")
 
-// Sealer turns sign-ins under way into opaque cookies and back: AES-256-GCM with a random nonce.
+// Sealer seals logins in flight into opaque cookies and opens them: AES-256-GCM with a random nonce.
 type Sealer struct {
 	aead  cipher.AEAD
 	clock clock.Clock
 }
 
-// NewSealer returns a Sealer under a key of its own derived from secret.
+// NewSealer returns a Sealer with a key derived from secret.
 func NewSealer(secret []byte, c clock.Clock) (*Sealer, error) {
 	key, err := subkey(secret, "login", 32)
 	if err != nil {
@@ -47,7 +47,9 @@ func (s *Sealer) Seal(l domain.Login) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, b, sealed)), nil
 }
 
-// Open reads a cookie's value. It fails with errs.Unauthenticated when it was not made by Seal or is too old.
+// Open reads a cookie's value.
+//
+// Errors: unauthenticated (not made by Seal, or too old).
 func (s *Sealer) Open(cookie string) (domain.Login, error) {
 	var l domain.Login
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cookie)

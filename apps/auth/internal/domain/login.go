@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// LoginLifetime is how long a sign-in may take from its beginning to the provider's answer.
+// LoginLifetime is the longest time from the start of a sign-in to the provider's answer.
 const LoginLifetime = 10 * time.Minute
 
-// maxReturnTo keeps the login cookie below the 4 KiB that browsers take.
+// maxReturnTo keeps the login cookie below the browsers' limit of 4 KiB.
 const maxReturnTo = 1500
 
-// Login is a sign-in under way. It travels, sealed, in the browser's login cookie.
+// Login is a sign-in in flight. It travels, sealed, in the browser's login cookie.
 type Login struct {
 	// State comes back from the provider: it proves that the answer belongs to this browser.
 	State string `json:"s"`
 	// Nonce comes back inside the ID token: it proves that the token belongs to this sign-in.
 	Nonce string `json:"n"`
-	// Verifier is PKCE's: it proves that who exchanges the code also asked for it.
+	// Verifier is the PKCE verifier: it proves that the code is exchanged by the party that requested it.
 	Verifier string `json:"v"`
 	// ReturnTo is a local path.
 	ReturnTo    string    `json:"t"`
@@ -26,8 +26,8 @@ type Login struct {
 	Expires     time.Time `json:"e"`
 }
 
-// LocalPath returns s when it is a path on this very host, else "/". Anything that a browser could read
-// as another host (//host, /\host, a scheme, control characters that it drops) is no local path.
+// LocalPath returns s if it is a path on this host, else "/". A string that a browser could read as another
+// host (//host, /\host, a scheme, control characters that it drops) is not a local path.
 func LocalPath(s string) string {
 	if len(s) > maxReturnTo || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") {
 		return "/"

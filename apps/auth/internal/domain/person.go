@@ -1,4 +1,4 @@
-// Package domain holds what signing in means, without any I/O.
+// Package domain holds the rules of signing in, without any I/O.
 package domain
 
 import (
@@ -6,29 +6,29 @@ import (
 	"time"
 )
 
-// The roles of souk. Who works for a shop is not a role: the shop service knows.
+// The roles of souk. Being a member of a shop is not a role: the shop service knows the members.
 const (
 	RoleCustomer = "customer"
 	RoleSeller   = "seller"
 	RoleOperator = "operator"
 )
 
-// RolesClaimZitadel is the claim in which Zitadel sends a project's roles, as an object keyed by role.
+// RolesClaimZitadel is the claim with a project's roles in Zitadel's tokens, an object keyed by role.
 const RolesClaimZitadel = "urn:zitadel:iam:org:project:roles"
 
-// Person is what the sign-in provider says about somebody.
+// Person is what the sign-in provider says about a user.
 type Person struct {
 	Issuer, Subject string
 	Email           string
 	EmailVerified   bool
 	Name            string
-	// Roles are souk's, always with customer among them.
+	// Roles are souk's roles; customer is always among them.
 	Roles []string
-	// RolesKnown is whether the provider said anything about roles.
+	// RolesKnown reports whether the provider said anything about roles.
 	RolesKnown bool
 }
 
-// Complete fills in what p lacks from what the provider says about the same person elsewhere.
+// Complete fills the unset fields of p from o, which is about the same person.
 func (p *Person) Complete(o Person) {
 	if p.Email == "" {
 		p.Email, p.EmailVerified = o.Email, o.EmailVerified
@@ -41,25 +41,25 @@ func (p *Person) Complete(o Person) {
 	}
 }
 
-// Access is a valid access token: whose it is, and how long.
+// Access is a valid access token: its owner and its end.
 type Access struct {
 	Person
 	Expires time.Time
 }
 
-// Actor is whom a credential names.
+// Actor is the user or guest that a credential names.
 type Actor struct {
 	// Guest is true for "gst_…", false for "usr_…".
 	Guest bool
 	ID    string
 	Roles []string
-	// ReusableUntil is how long the answer may be kept; zero: not at all.
+	// ReusableUntil is until when the answer may be kept; zero: it may not be kept.
 	ReusableUntil time.Time
 }
 
-// Roles reads roles out of the claims of a token: an array of names, a text with names, or an object keyed
-// by name. The configured claim counts, and Zitadel's. What is no role of souk is left out; everybody is a
-// customer. known is false when neither claim is there.
+// Roles reads roles from a token's claims: an array of names, a text with names, or an object keyed by name.
+// It reads the configured claim and Zitadel's. Names that are not roles of souk are dropped; everybody is a
+// customer. known is false if both claims are missing.
 func Roles(claims map[string]any, claim string) (roles []string, known bool) {
 	has := map[string]bool{RoleCustomer: true}
 	for _, c := range []string{claim, RolesClaimZitadel} {

@@ -5,31 +5,31 @@ import (
 	"time"
 )
 
-// TouchEvery is how often a session's last use is written down, at most.
+// TouchEvery is the shortest time between two writes of a session's last use.
 const TouchEvery = time.Minute
 
-// Lifetimes are how long sessions live.
+// Lifetimes are the lifetimes of sessions.
 type Lifetimes struct {
-	// Absolute is from sign-in on, whatever happens.
+	// Absolute is the lifetime from sign-in on, used or not.
 	Absolute time.Duration
-	// Idle is without any use.
+	// Idle is the lifetime without use.
 	Idle time.Duration
-	// Operator is Absolute for operators, whose role is read at sign-in alone.
+	// Operator is Absolute for operators, whose role is only read at sign-in.
 	Operator time.Duration
 }
 
-// Session is a browser that is signed in.
+// Session is a signed-in browser.
 type Session struct {
 	UserID  string
 	Roles   []string
 	Created time.Time
 	// Expires is the absolute end.
 	Expires time.Time
-	// Seen is its last use, to a minute.
+	// Seen is the last use, to a minute.
 	Seen time.Time
 }
 
-// NewSession opens a session now.
+// NewSession returns a session that begins now.
 func NewSession(userID string, roles []string, now time.Time, l Lifetimes) Session {
 	life := l.Absolute
 	if slices.Contains(roles, RoleOperator) {
@@ -38,7 +38,7 @@ func NewSession(userID string, roles []string, now time.Time, l Lifetimes) Sessi
 	return Session{UserID: userID, Roles: roles, Created: now, Expires: now.Add(life), Seen: now}
 }
 
-// Ends returns when the session ends if it is not used any more.
+// Ends returns when the session ends unless it is used again.
 func (s Session) Ends(l Lifetimes) time.Time {
 	if idle := s.Seen.Add(l.Idle); idle.Before(s.Expires) {
 		return idle
@@ -46,10 +46,10 @@ func (s Session) Ends(l Lifetimes) time.Time {
 	return s.Expires
 }
 
-// Alive reports whether the session counts at the time now.
+// Alive reports whether the session has not ended at the time now.
 func (s Session) Alive(now time.Time, l Lifetimes) bool { return now.Before(s.Ends(l)) }
 
-// Touch notes a use. It reports whether there is something to write down.
+// Touch sets the last use to now. It reports whether the session must be written.
 func (s *Session) Touch(now time.Time) bool {
 	if now.Before(s.Seen.Add(TouchEvery)) {
 		return false

@@ -1,4 +1,4 @@
-// Package handler answers auth's contract.
+// Package handler implements auth's contract.
 package handler
 
 import (
@@ -13,13 +13,13 @@ import (
 	"souk/pkg/identity"
 )
 
-// RPC is the gRPC server. Who may call what stands in the contract.
+// RPC is the gRPC server. The contract says who may call each method.
 type RPC struct {
 	authv1.UnimplementedAuthServiceServer
 	Service *service.Service
 }
 
-// BeginLogin fails with errs.Invalid, errs.Unavailable and errs.Timeout.
+// BeginLogin starts a sign-in. Errors: invalid_argument, unavailable, timeout.
 func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*authv1.BeginLoginResponse, error) {
 	authorizeURL, cookie, err := r.Service.BeginLogin(ctx, in.GetReturnTo(), in.GetRedirectUri())
 	if err != nil {
@@ -28,7 +28,7 @@ func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*au
 	return &authv1.BeginLoginResponse{AuthorizeUrl: authorizeURL, LoginCookie: cookie}, nil
 }
 
-// CompleteLogin fails with errs.Unauthenticated, errs.Unavailable and errs.Timeout.
+// CompleteLogin opens a session. Errors: unauthenticated, unavailable, timeout.
 func (r *RPC) CompleteLogin(ctx context.Context, in *authv1.CompleteLoginRequest) (*authv1.CompleteLoginResponse, error) {
 	res, err := r.Service.CompleteLogin(ctx, in.GetCode(), in.GetState(), in.GetLoginCookie(), in.GetGuestToken())
 	if err != nil {
@@ -37,7 +37,7 @@ func (r *RPC) CompleteLogin(ctx context.Context, in *authv1.CompleteLoginRequest
 	return &authv1.CompleteLoginResponse{SessionId: res.SessionID, ExpiresAt: timestamppb.New(res.Expires), ReturnTo: res.ReturnTo}, nil
 }
 
-// Logout fails with errs.Unavailable, and with errs.Unauthenticated when everywhere is asked of a session that has ended.
+// Logout ends sessions. Errors: unavailable, unauthenticated (everywhere is set and the session has ended).
 func (r *RPC) Logout(ctx context.Context, in *authv1.LogoutRequest) (*authv1.LogoutResponse, error) {
 	endSessionURL, err := r.Service.Logout(ctx, in.GetSessionId(), in.GetEverywhere(), in.GetPostLogoutRedirectUri())
 	if err != nil {
@@ -46,7 +46,7 @@ func (r *RPC) Logout(ctx context.Context, in *authv1.LogoutRequest) (*authv1.Log
 	return &authv1.LogoutResponse{EndSessionUrl: endSessionURL}, nil
 }
 
-// CreateGuest fails with errs.Internal alone.
+// CreateGuest issues a guest token. Errors: internal.
 func (r *RPC) CreateGuest(context.Context, *authv1.CreateGuestRequest) (*authv1.CreateGuestResponse, error) {
 	token, expires, err := r.Service.CreateGuest()
 	if err != nil {
@@ -55,7 +55,7 @@ func (r *RPC) CreateGuest(context.Context, *authv1.CreateGuestRequest) (*authv1.
 	return &authv1.CreateGuestResponse{Token: token, ExpiresAt: timestamppb.New(expires)}, nil
 }
 
-// Authenticate fails with errs.Unauthenticated, errs.Unavailable and errs.Timeout.
+// Authenticate returns the actor of a credential. Errors: unauthenticated, unavailable, timeout.
 func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
 	var actor domain.Actor
 	var err error
@@ -80,7 +80,8 @@ func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) 
 	return res, nil
 }
 
-// MergeGuest fails with errs.Unauthenticated for a wrong guest token, errs.Unavailable and errs.Timeout.
+// MergeGuest moves a guest's cart and orders to the caller. Errors: unauthenticated (the guest token),
+// unavailable, timeout.
 func (r *RPC) MergeGuest(ctx context.Context, in *authv1.MergeGuestRequest) (*authv1.MergeGuestResponse, error) {
 	if err := r.Service.MergeGuest(ctx, identity.FromContext(ctx).ID, in.GetGuestToken()); err != nil {
 		return nil, err

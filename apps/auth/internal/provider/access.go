@@ -17,11 +17,11 @@ import (
 )
 
 const (
-	// leeway is by how much the provider's clock and ours may differ.
+	// leeway is the largest difference between the provider's clock and ours.
 	leeway = 30 * time.Second
-	// maxToken bounds access tokens: what is longer is not even parsed.
+	// maxToken is the largest access token, in bytes; a longer one is not parsed.
 	maxToken = 16 << 10
-	// maxSubject is what OpenID Connect allows.
+	// maxSubject is the limit of OpenID Connect.
 	maxSubject = 255
 )
 
@@ -33,11 +33,13 @@ var joseAlgorithms = func() []jose.SignatureAlgorithm {
 	return out
 }()
 
-// Verify returns whose access token it is. It fails with errs.Unauthenticated, whose message does not tell
-// what is wrong with the token (the log does, at debug), with errs.Unavailable and errs.Timeout.
+// Verify returns the owner and end of an access token. The error does not say what is wrong with the token;
+// the log does, at debug level.
+//
+// Errors: unauthenticated, unavailable, timeout.
 func (p *Provider) Verify(ctx context.Context, accessToken string) (domain.Access, error) {
 	if len(accessToken) > maxToken || strings.Count(accessToken, ".") != 2 {
-		return domain.Access{}, p.refused("not a JWT") // says so even while the provider does not answer
+		return domain.Access{}, p.refused("not a JWT") // refused even while the provider is down
 	}
 	f, err := p.discover(ctx)
 	if err != nil {
@@ -84,7 +86,7 @@ func (p *Provider) verify(ctx context.Context, f *found, accessToken string) (do
 	case c.Subject == "" || len(c.Subject) > maxSubject:
 		return domain.Access{}, p.refused("subject")
 	case c.Nonce != "" || c.AccessTokenHash != "" || c.CodeHash != "":
-		return domain.Access{}, p.refused("an ID token") // it goes to browsers and logs, and opens nothing
+		return domain.Access{}, p.refused("an ID token") // ID tokens end up in browsers and logs: they grant nothing
 	}
 	return domain.Access{Person: p.person(&c), Expires: expires}, nil
 }

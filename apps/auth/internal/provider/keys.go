@@ -18,48 +18,49 @@ import (
 )
 
 const (
-	// refreshEvery bounds how often the provider is asked for its keys, whatever tokens say.
+	// refreshEvery is the shortest time between two fetches of the keys, whatever tokens name.
 	refreshEvery = 2 * time.Second
-	// keysFresh is after how long keys are asked for again, so that one that was withdrawn is forgotten.
+	// keysFresh is the age at which the keys are fetched stale, so that a withdrawn key is dropped.
 	keysFresh = 15 * time.Minute
-	// keysKept is how long keys count while the provider does not answer.
+	// keysKept is how long keys remain valid while the provider does not answer.
 	keysKept = 24 * time.Hour
 
 	fetchTimeout = 5 * time.Second
 	maxKeySet    = 1 << 20
 )
 
-// keySet is the provider's signing keys. They are asked for when they are needed, when they are not fresh
-// any more, and when a token names one that is not known.
+// keySet holds the provider's signing keys. They are fetched when they are first needed, when they are no
+// longer fresh, and when a token names an unknown key.
 type keySet struct {
 	url    string
 	http   *http.Client
 	clock  clock.Clock
 	logger *zap.Logger
 
-	asking chan struct{} // held by who asks the provider
+	asking chan struct{} // a lock, held during a fetch
 
 	mu      sync.RWMutex
 	keys    []jose.JSONWebKey
 	fetched time.Time
 	tried   time.Time
-	failed  error // of the last try
+	failed  error // of the last attempt
 }
 
 func newKeySet(url string, client *http.Client, c clock.Clock, logger *zap.Logger) *keySet {
 	return &keySet{url: url, http: client, clock: c, logger: logger, asking: make(chan struct{}, 1)}
 }
 
-// VerifySignature returns the payload when one of the provider's keys signed it. It is errs.Unavailable
-// when the keys cannot be had; any other error means that the signature is not good.
+// VerifySignature returns the payload if one of the provider's keys signed it.
+//
+// Errors: unavailable (the keys cannot be fetched); any other error means that the signature is invalid.
 func (s *keySet) VerifySignature(ctx context.Context, jws *jose.JSONWebSignature) ([]byte, error) {
 	keyID, alg := oidc.GetKeyIDAndAlg(jws)
 	s.mu.RLock()
 	keys, age := s.keys, s.clock.Now().Sub(s.fetched)
 	s.mu.RUnlock()
 	if len(keys) > 0 && age < keysFresh {
-		payload, again := verify(jws, keyID, alg, keys)
-		if !again {
+		payload, stale := verify(jws, keyID, alg, keys)
+		if !stale {
 			if payload == nil {
 				return nil, oidc.ErrSignatureInvalid
 			}
@@ -70,22 +71,22 @@ func (s *keySet) VerifySignature(ctx context.Context, jws *jose.JSONWebSignature
 	if err != nil {
 		return nil, err
 	}
-	payload, again := verify(jws, keyID, alg, keys)
+	payload, stale := verify(jws, keyID, alg, keys)
 	if payload != nil {
 		return payload, nil
 	}
-	if again {
+	if stale {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
-		if s.failed != nil { // the key may well exist
+		if s.failed != nil { // the provider may have the key
 			return nil, s.failed
 		}
 	}
 	return nil, oidc.ErrSignatureInvalid
 }
 
-// verify returns the payload, or nil; again means that newer keys may give another result.
-func verify(jws *jose.JSONWebSignature, keyID, alg string, keys []jose.JSONWebKey) (payload []byte, again bool) {
+// verify returns the payload, or nil; stale means that newer keys may give another result.
+func verify(jws *jose.JSONWebSignature, keyID, alg string, keys []jose.JSONWebKey) (payload []byte, stale bool) {
 	key, err := oidc.FindMatchingKey(keyID, oidc.KeyUseSignature, alg, keys...)
 	if err != nil || key.Algorithm != "" && key.Algorithm != alg {
 		return nil, true
@@ -97,7 +98,7 @@ func verify(jws *jose.JSONWebSignature, keyID, alg string, keys []jose.JSONWebKe
 	return payload, false
 }
 
-// refresh asks for the keys, unless that was done a moment ago, and returns what is known then.
+// refresh fetches the keys, unless that was done a moment ago, and returns the known keys.
 func (s *keySet) refresh(ctx context.Context) ([]jose.JSONWebKey, error) {
 	select {
 	case s.asking <- struct{}{}:
@@ -110,7 +111,7 @@ func (s *keySet) refresh(ctx context.Context) ([]jose.JSONWebKey, error) {
 	recent := !s.tried.IsZero() && now.Sub(s.tried) < refreshEvery
 	s.mu.RUnlock()
 	if !recent {
-		// It goes on when its caller gives up: others wait for it.
+		// The fetch outlives its caller: other callers wait for it.
 		fetchCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 		keys, err := s.fetch(fetchCtx)
 		cancel()
@@ -157,7 +158,7 @@ func (s *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	var keys []jose.JSONWebKey
 	for _, raw := range set.Keys {
 		var k jose.JSONWebKey
-		if k.UnmarshalJSON(raw) == nil && k.IsPublic() { // a kind of key that we don't know is somebody else's
+		if k.UnmarshalJSON(raw) == nil && k.IsPublic() { // a key of an unknown kind is not for us
 			keys = append(keys, k)
 		}
 	}

@@ -1,4 +1,5 @@
-// Package provider is the OpenID provider as auth sees it: where people sign in, and whose tokens they bring.
+// Package provider is the client of the OpenID provider: it sends browsers there to sign in and verifies its
+// tokens.
 package provider
 
 import (
@@ -25,19 +26,19 @@ import (
 )
 
 const (
-	discoverEvery = time.Second // how often a provider that does not answer is asked
+	discoverEvery = time.Second // the shortest time between two attempts of discovery
 	idTokenSkew   = 5 * time.Second
 	maxUserinfo   = 256 << 10
 )
 
-// algorithms are the signatures that count: asymmetric ones. So "none" and HMAC, with which a public key
-// could pass for a secret, are refused before anything else is looked at.
+// algorithms are the accepted signature algorithms, all asymmetric. So "none" and HMAC, with which a public
+// key could be used as a secret, are refused before anything else is checked.
 var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
 // Options describe the provider.
 type Options struct {
 	Issuer, ClientID, ClientSecret string
-	// Audience is what access tokens must be meant for.
+	// Audience is the required audience of access tokens.
 	Audience   string
 	RolesClaim string
 	Scopes     []string
@@ -46,28 +47,30 @@ type Options struct {
 	Logger     *zap.Logger
 }
 
-// Provider is an OpenID provider. What it must know about it, it asks when it is first needed.
+// Provider is an OpenID provider. It is discovered when it is first needed.
 type Provider struct {
 	o      Options
-	asking chan struct{} // held by who asks
+	asking chan struct{} // a lock, held during discovery
 	tried  time.Time     // guarded by asking
 	failed error         // guarded by asking
 
 	found atomic.Pointer[found]
 }
 
-// found is what discovery found.
+// found is the result of discovery.
 type found struct {
 	party rp.RelyingParty
 	keys  *keySet
 }
 
-// Open returns the provider. Nothing is asked yet.
+// Open returns the provider. It does not call it yet.
 func Open(o Options) *Provider { return &Provider{o: o, asking: make(chan struct{}, 1)} }
 
 type nonceKey struct{}
 
-// discover returns what is known of the provider. It fails with errs.Unavailable and errs.Timeout.
+// discover returns the result of discovery.
+//
+// Errors: unavailable, timeout.
 func (p *Provider) discover(ctx context.Context) (*found, error) {
 	if f := p.found.Load(); f != nil {
 		return f, nil
@@ -85,7 +88,7 @@ func (p *Provider) discover(ctx context.Context) (*found, error) {
 	if p.failed != nil && now.Sub(p.tried) < discoverEvery {
 		return nil, p.failed
 	}
-	// It goes on when its caller gives up: others wait for it.
+	// Discovery outlives its caller: other callers wait for it.
 	askCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 	defer cancel()
 	f, err := p.ask(askCtx)
@@ -123,7 +126,9 @@ func (p *Provider) ask(ctx context.Context) (*found, error) {
 	return &found{party: party, keys: keys}, nil
 }
 
-// AuthorizeURL returns where a browser goes to sign in. It fails with errs.Unavailable and errs.Timeout.
+// AuthorizeURL returns the URL to which a browser goes to sign in.
+//
+// Errors: unavailable, timeout.
 func (p *Provider) AuthorizeURL(ctx context.Context, l domain.Login) (string, error) {
 	f, err := p.discover(ctx)
 	if err != nil {
@@ -138,9 +143,10 @@ func param(name, value string) rp.AuthURLOpt {
 	return func() []oauth2.AuthCodeOption { return []oauth2.AuthCodeOption{oauth2.SetAuthURLParam(name, value)} }
 }
 
-// Exchange turns the code with which a browser came back into whom the provider has signed in. It fails
-// with errs.Unauthenticated when the provider or the ID token says no, with errs.Unavailable,
-// errs.Timeout, and with errs.Internal when the provider does not know us.
+// Exchange exchanges the code that a browser brought back for the person that the provider has signed in.
+//
+// Errors: unauthenticated (the provider refuses or the ID token is invalid), unavailable, timeout, internal
+// (the provider does not accept our client ID and secret).
 func (p *Provider) Exchange(ctx context.Context, l domain.Login, code string) (domain.Person, error) {
 	f, err := p.discover(ctx)
 	if err != nil {
@@ -154,7 +160,7 @@ func (p *Provider) Exchange(ctx context.Context, l domain.Login, code string) (d
 	}
 	person := p.person(tokens.IDTokenClaims)
 	if person.Email == "" || !person.RolesKnown {
-		// The rest may stand in the access token or with the provider; without it sign-in works as well.
+		// The access token or the provider may say more. Sign-in works without it.
 		if access, err := p.verify(ctx, f, tokens.AccessToken); err == nil && access.Subject == person.Subject {
 			person.Complete(access.Person)
 		}
@@ -185,7 +191,7 @@ func (p *Provider) exchangeError(err error) error {
 	}
 	switch {
 	case retrieve.ErrorCode == "invalid_client" || retrieve.ErrorCode == "unauthorized_client":
-		// The answer itself may repeat what we sent: it is not logged.
+		// The answer is not logged: it may repeat what we sent.
 		p.o.Logger.Error("the sign-in provider refuses client_id and client_secret", zap.String("code", retrieve.ErrorCode))
 		return errs.New(errs.Internal, "the sign-in provider does not know this souk")
 	case retrieve.Response != nil && (retrieve.Response.StatusCode >= 500 || retrieve.Response.StatusCode == http.StatusTooManyRequests):
@@ -208,8 +214,10 @@ func reason(err error) string {
 	return "not an ID token"
 }
 
-// Profile returns what the provider says about whom the access token belongs to, beyond what stands in
-// the token; nothing, when the token is not good for that. It fails with errs.Unavailable and errs.Timeout.
+// Profile returns what the provider says about the access token's owner beyond the token's claims; nothing if
+// the token does not allow it.
+//
+// Errors: unavailable, timeout.
 func (p *Provider) Profile(ctx context.Context, accessToken, subject string) (domain.Person, error) {
 	f, err := p.discover(ctx)
 	if err != nil {
@@ -219,10 +227,10 @@ func (p *Provider) Profile(ctx context.Context, accessToken, subject string) (do
 }
 
 func (p *Provider) userinfo(ctx context.Context, f *found, accessToken, subject string) (domain.Person, error) {
-	nobody := domain.Person{Issuer: p.o.Issuer, Subject: subject, Roles: []string{domain.RoleCustomer}}
+	unknown := domain.Person{Issuer: p.o.Issuer, Subject: subject, Roles: []string{domain.RoleCustomer}}
 	endpoint := f.party.UserinfoEndpoint()
 	if endpoint == "" {
-		return nobody, nil
+		return unknown, nil
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint, nil)
 	if err != nil {
@@ -239,7 +247,7 @@ func (p *Provider) userinfo(ctx context.Context, f *found, accessToken, subject 
 	}
 	var info oidc.UserInfo
 	if res.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(res.Body, maxUserinfo)).Decode(&info) != nil || info.Subject != subject {
-		return nobody, nil
+		return unknown, nil
 	}
 	person := domain.Person{
 		Issuer: p.o.Issuer, Subject: subject, Email: info.Email, EmailVerified: bool(info.EmailVerified), Name: name(info.UserInfoProfile),
@@ -248,8 +256,9 @@ func (p *Provider) userinfo(ctx context.Context, f *found, accessToken, subject 
 	return person, nil
 }
 
-// EndSessionURL returns where a browser goes to end its session at the provider too, which sends it on to
-// returnTo unless that is empty. It returns "" when there is no such place, or the provider cannot be found.
+// EndSessionURL returns the URL at which a browser ends its session at the provider. The provider sends it on
+// to returnTo unless that is empty. EndSessionURL returns "" if the provider has no such endpoint or cannot
+// be discovered.
 func (p *Provider) EndSessionURL(ctx context.Context, returnTo string) string {
 	f, err := p.discover(ctx)
 	if err != nil || f.party.GetEndSessionEndpoint() == "" {

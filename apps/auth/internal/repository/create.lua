@@ -1,7 +1,7 @@
--- Keeps a session and notes it with its user, whose sessions that are over, and the first to end when
--- there are too many, go.
+-- Stores a session and adds it to its user's set. Expired sessions leave the set. While there are too many, the first to
+-- end is deleted.
 -- KEYS: session, user's sessions
--- ARGV: value, ms to live, digest, absolute end, now, ms to the absolute end, most sessions, prefix of sessions
+-- ARGV: value, ms to live, digest, absolute end, now, ms to the absolute end, largest number of sessions, key prefix of sessions
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[5])
 redis.call('ZADD', KEYS[2], ARGV[4], ARGV[3])

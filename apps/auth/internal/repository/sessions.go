@@ -20,9 +20,9 @@ const (
 	sessionPrefix = "auth:session:" // + digest → session
 	userPrefix    = "auth:user:"    // + user ID → sorted set of digests by absolute end
 
-	// maxSessions is how many sessions one user has; with one more the first to end goes.
+	// maxSessions is the largest number of sessions of one user; a further one replaces the first to end.
 	maxSessions = 100
-	// cachedFor bounds how long a session is kept on the client's side without asking; Redis says at once when it changes.
+	// cachedFor is how long a session is cached in the client; Redis invalidates it at once when it changes.
 	cachedFor = time.Minute
 )
 
@@ -32,9 +32,9 @@ var createScript string
 //go:embed delete_all.lua
 var deleteAllScript string
 
-// Sessions keeps sessions: each under the digest of its ID, and the digests by user. A session that was
-// read is kept on the client's side until Redis tells that it changed, so that asking again costs no
-// round trip and a logout holds in every process at once.
+// Sessions keeps sessions under the digests of their IDs, and the digests by user. A session that was read is
+// cached in the client until Redis invalidates it, so a repeated read costs no round trip and a logout takes
+// effect in every process at once.
 type Sessions struct {
 	client    rueidis.Client
 	clock     clock.Clock
@@ -43,7 +43,7 @@ type Sessions struct {
 	deleteAll *rueidis.Lua
 }
 
-// NewSessions returns the sessions in Redis.
+// NewSessions returns the sessions stored in Redis.
 func NewSessions(client rueidis.Client, c clock.Clock, l domain.Lifetimes) *Sessions {
 	return &Sessions{
 		client: client, clock: c, lifetimes: l,
@@ -51,7 +51,7 @@ func NewSessions(client rueidis.Client, c clock.Clock, l domain.Lifetimes) *Sess
 	}
 }
 
-// record is a session as it is kept; times in milliseconds.
+// record is a session as Redis stores it; times in milliseconds.
 type record struct {
 	User    string   `json:"u"`
 	Roles   []string `json:"r"`
@@ -60,7 +60,7 @@ type record struct {
 	Seen    int64    `json:"s"`
 }
 
-// Create keeps a new session. It fails with errs.Unavailable.
+// Create stores a new session. Errors: unavailable.
 func (r *Sessions) Create(ctx context.Context, digest string, s domain.Session) error {
 	value, ttl, err := r.encode(s)
 	if err != nil {
@@ -73,7 +73,7 @@ func (r *Sessions) Create(ctx context.Context, digest string, s domain.Session) 
 	}).Error())
 }
 
-// Get returns a session, possibly one that is over by its times. It fails with errs.NotFound and errs.Unavailable.
+// Get returns a session, which may have ended by its times. Errors: not_found, unavailable.
 func (r *Sessions) Get(ctx context.Context, digest string) (domain.Session, error) {
 	b, err := r.client.DoCache(ctx, r.client.B().Get().Key(sessionPrefix+digest).Cache(), cachedFor).AsBytes()
 	if err != nil {
@@ -89,22 +89,22 @@ func (r *Sessions) Get(ctx context.Context, digest string) (domain.Session, erro
 	}, nil
 }
 
-// Touch writes down a session's last use, unless the session is gone. It fails with errs.Unavailable.
+// Touch writes a session's last use, unless the session is gone. Errors: unavailable.
 func (r *Sessions) Touch(ctx context.Context, digest string, s domain.Session) error {
 	b, ttl, err := r.encode(s)
 	if err != nil {
 		return err
 	}
 	key := sessionPrefix + digest
-	// XX: what a logout removed at this moment does not come back.
+	// XX: a session that a concurrent logout deleted does not come back.
 	err = r.client.Do(ctx, r.client.B().Arbitrary("SET").Keys(key).Args(b, "XX", "PX", ttl).Build()).Error()
 	if err != nil && !rueidis.IsRedisNil(err) {
 		return redisx.Err(err)
 	}
-	return r.settle(ctx, key)
+	return r.awaitInvalidation(ctx, key)
 }
 
-// Delete ends a session. It fails with errs.Unavailable.
+// Delete ends a session. Errors: unavailable.
 func (r *Sessions) Delete(ctx context.Context, digest, userID string) error {
 	key := sessionPrefix + digest
 	if err := redisx.Err(r.client.Do(ctx, r.client.B().Del().Key(key).Build()).Error()); err != nil {
@@ -113,30 +113,30 @@ func (r *Sessions) Delete(ctx context.Context, digest, userID string) error {
 	if err := redisx.Err(r.client.Do(ctx, r.client.B().Zrem().Key(userPrefix+userID).Member(digest).Build()).Error()); err != nil {
 		return err
 	}
-	return r.settle(ctx, key)
+	return r.awaitInvalidation(ctx, key)
 }
 
-// DeleteAll ends all sessions of a user. It fails with errs.Unavailable.
+// DeleteAll ends all sessions of a user. Errors: unavailable.
 func (r *Sessions) DeleteAll(ctx context.Context, userID string) error {
 	digests, err := r.deleteAll.Exec(ctx, r.client, []string{userPrefix + userID}, []string{sessionPrefix}).AsStrSlice()
 	if err != nil {
 		return redisx.Err(err)
 	}
 	for _, d := range digests {
-		if err := r.settle(ctx, sessionPrefix+d); err != nil {
+		if err := r.awaitInvalidation(ctx, sessionPrefix+d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// settle returns when this process's own client-side cache knows that the key has changed: Redis's notice
-// comes on the key's connection before the answer to whatever is asked there next.
-func (r *Sessions) settle(ctx context.Context, key string) error {
+// awaitInvalidation returns after this process's client-side cache has dropped the key: Redis sends the
+// invalidation on the key's connection before the answer to the next command there.
+func (r *Sessions) awaitInvalidation(ctx context.Context, key string) error {
 	return redisx.Err(r.client.Do(ctx, r.client.B().Exists().Key(key).Build()).Error())
 }
 
-// Ping reports whether Redis answers. It fails with errs.Unavailable.
+// Ping returns nil when Redis answers. Errors: unavailable.
 func (r *Sessions) Ping(ctx context.Context) error { return redisx.Ping(ctx, r.client) }
 
 func (r *Sessions) encode(s domain.Session) (value, ttl string, err error) {

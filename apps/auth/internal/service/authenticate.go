@@ -14,8 +14,9 @@ import (
 // reusable is how long an answer about a bearer token may be kept.
 const reusable = time.Minute
 
-// Bearer returns whom a bearer token names: an access token of the provider, or a guest token. It fails
-// with errs.Unauthenticated, and as provider and user service do.
+// Bearer returns the actor of a bearer token: an access token of the provider, or a guest token.
+//
+// Errors: unauthenticated, and those of the provider and the user service.
 func (s *Service) Bearer(ctx context.Context, token string) (domain.Actor, error) {
 	now := s.Clock.Now()
 	if s.Guests.Claims(token) {
@@ -36,7 +37,7 @@ func (s *Service) Bearer(ctx context.Context, token string) (domain.Actor, error
 			if err != nil {
 				return domain.Actor{}, err
 			}
-			more.RolesKnown = false // a token's roles are those that stand in it
+			more.RolesKnown = false // a token has only the roles in its claims
 			access.Complete(more)
 		}
 		if userID, err = s.user(ctx, access.Person); err != nil {
@@ -47,16 +48,17 @@ func (s *Service) Bearer(ctx context.Context, token string) (domain.Actor, error
 	return domain.Actor{ID: userID, Roles: access.Roles, ReusableUntil: earlier(access.Expires, now.Add(reusable))}, nil
 }
 
-// Session returns whom a session belongs to, and notes that it was used. It fails with
-// errs.Unauthenticated and errs.Unavailable.
+// Session returns the actor of a session, and records its use.
+//
+// Errors: unauthenticated, unavailable.
 func (s *Service) Session(ctx context.Context, sessionID string) (domain.Actor, error) {
 	digest, session, err := s.session(ctx, sessionID)
 	if err != nil {
 		return domain.Actor{}, err
 	}
 	if session.Touch(s.Clock.Now()) {
-		if err := s.Sessions.Touch(ctx, digest, session); err != nil { // the session counts none the less
-			s.Logger.Warn("a session's use was not noted", zap.Error(err))
+		if err := s.Sessions.Touch(ctx, digest, session); err != nil { // the session is valid all the same
+			s.Logger.Warn("a session's use was not recorded", zap.Error(err))
 		}
 	}
 	return domain.Actor{ID: session.UserID, Roles: session.Roles}, nil

@@ -9,12 +9,13 @@ import (
 )
 
 const (
-	// knownFor is also how soon a new e-mail address in a token reaches the user service.
+	// knownFor is how long an identity is cached. A new e-mail address in a token reaches the user service
+	// after at most this time.
 	knownFor = 5 * time.Minute
 	knownMax = 50_000
 )
 
-// knownUsers remembers which user a sign-in identity is.
+// knownUsers caches the user of each sign-in identity.
 type knownUsers struct {
 	clock clock.Clock
 	mu    sync.RWMutex
@@ -46,7 +47,7 @@ func (k *knownUsers) put(p domain.Person, userID string) {
 	now := k.clock.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.users) >= knownMax { // make room: what is over, and some more in no order
+	if len(k.users) >= knownMax { // make room: drop expired entries, and a tenth in no order
 		n := 0
 		for s, u := range k.users {
 			if n < knownMax/10 || !now.Before(u.until) {

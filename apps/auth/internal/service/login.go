@@ -21,8 +21,9 @@ const (
 	mergeTimeout = 3 * time.Second
 )
 
-// BeginLogin returns where the browser goes to sign in, and the cookie that it must bring back. It fails
-// with errs.Invalid, and as the provider does.
+// BeginLogin returns the URL to which the browser goes to sign in, and the cookie that it must bring back.
+//
+// Errors: invalid_argument, and those of the provider.
 func (s *Service) BeginLogin(ctx context.Context, returnTo, redirectURI string) (authorizeURL, cookie string, err error) {
 	if u, err := url.Parse(redirectURI); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return "", "", errs.InvalidField("redirectUri", "must be an http or https URL")
@@ -40,16 +41,17 @@ func (s *Service) BeginLogin(ctx context.Context, returnTo, redirectURI string) 
 	return authorizeURL, cookie, nil
 }
 
-// SignedIn is a session that was just opened.
+// SignedIn is a new session.
 type SignedIn struct {
 	SessionID string
 	Expires   time.Time
 	ReturnTo  string
 }
 
-// CompleteLogin takes what the browser brought back from the provider, and opens a session with a new ID.
-// A guest's cart becomes the user's; when that fails it is logged, and the guest's cart stays for
-// MergeGuest. It fails with errs.Unauthenticated, and as provider, user service and Redis do.
+// CompleteLogin checks what the browser brought back from the provider, and opens a session with a new ID. A
+// guest's cart and orders become the user's. If that fails, it is logged, and MergeGuest can repeat it.
+//
+// Errors: unauthenticated, and those of provider, user service and Redis.
 func (s *Service) CompleteLogin(ctx context.Context, code, state, cookie, guestToken string) (SignedIn, error) {
 	l, err := s.Sealer.Open(cookie)
 	if err != nil {
@@ -90,8 +92,10 @@ func (s *Service) mergeAtLogin(ctx context.Context, guestToken, userID string) {
 	}
 }
 
-// MergeGuest moves a guest's cart and orders into the user's account. It may be called again. It fails with
-// errs.Unauthenticated for a wrong guest token, and as the services of carts and orders do; one does not keep the other from it.
+// MergeGuest moves a guest's cart and orders to the user. It may be repeated. A failure of the cart service
+// does not keep the orders from the user.
+//
+// Errors: unauthenticated (the guest token), and those of the cart and order services.
 func (s *Service) MergeGuest(ctx context.Context, userID, guestToken string) error {
 	guestID, _, err := s.Guests.Verify(guestToken)
 	if err != nil {
@@ -102,13 +106,14 @@ func (s *Service) MergeGuest(ctx context.Context, userID, guestToken string) err
 	return cmp.Or(cartErr, err)
 }
 
-// CreateGuest makes a guest and returns his token.
+// CreateGuest issues a token for a new guest.
 func (s *Service) CreateGuest() (token string, expires time.Time, err error) { return s.Guests.Issue() }
 
-// Logout ends a session, or all of its user's, and returns where the browser ends the provider's, which sends
-// it on to returnTo. Without an answer of the provider that is empty: ours has ended by then. A session that has
-// ended already is no error; to end all of its user's it must still be alive, else it fails with
-// errs.Unauthenticated. It fails with errs.Unavailable.
+// Logout ends a session, or all sessions of its user. It returns the URL at which the browser ends the
+// provider's session, which sends it on to returnTo; the URL is empty if the provider does not answer. A
+// session that has already ended is no error, unless everywhere is set.
+//
+// Errors: unavailable, unauthenticated (everywhere is set and the session has ended).
 func (s *Service) Logout(ctx context.Context, sessionID string, everywhere bool, returnTo string) (endSessionURL string, err error) {
 	digest, session, err := s.session(ctx, sessionID)
 	switch {

@@ -1,4 +1,4 @@
-// Package service is what auth does: signing in, sessions, guests, and telling whose a credential is.
+// Package service implements auth's use cases: sign-in, sessions, guests, and the check of credentials.
 package service
 
 import (
@@ -33,35 +33,35 @@ type Sessions interface {
 	DeleteAll(ctx context.Context, userID string) error
 }
 
-// Sealer makes login cookies.
+// Sealer seals and opens login cookies.
 type Sealer interface {
 	Seal(l domain.Login) (string, error)
 	Open(cookie string) (domain.Login, error)
 }
 
-// Guests makes and checks guest tokens.
+// Guests issues and verifies guest tokens.
 type Guests interface {
 	Issue() (token string, expires time.Time, err error)
 	Claims(token string) bool
 	Verify(token string) (guestID string, expires time.Time, err error)
 }
 
-// Users is what auth needs of the user service.
+// Users is the part of the user service that auth calls.
 type Users interface {
 	EnsureUser(ctx context.Context, in *userv1.EnsureUserRequest, opts ...grpc.CallOption) (*userv1.EnsureUserResponse, error)
 }
 
-// Carts is what auth needs of the cart service.
+// Carts is the part of the cart service that auth calls.
 type Carts interface {
 	MergeCart(ctx context.Context, in *cartv1.MergeCartRequest, opts ...grpc.CallOption) (*cartv1.MergeCartResponse, error)
 }
 
-// Orders is what auth needs of the order service.
+// Orders is the part of the order service that auth calls.
 type Orders interface {
 	AdoptOrders(ctx context.Context, in *orderv1.AdoptOrdersRequest, opts ...grpc.CallOption) (*orderv1.AdoptOrdersResponse, error)
 }
 
-// Deps are what a Service works with.
+// Deps are the dependencies of a Service. All are required.
 type Deps struct {
 	Provider  Provider
 	Sessions  Sessions
@@ -75,7 +75,7 @@ type Deps struct {
 	Logger    *zap.Logger
 }
 
-// Service is the use cases.
+// Service implements auth's use cases.
 type Service struct {
 	Deps
 	known *knownUsers
@@ -84,7 +84,7 @@ type Service struct {
 // New returns a Service.
 func New(d Deps) *Service { return &Service{Deps: d, known: newKnownUsers(d.Clock)} }
 
-// user returns the ID of the user who the person is; the first time there is one from then on.
+// user returns the ID of the person's user, which is created the first time.
 func (s *Service) user(ctx context.Context, p domain.Person) (string, error) {
 	res, err := s.Users.EnsureUser(ctx, &userv1.EnsureUserRequest{
 		Issuer: p.Issuer, Subject: p.Subject, Email: p.Email, EmailVerified: p.EmailVerified, Name: p.Name,

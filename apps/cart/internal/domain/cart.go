@@ -1,4 +1,4 @@
-// Package domain is what a cart is, and the rules about it.
+// Package domain holds a cart and its rules.
 package domain
 
 import (
@@ -9,7 +9,7 @@ import (
 	"souk/pkg/money"
 )
 
-// Limits of a cart.
+// Limits of a cart: the number of its lines, and the pieces of one line.
 const (
 	MaxLines    = 200
 	MaxQuantity = 9999
@@ -19,22 +19,22 @@ const (
 type Line struct {
 	VariantID string
 	Quantity  int64
-	// Position orders the lines of a cart: what was added later has a higher one.
+	// Position orders the lines of a cart. A line added later has a higher one.
 	Position int64
 }
 
-// Cart is whose, and what is in it.
+// Cart is an owner's cart.
 type Cart struct {
 	OwnerID string
-	// Version grows with each change.
+	// Version grows with each change; 0 if the cart is not stored.
 	Version int64
-	// Currency of the offers that may be added; "" while the cart is empty.
+	// Currency is the only currency in which offers may be added; "" while the cart is empty.
 	Currency money.Currency
-	// Lines in the order in which they were added.
+	// Lines are in the order in which they were added.
 	Lines []Line
 }
 
-// Sort brings the lines in the order in which they were added.
+// Sort puts the lines in the order in which they were added.
 func (c *Cart) Sort() {
 	slices.SortFunc(c.Lines, func(a, b Line) int {
 		if a.Position != b.Position {
@@ -47,7 +47,9 @@ func (c *Cart) Sort() {
 	})
 }
 
-// CheckAdd says whether n pieces can be added at once at all. invalid_argument.
+// CheckAdd checks that n pieces may be added at once.
+//
+// Errors: invalid_argument.
 func CheckAdd(n int64) error {
 	if n < 1 || n > MaxQuantity {
 		return errs.InvalidField("quantity", "must be from 1 to %d", MaxQuantity)
@@ -55,7 +57,9 @@ func CheckAdd(n int64) error {
 	return nil
 }
 
-// CheckSet says whether a line may have n pieces; 0 removes it. invalid_argument.
+// CheckSet checks that a line may have n pieces; 0 removes the line.
+//
+// Errors: invalid_argument.
 func CheckSet(n int64) error {
 	if n < 0 || n > MaxQuantity {
 		return errs.InvalidField("quantity", "must be from 0 to %d", MaxQuantity)
@@ -63,26 +67,26 @@ func CheckSet(n int64) error {
 	return nil
 }
 
-// Refusals of a change.
+// Errors of a refused change.
 var (
 	errTooMany  = errs.InvalidField("quantity", "a cart holds at most %d pieces of a variant, together with those that are in it", MaxQuantity)
 	errFull     = errs.New(errs.Unprocessable, "a cart holds at most %d different items", MaxLines)
 	errCurrency = errs.New(errs.Unprocessable, "the item is sold in another currency than those in the cart")
-	errNotInIt  = errs.New(errs.NotFound, "the item is not in the cart")
+	errAbsent   = errs.New(errs.NotFound, "the item is not in the cart")
 	errNotSold  = errs.New(errs.NotFound, "there is no such item for sale")
 )
 
-// TooMany refuses more pieces than a line holds: invalid_argument.
+// TooMany is the error for more pieces than a line may hold. Errors: invalid_argument.
 func TooMany() error { return errTooMany }
 
-// Full refuses another line: unprocessable.
+// Full is the error for one line too many. Errors: unprocessable.
 func Full() error { return errFull }
 
-// OtherCurrency refuses an offer of another currency than the cart's: unprocessable.
+// OtherCurrency is the error for an offer in another currency than the cart's. Errors: unprocessable.
 func OtherCurrency() error { return errCurrency }
 
-// NotInCart refuses to change a line that is not there: not_found.
-func NotInCart() error { return errNotInIt }
+// NotInCart is the error for a change of a line that the cart does not have. Errors: not_found.
+func NotInCart() error { return errAbsent }
 
-// NotForSale refuses what nobody sells: not_found.
+// NotForSale is the error for a variant that does not exist or is not for sale. Errors: not_found.
 func NotForSale() error { return errNotSold }

@@ -2,38 +2,39 @@ package domain
 
 import "souk/pkg/money"
 
-// Offer is a variant as the product service offers it.
+// Offer is the product service's offer of a variant.
 type Offer struct {
 	VariantID, ProductID, ShopID, ShopName, Title, SKU, ImageURL string
 	Options                                                      map[string]string
 	Price                                                        money.Money
-	// Pieces could be reserved now.
+	// Pieces is the number of available pieces.
 	Pieces  int64
 	ForSale bool
 }
 
-// Item is a line as it is shown.
+// Item is a line of a View.
 type Item struct {
 	Line
-	// Offer is nil when the variant is gone.
+	// Offer is nil if the variant is gone.
 	Offer *Offer
-	// UnitPrice and Total are the zero Money when there is no price.
+	// UnitPrice and Total are the zero Money if the variant is gone or not for sale.
 	UnitPrice, Total money.Money
-	// Available: could the whole quantity be bought now, together with the rest of the cart?
+	// Available reports whether the whole quantity could be bought now, with the rest of the cart.
 	Available bool
 }
 
-// View is a cart as it is shown.
+// View is a cart with prices, as shown to its owner.
 type View struct {
 	Items    []Item
 	Subtotal money.Money
 	Total    money.Money
 }
 
-// Show prices a cart. Offers are those of the lines, in their order, nil where there is none; fallback is
-// the currency of a cart in which nothing has a price. A line counts in the subtotal if it is for sale in
-// the cart's currency; that there are too few pieces left makes it unavailable, but does not hide what it
-// costs. It fails with invalid_argument when the sum is too large to be one.
+// Show returns the cart with prices. offers holds the offers of the lines, in their order; a missing offer is nil.
+// fallback is the currency of a cart without any price. A line counts in the subtotal if it is for sale in the
+// cart's currency. Too few available pieces make a line unavailable, but it still counts.
+//
+// Errors: invalid_argument (the sum overflows).
 func Show(c Cart, offers []*Offer, fallback money.Currency) (View, error) {
 	v := View{Items: make([]Item, len(c.Lines))}
 	currency := c.Currency

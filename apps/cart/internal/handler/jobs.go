@@ -10,22 +10,24 @@ import (
 )
 
 const (
-	// forgetEvery is the pause between two looks for carts that are too old.
+	// forgetEvery is the poll interval for expired carts.
 	forgetEvery = time.Hour
 	// lastWriteBack bounds the write-back at a shutdown.
 	lastWriteBack = 5 * time.Second
 )
 
-// Backup is what WriteBack runs.
+// Backup writes carts to PostgreSQL.
 type Backup interface {
-	// WriteBack writes a batch of carts that are due (all: also those that are not yet) and returns how many it took.
+	// WriteBack writes a batch of carts that are due, or of all dirty carts if all is set. It returns how many it
+	// took.
 	WriteBack(ctx context.Context, all bool) (int, error)
 }
 
-// WriteBack writes carts back as they become due, until ctx ends; then all that are left.
-func WriteBack(b Backup, pause time.Duration, log *zap.Logger) func(context.Context) error {
+// WriteBack returns a loop that polls for carts that are due and writes them back. When ctx ends, it writes back
+// all dirty carts and returns.
+func WriteBack(b Backup, interval time.Duration, log *zap.Logger) func(context.Context) error {
 	return func(ctx context.Context) error {
-		tick := time.NewTicker(pause)
+		tick := time.NewTicker(interval)
 		defer tick.Stop()
 		w := writer{b: b, log: log}
 		for {
@@ -42,7 +44,7 @@ func WriteBack(b Backup, pause time.Duration, log *zap.Logger) func(context.Cont
 	}
 }
 
-// Forget has carts deleted that are too old, until ctx ends. forget returns how many there were.
+// Forget returns a chore that deletes expired carts. forget deletes a batch of them and returns their number.
 func Forget(forget func(context.Context) (int64, error), log *zap.Logger) func(context.Context) error {
 	return chore.Chore{
 		Name: "delete old carts", Every: forgetEvery, Logger: log,
@@ -59,7 +61,7 @@ type writer struct {
 	failed bool
 }
 
-// drain writes until nothing is due, and says once when that begins or ends to fail.
+// drain writes carts back until none is due. It logs when write-backs start to fail, and when they work again.
 func (w *writer) drain(ctx context.Context, all bool) {
 	for ctx.Err() == nil {
 		n, err := w.b.WriteBack(ctx, all)

@@ -1,4 +1,4 @@
-// Package handler serves cart's contract and runs its write-backs.
+// Package handler serves cart's contract and runs the write-backs.
 package handler
 
 import (
@@ -17,7 +17,7 @@ type RPC struct {
 
 var _ cartv1.CartServiceServer = (*RPC)(nil)
 
-// GetCart shows the caller's cart: see service.Service.Get for its errors.
+// GetCart returns the caller's cart. Errors: those of service.Service.Get.
 func (h *RPC) GetCart(ctx context.Context, _ *cartv1.GetCartRequest) (*cartv1.GetCartResponse, error) {
 	v, err := h.Service.Get(ctx)
 	if err != nil {
@@ -26,7 +26,7 @@ func (h *RPC) GetCart(ctx context.Context, _ *cartv1.GetCartRequest) (*cartv1.Ge
 	return &cartv1.GetCartResponse{Cart: show(v)}, nil
 }
 
-// AddItem adds pieces of a variant: see service.Service.Add for its errors.
+// AddItem adds pieces of a variant. Errors: those of service.Service.Add.
 func (h *RPC) AddItem(ctx context.Context, r *cartv1.AddItemRequest) (*cartv1.AddItemResponse, error) {
 	v, err := h.Service.Add(ctx, r.GetVariantId(), r.GetQuantity())
 	if err != nil {
@@ -35,7 +35,7 @@ func (h *RPC) AddItem(ctx context.Context, r *cartv1.AddItemRequest) (*cartv1.Ad
 	return &cartv1.AddItemResponse{Cart: show(v)}, nil
 }
 
-// UpdateItem sets how many pieces there are: see service.Service.Set for its errors.
+// UpdateItem sets the quantity of a variant. Errors: those of service.Service.Set.
 func (h *RPC) UpdateItem(ctx context.Context, r *cartv1.UpdateItemRequest) (*cartv1.UpdateItemResponse, error) {
 	v, err := h.Service.Set(ctx, r.GetVariantId(), r.GetQuantity())
 	if err != nil {
@@ -44,7 +44,7 @@ func (h *RPC) UpdateItem(ctx context.Context, r *cartv1.UpdateItemRequest) (*car
 	return &cartv1.UpdateItemResponse{Cart: show(v)}, nil
 }
 
-// RemoveItem takes a variant out; one that is not there is no error. Errors as GetCart.
+// RemoveItem removes a variant. Removing a variant that is not in the cart does nothing. Errors: those of GetCart.
 func (h *RPC) RemoveItem(ctx context.Context, r *cartv1.RemoveItemRequest) (*cartv1.RemoveItemResponse, error) {
 	v, err := h.Service.Set(ctx, r.GetVariantId(), 0)
 	if err != nil {
@@ -53,7 +53,7 @@ func (h *RPC) RemoveItem(ctx context.Context, r *cartv1.RemoveItemRequest) (*car
 	return &cartv1.RemoveItemResponse{Cart: show(v)}, nil
 }
 
-// ClearCart empties the cart. Errors as GetCart.
+// ClearCart empties the cart. Errors: those of GetCart.
 func (h *RPC) ClearCart(ctx context.Context, _ *cartv1.ClearCartRequest) (*cartv1.ClearCartResponse, error) {
 	v, err := h.Service.Clear(ctx)
 	if err != nil {
@@ -62,7 +62,9 @@ func (h *RPC) ClearCart(ctx context.Context, _ *cartv1.ClearCartRequest) (*cartv
 	return &cartv1.ClearCartResponse{Cart: show(v)}, nil
 }
 
-// GetLines gives an owner's lines to checkout. unavailable, timeout.
+// GetLines returns an owner's lines for a checkout.
+//
+// Errors: unavailable, timeout.
 func (h *RPC) GetLines(ctx context.Context, r *cartv1.GetLinesRequest) (*cartv1.GetLinesResponse, error) {
 	lines, err := h.Service.Lines(ctx, r.GetOwnerId())
 	if err != nil {
@@ -75,7 +77,7 @@ func (h *RPC) GetLines(ctx context.Context, r *cartv1.GetLinesRequest) (*cartv1.
 	return out, nil
 }
 
-// RemoveOrdered takes out what was ordered, once: see service.Service.RemoveOrdered for its errors.
+// RemoveOrdered removes an order's items, once per order. Errors: those of service.Service.RemoveOrdered.
 func (h *RPC) RemoveOrdered(ctx context.Context, r *cartv1.RemoveOrderedRequest) (*cartv1.RemoveOrderedResponse, error) {
 	lines := make([]domain.Line, len(r.GetLines()))
 	for i, l := range r.GetLines() {
@@ -87,7 +89,9 @@ func (h *RPC) RemoveOrdered(ctx context.Context, r *cartv1.RemoveOrderedRequest)
 	return &cartv1.RemoveOrderedResponse{}, nil
 }
 
-// MergeCart moves a guest's cart into a user's. unavailable, timeout.
+// MergeCart moves a guest's cart into a user's.
+//
+// Errors: unavailable, timeout.
 func (h *RPC) MergeCart(ctx context.Context, r *cartv1.MergeCartRequest) (*cartv1.MergeCartResponse, error) {
 	if err := h.Service.Merge(ctx, r.GetGuestId(), r.GetUserId()); err != nil {
 		return nil, err

@@ -15,29 +15,29 @@ import (
 )
 
 const (
-	// lease is how long carts belong to the write-back that claimed them.
+	// lease is how long a write-back owns the carts that it claimed.
 	lease = 1500 * time.Millisecond
-	// batch is how many carts one statement writes.
-	batch = 200
-	// nothing is how long it is remembered that PostgreSQL has no cart of an owner.
-	nothing = time.Hour
+	// backupBatch is the most carts that one statement writes.
+	backupBatch = 200
+	// absentTTL is how long Redis caches that PostgreSQL has no cart of an owner.
+	absentTTL = time.Hour
 )
 
-// savedLine is a line as PostgreSQL keeps it.
+// savedLine is a line in the JSON of the backup.
 type savedLine struct {
 	Variant  string `json:"variant"`
 	Quantity int64  `json:"quantity"`
 	Position int64  `json:"position"`
 }
 
-// restore brings a cart from PostgreSQL to Redis; an empty one when there is none. A cart that came to
-// Redis meanwhile is left alone.
+// restore copies a cart from PostgreSQL to Redis, or an empty one if PostgreSQL has none. It does not replace a
+// cart that has appeared in Redis in the meantime.
 func (s *Store) restore(ctx context.Context, owner string) error {
 	now := s.Clock.Now()
 	row, err := sqlc.New(s.pool).LoadCart(ctx, sqlc.LoadCartParams{OwnerID: owner, Now: now})
 	err = postgres.Err(err)
 	if errs.Is(err, errs.NotFound) {
-		row, err = sqlc.LoadCartRow{Lines: []byte("[]"), ExpiresAt: now.Add(nothing)}, nil
+		row, err = sqlc.LoadCartRow{Lines: []byte("[]"), ExpiresAt: now.Add(absentTTL)}, nil
 	}
 	if err != nil {
 		return err
@@ -61,17 +61,17 @@ func (s *Store) restore(ctx context.Context, owner string) error {
 	return redisx.Err(s.load.Exec(ctx, s.redis, []string{s.key(owner), s.ordersKey(owner)}, args).Error())
 }
 
-// WriteBack writes carts that are due to PostgreSQL, with all also those that are not yet, and returns how
-// many it took. Several processes share the work.
+// WriteBack writes a batch of carts to PostgreSQL, and returns how many it took. It takes carts that are due, or
+// any dirty carts if all is set. Several processes share the work.
 func (s *Store) WriteBack(ctx context.Context, all bool) (int, error) {
 	now := s.Clock.Now()
 	due, until := now, now.Add(lease)
 	if all {
 		due = now.Add(max(s.Due, lease))
-		until = due.Add(time.Millisecond) // so that this loop does not take them twice
+		until = due.Add(time.Millisecond) // later than due, so that the loop does not claim the same carts twice
 	}
 	owners, err := s.claim.Exec(ctx, s.redis, []string{s.dirty()}, []string{
-		strconv.FormatInt(due.UnixMilli(), 10), strconv.FormatInt(until.UnixMilli(), 10), strconv.Itoa(batch),
+		strconv.FormatInt(due.UnixMilli(), 10), strconv.FormatInt(until.UnixMilli(), 10), strconv.Itoa(backupBatch),
 	}).AsStrSlice()
 	if err != nil {
 		return 0, redisx.Err(err)
@@ -79,13 +79,13 @@ func (s *Store) WriteBack(ctx context.Context, all bool) (int, error) {
 	return len(owners), s.Save(ctx, owners...)
 }
 
-// backup is a cart as it goes to PostgreSQL.
+// backup is a cart with its handled orders, as written to PostgreSQL.
 type backup struct {
 	cart   domain.Cart
 	orders []string
 }
 
-// Save writes the owners' carts to PostgreSQL as they are now, in one transaction.
+// Save writes the current carts of the owners to PostgreSQL, in one transaction.
 func (s *Store) Save(ctx context.Context, owners ...string) error {
 	if len(owners) == 0 {
 		return nil
@@ -130,7 +130,7 @@ func (s *Store) readAll(ctx context.Context, owners []string) ([]backup, error) 
 		if b.orders, err = answer[2*i+1].AsStrSlice(); err != nil {
 			return nil, redisx.Err(err)
 		}
-		if b.cart.Version > 0 { // otherwise it is gone, or never was
+		if b.cart.Version > 0 { // 0: Redis has no such cart, or an empty one that was never changed
 			found = append(found, b)
 		}
 	}
@@ -163,7 +163,7 @@ func (s *Store) write(ctx context.Context, carts []backup) error {
 	return postgres.Err(sqlc.New(s.pool).SaveCarts(ctx, p))
 }
 
-// Forget deletes carts that nobody changed for as long as a cart lives, and returns how many.
+// Forget deletes a batch of expired carts, and returns their number.
 func (s *Store) Forget(ctx context.Context) (int64, error) {
 	n, err := sqlc.New(s.pool).ForgetCarts(ctx, s.Clock.Now())
 	return n, postgres.Err(err)

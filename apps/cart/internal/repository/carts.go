@@ -1,4 +1,4 @@
-// Package repository keeps carts in Redis and their backup in PostgreSQL, and remembers offers for a moment.
+// Package repository stores carts in Redis, with a backup in PostgreSQL, and caches offers.
 package repository
 
 import (
@@ -22,24 +22,24 @@ import (
 //go:embed lua/*.lua
 var scripts embed.FS
 
-// maxOrders is how many orders a cart remembers, so that each is taken out once.
+// maxOrders is the number of handled orders kept per cart, so that each order's items are removed only once.
 const maxOrders = 200
 
 const dirtyKey = "carts:dirty"
 
-// Options of a Store.
+// Options are the options of a Store.
 type Options struct {
 	Clock clock.Clock
-	// Due is after how long a changed cart is to be written back.
+	// Due is the delay after which a changed cart is written back.
 	Due time.Duration
-	// GuestTTL and UserTTL are how long a cart lives after its last change.
+	// GuestTTL and UserTTL are how long a cart is kept after its last change.
 	GuestTTL, UserTTL time.Duration
-	// Prefix begins all keys in Redis. Default: none. Tests that share a server have one each.
+	// Prefix is prepended to all keys in Redis. Default: empty. Tests that share a server use different prefixes.
 	Prefix string
 }
 
-// Store keeps carts. Its errors, beside those that its methods name: unavailable when Redis is away, or
-// PostgreSQL while a cart is not in Redis; timeout.
+// Store stores carts. Each method may return unavailable and timeout besides its own errors: unavailable means that
+// Redis is unavailable, or that the cart is not in Redis and PostgreSQL is unavailable.
 type Store struct {
 	Options
 	redis rueidis.Client
@@ -48,7 +48,7 @@ type Store struct {
 	add, set, clear, ordered, merge, load, claim, read, saved *rueidis.Lua
 }
 
-// Open returns the store.
+// Open returns a Store.
 func Open(redis rueidis.Client, pool *pgxpool.Pool, o Options) (*Store, error) {
 	s := &Store{Options: o, redis: redis, pool: pool}
 	for name, into := range map[string]**rueidis.Lua{
@@ -79,8 +79,8 @@ func (s *Store) ttl(owner string) time.Duration {
 	return s.UserTTL
 }
 
-// about are the arguments with which every script that changes a cart begins.
-func (s *Store) about(owner string, more ...string) []string {
+// scriptArgs returns the arguments of a script that changes a cart: the common ones, then more.
+func (s *Store) scriptArgs(owner string, more ...string) []string {
 	now := s.Clock.Now()
 	args := make([]string, 0, 4+len(more))
 	args = append(args, owner, strconv.FormatInt(now.UnixMicro(), 10), millis(s.ttl(owner)), strconv.FormatInt(now.Add(s.Due).UnixMilli(), 10))
@@ -89,7 +89,7 @@ func (s *Store) about(owner string, more ...string) []string {
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// Get returns the owner's cart, an empty one when there is none.
+// Get returns the owner's cart. An owner without a cart has an empty one.
 func (s *Store) Get(ctx context.Context, owner string) (domain.Cart, error) {
 	for range loads {
 		flat, err := s.redis.Do(ctx, s.redis.B().Hgetall().Key(s.key(owner)).Build()).AsStrMap()
@@ -110,26 +110,29 @@ func (s *Store) Get(ctx context.Context, owner string) (domain.Cart, error) {
 	return domain.Cart{}, errGone
 }
 
-// Add adds pieces of a variant. invalid_argument when there would be too many of it, unprocessable when
-// there would be too many variants or another currency.
+// Add adds n pieces of a variant.
+//
+// Errors: invalid_argument (too many pieces in the line), unprocessable (too many lines, or another currency).
 func (s *Store) Add(ctx context.Context, owner, variantID string, n int64, c money.Currency) (domain.Cart, error) {
-	return s.change(ctx, s.add, owner, []string{s.key(owner), s.dirty()}, s.about(owner, variantID, strconv.FormatInt(n, 10), string(c),
+	return s.change(ctx, s.add, owner, []string{s.key(owner), s.dirty()}, s.scriptArgs(owner, variantID, strconv.FormatInt(n, 10), string(c),
 		strconv.Itoa(domain.MaxLines), strconv.Itoa(domain.MaxQuantity)))
 }
 
-// Set sets how many pieces of a variant there are; 0 removes it. not_found when there is none to change.
+// Set sets the quantity of a variant; 0 removes the line.
+//
+// Errors: not_found (the variant is not in the cart, and n is not 0).
 func (s *Store) Set(ctx context.Context, owner, variantID string, n int64) (domain.Cart, error) {
-	return s.change(ctx, s.set, owner, []string{s.key(owner), s.dirty()}, s.about(owner, variantID, strconv.FormatInt(n, 10)))
+	return s.change(ctx, s.set, owner, []string{s.key(owner), s.dirty()}, s.scriptArgs(owner, variantID, strconv.FormatInt(n, 10)))
 }
 
 // Clear empties a cart.
 func (s *Store) Clear(ctx context.Context, owner string) (domain.Cart, error) {
-	return s.change(ctx, s.clear, owner, []string{s.key(owner), s.dirty()}, s.about(owner))
+	return s.change(ctx, s.clear, owner, []string{s.key(owner), s.dirty()}, s.scriptArgs(owner))
 }
 
-// RemoveOrdered takes what was ordered out of a cart, once an order.
+// RemoveOrdered removes the ordered pieces from a cart, once per order.
 func (s *Store) RemoveOrdered(ctx context.Context, owner, orderID string, lines []domain.Line) (domain.Cart, error) {
-	args := s.about(owner, orderID, strconv.Itoa(maxOrders))
+	args := s.scriptArgs(owner, orderID, strconv.Itoa(maxOrders))
 	for _, l := range lines {
 		args = append(args, l.VariantID, strconv.FormatInt(l.Quantity, 10))
 	}
@@ -144,10 +147,10 @@ func (s *Store) change(ctx context.Context, script *rueidis.Lua, owner string, k
 	return cartOfMessage(owner, answer[1])
 }
 
-// Merge adds a guest's cart to a user's and empties it. What is one piece or one line too many is dropped.
+// Merge adds a guest's cart to a user's and empties the guest's. Pieces and lines beyond the limits are dropped.
 func (s *Store) Merge(ctx context.Context, guest, user string) (ofUser, ofGuest domain.Cart, err error) {
 	answer, err := s.run(ctx, s.merge, []string{s.key(user), s.dirty(), s.key(guest)},
-		s.about(user, guest, millis(s.ttl(guest)), strconv.Itoa(domain.MaxLines), strconv.Itoa(domain.MaxQuantity)), user, guest)
+		s.scriptArgs(user, guest, millis(s.ttl(guest)), strconv.Itoa(domain.MaxLines), strconv.Itoa(domain.MaxQuantity)), user, guest)
 	if err != nil {
 		return ofUser, ofGuest, err
 	}
@@ -161,7 +164,7 @@ func (s *Store) Merge(ctx context.Context, guest, user string) (ofUser, ofGuest 
 	return ofUser, ofGuest, err
 }
 
-// loads is how often a cart that is not in Redis is brought there before a call gives up.
+// loads is the number of attempts of a call. After each attempt that finds a cart missing in Redis, it is restored.
 const loads = 3
 
 var (
@@ -169,7 +172,7 @@ var (
 	errGone   = errs.New(errs.Unavailable, "temporarily unavailable, please try again").WithRetryAfter(time.Second)
 )
 
-// run runs a script; where a cart that it needs is not in Redis, it is brought there first.
+// run runs a script. If one of the carts is missing in Redis, it restores them and tries again.
 func (s *Store) run(ctx context.Context, script *rueidis.Lua, keys, args []string, owners ...string) ([]rueidis.RedisMessage, error) {
 	for range loads {
 		answer, err := script.Exec(ctx, s.redis, keys, args).ToArray()
@@ -224,7 +227,7 @@ func cartOfMessage(owner string, m rueidis.RedisMessage) (domain.Cart, error) {
 	})
 }
 
-// cartOf reads the fields of a cart's hash.
+// cartOf decodes the fields of a cart's hash.
 func cartOf(owner string, each func(yield func(field, value string))) (domain.Cart, error) {
 	c := domain.Cart{OwnerID: owner}
 	var failed error

@@ -11,62 +11,66 @@ import (
 
 	"souk/apps/cart/internal/domain"
 	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/batch"
 	"souk/pkg/cache"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/money"
-	"souk/pkg/postgres"
 	"souk/pkg/redisx"
 )
 
 const (
-	// maxOffers bounds what is kept; an offer is about half a kilobyte.
+	// maxOffers bounds the number of cached offers. An offer takes about half a kilobyte.
 	maxOffers = 20_000
-	// maxAsked is how many variants the product service takes in one call.
-	maxAsked = 500
-	// parallelAsks are the calls to it that go on at once; callers that come meanwhile share the next.
-	parallelAsks = 2
-	// tagTTL is how long the client trusts a version of which Redis says nothing.
+	// maxVariants is the most variants that the product service accepts in one call.
+	maxVariants = 500
+	// parallelLoads is the number of parallel calls to the product service. Callers that arrive during a call
+	// share the next one.
+	parallelLoads = 2
+	// tagTTL is how long the client-side cache trusts a version without an invalidation from Redis.
 	tagTTL = time.Minute
 )
 
-// Products is what offers come from.
+// Products is the product service, as far as Offers needs it.
 type Products interface {
 	BatchGetVariants(ctx context.Context, r *productv1.BatchGetVariantsRequest, opts ...grpc.CallOption) (*productv1.BatchGetVariantsResponse, error)
 }
 
-// Offers remembers offers of the product service for a moment. One is good for the TTL, and as long as the
-// product's tag in Redis has the version that it had: product bumps it when prices or titles change and
-// when a variant sells out, which costs a look into the client-side cache. Callers that miss share calls.
+// Offers caches offers of the product service. A cached offer is valid for the TTL, and only while the product's
+// tag in Redis keeps its version. The product service increments the version when a price or title changes and
+// when a variant sells out. Checking the version takes a read of the client-side cache. Callers that miss share
+// calls.
 type Offers struct {
 	redis    rueidis.Client
 	products Products
 	clock    clock.Clock
 	ttl      time.Duration
-	calls    *postgres.Group[[]string, []*domain.Offer]
+	calls    *batch.Batcher[[]string, []*domain.Offer]
 
 	mu   sync.RWMutex
 	kept map[string]keptOffer
 }
 
 type keptOffer struct {
-	offer   *domain.Offer // nil: there is none
+	offer   *domain.Offer // nil if the variant is gone
 	version string        // of the product's tag
-	at      time.Time
+	at      time.Time     // when it was loaded
 }
 
-// OpenOffers returns an empty memory; Close ends it.
+// OpenOffers returns an empty cache. It must be closed.
 func OpenOffers(redis rueidis.Client, products Products, c clock.Clock, ttl time.Duration) *Offers {
 	o := &Offers{redis: redis, products: products, clock: c, ttl: ttl, kept: map[string]keptOffer{}}
-	o.calls = postgres.NewGroup(maxAsked, o.load, postgres.WithParallel(parallelAsks))
+	o.calls = batch.New(maxVariants, o.load, batch.WithParallel(parallelLoads))
 	return o
 }
 
-// Close waits for the calls under way.
+// Close waits for the calls in flight.
 func (o *Offers) Close() { o.calls.Close() }
 
-// Get returns the variants' offers, in their order; nil for what is gone. Offers are shared: don't change
-// them. It fails as the product service does, and with unavailable when Redis is away.
+// Get returns the variants' offers, in their order; nil for a variant that is gone. Callers share the offers and
+// must not change them.
+//
+// Errors: those of the product service, unavailable (Redis is unavailable).
 func (o *Offers) Get(ctx context.Context, variantIDs []string) ([]*domain.Offer, error) {
 	if len(variantIDs) == 0 {
 		return nil, nil
@@ -80,7 +84,7 @@ func (o *Offers) Get(ctx context.Context, variantIDs []string) ([]*domain.Offer,
 	for i, at := range missing {
 		ids[i] = variantIDs[at]
 	}
-	loaded, err := o.calls.Do(ctx, ids)
+	loaded, err := o.calls.Submit(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -90,10 +94,10 @@ func (o *Offers) Get(ctx context.Context, variantIDs []string) ([]*domain.Offer,
 	return out, nil
 }
 
-// fromMemory fills out with what is known and good, and returns the places of what is not.
+// fromMemory stores the valid cached offers in out, and returns the indexes of the others.
 func (o *Offers) fromMemory(ctx context.Context, variantIDs []string, out []*domain.Offer) (missing []int, err error) {
 	now := o.clock.Now()
-	known := make([]keptOffer, len(variantIDs))
+	cached := make([]keptOffer, len(variantIDs))
 	products := make([]string, 0, len(variantIDs))
 	o.mu.RLock()
 	for i, v := range variantIDs {
@@ -102,7 +106,7 @@ func (o *Offers) fromMemory(ctx context.Context, variantIDs []string, out []*dom
 			missing = append(missing, i)
 			continue
 		}
-		known[i] = k
+		cached[i] = k
 		if k.offer != nil {
 			products = append(products, k.offer.ProductID)
 		}
@@ -113,7 +117,7 @@ func (o *Offers) fromMemory(ctx context.Context, variantIDs []string, out []*dom
 		return nil, err
 	}
 	next := 0
-	for i, k := range known {
+	for i, k := range cached {
 		if k.offer == nil {
 			continue
 		}
@@ -127,7 +131,7 @@ func (o *Offers) fromMemory(ctx context.Context, variantIDs []string, out []*dom
 	return missing, nil
 }
 
-// versions returns those of the products' tags.
+// versions returns the versions of the products' tags, in the order of productIDs.
 func (o *Offers) versions(ctx context.Context, productIDs []string) ([]string, error) {
 	if len(productIDs) == 0 {
 		return nil, nil
@@ -147,14 +151,14 @@ func (o *Offers) versions(ctx context.Context, productIDs []string) ([]string, e
 	return out, nil
 }
 
-// load asks the product service for what several callers want.
-func (o *Offers) load(ctx context.Context, wanted [][]string) ([]postgres.Result[[]*domain.Offer], error) {
+// load asks the product service for the variants of several callers.
+func (o *Offers) load(ctx context.Context, wanted [][]string) ([]batch.Result[[]*domain.Offer], error) {
 	ids := slices.Concat(wanted...)
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	found := make(map[string]*domain.Offer, len(ids))
 	var products []string
-	for chunk := range slices.Chunk(ids, maxAsked) {
+	for chunk := range slices.Chunk(ids, maxVariants) {
 		res, err := o.products.BatchGetVariants(ctx, &productv1.BatchGetVariantsRequest{VariantIds: chunk})
 		if err != nil {
 			return nil, err
@@ -177,7 +181,7 @@ func (o *Offers) load(ctx context.Context, wanted [][]string) ([]postgres.Result
 		byProduct[p] = versions[i]
 	}
 	o.keep(ids, found, byProduct)
-	out := make([]postgres.Result[[]*domain.Offer], len(wanted))
+	out := make([]batch.Result[[]*domain.Offer], len(wanted))
 	for i, w := range wanted {
 		out[i].Value = make([]*domain.Offer, len(w))
 		for j, v := range w {

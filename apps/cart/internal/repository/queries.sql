@@ -1,5 +1,5 @@
 -- name: SaveCarts :exec
--- Orders travel joined by commas: arrays of arrays of different lengths do not exist.
+-- Orders are passed joined by commas, because PostgreSQL has no arrays of arrays of different lengths.
 insert into cart (owner_id, version, currency, lines, orders, updated_at, expires_at)
 select c.owner_id, c.version, c.currency, c.lines::jsonb, string_to_array(c.orders, ','), c.updated_at, c.expires_at
 from (select unnest(@owner_ids::text[]) as owner_id, unnest(@versions::bigint[]) as version, unnest(@currencies::text[]) as currency,

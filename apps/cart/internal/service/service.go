@@ -1,4 +1,4 @@
-// Package service is the use cases of cart.
+// Package service implements the use cases of cart.
 package service
 
 import (
@@ -13,7 +13,7 @@ import (
 	"souk/pkg/money"
 )
 
-// Carts keeps carts. All methods may fail with unavailable and timeout.
+// Carts stores carts. All methods may fail with unavailable and timeout.
 type Carts interface {
 	Get(ctx context.Context, owner string) (domain.Cart, error)
 	Add(ctx context.Context, owner, variantID string, n int64, c money.Currency) (domain.Cart, error)
@@ -21,17 +21,17 @@ type Carts interface {
 	Clear(ctx context.Context, owner string) (domain.Cart, error)
 	RemoveOrdered(ctx context.Context, owner, orderID string, lines []domain.Line) (domain.Cart, error)
 	Merge(ctx context.Context, guest, user string) (ofUser, ofGuest domain.Cart, err error)
-	// Save writes carts to the backup now, all or none.
+	// Save writes carts to the backup immediately, all or none.
 	Save(ctx context.Context, owners ...string) error
 }
 
-// Offers tells what variants cost now.
+// Offers returns current offers of variants.
 type Offers interface {
-	// Get returns the variants' offers in their order, nil for what is gone.
+	// Get returns the variants' offers in their order; nil for a variant that is gone.
 	Get(ctx context.Context, variantIDs []string) ([]*domain.Offer, error)
 }
 
-// Service is cart's use cases. It may be used by several goroutines.
+// Service implements cart's use cases. It is safe for concurrent use.
 type Service struct {
 	carts    Carts
 	offers   Offers
@@ -39,18 +39,22 @@ type Service struct {
 	logger   *zap.Logger
 }
 
-// New returns a Service. currency is that of an empty cart's zero.
+// New returns a Service. currency is the currency of an empty cart's totals.
 func New(carts Carts, offers Offers, currency money.Currency, logger *zap.Logger) *Service {
 	return &Service{carts: carts, offers: offers, currency: currency, logger: logger}
 }
 
-// Get shows the caller's cart. unauthenticated, unavailable, timeout.
+// Get returns the caller's cart.
+//
+// Errors: unauthenticated, unavailable, timeout.
 func (s *Service) Get(ctx context.Context) (domain.View, error) {
 	return s.change(ctx, func(owner string) (domain.Cart, error) { return s.carts.Get(ctx, owner) })
 }
 
-// Add adds pieces of a variant to the caller's cart. not_found when it is not for sale, invalid_argument for
-// a quantity that no line may have, unprocessable for one line too many or another currency; else as Get.
+// Add adds n pieces of a variant to the caller's cart.
+//
+// Errors: those of Get, not_found (not for sale), invalid_argument (a quantity that a line may not have),
+// unprocessable (one line too many, or another currency than the cart's).
 func (s *Service) Add(ctx context.Context, variantID string, n int64) (domain.View, error) {
 	if err := domain.CheckAdd(n); err != nil {
 		return domain.View{}, err
@@ -70,8 +74,9 @@ func (s *Service) Add(ctx context.Context, variantID string, n int64) (domain.Vi
 	})
 }
 
-// Set sets how many pieces of a variant the caller's cart has; 0 removes it. not_found when it is not in the
-// cart, invalid_argument for a quantity that no line may have; else as Get.
+// Set sets the quantity of a variant in the caller's cart; 0 removes the line.
+//
+// Errors: those of Get, not_found (not in the cart), invalid_argument (a quantity that a line may not have).
 func (s *Service) Set(ctx context.Context, variantID string, n int64) (domain.View, error) {
 	if err := domain.CheckSet(n); err != nil {
 		return domain.View{}, err
@@ -85,12 +90,12 @@ func (s *Service) Set(ctx context.Context, variantID string, n int64) (domain.Vi
 	return s.change(ctx, func(owner string) (domain.Cart, error) { return s.carts.Set(ctx, owner, variantID, n) })
 }
 
-// Clear empties the caller's cart. Errors as Get.
+// Clear empties the caller's cart. Errors: those of Get.
 func (s *Service) Clear(ctx context.Context) (domain.View, error) {
 	return s.change(ctx, func(owner string) (domain.Cart, error) { return s.carts.Clear(ctx, owner) })
 }
 
-// change does something with the caller's cart and shows it.
+// change runs f for the caller's cart and returns the resulting cart with prices.
 func (s *Service) change(ctx context.Context, f func(owner string) (domain.Cart, error)) (domain.View, error) {
 	caller := identity.FromContext(ctx)
 	if !caller.IsUser() && !caller.IsGuest() {
@@ -111,14 +116,18 @@ func (s *Service) change(ctx context.Context, f func(owner string) (domain.Cart,
 	return domain.Show(c, offers, s.currency)
 }
 
-// Lines returns what is in an owner's cart, for checkout. unavailable, timeout.
+// Lines returns the lines of an owner's cart, for a checkout.
+//
+// Errors: unavailable, timeout.
 func (s *Service) Lines(ctx context.Context, owner string) ([]domain.Line, error) {
 	c, err := s.carts.Get(ctx, owner)
 	return c.Lines, err
 }
 
-// RemoveOrdered takes what was ordered out of an owner's cart, once an order; what was added since stays.
-// invalid_argument for a line that orders nothing, unavailable, timeout.
+// RemoveOrdered removes the ordered pieces from an owner's cart, once per order. Pieces that were added since the
+// checkout stay.
+//
+// Errors: invalid_argument (the order or a line is invalid), unavailable, timeout.
 func (s *Service) RemoveOrdered(ctx context.Context, owner, orderID string, lines []domain.Line) error {
 	for _, l := range lines {
 		if l.Quantity < 1 || !id.Valid(id.Variant, l.VariantID) {
@@ -132,12 +141,15 @@ func (s *Service) RemoveOrdered(ctx context.Context, owner, orderID string, line
 	return err
 }
 
-// Merge adds a guest's cart to a user's and empties it; again, it does nothing. unavailable, timeout.
+// Merge adds a guest's cart to a user's and empties the guest's. Repeating it has no effect.
+//
+// Errors: unavailable, timeout.
 func (s *Service) Merge(ctx context.Context, guest, user string) error {
 	if _, _, err := s.carts.Merge(ctx, guest, user); err != nil {
 		return err
 	}
-	// Both at once: a Redis lost between two write-backs would leave the pieces in both carts.
+	// Both carts are saved in one transaction: if Redis were lost between two write-backs, both carts would have
+	// the pieces. A failure is not returned, because both carts stay dirty and a later write-back saves them.
 	if err := s.carts.Save(ctx, user, guest); err != nil {
 		s.logger.Warn("merged carts not written back yet", zap.String("user_id", user), zap.Error(err))
 	}

@@ -16,18 +16,17 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Authenticator is what Authenticate needs of the auth service.
+// Authenticator is the part of the auth service that Authenticate calls.
 type Authenticator interface {
 	Authenticate(ctx context.Context, in *authv1.AuthenticateRequest, opts ...grpc.CallOption) (*authv1.AuthenticateResponse, error)
 }
 
-// Authenticate finds out who calls, from a bearer token or the session cookie, and puts the caller and
-// its word of that for the services into the context. A wrong bearer token is 401 even where none is needed; a
-// session that ended leaves the caller anonymous. A credential that is refused counts against the
-// allowance of its sender's address.
+// Authenticate identifies the caller by a bearer token or the session cookie, and puts the actor and the
+// gateway's assertion of it into the context. An invalid bearer token is 401 even on a public route; an ended
+// session leaves the caller anonymous. A refused credential counts against the limit of its sender's address.
 //
-// A bearer token's answer is kept until the auth service says, a minute at most; a session is asked
-// for each time, so that a logout holds at once.
+// A bearer token's answer is kept until the time that the auth service names, a minute at most. A session is
+// checked at every request, so that a logout takes effect at once.
 func Authenticate(auth Authenticator, signer *identity.Signer, cookie string, c clock.Clock, limits Limits) Middleware {
 	known := &knownBearers{clock: c, entries: map[[sha256.Size]byte]knownBearer{}}
 	return func(next http.Handler) http.Handler {
@@ -39,7 +38,8 @@ func Authenticate(auth Authenticator, signer *identity.Signer, cookie string, c 
 			} else if ck, cerr := r.Cookie(cookie); cerr == nil && ck.Value != "" {
 				actor, _, err = authenticate(r.Context(), auth, &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: ck.Value}})
 				if errs.Is(err, errs.Unauthenticated) {
-					// An old cookie must not keep a browser from what anybody may do; what needs a caller, the service refuses.
+					// An old cookie must not keep a browser from public routes. A service refuses where a
+					// caller is required.
 					actor, err = identity.Actor{Kind: identity.KindAnonymous}, nil
 				}
 			}
@@ -53,7 +53,7 @@ func Authenticate(auth Authenticator, signer *identity.Signer, cookie string, c 
 				return
 			}
 			From(r.Context()).Actor = actor
-			ctx := identity.WithWord(identity.NewContext(r.Context(), actor), signer.Say(actor))
+			ctx := identity.WithAssertion(identity.NewContext(r.Context(), actor), signer.Assert(actor))
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
@@ -99,9 +99,9 @@ func authenticate(ctx context.Context, auth Authenticator, req *authv1.Authentic
 }
 
 const (
-	bearerKept    = time.Minute
-	bearersKept   = 10_000
-	bearersPurged = bearersKept / 10
+	bearerTTL     = time.Minute
+	maxBearers    = 10_000
+	purgedBearers = maxBearers / 10
 )
 
 type knownBearer struct {
@@ -109,7 +109,7 @@ type knownBearer struct {
 	until time.Time
 }
 
-// knownBearers remembers by digest whose a bearer token is.
+// knownBearers caches the actors of bearer tokens by the tokens' digests.
 type knownBearers struct {
 	clock   clock.Clock
 	mu      sync.RWMutex
@@ -128,7 +128,7 @@ func (k *knownBearers) get(digest [sha256.Size]byte) (identity.Actor, bool) {
 
 func (k *knownBearers) put(digest [sha256.Size]byte, a identity.Actor, until time.Time) {
 	now := k.clock.Now()
-	if limit := now.Add(bearerKept); until.After(limit) {
+	if limit := now.Add(bearerTTL); until.After(limit) {
 		until = limit
 	}
 	if !until.After(now) {
@@ -136,10 +136,10 @@ func (k *knownBearers) put(digest [sha256.Size]byte, a identity.Actor, until tim
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.entries) >= bearersKept {
+	if len(k.entries) >= maxBearers {
 		n := 0
 		for d, e := range k.entries {
-			if n < bearersPurged || !now.Before(e.until) {
+			if n < purgedBearers || !now.Before(e.until) {
 				delete(k.entries, d)
 				n++
 			}

@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// hasCardNumber reports whether b holds what looks like a payment card's number: 14 to 19 digits, not part
-// of a longer word, with an issuer's beginning (ISO/IEC 7812 ranges of the large networks) and length, that
-// pass the Luhn check. Between two digits may stand a dash, one or two blanks, or the same dot, slash or
-// underscore throughout, also as JSON escapes and as Unicode's dashes and blank; digits may be full-width.
-// Narrow on purpose: a barcode, a long identifier or a list of dates must not be refused.
+// hasCardNumber reports whether b holds text that looks like the number of a payment card: 14 to 19 digits,
+// not part of a longer word, with the prefix and length of a large network (ISO/IEC 7812), that pass the Luhn
+// check. Digits may be separated by a dash, by one or two blanks, or by the same dot, slash or underscore
+// throughout. JSON escapes, Unicode dashes and blanks, and full-width digits count, too. The check is narrow
+// on purpose: it must not refuse a barcode, a long identifier or a list of dates.
 func hasCardNumber(b []byte) bool {
 	b = plainText(b)
 	for i := 0; i < len(b); i++ {
@@ -26,8 +26,7 @@ func hasCardNumber(b []byte) bool {
 		if found {
 			return true
 		}
-		// Groups such as "qty 2 4111 1111 …" hide a number behind a short one: go on after this
-		// group of digits only.
+		// In "qty 2 4111 1111 …" a short number hides a card behind it: skip only this group of digits.
 		for i+1 < end && digit(b[i+1]) {
 			i++
 		}
@@ -35,10 +34,10 @@ func hasCardNumber(b []byte) bool {
 	return false
 }
 
-// cardAt reports whether a card number begins at b[i], a digit, and where the digits seen end.
+// cardAt reports whether a card number begins at b[i], a digit, and where the digits that it read end.
 func cardAt(b []byte, i int) (found bool, end int) {
 	var digits [20]byte
-	var strict byte // the dot, slash or underscore between the groups seen; 0 when blanks or dashes are, or nothing yet
+	var strict byte // the dot, slash or underscore between the groups; 0 for blanks, dashes or no separator yet
 	n, groups := 0, 0
 	for j := i; j < len(b); {
 		if digit(b[j]) {
@@ -55,7 +54,7 @@ func cardAt(b []byte, i int) (found bool, end int) {
 		if width == 0 {
 			break
 		}
-		if isCard(digits[:n]) { // what follows is an expiry date, say
+		if isCard(digits[:n]) { // an expiry date may follow
 			return true, end
 		}
 		if groups > 0 && separator != strict {
@@ -68,8 +67,8 @@ func cardAt(b []byte, i int) (found bool, end int) {
 	return (end == len(b) || !wordByte(b[end])) && isCard(digits[:n]), end
 }
 
-// gap returns the width of what stands between two groups of digits at the beginning of b, 0 when that is nothing
-// known, and which dot, slash or underscore it is.
+// gap returns the width of the separator between two groups of digits at the beginning of b, or 0 if it is
+// not a known one, and the byte if it is a dot, slash or underscore.
 func gap(b []byte) (width int, separator byte) {
 	switch b[0] {
 	case '-':
@@ -117,7 +116,7 @@ func isCard(d []byte) bool {
 	return sum%10 == 0
 }
 
-// issuerOf knows the beginnings and lengths of the large card networks.
+// issuerOf reports whether d has the prefix and length of a large card network.
 func issuerOf(d []byte) bool {
 	p2 := int(d[0])*10 + int(d[1])
 	p3 := p2*10 + int(d[2])
@@ -144,8 +143,8 @@ func issuerOf(d []byte) bool {
 	}
 }
 
-// plainText spells b for hasCardNumber: JSON escapes undone, digits and separators in ASCII. What else is not
-// ASCII becomes one byte that is part of a word, or one that is not.
+// plainText prepares b for hasCardNumber: it resolves JSON escapes and writes digits and separators in ASCII.
+// Any other non-ASCII character becomes one byte that is part of a word, or one that is not.
 func plainText(b []byte) []byte {
 	first := bytes.IndexFunc(b, func(r rune) bool { return r == '\\' || r >= utf8.RuneSelf })
 	if first < 0 {
@@ -166,7 +165,7 @@ func plainText(b []byte) []byte {
 // unicodeEscape is the length of a JSON escape such as \u0020.
 const unicodeEscape = len(`\u0020`)
 
-// escaped returns what the JSON escape at the beginning of b stands for, and its length.
+// escaped returns the character of the JSON escape at the beginning of b, and the escape's length.
 func escaped(b []byte) (r rune, size int) {
 	if len(b) < len(`\n`) {
 		return '\\', 1
@@ -186,7 +185,7 @@ func escaped(b []byte) (r rune, size int) {
 	}
 }
 
-// plain returns the ASCII byte that hasCardNumber reads in place of r.
+// plain returns the ASCII byte by which plainText replaces r.
 func plain(r rune) byte {
 	const fullWidthZero, fullWidthNine = '\uff10', '\uff19'
 	switch {
@@ -194,7 +193,7 @@ func plain(r rune) byte {
 		return byte(r)
 	case r >= fullWidthZero && r <= fullWidthNine:
 		return '0' + byte(r-fullWidthZero)
-	case r == '\u00a0': // the blank that does not break
+	case r == '\u00a0': // no-break space
 		return ' '
 	case r >= '\u2010' && r <= '\u2015': // hyphens and dashes
 		return '-'

@@ -1,5 +1,4 @@
-// Package middleware holds the steps that a request passes on its way through the gateway.
-// Their order stands in one place: Chain's caller in package rest.
+// Package middleware holds the steps of a request through the gateway. rest.New defines their order.
 package middleware
 
 import (
@@ -26,24 +25,24 @@ func Chain(h http.Handler, ms ...Middleware) http.Handler {
 
 // Exchange is one request and its response as the middlewares see it.
 //
-// The steps between Begin and Timeout find it in their ResponseWriter, and put into its context what a service
-// needs to know; Timeout makes that the request's context, once. An answer from the cache never
-// gets so far, and so costs no copy of the request.
+// The steps between Begin and Timeout find it in their ResponseWriter, and add to its context what a service
+// needs to know. Timeout makes that the request's context, once. An answer from the cache does not get that
+// far, and so costs no copy of the request.
 type Exchange struct {
 	http.ResponseWriter
 
-	// RequestID names the request in logs, errors and traces.
+	// RequestID identifies the request in logs, errors and traces.
 	RequestID string
-	// Route is the matched pattern, e.g. "/v1/products/{id}"; "unmatched" when none did.
+	// Route is the matched pattern, e.g. "/v1/products/{id}"; "unmatched" if no route matched.
 	Route string
-	// Method is the full name of the RPC method behind the route; empty when there is none.
+	// Method is the full name of the RPC method behind the route; empty if the route has none.
 	Method string
-	// Actor is who calls.
+	// Actor is the caller.
 	Actor identity.Actor
-	// Code is the error code that the response shows; empty when it is not an error.
+	// Code is the error code of the response; empty if it is not an error.
 	Code string
 
-	ctx      context.Context // what the request's context will be; see context
+	ctx      context.Context // becomes the request's context; see context
 	unnamed  bool            // its trace is not sampled and has no ID yet
 	traceID  string          // of a sampled trace
 	idHeader [1]string       // the header's values: RequestID
@@ -55,7 +54,7 @@ type Exchange struct {
 
 type exchangeKey struct{}
 
-// From returns the request's exchange; nil outside the chain, and before Timeout.
+// From returns the request's exchange; nil outside the chain and before Timeout.
 func From(ctx context.Context) *Exchange {
 	x, _ := ctx.Value(exchangeKey{}).(*Exchange)
 	return x
@@ -69,7 +68,7 @@ func exchangeOf(w http.ResponseWriter, r *http.Request) *Exchange {
 	return From(r.Context())
 }
 
-// Begin gives every request its exchange. It stands first in the chain.
+// Begin gives every request its exchange. It is the first step.
 func Begin(c clock.Clock) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -78,8 +77,7 @@ func Begin(c clock.Clock) Middleware {
 	}
 }
 
-// Timeout bounds how long a request may take, and gives it the context that the steps before it
-// have put together.
+// Timeout bounds a request's time, and gives it the context that the steps before have built.
 func Timeout(d time.Duration) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -92,8 +90,8 @@ func Timeout(d time.Duration) Middleware {
 	}
 }
 
-// context returns what the request's context will be. A trace that is not sampled gets its ID only here: an answer from the
-// cache shows it to nobody.
+// context returns the request's context. A trace that is not sampled gets its ID only here: answers from the
+// cache do not show it.
 func (x *Exchange) context() context.Context {
 	if x.unnamed {
 		x.unnamed = false
@@ -102,19 +100,19 @@ func (x *Exchange) context() context.Context {
 	return x.ctx
 }
 
-// WriteHeader notes the status and sends the header.
+// WriteHeader records the status and sends the header.
 func (x *Exchange) WriteHeader(status int) {
 	if x.wrote {
 		return
 	}
-	if status >= http.StatusOK || status == http.StatusSwitchingProtocols { // other 1xx come before the answer
+	if status >= http.StatusOK || status == http.StatusSwitchingProtocols { // other 1xx precede the answer
 		x.wrote = true
 		x.status = status
 	}
 	x.ResponseWriter.WriteHeader(status)
 }
 
-// Write notes the size and sends the bytes.
+// Write counts and sends the bytes.
 func (x *Exchange) Write(b []byte) (int, error) {
 	x.wrote = true
 	n, err := x.ResponseWriter.Write(b)

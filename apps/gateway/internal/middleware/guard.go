@@ -13,7 +13,8 @@ import (
 	"souk/pkg/errs"
 )
 
-// CORS lets pages of the allowed origins call the API. "*" is refused by the configuration: cookies are sent.
+// CORS lets pages of the allowed origins call the API. The configuration refuses "*", because cookies are
+// sent.
 func CORS(allowed []string) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,8 +42,8 @@ func CORS(allowed []string) Middleware {
 	}
 }
 
-// Body reads the request's body up to limit bytes (413 beyond) and refuses whatever holds a raw card
-// number (422), in the body or in the URL, before anything else could log or store it, and a URL that is not UTF-8 (400).
+// Body reads the request's body up to limit bytes (413 beyond). It refuses a raw card number in the body or
+// URL (422), before any step could log or store it, and a URL that is not UTF-8 (400).
 func Body(limit int64) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -84,16 +85,16 @@ func Body(limit int64) Middleware {
 	}
 }
 
-// discardMost is how much of a body that is too large is read all the same.
+// discardMost is how many bytes of a body that is too large are still read.
 const discardMost = 8 << 20
 
-// discard reads what is left of a body that is refused: many clients send all of it before they look for an answer, and
-// lose the answer when the connection is closed meanwhile.
+// discard reads the rest of a refused body. Many clients send the whole body before they read the answer, and
+// lose the answer if the connection is closed meanwhile.
 func discard(body io.Reader) {
-	_, _ = io.CopyN(io.Discard, body, discardMost) // what cannot be read is refused, too
+	_, _ = io.CopyN(io.Discard, body, discardMost) // the request is refused whether or not this fails
 }
 
-// cardInHead reports whether a card number stands in the URL or in a header that is kept.
+// cardInHead reports whether the URL or a stored header holds a card number.
 func cardInHead(r *http.Request) bool {
 	if r.URL.RawQuery != "" {
 		query, err := url.QueryUnescape(r.URL.RawQuery)
@@ -110,7 +111,7 @@ func cardInHead(r *http.Request) bool {
 	return hasCardNumber([]byte(r.URL.Path))
 }
 
-// wellFormed refuses a URL whose parts are no UTF-8 text: no service could take them.
+// wellFormed refuses a URL that is not UTF-8 text: no service could accept it.
 func wellFormed(r *http.Request) error {
 	if !utf8.ValidString(r.URL.Path) {
 		return errs.New(errs.Invalid, "the request's path is not UTF-8")
@@ -135,14 +136,14 @@ func wellFormed(r *http.Request) error {
 	return nil
 }
 
-// ReadBody is a request body that is in memory as a whole.
+// ReadBody is a request body that is completely in memory.
 type ReadBody struct {
 	*bytes.Reader
-	// Bytes are the whole body.
+	// Bytes is the whole body.
 	Bytes []byte
 }
 
-// Close does nothing: there is nothing to release.
+// Close does nothing.
 func (b *ReadBody) Close() error { return nil }
 
 // BytesOf returns the whole body of a request that passed Body.
@@ -161,7 +162,7 @@ func refuseCard(w http.ResponseWriter, r *http.Request) {
 	WriteProblem(w, r, errs.New(errs.CardNumberRefused, "the request holds a card number: send the payment provider's token instead"))
 }
 
-// SecurityHeaders tells browsers to take the answers for what they are.
+// SecurityHeaders sets headers that restrict what browsers do with the answers.
 func SecurityHeaders(https bool) Middleware {
 	nosniff, deny, csp, referrer := []string{"nosniff"}, []string{"DENY"}, []string{"default-src 'none'; frame-ancestors 'none'"}, []string{"no-referrer"}
 	hsts := []string{"max-age=31536000; includeSubDomains"}
@@ -180,8 +181,8 @@ func SecurityHeaders(https bool) Middleware {
 	}
 }
 
-// CrossOrigin refuses what another site's page makes a browser send with our cookie. Requests with a
-// bearer token carry no ambient authority and pass.
+// CrossOrigin refuses requests that a page of another site makes a browser send with our cookie. Requests
+// with a bearer token carry no ambient authority and pass.
 func CrossOrigin(trusted []string) (Middleware, error) {
 	p := http.NewCrossOriginProtection()
 	for _, o := range trusted {

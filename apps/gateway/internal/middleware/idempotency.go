@@ -20,17 +20,17 @@ import (
 	"souk/pkg/rpc"
 )
 
-// answer is a response as it is kept for a retry.
+// answer is a response as it is stored for a retry.
 type answer struct {
 	Status      int    `json:"status"`
 	ContentType string `json:"contentType"`
 	Location    string `json:"location,omitempty"`
 	Code        string `json:"code,omitempty"`
-	// Body follows the JSON of the others, after a line break.
+	// Body follows the JSON of the other fields, after a line break.
 	Body []byte `json:"-"`
 }
 
-// seal encrypts an answer: addresses and tokens stand in it.
+// seal encrypts an answer, which may hold addresses and tokens.
 func (a answer) seal(box cipher.AEAD) ([]byte, error) {
 	head, err := json.Marshal(a)
 	if err != nil {
@@ -51,26 +51,26 @@ func unseal(box cipher.AEAD, sealed []byte) (a answer, err error) {
 	return a, json.Unmarshal(head, &a)
 }
 
-// Claim is the outcome of claiming an idempotency key.
+// Claim is the result of claiming an idempotency key.
 type Claim struct {
-	// Owned: nobody had the key; the caller goes on and then keeps or gives it up.
+	// Owned: the key was free; the caller runs the request and then keeps its answer or releases the key.
 	Owned bool
-	// BodyHash is that of the request that has the key.
+	// BodyHash is the body hash of the request that holds the key.
 	BodyHash string
-	// Answer is what that request was answered, sealed; nil while it is in flight.
+	// Answer is the sealed answer to that request; nil while it is in flight.
 	Answer []byte
 }
 
-// Keys keeps what requests with an Idempotency-Key were answered.
+// Keys keeps the answers to requests with an Idempotency-Key.
 type Keys interface {
-	// Claim takes key for a request with the body hash, for lease unless renewed, or tells who has it.
+	// Claim claims key for lease, or returns the claim of another request.
 	Claim(ctx context.Context, key, bodyHash, owner string, lease time.Duration) (Claim, error)
-	// Renew prolongs a claim.
+	// Renew extends a claim.
 	Renew(ctx context.Context, key, owner string, lease time.Duration) error
-	// Keep stores the answer, sealed.
+	// Keep stores the sealed answer.
 	Keep(ctx context.Context, key, owner, bodyHash string, answer []byte) error
-	// GiveUp lets a retry run again.
-	GiveUp(ctx context.Context, key, owner string) error
+	// Release deletes a claim, so that a retry runs again.
+	Release(ctx context.Context, key, owner string) error
 }
 
 const (
@@ -78,16 +78,16 @@ const (
 	keyLease = 5 * time.Second
 )
 
-// Idempotency makes a retry of a POST with the same Idempotency-Key get the first answer again. Keys are
-// scoped to the caller and the route. A 5xx is not kept: a retry resumes. While a request is in flight its
-// claim is renewed, so that a gateway that dies gives it up within seconds.
+// Idempotency replays the first answer to a retry of a POST with the same Idempotency-Key. Keys are scoped to
+// the caller and the route. A 5xx is not kept: a retry runs again. While a request is in flight its claim is
+// renewed, so that the claim of a gateway that dies expires within seconds.
 //
-// What is kept is encrypted under the key itself, of which only a hash is kept: whoever reads the store learns nothing
-// that a caller with a random key was told.
+// Answers are encrypted under the key itself, of which only a hash is stored. So a reader of the store learns
+// nothing about the answers to callers with random keys.
 func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Request, required bool, next func(http.ResponseWriter, *http.Request)) {
 	x := From(r.Context())
 	key := r.Header.Get("Idempotency-Key")
-	if x.Actor.ID == "" { // nobody to scope the key to
+	if x.Actor.ID == "" { // no caller to scope the key to
 		next(w, r)
 		return
 	}
@@ -114,7 +114,7 @@ func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Requ
 	}
 	bodySum := sha256.Sum256(BytesOf(r))
 	bodyHash := hex.EncodeToString(bodySum[:])
-	owner := rand.Text() // not the request's ID, which its sender may choose
+	owner := rand.Text() // not the request ID, which the client may choose
 	claim, err := keys.Claim(ctx, stored, bodyHash, owner, keyLease)
 	if err != nil {
 		WriteProblem(w, r, err)
@@ -138,7 +138,7 @@ func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Requ
 		return
 	}
 
-	// What is kept must be kept even if the caller is gone.
+	// The answer is kept even if the client is gone.
 	kept := context.WithoutCancel(ctx)
 	stop := renew(kept, keys, log, stored, owner)
 	defer stop()
@@ -146,14 +146,14 @@ func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Requ
 	defer rec.release()
 	completed := false
 	defer func() {
-		if !completed { // a panic: the retry runs again
-			giveUp(kept, keys, log, stored, owner)
+		if !completed { // a panic: a retry runs again
+			release(kept, keys, log, stored, owner)
 		}
 	}()
 	next(rec, r.WithContext(rpc.WithIdempotencyKey(ctx, key)))
 	completed = true
 	if rec.status >= http.StatusInternalServerError || x.Code == string(errs.IdempotencyInFlight) || x.Code == string(errs.RateLimited) {
-		giveUp(kept, keys, log, stored, owner)
+		release(kept, keys, log, stored, owner)
 		rec.flush()
 		return
 	}
@@ -169,13 +169,13 @@ func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Requ
 	rec.flush()
 }
 
-func giveUp(ctx context.Context, keys Keys, log *zap.Logger, key, owner string) {
-	if err := keys.GiveUp(ctx, key, owner); err != nil {
-		log.Warn("idempotency key not given up: a retry waits for its lease", zap.Error(err))
+func release(ctx context.Context, keys Keys, log *zap.Logger, key, owner string) {
+	if err := keys.Release(ctx, key, owner); err != nil {
+		log.Warn("idempotency key not released: a retry waits for its lease", zap.Error(err))
 	}
 }
 
-// boxOf returns what seals the answers to requests of a scope.
+// boxOf returns the cipher that seals the answers to requests of a scope.
 func boxOf(scope []byte) (cipher.AEAD, error) {
 	secret, err := hkdf.Key(sha256.New, scope, nil, "souk idempotent answer", 32)
 	if err != nil {
@@ -199,10 +199,10 @@ func replay(w http.ResponseWriter, x *Exchange, a answer) {
 	}
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(a.Status)
-	_, _ = w.Write(a.Body) // the client is gone: nobody to tell
+	_, _ = w.Write(a.Body) // an error means that the client is gone
 }
 
-// renew prolongs a claim until the returned function is called, which waits for it to end.
+// renew extends a claim until stop is called. stop waits for the goroutine.
 func renew(ctx context.Context, keys Keys, log *zap.Logger, key, owner string) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
-// ask sends a request through ms to h.
+// ask sends a request through the middlewares ms to h.
 func ask(h http.HandlerFunc, r *http.Request, ms ...Middleware) *http.Response {
 	return askAt(clock.System{}, h, r, ms...)
 }
@@ -60,7 +60,7 @@ func TestPanicIsAnsweredWith500(t *testing.T) {
 	require.NotContains(t, p.Detail, "secret")
 }
 
-func TestRequestIDIsTakenWhenSane(t *testing.T) {
+func TestValidRequestIDIsUsed(t *testing.T) {
 	t.Parallel()
 	for given, kept := range map[string]bool{"abc-12345678": true, "short": false, "has spaces in it": false, "4111111111111111": false, "new\nline-injected": false, strings.Repeat("a", 65): false} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -101,7 +101,7 @@ func TestBodyIsBoundedAndGuarded(t *testing.T) {
 	require.Equal(t, errs.CardNumberRefused, p.Code)
 	require.NotContains(t, p.Detail, "4111")
 	res = ask(echo, post(`{"note":"\u0034\u0031111111111111\u00311"}`), Body(1024))
-	require.Equal(t, http.StatusUnprocessableEntity, res.StatusCode, "spelled as JSON may")
+	require.Equal(t, http.StatusUnprocessableEntity, res.StatusCode, "written with JSON escapes")
 	keyed := post("{}")
 	keyed.Header.Set("Idempotency-Key", "4111111111111111")
 	require.Equal(t, http.StatusUnprocessableEntity, ask(echo, keyed, Body(1024)).StatusCode)
@@ -144,7 +144,7 @@ func TestCrossOriginWritesWithACookieAreRefused(t *testing.T) {
 	require.Equal(t, http.StatusOK, send("https://evil.example", "Bearer token"))
 }
 
-func TestClientAddressBelievesTrustedProxiesOnly(t *testing.T) {
+func TestClientAddressTrustsOnlyTrustedProxies(t *testing.T) {
 	t.Parallel()
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	for _, tc := range []struct{ remote, forwarded, want string }{
@@ -177,7 +177,7 @@ func (l *fixedLimiter) Allow(_ context.Context, key string) (bool, time.Duration
 	return l.allowed, 3 * time.Second, l.err
 }
 
-func TestRateLimit(t *testing.T) {
+func TestRateLimitCountsUsersByIDAndOthersByAddress(t *testing.T) {
 	t.Parallel()
 	ok := func(http.ResponseWriter, *http.Request) {}
 	get := func() *http.Request { return httptest.NewRequest(http.MethodGet, "/", nil) }
@@ -192,7 +192,7 @@ func TestRateLimit(t *testing.T) {
 	require.Equal(t, "3", res.Header.Get("Retry-After"))
 	require.Equal(t, errs.RateLimited, problemOf(t, res).Code)
 	require.Equal(t, http.StatusTooManyRequests, ask(ok, as(identity.KindGuest, "gst_1"), RateLimit(limits)).StatusCode)
-	require.Equal(t, []string{"a:192.0.2.1", "a:192.0.2.1"}, address.keys, "a new guest has no allowance of its own")
+	require.Equal(t, []string{"a:192.0.2.1", "a:192.0.2.1"}, address.keys, "a new guest gets no limit of its own")
 	require.Empty(t, caller.keys)
 
 	require.Equal(t, http.StatusTooManyRequests, ask(ok, as(identity.KindUser, "usr_1"), RateLimit(limits)).StatusCode)
@@ -202,7 +202,7 @@ func TestRateLimit(t *testing.T) {
 	require.Equal(t, http.StatusOK, ask(ok, get(), RateLimit(Limits{ByCaller: down, ByAddress: down, Logger: zap.NewNop()})).StatusCode)
 }
 
-func TestNetworkOfAnAddress(t *testing.T) {
+func TestIPv6AddressesAreCountedByTheir64(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"192.0.2.1":               "192.0.2.1",
@@ -235,7 +235,7 @@ func TestRefusedCredentialsAreCounted(t *testing.T) {
 	require.Equal(t, "3", res.Header.Get("Retry-After"))
 	require.Equal(t, http.StatusUnauthorized, send("Basic bad", down).StatusCode)
 	require.Equal(t, http.StatusOK, send("Bearer good", left).StatusCode)
-	require.Len(t, left.keys, 1, "the right ones are counted by RateLimit")
+	require.Len(t, left.keys, 1, "RateLimit counts valid credentials")
 }
 
 type fakeTags struct{ version atomic.Int64 }
@@ -244,7 +244,7 @@ func (f *fakeTags) Watch(string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return string(rune('a' + f.version.Load())), nil }
 }
 
-func TestResponseCache(t *testing.T) {
+func TestResponseCacheServesFreshPublicAnswers(t *testing.T) {
 	t.Parallel()
 	tags := &fakeTags{}
 	c := clock.NewManual(noon)
@@ -272,7 +272,7 @@ func TestResponseCache(t *testing.T) {
 	}
 	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1"}
 
-	_, body := get(user, "") // what a user got is not kept: it might be more than anybody may see
+	_, body := get(user, "") // a user's answer is not cached: it may hold more than the public may see
 	require.Equal(t, `{"n":1}`, body)
 	res, body := get(identity.Anonymous(), "")
 	require.Equal(t, `{"n":2}`, body)
@@ -283,7 +283,7 @@ func TestResponseCache(t *testing.T) {
 	_, body = get(identity.Anonymous(), "")
 	require.Equal(t, `{"n":2}`, body, "answered from the cache")
 	res, body = get(user, "")
-	require.Equal(t, `{"n":2}`, body, "what anybody may see, a user may see")
+	require.Equal(t, `{"n":2}`, body, "a user gets the public answer")
 	require.Equal(t, "private, no-cache", res.Header.Get("Cache-Control"))
 	res, body = get(identity.Anonymous(), etag)
 	require.Equal(t, http.StatusNotModified, res.StatusCode)
@@ -291,10 +291,10 @@ func TestResponseCache(t *testing.T) {
 
 	tags.version.Add(1)
 	_, body = get(identity.Anonymous(), "")
-	require.Equal(t, `{"n":3}`, body, "a new version outdates the entry")
+	require.Equal(t, `{"n":3}`, body, "a new version makes the entry stale")
 	c.Advance(3 * time.Second)
 	_, body = get(identity.Anonymous(), "")
-	require.Equal(t, `{"n":4}`, body, "so does time")
+	require.Equal(t, `{"n":4}`, body, "so does its expiry")
 }
 
 func TestResponseCacheStaysWithinItsBound(t *testing.T) {
@@ -331,7 +331,7 @@ func (f *fakeAuth) Authenticate(_ context.Context, in *authv1.AuthenticateReques
 	return nil, errs.New(errs.Unauthenticated, "sign in again")
 }
 
-func TestAuthenticate(t *testing.T) {
+func TestCredentialsAreAuthenticated(t *testing.T) {
 	t.Parallel()
 	c := clock.NewManual(noon)
 	key := identity.DeriveKey([]byte(strings.Repeat("s", 32)), "gateway")
@@ -356,7 +356,7 @@ func TestAuthenticate(t *testing.T) {
 	require.EqualValues(t, 1, auth.calls.Load(), "a bearer's answer is reused")
 	c.Advance(31 * time.Second)
 	_, _ = send(http.MethodGet, "/v1/me", "Bearer good", "")
-	require.EqualValues(t, 2, auth.calls.Load(), "but no longer than auth allows")
+	require.EqualValues(t, 2, auth.calls.Load(), "but not longer than auth allows")
 
 	for _, bad := range []string{"Bearer bad", "Bearer ", "Basic dXNlcjpwYXNz", "good"} {
 		res, _ := send(http.MethodGet, "/v1/products", bad, "")
@@ -366,11 +366,11 @@ func TestAuthenticate(t *testing.T) {
 	_, actor = send(http.MethodGet, "/v1/me", "", "live")
 	require.Equal(t, "usr_1", actor.ID)
 	res, actor := send(http.MethodPost, "/v1/guest", "", "dead")
-	require.Equal(t, http.StatusOK, res.StatusCode, "what anybody may do, a browser may whose session ended")
+	require.Equal(t, http.StatusOK, res.StatusCode, "an ended session does not keep a browser from public routes")
 	require.Equal(t, identity.KindAnonymous, actor.Kind)
 }
 
-// memoryKeys is the contract of Keys in a map; the real store has its own test of the same rules.
+// memoryKeys implements Keys with a map; the real store has its own test of the same rules.
 type memoryKeys struct {
 	mu      sync.Mutex
 	entries map[string]*Claim
@@ -392,14 +392,14 @@ func (m *memoryKeys) Keep(_ context.Context, key, _, bodyHash string, answer []b
 	m.entries[key] = &Claim{BodyHash: bodyHash, Answer: answer}
 	return nil
 }
-func (m *memoryKeys) GiveUp(_ context.Context, key, _ string) error {
+func (m *memoryKeys) Release(_ context.Context, key, _ string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.entries, key)
 	return nil
 }
 
-func TestIdempotency(t *testing.T) {
+func TestIdempotencyKeyReplaysTheFirstAnswer(t *testing.T) {
 	t.Parallel()
 	keys := &memoryKeys{entries: map[string]*Claim{}}
 	status, runs := http.StatusCreated, 0
@@ -417,7 +417,10 @@ func TestIdempotency(t *testing.T) {
 				runs++
 				if entered != nil {
 					close(entered)
-					<-release
+					select {
+					case <-release:
+					case <-time.After(time.Minute): // the test has failed
+					}
 				}
 				if caller != "" {
 					require.Equal(t, key, rpc.IdempotencyKey(r.Context()))
@@ -437,35 +440,44 @@ func TestIdempotency(t *testing.T) {
 	require.Equal(t, "true", res.Header.Get("Idempotent-Replayed"))
 	require.Equal(t, 1, runs)
 	for stored, claim := range keys.entries {
-		require.NotContains(t, string(claim.Answer), "order", "what is kept is sealed")
+		require.NotContains(t, string(claim.Answer), "order", "stored answers are sealed")
 		for _, scope := range []string{"k1", stored, "usr_2\nPOST /v1/checkout\nk1"} {
 			box, err := boxOf([]byte(scope))
 			require.NoError(t, err)
 			_, err = unseal(box, claim.Answer)
-			require.Error(t, err, "nobody opens it who does not know caller, route and key")
+			require.Error(t, err, "only caller, route and key together open it")
 		}
 	}
 	res = send("usr_1", "k1", `{"other":1}`)
 	require.Equal(t, http.StatusUnprocessableEntity, res.StatusCode)
 	require.Equal(t, errs.IdempotencyMismatch, problemOf(t, res).Code)
 	require.Equal(t, http.StatusCreated, send("usr_2", "k1", "{}").StatusCode)
-	require.Equal(t, 2, runs, "another caller's key is another key")
+	require.Equal(t, 2, runs, "keys are scoped to the caller")
 
 	status = http.StatusServiceUnavailable
 	require.Equal(t, status, send("usr_1", "k2", "{}").StatusCode)
 	status = http.StatusCreated
 	require.Equal(t, status, send("usr_1", "k2", "{}").StatusCode)
-	require.Equal(t, 4, runs, "a 5xx is not kept: a retry resumes")
+	require.Equal(t, 4, runs, "a 5xx is not kept: a retry runs again")
 
 	entered, release = make(chan struct{}), make(chan struct{})
-	done := make(chan *http.Response)
+	done := make(chan *http.Response, 1)
 	go func() { done <- send("usr_1", "k3", "{}") }()
-	<-entered
+	select {
+	case <-entered:
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "the request did not run")
+	}
 	res = send("usr_1", "k3", "{}")
 	require.Equal(t, http.StatusConflict, res.StatusCode)
 	require.Equal(t, errs.IdempotencyInFlight, problemOf(t, res).Code)
 	close(release)
-	require.Equal(t, http.StatusCreated, (<-done).StatusCode)
+	select {
+	case res = <-done:
+		require.Equal(t, http.StatusCreated, res.StatusCode)
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "the request was not answered")
+	}
 
 	entered = nil
 	require.Equal(t, http.StatusBadRequest, send("usr_1", strings.Repeat("k", 256), "{}").StatusCode)

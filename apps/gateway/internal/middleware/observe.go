@@ -23,8 +23,8 @@ import (
 	"souk/pkg/telemetry"
 )
 
-// Recover answers a panic with 500 and logs its stack. When the answer has begun already the
-// connection is cut, so that nobody takes the part for the whole.
+// Recover answers a panic with 500 and logs its stack. If the answer has already begun, it cuts the
+// connection, so that the client does not take a part for the whole.
 func Recover(log *zap.Logger) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -49,12 +49,12 @@ func Recover(log *zap.Logger) Middleware {
 	}
 }
 
-// RequestID takes the caller's X-Request-Id when it is sane, or makes one, and shows it in the response.
+// RequestID uses the caller's X-Request-Id if it is valid, or else a new one, and sets it in the response.
 func RequestID() Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x := exchangeOf(w, r)
-			if given := r.Header["X-Request-Id"]; len(given) == 1 && saneRequestID(given[0]) {
+			if given := r.Header["X-Request-Id"]; len(given) == 1 && validRequestID(given[0]) {
 				x.RequestID = given[0]
 			} else {
 				x.RequestID = newRequestID()
@@ -66,17 +66,17 @@ func RequestID() Middleware {
 	}
 }
 
-// newRequestID makes a name that does not repeat. It is no secret.
+// newRequestID returns a unique ID. It is not a secret.
 func newRequestID() string {
 	var b [16]byte
-	binary.LittleEndian.PutUint64(b[:8], rand.Uint64()) //nolint:gosec // no secret
-	binary.LittleEndian.PutUint64(b[8:], rand.Uint64()) //nolint:gosec // no secret
+	binary.LittleEndian.PutUint64(b[:8], rand.Uint64()) //nolint:gosec // not a secret
+	binary.LittleEndian.PutUint64(b[8:], rand.Uint64()) //nolint:gosec // not a secret
 	var text [2 * len(b)]byte
 	hex.Encode(text[:], b[:])
 	return string(text[:])
 }
 
-func saneRequestID(s string) bool {
+func validRequestID(s string) bool {
 	if len(s) < 8 || len(s) > 64 {
 		return false
 	}
@@ -89,10 +89,11 @@ func saneRequestID(s string) bool {
 	return !hasCardNumber([]byte(s)) // it is logged
 }
 
-// traceparent is what is taken of a caller's trace: its other header is free text, and would come to stand beside events.
+// traceparent reads only the header traceparent of a caller's trace. Its other header, tracestate, is free
+// text and would be stored with events.
 type traceparent struct{ propagation.HeaderCarrier }
 
-// Get returns the header traceparent, and nothing else.
+// Get returns the header traceparent; any other key is empty.
 func (t traceparent) Get(key string) string {
 	if key != "traceparent" {
 		return ""
@@ -100,7 +101,7 @@ func (t traceparent) Get(key string) string {
 	return t.HeaderCarrier.Get(key)
 }
 
-// Trace joins the caller's trace (W3C traceparent) or begins one. A span is made for sampled traces alone.
+// Trace joins the caller's trace (W3C traceparent) or begins one. Only sampled traces get a span.
 func Trace(tracer trace.Tracer) Middleware {
 	prop := propagation.TraceContext{}
 	kind := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
@@ -142,14 +143,13 @@ func Trace(tracer trace.Tracer) Middleware {
 	}
 }
 
-// logFields is room for the fields of one line.
+// logFields holds the fields of one log line.
 type logFields [11]zap.Field
 
-// Record counts and measures every request, and writes its line to the access log: no query, no
-// body, no personal data.
+// Record measures every request and writes its line to the access log: no query, no body, no personal data.
 func Record(m *metric.HTTP, log *zap.Logger, c clock.Clock) Middleware {
-	room := &sync.Pool{New: func() any { return new(logFields) }}
-	core, name := log.Core(), log.Name() // the logger itself would ask its own clock
+	pool := &sync.Pool{New: func() any { return new(logFields) }}
+	core, name := log.Core(), log.Name() // the logger itself would use its own clock
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x := exchangeOf(w, r)
@@ -165,9 +165,9 @@ func Record(m *metric.HTTP, log *zap.Logger, c clock.Clock) Middleware {
 				if entry == nil {
 					return
 				}
-				fields := room.Get().(*logFields) //nolint:forcetypeassert // nothing else is in the pool
-				defer room.Put(fields)
-				line := append(fields[:0], logging.Plain(), // the ID was checked, the rest is ours
+				fields := pool.Get().(*logFields) //nolint:forcetypeassert // nothing else is in the pool
+				defer pool.Put(fields)
+				line := append(fields[:0], logging.Plain(), // the request ID was checked, all else is ours
 					zap.String("method", metric.Method(r.Method)), zap.String("route", x.Route), zap.Int("status", x.status),
 					zap.Duration("took", took), zap.Int64("bytes", x.bytes), zap.String("request_id", x.RequestID))
 				if x.Actor.ID != "" {

@@ -19,8 +19,8 @@ import (
 	"souk/pkg/telemetry"
 )
 
-// TestAccessLogTellsWhen: a line's time is that of the answer's end.
-func TestAccessLogTellsWhen(t *testing.T) {
+// TestAccessLogHasTheTimeOfTheAnswersEnd reads the time from the injected clock.
+func TestAccessLogHasTheTimeOfTheAnswersEnd(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	log, err := logging.New(logging.Default(), &out)
@@ -38,8 +38,9 @@ func TestAccessLogTellsWhen(t *testing.T) {
 	require.Equal(t, "request", line["message"])
 }
 
-// TestAccessLog: one line a request, with the same fields whatever became of it; a trace's ID when it is recorded.
-func TestAccessLog(t *testing.T) {
+// TestAccessLogHasOneLinePerRequest, with the same fields for every outcome, and a trace ID for sampled
+// traces.
+func TestAccessLogHasOneLinePerRequest(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		handler http.HandlerFunc
@@ -71,7 +72,8 @@ func TestAccessLog(t *testing.T) {
 			require.NoError(t, err)
 			metrics, err := metric.NewHTTP(prometheus.NewRegistry())
 			require.NoError(t, err)
-			provider, err := telemetry.New(t.Context(), "gateway", telemetry.Default()) // records nothing, and passes the flag on
+			// The provider exports nothing, but keeps the sampled flag.
+			provider, err := telemetry.New(t.Context(), "gateway", telemetry.Default())
 			require.NoError(t, err)
 			r := httptest.NewRequest("BREW", "/v1/products/prd_1?query=secret", nil)
 			flags := "00"
@@ -95,8 +97,8 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
-// TestOfATraceOnlyItsParentIsTaken: the state of a trace is free text, and would come to stand beside every event.
-func TestOfATraceOnlyItsParentIsTaken(t *testing.T) {
+// TestTracestateIsDropped: it is free text and would be stored with every event.
+func TestTracestateIsDropped(t *testing.T) {
 	t.Parallel()
 	provider, err := telemetry.New(t.Context(), "gateway", telemetry.Default())
 	require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 	"souk/pkg/errs"
 )
 
-// problem is an error as RFC 9457 shows it.
+// problem is an error in the format of RFC 9457.
 type problem struct {
 	Type    string         `json:"type"`
 	Title   string         `json:"title"`
@@ -28,8 +28,8 @@ type problemField struct {
 	Message string `json:"message"`
 }
 
-// WriteProblem answers with err as application/problem+json. A timeout is shown as unavailable: who waits cannot tell what
-// is away from what is slow, and does the same about both.
+// WriteProblem answers with err as application/problem+json. A timeout is shown as unavailable: a client
+// cannot distinguish a slow service from one that is down, and reacts the same way.
 func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	e := errs.From(err)
 	if e.Code == errs.Timeout {
@@ -62,12 +62,12 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	p.write(w, r)
 }
 
-// WriteStatus answers with an error of HTTP itself, for which souk has no code of its own.
+// WriteStatus answers with an HTTP error for which souk has no code.
 func WriteStatus(w http.ResponseWriter, r *http.Request, status int, code, detail string) {
 	problem{Type: "https://souk.dev/problems/" + code, Title: http.StatusText(status), Status: status, Detail: detail, Code: errs.Code(code)}.write(w, r)
 }
 
-// write sends p, in place of what the handler was about to answer.
+// write sends p instead of the handler's answer.
 func (p problem) write(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	if x := exchangeOf(w, r); x != nil {
@@ -76,7 +76,7 @@ func (p problem) write(w http.ResponseWriter, r *http.Request) {
 	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
 		p.TraceID = sc.TraceID().String()
 	}
-	body, _ := json.Marshal(p) // strings and integers alone: cannot fail
+	body, _ := json.Marshal(p) // only strings and integers: cannot fail
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
@@ -84,5 +84,5 @@ func (p problem) write(w http.ResponseWriter, r *http.Request) {
 	h.Del("ETag")
 	h.Del("Location")
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(body) // the client is gone: nobody to tell
+	_, _ = w.Write(body) // an error means that the client is gone
 }

@@ -14,24 +14,24 @@ import (
 	"souk/pkg/identity"
 )
 
-// Limiter counts requests by key, the same for all gateways.
+// Limiter counts requests by key, across all gateways.
 type Limiter interface {
-	// Allow takes one request of key's allowance. retryAfter is when the next would be allowed.
+	// Allow takes one request from key's allowance. retryAfter is the wait until the next is allowed.
 	Allow(ctx context.Context, key string) (allowed bool, retryAfter time.Duration, err error)
 }
 
-// Limits says who may send how much: signed-in callers are counted each on their own; everybody else by
-// address, guests too, since anybody can make as many of them as they like.
+// Limits are the rate limits. Each signed-in caller has a limit. All others share the limit of their address,
+// including guests, because anybody can create any number of guests.
 type Limits struct {
 	ByCaller  Limiter
 	ByAddress Limiter
-	// Trusted are the networks of proxies whose X-Forwarded-For is believed.
+	// Trusted are the networks of proxies whose X-Forwarded-For is trusted.
 	Trusted []netip.Prefix
 	Logger  *zap.Logger
 }
 
-// RateLimit refuses with 429 who sends too much. When the count can't be had, requests pass and that is logged:
-// a shop that is open without limits beats one that is closed.
+// RateLimit refuses requests beyond the limit with 429. If the count is unavailable, requests pass and that
+// is logged: an open shop without limits is better than a closed one.
 func RateLimit(l Limits) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -50,12 +50,14 @@ func RateLimit(l Limits) Middleware {
 	}
 }
 
-// takeByAddress takes one request of the allowance of the address that sends r.
+// takeByAddress takes one request from the allowance of the address of r.
 func (l Limits) takeByAddress(r *http.Request) error {
 	return l.take(r.Context(), l.ByAddress, "a:"+network(ClientAddress(r, l.Trusted)))
 }
 
-// take takes one request of key's allowance, and fails when there is none left.
+// take takes one request from key's allowance.
+//
+// Errors: rate_limited.
 func (l Limits) take(ctx context.Context, from Limiter, key string) error {
 	allowed, retryAfter, err := from.Allow(ctx, key)
 	if err != nil {
@@ -68,10 +70,10 @@ func (l Limits) take(ctx context.Context, from Limiter, key string) error {
 	return nil
 }
 
-// subscriberBits is how much of an IPv6 address names a subscriber, who has all addresses below it.
+// subscriberBits is the length of the IPv6 prefix that identifies a subscriber, who owns all addresses in it.
 const subscriberBits = 64
 
-// network returns what an address is counted as: itself, or with IPv6 the /64 that it is in.
+// network returns the key under which an address is counted: itself, or the /64 of an IPv6 address.
 func network(address string) string {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
@@ -88,14 +90,14 @@ func network(address string) string {
 	return p.String()
 }
 
-// ClientAddress returns the address that a request came from. X-Forwarded-For is believed as far as it was
-// written by proxies in trusted.
+// ClientAddress returns the address that a request came from. X-Forwarded-For is trusted as far as trusted
+// proxies wrote it.
 func ClientAddress(r *http.Request, trusted []netip.Prefix) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr
 	}
-	// A proxy may write a line of its own below those that it was sent.
+	// A proxy may add a header line of its own below those that it received.
 	forwarded := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
 	if forwarded == "" || !within(host, trusted) {
 		return host

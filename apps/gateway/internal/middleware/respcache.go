@@ -16,18 +16,18 @@ import (
 	"souk/pkg/identity"
 )
 
-// Tags tells the current version of what an answer was made from.
+// Tags returns the current versions of answers' sources.
 type Tags interface {
-	// Watch returns what tells a tag's version. It is asked on every hit, so it must answer from memory: client-side caching
-	// keeps it coherent.
+	// Watch returns a function that returns a tag's version. It is called on every hit, so it must answer
+	// from memory, which client-side caching keeps coherent.
 	Watch(tag string) func(context.Context) (string, error)
 }
 
-// ResponseCache answers public GETs as the bytes they were answered with before.
+// ResponseCache answers public GETs with the bytes of an earlier answer.
 //
-// An entry is keyed by the path and the query, holds only what an anonymous caller gets, lives a few
-// seconds at most, and is dropped as soon as the version of its tag moves on. Signed-in callers are
-// answered from it too, once it is known who they are: what anybody may see, they may see.
+// An entry is keyed by path and query, holds only the answer to an anonymous caller, lives a few seconds at
+// most, and is dropped as soon as the version of its tag changes. Signed-in callers get it, too, once they
+// are authenticated: they may see whatever an anonymous caller may see.
 type ResponseCache struct {
 	tags     Tags
 	clock    clock.Clock
@@ -52,11 +52,11 @@ type cached struct {
 	route       string
 	method      string
 	current     func(context.Context) (string, error) // the version of its tag
-	version     string                                // the one that it was made with
+	version     string                                // at the time of the answer
 	expires     time.Time
 }
 
-// NewResponseCache makes a cache of at most maxBytes; 0 turns it off.
+// NewResponseCache returns a cache of at most maxBytes; 0 turns it off.
 func NewResponseCache(tags Tags, maxBytes int, c clock.Clock) *ResponseCache {
 	rc := &ResponseCache{tags: tags, clock: c, maxBytes: maxBytes, maxEntry: 1 << 20, seed: maphash.MakeSeed()}
 	for i := range rc.shards {
@@ -65,7 +65,7 @@ func NewResponseCache(tags Tags, maxBytes int, c clock.Clock) *ResponseCache {
 	return rc
 }
 
-// cacheKey is what an answer depends on. Two strings, not one: a path may hold an escaped "?".
+// cacheKey identifies an answer. It is two strings and not one, because a path may hold an escaped "?".
 type cacheKey struct{ path, query string }
 
 func keyOf(r *http.Request) cacheKey { return cacheKey{r.URL.Path, r.URL.RawQuery} }
@@ -74,7 +74,7 @@ func (rc *ResponseCache) shard(key cacheKey) *cacheShard {
 	return &rc.shards[maphash.String(rc.seed, key.path)%uint64(len(rc.shards))]
 }
 
-// find returns what is in the cache for r, which came at the time now, and held then; nil when there is nothing.
+// find returns the entry for r that is valid at the time now, or nil.
 func (rc *ResponseCache) find(ctx context.Context, r *http.Request, now time.Time) *cached {
 	key := keyOf(r)
 	s := rc.shard(key)
@@ -90,12 +90,13 @@ func (rc *ResponseCache) find(ctx context.Context, r *http.Request, now time.Tim
 	return e
 }
 
-// countedByServer is how many bytes net/http counts itself, since they fit into its buffer. Their Content-Length is left to it:
-// it would be the ninth field of the header, and a map of nine is more than twice the size of one of eight, made
-// twice for each answer, since net/http copies it.
+// countedByServer is the size up to which net/http sets Content-Length itself, because the answer fits into
+// its buffer. Such answers leave it to net/http: it would be the ninth header field, and a map of nine is
+// more than twice the size of a map of eight. Each answer makes two such maps, because net/http copies the
+// header.
 const countedByServer = 2 << 10
 
-// write answers with e.
+// write sends e.
 func (e *cached) write(w http.ResponseWriter, r *http.Request, control []string) {
 	h := w.Header()
 	h["Etag"], h["Cache-Control"] = e.etag, control
@@ -107,16 +108,17 @@ func (e *cached) write(w http.ResponseWriter, r *http.Request, control []string)
 	if len(e.body) > countedByServer {
 		h["Content-Length"] = e.length
 	}
-	_, _ = w.Write(e.body) // the client is gone: nobody to tell
+	_, _ = w.Write(e.body) // an error means that the client is gone
 }
 
-// credentials reports whether a request says who sends it.
+// credentials reports whether a request holds a credential.
 func credentials(r *http.Request) bool {
 	return len(r.Header["Authorization"]) > 0 || len(r.Header["Cookie"]) > 0
 }
 
-// Lookup answers what is in the cache and passes on what is not. It stands before all that costs.
-// Who sends a credential passes, so that a wrong one is refused; Public answers from the cache then.
+// Lookup answers from the cache, and passes all other requests on. It stands before all expensive steps. A
+// request with a credential passes, so that an invalid credential is refused; Public then answers it from the
+// cache.
 func (rc *ResponseCache) Lookup() Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -138,8 +140,9 @@ func (rc *ResponseCache) Lookup() Middleware {
 
 var privately = []string{"private, no-cache"}
 
-// Public gives a public GET's answer its ETag and Cache-Control, answers If-None-Match, and keeps what an
-// anonymous caller got. It wraps a route whose contract allows it; tag names what the answer is made from.
+// Public sets the ETag and Cache-Control of a public GET's answer, answers If-None-Match, and caches the
+// answer to an anonymous caller. It wraps routes whose contract allows caching; tag names the answer's
+// source.
 func (rc *ResponseCache) Public(w http.ResponseWriter, r *http.Request, seconds int32, tag string, next func(http.ResponseWriter)) {
 	x := From(r.Context())
 	anonymous := x.Actor.Kind == identity.KindAnonymous
@@ -158,7 +161,7 @@ func (rc *ResponseCache) Public(w http.ResponseWriter, r *http.Request, seconds 
 		}
 		if anonymous {
 			current = rc.tags.Watch(tag)
-			version, versionErr = current(r.Context()) // before the answer is made: a write meanwhile outdates it
+			version, versionErr = current(r.Context()) // before the handler runs: a write meanwhile makes the entry stale
 		}
 	}
 	rec := newRecorder(w)
@@ -184,14 +187,14 @@ func (rc *ResponseCache) Public(w http.ResponseWriter, r *http.Request, seconds 
 	e.write(w, r, control)
 }
 
-// recorder holds a response back until it is whole.
+// recorder buffers a response until it is complete.
 type recorder struct {
 	w      http.ResponseWriter
 	status int
 	body   []byte
 }
 
-// maxRecorder is the size in bytes above which a recorder is left to the garbage collector.
+// maxRecorder is the capacity in bytes above which a recorder is left to the garbage collector.
 const maxRecorder = 1 << 20
 
 var recorders = sync.Pool{New: func() any { return new(recorder) }}
@@ -202,7 +205,7 @@ func newRecorder(w http.ResponseWriter) *recorder {
 	return rec
 }
 
-// release ends the use of rec.
+// release returns rec to the pool.
 func (rec *recorder) release() {
 	rec.w = nil
 	if cap(rec.body) <= maxRecorder {
@@ -210,10 +213,10 @@ func (rec *recorder) release() {
 	}
 }
 
-// Header returns the header of the response that is held back.
+// Header returns the header of the buffered response.
 func (rec *recorder) Header() http.Header { return rec.w.Header() }
 
-// WriteHeader notes the status.
+// WriteHeader records the status.
 func (rec *recorder) WriteHeader(status int) { rec.status = status }
 
 // Write appends to the body.
@@ -222,14 +225,14 @@ func (rec *recorder) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// flush sends what was held back.
+// flush sends the buffered response.
 func (rec *recorder) flush() {
 	rec.w.Header()["Content-Length"] = []string{strconv.Itoa(len(rec.body))}
 	rec.w.WriteHeader(rec.status)
-	_, _ = rec.w.Write(rec.body) // the client is gone: nobody to tell
+	_, _ = rec.w.Write(rec.body) // an error means that the client is gone
 }
 
-// put keeps an answer, making room by dropping what else is in its shard.
+// put stores an entry. It drops other entries of the shard to make room.
 func (rc *ResponseCache) put(key cacheKey, e *cached) {
 	if len(e.body) > rc.maxEntry {
 		return
@@ -271,8 +274,8 @@ func entrySize(key cacheKey, e *cached) int {
 	return len(key.path) + len(key.query) + len(e.body) + 512
 }
 
-// etagOf names a body by its content, so that every gateway gives it the same name. No secret depends on it: the hash
-// is a fast one, with the length beside it.
+// etagOf returns a body's entity tag, which depends on the content only, so all gateways return the same. No
+// secret depends on it: it is a fast hash with the length appended.
 func etagOf(body []byte) string {
 	const hexadecimal = 16
 	var room [40]byte

@@ -1,5 +1,5 @@
-// Package repository keeps what the gateway shares with other gateways, in Redis: answers by idempotency
-// key, and the versions of what cached responses were made from.
+// Package repository keeps what the gateways share in Redis: answers by idempotency key, the versions of
+// cached responses' sources, and rate limits.
 package repository
 
 import (
@@ -20,17 +20,17 @@ type Keys struct {
 	ttl    time.Duration
 }
 
-// NewKeys makes a store that keeps answers for ttl.
+// NewKeys returns a store that keeps answers for ttl.
 func NewKeys(client rueidis.Client, ttl time.Duration) *Keys {
 	return &Keys{client: client, ttl: ttl}
 }
 
-// Under a key stand who claimed it, the hash of the request's body, and what it was answered, which is nothing while it is in
-// flight: three parts with line breaks between them. The number is that form's: a gateway that knows another one does not
-// look there.
+// redisKey returns the Redis key of an idempotency key. Its value is the owner of the claim, the hash of the
+// request's body and the answer, which is empty while the request is in flight, separated by line breaks. The
+// number in the key is the version of that format: a gateway with another format uses other keys.
 func redisKey(key string) string { return "souk:idempotency:2:" + key }
 
-// Scripts that change a claim only for its owner. An answer is never changed.
+// Scripts that change a claim only for its owner. A stored answer is never changed.
 var (
 	renewScript = rueidis.NewLuaScript(claimed + `
 if mine ~= 1 then return 0 end
@@ -39,12 +39,13 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])`)
 if mine == 0 then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1`)
-	giveUpScript = rueidis.NewLuaScript(claimed + `
+	releaseScript = rueidis.NewLuaScript(claimed + `
 if mine ~= 1 then return 0 end
 return redis.call('DEL', KEYS[1])`)
 )
 
-// claimed sets mine: 1 when the key is claimed by ARGV[1], nil when nobody has it, 0 when somebody else does or there is an answer.
+// claimed sets mine: 1 if ARGV[1] holds the claim, nil if the key is free, 0 if another owner holds it or an
+// answer is stored.
 const claimed = `
 local v, mine = redis.call('GET', KEYS[1]), 0
 if not v then
@@ -55,9 +56,9 @@ end`
 
 func claim(owner, bodyHash string) string { return owner + "\n" + bodyHash + "\n" }
 
-// Claim takes key, or tells who has it. Unavailable when Redis is.
+// Claim claims key for owner, or returns what is stored under it. Errors: unavailable.
 func (k *Keys) Claim(ctx context.Context, key, bodyHash, owner string, lease time.Duration) (middleware.Claim, error) {
-	// SET … NX GET answers what was there, or nil when the key is now ours.
+	// SET … NX GET returns the stored value, or nil if the key is now ours.
 	was, err := k.client.Do(ctx, k.client.B().Set().Key(redisKey(key)).Value(claim(owner, bodyHash)).Nx().Get().PxMilliseconds(lease.Milliseconds()).Build()).ToString()
 	if rueidis.IsRedisNil(err) {
 		return middleware.Claim{Owned: true}, nil
@@ -74,20 +75,20 @@ func (k *Keys) Claim(ctx context.Context, key, bodyHash, owner string, lease tim
 	return c, nil
 }
 
-// Renew prolongs a claim.
+// Renew extends a claim. Errors: unavailable.
 func (k *Keys) Renew(ctx context.Context, key, owner string, lease time.Duration) error {
 	return redisx.Err(renewScript.Exec(ctx, k.client, []string{redisKey(key)}, []string{owner, millis(lease)}).Error())
 }
 
-// Keep stores the answer for the time that keys are kept.
+// Keep stores the answer for the store's ttl. Errors: unavailable.
 func (k *Keys) Keep(ctx context.Context, key, owner, bodyHash string, answer []byte) error {
 	value := claim(owner, bodyHash) + string(answer)
 	return redisx.Err(keepScript.Exec(ctx, k.client, []string{redisKey(key)}, []string{owner, value, millis(k.ttl)}).Error())
 }
 
-// GiveUp lets a retry run again.
-func (k *Keys) GiveUp(ctx context.Context, key, owner string) error {
-	return redisx.Err(giveUpScript.Exec(ctx, k.client, []string{redisKey(key)}, []string{owner}).Error())
+// Release deletes a claim, so that a retry runs again. Errors: unavailable.
+func (k *Keys) Release(ctx context.Context, key, owner string) error {
+	return redisx.Err(releaseScript.Exec(ctx, k.client, []string{redisKey(key)}, []string{owner}).Error())
 }
 
 func millis(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }

@@ -34,15 +34,15 @@ func TestKeyIsClaimedKeptAndReplayed(t *testing.T) {
 	require.Equal(t, middleware.Claim{BodyHash: "hash"}, c, "in flight")
 
 	answer := []byte("\x00\xff\n\n\"\n") // any bytes
-	require.NoError(t, k.Keep(ctx, key, "b", "other", []byte("500")), "not the owner's: nothing happens")
-	require.NoError(t, k.GiveUp(ctx, key, "b"))
+	require.NoError(t, k.Keep(ctx, key, "b", "other", []byte("500")), "not the owner: no effect")
+	require.NoError(t, k.Release(ctx, key, "b"))
 	require.NoError(t, k.Keep(ctx, key, "a", "hash", answer))
 	for range 2 {
 		c, err = k.Claim(ctx, key, "hash", "c", lease)
 		require.NoError(t, err)
 		require.Equal(t, middleware.Claim{BodyHash: "hash", Answer: answer}, c)
 	}
-	require.NoError(t, k.GiveUp(ctx, key, "a"))
+	require.NoError(t, k.Release(ctx, key, "a"))
 	require.NoError(t, k.Renew(ctx, key, "a", time.Millisecond))
 	require.NoError(t, k.Keep(ctx, key, "a", "hash", []byte("500")))
 	c, err = k.Claim(ctx, key, "hash", "c", lease)
@@ -50,7 +50,7 @@ func TestKeyIsClaimedKeptAndReplayed(t *testing.T) {
 	require.Equal(t, answer, c.Answer, "an answer is never changed")
 }
 
-func TestKeyGivenUpIsFree(t *testing.T) {
+func TestReleasedKeyIsFree(t *testing.T) {
 	t.Parallel()
 	k := NewKeys(redistest.Client(t), time.Minute)
 	key := rand.Text()
@@ -58,11 +58,11 @@ func TestKeyGivenUpIsFree(t *testing.T) {
 		c, err := k.Claim(t.Context(), key, "hash", owner, lease)
 		require.NoError(t, err)
 		require.True(t, c.Owned)
-		require.NoError(t, k.GiveUp(t.Context(), key, owner))
+		require.NoError(t, k.Release(t.Context(), key, owner))
 	}
 }
 
-func TestLeaseEndsUnlessRenewedByItsOwner(t *testing.T) {
+func TestLeaseExpiresUnlessRenewedByItsOwner(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	k := NewKeys(redistest.Client(t), time.Minute)
@@ -78,7 +78,7 @@ func TestLeaseEndsUnlessRenewedByItsOwner(t *testing.T) {
 	require.NoError(t, k.Renew(ctx, dead, "b", lease), "not the owner: no error, no effect")
 	require.Eventually(t, func() bool { return claim(dead, "b", lease) }, lease, 10*time.Millisecond)
 	require.False(t, claim(alive, "b", lease))
-	require.NoError(t, k.Keep(ctx, dead, "a", "hash", []byte("201")), "too late: it is another's now")
+	require.NoError(t, k.Keep(ctx, dead, "a", "hash", []byte("201")), "too late: it has another owner now")
 	c, err := k.Claim(ctx, dead, "hash", "c", lease)
 	require.NoError(t, err)
 	require.Nil(t, c.Answer)
@@ -97,7 +97,7 @@ func TestAnswersAreKeptForTheirTime(t *testing.T) {
 	}, lease, 10*time.Millisecond)
 }
 
-func TestOneOfHundredClaimsOwns(t *testing.T) {
+func TestOneOfHundredConcurrentClaimsOwnsTheKey(t *testing.T) {
 	t.Parallel()
 	client := redistest.Client(t)
 	key := rand.Text()
@@ -115,10 +115,10 @@ func TestOneOfHundredClaimsOwns(t *testing.T) {
 	require.EqualValues(t, 1, owners.Load())
 }
 
-func TestRedisThatIsDown(t *testing.T) {
+func TestRedisOutageIsUnavailable(t *testing.T) {
 	t.Parallel()
 	server := redistest.Private(t)
-	client, err := redisx.Open(t.Context(), redisx.Config{Addr: server.Addr()}) // as in production: it gives up in time
+	client, err := redisx.Open(t.Context(), redisx.Config{Addr: server.Addr()}) // a client with timeouts, as in production
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	limiter, err := NewLimiter(client, "x", 10, 10)
@@ -129,7 +129,7 @@ func TestRedisThatIsDown(t *testing.T) {
 	_, err = k.Claim(t.Context(), "k", "hash", "a", lease)
 	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
 	require.Equal(t, errs.Unavailable, errs.CodeOf(k.Renew(t.Context(), "k", "a", lease)))
-	require.Equal(t, errs.Unavailable, errs.CodeOf(k.GiveUp(t.Context(), "k", "a")))
+	require.Equal(t, errs.Unavailable, errs.CodeOf(k.Release(t.Context(), "k", "a")))
 	_, err = NewTags(client).Watch("catalog")(t.Context())
 	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
 	_, _, err = limiter.Allow(t.Context(), "k")
@@ -137,7 +137,7 @@ func TestRedisThatIsDown(t *testing.T) {
 	require.Error(t, Ping(t.Context(), client))
 }
 
-func TestLimiterCountsForAll(t *testing.T) {
+func TestLimiterCountsAcrossGateways(t *testing.T) {
 	t.Parallel()
 	prefix := "test" + rand.Text()
 	one, err := NewLimiter(redistest.Client(t), prefix, 1, 3)
@@ -155,7 +155,7 @@ func TestLimiterCountsForAll(t *testing.T) {
 			wait = after
 		}
 	}
-	require.InDelta(t, 3, allowed, 1) // on a slow machine one more comes due meanwhile
+	require.InDelta(t, 3, allowed, 1) // on a slow machine one more is allowed meanwhile
 	require.Positive(t, wait)
 	ok, _, err := one.Allow(t.Context(), "other")
 	require.NoError(t, err)
@@ -167,7 +167,7 @@ func TestLimiterCountsForAll(t *testing.T) {
 	require.True(t, ok, "no rate, no limit")
 }
 
-func TestTagsFollowBumpsOfOthers(t *testing.T) {
+func TestTagsFollowBumpsOfOtherProcesses(t *testing.T) {
 	t.Parallel()
 	here, there := redistest.Client(t), redistest.Client(t)
 	id := rand.Text()

@@ -11,27 +11,28 @@ import (
 	"souk/pkg/redisx"
 )
 
-// tagKept is how long a version stays in the process without being asked for again.
+// tagKept is how long a version is cached in the process before it is read again.
 const tagKept = time.Minute
 
 // Ping returns nil when Redis answers.
 func Ping(ctx context.Context, client rueidis.Client) error { return redisx.Ping(ctx, client) }
 
-// Tags tells the versions of what cached responses were made from.
+// Tags returns the versions of cached responses' sources.
 type Tags struct{ client rueidis.Client }
 
-// NewTags reads the versions from Redis, through client-side caching.
+// NewTags returns Tags that read the versions from Redis with client-side caching.
 func NewTags(client rueidis.Client) *Tags { return &Tags{client: client} }
 
-// Watch returns what tells a tag's version.
+// Watch returns a function that returns a tag's version.
 func (t *Tags) Watch(tag string) func(context.Context) (string, error) {
 	return cache.Watch(t.client, tagKept, cache.Tag(tag))
 }
 
-// Limiter counts requests; without a rate it allows all.
+// Limiter counts requests; a Limiter without a rate allows all.
 type Limiter struct{ limiter *ratelimit.Limiter }
 
-// NewLimiter makes a limiter that allows perSecond requests a second for each key, and burst at once.
+// NewLimiter returns a limiter that allows perSecond requests per second for each key, and burst at once. A
+// rate of 0 allows all.
 func NewLimiter(client rueidis.Client, prefix string, perSecond, burst int) (*Limiter, error) {
 	if perSecond == 0 {
 		return &Limiter{}, nil
@@ -43,7 +44,7 @@ func NewLimiter(client rueidis.Client, prefix string, perSecond, burst int) (*Li
 	return &Limiter{limiter: l}, nil
 }
 
-// Allow takes one request of key's allowance.
+// Allow takes one request from key's allowance.
 func (l *Limiter) Allow(ctx context.Context, key string) (allowed bool, retryAfter time.Duration, err error) {
 	if l.limiter == nil {
 		return true, 0, nil

@@ -27,19 +27,19 @@ import (
 	"souk/pkg/rpc"
 )
 
-// contractRoutes are the routes of all contracts.
+// contractRoutes returns the routes of all contracts.
 func contractRoutes() (routes, error) {
 	return routesOf(authv1.File_souk_auth_v1_auth_proto, cartv1.File_souk_cart_v1_cart_proto, orderv1.File_souk_order_v1_order_proto,
 		paymentv1.File_souk_payment_v1_payment_proto, productv1.File_souk_product_v1_product_proto,
 		shopv1.File_souk_shop_v1_shop_proto, userv1.File_souk_user_v1_user_proto)
 }
 
-// newMux routes the contracts' REST methods to the services behind conn.
+// newMux returns a mux that routes the contracts' REST methods to the services behind conn.
 func newMux(ctx context.Context, conn grpc.ClientConnInterface, routes routes, in *signIn, cache *middleware.ResponseCache, keys middleware.Keys, log *zap.Logger) (*runtime.ServeMux, error) {
 	none := func(string) (string, bool) { return "", false }
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, jsonpb.Marshaler{}),
-		runtime.WithIncomingHeaderMatcher(none), // what a service needs travels in the context
+		runtime.WithIncomingHeaderMatcher(none), // the context carries what a service needs
 		runtime.WithOutgoingHeaderMatcher(none),
 		runtime.WithErrorHandler(writeError),
 		runtime.WithRoutingErrorHandler(func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, status int) {
@@ -56,14 +56,14 @@ func newMux(ctx context.Context, conn grpc.ClientConnInterface, routes routes, i
 			return nil
 		}),
 		runtime.WithMiddlewares(func(next runtime.HandlerFunc) runtime.HandlerFunc {
-			// One middleware wraps one route: what its contract says is looked up once.
+			// Each middleware wraps one route, so its contract is looked up once.
 			var once sync.Once
 			var route route
 			return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
 				once.Do(func() { route = routes.find(r) })
 				x := middleware.From(r.Context())
 				x.Route, x.Method = route.pattern, route.method
-				err := rpc.Admit(route.access, x.Actor) // before anything is done for the caller
+				err := rpc.Admit(route.access, x.Actor) // before any work for the caller
 				if err == nil {
 					err = route.parameters.check(r.URL.RawQuery)
 				}
@@ -102,7 +102,8 @@ func newMux(ctx context.Context, conn grpc.ClientConnInterface, routes routes, i
 	return mux, nil
 }
 
-// bare returns the request without what the generated handlers would make gRPC metadata of, which nobody reads.
+// bare returns the request without the headers and addresses that the generated handlers would copy into gRPC
+// metadata. No service reads them.
 func bare(r *http.Request) *http.Request {
 	b := *r
 	b.Header, b.Host, b.RemoteAddr = noHeader, "", ""
@@ -111,7 +112,7 @@ func bare(r *http.Request) *http.Request {
 
 var noHeader = http.Header{}
 
-// created answers 201 where something new was made, and says where it is.
+// created sets the Location of a new resource.
 func created(_ context.Context, w http.ResponseWriter, m proto.Message) error {
 	switch m := unwrap(m).(type) {
 	case *orderv1.CheckoutResponse:
@@ -124,20 +125,20 @@ func created(_ context.Context, w http.ResponseWriter, m proto.Message) error {
 	return nil
 }
 
-// success sends the status that the contract names for a call that succeeded.
+// success sends the contract's status for a successful call.
 type success struct {
 	http.ResponseWriter
 	status int
 	wrote  bool
 }
 
-// WriteHeader sends a status that was chosen: an error's.
+// WriteHeader sends a status that the handler chose: an error's.
 func (s *success) WriteHeader(status int) {
 	s.wrote = true
 	s.ResponseWriter.WriteHeader(status)
 }
 
-// Write sends the contract's status first, unless one was chosen.
+// Write sends the contract's status first, unless the handler chose one.
 func (s *success) Write(b []byte) (int, error) {
 	if !s.wrote {
 		s.WriteHeader(s.status)
@@ -145,7 +146,7 @@ func (s *success) Write(b []byte) (int, error) {
 	return s.ResponseWriter.Write(b)
 }
 
-// unwrap returns the message itself: with a response_body, the generated code hands on a struct that embeds it.
+// unwrap returns the message itself: with a response_body, the generated code passes a struct that embeds it.
 func unwrap(m proto.Message) proto.Message { return m.ProtoReflect().Interface() }
 
 func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
@@ -164,7 +165,7 @@ func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w h
 	middleware.WriteProblem(w, r, err)
 }
 
-// writeRoutingError answers what no contract's route takes.
+// writeRoutingError answers a request that matches no route of a contract.
 func writeRoutingError(w http.ResponseWriter, r *http.Request, routes routes, status int) {
 	if status != http.StatusNotFound && status != http.StatusMethodNotAllowed {
 		middleware.WriteProblem(w, r, errs.New(errs.Invalid, "the request's path is malformed"))

@@ -12,10 +12,11 @@ import (
 	"souk/pkg/errs"
 )
 
-// parameters are what a route takes in its query, by the names in JSON and in the contract.
+// parameters are the query parameters of a route, by their names in JSON and in the contract.
 type parameters map[string]protoreflect.FieldDescriptor
 
-// parametersOf returns the parameters of a route: the fields of its request that neither its path nor its body holds.
+// parametersOf returns the parameters of a route: the request's fields that are neither in its path nor in
+// its body.
 func parametersOf(request protoreflect.MessageDescriptor, pattern string, rule *annotations.HttpRule) parameters {
 	out := parameters{}
 	if rule.GetBody() == "*" {
@@ -32,8 +33,10 @@ func parametersOf(request protoreflect.MessageDescriptor, pattern string, rule *
 	return out
 }
 
-// check refuses a query with a parameter that the route does not take, or takes once and is given twice: who
-// misspells one would get an answer to another question.
+// check refuses a query with an unknown parameter, or with a single parameter given twice: a misspelled name
+// would otherwise give the answer to another question.
+//
+// Errors: invalid_argument.
 func (ps parameters) check(rawQuery string) error {
 	if rawQuery == "" {
 		return nil
@@ -61,7 +64,7 @@ func (ps parameters) check(rawQuery string) error {
 	return nil
 }
 
-// shortened bounds how much of a made-up name is shown.
+// shortened limits how much of an unknown name is shown.
 func shortened(name string) string {
 	const shown = 64
 	if len(name) <= shown {

@@ -16,7 +16,7 @@ import (
 	optionsv1 "souk/gen/go/souk/options/v1"
 )
 
-// route is what a contract says of one REST method.
+// route is what a contract says about one REST method.
 type route struct {
 	pattern        string
 	method         string
@@ -28,7 +28,7 @@ type route struct {
 	parameters     parameters
 }
 
-// tag names what a cached answer is made from: one product, or the whole catalogue, or the shops.
+// tag names the source of a cached answer: one product, the whole catalogue, or the shops.
 func (rt route) tag(params map[string]string) string {
 	switch {
 	case rt.method == "souk.product.v1.ProductService.GetProduct":
@@ -42,7 +42,7 @@ func (rt route) tag(params map[string]string) string {
 
 type routes map[string]route
 
-// allowed returns the verbs that a path takes; none when there is no such path.
+// allowed returns the verbs of a path; none if no route matches.
 func (rs routes) allowed(path string) []string {
 	var verbs []string
 	for key := range rs {
@@ -60,10 +60,10 @@ func (rs routes) allowed(path string) []string {
 	return slices.Compact(verbs)
 }
 
-// anyVariable is a variable of a pattern after regexp.QuoteMeta.
+// anyVariable matches a variable of a pattern after regexp.QuoteMeta.
 var anyVariable = regexp.MustCompile(`\\\{[^}]*\\\}`)
 
-// routesOf reads the routes of contracts.
+// routesOf reads the routes of the contracts.
 func routesOf(files ...protoreflect.FileDescriptor) (routes, error) {
 	out := routes{}
 	for _, f := range files {
@@ -110,7 +110,7 @@ func verbOf(rule *annotations.HttpRule) (verb, pattern string) {
 	}
 }
 
-// anyValue is how runtime.Pattern shows a variable that a contract writes as {name}.
+// anyValue matches the form in which runtime.Pattern prints a variable that a contract writes as {name}.
 var anyValue = regexp.MustCompile(`=\*}`)
 
 // find returns the route of a request that the mux has matched.

@@ -11,10 +11,10 @@ import (
 	"souk/gen/openapi"
 )
 
-// anyField is a variable of a path.
+// anyField matches a variable of a path.
 var anyField = regexp.MustCompile(`\{[^}]*\}`)
 
-// TestDocumentHasExactlyTheRoutes compares what is served under /v1, /auth and /health with openapi.json.
+// TestDocumentHasExactlyTheRoutes compares the routes under /v1, /auth and /health with openapi.json.
 func TestDocumentHasExactlyTheRoutes(t *testing.T) {
 	t.Parallel()
 	known, err := contractRoutes()
@@ -39,7 +39,7 @@ func TestDocumentHasExactlyTheRoutes(t *testing.T) {
 	require.ElementsMatch(t, served, documented)
 }
 
-// TestDocumentHasExactlyTheParameters compares what routes take in their query with openapi.json.
+// TestDocumentHasExactlyTheParameters compares the routes' query parameters with openapi.json.
 func TestDocumentHasExactlyTheParameters(t *testing.T) {
 	t.Parallel()
 	contracts, err := contractRoutes()

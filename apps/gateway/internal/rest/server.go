@@ -26,7 +26,7 @@ import (
 	"souk/pkg/rpc"
 )
 
-// Deps is what the REST surface is made of.
+// Deps are the dependencies of the REST surface.
 type Deps struct {
 	Conn           grpc.ClientConnInterface
 	Signer         *identity.Signer
@@ -47,7 +47,7 @@ type Deps struct {
 	Ready          func(context.Context) error
 }
 
-// New returns the gateway's handler. The order in which a request passes the middlewares stands here.
+// New returns the gateway's handler. It defines the order of the middlewares.
 func New(ctx context.Context, d Deps) (http.Handler, error) {
 	d.PublicURL = strings.TrimSuffix(d.PublicURL, "/")
 	https := strings.HasPrefix(d.PublicURL, "https://")
@@ -80,7 +80,7 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 	byContract := headAsGet(contracts)
 	mux.Handle("/", byContract)
 
-	// What needs nobody's name, and must answer when the services do not.
+	// Routes that need no identity, and must answer while the services do not.
 	open := newOwnMux(routes)
 	open.handle("GET /openapi.json", openAPI)
 	open.handle("GET /docs", docs)
@@ -97,7 +97,7 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 	limits := middleware.Limits{ByCaller: d.ByCaller, ByAddress: d.ByAddress, Trusted: d.TrustedProxies, Logger: d.Logger}
 	named := middleware.Chain(ahead(byContract, mux),
 		middleware.Authenticate(auth, d.Signer, session, d.Clock, limits),
-		middleware.RateLimit(limits), // what is refused from here on is counted, too
+		middleware.RateLimit(limits), // refusals by later steps count, too
 		crossOrigin,
 		// per route, in newMux: idempotency; ETag, Cache-Control and the filling of the cache
 	)
@@ -111,14 +111,14 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		middleware.Recover(d.Logger),
 		middleware.SecurityHeaders(https),
 		middleware.CORS(d.Origins),
-		d.Cache.Lookup(), // before all that costs: what is in it, anybody may see
+		d.Cache.Lookup(), // before all expensive steps: every entry is public
 		middleware.Timeout(d.Timeout),
 		middleware.Body(d.MaxBody),
 	), nil
 }
 
-// ownMux routes what no contract describes. Its routes are known to the mux of the contracts, which answers
-// what nothing takes.
+// ownMux routes paths that no contract describes. It adds them to the routes of the contracts' mux, which
+// answers unmatched requests.
 type ownMux struct {
 	*http.ServeMux
 	routes routes
@@ -132,8 +132,8 @@ func (m ownMux) handle(pattern string, h http.HandlerFunc) {
 	m.HandleFunc(pattern, routed(path, h))
 }
 
-// ahead sends to contracts what only a contract's route can take, and the rest to a mux: looking through the
-// routes of a mux that has none for it costs as much as a call.
+// ahead sends paths that only a contract's route can match directly to contracts, and others to mux: a search
+// through the routes of a mux without a match costs as much as a call.
 func ahead(contracts, mux http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/v1/") && !strings.HasPrefix(r.URL.Path, "/v1/webhooks/") {
@@ -144,12 +144,12 @@ func ahead(contracts, mux http.Handler) http.Handler {
 	})
 }
 
-// plainPaths refuses paths with empty or dot segments, which http.ServeMux would redirect: no link of
-// ours has such a path.
+// plainPaths refuses paths with empty or dot segments, which http.ServeMux would redirect. No link of souk
+// has such a path.
 func plainPaths(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := r.URL.Path
-		if strings.HasPrefix(p, "/dev/") { // its tools may link as they like
+		if strings.HasPrefix(p, "/dev/") { // its tools may use any link
 			p = strings.TrimSuffix(p, "/")
 		}
 		if p == "" || p[0] != '/' || path.Clean(p) != p {
@@ -172,7 +172,7 @@ func headAsGet(next http.Handler) http.Handler {
 	})
 }
 
-// devProxy passes on to the tools of souk dev.
+// devProxy forwards requests to the tools of souk dev.
 func devProxy(target *url.URL) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -180,7 +180,7 @@ func devProxy(target *url.URL) *httputil.ReverseProxy {
 			r.SetXForwarded()
 		},
 		ModifyResponse: func(res *http.Response) error {
-			res.Header.Del("X-Request-Id") // ours stands already
+			res.Header.Del("X-Request-Id") // ours is already set
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -189,7 +189,7 @@ func devProxy(target *url.URL) *httputil.ReverseProxy {
 	}
 }
 
-// routed names the route of a handler that no contract describes.
+// routed sets the route of a handler that no contract describes.
 func routed(route string, h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		middleware.From(r.Context()).Route = route
@@ -203,8 +203,8 @@ func writeHealth(w http.ResponseWriter, err error) {
 	if err != nil {
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = w.Write([]byte(`{"status":"unavailable"}`)) // the prober is gone: nobody to tell
+		_, _ = w.Write([]byte(`{"status":"unavailable"}`)) // an error means that the prober is gone
 		return
 	}
-	_, _ = w.Write([]byte(`{"status":"ok"}`)) // as above
+	_, _ = w.Write([]byte(`{"status":"ok"}`)) // the same
 }

@@ -17,14 +17,14 @@ import (
 	"souk/pkg/identity"
 )
 
-// signInService is what browser sign-in needs of the auth service.
+// signInService is the part of the auth service that browser sign-in calls.
 type signInService interface {
 	BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest, opts ...grpc.CallOption) (*authv1.BeginLoginResponse, error)
 	CompleteLogin(ctx context.Context, in *authv1.CompleteLoginRequest, opts ...grpc.CallOption) (*authv1.CompleteLoginResponse, error)
 	Logout(ctx context.Context, in *authv1.LogoutRequest, opts ...grpc.CallOption) (*authv1.LogoutResponse, error)
 }
 
-// loginLifetime is how long a sign-in may take from its beginning to the provider's answer.
+// loginLifetime is the longest time from the start of a sign-in to the provider's answer.
 const loginLifetime = 10 * time.Minute
 
 // signIn serves /auth/login, /auth/callback and /auth/logout to browsers.
@@ -38,8 +38,8 @@ type signIn struct {
 	logger    *zap.Logger
 }
 
-// cookieNames returns the names of the session, login and guest cookies. With https they are __Host- cookies,
-// which no subdomain and no plain connection can set.
+// cookieNames returns the names of the session, login and guest cookies. With https they have the prefix
+// __Host-, so that no subdomain and no plain connection can set them.
 func cookieNames(https bool) (session, login, guest string) {
 	if https {
 		return "__Host-souk_session", "__Host-souk_login", "__Host-souk_guest"
@@ -47,7 +47,7 @@ func cookieNames(https bool) (session, login, guest string) {
 	return "souk_session", "souk_login", "souk_guest"
 }
 
-// own drops the caller's identity from ctx: the gateway calls the auth service as itself.
+// own drops the caller's identity from ctx, so that the gateway calls as itself.
 func own(ctx context.Context) context.Context { return identity.WithToken(ctx, "") }
 
 func (s *signIn) begin(w http.ResponseWriter, r *http.Request) {
@@ -66,12 +66,12 @@ func (s *signIn) begin(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, res.GetAuthorizeUrl(), http.StatusSeeOther)
 }
 
-// movedParameter marks a sign-in that was sent to the public URL already: a proxy that names another host
-// to the gateway must not make a browser go round for ever.
+// movedParameter marks a sign-in that was already redirected to the public URL. Without it a proxy that sends
+// another Host to the gateway would cause an endless redirect.
 const movedParameter = "moved"
 
-// onPublicHost returns where a sign-in has to begin: at the host that the provider sends the browser back to,
-// or the cookie set here would not be there. It returns "" when that is here.
+// onPublicHost returns the URL at which a sign-in must begin: on the host to which the provider returns the
+// browser, because the login cookie must be set there. It returns "" if the request is already on that host.
 func (s *signIn) onPublicHost(r *http.Request) string {
 	public, err := url.Parse(s.publicURL)
 	if err != nil || public.Host == "" || public.Port() == "0" || sameHost(r.Host, public) {
@@ -85,7 +85,7 @@ func (s *signIn) onPublicHost(r *http.Request) string {
 	return s.publicURL + r.URL.EscapedPath() + "?" + q.Encode()
 }
 
-// sameHost reports whether a request's host is that of u, whose scheme's port may be left out.
+// sameHost reports whether host is the host of u. The default port of u's scheme may be left out.
 func sameHost(host string, u *url.URL) bool {
 	defaultPort := ":80"
 	if u.Scheme == "https" {
@@ -94,8 +94,8 @@ func sameHost(host string, u *url.URL) bool {
 	return strings.EqualFold(strings.TrimSuffix(host, defaultPort), strings.TrimSuffix(u.Host, defaultPort))
 }
 
-// keepGuest gives a browser its guest token as a cookie, too, so that a sign-in finds the guest's cart. Nobody is
-// taken for the guest because of it.
+// keepGuest also sets the guest token as a cookie, so that a sign-in finds the guest's cart. The cookie does
+// not authenticate anyone.
 func (s *signIn) keepGuest(w http.ResponseWriter, res *authv1.CreateGuestResponse) {
 	http.SetCookie(w, s.cookie(s.guest, res.GetToken(), time.Until(res.GetExpiresAt().AsTime())))
 }
@@ -130,8 +130,8 @@ func (s *signIn) callback(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, localPath(res.GetReturnTo()), http.StatusSeeOther)
 }
 
-// endSession ends the session that the browser had before its new one. The sign-in has succeeded already:
-// when this fails, the old session ends with its lifetime.
+// endSession ends the browser's previous session after a sign-in. A failure does not fail the sign-in: the
+// old session then lives to its end.
 func (s *signIn) endSession(r *http.Request, replacedBy string) {
 	old, err := r.Cookie(s.session)
 	if err != nil || old.Value == "" || old.Value == replacedBy {
@@ -160,8 +160,8 @@ func (s *signIn) logout(w http.ResponseWriter, r *http.Request) {
 	signedOut(w, r, res.GetEndSessionUrl())
 }
 
-// signedOut answers a logout, after which the browser has yet to go to endSessionURL, if there is one, to end the
-// provider's session, too. One that posted a form is sent there; a page's script is told where by Location.
+// signedOut answers a logout. If endSessionURL is set, the browser must go there to end the provider's
+// session, too: a form post is redirected, a script gets the URL in Location.
 func signedOut(w http.ResponseWriter, r *http.Request, endSessionURL string) {
 	if navigates(r) {
 		http.Redirect(w, r, cmp.Or(endSessionURL, "/"), http.StatusSeeOther)
@@ -173,12 +173,12 @@ func signedOut(w http.ResponseWriter, r *http.Request, endSessionURL string) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// navigates reports whether a browser shows the answer as its next page.
+// navigates reports whether the browser shows the answer as its next page.
 func navigates(r *http.Request) bool {
 	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
 		return mode == "navigate"
 	}
-	return strings.Contains(r.Header.Get("Accept"), "text/html") // browsers of old, and plain http
+	return strings.Contains(r.Header.Get("Accept"), "text/html") // old browsers, and plain http
 }
 
 func (s *signIn) cookie(name, value string, lifetime time.Duration) *http.Cookie {
@@ -191,8 +191,8 @@ func (s *signIn) cookie(name, value string, lifetime time.Duration) *http.Cookie
 	return c
 }
 
-// localPath returns s when it is a path on this site, else "/". The auth service has checked it; a
-// redirect to elsewhere would be too bad to rely on that alone.
+// localPath returns s if it is a path on this site, else "/". The auth service has already checked it; this
+// is a second defence against an open redirect.
 func localPath(s string) string {
 	if len(s) == 0 || s[0] != '/' || len(s) > 1 && (s[1] == '/' || s[1] == '\\') {
 		return "/"
@@ -200,7 +200,7 @@ func localPath(s string) string {
 	return s
 }
 
-// providerError keeps what a provider's error code may hold (RFC 6749, 4.1.2.1) and nothing else.
+// providerError keeps only the characters of a provider's error code (RFC 6749, 4.1.2.1).
 func providerError(s string) string {
 	clean := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r == '_' {

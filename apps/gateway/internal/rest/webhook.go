@@ -10,7 +10,8 @@ import (
 // signatureHeaders are the headers in which providers sign their webhooks.
 var signatureHeaders = map[string]string{"sandbox": "Souk-Sandbox-Signature"}
 
-// webhook hands a payment provider's notice to the payment service, byte for byte: the signature covers it.
+// webhook passes a payment provider's notice to the payment service byte for byte, because the signature
+// covers the bytes.
 func webhook(payments paymentv1.PaymentServiceClient) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		provider := r.PathValue("provider")

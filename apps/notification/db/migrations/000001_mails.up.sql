@@ -4,7 +4,7 @@ create table mail (
     order_id    text        not null,
     state       text        not null default 'queued' check (state in ('queued', 'sending', 'sent', 'failed')),
     attempts    integer     not null default 0,
-    -- When it is tried: queued. Until when it belongs to who sends it: sending.
+    -- queued: when the mail is due. sending: when its claim ends.
     next_at     timestamptz not null,
     -- Without names and addresses.
     last_error  text        not null default '',

@@ -1,4 +1,4 @@
-// Package domain is what mails there are, and when they are tried.
+// Package domain defines mails, their failures and their backoff.
 package domain
 
 import (
@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Kind is what a mail tells.
+// Kind is the subject of a mail.
 type Kind string
 
 // The kinds of mails.
@@ -15,45 +15,45 @@ const (
 	OrderCancelled Kind = "order_cancelled"
 )
 
-// Mail is one mail that is to be sent. It holds neither name nor address.
+// Mail is one mail to send. It holds neither name nor address.
 type Mail struct {
 	ID      string
 	Kind    Kind
 	OrderID string
-	// Attempts counts the tries, this one included.
+	// Attempts counts the attempts, including the current one.
 	Attempts    int32
 	Traceparent string
 	CreatedAt   time.Time
 }
 
-// MessageID is the same at every try, so that a second copy can be recognised.
+// MessageID returns the Message-ID. It is the same at every attempt, so that a second copy can be recognized.
 func (m Mail) MessageID() string { return m.OrderID + "." + string(m.Kind) + "@souk" }
 
-// Message is a mail as it goes to the server.
+// Message is a rendered mail.
 type Message struct {
 	// To is the bare address of the recipient.
 	To string
-	// Data is the whole of it: headers and body.
+	// Data holds headers and body.
 	Data []byte
 }
 
-// Failure is why a mail could not be sent, in words without names and addresses.
+// Failure is why a mail could not be sent. The reason holds no names or addresses.
 type Failure struct {
 	Reason string
-	// Permanent: it makes no sense to try again.
+	// Permanent: a retry would fail, too.
 	Permanent bool
 }
 
 // Error returns the reason.
 func (f *Failure) Error() string { return f.Reason }
 
-// Never makes a permanent failure.
-func Never(reason string) error { return &Failure{Reason: reason, Permanent: true} }
+// Permanent returns a failure that is not retried.
+func Permanent(reason string) error { return &Failure{Reason: reason, Permanent: true} }
 
-// Later makes a failure that may pass.
-func Later(reason string) error { return &Failure{Reason: reason} }
+// Temporary returns a failure that is retried.
+func Temporary(reason string) error { return &Failure{Reason: reason} }
 
-// FailureOf returns err's failure; one that may pass when it has none.
+// FailureOf returns the Failure in err, or a temporary one with the reason.
 func FailureOf(err error, reason string) Failure {
 	var f *Failure
 	if errors.As(err, &f) {
@@ -63,14 +63,15 @@ func FailureOf(err error, reason string) Failure {
 }
 
 const (
-	firstPause = time.Second
-	lastPause  = 10 * time.Minute
+	firstBackoff = time.Second
+	maxBackoff   = 10 * time.Minute
 )
 
-// Pause is how long to wait after so many tries: a second, doubled each time up to ten minutes.
-func Pause(attempts int32) time.Duration {
+// Backoff returns the delay after the given number of attempts: a second, doubled each time up to ten
+// minutes.
+func Backoff(attempts int32) time.Duration {
 	if attempts > 10 {
-		return lastPause
+		return maxBackoff
 	}
-	return min(firstPause<<max(attempts-1, 0), lastPause)
+	return min(firstBackoff<<max(attempts-1, 0), maxBackoff)
 }

@@ -11,7 +11,7 @@ where id in (
 returning id, kind, order_id, attempts, traceparent, created_at;
 
 -- name: MailsSent :exec
--- Notes mails as sent, those that belong to their sender still, and tells of them.
+-- Marks mails as sent that their sender still holds, and appends their events.
 with input as (
     select unnest(@ids::text[]) as id, unnest(@attempts::int[]) as attempts, unnest(@ats::timestamptz[]) as at,
            unnest(@event_ids::text[]) as event_id, unnest(@subjects::text[]) as subject, unnest(@types::text[]) as type,

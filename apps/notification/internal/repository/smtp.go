@@ -24,32 +24,34 @@ const (
 	TLSNone     = "none"
 )
 
-// TLSModes are all of them.
+// TLSModes lists all modes.
 var TLSModes = []string{TLSAuto, TLSRequired, TLSImplicit, TLSNone}
 
 const (
-	// keepIdle is how long a connection waits for the next mail; servers hang up after minutes.
-	keepIdle = 15 * time.Second
-	// keepMails is after how many mails a connection is replaced: some servers take no more.
-	keepMails = 100
-	// pipelined is how many commands go together to a server that takes that (RFC 2920): all before the content.
-	pipelined = 3
-	// quitTimeout bounds the goodbye to a server.
+	// idleTimeout is how long a connection waits for the next mail; servers hang up after minutes.
+	idleTimeout = 15 * time.Second
+	// maxMails is the number of mails after which a connection is replaced: some servers accept no more.
+	maxMails = 100
+	// pipelineDepth is the number of commands sent at once to a server that allows it (RFC 2920): all before
+	// the content.
+	pipelineDepth = 3
+	// quitTimeout bounds the QUIT command.
 	quitTimeout = time.Second
 )
 
-// SMTP hands mails to a server. A connection serves one mail after another, and is closed when none comes for a
-// while, or when something went wrong with it. It may be used by several goroutines, each of which has a connection.
+// SMTP sends mails to a server. A connection serves one mail after another. It is closed when it has been
+// idle for a while or when an error occurred on it. SMTP is safe for concurrent use; concurrent mails use
+// separate connections.
 type SMTP struct {
 	// Addr is host:port.
 	Addr string
 	// TLS is one of TLSModes.
 	TLS string
-	// Username and Password sign in; empty: without.
+	// Username and Password authenticate; empty: no authentication.
 	Username, Password string
 	// From is the bare address of the sender.
 	From string
-	// Config is for TLS; nil: the system's certificates.
+	// Config configures TLS; nil: the system's certificates.
 	Config *tls.Config
 
 	mu     sync.Mutex
@@ -57,12 +59,12 @@ type SMTP struct {
 	closed bool
 }
 
-// session is a connection that is ready for a mail.
+// session is a connection that can take a mail.
 type session struct {
 	client *smtp.Client
 	conn   net.Conn
-	// atOnce is how many commands are sent before the first is answered, options is what follows the sender.
-	atOnce  int
+	// depth is the number of commands sent before the first answer; options follow the sender.
+	depth   int
 	options string
 	mails   int
 	expiry  *time.Timer
@@ -70,30 +72,30 @@ type session struct {
 
 func (x *session) quit() {
 	_ = x.conn.SetDeadline(time.Now().Add(quitTimeout)) // a connection that refuses it is broken, and Quit fails
-	_ = x.client.Quit()                                 // the server has its mails, whatever it says now
-	_ = x.conn.Close()                                  // after Quit it is closed already
+	_ = x.client.Quit()                                 // the server has accepted its mails, whatever it answers now
+	_ = x.conn.Close()                                  // Quit has closed it
 }
 
-// Send hands one mail over. When it returns nil the server has it. Its errors are *domain.Failure, and hold
-// the server's code but not its words, in which addresses may stand. What a server says to a connection, its
-// encryption or a sign-in is about the configuration, and may pass.
+// Send sends one mail. If it returns nil, the server has accepted the mail. Errors are *domain.Failure. They
+// hold the server's code but not its text, which may contain addresses. A refusal of the connection, its
+// encryption or the authentication is about the configuration, and temporary.
 func (s *SMTP) Send(ctx context.Context, m domain.Message) error {
 	if x := s.take(); x != nil {
-		begun, err := s.hand(ctx, x, m)
+		begun, err := s.deliver(ctx, x, m)
 		if begun || ctx.Err() != nil {
 			return err
 		}
-		// The server hung up since the last mail, and knows nothing of this one.
+		// The server hung up since the last mail and has seen nothing of this one.
 	}
 	x, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = s.hand(ctx, x, m)
+	_, err = s.deliver(ctx, x, m)
 	return err
 }
 
-// Close hangs up. Mails that are sent after it have connections of their own.
+// Close closes idle connections. From then on each mail gets a connection of its own.
 func (s *SMTP) Close() {
 	s.mu.Lock()
 	idle := s.idle
@@ -106,7 +108,7 @@ func (s *SMTP) Close() {
 	}
 }
 
-// take returns the connection that was used last; nil when none is open.
+// take returns the connection that was used last, nil if none is open.
 func (s *SMTP) take() *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,21 +117,21 @@ func (s *SMTP) take() *session {
 		s.idle = s.idle[:len(s.idle)-1]
 		if x.expiry.Stop() {
 			return x
-		} // else it is being closed
+		} // else its timer is closing it
 	}
 	return nil
 }
 
-// keep has the connection wait for the next mail.
+// keep keeps the connection for the next mail.
 func (s *SMTP) keep(x *session) {
 	x.mails++
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || x.mails >= keepMails {
+	if s.closed || x.mails >= maxMails {
 		go x.quit()
 		return
 	}
-	x.expiry = time.AfterFunc(keepIdle, func() {
+	x.expiry = time.AfterFunc(idleTimeout, func() {
 		s.mu.Lock()
 		s.idle = slices.DeleteFunc(s.idle, func(other *session) bool { return other == x })
 		s.mu.Unlock()
@@ -138,19 +140,19 @@ func (s *SMTP) keep(x *session) {
 	s.idle = append(s.idle, x)
 }
 
-// open connects, encrypts and signs in.
+// open connects, encrypts and authenticates.
 func (s *SMTP) open(ctx context.Context) (*session, error) {
 	host, _, err := net.SplitHostPort(s.Addr)
 	if err != nil {
-		return nil, domain.Later("smtp: the server's address cannot be read")
+		return nil, domain.Temporary("smtp: the server's address cannot be read")
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr)
 	if err != nil {
-		return nil, domain.Later("smtp: the server cannot be reached")
+		return nil, domain.Temporary("smtp: the server cannot be reached")
 	}
 	end, err := bound(ctx, conn)
 	if err != nil {
-		_ = conn.Close() // it is of no use
+		_ = conn.Close() // it is unusable
 		return nil, err
 	}
 	defer end()
@@ -160,15 +162,15 @@ func (s *SMTP) open(ctx context.Context) (*session, error) {
 	c, err := smtp.NewClient(conn, host)
 	if err != nil {
 		_ = conn.Close() // the same
-		return nil, later("greeting", err)
+		return nil, temporary("greeting", err)
 	}
 	if err := s.prepare(c, host); err != nil {
 		_ = conn.Close() // the same
 		return nil, err
 	}
-	x := &session{client: c, conn: conn, atOnce: 1}
+	x := &session{client: c, conn: conn, depth: 1}
 	if offered, _ := c.Extension("PIPELINING"); offered {
-		x.atOnce = pipelined
+		x.depth = pipelineDepth
 	}
 	for _, option := range []struct{ extension, parameter string }{{"8BITMIME", " BODY=8BITMIME"}, {"SMTPUTF8", " SMTPUTF8"}} {
 		if offered, _ := c.Extension(option.extension); offered {
@@ -178,22 +180,22 @@ func (s *SMTP) open(ctx context.Context) (*session, error) {
 	return x, nil
 }
 
-// bound ends what happens on conn with ctx, until end is called, which reports whether ctx is still alive.
+// bound limits I/O on conn to ctx, until end is called. end reports whether ctx has not ended.
 func bound(ctx context.Context, conn net.Conn) (end func() bool, err error) {
-	at, _ := ctx.Deadline() // the zero time is none
+	at, _ := ctx.Deadline() // the zero time means no deadline
 	if err := conn.SetDeadline(at); err != nil {
-		return nil, domain.Later("smtp: the connection broke")
+		return nil, domain.Temporary("smtp: the connection broke")
 	}
-	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }), nil // whoever waits gives up now
+	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }), nil // pending I/O fails now
 }
 
-// hand hands one mail over, and keeps the connection if that went well. begun is false when the connection was
+// deliver sends one mail, and keeps the connection if that succeeds. begun is false if the connection was
 // gone before the server answered anything about the mail.
-func (s *SMTP) hand(ctx context.Context, x *session, m domain.Message) (begun bool, err error) {
+func (s *SMTP) deliver(ctx context.Context, x *session, m domain.Message) (begun bool, err error) {
 	kept := false
 	defer func() {
 		if !kept {
-			_ = x.conn.Close() // whatever is left of it is of no use
+			_ = x.conn.Close() // its state is undefined
 		}
 	}()
 	end, err := bound(ctx, x.conn)
@@ -208,11 +210,11 @@ func (s *SMTP) hand(ctx context.Context, x *session, m domain.Message) (begun bo
 	return x.transact(s.From, m)
 }
 
-// transact is one mail of the conversation. Its content waits for the answers to all commands, pipelined or not: a mail
-// that is not begun cannot have been delivered.
+// transact runs one mail transaction. The content waits for the answers to all commands, pipelined or not: a
+// mail that is not begun cannot have been delivered.
 func (x *session) transact(from string, m domain.Message) (begun bool, err error) {
 	if strings.ContainsAny(from+m.To, "\r\n") {
-		return true, domain.Never("smtp: an address has a line break")
+		return true, domain.Permanent("smtp: an address has a line break")
 	}
 	type step struct {
 		name, command string
@@ -220,14 +222,14 @@ func (x *session) transact(from string, m domain.Message) (begun bool, err error
 	}
 	steps := []step{{"sender", "MAIL FROM:<" + from + ">" + x.options, 250}, {"recipient", "RCPT TO:<" + m.To + ">", 25}, {"data", "DATA", 354}}
 	text := x.client.Text
-	for together := range slices.Chunk(steps, x.atOnce) {
-		for _, step := range together {
-			_, _ = text.W.WriteString(step.command + "\r\n") // Flush returns its error, too
+	for commands := range slices.Chunk(steps, x.depth) {
+		for _, step := range commands {
+			_, _ = text.W.WriteString(step.command + "\r\n") // Flush returns the error
 		}
 		if err := text.W.Flush(); err != nil {
-			return begun, later(together[0].name, err)
+			return begun, temporary(commands[0].name, err)
 		}
-		for _, step := range together {
+		for _, step := range commands {
 			if _, _, err := text.ReadResponse(step.code); err != nil {
 				var answer *textproto.Error
 				return begun || (errors.As(err, &answer) && answer.Code != 421), refused(step.name, err)
@@ -237,10 +239,10 @@ func (x *session) transact(from string, m domain.Message) (begun bool, err error
 	}
 	w := text.DotWriter()
 	if _, err := w.Write(m.Data); err != nil {
-		return true, later("content", err)
+		return true, temporary("content", err)
 	}
 	if err := w.Close(); err != nil {
-		return true, later("content", err)
+		return true, temporary("content", err)
 	}
 	if _, _, err := text.ReadResponse(250); err != nil {
 		return true, refused("content", err)
@@ -248,26 +250,26 @@ func (x *session) transact(from string, m domain.Message) (begun bool, err error
 	return true, nil
 }
 
-// prepare encrypts the connection and signs in.
+// prepare encrypts the connection and authenticates.
 func (s *SMTP) prepare(c *smtp.Client, host string) error {
 	if err := c.Hello("souk.localhost"); err != nil {
-		return later("hello", err)
+		return temporary("hello", err)
 	}
 	if s.TLS == TLSAuto || s.TLS == TLSRequired {
 		switch offered, _ := c.Extension("STARTTLS"); {
 		case offered:
 			if err := c.StartTLS(s.config(host)); err != nil {
-				return later("starttls", err)
+				return temporary("starttls", err)
 			}
 		case s.TLS == TLSRequired || !loopback(host):
-			return domain.Later("smtp: the server does not offer STARTTLS")
+			return domain.Temporary("smtp: the server does not offer STARTTLS")
 		}
 	}
 	if s.Username == "" {
 		return nil
 	}
 	if err := c.Auth(smtp.PlainAuth("", s.Username, s.Password, host)); err != nil {
-		return later("sign-in", err)
+		return temporary("sign-in", err)
 	}
 	return nil
 }
@@ -286,20 +288,20 @@ func loopback(host string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
-// refused is a failure at a step that is about this mail: a 5xx is for good.
+// refused returns the failure of a step that concerns this mail: a 5xx is permanent.
 func refused(step string, err error) error {
 	var answer *textproto.Error
 	if errors.As(err, &answer) && answer.Code >= 500 && answer.Code < 600 && answer.Code != 503 {
-		return domain.Never(fmt.Sprintf("smtp: %s refused with %d", step, answer.Code))
+		return domain.Permanent(fmt.Sprintf("smtp: %s refused with %d", step, answer.Code))
 	}
-	return later(step, err)
+	return temporary(step, err)
 }
 
-// later is a failure that may pass.
-func later(step string, err error) error {
+// temporary returns a failure that is retried.
+func temporary(step string, err error) error {
 	var answer *textproto.Error
 	if errors.As(err, &answer) {
-		return domain.Later(fmt.Sprintf("smtp: %s failed with %d", step, answer.Code))
+		return domain.Temporary(fmt.Sprintf("smtp: %s failed with %d", step, answer.Code))
 	}
-	return domain.Later("smtp: " + step + " failed: the connection broke")
+	return domain.Temporary("smtp: " + step + " failed: the connection broke")
 }

@@ -26,7 +26,7 @@ import (
 //go:embed templates/*.tmpl
 var templates embed.FS
 
-// Renderer writes mails. It may be used by several goroutines.
+// Renderer renders mails. It is safe for concurrent use.
 type Renderer struct {
 	from      *mail.Address
 	publicURL string
@@ -34,7 +34,7 @@ type Renderer struct {
 	html      *htmltemplate.Template
 }
 
-// NewRenderer returns one that sends as from and links to publicURL; "": it does not link.
+// NewRenderer returns a Renderer that sends as from and links to publicURL; an empty publicURL: no links.
 func NewRenderer(from *mail.Address, publicURL string) (*Renderer, error) {
 	text, err := texttemplate.ParseFS(templates, "templates/order.txt.tmpl")
 	if err != nil {
@@ -47,7 +47,7 @@ func NewRenderer(from *mail.Address, publicURL string) (*Renderer, error) {
 	return &Renderer{from: from, publicURL: strings.TrimRight(publicURL, "/"), text: text, html: html}, nil
 }
 
-// page is what the templates show.
+// page is the templates' data.
 type page struct {
 	Cancelled    bool
 	Name, Number string
@@ -69,7 +69,7 @@ type item struct {
 
 type sum struct{ Label, Amount string }
 
-// Render writes the mail about an order to the address.
+// Render renders the mail about an order to the address.
 func (r *Renderer) Render(m domain.Mail, o *orderv1.Order, to *mail.Address, now time.Time) (domain.Message, error) {
 	p := r.page(m, o)
 	subject := "Your order " + p.Number + " is confirmed"
@@ -77,9 +77,9 @@ func (r *Renderer) Render(m domain.Mail, o *orderv1.Order, to *mail.Address, now
 		subject = "Your order " + p.Number + " was cancelled"
 	}
 	var data bytes.Buffer
-	data.Grow(sizeMost)
+	data.Grow(typicalSize)
 	body := multipart.NewWriter(&data)
-	// The same mail has the same bytes at every try.
+	// The same mail has the same boundary at every attempt.
 	if err := body.SetBoundary("souk-" + m.ID); err != nil {
 		return domain.Message{}, err
 	}
@@ -108,8 +108,8 @@ func (r *Renderer) Render(m domain.Mail, o *orderv1.Order, to *mail.Address, now
 	return domain.Message{To: to.Address, Data: data.Bytes()}, nil
 }
 
-// sizeMost is what most mails take, in bytes.
-const sizeMost = 4 << 10
+// typicalSize is the size of most mails, in bytes.
+const typicalSize = 4 << 10
 
 func addPart(body *multipart.Writer, kind string, write func(io.Writer) error) error {
 	part, err := body.CreatePart(textproto.MIMEHeader{
@@ -173,7 +173,8 @@ func options(o map[string]string) string {
 	return strings.Join(out, ", ")
 }
 
-// oneLine makes line breaks and other control characters spaces: text of others begins no line of a mail.
+// oneLine replaces line breaks and other control characters by spaces, so that foreign text cannot start a
+// line of a mail.
 func oneLine(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' || r == 0x85 {

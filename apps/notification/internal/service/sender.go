@@ -20,7 +20,6 @@ import (
 	orderv1 "souk/gen/go/souk/order/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/clock"
-	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/failpoint"
@@ -30,55 +29,55 @@ import (
 	"souk/pkg/retry"
 )
 
-// SubjectSent is the event that the service tells.
+// SubjectSent is the event that the service publishes.
 const SubjectSent = "evt.notification.sent"
 
-// FailAfterSend is where tests stop the process: the server has the mail, nobody wrote it down.
+// FailAfterSend is the failpoint after the server has accepted a mail and before that is recorded.
 const FailAfterSend = "notification.after_send"
 
 const (
-	// lease is how long a claimed mail belongs to its process; a try must end before.
+	// lease is how long a claimed mail belongs to its process; an attempt must end before.
 	lease = time.Minute
-	// ahead is how many mails are claimed for each that can be sent at once. The more are claimed and asked for together, the
-	// less each costs; they are written while others are being sent.
+	// ahead is the number of mails claimed per mail that can be sent at the same time. Larger claims cost
+	// less per mail; the extra mails are written while others are being sent.
 	ahead = 4
-	// idlePoll is how often it is looked for what nobody woke us for: retries, and mails of a process that died.
+	// idlePoll is the poll interval for mails without a wake: retries, and mails of a process that died.
 	idlePoll = time.Second
-	// gather is the least time from one look to the next: mails that are due at the same time are claimed together, and
-	// their orders are asked for together. Where more are due than may be claimed at once, the next look is when three quarters
-	// of those are done.
-	gather = 45 * time.Millisecond
-	// noteTimeout bounds one attempt to write down what became of a mail.
-	noteTimeout = 10 * time.Second
-	// lastNotes is how long that is tried once the process is to stop.
-	lastNotes = 10 * time.Second
+	// claimInterval is the shortest time between two claims: mails that are due at the same time are claimed
+	// in one statement, and their orders are requested in one batch. If more mails are due than one claim may
+	// take, the next claim follows when three quarters of them are done.
+	claimInterval = 45 * time.Millisecond
+	// recordTimeout bounds one attempt to record the result of a mail.
+	recordTimeout = 10 * time.Second
+	// stopTimeout is how long results are still recorded after the sender was stopped.
+	stopTimeout = 10 * time.Second
 )
 
 // Mails keeps mails.
 type Mails interface {
 	Claim(ctx context.Context, now, until time.Time, n int) ([]domain.Mail, error)
-	Sent(ctx context.Context, m domain.Mail, at time.Time, told event.Event) error
+	Sent(ctx context.Context, m domain.Mail, at time.Time, ev event.Event) error
 	Failed(ctx context.Context, m domain.Mail, reason string) error
-	// Again keeps the reason of the try before when there is no new one.
-	Again(ctx context.Context, m domain.Mail, reason string, at time.Time) error
+	// Retry keeps the previous reason if reason is empty.
+	Retry(ctx context.Context, m domain.Mail, reason string, at time.Time) error
 }
 
-// Orders is what notification needs of the order service.
+// Orders is the part of the order service that notification calls.
 type Orders interface {
 	GetOrderForNotice(ctx context.Context, r *orderv1.GetOrderForNoticeRequest, opts ...grpc.CallOption) (*orderv1.GetOrderForNoticeResponse, error)
 }
 
-// Users is what notification needs of the user service.
+// Users is the part of the user service that notification calls.
 type Users interface {
 	BatchGetUsers(ctx context.Context, r *userv1.BatchGetUsersRequest, opts ...grpc.CallOption) (*userv1.BatchGetUsersResponse, error)
 }
 
-// Post takes mails to their recipients. Its errors are *domain.Failure.
+// Post sends mails. Its errors are *domain.Failure.
 type Post interface {
 	Send(ctx context.Context, m domain.Message) error
 }
 
-// Deps are what a Sender needs. All are required but Tracer and Metrics.
+// Deps are the dependencies of a Sender. All are required, except Tracer and Metrics.
 type Deps struct {
 	Mails    Mails
 	Orders   Orders
@@ -89,26 +88,26 @@ type Deps struct {
 	Logger   *zap.Logger
 	Tracer   trace.Tracer
 	Metrics  prometheus.Registerer
-	// Timeout bounds one try, without its wait for its turn; it must be shorter than a minute.
+	// Timeout bounds one attempt, without the wait for a free slot; it must be shorter than a minute.
 	Timeout time.Duration
-	// Concurrency is how many are sent at once.
+	// Concurrency is the number of mails sent at the same time.
 	Concurrency int
-	// GiveUp is how long a mail is tried.
+	// GiveUp is how long a mail is retried.
 	GiveUp time.Duration
 }
 
-// Sender sends the mails that are due, again and again.
+// Sender sends due mails.
 type Sender struct {
 	Deps
 	wake   chan struct{}
-	turns  chan struct{} // as many as are sent at once
+	active chan struct{} // holds a slot per mail that is being sent
 	sent   *prometheus.CounterVec
 	failed prometheus.Counter
 }
 
-// New returns a Sender that is to be run with Run.
+// New returns a Sender. Run runs it.
 func New(d Deps) (*Sender, error) {
-	s := &Sender{Deps: d, wake: make(chan struct{}, 1), turns: make(chan struct{}, d.Concurrency)}
+	s := &Sender{Deps: d, wake: make(chan struct{}, 1), active: make(chan struct{}, d.Concurrency)}
 	var err error
 	if s.sent, err = metric.Register(d.Metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "mail_sent_total", Help: "Mails that a server took, by kind."}, []string{"kind"})); err != nil {
@@ -119,7 +118,7 @@ func New(d Deps) (*Sender, error) {
 	return s, err
 }
 
-// Wake says that there is a mail to send: its transaction is committed.
+// Wake makes the sender look for mails now. It is called after the transaction of a new mail has committed.
 func (s *Sender) Wake() {
 	select {
 	case s.wake <- struct{}{}:
@@ -127,19 +126,20 @@ func (s *Sender) Wake() {
 	}
 }
 
-// Ready returns nil: mails wait until it runs.
+// Ready returns nil: mails wait until the sender runs.
 func (s *Sender) Ready(context.Context) error { return nil }
 
-// Run sends until ctx ends, and finishes what it has begun.
+// Run sends due mails until ctx ends, and finishes what it has begun.
 func (s *Sender) Run(ctx context.Context) error {
 	slots, freed := make(chan struct{}, ahead*s.Concurrency), make(chan struct{}, 1)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	more, failing := false, false // more: there may be mails that no slot was free for
-	resting, full := false, false // until gather is over, or, after a look that found as many as it might, most of them are sent
-	most := 0                     // how many slots are taken then: those of a quarter of them, and of whoever takes longer
+	more, failing := false, false // more: mails may be due that had no free slot
+	// resting: no claim until claimInterval is over or, after a full claim, most of its mails are sent
+	resting, full := false, false
+	most := 0 // slots in use at which the rest after a full claim ends
 	for {
 		select {
 		case <-ctx.Done():
@@ -177,12 +177,10 @@ func (s *Sender) Run(ctx context.Context) error {
 		}
 		full, most = len(got) == free, cap(slots)-free+free/4
 		failing, more = err != nil, full
-		together := cohort.Of(len(got))
-		for i, m := range got {
+		for _, m := range got {
 			slots <- struct{}{}
 			wg.Go(func() {
-				s.try(cohort.With(ctx, together[i]), m, until)
-				together[i].Leave()
+				s.attempt(ctx, m, until)
 				<-slots
 				select {
 				case freed <- struct{}{}:
@@ -191,50 +189,50 @@ func (s *Sender) Run(ctx context.Context) error {
 			})
 		}
 		resting = true
-		timer.Reset(gather)
+		timer.Reset(claimInterval)
 	}
 }
 
-// try sends one mail and notes what became of it; it is ours until the time, which is from before it was claimed.
-func (s *Sender) try(running context.Context, m domain.Mail, until time.Time) {
-	// What became of it is written down also when the time for sending is over, as long as the mail is ours.
-	noteCtx, cancelNote := context.WithTimeout(context.WithoutCancel(running), until.Sub(s.Clock.Now()))
-	defer cancelNote()
-	noteCtx = event.Event{Metadata: map[string]string{"traceparent": m.Traceparent}}.Context(noteCtx)
+// attempt sends one mail and records the result. The claim ends at until, which is computed before the claim.
+func (s *Sender) attempt(running context.Context, m domain.Mail, until time.Time) {
+	// The result is recorded even after the sender stops, as long as the mail is claimed.
+	recordCtx, cancelRecord := context.WithTimeout(context.WithoutCancel(running), until.Sub(s.Clock.Now()))
+	defer cancelRecord()
+	recordCtx = event.Event{Metadata: map[string]string{"traceparent": m.Traceparent}}.Context(recordCtx)
 	if s.Tracer != nil {
 		var span trace.Span
-		noteCtx, span = s.Tracer.Start(noteCtx, "send "+string(m.Kind))
+		recordCtx, span = s.Tracer.Start(recordCtx, "send "+string(m.Kind))
 		defer span.End()
 	}
-	err := s.send(noteCtx, running.Done(), m, until)
-	defer context.AfterFunc(running, func() { time.AfterFunc(lastNotes, cancelNote) })()
+	err := s.send(recordCtx, running.Done(), m, until)
+	defer context.AfterFunc(running, func() { time.AfterFunc(stopTimeout, cancelRecord) })()
 	if err == nil {
-		if err = s.noteSent(noteCtx, m); err != nil {
-			s.log(noteCtx, m).Error("a mail was sent, but that could not be written down; it may be sent again", zap.Error(err))
+		if err = s.recordSent(recordCtx, m); err != nil {
+			s.log(recordCtx, m).Error("a mail was sent, but that could not be recorded; it may be sent again", zap.Error(err))
 		}
 		return
 	}
-	log := s.log(noteCtx, m)
-	if errors.Is(err, errNoTurn) {
-		if err = s.Mails.Again(noteCtx, m, "", s.Clock.Now()); err != nil {
-			log.Warn("a mail that was not begun could not be given back; it is due again in a minute", zap.Error(err))
+	log := s.log(recordCtx, m)
+	if errors.Is(err, errNotBegun) {
+		if err = s.Mails.Retry(recordCtx, m, "", s.Clock.Now()); err != nil {
+			log.Warn("the claim of an unsent mail could not be released; it is due again in a minute", zap.Error(err))
 		}
 		return
 	}
-	f := domain.FailureOf(err, "it is not known what the mail should say: "+string(errs.CodeOf(err)))
+	f := domain.FailureOf(err, "the content of the mail could not be read: "+string(errs.CodeOf(err)))
 	now := s.Clock.Now()
 	if f.Permanent || now.Sub(m.CreatedAt) >= s.GiveUp {
 		s.failed.Inc()
 		log.Error("a mail was given up", zap.String("reason", f.Reason), zap.Int32("attempts", m.Attempts))
-		err = note(noteCtx, func(ctx context.Context) error { return s.Mails.Failed(ctx, m, f.Reason) })
+		err = record(recordCtx, func(ctx context.Context) error { return s.Mails.Failed(ctx, m, f.Reason) })
 	} else {
 		log.Warn("a mail was not sent; it is tried again", zap.String("reason", f.Reason), zap.Int32("attempts", m.Attempts))
-		err = note(noteCtx, func(ctx context.Context) error {
-			return s.Mails.Again(ctx, m, f.Reason, now.Add(domain.Pause(m.Attempts)))
+		err = record(recordCtx, func(ctx context.Context) error {
+			return s.Mails.Retry(ctx, m, f.Reason, now.Add(domain.Backoff(m.Attempts)))
 		})
 	}
 	if err != nil {
-		log.Warn("what became of a mail could not be written down", zap.Error(err))
+		log.Warn("the result of a mail could not be recorded", zap.Error(err))
 	}
 }
 
@@ -242,39 +240,41 @@ func (s *Sender) log(ctx context.Context, m domain.Mail) *zap.Logger {
 	return logging.With(ctx, s.Logger).With(zap.String("mail_id", m.ID), zap.String("kind", string(m.Kind)), zap.String("order_id", m.OrderID))
 }
 
-func (s *Sender) noteSent(ctx context.Context, m domain.Mail) error {
+func (s *Sender) recordSent(ctx context.Context, m domain.Mail) error {
 	if err := failpoint.Hit(ctx, FailAfterSend); err != nil {
 		return err
 	}
 	now := s.Clock.Now()
-	told, err := event.New(ctx, SubjectSent, m.ID, 1, now, &notificationv1.NotificationSent{
+	ev, err := event.New(ctx, SubjectSent, m.ID, 1, now, &notificationv1.NotificationSent{
 		NotificationId: m.ID, Kind: string(m.Kind), OrderId: m.OrderID,
 	})
 	if err != nil {
 		return err
 	}
 	s.sent.WithLabelValues(string(m.Kind)).Inc()
-	return note(ctx, func(ctx context.Context) error { return s.Mails.Sent(ctx, m, now, told) })
+	return record(ctx, func(ctx context.Context) error { return s.Mails.Sent(ctx, m, now, ev) })
 }
 
-// note writes down what became of a mail, which may be done twice, until ctx ends: a database that is away for a
-// moment is no reason to send a mail again.
-func note(ctx context.Context, write func(context.Context) error) error {
-	again := retry.Policy{Attempts: math.MaxInt, Base: 50 * time.Millisecond, Max: time.Second}
+// record runs write, which is idempotent, until it succeeds or ctx ends: a short outage of the database is no
+// reason to send a mail again.
+func record(ctx context.Context, write func(context.Context) error) error {
+	policy := retry.Policy{Attempts: math.MaxInt, Base: 50 * time.Millisecond, Max: time.Second}
 	away := func(err error) bool { return errs.Is(err, errs.Unavailable) || errs.Is(err, errs.Timeout) }
-	return retry.Do(ctx, again, away, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, noteTimeout)
+	return retry.Do(ctx, policy, away, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 		defer cancel()
 		return write(ctx)
 	})
 }
 
-// errNoTurn is that a mail was not begun, for others were being sent all the time: no try, and nothing against it.
-var errNoTurn = errors.New("others were being sent")
+// errNotBegun means that a mail got no slot before its claim ended or the sender stopped. It is not an
+// attempt.
+var errNotBegun = errors.New("no free slot")
 
-// send writes a mail and, when its turn has come, hands it over. That takes no longer than Timeout, without the wait for the
-// turn, which ends with stop, or early enough for the rest and for writing down what became of it: the mail is ours until the
-// time. A process that dies leaves no more mails that were sent and not noted than it had claimed.
+// send writes a mail and sends it when a slot is free. Both take no longer than Timeout, without the wait for
+// the slot. The wait ends when stop is closed, or early enough to send the mail and record the result before
+// the claim ends at until. So a process that dies leaves at most as many sent and unrecorded mails as it has
+// claimed.
 func (s *Sender) send(ctx context.Context, stop <-chan struct{}, m domain.Mail, until time.Time) error {
 	began := s.Clock.Now()
 	msg, err := s.write(ctx, m)
@@ -282,28 +282,28 @@ func (s *Sender) send(ctx context.Context, stop <-chan struct{}, m domain.Mail, 
 		return err
 	}
 	left := s.Timeout - s.Clock.Now().Sub(began)
-	wait, cancel := context.WithTimeout(ctx, until.Sub(s.Clock.Now())-left-noteTimeout)
+	wait, cancel := context.WithTimeout(ctx, until.Sub(s.Clock.Now())-left-recordTimeout)
 	defer cancel()
 	select {
-	case s.turns <- struct{}{}:
-		defer func() { <-s.turns }()
+	case s.active <- struct{}{}:
+		defer func() { <-s.active }()
 	case <-wait.Done():
-		return errNoTurn
+		return errNotBegun
 	case <-stop:
-		return errNoTurn
+		return errNotBegun
 	}
 	ctx, cancelPost := context.WithTimeout(ctx, left)
 	defer cancelPost()
 	return s.Post.Send(ctx, msg)
 }
 
-// write asks for all that the mail is to say, which takes no longer than Timeout.
+// write requests the order and recipient and renders the mail, within Timeout.
 func (s *Sender) write(ctx context.Context, m domain.Mail) (domain.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	res, err := s.Orders.GetOrderForNotice(ctx, &orderv1.GetOrderForNoticeRequest{Id: m.OrderID})
 	if errs.Is(err, errs.NotFound) {
-		return domain.Message{}, domain.Never("there is no such order")
+		return domain.Message{}, domain.Permanent("there is no such order")
 	}
 	if err != nil {
 		return domain.Message{}, err
@@ -314,12 +314,12 @@ func (s *Sender) write(ctx context.Context, m domain.Mail) (domain.Message, erro
 	}
 	msg, err := s.Renderer.Render(m, res.GetOrder(), to, s.Clock.Now())
 	if err != nil {
-		return domain.Message{}, domain.Never("it cannot be written")
+		return domain.Message{}, domain.Permanent("it cannot be written")
 	}
 	return msg, nil
 }
 
-// recipient is the address given at checkout, else the user's.
+// recipient returns the address given at checkout, else the user's.
 func (s *Sender) recipient(ctx context.Context, o *orderv1.GetOrderForNoticeResponse) (*mail.Address, error) {
 	address, name := o.GetEmail(), o.GetOrder().GetShippingAddress().GetName()
 	if address == "" && strings.HasPrefix(o.GetCustomerId(), string(id.User)+"_") {
@@ -335,11 +335,11 @@ func (s *Sender) recipient(ctx context.Context, o *orderv1.GetOrderForNoticeResp
 		}
 	}
 	if address == "" {
-		return nil, domain.Never("there is no address to send it to")
+		return nil, domain.Permanent("there is no address to send it to")
 	}
 	to, err := mail.ParseAddress(address)
 	if err != nil || to.Name != "" {
-		return nil, domain.Never("the address to send it to is none")
+		return nil, domain.Permanent("the address to send it to is invalid")
 	}
 	to.Name = oneLine(name)
 	return to, nil

@@ -1,11 +1,11 @@
--- An order, its parts by shop and their lines are written by one statement each in one transaction and never deleted,
--- so there are no foreign keys between them: their checks would cost more than the rows.
+-- Orders, shop orders and lines are written in one transaction, one statement per table, and confirmed ones are never
+-- deleted. There are therefore no foreign keys between them: checking the keys would cost more than writing the rows.
 create table orders (
     id               text        not null,
-    -- for people; random, so that nobody can count orders by it
+    -- shown to people; random, so that it does not reveal how many orders there are
     number           text        not null,
     customer_id      text        not null,
-    -- "key#id" once a checkout was given up for a fault of ours: the key is free again then
+    -- "key#id" once a checkout failed through a fault of ours, which frees the key
     idem_key         text        not null,
     request_hash     bytea       not null,
     status           text        not null,
@@ -19,18 +19,18 @@ create table orders (
     payment_id       text        not null default '',
     payment_status   text        not null default 'pending',
     payment_method   text        not null,
-    -- version of the payment that payment_status is from
+    -- the payment's version that payment_status comes from
     payment_version  bigint      not null default 0,
     email            text        not null,
     shipping_address jsonb       not null,
-    -- the saga that cancels the order; '': none does
+    -- the saga that cancels the order; '' if it is not being cancelled
     cancel_id        text        not null default '',
-    -- why it was cancelled: the error code of a refused checkout, or customer
+    -- why it was cancelled: the error code of a refused checkout, or 'customer'
     cancel_code      text        not null default '',
     cancel_reason    text        not null default '',
     version          bigint      not null default 1,
     placed_at        timestamptz not null,
-    -- null: never confirmed
+    -- null if never confirmed
     confirmed_at     timestamptz,
     updated_at       timestamptz not null,
     constraint orders_pkey primary key (id),
@@ -45,7 +45,7 @@ create index orders_history on orders (customer_id, placed_at desc, id desc);
 create table shop_order (
     id              text        not null,
     order_id        text        not null,
-    -- place among the order's parts, from 0
+    -- index among the order's shop orders, from 0
     position        integer     not null,
     shop_id         text        not null,
     shop_name       text        not null,
@@ -71,7 +71,7 @@ create index shop_order_history on shop_order (shop_id, placed_at desc, id desc)
 
 create table order_item (
     order_id      text    not null,
-    -- place among the order's lines, from 0
+    -- index among the order's lines, from 0
     position      integer not null,
     shop_order_id text    not null,
     variant_id    text    not null,

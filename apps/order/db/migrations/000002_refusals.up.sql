@@ -1,2 +1,2 @@
--- what was wrong with which field of a checkout that was refused, as its customer was told: [{Path, Message}]
+-- the invalid fields of a refused checkout, as shown to its customer: [{Path, Message}]
 alter table orders add column cancel_fields jsonb not null default '[]';

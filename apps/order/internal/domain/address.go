@@ -6,7 +6,7 @@ import (
 	"souk/pkg/errs"
 )
 
-// Address is where an order goes.
+// Address is a shipping address.
 type Address struct {
 	Name        string `json:"name"`
 	Line1       string `json:"line1"`
@@ -18,7 +18,10 @@ type Address struct {
 	Phone       string `json:"phone,omitempty"`
 }
 
-// Validate fails with errs.Invalid and the paths of the fields that are wrong.
+// Validate checks that required fields are present and that the country code exists. The error names the paths of
+// all invalid fields.
+//
+// Errors: invalid_argument.
 func (a Address) Validate() error {
 	var fields []errs.Field
 	for _, f := range []struct{ path, value string }{

@@ -15,7 +15,7 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-func TestTransitions(t *testing.T) {
+func TestOnlyListedTransitionsAreAllowed(t *testing.T) {
 	t.Parallel()
 	allowed := map[domain.Status][]domain.Status{
 		domain.Pending:   {domain.Confirmed, domain.Cancelled},
@@ -33,7 +33,7 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
-func TestDerive(t *testing.T) {
+func TestOrderHasTheStatusOfItsLeastAdvancedShopOrder(t *testing.T) {
 	t.Parallel()
 	const c, s, d = domain.Confirmed, domain.Shipped, domain.Delivered
 	for _, row := range []struct {
@@ -93,7 +93,7 @@ func TestOrdersAddUp(t *testing.T) {
 	})
 }
 
-func TestNumbers(t *testing.T) {
+func TestNumberChecksumCatchesEveryChangedCharacter(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for range 1000 {
@@ -118,7 +118,7 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-func TestRequestHash(t *testing.T) {
+func TestRequestHashDiffersForDifferentRequests(t *testing.T) {
 	t.Parallel()
 	base := domain.Request{Address: domain.Address{Name: "a", Line1: "b"}, PaymentMethod: "card", Token: "tok_ok"}
 	seen := map[[32]byte]bool{base.Hash(): true}
@@ -136,7 +136,7 @@ func TestRequestHash(t *testing.T) {
 	}
 }
 
-func TestShippingWaitsForTheMoney(t *testing.T) {
+func TestShippingRequiresPayment(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		method, status string
@@ -153,7 +153,7 @@ func TestShippingWaitsForTheMoney(t *testing.T) {
 	}
 }
 
-func TestAddress(t *testing.T) {
+func TestAddressReportsAllInvalidFields(t *testing.T) {
 	t.Parallel()
 	ok := domain.Address{Name: "a", Line1: "b", City: "c", PostalCode: "d", CountryCode: "BR"}
 	require.NoError(t, ok.Validate())

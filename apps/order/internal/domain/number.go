@@ -2,17 +2,17 @@ package domain
 
 import "crypto/rand"
 
-// crockford is base 32 without letters that people mistake for digits or for each other.
+// crockford is base 32 without the letters that people mistake for digits or for each other.
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-// numberLength is how many of a number's characters are random: 40 bits.
+// numberLength is the number of random characters: 40 bits.
 const numberLength = 8
 
-// NewNumber makes an order's number, such as "K7QF-3M9X-2": random, with a character at the end that
-// catches a mistyped or swapped one. It is unique only because the database says so.
+// NewNumber returns a random order number, such as "K7QF-3M9X-2". The last character is a checksum that catches
+// mistyped and swapped characters. Uniqueness is enforced by the database, not here.
 func NewNumber() string {
 	var b [numberLength]byte
-	_, _ = rand.Read(b[:]) // never fails
+	_, _ = rand.Read(b[:]) // crypto/rand.Read never returns an error
 	out := make([]byte, 0, numberLength+3)
 	for i, c := range b {
 		if i == numberLength/2 {
@@ -23,7 +23,7 @@ func NewNumber() string {
 	return string(append(out, '-', check(out)))
 }
 
-// ValidNumber reports whether s could be an order's number.
+// ValidNumber reports whether s has the form and the checksum of an order number.
 func ValidNumber(s string) bool {
 	if len(s) != numberLength+3 || s[numberLength/2] != '-' || s[numberLength+1] != '-' {
 		return false
@@ -36,8 +36,9 @@ func ValidNumber(s string) bool {
 	return check([]byte(s[:numberLength+1])) == s[len(s)-1]
 }
 
-// check weighs each character by an odd number that differs from its neighbours': changing one always
-// shows, and so does swapping two next to each other, unless they are 16 apart.
+// check returns the checksum character. Each character is weighted by an odd number that differs from its
+// neighbours' weights, which detects every single change, and every swap of neighbours whose values are not
+// 16 apart.
 func check(number []byte) byte {
 	sum, weight := 0, 1
 	for _, c := range number {

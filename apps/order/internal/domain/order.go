@@ -8,12 +8,12 @@ import (
 	"souk/pkg/money"
 )
 
-// Totals is what something costs: Total is Subtotal - Discount + Shipping + Tax.
+// Totals are the amounts of an order or a shop order. Total is Subtotal - Discount + Shipping + Tax.
 type Totals struct {
 	Subtotal, Discount, Shipping, Tax, Total money.Money
 }
 
-// Payment is what an order knows of its payment.
+// Payment is an order's copy of its payment's state.
 type Payment struct {
 	// ID is "" until the payment is authorized.
 	ID     string
@@ -21,7 +21,7 @@ type Payment struct {
 	Method string
 }
 
-// Payment statuses and the method that the order's own rules look at. Payment has them from its service.
+// The payment statuses and the payment method that the order's rules depend on. The payment service defines them.
 const (
 	PaymentPending    = "pending"
 	PaymentAuthorized = "authorized"
@@ -30,7 +30,7 @@ const (
 	CashOnDelivery    = "cod"
 )
 
-// Item is a line as it was when it was ordered.
+// Item is an ordered line, as the variant was when the order was placed.
 type Item struct {
 	VariantID, ProductID, Title, SKU string
 	Options                          map[string]string
@@ -38,24 +38,24 @@ type Item struct {
 	UnitPrice, LineTotal             money.Money
 }
 
-// ShopOrder is one shop's part of an order.
+// ShopOrder is the part of an order that one shop fulfils.
 type ShopOrder struct {
 	ID, OrderID, ShopID, ShopName string
 	Status                        Status
 	Totals                        Totals
 	Carrier, TrackingNumber       string
 	PlacedAt                      time.Time
-	// ShippedAt and DeliveredAt are zero until then.
+	// ShippedAt and DeliveredAt are zero until the shop order is shipped and delivered.
 	ShippedAt, DeliveredAt time.Time
 	Items                  []Item
-	// Address is set where a shop reads its part alone.
+	// Address is set if the shop order is returned on its own, without its order.
 	Address Address
 }
 
 // Order is one checkout of one customer.
 type Order struct {
 	ID, Number, CustomerID string
-	// IdemKey and RequestHash tell a retry from another request.
+	// IdemKey and RequestHash distinguish a retry from another request.
 	IdemKey     string
 	RequestHash [sha256.Size]byte
 	Status      Status
@@ -63,13 +63,14 @@ type Order struct {
 	Payment     Payment
 	Email       string
 	Address     Address
-	// CancelID is the saga that cancels the order; "": none does.
+	// CancelID is the ID of the saga that cancels the order; "" if the order is not being cancelled.
 	CancelID string
-	// CancelCode and CancelReason say why the order was cancelled: the error of a refused checkout, or CancelledByCustomer.
+	// CancelCode and CancelReason say why the order was cancelled. The code is the error code of a refused
+	// checkout, or CancelledByCustomer.
 	CancelCode, CancelReason string
 	Version                  int64
 	PlacedAt, UpdatedAt      time.Time
-	// ConfirmedAt is zero until the order is confirmed, and stays when it is cancelled.
+	// ConfirmedAt is zero until the order is confirmed. Cancelling does not reset it.
 	ConfirmedAt time.Time
 	Parts       []ShopOrder
 }
@@ -77,7 +78,9 @@ type Order struct {
 // CancelledByCustomer is the cancel code of an order that its customer cancelled.
 const CancelledByCustomer = "customer"
 
-// Confirm makes o a confirmed order with its payment. It fails with errs.Conflict unless o is pending.
+// Confirm makes o confirmed, with payment p.
+//
+// Errors: conflict (o is not pending).
 func (o *Order) Confirm(p Payment, at time.Time) error {
 	if !o.Status.CanBecome(Confirmed) {
 		return errs.New(errs.Conflict, "the order is %s", o.Status)
@@ -90,8 +93,9 @@ func (o *Order) Confirm(p Payment, at time.Time) error {
 	return nil
 }
 
-// MayCancel says whether o can be cancelled: done reports that it is, or is being, cancelled already.
-// It fails with errs.Conflict while the checkout runs, and once a part was shipped.
+// MayCancel returns nil if o can be cancelled. done reports whether it already is cancelled or being cancelled.
+//
+// Errors: conflict (the checkout still runs, or a shop order was shipped).
 func (o *Order) MayCancel() (done bool, err error) {
 	switch {
 	case o.Status == Cancelled || o.CancelID != "":
@@ -107,13 +111,13 @@ func (o *Order) MayCancel() (done bool, err error) {
 	return false, nil
 }
 
-// BeginCancel marks o as being cancelled by the saga. From here on no part can be shipped.
+// BeginCancel marks o as being cancelled by the saga. From then on no shop order can be shipped.
 func (o *Order) BeginCancel(sagaID, reason string, at time.Time) {
 	o.CancelID, o.CancelCode, o.CancelReason = sagaID, CancelledByCustomer, reason
 	o.touch(at)
 }
 
-// DropCancel takes BeginCancel back, if it is still that saga's.
+// DropCancel undoes BeginCancel. It does nothing if another saga cancels o, or if o is cancelled.
 func (o *Order) DropCancel(sagaID string, at time.Time) {
 	if o.CancelID == sagaID && o.Status != Cancelled {
 		o.CancelID, o.CancelCode, o.CancelReason = "", "", ""
@@ -121,8 +125,11 @@ func (o *Order) DropCancel(sagaID string, at time.Time) {
 	}
 }
 
-// Ship marks a part as on its way; changed is false when it was already, with the same carrier and number.
-// It fails with errs.Conflict while the order is pending, being cancelled or not paid for, or the part is past it.
+// Ship marks a shop order as shipped. changed is false if it already was, with the same carrier and tracking
+// number.
+//
+// Errors: not_found, conflict (the order is pending, unpaid or being cancelled, or the shop order's status does not
+// allow it).
 func (o *Order) Ship(partID, carrier, tracking string, at time.Time) (changed bool, err error) {
 	p := o.part(partID)
 	switch {
@@ -142,8 +149,9 @@ func (o *Order) Ship(partID, carrier, tracking string, at time.Time) (changed bo
 	return true, nil
 }
 
-// Deliver marks a shipped part as arrived; changed is false when it was already. It fails with errs.Conflict
-// when the part was not shipped.
+// Deliver marks a shipped shop order as delivered. changed is false if it already was.
+//
+// Errors: not_found, conflict (the shop order is not shipped).
 func (o *Order) Deliver(partID string, at time.Time) (changed bool, err error) {
 	p := o.part(partID)
 	switch {
@@ -159,17 +167,18 @@ func (o *Order) Deliver(partID string, at time.Time) (changed bool, err error) {
 	return true, nil
 }
 
-// DueAtTheDoor reports whether the customer has now paid in cash: all parts have arrived.
-func (o *Order) DueAtTheDoor() bool {
+// CashCollected reports whether the customer has now paid in cash: every shop order of a cash-on-delivery order
+// is delivered, and the payment is not captured yet.
+func (o *Order) CashCollected() bool {
 	return o.Payment.Method == CashOnDelivery && o.Status == Delivered && o.Payment.Status == PaymentAuthorized
 }
 
-// paid reports whether parts may leave: the money is ours, or is collected at the door.
+// paid reports whether shop orders may be shipped: the payment is captured, or it is cash on delivery.
 func (o *Order) paid() bool {
 	return o.Payment.Status == PaymentCaptured || o.Payment.Method == CashOnDelivery && o.Payment.Status == PaymentAuthorized
 }
 
-// Part returns the part with the ID; nil when there is none.
+// Part returns the shop order with the ID, or nil.
 func (o *Order) Part(partID string) *ShopOrder { return o.part(partID) }
 
 func (o *Order) part(partID string) *ShopOrder {

@@ -10,13 +10,13 @@ import (
 	"souk/pkg/money"
 )
 
-// Bounds of an order.
+// Limits of an order: the number of its lines, and the pieces of one line.
 const (
 	MaxLines    = 500
 	MaxQuantity = 9999
 )
 
-// Line is what a customer buys, with what the catalogue says of it now.
+// Line is a line of the cart with the catalogue's current offer.
 type Line struct {
 	VariantID, ProductID, ShopID, ShopName, Title, SKU string
 	Options                                            map[string]string
@@ -24,7 +24,7 @@ type Line struct {
 	UnitPrice                                          money.Money
 }
 
-// Request is what a customer says at checkout.
+// Request is a customer's checkout request.
 type Request struct {
 	CustomerID, IdemKey  string
 	Address              Address
@@ -33,8 +33,8 @@ type Request struct {
 	Email                string
 }
 
-// Hash names the request, so that a retry can be told from another request with the same key. The cart is
-// not in it: after the first try it is empty.
+// Hash identifies the request. It distinguishes a retry from another request with the same key. It does not cover
+// the cart, which is empty after the first attempt.
 func (r Request) Hash() [sha256.Size]byte {
 	a := r.Address
 	parts := []string{a.Name, a.Line1, a.Line2, a.City, a.Region, a.PostalCode, a.CountryCode, a.Phone, r.PaymentMethod, r.Token, r.Email}
@@ -48,11 +48,11 @@ func (r Request) Hash() [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// Place makes a pending order of the lines, one part a shop in the order in which the shops first appear,
-// each with the flat shipping rate of the order's currency (zero when rates has none).
+// Place returns a pending order of the lines. It has one shop order per shop, in the order in which the shops first
+// appear. Each shop order costs the flat shipping rate of the order's currency; zero if rates does not contain it.
 //
-// It fails with errs.CartEmpty without lines, and errs.Unprocessable for too many of them, a quantity out
-// of bounds, prices in several currencies, and totals that are zero or too large.
+// Errors: cart_empty (no lines), unprocessable (too many lines, a quantity out of bounds, a negative price, prices
+// in several currencies, a total that is zero or too large).
 func Place(r Request, lines []Line, rates map[money.Currency]money.Money, at time.Time) (Order, error) {
 	switch {
 	case len(lines) == 0:
@@ -125,7 +125,7 @@ func price(l Line, currency money.Currency) (Item, error) {
 	}, nil
 }
 
-// add totals one shop's part. Vouchers and taxes do not exist yet: both are zero.
+// add returns the totals of one shop order. Vouchers and taxes do not exist yet: both amounts are zero.
 func add(items []Item, shipping money.Money) (Totals, error) {
 	c := shipping.Currency()
 	lines := make([]money.Money, len(items))
@@ -143,7 +143,7 @@ func add(items []Item, shipping money.Money) (Totals, error) {
 	return t, nil
 }
 
-// sum totals the parts, so that an order always adds up to them.
+// sum returns the totals of an order as the sums over its shop orders.
 func sum(c money.Currency, parts []Totals) (out Totals, err error) {
 	for _, f := range []struct {
 		of func(Totals) money.Money

@@ -7,73 +7,73 @@ import (
 	"souk/pkg/errs"
 )
 
-// The kinds of sagas that orders run.
+// The types of the order service's sagas.
 const (
 	CheckoutSaga = "checkout"
 	CancelSaga   = "cancel"
-	// CollectSaga takes in the cash of an order that was delivered.
+	// CollectSaga captures the cash of a delivered order.
 	CollectSaga = "collect"
 )
 
-// Start is a saga that is to begin.
+// Start describes a saga to start. The zero Start starts no saga.
 type Start struct {
 	Type, ID string
 	Input    any
 }
 
-// Attempt is what there is for an idempotency key.
+// Attempt is the checkout that an idempotency key was used for.
 type Attempt struct {
 	OrderID     string
 	RequestHash [sha256.Size]byte
 	Status      Status
-	// Refusal is why the checkout was refused; nil: it was not, or is under way.
+	// Refusal is why the checkout was refused; nil if it was confirmed or is in flight.
 	Refusal *Refusal
 }
 
-// Confirmation is what confirms an order.
+// Confirmation holds the values that confirming an order writes.
 type Confirmation struct {
 	Payment Payment
 	At      time.Time
 }
 
-// Cancellation is what ends an order.
+// Cancellation holds the values that cancelling an order writes.
 type Cancellation struct {
 	OrderID       string
 	PaymentStatus string
 	At            time.Time
 }
 
-// Refusal is why a checkout was refused, as its customer may see it.
+// Refusal is why a checkout was refused, as shown to its customer.
 type Refusal struct {
 	Code    errs.Code    `json:"code"`
 	Message string       `json:"message"`
 	Fields  []errs.Field `json:"fields,omitempty"`
-	// Fault says that the customer is not to blame: the idempotency key is free for another try.
+	// Fault marks a fault of ours. It frees the idempotency key for another attempt.
 	Fault bool `json:"-"`
 }
 
-// RefusalOf is what err, a refusal, says.
+// RefusalOf returns the refusal that err describes.
 func RefusalOf(err error) Refusal {
 	e := errs.From(err)
 	return Refusal{Code: e.Code, Message: e.Message, Fields: e.Fields}
 }
 
-// Err is the refusal as an error.
+// Err returns the refusal as an error.
 func (r Refusal) Err() error {
 	e := errs.New(r.Code, "%s", r.Message)
 	e.Fields = r.Fields
 	return e
 }
 
-// PaymentNews is what payment tells about an order.
-type PaymentNews struct {
+// PaymentUpdate is what a payment event says about an order's payment.
+type PaymentUpdate struct {
 	OrderID, PaymentID, Status string
-	// Version is the payment's.
+	// Version is the payment's version.
 	Version int64
 	At      time.Time
 }
 
-// Position is where a page of a history ended.
+// Position is the last row of a page; the next page begins after it.
 type Position struct {
 	At time.Time
 	ID string

@@ -1,40 +1,40 @@
-// Package domain is the rules of orders: what a checkout adds up to, and which states follow which.
+// Package domain holds the rules of orders: how totals add up, and which state changes are allowed.
 package domain
 
 import "slices"
 
-// Status is where an order, or one shop's part of it, stands.
+// Status is the state of an order or a shop order.
 type Status string
 
-// The states of orders and of their parts.
+// The states of orders and shop orders.
 const (
-	// Pending: the checkout runs.
+	// Pending means that the checkout runs.
 	Pending Status = "pending"
-	// Confirmed: stock is held and the payment authorized.
+	// Confirmed means that stock is reserved and the payment is authorized.
 	Confirmed Status = "confirmed"
-	// Shipped: on its way; an order is when all of its parts are.
+	// Shipped means on its way. An order is shipped when all its shop orders are.
 	Shipped Status = "shipped"
-	// Delivered: arrived; an order is when all of its parts are.
+	// Delivered means arrived. An order is delivered when all its shop orders are.
 	Delivered Status = "delivered"
-	// Cancelled: the checkout was refused, or the customer cancelled before anything was shipped.
+	// Cancelled means that the checkout was refused, or that the customer cancelled before anything was shipped.
 	Cancelled Status = "cancelled"
 )
 
 // Statuses lists every status.
 var Statuses = []Status{Pending, Confirmed, Shipped, Delivered, Cancelled}
 
-// transitions says what may follow, for orders and for parts alike.
+// transitions lists the states that may follow a state, for orders and shop orders alike.
 var transitions = map[Status][]Status{
 	Pending:   {Confirmed, Cancelled},
 	Confirmed: {Shipped, Cancelled},
 	Shipped:   {Delivered},
 }
 
-// CanBecome reports whether next may follow s.
+// CanBecome reports whether the state may change from s to next.
 func (s Status) CanBecome(next Status) bool { return slices.Contains(transitions[s], next) }
 
-// Derive returns the status of a confirmed order from those of its parts: an order is as far as the
-// part that is behind all others.
+// Derive returns the status of a confirmed order from the statuses of its shop orders: that of the least advanced
+// one.
 func Derive(parts []Status) Status {
 	shipped, delivered := 0, 0
 	for _, p := range parts {

@@ -37,7 +37,7 @@ func showOrder(o domain.Order) *orderv1.Order {
 	return out
 }
 
-// showPart shows a shop order; its address only where it stands alone.
+// showPart converts a shop order. The address is set only if the domain value has it.
 func showPart(p domain.ShopOrder) *orderv1.ShopOrder {
 	out := &orderv1.ShopOrder{
 		Id: p.ID, OrderId: p.OrderID, ShopId: p.ShopID, ShopName: p.ShopName, Status: string(p.Status),

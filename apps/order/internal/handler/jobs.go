@@ -11,32 +11,33 @@ import (
 )
 
 const (
-	// forgetEvery is the pause between two looks for what is to be forgotten. Each covers the last week; each fullLook, all
-	// that there is, for what was refused late.
+	// forgetEvery is the poll interval for refused checkouts to erase. A tick covers the last forgetWeek before the
+	// retention's end; every fullScan ticks it covers all checkouts, including those that were refused late.
 	forgetEvery = time.Hour
 	forgetWeek  = 7 * 24 * time.Hour
-	fullLook    = 24
-	// forgetBatch is how many orders one statement changes.
+	fullScan    = 24
+	// forgetBatch is the most orders that one statement changes.
 	forgetBatch = 1000
 )
 
-// Refused erases the names and addresses of checkouts that were refused.
+// Refused erases the names and addresses of refused checkouts.
 type Refused interface {
-	// ForgetRefused does so for at most so many of those that begun from one time to another, and returns how many.
+	// ForgetRefused erases at most most refused checkouts that began in [from, before), and returns their number.
 	ForgetRefused(ctx context.Context, from, before time.Time, most int) (int, error)
 }
 
-// Forget has them erased after some time, until ctx ends; 0: never. The first look is at all that there is.
+// Forget returns a chore that erases the names and addresses of refused checkouts after a retention; 0 keeps them
+// for ever. Its first pass covers all checkouts.
 func Forget(refused Refused, after time.Duration, c clock.Clock, log *zap.Logger) func(context.Context) error {
 	var from time.Time
-	looks := 0
+	scans := 0
 	forget := chore.Chore{
 		Name: "forget refused checkouts", Every: forgetEvery, Batch: forgetBatch, Clock: c, Logger: log,
 		Do: func(ctx context.Context, now time.Time) (int, error) {
 			before := now.Add(-after)
 			n, err := refused.ForgetRefused(ctx, from, before, forgetBatch)
-			if err == nil && n < forgetBatch { // the end of a look
-				if from, looks = before.Add(-forgetWeek), looks+1; looks%fullLook == 0 {
+			if err == nil && n < forgetBatch { // the scan is complete
+				if from, scans = before.Add(-forgetWeek), scans+1; scans%fullScan == 0 {
 					from = time.Time{}
 				}
 			}

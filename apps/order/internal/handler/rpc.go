@@ -1,4 +1,4 @@
-// Package handler serves order's contract and reads the events that order hears.
+// Package handler serves order's contract and decodes the events that order consumes.
 package handler
 
 import (
@@ -21,7 +21,7 @@ type RPC struct {
 
 var _ orderv1.OrderServiceServer = (*RPC)(nil)
 
-// Checkout turns the caller's cart into an order: see service.Service.Checkout for its errors.
+// Checkout places an order of the caller's cart. Errors: those of service.Service.Checkout.
 func (h *RPC) Checkout(ctx context.Context, r *orderv1.CheckoutRequest) (*orderv1.CheckoutResponse, error) {
 	o, err := h.Service.Checkout(ctx, domain.Request{
 		IdemKey: rpc.IdempotencyKey(ctx), Address: readAddress(r.GetShippingAddress()),
@@ -34,7 +34,9 @@ func (h *RPC) Checkout(ctx context.Context, r *orderv1.CheckoutRequest) (*orderv
 	return &orderv1.CheckoutResponse{Order: showOrder(o)}, nil
 }
 
-// GetOrder shows one of the caller's orders; not_found for anybody else's.
+// GetOrder returns one of the caller's orders.
+//
+// Errors: not_found (also for another customer's order).
 func (h *RPC) GetOrder(ctx context.Context, r *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
 	o, err := h.Service.Get(ctx, r.GetId())
 	if err != nil {
@@ -43,7 +45,9 @@ func (h *RPC) GetOrder(ctx context.Context, r *orderv1.GetOrderRequest) (*orderv
 	return &orderv1.GetOrderResponse{Order: showOrder(o)}, nil
 }
 
-// GetOrderForNotice shows any order to the notification service; not_found.
+// GetOrderForNotice returns any order to the notification service.
+//
+// Errors: not_found.
 func (h *RPC) GetOrderForNotice(ctx context.Context, r *orderv1.GetOrderForNoticeRequest) (*orderv1.GetOrderForNoticeResponse, error) {
 	o, err := h.Service.ForNotice(ctx, r.GetId())
 	if err != nil {
@@ -52,7 +56,7 @@ func (h *RPC) GetOrderForNotice(ctx context.Context, r *orderv1.GetOrderForNotic
 	return &orderv1.GetOrderForNoticeResponse{Order: showOrder(o), Email: o.Email, CustomerId: o.CustomerID}, nil
 }
 
-// CancelOrder cancels one of the caller's orders: see service.Service.Cancel for its errors.
+// CancelOrder cancels one of the caller's orders. Errors: those of service.Service.Cancel.
 func (h *RPC) CancelOrder(ctx context.Context, r *orderv1.CancelOrderRequest) (*orderv1.CancelOrderResponse, error) {
 	o, err := h.Service.Cancel(ctx, r.GetId(), r.GetReason())
 	if err != nil {
@@ -61,7 +65,7 @@ func (h *RPC) CancelOrder(ctx context.Context, r *orderv1.CancelOrderRequest) (*
 	return &orderv1.CancelOrderResponse{Order: showOrder(o)}, nil
 }
 
-// ShipShopOrder marks a part as shipped: see service.Service.Ship for its errors.
+// ShipShopOrder marks a shop order as shipped. Errors: those of service.Service.Ship.
 func (h *RPC) ShipShopOrder(ctx context.Context, r *orderv1.ShipShopOrderRequest) (*orderv1.ShipShopOrderResponse, error) {
 	p, err := h.Service.Ship(ctx, r.GetId(), r.GetCarrier(), r.GetTrackingNumber())
 	if err != nil {
@@ -70,7 +74,7 @@ func (h *RPC) ShipShopOrder(ctx context.Context, r *orderv1.ShipShopOrderRequest
 	return &orderv1.ShipShopOrderResponse{ShopOrder: showPart(p)}, nil
 }
 
-// DeliverShopOrder marks a part as delivered: see service.Service.Deliver for its errors.
+// DeliverShopOrder marks a shop order as delivered. Errors: those of service.Service.Deliver.
 func (h *RPC) DeliverShopOrder(ctx context.Context, r *orderv1.DeliverShopOrderRequest) (*orderv1.DeliverShopOrderResponse, error) {
 	p, err := h.Service.Deliver(ctx, r.GetId())
 	if err != nil {
@@ -79,7 +83,7 @@ func (h *RPC) DeliverShopOrder(ctx context.Context, r *orderv1.DeliverShopOrderR
 	return &orderv1.DeliverShopOrderResponse{ShopOrder: showPart(p)}, nil
 }
 
-// AdoptOrders makes a guest's orders a user's: see service.Service.Adopt for its errors.
+// AdoptOrders transfers a guest's orders to a user. Errors: those of service.Service.Adopt.
 func (h *RPC) AdoptOrders(ctx context.Context, r *orderv1.AdoptOrdersRequest) (*orderv1.AdoptOrdersResponse, error) {
 	if err := h.Service.Adopt(ctx, r.GetGuestId(), r.GetUserId()); err != nil {
 		return nil, err
@@ -87,16 +91,18 @@ func (h *RPC) AdoptOrders(ctx context.Context, r *orderv1.AdoptOrdersRequest) (*
 	return &orderv1.AdoptOrdersResponse{}, nil
 }
 
-// cursor is where a page ended, as its token holds it.
+// cursor is the content of a page token: the last row of the page.
 type cursor struct {
 	At time.Time `json:"t"`
 	ID string    `json:"i"`
 }
 
-// beginning is before the newest row there can be.
+// beginning returns the cursor of the first page; it is newer than every row.
 func beginning() cursor { return cursor{At: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)} }
 
-// ListOrders lists the caller's orders, newest first; invalid_argument for a page token that is none.
+// ListOrders lists the caller's orders, newest first.
+//
+// Errors: invalid_argument (the page token is invalid).
 func (h *RPC) ListOrders(ctx context.Context, r *orderv1.ListOrdersRequest) (*orderv1.ListOrdersResponse, error) {
 	c, size, filter := beginning(), page.Size(r.GetPageSize()), "orders of "+identity.FromContext(ctx).ID
 	if err := page.Decode(r.GetPageToken(), &c, filter); err != nil {
@@ -118,7 +124,9 @@ func (h *RPC) ListOrders(ctx context.Context, r *orderv1.ListOrdersRequest) (*or
 	return out, nil
 }
 
-// ListShopOrders lists a shop's parts of orders, newest first; not_found for anybody but members and operators.
+// ListShopOrders lists a shop's shop orders, newest first.
+//
+// Errors: invalid_argument (the page token is invalid), not_found (the caller is neither a member nor an operator).
 func (h *RPC) ListShopOrders(ctx context.Context, r *orderv1.ListShopOrdersRequest) (*orderv1.ListShopOrdersResponse, error) {
 	c, size := beginning(), page.Size(r.GetPageSize())
 	filter := []string{"shop orders of " + r.GetShopId(), r.GetStatus()}

@@ -13,7 +13,7 @@ import (
 	"souk/pkg/postgres"
 )
 
-// orders makes orders of rows, one for each line, which come in the order of their orders and parts.
+// orders converts rows to orders. There is one row per line, sorted by order and shop order.
 func orders(rows []sqlc.ByIDsRow) ([]domain.Order, error) {
 	var out []domain.Order
 	for _, r := range rows {
@@ -32,7 +32,9 @@ func orders(rows []sqlc.ByIDsRow) ([]domain.Order, error) {
 	return out, nil
 }
 
-// only is the one order of rows; not_found when there is none.
+// only returns the single order of the rows.
+//
+// Errors: not_found (no rows).
 func only(rows []sqlc.ByIDsRow) (domain.Order, error) {
 	all, err := orders(rows)
 	if err != nil {
@@ -50,7 +52,7 @@ func order(r sqlc.Order) (domain.Order, error) {
 		Totals:  totals(money.Currency(r.Currency), r.Subtotal, r.Discount, r.Shipping, r.Tax, r.Total),
 		Payment: domain.Payment{ID: r.PaymentID, Status: r.PaymentStatus, Method: r.PaymentMethod},
 		Email:   r.Email, CancelID: r.CancelID, CancelCode: r.CancelCode, CancelReason: r.CancelReason,
-		Version: r.Version, PlacedAt: r.PlacedAt, UpdatedAt: r.UpdatedAt, ConfirmedAt: required(r.ConfirmedAt),
+		Version: r.Version, PlacedAt: r.PlacedAt, UpdatedAt: r.UpdatedAt, ConfirmedAt: orZero(r.ConfirmedAt),
 	}
 	copy(o.RequestHash[:], r.RequestHash)
 	if err := json.Unmarshal(r.ShippingAddress, &o.Address); err != nil {
@@ -76,14 +78,14 @@ func shopOrders(rows []sqlc.ShopHistoryRow) ([]domain.ShopOrder, error) {
 	return out, nil
 }
 
-// addLine adds a line to the last part, or to a new one when it is not of that.
+// addLine adds a line to the last shop order, or to a new one if the line belongs to another shop order.
 func addLine(parts *[]domain.ShopOrder, c money.Currency, s sqlc.ShopOrder, i sqlc.OrderItem) error {
 	if n := len(*parts); n == 0 || (*parts)[n-1].ID != s.ID {
 		*parts = append(*parts, domain.ShopOrder{
 			ID: s.ID, OrderID: s.OrderID, ShopID: s.ShopID, ShopName: s.ShopName, Status: domain.Status(s.Status),
 			Totals:  totals(c, s.Subtotal, s.Discount, s.Shipping, s.Tax, s.Total),
 			Carrier: s.Carrier, TrackingNumber: s.TrackingNumber,
-			PlacedAt: s.PlacedAt.UTC(), ShippedAt: required(s.ShippedAt), DeliveredAt: required(s.DeliveredAt),
+			PlacedAt: s.PlacedAt.UTC(), ShippedAt: orZero(s.ShippedAt), DeliveredAt: orZero(s.DeliveredAt),
 		})
 	}
 	item := domain.Item{
@@ -107,16 +109,16 @@ func totals(c money.Currency, subtotal, discount, shipping, tax, total int64) do
 
 func unreadable(err error) error { return errs.Wrap(err, errs.Internal, "the order cannot be read") }
 
-// required is the time, or zero for null.
-func required(t *time.Time) time.Time {
+// orZero returns the time, or the zero time for null.
+func orZero(t *time.Time) time.Time {
 	if t == nil {
 		return time.Time{}
 	}
 	return t.UTC()
 }
 
-// optional is null for the zero time.
-func optional(t time.Time) *time.Time {
+// orNull returns the time, or null for the zero time.
+func orNull(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}

@@ -1,4 +1,4 @@
--- Orders are read with their parts and lines, a row for each line: PostgreSQL takes three times as long to make JSON of them.
+-- Orders are read with their shop orders and lines, one row per line. Aggregating them as JSON takes PostgreSQL three times as long.
 
 -- name: ByIDs :many
 select sqlc.embed(o), sqlc.embed(s), sqlc.embed(i)
@@ -13,7 +13,7 @@ where o.id = $1 and o.customer_id = $2
 order by s.position, i.position;
 
 -- name: History :many
--- A customer's orders, newest first, without checkouts that were refused.
+-- A customer's orders, newest first, without refused checkouts.
 select sqlc.embed(o), sqlc.embed(s), sqlc.embed(i)
 from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
 where o.id in (
@@ -24,8 +24,8 @@ where o.id in (
 order by o.placed_at desc, o.id desc, s.position, i.position;
 
 -- name: ShopHistory :many
--- A shop's parts of orders, newest first. Without a status: of orders that were confirmed. Where a checkout's customer is
--- to be found is nobody's business before it is an order.
+-- A shop's shop orders, newest first: those with the status, or all that were ever confirmed if it is ''. The address is
+-- hidden until the checkout is confirmed.
 select o.currency, (case when s.confirmed_at is null then '{}' else o.shipping_address end)::jsonb as shipping_address, sqlc.embed(s), sqlc.embed(i)
 from shop_order s join orders o on o.id = s.order_id join order_item i on i.order_id = s.order_id and i.shop_order_id = s.id
 where s.id in (
@@ -40,21 +40,22 @@ order by s.placed_at desc, s.id desc, i.position;
 select id from orders where customer_id = $1 order by placed_at desc, id desc limit $2;
 
 -- name: Adopt :exec
--- A key may be one of the user's, too: the guest's are marked as such. Their retries are the guest's.
+-- The guest's ID is appended to the guest's keys, because the user may have used the same keys. A retry of such a checkout
+-- still comes from the guest.
 update orders set customer_id = @user_id, idem_key = idem_key || '@' || customer_id
 where id in (
     select o.id from orders o where o.id = any ((select @ids::text[])::text[]) and o.customer_id = @guest_id
     order by o.id for update);
 
 -- name: ByKeys :many
--- What there is for customers' idempotency keys.
+-- The checkouts of customers' idempotency keys.
 with input as (select unnest(@customer_ids::text[]) as customer_id, unnest(@idem_keys::text[]) as idem_key)
 select o.id, o.customer_id, o.idem_key, o.request_hash, o.status, (o.status = 'cancelled' and o.confirmed_at is null)::bool as refused,
     o.cancel_code, o.cancel_reason, o.cancel_fields
 from input i join orders o on o.customer_id = i.customer_id and o.idem_key = i.idem_key;
 
 -- name: KeepRefusal :execrows
--- Gives a key that has no order the answer that its checkout was refused. The ID stands for the number, which nobody is told.
+-- Stores a refusal for a key without an order. The ID is stored as the number, which is never shown.
 insert into orders (id, number, customer_id, idem_key, request_hash, status, currency, subtotal, discount, shipping, tax, total,
     payment_method, email, shipping_address, cancel_code, cancel_reason, cancel_fields, placed_at, updated_at)
 values (@id, @id, @customer_id, @idem_key, @request_hash, 'cancelled', '', 0, 0, 0, 0, 0,
@@ -78,7 +79,7 @@ update shop_order set status = @status, carrier = @carrier, tracking_number = @t
 where id = @id;
 
 -- name: Refuse :one
--- Ends a checkout that was refused. What was a fault of ours frees its idempotency key.
+-- Cancels the order of a refused checkout. A fault of ours frees its idempotency key.
 update orders set status = 'cancelled', cancel_code = @cancel_code, cancel_reason = @cancel_reason, cancel_fields = @cancel_fields,
     payment_status = case when payment_status <> 'pending' then payment_status when @cancel_code = 'payment_declined' then 'failed' else 'voided' end,
     idem_key = case when @free_key::boolean then idem_key || '#' || id else idem_key end,
@@ -90,7 +91,7 @@ returning version;
 update shop_order set status = 'cancelled' where order_id = $1 and status = 'pending';
 
 -- name: ForgetRefused :execrows
--- Erases whose checkouts were refused, of orders with IDs in a range.
+-- Erases the personal data of refused checkouts with IDs in a range.
 update orders set email = '', shipping_address = '{}'
 where id in (
     select o.id from orders o
@@ -99,7 +100,7 @@ where id in (
     order by o.id limit @most for update skip locked);
 
 -- name: ForgetKeys :execrows
--- Deletes what was left of checkouts that were refused before there was an order, with IDs in a range.
+-- Deletes the rows of checkouts that were refused before an order was written, with IDs in a range.
 delete from orders
 where id in (
     select o.id from orders o

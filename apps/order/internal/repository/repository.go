@@ -1,7 +1,7 @@
-// Package repository keeps orders in PostgreSQL.
+// Package repository stores orders in PostgreSQL.
 //
-// A checkout writes three times: its rows together with its saga (Starts.Create, grouped over concurrent
-// callers), the confirmation (a saga's batch), and what payment tells (a consumer's batch).
+// A checkout writes three times: its rows and its saga (Starts.Create, batched over concurrent callers), the
+// confirmation (in a saga's batch), and the payment's updates (in a consumer's batch).
 package repository
 
 import (
@@ -15,6 +15,7 @@ import (
 
 	"souk/apps/order/internal/domain"
 	"souk/apps/order/internal/repository/sqlc"
+	"souk/pkg/batch"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/id"
@@ -34,19 +35,19 @@ func statement(name string) string {
 	return string(b)
 }
 
-// keyLimit bounds how many callers look their idempotency keys up together, readLimit how many read an order each.
+// Batch limits: keyLimit for lookups of idempotency keys, readLimit for reads of orders.
 const (
 	keyLimit  = 128
 	readLimit = 64
 )
 
-// Store reads orders and does what sagas and consumers do to them.
+// Store reads orders and stores the changes of sagas and consumers.
 type Store struct {
 	pool *pgxpool.Pool
 	q    *sqlc.Queries
 	wake func()
-	keys *postgres.Group[key, *domain.Attempt]
-	byID *postgres.Group[string, *domain.Order]
+	keys *batch.Batcher[key, *domain.Attempt]
+	byID *batch.Batcher[string, *domain.Order]
 
 	confirm, cancel, payments string
 }
@@ -56,21 +57,23 @@ type key struct{ customerID, idemKey string }
 // Open returns a Store on the pool. It calls wake whenever it has written events.
 func Open(pool *pgxpool.Pool, wake func()) *Store {
 	s := &Store{pool: pool, q: sqlc.New(pool), wake: wake, confirm: statement("confirm"), cancel: statement("cancel"), payments: statement("apply_payments")}
-	s.keys = postgres.NewGroup(keyLimit, s.runKeys, postgres.WithParallel(2))
-	s.byID = postgres.NewGroup(readLimit, s.runByID, postgres.WithParallel(2))
+	s.keys = batch.New(keyLimit, s.runKeys, batch.WithParallel(2))
+	s.byID = batch.New(readLimit, s.runByID, batch.WithParallel(2))
 	return s
 }
 
-// ByID returns an order; not_found when there is none. Callers of the same moment share a statement.
+// ByID returns an order. Concurrent callers share a statement.
+//
+// Errors: not_found.
 func (s *Store) ByID(ctx context.Context, orderID string) (domain.Order, error) {
-	o, err := s.byID.Do(ctx, orderID)
+	o, err := s.byID.Submit(ctx, orderID)
 	if err != nil {
 		return domain.Order{}, err
 	}
 	return *o, nil
 }
 
-func (s *Store) runByID(ctx context.Context, ids []string) ([]postgres.Result[*domain.Order], error) {
+func (s *Store) runByID(ctx context.Context, ids []string) ([]batch.Result[*domain.Order], error) {
 	rows, err := s.q.ByIDs(ctx, ids)
 	if err != nil {
 		return nil, postgres.Err(err)
@@ -79,15 +82,17 @@ func (s *Store) runByID(ctx context.Context, ids []string) ([]postgres.Result[*d
 	for _, r := range rows {
 		found[r.Order.ID] = append(found[r.Order.ID], r)
 	}
-	out := make([]postgres.Result[*domain.Order], len(ids))
+	out := make([]batch.Result[*domain.Order], len(ids))
 	for i, orderID := range ids {
-		o, err := only(found[orderID]) // one each: they may change theirs
-		out[i] = postgres.Result[*domain.Order]{Value: &o, Err: err}
+		o, err := only(found[orderID]) // not shared by callers of the same order, who may change it
+		out[i] = batch.Result[*domain.Order]{Value: &o, Err: err}
 	}
 	return out, nil
 }
 
-// Owned returns the customer's order; not_found when it is not theirs.
+// Owned returns the customer's order.
+//
+// Errors: not_found (also for another customer's order).
 func (s *Store) Owned(ctx context.Context, orderID, customerID string) (domain.Order, error) {
 	rows, err := s.q.Owned(ctx, sqlc.OwnedParams{ID: orderID, CustomerID: customerID})
 	if err != nil {
@@ -100,7 +105,7 @@ func (s *Store) Owned(ctx context.Context, orderID, customerID string) (domain.O
 	return only(same)
 }
 
-// History returns a page of the customer's orders, newest first.
+// History returns a page of the customer's orders, newest first, without refused checkouts.
 func (s *Store) History(ctx context.Context, customerID string, after domain.Position, limit int) ([]domain.Order, error) {
 	rows, err := s.q.History(ctx, sqlc.HistoryParams{CustomerID: customerID, Before: after.At, BeforeID: after.ID, Page: int32(limit)}) //nolint:gosec // a page is small
 	if err != nil {
@@ -113,8 +118,8 @@ func (s *Store) History(ctx context.Context, customerID string, after domain.Pos
 	return orders(same)
 }
 
-// ShopHistory returns a page of the shop's parts of orders, newest first, those with the status ("": of
-// orders that were confirmed).
+// ShopHistory returns a page of the shop's shop orders, newest first. It returns those with the status, or all that
+// were ever confirmed if the status is "".
 func (s *Store) ShopHistory(ctx context.Context, shopID string, status domain.Status, after domain.Position, limit int) ([]domain.ShopOrder, error) {
 	rows, err := s.q.ShopHistory(ctx, sqlc.ShopHistoryParams{
 		ShopID: shopID, Status: string(status), Before: after.At, BeforeID: after.ID, Page: int32(limit), //nolint:gosec // a page is small
@@ -125,15 +130,19 @@ func (s *Store) ShopHistory(ctx context.Context, shopID string, status domain.St
 	return shopOrders(rows)
 }
 
-// PartOwner returns the order and the shop of a part; not_found when there is none.
+// PartOwner returns the order and the shop of a shop order.
+//
+// Errors: not_found.
 func (s *Store) PartOwner(ctx context.Context, partID string) (orderID, shopID string, err error) {
 	r, err := s.q.PartOwner(ctx, partID)
 	return r.OrderID, r.ShopID, postgres.Err(err)
 }
 
-// ByKey returns what there is for a customer's idempotency key; not_found when there is nothing.
+// ByKey returns the checkout of a customer's idempotency key.
+//
+// Errors: not_found.
 func (s *Store) ByKey(ctx context.Context, customerID, idemKey string) (domain.Attempt, error) {
-	a, err := s.keys.Do(ctx, key{customerID, idemKey})
+	a, err := s.keys.Submit(ctx, key{customerID, idemKey})
 	if err != nil {
 		return domain.Attempt{}, err
 	}
@@ -143,7 +152,7 @@ func (s *Store) ByKey(ctx context.Context, customerID, idemKey string) (domain.A
 	return *a, nil
 }
 
-func (s *Store) runKeys(ctx context.Context, items []key) ([]postgres.Result[*domain.Attempt], error) {
+func (s *Store) runKeys(ctx context.Context, items []key) ([]batch.Result[*domain.Attempt], error) {
 	var arg sqlc.ByKeysParams
 	for _, k := range items {
 		arg.CustomerIds, arg.IdemKeys = append(arg.CustomerIds, k.customerID), append(arg.IdemKeys, k.idemKey)
@@ -164,15 +173,16 @@ func (s *Store) runKeys(ctx context.Context, items []key) ([]postgres.Result[*do
 		}
 		found[key{r.CustomerID, r.IdemKey}] = &a
 	}
-	out := make([]postgres.Result[*domain.Attempt], len(items))
+	out := make([]batch.Result[*domain.Attempt], len(items))
 	for i, k := range items {
 		out[i].Value = found[k]
 	}
 	return out, nil
 }
 
-// KeepRefusal keeps for a request's key that it was refused before there was an order; already_exists when the key has an
-// order, or another refusal: a request that came before may have gone on meanwhile.
+// KeepRefusal stores, for the request's key, that the request was refused before an order was written.
+//
+// Errors: already_exists (the key has an order or another refusal, perhaps of a concurrent request).
 func (s *Store) KeepRefusal(ctx context.Context, r domain.Request, why domain.Refusal, at time.Time) error {
 	fields, err := fieldsOf(why)
 	if err != nil {
@@ -189,18 +199,18 @@ func (s *Store) KeepRefusal(ctx context.Context, r domain.Request, why domain.Re
 	return postgres.Err(err)
 }
 
-// OrdersOf returns the IDs of at most so many of a customer's orders, refused checkouts among them.
+// OrdersOf returns the IDs of at most limit orders of a customer, including refused checkouts.
 func (s *Store) OrdersOf(ctx context.Context, customerID string, limit int) ([]string, error) {
 	ids, err := s.q.CustomersOrders(ctx, sqlc.CustomersOrdersParams{CustomerID: customerID, Limit: int32(limit)}) //nolint:gosec // a batch is small
 	return ids, postgres.Err(err)
 }
 
-// Adopt makes those of the orders that are a guest's a user's.
+// Adopt transfers those of the orders that belong to the guest to the user.
 func (s *Store) Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error {
 	return postgres.Err(s.q.Adopt(ctx, sqlc.AdoptParams{GuestID: guestID, UserID: userID, Ids: orderIDs}))
 }
 
-// fieldsOf is what was wrong with which field, as it is kept.
+// fieldsOf encodes the refusal's fields for the database.
 func fieldsOf(why domain.Refusal) ([]byte, error) {
 	fields, err := json.Marshal(append([]errs.Field{}, why.Fields...))
 	if err != nil {
@@ -209,13 +219,14 @@ func fieldsOf(why domain.Refusal) ([]byte, error) {
 	return fields, nil
 }
 
-// CheckoutEnded reports whether nothing of the order's checkout is left to do. It fails with conflict when
-// the checkout is parked: an operator has to look at it first.
+// CheckoutEnded reports whether the saga of the order's checkout has ended.
+//
+// Errors: conflict (the saga is parked and needs an operator).
 func (s *Store) CheckoutEnded(ctx context.Context, orderID string) (bool, error) {
 	state, err := s.q.SagaState(ctx, orderID)
 	switch err = postgres.Err(err); {
 	case errs.Is(err, errs.NotFound):
-		return true, nil // long ago
+		return true, nil // it ended so long ago that its row was deleted
 	case err != nil:
 		return false, err
 	}
@@ -229,8 +240,8 @@ func (s *Store) CheckoutEnded(ctx context.Context, orderID string) (bool, error)
 	}
 }
 
-// Refuse ends a checkout that was refused, once.
-func (s *Store) Refuse(ctx context.Context, orderID string, why domain.Refusal, at time.Time, tell func(version int64) (event.Event, error)) error {
+// Refuse cancels the order of a refused checkout and appends newEvent's event. Repeating it has no effect.
+func (s *Store) Refuse(ctx context.Context, orderID string, why domain.Refusal, at time.Time, newEvent func(version int64) (event.Event, error)) error {
 	fields, err := fieldsOf(why)
 	if err != nil {
 		return err
@@ -241,23 +252,23 @@ func (s *Store) Refuse(ctx context.Context, orderID string, why domain.Refusal, 
 		})
 		switch err = postgres.Err(err); {
 		case errs.Is(err, errs.NotFound):
-			return nil // it was refused before
+			return nil // it was refused already
 		case err != nil:
 			return err
 		}
 		if err := q.RefuseParts(ctx, orderID); err != nil {
 			return postgres.Err(err)
 		}
-		told, err := tell(version)
+		ev, err := newEvent(version)
 		if err != nil {
 			return err
 		}
-		return outbox.Append(ctx, tx, told)
+		return outbox.Append(ctx, tx, ev)
 	})
 }
 
-// ForgetRefused erases the names and addresses of at most so many checkouts that were refused and begun from one time to
-// another, and returns how many there were. Those that were refused before there was an order it deletes.
+// ForgetRefused erases the names and addresses of at most most refused checkouts that began in [from, before), and
+// returns their number. Rows of checkouts that were refused before an order was written are deleted.
 func (s *Store) ForgetRefused(ctx context.Context, from, before time.Time, most int) (int, error) {
 	first, end := id.At(id.Order, from), id.At(id.Order, before)
 	erased, err := s.q.ForgetRefused(ctx, sqlc.ForgetRefusedParams{First: first, Before: end, Most: int32(most)}) //nolint:gosec // a batch is small
@@ -268,50 +279,52 @@ func (s *Store) ForgetRefused(ctx context.Context, from, before time.Time, most 
 	return int(max(erased, deleted)), postgres.Err(err)
 }
 
-// ConfirmStep is the pivot of a checkout: order and parts become confirmed as decide says.
-func (s *Store) ConfirmStep(name string, decide func(*saga.Run) (domain.Confirmation, event.Event, error)) saga.Step {
+// ConfirmStep returns the pivot of a checkout, which confirms the order and its shop orders with the values of
+// confirmation.
+func (s *Store) ConfirmStep(name string, confirmation func(*saga.Run) (domain.Confirmation, event.Event, error)) saga.Step {
 	return saga.Step{Name: name, Pivot: true, Written: s.wake, Batch: func(r *saga.Run, b *pgx.Batch) error {
-		c, told, err := decide(r)
+		c, ev, err := confirmation(r)
 		if err != nil {
 			return err
 		}
 		postgres.QueueRows(b, s.confirm, []string{r.ID()}, []time.Time{c.At}, []string{c.Payment.ID}, []string{c.Payment.Status})
-		outbox.Queue(b, told)
+		outbox.Queue(b, ev)
 		return nil
 	}}
 }
 
-// AcceptStep is a pivot that writes nothing but that it is behind.
+// AcceptStep returns a pivot that writes nothing but the saga's progress.
 func (s *Store) AcceptStep(name string) saga.Step {
 	return saga.Step{Name: name, Pivot: true, Batch: func(*saga.Run, *pgx.Batch) error { return nil }}
 }
 
-// CancelStep ends a cancellation: order and parts become cancelled as decide says.
-func (s *Store) CancelStep(name string, decide func(*saga.Run) (domain.Cancellation, event.Event, error)) saga.Step {
+// CancelStep returns the step that cancels the order and its shop orders with the values of cancellation.
+func (s *Store) CancelStep(name string, cancellation func(*saga.Run) (domain.Cancellation, event.Event, error)) saga.Step {
 	return saga.Step{Name: name, Written: s.wake, Batch: func(r *saga.Run, b *pgx.Batch) error {
-		c, told, err := decide(r)
+		c, ev, err := cancellation(r)
 		if err != nil {
 			return err
 		}
 		postgres.QueueRows(b, s.cancel, []string{c.OrderID}, []string{r.ID()}, []time.Time{c.At}, []string{c.PaymentStatus})
-		outbox.Queue(b, told)
+		outbox.Queue(b, ev)
 		return nil
 	}}
 }
 
-// PaymentEvents takes in what payment tells. read says which events matter.
-func (s *Store) PaymentEvents(read func(event.Event) (domain.PaymentNews, bool, error)) outbox.Queuer {
+// PaymentEvents returns a handler of payment events. decode returns false for an event to ignore.
+func (s *Store) PaymentEvents(decode func(event.Event) (domain.PaymentUpdate, bool, error)) outbox.Queuer {
 	return func(_ context.Context, b *pgx.Batch, e event.Event) error {
-		n, matters, err := read(e)
-		if err == nil && matters {
-			postgres.QueueRows(b, s.payments, []string{n.OrderID}, []string{n.PaymentID}, []string{n.Status}, []int64{n.Version}, []time.Time{n.At})
+		u, relevant, err := decode(e)
+		if err == nil && relevant {
+			postgres.QueueRows(b, s.payments, []string{u.OrderID}, []string{u.PaymentID}, []string{u.Status}, []int64{u.Version}, []time.Time{u.At})
 		}
 		return err
 	}
 }
 
-// Change reads an order that nobody else changes meanwhile, lets change change it, and writes what differs
-// together with the events. It fails with not_found when there is no such order.
+// Change locks and reads an order, calls change, and writes the differences and the events in one transaction.
+//
+// Errors: not_found.
 func (s *Store) Change(ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, error)) (domain.Order, error) {
 	var o domain.Order
 	err := s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
@@ -327,7 +340,8 @@ func (s *Store) Change(ctx context.Context, orderID string, change func(*domain.
 
 func changed(ctx context.Context, q *sqlc.Queries, orderID string, change func(*domain.Order) ([]event.Event, error)) (domain.Order, []event.Event, error) {
 	var o domain.Order
-	// Two statements: what the second one sees of the parts is from after the lock.
+	// Locking and reading take two statements, so that the read sees the shop orders as of after the lock was
+	// taken.
 	if _, err := q.Lock(ctx, orderID); err != nil {
 		return o, nil, postgres.Err(err)
 	}
@@ -359,7 +373,7 @@ func changed(ctx context.Context, q *sqlc.Queries, orderID string, change func(*
 		}
 		err := q.SavePart(ctx, sqlc.SavePartParams{
 			ID: p.ID, Status: string(p.Status), Carrier: p.Carrier, TrackingNumber: p.TrackingNumber,
-			ShippedAt: optional(p.ShippedAt), DeliveredAt: optional(p.DeliveredAt),
+			ShippedAt: orNull(p.ShippedAt), DeliveredAt: orNull(p.DeliveredAt),
 		})
 		if err != nil {
 			return o, nil, postgres.Err(err)
@@ -368,7 +382,7 @@ func changed(ctx context.Context, q *sqlc.Queries, orderID string, change func(*
 	return o, events, nil
 }
 
-// inTx runs f with queries in one transaction.
+// inTx runs f in one transaction, then wakes the relay.
 func (s *Store) inTx(ctx context.Context, f func(q *sqlc.Queries, tx pgx.Tx) error) error {
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error { return f(s.q.WithTx(tx), tx) })
 	s.wake()

@@ -10,7 +10,7 @@ import (
 
 	"souk/apps/order/internal/domain"
 	"souk/apps/order/internal/repository/sqlc"
-	"souk/pkg/cohort"
+	"souk/pkg/batch"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/outbox"
@@ -21,35 +21,35 @@ import (
 const (
 	createLimit    = 64
 	createParallel = 1
-	// beginLinger is what a checkout among many waits for others before it begins: from there on they go through all
-	// groups together, in this service and others. A checkout alone does not wait, and nobody does for more than three quarters
-	// of those that are under way.
-	beginLinger = 10 * time.Millisecond
-	// numberAttempts is how often an order gets another number because somebody has it.
+	// beginWindow is how long a checkout waits for others before it begins, so that they meet again in the batches
+	// of this service and others. A lone checkout does not wait. The wait ends when three quarters of the
+	// checkouts in flight wait.
+	beginWindow = 10 * time.Millisecond
+	// numberAttempts bounds the attempts to find a free order number.
 	numberAttempts = 5
 )
 
-// Starter queues the start of a saga in a batch: see saga.Runner.Start.
+// Starter queues the start of a saga in a batch; see saga.Runner.Start.
 type Starter interface {
 	Start(ctx context.Context, b *pgx.Batch, typ, id string, input any) error
 }
 
-// Starts is a Store that starts sagas together with what they are about.
+// Starts is a Store that also starts sagas, in the same transaction as the changes that they belong to.
 type Starts struct {
 	*Store
-	sagas   Starter
-	begins  *postgres.Group[struct{}, *cohort.Member] // does nothing but gather
-	company atomic.Int64                              // checkouts under way
-	creates *postgres.Group[creation, *domain.Order]
+	sagas    Starter
+	begins   *batch.Batcher[struct{}, struct{}] // its flush does nothing: callers only wait for each other
+	inFlight atomic.Int64                       // checkouts
+	creates  *batch.Batcher[creation, *domain.Order]
 
 	orders, parts, items string
 }
 
 type creation struct {
-	ctx   context.Context //nolint:containedctx // the trace that the saga joins, while its caller waits
-	order domain.Order
-	told  event.Event
-	input func(domain.Order) any
+	ctx     context.Context //nolint:containedctx // carries the trace that the saga joins; its caller waits
+	order   domain.Order
+	created event.Event
+	input   func(domain.Order) any
 }
 
 // WithSagas returns a Store that can start the runner's sagas.
@@ -58,58 +58,54 @@ func WithSagas(s *Store, sagas Starter) *Starts {
 		Store: s, sagas: sagas,
 		orders: statement("create_orders"), parts: statement("create_parts"), items: statement("create_items"),
 	}
-	out.begins = postgres.NewGroup(createLimit, func(_ context.Context, all []struct{}) ([]postgres.Result[*cohort.Member], error) {
-		out := make([]postgres.Result[*cohort.Member], len(all))
-		for i, m := range cohort.Of(len(all)) {
-			out[i].Value = m
-		}
-		return out, nil
-	}, postgres.WithLinger(beginLinger), postgres.WithCompany(func() int { return int(out.company.Load()) }))
-	out.creates = postgres.NewGroup(createLimit, out.runCreate, postgres.WithParallel(createParallel))
+	out.begins = batch.New(createLimit, func(_ context.Context, all []struct{}) ([]batch.Result[struct{}], error) {
+		return make([]batch.Result[struct{}], len(all)), nil
+	}, batch.WithWindow(beginWindow), batch.WithInFlight(func() int { return int(out.inFlight.Load()) }))
+	out.creates = batch.New(createLimit, out.runCreate, batch.WithParallel(createParallel))
 	return out
 }
 
-// Begin begins a checkout, which goes on in the context that it returns until end is called. Among many it waits a moment, so
-// that those of one moment begin together, and they are a cohort from there on. Its error is timeout, when ctx ends first.
-func (s *Starts) Begin(ctx context.Context) (begun context.Context, end func(), err error) {
-	s.company.Add(1)
-	m, err := s.begins.Do(ctx, struct{}{})
-	if err != nil {
-		s.company.Add(-1)
-		return nil, nil, err
+// Begin begins a checkout, which is in flight until end is called. Among many checkouts it waits for the batch
+// window.
+//
+// Errors: timeout (ctx ended first).
+func (s *Starts) Begin(ctx context.Context) (end func(), err error) {
+	s.inFlight.Add(1)
+	end = func() { s.inFlight.Add(-1) }
+	if _, err := s.begins.Submit(ctx, struct{}{}); err != nil {
+		end()
+		return nil, err
 	}
-	return cohort.With(ctx, m), func() {
-		m.Leave()
-		s.company.Add(-1)
-	}, nil
+	return end, nil
 }
 
-// Create writes a new order, its event and the start of its checkout in one round trip, which it shares with other
-// callers of the moment. It returns the order, whose number changes when it was taken; input makes the saga's of the order as
-// it is written. It fails with already_exists
-// when the customer's key has an order.
-func (s *Starts) Create(ctx context.Context, o domain.Order, told event.Event, input func(domain.Order) any) (domain.Order, error) {
-	out, err := s.creates.Do(ctx, creation{ctx, o, told, input})
+// Create writes a new order, its event and the start of its checkout's saga in one round trip, shared with
+// concurrent callers. It returns the order as written: the order gets another number if its number is taken. input
+// returns the saga's input for the order as written.
+//
+// Errors: already_exists (the customer's key is taken).
+func (s *Starts) Create(ctx context.Context, o domain.Order, created event.Event, input func(domain.Order) any) (domain.Order, error) {
+	out, err := s.creates.Submit(ctx, creation{ctx, o, created, input})
 	if err != nil {
 		return domain.Order{}, err
 	}
 	return *out, nil
 }
 
-func (s *Starts) runCreate(ctx context.Context, items []creation) ([]postgres.Result[*domain.Order], error) {
-	out := make([]postgres.Result[*domain.Order], len(items))
+func (s *Starts) runCreate(ctx context.Context, items []creation) ([]batch.Result[*domain.Order], error) {
+	out := make([]batch.Result[*domain.Order], len(items))
 	seen := make(map[key]bool, len(items))
-	batch := make([]creation, 0, len(items))
+	pending := make([]creation, 0, len(items))
 	for i, it := range items {
 		k := key{it.order.CustomerID, it.order.IdemKey}
 		if seen[k] {
-			out[i].Err = keyTaken() // by a caller beside it
+			out[i].Err = keyTaken() // by another item of this batch
 			continue
 		}
 		seen[k] = true
-		batch = append(batch, it)
+		pending = append(pending, it)
 	}
-	err := s.create(ctx, batch)
+	err := s.create(ctx, pending)
 	switch {
 	case err == nil:
 		s.wake()
@@ -120,9 +116,9 @@ func (s *Starts) runCreate(ctx context.Context, items []creation) ([]postgres.Re
 		}
 		return out, nil
 	case !postgres.IsUnique(err, "") && postgres.Err(err) != err: //nolint:errorlint // Err returns what it does not know unchanged
-		return nil, postgres.Err(err) // the database, not one of the orders
+		return nil, postgres.Err(err) // the database failed, not one of the orders
 	}
-	// One of them cannot be written: each on its own.
+	// At least one order cannot be written. Write each one on its own.
 	for i := range items {
 		if out[i].Err == nil {
 			out[i].Err = s.createOne(ctx, &items[i])
@@ -158,7 +154,7 @@ func (s *Starts) create(ctx context.Context, all []creation) error {
 		if err := c.add(it.order); err != nil {
 			return err
 		}
-		events[i] = it.told
+		events[i] = it.created
 	}
 	b.Queue(s.orders, c.orders()...)
 	b.Queue(s.parts, c.parts()...)
@@ -172,7 +168,7 @@ func (s *Starts) create(ctx context.Context, all []creation) error {
 	return s.pool.SendBatch(ctx, b).Close()
 }
 
-// ChangeAndStart is Change, together with the start of the saga that change asks for (an ID of "": none).
+// ChangeAndStart is Change that also starts the saga that change returns, unless its ID is "".
 func (s *Starts) ChangeAndStart(ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, domain.Start, error)) (domain.Order, error) {
 	var o domain.Order
 	err := s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
@@ -198,7 +194,7 @@ func (s *Starts) ChangeAndStart(ctx context.Context, orderID string, change func
 	return o, err
 }
 
-// columns gathers orders for statements that take arrays.
+// columns collects the column values of orders, for statements that take arrays.
 type columns struct {
 	id, number, customer, idem, currency, method, email, address []string
 	hash                                                         [][]byte

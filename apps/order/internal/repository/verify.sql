@@ -1,4 +1,4 @@
--- One row a check: what, rows looked at, rows that are wrong, one of them.
+-- One row per check: its name, the number of rows examined, the number that break the rule, and the ID of one of those.
 with parts as (
     select order_id, count(*) as n, sum(subtotal) as subtotal, sum(discount) as discount, sum(shipping) as shipping,
            sum(tax) as tax, sum(total) as total, bool_and(status in ('shipped', 'delivered')) as shipped, bool_and(status = 'delivered') as delivered,

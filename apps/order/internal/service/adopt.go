@@ -6,14 +6,16 @@ import (
 	paymentv1 "souk/gen/go/souk/payment/v1"
 )
 
-// adoptMany is how many orders are adopted at once.
-const adoptMany = 100
+// adoptBatch is the number of orders adopted per pass.
+const adoptBatch = 100
 
-// Adopt makes a guest's orders and their payments a user's. It may be called again, also when it failed half-way: the payments
-// go first, for they are found by the orders that are still the guest's. unavailable and timeout.
+// Adopt transfers a guest's orders and their payments to a user. It may be repeated, also after it failed halfway:
+// the payments are transferred first, because they are found through the orders that still belong to the guest.
+//
+// Errors: unavailable, timeout.
 func (s *Service) Adopt(ctx context.Context, guestID, userID string) error {
 	for {
-		ids, err := s.Store.OrdersOf(ctx, guestID, adoptMany)
+		ids, err := s.Store.OrdersOf(ctx, guestID, adoptBatch)
 		if err != nil || len(ids) == 0 {
 			return err
 		}

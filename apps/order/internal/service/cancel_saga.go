@@ -13,16 +13,16 @@ import (
 	"souk/pkg/saga"
 )
 
-// cancelInput is what a cancellation needs to go on in another process.
+// cancelInput is the input of a cancellation's saga, with which any process can continue it.
 type cancelInput struct {
 	OrderID    string `json:"order_id"`
 	Number     string `json:"number"`
 	CustomerID string `json:"customer_id"`
 }
 
-// cancel: the order is marked from the start, so that nothing of it is shipped any more → what is left of its
-// checkout is waited for, so that there is one state to undo → (pivot) → the money goes back, voided or
-// refunded → the stock goes back → the order is cancelled.
+// cancel defines the saga that cancels an order. The transaction that starts the saga marks the order, so that no
+// shop order is shipped any more. The steps wait for the end of the checkout's saga, so that there is a single
+// state to undo; then (after the pivot) return the money (void or refund), return the stock, and cancel the order.
 func (s *Sagas) cancel() saga.Definition {
 	return saga.Definition{Type: domain.CancelSaga, Version: 1, Deadline: s.Deadline, Steps: []saga.Step{
 		{Name: "begin", Do: func(context.Context, *saga.Run) error { return nil }, Undo: s.dropCancel},
@@ -64,7 +64,7 @@ func (s *Sagas) awaitCheckout(ctx context.Context, r *saga.Run) error {
 	return err
 }
 
-// payBack voids what was only authorized (cash that was never collected) and refunds what was captured.
+// payBack voids a payment that is only authorized (cash that was never collected), and refunds a captured one.
 func (s *Sagas) payBack(ctx context.Context, r *saga.Run) error {
 	in, err := cancelOf(r)
 	if err != nil {
@@ -102,14 +102,15 @@ func (s *Sagas) cancellation(r *saga.Run) (domain.Cancellation, event.Event, err
 	if err := r.Get(resultStatus, &c.PaymentStatus); err != nil {
 		return c, event.Event{}, err
 	}
-	// Not versioned: payment's news may have counted the version on since the cancellation began.
-	told, err := event.New(r.Context(), SubjectCancelled, in.OrderID, 0, c.At, &orderv1.OrderCancelled{
+	// The event has no version: payment events may have incremented the order's version since the cancellation
+	// began.
+	ev, err := event.New(r.Context(), SubjectCancelled, in.OrderID, 0, c.At, &orderv1.OrderCancelled{
 		OrderId: in.OrderID, Number: in.Number, CustomerId: in.CustomerID, Reason: domain.CancelledByCustomer, WasConfirmed: true,
 	})
-	return c, told, err
+	return c, ev, err
 }
 
-// collect takes in the cash of an order whose last part was delivered.
+// collect defines the saga that captures the cash of an order whose last shop order was delivered.
 func (s *Sagas) collect() saga.Definition {
 	return saga.Definition{Type: domain.CollectSaga, Version: 1, Deadline: 24 * time.Hour, Steps: []saga.Step{
 		s.Store.AcceptStep("delivered"),

@@ -10,7 +10,6 @@ import (
 	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	productv1 "souk/gen/go/souk/product/v1"
-	"souk/pkg/cohort"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/identity"
@@ -19,43 +18,42 @@ import (
 	"souk/pkg/saga"
 )
 
-// reply is how long before its deadline a request stops waiting, so that its answer still arrives.
-const reply = 250 * time.Millisecond
+// replyMargin is how long before its deadline a request stops waiting, so that the reply still arrives in time.
+const replyMargin = 250 * time.Millisecond
 
-// maxKey bounds idempotency keys.
+// maxKey is the maximum length of an idempotency key.
 const maxKey = 255
 
-// Checkout turns the caller's cart into an order, and answers once that is confirmed. A retry with the same
-// Idempotency-Key gets the same order, or the same refusal, and waits for a checkout that still runs.
+// Checkout places an order of the caller's cart and returns once it is confirmed. A retry with the same
+// Idempotency-Key gets the same order or the same refusal. It waits for a checkout that still runs.
 //
-// Its errors: invalid_argument, card_number_refused, voucher_invalid, cart_empty, out_of_stock, payment_declined,
-// unprocessable, idempotency_mismatch, idempotency_in_flight; timeout and unavailable: a retry with the same key goes on.
+// Errors: invalid_argument, card_number_refused, voucher_invalid, cart_empty, out_of_stock, payment_declined,
+// unprocessable, idempotency_mismatch, idempotency_in_flight, timeout and unavailable (a retry with the same key
+// continues).
 func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order, error) {
 	caller := identity.FromContext(ctx)
 	r.CustomerID = caller.ID
 	if err := checkRequest(r, caller); err != nil {
 		return domain.Order{}, err
 	}
-	ctx, end, err := s.Store.Begin(ctx)
+	end, err := s.Store.Begin(ctx)
 	if err != nil {
 		return domain.Order{}, err
 	}
 	defer end()
-	// Whether the key has an order shows when this one is written: most keys are new.
+	// Most keys are new. If the key already has an order, Create fails.
 	o, err := s.place(ctx, r)
 	if err != nil {
-		cohort.In(ctx).Leave() // the others go on
 		return s.refuse(ctx, r, err)
 	}
-	told, err := event.New(ctx, SubjectCreated, o.ID, o.Version, o.PlacedAt, &orderv1.OrderCreated{
+	created, err := event.New(ctx, SubjectCreated, o.ID, o.Version, o.PlacedAt, &orderv1.OrderCreated{
 		OrderId: o.ID, CustomerId: o.CustomerID, Total: o.Totals.Total.Proto(),
 	})
 	if err != nil {
 		return domain.Order{}, err
 	}
-	o, err = s.Store.Create(ctx, o, told, func(o domain.Order) any { return inputOf(o, r) })
+	o, err = s.Store.Create(ctx, o, created, func(o domain.Order) any { return inputOf(o, r) })
 	if errs.Is(err, errs.AlreadyExists) { // the key has an order
-		cohort.In(ctx).Leave()
 		attempt, err := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey)
 		if err != nil {
 			return domain.Order{}, inFlight()
@@ -72,12 +70,14 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 	return s.answer(ctx, o, out)
 }
 
-// refuse answers a request of which no order could be made. An earlier one with its key may have ordered the cart, and the
-// last pieces, or may be about to: a refusal is kept for the key, so that it is the answer to both.
+// refuse answers a request that failed before an order was written. An earlier request with the same key may have
+// placed an order, which emptied the cart or took the last pieces; refuse then answers with that order. Such a
+// request may also be still in flight. refuse therefore stores the refusal for the key, so that both requests get
+// it.
 func (s *Service) refuse(ctx context.Context, r domain.Request, why error) (domain.Order, error) {
 	attempt, err := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey)
 	if errs.Is(err, errs.NotFound) {
-		if errs.Unknown(why) {
+		if errs.OutcomeUnknown(why) {
 			return domain.Order{}, why
 		}
 		if err = s.Store.KeepRefusal(ctx, r, domain.RefusalOf(why), s.Clock.Now()); err == nil {
@@ -88,12 +88,12 @@ func (s *Service) refuse(ctx context.Context, r domain.Request, why error) (doma
 		}
 	}
 	if err != nil {
-		return domain.Order{}, err // not known: an answer that is kept for the key would be wrong for ever
+		return domain.Order{}, err // the earlier outcome is unknown: a stored refusal could be wrong for ever
 	}
 	return s.replay(ctx, attempt, r)
 }
 
-// place makes an order of the caller's cart, which is not kept yet.
+// place returns an order of the caller's cart, without writing it.
 func (s *Service) place(ctx context.Context, r domain.Request) (domain.Order, error) {
 	lines, err := s.lines(ctx, r.CustomerID)
 	if err != nil {
@@ -123,7 +123,7 @@ func checkRequest(r domain.Request, caller identity.Actor) error {
 		if strings.ContainsFunc(t.value, unicode.IsControl) {
 			return errs.InvalidField(t.path, "must not contain line breaks or other control characters")
 		}
-		// A phone number with its country code has up to 15 digits, and one in ten passes for a card number.
+		// A phone number with its country code has up to 15 digits, and one in ten is a valid card number.
 		if t.path == "shippingAddress.phone" && digits(t.value) <= 15 {
 			continue
 		}
@@ -168,7 +168,7 @@ func digits(s string) int {
 	return n
 }
 
-// lines reads the cart, and what the catalogue says of it now.
+// lines returns the lines of the cart with the catalogue's current offers.
 func (s *Service) lines(ctx context.Context, customerID string) ([]domain.Line, error) {
 	cart, err := s.Carts.GetLines(ctx, &cartv1.GetLinesRequest{OwnerId: customerID})
 	if err != nil {
@@ -233,7 +233,8 @@ func inputOf(o domain.Order, r domain.Request) checkoutInput {
 	return in
 }
 
-// answer is the order as its saga left it, without reading it again.
+// answer returns the order as its saga left it. It applies the saga's results to o instead of reading the order
+// again.
 func (s *Service) answer(ctx context.Context, o domain.Order, out saga.Outcome) (domain.Order, error) {
 	if out.State != saga.Confirmed {
 		return domain.Order{}, refused(out)
@@ -246,17 +247,18 @@ func (s *Service) answer(ctx context.Context, o domain.Order, out saga.Outcome) 
 	return o, o.Confirm(p, at)
 }
 
-// refused is the error of a checkout that was not confirmed.
+// refused returns the error of a checkout that was not confirmed.
 func refused(out saga.Outcome) error {
 	if out.State == saga.Parked {
 		return errs.Wrap(causeOf(out), errs.Unavailable, "the checkout could not be finished, and our staff has to look into it").WithRetryAfter(time.Minute)
 	}
-	if out.Err == nil || errs.Unknown(out.Err) {
+	if out.Err == nil || errs.OutcomeUnknown(out.Err) {
 		return errs.Wrap(causeOf(out), errs.Unavailable, "the checkout could not be finished; nothing was charged, try again").WithRetryAfter(time.Second)
 	}
 	return out.Err
 }
 
+// causeOf returns the cause of a failed saga as an error: nil if it has none.
 func causeOf(out saga.Outcome) error {
 	if out.Err == nil {
 		return nil
@@ -264,7 +266,7 @@ func causeOf(out saga.Outcome) error {
 	return out.Err
 }
 
-// replay answers a request whose key has an order.
+// replay answers a request whose key is taken, with the order or the refusal of the first request.
 func (s *Service) replay(ctx context.Context, a domain.Attempt, r domain.Request) (domain.Order, error) {
 	if a.RequestHash != r.Hash() {
 		return domain.Order{}, errs.New(errs.IdempotencyMismatch, "this Idempotency-Key was used for another request")
@@ -292,10 +294,10 @@ func inFlight() error {
 	return errs.New(errs.IdempotencyInFlight, "a checkout with this Idempotency-Key is still running").WithRetryAfter(time.Second)
 }
 
-// beforeDeadline ends a little before ctx does, so that there is time for an answer.
+// beforeDeadline returns a context that ends replyMargin before ctx does.
 func beforeDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	if d, ok := ctx.Deadline(); ok {
-		return context.WithDeadline(ctx, d.Add(-reply))
+		return context.WithDeadline(ctx, d.Add(-replyMargin))
 	}
 	return context.WithCancel(ctx)
 }

@@ -18,7 +18,7 @@ import (
 	"souk/pkg/saga"
 )
 
-// Sagas are the sagas that orders run. Their steps call the participants with the order's ID as the key.
+// Sagas defines the order service's sagas. Their steps call the participants with the order's ID as the key.
 type Sagas struct {
 	Store    SagaStore
 	Products Products
@@ -26,20 +26,20 @@ type Sagas struct {
 	Carts    Carts
 	Clock    clock.Clock
 	Logger   *zap.Logger
-	// Deadline is how long a checkout or a cancellation may take to its pivot.
+	// Deadline is how long a checkout or a cancellation may take to reach its pivot.
 	Deadline time.Duration
-	// ReserveFor is how long stock is held for a checkout.
+	// ReserveFor is how long stock stays reserved for a checkout.
 	ReserveFor time.Duration
-	// AuthorizeTimeout bounds one try to authorize the payment.
+	// AuthorizeTimeout bounds one attempt to authorize the payment.
 	AuthorizeTimeout time.Duration
 }
 
-// Definitions are the sagas, for the runner.
+// Definitions returns the definitions for the runner.
 func (s *Sagas) Definitions() []saga.Definition {
 	return []saga.Definition{s.checkout(), s.cancel(), s.collect()}
 }
 
-// Names of what steps leave for later ones.
+// Names of the results that steps store for later steps.
 const (
 	resultPayment   = "payment"
 	resultConfirmed = "confirmed_at"
@@ -48,7 +48,7 @@ const (
 	resultCleared   = "cart_cleared"
 )
 
-// checkoutInput is what a checkout needs to go on in another process. Amounts are minor units.
+// checkoutInput is the input of a checkout's saga, with which any process can continue it. Amounts are minor units.
 type checkoutInput struct {
 	CustomerID string         `json:"customer_id"`
 	Number     string         `json:"number"`
@@ -71,8 +71,9 @@ type checkoutLine struct {
 	Quantity  int64  `json:"quantity"`
 }
 
-// checkout: the order is pending from the start (the saga's row comes with it) → stock is reserved → the payment
-// authorized → the order confirmed (pivot) → the money captured → the stock committed → the cart rid of what was ordered.
+// checkout defines the saga of a checkout. The order is pending from the start: its rows are written together with
+// the saga's. The steps reserve stock, authorize the payment, confirm the order (pivot), take the ordered items
+// out of the cart, capture the payment, and commit the stock.
 func (s *Sagas) checkout() saga.Definition {
 	confirm := s.Store.ConfirmStep("confirm", s.confirmation)
 	return saga.Definition{Type: domain.CheckoutSaga, Version: 1, Deadline: s.Deadline, Steps: []saga.Step{
@@ -80,16 +81,17 @@ func (s *Sagas) checkout() saga.Definition {
 		{Name: "reserve", Do: s.reserve, Undo: s.release},
 		{Name: "authorize", Do: s.authorize, Undo: s.void, Timeout: s.AuthorizeTimeout},
 		confirm,
-		{Name: "clear_cart", Do: s.clearCart, Prompt: true}, // or a second checkout would order the same cart again
+		{Name: "clear_cart", Do: s.clearCart, Prompt: true}, // otherwise a second checkout could order the same cart again
 		{Name: "capture", Do: s.capture},
 		{Name: "commit", Do: s.commit},
 		{Name: "clear_cart_later", Do: s.clearCartLater},
 	}}
 }
 
-// noting keeps why a step was refused, for refuse.
-func noting(r *saga.Run, err error) error {
-	if err == nil || errs.Unknown(err) {
+// keepRefusal stores the error of a refused step as a result, which refuse reads, and returns the error. It stores
+// nothing if the outcome is unknown.
+func keepRefusal(r *saga.Run, err error) error {
+	if err == nil || errs.OutcomeUnknown(err) {
 		return err
 	}
 	e := errs.From(err)
@@ -99,14 +101,14 @@ func noting(r *saga.Run, err error) error {
 	return err
 }
 
-// refuse cancels the pending order of a checkout that was refused.
+// refuse cancels the pending order of a refused checkout.
 func (s *Sagas) refuse(ctx context.Context, r *saga.Run) error {
 	var in checkoutInput
 	if err := r.Input(&in); err != nil {
 		return err
 	}
 	why := domain.Refusal{Code: errs.Unavailable, Message: "the checkout could not be finished in time"}
-	why.Fault = r.Get(resultRefusal, &why) != nil // without a refusal it was given up
+	why.Fault = r.Get(resultRefusal, &why) != nil // no step was refused: the saga ran out of time
 	at := s.Clock.Now()
 	return s.Store.Refuse(ctx, r.ID(), why, at, func(version int64) (event.Event, error) {
 		return event.New(ctx, SubjectCancelled, r.ID(), version, at, &orderv1.OrderCancelled{
@@ -125,7 +127,7 @@ func (s *Sagas) reserve(ctx context.Context, r *saga.Run) error {
 		req.Lines = append(req.Lines, &productv1.Line{VariantId: l.VariantID, Quantity: l.Quantity})
 	}
 	_, err := s.Products.ReserveInventory(ctx, req)
-	return noting(r, err)
+	return keepRefusal(r, err)
 }
 
 func (s *Sagas) release(ctx context.Context, r *saga.Run) error {
@@ -142,7 +144,7 @@ func (s *Sagas) authorize(ctx context.Context, r *saga.Run) error {
 		OrderId: r.ID(), CustomerId: in.CustomerID, Amount: money.New(in.Total, in.Currency).Proto(), Method: in.Method, Token: in.Token,
 	})
 	if err != nil {
-		return noting(r, err)
+		return keepRefusal(r, err)
 	}
 	p := res.GetPayment()
 	return r.Set(resultPayment, domain.Payment{ID: p.GetId(), Status: p.GetStatus(), Method: in.Method})
@@ -153,7 +155,8 @@ func (s *Sagas) void(ctx context.Context, r *saga.Run) error {
 	return err
 }
 
-// confirmation says what confirms an order. It is decided again when the write is, so it takes the time anew.
+// confirmation returns the values and the event that confirm an order. It runs again when the write is retried, so
+// it reads the clock each time.
 func (s *Sagas) confirmation(r *saga.Run) (domain.Confirmation, event.Event, error) {
 	var in checkoutInput
 	c := domain.Confirmation{At: s.Clock.Now()}
@@ -170,8 +173,8 @@ func (s *Sagas) confirmation(r *saga.Run) (domain.Confirmation, event.Event, err
 	for _, p := range in.Parts {
 		msg.Shops = append(msg.Shops, &orderv1.ShopPart{ShopOrderId: p.ID, ShopId: p.ShopID, Total: money.New(p.Total, in.Currency).Proto()})
 	}
-	told, err := event.New(r.Context(), SubjectConfirmed, r.ID(), 2, c.At, msg)
-	return c, told, err
+	ev, err := event.New(r.Context(), SubjectConfirmed, r.ID(), 2, c.At, msg)
+	return c, ev, err
 }
 
 func (s *Sagas) capture(ctx context.Context, r *saga.Run) error {
@@ -180,7 +183,7 @@ func (s *Sagas) capture(ctx context.Context, r *saga.Run) error {
 		return err
 	}
 	if p.Method == domain.CashOnDelivery {
-		return nil // collected when the last part is delivered
+		return nil // captured when the last shop order is delivered
 	}
 	_, err := s.Payments.Capture(ctx, &paymentv1.CaptureRequest{OrderId: r.ID()})
 	return err
@@ -191,23 +194,25 @@ func (s *Sagas) commit(ctx context.Context, r *saga.Run) error {
 	return err
 }
 
-// clearCart tries once to take what was ordered out of the cart. A cart that is away must hold up neither money nor stock.
+// clearCart tries once to take the ordered items out of the cart. It never fails, because an unavailable cart
+// service must delay neither money nor stock.
 func (s *Sagas) clearCart(ctx context.Context, r *saga.Run) error {
 	if err := s.removeOrdered(ctx, r); err != nil {
 		s.Logger.Warn("cart not cleared at once", zap.String("order", r.ID()), zap.Error(err))
-		return nil
+		return nil // clearCartLater retries
 	}
 	return r.Set(resultCleared, true)
 }
 
-// clearCartLater does what clearCart could not do. The cart takes an order out once, however often it is asked.
+// clearCartLater takes the ordered items out of the cart if clearCart failed. It is safe after a call with an
+// unknown outcome, because the cart service removes each order's items only once.
 func (s *Sagas) clearCartLater(ctx context.Context, r *saga.Run) error {
 	var cleared bool
 	if r.Get(resultCleared, &cleared) == nil && cleared {
 		return nil
 	}
 	err := s.removeOrdered(ctx, r)
-	if err != nil && !errs.Unknown(err) { // nothing that an operator could do about it
+	if err != nil && !errs.OutcomeUnknown(err) { // an operator could not do anything about it
 		s.Logger.Error("cart refused to be cleared", zap.String("order", r.ID()), zap.Error(err))
 		return nil
 	}

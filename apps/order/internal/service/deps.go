@@ -1,4 +1,5 @@
-// Package service is the use cases of order: the checkout and the sagas behind it, and what happens to an order afterwards.
+// Package service implements the use cases of order: the checkout, the sagas, and the changes of an order after its
+// checkout.
 package service
 
 import (
@@ -19,7 +20,7 @@ import (
 	"souk/pkg/saga"
 )
 
-// Products is what order needs of the product service.
+// Products is the product service, as far as order needs it.
 type Products interface {
 	BatchGetVariants(ctx context.Context, r *productv1.BatchGetVariantsRequest, opts ...grpc.CallOption) (*productv1.BatchGetVariantsResponse, error)
 	ReserveInventory(ctx context.Context, r *productv1.ReserveInventoryRequest, opts ...grpc.CallOption) (*productv1.ReserveInventoryResponse, error)
@@ -28,7 +29,7 @@ type Products interface {
 	RestockInventory(ctx context.Context, r *productv1.RestockInventoryRequest, opts ...grpc.CallOption) (*productv1.RestockInventoryResponse, error)
 }
 
-// Payments is what order needs of the payment service.
+// Payments is the payment service, as far as order needs it.
 type Payments interface {
 	Authorize(ctx context.Context, r *paymentv1.AuthorizeRequest, opts ...grpc.CallOption) (*paymentv1.AuthorizeResponse, error)
 	Capture(ctx context.Context, r *paymentv1.CaptureRequest, opts ...grpc.CallOption) (*paymentv1.CaptureResponse, error)
@@ -37,58 +38,68 @@ type Payments interface {
 	AdoptPayments(ctx context.Context, r *paymentv1.AdoptPaymentsRequest, opts ...grpc.CallOption) (*paymentv1.AdoptPaymentsResponse, error)
 }
 
-// Carts is what order needs of the cart service.
+// Carts is the cart service, as far as order needs it.
 type Carts interface {
 	GetLines(ctx context.Context, r *cartv1.GetLinesRequest, opts ...grpc.CallOption) (*cartv1.GetLinesResponse, error)
 	RemoveOrdered(ctx context.Context, r *cartv1.RemoveOrderedRequest, opts ...grpc.CallOption) (*cartv1.RemoveOrderedResponse, error)
 }
 
-// Shops is what order needs of the shop service.
+// Shops is the shop service, as far as order needs it.
 type Shops interface {
 	CheckMembership(ctx context.Context, r *shopv1.CheckMembershipRequest, opts ...grpc.CallOption) (*shopv1.CheckMembershipResponse, error)
 }
 
-// SagaStore is what sagas do to orders in their own database. Its errors are those of postgres.Err.
+// SagaStore stores the changes that sagas make to orders. Its errors are those of postgres.Err.
 type SagaStore interface {
-	// Refuse ends a checkout that was refused, once.
-	Refuse(ctx context.Context, orderID string, why domain.Refusal, at time.Time, tell func(version int64) (event.Event, error)) error
-	// CheckoutEnded reports whether nothing of the checkout is left to do; conflict when it is parked.
+	// Refuse cancels the order of a refused checkout and appends newEvent's event. Repeating it has no effect.
+	Refuse(ctx context.Context, orderID string, why domain.Refusal, at time.Time, newEvent func(version int64) (event.Event, error)) error
+	// CheckoutEnded reports whether the checkout's saga has ended. Errors: conflict (the saga is parked).
 	CheckoutEnded(ctx context.Context, orderID string) (bool, error)
+	// Change locks an order, changes it, and appends the events.
 	Change(ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, error)) (domain.Order, error)
-	ConfirmStep(name string, decide func(*saga.Run) (domain.Confirmation, event.Event, error)) saga.Step
+	// ConfirmStep returns the pivot of a checkout, which confirms the order with the values of confirmation.
+	ConfirmStep(name string, confirmation func(*saga.Run) (domain.Confirmation, event.Event, error)) saga.Step
+	// AcceptStep returns a pivot that writes nothing but the saga's progress.
 	AcceptStep(name string) saga.Step
-	CancelStep(name string, decide func(*saga.Run) (domain.Cancellation, event.Event, error)) saga.Step
+	// CancelStep returns the step that cancels an order with the values of cancellation.
+	CancelStep(name string, cancellation func(*saga.Run) (domain.Cancellation, event.Event, error)) saga.Step
 }
 
-// Store keeps orders. Its errors are those of postgres.Err; what is not there, or not theirs, is not_found.
+// Store stores orders. Its errors are those of postgres.Err: not_found if the order does not exist or belongs to
+// another customer.
 type Store interface {
-	// Begin begins a checkout, which is under way until end is called; among many it waits a moment for others.
-	Begin(ctx context.Context) (begun context.Context, end func(), err error)
-	// Create writes an order, its event and the start of its checkout; already_exists when the key has an order.
-	Create(ctx context.Context, o domain.Order, told event.Event, input func(domain.Order) any) (domain.Order, error)
-	// ChangeAndStart changes an order that nobody else changes meanwhile, and starts a saga with it (no ID: none).
+	// Begin begins a checkout, which is in flight until end is called. Among many checkouts it waits for the batch
+	// window.
+	Begin(ctx context.Context) (end func(), err error)
+	// Create writes an order, its event and the start of its checkout's saga. Errors: already_exists (the key is
+	// taken).
+	Create(ctx context.Context, o domain.Order, created event.Event, input func(domain.Order) any) (domain.Order, error)
+	// ChangeAndStart is Change that also starts the saga that change returns, unless its ID is "".
 	ChangeAndStart(ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, domain.Start, error)) (domain.Order, error)
+	// ByKey returns the checkout of a customer's idempotency key. Errors: not_found.
 	ByKey(ctx context.Context, customerID, idemKey string) (domain.Attempt, error)
-	// KeepRefusal keeps the refusal of a request for its key; already_exists when there is something for that.
+	// KeepRefusal stores a refusal for the request's key. Errors: already_exists (the key is taken).
 	KeepRefusal(ctx context.Context, r domain.Request, why domain.Refusal, at time.Time) error
-	// OrdersOf returns the IDs of at most so many of a customer's orders; Adopt makes such orders of a guest a user's.
+	// OrdersOf returns the IDs of at most limit orders of a customer.
 	OrdersOf(ctx context.Context, customerID string, limit int) ([]string, error)
+	// Adopt transfers those of the orders that belong to the guest to the user.
 	Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error
 	ByID(ctx context.Context, orderID string) (domain.Order, error)
 	Owned(ctx context.Context, orderID, customerID string) (domain.Order, error)
+	// PartOwner returns the order and the shop of a shop order. Errors: not_found.
 	PartOwner(ctx context.Context, partID string) (orderID, shopID string, err error)
 	History(ctx context.Context, customerID string, after domain.Position, limit int) ([]domain.Order, error)
 	ShopHistory(ctx context.Context, shopID string, status domain.Status, after domain.Position, limit int) ([]domain.ShopOrder, error)
 }
 
-// Runner runs sagas: see saga.Runner.
+// Runner runs sagas; see saga.Runner.
 type Runner interface {
 	Execute(ctx context.Context, id string) (saga.Outcome, error)
 	Wait(ctx context.Context, id string) (saga.Outcome, error)
 	Detach(id string)
 }
 
-// Deps are what a Service needs. All are required but ShippingRates.
+// Deps are the dependencies of a Service. All are required except ShippingRates.
 type Deps struct {
 	Store    Store
 	Runner   Runner
@@ -98,17 +109,17 @@ type Deps struct {
 	Shops    Shops
 	Clock    clock.Clock
 	Logger   *zap.Logger
-	// ShippingRates is the flat rate a shop, by currency; a currency without one ships free.
+	// ShippingRates is the flat rate per shop order, by currency. Shipping in other currencies is free.
 	ShippingRates map[money.Currency]money.Money
 }
 
-// Service is order's use cases. It may be used by several goroutines.
+// Service implements order's use cases. It is safe for concurrent use.
 type Service struct{ Deps }
 
 // New returns a Service.
 func New(d Deps) *Service { return &Service{Deps: d} }
 
-// Subjects of the events that order tells.
+// Subjects of the events that order publishes.
 const (
 	SubjectCreated   = "evt.order.created"
 	SubjectConfirmed = "evt.order.confirmed"

@@ -14,26 +14,31 @@ import (
 	"souk/pkg/saga"
 )
 
-// Get returns the caller's order; not_found when it is not theirs.
+// Get returns one of the caller's orders.
+//
+// Errors: not_found (also for another customer's order).
 func (s *Service) Get(ctx context.Context, orderID string) (domain.Order, error) {
 	o, err := s.Store.Owned(ctx, orderID, identity.FromContext(ctx).ID)
 	return o, noOrder(err)
 }
 
-// ForNotice returns any order, for the notification service; not_found.
+// ForNotice returns any order, for the notification service.
+//
+// Errors: not_found.
 func (s *Service) ForNotice(ctx context.Context, orderID string) (domain.Order, error) {
 	o, err := s.Store.ByID(ctx, orderID)
 	return o, noOrder(err)
 }
 
-// List returns a page of the caller's orders, newest first, without checkouts that were refused.
+// List returns a page of the caller's orders, newest first, without refused checkouts.
 func (s *Service) List(ctx context.Context, after domain.Position, limit int) ([]domain.Order, error) {
 	return s.Store.History(ctx, identity.FromContext(ctx).ID, after, limit)
 }
 
-// ListOfShop returns a page of a shop's parts of orders, newest first: those with the status, or ("") of all
-// orders that were confirmed. It fails with not_found for anybody but members of the shop and operators.
-// The shop may be given by its handle.
+// ListOfShop returns a page of a shop's shop orders, newest first. It returns those with the status, or all that
+// were ever confirmed if the status is "". shop is an ID or a handle.
+//
+// Errors: not_found (also if the caller is neither a member of the shop nor an operator).
 func (s *Service) ListOfShop(ctx context.Context, shop string, status domain.Status, after domain.Position, limit int) ([]domain.ShopOrder, error) {
 	caller := identity.FromContext(ctx)
 	standing, err := s.Shops.CheckMembership(ctx, &shopv1.CheckMembershipRequest{ShopId: shop, UserId: caller.ID})
@@ -47,53 +52,55 @@ func (s *Service) ListOfShop(ctx context.Context, shop string, status domain.Sta
 	return s.Store.ShopHistory(ctx, shopID, status, after, limit)
 }
 
-// Ship marks a shop's part of an order as on its way.
+// Ship marks a shop order as shipped.
 //
-// Its errors: not_found for anybody but members of the shop and operators; conflict in the wrong state, and
-// as long as the payment has not been collected, which is a moment after the checkout.
+// Errors: not_found (also if the caller is neither a member of the shop nor an operator), conflict (wrong state,
+// or the payment is not captured yet, which happens a moment after the checkout).
 func (s *Service) Ship(ctx context.Context, partID, carrier, tracking string) (domain.ShopOrder, error) {
 	return s.move(ctx, partID, func(o *domain.Order, at time.Time) ([]event.Event, domain.Start, error) {
 		changed, err := o.Ship(partID, carrier, tracking, at)
 		if err != nil || !changed {
 			return nil, domain.Start{}, err
 		}
-		told, err := event.New(ctx, SubjectShipped, o.ID, o.Version, at, &orderv1.OrderShipped{
+		ev, err := event.New(ctx, SubjectShipped, o.ID, o.Version, at, &orderv1.OrderShipped{
 			OrderId: o.ID, ShopOrderId: partID, ShopId: o.Part(partID).ShopID, Carrier: carrier, TrackingNumber: tracking,
 		})
-		return []event.Event{told}, domain.Start{}, err
+		return []event.Event{ev}, domain.Start{}, err
 	})
 }
 
-// Deliver marks a shipped part as arrived. When it was the last one of an order paid in cash, the cash is taken in.
+// Deliver marks a shipped shop order as delivered. If it is the last one of a cash-on-delivery order, Deliver
+// starts the saga that captures the cash.
 //
-// Its errors: not_found for anybody but members of the shop and operators; conflict when the part was not shipped.
+// Errors: not_found (also if the caller is neither a member of the shop nor an operator), conflict (not shipped).
 func (s *Service) Deliver(ctx context.Context, partID string) (domain.ShopOrder, error) {
 	return s.move(ctx, partID, func(o *domain.Order, at time.Time) ([]event.Event, domain.Start, error) {
 		changed, err := o.Deliver(partID, at)
 		if err != nil || !changed {
 			return nil, domain.Start{}, err
 		}
-		told, err := event.New(ctx, SubjectDelivered, o.ID, o.Version, at, &orderv1.OrderDelivered{
+		ev, err := event.New(ctx, SubjectDelivered, o.ID, o.Version, at, &orderv1.OrderDelivered{
 			OrderId: o.ID, ShopOrderId: partID, ShopId: o.Part(partID).ShopID,
 		})
 		var start domain.Start
-		if o.DueAtTheDoor() {
+		if o.CashCollected() {
 			start = domain.Start{Type: domain.CollectSaga, ID: "collect_" + o.ID, Input: cancelInput{OrderID: o.ID}}
 		}
-		return []event.Event{told}, start, err
+		return []event.Event{ev}, start, err
 	})
 }
 
+// move changes a shop order on behalf of a member of its shop or an operator.
 func (s *Service) move(ctx context.Context, partID string, change func(*domain.Order, time.Time) ([]event.Event, domain.Start, error)) (domain.ShopOrder, error) {
-	const none = "there is no such shop order"
+	const notFound = "there is no such shop order"
 	orderID, shopID, err := s.Store.PartOwner(ctx, partID)
 	if errs.Is(err, errs.NotFound) {
-		return domain.ShopOrder{}, errs.Wrap(err, errs.NotFound, none)
+		return domain.ShopOrder{}, errs.Wrap(err, errs.NotFound, notFound)
 	}
 	if err != nil {
 		return domain.ShopOrder{}, err
 	}
-	if err := s.member(ctx, shopID, none); err != nil {
+	if err := s.checkMember(ctx, shopID, notFound); err != nil {
 		return domain.ShopOrder{}, err
 	}
 	var start domain.Start
@@ -114,35 +121,36 @@ func (s *Service) move(ctx context.Context, partID string, change func(*domain.O
 	return part, nil
 }
 
-// member fails with not_found unless the caller is a member of the shop, or an operator.
-func (s *Service) member(ctx context.Context, shopID, none string) error {
+// checkMember fails with not_found and the message unless the caller is a member of the shop or an operator.
+func (s *Service) checkMember(ctx context.Context, shopID, message string) error {
 	caller := identity.FromContext(ctx)
 	if caller.IsOperator() {
 		return nil
 	}
 	if !caller.IsUser() {
-		return errs.New(errs.NotFound, "%s", none)
+		return errs.New(errs.NotFound, "%s", message)
 	}
 	res, err := s.Shops.CheckMembership(ctx, &shopv1.CheckMembershipRequest{ShopId: shopID, UserId: caller.ID})
 	switch {
 	case errs.Is(err, errs.NotFound), err == nil && !res.GetMember():
-		return errs.New(errs.NotFound, "%s", none)
+		return errs.New(errs.NotFound, "%s", message)
 	default:
 		return err
 	}
 }
 
-// The pauses between two looks whether a cancellation is done.
+// The interval at which Cancel polls for the end of a cancellation. It doubles from minPoll to maxPoll.
 const (
-	minLook = 5 * time.Millisecond
-	maxLook = 100 * time.Millisecond
+	minPoll = 5 * time.Millisecond
+	maxPoll = 100 * time.Millisecond
 )
 
-// Cancel cancels the caller's order before anything of it was shipped, and answers once stock and money are
-// back: the order is cancelled, its payment voided, or refunded when it was captured. Cancelling twice is the same as once.
+// Cancel cancels one of the caller's orders, if nothing of it was shipped. It returns once stock and money are
+// returned: the order is cancelled, and its payment is voided, or refunded if it was captured. Cancel is
+// idempotent.
 //
-// Its errors: not_found when the order is not theirs; conflict while its checkout runs and after a part was
-// shipped; timeout when it takes long: it goes on, and another call waits for it.
+// Errors: not_found (also for another customer's order), conflict (its checkout still runs, or a shop order was
+// shipped), timeout (the cancellation continues; another call waits for it).
 func (s *Service) Cancel(ctx context.Context, orderID, reason string) (domain.Order, error) {
 	caller := identity.FromContext(ctx).ID
 	if _, err := s.Get(ctx, orderID); err != nil {
@@ -169,10 +177,10 @@ func (s *Service) Cancel(ctx context.Context, orderID, reason string) (domain.Or
 	case out.State != saga.Confirmed:
 		return domain.Order{}, errs.Wrap(causeOf(out), errs.Conflict, "the checkout of this order has not ended yet; try again in a moment").WithRetryAfter(time.Second)
 	}
-	// The decision is made; what follows can only go forward.
+	// The saga is past its pivot and only goes forward.
 	wait, cancel := beforeDeadline(ctx)
 	defer cancel()
-	for pause := minLook; ; pause = min(2*pause, maxLook) {
+	for pause := minPoll; ; pause = min(2*pause, maxPoll) {
 		if o, err = s.Store.Owned(wait, orderID, caller); err != nil || o.Status == domain.Cancelled {
 			return o, err
 		}

@@ -1,4 +1,4 @@
--- The money side of each order. A tombstone (a void that came before its authorization) has no method and no amount.
+-- The payment of each order. A tombstone (a void that came before its authorization) has no method and no amount.
 create table payment (
     id             text        not null,
     order_id       text        not null,
@@ -10,14 +10,14 @@ create table payment (
     amount         bigint      not null,
     captured       bigint      not null default 0,
     refunded       bigint      not null default 0,
-    -- sum of the refunds asked for, done or under way
+    -- sum of the refunds that are requested or done
     refund_claimed bigint      not null default 0,
     provider       text        not null,
     provider_ref   text        not null default '',
-    -- what was asked for, without the token itself
+    -- hash of the request, token included
     request_hash   bytea       not null,
     failure_reason text        not null default '',
-    -- a void was asked for: nothing may be captured from here on
+    -- a void was requested: nothing may be captured any more
     void_requested boolean     not null default false,
     version        bigint      not null default 1,
     created_at     timestamptz not null,
@@ -30,7 +30,7 @@ create table payment (
         and refund_claimed between 0 and captured and refunded between 0 and refund_claimed)
 ) with (fillfactor = 80);
 
--- What the reconciler looks at: payments whose end is open.
+-- The reconciler's queue: payments with an open outcome.
 create index payment_open on payment (updated_at) where status in ('pending', 'authorized') and provider <> '';
 
 create table refund (
@@ -38,7 +38,7 @@ create table refund (
     payment_id text        not null references payment (id),
     idem_key   text        not null,
     amount     bigint      not null,
-    -- requested: the provider has not said yet; done; refused: the provider said no
+    -- requested: the provider has not answered; done; refused: by the provider
     state      text        not null,
     created_at timestamptz not null,
     updated_at timestamptz not null,
@@ -49,7 +49,7 @@ create table refund (
 );
 create index refund_open on refund (updated_at) where state = 'requested';
 
--- What providers told us, once for each of their events.
+-- The events of payment providers, once each.
 create table webhook_inbox (
     provider     text        not null,
     event_id     text        not null,

@@ -1,10 +1,10 @@
--- The sandbox provider keeps its own books, as another company would: nothing of payment joins with it.
+-- The sandbox provider keeps its own books, as another company would: payment's tables do not join them.
 create schema sandbox;
 
 create table sandbox.charge (
     -- the merchant's idempotency key: the payment's ID
     key        text        not null,
-    -- tombstone: voided before it was ever authorized
+    -- tombstone: voided before it was authorized
     status     text        not null,
     currency   text        not null,
     amount     bigint      not null,
@@ -27,9 +27,9 @@ create table sandbox.refund (
     constraint refund_amount check (amount > 0)
 );
 
--- Double entry: the entries of one movement, and so of all of them, sum to zero in each currency.
+-- Double entry: the entries of each movement sum to zero in each currency, and so do all entries.
 create table sandbox.ledger_entry (
-    -- what moved the money: "capture" of a charge or "refund"
+    -- the movement: capture or refund
     kind       text        not null,
     -- the charge's key, or the refund's
     key        text        not null,
@@ -37,19 +37,19 @@ create table sandbox.ledger_entry (
     currency   text        not null,
     amount     bigint      not null,
     created_at timestamptz not null default now(),
-    -- a capture and a refund are booked once, whatever goes wrong around them
+    -- a capture or refund is booked once, whatever fails around it
     constraint ledger_entry_pkey primary key (key, kind, account),
     constraint ledger_entry_account check (account in ('customer', 'merchant')),
     constraint ledger_entry_kind check (kind in ('capture', 'refund'))
 );
 
--- Calls that the sandbox did not answer as asked: an error before any effect, an answer that got lost.
+-- Calls that the sandbox misanswered as their token asked: an error before any effect, a lost answer.
 create table sandbox.call (
     key     text        not null,
     op      text        not null,
     outcome text        not null,
     at      timestamptz not null default now(),
-    -- each trick of a token is played once a charge
+    -- a token misbehaves once per charge
     constraint call_pkey primary key (key, op, outcome)
 );
 
@@ -60,7 +60,7 @@ create table sandbox.webhook (
     attempts        integer     not null default 0,
     next_attempt_at timestamptz not null default now(),
     delivered_at    timestamptz,
-    -- given up after too many attempts
+    -- when the last attempt failed
     dropped_at      timestamptz,
     created_at      timestamptz not null default now(),
     constraint webhook_pkey primary key (id)

@@ -1,6 +1,6 @@
 package domain
 
-// ChargeState is where a payment stands at its provider.
+// ChargeState is the state of a payment at its provider.
 type ChargeState string
 
 // The states of a charge.
@@ -11,17 +11,17 @@ const (
 	ChargeVoided     ChargeState = "voided"
 )
 
-// Charge is what the provider says of a payment, in whatever way it said it: the answer to a call, a
-// webhook, or a question about its status. All of them settle a payment through the same rules.
+// Charge is what the provider reports about a payment, whether in the answer to a call, in a webhook or in
+// its status. All three move a payment by the same rules.
 type Charge struct {
-	// Ref is the provider's name for it.
+	// Ref is the provider's ID of the charge.
 	Ref   string
 	State ChargeState
-	// Reason is why it was declined.
+	// Reason is why the charge was declined.
 	Reason string
 }
 
-// Status is what a payment becomes when its provider says c.
+// Status returns the status that a payment takes when its charge is c.
 func (c Charge) Status() Status {
 	switch c.State {
 	case ChargeAuthorized:
@@ -36,12 +36,12 @@ func (c Charge) Status() Status {
 	return Pending
 }
 
-// Notice is one event of a provider, as its webhook told it.
+// Notice is one event of a provider, read from a webhook.
 type Notice struct {
-	// EventID is the provider's own; the same event may come more than once.
+	// EventID is the provider's ID of the event. The same event may arrive more than once.
 	EventID   string
 	PaymentID string
 	Charge    Charge
-	// RefundID is the refund that was done; "": the notice is about none.
+	// RefundID is the refund that was done; empty if the notice is not about a refund.
 	RefundID string
 }

@@ -12,7 +12,7 @@ import (
 	"souk/pkg/money"
 )
 
-func TestTransitions(t *testing.T) {
+func TestStatusesFollowTheTransitionTable(t *testing.T) {
 	t.Parallel()
 	allowed := map[domain.Status][]domain.Status{
 		domain.Pending:           {domain.Authorized, domain.Captured, domain.Failed, domain.Voided},
@@ -29,7 +29,7 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
-func TestWhatAPaymentAllows(t *testing.T) {
+func TestStatusDecidesWhatAPaymentAllows(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		status    domain.Status
@@ -53,7 +53,7 @@ func TestWhatAPaymentAllows(t *testing.T) {
 	}
 }
 
-func TestClaim(t *testing.T) {
+func TestClaimTakesAtMostWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	amount := func(minor int64, c money.Currency) *money.Money { m := money.New(minor, c); return &m }
 	for name, c := range map[string]struct {
@@ -81,7 +81,7 @@ func TestClaim(t *testing.T) {
 	}
 }
 
-func TestTombstone(t *testing.T) {
+func TestTombstoneRefusesAuthorization(t *testing.T) {
 	t.Parallel()
 	p := domain.Tombstone("ord_1", time.Now())
 	require.True(t, p.IsTombstone())

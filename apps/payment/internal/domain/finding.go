@@ -1,10 +1,10 @@
 package domain
 
-// Finding is the outcome of one check: Count rows were looked at, Wrong of them break the rule.
+// Finding is the result of one check: of Count rows checked, Wrong break the rule.
 type Finding struct {
 	Check string
 	Count int64
 	Wrong int64
-	// Example names one that is wrong.
+	// Example is the ID of one wrong row.
 	Example string
 }

@@ -24,7 +24,7 @@ const (
 // ByProvider reports whether a provider moves the money.
 func (m Method) ByProvider() bool { return m != CashOnDelivery }
 
-// Reasons of a payment that failed.
+// Reasons for which a payment fails.
 const (
 	ReasonDeclined          = "declined"
 	ReasonInsufficientFunds = "insufficient_funds"
@@ -37,19 +37,19 @@ type Payment struct {
 	Status                  Status
 	Method                  Method
 	Amount                  money.Money
-	// Captured, Refunded and RefundClaimed (refunded or about to be) are minor units of Amount's currency.
+	// Captured, Refunded and RefundClaimed (refunded or requested) are minor units of Amount's currency.
 	Captured, Refunded, RefundClaimed int64
-	// Provider moves the money; "": nobody does (cash, tombstones).
+	// Provider moves the money; empty for cash and tombstones, which use no provider.
 	Provider, ProviderRef string
 	RequestHash           [sha256.Size]byte
 	FailureReason         string
-	// VoidRequested: a void is under way; nothing may be captured any more.
+	// VoidRequested is set before the provider is asked to void; from then on nothing may be captured.
 	VoidRequested        bool
 	Version              int64
 	CreatedAt, UpdatedAt time.Time
 }
 
-// Request is what an order asks for.
+// Request is an order's request for a payment.
 type Request struct {
 	OrderID, CustomerID string
 	Amount              money.Money
@@ -57,7 +57,8 @@ type Request struct {
 	Token               string
 }
 
-// Hash names the request, so that a second one for the same order can be told apart. The token is in it, but cannot be read from it.
+// Hash identifies the request, so that a different request for the same order is recognized. It covers the
+// token, which cannot be read from it.
 func (r Request) Hash() [sha256.Size]byte {
 	h := sha256.New()
 	for _, s := range []string{r.OrderID, r.CustomerID, r.Amount.String(), string(r.Method), r.Token} {
@@ -69,8 +70,9 @@ func (r Request) Hash() [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// New makes the payment of a request. Cash needs nobody's consent: it is authorized from the start.
-// It fails with errs.Invalid for an amount that is not positive, cash with a token, and anything else without one.
+// New makes the payment of a request. Cash needs no provider's consent: it is authorized from the start.
+//
+// Errors: invalid_argument (the amount is not positive, cash has a token, another method has none).
 func New(r Request, provider string, at time.Time) (Payment, error) {
 	switch {
 	case r.Amount.Minor() <= 0:
@@ -90,22 +92,23 @@ func New(r Request, provider string, at time.Time) (Payment, error) {
 	return p, nil
 }
 
-// Tombstone makes the payment that a void leaves which came before its authorization.
+// Tombstone makes the payment that records a void which came before its authorization.
 func Tombstone(orderID string, at time.Time) Payment {
 	return Payment{ID: id.New(id.Payment), OrderID: orderID, Status: Voided, VoidRequested: true, Version: 1, CreatedAt: at, UpdatedAt: at}
 }
 
-// IsTombstone reports whether p stands for a payment that never was.
+// IsTombstone reports whether p only refuses a late authorization and never was a payment.
 func (p Payment) IsTombstone() bool { return p.Status == Voided && p.Amount == money.Money{} }
 
-// CapturedAmount is what was captured, whether or not it went back since.
+// CapturedAmount is the amount captured, including what was refunded since.
 func (p Payment) CapturedAmount() money.Money { return money.New(p.Captured, p.Amount.Currency()) }
 
-// RefundedAmount is what went back so far.
+// RefundedAmount is the amount refunded so far.
 func (p Payment) RefundedAmount() money.Money { return money.New(p.Refunded, p.Amount.Currency()) }
 
-// Authorization is the answer that p stands for: nil when it is authorized or more, payment_declined
-// when it failed, conflict when it was given up, unavailable while it is open.
+// Authorization returns the answer that p gives to Authorize; nil if p is authorized or captured.
+//
+// Errors: payment_declined (it failed), conflict (it was voided), unavailable (its outcome is open).
 func (p Payment) Authorization() error {
 	switch {
 	case p.Status.HasCapture():
@@ -121,13 +124,15 @@ func (p Payment) Authorization() error {
 	}
 }
 
-// Unanswered is the error of what needs an authorization that is still open: unavailable.
+// Unanswered is the error of an operation that needs an authorization whose outcome is still open.
 func Unanswered() *errs.Error {
 	return errs.New(errs.Unavailable, "the payment provider has not answered yet").WithRetryAfter(time.Second)
 }
 
-// CanCapture says why p cannot be captured; nil when it can, or is captured already. Of a pending payment the provider
-// knows more than we do: it may be authorized there.
+// CanCapture returns nil if p can be captured or is captured already. A pending payment can be captured: it
+// may be authorized at its provider.
+//
+// Errors: conflict (it was voided), payment_declined.
 func (p Payment) CanCapture() error {
 	switch {
 	case p.Status.HasCapture():

@@ -5,20 +5,20 @@ import (
 	"souk/pkg/money"
 )
 
-// RefundState is where a refund stands.
+// RefundState is the state of a refund.
 type RefundState string
 
 // The states of a refund.
 const (
-	// RefundRequested: the provider has been, or is about to be, asked.
+	// RefundRequested: the provider was asked or is about to be asked.
 	RefundRequested RefundState = "requested"
-	// RefundDone: the money went back.
+	// RefundDone: the money was paid back.
 	RefundDone RefundState = "done"
-	// RefundRefused: the provider said no.
+	// RefundRefused: the provider refused.
 	RefundRefused RefundState = "refused"
 )
 
-// Refund is money on its way back.
+// Refund is a request to pay money back.
 type Refund struct {
 	ID, PaymentID, Key string
 	// Amount is minor units of the payment's currency.
@@ -26,9 +26,10 @@ type Refund struct {
 	State  RefundState
 }
 
-// Claim returns how much of p a refund of the amount would take, all that is left when it is nil.
-// It fails with errs.Conflict when nothing was captured or nothing is left, errs.Invalid for an amount
-// in another currency or not positive, errs.Unprocessable when it is more than is left.
+// Claim returns how much of p a refund of the amount takes; a nil amount takes all that is left.
+//
+// Errors: conflict (nothing was captured or nothing is left), invalid_argument (another currency or not
+// positive), unprocessable (more than is left).
 func (p Payment) Claim(amount *money.Money) (int64, error) {
 	left := p.Captured - p.RefundClaimed
 	switch {
@@ -48,7 +49,7 @@ func (p Payment) Claim(amount *money.Money) (int64, error) {
 	return amount.Minor(), nil
 }
 
-// AfterRefund is p's status once the amount has gone back.
+// AfterRefund returns p's status after the amount is refunded.
 func (p Payment) AfterRefund(amount int64) Status {
 	if p.Refunded+amount >= p.Captured {
 		return Refunded

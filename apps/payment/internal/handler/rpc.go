@@ -22,7 +22,7 @@ type RPC struct {
 
 var _ paymentv1.PaymentServiceServer = (*RPC)(nil)
 
-// Authorize holds an order's total: see service.Service.Authorize for its errors.
+// Authorize holds an order's total. Errors: see service.Service.Authorize.
 func (h *RPC) Authorize(ctx context.Context, r *paymentv1.AuthorizeRequest) (*paymentv1.AuthorizeResponse, error) {
 	amount, err := money.FromProto(r.GetAmount())
 	if err != nil {
@@ -34,19 +34,19 @@ func (h *RPC) Authorize(ctx context.Context, r *paymentv1.AuthorizeRequest) (*pa
 	if err != nil {
 		return nil, err
 	}
-	return &paymentv1.AuthorizeResponse{Payment: show(p)}, nil
+	return &paymentv1.AuthorizeResponse{Payment: toProto(p)}, nil
 }
 
-// Capture takes authorized money: see service.Service.Capture for its errors.
+// Capture takes authorized money. Errors: see service.Service.Capture.
 func (h *RPC) Capture(ctx context.Context, r *paymentv1.CaptureRequest) (*paymentv1.CaptureResponse, error) {
 	p, err := h.Service.Capture(ctx, r.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
-	return &paymentv1.CaptureResponse{Payment: show(p)}, nil
+	return &paymentv1.CaptureResponse{Payment: toProto(p)}, nil
 }
 
-// Void gives a payment up: see service.Service.Void for its errors.
+// Void gives up a payment. Errors: see service.Service.Void.
 func (h *RPC) Void(ctx context.Context, r *paymentv1.VoidRequest) (*paymentv1.VoidResponse, error) {
 	p, err := h.Service.Void(ctx, r.GetOrderId())
 	if err != nil {
@@ -55,10 +55,10 @@ func (h *RPC) Void(ctx context.Context, r *paymentv1.VoidRequest) (*paymentv1.Vo
 	if p.IsTombstone() {
 		return &paymentv1.VoidResponse{}, nil
 	}
-	return &paymentv1.VoidResponse{Payment: show(p)}, nil
+	return &paymentv1.VoidResponse{Payment: toProto(p)}, nil
 }
 
-// Refund pays captured money back: see service.Service.Refund for its errors.
+// Refund pays captured money back. Errors: see service.Service.Refund.
 func (h *RPC) Refund(ctx context.Context, r *paymentv1.RefundRequest) (*paymentv1.RefundResponse, error) {
 	var amount *money.Money
 	if r.Amount != nil {
@@ -72,10 +72,12 @@ func (h *RPC) Refund(ctx context.Context, r *paymentv1.RefundRequest) (*paymentv
 	if err != nil {
 		return nil, err
 	}
-	return &paymentv1.RefundResponse{Payment: show(p)}, nil
+	return &paymentv1.RefundResponse{Payment: toProto(p)}, nil
 }
 
-// GetPayment shows one of the caller's payments; not_found for anybody else's.
+// GetPayment returns one of the caller's payments.
+//
+// Errors: not_found (also if it is another customer's).
 func (h *RPC) GetPayment(ctx context.Context, r *paymentv1.GetPaymentRequest) (*paymentv1.GetPaymentResponse, error) {
 	caller := identity.FromContext(ctx)
 	if caller.ID == "" {
@@ -85,10 +87,12 @@ func (h *RPC) GetPayment(ctx context.Context, r *paymentv1.GetPaymentRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	return &paymentv1.GetPaymentResponse{Payment: show(p)}, nil
+	return &paymentv1.GetPaymentResponse{Payment: toProto(p)}, nil
 }
 
-// AdoptPayments makes a guest's payments a user's. unavailable, timeout.
+// AdoptPayments gives a guest's payments to a user.
+//
+// Errors: unavailable, timeout.
 func (h *RPC) AdoptPayments(ctx context.Context, r *paymentv1.AdoptPaymentsRequest) (*paymentv1.AdoptPaymentsResponse, error) {
 	if err := h.Service.Adopt(ctx, r.GetGuestId(), r.GetUserId(), r.GetOrderIds()); err != nil {
 		return nil, err
@@ -96,7 +100,7 @@ func (h *RPC) AdoptPayments(ctx context.Context, r *paymentv1.AdoptPaymentsReque
 	return &paymentv1.AdoptPaymentsResponse{}, nil
 }
 
-// ReceiveWebhook takes a provider's notice in: see service.Service.ReceiveWebhook for its errors.
+// ReceiveWebhook applies a provider's notices. Errors: see service.Service.ReceiveWebhook.
 func (h *RPC) ReceiveWebhook(ctx context.Context, r *paymentv1.ReceiveWebhookRequest) (*paymentv1.ReceiveWebhookResponse, error) {
 	duplicate, err := h.Service.ReceiveWebhook(ctx, r.GetProvider(), r.GetBody(), r.GetSignature())
 	if err != nil {
@@ -105,7 +109,7 @@ func (h *RPC) ReceiveWebhook(ctx context.Context, r *paymentv1.ReceiveWebhookReq
 	return &paymentv1.ReceiveWebhookResponse{Duplicate: duplicate}, nil
 }
 
-func show(p domain.Payment) *paymentv1.Payment {
+func toProto(p domain.Payment) *paymentv1.Payment {
 	return &paymentv1.Payment{
 		Id: p.ID, OrderId: p.OrderID, Status: string(p.Status), Method: string(p.Method),
 		Amount: p.Amount.Proto(), Captured: p.CapturedAmount().Proto(), Refunded: p.RefundedAmount().Proto(),

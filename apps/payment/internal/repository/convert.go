@@ -9,7 +9,7 @@ import (
 	"souk/pkg/event"
 )
 
-// metadata is an event's metadata as the outbox keeps it.
+// metadata encodes an event's metadata as the outbox stores it.
 func metadata(e event.Event) (string, error) {
 	if len(e.Metadata) == 0 {
 		return "{}", nil
@@ -21,7 +21,7 @@ func metadata(e event.Event) (string, error) {
 	return string(b), nil
 }
 
-// froms lists the statuses that next may follow, for SQL.
+// froms lists the statuses that next may follow, separated by commas, for SQL.
 func froms(next domain.Status) string {
 	var out []string
 	for _, s := range domain.Before(next) {

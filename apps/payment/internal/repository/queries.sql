@@ -1,5 +1,5 @@
 -- name: Initiate :many
--- Makes payments, those of orders that have none, and tells of them.
+-- Inserts the payments of orders that have none, with their events.
 with input as (
     select unnest(@ids::text[]) as id, unnest(@order_ids::text[]) as order_id, unnest(@customer_ids::text[]) as customer_id,
            unnest(@statuses::text[]) as status, unnest(@methods::text[]) as method, unnest(@currencies::text[]) as currency,
@@ -13,7 +13,7 @@ with input as (
     from input i
     on conflict (order_id) do nothing
     returning payment.id
-), told as (
+), appended as (
     insert into outbox (id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload)
     select i.event_id, i.subject, i.type, i.id, 1, i.at, i.metadata::jsonb, i.payload
     from input i join made m on m.id = i.id
@@ -21,10 +21,10 @@ with input as (
 select m.id from made m;
 
 -- name: Settle :many
--- Moves payments on, those from which the state machine allows it, and tells of it. Rows are locked in the order of
--- their IDs, so that two statements cannot wait for each other.
--- Arrays by which rows are looked up come through sub-selects, here and below, so that the planner cannot see their
--- lengths: it would plan anew each time, for longer than the statement runs.
+-- Makes the transitions that the state machine allows, and appends their events. Rows are locked in the order of their
+-- IDs, so that two statements cannot deadlock.
+-- Arrays that select rows are wrapped in sub-selects, here and below, so that the planner cannot see their lengths.
+-- Otherwise it would plan each execution again, which takes longer than the statement runs.
 with input as (
     select unnest((select @ids::text[])::text[]) as id, unnest((select @statuses::text[])::text[]) as status, unnest((select @froms::text[])::text[]) as froms,
            unnest((select @refs::text[])::text[]) as ref, unnest((select @reasons::text[])::text[]) as reason, unnest((select @ats::timestamptz[])::timestamptz[]) as at,
@@ -41,7 +41,7 @@ with input as (
         provider_ref = case when h.ref = '' then p.provider_ref else h.ref end,
         failure_reason = h.reason,
         captured = case when h.status = 'captured' then p.amount else p.captured end,
-        -- the provider has the last word: what it captured was not voided
+        -- the provider decides: a captured payment was not voided
         void_requested = p.void_requested and h.status <> 'captured',
         version = p.version + 1,
         updated_at = h.at,
@@ -52,7 +52,7 @@ with input as (
     returning p.id, p.order_id, p.customer_id, p.status, p.method, p.currency, p.amount, p.captured, p.refunded, p.refund_claimed,
         p.provider, p.provider_ref, p.request_hash, p.failure_reason, p.void_requested, p.version, p.created_at, p.updated_at,
         h.event_id, h.subject, h.type, h.metadata, h.payload
-), told as (
+), appended as (
     insert into outbox (id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload)
     select m.event_id, m.subject, m.type, m.id, m.version, m.updated_at, m.metadata::jsonb, m.payload
     from moved m where m.event_id <> ''
@@ -92,7 +92,7 @@ select id, order_id, customer_id, status, method, currency, amount, captured, re
 from payment where order_id = $1 for update;
 
 -- name: Bury :execrows
--- Leaves a tombstone where there is no payment.
+-- Inserts a tombstone unless the order has a payment.
 insert into payment (id, order_id, customer_id, status, method, currency, amount, provider, request_hash, void_requested, created_at, updated_at, asked_at)
 values (@id, @order_id, '', 'voided', '', '', 0, '', @request_hash, true, @at, @at, null)
 on conflict (order_id) do nothing;
@@ -102,8 +102,8 @@ update payment set void_requested = true, version = version + 1, updated_at = @a
 where id = @id and status in ('pending', 'authorized') and not void_requested;
 
 -- name: AskOpen :many
--- Takes payments whose end is open and about which nobody has asked since before the time, those first that wait for
--- longest, and puts them at the end of the queue: what fails again lets others go first.
+-- Returns payments with an open outcome whose provider was last asked before the given time, the longest waiting
+-- first, and moves them to the end of the queue: a payment that fails again lets others go first.
 with due as (
     select d.id from payment d where d.asked_at < @before::timestamptz order by d.asked_at limit @batch for update skip locked
 ), asked as (
@@ -152,7 +152,7 @@ update payment set refund_claimed = refund_claimed - @amount, version = version 
 where id = @id and refund_claimed - @amount >= refunded;
 
 -- name: AskOpenRefunds :many
--- The same of refunds: a refund that is open changes only by being asked about.
+-- The same for refunds. updated_at is the queue: an open refund changes only by being asked about.
 with due as (
     select d.id from refund d
     where d.state = 'requested' and d.updated_at < @before
@@ -163,8 +163,8 @@ from due where r.id = due.id
 returning r.id, r.payment_id, r.idem_key, r.amount, r.state;
 
 -- name: NoteWebhooks :execrows
--- Remembers notices that change nothing. It does not wait for the disk: what an outage takes with it had no effect,
--- and has none when it comes again.
+-- Records notices that change nothing. It does not wait for the disk: a notice lost in a crash had no effect, and has
+-- none when it arrives again.
 insert into webhook_inbox (provider, event_id, payment_id, body_hash, received_at, processed_at)
 select i.provider, i.event_id, i.payment_id, i.body_hash, i.at, i.at
 from (select set_config('synchronous_commit', 'off', true)) as relaxed,

@@ -16,8 +16,8 @@ import (
 	"souk/pkg/postgres"
 )
 
-// BeginRefund implements service.Store. The payment's row is locked, so refunds of one payment are
-// made one after the other and together never exceed what was captured.
+// BeginRefund implements service.Store. The payment's row is locked, so refunds of one payment are created
+// one after the other, and their sum never exceeds what was captured.
 func (s *Store) BeginRefund(ctx context.Context, orderID string, r domain.Refund, amount *money.Money, at time.Time) (domain.Payment, domain.Refund, error) {
 	var p domain.Payment
 	err := s.inTx(ctx, func(q *sqlc.Queries, _ pgx.Tx) error {
@@ -36,7 +36,7 @@ func (s *Store) BeginRefund(ctx context.Context, orderID string, r domain.Refund
 			if r.State != domain.RefundRefused {
 				return nil
 			}
-			// The provider is asked again: why it refused may be gone.
+			// The provider is asked again: the reason for its refusal may be gone.
 			left := money.New(r.Amount, p.Amount.Currency())
 			amount = &left
 		case !errs.Is(err, errs.NotFound):
@@ -64,28 +64,28 @@ func (s *Store) BeginRefund(ctx context.Context, orderID string, r domain.Refund
 }
 
 // EndRefund implements service.Store.
-func (s *Store) EndRefund(ctx context.Context, e domain.RefundEnd, tell Telling) (domain.Payment, error) {
+func (s *Store) EndRefund(ctx context.Context, e domain.RefundEnd, newEvent RefundEvent) (domain.Payment, error) {
 	var p domain.Payment
 	err := s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
 		r, err := q.RefundByID(ctx, e.RefundID)
 		if err != nil {
 			return postgres.Err(err)
 		}
-		// The payment is locked before its refund: everybody does it in this order.
+		// The payment is locked before its refund, in the same order everywhere, to avoid a deadlock.
 		row, err := q.LockByID(ctx, r.PaymentID)
 		if err != nil {
 			return postgres.Err(err)
 		}
-		p, err = endRefund(ctx, q, tx, payment(sqlc.ByIDRow(row)), r.Amount, e, tell)
+		p, err = endRefund(ctx, q, tx, payment(sqlc.ByIDRow(row)), r.Amount, e, newEvent)
 		return err
 	})
 	return p, err
 }
 
-func endRefund(ctx context.Context, q *sqlc.Queries, tx pgx.Tx, p domain.Payment, amount int64, e domain.RefundEnd, tell Telling) (domain.Payment, error) {
+func endRefund(ctx context.Context, q *sqlc.Queries, tx pgx.Tx, p domain.Payment, amount int64, e domain.RefundEnd, newEvent RefundEvent) (domain.Payment, error) {
 	n, err := q.EndRefund(ctx, sqlc.EndRefundParams{ID: e.RefundID, PaymentID: p.ID, State: string(e.State), At: e.At})
 	if err != nil || n == 0 {
-		return p, postgres.Err(err) // it ended before
+		return p, postgres.Err(err) // n == 0: it had ended before
 	}
 	if e.State != domain.RefundDone {
 		_, err := q.UnclaimRefund(ctx, sqlc.UnclaimRefundParams{ID: p.ID, Amount: amount, At: e.At})
@@ -100,11 +100,11 @@ func endRefund(ctx context.Context, q *sqlc.Queries, tx pgx.Tx, p domain.Payment
 		return p, errs.New(errs.Internal, "more would be refunded than was claimed")
 	}
 	p.Refunded, p.Status, p.Version, p.UpdatedAt = p.Refunded+amount, status, p.Version+1, e.At
-	told, err := tell(p, money.New(amount, p.Amount.Currency()))
+	ev, err := newEvent(p, money.New(amount, p.Amount.Currency()))
 	if err != nil {
 		return p, err
 	}
-	return p, outbox.Append(ctx, tx, told)
+	return p, outbox.Append(ctx, tx, ev)
 }
 
 // AskOpenRefunds implements service.Store.
@@ -119,7 +119,8 @@ func (s *Store) AskOpenRefunds(ctx context.Context, before, at time.Time, limit 
 
 // NoteWebhooks implements service.Store.
 func (s *Store) NoteWebhooks(ctx context.Context, webhooks []domain.Webhook) (int, error) {
-	// In order of the key, so that two callers with the same notices cannot wait for each other in a circle.
+	// Rows are inserted in the order of their keys, so that two callers with the same notices cannot
+	// deadlock.
 	webhooks = slices.SortedFunc(slices.Values(webhooks), func(a, b domain.Webhook) int { return cmpString(a.EventID, b.EventID) })
 	var arg sqlc.NoteWebhooksParams
 	for _, w := range webhooks {
@@ -137,7 +138,7 @@ func (s *Store) ForgetWebhooks(ctx context.Context, before time.Time, limit int)
 }
 
 // TakeWebhook implements service.Store.
-func (s *Store) TakeWebhook(ctx context.Context, w domain.Webhook, decide func(domain.Payment) (*domain.Settlement, event.Event, error), tell Telling) (bool, error) {
+func (s *Store) TakeWebhook(ctx context.Context, w domain.Webhook, decide func(domain.Payment) (*domain.Transition, event.Event, error), newEvent RefundEvent) (bool, error) {
 	duplicate := false
 	err := s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
 		n, err := q.TakeWebhook(ctx, sqlc.TakeWebhookParams{
@@ -151,12 +152,12 @@ func (s *Store) TakeWebhook(ctx context.Context, w domain.Webhook, decide func(d
 			return postgres.Err(err)
 		}
 		p := payment(sqlc.ByIDRow(row))
-		settlement, told, err := decide(p)
+		transition, ev, err := decide(p)
 		if err != nil {
 			return err
 		}
-		if settlement != nil {
-			moved, err := settle(ctx, q, []settling{{*settlement, told}})
+		if transition != nil {
+			moved, err := applyAll(ctx, q, []transitionItem{{*transition, ev}})
 			if err != nil {
 				return err
 			}
@@ -171,7 +172,7 @@ func (s *Store) TakeWebhook(ctx context.Context, w domain.Webhook, decide func(d
 		if err != nil {
 			return postgres.Err(err)
 		}
-		_, err = endRefund(ctx, q, tx, p, r.Amount, domain.RefundEnd{RefundID: r.ID, State: domain.RefundDone, At: w.At}, tell)
+		_, err = endRefund(ctx, q, tx, p, r.Amount, domain.RefundEnd{RefundID: r.ID, State: domain.RefundDone, At: w.At}, newEvent)
 		return err
 	})
 	return duplicate && err == nil, err

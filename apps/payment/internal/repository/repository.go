@@ -1,7 +1,7 @@
 // Package repository keeps payments in PostgreSQL.
 //
-// What a checkout writes (a payment, its authorization, its capture) travels in groups: concurrent
-// callers share one statement, which is a transaction of its own and carries their events.
+// The writes of a checkout (a payment, its authorization, its capture) are batched: concurrent callers share
+// one statement, which is its own transaction and also inserts their events.
 package repository
 
 import (
@@ -14,67 +14,68 @@ import (
 
 	"souk/apps/payment/internal/domain"
 	"souk/apps/payment/internal/repository/sqlc"
-	"souk/pkg/cohort"
+	"souk/pkg/batch"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/money"
 	"souk/pkg/postgres"
 )
 
-// groupLimit bounds how many callers share one statement; groupParallel how many go on at a time. With one, those that
-// arrive meanwhile go together: a second one halves the groups and saves nobody any time.
+// batchLimit is the largest number of callers that share one statement. batchParallel is the number of
+// statements in flight: with one, callers that arrive meanwhile form the next batch. A second one would halve
+// the batches and save no time.
 const (
-	groupLimit    = 128
-	groupParallel = 1
+	batchLimit    = 128
+	batchParallel = 1
 )
 
-// Telling makes the event of a refund that was done, from the payment as it is then.
-type Telling = func(p domain.Payment, amount money.Money) (event.Event, error)
+// RefundEvent makes the event of a refund that is done; p is the payment after the refund.
+type RefundEvent = func(p domain.Payment, amount money.Money) (event.Event, error)
 
 // Store is service.Store in PostgreSQL.
 type Store struct {
 	pool *pgxpool.Pool
 	q    *sqlc.Queries
-	// wake tells the relay that there are new events.
+	// wake makes the relay publish new events at once.
 	wake func()
 
-	initiates *postgres.Group[initiate, bool]
-	settles   *postgres.Group[settling, *domain.Payment]
-	byOrder   *postgres.Group[string, *domain.Payment]
+	initiates   *batch.Batcher[initiate, bool]
+	transitions *batch.Batcher[transitionItem, *domain.Payment]
+	byOrder     *batch.Batcher[string, *domain.Payment]
 }
 
 type initiate struct {
-	p    domain.Payment
-	told event.Event
+	p  domain.Payment
+	ev event.Event
 }
 
-type settling struct {
-	domain.Settlement
-	told event.Event
+type transitionItem struct {
+	domain.Transition
+	ev event.Event
 }
 
-// Open returns a Store on the pool. It calls wake whenever it has written events.
+// Open returns a Store on the pool. It calls wake after it has written events.
 func Open(pool *pgxpool.Pool, wake func()) *Store {
 	s := &Store{pool: pool, q: sqlc.New(pool), wake: wake}
-	parallel := postgres.WithParallel(groupParallel)
-	s.initiates = postgres.NewGroup(groupLimit, s.runInitiate, parallel)
-	s.settles = postgres.NewGroup(groupLimit, s.runSettle, parallel)
-	s.byOrder = postgres.NewGroup(groupLimit, s.runByOrder, parallel)
+	parallel := batch.WithParallel(batchParallel)
+	s.initiates = batch.New(batchLimit, s.runInitiate, parallel)
+	s.transitions = batch.New(batchLimit, s.runApply, parallel)
+	s.byOrder = batch.New(batchLimit, s.runByOrder, parallel)
 	return s
 }
 
 // Initiate implements service.Store.
-func (s *Store) Initiate(ctx context.Context, p domain.Payment, told event.Event) (domain.Payment, error) {
-	made, err := s.initiates.Do(ctx, initiate{p, told})
+func (s *Store) Initiate(ctx context.Context, p domain.Payment, ev event.Event) (domain.Payment, error) {
+	made, err := s.initiates.Submit(ctx, initiate{p, ev})
 	if err != nil || made {
 		return p, err
 	}
-	return s.ByOrder(cohort.Without(ctx), p.OrderID)
+	return s.ByOrder(ctx, p.OrderID)
 }
 
-func (s *Store) runInitiate(ctx context.Context, items []initiate) ([]postgres.Result[bool], error) {
-	// Of several callers for one order only the first tries: the others find its row. In order of the
-	// key, so that two runs cannot wait for each other in a circle.
+func (s *Store) runInitiate(ctx context.Context, items []initiate) ([]batch.Result[bool], error) {
+	// Of several callers for one order only the first inserts; the others find its row. Rows are inserted in
+	// the order of their keys, so that two statements cannot deadlock.
 	first := make([]int, 0, len(items))
 	seen := make(map[string]bool, len(items))
 	for i, it := range items {
@@ -86,8 +87,8 @@ func (s *Store) runInitiate(ctx context.Context, items []initiate) ([]postgres.R
 	slices.SortFunc(first, func(a, b int) int { return cmpString(items[a].p.OrderID, items[b].p.OrderID) })
 	var arg sqlc.InitiateParams
 	for _, i := range first {
-		p, told := items[i].p, items[i].told
-		meta, err := metadata(told)
+		p, ev := items[i].p, items[i].ev
+		meta, err := metadata(ev)
 		if err != nil {
 			return nil, err
 		}
@@ -95,8 +96,8 @@ func (s *Store) runInitiate(ctx context.Context, items []initiate) ([]postgres.R
 		arg.Statuses, arg.Methods = append(arg.Statuses, string(p.Status)), append(arg.Methods, string(p.Method))
 		arg.Currencies, arg.Amounts = append(arg.Currencies, string(p.Amount.Currency())), append(arg.Amounts, p.Amount.Minor())
 		arg.Providers, arg.RequestHashes, arg.Ats = append(arg.Providers, p.Provider), append(arg.RequestHashes, p.RequestHash[:]), append(arg.Ats, p.CreatedAt)
-		arg.EventIds, arg.Subjects, arg.Types = append(arg.EventIds, told.ID), append(arg.Subjects, told.Subject), append(arg.Types, told.Type)
-		arg.Metadatas, arg.Payloads = append(arg.Metadatas, meta), append(arg.Payloads, told.Payload)
+		arg.EventIds, arg.Subjects, arg.Types = append(arg.EventIds, ev.ID), append(arg.Subjects, ev.Subject), append(arg.Types, ev.Type)
+		arg.Metadatas, arg.Payloads = append(arg.Metadatas, meta), append(arg.Payloads, ev.Payload)
 	}
 	ids, err := s.q.Initiate(ctx, arg)
 	if err != nil {
@@ -107,38 +108,38 @@ func (s *Store) runInitiate(ctx context.Context, items []initiate) ([]postgres.R
 	for _, id := range ids {
 		made[id] = true
 	}
-	out := make([]postgres.Result[bool], len(items))
+	out := make([]batch.Result[bool], len(items))
 	for i, it := range items {
 		out[i].Value = made[it.p.ID]
 	}
 	return out, nil
 }
 
-// Bury implements service.Store.
-func (s *Store) Bury(ctx context.Context, p domain.Payment) (domain.Payment, error) {
+// CreateTombstone implements service.Store.
+func (s *Store) CreateTombstone(ctx context.Context, p domain.Payment) (domain.Payment, error) {
 	n, err := s.q.Bury(ctx, sqlc.BuryParams{ID: p.ID, OrderID: p.OrderID, RequestHash: p.RequestHash[:], At: p.CreatedAt})
 	if err != nil || n == 1 {
 		return p, postgres.Err(err)
 	}
-	return s.ByOrder(cohort.Without(ctx), p.OrderID)
+	return s.ByOrder(ctx, p.OrderID)
 }
 
-// Settle implements service.Store.
-func (s *Store) Settle(ctx context.Context, settlement domain.Settlement, told event.Event) (domain.Payment, error) {
-	p, err := s.settles.Do(ctx, settling{settlement, told})
+// Apply implements service.Store.
+func (s *Store) Apply(ctx context.Context, t domain.Transition, ev event.Event) (domain.Payment, error) {
+	p, err := s.transitions.Submit(ctx, transitionItem{t, ev})
 	if err != nil || p != nil {
 		return deref(p), err
 	}
-	return s.ByID(ctx, settlement.PaymentID)
+	return s.ByID(ctx, t.PaymentID)
 }
 
-func (s *Store) runSettle(ctx context.Context, items []settling) ([]postgres.Result[*domain.Payment], error) {
-	out := make([]postgres.Result[*domain.Payment], len(items))
+func (s *Store) runApply(ctx context.Context, items []transitionItem) ([]batch.Result[*domain.Payment], error) {
+	out := make([]batch.Result[*domain.Payment], len(items))
 	rest := make([]int, len(items))
 	for i := range items {
 		rest[i] = i
 	}
-	// One statement moves a payment once, so the second caller of one payment goes into the next.
+	// One statement moves a payment once, so the second transition of one payment goes into the next.
 	for len(rest) > 0 {
 		var again []int
 		now := make(map[string]int, len(rest))
@@ -149,11 +150,11 @@ func (s *Store) runSettle(ctx context.Context, items []settling) ([]postgres.Res
 				now[items[i].PaymentID] = i
 			}
 		}
-		batch := make([]settling, 0, len(now))
+		pending := make([]transitionItem, 0, len(now))
 		for _, i := range now {
-			batch = append(batch, items[i])
+			pending = append(pending, items[i])
 		}
-		moved, err := settle(ctx, s.q, batch)
+		moved, err := applyAll(ctx, s.q, pending)
 		if err != nil {
 			return nil, err
 		}
@@ -166,17 +167,17 @@ func (s *Store) runSettle(ctx context.Context, items []settling) ([]postgres.Res
 	return out, nil
 }
 
-func settle(ctx context.Context, q *sqlc.Queries, batch []settling) ([]domain.Payment, error) {
+func applyAll(ctx context.Context, q *sqlc.Queries, items []transitionItem) ([]domain.Payment, error) {
 	var arg sqlc.SettleParams
-	for _, it := range batch {
-		meta, err := metadata(it.told)
+	for _, it := range items {
+		meta, err := metadata(it.ev)
 		if err != nil {
 			return nil, err
 		}
 		arg.Ids, arg.Statuses, arg.Froms = append(arg.Ids, it.PaymentID), append(arg.Statuses, string(it.Status)), append(arg.Froms, froms(it.Status))
 		arg.Refs, arg.Reasons, arg.Ats = append(arg.Refs, it.ProviderRef), append(arg.Reasons, it.Reason), append(arg.Ats, it.At)
-		arg.EventIds, arg.Subjects, arg.Types = append(arg.EventIds, it.told.ID), append(arg.Subjects, it.told.Subject), append(arg.Types, it.told.Type)
-		arg.Metadatas, arg.Payloads = append(arg.Metadatas, meta), append(arg.Payloads, it.told.Payload)
+		arg.EventIds, arg.Subjects, arg.Types = append(arg.EventIds, it.ev.ID), append(arg.Subjects, it.ev.Subject), append(arg.Types, it.ev.Type)
+		arg.Metadatas, arg.Payloads = append(arg.Metadatas, meta), append(arg.Payloads, it.ev.Payload)
 	}
 	rows, err := q.Settle(ctx, arg)
 	if err != nil {
@@ -191,14 +192,14 @@ func settle(ctx context.Context, q *sqlc.Queries, batch []settling) ([]domain.Pa
 
 // ByOrder implements service.Store.
 func (s *Store) ByOrder(ctx context.Context, orderID string) (domain.Payment, error) {
-	p, err := s.byOrder.Do(ctx, orderID)
+	p, err := s.byOrder.Submit(ctx, orderID)
 	if err == nil && p == nil {
 		err = errs.New(errs.NotFound, "there is no such payment")
 	}
 	return deref(p), err
 }
 
-func (s *Store) runByOrder(ctx context.Context, orderIDs []string) ([]postgres.Result[*domain.Payment], error) {
+func (s *Store) runByOrder(ctx context.Context, orderIDs []string) ([]batch.Result[*domain.Payment], error) {
 	rows, err := s.q.ByOrders(ctx, orderIDs)
 	if err != nil {
 		return nil, postgres.Err(err)
@@ -208,7 +209,7 @@ func (s *Store) runByOrder(ctx context.Context, orderIDs []string) ([]postgres.R
 		p := payment(sqlc.ByIDRow(r))
 		found[p.OrderID] = &p
 	}
-	out := make([]postgres.Result[*domain.Payment], len(orderIDs))
+	out := make([]batch.Result[*domain.Payment], len(orderIDs))
 	for i, orderID := range orderIDs {
 		out[i].Value = found[orderID]
 	}
@@ -261,7 +262,7 @@ func (s *Store) AskOpen(ctx context.Context, before, at time.Time, limit int) ([
 	return out, postgres.Err(err)
 }
 
-// inTx runs f with queries in one transaction.
+// inTx runs f in one transaction, and then wakes the relay.
 func (s *Store) inTx(ctx context.Context, f func(q *sqlc.Queries, tx pgx.Tx) error) error {
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error { return f(s.q.WithTx(tx), tx) })
 	s.wake()

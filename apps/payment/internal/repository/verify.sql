@@ -1,4 +1,4 @@
--- One row a check: what, rows looked at, rows that are wrong, one of them.
+-- One row per check: its name, rows checked, wrong rows, an example.
 select 'the sandbox''s ledger sums to zero in each currency', count(*), count(*) filter (where total <> 0),
        coalesce(min(currency) filter (where total <> 0), '')
 from (select currency, sum(amount) as total from sandbox.ledger_entry group by currency) l

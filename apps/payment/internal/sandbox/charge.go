@@ -7,12 +7,13 @@ import (
 
 	"souk/apps/payment/internal/domain"
 	"souk/apps/payment/internal/sandbox/sqlc"
+	"souk/pkg/batch"
 	"souk/pkg/errs"
 	"souk/pkg/money"
 	"souk/pkg/postgres"
 )
 
-// charge is what is to be booked under a key, if nothing is yet.
+// charge is what to book under a key unless a charge with the key exists.
 type charge struct {
 	key    string
 	amount money.Money
@@ -20,14 +21,14 @@ type charge struct {
 	reason string
 }
 
-// once returns the items' keys, each once and in order, so that two runs cannot wait for each other in a circle.
+// once returns the items sorted by key, each key once. Sorted keys keep two statements from a deadlock.
 func once[T any](items []T, key func(T) string) []T {
 	out := slices.Clone(items)
 	slices.SortStableFunc(out, func(a, b T) int { return strings.Compare(key(a), key(b)) })
 	return slices.CompactFunc(out, func(a, b T) bool { return key(a) == key(b) })
 }
 
-func (p *Provider) runCharge(ctx context.Context, items []charge) ([]postgres.Result[domain.Charge], error) {
+func (p *Provider) runCharge(ctx context.Context, items []charge) ([]batch.Result[domain.Charge], error) {
 	var arg sqlc.ChargeParams
 	for _, c := range once(items, func(c charge) string { return c.key }) {
 		id, body := p.webhook(notice{Type: "charge." + string(c.state), Charge: noticeCharge{Key: c.key, Status: string(c.state), Reason: c.reason}})
@@ -43,7 +44,7 @@ func (p *Provider) runCharge(ctx context.Context, items []charge) ([]postgres.Re
 	if err != nil {
 		return nil, err
 	}
-	out := make([]postgres.Result[domain.Charge], len(items))
+	out := make([]batch.Result[domain.Charge], len(items))
 	for i, c := range items {
 		row, old := there[c.key]
 		switch {
@@ -52,13 +53,13 @@ func (p *Provider) runCharge(ctx context.Context, items []charge) ([]postgres.Re
 		case row.Status != "tombstone" && money.New(row.Amount, money.Currency(row.Currency)) != c.amount:
 			out[i].Err = errs.New(errs.IdempotencyMismatch, "the payment provider has a charge with this key and another amount")
 		default:
-			out[i].Value = answer(row)
+			out[i].Value = fromRow(row)
 		}
 	}
 	return out, nil
 }
 
-func (p *Provider) runCapture(ctx context.Context, items []string) ([]postgres.Result[domain.Charge], error) {
+func (p *Provider) runCapture(ctx context.Context, items []string) ([]batch.Result[domain.Charge], error) {
 	var arg sqlc.CaptureParams
 	for _, key := range once(items, func(k string) string { return k }) {
 		id, body := p.webhook(notice{Type: "charge.captured", Charge: noticeCharge{Key: key, Status: string(domain.ChargeCaptured)}})
@@ -72,12 +73,12 @@ func (p *Provider) runCapture(ctx context.Context, items []string) ([]postgres.R
 	if err != nil {
 		return nil, err
 	}
-	out := make([]postgres.Result[domain.Charge], len(items))
+	out := make([]batch.Result[domain.Charge], len(items))
 	for i, key := range items {
 		row, old := there[key]
 		switch {
 		case old:
-			out[i].Value = answer(row)
+			out[i].Value = fromRow(row)
 		case slices.Contains(moved, key):
 			out[i].Value = domain.Charge{Ref: ref(key), State: domain.ChargeCaptured}
 		default:
@@ -87,7 +88,7 @@ func (p *Provider) runCapture(ctx context.Context, items []string) ([]postgres.R
 	return out, nil
 }
 
-// rest reads the charges that a statement left as they were.
+// rest reads the charges that a statement did not change.
 func (p *Provider) rest(ctx context.Context, keys, changed []string) (map[string]sqlc.ChargesRow, error) {
 	if len(keys) == len(changed) {
 		return nil, nil
@@ -104,7 +105,7 @@ func (p *Provider) rest(ctx context.Context, keys, changed []string) (map[string
 	return out, nil
 }
 
-func answer(r sqlc.ChargesRow) domain.Charge {
+func fromRow(r sqlc.ChargesRow) domain.Charge {
 	state := domain.ChargeState(r.Status)
 	if r.Status == "tombstone" {
 		state = domain.ChargeVoided
@@ -112,5 +113,5 @@ func answer(r sqlc.ChargesRow) domain.Charge {
 	return domain.Charge{Ref: ref(r.Key), State: state, Reason: r.Reason}
 }
 
-// ref is the sandbox's own name of a charge.
+// ref returns the sandbox's own ID of a charge.
 func ref(key string) string { return "sbx_" + key }

@@ -1,5 +1,5 @@
 -- name: Charge :many
--- Makes charges, those that are not there yet.
+-- Inserts the charges whose keys are new.
 with input as (
     select unnest(@keys::text[]) as key, unnest(@statuses::text[]) as status, unnest(@currencies::text[]) as currency,
            unnest(@amounts::bigint[]) as amount, unnest(@reasons::text[]) as reason,
@@ -9,16 +9,16 @@ with input as (
     select i.key, i.status, i.currency, i.amount, i.reason from input i
     on conflict (key) do nothing
     returning charge.key
-), told as (
+), queued as (
     insert into sandbox.webhook (id, body)
     select i.webhook_id, i.body from input i join made m on m.key = i.key where i.webhook_id <> ''
 )
 select m.key from made m;
 
 -- name: Capture :many
--- Rows are locked in the order of their keys, so that two statements cannot wait for each other.
--- Arrays by which rows are looked up come through sub-selects, here and below, so that the planner cannot see their
--- lengths: it would plan anew each time, for longer than the statement runs.
+-- Rows are locked in the order of their keys, so that two statements cannot deadlock.
+-- Arrays that select rows are wrapped in sub-selects, here and below, so that the planner cannot see their lengths.
+-- Otherwise it would plan each execution again, which takes longer than the statement runs.
 with input as (
     select unnest((select @keys::text[])::text[]) as key, unnest((select @webhook_ids::text[])::text[]) as webhook_id, unnest((select @bodies::bytea[])::bytea[]) as body
 ), held as (
@@ -35,13 +35,13 @@ with input as (
     insert into sandbox.ledger_entry (kind, key, account, currency, amount)
     select 'capture', m.key, e.account, m.currency, e.sign * m.amount
     from moved m cross join (values ('customer', -1), ('merchant', 1)) e (account, sign)
-), told as (
+), queued as (
     insert into sandbox.webhook (id, body) select m.webhook_id, m.body from moved m where m.webhook_id <> ''
 )
 select m.key from moved m;
 
 -- name: Void :execrows
--- Voids a charge that is not captured. One that never arrived leaves a tombstone, which a late charge meets.
+-- Voids a charge that is not captured. If the charge has not arrived, a tombstone refuses it later.
 with moved as (
     insert into sandbox.charge (key, status, currency, amount)
     values (@key, 'tombstone', '', 0)
@@ -60,7 +60,7 @@ with moved as (
     insert into sandbox.ledger_entry (kind, key, account, currency, amount)
     select 'refund', @refund_key, e.account, m.currency, e.sign * @amount::bigint
     from moved m cross join (values ('customer', 1), ('merchant', -1)) e (account, sign)
-), told as (
+), queued as (
     insert into sandbox.webhook (id, body) select @webhook_id::text, @body::bytea from moved where @webhook_id::text <> ''
 )
 insert into sandbox.refund (key, charge_key, amount) select @refund_key, m.key, @amount::bigint from moved m;
@@ -72,12 +72,12 @@ select exists (select from sandbox.refund where key = $1);
 select key, status, currency, amount, captured, refunded, reason from sandbox.charge where key = any ((select @keys::text[])::text[]);
 
 -- name: Trick :execrows
--- 1 the first time that the call is misanswered in this way.
+-- Returns 1 the first time that the call is misanswered in this way.
 insert into sandbox.call (key, op, outcome) values ($1, $2, $3) on conflict do nothing;
 
 -- name: DueWebhooks :many
--- Takes what is to be delivered; what is not deleted because it arrived comes again, later each time. Neither this nor
--- the deletion waits for the disk: a notice that is delivered twice is what its receiver has to be ready for anyway.
+-- Returns due webhooks and schedules their next attempt, later each time; a delivered webhook is deleted before that.
+-- Neither this nor the deletion waits for the disk: a receiver must expect a notice twice anyway.
 update sandbox.webhook w
 set attempts = w.attempts + 1, next_attempt_at = now() + interval '1 second' * power(2, least(w.attempts, 12))
 from (select set_config('synchronous_commit', 'off', true)) as relaxed
@@ -88,7 +88,7 @@ where w.id in (
 returning w.id, w.body, w.attempts;
 
 -- name: Delivered :exec
--- What is locked another process delivers as well, and deletes.
+-- A locked webhook is being delivered by another process as well, which deletes it.
 delete from sandbox.webhook w
 using (select set_config('synchronous_commit', 'off', true)) as relaxed
 where w.id in (select d.id from sandbox.webhook d where d.id = any ((select @ids::text[])::text[]) for update skip locked);
@@ -97,7 +97,7 @@ where w.id in (select d.id from sandbox.webhook d where d.id = any ((select @ids
 update sandbox.webhook set dropped_at = now() where id = $1;
 
 -- name: ForgetWebhooks :execrows
--- Webhooks that were given up so long ago, or delivered and kept by the release before.
+-- Deletes old webhooks that were dropped, or that the previous release delivered and kept.
 with old as (
     select id from sandbox.webhook
     where (delivered_at is not null or dropped_at is not null)
@@ -107,7 +107,7 @@ with old as (
 delete from sandbox.webhook w using old where w.id = old.id;
 
 -- name: ForgetCalls :execrows
--- After this long a token plays its trick once more.
+-- Deletes old calls. After that a token misbehaves once more.
 with old as (
     select key, op, outcome from sandbox.call
     where at < now() - make_interval(secs => @keep_seconds::float8) order by at limit @most for update skip locked

@@ -1,9 +1,10 @@
-// Package sandbox is the payment provider of development and tests: a company of its own, with its own
-// books, that happens to live in the same process.
+// Package sandbox is the payment provider of development and tests: a separate company with its own books
+// that happens to live in the same process.
 //
-// It keeps its tables in the schema sandbox, which nothing else reads, and moves money in double entry.
-// Every call is idempotent by the merchant's key. Tokens make it misbehave as real providers do; see TokenOK and those
-// after it. Its webhooks tell what ends a charge or moves money: declined, captured, voided, refunded.
+// It keeps its tables in the schema sandbox, which nothing else reads, and moves money in double entry. Every
+// call is idempotent by the merchant's key. Tokens make it misbehave as real providers do; see TokenOK and
+// the tokens after it. Its webhooks report what ends a charge or moves money: declined, captured, voided,
+// refunded.
 package sandbox
 
 import (
@@ -15,13 +16,14 @@ import (
 
 	"souk/apps/payment/internal/domain"
 	"souk/apps/payment/internal/sandbox/sqlc"
+	"souk/pkg/batch"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/money"
 	"souk/pkg/postgres"
 )
 
-// Name is what the provider is called in payments and webhooks.
+// Name is the provider's name in payments and webhooks.
 const Name = "sandbox"
 
 // The tokens that the sandbox knows. Any other is declined as invalid.
@@ -29,9 +31,9 @@ const (
 	TokenOK                = "tok_ok"
 	TokenDeclined          = "tok_declined"
 	TokenInsufficientFunds = "tok_insufficient_funds"
-	// TokenTimeoutThenOK: the charge takes place, but the first answer is lost.
+	// TokenTimeoutThenOK: the charge takes effect, but the first answer is lost.
 	TokenTimeoutThenOK = "tok_timeout_then_ok"
-	// TokenSlow: the charge takes place, the answer comes late.
+	// TokenSlow: the charge takes effect, and the answer is late.
 	TokenSlow = "tok_slow"
 	// TokenErrorThenOK: the first call fails without any effect.
 	TokenErrorThenOK = "tok_error_then_ok" //nolint:gosec // a public test token, no credential
@@ -43,29 +45,29 @@ type Options struct {
 	DB     sqlc.DBTX
 	Clock  clock.Clock
 	Logger *zap.Logger
-	// Secret signs webhooks; empty: none are accepted.
+	// Secret signs webhooks; empty: no webhook is accepted.
 	Secret string
-	// WebhookURL is where webhooks go; "": none are sent. HTTP posts them.
+	// WebhookURL is where webhooks are posted; empty: no webhook is sent. HTTP posts them.
 	WebhookURL string
 	HTTP       *http.Client
-	// LostAfter is how long the caller of a lost answer waits, SlowFor how long a slow answer takes.
+	// LostAfter is how long the caller of a lost answer waits. SlowFor is the delay of a slow answer.
 	LostAfter, SlowFor time.Duration
-	// After tells when a time has passed; nil: time.After.
+	// After returns a channel that receives after a duration; nil: time.After.
 	After func(time.Duration) <-chan time.Time
 }
 
-// Provider is the sandbox. It may be used by several goroutines.
+// Provider is the sandbox. It is safe for concurrent use.
 type Provider struct {
 	Options
 	q *sqlc.Queries
 
-	charges  *postgres.Group[charge, domain.Charge]
-	captures *postgres.Group[string, domain.Charge]
+	charges  *batch.Batcher[charge, domain.Charge]
+	captures *batch.Batcher[string, domain.Charge]
 }
 
 const (
-	groupLimit    = 128
-	groupParallel = 1
+	batchLimit    = 128
+	batchParallel = 1
 )
 
 // Open returns the sandbox.
@@ -74,13 +76,15 @@ func Open(o Options) *Provider {
 		o.After = time.After
 	}
 	p := &Provider{Options: o, q: sqlc.New(o.DB)}
-	p.charges = postgres.NewGroup(groupLimit, p.runCharge, postgres.WithParallel(groupParallel))
-	p.captures = postgres.NewGroup(groupLimit, p.runCapture, postgres.WithParallel(groupParallel))
+	p.charges = batch.New(batchLimit, p.runCharge, batch.WithParallel(batchParallel))
+	p.captures = batch.New(batchLimit, p.runCapture, batch.WithParallel(batchParallel))
 	return p
 }
 
-// Authorize holds the amount, as the token wants it. Its errors: timeout (the answer was lost),
-// unavailable (an error of the provider without effect), idempotency_mismatch.
+// Authorize holds the amount, or misbehaves as the token says.
+//
+// Errors: timeout (the answer is lost), unavailable (the provider failed without effect),
+// idempotency_mismatch.
 func (p *Provider) Authorize(ctx context.Context, key, token string, amount money.Money) (domain.Charge, error) {
 	c := charge{key: key, amount: amount, state: domain.ChargeAuthorized}
 	lost := false
@@ -107,7 +111,7 @@ func (p *Provider) Authorize(ctx context.Context, key, token string, amount mone
 	default:
 		c.state, c.reason = domain.ChargeDeclined, domain.ReasonInvalidToken
 	}
-	out, err := p.charges.Do(ctx, c)
+	out, err := p.charges.Submit(ctx, c)
 	if err != nil {
 		return domain.Charge{}, err
 	}
@@ -134,12 +138,14 @@ func (p *Provider) wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Capture takes what was authorized, once, and books it.
+// Capture takes the authorized amount, once, and books it.
+//
+// Errors: not_found.
 func (p *Provider) Capture(ctx context.Context, key string) (domain.Charge, error) {
-	return p.captures.Do(ctx, key)
+	return p.captures.Submit(ctx, key)
 }
 
-// Void gives an authorization up. What never arrived is refused when it does.
+// Void gives up an authorization. An authorization that arrives after its void is refused.
 func (p *Provider) Void(ctx context.Context, key string) (domain.Charge, error) {
 	id, body := p.webhook(notice{Type: "charge.voided", Charge: noticeCharge{Key: key, Status: string(domain.ChargeVoided)}})
 	if _, err := p.q.Void(ctx, sqlc.VoidParams{Key: key, WebhookID: id, Body: body}); err != nil {
@@ -148,7 +154,9 @@ func (p *Provider) Void(ctx context.Context, key string) (domain.Charge, error) 
 	return p.Status(ctx, key)
 }
 
-// Refund pays back, once for each refund's key. It fails with conflict when that is more than was captured.
+// Refund pays back, once per refund key.
+//
+// Errors: conflict (more than was captured).
 func (p *Provider) Refund(ctx context.Context, key, refundKey string, amount money.Money) error {
 	id, body := p.webhook(notice{Type: "charge.refunded", Charge: noticeCharge{Key: key, Status: string(domain.ChargeCaptured)}, Refund: refundKey})
 	n, err := p.q.Refund(ctx, sqlc.RefundParams{Key: key, RefundKey: refundKey, Amount: amount.Minor(), WebhookID: id, Body: body})
@@ -165,7 +173,9 @@ func (p *Provider) Refund(ctx context.Context, key, refundKey string, amount mon
 	return errs.New(errs.Conflict, "the charge cannot be refunded by this amount")
 }
 
-// Status says where a charge stands; not_found when there is none.
+// Status returns a charge.
+//
+// Errors: not_found.
 func (p *Provider) Status(ctx context.Context, key string) (domain.Charge, error) {
 	rows, err := p.q.Charges(ctx, []string{key})
 	if err != nil {
@@ -174,5 +184,5 @@ func (p *Provider) Status(ctx context.Context, key string) (domain.Charge, error
 	if len(rows) == 0 {
 		return domain.Charge{}, errs.New(errs.NotFound, "the payment provider knows no such charge")
 	}
-	return answer(rows[0]), nil
+	return fromRow(rows[0]), nil
 }

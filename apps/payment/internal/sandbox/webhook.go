@@ -26,30 +26,30 @@ import (
 const SignatureHeader = "Souk-Sandbox-Signature"
 
 const (
-	// tolerance is how old a signature may be, or how far ahead its clock.
+	// tolerance is the largest difference between a signature's time and now, in either direction.
 	tolerance = 5 * time.Minute
-	// deliverAttempts is how often a webhook is tried.
+	// deliverAttempts is the largest number of attempts to deliver a webhook.
 	deliverAttempts = 15
 )
 
-// keep is for how long it is remembered what went wrong: webhooks that were given up, for people to look at, and calls
-// that were not answered as asked.
+// keep is how long traces of failures are kept: dropped webhooks, for people to inspect, and calls that the
+// sandbox misanswered on purpose.
 const keep = 30 * 24 * time.Hour
 
-// DeliverBatch is how many webhooks one pass delivers at most.
+// DeliverBatch is the largest number of webhooks in one pass.
 const DeliverBatch = 200
 
-// notices is the body of a webhook that tells of several things at once.
+// notices is the body of a webhook with several notices.
 type notices struct {
 	Notices []json.RawMessage `json:"notices"`
 }
 
-// notice is the body of a webhook, or one of several in it.
+// notice is the body of a webhook, or one notice in it.
 type notice struct {
 	ID     string       `json:"id"`
 	Type   string       `json:"type"`
 	Charge noticeCharge `json:"charge"`
-	// Refund is the merchant's key of the refund that was done.
+	// Refund is the merchant's key of the refund that is done.
 	Refund string `json:"refund,omitempty"`
 }
 
@@ -59,8 +59,9 @@ type noticeCharge struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// webhook makes the row that tells of n; both are empty when nobody wants to hear. Only what ends a charge or moves money
-// is told: who asked for an authorization has its answer, and asks again with the same key when it got lost.
+// webhook returns the row of a webhook with the notice n; both values are empty if no webhook is due. Only a
+// notice that ends a charge or moves money becomes a webhook: the caller of Authorize has its answer, and
+// asks again with the same key if the answer was lost.
 func (p *Provider) webhook(n notice) (webhookID string, body []byte) {
 	if p.WebhookURL == "" || n.Charge.Status == string(domain.ChargeAuthorized) {
 		return "", []byte{}
@@ -73,7 +74,7 @@ func (p *Provider) webhook(n notice) (webhookID string, body []byte) {
 	return n.ID, body
 }
 
-// Sign makes the signature of a webhook's body.
+// Sign returns the signature of a webhook's body.
 func Sign(secret string, at time.Time, body []byte) string {
 	t := strconv.FormatInt(at.Unix(), 10)
 	return "t=" + t + ",v1=" + hex.EncodeToString(mac(secret, t, body))
@@ -87,7 +88,9 @@ func mac(secret, t string, body []byte) []byte {
 	return h.Sum(nil)
 }
 
-// ReadWebhook checks a webhook's signature and reads its notices. Its errors: unauthenticated, invalid_argument.
+// ReadWebhook checks a webhook's signature and reads its notices.
+//
+// Errors: unauthenticated, invalid_argument.
 func (p *Provider) ReadWebhook(body []byte, signature string) ([]domain.Notice, error) {
 	refused := errs.New(errs.Unauthenticated, "the webhook's signature is wrong or too old")
 	t, v1 := "", ""
@@ -133,8 +136,9 @@ func readNotice(body []byte) (domain.Notice, error) {
 	return domain.Notice{EventID: n.ID, PaymentID: n.Charge.Key, Charge: c, RefundID: n.Refund}, nil
 }
 
-// Deliver posts the webhooks that are due, and returns how many arrived. Those that are new go together; what did
-// not arrive comes again, later each time, and alone: whatever is wrong with it does not concern the others.
+// Deliver posts due webhooks, and returns how many were delivered. New webhooks share one request. A webhook
+// that failed is retried with a growing backoff and in a request of its own, so that its fault does not
+// affect the others.
 func (p *Provider) Deliver(ctx context.Context) (int, error) {
 	if p.WebhookURL == "" {
 		return 0, nil
@@ -145,32 +149,32 @@ func (p *Provider) Deliver(ctx context.Context) (int, error) {
 	}
 	var fresh notices
 	var ids []string
-	arrived := 0
+	delivered := 0
 	for _, w := range due {
 		if w.Attempts == 1 {
 			fresh.Notices, ids = append(fresh.Notices, w.Body), append(ids, w.ID)
 			continue
 		}
 		n, err := p.deliver(ctx, w.Body, w.Attempts, w.ID)
-		arrived += n
+		delivered += n
 		if err != nil {
-			return arrived, err
+			return delivered, err
 		}
 	}
 	if len(ids) == 0 {
-		return arrived, nil
+		return delivered, nil
 	}
 	body := []byte(fresh.Notices[0])
 	if len(ids) > 1 {
 		if body, err = json.Marshal(fresh); err != nil {
-			return arrived, errs.Wrap(err, errs.Internal, "webhooks cannot be put together")
+			return delivered, errs.Wrap(err, errs.Internal, "webhooks cannot be put together")
 		}
 	}
 	n, err := p.deliver(ctx, body, 1, ids...)
-	return arrived + n, err
+	return delivered + n, err
 }
 
-// deliver posts a body and notes what became of the webhooks that it holds.
+// deliver posts a body and records the result for the webhooks in it.
 func (p *Provider) deliver(ctx context.Context, body []byte, attempts int32, ids ...string) (int, error) {
 	err := p.post(ctx, body)
 	switch {
@@ -178,21 +182,21 @@ func (p *Provider) deliver(ctx context.Context, body []byte, attempts int32, ids
 		return len(ids), postgres.Err(p.q.Delivered(ctx, ids))
 	case attempts >= deliverAttempts:
 		p.Logger.Error("webhook given up", zap.Strings("webhook_ids", ids), zap.Error(err))
-		return 0, postgres.Err(p.q.Dropped(ctx, ids[0])) // one at a time by now
+		return 0, postgres.Err(p.q.Dropped(ctx, ids[0])) // a retried webhook is alone in its request
 	default:
 		p.Logger.Info("webhook not delivered", zap.Strings("webhook_ids", ids), zap.Int32("attempts", attempts), zap.Error(err))
 		return 0, nil
 	}
 }
 
-// Forget deletes what went wrong long ago, at most so many webhooks and so many calls, and returns how many.
-func (p *Provider) Forget(ctx context.Context, most int) (int, error) {
-	limit := int32(most) //nolint:gosec // a batch is small
-	webhooks, err := p.q.ForgetWebhooks(ctx, sqlc.ForgetWebhooksParams{KeepSeconds: keep.Seconds(), Most: limit})
+// Forget deletes old traces of failures, at most limit webhooks and limit calls, and returns how many.
+func (p *Provider) Forget(ctx context.Context, limit int) (int, error) {
+	most := int32(limit) //nolint:gosec // a batch is small
+	webhooks, err := p.q.ForgetWebhooks(ctx, sqlc.ForgetWebhooksParams{KeepSeconds: keep.Seconds(), Most: most})
 	if err != nil {
 		return 0, postgres.Err(err)
 	}
-	calls, err := p.q.ForgetCalls(ctx, sqlc.ForgetCallsParams{KeepSeconds: keep.Seconds(), Most: limit})
+	calls, err := p.q.ForgetCalls(ctx, sqlc.ForgetCallsParams{KeepSeconds: keep.Seconds(), Most: most})
 	return int(webhooks + calls), postgres.Err(err)
 }
 

@@ -10,38 +10,40 @@ import (
 	"souk/pkg/errs"
 )
 
-// reconcileBatch bounds how many payments one pass looks at.
+// reconcileBatch is the largest number of payments in one pass.
 const reconcileBatch = 100
 
-// Reconcile asks the provider about payments and refunds whose end has been open for longer than
-// openFor, and settles them: lost answers end here even if nobody comes back for them. A payment that the
-// provider never heard of is voided there, and so given up, once it is older than giveUp.
+// Reconcile asks the provider about payments and refunds whose outcome has been open for longer than openFor,
+// and applies the answers. So a lost answer is applied even if the caller does not retry. A payment that is
+// unknown to the provider is voided there, and so given up, once it is older than giveUp.
 //
-// It returns how many it settled. One that fails is logged and comes again after those that wait for longer: a few that
-// never succeed keep nobody from their turn. Its error is that of the store.
+// Reconcile returns how many outcomes it applied. A failure is logged, and that payment goes to the end of
+// the queue: a few payments that always fail do not block the others.
+//
+// Errors: those of the store.
 func (s *Service) Reconcile(ctx context.Context, openFor, giveUp time.Duration) (int, error) {
 	now := s.Clock.Now()
 	open, err := s.Store.AskOpen(ctx, now.Add(-openFor), now, reconcileBatch)
 	if err != nil {
 		return 0, err
 	}
-	settled := 0
+	applied := 0
 	for _, p := range open {
 		after, err := s.reconcile(ctx, p, now.Sub(p.CreatedAt) > giveUp)
 		switch {
 		case ctx.Err() != nil:
-			return settled, ctx.Err()
+			return applied, ctx.Err()
 		case err != nil:
 			s.Logger.Warn("payment not reconciled", zap.String("payment_id", p.ID), zap.Error(err))
-		case after.Status == p.Status: // an authorization that waits for its order; or one being asked for
+		case after.Status == p.Status: // an authorization that waits for its order, or one in flight
 		default:
 			s.Logger.Info("payment reconciled", zap.String("payment_id", p.ID), zap.String("status", string(after.Status)))
-			settled++
+			applied++
 		}
 	}
 	refunds, err := s.Store.AskOpenRefunds(ctx, now.Add(-openFor), now, reconcileBatch)
 	if err != nil {
-		return settled, err
+		return applied, err
 	}
 	for _, r := range refunds {
 		p, err := s.Store.ByID(ctx, r.PaymentID)
@@ -52,16 +54,16 @@ func (s *Service) Reconcile(ctx context.Context, openFor, giveUp time.Duration) 
 			s.Logger.Warn("refund not reconciled", zap.String("refund_id", r.ID), zap.Error(err))
 			continue
 		}
-		settled++
+		applied++
 	}
-	return settled, nil
+	return applied, nil
 }
 
 func (s *Service) reconcile(ctx context.Context, p domain.Payment, old bool) (domain.Payment, error) {
 	if p.VoidRequested {
 		after, err := s.void(ctx, p)
 		if errs.Is(err, errs.Conflict) {
-			err = nil // it was captured: that is settled, too
+			err = nil // it was captured: its outcome is known
 		}
 		return after, err
 	}
@@ -74,5 +76,5 @@ func (s *Service) reconcile(ctx context.Context, p domain.Payment, old bool) (do
 	case err != nil:
 		return p, err
 	}
-	return s.settle(ctx, p, charge)
+	return s.apply(ctx, p, charge)
 }

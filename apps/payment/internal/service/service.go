@@ -1,9 +1,9 @@
-// Package service is the use cases of payment.
+// Package service implements the use cases of payment.
 //
-// Money moves outside of any transaction: what is about to be asked is written first, the provider is
-// called with the payment's ID as its key, and what it said is written by the rules of the domain. So a
-// process may die anywhere: whoever comes back (the caller, the reconciler, a webhook) asks again with the
-// same key and settles the same state. That is why an authorization may be answered before it is written (unwritten).
+// Money moves outside of any transaction: a request is written before it is sent, the provider is called with
+// the payment's ID as its key, and the answer is applied by the rules of the domain. So a process may die
+// anywhere: the caller, the reconciler or a webhook asks again with the same key and applies the same state.
+// For that reason an authorization may be answered before it is written (see unwritten).
 package service
 
 import (
@@ -20,7 +20,7 @@ import (
 	"souk/pkg/money"
 )
 
-// Subjects of the events that payment tells.
+// Subjects of the events that payment publishes.
 const (
 	SubjectInitiated = "evt.payment.initiated"
 	SubjectCompleted = "evt.payment.completed"
@@ -28,7 +28,7 @@ const (
 	SubjectRefunded  = "evt.payment.refunded"
 )
 
-// The windows between two writes, where tests stop the process.
+// Failpoints between two writes, at which tests stop the process.
 const (
 	FailAfterInitiate          = "payment.after_initiate"
 	FailAfterProviderAuthorize = "payment.after_provider_authorize"
@@ -40,13 +40,13 @@ const (
 	FailAfterProviderRefund    = "payment.after_provider_refund"
 )
 
-// Failpoints lists them.
+// Failpoints lists the failpoints above.
 var Failpoints = []string{
 	FailAfterInitiate, FailAfterProviderAuthorize, FailBeforeProviderCapture, FailAfterProviderCapture,
 	FailAfterVoidRequest, FailAfterProviderVoid, FailAfterRefundRequest, FailAfterProviderRefund,
 }
 
-// Service is payment's use cases. It may be used by several goroutines.
+// Service implements payment's use cases. It is safe for concurrent use.
 type Service struct {
 	Deps
 	unwritten unwritten
@@ -55,12 +55,12 @@ type Service struct {
 // New returns a Service.
 func New(d Deps) *Service { return &Service{Deps: d} }
 
-// Authorize holds an order's total with the provider. The first call of an order makes its payment; a
-// later one with the same request gets the same answer, or asks the provider again when there is none yet.
-// A void that comes while the provider answers shows at the capture, not here.
+// Authorize holds an order's total with the provider. The first call of an order creates its payment. A later
+// call with the same request returns the same answer, or asks the provider again if there is no answer yet. A
+// void that comes while the provider answers shows at the capture, not here.
 //
-// Its errors: payment_declined, card_number_refused, invalid_argument, idempotency_mismatch (another request for the
-// order), conflict (the payment was given up), timeout and unavailable (unknown: call again).
+// Errors: payment_declined, card_number_refused, invalid_argument, idempotency_mismatch (another request for
+// the order), conflict (the payment was voided), timeout and unavailable (outcome unknown: call again).
 func (s *Service) Authorize(ctx context.Context, r domain.Request) (domain.Payment, error) {
 	if logging.ContainsCard([]byte(r.Token)) {
 		return domain.Payment{}, errs.New(errs.CardNumberRefused, "send a token of the payment provider, never a card number")
@@ -69,11 +69,11 @@ func (s *Service) Authorize(ctx context.Context, r domain.Request) (domain.Payme
 	if err != nil {
 		return domain.Payment{}, err
 	}
-	told, err := s.tell(ctx, SubjectInitiated, made)
+	ev, err := newEvent(ctx, SubjectInitiated, made)
 	if err != nil {
 		return domain.Payment{}, err
 	}
-	p, err := s.Store.Initiate(ctx, made, told)
+	p, err := s.Store.Initiate(ctx, made, ev)
 	if err != nil {
 		return domain.Payment{}, err
 	}
@@ -100,16 +100,17 @@ func (s *Service) Authorize(ctx context.Context, r domain.Request) (domain.Payme
 	if charge.State == domain.ChargeAuthorized {
 		s.unwritten.add(authorization{payment: p, charge: charge, at: s.Clock.Now()})
 		p.Status = domain.Authorized
-	} else if p, err = s.settle(ctx, p, charge); err != nil {
+	} else if p, err = s.apply(ctx, p, charge); err != nil {
 		return domain.Payment{}, err
 	}
 	return p, p.Authorization()
 }
 
-// Capture takes an order's authorized money, once. Whether a pending payment was authorized its provider knows.
+// Capture takes an order's authorized money, once. For a pending payment the provider decides whether it was
+// authorized.
 //
-// Its errors: not_found (no payment), conflict (given up), payment_declined, timeout and unavailable (unknown, or not
-// authorized yet: call again).
+// Errors: not_found (no payment), conflict (voided), payment_declined, timeout and unavailable (outcome
+// unknown, or not authorized yet: call again).
 func (s *Service) Capture(ctx context.Context, orderID string) (domain.Payment, error) {
 	p, err := s.Store.ByOrder(ctx, orderID)
 	if err != nil {
@@ -134,21 +135,21 @@ func (s *Service) Capture(ctx context.Context, orderID string) (domain.Payment, 
 	if err := failpoint.Hit(ctx, FailAfterProviderCapture); err != nil {
 		return domain.Payment{}, err
 	}
-	if p, err = s.settle(ctx, p, charge); err != nil {
+	if p, err = s.apply(ctx, p, charge); err != nil {
 		return domain.Payment{}, err
 	}
 	s.unwritten.remove(p.ID)
 	return p, p.CanCapture()
 }
 
-// Void gives an order's payment up. When the order has none, it leaves a tombstone that refuses a late
+// Void gives up an order's payment. If the order has none, Void leaves a tombstone that refuses a late
 // Authorize, and returns a payment for which IsTombstone holds.
 //
-// Its errors: conflict (captured already: refund it), timeout and unavailable (unknown: call again).
+// Errors: conflict (captured already: refund it), timeout and unavailable (outcome unknown: call again).
 func (s *Service) Void(ctx context.Context, orderID string) (domain.Payment, error) {
 	p, err := s.Store.ByOrder(ctx, orderID)
 	if errs.Is(err, errs.NotFound) {
-		p, err = s.Store.Bury(ctx, domain.Tombstone(orderID, s.Clock.Now()))
+		p, err = s.Store.CreateTombstone(ctx, domain.Tombstone(orderID, s.Clock.Now()))
 	}
 	if err != nil {
 		return domain.Payment{}, err
@@ -180,7 +181,7 @@ func (s *Service) void(ctx context.Context, p domain.Payment) (domain.Payment, e
 			return domain.Payment{}, err
 		}
 	}
-	p, err := s.settle(ctx, p, charge)
+	p, err := s.apply(ctx, p, charge)
 	if err != nil {
 		return p, err
 	}
@@ -195,10 +196,10 @@ func captured() error {
 	return errs.New(errs.Conflict, "the payment was captured: it can be refunded, not voided")
 }
 
-// Refund pays captured money back, once for each key: the amount, or all that is left when it is nil.
+// Refund pays captured money back, once per key: the amount, or all that is left if the amount is nil.
 //
-// Its errors: not_found (no payment), conflict, unprocessable and invalid_argument (see domain.Payment.Claim),
-// idempotency_mismatch (the key had another amount), timeout and unavailable (unknown: call again).
+// Errors: not_found (no payment), conflict, unprocessable and invalid_argument (see domain.Payment.Claim),
+// idempotency_mismatch (the key had another amount), timeout and unavailable (outcome unknown: call again).
 func (s *Service) Refund(ctx context.Context, orderID, key string, amount *money.Money) (domain.Payment, error) {
 	p, r, err := s.Store.BeginRefund(ctx, orderID, domain.Refund{ID: id.New("ref"), Key: key}, amount, s.Clock.Now())
 	if err != nil {
@@ -233,14 +234,14 @@ func (s *Service) finishRefund(ctx context.Context, p domain.Payment, r domain.R
 	if err := failpoint.Hit(ctx, FailAfterProviderRefund); err != nil {
 		return domain.Payment{}, err
 	}
-	p, err := s.Store.EndRefund(ctx, end, tellRefund(ctx))
+	p, err := s.Store.EndRefund(ctx, end, newRefundEvent(ctx))
 	if err == nil && end.State == domain.RefundRefused {
 		err = refused
 	}
 	return p, err
 }
 
-func tellRefund(ctx context.Context) Telling {
+func newRefundEvent(ctx context.Context) RefundEvent {
 	return func(p domain.Payment, amount money.Money) (event.Event, error) {
 		return event.New(ctx, SubjectRefunded, p.ID, p.Version, p.UpdatedAt, &paymentv1.PaymentRefunded{
 			PaymentId: p.ID, OrderId: p.OrderID, Amount: amount.Proto(), TotalRefunded: p.RefundedAmount().Proto(), Status: string(p.Status),
@@ -248,7 +249,9 @@ func tellRefund(ctx context.Context) Telling {
 	}
 }
 
-// Get returns the customer's payment; not_found when it is not theirs.
+// Get returns the customer's payment.
+//
+// Errors: not_found (also if it is another customer's).
 func (s *Service) Get(ctx context.Context, paymentID, customerID string) (domain.Payment, error) {
 	p, err := s.Store.Owned(ctx, paymentID, customerID)
 	if err == nil && p.Status == domain.Pending && !p.VoidRequested && s.unwritten.has(p.ID) {
@@ -257,15 +260,15 @@ func (s *Service) Get(ctx context.Context, paymentID, customerID string) (domain
 	return p, missing(err)
 }
 
-// Adopt makes a guest's payments for the orders a user's.
+// Adopt gives a guest's payments for the orders to a user.
 func (s *Service) Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error {
 	return s.Store.Adopt(ctx, guestID, userID, orderIDs)
 }
 
-// ask calls the provider behind its breaker, for no longer than one call may take.
+// ask calls the provider through its circuit breaker, for ProviderTimeout at most.
 func (s *Service) ask(ctx context.Context, call func(context.Context) (domain.Charge, error)) (domain.Charge, error) {
 	var charge domain.Charge
-	err := s.Breakers.Do(ctx, s.ProviderName, func() error {
+	err := s.Breakers.Call(ctx, s.ProviderName, func() error {
 		ctx, cancel := context.WithTimeout(ctx, s.ProviderTimeout)
 		defer cancel()
 		var err error
@@ -278,40 +281,40 @@ func (s *Service) ask(ctx context.Context, call func(context.Context) (domain.Ch
 	return charge, err
 }
 
-// settle moves p to where the provider says it is, and returns how it is then. Older news than what is
-// known already changes nothing.
-func (s *Service) settle(ctx context.Context, p domain.Payment, c domain.Charge) (domain.Payment, error) {
+// apply moves p to the state that the provider reports, and returns p as it is then. A report older than the
+// known state changes nothing.
+func (s *Service) apply(ctx context.Context, p domain.Payment, c domain.Charge) (domain.Payment, error) {
 	for p.Status.CanBecome(c.Status()) {
-		settlement, told, err := s.settlement(ctx, p, c)
+		transition, ev, err := s.transition(ctx, p, c)
 		if err != nil {
 			return p, err
 		}
 		version := p.Version
-		if p, err = s.Store.Settle(ctx, settlement, told); err != nil || p.Version == version {
+		if p, err = s.Store.Apply(ctx, transition, ev); err != nil || p.Version == version {
 			return p, err
 		}
 		if p.VoidRequested && c.Status() == domain.Authorized {
-			return p, nil // whoever voids it takes it from here
+			return p, nil // the void in flight continues from here
 		}
 	}
 	return p, nil
 }
 
-// settlement says how p is moved to where the provider says it is.
-func (s *Service) settlement(ctx context.Context, p domain.Payment, c domain.Charge) (out domain.Settlement, told event.Event, err error) {
-	out = domain.Settlement{PaymentID: p.ID, Status: c.Status(), ProviderRef: c.Ref, Reason: c.Reason, At: s.Clock.Now()}
+// transition returns the transition that moves p to the state of its charge c, and its event.
+func (s *Service) transition(ctx context.Context, p domain.Payment, c domain.Charge) (out domain.Transition, ev event.Event, err error) {
+	out = domain.Transition{PaymentID: p.ID, Status: c.Status(), ProviderRef: c.Ref, Reason: c.Reason, At: s.Clock.Now()}
 	p.FailureReason, p.UpdatedAt = c.Reason, out.At
 	switch out.Status {
 	case domain.Captured:
-		told, err = s.tell(ctx, SubjectCompleted, p)
+		ev, err = newEvent(ctx, SubjectCompleted, p)
 	case domain.Failed:
-		told, err = s.tell(ctx, SubjectFailed, p)
+		ev, err = newEvent(ctx, SubjectFailed, p)
 	}
-	return out, told, err
+	return out, ev, err
 }
 
-// tell makes an event. The store gives it the version that the payment then has.
-func (s *Service) tell(ctx context.Context, subject string, p domain.Payment) (event.Event, error) {
+// newEvent makes an event. The store sets its version to the payment's version after the change.
+func newEvent(ctx context.Context, subject string, p domain.Payment) (event.Event, error) {
 	switch subject {
 	case SubjectInitiated:
 		return event.New(ctx, subject, p.ID, p.Version, p.UpdatedAt, &paymentv1.PaymentInitiated{PaymentId: p.ID, OrderId: p.OrderID, Amount: p.Amount.Proto()})
@@ -322,7 +325,7 @@ func (s *Service) tell(ctx context.Context, subject string, p domain.Payment) (e
 	}
 }
 
-// missing says what is missing when it is the payment.
+// missing names the payment in a not_found error.
 func missing(err error) error {
 	if errs.Is(err, errs.NotFound) {
 		return errs.Wrap(err, errs.NotFound, "there is no such payment")

@@ -10,13 +10,13 @@ import (
 	"souk/apps/payment/internal/domain"
 )
 
-// WriteAfter is how long an authorization waits to be written. The capture of a checkout mostly follows within less, and
-// is the one write then.
+// WriteAfter is how long an authorization waits to be written. The capture of a checkout mostly follows
+// sooner and then is the only write.
 const WriteAfter = 250 * time.Millisecond
 
-// unwritten are authorizations that the provider gave and that stand in no row yet: the payment is pending there. That is
-// what a process leaves that dies right after the provider's answer, and all who meet such a payment (a second
-// Authorize, Capture, Void, a webhook, the reconciler) find out from the provider.
+// unwritten holds authorizations that the provider gave and that no row holds yet: the payment is pending
+// there. A process that dies right after the provider's answer leaves the same state. Whatever meets such a
+// payment (a second Authorize, Capture, Void, a webhook, the reconciler) asks the provider.
 type unwritten struct {
 	mu   sync.Mutex
 	byID map[string]authorization
@@ -50,7 +50,7 @@ func (u *unwritten) has(paymentID string) bool {
 	return ok
 }
 
-// due returns those that were given at the time or before.
+// due returns the authorizations given at the time at or before.
 func (u *unwritten) due(at time.Time) []authorization {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -63,14 +63,14 @@ func (u *unwritten) due(at time.Time) []authorization {
 	return out
 }
 
-// WriteAuthorizations writes those that no capture or void has followed within [WriteAfter], and returns how many. One
-// that cannot be written is logged and left to the reconciler.
+// WriteAuthorizations writes the authorizations that no capture or void has followed within [WriteAfter], and
+// returns how many. One that cannot be written is logged and left to the reconciler.
 func (s *Service) WriteAuthorizations(ctx context.Context) int {
 	due := s.unwritten.due(s.Clock.Now().Add(-WriteAfter))
 	var wg sync.WaitGroup
 	for _, a := range due {
-		wg.Go(func() { // together, so that they share a transaction
-			if _, err := s.settle(ctx, a.payment, a.charge); err != nil && ctx.Err() == nil {
+		wg.Go(func() { // concurrently, so that they share a transaction
+			if _, err := s.apply(ctx, a.payment, a.charge); err != nil && ctx.Err() == nil {
 				s.Logger.Warn("authorization not written yet", zap.String("payment_id", a.payment.ID), zap.Error(err))
 			}
 			s.unwritten.remove(a.payment.ID)

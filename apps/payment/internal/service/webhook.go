@@ -10,12 +10,12 @@ import (
 	"souk/pkg/event"
 )
 
-// ReceiveWebhook takes the signed notices of a provider's webhook in and settles the payments by them, once for each
-// of the provider's events: whether the notice comes before the answer to the call that it is about, after it,
-// or at the same time, the payment ends the same. It reports whether all of them were known already.
+// ReceiveWebhook reads the signed notices of a provider's webhook and applies them to their payments, once
+// per provider's event. A notice may come before, after or at the same time as the answer to its call: the
+// payment ends the same. ReceiveWebhook reports whether all notices were known already.
 //
-// Its errors: not_found (no such provider, no such payment), unauthenticated (the signature is wrong or
-// too old), invalid_argument (the body), unavailable.
+// Errors: not_found (no such provider or payment), unauthenticated (the signature is wrong or too old),
+// invalid_argument (the body), unavailable.
 func (s *Service) ReceiveWebhook(ctx context.Context, provider string, body []byte, signature string) (duplicate bool, err error) {
 	if provider != s.ProviderName {
 		return false, errs.New(errs.NotFound, "there is no such payment provider")
@@ -33,8 +33,8 @@ func (s *Service) ReceiveWebhook(ctx context.Context, provider string, body []by
 		return false, err
 	}
 	hash, at := sha256.Sum256(body), s.Clock.Now()
-	// What the answer to our own call told already is only remembered, all of it at once: a state that a payment
-	// has behind it, or never gets to, it does not get to later either.
+	// Most notices repeat the answer to our own call. They are only recorded, in one statement: a payment
+	// that cannot take a notice's state now cannot take it later either.
 	var old []domain.Webhook
 	duplicate = true
 	for _, n := range notices {
@@ -56,25 +56,26 @@ func (s *Service) ReceiveWebhook(ctx context.Context, provider string, body []by
 	return duplicate && fresh == 0, err
 }
 
-// keepWebhooks is for how long the notices of providers are remembered. Providers try again for some days, Stripe for
-// three; a notice that came again after that would be noted anew, and would change nothing: its payment and its refund
-// have the state that it tells of behind them.
+// keepWebhooks is how long notices are kept. Providers retry for some days, Stripe for three. A notice that
+// arrived again after its row was deleted would be recorded again and change nothing: its payment and refund
+// are past the state that it reports.
 const keepWebhooks = 30 * 24 * time.Hour
 
-// ForgetWebhooks deletes notices that no provider sends again, at most so many, and returns how many. Its error is that
-// of the store.
-func (s *Service) ForgetWebhooks(ctx context.Context, most int) (int, error) {
-	return s.Store.ForgetWebhooks(ctx, s.Clock.Now().Add(-keepWebhooks), most)
+// ForgetWebhooks deletes notices that no provider sends again, at most limit, and returns how many.
+//
+// Errors: those of the store.
+func (s *Service) ForgetWebhooks(ctx context.Context, limit int) (int, error) {
+	return s.Store.ForgetWebhooks(ctx, s.Clock.Now().Add(-keepWebhooks), limit)
 }
 
-// takeWebhook settles a payment by what was noticed of its charge.
+// takeWebhook records a notice and applies its charge to the payment.
 func (s *Service) takeWebhook(ctx context.Context, w domain.Webhook, charge domain.Charge) (duplicate bool, err error) {
-	duplicate, err = s.Store.TakeWebhook(ctx, w, func(p domain.Payment) (*domain.Settlement, event.Event, error) {
+	duplicate, err = s.Store.TakeWebhook(ctx, w, func(p domain.Payment) (*domain.Transition, event.Event, error) {
 		if !p.Status.CanBecome(charge.Status()) {
 			return nil, event.Event{}, nil
 		}
-		settlement, told, err := s.settlement(ctx, p, charge)
-		return &settlement, told, err
-	}, tellRefund(ctx))
+		transition, ev, err := s.transition(ctx, p, charge)
+		return &transition, ev, err
+	}, newRefundEvent(ctx))
 	return duplicate, missing(err)
 }

@@ -11,7 +11,7 @@ create table category (
     constraint category_name unique nulls not distinct (parent_id, name)
 );
 
--- a local copy of the shops, kept current by the shop service's events
+-- a local copy of the shops, updated by the shop service's events
 create table shop_ref (
     shop_id    text collate "C" primary key,
     handle     text collate "C" not null,
@@ -32,7 +32,7 @@ create table product (
     tags        text[]      not null,
     status      text        not null check (status in ('draft', 'active', 'archived')),
     version     bigint      not null,
-    -- what the last import brought, until somebody edits the product
+    -- hash of the last import; null after an edit of the product
     import_hash bytea,
     created_at  timestamptz not null,
     updated_at  timestamptz not null,

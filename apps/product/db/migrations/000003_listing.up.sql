@@ -1,9 +1,9 @@
--- The read model: one row a product, with all that lists, filters and searches need, and the
--- product itself as it is answered. It can be rebuilt from the other tables at any time.
+-- The read model: one row per product, with the columns that lists, filters and searches need, and the
+-- encoded product that callers get. It can be rebuilt from the other tables at any time.
 create table listing (
     product_id   text collate "C" primary key,
     shop_id      text collate "C" not null,
-    -- active, of a shop that is not suspended, with something to buy
+    -- the product is active and has variants, and its shop is not suspended
     visible      boolean          not null,
     category_ids text[]           not null,
     currency     text             not null,
@@ -18,7 +18,7 @@ create table listing (
     -- souk.product.v1.Product
     doc          bytea            not null
 );
--- ranking reads the terms of every candidate: they stay in the row, the document goes elsewhere
+-- Ranking reads the terms of every candidate, so they stay in the row. The document is stored outside it.
 alter table listing alter column terms set storage main;
 alter table listing alter column doc set storage external;
 

@@ -1,10 +1,11 @@
--- In the order in which stock is written, or a process that works meanwhile and this wait for each other.
+-- Locks in the order of stock writes, so that this does not deadlock with a running process.
 lock table reservation, reservation_line in access exclusive mode;
--- Reservation and lines are written by one batch and deleted by one statement: checking each line cost more than its row.
+-- One batch writes a reservation with its lines and one statement deletes them. The check of a line cost more
+-- than its row.
 alter table reservation_line drop constraint reservation_line_order_id_fkey;
 
--- For statements that write rows which their transaction has locked: refuses, and with it the transaction, when some
--- are missing.
+-- For statements that write rows which their transaction has locked: raises an error, which fails the
+-- transaction, if some rows were not written.
 create function all_written(written bigint, wanted bigint) returns boolean
 language plpgsql as $$
 begin

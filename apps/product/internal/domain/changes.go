@@ -6,33 +6,33 @@ type HandleKey struct{ ShopID, Handle string }
 // SKUKey names a variant by its shop and SKU.
 type SKUKey struct{ ShopID, SKU string }
 
-// Wanted says what a change of the catalogue needs to know.
+// Wanted says what a change of the catalogue reads.
 type Wanted struct {
 	IDs     []string
 	Handles []HandleKey
 	SKUs    []SKUKey
 }
 
-// Snapshot is what a change of the catalogue finds.
+// Snapshot is the state that a change of the catalogue starts from.
 type Snapshot struct {
 	ByID     map[string]*Product
 	ByHandle map[HandleKey]*Product
-	// SKUOwner is the product that has the SKU.
+	// SKUOwner maps a SKU to the ID of its product.
 	SKUOwner map[SKUKey]string
 }
 
-// Changes are what is to be written. Stock is set where a variant's OnHand is given.
+// Changes are the writes of a change. A variant's stock is written if its OnHand is not nil.
 type Changes struct {
 	Create []Product
 	Update []Product
-	// DropVariants are variants that products no longer have.
+	// DropVariants are the IDs of variants that their products no longer have.
 	DropVariants []string
 	Delete       []string
 }
 
-// Merge makes next the new version of p: it takes p's identity, variants keep the identity and, unless
-// next says otherwise, the stock of p's variant with the same SKU. New variants get their ID from newID.
-// It returns the IDs of the variants that are gone.
+// Merge makes next the new version of p. It keeps p's identity. A variant keeps the identity of p's variant
+// with the same SKU, and its stock unless next gives one. New variants get their ID from newID. Merge also
+// returns the IDs of the variants that next does not have.
 func (p Product) Merge(next Product, newID func() string) (merged Product, dropped []string) {
 	next.ID, next.ShopID, next.Handle = p.ID, p.ShopID, p.Handle
 	next.Version, next.CreatedAt = p.Version, p.CreatedAt
@@ -60,7 +60,7 @@ func (p Product) Merge(next Product, newID func() string) (merged Product, dropp
 	return next, dropped
 }
 
-// Identify gives a new product and its variants their IDs, and variants without a stock none.
+// Identify gives a new product and its variants their IDs. The stock of a variant without one becomes 0.
 func (p Product) Identify(productID string, newID func() string) Product {
 	p.ID, p.Version = productID, 1
 	variants := make([]Variant, len(p.Variants))
@@ -80,7 +80,7 @@ func orZero(n *int64) *int64 {
 	return n
 }
 
-// Overdrawn returns the SKU of the first variant whose new stock would be below what is reserved; "" when there is none.
+// Overdrawn returns the SKU of the first variant with more pieces reserved than on hand, or "".
 func (p Product) Overdrawn() string {
 	for _, v := range p.Variants {
 		if v.OnHand != nil && *v.OnHand < v.Reserved {

@@ -12,7 +12,7 @@ import (
 
 func keys(m map[string]string) iter.Seq[string] { return maps.Keys(m) }
 
-// content is what a seller says about a product, in a form that encodes the same for the same content.
+// content is a seller's description of a product. Equal content has equal encodings.
 type content struct {
 	Title, Description, CategoryID string
 	Images                         []Image
@@ -29,7 +29,7 @@ type variantContent struct {
 	OnHand    *int64
 }
 
-// ContentHash is equal for equal content: all that an import may bring.
+// ContentHash returns a hash of everything that an import may set.
 func (p Product) ContentHash() []byte {
 	c := content{
 		Title: p.Title, Description: p.Description, CategoryID: p.CategoryID, Status: p.Status,
@@ -50,8 +50,8 @@ func (p Product) ContentHash() []byte {
 	return sum[:]
 }
 
-// SameContent reports whether an import of next would change nothing in p. A stock that next does not
-// mention is not compared.
+// SameContent reports whether an import of next would change nothing in p. A stock that next leaves unset is
+// not compared.
 func (p Product) SameContent(next Product) bool {
 	if len(p.Variants) != len(next.Variants) {
 		return false

@@ -1,5 +1,5 @@
-// Package domain holds the rules of the catalogue and of stock: what a valid product is, how a
-// reservation moves from state to state, how text becomes search terms. It does no I/O.
+// Package domain holds the rules of the catalogue and of stock: what a valid product is, which states a
+// reservation goes through, how text becomes search terms. It does no I/O.
 package domain
 
 import (
@@ -14,17 +14,17 @@ import (
 	"souk/pkg/money"
 )
 
-// The bounds of a product. Most stand in the contract, too; imports are checked here alone.
+// The bounds of a product. The contract has most of them too, but imports are checked only here.
 const (
 	// MaxPrice is the highest price, in minor units.
 	MaxPrice = 1_000_000_000_000
-	// MaxOptions is how many options a variant may have.
+	// MaxOptions is the most options that a variant may have.
 	MaxOptions = 3
-	// MaxOnHand is how many pieces of a variant there may be.
+	// MaxOnHand is the most pieces of a variant that may be on hand.
 	MaxOnHand = 1_000_000_000
 )
 
-// Status is whether a product is shown.
+// Status says whether a product is shown.
 type Status string
 
 // The statuses of a product.
@@ -37,10 +37,11 @@ const (
 // ShopSuspended is the status of a shop whose products are neither shown nor sold.
 const ShopSuspended = "suspended"
 
-// Shop is what the catalogue knows of a shop.
+// Shop is the local copy of a shop.
 type Shop struct {
 	ID, Handle, Name, Status string
-	// Version counts the shop's changes, so that late news is recognised; 0: the shop service was asked, and did not say.
+	// Version counts the shop's changes, so that a late event is recognised. It is 0 if the copy comes from a call
+	// to the shop service, which returns no version.
 	Version   int64
 	UpdatedAt time.Time
 }
@@ -57,10 +58,10 @@ type Variant struct {
 	SKU       string
 	Options   map[string]string
 	Price     money.Money
-	CompareAt money.Money // the zero Money: none
-	// OnHand is how many pieces there are; nil: not said.
+	CompareAt money.Money // zero: unset
+	// OnHand is the number of pieces in stock; nil: unset.
 	OnHand *int64
-	// Reserved is how many of them are held.
+	// Reserved is how many of them are promised to orders.
 	Reserved int64
 }
 
@@ -96,10 +97,12 @@ type Category struct {
 	Path, PathIDs      []string
 }
 
-// link is what a browser may be sent to for a picture: no script, and nothing of its own machine.
+// link matches the URLs that a picture may have: neither scripts nor files of the browser's machine.
 var link = regexp.MustCompile(`^https?://\S+$`)
 
-// Validate checks the rules that go beyond the contract's. It fails with errs.Invalid.
+// Validate checks the rules that go beyond the contract's.
+//
+// Errors: invalid_argument.
 func (p Product) Validate() error {
 	texts := []struct{ path, text string }{{"handle", p.Handle}, {"title", p.Title}, {"description", p.Description}}
 	for i, tag := range p.Tags {
@@ -129,7 +132,9 @@ func (p Product) Validate() error {
 	return validateVariants(p.Variants)
 }
 
-// Text checks that s can be stored. It fails with errs.Invalid.
+// Text checks that s can be stored.
+//
+// Errors: invalid_argument.
 func Text(path, s string) error {
 	switch {
 	case !utf8.ValidString(s):
@@ -203,7 +208,7 @@ func validatePrice(path string, m money.Money) error {
 	return nil
 }
 
-// optionKey is the same for equal options, whatever the map's order.
+// optionKey returns equal keys for equal options.
 func optionKey(options map[string]string) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(keys(options)) {
@@ -212,7 +217,7 @@ func optionKey(options map[string]string) string {
 	return b.String()
 }
 
-// PriceScale shifts an amount of c's minor units to 1/10,000 of its unit.
+// PriceScale is the factor from c's minor units to 1/10,000 of its unit.
 func PriceScale(c money.Currency) int64 {
 	scale := int64(1)
 	for range 4 - c.Digits() {
@@ -221,7 +226,7 @@ func PriceScale(c money.Currency) int64 {
 	return scale
 }
 
-// Cheapest returns the lowest price of the variants; the zero Money when there are none.
+// Cheapest returns the lowest price of the variants, or the zero Money if there are no variants.
 func (p Product) Cheapest() money.Money {
 	var lowest money.Money
 	for i, v := range p.Variants {
@@ -232,7 +237,8 @@ func (p Product) Cheapest() money.Money {
 	return lowest
 }
 
-// Handle makes a handle out of a title: lower-case words joined by "-", in any script; "product" when nothing is left.
+// Handle makes a handle from a title: its words in lower case, in any script, joined by "-". It returns
+// "product" if the title has no words.
 func Handle(title string) string {
 	words := Words(title)
 	if len(words) == 0 {
@@ -246,7 +252,9 @@ func Handle(title string) string {
 	return strings.Trim(handle, "-")
 }
 
-// CategoryName checks the name of a category. It fails with errs.Invalid.
+// CategoryName checks the name of a category.
+//
+// Errors: invalid_argument.
 func CategoryName(path, name string) error {
 	if err := Text(path, name); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 	"souk/apps/product/internal/domain"
 )
 
-func TestTransitions(t *testing.T) {
+func TestOnlyListedTransitionsAreAllowed(t *testing.T) {
 	t.Parallel()
 	all := []domain.State{"", domain.Held, domain.Released, domain.Expired, domain.Committed, domain.Restocked, domain.Tombstone}
 	allowed := map[domain.State][]domain.State{
@@ -55,8 +55,8 @@ func TestTerms(t *testing.T) {
 	require.Len(t, domain.Terms(strings.Repeat("a b c d ", 10), 3), 3)
 }
 
-// TestWhatIsWrittenIsFound: each word of a text is one of its terms in a form that a query for it has.
-func TestWhatIsWrittenIsFound(t *testing.T) {
+// A query for any word of a text has a form that is one of the text's terms.
+func TestEveryWordOfATextIsATerm(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		text := rapid.String().Draw(rt, "text")

@@ -7,18 +7,18 @@ import (
 	"souk/pkg/errs"
 )
 
-// Ledger decides over reservations. It holds the stocks and reservations that the decisions touch,
-// read and locked by the caller, who writes back what has changed.
+// Ledger applies operations to reservations in memory. The caller reads and locks the stocks and reservations
+// that the operations touch, and writes back what has changed.
 type Ledger struct {
 	Stocks       map[string]*Stock
 	Reservations map[string]*Reservation
 }
 
-// Reserve holds the lines for the order until expiresAt: all of them or none. Doing so again answers
-// with the same reservation and changed=false.
+// Reserve holds all lines for the order until expiresAt, or none. If they are reserved already, it returns the
+// same reservation and changed=false.
 //
-// Its errors: out_of_stock (its fields name the variants), not_found for an unknown variant, conflict
-// when the order has other lines, or its reservation is over.
+// Errors: out_of_stock (its fields name the variants), not_found (unknown variant), conflict (the order has
+// other lines, or its reservation is over).
 func (l *Ledger) Reserve(orderID string, lines []Line, hash []byte, expiresAt time.Time) (r *Reservation, changed bool, err error) {
 	if r := l.Reservations[orderID]; r != nil {
 		switch {
@@ -40,7 +40,7 @@ func (l *Ledger) Reserve(orderID string, lines []Line, hash []byte, expiresAt ti
 	return r, true, nil
 }
 
-// check fails unless all lines can be had now.
+// check returns an error unless all lines can be reserved now.
 func (l *Ledger) check(lines []Line) error {
 	var short []errs.Field
 	first := ""
@@ -70,8 +70,10 @@ func (l *Ledger) check(lines []Line) error {
 	return e
 }
 
-// Release gives the pieces of a held reservation back. Releasing what was never reserved leaves a
-// tombstone; releasing what is over changes nothing. It fails with conflict once the pieces are sold.
+// Release gives back the pieces of a held reservation. An unknown order gets a tombstone. A reservation that is
+// over stays as it is.
+//
+// Errors: conflict (the pieces are sold).
 func (l *Ledger) Release(orderID string, now time.Time) (changed bool, err error) {
 	r := l.Reservations[orderID]
 	switch {
@@ -91,7 +93,7 @@ func (l *Ledger) Release(orderID string, now time.Time) (changed bool, err error
 	return false, nil
 }
 
-// Expire gives the pieces of a reservation back whose time is up. Any other changes nothing.
+// Expire gives back the pieces of a held reservation that has expired. Any other reservation stays as it is.
 func (l *Ledger) Expire(orderID string, now time.Time) (changed bool) {
 	r := l.Reservations[orderID]
 	if r == nil || r.State != Held || r.ExpiresAt.After(now) {
@@ -102,11 +104,10 @@ func (l *Ledger) Expire(orderID string, now time.Time) (changed bool) {
 	return true
 }
 
-// Commit turns a reservation into a sale. One that has expired meanwhile is sold all the same while
-// there are pieces.
+// Commit makes a reservation a sale. An expired reservation is sold too, as long as pieces are available.
 //
-// Its errors: not_found, out_of_stock when it has expired and its pieces went to others (trying again
-// later may succeed), conflict when it was released.
+// Errors: not_found, out_of_stock (it expired and its pieces are gone; a retry may succeed), conflict (it was
+// released).
 func (l *Ledger) Commit(orderID string) (changed bool, err error) {
 	r := l.Reservations[orderID]
 	switch {
@@ -131,8 +132,8 @@ func (l *Ledger) Commit(orderID string) (changed bool, err error) {
 	return true, nil
 }
 
-// reclaim reserves the lines of an expired reservation again. The order is paid for by now, so a product
-// that has been taken off sale meanwhile is still delivered.
+// reclaim reserves the lines of an expired reservation again. The order is paid for by now, so a product that is
+// no longer for sale is still delivered.
 func (l *Ledger) reclaim(r *Reservation) error {
 	for _, line := range r.Lines {
 		if s := l.Stocks[line.VariantID]; s.Available() < line.Quantity {
@@ -147,7 +148,9 @@ func (l *Ledger) reclaim(r *Reservation) error {
 	return nil
 }
 
-// Restock puts the pieces of a sale back on hand. Its errors: not_found, conflict when nothing was sold.
+// Restock puts the pieces of a sale back on hand.
+//
+// Errors: not_found, conflict (nothing was sold).
 func (l *Ledger) Restock(orderID string) (changed bool, err error) {
 	r := l.Reservations[orderID]
 	switch {

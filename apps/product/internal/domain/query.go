@@ -10,39 +10,39 @@ import (
 const (
 	maxQueryWords = 16
 	maxGroups     = 24
-	// joinedFactor makes a word with hyphens, written together, count for its parts, which a product that
-	// writes it so does not have.
+	// joinedFactor multiplies the weight of joined neighbours ("wh1000xm3" for "wh-1000xm3"): a product that
+	// writes them as one word does not have the parts.
 	joinedFactor = 3
-	// MaxForms is how many forms a word has at most.
+	// MaxForms is the most forms that a word has.
 	MaxForms = 5
 )
 
-// Form is one way in which a word of a query may stand in a product.
+// Form is one spelling in which a product may have a word of a query.
 type Form struct {
 	Word   string
 	Prefix bool
-	// Factor is how much of the word's weight this form is worth, in percent.
+	// Factor is the part of the word's weight that this form is worth, in percent.
 	Factor int64
 }
 
-// Group is one word of a query in all its forms; the best that a product has counts.
+// Group is one word of a query in all its forms. The best form that a product has counts.
 type Group struct {
 	Forms []Form
-	// Essential groups are the words as they were written; the others are neighbours written together.
+	// Essential groups are the words as they were typed. The others are neighbours joined to one word.
 	Essential bool
-	// Weight is how much the group tells about a product: more for rarer words.
+	// Weight is what a match of the group is worth: more for rarer words.
 	Weight int64
 }
 
-// Frequencies are how large a part of the products has a word. The zero value knows nothing.
+// Frequencies say which share of the products has a word, from 0 to 1. The zero value knows no words.
 type Frequencies struct {
-	// Share by word.
+	// Share is the share by word.
 	Share map[string]float64
 	// Rest is the share of words that are not listed.
 	Rest float64
 }
 
-// Common is the share of products from which on a word does not choose products, but only ranks them.
+// Common is the share from which a word only ranks products and no longer selects them.
 const Common = 0.05
 
 // Of returns a word's share.
@@ -61,7 +61,7 @@ func (f Frequencies) Weight(word string) int64 {
 	return 100 + int64(100*math.Log(1/math.Min(1, math.Max(f.Of(word), 0.001))))
 }
 
-// ParseQuery turns what somebody typed into groups; none when there is nothing to look for.
+// ParseQuery splits a query into groups. It returns none if the query has no words.
 func ParseQuery(query string, f Frequencies) []Group {
 	var groups []Group
 	seen := map[string]bool{}
@@ -102,7 +102,8 @@ func ParseQuery(query string, f Frequencies) []Group {
 	return groups
 }
 
-// forms of a model's name: sellers add letters for colour and country to it, or leave them out.
+// forms returns the forms of a word. A model's name has several, because sellers add letters for colour and
+// country to it or leave them out.
 func forms(word string) []Form {
 	all := []Form{{Word: word, Factor: 100}}
 	if !model(word) {
@@ -123,10 +124,12 @@ func forms(word string) []Form {
 	return all
 }
 
-// quoted is a word within the quotes of a tsquery. Making a Replacer costs more than its use.
+// quoted escapes a word for the quotes of a tsquery. It is shared because making a Replacer costs more than
+// using it.
 var quoted = strings.NewReplacer("'", "''", `\`, `\\`)
 
-// TSQuery is the form in PostgreSQL's tsquery syntax. Words hold letters, digits and signs alone, and are quoted.
+// TSQuery returns the form in PostgreSQL's tsquery syntax. Words hold only letters, digits and signs, and are
+// quoted.
 func (f Form) TSQuery() string {
 	q := "'" + quoted.Replace(f.Word) + "'"
 	if f.Prefix {
@@ -135,7 +138,8 @@ func (f Form) TSQuery() string {
 	return q
 }
 
-// Any matches products that have any form of the group: all forms begin with the shortest one.
+// Any returns a tsquery for products that have any form of the group. It is the shortest form, with which all
+// others begin.
 func (g Group) Any() string {
 	widest := g.Forms[0]
 	for _, f := range g.Forms[1:] {

@@ -6,15 +6,15 @@ import (
 	"souk/pkg/money"
 )
 
-// Document is a product as it is answered.
+// Document is a product, encoded as the response that callers get.
 type Document struct {
-	// Visible: anybody may see it.
+	// Visible reports whether any caller may see it.
 	Visible bool
 	ShopID  string
 	Bytes   []byte // souk.product.v1.Product
 }
 
-// StockedDocument is a product as it is answered, and its variants with their stock.
+// StockedDocument is an encoded product and its variants with their stock.
 type StockedDocument struct {
 	ID       string
 	Bytes    []byte // souk.product.v1.Product
@@ -28,11 +28,11 @@ type Exported struct {
 	CategoryPath []string
 }
 
-// Offer is a variant as it is bought.
+// Offer is what the catalogue says about a variant to a cart or checkout.
 type Offer struct {
 	Variant
 	ProductID, ShopID, ShopName, Title, ImageURL string
-	// Pieces that can be reserved.
+	// Pieces is how many pieces can be reserved.
 	Pieces  int64
 	ForSale bool
 }
@@ -40,7 +40,7 @@ type Offer struct {
 // Found is a page of products.
 type Found struct {
 	Documents [][]byte // souk.product.v1.Product
-	// Next is where the next page begins; nil: there is none.
+	// Next is where the next page begins; nil on the last page.
 	Next   *Position
 	Facets *Facets
 }
@@ -52,13 +52,13 @@ type Facets struct {
 	Prices            []PriceCount
 }
 
-// Count is how many matches fall to one category or shop.
+// Count is the number of matches in one category or shop.
 type Count struct {
 	ID, Name string
 	Count    int64
 }
 
-// PriceCount is how many matches cost from From up to, but not including, To (the zero Money: no bound).
+// PriceCount is the number of matches that cost at least From and less than To. A zero To is no bound.
 type PriceCount struct {
 	From, To money.Money
 	Count    int64
@@ -76,11 +76,11 @@ const (
 	Expire
 )
 
-// Operation is one order's wish about its reservation.
+// Operation is one change of an order's reservation.
 type Operation struct {
 	Kind    Kind
 	OrderID string
-	// Lines, Hash and TTL are for Reserve: merged lines, their hash, how long they are held.
+	// Lines, Hash and TTL are set for Reserve: the merged lines, their hash, and how long they are held.
 	Lines []Line
 	Hash  []byte
 	TTL   time.Duration

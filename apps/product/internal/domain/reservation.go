@@ -11,29 +11,29 @@ import (
 	"souk/pkg/errs"
 )
 
-// State is where a reservation stands.
+// State is the state of a reservation.
 type State string
 
 // The states of a reservation.
 const (
-	// Held: its pieces are reserved for the order.
+	// Held: the pieces are reserved for the order.
 	Held State = "held"
-	// Released: its pieces were given back because the order did not come about.
+	// Released: the pieces were given back because the order failed.
 	Released State = "released"
-	// Expired: its pieces were given back because its time was up.
+	// Expired: the pieces were given back because the time was up.
 	Expired State = "expired"
-	// Committed: its pieces are sold.
+	// Committed: the pieces are sold.
 	Committed State = "committed"
-	// Restocked: its pieces were sold and came back.
+	// Restocked: the pieces were sold and came back.
 	Restocked State = "restocked"
-	// Tombstone: it was released before it came; a reservation that comes late is refused.
+	// Tombstone: the release came before the reservation, which is refused.
 	Tombstone State = "tombstone"
 )
 
-// none is the state of a reservation that nobody has heard of.
+// none is the state of an order without a reservation.
 const none State = ""
 
-// transitions are all moves that there are. Whatever is not here is refused.
+// transitions lists the allowed transitions. All others are refused.
 var transitions = map[State][]State{
 	none:      {Held, Tombstone},
 	Held:      {Released, Expired, Committed},
@@ -50,7 +50,9 @@ type Line struct {
 	Quantity  int64
 }
 
-// Merge adds up lines of the same variant and sorts them by variant. It fails with errs.Invalid.
+// Merge adds up lines of the same variant and sorts them by variant.
+//
+// Errors: invalid_argument.
 func Merge(lines []Line) ([]Line, error) {
 	sum := map[string]int64{}
 	for _, l := range lines {
@@ -70,7 +72,7 @@ func Merge(lines []Line) ([]Line, error) {
 	return merged, nil
 }
 
-// RequestHash tells requests for different lines apart.
+// RequestHash returns a hash that differs for different lines.
 func RequestHash(lines []Line) []byte {
 	h := sha256.New()
 	for _, l := range lines {
@@ -90,12 +92,12 @@ type Reservation struct {
 	ExpiresAt time.Time
 }
 
-// Stock is how many pieces of a variant there are, and what of the variant a reservation must know.
+// Stock is the stock of a variant, with the facts about the variant that a reservation needs.
 type Stock struct {
 	VariantID, ProductID, ShopID string
 	SKU, Title                   string
 	OnHand, Reserved             int64
-	// ForSale: the variant is there, its product active and its shop not suspended.
+	// ForSale reports that variant and product are not deleted, the product is active and the shop not suspended.
 	ForSale bool
 }
 

@@ -24,7 +24,7 @@ type Search struct {
 	Query      string
 	CategoryID string
 	Shop       string // ID or handle
-	// MinPrice and MaxPrice are in 1/10,000 of the currency's unit; nil: no bound.
+	// MinPrice and MaxPrice are bounds in 1/10,000 of the currency's unit; nil: no bound.
 	MinPrice, MaxPrice *int64
 	Currency           string
 	InStock            bool
@@ -34,7 +34,7 @@ type Search struct {
 	After              *Position
 }
 
-// Position is where a page ends. Only the fields of its sort are set. It travels in the page token.
+// Position is where a page ends. Only the fields of its sort are set. The page token holds it.
 type Position struct {
 	ID    string    `json:"i,omitempty"`
 	Time  time.Time `json:"t,omitzero"`
@@ -42,14 +42,16 @@ type Position struct {
 	// Rating and Count place a product in the order by rating.
 	Rating float64 `json:"r,omitempty"`
 	Count  int32   `json:"c,omitempty"`
-	// Score, Stage and Weights go on with a search as its first page began it, so that the order is the
-	// same on all pages even when words become more frequent meanwhile.
+	// Score, Stage and Weights are those of the search's first page, so that the order stays the same on all
+	// pages even if words become more frequent.
 	Score   int64   `json:"x,omitempty"`
 	Stage   int     `json:"g,omitempty"`
 	Weights []int64 `json:"w,omitempty"`
 }
 
-// Validate fails with errs.Invalid for a position that no search gives out.
+// Validate refuses a position that no search returns.
+//
+// Errors: invalid_argument.
 func (p Position) Validate() error {
 	bad := p.Time.Year() < 0 || p.Time.Year() > 9999 || p.Stage < 0 || p.Stage > 3 || len(p.Weights) > maxGroups || Text("pageToken", p.ID) != nil
 	for _, w := range p.Weights {
@@ -61,14 +63,16 @@ func (p Position) Validate() error {
 	return nil
 }
 
-// ParseBound reads a bound of a price in 1/10,000 of the currency's unit; nil when it is empty.
-// Without a currency it bounds the amount in whatever currency a product has. It fails with errs.Invalid.
+// ParseBound parses a bound of a price and returns it in 1/10,000 of the currency's unit, or nil if amount is
+// empty. Without a currency the bound applies to the amount in any currency.
+//
+// Errors: invalid_argument.
 func ParseBound(path, amount, currency string) (*int64, error) {
 	if amount == "" {
 		return nil, nil
 	}
 	if currency == "" {
-		currency = "CLF" // four digits: the finest there are
+		currency = "CLF" // four digits, the most of any currency
 	}
 	m, err := money.ParseLoose(amount, currency)
 	if err != nil {

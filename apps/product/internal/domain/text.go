@@ -23,18 +23,18 @@ func makeFolds(groups ...string) map[rune]rune {
 	return m
 }
 
-// longFolds are letters that are typed as two.
+// longFolds maps letters to the two letters that people type for them.
 var longFolds = map[rune]string{'ß': "ss", 'æ': "ae", 'œ': "oe", 'þ': "th"}
 
-// maxWord is how many characters of a word count.
+// maxWord is how many characters of a word are kept.
 const maxWord = 40
 
-// chunk is what stands between spaces, cut into words at what is neither letter nor digit:
+// chunk is the text between two spaces, split into words at characters that are neither letters nor digits:
 // "kd-49xe9005b" is one chunk of two words.
 type chunk []string
 
-// chunks cuts text into lower-case words without accents. Scripts that are written without spaces
-// give a word for each character.
+// chunks splits text into lower-case words without accents. In scripts that are written without spaces, each
+// character is a word.
 func chunks(text string) []chunk {
 	var all []chunk
 	var current chunk
@@ -60,7 +60,7 @@ func chunks(text string) []chunk {
 		case unicode.IsSpace(r):
 			endChunk()
 		case unicode.Is(unicode.Mn, r), r == '\'', r == '’', r == 0x200c, r == 0x200d:
-			// accents and what joins letters
+			// drop accents, apostrophes and joiners
 		case unspaced(r):
 			endChunk()
 			all = append(all, chunk{string(r)})
@@ -77,7 +77,7 @@ func chunks(text string) []chunk {
 				word.WriteRune(r)
 			}
 		case unicode.IsSymbol(r) && r > 0x2000:
-			// emoji and other signs are words, so that they can be found
+			// make emoji and other signs words, so that they can be found
 			endChunk()
 			all = append(all, chunk{string(r)})
 		default:
@@ -88,7 +88,7 @@ func chunks(text string) []chunk {
 	return all
 }
 
-// narrow turns full-width forms into plain ones.
+// narrow maps full-width forms to plain characters.
 func narrow(r rune) rune {
 	if r >= 0xff01 && r <= 0xff5e {
 		return unicode.ToLower(r - 0xfee0)
@@ -100,7 +100,7 @@ func unspaced(r rune) bool {
 	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar)
 }
 
-// Words cuts text into lower-case words without accents.
+// Words splits text into lower-case words without accents.
 func Words(text string) []string {
 	var words []string
 	for _, c := range chunks(text) {
@@ -109,9 +109,9 @@ func Words(text string) []string {
 	return words
 }
 
-// Terms returns what a text can be found by: its words, and neighbours of which one has a digit written
-// together, because the same model is "WH-1000XM3", "WH 1000 XM3" and "WH1000XM3" to different sellers.
-// At most limit, each once.
+// Terms returns the distinct terms by which a text is found, at most limit. They are its words, and neighbours
+// joined to one word if one has a digit or a hyphen links them, because different sellers write the same model
+// as "WH-1000XM3", "WH 1000 XM3" and "WH1000XM3".
 func Terms(text string, limit int) []string {
 	seen := map[string]bool{}
 	var terms []string
@@ -137,12 +137,12 @@ func Terms(text string, limit int) []string {
 	return terms
 }
 
-// joinable reports whether two neighbours may be one word to somebody else.
+// joinable reports whether another seller may write two neighbours as one word.
 func joinable(a, b string) bool { return (hasDigit(a) || hasDigit(b)) && len(a)+len(b) <= 20 }
 
 func hasDigit(word string) bool { return strings.IndexFunc(word, unicode.IsDigit) >= 0 }
 
 func hasLetter(word string) bool { return strings.IndexFunc(word, unicode.IsLetter) >= 0 }
 
-// model reports whether a word looks like a model's name: letters and digits.
+// model reports whether a word looks like a model's name, with letters and digits.
 func model(word string) bool { return len(word) >= 4 && hasDigit(word) && hasLetter(word) }

@@ -11,16 +11,17 @@ import (
 	"souk/pkg/event"
 )
 
-// ShopSubjects are the events that OnShop takes.
+// ShopSubjects are the subjects of the events that OnShop handles.
 var ShopSubjects = []string{"evt.shop.registered", "evt.shop.updated", "evt.shop.verified", "evt.shop.suspended"}
 
-// Shops is told what became of a shop.
+// Shops keeps local copies of shops.
 type Shops interface {
+	// ShopChanged stores what an event says about a shop, in the event's transaction.
 	ShopChanged(ctx context.Context, tx pgx.Tx, shop domain.Shop) error
 }
 
-// OnShop returns the handler of the shop service's events. What follows from them outside of their transaction is a
-// [Relister]'s, to be woken after the commit.
+// OnShop returns the handler of the shop service's events. It leaves the shop's listings to a [Relister], which the
+// caller wakes after the commit.
 func OnShop(shops Shops) func(context.Context, pgx.Tx, event.Event) error {
 	return func(ctx context.Context, tx pgx.Tx, e event.Event) error {
 		shop, err := shopOf(e)
@@ -51,5 +52,5 @@ func shopOf(e event.Event) (domain.Shop, error) {
 		err := e.Decode(m)
 		return domain.Shop{ID: m.GetShopId(), Handle: m.GetHandle(), Name: m.GetName(), Status: domain.ShopSuspended}, err
 	}
-	return domain.Shop{}, errs.New(errs.Invalid, "nobody asked for %s", e.Subject)
+	return domain.Shop{}, errs.New(errs.Invalid, "unexpected event %s", e.Subject)
 }

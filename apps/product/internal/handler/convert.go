@@ -45,7 +45,7 @@ func toVariants(in []*productv1.VariantInput) ([]domain.Variant, error) {
 	return variants, nil
 }
 
-// toMoney reads an amount; its error names the field of it that is wrong.
+// toMoney converts an amount. Its error names the invalid field.
 func toMoney(path string, m *moneyv1.Money) (money.Money, error) {
 	out, err := money.FromProto(m)
 	if err == nil {
@@ -58,7 +58,7 @@ func toMoney(path string, m *moneyv1.Money) (money.Money, error) {
 	return out, errs.InvalidField(path+field, "%s", errs.From(err).Message)
 }
 
-// toItem reads one product of an import. What is wrong with it is the item's own affair.
+// toItem converts one product of an import. An error becomes the reason why that item is rejected.
 func toItem(in *productv1.ImportedProduct) service.Item {
 	item := service.Item{Shop: in.GetShop(), CategoryPath: in.GetCategoryPath()}
 	if item.Bad = rpc.Validate(in); item.Bad != nil {

@@ -8,11 +8,11 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 )
 
-// decodedSlots bounds how many decoded products are kept.
+// decodedSlots is the most decoded products that are kept.
 const decodedSlots = 1024
 
-// decodedProducts keeps answers beside the bytes that they were decoded from: the service's cache hands out the same
-// bytes until the product changes. An answer is shared: nobody changes it.
+// decodedProducts caches responses beside the bytes that they were decoded from. The service's cache returns
+// the same bytes until the product changes. Responses are shared, so callers must not modify them.
 type decodedProducts struct {
 	seed  maphash.Seed
 	slots [decodedSlots]atomic.Pointer[decodedProduct]
@@ -39,7 +39,7 @@ func (d *decodedProducts) response(productID string, doc []byte) (*productv1.Get
 	return out, nil
 }
 
-// same is bytes.Equal, quickly so for what is the same piece of memory, which never changes.
+// same is bytes.Equal with a fast path for slices of the same memory.
 func same(a, b []byte) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || bytes.Equal(a, b))
 }

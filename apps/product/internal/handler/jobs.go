@@ -11,23 +11,23 @@ import (
 )
 
 const (
-	// sweepBatch and forgetBatch are how many reservations one transaction ends, and deletes.
+	// sweepBatch and forgetBatch are how many reservations one transaction expires and deletes at most.
 	sweepBatch  = 200
 	forgetBatch = 1000
-	// forgetEvery is the pause between two looks for reservations that are too old.
+	// forgetEvery is the poll interval for reservations that are too old.
 	forgetEvery = time.Hour
 )
 
-// Sweep has reservations ended whose time is up, every interval, until ctx ends. sweep ends at most so many, and returns
-// how many there were.
-func Sweep(sweep func(ctx context.Context, most int) (int, error), interval time.Duration, log *zap.Logger) func(context.Context) error {
+// Sweep returns a chore that expires reservations whose time is up, every interval. sweep expires at most limit
+// of them and returns how many there were.
+func Sweep(sweep func(ctx context.Context, limit int) (int, error), interval time.Duration, log *zap.Logger) func(context.Context) error {
 	return chore.Chore{
 		Name: "sweep reservations", Every: interval, Batch: sweepBatch, Logger: log,
 		Do: func(ctx context.Context, _ time.Time) (int, error) { return sweep(ctx, sweepBatch) },
 	}.Run
 }
 
-// LearnWords brings up to date what the search knows of how common words are, every interval, until ctx ends.
+// LearnWords returns a chore that updates what the search knows about the frequency of words, every interval.
 func LearnWords(learn func(context.Context) error, interval time.Duration, log *zap.Logger) func(context.Context) error {
 	return chore.Chore{
 		Name: "learn words", Every: interval, Logger: log,
@@ -35,9 +35,9 @@ func LearnWords(learn func(context.Context) error, interval time.Duration, log *
 	}.Run
 }
 
-// Forget has reservations deleted that ended longer ago than keep, until ctx ends; 0: never. forget deletes at most so
-// many from before a time, and returns how many there were.
-func Forget(forget func(ctx context.Context, before time.Time, most int) (int, error), keep time.Duration, c clock.Clock, log *zap.Logger) func(context.Context) error {
+// Forget returns a chore that deletes reservations that ended longer ago than keep; 0 deletes none. forget
+// deletes at most limit that ended before a time, and returns how many there were.
+func Forget(forget func(ctx context.Context, before time.Time, limit int) (int, error), keep time.Duration, c clock.Clock, log *zap.Logger) func(context.Context) error {
 	old := chore.Chore{
 		Name: "delete old reservations", Every: forgetEvery, Batch: forgetBatch, Clock: c, Logger: log,
 		Do: func(ctx context.Context, now time.Time) (int, error) { return forget(ctx, now.Add(-keep), forgetBatch) },

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// listings has so many listings to make anew, and says when it is asked.
+// listings sends to asked when Relist is called, and returns what left holds.
 type listings struct {
 	asked chan struct{}
 	left  chan bool
@@ -44,22 +44,24 @@ func run(t *testing.T, f func(context.Context) error) (stop func()) {
 	go func() { done <- f(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
-		require.NoError(t, <-done)
+		require.NoError(t, receive(t, done))
 	})
 	t.Cleanup(stop)
 	return stop
 }
 
-func within(t *testing.T, d time.Duration, c <-chan struct{}) {
+// receive returns the next value from c. The test fails if none arrives in a minute.
+func receive[T any](t *testing.T, c <-chan T) (v T) {
 	t.Helper()
 	select {
-	case <-c:
-	case <-time.After(d):
-		require.Fail(t, "it does not come")
+	case v = <-c:
+	case <-time.After(time.Minute):
+		require.FailNow(t, "no value arrived")
 	}
+	return v
 }
 
-func TestRelisterLooksAtOnceWhenItIsWoken(t *testing.T) {
+func TestWokenRelisterTicksAtOnce(t *testing.T) {
 	t.Parallel()
 	l := &listings{asked: make(chan struct{}), left: make(chan bool, 10)}
 	r := NewRelister(l, zap.NewNop())
@@ -67,43 +69,43 @@ func TestRelisterLooksAtOnceWhenItIsWoken(t *testing.T) {
 	l.left <- true
 	l.left <- false
 	run(t, r.Run)
-	for range 3 { // what was left over
-		within(t, time.Minute, l.asked)
+	for range 3 { // the work left at the start
+		receive(t, l.asked)
 	}
-	for range 2 { // the first time it fails, which ends nothing
+	for range 2 { // Relist fails now, which does not stop the relister
 		woken := time.Now()
 		r.Wake()
 		r.Wake()
-		within(t, time.Minute, l.asked)
-		require.Less(t, time.Since(woken), relistEvery)
+		receive(t, l.asked)
+		require.Less(t, time.Since(woken), relistInterval)
 	}
 }
 
-func TestOldReservationsAreForgottenInBatches(t *testing.T) {
+func TestOldReservationsAreDeletedInBatches(t *testing.T) {
 	t.Parallel()
 	c := clock.NewManual(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
 	left, done := 2*forgetBatch+5, make(chan struct{})
 	var befores []time.Time
-	stop := run(t, Forget(func(_ context.Context, before time.Time, most int) (int, error) {
+	stop := run(t, Forget(func(_ context.Context, before time.Time, limit int) (int, error) {
 		befores = append(befores, before)
-		n := min(left, most)
-		if left -= n; n < most {
+		n := min(left, limit)
+		if left -= n; n < limit {
 			close(done)
 		}
 		return n, nil
 	}, 24*time.Hour, c, zap.NewNop()))
-	within(t, time.Minute, done)
+	receive(t, done)
 	stop()
 	require.Zero(t, left)
 	require.Len(t, befores, 3)
 	require.Equal(t, c.Now().Add(-24*time.Hour), befores[0])
 }
 
-func TestReservationsAreKeptForEver(t *testing.T) {
+func TestZeroRetentionKeepsReservations(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stop := run(t, Forget(func(context.Context, time.Time, int) (int, error) {
-			t.Error("they are forgotten")
+			t.Error("reservations are deleted")
 			return 0, nil
 		}, 0, clock.System{}, zap.NewNop()))
 		synctest.Wait()

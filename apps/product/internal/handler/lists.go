@@ -12,19 +12,20 @@ import (
 	"souk/pkg/clock"
 )
 
-// maxLists bounds how many answers are kept, and maxKept the products in one of them.
+// maxLists is the most responses that are kept, and maxKept the most products in one of them.
 const (
 	maxLists = 512
 	maxKept  = 50
 )
 
-// Generations tells the catalogue's version, which changes with every change of it; false: not known.
+// Generations returns the catalogue's version, which every change of the catalogue changes, or false if it is
+// unknown.
 type Generations interface {
 	Generation(ctx context.Context) (string, bool)
 }
 
-// Lists keeps answers to searches that many ask, as they are answered, until the catalogue changes. Asking
-// for the version costs no round trip. An answer is shared: nobody changes it.
+// Lists caches responses to searches until the catalogue changes. To get the version costs no round trip. Responses
+// are shared, so callers must not modify them.
 type Lists struct {
 	generations Generations
 	ttl         time.Duration
@@ -41,14 +42,14 @@ type answer struct {
 	until      time.Time
 }
 
-// NewLists keeps answers for at most ttl.
+// NewLists returns a cache that keeps a response for at most ttl.
 func NewLists(generations Generations, ttl time.Duration, c clock.Clock) *Lists {
 	return &Lists{generations: generations, ttl: ttl, clock: c, kept: map[string]answer{}}
 }
 
 type searchFunc func(context.Context, *productv1.SearchProductsRequest) (*productv1.SearchProductsResponse, error)
 
-// loadTimeout bounds a search that others may be waiting for.
+// loadTimeout bounds a search that several callers may wait for.
 const loadTimeout = 5 * time.Second
 
 func (l *Lists) get(ctx context.Context, in *productv1.SearchProductsRequest, search searchFunc) (*productv1.SearchProductsResponse, error) {
@@ -86,7 +87,7 @@ func (l *Lists) get(ctx context.Context, in *productv1.SearchProductsRequest, se
 	}
 }
 
-// keep makes room by forgetting what is oldest of a few, or out of date.
+// keep adds a response. If the cache is full, it drops the oldest of eight random ones.
 func (l *Lists) keep(key string, a answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

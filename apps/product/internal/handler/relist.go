@@ -7,44 +7,44 @@ import (
 	"go.uber.org/zap"
 )
 
-// relistEvery is how often shops are looked for that nobody told of: those of a process that died.
-const relistEvery = 5 * time.Second
+// relistInterval is the poll interval for changed shops whose process died before it woke the relister.
+const relistInterval = 5 * time.Second
 
-// Listings are made anew when their shop has changed.
+// Listings refreshes the listings of changed shops.
 type Listings interface {
-	// Relist makes some of them anew, and reports whether there may be more.
+	// Relist refreshes some of them and reports whether there may be more.
 	Relist(ctx context.Context) (more bool, err error)
 }
 
-// Relister makes listings anew whose shop has changed.
+// Relister refreshes the listings of changed shops.
 type Relister struct {
 	listings Listings
 	logger   *zap.Logger
 	wake     chan struct{}
 }
 
-// NewRelister returns a relister that is to be run with [Relister.Run].
+// NewRelister returns a relister. The caller must call [Relister.Run].
 func NewRelister(listings Listings, logger *zap.Logger) *Relister {
 	return &Relister{listings: listings, logger: logger, wake: make(chan struct{}, 1)}
 }
 
-// Wake has it look at once.
+// Wake starts the next tick at once.
 func (r *Relister) Wake() {
 	select {
 	case r.wake <- struct{}{}:
-	default: // it will look anyway
+	default: // a wake is pending already
 	}
 }
 
-// Run works until ctx ends. What fails is logged, and done the next time.
+// Run refreshes listings until ctx ends. It logs a failure and retries at the next tick.
 func (r *Relister) Run(ctx context.Context) error {
-	tick := time.NewTicker(relistEvery)
+	tick := time.NewTicker(relistInterval)
 	defer tick.Stop()
 	for {
 		for more := true; more && ctx.Err() == nil; {
 			var err error
 			if more, err = r.listings.Relist(ctx); err != nil && ctx.Err() == nil {
-				r.logger.Warn("listings of a changed shop not made anew", zap.Error(err))
+				r.logger.Warn("listings of a changed shop not refreshed", zap.Error(err))
 			}
 		}
 		select {

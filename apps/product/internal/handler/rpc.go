@@ -1,4 +1,4 @@
-// Package handler is where calls and events come in.
+// Package handler receives calls and events, and runs the chores.
 package handler
 
 import (
@@ -26,12 +26,14 @@ type RPC struct {
 	decoded *decodedProducts
 }
 
-// NewRPC returns the server. lists keeps answers to searches; nil: none are kept.
+// NewRPC returns the server. lists caches responses to searches; nil: no cache.
 func NewRPC(s *service.Service, lists *Lists) *RPC {
 	return &RPC{service: s, lists: lists, decoded: newDecodedProducts()}
 }
 
-// GetProduct shows one product. It fails with not_found. The answer is shared: nobody changes it.
+// GetProduct returns one product. The response is shared, so the caller must not modify it.
+//
+// Errors: not_found.
 func (h *RPC) GetProduct(ctx context.Context, in *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
 	d, err := h.service.Product(ctx, in.GetId())
 	if err != nil {
@@ -45,7 +47,7 @@ func toProduct(doc []byte) (*productv1.Product, error) {
 	return p, proto.Unmarshal(doc, p)
 }
 
-// ListCategories shows the category tree.
+// ListCategories returns the category tree.
 func (h *RPC) ListCategories(ctx context.Context, _ *productv1.ListCategoriesRequest) (*productv1.ListCategoriesResponse, error) {
 	all, err := h.service.Categories(ctx)
 	if err != nil {
@@ -62,7 +64,9 @@ func fromCategory(c domain.Category) *productv1.Category {
 	return &productv1.Category{Id: c.ID, Name: c.Name, ParentId: c.ParentID, Path: c.Path}
 }
 
-// CreateCategory adds a category. Its errors: invalid_argument, not_found for the parent, already_exists.
+// CreateCategory adds a category.
+//
+// Errors: invalid_argument, not_found (the parent), already_exists.
 func (h *RPC) CreateCategory(ctx context.Context, in *productv1.CreateCategoryRequest) (*productv1.CreateCategoryResponse, error) {
 	c, err := h.service.AddCategory(ctx, in.GetName(), in.GetParentId())
 	if err != nil {
@@ -71,7 +75,9 @@ func (h *RPC) CreateCategory(ctx context.Context, in *productv1.CreateCategoryRe
 	return &productv1.CreateCategoryResponse{Category: fromCategory(c)}, nil
 }
 
-// CreateProduct adds a product. Its errors: invalid_argument, not_found, already_exists.
+// CreateProduct adds a product.
+//
+// Errors: invalid_argument, not_found, already_exists.
 func (h *RPC) CreateProduct(ctx context.Context, in *productv1.CreateProductRequest) (*productv1.CreateProductResponse, error) {
 	variants, err := toVariants(in.GetVariants())
 	if err != nil {
@@ -88,7 +94,9 @@ func (h *RPC) CreateProduct(ctx context.Context, in *productv1.CreateProductRequ
 	return &productv1.CreateProductResponse{Product: p}, err
 }
 
-// UpdateProduct changes a product. Its errors: invalid_argument, not_found, already_exists, conflict.
+// UpdateProduct changes a product.
+//
+// Errors: invalid_argument, not_found, already_exists, conflict.
 func (h *RPC) UpdateProduct(ctx context.Context, in *productv1.UpdateProductRequest) (*productv1.UpdateProductResponse, error) {
 	variants, err := toVariants(in.GetVariants())
 	if err != nil {
@@ -105,7 +113,9 @@ func (h *RPC) UpdateProduct(ctx context.Context, in *productv1.UpdateProductRequ
 	return &productv1.UpdateProductResponse{Product: p}, err
 }
 
-// DeleteProduct takes a product off sale. It fails with not_found.
+// DeleteProduct takes a product off sale.
+//
+// Errors: not_found.
 func (h *RPC) DeleteProduct(ctx context.Context, in *productv1.DeleteProductRequest) (*productv1.DeleteProductResponse, error) {
 	if err := h.service.DeleteProduct(ctx, in.GetId()); err != nil {
 		return nil, err
@@ -113,14 +123,16 @@ func (h *RPC) DeleteProduct(ctx context.Context, in *productv1.DeleteProductRequ
 	return &productv1.DeleteProductResponse{}, nil
 }
 
-// idCursor is where a list in the order of IDs goes on.
+// idCursor is the position after which a list in the order of IDs continues.
 type idCursor struct {
 	ID string `json:"i"`
 }
 
 func (c idCursor) validate() error { return domain.Text("pageToken", c.ID) }
 
-// ListShopProducts lists a shop's products with their stock. Its errors: invalid_argument, not_found.
+// ListShopProducts lists a shop's products with their stock.
+//
+// Errors: invalid_argument, not_found.
 func (h *RPC) ListShopProducts(ctx context.Context, in *productv1.ListShopProductsRequest) (*productv1.ListShopProductsResponse, error) {
 	var cursor idCursor
 	filter := []string{"shop-products", in.GetShopId(), in.GetStatus()}
@@ -154,7 +166,9 @@ func (h *RPC) ListShopProducts(ctx context.Context, in *productv1.ListShopProduc
 	return out, nil
 }
 
-// SetStock sets the pieces on hand. Its errors: not_found, conflict.
+// SetStock sets the pieces on hand.
+//
+// Errors: invalid_argument, not_found, conflict.
 func (h *RPC) SetStock(ctx context.Context, in *productv1.SetStockRequest) (*productv1.SetStockResponse, error) {
 	if in.OnHand == nil {
 		return nil, errs.InvalidField("onHand", "is required")
@@ -168,7 +182,9 @@ func (h *RPC) SetStock(ctx context.Context, in *productv1.SetStockRequest) (*pro
 	}}, nil
 }
 
-// ExportProducts pages through whole products. It fails with invalid_argument.
+// ExportProducts pages through whole products.
+//
+// Errors: invalid_argument.
 func (h *RPC) ExportProducts(ctx context.Context, in *productv1.ExportProductsRequest) (*productv1.ExportProductsResponse, error) {
 	var cursor idCursor
 	if err := page.Decode(in.GetPageToken(), &cursor, "export"); err != nil {
@@ -197,7 +213,7 @@ func (h *RPC) ExportProducts(ctx context.Context, in *productv1.ExportProductsRe
 	return out, nil
 }
 
-// BatchGetVariants finds what is for sale.
+// BatchGetVariants returns the offers of variants. Unknown variants are left out.
 func (h *RPC) BatchGetVariants(ctx context.Context, in *productv1.BatchGetVariantsRequest) (*productv1.BatchGetVariantsResponse, error) {
 	offers, err := h.service.Offers(ctx, in.GetVariantIds())
 	if err != nil {
@@ -213,7 +229,9 @@ func (h *RPC) BatchGetVariants(ctx context.Context, in *productv1.BatchGetVarian
 	return out, nil
 }
 
-// CheckAvailability tells which lines could not be reserved now. It fails with invalid_argument.
+// CheckAvailability returns the variants that cannot be reserved now.
+//
+// Errors: invalid_argument.
 func (h *RPC) CheckAvailability(ctx context.Context, in *productv1.CheckAvailabilityRequest) (*productv1.CheckAvailabilityResponse, error) {
 	short, err := h.service.Short(ctx, toLines(in.GetLines()))
 	if err != nil {
@@ -222,7 +240,9 @@ func (h *RPC) CheckAvailability(ctx context.Context, in *productv1.CheckAvailabi
 	return &productv1.CheckAvailabilityResponse{ShortVariantIds: short}, nil
 }
 
-// ReserveInventory holds stock for an order. Its errors: out_of_stock, not_found, conflict, invalid_argument.
+// ReserveInventory holds stock for an order.
+//
+// Errors: out_of_stock, not_found, conflict, invalid_argument.
 func (h *RPC) ReserveInventory(ctx context.Context, in *productv1.ReserveInventoryRequest) (*productv1.ReserveInventoryResponse, error) {
 	expires, err := h.service.Reserve(ctx, in.GetOrderId(), toLines(in.GetLines()), time.Duration(in.GetTtlSeconds())*time.Second)
 	if err != nil {
@@ -231,7 +251,9 @@ func (h *RPC) ReserveInventory(ctx context.Context, in *productv1.ReserveInvento
 	return &productv1.ReserveInventoryResponse{ExpiresAt: timestamppb.New(expires)}, nil
 }
 
-// ReleaseInventory gives a reservation back. It fails with conflict when it is sold.
+// ReleaseInventory gives back the pieces of a reservation.
+//
+// Errors: invalid_argument, conflict (the pieces are sold).
 func (h *RPC) ReleaseInventory(ctx context.Context, in *productv1.ReleaseInventoryRequest) (*productv1.ReleaseInventoryResponse, error) {
 	if err := h.service.Release(ctx, in.GetOrderId()); err != nil {
 		return nil, err
@@ -239,7 +261,9 @@ func (h *RPC) ReleaseInventory(ctx context.Context, in *productv1.ReleaseInvento
 	return &productv1.ReleaseInventoryResponse{}, nil
 }
 
-// CommitInventory turns a reservation into a sale. Its errors: not_found, conflict, out_of_stock.
+// CommitInventory makes a reservation a sale.
+//
+// Errors: invalid_argument, not_found, conflict, out_of_stock.
 func (h *RPC) CommitInventory(ctx context.Context, in *productv1.CommitInventoryRequest) (*productv1.CommitInventoryResponse, error) {
 	if err := h.service.Commit(ctx, in.GetOrderId()); err != nil {
 		return nil, err
@@ -247,7 +271,9 @@ func (h *RPC) CommitInventory(ctx context.Context, in *productv1.CommitInventory
 	return &productv1.CommitInventoryResponse{}, nil
 }
 
-// RestockInventory puts the pieces of a sale back. Its errors: not_found, conflict.
+// RestockInventory puts the pieces of a sale back.
+//
+// Errors: invalid_argument, not_found, conflict.
 func (h *RPC) RestockInventory(ctx context.Context, in *productv1.RestockInventoryRequest) (*productv1.RestockInventoryResponse, error) {
 	if err := h.service.Restock(ctx, in.GetOrderId()); err != nil {
 		return nil, err

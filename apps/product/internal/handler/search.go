@@ -12,7 +12,9 @@ import (
 	"souk/pkg/page"
 )
 
-// SearchProducts lists, filters and searches products. It fails with invalid_argument.
+// SearchProducts lists, filters and searches products.
+//
+// Errors: invalid_argument.
 func (h *RPC) SearchProducts(ctx context.Context, in *productv1.SearchProductsRequest) (*productv1.SearchProductsResponse, error) {
 	if h.lists == nil {
 		return h.search(ctx, in)
@@ -45,7 +47,7 @@ func (h *RPC) search(ctx context.Context, in *productv1.SearchProductsRequest) (
 	return out, nil
 }
 
-// filter is what decides which rows a list has, and in what order.
+// filter returns the fields that decide which rows a list has and in which order. A page token is bound to them.
 func filter(in *productv1.SearchProductsRequest) []string {
 	return []string{
 		"search", in.GetQuery(), in.GetCategoryId(), in.GetShopId(), in.GetMinPrice(), in.GetMaxPrice(), in.GetCurrencyCode(),
@@ -87,7 +89,9 @@ func toSearch(in *productv1.SearchProductsRequest) (domain.Search, error) {
 	return search, nil
 }
 
-// ImportProducts creates or updates products, each on its own. It fails with unavailable or timeout alone.
+// ImportProducts creates or updates products. Each has its own outcome.
+//
+// Errors: unavailable, timeout.
 func (h *RPC) ImportProducts(ctx context.Context, in *productv1.ImportProductsRequest) (*productv1.ImportProductsResponse, error) {
 	items := make([]service.Item, len(in.GetProducts()))
 	for i, p := range in.GetProducts() {

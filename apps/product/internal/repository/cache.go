@@ -14,10 +14,10 @@ import (
 	"souk/pkg/cache"
 )
 
-// catalogTag stands for all lists of products.
+// catalogTag is the tag of all lists of products.
 const catalogTag = "catalog"
 
-// Cache holds single products, and says when lists are out of date.
+// Cache caches single products and versions the lists of products.
 type Cache struct {
 	client   rueidis.Client
 	products *cache.Cache[domain.Document]
@@ -25,8 +25,8 @@ type Cache struct {
 	ttl      time.Duration
 }
 
-// NewCache returns a cache of products. What changes is invalidated at once; a product whose change could
-// not be told (Redis was away) is out of date for at most ttl.
+// NewCache returns a cache of products. A changed product is dropped at once. If Redis was not reachable then, the
+// product is out of date for at most ttl.
 func NewCache(client rueidis.Client, ttl time.Duration, logger *zap.Logger, metrics prometheus.Registerer) (*Cache, error) {
 	products, err := cache.New(client, cache.Options[domain.Document]{
 		Name: "product", TTL: ttl, Encode: encodeDocument, Decode: decodeDocument, Metrics: metrics,
@@ -42,14 +42,14 @@ func (c *Cache) Document(ctx context.Context, productID string, load func(contex
 	return c.products.GetOrLoad(ctx, productID, load)
 }
 
-// Generation changes with every change of the catalogue, in all processes at once. It is false while
-// Redis cannot be asked.
+// Generation returns a version that every change of the catalogue changes, in all processes at once. It returns
+// false while Redis is not reachable.
 func (c *Cache) Generation(ctx context.Context) (string, bool) {
 	v, err := cache.Version(ctx, c.client, c.ttl, cache.Tag(catalogTag))
 	return v, err == nil
 }
 
-// Changed drops products from the cache, and marks all lists, and answers of the gateway that show the
+// Changed drops products from the cache. It also marks all lists, and the gateway's responses that show the
 // products, as out of date.
 func (c *Cache) Changed(ctx context.Context, productIDs []string) {
 	tags := make([]string, 0, len(productIDs)+1)
@@ -59,7 +59,7 @@ func (c *Cache) Changed(ctx context.Context, productIDs []string) {
 	}
 	err := errors.Join(c.products.Invalidate(ctx, productIDs...), cache.Bump(ctx, c.client, tags...))
 	if err != nil {
-		c.logger.Warn("cache not told of a change; it will be out of date for a while", zap.Error(err), zap.Duration("at_most", c.ttl))
+		c.logger.Warn("cache not invalidated; it is out of date for a while", zap.Error(err), zap.Duration("at_most", c.ttl))
 	}
 }
 

@@ -23,9 +23,11 @@ const (
 	subjectDeleted = "evt.product.deleted"
 )
 
-// Change changes the catalogue of some shops in one transaction: decide gets what there is, and says
-// what is to be written. It may be asked twice, and must have no effect of its own. Changes of one shop
-// wait for each other; listings and events are written along, the cache is told after the commit.
+// Change changes the catalogue of some shops in one transaction, with its listings and events. decide gets the
+// current state and returns the writes. It may be called twice, so it must have no side effects. Changes of one
+// shop wait for each other. The cache is invalidated after the commit.
+//
+// Errors: decide's, already_exists (handle or SKU), conflict (more pieces are reserved than would be on hand).
 func (s *Store) Change(ctx context.Context, shopIDs []string, wanted domain.Wanted, decide func(domain.Snapshot) (domain.Changes, error)) error {
 	var touched []string
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
@@ -62,7 +64,7 @@ func (s *Store) Change(ctx context.Context, shopIDs []string, wanted domain.Want
 	return nil
 }
 
-// coded gives violations of the catalogue's keys their code.
+// coded gives violations of the catalogue's constraints their code.
 func coded(err error) error {
 	switch {
 	case postgres.IsUnique(err, "product_handle"):
@@ -134,9 +136,9 @@ func load(ctx context.Context, q *sqlc.Queries, wanted domain.Wanted) (domain.Sn
 	return s, nil
 }
 
-// lockStock locks the stock that the changes would set to something else, and puts what it is by now into the
-// snapshot. It reports whether that is something else than before. Stock that stays as it is is not touched: an
-// import of new prices keeps no sale waiting.
+// lockStock locks the stock that the changes modify, and updates the snapshot with its current values. It
+// reports whether any of them moved. Unchanged stock is not locked, so that an import of new prices does not
+// delay sales.
 func lockStock(ctx context.Context, q *sqlc.Queries, snapshot domain.Snapshot, changes domain.Changes) (moved bool, err error) {
 	var ids []string
 	for _, p := range changes.Update {
@@ -170,7 +172,7 @@ func lockStock(ctx context.Context, q *sqlc.Queries, snapshot domain.Snapshot, c
 	return moved, nil
 }
 
-// write writes the changes, the listings and the events. It returns the products that it touched.
+// write writes the changes, the listings and the events. It returns the IDs of the products that it wrote.
 func (s *Store) write(ctx context.Context, tx pgx.Tx, snapshot domain.Snapshot, changes domain.Changes) ([]string, error) {
 	q, now := s.q.WithTx(tx), s.opts.Clock.Now()
 	var events []event.Event
@@ -243,8 +245,8 @@ func (s *Store) delete(ctx context.Context, q *sqlc.Queries, p *domain.Product) 
 	return postgres.Err(q.DeleteListing(ctx, p.ID))
 }
 
-// writeVariants writes the variants of products and, where it is given, their stock. It returns events
-// about stock that became low.
+// writeVariants writes the variants of products, and their stock where it is set. It returns the events of
+// stock that became low.
 func (s *Store) writeVariants(ctx context.Context, q *sqlc.Queries, snapshot domain.Snapshot, products []domain.Product) ([]event.Event, error) {
 	var v sqlc.SaveVariantsParams
 	var stock sqlc.SaveStockParams

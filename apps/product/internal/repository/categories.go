@@ -26,14 +26,15 @@ func (s *Store) Categories(ctx context.Context) ([]domain.Category, error) {
 	return all, nil
 }
 
-// CategoryExists reports whether there is such a category.
+// CategoryExists reports whether the category exists.
 func (s *Store) CategoryExists(ctx context.Context, categoryID string) (bool, error) {
 	rows, err := s.q.CategoryPaths(ctx, []string{categoryID})
 	return len(rows) == 1, postgres.Err(err)
 }
 
-// AddCategory adds a category below parentID ("": a root). Its errors: not_found for the parent,
-// already_exists.
+// AddCategory adds a category below parentID, or a root if that is "".
+//
+// Errors: not_found (the parent), already_exists.
 func (s *Store) AddCategory(ctx context.Context, name, parentID string) (domain.Category, error) {
 	if parentID != "" {
 		if ok, err := s.CategoryExists(ctx, parentID); err != nil || !ok {
@@ -58,8 +59,8 @@ func (s *Store) AddCategory(ctx context.Context, name, parentID string) (domain.
 
 func pathKey(path []string) string { return strings.Join(path, "\x00") }
 
-// CategoriesByPath returns the IDs of the categories with these paths, in their order, "" where there is none. An empty
-// path has no ID. With add, those that are missing are added.
+// CategoriesByPath returns the IDs of the categories with these paths, in their order, and "" for an empty
+// path. If add is set it adds missing categories, otherwise it returns "" for them.
 func (s *Store) CategoriesByPath(ctx context.Context, paths [][]string, add bool) ([]string, error) {
 	missing := map[int]map[string][]string{} // by depth, by key
 	deepest := 0
@@ -90,7 +91,7 @@ func (s *Store) CategoriesByPath(ctx context.Context, paths [][]string, add bool
 	return ids, nil
 }
 
-// findLevel finds, or with add adds, those categories whose parents are known.
+// findLevel finds the categories whose parents are known. If add is set it adds missing ones.
 func (s *Store) findLevel(ctx context.Context, paths map[string][]string, add bool) error {
 	type wanted struct{ key, parentID, name string }
 	all := make([]wanted, 0, len(paths))
@@ -99,7 +100,7 @@ func (s *Store) findLevel(ctx context.Context, paths map[string][]string, add bo
 		if len(path) > 1 {
 			parent, ok := s.categories.Load(pathKey(path[:len(path)-1]))
 			if !ok {
-				continue // nor is there anything below it
+				continue // the parent is missing, so the child is too
 			}
 			w.parentID = parent.(string)
 		}

@@ -3,7 +3,7 @@ package repository
 import (
 	"cmp"
 	"context"
-	_ "embed" // the statement below
+	_ "embed" // for the statement below
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -25,7 +25,7 @@ var priceSteps = []int64{
 //go:embed sql/facets.sql
 var sqlFacets string
 
-// facets counts all matches of a search, whatever its page.
+// facets counts the matches of a search on all its pages.
 func (s *Store) facets(ctx context.Context, st *statement) (*domain.Facets, error) {
 	steps := make([]int64, len(priceSteps))
 	for i, step := range priceSteps {

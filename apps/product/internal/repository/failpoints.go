@@ -1,14 +1,14 @@
 package repository
 
-// The windows between two writes where tests stop the process: around the transaction that changes stock, and
-// after a catalogue write, before caches hear of it.
+// The failpoints: before the writes and after the commit of a stock transaction, and after a commit that
+// changes products or listings, before the caches are invalidated.
 const (
 	FailBeforeStock      = "product.before_stock"
 	FailAfterStockCommit = "product.after_stock_commit"
 	FailAfterCommit      = "product.after_commit"
 )
 
-// Failpoints are all of them.
+// Failpoints returns all failpoints.
 func Failpoints() []string {
 	return []string{FailBeforeStock, FailAfterStockCommit, FailAfterCommit}
 }

@@ -2,7 +2,7 @@ package repository
 
 import (
 	"context"
-	_ "embed" // the statements below
+	_ "embed" // for the statements below
 	"errors"
 	"slices"
 	"time"
@@ -13,7 +13,7 @@ import (
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/repository/sqlc"
 	productv1 "souk/gen/go/souk/product/v1"
-	"souk/pkg/cohort"
+	"souk/pkg/batch"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/failpoint"
@@ -28,41 +28,43 @@ const (
 	subjectLow      = "evt.inventory.low"
 )
 
-// queued is an operation of a caller, whose trace its events belong to.
+// queued is an operation with the context of its caller. The events of the operation belong to the trace of ctx.
 type queued struct {
 	domain.Operation
 	ctx context.Context
 }
 
-// Do carries out an operation, together with all others that come at the same time: orders that want
-// the same variant cost one update of its row, and all of them share one commit.
+// Apply applies an operation. Concurrent operations are batched: they share one commit, and those on the same
+// variant share one update of its row.
 //
-// One such transaction runs at a time, so it must not wait: what somebody else has locked (an import, another
-// process) it leaves to transactions that do.
-func (s *Store) Do(ctx context.Context, op domain.Operation) (*domain.Reservation, error) {
-	r, err := s.group.Do(ctx, queued{Operation: op, ctx: ctx})
+// One such transaction runs at a time, so it must not wait. Operations on rows that another transaction has
+// locked (an import, another process) run in transactions that wait.
+//
+// Errors: those of [domain.Ledger], timeout, unavailable.
+func (s *Store) Apply(ctx context.Context, op domain.Operation) (*domain.Reservation, error) {
+	r, err := s.group.Submit(ctx, queued{Operation: op, ctx: ctx})
 	if errors.Is(err, errBusy) {
-		r, err = s.patient.Do(cohort.Without(ctx), queued{Operation: op, ctx: ctx})
+		r, err = s.patient.Submit(ctx, queued{Operation: op, ctx: ctx})
 	}
 	return r, err
 }
 
-// errBusy is the result of an operation whose rows somebody else has locked. Nobody outside sees it.
+// errBusy is the result of an operation whose rows another transaction has locked. It does not leave this package.
 var errBusy = errors.New("rows are locked")
 
-// attempts bounds how often a run is repeated because another process made the same reservation meanwhile.
+// attempts is the most attempts of a transaction if another process inserts the same reservation concurrently.
 const attempts = 3
 
-// run carries out operations in one transaction. An operation that is refused does not concern the others. Unless
-// it is patient, one whose rows are locked fails with errBusy.
-func (s *Store) run(ctx context.Context, ops []queued, patient bool) ([]postgres.Result[*domain.Reservation], error) {
+// run applies operations in one transaction. A refused operation does not affect the others. Unless wait is set, an
+// operation whose rows are locked fails with errBusy.
+func (s *Store) run(ctx context.Context, ops []queued, wait bool) ([]batch.Result[*domain.Reservation], error) {
 	for attempt := 1; ; attempt++ {
-		results, flipped, err := s.apply(ctx, ops, patient)
-		waited := !patient && lockTimedOut(err)
+		results, flipped, err := s.runOnce(ctx, ops, wait)
+		waited := !wait && lockTimedOut(err)
 		if waited || postgres.IsUnique(err, "reservation_pkey") {
 			switch {
-			case len(ops) > 1: // together they may meet another process again and again
-				return s.each(ctx, ops, patient), nil
+			case len(ops) > 1: // the batch may conflict with another process again
+				return s.each(ctx, ops, wait), nil
 			case waited:
 				return nil, errBusy
 			case attempt < attempts:
@@ -78,11 +80,11 @@ func (s *Store) run(ctx context.Context, ops []queued, patient bool) ([]postgres
 	}
 }
 
-// each carries out operations one after another, each in a transaction of its own.
-func (s *Store) each(ctx context.Context, ops []queued, patient bool) []postgres.Result[*domain.Reservation] {
-	out := make([]postgres.Result[*domain.Reservation], len(ops))
+// each applies operations one after another, each in a transaction of its own.
+func (s *Store) each(ctx context.Context, ops []queued, wait bool) []batch.Result[*domain.Reservation] {
+	out := make([]batch.Result[*domain.Reservation], len(ops))
 	for i := range ops {
-		one, err := s.run(ctx, ops[i:i+1], patient)
+		one, err := s.run(ctx, ops[i:i+1], wait)
 		if err != nil {
 			out[i].Err = err
 			continue
@@ -92,22 +94,24 @@ func (s *Store) each(ctx context.Context, ops []queued, patient bool) []postgres
 	return out
 }
 
-// hurry has a transaction wait hardly for a lock. It passes by locked stock and reservations; a listing (a product that
-// sells out) or a reservation that another process is just making it may meet all the same.
-var hurry = []string{"set local lock_timeout = '20ms'"}
+// shortLockTimeout keeps a transaction that must not wait from waiting long for a lock. It skips locked stock
+// and reservations, but may still meet a locked listing (a product sells out) or a reservation that another
+// process inserts.
+var shortLockTimeout = []string{"set local lock_timeout = '20ms'"}
 
-// apply is one transaction of two batches: what is locked and read, and what is written.
-func (s *Store) apply(ctx context.Context, ops []queued, patient bool) (results []postgres.Result[*domain.Reservation], flipped []string, err error) {
-	settings := hurry
-	if patient {
+// runOnce runs one transaction of two pgx batches: one locks and reads, the other writes. It returns the IDs of the
+// products that sold out or came back.
+func (s *Store) runOnce(ctx context.Context, ops []queued, wait bool) (results []batch.Result[*domain.Reservation], flipped []string, err error) {
+	settings := shortLockTimeout
+	if wait {
 		settings = nil
 	}
 	err = postgres.InBatches(ctx, s.pool, settings, func(tx *postgres.Batches) error {
-		st, err := s.open(ctx, tx, ops, patient)
+		st, err := s.open(ctx, tx, ops, wait)
 		if err != nil {
 			return err
 		}
-		results = make([]postgres.Result[*domain.Reservation], len(ops))
+		results = make([]batch.Result[*domain.Reservation], len(ops))
 		for i, op := range ops {
 			results[i] = st.decide(op)
 		}
@@ -132,7 +136,7 @@ func lockTimedOut(err error) bool {
 	return errors.As(err, &refused) && refused.Code == lockNotAvailable
 }
 
-// locked reports whether all is locked that an operation touches.
+// locked reports whether this transaction has locked all rows that an operation touches.
 func (r *stockTx) locked(op queued) bool {
 	lines := op.Lines
 	if x := r.ledger.Reservations[op.OrderID]; x != nil {
@@ -141,9 +145,9 @@ func (r *stockTx) locked(op queued) bool {
 	return !r.busy[op.OrderID] && !slices.ContainsFunc(lines, func(l domain.Line) bool { return r.busy[l.VariantID] })
 }
 
-func (r *stockTx) decide(op queued) postgres.Result[*domain.Reservation] {
+func (r *stockTx) decide(op queued) batch.Result[*domain.Reservation] {
 	if len(r.busy) > 0 && !r.locked(op) {
-		return postgres.Result[*domain.Reservation]{Err: errBusy}
+		return batch.Result[*domain.Reservation]{Err: errBusy}
 	}
 	var changed bool
 	var err error
@@ -172,7 +176,7 @@ func (r *stockTx) decide(op queued) postgres.Result[*domain.Reservation] {
 		err = errs.New(errs.Internal, "unknown operation")
 	}
 	if err != nil {
-		return postgres.Result[*domain.Reservation]{Err: err}
+		return batch.Result[*domain.Reservation]{Err: err}
 	}
 	x := r.ledger.Reservations[op.OrderID]
 	if changed {
@@ -181,18 +185,18 @@ func (r *stockTx) decide(op queued) postgres.Result[*domain.Reservation] {
 			r.moved = append(r.moved, op.OrderID)
 		}
 		if op.Kind == domain.Release && was != domain.Held {
-			subject = "" // nothing came back
+			subject = "" // no pieces were given back
 		}
-		if err := r.tell(op, subject, reason, x); err != nil {
-			return postgres.Result[*domain.Reservation]{Err: err}
+		if err := r.addEvent(op, subject, reason, x); err != nil {
+			return batch.Result[*domain.Reservation]{Err: err}
 		}
 	}
 	answer := *x
-	return postgres.Result[*domain.Reservation]{Value: &answer}
+	return batch.Result[*domain.Reservation]{Value: &answer}
 }
 
-// tell adds the event of an operation.
-func (r *stockTx) tell(op queued, subject, reason string, x *domain.Reservation) error {
+// addEvent adds the event of an operation to those that the transaction appends. An empty subject adds none.
+func (r *stockTx) addEvent(op queued, subject, reason string, x *domain.Reservation) error {
 	if subject == "" {
 		return nil
 	}
@@ -211,8 +215,8 @@ func (r *stockTx) tell(op queued, subject, reason string, x *domain.Reservation)
 	return err
 }
 
-// write writes what has changed and commits it, in one round trip, unless products sold out or came back: their
-// listings come in between, and it returns their IDs.
+// write writes the changes and commits them in one round trip. If products sold out or came back, it only
+// writes them and refreshes the listings, and returns the IDs of these products.
 func (r *stockTx) write(ctx context.Context, tx *postgres.Batches) (flipped []string, err error) {
 	var stocks struct {
 		VariantIds        []string
@@ -236,7 +240,7 @@ func (r *stockTx) write(ctx context.Context, tx *postgres.Batches) (flipped []st
 		}
 	}
 	var added, lines, moved columns
-	slices.Sort(r.moved) // or two transactions with the same new orders may wait for each other's keys
+	slices.Sort(r.moved) // so that two transactions with the same new orders do not deadlock
 	for _, orderID := range r.moved {
 		x := r.ledger.Reservations[orderID]
 		if was, known := r.known[orderID]; known {
@@ -305,10 +309,10 @@ func (s *Store) lowEvent(ctx context.Context, k domain.Stock) (event.Event, erro
 	})
 }
 
-// Sweep ends reservations whose time is up, at most so many, and returns how many there were. Those that somebody
-// else is busy with are left for the next time.
-func (s *Store) Sweep(ctx context.Context, most int) (int, error) {
-	ids, err := s.q.Lapsed(ctx, sqlc.LapsedParams{Now: s.opts.Clock.Now(), Most: int32(most)})
+// Sweep expires at most limit reservations whose time is up and returns how many there were. It leaves those
+// that another transaction has locked to the next call.
+func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
+	ids, err := s.q.Lapsed(ctx, sqlc.LapsedParams{Now: s.opts.Clock.Now(), Most: int32(limit)})
 	if err != nil || len(ids) == 0 {
 		return 0, postgres.Err(err)
 	}
@@ -326,18 +330,20 @@ func (s *Store) Sweep(ctx context.Context, most int) (int, error) {
 	return n, err
 }
 
-// Forget deletes reservations that came to their end before the time, at most so many, and returns how many: what was
-// released, restocked, or refused in advance. Nobody asks about these again once their sagas are forgotten; if somebody
-// did, a release would leave a tombstone, and all else find nothing.
+// Forget deletes at most limit released and restocked reservations and tombstones that ended before the given
+// time. It returns how many it deleted. No saga asks about these once it is deleted itself. If one did, a
+// release would leave a tombstone, and other calls would get not_found or make a new reservation.
 //
-// A sale stays as long as its order does, which may be cancelled and restocked any time before it is shipped. One
-// that has expired stays, too: it is no end, for its checkout may be parked past its pivot, and commit it yet.
-func (s *Store) Forget(ctx context.Context, before time.Time, most int) (int, error) {
-	n, err := s.q.ForgetReservations(ctx, sqlc.ForgetReservationsParams{Before: before, Most: int32(most)})
+// A sale stays as long as its order does, because the order may be cancelled and restocked at any time before it is
+// shipped. An expired reservation stays too, because its checkout may be parked past its pivot and commit it later.
+func (s *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
+	n, err := s.q.ForgetReservations(ctx, sqlc.ForgetReservationsParams{Before: before, Most: int32(limit)})
 	return int(n), postgres.Err(err)
 }
 
-// SetStock sets how many pieces of a variant are on hand. Its errors: not_found, conflict when more are reserved.
+// SetStock sets how many pieces of a variant are on hand.
+//
+// Errors: not_found, conflict (more are reserved).
 func (s *Store) SetStock(ctx context.Context, variantID string, onHand int64) (domain.Stock, error) {
 	var stock domain.Stock
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {

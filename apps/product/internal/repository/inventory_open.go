@@ -2,7 +2,7 @@ package repository
 
 import (
 	"context"
-	_ "embed" // the statements below
+	_ "embed" // for the statements below
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,21 +30,21 @@ type stockTx struct {
 	store  *Store
 	now    time.Time
 	ledger domain.Ledger
-	// before is what the stocks and reservations were when they were locked.
+	// before and known are the stocks, and the states of the reservations, as they were when they were locked.
 	before  map[string]domain.Stock
 	known   map[string]domain.State
 	moved   []string // orders whose reservation changed
 	changed map[string]bool
 	events  []event.Event
-	// busy are the orders and variants whose rows somebody else has locked.
+	// busy are the orders and variants whose rows another transaction has locked.
 	busy map[string]bool
 }
 
-// open locks what the operations touch, in one round trip: first the reservations, then the stock, each in the order of
-// its key, so that transactions that wait for each other never do so in a circle. Those that wait for
-// nothing here may come to wait later, for a new reservation's key or a listing: these, too, are taken in
-// order, and after all the others.
-func (s *Store) open(ctx context.Context, tx *postgres.Batches, ops []queued, patient bool) (*stockTx, error) {
+// open locks the rows that the operations touch, in one round trip: first the reservations, then the stock,
+// each in key order, so that transactions do not deadlock. With wait unset, it skips rows that are locked. Such
+// a transaction may still wait later, for a new reservation's key or for a listing. Those are also locked in
+// order, and after the others.
+func (s *Store) open(ctx context.Context, tx *postgres.Batches, ops []queued, wait bool) (*stockTx, error) {
 	r := &stockTx{
 		store: s, now: s.opts.Clock.Now(), before: map[string]domain.Stock{}, known: map[string]domain.State{}, changed: map[string]bool{}, busy: map[string]bool{},
 		ledger: domain.Ledger{Stocks: map[string]*domain.Stock{}, Reservations: map[string]*domain.Reservation{}},
@@ -57,7 +57,7 @@ func (s *Store) open(ctx context.Context, tx *postgres.Batches, ops []queued, pa
 		}
 	}
 	reservations, stocks := sqlTryReservations, sqlTryStocks
-	if patient {
+	if wait {
 		reservations, stocks = sqlLockReservations, sqlLockStocks
 	}
 	b := &pgx.Batch{}
@@ -67,7 +67,7 @@ func (s *Store) open(ctx context.Context, tx *postgres.Batches, ops []queued, pa
 	return r, tx.Send(ctx, b)
 }
 
-// eachRow calls add for each row, which scans it.
+// eachRow calls add for each row. add scans it.
 func eachRow(add func(pgx.Row) error) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		for rows.Next() {
@@ -94,7 +94,8 @@ func (r *stockTx) addReservation(row pgx.Row) error {
 	return nil
 }
 
-// addLine adds a line to a reservation that is locked. Of others nothing is decided.
+// addLine adds a line to a locked reservation. Lines of others are not needed, because nothing is decided about
+// them.
 func (r *stockTx) addLine(row pgx.Row) error {
 	var orderID string
 	var l domain.Line

@@ -18,16 +18,16 @@ import (
 )
 
 const (
-	// refreshChunk is how many listings are written at once.
+	// refreshChunk is the most listings that one statement writes.
 	refreshChunk = 500
-	// titleTerms and bodyTerms bound the terms of a title, and of all the other fields together, so that
-	// ranking reads rows of bounded size.
+	// titleTerms and bodyTerms are the most terms of a title and of all other fields, so that ranking reads rows of
+	// bounded size.
 	titleTerms, bodyTerms = 120, 400
 )
 
-// refreshListings brings the listings of products up to date with what the transaction sees. Whoever changes
-// what a listing shows calls it in the same transaction, after the change: the lock on the listing, and
-// reading only after it is held, make the last one see all that was committed before.
+// refreshListings updates the listings of products to what the transaction sees. Every transaction that changes
+// what a listing shows calls it after the change. It locks the listings before it reads, so that the last
+// writer sees all changes that were committed before.
 func refreshListings(ctx context.Context, q *sqlc.Queries, productIDs []string) error {
 	for chunk := range slices.Chunk(productIDs, refreshChunk) {
 		if err := q.LockListings(ctx, chunk); err != nil {
@@ -54,8 +54,8 @@ func refreshListings(ctx context.Context, q *sqlc.Queries, productIDs []string) 
 	return nil
 }
 
-// Rebuild makes all listings anew, and drops those of products that are gone. It may run beside
-// everything else. It returns how many listings there are.
+// Rebuild rebuilds all listings and deletes those of products that no longer exist. It may run at any time. It
+// returns how many listings it wrote.
 func (s *Store) Rebuild(ctx context.Context) (int, error) {
 	if _, err := s.q.DropStaleListings(ctx); err != nil {
 		return 0, postgres.Err(err)
@@ -123,8 +123,8 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 	return nil
 }
 
-// vector writes what a product is found by as a tsvector: the title with weight A, what the seller
-// sorted it under with B, shop, options and SKUs with C, the description with D.
+// vector returns a product's terms as a tsvector: the title with weight A, category and tags with B, shop,
+// options and SKUs with C, the description with D.
 func vector(r sqlc.ListingSourcesRow, variants []domain.Variant) string {
 	seen := map[string]bool{}
 	var b strings.Builder

@@ -216,8 +216,9 @@ order by p.id
 limit @page_size;
 
 -- name: Offers :many
--- Like all statements of a checkout it takes its array through a sub-select, which hides the array's length: a planner
--- that sees it plans anew each time, for longer than the statement runs. The cast makes the sub-select a value, not a set.
+-- Like all statements of a checkout, this one reads its array through a sub-select, which hides the array's
+-- length. A planner that sees the length makes a plan for each call, which takes longer than the statement. The
+-- cast makes the sub-select a value, not a set.
 select v.id, v.product_id, v.shop_id, s.name as shop_name, p.title, v.sku, v.options, v.price_minor, v.currency,
        coalesce(p.images -> 0 ->> 'url', '')::text as image_url, (k.on_hand - k.reserved)::bigint as available,
        (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale

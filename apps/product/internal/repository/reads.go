@@ -9,12 +9,15 @@ import (
 
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/repository/sqlc"
+	"souk/pkg/batch"
 	"souk/pkg/errs"
 	"souk/pkg/money"
 	"souk/pkg/postgres"
 )
 
-// Document reads a product, visible or not. It fails with not_found.
+// Document reads a product, visible or not.
+//
+// Errors: not_found.
 func (s *Store) Document(ctx context.Context, productID string) (domain.Document, error) {
 	load := func(ctx context.Context) (domain.Document, error) {
 		r, err := s.q.Document(ctx, productID)
@@ -36,19 +39,24 @@ func notFound(err error) error {
 	return err
 }
 
-// ShopOfProduct returns whose a product is. It fails with not_found.
+// ShopOfProduct returns the ID of the shop that sells a product.
+//
+// Errors: not_found.
 func (s *Store) ShopOfProduct(ctx context.Context, productID string) (string, error) {
 	shopID, err := s.q.ShopOfProduct(ctx, productID)
 	return shopID, notFound(err)
 }
 
-// ShopOfVariant returns whose a variant is. It fails with not_found.
+// ShopOfVariant returns the ID of the shop that sells a variant.
+//
+// Errors: not_found.
 func (s *Store) ShopOfVariant(ctx context.Context, variantID string) (string, error) {
 	shopID, err := s.q.ShopOfVariant(ctx, variantID)
 	return shopID, notFound(err)
 }
 
-// ShopProducts returns products of a shop with their stock, newest first, those before the given ID.
+// ShopProducts returns a shop's products before the given ID, with their stock, newest first. An empty status
+// or before is no filter.
 func (s *Store) ShopProducts(ctx context.Context, shopID string, status domain.Status, before string, size int) ([]domain.StockedDocument, error) {
 	if before == "" {
 		before = "~"
@@ -72,7 +80,7 @@ func (s *Store) ShopProducts(ctx context.Context, shopID string, status domain.S
 	return products, nil
 }
 
-// Export returns whole products in the order of their IDs, those after the given one.
+// Export returns whole products after the given ID, in the order of their IDs.
 func (s *Store) Export(ctx context.Context, after string, size int) ([]domain.Exported, error) {
 	rows, err := s.q.Export(ctx, sqlc.ExportParams{After: after, PageSize: int32(size)})
 	if err != nil {
@@ -100,38 +108,38 @@ func (s *Store) Export(ctx context.Context, after string, size int) ([]domain.Ex
 	return all, nil
 }
 
-// Offers finds variants by ID, also those that are not sold any more, in no order. Callers that come at the same time
-// share a statement, and the options of what they found: nobody changes them.
+// Offers finds variants by ID, including those that are no longer for sale. Unknown IDs are left out.
+// Concurrent callers share a statement and the options of the offers, so they must not modify these.
 func (s *Store) Offers(ctx context.Context, ids []string) ([]domain.Offer, error) {
-	// What no ID can be must not fail the statement of others.
+	// PostgreSQL refuses these strings. They must not fail the other callers of the batch.
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return strings.ContainsRune(id, 0) || !utf8.ValidString(id) })
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	return s.offers.Do(ctx, ids)
+	return s.offers.Submit(ctx, ids)
 }
 
-func (s *Store) runOffers(ctx context.Context, wanted [][]string) ([]postgres.Result[[]domain.Offer], error) {
+func (s *Store) runOffers(ctx context.Context, wanted [][]string) ([]batch.Result[[]domain.Offer], error) {
 	all := slices.Concat(wanted...)
 	slices.Sort(all)
 	rows, err := s.q.Offers(ctx, slices.Compact(all))
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
-	found := make(map[string]postgres.Result[domain.Offer], len(rows))
+	found := make(map[string]batch.Result[domain.Offer], len(rows))
 	for _, r := range rows {
 		o, err := toOffer(r)
-		found[r.ID] = postgres.Result[domain.Offer]{Value: o, Err: err}
+		found[r.ID] = batch.Result[domain.Offer]{Value: o, Err: err}
 	}
-	out := make([]postgres.Result[[]domain.Offer], len(wanted))
+	out := make([]batch.Result[[]domain.Offer], len(wanted))
 	for i, ids := range wanted {
 		out[i] = pick(found, ids)
 	}
 	return out, nil
 }
 
-// pick takes out of what was found what one caller asked for, each once.
-func pick(found map[string]postgres.Result[domain.Offer], ids []string) postgres.Result[[]domain.Offer] {
+// pick returns the offers that one caller asked for, without duplicates.
+func pick(found map[string]batch.Result[domain.Offer], ids []string) batch.Result[[]domain.Offer] {
 	offers := make([]domain.Offer, 0, len(ids))
 	taken := make(map[string]bool, len(ids))
 	for _, id := range ids {
@@ -140,12 +148,12 @@ func pick(found map[string]postgres.Result[domain.Offer], ids []string) postgres
 			continue
 		}
 		if r.Err != nil {
-			return postgres.Result[[]domain.Offer]{Err: r.Err}
+			return batch.Result[[]domain.Offer]{Err: r.Err}
 		}
 		taken[id] = true
 		offers = append(offers, r.Value)
 	}
-	return postgres.Result[[]domain.Offer]{Value: offers}
+	return batch.Result[[]domain.Offer]{Value: offers}
 }
 
 func toOffer(r sqlc.OffersRow) (domain.Offer, error) {

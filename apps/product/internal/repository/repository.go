@@ -1,5 +1,5 @@
-// Package repository keeps the catalogue, the stock and the search's read model in PostgreSQL, and
-// what is read often in Redis.
+// Package repository stores the catalogue, the stock and the search's read model in PostgreSQL, and caches
+// products in Redis.
 package repository
 
 import (
@@ -12,6 +12,7 @@ import (
 
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/repository/sqlc"
+	"souk/pkg/batch"
 	"souk/pkg/clock"
 	"souk/pkg/money"
 	"souk/pkg/postgres"
@@ -27,11 +28,11 @@ const (
 // Options are what a Store needs besides its database.
 type Options struct {
 	Clock clock.Clock
-	// LowStock is the number of available pieces at which evt.inventory.low is sent.
+	// LowStock is the number of available pieces at which evt.inventory.low is published.
 	LowStock int64
-	// Cache is told which products changed, after each commit; nil: nobody is.
+	// Cache is invalidated after each commit that changes products; nil: no cache.
 	Cache *Cache
-	// Wake is called after each commit that may have left events; nil: nobody is waiting.
+	// Wake is called after each commit that may have appended events. It may be nil.
 	Wake func()
 }
 
@@ -41,42 +42,42 @@ func (o Options) wake() {
 	}
 }
 
-// Store keeps everything that the product service owns.
+// Store stores everything that the product service owns.
 type Store struct {
 	pool *pgxpool.Pool
 	q    *sqlc.Queries
 	opts Options
 	// group carries out operations together, but for those whose rows are locked by somebody else: they wait in
 	// patient, and hold up nobody.
-	group, patient *postgres.Group[queued, *domain.Reservation]
-	offers         *postgres.Group[[]string, []domain.Offer]
+	group, patient *batch.Batcher[queued, *domain.Reservation]
+	offers         *batch.Batcher[[]string, []domain.Offer]
 
-	// categories are the IDs of the categories by path: they are never renamed nor removed.
+	// categories maps paths to category IDs. Categories are never renamed or removed.
 	categories sync.Map
 	words      atomic.Pointer[domain.Frequencies]
 }
 
-// New returns a store on pool. Close it.
+// New returns a store on pool. The caller must close it.
 func New(pool *pgxpool.Pool, opts Options) *Store {
 	s := &Store{pool: pool, q: sqlc.New(pool), opts: opts}
-	s.group = postgres.NewGroup(groupLimit, func(ctx context.Context, ops []queued) ([]postgres.Result[*domain.Reservation], error) {
+	s.group = batch.New(groupLimit, func(ctx context.Context, ops []queued) ([]batch.Result[*domain.Reservation], error) {
 		return s.run(ctx, ops, false)
 	})
-	s.patient = postgres.NewGroup(groupLimit, func(ctx context.Context, ops []queued) ([]postgres.Result[*domain.Reservation], error) {
+	s.patient = batch.New(groupLimit, func(ctx context.Context, ops []queued) ([]batch.Result[*domain.Reservation], error) {
 		return s.run(ctx, ops, true)
-	}, postgres.WithParallel(groupParallel))
-	s.offers = postgres.NewGroup(groupLimit, s.runOffers, postgres.WithParallel(groupParallel))
+	}, batch.WithParallel(groupParallel))
+	s.offers = batch.New(groupLimit, s.runOffers, batch.WithParallel(groupParallel))
 	return s
 }
 
-// Close waits for what is under way.
+// Close refuses new operations and waits for those in flight.
 func (s *Store) Close() {
 	s.group.Close() // whose callers may go on to the patient ones
 	s.patient.Close()
 	s.offers.Close()
 }
 
-// changed tells the cache that products changed.
+// changed invalidates the cache for products.
 func (s *Store) changed(ctx context.Context, productIDs []string) {
 	if s.opts.Cache != nil && len(productIDs) > 0 {
 		s.opts.Cache.Changed(context.WithoutCancel(ctx), productIDs)
@@ -91,7 +92,7 @@ func encode(v any) []byte {
 	return b
 }
 
-// list is never nil, so that it encodes as [].
+// list returns a copy of s that is never nil, so that it encodes as [].
 func list[T any](s []T) []T { return append([]T{}, s...) }
 
 func options(m map[string]string) map[string]string {

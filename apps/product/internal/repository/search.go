@@ -13,8 +13,8 @@ import (
 	"souk/pkg/postgres"
 )
 
-// The stages of a search: how products are chosen that are then ranked. A search goes on to the next
-// stage when one finds nothing.
+// The stages of a search select the products that are then ranked. If a stage finds nothing, the search goes on
+// to the next one.
 const (
 	// stageAll: every word, in any form.
 	stageAll = iota
@@ -26,8 +26,8 @@ const (
 	stageAny
 )
 
-// stages are the stages in their order. Sorted by anything but relevance, a product that has a part of
-// the words alone would stand above better ones: all words are tried first.
+// stages returns the stages in their order. In any order but relevance, a product with only some of the words could
+// stand above better ones, so the first stage requires all words.
 func stages(sort domain.Sort) []int {
 	if sort == domain.Relevance {
 		return []int{stageRare, stageTypo, stageAny}
@@ -35,15 +35,14 @@ func stages(sort domain.Sort) []int {
 	return []int{stageAll, stageRare, stageTypo, stageAny}
 }
 
-// typoSimilarity is how much a part of a title must look like the query, from 0 to 1: 0.5 is one wrong
-// letter in a word of seven.
+// typoSimilarity is the least trigram similarity, from 0 to 1, of the query and a part of a title. One wrong
+// letter in a word of seven gives 0.5.
 const typoSimilarity = "0.49"
 
-// minCoverage is the part of the words' weight, in percent, that a product must have to be found.
+// minCoverage is the least part of the words' weight, in percent, that a product must have to be found.
 const minCoverage = 30
 
-// Search finds visible products. A page is one statement; a word that nothing has costs one more for
-// each stage.
+// Search finds visible products. A page takes one statement, and one more for each stage that finds nothing.
 func (s *Store) Search(ctx context.Context, search domain.Search) (domain.Found, error) {
 	if search.Shop != "" && !id.Valid(id.Shop, search.Shop) {
 		shops, err := s.Shops(ctx, nil, []string{search.Shop})
@@ -81,7 +80,7 @@ func (s *Store) nothing(search domain.Search) domain.Found {
 	return domain.Found{}
 }
 
-// page runs one statement, and the one for the facets.
+// page runs the statement for a page, and the one for its facets if they are wanted.
 func (s *Store) page(ctx context.Context, st *statement) (domain.Found, error) {
 	found, err := s.rows(ctx, st)
 	if err != nil || !st.search.Facets || len(st.groups) > 0 && len(found.Documents) == 0 && st.search.After == nil {
@@ -118,9 +117,9 @@ func (s *Store) rows(ctx context.Context, st *statement) (found domain.Found, er
 	return found, nil
 }
 
-// query runs a statement. That of a search by words is long, and planning it for each query's own words
-// costs more than it gains: there is one plan, by the index over the words. (Asked to choose, PostgreSQL
-// thinks little of the cost of looking at a product's words, and reads the whole table.)
+// query runs a statement. The statement of a search by words is long, and to plan it for the words of each
+// query costs more than it gains. So it has one generic plan, which uses the index over the words. Otherwise
+// PostgreSQL would underestimate the cost of reading a product's words and scan the whole table.
 func (s *Store) query(ctx context.Context, st *statement, sql string, read func(pgx.Rows) error) error {
 	if len(st.groups) == 0 {
 		rows, err := s.pool.Query(ctx, sql, st.args...)
@@ -136,7 +135,7 @@ func (s *Store) query(ctx context.Context, st *statement, sql string, read func(
 	return postgres.SendBatch(ctx, s.pool, b)
 }
 
-// statement builds the SQL of a search. Whatever comes from outside is a parameter.
+// statement builds the SQL of a search. All input is passed as parameters.
 type statement struct {
 	search domain.Search
 	groups []domain.Group
@@ -149,10 +148,10 @@ func (st *statement) arg(v any) string {
 	return fmt.Sprintf("$%d", len(st.args))
 }
 
-// query is an argument of the type tsquery.
+// query adds an argument of type tsquery and returns its placeholder.
 func (st *statement) query(q string) string { return st.arg(q) + "::tsquery" }
 
-// where are the conditions that choose products.
+// where returns the conditions that select products.
 func (st *statement) where() []string {
 	f := st.search
 	c := []string{"l.visible"}
@@ -183,8 +182,8 @@ func (st *statement) where() []string {
 	return append(c, "l.terms @@ "+st.query(st.choose()))
 }
 
-// matches are the products that a search finds, each with what it has of the query. The ranking
-// expression is long: "offset 0" keeps it from being put, and computed, wherever raw stands.
+// matches returns the query for the products that a search finds, with their raw score. The ranking expression
+// is long: "offset 0" keeps PostgreSQL from inlining it, and computing it, wherever raw is used.
 func (st *statement) matches() string {
 	if len(st.groups) == 0 || st.stage == stageTypo {
 		return "select l.*, 0::bigint as raw from listing l where " + strings.Join(st.where(), " and ")
@@ -200,7 +199,7 @@ func (st *statement) matches() string {
 	return m
 }
 
-// choose is the tsquery that chooses products.
+// choose returns the tsquery that selects products.
 func (st *statement) choose() string {
 	var essential, rare, all []string
 	for _, g := range st.groups {
@@ -223,7 +222,7 @@ func (st *statement) choose() string {
 	}
 }
 
-// commonWeight is the weight of a word that is just common.
+// commonWeight is the weight of a word at the threshold domain.Common.
 var commonWeight = domain.Frequencies{Rest: domain.Common}.Weight("")
 
 func (st *statement) least() int64 {
@@ -236,11 +235,12 @@ func (st *statement) least() int64 {
 	return sum * minCoverage / 100
 }
 
-// raw is how much of the query a product has: the sum of its words' weights, half where the word does
-// not stand in the title. Most products lack most words, which one look at each word tells.
+// raw returns the expression for a product's raw score: the sum of the weights of the query's words that it
+// has. A word that is not in the title counts half. Most products lack most words, so each word is first tested
+// once in any form.
 //
-// Statements are prepared, and there is no end of queries: groups are filled up to a few sizes, so that
-// there are but a few statements.
+// Statements are prepared and queries vary without limit. Groups are padded to a few sizes, so that there are few
+// different statements.
 func (st *statement) raw() string {
 	var simple, models []domain.Group
 	for _, g := range st.groups {
@@ -260,7 +260,7 @@ func (st *statement) raw() string {
 	return "(" + strings.Join(sums, " + ") + ")"
 }
 
-// fill adds groups that nothing matches until there are 0, 1, 2, 4, 8, 16 or 32.
+// fill pads groups to 0, 1, 2, 4, 8, 16 or 32 with groups that match nothing.
 func fill(groups []domain.Group) []domain.Group {
 	size := 1
 	for size < len(groups) {
@@ -272,7 +272,7 @@ func fill(groups []domain.Group) []domain.Group {
 	return groups
 }
 
-// worth is what a product has of one group, in an expression with so many forms.
+// worth returns the expression for what a product has of one group. forms is the number of forms in the expression.
 func (st *statement) worth(g domain.Group, forms int) string {
 	var b strings.Builder
 	b.WriteString("case when l.terms @@ " + st.query(g.Any()) + " then case")
@@ -291,8 +291,8 @@ func (st *statement) worth(g domain.Group, forms int) string {
 	return b.String()
 }
 
-// score orders by relevance: what the product has of the query, a little less for long titles. It is a
-// whole number so that a page can begin exactly where the last one ended.
+// score returns the expression for the relevance of a product: its raw score, a little less for long titles. It
+// is an integer, so that a page begins exactly where the last one ended.
 func (st *statement) score() string {
 	switch {
 	case st.search.Sort != domain.Relevance || len(st.groups) == 0:
@@ -303,7 +303,7 @@ func (st *statement) score() string {
 	return "l.raw * 100000 / (1000 + 3 * char_length(l.title))"
 }
 
-// page is the statement for one page and one row more.
+// page returns the statement for one page and one more row.
 func (st *statement) page() string {
 	cols := "l.product_id, " + st.score() + " as score, l.created_at, l.price, l.rating_avg, l.rating_count"
 	inner := "select " + cols + " from (" + st.matches() + ") l"
@@ -344,7 +344,7 @@ func (st *statement) page() string {
 		" from c join listing d on d.product_id = c.product_id order by " + order
 }
 
-// next is the position after the last row of a page.
+// next returns the position after the last row of a page.
 func (st *statement) next(last domain.Position) *domain.Position {
 	next := domain.Position{ID: last.ID}
 	switch st.search.Sort {
@@ -364,7 +364,7 @@ func (st *statement) next(last domain.Position) *domain.Position {
 	return &next
 }
 
-// frequencies are what is known about how common words are.
+// frequencies returns what the last LearnWords read.
 func (s *Store) frequencies() domain.Frequencies {
 	if f := s.words.Load(); f != nil {
 		return *f
@@ -372,8 +372,8 @@ func (s *Store) frequencies() domain.Frequencies {
 	return domain.Frequencies{}
 }
 
-// LearnWords takes from the database's statistics how common words are; it has them made when there are
-// none yet. Searches rank by it. Call it now and then.
+// LearnWords reads from the database's statistics how common words are. Searches rank by that. If there are no
+// statistics yet, it has PostgreSQL make them. The service calls it periodically.
 func (s *Store) LearnWords(ctx context.Context) error {
 	rows, err := s.q.WordShares(ctx)
 	if err == nil && len(rows) == 0 {

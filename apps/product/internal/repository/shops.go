@@ -14,11 +14,12 @@ import (
 	"souk/pkg/postgres"
 )
 
-// relistChunk is how many listings of a shop one transaction makes anew: a reservation that sells one of them out waits
-// for it. relistPause is how long a shop is left alone after that failed.
 const (
+	// relistChunk is the most listings of a shop that one transaction refreshes. A reservation that sells out
+	// one of these products waits for it.
 	relistChunk = 100
-	relistPause = 30 * time.Second
+	// relistBackoff is the delay before a retry for a shop whose listings could not be refreshed.
+	relistBackoff = 30 * time.Second
 )
 
 // Shops finds shops among the local copies, by ID or by handle.
@@ -34,19 +35,20 @@ func (s *Store) Shops(ctx context.Context, ids, handles []string) ([]domain.Shop
 	return shops, nil
 }
 
-// SaveShop keeps a local copy of a shop that the shop service told when asked, unless there is one. That may be an
-// older one: its events, which have versions, bring it up to date.
+// SaveShop stores a local copy of a shop that a call to the shop service returned, unless there is a copy. An
+// existing copy may be older: the shop's events, which have versions, bring it up to date.
 func (s *Store) SaveShop(ctx context.Context, shop domain.Shop) error {
 	shop.Version = 0
 	return saveShop(ctx, s.q, shop)
 }
 
-// ShopChanged keeps what an event told about a shop, in the transaction of the event's inbox row: from its commit
-// on nothing of a suspended shop can be reserved. Its listings, which may be thousands, are only marked in the same
-// row, and [Store.Relist] makes them anew afterwards, so that no sale waits for all of them.
+// ShopChanged stores what an event says about a shop, in the transaction of the event's inbox row. Once that is
+// committed, nothing of a suspended shop can be reserved. The shop's listings, which may be thousands, are only
+// marked in the same row. [Store.Relist] refreshes them afterwards, so that no sale waits for all of them.
 //
-// News that is not newer than what is known changes nothing, and takes no mark back. So whatever order events come in, and
-// however often, the row ends as the newest of them says, and marked unless its listings were made anew after that.
+// An event that is not newer than the stored version changes nothing and removes no mark. So in whatever order
+// and however often events arrive, the row ends with the newest version. It stays marked until its listings are
+// refreshed.
 func (s *Store) ShopChanged(ctx context.Context, tx pgx.Tx, shop domain.Shop) error {
 	return saveShop(ctx, s.q.WithTx(tx), shop)
 }
@@ -57,10 +59,10 @@ func saveShop(ctx context.Context, q *sqlc.Queries, shop domain.Shop) error {
 	}))
 }
 
-// Relist makes some listings anew whose shop has changed, and reports whether there may be more. Where it stands is
-// committed along with them: whoever comes next, after a crash too, goes on from there, and a shop that changes
-// meanwhile begins anew. Several processes may do it at once, each for another shop. A shop for which it fails comes
-// again after all others.
+// Relist refreshes some listings of a changed shop and reports whether there may be more. It commits its
+// progress with the listings, so that the next call continues there, even after a crash. A shop that changes in
+// between starts from its first product again. Several processes may call Relist at the same time; each takes
+// another shop. A shop that fails is retried after a backoff, behind all others.
 func (s *Store) Relist(ctx context.Context) (more bool, err error) {
 	var shop sqlc.ShopToRelistRow
 	var ids []string
@@ -73,7 +75,8 @@ func (s *Store) Relist(ctx context.Context) (more bool, err error) {
 		} else if err != nil {
 			return err
 		}
-		// A product that is being written may have read the shop as it was before: it is waited for, to be seen below.
+		// A transaction that is writing a product may have read the old shop. Wait for it, so that the read below
+		// sees the product.
 		if err := q.LockShops(ctx, []string{shop.ShopID}); err != nil {
 			return err
 		}
@@ -95,7 +98,7 @@ func (s *Store) Relist(ctx context.Context) (more bool, err error) {
 	case err != nil && shop.ShopID == "":
 		return false, postgres.Err(err)
 	case err != nil:
-		later := sqlc.RelistLaterParams{ShopID: shop.ShopID, RelistAt: s.opts.Clock.Now().Add(relistPause)}
+		later := sqlc.RelistLaterParams{ShopID: shop.ShopID, RelistAt: s.opts.Clock.Now().Add(relistBackoff)}
 		return s.q.RelistLater(ctx, later) == nil, fmt.Errorf("shop %s: %w", shop.ShopID, postgres.Err(err))
 	}
 	if len(ids) > 0 {

@@ -17,7 +17,7 @@ type Item struct {
 	Shop         string // ID or handle
 	CategoryPath []string
 	Product      domain.Product
-	// Bad is why the item was already found wanting; nil: it was not.
+	// Bad is why the item is invalid, if that is known already.
 	Bad error
 }
 
@@ -29,20 +29,19 @@ const (
 	Rejected  = "rejected"
 )
 
-// Outcome is what became of an item.
+// Outcome is the result of importing one item.
 type Outcome struct {
 	Result    string
 	ProductID string
 	Reason    string
 }
 
-// Import creates or updates products by shop and handle, each judged on its own. What was imported
-// before, and was not edited since, is unchanged, even when pieces of it were sold meanwhile.
+// Import creates or updates products by shop and handle. Each item has its own outcome. A product that is
+// imported again and was not edited since is unchanged, even if pieces of it were sold.
 //
-// It fails as a whole only when a service or the database is out of reach; the same import may then be
-// sent again.
+// Import as a whole fails only if a service or the database fails; the caller may then send it again.
 func (s *Service) Import(ctx context.Context, items []Item) ([]Outcome, error) {
-	in := &batch{items: items, outcomes: make([]Outcome, len(items))}
+	in := &progress{items: items, outcomes: make([]Outcome, len(items))}
 	if err := s.resolve(ctx, in); err != nil {
 		return nil, err
 	}
@@ -58,28 +57,28 @@ func (s *Service) Import(ctx context.Context, items []Item) ([]Outcome, error) {
 	return in.outcomes, err
 }
 
-// batch is an import under way.
-type batch struct {
+// progress is the state of an import in progress.
+type progress struct {
 	items    []Item
 	outcomes []Outcome
 }
 
-func (b *batch) reject(i int, reason string) {
-	b.outcomes[i] = Outcome{Result: Rejected, Reason: reason}
+func (in *progress) reject(i int, reason string) {
+	in.outcomes[i] = Outcome{Result: Rejected, Reason: reason}
 }
 
-// alive reports whether an item has not been rejected.
-func (b *batch) alive(i int) bool { return b.outcomes[i].Result == "" }
+// pending reports whether an item has no outcome yet.
+func (in *progress) pending(i int) bool { return in.outcomes[i].Result == "" }
 
-// resolve finds the items' shops and categories, and rejects what is not valid.
-func (s *Service) resolve(ctx context.Context, b *batch) error {
+// resolve finds the items' shops and categories, and rejects invalid items.
+func (s *Service) resolve(ctx context.Context, in *progress) error {
 	var names []string
-	for i, item := range b.items {
+	for i, item := range in.items {
 		if item.Bad == nil {
 			item.Bad = validate(item)
 		}
 		if item.Bad != nil {
-			b.reject(i, errs.From(item.Bad).Message)
+			in.reject(i, errs.From(item.Bad).Message)
 			continue
 		}
 		names = append(names, item.Shop)
@@ -92,12 +91,12 @@ func (s *Service) resolve(ctx context.Context, b *batch) error {
 		return err
 	}
 	members := map[string]error{}
-	paths := make([][]string, len(b.items))
-	for i := range b.items {
-		if !b.alive(i) {
+	paths := make([][]string, len(in.items))
+	for i := range in.items {
+		if !in.pending(i) {
 			continue
 		}
-		item := &b.items[i]
+		item := &in.items[i]
 		shop, ok := shops[item.Shop]
 		if ok {
 			if _, asked := members[shop.ID]; !asked {
@@ -109,23 +108,23 @@ func (s *Service) resolve(ctx context.Context, b *batch) error {
 			}
 		}
 		if !ok || members[shop.ID] != nil {
-			b.reject(i, fmt.Sprintf("there is no shop %q%s", item.Shop, hint(ctx)))
+			in.reject(i, fmt.Sprintf("there is no shop %q%s", item.Shop, hint(ctx)))
 			continue
 		}
 		item.Product.ShopID = shop.ID
 		paths[i] = item.CategoryPath
 	}
-	// The tree of categories is everybody's: only operators make it grow.
+	// All shops share the category tree, so only operators add to it.
 	categories, err := s.store.CategoriesByPath(ctx, paths, identity.FromContext(ctx).IsOperator())
 	if err != nil {
 		return err
 	}
-	for i := range b.items {
+	for i := range in.items {
 		if len(paths[i]) > 0 && categories[i] == "" {
-			b.reject(i, fmt.Sprintf("there is no category %q: ask an operator for it", strings.Join(paths[i], " > ")))
+			in.reject(i, fmt.Sprintf("there is no category %q: ask an operator for it", strings.Join(paths[i], " > ")))
 			continue
 		}
-		b.items[i].Product.CategoryID = categories[i]
+		in.items[i].Product.CategoryID = categories[i]
 	}
 	return nil
 }
@@ -146,20 +145,20 @@ func validate(item Item) error {
 	return item.Product.Validate()
 }
 
-func (b *batch) shopIDs() []string {
+func (in *progress) shopIDs() []string {
 	var ids []string
-	for i, item := range b.items {
-		if b.alive(i) {
+	for i, item := range in.items {
+		if in.pending(i) {
 			ids = append(ids, item.Product.ShopID)
 		}
 	}
 	return ids
 }
 
-func (b *batch) wanted() domain.Wanted {
+func (in *progress) wanted() domain.Wanted {
 	var w domain.Wanted
-	for i, item := range b.items {
-		if b.alive(i) {
+	for i, item := range in.items {
+		if in.pending(i) {
 			w.Handles = append(w.Handles, handleKey(item.Product))
 			w.SKUs = append(w.SKUs, skus(item.Product)...)
 		}
@@ -171,18 +170,18 @@ func handleKey(p domain.Product) domain.HandleKey {
 	return domain.HandleKey{ShopID: p.ShopID, Handle: p.Handle}
 }
 
-// decide compares each item to what there is.
-func (b *batch) decide(have domain.Snapshot) domain.Changes {
+// decide compares each item with the stored product.
+func (in *progress) decide(have domain.Snapshot) domain.Changes {
 	var changes domain.Changes
 	handles, claimed := map[domain.HandleKey]bool{}, map[domain.SKUKey]bool{}
-	for i, item := range b.items {
-		if !b.alive(i) {
+	for i, item := range in.items {
+		if !in.pending(i) {
 			continue
 		}
 		p := item.Product
 		key := handleKey(p)
 		if handles[key] {
-			b.reject(i, fmt.Sprintf("the handle %q is there twice", p.Handle))
+			in.reject(i, fmt.Sprintf("the handle %q is there twice", p.Handle))
 			continue
 		}
 		handles[key] = true
@@ -191,34 +190,34 @@ func (b *batch) decide(have domain.Snapshot) domain.Changes {
 		if old != nil {
 			p.ID = old.ID
 		}
-		if err := claim(have, claimed, p); err != nil {
-			b.reject(i, errs.From(err).Message)
+		if err := claimSKUs(have, claimed, p); err != nil {
+			in.reject(i, errs.From(err).Message)
 			continue
 		}
 		switch {
 		case old == nil:
 			p = p.Identify(id.New(id.Product), newVariantID)
 			changes.Create = append(changes.Create, p)
-			b.outcomes[i] = Outcome{Result: Created, ProductID: p.ID}
+			in.outcomes[i] = Outcome{Result: Created, ProductID: p.ID}
 		case bytes.Equal(old.ImportHash, p.ImportHash), old.SameContent(p):
-			b.outcomes[i] = Outcome{Result: Unchanged, ProductID: old.ID}
+			in.outcomes[i] = Outcome{Result: Unchanged, ProductID: old.ID}
 		default:
 			next, dropped := old.Merge(p, newVariantID)
 			if sku := next.Overdrawn(); sku != "" {
-				b.reject(i, fmt.Sprintf("more pieces of %s are reserved by open orders than would be on hand", sku))
+				in.reject(i, fmt.Sprintf("more pieces of %s are reserved by open orders than would be on hand", sku))
 				continue
 			}
 			next.ImportHash = p.ImportHash
 			changes.Update = append(changes.Update, next)
 			changes.DropVariants = append(changes.DropVariants, dropped...)
-			b.outcomes[i] = Outcome{Result: Updated, ProductID: old.ID}
+			in.outcomes[i] = Outcome{Result: Updated, ProductID: old.ID}
 		}
 	}
 	return changes
 }
 
-// claim takes the SKUs of p, which neither another product nor another item may have.
-func claim(have domain.Snapshot, claimed map[domain.SKUKey]bool, p domain.Product) error {
+// claimSKUs reserves the SKUs of p. It returns an error if another product or another item has one of them.
+func claimSKUs(have domain.Snapshot, claimed map[domain.SKUKey]bool, p domain.Product) error {
 	if err := freeSKUs(have, p); err != nil {
 		return err
 	}

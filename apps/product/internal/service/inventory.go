@@ -7,7 +7,7 @@ import (
 	"souk/apps/product/internal/domain"
 )
 
-// Short returns the variants of which fewer pieces can be reserved than the lines want.
+// Short returns the variants that have fewer available pieces than the lines want.
 func (s *Service) Short(ctx context.Context, lines []domain.Line) ([]string, error) {
 	merged, err := domain.Merge(lines)
 	if err != nil {
@@ -36,11 +36,11 @@ func (s *Service) Short(ctx context.Context, lines []domain.Line) ([]string, err
 	return short, nil
 }
 
-// Reserve holds stock for an order, all lines or none, for ttl (0: the default). The same order may ask
-// again and gets the same answer.
+// Reserve holds stock for an order, all lines or none, for ttl (0: the default), and returns when that ends. A
+// repeated call returns the same time.
 //
-// Its errors: out_of_stock (its fields name the variants), not_found for an unknown variant, conflict
-// when the order has reserved other lines or its reservation is over.
+// Errors: invalid_argument, out_of_stock (its fields name the variants), not_found (unknown variant), conflict
+// (the order has reserved other lines, or its reservation is over).
 func (s *Service) Reserve(ctx context.Context, orderID string, lines []domain.Line, ttl time.Duration) (time.Time, error) {
 	if err := domain.Text("orderId", orderID); err != nil {
 		return time.Time{}, err
@@ -52,34 +52,39 @@ func (s *Service) Reserve(ctx context.Context, orderID string, lines []domain.Li
 	if ttl == 0 {
 		ttl = s.reservationTTL
 	}
-	r, err := s.store.Do(ctx, domain.Operation{Kind: domain.Reserve, OrderID: orderID, Lines: merged, Hash: domain.RequestHash(merged), TTL: ttl})
+	r, err := s.store.Apply(ctx, domain.Operation{Kind: domain.Reserve, OrderID: orderID, Lines: merged, Hash: domain.RequestHash(merged), TTL: ttl})
 	if err != nil {
 		return time.Time{}, err
 	}
 	return r.ExpiresAt, nil
 }
 
-// Release gives a reservation back. It fails with conflict when the pieces are sold.
+// Release gives back the pieces of a reservation.
+//
+// Errors: invalid_argument, conflict (the pieces are sold).
 func (s *Service) Release(ctx context.Context, orderID string) error {
-	return s.do(ctx, domain.Release, orderID)
+	return s.apply(ctx, domain.Release, orderID)
 }
 
-// Commit turns a reservation into a sale. Its errors: not_found, conflict when it was released,
-// out_of_stock when it had expired and its pieces are gone. The last may pass when stock comes in: who
-// has taken the money shows it to a human.
+// Commit makes a reservation a sale.
+//
+// Errors: invalid_argument, not_found, conflict (it was released), out_of_stock (it expired and its pieces are
+// gone; a retry may succeed when stock comes in, so a caller that has taken the money asks an operator).
 func (s *Service) Commit(ctx context.Context, orderID string) error {
-	return s.do(ctx, domain.Commit, orderID)
+	return s.apply(ctx, domain.Commit, orderID)
 }
 
-// Restock puts the pieces of a sale back. Its errors: not_found, conflict when nothing was sold.
+// Restock puts the pieces of a sale back.
+//
+// Errors: invalid_argument, not_found, conflict (nothing was sold).
 func (s *Service) Restock(ctx context.Context, orderID string) error {
-	return s.do(ctx, domain.Restock, orderID)
+	return s.apply(ctx, domain.Restock, orderID)
 }
 
-func (s *Service) do(ctx context.Context, kind domain.Kind, orderID string) error {
+func (s *Service) apply(ctx context.Context, kind domain.Kind, orderID string) error {
 	if err := domain.Text("orderId", orderID); err != nil {
 		return err
 	}
-	_, err := s.store.Do(ctx, domain.Operation{Kind: kind, OrderID: orderID})
+	_, err := s.store.Apply(ctx, domain.Operation{Kind: kind, OrderID: orderID})
 	return err
 }

@@ -11,10 +11,10 @@ import (
 
 func newVariantID() string { return id.New(id.Variant) }
 
-// CreateProduct adds a product to a shop. Without a handle it gets one from its title.
+// CreateProduct adds a product to a shop. A product without a handle gets one from its title.
 //
-// Its errors: invalid_argument, not_found for somebody else's shop and for an unknown category,
-// already_exists for a handle or SKU that the shop has.
+// Errors: invalid_argument, not_found (the shop is not the caller's, or the category is unknown),
+// already_exists (the shop has the handle or a SKU).
 func (s *Service) CreateProduct(ctx context.Context, p domain.Product) (domain.Document, error) {
 	shop, err := s.findShop(ctx, p.ShopID)
 	if err != nil {
@@ -45,7 +45,7 @@ func (s *Service) CreateProduct(ctx context.Context, p domain.Product) (domain.D
 	return s.store.Document(ctx, productID)
 }
 
-// add writes a new product; a generated handle that is taken gets a suffix.
+// add writes a new product. A generated handle that is taken gets a suffix.
 func (s *Service) add(ctx context.Context, p domain.Product, generated bool) error {
 	key := domain.HandleKey{ShopID: p.ShopID, Handle: p.Handle}
 	wanted := domain.Wanted{Handles: []domain.HandleKey{key}, SKUs: skus(p)}
@@ -71,7 +71,9 @@ func skus(p domain.Product) []domain.SKUKey {
 	return all
 }
 
-// freeSKUs fails with already_exists when another product of the shop has one of p's SKUs.
+// freeSKUs returns an error if another product of the shop has one of p's SKUs.
+//
+// Errors: already_exists.
 func freeSKUs(have domain.Snapshot, p domain.Product) error {
 	for _, key := range skus(p) {
 		if owner := have.SKUOwner[key]; owner != "" && owner != p.ID {
@@ -95,7 +97,7 @@ func (s *Service) knownCategory(ctx context.Context, categoryID string) error {
 	return err
 }
 
-// Patch says what is to change in a product; what is nil or empty stays.
+// Patch is a change of a product. Nil and empty fields stay as they are.
 type Patch struct {
 	Title, Description, CategoryID, Status *string
 	Images                                 []domain.Image
@@ -106,7 +108,7 @@ type Patch struct {
 func (patch Patch) apply(p domain.Product) domain.Product {
 	p.Variants = slices.Clone(p.Variants)
 	for i := range p.Variants {
-		p.Variants[i].OnHand = nil // stays as it is, whatever that is by then
+		p.Variants[i].OnHand = nil // unset: the stock stays, whatever it is at the time of the write
 	}
 	if patch.Title != nil {
 		p.Title = *patch.Title
@@ -141,9 +143,9 @@ func (s *Service) shopOfProduct(ctx context.Context, productID string) (string, 
 
 // UpdateProduct changes a product.
 //
-// Its errors: invalid_argument, not_found for somebody else's product and for an unknown category,
-// already_exists for a SKU that another product of the shop has, conflict when more pieces are reserved
-// than would be on hand.
+// Errors: invalid_argument, not_found (the product is not the caller's, or the category is unknown),
+// already_exists (another product of the shop has a SKU), conflict (more pieces are reserved than would be on
+// hand).
 func (s *Service) UpdateProduct(ctx context.Context, productID string, patch Patch) (domain.Document, error) {
 	shopID, err := s.shopOfProduct(ctx, productID)
 	if err != nil {
@@ -186,7 +188,9 @@ func (s *Service) UpdateProduct(ctx context.Context, productID string, patch Pat
 	return s.store.Document(ctx, productID)
 }
 
-// DeleteProduct takes a product off sale for good. It fails with not_found for somebody else's product.
+// DeleteProduct takes a product off sale for good.
+//
+// Errors: not_found (also if the product is not the caller's).
 func (s *Service) DeleteProduct(ctx context.Context, productID string) error {
 	shopID, err := s.shopOfProduct(ctx, productID)
 	if err != nil {
@@ -203,8 +207,9 @@ func (s *Service) DeleteProduct(ctx context.Context, productID string) error {
 	})
 }
 
-// SetStock sets how many pieces of a variant are on hand. Its errors: not_found for somebody else's
-// variant, conflict when more are reserved.
+// SetStock sets how many pieces of a variant are on hand.
+//
+// Errors: not_found (also if the variant is not the caller's), conflict (more are reserved).
 func (s *Service) SetStock(ctx context.Context, variantID string, onHand int64) (domain.Stock, error) {
 	noVariant := errs.New(errs.NotFound, "there is no such variant")
 	if !storable(variantID) {

@@ -1,4 +1,4 @@
-// Package service holds what can be done with the catalogue and the stock, and who may do it.
+// Package service holds the operations on the catalogue and the stock, and checks who may call them.
 package service
 
 import (
@@ -35,10 +35,10 @@ type Store interface {
 
 	Change(ctx context.Context, shopIDs []string, wanted domain.Wanted, decide func(domain.Snapshot) (domain.Changes, error)) error
 	SetStock(ctx context.Context, variantID string, onHand int64) (domain.Stock, error)
-	Do(ctx context.Context, op domain.Operation) (*domain.Reservation, error)
+	Apply(ctx context.Context, op domain.Operation) (*domain.Reservation, error)
 }
 
-// ShopClient is what the shop service is asked.
+// ShopClient is the part of the shop service that this service calls.
 type ShopClient interface {
 	CheckMembership(ctx context.Context, in *shopv1.CheckMembershipRequest, opts ...grpc.CallOption) (*shopv1.CheckMembershipResponse, error)
 	BatchGetShops(ctx context.Context, in *shopv1.BatchGetShopsRequest, opts ...grpc.CallOption) (*shopv1.BatchGetShopsResponse, error)
@@ -48,7 +48,7 @@ type ShopClient interface {
 type Service struct {
 	store Store
 	shops ShopClient
-	// reservationTTL is how long a reservation holds when its order does not say.
+	// reservationTTL is how long a reservation is held if its order gives no time.
 	reservationTTL time.Duration
 }
 
@@ -57,13 +57,13 @@ func New(store Store, shops ShopClient, reservationTTL time.Duration) *Service {
 	return &Service{store: store, shops: shops, reservationTTL: reservationTTL}
 }
 
-// storable reports whether s can be an identifier at all: PostgreSQL takes no NUL, and so has none.
+// storable reports whether s can be an identifier. PostgreSQL stores no NUL, so no identifier has one.
 func storable(s string) bool { return !strings.ContainsRune(s, 0) }
 
 var errNoProduct = errs.New(errs.NotFound, "there is no such product")
 
-// mayManage fails with not_found, which is what other people's things are, unless the caller is a member
-// of the shop or an operator.
+// mayManage returns refusal unless the caller is a member of the shop or an operator. Refusals are not_found, so
+// that a stranger does not learn what exists.
 func (s *Service) mayManage(ctx context.Context, shopID string, refusal *errs.Error) error {
 	actor := identity.FromContext(ctx)
 	if actor.IsOperator() {
@@ -82,8 +82,9 @@ func (s *Service) mayManage(ctx context.Context, shopID string, refusal *errs.Er
 	return nil
 }
 
-// Product returns a product. One that is not for everybody's eyes is not_found, but to members of its
-// shop and operators.
+// Product returns a product. Only members of its shop and operators see one that is not visible.
+//
+// Errors: not_found.
 func (s *Service) Product(ctx context.Context, productID string) (domain.Document, error) {
 	if !storable(productID) {
 		return domain.Document{}, errNoProduct
@@ -98,7 +99,9 @@ func (s *Service) Product(ctx context.Context, productID string) (domain.Documen
 	return d, nil
 }
 
-// Search finds products. Its errors: those of the store.
+// Search finds products. The default order is by relevance if the query has text, else newest first.
+//
+// Errors: those of the store.
 func (s *Service) Search(ctx context.Context, search domain.Search) (domain.Found, error) {
 	if search.Sort == "" {
 		search.Sort = domain.Newest
@@ -112,7 +115,9 @@ func (s *Service) Search(ctx context.Context, search domain.Search) (domain.Foun
 	return s.store.Search(ctx, search)
 }
 
-// ShopProducts lists a shop's products with their stock, newest first, for its members. Others get not_found.
+// ShopProducts lists a shop's products with their stock, newest first, for its members and operators.
+//
+// Errors: not_found (also if the caller may not see them).
 func (s *Service) ShopProducts(ctx context.Context, shop string, status domain.Status, before string, size int) ([]domain.StockedDocument, error) {
 	known, err := s.findShop(ctx, shop)
 	if err != nil {
@@ -129,7 +134,7 @@ func (s *Service) Export(ctx context.Context, after string, size int) ([]domain.
 	return s.store.Export(ctx, after, size)
 }
 
-// Offers finds variants by ID; what is not found is left out.
+// Offers finds variants by ID. Unknown IDs are left out.
 func (s *Service) Offers(ctx context.Context, ids []string) ([]domain.Offer, error) {
 	return s.store.Offers(ctx, slices.DeleteFunc(slices.Clone(ids), func(variantID string) bool { return !storable(variantID) }))
 }
@@ -139,7 +144,9 @@ func (s *Service) Categories(ctx context.Context) ([]domain.Category, error) {
 	return s.store.Categories(ctx)
 }
 
-// AddCategory adds a category. Its errors: invalid_argument, not_found for the parent, already_exists.
+// AddCategory adds a category.
+//
+// Errors: invalid_argument, not_found (the parent), already_exists.
 func (s *Service) AddCategory(ctx context.Context, name, parentID string) (domain.Category, error) {
 	if err := domain.CategoryName("name", name); err != nil {
 		return domain.Category{}, err

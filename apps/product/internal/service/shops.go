@@ -15,7 +15,9 @@ var errNoShop = errs.New(errs.NotFound, "there is no such shop")
 
 func hasText(s string) bool { return strings.TrimSpace(s) != "" }
 
-// findShop finds a shop by ID or handle. It fails with not_found.
+// findShop finds a shop by ID or handle.
+//
+// Errors: not_found.
 func (s *Service) findShop(ctx context.Context, shop string) (domain.Shop, error) {
 	found, err := s.findShops(ctx, []string{shop})
 	if err != nil {
@@ -27,8 +29,8 @@ func (s *Service) findShop(ctx context.Context, shop string) (domain.Shop, error
 	return domain.Shop{}, errNoShop
 }
 
-// findShops finds shops by ID or handle: among the local copies, and those that have not been heard of
-// at the shop service.
+// findShops finds shops by ID or handle among the local copies. It asks the shop service for the others and keeps
+// copies of them.
 func (s *Service) findShops(ctx context.Context, names []string) (map[string]domain.Shop, error) {
 	found := make(map[string]domain.Shop, len(names))
 	add := func(shops []domain.Shop) {
@@ -61,7 +63,7 @@ func (s *Service) findShops(ctx context.Context, names []string) (map[string]dom
 	return found, nil
 }
 
-// split parts IDs from handles, each once.
+// split separates IDs from handles, without duplicates.
 func split(names []string) (ids, handles []string) {
 	seen := make(map[string]bool, len(names))
 	for _, name := range names {

@@ -1,4 +1,4 @@
--- Shops, and who is a member of them.
+-- Shops and their members.
 create table shop (
     id           text primary key,
     handle       text not null unique,
@@ -14,9 +14,9 @@ create table shop (
     updated_at   timestamptz not null
 );
 
--- Lists are in the order of their names; pages go on behind (name, id).
+-- Lists are ordered by name. A page continues after (name, id).
 create index shop_listed on shop (lower(name), id) where status <> 'suspended';
--- Search is by the beginnings of words.
+-- Search matches the beginnings of words.
 create index shop_words on shop using gin (to_tsvector('simple', name)) where status <> 'suspended';
 
 create table member (

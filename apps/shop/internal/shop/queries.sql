@@ -1,5 +1,5 @@
 -- name: Create :exec
--- Makes a shop and, when there is one, its owner; tells of it.
+-- Adds a shop and its owner. An empty owner adds no member.
 with made as (
     insert into shop (id, handle, name, description, logo_url, city, region, country_code, status, version, created_at, updated_at)
     values (@id, @handle, @name, @description, @logo_url, @city, @region, @country_code, @status, 1, @at, @at)
@@ -13,7 +13,7 @@ select id, handle, name, description, logo_url, city, region, country_code, stat
 from shop where id = @key::text or handle = @key::text;
 
 -- name: GetForMember :one
--- A shop that a user belongs to, for a change.
+-- A shop that a user is a member of, locked for a change.
 select s.id, s.handle, s.name, s.description, s.logo_url, s.city, s.region, s.country_code, s.status, s.version, s.created_at, s.updated_at, m.role
 from shop s join member m on m.shop_id = s.id
 where (s.id = @key::text or s.handle = @key::text) and m.user_id = @user_id
@@ -61,7 +61,7 @@ select m.role from member m join shop s on s.id = m.shop_id
 where (s.id = @key::text or s.handle = @key::text) and m.user_id = @user_id;
 
 -- name: Standing :one
--- A shop, given by ID or handle, and a user's role in it; empty for one who is not a member.
+-- A shop, given by ID or handle, and a user's role in it, which is empty if the user is not a member.
 select s.id, coalesce(m.role, '')::text as role
 from shop s left join member m on m.shop_id = s.id and m.user_id = @user_id
 where s.id = @key::text or s.handle = @key::text;
@@ -79,5 +79,5 @@ returning shop_id, user_id, role, created_at;
 delete from member where shop_id = @shop_id and user_id = @user_id;
 
 -- name: OtherOwners :one
--- How many owners a shop has besides one user; the shop's row is locked by the caller.
+-- The number of a shop's owners other than one user. The caller has locked the shop's row.
 select count(*) from member where shop_id = @shop_id and role = 'owner' and user_id <> @user_id;

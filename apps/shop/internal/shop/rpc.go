@@ -15,7 +15,7 @@ import (
 	"souk/pkg/page"
 )
 
-// RPC answers the shop service's calls.
+// RPC serves souk.shop.v1.ShopService.
 type RPC struct {
 	shopv1.UnimplementedShopServiceServer
 
@@ -26,7 +26,9 @@ type RPC struct {
 // NewRPC returns the service over store.
 func NewRPC(store *Store, c clock.Clock) *RPC { return &RPC{store: store, clock: c} }
 
-// CreateShop registers a shop. already_exists, invalid_argument.
+// CreateShop registers a shop.
+//
+// Errors: already_exists, invalid_argument.
 func (r *RPC) CreateShop(ctx context.Context, req *shopv1.CreateShopRequest) (*shopv1.CreateShopResponse, error) {
 	actor := identity.FromContext(ctx)
 	sh, err := newShop(req.GetHandle(), req.GetName(), r.clock.Now())
@@ -37,7 +39,7 @@ func (r *RPC) CreateShop(ctx context.Context, req *shopv1.CreateShopRequest) (*s
 	sh.City, sh.Region, sh.CountryCode = req.GetCity(), req.GetRegion(), req.GetCountryCode()
 	owner := actor.ID
 	if actor.IsOperator() {
-		owner, sh.Status = "", Active // registered for somebody else, and known to the operators
+		owner, sh.Status = "", Active // an operator registers it for another user and has verified it
 	}
 	e, err := r.event(ctx, sh, "evt.shop.registered", &shopv1.ShopRegistered{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name, Status: string(sh.Status)})
 	if err != nil {
@@ -49,7 +51,9 @@ func (r *RPC) CreateShop(ctx context.Context, req *shopv1.CreateShopRequest) (*s
 	return &shopv1.CreateShopResponse{Shop: protoOf(sh)}, nil
 }
 
-// UpdateShop changes a shop's profile. not_found for who is neither a member nor an operator.
+// UpdateShop changes a shop's profile.
+//
+// Errors: invalid_argument, not_found (also if the caller is neither a member nor an operator).
 func (r *RPC) UpdateShop(ctx context.Context, req *shopv1.UpdateShopRequest) (*shopv1.UpdateShopResponse, error) {
 	sh, err := r.store.Change(ctx, req.GetId(), memberID(ctx), func(sh *Shop) ([]event.Event, error) {
 		changed, err := sh.apply(profile{
@@ -67,7 +71,9 @@ func (r *RPC) UpdateShop(ctx context.Context, req *shopv1.UpdateShopRequest) (*s
 	return &shopv1.UpdateShopResponse{Shop: protoOf(sh)}, nil
 }
 
-// GetShop shows a shop. A suspended one is shown to its members and operators alone. not_found.
+// GetShop returns a shop. Only members and operators get a suspended one.
+//
+// Errors: not_found.
 func (r *RPC) GetShop(ctx context.Context, req *shopv1.GetShopRequest) (*shopv1.GetShopResponse, error) {
 	sh, err := r.store.Get(ctx, req.GetId())
 	if err != nil {
@@ -81,7 +87,9 @@ func (r *RPC) GetShop(ctx context.Context, req *shopv1.GetShopRequest) (*shopv1.
 	return &shopv1.GetShopResponse{Shop: protoOf(sh)}, nil
 }
 
-// ListShops lists and searches shops by name. invalid_argument for a page token that was not given out.
+// ListShops lists and searches shops by name.
+//
+// Errors: invalid_argument (a made-up page token).
 func (r *RPC) ListShops(ctx context.Context, req *shopv1.ListShopsRequest) (*shopv1.ListShopsResponse, error) {
 	var after cursor
 	if err := page.Decode(req.GetPageToken(), &after, req.GetQuery()); err != nil {
@@ -115,7 +123,9 @@ func (r *RPC) ListMyShops(ctx context.Context, _ *shopv1.ListMyShopsRequest) (*s
 	return &shopv1.ListMyShopsResponse{Shops: protosOf(shops)}, nil
 }
 
-// ListMembers lists a shop's members. not_found for who is neither a member nor an operator.
+// ListMembers lists a shop's members.
+//
+// Errors: not_found (also if the caller is neither a member nor an operator).
 func (r *RPC) ListMembers(ctx context.Context, req *shopv1.ListMembersRequest) (*shopv1.ListMembersResponse, error) {
 	sh, err := r.store.Get(ctx, req.GetShopId())
 	if err != nil {
@@ -135,7 +145,9 @@ func (r *RPC) ListMembers(ctx context.Context, req *shopv1.ListMembersRequest) (
 	return res, nil
 }
 
-// AddMember makes a user a member, or changes the role. not_found, forbidden for staff, conflict for the last owner.
+// AddMember makes a user a member or changes the role.
+//
+// Errors: not_found, forbidden (the caller is staff), conflict (the last owner).
 func (r *RPC) AddMember(ctx context.Context, req *shopv1.AddMemberRequest) (*shopv1.AddMemberResponse, error) {
 	sh, err := r.ownedShop(ctx, req.GetShopId())
 	if err != nil {
@@ -148,7 +160,9 @@ func (r *RPC) AddMember(ctx context.Context, req *shopv1.AddMemberRequest) (*sho
 	return &shopv1.AddMemberResponse{Member: protoOfMember(m)}, nil
 }
 
-// RemoveMember ends a membership. not_found, forbidden for staff, conflict for the last owner.
+// RemoveMember ends a membership.
+//
+// Errors: not_found, forbidden (the caller is staff), conflict (the last owner).
 func (r *RPC) RemoveMember(ctx context.Context, req *shopv1.RemoveMemberRequest) (*shopv1.RemoveMemberResponse, error) {
 	sh, err := r.ownedShop(ctx, req.GetShopId())
 	if err != nil {
@@ -157,7 +171,9 @@ func (r *RPC) RemoveMember(ctx context.Context, req *shopv1.RemoveMemberRequest)
 	return &shopv1.RemoveMemberResponse{}, r.store.RemoveMember(ctx, sh.ID, req.GetUserId())
 }
 
-// SetShopStatus verifies or suspends a shop. not_found.
+// SetShopStatus verifies or suspends a shop.
+//
+// Errors: not_found.
 func (r *RPC) SetShopStatus(ctx context.Context, req *shopv1.SetShopStatusRequest) (*shopv1.SetShopStatusResponse, error) {
 	sh, err := r.store.Change(ctx, req.GetId(), "", func(sh *Shop) ([]event.Event, error) {
 		if !sh.setStatus(Status(req.GetStatus()), r.clock.Now()) {
@@ -178,7 +194,7 @@ func (r *RPC) SetShopStatus(ctx context.Context, req *shopv1.SetShopStatusReques
 	return &shopv1.SetShopStatusResponse{Shop: protoOf(sh)}, nil
 }
 
-// CheckMembership tells a service whether a user is a member.
+// CheckMembership reports whether a user is a member of a shop, for other services.
 func (r *RPC) CheckMembership(ctx context.Context, req *shopv1.CheckMembershipRequest) (*shopv1.CheckMembershipResponse, error) {
 	shopID, role, err := r.store.Standing(ctx, req.GetShopId(), req.GetUserId())
 	if err != nil {
@@ -187,7 +203,7 @@ func (r *RPC) CheckMembership(ctx context.Context, req *shopv1.CheckMembershipRe
 	return &shopv1.CheckMembershipResponse{Member: role != "", Role: string(role), ShopId: shopID}, nil
 }
 
-// BatchGetShops finds shops for a service.
+// BatchGetShops returns shops by ID or handle, for other services. Missing shops are left out.
 func (r *RPC) BatchGetShops(ctx context.Context, req *shopv1.BatchGetShopsRequest) (*shopv1.BatchGetShopsResponse, error) {
 	shops, err := r.store.BatchGet(ctx, req.GetIds(), req.GetHandles())
 	if err != nil {
@@ -196,7 +212,8 @@ func (r *RPC) BatchGetShops(ctx context.Context, req *shopv1.BatchGetShopsReques
 	return &shopv1.BatchGetShopsResponse{Shops: protosOf(shops)}, nil
 }
 
-// memberID is whose shop it must be that the caller changes; "" for an operator, who may change any.
+// memberID returns the user who must be a member of the shop that the caller changes. It is "" for an operator, who
+// may change any shop.
 func memberID(ctx context.Context) string {
 	a := identity.FromContext(ctx)
 	if a.IsOperator() {
@@ -205,7 +222,9 @@ func memberID(ctx context.Context) string {
 	return a.ID
 }
 
-// member returns not_found unless the caller is a member or an operator.
+// member returns an error unless the caller is a member or an operator.
+//
+// Errors: not_found.
 func (r *RPC) member(ctx context.Context, shopID string) error {
 	a := identity.FromContext(ctx)
 	if a.IsOperator() {
@@ -222,6 +241,8 @@ func (r *RPC) member(ctx context.Context, shopID string) error {
 }
 
 // ownedShop returns a shop whose members the caller may choose.
+//
+// Errors: not_found, forbidden (the caller is staff).
 func (r *RPC) ownedShop(ctx context.Context, key string) (*Shop, error) {
 	sh, err := r.store.Get(ctx, key)
 	if err != nil {

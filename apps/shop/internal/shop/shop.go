@@ -1,4 +1,4 @@
-// Package shop is the shop service: what a shop is, where it is kept, and the RPCs.
+// Package shop implements the shop service: the rules of a shop, its store, and the RPCs.
 package shop
 
 import (
@@ -11,17 +11,17 @@ import (
 	"souk/pkg/id"
 )
 
-// Status is how a shop stands with the operators.
+// Status is the state of a shop, which operators set.
 type Status string
 
-// The states of a shop. An unverified shop may sell; a suspended one is neither shown nor sold from.
+// The states of a shop. An unverified shop may sell. A suspended shop is not shown and does not sell.
 const (
 	Unverified Status = "unverified"
 	Active     Status = "active"
 	Suspended  Status = "suspended"
 )
 
-// Role is what a member may do: an owner also decides who the members are.
+// Role is what a member may do. Only an owner chooses the members.
 type Role string
 
 // The roles of members.
@@ -46,7 +46,7 @@ type Shop struct {
 	UpdatedAt   time.Time
 }
 
-// Member is a user's part in a shop.
+// Member is a user's membership of a shop.
 type Member struct {
 	ShopID    string
 	UserID    string
@@ -54,7 +54,9 @@ type Member struct {
 	CreatedAt time.Time
 }
 
-// newShop makes a shop that is not kept yet; with none chosen it gets the handle of its name. Its errors: invalid_argument.
+// newShop returns a shop that is not stored yet. If chosen is empty, the handle is made from the name.
+//
+// Errors: invalid_argument.
 func newShop(chosen, name string, now time.Time) (*Shop, error) {
 	name = strings.TrimSpace(name)
 	if name == "" {
@@ -72,12 +74,14 @@ func newShop(chosen, name string, now time.Time) (*Shop, error) {
 	return &Shop{ID: id.New(id.Shop), Handle: chosen, Name: name, Status: Unverified, Version: 1, CreatedAt: now, UpdatedAt: now}, nil
 }
 
-// profile are the changes to a shop; nil leaves a field as it is.
+// profile is a change of a shop. Nil leaves a field as it is.
 type profile struct {
 	name, description, logoURL, city, region, countryCode *string
 }
 
-// apply makes the changes. It reports whether anything is different then. Its errors: invalid_argument.
+// apply makes the changes and reports whether any field has a new value.
+//
+// Errors: invalid_argument.
 func (s *Shop) apply(p profile, now time.Time) (changed bool, err error) {
 	if p.name != nil && strings.TrimSpace(*p.name) == "" {
 		return false, errs.InvalidField("name", "must not be blank")
@@ -98,7 +102,7 @@ func (s *Shop) apply(p profile, now time.Time) (changed bool, err error) {
 	return true, nil
 }
 
-// setStatus changes how the shop stands; it reports whether that is different.
+// setStatus sets the status and reports whether it is new.
 func (s *Shop) setStatus(to Status, now time.Time) bool {
 	if s.Status == to {
 		return false
@@ -113,7 +117,7 @@ func (s *Shop) touch(now time.Time) {
 	s.UpdatedAt = now
 }
 
-// prefixQuery makes a tsquery of which every word of text must begin a word; empty when text has none.
+// prefixQuery returns a tsquery that matches if every word of text begins a word. It is empty if text has no words.
 func prefixQuery(text string) string {
 	words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	for i, w := range words {

@@ -28,18 +28,18 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-type bundle struct {
+type harness struct {
 	rpc   *RPC
 	pool  *pgxpool.Pool
 	wakes atomic.Int64
 }
 
-func setup(t *testing.T) *bundle {
+func setup(t *testing.T) *harness {
 	t.Helper()
-	b := &bundle{pool: pgtest.New(t, outbox.Migrations(), migration.Set{Name: "shop", FS: db.Migrations})}
-	store := OpenStore(b.pool, redistest.Client(t), func() { b.wakes.Add(1) }, zap.NewNop())
-	b.rpc = NewRPC(store, clock.NewManual(time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)))
-	return b
+	h := &harness{pool: pgtest.New(t, outbox.Migrations(), migration.Set{Name: "shop", FS: db.Migrations})}
+	store := OpenStore(h.pool, redistest.Client(t), func() { h.wakes.Add(1) }, zap.NewNop())
+	h.rpc = NewRPC(store, clock.NewManual(time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)))
+	return h
 }
 
 func as(kind identity.Kind, id string, roles ...string) context.Context {
@@ -53,9 +53,9 @@ func user(n int) (context.Context, string) {
 
 func operator() context.Context { return as(identity.KindUser, "usr_op", "operator") }
 
-func (b *bundle) subjects(t *testing.T) []string {
+func (h *harness) subjects(t *testing.T) []string {
 	t.Helper()
-	rows, err := b.pool.Query(context.Background(), "select subject from outbox order by seq")
+	rows, err := h.pool.Query(context.Background(), "select subject from outbox order by seq")
 	require.NoError(t, err)
 	var out []string
 	for rows.Next() {
@@ -67,42 +67,42 @@ func (b *bundle) subjects(t *testing.T) []string {
 	return out
 }
 
-func (b *bundle) create(t *testing.T, ctx context.Context, name string) *shopv1.Shop {
+func (h *harness) create(t *testing.T, ctx context.Context, name string) *shopv1.Shop {
 	t.Helper()
-	res, err := b.rpc.CreateShop(ctx, &shopv1.CreateShopRequest{Name: name})
+	res, err := h.rpc.CreateShop(ctx, &shopv1.CreateShopRequest{Name: name})
 	require.NoError(t, err)
 	return res.GetShop()
 }
 
 func TestAShopIsRegisteredByItsOwner(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	h := setup(t)
 	alice, aliceID := user(1)
-	sh := b.create(t, alice, "Ateliê  Aurora & Filhos")
+	sh := h.create(t, alice, "Ateliê  Aurora & Filhos")
 	require.Equal(t, "atelie-aurora-filhos", sh.GetHandle())
 	require.Equal(t, "unverified", sh.GetStatus())
 	require.True(t, id.Valid(id.Shop, sh.GetId()))
 
 	for _, key := range []string{sh.GetId(), sh.GetHandle()} {
-		got, err := b.rpc.GetShop(context.Background(), &shopv1.GetShopRequest{Id: key})
+		got, err := h.rpc.GetShop(context.Background(), &shopv1.GetShopRequest{Id: key})
 		require.NoError(t, err)
 		require.Equal(t, "Ateliê  Aurora & Filhos", got.GetShop().GetName())
 	}
-	mine, err := b.rpc.ListMyShops(alice, &shopv1.ListMyShopsRequest{})
+	mine, err := h.rpc.ListMyShops(alice, &shopv1.ListMyShopsRequest{})
 	require.NoError(t, err)
 	require.Len(t, mine.GetShops(), 1)
-	m, err := b.rpc.CheckMembership(context.Background(), &shopv1.CheckMembershipRequest{ShopId: sh.GetId(), UserId: aliceID})
+	m, err := h.rpc.CheckMembership(context.Background(), &shopv1.CheckMembershipRequest{ShopId: sh.GetId(), UserId: aliceID})
 	require.NoError(t, err)
 	require.Equal(t, "owner", m.GetRole())
-	require.Equal(t, []string{"evt.shop.registered"}, b.subjects(t))
-	require.EqualValues(t, 1, b.wakes.Load())
+	require.Equal(t, []string{"evt.shop.registered"}, h.subjects(t))
+	require.EqualValues(t, 1, h.wakes.Load())
 
-	_, err = b.rpc.CreateShop(alice, &shopv1.CreateShopRequest{Name: "Another", Handle: sh.GetHandle()})
+	_, err = h.rpc.CreateShop(alice, &shopv1.CreateShopRequest{Name: "Another", Handle: sh.GetHandle()})
 	require.True(t, errs.Is(err, errs.AlreadyExists), err)
-	require.Len(t, b.subjects(t), 1, "a refused shop tells nothing")
+	require.Len(t, h.subjects(t), 1, "a refused shop appends no event")
 }
 
-func TestHandlesThatAreRefused(t *testing.T) {
+func TestInvalidHandlesAreRefused(t *testing.T) {
 	t.Parallel()
 	for handle, name := range map[string]string{"": "店", "Upper": "x", "-dash": "x", "under_score": "x", "shp_00000000000000000000000000000000": "x", "ok": "   "} {
 		_, err := newShop(handle, name, time.Time{})
@@ -110,15 +110,15 @@ func TestHandlesThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestOneHandleManyAtOnce(t *testing.T) {
+func TestConcurrentCreatesWithOneHandleMakeOneShop(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	h := setup(t)
 	var made, taken atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
 			ctx, _ := user(i)
-			_, err := b.rpc.CreateShop(ctx, &shopv1.CreateShopRequest{Name: "One", Handle: "one"})
+			_, err := h.rpc.CreateShop(ctx, &shopv1.CreateShopRequest{Name: "One", Handle: "one"})
 			switch {
 			case err == nil:
 				made.Add(1)
@@ -132,114 +132,114 @@ func TestOneHandleManyAtOnce(t *testing.T) {
 	require.EqualValues(t, 19, taken.Load())
 }
 
-func TestSomebodyElsesShopIsNotFound(t *testing.T) {
+func TestStrangerCannotChangeAShop(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	h := setup(t)
 	alice, _ := user(1)
 	mallory, malloryID := user(2)
-	sh := b.create(t, alice, "Alice")
+	sh := h.create(t, alice, "Alice")
 	name := "Mallory"
-	_, err := b.rpc.UpdateShop(mallory, &shopv1.UpdateShopRequest{Id: sh.GetId(), Name: &name})
+	_, err := h.rpc.UpdateShop(mallory, &shopv1.UpdateShopRequest{Id: sh.GetId(), Name: &name})
 	require.True(t, errs.Is(err, errs.NotFound), err)
-	_, err = b.rpc.ListMembers(mallory, &shopv1.ListMembersRequest{ShopId: sh.GetId()})
+	_, err = h.rpc.ListMembers(mallory, &shopv1.ListMembersRequest{ShopId: sh.GetId()})
 	require.True(t, errs.Is(err, errs.NotFound), err)
-	_, err = b.rpc.AddMember(mallory, &shopv1.AddMemberRequest{ShopId: sh.GetId(), UserId: malloryID, Role: "owner"})
+	_, err = h.rpc.AddMember(mallory, &shopv1.AddMemberRequest{ShopId: sh.GetId(), UserId: malloryID, Role: "owner"})
 	require.True(t, errs.Is(err, errs.NotFound), err)
-	_, err = b.rpc.RemoveMember(mallory, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: malloryID})
+	_, err = h.rpc.RemoveMember(mallory, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: malloryID})
 	require.True(t, errs.Is(err, errs.NotFound), err)
-	got, err := b.rpc.GetShop(mallory, &shopv1.GetShopRequest{Id: sh.GetId()})
+	got, err := h.rpc.GetShop(mallory, &shopv1.GetShopRequest{Id: sh.GetId()})
 	require.NoError(t, err)
 	require.Equal(t, "Alice", got.GetShop().GetName())
 }
 
-func TestMembers(t *testing.T) {
+func TestOnlyOwnersChooseMembers(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	h := setup(t)
 	alice, aliceID := user(1)
 	bob, bobID := user(2)
-	sh := b.create(t, alice, "Alice & Bob")
+	sh := h.create(t, alice, "Alice & Bob")
 	add := func(ctx context.Context, uid, role string) error {
-		_, err := b.rpc.AddMember(ctx, &shopv1.AddMemberRequest{ShopId: sh.GetHandle(), UserId: uid, Role: role})
+		_, err := h.rpc.AddMember(ctx, &shopv1.AddMemberRequest{ShopId: sh.GetHandle(), UserId: uid, Role: role})
 		return err
 	}
 	remove := func(ctx context.Context, uid string) error {
-		_, err := b.rpc.RemoveMember(ctx, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: uid})
+		_, err := h.rpc.RemoveMember(ctx, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: uid})
 		return err
 	}
 	require.NoError(t, add(alice, bobID, "staff"))
 	name := "Bob & Alice"
-	_, err := b.rpc.UpdateShop(bob, &shopv1.UpdateShopRequest{Id: sh.GetId(), Name: &name})
+	_, err := h.rpc.UpdateShop(bob, &shopv1.UpdateShopRequest{Id: sh.GetId(), Name: &name})
 	require.NoError(t, err, "staff may change the profile")
-	require.True(t, errs.Is(add(bob, bobID, "owner"), errs.Forbidden), "but not who is a member")
+	require.True(t, errs.Is(add(bob, bobID, "owner"), errs.Forbidden), "but not the members")
 	require.True(t, errs.Is(remove(alice, aliceID), errs.Conflict), "the last owner stays")
 	require.True(t, errs.Is(add(alice, aliceID, "staff"), errs.Conflict), "as an owner")
 	require.NoError(t, add(alice, bobID, "owner"))
 	require.NoError(t, remove(bob, aliceID))
-	members, err := b.rpc.ListMembers(bob, &shopv1.ListMembersRequest{ShopId: sh.GetId()})
+	members, err := h.rpc.ListMembers(bob, &shopv1.ListMembersRequest{ShopId: sh.GetId()})
 	require.NoError(t, err)
 	require.Len(t, members.GetMembers(), 1)
 	require.True(t, errs.Is(remove(bob, aliceID), errs.NotFound))
 }
 
-func TestTwoOwnersWhoRemoveEachOther(t *testing.T) {
+func TestOwnersWhoRemoveEachOtherLeaveOne(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	h := setup(t)
 	for range 10 {
 		alice, aliceID := user(1)
 		bob, bobID := user(2)
-		sh := b.create(t, alice, "Duel "+id.New(id.Shop)[4:])
-		_, err := b.rpc.AddMember(alice, &shopv1.AddMemberRequest{ShopId: sh.GetId(), UserId: bobID, Role: "owner"})
+		sh := h.create(t, alice, "Duel "+id.New(id.Shop)[4:])
+		_, err := h.rpc.AddMember(alice, &shopv1.AddMemberRequest{ShopId: sh.GetId(), UserId: bobID, Role: "owner"})
 		require.NoError(t, err)
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			_, _ = b.rpc.RemoveMember(alice, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: bobID})
+			_, _ = h.rpc.RemoveMember(alice, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: bobID})
 		})
 		wg.Go(func() {
-			_, _ = b.rpc.RemoveMember(bob, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: aliceID})
+			_, _ = h.rpc.RemoveMember(bob, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: aliceID})
 		})
 		wg.Wait()
-		members, err := b.rpc.ListMembers(operator(), &shopv1.ListMembersRequest{ShopId: sh.GetId()})
+		members, err := h.rpc.ListMembers(operator(), &shopv1.ListMembersRequest{ShopId: sh.GetId()})
 		require.NoError(t, err)
-		require.Len(t, members.GetMembers(), 1, "one owner is left, whoever was first")
+		require.Len(t, members.GetMembers(), 1, "one owner is left")
 	}
 }
 
 func TestASuspendedShopIsHidden(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	h := setup(t)
 	alice, _ := user(1)
 	stranger, _ := user(2)
-	sh := b.create(t, alice, "Alice")
+	sh := h.create(t, alice, "Alice")
 	set := func(status string) {
-		_, err := b.rpc.SetShopStatus(operator(), &shopv1.SetShopStatusRequest{Id: sh.GetId(), Status: status})
+		_, err := h.rpc.SetShopStatus(operator(), &shopv1.SetShopStatusRequest{Id: sh.GetId(), Status: status})
 		require.NoError(t, err)
 	}
 	set("active")
-	set("active") // again: nothing new to tell
+	set("active") // unchanged, so there is no event
 	set("suspended")
-	require.Equal(t, []string{"evt.shop.registered", "evt.shop.verified", "evt.shop.suspended"}, b.subjects(t))
-	_, err := b.rpc.GetShop(stranger, &shopv1.GetShopRequest{Id: sh.GetId()})
+	require.Equal(t, []string{"evt.shop.registered", "evt.shop.verified", "evt.shop.suspended"}, h.subjects(t))
+	_, err := h.rpc.GetShop(stranger, &shopv1.GetShopRequest{Id: sh.GetId()})
 	require.True(t, errs.Is(err, errs.NotFound), err)
-	_, err = b.rpc.GetShop(alice, &shopv1.GetShopRequest{Id: sh.GetId()})
+	_, err = h.rpc.GetShop(alice, &shopv1.GetShopRequest{Id: sh.GetId()})
 	require.NoError(t, err)
-	list, err := b.rpc.ListShops(context.Background(), &shopv1.ListShopsRequest{})
+	list, err := h.rpc.ListShops(context.Background(), &shopv1.ListShopsRequest{})
 	require.NoError(t, err)
 	require.Empty(t, list.GetShops())
 }
 
-func TestListsAreWholeWhateverThePageSize(t *testing.T) {
+func TestListIsCompleteAtAnyPageSize(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	h := setup(t)
 	want := map[string]bool{}
 	for i := range 47 {
-		res, err := b.rpc.CreateShop(operator(), &shopv1.CreateShopRequest{Name: fmt.Sprintf("Shop %d", i%7), Handle: fmt.Sprintf("shop-%d", i)}) // many equal names
+		res, err := h.rpc.CreateShop(operator(), &shopv1.CreateShopRequest{Name: fmt.Sprintf("Shop %d", i%7), Handle: fmt.Sprintf("shop-%d", i)}) // many equal names
 		require.NoError(t, err)
 		want[res.GetShop().GetId()] = true
 	}
 	for _, size := range []int32{1, 10, 1_000_000} {
 		seen := map[string]bool{}
 		for token := ""; ; {
-			res, err := b.rpc.ListShops(context.Background(), &shopv1.ListShopsRequest{PageSize: size, PageToken: token})
+			res, err := h.rpc.ListShops(context.Background(), &shopv1.ListShopsRequest{PageSize: size, PageToken: token})
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(res.GetShops()), 100)
 			for _, sh := range res.GetShops() {
@@ -252,16 +252,16 @@ func TestListsAreWholeWhateverThePageSize(t *testing.T) {
 		}
 		require.Equal(t, want, seen)
 	}
-	_, err := b.rpc.ListShops(context.Background(), &shopv1.ListShopsRequest{PageToken: "made up"})
+	_, err := h.rpc.ListShops(context.Background(), &shopv1.ListShopsRequest{PageToken: "made up"})
 	require.True(t, errs.Is(err, errs.Invalid), err)
 }
 
 func TestSearchTakesAnyText(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.create(t, operator(), "Vinil & Café")
+	h := setup(t)
+	h.create(t, operator(), "Vinil & Café")
 	find := func(q string) int {
-		res, err := b.rpc.ListShops(context.Background(), &shopv1.ListShopsRequest{Query: q})
+		res, err := h.rpc.ListShops(context.Background(), &shopv1.ListShopsRequest{Query: q})
 		require.NoError(t, err, q)
 		return len(res.GetShops())
 	}

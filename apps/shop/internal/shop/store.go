@@ -18,14 +18,14 @@ import (
 	"souk/pkg/postgres"
 )
 
-// tag is the version of all that is shown of shops.
+// tag is the cache tag of all responses that show shops.
 var tag = cache.Tag("shop")
 
-// Store keeps shops and members in PostgreSQL.
+// Store stores shops and members in PostgreSQL.
 type Store struct {
 	pool   *pgxpool.Pool
 	redis  rueidis.Client
-	wake   func() // the relay, when there are new events
+	wake   func() // wakes the relay after new events
 	logger *zap.Logger
 }
 
@@ -36,7 +36,9 @@ func OpenStore(pool *pgxpool.Pool, redis rueidis.Client, wake func(), logger *za
 
 func noShop() error { return errs.New(errs.NotFound, "there is no such shop") }
 
-// Create keeps a new shop, its owner if any, and the event. already_exists when the handle is taken.
+// Create stores a new shop and its owner, and appends the event. An empty owner adds no member.
+//
+// Errors: already_exists (the handle is taken).
 func (s *Store) Create(ctx context.Context, sh *Shop, owner string, e event.Event) error {
 	err := s.write(ctx, func(tx pgx.Tx) error {
 		err := sqlc.New(tx).Create(ctx, sqlc.CreateParams{
@@ -54,8 +56,10 @@ func (s *Store) Create(ctx context.Context, sh *Shop, owner string, e event.Even
 	return err
 }
 
-// Change locks a shop, has it changed by f, and keeps it with the events that f returns; none: nothing
-// changed. With a userID the shop must be one of that user's. not_found otherwise.
+// Change locks a shop, lets f change it, stores it and appends the events that f returns. If f returns no events,
+// nothing is stored. If userID is set, that user must be a member of the shop.
+//
+// Errors: f's, not_found.
 func (s *Store) Change(ctx context.Context, key, userID string, f func(*Shop) ([]event.Event, error)) (*Shop, error) {
 	var sh *Shop
 	err := s.write(ctx, func(tx pgx.Tx) error {
@@ -87,53 +91,55 @@ func (s *Store) Change(ctx context.Context, key, userID string, f func(*Shop) ([
 func lock(ctx context.Context, q *sqlc.Queries, key, userID string) (sqlc.Shop, error) {
 	if userID == "" {
 		row, err := q.Lock(ctx, key)
-		return row, missing(err)
+		return row, notFound(err)
 	}
 	m, err := q.GetForMember(ctx, sqlc.GetForMemberParams{Key: key, UserID: userID})
 	return sqlc.Shop{
 		ID: m.ID, Handle: m.Handle, Name: m.Name, Description: m.Description, LogoUrl: m.LogoUrl, City: m.City, Region: m.Region,
 		CountryCode: m.CountryCode, Status: m.Status, Version: m.Version, CreatedAt: m.CreatedAt, UpdatedAt: m.UpdatedAt,
-	}, missing(err)
+	}, notFound(err)
 }
 
-// write runs f in a transaction, then tells the relay and outdates what is cached.
+// write runs f in a transaction, then wakes the relay and invalidates cached responses.
 func (s *Store) write(ctx context.Context, f func(pgx.Tx) error) error {
 	if err := postgres.Err(postgres.InTx(ctx, s.pool, f)); err != nil {
 		return err
 	}
 	s.wake()
 	if err := cache.Bump(ctx, s.redis, tag); err != nil {
-		// Responses are cached for seconds: they are outdated by themselves.
+		// Not returned: cached responses expire within seconds.
 		s.logger.Warn("cached shops not outdated", zap.Error(err))
 	}
 	return nil
 }
 
-// Get returns a shop by ID or handle. not_found.
+// Get returns a shop by ID or handle.
+//
+// Errors: not_found.
 func (s *Store) Get(ctx context.Context, key string) (*Shop, error) {
 	row, err := sqlc.New(s.pool).Get(ctx, key)
 	if err != nil {
-		return nil, missing(err)
+		return nil, notFound(err)
 	}
 	return shopOf(row), nil
 }
 
-// cursor is where a list of shops goes on.
+// cursor is the position after which a list of shops continues.
 type cursor struct {
 	Name string `json:"n"`
 	ID   string `json:"i"`
 }
 
-// List returns up to most shops that are not suspended, by name, behind the cursor. With words, a
-// tsquery, only shops whose names match.
-func (s *Store) List(ctx context.Context, words string, after cursor, most int) ([]*Shop, error) {
+// List returns up to limit shops after the cursor, by name, without suspended ones. If words, a tsquery, is set,
+// only shops whose names match are returned.
+func (s *Store) List(ctx context.Context, words string, after cursor, limit int) ([]*Shop, error) {
 	q := sqlc.New(s.pool)
 	var rows []sqlc.Shop
 	var err error
 	if words == "" {
-		rows, err = q.List(ctx, sqlc.ListParams{AfterName: after.Name, AfterID: after.ID, Most: int32(most)}) //nolint:gosec // a page's size
+		rows, err = q.List(ctx, sqlc.ListParams{AfterName: after.Name, AfterID: after.ID, Most: int32(limit)}) //nolint:gosec // a page's size
 	} else {
-		rows, err = q.Search(ctx, sqlc.SearchParams{Words: words, AfterName: after.Name, AfterID: after.ID, Most: int32(most)}) //nolint:gosec // as above
+		rows, err = q.Search(ctx, sqlc.SearchParams{Words: words, AfterName: after.Name, AfterID: after.ID, Most: int32(limit)}) //nolint:gosec // as above
 	}
 	return shopsOf(rows), postgres.Err(err)
 }
@@ -144,13 +150,13 @@ func (s *Store) ListOfUser(ctx context.Context, userID string) ([]*Shop, error) 
 	return shopsOf(rows), postgres.Err(err)
 }
 
-// BatchGet returns the shops with these IDs or handles; what is missing is left out.
+// BatchGet returns the shops with these IDs or handles. Missing shops are left out.
 func (s *Store) BatchGet(ctx context.Context, ids, handles []string) ([]*Shop, error) {
 	rows, err := sqlc.New(s.pool).BatchGet(ctx, sqlc.BatchGetParams{Ids: ids, Handles: handles})
 	return shopsOf(rows), postgres.Err(err)
 }
 
-// Role returns a user's role in a shop; "" for one who is not a member, or a shop that is not there.
+// Role returns a user's role in a shop. It is "" if the user is not a member or there is no such shop.
 func (s *Store) Role(ctx context.Context, key, userID string) (Role, error) {
 	role, err := sqlc.New(s.pool).Role(ctx, sqlc.RoleParams{Key: key, UserID: userID})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -159,7 +165,8 @@ func (s *Store) Role(ctx context.Context, key, userID string) (Role, error) {
 	return Role(role), postgres.Err(err)
 }
 
-// Standing returns a shop's ID and a user's role in it; "" for no such shop, and for one who is not a member.
+// Standing returns a shop's ID and a user's role in it. The ID is "" if there is no such shop, and the role is
+// "" if the user is not a member.
 func (s *Store) Standing(ctx context.Context, key, userID string) (shopID string, role Role, err error) {
 	row, err := sqlc.New(s.pool).Standing(ctx, sqlc.StandingParams{Key: key, UserID: userID})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -168,7 +175,7 @@ func (s *Store) Standing(ctx context.Context, key, userID string) (shopID string
 	return row.ID, Role(row.Role), postgres.Err(err)
 }
 
-// Members returns a shop's members, the first first.
+// Members returns a shop's members, oldest first.
 func (s *Store) Members(ctx context.Context, shopID string) ([]Member, error) {
 	rows, err := sqlc.New(s.pool).Members(ctx, shopID)
 	out := make([]Member, 0, len(rows))
@@ -178,13 +185,15 @@ func (s *Store) Members(ctx context.Context, shopID string) ([]Member, error) {
 	return out, postgres.Err(err)
 }
 
-// PutMember makes a user a member, or changes the role. conflict when it would leave no owner.
+// PutMember makes a user a member or changes the role.
+//
+// Errors: not_found, conflict (no owner would be left).
 func (s *Store) PutMember(ctx context.Context, shopID, userID string, role Role, at time.Time) (Member, error) {
 	var m sqlc.Member
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		q := sqlc.New(tx)
 		if _, err := q.Lock(ctx, shopID); err != nil {
-			return missing(err)
+			return notFound(err)
 		}
 		if role != Owner {
 			if err := keepsOwner(ctx, q, shopID, userID); err != nil {
@@ -198,12 +207,14 @@ func (s *Store) PutMember(ctx context.Context, shopID, userID string, role Role,
 	return memberOf(m), postgres.Err(err)
 }
 
-// RemoveMember ends a membership. not_found when there is none; conflict for the last owner.
+// RemoveMember ends a membership.
+//
+// Errors: not_found (the shop or the membership), conflict (the last owner).
 func (s *Store) RemoveMember(ctx context.Context, shopID, userID string) error {
 	return postgres.Err(postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		q := sqlc.New(tx)
 		if _, err := q.Lock(ctx, shopID); err != nil {
-			return missing(err)
+			return notFound(err)
 		}
 		if err := keepsOwner(ctx, q, shopID, userID); err != nil {
 			return err
@@ -216,7 +227,9 @@ func (s *Store) RemoveMember(ctx context.Context, shopID, userID string) error {
 	}))
 }
 
-// keepsOwner refuses a change that takes the last owner away. The shop's row is locked.
+// keepsOwner refuses a change that removes the last owner. The caller must have locked the shop's row.
+//
+// Errors: conflict.
 func keepsOwner(ctx context.Context, q *sqlc.Queries, shopID, userID string) error {
 	role, err := q.Role(ctx, sqlc.RoleParams{Key: shopID, UserID: userID})
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && Role(role) != Owner {
@@ -232,8 +245,8 @@ func keepsOwner(ctx context.Context, q *sqlc.Queries, shopID, userID string) err
 	return err
 }
 
-// missing gives the absence of a shop its words.
-func missing(err error) error {
+// notFound replaces pgx.ErrNoRows by the error for a missing shop.
+func notFound(err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return noShop()
 	}

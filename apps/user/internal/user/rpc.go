@@ -10,17 +10,19 @@ import (
 	"souk/pkg/identity"
 )
 
-// RPC answers the contract. Who may call what stands there.
+// RPC serves souk.user.v1.UserService. The contract says who may call which method.
 type RPC struct {
 	userv1.UnimplementedUserServiceServer
 	store *Store
 	clock clock.Clock
 }
 
-// NewRPC returns the RPCs over a store.
+// NewRPC returns the server of a store.
 func NewRPC(store *Store, c clock.Clock) *RPC { return &RPC{store: store, clock: c} }
 
-// GetMe fails with errs.NotFound and errs.Unavailable.
+// GetMe returns the caller's user.
+//
+// Errors: not_found, unavailable.
 func (r *RPC) GetMe(ctx context.Context, _ *userv1.GetMeRequest) (*userv1.GetMeResponse, error) {
 	u, err := r.store.Get(ctx, identity.FromContext(ctx).ID)
 	if err != nil {
@@ -29,7 +31,9 @@ func (r *RPC) GetMe(ctx context.Context, _ *userv1.GetMeRequest) (*userv1.GetMeR
 	return &userv1.GetMeResponse{User: u.proto()}, nil
 }
 
-// UpdateMe fails with errs.Invalid, errs.NotFound, errs.Conflict and errs.Unavailable.
+// UpdateMe changes the caller's user.
+//
+// Errors: invalid_argument, not_found, conflict, unavailable.
 func (r *RPC) UpdateMe(ctx context.Context, in *userv1.UpdateMeRequest) (*userv1.UpdateMeResponse, error) {
 	c := Change{Name: in.Name, Phone: in.Phone}
 	if p := in.GetPreferences(); p != nil {
@@ -42,7 +46,9 @@ func (r *RPC) UpdateMe(ctx context.Context, in *userv1.UpdateMeRequest) (*userv1
 	return &userv1.UpdateMeResponse{User: u.proto()}, nil
 }
 
-// GetUser fails with errs.NotFound and errs.Unavailable.
+// GetUser returns a user.
+//
+// Errors: not_found, unavailable.
 func (r *RPC) GetUser(ctx context.Context, in *userv1.GetUserRequest) (*userv1.GetUserResponse, error) {
 	u, err := r.store.Get(ctx, in.GetId())
 	if err != nil {
@@ -51,7 +57,9 @@ func (r *RPC) GetUser(ctx context.Context, in *userv1.GetUserRequest) (*userv1.G
 	return &userv1.GetUserResponse{User: u.proto()}, nil
 }
 
-// SearchUsers fails with errs.Invalid and errs.Unavailable.
+// SearchUsers searches users by the beginning of the e-mail address or name.
+//
+// Errors: invalid_argument, unavailable.
 func (r *RPC) SearchUsers(ctx context.Context, in *userv1.SearchUsersRequest) (*userv1.SearchUsersResponse, error) {
 	found, next, err := r.store.Search(ctx, in.GetQuery(), in.GetPageSize(), in.GetPageToken())
 	if err != nil {
@@ -60,7 +68,9 @@ func (r *RPC) SearchUsers(ctx context.Context, in *userv1.SearchUsersRequest) (*
 	return &userv1.SearchUsersResponse{Users: protos(found), NextPageToken: next}, nil
 }
 
-// EnsureUser fails with errs.Invalid, errs.Conflict and errs.Unavailable.
+// EnsureUser returns the user of an identity, and creates a missing one.
+//
+// Errors: invalid_argument, conflict, unavailable.
 func (r *RPC) EnsureUser(ctx context.Context, in *userv1.EnsureUserRequest) (*userv1.EnsureUserResponse, error) {
 	u, created, err := r.store.Ensure(ctx, Identity{
 		Issuer: in.GetIssuer(), Subject: in.GetSubject(),
@@ -72,7 +82,9 @@ func (r *RPC) EnsureUser(ctx context.Context, in *userv1.EnsureUserRequest) (*us
 	return &userv1.EnsureUserResponse{User: u.proto(), Created: created}, nil
 }
 
-// BatchGetUsers fails with errs.Unavailable.
+// BatchGetUsers returns users by ID. Missing users are left out.
+//
+// Errors: unavailable.
 func (r *RPC) BatchGetUsers(ctx context.Context, in *userv1.BatchGetUsersRequest) (*userv1.BatchGetUsersResponse, error) {
 	found, err := r.store.GetMany(ctx, in.GetIds())
 	if err != nil {

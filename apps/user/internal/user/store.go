@@ -21,20 +21,22 @@ const (
 	byEmail    = "by_email"
 	byName     = "by_name"
 
-	// attempts is how often a write starts again because somebody else wrote meanwhile.
+	// attempts is the most attempts of a write if other writes come first.
 	attempts = 10
-	// searchReads bounds the reads of one page of a search.
+	// searchReads is the most reads for one page of a search.
 	searchReads = 10
 )
 
-// Store keeps users.
+// Store stores users.
 type Store struct {
 	users *document.Collection[User]
 	wake  func()
 }
 
-// OpenStore opens the collection, and makes it and its indexes when they are missing. wake is called
-// after events were written. It fails as document.Collection.Ensure does.
+// OpenStore opens the collection and creates it and its indexes if they are missing. wake is called after each
+// write of events.
+//
+// Errors: those of document.Collection.Ensure.
 func OpenStore(ctx context.Context, documents *document.Store, wake func()) (*Store, error) {
 	users, err := document.NewCollection(documents, document.Spec[User]{
 		Name: "users",
@@ -54,20 +56,26 @@ func OpenStore(ctx context.Context, documents *document.Store, wake func()) (*St
 	return &Store{users: users, wake: wake}, nil
 }
 
-// Get returns a user. It fails with errs.NotFound and errs.Unavailable.
+// Get returns a user.
+//
+// Errors: not_found, unavailable.
 func (s *Store) Get(ctx context.Context, userID string) (User, error) {
 	d, err := s.users.Get(ctx, userID)
 	return d.Value, noSuchUser(err)
 }
 
-// GetMany returns the users that there are, in the order of ids. It fails with errs.Unavailable.
+// GetMany returns the users with these IDs, in the order of ids. Missing users are left out.
+//
+// Errors: unavailable.
 func (s *Store) GetMany(ctx context.Context, ids []string) ([]User, error) {
 	docs, err := s.users.GetMany(ctx, ids...)
 	return values(docs), err
 }
 
-// Ensure returns the user of an identity, up to date with what the provider says; the first time it makes
-// one, however many ask at once. It fails with errs.Invalid, errs.Conflict and errs.Unavailable.
+// Ensure returns the user of an identity and updates it with what the provider says. It creates a missing user,
+// and only one if several calls are concurrent.
+//
+// Errors: invalid_argument, conflict, unavailable.
 func (s *Store) Ensure(ctx context.Context, i Identity, now time.Time) (u User, created bool, err error) {
 	d, err := s.find(ctx, i)
 	if errs.Is(err, errs.NotFound) {
@@ -78,19 +86,21 @@ func (s *Store) Ensure(ctx context.Context, i Identity, now time.Time) (u User, 
 		if !document.Violates(err, byIdentity) {
 			return User{}, false, err
 		}
-		d, err = s.find(ctx, i) // another call was faster
+		d, err = s.find(ctx, i) // a concurrent call has created it
 	}
 	if err != nil {
 		return User{}, false, err
 	}
 	u, err = s.update(ctx, d, now, func(u *User) error {
-		u.learn(i)
+		u.applyIdentity(i)
 		return nil
 	})
 	return u, false, err
 }
 
-// Update changes a user. It fails as apply does, with errs.NotFound, errs.Conflict and errs.Unavailable.
+// Update changes a user.
+//
+// Errors: invalid_argument, not_found, conflict, unavailable.
 func (s *Store) Update(ctx context.Context, userID string, c Change, now time.Time) (User, error) {
 	d, err := s.users.Get(ctx, userID)
 	if err != nil {
@@ -114,7 +124,7 @@ func (s *Store) find(ctx context.Context, i Identity) (document.Doc[User], error
 
 func (s *Store) register(ctx context.Context, i Identity, now time.Time) (User, error) {
 	u := User{ID: id.New(id.User), Issuer: i.Issuer, Subject: i.Subject, CreatedAt: now, UpdatedAt: now}
-	u.learn(i)
+	u.applyIdentity(i)
 	e, err := event.New(ctx, subjectRegistered, u.ID, 1, now, &userv1.UserRegistered{UserId: u.ID})
 	if err != nil {
 		return User{}, err
@@ -126,8 +136,8 @@ func (s *Store) register(ctx context.Context, i Identity, now time.Time) (User, 
 	return u, nil
 }
 
-// update lets f change the user and writes it back, if there was anything to change; when somebody else
-// wrote meanwhile it starts again from what he wrote.
+// update lets f change the user and writes it back if anything has changed. If another write came first, it
+// starts again from that.
 func (s *Store) update(ctx context.Context, d document.Doc[User], now time.Time, f func(*User) error) (User, error) {
 	for attempt := 1; ; attempt++ {
 		before := d.Value
@@ -156,17 +166,19 @@ func (s *Store) update(ctx context.Context, d document.Doc[User], now time.Time,
 	}
 }
 
-// place is where a page of a search ended: those found by e-mail address come first, then those by name.
-type place struct {
+// position is where a page of a search ended. Users found by e-mail address come before those found by name.
+type position struct {
 	Index string `json:"x"`
 	Token string `json:"t"`
 }
 
-// Search returns a page of the users whose e-mail address or name begins with query; all users when it is
-// empty. It fails with errs.Invalid for a made-up token and with errs.Unavailable.
+// Search returns a page of the users whose e-mail address or name begins with query, or of all users if query
+// is empty, and the token of the next page.
+//
+// Errors: invalid_argument (a made-up token), unavailable.
 func (s *Store) Search(ctx context.Context, query string, size int32, token string) ([]User, string, error) {
 	query = strings.TrimSpace(query)
-	at := place{Index: byEmail}
+	at := position{Index: byEmail}
 	if query == "" {
 		at.Index = ""
 	}
@@ -186,7 +198,7 @@ func (s *Store) Search(ctx context.Context, query string, size int32, token stri
 		}
 		for _, u := range values(p.Docs) {
 			if at.Index == byName && foldedPrefix(u.Email, query) {
-				continue // was found by e-mail address
+				continue // found by e-mail address already
 			}
 			found = append(found, u)
 		}

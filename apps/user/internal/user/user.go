@@ -1,10 +1,10 @@
-// Package user is users: the rules of their profile, where they are kept, and the RPCs.
+// Package user implements the user service: the rules of a profile, the store of users, and the RPCs.
 package user
 
 import (
 	"strings"
 	"time"
-	_ "time/tzdata" // time zones are known wherever souk runs
+	_ "time/tzdata" // so that time zones do not depend on the host
 	"unicode"
 	"unicode/utf8"
 
@@ -25,10 +25,10 @@ type User struct {
 	// Issuer and Subject are the sign-in identity.
 	Issuer  string `json:"issuer"`
 	Subject string `json:"subject"`
-	// Email is absent when the provider does not tell it.
+	// Email is unset if the provider does not give one.
 	Email         string `json:"email,omitempty"`
 	EmailVerified bool   `json:"emailVerified,omitempty"`
-	// Name is OwnName when that is set, else ProviderName.
+	// Name is OwnName if that is set, else ProviderName.
 	Name         string      `json:"name,omitempty"`
 	OwnName      string      `json:"ownName,omitempty"`
 	ProviderName string      `json:"providerName,omitempty"`
@@ -38,7 +38,7 @@ type User struct {
 	UpdatedAt    time.Time   `json:"updatedAt"`
 }
 
-// Preferences are a user's choices. Empty is not chosen.
+// Preferences are a user's choices. An empty field is unset.
 type Preferences struct {
 	Locale         string `json:"locale,omitempty"`
 	Currency       string `json:"currency,omitempty"`
@@ -54,16 +54,16 @@ type Identity struct {
 	Name            string
 }
 
-// Change is what a user wants changed in his profile. Nil stays as it is.
+// Change is a change of a profile by its user. Nil leaves a field as it is.
 type Change struct {
 	Name, Phone                *string
 	Locale, Currency, TimeZone *string
 	MarketingEmail             *bool
 }
 
-// learn takes over what the provider says. What the provider leaves out, and what cannot be an e-mail
-// address or a name, changes nothing: nobody could correct it here.
-func (u *User) learn(i Identity) {
+// applyIdentity updates the fields that the provider decides. Missing and invalid values change nothing,
+// because they could not be corrected here.
+func (u *User) applyIdentity(i Identity) {
 	if email := strings.TrimSpace(i.Email); email != "" && len(email) <= maxEmail && printable(email) {
 		u.Email, u.EmailVerified = email, i.EmailVerified
 	}
@@ -73,7 +73,9 @@ func (u *User) learn(i Identity) {
 	u.rename()
 }
 
-// apply makes the user's own change. It fails with errs.Invalid.
+// apply makes the user's own change.
+//
+// Errors: invalid_argument.
 func (u *User) apply(c Change) error {
 	if c.Name != nil {
 		name := strings.TrimSpace(*c.Name)

@@ -1,4 +1,4 @@
-// Package api calls souk's REST API for the commands that work over it.
+// Package api is a client of souk's REST API for the commands.
 package api
 
 import (
@@ -21,19 +21,19 @@ import (
 	"souk/pkg/retry"
 )
 
-// Client calls the API of one souk as one caller.
+// Client calls the API of one souk with one token.
 type Client struct {
 	base  string
 	token string
 	http  *http.Client
 }
 
-// New returns a client of the API at base, e.g. "http://127.0.0.1:8080".
+// New returns a client of the API at base, e.g. "http://127.0.0.1:8080". An empty token sends no credentials.
 func New(base, token string) *Client {
 	return &Client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{Timeout: time.Minute}}
 }
 
-// problem is an answer of application/problem+json.
+// problem is the body of an application/problem+json response.
 type problem struct {
 	Detail string    `json:"detail"`
 	Code   errs.Code `json:"code"`
@@ -43,9 +43,9 @@ type problem struct {
 	} `json:"errors"`
 }
 
-// Call sends in (nil: no body) and reads the answer into out (nil: it is dropped). A refusal is an
-// *errs.Error with the API's code. What is passing (429, 502 to 504, no connection) is tried again for a
-// while, so it may be used for calls only that can be repeated.
+// Call sends in and decodes the response into out. A nil in sends no body; a nil out drops the response. A refusal is
+// an *errs.Error with the API's code. Call retries passing failures (429, 502 to 504, no connection) up to seven
+// times, so use it only for requests that can be repeated.
 func (c *Client) Call(ctx context.Context, method, path string, in, out proto.Message) error {
 	var body []byte
 	if in != nil {
@@ -84,7 +84,7 @@ func (c *Client) once(ctx context.Context, method, path string, body []byte, out
 		}
 		return err
 	}
-	defer func() { _ = res.Body.Close() }() // it was read to its end or is of no use
+	defer func() { _ = res.Body.Close() }() // the body is only read
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
 	if err != nil {
 		return errs.Wrap(err, errs.Unavailable, "the answer broke off")
@@ -105,7 +105,8 @@ func refusal(res *http.Response, answer []byte) error {
 	var p problem
 	if err := json.Unmarshal(answer, &p); err != nil || p.Code == "" {
 		switch res.StatusCode {
-		case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout: // a proxy's
+		case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			// It is a proxy's response, because souk's have a code.
 			return errs.New(errs.Unavailable, "%s answered %s", res.Request.URL.Host, res.Status)
 		}
 		return fmt.Errorf("%s answered %s: is this souk?", res.Request.URL.Host, res.Status)

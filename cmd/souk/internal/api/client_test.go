@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// serve starts an API that answers with f.
+// serve starts a server with the handler f and returns a client of it.
 func serve(t *testing.T, f http.HandlerFunc) *api.Client {
 	t.Helper()
 	s := httptest.NewServer(f)
@@ -31,10 +31,11 @@ func serve(t *testing.T, f http.HandlerFunc) *api.Client {
 	return api.New(s.URL+"/", "secret")
 }
 
-func TestACall(t *testing.T) {
+func TestCallSendsTheRequestAndDecodesTheResponse(t *testing.T) {
 	t.Parallel()
 	client := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPost || r.URL.Path != "/v1/shops" || r.Header.Get("Authorization") != "Bearer secret" || r.Header.Get("Content-Type") != "application/json" {
+		if r.Method != http.MethodPost || r.URL.Path != "/v1/shops" ||
+			r.Header.Get("Authorization") != "Bearer secret" || r.Header.Get("Content-Type") != "application/json" {
 			http.Error(w, r.Method+" "+r.URL.Path, http.StatusTeapot)
 			return
 		}
@@ -46,17 +47,19 @@ func TestACall(t *testing.T) {
 		_, _ = io.WriteString(w, `{"id":"shp_1","handle":"a","field of a newer souk":1}`)
 	})
 	var shop shopv1.Shop
-	require.NoError(t, client.Call(t.Context(), http.MethodPost, "/v1/shops", &shopv1.CreateShopRequest{Handle: "a"}, &shop))
+	req := &shopv1.CreateShopRequest{Handle: "a"}
+	require.NoError(t, client.Call(t.Context(), http.MethodPost, "/v1/shops", req, &shop))
 	require.Equal(t, "shp_1", shop.GetId())
 }
 
-func TestARefusalKeepsWhatTheAPISays(t *testing.T) {
+func TestRefusalKeepsTheAPIsCodeMessageAndFields(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
 	client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		calls.Add(1)
 		w.WriteHeader(http.StatusBadRequest)
-		_, _ = io.WriteString(w, `{"code":"invalid_argument","detail":"a field is wrong","errors":[{"field":"handle","message":"is required"}]}`)
+		_, _ = io.WriteString(w, `{"code":"invalid_argument","detail":"a field is wrong",
+			"errors":[{"field":"handle","message":"is required"}]}`)
 	})
 	err := client.Call(t.Context(), http.MethodGet, "/", nil, nil)
 	require.True(t, errs.Is(err, errs.Invalid))
@@ -65,7 +68,7 @@ func TestARefusalKeepsWhatTheAPISays(t *testing.T) {
 	require.EqualValues(t, 1, calls.Load())
 }
 
-func TestWhatIsPassingIsTriedAgain(t *testing.T) {
+func TestPassingFailuresAreRetried(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(http.ResponseWriter){
 		"unavailable": func(w http.ResponseWriter) {
@@ -102,7 +105,7 @@ func TestWhatIsPassingIsTriedAgain(t *testing.T) {
 	}
 }
 
-func TestACanceledCallEnds(t *testing.T) {
+func TestCanceledCallReturns(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -116,7 +119,7 @@ func TestACanceledCallEnds(t *testing.T) {
 	require.Less(t, time.Since(began), 10*time.Second)
 }
 
-func TestNobodyThere(t *testing.T) {
+func TestUnreachableServerIsNamed(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
@@ -124,7 +127,7 @@ func TestNobodyThere(t *testing.T) {
 	require.ErrorContains(t, err, "souk can't be reached at http://127.0.0.1:1: is it running?")
 }
 
-func TestSomethingElseThere(t *testing.T) {
+func TestServerThatIsNotSoukIsReported(t *testing.T) {
 	t.Parallel()
 	client := serve(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Apache", http.StatusNotFound) })
 	require.ErrorContains(t, client.Call(t.Context(), http.MethodGet, "/", nil, nil), "answered 404 Not Found: is this souk?")

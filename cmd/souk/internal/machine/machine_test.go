@@ -11,10 +11,11 @@ import (
 	"souk/cmd/souk/internal/machine"
 )
 
-// program makes an executable that says its version.
-func program(t *testing.T, dir, name, says string) {
+// program creates an executable that prints its version.
+func program(t *testing.T, dir, name, version string) {
 	t.Helper()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\necho '"+says+"'\n"), 0o700)) //nolint:gosec // a program
+	script := []byte("#!/bin/sh\necho '" + version + "'\n")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, name), script, 0o700)) //nolint:gosec // it must be executable
 }
 
 //nolint:paralleltest // the tests set PATH
@@ -46,7 +47,7 @@ func TestProgramsAreFoundByTheirVersion(t *testing.T) {
 	require.Contains(t, machine.Redis().Advice, "apt-get install redis-server")
 }
 
-func TestDataDir(t *testing.T) {
+func TestDataDirMustBeWritableAndHaveRoom(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	f := machine.DataDir(filepath.Join(dir, "not", "there", "yet"))
@@ -60,27 +61,28 @@ func TestDataDir(t *testing.T) {
 	require.NotEmpty(t, machine.DataDir(filepath.Join(file, "below")).Advice)
 
 	f = machine.DataDir("/proc/souk")
-	require.NotEmpty(t, f.Advice) // no right to write, or no room
+	require.NotEmpty(t, f.Advice) // it is not writable, or its file system has no room
 }
 
-func TestPassable(t *testing.T) {
+func TestPostgresUserMustReachItsData(t *testing.T) {
 	t.Parallel()
 	require.Empty(t, machine.Passable("/root", 1000).Advice)
 	dir := t.TempDir()
-	require.NoError(t, os.Chmod(dir, 0o700)) //nolint:gosec // that is the point
+	require.NoError(t, os.Chmod(dir, 0o700)) //nolint:gosec // user postgres must not pass through it
 	f := machine.Passable(filepath.Join(dir, "data"), 0)
-	// No user postgres, or one who may not pass: then souk dev puts the data below /var/lib/souk.
+	// The user postgres is missing, or can't pass. In the second case souk dev puts the data below /var/lib/souk.
 	if f.Advice == "" {
 		require.Contains(t, f.Found, "its data goes below /var/lib/souk")
 	}
 
 	data := filepath.Join(dir, "data")
 	require.NoError(t, os.Mkdir(data, 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(data, "postgres.path"), []byte(filepath.Join(dir, "elsewhere")), 0o600))
-	require.NotEmpty(t, machine.Passable(data, 0).Advice) // PostgreSQL's data is there, and stays there
+	elsewhere := []byte(filepath.Join(dir, "elsewhere"))
+	require.NoError(t, os.WriteFile(filepath.Join(data, "postgres.path"), elsewhere, 0o600))
+	require.NotEmpty(t, machine.Passable(data, 0).Advice) // souk dev does not move data that it put elsewhere
 }
 
-func TestPort(t *testing.T) {
+func TestPortMustBeFreeOrUsedBySouk(t *testing.T) {
 	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -91,7 +93,8 @@ func TestPort(t *testing.T) {
 	require.Contains(t, f.Found, "can't be listened on")
 	require.Contains(t, f.Advice, "--http")
 	require.Empty(t, machine.Port(addr, "http://"+addr).Advice)
-	require.Equal(t, "0.0.0.0:8080 is used by the souk that runs", machine.Port("0.0.0.0:8080", "http://127.0.0.1:8080").Found)
+	f = machine.Port("0.0.0.0:8080", "http://127.0.0.1:8080")
+	require.Equal(t, "0.0.0.0:8080 is used by the souk that runs", f.Found)
 	require.Empty(t, machine.Port("127.0.0.1:0", "").Advice)
 	require.NotEmpty(t, machine.Port("nonsense", "").Advice)
 }

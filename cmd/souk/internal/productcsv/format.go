@@ -1,8 +1,8 @@
 // Package productcsv reads and writes products as Shopify's product CSV.
 //
-// A product is one or more rows with the same Handle that stand together: the first row carries the
-// product's fields and its first variant, the others further variants and images. Reading streams: memory
-// holds one product at a time, whatever the file's size.
+// A product is one or more adjacent rows with the same Handle. The first row holds the product's fields and its first
+// variant; the others hold further variants and images. A reader holds one product at a time, so memory does not
+// grow with the file's size.
 package productcsv
 
 // The columns of the format that souk reads and writes, by their Shopify names.
@@ -19,7 +19,7 @@ const (
 	colQty       = "Variant Inventory Qty"
 	colPrice     = "Variant Price"
 	colCompareAt = "Variant Compare At Price"
-	colCurrency  = "Currency" // souk's own, optional: Shopify's file has none
+	colCurrency  = "Currency" // souk's own, optional: Shopify's format does not have it
 	colImage     = "Image Src"
 	colImagePos  = "Image Position"
 	colImageAlt  = "Image Alt Text"
@@ -30,7 +30,7 @@ var optionColumns = [3][2]string{
 	{"Option1 Name", "Option1 Value"}, {"Option2 Name", "Option2 Value"}, {"Option3 Name", "Option3 Value"},
 }
 
-// required are the columns without which a file is not such a CSV.
+// required are the columns that every product CSV must have.
 var required = []string{colHandle, colTitle, colVendor, colPrice}
 
 // written is the header that Writer writes.
@@ -40,5 +40,5 @@ var written = []string{
 	colSKU, colQty, colPrice, colCompareAt, colCurrency, colImage, colImagePos, colImageAlt, colStatus,
 }
 
-// categorySeparator parts the levels of a category's path.
+// categorySeparator separates the levels of a category's path.
 const categorySeparator = " > "

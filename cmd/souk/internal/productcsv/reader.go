@@ -18,35 +18,35 @@ import (
 )
 
 const (
-	maxField    = 1 << 20 // a field beyond this is no product's
+	maxField    = 1 << 20 // bytes of a field
 	maxRows     = 2000    // rows of one product
 	maxProduct  = 4 << 20 // bytes of one product's rows
-	maxRefused  = 100     // refused rows that are held back until their product is through
+	maxRefused  = 100     // refused rows that Next holds until their product is complete
 	maxVariants = 200
 )
 
-// Row is a line of the file as it was read.
+// Row is a row of the file as it was read.
 type Row struct {
-	// Line is where the row begins; the header is line 1.
+	// Line is the number of the row's first line; the header is line 1.
 	Line int
-	// Fields are its columns, as many as the line has.
+	// Fields are the row's columns. A malformed row may have more or fewer than the header.
 	Fields []string
 
 	size int
 }
 
-// Rejection is a row that can't be imported, and why.
+// Rejection is a row that can't be imported, and the reason.
 type Rejection struct {
 	Row
 	Reason string
 }
 
-// Product is a product of the file with the rows that it was made from.
+// Product is a product of the file with its rows.
 type Product struct {
 	// Vendor is the shop as the file names it.
 	Vendor string
 	*productv1.ImportedProduct
-	// Rows are the rows that were good, in the file's order.
+	// Rows are the accepted rows, in the file's order.
 	Rows []Row
 }
 
@@ -58,8 +58,8 @@ type Reader struct {
 	currency string
 	count    *counter
 
-	group   []*Row // the rows of a product that is not through
-	size    int    // their bytes
+	group   []*Row // the rows of the product that is being read
+	size    int    // the size of group in bytes
 	next    *Row   // read ahead
 	nextErr error
 }
@@ -75,8 +75,8 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// NewReader reads the header. It fails with errs.Invalid when the file is not such a CSV. Prices are in
-// currency unless a row says otherwise.
+// NewReader reads the header and returns a Reader. Prices are in currency unless a row has a Currency.
+// Errors: invalid (the file is not a product CSV, or the currency is unknown).
 func NewReader(r io.Reader, currency string) (*Reader, error) {
 	if _, err := money.ParseCurrency(currency); err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func NewReader(r io.Reader, currency string) (*Reader, error) {
 	count := &counter{r: r}
 	buffered := bufio.NewReaderSize(count, 64<<10)
 	if start, _ := buffered.Peek(3); bytes.Equal(start, []byte("\xef\xbb\xbf")) {
-		_, _ = buffered.Discard(3) // was peeked
+		_, _ = buffered.Discard(3) // can't fail: the bytes are buffered
 	}
 	split := &records{in: buffered, line: 1}
 	first, err := split.next()
@@ -121,10 +121,10 @@ func NewReader(r io.Reader, currency string) (*Reader, error) {
 // Header returns the file's header.
 func (r *Reader) Header() []string { return r.header }
 
-// BytesRead tells how far the file was read.
+// BytesRead returns how many bytes of the file were read.
 func (r *Reader) BytesRead() int64 { return r.count.n }
 
-// read returns the next row; a row that is no CSV is a Rejection.
+// read returns the next row, or a Rejection if the row is malformed.
 func (r *Reader) read() (*Row, *Rejection, error) {
 	if r.next != nil || r.nextErr != nil {
 		row, err := r.next, r.nextErr
@@ -177,9 +177,9 @@ func (r *Reader) trimmed(row *Row, column string) string {
 	return strings.TrimSpace(r.get(row, column))
 }
 
-// Next returns the next product and the rows that were refused on the way to it. At the end of the file
-// the error is io.EOF. Product is nil where all rows up to the end, or of a product, were refused, and
-// where many were: the product that they stand in comes later.
+// Next returns the next product and the rows that it refused since the last call. At the end of the file it returns
+// io.EOF. The product is nil if all its rows were refused, and also if maxRefused rows were refused before the product
+// was complete: then a later call returns the product.
 func (r *Reader) Next() (*Product, []Rejection, error) {
 	var refused []Rejection
 	if len(r.group) == 0 {
@@ -212,11 +212,13 @@ func (r *Reader) Next() (*Product, []Rejection, error) {
 			break
 		}
 		if len(r.group) == maxRows {
-			refused = append(refused, Rejection{Row: *row, Reason: fmt.Sprintf("its product has more than %d rows", maxRows)})
+			reason := fmt.Sprintf("its product has more than %d rows", maxRows)
+			refused = append(refused, Rejection{Row: *row, Reason: reason})
 			continue
 		}
 		if r.size+row.size > maxProduct {
-			refused = append(refused, Rejection{Row: *row, Reason: fmt.Sprintf("the rows of its product are longer than %d bytes", maxProduct)})
+			reason := fmt.Sprintf("the rows of its product are longer than %d bytes", maxProduct)
+			refused = append(refused, Rejection{Row: *row, Reason: reason})
 			continue
 		}
 		r.group, r.size = append(r.group, row), r.size+row.size
@@ -227,13 +229,14 @@ func (r *Reader) Next() (*Product, []Rejection, error) {
 	return p, append(refused, bad...), nil
 }
 
-// product makes a product of its rows.
+// product makes a product from its rows. It is nil if no row holds an acceptable variant.
 func (r *Reader) product(handle, vendor string, rows []*Row) (*Product, []Rejection) {
 	first := rows[0]
 	if reason := r.headReason(first, handle, vendor); reason != "" {
 		refused := []Rejection{{Row: *first, Reason: reason}}
 		for _, row := range rows[1:] {
-			refused = append(refused, Rejection{Row: *row, Reason: fmt.Sprintf("its product's first row, line %d, was refused", first.Line)})
+			reason := fmt.Sprintf("its product's first row, line %d, was refused", first.Line)
+			refused = append(refused, Rejection{Row: *row, Reason: reason})
 		}
 		return nil, refused
 	}
@@ -322,7 +325,8 @@ func (r *Reader) headReason(row *Row, handle, vendor string) string {
 	return ""
 }
 
-// status: what Published and Status say together.
+// status returns the product's status: that of Status, or active if it is empty. An active product with Published
+// false is a draft.
 func (r *Reader) status(row *Row) string {
 	s := strings.ToLower(r.trimmed(row, colStatus))
 	if s == "" {

@@ -16,7 +16,7 @@ import (
 const header = "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Option2 Name,Option2 Value," +
 	"Variant SKU,Variant Inventory Qty,Variant Price,Image Src,Image Position,Status\n"
 
-// readAll reads a whole file: products as short texts, and rejections as "line: reason".
+// readAll reads a whole file. It returns products as short texts and rejections as "line: reason".
 func readAll(t *testing.T, file string) (products []*productcsv.Product, rejected []string) {
 	t.Helper()
 	r, err := productcsv.NewReader(strings.NewReader(file), "BRL")
@@ -36,7 +36,7 @@ func readAll(t *testing.T, file string) (products []*productcsv.Product, rejecte
 	}
 }
 
-// brief shows a product by what its rows make of it.
+// brief returns a product as one line of text.
 func brief(p *productcsv.Product) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s/%s %q %s", p.Vendor, p.GetHandle(), p.GetTitle(), p.GetStatus())
@@ -212,7 +212,7 @@ func TestFieldsArriveByteForByte(t *testing.T) {
 	require.Equal(t, 2, p.Rows[0].Line)
 }
 
-func TestCurrencyOfARow(t *testing.T) {
+func TestRowsCurrencyOverridesTheDefault(t *testing.T) {
 	t.Parallel()
 	const head = "Handle,Title,Vendor,Variant Price,Variant Compare At Price,Currency\n"
 	products, rejected := readAll(t, head+"a,A,V,1000,1200,jpy\nb,B,V,1.5,,EUR\nc,C,V,1.5,,JPY\nd,D,V,1,,XXQ\ne,E,V,2,0,\n")
@@ -234,7 +234,7 @@ func TestColumnsMayBeNamedLooselyAndUnknown(t *testing.T) {
 	require.Equal(t, `V/h "T" active [h BRL 3.00]`, brief(products[0]))
 }
 
-func TestFilesThatAreNoProductCSV(t *testing.T) {
+func TestOtherFilesAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ file, want string }{
 		"empty":            {"", "the file is empty"},
@@ -257,7 +257,7 @@ func TestFilesThatAreNoProductCSV(t *testing.T) {
 	require.True(t, errs.Is(err, errs.Invalid), "%v", err)
 }
 
-func TestAReadErrorIsNoEndOfFile(t *testing.T) {
+func TestReadErrorIsReturned(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("disk on fire")
 	r, err := productcsv.NewReader(io.MultiReader(strings.NewReader(header+"a,A,,Casa,,,,,,,,A,,1,,,\n"), failing{broken}), "BRL")

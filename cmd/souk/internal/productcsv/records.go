@@ -9,32 +9,32 @@ import (
 )
 
 const (
-	maxRecord = 2 << 20 // a record beyond this is no product's
-	shownRaw  = 1 << 10 // how much is shown of a line that can't be read
+	maxRecord = 2 << 20 // bytes of a record, at most
+	shownRaw  = 1 << 10 // how many bytes are shown of a malformed line
 )
 
-// records splits a file into records as RFC 4180 has them, one at a time, and goes on behind what is
-// malformed. Package encoding/csv won't do: a quote that is never closed makes it read the rest of the
-// file into memory and lose it, and it changes line breaks within fields.
+// records splits a file into records of RFC 4180, one at a time. After a malformed record it continues with the next
+// line. Package encoding/csv is not suitable: at a quote that is never closed it reads the rest of the file into
+// memory and loses it, and it changes line breaks within fields.
 type records struct {
 	in *bufio.Reader
-	// again is what was read and is to be read once more: whole lines, but for the file's last.
-	again []byte
-	// cut: the line behind again was too long and is gone.
+	// unread holds lines that were read and are to be read again. Only the file's last line may lack its end.
+	unread []byte
+	// cut reports whether the line after unread was too long and is lost.
 	cut  bool
-	line int // of the line that is read next
+	line int // number of the next line
 }
 
-// record is what stands between two ends of lines that are not quoted.
+// record is the content between two line ends that are not quoted.
 type record struct {
 	line   int
 	fields []string
 	size   int
-	// bad is why it is none; fields then holds what can be shown of it.
+	// bad says why the record is malformed; "" if it is not. A malformed record's field is the text to show.
 	bad string
 }
 
-// next returns the next record that is not an empty line, or io.EOF.
+// next returns the next record and skips empty lines. At the end it returns io.EOF.
 func (s *records) next() (record, error) {
 	for {
 		first := s.line
@@ -55,7 +55,7 @@ func (s *records) next() (record, error) {
 				return record{}, err
 			}
 			if err != nil || cut || len(raw)+len(more) > maxRecord {
-				// The quote of the first line swallows what follows: only that line is lost.
+				// The first line's quote is not closed. Only that line is lost; the following ones are read again.
 				if !cut {
 					raw = append(raw, more...)
 				}
@@ -74,19 +74,19 @@ func (s *records) next() (record, error) {
 	}
 }
 
-// readLine returns the next line with its end, in memory of its own. Of one that is too long (cut) it
-// returns the beginning.
+// readLine returns the next line with its end. The caller owns the memory. If the line is too long, cut is true and
+// line holds only a part of it.
 func (s *records) readLine() (line []byte, cut bool, err error) {
-	if len(s.again) > 0 {
-		end := bytes.IndexByte(s.again, '\n') + 1
+	if len(s.unread) > 0 {
+		end := bytes.IndexByte(s.unread, '\n') + 1
 		if end == 0 {
-			end = len(s.again)
+			end = len(s.unread)
 		}
-		line, s.again = bytes.Clone(s.again[:end]), s.again[end:]
+		line, s.unread = bytes.Clone(s.unread[:end]), s.unread[end:]
 		s.line++
 		return line, false, nil
 	}
-	s.again = nil
+	s.unread = nil
 	if s.cut {
 		s.cut = false
 		s.line++
@@ -112,7 +112,7 @@ func (s *records) readLine() (line []byte, cut bool, err error) {
 }
 
 func (s *records) giveBack(raw []byte, cut bool) {
-	s.again = append(bytes.Clone(raw), s.again...)
+	s.unread = append(bytes.Clone(raw), s.unread...)
 	s.cut = s.cut || cut
 }
 
@@ -121,12 +121,12 @@ func malformed(line int, raw []byte, reason string) record {
 	return record{line: line, fields: []string{string(shown[:min(len(shown), shownRaw)])}, bad: reason}
 }
 
-// content is a line without its end.
+// content returns a line without its end.
 func content(line []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 }
 
-// quoteOpen reports whether a quoted field goes on behind the line, when one does (open) or doesn't at its beginning.
+// quoteOpen reports whether a quoted field continues after the line. Open says whether one continues into the line.
 func quoteOpen(line []byte, open bool) bool {
 	rest := content(line)
 	for {
@@ -153,13 +153,13 @@ func quoteOpen(line []byte, open bool) bool {
 			rest, open = rest[1:], true
 		case rest[0] == ',':
 			rest, open = rest[1:], false
-		default: // malformed: the record ends with this line, and split says why
+		default: // malformed: the record ends with this line, and split returns the reason
 			return false
 		}
 	}
 }
 
-// split returns the fields of a record, or why it has none.
+// split returns the fields of a record, or the reason why it is malformed.
 func split(rest []byte) (fields []string, reason string) {
 	for {
 		if len(rest) == 0 || rest[0] != '"' {

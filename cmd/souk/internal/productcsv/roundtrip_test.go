@@ -19,8 +19,8 @@ import (
 	"souk/pkg/money"
 )
 
-// text draws what may stand in a field: quotes, line breaks, commas and all scripts included. It is not
-// blank, and trimmed where the reader trims.
+// text draws the content of a field. It may hold quotes, line breaks, commas and any script. It is not blank, and it
+// is trimmed where the reader trims.
 func text(trimmed bool) *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
 		s := rapid.StringOfN(rapid.OneOf(rapid.Rune(), rapid.SampledFrom([]rune("\",\r\n; 'aä日"))), 1, 20, -1).Draw(t, "text")
@@ -69,8 +69,8 @@ func drawProduct(t *rapid.T) *productv1.ImportedProduct {
 	return p
 }
 
-// What export writes, import reads: the same products, byte for byte.
-func TestWhatIsWrittenIsReadAgain(t *testing.T) {
+// Import reads the same products that export has written, byte for byte.
+func TestWrittenProductsAreReadUnchanged(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		products := rapid.SliceOfNDistinct(rapid.Custom(drawProduct), 1, 4, func(p *productv1.ImportedProduct) string { return p.GetHandle() }).Draw(t, "products")
@@ -97,8 +97,8 @@ func TestWhatIsWrittenIsReadAgain(t *testing.T) {
 	})
 }
 
-// FuzzReader reads anything without panicking, accounts for every row, and agrees with encoding/csv
-// where that reads the whole file.
+// FuzzReader checks that the reader never panics, accounts for every row, and agrees with encoding/csv if that can
+// read the whole file.
 func FuzzReader(f *testing.F) {
 	const head = "Handle,Title,Vendor,Variant Price\n"
 	for _, rows := range []string{
@@ -136,7 +136,7 @@ func FuzzReader(f *testing.F) {
 				}
 			}
 		}
-		// encoding/csv ends a file's last line before a lone carriage return, as this does, and turns CRLF in fields into LF.
+		// Both end the file's last line before a lone carriage return. Only encoding/csv turns CRLF in fields into LF.
 		c := csv.NewReader(strings.NewReader(head + rows))
 		c.FieldsPerRecord = -1
 		records, err := c.ReadAll()

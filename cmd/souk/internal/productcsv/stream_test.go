@@ -13,7 +13,7 @@ import (
 	"souk/cmd/souk/internal/productcsv"
 )
 
-// endless is a file that is made as it is read: a beginning, then rows of a kind.
+// endless is a file that is generated while it is read: a beginning, then rows of one kind.
 type endless struct {
 	rest []byte
 	row  func(n int) string
@@ -35,7 +35,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// The heap is looked at while the file is read: these tests don't run beside others.
+// The test measures the heap while it reads the file, so it can't run in parallel with others.
 //
 //nolint:paralleltest // see above
 func TestMemoryStaysFlat(t *testing.T) {

@@ -11,10 +11,10 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 )
 
-// Writer writes products.
+// Writer writes products as CSV.
 type Writer struct{ csv *csv.Writer }
 
-// NewWriter writes the header.
+// NewWriter writes the header and returns a Writer.
 func NewWriter(w io.Writer) (*Writer, error) {
 	c := csv.NewWriter(w)
 	if err := c.Write(written); err != nil {
@@ -23,7 +23,7 @@ func NewWriter(w io.Writer) (*Writer, error) {
 	return &Writer{csv: c}, nil
 }
 
-// Write writes one product: a row for each variant and each image beyond.
+// Write writes one product. Row n holds the product's nth variant and nth image.
 func (w *Writer) Write(p *productv1.ImportedProduct) error {
 	names := optionNamesOf(p)
 	for i := range max(len(p.GetVariants()), len(p.GetImages())) {
@@ -63,13 +63,13 @@ func (w *Writer) Write(p *productv1.ImportedProduct) error {
 	return nil
 }
 
-// Flush writes what is buffered.
+// Flush writes buffered rows.
 func (w *Writer) Flush() error {
 	w.csv.Flush()
 	return w.csv.Error()
 }
 
-// optionNamesOf returns the options of all variants, at most three, sorted.
+// optionNamesOf returns the names of the variants' options, sorted, at most three.
 func optionNamesOf(p *productv1.ImportedProduct) []string {
 	names := map[string]bool{}
 	for _, v := range p.GetVariants() {

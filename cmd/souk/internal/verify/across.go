@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	rechecks   = 3    // how often suspects that move are looked at again
-	recheckMax = 1000 // suspects of one look
+	rechecks     = 3    // how often suspects are checked again while they keep changing
+	recheckBatch = 1000 // suspects of one recheck query
 )
 
 //go:embed orders.sql
@@ -29,7 +29,7 @@ var sqlPayments string
 //go:embed reservations.sql
 var sqlReservations string
 
-// order is what the order service says of an order.
+// order is an order as the order service's database has it.
 type order struct {
 	ID, Status    string
 	Confirmed     bool
@@ -40,24 +40,24 @@ type order struct {
 	PaymentMethod string
 	Version       int64
 	Lines         string
-	// Open: a saga is at work on it.
+	// Open reports whether a saga of the order has not ended.
 	Open bool
 }
 
-// payment is what the payment service says of an order.
+// payment is a payment as the payment service's database has it.
 type payment struct {
 	OrderID, ID, Status, Method, Currency string
 	Amount, Captured, Refunded            int64
 }
 
-// reservation is what the product service says of an order.
+// reservation is a reservation as the product service's database has it.
 type reservation struct{ OrderID, State, Lines string }
 
 func (o order) key() string       { return o.ID }
 func (p payment) key() string     { return p.OrderID }
 func (r reservation) key() string { return r.OrderID }
 
-// view is all that is said of one order.
+// view combines what the databases hold about one order.
 type view struct {
 	id           string
 	order        *order
@@ -84,8 +84,8 @@ func rules() []Check {
 	}
 }
 
-// looked reports which checks a view is counted for.
-func (v view) looked() []string {
+// checkedBy returns the names of the checks that count this view, one per checked thing.
+func (v view) checkedBy() []string {
 	var out []string
 	if v.order.paidFor() {
 		out = append(out, checkPaid, checkShown)
@@ -112,7 +112,7 @@ const (
 	stateCommitted = "committed"
 )
 
-// broken names the checks that an order fails which no saga works on.
+// broken returns the names of the checks that the view fails, provided that no saga works on the order.
 func (v view) broken() []string {
 	var out []string
 	fail := func(check string, wrong bool) {
@@ -134,7 +134,7 @@ func (v view) broken() []string {
 		case o != nil && o.Status == "cancelled":
 			fail(checkCancelled, p.Status == "authorized" || p.Captured != p.Refunded)
 			fail(checkCaptures, p.Captured > 0 && !o.Confirmed)
-		default: // unknown, or pending with nobody at work on it
+		default: // the order is missing, or pending without a saga
 			fail(checkCaptures, atRisk)
 		}
 	}
@@ -152,7 +152,7 @@ func (v view) broken() []string {
 	return out
 }
 
-// pays reports whether p is the payment of o.
+// pays reports whether p pays for o: it is o's payment, and captured as o's status requires.
 func (p payment) pays(o order) bool {
 	if p.ID != o.PaymentID || p.Currency != o.Currency || p.Amount != o.Total || p.Method != o.PaymentMethod {
 		return false
@@ -166,12 +166,13 @@ func (p payment) pays(o order) bool {
 	return p.Captured == o.Total && slices.Contains([]string{"captured", "partially_refunded", "refunded"}, p.Status)
 }
 
-// across checks the databases against each other: all orders once, and those that look wrong again.
+// across checks the databases against each other. It checks all orders once, and those that look wrong again after
+// RecheckDelay.
 func (s Sources) across(ctx context.Context) ([]Check, error) {
 	counts := map[string]int64{}
 	var suspects []string
 	err := s.views(ctx, func(v view) {
-		for _, check := range v.looked() {
+		for _, check := range v.checkedBy() {
 			counts[check]++
 		}
 		if (v.order == nil || !v.order.Open) && len(v.broken()) > 0 {
@@ -182,12 +183,12 @@ func (s Sources) across(ctx context.Context) ([]Check, error) {
 		return nil, err
 	}
 	wrong := map[string][]string{}
-	for round := 0; round < rechecks && len(suspects) > 0; round++ {
-		if err := wait(ctx, s.Settle); err != nil {
+	for attempt := 0; attempt < rechecks && len(suspects) > 0; attempt++ {
+		if err := wait(ctx, s.RecheckDelay); err != nil {
 			return nil, err
 		}
 		var moving []string
-		for part := range slices.Chunk(suspects, recheckMax) {
+		for part := range slices.Chunk(suspects, recheckBatch) {
 			still, err := s.recheck(ctx, part, wrong)
 			if err != nil {
 				return nil, err
@@ -200,7 +201,7 @@ func (s Sources) across(ctx context.Context) ([]Check, error) {
 	for i := range out {
 		ids := wrong[out[i].Name]
 		slices.Sort(ids)
-		out[i].Looked, out[i].Wrong, out[i].Examples = counts[out[i].Name], int64(len(ids)), ids[:min(len(ids), shown)]
+		out[i].Checked, out[i].Wrong, out[i].Examples = counts[out[i].Name], int64(len(ids)), ids[:min(len(ids), shown)]
 	}
 	if len(suspects) > 0 {
 		out[0].Note = fmt.Sprintf("%d orders moved all the while and were not judged", len(suspects))
@@ -208,8 +209,8 @@ func (s Sources) across(ctx context.Context) ([]Check, error) {
 	return out, nil
 }
 
-// recheck looks at orders again and notes what is wrong. Each is read before and after its payments and
-// reservations: one that changed meanwhile, or that a saga has taken up, is returned as moving.
+// recheck checks orders again and adds the failed checks to wrong. It reads each order before and after its payments
+// and reservations. It returns an order that changed in between as moving, and skips one that a saga works on.
 func (s Sources) recheck(ctx context.Context, ids []string, wrong map[string][]string) (moving []string, err error) {
 	before, err := byKey[order](ctx, s.Order, sqlOrders, ids)
 	if err != nil {
@@ -236,7 +237,7 @@ func (s Sources) recheck(ctx context.Context, ids []string, wrong map[string][]s
 		if len(before[id]) > 0 {
 			v.order = &before[id][0]
 			if v.order.Open {
-				continue // a saga will bring it into order, or be reported as stuck
+				continue // the saga will correct the order, or is reported as stuck
 			}
 		}
 		for _, check := range v.broken() {
@@ -264,8 +265,8 @@ func byKey[T keyed](ctx context.Context, pool *pgxpool.Pool, sql string, ids []s
 	return out, err
 }
 
-// views calls f with every order that one of the databases knows. The three are read side by side in
-// the order of the IDs, so memory does not grow with them.
+// views calls f for every order that one of the databases holds. It merges the three databases' rows in the order of
+// the IDs, so that memory does not grow with the number of orders.
 func (s Sources) views(ctx context.Context, f func(view)) error {
 	return snapshot(ctx, s.Order, func(otx pgx.Tx) error {
 		return snapshot(ctx, s.Payment, func(ptx pgx.Tx) error {
@@ -284,7 +285,7 @@ func (s Sources) views(ctx context.Context, f func(view)) error {
 	})
 }
 
-// stream reads rows one by one. What fails is added to failed.
+// stream reads rows one by one. It adds errors to failed.
 func stream[T keyed](ctx context.Context, tx pgx.Tx, sql string, failed *error) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		rows, err := tx.Query(ctx, sql, nil)

@@ -1,5 +1,5 @@
--- One row an order, in the order of their IDs; $1: these alone, or null for all. "open" is an order on which a saga
--- still works, parked ones included: those are reported on their own.
+-- One row per order, sorted by ID. $1: the IDs of the orders to read; null reads all. The last column tells whether the
+-- order is open: a saga of it has not ended. A parked saga counts, too; sagas.sql reports it.
 select o.id, o.status, o.confirmed_at is not null, o.currency, o.total, o.payment_id, o.payment_status, o.payment_method, o.version,
        coalesce((
            select string_agg(i.variant_id || ' ' || i.quantity, ',' order by i.variant_id collate "C")
@@ -11,5 +11,6 @@ select o.id, o.status, o.confirmed_at is not null, o.currency, o.total, o.paymen
        )
 from orders o
 where ($1::text[] is null or o.id = any ($1))
-  and (o.total > 0 or o.status <> 'cancelled') -- else it is the key of a checkout that was refused before there was an order
+  -- The other rows are only keys of checkouts that were refused before there was an order.
+  and (o.total > 0 or o.status <> 'cancelled')
 order by o.id collate "C"

@@ -1,4 +1,4 @@
--- One row a payment, in the order of their orders' IDs; $1: those of these orders alone, or null for all.
+-- One row per payment, sorted by order ID. $1: the IDs of the orders to read; null reads all.
 select p.order_id, p.id, p.status, p.method, p.currency, p.amount, p.captured, p.refunded
 from payment p
 where $1::text[] is null or p.order_id = any ($1)

@@ -1,4 +1,4 @@
--- One row a reservation, in the order of their orders' IDs; $1: those of these orders alone, or null for all.
+-- One row per reservation, sorted by order ID. $1: the IDs of the orders to read; null reads all.
 select r.order_id, r.state,
        coalesce((
            select string_agg(l.variant_id || ' ' || l.quantity::text, ',' order by l.variant_id collate "C")

@@ -1,4 +1,4 @@
--- $1: how many IDs to show. Variants whose reserved pieces are not those of the reservations that are held.
+-- Variants whose reserved pieces differ from the sum of their held reservations. $1: how many IDs to show.
 with held as (
     select l.variant_id, sum(l.quantity) as reserved
     from reservation r join reservation_line l on l.order_id = r.order_id

@@ -1,4 +1,4 @@
--- $1: how many IDs to show. Sagas that are parked, or that nobody has gone on with though they are due for 30 s.
+-- Sagas that are parked, or that have been due for 30 s without any progress. $1: how many IDs to show.
 select count(*), count(*) filter (where wrong), coalesce((array_agg(id order by id) filter (where wrong))[:$1], '{}')
 from (
     select id, state = 'parked'

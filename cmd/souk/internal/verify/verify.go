@@ -1,8 +1,9 @@
-// Package verify checks what must hold over all of souk's databases: stock, orders, payments, sagas, events.
+// Package verify checks the invariants over all of souk's databases: stock, orders, payments, sagas, events.
 //
-// It only reads. Each database is read in one snapshot, but the snapshots of several are not of one moment,
-// so what differs between databases is a suspicion. Suspects are looked at again after a while, and count
-// when their order stood still meanwhile with no saga at work on it. A system that lives is not reported.
+// It only reads. Each database is read in one snapshot, but the snapshots of several databases are from different
+// moments. A difference between databases is therefore only a suspicion. Suspects are checked again after a delay.
+// They count as wrong if their order did not change during the second check and no saga works on it. A busy system
+// thus causes no false reports.
 package verify
 
 import (
@@ -29,21 +30,21 @@ type Check struct {
 	Name string `json:"name"`
 	// Rule is what must hold.
 	Rule string `json:"rule"`
-	// Looked counts what was looked at, Wrong what breaks the rule.
-	Looked int64 `json:"looked"`
-	Wrong  int64 `json:"wrong"`
+	// Checked counts what was checked, Wrong what breaks the rule.
+	Checked int64 `json:"looked"`
+	Wrong   int64 `json:"wrong"`
 	// Examples are the IDs of some that are wrong.
 	Examples []string `json:"examples,omitempty"`
-	// Warning: what is wrong is worth a look, but no invariant is broken.
+	// Warning reports whether Wrong is only a warning: no invariant is broken.
 	Warning bool `json:"warning,omitempty"`
-	// Note says what else there is to know.
+	// Note is a remark for the reader; it may be empty.
 	Note string `json:"note,omitempty"`
 }
 
 // Violated reports whether an invariant is broken.
 func (c Check) Violated() bool { return c.Wrong > 0 && !c.Warning }
 
-// Finding is what a service's own check has found.
+// Finding is a result of a service's own check.
 type Finding struct {
 	Check   string
 	Count   int64
@@ -54,7 +55,7 @@ type Finding struct {
 // Own is a service's own check of its database.
 type Own func(ctx context.Context, pool *pgxpool.Pool) ([]Finding, error)
 
-// OwnOf makes an Own of a service's function: each service has a Finding of its own, all alike.
+// OwnOf converts a service's function to an Own. Each service declares its own Finding type with the same fields.
 func OwnOf[F ~struct {
 	Check   string
 	Count   int64
@@ -71,19 +72,19 @@ func OwnOf[F ~struct {
 	}
 }
 
-// Sources are what is checked.
+// Sources are the databases and streams to check.
 type Sources struct {
 	// Order, Payment and Product are the databases that are checked against each other.
 	Order, Payment, Product *pgxpool.Pool
-	// Sagas and Outboxes are the databases with sagas, and with events to send, by service.
+	// Sagas and Outboxes are the databases with sagas, and with an outbox, by service.
 	Sagas, Outboxes map[string]*pgxpool.Pool
-	// Own are the services' own checks, by service; Pools their databases.
+	// Own are the services' own checks, by service; Pools are their databases.
 	Own   map[string]Own
 	Pools map[string]*pgxpool.Pool
-	// JetStream has the dead letters; nil: they are not looked at.
+	// JetStream holds the dead letters; nil skips their check.
 	JetStream jetstream.JetStream
-	// Settle is how long what differs may take to become the same. Default 2 s.
-	Settle time.Duration
+	// RecheckDelay is how long Run waits before it checks suspects again. 0 means 2 s.
+	RecheckDelay time.Duration
 }
 
 //go:embed oversold.sql
@@ -101,17 +102,17 @@ var sqlSagas string
 //go:embed outbox.sql
 var sqlOutbox string
 
-// within are the checks that one database answers alone.
+// within is a check that needs one database only.
 type within struct {
 	name, rule, service string
 	sql                 string
 	pool                *pgxpool.Pool
 }
 
-// Run makes all checks. Its errors are those of postgres.Err, and those of the services' own checks.
+// Run runs all checks. Errors: those of postgres.Err and of the services' own checks.
 func Run(ctx context.Context, s Sources) ([]Check, error) {
-	if s.Settle == 0 {
-		s.Settle = 2 * time.Second
+	if s.RecheckDelay == 0 {
+		s.RecheckDelay = 2 * time.Second
 	}
 	var out []Check
 	for _, w := range s.within() {
@@ -144,10 +145,15 @@ func (s Sources) within() []within {
 		{"order_totals", "an order's total is that of its parts, and that of its lines", "order", sqlTotals, s.Order},
 	}
 	for _, service := range sorted(s.Sagas) {
-		list = append(list, within{"sagas_" + service, "no saga of " + service + " is stuck or parked", service, sqlSagas, s.Sagas[service]})
+		list = append(list, within{
+			"sagas_" + service, "no saga of " + service + " is stuck or parked", service, sqlSagas, s.Sagas[service],
+		})
 	}
 	for _, service := range sorted(s.Outboxes) {
-		list = append(list, within{"outbox_" + service, "no event of " + service + " waits to be sent for more than 30 s", service, sqlOutbox, s.Outboxes[service]})
+		list = append(list, within{
+			"outbox_" + service, "no event of " + service + " waits to be sent for more than 30 s",
+			service, sqlOutbox, s.Outboxes[service],
+		})
 	}
 	return list
 }
@@ -155,7 +161,7 @@ func (s Sources) within() []within {
 func (w within) run(ctx context.Context) (Check, error) {
 	c := Check{Name: w.name, Rule: w.rule}
 	err := snapshot(ctx, w.pool, func(tx pgx.Tx) error {
-		return tx.QueryRow(ctx, w.sql, shown).Scan(&c.Looked, &c.Wrong, &c.Examples)
+		return tx.QueryRow(ctx, w.sql, shown).Scan(&c.Checked, &c.Wrong, &c.Examples)
 	})
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", w.service, err)
@@ -163,7 +169,7 @@ func (w within) run(ctx context.Context) (Check, error) {
 	return c, nil
 }
 
-// own runs the services' own checks, and again after a while those that found something.
+// own runs the services' own checks. It runs a check that found something wrong again after RecheckDelay.
 func (s Sources) own(ctx context.Context) ([]Check, error) {
 	var out []Check
 	for _, service := range sorted(s.Own) {
@@ -172,7 +178,7 @@ func (s Sources) own(ctx context.Context) ([]Check, error) {
 			return out, fmt.Errorf("%s: %w", service, err)
 		}
 		if anyWrong(findings) {
-			if err := wait(ctx, s.Settle); err != nil {
+			if err := wait(ctx, s.RecheckDelay); err != nil {
 				return out, err
 			}
 			if findings, err = s.Own[service](ctx, s.Pools[service]); err != nil {
@@ -180,7 +186,7 @@ func (s Sources) own(ctx context.Context) ([]Check, error) {
 			}
 		}
 		for _, f := range findings {
-			c := Check{Name: nameOf(service + " " + f.Check), Rule: f.Check, Looked: f.Count, Wrong: f.Wrong}
+			c := Check{Name: nameOf(service + " " + f.Check), Rule: f.Check, Checked: f.Count, Wrong: f.Wrong}
 			if f.Example != "" {
 				c.Examples = []string{f.Example}
 			}
@@ -190,7 +196,7 @@ func (s Sources) own(ctx context.Context) ([]Check, error) {
 	return out, nil
 }
 
-// nameOf makes a name of a rule that has none.
+// nameOf returns a check's name that is made of its rule.
 func nameOf(rule string) string {
 	words := strings.FieldsFunc(strings.ToLower(rule), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 	return strings.Join(words, "_")
@@ -212,14 +218,14 @@ func (s Sources) deadLetters(ctx context.Context) Check {
 		c.Note = "not looked at: JetStream does not answer"
 		return c
 	}
-	c.Looked, c.Wrong = int64(len(letters)), int64(len(letters))
+	c.Checked, c.Wrong = int64(len(letters)), int64(len(letters))
 	for _, l := range letters[:min(len(letters), shown)] {
 		c.Examples = append(c.Examples, fmt.Sprintf("%d %s %s", l.Seq, l.Consumer, l.EventID))
 	}
 	return c
 }
 
-// snapshot runs f in a transaction that reads one moment, and writes nothing.
+// snapshot runs f in a read-only transaction that sees one snapshot. Errors: those of postgres.Err.
 func snapshot(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) error) error {
 	tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {

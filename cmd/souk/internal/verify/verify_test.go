@@ -24,54 +24,56 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a small marketplace whose databases agree.
-type world struct {
+// harness is a small marketplace whose databases agree.
+type harness struct {
 	order, payment, product *pgxpool.Pool
 	sources                 verify.Sources
 }
 
-// setup puts all tables into one database, which is three times as fast to make.
-func setup(t *testing.T) *world {
+// setup puts all services' tables into one database. That is three times as fast to create as three databases.
+func setup(t *testing.T) *harness {
 	t.Helper()
 	pool := pgtest.New(t, slices.Concat(order.Module.Sets(), payment.Module.Sets(), product.Module.Sets())...)
-	return fill(t, &world{order: pool, payment: pool, product: pool})
+	return fill(t, &harness{order: pool, payment: pool, product: pool})
 }
 
-func fill(t *testing.T, w *world) *world {
+func fill(t *testing.T, h *harness) *harness {
 	t.Helper()
-	all := map[string]*pgxpool.Pool{"order": w.order, "payment": w.payment, "product": w.product}
-	w.sources = verify.Sources{
-		Order: w.order, Payment: w.payment, Product: w.product,
-		Sagas: map[string]*pgxpool.Pool{"order": w.order}, Outboxes: all, Pools: all,
+	all := map[string]*pgxpool.Pool{"order": h.order, "payment": h.payment, "product": h.product}
+	h.sources = verify.Sources{
+		Order: h.order, Payment: h.payment, Product: h.product,
+		Sagas: map[string]*pgxpool.Pool{"order": h.order}, Outboxes: all, Pools: all,
 		Own: map[string]verify.Own{
-			"order": verify.OwnOf(func(ctx context.Context, pool *pgxpool.Pool) ([]order.Finding, error) { return order.Verify(ctx, pool) }),
+			"order": verify.OwnOf(func(ctx context.Context, pool *pgxpool.Pool) ([]order.Finding, error) {
+				return order.Verify(ctx, pool)
+			}),
 			"payment": verify.OwnOf(func(ctx context.Context, pool *pgxpool.Pool) ([]payment.Finding, error) {
 				return payment.Verify(ctx, pool)
 			}),
 		},
-		Settle: 10 * time.Millisecond,
+		RecheckDelay: 10 * time.Millisecond,
 	}
-	w.exec(t, w.product, `
+	h.exec(t, h.product, `
 		insert into shop_ref (shop_id, handle, name, status, updated_at) values ('shp_a', 'a', 'A', 'active', now());
 		insert into product (id, shop_id, handle, title, description, images, tags, status, version, created_at, updated_at)
 		values ('prd_a', 'shp_a', 'a', 'A', '', '[]', '{}', 'active', 1, now(), now());
 		insert into variant (id, product_id, shop_id, sku, options, price_minor, currency, position)
 		values ('var_a', 'prd_a', 'shp_a', 'A', '{}', 100, 'BRL', 0), ('var_b', 'prd_a', 'shp_a', 'B', '{}', 250, 'BRL', 1);
 		insert into stock (variant_id, on_hand, reserved) values ('var_a', 10, 0), ('var_b', 10, 0);`)
-	w.place(t, "ord_card", "confirmed", "card", "committed", "captured")
-	w.place(t, "ord_sent", "shipped", "wallet", "committed", "partially_refunded")
-	w.place(t, "ord_cash", "confirmed", "cod", "committed", "authorized")
-	w.place(t, "ord_paid", "delivered", "cod", "committed", "captured")
-	w.place(t, "ord_back", "cancelled", "card", "restocked", "refunded")
-	w.place(t, "ord_none", "cancelled", "card", "released", "voided")
-	w.place(t, "ord_live", "pending", "card", "held", "authorized")
-	w.saga(t, "ord_live", "running")
-	w.place(t, "ord_soon", "confirmed", "card", "held", "authorized") // past its pivot: capture and commit follow
-	w.saga(t, "ord_soon", "running")
-	return w
+	h.place(t, "ord_card", "confirmed", "card", "committed", "captured")
+	h.place(t, "ord_sent", "shipped", "wallet", "committed", "partially_refunded")
+	h.place(t, "ord_cash", "confirmed", "cod", "committed", "authorized")
+	h.place(t, "ord_paid", "delivered", "cod", "committed", "captured")
+	h.place(t, "ord_back", "cancelled", "card", "restocked", "refunded")
+	h.place(t, "ord_none", "cancelled", "card", "released", "voided")
+	h.place(t, "ord_live", "pending", "card", "held", "authorized")
+	h.saga(t, "ord_live", "running")
+	h.place(t, "ord_soon", "confirmed", "card", "held", "authorized") // past its pivot
+	h.saga(t, "ord_soon", "running")
+	return h
 }
 
-func (w *world) exec(t *testing.T, pool *pgxpool.Pool, sql string) {
+func (h *harness) exec(t *testing.T, pool *pgxpool.Pool, sql string) {
 	t.Helper()
 	for statement := range strings.SplitSeq(sql, ";") {
 		if strings.TrimSpace(statement) != "" {
@@ -81,30 +83,35 @@ func (w *world) exec(t *testing.T, pool *pgxpool.Pool, sql string) {
 	}
 }
 
-func (w *world) saga(t *testing.T, id, state string) {
+func (h *harness) saga(t *testing.T, id, state string) {
 	t.Helper()
-	w.exec(t, w.order, fmt.Sprintf(`insert into saga (id, type, def_version, input, state, epoch, owner, lease_until, next_run_at, deadline)
-		values ('%s', 'checkout', 1, '{}', '%s', 1, '', now() + interval '2 seconds', now(), now() + interval '1 minute')`, id, state))
+	h.exec(t, h.order, fmt.Sprintf(`
+		insert into saga (id, type, def_version, input, state, epoch, owner, lease_until, next_run_at, deadline)
+		values ('%s', 'checkout', 1, '{}', '%s', 1, '', now() + interval '2 seconds', now(), now() + interval '1 minute')`,
+		id, state))
 }
 
-// place writes an order of two pieces of one variant and one of another, from two shops: 450 and 150 for shipping.
-func (w *world) place(t *testing.T, id, status, method, stock, money string) {
+// place inserts an order of two pieces of one variant and one piece of another, from two shops. The goods cost 450,
+// the shipping 150.
+func (h *harness) place(t *testing.T, id, status, method, stock, money string) {
 	t.Helper()
 	confirmed := "now()"
 	if status == "pending" || id == "ord_none" {
 		confirmed = "null"
 	}
 	payID, held := "pay_"+id, stock == "held"
-	w.exec(t, w.order, fmt.Sprintf(`
+	h.exec(t, h.order, fmt.Sprintf(`
 		insert into orders (id, number, customer_id, idem_key, request_hash, status, currency, subtotal, discount, shipping, tax, total,
 			payment_id, payment_status, payment_method, email, shipping_address, placed_at, confirmed_at, updated_at)
-		values ('%[1]s', '%[1]s', 'usr_a', '%[1]s', '', '%[2]s', 'BRL', 450, 0, 150, 0, 600, '%[3]s', '%[4]s', '%[5]s', '', '{}', now(), %[6]s, now());
+		values ('%[1]s', '%[1]s', 'usr_a', '%[1]s', '', '%[2]s', 'BRL', 450, 0, 150, 0, 600,
+			'%[3]s', '%[4]s', '%[5]s', '', '{}', now(), %[6]s, now());
 		insert into shop_order (id, order_id, position, shop_id, shop_name, status, subtotal, discount, shipping, tax, total, placed_at)
 		values ('sho_%[1]s_a', '%[1]s', 0, 'shp_a', 'A', '%[2]s', 200, 0, 50, 0, 250, now()),
 		       ('sho_%[1]s_b', '%[1]s', 1, 'shp_b', 'B', '%[2]s', 250, 0, 100, 0, 350, now());
 		insert into order_item (order_id, position, shop_order_id, variant_id, product_id, title, sku, options, quantity, unit_price, line_total)
 		values ('%[1]s', 0, 'sho_%[1]s_a', 'var_a', 'prd_a', 'A', 'A', '{}', 2, 100, 200),
-		       ('%[1]s', 1, 'sho_%[1]s_b', 'var_b', 'prd_a', 'B', 'B', '{}', 1, 250, 250)`, id, status, payID, money, method, confirmed))
+		       ('%[1]s', 1, 'sho_%[1]s_b', 'var_b', 'prd_a', 'B', 'B', '{}', 1, 250, 250)`,
+		id, status, payID, money, method, confirmed))
 	captured, refunded := 0, 0
 	switch money {
 	case "captured":
@@ -118,37 +125,50 @@ func (w *world) place(t *testing.T, id, status, method, stock, money string) {
 	if method == "cod" {
 		provider = ""
 	}
-	w.exec(t, w.payment, fmt.Sprintf(`insert into payment (id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed, provider, request_hash, created_at, updated_at)
-		values ('%s', '%s', 'usr_a', '%s', '%s', 'BRL', 600, %d, %d, %[7]d, '%[8]s', '', now(), now())`, payID, id, money, method, captured, refunded, refunded, provider))
+	h.exec(t, h.payment, fmt.Sprintf(`
+		insert into payment (id, order_id, customer_id, status, method, currency, amount, captured, refunded,
+			refund_claimed, provider, request_hash, created_at, updated_at)
+		values ('%s', '%s', 'usr_a', '%s', '%s', 'BRL', 600, %d, %d, %[7]d, '%[8]s', '', now(), now())`,
+		payID, id, money, method, captured, refunded, refunded, provider))
 	if provider != "" {
 		charge := map[string]string{"authorized": "authorized", "voided": "voided"}[money]
 		if charge == "" {
 			charge = "captured"
 		}
-		w.exec(t, w.payment, fmt.Sprintf(`insert into sandbox.charge (key, status, currency, amount, captured, refunded) values ('%s', '%s', 'BRL', 600, %d, %d)`, payID, charge, captured, refunded))
-		w.book(t, "capture", payID, captured)
+		h.exec(t, h.payment, fmt.Sprintf(`
+			insert into sandbox.charge (key, status, currency, amount, captured, refunded)
+			values ('%s', '%s', 'BRL', 600, %d, %d)`, payID, charge, captured, refunded))
+		h.book(t, "capture", payID, captured)
 		if refunded > 0 {
-			w.exec(t, w.payment, fmt.Sprintf(`insert into refund (id, payment_id, idem_key, amount, state, created_at, updated_at) values ('ref_%[1]s', '%[1]s', 'k', %[2]d, 'done', now(), now());
+			h.exec(t, h.payment, fmt.Sprintf(`
+				insert into refund (id, payment_id, idem_key, amount, state, created_at, updated_at)
+				values ('ref_%[1]s', '%[1]s', 'k', %[2]d, 'done', now(), now());
 				insert into sandbox.refund (key, charge_key, amount) values ('ref_%[1]s', '%[1]s', %[2]d)`, payID, refunded))
-			w.book(t, "refund", "ref_"+payID, -refunded)
+			h.book(t, "refund", "ref_"+payID, -refunded)
 		}
 	}
-	w.exec(t, w.product, fmt.Sprintf(`
-		insert into reservation (order_id, state, request_hash, expires_at, created_at, updated_at) values ('%[1]s', '%[2]s', '', now() + interval '5 minutes', now(), now());
-		insert into reservation_line (order_id, variant_id, quantity) values ('%[1]s', 'var_a', 2), ('%[1]s', 'var_b', 1)`, id, stock))
+	h.exec(t, h.product, fmt.Sprintf(`
+		insert into reservation (order_id, state, request_hash, expires_at, created_at, updated_at)
+		values ('%[1]s', '%[2]s', '', now() + interval '5 minutes', now(), now());
+		insert into reservation_line (order_id, variant_id, quantity)
+		values ('%[1]s', 'var_a', 2), ('%[1]s', 'var_b', 1)`, id, stock))
 	if held {
-		w.exec(t, w.product, `update stock set reserved = reserved + 2 where variant_id = 'var_a'; update stock set reserved = reserved + 1 where variant_id = 'var_b'`)
+		h.exec(t, h.product, `update stock set reserved = reserved + 2 where variant_id = 'var_a';
+			update stock set reserved = reserved + 1 where variant_id = 'var_b'`)
 	}
 }
 
-func (w *world) book(t *testing.T, kind, key string, amount int) {
+func (h *harness) book(t *testing.T, kind, key string, amount int) {
 	t.Helper()
 	if amount != 0 {
-		w.exec(t, w.payment, fmt.Sprintf(`insert into sandbox.ledger_entry (kind, key, account, currency, amount) values ('%[1]s', '%[2]s', 'merchant', 'BRL', %[3]d), ('%[1]s', '%[2]s', 'customer', 'BRL', -(%[3]d))`, kind, key, amount))
+		h.exec(t, h.payment, fmt.Sprintf(`
+			insert into sandbox.ledger_entry (kind, key, account, currency, amount)
+			values ('%[1]s', '%[2]s', 'merchant', 'BRL', %[3]d), ('%[1]s', '%[2]s', 'customer', 'BRL', -(%[3]d))`,
+			kind, key, amount))
 	}
 }
 
-// failing runs all checks and returns those that found something, by name or rule.
+// failing runs all checks and returns those that found something wrong, by name and by rule.
 func failing(t *testing.T, s verify.Sources) map[string]verify.Check {
 	t.Helper()
 	checks, err := verify.Run(t.Context(), s)
@@ -164,34 +184,38 @@ func failing(t *testing.T, s verify.Sources) map[string]verify.Check {
 	return out
 }
 
-func TestACleanMarketplacePasses(t *testing.T) {
+func TestConsistentMarketplacePasses(t *testing.T) {
 	t.Parallel()
-	w := fill(t, &world{order: pgtest.New(t, order.Module.Sets()...), payment: pgtest.New(t, payment.Module.Sets()...), product: pgtest.New(t, product.Module.Sets()...)})
-	w.sources.JetStream = newJetStream(t)
-	checks, err := verify.Run(t.Context(), w.sources)
+	h := fill(t, &harness{
+		order:   pgtest.New(t, order.Module.Sets()...),
+		payment: pgtest.New(t, payment.Module.Sets()...),
+		product: pgtest.New(t, product.Module.Sets()...),
+	})
+	h.sources.JetStream = newJetStream(t)
+	checks, err := verify.Run(t.Context(), h.sources)
 	require.NoError(t, err)
-	looked := map[string]int64{}
+	checked := map[string]int64{}
 	for _, c := range checks {
 		require.Zero(t, c.Wrong, "%s: %v", c.Rule, c.Examples)
 		require.Empty(t, c.Examples)
 		require.Empty(t, c.Note)
-		looked[c.Name] = c.Looked
+		checked[c.Name] = c.Checked
 	}
 	for name, want := range map[string]int64{
 		"stock_not_oversold": 2, "stock_reserved": 2, "order_totals": 8, "sagas_order": 2, "orders_paid": 5, "captures": 8,
 		"orders_cancelled": 2, "stock_sold": 8, "orders_show_payment": 5, "dead_letters": 0, "outbox_order": 0,
 	} {
-		require.Equal(t, want, looked[name], name)
+		require.Equal(t, want, checked[name], name)
 	}
 }
 
-func TestAnEmptyMarketplacePasses(t *testing.T) {
+func TestEmptyMarketplacePasses(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
-	w.exec(t, w.order, `truncate orders, shop_order, order_item, saga`)
-	w.exec(t, w.payment, `truncate payment, refund, sandbox.charge, sandbox.refund, sandbox.ledger_entry`)
-	w.exec(t, w.product, `truncate stock, reservation_line, reservation`)
-	require.Empty(t, failing(t, w.sources))
+	h := setup(t)
+	h.exec(t, h.order, `truncate orders, shop_order, order_item, saga`)
+	h.exec(t, h.payment, `truncate payment, refund, sandbox.charge, sandbox.refund, sandbox.ledger_entry`)
+	h.exec(t, h.product, `truncate stock, reservation_line, reservation`)
+	require.Empty(t, failing(t, h.sources))
 }
 
 func TestEachViolationIsFound(t *testing.T) {
@@ -199,7 +223,7 @@ func TestEachViolationIsFound(t *testing.T) {
 	for name, c := range map[string]struct {
 		order, payment, product string
 		check                   string // name or rule of the check that must fail
-		id                      string // which must be named
+		id                      string // the example that the check must name
 		warning                 bool
 	}{
 		"more reserved than there is": {
@@ -210,7 +234,7 @@ func TestEachViolationIsFound(t *testing.T) {
 			product: `alter table stock drop constraint stock_never_oversold; update stock set reserved = -1 where variant_id = 'var_a'`,
 			check:   "stock_not_oversold", id: "var_a",
 		},
-		"reserved for nobody": {
+		"reserved without a reservation": {
 			product: `update stock set reserved = reserved + 1 where variant_id = 'var_b'`, check: "stock_reserved", id: "var_b",
 		},
 		"a held line without stock": {
@@ -225,7 +249,7 @@ func TestEachViolationIsFound(t *testing.T) {
 		"other pieces sold than ordered": {
 			product: `update reservation_line set quantity = 3 where order_id = 'ord_card' and variant_id = 'var_a'`, check: "stock_sold", id: "ord_card",
 		},
-		"stock sold for an order that is not there": {
+		"stock sold for a missing order": {
 			product: `insert into reservation (order_id, state, request_hash, expires_at, created_at, updated_at) values ('ord_zzz', 'committed', '', now(), now(), now())`,
 			check:   "stock_sold", id: "ord_zzz",
 		},
@@ -258,7 +282,7 @@ func TestEachViolationIsFound(t *testing.T) {
 		"cash collected before the delivery": {
 			payment: `update payment set captured = 600, status = 'captured' where order_id = 'ord_cash'`, check: "orders_paid", id: "ord_cash",
 		},
-		"money captured for an order that is not there": {
+		"money captured for a missing order": {
 			payment: `insert into payment (id, order_id, customer_id, status, method, currency, amount, captured, provider, request_hash, created_at, updated_at)
 				values ('pay_x', 'ord_0', 'usr_a', 'captured', 'cod', 'BRL', 5, 5, '', '', now(), now())`,
 			check: "captures", id: "ord_0",
@@ -293,10 +317,10 @@ func TestEachViolationIsFound(t *testing.T) {
 		"a parked saga": {
 			order: `update saga set state = 'parked', parked_from = 'running' where id = 'ord_live'`, check: "sagas_order", id: "ord_live",
 		},
-		"a saga that nobody goes on with": {
+		"a saga that makes no progress": {
 			order: `update saga set lease_until = now() - interval '31 seconds', next_run_at = now() - interval '31 seconds' where id = 'ord_live'`, check: "sagas_order", id: "ord_live",
 		},
-		"an event that is not sent": {
+		"an event that is not published": {
 			payment: `insert into outbox (id, subject, type, aggregate_id, occurred_at, payload, created_at) values ('evt_a', 'evt.x', 'x', 'a', now(), '', now() - interval '31 seconds')`,
 			check:   "outbox_payment", id: "evt_a",
 		},
@@ -316,18 +340,18 @@ func TestEachViolationIsFound(t *testing.T) {
 			payment: `delete from sandbox.refund where key = 'ref_pay_ord_back'`,
 			check:   "refunds that are done were paid back by the provider, once", id: "ref_pay_ord_back",
 		},
-		"a pending order that nobody works on": {
+		"a pending order without a running saga": {
 			order: `update saga set state = 'done', ended_at = now() where id = 'ord_live'`,
 			check: "no checkout is pending without a saga that runs", id: "ord_live",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t)
-			w.exec(t, w.order, c.order)
-			w.exec(t, w.payment, c.payment)
-			w.exec(t, w.product, c.product)
-			found, ok := failing(t, w.sources)[c.check]
+			h := setup(t)
+			h.exec(t, h.order, c.order)
+			h.exec(t, h.payment, c.payment)
+			h.exec(t, h.product, c.product)
+			found, ok := failing(t, h.sources)[c.check]
 			require.True(t, ok, "%s was not found", c.check)
 			require.Equal(t, []string{c.id}, found.Examples)
 			require.EqualValues(t, 1, found.Wrong)
@@ -336,39 +360,49 @@ func TestEachViolationIsFound(t *testing.T) {
 	}
 }
 
-// What differs because a database was read a moment before the other is looked at again.
-func TestALiveMarketplaceIsNotReported(t *testing.T) {
+// Databases that were read at different moments may differ. Suspects are checked again before they are reported.
+func TestMarketplaceThatChangesDuringTheCheckPasses(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
-	w.exec(t, w.order, `update saga set state = 'done', ended_at = now() where id = 'ord_soon'`)
-	require.Contains(t, failing(t, w.sources), "orders_paid")
+	h := setup(t)
+	h.exec(t, h.order, `update saga set state = 'done', ended_at = now() where id = 'ord_soon'`)
+	require.Contains(t, failing(t, h.sources), "orders_paid")
 
-	w.sources.Settle = time.Second
-	settled := make(chan error, 1)
+	h.sources.RecheckDelay = time.Second
+	captured := make(chan error, 1)
 	time.AfterFunc(300*time.Millisecond, func() {
-		_, err := w.payment.Exec(context.Background(), `with p as (update payment set status = 'captured', captured = amount where order_id = 'ord_soon'),
+		_, err := h.payment.Exec(context.Background(), `
+			with p as (update payment set status = 'captured', captured = amount where order_id = 'ord_soon'),
 			c as (update sandbox.charge set status = 'captured', captured = amount where key = 'pay_ord_soon')
-			insert into sandbox.ledger_entry (kind, key, account, currency, amount) values ('capture', 'pay_ord_soon', 'merchant', 'BRL', 600), ('capture', 'pay_ord_soon', 'customer', 'BRL', -600)`)
+			insert into sandbox.ledger_entry (kind, key, account, currency, amount)
+			values ('capture', 'pay_ord_soon', 'merchant', 'BRL', 600), ('capture', 'pay_ord_soon', 'customer', 'BRL', -600)`)
 		if err == nil {
-			_, err = w.order.Exec(context.Background(), `update orders set payment_status = 'captured', version = version + 1 where id = 'ord_soon'`)
+			_, err = h.order.Exec(context.Background(),
+				`update orders set payment_status = 'captured', version = version + 1 where id = 'ord_soon'`)
 		}
 		if err == nil {
-			_, err = w.product.Exec(context.Background(), `with r as (update reservation set state = 'committed' where order_id = 'ord_soon')
-				update stock s set on_hand = s.on_hand - l.quantity, reserved = s.reserved - l.quantity from reservation_line l where l.order_id = 'ord_soon' and l.variant_id = s.variant_id`)
+			_, err = h.product.Exec(context.Background(), `
+				with r as (update reservation set state = 'committed' where order_id = 'ord_soon')
+				update stock s set on_hand = s.on_hand - l.quantity, reserved = s.reserved - l.quantity
+				from reservation_line l where l.order_id = 'ord_soon' and l.variant_id = s.variant_id`)
 		}
-		settled <- err
+		captured <- err
 	})
-	require.Empty(t, failing(t, w.sources))
-	require.NoError(t, <-settled)
+	require.Empty(t, failing(t, h.sources))
+	select {
+	case err := <-captured:
+		require.NoError(t, err)
+	case <-time.After(10 * time.Second):
+		t.Fatal("the payment was not captured in time")
+	}
 }
 
-func TestTenAreNamedAndAllAreCounted(t *testing.T) {
+func TestTenExamplesAreNamedAndAllAreCounted(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
+	h := setup(t)
 	for i := range 25 {
-		w.place(t, fmt.Sprintf("ord_%02d", i), "confirmed", "card", "committed", "authorized")
+		h.place(t, fmt.Sprintf("ord_%02d", i), "confirmed", "card", "committed", "authorized")
 	}
-	found := failing(t, w.sources)["orders_paid"]
+	found := failing(t, h.sources)["orders_paid"]
 	require.EqualValues(t, 25, found.Wrong)
 	require.Len(t, found.Examples, 10)
 	require.True(t, slices.IsSorted(found.Examples))
@@ -377,12 +411,12 @@ func TestTenAreNamedAndAllAreCounted(t *testing.T) {
 
 func TestDeadLettersAreAWarning(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
+	h := setup(t)
 	js := newJetStream(t)
-	w.sources.JetStream = js
+	h.sources.JetStream = js
 	_, err := js.Publish(t.Context(), "dlq.notification-mails.evt.order.confirmed", []byte("x"))
 	require.NoError(t, err)
-	found, ok := failing(t, w.sources)["dead_letters"]
+	found, ok := failing(t, h.sources)["dead_letters"]
 	require.True(t, ok)
 	require.EqualValues(t, 1, found.Wrong)
 	require.False(t, found.Violated())

@@ -1,4 +1,4 @@
--- KEYS: cart, dirty. ARGV: owner, now (µs), ttl (ms), due (ms), variant, quantity, currency, lines at most, quantity at most.
+-- KEYS: cart, dirty. ARGV: owner, now (µs), ttl (ms), due (ms), variant, quantity, currency, max lines, max quantity.
 local meta = redis.call('HMGET', KEYS[1], 'version', 'next', 'lines', 'currency', ARGV[5])
 if not meta[1] then return {'missing'} end
 local quantity, position, lines, currency = tonumber(ARGV[6]), meta[2], tonumber(meta[3]), meta[4]

@@ -1,4 +1,4 @@
--- Puts what PostgreSQL has into Redis, unless there is a cart meanwhile.
+-- Stores a cart from PostgreSQL in Redis, unless Redis has the cart by now.
 -- KEYS: cart, orders. ARGV: ttl, version, next, lines, currency, n, order, … (n of them, latest first), variant, "quantity:position", …
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('HSET', KEYS[1], 'version', ARGV[2], 'next', ARGV[3], 'lines', ARGV[4], 'currency', ARGV[5])

@@ -1,5 +1,5 @@
--- KEYS: user's cart, dirty, guest's cart. ARGV: user, now, ttl, due, guest, guest's ttl, lines at most, quantity at most.
--- Lines that do not fit, the guest's latest, are dropped. The answer is the user's cart, and then the guest's.
+-- KEYS: user's cart, dirty, guest's cart. ARGV: user, now, ttl, due, guest, guest's ttl, max lines, max quantity.
+-- The guest's latest lines are dropped if they do not fit. Returns the user's cart, then the guest's.
 local user = redis.call('HMGET', KEYS[1], 'version', 'next', 'lines', 'currency')
 local guest = redis.call('HMGET', KEYS[3], 'version', 'next', 'lines', 'currency')
 if not user[1] or not guest[1] then return {'missing'} end

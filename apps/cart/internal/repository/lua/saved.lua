@@ -1,4 +1,4 @@
--- Carts were written back: those that did not change meanwhile are clean, the others are due again at `due`.
+-- Marks carts that were written back as clean. A cart that has changed in the meantime is due again at `due`.
 -- KEYS: dirty, cart, …. ARGV: due, then owner, version, …
 for i = 2, #KEYS do
   local owner, version = ARGV[2 * i - 2], ARGV[2 * i - 1]

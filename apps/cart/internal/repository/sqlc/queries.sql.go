@@ -78,7 +78,7 @@ type SaveCartsParams struct {
 	ExpiresAts []time.Time
 }
 
-// Orders travel joined by commas: arrays of arrays of different lengths do not exist.
+// Orders are passed joined by commas, because PostgreSQL has no arrays of arrays of different lengths.
 func (q *Queries) SaveCarts(ctx context.Context, arg SaveCartsParams) error {
 	_, err := q.db.Exec(ctx, saveCarts,
 		arg.OwnerIds,

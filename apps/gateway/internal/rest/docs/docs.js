@@ -1,5 +1,5 @@
-// Reads /openapi.json and shows each operation with a form to try it. Everything that comes from the
-// contract or an answer is set as text, never as markup.
+// Reads /openapi.json and shows each operation with a form to try it. Text from the contract or an
+// answer is set as text, never as markup.
 "use strict";
 
 const el = (tag, props = {}, ...children) => {
@@ -15,7 +15,7 @@ const resolve = (doc, schema) => {
   return schema || {};
 };
 
-// example makes a value that has a schema's shape.
+// example returns a value with the shape of a schema.
 const example = (doc, schema, depth = 0) => {
   schema = resolve(doc, schema);
   if (schema.example !== undefined) return schema.example;
@@ -73,7 +73,7 @@ const tryIt = (doc, verb, path, op) => {
       const res = await fetch(url + (query.size ? `?${query}` : ""), { method: verb.toUpperCase(), headers, body: body && body.value });
       const text = await res.text();
       let shown = text;
-      try { shown = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not JSON: shown as it came */ }
+      try { shown = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not JSON: shown unchanged */ }
       const kept = ["etag", "retry-after", "idempotent-replayed", "location", "x-request-id"].filter((h) => res.headers.get(h)).map((h) => `${h}: ${res.headers.get(h)}`);
       out.textContent = [`${res.status} ${res.statusText}`, ...kept, "", shown].join("\n");
     } catch (err) {

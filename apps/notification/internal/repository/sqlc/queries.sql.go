@@ -137,7 +137,7 @@ type MailsSentParams struct {
 	Payloads  [][]byte
 }
 
-// Notes mails as sent, those that belong to their sender still, and tells of them.
+// Marks mails as sent that their sender still holds, and appends their events.
 func (q *Queries) MailsSent(ctx context.Context, arg MailsSentParams) error {
 	_, err := q.db.Exec(ctx, mailsSent,
 		arg.Ids,

@@ -1,4 +1,4 @@
--- Takes in what payment tells, unless something newer is known. Of several news of an order the newest counts.
+-- Applies payment updates, unless a newer one was applied. Of several updates of one order, the newest is applied.
 with n as (
     select distinct on (n.id) n.id, n.payment_id, n.payment_status, n.payment_version, n.at
     from unnest((select $1::text[]), (select $2::text[]), (select $3::text[]), (select $4::bigint[]), (select $5::timestamptz[]))
@@ -12,5 +12,5 @@ update orders o set payment_status = n.payment_status, payment_version = n.payme
     version = o.version + 1, updated_at = greatest(o.updated_at, n.at)
 from n join held on held.id = n.id
 where o.id = n.id and o.payment_version < n.payment_version
-  -- a cancellation knows of its refund before the event arrives
+  -- a cancellation stores the refund before the event arrives
   and not (n.payment_status = 'captured' and o.payment_status in ('partially_refunded', 'refunded'))

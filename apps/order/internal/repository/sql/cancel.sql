@@ -1,4 +1,4 @@
--- Ends cancellations. Orders are locked by ID, as news of their payments locks them: sets never wait for each other in a circle.
+-- Cancels orders. Orders are locked in the order of their IDs, as payment updates lock them, so that batches cannot deadlock.
 with c as (
     select * from unnest((select $1::text[]), (select $2::text[]), (select $3::timestamptz[]), (select $4::text[])) as c (id, cancel_id, at, payment_status)
 ), held as (

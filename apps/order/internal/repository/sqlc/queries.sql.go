@@ -23,7 +23,8 @@ type AdoptParams struct {
 	GuestID string
 }
 
-// A key may be one of the user's, too: the guest's are marked as such. Their retries are the guest's.
+// The guest's ID is appended to the guest's keys, because the user may have used the same keys. A retry of such a checkout
+// still comes from the guest.
 func (q *Queries) Adopt(ctx context.Context, arg AdoptParams) error {
 	_, err := q.db.Exec(ctx, adopt, arg.UserID, arg.Ids, arg.GuestID)
 	return err
@@ -43,7 +44,7 @@ type ByIDsRow struct {
 	OrderItem OrderItem
 }
 
-// Orders are read with their parts and lines, a row for each line: PostgreSQL takes three times as long to make JSON of them.
+// Orders are read with their shop orders and lines, one row per line. Aggregating them as JSON takes PostgreSQL three times as long.
 func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]ByIDsRow, error) {
 	rows, err := q.db.Query(ctx, byIDs, ids)
 	if err != nil {
@@ -143,7 +144,7 @@ type ByKeysRow struct {
 	CancelFields []byte
 }
 
-// What there is for customers' idempotency keys.
+// The checkouts of customers' idempotency keys.
 func (q *Queries) ByKeys(ctx context.Context, arg ByKeysParams) ([]ByKeysRow, error) {
 	rows, err := q.db.Query(ctx, byKeys, arg.CustomerIds, arg.IdemKeys)
 	if err != nil {
@@ -217,7 +218,7 @@ type ForgetKeysParams struct {
 	Most   int32
 }
 
-// Deletes what was left of checkouts that were refused before there was an order, with IDs in a range.
+// Deletes the rows of checkouts that were refused before an order was written, with IDs in a range.
 func (q *Queries) ForgetKeys(ctx context.Context, arg ForgetKeysParams) (int64, error) {
 	result, err := q.db.Exec(ctx, forgetKeys, arg.First, arg.Before, arg.Most)
 	if err != nil {
@@ -241,7 +242,7 @@ type ForgetRefusedParams struct {
 	Most   int32
 }
 
-// Erases whose checkouts were refused, of orders with IDs in a range.
+// Erases the personal data of refused checkouts with IDs in a range.
 func (q *Queries) ForgetRefused(ctx context.Context, arg ForgetRefusedParams) (int64, error) {
 	result, err := q.db.Exec(ctx, forgetRefused, arg.First, arg.Before, arg.Most)
 	if err != nil {
@@ -274,7 +275,7 @@ type HistoryRow struct {
 	OrderItem OrderItem
 }
 
-// A customer's orders, newest first, without checkouts that were refused.
+// A customer's orders, newest first, without refused checkouts.
 func (q *Queries) History(ctx context.Context, arg HistoryParams) ([]HistoryRow, error) {
 	rows, err := q.db.Query(ctx, history,
 		arg.CustomerID,
@@ -375,7 +376,7 @@ type KeepRefusalParams struct {
 	At            time.Time
 }
 
-// Gives a key that has no order the answer that its checkout was refused. The ID stands for the number, which nobody is told.
+// Stores a refusal for a key without an order. The ID is stored as the number, which is never shown.
 func (q *Queries) KeepRefusal(ctx context.Context, arg KeepRefusalParams) (int64, error) {
 	result, err := q.db.Exec(ctx, keepRefusal,
 		arg.ID,
@@ -532,7 +533,7 @@ type RefuseParams struct {
 	ID           string
 }
 
-// Ends a checkout that was refused. What was a fault of ours frees its idempotency key.
+// Cancels the order of a refused checkout. A fault of ours frees its idempotency key.
 func (q *Queries) Refuse(ctx context.Context, arg RefuseParams) (int64, error) {
 	row := q.db.QueryRow(ctx, refuse,
 		arg.CancelCode,
@@ -650,8 +651,8 @@ type ShopHistoryRow struct {
 	OrderItem       OrderItem
 }
 
-// A shop's parts of orders, newest first. Without a status: of orders that were confirmed. Where a checkout's customer is
-// to be found is nobody's business before it is an order.
+// A shop's shop orders, newest first: those with the status, or all that were ever confirmed if it is ”. The address is
+// hidden until the checkout is confirmed.
 func (q *Queries) ShopHistory(ctx context.Context, arg ShopHistoryParams) ([]ShopHistoryRow, error) {
 	rows, err := q.db.Query(ctx, shopHistory,
 		arg.ShopID,

@@ -95,8 +95,8 @@ type AskOpenRow struct {
 	UpdatedAt     time.Time
 }
 
-// Takes payments whose end is open and about which nobody has asked since before the time, those first that wait for
-// longest, and puts them at the end of the queue: what fails again lets others go first.
+// Returns payments with an open outcome whose provider was last asked before the given time, the longest waiting
+// first, and moves them to the end of the queue: a payment that fails again lets others go first.
 func (q *Queries) AskOpen(ctx context.Context, arg AskOpenParams) ([]AskOpenRow, error) {
 	rows, err := q.db.Query(ctx, askOpen, arg.Before, arg.Batch, arg.At)
 	if err != nil {
@@ -161,7 +161,7 @@ type AskOpenRefundsRow struct {
 	State     string
 }
 
-// The same of refunds: a refund that is open changes only by being asked about.
+// The same for refunds. updated_at is the queue: an open refund changes only by being asked about.
 func (q *Queries) AskOpenRefunds(ctx context.Context, arg AskOpenRefundsParams) ([]AskOpenRefundsRow, error) {
 	rows, err := q.db.Query(ctx, askOpenRefunds, arg.At, arg.Before, arg.Batch)
 	if err != nil {
@@ -201,7 +201,7 @@ type BuryParams struct {
 	At          time.Time
 }
 
-// Leaves a tombstone where there is no payment.
+// Inserts a tombstone unless the order has a payment.
 func (q *Queries) Bury(ctx context.Context, arg BuryParams) (int64, error) {
 	result, err := q.db.Exec(ctx, bury,
 		arg.ID,
@@ -478,7 +478,7 @@ with input as (
     from input i
     on conflict (order_id) do nothing
     returning payment.id
-), told as (
+), appended as (
     insert into outbox (id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload)
     select i.event_id, i.subject, i.type, i.id, 1, i.at, i.metadata::jsonb, i.payload
     from input i join made m on m.id = i.id
@@ -504,7 +504,7 @@ type InitiateParams struct {
 	Payloads      [][]byte
 }
 
-// Makes payments, those of orders that have none, and tells of them.
+// Inserts the payments of orders that have none, with their events.
 func (q *Queries) Initiate(ctx context.Context, arg InitiateParams) ([]string, error) {
 	rows, err := q.db.Query(ctx, initiate,
 		arg.Ids,
@@ -688,8 +688,8 @@ type NoteWebhooksParams struct {
 	Ats        []time.Time
 }
 
-// Remembers notices that change nothing. It does not wait for the disk: what an outage takes with it had no effect,
-// and has none when it comes again.
+// Records notices that change nothing. It does not wait for the disk: a notice lost in a crash had no effect, and has
+// none when it arrives again.
 func (q *Queries) NoteWebhooks(ctx context.Context, arg NoteWebhooksParams) (int64, error) {
 	result, err := q.db.Exec(ctx, noteWebhooks,
 		arg.Providers,
@@ -866,7 +866,7 @@ with input as (
         provider_ref = case when h.ref = '' then p.provider_ref else h.ref end,
         failure_reason = h.reason,
         captured = case when h.status = 'captured' then p.amount else p.captured end,
-        -- the provider has the last word: what it captured was not voided
+        -- the provider decides: a captured payment was not voided
         void_requested = p.void_requested and h.status <> 'captured',
         version = p.version + 1,
         updated_at = h.at,
@@ -877,7 +877,7 @@ with input as (
     returning p.id, p.order_id, p.customer_id, p.status, p.method, p.currency, p.amount, p.captured, p.refunded, p.refund_claimed,
         p.provider, p.provider_ref, p.request_hash, p.failure_reason, p.void_requested, p.version, p.created_at, p.updated_at,
         h.event_id, h.subject, h.type, h.metadata, h.payload
-), told as (
+), appended as (
     insert into outbox (id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload)
     select m.event_id, m.subject, m.type, m.id, m.version, m.updated_at, m.metadata::jsonb, m.payload
     from moved m where m.event_id <> ''
@@ -922,10 +922,10 @@ type SettleRow struct {
 	UpdatedAt     time.Time
 }
 
-// Moves payments on, those from which the state machine allows it, and tells of it. Rows are locked in the order of
-// their IDs, so that two statements cannot wait for each other.
-// Arrays by which rows are looked up come through sub-selects, here and below, so that the planner cannot see their
-// lengths: it would plan anew each time, for longer than the statement runs.
+// Makes the transitions that the state machine allows, and appends their events. Rows are locked in the order of their
+// IDs, so that two statements cannot deadlock.
+// Arrays that select rows are wrapped in sub-selects, here and below, so that the planner cannot see their lengths.
+// Otherwise it would plan each execution again, which takes longer than the statement runs.
 func (q *Queries) Settle(ctx context.Context, arg SettleParams) ([]SettleRow, error) {
 	rows, err := q.db.Query(ctx, settle,
 		arg.Ids,

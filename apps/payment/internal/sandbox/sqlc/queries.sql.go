@@ -26,7 +26,7 @@ with input as (
     insert into sandbox.ledger_entry (kind, key, account, currency, amount)
     select 'capture', m.key, e.account, m.currency, e.sign * m.amount
     from moved m cross join (values ('customer', -1), ('merchant', 1)) e (account, sign)
-), told as (
+), queued as (
     insert into sandbox.webhook (id, body) select m.webhook_id, m.body from moved m where m.webhook_id <> ''
 )
 select m.key from moved m
@@ -38,9 +38,9 @@ type CaptureParams struct {
 	Bodies     [][]byte
 }
 
-// Rows are locked in the order of their keys, so that two statements cannot wait for each other.
-// Arrays by which rows are looked up come through sub-selects, here and below, so that the planner cannot see their
-// lengths: it would plan anew each time, for longer than the statement runs.
+// Rows are locked in the order of their keys, so that two statements cannot deadlock.
+// Arrays that select rows are wrapped in sub-selects, here and below, so that the planner cannot see their lengths.
+// Otherwise it would plan each execution again, which takes longer than the statement runs.
 func (q *Queries) Capture(ctx context.Context, arg CaptureParams) ([]string, error) {
 	rows, err := q.db.Query(ctx, capture, arg.Keys, arg.WebhookIds, arg.Bodies)
 	if err != nil {
@@ -71,7 +71,7 @@ with input as (
     select i.key, i.status, i.currency, i.amount, i.reason from input i
     on conflict (key) do nothing
     returning charge.key
-), told as (
+), queued as (
     insert into sandbox.webhook (id, body)
     select i.webhook_id, i.body from input i join made m on m.key = i.key where i.webhook_id <> ''
 )
@@ -88,7 +88,7 @@ type ChargeParams struct {
 	Bodies     [][]byte
 }
 
-// Makes charges, those that are not there yet.
+// Inserts the charges whose keys are new.
 func (q *Queries) Charge(ctx context.Context, arg ChargeParams) ([]string, error) {
 	rows, err := q.db.Query(ctx, charge,
 		arg.Keys,
@@ -165,7 +165,7 @@ using (select set_config('synchronous_commit', 'off', true)) as relaxed
 where w.id in (select d.id from sandbox.webhook d where d.id = any ((select $1::text[])::text[]) for update skip locked)
 `
 
-// What is locked another process delivers as well, and deletes.
+// A locked webhook is being delivered by another process as well, which deletes it.
 func (q *Queries) Delivered(ctx context.Context, ids []string) error {
 	_, err := q.db.Exec(ctx, delivered, ids)
 	return err
@@ -197,8 +197,8 @@ type DueWebhooksRow struct {
 	Attempts int32
 }
 
-// Takes what is to be delivered; what is not deleted because it arrived comes again, later each time. Neither this nor
-// the deletion waits for the disk: a notice that is delivered twice is what its receiver has to be ready for anyway.
+// Returns due webhooks and schedules their next attempt, later each time; a delivered webhook is deleted before that.
+// Neither this nor the deletion waits for the disk: a receiver must expect a notice twice anyway.
 func (q *Queries) DueWebhooks(ctx context.Context, batch int32) ([]DueWebhooksRow, error) {
 	rows, err := q.db.Query(ctx, dueWebhooks, batch)
 	if err != nil {
@@ -232,7 +232,7 @@ type ForgetCallsParams struct {
 	Most        int32
 }
 
-// After this long a token plays its trick once more.
+// Deletes old calls. After that a token misbehaves once more.
 func (q *Queries) ForgetCalls(ctx context.Context, arg ForgetCallsParams) (int64, error) {
 	result, err := q.db.Exec(ctx, forgetCalls, arg.KeepSeconds, arg.Most)
 	if err != nil {
@@ -256,7 +256,7 @@ type ForgetWebhooksParams struct {
 	Most        int32
 }
 
-// Webhooks that were given up so long ago, or delivered and kept by the release before.
+// Deletes old webhooks that were dropped, or that the previous release delivered and kept.
 func (q *Queries) ForgetWebhooks(ctx context.Context, arg ForgetWebhooksParams) (int64, error) {
 	result, err := q.db.Exec(ctx, forgetWebhooks, arg.KeepSeconds, arg.Most)
 	if err != nil {
@@ -275,7 +275,7 @@ with moved as (
     insert into sandbox.ledger_entry (kind, key, account, currency, amount)
     select 'refund', $1, e.account, m.currency, e.sign * $2::bigint
     from moved m cross join (values ('customer', 1), ('merchant', -1)) e (account, sign)
-), told as (
+), queued as (
     insert into sandbox.webhook (id, body) select $4::text, $5::bytea from moved where $4::text <> ''
 )
 insert into sandbox.refund (key, charge_key, amount) select $1, m.key, $2::bigint from moved m
@@ -324,7 +324,7 @@ type TrickParams struct {
 	Outcome string
 }
 
-// 1 the first time that the call is misanswered in this way.
+// Returns 1 the first time that the call is misanswered in this way.
 func (q *Queries) Trick(ctx context.Context, arg TrickParams) (int64, error) {
 	result, err := q.db.Exec(ctx, trick, arg.Key, arg.Op, arg.Outcome)
 	if err != nil {
@@ -349,7 +349,7 @@ type VoidParams struct {
 	Key       string
 }
 
-// Voids a charge that is not captured. One that never arrived leaves a tombstone, which a late charge meets.
+// Voids a charge that is not captured. If the charge has not arrived, a tombstone refuses it later.
 func (q *Queries) Void(ctx context.Context, arg VoidParams) (int64, error) {
 	result, err := q.db.Exec(ctx, void, arg.WebhookID, arg.Body, arg.Key)
 	if err != nil {

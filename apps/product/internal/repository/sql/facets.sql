@@ -1,4 +1,4 @@
--- $1 bounds between price ranges; what the search finds stands for the listing
+-- $1 bounds between price ranges. The code replaces the listing by the matches of the search.
 with m as materialized (
     select l.shop_id, l.category_ids[array_upper(l.category_ids, 1)] as category_id, l.currency, l.price
     from /* matches */ listing l

@@ -1,4 +1,4 @@
--- $1 orders, $2 states they were in, $3 states they come to, $4 now
+-- $1 orders, $2 old states, $3 new states, $4 now
 with written as (
     update reservation r
     set state = n.next, updated_at = $4::timestamptz

@@ -1,4 +1,4 @@
--- Locks what nobody else has locked, and tells of the others that they are there. $1 orders
+-- Locks the rows that are not locked yet, and returns the others with locked = false. $1 orders
 select x.order_id, coalesce(r.state, '')::text as state, coalesce(r.request_hash, '')::bytea as request_hash,
        coalesce(r.expires_at, x.expires_at)::timestamptz as expires_at, (r.order_id is not null)::bool as locked
 from reservation x

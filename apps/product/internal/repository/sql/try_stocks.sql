@@ -1,4 +1,4 @@
--- Locks what nobody else has locked, and tells of the others that they are there. $1 variants, and those of the
+-- Locks the rows that are not locked yet, and returns the others with locked = false. $1 variants, and those of the
 -- reservations of $2 orders
 select v.id as variant_id, coalesce(k.on_hand, 0)::bigint as on_hand, coalesce(k.reserved, 0)::bigint as reserved, v.product_id, v.shop_id, v.sku, p.title,
        (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale,

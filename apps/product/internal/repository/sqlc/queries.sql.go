@@ -556,8 +556,9 @@ type OffersRow struct {
 	ForSale    bool
 }
 
-// Like all statements of a checkout it takes its array through a sub-select, which hides the array's length: a planner
-// that sees it plans anew each time, for longer than the statement runs. The cast makes the sub-select a value, not a set.
+// Like all statements of a checkout, this one reads its array through a sub-select, which hides the array's
+// length. A planner that sees the length makes a plan for each call, which takes longer than the statement. The
+// cast makes the sub-select a value, not a set.
 func (q *Queries) Offers(ctx context.Context, ids []string) ([]OffersRow, error) {
 	rows, err := q.db.Query(ctx, offers, ids)
 	if err != nil {

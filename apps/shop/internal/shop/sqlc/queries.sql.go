@@ -77,7 +77,7 @@ type CreateParams struct {
 	Status      string
 }
 
-// Makes a shop and, when there is one, its owner; tells of it.
+// Adds a shop and its owner. An empty owner adds no member.
 func (q *Queries) Create(ctx context.Context, arg CreateParams) error {
 	_, err := q.db.Exec(ctx, create,
 		arg.Owner,
@@ -148,7 +148,7 @@ type GetForMemberRow struct {
 	Role        string
 }
 
-// A shop that a user belongs to, for a change.
+// A shop that a user is a member of, locked for a change.
 func (q *Queries) GetForMember(ctx context.Context, arg GetForMemberParams) (GetForMemberRow, error) {
 	row := q.db.QueryRow(ctx, getForMember, arg.Key, arg.UserID)
 	var i GetForMemberRow
@@ -321,7 +321,7 @@ type OtherOwnersParams struct {
 	UserID string
 }
 
-// How many owners a shop has besides one user; the shop's row is locked by the caller.
+// The number of a shop's owners other than one user. The caller has locked the shop's row.
 func (q *Queries) OtherOwners(ctx context.Context, arg OtherOwnersParams) (int64, error) {
 	row := q.db.QueryRow(ctx, otherOwners, arg.ShopID, arg.UserID)
 	var count int64
@@ -465,7 +465,7 @@ type StandingRow struct {
 	Role string
 }
 
-// A shop, given by ID or handle, and a user's role in it; empty for one who is not a member.
+// A shop, given by ID or handle, and a user's role in it, which is empty if the user is not a member.
 func (q *Queries) Standing(ctx context.Context, arg StandingParams) (StandingRow, error) {
 	row := q.db.QueryRow(ctx, standing, arg.UserID, arg.Key)
 	var i StandingRow

@@ -2,27 +2,27 @@ package domain
 
 import "time"
 
-// Settlement moves a payment to where its provider says it is.
-type Settlement struct {
+// Transition moves a payment to the state that its provider reports.
+type Transition struct {
 	PaymentID   string
 	Status      Status
 	ProviderRef string
-	// Reason is why it failed.
+	// Reason is why the payment failed.
 	Reason string
 	At     time.Time
 }
 
-// RefundEnd is what became of a refund.
+// RefundEnd is the outcome of a refund.
 type RefundEnd struct {
 	RefundID string
 	State    RefundState
 	At       time.Time
 }
 
-// Webhook is a provider's notice on its way into the inbox.
+// Webhook is a provider's notice as the inbox records it.
 type Webhook struct {
 	Provider, EventID, PaymentID string
-	// RefundID is the refund that the notice says is done; "": none.
+	// RefundID is the refund that the notice reports as done; empty if it is not about a refund.
 	RefundID string
 	BodyHash []byte
 	At       time.Time

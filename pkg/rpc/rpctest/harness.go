@@ -1,5 +1,5 @@
-// Package rpctest is the suite that every transport of package rpc passes, so that services cannot tell
-// one from the other.
+// Package rpctest is the test suite for transports of package rpc. Services cannot distinguish transports that
+// pass it.
 package rpctest
 
 import (
@@ -25,13 +25,14 @@ import (
 	"souk/pkg/rpc"
 )
 
-// Patience is how long a test waits for what must happen.
-const Patience = 20 * time.Second
+// Timeout is how long a test waits for an expected event.
+const Timeout = 20 * time.Second
 
-// Transports makes the serving and the calling end of a transport for one test.
+// Transports returns the serving and the calling end of a transport for one test.
 type Transports func(t testing.TB) (server, client rpc.Transport)
 
-// Product is a product service that answers with its fields, and errs.Unimplemented to every other method.
+// Product is a fake product service. Its fields implement the methods of the same names; most other methods fail with
+// errs.Unimplemented.
 type Product struct {
 	productv1.UnimplementedProductServiceServer
 
@@ -40,7 +41,7 @@ type Product struct {
 	Reserve func(context.Context, *productv1.ReserveInventoryRequest) (*productv1.ReserveInventoryResponse, error)
 }
 
-// GetProduct calls Get; without one it answers with the ID.
+// GetProduct calls Get. If Get is nil it returns a product with the requested ID.
 func (p *Product) GetProduct(ctx context.Context, r *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
 	if p.Get != nil {
 		return p.Get(ctx, r)
@@ -48,7 +49,7 @@ func (p *Product) GetProduct(ctx context.Context, r *productv1.GetProductRequest
 	return &productv1.GetProductResponse{Product: &productv1.Product{Id: r.GetId()}}, nil
 }
 
-// CreateProduct calls Create.
+// CreateProduct calls Create. If Create is nil it returns an empty response.
 func (p *Product) CreateProduct(ctx context.Context, r *productv1.CreateProductRequest) (*productv1.CreateProductResponse, error) {
 	if p.Create != nil {
 		return p.Create(ctx, r)
@@ -56,22 +57,22 @@ func (p *Product) CreateProduct(ctx context.Context, r *productv1.CreateProductR
 	return &productv1.CreateProductResponse{}, nil
 }
 
-// ImportProducts answers with nothing.
+// ImportProducts returns an empty response.
 func (p *Product) ImportProducts(context.Context, *productv1.ImportProductsRequest) (*productv1.ImportProductsResponse, error) {
 	return &productv1.ImportProductsResponse{}, nil
 }
 
-// CreateCategory answers with nothing.
+// CreateCategory returns an empty response.
 func (p *Product) CreateCategory(context.Context, *productv1.CreateCategoryRequest) (*productv1.CreateCategoryResponse, error) {
 	return &productv1.CreateCategoryResponse{}, nil
 }
 
-// BatchGetVariants answers with nothing.
+// BatchGetVariants returns an empty response.
 func (p *Product) BatchGetVariants(context.Context, *productv1.BatchGetVariantsRequest) (*productv1.BatchGetVariantsResponse, error) {
 	return &productv1.BatchGetVariantsResponse{}, nil
 }
 
-// ReserveInventory calls Reserve.
+// ReserveInventory calls Reserve. If Reserve is nil it returns an empty response.
 func (p *Product) ReserveInventory(ctx context.Context, r *productv1.ReserveInventoryRequest) (*productv1.ReserveInventoryResponse, error) {
 	if p.Reserve != nil {
 		return p.Reserve(ctx, r)
@@ -95,32 +96,32 @@ func (order) Checkout(context.Context, *orderv1.CheckoutRequest) (*orderv1.Check
 	return &orderv1.CheckoutResponse{}, nil
 }
 
-// Kit is one product service on a transport, and what it takes to call it.
-type Kit struct {
+// Harness is a product, cart and order service on a transport, and the means to call them.
+type Harness struct {
 	Product *Product
 	Logs    *observer.ObservedLogs
 	Metrics *prometheus.Registry
 	Clock   *clock.Manual
-	// Stop stops the service; it is also stopped when the test ends.
+	// Stop stops the services. They are also stopped when the test ends.
 	Stop func(context.Context) error
 	// Raw is the transport's bare connection.
 	Raw *Raw
 
 	signers map[string]*identity.Signer
-	// known are those of the verifier's process.
-	known map[string]*identity.Signer
+	// local are signers in the verifier's process.
+	local map[string]*identity.Signer
 }
 
 const seed = "a seed for the tests of transports"
 
-// Setup serves product, cart and order on a transport; change the options with edit.
-func Setup(t testing.TB, transports Transports, edit func(*rpc.ServerOptions)) *Kit {
+// Setup serves product, cart and order on a transport. edit, which may be nil, changes the server's options.
+func Setup(t testing.TB, transports Transports, edit func(*rpc.ServerOptions)) *Harness {
 	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
-	k := &Kit{
+	k := &Harness{
 		Product: &Product{}, Logs: logs, Metrics: prometheus.NewRegistry(),
 		Clock:   clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)),
-		signers: map[string]*identity.Signer{}, known: map[string]*identity.Signer{},
+		signers: map[string]*identity.Signer{}, local: map[string]*identity.Signer{},
 	}
 	keys := map[string]ed25519.PublicKey{}
 	for _, name := range []string{identity.Gateway, "order", "cart"} {
@@ -130,7 +131,7 @@ func Setup(t testing.TB, transports Transports, edit func(*rpc.ServerOptions)) *
 	}
 	verifier := identity.NewVerifier(keys, k.Clock)
 	for name := range keys {
-		k.known[name] = verifier.Signer(name, identity.DeriveKey([]byte(seed), name), 5*time.Minute)
+		k.local[name] = verifier.Signer(name, identity.DeriveKey([]byte(seed), name), 5*time.Minute)
 	}
 	o := rpc.ServerOptions{
 		Service: "product", Verifier: verifier,
@@ -151,7 +152,7 @@ func Setup(t testing.TB, transports Transports, edit func(*rpc.ServerOptions)) *
 	k.Stop = stop
 	k.Raw = &Raw{ClientConnInterface: client.Conn()}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), Timeout)
 		defer cancel()
 		if err := stop(ctx); err != nil {
 			t.Errorf("stop: %v", err)
@@ -160,8 +161,8 @@ func Setup(t testing.TB, transports Transports, edit func(*rpc.ServerOptions)) *
 	return k
 }
 
-// Client makes stubs on a connection for the service named, with further options.
-func (k *Kit) Client(service string, edit ...func(*rpc.ClientOptions)) *Client {
+// Client returns stubs that call as the named service. edit changes the client's options.
+func (k *Harness) Client(service string, edit ...func(*rpc.ClientOptions)) *Client {
 	conn := k.Conn(service, edit...)
 	return &Client{
 		ProductServiceClient: productv1.NewProductServiceClient(conn),
@@ -171,7 +172,7 @@ func (k *Kit) Client(service string, edit ...func(*rpc.ClientOptions)) *Client {
 }
 
 // Conn is Client without stubs.
-func (k *Kit) Conn(service string, edit ...func(*rpc.ClientOptions)) grpc.ClientConnInterface {
+func (k *Harness) Conn(service string, edit ...func(*rpc.ClientOptions)) grpc.ClientConnInterface {
 	o := rpc.ClientOptions{Service: service, Signer: k.signers[service]}
 	for _, e := range edit {
 		e(&o)
@@ -179,7 +180,7 @@ func (k *Kit) Conn(service string, edit ...func(*rpc.ClientOptions)) grpc.Client
 	return rpc.NewClient(k.Raw, o)
 }
 
-// Client is stubs on one connection.
+// Client holds the stubs of one connection.
 type Client struct {
 	productv1.ProductServiceClient
 
@@ -187,14 +188,14 @@ type Client struct {
 	Order orderv1.OrderServiceClient
 }
 
-// As returns a context whose calls the gateway makes for the actor.
-func (k *Kit) As(ctx context.Context, t testing.TB, a identity.Actor) context.Context {
+// As returns a context for calls by the gateway on behalf of the actor.
+func (k *Harness) As(ctx context.Context, t testing.TB, a identity.Actor) context.Context {
 	t.Helper()
-	return identity.WithWord(ctx, k.signers[identity.Gateway].Say(a))
+	return identity.WithAssertion(ctx, k.signers[identity.Gateway].Assert(a))
 }
 
-// User returns a context whose calls the gateway makes for a user with roles.
-func (k *Kit) User(ctx context.Context, t testing.TB, roles ...string) context.Context {
+// User returns a context for calls by the gateway on behalf of a user with roles.
+func (k *Harness) User(ctx context.Context, t testing.TB, roles ...string) context.Context {
 	t.Helper()
 	return k.As(ctx, t, identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: roles})
 }
@@ -211,14 +212,14 @@ func reserve() *productv1.ReserveInventoryRequest {
 
 func brl(amount string) *moneyv1.Money { return &moneyv1.Money{CurrencyCode: "BRL", Amount: amount} }
 
-// Raw is a bare connection that counts the calls through it.
+// Raw is a bare connection that counts its calls.
 type Raw struct {
 	grpc.ClientConnInterface
 
 	Calls atomic.Int64
 }
 
-// Invoke counts and calls.
+// Invoke counts the call and passes it on.
 func (r *Raw) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	r.Calls.Add(1)
 	return r.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
