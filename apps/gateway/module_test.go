@@ -33,7 +33,7 @@ func serve(t *testing.T, drain time.Duration, slow http.HandlerFunc) (s *server,
 	return s, "http://" + ln.Addr().String(), cancel, done
 }
 
-// receive returns the next value of c, and fails the test if there is none in time.
+// receive returns the next value of c, and fails the test if none arrives in time.
 func receive[T any](t *testing.T, c <-chan T, what string) (v T) {
 	t.Helper()
 	select {

@@ -31,8 +31,12 @@ func newGate() gate { return gate{entered: make(chan []int), leave: make(chan st
 
 func (g gate) flush(_ context.Context, items []int) ([]batch.Result[int], error) {
 	g.entered <- items
-	<-g.leave
-	return doubled(items), nil
+	select {
+	case <-g.leave:
+		return doubled(items), nil
+	case <-time.After(timeout):
+		return nil, errors.New("the gate stayed closed")
+	}
 }
 
 // open lets one flush return.

@@ -39,7 +39,7 @@ type Config struct {
 	// MaxConnLifetime is the age at which a connection is replaced, so that a pool finds a new primary. 0 means 30
 	// min.
 	MaxConnLifetime time.Duration `yaml:"max_conn_lifetime"`
-	// ByKey tells the planner never to scan a whole table if it can use an index. Plans are cached. Without ByKey, a
+	// ByKey keeps the planner from scanning a whole table if it can use an index. Plans are cached. Without ByKey, a
 	// plan made while a table is small or not yet analyzed would keep scanning the table as it grows.
 	ByKey bool `yaml:"by_key"`
 	// ApplicationName appears in pg_stat_activity. "" means souk.

@@ -414,7 +414,7 @@ func (r *Runner) Wait(ctx context.Context, id string) (Outcome, error) {
 	}
 }
 
-// outcome derives the outcome from a saga's row. It reports false if there is none yet.
+// outcome derives the outcome from a saga's row. It reports false while the saga is undecided.
 func (r *Runner) outcome(s *stored) (Outcome, bool) {
 	o := Outcome{ID: s.id, State: Confirmed, results: s.results}
 	p := r.plans[version{s.typ, s.version}]

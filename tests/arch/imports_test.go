@@ -49,6 +49,12 @@ func importRules() []rule {
 		}),
 		importRule("drivers", "pgx, MongoDB and Redis appear in repository packages, store.go, verify.go, the packages of pkg that own them, and the operators' command", driverImport),
 		importRule("nats", "NATS appears where messages are carried, and in the operators' command", natsImport),
+		importRule("batching", "repositories batch their callers' work: use cases and domains don't know of it", func(f *goFile, imported string) string {
+			if imported == modulePath+"/pkg/batch" && !f.test && (layer(f.dir) == "domain" || layer(f.dir) == "service" || layer(f.dir) == "handler") {
+				return layer(f.dir) + " imports " + imported
+			}
+			return ""
+		}),
 		importRule("dig", "dependency injection is private to pkg/module", func(f *goFile, imported string) string {
 			if within(imported, "go.uber.org/dig") && f.dir != "pkg/module" {
 				return "imports " + imported
@@ -69,6 +75,8 @@ func importRules() []rule {
 			}
 			return ""
 		}),
+		{name: "unused", why: "code that nothing uses is deleted", check: unusedPackages},
+		{name: "allowed", why: "an entry of an allow list that allows nothing hides the next mistake", check: emptyAllowances},
 		{name: "names", why: "a package is one noun that says what it owns", check: packageNames},
 	}
 }
@@ -108,9 +116,9 @@ const operators = "cmd/souk"
 // driverOwners are the packages of pkg that may import a driver, by driver.
 var driverOwners = map[string][]string{
 	"github.com/jackc":      {"postgres", "pgtest", "migration", "document", "outbox", "saga", "jobs", "module", "devstack"},
-	"database/sql":          {"postgres", "migration"},
-	"github.com/redis":      {"redisx", "redistest", "cache", "ratelimit", "module", "devstack"},
-	"go.mongodb.org":        {"document"},
+	"database/sql":          nil,
+	"github.com/redis":      {"redisx", "redistest", "cache", "ratelimit", "module"},
+	"go.mongodb.org":        nil,
 	"github.com/riverqueue": {"jobs"},
 }
 
@@ -152,7 +160,7 @@ func tables(f *goFile) bool {
 }
 
 // natsUsers may import NATS's client or server.
-var natsUsers = []string{"pkg/natsrpc", "pkg/event", "pkg/outbox", "pkg/module", "pkg/devstack", "pkg/natstest", "apps/natsauth", operators}
+var natsUsers = []string{"pkg/natsrpc", "pkg/event", "pkg/outbox", "pkg/module", "pkg/devstack", "pkg/natstest", operators}
 
 func natsImport(f *goFile, imported string) string {
 	if f.test || testKit(f.dir) && !within(f.dir, "apps") {
@@ -180,6 +188,52 @@ func packageNames(t *tree) []finding {
 				out = append(out, finding{path: f.dir, what: "package " + n})
 			}
 		}
+	}
+	return out
+}
+
+// unusedPackages finds packages of pkg that no other package imports, in tests or outside of them.
+func unusedPackages(t *tree) []finding {
+	imported := map[string]bool{}
+	for _, f := range t.goes {
+		for _, i := range f.imports {
+			if dir := ours(i.path); dir != f.dir {
+				imported[dir] = true
+			}
+		}
+	}
+	var out []finding
+	seen := map[string]bool{}
+	for _, f := range t.goes {
+		if within(f.dir, "pkg") && !f.test && !imported[f.dir] && !seen[f.dir] {
+			seen[f.dir] = true
+			out = append(out, finding{path: f.dir, what: "nothing imports it"})
+		}
+	}
+	return out
+}
+
+// emptyAllowances finds entries of driverOwners and natsUsers for folders that do not import what they may. Entries for
+// a folder that the tree lacks are findings too.
+func emptyAllowances(t *tree) []finding {
+	var out []finding
+	check := func(dir string, imports ...string) {
+		for _, f := range t.goes {
+			if within(f.dir, dir) && slices.ContainsFunc(f.imports, func(i goImport) bool {
+				return slices.ContainsFunc(imports, func(p string) bool { return within(i.path, p) })
+			}) {
+				return
+			}
+		}
+		out = append(out, finding{path: dir, what: "may import " + strings.Join(imports, " and ") + ", and does not"})
+	}
+	for driver, owners := range driverOwners {
+		for _, o := range owners {
+			check("pkg/"+o, driver)
+		}
+	}
+	for _, dir := range natsUsers {
+		check(dir, "github.com/nats-io", "github.com/synadia-io")
 	}
 	return out
 }

@@ -59,7 +59,7 @@ func (c *contracts) methods() ([]method, error) {
 
 func (c *contracts) method(descriptor protoreflect.MethodDescriptor) (method, error) {
 	m := method{descriptor: descriptor, successStatus: http.StatusOK}
-	// The compiler keeps custom options in a form of its own: read them anew, ours as dynamic messages.
+	// The compiler keeps custom options in a form of its own. Decode them again, ours as dynamic messages.
 	data, err := proto.Marshal(descriptor.Options())
 	if err != nil {
 		return m, err
