@@ -4,6 +4,14 @@
 // comes from outside. It does not own users (user does), passwords (the provider does) or permissions (each
 // service does). It answers the gateway who calls, and the gateway signs that for the services.
 //
+// # At a glance
+//
+//   - Owns: sign-in by OpenID Connect, sessions, guest tokens
+//   - PostgreSQL: –
+//   - Redis: sessions (by digest)
+//   - Consumes: –
+//   - Publishes: –
+//
 // # Contract
 //
 // souk.auth.v1.AuthService: BeginLogin, CompleteLogin, Logout and Authenticate for the gateway only,

@@ -3,6 +3,14 @@
 // It owns the variants and quantities in each customer's cart. It does not own prices, titles or stock: the product
 // service does, and the cart reads them when it is shown. The price of an order is determined at checkout.
 //
+// # At a glance
+//
+//   - Owns: carts
+//   - PostgreSQL: cart (written back within seconds)
+//   - Redis: carts: Redis answers
+//   - Consumes: –
+//   - Publishes: –
+//
 // # Contract
 //
 // souk.cart.v1.CartService: GetCart, AddItem, UpdateItem, RemoveItem and ClearCart for customers and guests,

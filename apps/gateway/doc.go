@@ -10,4 +10,14 @@
 //	internal/rest        routes, sign-in, webhooks, documentation
 //	internal/middleware  the steps of a request
 //	internal/repository  what the gateways share in Redis
+//
+// # At a glance
+//
+//   - Speaks: REST, OpenAPI
+//   - Owns: nothing: REST outside, RPC inside; authentication, idempotency keys, rate limits, response
+//     cache
+//   - PostgreSQL: –
+//   - Redis: answers by Idempotency-Key, rate limits; reads the cache tags
+//   - Consumes: –
+//   - Publishes: –
 package gateway

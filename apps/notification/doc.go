@@ -3,6 +3,14 @@
 // It owns the mails and their states. It does not own orders or addresses: neither events nor its table hold
 // a name or an address. Both are requested (order.GetOrderForNotice, user.BatchGetUsers) when a mail is sent.
 //
+// # At a glance
+//
+//   - Owns: mails about orders
+//   - PostgreSQL: mail, outbox, inbox
+//   - Redis: –
+//   - Consumes: evt.order.*
+//   - Publishes: evt.notification.sent
+//
 // # Contract
 //
 // No RPCs. Consumed: evt.order.confirmed, and evt.order.cancelled of orders that were confirmed. Published:

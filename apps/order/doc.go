@@ -4,6 +4,14 @@
 // It does not own stock (product), money (payment), carts (cart) or shop memberships (shop). It calls those
 // services with the order's ID as the key, so that a call may be repeated.
 //
+// # At a glance
+//
+//   - Owns: orders and their shop orders, the checkout saga
+//   - PostgreSQL: orders, shop_order, order_item, saga(_step), outbox, inbox
+//   - Redis: –
+//   - Consumes: evt.payment.*
+//   - Publishes: evt.order.*
+//
 // # Contract
 //
 // souk.order.v1.OrderService: Checkout, GetOrder, ListOrders, CancelOrder for customers and guests;

@@ -4,6 +4,14 @@
 // capture or refund: the order service's sagas make it. It never sees a card number; a card number sent in
 // place of a token is refused.
 //
+// # At a glance
+//
+//   - Owns: payments, refunds, what providers say; a sandbox provider
+//   - PostgreSQL: payment, refund, webhook_inbox, outbox; schema sandbox
+//   - Redis: –
+//   - Consumes: –
+//   - Publishes: evt.payment.*
+//
 // # Contract
 //
 // souk.payment.v1.PaymentService: Authorize, Capture, Void and Refund for the order service, GetPayment for

@@ -4,6 +4,14 @@
 // It does not own shops (it keeps a copy of their names and status, fed by events), carts, orders or agreed
 // prices: an order keeps what it was placed for.
 //
+// # At a glance
+//
+//   - Owns: products, variants, categories, stock, search
+//   - PostgreSQL: category, product, variant, stock, reservation(_line), listing, shop_ref, outbox, inbox
+//   - Redis: product cache, tags
+//   - Consumes: evt.shop.*
+//   - Publishes: evt.product.*, evt.inventory.*
+//
 // # Calls
 //
 // souk.product.v1.ProductService. Anyone may list, search and read active products. Members of a shop (the

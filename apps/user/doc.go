@@ -3,6 +3,14 @@
 // It does not own sign-in (auth does) or what a user may do: each token brings the roles from the sign-in
 // provider, and the shop service owns the membership of a shop.
 //
+// # At a glance
+//
+//   - Owns: people with an account, profile, preferences
+//   - PostgreSQL: documents users, outbox
+//   - Redis: –
+//   - Consumes: –
+//   - Publishes: evt.user.*
+//
 // # Contract
 //
 // souk.user.v1.UserService: GetMe and UpdateMe for the user, GetUser and SearchUsers for operators,

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"souk/gen/go/souk/services"
 	"souk/pkg/config"
 )
 
@@ -100,7 +101,7 @@ func runMain(o mainFlags, environ []string, logs io.Writer, modules []Module) er
 	if err != nil {
 		return err
 	}
-	if err := tree.CheckSections(append(Sections(), serviceNames...)...); err != nil {
+	if err := tree.CheckSections(append(Sections(), services.Names()...)...); err != nil {
 		return err
 	}
 	return Run(ctx, Options{Config: tree, Environ: environ, Logs: logs, Migrate: o.migrate}, modules...)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"souk/gen/go/souk/services"
 	"souk/pkg/identity"
 )
 
@@ -122,7 +123,7 @@ func (c IdentityConfig) trusted() (map[string]ed25519.PublicKey, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range serviceNames {
+		for _, name := range services.Names() {
 			keys[name] = identity.DeriveKey(seed, name).Public().(ed25519.PublicKey)
 		}
 		return keys, nil
@@ -143,12 +144,6 @@ func (c IdentityConfig) seed() ([]byte, error) {
 		return nil, errors.New("identity.seed: want the base64 of at least 32 random bytes")
 	}
 	return seed, nil
-}
-
-// serviceNames are those whose keys come from a common seed.
-var serviceNames = []string{
-	"gateway", "auth", "natsauth", "user", "shop", "product", "cart", "order", "payment",
-	"voucher", "address", "comment", "notification", "settings", "souk",
 }
 
 // AdminConfig configures the listener for health, metrics and profiles.

@@ -15,8 +15,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 
+	"souk/gen/go/souk/services"
 	"souk/pkg/devstack"
 	"souk/pkg/devstack/mailsink"
 	"souk/pkg/devstack/natsserver"
@@ -49,9 +50,6 @@ type part struct {
 	target string
 	admin  string
 }
-
-// withDatabase are the services that have a database.
-var withDatabase = []string{"user", "shop", "product", "cart", "payment", "order", "notification"}
 
 // deploy starts servers and a process for each target. The target with the gateway is the last. Several processes call
 // each other over NATS.
@@ -109,7 +107,7 @@ func (p part) isReady() bool {
 func (d *deployment) configure(split bool) {
 	d.t.Helper()
 	databases := map[string]string{}
-	for _, service := range withDatabase {
+	for _, service := range services.Databases() {
 		databases[service] = d.servers.postgres.TCPURL(service)
 	}
 	transport := "inprocess"
@@ -164,7 +162,7 @@ func (d *deployment) seller(handle string) *client {
 func (s *servers) start(t testing.TB) {
 	t.Helper()
 	s.postgresOptions = devstack.PostgresOptions{
-		Dir: filepath.Join(s.dir, "postgres"), Port: steadyPort(t), Databases: withDatabase,
+		Dir: filepath.Join(s.dir, "postgres"), Port: steadyPort(t), Databases: services.Databases(),
 	}
 	s.startPostgres(t)
 	s.natsOptions = natsserver.Options{

@@ -2,6 +2,8 @@
 //
 //	gen/go/souk/{service}/v1   messages, gRPC stubs, REST handlers and JSON encoders
 //	gen/openapi/souk.json      the OpenAPI 3.1 document of the public API
+//	gen/go/souk/services       the registry of services, from apps/ and proto/; all lists of services derive from it
+//	README.md, docs/           the tables of services, from the section "At a glance" of each doc.go
 //
 // It needs neither protoc nor network. It resolves third-party imports (google/protobuf, google/api, buf/validate)
 // from the descriptors of the Go packages that it links, and builds the plugins at the versions that go.mod

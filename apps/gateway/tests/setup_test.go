@@ -29,6 +29,7 @@ import (
 	orderv1 "souk/gen/go/souk/order/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
+	"souk/gen/go/souk/services"
 	"souk/pkg/cache"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
@@ -82,7 +83,7 @@ func build(t testing.TB, change ...func(*rest.Deps)) (http.Handler, *gateway) {
 	provider, err := telemetry.New(t.Context(), "gateway", telemetry.Default())
 	require.NoError(t, err)
 	keys := map[string]ed25519.PublicKey{}
-	for _, name := range []string{"gateway", "auth", "product", "cart", "order", "payment"} {
+	for _, name := range services.Names() {
 		keys[name] = identity.DeriveKey(seed, name).Public().(ed25519.PublicKey)
 	}
 	local := rpc.NewLocal()

@@ -4,6 +4,7 @@ package rest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -13,15 +14,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"souk/apps/gateway/internal/middleware"
 	authv1 "souk/gen/go/souk/auth/v1"
-	cartv1 "souk/gen/go/souk/cart/v1"
-	orderv1 "souk/gen/go/souk/order/v1"
-	paymentv1 "souk/gen/go/souk/payment/v1"
-	productv1 "souk/gen/go/souk/product/v1"
-	shopv1 "souk/gen/go/souk/shop/v1"
-	userv1 "souk/gen/go/souk/user/v1"
+	"souk/gen/go/souk/services"
 	"souk/pkg/errs"
 	"souk/pkg/jsonpb"
 	"souk/pkg/rpc"
@@ -29,9 +26,13 @@ import (
 
 // contractRoutes returns the routes of all contracts.
 func contractRoutes() (routes, error) {
-	return routesOf(authv1.File_souk_auth_v1_auth_proto, cartv1.File_souk_cart_v1_cart_proto, orderv1.File_souk_order_v1_order_proto,
-		paymentv1.File_souk_payment_v1_payment_proto, productv1.File_souk_product_v1_product_proto,
-		shopv1.File_souk_shop_v1_shop_proto, userv1.File_souk_user_v1_user_proto)
+	var contracts []protoreflect.FileDescriptor
+	for _, s := range services.All() {
+		if s.Contract != nil {
+			contracts = append(contracts, s.Contract)
+		}
+	}
+	return routesOf(contracts...)
 }
 
 // newMux returns a mux that routes the contracts' REST methods to the services behind conn.
@@ -77,7 +78,7 @@ func newMux(ctx context.Context, conn grpc.ClientConnInterface, routes routes, i
 				case r.Method == http.MethodPost:
 					middleware.Idempotency(keys, log, w, r, route.idempotencyKey, func(w http.ResponseWriter, r *http.Request) {
 						w.Header().Set("Cache-Control", "no-store")
-						next(&success{ResponseWriter: w, status: route.successStatus}, bare(r), params)
+						next(&success{ResponseWriter: w, status: route.successStatus, location: route.location}, bare(r), params)
 					})
 				default:
 					w.Header().Set("Cache-Control", "no-store")
@@ -86,17 +87,12 @@ func newMux(ctx context.Context, conn grpc.ClientConnInterface, routes routes, i
 			}
 		}),
 	)
-	for _, err := range []error{
-		authv1.RegisterAuthServiceHandlerClient(ctx, mux, authv1.NewAuthServiceClient(conn)),
-		cartv1.RegisterCartServiceHandlerClient(ctx, mux, cartv1.NewCartServiceClient(conn)),
-		orderv1.RegisterOrderServiceHandlerClient(ctx, mux, orderv1.NewOrderServiceClient(conn)),
-		paymentv1.RegisterPaymentServiceHandlerClient(ctx, mux, paymentv1.NewPaymentServiceClient(conn)),
-		productv1.RegisterProductServiceHandlerClient(ctx, mux, productv1.NewProductServiceClient(conn)),
-		shopv1.RegisterShopServiceHandlerClient(ctx, mux, shopv1.NewShopServiceClient(conn)),
-		userv1.RegisterUserServiceHandlerClient(ctx, mux, userv1.NewUserServiceClient(conn)),
-	} {
-		if err != nil {
-			return nil, err
+	for _, s := range services.All() {
+		if s.RegisterREST == nil {
+			continue
+		}
+		if err := s.RegisterREST(ctx, mux, conn); err != nil {
+			return nil, fmt.Errorf("routes of %s: %w", s.Name, err)
 		}
 	}
 	return mux, nil
@@ -112,15 +108,10 @@ func bare(r *http.Request) *http.Request {
 
 var noHeader = http.Header{}
 
-// created sets the Location of a new resource.
+// created sends the Location of a resource that the call created, where the contract gives one.
 func created(_ context.Context, w http.ResponseWriter, m proto.Message) error {
-	switch m := unwrap(m).(type) {
-	case *orderv1.CheckoutResponse:
-		w.Header().Set("Location", "/v1/orders/"+m.GetOrder().GetId())
-	case *productv1.CreateProductResponse:
-		w.Header().Set("Location", "/v1/products/"+m.GetProduct().GetId())
-	case *shopv1.CreateShopResponse:
-		w.Header().Set("Location", "/v1/shops/"+m.GetShop().GetId())
+	if s, ok := w.(*success); ok && s.location != nil {
+		w.Header().Set("Location", s.location.of(unwrap(m)))
 	}
 	return nil
 }
@@ -128,8 +119,9 @@ func created(_ context.Context, w http.ResponseWriter, m proto.Message) error {
 // success sends the contract's status for a successful call.
 type success struct {
 	http.ResponseWriter
-	status int
-	wrote  bool
+	status   int
+	location *location // nil: the contract has none
+	wrote    bool
 }
 
 // WriteHeader sends a status that the handler chose: an error's.

@@ -25,6 +25,7 @@ type route struct {
 	idempotencyKey bool
 	cacheSeconds   int32
 	successStatus  int
+	location       *location // nil: the call creates nothing
 	parameters     parameters
 }
 
@@ -79,12 +80,17 @@ func routesOf(files ...protoreflect.FileDescriptor) (routes, error) {
 				if verb == "" {
 					return nil, fmt.Errorf("%s: its http annotation has no verb", m.FullName())
 				}
+				created, err := locationOf(proto.GetExtension(m.Options(), optionsv1.E_Location).(string), m.Output())
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", m.FullName(), err)
+				}
 				out[verb+" "+pattern] = route{
 					pattern: pattern, method: string(m.FullName()), service: string(f.Package().Parent().Name()),
 					access:         proto.GetExtension(m.Options(), optionsv1.E_Access).(*optionsv1.Access),
 					idempotencyKey: proto.GetExtension(m.Options(), optionsv1.E_IdempotencyKey).(bool),
 					cacheSeconds:   proto.GetExtension(m.Options(), optionsv1.E_CacheSeconds).(int32),
 					successStatus:  cmp.Or(int(proto.GetExtension(m.Options(), optionsv1.E_SuccessStatus).(int32)), http.StatusOK),
+					location:       created,
 					parameters:     parametersOf(m.Input(), pattern, rule),
 				}
 			}

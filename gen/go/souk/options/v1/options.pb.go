@@ -197,6 +197,14 @@ var file_souk_options_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 		Filename:      "souk/options/v1/options.proto",
 	},
 	{
+		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
+		ExtensionType: (*string)(nil),
+		Field:         51006,
+		Name:          "souk.options.v1.location",
+		Tag:           "bytes,51006,opt,name=location",
+		Filename:      "souk/options/v1/options.proto",
+	},
+	{
 		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
 		ExtensionType: (*bool)(nil),
 		Field:         51011,
@@ -236,6 +244,11 @@ var (
 	//
 	// optional int32 success_status = 51005;
 	E_SuccessStatus = &file_souk_options_v1_options_proto_extTypes[4]
+	// Path of the resource that a REST call created, e.g. /v1/orders/{order.id}: braces hold fields of the response. The
+	// gateway sends it as Location.
+	//
+	// optional string location = 51006;
+	E_Location = &file_souk_options_v1_options_proto_extTypes[5]
 )
 
 // Extension fields to descriptorpb.FieldOptions.
@@ -243,12 +256,12 @@ var (
 	// The field holds a secret or personal data: redacted wherever a message is logged.
 	//
 	// optional bool redact = 51011;
-	E_Redact = &file_souk_options_v1_options_proto_extTypes[5]
+	E_Redact = &file_souk_options_v1_options_proto_extTypes[6]
 	// What the pattern of the field asks for, as it reads behind "must be ": shown instead of the regular
 	// expression. A field with a pattern must have it.
 	//
 	// optional string form = 51012;
-	E_Form = &file_souk_options_v1_options_proto_extTypes[6]
+	E_Form = &file_souk_options_v1_options_proto_extTypes[7]
 )
 
 var File_souk_options_v1_options_proto protoreflect.FileDescriptor
@@ -272,7 +285,8 @@ const file_souk_options_v1_options_proto_rawDesc = "" +
 	"\atimeout\x12\x1e.google.protobuf.MethodOptions\x18\xba\x8e\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout:I\n" +
 	"\x0fidempotency_key\x12\x1e.google.protobuf.MethodOptions\x18\xbb\x8e\x03 \x01(\bR\x0eidempotencyKey:E\n" +
 	"\rcache_seconds\x12\x1e.google.protobuf.MethodOptions\x18\xbc\x8e\x03 \x01(\x05R\fcacheSeconds:G\n" +
-	"\x0esuccess_status\x12\x1e.google.protobuf.MethodOptions\x18\xbd\x8e\x03 \x01(\x05R\rsuccessStatus:7\n" +
+	"\x0esuccess_status\x12\x1e.google.protobuf.MethodOptions\x18\xbd\x8e\x03 \x01(\x05R\rsuccessStatus:<\n" +
+	"\blocation\x12\x1e.google.protobuf.MethodOptions\x18\xbe\x8e\x03 \x01(\tR\blocation:7\n" +
 	"\x06redact\x12\x1d.google.protobuf.FieldOptions\x18Î\x03 \x01(\bR\x06redact:3\n" +
 	"\x04form\x12\x1d.google.protobuf.FieldOptions\x18Ď\x03 \x01(\tR\x04formB'Z%souk/gen/go/souk/options/v1;optionsv1b\x06proto3"
 
@@ -304,14 +318,15 @@ var file_souk_options_v1_options_proto_depIdxs = []int32{
 	2,  // 3: souk.options.v1.idempotency_key:extendee -> google.protobuf.MethodOptions
 	2,  // 4: souk.options.v1.cache_seconds:extendee -> google.protobuf.MethodOptions
 	2,  // 5: souk.options.v1.success_status:extendee -> google.protobuf.MethodOptions
-	3,  // 6: souk.options.v1.redact:extendee -> google.protobuf.FieldOptions
-	3,  // 7: souk.options.v1.form:extendee -> google.protobuf.FieldOptions
-	1,  // 8: souk.options.v1.access:type_name -> souk.options.v1.Access
-	4,  // 9: souk.options.v1.timeout:type_name -> google.protobuf.Duration
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	8,  // [8:10] is the sub-list for extension type_name
-	1,  // [1:8] is the sub-list for extension extendee
+	2,  // 6: souk.options.v1.location:extendee -> google.protobuf.MethodOptions
+	3,  // 7: souk.options.v1.redact:extendee -> google.protobuf.FieldOptions
+	3,  // 8: souk.options.v1.form:extendee -> google.protobuf.FieldOptions
+	1,  // 9: souk.options.v1.access:type_name -> souk.options.v1.Access
+	4,  // 10: souk.options.v1.timeout:type_name -> google.protobuf.Duration
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	9,  // [9:11] is the sub-list for extension type_name
+	1,  // [1:9] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name
 }
 
@@ -327,7 +342,7 @@ func file_souk_options_v1_options_proto_init() {
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_options_v1_options_proto_rawDesc), len(file_souk_options_v1_options_proto_rawDesc)),
 			NumEnums:      1,
 			NumMessages:   1,
-			NumExtensions: 7,
+			NumExtensions: 8,
 			NumServices:   0,
 		},
 		GoTypes:           file_souk_options_v1_options_proto_goTypes,

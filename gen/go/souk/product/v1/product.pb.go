@@ -3251,15 +3251,15 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x17CommitInventoryResponse\"=\n" +
 	"\x17RestockInventoryRequest\x12\"\n" +
 	"\border_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aorderId\"\x1a\n" +
-	"\x18RestockInventoryResponse2\xd0\x12\n" +
+	"\x18RestockInventoryResponse2\xed\x12\n" +
 	"\x0eProductService\x12\x84\x01\n" +
 	"\x0eSearchProducts\x12&.souk.product.v1.SearchProductsRequest\x1a'.souk.product.v1.SearchProductsResponse\"!\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/products\x90\x02\x01\x12\x86\x01\n" +
 	"\n" +
 	"GetProduct\x12\".souk.product.v1.GetProductRequest\x1a#.souk.product.v1.GetProductResponse\"/\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02\x1cb\aproduct\x12\x11/v1/products/{id}\x90\x02\x01\x12\x86\x01\n" +
 	"\x0eListCategories\x12&.souk.product.v1.ListCategoriesRequest\x1a'.souk.product.v1.ListCategoriesResponse\"#\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\n" +
 	"\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/categories\x90\x02\x01\x12\xa4\x01\n" +
-	"\x0eCreateCategory\x12&.souk.product.v1.CreateCategoryRequest\x1a'.souk.product.v1.CreateCategoryResponse\"A\xca\xf3\x18\f\b\x04\x12\boperator\xe8\xf3\x18\xc9\x01\x82\xd3\xe4\x93\x02&:\x01*b\bcategory\"\x17/v1/operator/categories\x12\x9b\x01\n" +
-	"\rCreateProduct\x12%.souk.product.v1.CreateProductRequest\x1a&.souk.product.v1.CreateProductResponse\";\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\x82\xd3\xe4\x93\x02*:\x01*b\aproduct\"\x1c/v1/shops/{shop_id}/products\x12\x8e\x01\n" +
+	"\x0eCreateCategory\x12&.souk.product.v1.CreateCategoryRequest\x1a'.souk.product.v1.CreateCategoryResponse\"A\xca\xf3\x18\f\b\x04\x12\boperator\xe8\xf3\x18\xc9\x01\x82\xd3\xe4\x93\x02&:\x01*b\bcategory\"\x17/v1/operator/categories\x12\xb8\x01\n" +
+	"\rCreateProduct\x12%.souk.product.v1.CreateProductRequest\x1a&.souk.product.v1.CreateProductResponse\"X\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x19/v1/products/{product.id}\x82\xd3\xe4\x93\x02*:\x01*b\aproduct\"\x1c/v1/shops/{shop_id}/products\x12\x8e\x01\n" +
 	"\rUpdateProduct\x12%.souk.product.v1.UpdateProductRequest\x1a&.souk.product.v1.UpdateProductResponse\".\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1f:\x01*b\aproduct2\x11/v1/products/{id}\x90\x02\x02\x12\x82\x01\n" +
 	"\rDeleteProduct\x12%.souk.product.v1.DeleteProductRequest\x1a&.souk.product.v1.DeleteProductResponse\"\"\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x13*\x11/v1/products/{id}\x90\x02\x02\x12\x96\x01\n" +
 	"\x10ListShopProducts\x12(.souk.product.v1.ListShopProductsRequest\x1a).souk.product.v1.ListShopProductsResponse\"-\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/shops/{shop_id}/products\x90\x02\x01\x12\x8b\x01\n" +
