@@ -32,7 +32,10 @@ generate: ## regenerate gen/ from proto/
 sqlc: ## regenerate what sqlc makes of SQL
 	@go run ./tools/sqlgen
 
-lint: ## gofmt, vet, import rules, contracts
+format: ## format hand-written Go: gofmt, and lines of at most 120 columns
+	@tools/golangci.sh fmt
+
+lint: ## formatting, vet, import rules, contracts
 	@tools/lint.sh
 
 bench: deps build ## measure and print the table of docs/benchmarks.md
@@ -46,4 +49,4 @@ profile: deps build ## measure, and keep the profiles that the compiler optimize
 # Tests are built without the profile: with it, everything would be compiled a second time for them.
 test race chaos lint: export GOFLAGS += -pgo=off
 
-.PHONY: help deps build run test race chaos generate sqlc lint bench profile
+.PHONY: help deps build run test race chaos generate sqlc format lint bench profile

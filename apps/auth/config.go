@@ -81,7 +81,10 @@ func (c *Config) Validate() error {
 		problems = append(problems, fmt.Errorf("session.idle: must be at least %s", 2*domain.TouchEvery))
 	}
 	if len(c.key()) < minKey {
-		problems = append(problems, fmt.Errorf("key: must be the base64 of at least %d random bytes, e.g. of: openssl rand -base64 32", minKey))
+		problems = append(
+			problems,
+			fmt.Errorf("key: must be the base64 of at least %d random bytes, e.g. of: openssl rand -base64 32", minKey),
+		)
 	}
 	return errors.Join(problems...)
 }

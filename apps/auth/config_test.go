@@ -15,7 +15,9 @@ func TestConfigRejectsInvalidValues(t *testing.T) {
 	t.Parallel()
 	good := func() *auth.Config {
 		c := auth.Default()
-		c.Issuer, c.ClientID, c.Key = "https://id.example.com", "souk", base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32)))
+		c.Issuer, c.ClientID, c.Key = "https://id.example.com", "souk", base64.StdEncoding.EncodeToString(
+			[]byte(strings.Repeat("k", 32)),
+		)
 		return &c
 	}
 	require.NoError(t, good().Validate())

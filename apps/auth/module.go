@@ -49,9 +49,17 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 			Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Audience: cfg.audience(),
 			RolesClaim: cfg.RolesClaim, Scopes: cfg.Scopes, HTTP: http, Clock: p.Clock(), Logger: p.Logger(),
 		}),
-		Sessions: sessions, Sealer: sealer, Guests: guests,
-		Users: userv1.NewUserServiceClient(conn), Carts: cartv1.NewCartServiceClient(conn), Orders: orderv1.NewOrderServiceClient(conn),
-		Lifetimes: cfg.lifetimes(), Clock: p.Clock(), Logger: p.Logger(),
+		Sessions: sessions,
+		Sealer:   sealer,
+		Guests:   guests,
+		Users: userv1.NewUserServiceClient(
+			conn,
+		),
+		Carts:     cartv1.NewCartServiceClient(conn),
+		Orders:    orderv1.NewOrderServiceClient(conn),
+		Lifetimes: cfg.lifetimes(),
+		Clock:     p.Clock(),
+		Logger:    p.Logger(),
 	})
 	authv1.RegisterAuthServiceServer(p.Server(), &handler.RPC{Service: svc})
 	return &runnable{sessions: sessions}, nil

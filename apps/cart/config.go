@@ -28,7 +28,13 @@ const day = 24 * time.Hour
 
 // Default returns the default configuration.
 func Default() Config {
-	return Config{Currency: "BRL", OfferTTL: 500 * time.Millisecond, WriteBack: 2 * time.Second, GuestTTL: 30 * day, UserTTL: 180 * day}
+	return Config{
+		Currency:  "BRL",
+		OfferTTL:  500 * time.Millisecond,
+		WriteBack: 2 * time.Second,
+		GuestTTL:  30 * day,
+		UserTTL:   180 * day,
+	}
 }
 
 // Validate reports all invalid values.

@@ -57,7 +57,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	offers := repository.OpenOffers(redis, productv1.NewProductServiceClient(conn), p.Clock(), cfg.OfferTTL)
-	cartv1.RegisterCartServiceServer(p.Server(), &handler.RPC{Service: service.New(carts, offers, currency, p.Logger())})
+	cartv1.RegisterCartServiceServer(
+		p.Server(),
+		&handler.RPC{Service: service.New(carts, offers, currency, p.Logger())},
+	)
 	writeBack := handler.WriteBack(carts, cfg.WriteBack/4, p.Logger())
 	return module.Group(&runnable{run: func(ctx context.Context) error {
 		defer offers.Close()

@@ -56,7 +56,11 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	if s.listener, err = net.Listen("tcp", cfg.Addr); err != nil {
-		return nil, fmt.Errorf("%s is in use: stop what listens there, or choose another address (gateway.addr, souk dev --http): %w", cfg.Addr, err)
+		return nil, fmt.Errorf(
+			"%s is in use: stop what listens there, or choose another address (gateway.addr, souk dev --http): %w",
+			cfg.Addr,
+			err,
+		)
 	}
 	s.http = &http.Server{
 		Handler:           handler,

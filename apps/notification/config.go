@@ -39,7 +39,11 @@ type Config struct {
 // Default returns the default configuration.
 func Default() Config {
 	return Config{
-		TLS: repository.TLSAuto, From: "souk <no-reply@souk.localhost>", Timeout: 15 * time.Second, Concurrency: 4, GiveUp: 72 * time.Hour,
+		TLS:         repository.TLSAuto,
+		From:        "souk <no-reply@souk.localhost>",
+		Timeout:     15 * time.Second,
+		Concurrency: 4,
+		GiveUp:      72 * time.Hour,
 	}
 }
 

@@ -19,7 +19,12 @@ import (
 var files embed.FS
 
 // Module is the notification service.
-var Module = module.Module{Name: "notification", Migrations: migrations(), Tables: module.Tables{Outbox: true}, Build: build}
+var Module = module.Module{
+	Name:       "notification",
+	Migrations: migrations(),
+	Tables:     module.Tables{Outbox: true},
+	Build:      build,
+}
 
 func migrations() fs.FS {
 	sub, err := fs.Sub(files, "db/migrations")
@@ -58,7 +63,13 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	store := repository.Open(pool, relay.Wake)
-	post := &repository.SMTP{Addr: cfg.SMTPAddr, TLS: cfg.TLS, Username: cfg.Username, Password: cfg.Password, From: from.Address}
+	post := &repository.SMTP{
+		Addr:     cfg.SMTPAddr,
+		TLS:      cfg.TLS,
+		Username: cfg.Username,
+		Password: cfg.Password,
+		From:     from.Address,
+	}
 	sender, err := service.New(service.Deps{
 		Mails: store, Orders: orderv1.NewOrderServiceClient(conn), Users: userv1.NewUserServiceClient(conn),
 		Post: post, Renderer: renderer, Clock: p.Clock(), Logger: p.Logger(), Tracer: p.Tracer(), Metrics: p.Metrics(),

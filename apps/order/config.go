@@ -28,7 +28,12 @@ type Config struct {
 
 // Default returns the default configuration.
 func Default() Config {
-	return Config{Deadline: 15 * time.Second, AuthorizeTimeout: 6 * time.Second, ReserveFor: 15 * time.Minute, ForgetRefusedAfter: 30 * 24 * time.Hour}
+	return Config{
+		Deadline:           15 * time.Second,
+		AuthorizeTimeout:   6 * time.Second,
+		ReserveFor:         15 * time.Minute,
+		ForgetRefusedAfter: 30 * 24 * time.Hour,
+	}
 }
 
 // Validate reports all invalid values.

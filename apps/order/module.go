@@ -23,7 +23,12 @@ import (
 var files embed.FS
 
 // Module is the order service.
-var Module = module.Module{Name: "order", Migrations: migrations(), Tables: module.Tables{Outbox: true, Saga: true}, Build: build}
+var Module = module.Module{
+	Name:       "order",
+	Migrations: migrations(),
+	Tables:     module.Tables{Outbox: true, Saga: true},
+	Build:      build,
+}
 
 func migrations() fs.FS {
 	sub, err := fs.Sub(files, "db/migrations")
@@ -71,7 +76,11 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Deadline: cfg.Deadline, ReserveFor: cfg.ReserveFor, AuthorizeTimeout: cfg.AuthorizeTimeout,
 	}
 	runner, err := saga.NewRunner(pool, saga.Options{
-		Definitions: sagas.Definitions(), Clock: p.Clock(), Logger: p.Logger(), Metrics: p.Metrics(), Tracer: p.Tracer(),
+		Definitions: sagas.Definitions(),
+		Clock:       p.Clock(),
+		Logger:      p.Logger(),
+		Metrics:     p.Metrics(),
+		Tracer:      p.Tracer(),
 	})
 	if err != nil {
 		return nil, err
@@ -83,8 +92,18 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	svc := service.New(service.Deps{
-		Store: repository.WithSagas(store, runner), Runner: runner, Products: products, Carts: carts, Payments: payments,
-		Shops: shopv1.NewShopServiceClient(conn), Clock: p.Clock(), Logger: p.Logger(), ShippingRates: rates,
+		Store: repository.WithSagas(
+			store,
+			runner,
+		),
+		Runner:        runner,
+		Products:      products,
+		Carts:         carts,
+		Payments:      payments,
+		Shops:         shopv1.NewShopServiceClient(conn),
+		Clock:         p.Clock(),
+		Logger:        p.Logger(),
+		ShippingRates: rates,
 	})
 	orderv1.RegisterOrderServiceServer(p.Server(), &handler.RPC{Service: svc})
 	forget := module.Func(handler.Forget(store, cfg.ForgetRefusedAfter, p.Clock(), p.Logger()))

@@ -49,7 +49,11 @@ func Default() Config {
 	return Config{
 		ProviderTimeout: 5 * time.Second,
 		Reconcile:       ReconcileConfig{Every: 5 * time.Second, OpenFor: 30 * time.Second, GiveUp: 15 * time.Minute},
-		Sandbox:         SandboxConfig{LostAfter: time.Second, SlowFor: 3 * time.Second, WebhookEvery: 200 * time.Millisecond},
+		Sandbox: SandboxConfig{
+			LostAfter:    time.Second,
+			SlowFor:      3 * time.Second,
+			WebhookEvery: 200 * time.Millisecond,
+		},
 	}
 }
 
@@ -66,13 +70,19 @@ func (c Config) Validate() error {
 	positive("reconcile.give_up", c.Reconcile.GiveUp)
 	positive("sandbox.webhook_every", c.Sandbox.WebhookEvery)
 	if c.Reconcile.OpenFor < 0 || c.Sandbox.LostAfter < 0 || c.Sandbox.SlowFor < 0 {
-		problems = append(problems, errors.New("reconcile.open_for, sandbox.lost_after, sandbox.slow_for: must not be negative"))
+		problems = append(
+			problems,
+			errors.New("reconcile.open_for, sandbox.lost_after, sandbox.slow_for: must not be negative"),
+		)
 	}
 	if s := c.Sandbox.WebhookSecret; s != "" && len(s) < 16 {
 		problems = append(problems, errors.New("sandbox.webhook_secret: must have 16 bytes or more"))
 	}
 	if c.Sandbox.WebhookURL != "" {
-		if u, err := url.Parse(c.Sandbox.WebhookURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		if u, err := url.Parse(
+			c.Sandbox.WebhookURL,
+		); err != nil || u.Host == "" ||
+			(u.Scheme != "http" && u.Scheme != "https") {
 			problems = append(problems, errors.New("sandbox.webhook_url: must be an http or https URL"))
 		}
 		if c.Sandbox.WebhookSecret == "" {

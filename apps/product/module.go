@@ -12,6 +12,7 @@ import (
 	"souk/apps/product/internal/service"
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
+	"souk/pkg/chore"
 	"souk/pkg/clock"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
@@ -75,16 +76,16 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	store := repository.New(pool, opts)
 	products := service.New(store, shopv1.NewShopServiceClient(conn), cfg.ReservationTTL)
 	productv1.RegisterProductServiceServer(p.Server(), handler.NewRPC(products, lists))
-	relister := handler.NewRelister(store, p.Logger())
+	relist := chore.NewWake()
 	shops, err := p.Consumer(ctx, outbox.ConsumerOptions{
-		Purpose: "shops", Subjects: handler.ShopSubjects, Handler: handler.OnShop(store), Done: relister.Wake,
+		Purpose: "shops", Subjects: handler.ShopSubjects, Handler: handler.OnShop(store), Done: relist.Now,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return module.Group(
 		relay, shops,
-		module.Func(relister.Run),
+		module.Func(handler.Relist(store, relist, p.Logger())),
 		module.Func(handler.Sweep(store.Sweep, cfg.SweepInterval, p.Logger())),
 		module.Func(handler.LearnWords(store.LearnWords, cfg.WordsInterval, p.Logger())),
 		module.Func(handler.Forget(store.Forget, cfg.KeepReservations, p.Clock(), p.Logger())),

@@ -23,10 +23,25 @@ var demoProducts []byte
 
 // demoShops maps the vendor names of demo/products.csv to their shops.
 var demoShops = map[string]*shopv1.CreateShopRequest{
-	"Ateliê Aurora": {Description: "Clothes of linen, cotton and wool, made to last.", City: "Fortaleza", Region: "CE", CountryCode: "BR"},
-	"Casa Cerrado":  {Description: "Things for kitchen and bedroom.", City: "Goiânia", Region: "GO", CountryCode: "BR"},
-	"Trilha Norte":  {Description: "Gear for running, camping and climbing.", City: "Manaus", Region: "AM", CountryCode: "BR"},
-	"Vinil & Café":  {Description: "Records, and coffee to go with them.", City: "Belo Horizonte", Region: "MG", CountryCode: "BR"},
+	"Ateliê Aurora": {
+		Description: "Clothes of linen, cotton and wool, made to last.",
+		City:        "Fortaleza",
+		Region:      "CE",
+		CountryCode: "BR",
+	},
+	"Casa Cerrado": {Description: "Things for kitchen and bedroom.", City: "Goiânia", Region: "GO", CountryCode: "BR"},
+	"Trilha Norte": {
+		Description: "Gear for running, camping and climbing.",
+		City:        "Manaus",
+		Region:      "AM",
+		CountryCode: "BR",
+	},
+	"Vinil & Café": {
+		Description: "Records, and coffee to go with them.",
+		City:        "Belo Horizonte",
+		Region:      "MG",
+		CountryCode: "BR",
+	},
 }
 
 // demoHandle returns the handle of a demo shop. It needs no hash, because the names' slugs differ.

@@ -62,8 +62,18 @@ Other commands (token, import, verify, saga …) find it through its data direct
 	f.BoolVar(&o.ephemeral, "ephemeral", false, "remove the data directory at the end")
 	f.BoolVar(&o.demo, "demo", false, "load the demo shops")
 	f.BoolVar(&o.split, "split", false, "run every service as a process of its own")
-	f.StringVar(&o.transport, "transport", "", "how services call each other: inprocess (default) or nats; with --split always nats")
-	f.StringVar(&o.logFile, "log-file", "", "where log lines go; default: souk.log in the data directory; - for standard error")
+	f.StringVar(
+		&o.transport,
+		"transport",
+		"",
+		"how services call each other: inprocess (default) or nats; with --split always nats",
+	)
+	f.StringVar(
+		&o.logFile,
+		"log-file",
+		"",
+		"where log lines go; default: souk.log in the data directory; - for standard error",
+	)
 	return cmd
 }
 
@@ -178,7 +188,11 @@ func (d *devRun) run(ctx context.Context) error {
 func addressFree(addr string) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("%s can't be listened on: %w; stop what uses it, or choose another with --http", addr, errors.Unwrap(err))
+		return fmt.Errorf(
+			"%s can't be listened on: %w; stop what uses it, or choose another with --http",
+			addr,
+			errors.Unwrap(err),
+		)
 	}
 	return ln.Close()
 }
@@ -223,7 +237,10 @@ func (d *devRun) settings() map[string]any {
 			"caller_rate":  map[string]any{"per_second": 1000, "burst": 2000},
 		},
 		"auth": map[string]any{
-			"issuer": s.oidc.Issuer(), "client_id": oidcserver.ClientID, "audience": oidcserver.Audience, "key": secrets.Auth,
+			"issuer":    s.oidc.Issuer(),
+			"client_id": oidcserver.ClientID,
+			"audience":  oidcserver.Audience,
+			"key":       secrets.Auth,
 		},
 		"notification": map[string]any{"smtp_addr": s.mail.Addr(), "concurrency": 16},
 		"payment": map[string]any{
@@ -290,10 +307,16 @@ func inProcess(d *devRun) []nats.Option { return d.stack.nats.ClientOptions() }
 func (d *devRun) ready(ctx context.Context, admin string) error {
 	s := d.stack
 	state := &devState{
-		PID: os.Getpid(), URL: d.address.public, Admin: admin, OIDC: s.oidc.Issuer(), OIDCAdmin: d.home.secrets.OIDCAdmin,
-		Control: s.control.url, Transport: d.o.transport,
-		NATS:  natsAccess{URL: s.nats.URL(), User: "souk", Password: d.home.secrets.NATSPassword},
-		Redis: s.redis.Addr(), Databases: s.databases(),
+		PID:       os.Getpid(),
+		URL:       d.address.public,
+		Admin:     admin,
+		OIDC:      s.oidc.Issuer(),
+		OIDCAdmin: d.home.secrets.OIDCAdmin,
+		Control:   s.control.url,
+		Transport: d.o.transport,
+		NATS:      natsAccess{URL: s.nats.URL(), User: "souk", Password: d.home.secrets.NATSPassword},
+		Redis:     s.redis.Addr(),
+		Databases: s.databases(),
 	}
 	if d.o.demo {
 		if err := loadDemo(ctx, state); err != nil {

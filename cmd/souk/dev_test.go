@@ -86,7 +86,11 @@ func TestStartWithoutRequiredProgramsChangesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	status, _, err := souk(t, "dev", "--http", "127.0.0.1:58231", "--data-dir", dir)
 	require.Equal(t, 1, status)
-	require.ErrorContains(t, err, "Redis: redis-server is not in PATH: apt-get install redis-server (other systems: Redis 7 or later)")
+	require.ErrorContains(
+		t,
+		err,
+		"Redis: redis-server is not in PATH: apt-get install redis-server (other systems: Redis 7 or later)",
+	)
 	require.NoDirExists(t, dir)
 }
 
@@ -133,7 +137,11 @@ func TestFoldersOfRemovedDataDirectoriesAreRemoved(t *testing.T) {
 func TestFullDiskIsNamed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	require.ErrorContains(t, explainDisk(&os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, dir), "the disk of "+dir+" is full")
+	require.ErrorContains(
+		t,
+		explainDisk(&os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, dir),
+		"the disk of "+dir+" is full",
+	)
 	other := io.ErrUnexpectedEOF
 	require.True(t, errors.Is(explainDisk(other, dir), other))
 }

@@ -18,7 +18,9 @@ const (
 
 // errDiskFull ends souk dev. After a failed write, JetStream refuses all writes until it is restarted. No event is
 // lost: events stay in the services' outboxes until JetStream has stored them.
-var errDiskFull = errors.New("the disk is full: JetStream can't store events; free space and start again (no event is lost)")
+var errDiskFull = errors.New(
+	"the disk is full: JetStream can't store events; free space and start again (no event is lost)",
+)
 
 // roomToStart fails if the disk of dir has less than freeToStart bytes free.
 func roomToStart(dir string) error {

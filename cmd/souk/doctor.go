@@ -93,9 +93,15 @@ func examine(ctx context.Context, dev *devFlags, file *configFlag, httpAddr stri
 	var stopped *notRunning
 	switch {
 	case errors.As(err, &stopped):
-		return append(list, diagnosis{what: "souk dev", found: "is not running: nothing more to look at (souk dev starts it)"})
+		return append(
+			list,
+			diagnosis{what: "souk dev", found: "is not running: nothing more to look at (souk dev starts it)"},
+		)
 	case err != nil:
-		return append(list, diagnosis{"souk dev", message(err), "have souk doctor run by a user who may read " + dev.dataDir})
+		return append(
+			list,
+			diagnosis{"souk dev", message(err), "have souk doctor run by a user who may read " + dev.dataDir},
+		)
 	}
 	if r.state != nil {
 		list = append(list, examineDev(ctx, r.state))
@@ -115,7 +121,9 @@ func examineDev(ctx context.Context, state *devState) diagnosis {
 	for _, p := range processes {
 		if err := fetch(ctx, "http://"+p.Admin+"/health/ready", func(io.Reader) error { return nil }); err != nil {
 			return diagnosis{
-				d.what, fmt.Sprintf("%s (pid %d) is not ready: %v", p.Name, p.PID, err), "see souk.log in the data directory",
+				d.what,
+				fmt.Sprintf("%s (pid %d) is not ready: %v", p.Name, p.PID, err),
+				"see souk.log in the data directory",
 			}
 		}
 	}
@@ -127,7 +135,9 @@ func examineDatabase(ctx context.Context, r *reach, m module.Module) []diagnosis
 	what := "database " + m.Name
 	url, err := r.postgres.ServiceURL(m.Name)
 	if err != nil {
-		return []diagnosis{{what, err.Error(), "set postgres.url, or postgres.urls." + m.Name + ", in the configuration"}}
+		return []diagnosis{
+			{what, err.Error(), "set postgres.url, or postgres.urls." + m.Name + ", in the configuration"},
+		}
 	}
 	pool, err := r.open(ctx, m.Name)
 	if err != nil {
@@ -163,7 +173,11 @@ func examineSchema(ctx context.Context, what, url string, m module.Module) diagn
 		pending += state.Pending
 	}
 	if pending > 0 {
-		return diagnosis{what, fmt.Sprintf("%d migrations have not run", pending), "souk migrate up --service " + m.Name}
+		return diagnosis{
+			what,
+			fmt.Sprintf("%d migrations have not run", pending),
+			"souk migrate up --service " + m.Name,
+		}
 	}
 	return diagnosis{what: what, found: "reachable, its schema is up to date"}
 }
@@ -189,12 +203,17 @@ func examineClock(ctx context.Context, what string, pool *pgxpool.Pool) diagnosi
 func examineOutbox(ctx context.Context, service string, pool *pgxpool.Pool) diagnosis {
 	what := "events of " + service
 	var waiting, old int64
-	err := pool.QueryRow(ctx, `select count(*), count(*) filter (where created_at < $1) from outbox where sent_at is null`, time.Now().Add(-backlogAge)).Scan(&waiting, &old)
+	err := pool.QueryRow(ctx, `select count(*), count(*) filter (where created_at < $1) from outbox where sent_at is null`, time.Now().Add(-backlogAge)).
+		Scan(&waiting, &old)
 	switch {
 	case err != nil:
 		return diagnosis{what, err.Error(), "look at the log of PostgreSQL"}
 	case old > 0:
-		return diagnosis{what, fmt.Sprintf("%d wait to be sent, %d of them for more than %s", waiting, old, backlogAge), "is " + service + " running (souk services), and does JetStream take events? Its log tells"}
+		return diagnosis{
+			what,
+			fmt.Sprintf("%d wait to be sent, %d of them for more than %s", waiting, old, backlogAge),
+			"is " + service + " running (souk services), and does JetStream take events? Its log tells",
+		}
 	}
 	return diagnosis{what: what, found: fmt.Sprintf("%d wait to be sent", waiting)}
 }
@@ -224,7 +243,10 @@ func examineRedis(ctx context.Context, r *reach) diagnosis {
 		return diagnosis{"Redis", message(err), "is Redis running at " + r.redis.Addr + "?"}
 	}
 	client.Close()
-	return diagnosis{what: "Redis", found: "answers, connected in " + time.Since(began).Round(time.Millisecond).String()}
+	return diagnosis{
+		what:  "Redis",
+		found: "answers, connected in " + time.Since(began).Round(time.Millisecond).String(),
+	}
 }
 
 func examineNATS(ctx context.Context, r *reach) []diagnosis {
@@ -260,7 +282,10 @@ func examineStream(ctx context.Context, js jetstream.JetStream, name string) dia
 		return diagnosis{what, err.Error(), "is JetStream on, with room in its store?"}
 	}
 	state := stream.CachedInfo().State
-	return diagnosis{what: what, found: fmt.Sprintf("%d messages, %d MiB, %d consumers", state.Msgs, state.Bytes>>20, state.Consumers)}
+	return diagnosis{
+		what:  what,
+		found: fmt.Sprintf("%d messages, %d MiB, %d consumers", state.Msgs, state.Bytes>>20, state.Consumers),
+	}
 }
 
 func writeDiagnoses(out io.Writer, list []diagnosis) error {

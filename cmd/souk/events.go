@@ -42,8 +42,12 @@ func eventsTail(dev *devFlags) *cobra.Command {
 		Example: "  souk events tail\n  souk events tail 'evt.order.*' evt.inventory.low --payload",
 		RunE: func(cmd *cobra.Command, subjects []string) error {
 			for _, s := range subjects {
-				if s != "evt" && !strings.HasPrefix(s, "evt.") || strings.ContainsAny(s, " \t") || strings.HasSuffix(s, ".") {
-					return fmt.Errorf("%q is no subject of events: they look like evt.order.confirmed or 'evt.order.>'", s)
+				if s != "evt" && !strings.HasPrefix(s, "evt.") || strings.ContainsAny(s, " \t") ||
+					strings.HasSuffix(s, ".") {
+					return fmt.Errorf(
+						"%q is no subject of events: they look like evt.order.confirmed or 'evt.order.>'",
+						s,
+					)
 				}
 			}
 			r, err := reachOf(dev, &file)
@@ -55,7 +59,12 @@ func eventsTail(dev *devFlags) *cobra.Command {
 				return err
 			}
 			defer nc.Close()
-			return outbox.Tail(cmd.Context(), js, subjects, func(e event.Event) { writeEvent(cmd.OutOrStdout(), e, payload) })
+			return outbox.Tail(
+				cmd.Context(),
+				js,
+				subjects,
+				func(e event.Event) { writeEvent(cmd.OutOrStdout(), e, payload) },
+			)
 		},
 	}
 	cmd.Flags().BoolVar(&payload, "payload", false, "print the events' content too; it may hold personal data")
@@ -118,8 +127,12 @@ func eventsDead(dev *devFlags) *cobra.Command {
 		RunE:    list,
 	}
 	cmd.PersistentFlags().IntVar(&limit, "limit", 50, "at most so many, the newest")
-	cmd.PersistentFlags().StringVar(&file.path, "config", os.Getenv("SOUK_CONFIG"), "configuration file (YAML); SOUK_… variables override it")
-	cmd.AddCommand(&cobra.Command{Use: "list", Short: "List dead letters, the newest first", Args: noArgs, RunE: list}, eventsDeadReplay(dev, &file))
+	cmd.PersistentFlags().
+		StringVar(&file.path, "config", os.Getenv("SOUK_CONFIG"), "configuration file (YAML); SOUK_… variables override it")
+	cmd.AddCommand(
+		&cobra.Command{Use: "list", Short: "List dead letters, the newest first", Args: noArgs, RunE: list},
+		eventsDeadReplay(dev, &file),
+	)
 	return cmd
 }
 
@@ -228,7 +241,8 @@ files were lost. Consumers skip what they have taken in before, so it is safe at
 			return replay(cmd.Context(), r, services, from, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&since, "since", "", "how far back: a duration such as 24h, or a time (RFC 3339); default: all there is")
+	cmd.Flags().
+		StringVar(&since, "since", "", "how far back: a duration such as 24h, or a time (RFC 3339); default: all there is")
 	cmd.Flags().StringVar(&service, "service", "", "one service's events; default: all services'")
 	file.register(cmd)
 	return cmd
@@ -265,7 +279,10 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("--since is a duration such as 24h or a time such as 2026-11-01T00:00:00Z, not %q", s)
+		return time.Time{}, fmt.Errorf(
+			"--since is a duration such as 24h or a time such as 2026-11-01T00:00:00Z, not %q",
+			s,
+		)
 	}
 	return t, nil
 }

@@ -57,7 +57,9 @@ func (f *devFlags) running() (*devState, error) {
 		return nil, fmt.Errorf("%s is damaged: %w", path, err)
 	}
 	if _, locked := devstack.Locked(f.dataDir); !locked { // the process that wrote the file is gone
-		return nil, &notRunning{fmt.Sprintf("souk dev is not running any more on %s: start it again with `souk dev`", f.dataDir)}
+		return nil, &notRunning{
+			fmt.Sprintf("souk dev is not running any more on %s: start it again with `souk dev`", f.dataDir),
+		}
 	}
 	return &s, nil
 }
@@ -72,7 +74,8 @@ type apiFlags struct{ url, token string }
 
 func (f *apiFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.url, "url", os.Getenv("SOUK_URL"), "address of the API; default: the running souk dev's")
-	cmd.Flags().StringVar(&f.token, "token", os.Getenv("SOUK_TOKEN"), "bearer token; default: an operator's of the running souk dev")
+	cmd.Flags().
+		StringVar(&f.token, "token", os.Getenv("SOUK_TOKEN"), "bearer token; default: an operator's of the running souk dev")
 }
 
 // client returns a client of the API that the flags name. What the flags leave open comes from the running souk dev.
@@ -121,7 +124,11 @@ type devSecrets struct {
 
 func (s *devSecrets) fields() map[string]*string {
 	return map[string]*string{
-		"identity": &s.Identity, "auth": &s.Auth, "oidcAdmin": &s.OIDCAdmin, "webhook": &s.Webhook, "natsPassword": &s.NATSPassword,
+		"identity":     &s.Identity,
+		"auth":         &s.Auth,
+		"oidcAdmin":    &s.OIDCAdmin,
+		"webhook":      &s.Webhook,
+		"natsPassword": &s.NATSPassword,
 	}
 }
 
@@ -166,7 +173,10 @@ func holdsNothing(dir, ignored string) error {
 	}
 	for _, e := range entries {
 		if e.Name() != ignored {
-			return fmt.Errorf("%s holds files: --ephemeral removes its data directory; name a new one with --data-dir", dir)
+			return fmt.Errorf(
+				"%s holds files: --ephemeral removes its data directory; name a new one with --data-dir",
+				dir,
+			)
 		}
 	}
 	return nil

@@ -36,7 +36,11 @@ func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
 func importCommand(dev *devFlags) *cobra.Command {
-	cmd := &cobra.Command{Use: "import", Short: "Import products", Example: "  souk import products catalogue.csv --create-shops"}
+	cmd := &cobra.Command{
+		Use:     "import",
+		Short:   "Import products",
+		Example: "  souk import products catalogue.csv --create-shops",
+	}
 	var createShops bool
 	var target apiFlags
 	var currency string

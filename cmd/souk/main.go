@@ -43,7 +43,8 @@ Start it on this machine with: souk dev --demo`,
 		SilenceUsage:  true,
 	}
 	dev := &devFlags{}
-	root.PersistentFlags().StringVar(&dev.dataDir, "data-dir", ".souk", "where souk dev keeps its data; other commands find a running souk dev there")
+	root.PersistentFlags().
+		StringVar(&dev.dataDir, "data-dir", ".souk", "where souk dev keeps its data; other commands find a running souk dev there")
 	root.AddCommand(
 		devCommand(dev),
 		runCommand(),

@@ -112,7 +112,15 @@ func newMemoryUse() *memoryUse {
 
 func (u *memoryUse) read() {
 	metrics.Read(u.samples)
-	u.overhead[u.ticks%overheadTicks] = u.value(useTotal) - u.value(useReleased) - u.value(useFree) - u.value(useObjects)
+	u.overhead[u.ticks%overheadTicks] = u.value(
+		useTotal,
+	) - u.value(
+		useReleased,
+	) - u.value(
+		useFree,
+	) - u.value(
+		useObjects,
+	)
 	u.ticks++
 }
 

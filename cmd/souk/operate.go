@@ -93,7 +93,10 @@ func (r *reach) open(ctx context.Context, service string) (*pgxpool.Pool, error)
 }
 
 // openAll connects to the databases of services. It returns the pools by service. The caller calls closeAll.
-func (r *reach) openAll(ctx context.Context, services []string) (pools map[string]*pgxpool.Pool, closeAll func(), err error) {
+func (r *reach) openAll(
+	ctx context.Context,
+	services []string,
+) (pools map[string]*pgxpool.Pool, closeAll func(), err error) {
 	pools = map[string]*pgxpool.Pool{}
 	closeAll = func() {
 		for _, p := range pools {
@@ -110,7 +113,9 @@ func (r *reach) openAll(ctx context.Context, services []string) (pools map[strin
 	return pools, closeAll, nil
 }
 
-var errNoNATS = errors.New("nats.url is not set: give the URL of the NATS servers in the configuration, e.g. nats://nats:4222")
+var errNoNATS = errors.New(
+	"nats.url is not set: give the URL of the NATS servers in the configuration, e.g. nats://nats:4222",
+)
 
 // connectNATS connects to NATS. The caller closes the connection.
 func (r *reach) connectNATS() (*nats.Conn, error) {

@@ -156,7 +156,14 @@ func TestOperatorCommandsWorkOnAConfiguration(t *testing.T) {
 func TestEventsAndDeadLettersAreReplayed(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	e, err := event.New(t.Context(), "evt.order.created", "ord_1", 1, time.Now(), &orderv1.OrderCreated{OrderId: "ord_1"})
+	e, err := event.New(
+		t.Context(),
+		"evt.order.created",
+		"ord_1",
+		1,
+		time.Now(),
+		&orderv1.OrderCreated{OrderId: "ord_1"},
+	)
 	require.NoError(t, err)
 	require.NoError(t, outbox.Append(t.Context(), h.pool(t, "order"), e))
 

@@ -22,7 +22,8 @@ var ofCommands = []string{"SOUK_CONFIG", "SOUK_URL", "SOUK_TOKEN"}
 type configFlag struct{ path string }
 
 func (f *configFlag) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.path, "config", os.Getenv("SOUK_CONFIG"), "configuration file (YAML); SOUK_… variables override it")
+	cmd.Flags().
+		StringVar(&f.path, "config", os.Getenv("SOUK_CONFIG"), "configuration file (YAML); SOUK_… variables override it")
 }
 
 func (f *configFlag) load() (*config.Tree, error) { return f.loadWith(os.Environ()) }

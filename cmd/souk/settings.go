@@ -25,9 +25,15 @@ import (
 func checkSettings(tree *config.Tree, selected []module.Module) error {
 	transport, products := module.RPCConfig{Transport: "inprocess", Limit: 1}, product.Default()
 	own := map[string]any{
-		auth.Module.Name: new(auth.Default()), cart.Module.Name: new(cart.Default()), gateway.Module.Name: new(gateway.Default()),
-		notification.Module.Name: new(notification.Default()), order.Module.Name: new(order.Default()),
-		payment.Module.Name: new(payment.Default()), product.Module.Name: &products,
+		auth.Module.Name: new(
+			auth.Default(),
+		),
+		cart.Module.Name:         new(cart.Default()),
+		gateway.Module.Name:      new(gateway.Default()),
+		notification.Module.Name: new(notification.Default()),
+		order.Module.Name:        new(order.Default()),
+		payment.Module.Name:      new(payment.Default()),
+		product.Module.Name:      &products,
 	}
 	sections := []config.Section{
 		{Name: "log", Into: new(logging.Default())},

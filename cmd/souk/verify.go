@@ -75,7 +75,10 @@ func verifyAll(
 	ctx context.Context, r *reach, recheckDelay time.Duration, warnings io.Writer,
 ) ([]verify.Check, error) {
 	sagas, outboxes := servicesWith(hasSagas), servicesWith(hasOutbox)
-	pools, closeAll, err := r.openAll(ctx, union([]string{order.Module.Name, payment.Module.Name, "product"}, sagas, outboxes))
+	pools, closeAll, err := r.openAll(
+		ctx,
+		union([]string{order.Module.Name, payment.Module.Name, "product"}, sagas, outboxes),
+	)
 	if err != nil {
 		return nil, err
 	}

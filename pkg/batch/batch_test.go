@@ -195,11 +195,17 @@ func TestSubmitReturnsTheItemsOwnResult(t *testing.T) {
 		flush func() ([]batch.Result[int], error)
 		want  errs.Code
 	}{
-		"error of the item":  {func() ([]batch.Result[int], error) { return []batch.Result[int]{{Err: refused}}, nil }, errs.OutOfStock},
+		"error of the item": {
+			func() ([]batch.Result[int], error) { return []batch.Result[int]{{Err: refused}}, nil },
+			errs.OutOfStock,
+		},
 		"error of the flush": {func() ([]batch.Result[int], error) { return nil, refused }, errs.OutOfStock},
 		"too few results":    {func() ([]batch.Result[int], error) { return nil, nil }, errs.Internal},
 		"panic":              {func() ([]batch.Result[int], error) { panic("boom") }, errs.Internal},
-		"goroutine exits":    {func() ([]batch.Result[int], error) { runtime.Goexit(); return nil, nil }, errs.Internal},
+		"goroutine exits": {
+			func() ([]batch.Result[int], error) { runtime.Goexit(); return nil, nil },
+			errs.Internal,
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -114,7 +114,8 @@ func (r *Registry) Call(ctx context.Context, target string, f func() error) erro
 	case *outcome:
 		return o.error
 	default:
-		return errs.Wrap(ErrOpen, errs.Unavailable, "%s does not answer at the moment", target).WithRetryAfter(r.options.OpenFor)
+		return errs.Wrap(ErrOpen, errs.Unavailable, "%s does not answer at the moment", target).
+			WithRetryAfter(r.options.OpenFor)
 	}
 }
 

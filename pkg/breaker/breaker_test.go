@@ -43,7 +43,12 @@ func TestBreakerOpensPerTargetAndRecovers(t *testing.T) {
 	require.Equal(t, 2.0, gauge(t, metrics, "product"))
 	require.Equal(t, 0.0, gauge(t, metrics, "cart"))
 
-	require.Eventually(t, func() bool { return r.Call(t.Context(), "product", fail(nil)) == nil }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(
+		t,
+		func() bool { return r.Call(t.Context(), "product", fail(nil)) == nil },
+		5*time.Second,
+		5*time.Millisecond,
+	)
 	require.Equal(t, 0.0, gauge(t, metrics, "product"))
 }
 

@@ -113,7 +113,11 @@ type decoded[T any] struct {
 // Errors: internal (the options are invalid).
 func New[T any](client rueidis.Client, o Options[T]) (*Cache[T], error) {
 	if o.Name == "" || (o.Encode == nil) != (o.Decode == nil) || o.TTL < 0 || o.MissingTTL < 0 {
-		return nil, errs.New(errs.Internal, "cache %q: it needs a name, Encode with Decode or neither, and no negative TTL", o.Name)
+		return nil, errs.New(
+			errs.Internal,
+			"cache %q: it needs a name, Encode with Decode or neither, and no negative TTL",
+			o.Name,
+		)
 	}
 	if o.TTL == 0 {
 		o.TTL = time.Minute
@@ -126,7 +130,9 @@ func New[T any](client rueidis.Client, o Options[T]) (*Cache[T], error) {
 		o.Decode = func(b []byte) (v T, err error) { err = json.Unmarshal(b, &v); return v, err }
 	}
 	requests, err := metric.Register(o.Metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "cache_request_total", Help: "Questions to a cache, by result: hit, miss, missing (a hit: there is nothing), unavailable (Redis is away)."},
+		Name: "cache_request_total",
+		Help: "Questions to a cache, by result: hit, miss, missing (a hit: there is nothing), unavailable (Redis is away).",
+	},
 		[]string{"cache", "result"}))
 	if err != nil {
 		return nil, err
@@ -233,7 +239,8 @@ func (c *Cache[T]) fill(ctx context.Context, key string, load func(context.Conte
 			return load(ctx)
 		}
 		lease := string(kindLease) + id.New("lse")
-		old, err := c.client.Do(ctx, c.client.B().Set().Key(full).Value(lease).Nx().Get().Px(leaseTime).Build()).ToString()
+		old, err := c.client.Do(ctx, c.client.B().Set().Key(full).Value(lease).Nx().Get().Px(leaseTime).Build()).
+			ToString()
 		switch {
 		case rueidis.IsRedisNil(err): // the lease is ours
 		case err != nil:
@@ -262,7 +269,11 @@ func recovering[T any](load func(context.Context) (T, error)) func(context.Conte
 	return func(ctx context.Context) (v T, err error) {
 		defer func() {
 			if r := recover(); r != nil {
-				err = errs.Wrap(fmt.Errorf("panic: %v\n%s", r, debug.Stack()), errs.Internal, "something went wrong on our side")
+				err = errs.Wrap(
+					fmt.Errorf("panic: %v\n%s", r, debug.Stack()),
+					errs.Internal,
+					"something went wrong on our side",
+				)
 			}
 		}()
 		return load(ctx)
@@ -293,11 +304,14 @@ func (c *Cache[T]) store(ctx context.Context, full, lease string, foreign bool, 
 		return true
 	}
 	if body == nil {
-		_ = releaseScript.Exec(ctx, c.client, []string{full}, []string{lease}).Error() // ignored: the lease expires anyway
+		_ = releaseScript.Exec(ctx, c.client, []string{full}, []string{lease}).
+			Error()
+			// ignored: the lease expires anyway
 		return true
 	}
 	ttl -= time.Duration(rand.Int64N(int64(ttl)/10 + 1)) //nolint:gosec // jitter
-	stored, err := storeScript.Exec(ctx, c.client, []string{full}, []string{lease, rueidis.BinaryString(body), milliseconds(ttl)}).AsInt64()
+	stored, err := storeScript.Exec(ctx, c.client, []string{full}, []string{lease, rueidis.BinaryString(body), milliseconds(ttl)}).
+		AsInt64()
 	if err != nil {
 		c.failed()
 		return true

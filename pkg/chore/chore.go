@@ -1,7 +1,8 @@
-// Package chore does what is to be done now and then: looks for what has lapsed, deletes what is old.
+// Package chore runs background tasks that poll: they look for work at an interval, and at once when they are woken.
 //
-// Every process does its chores by itself, so a chore must bear being done by several at once, and may be cut short at
-// any time: what is left is done by a later pass.
+// [Chore] is the usual form: delete expired rows, reconcile, refresh. [Loop] is the loop under it, for tasks with a
+// rhythm of their own. Every process runs its own chores. So a chore must allow several passes at the same time, and a
+// pass may be interrupted: a later one does the rest.
 package chore
 
 import (
@@ -13,23 +14,26 @@ import (
 	"souk/pkg/clock"
 )
 
-// Chore is something that is done again and again, one pass after the other. Name, Do and Logger are required.
+// Chore is a task that runs in passes, one after the other. Name, Pass and Logger are required.
 type Chore struct {
-	// Name says in the log what failed, e.g. "delete old carts".
+	// Name names the chore in the log, e.g. "delete old carts".
 	Name string
-	// Do makes a pass, as of now, and returns how many things it did.
-	Do func(ctx context.Context, now time.Time) (int, error)
-	// Every is the pause between two passes; 0: no pass is ever made.
+	// Pass makes a pass as of now. It returns the number of things that it handled.
+	Pass func(ctx context.Context, now time.Time) (int, error)
+	// Every is the poll interval: the delay after a pass. 0 means that the chore never runs.
 	Every time.Duration
-	// Batch is from how many things on a pass is full: a full pass is followed by the next without a pause. 0: none is full.
+	// Batch is the size of a full pass. The next pass follows a full one at once. 0 means that no pass is full.
 	Batch int
-	// Clock; nil: the system's.
-	Clock  clock.Clock
+	// Wake starts a pass at once. Nil means that nothing does.
+	Wake Wake
+	// Clock gives the time of a pass. Nil means the system's clock.
+	Clock clock.Clock
+	// Logger takes failures: the first of several in a row, and the success that ends them.
 	Logger *zap.Logger
 }
 
-// Run makes passes until ctx ends, the first at once, and returns nil. A pass that fails is logged, and the next one
-// comes after the pause.
+// Run makes passes until ctx ends, the first at once. It returns nil. It logs a failed pass and makes the next one
+// after the interval.
 func (c Chore) Run(ctx context.Context) error {
 	if c.Every <= 0 {
 		<-ctx.Done()
@@ -38,21 +42,20 @@ func (c Chore) Run(ctx context.Context) error {
 	if c.Clock == nil {
 		c.Clock = clock.System{}
 	}
-	timer := time.NewTimer(c.Every)
-	defer timer.Stop()
-	for ctx.Err() == nil {
-		n, err := c.Do(ctx, c.Clock.Now())
-		if err != nil && ctx.Err() == nil {
-			c.Logger.Warn("a chore was not done; it comes again", zap.String("chore", c.Name), zap.Error(err))
+	failing := false
+	return Loop(ctx, c.Wake, func(ctx context.Context, _ bool) (time.Duration, error) {
+		n, err := c.Pass(ctx, c.Clock.Now())
+		switch {
+		case ctx.Err() != nil: // the pass was interrupted
+		case err != nil && !failing:
+			c.Logger.Warn("a chore failed; it will be retried", zap.String("chore", c.Name), zap.Error(err))
+		case err == nil && failing:
+			c.Logger.Info("a chore works again", zap.String("chore", c.Name))
 		}
+		failing = err != nil
 		if err == nil && c.Batch > 0 && n >= c.Batch {
-			continue
+			return 0, nil
 		}
-		timer.Reset(c.Every)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-	}
-	return nil
+		return c.Every, nil
+	})
 }

@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// run runs a chore, in a bubble with a time of its own, until a pass was made for each outcome: a number of things, or an
-// error. It returns when the passes were made, counted from the first, and what was logged.
+// run runs a chore in a synctest bubble until it has made a pass for each outcome: a number of things, or an error. It
+// returns the times of the passes since the first, and the log.
 func run(t *testing.T, c chore.Chore, outcomes ...any) (at []time.Duration, logs *observer.ObservedLogs) {
 	t.Helper()
 	core, logs := observer.New(zap.DebugLevel)
@@ -28,7 +28,7 @@ func run(t *testing.T, c chore.Chore, outcomes ...any) (at []time.Duration, logs
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		start := time.Now()
-		c.Do = func(context.Context, time.Time) (n int, err error) {
+		c.Pass = func(context.Context, time.Time) (n int, err error) {
 			at = append(at, time.Since(start))
 			if len(at) == len(outcomes) {
 				cancel()
@@ -46,44 +46,58 @@ func run(t *testing.T, c chore.Chore, outcomes ...any) (at []time.Duration, logs
 	return at, logs
 }
 
-func TestAFullPassIsFollowedByTheNextAtOnce(t *testing.T) {
+func TestNextPassFollowsAFullOneAtOnce(t *testing.T) {
 	t.Parallel()
 	at, _ := run(t, chore.Chore{Every: time.Hour, Batch: 10}, 10, 11, 9, 0, 10, 10)
 	require.Equal(t, []time.Duration{0, 0, 0, time.Hour, 2 * time.Hour, 2 * time.Hour}, at)
 }
 
-func TestWithoutABatchNoPassIsFull(t *testing.T) {
+func TestPassWithoutBatchIsNeverFull(t *testing.T) {
 	t.Parallel()
 	at, _ := run(t, chore.Chore{Every: time.Hour}, 1_000_000, 1)
 	require.Equal(t, []time.Duration{0, time.Hour}, at)
 }
 
-func TestAFailureEndsNothing(t *testing.T) {
+func TestOneWarningPerOutageAndOneLineAtItsEnd(t *testing.T) {
 	t.Parallel()
-	at, logs := run(t, chore.Chore{Every: time.Hour, Batch: 10}, errors.New("the database is away"), 10, 0)
-	require.Equal(t, []time.Duration{0, time.Hour, time.Hour}, at)
-	require.Equal(t, 1, logs.Len())
-	require.Equal(t, "tidy up", logs.All()[0].ContextMap()["chore"])
+	away := errors.New("the database is away")
+	at, logs := run(t, chore.Chore{Every: time.Hour, Batch: 10}, away, away, 10, 0, away, 0)
+	require.Equal(t, []time.Duration{
+		0, time.Hour, 2 * time.Hour, 2 * time.Hour, 3 * time.Hour, 4 * time.Hour,
+	}, at)
+	var lines []string
+	for _, line := range logs.All() {
+		require.Equal(t, "tidy up", line.ContextMap()["chore"])
+		lines = append(lines, line.Message)
+	}
+	failed, works := "a chore failed; it will be retried", "a chore works again"
+	require.Equal(t, []string{failed, works, failed}, lines)
 }
 
-func TestWhatTheEndCutsShortIsNoFailure(t *testing.T) {
+func TestInterruptedPassIsNoFailure(t *testing.T) {
 	t.Parallel()
 	_, logs := run(t, chore.Chore{Every: time.Hour}, context.Canceled)
 	require.Zero(t, logs.Len())
 }
 
-func TestNever(t *testing.T) {
+func TestChoreWithoutIntervalNeverRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
 			never := func(context.Context, time.Time) (int, error) { panic("it is done") }
-			done <- chore.Chore{Name: "never", Do: never, Logger: zap.NewNop()}.Run(ctx)
+			done <- chore.Chore{Name: "never", Pass: never, Logger: zap.NewNop()}.Run(ctx)
 		}()
 		synctest.Wait()
 		cancel()
-		require.NoError(t, <-done)
+		synctest.Wait()
+		select {
+		case err := <-done:
+			require.NoError(t, err)
+		default:
+			t.Fatal("the chore goes on after its context has ended")
+		}
 	})
 }
 
@@ -92,12 +106,12 @@ func ExampleChore_Run() {
 	old := 250
 	_ = chore.Chore{
 		Name: "delete old carts", Every: time.Hour, Batch: 100,
-		Do: func(_ context.Context, now time.Time) (int, error) {
+		Pass: func(_ context.Context, now time.Time) (int, error) {
 			n := min(old, 100)
 			old -= n
 			fmt.Println(n, "from before", now.AddDate(0, 0, -30).Format(time.DateOnly))
 			if old == 0 {
-				cancel() // else it would go on in an hour
+				cancel() // the next pass would follow in an hour
 			}
 			return n, nil
 		},

@@ -89,7 +89,9 @@ order: {}
 		"PATH=/bin", "SOUK_TEST_REDIS_ADDR=x", "SOUK_FAILPOINTS=y", "SOUK_EXTRA_THING=z",
 	}, "SOUK_EXTRA_*")
 	require.NoError(t, err)
-	tree, err = tree.WithDefaults(map[string]any{"gateway": map[string]any{"addr": "unused", "pool": map[string]any{"max_conns": 1}}})
+	tree, err = tree.WithDefaults(
+		map[string]any{"gateway": map[string]any{"addr": "unused", "pool": map[string]any{"max_conns": 1}}},
+	)
 	require.NoError(t, err)
 	tree, err = tree.WithOverrides(map[string]any{"gateway": map[string]any{"debug": false}})
 	require.NoError(t, err)
@@ -130,7 +132,10 @@ gateway:
   peers: [{idel: 1s}]
   debug: 7
 `)
-	tree, err := config.Load(path, []string{"SOUK_GATEWAY_TIMOUT=5s", "SOUK_GATEWAY_POOL_MAX_CONNS=many", "SOUK_GATEWAY_RATIO="})
+	tree, err := config.Load(
+		path,
+		[]string{"SOUK_GATEWAY_TIMOUT=5s", "SOUK_GATEWAY_POOL_MAX_CONNS=many", "SOUK_GATEWAY_RATIO="},
+	)
 	require.NoError(t, err)
 	got := defaults()
 	err = tree.Decode("gateway", &got)
@@ -168,7 +173,16 @@ func TestUnknownSectionsAndVariablesAreErrors(t *testing.T) {
 func TestOnlySimilarNamesAreSuggested(t *testing.T) {
 	t.Parallel()
 	path := write(t, "foo: {}\nusre: {}\nlgo: {}\n")
-	tree, err := config.Load(path, []string{"SOUK_BOGUS=1", "SOUK_LOT_LEVEL=x", "SOUK_REDSI_DIAL_TIMEOUT=1s", "SOUK_GATEWAY_XYZ=1", "SOUK_GATEWAY_DEBGU=1"})
+	tree, err := config.Load(
+		path,
+		[]string{
+			"SOUK_BOGUS=1",
+			"SOUK_LOT_LEVEL=x",
+			"SOUK_REDSI_DIAL_TIMEOUT=1s",
+			"SOUK_GATEWAY_XYZ=1",
+			"SOUK_GATEWAY_DEBGU=1",
+		},
+	)
 	require.NoError(t, err)
 	message := tree.CheckSections("log", "user", "redis", "gateway").Error()
 	for _, want := range []string{

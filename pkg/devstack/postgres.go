@@ -116,7 +116,10 @@ func (p *Postgres) prepare(ctx context.Context) (err error) {
 	if err := traversable(p.o.Dir, p.as); err != nil {
 		return err
 	}
-	if p.secrets, err = loadSecrets(filepath.Join(p.o.Dir, "passwords.json"), append([]string{superuser}, p.o.Databases...)); err != nil {
+	if p.secrets, err = loadSecrets(
+		filepath.Join(p.o.Dir, "passwords.json"),
+		append([]string{superuser}, p.o.Databases...),
+	); err != nil {
 		return err
 	}
 	if err := p.makeSocketDir(); err != nil {
@@ -194,7 +197,16 @@ func (p *Postgres) launch(ctx context.Context) (*process, error) {
 	for name, value := range settings {
 		args = append(args, "-c", name+"="+value)
 	}
-	c := command{path: p.bin.postgres, args: args, env: serverEnv(), dir: p.data, as: p.as, logFile: p.logFile(), stop: syscall.SIGINT, unwatched: p.o.Temporary}
+	c := command{
+		path:      p.bin.postgres,
+		args:      args,
+		env:       serverEnv(),
+		dir:       p.data,
+		as:        p.as,
+		logFile:   p.logFile(),
+		stop:      syscall.SIGINT,
+		unwatched: p.o.Temporary,
+	}
 	if p.o.Temporary {
 		c.dir, c.remove = "/", p.o.Dir
 	}
@@ -234,7 +246,13 @@ func (p *Postgres) socketURL(user, database string) string {
 
 // TCPURL returns the URL for a database as its own role, over the loopback port, for tools that need a host.
 func (p *Postgres) TCPURL(database string) string {
-	u := url.URL{Scheme: "postgres", User: p.userinfo(database), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)), Path: "/" + database, RawQuery: "sslmode=disable"}
+	u := url.URL{
+		Scheme:   "postgres",
+		User:     p.userinfo(database),
+		Host:     net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)),
+		Path:     "/" + database,
+		RawQuery: "sslmode=disable",
+	}
 	return u.String()
 }
 

@@ -46,7 +46,9 @@ func findPostgres(binDir, data string) (postgresBinaries, error) {
 			return b, nil
 		}
 	}
-	return postgresBinaries{}, errors.New("initdb and postgres were not found, neither in PATH nor in /usr/lib/postgresql/*/bin: apt-get install postgresql")
+	return postgresBinaries{}, errors.New(
+		"initdb and postgres were not found, neither in PATH nor in /usr/lib/postgresql/*/bin: apt-get install postgresql",
+	)
 }
 
 func major(binDir string) int {
@@ -92,7 +94,11 @@ func (p *Postgres) initdb(ctx context.Context) error {
 	} else {
 		passwordFile := filepath.Join(fresh+".pw", "pw")
 		defer func() { _ = os.RemoveAll(fresh + ".pw") }()
-		if err := errors.Join(ownedDir(fresh+".pw", p.as), os.WriteFile(passwordFile, []byte(p.secrets.of(superuser)+"\n"), 0o600), chown(passwordFile, p.as)); err != nil {
+		if err := errors.Join(
+			ownedDir(fresh+".pw", p.as),
+			os.WriteFile(passwordFile, []byte(p.secrets.of(superuser)+"\n"), 0o600),
+			chown(passwordFile, p.as),
+		); err != nil {
 			return fmt.Errorf("make the cluster: %w", err)
 		}
 		args = append(args, "--auth=scram-sha-256", "--pwfile="+passwordFile)
@@ -173,7 +179,8 @@ func (p *Postgres) createDatabases(ctx context.Context) error {
 
 func (p *Postgres) createDatabase(ctx context.Context, conn *pgx.Conn, name string) error {
 	var role, database bool
-	err := conn.QueryRow(ctx, `select exists (select from pg_roles where rolname = $1), exists (select from pg_database where datname = $1)`, name).Scan(&role, &database)
+	err := conn.QueryRow(ctx, `select exists (select from pg_roles where rolname = $1), exists (select from pg_database where datname = $1)`, name).
+		Scan(&role, &database)
 	if err != nil {
 		return err
 	}

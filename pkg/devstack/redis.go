@@ -131,7 +131,15 @@ func (r *Redis) launch(ctx context.Context) (*process, error) {
 		// A crash can truncate the last write. Redis then drops that write and loads the rest.
 		"--aof-load-truncated", "yes",
 	}, persistence...)
-	c := command{path: r.binary, args: args, env: serverEnv(), dir: r.o.Dir, logFile: r.logFile(), stop: syscall.SIGTERM, unwatched: r.o.Temporary}
+	c := command{
+		path:      r.binary,
+		args:      args,
+		env:       serverEnv(),
+		dir:       r.o.Dir,
+		logFile:   r.logFile(),
+		stop:      syscall.SIGTERM,
+		unwatched: r.o.Temporary,
+	}
 	if r.o.Temporary {
 		c.dir, c.remove = "/", r.o.Dir
 	}

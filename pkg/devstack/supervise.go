@@ -31,12 +31,26 @@ type server struct {
 	err      error
 }
 
-func newServer(name, logFile string, restart bool, log *zap.Logger, launch func(context.Context) (*process, error)) *server {
+func newServer(
+	name, logFile string,
+	restart bool,
+	log *zap.Logger,
+	launch func(context.Context) (*process, error),
+) *server {
 	if log == nil {
 		log = zap.NewNop()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &server{name: name, logFile: logFile, restart: restart, log: log, launch: launch, ctx: ctx, cancel: cancel, done: make(chan struct{})}
+	return &server{
+		name:    name,
+		logFile: logFile,
+		restart: restart,
+		log:     log,
+		launch:  launch,
+		ctx:     ctx,
+		cancel:  cancel,
+		done:    make(chan struct{}),
+	}
 }
 
 // begin launches the program for the first time.
@@ -73,7 +87,11 @@ func (s *server) watch() {
 			return
 		}
 		s.mu.Unlock()
-		s.log.Warn("server ended unexpectedly, starting it again", zap.String("server", s.name), zap.String("reason", exitReason(reason)))
+		s.log.Warn(
+			"server ended unexpectedly, starting it again",
+			zap.String("server", s.name),
+			zap.String("reason", exitReason(reason)),
+		)
 		if !s.relaunch() {
 			return
 		}

@@ -43,8 +43,13 @@ func traversable(dir string, as *syscall.Credential) error {
 			return fmt.Errorf("data directory: %w", err)
 		}
 		if !mayPass(info, as) {
-			return fmt.Errorf("PostgreSQL does not run as root but as user postgres, who may not pass through %s (mode %04o): "+
-				"choose a data directory elsewhere, or chmod o+x %s", at, info.Mode().Perm(), at)
+			return fmt.Errorf(
+				"PostgreSQL does not run as root but as user postgres, who may not pass through %s (mode %04o): "+
+					"choose a data directory elsewhere, or chmod o+x %s",
+				at,
+				info.Mode().Perm(),
+				at,
+			)
 		}
 		if at == filepath.Dir(at) {
 			return nil

@@ -120,7 +120,12 @@ func NewCollection[T any](s *Store, spec Spec[T]) (*Collection[T], error) {
 	seen := map[string]bool{}
 	for _, ix := range spec.Indexes {
 		if !validName.MatchString(ix.Name) || seen[ix.Name] {
-			return nil, errs.New(errs.Internal, "document: %s: %q is not an index's name, or stands there twice", spec.Name, ix.Name)
+			return nil, errs.New(
+				errs.Internal,
+				"document: %s: %q is not an index's name, or stands there twice",
+				spec.Name,
+				ix.Name,
+			)
 		}
 		seen[ix.Name] = true
 		if len(ix.Fields) == 0 {
@@ -128,11 +133,21 @@ func NewCollection[T any](s *Store, spec Spec[T]) (*Collection[T], error) {
 		}
 		for i, f := range ix.Fields {
 			if !validPath.MatchString(f) || slices.Contains(ix.Fields[:i], f) {
-				return nil, errs.New(errs.Internal, "document: %s.%s: %q is not a path, or stands there twice", spec.Name, ix.Name, f)
+				return nil, errs.New(
+					errs.Internal,
+					"document: %s.%s: %q is not a path, or stands there twice",
+					spec.Name,
+					ix.Name,
+					f,
+				)
 			}
 		}
 	}
-	return &Collection[T]{backend: s.backend, spec: collection{name: spec.Name, indexes: slices.Clone(spec.Indexes)}, id: spec.ID}, nil
+	return &Collection[T]{
+		backend: s.backend,
+		spec:    collection{name: spec.Name, indexes: slices.Clone(spec.Indexes)},
+		id:      spec.ID,
+	}, nil
 }
 
 // Ensure creates the collection and its indexes, and drops indexes that are no longer declared. Several processes

@@ -25,7 +25,10 @@ func TestPostgresPassesSuite(t *testing.T) {
 		return documenttest.Harness{
 			Store: document.Open(pool),
 			Sent: func(t testing.TB) []string {
-				rows, err := pool.Query(context.Background(), `select id from outbox where sent_at is null order by seq`)
+				rows, err := pool.Query(
+					context.Background(),
+					`select id from outbox where sent_at is null order by seq`,
+				)
 				require.NoError(t, err)
 				ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 				require.NoError(t, err)
@@ -43,8 +46,12 @@ type note struct {
 
 func notes(s *document.Store) (*document.Collection[note], error) {
 	return document.NewCollection(s, document.Spec[note]{
-		Name: "notes", ID: func(n note) string { return n.ID },
-		Indexes: []document.Index{{Name: "by_user", Fields: []string{"user"}, Descending: true}, {Name: "by_text", Fields: []string{"user", "text"}, Fold: true}},
+		Name: "notes",
+		ID:   func(n note) string { return n.ID },
+		Indexes: []document.Index{
+			{Name: "by_user", Fields: []string{"user"}, Descending: true},
+			{Name: "by_text", Fields: []string{"user", "text"}, Fold: true},
+		},
 	})
 }
 
@@ -112,7 +119,10 @@ func ExampleCollection() {
 	fmt.Println(latest.Revision, err)
 	_, err = c.Replace(ctx, doc)
 	fmt.Println(errs.CodeOf(err))
-	found, err := c.Find(ctx, document.Query{Index: "by_text", Equal: map[string]string{"user": "usr_1"}, Prefix: "good"})
+	found, err := c.Find(
+		ctx,
+		document.Query{Index: "by_text", Equal: map[string]string{"user": "usr_1"}, Prefix: "good"},
+	)
 	fmt.Println(len(found.Docs), found.Docs[0].Value.Text, err)
 	// Output:
 	// <nil>

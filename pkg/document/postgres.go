@@ -69,7 +69,11 @@ func indexSQL(ix Index) string {
 
 func (b postgresBackend) ensure(ctx context.Context, c collection) error {
 	err := postgres.InTx(ctx, b.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended($1, 9))`, "document "+c.name); err != nil {
+		if _, err := tx.Exec(
+			ctx,
+			`select pg_advisory_xact_lock(hashtextextended($1, 9))`,
+			"document "+c.name,
+		); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `create table if not exists `+c.table()+` (
@@ -83,7 +87,8 @@ func (b postgresBackend) ensure(ctx context.Context, c collection) error {
 		}
 		var existing []string
 		if err := tx.QueryRow(ctx, `select coalesce(array_agg(c.relname::text), '{}') from pg_index i join pg_class c on c.oid = i.indexrelid
-			where i.indrelid = $1::regclass and not i.indisprimary`, c.table()).Scan(&existing); err != nil {
+			where i.indrelid = $1::regclass and not i.indisprimary`, c.table()).
+			Scan(&existing); err != nil {
 			return err
 		}
 		for _, ix := range c.indexes {
@@ -96,7 +101,10 @@ func (b postgresBackend) ensure(ctx context.Context, c collection) error {
 			if rest, ok := strings.CutPrefix(cols, "unique "); ok {
 				kind, cols = "unique ", rest
 			}
-			if _, err := tx.Exec(ctx, `create `+kind+`index `+pgx.Identifier{name}.Sanitize()+` on `+c.table()+` (`+cols+`)`); err != nil {
+			if _, err := tx.Exec(
+				ctx,
+				`create `+kind+`index `+pgx.Identifier{name}.Sanitize()+` on `+c.table()+` (`+cols+`)`,
+			); err != nil {
 				return err
 			}
 		}
@@ -130,7 +138,14 @@ func (b postgresBackend) insert(ctx context.Context, c collection, id string, bo
 	return b.write(ctx, c, `insert into `+c.table()+values, events, id, body)
 }
 
-func (b postgresBackend) replace(ctx context.Context, c collection, id string, revision int64, body []byte, events []event.Event) error {
+func (b postgresBackend) replace(
+	ctx context.Context,
+	c collection,
+	id string,
+	revision int64,
+	body []byte,
+	events []event.Event,
+) error {
 	err := b.write(ctx, c, `update `+c.table()+` set doc = $3, revision = revision + 1, updated_at = now()
 		where id = $1 and revision = $2 returning id`, events, id, revision, body)
 	if !errs.Is(err, errs.NotFound) {
@@ -249,7 +264,12 @@ func findSQL(c collection, f find) (string, []any) {
 	if len(where) > 0 {
 		sql += ` where ` + strings.Join(where, ` and `)
 	}
-	return sql + fmt.Sprintf(` order by %s%s limit $%d`, strings.Join(order, direction+", "), direction, param(f.limit)), args
+	return sql + fmt.Sprintf(
+		` order by %s%s limit $%d`,
+		strings.Join(order, direction+", "),
+		direction,
+		param(f.limit),
+	), args
 }
 
 // err maps PostgreSQL's errors to the codes that [Collection] documents.

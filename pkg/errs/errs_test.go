@@ -63,7 +63,10 @@ func TestStatusRoundTripKeepsTheError(t *testing.T) {
 			RetryAfter: time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t, "retry after")),
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "fields") {
-			want.Fields = append(want.Fields, errs.Field{Path: rapid.String().Draw(t, "path"), Message: rapid.String().Draw(t, "field")})
+			want.Fields = append(
+				want.Fields,
+				errs.Field{Path: rapid.String().Draw(t, "path"), Message: rapid.String().Draw(t, "field")},
+			)
 		}
 		b, err := proto.Marshal(errs.ToStatus(fmt.Errorf("wrapped: %w", want)).Proto())
 		require.NoError(t, err)
@@ -75,7 +78,9 @@ func TestStatusRoundTripKeepsTheError(t *testing.T) {
 
 func TestInvalidUTF8IsReplaced(t *testing.T) {
 	t.Parallel()
-	s := errs.ToStatus(&errs.Error{Code: errs.Invalid, Message: "got \xff", Fields: []errs.Field{{Path: "\xfe", Message: "\xfd"}}})
+	s := errs.ToStatus(
+		&errs.Error{Code: errs.Invalid, Message: "got \xff", Fields: []errs.Field{{Path: "\xfe", Message: "\xfd"}}},
+	)
 	_, err := proto.Marshal(s.Proto())
 	require.NoError(t, err)
 	require.Equal(t, "got \uFFFD", errs.FromStatus(s).Message)
@@ -124,7 +129,8 @@ func TestStatusesOfOtherProgramsGetACode(t *testing.T) {
 func TestOutcomeUnknownByCode(t *testing.T) {
 	t.Parallel()
 	for code := range published {
-		want := code == errs.Unavailable || code == errs.Timeout || code == errs.Internal || code == errs.Overloaded || code == errs.RateLimited
+		want := code == errs.Unavailable || code == errs.Timeout || code == errs.Internal || code == errs.Overloaded ||
+			code == errs.RateLimited
 		require.Equal(t, want, errs.OutcomeUnknown(errs.New(code, "m")), code)
 	}
 	require.False(t, errs.OutcomeUnknown(nil))

@@ -50,7 +50,13 @@ type Event struct {
 // New returns an event for a message, with a new ID. Its metadata holds the trace context of ctx.
 //
 // Errors: invalid_argument (the message cannot be encoded, or the event is invalid; see [Event.Validate]).
-func New(ctx context.Context, subject, aggregateID string, version int64, at time.Time, m proto.Message) (Event, error) {
+func New(
+	ctx context.Context,
+	subject, aggregateID string,
+	version int64,
+	at time.Time,
+	m proto.Message,
+) (Event, error) {
 	payload, err := proto.Marshal(m)
 	if err != nil {
 		return Event{}, errs.Wrap(err, errs.Invalid, "event %s: its message cannot be encoded", subject)

@@ -171,7 +171,14 @@ func FromEnv(environ []string) error {
 			}
 			name, action, err := parse(entry)
 			if err != nil {
-				return errs.Wrap(err, errs.Invalid, "%s: %q is not name=exit, name=stall(duration) or name=error, with ,after=n or ,times=n: %v", Variable, entry, err)
+				return errs.Wrap(
+					err,
+					errs.Invalid,
+					"%s: %q is not name=exit, name=stall(duration) or name=error, with ,after=n or ,times=n: %v",
+					Variable,
+					entry,
+					err,
+				)
 			}
 			actions[name] = action
 		}

@@ -74,12 +74,17 @@ func New(target string, o Options) (*http.Client, error) {
 		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + target }))
 	var err error
 	if rt.total, err = metric.Register(o.Metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "http_client_request_total", Help: "HTTP calls to other parties; status is the answer's, or the error's code."},
+		Name: "http_client_request_total",
+		Help: "HTTP calls to other parties; status is the answer's, or the error's code.",
+	},
 		[]string{"target", "method", "status"})); err != nil {
 		return nil, err
 	}
 	if rt.duration, err = metric.Register(o.Metrics, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "http_client_request_duration_seconds", Help: "Time until an answer's headers.", Buckets: metric.DurationBuckets()},
+		Name:    "http_client_request_duration_seconds",
+		Help:    "Time until an answer's headers.",
+		Buckets: metric.DurationBuckets(),
+	},
 		[]string{"target", "method"})); err != nil {
 		return nil, err
 	}
@@ -142,7 +147,8 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (t *transport) code(err error) error {
 	var netErr net.Error
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, os.ErrDeadlineExceeded) {
 		return errs.Wrap(err, errs.Timeout, "%s did not answer in time", t.target)
 	}
 	var op *net.OpError

@@ -53,7 +53,12 @@ func TestCallsAreTracedAndCounted(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
 	rec := receiver.NewRecorder(receiver.Options{})
-	p, err := telemetry.New(context.Background(), "payment", telemetry.Config{SampleRatio: 1}, telemetry.WithExporter(rec))
+	p, err := telemetry.New(
+		context.Background(),
+		"payment",
+		telemetry.Config{SampleRatio: 1},
+		telemetry.WithExporter(rec),
+	)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = p.Shutdown(context.Background()) })
 	var traceparent atomic.Value
@@ -83,12 +88,16 @@ http_client_request_total{method="GET",status="418",target="stripe"} 1
 func TestSlowServerTimesOut(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
-	c, url := setup(t, httpclient.Options{Timeout: 50 * time.Millisecond}, func(_ http.ResponseWriter, r *http.Request) {
-		select {
-		case <-release:
-		case <-r.Context().Done():
-		}
-	})
+	c, url := setup(
+		t,
+		httpclient.Options{Timeout: 50 * time.Millisecond},
+		func(_ http.ResponseWriter, r *http.Request) {
+			select {
+			case <-release:
+			case <-r.Context().Done():
+			}
+		},
+	)
 	defer close(release)
 	_, err := get(context.Background(), c, url)
 	require.Equal(t, errs.Timeout, errs.CodeOf(err), "%v", err)
@@ -109,10 +118,14 @@ func TestRefusedConnectionIsUnavailable(t *testing.T) {
 func TestFailuresOpenTheBreaker(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
-	c, url := setup(t, httpclient.Options{Breakers: breaker.NewRegistry(breaker.Options{MinRequests: 4}, nil)}, func(w http.ResponseWriter, _ *http.Request) {
-		calls.Add(1)
-		w.WriteHeader(http.StatusServiceUnavailable)
-	})
+	c, url := setup(
+		t,
+		httpclient.Options{Breakers: breaker.NewRegistry(breaker.Options{MinRequests: 4}, nil)},
+		func(w http.ResponseWriter, _ *http.Request) {
+			calls.Add(1)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		},
+	)
 	for range 4 {
 		status, err := get(context.Background(), c, url)
 		require.NoError(t, err)

@@ -70,7 +70,14 @@ func NewSigner(issuer string, key ed25519.PrivateKey, ttl time.Duration, c clock
 	jws, err := jose.NewSigner(
 		jose.SigningKey{Algorithm: jose.EdDSA, Key: jose.JSONWebKey{Key: key, KeyID: issuer}},
 		(&jose.SignerOptions{}).WithType("JWT"))
-	return &Signer{issuer: issuer, jws: jws, err: err, ttl: min(ttl, maxTTL), clock: c, cache: newCache[string, signed](maxCached)}
+	return &Signer{
+		issuer: issuer,
+		jws:    jws,
+		err:    err,
+		ttl:    min(ttl, maxTTL),
+		clock:  c,
+		cache:  newCache[string, signed](maxCached),
+	}
 }
 
 // Sign returns a token for the actor and its expiry. It reuses the actor's last token until a quarter of the
@@ -217,7 +224,11 @@ func (v *Verifier) accept(digest [sha256.Size]byte, c claims, now time.Time) (Ac
 	}
 	actor := Actor{Kind: c.Kind, ID: c.Subject, Roles: slices.Clip(c.Roles)}
 	expires := time.Unix(c.Expires, 0)
-	v.cache.put(digest, verified{actor: actor, expires: expires}, func(k verified) bool { return !now.Before(k.expires) })
+	v.cache.put(
+		digest,
+		verified{actor: actor, expires: expires},
+		func(k verified) bool { return !now.Before(k.expires) },
+	)
 	return actor, nil
 }
 

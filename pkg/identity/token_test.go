@@ -198,7 +198,11 @@ func TestSignerReusesTokens(t *testing.T) {
 	first := k.sign(t, identity.Gateway, user)
 	k.clock.Advance(time.Minute)
 	require.Equal(t, first, k.sign(t, identity.Gateway, user))
-	require.NotEqual(t, first, k.sign(t, identity.Gateway, identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"operator"}}))
+	require.NotEqual(
+		t,
+		first,
+		k.sign(t, identity.Gateway, identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"operator"}}),
+	)
 	require.NotEqual(t, first, k.sign(t, identity.Gateway, identity.Actor{Kind: identity.KindUser, ID: "usr_2"}))
 	k.clock.Advance(3 * time.Minute)
 	require.NotEqual(t, first, k.sign(t, identity.Gateway, user), "a new one well before the end")
@@ -211,7 +215,10 @@ func TestSignerSignsAgainAfterItsClockWasSetBack(t *testing.T) {
 	_ = k.sign(t, "order", identity.Service("order"))
 	k.clock.Advance(-10 * time.Minute)
 	token := k.sign(t, "order", identity.Service("order"))
-	fresh := identity.NewVerifier(map[string]ed25519.PublicKey{"order": identity.DeriveKey(seed, "order").Public().(ed25519.PublicKey)}, k.clock)
+	fresh := identity.NewVerifier(
+		map[string]ed25519.PublicKey{"order": identity.DeriveKey(seed, "order").Public().(ed25519.PublicKey)},
+		k.clock,
+	)
 	_, err := fresh.Verify(token)
 	require.NoError(t, err)
 }
@@ -285,12 +292,18 @@ func TestAssertionsAreVerifiedLikeTokens(t *testing.T) {
 		require.Equal(t, user, actor, where)
 
 		refused := map[string]*identity.Assertion{
-			"a service that asserts a user":  signs.Signer("order", identity.DeriveKey(seed, "order"), time.Minute).Assert(user),
-			"a service that asserts another": signs.Signer("order", identity.DeriveKey(seed, "order"), time.Minute).Assert(identity.Service("payment")),
-			"another key":                    signs.Signer(identity.Gateway, identity.DeriveKey([]byte("another seed for the tests, too."), identity.Gateway), time.Minute).Assert(user),
-			"an unknown issuer":              signs.Signer("stranger", identity.DeriveKey(seed, "stranger"), time.Minute).Assert(identity.Service("stranger")),
-			"a guest with roles":             gateway.Assert(identity.Actor{Kind: identity.KindGuest, ID: "gst_1", Roles: []string{"operator"}}),
-			"an unknown kind":                gateway.Assert(identity.Actor{Kind: "king", ID: "1"}),
+			"a service that asserts a user": signs.Signer("order", identity.DeriveKey(seed, "order"), time.Minute).
+				Assert(user),
+			"a service that asserts another": signs.Signer("order", identity.DeriveKey(seed, "order"), time.Minute).
+				Assert(identity.Service("payment")),
+			"another key": signs.Signer(identity.Gateway, identity.DeriveKey([]byte("another seed for the tests, too."), identity.Gateway), time.Minute).
+				Assert(user),
+			"an unknown issuer": signs.Signer("stranger", identity.DeriveKey(seed, "stranger"), time.Minute).
+				Assert(identity.Service("stranger")),
+			"a guest with roles": gateway.Assert(
+				identity.Actor{Kind: identity.KindGuest, ID: "gst_1", Roles: []string{"operator"}},
+			),
+			"an unknown kind": gateway.Assert(identity.Actor{Kind: "king", ID: "1"}),
 		}
 		for name, a := range refused {
 			_, err := verifies.VerifyAssertion(a)

@@ -168,11 +168,16 @@ func newMiddleware(r prometheus.Registerer, log *zap.Logger) (*middleware, error
 	m := &middleware{log: log}
 	var err error
 	if m.total, err = metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "job_total", Help: "Runs of jobs, by result: done, failed (tried again), discarded, cancelled, snoozed."}, []string{"job", "result"})); err != nil {
+		Name: "job_total",
+		Help: "Runs of jobs, by result: done, failed (tried again), discarded, cancelled, snoozed.",
+	}, []string{"job", "result"})); err != nil {
 		return nil, err
 	}
 	if m.duration, err = metric.Register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "job_duration_seconds", Help: "Time that a run of a job took.", Buckets: metric.DurationBuckets()}, []string{"job"})); err != nil {
+		Name:    "job_duration_seconds",
+		Help:    "Time that a run of a job took.",
+		Buckets: metric.DurationBuckets(),
+	}, []string{"job"})); err != nil {
 		return nil, err
 	}
 	return m, nil

@@ -42,7 +42,11 @@ func (w *mailWorker) Work(ctx context.Context, job *river.Job[mail]) error { ret
 // NextRetry makes retries immediate.
 func (w *mailWorker) NextRetry(*river.Job[mail]) time.Time { return time.Now() }
 
-func setup(t *testing.T, o jobs.Options, work func(context.Context, *river.Job[mail]) error) (*jobs.Runner, *pgxpool.Pool) {
+func setup(
+	t *testing.T,
+	o jobs.Options,
+	work func(context.Context, *river.Job[mail]) error,
+) (*jobs.Runner, *pgxpool.Pool) {
 	t.Helper()
 	pool := pgtest.New(t, jobs.Migrations())
 	o.Workers = river.NewWorkers()
@@ -86,14 +90,21 @@ func TestJobExistsOnlyIfItsTransactionCommits(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	got := make(chan string, 10)
-	r, pool := setup(t, jobs.Options{}, func(_ context.Context, job *river.Job[mail]) error { got <- job.Args.To; return nil })
+	r, pool := setup(
+		t,
+		jobs.Options{},
+		func(_ context.Context, job *river.Job[mail]) error { got <- job.Args.To; return nil },
+	)
 	run(t, r)
 	require.NoError(t, r.Ready(ctx))
 	require.Error(t, postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
 		require.NoError(t, r.InsertTx(ctx, tx, mail{To: "rolled back"}, nil))
 		return errors.New("roll back")
 	}))
-	require.NoError(t, postgres.InTx(ctx, pool, func(tx pgx.Tx) error { return r.InsertTx(ctx, tx, mail{To: "committed"}, nil) }))
+	require.NoError(
+		t,
+		postgres.InTx(ctx, pool, func(tx pgx.Tx) error { return r.InsertTx(ctx, tx, mail{To: "committed"}, nil) }),
+	)
 	require.Equal(t, "committed", receive(t, got))
 }
 
@@ -103,13 +114,17 @@ func TestFailedJobIsRetried(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	core, logs := observer.New(zap.WarnLevel)
 	got := make(chan int, 10)
-	r, _ := setup(t, jobs.Options{Metrics: reg, Logger: zap.New(core)}, func(_ context.Context, job *river.Job[mail]) error {
-		got <- job.Attempt
-		if job.Attempt < 3 {
-			return errors.New("not yet")
-		}
-		return nil
-	})
+	r, _ := setup(
+		t,
+		jobs.Options{Metrics: reg, Logger: zap.New(core)},
+		func(_ context.Context, job *river.Job[mail]) error {
+			got <- job.Attempt
+			if job.Attempt < 3 {
+				return errors.New("not yet")
+			}
+			return nil
+		},
+	)
 	stop := run(t, r)
 	require.NoError(t, r.Insert(ctx, mail{To: "a"}, nil))
 	for want := 1; want <= 3; want++ {

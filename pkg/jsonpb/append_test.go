@@ -90,7 +90,8 @@ func drawMessage(t *rapid.T, m protoreflect.Message, depth int) protoreflect.Mes
 		m.Nanos = drawNanos(t)
 		return m.ProtoReflect()
 	case *durationpb.Duration:
-		m.Seconds = rapid.OneOf(rapid.Int64Range(-3, 3), rapid.Int64Range(315575999999, 315576000001), rapid.Int64()).Draw(t, "seconds")
+		m.Seconds = rapid.OneOf(rapid.Int64Range(-3, 3), rapid.Int64Range(315575999999, 315576000001), rapid.Int64()).
+			Draw(t, "seconds")
 		m.Nanos = drawNanos(t)
 		return m.ProtoReflect()
 	}
@@ -132,7 +133,8 @@ func drawMessage(t *rapid.T, m protoreflect.Message, depth int) protoreflect.Mes
 
 func drawNanos(t *rapid.T) int32 {
 	return rapid.OneOf(rapid.SampledFrom([]int32{0, 1, 1000, 1e6, 5e8, 120e6, 123456e3, 999999999, 1e9, -1, -5e8, -1e9}),
-		rapid.Int32Range(0, 999999999)).Draw(t, "nanos")
+		rapid.Int32Range(0, 999999999)).
+		Draw(t, "nanos")
 }
 
 func drawString(t *rapid.T) string {
@@ -140,7 +142,9 @@ func drawString(t *rapid.T) string {
 		rapid.String(),
 		rapid.StringMatching(`[a-z "\\\n\t/<>&\x00-\x1f\x7f]{0,40}`),
 		rapid.StringMatching(`[a-zA-Z ]{0,70}`),
-		rapid.SampledFrom([]string{"São Paulo", "\u2028", "\ufffd", "日本語 \"", "\x00", "\u0080", "a\xffb", "\xed\xa0\x80", "🛍"}),
+		rapid.SampledFrom(
+			[]string{"São Paulo", "\u2028", "\ufffd", "日本語 \"", "\x00", "\u0080", "a\xffb", "\xed\xa0\x80", "🛍"},
+		),
 	).Draw(t, "string")
 }
 
@@ -162,8 +166,23 @@ func drawScalar(t *rapid.T, fd protoreflect.FieldDescriptor) protoreflect.Value 
 		return protoreflect.ValueOfFloat32(math.Float32frombits(rapid.Uint32().Draw(t, "float")))
 	case protoreflect.DoubleKind:
 		return protoreflect.ValueOfFloat64(rapid.OneOf(
-			rapid.SampledFrom([]float64{0, math.Copysign(0, -1), math.NaN(), math.Inf(1), math.Inf(-1), 4.5, 1e-6, 9e-7, 1e21, 1e-9, 1e-100}),
-			rapid.Float64()).Draw(t, "double"))
+			rapid.SampledFrom(
+				[]float64{
+					0,
+					math.Copysign(0, -1),
+					math.NaN(),
+					math.Inf(1),
+					math.Inf(-1),
+					4.5,
+					1e-6,
+					9e-7,
+					1e21,
+					1e-9,
+					1e-100,
+				},
+			),
+			rapid.Float64(),
+		).Draw(t, "double"))
 	case protoreflect.BytesKind:
 		return protoreflect.ValueOfBytes(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))
 	default:

@@ -106,7 +106,9 @@ func RequestError(err error) error {
 	return errs.New(errs.Invalid, "the request does not have the right form")
 }
 
-var queryField = regexp.MustCompile(`(?:parsing (?:field|list|map key|map value)|too many values for field) "([a-z0-9_]{1,64})"`)
+var queryField = regexp.MustCompile(
+	`(?:parsing (?:field|list|map key|map value)|too many values for field) "([a-z0-9_]{1,64})"`,
+)
 
 func invalid(violation errs.Field) *errs.Error {
 	e := errs.New(errs.Invalid, "%s: %s", violation.Path, violation.Message)

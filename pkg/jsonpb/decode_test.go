@@ -43,12 +43,20 @@ func TestDecodeErrorNamesTheInvalidField(t *testing.T) {
 		path    string
 		message string
 	}{
-		"unknown field":         {`{"colour":"red"}`, "colour", "there is no such field"},
-		"unknown, nested":       {`{"times":[],"nested":{"inner":{"x":1}}}`, "nested.inner.x", "there is no such field"},
-		"unknown, huge":         {`{"` + long + `":1}`, strings.Repeat("é", 32) + "…", "there is no such field"},
-		"twice":                 {`{"color":1,"boolValue":true,"color":2}`, "color", "is given twice"},
-		"twice, by both names":  {`{"boolValue":true,"bool_value":true}`, "boolValue", "is given twice"},
-		"two of a oneof":        {`{"choiceString":"a","choiceBytes":""}`, "choiceBytes", "only one field of choice may be given"},
+		"unknown field": {`{"colour":"red"}`, "colour", "there is no such field"},
+		"unknown, nested": {
+			`{"times":[],"nested":{"inner":{"x":1}}}`,
+			"nested.inner.x",
+			"there is no such field",
+		},
+		"unknown, huge":        {`{"` + long + `":1}`, strings.Repeat("é", 32) + "…", "there is no such field"},
+		"twice":                {`{"color":1,"boolValue":true,"color":2}`, "color", "is given twice"},
+		"twice, by both names": {`{"boolValue":true,"bool_value":true}`, "boolValue", "is given twice"},
+		"two of a oneof": {
+			`{"choiceString":"a","choiceBytes":""}`,
+			"choiceBytes",
+			"only one field of choice may be given",
+		},
 		"string for an integer": {`{"int32Value":"` + long + `"}`, "int32Value", "must be an integer of 32 bits"},
 		"too big":               {`{"int32Value":3000000000}`, "int32Value", "must be an integer of 32 bits"},
 		"fraction":              {`{"int64Value":1.5}`, "int64Value", "must be an integer of 64 bits"},
@@ -121,7 +129,8 @@ func TestDecodeRefusesBodyAboveTheLimit(t *testing.T) {
 
 func TestDecodeRefusesBodyThatEndsEarly(t *testing.T) {
 	t.Parallel()
-	err := jsonpb.Marshaler{}.NewDecoder(io.MultiReader(strings.NewReader("{"), brokenReader{})).Decode(&orderv1.CancelOrderRequest{})
+	err := jsonpb.Marshaler{}.NewDecoder(io.MultiReader(strings.NewReader("{"), brokenReader{})).
+		Decode(&orderv1.CancelOrderRequest{})
 	require.True(t, errs.Is(err, errs.Invalid), err)
 }
 
@@ -196,7 +205,9 @@ func TestRequestErrorKeepsTheCodeAndHidesTheInput(t *testing.T) {
 	coded := errs.New(errs.TooLarge, "too large")
 	require.Equal(t, coded, jsonpb.RequestError(coded))
 
-	e := errs.From(jsonpb.RequestError(errors.New(`parsing field "page_size": strconv.ParseInt: parsing "x": invalid syntax`)))
+	e := errs.From(
+		jsonpb.RequestError(errors.New(`parsing field "page_size": strconv.ParseInt: parsing "x": invalid syntax`)),
+	)
 	require.Equal(t, errs.Invalid, e.Code)
 	require.Equal(t, []errs.Field{{Path: "pageSize", Message: "does not have the right form"}}, e.Fields)
 

@@ -82,7 +82,12 @@ func wrongMessage(md protoreflect.MessageDescriptor, data []byte, path string) *
 }
 
 // wrongField finds the mistake in data, which is not valid for fd.
-func wrongField(md protoreflect.MessageDescriptor, fd protoreflect.FieldDescriptor, data []byte, path string) *errs.Field {
+func wrongField(
+	md protoreflect.MessageDescriptor,
+	fd protoreflect.FieldDescriptor,
+	data []byte,
+	path string,
+) *errs.Field {
 	switch {
 	case fd.IsList():
 		var elements []json.RawMessage

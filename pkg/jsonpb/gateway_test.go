@@ -37,7 +37,8 @@ func TestGeneratedHandlersUseMarshalerAndRequestError(t *testing.T) {
 		wantErr              *errs.Error
 	}{
 		"response_body": {
-			method: http.MethodGet, target: "/v1/products/prd_1",
+			method: http.MethodGet,
+			target: "/v1/products/prd_1",
 			want: `{"id":"prd_1","shopId":"","shopName":"","handle":"","title":"<Shirt>","description":"","categoryId":"",` +
 				`"categoryPath":[],"images":[],"status":"","variants":[],"tags":[]}`,
 		},
@@ -60,9 +61,12 @@ func TestGeneratedHandlersUseMarshalerAndRequestError(t *testing.T) {
 			var got error
 			mux := runtime.NewServeMux(
 				runtime.WithMarshalerOption(runtime.MIMEWildcard, jsonpb.Marshaler{}),
-				runtime.WithErrorHandler(func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, _ http.ResponseWriter, _ *http.Request, err error) {
-					got = err
-				}))
+				runtime.WithErrorHandler(
+					func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, _ http.ResponseWriter, _ *http.Request, err error) {
+						got = err
+					},
+				),
+			)
 			require.NoError(t, productv1.RegisterProductServiceHandlerServer(t.Context(), mux, products{}))
 			w := httptest.NewRecorder()
 			mux.ServeHTTP(w, httptest.NewRequest(tt.method, tt.target, strings.NewReader(tt.body)))

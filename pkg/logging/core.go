@@ -12,7 +12,7 @@ import (
 
 type plainMark struct{}
 
-// Plain, as the first field of a line, declares that the other fields are short values that the program has
+// Plain is the first field of a line. It declares that the other fields are short values that the program has
 // made or checked itself: names, numbers, identifiers. Such a line skips the guard, which is for free text,
 // and costs a fraction of any other line. Use it for lines that are written with every request. A line with
 // anything but strings, integers, booleans and durations, or with a string that is not printable ASCII, is

@@ -41,11 +41,16 @@ func NewHTTP(r prometheus.Registerer) (*HTTP, error) {
 	var h HTTP
 	var err error
 	if h.total, err = Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "http_request_total", Help: "HTTP requests that were answered."}, []string{"method", "route", "status"})); err != nil {
+		Name: "http_request_total",
+		Help: "HTTP requests that were answered.",
+	}, []string{"method", "route", "status"})); err != nil {
 		return nil, err
 	}
 	if h.duration, err = Register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "http_request_duration_seconds", Help: "Time from the request's headers to the answer's end.", Buckets: DurationBuckets()},
+		Name:    "http_request_duration_seconds",
+		Help:    "Time from the request's headers to the answer's end.",
+		Buckets: DurationBuckets(),
+	},
 		[]string{"method", "route", "status"})); err != nil {
 		return nil, err
 	}
@@ -130,7 +135,13 @@ func (h *HTTP) Middleware(route func(*http.Request) string) func(http.Handler) h
 // Method returns the method, or "other" for an unknown one, since the values of a label must be bounded.
 func Method(m string) string {
 	switch m {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	case http.MethodGet,
+		http.MethodHead,
+		http.MethodPost,
+		http.MethodPut,
+		http.MethodPatch,
+		http.MethodDelete,
+		http.MethodOptions:
 		return m
 	default:
 		return "other"

@@ -70,7 +70,8 @@ func TestMiddlewareCountsByRoute(t *testing.T) {
 	srv := httptest.NewServer(h.Middleware(nil)(mux))
 	t.Cleanup(srv.Close)
 	for i := range 3 {
-		resp, err := srv.Client().Post(fmt.Sprintf("%s/items/%d", srv.URL, i), "text/plain", strings.NewReader("0123456789"))
+		resp, err := srv.Client().
+			Post(fmt.Sprintf("%s/items/%d", srv.URL, i), "text/plain", strings.NewReader("0123456789"))
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
 	}
@@ -120,8 +121,13 @@ func ExampleHTTP_Middleware() {
 		return
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/products/{id}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	h.Middleware(nil)(mux).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/v1/products/prd_1", nil))
+	mux.HandleFunc(
+		"GET /v1/products/{id}",
+		func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+	)
+	h.Middleware(nil)(
+		mux,
+	).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/v1/products/prd_1", nil))
 	n, err := testutil.GatherAndCount(registry, "http_request_total")
 	fmt.Println(n, err)
 	// Output: 1 <nil>

@@ -59,7 +59,8 @@ func (d *driver) Close() error {
 func (d *driver) Lock() error {
 	for {
 		var got bool
-		if err := d.conn.QueryRow(d.ctx, `select pg_try_advisory_lock(hashtextextended($1, 7))`, d.table).Scan(&got); err != nil {
+		if err := d.conn.QueryRow(d.ctx, `select pg_try_advisory_lock(hashtextextended($1, 7))`, d.table).
+			Scan(&got); err != nil {
 			return fmt.Errorf("lock: %w", err)
 		}
 		if got {
@@ -71,7 +72,10 @@ func (d *driver) Lock() error {
 		case <-time.After(25 * time.Millisecond):
 		}
 	}
-	_, err := d.conn.Exec(d.ctx, `create table if not exists `+d.table+` (version bigint not null, dirty boolean not null)`)
+	_, err := d.conn.Exec(
+		d.ctx,
+		`create table if not exists `+d.table+` (version bigint not null, dirty boolean not null)`,
+	)
 	if err != nil {
 		return fmt.Errorf("version table: %w", err)
 	}

@@ -22,7 +22,9 @@ func files(sql ...string) fstest.MapFS {
 	names := []string{"000001_one", "000002_two", "000003_three"}
 	for i, s := range sql {
 		fsys["db/migrations/"+names[i]+".up.sql"] = &fstest.MapFile{Data: []byte(s)}
-		fsys["db/migrations/"+names[i]+".down.sql"] = &fstest.MapFile{Data: []byte("drop table t" + string(rune('1'+i)) + ";")}
+		fsys["db/migrations/"+names[i]+".down.sql"] = &fstest.MapFile{
+			Data: []byte("drop table t" + string(rune('1'+i)) + ";"),
+		}
 	}
 	return fsys
 }
@@ -45,7 +47,10 @@ func tables(ctx context.Context, t *testing.T, url string) []string {
 	conn, err := pgx.Connect(ctx, url)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close(ctx)) }()
-	rows, err := conn.Query(ctx, `select tablename from pg_tables where schemaname = 'public' and tablename ~ '^t[0-9]' order by 1`)
+	rows, err := conn.Query(
+		ctx,
+		`select tablename from pg_tables where schemaname = 'public' and tablename ~ '^t[0-9]' order by 1`,
+	)
 	require.NoError(t, err)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
@@ -85,9 +90,18 @@ func TestUpAfterDownRestoresTables(t *testing.T) {
 func TestSetsAreIndependent(t *testing.T) {
 	t.Parallel()
 	ctx, url := setup(t)
-	require.NoError(t, migration.UpAll(ctx, url,
+	require.NoError(t, migration.UpAll(
+		ctx,
+		url,
 		migration.Set{Name: "outbox", FS: files(one)},
-		migration.Set{Name: "shop", FS: fstest.MapFS{"000001_x.up.sql": {Data: []byte(two)}, "000001_x.down.sql": {Data: []byte("drop table t2")}}}))
+		migration.Set{
+			Name: "shop",
+			FS: fstest.MapFS{
+				"000001_x.up.sql":   {Data: []byte(two)},
+				"000001_x.down.sql": {Data: []byte("drop table t2")},
+			},
+		},
+	))
 	require.NoError(t, migration.Down(ctx, url, "outbox", files(one)))
 	require.Equal(t, []string{"t2"}, tables(ctx, t, url))
 }
@@ -141,6 +155,10 @@ func TestInvalidSetsAreRefused(t *testing.T) {
 	ctx, url := setup(t)
 	require.ErrorContains(t, migration.Up(ctx, url, "Shop; drop", files(one)), "name")
 	require.ErrorContains(t, migration.Up(ctx, url, "shop", fstest.MapFS{}), "no file")
-	require.ErrorContains(t, migration.Up(ctx, url, "shop", fstest.MapFS{"a/1_a.up.sql": {}, "b/2_b.up.sql": {}}), "two folders")
+	require.ErrorContains(
+		t,
+		migration.Up(ctx, url, "shop", fstest.MapFS{"a/1_a.up.sql": {}, "b/2_b.up.sql": {}}),
+		"two folders",
+	)
 	require.ErrorContains(t, migration.DownSteps(ctx, url, "shop", files(one), 0), "0 steps")
 }

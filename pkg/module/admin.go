@@ -38,7 +38,8 @@ func startAdmin(
 		}
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
-	if addr, ok := ln.Addr().(*net.TCPAddr); ok && addr.IP.IsLoopback() { // a profile must not be exposed to the network
+	if addr, ok := ln.Addr().(*net.TCPAddr); ok &&
+		addr.IP.IsLoopback() { // a profile must not be exposed to the network
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -48,7 +49,11 @@ func startAdmin(
 			mux.HandleFunc("PUT /debug/failpoints", setFailpoints)
 		}
 	}
-	a := &admin{addr: ln.Addr().String(), server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, done: make(chan struct{})}
+	a := &admin{
+		addr:   ln.Addr().String(),
+		server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second},
+		done:   make(chan struct{}),
+	}
 	go func() {
 		defer close(a.done)
 		if err := a.server.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) {

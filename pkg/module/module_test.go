@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -81,7 +80,10 @@ func (j *journal) fake(name string) module.Module {
 
 // built returns a module whose Build returns run and err.
 func built(name string, run module.Runnable, err error) module.Module {
-	return module.Module{Name: name, Build: func(context.Context, *module.Platform) (module.Runnable, error) { return run, err }}
+	return module.Module{
+		Name:  name,
+		Build: func(context.Context, *module.Platform) (module.Runnable, error) { return run, err },
+	}
 }
 
 func settings(t testing.TB, more map[string]any) *config.Tree {
@@ -178,7 +180,11 @@ func TestModulesStartInOrderAndStopInReverse(t *testing.T) {
 	var j journal
 	p := start(t, module.Options{Config: settings(t, nil)}, j.fake("product"), j.fake("order"), j.fake("gateway"))
 	require.NoError(t, p.end())
-	require.Equal(t, []string{"build product", "build order", "build gateway", "stop gateway", "stop order", "stop product"}, j.all())
+	require.Equal(
+		t,
+		[]string{"build product", "build order", "build gateway", "stop gateway", "stop order", "stop product"},
+		j.all(),
+	)
 }
 
 func TestFailureIsReturnedAndStopsTheOthers(t *testing.T) {
@@ -199,7 +205,12 @@ func TestFailureIsReturnedAndStopsTheOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var j journal
-			err := module.Run(t.Context(), module.Options{Config: settings(t, nil), Logs: io.Discard}, j.fake("product"), tc.module)
+			err := module.Run(
+				t.Context(),
+				module.Options{Config: settings(t, nil), Logs: io.Discard},
+				j.fake("product"),
+				tc.module,
+			)
 			require.ErrorContains(t, err, tc.want)
 			require.LessOrEqual(t, strings.Count(err.Error(), "oops"), 1, "reported once")
 			require.Equal(t, []string{"build product", "stop product"}, j.all())
@@ -224,12 +235,21 @@ func TestStopWhileStartingIsNoError(t *testing.T) {
 		receive(t, ctx.Done())
 		return nil, ctx.Err()
 	}}
-	require.NoError(t, module.Run(ctx, module.Options{Config: settings(t, nil), Logs: io.Discard}, j.fake("product"), slow))
+	require.NoError(
+		t,
+		module.Run(ctx, module.Options{Config: settings(t, nil), Logs: io.Discard}, j.fake("product"), slow),
+	)
 	require.Equal(t, []string{"build product", "stop product"}, j.all())
 
 	ctx, cancel = context.WithCancel(t.Context())
-	never := part{run: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, ready: func() error { cancel(); return errors.New("never") }}
-	require.NoError(t, module.Run(ctx, module.Options{Config: settings(t, nil), Logs: io.Discard}, built("order", never, nil)))
+	never := part{
+		run:   func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		ready: func() error { cancel(); return errors.New("never") },
+	}
+	require.NoError(
+		t,
+		module.Run(ctx, module.Options{Config: settings(t, nil), Logs: io.Discard}, built("order", never, nil)),
+	)
 }
 
 // catalogue is a product service whose calls of GetProduct can be blocked.
@@ -240,7 +260,10 @@ type catalogue struct {
 	from             chan identity.Actor // receives the actors of BatchGetVariants
 }
 
-func (c *catalogue) GetProduct(_ context.Context, r *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+func (c *catalogue) GetProduct(
+	_ context.Context,
+	r *productv1.GetProductRequest,
+) (*productv1.GetProductResponse, error) {
 	if c.entered != nil {
 		c.entered <- struct{}{}
 		receive(c.t, c.release)
@@ -248,7 +271,10 @@ func (c *catalogue) GetProduct(_ context.Context, r *productv1.GetProductRequest
 	return &productv1.GetProductResponse{Product: &productv1.Product{Id: r.GetId(), Title: "A lamp"}}, nil
 }
 
-func (c *catalogue) BatchGetVariants(ctx context.Context, _ *productv1.BatchGetVariantsRequest) (*productv1.BatchGetVariantsResponse, error) {
+func (c *catalogue) BatchGetVariants(
+	ctx context.Context,
+	_ *productv1.BatchGetVariantsRequest,
+) (*productv1.BatchGetVariantsResponse, error) {
 	c.from <- identity.FromContext(ctx)
 	return &productv1.BatchGetVariantsResponse{}, nil
 }
@@ -288,7 +314,12 @@ func TestStopDrainsCallsOnBothTransports(t *testing.T) {
 				o.NATS = natstest.Server(t).ClientOptions()
 			}
 			o.Config = settings(t, more)
-			c := &catalogue{t: t, entered: make(chan struct{}), release: make(chan struct{}), from: make(chan identity.Actor, 1)}
+			c := &catalogue{
+				t:       t,
+				entered: make(chan struct{}),
+				release: make(chan struct{}),
+				from:    make(chan identity.Actor, 1),
+			}
 			var products productv1.ProductServiceClient
 			var p *process
 			if transport == "nats" { // in two processes
@@ -299,7 +330,10 @@ func TestStopDrainsCallsOnBothTransports(t *testing.T) {
 				p = start(t, o, c.module(&j), caller("order", &products))
 			}
 
-			_, err := products.BatchGetVariants(t.Context(), &productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}})
+			_, err := products.BatchGetVariants(
+				t.Context(),
+				&productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}},
+			)
 			require.NoError(t, err)
 			actor := receive(t, c.from)
 			require.True(t, actor.IsService())
@@ -315,7 +349,12 @@ func TestStopDrainsCallsOnBothTransports(t *testing.T) {
 			}()
 			receive(t, c.entered)
 			p.stop()
-			require.Eventually(t, func() bool { code, _ := p.get("/health/ready"); return code == http.StatusServiceUnavailable }, timeout, time.Millisecond)
+			require.Eventually(
+				t,
+				func() bool { code, _ := p.get("/health/ready"); return code == http.StatusServiceUnavailable },
+				timeout,
+				time.Millisecond,
+			)
 			require.Empty(t, j.all(), "the module waits for the call")
 			close(c.release)
 			require.NoError(t, receive(t, answered))
@@ -325,116 +364,56 @@ func TestStopDrainsCallsOnBothTransports(t *testing.T) {
 	}
 }
 
-func TestAdminListenerShowsHealthAndMetrics(t *testing.T) {
-	t.Parallel()
-	var mu sync.Mutex
-	down := errors.New("no database")
-	state := func() error {
-		mu.Lock()
-		defer mu.Unlock()
-		return down
-	}
-	var j journal
-	c := &catalogue{from: make(chan identity.Actor, 1)}
-	var products productv1.ProductServiceClient
-	addr := freeAddr(t)
-	listen := module.Options{Config: settings(t, map[string]any{"admin": map[string]any{"addr": addr}})}
-	slow := built("gateway", part{run: func(ctx context.Context) error { <-ctx.Done(); return nil }, ready: state}, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	p := &process{t: t, admin: addr, stop: cancel, done: make(chan error, 1)}
-	ready := make(chan struct{})
-	listen.Logs, listen.OnReady = io.Discard, func(string) { close(ready) }
-	go func() { p.done <- module.Run(ctx, listen, c.module(&j), caller("order", &products), slow) }()
-	require.Eventually(t, func() bool {
-		res, err := client.Get("http://" + addr + "/health/ready")
-		if err != nil {
-			return false
-		}
-		body, err := io.ReadAll(res.Body)
-		return errors.Join(err, res.Body.Close()) == nil && res.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(body), "gateway: no database")
-	}, timeout, time.Millisecond)
-	code, _ := p.get("/health/live")
-	require.Equal(t, http.StatusOK, code, "alive before it is ready")
-	select {
-	case <-ready:
-		require.Fail(t, "ready too early")
-	default:
-	}
-	mu.Lock()
-	down = nil
-	mu.Unlock()
-	receive(t, ready)
-	code, _ = p.get("/health/ready")
-	require.Equal(t, http.StatusOK, code)
-
-	_, err := products.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "prd_1"})
-	require.NoError(t, err)
-	_, metrics := p.get("/metrics")
-	require.Contains(t, metrics, "go_goroutines")
-	require.Regexp(t, `rpc_server_\w+\{[^}]*service="product"`, metrics)
-	require.Regexp(t, `rpc_client_\w+\{[^}]*service="order"`, metrics)
-	code, _ = p.get("/debug/pprof/cmdline")
-	require.Equal(t, http.StatusOK, code)
-	require.NoError(t, p.end())
-}
-
-// freeAddr returns an address on which no process listens.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, ln.Close())
-	return ln.Addr().String()
-}
-
-func TestProfilesAreServedOnLoopbackOnly(t *testing.T) {
-	t.Parallel()
-	var j journal
-	p := start(t, module.Options{Config: settings(t, map[string]any{"admin": map[string]any{"addr": "0.0.0.0:0"}})}, j.fake("product"))
-	_, port, _ := strings.Cut(strings.TrimPrefix(p.admin, "[::]"), ":")
-	p.admin = "127.0.0.1:" + port
-	code, _ := p.get("/debug/pprof/")
-	require.Equal(t, http.StatusNotFound, code)
-	code, _ = p.get("/health/live")
-	require.Equal(t, http.StatusOK, code)
-	require.NoError(t, p.end())
-	p = start(t, module.Options{Config: settings(t, map[string]any{"admin": map[string]any{"addr": ""}})}, j.fake("product"))
-	require.Empty(t, p.admin)
-	require.NoError(t, p.end())
-}
-
 func TestResourcesAreOpenedOnRequest(t *testing.T) {
 	t.Parallel()
 	nowhere := map[string]any{
-		"postgres": map[string]any{"url": "postgres://127.0.0.1:1/{service}"}, "redis": map[string]any{"addr": "127.0.0.1:1"}, "nats": map[string]any{"url": "nats://127.0.0.1:1"},
+		"postgres": map[string]any{
+			"url": "postgres://127.0.0.1:1/{service}",
+		},
+		"redis": map[string]any{"addr": "127.0.0.1:1"},
+		"nats":  map[string]any{"url": "nats://127.0.0.1:1"},
 	}
 	var j journal
-	require.NoError(t, start(t, module.Options{Config: settings(t, nowhere)}, j.fake("product")).end(), "no resource is requested, so none is opened")
+	require.NoError(
+		t,
+		start(t, module.Options{Config: settings(t, nowhere)}, j.fake("product")).end(),
+		"no resource is requested, so none is opened",
+	)
 
 	server := pgtest.URL(t)
-	all := module.Module{Name: "order", Tables: module.Tables{Outbox: true, Saga: true}, Build: func(ctx context.Context, p *module.Platform) (module.Runnable, error) {
-		pool, err := p.Postgres(ctx)
-		if err != nil {
-			return nil, err
-		}
-		again, err := p.Postgres(ctx)
-		if err != nil || again != pool {
-			return nil, fmt.Errorf("another pool, %w", err)
-		}
-		var n int
-		if err := pool.QueryRow(ctx, "select count(*) from outbox").Scan(&n); err != nil {
-			return nil, err
-		}
-		redis, err := p.Redis(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if err := redis.Do(ctx, redis.B().Ping().Build()).Error(); err != nil {
-			return nil, err
-		}
-		return p.Relay(ctx)
-	}}
-	tree := settings(t, map[string]any{"postgres": map[string]any{"urls": map[string]any{"order": server}}, "redis": map[string]any{"addr": redistest.Addr(t)}})
+	all := module.Module{
+		Name:   "order",
+		Tables: module.Tables{Outbox: true, Saga: true},
+		Build: func(ctx context.Context, p *module.Platform) (module.Runnable, error) {
+			pool, err := p.Postgres(ctx)
+			if err != nil {
+				return nil, err
+			}
+			again, err := p.Postgres(ctx)
+			if err != nil || again != pool {
+				return nil, fmt.Errorf("another pool, %w", err)
+			}
+			var n int
+			if err := pool.QueryRow(ctx, "select count(*) from outbox").Scan(&n); err != nil {
+				return nil, err
+			}
+			redis, err := p.Redis(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if err := redis.Do(ctx, redis.B().Ping().Build()).Error(); err != nil {
+				return nil, err
+			}
+			return p.Relay(ctx)
+		},
+	}
+	tree := settings(
+		t,
+		map[string]any{
+			"postgres": map[string]any{"urls": map[string]any{"order": server}},
+			"redis":    map[string]any{"addr": redistest.Addr(t)},
+		},
+	)
 	p := start(t, module.Options{Config: tree, Migrate: true, NATS: natstest.Server(t).ClientOptions()}, all)
 	_, metrics := p.get("/metrics")
 	require.Regexp(t, `postgres_connections_in_use\{service="order"\} \d`, metrics)

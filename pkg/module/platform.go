@@ -71,7 +71,12 @@ func newPlatform(m Module, tree *config.Tree, shared *resources) (*Platform, err
 		verifier: verifier,
 	}
 	p.server = rpc.NewServer(rpc.ServerOptions{
-		Service: name, Verifier: verifier, Logger: p.logger, Tracer: p.tracer, Metrics: p.metrics, Limit: shared.rpc.Limit,
+		Service:  name,
+		Verifier: verifier,
+		Logger:   p.logger,
+		Tracer:   p.tracer,
+		Metrics:  p.metrics,
+		Limit:    shared.rpc.Limit,
 	})
 	return p, nil
 }
@@ -108,7 +113,14 @@ func (p *Platform) Server() grpc.ServiceRegistrar { return p.server }
 
 // HTTPClient returns a client for an external target, with a breaker, traces and metrics.
 func (p *Platform) HTTPClient(target string) (*http.Client, error) {
-	return httpclient.New(target, httpclient.Options{Breakers: p.shared.breakers, Tracers: p.shared.telemetry.ForService(p.name), Metrics: p.metrics})
+	return httpclient.New(
+		target,
+		httpclient.Options{
+			Breakers: p.shared.breakers,
+			Tracers:  p.shared.telemetry.ForService(p.name),
+			Metrics:  p.metrics,
+		},
+	)
 }
 
 // Client returns a connection for generated stubs. It reaches every service of souk and calls as this module.
@@ -121,7 +133,12 @@ func (p *Platform) Client() (grpc.ClientConnInterface, error) {
 			return nil, err
 		}
 		p.conn = rpc.NewClient(transport.Conn(), rpc.ClientOptions{
-			Service: p.name, Signer: p.signer, Breakers: p.shared.breakers, Tracer: p.tracer, Metrics: p.metrics, Retry: retry.Default(),
+			Service:  p.name,
+			Signer:   p.signer,
+			Breakers: p.shared.breakers,
+			Tracer:   p.tracer,
+			Metrics:  p.metrics,
+			Retry:    retry.Default(),
 		})
 	}
 	return p.conn, nil
@@ -136,7 +153,15 @@ func (p *Platform) Postgres(ctx context.Context) (*pgxpool.Pool, error) {
 		if err != nil {
 			return nil, err
 		}
-		pool, err := postgres.Open(ctx, postgres.Config{URL: url, MaxConns: p.shared.postgres.MaxConns, ByKey: !p.scans, ApplicationName: "souk-" + p.name})
+		pool, err := postgres.Open(
+			ctx,
+			postgres.Config{
+				URL:             url,
+				MaxConns:        p.shared.postgres.MaxConns,
+				ByKey:           !p.scans,
+				ApplicationName: "souk-" + p.name,
+			},
+		)
 		if err != nil {
 			return nil, fmt.Errorf("open the database of %s: %w", p.name, err)
 		}
@@ -185,7 +210,12 @@ func (p *Platform) Relay(ctx context.Context) (*outbox.Relay, error) {
 	defer p.mu.Unlock()
 	if p.relay == nil {
 		p.relay = outbox.NewRelay(pool, js, outbox.Options{
-			Service: p.name, Streams: p.shared.streams, Publisher: publisher, Clock: p.clock, Logger: p.logger, Metrics: p.metrics,
+			Service:   p.name,
+			Streams:   p.shared.streams,
+			Publisher: publisher,
+			Clock:     p.clock,
+			Logger:    p.logger,
+			Metrics:   p.metrics,
 		})
 	}
 	return p.relay, nil

@@ -97,7 +97,16 @@ type running struct {
 
 // Sections returns the configuration sections of every process, without those of its modules.
 func Sections() []string {
-	return []string{sectionLog, sectionTelemetry, sectionPostgres, sectionRedis, sectionNATS, sectionIdentity, sectionAdmin, sectionRPC}
+	return []string{
+		sectionLog,
+		sectionTelemetry,
+		sectionPostgres,
+		sectionRedis,
+		sectionNATS,
+		sectionIdentity,
+		sectionAdmin,
+		sectionRPC,
+	}
 }
 
 func newProcess(ctx context.Context, o Options, modules []Module) (*process, error) {
@@ -134,7 +143,15 @@ func newProcess(ctx context.Context, o Options, modules []Module) (*process, err
 	if err != nil {
 		return nil, err
 	}
-	p := &process{modules: modules, telemetry: tel, logger: log, logs: sink, registry: reg, admin: admin, tree: o.Config}
+	p := &process{
+		modules:   modules,
+		telemetry: tel,
+		logger:    log,
+		logs:      sink,
+		registry:  reg,
+		admin:     admin,
+		tree:      o.Config,
+	}
 	if p.shared, err = newResources(o.Config, log, reg, tel, o.NATS); err != nil {
 		p.close()
 		return nil, err

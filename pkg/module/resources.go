@@ -45,7 +45,13 @@ type resources struct {
 	closers []func()
 }
 
-func newResources(tree *config.Tree, log *zap.Logger, reg *prometheus.Registry, tel *telemetry.Provider, natsOptions []nats.Option) (*resources, error) {
+func newResources(
+	tree *config.Tree,
+	log *zap.Logger,
+	reg *prometheus.Registry,
+	tel *telemetry.Provider,
+	natsOptions []nats.Option,
+) (*resources, error) {
 	r := &resources{
 		logger: log, registry: reg, telemetry: tel, clock: clock.System{},
 		breakers: breaker.NewRegistry(breaker.Options{}, reg), postgres: defaultPostgres(), container: dig.New(),
@@ -81,7 +87,10 @@ func newResources(tree *config.Tree, log *zap.Logger, reg *prometheus.Registry, 
 		},
 	}
 	if r.rpc.Transport == "nats" {
-		providers = append(providers, func(nc *nats.Conn) rpc.Transport { return natsrpc.New(nc, natsrpc.Options{Logger: log}) })
+		providers = append(
+			providers,
+			func(nc *nats.Conn) rpc.Transport { return natsrpc.New(nc, natsrpc.Options{Logger: log}) },
+		)
 	} else {
 		providers = append(providers, func() rpc.Transport { return rpc.NewLocal() })
 	}

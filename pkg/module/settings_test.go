@@ -19,9 +19,12 @@ import (
 func TestConfigErrorsNameSectionAndKey(t *testing.T) {
 	t.Parallel()
 	use := func(f func(context.Context, *module.Platform) error) module.Module {
-		return module.Module{Name: "order", Build: func(ctx context.Context, p *module.Platform) (module.Runnable, error) {
-			return module.Group(), f(ctx, p)
-		}}
+		return module.Module{
+			Name: "order",
+			Build: func(ctx context.Context, p *module.Platform) (module.Runnable, error) {
+				return module.Group(), f(ctx, p)
+			},
+		}
 	}
 	none := use(func(context.Context, *module.Platform) error { return nil })
 	for name, tc := range map[string]struct {
@@ -44,7 +47,11 @@ func TestConfigErrorsNameSectionAndKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := module.Run(t.Context(), module.Options{Config: settings(t, tc.settings), Logs: io.Discard}, tc.module)
+			err := module.Run(
+				t.Context(),
+				module.Options{Config: settings(t, tc.settings), Logs: io.Discard},
+				tc.module,
+			)
 			require.Error(t, err)
 			for _, want := range tc.want {
 				require.ErrorContains(t, err, want)
@@ -67,13 +74,26 @@ func TestServicesCanHaveKeysOfTheirOwn(t *testing.T) {
 	var j journal
 	c := &catalogue{from: make(chan identity.Actor, 1)}
 	var order, cart productv1.ProductServiceClient
-	p := start(t, module.Options{Config: settings(t, map[string]any{"identity": map[string]any{"keys": keys, "trusted": trusted}})},
-		c.module(&j), caller("order", &order), caller("cart", &cart))
+	p := start(
+		t,
+		module.Options{
+			Config: settings(t, map[string]any{"identity": map[string]any{"keys": keys, "trusted": trusted}}),
+		},
+		c.module(&j),
+		caller("order", &order),
+		caller("cart", &cart),
+	)
 	_, err := order.BatchGetVariants(t.Context(), &productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}})
 	require.NoError(t, err)
 	require.Equal(t, "order", receive(t, c.from).ID)
 	_, err = cart.BatchGetVariants(t.Context(), &productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}})
-	require.Equal(t, errs.Unavailable, errs.CodeOf(err), "not a refusal of its actor, and the key may become known: %v", err)
+	require.Equal(
+		t,
+		errs.Unavailable,
+		errs.CodeOf(err),
+		"not a refusal of its actor, and the key may become known: %v",
+		err,
+	)
 	require.ErrorContains(t, err, "its issuer is unknown")
 	require.NoError(t, p.end())
 }

@@ -66,16 +66,30 @@ func setup(t *testing.T) *harness {
 	c := &harness{dialer: &dialer{}, lost: make(chan error, 100), back: make(chan struct{}, 100)}
 	var err error
 	closed := make(chan struct{})
-	c.nc, err = nats.Connect(s.URL(), nats.SetCustomDialer(c.dialer), natsrpc.BatchWrites(), nats.MaxReconnects(-1), nats.ReconnectWait(5*time.Millisecond), nats.ReconnectJitter(0, 0),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.lost <- err }), nats.ReconnectHandler(func(*nats.Conn) { c.back <- struct{}{} }),
-		nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+	c.nc, err = nats.Connect(
+		s.URL(),
+		nats.SetCustomDialer(c.dialer),
+		natsrpc.BatchWrites(),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(5*time.Millisecond),
+		nats.ReconnectJitter(0, 0),
+		nats.DisconnectErrHandler(
+			func(_ *nats.Conn, err error) { c.lost <- err },
+		),
+		nats.ReconnectHandler(func(*nats.Conn) { c.back <- struct{}{} }),
+		nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
+	)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		c.nc.Close()
 		receive(t, closed)
 	})
 	served := natsrpc.New(natstest.Connect(t, s), natsrpc.Options{})
-	c.Harness = rpctest.Setup(t, func(testing.TB) (server, client rpc.Transport) { return served, natsrpc.New(c.nc, natsrpc.Options{}) }, nil)
+	c.Harness = rpctest.Setup(
+		t,
+		func(testing.TB) (server, client rpc.Transport) { return served, natsrpc.New(c.nc, natsrpc.Options{}) },
+		nil,
+	)
 	return c
 }
 
@@ -176,7 +190,11 @@ func TestEveryCallEndsThoughTheConnectionBreaks(t *testing.T) {
 					return
 				default:
 				}
-				if _, err := client.GetProduct(ctx, &productv1.GetProductRequest{Id: "1"}); err != nil && !errs.Is(err, errs.Unavailable) {
+				if _, err := client.GetProduct(
+					ctx,
+					&productv1.GetProductRequest{Id: "1"},
+				); err != nil &&
+					!errs.Is(err, errs.Unavailable) {
 					t.Errorf("neither an answer nor unavailable: %v", err)
 					return
 				}
@@ -209,10 +227,32 @@ func TestCallsOnAClosedConnectionFailAtOnce(t *testing.T) {
 			nc := natstest.Conn(t)
 			conn := natsrpc.New(nc, natsrpc.Options{}).Conn()
 			if first {
-				require.Equal(t, errs.Unavailable, errs.CodeOf(conn.Invoke(t.Context(), getProduct, &productv1.GetProductRequest{}, &productv1.GetProductResponse{})))
+				require.Equal(
+					t,
+					errs.Unavailable,
+					errs.CodeOf(
+						conn.Invoke(
+							t.Context(),
+							getProduct,
+							&productv1.GetProductRequest{},
+							&productv1.GetProductResponse{},
+						),
+					),
+				)
 			}
 			nc.Close()
-			require.Equal(t, errs.Unavailable, errs.CodeOf(conn.Invoke(t.Context(), getProduct, &productv1.GetProductRequest{}, &productv1.GetProductResponse{})))
+			require.Equal(
+				t,
+				errs.Unavailable,
+				errs.CodeOf(
+					conn.Invoke(
+						t.Context(),
+						getProduct,
+						&productv1.GetProductRequest{},
+						&productv1.GetProductResponse{},
+					),
+				),
+			)
 		})
 	}
 }

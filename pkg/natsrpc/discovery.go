@@ -69,7 +69,10 @@ func (e *endpoint) info() micro.EndpointInfo {
 
 // endpoints returns the endpoints sorted by subject.
 func (sv *serving) endpoints() []*endpoint {
-	return slices.SortedFunc(maps.Values(sv.methods), func(a, b *endpoint) int { return strings.Compare(a.subject, b.subject) })
+	return slices.SortedFunc(
+		maps.Values(sv.methods),
+		func(a, b *endpoint) int { return strings.Compare(a.subject, b.subject) },
+	)
 }
 
 // discoverable answers the NATS service API. Package micro is not used for it, because it runs handlers on the
@@ -82,14 +85,23 @@ func (sv *serving) discoverable() error {
 	verbs := map[micro.Verb]func() any{
 		micro.PingVerb: func() any { return micro.Ping{ServiceIdentity: identity, Type: micro.PingResponseType} },
 		micro.InfoVerb: func() any {
-			info := micro.Info{ServiceIdentity: identity, Type: micro.InfoResponseType, Endpoints: []micro.EndpointInfo{}}
+			info := micro.Info{
+				ServiceIdentity: identity,
+				Type:            micro.InfoResponseType,
+				Endpoints:       []micro.EndpointInfo{},
+			}
 			for _, e := range sv.endpoints() {
 				info.Endpoints = append(info.Endpoints, e.info())
 			}
 			return info
 		},
 		micro.StatsVerb: func() any {
-			stats := micro.Stats{ServiceIdentity: identity, Type: micro.StatsResponseType, Started: sv.started, Endpoints: []*micro.EndpointStats{}}
+			stats := micro.Stats{
+				ServiceIdentity: identity,
+				Type:            micro.StatsResponseType,
+				Started:         sv.started,
+				Endpoints:       []*micro.EndpointStats{},
+			}
 			for _, e := range sv.endpoints() {
 				stats.Endpoints = append(stats.Endpoints, e.stats())
 			}
@@ -116,7 +128,11 @@ func (sv *serving) respond(m *nats.Msg, answer any) {
 		err = m.Respond(data)
 	}
 	if err != nil {
-		sv.options.Logger.Warn("the NATS service API was not answered", zap.String("subject", m.Subject), zap.Error(err))
+		sv.options.Logger.Warn(
+			"the NATS service API was not answered",
+			zap.String("subject", m.Subject),
+			zap.Error(err),
+		)
 	}
 }
 

@@ -130,7 +130,14 @@ type message struct {
 }
 
 func newServing(t *transport, s *rpc.Server) *serving {
-	sv := &serving{transport: t, server: s, spare: make(chan message), methods: map[string]*endpoint{}, started: time.Now().UTC(), id: nats.NewInbox()[len(nats.InboxPrefix):]}
+	sv := &serving{
+		transport: t,
+		server:    s,
+		spare:     make(chan message),
+		methods:   map[string]*endpoint{},
+		started:   time.Now().UTC(),
+		id:        nats.NewInbox()[len(nats.InboxPrefix):],
+	}
 	sv.base, sv.cancel = context.WithCancel(context.Background())
 	sv.buffers.New = func() any { return new([]byte) }
 	for _, m := range s.Methods() {
@@ -177,7 +184,10 @@ func (sv *serving) unsubscribe() error {
 	}
 	var all []error
 	for _, sub := range sv.subscriptions {
-		if err := end(sub); err != nil && !errors.Is(err, nats.ErrConnectionClosed) && !errors.Is(err, nats.ErrBadSubscription) {
+		if err := end(
+			sub,
+		); err != nil && !errors.Is(err, nats.ErrConnectionClosed) &&
+			!errors.Is(err, nats.ErrBadSubscription) {
 			all = append(all, fmt.Errorf("unsubscribe from %s: %w", sub.Subject, err))
 		}
 	}
@@ -277,7 +287,12 @@ func (sv *serving) send(m *nats.Msg, reply proto.Message) error {
 	}
 	err = sv.nc.Publish(m.Reply, data) // copies data
 	if errors.Is(err, nats.ErrMaxPayload) {
-		return errs.New(errs.Internal, "the answer is too large: %d bytes, and NATS carries at most %d", len(data), sv.nc.MaxPayload())
+		return errs.New(
+			errs.Internal,
+			"the answer is too large: %d bytes, and NATS carries at most %d",
+			len(data),
+			sv.nc.MaxPayload(),
+		)
 	}
 	if err != nil {
 		sv.options.Logger.Warn("an answer was not sent", zap.String("subject", m.Subject), zap.Error(err))
@@ -389,13 +404,19 @@ func headers(h rpc.Header) nats.Header {
 func (c *conn) failure(ctx context.Context, method string, size int, err error) error {
 	switch {
 	case errors.Is(err, errLost): // takes precedence over the end of the context
-		return errs.Wrap(err, errs.Unavailable, "%s could not answer: the connection broke", rpc.Target(method)).WithRetryAfter(time.Second)
+		return errs.Wrap(err, errs.Unavailable, "%s could not answer: the connection broke", rpc.Target(method)).
+			WithRetryAfter(time.Second)
 	case ctx.Err() != nil:
 		return errs.From(ctx.Err())
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrDisconnected):
 		return rpc.NotServed(method)
 	case errors.Is(err, nats.ErrMaxPayload):
-		return errs.New(errs.TooLarge, "the request is too large: %d bytes, and NATS carries at most %d", size, c.calls.nc.MaxPayload())
+		return errs.New(
+			errs.TooLarge,
+			"the request is too large: %d bytes, and NATS carries at most %d",
+			size,
+			c.calls.nc.MaxPayload(),
+		)
 	default:
 		return errs.Wrap(err, errs.Unavailable, "%s is out of reach", rpc.Target(method)).WithRetryAfter(time.Second)
 	}

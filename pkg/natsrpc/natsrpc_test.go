@@ -28,7 +28,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func transports(t testing.TB) (server, client rpc.Transport) {
 	t.Helper()
 	s := natstest.Server(t)
-	return natsrpc.New(natstest.Connect(t, s), natsrpc.Options{}), natsrpc.New(natstest.Connect(t, s), natsrpc.Options{})
+	return natsrpc.New(
+			natstest.Connect(t, s),
+			natsrpc.Options{},
+		), natsrpc.New(
+			natstest.Connect(t, s),
+			natsrpc.Options{},
+		)
 }
 
 // on returns a transport that serves and calls on one connection, and the connection.
@@ -68,16 +74,25 @@ func TestNATSWithBatchedWrites(t *testing.T) {
 
 func TestSubject(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "rpc.product.v1.ProductService.GetProduct", natsrpc.Subject("/souk.product.v1.ProductService/GetProduct"))
+	require.Equal(
+		t,
+		"rpc.product.v1.ProductService.GetProduct",
+		natsrpc.Subject("/souk.product.v1.ProductService/GetProduct"),
+	)
 }
 
 func TestTooLargeMessagesFail(t *testing.T) {
 	t.Parallel()
 	const most = 64 << 10
-	_, both := on(t, natstest.Start(t, natsserver.Options{StoreDir: t.TempDir(), NoSync: true, Port: -1, MaxPayload: most}))
+	_, both := on(
+		t,
+		natstest.Start(t, natsserver.Options{StoreDir: t.TempDir(), NoSync: true, Port: -1, MaxPayload: most}),
+	)
 	k := rpctest.Setup(t, both, nil)
 	k.Product.Get = func(_ context.Context, r *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
-		return &productv1.GetProductResponse{Product: &productv1.Product{Description: strings.Repeat("x", len(r.GetId())*most/16)}}, nil
+		return &productv1.GetProductResponse{
+			Product: &productv1.Product{Description: strings.Repeat("x", len(r.GetId())*most/16)},
+		}, nil
 	}
 	client := k.Client("order")
 	got, err := client.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "12345678"})
@@ -97,7 +112,11 @@ func TestMalformedRequestIsInvalid(t *testing.T) {
 	t.Parallel()
 	nc, both := on(t, natstest.Server(t))
 	rpctest.Setup(t, both, nil)
-	answer, err := nc.Request("rpc.product.v1.ProductService.GetProduct", []byte("\xff\xff\xff not protobuf"), rpctest.Timeout)
+	answer, err := nc.Request(
+		"rpc.product.v1.ProductService.GetProduct",
+		[]byte("\xff\xff\xff not protobuf"),
+		rpctest.Timeout,
+	)
 	require.NoError(t, err)
 	require.Equal(t, "1", answer.Header.Get("E"))
 	require.Contains(t, string(answer.Data), "invalid_argument")
@@ -206,8 +225,13 @@ func TestCallsFailWhileNATSIsDown(t *testing.T) {
 	s, err := natsserver.Start(t.Context(), o)
 	require.NoError(t, err)
 	closed := make(chan struct{})
-	nc, err := nats.Connect(s.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0),
-		nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+	nc, err := nats.Connect(
+		s.URL(),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(10*time.Millisecond),
+		nats.ReconnectJitter(0, 0),
+		nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
+	)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		nc.Close()

@@ -69,7 +69,12 @@ func TestAttemptsSurviveRestart(t *testing.T) {
 	h.run(h.consumer(o))
 	h.eventually(func() bool { return len(h.dead()) == 1 }, "no dead letter")
 	require.Equal(t, 6, h.dead()[0].Attempts)
-	require.LessOrEqual(t, failures.Load(), int64(7), "an attempt that the end of its process interrupts may stay uncounted")
+	require.LessOrEqual(
+		t,
+		failures.Load(),
+		int64(7),
+		"an attempt that the end of its process interrupts may stay uncounted",
+	)
 }
 
 // An event that was delivered many times, but never to a handler, is not poison.
@@ -165,7 +170,12 @@ func TestAttemptsArePrunedWithInbox(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	for event, age := range map[string]time.Duration{"evt_old": outbox.RetainInbox + time.Hour, "evt_young": outbox.RetainInbox - time.Hour} {
-		_, err := h.pool.Exec(t.Context(), `insert into inbox_attempt (consumer, event_id, stream_seq, attempts, tried_at) values ('a_test', $1, 1, 2, $2)`, event, time.Now().Add(-age))
+		_, err := h.pool.Exec(
+			t.Context(),
+			`insert into inbox_attempt (consumer, event_id, stream_seq, attempts, tried_at) values ('a_test', $1, 1, 2, $2)`,
+			event,
+			time.Now().Add(-age),
+		)
 		require.NoError(t, err)
 	}
 	h.run(h.consumer(h.options("a")))

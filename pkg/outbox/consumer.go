@@ -139,7 +139,11 @@ func (c *Consumer) Ready(context.Context) error {
 // Errors: internal (wrong options), unavailable (the connection to NATS was closed for good).
 func (c *Consumer) Run(ctx context.Context) error {
 	if c.o.Service == "" || c.o.Purpose == "" || len(c.o.Subjects) == 0 || (c.o.Handler == nil) == (c.o.Queue == nil) {
-		return errs.New(errs.Internal, "consumer %q lacks a service, a purpose, subjects or a handler, or has two", c.name)
+		return errs.New(
+			errs.Internal,
+			"consumer %q lacks a service, a purpose, subjects or a handler, or has two",
+			c.name,
+		)
 	}
 	defer c.ready.Store(false)
 
@@ -244,7 +248,8 @@ func (c *Consumer) fetch(ctx, work context.Context, l *link, cons jetstream.Cons
 		}
 		c.process(work, ctx, got)
 	}
-	if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+	if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) &&
+		!errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil

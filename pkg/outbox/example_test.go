@@ -19,11 +19,19 @@ func ExampleAppend() {
 	_ = func(ctx context.Context, pool *pgxpool.Pool, relay *outbox.Relay, orderID string, at time.Time) error {
 		err := postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
 			var version int64
-			err := tx.QueryRow(ctx, `update orders set status = 'confirmed', version = version + 1 where id = $1 returning version`, orderID).Scan(&version)
+			err := tx.QueryRow(ctx, `update orders set status = 'confirmed', version = version + 1 where id = $1 returning version`, orderID).
+				Scan(&version)
 			if err != nil {
 				return postgres.Err(err)
 			}
-			e, err := event.New(ctx, "evt.order.confirmed", orderID, version, at, &orderv1.OrderConfirmed{OrderId: orderID})
+			e, err := event.New(
+				ctx,
+				"evt.order.confirmed",
+				orderID,
+				version,
+				at,
+				&orderv1.OrderConfirmed{OrderId: orderID},
+			)
 			if err != nil {
 				return err
 			}
@@ -49,7 +57,12 @@ func ExampleNewConsumer() {
 				if err := e.Decode(&confirmed); err != nil {
 					return err
 				}
-				_, err := tx.Exec(ctx, `insert into sale (order_id, sold_at) values ($1, $2)`, confirmed.GetOrderId(), e.Time)
+				_, err := tx.Exec(
+					ctx,
+					`insert into sale (order_id, sold_at) values ($1, $2)`,
+					confirmed.GetOrderId(),
+					e.Time,
+				)
 				return postgres.Err(err)
 			},
 		})

@@ -279,8 +279,17 @@ func (c *Consumer) fail(ctx context.Context, it *item, err error) {
 		return
 	}
 	delay := c.o.Backoff[min(max(it.attempts, 1), len(c.o.Backoff))-1]
-	c.log.Warn("an event failed and will be tried again", zap.String("event_id", it.event.ID),
-		zap.String("subject", it.event.Subject), zap.Int("attempt", it.attempts), zap.Duration("in", delay), zap.Error(err))
+	c.log.Warn(
+		"an event failed and will be tried again",
+		zap.String("event_id", it.event.ID),
+		zap.String(
+			"subject",
+			it.event.Subject,
+		),
+		zap.Int("attempt", it.attempts),
+		zap.Duration("in", delay),
+		zap.Error(err),
+	)
 	c.hold(it, time.Now().Add(delay), holdGrace)
 	c.nak(it, delay)
 }

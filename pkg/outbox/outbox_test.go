@@ -91,7 +91,9 @@ func TestEventArrivesUnchanged(t *testing.T) {
 	h.run(h.relay())
 	h.run(h.consumer(o))
 
-	e := h.event("ord_ü", 7).With("request_id", `quote " and ünïcode 日本`).With("traceparent", "00-0102030405060708090a0b0c0d0e0f10-0102030405060708-01")
+	e := h.event("ord_ü", 7).
+		With("request_id", `quote " and ünïcode 日本`).
+		With("traceparent", "00-0102030405060708090a0b0c0d0e0f10-0102030405060708-01")
 	e.Time = e.Time.Truncate(time.Microsecond) // what PostgreSQL keeps
 	e.Payload = []byte(strings.Repeat("\x00\xff", 1000))
 	h.append(e)
@@ -116,7 +118,9 @@ func TestPruneDeletesOnlyOldSentRows(t *testing.T) {
 	require.EqualValues(t, 2, n)
 	require.Equal(t, 3, h.count(`select count(*) from outbox`))
 
-	exec(`insert into inbox (consumer, event_id, processed_at) select 'a', g::text, now() - make_interval(days => g) from generate_series(1, 40) g`)
+	exec(
+		`insert into inbox (consumer, event_id, processed_at) select 'a', g::text, now() - make_interval(days => g) from generate_series(1, 40) g`,
+	)
 	n, err = outbox.PruneInbox(t.Context(), h.pool, time.Now().Add(-outbox.RetainInbox))
 	require.NoError(t, err)
 	require.EqualValues(t, 11, n)

@@ -43,7 +43,15 @@ func rowsOf(aggregate string, n int) []row {
 	rows := make([]row, n)
 	for i := range rows {
 		rows[i] = row{seq: int64(i), Event: event.Event{
-			ID: fmt.Sprintf("evt_%s_%d", aggregate, i), Subject: "evt.order.created", Type: "t", AggregateID: aggregate, Time: time.Unix(1, 0),
+			ID: fmt.Sprintf(
+				"evt_%s_%d",
+				aggregate,
+				i,
+			),
+			Subject:     "evt.order.created",
+			Type:        "t",
+			AggregateID: aggregate,
+			Time:        time.Unix(1, 0),
 		}}
 	}
 	return rows

@@ -24,7 +24,14 @@ func TestQueuedEffectsShareStatement(t *testing.T) {
 	o := h.options("a")
 	o.Handler = nil
 	o.Queue = func(_ context.Context, batch *pgx.Batch, e event.Event) error {
-		postgres.QueueRows(batch, queueEffect, []string{"a"}, []string{e.ID}, []string{e.AggregateID}, []int64{e.AggregateVersion})
+		postgres.QueueRows(
+			batch,
+			queueEffect,
+			[]string{"a"},
+			[]string{e.ID},
+			[]string{e.AggregateID},
+			[]int64{e.AggregateVersion},
+		)
 		if e.AggregateID == "ord_poison" {
 			batch.Queue("select 1 / 0")
 		}

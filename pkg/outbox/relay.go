@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"souk/pkg/chore"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/failpoint"
@@ -67,7 +68,7 @@ type Relay struct {
 	opts    Options
 	log     *zap.Logger
 	metrics relayMetrics
-	wake    chan struct{}
+	wake    chore.Wake
 	running atomic.Bool
 }
 
@@ -88,18 +89,13 @@ func NewRelay(pool *pgxpool.Pool, js jetstream.JetStream, o Options) *Relay {
 	return &Relay{
 		pool: pool, js: js, opts: o, log: o.Logger,
 		metrics: newRelayMetrics(o.Metrics),
-		wake:    make(chan struct{}, 1),
+		wake:    chore.NewWake(),
 	}
 }
 
 // Wake makes the relay tick without waiting for its next poll. Call it after the commit of what [Append] or [Queue]
 // wrote. It never blocks; all calls while the relay is busy cause one tick.
-func (r *Relay) Wake() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
+func (r *Relay) Wake() { r.wake.Now() }
 
 // Ready returns nil while the relay runs, even if JetStream is out of reach: the service can take traffic, because
 // events wait in the outbox.
@@ -124,30 +120,25 @@ func (r *Relay) Run(ctx context.Context) error {
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	defer cancel()
-	helpers.Go(func() { r.housekeeping(ctx) })
+	for _, c := range []chore.Chore{
+		{Name: "count pending events", Every: gaugeInterval, Pass: r.updateGauges, Clock: r.opts.Clock, Logger: r.log},
+		{Name: "prune the outbox", Every: pruneInterval, Pass: r.prune, Clock: r.opts.Clock, Logger: r.log},
+	} {
+		helpers.Go(func() { _ = c.Run(ctx) }) // it returns nil
+	}
 	l := newLink(r.js.Conn())
 	defer l.close()
 
 	r.ensureStreams(ctx, l)
-	poll := time.NewTimer(0)
-	defer poll.Stop()
 	var wait backoff
 	var last time.Time
-	for {
-		woken := false
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-r.wake:
-			woken = true
-		case <-poll.C:
-		}
+	return chore.Loop(ctx, r.wake, func(ctx context.Context, woken bool) (time.Duration, error) {
 		delay := r.opts.Publisher.untilNextTick(last)
 		if delay == 0 && woken {
 			delay = batchWindow
 		}
 		if delay > 0 && !sleep(ctx, delay) {
-			return nil
+			return 0, nil
 		}
 		select {
 		case <-r.wake: // this tick serves those wakes, too
@@ -158,20 +149,18 @@ func (r *Relay) Run(ctx context.Context) error {
 		busy, err := r.drain(ctx, l, woken)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return 0, nil
 		case err == nil:
 			if wait.failures > 0 {
 				r.log.Info("the outbox is being relayed again")
 			}
 			wait.reset()
 			if busy { // the holder of the lock may have read before our rows were committed
-				poll.Reset(tickInterval)
-			} else {
-				poll.Reset(r.opts.Poll)
+				return tickInterval, nil
 			}
-			continue
+			return r.opts.Poll, nil
 		case r.js.Conn().IsClosed():
-			return errs.Wrap(nats.ErrConnectionClosed, errs.Unavailable, "the connection to NATS is closed")
+			return 0, errs.Wrap(nats.ErrConnectionClosed, errs.Unavailable, "the connection to NATS is closed")
 		}
 		if wait.failures == 0 {
 			r.log.Warn("the outbox cannot be relayed; it will be tried again", zap.Error(err))
@@ -179,11 +168,9 @@ func (r *Relay) Run(ctx context.Context) error {
 		if errors.Is(err, errStreamGone) {
 			r.ensureStreams(ctx, l)
 		}
-		if !wait.sleep(ctx, l.back) {
-			return nil
-		}
-		poll.Reset(0)
-	}
+		wait.sleep(ctx, l.back)
+		return 0, nil
+	})
 }
 
 // publish ends the tick t by publishing rows. It is cut short by the loss of the connection, but not by the end
@@ -257,32 +244,23 @@ const sqlGauge = `
 select count(*), coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float8
 from (select created_at from outbox where sent_at is null order by seq limit 100000) pending`
 
-// housekeeping updates the gauges every 5 s, and prunes once an hour by the injected clock.
-func (r *Relay) housekeeping(ctx context.Context) {
-	ticker := time.NewTicker(gaugeInterval)
-	defer ticker.Stop()
-	var pruned time.Time
-	for {
-		var n int64
-		var oldest float64
-		if err := r.pool.QueryRow(ctx, sqlGauge).Scan(&n, &oldest); err == nil {
-			r.metrics.pending.Set(float64(n))
-			r.metrics.oldest.Set(max(oldest, 0))
-		}
-		if now := r.opts.Clock.Now(); now.Sub(pruned) >= pruneInterval {
-			pruned = now
-			n, err := Prune(ctx, r.pool, now.Add(-r.opts.Retain))
-			switch {
-			case err != nil && ctx.Err() == nil:
-				r.log.Warn("the outbox could not be pruned", zap.Error(err))
-			case n > 0:
-				r.log.Info("the outbox was pruned", zap.Int64("rows", n))
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+// updateGauges counts the pending events.
+func (r *Relay) updateGauges(ctx context.Context, _ time.Time) (int, error) {
+	var n int64
+	var oldest float64
+	if err := r.pool.QueryRow(ctx, sqlGauge).Scan(&n, &oldest); err != nil {
+		return 0, postgres.Err(err)
 	}
+	r.metrics.pending.Set(float64(n))
+	r.metrics.oldest.Set(max(oldest, 0))
+	return 0, nil
+}
+
+// prune deletes rows that were sent longer ago than Retain.
+func (r *Relay) prune(ctx context.Context, now time.Time) (int, error) {
+	n, err := Prune(ctx, r.pool, now.Add(-r.opts.Retain))
+	if n > 0 {
+		r.log.Info("the outbox was pruned", zap.Int64("rows", n))
+	}
+	return 0, err
 }

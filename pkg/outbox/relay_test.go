@@ -267,7 +267,10 @@ func TestRelaySurvivesPostgresEndingItsSessions(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = conn.Close(context.Background()) }()
 	for i := range 10 {
-		_, err := conn.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`)
+		_, err := conn.Exec(
+			t.Context(),
+			`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`,
+		)
 		require.NoError(t, err)
 		require.NoError(t, outbox.Append(t.Context(), conn, h.events(aggregate(i), 10)...))
 	}

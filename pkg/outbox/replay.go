@@ -29,7 +29,13 @@ limit $3`
 // outbox it is.
 //
 // Errors: unavailable (PostgreSQL or JetStream does not answer; Replay may be called again).
-func Replay(ctx context.Context, pool *pgxpool.Pool, js jetstream.JetStream, source string, since time.Time) (int, error) {
+func Replay(
+	ctx context.Context,
+	pool *pgxpool.Pool,
+	js jetstream.JetStream,
+	source string,
+	since time.Time,
+) (int, error) {
 	if err := requireStreams(ctx, js, Streams{}); err != nil {
 		return 0, err
 	}
@@ -60,7 +66,8 @@ func Replay(ctx context.Context, pool *pgxpool.Pool, js jetstream.JetStream, sou
 		out := publish(ctx, js, all, 1)[0]
 		total += len(out.sent)
 		if out.err != nil {
-			return total, errs.Wrap(out.err, errs.Unavailable, "JetStream does not take the events").WithRetryAfter(time.Second)
+			return total, errs.Wrap(out.err, errs.Unavailable, "JetStream does not take the events").
+				WithRetryAfter(time.Second)
 		}
 		seq = rows[len(rows)-1].seq
 		if rows, err = lock.next(ctx, out.sent, time.Now(), sqlReplay, seq, since, replayBatch); err != nil {

@@ -79,7 +79,8 @@ func EnsureStreams(ctx context.Context, js jetstream.JetStream, s Streams) error
 		},
 	} {
 		if err := ensureStream(ctx, js, cfg); err != nil {
-			return errs.Wrap(err, errs.Unavailable, "the stream %s cannot be set up", cfg.Name).WithRetryAfter(time.Second)
+			return errs.Wrap(err, errs.Unavailable, "the stream %s cannot be set up", cfg.Name).
+				WithRetryAfter(time.Second)
 		}
 	}
 	return nil

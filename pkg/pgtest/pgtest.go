@@ -164,7 +164,8 @@ func ensureTemplate(ctx context.Context, server, name string, sets []migration.S
 		return fmt.Errorf("lock the template: %w", err)
 	}
 	var done bool
-	err = conn.QueryRow(ctx, `select coalesce((select datistemplate from pg_database where datname = $1), false)`, name).Scan(&done)
+	err = conn.QueryRow(ctx, `select coalesce((select datistemplate from pg_database where datname = $1), false)`, name).
+		Scan(&done)
 	if err != nil {
 		return fmt.Errorf("look for the template: %w", err)
 	}
@@ -185,7 +186,10 @@ func ensureTemplate(ctx context.Context, server, name string, sets []migration.S
 	if err := migration.UpAll(ctx, u, sets...); err != nil {
 		return err
 	}
-	if _, err := conn.Exec(ctx, `alter database `+ident(name)+` with is_template true allow_connections false`); err != nil {
+	if _, err := conn.Exec(
+		ctx,
+		`alter database `+ident(name)+` with is_template true allow_connections false`,
+	); err != nil {
 		return fmt.Errorf("finish the template: %w", err)
 	}
 	return nil

@@ -48,7 +48,12 @@ func TestDatabaseIsDroppedAfterTest(t *testing.T) {
 	var name string
 	t.Run("a test", func(t *testing.T) { name = pgtest.New(t).Config().ConnConfig.Database })
 	var exists bool
-	require.NoError(t, pgtest.New(t).QueryRow(t.Context(), `select exists (select from pg_database where datname = $1)`, name).Scan(&exists))
+	require.NoError(
+		t,
+		pgtest.New(t).
+			QueryRow(t.Context(), `select exists (select from pg_database where datname = $1)`, name).
+			Scan(&exists),
+	)
 	require.False(t, exists)
 }
 

@@ -13,7 +13,12 @@ import (
 // arrays, which are most of what souk sends to PostgreSQL. The encoder of pgx goes through an interface for each
 // element and grows its buffer on the way.
 func registerArrays(m *pgtype.Map) error {
-	err := registerArray(m, pgtype.TextArrayOID, func(s string) int { return len(s) }, func(buf []byte, s string) []byte { return append(buf, s...) })
+	err := registerArray(
+		m,
+		pgtype.TextArrayOID,
+		func(s string) int { return len(s) },
+		func(buf []byte, s string) []byte { return append(buf, s...) },
+	)
 	if err != nil {
 		return err
 	}
@@ -31,7 +36,13 @@ func registerArray[T any](m *pgtype.Map, oid uint32, size func(T) int, put func(
 	if !ok {
 		return fmt.Errorf("pgx has another codec for %s: %T", known.Name, known.Codec)
 	}
-	m.RegisterType(&pgtype.Type{Name: known.Name, OID: oid, Codec: arrays[T]{codec, encodeArray[T]{codec.ElementType.OID, size, put}}})
+	m.RegisterType(
+		&pgtype.Type{
+			Name:  known.Name,
+			OID:   oid,
+			Codec: arrays[T]{codec, encodeArray[T]{codec.ElementType.OID, size, put}},
+		},
+	)
 	return nil
 }
 

@@ -47,12 +47,19 @@ func TestTextArraysRoundTrip(t *testing.T) {
 	// pgx encodes what is not a []string.
 	text := "a"
 	var back []string
-	require.NoError(t, pool.QueryRow(t.Context(), `select array_replace($1::text[], null, 'nothing')`, []*string{&text, nil}).Scan(&back))
+	require.NoError(
+		t,
+		pool.QueryRow(t.Context(), `select array_replace($1::text[], null, 'nothing')`, []*string{&text, nil}).
+			Scan(&back),
+	)
 	require.Equal(t, []string{"a", "nothing"}, back)
 	type name string
 	require.NoError(t, pool.QueryRow(t.Context(), `select $1::text[]`, []name{"a", "b"}).Scan(&back))
 	require.Equal(t, []string{"a", "b"}, back)
-	require.NoError(t, pool.QueryRow(t.Context(), `select $1::text[]`, pgx.QueryExecModeExec, []string{`a "b", {c}`}).Scan(&back))
+	require.NoError(
+		t,
+		pool.QueryRow(t.Context(), `select $1::text[]`, pgx.QueryExecModeExec, []string{`a "b", {c}`}).Scan(&back),
+	)
 	require.Equal(t, []string{`a "b", {c}`}, back, "in the format of text")
 }
 
@@ -64,13 +71,21 @@ func TestNumberArraysRoundTrip(t *testing.T) {
 	for _, numbers := range [][]int64{{}, nil, {0}, {-1, math.MaxInt64, math.MinInt64, 1 << 40}} {
 		var back []int64
 		var text *string
-		require.NoError(t, pool.QueryRow(t.Context(), `select $1::bigint[], array_to_string($1::bigint[], ' ')`, numbers).Scan(&back, &text))
+		require.NoError(
+			t,
+			pool.QueryRow(t.Context(), `select $1::bigint[], array_to_string($1::bigint[], ' ')`, numbers).
+				Scan(&back, &text),
+		)
 		require.Equal(t, numbers, back)
 		if numbers != nil {
 			require.Equal(t, strings.Trim(fmt.Sprint(numbers), "[]"), *text)
 		}
 	}
 	var back []int64
-	require.NoError(t, pool.QueryRow(t.Context(), `select $1::bigint[]`, []int32{1, -2}).Scan(&back), "pgx encodes what is not a []int64")
+	require.NoError(
+		t,
+		pool.QueryRow(t.Context(), `select $1::bigint[]`, []int32{1, -2}).Scan(&back),
+		"pgx encodes what is not a []int64",
+	)
 	require.Equal(t, []int64{1, -2}, back)
 }

@@ -87,11 +87,19 @@ func TestInBatches(t *testing.T) {
 			return out
 		}
 		before := timeout(pool)
-		require.NoError(t, postgres.InBatches(ctx, pool, []string{`set local lock_timeout = '123ms'`}, func(tx *postgres.Batches) error {
-			require.NoError(t, tx.Send(ctx, take(1)))
-			require.Equal(t, "123ms", timeout(tx.Conn()))
-			return nil
-		}))
+		require.NoError(
+			t,
+			postgres.InBatches(
+				ctx,
+				pool,
+				[]string{`set local lock_timeout = '123ms'`},
+				func(tx *postgres.Batches) error {
+					require.NoError(t, tx.Send(ctx, take(1)))
+					require.Equal(t, "123ms", timeout(tx.Conn()))
+					return nil
+				},
+			),
+		)
 		require.Equal(t, before, timeout(pool))
 	})
 	t.Run("rolls back on a panic", func(t *testing.T) {

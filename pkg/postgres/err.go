@@ -33,7 +33,8 @@ func Err(err error) error {
 	case errors.Is(err, pgx.ErrNoRows):
 		return errs.Wrap(err, errs.NotFound, "not found")
 	case isDown(err):
-		return errs.Wrap(err, errs.Unavailable, "the database is out of reach for the moment").WithRetryAfter(retryAfter)
+		return errs.Wrap(err, errs.Unavailable, "the database is out of reach for the moment").
+			WithRetryAfter(retryAfter)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), pgconn.Timeout(err):
 		return errs.Wrap(err, errs.Timeout, "the request took too long or was given up")
 	default:

@@ -58,7 +58,10 @@ func TestOpen(t *testing.T) {
 		t.Parallel()
 		var at time.Time
 		var zone string
-		require.NoError(t, pool.QueryRow(ctx, `select at, current_setting('timezone') from stock where sku = 'a'`).Scan(&at, &zone))
+		require.NoError(
+			t,
+			pool.QueryRow(ctx, `select at, current_setting('timezone') from stock where sku = 'a'`).Scan(&at, &zone),
+		)
 		require.Equal(t, time.UTC, at.Location())
 		require.Equal(t, "UTC", zone)
 	})
@@ -79,12 +82,21 @@ func TestOpen(t *testing.T) {
 		silent, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = silent.Close() })
-		_, err = postgres.Open(ctx, postgres.Config{URL: "postgres://u@" + silent.Addr().String() + "/d?sslmode=disable", ConnectTimeout: 50 * time.Millisecond})
+		_, err = postgres.Open(
+			ctx,
+			postgres.Config{
+				URL:            "postgres://u@" + silent.Addr().String() + "/d?sslmode=disable",
+				ConnectTimeout: 50 * time.Millisecond,
+			},
+		)
 		require.Equal(t, errs.Unavailable, errs.CodeOf(err))
 	})
 	t.Run("statement timeout", func(t *testing.T) {
 		t.Parallel()
-		p, err := postgres.Open(ctx, postgres.Config{URL: pool.Config().ConnString(), StatementTimeout: 20 * time.Millisecond})
+		p, err := postgres.Open(
+			ctx,
+			postgres.Config{URL: pool.Config().ConnString(), StatementTimeout: 20 * time.Millisecond},
+		)
 		require.NoError(t, err)
 		t.Cleanup(p.Close)
 		_, err = p.Exec(ctx, `select pg_sleep(20)`)
@@ -218,7 +230,12 @@ func TestInTx(t *testing.T) {
 	t.Run("a deadlock is retried", func(t *testing.T) {
 		t.Parallel()
 		ctx, pool := setup(t)
-		_, err := pool.Exec(ctx, `alter database `+pgx.Identifier{pool.Config().ConnConfig.Database}.Sanitize()+` set deadlock_timeout = '20ms'`)
+		_, err := pool.Exec(
+			ctx,
+			`alter database `+pgx.Identifier{
+				pool.Config().ConnConfig.Database,
+			}.Sanitize()+` set deadlock_timeout = '20ms'`,
+		)
 		require.NoError(t, err)
 		pool.Reset()
 		// On the first attempt, both lock their first row before either locks its second.
@@ -300,7 +317,10 @@ func TestByKeyUsesTheIndexOfASmallTable(t *testing.T) {
 		pool, err := postgres.Open(t.Context(), postgres.Config{URL: url, ByKey: byKey})
 		require.NoError(t, err)
 		defer pool.Close()
-		_, err = pool.Exec(t.Context(), `create table if not exists small (id int primary key); insert into small values (1) on conflict do nothing; analyze small`)
+		_, err = pool.Exec(
+			t.Context(),
+			`create table if not exists small (id int primary key); insert into small values (1) on conflict do nothing; analyze small`,
+		)
 		require.NoError(t, err)
 		var plan string
 		require.NoError(t, pool.QueryRow(t.Context(), `explain select from small where id = 1`).Scan(&plan))

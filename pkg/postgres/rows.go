@@ -12,7 +12,12 @@ import (
 type rows struct{ columns []any }
 
 // RewriteQuery implements pgx.QueryRewriter: the columns are the arguments.
-func (r *rows) RewriteQuery(_ context.Context, _ *pgx.Conn, sql string, _ []any) (newSQL string, args []any, err error) {
+func (r *rows) RewriteQuery(
+	_ context.Context,
+	_ *pgx.Conn,
+	sql string,
+	_ []any,
+) (newSQL string, args []any, err error) {
 	n := -1
 	for _, c := range r.columns {
 		l := reflect.ValueOf(c).Len()
@@ -32,7 +37,8 @@ func QueueRows(b *pgx.Batch, sql string, columns ...any) {
 	for _, q := range b.QueuedQueries {
 		if known, ok := rowsOf(q); ok && q.SQL == sql && len(known.columns) == len(columns) {
 			for i, c := range columns {
-				known.columns[i] = reflect.AppendSlice(reflect.ValueOf(known.columns[i]), reflect.ValueOf(c)).Interface()
+				known.columns[i] = reflect.AppendSlice(reflect.ValueOf(known.columns[i]), reflect.ValueOf(c)).
+					Interface()
 			}
 			return
 		}

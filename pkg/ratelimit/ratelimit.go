@@ -65,7 +65,13 @@ type Limiter struct {
 func New(client rueidis.Client, o Options) (*Limiter, error) {
 	// Rates above one per microsecond are beyond the clock's resolution. Rates below the minimum overflow.
 	if o.Prefix == "" || !(o.Rate > 1e-7) || o.Rate > 1e6 || o.Burst < 1 || o.Burst > 1e6 {
-		return nil, errs.New(errs.Internal, "ratelimit %q: rate %v and burst %d make no limit", o.Prefix, o.Rate, o.Burst)
+		return nil, errs.New(
+			errs.Internal,
+			"ratelimit %q: rate %v and burst %d make no limit",
+			o.Prefix,
+			o.Rate,
+			o.Burst,
+		)
 	}
 	return &Limiter{
 		client:   client,
@@ -87,7 +93,8 @@ func (l *Limiter) Allow(ctx context.Context, key string) (Decision, error) {
 //
 // Errors: those of Allow.
 func (l *Limiter) AllowN(ctx context.Context, key string, n int) (Decision, error) {
-	got, err := l.script.Exec(ctx, l.client, []string{l.prefix + key}, []string{l.interval, l.burst, strconv.Itoa(n)}).AsIntSlice()
+	got, err := l.script.Exec(ctx, l.client, []string{l.prefix + key}, []string{l.interval, l.burst, strconv.Itoa(n)}).
+		AsIntSlice()
 	if err != nil {
 		return Decision{}, redisx.Err(err)
 	}

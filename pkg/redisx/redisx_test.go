@@ -54,7 +54,22 @@ func newServer(t *testing.T, args ...string) *server {
 
 func (s *server) start() {
 	s.t.Helper()
-	args := append([]string{"--port", fmt.Sprint(s.port), "--bind", "127.0.0.1", "--unixsocket", s.socket, "--save", "", "--appendonly", "no", "--dir", s.dir}, s.args...)
+	args := append(
+		[]string{
+			"--port",
+			fmt.Sprint(s.port),
+			"--bind",
+			"127.0.0.1",
+			"--unixsocket",
+			s.socket,
+			"--save",
+			"",
+			"--appendonly",
+			"no",
+			"--dir",
+			s.dir,
+		},
+		s.args...)
 	s.cmd = exec.Command("redis-server", args...)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	require.NoError(s.t, s.cmd.Start())
@@ -144,7 +159,12 @@ func TestCommandsFailQuicklyWhileRedisIsStopped(t *testing.T) {
 				} else {
 					require.NoError(t, s.cmd.Process.Signal(syscall.SIGCONT))
 				}
-				require.Eventually(t, func() bool { return redisx.Ping(ctx, c) == nil && commands["cache"]() != nil }, 5*time.Second, 10*time.Millisecond)
+				require.Eventually(
+					t,
+					func() bool { return redisx.Ping(ctx, c) == nil && commands["cache"]() != nil },
+					5*time.Second,
+					10*time.Millisecond,
+				)
 				require.NoError(t, commands["set"]())
 			})
 		}
@@ -182,6 +202,10 @@ func TestErrorsReturnedByRedisGetCodes(t *testing.T) {
 	s := newServer(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction")
 	c := open(t, redisx.Config{Addr: s.socket})
 	ctx := context.Background()
-	require.Equal(t, errs.Unavailable, errs.CodeOf(redisx.Err(c.Do(ctx, c.B().Set().Key("k").Value("v").Build()).Error())))
+	require.Equal(
+		t,
+		errs.Unavailable,
+		errs.CodeOf(redisx.Err(c.Do(ctx, c.B().Set().Key("k").Value("v").Build()).Error())),
+	)
 	require.Equal(t, errs.Internal, errs.CodeOf(redisx.Err(c.Do(ctx, c.B().Arbitrary("NONSENSE").Build()).Error())))
 }

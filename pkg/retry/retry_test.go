@@ -67,10 +67,15 @@ func TestDoReturnsWhenCancelled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cause := errors.New("down")
-	err := retry.Do(ctx, retry.Policy{Attempts: 5, Base: time.Hour}, func(error) bool { return true }, func(context.Context) error {
-		cancel()
-		return cause
-	})
+	err := retry.Do(
+		ctx,
+		retry.Policy{Attempts: 5, Base: time.Hour},
+		func(error) bool { return true },
+		func(context.Context) error {
+			cancel()
+			return cause
+		},
+	)
 	require.ErrorIs(t, err, cause)
 }
 

@@ -11,7 +11,26 @@ import (
 )
 
 // buckets range from calls within the process to calls that time out. Unit: seconds.
-var buckets = []float64{.00001, .000025, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+var buckets = []float64{
+	.00001,
+	.000025,
+	.0001,
+	.00025,
+	.0005,
+	.001,
+	.0025,
+	.005,
+	.01,
+	.025,
+	.05,
+	.1,
+	.25,
+	.5,
+	1,
+	2.5,
+	5,
+	10,
+}
 
 const codeOK = "ok"
 

@@ -84,7 +84,10 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 		}
 	}
 	for _, stream := range desc.Streams {
-		s.errs = append(s.errs, fmt.Errorf("/%s/%s is a stream: only unary methods are served", desc.ServiceName, stream.StreamName))
+		s.errs = append(
+			s.errs,
+			fmt.Errorf("/%s/%s is a stream: only unary methods are served", desc.ServiceName, stream.StreamName),
+		)
 	}
 	for _, d := range desc.Methods {
 		if err := s.register("/"+desc.ServiceName+"/"+d.MethodName, d.Handler, impl); err != nil {
@@ -172,7 +175,12 @@ type panicError struct {
 
 func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
-func (s *Server) handle(ctx context.Context, m *serverMethod, h Header, decode func(any) error) (reply proto.Message, err error) {
+func (s *Server) handle(
+	ctx context.Context,
+	m *serverMethod,
+	h Header,
+	decode func(any) error,
+) (reply proto.Message, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			reply, err = nil, &panicError{value: p, stack: debug.Stack()}
@@ -181,7 +189,11 @@ func (s *Server) handle(ctx context.Context, m *serverMethod, h Header, decode f
 	if ctx, err = s.authorize(ctx, m, h); err != nil {
 		return nil, err
 	}
-	ctx = context.WithValue(ctx, callKey{}, call{requestID: h.RequestID, idempotencyKey: h.IdempotencyKey, incoming: true})
+	ctx = context.WithValue(
+		ctx,
+		callKey{},
+		call{requestID: h.RequestID, idempotencyKey: h.IdempotencyKey, incoming: true},
+	)
 	if h.RequestID != "" {
 		ctx = logging.WithRequestID(ctx, h.RequestID)
 	}

@@ -32,7 +32,10 @@ func TestServerErrReportsInvalidRegistrations(t *testing.T) {
 	require.ErrorContains(t, s.Err(), "string does not implement souk.product.v1.ProductService")
 
 	s = rpc.NewServer(rpc.ServerOptions{Service: "product"})
-	s.RegisterService(&grpc.ServiceDesc{ServiceName: "souk.none.v1.NoneService", Methods: []grpc.MethodDesc{{MethodName: "M"}}}, nil)
+	s.RegisterService(
+		&grpc.ServiceDesc{ServiceName: "souk.none.v1.NoneService", Methods: []grpc.MethodDesc{{MethodName: "M"}}},
+		nil,
+	)
 	require.ErrorContains(t, s.Err(), "souk.none.v1.NoneService")
 }
 
@@ -112,7 +115,12 @@ func TestStreamsAreUnimplemented(t *testing.T) {
 	for _, conn := range []grpc.ClientConnInterface{rpc.NewLocal(), rpc.NewClient(rpc.NewLocal(), rpc.ClientOptions{})} {
 		_, err := conn.NewStream(t.Context(), nil, "/souk.product.v1.ProductService/GetProduct")
 		require.Equal(t, errs.Unimplemented, errs.CodeOf(err))
-		err = conn.Invoke(t.Context(), "/souk.product.v1.ProductService/Nope", &productv1.GetProductRequest{}, &productv1.GetProductResponse{})
+		err = conn.Invoke(
+			t.Context(),
+			"/souk.product.v1.ProductService/Nope",
+			&productv1.GetProductRequest{},
+			&productv1.GetProductResponse{},
+		)
 		require.Error(t, err)
 	}
 }

@@ -28,20 +28,26 @@ func benchmark(b *testing.B, callers int) {
 	require.NoError(b, err)
 	defer pool.Close()
 	nothing := func(context.Context, *saga.Run) error { return nil }
-	r, err := saga.NewRunner(pool, saga.Options{Definitions: []saga.Definition{{Type: "bench", Version: 1, Steps: []saga.Step{
-		{Name: "reserve", Do: nothing, Undo: nothing},
-		{Name: "authorize", Do: nothing, Undo: nothing},
-		{Name: "confirm", Pivot: true, Batch: func(r *saga.Run, b *pgx.Batch) error {
-			b.Queue(`update orders set status = 'confirmed' where id = $1`, r.ID())
-			return nil
-		}},
-		{Name: "capture", Do: nothing},
-		{Name: "commit", Do: nothing},
-	}}}})
+	r, err := saga.NewRunner(
+		pool,
+		saga.Options{Definitions: []saga.Definition{{Type: "bench", Version: 1, Steps: []saga.Step{
+			{Name: "reserve", Do: nothing, Undo: nothing},
+			{Name: "authorize", Do: nothing, Undo: nothing},
+			{Name: "confirm", Pivot: true, Batch: func(r *saga.Run, b *pgx.Batch) error {
+				b.Queue(`update orders set status = 'confirmed' where id = $1`, r.ID())
+				return nil
+			}},
+			{Name: "capture", Do: nothing},
+			{Name: "commit", Do: nothing},
+		}}}},
+	)
 	require.NoError(b, err)
 	stop := run(b, r)
 	defer stop()
-	in := map[string]string{"orderId": "ord_0198c5f27e6b7c1f8a3d5e9b04c7d21a", "cart": "two items or three, and an address"}
+	in := map[string]string{
+		"orderId": "ord_0198c5f27e6b7c1f8a3d5e9b04c7d21a",
+		"cart":    "two items or three, and an address",
+	}
 
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -75,7 +81,10 @@ func benchmark(b *testing.B, callers int) {
 	wg.Wait()
 	for {
 		var open bool
-		require.NoError(b, pool.QueryRow(b.Context(), `select exists (select from saga where state = 'running')`).Scan(&open))
+		require.NoError(
+			b,
+			pool.QueryRow(b.Context(), `select exists (select from saga where state = 'running')`).Scan(&open),
+		)
 		if !open {
 			break
 		}

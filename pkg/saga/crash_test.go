@@ -59,9 +59,15 @@ func scenarios() []scenario {
 		{name: "released", in: input{Down: "capture"}, ends: saga.Parked, at: has("_release", "_park")},
 		{name: "call", call: true, ends: saga.Done, at: func(fp string) bool { return !special(fp) && !undo(fp) }},
 		{name: "checkpoint", call: true, ends: saga.Done, at: has("_checkpoint")},
-		{name: "call_refused", call: true, in: input{Refuse: "confirm"}, ends: saga.Compensated, at: func(fp string) bool {
-			return undo(fp) || has("_compensating", "_confirm")(fp)
-		}},
+		{
+			name: "call_refused",
+			call: true,
+			in:   input{Refuse: "confirm"},
+			ends: saga.Compensated,
+			at: func(fp string) bool {
+				return undo(fp) || has("_compensating", "_confirm")(fp)
+			},
+		},
 	}
 }
 
@@ -200,9 +206,15 @@ func crash(t *testing.T, s scenario, fp string) {
 
 	// Restart the process, with working participants. It does not wait for the leases of its predecessor, which last
 	// an hour.
-	_, err = pool.Exec(ctx, `update saga set input = '{}' where state in ('running', 'parked') and input ->> 'Down' <> ''`)
+	_, err = pool.Exec(
+		ctx,
+		`update saga set input = '{}' where state in ('running', 'parked') and input ->> 'Down' <> ''`,
+	)
 	require.NoError(t, err)
-	r, err := saga.NewRunner(pool, saga.Options{Definitions: []saga.Definition{h.def}, Lease: lease, Poll: poll, Owner: crashOwner})
+	r, err := saga.NewRunner(
+		pool,
+		saga.Options{Definitions: []saga.Definition{h.def}, Lease: lease, Poll: poll, Owner: crashOwner},
+	)
 	require.NoError(t, err)
 	stop := run(t, r)
 	defer stop()

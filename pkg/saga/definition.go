@@ -157,9 +157,17 @@ func newPlan(d Definition) *plan {
 	}
 	w := func(name string) failpoints { return failpoints{d.Type + ".before_" + name, d.Type + ".after_" + name} }
 	p := &plan{
-		Definition: d, pivotCall: -1,
-		started: d.Type + ".after_start", claimed: d.Type + ".after_claim",
-		checkpoint: w("checkpoint"), compensating: w("compensating"), release: w("release"), park: w("park"), end: w("end"),
+		Definition: d,
+		pivotCall:  -1,
+		started:    d.Type + ".after_start",
+		claimed:    d.Type + ".after_claim",
+		checkpoint: w(
+			"checkpoint",
+		),
+		compensating: w("compensating"),
+		release:      w("release"),
+		park:         w("park"),
+		end:          w("end"),
 	}
 	for i, s := range d.Steps {
 		if s.Pivot {

@@ -56,7 +56,10 @@ func example(ctx context.Context, url string) (err error) {
 		return err
 	}
 	defer pool.Close()
-	if _, err := pool.Exec(ctx, `create table if not exists purchase (id text primary key, status text not null)`); err != nil {
+	if _, err := pool.Exec(
+		ctx,
+		`create table if not exists purchase (id text primary key, status text not null)`,
+	); err != nil {
 		return err
 	}
 
@@ -81,8 +84,11 @@ func example(ctx context.Context, url string) (err error) {
 			Name: "confirm", Pivot: true,
 			Batch: func(r *saga.Run, b *pgx.Batch) error {
 				// If the order was cancelled, the saga is compensated.
-				b.Queue(`select souk_saga_require(exists (select from purchase where id = $1 and status = 'pending' for update),
-					'conflict', 'the order was cancelled meanwhile')`, r.ID())
+				b.Queue(
+					`select souk_saga_require(exists (select from purchase where id = $1 and status = 'pending' for update),
+					'conflict', 'the order was cancelled meanwhile')`,
+					r.ID(),
+				)
 				b.Queue(`update purchase set status = 'confirmed' where id = $1`, r.ID())
 				return nil
 			},

@@ -2,7 +2,6 @@ package saga
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/zap"
 
+	"souk/pkg/chore"
 	"souk/pkg/errs"
 	"souk/pkg/failpoint"
 	"souk/pkg/postgres"
@@ -38,7 +38,8 @@ func (r *Runner) Run(ctx context.Context) error {
 		}()
 	}
 	loop(r.renewLoop)
-	loop(r.housekeepingLoop)
+	loop(r.countLoop)
+	loop(r.deleteLoop)
 	for range r.opts.Workers {
 		workers.Add(1)
 		go func() {
@@ -144,29 +145,15 @@ func (r *Runner) waitForTick(x *exec) {
 
 // claimLoop claims sagas that no runner holds.
 func (r *Runner) claimLoop(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	inherited := r.name == ""
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
-		pause := r.opts.Poll
-		room := min(claimLimit, cap(r.queue)-len(r.queue))
-		switch n, err := r.claimSome(ctx, room, inherited); {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			r.log.Warn("sagas cannot be claimed", zap.Error(err))
-		case n == claimLimit:
-			pause = 0
-		default:
-			inherited = true
-		}
-		timer.Reset(pause)
-	}
+	_ = chore.Chore{ // it returns nil
+		Name: "claim sagas", Every: r.opts.Poll, Batch: claimLimit, Logger: r.log,
+		Pass: func(ctx context.Context, _ time.Time) (int, error) {
+			n, err := r.claimSome(ctx, min(claimLimit, cap(r.queue)-len(r.queue)), inherited)
+			inherited = inherited || err == nil && n < claimLimit
+			return n, err
+		},
+	}.Run(ctx)
 }
 
 func (r *Runner) claimSome(ctx context.Context, room int, inherited bool) (int, error) {
@@ -190,7 +177,14 @@ func (r *Runner) claimSome(ctx context.Context, room int, inherited bool) (int, 
 		if x == nil {
 			continue
 		}
-		r.log.Info("saga taken over", zap.String("type", s.typ), zap.String("saga", s.id), zap.Int64("epoch", s.epoch), zap.String("state", string(s.state)), zap.Int("step", s.step))
+		r.log.Info(
+			"saga taken over",
+			zap.String("type", s.typ),
+			zap.String("saga", s.id),
+			zap.Int64("epoch", s.epoch),
+			zap.String("state", string(s.state)),
+			zap.Int("step", s.step),
+		)
 		if err := failpoint.Hit(x.ctx, x.p.claimed); err != nil || !r.enqueue(x) {
 			r.finish(x, abandoned) // its lease expires
 		}
@@ -201,18 +195,13 @@ func (r *Runner) claimSome(ctx context.Context, room int, inherited bool) (int, 
 // renewLoop renews the leases of sagas that are held for some time. Most sagas end before.
 func (r *Runner) renewLoop(ctx context.Context) {
 	every := r.opts.Lease * 35 / 100
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	_ = chore.Loop(ctx, nil, func(ctx context.Context, _ bool) (time.Duration, error) { // no tick fails
+		began := time.Now()
 		if err := r.renew(ctx, every); err != nil && ctx.Err() == nil {
 			r.log.Warn("saga leases cannot be renewed", zap.Error(err))
 		}
-	}
+		return max(0, every-time.Since(began)), nil // a slow renewal must not delay the next one
+	})
 }
 
 func (r *Runner) renew(ctx context.Context, every time.Duration) error {
@@ -256,24 +245,34 @@ func (r *Runner) renew(ctx context.Context, every time.Duration) error {
 	return nil
 }
 
-// housekeepingLoop updates the gauges and deletes sagas that ended long ago.
-func (r *Runner) housekeepingLoop(ctx context.Context) {
-	stats, cleanup := time.NewTicker(statsInterval), time.NewTicker(deleteInterval)
-	defer stats.Stop()
-	defer cleanup.Stop()
-	known := map[version]bool{}
-	for {
-		known = r.count(ctx, known)
-		select {
-		case <-ctx.Done():
-			return
-		case <-stats.C:
-		case <-cleanup.C:
-			if err := r.deleteEnded(ctx); err != nil && ctx.Err() == nil {
-				r.log.Warn("ended sagas cannot be deleted", zap.Error(err))
+// countLoop keeps the gauges up to date.
+func (r *Runner) countLoop(ctx context.Context) {
+	reported := map[version]bool{}
+	_ = chore.Chore{ // it returns nil
+		Name: "count sagas", Every: statsInterval, Logger: r.log,
+		Pass: func(ctx context.Context, _ time.Time) (int, error) {
+			unknown, err := r.count(ctx, reported)
+			if err == nil {
+				reported = unknown
 			}
-		}
+			return 0, err
+		},
+	}.Run(ctx)
+}
+
+// deleteLoop deletes sagas that ended longer ago than Options.Keep.
+func (r *Runner) deleteLoop(ctx context.Context) {
+	c := chore.Chore{
+		Name: "delete ended sagas", Every: deleteInterval, Batch: deleteLimit, Logger: r.log,
+		Pass: func(ctx context.Context, _ time.Time) (int, error) {
+			tag, err := r.store.pool.Exec(ctx, sqlDeleteEnded, r.opts.Keep.Seconds(), deleteLimit)
+			return int(tag.RowsAffected()), postgres.Err(err)
+		},
 	}
+	if r.opts.Keep < 0 {
+		c.Every = 0
+	}
+	_ = c.Run(ctx) // it returns nil
 }
 
 type count struct {
@@ -285,7 +284,7 @@ type count struct {
 
 // count sets the gauges. It logs sagas of an unknown type or version unless that version is in reported, and
 // returns the unknown versions.
-func (r *Runner) count(ctx context.Context, reported map[version]bool) map[version]bool {
+func (r *Runner) count(ctx context.Context, reported map[version]bool) (map[version]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	rows, err := r.store.pool.Query(ctx, sqlStats)
@@ -296,10 +295,7 @@ func (r *Runner) count(ctx context.Context, reported map[version]bool) map[versi
 		})
 	}
 	if err != nil {
-		if r.base.Err() == nil {
-			r.log.Warn("sagas cannot be counted", zap.Error(postgres.Err(err)))
-		}
-		return reported
+		return nil, postgres.Err(err)
 	}
 	parked, unknown := map[string]int{}, map[version]bool{}
 	for typ := range r.newest {
@@ -323,20 +319,5 @@ func (r *Runner) count(ctx context.Context, reported map[version]bool) map[versi
 	for typ, n := range parked {
 		r.metrics.parked.WithLabelValues(typ).Set(float64(n))
 	}
-	return unknown
-}
-
-func (r *Runner) deleteEnded(ctx context.Context) error {
-	if r.opts.Keep < 0 {
-		return nil
-	}
-	for {
-		tag, err := r.store.pool.Exec(ctx, sqlDeleteEnded, r.opts.Keep.Seconds(), deleteLimit)
-		if err != nil {
-			return fmt.Errorf("delete sagas: %w", postgres.Err(err))
-		}
-		if tag.RowsAffected() < deleteLimit {
-			return nil
-		}
-	}
+	return unknown, nil
 }

@@ -30,7 +30,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"type", "step", "kind", "code"}),
 		parked: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "saga_parked", Help: "Sagas in the database that wait for an operator. Each runner reports all: take the maximum.",
+			Name: "saga_parked",
+			Help: "Sagas in the database that wait for an operator. Each runner reports all: take the maximum.",
 		}, []string{"type"}),
 		unknown: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "saga_unknown", Help: "Sagas that nobody runs and whose type or version this process does not know.",

@@ -107,15 +107,28 @@ func Show(ctx context.Context, db postgres.Querier, id string) (History, error) 
 	_, err = pgx.ForEachRow(rows, []any{&epoch, &records}, func() error {
 		for _, r := range records {
 			s.Steps = append(s.Steps, StepInfo{
-				N: r.N, Epoch: epoch, Kind: r.Kind, Name: r.Name, Key: stepKey(id, r.Name), State: r.State, Attempts: r.Attempts,
-				Code: r.Code, Error: r.Err, StartedAt: r.Started, FinishedAt: r.Finished,
+				N:          r.N,
+				Epoch:      epoch,
+				Kind:       r.Kind,
+				Name:       r.Name,
+				Key:        stepKey(id, r.Name),
+				State:      r.State,
+				Attempts:   r.Attempts,
+				Code:       r.Code,
+				Error:      r.Err,
+				StartedAt:  r.Started,
+				FinishedAt: r.Finished,
 			})
 		}
 		records = nil
 		return nil
 	})
 	slices.SortStableFunc(s.Steps, func(a, b StepInfo) int {
-		return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), a.StartedAt.Compare(b.StartedAt), a.FinishedAt.Compare(b.FinishedAt))
+		return cmp.Or(
+			cmp.Compare(a.Epoch, b.Epoch),
+			a.StartedAt.Compare(b.StartedAt),
+			a.FinishedAt.Compare(b.FinishedAt),
+		)
 	})
 	return s, postgres.Err(err)
 }

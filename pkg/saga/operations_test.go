@@ -76,7 +76,10 @@ func TestHistoryWithoutFailuresIsWrittenOnce(t *testing.T) {
 	h := setup(t, "quiet", func(_ *harness, o *saga.Options) { o.MinBackoff, o.MaxBackoff = time.Hour, time.Hour })
 	rows := func(id string) (n int) {
 		t.Helper()
-		require.NoError(t, h.pool.QueryRow(t.Context(), `select count(*) from saga_story where saga_id = $1`, id).Scan(&n))
+		require.NoError(
+			t,
+			h.pool.QueryRow(t.Context(), `select count(*) from saga_story where saga_id = $1`, id).Scan(&n),
+		)
 		return n
 	}
 	h.execute(t, "s1", input{})
@@ -136,7 +139,10 @@ func TestStepsJoinTheTraceOfTheStart(t *testing.T) {
 	spans := tracetest.NewSpanRecorder()
 	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test")
 	h := setup(t, "trace", func(_ *harness, o *saga.Options) { o.Tracer = tracer })
-	dead, err := saga.NewRunner(h.pool, saga.Options{Definitions: []saga.Definition{h.def}, Lease: 10 * time.Millisecond})
+	dead, err := saga.NewRunner(
+		h.pool,
+		saga.Options{Definitions: []saga.Definition{h.def}, Lease: 10 * time.Millisecond},
+	)
 	require.NoError(t, err)
 	ctx, root := tracer.Start(t.Context(), "root")
 	require.NoError(t, h.begin(ctx, dead, "taken over", input{}))
@@ -150,7 +156,11 @@ func TestStepsJoinTheTraceOfTheStart(t *testing.T) {
 		names[s.Name()]++
 	}
 	require.Equal(t, map[string]int{
-		"saga trace/reserve": 1, "saga trace/redeem": 1, "saga trace/authorize": 1, "saga trace/capture": 1, "saga trace/commit": 1,
+		"saga trace/reserve":   1,
+		"saga trace/redeem":    1,
+		"saga trace/authorize": 1,
+		"saga trace/capture":   1,
+		"saga trace/commit":    1,
 	}, names)
 }
 
@@ -183,7 +193,10 @@ func TestSagasSurviveLostConnections(t *testing.T) {
 			}
 		})
 		if i%10 == 9 {
-			_, err := other.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`)
+			_, err := other.Exec(
+				t.Context(),
+				`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`,
+			)
 			require.NoError(t, err)
 		}
 	}

@@ -38,7 +38,13 @@ type participants struct {
 
 func newParticipants(pool *pgxpool.Pool) *participants {
 	nothing := func(context.Context, string, string, *saga.Run) error { return nil }
-	return &participants{pool: pool, before: nothing, after: nothing, calls: map[string]int{}, keys: map[string]map[string]bool{}}
+	return &participants{
+		pool:   pool,
+		before: nothing,
+		after:  nothing,
+		calls:  map[string]int{},
+		keys:   map[string]map[string]bool{},
+	}
 }
 
 // fault is called before or after an operation ("do" or "undo") takes effect.
@@ -104,12 +110,18 @@ func do(ctx context.Context, tx pgx.Tx, key string, refuse bool) error {
 	if refuse {
 		state = "refused"
 	}
-	tag, err := tx.Exec(ctx, `insert into participant_op (idem_key, request_hash, state, result) values ($1, '', $2, '') on conflict do nothing`, key, state)
+	tag, err := tx.Exec(
+		ctx,
+		`insert into participant_op (idem_key, request_hash, state, result) values ($1, '', $2, '') on conflict do nothing`,
+		key,
+		state,
+	)
 	if err != nil {
 		return postgres.Err(err)
 	}
 	if tag.RowsAffected() == 0 {
-		if err := tx.QueryRow(ctx, `select state from participant_op where idem_key = $1 for update`, key).Scan(&state); err != nil {
+		if err := tx.QueryRow(ctx, `select state from participant_op where idem_key = $1 for update`, key).
+			Scan(&state); err != nil {
 			return postgres.Err(err)
 		}
 	} else if state == "done" {
@@ -150,10 +162,18 @@ func (p *participants) undo(step string) func(context.Context, *saga.Run) error 
 		}
 		ctx = context.WithoutCancel(ctx)
 		err := postgres.InTx(ctx, p.pool, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, `insert into participant_op (idem_key, request_hash, state, result) values ($1, '', 'tombstone', '') on conflict do nothing`, r.Key()); err != nil {
+			if _, err := tx.Exec(
+				ctx,
+				`insert into participant_op (idem_key, request_hash, state, result) values ($1, '', 'tombstone', '') on conflict do nothing`,
+				r.Key(),
+			); err != nil {
 				return postgres.Err(err)
 			}
-			tag, err := tx.Exec(ctx, `update participant_op set state = 'undone' where idem_key = $1 and state = 'done'`, r.Key())
+			tag, err := tx.Exec(
+				ctx,
+				`update participant_op set state = 'undone' where idem_key = $1 and state = 'done'`,
+				r.Key(),
+			)
 			if err == nil && tag.RowsAffected() == 1 {
 				_, err = tx.Exec(ctx, `insert into effect (idem_key, delta) values ($1, -1)`, r.Key())
 			}
@@ -195,7 +215,10 @@ func orders(set string) func(*saga.Run, *pgx.Batch) error {
 			return err
 		}
 		b.Queue(`update orders set `+set+` where id = $1`, r.ID())
-		b.Queue(`select souk_saga_require($1, 'conflict', 'it was cancelled meanwhile')`, in.Refuse != "confirm" || set[0] == 'n')
+		b.Queue(
+			`select souk_saga_require($1, 'conflict', 'it was cancelled meanwhile')`,
+			in.Refuse != "confirm" || set[0] == 'n',
+		)
 		return nil
 	}
 }
@@ -206,7 +229,14 @@ func (h *harness) verify(t testing.TB, ids ...string) {
 	for _, id := range ids {
 		s, err := saga.Show(t.Context(), h.pool, id)
 		require.NoError(t, err)
-		require.Contains(t, []saga.State{saga.Done, saga.Compensated}, s.State, "saga %s has not ended: %s", id, s.LastError)
+		require.Contains(
+			t,
+			[]saga.State{saga.Done, saga.Compensated},
+			s.State,
+			"saga %s has not ended: %s",
+			id,
+			s.LastError,
+		)
 		want := 0
 		if s.State == saga.Done {
 			want = 1
@@ -216,8 +246,11 @@ func (h *harness) verify(t testing.TB, ids ...string) {
 				continue
 			}
 			var net, done int
-			require.NoError(t, h.pool.QueryRow(t.Context(),
-				`select coalesce(sum(delta), 0), count(*) filter (where delta > 0) from effect where idem_key = $1`, id+"/"+step.Name).Scan(&net, &done))
+			require.NoError(t, h.pool.QueryRow(
+				t.Context(),
+				`select coalesce(sum(delta), 0), count(*) filter (where delta > 0) from effect where idem_key = $1`,
+				id+"/"+step.Name,
+			).Scan(&net, &done))
 			require.Equal(t, want, net, "effect of %s in saga %s (%s)", step.Name, id, s.State)
 			require.LessOrEqual(t, done, 1, "%s took effect twice in saga %s", step.Name, id)
 		}
@@ -226,7 +259,18 @@ func (h *harness) verify(t testing.TB, ids ...string) {
 		}
 		var status string
 		var noted, confirmed int
-		require.NoError(t, h.pool.QueryRow(t.Context(), `select status, noted, confirmed from orders where id = $1`, id).Scan(&status, &noted, &confirmed))
-		require.Equal(t, fmt.Sprint(want, want), fmt.Sprint(noted, confirmed), "own writes of saga %s (%s)", id, s.State)
+		require.NoError(
+			t,
+			h.pool.QueryRow(t.Context(), `select status, noted, confirmed from orders where id = $1`, id).
+				Scan(&status, &noted, &confirmed),
+		)
+		require.Equal(
+			t,
+			fmt.Sprint(want, want),
+			fmt.Sprint(noted, confirmed),
+			"own writes of saga %s (%s)",
+			id,
+			s.State,
+		)
 	}
 }

@@ -155,7 +155,13 @@ func NewRunner(pool *pgxpool.Pool, o Options) (*Runner, error) {
 		if n := r.newest[d.Type]; n == nil || n.Version < d.Version {
 			r.newest[d.Type] = p
 		}
-		r.types, r.versions = append(r.types, d.Type), append(r.versions, int32(d.Version)) //nolint:gosec // versions are small
+		r.types, r.versions = append(
+			r.types,
+			d.Type,
+		), append(
+			r.versions,
+			int32(d.Version),
+		) //nolint:gosec // versions are small
 	}
 	var err error
 	if r.metrics, err = newMetrics(o.Metrics); err != nil {
@@ -180,7 +186,19 @@ func (r *Runner) Start(ctx context.Context, b *pgx.Batch, typ, id string, input 
 		return errs.Wrap(err, errs.Internal, "the saga's input cannot be kept")
 	}
 	parent := parentOf(ctx)
-	x := r.newExec(p, &stored{id: id, typ: typ, version: p.Version, input: in, state: Running, epoch: 1, left: p.Deadline, parent: parent})
+	x := r.newExec(
+		p,
+		&stored{
+			id:      id,
+			typ:     typ,
+			version: p.Version,
+			input:   in,
+			state:   Running,
+			epoch:   1,
+			left:    p.Deadline,
+			parent:  parent,
+		},
+	)
 	x.run.decoded = input
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -196,8 +214,18 @@ func (r *Runner) Start(ctx context.Context, b *pgx.Batch, typ, id string, input 
 	} else {
 		x.cancel()
 	}
-	postgres.QueueRows(b, sqlStart, []string{id}, []string{typ}, []int32{int32(p.Version)}, []json.RawMessage{in}, //nolint:gosec // versions are small
-		[]string{r.store.owner}, []float64{r.opts.Lease.Seconds()}, []float64{p.Deadline.Seconds()}, []string{parent})
+	postgres.QueueRows(
+		b,
+		sqlStart,
+		[]string{id},
+		[]string{typ},
+		[]int32{int32(p.Version)},
+		[]json.RawMessage{in}, //nolint:gosec // versions are small
+		[]string{r.store.owner},
+		[]float64{r.opts.Lease.Seconds()},
+		[]float64{p.Deadline.Seconds()},
+		[]string{parent},
+	)
 	return nil
 }
 
@@ -351,7 +379,11 @@ func (r *Runner) finish(x *exec, v verdict) {
 	}
 	r.mu.Unlock()
 	if v == abandoned && r.base.Err() == nil {
-		r.log.Warn("saga abandoned: it has another owner, or will have", zap.String("type", x.p.Type), zap.String("saga", x.run.id))
+		r.log.Warn(
+			"saga abandoned: it has another owner, or will have",
+			zap.String("type", x.p.Type),
+			zap.String("saga", x.run.id),
+		)
 	}
 	x.cancel()
 	x.resolve(nil)

@@ -103,7 +103,10 @@ func TestDeadlineCompensatesAStepWithUnknownOutcome(t *testing.T) {
 	require.Positive(t, o.Err.RetryAfter)
 	h.verify(t, "s1")
 	var state string
-	require.NoError(t, h.pool.QueryRow(t.Context(), `select state from participant_op where idem_key = 's1/redeem'`).Scan(&state))
+	require.NoError(
+		t,
+		h.pool.QueryRow(t.Context(), `select state from participant_op where idem_key = 's1/redeem'`).Scan(&state),
+	)
 	require.Equal(t, "undone", state)
 }
 
@@ -257,8 +260,11 @@ func TestPanickingStepIsRetried(t *testing.T) {
 func TestSagaOfUnknownVersionIsReportedAndNotClaimed(t *testing.T) {
 	t.Parallel()
 	h := setup(t, "version")
-	_, err := h.pool.Exec(t.Context(), `insert into saga (id, type, def_version, input, state, epoch, owner, lease_until, next_run_at, deadline)
-		values ('old', 'version', 7, '{}', 'running', 1, '', now() - interval '1 hour', now(), now() - interval '1 hour')`)
+	_, err := h.pool.Exec(
+		t.Context(),
+		`insert into saga (id, type, def_version, input, state, epoch, owner, lease_until, next_run_at, deadline)
+		values ('old', 'version', 7, '{}', 'running', 1, '', now() - interval '1 hour', now(), now() - interval '1 hour')`,
+	)
 	require.NoError(t, err)
 	eventually(t, func(context.Context) error {
 		if h.metric(t, "saga_unknown") != 1 {

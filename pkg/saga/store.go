@@ -192,7 +192,8 @@ func (w *write) plain() bool {
 // is thus one row. A process that dies or loses the saga loses the deferred part. That is acceptable: the history
 // is for people, and the trace has the same information.
 func (w *write) deferred() bool {
-	return w.state == Running && w.plain() && !slices.ContainsFunc(w.history, func(r record) bool { return r.State != "done" || r.Attempts > 1 })
+	return w.state == Running && w.plain() &&
+		!slices.ContainsFunc(w.history, func(r record) bool { return r.State != "done" || r.Attempts > 1 })
 }
 
 // statement chooses between two statements that write ws, and returns it with its arguments.
@@ -235,9 +236,30 @@ func (s *store) statement(ws []*write, plain, full string) (sql string, args []a
 func failureColumns(ws []*write) ([]any, error) {
 	n := len(ws)
 	parked, attempts, last := make([]string, n), make([]int32, n), make([]string, n)
-	codes, messages, retries, fields, delays := make([]string, n), make([]string, n), make([]int64, n), make([]*string, n), make([]*float64, n)
+	codes, messages, retries, fields, delays := make(
+		[]string,
+		n,
+	), make(
+		[]string,
+		n,
+	), make(
+		[]int64,
+		n,
+	), make(
+		[]*string,
+		n,
+	), make(
+		[]*float64,
+		n,
+	)
 	for i, w := range ws {
-		parked[i], attempts[i], last[i] = string(w.parkedFrom), int32(w.attempts), clean(w.lastError) //nolint:gosec // attempts are few
+		parked[i], attempts[i], last[i] = string(
+			w.parkedFrom,
+		), int32(
+			w.attempts,
+		), clean(
+			w.lastError,
+		) //nolint:gosec // attempts are few
 		if c := w.cause; c != nil {
 			codes[i], messages[i], retries[i] = string(c.Code), clean(c.Message), c.RetryAfter.Milliseconds()
 			if len(c.Fields) > 0 {
@@ -321,7 +343,11 @@ func (s *stored) with(results []byte, e storedError) (*stored, error) {
 	if e.code == "" {
 		return s, nil
 	}
-	s.cause = &errs.Error{Code: errs.Code(e.code), Message: e.message, RetryAfter: time.Duration(e.retryMs) * time.Millisecond}
+	s.cause = &errs.Error{
+		Code:       errs.Code(e.code),
+		Message:    e.message,
+		RetryAfter: time.Duration(e.retryMs) * time.Millisecond,
+	}
 	if len(e.fields) > 0 {
 		if err := json.Unmarshal(e.fields, &s.cause.Fields); err != nil {
 			return nil, errs.Wrap(err, errs.Internal, "the saga's error cannot be read")
@@ -356,7 +382,19 @@ func (s *store) lookupMany(ctx context.Context, ids []string) ([]batch.Result[*s
 			results []byte
 			e       storedError
 		)
-		err := row.Scan(&s.id, &s.typ, &s.version, &results, &s.state, &s.parked, &s.step, &e.code, &e.message, &e.retryMs, &e.fields)
+		err := row.Scan(
+			&s.id,
+			&s.typ,
+			&s.version,
+			&results,
+			&s.state,
+			&s.parked,
+			&s.step,
+			&e.code,
+			&e.message,
+			&e.retryMs,
+			&e.fields,
+		)
 		if err != nil {
 			return nil, err
 		}

@@ -14,8 +14,11 @@ func TestFormerOwnerIsFencedInASharedFlush(t *testing.T) {
 	pool := pgtest.New(t, Migrations())
 	s := newStore(pool, "me#1")
 	defer s.close()
-	_, err := pool.Exec(t.Context(), `insert into saga (id, type, def_version, input, state, step, epoch, owner, lease_until, next_run_at, deadline)
-		values ('a', 't', 1, '{}', 'running', 4, 2, 'me#1', now() + '1h', now(), now() + '1h')`)
+	_, err := pool.Exec(
+		t.Context(),
+		`insert into saga (id, type, def_version, input, state, step, epoch, owner, lease_until, next_run_at, deadline)
+		values ('a', 't', 1, '{}', 'running', 4, 2, 'me#1', now() + '1h', now(), now() + '1h')`,
+	)
 	require.NoError(t, err)
 	stale := &write{id: "a", epoch: 1, from: Running, low: -1, high: anyStep, state: Compensating, step: 2}
 	fresh := &write{id: "a", epoch: 2, from: Running, low: -1, high: anyStep, state: Running, step: 5}

@@ -37,10 +37,16 @@ func TestSpansOfTwoServicesFormOneTrace(t *testing.T) {
 	cfg := telemetry.Config{Endpoint: rec.URL(), SampleRatio: 1, BatchDelay: 10 * time.Millisecond, Version: "1.2.3"}
 	gateway, order := provider(t, "gateway", cfg), provider(t, "order", cfg)
 
-	ctx, outer := telemetry.Start(context.Background(), gateway.Tracer("gateway"), "POST /v1/checkout", attribute.String("http.request.method", "POST"))
+	ctx, outer := telemetry.Start(
+		context.Background(),
+		gateway.Tracer("gateway"),
+		"POST /v1/checkout",
+		attribute.String("http.request.method", "POST"),
+	)
 	carrier := propagation.MapCarrier{}
 	telemetry.Propagator().Inject(ctx, carrier)
-	_, inner := order.Tracer("order").Start(telemetry.Propagator().Extract(context.Background(), carrier), "Checkout", trace.WithSpanKind(trace.SpanKindServer))
+	_, inner := order.Tracer("order").
+		Start(telemetry.Propagator().Extract(context.Background(), carrier), "Checkout", trace.WithSpanKind(trace.SpanKindServer))
 	telemetry.End(inner, errs.New(errs.OutOfStock, "sold out"))
 	telemetry.End(outer, nil)
 
@@ -60,7 +66,11 @@ func TestSpansOfTwoServicesFormOneTrace(t *testing.T) {
 func TestExportWithinAMachineIsNotCompressed(t *testing.T) {
 	t.Parallel()
 	encodings := make(chan string, 1)
-	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { encodings <- r.Header.Get("Content-Encoding") }))
+	s := httptest.NewServer(
+		http.HandlerFunc(
+			func(_ http.ResponseWriter, r *http.Request) { encodings <- r.Header.Get("Content-Encoding") },
+		),
+	)
 	defer s.Close()
 	p := provider(t, "order", telemetry.Config{Endpoint: s.URL, SampleRatio: 1})
 	_, span := p.Tracer("order").Start(context.Background(), "Checkout")
@@ -77,7 +87,12 @@ func TestExportWithinAMachineIsNotCompressed(t *testing.T) {
 func TestServicesOfOneProcessShareExporters(t *testing.T) {
 	t.Parallel()
 	rec := receiver.NewRecorder(receiver.Options{})
-	p, err := telemetry.New(context.Background(), "souk", telemetry.Config{SampleRatio: 1, Version: "1"}, telemetry.WithExporter(rec))
+	p, err := telemetry.New(
+		context.Background(),
+		"souk",
+		telemetry.Config{SampleRatio: 1, Version: "1"},
+		telemetry.WithExporter(rec),
+	)
 	require.NoError(t, err)
 	order := p.ForService("order")
 	ctx, outer := p.Tracer("x").Start(context.Background(), "outer")
@@ -123,7 +138,12 @@ func TestStartSampledLeavesUnsampledTraceToTheCaller(t *testing.T) {
 	t.Parallel()
 	rec := receiver.NewRecorder(receiver.Options{})
 	for ratio, sampled := range map[float64]bool{0: false, 1: true} {
-		tracer := provider(t, "order", telemetry.Config{SampleRatio: ratio}, telemetry.WithExporter(rec)).Tracer("order")
+		tracer := provider(
+			t,
+			"order",
+			telemetry.Config{SampleRatio: ratio},
+			telemetry.WithExporter(rec),
+		).Tracer("order")
 		ctx, span := telemetry.StartSampled(t.Context(), tracer, "Checkout")
 		if sampled {
 			require.True(t, span.IsRecording())
@@ -144,7 +164,12 @@ func TestCallersSamplingDecisionTakesPrecedence(t *testing.T) {
 	t.Parallel()
 	rec := receiver.NewRecorder(receiver.Options{})
 	never := provider(t, "never", telemetry.Config{BatchDelay: time.Millisecond}, telemetry.WithExporter(rec))
-	always := provider(t, "always", telemetry.Config{SampleRatio: 1, BatchDelay: time.Millisecond}, telemetry.WithExporter(rec))
+	always := provider(
+		t,
+		"always",
+		telemetry.Config{SampleRatio: 1, BatchDelay: time.Millisecond},
+		telemetry.WithExporter(rec),
+	)
 	sampled := extract("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	not := extract("00-0af7651916cd43dd8448eb211c80319d-b7ad6b7169203331-00")
 
@@ -167,7 +192,12 @@ func TestCallersSamplingDecisionTakesPrecedence(t *testing.T) {
 
 func TestSampleRatioIsTheShareOfSampledTraces(t *testing.T) {
 	t.Parallel()
-	p := provider(t, "a", telemetry.Config{SampleRatio: 0.25}, telemetry.WithExporter(receiver.NewRecorder(receiver.Options{})))
+	p := provider(
+		t,
+		"a",
+		telemetry.Config{SampleRatio: 0.25},
+		telemetry.WithExporter(receiver.NewRecorder(receiver.Options{})),
+	)
 	tracer, n := p.Tracer("x"), 0
 	for range 4000 {
 		_, span := tracer.Start(context.Background(), "root")

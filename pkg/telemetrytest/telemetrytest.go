@@ -21,7 +21,9 @@ type Receiver struct {
 // New starts a receiver.
 func New(t testing.TB) *Receiver {
 	t.Helper()
-	r := &Receiver{Recorder: receiver.NewRecorder(receiver.Options{MaxTraces: 10000, MaxSpans: 10000, MaxTotal: 100000})}
+	r := &Receiver{
+		Recorder: receiver.NewRecorder(receiver.Options{MaxTraces: 10000, MaxSpans: 10000, MaxTotal: 100000}),
+	}
 	r.server = httptest.NewServer(r.Recorder)
 	t.Cleanup(r.server.Close)
 	return r

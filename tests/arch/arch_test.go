@@ -98,7 +98,12 @@ func TestEveryFixtureBelongsToARule(t *testing.T) {
 	require.NoError(t, err)
 	for _, e := range entries {
 		name := strings.TrimSuffix(e.Name(), path.Ext(e.Name()))
-		require.True(t, slices.ContainsFunc(rules(), func(r rule) bool { return r.name == name }), "testdata/%s", e.Name())
+		require.True(
+			t,
+			slices.ContainsFunc(rules(), func(r rule) bool { return r.name == name }),
+			"testdata/%s",
+			e.Name(),
+		)
 	}
 }
 

@@ -26,24 +26,44 @@ func codeRules() []rule {
 			}
 			return out
 		}},
-		callRule("exit", "only main ends a process", map[string][]string{"os": {"Exit"}, "log": {"Fatal", "Fatalf", "Fatalln"}}, func(f *goFile) bool {
-			return !f.test && f.syntax.Name.Name != "main" && f.path != "pkg/module/main.go" // module.Main is the main of every service
-		}),
-		callRule("clock", "time comes from an injected clock", map[string][]string{"time": {"Now", "Since", "Until"}}, func(f *goFile) bool {
-			return !f.test && (layer(f.dir) == "domain" || layer(f.dir) == "service")
-		}),
-		callRule("sleep", "a test waits for a signal, with a timeout", map[string][]string{"time": {"Sleep"}}, func(f *goFile) bool {
-			return f.test
-		}),
-		{name: "size", why: fmt.Sprintf("a file has at most %d lines, split by use case", maxLines), check: func(t *tree) []finding {
-			var out []finding
-			for _, f := range t.goes {
-				if !f.generated && f.lines > maxLines {
-					out = append(out, finding{path: f.path, what: fmt.Sprintf("%d lines", f.lines)})
+		callRule(
+			"exit",
+			"only main ends a process",
+			map[string][]string{"os": {"Exit"}, "log": {"Fatal", "Fatalf", "Fatalln"}},
+			func(f *goFile) bool {
+				return !f.test && f.syntax.Name.Name != "main" &&
+					f.path != "pkg/module/main.go" // module.Main is the main of every service
+			},
+		),
+		callRule(
+			"clock",
+			"time comes from an injected clock",
+			map[string][]string{"time": {"Now", "Since", "Until"}},
+			func(f *goFile) bool {
+				return !f.test && (layer(f.dir) == "domain" || layer(f.dir) == "service")
+			},
+		),
+		callRule(
+			"sleep",
+			"a test waits for a signal, with a timeout",
+			map[string][]string{"time": {"Sleep"}},
+			func(f *goFile) bool {
+				return f.test
+			},
+		),
+		{
+			name: "size",
+			why:  fmt.Sprintf("a file has at most %d lines, split by use case", maxLines),
+			check: func(t *tree) []finding {
+				var out []finding
+				for _, f := range t.goes {
+					if !f.generated && f.lines > maxLines {
+						out = append(out, finding{path: f.path, what: fmt.Sprintf("%d lines", f.lines)})
+					}
 				}
-			}
-			return out
-		}},
+				return out
+			},
+		},
 		{name: "comment", why: "every package says what it owns", check: packageComments},
 	}
 }
@@ -64,7 +84,10 @@ func callRule(name, why string, functions map[string][]string, applies func(*goF
 				}
 				x, ok := sel.X.(*ast.Ident)
 				if ok && slices.Contains(functions[local[x.Name]], sel.Sel.Name) {
-					out = append(out, finding{path: f.path, line: t.line(sel), what: local[x.Name] + "." + sel.Sel.Name})
+					out = append(
+						out,
+						finding{path: f.path, line: t.line(sel), what: local[x.Name] + "." + sel.Sel.Name},
+					)
 				}
 				return true
 			})
@@ -98,7 +121,8 @@ func packageComments(t *tree) []finding {
 		}
 		s.code = s.code || !f.test
 		name := f.syntax.Name.Name
-		if doc := f.syntax.Doc.Text(); strings.HasPrefix(doc, "Package "+name) || name == "main" && strings.HasPrefix(doc, "Command ") {
+		if doc := f.syntax.Doc.Text(); strings.HasPrefix(doc, "Package "+name) ||
+			name == "main" && strings.HasPrefix(doc, "Command ") {
 			s.documented = true
 		}
 	}

@@ -12,7 +12,11 @@ import (
 
 func docRules() []rule {
 	return []rule{
-		{name: "settings", why: "docs/configuration.md names every setting, and none that is not there", check: documentedSettings},
+		{
+			name:  "settings",
+			why:   "docs/configuration.md names every setting, and none that is not there",
+			check: documentedSettings,
+		},
 		{name: "links", why: "what a document points at is there", check: brokenLinks},
 	}
 }

@@ -30,31 +30,61 @@ func importRules() []rule {
 			}
 			return ""
 		}),
-		importRule("below", "pkg is what services stand on; gen is what is generated from contracts", func(f *goFile, imported string) string {
-			dir := ours(imported)
-			if within(f.path, "pkg") && (within(dir, "apps") || within(dir, "cmd") || within(dir, "tests") || within(dir, "tools")) {
-				return "pkg imports " + imported
-			}
-			return ""
-		}),
-		importRule("domain", "a domain holds rules, without any input or output: the standard library, pkg/money, pkg/errs, pkg/id", domainImport),
-		importRule("service", "use cases see the domain, pkg, and interfaces that they declare", func(f *goFile, imported string) string {
-			return layerImport(f, imported, "service", "handler", "repository")
-		}),
-		importRule("handler", "what comes in sees the use cases, never the tables", func(f *goFile, imported string) string {
-			return layerImport(f, imported, "handler", "repository")
-		}),
-		importRule("repository", "what goes out sees the domain, never its callers", func(f *goFile, imported string) string {
-			return layerImport(f, imported, "repository", "service", "handler")
-		}),
-		importRule("drivers", "pgx, MongoDB and Redis appear in repository packages, store.go, verify.go, the packages of pkg that own them, and the operators' command", driverImport),
+		importRule(
+			"below",
+			"pkg is what services stand on; gen is what is generated from contracts",
+			func(f *goFile, imported string) string {
+				dir := ours(imported)
+				if within(f.path, "pkg") &&
+					(within(dir, "apps") || within(dir, "cmd") || within(dir, "tests") || within(dir, "tools")) {
+					return "pkg imports " + imported
+				}
+				return ""
+			},
+		),
+		importRule(
+			"domain",
+			"a domain holds rules, without any input or output: the standard library, pkg/money, pkg/errs, pkg/id",
+			domainImport,
+		),
+		importRule(
+			"service",
+			"use cases see the domain, pkg, and interfaces that they declare",
+			func(f *goFile, imported string) string {
+				return layerImport(f, imported, "service", "handler", "repository")
+			},
+		),
+		importRule(
+			"handler",
+			"what comes in sees the use cases, never the tables",
+			func(f *goFile, imported string) string {
+				return layerImport(f, imported, "handler", "repository")
+			},
+		),
+		importRule(
+			"repository",
+			"what goes out sees the domain, never its callers",
+			func(f *goFile, imported string) string {
+				return layerImport(f, imported, "repository", "service", "handler")
+			},
+		),
+		importRule(
+			"drivers",
+			"pgx, MongoDB and Redis appear in repository packages, store.go, verify.go, the packages of pkg that own them, and the operators' command",
+			driverImport,
+		),
 		importRule("nats", "NATS appears where messages are carried, and in the operators' command", natsImport),
-		importRule("batching", "repositories batch their callers' work: use cases and domains don't know of it", func(f *goFile, imported string) string {
-			if imported == modulePath+"/pkg/batch" && !f.test && (layer(f.dir) == "domain" || layer(f.dir) == "service" || layer(f.dir) == "handler") {
-				return layer(f.dir) + " imports " + imported
-			}
-			return ""
-		}),
+		importRule(
+			"batching",
+			"repositories batch their callers' work: use cases and domains don't know of it",
+			func(f *goFile, imported string) string {
+				if imported == modulePath+"/pkg/batch" && !f.test &&
+					(layer(f.dir) == "domain" || layer(f.dir) == "service" || layer(f.dir) == "handler") {
+					return layer(f.dir) + " imports " + imported
+				}
+				return ""
+			},
+		),
 		importRule("dig", "dependency injection is private to pkg/module", func(f *goFile, imported string) string {
 			if within(imported, "go.uber.org/dig") && f.dir != "pkg/module" {
 				return "imports " + imported
@@ -76,13 +106,28 @@ func importRules() []rule {
 			return ""
 		}),
 		{name: "unused", why: "code that nothing uses is deleted", check: unusedPackages},
-		{name: "allowed", why: "an entry of an allow list that allows nothing hides the next mistake", check: emptyAllowances},
+		{
+			name:  "allowed",
+			why:   "an entry of an allow list that allows nothing hides the next mistake",
+			check: emptyAllowances,
+		},
 		{name: "names", why: "a package is one noun that says what it owns", check: packageNames},
 	}
 }
 
 // touchesWorld are the standard library's packages that do input or output, which a domain must not do.
-var touchesWorld = []string{"os", "net", "net/http", "net/rpc", "net/smtp", "database/sql", "syscall", "io/fs", "log", "embed"}
+var touchesWorld = []string{
+	"os",
+	"net",
+	"net/http",
+	"net/rpc",
+	"net/smtp",
+	"database/sql",
+	"syscall",
+	"io/fs",
+	"log",
+	"embed",
+}
 
 func domainImport(f *goFile, imported string) string {
 	if layer(f.dir) != "domain" || f.test {
@@ -115,7 +160,17 @@ const operators = "cmd/souk"
 
 // driverOwners are the packages of pkg that may import a driver, by driver.
 var driverOwners = map[string][]string{
-	"github.com/jackc":      {"postgres", "pgtest", "migration", "document", "outbox", "saga", "jobs", "module", "devstack"},
+	"github.com/jackc": {
+		"postgres",
+		"pgtest",
+		"migration",
+		"document",
+		"outbox",
+		"saga",
+		"jobs",
+		"module",
+		"devstack",
+	},
 	"database/sql":          nil,
 	"github.com/redis":      {"redisx", "redistest", "cache", "ratelimit", "module"},
 	"go.mongodb.org":        nil,
@@ -160,7 +215,15 @@ func tables(f *goFile) bool {
 }
 
 // natsUsers may import NATS's client or server.
-var natsUsers = []string{"pkg/natsrpc", "pkg/event", "pkg/outbox", "pkg/module", "pkg/devstack", "pkg/natstest", operators}
+var natsUsers = []string{
+	"pkg/natsrpc",
+	"pkg/event",
+	"pkg/outbox",
+	"pkg/module",
+	"pkg/devstack",
+	"pkg/natstest",
+	operators,
+}
 
 func natsImport(f *goFile, imported string) string {
 	if f.test || testKit(f.dir) && !within(f.dir, "apps") {
@@ -175,7 +238,20 @@ func natsImport(f *goFile, imported string) string {
 	return "imports " + imported
 }
 
-var vagueNames = []string{"util", "utils", "common", "helper", "helpers", "model", "models", "type", "types", "misc", "shared", "base"}
+var vagueNames = []string{
+	"util",
+	"utils",
+	"common",
+	"helper",
+	"helpers",
+	"model",
+	"models",
+	"type",
+	"types",
+	"misc",
+	"shared",
+	"base",
+}
 
 func packageNames(t *tree) []finding {
 	var out []finding

@@ -14,8 +14,11 @@ var unclear = regexp.MustCompile(`(?i)\b(told|tells|hears?|heard|whoever|anew|pa
 func wordRules() []rule {
 	return []rule{
 		{name: "words", why: "docs/glossary.md has a plain word for it", check: unclearWords},
-		{name: "waits", why: "a test that waits has a timeout: select on the channel and on time.After, or use the package's helper",
-			check: bareReceives},
+		{
+			name:  "waits",
+			why:   "a test that waits has a timeout: select on the channel and on time.After, or use the package's helper",
+			check: bareReceives,
+		},
 	}
 }
 
@@ -51,11 +54,17 @@ func bareReceives(t *tree) []finding {
 				inSelect[n.Comm] = true
 			case *ast.ExprStmt:
 				if !inSelect[n] && receives(n.X) {
-					out = append(out, finding{path: f.path, line: t.line(n), what: "waits for a channel without a timeout"})
+					out = append(
+						out,
+						finding{path: f.path, line: t.line(n), what: "waits for a channel without a timeout"},
+					)
 				}
 			case *ast.AssignStmt:
 				if !inSelect[n] && len(n.Rhs) == 1 && receives(n.Rhs[0]) {
-					out = append(out, finding{path: f.path, line: t.line(n), what: "waits for a channel without a timeout"})
+					out = append(
+						out,
+						finding{path: f.path, line: t.line(n), what: "waits for a channel without a timeout"},
+					)
 				}
 			}
 			return true

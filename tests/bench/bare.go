@@ -38,15 +38,18 @@ func serveBare(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		_, _ = io.Copy(io.Discard, req.Body) // an error means that the client has gone
-		h := w.Header()
-		for k, v := range a.Header {
-			h[k] = v
-		}
-		w.WriteHeader(a.Status)
-		_, _ = w.Write(a.Body) // as above
-	})}
+	server := &http.Server{
+		ReadHeaderTimeout: 5 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			_, _ = io.Copy(io.Discard, req.Body) // an error means that the client has gone
+			h := w.Header()
+			for k, v := range a.Header {
+				h[k] = v
+			}
+			w.WriteHeader(a.Status)
+			_, _ = w.Write(a.Body) // as above
+		}),
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	fmt.Fprintln(out, ln.Addr())
@@ -113,7 +116,10 @@ func capture(ctx context.Context, method, url, token, body string) (answer, erro
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	client := &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	client := &http.Client{
+		Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true},
+		Timeout:   10 * time.Second,
+	}
 	res, err := client.Do(req)
 	if err != nil {
 		return answer{}, err

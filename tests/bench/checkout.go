@@ -82,7 +82,13 @@ func measureCart(ctx context.Context, b *bench) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := capture(ctx, http.MethodPost, b.souk.url+"/v1/cart/items", tokens[0], `{"variantId":"`+b.catalogue.variants[0][0]+`","quantity":1}`)
+	a, err := capture(
+		ctx,
+		http.MethodPost,
+		b.souk.url+"/v1/cart/items",
+		tokens[0],
+		`{"variantId":"`+b.catalogue.variants[0][0]+`","quantity":1}`,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -90,11 +96,21 @@ func measureCart(ctx context.Context, b *bench) ([]row, error) {
 	requests := make([][]byte, 0, len(tokens)*lines)
 	for l := range lines {
 		for t, token := range tokens {
-			requests = append(requests, addItem(b.souk.addr, token, b.catalogue.variants[(t+l)%benchShops][(t*7+l)%shopProducts]))
+			requests = append(
+				requests,
+				addItem(b.souk.addr, token, b.catalogue.variants[(t+l)%benchShops][(t*7+l)%shopProducts]),
+			)
 		}
 	}
 	r, err := b.compareWithBare(ctx, "cart", a, b.duration, func(addr string, d time.Duration) (stats, error) {
-		return load{addr: addr, conns: conns, duration: d, next: func(n int) []byte { return requests[n%len(requests)] }}.run(ctx)
+		return load{
+			addr:     addr,
+			conns:    conns,
+			duration: d,
+			next:     func(n int) []byte { return requests[n%len(requests)] },
+		}.run(
+			ctx,
+		)
 	})
 	r.Name = "add to cart, 16 at once"
 	if !b.souk.split {
@@ -111,7 +127,10 @@ func (b *bench) spread(n int) []string {
 	first := n % benchShops
 	second := (first + 1 + (n/benchShops)%(benchShops-1)) % benchShops
 	r := rand.New(rand.NewPCG(uint64(n), 3)) //nolint:gosec // reproducible on purpose
-	return []string{b.catalogue.variants[first][r.IntN(shopProducts)], b.catalogue.variants[second][r.IntN(shopProducts)]}
+	return []string{
+		b.catalogue.variants[first][r.IntN(shopProducts)],
+		b.catalogue.variants[second][r.IntN(shopProducts)],
+	}
 }
 
 func (b *bench) hottest(int) []string { return []string{b.catalogue.hot} }
@@ -123,13 +142,26 @@ func (b *bench) fill(ctx context.Context, n int, pick func(int) []string) ([][]b
 		return nil, err
 	}
 	each := len(pick(0))
-	err = b.all(ctx, n*each, func(i int) []byte { return addItem(b.souk.addr, tokens[i/each], pick(i / each)[i%each]) }, nil)
+	err = b.all(
+		ctx,
+		n*each,
+		func(i int) []byte { return addItem(b.souk.addr, tokens[i/each], pick(i / each)[i%each]) },
+		nil,
+	)
 	if err != nil {
 		return nil, fmt.Errorf("fill carts: %w", err)
 	}
 	requests := make([][]byte, n)
 	for i, token := range tokens {
-		requests[i] = request(b.souk.addr, http.MethodPost, "/v1/checkout", token, checkoutBody, "Idempotency-Key", id.New(id.Event))
+		requests[i] = request(
+			b.souk.addr,
+			http.MethodPost,
+			"/v1/checkout",
+			token,
+			checkoutBody,
+			"Idempotency-Key",
+			id.New(id.Event),
+		)
 	}
 	return requests, nil
 }
@@ -145,7 +177,12 @@ func inOrder(requests [][]byte) func(int) []byte {
 }
 
 // checkoutRun measures POST /v1/checkout of carts that it has filled before.
-func (b *bench) checkoutRun(ctx context.Context, file string, conns int, pick func(int) []string) (stats, time.Duration, error) {
+func (b *bench) checkoutRun(
+	ctx context.Context,
+	file string,
+	conns int,
+	pick func(int) []string,
+) (stats, time.Duration, error) {
 	n := min(maxCarts, int(b.duration.Seconds()*maxRate))
 	requests, err := b.fill(ctx, warmUps+n, pick)
 	if err != nil {
@@ -219,18 +256,40 @@ func measureHotCheckout(ctx context.Context, b *bench) ([]row, error) {
 }
 
 // checkoutRow makes the row of a checkoutRun. sagasEnded is the time from the last answer to the end of all sagas.
-func (b *bench) checkoutRow(name string, s stats, sagasEnded time.Duration, limit stats, required float64, limitName string) row {
+func (b *bench) checkoutRow(
+	name string,
+	s stats,
+	sagasEnded time.Duration,
+	limit stats,
+	required float64,
+	limitName string,
+) row {
 	r := row{
-		Name: name, Value: s.rate(), Unit: "/s", P50: ms(s.p50), P99: ms(s.p99), SoukCPU: s.soukCPU(), DatabaseCPU: s.databaseCPU(), Limit: limit.rate(), LimitName: limitName, Required: required,
-		Errors: s.failures(), Note: s.failureNote(),
+		Name:        name,
+		Value:       s.rate(),
+		Unit:        "/s",
+		P50:         ms(s.p50),
+		P99:         ms(s.p99),
+		SoukCPU:     s.soukCPU(),
+		DatabaseCPU: s.databaseCPU(),
+		Limit:       limit.rate(),
+		LimitName:   limitName,
+		Required:    required,
+		Errors:      s.failures(),
+		Note:        s.failureNote(),
 	}
 	if b.souk.split {
 		r.Required = 0
 	}
 	if r.Note == "" {
 		n := float64(max(1, s.done))
-		r.Note = fmt.Sprintf("%d orders; all sagas ended %s s after the last answer; %s transactions and %s syncs of the log each", s.done,
-			number(sagasEnded.Seconds()), number(float64(s.effort.transactions)/n), number(float64(s.effort.syncs)/n))
+		r.Note = fmt.Sprintf(
+			"%d orders; all sagas ended %s s after the last answer; %s transactions and %s syncs of the log each",
+			s.done,
+			number(sagasEnded.Seconds()),
+			number(float64(s.effort.transactions)/n),
+			number(float64(s.effort.syncs)/n),
+		)
 	}
 	return r
 }
@@ -292,12 +351,27 @@ func measureEvents(ctx context.Context, b *bench) ([]row, error) {
 		return nil, errors.New("no consumer handled an event")
 	}
 	r := row{
-		Name: "events, from commit to effect, p99", Value: ms(quantile(all, 0.99)), Unit: "ms", P50: ms(quantile(all, 0.5)), P99: ms(quantile(all, 0.99)),
-		AtMost: 100, Errors: s.failures(), Note: s.failureNote(),
+		Name:   "events, from commit to effect, p99",
+		Value:  ms(quantile(all, 0.99)),
+		Unit:   "ms",
+		P50:    ms(quantile(all, 0.5)),
+		P99:    ms(quantile(all, 0.99)),
+		AtMost: 100,
+		Errors: s.failures(),
+		Note:   s.failureNote(),
 	}
 	if r.Note == "" {
-		r.Note = fmt.Sprintf("%s events/s (%s per checkout), %d handled by %d consumers; slowest %s, p99 %s ms",
-			number(float64(events)/to.Sub(from).Seconds()), number(per), len(all), len(took), slowest, millis(ms(worst)))
+		r.Note = fmt.Sprintf(
+			"%s events/s (%s per checkout), %d handled by %d consumers; slowest %s, p99 %s ms",
+			number(
+				float64(events)/to.Sub(from).Seconds(),
+			),
+			number(per),
+			len(all),
+			len(took),
+			slowest,
+			millis(ms(worst)),
+		)
 	}
 	return []row{r}, nil
 }
@@ -332,7 +406,12 @@ func (b *bench) countEvents(ctx context.Context, outboxes []string) (int, error)
 	sum := 0
 	for _, service := range outboxes {
 		var n int
-		if err := b.query(ctx, service, "select count(*) from outbox", func(scan func(...any) error) error { return scan(&n) }); err != nil {
+		if err := b.query(
+			ctx,
+			service,
+			"select count(*) from outbox",
+			func(scan func(...any) error) error { return scan(&n) },
+		); err != nil {
 			return 0, err
 		}
 		sum += n
@@ -342,16 +421,27 @@ func (b *bench) countEvents(ctx context.Context, outboxes []string) (int, error)
 
 // delays returns the times between an event's row in the outbox and its row in a consumer's inbox, by
 // consumer. It also returns the number of events.
-func (b *bench) delays(ctx context.Context, outboxes []string, from, to time.Time) (map[string][]time.Duration, int, error) {
+func (b *bench) delays(
+	ctx context.Context,
+	outboxes []string,
+	from, to time.Time,
+) (map[string][]time.Duration, int, error) {
 	created := map[string]time.Time{}
 	for _, service := range outboxes {
-		err := b.query(ctx, service, "select id, created_at from outbox where created_at between $1 and $2", func(scan func(...any) error) error {
-			var event string
-			var at time.Time
-			err := scan(&event, &at)
-			created[event] = at
-			return err
-		}, from, to)
+		err := b.query(
+			ctx,
+			service,
+			"select id, created_at from outbox where created_at between $1 and $2",
+			func(scan func(...any) error) error {
+				var event string
+				var at time.Time
+				err := scan(&event, &at)
+				created[event] = at
+				return err
+			},
+			from,
+			to,
+		)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -362,15 +452,21 @@ func (b *bench) delays(ctx context.Context, outboxes []string, from, to time.Tim
 	}
 	took := map[string][]time.Duration{}
 	for _, service := range inboxes {
-		err := b.query(ctx, service, "select consumer, event_id, processed_at from inbox where processed_at >= $1", func(scan func(...any) error) error {
-			var consumer, event string
-			var at time.Time
-			err := scan(&consumer, &event, &at)
-			if began, ok := created[event]; ok {
-				took[service+"/"+consumer] = append(took[service+"/"+consumer], at.Sub(began))
-			}
-			return err
-		}, from)
+		err := b.query(
+			ctx,
+			service,
+			"select consumer, event_id, processed_at from inbox where processed_at >= $1",
+			func(scan func(...any) error) error {
+				var consumer, event string
+				var at time.Time
+				err := scan(&consumer, &event, &at)
+				if began, ok := created[event]; ok {
+					took[service+"/"+consumer] = append(took[service+"/"+consumer], at.Sub(began))
+				}
+				return err
+			},
+			from,
+		)
 		if err != nil {
 			return nil, 0, err
 		}

@@ -65,7 +65,13 @@ func (s stats) failureNote() string {
 
 // add combines two runs of the same load.
 func (s stats) add(o stats) stats {
-	sum := stats{done: s.done + o.done, elapsed: s.elapsed + o.elapsed, failed: map[int]int{}, latency: slices.Concat(s.latency, o.latency), example: s.example + o.example}
+	sum := stats{
+		done:    s.done + o.done,
+		elapsed: s.elapsed + o.elapsed,
+		failed:  map[int]int{},
+		latency: slices.Concat(s.latency, o.latency),
+		example: s.example + o.example,
+	}
 	sum.cpu = s.cpu.add(cpu{}, o.cpu)
 	for _, f := range []map[int]int{s.failed, o.failed} {
 		for status, n := range f {

@@ -14,7 +14,10 @@ import (
 // the best that this PostgreSQL can do on this disk. The table is created in the order service's database and
 // dropped at the end.
 func (b *bench) updates(ctx context.Context, rows, conns int, d time.Duration) (s stats, err error) {
-	pool, err := postgres.Open(ctx, postgres.Config{URL: b.souk.state.Databases["order"], MaxConns: int32(conns), MinConns: int32(conns)}) //nolint:gosec // a few dozen
+	pool, err := postgres.Open(
+		ctx,
+		postgres.Config{URL: b.souk.state.Databases["order"], MaxConns: int32(conns), MinConns: int32(conns)},
+	) //nolint:gosec // a few dozen
 	if err != nil {
 		return stats{}, err
 	}
@@ -33,14 +36,19 @@ func (b *bench) updates(ctx context.Context, rows, conns int, d time.Duration) (
 		err = errors.Join(err, derr)
 	}()
 	var sync, commit string
-	if err := pool.QueryRow(ctx, "select current_setting('fsync'), current_setting('synchronous_commit')").Scan(&sync, &commit); err != nil {
+	if err := pool.QueryRow(ctx, "select current_setting('fsync'), current_setting('synchronous_commit')").
+		Scan(&sync, &commit); err != nil {
 		return stats{}, err
 	}
 	if sync != "on" || commit != "on" {
 		return stats{}, fmt.Errorf("fsync is %s and synchronous_commit is %s: both must be on", sync, commit)
 	}
 	update := func(ctx context.Context, _, _ int) error {
-		_, err := pool.Exec(ctx, "update bench.counter set n = n + 1 where id = $1", 1+rand.IntN(rows)) //nolint:gosec // any row
+		_, err := pool.Exec(
+			ctx,
+			"update bench.counter set n = n + 1 where id = $1",
+			1+rand.IntN(rows),
+		) //nolint:gosec // any row
 		return err
 	}
 	if _, err := hammer(ctx, conns, warmUpTime, update); err != nil {
@@ -59,7 +67,8 @@ func (b *bench) awaitSagas(ctx context.Context) (time.Duration, error) {
 	began := time.Now()
 	for time.Since(began) < time.Minute {
 		var open int
-		if err := pool.QueryRow(ctx, "select count(*) from saga where state in ('running', 'compensating')").Scan(&open); err != nil {
+		if err := pool.QueryRow(ctx, "select count(*) from saga where state in ('running', 'compensating')").
+			Scan(&open); err != nil {
 			return 0, err
 		}
 		if open == 0 {
@@ -82,7 +91,12 @@ func (b *bench) now(ctx context.Context) (time.Time, error) {
 }
 
 // query reads the rows of a statement in a service's database.
-func (b *bench) query(ctx context.Context, service, sql string, read func(scan func(...any) error) error, args ...any) error {
+func (b *bench) query(
+	ctx context.Context,
+	service, sql string,
+	read func(scan func(...any) error) error,
+	args ...any,
+) error {
 	pool, err := postgres.Open(ctx, postgres.Config{URL: b.souk.state.Databases[service], MaxConns: 1})
 	if err != nil {
 		return err
@@ -106,7 +120,13 @@ func (b *bench) servicesWith(ctx context.Context, table string) ([]string, error
 	var out []string
 	for service := range b.souk.state.Databases {
 		exists := false
-		err := b.query(ctx, service, "select to_regclass($1) is not null", func(scan func(...any) error) error { return scan(&exists) }, table)
+		err := b.query(
+			ctx,
+			service,
+			"select to_regclass($1) is not null",
+			func(scan func(...any) error) error { return scan(&exists) },
+			table,
+		)
 		if err != nil {
 			return nil, err
 		}
@@ -122,7 +142,11 @@ type effort struct{ transactions, syncs int64 }
 
 // effort reads the server's counters, which lag by about a second.
 func (b *bench) effort(ctx context.Context) (e effort, err error) {
-	err = b.query(ctx, "order", "select (select sum(xact_commit)::bigint from pg_stat_database), (select wal_sync from pg_stat_wal)",
-		func(scan func(...any) error) error { return scan(&e.transactions, &e.syncs) })
+	err = b.query(
+		ctx,
+		"order",
+		"select (select sum(xact_commit)::bigint from pg_stat_database), (select wal_sync from pg_stat_wal)",
+		func(scan func(...any) error) error { return scan(&e.transactions, &e.syncs) },
+	)
 	return e, err
 }

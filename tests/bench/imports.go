@@ -84,8 +84,15 @@ func importRows(name string, products int, r importRun) []row {
 		Note: fmt.Sprintf("%s rows/s; %s", number(float64(products)/r.elapsed.Seconds()), r.summary),
 	}
 	memory := row{
-		Name: name + ", memory of the command at its peak", Value: float64(r.peak) / mega, Unit: "MB", AtMost: maxGrowth * float64(r.quarter) / mega,
-		Note: fmt.Sprintf("%.0f MB after a quarter, %.0f MB at the end", float64(r.quarter)/mega, float64(r.last)/mega),
+		Name:   name + ", memory of the command at its peak",
+		Value:  float64(r.peak) / mega,
+		Unit:   "MB",
+		AtMost: maxGrowth * float64(r.quarter) / mega,
+		Note: fmt.Sprintf(
+			"%.0f MB after a quarter, %.0f MB at the end",
+			float64(r.quarter)/mega,
+			float64(r.last)/mega,
+		),
 	}
 	return []row{seconds, memory}
 }
@@ -102,7 +109,15 @@ func measureReimport(ctx context.Context, b *bench) ([]row, error) {
 }
 
 func measureReady(_ context.Context, b *bench) ([]row, error) {
-	return []row{{Name: "ready, second start", Value: b.souk.ready.Seconds(), Unit: "s", AtMost: 4, Note: "all migrations checked, with the catalogue"}}, nil
+	return []row{
+		{
+			Name:   "ready, second start",
+			Value:  b.souk.ready.Seconds(),
+			Unit:   "s",
+			AtMost: 4,
+			Note:   "all migrations checked, with the catalogue",
+		},
+	}, nil
 }
 
 // memoryDelay is the time from the end of the load to the measurement of memory. souk returns the memory that
@@ -133,8 +148,16 @@ func measureMemory(ctx context.Context, b *bench) ([]row, error) {
 		return nil, err
 	}
 	r := row{
-		Name: "memory, without databases", Value: float64(sum) / mega, Unit: "MB",
-		Note: fmt.Sprintf("%.0f MB as the load ended, this is %.0f s later; peak %.0f MB; %s", float64(atOnce)/mega, memoryDelay.Seconds(), float64(peak)/mega, b.gcSettings(ctx)),
+		Name:  "memory, without databases",
+		Value: float64(sum) / mega,
+		Unit:  "MB",
+		Note: fmt.Sprintf(
+			"%.0f MB as the load ended, this is %.0f s later; peak %.0f MB; %s",
+			float64(atOnce)/mega,
+			memoryDelay.Seconds(),
+			float64(peak)/mega,
+			b.gcSettings(ctx),
+		),
 	}
 	if b.souk.split {
 		r.Note = fmt.Sprintf("%d processes; %s", len(pids), r.Note)

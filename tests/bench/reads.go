@@ -34,7 +34,13 @@ func alternate(d time.Duration, limit, ours func(time.Duration) (stats, error)) 
 }
 
 // compareWithBare measures requests to souk. The limit is a bare handler that gives souk's answer.
-func (b *bench) compareWithBare(ctx context.Context, name string, a answer, d time.Duration, run func(addr string, d time.Duration) (stats, error)) (r row, err error) {
+func (b *bench) compareWithBare(
+	ctx context.Context,
+	name string,
+	a answer,
+	d time.Duration,
+	run func(addr string, d time.Duration) (stats, error),
+) (r row, err error) {
 	handler, err := startBare(a)
 	if err != nil {
 		return row{}, err
@@ -56,20 +62,39 @@ func (b *bench) compareWithBare(ctx context.Context, name string, a answer, d ti
 		return row{}, err
 	}
 	return row{
-		Value: ours.rate(), Unit: "/s", P50: ms(ours.p50), P99: ms(ours.p99), SoukCPU: ours.soukCPU(), DatabaseCPU: ours.databaseCPU(), Limit: limit.rate(), LimitName: fmt.Sprintf("bare handler (%s µs)", number(limit.soukCPU())),
-		Errors: ours.failures(), Note: ours.failureNote(),
+		Value:       ours.rate(),
+		Unit:        "/s",
+		P50:         ms(ours.p50),
+		P99:         ms(ours.p99),
+		SoukCPU:     ours.soukCPU(),
+		DatabaseCPU: ours.databaseCPU(),
+		Limit:       limit.rate(),
+		LimitName:   fmt.Sprintf("bare handler (%s µs)", number(limit.soukCPU())),
+		Errors:      ours.failures(),
+		Note:        ours.failureNote(),
 	}, nil
 }
 
 // measureRepeated measures repetitions of one GET.
-func (b *bench) measureRepeated(ctx context.Context, file, name, path string, conns int, required float64) ([]row, error) {
+func (b *bench) measureRepeated(
+	ctx context.Context,
+	file, name, path string,
+	conns int,
+	required float64,
+) ([]row, error) {
 	a, err := capture(ctx, "GET", b.souk.url+path, "", "")
 	if err != nil {
 		return nil, err
 	}
-	r, err := b.compareWithBare(ctx, fmt.Sprintf("%s-%d", file, conns), a, b.duration, func(addr string, d time.Duration) (stats, error) {
-		return repeat(ctx, addr, path, conns, d)
-	})
+	r, err := b.compareWithBare(
+		ctx,
+		fmt.Sprintf("%s-%d", file, conns),
+		a,
+		b.duration,
+		func(addr string, d time.Duration) (stats, error) {
+			return repeat(ctx, addr, path, conns, d)
+		},
+	)
 	r.Name = fmt.Sprintf("%s, %d at once", name, conns)
 	r.Required = required
 	if r.Note == "" {
@@ -81,7 +106,14 @@ func (b *bench) measureRepeated(ctx context.Context, file, name, path string, co
 func measureGetCached(ctx context.Context, b *bench) ([]row, error) {
 	var rows []row
 	for _, conns := range []int{16, 64} {
-		r, err := b.measureRepeated(ctx, "get-cached", "GET product from the response cache", "/v1/products/"+b.catalogue.product, conns, 0.80)
+		r, err := b.measureRepeated(
+			ctx,
+			"get-cached",
+			"GET product from the response cache",
+			"/v1/products/"+b.catalogue.product,
+			conns,
+			0.80,
+		)
 		if err != nil {
 			return rows, err
 		}
@@ -95,7 +127,14 @@ func measureGet(ctx context.Context, b *bench) ([]row, error) {
 	if b.souk.split {
 		required = 0.18
 	}
-	return b.measureRepeated(ctx, "get", "GET product, response cache off", "/v1/products/"+b.catalogue.product, 16, required)
+	return b.measureRepeated(
+		ctx,
+		"get",
+		"GET product, response cache off",
+		"/v1/products/"+b.catalogue.product,
+		16,
+		required,
+	)
 }
 
 func measureList(ctx context.Context, b *bench) ([]row, error) {
@@ -120,7 +159,14 @@ func measureSearch(ctx context.Context, b *bench) ([]row, error) {
 		requests[i] = request(b.souk.addr, "GET", "/v1/products?query="+url.QueryEscape(q), "", "")
 	}
 	overHTTP := func(d time.Duration) (stats, error) {
-		return load{addr: b.souk.addr, conns: conns, duration: d, next: func(n int) []byte { return requests[n%len(requests)] }}.run(ctx)
+		return load{
+			addr:     b.souk.addr,
+			conns:    conns,
+			duration: d,
+			next:     func(n int) []byte { return requests[n%len(requests)] },
+		}.run(
+			ctx,
+		)
 	}
 	profiled := func(d time.Duration) (stats, error) {
 		return b.watch(ctx, "search", d, func() (stats, error) { return overHTTP(d) })
@@ -142,20 +188,40 @@ func measureSearch(ctx context.Context, b *bench) ([]row, error) {
 		return nil, err
 	}
 	r := row{
-		Name: "search, response cache and list cache off", Value: ours.rate(), Unit: "/s", P50: ms(ours.p50), P99: ms(ours.p99), SoukCPU: ours.soukCPU(), DatabaseCPU: ours.databaseCPU(), Limit: limit.rate(), LimitName: "the same SQL",
-		Required: 0.50, Errors: ours.failures(), Note: ours.failureNote(),
+		Name:        "search, response cache and list cache off",
+		Value:       ours.rate(),
+		Unit:        "/s",
+		P50:         ms(ours.p50),
+		P99:         ms(ours.p99),
+		SoukCPU:     ours.soukCPU(),
+		DatabaseCPU: ours.databaseCPU(),
+		Limit:       limit.rate(),
+		LimitName:   "the same SQL",
+		Required:    0.50,
+		Errors:      ours.failures(),
+		Note:        ours.failureNote(),
 	}
 	if b.souk.split {
 		r.Required = 0
 	}
 	if r.Note == "" {
-		r.Note = fmt.Sprintf("%d queries, 16 at once; SQL alone p50/p99 %s / %s ms", len(b.queries), millis(ms(limit.p50)), millis(ms(limit.p99)))
+		r.Note = fmt.Sprintf(
+			"%d queries, 16 at once; SQL alone p50/p99 %s / %s ms",
+			len(b.queries),
+			millis(ms(limit.p50)),
+			millis(ms(limit.p99)),
+		)
 	}
 	return []row{r}, nil
 }
 
 // hammer calls f concurrently by the given number of workers until the time is over.
-func hammer(ctx context.Context, workers int, d time.Duration, f func(ctx context.Context, worker, n int) error) (stats, error) {
+func hammer(
+	ctx context.Context,
+	workers int,
+	d time.Duration,
+	f func(ctx context.Context, worker, n int) error,
+) (stats, error) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var n atomic.Int64

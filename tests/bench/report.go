@@ -168,7 +168,10 @@ func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond)
 // printTable writes the table of docs/benchmarks.md.
 func printTable(w io.Writer, env string, rows []row) {
 	fmt.Fprintf(w, "%s\n\n", env)
-	fmt.Fprintln(w, "| what | mode | souk | p50 / p99 ms | CPU µs each: souk + databases | limit beside it | reached | required | | note |")
+	fmt.Fprintln(
+		w,
+		"| what | mode | souk | p50 / p99 ms | CPU µs each: souk + databases | limit beside it | reached | required | | note |",
+	)
 	fmt.Fprintln(w, "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- |")
 	for _, r := range rows {
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
@@ -185,8 +188,16 @@ func environment(ctx context.Context) string {
 	if wrk := wrkPath(); wrk != "" {
 		generator = "wrk for repeated GETs, the program's own client for the rest"
 	}
-	return fmt.Sprintf("%s, %d × %s%s, %s, %s; load by %s", time.Now().Format("2006-01-02"), runtime.NumCPU(), processor(), load, runtime.Version(),
-		postgresVersion(ctx), generator)
+	return fmt.Sprintf(
+		"%s, %d × %s%s, %s, %s; load by %s",
+		time.Now().Format("2006-01-02"),
+		runtime.NumCPU(),
+		processor(),
+		load,
+		runtime.Version(),
+		postgresVersion(ctx),
+		generator,
+	)
 }
 
 func processor() string {

@@ -77,7 +77,14 @@ func startSouk(ctx context.Context, binary, dir string, env []string, args ...st
 	if err != nil {
 		return nil, err
 	}
-	s := &souk{binary: binary, dir: dir, addr: addr, url: "http://" + addr, exited: make(chan struct{}), output: &tail{ready: make(chan struct{})}}
+	s := &souk{
+		binary: binary,
+		dir:    dir,
+		addr:   addr,
+		url:    "http://" + addr,
+		exited: make(chan struct{}),
+		output: &tail{ready: make(chan struct{})},
+	}
 	for _, a := range args {
 		s.split = s.split || a == "--split"
 	}
@@ -191,7 +198,10 @@ func (b *bench) watch(ctx context.Context, name string, d time.Duration, f func(
 	file := filepath.Join(b.profiles, strings.ReplaceAll(b.mode, " ", "-")+"-"+name+".pprof")
 	saved := make(chan error, 1)
 	go func() {
-		a, err := captureFor(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", b.souk.state.Admin, max(1, int(d/time.Second))))
+		a, err := captureFor(
+			ctx,
+			fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", b.souk.state.Admin, max(1, int(d/time.Second))),
+		)
 		if err == nil {
 			err = os.WriteFile(file, a, 0o600)
 		}

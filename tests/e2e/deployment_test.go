@@ -123,11 +123,17 @@ func (d *deployment) configure(split bool) {
 		"rpc":      map[string]any{"transport": transport},
 		"gateway":  map[string]any{"addr": d.addr, "public_url": d.url, "address_rate": rate, "caller_rate": rate},
 		"auth": map[string]any{
-			"issuer": d.servers.oidc.Issuer(), "client_id": oidcserver.ClientID, "audience": oidcserver.Audience, "key": secret(),
+			"issuer":    d.servers.oidc.Issuer(),
+			"client_id": oidcserver.ClientID,
+			"audience":  oidcserver.Audience,
+			"key":       secret(),
 		},
 		"notification": map[string]any{"smtp_addr": d.servers.mail.Addr()},
 		"payment": map[string]any{
-			"sandbox": map[string]any{"webhook_secret": secret(), "webhook_url": d.url + "/v1/webhooks/payments/sandbox"},
+			"sandbox": map[string]any{
+				"webhook_secret": secret(),
+				"webhook_url":    d.url + "/v1/webhooks/payments/sandbox",
+			},
 		},
 	})
 	require.NoError(d.t, err)

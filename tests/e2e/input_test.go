@@ -80,7 +80,8 @@ func TestBadInputIsRefused(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				c := *tc.by
 				c.s = s.in(t)
-				fields := c.send(tc.method, tc.path, tc.body, "Idempotency-Key", key()).problem(http.StatusBadRequest, "invalid_argument")
+				fields := c.send(tc.method, tc.path, tc.body, "Idempotency-Key", key()).
+					problem(http.StatusBadRequest, "invalid_argument")
 				require.NotEmpty(t, fields)
 				require.True(t, strings.HasPrefix(fields[0], tc.field), "%v", fields)
 			})
@@ -101,8 +102,10 @@ func TestBadInputIsRefused(t *testing.T) {
 			a := u.send(http.MethodPost, "/v1/cart/items", body)
 			require.Equal(t, http.StatusBadRequest, a.status, "%q: %s", body, a.body)
 		}
-		seller.send(http.MethodPost, "/v1/shops/"+shop+"/products", "{\"title\":\"\xff\"}").problem(http.StatusBadRequest, "invalid_argument")
-		u.send(http.MethodPost, "/v1/cart/items", `{"variantId":"`+strings.Repeat("x", 1<<20)+`"}`).problem(http.StatusRequestEntityTooLarge, "too_large")
+		seller.send(http.MethodPost, "/v1/shops/"+shop+"/products", "{\"title\":\"\xff\"}").
+			problem(http.StatusBadRequest, "invalid_argument")
+		u.send(http.MethodPost, "/v1/cart/items", `{"variantId":"`+strings.Repeat("x", 1<<20)+`"}`).
+			problem(http.StatusRequestEntityTooLarge, "too_large")
 	})
 	t.Run("huge page sizes are cut", func(t *testing.T) {
 		var page productsJSON
@@ -113,8 +116,17 @@ func TestBadInputIsRefused(t *testing.T) {
 		nasty := `<script>alert(1)</script>'; drop table product; -- "\ %_$1 {{.}}`
 		var made, back productJSON
 		seller.post("/v1/shops/"+shop+"/products", obj{
-			"title": nasty, "description": nasty, "tags": []string{nasty},
-			"variants": []obj{{"sku": nasty, "options": obj{nasty: nasty}, "price": obj{"currencyCode": "BRL", "amount": "1.00"}, "onHand": 3}},
+			"title":       nasty,
+			"description": nasty,
+			"tags":        []string{nasty},
+			"variants": []obj{
+				{
+					"sku":     nasty,
+					"options": obj{nasty: nasty},
+					"price":   obj{"currencyCode": "BRL", "amount": "1.00"},
+					"onHand":  3,
+				},
+			},
 		}).want(http.StatusCreated).into(&made)
 		a := s.anonymous().get("/v1/products/" + made.ID).want(http.StatusOK).into(&back)
 		require.Equal(t, nasty, back.Title)
@@ -138,10 +150,12 @@ func TestBadInputIsRefused(t *testing.T) {
 	t.Run("card numbers are refused and never logged", func(t *testing.T) {
 		const card = "4111111111111111"
 		body := checkoutBody(card)
-		u.post("/v1/checkout", body, "Idempotency-Key", key()).problem(http.StatusUnprocessableEntity, "card_number_refused")
+		u.post("/v1/checkout", body, "Idempotency-Key", key()).
+			problem(http.StatusUnprocessableEntity, "card_number_refused")
 		note := checkoutBody("tok_ok")
 		note["email"] = "4111 1111 1111 1111"
-		u.post("/v1/checkout", note, "Idempotency-Key", key()).problem(http.StatusUnprocessableEntity, "card_number_refused")
+		u.post("/v1/checkout", note, "Idempotency-Key", key()).
+			problem(http.StatusUnprocessableEntity, "card_number_refused")
 		u.get("/v1/products?query="+card).problem(http.StatusUnprocessableEntity, "card_number_refused")
 		logs, err := os.ReadFile(filepath.Join(s.dir, "souk.log"))
 		require.NoError(t, err)
@@ -165,7 +179,9 @@ func TestBadInputIsRefused(t *testing.T) {
 			require.Equal(t, http.StatusUnauthorized, a.status, "%s: %s", name, a.body)
 		}
 		s.anonymous().get("/v1/me").problem(http.StatusUnauthorized, "unauthenticated")
-		s.anonymous().post("/v1/checkout", checkoutBody("tok_ok"), "Idempotency-Key", key()).problem(http.StatusUnauthorized, "unauthenticated")
+		s.anonymous().
+			post("/v1/checkout", checkoutBody("tok_ok"), "Idempotency-Key", key()).
+			problem(http.StatusUnauthorized, "unauthenticated")
 	})
 }
 

@@ -37,14 +37,25 @@ func TestRealOrdersAddUpToTheCent(t *testing.T) {
 	n := len(m.offers)
 	require.Equal(t, fmt.Sprintf("imported %d products (%d variants), updated 0, unchanged 0, rejected 0\n", n, n), out)
 	out = s.must("import", "products", file, "--create-shops")
-	require.Equal(t, fmt.Sprintf("imported 0 products (0 variants), updated 0, unchanged %d, rejected 0\n", n), out, "again: nothing changes")
+	require.Equal(
+		t,
+		fmt.Sprintf("imported 0 products (0 variants), updated 0, unchanged %d, rejected 0\n", n),
+		out,
+		"again: nothing changes",
+	)
 
 	variants := variantsBySKU(s)
 	require.Len(t, variants, n)
 	t.Run("search", func(t *testing.T) { searchQuality(t, s.in(t), dir) })
 
 	replayed := replay(s, m, variants)
-	require.Zero(t, m.total.Cmp(replayed), "ordered for %s, replayed for %s", m.total.FloatString(2), replayed.FloatString(2))
+	require.Zero(
+		t,
+		m.total.Cmp(replayed),
+		"ordered for %s, replayed for %s",
+		m.total.FloatString(2),
+		replayed.FloatString(2),
+	)
 	eventually(t, "every saga ends", func() bool {
 		return !strings.Contains(s.must("saga", "ls", "--state", "running"), "checkout")
 	})
@@ -75,7 +86,10 @@ func variantsBySKU(s *souk) map[string]string {
 	out := map[string]string{}
 	for token := ""; ; {
 		var page productsJSON
-		s.anonymous().get("/v1/products?pageSize=100&pageToken=" + url.QueryEscape(token)).want(http.StatusOK).into(&page)
+		s.anonymous().
+			get("/v1/products?pageSize=100&pageToken=" + url.QueryEscape(token)).
+			want(http.StatusOK).
+			into(&page)
 		for _, p := range page.Products {
 			for _, v := range p.Variants {
 				require.NotContains(s.t, out, v.SKU, "twice in the pages")
@@ -253,7 +267,10 @@ func searchQuality(t *testing.T, s *souk, dir string) {
 	for _, q := range queries {
 		var page productsJSON
 		began := time.Now()
-		s.anonymous().get("/v1/products?pageSize=20&query=" + url.QueryEscape(q["query"])).want(http.StatusOK).into(&page)
+		s.anonymous().
+			get("/v1/products?pageSize=20&query=" + url.QueryEscape(q["query"])).
+			want(http.StatusOK).
+			into(&page)
 		took += time.Since(began)
 		var found []string
 		for _, p := range page.Products {
@@ -318,7 +335,14 @@ func TestNamesInAllScriptsComeBackUnchanged(t *testing.T) {
 			continue
 		}
 		names["food-"+p["barcode"]] = p["product_name"]
-		fmt.Fprintf(&csvText, "food-%s,%s,%s,Open Food Facts,OFF-%s,3,1.00\n", p["barcode"], quote(p["product_name"]), quote(p["ingredients"]), p["barcode"])
+		fmt.Fprintf(
+			&csvText,
+			"food-%s,%s,%s,Open Food Facts,OFF-%s,3,1.00\n",
+			p["barcode"],
+			quote(p["product_name"]),
+			quote(p["ingredients"]),
+			p["barcode"],
+		)
 	}
 	file := filepath.Join(t.TempDir(), "food.csv")
 	require.NoError(t, os.WriteFile(file, []byte(csvText.String()), 0o600))
@@ -328,7 +352,10 @@ func TestNamesInAllScriptsComeBackUnchanged(t *testing.T) {
 	back := map[string]string{}
 	for token := ""; ; {
 		var page productsJSON
-		s.anonymous().get("/v1/products?pageSize=100&shopId=" + shop + "&pageToken=" + url.QueryEscape(token)).want(http.StatusOK).into(&page)
+		s.anonymous().
+			get("/v1/products?pageSize=100&shopId=" + shop + "&pageToken=" + url.QueryEscape(token)).
+			want(http.StatusOK).
+			into(&page)
 		for _, p := range page.Products {
 			back[p.Handle] = p.Title
 		}

@@ -108,7 +108,8 @@ func testTour(t *testing.T, s *souk) {
 		for _, sp := range tr.Spans {
 			services[sp.Service] = true
 		}
-		return services["gateway"] && services["order"] && services["product"] && services["payment"] && services["notification"]
+		return services["gateway"] && services["order"] && services["product"] && services["payment"] &&
+			services["notification"]
 	})
 }
 
@@ -156,7 +157,8 @@ func testDeclined(t *testing.T, s *souk) {
 	u.add(p.Variants[0].ID, 2).want(http.StatusOK)
 	for _, token := range []string{"tok_declined", "tok_insufficient_funds", "tok_unheard_of"} {
 		key := id.New(id.Event)
-		u.post("/v1/checkout", checkoutBody(token), "Idempotency-Key", key).problem(http.StatusPaymentRequired, "payment_declined")
+		u.post("/v1/checkout", checkoutBody(token), "Idempotency-Key", key).
+			problem(http.StatusPaymentRequired, "payment_declined")
 		again := u.post("/v1/checkout", checkoutBody(token), "Idempotency-Key", key)
 		again.problem(http.StatusPaymentRequired, "payment_declined")
 		require.Equal(t, "true", again.header.Get("Idempotent-Replayed"))
@@ -329,7 +331,8 @@ func testOneKey(t *testing.T, s *souk) {
 	require.Len(t, list.Orders, 1)
 	other := checkoutBody("tok_ok")
 	other["payment"] = obj{"method": "wallet", "token": "tok_ok"}
-	u.post("/v1/checkout", other, "Idempotency-Key", key).problem(http.StatusUnprocessableEntity, "idempotency_mismatch")
+	u.post("/v1/checkout", other, "Idempotency-Key", key).
+		problem(http.StatusUnprocessableEntity, "idempotency_mismatch")
 }
 
 func testOtherPeoplesThings(t *testing.T, s *souk) {
@@ -337,7 +340,15 @@ func testOtherPeoplesThings(t *testing.T, s *souk) {
 	seller := s.seller(shop)
 	p := seller.sell(shop, "Mine", "10.00", 5)
 	v := p.Variants[0].ID
-	alice, mallory := s.user(email("alice"), "customer"), s.user(email("mallory"), "seller", "--shop", handle("mallory"))
+	alice, mallory := s.user(
+		email("alice"),
+		"customer",
+	), s.user(
+		email("mallory"),
+		"seller",
+		"--shop",
+		handle("mallory"),
+	)
 	alice.add(v, 1).want(http.StatusOK)
 	order := alice.checkout("tok_ok").order()
 	const no, code = http.StatusNotFound, "not_found"

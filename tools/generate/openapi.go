@@ -127,7 +127,10 @@ var pathVariable = regexp.MustCompile(`\{[a-z0-9_]+\}`)
 
 // camelCasePath converts a path's variables to the form of all other names in the document: {shopId}.
 func camelCasePath(path string) string {
-	return pathVariable.ReplaceAllStringFunc(path, func(v string) string { return "{" + camelCase(v[1:len(v)-1]) + "}" })
+	return pathVariable.ReplaceAllStringFunc(
+		path,
+		func(v string) string { return "{" + camelCase(v[1:len(v)-1]) + "}" },
+	)
 }
 
 // camelCase returns the JSON name of a field.
@@ -266,11 +269,14 @@ var (
 		"description": "What went wrong (RFC 9457).",
 		"required":    []string{"type", "title", "status", "code"},
 		"properties": object{
-			"type":    object{"type": "string", "description": "URI of the kind of problem."},
-			"title":   object{"type": "string", "description": "The kind of problem, for people."},
-			"status":  object{"type": "integer", "description": "The HTTP status."},
-			"detail":  object{"type": "string", "description": "This problem, for people."},
-			"code":    object{"type": "string", "description": "The kind of problem, for programs, e.g. out_of_stock. Never changes."},
+			"type":   object{"type": "string", "description": "URI of the kind of problem."},
+			"title":  object{"type": "string", "description": "The kind of problem, for people."},
+			"status": object{"type": "integer", "description": "The HTTP status."},
+			"detail": object{"type": "string", "description": "This problem, for people."},
+			"code": object{
+				"type":        "string",
+				"description": "The kind of problem, for programs, e.g. out_of_stock. Never changes.",
+			},
 			"traceId": object{"type": "string", "description": "Names the request in souk's logs and traces."},
 			"errors": object{
 				"type":        "array",
@@ -279,7 +285,10 @@ var (
 					"type":     "object",
 					"required": []string{"field", "message"},
 					"properties": object{
-						"field":   object{"type": "string", "description": "JSON path, e.g. shippingAddress.countryCode."},
+						"field": object{
+							"type":        "string",
+							"description": "JSON path, e.g. shippingAddress.countryCode.",
+						},
 						"message": object{"type": "string"},
 					},
 				},

@@ -25,11 +25,14 @@ type plugin struct {
 }
 
 var (
-	genGo       = plugin{pkg: "google.golang.org/protobuf/cmd/protoc-gen-go"}
-	genGRPC     = plugin{pkg: "google.golang.org/grpc/cmd/protoc-gen-go-grpc"}
-	genGateway  = plugin{pkg: "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway"}
-	genJSON     = plugin{pkg: "souk/tools/protoc-gen-souk-json"}
-	genOpenAPI  = plugin{pkg: "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv3", parameter: "disable_default_errors=true"}
+	genGo      = plugin{pkg: "google.golang.org/protobuf/cmd/protoc-gen-go"}
+	genGRPC    = plugin{pkg: "google.golang.org/grpc/cmd/protoc-gen-go-grpc"}
+	genGateway = plugin{pkg: "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway"}
+	genJSON    = plugin{pkg: "souk/tools/protoc-gen-souk-json"}
+	genOpenAPI = plugin{
+		pkg:       "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv3",
+		parameter: "disable_default_errors=true",
+	}
 	allPlugins  = []plugin{genGo, genGRPC, genGateway, genJSON, genOpenAPI}
 	goPlugins   = []plugin{genGo, genGRPC, genGateway, genJSON}
 	kindPlugins = []plugin{genGo, genJSON}
@@ -131,7 +134,8 @@ func keepErrors(files map[string][]byte) error {
 		ownImport = "\n\t\"souk/pkg/jsonpb\"\n"
 	)
 	for name, data := range files {
-		if !bytes.Contains(data, []byte("err != nil && !errors.Is(err, io.EOF)")) && !bytes.Contains(data, []byte(flattened)) {
+		if !bytes.Contains(data, []byte("err != nil && !errors.Is(err, io.EOF)")) &&
+			!bytes.Contains(data, []byte(flattened)) {
 			continue
 		}
 		if !bytes.Contains(data, []byte(flattened)) || !bytes.Contains(data, []byte(anImport)) {

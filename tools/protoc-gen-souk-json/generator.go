@@ -31,7 +31,9 @@ func (g *generator) message(m *protogen.Message) {
 		return
 	}
 	g.out.P()
-	g.out.P("// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.")
+	g.out.P(
+		"// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.",
+	)
 	g.out.P("func (x *", m.GoIdent, ") AppendJSON(b []byte) []byte {")
 	if len(m.Fields) > 0 {
 		g.out.P("if x == nil {")

@@ -38,7 +38,9 @@ func TestAccessTokenNamesItsUser(t *testing.T) {
 	require.Zero(t, p.userinfoAsked.Load(), "the token holds all claims")
 
 	// An answer is not reusable after the token's end.
-	who, err := h.bearer(p.sign(p.rsaKey(), p.claims(h.clock.Now(), map[string]any{"exp": h.clock.Now().Add(10 * time.Second).Unix()})))
+	who, err := h.bearer(
+		p.sign(p.rsaKey(), p.claims(h.clock.Now(), map[string]any{"exp": h.clock.Now().Add(10 * time.Second).Unix()})),
+	)
 	require.NoError(t, err)
 	require.WithinDuration(t, h.clock.Now().Add(10*time.Second), who.GetReusableUntil().AsTime(), time.Second)
 
@@ -146,7 +148,11 @@ func TestInvalidTokensAreRefused(t *testing.T) {
 func TestIDTokenIsNoAccessToken(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)
-	h := setupWith(t, p, oidcprovider.Options{Issuer: p.URL, ClientID: clientID, ClientSecret: clientSecret, Audience: clientID})
+	h := setupWith(
+		t,
+		p,
+		oidcprovider.Options{Issuer: p.URL, ClientID: clientID, ClientSecret: clientSecret, Audience: clientID},
+	)
 	for _, claim := range []string{"nonce", "at_hash", "c_hash"} {
 		_, err := h.bearer(p.sign(p.rsaKey(), p.claims(h.clock.Now(), map[string]any{"aud": clientID, claim: "x"})))
 		requireCode(t, errs.Unauthenticated, err)
@@ -196,11 +202,23 @@ func TestMissingEmailIsReadFromUserinfo(t *testing.T) {
 	h := setup(t)
 	p := h.provider
 	bare := p.sign(p.rsaKey(), p.claims(h.clock.Now(), map[string]any{"email": nil, "name": nil, "roles": nil}))
-	p.userinfo = map[string]any{"sub": "sub-ann", "email": "ann@example.com", "email_verified": true, "given_name": "Ann", "family_name": "Lee", "roles": []string{"operator"}}
+	p.userinfo = map[string]any{
+		"sub":            "sub-ann",
+		"email":          "ann@example.com",
+		"email_verified": true,
+		"given_name":     "Ann",
+		"family_name":    "Lee",
+		"roles":          []string{"operator"},
+	}
 	for range 3 {
 		who, err := h.bearer(bare)
 		require.NoError(t, err)
-		require.Equal(t, []string{"customer"}, who.GetRoles(), "a token has only the roles in its claims, at every call")
+		require.Equal(
+			t,
+			[]string{"customer"},
+			who.GetRoles(),
+			"a token has only the roles in its claims, at every call",
+		)
 	}
 	require.Equal(t, int32(1), p.userinfoAsked.Load())
 	require.Equal(t, "ann@example.com", h.users.ensured()[0].GetEmail())

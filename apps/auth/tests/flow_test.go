@@ -33,8 +33,12 @@ func process(t *testing.T, settings map[string]any) (gateway authv1.AuthServiceC
 	u, l = &users{ids: map[string]string{}}, &logs{}
 	settings["key"] = base64.StdEncoding.EncodeToString(secret)
 	tree, err := config.FromMap(map[string]any{
-		"auth": settings, "redis": map[string]any{"addr": redistest.Addr(t)},
-		"identity": map[string]any{"seed": base64.StdEncoding.EncodeToString(seed)}, "log": map[string]any{"level": "debug"},
+		"auth":  settings,
+		"redis": map[string]any{"addr": redistest.Addr(t)},
+		"identity": map[string]any{
+			"seed": base64.StdEncoding.EncodeToString(seed),
+		},
+		"log": map[string]any{"level": "debug"},
 	})
 	require.NoError(t, err)
 	part := func(name string, build func(p *module.Platform) error) module.Module {
@@ -85,14 +89,20 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 	provider, err := oidcserver.Start(t.Context(), oidcserver.Options{Dir: t.TempDir()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, provider.Stop(context.Background())) })
-	gateway, users, logs := process(t, map[string]any{"issuer": provider.Issuer(), "client_id": oidcserver.ClientID, "audience": oidcserver.Audience})
+	gateway, users, logs := process(
+		t,
+		map[string]any{"issuer": provider.Issuer(), "client_id": oidcserver.ClientID, "audience": oidcserver.Audience},
+	)
 
 	mux := http.NewServeMux()
 	site := httptest.NewServer(mux)
 	t.Cleanup(site.Close)
 	var callback *url.URL
 	mux.HandleFunc("/auth/login", func(w http.ResponseWriter, r *http.Request) {
-		res, err := gateway.BeginLogin(r.Context(), &authv1.BeginLoginRequest{ReturnTo: "/welcome", RedirectUri: site.URL + "/auth/callback"})
+		res, err := gateway.BeginLogin(
+			r.Context(),
+			&authv1.BeginLoginRequest{ReturnTo: "/welcome", RedirectUri: site.URL + "/auth/callback"},
+		)
 		if err != nil {
 			http.Error(w, err.Error(), errs.CodeOf(err).HTTPStatus())
 			return
@@ -107,7 +117,14 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 			http.Error(w, err.Error(), http.StatusUnauthorized)
 			return
 		}
-		res, err := gateway.CompleteLogin(r.Context(), &authv1.CompleteLoginRequest{Code: r.FormValue("code"), State: r.FormValue("state"), LoginCookie: cookie.Value})
+		res, err := gateway.CompleteLogin(
+			r.Context(),
+			&authv1.CompleteLoginRequest{
+				Code:        r.FormValue("code"),
+				State:       r.FormValue("state"),
+				LoginCookie: cookie.Value,
+			},
+		)
 		if err != nil {
 			http.Error(w, err.Error(), errs.CodeOf(err).HTTPStatus())
 			return
@@ -148,7 +165,10 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 			sessionID = c.Value
 		}
 	}
-	who, err := gateway.Authenticate(t.Context(), &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: sessionID}})
+	who, err := gateway.Authenticate(
+		t.Context(),
+		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: sessionID}},
+	)
 	require.NoError(t, err)
 	require.Equal(t, []string{"customer"}, who.GetRoles())
 	require.Equal(t, "ann@souk.example", users.ensured()[0].GetEmail())
@@ -160,12 +180,18 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 	// A token of the provider for the same person names the same user.
 	token, err := provider.Token(t.Context(), "ann@souk.example", []string{"operator"}, time.Hour)
 	require.NoError(t, err)
-	again, err := gateway.Authenticate(t.Context(), &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}})
+	again, err := gateway.Authenticate(
+		t.Context(),
+		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}},
+	)
 	require.NoError(t, err)
 	require.Equal(t, who.GetSubjectId(), again.GetSubjectId())
 	require.Equal(t, []string{"customer", "operator"}, again.GetRoles())
 
-	out, err := gateway.Logout(t.Context(), &authv1.LogoutRequest{SessionId: sessionID, Everywhere: true, PostLogoutRedirectUri: site.URL + "/welcome"})
+	out, err := gateway.Logout(
+		t.Context(),
+		&authv1.LogoutRequest{SessionId: sessionID, Everywhere: true, PostLogoutRedirectUri: site.URL + "/welcome"},
+	)
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(out.GetEndSessionUrl(), provider.Issuer()))
 	page, html = read(browser.Get(out.GetEndSessionUrl()))
@@ -185,6 +211,9 @@ func TestModuleIsReadyWithoutProvider(t *testing.T) {
 	requireCode(t, errs.Unavailable, err)
 	guest, err := gateway.CreateGuest(t.Context(), &authv1.CreateGuestRequest{})
 	require.NoError(t, err)
-	_, err = gateway.Authenticate(t.Context(), &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: guest.GetToken()}})
+	_, err = gateway.Authenticate(
+		t.Context(),
+		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: guest.GetToken()}},
+	)
 	require.NoError(t, err)
 }

@@ -156,15 +156,24 @@ func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 	q, ok := p.codes[r.FormValue("code")]
 	delete(p.codes, r.FormValue("code"))
 	challenge := sha256.Sum256([]byte(r.FormValue("code_verifier")))
-	if !ok || r.FormValue("redirect_uri") != q.Get("redirect_uri") || base64.RawURLEncoding.EncodeToString(challenge[:]) != q.Get("code_challenge") {
+	if !ok || r.FormValue("redirect_uri") != q.Get("redirect_uri") ||
+		base64.RawURLEncoding.EncodeToString(challenge[:]) != q.Get("code_challenge") {
 		w.WriteHeader(http.StatusBadRequest)
 		writeJSON(w, map[string]any{"error": "invalid_grant"})
 		return
 	}
 	now := time.Now()
 	id := map[string]any{
-		"iss": p.URL, "sub": "sub-ann", "aud": clientID, "exp": now.Add(time.Hour).Unix(), "iat": now.Unix(), "nonce": q.Get("nonce"),
-		"email": "ann@example.com", "email_verified": true, "name": "Ann", "roles": []string{"seller"},
+		"iss":            p.URL,
+		"sub":            "sub-ann",
+		"aud":            clientID,
+		"exp":            now.Add(time.Hour).Unix(),
+		"iat":            now.Unix(),
+		"nonce":          q.Get("nonce"),
+		"email":          "ann@example.com",
+		"email_verified": true,
+		"name":           "Ann",
+		"roles":          []string{"seller"},
 	}
 	maps.Copy(id, p.idClaims)
 	writeJSON(w, map[string]any{
@@ -180,8 +189,14 @@ func (p *provider) rsaKey() jose.SigningKey {
 // claims returns the claims of a valid access token with changes; a nil value removes a claim.
 func (p *provider) claims(now time.Time, change map[string]any) map[string]any {
 	c := map[string]any{
-		"iss": p.URL, "sub": "sub-ann", "aud": []string{audience, "other"}, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
-		"email": "ann@example.com", "name": "Ann", "roles": []string{"seller"},
+		"iss":   p.URL,
+		"sub":   "sub-ann",
+		"aud":   []string{audience, "other"},
+		"iat":   now.Unix(),
+		"exp":   now.Add(time.Hour).Unix(),
+		"email": "ann@example.com",
+		"name":  "Ann",
+		"roles": []string{"seller"},
 	}
 	for k, v := range change {
 		if c[k] = v; v == nil {

@@ -24,13 +24,24 @@ import (
 
 // second returns the same service as a second process: with its own connection to the same Redis.
 func (h *harness) second() *service.Service {
-	return h.service(oidcprovider.Options{Issuer: h.provider.URL, ClientID: clientID, Audience: audience}, redistest.Client(h.t), zap.NewNop())
+	return h.service(
+		oidcprovider.Options{Issuer: h.provider.URL, ClientID: clientID, Audience: audience},
+		redistest.Client(h.t),
+		zap.NewNop(),
+	)
 }
 
 func (h *harness) logout(sessionID string, everywhere bool) error {
-	res, err := h.auth.Logout(h.t.Context(), &authv1.LogoutRequest{SessionId: sessionID, Everywhere: everywhere, PostLogoutRedirectUri: "http://souk.test/"})
+	res, err := h.auth.Logout(
+		h.t.Context(),
+		&authv1.LogoutRequest{SessionId: sessionID, Everywhere: everywhere, PostLogoutRedirectUri: "http://souk.test/"},
+	)
 	if err == nil {
-		require.Equal(h.t, h.provider.URL+"/end?client_id="+clientID+"&post_logout_redirect_uri=http%3A%2F%2Fsouk.test%2F", res.GetEndSessionUrl())
+		require.Equal(
+			h.t,
+			h.provider.URL+"/end?client_id="+clientID+"&post_logout_redirect_uri=http%3A%2F%2Fsouk.test%2F",
+			res.GetEndSessionUrl(),
+		)
 	}
 	return err
 }
@@ -167,7 +178,11 @@ func TestLogoutEndsSessionWithoutProvider(t *testing.T) {
 	h.clock.Advance(2 * time.Second)
 	where, err = restarted.Logout(ctx, c, false, home)
 	require.NoError(t, err)
-	require.Equal(t, h.provider.URL+"/end?client_id="+clientID+"&post_logout_redirect_uri=http%3A%2F%2Fsouk.test%2F", where)
+	require.Equal(
+		t,
+		h.provider.URL+"/end?client_id="+clientID+"&post_logout_redirect_uri=http%3A%2F%2Fsouk.test%2F",
+		where,
+	)
 	ended(h, c)
 	where, err = restarted.Logout(ctx, d, true, "")
 	require.NoError(t, err)
@@ -176,7 +191,11 @@ func TestLogoutEndsSessionWithoutProvider(t *testing.T) {
 
 	without := newProvider(t)
 	without.noEndSession.Store(true)
-	h = setupWith(t, without, oidcprovider.Options{Issuer: without.URL, ClientID: clientID, ClientSecret: clientSecret, Audience: audience})
+	h = setupWith(
+		t,
+		without,
+		oidcprovider.Options{Issuer: without.URL, ClientID: clientID, ClientSecret: clientSecret, Audience: audience},
+	)
 	sessionID := h.login()
 	res, err := h.auth.Logout(ctx, &authv1.LogoutRequest{SessionId: sessionID, PostLogoutRedirectUri: home})
 	require.NoError(t, err)
@@ -256,7 +275,11 @@ func TestRedisOutageIsUnavailable(t *testing.T) {
 	redis, err := redisx.Open(ctx, redisx.Config{Addr: private.Addr()})
 	require.NoError(t, err)
 	t.Cleanup(redis.Close)
-	svc := h.service(oidcprovider.Options{Issuer: h.provider.URL, ClientID: clientID, Audience: audience}, redis, zap.NewNop())
+	svc := h.service(
+		oidcprovider.Options{Issuer: h.provider.URL, ClientID: clientID, Audience: audience},
+		redis,
+		zap.NewNop(),
+	)
 	require.NoError(t, private.Stop(ctx))
 	_, err = svc.Session(ctx, credential.NewSessionID())
 	requireCode(t, errs.Unavailable, err)
@@ -309,7 +332,10 @@ func TestConcurrentCallsShareOneFetchOfKeys(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			_, err := h.auth.Authenticate(context.Background(), &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: sessionID}})
+			_, err := h.auth.Authenticate(
+				context.Background(),
+				&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: sessionID}},
+			)
 			if err != nil {
 				t.Error(err)
 			}

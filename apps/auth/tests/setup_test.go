@@ -59,13 +59,28 @@ type harness struct {
 
 func setup(t *testing.T) *harness {
 	p := newProvider(t)
-	return setupWith(t, p, oidcprovider.Options{Issuer: p.URL, ClientID: clientID, ClientSecret: clientSecret, Audience: audience})
+	return setupWith(
+		t,
+		p,
+		oidcprovider.Options{Issuer: p.URL, ClientID: clientID, ClientSecret: clientSecret, Audience: audience},
+	)
 }
 
 func setupWith(t *testing.T, p *provider, o oidcprovider.Options) *harness {
-	h := &harness{t: t, provider: p, clock: clock.NewManual(time.Now().UTC().Truncate(time.Millisecond)), users: &users{ids: map[string]string{}}, carts: &carts{}, orders: &orders{}, logs: &logs{}, conn: rpc.NewLocal()}
+	h := &harness{
+		t:        t,
+		provider: p,
+		clock:    clock.NewManual(time.Now().UTC().Truncate(time.Millisecond)),
+		users:    &users{ids: map[string]string{}},
+		carts:    &carts{},
+		orders:   &orders{},
+		logs:     &logs{},
+		conn:     rpc.NewLocal(),
+	}
 	h.signer = h.signerOf("gateway")
-	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), h.logs, zapcore.DebugLevel))
+	logger := zap.New(
+		zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), h.logs, zapcore.DebugLevel),
+	)
 	h.serve("user", logger, func(s *rpc.Server) { userv1.RegisterUserServiceServer(s, h.users) })
 	h.serve("cart", logger, func(s *rpc.Server) { cartv1.RegisterCartServiceServer(s, h.carts) })
 	h.serve("order", logger, func(s *rpc.Server) { orderv1.RegisterOrderServiceServer(s, h.orders) })
@@ -87,8 +102,20 @@ func (h *harness) service(o oidcprovider.Options, redis rueidis.Client, logger *
 	require.NoError(h.t, err)
 	own := rpc.NewClient(h.conn, rpc.ClientOptions{Service: "auth", Signer: h.signerOf("auth")})
 	return service.New(service.Deps{
-		Provider: oidcprovider.Open(o), Sessions: repository.NewSessions(redis, h.clock, lifetimes), Sealer: sealer, Guests: guests,
-		Users: userv1.NewUserServiceClient(own), Carts: cartv1.NewCartServiceClient(own), Orders: orderv1.NewOrderServiceClient(own), Lifetimes: lifetimes, Clock: h.clock, Logger: logger,
+		Provider: oidcprovider.Open(
+			o,
+		),
+		Sessions: repository.NewSessions(redis, h.clock, lifetimes),
+		Sealer:   sealer,
+		Guests:   guests,
+		Users: userv1.NewUserServiceClient(
+			own,
+		),
+		Carts:     cartv1.NewCartServiceClient(own),
+		Orders:    orderv1.NewOrderServiceClient(own),
+		Lifetimes: lifetimes,
+		Clock:     h.clock,
+		Logger:    logger,
 	})
 }
 
@@ -113,13 +140,19 @@ func (h *harness) as(a identity.Actor) context.Context {
 }
 
 func (h *harness) begin(returnTo string) *authv1.BeginLoginResponse {
-	res, err := h.auth.BeginLogin(h.t.Context(), &authv1.BeginLoginRequest{ReturnTo: returnTo, RedirectUri: redirectURI})
+	res, err := h.auth.BeginLogin(
+		h.t.Context(),
+		&authv1.BeginLoginRequest{ReturnTo: returnTo, RedirectUri: redirectURI},
+	)
 	require.NoError(h.t, err)
 	return res
 }
 
 func (h *harness) complete(cookie, code, state, guest string) (*authv1.CompleteLoginResponse, error) {
-	return h.auth.CompleteLogin(h.t.Context(), &authv1.CompleteLoginRequest{Code: code, State: state, LoginCookie: cookie, GuestToken: guest})
+	return h.auth.CompleteLogin(
+		h.t.Context(),
+		&authv1.CompleteLoginRequest{Code: code, State: state, LoginCookie: cookie, GuestToken: guest},
+	)
 }
 
 // login signs in and returns the session's ID.
@@ -132,11 +165,17 @@ func (h *harness) login() string {
 }
 
 func (h *harness) session(sessionID string) (*authv1.AuthenticateResponse, error) {
-	return h.auth.Authenticate(h.t.Context(), &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: sessionID}})
+	return h.auth.Authenticate(
+		h.t.Context(),
+		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: sessionID}},
+	)
 }
 
 func (h *harness) bearer(token string) (*authv1.AuthenticateResponse, error) {
-	return h.auth.Authenticate(h.t.Context(), &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}})
+	return h.auth.Authenticate(
+		h.t.Context(),
+		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}},
+	)
 }
 
 func requireCode(t *testing.T, code errs.Code, err error) {

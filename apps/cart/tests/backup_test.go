@@ -145,7 +145,10 @@ func TestCartsClaimedByADeadProcessAreWrittenByAnother(t *testing.T) {
 	require.Error(t, err)
 	key := h.prefix + "carts:dirty"
 	claimed := float64(h.clock.Now().Add(1500 * time.Millisecond).UnixMilli())
-	require.NoError(t, h.redis.Do(t.Context(), h.redis.B().Zadd().Key(key).ScoreMember().ScoreMember(claimed, uid).Build()).Error())
+	require.NoError(
+		t,
+		h.redis.Do(t.Context(), h.redis.B().Zadd().Key(key).ScoreMember().ScoreMember(claimed, uid).Build()).Error(),
+	)
 	require.Zero(t, h.drain(t, false), "it is being written")
 	h.clock.Advance(1500 * time.Millisecond)
 	require.Equal(t, 1, h.drain(t, false), "4 s after the change")
@@ -167,7 +170,10 @@ func TestShutdownWritesAllCartsBack(t *testing.T) {
 	cancel()
 	require.NoError(t, handler.WriteBack(h.carts, time.Hour, zap.NewNop())(ctx))
 	var n int
-	require.NoError(t, h.pool.QueryRow(t.Context(), "select count(*) from cart where owner_id = any($1)", owners).Scan(&n))
+	require.NoError(
+		t,
+		h.pool.QueryRow(t.Context(), "select count(*) from cart where owner_id = any($1)", owners).Scan(&n),
+	)
 	require.Equal(t, 450, n)
 	require.Zero(t, h.dirty(t))
 }
@@ -280,6 +286,9 @@ func TestCartsInRedisWorkWithoutPostgres(t *testing.T) {
 	_, err := h.carts.WriteBack(t.Context(), true)
 	require.Error(t, err)
 	require.EqualValues(t, 1, h.dirty(t), "it stays dirty")
-	_, err = h.client.RemoveOrdered(h.service(t, "order"), &cartv1.RemoveOrderedRequest{OwnerId: id.New(id.User), OrderId: id.New(id.Order)})
+	_, err = h.client.RemoveOrdered(
+		h.service(t, "order"),
+		&cartv1.RemoveOrderedRequest{OwnerId: id.New(id.User), OrderId: id.New(id.Order)},
+	)
 	require.Error(t, err)
 }

@@ -65,7 +65,12 @@ func TestCartShowsLinesAndTotals(t *testing.T) {
 
 func TestCartShowsCurrentPrices(t *testing.T) {
 	t.Parallel()
-	h := setupOn(t, redistest.Client(t), clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)), 500*time.Millisecond)
+	h := setupOn(
+		t,
+		redistest.Client(t),
+		clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)),
+		500*time.Millisecond,
+	)
 	ctx, _ := h.user(t)
 	tea, cup := h.catalogue.sell(brl(1000), 10), h.catalogue.sell(brl(100), 10)
 	h.add(t, ctx, tea, 2)
@@ -78,7 +83,13 @@ func TestCartShowsCurrentPrices(t *testing.T) {
 
 	// The seller changes a price: shown at once.
 	product := h.catalogue.change(tea, func(o *productv1.Offer) *productv1.Offer {
-		return &productv1.Offer{VariantId: tea, ProductId: o.GetProductId(), Price: brl(1500).Proto(), Available: 1, ForSale: true}
+		return &productv1.Offer{
+			VariantId: tea,
+			ProductId: o.GetProductId(),
+			Price:     brl(1500).Proto(),
+			Available: 1,
+			ForSale:   true,
+		}
 	})
 	h.bump(t, product)
 	c := h.get(t, ctx)
@@ -238,7 +249,13 @@ func TestOrderedItemsAreRemovedOnce(t *testing.T) {
 	h.add(t, ctx, tea, 2)
 	h.add(t, ctx, cup, 5)
 	order := &cartv1.RemoveOrderedRequest{OwnerId: uid, OrderId: id.New(id.Order), Lines: []*cartv1.Line{
-		{VariantId: tea, Quantity: 1}, {VariantId: cup, Quantity: 3}, {VariantId: pot, Quantity: 1}, {VariantId: tea, Quantity: 1},
+		{
+			VariantId: tea,
+			Quantity:  1,
+		},
+		{VariantId: cup, Quantity: 3},
+		{VariantId: pot, Quantity: 1},
+		{VariantId: tea, Quantity: 1},
 	}}
 	h.add(t, ctx, tea, 1) // while the checkout runs
 	var wg sync.WaitGroup

@@ -70,7 +70,8 @@ func TestConcurrentCallsAreLinearizable(t *testing.T) {
 		orders := []string{id.New(id.Order), id.New(id.Order)}
 		gen := rapid.Custom(func(rt *rapid.T) *op {
 			return &op{
-				kind:    rapid.SampledFrom([]string{"add", "add", "set", "remove", "clear", "ordered", "merge", "write back", "get"}).Draw(rt, "kind"),
+				kind: rapid.SampledFrom([]string{"add", "add", "set", "remove", "clear", "ordered", "merge", "write back", "get"}).
+					Draw(rt, "kind"),
 				owner:   rapid.SampledFrom([]string{user, guest}).Draw(rt, "owner"),
 				variant: rapid.SampledFrom(variants).Draw(rt, "variant"),
 				n:       rapid.SampledFrom([]int64{1, 2, 3, 5000, 9999}).Draw(rt, "n"),
@@ -159,7 +160,12 @@ func replay(t *rapid.T, ops []*op, user, guest string, final map[string]domain.C
 		require.Equal(t, seen[owner][c.Version], shape(c.Lines))
 	}
 	s := search{ops: ops, user: user, guest: guest, seen: seen, last: last, dead: map[string]bool{}}
-	if !s.from(position{models: map[string]*model{user: {orders: map[string]bool{}}, guest: {orders: map[string]bool{}}}, at: map[string]int64{}}) {
+	if !s.from(
+		position{
+			models: map[string]*model{user: {orders: map[string]bool{}}, guest: {orders: map[string]bool{}}},
+			at:     map[string]int64{},
+		},
+	) {
 		t.Fatalf("no order of these calls explains their results:\n%s", describe(ops))
 	}
 }
@@ -267,7 +273,16 @@ func shape(lines []domain.Line) string {
 func describe(ops []*op) string {
 	var b strings.Builder
 	for _, o := range ops {
-		fmt.Fprintf(&b, "%s %s %s %d %s %s:", o.kind, o.owner[:3], o.variant[len(o.variant)-4:], o.n, o.order[len(o.order)-4:], o.err)
+		fmt.Fprintf(
+			&b,
+			"%s %s %s %d %s %s:",
+			o.kind,
+			o.owner[:3],
+			o.variant[len(o.variant)-4:],
+			o.n,
+			o.order[len(o.order)-4:],
+			o.err,
+		)
 		for owner, c := range o.carts {
 			fmt.Fprintf(&b, " %s@%d%s", owner[:3], c.Version%1000, shape(c.Lines))
 		}

@@ -46,7 +46,11 @@ type catalogue struct {
 }
 
 // BatchGetVariants implements repository.Products. Unknown variants are missing in the answer.
-func (c *catalogue) BatchGetVariants(_ context.Context, r *productv1.BatchGetVariantsRequest, _ ...grpc.CallOption) (*productv1.BatchGetVariantsResponse, error) {
+func (c *catalogue) BatchGetVariants(
+	_ context.Context,
+	r *productv1.BatchGetVariantsRequest,
+	_ ...grpc.CallOption,
+) (*productv1.BatchGetVariantsResponse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls++
@@ -64,8 +68,19 @@ func (c *catalogue) BatchGetVariants(_ context.Context, r *productv1.BatchGetVar
 
 func (c *catalogue) sell(price money.Money, pieces int64) string {
 	o := &productv1.Offer{
-		VariantId: id.New(id.Variant), ProductId: id.New(id.Product), ShopId: "shp_1", ShopName: "Aurora", Title: "Chá <b>verde</b> 🍵",
-		Sku: "T-1", Options: map[string]string{"Size": "M"}, Price: price.Proto(), ImageUrl: "https://example.com/1.jpg", Available: pieces, ForSale: true,
+		VariantId: id.New(
+			id.Variant,
+		),
+		ProductId: id.New(id.Product),
+		ShopId:    "shp_1",
+		ShopName:  "Aurora",
+		Title:     "Chá <b>verde</b> 🍵",
+		Sku:       "T-1",
+		Options:   map[string]string{"Size": "M"},
+		Price:     price.Proto(),
+		ImageUrl:  "https://example.com/1.jpg",
+		Available: pieces,
+		ForSale:   true,
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -43,7 +43,12 @@ func BenchmarkGetProduct(b *testing.B) {
 				b.Fatal(err)
 			}
 			handler, _ := build(b, change, func(d *rest.Deps) { d.Logger = log })
-			r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "http://souk.test/v1/products/"+newID(), http.NoBody)
+			r, err := http.NewRequestWithContext(
+				b.Context(),
+				http.MethodGet,
+				"http://souk.test/v1/products/"+newID(),
+				http.NoBody,
+			)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -56,7 +56,13 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 		require.Equal(t, http.SameSiteLaxMode, guest.SameSite)
 		require.InDelta(t, 3600, guest.MaxAge, 60)
 
-		res = g.send(http.MethodGet, "/auth/callback?code=c&state=s", "", "Cookie", prefix+"souk_login=login-value; "+prefix+"souk_guest="+guest.Value)
+		res = g.send(
+			http.MethodGet,
+			"/auth/callback?code=c&state=s",
+			"",
+			"Cookie",
+			prefix+"souk_login=login-value; "+prefix+"souk_guest="+guest.Value,
+		)
 		require.Equal(t, http.StatusSeeOther, res.StatusCode, res.body)
 		require.Equal(t, "/orders", res.Header.Get("Location"))
 		require.Equal(t, "login-value", g.auth.complete.GetLoginCookie())
@@ -78,7 +84,12 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 		require.True(t, g.auth.out.GetEverywhere())
 		require.Equal(t, strings.TrimSuffix(public, "/")+"/", g.auth.out.GetPostLogoutRedirectUri())
 		require.Negative(t, cookie(t, res, prefix+"souk_session").MaxAge)
-		require.Equal(t, http.StatusNoContent, g.send(http.MethodPost, "/auth/logout", "").StatusCode, "without a session the browser is already signed out")
+		require.Equal(
+			t,
+			http.StatusNoContent,
+			g.send(http.MethodPost, "/auth/logout", "").StatusCode,
+			"without a session the browser is already signed out",
+		)
 	}
 }
 
@@ -86,7 +97,12 @@ func TestSignOutContinuesAtTheProvider(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	const there = "https://id.test/end?client_id=souk&post_logout_redirect_uri=http%3A%2F%2Fsouk.test%2F"
-	form := []string{"Accept", "text/html,application/xhtml+xml,*/*;q=0.8", "Content-Type", "application/x-www-form-urlencoded"}
+	form := []string{
+		"Accept",
+		"text/html,application/xhtml+xml,*/*;q=0.8",
+		"Content-Type",
+		"application/x-www-form-urlencoded",
+	}
 	navigation := append([]string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "same-origin"}, form...)
 	script := append([]string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Site", "same-origin"}, form...)
 	for name, tc := range map[string]struct {
@@ -117,7 +133,11 @@ func TestSignOutContinuesAtTheProvider(t *testing.T) {
 	}
 
 	g.auth.outErr = errs.New(errs.Unauthenticated, "this session has ended")
-	res := g.send(http.MethodPost, "/auth/logout?everywhere=true", "", append([]string{"Cookie", "souk_session=old"}, form...)...)
+	res := g.send(
+		http.MethodPost,
+		"/auth/logout?everywhere=true",
+		"",
+		append([]string{"Cookie", "souk_session=old"}, form...)...)
 	require.Equal(t, http.StatusSeeOther, res.StatusCode, res.body)
 	require.Equal(t, "/", res.Header.Get("Location"))
 	g.auth.outErr = errs.New(errs.Unavailable, "redis is down")
@@ -170,11 +190,21 @@ func TestSignInBeginsAtThePublicHost(t *testing.T) {
 		"127.0.0.1:8080": "/auth/login",
 		"internal:9090":  "/auth/login?moved=1", // behind a proxy that does not forward the host: one redirect is enough
 	} {
-		require.Equal(t, "https://id.test/authorize?x=1", g.send(http.MethodGet, target, "", "Host", host).Header.Get("Location"), host)
+		require.Equal(
+			t,
+			"https://id.test/authorize?x=1",
+			g.send(http.MethodGet, target, "", "Host", host).Header.Get("Location"),
+			host,
+		)
 	}
 	for public, host := range map[string]string{"https://souk.test": "Souk.test:443", "http://souk.test:80": "souk.test", "http://127.0.0.1:0": "127.0.0.1:34567"} {
 		g := setup(t, func(d *rest.Deps) { d.PublicURL = public })
-		require.Equal(t, "https://id.test/authorize?x=1", g.send(http.MethodGet, "/auth/login", "", "Host", host).Header.Get("Location"), public)
+		require.Equal(
+			t,
+			"https://id.test/authorize?x=1",
+			g.send(http.MethodGet, "/auth/login", "", "Host", host).Header.Get("Location"),
+			public,
+		)
 	}
 }
 
@@ -182,8 +212,10 @@ func TestFailedSignInIsAProblem(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	const login = "souk_login=v"
-	g.send(http.MethodGet, "/auth/callback?code=c&state=s", "").problem(t, http.StatusUnauthorized, errs.Unauthenticated)
-	g.send(http.MethodGet, "/auth/callback?state=s", "", "Cookie", login).problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	g.send(http.MethodGet, "/auth/callback?code=c&state=s", "").
+		problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	g.send(http.MethodGet, "/auth/callback?state=s", "", "Cookie", login).
+		problem(t, http.StatusUnauthorized, errs.Unauthenticated)
 	res := g.send(http.MethodGet, "/auth/callback?error=access_denied%3Cscript%3E", "", "Cookie", login)
 	res.problem(t, http.StatusUnauthorized, errs.Unauthenticated)
 	require.NotContains(t, res.body, "<")
@@ -192,11 +224,17 @@ func TestFailedSignInIsAProblem(t *testing.T) {
 	res.problem(t, http.StatusUnauthorized, errs.Unauthenticated)
 	require.Empty(t, res.Cookies())
 	g.auth.err = errs.New(errs.Unavailable, "the provider is down")
-	g.send(http.MethodGet, "/auth/login", "", "Host", "souk.test").problem(t, http.StatusServiceUnavailable, errs.Unavailable)
+	g.send(http.MethodGet, "/auth/login", "", "Host", "souk.test").
+		problem(t, http.StatusServiceUnavailable, errs.Unavailable)
 	g.auth.err = nil
 	for _, elsewhere := range []string{"https://evil.test/", "//evil.test", `/\evil.test`, ""} {
 		g.auth.returnTo = elsewhere
-		require.Equal(t, "/", g.send(http.MethodGet, "/auth/callback?code=c&state=s", "", "Cookie", login).Header.Get("Location"), elsewhere)
+		require.Equal(
+			t,
+			"/",
+			g.send(http.MethodGet, "/auth/callback?code=c&state=s", "", "Cookie", login).Header.Get("Location"),
+			elsewhere,
+		)
 	}
 }
 
@@ -204,7 +242,15 @@ func TestOnlyAllowedOriginsMayUseCookies(t *testing.T) {
 	t.Parallel()
 	g := setup(t, func(d *rest.Deps) { d.Origins = []string{"https://panel.test"} })
 	const body = `{"variantId":"v","quantity":1}`
-	res := g.send(http.MethodOptions, "/v1/cart/items", "", "Origin", "https://panel.test", "Access-Control-Request-Method", "POST")
+	res := g.send(
+		http.MethodOptions,
+		"/v1/cart/items",
+		"",
+		"Origin",
+		"https://panel.test",
+		"Access-Control-Request-Method",
+		"POST",
+	)
 	require.Equal(t, http.StatusNoContent, res.StatusCode)
 	require.Equal(t, "https://panel.test", res.Header.Get("Access-Control-Allow-Origin"))
 	require.Contains(t, res.Header.Get("Access-Control-Allow-Headers"), "Idempotency-Key")
@@ -212,7 +258,17 @@ func TestOnlyAllowedOriginsMayUseCookies(t *testing.T) {
 	require.Equal(t, http.StatusOK, res.StatusCode, res.body)
 	require.Equal(t, "true", res.Header.Get("Access-Control-Allow-Credentials"))
 
-	res = g.send(http.MethodPost, "/v1/cart/items", body, "Origin", "https://evil.test", "Sec-Fetch-Site", "cross-site", "Cookie", "souk_session=live")
+	res = g.send(
+		http.MethodPost,
+		"/v1/cart/items",
+		body,
+		"Origin",
+		"https://evil.test",
+		"Sec-Fetch-Site",
+		"cross-site",
+		"Cookie",
+		"souk_session=live",
+	)
 	res.problem(t, http.StatusForbidden, errs.Forbidden)
 	require.Empty(t, res.Header.Get("Access-Control-Allow-Origin"))
 	res = g.send(http.MethodPost, "/v1/cart/items", body, "Origin", "https://evil.test", "Authorization", asUser)
@@ -223,7 +279,15 @@ func TestWebhookIsForwardedByteForByte(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	const raw = " {\"a\" : 1.0 ,\n\t\"b\":\"\\u00e9\"}\r\n"
-	res := g.send(http.MethodPost, "/v1/webhooks/payments/sandbox", raw, "Souk-Sandbox-Signature", "t=1,v1=abc", "Authorization", asUser)
+	res := g.send(
+		http.MethodPost,
+		"/v1/webhooks/payments/sandbox",
+		raw,
+		"Souk-Sandbox-Signature",
+		"t=1,v1=abc",
+		"Authorization",
+		asUser,
+	)
 	require.Equal(t, http.StatusNoContent, res.StatusCode, res.body)
 	require.Equal(t, raw, string(g.payments.notice.GetBody()))
 	require.Equal(t, "t=1,v1=abc", g.payments.notice.GetSignature())
@@ -241,11 +305,20 @@ func TestDocumentationIsServedWithoutOtherSites(t *testing.T) {
 	require.Len(t, policy, 1)
 	require.Contains(t, policy[0], "script-src 'self'")
 	require.NotContains(t, policy[0], "unsafe")
-	require.NotRegexp(t, regexp.MustCompile(`(?i)<script>|<style|\son\w+=|https?://`), page.body, "nothing inline, nothing from other sites")
+	require.NotRegexp(
+		t,
+		regexp.MustCompile(`(?i)<script>|<style|\son\w+=|https?://`),
+		page.body,
+		"nothing inline, nothing from other sites",
+	)
 	for _, m := range regexp.MustCompile(`(?:src|href)="(/[^"]+)"`).FindAllStringSubmatch(page.body, -1) {
 		require.Equal(t, http.StatusOK, g.send(http.MethodGet, m[1], "").StatusCode, m[1])
 	}
-	require.Equal(t, "text/javascript; charset=utf-8", g.send(http.MethodGet, "/docs/docs.js", "").Header.Get("Content-Type"))
+	require.Equal(
+		t,
+		"text/javascript; charset=utf-8",
+		g.send(http.MethodGet, "/docs/docs.js", "").Header.Get("Content-Type"),
+	)
 	require.Contains(t, g.send(http.MethodGet, "/openapi.json", "").json(t)["openapi"], "3.1")
 }
 
@@ -294,7 +367,12 @@ func TestDevPathsAreForwarded(t *testing.T) {
 	res := g.send(http.MethodGet, "/dev/mail", "")
 	require.Equal(t, "tools: /dev/mail", res.body)
 	require.Len(t, res.Header.Values("X-Request-Id"), 1)
-	require.Equal(t, http.StatusAccepted, g.send(http.MethodGet, "/dev/early", "").StatusCode, "an early hint is not the answer")
+	require.Equal(
+		t,
+		http.StatusAccepted,
+		g.send(http.MethodGet, "/dev/early", "").StatusCode,
+		"an early hint is not the answer",
+	)
 	tools.Close()
 	g.send(http.MethodGet, "/dev/mail", "").problem(t, http.StatusServiceUnavailable, errs.Unavailable)
 }

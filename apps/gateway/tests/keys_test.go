@@ -25,8 +25,16 @@ func TestIdempotencyKeyReplaysTheFirstAnswer(t *testing.T) {
 		}
 		return g.send(http.MethodPost, "/v1/checkout", body, header...)
 	}
-	require.Equal(t, "Idempotency-Key", field(t, checkout("", checkoutBody).problem(t, http.StatusBadRequest, errs.Invalid)))
-	require.Equal(t, "Idempotency-Key", field(t, checkout(strings.Repeat("k", 256), checkoutBody).problem(t, http.StatusBadRequest, errs.Invalid)))
+	require.Equal(
+		t,
+		"Idempotency-Key",
+		field(t, checkout("", checkoutBody).problem(t, http.StatusBadRequest, errs.Invalid)),
+	)
+	require.Equal(
+		t,
+		"Idempotency-Key",
+		field(t, checkout(strings.Repeat("k", 256), checkoutBody).problem(t, http.StatusBadRequest, errs.Invalid)),
+	)
 
 	key := rand.Text()
 	first := checkout(key, checkoutBody)
@@ -40,12 +48,24 @@ func TestIdempotencyKeyReplaysTheFirstAnswer(t *testing.T) {
 	require.Equal(t, "/v1/orders/ord_1", again.Header.Get("Location"))
 	require.Equal(t, "no-store", again.Header.Get("Cache-Control"))
 	require.Equal(t, 1, g.orders.count())
-	checkout(key, strings.ReplaceAll(checkoutBody, "tok_ok", "tok_declined")).problem(t, http.StatusUnprocessableEntity, errs.IdempotencyMismatch)
+	checkout(
+		key,
+		strings.ReplaceAll(checkoutBody, "tok_ok", "tok_declined"),
+	).problem(t, http.StatusUnprocessableEntity, errs.IdempotencyMismatch)
 
-	other := g.send(http.MethodPost, "/v1/checkout", checkoutBody, "Authorization", "Bearer user-usr_2", "Idempotency-Key", key)
+	other := g.send(
+		http.MethodPost,
+		"/v1/checkout",
+		checkoutBody,
+		"Authorization",
+		"Bearer user-usr_2",
+		"Idempotency-Key",
+		key,
+	)
 	require.Equal(t, http.StatusCreated, other.StatusCode)
 	require.Empty(t, other.Header.Get("Idempotent-Replayed"), "keys are scoped to the caller")
-	g.send(http.MethodPost, "/v1/checkout", checkoutBody, "Idempotency-Key", key).problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	g.send(http.MethodPost, "/v1/checkout", checkoutBody, "Idempotency-Key", key).
+		problem(t, http.StatusUnauthorized, errs.Unauthenticated)
 }
 
 func TestRefusalsAreReplayedAndFailuresAreNot(t *testing.T) {
@@ -95,7 +115,15 @@ func TestOneOfHundredRequestsWithOneKeyRuns(t *testing.T) {
 	refused.Add(99)
 	for range 100 {
 		all.Go(func() {
-			res := g.send(http.MethodPost, "/v1/checkout", checkoutBody, "Authorization", asUser, "Idempotency-Key", key)
+			res := g.send(
+				http.MethodPost,
+				"/v1/checkout",
+				checkoutBody,
+				"Authorization",
+				asUser,
+				"Idempotency-Key",
+				key,
+			)
 			mu.Lock()
 			codes[res.StatusCode]++
 			mu.Unlock()

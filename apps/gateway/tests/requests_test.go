@@ -38,7 +38,13 @@ func TestRoutesReachTheirMethod(t *testing.T) {
 	require.Equal(t, "lamp", g.products.search.GetQuery())
 	require.EqualValues(t, 5, g.products.search.GetPageSize())
 
-	res = g.send(http.MethodPost, "/v1/shops/shp_1/products", `{"title":"A lamp","variants":[{"sku":"A","price":{"currencyCode":"BRL","amount":"1.00"}}]}`, "Authorization", asUser)
+	res = g.send(
+		http.MethodPost,
+		"/v1/shops/shp_1/products",
+		`{"title":"A lamp","variants":[{"sku":"A","price":{"currencyCode":"BRL","amount":"1.00"}}]}`,
+		"Authorization",
+		asUser,
+	)
 	require.Equal(t, http.StatusCreated, res.StatusCode, res.body)
 	require.Equal(t, "/v1/products/prd_new", res.Header.Get("Location"))
 	require.Equal(t, "shp_1", g.products.made.GetShopId())
@@ -59,7 +65,9 @@ func TestEveryErrorCodeIsAProblem(t *testing.T) {
 		errs.IdempotencyMismatch: 422, errs.VoucherInvalid: 422, errs.CartEmpty: 422, errs.CardNumberRefused: 422, errs.Unprocessable: 422,
 		errs.RateLimited: 429, errs.Internal: 500, errs.Unimplemented: 501, errs.Overloaded: 503, errs.Unavailable: 503,
 	} {
-		g.products.answerWith(func(context.Context, string) (*productv1.Product, error) { return nil, errs.New(code, "because <b>") })
+		g.products.answerWith(
+			func(context.Context, string) (*productv1.Product, error) { return nil, errs.New(code, "because <b>") },
+		)
 		res := g.send(http.MethodGet, "/v1/products/"+newID(), "")
 		p := res.problem(t, status, code)
 		require.Equal(t, "because <b>", p["detail"])
@@ -94,7 +102,8 @@ func TestInvalidBodiesNameTheField(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := g.send(http.MethodPost, tc.path, tc.body, "Authorization", asUser, "Idempotency-Key", rand.Text()).problem(t, http.StatusBadRequest, errs.Invalid)
+			p := g.send(http.MethodPost, tc.path, tc.body, "Authorization", asUser, "Idempotency-Key", rand.Text()).
+				problem(t, http.StatusBadRequest, errs.Invalid)
 			require.Equal(t, tc.field, field(t, p))
 		})
 	}
@@ -104,7 +113,8 @@ func TestInvalidBodiesNameTheField(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g.send(http.MethodPost, "/v1/cart/items", body, "Authorization", asUser).problem(t, http.StatusBadRequest, errs.Invalid)
+			g.send(http.MethodPost, "/v1/cart/items", body, "Authorization", asUser).
+				problem(t, http.StatusBadRequest, errs.Invalid)
 		})
 	}
 }
@@ -113,10 +123,14 @@ func TestInvalidBodiesNameTheField(t *testing.T) {
 func TestAccessIsCheckedBeforeTheBodyIsRead(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
-	g.send(http.MethodPost, "/v1/products:import", `{"products":`).problem(t, http.StatusUnauthorized, errs.Unauthenticated)
-	g.send(http.MethodPost, "/v1/products:import", `{"products":`, "Authorization", asGuest).problem(t, http.StatusUnauthorized, errs.Unauthenticated)
-	g.send(http.MethodPost, "/v1/operator/categories", `{"name":`, "Authorization", asUser).problem(t, http.StatusForbidden, errs.Forbidden)
-	g.send(http.MethodPost, "/v1/products:import", `{"products":`, "Authorization", asUser).problem(t, http.StatusBadRequest, errs.Invalid)
+	g.send(http.MethodPost, "/v1/products:import", `{"products":`).
+		problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	g.send(http.MethodPost, "/v1/products:import", `{"products":`, "Authorization", asGuest).
+		problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	g.send(http.MethodPost, "/v1/operator/categories", `{"name":`, "Authorization", asUser).
+		problem(t, http.StatusForbidden, errs.Forbidden)
+	g.send(http.MethodPost, "/v1/products:import", `{"products":`, "Authorization", asUser).
+		problem(t, http.StatusBadRequest, errs.Invalid)
 }
 
 func TestUnknownParametersAreRefused(t *testing.T) {
@@ -155,7 +169,12 @@ func TestInvalidQueryNamesTheField(t *testing.T) {
 		p := g.send(http.MethodGet, "/v1/products?"+query, "").problem(t, http.StatusBadRequest, errs.Invalid)
 		require.Equal(t, want, field(t, p), query)
 	}
-	require.Equal(t, http.StatusOK, g.send(http.MethodGet, "/v1/products?pageSize=1000000", "").StatusCode, "coerced by the service")
+	require.Equal(
+		t,
+		http.StatusOK,
+		g.send(http.MethodGet, "/v1/products?pageSize=1000000", "").StatusCode,
+		"coerced by the service",
+	)
 	g.send(http.MethodGet, "/v1/products?query=%zz", "").problem(t, http.StatusBadRequest, errs.Invalid)
 	g.send(http.MethodGet, "/v1/products?query=%ff%fe", "").problem(t, http.StatusBadRequest, errs.Invalid)
 }
@@ -187,7 +206,15 @@ func TestUnknownPathsAreNotFound(t *testing.T) {
 	long := g.send(http.MethodGet, "/v1/products?query="+strings.Repeat("x", 20_000), "")
 	require.Equal(t, "query", field(t, long.problem(t, http.StatusBadRequest, errs.Invalid)))
 	require.Less(t, len(long.body), 1000, "the request is not echoed")
-	require.Equal(t, "id", field(t, g.send(http.MethodGet, "/v1/products/"+strings.Repeat("x", 9000), "").problem(t, http.StatusBadRequest, errs.Invalid)))
+	require.Equal(
+		t,
+		"id",
+		field(
+			t,
+			g.send(http.MethodGet, "/v1/products/"+strings.Repeat("x", 9000), "").
+				problem(t, http.StatusBadRequest, errs.Invalid),
+		),
+	)
 }
 
 func TestHeadIsGetWithoutBody(t *testing.T) {
@@ -209,7 +236,8 @@ func TestLargeBodiesAreRefused(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	big := `{"title":"` + strings.Repeat("x", 1<<20) + `"}`
-	g.send(http.MethodPost, "/v1/shops/shp_1/products", big, "Authorization", asUser).problem(t, http.StatusRequestEntityTooLarge, errs.TooLarge)
+	g.send(http.MethodPost, "/v1/shops/shp_1/products", big, "Authorization", asUser).
+		problem(t, http.StatusRequestEntityTooLarge, errs.TooLarge)
 	require.Nil(t, g.products.made)
 }
 
@@ -240,8 +268,13 @@ func TestMarkupIsReturnedAsText(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	const nasty = `<script>alert(1)</script>'; drop table product; -- \"é 🛒`
-	res := g.send(http.MethodPost, "/v1/shops/shp_1/products",
-		`{"title":"`+nasty+`","variants":[{"sku":"A","price":{"currencyCode":"BRL","amount":"1.00"}}]}`, "Authorization", asUser)
+	res := g.send(
+		http.MethodPost,
+		"/v1/shops/shp_1/products",
+		`{"title":"`+nasty+`","variants":[{"sku":"A","price":{"currencyCode":"BRL","amount":"1.00"}}]}`,
+		"Authorization",
+		asUser,
+	)
 	require.Equal(t, http.StatusCreated, res.StatusCode, res.body)
 	require.Equal(t, "application/json", res.Header.Get("Content-Type"))
 	require.Equal(t, "nosniff", res.Header.Get("X-Content-Type-Options"))
@@ -258,10 +291,12 @@ func TestInvalidBearerIs401EvenForCachedAnswers(t *testing.T) {
 		g.send(http.MethodGet, path, "", "Authorization", bad).problem(t, http.StatusUnauthorized, errs.Unauthenticated)
 	}
 	g.send(http.MethodGet, "/v1/cart", "").problem(t, http.StatusUnauthorized, errs.Unauthenticated)
-	g.send(http.MethodGet, "/v1/cart", "", "Cookie", "souk_session=dead").problem(t, http.StatusUnauthorized, errs.Unauthenticated)
+	g.send(http.MethodGet, "/v1/cart", "", "Cookie", "souk_session=dead").
+		problem(t, http.StatusUnauthorized, errs.Unauthenticated)
 	require.Equal(t, http.StatusOK, g.send(http.MethodGet, "/v1/cart", "", "Cookie", "souk_session=live").StatusCode)
 	require.Equal(t, http.StatusOK, g.send(http.MethodGet, path, "", "Cookie", "souk_session=dead").StatusCode)
-	g.send(http.MethodGet, "/v1/orders", "", "Authorization", asGuest).problem(t, http.StatusNotImplemented, errs.Unimplemented)
+	g.send(http.MethodGet, "/v1/orders", "", "Authorization", asGuest).
+		problem(t, http.StatusNotImplemented, errs.Unimplemented)
 }
 
 // TestServiceThatIsDownOrSlowIsUnavailable: a client reacts the same way to both.
@@ -297,7 +332,15 @@ func TestTraceOfTheCallerIsJoined(t *testing.T) {
 	g := setup(t)
 	const id = "0af7651916cd43dd8448eb211c80319c"
 	for _, path := range []string{"/v1/cart", "/v1/nothing", "/v1/products/4111111111111111"} {
-		res := g.send(http.MethodGet, path, "", "Traceparent", "00-"+id+"-b7ad6b7169203331-01", "X-Request-Id", "my-request-1")
+		res := g.send(
+			http.MethodGet,
+			path,
+			"",
+			"Traceparent",
+			"00-"+id+"-b7ad6b7169203331-01",
+			"X-Request-Id",
+			"my-request-1",
+		)
 		require.Equal(t, id, res.json(t)["traceId"], path)
 		require.Equal(t, "my-request-1", res.Header.Get("X-Request-Id"))
 	}
@@ -323,7 +366,17 @@ func TestRefusalsOfOtherOriginsAreCounted(t *testing.T) {
 			})
 			codes := map[int]int{}
 			for range 5 {
-				res := g.send(http.MethodPost, "/v1/cart/items", `{}`, "Origin", "https://evil.test", "Sec-Fetch-Site", "cross-site", "Cookie", cookie)
+				res := g.send(
+					http.MethodPost,
+					"/v1/cart/items",
+					`{}`,
+					"Origin",
+					"https://evil.test",
+					"Sec-Fetch-Site",
+					"cross-site",
+					"Cookie",
+					cookie,
+				)
 				codes[res.StatusCode]++
 			}
 			require.GreaterOrEqual(t, codes[http.StatusForbidden], 2)
@@ -351,5 +404,10 @@ func TestRateLimitIsSharedAndAnswers429(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, codes[http.StatusTooManyRequests], 2)
 	require.GreaterOrEqual(t, codes[http.StatusOK], 2)
-	require.Equal(t, http.StatusOK, g.send(http.MethodGet, "/v1/cart", "", "Authorization", "Bearer user-usr_2").StatusCode, "others are not limited")
+	require.Equal(
+		t,
+		http.StatusOK,
+		g.send(http.MethodGet, "/v1/cart", "", "Authorization", "Bearer user-usr_2").StatusCode,
+		"others are not limited",
+	)
 }

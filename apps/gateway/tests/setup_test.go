@@ -88,7 +88,9 @@ func build(t testing.TB, change ...func(*rest.Deps)) (http.Handler, *gateway) {
 	}
 	local := rpc.NewLocal()
 	serve := func(name string, register func(*rpc.Server)) {
-		s := rpc.NewServer(rpc.ServerOptions{Service: name, Verifier: identity.NewVerifier(keys, clock.System{}), Logger: log})
+		s := rpc.NewServer(
+			rpc.ServerOptions{Service: name, Verifier: identity.NewVerifier(keys, clock.System{}), Logger: log},
+		)
 		register(s)
 		stop, err := local.Serve(t.Context(), s)
 		require.NoError(t, err)
@@ -233,7 +235,11 @@ func (a *auth) Authenticate(_ context.Context, r *authv1.AuthenticateRequest) (*
 	if kind != "user" && kind != "guest" {
 		return nil, errs.New(errs.Unauthenticated, "sign in again")
 	}
-	return &authv1.AuthenticateResponse{Kind: kind, SubjectId: id, ReusableUntil: timestamppb.New(time.Now().Add(time.Minute))}, nil
+	return &authv1.AuthenticateResponse{
+		Kind:          kind,
+		SubjectId:     id,
+		ReusableUntil: timestamppb.New(time.Now().Add(time.Minute)),
+	}, nil
 }
 
 func (a *auth) BeginLogin(_ context.Context, r *authv1.BeginLoginRequest) (*authv1.BeginLoginResponse, error) {
@@ -250,7 +256,11 @@ func (a *auth) CompleteLogin(_ context.Context, r *authv1.CompleteLoginRequest) 
 	if a.err != nil {
 		return nil, a.err
 	}
-	return &authv1.CompleteLoginResponse{SessionId: "new-session", ExpiresAt: timestamppb.New(time.Now().Add(time.Hour)), ReturnTo: a.returnTo}, nil
+	return &authv1.CompleteLoginResponse{
+		SessionId: "new-session",
+		ExpiresAt: timestamppb.New(time.Now().Add(time.Hour)),
+		ReturnTo:  a.returnTo,
+	}, nil
 }
 
 func (a *auth) Logout(_ context.Context, r *authv1.LogoutRequest) (*authv1.LogoutResponse, error) {
@@ -274,7 +284,10 @@ type products struct {
 	made   *productv1.CreateProductRequest
 }
 
-func (p *products) GetProduct(ctx context.Context, r *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+func (p *products) GetProduct(
+	ctx context.Context,
+	r *productv1.GetProductRequest,
+) (*productv1.GetProductResponse, error) {
 	p.mu.Lock()
 	p.calls++
 	get := p.get
@@ -292,18 +305,26 @@ func (p *products) answerWith(get func(context.Context, string) (*productv1.Prod
 	p.get = get
 }
 
-func (p *products) SearchProducts(_ context.Context, r *productv1.SearchProductsRequest) (*productv1.SearchProductsResponse, error) {
+func (p *products) SearchProducts(
+	_ context.Context,
+	r *productv1.SearchProductsRequest,
+) (*productv1.SearchProductsResponse, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.search = r
 	return &productv1.SearchProductsResponse{}, nil
 }
 
-func (p *products) CreateProduct(_ context.Context, r *productv1.CreateProductRequest) (*productv1.CreateProductResponse, error) {
+func (p *products) CreateProduct(
+	_ context.Context,
+	r *productv1.CreateProductRequest,
+) (*productv1.CreateProductResponse, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.made = r
-	return &productv1.CreateProductResponse{Product: &productv1.Product{Id: "prd_new", Title: r.GetTitle(), Description: r.GetDescription()}}, nil
+	return &productv1.CreateProductResponse{
+		Product: &productv1.Product{Id: "prd_new", Title: r.GetTitle(), Description: r.GetDescription()},
+	}, nil
 }
 
 // carts fakes the cart service.
@@ -318,7 +339,9 @@ func (c *carts) AddItem(ctx context.Context, r *cartv1.AddItemRequest) (*cartv1.
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.added, c.owner = r, identity.FromContext(ctx)
-	return &cartv1.AddItemResponse{Cart: &cartv1.Cart{Items: []*cartv1.CartItem{{VariantId: r.GetVariantId(), Quantity: r.GetQuantity()}}}}, nil
+	return &cartv1.AddItemResponse{
+		Cart: &cartv1.Cart{Items: []*cartv1.CartItem{{VariantId: r.GetVariantId(), Quantity: r.GetQuantity()}}},
+	}, nil
 }
 
 func (c *carts) GetCart(context.Context, *cartv1.GetCartRequest) (*cartv1.GetCartResponse, error) {
@@ -359,7 +382,10 @@ type payments struct {
 	from   identity.Actor
 }
 
-func (p *payments) ReceiveWebhook(ctx context.Context, r *paymentv1.ReceiveWebhookRequest) (*paymentv1.ReceiveWebhookResponse, error) {
+func (p *payments) ReceiveWebhook(
+	ctx context.Context,
+	r *paymentv1.ReceiveWebhookRequest,
+) (*paymentv1.ReceiveWebhookResponse, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.notice, p.from = r, identity.FromContext(ctx)

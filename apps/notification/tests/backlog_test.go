@@ -97,15 +97,34 @@ func TestBacklogWaitsForServersOnly(t *testing.T) {
 		orders := &others{orders: map[string]*orderv1.GetOrderForNoticeResponse{}}
 		for i := range due {
 			order := "ord_" + strconv.Itoa(i)
-			mails.due = append(mails.due, domain.Mail{ID: "ntf_" + strconv.Itoa(i), Kind: domain.OrderConfirmed, OrderID: order, CreatedAt: time.Now()})
-			orders.orders[order] = &orderv1.GetOrderForNoticeResponse{Order: &orderv1.Order{Id: order}, Email: "guest@example.com"}
+			mails.due = append(
+				mails.due,
+				domain.Mail{
+					ID:        "ntf_" + strconv.Itoa(i),
+					Kind:      domain.OrderConfirmed,
+					OrderID:   order,
+					CreatedAt: time.Now(),
+				},
+			)
+			orders.orders[order] = &orderv1.GetOrderForNoticeResponse{
+				Order: &orderv1.Order{Id: order},
+				Email: "guest@example.com",
+			}
 		}
 		renderer, err := service.NewRenderer(&mail.Address{Address: "shop@souk.example"}, "https://souk.example/")
 		require.NoError(t, err)
 		post := &post{}
 		sender, err := service.New(service.Deps{
-			Mails: mails, Orders: orders, Users: orders, Post: post, Renderer: renderer, Clock: clock.System{}, Logger: zap.NewNop(),
-			Timeout: 10 * time.Second, Concurrency: concurrency, GiveUp: time.Hour,
+			Mails:       mails,
+			Orders:      orders,
+			Users:       orders,
+			Post:        post,
+			Renderer:    renderer,
+			Clock:       clock.System{},
+			Logger:      zap.NewNop(),
+			Timeout:     10 * time.Second,
+			Concurrency: concurrency,
+			GiveUp:      time.Hour,
 		})
 		require.NoError(t, err)
 		ctx, stop := context.WithCancel(t.Context())
@@ -142,15 +161,35 @@ func (s *stuck) Send(ctx context.Context, _ domain.Message) error {
 // newSender returns a sender of due mails, one at a time, with a timeout of 40 s.
 func newSender(t *testing.T, mails *backlog, post service.Post, due int) *service.Sender {
 	t.Helper()
-	orders := &others{orders: map[string]*orderv1.GetOrderForNoticeResponse{"ord_1": {Order: &orderv1.Order{Id: "ord_1"}, Email: "guest@example.com"}}}
+	orders := &others{
+		orders: map[string]*orderv1.GetOrderForNoticeResponse{
+			"ord_1": {Order: &orderv1.Order{Id: "ord_1"}, Email: "guest@example.com"},
+		},
+	}
 	for i := range due {
-		mails.due = append(mails.due, domain.Mail{ID: "ntf_" + strconv.Itoa(i), Kind: domain.OrderConfirmed, OrderID: "ord_1", CreatedAt: time.Now()})
+		mails.due = append(
+			mails.due,
+			domain.Mail{
+				ID:        "ntf_" + strconv.Itoa(i),
+				Kind:      domain.OrderConfirmed,
+				OrderID:   "ord_1",
+				CreatedAt: time.Now(),
+			},
+		)
 	}
 	renderer, err := service.NewRenderer(&mail.Address{Address: "shop@souk.example"}, "")
 	require.NoError(t, err)
 	sender, err := service.New(service.Deps{
-		Mails: mails, Orders: orders, Users: orders, Post: post, Renderer: renderer, Clock: clock.System{}, Logger: zap.NewNop(),
-		Timeout: 40 * time.Second, Concurrency: 1, GiveUp: time.Hour,
+		Mails:       mails,
+		Orders:      orders,
+		Users:       orders,
+		Post:        post,
+		Renderer:    renderer,
+		Clock:       clock.System{},
+		Logger:      zap.NewNop(),
+		Timeout:     40 * time.Second,
+		Concurrency: 1,
+		GiveUp:      time.Hour,
 	})
 	require.NoError(t, err)
 	return sender

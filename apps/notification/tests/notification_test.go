@@ -52,7 +52,10 @@ func TestConfirmationIsSent(t *testing.T) {
 	require.EqualValues(t, 1, value(t, metrics, "mail_sent_total"))
 	var payload []byte
 	var subject, typ string
-	require.NoError(t, h.pool.QueryRow(t.Context(), "select subject, type, payload from outbox").Scan(&subject, &typ, &payload))
+	require.NoError(
+		t,
+		h.pool.QueryRow(t.Context(), "select subject, type, payload from outbox").Scan(&subject, &typ, &payload),
+	)
 	require.Equal(t, service.SubjectSent, subject)
 	var sent notificationv1.NotificationSent
 	require.NoError(t, event.Event{Type: typ, Payload: payload}.Decode(&sent))
@@ -66,7 +69,12 @@ func TestCancellationIsSentOnlyForConfirmedOrders(t *testing.T) {
 	h.run(t)
 	never, order := h.place(t, "", "never@example.com"), h.place(t, "", "guest@example.com")
 	h.publishNew(t, "evt.order.cancelled", never, &orderv1.OrderCancelled{OrderId: never, Reason: "out_of_stock"})
-	h.publishNew(t, "evt.order.cancelled", order, &orderv1.OrderCancelled{OrderId: order, Reason: "customer", WasConfirmed: true})
+	h.publishNew(
+		t,
+		"evt.order.cancelled",
+		order,
+		&orderv1.OrderCancelled{OrderId: order, Reason: "customer", WasConfirmed: true},
+	)
 	h.state(t, order, "sent")
 	h.handled(t, 2)
 	require.Len(t, h.sink.Messages(), 1)

@@ -161,7 +161,11 @@ func TestReleasedMailKeepsItsReason(t *testing.T) {
 	h := setup(t)
 	store := repository.Open(h.pool, func() {})
 	now := time.Now()
-	_, err := h.pool.Exec(t.Context(), `insert into mail (id, kind, order_id, next_at, created_at) values ('ntf_1', 'order_confirmed', 'ord_1', $1, $1)`, now)
+	_, err := h.pool.Exec(
+		t.Context(),
+		`insert into mail (id, kind, order_id, next_at, created_at) values ('ntf_1', 'order_confirmed', 'ord_1', $1, $1)`,
+		now,
+	)
 	require.NoError(t, err)
 	for _, reason := range []string{"smtp: the server cannot be reached", ""} {
 		got, err := store.Claim(t.Context(), now, now.Add(time.Minute), 1)
@@ -169,7 +173,11 @@ func TestReleasedMailKeepsItsReason(t *testing.T) {
 		require.Len(t, got, 1)
 		require.NoError(t, store.Retry(t.Context(), got[0], reason, now))
 		var kept string
-		require.NoError(t, h.pool.QueryRow(t.Context(), `select last_error from mail where id = 'ntf_1' and state = 'queued'`).Scan(&kept))
+		require.NoError(
+			t,
+			h.pool.QueryRow(t.Context(), `select last_error from mail where id = 'ntf_1' and state = 'queued'`).
+				Scan(&kept),
+		)
 		require.Equal(t, "smtp: the server cannot be reached", kept)
 	}
 }
@@ -183,14 +191,21 @@ func (h *harness) outages(t *testing.T) (away, back func()) {
 	t.Cleanup(func() { require.NoError(t, server.Close(context.Background())) })
 	name := h.pool.Config().ConnConfig.Database
 	accept := func(yes string) {
-		_, err := server.Exec(context.Background(), "alter database "+pgx.Identifier{name}.Sanitize()+" allow_connections "+yes)
+		_, err := server.Exec(
+			context.Background(),
+			"alter database "+pgx.Identifier{name}.Sanitize()+" allow_connections "+yes,
+		)
 		if err != nil {
 			t.Errorf("allow_connections %s: %v", yes, err)
 		}
 	}
 	away = func() {
 		accept("false")
-		if _, err := server.Exec(context.Background(), "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name); err != nil {
+		if _, err := server.Exec(
+			context.Background(),
+			"select pg_terminate_backend(pid) from pg_stat_activity where datname = $1",
+			name,
+		); err != nil {
 			t.Errorf("end all sessions: %v", err)
 		}
 	}

@@ -97,26 +97,55 @@ func TestRenderedMailsArriveUnchanged(t *testing.T) {
 	post := &repository.SMTP{Addr: sink.Addr(), TLS: repository.TLSAuto, From: "shop@souk.example"}
 	t.Cleanup(post.Close)
 	item := func(quantity, minor int64, title string, options map[string]string) *orderv1.OrderItem {
-		return &orderv1.OrderItem{Title: title, Quantity: quantity, Options: options, LineTotal: money.New(minor, "BRL").Proto()}
+		return &orderv1.OrderItem{
+			Title:     title,
+			Quantity:  quantity,
+			Options:   options,
+			LineTotal: money.New(minor, "BRL").Proto(),
+		}
 	}
 	order := &orderv1.Order{
-		Id: "order_1", Number: "S-42",
-		Subtotal: money.New(5398, "BRL").Proto(), Discount: money.New(-100, "BRL").Proto(), Shipping: money.New(0, "BRL").Proto(),
-		Tax: money.New(0, "BRL").Proto(), Total: money.New(5298, "BRL").Proto(),
+		Id:     "order_1",
+		Number: "S-42",
+		Subtotal: money.New(5398, "BRL").
+			Proto(),
+		Discount: money.New(-100, "BRL").Proto(),
+		Shipping: money.New(0, "BRL").Proto(),
+		Tax:      money.New(0, "BRL").Proto(),
+		Total:    money.New(5298, "BRL").Proto(),
 		ShopOrders: []*orderv1.ShopOrder{{ShopName: "Aurora & Söhne", Items: []*orderv1.OrderItem{
-			item(2, 3980, "<b>chá</b> 100 %s = nice, and a title that is longer than a line of a mail may be", map[string]string{"Size": "M", "Color": `"red"`}),
+			item(
+				2,
+				3980,
+				"<b>chá</b> 100 %s = nice, and a title that is longer than a line of a mail may be",
+				map[string]string{"Size": "M", "Color": `"red"`},
+			),
 			item(1, 1418, ".dot", nil),
 		}}},
 		ShippingAddress: &orderv1.ShippingAddress{
-			Name: `Zoë "Zo" Müller`, Line1: "Secret Street 7", City: "São Paulo", PostalCode: "01000-000", CountryCode: "BR",
+			Name:        `Zoë "Zo" Müller`,
+			Line1:       "Secret Street 7",
+			City:        "São Paulo",
+			PostalCode:  "01000-000",
+			CountryCode: "BR",
 		},
 	}
 	empty := &orderv1.Order{
-		Id: "order_1", Number: "S-42", Subtotal: order.GetSubtotal(), Shipping: order.GetShipping(), Total: order.GetTotal(),
+		Id:              "order_1",
+		Number:          "S-42",
+		Subtotal:        order.GetSubtotal(),
+		Shipping:        order.GetShipping(),
+		Total:           order.GetTotal(),
 		ShippingAddress: order.GetShippingAddress(),
 	}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	from, to := &mail.Address{Name: "Søuk", Address: "shop@souk.example"}, &mail.Address{Name: `Zoë "Zo" Müller`, Address: "zoe@example.com"}
+	from, to := &mail.Address{
+		Name:    "Søuk",
+		Address: "shop@souk.example",
+	}, &mail.Address{
+		Name:    `Zoë "Zo" Müller`,
+		Address: "zoe@example.com",
+	}
 	for _, c := range []struct {
 		kind                domain.Kind
 		order               *orderv1.Order
@@ -136,9 +165,16 @@ func TestRenderedMailsArriveUnchanged(t *testing.T) {
 		require.Equal(t, c.text, got.Text)
 		require.Equal(t, c.html, got.HTML)
 		require.Equal(t, map[string][]string{
-			"From": {"Søuk <shop@souk.example>"}, "To": {`Zoë "Zo" Müller <zoe@example.com>`}, "Subject": {c.subject},
-			"Date": {"Fri, 02 Jan 2026 03:04:05 +0000"}, "Message-Id": {"<order_1." + string(c.kind) + "@souk>"},
-			"Auto-Submitted": {"auto-generated"}, "Mime-Version": {"1.0"}, "Content-Type": {"multipart/alternative; boundary=souk-mail_1"},
+			"From":       {"Søuk <shop@souk.example>"},
+			"To":         {`Zoë "Zo" Müller <zoe@example.com>`},
+			"Subject":    {c.subject},
+			"Date":       {"Fri, 02 Jan 2026 03:04:05 +0000"},
+			"Message-Id": {"<order_1." + string(c.kind) + "@souk>"},
+			"Auto-Submitted": {
+				"auto-generated",
+			},
+			"Mime-Version": {"1.0"},
+			"Content-Type": {"multipart/alternative; boundary=souk-mail_1"},
 		}, got.Headers)
 	}
 }

@@ -50,7 +50,11 @@ type others struct {
 }
 
 // GetOrderForNotice answers as the order service does.
-func (o *others) GetOrderForNotice(_ context.Context, r *orderv1.GetOrderForNoticeRequest, _ ...grpc.CallOption) (*orderv1.GetOrderForNoticeResponse, error) {
+func (o *others) GetOrderForNotice(
+	_ context.Context,
+	r *orderv1.GetOrderForNoticeRequest,
+	_ ...grpc.CallOption,
+) (*orderv1.GetOrderForNoticeResponse, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err != nil {
@@ -63,7 +67,11 @@ func (o *others) GetOrderForNotice(_ context.Context, r *orderv1.GetOrderForNoti
 }
 
 // BatchGetUsers answers as the user service does.
-func (o *others) BatchGetUsers(_ context.Context, r *userv1.BatchGetUsersRequest, _ ...grpc.CallOption) (*userv1.BatchGetUsersResponse, error) {
+func (o *others) BatchGetUsers(
+	_ context.Context,
+	r *userv1.BatchGetUsersRequest,
+	_ ...grpc.CallOption,
+) (*userv1.BatchGetUsersResponse, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	res := &userv1.BatchGetUsersResponse{}
@@ -122,9 +130,25 @@ func setup(t *testing.T) *harness {
 	require.NoError(t, err)
 	require.NoError(t, outbox.EnsureStreams(t.Context(), js, outbox.Streams{}))
 	h := &harness{
-		pool: pgtest.New(t, outbox.Migrations(), migration.Set{Name: "notification", FS: notification.Module.Migrations}), js: js, sink: sink,
-		others: &others{orders: map[string]*orderv1.GetOrderForNoticeResponse{}, users: map[string]*userv1.User{}}, logs: &logs{},
-		smtp: &repository.SMTP{Addr: sink.Addr(), TLS: repository.TLSAuto, From: "shop@souk.example"}, giveUp: time.Hour, clock: clock.System{},
+		pool: pgtest.New(
+			t,
+			outbox.Migrations(),
+			migration.Set{Name: "notification", FS: notification.Module.Migrations},
+		),
+		js:   js,
+		sink: sink,
+		others: &others{
+			orders: map[string]*orderv1.GetOrderForNoticeResponse{},
+			users:  map[string]*userv1.User{},
+		},
+		logs: &logs{},
+		smtp: &repository.SMTP{
+			Addr: sink.Addr(),
+			TLS:  repository.TLSAuto,
+			From: "shop@souk.example",
+		},
+		giveUp: time.Hour,
+		clock:  clock.System{},
 	}
 	t.Cleanup(h.smtp.Close)
 	h.log, err = logging.New(logging.Default(), h.logs)
@@ -146,8 +170,17 @@ func (h *harness) run(t *testing.T) (stop func(), metrics *prometheus.Registry) 
 		mails = h.mails(store)
 	}
 	sender, err := service.New(service.Deps{
-		Mails: mails, Orders: h.others, Users: h.others, Post: h.smtp, Renderer: renderer, Clock: h.clock, Logger: h.log,
-		Metrics: metrics, Timeout: 10 * time.Second, Concurrency: 4, GiveUp: h.giveUp,
+		Mails:       mails,
+		Orders:      h.others,
+		Users:       h.others,
+		Post:        h.smtp,
+		Renderer:    renderer,
+		Clock:       h.clock,
+		Logger:      h.log,
+		Metrics:     metrics,
+		Timeout:     10 * time.Second,
+		Concurrency: 4,
+		GiveUp:      h.giveUp,
 	})
 	require.NoError(t, err)
 	consumer := outbox.NewConsumer(h.js, h.pool, outbox.ConsumerOptions{
@@ -189,14 +222,29 @@ func (h *harness) place(t *testing.T, userEmail, orderEmail string) (orderID str
 	h.others.orders[orderID] = &orderv1.GetOrderForNoticeResponse{
 		CustomerId: customer, Email: orderEmail,
 		Order: &orderv1.Order{
-			Id: orderID, Number: "S-Ünïcode-42", Status: "confirmed",
-			Subtotal: money.New(5398, "BRL").Proto(), Discount: money.New(0, "BRL").Proto(), Shipping: money.New(990, "BRL").Proto(),
-			Tax: money.New(0, "BRL").Proto(), Total: money.New(6388, "BRL").Proto(),
+			Id:     orderID,
+			Number: "S-Ünïcode-42",
+			Status: "confirmed",
+			Subtotal: money.New(5398, "BRL").
+				Proto(),
+			Discount: money.New(0, "BRL").Proto(),
+			Shipping: money.New(990, "BRL").Proto(),
+			Tax:      money.New(0, "BRL").Proto(),
+			Total:    money.New(6388, "BRL").Proto(),
 			ShopOrders: []*orderv1.ShopOrder{
-				{ShopName: "Aurora & Söhne", Items: []*orderv1.OrderItem{tea}}, {ShopName: "Borealis", Items: []*orderv1.OrderItem{cup}},
+				{
+					ShopName: "Aurora & Söhne",
+					Items:    []*orderv1.OrderItem{tea},
+				},
+				{ShopName: "Borealis", Items: []*orderv1.OrderItem{cup}},
 			},
 			ShippingAddress: &orderv1.ShippingAddress{
-				Name: "Zoë Müller", Line1: "Secret Street 7", City: "São Paulo", PostalCode: "01000-000", CountryCode: "BR", Phone: "+55 11 5555",
+				Name:        "Zoë Müller",
+				Line1:       "Secret Street 7",
+				City:        "São Paulo",
+				PostalCode:  "01000-000",
+				CountryCode: "BR",
+				Phone:       "+55 11 5555",
 			},
 		},
 	}
@@ -230,7 +278,8 @@ func (h *harness) state(t *testing.T, orderID, want string) {
 	t.Helper()
 	var got, reason string
 	require.Eventually(t, func() bool {
-		err := h.pool.QueryRow(t.Context(), "select state, last_error from mail where order_id = $1", orderID).Scan(&got, &reason)
+		err := h.pool.QueryRow(t.Context(), "select state, last_error from mail where order_id = $1", orderID).
+			Scan(&got, &reason)
 		return err == nil && got == want
 	}, timeout, 2*time.Millisecond, "state")
 }

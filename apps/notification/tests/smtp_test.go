@@ -79,7 +79,13 @@ func TestConnectionsAreReused(t *testing.T) {
 	t.Cleanup(post.Close)
 	send := func() {
 		t.Helper()
-		require.NoError(t, post.Send(t.Context(), domain.Message{To: "zoe@example.com", Data: []byte("Subject: hello\r\n\r\nhello\r\n")}))
+		require.NoError(
+			t,
+			post.Send(
+				t.Context(),
+				domain.Message{To: "zoe@example.com", Data: []byte("Subject: hello\r\n\r\nhello\r\n")},
+			),
+		)
 	}
 	for range 5 {
 		send()
@@ -94,7 +100,10 @@ func TestConnectionsAreReused(t *testing.T) {
 	errors := make([]error, 8)
 	for i := range errors {
 		wg.Go(func() {
-			errors[i] = post.Send(t.Context(), domain.Message{To: fmt.Sprintf("zoe%d@example.com", i), Data: []byte("\r\nhello\r\n")})
+			errors[i] = post.Send(
+				t.Context(),
+				domain.Message{To: fmt.Sprintf("zoe%d@example.com", i), Data: []byte("\r\nhello\r\n")},
+			)
 		})
 	}
 	wg.Wait()
@@ -226,8 +235,15 @@ func TestAddressWithLineBreakIsRefused(t *testing.T) {
 	server := count(t, nil)
 	post := &repository.SMTP{Addr: server.Addr().String(), TLS: repository.TLSNone, From: "shop@souk.example"}
 	t.Cleanup(post.Close)
-	err := post.Send(t.Context(), domain.Message{To: "zoe@example.com>\r\nRCPT TO:<everybody@example.com", Data: []byte("\r\n")})
-	require.Equal(t, domain.Failure{Reason: "smtp: an address has a line break", Permanent: true}, domain.FailureOf(err, ""))
+	err := post.Send(
+		t.Context(),
+		domain.Message{To: "zoe@example.com>\r\nRCPT TO:<everybody@example.com", Data: []byte("\r\n")},
+	)
+	require.Equal(
+		t,
+		domain.Failure{Reason: "smtp: an address has a line break", Permanent: true},
+		domain.FailureOf(err, ""),
+	)
 }
 
 // mailbox keeps the mails that it gets.
@@ -273,7 +289,11 @@ func TestMailsAreSentEncrypted(t *testing.T) {
 			ln, err := net.Listen("tcp", "127.0.0.1:0")
 			require.NoError(t, err)
 			post := &repository.SMTP{
-				Addr: ln.Addr().String(), TLS: mode, From: "shop@souk.example", Config: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12},
+				Addr: ln.Addr().
+					String(),
+				TLS:    mode,
+				From:   "shop@souk.example",
+				Config: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12},
 			}
 			if mode == repository.TLSImplicit {
 				ln = tls.NewListener(ln, server.TLSConfig)

@@ -18,7 +18,13 @@ func TestAdoptTransfersAGuestsOrders(t *testing.T) {
 	h := setup(t)
 	member := user("member")
 	cart := h.carts[h.newCustomer().ID]
-	guest, other := identity.Actor{Kind: identity.KindGuest, ID: id.New(id.Guest)}, identity.Actor{Kind: identity.KindGuest, ID: id.New(id.Guest)}
+	guest, other := identity.Actor{
+		Kind: identity.KindGuest,
+		ID:   id.New(id.Guest),
+	}, identity.Actor{
+		Kind: identity.KindGuest,
+		ID:   id.New(id.Guest),
+	}
 	place := func(a identity.Actor, key string) string {
 		h.fill(a.ID, cart...)
 		r := checkoutRequest("tok_ok")

@@ -40,9 +40,18 @@ type fakes struct {
 
 func newFakes() *fakes {
 	return &fakes{
-		carts: map[string][]*cartv1.Line{}, offers: map[string]*productv1.Offer{}, onHand: map[string]int64{}, reserved: map[string]int64{},
-		stock: map[string]string{}, lines: map[string][]*productv1.Line{}, money: map[string]*paymentv1.Payment{},
-		moved: map[string]int{}, cleared: map[string]bool{}, asked: map[string]int{}, members: map[string]bool{}, fail: map[string][]error{},
+		carts:    map[string][]*cartv1.Line{},
+		offers:   map[string]*productv1.Offer{},
+		onHand:   map[string]int64{},
+		reserved: map[string]int64{},
+		stock:    map[string]string{},
+		lines:    map[string][]*productv1.Line{},
+		money:    map[string]*paymentv1.Payment{},
+		moved:    map[string]int{},
+		cleared:  map[string]bool{},
+		asked:    map[string]int{},
+		members:  map[string]bool{},
+		fail:     map[string][]error{},
 	}
 }
 
@@ -51,8 +60,15 @@ func (f *fakes) offer(variantID, shopID, price string, onHand int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.offers[variantID] = &productv1.Offer{
-		VariantId: variantID, ProductId: "prd_" + variantID, ShopId: shopID, ShopName: "The shop " + shopID, Title: "<b>Thing</b> " + variantID,
-		Sku: "SKU-" + variantID, Options: map[string]string{"Size": "M"}, Price: &moneyv1.Money{CurrencyCode: "BRL", Amount: price}, ForSale: true,
+		VariantId: variantID,
+		ProductId: "prd_" + variantID,
+		ShopId:    shopID,
+		ShopName:  "The shop " + shopID,
+		Title:     "<b>Thing</b> " + variantID,
+		Sku:       "SKU-" + variantID,
+		Options:   map[string]string{"Size": "M"},
+		Price:     &moneyv1.Money{CurrencyCode: "BRL", Amount: price},
+		ForSale:   true,
 	}
 	f.onHand[variantID] = onHand
 }
@@ -90,7 +106,11 @@ func (f *fakes) count(m map[string]int, key string) int {
 	return m[key]
 }
 
-func (f *fakes) GetLines(_ context.Context, r *cartv1.GetLinesRequest, _ ...grpc.CallOption) (*cartv1.GetLinesResponse, error) {
+func (f *fakes) GetLines(
+	_ context.Context,
+	r *cartv1.GetLinesRequest,
+	_ ...grpc.CallOption,
+) (*cartv1.GetLinesResponse, error) {
 	if err := f.enter("GetLines"); err != nil {
 		return nil, err
 	}
@@ -98,7 +118,11 @@ func (f *fakes) GetLines(_ context.Context, r *cartv1.GetLinesRequest, _ ...grpc
 	return &cartv1.GetLinesResponse{Lines: f.carts[r.GetOwnerId()]}, nil
 }
 
-func (f *fakes) RemoveOrdered(_ context.Context, r *cartv1.RemoveOrderedRequest, _ ...grpc.CallOption) (*cartv1.RemoveOrderedResponse, error) {
+func (f *fakes) RemoveOrdered(
+	_ context.Context,
+	r *cartv1.RemoveOrderedRequest,
+	_ ...grpc.CallOption,
+) (*cartv1.RemoveOrderedResponse, error) {
 	if err := f.enter("RemoveOrdered"); err != nil {
 		return nil, err
 	}
@@ -111,7 +135,11 @@ func (f *fakes) RemoveOrdered(_ context.Context, r *cartv1.RemoveOrderedRequest,
 	return &cartv1.RemoveOrderedResponse{}, nil
 }
 
-func (f *fakes) BatchGetVariants(_ context.Context, r *productv1.BatchGetVariantsRequest, _ ...grpc.CallOption) (*productv1.BatchGetVariantsResponse, error) {
+func (f *fakes) BatchGetVariants(
+	_ context.Context,
+	r *productv1.BatchGetVariantsRequest,
+	_ ...grpc.CallOption,
+) (*productv1.BatchGetVariantsResponse, error) {
 	if err := f.enter("BatchGetVariants"); err != nil {
 		return nil, err
 	}
@@ -120,15 +148,27 @@ func (f *fakes) BatchGetVariants(_ context.Context, r *productv1.BatchGetVariant
 	for _, v := range r.GetVariantIds() {
 		if o := f.offers[v]; o != nil {
 			out.Offers = append(out.Offers, &productv1.Offer{
-				VariantId: o.GetVariantId(), ProductId: o.GetProductId(), ShopId: o.GetShopId(), ShopName: o.GetShopName(), Title: o.GetTitle(),
-				Sku: o.GetSku(), Options: o.GetOptions(), Price: o.GetPrice(), ForSale: o.GetForSale(), Available: f.onHand[v] - f.reserved[v],
+				VariantId: o.GetVariantId(),
+				ProductId: o.GetProductId(),
+				ShopId:    o.GetShopId(),
+				ShopName:  o.GetShopName(),
+				Title:     o.GetTitle(),
+				Sku:       o.GetSku(),
+				Options:   o.GetOptions(),
+				Price:     o.GetPrice(),
+				ForSale:   o.GetForSale(),
+				Available: f.onHand[v] - f.reserved[v],
 			})
 		}
 	}
 	return out, nil
 }
 
-func (f *fakes) ReserveInventory(_ context.Context, r *productv1.ReserveInventoryRequest, _ ...grpc.CallOption) (*productv1.ReserveInventoryResponse, error) {
+func (f *fakes) ReserveInventory(
+	_ context.Context,
+	r *productv1.ReserveInventoryRequest,
+	_ ...grpc.CallOption,
+) (*productv1.ReserveInventoryResponse, error) {
 	if err := f.enter("ReserveInventory"); err != nil {
 		return nil, err
 	}
@@ -152,7 +192,11 @@ func (f *fakes) ReserveInventory(_ context.Context, r *productv1.ReserveInventor
 	return &productv1.ReserveInventoryResponse{}, nil
 }
 
-func (f *fakes) ReleaseInventory(_ context.Context, r *productv1.ReleaseInventoryRequest, _ ...grpc.CallOption) (*productv1.ReleaseInventoryResponse, error) {
+func (f *fakes) ReleaseInventory(
+	_ context.Context,
+	r *productv1.ReleaseInventoryRequest,
+	_ ...grpc.CallOption,
+) (*productv1.ReleaseInventoryResponse, error) {
 	if err := f.enter("ReleaseInventory"); err != nil {
 		return nil, err
 	}
@@ -166,7 +210,11 @@ func (f *fakes) ReleaseInventory(_ context.Context, r *productv1.ReleaseInventor
 	return &productv1.ReleaseInventoryResponse{}, nil
 }
 
-func (f *fakes) CommitInventory(_ context.Context, r *productv1.CommitInventoryRequest, _ ...grpc.CallOption) (*productv1.CommitInventoryResponse, error) {
+func (f *fakes) CommitInventory(
+	_ context.Context,
+	r *productv1.CommitInventoryRequest,
+	_ ...grpc.CallOption,
+) (*productv1.CommitInventoryResponse, error) {
 	if err := f.enter("CommitInventory"); err != nil {
 		return nil, err
 	}
@@ -182,7 +230,11 @@ func (f *fakes) CommitInventory(_ context.Context, r *productv1.CommitInventoryR
 	return &productv1.CommitInventoryResponse{}, nil
 }
 
-func (f *fakes) RestockInventory(_ context.Context, r *productv1.RestockInventoryRequest, _ ...grpc.CallOption) (*productv1.RestockInventoryResponse, error) {
+func (f *fakes) RestockInventory(
+	_ context.Context,
+	r *productv1.RestockInventoryRequest,
+	_ ...grpc.CallOption,
+) (*productv1.RestockInventoryResponse, error) {
 	if err := f.enter("RestockInventory"); err != nil {
 		return nil, err
 	}
@@ -200,14 +252,24 @@ func (f *fakes) RestockInventory(_ context.Context, r *productv1.RestockInventor
 	return &productv1.RestockInventoryResponse{}, nil
 }
 
-func (f *fakes) Authorize(_ context.Context, r *paymentv1.AuthorizeRequest, _ ...grpc.CallOption) (*paymentv1.AuthorizeResponse, error) {
+func (f *fakes) Authorize(
+	_ context.Context,
+	r *paymentv1.AuthorizeRequest,
+	_ ...grpc.CallOption,
+) (*paymentv1.AuthorizeResponse, error) {
 	if err := f.enter("Authorize"); err != nil {
 		return nil, err
 	}
 	defer f.mu.Unlock()
 	p := f.money[r.GetOrderId()]
 	if p == nil {
-		p = &paymentv1.Payment{Id: "pay_" + r.GetOrderId(), OrderId: r.GetOrderId(), Status: "authorized", Method: r.GetMethod(), Amount: r.GetAmount()}
+		p = &paymentv1.Payment{
+			Id:      "pay_" + r.GetOrderId(),
+			OrderId: r.GetOrderId(),
+			Status:  "authorized",
+			Method:  r.GetMethod(),
+			Amount:  r.GetAmount(),
+		}
 		switch r.GetToken() {
 		case "tok_declined", "tok_insufficient_funds":
 			p.Status = "failed"
@@ -225,7 +287,11 @@ func (f *fakes) Authorize(_ context.Context, r *paymentv1.AuthorizeRequest, _ ..
 	return &paymentv1.AuthorizeResponse{Payment: p}, nil
 }
 
-func (f *fakes) Capture(_ context.Context, r *paymentv1.CaptureRequest, _ ...grpc.CallOption) (*paymentv1.CaptureResponse, error) {
+func (f *fakes) Capture(
+	_ context.Context,
+	r *paymentv1.CaptureRequest,
+	_ ...grpc.CallOption,
+) (*paymentv1.CaptureResponse, error) {
 	if err := f.enter("Capture"); err != nil {
 		return nil, err
 	}
@@ -238,7 +304,11 @@ func (f *fakes) Capture(_ context.Context, r *paymentv1.CaptureRequest, _ ...grp
 	return &paymentv1.CaptureResponse{Payment: p}, nil
 }
 
-func (f *fakes) Void(_ context.Context, r *paymentv1.VoidRequest, _ ...grpc.CallOption) (*paymentv1.VoidResponse, error) {
+func (f *fakes) Void(
+	_ context.Context,
+	r *paymentv1.VoidRequest,
+	_ ...grpc.CallOption,
+) (*paymentv1.VoidResponse, error) {
 	if err := f.enter("Void"); err != nil {
 		return nil, err
 	}
@@ -256,7 +326,11 @@ func (f *fakes) Void(_ context.Context, r *paymentv1.VoidRequest, _ ...grpc.Call
 	return &paymentv1.VoidResponse{Payment: p}, nil
 }
 
-func (f *fakes) AdoptPayments(_ context.Context, r *paymentv1.AdoptPaymentsRequest, _ ...grpc.CallOption) (*paymentv1.AdoptPaymentsResponse, error) {
+func (f *fakes) AdoptPayments(
+	_ context.Context,
+	r *paymentv1.AdoptPaymentsRequest,
+	_ ...grpc.CallOption,
+) (*paymentv1.AdoptPaymentsResponse, error) {
 	if err := f.enter("AdoptPayments"); err != nil {
 		return nil, err
 	}
@@ -267,7 +341,11 @@ func (f *fakes) AdoptPayments(_ context.Context, r *paymentv1.AdoptPaymentsReque
 	return &paymentv1.AdoptPaymentsResponse{}, nil
 }
 
-func (f *fakes) Refund(_ context.Context, r *paymentv1.RefundRequest, _ ...grpc.CallOption) (*paymentv1.RefundResponse, error) {
+func (f *fakes) Refund(
+	_ context.Context,
+	r *paymentv1.RefundRequest,
+	_ ...grpc.CallOption,
+) (*paymentv1.RefundResponse, error) {
 	if err := f.enter("Refund"); err != nil {
 		return nil, err
 	}
@@ -280,10 +358,17 @@ func (f *fakes) Refund(_ context.Context, r *paymentv1.RefundRequest, _ ...grpc.
 	return &paymentv1.RefundResponse{Payment: p}, nil
 }
 
-func (f *fakes) CheckMembership(_ context.Context, r *shopv1.CheckMembershipRequest, _ ...grpc.CallOption) (*shopv1.CheckMembershipResponse, error) {
+func (f *fakes) CheckMembership(
+	_ context.Context,
+	r *shopv1.CheckMembershipRequest,
+	_ ...grpc.CallOption,
+) (*shopv1.CheckMembershipResponse, error) {
 	if err := f.enter("CheckMembership"); err != nil {
 		return nil, err
 	}
 	defer f.mu.Unlock()
-	return &shopv1.CheckMembershipResponse{ShopId: r.GetShopId(), Member: f.members[r.GetShopId()+"/"+r.GetUserId()]}, nil
+	return &shopv1.CheckMembershipResponse{
+		ShopId: r.GetShopId(),
+		Member: f.members[r.GetShopId()+"/"+r.GetUserId()],
+	}, nil
 }

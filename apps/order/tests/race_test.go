@@ -112,7 +112,14 @@ func TestCancellationsLockOrdersByID(t *testing.T) {
 		for _, orderID := range []string{second, first} {
 			step := h.store.CancelStep("finish", func(*saga.Run) (domain.Cancellation, event.Event, error) {
 				now := time.Now()
-				e, err := event.New(context.Background(), "evt.order.cancelled", orderID, 9, now, &orderv1.OrderCancelled{OrderId: orderID})
+				e, err := event.New(
+					context.Background(),
+					"evt.order.cancelled",
+					orderID,
+					9,
+					now,
+					&orderv1.OrderCancelled{OrderId: orderID},
+				)
 				return domain.Cancellation{OrderID: orderID, PaymentStatus: "refunded", At: now}, e, err
 			})
 			if err := step.Batch(&saga.Run{}, &b); err != nil {
@@ -124,8 +131,10 @@ func TestCancellationsLockOrdersByID(t *testing.T) {
 	}()
 	h.eventually(func() bool {
 		var waits bool
-		require.NoError(t, h.pool.QueryRow(t.Context(),
-			`select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`).Scan(&waits))
+		require.NoError(t, h.pool.QueryRow(
+			t.Context(),
+			`select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`,
+		).Scan(&waits))
 		return waits
 	})
 	_, err = other.Exec(t.Context(), `select from orders where id = $1 for update nowait`, second)
@@ -135,8 +144,12 @@ func TestCancellationsLockOrdersByID(t *testing.T) {
 	for _, orderID := range []string{first, second} {
 		require.True(t, slices.Contains(h.events(orderID), "evt.order.cancelled"))
 		var orders, parts int
-		require.NoError(t, h.pool.QueryRow(t.Context(), `select count(*) filter (where o.status = 'cancelled'), count(*) filter (where s.status = 'cancelled')
-			from orders o join shop_order s on s.order_id = o.id where o.id = $1`, orderID).Scan(&orders, &parts))
+		require.NoError(
+			t,
+			h.pool.QueryRow(t.Context(), `select count(*) filter (where o.status = 'cancelled'), count(*) filter (where s.status = 'cancelled')
+			from orders o join shop_order s on s.order_id = o.id where o.id = $1`, orderID).
+				Scan(&orders, &parts),
+		)
 		require.NotZero(t, parts)
 		require.Equal(t, parts, orders)
 	}

@@ -42,7 +42,10 @@ func TestRefusedCheckoutsAreErasedAfterTheRetention(t *testing.T) {
 	_, err := h.checkout(empty, "k", checkoutRequest("tok_ok"))
 	require.Equal(t, errs.CartEmpty, errs.CodeOf(err), "%v", err)
 	keys := func(customerID string) (n int) {
-		require.NoError(t, h.pool.QueryRow(t.Context(), `select count(*) from orders where customer_id = $1`, customerID).Scan(&n))
+		require.NoError(
+			t,
+			h.pool.QueryRow(t.Context(), `select count(*) from orders where customer_id = $1`, customerID).Scan(&n),
+		)
 		return n
 	}
 	_, err = h.checkout(refused, "k", checkoutRequest("tok_declined"))
@@ -50,8 +53,11 @@ func TestRefusedCheckoutsAreErasedAfterTheRetention(t *testing.T) {
 	h.confirmedOrder(bought)
 	h.waitForSagas()
 	known := func(customerID string) (email, address string) {
-		require.NoError(t, h.pool.QueryRow(t.Context(), `select email, shipping_address ->> 'name' from orders where customer_id = $1`, customerID).
-			Scan(&email, pgNull{&address}))
+		require.NoError(
+			t,
+			h.pool.QueryRow(t.Context(), `select email, shipping_address ->> 'name' from orders where customer_id = $1`, customerID).
+				Scan(&email, pgNull{&address}),
+		)
 		return email, address
 	}
 	_, address := known(refused.ID)
@@ -118,13 +124,27 @@ func TestOrderWithATakenNumberGetsAnother(t *testing.T) {
 	for i := range o.Parts {
 		o.Parts[i].ID, o.Parts[i].OrderID = id.New(id.ShopOrder), o.ID
 	}
-	created, err := event.New(t.Context(), "evt.order.created", o.ID, 1, o.PlacedAt, &orderv1.OrderCreated{OrderId: o.ID})
+	created, err := event.New(
+		t.Context(),
+		"evt.order.created",
+		o.ID,
+		1,
+		o.PlacedAt,
+		&orderv1.OrderCreated{OrderId: o.ID},
+	)
 	require.NoError(t, err)
 	starts := repository.WithSagas(h.store, h.runner)
 	inputs := map[string]string{} // the numbers in the inputs of the saga
 	out, err := starts.Create(t.Context(), o, created, func(o domain.Order) any {
 		inputs[o.Number] = o.Number
-		return map[string]any{"customer_id": o.CustomerID, "number": o.Number, "currency": "BRL", "total": 4999, "method": "card", "token": "tok_declined"}
+		return map[string]any{
+			"customer_id": o.CustomerID,
+			"number":      o.Number,
+			"currency":    "BRL",
+			"total":       4999,
+			"method":      "card",
+			"token":       "tok_declined",
+		}
 	})
 	require.NoError(t, err)
 	require.NotEqual(t, number, out.Number)
@@ -134,7 +154,11 @@ func TestOrderWithATakenNumberGetsAnother(t *testing.T) {
 	require.Equal(t, saga.Compensated, outcome.State)
 	h.waitForSagas()
 	var payload []byte
-	require.NoError(t, h.pool.QueryRow(t.Context(), `select payload from outbox where aggregate_id = $1 and subject = 'evt.order.cancelled'`, o.ID).Scan(&payload))
+	require.NoError(
+		t,
+		h.pool.QueryRow(t.Context(), `select payload from outbox where aggregate_id = $1 and subject = 'evt.order.cancelled'`, o.ID).
+			Scan(&payload),
+	)
 	var cancelled orderv1.OrderCancelled
 	require.NoError(t, proto.Unmarshal(payload, &cancelled))
 	require.Equal(t, out.Number, cancelled.GetNumber(), "the saga's event has the order's number")

@@ -53,7 +53,12 @@ type option func(*service.Sagas, *service.Deps)
 
 func setup(t testing.TB, opts ...option) *harness {
 	t.Helper()
-	pool := pgtest.New(t, outbox.Migrations(), saga.Migrations(), migration.Set{Name: "order", FS: order.Module.Migrations})
+	pool := pgtest.New(
+		t,
+		outbox.Migrations(),
+		saga.Migrations(),
+		migration.Set{Name: "order", FS: order.Module.Migrations},
+	)
 	h := &harness{fakes: newFakes(), t: t, pool: pool}
 	h.start(pool, opts...)
 	return h
@@ -64,15 +69,32 @@ func (h *harness) start(pool *pgxpool.Pool, opts ...option) (stop func()) {
 	t := h.t
 	h.store = repository.Open(pool, func() {})
 	sagas := &service.Sagas{
-		Store: h.store, Products: h.fakes, Payments: h.fakes, Carts: h.fakes, Clock: clock.System{}, Logger: zap.NewNop(),
-		Deadline: 5 * time.Second, ReserveFor: 15 * time.Minute, AuthorizeTimeout: 2 * time.Second,
+		Store:            h.store,
+		Products:         h.fakes,
+		Payments:         h.fakes,
+		Carts:            h.fakes,
+		Clock:            clock.System{},
+		Logger:           zap.NewNop(),
+		Deadline:         5 * time.Second,
+		ReserveFor:       15 * time.Minute,
+		AuthorizeTimeout: 2 * time.Second,
 	}
-	deps := service.Deps{Products: h.fakes, Carts: h.fakes, Payments: h.fakes, Shops: h.fakes, Clock: clock.System{}, Logger: zap.NewNop()}
+	deps := service.Deps{
+		Products: h.fakes,
+		Carts:    h.fakes,
+		Payments: h.fakes,
+		Shops:    h.fakes,
+		Clock:    clock.System{},
+		Logger:   zap.NewNop(),
+	}
 	for _, o := range opts {
 		o(sagas, &deps)
 	}
 	runner, err := saga.NewRunner(pool, saga.Options{
-		Definitions: sagas.Definitions(), Lease: 500 * time.Millisecond, MinBackoff: 5 * time.Millisecond, MaxBackoff: 100 * time.Millisecond,
+		Definitions: sagas.Definitions(),
+		Lease:       500 * time.Millisecond,
+		MinBackoff:  5 * time.Millisecond,
+		MaxBackoff:  100 * time.Millisecond,
 		MaxAttempts: 10_000,
 	})
 	require.NoError(t, err)
@@ -82,7 +104,13 @@ func (h *harness) start(pool *pgxpool.Pool, opts ...option) (stop func()) {
 	seed := []byte("a seed of thirty-two bytes, or so")
 	system := clock.System{}
 	gateway, auth := identity.DeriveKey(seed, "gateway"), identity.DeriveKey(seed, "auth")
-	verifier := identity.NewVerifier(map[string]ed25519.PublicKey{"gateway": gateway.Public().(ed25519.PublicKey), "auth": auth.Public().(ed25519.PublicKey)}, system)
+	verifier := identity.NewVerifier(
+		map[string]ed25519.PublicKey{
+			"gateway": gateway.Public().(ed25519.PublicKey),
+			"auth":    auth.Public().(ed25519.PublicKey),
+		},
+		system,
+	)
 	h.signer = identity.NewSigner("gateway", gateway, time.Minute, system)
 	server := rpc.NewServer(rpc.ServerOptions{Service: "order", Verifier: verifier, Logger: zap.NewNop(), Limit: 1000})
 	orderv1.RegisterOrderServiceServer(server, &handler.RPC{Service: service.New(deps)})
@@ -91,7 +119,12 @@ func (h *harness) start(pool *pgxpool.Pool, opts ...option) (stop func()) {
 	stopServer, err := conn.Serve(context.Background(), server)
 	require.NoError(t, err)
 	h.client = orderv1.NewOrderServiceClient(rpc.NewClient(conn, rpc.ClientOptions{Service: "test"}))
-	h.auth = orderv1.NewOrderServiceClient(rpc.NewClient(conn, rpc.ClientOptions{Service: "auth", Signer: identity.NewSigner("auth", auth, time.Minute, system)}))
+	h.auth = orderv1.NewOrderServiceClient(
+		rpc.NewClient(
+			conn,
+			rpc.ClientOptions{Service: "auth", Signer: identity.NewSigner("auth", auth, time.Minute, system)},
+		),
+	)
 
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -134,8 +167,14 @@ func (h *harness) newCustomer() identity.Actor {
 
 func checkoutRequest(token string) *orderv1.CheckoutRequest {
 	return &orderv1.CheckoutRequest{
-		ShippingAddress: &orderv1.ShippingAddress{Name: "Ana <script>", Line1: "Rua 1'; drop table orders; --", City: "São Paulo", PostalCode: "01310-100", CountryCode: "BR"},
-		Payment:         &orderv1.PaymentInput{Method: "card", Token: token},
+		ShippingAddress: &orderv1.ShippingAddress{
+			Name:        "Ana <script>",
+			Line1:       "Rua 1'; drop table orders; --",
+			City:        "São Paulo",
+			PostalCode:  "01310-100",
+			CountryCode: "BR",
+		},
+		Payment: &orderv1.PaymentInput{Method: "card", Token: token},
 	}
 }
 
@@ -157,7 +196,11 @@ func (h *harness) waitForSagas() {
 	h.t.Helper()
 	h.eventually(func() bool {
 		var n int
-		require.NoError(h.t, h.pool.QueryRow(context.Background(), `select count(*) from saga where state in ('running', 'compensating')`).Scan(&n))
+		require.NoError(
+			h.t,
+			h.pool.QueryRow(context.Background(), `select count(*) from saga where state in ('running', 'compensating')`).
+				Scan(&n),
+		)
 		return n == 0
 	})
 }
@@ -170,10 +213,17 @@ func (h *harness) eventually(f func() bool) {
 // paymentEvent returns the event that payment publishes for the order and the payment status.
 func (h *harness) paymentEvent(orderID, status string, version int64) event.Event {
 	h.t.Helper()
-	subject, m := "evt.payment.completed", proto.Message(&paymentv1.PaymentCompleted{PaymentId: "pay_" + orderID, OrderId: orderID})
+	subject, m := "evt.payment.completed", proto.Message(
+		&paymentv1.PaymentCompleted{PaymentId: "pay_" + orderID, OrderId: orderID},
+	)
 	switch status {
 	case "refunded":
-		subject, m = "evt.payment.refunded", &paymentv1.PaymentRefunded{PaymentId: "pay_" + orderID, OrderId: orderID, Status: status, TotalRefunded: money.New(1, "BRL").Proto()}
+		subject, m = "evt.payment.refunded", &paymentv1.PaymentRefunded{
+			PaymentId:     "pay_" + orderID,
+			OrderId:       orderID,
+			Status:        status,
+			TotalRefunded: money.New(1, "BRL").Proto(),
+		}
 	case "failed":
 		subject, m = "evt.payment.failed", &paymentv1.PaymentFailed{PaymentId: "pay_" + orderID, OrderId: orderID}
 	}
@@ -201,8 +251,11 @@ func (h *harness) handlePayment(orderID, status string, version int64) {
 func (h *harness) events(orderID string) []string {
 	h.t.Helper()
 	var subjects []string
-	require.NoError(h.t, h.pool.QueryRow(h.t.Context(),
-		`select coalesce(array_agg(subject order by seq), '{}') from outbox where aggregate_id = $1`, orderID).Scan(&subjects))
+	require.NoError(h.t, h.pool.QueryRow(
+		h.t.Context(),
+		`select coalesce(array_agg(subject order by seq), '{}') from outbox where aggregate_id = $1`,
+		orderID,
+	).Scan(&subjects))
 	return subjects
 }
 

@@ -22,7 +22,11 @@ func TestContractAuthorizesCapturesAndRefunds(t *testing.T) {
 	c, ctx := h.client(), h.as(t.Context(), "order")
 	orderID := id.New(id.Order)
 	authorize := &paymentv1.AuthorizeRequest{
-		OrderId: orderID, CustomerId: "usr_1", Amount: &moneyv1.Money{CurrencyCode: "BRL", Amount: "53.98"}, Method: "card", Token: sandbox.TokenOK,
+		OrderId:    orderID,
+		CustomerId: "usr_1",
+		Amount:     &moneyv1.Money{CurrencyCode: "BRL", Amount: "53.98"},
+		Method:     "card",
+		Token:      sandbox.TokenOK,
 	}
 	a, err := c.Authorize(ctx, authorize)
 	require.NoError(t, err)
@@ -31,7 +35,14 @@ func TestContractAuthorizesCapturesAndRefunds(t *testing.T) {
 	captured, err := c.Capture(ctx, &paymentv1.CaptureRequest{OrderId: orderID})
 	require.NoError(t, err)
 	require.Equal(t, "53.98", captured.GetPayment().GetCaptured().GetAmount())
-	refunded, err := c.Refund(ctx, &paymentv1.RefundRequest{OrderId: orderID, IdempotencyKey: "k", Amount: &moneyv1.Money{CurrencyCode: "BRL", Amount: "3.98"}})
+	refunded, err := c.Refund(
+		ctx,
+		&paymentv1.RefundRequest{
+			OrderId:        orderID,
+			IdempotencyKey: "k",
+			Amount:         &moneyv1.Money{CurrencyCode: "BRL", Amount: "3.98"},
+		},
+	)
 	require.NoError(t, err)
 	require.Equal(t, "partially_refunded", refunded.GetPayment().GetStatus())
 	none, err := c.Void(ctx, &paymentv1.VoidRequest{OrderId: id.New(id.Order)})
@@ -46,13 +57,34 @@ func TestContractAuthorizesCapturesAndRefunds(t *testing.T) {
 	require.Equal(t, errs.NotFound, errs.CodeOf(err), "another user's: %v", err)
 
 	_, err = c.Authorize(h.asUser(t.Context(), "usr_1"), authorize)
-	require.Contains(t, []errs.Code{errs.Forbidden, errs.NotFound}, errs.CodeOf(err), "only the order service is allowed: %v", err)
+	require.Contains(
+		t,
+		[]errs.Code{errs.Forbidden, errs.NotFound},
+		errs.CodeOf(err),
+		"only the order service is allowed: %v",
+		err,
+	)
 	_, err = c.Capture(h.as(t.Context(), "gateway"), &paymentv1.CaptureRequest{OrderId: orderID})
-	require.Contains(t, []errs.Code{errs.Forbidden, errs.NotFound}, errs.CodeOf(err), "only the order service is allowed: %v", err)
+	require.Contains(
+		t,
+		[]errs.Code{errs.Forbidden, errs.NotFound},
+		errs.CodeOf(err),
+		"only the order service is allowed: %v",
+		err,
+	)
 	_, err = c.Capture(ctx, &paymentv1.CaptureRequest{OrderId: "ord_none"})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err), "%v", err)
 	for _, amount := range []*moneyv1.Money{nil, {CurrencyCode: "BRL", Amount: "1.5"}, {CurrencyCode: "XXX", Amount: "1.00"}, {CurrencyCode: "BRL", Amount: "1e3"}} {
-		_, err = c.Authorize(ctx, &paymentv1.AuthorizeRequest{OrderId: id.New(id.Order), CustomerId: "usr_1", Amount: amount, Method: "card", Token: "tok_ok"})
+		_, err = c.Authorize(
+			ctx,
+			&paymentv1.AuthorizeRequest{
+				OrderId:    id.New(id.Order),
+				CustomerId: "usr_1",
+				Amount:     amount,
+				Method:     "card",
+				Token:      "tok_ok",
+			},
+		)
 		require.Equal(t, errs.Invalid, errs.CodeOf(err), "%v: %v", amount, err)
 	}
 	h.clean(t)

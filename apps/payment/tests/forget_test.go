@@ -23,7 +23,12 @@ func TestOldNoticesAreDeleted(t *testing.T) {
 	require.NoError(t, err)
 	take := func(eventID string) bool {
 		body := notice(eventID, p.ID, "authorized")
-		duplicate, err := h.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, sandbox.Sign(secret, h.clock.Now(), body))
+		duplicate, err := h.svc.ReceiveWebhook(
+			t.Context(),
+			sandbox.Name,
+			body,
+			sandbox.Sign(secret, h.clock.Now(), body),
+		)
 		require.NoError(t, err)
 		return duplicate
 	}
@@ -72,12 +77,19 @@ func TestSandboxDeletesOldTraces(t *testing.T) {
 	n, err = h.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n)
-	require.Equal(t, 1, h.rows(t, "sandbox.webhook where dropped_at is not null"), "dropped webhooks are kept for inspection")
+	require.Equal(
+		t,
+		1,
+		h.rows(t, "sandbox.webhook where dropped_at is not null"),
+		"dropped webhooks are kept for inspection",
+	)
 	exec(`insert into sandbox.webhook (id, body, delivered_at) values ('before', '', now())`)
 	exec(`insert into sandbox.webhook (id, body) values ('waits', '')`)
 
 	age := func(days string) {
-		exec(`update sandbox.webhook set created_at = now() - interval '` + days + `', delivered_at = delivered_at - interval '` + days + `', dropped_at = dropped_at - interval '` + days + `'`)
+		exec(
+			`update sandbox.webhook set created_at = now() - interval '` + days + `', delivered_at = delivered_at - interval '` + days + `', dropped_at = dropped_at - interval '` + days + `'`,
+		)
 		exec(`update sandbox.call set at = now() - interval '` + days + `'`)
 	}
 	age("29 days")

@@ -29,8 +29,12 @@ func TestStatementsWithOppositeOrdersDoNotDeadlock(t *testing.T) {
 	t.Run("payments", func(t *testing.T) {
 		t.Parallel()
 		h := setup(t)
-		_, err := h.pool.Exec(t.Context(), `insert into payment (id, order_id, customer_id, status, method, currency, amount, provider, request_hash, created_at, updated_at)
-			select id, 'ord_' || id, 'usr_1', 'authorized', 'card', 'BRL', 100, 'sandbox', '', now(), now() from unnest($1::text[]) id order by random()`, ids)
+		_, err := h.pool.Exec(
+			t.Context(),
+			`insert into payment (id, order_id, customer_id, status, method, currency, amount, provider, request_hash, created_at, updated_at)
+			select id, 'ord_' || id, 'usr_1', 'authorized', 'card', 'BRL', 100, 'sandbox', '', now(), now() from unnest($1::text[]) id order by random()`,
+			ids,
+		)
 		require.NoError(t, err)
 		q := payments.New(h.pool)
 		for range runs {

@@ -80,7 +80,12 @@ func TestTokenDecidesTheOutcome(t *testing.T) {
 						p, err = h.svc.Capture(t.Context(), r.OrderID)
 						require.NoError(t, err)
 					}
-					require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, h.books(t, p.ID), "paid exactly once")
+					require.Equal(
+						t,
+						books{Status: "captured", Captured: 5398, Entries: 2},
+						h.books(t, p.ID),
+						"paid exactly once",
+					)
 				} else {
 					require.Equal(t, []string{"evt.payment.initiated", "evt.payment.failed"}, h.events(t, p.ID))
 				}

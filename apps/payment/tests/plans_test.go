@@ -85,8 +85,11 @@ func TestSetStatementsUseGenericPlansAndIndexes(t *testing.T) {
 		sets            bool
 		generic, custom int
 	}
-	rows, err := pool.Query(t.Context(), `select name, statement, cardinality(parameter_types), exists (select from unnest(parameter_types::text[]) p where p like '%[]'),
-		generic_plans, custom_plans from pg_prepared_statements where statement like '-- name: %'`)
+	rows, err := pool.Query(
+		t.Context(),
+		`select name, statement, cardinality(parameter_types), exists (select from unnest(parameter_types::text[]) p where p like '%[]'),
+		generic_plans, custom_plans from pg_prepared_statements where statement like '-- name: %'`,
+	)
 	require.NoError(t, err)
 	var all []statement
 	for rows.Next() {

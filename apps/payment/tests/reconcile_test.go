@@ -205,7 +205,11 @@ func TestMigrationQueuesOpenPayments(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, migration.Up(t.Context(), url, "payment", payment.Module.Migrations))
 	var open []string
-	require.NoError(t, pool.QueryRow(t.Context(), `select array_agg(id order by id) from payment where asked_at = updated_at`).Scan(&open))
+	require.NoError(
+		t,
+		pool.QueryRow(t.Context(), `select array_agg(id order by id) from payment where asked_at = updated_at`).
+			Scan(&open),
+	)
 	require.Equal(t, []string{"authorized", "pending"}, open)
 	var others int
 	require.NoError(t, pool.QueryRow(t.Context(), `select count(*) from payment where asked_at is null`).Scan(&others))

@@ -46,7 +46,11 @@ func TestRefundPaysBackOncePerKey(t *testing.T) {
 	require.True(t, errs.Is(err, errs.NotFound), "%v", err)
 
 	require.Equal(t, books{Status: "captured", Captured: 5398, Refunded: 5398, Entries: 2}, h.books(t, p.ID))
-	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed", "evt.payment.refunded", "evt.payment.refunded"}, h.events(t, p.ID))
+	require.Equal(
+		t,
+		[]string{"evt.payment.initiated", "evt.payment.completed", "evt.payment.refunded", "evt.payment.refunded"},
+		h.events(t, p.ID),
+	)
 	h.clean(t)
 }
 

@@ -97,8 +97,15 @@ func setupOn(t testing.TB, pool *pgxpool.Pool, opts ...option) *harness {
 		LostAfter: time.Second, SlowFor: 3 * time.Second, After: h.timers.after,
 	}
 	sd := service.Deps{
-		Store: repository.Open(h.pool, func() {}), Breakers: breaker.NewRegistry(breaker.Options{MinRequests: 1 << 30}, nil),
-		Clock: h.clock, Logger: zap.NewNop(), ProviderName: sandbox.Name, ProviderTimeout: 30 * time.Second,
+		Store: repository.Open(
+			h.pool,
+			func() {},
+		),
+		Breakers:        breaker.NewRegistry(breaker.Options{MinRequests: 1 << 30}, nil),
+		Clock:           h.clock,
+		Logger:          zap.NewNop(),
+		ProviderName:    sandbox.Name,
+		ProviderTimeout: 30 * time.Second,
 	}
 	for _, o := range opts {
 		o(&so, &sd)
@@ -118,7 +125,13 @@ func (h *harness) serve(t testing.TB) {
 	seed := []byte("a seed of thirty-two bytes, or so")
 	system := clock.System{}
 	gateway, order := identity.DeriveKey(seed, "gateway"), identity.DeriveKey(seed, "order")
-	verifier := identity.NewVerifier(map[string]ed25519.PublicKey{"gateway": gateway.Public().(ed25519.PublicKey), "order": order.Public().(ed25519.PublicKey)}, system)
+	verifier := identity.NewVerifier(
+		map[string]ed25519.PublicKey{
+			"gateway": gateway.Public().(ed25519.PublicKey),
+			"order":   order.Public().(ed25519.PublicKey),
+		},
+		system,
+	)
 	server := rpc.NewServer(rpc.ServerOptions{Service: "payment", Verifier: verifier})
 	paymentv1.RegisterPaymentServiceServer(server, &handler.RPC{Service: h.svc})
 	require.NoError(t, server.Err())
@@ -127,7 +140,13 @@ func (h *harness) serve(t testing.TB) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = stop(context.Background()) })
 	signers := map[string]*identity.Signer{
-		"gateway": identity.NewSigner("gateway", gateway, time.Minute, system), "order": identity.NewSigner("order", order, time.Minute, system),
+		"gateway": identity.NewSigner(
+			"gateway",
+			gateway,
+			time.Minute,
+			system,
+		),
+		"order": identity.NewSigner("order", order, time.Minute, system),
 	}
 	token := func(ctx context.Context, issuer string, a identity.Actor) context.Context {
 		tok, _, err := signers[issuer].Sign(a)
@@ -155,7 +174,13 @@ func (h *harness) write(t testing.TB) {
 
 func request(token string) domain.Request {
 	return domain.Request{
-		OrderID: id.New(id.Order), CustomerID: "usr_1", Amount: money.New(5398, "BRL"), Method: domain.Card, Token: token,
+		OrderID: id.New(
+			id.Order,
+		),
+		CustomerID: "usr_1",
+		Amount:     money.New(5398, "BRL"),
+		Method:     domain.Card,
+		Token:      token,
 	}
 }
 
@@ -186,7 +211,8 @@ func (h *harness) rows(t testing.TB, table string) int {
 func (h *harness) events(t testing.TB, paymentID string) []string {
 	t.Helper()
 	var subjects []string
-	err := h.pool.QueryRow(t.Context(), `select coalesce(array_agg(subject order by seq), '{}') from outbox where aggregate_id = $1`, paymentID).Scan(&subjects)
+	err := h.pool.QueryRow(t.Context(), `select coalesce(array_agg(subject order by seq), '{}') from outbox where aggregate_id = $1`, paymentID).
+		Scan(&subjects)
 	require.NoError(t, err)
 	return subjects
 }

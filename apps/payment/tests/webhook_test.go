@@ -21,7 +21,9 @@ import (
 )
 
 func notice(eventID, paymentID, status string) []byte {
-	return []byte(fmt.Sprintf(`{"id":%q,"type":"charge.%s","charge":{"key":%q,"status":%q}}`, eventID, status, paymentID, status))
+	return []byte(
+		fmt.Sprintf(`{"id":%q,"type":"charge.%s","charge":{"key":%q,"status":%q}}`, eventID, status, paymentID, status),
+	)
 }
 
 func TestWebhookNeedsValidSignature(t *testing.T) {
@@ -143,7 +145,15 @@ func TestWebhookConcurrentWithItsCallIsAppliedOnce(t *testing.T) {
 		r := request(sandbox.TokenOK)
 		p, err := h.svc.Authorize(t.Context(), r)
 		require.NoError(t, err)
-		captured, authorized := notice(fmt.Sprintf("whe_c%d", i), p.ID, "captured"), notice(fmt.Sprintf("whe_a%d", i), p.ID, "authorized")
+		captured, authorized := notice(
+			fmt.Sprintf("whe_c%d", i),
+			p.ID,
+			"captured",
+		), notice(
+			fmt.Sprintf("whe_a%d", i),
+			p.ID,
+			"authorized",
+		)
 		for _, err := range concurrently(3, func(n int) error {
 			switch n {
 			case 0:
@@ -165,7 +175,12 @@ func TestWebhookConcurrentWithItsCallIsAppliedOnce(t *testing.T) {
 		p, err = h.svc.Store.ByID(t.Context(), p.ID)
 		require.NoError(t, err)
 		require.Equal(t, domain.Captured, p.Status)
-		require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, h.events(t, p.ID), "published once")
+		require.Equal(
+			t,
+			[]string{"evt.payment.initiated", "evt.payment.completed"},
+			h.events(t, p.ID),
+			"published once",
+		)
 	}
 	h.clean(t)
 }
@@ -264,6 +279,10 @@ func TestSandboxDeliversWebhooksOnce(t *testing.T) {
 	require.Len(t, recv.bodies, 2, "the last two share a request")
 	require.Zero(t, h.rows(t, "sandbox.webhook"), "delivered webhooks are deleted")
 	require.Equal(t, 3, h.rows(t, "webhook_inbox"))
-	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed", "evt.payment.refunded"}, h.events(t, p.ID))
+	require.Equal(
+		t,
+		[]string{"evt.payment.initiated", "evt.payment.completed", "evt.payment.refunded"},
+		h.events(t, p.ID),
+	)
 	h.clean(t)
 }

@@ -102,7 +102,10 @@ func BenchmarkOffers(bench *testing.B) {
 		bench.Run(fmt.Sprintf("callers=%d", callers), func(bench *testing.B) {
 			call := func() {
 				ids := []string{variants[rand.IntN(len(variants))], variants[rand.IntN(len(variants))]}
-				if _, err := h.order.BatchGetVariants(context.Background(), &productv1.BatchGetVariantsRequest{VariantIds: ids}); err != nil {
+				if _, err := h.order.BatchGetVariants(
+					context.Background(),
+					&productv1.BatchGetVariantsRequest{VariantIds: ids},
+				); err != nil {
 					bench.Error(err)
 				}
 			}

@@ -23,7 +23,12 @@ func newProduct(shopID, title string) *productv1.CreateProductRequest {
 		Images: []*productv1.Image{{Url: "https://img.example/1.jpg", Alt: "front"}},
 		Variants: []*productv1.VariantInput{
 			{Sku: "A-" + title, Options: map[string]string{"Size": "M"}, Price: brl("20.00"), OnHand: pieces(3)},
-			{Sku: "B-" + title, Options: map[string]string{"Size": "L"}, Price: brl("15.50"), CompareAtPrice: brl("18.00")},
+			{
+				Sku:            "B-" + title,
+				Options:        map[string]string{"Size": "L"},
+				Price:          brl("15.50"),
+				CompareAtPrice: brl("18.00"),
+			},
 		},
 	}
 }
@@ -53,9 +58,17 @@ func TestSellerManagesAProduct(t *testing.T) {
 	require.NotEqual(t, "blue-lamp", second.GetProduct().GetHandle())
 
 	title := "Green Lamp"
-	updated, err := h.visitor.UpdateProduct(ctx, &productv1.UpdateProductRequest{Id: p.GetId(), Title: &title, Variants: []*productv1.VariantInput{
-		{Sku: "B-Blue Lamp", Price: brl("9.00"), OnHand: pieces(7)}, {Sku: "C", Options: map[string]string{"Size": "S"}, Price: brl("8.00")},
-	}})
+	updated, err := h.visitor.UpdateProduct(
+		ctx,
+		&productv1.UpdateProductRequest{Id: p.GetId(), Title: &title, Variants: []*productv1.VariantInput{
+			{
+				Sku:    "B-Blue Lamp",
+				Price:  brl("9.00"),
+				OnHand: pieces(7),
+			},
+			{Sku: "C", Options: map[string]string{"Size": "S"}, Price: brl("8.00")},
+		}},
+	)
 	require.NoError(t, err)
 	u := updated.GetProduct()
 	require.Equal(t, "Green Lamp", u.GetTitle())
@@ -64,23 +77,39 @@ func TestSellerManagesAProduct(t *testing.T) {
 	require.True(t, u.GetVariants()[0].GetAvailable())
 	require.True(t, proto.Equal(u, h.get(p.GetId())), "the cache was invalidated")
 
-	stock, err := h.visitor.SetStock(ctx, &productv1.SetStockRequest{VariantId: u.GetVariants()[1].GetId(), OnHand: pieces(4)})
+	stock, err := h.visitor.SetStock(
+		ctx,
+		&productv1.SetStockRequest{VariantId: u.GetVariants()[1].GetId(), OnHand: pieces(4)},
+	)
 	require.NoError(t, err)
 	require.EqualValues(t, 4, stock.GetStock().GetAvailable())
 	require.True(t, h.get(p.GetId()).GetVariants()[1].GetAvailable())
 	require.NoError(t, h.reserve(id.New(id.Order), line(u.GetVariants()[1].GetId(), 2)))
-	_, err = h.visitor.SetStock(ctx, &productv1.SetStockRequest{VariantId: u.GetVariants()[1].GetId(), OnHand: pieces(1)})
+	_, err = h.visitor.SetStock(
+		ctx,
+		&productv1.SetStockRequest{VariantId: u.GetVariants()[1].GetId(), OnHand: pieces(1)},
+	)
 	require.Equal(t, errs.Conflict, errs.CodeOf(err))
-	_, err = h.visitor.UpdateProduct(ctx, &productv1.UpdateProductRequest{Id: p.GetId(), Variants: []*productv1.VariantInput{
-		{Sku: "B-Blue Lamp", Price: brl("9.00")}, {Sku: "C", Options: map[string]string{"Size": "S"}, Price: brl("8.00"), OnHand: pieces(1)},
-	}})
+	_, err = h.visitor.UpdateProduct(
+		ctx,
+		&productv1.UpdateProductRequest{Id: p.GetId(), Variants: []*productv1.VariantInput{
+			{
+				Sku:   "B-Blue Lamp",
+				Price: brl("9.00"),
+			},
+			{Sku: "C", Options: map[string]string{"Size": "S"}, Price: brl("8.00"), OnHand: pieces(1)},
+		}},
+	)
 	require.Equal(t, errs.Conflict, errs.CodeOf(err))
 
 	list, err := h.visitor.ListShopProducts(ctx, &productv1.ListShopProductsRequest{ShopId: "s", PageSize: 1})
 	require.NoError(t, err)
 	require.Len(t, list.GetProducts(), 1)
 	require.NotEmpty(t, list.GetNextPageToken())
-	list, err = h.visitor.ListShopProducts(ctx, &productv1.ListShopProductsRequest{ShopId: "s", PageSize: 1, PageToken: list.GetNextPageToken()})
+	list, err = h.visitor.ListShopProducts(
+		ctx,
+		&productv1.ListShopProductsRequest{ShopId: "s", PageSize: 1, PageToken: list.GetNextPageToken()},
+	)
 	require.NoError(t, err)
 	require.Equal(t, p.GetId(), list.GetProducts()[0].GetProduct().GetId())
 	require.EqualValues(t, 7, list.GetProducts()[0].GetStock()[0].GetOnHand())
@@ -126,7 +155,10 @@ func TestProductsOfOtherShopsAreNotFound(t *testing.T) {
 			return err
 		},
 		"stock": func() error {
-			_, err := h.visitor.SetStock(ctx, &productv1.SetStockRequest{VariantId: p.GetVariants()[0].GetId(), OnHand: pieces(0)})
+			_, err := h.visitor.SetStock(
+				ctx,
+				&productv1.SetStockRequest{VariantId: p.GetVariants()[0].GetId(), OnHand: pieces(0)},
+			)
 			return err
 		},
 		"list": func() error {
@@ -137,7 +169,12 @@ func TestProductsOfOtherShopsAreNotFound(t *testing.T) {
 	for name, call := range calls {
 		require.Equal(t, errs.NotFound, errs.CodeOf(call()), name)
 	}
-	out, err := h.visitor.ImportProducts(ctx, &productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{simple("mine", "h", "T", 1), simple("theirs", "h", "T", 1)}})
+	out, err := h.visitor.ImportProducts(
+		ctx,
+		&productv1.ImportProductsRequest{
+			Products: []*productv1.ImportedProduct{simple("mine", "h", "T", 1), simple("theirs", "h", "T", 1)},
+		},
+	)
 	require.NoError(t, err)
 	require.Equal(t, "rejected", out.GetResults()[0].GetOutcome())
 	require.Equal(t, "created", out.GetResults()[1].GetOutcome())
@@ -156,31 +193,58 @@ func TestBadInputIsRefused(t *testing.T) {
 		change func(*productv1.CreateProductRequest)
 		field  string
 	}{
-		"no title":       {func(in *productv1.CreateProductRequest) { in.Title = "" }, "title"},
-		"blank title":    {func(in *productv1.CreateProductRequest) { in.Title = "  " }, "title"},
-		"NUL":            {func(in *productv1.CreateProductRequest) { in.Title = "a\x00b" }, "title"},
-		"NUL in option":  {func(in *productv1.CreateProductRequest) { in.Variants[0].Options = map[string]string{"a": "\x00"} }, "variants[0].options"},
-		"slash":          {func(in *productv1.CreateProductRequest) { in.Handle = "a/b" }, "handle"},
-		"no variants":    {func(in *productv1.CreateProductRequest) { in.Variants = nil }, "variants"},
-		"no price":       {func(in *productv1.CreateProductRequest) { in.Variants[0].Price = nil }, "variants[0].price"},
-		"zero price":     {func(in *productv1.CreateProductRequest) { in.Variants[0].Price = brl("0.00") }, "variants[0].price.amount"},
-		"negative price": {func(in *productv1.CreateProductRequest) { in.Variants[0].Price = brl("-1.00") }, "variants[0].price.amount"},
-		"absurd price":   {func(in *productv1.CreateProductRequest) { in.Variants[0].Price = brl("10000000000.01") }, "variants[0].price.amount"},
-		"half a cent":    {func(in *productv1.CreateProductRequest) { in.Variants[0].Price = brl("1.005") }, "variants[0].price.amount"},
+		"no title":    {func(in *productv1.CreateProductRequest) { in.Title = "" }, "title"},
+		"blank title": {func(in *productv1.CreateProductRequest) { in.Title = "  " }, "title"},
+		"NUL":         {func(in *productv1.CreateProductRequest) { in.Title = "a\x00b" }, "title"},
+		"NUL in option": {
+			func(in *productv1.CreateProductRequest) { in.Variants[0].Options = map[string]string{"a": "\x00"} },
+			"variants[0].options",
+		},
+		"slash":       {func(in *productv1.CreateProductRequest) { in.Handle = "a/b" }, "handle"},
+		"no variants": {func(in *productv1.CreateProductRequest) { in.Variants = nil }, "variants"},
+		"no price": {
+			func(in *productv1.CreateProductRequest) { in.Variants[0].Price = nil },
+			"variants[0].price",
+		},
+		"zero price": {
+			func(in *productv1.CreateProductRequest) { in.Variants[0].Price = brl("0.00") },
+			"variants[0].price.amount",
+		},
+		"negative price": {
+			func(in *productv1.CreateProductRequest) { in.Variants[0].Price = brl("-1.00") },
+			"variants[0].price.amount",
+		},
+		"absurd price": {
+			func(in *productv1.CreateProductRequest) { in.Variants[0].Price = brl("10000000000.01") },
+			"variants[0].price.amount",
+		},
+		"half a cent": {
+			func(in *productv1.CreateProductRequest) { in.Variants[0].Price = brl("1.005") },
+			"variants[0].price.amount",
+		},
 		"wrong currency": {func(in *productv1.CreateProductRequest) {
 			in.Variants[0].Price = &moneyv1.Money{CurrencyCode: "XYZ", Amount: "1.00"}
 		}, "variants[0].price.currencyCode"},
 		"two currencies": {func(in *productv1.CreateProductRequest) {
 			in.Variants[1].Price = &moneyv1.Money{CurrencyCode: "EUR", Amount: "1.00"}
 		}, "variants[1].price.currencyCode"},
-		"same SKU":     {func(in *productv1.CreateProductRequest) { in.Variants[1].Sku = in.Variants[0].Sku }, "variants[1].sku"},
-		"same options": {func(in *productv1.CreateProductRequest) { in.Variants[1].Options = in.Variants[0].Options }, "variants[1].options"},
+		"same SKU": {
+			func(in *productv1.CreateProductRequest) { in.Variants[1].Sku = in.Variants[0].Sku },
+			"variants[1].sku",
+		},
+		"same options": {
+			func(in *productv1.CreateProductRequest) { in.Variants[1].Options = in.Variants[0].Options },
+			"variants[1].options",
+		},
 		"four options": {func(in *productv1.CreateProductRequest) {
 			in.Variants[0].Options = map[string]string{"a": "1", "b": "2", "c": "3", "d": "4"}
 		}, "variants[0].options"},
-		"absurd stock": {func(in *productv1.CreateProductRequest) { in.Variants[0].OnHand = pieces(1_000_000_001) }, "variants[0].onHand"},
-		"status":       {func(in *productv1.CreateProductRequest) { in.Status = "gone" }, "status"},
-		"empty tag":    {func(in *productv1.CreateProductRequest) { in.Tags = []string{""} }, "tags[0]"},
+		"absurd stock": {
+			func(in *productv1.CreateProductRequest) { in.Variants[0].OnHand = pieces(1_000_000_001) },
+			"variants[0].onHand",
+		},
+		"status":    {func(in *productv1.CreateProductRequest) { in.Status = "gone" }, "status"},
+		"empty tag": {func(in *productv1.CreateProductRequest) { in.Tags = []string{""} }, "tags[0]"},
 	}
 	for name, test := range tests {
 		in := newProduct(shopID, "Lamp")
@@ -188,7 +252,13 @@ func TestBadInputIsRefused(t *testing.T) {
 		_, err := h.visitor.CreateProduct(ctx, in)
 		require.Equal(t, errs.Invalid, errs.CodeOf(err), "%s: %v", name, err)
 		require.NotEmpty(t, errs.From(err).Fields, name)
-		require.True(t, strings.HasPrefix(errs.From(err).Fields[0].Path, test.field), "%s: %s", name, errs.From(err).Fields[0].Path)
+		require.True(
+			t,
+			strings.HasPrefix(errs.From(err).Fields[0].Path, test.field),
+			"%s: %s",
+			name,
+			errs.From(err).Fields[0].Path,
+		)
 	}
 	for name, in := range map[string]*productv1.CreateProductRequest{"shop": newProduct("shp_none", "L"), "category": func() *productv1.CreateProductRequest {
 		in := newProduct(shopID, "L")
@@ -217,7 +287,10 @@ func TestCategoriesFormATree(t *testing.T) {
 	ctx := h.asOperator()
 	root, err := h.operator.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "Home"})
 	require.NoError(t, err)
-	leaf, err := h.operator.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "Lamps", ParentId: root.GetCategory().GetId()})
+	leaf, err := h.operator.CreateCategory(
+		ctx,
+		&productv1.CreateCategoryRequest{Name: "Lamps", ParentId: root.GetCategory().GetId()},
+	)
 	require.NoError(t, err)
 	require.Equal(t, []string{"Home", "Lamps"}, leaf.GetCategory().GetPath())
 	_, err = h.operator.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "Home"})
@@ -272,7 +345,10 @@ func TestRebuiltListingEqualsTheIncrementalOne(t *testing.T) {
 		switch i % 5 {
 		case 0:
 			title := fmt.Sprint("Chair ", i)
-			_, err := h.operator.UpdateProduct(h.asOperator(), &productv1.UpdateProductRequest{Id: productID, Title: &title})
+			_, err := h.operator.UpdateProduct(
+				h.asOperator(),
+				&productv1.UpdateProductRequest{Id: productID, Title: &title},
+			)
 			require.NoError(t, err)
 		case 1:
 			_ = h.reserve(id.New(id.Order), line(variantID, 1))
@@ -280,7 +356,10 @@ func TestRebuiltListingEqualsTheIncrementalOne(t *testing.T) {
 			_, err := h.operator.DeleteProduct(h.asOperator(), &productv1.DeleteProductRequest{Id: productID})
 			require.NoError(t, err)
 		case 3:
-			_, err := h.operator.SetStock(h.asOperator(), &productv1.SetStockRequest{VariantId: variantID, OnHand: pieces(int64(i % 2))})
+			_, err := h.operator.SetStock(
+				h.asOperator(),
+				&productv1.SetStockRequest{VariantId: variantID, OnHand: pieces(int64(i % 2))},
+			)
 			require.NoError(t, err)
 		}
 	}
@@ -312,7 +391,11 @@ func TestRebuiltListingEqualsTheIncrementalOne(t *testing.T) {
 }
 
 func (h *harness) variantOf(productID string) (variantID string) {
-	require.NoError(h.t, h.pool.QueryRow(context.Background(), `select id from variant where product_id = $1`, productID).Scan(&variantID))
+	require.NoError(
+		h.t,
+		h.pool.QueryRow(context.Background(), `select id from variant where product_id = $1`, productID).
+			Scan(&variantID),
+	)
 	return variantID
 }
 

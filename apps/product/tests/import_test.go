@@ -30,7 +30,10 @@ func (h *harness) importAll(products []*productv1.ImportedProduct) map[string]in
 func (h *harness) exportAll() (all []*productv1.ImportedProduct) {
 	h.t.Helper()
 	for token := ""; ; {
-		out, err := h.operator.ExportProducts(h.asOperator(), &productv1.ExportProductsRequest{PageSize: 150, PageToken: token})
+		out, err := h.operator.ExportProducts(
+			h.asOperator(),
+			&productv1.ExportProductsRequest{PageSize: 150, PageToken: token},
+		)
 		require.NoError(h.t, err)
 		all = append(all, out.GetProducts()...)
 		if token = out.GetNextPageToken(); token == "" {
@@ -48,7 +51,14 @@ func TestImportTwiceChangesNothing(t *testing.T) {
 		p := simple("s", fmt.Sprint("p", i), fmt.Sprint("Lamp ", i), 5)
 		p.CategoryPath = []string{"Home", fmt.Sprint("C", i%7)}
 		p.Variants[0].CompareAtPrice = brl("12.00")
-		p.Variants = append(p.Variants, &productv1.VariantInput{Sku: fmt.Sprint("v", i), Options: map[string]string{"Size": "L", "Colour": "red"}, Price: brl("11.00")})
+		p.Variants = append(
+			p.Variants,
+			&productv1.VariantInput{
+				Sku:     fmt.Sprint("v", i),
+				Options: map[string]string{"Size": "L", "Colour": "red"},
+				Price:   brl("11.00"),
+			},
+		)
 		in = append(in, p)
 	}
 	require.Equal(t, map[string]int{"created": 250}, h.importAll(in))
@@ -66,7 +76,10 @@ func TestImportTwiceChangesNothing(t *testing.T) {
 
 	// a repeated import undoes an edit
 	title := "Edited"
-	_, err := h.operator.UpdateProduct(h.asOperator(), &productv1.UpdateProductRequest{Id: h.productOf(variantID), Title: &title})
+	_, err := h.operator.UpdateProduct(
+		h.asOperator(),
+		&productv1.UpdateProductRequest{Id: h.productOf(variantID), Title: &title},
+	)
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{"updated": 1, "unchanged": 249}, h.importAll(in))
 	require.Equal(t, "Lamp 0", h.get(h.productOf(variantID)).GetTitle())
@@ -82,13 +95,38 @@ func TestImportJudgesEachProductOnItsOwn(t *testing.T) {
 	h.shop("s")
 	good, bad := simple("s", "good", "Good", 1), simple("s", "bad", "Bad", 1)
 	bad.Variants[0].Price = brl("0.00")
-	noTitle, noShop, stolen, again := simple("s", "none", "", 1), simple("nowhere", "x", "X", 1), simple("s", "stolen", "X", 1), simple("s", "good", "Again", 1)
+	noTitle, noShop, stolen, again := simple(
+		"s",
+		"none",
+		"",
+		1,
+	), simple(
+		"nowhere",
+		"x",
+		"X",
+		1,
+	), simple(
+		"s",
+		"stolen",
+		"X",
+		1,
+	), simple(
+		"s",
+		"good",
+		"Again",
+		1,
+	)
 	stolen.Variants[0].Sku = "sku-good"
 	again.Variants[0].Sku = "sku-again"
 	nul := simple("s", "nul", "a\x00b", 1)
 	script := simple("s", "script", "Script", 1)
 	script.Images = []*productv1.Image{{Url: "javascript:alert(1)"}}
-	out, err := h.operator.ImportProducts(h.asOperator(), &productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{good, bad, noTitle, noShop, stolen, again, nul, script}})
+	out, err := h.operator.ImportProducts(
+		h.asOperator(),
+		&productv1.ImportProductsRequest{
+			Products: []*productv1.ImportedProduct{good, bad, noTitle, noShop, stolen, again, nul, script},
+		},
+	)
 	require.NoError(t, err)
 	reasons := []string{"", "variants[0].price.amount", "title", "nowhere", "sku-good", "twice", "NUL", "images[0].url"}
 	for i, r := range out.GetResults() {
@@ -111,9 +149,37 @@ func TestSellersImportOnlyIntoExistingCategories(t *testing.T) {
 		p.CategoryPath = []string{"Home", "Lamps"}
 		return p
 	}()})
-	known, unknown, below := simple("s", "known", "Known", 1), simple("s", "unknown", "Unknown", 1), simple("s", "below", "Below", 1)
-	known.CategoryPath, unknown.CategoryPath, below.CategoryPath = []string{"Home", "Lamps"}, []string{"Mine"}, []string{"Mine", "Lamps"}
-	out, err := h.operator.ImportProducts(h.asUser(member), &productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{known, unknown, below, simple("s", "none", "None", 1)}})
+	known, unknown, below := simple(
+		"s",
+		"known",
+		"Known",
+		1,
+	), simple(
+		"s",
+		"unknown",
+		"Unknown",
+		1,
+	), simple(
+		"s",
+		"below",
+		"Below",
+		1,
+	)
+	known.CategoryPath, unknown.CategoryPath, below.CategoryPath = []string{
+		"Home",
+		"Lamps",
+	}, []string{
+		"Mine",
+	}, []string{
+		"Mine",
+		"Lamps",
+	}
+	out, err := h.operator.ImportProducts(
+		h.asUser(member),
+		&productv1.ImportProductsRequest{
+			Products: []*productv1.ImportedProduct{known, unknown, below, simple("s", "none", "None", 1)},
+		},
+	)
 	require.NoError(t, err)
 	var outcomes []string
 	for _, r := range out.GetResults() {
@@ -181,9 +247,17 @@ func TestNamesInAllScriptsComeBackByteForByte(t *testing.T) {
 	for i, p := range in {
 		require.True(t, proto.Equal(p, exported[p.GetHandle()]), "%v\n%v", p, exported[p.GetHandle()])
 		if i%40 == 0 { // a sample: a product is found by its name, in any script
-			out, err := h.visitor.SearchProducts(h.asVisitor(), &productv1.SearchProductsRequest{Query: string([]rune(p.GetTitle())[:min(200, len([]rune(p.GetTitle())))])})
+			out, err := h.visitor.SearchProducts(
+				h.asVisitor(),
+				&productv1.SearchProductsRequest{
+					Query: string([]rune(p.GetTitle())[:min(200, len([]rune(p.GetTitle())))]),
+				},
+			)
 			require.NoError(t, err, p.GetTitle())
-			if slices.ContainsFunc(out.GetProducts(), func(f *productv1.Product) bool { return f.GetTitle() == p.GetTitle() }) {
+			if slices.ContainsFunc(
+				out.GetProducts(),
+				func(f *productv1.Product) bool { return f.GetTitle() == p.GetTitle() },
+			) {
 				found++
 			} else {
 				t.Logf("not on the first page: %q", p.GetTitle())

@@ -16,7 +16,10 @@ import (
 )
 
 func (h *harness) reserve(orderID string, lines []*productv1.Line) error {
-	_, err := h.order.ReserveInventory(context.Background(), &productv1.ReserveInventoryRequest{OrderId: orderID, Lines: lines, TtlSeconds: 60})
+	_, err := h.order.ReserveInventory(
+		context.Background(),
+		&productv1.ReserveInventoryRequest{OrderId: orderID, Lines: lines, TtlSeconds: 60},
+	)
 	return err
 }
 
@@ -104,7 +107,11 @@ func TestReserveHoldsAllLinesOrNone(t *testing.T) {
 	require.Zero(t, reserved)
 	require.Equal(t, errs.NotFound, errs.CodeOf(h.reserve(id.New(id.Order), line(id.New(id.Variant), 1))))
 	// lines of the same variant are added up
-	require.Equal(t, errs.OutOfStock, errs.CodeOf(h.reserve(id.New(id.Order), append(line(scarce, 1), line(scarce, 1)...))))
+	require.Equal(
+		t,
+		errs.OutOfStock,
+		errs.CodeOf(h.reserve(id.New(id.Order), append(line(scarce, 1), line(scarce, 1)...))),
+	)
 }
 
 func TestReleaseBeforeReserveLeavesATombstone(t *testing.T) {
@@ -214,7 +221,10 @@ func TestListingShowsThatStockRanOut(t *testing.T) {
 	productID := h.add(simple(shop, "p", "Rare lamp", 2))[0]
 	variantID := h.get(productID).GetVariants()[0].GetId()
 	inStock := func() int {
-		out, err := h.visitor.SearchProducts(h.asVisitor(), &productv1.SearchProductsRequest{InStock: true, Query: "lamp"})
+		out, err := h.visitor.SearchProducts(
+			h.asVisitor(),
+			&productv1.SearchProductsRequest{InStock: true, Query: "lamp"},
+		)
 		require.NoError(t, err)
 		return len(out.GetProducts())
 	}
@@ -240,7 +250,10 @@ func TestProductNotForSaleCannotBeReserved(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, errs.OutOfStock, errs.CodeOf(h.reserve(id.New(id.Order), line(variantID, 1))))
 	require.NoError(t, h.commit(held)) // a reserved product is still delivered
-	offers, err := h.order.BatchGetVariants(context.Background(), &productv1.BatchGetVariantsRequest{VariantIds: []string{variantID, "x"}})
+	offers, err := h.order.BatchGetVariants(
+		context.Background(),
+		&productv1.BatchGetVariantsRequest{VariantIds: []string{variantID, "x"}},
+	)
 	require.NoError(t, err)
 	require.Len(t, offers.GetOffers(), 1)
 	require.False(t, offers.GetOffers()[0].GetForSale())
@@ -262,7 +275,10 @@ func TestOnlyOrderMovesStock(t *testing.T) {
 	h := setup(t)
 	variantID := h.variant(5)
 	for name, ctx := range map[string]context.Context{"operator": h.asOperator(), "visitor": h.asVisitor(), "user": h.asUser(id.New(id.User))} {
-		_, err := h.visitor.ReserveInventory(ctx, &productv1.ReserveInventoryRequest{OrderId: id.New(id.Order), Lines: line(variantID, 1)})
+		_, err := h.visitor.ReserveInventory(
+			ctx,
+			&productv1.ReserveInventoryRequest{OrderId: id.New(id.Order), Lines: line(variantID, 1)},
+		)
 		require.Contains(t, []errs.Code{errs.Forbidden, errs.Unauthenticated}, errs.CodeOf(err), name)
 	}
 }
@@ -297,10 +313,16 @@ func TestConcurrentReservationsDoNotDeadlock(t *testing.T) {
 			for i := range 10 {
 				productID := h.productOf(variants[(w+i)%20])
 				title := fmt.Sprint("Thing ", w, i)
-				if _, err := h.operator.UpdateProduct(h.asOperator(), &productv1.UpdateProductRequest{Id: productID, Title: &title}); err != nil {
+				if _, err := h.operator.UpdateProduct(
+					h.asOperator(),
+					&productv1.UpdateProductRequest{Id: productID, Title: &title},
+				); err != nil {
 					t.Error(err)
 				}
-				if _, err := h.operator.SetStock(h.asOperator(), &productv1.SetStockRequest{VariantId: variants[(w*2+i)%20], OnHand: pieces(1_000_000)}); err != nil {
+				if _, err := h.operator.SetStock(
+					h.asOperator(),
+					&productv1.SetStockRequest{VariantId: variants[(w*2+i)%20], OnHand: pieces(1_000_000)},
+				); err != nil {
 					t.Error(err)
 				}
 			}
@@ -313,7 +335,8 @@ func TestConcurrentReservationsDoNotDeadlock(t *testing.T) {
 }
 
 func (h *harness) productOf(variantID string) (productID string) {
-	if err := h.pool.QueryRow(context.Background(), `select product_id from variant where id = $1`, variantID).Scan(&productID); err != nil {
+	if err := h.pool.QueryRow(context.Background(), `select product_id from variant where id = $1`, variantID).
+		Scan(&productID); err != nil {
 		h.t.Error(err)
 	}
 	return productID

@@ -189,7 +189,11 @@ func TestTwoProcessesReserveOnce(t *testing.T) {
 				return
 			default:
 			}
-			_, err := h.pool.Exec(ctx, `select pg_sleep(0.002) from (select from stock where variant_id = $1 for update) k`, variants[n%4])
+			_, err := h.pool.Exec(
+				ctx,
+				`select pg_sleep(0.002) from (select from stock where variant_id = $1 for update) k`,
+				variants[n%4],
+			)
 			if err != nil {
 				t.Error(err)
 			}
@@ -204,12 +208,21 @@ func TestTwoProcessesReserveOnce(t *testing.T) {
 		for _, store := range []*repository.Store{h.store, other} {
 			for i, orderID := range orders {
 				wg.Go(func() {
-					lines := []domain.Line{{VariantID: variants[(i+pass)%4], Quantity: 1}, {VariantID: variants[(i+1)%4], Quantity: 2}}
+					lines := []domain.Line{
+						{VariantID: variants[(i+pass)%4], Quantity: 1},
+						{VariantID: variants[(i+1)%4], Quantity: 2},
+					}
 					merged, err := domain.Merge(lines)
 					if err != nil {
 						t.Error(err)
 					}
-					op := domain.Operation{Kind: domain.Reserve, OrderID: orderID, Lines: merged, Hash: domain.RequestHash(merged), TTL: time.Minute}
+					op := domain.Operation{
+						Kind:    domain.Reserve,
+						OrderID: orderID,
+						Lines:   merged,
+						Hash:    domain.RequestHash(merged),
+						TTL:     time.Minute,
+					}
 					if _, err := store.Apply(ctx, op); err != nil {
 						t.Error(err)
 					}
@@ -224,7 +237,10 @@ func TestTwoProcessesReserveOnce(t *testing.T) {
 	close(stop)
 	locking.Wait()
 	var sold, reserved int64
-	require.NoError(t, h.pool.QueryRow(ctx, `select sum(10000 - on_hand), sum(reserved) from stock`).Scan(&sold, &reserved))
+	require.NoError(
+		t,
+		h.pool.QueryRow(ctx, `select sum(10000 - on_hand), sum(reserved) from stock`).Scan(&sold, &reserved),
+	)
 	require.EqualValues(t, 10*8*3, sold)
 	require.Zero(t, reserved)
 	require.Equal(t, 10*8, h.events("evt.inventory.reserved"))

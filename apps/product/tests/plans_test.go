@@ -59,7 +59,11 @@ func (h *harness) checkoutPlans(t *testing.T) map[string]string {
 			require.NoError(t, err, name)
 		}
 		var generic, custom int
-		require.NoError(t, conn.QueryRow(ctx, `select generic_plans, custom_plans from pg_prepared_statements where name = 'checkout'`).Scan(&generic, &custom))
+		require.NoError(
+			t,
+			conn.QueryRow(ctx, `select generic_plans, custom_plans from pg_prepared_statements where name = 'checkout'`).
+				Scan(&generic, &custom),
+		)
 		require.Equal(t, 7, generic, "%s: %d custom plans", name, custom)
 		rows, err := conn.Query(ctx, "explain execute checkout ("+args+")", pgx.QueryExecModeSimpleProtocol)
 		require.NoError(t, err)

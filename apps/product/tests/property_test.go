@@ -49,7 +49,12 @@ func TestStockMatchesTheModel(t *testing.T) {
 		require.NoError(rt, err)
 		for _, v := range pool {
 			m.onHand[v] = rapid.Int64Range(0, 12).Draw(rt, "on hand")
-			_, err := h.pool.Exec(ctx, `update stock set on_hand = $2, reserved = 0 where variant_id = $1`, v, m.onHand[v])
+			_, err := h.pool.Exec(
+				ctx,
+				`update stock set on_hand = $2, reserved = 0 where variant_id = $1`,
+				v,
+				m.onHand[v],
+			)
 			require.NoError(rt, err)
 		}
 		var orders []string
@@ -59,7 +64,8 @@ func TestStockMatchesTheModel(t *testing.T) {
 		for range rapid.IntRange(1, 14).Draw(rt, "steps") {
 			orderID := rapid.SampledFrom(orders).Draw(rt, "order")
 			o := m.orders[orderID]
-			switch rapid.SampledFrom([]string{"reserve", "reserve", "release", "commit", "restock", "expire"}).Draw(rt, "step") {
+			switch rapid.SampledFrom([]string{"reserve", "reserve", "release", "commit", "restock", "expire"}).
+				Draw(rt, "step") {
 			case "reserve":
 				v, n := rapid.SampledFrom(pool).Draw(rt, "variant"), rapid.Int64Range(1, 6).Draw(rt, "quantity")
 				var want errs.Code
@@ -69,7 +75,12 @@ func TestStockMatchesTheModel(t *testing.T) {
 				case o == nil && m.onHand[v]-m.reserved(v) < n:
 					want = errs.OutOfStock
 				case o == nil:
-					m.orders[orderID] = &modelOrder{state: "held", variant: v, quantity: n, expires: h.clock.Now().Add(time.Minute)}
+					m.orders[orderID] = &modelOrder{
+						state:    "held",
+						variant:  v,
+						quantity: n,
+						expires:  h.clock.Now().Add(time.Minute),
+					}
 				}
 				require.Equal(rt, want, errs.CodeOf(h.reserve(orderID, line(v, n))))
 			case "release":

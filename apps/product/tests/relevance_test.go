@@ -48,8 +48,17 @@ func (h *harness) offers() (offerOf map[string]string, took time.Duration) {
 	var all []*productv1.ImportedProduct
 	for i, r := range rows {
 		all = append(all, &productv1.ImportedProduct{
-			Shop: "merchant-" + r[2], Handle: "offer-" + r[0], Title: r[1], CategoryPath: []string{r[6]},
-			Variants: []*productv1.VariantInput{{Sku: "offer-" + r[0], Price: brl(fmt.Sprintf("%d.%02d", 10+i%900, i%100)), OnHand: pieces(int64(i % 50))}},
+			Shop:         "merchant-" + r[2],
+			Handle:       "offer-" + r[0],
+			Title:        r[1],
+			CategoryPath: []string{r[6]},
+			Variants: []*productv1.VariantInput{
+				{
+					Sku:    "offer-" + r[0],
+					Price:  brl(fmt.Sprintf("%d.%02d", 10+i%900, i%100)),
+					OnHand: pieces(int64(i % 50)),
+				},
+			},
 		})
 	}
 	offerOf = map[string]string{}
@@ -94,8 +103,11 @@ func (q quality) over(n int) string {
 var plain = []struct{ name, sql string }{
 	{"plain ts_rank, all words", `select product_id from listing, plainto_tsquery('simple', $1) q
 		where to_tsvector('simple', title) @@ q order by ts_rank(to_tsvector('simple', title), q) desc, product_id limit 20`},
-	{"plain ts_rank, any word", `select product_id from listing, (select string_agg(quote_literal(lexeme), ' | ')::tsquery as q from unnest(to_tsvector('simple', $1))) w
-		where to_tsvector('simple', title) @@ q order by ts_rank(to_tsvector('simple', title), q) desc, product_id limit 20`},
+	{
+		"plain ts_rank, any word",
+		`select product_id from listing, (select string_agg(quote_literal(lexeme), ' | ')::tsquery as q from unnest(to_tsvector('simple', $1))) w
+		where to_tsvector('simple', title) @@ q order by ts_rank(to_tsvector('simple', title), q) desc, product_id limit 20`,
+	},
 }
 
 func TestSearchRanksBetterThanPlainPostgreSQL(t *testing.T) {
@@ -111,7 +123,12 @@ func TestSearchRanksBetterThanPlainPostgreSQL(t *testing.T) {
 	}
 	ctx := context.Background()
 	offerOf, took := h.offers()
-	t.Logf("imported %d products in %s: %.0f a second", len(offerOf), took.Round(time.Millisecond), float64(len(offerOf))/took.Seconds())
+	t.Logf(
+		"imported %d products in %s: %.0f a second",
+		len(offerOf),
+		took.Round(time.Millisecond),
+		float64(len(offerOf))/took.Seconds(),
+	)
 	require.NoError(t, h.store.LearnWords(ctx))
 	// The plain searches need this index.
 	_, err := h.pool.Exec(ctx, `create index on listing using gin (to_tsvector('simple', title))`)
@@ -124,7 +141,10 @@ func TestSearchRanksBetterThanPlainPostgreSQL(t *testing.T) {
 	visitor := h.asVisitor()
 	for _, q := range queries {
 		start := time.Now()
-		out, err := h.visitor.SearchProducts(visitor, &productv1.SearchProductsRequest{Query: q[1], PageSize: page.DefaultSize})
+		out, err := h.visitor.SearchProducts(
+			visitor,
+			&productv1.SearchProductsRequest{Query: q[1], PageSize: page.DefaultSize},
+		)
 		times = append(times, time.Since(start))
 		require.NoError(t, err)
 		var ranked []string

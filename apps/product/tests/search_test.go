@@ -67,20 +67,47 @@ func TestSearchFiltersProducts(t *testing.T) {
 		in   *productv1.SearchProductsRequest
 		want []string
 	}{
-		"all, cheapest first":   {&productv1.SearchProductsRequest{Sort: "price_asc"}, []string{"euro", "desk", "floor", "stool", "ball"}},
-		"all, dearest first":    {&productv1.SearchProductsRequest{Sort: "price_desc"}, []string{"ball", "stool", "floor", "desk", "euro"}},
-		"a category's subtree":  {&productv1.SearchProductsRequest{Sort: "price_asc", CategoryId: categories["Lamps"]}, []string{"desk", "floor"}},
-		"shop by ID":            {&productv1.SearchProductsRequest{Sort: "price_asc", ShopId: lamps}, []string{"euro", "desk", "floor"}},
-		"shop by handle":        {&productv1.SearchProductsRequest{Sort: "price_asc", ShopId: "chairs"}, []string{"stool", "ball"}},
-		"unknown shop":          {&productv1.SearchProductsRequest{ShopId: "nobody"}, []string{}},
-		"unknown category":      {&productv1.SearchProductsRequest{CategoryId: "cat_none"}, []string{}},
-		"in stock":              {&productv1.SearchProductsRequest{Sort: "price_asc", InStock: true}, []string{"euro", "desk", "stool", "ball"}},
-		"price, inclusive":      {&productv1.SearchProductsRequest{Sort: "price_asc", MinPrice: "20", MaxPrice: "30.00", CurrencyCode: "BRL"}, []string{"floor", "stool"}},
-		"price in any currency": {&productv1.SearchProductsRequest{Sort: "price_asc", MaxPrice: "10"}, []string{"euro", "desk"}},
-		"currency":              {&productv1.SearchProductsRequest{CurrencyCode: "EUR"}, []string{"euro"}},
-		"no such price":         {&productv1.SearchProductsRequest{MinPrice: "50", MaxPrice: "40"}, []string{}},
-		"words and filter":      {&productv1.SearchProductsRequest{Query: "floor", InStock: true}, []string{}},
-		"by category name":      {&productv1.SearchProductsRequest{Query: "chairs", Sort: "price_asc"}, []string{"stool", "ball"}},
+		"all, cheapest first": {
+			&productv1.SearchProductsRequest{Sort: "price_asc"},
+			[]string{"euro", "desk", "floor", "stool", "ball"},
+		},
+		"all, dearest first": {
+			&productv1.SearchProductsRequest{Sort: "price_desc"},
+			[]string{"ball", "stool", "floor", "desk", "euro"},
+		},
+		"a category's subtree": {
+			&productv1.SearchProductsRequest{Sort: "price_asc", CategoryId: categories["Lamps"]},
+			[]string{"desk", "floor"},
+		},
+		"shop by ID": {
+			&productv1.SearchProductsRequest{Sort: "price_asc", ShopId: lamps},
+			[]string{"euro", "desk", "floor"},
+		},
+		"shop by handle": {
+			&productv1.SearchProductsRequest{Sort: "price_asc", ShopId: "chairs"},
+			[]string{"stool", "ball"},
+		},
+		"unknown shop":     {&productv1.SearchProductsRequest{ShopId: "nobody"}, []string{}},
+		"unknown category": {&productv1.SearchProductsRequest{CategoryId: "cat_none"}, []string{}},
+		"in stock": {
+			&productv1.SearchProductsRequest{Sort: "price_asc", InStock: true},
+			[]string{"euro", "desk", "stool", "ball"},
+		},
+		"price, inclusive": {
+			&productv1.SearchProductsRequest{Sort: "price_asc", MinPrice: "20", MaxPrice: "30.00", CurrencyCode: "BRL"},
+			[]string{"floor", "stool"},
+		},
+		"price in any currency": {
+			&productv1.SearchProductsRequest{Sort: "price_asc", MaxPrice: "10"},
+			[]string{"euro", "desk"},
+		},
+		"currency":         {&productv1.SearchProductsRequest{CurrencyCode: "EUR"}, []string{"euro"}},
+		"no such price":    {&productv1.SearchProductsRequest{MinPrice: "50", MaxPrice: "40"}, []string{}},
+		"words and filter": {&productv1.SearchProductsRequest{Query: "floor", InStock: true}, []string{}},
+		"by category name": {
+			&productv1.SearchProductsRequest{Query: "chairs", Sort: "price_asc"},
+			[]string{"stool", "ball"},
+		},
 	}
 	for name, test := range tests {
 		require.Equal(t, test.want, handles(h.search(test.in)), name)
@@ -89,7 +116,11 @@ func TestSearchFiltersProducts(t *testing.T) {
 	out := h.search(&productv1.SearchProductsRequest{Facets: true, PageSize: 1})
 	require.EqualValues(t, 5, out.GetTotalSize())
 	require.Len(t, out.GetProducts(), 1)
-	require.Equal(t, map[string]int64{"Lamps": 1, "Floor": 1, "Chairs": 1, "Sport": 1, "Home": 1}, counts(out.GetFacets().GetCategories()))
+	require.Equal(
+		t,
+		map[string]int64{"Lamps": 1, "Floor": 1, "Chairs": 1, "Sport": 1, "Home": 1},
+		counts(out.GetFacets().GetCategories()),
+	)
 	require.Equal(t, map[string]int64{"Shop lamps": 3, "Shop chairs": 2}, counts(out.GetFacets().GetShops()))
 	var priced int64
 	for _, f := range out.GetFacets().GetPrices() {
@@ -116,14 +147,55 @@ func TestSearchFindsWordsInAnyForm(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	h.shop("s")
-	h.titled("s", "Sony WH-1000XM3 headphones", "sony wh1000xm4 headphones", "Apple iPhone 7 Plus 32 GB rose gold", "apple iphone 7 plus 32gb",
-		"Samsung UE43M5500AK tv", "Café crème français", "Лампа настольная", "デスクランプ 白", "مصباح مكتب", "🎁 gift box", "O'Neill's 100% cotton \\ shirt", "GROẞE Straße")
+	h.titled(
+		"s",
+		"Sony WH-1000XM3 headphones",
+		"sony wh1000xm4 headphones",
+		"Apple iPhone 7 Plus 32 GB rose gold",
+		"apple iphone 7 plus 32gb",
+		"Samsung UE43M5500AK tv",
+		"Café crème français",
+		"Лампа настольная",
+		"デスクランプ 白",
+		"مصباح مكتب",
+		"🎁 gift box",
+		"O'Neill's 100% cotton \\ shirt",
+		"GROẞE Straße",
+	)
 	tests := []struct{ query, first string }{
-		{"wh1000xm3", "Sony WH-1000XM3 headphones"}, {"WH 1000XM3", "Sony WH-1000XM3 headphones"}, {"wh-1000xm4", "sony wh1000xm4 headphones"},
-		{"iphone 7 plus rose gold", "Apple iPhone 7 Plus 32 GB rose gold"}, {"Samsung UE43M5500", "Samsung UE43M5500AK tv"},
-		{"cafe creme", "Café crème français"}, {"CAFÉ", "Café crème français"}, {"лампа", "Лампа настольная"}, {"ランプ", "デスクランプ 白"}, {"مصباح", "مصباح مكتب"},
-		{"🎁", "🎁 gift box"}, {"o'neill's", "O'Neill's 100% cotton \\ shirt"}, {"oneills", "O'Neill's 100% cotton \\ shirt"}, {"strasse", "GROẞE Straße"},
-		{"samsng", "Samsung UE43M5500AK tv"}, {"headphnes", "sony wh1000xm4 headphones"}, {"sku-🎁", "🎁 gift box"}, {"cotton nonsenseword", "O'Neill's 100% cotton \\ shirt"},
+		{
+			"wh1000xm3",
+			"Sony WH-1000XM3 headphones",
+		},
+		{"WH 1000XM3", "Sony WH-1000XM3 headphones"},
+		{"wh-1000xm4", "sony wh1000xm4 headphones"},
+		{
+			"iphone 7 plus rose gold",
+			"Apple iPhone 7 Plus 32 GB rose gold",
+		},
+		{"Samsung UE43M5500", "Samsung UE43M5500AK tv"},
+		{
+			"cafe creme",
+			"Café crème français",
+		},
+		{"CAFÉ", "Café crème français"},
+		{"лампа", "Лампа настольная"},
+		{"ランプ", "デスクランプ 白"},
+		{"مصباح", "مصباح مكتب"},
+		{
+			"🎁",
+			"🎁 gift box",
+		},
+		{"o'neill's", "O'Neill's 100% cotton \\ shirt"},
+		{"oneills", "O'Neill's 100% cotton \\ shirt"},
+		{"strasse", "GROẞE Straße"},
+		{
+			"samsng",
+			"Samsung UE43M5500AK tv",
+		},
+		{"headphnes", "sony wh1000xm4 headphones"},
+		{"sku-🎁", "🎁 gift box"},
+		{"cotton nonsenseword", "O'Neill's 100% cotton \\ shirt"},
 	}
 	for _, test := range tests {
 		out := h.search(&productv1.SearchProductsRequest{Query: test.query})
@@ -138,7 +210,10 @@ func TestSearchFindsWordsInAnyForm(t *testing.T) {
 		strings.Repeat("é", 200), strings.Repeat("1a", 100), strings.Repeat("漢", 200), strings.Repeat("a-1-", 50), "\t\n\r", "\x01\x7f", "ﬁ", "İi", "ß", "a\u0301",
 	} {
 		for _, sort := range []string{"", "relevance", "newest", "price_asc", "rating"} {
-			_, err := h.visitor.SearchProducts(h.asVisitor(), &productv1.SearchProductsRequest{Query: query, Sort: sort, Facets: true})
+			_, err := h.visitor.SearchProducts(
+				h.asVisitor(),
+				&productv1.SearchProductsRequest{Query: query, Sort: sort, Facets: true},
+			)
 			require.NoError(t, err, "%q", query)
 		}
 	}
@@ -156,7 +231,10 @@ func TestPagesAddUpToTheWholeList(t *testing.T) {
 		in = append(in, p)
 	}
 	ids := h.add(in...)
-	_, err := h.pool.Exec(context.Background(), `update listing set rating_avg = length(product_id) % 3 + (ascii(right(product_id, 1)) % 3), rating_count = ascii(right(product_id, 2)) % 2`)
+	_, err := h.pool.Exec(
+		context.Background(),
+		`update listing set rating_avg = length(product_id) % 3 + (ascii(right(product_id, 1)) % 3), rating_count = ascii(right(product_id, 2)) % 2`,
+	)
 	require.NoError(t, err)
 	slices.Sort(ids)
 	for query, size := range map[string]int{"": 137, "lamp": 137, "blue lamp x2000 lamps": 46, "lampp": 137} {
@@ -186,7 +264,10 @@ func TestPagesAddUpToTheWholeList(t *testing.T) {
 	}
 	out := h.search(&productv1.SearchProductsRequest{PageSize: 1_000_000})
 	require.Len(t, out.GetProducts(), 100)
-	_, err = h.visitor.SearchProducts(h.asVisitor(), &productv1.SearchProductsRequest{Query: "lamp", PageToken: out.GetNextPageToken()})
+	_, err = h.visitor.SearchProducts(
+		h.asVisitor(),
+		&productv1.SearchProductsRequest{Query: "lamp", PageToken: out.GetNextPageToken()},
+	)
 	require.Equal(t, errs.Invalid, errs.CodeOf(err), "a token is valid only for its own list")
 }
 

@@ -93,8 +93,13 @@ func setup(t testing.TB, opts ...func(*options)) *harness {
 	shopServer := rpc.NewServer(rpc.ServerOptions{Service: "shop", Verifier: verifier})
 	shopv1.RegisterShopServiceServer(shopServer, h.shops)
 	productServer := rpc.NewServer(rpc.ServerOptions{Service: "product", Verifier: verifier, Limit: 2048})
-	shopClient := shopv1.NewShopServiceClient(rpc.NewClient(h.local.Conn(), rpc.ClientOptions{Service: "product", Signer: self}))
-	productv1.RegisterProductServiceServer(productServer, handler.NewRPC(service.New(h.store, shopClient, 15*time.Minute), lists))
+	shopClient := shopv1.NewShopServiceClient(
+		rpc.NewClient(h.local.Conn(), rpc.ClientOptions{Service: "product", Signer: self}),
+	)
+	productv1.RegisterProductServiceServer(
+		productServer,
+		handler.NewRPC(service.New(h.store, shopClient, 15*time.Minute), lists),
+	)
 	for _, server := range []*rpc.Server{shopServer, productServer} {
 		require.NoError(t, server.Err())
 		stop, err := h.local.Serve(ctx, server)
@@ -108,7 +113,9 @@ func setup(t testing.TB, opts ...func(*options)) *harness {
 }
 
 func (h *harness) client(service string, signer *identity.Signer) productv1.ProductServiceClient {
-	return productv1.NewProductServiceClient(rpc.NewClient(h.local.Conn(), rpc.ClientOptions{Service: service, Signer: signer}))
+	return productv1.NewProductServiceClient(
+		rpc.NewClient(h.local.Conn(), rpc.ClientOptions{Service: service, Signer: signer}),
+	)
 }
 
 // as returns a context for calls of the gateway on behalf of an actor.
@@ -134,7 +141,13 @@ func (h *harness) shop(handle string) (shopID, member string) {
 	shopID, member = id.New(id.Shop), id.New(id.User)
 	h.shops.mu.Lock()
 	defer h.shops.mu.Unlock()
-	h.shops.byHandle[handle] = &shopv1.Shop{Id: shopID, Handle: handle, Name: "Shop " + handle, Status: "active", UpdatedAt: timestamppb.New(h.clock.Now())}
+	h.shops.byHandle[handle] = &shopv1.Shop{
+		Id:        shopID,
+		Handle:    handle,
+		Name:      "Shop " + handle,
+		Status:    "active",
+		UpdatedAt: timestamppb.New(h.clock.Now()),
+	}
 	h.shops.members[shopID+member] = true
 	return shopID, member
 }
@@ -151,13 +164,19 @@ func newShops() *shops {
 	return &shops{byHandle: map[string]*shopv1.Shop{}, members: map[string]bool{}}
 }
 
-func (s *shops) CheckMembership(_ context.Context, in *shopv1.CheckMembershipRequest) (*shopv1.CheckMembershipResponse, error) {
+func (s *shops) CheckMembership(
+	_ context.Context,
+	in *shopv1.CheckMembershipRequest,
+) (*shopv1.CheckMembershipResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return &shopv1.CheckMembershipResponse{Member: s.members[in.GetShopId()+in.GetUserId()]}, nil
 }
 
-func (s *shops) BatchGetShops(_ context.Context, in *shopv1.BatchGetShopsRequest) (*shopv1.BatchGetShopsResponse, error) {
+func (s *shops) BatchGetShops(
+	_ context.Context,
+	in *shopv1.BatchGetShopsRequest,
+) (*shopv1.BatchGetShopsResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := &shopv1.BatchGetShopsResponse{}
@@ -218,14 +237,21 @@ func (h *harness) get(productID string) *productv1.Product {
 
 func (h *harness) stock(variantID string) (onHand, reserved int64) {
 	h.t.Helper()
-	require.NoError(h.t, h.pool.QueryRow(context.Background(), `select on_hand, reserved from stock where variant_id = $1`, variantID).Scan(&onHand, &reserved))
+	require.NoError(
+		h.t,
+		h.pool.QueryRow(context.Background(), `select on_hand, reserved from stock where variant_id = $1`, variantID).
+			Scan(&onHand, &reserved),
+	)
 	return onHand, reserved
 }
 
 func (h *harness) events(subject string) int {
 	h.t.Helper()
 	var n int
-	require.NoError(h.t, h.pool.QueryRow(context.Background(), `select count(*) from outbox where subject = $1`, subject).Scan(&n))
+	require.NoError(
+		h.t,
+		h.pool.QueryRow(context.Background(), `select count(*) from outbox where subject = $1`, subject).Scan(&n),
+	)
 	return n
 }
 

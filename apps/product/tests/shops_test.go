@@ -27,7 +27,10 @@ import (
 func (h *harness) shopUpdate(shop domain.Shop) {
 	h.t.Helper()
 	ctx := context.Background()
-	require.NoError(h.t, postgres.InTx(ctx, h.pool, func(tx pgx.Tx) error { return h.store.ShopChanged(ctx, tx, shop) }))
+	require.NoError(
+		h.t,
+		postgres.InTx(ctx, h.pool, func(tx pgx.Tx) error { return h.store.ShopChanged(ctx, tx, shop) }),
+	)
 	h.relist(h.store)
 }
 
@@ -81,7 +84,11 @@ func (h *harness) many(shop string, n int) (variants []string) {
 	for chunk := range slices.Chunk(in, 200) {
 		h.add(chunk...)
 	}
-	rows, err := h.pool.Query(context.Background(), `select id from variant where shop_id = $1 order by product_id`, shop)
+	rows, err := h.pool.Query(
+		context.Background(),
+		`select id from variant where shop_id = $1 order by product_id`,
+		shop,
+	)
 	require.NoError(h.t, err)
 	variants, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(h.t, err)
@@ -96,7 +103,12 @@ func TestShopUpdateIsPartOfTheConsumersTransaction(t *testing.T) {
 	h := setup(t)
 	shop, _ := h.shop("s")
 	variantID := h.many(shop, 1)[0]
-	suspended := h.shopEvent("evt.shop.suspended", shop, 2, &shopv1.ShopSuspended{ShopId: shop, Handle: "s", Name: "Shop s"})
+	suspended := h.shopEvent(
+		"evt.shop.suspended",
+		shop,
+		2,
+		&shopv1.ShopSuspended{ShopId: shop, Handle: "s", Name: "Shop s"},
+	)
 
 	h.handle(suspended, errRolledBack)
 	require.Zero(t, h.relist(h.store))
@@ -117,7 +129,12 @@ func TestShopUpdatesConverge(t *testing.T) {
 	shop, _ := h.shop("s")
 	h.many(shop, 250)
 	updated := func(version int64, name string) event.Event {
-		return h.shopEvent("evt.shop.updated", shop, version, &shopv1.ShopUpdated{ShopId: shop, Handle: "s", Name: name, Status: "active"})
+		return h.shopEvent(
+			"evt.shop.updated",
+			shop,
+			version,
+			&shopv1.ShopUpdated{ShopId: shop, Handle: "s", Name: name, Status: "active"},
+		)
 	}
 	second, third, fourth := updated(2, "Second name"), updated(3, "Third name"), updated(4, "Fourth name")
 
@@ -145,7 +162,10 @@ func TestShopUpdatesConverge(t *testing.T) {
 	h.handle(fifth, nil)
 	h.handle(fourth, nil)
 	// This one changes no listing.
-	h.handle(h.shopEvent("evt.shop.verified", shop, 6, &shopv1.ShopVerified{ShopId: shop, Handle: "s", Name: "Fifth name"}), nil)
+	h.handle(
+		h.shopEvent("evt.shop.verified", shop, 6, &shopv1.ShopVerified{ShopId: shop, Handle: "s", Name: "Fifth name"}),
+		nil,
+	)
 	require.Equal(t, 3, h.relist(h.store))
 	require.Equal(t, 250, h.listed("Fifth name"))
 }
@@ -165,7 +185,15 @@ func TestShopWithABrokenListingDelaysNoOtherShop(t *testing.T) {
 	images(`"none"`)
 	for _, shopID := range []string{broken, whole} {
 		h.clock.Advance(time.Second)
-		h.handle(h.shopEvent("evt.shop.updated", shopID, 2, &shopv1.ShopUpdated{ShopId: shopID, Handle: shopID, Name: "New " + shopID, Status: "active"}), nil)
+		h.handle(
+			h.shopEvent(
+				"evt.shop.updated",
+				shopID,
+				2,
+				&shopv1.ShopUpdated{ShopId: shopID, Handle: shopID, Name: "New " + shopID, Status: "active"},
+			),
+			nil,
+		)
 	}
 
 	more, err := h.store.Relist(t.Context())
@@ -186,9 +214,18 @@ func TestShopLookupDoesNotUndoAnUpdate(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	shop, _ := h.shop("s")
-	h.handle(h.shopEvent("evt.shop.suspended", shop, 2, &shopv1.ShopSuspended{ShopId: shop, Handle: "s", Name: "Shop s"}), nil)
+	h.handle(
+		h.shopEvent("evt.shop.suspended", shop, 2, &shopv1.ShopSuspended{ShopId: shop, Handle: "s", Name: "Shop s"}),
+		nil,
+	)
 	later := h.clock.Now().Add(time.Hour)
-	require.NoError(t, h.store.SaveShop(t.Context(), domain.Shop{ID: shop, Handle: "s", Name: "Shop s", Status: "active", UpdatedAt: later}))
+	require.NoError(
+		t,
+		h.store.SaveShop(
+			t.Context(),
+			domain.Shop{ID: shop, Handle: "s", Name: "Shop s", Status: "active", UpdatedAt: later},
+		),
+	)
 	shops, err := h.store.Shops(t.Context(), []string{shop}, nil)
 	require.NoError(t, err)
 	require.Equal(t, "suspended", shops[0].Status)
@@ -255,7 +292,8 @@ func (h *harness) waitForLocks(n int) {
 	h.t.Helper()
 	require.Eventually(h.t, func() bool {
 		var waiting int
-		err := h.pool.QueryRow(context.Background(), `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).Scan(&waiting)
+		err := h.pool.QueryRow(context.Background(), `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).
+			Scan(&waiting)
 		return err == nil && waiting >= n
 	}, time.Minute, 5*time.Millisecond)
 }

@@ -48,7 +48,11 @@ func setup(t *testing.T) *harness {
 	t.Cleanup(pool.Close)
 	h := &harness{t: t, pool: pool, nats: natstest.Connect(t, server)}
 	tree, err := config.FromMap(map[string]any{
-		"postgres": map[string]any{"url": url}, "nats": map[string]any{"url": server.URL()}, "rpc": map[string]any{"transport": "nats"},
+		"postgres": map[string]any{
+			"url": url,
+		},
+		"nats":     map[string]any{"url": server.URL()},
+		"rpc":      map[string]any{"transport": "nats"},
 		"identity": map[string]any{"seed": base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))},
 	})
 	require.NoError(t, err)
@@ -101,7 +105,16 @@ func (h *harness) as(userID string, roles ...string) context.Context {
 }
 
 func (h *harness) ensure(subject, email, name string) *userv1.EnsureUserResponse {
-	res, err := h.auth.EnsureUser(h.t.Context(), &userv1.EnsureUserRequest{Issuer: "https://id.example.com", Subject: subject, Email: email, EmailVerified: true, Name: name})
+	res, err := h.auth.EnsureUser(
+		h.t.Context(),
+		&userv1.EnsureUserRequest{
+			Issuer:        "https://id.example.com",
+			Subject:       subject,
+			Email:         email,
+			EmailVerified: true,
+			Name:          name,
+		},
+	)
 	require.NoError(h.t, err)
 	return res
 }

@@ -248,6 +248,14 @@ func (s *session) Data(r io.Reader) error {
 		return err
 	}
 	// The clone is as small as the message, which matters since the sink keeps many.
-	s.sink.add(received{id: id.New("msg"), at: s.sink.o.Clock.Now(), from: s.from, to: slices.Clone(s.to), raw: bytes.Clone(raw.Bytes())})
+	s.sink.add(
+		received{
+			id:   id.New("msg"),
+			at:   s.sink.o.Clock.Now(),
+			from: s.from,
+			to:   slices.Clone(s.to),
+			raw:  bytes.Clone(raw.Bytes()),
+		},
+	)
 	return nil
 }

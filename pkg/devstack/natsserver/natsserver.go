@@ -105,7 +105,14 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return nil, fmt.Errorf("nats: %w", err)
 	}
 	var fatal lastError
-	s := &Server{ns: ns, user: o.User, password: o.Password, tcp: !opts.DontListen, stopped: make(chan struct{}), full: make(chan struct{})}
+	s := &Server{
+		ns:       ns,
+		user:     o.User,
+		password: o.Password,
+		tcp:      !opts.DontListen,
+		stopped:  make(chan struct{}),
+		full:     make(chan struct{}),
+	}
 	full := sync.OnceFunc(func() { close(s.full) })
 	ns.SetLoggerV2(&zapLogger{log: logger(o.Logger), fatal: &fatal, full: full}, false, false, false)
 	ns.Start()
@@ -154,7 +161,11 @@ func (s *Server) URL() string {
 	if !ok {
 		return ""
 	}
-	u := url.URL{Scheme: "nats", User: url.UserPassword(s.user, s.password), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(addr.Port))}
+	u := url.URL{
+		Scheme: "nats",
+		User:   url.UserPassword(s.user, s.password),
+		Host:   net.JoinHostPort("127.0.0.1", strconv.Itoa(addr.Port)),
+	}
 	return u.String()
 }
 

@@ -120,9 +120,17 @@ func start(ctx context.Context, o Options) (*Provider, error) {
 	if err := state.setPort(port); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	p := &Provider{issuer: "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), secret: o.TokenSecret, served: make(chan struct{})}
+	p := &Provider{
+		issuer: "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+		secret: o.TokenSecret,
+		served: make(chan struct{}),
+	}
 	p.storage = newStorage(state, o)
-	config := &op.Config{CodeMethodS256: true, GrantTypeRefreshToken: true, SupportedScopes: []string{"openid", "profile", "email", "offline_access"}}
+	config := &op.Config{
+		CodeMethodS256:        true,
+		GrantTypeRefreshToken: true,
+		SupportedScopes:       []string{"openid", "profile", "email", "offline_access"},
+	}
 	_, _ = rand.Read(config.CryptoKey[:]) // never fails
 	p.provider, err = op.NewProvider(config, p.storage, op.StaticIssuer(p.issuer), op.WithAllowInsecure())
 	if err != nil {
@@ -164,7 +172,10 @@ func listen(ctx context.Context, wanted, last int) (net.Listener, int, error) {
 func (p *Provider) routes(demo []User) http.Handler {
 	mux := http.NewServeMux()
 	issued := op.NewIssuerInterceptor(p.provider.IssuerFromRequest)
-	mux.Handle("/login", issued.Handler(&loginPage{storage: p.storage, demo: demo, callback: op.AuthCallbackURL(p.provider)}))
+	mux.Handle(
+		"/login",
+		issued.Handler(&loginPage{storage: p.storage, demo: demo, callback: op.AuthCallbackURL(p.provider)}),
+	)
 	mux.HandleFunc("POST /dev/token", p.serveToken)
 	mux.Handle("/end_session", loopbackLogout(p.provider))
 	mux.Handle("/", p.provider)
@@ -269,7 +280,10 @@ func loopbackLogout(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 		target := r.FormValue("post_logout_redirect_uri")
-		if u, err := url.Parse(target); err == nil && target != "" && u.Scheme == "http" && u.User == nil && loopback(u.Hostname()) {
+		if u, err := url.Parse(
+			target,
+		); err == nil && target != "" && u.Scheme == "http" && u.User == nil &&
+			loopback(u.Hostname()) {
 			r = r.WithContext(context.WithValue(r.Context(), logoutKey{}, target))
 		}
 		next.ServeHTTP(w, r)

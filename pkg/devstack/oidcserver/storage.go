@@ -44,7 +44,15 @@ var (
 )
 
 func newStorage(s *state, o Options) *storage {
-	return &storage{state: s, clock: o.Clock, redirects: o.RedirectURIs, homes: homes(o.RedirectURIs), requests: map[string]*authRequest{}, codes: map[string]string{}, refresh: map[string]*grant{}}
+	return &storage{
+		state:     s,
+		clock:     o.Clock,
+		redirects: o.RedirectURIs,
+		homes:     homes(o.RedirectURIs),
+		requests:  map[string]*authRequest{},
+		codes:     map[string]string{},
+		refresh:   map[string]*grant{},
+	}
 }
 
 // grant holds the data that tokens are made from.
@@ -172,7 +180,11 @@ func (s *storage) CreateAccessToken(context.Context, op.TokenRequest) (string, t
 	return rand.Text(), s.clock.Now().Add(defaultTTL), nil
 }
 
-func (s *storage) CreateAccessAndRefreshTokens(_ context.Context, r op.TokenRequest, current string) (string, string, time.Time, error) {
+func (s *storage) CreateAccessAndRefreshTokens(
+	_ context.Context,
+	r op.TokenRequest,
+	current string,
+) (string, string, time.Time, error) {
 	now := s.clock.Now()
 	next := rand.Text() + rand.Text()
 	s.mu.Lock()
@@ -279,7 +291,12 @@ func (s *storage) SetUserinfoFromScopes(context.Context, *oidc.UserInfo, string,
 	return nil
 }
 
-func (s *storage) SetUserinfoFromRequest(_ context.Context, info *oidc.UserInfo, r op.IDTokenRequest, _ []string) error {
+func (s *storage) SetUserinfoFromRequest(
+	_ context.Context,
+	info *oidc.UserInfo,
+	r op.IDTokenRequest,
+	_ []string,
+) error {
 	return s.fill(info, r.GetSubject())
 }
 
@@ -296,7 +313,13 @@ func (s *storage) fill(info *oidc.UserInfo, sub string) error {
 	return nil
 }
 
-func (s *storage) SetIntrospectionFromToken(context.Context, *oidc.IntrospectionResponse, string, string, string) error {
+func (s *storage) SetIntrospectionFromToken(
+	context.Context,
+	*oidc.IntrospectionResponse,
+	string,
+	string,
+	string,
+) error {
 	return errors.New("introspection is not offered: access tokens are JWTs")
 }
 

@@ -112,7 +112,13 @@ func find(t testing.TB, c *document.Collection[user], q document.Query) string {
 }
 
 func writeAndRead(t *testing.T, _ Harness, c *document.Collection[user]) {
-	in := user{ID: "u1", Email: "a@example.org", Name: "Ann \"Ж\" 漢字 🦆 <b>", Age: 1<<53 + 1, Address: &address{City: "Porto Alegre"}}
+	in := user{
+		ID:      "u1",
+		Email:   "a@example.org",
+		Name:    "Ann \"Ж\" 漢字 🦆 <b>",
+		Age:     1<<53 + 1,
+		Address: &address{City: "Porto Alegre"},
+	}
 	d, err := c.Insert(ctx(t), in)
 	require.NoError(t, err)
 	require.Equal(t, document.Doc[user]{Value: in, Revision: 1}, d)
@@ -216,16 +222,45 @@ func unique(t *testing.T, _ Harness, c *document.Collection[user]) {
 }
 
 func finds(t *testing.T, _ Harness, c *document.Collection[user]) {
-	insert(t, c,
-		user{ID: "u1", Email: "zoe@example.org", Name: "Zoe", Shop: "a"}, user{ID: "u2", Email: "adam@example.org", Name: "Adam", Shop: "a"},
-		user{ID: "u3", Email: "ada@example.org", Name: "Ada", Shop: "a"}, user{ID: "u4", Name: "ada", Shop: "b"}, user{ID: "u5", Shop: "a"}, user{ID: "u0", Name: "Ad%_"})
+	insert(
+		t,
+		c,
+		user{
+			ID:    "u1",
+			Email: "zoe@example.org",
+			Name:  "Zoe",
+			Shop:  "a",
+		},
+		user{ID: "u2", Email: "adam@example.org", Name: "Adam", Shop: "a"},
+		user{
+			ID:    "u3",
+			Email: "ada@example.org",
+			Name:  "Ada",
+			Shop:  "a",
+		},
+		user{ID: "u4", Name: "ada", Shop: "b"},
+		user{ID: "u5", Shop: "a"},
+		user{ID: "u0", Name: "Ad%_"},
+	)
 	require.Equal(t, "u0 u1 u2 u3 u4 u5", find(t, c, document.Query{}))
-	require.Equal(t, "u1", find(t, c, document.Query{Index: "by_email", Equal: map[string]string{"email": "zoe@example.org"}}))
+	require.Equal(
+		t,
+		"u1",
+		find(t, c, document.Query{Index: "by_email", Equal: map[string]string{"email": "zoe@example.org"}}),
+	)
 	require.Equal(t, "u3 u2", find(t, c, document.Query{Index: "by_email", Prefix: "ada"}))
 	require.Equal(t, "u3 u2 u1", find(t, c, document.Query{Index: "by_email"}))
 	require.Equal(t, "u3 u2 u1", find(t, c, document.Query{Index: "by_shop", Equal: map[string]string{"shop": "a"}}))
-	require.Equal(t, "u3 u2", find(t, c, document.Query{Index: "by_shop", Equal: map[string]string{"shop": "a"}, Prefix: "AD"}))
-	require.Equal(t, "u3", find(t, c, document.Query{Index: "by_shop", Equal: map[string]string{"shop": "a", "name": "ADA"}}))
+	require.Equal(
+		t,
+		"u3 u2",
+		find(t, c, document.Query{Index: "by_shop", Equal: map[string]string{"shop": "a"}, Prefix: "AD"}),
+	)
+	require.Equal(
+		t,
+		"u3",
+		find(t, c, document.Query{Index: "by_shop", Equal: map[string]string{"shop": "a", "name": "ADA"}}),
+	)
 	require.Equal(t, "u0 u3 u2 u1 u4", find(t, c, document.Query{Index: "exact"}))
 	require.Equal(t, "u3 u2", find(t, c, document.Query{Index: "exact", Prefix: "Ada"}))
 	require.Equal(t, "u0", find(t, c, document.Query{Index: "exact", Prefix: "Ad%"}))
@@ -236,7 +271,11 @@ func finds(t *testing.T, _ Harness, c *document.Collection[user]) {
 
 func folding(t *testing.T, _ Harness, c *document.Collection[user]) {
 	insert(t, c, user{ID: "u1", Email: "ÉLAN@example.org"}, user{ID: "u2", Email: "ЖУК@example.org"})
-	require.Equal(t, "u1", find(t, c, document.Query{Index: "by_email", Equal: map[string]string{"email": "élan@example.org"}}))
+	require.Equal(
+		t,
+		"u1",
+		find(t, c, document.Query{Index: "by_email", Equal: map[string]string{"email": "élan@example.org"}}),
+	)
 	require.Equal(t, "u2", find(t, c, document.Query{Index: "by_email", Prefix: "жУ"}))
 	_, err := c.Insert(ctx(t), user{ID: "u3", Email: "жук@EXAMPLE.org"})
 	require.True(t, document.Violates(err, "by_email"), "%v", err)
@@ -302,7 +341,27 @@ func newEvent(t testing.TB, id string, version int64) event.Event {
 }
 
 func events(t *testing.T, h Harness, c *document.Collection[user]) {
-	e1, e2, e3, e4, e5 := newEvent(t, "u1", 1), newEvent(t, "u1", 2), newEvent(t, "u1", 3), newEvent(t, "u1", 4), newEvent(t, "u1", 5)
+	e1, e2, e3, e4, e5 := newEvent(
+		t,
+		"u1",
+		1,
+	), newEvent(
+		t,
+		"u1",
+		2,
+	), newEvent(
+		t,
+		"u1",
+		3,
+	), newEvent(
+		t,
+		"u1",
+		4,
+	), newEvent(
+		t,
+		"u1",
+		5,
+	)
 	d, err := c.Insert(ctx(t), user{ID: "u1", Email: "a@example.org"}, e1, e2)
 	require.NoError(t, err)
 	_, err = c.Insert(ctx(t), user{ID: "u1"}, e5)
@@ -339,7 +398,11 @@ func ensureAgain(t *testing.T, h Harness, c *document.Collection[user]) {
 	require.NoError(t, err)
 	require.NoError(t, c2.Ensure(ctx(t)))
 	insert(t, c2, user{ID: "u3", Email: "a@example.org"})
-	require.Equal(t, "u1 u3", find(t, c2, document.Query{Index: "by_email", Equal: map[string]string{"email": "A@example.org"}}))
+	require.Equal(
+		t,
+		"u1 u3",
+		find(t, c2, document.Query{Index: "by_email", Equal: map[string]string{"email": "A@example.org"}}),
+	)
 	changed.Indexes = []document.Index{{Name: "by_name", Fields: []string{"name"}, Unique: true}}
 	c3, err := document.NewCollection(h.Store, changed)
 	require.NoError(t, err)

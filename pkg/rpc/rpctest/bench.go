@@ -55,14 +55,25 @@ func Bench(b *testing.B, transports Transports) {
 // sample returns a product of about 560 bytes.
 func sample() *productv1.Product {
 	p := &productv1.Product{
-		Id: "prd_0198c5f27e6b7c1f8a3d5e9b04c7d21a", ShopId: "shp_0198c5f27e6b7c1f8a3d5e9b04c7d21a", ShopName: "Loja do João",
-		Handle: "a-handle", Title: "A product with a title of usual length", Description: "Two lines of text that say what it is, and why somebody would want it.",
-		CategoryId: "cat_0198c5f27e6b7c1f8a3d5e9b04c7d21a", CategoryPath: []string{"Home", "Kitchen"}, Status: "active", Price: brl("53.98"),
-		Images: []*productv1.Image{{Url: "https://img.example/1.jpg"}},
+		Id:           "prd_0198c5f27e6b7c1f8a3d5e9b04c7d21a",
+		ShopId:       "shp_0198c5f27e6b7c1f8a3d5e9b04c7d21a",
+		ShopName:     "Loja do João",
+		Handle:       "a-handle",
+		Title:        "A product with a title of usual length",
+		Description:  "Two lines of text that say what it is, and why somebody would want it.",
+		CategoryId:   "cat_0198c5f27e6b7c1f8a3d5e9b04c7d21a",
+		CategoryPath: []string{"Home", "Kitchen"},
+		Status:       "active",
+		Price:        brl("53.98"),
+		Images:       []*productv1.Image{{Url: "https://img.example/1.jpg"}},
 	}
 	for _, size := range []string{"S", "M"} {
 		p.Variants = append(p.Variants, &productv1.Variant{
-			Id: "var_0198c5f27e6b7c1f8a3d5e9b04c7d21a", Sku: "SKU-" + size, Options: map[string]string{"Size": size}, Price: brl("53.98"), Available: true,
+			Id:        "var_0198c5f27e6b7c1f8a3d5e9b04c7d21a",
+			Sku:       "SKU-" + size,
+			Options:   map[string]string{"Size": size},
+			Price:     brl("53.98"),
+			Available: true,
 		})
 	}
 	return p

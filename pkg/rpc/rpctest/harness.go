@@ -42,7 +42,10 @@ type Product struct {
 }
 
 // GetProduct calls Get. If Get is nil it returns a product with the requested ID.
-func (p *Product) GetProduct(ctx context.Context, r *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+func (p *Product) GetProduct(
+	ctx context.Context,
+	r *productv1.GetProductRequest,
+) (*productv1.GetProductResponse, error) {
 	if p.Get != nil {
 		return p.Get(ctx, r)
 	}
@@ -50,7 +53,10 @@ func (p *Product) GetProduct(ctx context.Context, r *productv1.GetProductRequest
 }
 
 // CreateProduct calls Create. If Create is nil it returns an empty response.
-func (p *Product) CreateProduct(ctx context.Context, r *productv1.CreateProductRequest) (*productv1.CreateProductResponse, error) {
+func (p *Product) CreateProduct(
+	ctx context.Context,
+	r *productv1.CreateProductRequest,
+) (*productv1.CreateProductResponse, error) {
 	if p.Create != nil {
 		return p.Create(ctx, r)
 	}
@@ -58,22 +64,34 @@ func (p *Product) CreateProduct(ctx context.Context, r *productv1.CreateProductR
 }
 
 // ImportProducts returns an empty response.
-func (p *Product) ImportProducts(context.Context, *productv1.ImportProductsRequest) (*productv1.ImportProductsResponse, error) {
+func (p *Product) ImportProducts(
+	context.Context,
+	*productv1.ImportProductsRequest,
+) (*productv1.ImportProductsResponse, error) {
 	return &productv1.ImportProductsResponse{}, nil
 }
 
 // CreateCategory returns an empty response.
-func (p *Product) CreateCategory(context.Context, *productv1.CreateCategoryRequest) (*productv1.CreateCategoryResponse, error) {
+func (p *Product) CreateCategory(
+	context.Context,
+	*productv1.CreateCategoryRequest,
+) (*productv1.CreateCategoryResponse, error) {
 	return &productv1.CreateCategoryResponse{}, nil
 }
 
 // BatchGetVariants returns an empty response.
-func (p *Product) BatchGetVariants(context.Context, *productv1.BatchGetVariantsRequest) (*productv1.BatchGetVariantsResponse, error) {
+func (p *Product) BatchGetVariants(
+	context.Context,
+	*productv1.BatchGetVariantsRequest,
+) (*productv1.BatchGetVariantsResponse, error) {
 	return &productv1.BatchGetVariantsResponse{}, nil
 }
 
 // ReserveInventory calls Reserve. If Reserve is nil it returns an empty response.
-func (p *Product) ReserveInventory(ctx context.Context, r *productv1.ReserveInventoryRequest) (*productv1.ReserveInventoryResponse, error) {
+func (p *Product) ReserveInventory(
+	ctx context.Context,
+	r *productv1.ReserveInventoryRequest,
+) (*productv1.ReserveInventoryResponse, error) {
 	if p.Reserve != nil {
 		return p.Reserve(ctx, r)
 	}
@@ -203,11 +221,18 @@ func (k *Harness) User(ctx context.Context, t testing.TB, roles ...string) conte
 func get(id string) *productv1.GetProductRequest { return &productv1.GetProductRequest{Id: id} }
 
 func create(title string) *productv1.CreateProductRequest {
-	return &productv1.CreateProductRequest{ShopId: "shp_1", Title: title, Variants: []*productv1.VariantInput{{Sku: "a", Price: brl("1.00")}}}
+	return &productv1.CreateProductRequest{
+		ShopId:   "shp_1",
+		Title:    title,
+		Variants: []*productv1.VariantInput{{Sku: "a", Price: brl("1.00")}},
+	}
 }
 
 func reserve() *productv1.ReserveInventoryRequest {
-	return &productv1.ReserveInventoryRequest{OrderId: "ord_1", Lines: []*productv1.Line{{VariantId: "var_1", Quantity: 1}}}
+	return &productv1.ReserveInventoryRequest{
+		OrderId: "ord_1",
+		Lines:   []*productv1.Line{{VariantId: "var_1", Quantity: 1}},
+	}
 }
 
 func brl(amount string) *moneyv1.Money { return &moneyv1.Money{CurrencyCode: "BRL", Amount: amount} }

@@ -152,7 +152,12 @@ func nilAnswer(t *testing.T, transports Transports) {
 
 func unknownMethod(t *testing.T, transports Transports) {
 	k := Setup(t, transports, nil)
-	err := k.Raw.Invoke(within(t), "/souk.product.v1.ProductService/NoSuchMethod", get("1"), &productv1.GetProductResponse{})
+	err := k.Raw.Invoke(
+		within(t),
+		"/souk.product.v1.ProductService/NoSuchMethod",
+		get("1"),
+		&productv1.GetProductResponse{},
+	)
 	require.Equal(t, errs.Unimplemented, errs.CodeOf(err))
 	// In the contract, but the service does not have it.
 	ctx := within(t)
@@ -291,7 +296,11 @@ func readOnlyReplies(t *testing.T, transports Transports) {
 		require.True(t, proto.Equal(want, kept))
 	}
 	into := &productv1.GetProductResponse{Product: &productv1.Product{Title: "was there", Tags: []string{"a"}}}
-	require.NoError(t, rpc.ReadOnlyReplies(k.Conn(identityGateway)).Invoke(ctx, productv1.ProductService_GetProduct_FullMethodName, get("prd_1"), into))
+	require.NoError(
+		t,
+		rpc.ReadOnlyReplies(k.Conn(identityGateway)).
+			Invoke(ctx, productv1.ProductService_GetProduct_FullMethodName, get("prd_1"), into),
+	)
 	require.True(t, proto.Equal(want, into), "the previous content of the reply is gone")
 	_, err := client.GetProduct(ctx, get("prd_2"))
 	require.True(t, errs.Is(err, errs.NotFound))

@@ -39,14 +39,23 @@ func validation(t *testing.T, transports Transports) {
 	}
 	client := k.Client(identityGateway)
 	_, err := client.Order.Checkout(ctx, &orderv1.CheckoutRequest{
-		ShippingAddress: &orderv1.ShippingAddress{Name: "n", Line1: "l", City: "c", PostalCode: "p", CountryCode: "Brazil"},
-		Payment:         &orderv1.PaymentInput{Method: "card"},
-		VoucherCodes:    []string{"ok", ""},
+		ShippingAddress: &orderv1.ShippingAddress{
+			Name:        "n",
+			Line1:       "l",
+			City:        "c",
+			PostalCode:  "p",
+			CountryCode: "Brazil",
+		},
+		Payment:      &orderv1.PaymentInput{Method: "card"},
+		VoucherCodes: []string{"ok", ""},
 	})
 	require.ElementsMatch(t, []string{"shippingAddress.countryCode", "voucherCodes[1]"}, fields(err))
 
 	bad := create("title")
-	bad.Variants = append(bad.Variants, &productv1.VariantInput{Price: brl("1.00"), Options: map[string]string{"Size": ""}})
+	bad.Variants = append(
+		bad.Variants,
+		&productv1.VariantInput{Price: brl("1.00"), Options: map[string]string{"Size": ""}},
+	)
 	bad.ShopId = ""
 	_, err = client.CreateProduct(ctx, bad)
 	require.ElementsMatch(t, []string{"shopId", "variants[1].sku", `variants[1].options["Size"]`}, fields(err))
@@ -194,7 +203,8 @@ func tokens(t *testing.T, transports Transports) {
 		return errs.CodeOf(err)
 	}
 	sign := func(issuer, seed string, a identity.Actor) string {
-		token, _, err := identity.NewSigner(issuer, identity.DeriveKey([]byte(seed), issuer), 5*time.Minute, k.Clock).Sign(a)
+		token, _, err := identity.NewSigner(issuer, identity.DeriveKey([]byte(seed), issuer), 5*time.Minute, k.Clock).
+			Sign(a)
 		require.NoError(t, err)
 		return token
 	}
@@ -211,19 +221,40 @@ func tokens(t *testing.T, transports Transports) {
 	for where, signers := range map[string]map[string]*identity.Signer{"elsewhere": k.signers, "in the server's process": k.local} {
 		assertion := signers[identity.Gateway].Assert(user)
 		require.Empty(t, tryAssertion(assertion), where)
-		require.Equal(t, errs.Unauthenticated, tryAssertion(signers["order"].Assert(user)), "only the gateway asserts users, %s", where)
+		require.Equal(
+			t,
+			errs.Unauthenticated,
+			tryAssertion(signers["order"].Assert(user)),
+			"only the gateway asserts users, %s",
+			where,
+		)
 		assertions = append(assertions, assertion)
 	}
 	require.Equal(t, errs.Unauthenticated, try("usr_1"), "not a token, although the method is public")
-	require.Equal(t, errs.Unauthenticated, try(sign(identity.Gateway, "a foreign installation's seed", user)), "foreign")
+	require.Equal(
+		t,
+		errs.Unauthenticated,
+		try(sign(identity.Gateway, "a foreign installation's seed", user)),
+		"foreign",
+	)
 	require.Equal(t, errs.Unauthenticated, try(own[:len(own)-4]+"AAAA"), "forged")
 	orderAsUser, _, err := k.signers["order"].Sign(user)
 	require.NoError(t, err)
 	require.Equal(t, errs.Unauthenticated, try(orderAsUser), "only the gateway asserts users")
-	ahead := identity.NewSigner("order", identity.DeriveKey([]byte(seed), "order"), 5*time.Minute, clock.NewManual(k.Clock.Now().Add(time.Hour)))
+	ahead := identity.NewSigner(
+		"order",
+		identity.DeriveKey([]byte(seed), "order"),
+		5*time.Minute,
+		clock.NewManual(k.Clock.Now().Add(time.Hour)),
+	)
 	conn := rpc.NewClient(k.Raw, rpc.ClientOptions{Service: "order", Signer: ahead})
 	_, err = productv1.NewProductServiceClient(conn).ReserveInventory(ctx, reserve())
-	require.Equal(t, errs.Unavailable, errs.CodeOf(err), "a wrong clock of the service is not reported as an unauthenticated actor")
+	require.Equal(
+		t,
+		errs.Unavailable,
+		errs.CodeOf(err),
+		"a wrong clock of the service is not reported as an unauthenticated actor",
+	)
 	k.Clock.Advance(10 * time.Minute)
 	require.Equal(t, errs.Unauthenticated, try(own), "expired")
 	for _, a := range assertions {

@@ -96,7 +96,13 @@ func (r *Recorder) list(w http.ResponseWriter, _ *http.Request) {
 			break
 		}
 		first := t.Spans[0]
-		s := summary{TraceID: t.TraceID, Service: first.Service, Name: first.Name, Start: first.Start, Spans: len(t.Spans)}
+		s := summary{
+			TraceID: t.TraceID,
+			Service: first.Service,
+			Name:    first.Name,
+			Start:   first.Start,
+			Spans:   len(t.Spans),
+		}
 		for _, span := range t.Spans {
 			end := span.Start.Add(time.Duration(span.DurationMs * float64(time.Millisecond)))
 			s.DurationMs = max(s.DurationMs, milliseconds(end.Sub(first.Start)))
@@ -112,7 +118,15 @@ func (r *Recorder) list(w http.ResponseWriter, _ *http.Request) {
 func (r *Recorder) show(w http.ResponseWriter, req *http.Request) {
 	t, ok := r.Trace(req.PathValue("traceId"))
 	if !ok {
-		write(w, http.StatusNotFound, map[string]any{"title": "there is no such trace, or it was not sampled", "status": http.StatusNotFound, "code": "not_found"})
+		write(
+			w,
+			http.StatusNotFound,
+			map[string]any{
+				"title":  "there is no such trace, or it was not sampled",
+				"status": http.StatusNotFound,
+				"code":   "not_found",
+			},
+		)
 		return
 	}
 	write(w, http.StatusOK, t)
@@ -135,16 +149,31 @@ func fromOTLP(resources []*tracev1.ResourceSpans) []Span {
 		}
 		for _, scope := range rs.GetScopeSpans() {
 			for _, s := range scope.GetSpans() {
-				start, end := time.Unix(0, int64(s.GetStartTimeUnixNano())), time.Unix(0, int64(s.GetEndTimeUnixNano())) //nolint:gosec // nanoseconds of this century fit
+				start, end := time.Unix(
+					0,
+					int64(s.GetStartTimeUnixNano()),
+				), time.Unix(
+					0,
+					int64(s.GetEndTimeUnixNano()),
+				) //nolint:gosec // nanoseconds of this century fit
 				attrs := map[string]any{}
 				for _, kv := range s.GetAttributes() {
 					attrs[kv.GetKey()] = value(kv.GetValue())
 				}
 				out = append(out, Span{
-					TraceID: hexID(s.GetTraceId()), SpanID: hexID(s.GetSpanId()), ParentSpanID: hexID(s.GetParentSpanId()),
-					Service: service, Name: s.GetName(), Kind: kinds[s.GetKind()],
-					Start: start.UTC(), DurationMs: milliseconds(end.Sub(start)),
-					Status: statuses[s.GetStatus().GetCode()], Message: s.GetStatus().GetMessage(), Attributes: attrs,
+					TraceID: hexID(
+						s.GetTraceId(),
+					),
+					SpanID:       hexID(s.GetSpanId()),
+					ParentSpanID: hexID(s.GetParentSpanId()),
+					Service:      service,
+					Name:         s.GetName(),
+					Kind:         kinds[s.GetKind()],
+					Start:        start.UTC(),
+					DurationMs:   milliseconds(end.Sub(start)),
+					Status:       statuses[s.GetStatus().GetCode()],
+					Message:      s.GetStatus().GetMessage(),
+					Attributes:   attrs,
 				})
 			}
 		}
@@ -159,7 +188,9 @@ var kinds = map[tracev1.Span_SpanKind]string{
 }
 
 var statuses = map[tracev1.Status_StatusCode]string{
-	tracev1.Status_STATUS_CODE_UNSET: "unset", tracev1.Status_STATUS_CODE_OK: "ok", tracev1.Status_STATUS_CODE_ERROR: "error",
+	tracev1.Status_STATUS_CODE_UNSET: "unset",
+	tracev1.Status_STATUS_CODE_OK:    "ok",
+	tracev1.Status_STATUS_CODE_ERROR: "error",
 }
 
 func value(v *commonv1.AnyValue) any {

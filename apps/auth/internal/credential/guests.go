@@ -46,7 +46,10 @@ func NewGuests(secret []byte, c clock.Clock) (*Guests, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: key}, (&jose.SignerOptions{}).WithType(guestType))
+	signer, err := jose.NewSigner(
+		jose.SigningKey{Algorithm: jose.EdDSA, Key: key},
+		(&jose.SignerOptions{}).WithType(guestType),
+	)
 	if err != nil {
 		return nil, fmt.Errorf("guest tokens: %w", err)
 	}
@@ -58,7 +61,11 @@ func (g *Guests) Issue() (token string, expires time.Time, err error) {
 	now := g.clock.Now()
 	expires = now.Add(GuestLifetime).Truncate(time.Second)
 	b, err := json.Marshal(guestClaims{
-		Issuer: guestIssuer, Audience: guestAudience, Subject: id.New(id.Guest), IssuedAt: now.Unix(), Expires: expires.Unix(),
+		Issuer:   guestIssuer,
+		Audience: guestAudience,
+		Subject:  id.New(id.Guest),
+		IssuedAt: now.Unix(),
+		Expires:  expires.Unix(),
 	})
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("guest token: %w", err)
@@ -90,7 +97,10 @@ func (g *Guests) Claims(token string) bool {
 //
 // Errors: unauthenticated.
 func (g *Guests) Verify(token string) (guestID string, expires time.Time, err error) {
-	refused := errs.New(errs.Unauthenticated, "this guest token is not valid here, or has expired: get a new one at /v1/guest, or sign in")
+	refused := errs.New(
+		errs.Unauthenticated,
+		"this guest token is not valid here, or has expired: get a new one at /v1/guest, or sign in",
+	)
 	if len(token) > maxGuestToken {
 		return "", time.Time{}, refused
 	}
@@ -107,7 +117,8 @@ func (g *Guests) Verify(token string) (guestID string, expires time.Time, err er
 		return "", time.Time{}, refused
 	}
 	expires = time.Unix(c.Expires, 0).UTC()
-	if c.Issuer != guestIssuer || c.Audience != guestAudience || !id.Valid(id.Guest, c.Subject) || !g.clock.Now().Before(expires) {
+	if c.Issuer != guestIssuer || c.Audience != guestAudience || !id.Valid(id.Guest, c.Subject) ||
+		!g.clock.Now().Before(expires) {
 		return "", time.Time{}, refused
 	}
 	return c.Subject, expires, nil

@@ -29,12 +29,19 @@ func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*au
 }
 
 // CompleteLogin opens a session. Errors: unauthenticated, unavailable, timeout.
-func (r *RPC) CompleteLogin(ctx context.Context, in *authv1.CompleteLoginRequest) (*authv1.CompleteLoginResponse, error) {
+func (r *RPC) CompleteLogin(
+	ctx context.Context,
+	in *authv1.CompleteLoginRequest,
+) (*authv1.CompleteLoginResponse, error) {
 	res, err := r.Service.CompleteLogin(ctx, in.GetCode(), in.GetState(), in.GetLoginCookie(), in.GetGuestToken())
 	if err != nil {
 		return nil, err
 	}
-	return &authv1.CompleteLoginResponse{SessionId: res.SessionID, ExpiresAt: timestamppb.New(res.Expires), ReturnTo: res.ReturnTo}, nil
+	return &authv1.CompleteLoginResponse{
+		SessionId: res.SessionID,
+		ExpiresAt: timestamppb.New(res.Expires),
+		ReturnTo:  res.ReturnTo,
+	}, nil
 }
 
 // Logout ends sessions. Errors: unavailable, unauthenticated (everywhere is set and the session has ended).

@@ -81,7 +81,8 @@ func (p *Provider) verify(ctx context.Context, f *found, accessToken string) (do
 		return domain.Access{}, p.refused("audience")
 	case c.Expiration == 0 || !now.Before(expires.Add(leeway)):
 		return domain.Access{}, p.refused("expired")
-	case c.NotBefore != 0 && now.Add(leeway).Before(c.NotBefore.AsTime()), c.IssuedAt != 0 && now.Add(leeway).Before(c.IssuedAt.AsTime()):
+	case c.NotBefore != 0 && now.Add(leeway).Before(c.NotBefore.AsTime()),
+		c.IssuedAt != 0 && now.Add(leeway).Before(c.IssuedAt.AsTime()):
 		return domain.Access{}, p.refused("not valid yet")
 	case c.Subject == "" || len(c.Subject) > maxSubject:
 		return domain.Access{}, p.refused("subject")
@@ -93,5 +94,8 @@ func (p *Provider) verify(ctx context.Context, f *found, accessToken string) (do
 
 func (p *Provider) refused(reason string) error {
 	p.o.Logger.Debug("an access token is refused", zap.String("reason", reason))
-	return errs.New(errs.Unauthenticated, "this token is not valid here, or has expired: sign in again to get a new one")
+	return errs.New(
+		errs.Unauthenticated,
+		"this token is not valid here, or has expired: sign in again to get a new one",
+	)
 }

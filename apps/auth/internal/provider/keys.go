@@ -166,5 +166,6 @@ func (s *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 }
 
 func unavailable(cause error) error {
-	return errs.Wrap(cause, errs.Unavailable, "the sign-in provider does not answer, please try again").WithRetryAfter(refreshEvery)
+	return errs.Wrap(cause, errs.Unavailable, "the sign-in provider does not answer, please try again").
+		WithRetryAfter(refreshEvery)
 }

@@ -179,7 +179,10 @@ func (p *Provider) exchangeError(err error) error {
 	if known := (*errs.Error)(nil); errors.As(err, &known) {
 		return known
 	}
-	refused := errs.New(errs.Unauthenticated, "the sign-in provider did not confirm this sign-in: begin again at /auth/login")
+	refused := errs.New(
+		errs.Unauthenticated,
+		"the sign-in provider did not confirm this sign-in: begin again at /auth/login",
+	)
 	var retrieve *oauth2.RetrieveError
 	if !errors.As(err, &retrieve) {
 		var u *url.Error
@@ -192,7 +195,10 @@ func (p *Provider) exchangeError(err error) error {
 	switch {
 	case retrieve.ErrorCode == "invalid_client" || retrieve.ErrorCode == "unauthorized_client":
 		// The answer is not logged: it may repeat what we sent.
-		p.o.Logger.Error("the sign-in provider refuses client_id and client_secret", zap.String("code", retrieve.ErrorCode))
+		p.o.Logger.Error(
+			"the sign-in provider refuses client_id and client_secret",
+			zap.String("code", retrieve.ErrorCode),
+		)
 		return errs.New(errs.Internal, "the sign-in provider does not know this souk")
 	case retrieve.Response != nil && (retrieve.Response.StatusCode >= 500 || retrieve.Response.StatusCode == http.StatusTooManyRequests):
 		return unavailable(errors.New("the token endpoint answers " + retrieve.Response.Status))
@@ -246,11 +252,16 @@ func (p *Provider) userinfo(ctx context.Context, f *found, accessToken, subject 
 		return domain.Person{}, unavailable(errors.New("the userinfo endpoint answers " + res.Status))
 	}
 	var info oidc.UserInfo
-	if res.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(res.Body, maxUserinfo)).Decode(&info) != nil || info.Subject != subject {
+	if res.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(res.Body, maxUserinfo)).Decode(&info) != nil ||
+		info.Subject != subject {
 		return unknown, nil
 	}
 	person := domain.Person{
-		Issuer: p.o.Issuer, Subject: subject, Email: info.Email, EmailVerified: bool(info.EmailVerified), Name: name(info.UserInfoProfile),
+		Issuer:        p.o.Issuer,
+		Subject:       subject,
+		Email:         info.Email,
+		EmailVerified: bool(info.EmailVerified),
+		Name:          name(info.UserInfoProfile),
 	}
 	person.Roles, person.RolesKnown = domain.Roles(info.Claims, p.o.RolesClaim)
 	return person, nil
@@ -279,7 +290,11 @@ func (p *Provider) EndSessionURL(ctx context.Context, returnTo string) string {
 
 func (p *Provider) person(c *oidc.IDTokenClaims) domain.Person {
 	person := domain.Person{
-		Issuer: p.o.Issuer, Subject: c.Subject, Email: c.Email, EmailVerified: bool(c.EmailVerified), Name: name(c.UserInfoProfile),
+		Issuer:        p.o.Issuer,
+		Subject:       c.Subject,
+		Email:         c.Email,
+		EmailVerified: bool(c.EmailVerified),
+		Name:          name(c.UserInfoProfile),
 	}
 	person.Roles, person.RolesKnown = domain.Roles(c.Claims, p.o.RolesClaim)
 	return person

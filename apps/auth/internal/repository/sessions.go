@@ -84,8 +84,12 @@ func (r *Sessions) Get(ctx context.Context, digest string) (domain.Session, erro
 		return domain.Session{}, fmt.Errorf("a session in Redis cannot be read: %w", err)
 	}
 	return domain.Session{
-		UserID: rec.User, Roles: rec.Roles,
-		Created: time.UnixMilli(rec.Created).UTC(), Expires: time.UnixMilli(rec.Expires).UTC(), Seen: time.UnixMilli(rec.Seen).UTC(),
+		UserID: rec.User,
+		Roles:  rec.Roles,
+		Created: time.UnixMilli(rec.Created).
+			UTC(),
+		Expires: time.UnixMilli(rec.Expires).UTC(),
+		Seen:    time.UnixMilli(rec.Seen).UTC(),
 	}, nil
 }
 
@@ -110,7 +114,9 @@ func (r *Sessions) Delete(ctx context.Context, digest, userID string) error {
 	if err := redisx.Err(r.client.Do(ctx, r.client.B().Del().Key(key).Build()).Error()); err != nil {
 		return err
 	}
-	if err := redisx.Err(r.client.Do(ctx, r.client.B().Zrem().Key(userPrefix+userID).Member(digest).Build()).Error()); err != nil {
+	if err := redisx.Err(
+		r.client.Do(ctx, r.client.B().Zrem().Key(userPrefix+userID).Member(digest).Build()).Error(),
+	); err != nil {
 		return err
 	}
 	return r.awaitInvalidation(ctx, key)
@@ -141,7 +147,11 @@ func (r *Sessions) Ping(ctx context.Context) error { return redisx.Ping(ctx, r.c
 
 func (r *Sessions) encode(s domain.Session) (value, ttl string, err error) {
 	b, err := json.Marshal(record{
-		User: s.UserID, Roles: s.Roles, Created: s.Created.UnixMilli(), Expires: s.Expires.UnixMilli(), Seen: s.Seen.UnixMilli(),
+		User:    s.UserID,
+		Roles:   s.Roles,
+		Created: s.Created.UnixMilli(),
+		Expires: s.Expires.UnixMilli(),
+		Seen:    s.Seen.UnixMilli(),
 	})
 	if err != nil {
 		return "", "", fmt.Errorf("encode a session: %w", err)

@@ -24,13 +24,24 @@ const (
 // BeginLogin returns the URL to which the browser goes to sign in, and the cookie that it must bring back.
 //
 // Errors: invalid_argument, and those of the provider.
-func (s *Service) BeginLogin(ctx context.Context, returnTo, redirectURI string) (authorizeURL, cookie string, err error) {
+func (s *Service) BeginLogin(
+	ctx context.Context,
+	returnTo, redirectURI string,
+) (authorizeURL, cookie string, err error) {
 	if u, err := url.Parse(redirectURI); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return "", "", errs.InvalidField("redirectUri", "must be an http or https URL")
 	}
 	l := domain.Login{
-		State: credential.Random(secretBytes), Nonce: credential.Random(secretBytes), Verifier: credential.Random(secretBytes),
-		ReturnTo: domain.LocalPath(returnTo), RedirectURI: redirectURI, Expires: s.Clock.Now().Add(domain.LoginLifetime),
+		State: credential.Random(
+			secretBytes,
+		),
+		Nonce:    credential.Random(secretBytes),
+		Verifier: credential.Random(secretBytes),
+		ReturnTo: domain.LocalPath(
+			returnTo,
+		),
+		RedirectURI: redirectURI,
+		Expires:     s.Clock.Now().Add(domain.LoginLifetime),
 	}
 	if authorizeURL, err = s.Provider.AuthorizeURL(ctx, l); err != nil {
 		return "", "", err
@@ -58,7 +69,10 @@ func (s *Service) CompleteLogin(ctx context.Context, code, state, cookie, guestT
 		return SignedIn{}, err
 	}
 	if subtle.ConstantTimeCompare([]byte(state), []byte(l.State)) != 1 {
-		return SignedIn{}, errs.New(errs.Unauthenticated, "this sign-in was not begun in this browser: begin again at /auth/login")
+		return SignedIn{}, errs.New(
+			errs.Unauthenticated,
+			"this sign-in was not begun in this browser: begin again at /auth/login",
+		)
 	}
 	person, err := s.Provider.Exchange(ctx, l, code)
 	if err != nil {
@@ -114,7 +128,12 @@ func (s *Service) CreateGuest() (token string, expires time.Time, err error) { r
 // session that has already ended is no error, unless everywhere is set.
 //
 // Errors: unavailable, unauthenticated (everywhere is set and the session has ended).
-func (s *Service) Logout(ctx context.Context, sessionID string, everywhere bool, returnTo string) (endSessionURL string, err error) {
+func (s *Service) Logout(
+	ctx context.Context,
+	sessionID string,
+	everywhere bool,
+	returnTo string,
+) (endSessionURL string, err error) {
 	digest, session, err := s.session(ctx, sessionID)
 	switch {
 	case errs.Is(err, errs.Unauthenticated) && !everywhere: // it has ended already

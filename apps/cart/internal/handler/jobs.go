@@ -27,20 +27,20 @@ type Backup interface {
 // all dirty carts and returns.
 func WriteBack(b Backup, interval time.Duration, log *zap.Logger) func(context.Context) error {
 	return func(ctx context.Context) error {
-		tick := time.NewTicker(interval)
-		defer tick.Stop()
-		w := writer{b: b, log: log}
-		for {
-			select {
-			case <-ctx.Done():
-				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWriteBack)
-				defer cancel()
-				w.drain(ctx, true)
-				return nil
-			case <-tick.C:
-				w.drain(ctx, false)
+		err := chore.Chore{
+			Name: "write carts back", Every: interval, Batch: 1, Logger: log,
+			Pass: func(ctx context.Context, _ time.Time) (int, error) { return b.WriteBack(ctx, false) },
+		}.Run(ctx)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWriteBack)
+		defer cancel()
+		for n := 1; n > 0; {
+			var failure error
+			if n, failure = b.WriteBack(ctx, true); failure != nil {
+				log.Warn("carts not written back at the end; another process does it", zap.Error(failure))
+				break
 			}
 		}
+		return err
 	}
 }
 
@@ -48,36 +48,9 @@ func WriteBack(b Backup, interval time.Duration, log *zap.Logger) func(context.C
 func Forget(forget func(context.Context) (int64, error), log *zap.Logger) func(context.Context) error {
 	return chore.Chore{
 		Name: "delete old carts", Every: forgetEvery, Logger: log,
-		Do: func(ctx context.Context, _ time.Time) (int, error) {
+		Pass: func(ctx context.Context, _ time.Time) (int, error) {
 			n, err := forget(ctx)
 			return int(n), err
 		},
 	}.Run
-}
-
-type writer struct {
-	b      Backup
-	log    *zap.Logger
-	failed bool
-}
-
-// drain writes carts back until none is due. It logs when write-backs start to fail, and when they work again.
-func (w *writer) drain(ctx context.Context, all bool) {
-	for ctx.Err() == nil {
-		n, err := w.b.WriteBack(ctx, all)
-		switch {
-		case err != nil && (ctx.Err() == nil || all):
-			if !w.failed {
-				w.log.Warn("carts not written back; they are tried again", zap.Error(err))
-			}
-			w.failed = true
-			return
-		case err == nil && w.failed:
-			w.failed = false
-			w.log.Info("carts are written back again")
-		}
-		if n == 0 {
-			return
-		}
-	}
 }

@@ -78,7 +78,10 @@ func (h *RPC) GetLines(ctx context.Context, r *cartv1.GetLinesRequest) (*cartv1.
 }
 
 // RemoveOrdered removes an order's items, once per order. Errors: those of service.Service.RemoveOrdered.
-func (h *RPC) RemoveOrdered(ctx context.Context, r *cartv1.RemoveOrderedRequest) (*cartv1.RemoveOrderedResponse, error) {
+func (h *RPC) RemoveOrdered(
+	ctx context.Context,
+	r *cartv1.RemoveOrderedRequest,
+) (*cartv1.RemoveOrderedResponse, error) {
 	lines := make([]domain.Line, len(r.GetLines()))
 	for i, l := range r.GetLines() {
 		lines[i] = domain.Line{VariantID: l.GetVariantId(), Quantity: l.GetQuantity()}
@@ -100,7 +103,11 @@ func (h *RPC) MergeCart(ctx context.Context, r *cartv1.MergeCartRequest) (*cartv
 }
 
 func show(v domain.View) *cartv1.Cart {
-	out := &cartv1.Cart{Items: make([]*cartv1.CartItem, len(v.Items)), Subtotal: v.Subtotal.Proto(), Total: v.Total.Proto()}
+	out := &cartv1.Cart{
+		Items:    make([]*cartv1.CartItem, len(v.Items)),
+		Subtotal: v.Subtotal.Proto(),
+		Total:    v.Total.Proto(),
+	}
 	for i, it := range v.Items {
 		item := &cartv1.CartItem{
 			VariantId: it.VariantID, Quantity: it.Quantity, Available: it.Available,

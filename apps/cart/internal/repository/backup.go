@@ -51,8 +51,14 @@ func (s *Store) restore(ctx context.Context, owner string) error {
 		next = max(next, l.Position+1)
 	}
 	args := []string{
-		millis(max(row.ExpiresAt.Sub(now), time.Second)), strconv.FormatInt(row.Version, 10), strconv.FormatInt(next, 10),
-		strconv.Itoa(len(lines)), row.Currency, strconv.Itoa(len(row.Orders)),
+		millis(
+			max(row.ExpiresAt.Sub(now), time.Second),
+		),
+		strconv.FormatInt(row.Version, 10),
+		strconv.FormatInt(next, 10),
+		strconv.Itoa(len(lines)),
+		row.Currency,
+		strconv.Itoa(len(row.Orders)),
 	}
 	args = append(args, row.Orders...)
 	for _, l := range lines {

@@ -83,7 +83,13 @@ func (s *Store) ttl(owner string) time.Duration {
 func (s *Store) scriptArgs(owner string, more ...string) []string {
 	now := s.Clock.Now()
 	args := make([]string, 0, 4+len(more))
-	args = append(args, owner, strconv.FormatInt(now.UnixMicro(), 10), millis(s.ttl(owner)), strconv.FormatInt(now.Add(s.Due).UnixMilli(), 10))
+	args = append(
+		args,
+		owner,
+		strconv.FormatInt(now.UnixMicro(), 10),
+		millis(s.ttl(owner)),
+		strconv.FormatInt(now.Add(s.Due).UnixMilli(), 10),
+	)
 	return append(args, more...)
 }
 
@@ -114,15 +120,27 @@ func (s *Store) Get(ctx context.Context, owner string) (domain.Cart, error) {
 //
 // Errors: invalid_argument (too many pieces in the line), unprocessable (too many lines, or another currency).
 func (s *Store) Add(ctx context.Context, owner, variantID string, n int64, c money.Currency) (domain.Cart, error) {
-	return s.change(ctx, s.add, owner, []string{s.key(owner), s.dirty()}, s.scriptArgs(owner, variantID, strconv.FormatInt(n, 10), string(c),
-		strconv.Itoa(domain.MaxLines), strconv.Itoa(domain.MaxQuantity)))
+	return s.change(
+		ctx,
+		s.add,
+		owner,
+		[]string{s.key(owner), s.dirty()},
+		s.scriptArgs(owner, variantID, strconv.FormatInt(n, 10), string(c),
+			strconv.Itoa(domain.MaxLines), strconv.Itoa(domain.MaxQuantity)),
+	)
 }
 
 // Set sets the quantity of a variant; 0 removes the line.
 //
 // Errors: not_found (the variant is not in the cart, and n is not 0).
 func (s *Store) Set(ctx context.Context, owner, variantID string, n int64) (domain.Cart, error) {
-	return s.change(ctx, s.set, owner, []string{s.key(owner), s.dirty()}, s.scriptArgs(owner, variantID, strconv.FormatInt(n, 10)))
+	return s.change(
+		ctx,
+		s.set,
+		owner,
+		[]string{s.key(owner), s.dirty()},
+		s.scriptArgs(owner, variantID, strconv.FormatInt(n, 10)),
+	)
 }
 
 // Clear empties a cart.
@@ -139,7 +157,12 @@ func (s *Store) RemoveOrdered(ctx context.Context, owner, orderID string, lines 
 	return s.change(ctx, s.ordered, owner, []string{s.key(owner), s.dirty(), s.ordersKey(owner)}, args)
 }
 
-func (s *Store) change(ctx context.Context, script *rueidis.Lua, owner string, keys, args []string) (domain.Cart, error) {
+func (s *Store) change(
+	ctx context.Context,
+	script *rueidis.Lua,
+	owner string,
+	keys, args []string,
+) (domain.Cart, error) {
 	answer, err := s.run(ctx, script, keys, args, owner)
 	if err != nil {
 		return domain.Cart{}, err
@@ -149,8 +172,20 @@ func (s *Store) change(ctx context.Context, script *rueidis.Lua, owner string, k
 
 // Merge adds a guest's cart to a user's and empties the guest's. Pieces and lines beyond the limits are dropped.
 func (s *Store) Merge(ctx context.Context, guest, user string) (ofUser, ofGuest domain.Cart, err error) {
-	answer, err := s.run(ctx, s.merge, []string{s.key(user), s.dirty(), s.key(guest)},
-		s.scriptArgs(user, guest, millis(s.ttl(guest)), strconv.Itoa(domain.MaxLines), strconv.Itoa(domain.MaxQuantity)), user, guest)
+	answer, err := s.run(
+		ctx,
+		s.merge,
+		[]string{s.key(user), s.dirty(), s.key(guest)},
+		s.scriptArgs(
+			user,
+			guest,
+			millis(s.ttl(guest)),
+			strconv.Itoa(domain.MaxLines),
+			strconv.Itoa(domain.MaxQuantity),
+		),
+		user,
+		guest,
+	)
 	if err != nil {
 		return ofUser, ofGuest, err
 	}
@@ -173,7 +208,12 @@ var (
 )
 
 // run runs a script. If one of the carts is missing in Redis, it restores them and tries again.
-func (s *Store) run(ctx context.Context, script *rueidis.Lua, keys, args []string, owners ...string) ([]rueidis.RedisMessage, error) {
+func (s *Store) run(
+	ctx context.Context,
+	script *rueidis.Lua,
+	keys, args []string,
+	owners ...string,
+) ([]rueidis.RedisMessage, error) {
 	for range loads {
 		answer, err := script.Exec(ctx, s.redis, keys, args).ToArray()
 		if err != nil {

@@ -33,7 +33,11 @@ const (
 
 // Products is the product service, as far as Offers needs it.
 type Products interface {
-	BatchGetVariants(ctx context.Context, r *productv1.BatchGetVariantsRequest, opts ...grpc.CallOption) (*productv1.BatchGetVariantsResponse, error)
+	BatchGetVariants(
+		ctx context.Context,
+		r *productv1.BatchGetVariantsRequest,
+		opts ...grpc.CallOption,
+	) (*productv1.BatchGetVariantsResponse, error)
 }
 
 // Offers caches offers of the product service. A cached offer is valid for the TTL, and only while the product's
@@ -220,7 +224,16 @@ func offerOf(p *productv1.Offer) (*domain.Offer, error) {
 		return nil, errs.Wrap(err, errs.Internal, "the price of %s cannot be read", p.GetVariantId())
 	}
 	return &domain.Offer{
-		VariantID: p.GetVariantId(), ProductID: p.GetProductId(), ShopID: p.GetShopId(), ShopName: p.GetShopName(), Title: p.GetTitle(),
-		SKU: p.GetSku(), ImageURL: p.GetImageUrl(), Options: p.GetOptions(), Price: price, Pieces: p.GetAvailable(), ForSale: p.GetForSale(),
+		VariantID: p.GetVariantId(),
+		ProductID: p.GetProductId(),
+		ShopID:    p.GetShopId(),
+		ShopName:  p.GetShopName(),
+		Title:     p.GetTitle(),
+		SKU:       p.GetSku(),
+		ImageURL:  p.GetImageUrl(),
+		Options:   p.GetOptions(),
+		Price:     price,
+		Pieces:    p.GetAvailable(),
+		ForSale:   p.GetForSale(),
 	}, nil
 }

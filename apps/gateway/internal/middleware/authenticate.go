@@ -18,7 +18,11 @@ import (
 
 // Authenticator is the part of the auth service that Authenticate calls.
 type Authenticator interface {
-	Authenticate(ctx context.Context, in *authv1.AuthenticateRequest, opts ...grpc.CallOption) (*authv1.AuthenticateResponse, error)
+	Authenticate(
+		ctx context.Context,
+		in *authv1.AuthenticateRequest,
+		opts ...grpc.CallOption,
+	) (*authv1.AuthenticateResponse, error)
 }
 
 // Authenticate identifies the caller by a bearer token or the session cookie, and puts the actor and the
@@ -36,7 +40,11 @@ func Authenticate(auth Authenticator, signer *identity.Signer, cookie string, c 
 			if header := r.Header.Get("Authorization"); header != "" {
 				actor, err = bearer(r.Context(), auth, known, header)
 			} else if ck, cerr := r.Cookie(cookie); cerr == nil && ck.Value != "" {
-				actor, _, err = authenticate(r.Context(), auth, &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: ck.Value}})
+				actor, _, err = authenticate(
+					r.Context(),
+					auth,
+					&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: ck.Value}},
+				)
 				if errs.Is(err, errs.Unauthenticated) {
 					// An old cookie must not keep a browser from public routes. A service refuses where a
 					// caller is required.
@@ -63,13 +71,20 @@ func bearer(ctx context.Context, auth Authenticator, known *knownBearers, header
 	scheme, token, ok := strings.Cut(header, " ")
 	token = strings.TrimSpace(token)
 	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return identity.Actor{}, errs.New(errs.Unauthenticated, "the Authorization header is not of the form: Bearer TOKEN")
+		return identity.Actor{}, errs.New(
+			errs.Unauthenticated,
+			"the Authorization header is not of the form: Bearer TOKEN",
+		)
 	}
 	digest := sha256.Sum256([]byte(token))
 	if a, ok := known.get(digest); ok {
 		return a, nil
 	}
-	actor, until, err := authenticate(ctx, auth, &authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}})
+	actor, until, err := authenticate(
+		ctx,
+		auth,
+		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}},
+	)
 	if err != nil {
 		return identity.Actor{}, err
 	}
@@ -77,7 +92,11 @@ func bearer(ctx context.Context, auth Authenticator, known *knownBearers, header
 	return actor, nil
 }
 
-func authenticate(ctx context.Context, auth Authenticator, req *authv1.AuthenticateRequest) (identity.Actor, time.Time, error) {
+func authenticate(
+	ctx context.Context,
+	auth Authenticator,
+	req *authv1.AuthenticateRequest,
+) (identity.Actor, time.Time, error) {
 	res, err := auth.Authenticate(ctx, req)
 	if err != nil {
 		return identity.Actor{}, time.Time{}, err

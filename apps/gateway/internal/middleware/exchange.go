@@ -72,7 +72,16 @@ func exchangeOf(w http.ResponseWriter, r *http.Request) *Exchange {
 func Begin(c clock.Clock) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			next.ServeHTTP(&Exchange{ResponseWriter: w, Route: "unmatched", status: http.StatusOK, ctx: r.Context(), start: c.Now()}, r)
+			next.ServeHTTP(
+				&Exchange{
+					ResponseWriter: w,
+					Route:          "unmatched",
+					status:         http.StatusOK,
+					ctx:            r.Context(),
+					start:          c.Now(),
+				},
+				r,
+			)
 		})
 	}
 }

@@ -31,7 +31,10 @@ func CORS(allowed []string) Middleware {
 				h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, X-Request-Id, Idempotent-Replayed, Location")
 				if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 					h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
-					h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-None-Match, Traceparent, X-Request-Id")
+					h.Set(
+						"Access-Control-Allow-Headers",
+						"Authorization, Content-Type, Idempotency-Key, If-None-Match, Traceparent, X-Request-Id",
+					)
 					h.Set("Access-Control-Max-Age", "600")
 					w.WriteHeader(http.StatusNoContent)
 					return
@@ -159,12 +162,24 @@ func tooLarge(limit int64) error {
 }
 
 func refuseCard(w http.ResponseWriter, r *http.Request) {
-	WriteProblem(w, r, errs.New(errs.CardNumberRefused, "the request holds a card number: send the payment provider's token instead"))
+	WriteProblem(
+		w,
+		r,
+		errs.New(errs.CardNumberRefused, "the request holds a card number: send the payment provider's token instead"),
+	)
 }
 
 // SecurityHeaders sets headers that restrict what browsers do with the answers.
 func SecurityHeaders(https bool) Middleware {
-	nosniff, deny, csp, referrer := []string{"nosniff"}, []string{"DENY"}, []string{"default-src 'none'; frame-ancestors 'none'"}, []string{"no-referrer"}
+	nosniff, deny, csp, referrer := []string{
+		"nosniff",
+	}, []string{
+		"DENY",
+	}, []string{
+		"default-src 'none'; frame-ancestors 'none'",
+	}, []string{
+		"no-referrer",
+	}
 	hsts := []string{"max-age=31536000; includeSubDomains"}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

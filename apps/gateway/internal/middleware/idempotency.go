@@ -84,7 +84,14 @@ const (
 //
 // Answers are encrypted under the key itself, of which only a hash is stored. So a reader of the store learns
 // nothing about the answers to callers with random keys.
-func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Request, required bool, next func(http.ResponseWriter, *http.Request)) {
+func Idempotency(
+	keys Keys,
+	log *zap.Logger,
+	w http.ResponseWriter,
+	r *http.Request,
+	required bool,
+	next func(http.ResponseWriter, *http.Request),
+) {
 	x := From(r.Context())
 	key := r.Header.Get("Idempotency-Key")
 	if x.Actor.ID == "" { // no caller to scope the key to
@@ -93,7 +100,14 @@ func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Requ
 	}
 	if key == "" {
 		if required {
-			WriteProblem(w, r, errs.InvalidField("Idempotency-Key", "this header is required: a new random value for each order, the same one for a retry"))
+			WriteProblem(
+				w,
+				r,
+				errs.InvalidField(
+					"Idempotency-Key",
+					"this header is required: a new random value for each order, the same one for a retry",
+				),
+			)
 			return
 		}
 		next(w, r)
@@ -126,7 +140,12 @@ func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Requ
 		WriteProblem(w, r, errs.New(errs.IdempotencyMismatch, "this Idempotency-Key was used with another body"))
 		return
 	case claim.Answer == nil:
-		WriteProblem(w, r, errs.New(errs.IdempotencyInFlight, "a request with this Idempotency-Key is in flight: try again").WithRetryAfter(time.Second))
+		WriteProblem(
+			w,
+			r,
+			errs.New(errs.IdempotencyInFlight, "a request with this Idempotency-Key is in flight: try again").
+				WithRetryAfter(time.Second),
+		)
 		return
 	default:
 		a, err := unseal(box, claim.Answer)
@@ -152,13 +171,20 @@ func Idempotency(keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Requ
 	}()
 	next(rec, r.WithContext(rpc.WithIdempotencyKey(ctx, key)))
 	completed = true
-	if rec.status >= http.StatusInternalServerError || x.Code == string(errs.IdempotencyInFlight) || x.Code == string(errs.RateLimited) {
+	if rec.status >= http.StatusInternalServerError || x.Code == string(errs.IdempotencyInFlight) ||
+		x.Code == string(errs.RateLimited) {
 		release(kept, keys, log, stored, owner)
 		rec.flush()
 		return
 	}
 	h := w.Header()
-	a := answer{Status: rec.status, ContentType: h.Get("Content-Type"), Location: h.Get("Location"), Code: x.Code, Body: rec.body}
+	a := answer{
+		Status:      rec.status,
+		ContentType: h.Get("Content-Type"),
+		Location:    h.Get("Location"),
+		Code:        x.Code,
+		Body:        rec.body,
+	}
 	sealed, err := a.seal(box)
 	if err == nil {
 		err = keys.Keep(kept, stored, owner, bodyHash, sealed)

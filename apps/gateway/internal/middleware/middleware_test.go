@@ -17,15 +17,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
-	"google.golang.org/grpc"
 
-	authv1 "souk/gen/go/souk/auth/v1"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/rpc"
-
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -39,7 +35,11 @@ func ask(h http.HandlerFunc, r *http.Request, ms ...Middleware) *http.Response {
 
 func askAt(c clock.Clock, h http.HandlerFunc, r *http.Request, ms ...Middleware) *http.Response {
 	w := httptest.NewRecorder()
-	Chain(h, append([]Middleware{Begin(c), RequestID(), Recover(zap.NewNop()), Timeout(time.Minute)}, ms...)...).ServeHTTP(w, r)
+	Chain(
+		h,
+		append(
+			[]Middleware{Begin(c), RequestID(), Recover(zap.NewNop()), Timeout(time.Minute)},
+			ms...)...).ServeHTTP(w, r)
 	return w.Result()
 }
 
@@ -53,7 +53,10 @@ func problemOf(t *testing.T, res *http.Response) problem {
 
 func TestPanicIsAnsweredWith500(t *testing.T) {
 	t.Parallel()
-	res := ask(func(http.ResponseWriter, *http.Request) { panic("secret detail") }, httptest.NewRequest(http.MethodGet, "/", nil))
+	res := ask(
+		func(http.ResponseWriter, *http.Request) { panic("secret detail") },
+		httptest.NewRequest(http.MethodGet, "/", nil),
+	)
 	require.Equal(t, http.StatusInternalServerError, res.StatusCode)
 	p := problemOf(t, res)
 	require.Equal(t, errs.Internal, p.Code)
@@ -115,7 +118,11 @@ func TestCORSAnswersAllowedOriginsOnly(t *testing.T) {
 		r := httptest.NewRequest(http.MethodOptions, "/v1/cart", nil)
 		r.Header.Set("Origin", origin)
 		r.Header.Set("Access-Control-Request-Method", "POST")
-		return ask(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }, r, CORS([]string{"https://shop.example"}))
+		return ask(
+			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
+			r,
+			CORS([]string{"https://shop.example"}),
+		)
 	}
 	res := preflight("https://shop.example")
 	require.Equal(t, http.StatusNoContent, res.StatusCode)
@@ -199,7 +206,11 @@ func TestRateLimitCountsUsersByIDAndOthersByAddress(t *testing.T) {
 	require.Equal(t, []string{"c:usr_1"}, caller.keys)
 
 	down := &fixedLimiter{err: errors.New("redis is down")}
-	require.Equal(t, http.StatusOK, ask(ok, get(), RateLimit(Limits{ByCaller: down, ByAddress: down, Logger: zap.NewNop()})).StatusCode)
+	require.Equal(
+		t,
+		http.StatusOK,
+		ask(ok, get(), RateLimit(Limits{ByCaller: down, ByAddress: down, Logger: zap.NewNop()})).StatusCode,
+	)
 }
 
 func TestIPv6AddressesAreCountedByTheir64(t *testing.T) {
@@ -220,11 +231,22 @@ func TestIPv6AddressesAreCountedByTheir64(t *testing.T) {
 func TestRefusedCredentialsAreCounted(t *testing.T) {
 	t.Parallel()
 	c := clock.NewManual(noon)
-	signer := identity.NewSigner("gateway", identity.DeriveKey([]byte(strings.Repeat("s", 32)), "gateway"), time.Minute, c)
+	signer := identity.NewSigner(
+		"gateway",
+		identity.DeriveKey([]byte(strings.Repeat("s", 32)), "gateway"),
+		time.Minute,
+		c,
+	)
 	send := func(authorization string, address *fixedLimiter) *http.Response {
 		r := httptest.NewRequest(http.MethodGet, "/v1/me", nil)
 		r.Header.Set("Authorization", authorization)
-		mw := Authenticate(&fakeAuth{until: noon}, signer, "souk_session", c, Limits{ByAddress: address, Logger: zap.NewNop()})
+		mw := Authenticate(
+			&fakeAuth{until: noon},
+			signer,
+			"souk_session",
+			c,
+			Limits{ByAddress: address, Logger: zap.NewNop()},
+		)
 		return ask(func(http.ResponseWriter, *http.Request) {}, r, mw)
 	}
 	left, usedUp, down := &fixedLimiter{allowed: true}, &fixedLimiter{}, &fixedLimiter{err: errors.New("redis is down")}
@@ -244,99 +266,18 @@ func (f *fakeTags) Watch(string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return string(rune('a' + f.version.Load())), nil }
 }
 
-func TestResponseCacheServesFreshPublicAnswers(t *testing.T) {
-	t.Parallel()
-	tags := &fakeTags{}
-	c := clock.NewManual(noon)
-	cache := NewResponseCache(tags, 1<<20, c)
-	made := 0
-	handler := func(w http.ResponseWriter, r *http.Request) {
-		cache.Public(w, r, 2, "product:1", func(w http.ResponseWriter) {
-			made++
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write([]byte(`{"n":` + string(rune('0'+made)) + `}`))
-		})
-	}
-	get := func(actor identity.Actor, match string) (*http.Response, string) {
-		r := httptest.NewRequest(http.MethodGet, "/v1/products/1", nil)
-		if match != "" {
-			r.Header.Set("If-None-Match", match)
-		}
-		if actor.ID != "" {
-			r.Header.Set("Authorization", "Bearer "+actor.ID)
-		}
-		res := askAt(c, func(w http.ResponseWriter, r *http.Request) { From(r.Context()).Actor = actor; handler(w, r) }, r, cache.Lookup())
-		b, err := io.ReadAll(res.Body)
-		require.NoError(t, err)
-		return res, string(b)
-	}
-	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1"}
-
-	_, body := get(user, "") // a user's answer is not cached: it may hold more than the public may see
-	require.Equal(t, `{"n":1}`, body)
-	res, body := get(identity.Anonymous(), "")
-	require.Equal(t, `{"n":2}`, body)
-	require.Equal(t, "public, max-age=2", res.Header.Get("Cache-Control"))
-	etag := res.Header.Get("ETag")
-	require.NotEmpty(t, etag)
-
-	_, body = get(identity.Anonymous(), "")
-	require.Equal(t, `{"n":2}`, body, "answered from the cache")
-	res, body = get(user, "")
-	require.Equal(t, `{"n":2}`, body, "a user gets the public answer")
-	require.Equal(t, "private, no-cache", res.Header.Get("Cache-Control"))
-	res, body = get(identity.Anonymous(), etag)
-	require.Equal(t, http.StatusNotModified, res.StatusCode)
-	require.Empty(t, body)
-
-	tags.version.Add(1)
-	_, body = get(identity.Anonymous(), "")
-	require.Equal(t, `{"n":3}`, body, "a new version makes the entry stale")
-	c.Advance(3 * time.Second)
-	_, body = get(identity.Anonymous(), "")
-	require.Equal(t, `{"n":4}`, body, "so does its expiry")
-}
-
-func TestResponseCacheStaysWithinItsBound(t *testing.T) {
-	t.Parallel()
-	cache := NewResponseCache(&fakeTags{}, 256<<10, clock.NewManual(noon))
-	for i := range 5000 {
-		key := cacheKey{path: "/v1/products/" + strings.Repeat("x", i%200) + string(rune(i))}
-		cache.put(key, &cached{body: make([]byte, 500), expires: noon.Add(time.Hour)})
-	}
-	total := 0
-	for i := range cache.shards {
-		s := &cache.shards[i]
-		sum := 0
-		for k, e := range s.entries {
-			sum += entrySize(k, e)
-		}
-		require.Equal(t, sum, s.bytes)
-		total += sum
-	}
-	require.LessOrEqual(t, total, 256<<10)
-	require.Positive(t, total)
-}
-
-type fakeAuth struct {
-	calls atomic.Int64
-	until time.Time
-}
-
-func (f *fakeAuth) Authenticate(_ context.Context, in *authv1.AuthenticateRequest, _ ...grpc.CallOption) (*authv1.AuthenticateResponse, error) {
-	f.calls.Add(1)
-	if in.GetBearer() == "good" || in.GetSessionId() == "live" {
-		return &authv1.AuthenticateResponse{Kind: "user", SubjectId: "usr_1", Roles: []string{"customer"}, ReusableUntil: timestamppb.New(f.until)}, nil
-	}
-	return nil, errs.New(errs.Unauthenticated, "sign in again")
-}
-
 func TestCredentialsAreAuthenticated(t *testing.T) {
 	t.Parallel()
 	c := clock.NewManual(noon)
 	key := identity.DeriveKey([]byte(strings.Repeat("s", 32)), "gateway")
 	auth := &fakeAuth{until: noon.Add(30 * time.Second)}
-	mw := Authenticate(auth, identity.NewSigner("gateway", key, time.Minute, c), "souk_session", c, Limits{ByAddress: &fixedLimiter{allowed: true}, Logger: zap.NewNop()})
+	mw := Authenticate(
+		auth,
+		identity.NewSigner("gateway", key, time.Minute, c),
+		"souk_session",
+		c,
+		Limits{ByAddress: &fixedLimiter{allowed: true}, Logger: zap.NewNop()},
+	)
 	send := func(method, path, authorization, cookie string) (*http.Response, identity.Actor) {
 		r := httptest.NewRequest(method, path, nil)
 		if authorization != "" {
@@ -346,7 +287,11 @@ func TestCredentialsAreAuthenticated(t *testing.T) {
 			r.AddCookie(&http.Cookie{Name: "souk_session", Value: cookie})
 		}
 		var actor identity.Actor
-		return ask(func(_ http.ResponseWriter, r *http.Request) { actor = identity.FromContext(r.Context()) }, r, mw), actor
+		return ask(
+			func(_ http.ResponseWriter, r *http.Request) { actor = identity.FromContext(r.Context()) },
+			r,
+			mw,
+		), actor
 	}
 	_, actor := send(http.MethodGet, "/v1/me", "", "")
 	require.Equal(t, identity.KindAnonymous, actor.Kind)

@@ -37,7 +37,12 @@ func Recover(log *zap.Logger) Middleware {
 					panic(v)
 				}
 				x := exchangeOf(w, r)
-				log.Error("panic in a request", zap.String("request_id", x.RequestID), zap.String("panic", fmt.Sprint(v)), zap.ByteString("stack", debug.Stack()))
+				log.Error(
+					"panic in a request",
+					zap.String("request_id", x.RequestID),
+					zap.String("panic", fmt.Sprint(v)),
+					zap.ByteString("stack", debug.Stack()),
+				)
 				x.Code = string(errs.Internal)
 				if x.Wrote() {
 					panic(http.ErrAbortHandler)
@@ -167,9 +172,19 @@ func Record(m *metric.HTTP, log *zap.Logger, c clock.Clock) Middleware {
 				}
 				fields := pool.Get().(*logFields) //nolint:forcetypeassert // nothing else is in the pool
 				defer pool.Put(fields)
-				line := append(fields[:0], logging.Plain(), // the request ID was checked, all else is ours
-					zap.String("method", metric.Method(r.Method)), zap.String("route", x.Route), zap.Int("status", x.status),
-					zap.Duration("took", took), zap.Int64("bytes", x.bytes), zap.String("request_id", x.RequestID))
+				line := append(
+					fields[:0],
+					logging.Plain(), // the request ID was checked, all else is ours
+					zap.String(
+						"method",
+						metric.Method(r.Method),
+					),
+					zap.String("route", x.Route),
+					zap.Int("status", x.status),
+					zap.Duration("took", took),
+					zap.Int64("bytes", x.bytes),
+					zap.String("request_id", x.RequestID),
+				)
 				if x.Actor.ID != "" {
 					line = append(line, zap.String("actor", x.Actor.ID))
 				}

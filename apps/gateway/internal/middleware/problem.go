@@ -64,7 +64,16 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 
 // WriteStatus answers with an HTTP error for which souk has no code.
 func WriteStatus(w http.ResponseWriter, r *http.Request, status int, code, detail string) {
-	problem{Type: "https://souk.dev/problems/" + code, Title: http.StatusText(status), Status: status, Detail: detail, Code: errs.Code(code)}.write(w, r)
+	problem{
+		Type:   "https://souk.dev/problems/" + code,
+		Title:  http.StatusText(status),
+		Status: status,
+		Detail: detail,
+		Code:   errs.Code(code),
+	}.write(
+		w,
+		r,
+	)
 }
 
 // write sends p instead of the handler's answer.

@@ -65,7 +65,8 @@ func (l Limits) take(ctx context.Context, from Limiter, key string) error {
 		return nil
 	}
 	if !allowed {
-		return errs.New(errs.RateLimited, "too many requests: try again later").WithRetryAfter(max(retryAfter, time.Second))
+		return errs.New(errs.RateLimited, "too many requests: try again later").
+			WithRetryAfter(max(retryAfter, time.Second))
 	}
 	return nil
 }

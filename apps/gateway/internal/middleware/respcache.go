@@ -143,7 +143,13 @@ var privately = []string{"private, no-cache"}
 // Public sets the ETag and Cache-Control of a public GET's answer, answers If-None-Match, and caches the
 // answer to an anonymous caller. It wraps routes whose contract allows caching; tag names the answer's
 // source.
-func (rc *ResponseCache) Public(w http.ResponseWriter, r *http.Request, seconds int32, tag string, next func(http.ResponseWriter)) {
+func (rc *ResponseCache) Public(
+	w http.ResponseWriter,
+	r *http.Request,
+	seconds int32,
+	tag string,
+	next func(http.ResponseWriter),
+) {
 	x := From(r.Context())
 	anonymous := x.Actor.Kind == identity.KindAnonymous
 	control := privately
@@ -161,7 +167,9 @@ func (rc *ResponseCache) Public(w http.ResponseWriter, r *http.Request, seconds 
 		}
 		if anonymous {
 			current = rc.tags.Watch(tag)
-			version, versionErr = current(r.Context()) // before the handler runs: a write meanwhile makes the entry stale
+			version, versionErr = current(
+				r.Context(),
+			) // before the handler runs: a write meanwhile makes the entry stale
 		}
 	}
 	rec := newRecorder(w)
@@ -173,8 +181,17 @@ func (rc *ResponseCache) Public(w http.ResponseWriter, r *http.Request, seconds 
 	}
 	h := w.Header()
 	e := &cached{
-		body: rec.body, contentType: h["Content-Type"], etag: []string{etagOf(rec.body)}, control: control,
-		length: []string{strconv.Itoa(len(rec.body))}, route: x.Route, method: x.Method, current: current, version: version,
+		body:        rec.body,
+		contentType: h["Content-Type"],
+		etag:        []string{etagOf(rec.body)},
+		control:     control,
+		length: []string{
+			strconv.Itoa(len(rec.body)),
+		},
+		route:   x.Route,
+		method:  x.Method,
+		current: current,
+		version: version,
 		expires: rc.clock.Now().Add(time.Duration(seconds) * time.Second),
 	}
 	if anonymous && rc.maxBytes > 0 && versionErr == nil {

@@ -59,7 +59,8 @@ func claim(owner, bodyHash string) string { return owner + "\n" + bodyHash + "\n
 // Claim claims key for owner, or returns what is stored under it. Errors: unavailable.
 func (k *Keys) Claim(ctx context.Context, key, bodyHash, owner string, lease time.Duration) (middleware.Claim, error) {
 	// SET … NX GET returns the stored value, or nil if the key is now ours.
-	was, err := k.client.Do(ctx, k.client.B().Set().Key(redisKey(key)).Value(claim(owner, bodyHash)).Nx().Get().PxMilliseconds(lease.Milliseconds()).Build()).ToString()
+	was, err := k.client.Do(ctx, k.client.B().Set().Key(redisKey(key)).Value(claim(owner, bodyHash)).Nx().Get().PxMilliseconds(lease.Milliseconds()).Build()).
+		ToString()
 	if rueidis.IsRedisNil(err) {
 		return middleware.Claim{Owned: true}, nil
 	}
@@ -83,7 +84,9 @@ func (k *Keys) Renew(ctx context.Context, key, owner string, lease time.Duration
 // Keep stores the answer for the store's ttl. Errors: unavailable.
 func (k *Keys) Keep(ctx context.Context, key, owner, bodyHash string, answer []byte) error {
 	value := claim(owner, bodyHash) + string(answer)
-	return redisx.Err(keepScript.Exec(ctx, k.client, []string{redisKey(key)}, []string{owner, value, millis(k.ttl)}).Error())
+	return redisx.Err(
+		keepScript.Exec(ctx, k.client, []string{redisKey(key)}, []string{owner, value, millis(k.ttl)}).Error(),
+	)
 }
 
 // Release deletes a claim, so that a retry runs again. Errors: unavailable.

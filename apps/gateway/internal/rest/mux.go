@@ -36,16 +36,26 @@ func contractRoutes() (routes, error) {
 }
 
 // newMux returns a mux that routes the contracts' REST methods to the services behind conn.
-func newMux(ctx context.Context, conn grpc.ClientConnInterface, routes routes, in *signIn, cache *middleware.ResponseCache, keys middleware.Keys, log *zap.Logger) (*runtime.ServeMux, error) {
+func newMux(
+	ctx context.Context,
+	conn grpc.ClientConnInterface,
+	routes routes,
+	in *signIn,
+	cache *middleware.ResponseCache,
+	keys middleware.Keys,
+	log *zap.Logger,
+) (*runtime.ServeMux, error) {
 	none := func(string) (string, bool) { return "", false }
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, jsonpb.Marshaler{}),
 		runtime.WithIncomingHeaderMatcher(none), // the context carries what a service needs
 		runtime.WithOutgoingHeaderMatcher(none),
 		runtime.WithErrorHandler(writeError),
-		runtime.WithRoutingErrorHandler(func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, status int) {
-			writeRoutingError(w, r, routes, status)
-		}),
+		runtime.WithRoutingErrorHandler(
+			func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, status int) {
+				writeRoutingError(w, r, routes, status)
+			},
+		),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithWriteContentLength(),
@@ -74,12 +84,29 @@ func newMux(ctx context.Context, conn grpc.ClientConnInterface, routes routes, i
 				}
 				switch {
 				case route.cacheSeconds > 0:
-					cache.Public(w, r, route.cacheSeconds, route.tag(params), func(w http.ResponseWriter) { next(w, bare(r), params) })
+					cache.Public(
+						w,
+						r,
+						route.cacheSeconds,
+						route.tag(params),
+						func(w http.ResponseWriter) { next(w, bare(r), params) },
+					)
 				case r.Method == http.MethodPost:
-					middleware.Idempotency(keys, log, w, r, route.idempotencyKey, func(w http.ResponseWriter, r *http.Request) {
-						w.Header().Set("Cache-Control", "no-store")
-						next(&success{ResponseWriter: w, status: route.successStatus, location: route.location}, bare(r), params)
-					})
+					middleware.Idempotency(
+						keys,
+						log,
+						w,
+						r,
+						route.idempotencyKey,
+						func(w http.ResponseWriter, r *http.Request) {
+							w.Header().Set("Cache-Control", "no-store")
+							next(
+								&success{ResponseWriter: w, status: route.successStatus, location: route.location},
+								bare(r),
+								params,
+							)
+						},
+					)
 				default:
 					w.Header().Set("Cache-Control", "no-store")
 					next(w, bare(r), params)
@@ -141,7 +168,14 @@ func (s *success) Write(b []byte) (int, error) {
 // unwrap returns the message itself: with a response_body, the generated code passes a struct that embeds it.
 func unwrap(m proto.Message) proto.Message { return m.ProtoReflect().Interface() }
 
-func writeError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+func writeError(
+	_ context.Context,
+	_ *runtime.ServeMux,
+	_ runtime.Marshaler,
+	w http.ResponseWriter,
+	r *http.Request,
+	err error,
+) {
 	var coded *errs.Error
 	if errors.As(err, &coded) {
 		middleware.WriteProblem(w, r, coded)
@@ -165,7 +199,13 @@ func writeRoutingError(w http.ResponseWriter, r *http.Request, routes routes, st
 	}
 	if allowed := routes.allowed(r.URL.Path); len(allowed) > 0 {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		middleware.WriteStatus(w, r, http.StatusMethodNotAllowed, "method_not_allowed", "this path does not take this method: see the Allow header")
+		middleware.WriteStatus(
+			w,
+			r,
+			http.StatusMethodNotAllowed,
+			"method_not_allowed",
+			"this path does not take this method: see the Allow header",
+		)
 		return
 	}
 	middleware.WriteProblem(w, r, errs.New(errs.NotFound, "there is no such path"))

@@ -25,7 +25,8 @@ func parametersOf(request protoreflect.MessageDescriptor, pattern string, rule *
 	for i := range request.Fields().Len() {
 		f := request.Fields().Get(i)
 		name := string(f.Name())
-		if name == rule.GetBody() || strings.Contains(pattern, "{"+name+"}") || strings.Contains(pattern, "{"+name+"=") {
+		if name == rule.GetBody() || strings.Contains(pattern, "{"+name+"}") ||
+			strings.Contains(pattern, "{"+name+"=") {
 			continue
 		}
 		out[name], out[f.JSONName()] = f, f

@@ -85,13 +85,18 @@ func routesOf(files ...protoreflect.FileDescriptor) (routes, error) {
 					return nil, fmt.Errorf("%s: %w", m.FullName(), err)
 				}
 				out[verb+" "+pattern] = route{
-					pattern: pattern, method: string(m.FullName()), service: string(f.Package().Parent().Name()),
+					pattern:        pattern,
+					method:         string(m.FullName()),
+					service:        string(f.Package().Parent().Name()),
 					access:         proto.GetExtension(m.Options(), optionsv1.E_Access).(*optionsv1.Access),
 					idempotencyKey: proto.GetExtension(m.Options(), optionsv1.E_IdempotencyKey).(bool),
 					cacheSeconds:   proto.GetExtension(m.Options(), optionsv1.E_CacheSeconds).(int32),
-					successStatus:  cmp.Or(int(proto.GetExtension(m.Options(), optionsv1.E_SuccessStatus).(int32)), http.StatusOK),
-					location:       created,
-					parameters:     parametersOf(m.Input(), pattern, rule),
+					successStatus: cmp.Or(
+						int(proto.GetExtension(m.Options(), optionsv1.E_SuccessStatus).(int32)),
+						http.StatusOK,
+					),
+					location:   created,
+					parameters: parametersOf(m.Input(), pattern, rule),
 				}
 			}
 		}

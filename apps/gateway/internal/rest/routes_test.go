@@ -24,7 +24,13 @@ func TestDocumentHasExactlyTheRoutes(t *testing.T) {
 	}
 	var served []string
 	for key := range known {
-		served = append(served, anyField.ReplaceAllStringFunc(key, func(v string) string { return strings.ToLower(strings.ReplaceAll(v, "_", "")) }))
+		served = append(
+			served,
+			anyField.ReplaceAllStringFunc(
+				key,
+				func(v string) string { return strings.ToLower(strings.ReplaceAll(v, "_", "")) },
+			),
+		)
 	}
 	var document struct {
 		Paths map[string]map[string]any `json:"paths"`
@@ -33,7 +39,10 @@ func TestDocumentHasExactlyTheRoutes(t *testing.T) {
 	var documented []string
 	for path, item := range document.Paths {
 		for verb := range item {
-			documented = append(documented, strings.ToUpper(verb)+" "+anyField.ReplaceAllStringFunc(path, strings.ToLower))
+			documented = append(
+				documented,
+				strings.ToUpper(verb)+" "+anyField.ReplaceAllStringFunc(path, strings.ToLower),
+			)
 		}
 	}
 	require.ElementsMatch(t, served, documented)
@@ -46,7 +55,10 @@ func TestDocumentHasExactlyTheParameters(t *testing.T) {
 	require.NoError(t, err)
 	var taken, documented []string
 	normal := func(key string) string {
-		return anyField.ReplaceAllStringFunc(key, func(v string) string { return strings.ToLower(strings.ReplaceAll(v, "_", "")) })
+		return anyField.ReplaceAllStringFunc(
+			key,
+			func(v string) string { return strings.ToLower(strings.ReplaceAll(v, "_", "")) },
+		)
 	}
 	for key, rt := range contracts {
 		for name, f := range rt.parameters {

@@ -66,7 +66,15 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		return nil, err
 	}
 
-	in := &signIn{auth: auth, publicURL: d.PublicURL, session: session, login: login, guest: guest, secure: https, logger: d.Logger}
+	in := &signIn{
+		auth:      auth,
+		publicURL: d.PublicURL,
+		session:   session,
+		login:     login,
+		guest:     guest,
+		secure:    https,
+		logger:    d.Logger,
+	}
 	mux := newOwnMux(routes)
 	mux.handle("GET /auth/login", in.begin)
 	mux.handle("GET /auth/callback", in.callback)
@@ -86,7 +94,10 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 	open.handle("GET /docs", docs)
 	open.handle("GET /docs/{file}", docsFile)
 	open.handle("GET /health/live", func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, nil) })
-	open.handle("GET /health/ready", func(w http.ResponseWriter, r *http.Request) { writeHealth(w, d.Ready(r.Context())) })
+	open.handle(
+		"GET /health/ready",
+		func(w http.ResponseWriter, r *http.Request) { writeHealth(w, d.Ready(r.Context())) },
+	)
 	if d.DevURL != "" {
 		target, err := url.Parse(d.DevURL)
 		if err != nil {
@@ -94,7 +105,12 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		}
 		open.HandleFunc("/dev/", routed("/dev/", devProxy(target).ServeHTTP))
 	}
-	limits := middleware.Limits{ByCaller: d.ByCaller, ByAddress: d.ByAddress, Trusted: d.TrustedProxies, Logger: d.Logger}
+	limits := middleware.Limits{
+		ByCaller:  d.ByCaller,
+		ByAddress: d.ByAddress,
+		Trusted:   d.TrustedProxies,
+		Logger:    d.Logger,
+	}
 	named := middleware.Chain(ahead(byContract, mux),
 		middleware.Authenticate(auth, d.Signer, session, d.Clock, limits),
 		middleware.RateLimit(limits), // refusals by later steps count, too

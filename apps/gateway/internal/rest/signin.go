@@ -19,8 +19,16 @@ import (
 
 // signInService is the part of the auth service that browser sign-in calls.
 type signInService interface {
-	BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest, opts ...grpc.CallOption) (*authv1.BeginLoginResponse, error)
-	CompleteLogin(ctx context.Context, in *authv1.CompleteLoginRequest, opts ...grpc.CallOption) (*authv1.CompleteLoginResponse, error)
+	BeginLogin(
+		ctx context.Context,
+		in *authv1.BeginLoginRequest,
+		opts ...grpc.CallOption,
+	) (*authv1.BeginLoginResponse, error)
+	CompleteLogin(
+		ctx context.Context,
+		in *authv1.CompleteLoginRequest,
+		opts ...grpc.CallOption,
+	) (*authv1.CompleteLoginResponse, error)
 	Logout(ctx context.Context, in *authv1.LogoutRequest, opts ...grpc.CallOption) (*authv1.LogoutResponse, error)
 }
 
@@ -56,7 +64,10 @@ func (s *signIn) begin(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere, http.StatusSeeOther)
 		return
 	}
-	res, err := s.auth.BeginLogin(own(r.Context()), &authv1.BeginLoginRequest{ReturnTo: r.URL.Query().Get("returnTo"), RedirectUri: s.publicURL + "/auth/callback"})
+	res, err := s.auth.BeginLogin(
+		own(r.Context()),
+		&authv1.BeginLoginRequest{ReturnTo: r.URL.Query().Get("returnTo"), RedirectUri: s.publicURL + "/auth/callback"},
+	)
 	if err != nil {
 		middleware.WriteProblem(w, r, err)
 		return
@@ -103,12 +114,23 @@ func (s *signIn) keepGuest(w http.ResponseWriter, res *authv1.CreateGuestRespons
 func (s *signIn) callback(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	if e := q.Get("error"); e != "" {
-		middleware.WriteProblem(w, r, errs.New(errs.Unauthenticated, "the sign-in provider refused: %s", providerError(e)))
+		middleware.WriteProblem(
+			w,
+			r,
+			errs.New(errs.Unauthenticated, "the sign-in provider refused: %s", providerError(e)),
+		)
 		return
 	}
 	cookie, err := r.Cookie(s.login)
 	if err != nil || q.Get("code") == "" || q.Get("state") == "" {
-		middleware.WriteProblem(w, r, errs.New(errs.Unauthenticated, "this sign-in was not begun here, or took too long: begin again at /auth/login"))
+		middleware.WriteProblem(
+			w,
+			r,
+			errs.New(
+				errs.Unauthenticated,
+				"this sign-in was not begun here, or took too long: begin again at /auth/login",
+			),
+		)
 		return
 	}
 	req := &authv1.CompleteLoginRequest{Code: q.Get("code"), State: q.Get("state"), LoginCookie: cookie.Value}
@@ -137,7 +159,11 @@ func (s *signIn) endSession(r *http.Request, replacedBy string) {
 	if err != nil || old.Value == "" || old.Value == replacedBy {
 		return
 	}
-	if _, err := s.auth.Logout(own(r.Context()), &authv1.LogoutRequest{SessionId: old.Value}); err != nil && !errs.Is(err, errs.Unauthenticated) {
+	if _, err := s.auth.Logout(
+		own(r.Context()),
+		&authv1.LogoutRequest{SessionId: old.Value},
+	); err != nil &&
+		!errs.Is(err, errs.Unauthenticated) {
 		s.logger.Warn("a browser's old session was not ended at sign-in", zap.Error(err))
 	}
 }
@@ -150,7 +176,9 @@ func (s *signIn) logout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	res, err := s.auth.Logout(own(r.Context()), &authv1.LogoutRequest{
-		SessionId: cookie.Value, Everywhere: r.URL.Query().Get("everywhere") == "true", PostLogoutRedirectUri: s.publicURL + "/",
+		SessionId:             cookie.Value,
+		Everywhere:            r.URL.Query().Get("everywhere") == "true",
+		PostLogoutRedirectUri: s.publicURL + "/",
 	})
 	if err != nil && !errs.Is(err, errs.Unauthenticated) {
 		middleware.WriteProblem(w, r, err)
@@ -182,7 +210,14 @@ func navigates(r *http.Request) bool {
 }
 
 func (s *signIn) cookie(name, value string, lifetime time.Duration) *http.Cookie {
-	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode} //nolint:gosec // Secure with https, and without in development
+	c := &http.Cookie{ //nolint:gosec // Secure with https, and without in development
+		Name:     name,
+		Value:    value,
+		Path:     "/",
+		HttpOnly: true,
+		Secure:   s.secure,
+		SameSite: http.SameSiteLaxMode,
+	}
 	if lifetime < 0 {
 		c.MaxAge = -1
 	} else {

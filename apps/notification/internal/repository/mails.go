@@ -55,7 +55,15 @@ func (s *Store) Consume(read func(event.Event) (domain.Mail, bool, error)) outbo
 	return func(_ context.Context, b *pgx.Batch, e event.Event) error {
 		m, ok, err := read(e)
 		if err == nil && ok {
-			postgres.QueueRows(b, sqlQueue, []string{m.ID}, []string{string(m.Kind)}, []string{m.OrderID}, []time.Time{m.CreatedAt}, []string{m.Traceparent})
+			postgres.QueueRows(
+				b,
+				sqlQueue,
+				[]string{m.ID},
+				[]string{string(m.Kind)},
+				[]string{m.OrderID},
+				[]time.Time{m.CreatedAt},
+				[]string{m.Traceparent},
+			)
 		}
 		return err
 	}
@@ -63,14 +71,21 @@ func (s *Store) Consume(read func(event.Event) (domain.Mail, bool, error)) outbo
 
 // Claim returns at most n due mails. No other process gets them before until.
 func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]domain.Mail, error) {
-	rows, err := sqlc.New(s.pool).ClaimMails(ctx, sqlc.ClaimMailsParams{Now: now, Until: until, AtMost: int32(n)}) //nolint:gosec // at most 256
+	rows, err := sqlc.New(s.pool).
+		ClaimMails(ctx, sqlc.ClaimMailsParams{Now: now, Until: until, AtMost: int32(n)})
+		//nolint:gosec // at most 256
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
 	out := make([]domain.Mail, len(rows))
 	for i, r := range rows {
 		out[i] = domain.Mail{
-			ID: r.ID, Kind: domain.Kind(r.Kind), OrderID: r.OrderID, Attempts: r.Attempts, Traceparent: r.Traceparent, CreatedAt: r.CreatedAt,
+			ID:          r.ID,
+			Kind:        domain.Kind(r.Kind),
+			OrderID:     r.OrderID,
+			Attempts:    r.Attempts,
+			Traceparent: r.Traceparent,
+			CreatedAt:   r.CreatedAt,
 		}
 	}
 	return out, nil
@@ -93,8 +108,26 @@ func (s *Store) runSent(ctx context.Context, items []delivery) ([]batch.Result[s
 		if it.ev.Metadata == nil {
 			metadata = []byte("{}")
 		}
-		arg.Ids, arg.Attempts, arg.Ats = append(arg.Ids, it.mail.ID), append(arg.Attempts, it.mail.Attempts), append(arg.Ats, it.at)
-		arg.EventIds, arg.Subjects, arg.Types = append(arg.EventIds, it.ev.ID), append(arg.Subjects, it.ev.Subject), append(arg.Types, it.ev.Type)
+		arg.Ids, arg.Attempts, arg.Ats = append(
+			arg.Ids,
+			it.mail.ID,
+		), append(
+			arg.Attempts,
+			it.mail.Attempts,
+		), append(
+			arg.Ats,
+			it.at,
+		)
+		arg.EventIds, arg.Subjects, arg.Types = append(
+			arg.EventIds,
+			it.ev.ID,
+		), append(
+			arg.Subjects,
+			it.ev.Subject,
+		), append(
+			arg.Types,
+			it.ev.Type,
+		)
 		arg.Metadatas, arg.Payloads = append(arg.Metadatas, string(metadata)), append(arg.Payloads, it.ev.Payload)
 	}
 	if err := sqlc.New(s.pool).MailsSent(ctx, arg); err != nil {
@@ -112,6 +145,7 @@ func (s *Store) Failed(ctx context.Context, m domain.Mail, reason string) error 
 
 // Retry records that a mail is due again at the given time. An empty reason keeps the previous one.
 func (s *Store) Retry(ctx context.Context, m domain.Mail, reason string, at time.Time) error {
-	_, err := sqlc.New(s.pool).MailAgain(ctx, sqlc.MailAgainParams{ID: m.ID, Attempts: m.Attempts, Reason: reason, At: at})
+	_, err := sqlc.New(s.pool).
+		MailAgain(ctx, sqlc.MailAgainParams{ID: m.ID, Attempts: m.Attempts, Reason: reason, At: at})
 	return postgres.Err(err)
 }

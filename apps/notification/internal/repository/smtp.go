@@ -220,7 +220,11 @@ func (x *session) transact(from string, m domain.Message) (begun bool, err error
 		name, command string
 		code          int
 	}
-	steps := []step{{"sender", "MAIL FROM:<" + from + ">" + x.options, 250}, {"recipient", "RCPT TO:<" + m.To + ">", 25}, {"data", "DATA", 354}}
+	steps := []step{
+		{"sender", "MAIL FROM:<" + from + ">" + x.options, 250},
+		{"recipient", "RCPT TO:<" + m.To + ">", 25},
+		{"data", "DATA", 354},
+	}
 	text := x.client.Text
 	for commands := range slices.Chunk(steps, x.depth) {
 		for _, step := range commands {

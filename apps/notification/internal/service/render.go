@@ -133,7 +133,10 @@ func (r *Renderer) page(m domain.Mail, o *orderv1.Order) page {
 		part := shopPart{Name: oneLine(so.GetShopName())}
 		for _, it := range so.GetItems() {
 			part.Items = append(part.Items, item{
-				Quantity: it.GetQuantity(), Title: oneLine(it.GetTitle()), Options: options(it.GetOptions()), Total: amount(it.GetLineTotal()),
+				Quantity: it.GetQuantity(),
+				Title:    oneLine(it.GetTitle()),
+				Options:  options(it.GetOptions()),
+				Total:    amount(it.GetLineTotal()),
 			})
 		}
 		p.Shops = append(p.Shops, part)

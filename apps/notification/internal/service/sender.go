@@ -8,6 +8,7 @@ import (
 	"net/mail"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,7 @@ import (
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	userv1 "souk/gen/go/souk/user/v1"
+	"souk/pkg/chore"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/event"
@@ -64,12 +66,20 @@ type Mails interface {
 
 // Orders is the part of the order service that notification calls.
 type Orders interface {
-	GetOrderForNotice(ctx context.Context, r *orderv1.GetOrderForNoticeRequest, opts ...grpc.CallOption) (*orderv1.GetOrderForNoticeResponse, error)
+	GetOrderForNotice(
+		ctx context.Context,
+		r *orderv1.GetOrderForNoticeRequest,
+		opts ...grpc.CallOption,
+	) (*orderv1.GetOrderForNoticeResponse, error)
 }
 
 // Users is the part of the user service that notification calls.
 type Users interface {
-	BatchGetUsers(ctx context.Context, r *userv1.BatchGetUsersRequest, opts ...grpc.CallOption) (*userv1.BatchGetUsersResponse, error)
+	BatchGetUsers(
+		ctx context.Context,
+		r *userv1.BatchGetUsersRequest,
+		opts ...grpc.CallOption,
+	) (*userv1.BatchGetUsersResponse, error)
 }
 
 // Post sends mails. Its errors are *domain.Failure.
@@ -99,7 +109,7 @@ type Deps struct {
 // Sender sends due mails.
 type Sender struct {
 	Deps
-	wake   chan struct{}
+	wake   chore.Wake
 	active chan struct{} // holds a slot per mail that is being sent
 	sent   *prometheus.CounterVec
 	failed prometheus.Counter
@@ -107,7 +117,7 @@ type Sender struct {
 
 // New returns a Sender. Run runs it.
 func New(d Deps) (*Sender, error) {
-	s := &Sender{Deps: d, wake: make(chan struct{}, 1), active: make(chan struct{}, d.Concurrency)}
+	s := &Sender{Deps: d, wake: chore.NewWake(), active: make(chan struct{}, d.Concurrency)}
 	var err error
 	if s.sent, err = metric.Register(d.Metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "mail_sent_total", Help: "Mails that a server took, by kind."}, []string{"kind"})); err != nil {
@@ -119,55 +129,37 @@ func New(d Deps) (*Sender, error) {
 }
 
 // Wake makes the sender look for mails now. It is called after the transaction of a new mail has committed.
-func (s *Sender) Wake() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
+func (s *Sender) Wake() { s.wake.Now() }
 
 // Ready returns nil: mails wait until the sender runs.
 func (s *Sender) Ready(context.Context) error { return nil }
 
 // Run sends due mails until ctx ends, and finishes what it has begun.
 func (s *Sender) Run(ctx context.Context) error {
-	slots, freed := make(chan struct{}, ahead*s.Concurrency), make(chan struct{}, 1)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	more, failing := false, false // more: mails may be due that had no free slot
-	// resting: no claim until claimInterval is over or, after a full claim, most of its mails are sent
-	resting, full := false, false
-	most := 0 // slots in use at which the rest after a full claim ends
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.wake:
-			more = true
-		case <-freed:
-			if !more {
-				continue
-			}
-			if full && len(slots) <= most {
-				resting = false
-			}
-		case <-timer.C:
-			if resting && !more {
-				resting = false
-				timer.Reset(idlePoll)
-				continue
-			}
-			resting, more = false, true
-		}
-		if resting {
-			continue
+	slots := make(chan struct{}, ahead*s.Concurrency)
+	var backlog atomic.Bool // mails may be due that had no free slot: a freed slot wakes the loop
+	var (
+		due     bool // mails may be due, and the last claim is too recent for another one
+		resting bool // no claim until claimInterval is over or, after a full claim, most of its mails are sent
+		most    int  // slots in use at which the rest after a full claim ends
+		failing bool
+	)
+	return chore.Loop(ctx, s.wake, func(ctx context.Context, woken bool) (time.Duration, error) {
+		switch {
+		case resting && woken && (!backlog.Load() || len(slots) > most):
+			due = true
+			return chore.Keep, nil
+		case resting && !woken && !due:
+			resting = false
+			return idlePoll, nil
 		}
 		free := cap(slots) - len(slots)
 		if free == 0 {
-			timer.Reset(idlePoll)
-			continue
+			resting = false
+			backlog.Store(true)
+			return idlePoll, nil
 		}
 		now := s.Clock.Now()
 		until := now.Add(lease)
@@ -175,22 +167,21 @@ func (s *Sender) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil && !failing {
 			s.Logger.Warn("mails that are due cannot be read", zap.Error(err))
 		}
-		full, most = len(got) == free, cap(slots)-free+free/4
-		failing, more = err != nil, full
+		full := len(got) == free
+		failing, due, resting, most = err != nil, full, true, cap(slots)-free+free/4
+		backlog.Store(full)
 		for _, m := range got {
 			slots <- struct{}{}
 			wg.Go(func() {
 				s.attempt(ctx, m, until)
 				<-slots
-				select {
-				case freed <- struct{}{}:
-				default:
+				if backlog.Load() {
+					s.wake.Now()
 				}
 			})
 		}
-		resting = true
-		timer.Reset(claimInterval)
-	}
+		return claimInterval, nil
+	})
 }
 
 // attempt sends one mail and records the result. The claim ends at until, which is computed before the claim.
@@ -208,7 +199,8 @@ func (s *Sender) attempt(running context.Context, m domain.Mail, until time.Time
 	defer context.AfterFunc(running, func() { time.AfterFunc(stopTimeout, cancelRecord) })()
 	if err == nil {
 		if err = s.recordSent(recordCtx, m); err != nil {
-			s.log(recordCtx, m).Error("a mail was sent, but that could not be recorded; it may be sent again", zap.Error(err))
+			s.log(recordCtx, m).
+				Error("a mail was sent, but that could not be recorded; it may be sent again", zap.Error(err))
 		}
 		return
 	}
@@ -226,7 +218,11 @@ func (s *Sender) attempt(running context.Context, m domain.Mail, until time.Time
 		log.Error("a mail was given up", zap.String("reason", f.Reason), zap.Int32("attempts", m.Attempts))
 		err = record(recordCtx, func(ctx context.Context) error { return s.Mails.Failed(ctx, m, f.Reason) })
 	} else {
-		log.Warn("a mail was not sent; it is tried again", zap.String("reason", f.Reason), zap.Int32("attempts", m.Attempts))
+		log.Warn(
+			"a mail was not sent; it is tried again",
+			zap.String("reason", f.Reason),
+			zap.Int32("attempts", m.Attempts),
+		)
 		err = record(recordCtx, func(ctx context.Context) error {
 			return s.Mails.Retry(ctx, m, f.Reason, now.Add(domain.Backoff(m.Attempts)))
 		})
@@ -237,7 +233,8 @@ func (s *Sender) attempt(running context.Context, m domain.Mail, until time.Time
 }
 
 func (s *Sender) log(ctx context.Context, m domain.Mail) *zap.Logger {
-	return logging.With(ctx, s.Logger).With(zap.String("mail_id", m.ID), zap.String("kind", string(m.Kind)), zap.String("order_id", m.OrderID))
+	return logging.With(ctx, s.Logger).
+		With(zap.String("mail_id", m.ID), zap.String("kind", string(m.Kind)), zap.String("order_id", m.OrderID))
 }
 
 func (s *Sender) recordSent(ctx context.Context, m domain.Mail) error {

@@ -32,7 +32,10 @@ func (a Address) Validate() error {
 		}
 	}
 	if len(a.CountryCode) != 2 || !strings.Contains(countries, " "+a.CountryCode+" ") {
-		fields = append(fields, errs.Field{Path: "shippingAddress.countryCode", Message: "must be an ISO 3166 alpha-2 code such as \"BR\""})
+		fields = append(
+			fields,
+			errs.Field{Path: "shippingAddress.countryCode", Message: "must be an ISO 3166 alpha-2 code such as \"BR\""},
+		)
 	}
 	if len(fields) == 0 {
 		return nil

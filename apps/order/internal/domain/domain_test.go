@@ -59,8 +59,15 @@ func TestOrdersAddUp(t *testing.T) {
 				UnitPrice: money.New(rapid.Int64Range(1, 1_000_000_00).Draw(t, "price"), currency),
 			}
 		}), 1, 40).Draw(t, "lines")
-		rates := map[money.Currency]money.Money{currency: money.New(rapid.Int64Range(0, 5000).Draw(t, "rate"), currency)}
-		o, err := domain.Place(domain.Request{CustomerID: "usr_1", IdemKey: "k", PaymentMethod: "card"}, lines, rates, noon)
+		rates := map[money.Currency]money.Money{
+			currency: money.New(rapid.Int64Range(0, 5000).Draw(t, "rate"), currency),
+		}
+		o, err := domain.Place(
+			domain.Request{CustomerID: "usr_1", IdemKey: "k", PaymentMethod: "card"},
+			lines,
+			rates,
+			noon,
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +151,11 @@ func TestShippingRequiresPayment(t *testing.T) {
 	}{
 		{"card", "authorized", false}, {"card", "captured", true}, {"cod", "authorized", true}, {"card", "voided", false}, {"cod", "voided", false},
 	} {
-		o := domain.Order{Status: domain.Confirmed, Payment: domain.Payment{Method: c.method, Status: c.status}, Parts: []domain.ShopOrder{{ID: "p", Status: domain.Confirmed}}}
+		o := domain.Order{
+			Status:  domain.Confirmed,
+			Payment: domain.Payment{Method: c.method, Status: c.status},
+			Parts:   []domain.ShopOrder{{ID: "p", Status: domain.Confirmed}},
+		}
 		changed, err := o.Ship("p", "x", "y", noon)
 		require.Equal(t, c.ok, changed && err == nil, "%+v: %v", c, err)
 		if !c.ok {
@@ -163,6 +174,10 @@ func TestAddressReportsAllInvalidFields(t *testing.T) {
 		paths = append(paths, f.Path)
 	}
 	require.Equal(t, []string{
-		"shippingAddress.name", "shippingAddress.line1", "shippingAddress.city", "shippingAddress.postalCode", "shippingAddress.countryCode",
+		"shippingAddress.name",
+		"shippingAddress.line1",
+		"shippingAddress.city",
+		"shippingAddress.postalCode",
+		"shippingAddress.countryCode",
 	}, paths)
 }

@@ -101,7 +101,8 @@ func (o *Order) MayCancel() (done bool, err error) {
 	case o.Status == Cancelled || o.CancelID != "":
 		return true, nil
 	case o.Status == Pending:
-		return false, errs.New(errs.Conflict, "the checkout of this order is still running; try again in a moment").WithRetryAfter(time.Second)
+		return false, errs.New(errs.Conflict, "the checkout of this order is still running; try again in a moment").
+			WithRetryAfter(time.Second)
 	}
 	for _, p := range o.Parts {
 		if p.Status != Confirmed {
@@ -142,7 +143,8 @@ func (o *Order) Ship(partID, carrier, tracking string, at time.Time) (changed bo
 	case !p.Status.CanBecome(Shipped):
 		return false, errs.New(errs.Conflict, "the shop order is %s: it cannot be shipped", p.Status)
 	case !o.paid():
-		return false, errs.New(errs.Conflict, "the payment is still being collected; try again in a moment").WithRetryAfter(time.Second)
+		return false, errs.New(errs.Conflict, "the payment is still being collected; try again in a moment").
+			WithRetryAfter(time.Second)
 	}
 	p.Status, p.Carrier, p.TrackingNumber, p.ShippedAt = Shipped, carrier, tracking, at
 	o.derive(at)
@@ -175,7 +177,8 @@ func (o *Order) CashCollected() bool {
 
 // paid reports whether shop orders may be shipped: the payment is captured, or it is cash on delivery.
 func (o *Order) paid() bool {
-	return o.Payment.Status == PaymentCaptured || o.Payment.Method == CashOnDelivery && o.Payment.Status == PaymentAuthorized
+	return o.Payment.Status == PaymentCaptured ||
+		o.Payment.Method == CashOnDelivery && o.Payment.Status == PaymentAuthorized
 }
 
 // Part returns the shop order with the ID, or nil.

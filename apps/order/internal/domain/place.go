@@ -37,7 +37,19 @@ type Request struct {
 // the cart, which is empty after the first attempt.
 func (r Request) Hash() [sha256.Size]byte {
 	a := r.Address
-	parts := []string{a.Name, a.Line1, a.Line2, a.City, a.Region, a.PostalCode, a.CountryCode, a.Phone, r.PaymentMethod, r.Token, r.Email}
+	parts := []string{
+		a.Name,
+		a.Line1,
+		a.Line2,
+		a.City,
+		a.Region,
+		a.PostalCode,
+		a.CountryCode,
+		a.Phone,
+		r.PaymentMethod,
+		r.Token,
+		r.Email,
+	}
 	h := sha256.New()
 	for _, s := range append(parts, r.VoucherCodes...) {
 		var n [8]byte
@@ -58,7 +70,12 @@ func Place(r Request, lines []Line, rates map[money.Currency]money.Money, at tim
 	case len(lines) == 0:
 		return Order{}, errs.New(errs.CartEmpty, "the cart is empty")
 	case len(lines) > MaxLines:
-		return Order{}, errs.New(errs.Unprocessable, "an order has at most %d lines, the cart has %d", MaxLines, len(lines))
+		return Order{}, errs.New(
+			errs.Unprocessable,
+			"an order has at most %d lines, the cart has %d",
+			MaxLines,
+			len(lines),
+		)
 	}
 	currency := lines[0].UnitPrice.Currency()
 	o := Order{
@@ -77,7 +94,14 @@ func Place(r Request, lines []Line, rates map[money.Currency]money.Money, at tim
 			i = len(o.Parts)
 			shops[l.ShopID] = i
 			o.Parts = append(o.Parts, ShopOrder{
-				ID: id.New(id.ShopOrder), OrderID: o.ID, ShopID: l.ShopID, ShopName: l.ShopName, Status: Pending, PlacedAt: at,
+				ID: id.New(
+					id.ShopOrder,
+				),
+				OrderID:  o.ID,
+				ShopID:   l.ShopID,
+				ShopName: l.ShopName,
+				Status:   Pending,
+				PlacedAt: at,
 			})
 		}
 		o.Parts[i].Items = append(o.Parts[i].Items, item)

@@ -25,9 +25,16 @@ func showAddress(a domain.Address) *orderv1.ShippingAddress {
 
 func showOrder(o domain.Order) *orderv1.Order {
 	out := &orderv1.Order{
-		Id: o.ID, Number: o.Number, Status: string(o.Status), PlacedAt: timestamppb.New(o.PlacedAt), UpdatedAt: timestamppb.New(o.UpdatedAt),
-		Subtotal: o.Totals.Subtotal.Proto(), Discount: o.Totals.Discount.Proto(), Shipping: o.Totals.Shipping.Proto(),
-		Tax: o.Totals.Tax.Proto(), Total: o.Totals.Total.Proto(),
+		Id:              o.ID,
+		Number:          o.Number,
+		Status:          string(o.Status),
+		PlacedAt:        timestamppb.New(o.PlacedAt),
+		UpdatedAt:       timestamppb.New(o.UpdatedAt),
+		Subtotal:        o.Totals.Subtotal.Proto(),
+		Discount:        o.Totals.Discount.Proto(),
+		Shipping:        o.Totals.Shipping.Proto(),
+		Tax:             o.Totals.Tax.Proto(),
+		Total:           o.Totals.Total.Proto(),
 		Payment:         &orderv1.OrderPayment{Id: o.Payment.ID, Status: o.Payment.Status, Method: o.Payment.Method},
 		ShippingAddress: showAddress(o.Address),
 	}

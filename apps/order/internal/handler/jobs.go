@@ -33,7 +33,7 @@ func Forget(refused Refused, after time.Duration, c clock.Clock, log *zap.Logger
 	scans := 0
 	forget := chore.Chore{
 		Name: "forget refused checkouts", Every: forgetEvery, Batch: forgetBatch, Clock: c, Logger: log,
-		Do: func(ctx context.Context, now time.Time) (int, error) {
+		Pass: func(ctx context.Context, now time.Time) (int, error) {
 			before := now.Add(-after)
 			n, err := refused.ForgetRefused(ctx, from, before, forgetBatch)
 			if err == nil && n < forgetBatch { // the scan is complete

@@ -48,7 +48,10 @@ func (h *RPC) GetOrder(ctx context.Context, r *orderv1.GetOrderRequest) (*orderv
 // GetOrderForNotice returns any order to the notification service.
 //
 // Errors: not_found.
-func (h *RPC) GetOrderForNotice(ctx context.Context, r *orderv1.GetOrderForNoticeRequest) (*orderv1.GetOrderForNoticeResponse, error) {
+func (h *RPC) GetOrderForNotice(
+	ctx context.Context,
+	r *orderv1.GetOrderForNoticeRequest,
+) (*orderv1.GetOrderForNoticeResponse, error) {
 	o, err := h.Service.ForNotice(ctx, r.GetId())
 	if err != nil {
 		return nil, err
@@ -66,7 +69,10 @@ func (h *RPC) CancelOrder(ctx context.Context, r *orderv1.CancelOrderRequest) (*
 }
 
 // ShipShopOrder marks a shop order as shipped. Errors: those of service.Service.Ship.
-func (h *RPC) ShipShopOrder(ctx context.Context, r *orderv1.ShipShopOrderRequest) (*orderv1.ShipShopOrderResponse, error) {
+func (h *RPC) ShipShopOrder(
+	ctx context.Context,
+	r *orderv1.ShipShopOrderRequest,
+) (*orderv1.ShipShopOrderResponse, error) {
 	p, err := h.Service.Ship(ctx, r.GetId(), r.GetCarrier(), r.GetTrackingNumber())
 	if err != nil {
 		return nil, err
@@ -75,7 +81,10 @@ func (h *RPC) ShipShopOrder(ctx context.Context, r *orderv1.ShipShopOrderRequest
 }
 
 // DeliverShopOrder marks a shop order as delivered. Errors: those of service.Service.Deliver.
-func (h *RPC) DeliverShopOrder(ctx context.Context, r *orderv1.DeliverShopOrderRequest) (*orderv1.DeliverShopOrderResponse, error) {
+func (h *RPC) DeliverShopOrder(
+	ctx context.Context,
+	r *orderv1.DeliverShopOrderRequest,
+) (*orderv1.DeliverShopOrderResponse, error) {
 	p, err := h.Service.Deliver(ctx, r.GetId())
 	if err != nil {
 		return nil, err
@@ -127,7 +136,10 @@ func (h *RPC) ListOrders(ctx context.Context, r *orderv1.ListOrdersRequest) (*or
 // ListShopOrders lists a shop's shop orders, newest first.
 //
 // Errors: invalid_argument (the page token is invalid), not_found (the caller is neither a member nor an operator).
-func (h *RPC) ListShopOrders(ctx context.Context, r *orderv1.ListShopOrdersRequest) (*orderv1.ListShopOrdersResponse, error) {
+func (h *RPC) ListShopOrders(
+	ctx context.Context,
+	r *orderv1.ListShopOrdersRequest,
+) (*orderv1.ListShopOrdersResponse, error) {
 	c, size := beginning(), page.Size(r.GetPageSize())
 	filter := []string{"shop orders of " + r.GetShopId(), r.GetStatus()}
 	if err := page.Decode(r.GetPageToken(), &c, filter...); err != nil {

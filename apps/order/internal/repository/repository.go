@@ -56,7 +56,14 @@ type key struct{ customerID, idemKey string }
 
 // Open returns a Store on the pool. It calls wake whenever it has written events.
 func Open(pool *pgxpool.Pool, wake func()) *Store {
-	s := &Store{pool: pool, q: sqlc.New(pool), wake: wake, confirm: statement("confirm"), cancel: statement("cancel"), payments: statement("apply_payments")}
+	s := &Store{
+		pool:     pool,
+		q:        sqlc.New(pool),
+		wake:     wake,
+		confirm:  statement("confirm"),
+		cancel:   statement("cancel"),
+		payments: statement("apply_payments"),
+	}
 	s.keys = batch.New(keyLimit, s.runKeys, batch.WithParallel(2))
 	s.byID = batch.New(readLimit, s.runByID, batch.WithParallel(2))
 	return s
@@ -106,8 +113,16 @@ func (s *Store) Owned(ctx context.Context, orderID, customerID string) (domain.O
 }
 
 // History returns a page of the customer's orders, newest first, without refused checkouts.
-func (s *Store) History(ctx context.Context, customerID string, after domain.Position, limit int) ([]domain.Order, error) {
-	rows, err := s.q.History(ctx, sqlc.HistoryParams{CustomerID: customerID, Before: after.At, BeforeID: after.ID, Page: int32(limit)}) //nolint:gosec // a page is small
+func (s *Store) History(
+	ctx context.Context,
+	customerID string,
+	after domain.Position,
+	limit int,
+) ([]domain.Order, error) {
+	rows, err := s.q.History(
+		ctx,
+		sqlc.HistoryParams{CustomerID: customerID, Before: after.At, BeforeID: after.ID, Page: int32(limit)},
+	) //nolint:gosec // a page is small
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
@@ -120,9 +135,19 @@ func (s *Store) History(ctx context.Context, customerID string, after domain.Pos
 
 // ShopHistory returns a page of the shop's shop orders, newest first. It returns those with the status, or all that
 // were ever confirmed if the status is "".
-func (s *Store) ShopHistory(ctx context.Context, shopID string, status domain.Status, after domain.Position, limit int) ([]domain.ShopOrder, error) {
+func (s *Store) ShopHistory(
+	ctx context.Context,
+	shopID string,
+	status domain.Status,
+	after domain.Position,
+	limit int,
+) ([]domain.ShopOrder, error) {
 	rows, err := s.q.ShopHistory(ctx, sqlc.ShopHistoryParams{
-		ShopID: shopID, Status: string(status), Before: after.At, BeforeID: after.ID, Page: int32(limit), //nolint:gosec // a page is small
+		ShopID:   shopID,
+		Status:   string(status),
+		Before:   after.At,
+		BeforeID: after.ID,
+		Page:     int32(limit), //nolint:gosec // a page is small
 	})
 	if err != nil {
 		return nil, postgres.Err(err)
@@ -190,8 +215,17 @@ func (s *Store) KeepRefusal(ctx context.Context, r domain.Request, why domain.Re
 	}
 	hash := r.Hash()
 	n, err := s.q.KeepRefusal(ctx, sqlc.KeepRefusalParams{
-		ID: id.New(id.Order), CustomerID: r.CustomerID, IdemKey: r.IdemKey, RequestHash: hash[:], PaymentMethod: r.PaymentMethod,
-		CancelCode: string(why.Code), CancelReason: why.Message, CancelFields: fields, At: at,
+		ID: id.New(
+			id.Order,
+		),
+		CustomerID:    r.CustomerID,
+		IdemKey:       r.IdemKey,
+		RequestHash:   hash[:],
+		PaymentMethod: r.PaymentMethod,
+		CancelCode:    string(why.Code),
+		CancelReason:  why.Message,
+		CancelFields:  fields,
+		At:            at,
 	})
 	if err == nil && n == 0 {
 		return keyTaken()
@@ -201,7 +235,10 @@ func (s *Store) KeepRefusal(ctx context.Context, r domain.Request, why domain.Re
 
 // OrdersOf returns the IDs of at most limit orders of a customer, including refused checkouts.
 func (s *Store) OrdersOf(ctx context.Context, customerID string, limit int) ([]string, error) {
-	ids, err := s.q.CustomersOrders(ctx, sqlc.CustomersOrdersParams{CustomerID: customerID, Limit: int32(limit)}) //nolint:gosec // a batch is small
+	ids, err := s.q.CustomersOrders(
+		ctx,
+		sqlc.CustomersOrdersParams{CustomerID: customerID, Limit: int32(limit)},
+	) //nolint:gosec // a batch is small
 	return ids, postgres.Err(err)
 }
 
@@ -241,14 +278,25 @@ func (s *Store) CheckoutEnded(ctx context.Context, orderID string) (bool, error)
 }
 
 // Refuse cancels the order of a refused checkout and appends newEvent's event. Repeating it has no effect.
-func (s *Store) Refuse(ctx context.Context, orderID string, why domain.Refusal, at time.Time, newEvent func(version int64) (event.Event, error)) error {
+func (s *Store) Refuse(
+	ctx context.Context,
+	orderID string,
+	why domain.Refusal,
+	at time.Time,
+	newEvent func(version int64) (event.Event, error),
+) error {
 	fields, err := fieldsOf(why)
 	if err != nil {
 		return err
 	}
 	return s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
 		version, err := q.Refuse(ctx, sqlc.RefuseParams{
-			ID: orderID, CancelCode: string(why.Code), CancelReason: why.Message, CancelFields: fields, FreeKey: why.Fault, At: at,
+			ID:           orderID,
+			CancelCode:   string(why.Code),
+			CancelReason: why.Message,
+			CancelFields: fields,
+			FreeKey:      why.Fault,
+			At:           at,
 		})
 		switch err = postgres.Err(err); {
 		case errs.Is(err, errs.NotFound):
@@ -271,23 +319,39 @@ func (s *Store) Refuse(ctx context.Context, orderID string, why domain.Refusal, 
 // returns their number. Rows of checkouts that were refused before an order was written are deleted.
 func (s *Store) ForgetRefused(ctx context.Context, from, before time.Time, most int) (int, error) {
 	first, end := id.At(id.Order, from), id.At(id.Order, before)
-	erased, err := s.q.ForgetRefused(ctx, sqlc.ForgetRefusedParams{First: first, Before: end, Most: int32(most)}) //nolint:gosec // a batch is small
+	erased, err := s.q.ForgetRefused(
+		ctx,
+		sqlc.ForgetRefusedParams{First: first, Before: end, Most: int32(most)},
+	) //nolint:gosec // a batch is small
 	if err != nil {
 		return 0, postgres.Err(err)
 	}
-	deleted, err := s.q.ForgetKeys(ctx, sqlc.ForgetKeysParams{First: first, Before: end, Most: int32(most)}) //nolint:gosec // a batch is small
+	deleted, err := s.q.ForgetKeys(
+		ctx,
+		sqlc.ForgetKeysParams{First: first, Before: end, Most: int32(most)},
+	) //nolint:gosec // a batch is small
 	return int(max(erased, deleted)), postgres.Err(err)
 }
 
 // ConfirmStep returns the pivot of a checkout, which confirms the order and its shop orders with the values of
 // confirmation.
-func (s *Store) ConfirmStep(name string, confirmation func(*saga.Run) (domain.Confirmation, event.Event, error)) saga.Step {
+func (s *Store) ConfirmStep(
+	name string,
+	confirmation func(*saga.Run) (domain.Confirmation, event.Event, error),
+) saga.Step {
 	return saga.Step{Name: name, Pivot: true, Written: s.wake, Batch: func(r *saga.Run, b *pgx.Batch) error {
 		c, ev, err := confirmation(r)
 		if err != nil {
 			return err
 		}
-		postgres.QueueRows(b, s.confirm, []string{r.ID()}, []time.Time{c.At}, []string{c.Payment.ID}, []string{c.Payment.Status})
+		postgres.QueueRows(
+			b,
+			s.confirm,
+			[]string{r.ID()},
+			[]time.Time{c.At},
+			[]string{c.Payment.ID},
+			[]string{c.Payment.Status},
+		)
 		outbox.Queue(b, ev)
 		return nil
 	}}
@@ -299,13 +363,23 @@ func (s *Store) AcceptStep(name string) saga.Step {
 }
 
 // CancelStep returns the step that cancels the order and its shop orders with the values of cancellation.
-func (s *Store) CancelStep(name string, cancellation func(*saga.Run) (domain.Cancellation, event.Event, error)) saga.Step {
+func (s *Store) CancelStep(
+	name string,
+	cancellation func(*saga.Run) (domain.Cancellation, event.Event, error),
+) saga.Step {
 	return saga.Step{Name: name, Written: s.wake, Batch: func(r *saga.Run, b *pgx.Batch) error {
 		c, ev, err := cancellation(r)
 		if err != nil {
 			return err
 		}
-		postgres.QueueRows(b, s.cancel, []string{c.OrderID}, []string{r.ID()}, []time.Time{c.At}, []string{c.PaymentStatus})
+		postgres.QueueRows(
+			b,
+			s.cancel,
+			[]string{c.OrderID},
+			[]string{r.ID()},
+			[]time.Time{c.At},
+			[]string{c.PaymentStatus},
+		)
 		outbox.Queue(b, ev)
 		return nil
 	}}
@@ -316,7 +390,15 @@ func (s *Store) PaymentEvents(decode func(event.Event) (domain.PaymentUpdate, bo
 	return func(_ context.Context, b *pgx.Batch, e event.Event) error {
 		u, relevant, err := decode(e)
 		if err == nil && relevant {
-			postgres.QueueRows(b, s.payments, []string{u.OrderID}, []string{u.PaymentID}, []string{u.Status}, []int64{u.Version}, []time.Time{u.At})
+			postgres.QueueRows(
+				b,
+				s.payments,
+				[]string{u.OrderID},
+				[]string{u.PaymentID},
+				[]string{u.Status},
+				[]int64{u.Version},
+				[]time.Time{u.At},
+			)
 		}
 		return err
 	}
@@ -325,7 +407,11 @@ func (s *Store) PaymentEvents(decode func(event.Event) (domain.PaymentUpdate, bo
 // Change locks and reads an order, calls change, and writes the differences and the events in one transaction.
 //
 // Errors: not_found.
-func (s *Store) Change(ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, error)) (domain.Order, error) {
+func (s *Store) Change(
+	ctx context.Context,
+	orderID string,
+	change func(*domain.Order) ([]event.Event, error),
+) (domain.Order, error) {
 	var o domain.Order
 	err := s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
 		var events []event.Event
@@ -338,7 +424,12 @@ func (s *Store) Change(ctx context.Context, orderID string, change func(*domain.
 	return o, err
 }
 
-func changed(ctx context.Context, q *sqlc.Queries, orderID string, change func(*domain.Order) ([]event.Event, error)) (domain.Order, []event.Event, error) {
+func changed(
+	ctx context.Context,
+	q *sqlc.Queries,
+	orderID string,
+	change func(*domain.Order) ([]event.Event, error),
+) (domain.Order, []event.Event, error) {
 	var o domain.Order
 	// Locking and reading take two statements, so that the read sees the shop orders as of after the lock was
 	// taken.
@@ -361,8 +452,13 @@ func changed(ctx context.Context, q *sqlc.Queries, orderID string, change func(*
 		return o, events, err
 	}
 	err = q.SaveOrder(ctx, sqlc.SaveOrderParams{
-		ID: o.ID, Status: string(o.Status), CancelID: o.CancelID, CancelCode: o.CancelCode, CancelReason: o.CancelReason,
-		Version: o.Version, UpdatedAt: o.UpdatedAt,
+		ID:           o.ID,
+		Status:       string(o.Status),
+		CancelID:     o.CancelID,
+		CancelCode:   o.CancelCode,
+		CancelReason: o.CancelReason,
+		Version:      o.Version,
+		UpdatedAt:    o.UpdatedAt,
 	})
 	if err != nil {
 		return o, nil, postgres.Err(err)

@@ -84,7 +84,12 @@ func (s *Starts) Begin(ctx context.Context) (end func(), err error) {
 // returns the saga's input for the order as written.
 //
 // Errors: already_exists (the customer's key is taken).
-func (s *Starts) Create(ctx context.Context, o domain.Order, created event.Event, input func(domain.Order) any) (domain.Order, error) {
+func (s *Starts) Create(
+	ctx context.Context,
+	o domain.Order,
+	created event.Event,
+	input func(domain.Order) any,
+) (domain.Order, error) {
 	out, err := s.creates.Submit(ctx, creation{ctx, o, created, input})
 	if err != nil {
 		return domain.Order{}, err
@@ -169,7 +174,11 @@ func (s *Starts) create(ctx context.Context, all []creation) error {
 }
 
 // ChangeAndStart is Change that also starts the saga that change returns, unless its ID is "".
-func (s *Starts) ChangeAndStart(ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, domain.Start, error)) (domain.Order, error) {
+func (s *Starts) ChangeAndStart(
+	ctx context.Context,
+	orderID string,
+	change func(*domain.Order) ([]event.Event, domain.Start, error),
+) (domain.Order, error) {
 	var o domain.Order
 	err := s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
 		var start domain.Start
@@ -216,16 +225,43 @@ func (c *columns) add(o domain.Order) error {
 	if err != nil {
 		return errs.Wrap(err, errs.Internal, "the address cannot be kept")
 	}
-	c.id, c.number, c.customer, c.idem = append(c.id, o.ID), append(c.number, o.Number), append(c.customer, o.CustomerID), append(c.idem, o.IdemKey)
+	c.id, c.number, c.customer, c.idem = append(
+		c.id,
+		o.ID,
+	), append(
+		c.number,
+		o.Number,
+	), append(
+		c.customer,
+		o.CustomerID,
+	), append(
+		c.idem,
+		o.IdemKey,
+	)
 	c.currency, c.method = append(c.currency, string(o.Totals.Total.Currency())), append(c.method, o.Payment.Method)
-	c.email, c.address, c.placed = append(c.email, o.Email), append(c.address, string(address)), append(c.placed, o.PlacedAt)
+	c.email, c.address, c.placed = append(
+		c.email,
+		o.Email,
+	), append(
+		c.address,
+		string(address),
+	), append(
+		c.placed,
+		o.PlacedAt,
+	)
 	c.hash = append(c.hash, o.RequestHash[:])
 	addTotals(&c.totals, o.Totals)
 	line := int32(0)
 	for i, p := range o.Parts {
 		c.partID, c.partOrder = append(c.partID, p.ID), append(c.partOrder, o.ID)
 		c.shop, c.shopName = append(c.shop, p.ShopID), append(c.shopName, p.ShopName)
-		c.partPosition, c.partPlaced = append(c.partPosition, int32(i)), append(c.partPlaced, p.PlacedAt) //nolint:gosec // at most domain.MaxLines
+		c.partPosition, c.partPlaced = append(
+			c.partPosition,
+			int32(i),
+		), append(
+			c.partPlaced,
+			p.PlacedAt,
+		) //nolint:gosec // at most domain.MaxLines
 		addTotals(&c.partTotals, p.Totals)
 		for _, it := range p.Items {
 			options := []byte("{}")
@@ -234,10 +270,37 @@ func (c *columns) add(o domain.Order) error {
 					return errs.Wrap(err, errs.Internal, "the options cannot be kept")
 				}
 			}
-			c.itemOrder, c.itemPart, c.itemPosition = append(c.itemOrder, o.ID), append(c.itemPart, p.ID), append(c.itemPosition, line)
+			c.itemOrder, c.itemPart, c.itemPosition = append(
+				c.itemOrder,
+				o.ID,
+			), append(
+				c.itemPart,
+				p.ID,
+			), append(
+				c.itemPosition,
+				line,
+			)
 			c.variant, c.product = append(c.variant, it.VariantID), append(c.product, it.ProductID)
-			c.title, c.sku, c.options = append(c.title, it.Title), append(c.sku, it.SKU), append(c.options, string(options))
-			c.quantity, c.price, c.total = append(c.quantity, it.Quantity), append(c.price, it.UnitPrice.Minor()), append(c.total, it.LineTotal.Minor())
+			c.title, c.sku, c.options = append(
+				c.title,
+				it.Title,
+			), append(
+				c.sku,
+				it.SKU,
+			), append(
+				c.options,
+				string(options),
+			)
+			c.quantity, c.price, c.total = append(
+				c.quantity,
+				it.Quantity,
+			), append(
+				c.price,
+				it.UnitPrice.Minor(),
+			), append(
+				c.total,
+				it.LineTotal.Minor(),
+			)
 			line++
 		}
 	}
@@ -252,7 +315,23 @@ func addTotals(to *[5][]int64, t domain.Totals) {
 
 func (c *columns) orders() []any {
 	t := c.totals
-	return []any{c.id, c.number, c.customer, c.idem, c.hash, c.currency, t[0], t[1], t[2], t[3], t[4], c.method, c.email, c.address, c.placed}
+	return []any{
+		c.id,
+		c.number,
+		c.customer,
+		c.idem,
+		c.hash,
+		c.currency,
+		t[0],
+		t[1],
+		t[2],
+		t[3],
+		t[4],
+		c.method,
+		c.email,
+		c.address,
+		c.placed,
+	}
 }
 
 func (c *columns) parts() []any {
@@ -261,5 +340,17 @@ func (c *columns) parts() []any {
 }
 
 func (c *columns) items() []any {
-	return []any{c.itemOrder, c.itemPosition, c.itemPart, c.variant, c.product, c.title, c.sku, c.options, c.quantity, c.price, c.total}
+	return []any{
+		c.itemOrder,
+		c.itemPosition,
+		c.itemPart,
+		c.variant,
+		c.product,
+		c.title,
+		c.sku,
+		c.options,
+		c.quantity,
+		c.price,
+		c.total,
+	}
 }

@@ -19,7 +19,10 @@ func (s *Service) Adopt(ctx context.Context, guestID, userID string) error {
 		if err != nil || len(ids) == 0 {
 			return err
 		}
-		if _, err := s.Payments.AdoptPayments(ctx, &paymentv1.AdoptPaymentsRequest{GuestId: guestID, UserId: userID, OrderIds: ids}); err != nil {
+		if _, err := s.Payments.AdoptPayments(
+			ctx,
+			&paymentv1.AdoptPaymentsRequest{GuestId: guestID, UserId: userID, OrderIds: ids},
+		); err != nil {
 			return err
 		}
 		if err := s.Store.Adopt(ctx, guestID, userID, ids); err != nil {

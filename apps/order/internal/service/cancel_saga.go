@@ -105,7 +105,11 @@ func (s *Sagas) cancellation(r *saga.Run) (domain.Cancellation, event.Event, err
 	// The event has no version: payment events may have incremented the order's version since the cancellation
 	// began.
 	ev, err := event.New(r.Context(), SubjectCancelled, in.OrderID, 0, c.At, &orderv1.OrderCancelled{
-		OrderId: in.OrderID, Number: in.Number, CustomerId: in.CustomerID, Reason: domain.CancelledByCustomer, WasConfirmed: true,
+		OrderId:      in.OrderID,
+		Number:       in.Number,
+		CustomerId:   in.CustomerID,
+		Reason:       domain.CancelledByCustomer,
+		WasConfirmed: true,
 	})
 	return c, ev, err
 }

@@ -105,16 +105,27 @@ func (s *Service) place(ctx context.Context, r domain.Request) (domain.Order, er
 func checkRequest(r domain.Request, caller identity.Actor) error {
 	switch {
 	case r.IdemKey == "":
-		return errs.InvalidField("Idempotency-Key", "the header is required: a fresh key for each checkout, the same key for its retries")
+		return errs.InvalidField(
+			"Idempotency-Key",
+			"the header is required: a fresh key for each checkout, the same key for its retries",
+		)
 	case len(r.IdemKey) > maxKey || !printable(r.IdemKey):
 		return errs.InvalidField("Idempotency-Key", "must be at most %d printable ASCII characters", maxKey)
 	}
 	a := r.Address
 	texts := []struct{ path, value string }{
 		{"payment.token", r.Token},
-		{"shippingAddress.name", a.Name}, {"shippingAddress.line1", a.Line1}, {"shippingAddress.line2", a.Line2},
-		{"shippingAddress.city", a.City}, {"shippingAddress.region", a.Region}, {"shippingAddress.postalCode", a.PostalCode},
-		{"shippingAddress.phone", a.Phone}, {"email", r.Email},
+		{"shippingAddress.name", a.Name},
+		{"shippingAddress.line1", a.Line1},
+		{"shippingAddress.line2", a.Line2},
+		{
+			"shippingAddress.city",
+			a.City,
+		},
+		{"shippingAddress.region", a.Region},
+		{"shippingAddress.postalCode", a.PostalCode},
+		{"shippingAddress.phone", a.Phone},
+		{"email", r.Email},
 	}
 	for _, code := range r.VoucherCodes {
 		texts = append(texts, struct{ path, value string }{"voucherCodes", code})
@@ -250,10 +261,12 @@ func (s *Service) answer(ctx context.Context, o domain.Order, out saga.Outcome) 
 // refused returns the error of a checkout that was not confirmed.
 func refused(out saga.Outcome) error {
 	if out.State == saga.Parked {
-		return errs.Wrap(causeOf(out), errs.Unavailable, "the checkout could not be finished, and our staff has to look into it").WithRetryAfter(time.Minute)
+		return errs.Wrap(causeOf(out), errs.Unavailable, "the checkout could not be finished, and our staff has to look into it").
+			WithRetryAfter(time.Minute)
 	}
 	if out.Err == nil || errs.OutcomeUnknown(out.Err) {
-		return errs.Wrap(causeOf(out), errs.Unavailable, "the checkout could not be finished; nothing was charged, try again").WithRetryAfter(time.Second)
+		return errs.Wrap(causeOf(out), errs.Unavailable, "the checkout could not be finished; nothing was charged, try again").
+			WithRetryAfter(time.Second)
 	}
 	return out.Err
 }
@@ -291,7 +304,8 @@ func (s *Service) replay(ctx context.Context, a domain.Attempt, r domain.Request
 }
 
 func inFlight() error {
-	return errs.New(errs.IdempotencyInFlight, "a checkout with this Idempotency-Key is still running").WithRetryAfter(time.Second)
+	return errs.New(errs.IdempotencyInFlight, "a checkout with this Idempotency-Key is still running").
+		WithRetryAfter(time.Second)
 }
 
 // beforeDeadline returns a context that ends replyMargin before ctx does.

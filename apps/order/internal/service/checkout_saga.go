@@ -81,7 +81,11 @@ func (s *Sagas) checkout() saga.Definition {
 		{Name: "reserve", Do: s.reserve, Undo: s.release},
 		{Name: "authorize", Do: s.authorize, Undo: s.void, Timeout: s.AuthorizeTimeout},
 		confirm,
-		{Name: "clear_cart", Do: s.clearCart, Prompt: true}, // otherwise a second checkout could order the same cart again
+		{
+			Name:   "clear_cart",
+			Do:     s.clearCart,
+			Prompt: true,
+		}, // otherwise a second checkout could order the same cart again
 		{Name: "capture", Do: s.capture},
 		{Name: "commit", Do: s.commit},
 		{Name: "clear_cart_later", Do: s.clearCartLater},
@@ -95,7 +99,10 @@ func keepRefusal(r *saga.Run, err error) error {
 		return err
 	}
 	e := errs.From(err)
-	if setErr := r.Set(resultRefusal, domain.Refusal{Code: e.Code, Message: e.Message, Fields: e.Fields}); setErr != nil {
+	if setErr := r.Set(
+		resultRefusal,
+		domain.Refusal{Code: e.Code, Message: e.Message, Fields: e.Fields},
+	); setErr != nil {
 		return setErr
 	}
 	return err
@@ -122,7 +129,10 @@ func (s *Sagas) reserve(ctx context.Context, r *saga.Run) error {
 	if err := r.Input(&in); err != nil {
 		return err
 	}
-	req := &productv1.ReserveInventoryRequest{OrderId: r.ID(), TtlSeconds: int32(s.ReserveFor / time.Second)} //nolint:gosec // checked by Config
+	req := &productv1.ReserveInventoryRequest{
+		OrderId:    r.ID(),
+		TtlSeconds: int32(s.ReserveFor / time.Second),
+	} //nolint:gosec // checked by Config
 	for _, l := range in.Lines {
 		req.Lines = append(req.Lines, &productv1.Line{VariantId: l.VariantID, Quantity: l.Quantity})
 	}
@@ -141,7 +151,11 @@ func (s *Sagas) authorize(ctx context.Context, r *saga.Run) error {
 		return err
 	}
 	res, err := s.Payments.Authorize(ctx, &paymentv1.AuthorizeRequest{
-		OrderId: r.ID(), CustomerId: in.CustomerID, Amount: money.New(in.Total, in.Currency).Proto(), Method: in.Method, Token: in.Token,
+		OrderId:    r.ID(),
+		CustomerId: in.CustomerID,
+		Amount:     money.New(in.Total, in.Currency).Proto(),
+		Method:     in.Method,
+		Token:      in.Token,
 	})
 	if err != nil {
 		return keepRefusal(r, err)
@@ -169,9 +183,17 @@ func (s *Sagas) confirmation(r *saga.Run) (domain.Confirmation, event.Event, err
 	if err := r.Set(resultConfirmed, c.At); err != nil {
 		return c, event.Event{}, err
 	}
-	msg := &orderv1.OrderConfirmed{OrderId: r.ID(), Number: in.Number, CustomerId: in.CustomerID, Total: money.New(in.Total, in.Currency).Proto()}
+	msg := &orderv1.OrderConfirmed{
+		OrderId:    r.ID(),
+		Number:     in.Number,
+		CustomerId: in.CustomerID,
+		Total:      money.New(in.Total, in.Currency).Proto(),
+	}
 	for _, p := range in.Parts {
-		msg.Shops = append(msg.Shops, &orderv1.ShopPart{ShopOrderId: p.ID, ShopId: p.ShopID, Total: money.New(p.Total, in.Currency).Proto()})
+		msg.Shops = append(
+			msg.Shops,
+			&orderv1.ShopPart{ShopOrderId: p.ID, ShopId: p.ShopID, Total: money.New(p.Total, in.Currency).Proto()},
+		)
 	}
 	ev, err := event.New(r.Context(), SubjectConfirmed, r.ID(), 2, c.At, msg)
 	return c, ev, err

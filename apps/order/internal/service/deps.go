@@ -22,37 +22,83 @@ import (
 
 // Products is the product service, as far as order needs it.
 type Products interface {
-	BatchGetVariants(ctx context.Context, r *productv1.BatchGetVariantsRequest, opts ...grpc.CallOption) (*productv1.BatchGetVariantsResponse, error)
-	ReserveInventory(ctx context.Context, r *productv1.ReserveInventoryRequest, opts ...grpc.CallOption) (*productv1.ReserveInventoryResponse, error)
-	ReleaseInventory(ctx context.Context, r *productv1.ReleaseInventoryRequest, opts ...grpc.CallOption) (*productv1.ReleaseInventoryResponse, error)
-	CommitInventory(ctx context.Context, r *productv1.CommitInventoryRequest, opts ...grpc.CallOption) (*productv1.CommitInventoryResponse, error)
-	RestockInventory(ctx context.Context, r *productv1.RestockInventoryRequest, opts ...grpc.CallOption) (*productv1.RestockInventoryResponse, error)
+	BatchGetVariants(
+		ctx context.Context,
+		r *productv1.BatchGetVariantsRequest,
+		opts ...grpc.CallOption,
+	) (*productv1.BatchGetVariantsResponse, error)
+	ReserveInventory(
+		ctx context.Context,
+		r *productv1.ReserveInventoryRequest,
+		opts ...grpc.CallOption,
+	) (*productv1.ReserveInventoryResponse, error)
+	ReleaseInventory(
+		ctx context.Context,
+		r *productv1.ReleaseInventoryRequest,
+		opts ...grpc.CallOption,
+	) (*productv1.ReleaseInventoryResponse, error)
+	CommitInventory(
+		ctx context.Context,
+		r *productv1.CommitInventoryRequest,
+		opts ...grpc.CallOption,
+	) (*productv1.CommitInventoryResponse, error)
+	RestockInventory(
+		ctx context.Context,
+		r *productv1.RestockInventoryRequest,
+		opts ...grpc.CallOption,
+	) (*productv1.RestockInventoryResponse, error)
 }
 
 // Payments is the payment service, as far as order needs it.
 type Payments interface {
-	Authorize(ctx context.Context, r *paymentv1.AuthorizeRequest, opts ...grpc.CallOption) (*paymentv1.AuthorizeResponse, error)
-	Capture(ctx context.Context, r *paymentv1.CaptureRequest, opts ...grpc.CallOption) (*paymentv1.CaptureResponse, error)
+	Authorize(
+		ctx context.Context,
+		r *paymentv1.AuthorizeRequest,
+		opts ...grpc.CallOption,
+	) (*paymentv1.AuthorizeResponse, error)
+	Capture(
+		ctx context.Context,
+		r *paymentv1.CaptureRequest,
+		opts ...grpc.CallOption,
+	) (*paymentv1.CaptureResponse, error)
 	Void(ctx context.Context, r *paymentv1.VoidRequest, opts ...grpc.CallOption) (*paymentv1.VoidResponse, error)
 	Refund(ctx context.Context, r *paymentv1.RefundRequest, opts ...grpc.CallOption) (*paymentv1.RefundResponse, error)
-	AdoptPayments(ctx context.Context, r *paymentv1.AdoptPaymentsRequest, opts ...grpc.CallOption) (*paymentv1.AdoptPaymentsResponse, error)
+	AdoptPayments(
+		ctx context.Context,
+		r *paymentv1.AdoptPaymentsRequest,
+		opts ...grpc.CallOption,
+	) (*paymentv1.AdoptPaymentsResponse, error)
 }
 
 // Carts is the cart service, as far as order needs it.
 type Carts interface {
 	GetLines(ctx context.Context, r *cartv1.GetLinesRequest, opts ...grpc.CallOption) (*cartv1.GetLinesResponse, error)
-	RemoveOrdered(ctx context.Context, r *cartv1.RemoveOrderedRequest, opts ...grpc.CallOption) (*cartv1.RemoveOrderedResponse, error)
+	RemoveOrdered(
+		ctx context.Context,
+		r *cartv1.RemoveOrderedRequest,
+		opts ...grpc.CallOption,
+	) (*cartv1.RemoveOrderedResponse, error)
 }
 
 // Shops is the shop service, as far as order needs it.
 type Shops interface {
-	CheckMembership(ctx context.Context, r *shopv1.CheckMembershipRequest, opts ...grpc.CallOption) (*shopv1.CheckMembershipResponse, error)
+	CheckMembership(
+		ctx context.Context,
+		r *shopv1.CheckMembershipRequest,
+		opts ...grpc.CallOption,
+	) (*shopv1.CheckMembershipResponse, error)
 }
 
 // SagaStore stores the changes that sagas make to orders. Its errors are those of postgres.Err.
 type SagaStore interface {
 	// Refuse cancels the order of a refused checkout and appends newEvent's event. Repeating it has no effect.
-	Refuse(ctx context.Context, orderID string, why domain.Refusal, at time.Time, newEvent func(version int64) (event.Event, error)) error
+	Refuse(
+		ctx context.Context,
+		orderID string,
+		why domain.Refusal,
+		at time.Time,
+		newEvent func(version int64) (event.Event, error),
+	) error
 	// CheckoutEnded reports whether the checkout's saga has ended. Errors: conflict (the saga is parked).
 	CheckoutEnded(ctx context.Context, orderID string) (bool, error)
 	// Change locks an order, changes it, and appends the events.
@@ -75,7 +121,11 @@ type Store interface {
 	// taken).
 	Create(ctx context.Context, o domain.Order, created event.Event, input func(domain.Order) any) (domain.Order, error)
 	// ChangeAndStart is Change that also starts the saga that change returns, unless its ID is "".
-	ChangeAndStart(ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, domain.Start, error)) (domain.Order, error)
+	ChangeAndStart(
+		ctx context.Context,
+		orderID string,
+		change func(*domain.Order) ([]event.Event, domain.Start, error),
+	) (domain.Order, error)
 	// ByKey returns the checkout of a customer's idempotency key. Errors: not_found.
 	ByKey(ctx context.Context, customerID, idemKey string) (domain.Attempt, error)
 	// KeepRefusal stores a refusal for the request's key. Errors: already_exists (the key is taken).
@@ -89,7 +139,13 @@ type Store interface {
 	// PartOwner returns the order and the shop of a shop order. Errors: not_found.
 	PartOwner(ctx context.Context, partID string) (orderID, shopID string, err error)
 	History(ctx context.Context, customerID string, after domain.Position, limit int) ([]domain.Order, error)
-	ShopHistory(ctx context.Context, shopID string, status domain.Status, after domain.Position, limit int) ([]domain.ShopOrder, error)
+	ShopHistory(
+		ctx context.Context,
+		shopID string,
+		status domain.Status,
+		after domain.Position,
+		limit int,
+	) ([]domain.ShopOrder, error)
 }
 
 // Runner runs sagas; see saga.Runner.

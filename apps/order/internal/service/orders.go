@@ -39,7 +39,13 @@ func (s *Service) List(ctx context.Context, after domain.Position, limit int) ([
 // were ever confirmed if the status is "". shop is an ID or a handle.
 //
 // Errors: not_found (also if the caller is neither a member of the shop nor an operator).
-func (s *Service) ListOfShop(ctx context.Context, shop string, status domain.Status, after domain.Position, limit int) ([]domain.ShopOrder, error) {
+func (s *Service) ListOfShop(
+	ctx context.Context,
+	shop string,
+	status domain.Status,
+	after domain.Position,
+	limit int,
+) ([]domain.ShopOrder, error) {
 	caller := identity.FromContext(ctx)
 	standing, err := s.Shops.CheckMembership(ctx, &shopv1.CheckMembershipRequest{ShopId: shop, UserId: caller.ID})
 	if err != nil {
@@ -63,7 +69,11 @@ func (s *Service) Ship(ctx context.Context, partID, carrier, tracking string) (d
 			return nil, domain.Start{}, err
 		}
 		ev, err := event.New(ctx, SubjectShipped, o.ID, o.Version, at, &orderv1.OrderShipped{
-			OrderId: o.ID, ShopOrderId: partID, ShopId: o.Part(partID).ShopID, Carrier: carrier, TrackingNumber: tracking,
+			OrderId:        o.ID,
+			ShopOrderId:    partID,
+			ShopId:         o.Part(partID).ShopID,
+			Carrier:        carrier,
+			TrackingNumber: tracking,
 		})
 		return []event.Event{ev}, domain.Start{}, err
 	})
@@ -91,7 +101,11 @@ func (s *Service) Deliver(ctx context.Context, partID string) (domain.ShopOrder,
 }
 
 // move changes a shop order on behalf of a member of its shop or an operator.
-func (s *Service) move(ctx context.Context, partID string, change func(*domain.Order, time.Time) ([]event.Event, domain.Start, error)) (domain.ShopOrder, error) {
+func (s *Service) move(
+	ctx context.Context,
+	partID string,
+	change func(*domain.Order, time.Time) ([]event.Event, domain.Start, error),
+) (domain.ShopOrder, error) {
 	const notFound = "there is no such shop order"
 	orderID, shopID, err := s.Store.PartOwner(ctx, partID)
 	if errs.Is(err, errs.NotFound) {
@@ -161,7 +175,11 @@ func (s *Service) Cancel(ctx context.Context, orderID, reason string) (domain.Or
 		if err != nil || done {
 			return nil, domain.Start{}, err
 		}
-		start := domain.Start{Type: domain.CancelSaga, ID: id.New("can"), Input: cancelInput{OrderID: o.ID, Number: o.Number, CustomerID: o.CustomerID}}
+		start := domain.Start{
+			Type:  domain.CancelSaga,
+			ID:    id.New("can"),
+			Input: cancelInput{OrderID: o.ID, Number: o.Number, CustomerID: o.CustomerID},
+		}
 		o.BeginCancel(start.ID, reason, s.Clock.Now())
 		return nil, start, nil
 	})
@@ -175,7 +193,8 @@ func (s *Service) Cancel(ctx context.Context, orderID, reason string) (domain.Or
 	case out.State != saga.Confirmed && errs.Is(causeOf(out), errs.Conflict):
 		return domain.Order{}, out.Err
 	case out.State != saga.Confirmed:
-		return domain.Order{}, errs.Wrap(causeOf(out), errs.Conflict, "the checkout of this order has not ended yet; try again in a moment").WithRetryAfter(time.Second)
+		return domain.Order{}, errs.Wrap(causeOf(out), errs.Conflict, "the checkout of this order has not ended yet; try again in a moment").
+			WithRetryAfter(time.Second)
 	}
 	// The saga is past its pivot and only goes forward.
 	wait, cancel := beforeDeadline(ctx)

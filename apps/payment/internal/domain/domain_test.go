@@ -74,7 +74,12 @@ func TestClaimTakesAtMostWhatIsLeft(t *testing.T) {
 		"not captured":     {domain.Authorized, 0, 0, nil, 0, errs.Conflict},
 		"voided":           {domain.Voided, 0, 0, nil, 0, errs.Conflict},
 	} {
-		p := domain.Payment{Status: c.status, Amount: money.New(100, "BRL"), Captured: c.captured, RefundClaimed: c.claimed}
+		p := domain.Payment{
+			Status:        c.status,
+			Amount:        money.New(100, "BRL"),
+			Captured:      c.captured,
+			RefundClaimed: c.claimed,
+		}
 		got, err := p.Claim(c.amount)
 		require.Equal(t, c.code, errs.CodeOf(err), "%s: %v", name, err)
 		require.Equal(t, c.want, got, name)

@@ -94,7 +94,15 @@ func New(r Request, provider string, at time.Time) (Payment, error) {
 
 // Tombstone makes the payment that records a void which came before its authorization.
 func Tombstone(orderID string, at time.Time) Payment {
-	return Payment{ID: id.New(id.Payment), OrderID: orderID, Status: Voided, VoidRequested: true, Version: 1, CreatedAt: at, UpdatedAt: at}
+	return Payment{
+		ID:            id.New(id.Payment),
+		OrderID:       orderID,
+		Status:        Voided,
+		VoidRequested: true,
+		Version:       1,
+		CreatedAt:     at,
+		UpdatedAt:     at,
+	}
 }
 
 // IsTombstone reports whether p only refuses a late authorization and never was a payment.

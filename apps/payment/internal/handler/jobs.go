@@ -18,7 +18,7 @@ const forgetBatch = 1000
 func Reconcile(s *service.Service, interval, openFor, giveUp time.Duration) func(context.Context) error {
 	return chore.Chore{
 		Name: "reconcile payments", Every: interval, Batch: 1, Logger: s.Logger,
-		Do: func(ctx context.Context, _ time.Time) (int, error) { return s.Reconcile(ctx, openFor, giveUp) },
+		Pass: func(ctx context.Context, _ time.Time) (int, error) { return s.Reconcile(ctx, openFor, giveUp) },
 	}.Run
 }
 
@@ -26,24 +26,33 @@ func Reconcile(s *service.Service, interval, openFor, giveUp time.Duration) func
 func WriteAuthorizations(s *service.Service) func(context.Context) error {
 	return chore.Chore{
 		Name: "write authorizations", Every: service.WriteAfter / 2, Logger: s.Logger,
-		Do: func(ctx context.Context, _ time.Time) (int, error) { return s.WriteAuthorizations(ctx), nil },
+		Pass: func(ctx context.Context, _ time.Time) (int, error) { return s.WriteAuthorizations(ctx), nil },
 	}.Run
 }
 
 // Deliver delivers the sandbox's webhooks, every interval, until ctx ends. The webhooks of one interval share
 // a request. While a pass delivers a full batch, the next one follows without a pause.
-func Deliver(deliver func(context.Context) (int, error), interval time.Duration, batch int, log *zap.Logger) func(context.Context) error {
+func Deliver(
+	deliver func(context.Context) (int, error),
+	interval time.Duration,
+	batch int,
+	log *zap.Logger,
+) func(context.Context) error {
 	return chore.Chore{
 		Name: "deliver webhooks", Every: interval, Batch: batch, Logger: log,
-		Do: func(ctx context.Context, _ time.Time) (int, error) { return deliver(ctx) },
+		Pass: func(ctx context.Context, _ time.Time) (int, error) { return deliver(ctx) },
 	}.Run
 }
 
 // Forget deletes old rows, every interval, until ctx ends. It deletes in batches, so that no statement holds
 // its locks for long, and without a pause while there are more.
-func Forget(forget func(ctx context.Context, limit int) (int, error), interval time.Duration, log *zap.Logger) func(context.Context) error {
+func Forget(
+	forget func(ctx context.Context, limit int) (int, error),
+	interval time.Duration,
+	log *zap.Logger,
+) func(context.Context) error {
 	return chore.Chore{
 		Name: "delete old rows", Every: interval, Batch: forgetBatch, Logger: log,
-		Do: func(ctx context.Context, _ time.Time) (int, error) { return forget(ctx, forgetBatch) },
+		Pass: func(ctx context.Context, _ time.Time) (int, error) { return forget(ctx, forgetBatch) },
 	}.Run
 }

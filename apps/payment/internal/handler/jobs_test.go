@@ -29,7 +29,14 @@ type backlog struct {
 func (b *backlog) AskOpen(_ context.Context, _, _ time.Time, limit int) ([]domain.Payment, error) {
 	out := make([]domain.Payment, min(b.open, limit))
 	for i := range out {
-		out[i] = domain.Payment{ID: "pay_" + strconv.Itoa(b.open-i), Status: domain.Pending, Method: domain.Card, Amount: money.New(100, "BRL"), Provider: "sandbox", Version: 1}
+		out[i] = domain.Payment{
+			ID:       "pay_" + strconv.Itoa(b.open-i),
+			Status:   domain.Pending,
+			Method:   domain.Card,
+			Amount:   money.New(100, "BRL"),
+			Provider: "sandbox",
+			Version:  1,
+		}
 	}
 	b.open -= len(out)
 	return out, nil

@@ -29,7 +29,11 @@ func (h *RPC) Authorize(ctx context.Context, r *paymentv1.AuthorizeRequest) (*pa
 		return nil, err
 	}
 	p, err := h.Service.Authorize(ctx, domain.Request{
-		OrderID: r.GetOrderId(), CustomerID: r.GetCustomerId(), Amount: amount, Method: domain.Method(r.GetMethod()), Token: r.GetToken(),
+		OrderID:    r.GetOrderId(),
+		CustomerID: r.GetCustomerId(),
+		Amount:     amount,
+		Method:     domain.Method(r.GetMethod()),
+		Token:      r.GetToken(),
 	})
 	if err != nil {
 		return nil, err
@@ -93,7 +97,10 @@ func (h *RPC) GetPayment(ctx context.Context, r *paymentv1.GetPaymentRequest) (*
 // AdoptPayments gives a guest's payments to a user.
 //
 // Errors: unavailable, timeout.
-func (h *RPC) AdoptPayments(ctx context.Context, r *paymentv1.AdoptPaymentsRequest) (*paymentv1.AdoptPaymentsResponse, error) {
+func (h *RPC) AdoptPayments(
+	ctx context.Context,
+	r *paymentv1.AdoptPaymentsRequest,
+) (*paymentv1.AdoptPaymentsResponse, error) {
 	if err := h.Service.Adopt(ctx, r.GetGuestId(), r.GetUserId(), r.GetOrderIds()); err != nil {
 		return nil, err
 	}
@@ -101,7 +108,10 @@ func (h *RPC) AdoptPayments(ctx context.Context, r *paymentv1.AdoptPaymentsReque
 }
 
 // ReceiveWebhook applies a provider's notices. Errors: see service.Service.ReceiveWebhook.
-func (h *RPC) ReceiveWebhook(ctx context.Context, r *paymentv1.ReceiveWebhookRequest) (*paymentv1.ReceiveWebhookResponse, error) {
+func (h *RPC) ReceiveWebhook(
+	ctx context.Context,
+	r *paymentv1.ReceiveWebhookRequest,
+) (*paymentv1.ReceiveWebhookResponse, error) {
 	duplicate, err := h.Service.ReceiveWebhook(ctx, r.GetProvider(), r.GetBody(), r.GetSignature())
 	if err != nil {
 		return nil, err
@@ -111,8 +121,15 @@ func (h *RPC) ReceiveWebhook(ctx context.Context, r *paymentv1.ReceiveWebhookReq
 
 func toProto(p domain.Payment) *paymentv1.Payment {
 	return &paymentv1.Payment{
-		Id: p.ID, OrderId: p.OrderID, Status: string(p.Status), Method: string(p.Method),
-		Amount: p.Amount.Proto(), Captured: p.CapturedAmount().Proto(), Refunded: p.RefundedAmount().Proto(),
-		FailureReason: p.FailureReason, CreatedAt: timestamppb.New(p.CreatedAt), UpdatedAt: timestamppb.New(p.UpdatedAt),
+		Id:            p.ID,
+		OrderId:       p.OrderID,
+		Status:        string(p.Status),
+		Method:        string(p.Method),
+		Amount:        p.Amount.Proto(),
+		Captured:      p.CapturedAmount().Proto(),
+		Refunded:      p.RefundedAmount().Proto(),
+		FailureReason: p.FailureReason,
+		CreatedAt:     timestamppb.New(p.CreatedAt),
+		UpdatedAt:     timestamppb.New(p.UpdatedAt),
 	}
 }

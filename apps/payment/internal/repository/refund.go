@@ -18,7 +18,13 @@ import (
 
 // BeginRefund implements service.Store. The payment's row is locked, so refunds of one payment are created
 // one after the other, and their sum never exceeds what was captured.
-func (s *Store) BeginRefund(ctx context.Context, orderID string, r domain.Refund, amount *money.Money, at time.Time) (domain.Payment, domain.Refund, error) {
+func (s *Store) BeginRefund(
+	ctx context.Context,
+	orderID string,
+	r domain.Refund,
+	amount *money.Money,
+	at time.Time,
+) (domain.Payment, domain.Refund, error) {
 	var p domain.Payment
 	err := s.inTx(ctx, func(q *sqlc.Queries, _ pgx.Tx) error {
 		row, err := q.LockByOrder(ctx, orderID)
@@ -29,7 +35,13 @@ func (s *Store) BeginRefund(ctx context.Context, orderID string, r domain.Refund
 		have, err := q.RefundByKey(ctx, sqlc.RefundByKeyParams{PaymentID: p.ID, IdemKey: r.Key})
 		switch err = postgres.Err(err); {
 		case err == nil:
-			r = domain.Refund{ID: have.ID, PaymentID: have.PaymentID, Key: have.IdemKey, Amount: have.Amount, State: domain.RefundState(have.State)}
+			r = domain.Refund{
+				ID:        have.ID,
+				PaymentID: have.PaymentID,
+				Key:       have.IdemKey,
+				Amount:    have.Amount,
+				State:     domain.RefundState(have.State),
+			}
 			if amount != nil && *amount != money.New(r.Amount, p.Amount.Currency()) {
 				return errs.New(errs.IdempotencyMismatch, "a refund with this key had another amount")
 			}
@@ -58,7 +70,12 @@ func (s *Store) BeginRefund(ctx context.Context, orderID string, r domain.Refund
 		if again {
 			return postgres.Err(q.ReopenRefund(ctx, sqlc.ReopenRefundParams{ID: r.ID, At: at}))
 		}
-		return postgres.Err(q.InsertRefund(ctx, sqlc.InsertRefundParams{ID: r.ID, PaymentID: p.ID, IdemKey: r.Key, Amount: claim, At: at}))
+		return postgres.Err(
+			q.InsertRefund(
+				ctx,
+				sqlc.InsertRefundParams{ID: r.ID, PaymentID: p.ID, IdemKey: r.Key, Amount: claim, At: at},
+			),
+		)
 	})
 	return p, r, err
 }
@@ -82,7 +99,15 @@ func (s *Store) EndRefund(ctx context.Context, e domain.RefundEnd, newEvent Refu
 	return p, err
 }
 
-func endRefund(ctx context.Context, q *sqlc.Queries, tx pgx.Tx, p domain.Payment, amount int64, e domain.RefundEnd, newEvent RefundEvent) (domain.Payment, error) {
+func endRefund(
+	ctx context.Context,
+	q *sqlc.Queries,
+	tx pgx.Tx,
+	p domain.Payment,
+	amount int64,
+	e domain.RefundEnd,
+	newEvent RefundEvent,
+) (domain.Payment, error) {
 	n, err := q.EndRefund(ctx, sqlc.EndRefundParams{ID: e.RefundID, PaymentID: p.ID, State: string(e.State), At: e.At})
 	if err != nil || n == 0 {
 		return p, postgres.Err(err) // n == 0: it had ended before
@@ -109,10 +134,19 @@ func endRefund(ctx context.Context, q *sqlc.Queries, tx pgx.Tx, p domain.Payment
 
 // AskOpenRefunds implements service.Store.
 func (s *Store) AskOpenRefunds(ctx context.Context, before, at time.Time, limit int) ([]domain.Refund, error) {
-	rows, err := s.q.AskOpenRefunds(ctx, sqlc.AskOpenRefundsParams{Before: before, At: at, Batch: int32(limit)}) //nolint:gosec // a batch is small
+	rows, err := s.q.AskOpenRefunds(
+		ctx,
+		sqlc.AskOpenRefundsParams{Before: before, At: at, Batch: int32(limit)},
+	) //nolint:gosec // a batch is small
 	out := make([]domain.Refund, len(rows))
 	for i, r := range rows {
-		out[i] = domain.Refund{ID: r.ID, PaymentID: r.PaymentID, Key: r.IdemKey, Amount: r.Amount, State: domain.RefundState(r.State)}
+		out[i] = domain.Refund{
+			ID:        r.ID,
+			PaymentID: r.PaymentID,
+			Key:       r.IdemKey,
+			Amount:    r.Amount,
+			State:     domain.RefundState(r.State),
+		}
 	}
 	return out, postgres.Err(err)
 }
@@ -121,10 +155,22 @@ func (s *Store) AskOpenRefunds(ctx context.Context, before, at time.Time, limit 
 func (s *Store) NoteWebhooks(ctx context.Context, webhooks []domain.Webhook) (int, error) {
 	// Rows are inserted in the order of their keys, so that two callers with the same notices cannot
 	// deadlock.
-	webhooks = slices.SortedFunc(slices.Values(webhooks), func(a, b domain.Webhook) int { return cmpString(a.EventID, b.EventID) })
+	webhooks = slices.SortedFunc(
+		slices.Values(webhooks),
+		func(a, b domain.Webhook) int { return cmpString(a.EventID, b.EventID) },
+	)
 	var arg sqlc.NoteWebhooksParams
 	for _, w := range webhooks {
-		arg.Providers, arg.EventIds, arg.PaymentIds = append(arg.Providers, w.Provider), append(arg.EventIds, w.EventID), append(arg.PaymentIds, w.PaymentID)
+		arg.Providers, arg.EventIds, arg.PaymentIds = append(
+			arg.Providers,
+			w.Provider,
+		), append(
+			arg.EventIds,
+			w.EventID,
+		), append(
+			arg.PaymentIds,
+			w.PaymentID,
+		)
 		arg.BodyHashes, arg.Ats = append(arg.BodyHashes, w.BodyHash), append(arg.Ats, w.At)
 	}
 	n, err := s.q.NoteWebhooks(ctx, arg)
@@ -133,12 +179,20 @@ func (s *Store) NoteWebhooks(ctx context.Context, webhooks []domain.Webhook) (in
 
 // ForgetWebhooks implements service.Store.
 func (s *Store) ForgetWebhooks(ctx context.Context, before time.Time, limit int) (int, error) {
-	n, err := s.q.ForgetWebhooks(ctx, sqlc.ForgetWebhooksParams{Before: before, Most: int32(limit)}) //nolint:gosec // a batch is small
+	n, err := s.q.ForgetWebhooks(
+		ctx,
+		sqlc.ForgetWebhooksParams{Before: before, Most: int32(limit)},
+	) //nolint:gosec // a batch is small
 	return int(n), postgres.Err(err)
 }
 
 // TakeWebhook implements service.Store.
-func (s *Store) TakeWebhook(ctx context.Context, w domain.Webhook, decide func(domain.Payment) (*domain.Transition, event.Event, error), newEvent RefundEvent) (bool, error) {
+func (s *Store) TakeWebhook(
+	ctx context.Context,
+	w domain.Webhook,
+	decide func(domain.Payment) (*domain.Transition, event.Event, error),
+	newEvent RefundEvent,
+) (bool, error) {
 	duplicate := false
 	err := s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
 		n, err := q.TakeWebhook(ctx, sqlc.TakeWebhookParams{
@@ -172,7 +226,15 @@ func (s *Store) TakeWebhook(ctx context.Context, w domain.Webhook, decide func(d
 		if err != nil {
 			return postgres.Err(err)
 		}
-		_, err = endRefund(ctx, q, tx, p, r.Amount, domain.RefundEnd{RefundID: r.ID, State: domain.RefundDone, At: w.At}, newEvent)
+		_, err = endRefund(
+			ctx,
+			q,
+			tx,
+			p,
+			r.Amount,
+			domain.RefundEnd{RefundID: r.ID, State: domain.RefundDone, At: w.At},
+			newEvent,
+		)
 		return err
 	})
 	return duplicate && err == nil, err

@@ -92,11 +92,44 @@ func (s *Store) runInitiate(ctx context.Context, items []initiate) ([]batch.Resu
 		if err != nil {
 			return nil, err
 		}
-		arg.Ids, arg.OrderIds, arg.CustomerIds = append(arg.Ids, p.ID), append(arg.OrderIds, p.OrderID), append(arg.CustomerIds, p.CustomerID)
+		arg.Ids, arg.OrderIds, arg.CustomerIds = append(
+			arg.Ids,
+			p.ID,
+		), append(
+			arg.OrderIds,
+			p.OrderID,
+		), append(
+			arg.CustomerIds,
+			p.CustomerID,
+		)
 		arg.Statuses, arg.Methods = append(arg.Statuses, string(p.Status)), append(arg.Methods, string(p.Method))
-		arg.Currencies, arg.Amounts = append(arg.Currencies, string(p.Amount.Currency())), append(arg.Amounts, p.Amount.Minor())
-		arg.Providers, arg.RequestHashes, arg.Ats = append(arg.Providers, p.Provider), append(arg.RequestHashes, p.RequestHash[:]), append(arg.Ats, p.CreatedAt)
-		arg.EventIds, arg.Subjects, arg.Types = append(arg.EventIds, ev.ID), append(arg.Subjects, ev.Subject), append(arg.Types, ev.Type)
+		arg.Currencies, arg.Amounts = append(
+			arg.Currencies,
+			string(p.Amount.Currency()),
+		), append(
+			arg.Amounts,
+			p.Amount.Minor(),
+		)
+		arg.Providers, arg.RequestHashes, arg.Ats = append(
+			arg.Providers,
+			p.Provider,
+		), append(
+			arg.RequestHashes,
+			p.RequestHash[:],
+		), append(
+			arg.Ats,
+			p.CreatedAt,
+		)
+		arg.EventIds, arg.Subjects, arg.Types = append(
+			arg.EventIds,
+			ev.ID,
+		), append(
+			arg.Subjects,
+			ev.Subject,
+		), append(
+			arg.Types,
+			ev.Type,
+		)
 		arg.Metadatas, arg.Payloads = append(arg.Metadatas, meta), append(arg.Payloads, ev.Payload)
 	}
 	ids, err := s.q.Initiate(ctx, arg)
@@ -117,7 +150,10 @@ func (s *Store) runInitiate(ctx context.Context, items []initiate) ([]batch.Resu
 
 // CreateTombstone implements service.Store.
 func (s *Store) CreateTombstone(ctx context.Context, p domain.Payment) (domain.Payment, error) {
-	n, err := s.q.Bury(ctx, sqlc.BuryParams{ID: p.ID, OrderID: p.OrderID, RequestHash: p.RequestHash[:], At: p.CreatedAt})
+	n, err := s.q.Bury(
+		ctx,
+		sqlc.BuryParams{ID: p.ID, OrderID: p.OrderID, RequestHash: p.RequestHash[:], At: p.CreatedAt},
+	)
 	if err != nil || n == 1 {
 		return p, postgres.Err(err)
 	}
@@ -174,9 +210,36 @@ func applyAll(ctx context.Context, q *sqlc.Queries, items []transitionItem) ([]d
 		if err != nil {
 			return nil, err
 		}
-		arg.Ids, arg.Statuses, arg.Froms = append(arg.Ids, it.PaymentID), append(arg.Statuses, string(it.Status)), append(arg.Froms, froms(it.Status))
-		arg.Refs, arg.Reasons, arg.Ats = append(arg.Refs, it.ProviderRef), append(arg.Reasons, it.Reason), append(arg.Ats, it.At)
-		arg.EventIds, arg.Subjects, arg.Types = append(arg.EventIds, it.ev.ID), append(arg.Subjects, it.ev.Subject), append(arg.Types, it.ev.Type)
+		arg.Ids, arg.Statuses, arg.Froms = append(
+			arg.Ids,
+			it.PaymentID,
+		), append(
+			arg.Statuses,
+			string(it.Status),
+		), append(
+			arg.Froms,
+			froms(it.Status),
+		)
+		arg.Refs, arg.Reasons, arg.Ats = append(
+			arg.Refs,
+			it.ProviderRef,
+		), append(
+			arg.Reasons,
+			it.Reason,
+		), append(
+			arg.Ats,
+			it.At,
+		)
+		arg.EventIds, arg.Subjects, arg.Types = append(
+			arg.EventIds,
+			it.ev.ID,
+		), append(
+			arg.Subjects,
+			it.ev.Subject,
+		), append(
+			arg.Types,
+			it.ev.Type,
+		)
 		arg.Metadatas, arg.Payloads = append(arg.Metadatas, meta), append(arg.Payloads, it.ev.Payload)
 	}
 	rows, err := q.Settle(ctx, arg)
@@ -254,7 +317,10 @@ func (s *Store) RequestVoid(ctx context.Context, paymentID string, at time.Time)
 
 // AskOpen implements service.Store.
 func (s *Store) AskOpen(ctx context.Context, before, at time.Time, limit int) ([]domain.Payment, error) {
-	rows, err := s.q.AskOpen(ctx, sqlc.AskOpenParams{Before: before, At: at, Batch: int32(limit)}) //nolint:gosec // a batch is small
+	rows, err := s.q.AskOpen(
+		ctx,
+		sqlc.AskOpenParams{Before: before, At: at, Batch: int32(limit)},
+	) //nolint:gosec // a batch is small
 	out := make([]domain.Payment, len(rows))
 	for i, r := range rows {
 		out[i] = payment(sqlc.ByIDRow(r))
@@ -271,10 +337,21 @@ func (s *Store) inTx(ctx context.Context, f func(q *sqlc.Queries, tx pgx.Tx) err
 
 func payment(r sqlc.ByIDRow) domain.Payment {
 	p := domain.Payment{
-		ID: r.ID, OrderID: r.OrderID, CustomerID: r.CustomerID, Status: domain.Status(r.Status), Method: domain.Method(r.Method),
-		Captured: r.Captured, Refunded: r.Refunded, RefundClaimed: r.RefundClaimed,
-		Provider: r.Provider, ProviderRef: r.ProviderRef, FailureReason: r.FailureReason, VoidRequested: r.VoidRequested,
-		Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		ID:            r.ID,
+		OrderID:       r.OrderID,
+		CustomerID:    r.CustomerID,
+		Status:        domain.Status(r.Status),
+		Method:        domain.Method(r.Method),
+		Captured:      r.Captured,
+		Refunded:      r.Refunded,
+		RefundClaimed: r.RefundClaimed,
+		Provider:      r.Provider,
+		ProviderRef:   r.ProviderRef,
+		FailureReason: r.FailureReason,
+		VoidRequested: r.VoidRequested,
+		Version:       r.Version,
+		CreatedAt:     r.CreatedAt,
+		UpdatedAt:     r.UpdatedAt,
 	}
 	if r.Currency != "" {
 		p.Amount = money.New(r.Amount, money.Currency(r.Currency))

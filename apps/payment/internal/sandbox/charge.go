@@ -31,9 +31,29 @@ func once[T any](items []T, key func(T) string) []T {
 func (p *Provider) runCharge(ctx context.Context, items []charge) ([]batch.Result[domain.Charge], error) {
 	var arg sqlc.ChargeParams
 	for _, c := range once(items, func(c charge) string { return c.key }) {
-		id, body := p.webhook(notice{Type: "charge." + string(c.state), Charge: noticeCharge{Key: c.key, Status: string(c.state), Reason: c.reason}})
-		arg.Keys, arg.Statuses, arg.Reasons = append(arg.Keys, c.key), append(arg.Statuses, string(c.state)), append(arg.Reasons, c.reason)
-		arg.Currencies, arg.Amounts = append(arg.Currencies, string(c.amount.Currency())), append(arg.Amounts, c.amount.Minor())
+		id, body := p.webhook(
+			notice{
+				Type:   "charge." + string(c.state),
+				Charge: noticeCharge{Key: c.key, Status: string(c.state), Reason: c.reason},
+			},
+		)
+		arg.Keys, arg.Statuses, arg.Reasons = append(
+			arg.Keys,
+			c.key,
+		), append(
+			arg.Statuses,
+			string(c.state),
+		), append(
+			arg.Reasons,
+			c.reason,
+		)
+		arg.Currencies, arg.Amounts = append(
+			arg.Currencies,
+			string(c.amount.Currency()),
+		), append(
+			arg.Amounts,
+			c.amount.Minor(),
+		)
 		arg.WebhookIds, arg.Bodies = append(arg.WebhookIds, id), append(arg.Bodies, body)
 	}
 	made, err := p.q.Charge(ctx, arg)
@@ -51,7 +71,10 @@ func (p *Provider) runCharge(ctx context.Context, items []charge) ([]batch.Resul
 		case !old:
 			out[i].Value = domain.Charge{Ref: ref(c.key), State: c.state, Reason: c.reason}
 		case row.Status != "tombstone" && money.New(row.Amount, money.Currency(row.Currency)) != c.amount:
-			out[i].Err = errs.New(errs.IdempotencyMismatch, "the payment provider has a charge with this key and another amount")
+			out[i].Err = errs.New(
+				errs.IdempotencyMismatch,
+				"the payment provider has a charge with this key and another amount",
+			)
 		default:
 			out[i].Value = fromRow(row)
 		}
@@ -62,8 +85,19 @@ func (p *Provider) runCharge(ctx context.Context, items []charge) ([]batch.Resul
 func (p *Provider) runCapture(ctx context.Context, items []string) ([]batch.Result[domain.Charge], error) {
 	var arg sqlc.CaptureParams
 	for _, key := range once(items, func(k string) string { return k }) {
-		id, body := p.webhook(notice{Type: "charge.captured", Charge: noticeCharge{Key: key, Status: string(domain.ChargeCaptured)}})
-		arg.Keys, arg.WebhookIds, arg.Bodies = append(arg.Keys, key), append(arg.WebhookIds, id), append(arg.Bodies, body)
+		id, body := p.webhook(
+			notice{Type: "charge.captured", Charge: noticeCharge{Key: key, Status: string(domain.ChargeCaptured)}},
+		)
+		arg.Keys, arg.WebhookIds, arg.Bodies = append(
+			arg.Keys,
+			key,
+		), append(
+			arg.WebhookIds,
+			id,
+		), append(
+			arg.Bodies,
+			body,
+		)
 	}
 	moved, err := p.q.Capture(ctx, arg)
 	if err != nil {

@@ -147,7 +147,9 @@ func (p *Provider) Capture(ctx context.Context, key string) (domain.Charge, erro
 
 // Void gives up an authorization. An authorization that arrives after its void is refused.
 func (p *Provider) Void(ctx context.Context, key string) (domain.Charge, error) {
-	id, body := p.webhook(notice{Type: "charge.voided", Charge: noticeCharge{Key: key, Status: string(domain.ChargeVoided)}})
+	id, body := p.webhook(
+		notice{Type: "charge.voided", Charge: noticeCharge{Key: key, Status: string(domain.ChargeVoided)}},
+	)
 	if _, err := p.q.Void(ctx, sqlc.VoidParams{Key: key, WebhookID: id, Body: body}); err != nil {
 		return domain.Charge{}, postgres.Err(err)
 	}
@@ -158,8 +160,17 @@ func (p *Provider) Void(ctx context.Context, key string) (domain.Charge, error) 
 //
 // Errors: conflict (more than was captured).
 func (p *Provider) Refund(ctx context.Context, key, refundKey string, amount money.Money) error {
-	id, body := p.webhook(notice{Type: "charge.refunded", Charge: noticeCharge{Key: key, Status: string(domain.ChargeCaptured)}, Refund: refundKey})
-	n, err := p.q.Refund(ctx, sqlc.RefundParams{Key: key, RefundKey: refundKey, Amount: amount.Minor(), WebhookID: id, Body: body})
+	id, body := p.webhook(
+		notice{
+			Type:   "charge.refunded",
+			Charge: noticeCharge{Key: key, Status: string(domain.ChargeCaptured)},
+			Refund: refundKey,
+		},
+	)
+	n, err := p.q.Refund(
+		ctx,
+		sqlc.RefundParams{Key: key, RefundKey: refundKey, Amount: amount.Minor(), WebhookID: id, Body: body},
+	)
 	if err == nil && n == 1 || postgres.IsUnique(err, "") {
 		return nil
 	}

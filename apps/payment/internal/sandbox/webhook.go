@@ -184,7 +184,12 @@ func (p *Provider) deliver(ctx context.Context, body []byte, attempts int32, ids
 		p.Logger.Error("webhook given up", zap.Strings("webhook_ids", ids), zap.Error(err))
 		return 0, postgres.Err(p.q.Dropped(ctx, ids[0])) // a retried webhook is alone in its request
 	default:
-		p.Logger.Info("webhook not delivered", zap.Strings("webhook_ids", ids), zap.Int32("attempts", attempts), zap.Error(err))
+		p.Logger.Info(
+			"webhook not delivered",
+			zap.Strings("webhook_ids", ids),
+			zap.Int32("attempts", attempts),
+			zap.Error(err),
+		)
 		return 0, nil
 	}
 }

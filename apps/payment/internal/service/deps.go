@@ -58,7 +58,13 @@ type Store interface {
 	// BeginRefund returns the refund with the key, and creates it if it is missing.
 	//
 	// Errors: conflict, unprocessable, invalid_argument (see domain.Payment.Claim), idempotency_mismatch.
-	BeginRefund(ctx context.Context, orderID string, r domain.Refund, amount *money.Money, at time.Time) (domain.Payment, domain.Refund, error)
+	BeginRefund(
+		ctx context.Context,
+		orderID string,
+		r domain.Refund,
+		amount *money.Money,
+		at time.Time,
+	) (domain.Payment, domain.Refund, error)
 	// EndRefund records the outcome of a refund, once.
 	EndRefund(ctx context.Context, e domain.RefundEnd, newEvent RefundEvent) (domain.Payment, error)
 	// ByIDs returns the payments that exist, by ID.
@@ -67,7 +73,12 @@ type Store interface {
 	NoteWebhooks(ctx context.Context, webhooks []domain.Webhook) (int, error)
 	// TakeWebhook records a notice unless it is known. In the same transaction it makes the transition that
 	// decide returns (nil: none) and ends the notice's refund.
-	TakeWebhook(ctx context.Context, w domain.Webhook, decide func(domain.Payment) (*domain.Transition, event.Event, error), newEvent RefundEvent) (duplicate bool, err error)
+	TakeWebhook(
+		ctx context.Context,
+		w domain.Webhook,
+		decide func(domain.Payment) (*domain.Transition, event.Event, error),
+		newEvent RefundEvent,
+	) (duplicate bool, err error)
 	// AskOpen returns payments with an open outcome whose provider was last asked before the given time, the
 	// longest waiting first, and records that they are asked about at the time at. AskOpenRefunds does the
 	// same for refunds.

@@ -63,7 +63,10 @@ func New(d Deps) *Service { return &Service{Deps: d} }
 // the order), conflict (the payment was voided), timeout and unavailable (outcome unknown: call again).
 func (s *Service) Authorize(ctx context.Context, r domain.Request) (domain.Payment, error) {
 	if logging.ContainsCard([]byte(r.Token)) {
-		return domain.Payment{}, errs.New(errs.CardNumberRefused, "send a token of the payment provider, never a card number")
+		return domain.Payment{}, errs.New(
+			errs.CardNumberRefused,
+			"send a token of the payment provider, never a card number",
+		)
 	}
 	made, err := domain.New(r, s.ProviderName, s.Clock.Now())
 	if err != nil {
@@ -124,7 +127,10 @@ func (s *Service) Capture(ctx context.Context, orderID string) (domain.Payment, 
 		if err := failpoint.Hit(ctx, FailBeforeProviderCapture); err != nil {
 			return domain.Payment{}, err
 		}
-		charge, err = s.ask(ctx, func(ctx context.Context) (domain.Charge, error) { return s.Provider.Capture(ctx, p.ID) })
+		charge, err = s.ask(
+			ctx,
+			func(ctx context.Context) (domain.Charge, error) { return s.Provider.Capture(ctx, p.ID) },
+		)
 		switch {
 		case p.Status == domain.Pending && errs.Is(err, errs.NotFound):
 			return domain.Payment{}, domain.Unanswered()
@@ -244,7 +250,11 @@ func (s *Service) finishRefund(ctx context.Context, p domain.Payment, r domain.R
 func newRefundEvent(ctx context.Context) RefundEvent {
 	return func(p domain.Payment, amount money.Money) (event.Event, error) {
 		return event.New(ctx, SubjectRefunded, p.ID, p.Version, p.UpdatedAt, &paymentv1.PaymentRefunded{
-			PaymentId: p.ID, OrderId: p.OrderID, Amount: amount.Proto(), TotalRefunded: p.RefundedAmount().Proto(), Status: string(p.Status),
+			PaymentId:     p.ID,
+			OrderId:       p.OrderID,
+			Amount:        amount.Proto(),
+			TotalRefunded: p.RefundedAmount().Proto(),
+			Status:        string(p.Status),
 		})
 	}
 }
@@ -301,8 +311,18 @@ func (s *Service) apply(ctx context.Context, p domain.Payment, c domain.Charge) 
 }
 
 // transition returns the transition that moves p to the state of its charge c, and its event.
-func (s *Service) transition(ctx context.Context, p domain.Payment, c domain.Charge) (out domain.Transition, ev event.Event, err error) {
-	out = domain.Transition{PaymentID: p.ID, Status: c.Status(), ProviderRef: c.Ref, Reason: c.Reason, At: s.Clock.Now()}
+func (s *Service) transition(
+	ctx context.Context,
+	p domain.Payment,
+	c domain.Charge,
+) (out domain.Transition, ev event.Event, err error) {
+	out = domain.Transition{
+		PaymentID:   p.ID,
+		Status:      c.Status(),
+		ProviderRef: c.Ref,
+		Reason:      c.Reason,
+		At:          s.Clock.Now(),
+	}
 	p.FailureReason, p.UpdatedAt = c.Reason, out.At
 	switch out.Status {
 	case domain.Captured:
@@ -317,11 +337,32 @@ func (s *Service) transition(ctx context.Context, p domain.Payment, c domain.Cha
 func newEvent(ctx context.Context, subject string, p domain.Payment) (event.Event, error) {
 	switch subject {
 	case SubjectInitiated:
-		return event.New(ctx, subject, p.ID, p.Version, p.UpdatedAt, &paymentv1.PaymentInitiated{PaymentId: p.ID, OrderId: p.OrderID, Amount: p.Amount.Proto()})
+		return event.New(
+			ctx,
+			subject,
+			p.ID,
+			p.Version,
+			p.UpdatedAt,
+			&paymentv1.PaymentInitiated{PaymentId: p.ID, OrderId: p.OrderID, Amount: p.Amount.Proto()},
+		)
 	case SubjectCompleted:
-		return event.New(ctx, subject, p.ID, p.Version, p.UpdatedAt, &paymentv1.PaymentCompleted{PaymentId: p.ID, OrderId: p.OrderID, Amount: p.Amount.Proto()})
+		return event.New(
+			ctx,
+			subject,
+			p.ID,
+			p.Version,
+			p.UpdatedAt,
+			&paymentv1.PaymentCompleted{PaymentId: p.ID, OrderId: p.OrderID, Amount: p.Amount.Proto()},
+		)
 	default:
-		return event.New(ctx, subject, p.ID, p.Version, p.UpdatedAt, &paymentv1.PaymentFailed{PaymentId: p.ID, OrderId: p.OrderID, Reason: p.FailureReason})
+		return event.New(
+			ctx,
+			subject,
+			p.ID,
+			p.Version,
+			p.UpdatedAt,
+			&paymentv1.PaymentFailed{PaymentId: p.ID, OrderId: p.OrderID, Reason: p.FailureReason},
+		)
 	}
 }
 

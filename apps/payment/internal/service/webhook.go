@@ -16,7 +16,12 @@ import (
 //
 // Errors: not_found (no such provider or payment), unauthenticated (the signature is wrong or too old),
 // invalid_argument (the body), unavailable.
-func (s *Service) ReceiveWebhook(ctx context.Context, provider string, body []byte, signature string) (duplicate bool, err error) {
+func (s *Service) ReceiveWebhook(
+	ctx context.Context,
+	provider string,
+	body []byte,
+	signature string,
+) (duplicate bool, err error) {
 	if provider != s.ProviderName {
 		return false, errs.New(errs.NotFound, "there is no such payment provider")
 	}
@@ -38,7 +43,14 @@ func (s *Service) ReceiveWebhook(ctx context.Context, provider string, body []by
 	var old []domain.Webhook
 	duplicate = true
 	for _, n := range notices {
-		w := domain.Webhook{Provider: provider, EventID: n.EventID, PaymentID: n.PaymentID, RefundID: n.RefundID, BodyHash: hash[:], At: at}
+		w := domain.Webhook{
+			Provider:  provider,
+			EventID:   n.EventID,
+			PaymentID: n.PaymentID,
+			RefundID:  n.RefundID,
+			BodyHash:  hash[:],
+			At:        at,
+		}
 		if p, known := payments[n.PaymentID]; known && n.RefundID == "" && !p.Status.CanBecome(n.Charge.Status()) {
 			old = append(old, w)
 			continue

@@ -12,7 +12,15 @@ import (
 
 func TestOnlyListedTransitionsAreAllowed(t *testing.T) {
 	t.Parallel()
-	all := []domain.State{"", domain.Held, domain.Released, domain.Expired, domain.Committed, domain.Restocked, domain.Tombstone}
+	all := []domain.State{
+		"",
+		domain.Held,
+		domain.Released,
+		domain.Expired,
+		domain.Committed,
+		domain.Restocked,
+		domain.Tombstone,
+	}
 	allowed := map[domain.State][]domain.State{
 		"":               {domain.Held, domain.Tombstone},
 		domain.Held:      {domain.Released, domain.Expired, domain.Committed},

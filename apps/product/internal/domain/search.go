@@ -53,7 +53,8 @@ type Position struct {
 //
 // Errors: invalid_argument.
 func (p Position) Validate() error {
-	bad := p.Time.Year() < 0 || p.Time.Year() > 9999 || p.Stage < 0 || p.Stage > 3 || len(p.Weights) > maxGroups || Text("pageToken", p.ID) != nil
+	bad := p.Time.Year() < 0 || p.Time.Year() > 9999 || p.Stage < 0 || p.Stage > 3 || len(p.Weights) > maxGroups ||
+		Text("pageToken", p.ID) != nil
 	for _, w := range p.Weights {
 		bad = bad || w < 0 || w > 10_000
 	}

@@ -50,7 +50,12 @@ func shopOf(e event.Event) (domain.Shop, error) {
 	case "evt.shop.suspended":
 		m := &shopv1.ShopSuspended{}
 		err := e.Decode(m)
-		return domain.Shop{ID: m.GetShopId(), Handle: m.GetHandle(), Name: m.GetName(), Status: domain.ShopSuspended}, err
+		return domain.Shop{
+			ID:     m.GetShopId(),
+			Handle: m.GetHandle(),
+			Name:   m.GetName(),
+			Status: domain.ShopSuspended,
+		}, err
 	}
 	return domain.Shop{}, errs.New(errs.Invalid, "unexpected event %s", e.Subject)
 }

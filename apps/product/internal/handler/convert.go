@@ -40,7 +40,13 @@ func toVariants(in []*productv1.VariantInput) ([]domain.Variant, error) {
 		if err != nil {
 			return nil, err
 		}
-		variants[i] = domain.Variant{SKU: v.GetSku(), Options: v.GetOptions(), Price: price, CompareAt: compareAt, OnHand: v.OnHand}
+		variants[i] = domain.Variant{
+			SKU:       v.GetSku(),
+			Options:   v.GetOptions(),
+			Price:     price,
+			CompareAt: compareAt,
+			OnHand:    v.OnHand,
+		}
 	}
 	return variants, nil
 }
@@ -90,7 +96,11 @@ func fromExported(p domain.Exported) *productv1.ImportedProduct {
 	}
 	for _, v := range p.Variants {
 		out.Variants = append(out.Variants, &productv1.VariantInput{
-			Sku: v.SKU, Options: v.Options, Price: v.Price.Proto(), CompareAtPrice: v.CompareAt.Proto(), OnHand: v.OnHand,
+			Sku:            v.SKU,
+			Options:        v.Options,
+			Price:          v.Price.Proto(),
+			CompareAtPrice: v.CompareAt.Proto(),
+			OnHand:         v.OnHand,
 		})
 	}
 	return out

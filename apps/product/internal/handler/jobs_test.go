@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"souk/pkg/chore"
 	"souk/pkg/clock"
 )
 
@@ -64,18 +65,19 @@ func receive[T any](t *testing.T, c <-chan T) (v T) {
 func TestWokenRelisterTicksAtOnce(t *testing.T) {
 	t.Parallel()
 	l := &listings{asked: make(chan struct{}), left: make(chan bool, 10)}
-	r := NewRelister(l, zap.NewNop())
+	wake := chore.NewWake()
+	relist := Relist(l, wake, zap.NewNop())
 	l.left <- true
 	l.left <- true
 	l.left <- false
-	run(t, r.Run)
+	run(t, relist)
 	for range 3 { // the work left at the start
 		receive(t, l.asked)
 	}
 	for range 2 { // Relist fails now, which does not stop the relister
 		woken := time.Now()
-		r.Wake()
-		r.Wake()
+		wake.Now()
+		wake.Now()
 		receive(t, l.asked)
 		require.Less(t, time.Since(woken), relistInterval)
 	}

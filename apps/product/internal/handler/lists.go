@@ -52,7 +52,11 @@ type searchFunc func(context.Context, *productv1.SearchProductsRequest) (*produc
 // loadTimeout bounds a search that several callers may wait for.
 const loadTimeout = 5 * time.Second
 
-func (l *Lists) get(ctx context.Context, in *productv1.SearchProductsRequest, search searchFunc) (*productv1.SearchProductsResponse, error) {
+func (l *Lists) get(
+	ctx context.Context,
+	in *productv1.SearchProductsRequest,
+	search searchFunc,
+) (*productv1.SearchProductsResponse, error) {
 	generation, known := l.generations.Generation(ctx)
 	if !known {
 		return search(ctx, in)

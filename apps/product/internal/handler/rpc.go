@@ -48,7 +48,10 @@ func toProduct(doc []byte) (*productv1.Product, error) {
 }
 
 // ListCategories returns the category tree.
-func (h *RPC) ListCategories(ctx context.Context, _ *productv1.ListCategoriesRequest) (*productv1.ListCategoriesResponse, error) {
+func (h *RPC) ListCategories(
+	ctx context.Context,
+	_ *productv1.ListCategoriesRequest,
+) (*productv1.ListCategoriesResponse, error) {
 	all, err := h.service.Categories(ctx)
 	if err != nil {
 		return nil, err
@@ -67,7 +70,10 @@ func fromCategory(c domain.Category) *productv1.Category {
 // CreateCategory adds a category.
 //
 // Errors: invalid_argument, not_found (the parent), already_exists.
-func (h *RPC) CreateCategory(ctx context.Context, in *productv1.CreateCategoryRequest) (*productv1.CreateCategoryResponse, error) {
+func (h *RPC) CreateCategory(
+	ctx context.Context,
+	in *productv1.CreateCategoryRequest,
+) (*productv1.CreateCategoryResponse, error) {
 	c, err := h.service.AddCategory(ctx, in.GetName(), in.GetParentId())
 	if err != nil {
 		return nil, err
@@ -78,14 +84,24 @@ func (h *RPC) CreateCategory(ctx context.Context, in *productv1.CreateCategoryRe
 // CreateProduct adds a product.
 //
 // Errors: invalid_argument, not_found, already_exists.
-func (h *RPC) CreateProduct(ctx context.Context, in *productv1.CreateProductRequest) (*productv1.CreateProductResponse, error) {
+func (h *RPC) CreateProduct(
+	ctx context.Context,
+	in *productv1.CreateProductRequest,
+) (*productv1.CreateProductResponse, error) {
 	variants, err := toVariants(in.GetVariants())
 	if err != nil {
 		return nil, err
 	}
 	d, err := h.service.CreateProduct(ctx, domain.Product{
-		ShopID: in.GetShopId(), Handle: in.GetHandle(), Title: in.GetTitle(), Description: in.GetDescription(), CategoryID: in.GetCategoryId(),
-		Images: toImages(in.GetImages()), Status: domain.Status(in.GetStatus()), Tags: in.GetTags(), Variants: variants,
+		ShopID:      in.GetShopId(),
+		Handle:      in.GetHandle(),
+		Title:       in.GetTitle(),
+		Description: in.GetDescription(),
+		CategoryID:  in.GetCategoryId(),
+		Images:      toImages(in.GetImages()),
+		Status:      domain.Status(in.GetStatus()),
+		Tags:        in.GetTags(),
+		Variants:    variants,
 	})
 	if err != nil {
 		return nil, err
@@ -97,7 +113,10 @@ func (h *RPC) CreateProduct(ctx context.Context, in *productv1.CreateProductRequ
 // UpdateProduct changes a product.
 //
 // Errors: invalid_argument, not_found, already_exists, conflict.
-func (h *RPC) UpdateProduct(ctx context.Context, in *productv1.UpdateProductRequest) (*productv1.UpdateProductResponse, error) {
+func (h *RPC) UpdateProduct(
+	ctx context.Context,
+	in *productv1.UpdateProductRequest,
+) (*productv1.UpdateProductResponse, error) {
 	variants, err := toVariants(in.GetVariants())
 	if err != nil {
 		return nil, err
@@ -116,7 +135,10 @@ func (h *RPC) UpdateProduct(ctx context.Context, in *productv1.UpdateProductRequ
 // DeleteProduct takes a product off sale.
 //
 // Errors: not_found.
-func (h *RPC) DeleteProduct(ctx context.Context, in *productv1.DeleteProductRequest) (*productv1.DeleteProductResponse, error) {
+func (h *RPC) DeleteProduct(
+	ctx context.Context,
+	in *productv1.DeleteProductRequest,
+) (*productv1.DeleteProductResponse, error) {
 	if err := h.service.DeleteProduct(ctx, in.GetId()); err != nil {
 		return nil, err
 	}
@@ -133,7 +155,10 @@ func (c idCursor) validate() error { return domain.Text("pageToken", c.ID) }
 // ListShopProducts lists a shop's products with their stock.
 //
 // Errors: invalid_argument, not_found.
-func (h *RPC) ListShopProducts(ctx context.Context, in *productv1.ListShopProductsRequest) (*productv1.ListShopProductsResponse, error) {
+func (h *RPC) ListShopProducts(
+	ctx context.Context,
+	in *productv1.ListShopProductsRequest,
+) (*productv1.ListShopProductsResponse, error) {
 	var cursor idCursor
 	filter := []string{"shop-products", in.GetShopId(), in.GetStatus()}
 	if err := page.Decode(in.GetPageToken(), &cursor, filter...); err != nil {
@@ -159,7 +184,16 @@ func (h *RPC) ListShopProducts(ctx context.Context, in *productv1.ListShopProduc
 		}
 		stocked := &productv1.StockedProduct{Product: p}
 		for _, v := range d.Variants {
-			stocked.Stock = append(stocked.Stock, &productv1.Stock{VariantId: v.ID, Sku: v.SKU, OnHand: *v.OnHand, Reserved: v.Reserved, Available: v.Available()})
+			stocked.Stock = append(
+				stocked.Stock,
+				&productv1.Stock{
+					VariantId: v.ID,
+					Sku:       v.SKU,
+					OnHand:    *v.OnHand,
+					Reserved:  v.Reserved,
+					Available: v.Available(),
+				},
+			)
 		}
 		out.Products = append(out.Products, stocked)
 	}
@@ -185,7 +219,10 @@ func (h *RPC) SetStock(ctx context.Context, in *productv1.SetStockRequest) (*pro
 // ExportProducts pages through whole products.
 //
 // Errors: invalid_argument.
-func (h *RPC) ExportProducts(ctx context.Context, in *productv1.ExportProductsRequest) (*productv1.ExportProductsResponse, error) {
+func (h *RPC) ExportProducts(
+	ctx context.Context,
+	in *productv1.ExportProductsRequest,
+) (*productv1.ExportProductsResponse, error) {
 	var cursor idCursor
 	if err := page.Decode(in.GetPageToken(), &cursor, "export"); err != nil {
 		return nil, err
@@ -214,7 +251,10 @@ func (h *RPC) ExportProducts(ctx context.Context, in *productv1.ExportProductsRe
 }
 
 // BatchGetVariants returns the offers of variants. Unknown variants are left out.
-func (h *RPC) BatchGetVariants(ctx context.Context, in *productv1.BatchGetVariantsRequest) (*productv1.BatchGetVariantsResponse, error) {
+func (h *RPC) BatchGetVariants(
+	ctx context.Context,
+	in *productv1.BatchGetVariantsRequest,
+) (*productv1.BatchGetVariantsResponse, error) {
 	offers, err := h.service.Offers(ctx, in.GetVariantIds())
 	if err != nil {
 		return nil, err
@@ -222,8 +262,17 @@ func (h *RPC) BatchGetVariants(ctx context.Context, in *productv1.BatchGetVarian
 	out := &productv1.BatchGetVariantsResponse{Offers: make([]*productv1.Offer, len(offers))}
 	for i, o := range offers {
 		out.Offers[i] = &productv1.Offer{
-			VariantId: o.ID, ProductId: o.ProductID, ShopId: o.ShopID, ShopName: o.ShopName, Title: o.Title, Sku: o.SKU, Options: o.Options,
-			Price: o.Price.Proto(), ImageUrl: o.ImageURL, Available: o.Pieces, ForSale: o.ForSale,
+			VariantId: o.ID,
+			ProductId: o.ProductID,
+			ShopId:    o.ShopID,
+			ShopName:  o.ShopName,
+			Title:     o.Title,
+			Sku:       o.SKU,
+			Options:   o.Options,
+			Price:     o.Price.Proto(),
+			ImageUrl:  o.ImageURL,
+			Available: o.Pieces,
+			ForSale:   o.ForSale,
 		}
 	}
 	return out, nil
@@ -232,7 +281,10 @@ func (h *RPC) BatchGetVariants(ctx context.Context, in *productv1.BatchGetVarian
 // CheckAvailability returns the variants that cannot be reserved now.
 //
 // Errors: invalid_argument.
-func (h *RPC) CheckAvailability(ctx context.Context, in *productv1.CheckAvailabilityRequest) (*productv1.CheckAvailabilityResponse, error) {
+func (h *RPC) CheckAvailability(
+	ctx context.Context,
+	in *productv1.CheckAvailabilityRequest,
+) (*productv1.CheckAvailabilityResponse, error) {
 	short, err := h.service.Short(ctx, toLines(in.GetLines()))
 	if err != nil {
 		return nil, err
@@ -243,8 +295,16 @@ func (h *RPC) CheckAvailability(ctx context.Context, in *productv1.CheckAvailabi
 // ReserveInventory holds stock for an order.
 //
 // Errors: out_of_stock, not_found, conflict, invalid_argument.
-func (h *RPC) ReserveInventory(ctx context.Context, in *productv1.ReserveInventoryRequest) (*productv1.ReserveInventoryResponse, error) {
-	expires, err := h.service.Reserve(ctx, in.GetOrderId(), toLines(in.GetLines()), time.Duration(in.GetTtlSeconds())*time.Second)
+func (h *RPC) ReserveInventory(
+	ctx context.Context,
+	in *productv1.ReserveInventoryRequest,
+) (*productv1.ReserveInventoryResponse, error) {
+	expires, err := h.service.Reserve(
+		ctx,
+		in.GetOrderId(),
+		toLines(in.GetLines()),
+		time.Duration(in.GetTtlSeconds())*time.Second,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +314,10 @@ func (h *RPC) ReserveInventory(ctx context.Context, in *productv1.ReserveInvento
 // ReleaseInventory gives back the pieces of a reservation.
 //
 // Errors: invalid_argument, conflict (the pieces are sold).
-func (h *RPC) ReleaseInventory(ctx context.Context, in *productv1.ReleaseInventoryRequest) (*productv1.ReleaseInventoryResponse, error) {
+func (h *RPC) ReleaseInventory(
+	ctx context.Context,
+	in *productv1.ReleaseInventoryRequest,
+) (*productv1.ReleaseInventoryResponse, error) {
 	if err := h.service.Release(ctx, in.GetOrderId()); err != nil {
 		return nil, err
 	}
@@ -264,7 +327,10 @@ func (h *RPC) ReleaseInventory(ctx context.Context, in *productv1.ReleaseInvento
 // CommitInventory makes a reservation a sale.
 //
 // Errors: invalid_argument, not_found, conflict, out_of_stock.
-func (h *RPC) CommitInventory(ctx context.Context, in *productv1.CommitInventoryRequest) (*productv1.CommitInventoryResponse, error) {
+func (h *RPC) CommitInventory(
+	ctx context.Context,
+	in *productv1.CommitInventoryRequest,
+) (*productv1.CommitInventoryResponse, error) {
 	if err := h.service.Commit(ctx, in.GetOrderId()); err != nil {
 		return nil, err
 	}
@@ -274,7 +340,10 @@ func (h *RPC) CommitInventory(ctx context.Context, in *productv1.CommitInventory
 // RestockInventory puts the pieces of a sale back.
 //
 // Errors: invalid_argument, not_found, conflict.
-func (h *RPC) RestockInventory(ctx context.Context, in *productv1.RestockInventoryRequest) (*productv1.RestockInventoryResponse, error) {
+func (h *RPC) RestockInventory(
+	ctx context.Context,
+	in *productv1.RestockInventoryRequest,
+) (*productv1.RestockInventoryResponse, error) {
 	if err := h.service.Restock(ctx, in.GetOrderId()); err != nil {
 		return nil, err
 	}

@@ -15,14 +15,20 @@ import (
 // SearchProducts lists, filters and searches products.
 //
 // Errors: invalid_argument.
-func (h *RPC) SearchProducts(ctx context.Context, in *productv1.SearchProductsRequest) (*productv1.SearchProductsResponse, error) {
+func (h *RPC) SearchProducts(
+	ctx context.Context,
+	in *productv1.SearchProductsRequest,
+) (*productv1.SearchProductsResponse, error) {
 	if h.lists == nil {
 		return h.search(ctx, in)
 	}
 	return h.lists.get(ctx, in, h.search)
 }
 
-func (h *RPC) search(ctx context.Context, in *productv1.SearchProductsRequest) (*productv1.SearchProductsResponse, error) {
+func (h *RPC) search(
+	ctx context.Context,
+	in *productv1.SearchProductsRequest,
+) (*productv1.SearchProductsResponse, error) {
 	search, err := toSearch(in)
 	if err != nil {
 		return nil, err
@@ -50,15 +56,28 @@ func (h *RPC) search(ctx context.Context, in *productv1.SearchProductsRequest) (
 // filter returns the fields that decide which rows a list has and in which order. A page token is bound to them.
 func filter(in *productv1.SearchProductsRequest) []string {
 	return []string{
-		"search", in.GetQuery(), in.GetCategoryId(), in.GetShopId(), in.GetMinPrice(), in.GetMaxPrice(), in.GetCurrencyCode(),
-		fmt.Sprint(in.GetInStock()), in.GetSort(),
+		"search",
+		in.GetQuery(),
+		in.GetCategoryId(),
+		in.GetShopId(),
+		in.GetMinPrice(),
+		in.GetMaxPrice(),
+		in.GetCurrencyCode(),
+		fmt.Sprint(in.GetInStock()),
+		in.GetSort(),
 	}
 }
 
 func toSearch(in *productv1.SearchProductsRequest) (domain.Search, error) {
 	search := domain.Search{
-		Query: in.GetQuery(), CategoryID: in.GetCategoryId(), Shop: in.GetShopId(), Currency: in.GetCurrencyCode(), InStock: in.GetInStock(),
-		Sort: domain.Sort(in.GetSort()), Facets: in.GetFacets(), PageSize: page.Size(in.GetPageSize()),
+		Query:      in.GetQuery(),
+		CategoryID: in.GetCategoryId(),
+		Shop:       in.GetShopId(),
+		Currency:   in.GetCurrencyCode(),
+		InStock:    in.GetInStock(),
+		Sort:       domain.Sort(in.GetSort()),
+		Facets:     in.GetFacets(),
+		PageSize:   page.Size(in.GetPageSize()),
 	}
 	for _, t := range []struct{ path, text string }{{"query", search.Query}, {"categoryId", search.CategoryID}, {"shopId", search.Shop}} {
 		if err := domain.Text(t.path, t.text); err != nil {
@@ -92,7 +111,10 @@ func toSearch(in *productv1.SearchProductsRequest) (domain.Search, error) {
 // ImportProducts creates or updates products. Each has its own outcome.
 //
 // Errors: unavailable, timeout.
-func (h *RPC) ImportProducts(ctx context.Context, in *productv1.ImportProductsRequest) (*productv1.ImportProductsResponse, error) {
+func (h *RPC) ImportProducts(
+	ctx context.Context,
+	in *productv1.ImportProductsRequest,
+) (*productv1.ImportProductsResponse, error) {
 	items := make([]service.Item, len(in.GetProducts()))
 	for i, p := range in.GetProducts() {
 		items[i] = toItem(p)

@@ -27,7 +27,12 @@ type Cache struct {
 
 // NewCache returns a cache of products. A changed product is dropped at once. If Redis was not reachable then, the
 // product is out of date for at most ttl.
-func NewCache(client rueidis.Client, ttl time.Duration, logger *zap.Logger, metrics prometheus.Registerer) (*Cache, error) {
+func NewCache(
+	client rueidis.Client,
+	ttl time.Duration,
+	logger *zap.Logger,
+	metrics prometheus.Registerer,
+) (*Cache, error) {
 	products, err := cache.New(client, cache.Options[domain.Document]{
 		Name: "product", TTL: ttl, Encode: encodeDocument, Decode: decodeDocument, Metrics: metrics,
 	})
@@ -38,7 +43,11 @@ func NewCache(client rueidis.Client, ttl time.Duration, logger *zap.Logger, metr
 }
 
 // Document returns a product from the cache, or from load.
-func (c *Cache) Document(ctx context.Context, productID string, load func(context.Context) (domain.Document, error)) (domain.Document, error) {
+func (c *Cache) Document(
+	ctx context.Context,
+	productID string,
+	load func(context.Context) (domain.Document, error),
+) (domain.Document, error) {
 	return c.products.GetOrLoad(ctx, productID, load)
 }
 
@@ -59,7 +68,11 @@ func (c *Cache) Changed(ctx context.Context, productIDs []string) {
 	}
 	err := errors.Join(c.products.Invalidate(ctx, productIDs...), cache.Bump(ctx, c.client, tags...))
 	if err != nil {
-		c.logger.Warn("cache not invalidated; it is out of date for a while", zap.Error(err), zap.Duration("at_most", c.ttl))
+		c.logger.Warn(
+			"cache not invalidated; it is out of date for a while",
+			zap.Error(err),
+			zap.Duration("at_most", c.ttl),
+		)
 	}
 }
 

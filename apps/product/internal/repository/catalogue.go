@@ -28,7 +28,12 @@ const (
 // shop wait for each other. The cache is invalidated after the commit.
 //
 // Errors: decide's, already_exists (handle or SKU), conflict (more pieces are reserved than would be on hand).
-func (s *Store) Change(ctx context.Context, shopIDs []string, wanted domain.Wanted, decide func(domain.Snapshot) (domain.Changes, error)) error {
+func (s *Store) Change(
+	ctx context.Context,
+	shopIDs []string,
+	wanted domain.Wanted,
+	decide func(domain.Snapshot) (domain.Changes, error),
+) error {
 	var touched []string
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		q := s.q.WithTx(tx)
@@ -78,7 +83,11 @@ func coded(err error) error {
 }
 
 func load(ctx context.Context, q *sqlc.Queries, wanted domain.Wanted) (domain.Snapshot, error) {
-	s := domain.Snapshot{ByID: map[string]*domain.Product{}, ByHandle: map[domain.HandleKey]*domain.Product{}, SKUOwner: map[domain.SKUKey]string{}}
+	s := domain.Snapshot{
+		ByID:     map[string]*domain.Product{},
+		ByHandle: map[domain.HandleKey]*domain.Product{},
+		SKUOwner: map[domain.SKUKey]string{},
+	}
 	var rows []sqlc.ProductsByIDRow
 	if len(wanted.IDs) > 0 {
 		found, err := q.ProductsByID(ctx, wanted.IDs)
@@ -139,12 +148,21 @@ func load(ctx context.Context, q *sqlc.Queries, wanted domain.Wanted) (domain.Sn
 // lockStock locks the stock that the changes modify, and updates the snapshot with its current values. It
 // reports whether any of them moved. Unchanged stock is not locked, so that an import of new prices does not
 // delay sales.
-func lockStock(ctx context.Context, q *sqlc.Queries, snapshot domain.Snapshot, changes domain.Changes) (moved bool, err error) {
+func lockStock(
+	ctx context.Context,
+	q *sqlc.Queries,
+	snapshot domain.Snapshot,
+	changes domain.Changes,
+) (moved bool, err error) {
 	var ids []string
 	for _, p := range changes.Update {
 		old := snapshot.ByID[p.ID]
 		for _, v := range p.Variants {
-			if v.OnHand != nil && slices.ContainsFunc(old.Variants, func(o domain.Variant) bool { return o.ID == v.ID && *o.OnHand != *v.OnHand }) {
+			if v.OnHand != nil &&
+				slices.ContainsFunc(
+					old.Variants,
+					func(o domain.Variant) bool { return o.ID == v.ID && *o.OnHand != *v.OnHand },
+				) {
 				ids = append(ids, v.ID)
 			}
 		}
@@ -173,7 +191,12 @@ func lockStock(ctx context.Context, q *sqlc.Queries, snapshot domain.Snapshot, c
 }
 
 // write writes the changes, the listings and the events. It returns the IDs of the products that it wrote.
-func (s *Store) write(ctx context.Context, tx pgx.Tx, snapshot domain.Snapshot, changes domain.Changes) ([]string, error) {
+func (s *Store) write(
+	ctx context.Context,
+	tx pgx.Tx,
+	snapshot domain.Snapshot,
+	changes domain.Changes,
+) ([]string, error) {
 	q, now := s.q.WithTx(tx), s.opts.Clock.Now()
 	var events []event.Event
 	var touched []string
@@ -247,7 +270,12 @@ func (s *Store) delete(ctx context.Context, q *sqlc.Queries, p *domain.Product) 
 
 // writeVariants writes the variants of products, and their stock where it is set. It returns the events of
 // stock that became low.
-func (s *Store) writeVariants(ctx context.Context, q *sqlc.Queries, snapshot domain.Snapshot, products []domain.Product) ([]event.Event, error) {
+func (s *Store) writeVariants(
+	ctx context.Context,
+	q *sqlc.Queries,
+	snapshot domain.Snapshot,
+	products []domain.Product,
+) ([]event.Event, error) {
 	var v sqlc.SaveVariantsParams
 	var stock sqlc.SaveStockParams
 	var low []event.Event
@@ -259,16 +287,47 @@ func (s *Store) writeVariants(ctx context.Context, q *sqlc.Queries, snapshot dom
 			}
 		}
 		for i, x := range p.Variants {
-			v.Ids, v.ProductIds, v.ShopIds, v.Skus = append(v.Ids, x.ID), append(v.ProductIds, p.ID), append(v.ShopIds, p.ShopID), append(v.Skus, x.SKU)
+			v.Ids, v.ProductIds, v.ShopIds, v.Skus = append(
+				v.Ids,
+				x.ID,
+			), append(
+				v.ProductIds,
+				p.ID,
+			), append(
+				v.ShopIds,
+				p.ShopID,
+			), append(
+				v.Skus,
+				x.SKU,
+			)
 			v.Options, v.Prices = append(v.Options, encode(options(x.Options))), append(v.Prices, x.Price.Minor())
-			v.Currencies, v.CompareAts, v.Positions = append(v.Currencies, string(x.Price.Currency())), append(v.CompareAts, x.CompareAt.Minor()), append(v.Positions, int32(i))
+			v.Currencies, v.CompareAts, v.Positions = append(
+				v.Currencies,
+				string(x.Price.Currency()),
+			), append(
+				v.CompareAts,
+				x.CompareAt.Minor(),
+			), append(
+				v.Positions,
+				int32(i),
+			)
 			o, known := was[x.ID]
 			if x.OnHand == nil || known && *o.OnHand == *x.OnHand {
 				continue
 			}
 			stock.VariantIds, stock.OnHands = append(stock.VariantIds, x.ID), append(stock.OnHands, *x.OnHand)
 			if known && o.Available() > s.opts.LowStock && x.Available() <= s.opts.LowStock {
-				e, err := s.lowEvent(ctx, domain.Stock{VariantID: x.ID, ProductID: p.ID, ShopID: p.ShopID, SKU: x.SKU, OnHand: *x.OnHand, Reserved: x.Reserved})
+				e, err := s.lowEvent(
+					ctx,
+					domain.Stock{
+						VariantID: x.ID,
+						ProductID: p.ID,
+						ShopID:    p.ShopID,
+						SKU:       x.SKU,
+						OnHand:    *x.OnHand,
+						Reserved:  x.Reserved,
+					},
+				)
 				if err != nil {
 					return nil, err
 				}

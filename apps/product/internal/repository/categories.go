@@ -42,7 +42,15 @@ func (s *Store) AddCategory(ctx context.Context, name, parentID string) (domain.
 		}
 	}
 	c := domain.Category{ID: id.New(id.Category), ParentID: parentID, Name: name}
-	err := s.q.AddCategories(ctx, sqlc.AddCategoriesParams{Now: s.opts.Clock.Now(), Ids: []string{c.ID}, ParentIds: []string{parentID}, Names: []string{name}})
+	err := s.q.AddCategories(
+		ctx,
+		sqlc.AddCategoriesParams{
+			Now:       s.opts.Clock.Now(),
+			Ids:       []string{c.ID},
+			ParentIds: []string{parentID},
+			Names:     []string{name},
+		},
+	)
 	if err != nil {
 		return domain.Category{}, postgres.Err(err)
 	}
@@ -109,13 +117,19 @@ func (s *Store) findLevel(ctx context.Context, paths map[string][]string, add bo
 	if len(all) == 0 {
 		return nil
 	}
-	slices.SortFunc(all, func(a, b wanted) int { return cmp.Or(cmp.Compare(a.parentID, b.parentID), cmp.Compare(a.name, b.name)) })
+	slices.SortFunc(
+		all,
+		func(a, b wanted) int { return cmp.Or(cmp.Compare(a.parentID, b.parentID), cmp.Compare(a.name, b.name)) },
+	)
 	ids, parents, names := make([]string, len(all)), make([]string, len(all)), make([]string, len(all))
 	for i, w := range all {
 		ids[i], parents[i], names[i] = id.New(id.Category), w.parentID, w.name
 	}
 	if add {
-		if err := s.q.AddCategories(ctx, sqlc.AddCategoriesParams{Now: s.opts.Clock.Now(), Ids: ids, ParentIds: parents, Names: names}); err != nil {
+		if err := s.q.AddCategories(
+			ctx,
+			sqlc.AddCategoriesParams{Now: s.opts.Clock.Now(), Ids: ids, ParentIds: parents, Names: names},
+		); err != nil {
 			return postgres.Err(err)
 		}
 	}

@@ -19,7 +19,23 @@ func compare(a, b float64) int { return cmp.Compare(a, b) }
 
 // priceSteps are the bounds between price ranges, in whole units of any currency.
 var priceSteps = []int64{
-	10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 10_000_000,
+	10,
+	25,
+	50,
+	100,
+	250,
+	500,
+	1_000,
+	2_500,
+	5_000,
+	10_000,
+	25_000,
+	50_000,
+	100_000,
+	250_000,
+	500_000,
+	1_000_000,
+	10_000_000,
 }
 
 //go:embed sql/facets.sql

@@ -101,7 +101,11 @@ var shortLockTimeout = []string{"set local lock_timeout = '20ms'"}
 
 // runOnce runs one transaction of two pgx batches: one locks and reads, the other writes. It returns the IDs of the
 // products that sold out or came back.
-func (s *Store) runOnce(ctx context.Context, ops []queued, wait bool) (results []batch.Result[*domain.Reservation], flipped []string, err error) {
+func (s *Store) runOnce(
+	ctx context.Context,
+	ops []queued,
+	wait bool,
+) (results []batch.Result[*domain.Reservation], flipped []string, err error) {
 	settings := shortLockTimeout
 	if wait {
 		settings = nil
@@ -202,7 +206,11 @@ func (r *stockTx) addEvent(op queued, subject, reason string, x *domain.Reservat
 	}
 	lines := make([]*productv1.InventoryLine, len(x.Lines))
 	for i, l := range x.Lines {
-		lines[i] = &productv1.InventoryLine{VariantId: l.VariantID, ProductId: r.ledger.Stocks[l.VariantID].ProductID, Quantity: l.Quantity}
+		lines[i] = &productv1.InventoryLine{
+			VariantId: l.VariantID,
+			ProductId: r.ledger.Stocks[l.VariantID].ProductID,
+			Quantity:  l.Quantity,
+		}
 	}
 	var m protoMessage = &productv1.InventoryReleased{OrderId: x.OrderID, Lines: lines, Reason: reason}
 	if subject == subjectReserved {
@@ -227,7 +235,16 @@ func (r *stockTx) write(ctx context.Context, tx *postgres.Batches) (flipped []st
 		if was.OnHand == stock.OnHand && was.Reserved == stock.Reserved {
 			continue
 		}
-		stocks.VariantIds, stocks.OnHands, stocks.Reserved = append(stocks.VariantIds, variantID), append(stocks.OnHands, stock.OnHand), append(stocks.Reserved, stock.Reserved)
+		stocks.VariantIds, stocks.OnHands, stocks.Reserved = append(
+			stocks.VariantIds,
+			variantID,
+		), append(
+			stocks.OnHands,
+			stock.OnHand,
+		), append(
+			stocks.Reserved,
+			stock.Reserved,
+		)
 		if (was.Available() > 0) != (stock.Available() > 0) && !slices.Contains(flipped, stock.ProductID) {
 			flipped = append(flipped, stock.ProductID)
 		}
@@ -359,11 +376,25 @@ func (s *Store) SetStock(ctx context.Context, variantID string, onHand int64) (d
 		if err != nil || len(rows) != 1 {
 			return postgres.Err(errors.Join(err, pgx.ErrNoRows))
 		}
-		stock = domain.Stock{VariantID: variantID, ProductID: v.ProductID, ShopID: v.ShopID, SKU: v.Sku, OnHand: onHand, Reserved: rows[0].Reserved}
-		if onHand < stock.Reserved {
-			return errs.New(errs.Conflict, "%d pieces are reserved by open orders: on hand cannot be less", stock.Reserved)
+		stock = domain.Stock{
+			VariantID: variantID,
+			ProductID: v.ProductID,
+			ShopID:    v.ShopID,
+			SKU:       v.Sku,
+			OnHand:    onHand,
+			Reserved:  rows[0].Reserved,
 		}
-		if err := q.SaveStock(ctx, sqlc.SaveStockParams{VariantIds: []string{variantID}, OnHands: []int64{onHand}}); err != nil {
+		if onHand < stock.Reserved {
+			return errs.New(
+				errs.Conflict,
+				"%d pieces are reserved by open orders: on hand cannot be less",
+				stock.Reserved,
+			)
+		}
+		if err := q.SaveStock(
+			ctx,
+			sqlc.SaveStockParams{VariantIds: []string{variantID}, OnHands: []int64{onHand}},
+		); err != nil {
 			return postgres.Err(err)
 		}
 		if err := q.ForgetImport(ctx, sqlc.ForgetImportParams{Now: s.opts.Clock.Now(), ID: v.ProductID}); err != nil {

@@ -46,8 +46,13 @@ type stockTx struct {
 // order, and after the others.
 func (s *Store) open(ctx context.Context, tx *postgres.Batches, ops []queued, wait bool) (*stockTx, error) {
 	r := &stockTx{
-		store: s, now: s.opts.Clock.Now(), before: map[string]domain.Stock{}, known: map[string]domain.State{}, changed: map[string]bool{}, busy: map[string]bool{},
-		ledger: domain.Ledger{Stocks: map[string]*domain.Stock{}, Reservations: map[string]*domain.Reservation{}},
+		store:   s,
+		now:     s.opts.Clock.Now(),
+		before:  map[string]domain.Stock{},
+		known:   map[string]domain.State{},
+		changed: map[string]bool{},
+		busy:    map[string]bool{},
+		ledger:  domain.Ledger{Stocks: map[string]*domain.Stock{}, Reservations: map[string]*domain.Reservation{}},
 	}
 	orders, variants := make([]string, 0, len(ops)), make([]string, 0, 2*len(ops))
 	for _, op := range ops {
@@ -111,7 +116,17 @@ func (r *stockTx) addLine(row pgx.Row) error {
 func (r *stockTx) addStock(row pgx.Row) error {
 	var k domain.Stock
 	var locked bool
-	if err := row.Scan(&k.VariantID, &k.OnHand, &k.Reserved, &k.ProductID, &k.ShopID, &k.SKU, &k.Title, &k.ForSale, &locked); err != nil {
+	if err := row.Scan(
+		&k.VariantID,
+		&k.OnHand,
+		&k.Reserved,
+		&k.ProductID,
+		&k.ShopID,
+		&k.SKU,
+		&k.Title,
+		&k.ForSale,
+		&locked,
+	); err != nil {
 		return err
 	}
 	if !locked {

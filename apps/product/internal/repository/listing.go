@@ -69,7 +69,11 @@ func (s *Store) Rebuild(ctx context.Context) (int, error) {
 		if len(ids) == 0 {
 			break
 		}
-		if err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error { return refreshListings(ctx, s.q.WithTx(tx), ids) }); err != nil {
+		if err := postgres.InTx(
+			ctx,
+			s.pool,
+			func(tx pgx.Tx) error { return refreshListings(ctx, s.q.WithTx(tx), ids) },
+		); err != nil {
 			return n, err
 		}
 		s.changed(ctx, ids)
@@ -100,7 +104,13 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 	}
 	inStock := false
 	for _, v := range variants {
-		variant := &productv1.Variant{Id: v.ID, Sku: v.SKU, Options: v.Options, Price: v.Price.Proto(), Available: v.Available() > 0}
+		variant := &productv1.Variant{
+			Id:        v.ID,
+			Sku:       v.SKU,
+			Options:   v.Options,
+			Price:     v.Price.Proto(),
+			Available: v.Available() > 0,
+		}
 		if v.CompareAt != (money.Money{}) {
 			variant.CompareAtPrice = v.CompareAt.Proto()
 		}
@@ -112,14 +122,47 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 		return err
 	}
 	visible := r.Status == string(domain.Active) && r.ShopStatus != domain.ShopSuspended && len(variants) > 0
-	rows.ProductIds, rows.ShopIds, rows.Visible = append(rows.ProductIds, r.ID), append(rows.ShopIds, r.ShopID), append(rows.Visible, visible)
-	rows.CategoryIds, rows.Currencies = append(rows.CategoryIds, encode(list(r.CategoryIds))), append(rows.Currencies, string(price.Currency()))
+	rows.ProductIds, rows.ShopIds, rows.Visible = append(
+		rows.ProductIds,
+		r.ID,
+	), append(
+		rows.ShopIds,
+		r.ShopID,
+	), append(
+		rows.Visible,
+		visible,
+	)
+	rows.CategoryIds, rows.Currencies = append(
+		rows.CategoryIds,
+		encode(list(r.CategoryIds)),
+	), append(
+		rows.Currencies,
+		string(price.Currency()),
+	)
 	scaled := int64(0)
 	if len(variants) > 0 {
 		scaled = price.Minor() * domain.PriceScale(price.Currency())
 	}
-	rows.Prices, rows.InStock, rows.CreatedAt = append(rows.Prices, scaled), append(rows.InStock, inStock), append(rows.CreatedAt, r.CreatedAt)
-	rows.Titles, rows.Terms, rows.Docs = append(rows.Titles, r.Title), append(rows.Terms, vector(r, variants)), append(rows.Docs, encoded)
+	rows.Prices, rows.InStock, rows.CreatedAt = append(
+		rows.Prices,
+		scaled,
+	), append(
+		rows.InStock,
+		inStock,
+	), append(
+		rows.CreatedAt,
+		r.CreatedAt,
+	)
+	rows.Titles, rows.Terms, rows.Docs = append(
+		rows.Titles,
+		r.Title,
+	), append(
+		rows.Terms,
+		vector(r, variants),
+	), append(
+		rows.Docs,
+		encoded,
+	)
 	return nil
 }
 

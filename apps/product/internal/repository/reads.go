@@ -57,11 +57,20 @@ func (s *Store) ShopOfVariant(ctx context.Context, variantID string) (string, er
 
 // ShopProducts returns a shop's products before the given ID, with their stock, newest first. An empty status
 // or before is no filter.
-func (s *Store) ShopProducts(ctx context.Context, shopID string, status domain.Status, before string, size int) ([]domain.StockedDocument, error) {
+func (s *Store) ShopProducts(
+	ctx context.Context,
+	shopID string,
+	status domain.Status,
+	before string,
+	size int,
+) ([]domain.StockedDocument, error) {
 	if before == "" {
 		before = "~"
 	}
-	rows, err := s.q.StockOfShop(ctx, sqlc.StockOfShopParams{ShopID: shopID, Status: string(status), Before: before, PageSize: int32(size)})
+	rows, err := s.q.StockOfShop(
+		ctx,
+		sqlc.StockOfShopParams{ShopID: shopID, Status: string(status), Before: before, PageSize: int32(size)},
+	)
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
@@ -112,7 +121,10 @@ func (s *Store) Export(ctx context.Context, after string, size int) ([]domain.Ex
 // Concurrent callers share a statement and the options of the offers, so they must not modify these.
 func (s *Store) Offers(ctx context.Context, ids []string) ([]domain.Offer, error) {
 	// PostgreSQL refuses these strings. They must not fail the other callers of the batch.
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return strings.ContainsRune(id, 0) || !utf8.ValidString(id) })
+	ids = slices.DeleteFunc(
+		slices.Clone(ids),
+		func(id string) bool { return strings.ContainsRune(id, 0) || !utf8.ValidString(id) },
+	)
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -160,7 +172,13 @@ func toOffer(r sqlc.OffersRow) (domain.Offer, error) {
 	v := domain.Variant{ID: r.ID, SKU: r.Sku, Price: money.New(r.PriceMinor, money.Currency(r.Currency))}
 	err := json.Unmarshal(r.Options, &v.Options)
 	return domain.Offer{
-		Variant: v, ProductID: r.ProductID, ShopID: r.ShopID, ShopName: r.ShopName, Title: r.Title, ImageURL: r.ImageUrl,
-		Pieces: r.Available, ForSale: r.ForSale,
+		Variant:   v,
+		ProductID: r.ProductID,
+		ShopID:    r.ShopID,
+		ShopName:  r.ShopName,
+		Title:     r.Title,
+		ImageURL:  r.ImageUrl,
+		Pieces:    r.Available,
+		ForSale:   r.ForSale,
 	}, err
 }

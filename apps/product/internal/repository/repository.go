@@ -60,12 +60,19 @@ type Store struct {
 // New returns a store on pool. The caller must close it.
 func New(pool *pgxpool.Pool, opts Options) *Store {
 	s := &Store{pool: pool, q: sqlc.New(pool), opts: opts}
-	s.group = batch.New(groupLimit, func(ctx context.Context, ops []queued) ([]batch.Result[*domain.Reservation], error) {
-		return s.run(ctx, ops, false)
-	})
-	s.patient = batch.New(groupLimit, func(ctx context.Context, ops []queued) ([]batch.Result[*domain.Reservation], error) {
-		return s.run(ctx, ops, true)
-	}, batch.WithParallel(groupParallel))
+	s.group = batch.New(
+		groupLimit,
+		func(ctx context.Context, ops []queued) ([]batch.Result[*domain.Reservation], error) {
+			return s.run(ctx, ops, false)
+		},
+	)
+	s.patient = batch.New(
+		groupLimit,
+		func(ctx context.Context, ops []queued) ([]batch.Result[*domain.Reservation], error) {
+			return s.run(ctx, ops, true)
+		},
+		batch.WithParallel(groupParallel),
+	)
 	s.offers = batch.New(groupLimit, s.runOffers, batch.WithParallel(groupParallel))
 	return s
 }
@@ -104,15 +111,31 @@ func options(m map[string]string) map[string]string {
 
 func toProduct(r sqlc.ProductsByIDRow) (domain.Product, error) {
 	p := domain.Product{
-		ID: r.ID, ShopID: r.ShopID, Handle: r.Handle, Title: r.Title, Description: r.Description, CategoryID: r.CategoryID,
-		Tags: r.Tags, Status: domain.Status(r.Status), Version: r.Version, ImportHash: r.ImportHash, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		ID:          r.ID,
+		ShopID:      r.ShopID,
+		Handle:      r.Handle,
+		Title:       r.Title,
+		Description: r.Description,
+		CategoryID:  r.CategoryID,
+		Tags:        r.Tags,
+		Status:      domain.Status(r.Status),
+		Version:     r.Version,
+		ImportHash:  r.ImportHash,
+		CreatedAt:   r.CreatedAt,
+		UpdatedAt:   r.UpdatedAt,
 	}
 	return p, json.Unmarshal(r.Images, &p.Images)
 }
 
 func toVariant(r sqlc.VariantsRow) (domain.Variant, error) {
 	c := money.Currency(r.Currency)
-	v := domain.Variant{ID: r.ID, SKU: r.Sku, Price: money.New(r.PriceMinor, c), OnHand: &r.OnHand, Reserved: r.Reserved}
+	v := domain.Variant{
+		ID:       r.ID,
+		SKU:      r.Sku,
+		Price:    money.New(r.PriceMinor, c),
+		OnHand:   &r.OnHand,
+		Reserved: r.Reserved,
+	}
 	if r.CompareAtMinor != nil {
 		v.CompareAt = money.New(*r.CompareAtMinor, c)
 	}

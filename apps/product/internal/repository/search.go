@@ -101,7 +101,15 @@ func (s *Store) rows(ctx context.Context, st *statement) (found domain.Found, er
 				continue
 			}
 			var doc []byte
-			if err := rows.Scan(&last.ID, &doc, &last.Score, &last.Time, &last.Price, &last.Rating, &last.Count); err != nil {
+			if err := rows.Scan(
+				&last.ID,
+				&doc,
+				&last.Score,
+				&last.Time,
+				&last.Price,
+				&last.Rating,
+				&last.Count,
+			); err != nil {
 				return err
 			}
 			found.Documents = append(found.Documents, doc)
@@ -130,7 +138,10 @@ func (s *Store) query(ctx context.Context, st *statement, sql string, read func(
 		return postgres.Err(read(rows))
 	}
 	b := &pgx.Batch{}
-	b.Queue("select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('pg_trgm.word_similarity_threshold', $1, true)", typoSimilarity)
+	b.Queue(
+		"select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('pg_trgm.word_similarity_threshold', $1, true)",
+		typoSimilarity,
+	)
 	b.Queue(sql, st.args...).Query(read)
 	return postgres.SendBatch(ctx, s.pool, b)
 }
@@ -192,7 +203,10 @@ func (st *statement) matches() string {
 	if st.search.Sort == domain.Relevance || st.stage != stageAll {
 		raw = st.raw()
 	}
-	m := "select l.*, " + raw + "::bigint as raw from listing l where " + strings.Join(st.where(), " and ") + " offset 0"
+	m := "select l.*, " + raw + "::bigint as raw from listing l where " + strings.Join(
+		st.where(),
+		" and ",
+	) + " offset 0"
 	if st.stage != stageAll {
 		m = "select l.* from (" + m + ") l where l.raw >= " + st.arg(st.least())
 	}
@@ -328,7 +342,13 @@ func (st *statement) page() string {
 	case domain.ByRating:
 		order = "c.rating_avg desc, c.rating_count desc, c.product_id desc"
 		if p != nil {
-			after = "(c.rating_avg, c.rating_count, c.product_id) < (" + st.arg(p.Rating) + ", " + st.arg(p.Count) + ", " + st.arg(p.ID) + ")"
+			after = "(c.rating_avg, c.rating_count, c.product_id) < (" + st.arg(
+				p.Rating,
+			) + ", " + st.arg(
+				p.Count,
+			) + ", " + st.arg(
+				p.ID,
+			) + ")"
 		}
 	default:
 		order = "c.created_at desc, c.product_id desc"
@@ -339,7 +359,11 @@ func (st *statement) page() string {
 	if after != "" {
 		after = " where " + after
 	}
-	top := "select c.* from (" + inner + ") c" + after + fmt.Sprintf(" order by %s limit %d", order, st.search.PageSize+1)
+	top := "select c.* from (" + inner + ") c" + after + fmt.Sprintf(
+		" order by %s limit %d",
+		order,
+		st.search.PageSize+1,
+	)
 	return "with c as materialized (" + top + ") select c.product_id, d.doc, c.score, c.created_at, c.price, c.rating_avg, c.rating_count" +
 		" from c join listing d on d.product_id = c.product_id order by " + order
 }

@@ -55,7 +55,12 @@ func (s *Store) ShopChanged(ctx context.Context, tx pgx.Tx, shop domain.Shop) er
 
 func saveShop(ctx context.Context, q *sqlc.Queries, shop domain.Shop) error {
 	return postgres.Err(q.SaveShop(ctx, sqlc.SaveShopParams{
-		ShopID: shop.ID, Handle: shop.Handle, Name: shop.Name, Status: shop.Status, Version: shop.Version, UpdatedAt: shop.UpdatedAt,
+		ShopID:    shop.ID,
+		Handle:    shop.Handle,
+		Name:      shop.Name,
+		Status:    shop.Status,
+		Version:   shop.Version,
+		UpdatedAt: shop.UpdatedAt,
 	}))
 }
 
@@ -80,7 +85,10 @@ func (s *Store) Relist(ctx context.Context) (more bool, err error) {
 		if err := q.LockShops(ctx, []string{shop.ShopID}); err != nil {
 			return err
 		}
-		ids, err = q.ProductsOfShop(ctx, sqlc.ProductsOfShopParams{ShopID: shop.ShopID, After: shop.RelistAfter, PageSize: relistChunk})
+		ids, err = q.ProductsOfShop(
+			ctx,
+			sqlc.ProductsOfShopParams{ShopID: shop.ShopID, After: shop.RelistAfter, PageSize: relistChunk},
+		)
 		if err != nil {
 			return err
 		}

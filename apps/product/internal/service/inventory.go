@@ -41,7 +41,12 @@ func (s *Service) Short(ctx context.Context, lines []domain.Line) ([]string, err
 //
 // Errors: invalid_argument, out_of_stock (its fields name the variants), not_found (unknown variant), conflict
 // (the order has reserved other lines, or its reservation is over).
-func (s *Service) Reserve(ctx context.Context, orderID string, lines []domain.Line, ttl time.Duration) (time.Time, error) {
+func (s *Service) Reserve(
+	ctx context.Context,
+	orderID string,
+	lines []domain.Line,
+	ttl time.Duration,
+) (time.Time, error) {
 	if err := domain.Text("orderId", orderID); err != nil {
 		return time.Time{}, err
 	}
@@ -52,7 +57,16 @@ func (s *Service) Reserve(ctx context.Context, orderID string, lines []domain.Li
 	if ttl == 0 {
 		ttl = s.reservationTTL
 	}
-	r, err := s.store.Apply(ctx, domain.Operation{Kind: domain.Reserve, OrderID: orderID, Lines: merged, Hash: domain.RequestHash(merged), TTL: ttl})
+	r, err := s.store.Apply(
+		ctx,
+		domain.Operation{
+			Kind:    domain.Reserve,
+			OrderID: orderID,
+			Lines:   merged,
+			Hash:    domain.RequestHash(merged),
+			TTL:     ttl,
+		},
+	)
 	if err != nil {
 		return time.Time{}, err
 	}

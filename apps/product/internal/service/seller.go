@@ -52,7 +52,11 @@ func (s *Service) add(ctx context.Context, p domain.Product, generated bool) err
 	return s.store.Change(ctx, []string{p.ShopID}, wanted, func(have domain.Snapshot) (domain.Changes, error) {
 		if have.ByHandle[key] != nil {
 			if !generated {
-				return domain.Changes{}, errs.New(errs.AlreadyExists, "the shop already has a product with the handle %q", p.Handle)
+				return domain.Changes{}, errs.New(
+					errs.AlreadyExists,
+					"the shop already has a product with the handle %q",
+					p.Handle,
+				)
 			}
 			p.Handle = key.Handle + "-" + p.ID[len(p.ID)-8:]
 		}
@@ -159,7 +163,10 @@ func (s *Service) UpdateProduct(ctx context.Context, productID string, patch Pat
 			return domain.Document{}, err
 		}
 	}
-	wanted := domain.Wanted{IDs: []string{productID}, SKUs: skus(domain.Product{ShopID: shopID, Variants: patch.Variants})}
+	wanted := domain.Wanted{
+		IDs:  []string{productID},
+		SKUs: skus(domain.Product{ShopID: shopID, Variants: patch.Variants}),
+	}
 	err = s.store.Change(ctx, []string{shopID}, wanted, func(have domain.Snapshot) (domain.Changes, error) {
 		old := have.ByID[productID]
 		if old == nil {
@@ -177,7 +184,11 @@ func (s *Service) UpdateProduct(ctx context.Context, productID string, patch Pat
 		}
 		next, dropped := old.Merge(next, newVariantID)
 		if sku := next.Overdrawn(); sku != "" {
-			return domain.Changes{}, errs.New(errs.Conflict, "more pieces of %s are reserved by open orders than would be on hand", sku)
+			return domain.Changes{}, errs.New(
+				errs.Conflict,
+				"more pieces of %s are reserved by open orders than would be on hand",
+				sku,
+			)
 		}
 		next.ImportHash = nil
 		return domain.Changes{Update: []domain.Product{next}, DropVariants: dropped}, nil
@@ -199,12 +210,17 @@ func (s *Service) DeleteProduct(ctx context.Context, productID string) error {
 	if err := s.mayManage(ctx, shopID, errNoProduct); err != nil {
 		return err
 	}
-	return s.store.Change(ctx, []string{shopID}, domain.Wanted{IDs: []string{productID}}, func(have domain.Snapshot) (domain.Changes, error) {
-		if have.ByID[productID] == nil {
-			return domain.Changes{}, errNoProduct
-		}
-		return domain.Changes{Delete: []string{productID}}, nil
-	})
+	return s.store.Change(
+		ctx,
+		[]string{shopID},
+		domain.Wanted{IDs: []string{productID}},
+		func(have domain.Snapshot) (domain.Changes, error) {
+			if have.ByID[productID] == nil {
+				return domain.Changes{}, errNoProduct
+			}
+			return domain.Changes{Delete: []string{productID}}, nil
+		},
+	)
 }
 
 // SetStock sets how many pieces of a variant are on hand.

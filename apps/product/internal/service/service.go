@@ -19,7 +19,13 @@ import (
 type Store interface {
 	Document(ctx context.Context, productID string) (domain.Document, error)
 	Search(ctx context.Context, search domain.Search) (domain.Found, error)
-	ShopProducts(ctx context.Context, shopID string, status domain.Status, before string, size int) ([]domain.StockedDocument, error)
+	ShopProducts(
+		ctx context.Context,
+		shopID string,
+		status domain.Status,
+		before string,
+		size int,
+	) ([]domain.StockedDocument, error)
 	Export(ctx context.Context, after string, size int) ([]domain.Exported, error)
 	Offers(ctx context.Context, ids []string) ([]domain.Offer, error)
 	ShopOfProduct(ctx context.Context, productID string) (string, error)
@@ -33,15 +39,28 @@ type Store interface {
 	Shops(ctx context.Context, ids, handles []string) ([]domain.Shop, error)
 	SaveShop(ctx context.Context, shop domain.Shop) error
 
-	Change(ctx context.Context, shopIDs []string, wanted domain.Wanted, decide func(domain.Snapshot) (domain.Changes, error)) error
+	Change(
+		ctx context.Context,
+		shopIDs []string,
+		wanted domain.Wanted,
+		decide func(domain.Snapshot) (domain.Changes, error),
+	) error
 	SetStock(ctx context.Context, variantID string, onHand int64) (domain.Stock, error)
 	Apply(ctx context.Context, op domain.Operation) (*domain.Reservation, error)
 }
 
 // ShopClient is the part of the shop service that this service calls.
 type ShopClient interface {
-	CheckMembership(ctx context.Context, in *shopv1.CheckMembershipRequest, opts ...grpc.CallOption) (*shopv1.CheckMembershipResponse, error)
-	BatchGetShops(ctx context.Context, in *shopv1.BatchGetShopsRequest, opts ...grpc.CallOption) (*shopv1.BatchGetShopsResponse, error)
+	CheckMembership(
+		ctx context.Context,
+		in *shopv1.CheckMembershipRequest,
+		opts ...grpc.CallOption,
+	) (*shopv1.CheckMembershipResponse, error)
+	BatchGetShops(
+		ctx context.Context,
+		in *shopv1.BatchGetShopsRequest,
+		opts ...grpc.CallOption,
+	) (*shopv1.BatchGetShopsResponse, error)
 }
 
 // Service is the product service.
@@ -118,7 +137,13 @@ func (s *Service) Search(ctx context.Context, search domain.Search) (domain.Foun
 // ShopProducts lists a shop's products with their stock, newest first, for its members and operators.
 //
 // Errors: not_found (also if the caller may not see them).
-func (s *Service) ShopProducts(ctx context.Context, shop string, status domain.Status, before string, size int) ([]domain.StockedDocument, error) {
+func (s *Service) ShopProducts(
+	ctx context.Context,
+	shop string,
+	status domain.Status,
+	before string,
+	size int,
+) ([]domain.StockedDocument, error) {
 	known, err := s.findShop(ctx, shop)
 	if err != nil {
 		return nil, err
@@ -136,7 +161,10 @@ func (s *Service) Export(ctx context.Context, after string, size int) ([]domain.
 
 // Offers finds variants by ID. Unknown IDs are left out.
 func (s *Service) Offers(ctx context.Context, ids []string) ([]domain.Offer, error) {
-	return s.store.Offers(ctx, slices.DeleteFunc(slices.Clone(ids), func(variantID string) bool { return !storable(variantID) }))
+	return s.store.Offers(
+		ctx,
+		slices.DeleteFunc(slices.Clone(ids), func(variantID string) bool { return !storable(variantID) }),
+	)
 }
 
 // Categories returns the category tree.

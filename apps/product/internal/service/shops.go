@@ -45,7 +45,9 @@ func (s *Service) findShops(ctx context.Context, names []string) (map[string]dom
 		return nil, err
 	}
 	add(known)
-	ids, handles = split(slices.DeleteFunc(slices.Clone(names), func(name string) bool { _, ok := found[name]; return ok }))
+	ids, handles = split(
+		slices.DeleteFunc(slices.Clone(names), func(name string) bool { _, ok := found[name]; return ok }),
+	)
 	if len(ids)+len(handles) == 0 {
 		return found, nil
 	}
@@ -54,7 +56,13 @@ func (s *Service) findShops(ctx context.Context, names []string) (map[string]dom
 		return nil, err
 	}
 	for _, shop := range r.GetShops() {
-		local := domain.Shop{ID: shop.GetId(), Handle: shop.GetHandle(), Name: shop.GetName(), Status: shop.GetStatus(), UpdatedAt: shop.GetUpdatedAt().AsTime()}
+		local := domain.Shop{
+			ID:        shop.GetId(),
+			Handle:    shop.GetHandle(),
+			Name:      shop.GetName(),
+			Status:    shop.GetStatus(),
+			UpdatedAt: shop.GetUpdatedAt().AsTime(),
+		}
 		if err := s.store.SaveShop(ctx, local); err != nil {
 			return nil, err
 		}

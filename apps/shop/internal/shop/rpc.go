@@ -41,7 +41,12 @@ func (r *RPC) CreateShop(ctx context.Context, req *shopv1.CreateShopRequest) (*s
 	if actor.IsOperator() {
 		owner, sh.Status = "", Active // an operator registers it for another user and has verified it
 	}
-	e, err := r.event(ctx, sh, "evt.shop.registered", &shopv1.ShopRegistered{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name, Status: string(sh.Status)})
+	e, err := r.event(
+		ctx,
+		sh,
+		"evt.shop.registered",
+		&shopv1.ShopRegistered{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name, Status: string(sh.Status)},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -57,12 +62,22 @@ func (r *RPC) CreateShop(ctx context.Context, req *shopv1.CreateShopRequest) (*s
 func (r *RPC) UpdateShop(ctx context.Context, req *shopv1.UpdateShopRequest) (*shopv1.UpdateShopResponse, error) {
 	sh, err := r.store.Change(ctx, req.GetId(), memberID(ctx), func(sh *Shop) ([]event.Event, error) {
 		changed, err := sh.apply(profile{
-			name: req.Name, description: req.Description, logoURL: req.LogoUrl, city: req.City, region: req.Region, countryCode: req.CountryCode,
+			name:        req.Name,
+			description: req.Description,
+			logoURL:     req.LogoUrl,
+			city:        req.City,
+			region:      req.Region,
+			countryCode: req.CountryCode,
 		}, r.clock.Now())
 		if err != nil || !changed {
 			return nil, err
 		}
-		e, err := r.event(ctx, sh, "evt.shop.updated", &shopv1.ShopUpdated{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name, Status: string(sh.Status)})
+		e, err := r.event(
+			ctx,
+			sh,
+			"evt.shop.updated",
+			&shopv1.ShopUpdated{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name, Status: string(sh.Status)},
+		)
 		return []event.Event{e}, err
 	})
 	if err != nil {
@@ -174,7 +189,10 @@ func (r *RPC) RemoveMember(ctx context.Context, req *shopv1.RemoveMemberRequest)
 // SetShopStatus verifies or suspends a shop.
 //
 // Errors: not_found.
-func (r *RPC) SetShopStatus(ctx context.Context, req *shopv1.SetShopStatusRequest) (*shopv1.SetShopStatusResponse, error) {
+func (r *RPC) SetShopStatus(
+	ctx context.Context,
+	req *shopv1.SetShopStatusRequest,
+) (*shopv1.SetShopStatusResponse, error) {
 	sh, err := r.store.Change(ctx, req.GetId(), "", func(sh *Shop) ([]event.Event, error) {
 		if !sh.setStatus(Status(req.GetStatus()), r.clock.Now()) {
 			return nil, nil
@@ -182,9 +200,19 @@ func (r *RPC) SetShopStatus(ctx context.Context, req *shopv1.SetShopStatusReques
 		var e event.Event
 		var err error
 		if sh.Status == Suspended {
-			e, err = r.event(ctx, sh, "evt.shop.suspended", &shopv1.ShopSuspended{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name})
+			e, err = r.event(
+				ctx,
+				sh,
+				"evt.shop.suspended",
+				&shopv1.ShopSuspended{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name},
+			)
 		} else {
-			e, err = r.event(ctx, sh, "evt.shop.verified", &shopv1.ShopVerified{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name})
+			e, err = r.event(
+				ctx,
+				sh,
+				"evt.shop.verified",
+				&shopv1.ShopVerified{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name},
+			)
 		}
 		return []event.Event{e}, err
 	})
@@ -195,7 +223,10 @@ func (r *RPC) SetShopStatus(ctx context.Context, req *shopv1.SetShopStatusReques
 }
 
 // CheckMembership reports whether a user is a member of a shop, for other services.
-func (r *RPC) CheckMembership(ctx context.Context, req *shopv1.CheckMembershipRequest) (*shopv1.CheckMembershipResponse, error) {
+func (r *RPC) CheckMembership(
+	ctx context.Context,
+	req *shopv1.CheckMembershipRequest,
+) (*shopv1.CheckMembershipResponse, error) {
 	shopID, role, err := r.store.Standing(ctx, req.GetShopId(), req.GetUserId())
 	if err != nil {
 		return nil, err
@@ -204,7 +235,10 @@ func (r *RPC) CheckMembership(ctx context.Context, req *shopv1.CheckMembershipRe
 }
 
 // BatchGetShops returns shops by ID or handle, for other services. Missing shops are left out.
-func (r *RPC) BatchGetShops(ctx context.Context, req *shopv1.BatchGetShopsRequest) (*shopv1.BatchGetShopsResponse, error) {
+func (r *RPC) BatchGetShops(
+	ctx context.Context,
+	req *shopv1.BatchGetShopsRequest,
+) (*shopv1.BatchGetShopsResponse, error) {
 	shops, err := r.store.BatchGet(ctx, req.GetIds(), req.GetHandles())
 	if err != nil {
 		return nil, err
@@ -270,8 +304,17 @@ func (r *RPC) event(ctx context.Context, sh *Shop, subject string, m proto.Messa
 
 func protoOf(s *Shop) *shopv1.Shop {
 	return &shopv1.Shop{
-		Id: s.ID, Handle: s.Handle, Name: s.Name, Description: s.Description, LogoUrl: s.LogoURL, City: s.City, Region: s.Region,
-		CountryCode: s.CountryCode, Status: string(s.Status), CreatedAt: timestamppb.New(s.CreatedAt), UpdatedAt: timestamppb.New(s.UpdatedAt),
+		Id:          s.ID,
+		Handle:      s.Handle,
+		Name:        s.Name,
+		Description: s.Description,
+		LogoUrl:     s.LogoURL,
+		City:        s.City,
+		Region:      s.Region,
+		CountryCode: s.CountryCode,
+		Status:      string(s.Status),
+		CreatedAt:   timestamppb.New(s.CreatedAt),
+		UpdatedAt:   timestamppb.New(s.UpdatedAt),
 	}
 }
 
@@ -284,5 +327,10 @@ func protosOf(shops []*Shop) []*shopv1.Shop {
 }
 
 func protoOfMember(m Member) *shopv1.Member {
-	return &shopv1.Member{ShopId: m.ShopID, UserId: m.UserID, Role: string(m.Role), CreatedAt: timestamppb.New(m.CreatedAt)}
+	return &shopv1.Member{
+		ShopId:    m.ShopID,
+		UserId:    m.UserID,
+		Role:      string(m.Role),
+		CreatedAt: timestamppb.New(m.CreatedAt),
+	}
 }

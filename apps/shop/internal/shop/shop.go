@@ -71,7 +71,15 @@ func newShop(chosen, name string, now time.Time) (*Shop, error) {
 	if id.Valid(id.Shop, chosen) || strings.HasPrefix(chosen, string(id.Shop)+"_") {
 		return nil, errs.InvalidField("handle", "must not look like an ID")
 	}
-	return &Shop{ID: id.New(id.Shop), Handle: chosen, Name: name, Status: Unverified, Version: 1, CreatedAt: now, UpdatedAt: now}, nil
+	return &Shop{
+		ID:        id.New(id.Shop),
+		Handle:    chosen,
+		Name:      name,
+		Status:    Unverified,
+		Version:   1,
+		CreatedAt: now,
+		UpdatedAt: now,
+	}, nil
 }
 
 // profile is a change of a shop. Nil leaves a field as it is.

@@ -91,7 +91,10 @@ func TestAShopIsRegisteredByItsOwner(t *testing.T) {
 	mine, err := h.rpc.ListMyShops(alice, &shopv1.ListMyShopsRequest{})
 	require.NoError(t, err)
 	require.Len(t, mine.GetShops(), 1)
-	m, err := h.rpc.CheckMembership(context.Background(), &shopv1.CheckMembershipRequest{ShopId: sh.GetId(), UserId: aliceID})
+	m, err := h.rpc.CheckMembership(
+		context.Background(),
+		&shopv1.CheckMembershipRequest{ShopId: sh.GetId(), UserId: aliceID},
+	)
 	require.NoError(t, err)
 	require.Equal(t, "owner", m.GetRole())
 	require.Equal(t, []string{"evt.shop.registered"}, h.subjects(t))
@@ -232,14 +235,20 @@ func TestListIsCompleteAtAnyPageSize(t *testing.T) {
 	h := setup(t)
 	want := map[string]bool{}
 	for i := range 47 {
-		res, err := h.rpc.CreateShop(operator(), &shopv1.CreateShopRequest{Name: fmt.Sprintf("Shop %d", i%7), Handle: fmt.Sprintf("shop-%d", i)}) // many equal names
+		res, err := h.rpc.CreateShop(
+			operator(),
+			&shopv1.CreateShopRequest{Name: fmt.Sprintf("Shop %d", i%7), Handle: fmt.Sprintf("shop-%d", i)},
+		) // many equal names
 		require.NoError(t, err)
 		want[res.GetShop().GetId()] = true
 	}
 	for _, size := range []int32{1, 10, 1_000_000} {
 		seen := map[string]bool{}
 		for token := ""; ; {
-			res, err := h.rpc.ListShops(context.Background(), &shopv1.ListShopsRequest{PageSize: size, PageToken: token})
+			res, err := h.rpc.ListShops(
+				context.Background(),
+				&shopv1.ListShopsRequest{PageSize: size, PageToken: token},
+			)
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(res.GetShops()), 100)
 			for _, sh := range res.GetShops() {

@@ -42,8 +42,17 @@ func noShop() error { return errs.New(errs.NotFound, "there is no such shop") }
 func (s *Store) Create(ctx context.Context, sh *Shop, owner string, e event.Event) error {
 	err := s.write(ctx, func(tx pgx.Tx) error {
 		err := sqlc.New(tx).Create(ctx, sqlc.CreateParams{
-			ID: sh.ID, Handle: sh.Handle, Name: sh.Name, Description: sh.Description, LogoUrl: sh.LogoURL, City: sh.City,
-			Region: sh.Region, CountryCode: sh.CountryCode, Status: string(sh.Status), Owner: owner, At: sh.CreatedAt,
+			ID:          sh.ID,
+			Handle:      sh.Handle,
+			Name:        sh.Name,
+			Description: sh.Description,
+			LogoUrl:     sh.LogoURL,
+			City:        sh.City,
+			Region:      sh.Region,
+			CountryCode: sh.CountryCode,
+			Status:      string(sh.Status),
+			Owner:       owner,
+			At:          sh.CreatedAt,
 		})
 		if err != nil {
 			return err
@@ -74,8 +83,15 @@ func (s *Store) Change(ctx context.Context, key, userID string, f func(*Shop) ([
 			return err
 		}
 		err = q.Update(ctx, sqlc.UpdateParams{
-			ID: sh.ID, Name: sh.Name, Description: sh.Description, LogoUrl: sh.LogoURL, City: sh.City, Region: sh.Region,
-			CountryCode: sh.CountryCode, Status: string(sh.Status), At: sh.UpdatedAt,
+			ID:          sh.ID,
+			Name:        sh.Name,
+			Description: sh.Description,
+			LogoUrl:     sh.LogoURL,
+			City:        sh.City,
+			Region:      sh.Region,
+			CountryCode: sh.CountryCode,
+			Status:      string(sh.Status),
+			At:          sh.UpdatedAt,
 		})
 		if err != nil {
 			return err
@@ -95,8 +111,18 @@ func lock(ctx context.Context, q *sqlc.Queries, key, userID string) (sqlc.Shop, 
 	}
 	m, err := q.GetForMember(ctx, sqlc.GetForMemberParams{Key: key, UserID: userID})
 	return sqlc.Shop{
-		ID: m.ID, Handle: m.Handle, Name: m.Name, Description: m.Description, LogoUrl: m.LogoUrl, City: m.City, Region: m.Region,
-		CountryCode: m.CountryCode, Status: m.Status, Version: m.Version, CreatedAt: m.CreatedAt, UpdatedAt: m.UpdatedAt,
+		ID:          m.ID,
+		Handle:      m.Handle,
+		Name:        m.Name,
+		Description: m.Description,
+		LogoUrl:     m.LogoUrl,
+		City:        m.City,
+		Region:      m.Region,
+		CountryCode: m.CountryCode,
+		Status:      m.Status,
+		Version:     m.Version,
+		CreatedAt:   m.CreatedAt,
+		UpdatedAt:   m.UpdatedAt,
 	}, notFound(err)
 }
 
@@ -137,9 +163,15 @@ func (s *Store) List(ctx context.Context, words string, after cursor, limit int)
 	var rows []sqlc.Shop
 	var err error
 	if words == "" {
-		rows, err = q.List(ctx, sqlc.ListParams{AfterName: after.Name, AfterID: after.ID, Most: int32(limit)}) //nolint:gosec // a page's size
+		rows, err = q.List(
+			ctx,
+			sqlc.ListParams{AfterName: after.Name, AfterID: after.ID, Most: int32(limit)},
+		) //nolint:gosec // a page's size
 	} else {
-		rows, err = q.Search(ctx, sqlc.SearchParams{Words: words, AfterName: after.Name, AfterID: after.ID, Most: int32(limit)}) //nolint:gosec // as above
+		rows, err = q.Search(
+			ctx,
+			sqlc.SearchParams{Words: words, AfterName: after.Name, AfterID: after.ID, Most: int32(limit)},
+		) //nolint:gosec // as above
 	}
 	return shopsOf(rows), postgres.Err(err)
 }
@@ -255,8 +287,18 @@ func notFound(err error) error {
 
 func shopOf(r sqlc.Shop) *Shop {
 	return &Shop{
-		ID: r.ID, Handle: r.Handle, Name: r.Name, Description: r.Description, LogoURL: r.LogoUrl, City: r.City, Region: r.Region,
-		CountryCode: r.CountryCode, Status: Status(r.Status), Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		ID:          r.ID,
+		Handle:      r.Handle,
+		Name:        r.Name,
+		Description: r.Description,
+		LogoURL:     r.LogoUrl,
+		City:        r.City,
+		Region:      r.Region,
+		CountryCode: r.CountryCode,
+		Status:      Status(r.Status),
+		Version:     r.Version,
+		CreatedAt:   r.CreatedAt,
+		UpdatedAt:   r.UpdatedAt,
 	}
 }
 

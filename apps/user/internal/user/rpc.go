@@ -85,7 +85,10 @@ func (r *RPC) EnsureUser(ctx context.Context, in *userv1.EnsureUserRequest) (*us
 // BatchGetUsers returns users by ID. Missing users are left out.
 //
 // Errors: unavailable.
-func (r *RPC) BatchGetUsers(ctx context.Context, in *userv1.BatchGetUsersRequest) (*userv1.BatchGetUsersResponse, error) {
+func (r *RPC) BatchGetUsers(
+	ctx context.Context,
+	in *userv1.BatchGetUsersRequest,
+) (*userv1.BatchGetUsersResponse, error) {
 	found, err := r.store.GetMany(ctx, in.GetIds())
 	if err != nil {
 		return nil, err
@@ -104,8 +107,18 @@ func protos(users []User) []*userv1.User {
 func (u User) proto() *userv1.User {
 	p := u.Preferences
 	return &userv1.User{
-		Id: u.ID, Email: u.Email, EmailVerified: u.EmailVerified, Name: u.Name, Phone: u.Phone,
-		Preferences: &userv1.Preferences{Locale: &p.Locale, CurrencyCode: &p.Currency, TimeZone: &p.TimeZone, MarketingEmail: &p.MarketingEmail},
-		CreatedAt:   timestamppb.New(u.CreatedAt), UpdatedAt: timestamppb.New(u.UpdatedAt),
+		Id:            u.ID,
+		Email:         u.Email,
+		EmailVerified: u.EmailVerified,
+		Name:          u.Name,
+		Phone:         u.Phone,
+		Preferences: &userv1.Preferences{
+			Locale:         &p.Locale,
+			CurrencyCode:   &p.Currency,
+			TimeZone:       &p.TimeZone,
+			MarketingEmail: &p.MarketingEmail,
+		},
+		CreatedAt: timestamppb.New(u.CreatedAt),
+		UpdatedAt: timestamppb.New(u.UpdatedAt),
 	}
 }

@@ -192,7 +192,10 @@ func (s *Store) Search(ctx context.Context, query string, size int32, token stri
 	limit := page.Size(size)
 	var found []User
 	for range searchReads {
-		p, err := s.users.Find(ctx, document.Query{Index: at.Index, Prefix: query, After: at.Token, Limit: int32(limit - len(found))}) //nolint:gosec // at most page.MaxSize
+		p, err := s.users.Find(
+			ctx,
+			document.Query{Index: at.Index, Prefix: query, After: at.Token, Limit: int32(limit - len(found))},
+		) //nolint:gosec // at most page.MaxSize
 		if err != nil {
 			return nil, "", err
 		}

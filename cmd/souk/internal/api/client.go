@@ -62,7 +62,12 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out proto.Me
 		}
 		return false
 	}
-	return retry.Do(ctx, policy, passing, func(ctx context.Context) error { return c.once(ctx, method, path, body, out) })
+	return retry.Do(
+		ctx,
+		policy,
+		passing,
+		func(ctx context.Context) error { return c.once(ctx, method, path, body, out) },
+	)
 }
 
 func (c *Client) once(ctx context.Context, method, path string, body []byte, out proto.Message) error {
@@ -105,7 +110,10 @@ func refusal(res *http.Response, answer []byte) error {
 	var p problem
 	if err := json.Unmarshal(answer, &p); err != nil || p.Code == "" {
 		switch res.StatusCode {
-		case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		case http.StatusTooManyRequests,
+			http.StatusBadGateway,
+			http.StatusServiceUnavailable,
+			http.StatusGatewayTimeout:
 			// It is a proxy's response, because souk's have a code.
 			return errs.New(errs.Unavailable, "%s answered %s", res.Request.URL.Host, res.Status)
 		}

@@ -80,7 +80,11 @@ func Postgres(dataDir string) Finding {
 			fmt.Sprintf("apt-get install postgresql-%d, or move the data directory away to begin anew", made),
 		}
 	}
-	return Finding{what, fmt.Sprintf("version %d is too old", best), fmt.Sprintf("install PostgreSQL %d or later", minPostgres)}
+	return Finding{
+		what,
+		fmt.Sprintf("version %d is too old", best),
+		fmt.Sprintf("install PostgreSQL %d or later", minPostgres),
+	}
 }
 
 // Redis searches redis-server in PATH and checks its version.
@@ -198,8 +202,11 @@ func Passable(dir string, uid int) Finding {
 	case blocked == "":
 		return Finding{What: what, Found: "root; PostgreSQL runs as user postgres"}
 	}
-	found := fmt.Sprintf("you are root, and user postgres, as whom PostgreSQL runs, may not pass through %s (mode %04o)",
-		blocked, mode)
+	found := fmt.Sprintf(
+		"you are root, and user postgres, as whom PostgreSQL runs, may not pass through %s (mode %04o)",
+		blocked,
+		mode,
+	)
 	if !outside {
 		// souk dev creates a folder below outsideBase.
 		if elsewhere, _, err := blockedAt(outsideBase, u); err == nil && elsewhere == "" {
@@ -258,7 +265,8 @@ func Port(addr, running string) Finding {
 	if err != nil {
 		if running != "" {
 			return Finding{
-				What: what, Found: fmt.Sprintf("%s is used by another program; the souk that runs is on %s", addr, running),
+				What:  what,
+				Found: fmt.Sprintf("%s is used by another program; the souk that runs is on %s", addr, running),
 			}
 		}
 		return Finding{

@@ -113,7 +113,11 @@ func NewReader(r io.Reader, currency string) (*Reader, error) {
 		}
 	}
 	if len(missing) > 0 {
-		return nil, errs.New(errs.Invalid, "this is not a product CSV: its header lacks %s", strings.Join(missing, ", "))
+		return nil, errs.New(
+			errs.Invalid,
+			"this is not a product CSV: its header lacks %s",
+			strings.Join(missing, ", "),
+		)
 	}
 	return rd, nil
 }
@@ -258,7 +262,8 @@ func (r *Reader) product(handle, vendor string, rows []*Row) (*Product, []Reject
 			}
 			images = append(images, positioned{pos, &productv1.Image{Url: src, Alt: r.trimmed(row, colImageAlt)}})
 		}
-		if i > 0 && r.trimmed(row, colPrice) == "" && r.trimmed(row, colSKU) == "" && r.trimmed(row, optionColumns[0][1]) == "" {
+		if i > 0 && r.trimmed(row, colPrice) == "" && r.trimmed(row, colSKU) == "" &&
+			r.trimmed(row, optionColumns[0][1]) == "" {
 			if r.trimmed(row, colImage) == "" {
 				refused = append(refused, Rejection{Row: *row, Reason: "has neither a variant nor an image"})
 				continue

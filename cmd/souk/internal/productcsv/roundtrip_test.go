@@ -23,7 +23,8 @@ import (
 // is trimmed where the reader trims.
 func text(trimmed bool) *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
-		s := rapid.StringOfN(rapid.OneOf(rapid.Rune(), rapid.SampledFrom([]rune("\",\r\n; 'aä日"))), 1, 20, -1).Draw(t, "text")
+		s := rapid.StringOfN(rapid.OneOf(rapid.Rune(), rapid.SampledFrom([]rune("\",\r\n; 'aä日"))), 1, 20, -1).
+			Draw(t, "text")
 		s = strings.ReplaceAll(s, "\x00", "0")
 		if trimmed {
 			s = strings.TrimSpace(s)
@@ -44,14 +45,25 @@ func drawMoney(t *rapid.T) *moneyv1.Money {
 
 func drawProduct(t *rapid.T) *productv1.ImportedProduct {
 	p := &productv1.ImportedProduct{
-		Shop: word().Draw(t, "shop"), Handle: word().Draw(t, "handle"), Title: text(false).Draw(t, "title"),
-		Description: text(false).Draw(t, "description"), Status: rapid.SampledFrom([]string{"active", "draft", "archived"}).Draw(t, "status"),
-		Tags: rapid.SliceOfN(word(), 0, 3).Draw(t, "tags"), CategoryPath: rapid.SliceOfN(word(), 0, 3).Draw(t, "category"),
+		Shop:   word().Draw(t, "shop"),
+		Handle: word().Draw(t, "handle"),
+		Title:  text(false).Draw(t, "title"),
+		Description: text(
+			false,
+		).Draw(t, "description"),
+		Status: rapid.SampledFrom([]string{"active", "draft", "archived"}).Draw(t, "status"),
+		Tags: rapid.SliceOfN(word(), 0, 3).
+			Draw(t, "tags"),
+		CategoryPath: rapid.SliceOfN(word(), 0, 3).Draw(t, "category"),
 	}
 	names := rapid.SliceOfNDistinct(word(), 0, 3, rapid.ID[string]).Draw(t, "options")
 	for _, sku := range rapid.SliceOfNDistinct(text(true), 1, 4, rapid.ID[string]).Draw(t, "skus") {
 		price := drawMoney(t)
-		v := &productv1.VariantInput{Sku: sku, Price: price, OnHand: proto.Int64(rapid.Int64Range(0, 1_000_000_000).Draw(t, "onHand"))}
+		v := &productv1.VariantInput{
+			Sku:    sku,
+			Price:  price,
+			OnHand: proto.Int64(rapid.Int64Range(0, 1_000_000_000).Draw(t, "onHand")),
+		}
 		if rapid.Bool().Draw(t, "compare") {
 			v.CompareAtPrice = price
 		}
@@ -64,7 +76,13 @@ func drawProduct(t *rapid.T) *productv1.ImportedProduct {
 		p.Variants = append(p.Variants, v)
 	}
 	for range rapid.IntRange(0, 6).Draw(t, "images") {
-		p.Images = append(p.Images, &productv1.Image{Url: "https://img.example/" + word().Draw(t, "image"), Alt: strings.TrimSpace(text(true).Draw(t, "alt"))})
+		p.Images = append(
+			p.Images,
+			&productv1.Image{
+				Url: "https://img.example/" + word().Draw(t, "image"),
+				Alt: strings.TrimSpace(text(true).Draw(t, "alt")),
+			},
+		)
 	}
 	return p
 }
@@ -73,7 +91,8 @@ func drawProduct(t *rapid.T) *productv1.ImportedProduct {
 func TestWrittenProductsAreReadUnchanged(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		products := rapid.SliceOfNDistinct(rapid.Custom(drawProduct), 1, 4, func(p *productv1.ImportedProduct) string { return p.GetHandle() }).Draw(t, "products")
+		products := rapid.SliceOfNDistinct(rapid.Custom(drawProduct), 1, 4, func(p *productv1.ImportedProduct) string { return p.GetHandle() }).
+			Draw(t, "products")
 		var file bytes.Buffer
 		w, err := productcsv.NewWriter(&file)
 		require.NoError(t, err)
@@ -150,7 +169,12 @@ func FuzzReader(f *testing.F) {
 		}
 		for _, p := range products {
 			for _, row := range p.Rows {
-				require.True(t, lines[strings.ReplaceAll(strings.Join(row.Fields, "\x1f"), "\r\n", "\n")], "%q", row.Fields)
+				require.True(
+					t,
+					lines[strings.ReplaceAll(strings.Join(row.Fields, "\x1f"), "\r\n", "\n")],
+					"%q",
+					row.Fields,
+				)
 			}
 		}
 	})

@@ -141,7 +141,13 @@ func Run(ctx context.Context, s Sources) ([]Check, error) {
 func (s Sources) within() []within {
 	list := []within{
 		{"stock_not_oversold", "stock is never oversold: 0 <= reserved <= on hand", "product", sqlOversold, s.Product},
-		{"stock_reserved", "what is reserved of a variant is what its held reservations say", "product", sqlReserved, s.Product},
+		{
+			"stock_reserved",
+			"what is reserved of a variant is what its held reservations say",
+			"product",
+			sqlReserved,
+			s.Product,
+		},
 		{"order_totals", "an order's total is that of its parts, and that of its lines", "order", sqlTotals, s.Order},
 	}
 	for _, service := range sorted(s.Sagas) {
@@ -198,7 +204,10 @@ func (s Sources) own(ctx context.Context) ([]Check, error) {
 
 // nameOf returns a check's name that is made of its rule.
 func nameOf(rule string) string {
-	words := strings.FieldsFunc(strings.ToLower(rule), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	words := strings.FieldsFunc(
+		strings.ToLower(rule),
+		func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') },
+	)
 	return strings.Join(words, "_")
 }
 

@@ -1,0 +1,123 @@
+package middleware
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+
+	authv1 "souk/gen/go/souk/auth/v1"
+	"souk/pkg/clock"
+	"souk/pkg/errs"
+	"souk/pkg/identity"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+func TestResponseCacheServesFreshPublicAnswers(t *testing.T) {
+	t.Parallel()
+	tags := &fakeTags{}
+	c := clock.NewManual(noon)
+	cache := NewResponseCache(tags, 1<<20, c)
+	made := 0
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		cache.Public(w, r, 2, "product:1", func(w http.ResponseWriter) {
+			made++
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(`{"n":` + string(rune('0'+made)) + `}`))
+		})
+	}
+	get := func(actor identity.Actor, match string) (*http.Response, string) {
+		r := httptest.NewRequest(http.MethodGet, "/v1/products/1", nil)
+		if match != "" {
+			r.Header.Set("If-None-Match", match)
+		}
+		if actor.ID != "" {
+			r.Header.Set("Authorization", "Bearer "+actor.ID)
+		}
+		res := askAt(
+			c,
+			func(w http.ResponseWriter, r *http.Request) { From(r.Context()).Actor = actor; handler(w, r) },
+			r,
+			cache.Lookup(),
+		)
+		b, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		return res, string(b)
+	}
+	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1"}
+
+	_, body := get(user, "") // a user's answer is not cached: it may hold more than the public may see
+	require.Equal(t, `{"n":1}`, body)
+	res, body := get(identity.Anonymous(), "")
+	require.Equal(t, `{"n":2}`, body)
+	require.Equal(t, "public, max-age=2", res.Header.Get("Cache-Control"))
+	etag := res.Header.Get("ETag")
+	require.NotEmpty(t, etag)
+
+	_, body = get(identity.Anonymous(), "")
+	require.Equal(t, `{"n":2}`, body, "answered from the cache")
+	res, body = get(user, "")
+	require.Equal(t, `{"n":2}`, body, "a user gets the public answer")
+	require.Equal(t, "private, no-cache", res.Header.Get("Cache-Control"))
+	res, body = get(identity.Anonymous(), etag)
+	require.Equal(t, http.StatusNotModified, res.StatusCode)
+	require.Empty(t, body)
+
+	tags.version.Add(1)
+	_, body = get(identity.Anonymous(), "")
+	require.Equal(t, `{"n":3}`, body, "a new version makes the entry stale")
+	c.Advance(3 * time.Second)
+	_, body = get(identity.Anonymous(), "")
+	require.Equal(t, `{"n":4}`, body, "so does its expiry")
+}
+
+func TestResponseCacheStaysWithinItsBound(t *testing.T) {
+	t.Parallel()
+	cache := NewResponseCache(&fakeTags{}, 256<<10, clock.NewManual(noon))
+	for i := range 5000 {
+		key := cacheKey{path: "/v1/products/" + strings.Repeat("x", i%200) + string(rune(i))}
+		cache.put(key, &cached{body: make([]byte, 500), expires: noon.Add(time.Hour)})
+	}
+	total := 0
+	for i := range cache.shards {
+		s := &cache.shards[i]
+		sum := 0
+		for k, e := range s.entries {
+			sum += entrySize(k, e)
+		}
+		require.Equal(t, sum, s.bytes)
+		total += sum
+	}
+	require.LessOrEqual(t, total, 256<<10)
+	require.Positive(t, total)
+}
+
+type fakeAuth struct {
+	calls atomic.Int64
+	until time.Time
+}
+
+func (f *fakeAuth) Authenticate(
+	_ context.Context,
+	in *authv1.AuthenticateRequest,
+	_ ...grpc.CallOption,
+) (*authv1.AuthenticateResponse, error) {
+	f.calls.Add(1)
+	if in.GetBearer() == "good" || in.GetSessionId() == "live" {
+		return &authv1.AuthenticateResponse{
+			Kind:          "user",
+			SubjectId:     "usr_1",
+			Roles:         []string{"customer"},
+			ReusableUntil: timestamppb.New(f.until),
+		}, nil
+	}
+	return nil, errs.New(errs.Unauthenticated, "sign in again")
+}
