@@ -149,7 +149,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		busy, err := r.drain(ctx, l, woken)
 		switch {
 		case ctx.Err() != nil:
-			return 0, nil
+			return 0, err
 		case err == nil:
 			if wait.failures > 0 {
 				r.log.Info("the outbox is being relayed again")
