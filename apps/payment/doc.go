@@ -31,12 +31,9 @@
 //
 // A request to the provider is written before it is sent. The provider is called outside of any transaction
 // with the payment's ID as idempotency key. Whatever the provider says (as an answer, a webhook or a status)
-// moves the payment through the same guarded update. An authorization is written a quarter of a second after
-// its answer, unless a capture or void was written before: so a pending payment may already be authorized at
-// its provider, and GetPayment on the process that answered shows it as authorized. A void of an order
-// without payment leaves a tombstone that refuses a late Authorize. Statuses that the public API names for
-// providers with redirects (requires_action) do not occur with the sandbox. Cash on delivery uses no
-// provider.
+// moves the payment through the same guarded update. A void of an order without payment leaves a tombstone that
+// refuses a late Authorize. Statuses that the public API names for providers with redirects (requires_action) do
+// not occur with the sandbox. Cash on delivery uses no provider.
 //
 // # Tables
 //

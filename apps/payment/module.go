@@ -65,7 +65,6 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	paymentv1.RegisterPaymentServiceServer(p.Server(), &handler.RPC{Service: svc})
 	return module.Group(
 		relay,
-		module.Func(handler.WriteAuthorizations(svc)),
 		module.Func(handler.Reconcile(svc, cfg.Reconcile.Every, cfg.Reconcile.OpenFor, cfg.Reconcile.GiveUp)),
 		module.Func(handler.Deliver(provider.Deliver, cfg.Sandbox.WebhookEvery, sandbox.DeliverBatch, p.Logger())),
 		module.Func(handler.Forget(svc.ForgetWebhooks, forgetEvery, p.Logger())),

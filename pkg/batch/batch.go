@@ -65,8 +65,8 @@ type Batcher[T, R any] struct {
 
 	mu       sync.Mutex
 	waiting  []*submission[T, R]
-	enough   int           // number of waiting items that ends an open window; 0 if no window is open
-	filled   chan struct{} // receives when that number is reached
+	open     bool          // a worker waits for the batch window
+	filled   chan struct{} // receives when a full batch ends the window
 	workers  int           // goroutines that flush
 	closed   bool
 	lastTime time.Time // end of the last flush
@@ -85,7 +85,6 @@ type config struct {
 	parallel int
 	timeout  time.Duration
 	window   time.Duration
-	inFlight func() int
 }
 
 // Option configures a Batcher.
@@ -100,12 +99,6 @@ func WithParallel(n int) Option {
 // windows ago. A full batch is flushed at once. The default is 0: no wait.
 func WithWindow(d time.Duration) Option {
 	return func(c *config) { c.window = d }
-}
-
-// WithInFlight makes a window end early, as soon as three quarters of the requests in flight wait in the batcher. The
-// function n returns how many requests are in flight, wherever they are. If there is only one, there is no window.
-func WithInFlight(n func() int) Option {
-	return func(c *config) { c.inFlight = n }
 }
 
 // WithFlushTimeout bounds one flush. The default is 10 s.
@@ -143,8 +136,8 @@ func (b *Batcher[T, R]) Submit(ctx context.Context, item T) (R, error) {
 		return zero, errs.New(errs.Unavailable, "shutting down").WithRetryAfter(retryAfter)
 	}
 	b.waiting = append(b.waiting, s)
-	if b.enough > 0 && len(b.waiting) >= b.enough {
-		b.enough = 0
+	if b.open && len(b.waiting) >= b.limit {
+		b.open = false
 		b.filled <- struct{}{} // does not block: see waitWindow
 	}
 	if b.workers < b.cfg.parallel {
@@ -207,20 +200,16 @@ func (b *Batcher[T, R]) work() {
 	}
 }
 
-// waitWindow waits for the batch window, or until enough items wait. It returns at once if enough or no items
+// waitWindow waits for the batch window, or until the batch is full. It returns at once if a full batch or no items
 // wait, if another worker waits, if the batcher is closed, or if the last flush was long ago.
 func (b *Batcher[T, R]) waitWindow() {
-	enough := b.limit
-	if b.cfg.inFlight != nil {
-		enough = min(enough, (3*b.cfg.inFlight()+2)/4)
-	}
 	b.mu.Lock()
 	n := len(b.waiting)
-	if n == 0 || n >= enough || b.enough > 0 || b.closed || time.Since(b.lastTime) >= recentWindows*b.cfg.window {
+	if n == 0 || n >= b.limit || b.open || b.closed || time.Since(b.lastTime) >= recentWindows*b.cfg.window {
 		b.mu.Unlock()
 		return
 	}
-	b.enough = enough
+	b.open = true
 	b.mu.Unlock()
 	t := time.NewTimer(b.cfg.window)
 	defer t.Stop()
@@ -231,10 +220,10 @@ func (b *Batcher[T, R]) waitWindow() {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.enough == 0 {
+	if !b.open {
 		<-b.filled // the batch filled up just as the window ended
 	}
-	b.enough = 0
+	b.open = false
 }
 
 // yield lets other goroutines run until no more items arrive. Callers that a previous flush, possibly of another

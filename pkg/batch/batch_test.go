@@ -341,17 +341,14 @@ func TestWindowOpensOnlySoonAfterAFlush(t *testing.T) {
 	})
 }
 
-func TestWindowEndsWhenMostRequestsInFlightWait(t *testing.T) {
+func TestFullBatchEndsTheWindow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const window = 10 * time.Millisecond
 		var flushes [][]int
-		var inFlight atomic.Int64
-		inFlight.Store(1)
-		b := batch.New(8, func(_ context.Context, items []int) ([]batch.Result[int], error) {
+		b := batch.New(4, func(_ context.Context, items []int) ([]batch.Result[int], error) {
 			flushes = append(flushes, items)
 			return doubled(items), nil
-		}, batch.WithWindow(window), batch.WithInFlight(func() int { return int(inFlight.Load()) }))
+		}, batch.WithWindow(10*time.Millisecond))
 		took := func(n int) time.Duration {
 			began := time.Now()
 			_, err := b.Submit(t.Context(), n)
@@ -359,29 +356,13 @@ func TestWindowEndsWhenMostRequestsInFlightWait(t *testing.T) {
 			return time.Since(began)
 		}
 		require.Zero(t, took(1))
-		require.Zero(t, took(2), "alone, soon after a flush")
-
-		inFlight.Store(4)
 		var callers sync.WaitGroup
-		callers.Go(func() { require.Equal(t, 2*time.Millisecond, took(3), "until three wait") })
-		for n := range 2 {
-			callers.Go(func() {
-				<-time.After(time.Duration(n+1) * time.Millisecond)
-				took(4 + n)
-			})
-		}
-		callers.Wait()
-		callers.Go(func() { require.Equal(t, window, took(6), "the others do not arrive") })
-		callers.Wait()
-
-		inFlight.Store(100)
-		for n := range 8 {
-			callers.Go(func() { require.Zero(t, took(10+n), "the batch is full") })
+		for n := range 4 {
+			callers.Go(func() { require.Zero(t, took(10+n)) })
 		}
 		callers.Wait()
 		b.Close()
-		require.Len(t, flushes, 5)
-		require.Len(t, flushes[2], 3)
-		require.Len(t, flushes[4], 8)
+		require.Len(t, flushes, 2)
+		require.Len(t, flushes[1], 4)
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"souk/pkg/clock"
 	"souk/pkg/config"
 	"souk/pkg/failpoint"
 	"souk/pkg/logging"
@@ -43,6 +44,8 @@ type Options struct {
 	Environ []string
 	// NATS are additional connection options, e.g. for an embedded server.
 	NATS []nats.Option
+	// Clock gives the time to the modules; nil means the system's clock. Tokens between services always use that.
+	Clock clock.Clock
 	// Migrate applies the modules' migrations before the modules are built.
 	Migrate bool
 	// OnReady is called once all modules take traffic, with the address of the admin listener.
@@ -152,7 +155,7 @@ func newProcess(ctx context.Context, o Options, modules []Module) (*process, err
 		admin:     admin,
 		tree:      o.Config,
 	}
-	if p.shared, err = newResources(o.Config, log, reg, tel, o.NATS); err != nil {
+	if p.shared, err = newResources(o.Config, log, reg, tel, o); err != nil {
 		p.close()
 		return nil, err
 	}

@@ -50,12 +50,15 @@ func newResources(
 	log *zap.Logger,
 	reg *prometheus.Registry,
 	tel *telemetry.Provider,
-	natsOptions []nats.Option,
+	o Options,
 ) (*resources, error) {
 	r := &resources{
-		logger: log, registry: reg, telemetry: tel, clock: clock.System{},
+		logger: log, registry: reg, telemetry: tel, clock: o.Clock,
 		breakers: breaker.NewRegistry(breaker.Options{}, reg), postgres: defaultPostgres(), container: dig.New(),
 		rpc: RPCConfig{Transport: "inprocess", Limit: 256},
+	}
+	if r.clock == nil {
+		r.clock = clock.System{}
 	}
 	if err := tree.Decode(sectionRPC, &r.rpc); err != nil {
 		return nil, err
@@ -72,9 +75,9 @@ func newResources(
 			if err != nil {
 				return nil, err
 			}
-			return identity.NewVerifier(keys, r.clock), nil
+			return identity.NewVerifier(keys, clock.System{}), nil
 		},
-		func(c NATSConfig) (*nats.Conn, error) { return r.connectNATS(c, natsOptions) },
+		func(c NATSConfig) (*nats.Conn, error) { return r.connectNATS(c, o.NATS) },
 		func(nc *nats.Conn) (jetstream.JetStream, error) { return jetstream.New(nc) },
 		outbox.NewPublisher,
 		func(c redisx.Config) (rueidis.Client, error) {

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -69,7 +70,6 @@ func TestTokenDecidesTheOutcome(t *testing.T) {
 					_, err := h.svc.Authorize(t.Context(), r)
 					require.Equal(t, want, errs.CodeOf(err), "attempt %d: %v", i+1, err)
 				}
-				h.write(t)
 				p, err := h.svc.Store.ByOrder(t.Context(), r.OrderID)
 				require.NoError(t, err)
 				require.Equal(t, c.status, p.Status)
@@ -95,84 +95,58 @@ func TestTokenDecidesTheOutcome(t *testing.T) {
 	}
 }
 
-// A capture that follows an authorization at once is the only write of both.
-func TestAuthorizationsAreAnsweredBeforeTheyAreWritten(t *testing.T) {
+// loseAuthorization loses the provider's answer to an authorization.
+type loseAuthorization struct{ service.Provider }
+
+func (l loseAuthorization) Authorize(
+	ctx context.Context,
+	paymentID, token string,
+	amount money.Money,
+) (domain.Charge, error) {
+	if _, err := l.Provider.Authorize(ctx, paymentID, token, amount); err != nil {
+		return domain.Charge{}, err
+	}
+	return domain.Charge{}, errs.New(errs.Timeout, "the answer was lost")
+}
+
+// The payment of a lost answer, or of a process that died before writing it, is pending.
+func TestLostAuthorizationIsFoundOutFromTheProvider(t *testing.T) {
 	t.Parallel()
-	stored := func(h *harness, orderID string) domain.Payment {
-		p, err := h.svc.Store.ByOrder(t.Context(), orderID)
+	lost := func(t *testing.T, token string) (*harness, domain.Request) {
+		h, r := setup(t), request(token)
+		h.svc.Provider = loseAuthorization{h.sandbox}
+		_, err := h.svc.Authorize(t.Context(), r)
+		require.True(t, errs.OutcomeUnknown(err), "%v", err)
+		p, err := h.svc.Store.ByOrder(t.Context(), r.OrderID)
 		require.NoError(t, err)
-		return p
+		require.Equal(t, domain.Pending, p.Status)
+		return h, r
 	}
-	authorized := func(h *harness) (domain.Request, domain.Payment) {
-		r := request(sandbox.TokenOK)
-		p, err := h.svc.Authorize(t.Context(), r)
-		require.NoError(t, err)
-		return r, p
-	}
-	t.Run("captured at once", func(t *testing.T) {
+	t.Run("capture", func(t *testing.T) {
 		t.Parallel()
-		h := setup(t)
-		r, p := authorized(h)
-		require.Equal(t, domain.Pending, stored(h, r.OrderID).Status)
-		seen, err := h.svc.Get(t.Context(), p.ID, r.CustomerID)
-		require.NoError(t, err)
-		require.Equal(t, domain.Authorized, seen.Status, "the customer sees the authorization")
-		_, err = h.svc.Capture(t.Context(), r.OrderID)
-		require.NoError(t, err)
-		require.EqualValues(t, 2, stored(h, r.OrderID).Version, "one write")
-		h.clock.Advance(service.WriteAfter)
-		require.Zero(t, h.svc.WriteAuthorizations(t.Context()))
-		h.clean(t)
-	})
-	t.Run("captured later", func(t *testing.T) {
-		t.Parallel()
-		h := setup(t)
-		r, _ := authorized(h)
-		require.Zero(t, h.svc.WriteAuthorizations(t.Context()), "not yet")
-		h.clock.Advance(service.WriteAfter)
-		require.Equal(t, 1, h.svc.WriteAuthorizations(t.Context()))
-		require.Equal(t, domain.Authorized, stored(h, r.OrderID).Status)
-		_, err := h.svc.Capture(t.Context(), r.OrderID)
-		require.NoError(t, err)
-		h.clean(t)
-	})
-	t.Run("the process died", func(t *testing.T) {
-		t.Parallel()
-		h := setup(t)
-		r, p := authorized(h)
-		h = setupOn(t, h.pool)
-		seen, err := h.svc.Get(t.Context(), p.ID, r.CustomerID)
-		require.NoError(t, err)
-		require.Equal(t, domain.Pending, seen.Status)
-		p, err = h.svc.Capture(t.Context(), r.OrderID)
+		h, r := lost(t, sandbox.TokenOK)
+		p, err := h.svc.Capture(t.Context(), r.OrderID)
 		require.NoError(t, err)
 		require.Equal(t, domain.Captured, p.Status)
 		require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, h.books(t, p.ID))
 		h.clean(t)
 	})
-	t.Run("given up", func(t *testing.T) {
+	t.Run("void", func(t *testing.T) {
 		t.Parallel()
-		h := setup(t)
-		r, _ := authorized(h)
+		h, r := lost(t, sandbox.TokenOK)
 		p, err := h.svc.Void(t.Context(), r.OrderID)
 		require.NoError(t, err)
 		require.Equal(t, domain.Voided, p.Status)
-		h.clock.Advance(service.WriteAfter)
-		require.Zero(t, h.svc.WriteAuthorizations(t.Context()))
 		_, err = h.svc.Capture(t.Context(), r.OrderID)
 		require.True(t, errs.Is(err, errs.Conflict), "%v", err)
 		h.clean(t)
 	})
 	t.Run("never authorized", func(t *testing.T) {
 		t.Parallel()
-		h := setup(t)
-		r := request(sandbox.TokenErrorThenOK) // an error before any effect
-		_, err := h.svc.Authorize(t.Context(), r)
-		require.True(t, errs.Is(err, errs.Unavailable), "%v", err)
-		_, err = h.svc.Capture(t.Context(), r.OrderID)
+		h, r := lost(t, sandbox.TokenErrorThenOK) // an error before any effect
+		_, err := h.svc.Capture(t.Context(), r.OrderID)
 		require.True(t, errs.Is(err, errs.Unavailable), "%v", err)
 		require.ErrorContains(t, err, "has not answered yet")
-		require.Equal(t, domain.Pending, stored(h, r.OrderID).Status)
 	})
 }
 

@@ -96,7 +96,6 @@ func TestFailingPaymentsDoNotBlockReconcile(t *testing.T) {
 		}) {
 			require.NoError(t, err)
 		}
-		h.write(t)
 		return ids
 	}
 	t.Run("payments", func(t *testing.T) {

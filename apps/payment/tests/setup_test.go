@@ -165,13 +165,6 @@ func (h *harness) client() paymentv1.PaymentServiceClient {
 	return paymentv1.NewPaymentServiceClient(rpc.NewClient(h.conn, rpc.ClientOptions{Service: "test"}))
 }
 
-// write writes the authorizations that were answered and not written yet.
-func (h *harness) write(t testing.TB) {
-	t.Helper()
-	h.clock.Advance(max(service.WriteAfter, time.Second))
-	h.svc.WriteAuthorizations(t.Context())
-}
-
 func request(token string) domain.Request {
 	return domain.Request{
 		OrderID: id.New(

@@ -21,9 +21,9 @@ func ptr[T any](v T) *T { return &v }
 func TestConcurrentEnsuresMakeOneUser(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	sub, err := h.nats.SubscribeSync("evt.user.>")
+	sub, err := h.NATS.SubscribeSync("evt.user.>")
 	require.NoError(t, err)
-	require.NoError(t, h.nats.Flush())
+	require.NoError(t, h.NATS.Flush())
 	var wg sync.WaitGroup
 	ids, created := make([]string, 100), make([]bool, 100)
 	for i := range 100 {
@@ -53,7 +53,7 @@ func TestConcurrentEnsuresMakeOneUser(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, n)
-	require.Equal(t, []string{"evt.user.registered"}, h.events(ids[0]))
+	require.Equal(t, []string{"evt.user.registered"}, h.Events(ids[0]))
 
 	msg, err := sub.NextMsg(10 * time.Second)
 	require.NoError(t, err)
@@ -85,14 +85,14 @@ func TestProviderAndUserDecideTheirOwnFields(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	me := h.ensure("ann", "ann@example.com", "Ann").GetUser()
-	ctx := h.as(me.GetId())
+	ctx := h.AsUser(me.GetId())
 	h.ensure("ann", "ann@example.com", "Ann")
-	require.Len(t, h.events(me.GetId()), 1, "nothing has changed")
+	require.Len(t, h.Events(me.GetId()), 1, "nothing has changed")
 
 	u := h.ensure("ann", "ann@new.example", "Ann Lee").GetUser()
 	require.Equal(t, "ann@new.example", u.GetEmail())
 	require.Equal(t, "Ann Lee", u.GetName())
-	require.Equal(t, []string{"evt.user.registered", "evt.user.updated"}, h.events(me.GetId()))
+	require.Equal(t, []string{"evt.user.registered", "evt.user.updated"}, h.Events(me.GetId()))
 
 	u = h.ensure("ann", "", "").GetUser()
 	require.Equal(t, "ann@new.example", u.GetEmail(), "a missing value changes nothing")
@@ -118,7 +118,7 @@ func TestUpdateMeChangesOnlyGivenFields(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	me := h.ensure("ann", "ann@example.com", "Ann").GetUser()
-	ctx := h.as(me.GetId())
+	ctx := h.AsUser(me.GetId())
 	_, err := h.users.UpdateMe(
 		ctx,
 		&userv1.UpdateMeRequest{Phone: ptr("+55 11 91234-5678"), Preferences: &userv1.Preferences{
@@ -144,7 +144,7 @@ func TestUpdateMeChangesOnlyGivenFields(t *testing.T) {
 	require.Equal(t, "+55 11 91234-5678", got.GetUser().GetPhone())
 	require.True(t, got.GetUser().GetUpdatedAt().AsTime().After(got.GetUser().GetCreatedAt().AsTime()))
 
-	before := h.events(me.GetId())
+	before := h.Events(me.GetId())
 	_, err = h.users.UpdateMe(ctx, &userv1.UpdateMeRequest{})
 	require.NoError(t, err)
 	for path, in := range map[string]*userv1.UpdateMeRequest{
@@ -160,14 +160,14 @@ func TestUpdateMeChangesOnlyGivenFields(t *testing.T) {
 	}
 	_, err = h.users.UpdateMe(ctx, &userv1.UpdateMeRequest{Preferences: &userv1.Preferences{TimeZone: ptr("Local")}})
 	requireCode(t, errs.Invalid, err)
-	require.Equal(t, before, h.events(me.GetId()), "nothing was changed")
+	require.Equal(t, before, h.Events(me.GetId()), "nothing was changed")
 }
 
 func TestConcurrentUpdatesAreAllKept(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	me := h.ensure("ann", "ann@example.com", "Ann").GetUser()
-	ctx := h.as(me.GetId())
+	ctx := h.AsUser(me.GetId())
 	var wg sync.WaitGroup
 	for _, in := range []*userv1.UpdateMeRequest{
 		{Name: ptr("Anna")}, {Phone: ptr("12345")},
@@ -190,25 +190,25 @@ func TestConcurrentUpdatesAreAllKept(t *testing.T) {
 		[]string{u.GetName(), u.GetPhone(), p.GetLocale(), p.GetCurrencyCode(), p.GetTimeZone()},
 	)
 	require.True(t, p.GetMarketingEmail())
-	require.Len(t, h.events(me.GetId()), 7)
+	require.Len(t, h.Events(me.GetId()), 7)
 }
 
 func TestCallersWithoutAccessAreRefused(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	ann, bob := h.ensure("ann", "ann@example.com", "Ann").GetUser(), h.ensure("bob", "bob@example.com", "Bob").GetUser()
-	_, err := h.users.GetUser(h.as(ann.GetId(), "seller"), &userv1.GetUserRequest{Id: bob.GetId()})
+	_, err := h.users.GetUser(h.AsUser(ann.GetId(), "seller"), &userv1.GetUserRequest{Id: bob.GetId()})
 	requireCode(t, errs.Forbidden, err)
-	_, err = h.users.SearchUsers(h.as(ann.GetId()), &userv1.SearchUsersRequest{})
+	_, err = h.users.SearchUsers(h.AsUser(ann.GetId()), &userv1.SearchUsersRequest{})
 	requireCode(t, errs.Forbidden, err)
-	_, err = h.users.EnsureUser(h.as(ann.GetId(), "operator"), &userv1.EnsureUserRequest{Issuer: "x", Subject: "y"})
+	_, err = h.users.EnsureUser(h.AsUser(ann.GetId(), "operator"), &userv1.EnsureUserRequest{Issuer: "x", Subject: "y"})
 	requireCode(t, errs.Forbidden, err)
 	_, err = h.order.EnsureUser(t.Context(), &userv1.EnsureUserRequest{Issuer: "x", Subject: "y"})
 	requireCode(t, errs.Internal, err) // a service that calls a method without access has a bug
 	_, err = h.order.BatchGetUsers(t.Context(), &userv1.BatchGetUsersRequest{Ids: []string{bob.GetId()}})
 	requireCode(t, errs.Internal, err)
 
-	operator := h.as(ann.GetId(), "operator")
+	operator := h.AsUser(ann.GetId(), "operator")
 	got, err := h.users.GetUser(operator, &userv1.GetUserRequest{Id: bob.GetId()})
 	require.NoError(t, err)
 	require.Equal(t, "bob@example.com", got.GetUser().GetEmail())
@@ -216,7 +216,7 @@ func TestCallersWithoutAccessAreRefused(t *testing.T) {
 		_, err = h.users.GetUser(operator, &userv1.GetUserRequest{Id: made})
 		requireCode(t, errs.NotFound, err)
 	}
-	_, err = h.users.GetMe(h.as("usr_0198c5f27e6b7c1f8a3d5e9b04c7d21a"), &userv1.GetMeRequest{})
+	_, err = h.users.GetMe(h.AsUser("usr_0198c5f27e6b7c1f8a3d5e9b04c7d21a"), &userv1.GetMeRequest{})
 	requireCode(t, errs.NotFound, err)
 	batch, err := h.notification.BatchGetUsers(
 		t.Context(),
@@ -230,7 +230,7 @@ func TestCallersWithoutAccessAreRefused(t *testing.T) {
 func TestSearchFindsUsersByEmailAndName(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	operator := h.as("usr_1", "operator")
+	operator := h.AsUser("usr_1", "operator")
 	for i := range 7 {
 		h.ensure(fmt.Sprint("e", i), fmt.Sprintf("Sam%d@example.com", i), "Xenia")
 		h.ensure(fmt.Sprint("n", i), fmt.Sprintf("x%d@example.com", i), fmt.Sprint("sAMuel ", i))

@@ -3,7 +3,6 @@ package repository
 import (
 	"context"
 	"encoding/json"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,10 +20,6 @@ import (
 const (
 	createLimit    = 64
 	createParallel = 1
-	// beginWindow is how long a checkout waits for others before it begins, so that they meet again in the batches
-	// of this service and others. A lone checkout does not wait. The wait ends when three quarters of the
-	// checkouts in flight wait.
-	beginWindow = 10 * time.Millisecond
 	// numberAttempts bounds the attempts to find a free order number.
 	numberAttempts = 5
 )
@@ -37,10 +32,8 @@ type Starter interface {
 // Starts is a Store that also starts sagas, in the same transaction as the changes that they belong to.
 type Starts struct {
 	*Store
-	sagas    Starter
-	begins   *batch.Batcher[struct{}, struct{}] // its flush does nothing: callers only wait for each other
-	inFlight atomic.Int64                       // checkouts
-	creates  *batch.Batcher[creation, *domain.Order]
+	sagas   Starter
+	creates *batch.Batcher[creation, *domain.Order]
 
 	orders, parts, items string
 }
@@ -58,25 +51,8 @@ func WithSagas(s *Store, sagas Starter) *Starts {
 		Store: s, sagas: sagas,
 		orders: statement("create_orders"), parts: statement("create_parts"), items: statement("create_items"),
 	}
-	out.begins = batch.New(createLimit, func(_ context.Context, all []struct{}) ([]batch.Result[struct{}], error) {
-		return make([]batch.Result[struct{}], len(all)), nil
-	}, batch.WithWindow(beginWindow), batch.WithInFlight(func() int { return int(out.inFlight.Load()) }))
 	out.creates = batch.New(createLimit, out.runCreate, batch.WithParallel(createParallel))
 	return out
-}
-
-// Begin begins a checkout, which is in flight until end is called. Among many checkouts it waits for the batch
-// window.
-//
-// Errors: timeout (ctx ended first).
-func (s *Starts) Begin(ctx context.Context) (end func(), err error) {
-	s.inFlight.Add(1)
-	end = func() { s.inFlight.Add(-1) }
-	if _, err := s.begins.Submit(ctx, struct{}{}); err != nil {
-		end()
-		return nil, err
-	}
-	return end, nil
 }
 
 // Create writes a new order, its event and the start of its checkout's saga in one round trip, shared with

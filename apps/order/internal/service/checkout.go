@@ -36,11 +36,6 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 	if err := checkRequest(r, caller); err != nil {
 		return domain.Order{}, err
 	}
-	end, err := s.Store.Begin(ctx)
-	if err != nil {
-		return domain.Order{}, err
-	}
-	defer end()
 	// Most keys are new. If the key already has an order, Create fails.
 	o, err := s.place(ctx, r)
 	if err != nil {

@@ -114,9 +114,6 @@ type SagaStore interface {
 // Store stores orders. Its errors are those of postgres.Err: not_found if the order does not exist or belongs to
 // another customer.
 type Store interface {
-	// Begin begins a checkout, which is in flight until end is called. Among many checkouts it waits for the batch
-	// window.
-	Begin(ctx context.Context) (end func(), err error)
 	// Create writes an order, its event and the start of its checkout's saga. Errors: already_exists (the key is
 	// taken).
 	Create(ctx context.Context, o domain.Order, created event.Event, input func(domain.Order) any) (domain.Order, error)

@@ -22,14 +22,6 @@ func Reconcile(s *service.Service, interval, openFor, giveUp time.Duration) func
 	}.Run
 }
 
-// WriteAuthorizations writes authorizations that were not captured in time, until ctx ends.
-func WriteAuthorizations(s *service.Service) func(context.Context) error {
-	return chore.Chore{
-		Name: "write authorizations", Every: service.WriteAfter / 2, Logger: s.Logger,
-		Pass: func(ctx context.Context, _ time.Time) (int, error) { return s.WriteAuthorizations(ctx), nil },
-	}.Run
-}
-
 // Deliver delivers the sandbox's webhooks, every interval, until ctx ends. The webhooks of one interval share
 // a request. While a pass delivers a full batch, the next one follows without a pause.
 func Deliver(

@@ -3,7 +3,6 @@
 // Money moves outside of any transaction: a request is written before it is sent, the provider is called with
 // the payment's ID as its key, and the answer is applied by the rules of the domain. So a process may die
 // anywhere: the caller, the reconciler or a webhook asks again with the same key and applies the same state.
-// For that reason an authorization may be answered before it is written (see unwritten).
 package service
 
 import (
@@ -49,7 +48,6 @@ var Failpoints = []string{
 // Service implements payment's use cases. It is safe for concurrent use.
 type Service struct {
 	Deps
-	unwritten unwritten
 }
 
 // New returns a Service.
@@ -100,10 +98,7 @@ func (s *Service) Authorize(ctx context.Context, r domain.Request) (domain.Payme
 	if err := failpoint.Hit(ctx, FailAfterProviderAuthorize); err != nil {
 		return domain.Payment{}, err
 	}
-	if charge.State == domain.ChargeAuthorized {
-		s.unwritten.add(authorization{payment: p, charge: charge, at: s.Clock.Now()})
-		p.Status = domain.Authorized
-	} else if p, err = s.apply(ctx, p, charge); err != nil {
+	if p, err = s.apply(ctx, p, charge); err != nil {
 		return domain.Payment{}, err
 	}
 	return p, p.Authorization()
@@ -144,7 +139,6 @@ func (s *Service) Capture(ctx context.Context, orderID string) (domain.Payment, 
 	if p, err = s.apply(ctx, p, charge); err != nil {
 		return domain.Payment{}, err
 	}
-	s.unwritten.remove(p.ID)
 	return p, p.CanCapture()
 }
 
@@ -191,7 +185,6 @@ func (s *Service) void(ctx context.Context, p domain.Payment) (domain.Payment, e
 	if err != nil {
 		return p, err
 	}
-	s.unwritten.remove(p.ID)
 	if p.Status.HasCapture() {
 		err = captured()
 	}
@@ -264,9 +257,6 @@ func newRefundEvent(ctx context.Context) RefundEvent {
 // Errors: not_found (also if it is another customer's).
 func (s *Service) Get(ctx context.Context, paymentID, customerID string) (domain.Payment, error) {
 	p, err := s.Store.Owned(ctx, paymentID, customerID)
-	if err == nil && p.Status == domain.Pending && !p.VoidRequested && s.unwritten.has(p.ID) {
-		p.Status = domain.Authorized
-	}
 	return p, missing(err)
 }
 

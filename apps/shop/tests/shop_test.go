@@ -1,0 +1,255 @@
+// Package tests holds the black-box tests of the shop service.
+package tests
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"souk/apps/shop"
+	shopv1 "souk/gen/go/souk/shop/v1"
+	"souk/pkg/errs"
+	"souk/pkg/id"
+	"souk/pkg/identity"
+	"souk/pkg/moduletest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// harness is the shop service, and clients of it as the gateway and as the product service.
+type harness struct {
+	*moduletest.Service
+	shops, product shopv1.ShopServiceClient
+}
+
+func setup(t *testing.T) *harness {
+	t.Helper()
+	s := moduletest.Start(t, shop.Module)
+	return &harness{
+		Service: s,
+		shops:   shopv1.NewShopServiceClient(s.Client("gateway")),
+		product: shopv1.NewShopServiceClient(s.Client("product")),
+	}
+}
+
+// user returns the n-th user's context and ID.
+func (h *harness) user(n int) (context.Context, string) {
+	uid := fmt.Sprintf("usr_%032d", n)
+	return h.AsUser(uid, "customer"), uid
+}
+
+func (h *harness) operator() context.Context { return h.AsUser("usr_op", identity.RoleOperator) }
+
+func (h *harness) visitor() context.Context { return h.As(identity.Anonymous()) }
+
+func (h *harness) create(t *testing.T, ctx context.Context, name string) *shopv1.Shop {
+	t.Helper()
+	res, err := h.shops.CreateShop(ctx, &shopv1.CreateShopRequest{Name: name})
+	require.NoError(t, err)
+	return res.GetShop()
+}
+
+func TestOwnerRegistersAShop(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	alice, aliceID := h.user(1)
+	sh := h.create(t, alice, "Ateliê  Aurora & Filhos")
+	require.Equal(t, "atelie-aurora-filhos", sh.GetHandle())
+	require.Equal(t, "unverified", sh.GetStatus())
+	require.True(t, id.Valid(id.Shop, sh.GetId()))
+
+	for _, key := range []string{sh.GetId(), sh.GetHandle()} {
+		got, err := h.shops.GetShop(h.visitor(), &shopv1.GetShopRequest{Id: key})
+		require.NoError(t, err)
+		require.Equal(t, "Ateliê  Aurora & Filhos", got.GetShop().GetName())
+	}
+	mine, err := h.shops.ListMyShops(alice, &shopv1.ListMyShopsRequest{})
+	require.NoError(t, err)
+	require.Len(t, mine.GetShops(), 1)
+	m, err := h.product.CheckMembership(
+		t.Context(),
+		&shopv1.CheckMembershipRequest{ShopId: sh.GetId(), UserId: aliceID},
+	)
+	require.NoError(t, err)
+	require.Equal(t, "owner", m.GetRole())
+	require.Equal(t, []string{"evt.shop.registered"}, h.Events(sh.GetId()))
+
+	_, err = h.shops.CreateShop(alice, &shopv1.CreateShopRequest{Name: "Another", Handle: sh.GetHandle()})
+	require.True(t, errs.Is(err, errs.AlreadyExists), err)
+	require.Len(t, h.Events(sh.GetId()), 1, "a refused shop appends no event")
+}
+
+func TestConcurrentCreatesWithOneHandleMakeOneShop(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	var made, taken atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			ctx, _ := h.user(i)
+			_, err := h.shops.CreateShop(ctx, &shopv1.CreateShopRequest{Name: "One", Handle: "one"})
+			switch {
+			case err == nil:
+				made.Add(1)
+			case errs.Is(err, errs.AlreadyExists):
+				taken.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 1, made.Load())
+	require.EqualValues(t, 19, taken.Load())
+}
+
+func TestStrangerCannotChangeAShop(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	alice, _ := h.user(1)
+	mallory, malloryID := h.user(2)
+	sh := h.create(t, alice, "Alice")
+	name := "Mallory"
+	_, err := h.shops.UpdateShop(mallory, &shopv1.UpdateShopRequest{Id: sh.GetId(), Name: &name})
+	require.True(t, errs.Is(err, errs.NotFound), err)
+	_, err = h.shops.ListMembers(mallory, &shopv1.ListMembersRequest{ShopId: sh.GetId()})
+	require.True(t, errs.Is(err, errs.NotFound), err)
+	_, err = h.shops.AddMember(mallory, &shopv1.AddMemberRequest{ShopId: sh.GetId(), UserId: malloryID, Role: "owner"})
+	require.True(t, errs.Is(err, errs.NotFound), err)
+	_, err = h.shops.RemoveMember(mallory, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: malloryID})
+	require.True(t, errs.Is(err, errs.NotFound), err)
+	got, err := h.shops.GetShop(mallory, &shopv1.GetShopRequest{Id: sh.GetId()})
+	require.NoError(t, err)
+	require.Equal(t, "Alice", got.GetShop().GetName())
+}
+
+func TestOnlyOwnersChooseMembers(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	alice, aliceID := h.user(1)
+	bob, bobID := h.user(2)
+	sh := h.create(t, alice, "Alice & Bob")
+	add := func(ctx context.Context, uid, role string) error {
+		_, err := h.shops.AddMember(ctx, &shopv1.AddMemberRequest{ShopId: sh.GetHandle(), UserId: uid, Role: role})
+		return err
+	}
+	remove := func(ctx context.Context, uid string) error {
+		_, err := h.shops.RemoveMember(ctx, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: uid})
+		return err
+	}
+	require.NoError(t, add(alice, bobID, "staff"))
+	name := "Bob & Alice"
+	_, err := h.shops.UpdateShop(bob, &shopv1.UpdateShopRequest{Id: sh.GetId(), Name: &name})
+	require.NoError(t, err, "staff may change the profile")
+	require.True(t, errs.Is(add(bob, bobID, "owner"), errs.Forbidden), "but not the members")
+	require.True(t, errs.Is(remove(alice, aliceID), errs.Conflict), "the last owner stays")
+	require.True(t, errs.Is(add(alice, aliceID, "staff"), errs.Conflict), "as an owner")
+	require.NoError(t, add(alice, bobID, "owner"))
+	require.NoError(t, remove(bob, aliceID))
+	members, err := h.shops.ListMembers(bob, &shopv1.ListMembersRequest{ShopId: sh.GetId()})
+	require.NoError(t, err)
+	require.Len(t, members.GetMembers(), 1)
+	require.True(t, errs.Is(remove(bob, aliceID), errs.NotFound))
+}
+
+func TestOwnersWhoRemoveEachOtherLeaveOne(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	for range 10 {
+		alice, aliceID := h.user(1)
+		bob, bobID := h.user(2)
+		sh := h.create(t, alice, "Duel "+id.New(id.Shop)[4:])
+		_, err := h.shops.AddMember(alice, &shopv1.AddMemberRequest{ShopId: sh.GetId(), UserId: bobID, Role: "owner"})
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, _ = h.shops.RemoveMember(alice, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: bobID})
+		})
+		wg.Go(func() {
+			_, _ = h.shops.RemoveMember(bob, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: aliceID})
+		})
+		wg.Wait()
+		members, err := h.shops.ListMembers(h.operator(), &shopv1.ListMembersRequest{ShopId: sh.GetId()})
+		require.NoError(t, err)
+		require.Len(t, members.GetMembers(), 1, "one owner is left")
+	}
+}
+
+func TestSuspendedShopIsHidden(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	alice, _ := h.user(1)
+	stranger, _ := h.user(2)
+	sh := h.create(t, alice, "Alice")
+	set := func(status string) {
+		_, err := h.shops.SetShopStatus(h.operator(), &shopv1.SetShopStatusRequest{Id: sh.GetId(), Status: status})
+		require.NoError(t, err)
+	}
+	set("active")
+	set("active") // unchanged, so there is no event
+	set("suspended")
+	require.Equal(t, []string{"evt.shop.registered", "evt.shop.verified", "evt.shop.suspended"}, h.Events(sh.GetId()))
+	_, err := h.shops.GetShop(stranger, &shopv1.GetShopRequest{Id: sh.GetId()})
+	require.True(t, errs.Is(err, errs.NotFound), err)
+	_, err = h.shops.GetShop(alice, &shopv1.GetShopRequest{Id: sh.GetId()})
+	require.NoError(t, err)
+	list, err := h.shops.ListShops(h.visitor(), &shopv1.ListShopsRequest{})
+	require.NoError(t, err)
+	require.Empty(t, list.GetShops())
+}
+
+func TestListIsCompleteAtAnyPageSize(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	want := map[string]bool{}
+	for i := range 47 {
+		res, err := h.shops.CreateShop(
+			h.operator(),
+			&shopv1.CreateShopRequest{Name: fmt.Sprintf("Shop %d", i%7), Handle: fmt.Sprintf("shop-%d", i)},
+		) // many equal names
+		require.NoError(t, err)
+		want[res.GetShop().GetId()] = true
+	}
+	for _, size := range []int32{1, 10, 1_000_000} {
+		seen := map[string]bool{}
+		for token := ""; ; {
+			res, err := h.shops.ListShops(
+				h.visitor(),
+				&shopv1.ListShopsRequest{PageSize: size, PageToken: token},
+			)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(res.GetShops()), 100)
+			for _, sh := range res.GetShops() {
+				require.False(t, seen[sh.GetId()], "twice")
+				seen[sh.GetId()] = true
+			}
+			if token = res.GetNextPageToken(); token == "" {
+				break
+			}
+		}
+		require.Equal(t, want, seen)
+	}
+	_, err := h.shops.ListShops(h.visitor(), &shopv1.ListShopsRequest{PageToken: "made up"})
+	require.True(t, errs.Is(err, errs.Invalid), err)
+}
+
+func TestSearchTakesAnyText(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.create(t, h.operator(), "Vinil & Café")
+	find := func(q string) int {
+		res, err := h.shops.ListShops(h.visitor(), &shopv1.ListShopsRequest{Query: q})
+		require.NoError(t, err, q)
+		return len(res.GetShops())
+	}
+	require.Equal(t, 1, find("vin"))
+	require.Equal(t, 1, find("café vinil"))
+	require.Equal(t, 0, find("zebra"))
+	for _, q := range []string{"'; drop table shop; --", "& | ! ( )", ":*", "\\", "<b>", "🙂", `"`} {
+		require.Equal(t, 0, find(q), q)
+	}
+	require.Equal(t, 1, find(""))
+}
