@@ -140,31 +140,37 @@ func hitFailpoint(exited <-chan struct{}) bool {
 // TestCrashAtEveryFailpoint ends the single process abruptly at each failpoint of the checkout and starts it again.
 // Then every saga must end, every order be complete, and no money be moved twice.
 func TestCrashAtEveryFailpoint(t *testing.T) {
-	s := start(t, "inprocess", []string{"SOUK_FAILPOINTS="})
-	shop := handle("crash")
-	v := s.seller(shop).sell(shop, "Crash", "10.00", 100_000).Variants[0].ID
+	t.Parallel()
 	for service, points := range checkoutFailpoints() {
-		for _, point := range points {
-			t.Run(service+"/"+point, func(t *testing.T) {
-				outer := s
-				s := s.in(t)
-				defer func() { outer.process = s.process }()
-				for _, token := range []string{"tok_ok", "tok_declined"} {
-					s.setFailpoints("souk", point+"=exit")
-					c := beginCheckout(s, v, token)
-					if !hitFailpoint(s.exited) {
-						continue
-					}
-					s.launch()
-					sagasEnd(s)
-					c.complete(s)
-					s.verify()
-					return
-				}
-				require.Fail(t, "no checkout passes this failpoint", point)
-			})
-		}
+		t.Run(service, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, "inprocess", []string{"SOUK_FAILPOINTS="})
+			shop := handle("crash")
+			v := s.seller(shop).sell(shop, "Crash", "10.00", 100_000).Variants[0].ID
+			for _, point := range points {
+				t.Run(point, func(t *testing.T) { crashAt(t, s, point, v) })
+			}
+		})
 	}
+}
+
+// crashAt ends souk at a failpoint, while a customer buys v, and starts it again.
+func crashAt(t *testing.T, souk *souk, point, v string) {
+	s := souk.in(t)
+	defer func() { souk.process = s.process }()
+	for _, token := range []string{"tok_ok", "tok_declined"} {
+		s.setFailpoints("souk", point+"=exit")
+		c := beginCheckout(s, v, token)
+		if !hitFailpoint(s.exited) {
+			continue
+		}
+		s.launch()
+		sagasEnd(s)
+		c.complete(s)
+		s.verify()
+		return
+	}
+	require.Fail(t, "no checkout passes this failpoint", point)
 }
 
 // TestCrashOfOneService ends the order, product or payment process at each failpoint of the checkout, while the other

@@ -24,6 +24,7 @@ import (
 // TestRealOrdersAddUpToTheCent imports a marketplace that is made from real data, searches it, and replays a thousand
 // real orders. Then every cent and every piece must be accounted for.
 func TestRealOrdersAddUpToTheCent(t *testing.T) {
+	t.Parallel()
 	dir := dataDir(t)
 	m := buildMarketplace(t, dir)
 	t.Log(m)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -100,10 +99,7 @@ func start(t testing.TB, mode string, env []string, flags ...string) *souk {
 
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, ln.Close()) }()
-	return ln.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", steadyPort(t))
 }
 
 // launch starts the process and waits until it is ready.
