@@ -15,9 +15,8 @@ import (
 
 	"souk/pkg/batch"
 	"souk/pkg/errs"
+	"souk/pkg/waittest"
 )
-
-const timeout = 30 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -34,7 +33,7 @@ func (g gate) flush(_ context.Context, items []int) ([]batch.Result[int], error)
 	select {
 	case <-g.leave:
 		return doubled(items), nil
-	case <-time.After(timeout):
+	case <-time.After(waittest.Timeout):
 		return nil, errors.New("the gate stayed closed")
 	}
 }
@@ -44,7 +43,7 @@ func (g gate) open(t *testing.T) {
 	t.Helper()
 	select {
 	case g.leave <- struct{}{}:
-	case <-time.After(timeout):
+	case <-time.After(waittest.Timeout):
 		t.Fatal("no flush waits at the gate")
 	}
 }
@@ -57,24 +56,10 @@ func doubled(items []int) []batch.Result[int] {
 	return results
 }
 
-// receive returns the next value of ch, and fails the test if it does not arrive in time.
-func receive[T any](t *testing.T, ch <-chan T) T {
+// waiting returns when n items wait for the next flush.
+func waiting(t *testing.T, b *batch.Batcher[int, int], n int) {
 	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(timeout):
-		t.Fatal("timeout: nothing was received")
-		panic("unreachable")
-	}
-}
-
-// waitUntil yields until ok returns true. It is for states that no signal announces.
-func waitUntil(t *testing.T, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(timeout); !ok(); runtime.Gosched() {
-		require.True(t, time.Now().Before(deadline), "timeout")
-	}
+	waittest.Until(t, func() bool { return batch.Waiting(b) == n }, "%d items should wait", n)
 }
 
 func TestFlushTakesAllWaitingItemsUpToTheLimit(t *testing.T) {
@@ -90,15 +75,15 @@ func TestFlushTakesAllWaitingItemsUpToTheLimit(t *testing.T) {
 		})
 	}
 	submit(1)
-	require.Equal(t, []int{1}, receive(t, gate.entered))
+	require.Equal(t, []int{1}, waittest.Receive(t, gate.entered))
 	for n := range 5 {
 		submit(n + 2)
 	}
-	waitUntil(t, func() bool { return batch.Waiting(b) == 5 })
+	waiting(t, b, 5)
 	gate.open(t)
-	require.Len(t, receive(t, gate.entered), 3)
+	require.Len(t, waittest.Receive(t, gate.entered), 3)
 	gate.open(t)
-	require.Len(t, receive(t, gate.entered), 2)
+	require.Len(t, waittest.Receive(t, gate.entered), 2)
 	gate.open(t)
 	callers.Wait()
 	b.Close()
@@ -115,16 +100,16 @@ func TestFlushesRunInParallelUpToTheBound(t *testing.T) {
 			require.NoError(t, err)
 		})
 	}
-	receive(t, gate.entered)
-	receive(t, gate.entered)
-	waitUntil(t, func() bool { return batch.Waiting(b) == 1 })
+	waittest.Receive(t, gate.entered)
+	waittest.Receive(t, gate.entered)
+	waiting(t, b, 1)
 	select {
 	case <-gate.entered:
 		t.Fatal("a third flush runs")
 	default:
 	}
 	gate.open(t)
-	receive(t, gate.entered)
+	waittest.Receive(t, gate.entered)
 	gate.open(t)
 	gate.open(t)
 	callers.Wait()
@@ -167,21 +152,21 @@ func TestCallerWhoseContextEndsAffectsNoOther(t *testing.T) {
 		go func() { _, err := b.Submit(ctx, n); outcome <- err }()
 	}
 	submit(first, 1)
-	require.Equal(t, []int{1}, receive(t, gate.entered))
+	require.Equal(t, []int{1}, waittest.Receive(t, gate.entered))
 	cancelFirst() // during its flush
-	require.Equal(t, errs.Timeout, errs.CodeOf(receive(t, outcome)))
+	require.Equal(t, errs.Timeout, errs.CodeOf(waittest.Receive(t, outcome)))
 
 	submit(second, 2)
-	waitUntil(t, func() bool { return batch.Waiting(b) == 1 })
+	waiting(t, b, 1)
 	cancelSecond() // before its flush
-	require.Equal(t, errs.Timeout, errs.CodeOf(receive(t, outcome)))
+	require.Equal(t, errs.Timeout, errs.CodeOf(waittest.Receive(t, outcome)))
 
 	submit(t.Context(), 3)
-	waitUntil(t, func() bool { return batch.Waiting(b) == 2 })
+	waiting(t, b, 2)
 	gate.open(t)
-	require.Equal(t, []int{3}, receive(t, gate.entered), "the withdrawn item is not flushed")
+	require.Equal(t, []int{3}, waittest.Receive(t, gate.entered), "the withdrawn item is not flushed")
 	gate.open(t)
-	require.NoError(t, receive(t, outcome))
+	require.NoError(t, waittest.Receive(t, outcome))
 	b.Close()
 
 	_, err := b.Submit(second, 4)
@@ -252,11 +237,11 @@ func TestCloseWaitsForSubmittedItemsAndRefusesNewOnes(t *testing.T) {
 	for n := range 2 {
 		go func() { _, err := b.Submit(t.Context(), n); outcomes <- err }()
 	}
-	receive(t, gate.entered)
-	waitUntil(t, func() bool { return batch.Waiting(b) == 1 })
+	waittest.Receive(t, gate.entered)
+	waiting(t, b, 1)
 	closed := make(chan struct{})
 	go func() { b.Close(); close(closed) }()
-	waitUntil(t, func() bool { return batch.Closed(b) })
+	waittest.Until(t, func() bool { return batch.Closed(b) }, "Close has not begun")
 	_, err := b.Submit(t.Context(), 9)
 	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
 	select {
@@ -265,11 +250,11 @@ func TestCloseWaitsForSubmittedItemsAndRefusesNewOnes(t *testing.T) {
 	default:
 	}
 	gate.open(t)
-	receive(t, gate.entered)
+	waittest.Receive(t, gate.entered)
 	gate.open(t)
-	receive(t, closed)
-	require.NoError(t, receive(t, outcomes))
-	require.NoError(t, receive(t, outcomes))
+	waittest.Receive(t, closed)
+	require.NoError(t, waittest.Receive(t, outcomes))
+	require.NoError(t, waittest.Receive(t, outcomes))
 	b.Close() // a second time
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"souk/pkg/breaker"
 	"souk/pkg/errs"
+	"souk/pkg/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,11 +44,10 @@ func TestBreakerOpensPerTargetAndRecovers(t *testing.T) {
 	require.Equal(t, 2.0, gauge(t, metrics, "product"))
 	require.Equal(t, 0.0, gauge(t, metrics, "cart"))
 
-	require.Eventually(
+	waittest.Until(
 		t,
 		func() bool { return r.Call(t.Context(), "product", fail(nil)) == nil },
-		5*time.Second,
-		5*time.Millisecond,
+		"the breaker does not close",
 	)
 	require.Equal(t, 0.0, gauge(t, metrics, "product"))
 }

@@ -22,6 +22,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/redistest"
 	"souk/pkg/redisx"
+	"souk/pkg/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -37,18 +38,6 @@ func connect(t testing.TB, addr string) rueidis.Client {
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
-}
-
-// receive returns the next value of ch. After a timeout it fails the test and returns the zero value. It may be called
-// on any goroutine.
-func receive[T any](t testing.TB, ch <-chan T) (v T) {
-	t.Helper()
-	select {
-	case v = <-ch:
-	case <-time.After(10 * time.Second):
-		t.Error("timeout")
-	}
-	return v
 }
 
 func name() string { return fmt.Sprintf("t%x", rand.Uint64()) }
@@ -97,7 +86,7 @@ func TestConcurrentCallersShareOneLoad(t *testing.T) {
 		if loads.Add(1) == 1 {
 			close(entered)
 		}
-		receive(t, release)
+		waittest.Receive(t, release)
 		return product{ID: "p"}, nil
 	}
 	var wg sync.WaitGroup
@@ -108,7 +97,7 @@ func TestConcurrentCallersShareOneLoad(t *testing.T) {
 			}
 		})
 	}
-	receive(t, entered)
+	waittest.Receive(t, entered)
 	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
 	_, err := c.GetOrLoad(short, "p", load)
@@ -197,19 +186,19 @@ func TestValueLoadedBeforeAnInvalidationIsDropped(t *testing.T) {
 					return product{Price: 2}, nil
 				}
 				close(read) // the old value was read from the database, and arrives late
-				receive(t, release)
+				waittest.Receive(t, release)
 				return product{Price: 1}, nil
 			})
 			done <- v
 		}()
-		receive(t, read)
+		waittest.Receive(t, read)
 		require.NoError(t, invalidator.Invalidate(ctx, "p"))
 		fresh := func(context.Context) (product, error) { return product{Price: 2}, nil }
 		got, err := invalidator.GetOrLoad(ctx, "p", fresh)
 		require.NoError(t, err)
 		require.Equal(t, int64(2), got.Price)
 		close(release)
-		require.Equal(t, int64(2), receive(t, done).Price)
+		require.Equal(t, int64(2), waittest.Receive(t, done).Price)
 		for _, c := range []*cache.Cache[product]{a, b} {
 			got, err := c.GetOrLoad(ctx, "p", fresh)
 			require.NoError(t, err)
@@ -257,10 +246,10 @@ func TestReadersNeverSeeAValueFromBeforeAnInvalidation(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	last := database.Load()
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		v, err := b.GetOrLoad(ctx, "p", load)
 		return err == nil && v.Price == last
-	}, 5*time.Second, time.Millisecond)
+	}, "an old value stays")
 }
 
 func TestValuesAreLoadedWithoutRedis(t *testing.T) {

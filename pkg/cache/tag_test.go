@@ -9,6 +9,7 @@ import (
 
 	"souk/pkg/cache"
 	"souk/pkg/redistest"
+	"souk/pkg/waittest"
 )
 
 func TestBumpChangesTheVersion(t *testing.T) {
@@ -19,10 +20,10 @@ func TestBumpChangesTheVersion(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "0", before)
 	require.NoError(t, cache.Bump(t.Context(), writer, tag, cache.Tag("thing", redistest.Key(t, "y"))))
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		after, err := cache.Version(t.Context(), reader, time.Minute, tag)
 		return err == nil && after == "1"
-	}, 5*time.Second, time.Millisecond, "other processes see the bump")
+	}, "another process does not see the bump")
 	version := cache.Watch(reader, time.Minute, tag)
 	var readers sync.WaitGroup
 	for range 4 {
@@ -36,9 +37,9 @@ func TestBumpChangesTheVersion(t *testing.T) {
 	}
 	readers.Wait()
 	require.NoError(t, cache.Bump(t.Context(), writer, tag))
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		after, err := version(t.Context())
 		return err == nil && after == "2"
-	}, 5*time.Second, time.Millisecond)
+	}, "the watch does not see the bump")
 	require.Equal(t, "souk:tag:product:prd_1", cache.Tag("product", "prd_1"))
 }

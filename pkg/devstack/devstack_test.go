@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"souk/pkg/devstack"
+	"souk/pkg/waittest"
 )
 
 // childEnv makes the test binary a process that starts servers and waits to be killed.
@@ -119,23 +120,7 @@ func redis(t *testing.T, socket string, command ...string) string {
 	return strings.TrimSpace(line)
 }
 
-// eventually waits for a change in another process, which sends no signal.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	require.Eventually(t, ok, 30*time.Second, 10*time.Millisecond, what)
-}
-
 func gone(pid int) bool { return syscall.Kill(pid, 0) != nil }
-
-// awaitDone waits until the server has ended.
-func awaitDone(t *testing.T, p *devstack.Postgres) {
-	t.Helper()
-	select {
-	case <-p.Done():
-	case <-time.After(30 * time.Second):
-		require.Fail(t, "the server has not ended")
-	}
-}
 
 func TestPostgresKeepsItsDataOverARestart(t *testing.T) {
 	t.Parallel()
@@ -159,7 +144,7 @@ func TestPostgresKeepsItsDataOverARestart(t *testing.T) {
 	require.NoError(t, p.Stop(ctx))
 	require.NoError(t, p.Stop(ctx), "twice is fine")
 	require.NoError(t, p.Err())
-	awaitDone(t, p)
+	waittest.Receive(t, p.Done())
 	require.True(t, gone(p.PID()))
 
 	o.Databases = append(o.Databases, "cart")
@@ -176,7 +161,7 @@ func TestUnexpectedEndOfPostgresIsReportedOrRepaired(t *testing.T) {
 		t.Parallel()
 		p := startPostgres(ctx, t, devstack.PostgresOptions{Dir: filepath.Join(dataDir(t), "postgres"), NoSync: true})
 		require.NoError(t, syscall.Kill(p.PID(), syscall.SIGKILL))
-		awaitDone(t, p)
+		waittest.Receive(t, p.Done())
 		require.ErrorContains(t, p.Err(), "postgres ended unexpectedly: signal: killed")
 	})
 	t.Run("Restart brings it back with its data", func(t *testing.T) {
@@ -193,7 +178,7 @@ func TestUnexpectedEndOfPostgresIsReportedOrRepaired(t *testing.T) {
 		execute(ctx, t, p.URL("shop"), `create table t as select 42 as n`)
 		killed := p.PID()
 		require.NoError(t, syscall.Kill(killed, syscall.SIGKILL))
-		eventually(t, "it runs again", func() bool { return p.PID() != killed })
+		waittest.Until(t, func() bool { return p.PID() != killed }, "PostgreSQL is not restarted")
 		require.Equal(t, 42, query[int](ctx, t, p.URL("shop"), `select n from t`))
 	})
 }
@@ -217,7 +202,7 @@ func TestRedisKeepsItsDataOverARestart(t *testing.T) {
 	require.Equal(t, "v", redis(t, r.Addr(), "GET", "k"))
 	killed := r.PID()
 	require.NoError(t, syscall.Kill(killed, syscall.SIGKILL))
-	eventually(t, "it runs again", func() bool { return r.PID() != killed })
+	waittest.Until(t, func() bool { return r.PID() != killed }, "Redis is not restarted")
 	require.Equal(t, "v", redis(t, r.Addr(), "GET", "k"))
 }
 
@@ -257,7 +242,7 @@ func TestNothingOutlivesAKilledProcess(t *testing.T) {
 			continue // the next start finds servers that are still stopping
 		}
 		for _, i := range []int{2, 4, 6} {
-			eventually(t, "server "+words[i]+" is gone", func() bool { return gone(pid(words[i])) })
+			waittest.Until(t, func() bool { return gone(pid(words[i])) }, "server %s still runs", words[i])
 		}
 		_, err := os.Stat(filepath.Dir(words[5]))
 		require.ErrorIs(t, err, os.ErrNotExist, "the temporary folder is gone")
@@ -359,7 +344,7 @@ func TestServersRunAsAnOrdinaryUser(t *testing.T) {
 	for _, i := range []int{2, 4, 6} {
 		pid, err := strconv.Atoi(words[i])
 		require.NoError(t, err)
-		eventually(t, "server "+words[i]+" is gone", func() bool { return gone(pid) })
+		waittest.Until(t, func() bool { return gone(pid) }, "server %s still runs", words[i])
 	}
 }
 
@@ -398,8 +383,8 @@ func TestLockedReturnsTheOwnerAndWritesNothing(t *testing.T) {
 	require.Equal(t, os.Getpid(), pid)
 
 	require.NoError(t, lock.Unlock())
-	require.Eventually(t, func() bool { // a process forked by another test has the file open until its exec
+	waittest.Until(t, func() bool { // a process forked by another test has the file open until its exec
 		_, locked := devstack.Locked(dir)
 		return !locked
-	}, 5*time.Second, 5*time.Millisecond)
+	}, "the folder is still locked")
 }

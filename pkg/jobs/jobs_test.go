@@ -22,6 +22,7 @@ import (
 	"souk/pkg/migration"
 	"souk/pkg/pgtest"
 	"souk/pkg/postgres"
+	"souk/pkg/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -66,24 +67,13 @@ func run(t *testing.T, r *jobs.Runner) (stop func()) {
 	stop = func() {
 		once.Do(func() {
 			cancel()
-			if err := receive(t, done); err != nil {
+			if err := waittest.Receive(t, done); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	t.Cleanup(stop)
 	return stop
-}
-
-func receive[T any](t *testing.T, ch <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(20 * time.Second):
-		require.Fail(t, "nothing was received in time")
-		panic("unreachable")
-	}
 }
 
 func TestJobExistsOnlyIfItsTransactionCommits(t *testing.T) {
@@ -105,7 +95,7 @@ func TestJobExistsOnlyIfItsTransactionCommits(t *testing.T) {
 		t,
 		postgres.InTx(ctx, pool, func(tx pgx.Tx) error { return r.InsertTx(ctx, tx, mail{To: "committed"}, nil) }),
 	)
-	require.Equal(t, "committed", receive(t, got))
+	require.Equal(t, "committed", waittest.Receive(t, got))
 }
 
 func TestFailedJobIsRetried(t *testing.T) {
@@ -128,7 +118,7 @@ func TestFailedJobIsRetried(t *testing.T) {
 	stop := run(t, r)
 	require.NoError(t, r.Insert(ctx, mail{To: "a"}, nil))
 	for want := 1; want <= 3; want++ {
-		require.Equal(t, want, receive(t, got))
+		require.Equal(t, want, waittest.Receive(t, got))
 	}
 	stop()
 	require.NoError(t, testutil.GatherAndCompare(reg, strings.NewReader(`
@@ -159,8 +149,8 @@ func TestPeriodicJobRunsRepeatedly(t *testing.T) {
 	r, _ := setup(t, jobs.Options{Periodic: []*river.PeriodicJob{jobs.Every(time.Second, mail{To: "clock"})}},
 		func(_ context.Context, job *river.Job[mail]) error { got <- job.Args.To; return nil })
 	run(t, r)
-	require.Equal(t, "clock", receive(t, got))
-	require.Equal(t, "clock", receive(t, got))
+	require.Equal(t, "clock", waittest.Receive(t, got))
+	require.Equal(t, "clock", waittest.Receive(t, got))
 }
 
 func TestStopLetsRunningJobsFinish(t *testing.T) {
@@ -178,10 +168,10 @@ func TestStopLetsRunningJobsFinish(t *testing.T) {
 	})
 	stop := run(t, r)
 	require.NoError(t, r.Insert(context.Background(), mail{}, nil))
-	receive(t, started)
+	waittest.Receive(t, started)
 	go close(finish)
 	stop()
-	require.NoError(t, receive(t, done))
+	require.NoError(t, waittest.Receive(t, done))
 	var state string
 	require.NoError(t, pool.QueryRow(context.Background(), `select state::text from river_job`).Scan(&state))
 	require.Equal(t, "completed", state)

@@ -9,13 +9,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/identity"
 	"souk/pkg/module"
+	"souk/pkg/waittest"
 )
 
 func TestAdminListenerShowsHealthAndMetrics(t *testing.T) {
@@ -38,7 +38,7 @@ func TestAdminListenerShowsHealthAndMetrics(t *testing.T) {
 	ready := make(chan struct{})
 	listen.Logs, listen.OnReady = io.Discard, func(string) { close(ready) }
 	go func() { p.done <- module.Run(ctx, listen, c.module(&j), caller("order", &products), slow) }()
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		res, err := client.Get("http://" + addr + "/health/ready")
 		if err != nil {
 			return false
@@ -46,7 +46,7 @@ func TestAdminListenerShowsHealthAndMetrics(t *testing.T) {
 		body, err := io.ReadAll(res.Body)
 		return errors.Join(err, res.Body.Close()) == nil && res.StatusCode == http.StatusServiceUnavailable &&
 			strings.Contains(string(body), "gateway: no database")
-	}, timeout, time.Millisecond)
+	}, "it does not say what is missing")
 	code, _ := p.get("/health/live")
 	require.Equal(t, http.StatusOK, code, "alive before it is ready")
 	select {
@@ -57,7 +57,7 @@ func TestAdminListenerShowsHealthAndMetrics(t *testing.T) {
 	mu.Lock()
 	down = nil
 	mu.Unlock()
-	receive(t, ready)
+	waittest.Receive(t, ready)
 	code, _ = p.get("/health/ready")
 	require.Equal(t, http.StatusOK, code)
 

@@ -25,6 +25,7 @@ import (
 	"souk/pkg/natstest"
 	"souk/pkg/pgtest"
 	"souk/pkg/redistest"
+	"souk/pkg/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -137,30 +138,12 @@ func (p *process) end() error {
 func (p *process) wait() error {
 	p.t.Helper()
 	defer p.stop()
-	select {
-	case err := <-p.done:
-		return err
-	case <-time.After(timeout):
-		require.FailNow(p.t, "the process did not end")
-		return nil
-	}
+	return waittest.Receive(p.t, p.done)
 }
 
 func (p *process) get(path string) (int, string) {
 	p.t.Helper()
 	return get(p.t, p.admin, path)
-}
-
-// receive returns the next value of ch. After a timeout it fails the test and returns the zero value. It may be called
-// on any goroutine.
-func receive[T any](t testing.TB, ch <-chan T) (v T) {
-	t.Helper()
-	select {
-	case v = <-ch:
-	case <-time.After(timeout):
-		t.Error("timeout")
-	}
-	return v
 }
 
 var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: timeout}
@@ -232,7 +215,7 @@ func TestStopWhileStartingIsNoError(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	slow := module.Module{Name: "order", Build: func(ctx context.Context, _ *module.Platform) (module.Runnable, error) {
 		cancel()
-		receive(t, ctx.Done())
+		waittest.Receive(t, ctx.Done())
 		return nil, ctx.Err()
 	}}
 	require.NoError(
@@ -266,7 +249,7 @@ func (c *catalogue) GetProduct(
 ) (*productv1.GetProductResponse, error) {
 	if c.entered != nil {
 		c.entered <- struct{}{}
-		receive(c.t, c.release)
+		waittest.Receive(c.t, c.release)
 	}
 	return &productv1.GetProductResponse{Product: &productv1.Product{Id: r.GetId(), Title: "A lamp"}}, nil
 }
@@ -335,7 +318,7 @@ func TestStopDrainsCallsOnBothTransports(t *testing.T) {
 				&productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}},
 			)
 			require.NoError(t, err)
-			actor := receive(t, c.from)
+			actor := waittest.Receive(t, c.from)
 			require.True(t, actor.IsService())
 			require.Equal(t, "order", actor.ID, "each module calls as itself")
 			_, err = products.ReserveInventory(t.Context(), &productv1.ReserveInventoryRequest{})
@@ -347,17 +330,16 @@ func TestStopDrainsCallsOnBothTransports(t *testing.T) {
 				j.add("answered")
 				answered <- err
 			}()
-			receive(t, c.entered)
+			waittest.Receive(t, c.entered)
 			p.stop()
-			require.Eventually(
+			waittest.Until(
 				t,
 				func() bool { code, _ := p.get("/health/ready"); return code == http.StatusServiceUnavailable },
-				timeout,
-				time.Millisecond,
+				"it is still ready",
 			)
 			require.Empty(t, j.all(), "the module waits for the call")
 			close(c.release)
-			require.NoError(t, receive(t, answered))
+			require.NoError(t, waittest.Receive(t, answered))
 			require.NoError(t, p.wait())
 			require.ElementsMatch(t, []string{"answered", "product ends"}, j.all())
 		})

@@ -14,6 +14,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/module"
+	"souk/pkg/waittest"
 )
 
 func TestConfigErrorsNameSectionAndKey(t *testing.T) {
@@ -85,7 +86,7 @@ func TestServicesCanHaveKeysOfTheirOwn(t *testing.T) {
 	)
 	_, err := order.BatchGetVariants(t.Context(), &productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}})
 	require.NoError(t, err)
-	require.Equal(t, "order", receive(t, c.from).ID)
+	require.Equal(t, "order", waittest.Receive(t, c.from).ID)
 	_, err = cart.BatchGetVariants(t.Context(), &productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}})
 	require.Equal(
 		t,

@@ -14,6 +14,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"io"
+	"maps"
+	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -36,10 +40,8 @@ import (
 	"souk/pkg/pgtest"
 	"souk/pkg/postgres"
 	"souk/pkg/redistest"
+	"souk/pkg/waittest"
 )
-
-// Timeout bounds the start and the stop of a service, and each wait of [Eventually] and [Receive].
-const Timeout = 30 * time.Second
 
 // gateway is the service that asserts who calls.
 const gateway = "gateway"
@@ -57,6 +59,7 @@ type Service struct {
 	clock   clock.Clock
 	fakes   map[string]func(grpc.ServiceRegistrar)
 	logs    *buffer
+	admin   string // the address of the admin listener
 	clients map[string]grpc.ClientConnInterface
 	signer  *identity.Signer // the gateway's
 	stop    func()
@@ -65,9 +68,17 @@ type Service struct {
 // Option changes how [Start] starts a service.
 type Option func(*Service)
 
-// Config sets the service's section of the configuration. Unset fields keep their defaults.
-func Config(section map[string]any) Option {
-	return func(s *Service) { s.tree[s.module.Name] = section }
+// Config sets fields of the service's section of the configuration. Unset fields keep their defaults.
+func Config(fields map[string]any) Option {
+	return func(s *Service) {
+		section, _ := s.tree[s.module.Name].(map[string]any)
+		section = maps.Clone(section)
+		if section == nil {
+			section = map[string]any{}
+		}
+		maps.Copy(section, fields)
+		s.tree[s.module.Name] = section
+	}
 }
 
 // Fake serves a contract in place of another service.
@@ -77,6 +88,12 @@ func Fake(service string, register func(grpc.ServiceRegistrar)) Option {
 
 // Clock replaces the system's clock.
 func Clock(c clock.Clock) Option { return func(s *Service) { s.clock = c } }
+
+// Redis replaces the Redis that the tests of a process share. Use it with redistest.Private if the service has keys that
+// are the same in each test, or if the test stops Redis.
+func Redis(addr string) Option {
+	return func(s *Service) { s.tree["redis"] = map[string]any{"addr": addr} }
+}
 
 // OverNATS carries the calls over NATS. Otherwise they stay in the process.
 func OverNATS() Option {
@@ -93,6 +110,7 @@ func Start(t testing.TB, m module.Module, opts ...Option) *Service {
 		tree: map[string]any{
 			"identity": map[string]any{"seed": base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))},
 			"redis":    map[string]any{"addr": redistest.Addr(t)},
+			"log":      map[string]any{"level": "debug"},
 		},
 	}
 	for _, o := range opts {
@@ -115,12 +133,26 @@ func Start(t testing.TB, m module.Module, opts ...Option) *Service {
 	return s
 }
 
-// run starts the process.
+// Another starts another process of the service, with the same configuration, fakes, clock and servers. Options change
+// these.
+func (s *Service) Another(opts ...Option) *Service {
+	s.t.Helper()
+	other := *s
+	other.tree, other.fakes, other.logs = maps.Clone(s.tree), maps.Clone(s.fakes), &buffer{}
+	other.clients = map[string]grpc.ClientConnInterface{}
+	for _, o := range opts {
+		o(&other)
+	}
+	other.run()
+	return &other
+}
+
+// run starts the process. The service starts last and stops first, so that the fakes outlive it.
 func (s *Service) run() {
 	s.t.Helper()
 	tree, err := config.FromMap(s.tree)
 	require.NoError(s.t, err)
-	modules := []module.Module{s.module}
+	var modules []module.Module
 	for _, name := range services.Names() {
 		if name != s.module.Name {
 			modules = append(modules, s.other(name))
@@ -130,12 +162,16 @@ func (s *Service) run() {
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- module.Run(ctx, module.Options{
-			Config: tree, Logs: s.logs, Clock: s.clock, OnReady: func(string) { close(ready) },
-		}, modules...)
+			Config: tree, Logs: s.logs, Clock: s.clock,
+			OnReady: func(admin string) {
+				s.admin = admin
+				close(ready)
+			},
+		}, append(modules, s.module)...)
 	}()
 	s.stop = sync.OnceFunc(func() {
 		cancel()
-		require.NoError(s.t, Receive(s.t, done))
+		require.NoError(s.t, waittest.Receive(s.t, done))
 	})
 	select {
 	case <-ready:
@@ -143,7 +179,7 @@ func (s *Service) run() {
 	case err := <-done:
 		cancel()
 		require.FailNow(s.t, "the service did not start", "%v\n%s", err, s.logs)
-	case <-time.After(Timeout):
+	case <-time.After(waittest.Timeout):
 		cancel()
 		require.FailNow(s.t, "the service is not ready", "%s", s.logs)
 	}
@@ -214,25 +250,64 @@ func (s *Service) Publish(e event.Event, source string) {
 	require.NoError(s.t, err)
 }
 
-// Logs returns the log lines so far.
-func (s *Service) Logs() string { return s.logs.String() }
-
-// Receive returns the next value of c. It fails the test if none arrives within [Timeout].
-func Receive[T any](t testing.TB, c <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(Timeout):
-		require.FailNow(t, "no value arrived")
-		panic("unreachable")
+// Deliver publishes events and waits until the service has handled them.
+func (s *Service) Deliver(source string, events ...event.Event) {
+	s.t.Helper()
+	ids := make([]string, len(events))
+	for i, e := range events {
+		ids[i] = e.ID
+		s.Publish(e, source)
 	}
+	const sql = `select count(distinct event_id) from inbox where event_id = any($1)`
+	waittest.Until(s.t, func() bool { return Value[int](s, sql, ids) == len(ids) }, "the events %v are not handled", ids)
 }
 
-// Eventually waits until ok returns true. It fails the test after [Timeout].
-func Eventually(t testing.TB, ok func() bool) {
-	t.Helper()
-	require.Eventually(t, ok, Timeout, 5*time.Millisecond)
+// Value returns the only value that a query of the service's database returns.
+func Value[T any](s *Service, sql string, args ...any) (v T) {
+	s.t.Helper()
+	require.NoError(s.t, s.Pool.QueryRow(context.Background(), sql, args...).Scan(&v), sql)
+	return v
+}
+
+// Concurrently calls f(0) to f(n-1) at once and returns their errors.
+func Concurrently(n int, f func(i int) error) []error {
+	out := make([]error, n)
+	var ready, wg sync.WaitGroup
+	ready.Add(n)
+	for i := range n {
+		wg.Go(func() {
+			ready.Done()
+			ready.Wait()
+			out[i] = f(i)
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// Logs returns the log lines so far, from level debug on.
+func (s *Service) Logs() string { return s.logs.String() }
+
+// Metric returns the value of a counter or gauge, summed over its labels. It is 0 if there is no such metric.
+func (s *Service) Metric(name string) (sum float64) {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.admin+"/metrics", http.NoBody)
+	require.NoError(s.t, err)
+	r.Close = true
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(s.t, err)
+	defer func() { require.NoError(s.t, res.Body.Close()) }()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(s.t, err)
+	for line := range strings.Lines(string(body)) {
+		// A line is "name value" or "name{labels} value".
+		if rest, ok := strings.CutPrefix(line, name); ok && strings.ContainsAny(rest[:1], " {") {
+			v, err := strconv.ParseFloat(strings.TrimSpace(rest[strings.LastIndex(rest, " "):]), 64)
+			require.NoError(s.t, err)
+			sum += v
+		}
+	}
+	return sum
 }
 
 // buffer takes log lines from several goroutines.

@@ -9,21 +9,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"souk/pkg/waittest"
 )
-
-const timeout = 10 * time.Second
-
-// receive returns the next value of ch. It fails the test after a timeout.
-func receive[T any](t *testing.T, ch <-chan T, what string) T {
-	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(timeout):
-		require.FailNow(t, "timeout", "waiting for %s", what)
-		panic("not reached")
-	}
-}
 
 // pipe returns a batchConn and its other end. A write to the batchConn completes when the other end reads it.
 func pipe(t *testing.T) (c *batchConn, far net.Conn) {
@@ -34,7 +22,7 @@ func pipe(t *testing.T) (c *batchConn, far net.Conn) {
 		require.NoError(t, far.Close())
 		require.NoError(t, c.Close())
 	})
-	require.NoError(t, far.SetDeadline(time.Now().Add(timeout)))
+	require.NoError(t, far.SetDeadline(time.Now().Add(waittest.Timeout)))
 	return c, far
 }
 
@@ -73,7 +61,7 @@ func TestCloseSendsPendingBytes(t *testing.T) {
 	got, err := io.ReadAll(far)
 	require.NoError(t, err)
 	require.Equal(t, "last words", string(got))
-	require.NoError(t, receive(t, closed, "Close"))
+	require.NoError(t, waittest.Receive(t, closed))
 	_, err = c.Write([]byte("more"))
 	require.ErrorIs(t, err, net.ErrClosed)
 	require.NoError(t, c.Close(), "again")
@@ -85,7 +73,7 @@ func TestCloseDoesNotBlockOnAPeerThatDoesNotRead(t *testing.T) {
 	write(t, c, "nobody reads this")
 	closed := make(chan error, 1)
 	go func() { closed <- c.Close() }()
-	require.NoError(t, receive(t, closed, "Close"))
+	require.NoError(t, waittest.Receive(t, closed))
 }
 
 func TestFailedWriteEndsTheConnection(t *testing.T) {
@@ -95,7 +83,7 @@ func TestFailedWriteEndsTheConnection(t *testing.T) {
 	write(t, c, "lost")
 	_, err := c.Read(make([]byte, 1))
 	require.Error(t, err)
-	receive(t, c.done, "the sending goroutine")
+	waittest.Receive(t, c.done)
 	_, err = c.Write([]byte("more"))
 	require.ErrorIs(t, err, io.ErrClosedPipe)
 }
@@ -121,11 +109,11 @@ func TestPendingBytesAreBounded(t *testing.T) {
 		}
 		sent <- err
 	}()
-	receive(t, full, "the buffer to fill")
+	waittest.Receive(t, full)
 	got := make([]byte, blocks*len(block))
 	_, err := io.ReadFull(far, got)
 	require.NoError(t, err)
 	require.Equal(t, bytes.Repeat(block, blocks), got)
-	require.NoError(t, receive(t, sent, "the writer"))
+	require.NoError(t, waittest.Receive(t, sent))
 	require.LessOrEqual(t, most, maxPending+len(block))
 }

@@ -18,6 +18,7 @@ import (
 	"souk/pkg/retry"
 	"souk/pkg/rpc"
 	"souk/pkg/rpc/rpctest"
+	"souk/pkg/waittest"
 )
 
 const getProduct = "/souk.product.v1.ProductService/GetProduct"
@@ -82,7 +83,7 @@ func setup(t *testing.T) *harness {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		c.nc.Close()
-		receive(t, closed)
+		waittest.Receive(t, closed)
 	})
 	served := natsrpc.New(natstest.Connect(t, s), natsrpc.Options{})
 	c.Harness = rpctest.Setup(
@@ -93,18 +94,6 @@ func setup(t *testing.T) *harness {
 	return c
 }
 
-// receive returns the next value of ch. After a timeout it fails the test and returns the zero value. It may be called
-// on any goroutine.
-func receive[T any](t testing.TB, ch <-chan T) (v T) {
-	t.Helper()
-	select {
-	case v = <-ch:
-	case <-time.After(rpctest.Timeout):
-		t.Error("timeout")
-	}
-	return v
-}
-
 // TestCallsInFlightFailWhenTheConnectionBreaks breaks the connection of two clients while their calls are handled.
 // Both calls fail at once, long before their deadlines, and their outcome is unknown.
 func TestCallsInFlightFailWhenTheConnectionBreaks(t *testing.T) {
@@ -113,7 +102,7 @@ func TestCallsInFlightFailWhenTheConnectionBreaks(t *testing.T) {
 	entered, release := make(chan struct{}, 2), make(chan struct{})
 	c.Product.Get = func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
 		entered <- struct{}{}
-		receive(t, release)
+		waittest.Receive(t, release)
 		return &productv1.GetProductResponse{}, nil
 	}
 	t.Cleanup(func() { close(release) })
@@ -125,17 +114,17 @@ func TestCallsInFlightFailWhenTheConnectionBreaks(t *testing.T) {
 		go func() {
 			ended <- conn.Invoke(ctx, getProduct, &productv1.GetProductRequest{Id: "1"}, &productv1.GetProductResponse{})
 		}()
-		receive(t, entered)
+		waittest.Receive(t, entered)
 	}
 	c.cut()
 	for range 2 {
-		e := errs.From(receive(t, ended))
+		e := errs.From(waittest.Receive(t, ended))
 		require.Equal(t, errs.Unavailable, e.Code)
 		require.Equal(t, time.Second, e.RetryAfter)
 		require.Contains(t, e.Message, "the connection broke")
 		require.True(t, errs.OutcomeUnknown(e))
 	}
-	receive(t, c.lost) // the process's own handler is called too
+	waittest.Receive(t, c.lost) // the process's own handler is called too
 }
 
 // TestIdempotentCallsAreRetriedAfterAReconnection loses the first answer. The second attempt gets one.
@@ -153,7 +142,7 @@ func TestIdempotentCallsAreRetriedAfterAReconnection(t *testing.T) {
 		mu.Unlock()
 		if blocks {
 			entered <- struct{}{}
-			receive(t, release)
+			waittest.Receive(t, release)
 		}
 		return &productv1.GetProductResponse{}, nil
 	}
@@ -167,9 +156,9 @@ func TestIdempotentCallsAreRetriedAfterAReconnection(t *testing.T) {
 		_, err := client.GetProduct(ctx, &productv1.GetProductRequest{Id: "1"})
 		ended <- err
 	}()
-	receive(t, entered)
+	waittest.Receive(t, entered)
 	c.cut()
-	require.NoError(t, receive(t, ended))
+	require.NoError(t, waittest.Receive(t, ended))
 }
 
 // TestEveryCallEndsThoughTheConnectionBreaks breaks the connection repeatedly under load. Every call ends long before
@@ -202,13 +191,13 @@ func TestEveryCallEndsThoughTheConnectionBreaks(t *testing.T) {
 		})
 	}
 	for range 20 {
-		require.Eventually(t, func() bool {
+		waittest.Until(t, func() bool {
 			_, err := client.GetProduct(ctx, &productv1.GetProductRequest{Id: "1"})
 			return err == nil
-		}, rpctest.Timeout, time.Millisecond)
+		}, "the client does not reconnect")
 		c.cut()
-		receive(t, c.lost)
-		receive(t, c.back)
+		waittest.Receive(t, c.lost)
+		waittest.Receive(t, c.back)
 	}
 	close(done)
 	ended := make(chan struct{})
@@ -216,7 +205,7 @@ func TestEveryCallEndsThoughTheConnectionBreaks(t *testing.T) {
 		callers.Wait()
 		close(ended)
 	}()
-	receive(t, ended)
+	waittest.Receive(t, ended)
 }
 
 func TestCallsOnAClosedConnectionFailAtOnce(t *testing.T) {

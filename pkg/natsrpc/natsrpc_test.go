@@ -21,6 +21,7 @@ import (
 	"souk/pkg/natstest"
 	"souk/pkg/rpc"
 	"souk/pkg/rpc/rpctest"
+	"souk/pkg/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -60,7 +61,7 @@ func tcpTransports(t testing.TB) (server, client rpc.Transport) {
 		require.NoError(t, err)
 		t.Cleanup(func() {
 			nc.Close()
-			receive(t, closed)
+			waittest.Receive(t, closed)
 		})
 		return nc
 	}
@@ -137,7 +138,7 @@ func TestServicesAnswerTheNATSServiceAPI(t *testing.T) {
 	client := k.Client("order")
 	_, err := client.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "1"})
 	require.NoError(t, err)
-	receive(t, entered)
+	waittest.Receive(t, entered)
 	_, err = client.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "bad"})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err))
 
@@ -157,7 +158,7 @@ func TestServicesAnswerTheNATSServiceAPI(t *testing.T) {
 	require.Equal(t, "rpc.product.v1.ProductService.GetProduct", byName["GetProduct"].Subject)
 	require.Equal(t, "public", byName["GetProduct"].Metadata["access"])
 
-	require.Eventually(t, func() bool { // a call is counted after it is answered
+	waittest.Until(t, func() bool { // a call is counted after it is answered
 		var stats micro.Stats
 		ask(t, nc, "$SRV.STATS.product", &stats)
 		for _, e := range stats.Endpoints {
@@ -166,7 +167,7 @@ func TestServicesAnswerTheNATSServiceAPI(t *testing.T) {
 			}
 		}
 		return false
-	}, rpctest.Timeout, 5*time.Millisecond)
+	}, "the calls are not counted")
 
 	found, err := natsrpc.Discover(t.Context(), nc, 100*time.Millisecond)
 	require.NoError(t, err)
@@ -204,17 +205,17 @@ func TestTwoProcessesShareCalls(t *testing.T) {
 	}
 	client := one.Client("order")
 	seen := map[string]bool{}
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		_, err := client.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "1"})
 		require.NoError(t, err)
-		seen[receive(t, served)] = true
+		seen[waittest.Receive(t, served)] = true
 		return seen["one"] && seen["two"]
-	}, rpctest.Timeout, time.Microsecond)
+	}, "one process answers every call")
 	require.NoError(t, two.Stop(t.Context()))
 	for range 20 {
 		_, err := client.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "1"})
 		require.NoError(t, err)
-		require.Equal(t, "one", receive(t, served))
+		require.Equal(t, "one", waittest.Receive(t, served))
 	}
 }
 
@@ -235,7 +236,7 @@ func TestCallsFailWhileNATSIsDown(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		nc.Close()
-		receive(t, closed)
+		waittest.Receive(t, closed)
 	})
 	tr := natsrpc.New(nc, natsrpc.Options{})
 	k := rpctest.Setup(t, func(testing.TB) (server, client rpc.Transport) { return tr, tr }, nil)
@@ -248,7 +249,7 @@ func TestCallsFailWhileNATSIsDown(t *testing.T) {
 	port, err := strconv.Atoi(at.Port())
 	require.NoError(t, err)
 	require.NoError(t, s.Stop(t.Context()))
-	require.Eventually(t, func() bool { return !nc.IsConnected() }, rpctest.Timeout, time.Millisecond)
+	waittest.Until(t, func() bool { return !nc.IsConnected() }, "the connection is still up")
 	_, err = client.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "1"})
 	e := errs.From(err)
 	require.Equal(t, errs.Unavailable, e.Code)
@@ -256,10 +257,10 @@ func TestCallsFailWhileNATSIsDown(t *testing.T) {
 
 	o.Port = port
 	natstest.Start(t, o)
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		_, err := client.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "1"})
 		return err == nil
-	}, rpctest.Timeout, 10*time.Millisecond)
+	}, "the client does not reconnect")
 }
 
 func BenchmarkNATS(b *testing.B) {

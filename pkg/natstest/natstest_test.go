@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"souk/pkg/natstest"
+	"souk/pkg/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,11 +44,7 @@ func TestServerRefusesWrongPassword(t *testing.T) {
 	nc, err := nats.Connect(s.URL(), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	require.NoError(t, err)
 	nc.Close()
-	select {
-	case <-closed:
-	case <-time.After(10 * time.Second):
-		require.Fail(t, "the connection did not close")
-	}
+	waittest.Receive(t, closed)
 
 	u, err := url.Parse(s.URL())
 	require.NoError(t, err)

@@ -13,6 +13,7 @@ import (
 
 	"souk/pkg/event"
 	"souk/pkg/outbox"
+	"souk/pkg/waittest"
 )
 
 // An event that was delivered many times while it waited for another still has all its attempts, also in a new
@@ -121,11 +122,7 @@ func TestEventThatKillsItsProcessBecomesDeadLetter(t *testing.T) {
 			defer close(died)
 			_ = h.consumer(deadly).Run(h.t.Context())
 		}()
-		select {
-		case <-died:
-		case <-time.After(timeout):
-			require.Fail(t, "the event is not redelivered")
-		}
+		waittest.Receive(t, died)
 	}
 	require.Equal(t, o.MaxDeliver, kills)
 	require.Empty(t, h.dead())
@@ -149,17 +146,13 @@ func TestInterruptedAttemptIsNotCounted(t *testing.T) {
 		cut := o
 		cut.Handler = func(context.Context, pgx.Tx, event.Event) error {
 			close(begun)
-			await(t, ctx.Done())
+			waittest.Receive(t, ctx.Done())
 			return errRefused
 		}
 		go func() { done <- h.consumer(cut).Run(ctx) }()
-		select {
-		case <-begun:
-		case <-time.After(timeout):
-			require.Fail(t, "the event is not delivered")
-		}
+		waittest.Receive(t, begun)
 		stop()
-		require.NoError(t, receive(t, done))
+		require.NoError(t, waittest.Receive(t, done))
 	}
 	h.run(h.consumer(o))
 	h.exactly("a", 1)

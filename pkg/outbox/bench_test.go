@@ -10,6 +10,7 @@ import (
 	"souk/pkg/devstack/natsserver"
 	"souk/pkg/natstest"
 	"souk/pkg/outbox"
+	"souk/pkg/waittest"
 )
 
 // benchSetup is setup with a NATS server that syncs after every write, as souk's does.
@@ -70,7 +71,7 @@ func BenchmarkLatency(b *testing.B) {
 			defer tick.Stop()
 			b.ResetTimer()
 			for i := range b.N {
-				receive(b, tick.C)
+				waittest.Receive(b, tick.C)
 				h.append(h.event(aggregate(i%50), int64(i+1)))
 				if wake {
 					relay.Wake()

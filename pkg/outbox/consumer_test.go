@@ -20,6 +20,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/outbox"
+	"souk/pkg/waittest"
 )
 
 func TestEachServiceGetsEveryEventAndInstancesShareThem(t *testing.T) {
@@ -212,7 +213,7 @@ func TestSlowHandlerCausesNoRedelivery(t *testing.T) {
 	o.AckWait = 300 * time.Millisecond
 	o.Handler = func(ctx context.Context, tx pgx.Tx, e event.Event) error {
 		calls.Add(1)
-		await(t, release)
+		waittest.Receive(t, release)
 		return effect("a")(ctx, tx, e)
 	}
 	h.run(h.consumer(o))
@@ -276,13 +277,13 @@ func TestSpanIsStartedOnlyForSampledTrace(t *testing.T) {
 	h.run(h.consumer(o))
 	const id = "0102030405060708090a0b0c0d0e0f10"
 	h.append(h.event("ord_1", 1).With("traceparent", "00-"+id+"-0102030405060708-00"))
-	got := receive(t, seen)
+	got := waittest.Receive(t, seen)
 	require.Equal(t, id, got.TraceID().String(), "the event carries the trace ID even if it is not sampled")
 	require.False(t, got.IsSampled())
 	require.Empty(t, recorder.Started())
 
 	h.append(h.event("ord_1", 2).With("traceparent", "00-"+id+"-0102030405060708-01"))
-	got = receive(t, seen)
+	got = waittest.Receive(t, seen)
 	require.True(t, got.IsSampled())
 	require.Len(t, recorder.Started(), 1)
 	require.Equal(t, id, recorder.Started()[0].SpanContext().TraceID().String())
@@ -325,7 +326,7 @@ func TestClosedConnectionEndsRelayAndConsumer(t *testing.T) {
 	h.nc.Close()
 	h.append(h.event("ord_1", 1))
 	for range 2 {
-		require.ErrorIs(t, receive(t, done), nats.ErrConnectionClosed)
+		require.ErrorIs(t, waittest.Receive(t, done), nats.ErrConnectionClosed)
 	}
 	require.Error(t, relay.Ready(ctx))
 	require.Error(t, consumer.Ready(ctx))
@@ -361,7 +362,7 @@ func TestTailShowsNewEvents(t *testing.T) {
 	}, "nothing is shown")
 	require.Equal(t, "ord_1", seen.AggregateID)
 	cancel()
-	require.NoError(t, receive(t, done))
+	require.NoError(t, waittest.Receive(t, done))
 }
 
 func TestDoneIsCalledAfterCommit(t *testing.T) {
@@ -374,5 +375,5 @@ func TestDoneIsCalledAfterCommit(t *testing.T) {
 	h.run(h.relay())
 	h.append(h.events("a", 3)...)
 	h.exactly("order", 3)
-	require.Positive(t, receive(t, seen), "its transaction is visible")
+	require.Positive(t, waittest.Receive(t, seen), "its transaction is visible")
 }

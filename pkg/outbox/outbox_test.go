@@ -16,6 +16,7 @@ import (
 	"souk/pkg/outbox"
 	"souk/pkg/pgtest"
 	"souk/pkg/postgres"
+	"souk/pkg/waittest"
 )
 
 func TestMigrationsUpDownUp(t *testing.T) {
@@ -97,7 +98,7 @@ func TestEventArrivesUnchanged(t *testing.T) {
 	e.Time = e.Time.Truncate(time.Microsecond) // what PostgreSQL keeps
 	e.Payload = []byte(strings.Repeat("\x00\xff", 1000))
 	h.append(e)
-	out := receive(t, got)
+	out := waittest.Receive(t, got)
 	out.Time = out.Time.UTC()
 	require.Equal(t, e, out)
 }

@@ -15,6 +15,7 @@ import (
 
 	"souk/pkg/event"
 	"souk/pkg/natstest"
+	"souk/pkg/waittest"
 )
 
 // stream returns a JetStream with souk's streams, and the stream of events.
@@ -26,17 +27,6 @@ func stream(t *testing.T) (jetstream.JetStream, jetstream.Stream) {
 	s, err := js.Stream(t.Context(), StreamEvents)
 	require.NoError(t, err)
 	return js, s
-}
-
-func receive[T any](t *testing.T, ch <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(time.Minute):
-		t.Fatal("nothing was received in time")
-		panic("unreachable")
-	}
 }
 
 func rowsOf(aggregate string, n int) []row {
@@ -87,7 +77,7 @@ func TestOpenTicksShareOneBatch(t *testing.T) {
 	sent, err := two.publish(t.Context(), "payment", rowsOf("pay_1", minAtomic/2))
 	require.NoError(t, err)
 	require.Equal(t, rowsOf("pay_1", minAtomic/2), sent)
-	other := receive(t, first)
+	other := waittest.Receive(t, first)
 	require.NoError(t, other.err)
 	require.Equal(t, rowsOf("ord_1", minAtomic/2), other.sent)
 
@@ -150,7 +140,7 @@ func TestFailureReachesOnlyItsOwnRelay(t *testing.T) {
 			sent, err := two.publish(t.Context(), "payment", rowsOf("pay_1", 3))
 			require.NoError(t, err)
 			require.Len(t, sent, 3)
-			other := receive(t, first)
+			other := waittest.Receive(t, first)
 			require.ErrorIs(t, other.err, c.want)
 			require.Equal(t, bad[:c.at], other.sent, "later events of the same aggregate are not published")
 		})
@@ -169,7 +159,7 @@ func TestTickIntervalDoublesAtHighRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPublisher(nil)
 		after := func(wait time.Duration, events int) time.Duration {
-			receive(t, time.After(wait))
+			waittest.Receive(t, time.After(wait))
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.adapt(events)
@@ -184,7 +174,7 @@ func TestTickIntervalDoublesAtHighRate(t *testing.T) {
 
 		last := time.Now()
 		require.Equal(t, 2*tickInterval-time.Since(p.start)%(2*tickInterval), p.untilNextTick(last))
-		receive(t, time.After(2*tickInterval))
+		waittest.Receive(t, time.After(2*tickInterval))
 		require.Zero(t, p.untilNextTick(last))
 		require.Equal(t, tickInterval, after(0, 1))
 		require.LessOrEqual(t, p.untilNextTick(time.Now()), tickInterval)

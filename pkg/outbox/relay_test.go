@@ -24,6 +24,7 @@ import (
 	"souk/pkg/outbox"
 	"souk/pkg/pgtest"
 	"souk/pkg/postgres"
+	"souk/pkg/waittest"
 )
 
 func port(t testing.TB, address string, o *natsserver.Options) {
@@ -81,7 +82,7 @@ func TestRelayDeathBetweenPublishAndMarkDuplicatesNoEffect(t *testing.T) {
 				h.append(h.events(aggregate(i), 3)...)
 			}
 			require.NoError(t, h.relay().Run(ctx))
-			receive(t, hit)
+			waittest.Receive(t, hit)
 			require.Equal(t, 60, h.pending(), "published, but not marked")
 			require.EqualValues(t, 60, h.streamMessages())
 			h.run(h.consumer(h.options("a")))
@@ -223,7 +224,7 @@ func TestEventsSurviveNATSRestartUnderLoad(t *testing.T) {
 		h.eventually(func() bool { return h.effects("a") > before+150 }, "the consumer does not continue")
 	}
 	close(stop)
-	n := receive(t, written)
+	n := waittest.Receive(t, written)
 	h.once("a", n)
 	h.eventually(func() bool { return h.pending() == 0 }, "unsent rows")
 }

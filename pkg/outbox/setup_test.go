@@ -24,6 +24,7 @@ import (
 	"souk/pkg/outbox"
 	"souk/pkg/pgtest"
 	"souk/pkg/postgres"
+	"souk/pkg/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.IgnoreServerLeaks()...) }
@@ -68,7 +69,7 @@ func (h *harness) connect() {
 	require.NoError(h.t, err)
 	h.t.Cleanup(func() {
 		nc.Close()
-		receive(h.t, closed)
+		waittest.Receive(h.t, closed)
 	})
 	h.nc = nc
 	h.js, err = jetstream.New(nc)
@@ -85,29 +86,6 @@ func (h *harness) restartNATS(meanwhile func()) {
 	require.NoError(h.t, h.nats.Stop(ctx))
 	meanwhile()
 	h.nats = natstest.Start(h.t, o)
-}
-
-// receive returns the next value of ch. It fails the test when none comes in time, and must be called by the
-// test's goroutine.
-func receive[T any](t testing.TB, ch <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(timeout):
-		t.Fatal("nothing was received in time")
-		panic("unreachable")
-	}
-}
-
-// await waits until ch is closed, and fails the test when that takes too long. Handlers may call it.
-func await(t testing.TB, ch <-chan struct{}) {
-	t.Helper()
-	select {
-	case <-ch:
-	case <-time.After(timeout):
-		t.Error("the channel was not closed in time")
-	}
 }
 
 type runnable interface {
@@ -128,12 +106,7 @@ func (h *harness) run(r runnable) (stop func()) {
 		}
 		stopped = true
 		cancel()
-		select {
-		case err := <-done:
-			require.NoError(h.t, err)
-		case <-time.After(timeout):
-			require.Fail(h.t, "Run does not return")
-		}
+		require.NoError(h.t, waittest.Receive(h.t, done))
 	}
 	h.t.Cleanup(stop)
 	h.eventually(func() bool { return r.Ready(ctx) == nil }, "Ready still fails")
@@ -217,7 +190,7 @@ func (h *harness) pending() int { return h.count(`select count(*) from outbox wh
 
 func (h *harness) eventually(ok func() bool, msg string, args ...any) {
 	h.t.Helper()
-	require.Eventually(h.t, ok, timeout, 10*time.Millisecond, append([]any{msg}, args...)...)
+	waittest.Until(h.t, ok, msg, args...)
 }
 
 // exactly waits for n effects of the consumer. It requires one effect per event, in order for each aggregate.

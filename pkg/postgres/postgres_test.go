@@ -18,6 +18,7 @@ import (
 	"souk/pkg/migration"
 	"souk/pkg/pgtest"
 	"souk/pkg/postgres"
+	"souk/pkg/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -261,8 +262,8 @@ func TestInTx(t *testing.T) {
 			})
 		}
 		done.Wait()
-		require.NoError(t, <-failures)
-		require.NoError(t, <-failures)
+		require.NoError(t, waittest.Receive(t, failures))
+		require.NoError(t, waittest.Receive(t, failures))
 		require.EqualValues(t, 8, stock(ctx, t, pool, "a"))
 		require.EqualValues(t, 8, stock(ctx, t, pool, "b"))
 	})

@@ -17,6 +17,7 @@ import (
 	"souk/pkg/ratelimit"
 	"souk/pkg/redistest"
 	"souk/pkg/redisx"
+	"souk/pkg/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -118,10 +119,10 @@ func TestKeysExpire(t *testing.T) {
 	l := limiter(t, client, ratelimit.Options{Prefix: p, Rate: 100, Burst: 5})
 	_, err := l.Allow(ctx, "k")
 	require.NoError(t, err)
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		n, err := client.Do(ctx, client.B().Exists().Key("ratelimit:"+p+":k").Build()).AsInt64()
 		return err == nil && n == 0
-	}, 2*time.Second, 5*time.Millisecond)
+	}, "the key does not expire")
 }
 
 func TestUnavailableWithoutRedis(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 
 	"souk/pkg/errs"
 	"souk/pkg/redisx"
+	"souk/pkg/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -73,13 +74,13 @@ func (s *server) start() {
 	s.cmd = exec.Command("redis-server", args...)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	require.NoError(s.t, s.cmd.Start())
-	require.Eventually(s.t, func() bool {
+	waittest.Until(s.t, func() bool {
 		c, err := net.Dial("unix", s.socket)
 		if err == nil {
 			_ = c.Close()
 		}
 		return err == nil
-	}, 10*time.Second, 5*time.Millisecond)
+	}, "the server does not answer")
 }
 
 func (s *server) stop() {
@@ -159,11 +160,10 @@ func TestCommandsFailQuicklyWhileRedisIsStopped(t *testing.T) {
 				} else {
 					require.NoError(t, s.cmd.Process.Signal(syscall.SIGCONT))
 				}
-				require.Eventually(
+				waittest.Until(
 					t,
 					func() bool { return redisx.Ping(ctx, c) == nil && commands["cache"]() != nil },
-					5*time.Second,
-					10*time.Millisecond,
+					"the client does not reconnect",
 				)
 				require.NoError(t, commands["set"]())
 			})

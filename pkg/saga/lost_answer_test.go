@@ -11,6 +11,7 @@ import (
 
 	"souk/pkg/failpoint"
 	"souk/pkg/saga"
+	"souk/pkg/waittest"
 )
 
 // The pivot takes effect, its answer is lost, and the deadline passes before the next attempt. The saga is not
@@ -30,7 +31,7 @@ func TestPivotWithALostAnswerIsNotUndoneAfterTheDeadline(t *testing.T) {
 	})))
 	require.NoError(t, h.begin(t.Context(), h.runner, "s1", input{}))
 	h.runner.Detach("s1")
-	wait(t, lost)
+	waittest.Receive(t, lost)
 	eventually(t, func(context.Context) error {
 		if h.metric(t, "saga_running") != 0 {
 			return errors.New("the saga is not abandoned")
@@ -69,7 +70,7 @@ func TestPivotWithALostAnswerIsNotUndoneAfterAStop(t *testing.T) {
 	})))
 	require.NoError(t, h.begin(t.Context(), r, "s1", input{}))
 	r.Detach("s1")
-	wait(t, stopped)
+	waittest.Receive(t, stopped)
 	h.expireLease(t, "s1")
 	require.Equal(t, saga.Done, h.waitState(t, "s1", saga.Done, saga.Compensated, saga.Parked).State)
 	h.verify(t, "s1")

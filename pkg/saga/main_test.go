@@ -20,6 +20,7 @@ import (
 	"souk/pkg/pgtest"
 	"souk/pkg/postgres"
 	"souk/pkg/saga"
+	"souk/pkg/waittest"
 )
 
 func TestMain(m *testing.M) {
@@ -112,12 +113,7 @@ func run(t testing.TB, r *saga.Runner) (stop func()) {
 			return
 		}
 		stopped = true
-		select {
-		case err := <-done:
-			require.NoError(t, err)
-		case <-time.After(timeout):
-			require.Fail(t, "the runner did not stop")
-		}
+		require.NoError(t, waittest.Receive(t, done))
 	}
 	t.Cleanup(stop)
 	return stop
@@ -166,33 +162,12 @@ func (h *harness) waitState(t testing.TB, id string, states ...saga.State) saga.
 // eventually calls f until it returns nil.
 func eventually(t testing.TB, f func(ctx context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
-	defer cancel()
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := f(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			require.NoError(t, err)
-		}
-	}
-}
-
-// wait receives from ch, which may also be closed.
-func wait[T any](t testing.TB, ch <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(timeout):
-		t.Fatal("timeout: nothing was received")
-		panic("unreachable")
-	}
+	var err error
+	defer func() { require.NoError(t, err) }() // the last error says what is wrong
+	waittest.Until(t, func() bool {
+		err = f(t.Context())
+		return err == nil
+	}, "f still fails")
 }
 
 // gate holds the first n goroutines that enter it.

@@ -10,6 +10,7 @@ import (
 
 	"souk/pkg/errs"
 	"souk/pkg/saga"
+	"souk/pkg/waittest"
 )
 
 // withPrompt replaces the steps of the definition by a pivot, a prompt step, and another one.
@@ -74,5 +75,5 @@ func TestWrittenIsCalledAfterTheCommit(t *testing.T) {
 	})
 	o := h.execute(t, "s1", input{})
 	require.Equal(t, saga.Confirmed, o.State)
-	require.Equal(t, "confirmed", wait(t, status))
+	require.Equal(t, "confirmed", waittest.Receive(t, status))
 }

@@ -13,6 +13,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/postgres"
 	"souk/pkg/saga"
+	"souk/pkg/waittest"
 )
 
 func TestSagaWithoutFailuresIsDone(t *testing.T) {
@@ -233,9 +234,9 @@ func TestSagaGoesOnWhenItsCallerLeaves(t *testing.T) {
 		_, err := h.runner.Execute(ctx, "s1")
 		failed <- err
 	}()
-	wait(t, gate.arrived)
+	waittest.Receive(t, gate.arrived)
 	cancel()
-	require.True(t, errs.Is(wait(t, failed), errs.Timeout))
+	require.True(t, errs.Is(waittest.Receive(t, failed), errs.Timeout))
 	gate.open()
 	h.waitState(t, "s1", saga.Done)
 	h.verify(t, "s1")
@@ -360,8 +361,8 @@ func TestStoppingRunnerReleasesItsSagas(t *testing.T) {
 		o, _ := r.Execute(t.Context(), "caller")
 		out <- o
 	}()
-	wait(t, gate.arrived)
-	wait(t, gate.arrived)
+	waittest.Receive(t, gate.arrived)
+	waittest.Receive(t, gate.arrived)
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -375,8 +376,8 @@ func TestStoppingRunnerReleasesItsSagas(t *testing.T) {
 	})
 	require.True(t, errs.Is(h.begin(t.Context(), r, "late", input{}), errs.Unavailable))
 	gate.open()
-	require.Equal(t, saga.Confirmed, wait(t, out).State)
-	wait(t, stopped)
+	require.Equal(t, saga.Confirmed, waittest.Receive(t, out).State)
+	waittest.Receive(t, stopped)
 	// The leases of an hour were given up, so the other runner goes on.
 	h.waitState(t, "background", saga.Done)
 	h.waitState(t, "caller", saga.Done)

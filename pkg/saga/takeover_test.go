@@ -17,6 +17,7 @@ import (
 	"souk/pkg/failpoint"
 	"souk/pkg/postgres"
 	"souk/pkg/saga"
+	"souk/pkg/waittest"
 )
 
 // stalledRunner returns a runner that does not run: it does not renew leases and does not notice when it loses
@@ -56,7 +57,7 @@ func TestLateCallOfAStalledOwnerFindsATombstone(t *testing.T) {
 		o, err := stalled.Execute(context.WithoutCancel(t.Context()), "s1")
 		answers <- answer{o, err}
 	}()
-	wait(t, gate.arrived)
+	waittest.Receive(t, gate.arrived)
 	require.NoError(t, h.expireDeadline(t.Context(), "s1"))
 	h.expireLease(t, "s1")
 	s := h.waitState(t, "s1", saga.Compensated)
@@ -69,7 +70,7 @@ func TestLateCallOfAStalledOwnerFindsATombstone(t *testing.T) {
 	require.Equal(t, "tombstone", state, "a step that an earlier owner may be calling is undone")
 
 	gate.open()
-	a := wait(t, answers)
+	a := waittest.Receive(t, answers)
 	require.NoError(t, a.err)
 	require.Equal(t, saga.Compensated, a.o.State, "the caller of the stalled owner gets the outcome")
 	require.Equal(t, int32(1), late.Load())
@@ -92,12 +93,12 @@ func TestStalledOwnerIsFencedAtItsPivot(t *testing.T) {
 		o, _ := stalled.Execute(context.WithoutCancel(t.Context()), "s1")
 		out <- o
 	}()
-	wait(t, gate.arrived)
+	waittest.Receive(t, gate.arrived)
 	require.NoError(t, h.expireDeadline(t.Context(), "s1"))
 	h.expireLease(t, "s1")
 	h.waitState(t, "s1", saga.Compensated)
 	gate.open()
-	require.Equal(t, saga.Compensated, wait(t, out).State)
+	require.Equal(t, saga.Compensated, waittest.Receive(t, out).State)
 	h.verify(t, "s1") // confirmed = 0
 }
 
@@ -117,11 +118,11 @@ func TestStalledOwnerIsFencedAtItsEnd(t *testing.T) {
 		o, _ := stalled.Execute(context.WithoutCancel(t.Context()), "s1")
 		out <- o
 	}()
-	wait(t, gate.arrived)
+	waittest.Receive(t, gate.arrived)
 	h.expireLease(t, "s1")
 	before := h.waitState(t, "s1", saga.Compensated)
 	gate.open()
-	require.Equal(t, errs.OutOfStock, wait(t, out).Err.Code)
+	require.Equal(t, errs.OutOfStock, waittest.Receive(t, out).Err.Code)
 	after := h.waitState(t, "s1", saga.Compensated)
 	require.Equal(t, before.UpdatedAt, after.UpdatedAt)
 	h.verify(t, "s1")
@@ -272,10 +273,9 @@ func TestTwoRunnersUnderFaults(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	close(ids)
-	all := make([]string, 0, callers*each)
-	for id := range ids {
-		all = append(all, id)
+	all := make([]string, len(ids))
+	for i := range all {
+		all[i] = waittest.Receive(t, ids)
 	}
 	require.Len(t, all, callers*each)
 	for _, id := range all {

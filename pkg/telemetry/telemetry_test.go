@@ -19,6 +19,7 @@ import (
 	"souk/pkg/telemetry"
 	"souk/pkg/telemetry/receiver"
 	"souk/pkg/telemetrytest"
+	"souk/pkg/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -76,12 +77,7 @@ func TestExportWithinAMachineIsNotCompressed(t *testing.T) {
 	_, span := p.Tracer("order").Start(context.Background(), "Checkout")
 	span.End()
 	require.NoError(t, p.Shutdown(context.Background())) // sends the span
-	select {
-	case encoding := <-encodings:
-		require.Empty(t, encoding)
-	case <-time.After(10 * time.Second):
-		require.Fail(t, "no export arrived")
-	}
+	require.Empty(t, waittest.Receive(t, encodings))
 }
 
 func TestServicesOfOneProcessShareExporters(t *testing.T) {

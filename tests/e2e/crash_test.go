@@ -17,6 +17,7 @@ import (
 	"souk/apps/payment"
 	"souk/apps/product"
 	"souk/pkg/id"
+	"souk/pkg/waittest"
 )
 
 // sagaTimeout bounds how long after a restart a saga may still be open.
@@ -64,11 +65,11 @@ func (c interrupted) complete(s *souk) {
 	s.t.Helper()
 	c.buyer = &client{s: s, token: c.buyer.token}
 	var a *answer
-	eventually(s.t, "a retry with the same key is answered", func() bool {
+	waittest.Until(s.t, func() bool {
 		var err error
 		a, err = c.buyer.do(http.MethodPost, "/v1/checkout", c.body, "Idempotency-Key", c.key)
 		return err == nil && a.status < http.StatusInternalServerError && a.code() != "idempotency_in_flight"
-	})
+	}, "a retry with the same key is not answered")
 	if c.token == "tok_declined" {
 		a.problem(http.StatusPaymentRequired, "payment_declined")
 		return
@@ -93,14 +94,14 @@ func sagasEnd(s *souk) {
 func (s *souk) setFailpoints(process, spec string) {
 	s.t.Helper()
 	var admin string
-	eventually(s.t, process+" runs", func() bool {
+	waittest.Until(s.t, func() bool {
 		for _, p := range s.processes() {
 			if p.Name == process && p.PID != 0 {
 				admin = p.Admin
 			}
 		}
 		return admin != ""
-	})
+	}, "%s does not run", process)
 	req, err := http.NewRequest(http.MethodPut, "http://"+admin+"/debug/failpoints", bytes.NewBufferString(spec))
 	require.NoError(s.t, err)
 	res, err := http.DefaultClient.Do(req)
@@ -188,17 +189,22 @@ func TestCrashOfOneService(t *testing.T) {
 				s := s.in(t)
 				for _, token := range []string{"tok_ok", "tok_declined"} {
 					var before int
-					eventually(t, service+" runs", func() bool { before = s.pid(service); return before != 0 })
+					waittest.Until(
+						t,
+						func() bool { before = s.pid(service); return before != 0 },
+						"%s does not run",
+						service,
+					)
 					s.setFailpoints(service, point+"=exit")
 					c := beginCheckout(s, v, token)
 					c.complete(s) // the customer's retry is answered even if the process ended
 					if s.pid(service) == before {
 						continue
 					}
-					eventually(t, "the process is restarted", func() bool {
+					waittest.Until(t, func() bool {
 						pid := s.pid(service)
 						return pid != 0 && pid != before
-					})
+					}, "the process is not restarted")
 					sagasEnd(s)
 					return
 				}
@@ -258,7 +264,12 @@ func TestKillUnderLoad(t *testing.T) {
 	for _, name := range []string{"order", "payment", "product", "order", "product", "payment"} {
 		before := s.pid(name)
 		require.NoError(t, syscall.Kill(before, syscall.SIGKILL))
-		eventually(t, name+" is restarted", func() bool { pid := s.pid(name); return pid != 0 && pid != before })
+		waittest.Until(
+			t,
+			func() bool { pid := s.pid(name); return pid != 0 && pid != before },
+			"%s is not restarted",
+			name,
+		)
 	}
 	close(done)
 	n := 0

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"souk/pkg/id"
+	"souk/pkg/waittest"
 )
 
 // TestOutagesLoseNoAcknowledgedOrder kills Redis and PostgreSQL while customers buy. Requests fail as unavailable
@@ -24,11 +25,11 @@ func TestOutagesLoseNoAcknowledgedOrder(t *testing.T) {
 	outage := func(what string, pid int) {
 		before := l.orders.Load()
 		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
-		eventually(t, "orders are taken again after "+what+" was killed", func() bool {
+		waittest.Until(t, func() bool {
 			return l.orders.Load() > before+20
-		})
+		}, "no orders are taken after %s was killed", what)
 	}
-	eventually(t, "orders are taken", func() bool { return l.orders.Load() > 20 })
+	waittest.Until(t, func() bool { return l.orders.Load() > 20 }, "no orders are taken")
 	outage("Redis", childOf(t, s, "redis-server"))
 	outage("PostgreSQL", childOf(t, s, "postgres"))
 	outage("Redis", childOf(t, s, "redis-server"))
@@ -46,7 +47,7 @@ func TestOutagesLoseNoAcknowledgedOrder(t *testing.T) {
 func childOf(t *testing.T, s *souk, program string) int {
 	t.Helper()
 	var found int
-	eventually(t, program+" runs", func() bool {
+	waittest.Until(t, func() bool {
 		stats, err := filepath.Glob("/proc/[0-9]*/stat")
 		require.NoError(t, err)
 		for _, path := range stats {
@@ -66,7 +67,7 @@ func childOf(t *testing.T, s *souk, program string) int {
 			}
 		}
 		return false
-	})
+	}, "%s does not run", program)
 	return found
 }
 
@@ -91,7 +92,7 @@ func TestReplayRestoresLostJetStream(t *testing.T) {
 		return len(mail.Messages)
 	}
 	for to := range buyers {
-		eventually(t, "the mail arrives", func() bool { return mails(to) == 1 })
+		waittest.Until(t, func() bool { return mails(to) == 1 }, "the mail does not arrive")
 	}
 	s.stop()
 	require.NoError(t, os.RemoveAll(filepath.Join(s.dir, "nats")))
@@ -103,7 +104,7 @@ func TestReplayRestoresLostJetStream(t *testing.T) {
 	last := email("after")
 	body["email"] = last
 	g.post("/v1/checkout", body, "Idempotency-Key", id.New(id.Event)).order()
-	eventually(t, "events flow again", func() bool { return mails(last) == 1 })
+	waittest.Until(t, func() bool { return mails(last) == 1 }, "no events are handled")
 	for to := range buyers {
 		require.Zero(t, mails(to), "the restarted mail sink is empty, so this is a second mail")
 	}

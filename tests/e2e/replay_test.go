@@ -19,6 +19,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"souk/pkg/waittest"
 )
 
 // TestRealOrdersAddUpToTheCent imports a marketplace that is made from real data, searches it, and replays a thousand
@@ -57,9 +60,9 @@ func TestRealOrdersAddUpToTheCent(t *testing.T) {
 		m.total.FloatString(2),
 		replayed.FloatString(2),
 	)
-	eventually(t, "every saga ends", func() bool {
+	waittest.Until(t, func() bool {
 		return !strings.Contains(s.must("saga", "ls", "--state", "running"), "checkout")
-	})
+	}, "a saga does not end")
 	s.verify()
 
 	exported := filepath.Join(t.TempDir(), "export.csv")
@@ -162,20 +165,15 @@ func signIn(s *souk, m *marketplace) []*customer {
 
 // inParallel calls do for all values, n at a time.
 func inParallel[T any](n int, all []T, do func(T)) {
-	work := make(chan T)
-	var wg sync.WaitGroup
-	for range n {
-		wg.Go(func() {
-			for v := range work {
-				do(v)
-			}
+	var work errgroup.Group
+	work.SetLimit(n)
+	for _, v := range all {
+		work.Go(func() error {
+			do(v)
+			return nil
 		})
 	}
-	for _, v := range all {
-		work <- v
-	}
-	close(work)
-	wg.Wait()
+	_ = work.Wait() // no call returns an error
 }
 
 // replay checks out the customer's orders and returns the sum of their totals. It fails unless exactly these orders

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"souk/pkg/id"
+	"souk/pkg/waittest"
 )
 
 const (
@@ -31,13 +32,13 @@ func TestServerRestartsLoseNoOrderInOneProcess(t *testing.T) {
 
 	d.servers.stopNATS(t)
 	before, unavailable, since := l.orders.Load(), l.unavailable.Load(), time.Now()
-	eventually(t, "orders are taken without NATS", func() bool {
+	waittest.Until(t, func() bool {
 		return l.orders.Load() > before+20 && time.Since(since) > downTime
-	})
+	}, "no orders are taken without NATS")
 	require.Equal(t, unavailable, l.unavailable.Load(), "in one process no answer needs NATS")
 	d.servers.startNATS(t)
 	before = l.orders.Load()
-	eventually(t, "orders are taken with NATS", func() bool { return l.orders.Load() > before+20 })
+	waittest.Until(t, func() bool { return l.orders.Load() > before+20 }, "no orders are taken with NATS")
 
 	d.restartServer("PostgreSQL", v, l, d.servers.stopPostgres, d.servers.startPostgres)
 	d.requireNothingLost(l)
@@ -59,7 +60,7 @@ func (d *deployment) market() (variant string, l *load) {
 	shop := handle("restarts")
 	variant = d.seller(shop).sell(shop, "Restarts", "10.00", 100_000).Variants[0].ID
 	l = startLoad(d.t, d.souk, variant, false)
-	eventually(d.t, "orders are taken", func() bool { return l.orders.Load() > 20 })
+	waittest.Until(d.t, func() bool { return l.orders.Load() > 20 }, "no orders are taken")
 	return variant, l
 }
 

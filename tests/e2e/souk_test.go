@@ -22,6 +22,7 @@ import (
 	"souk/pkg/devstack"
 	"souk/pkg/id"
 	"souk/pkg/natstest"
+	"souk/pkg/waittest"
 )
 
 // modes maps the topologies in which the suite runs to their flags.
@@ -454,19 +455,13 @@ func (c *client) stock(shop, variantID string) stockJSON {
 	return stockJSON{}
 }
 
-// eventually waits until check returns true, for at most 20 s.
-func eventually(t testing.TB, what string, check func() bool) {
-	t.Helper()
-	require.Eventually(t, check, 20*time.Second, 20*time.Millisecond, what)
-}
-
 // stockWithoutReservations waits until no pieces of a shop's variant are reserved, and returns its stock.
 func (c *client) stockWithoutReservations(shop, variantID string) stockJSON {
 	c.s.t.Helper()
 	var st stockJSON
-	eventually(c.s.t, "reserved stock is committed or released", func() bool {
+	waittest.Until(c.s.t, func() bool {
 		st = c.stock(shop, variantID)
 		return st.Reserved == "0"
-	})
+	}, "reserved stock is neither committed nor released")
 	return st
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"souk/pkg/id"
+	"souk/pkg/waittest"
 )
 
 // TestSuite runs the tests that must pass in every topology. All tests of a topology share one souk.
@@ -78,24 +79,24 @@ func testTour(t *testing.T, s *souk) {
 	require.Len(t, order.ShopOrders, 2, "split by shop")
 	require.Equal(t, "/v1/orders/"+order.ID, res.header.Get("Location"))
 
-	eventually(t, "the payment is captured", func() bool {
+	waittest.Until(t, func() bool {
 		var o orderJSON
 		ana.get("/v1/orders/" + order.ID).want(http.StatusOK).into(&o)
 		return o.Payment.Status == "captured"
-	})
-	eventually(t, "the cart is empty", func() bool {
+	}, "the payment is not captured")
+	waittest.Until(t, func() bool {
 		var c cartJSON
 		ana.get("/v1/cart").want(http.StatusOK).into(&c)
 		return len(c.Items) == 0
-	})
-	eventually(t, "a confirmation mail arrives, once", func() bool {
+	}, "the cart is not empty")
+	waittest.Until(t, func() bool {
 		var mail struct {
 			Messages []struct{ Subject, Text string }
 		}
 		ana.get("/dev/mail?to=" + to).want(http.StatusOK).into(&mail)
 		return len(mail.Messages) == 1 && strings.Contains(mail.Messages[0].Subject+mail.Messages[0].Text, order.Number)
-	})
-	eventually(t, "one trace joins gateway, order, product, payment and the mail", func() bool {
+	}, "not one confirmation mail arrives")
+	waittest.Until(t, func() bool {
 		var tr struct {
 			Spans []struct{ Service, Name string }
 		}
@@ -110,7 +111,7 @@ func testTour(t *testing.T, s *souk) {
 		}
 		return services["gateway"] && services["order"] && services["product"] && services["payment"] &&
 			services["notification"]
-	})
+	}, "no trace joins gateway, order, product, payment and the mail")
 }
 
 func testGuest(t *testing.T, s *souk) {
@@ -127,11 +128,11 @@ func testGuest(t *testing.T, s *souk) {
 	order := g.post("/v1/checkout", body, "Idempotency-Key", id.New(id.Event)).order()
 	g.get("/v1/orders/" + order.ID).want(http.StatusOK)
 	s.guest().get("/v1/orders/"+order.ID).problem(http.StatusNotFound, "not_found")
-	eventually(t, "the guest gets the mail", func() bool {
+	waittest.Until(t, func() bool {
 		var mail struct{ Messages []struct{ Subject string } }
 		g.get("/dev/mail?to=" + to).want(http.StatusOK).into(&mail)
 		return len(mail.Messages) == 1
-	})
+	}, "the guest gets no mail")
 
 	other := s.guest()
 	other.add(p.Variants[0].ID, 2).want(http.StatusOK)
@@ -178,16 +179,16 @@ func testLostProviderAnswer(t *testing.T, s *souk) {
 	for _, token := range []string{"tok_timeout_then_ok", "tok_error_then_ok", "tok_slow"} {
 		u.add(p.Variants[0].ID, 1).want(http.StatusOK)
 		order := u.checkout(token).order()
-		eventually(t, token+" ends captured", func() bool {
+		waittest.Until(t, func() bool {
 			var o orderJSON
 			u.get("/v1/orders/" + order.ID).want(http.StatusOK).into(&o)
 			return o.Payment.Status == "captured"
-		})
-		eventually(t, "the cart is empty", func() bool {
+		}, "the payment with %s is not captured", token)
+		waittest.Until(t, func() bool {
 			var c cartJSON
 			u.get("/v1/cart").want(http.StatusOK).into(&c)
 			return len(c.Items) == 0
-		})
+		}, "the cart is not empty")
 	}
 }
 
@@ -201,22 +202,26 @@ func testCancel(t *testing.T, s *souk) {
 	order := u.checkout("tok_ok").order()
 	require.Equal(t, "3", seller.stockWithoutReservations(shop, p.Variants[0].ID).OnHand)
 	for range 2 { // a second cancellation has no effect
-		eventually(t, "the order is cancelled", func() bool {
+		waittest.Until(t, func() bool {
 			a := u.post("/v1/orders/"+order.ID+":cancel", obj{"reason": "changed my mind"})
 			return a.status == http.StatusOK
-		})
+		}, "the order is not cancelled")
 	}
-	eventually(t, "the payment is given back", func() bool {
+	waittest.Until(t, func() bool {
 		var o orderJSON
 		u.get("/v1/orders/" + order.ID).want(http.StatusOK).into(&o)
 		return o.Status == "cancelled" && (o.Payment.Status == "refunded" || o.Payment.Status == "voided")
-	})
-	eventually(t, "so is the stock", func() bool { return seller.stock(shop, p.Variants[0].ID).OnHand == "5" })
-	eventually(t, "a second mail says so", func() bool {
+	}, "the payment is not given back")
+	waittest.Until(
+		t,
+		func() bool { return seller.stock(shop, p.Variants[0].ID).OnHand == "5" },
+		"the stock is not given back",
+	)
+	waittest.Until(t, func() bool {
 		var mail struct{ Messages []struct{ Subject string } }
 		u.get("/dev/mail?to=" + to).want(http.StatusOK).into(&mail)
 		return len(mail.Messages) == 2
-	})
+	}, "no second mail says so")
 }
 
 func testShip(t *testing.T, s *souk) {
@@ -238,9 +243,9 @@ func testShip(t *testing.T, s *souk) {
 	seller.post("/v1/shop-orders/"+theirs+":ship", ship).problem(http.StatusNotFound, "not_found")
 	u.post("/v1/shop-orders/"+mine+":ship", ship).problem(http.StatusNotFound, "not_found")
 	seller.post("/v1/shop-orders/"+mine+":deliver", obj{}).problem(http.StatusConflict, "conflict")
-	eventually(t, "the shop order is shipped", func() bool {
+	waittest.Until(t, func() bool {
 		return seller.post("/v1/shop-orders/"+mine+":ship", ship).status == http.StatusOK
-	})
+	}, "the shop order is not shipped")
 	u.post("/v1/orders/"+order.ID+":cancel", obj{}).problem(http.StatusConflict, "conflict")
 	status := func() string {
 		var o orderJSON

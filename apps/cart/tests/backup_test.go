@@ -17,11 +17,12 @@ import (
 	"souk/pkg/devstack"
 	"souk/pkg/errs"
 	"souk/pkg/id"
+	"souk/pkg/pgtest"
 	"souk/pkg/redistest"
-	"souk/pkg/redisx"
+	"souk/pkg/waittest"
 )
 
-// drain writes back all due carts, as the loop does. It returns their number.
+// drain writes back all due or all dirty carts, as another process of the service. It returns their number.
 func (h *harness) drain(t testing.TB, all bool) (total int) {
 	t.Helper()
 	for {
@@ -35,22 +36,28 @@ func (h *harness) drain(t testing.TB, all bool) (total int) {
 
 func (h *harness) dirty(t testing.TB) int64 {
 	t.Helper()
-	n, err := h.redis.Do(t.Context(), h.redis.B().Zcard().Key(h.prefix+"carts:dirty").Build()).AsInt64()
+	n, err := h.redis.Do(t.Context(), h.redis.B().Zcard().Key("carts:dirty").Build()).AsInt64()
 	require.NoError(t, err)
 	return n
+}
+
+// writtenBack waits until the service has written all dirty carts back.
+func (h *harness) writtenBack(t testing.TB) {
+	t.Helper()
+	waittest.Until(t, func() bool { return h.dirty(t) == 0 }, "carts are dirty")
 }
 
 func TestCartsAreRestoredAfterALossOfRedis(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	ctx, uid := h.user(t)
+	ctx, uid := h.user()
 	tea, cup := h.catalogue.sell(brl(1), 10), h.catalogue.sell(brl(1), 10)
 	h.add(t, ctx, cup, 1)
 	want := h.add(t, ctx, tea, 2)
 	require.Zero(t, h.drain(t, false), "not yet due")
+	require.EqualValues(t, 1, h.dirty(t))
 	h.clock.Advance(2 * time.Second)
-	require.Equal(t, 1, h.drain(t, false))
-	require.Zero(t, h.dirty(t))
+	h.writtenBack(t)
 	h.lose(t, uid)
 	got := h.get(t, ctx)
 	require.Equal(t, quantities(want), quantities(got))
@@ -60,7 +67,7 @@ func TestCartsAreRestoredAfterALossOfRedis(t *testing.T) {
 	h.lose(t, uid)
 	h.add(t, ctx, tea, 1)
 	h.clock.Advance(2 * time.Second)
-	h.drain(t, false)
+	h.writtenBack(t)
 	h.lose(t, uid)
 	require.Equal(t, map[string]int64{cup: 1, tea: 3}, quantities(h.get(t, ctx)))
 }
@@ -68,7 +75,7 @@ func TestCartsAreRestoredAfterALossOfRedis(t *testing.T) {
 func TestAnEmptiedCartStaysEmpty(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	ctx, uid := h.user(t)
+	ctx, uid := h.user()
 	h.add(t, ctx, h.catalogue.sell(brl(1), 10), 2)
 	h.drain(t, true)
 	_, err := h.client.ClearCart(ctx, &cartv1.ClearCartRequest{})
@@ -82,25 +89,25 @@ func TestAnEmptiedCartStaysEmpty(t *testing.T) {
 func TestVersionGrowsAfterALossOfRedis(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	ctx, uid := h.user(t)
+	ctx, uid := h.user()
 	tea := h.catalogue.sell(brl(1), 10)
 	h.add(t, ctx, tea, 1)
 	h.drain(t, true)
 	// Redis is lost and the cart continues from the backup, while an old write-back may still be in flight.
 	var before int64
-	require.NoError(t, h.pool.QueryRow(t.Context(), "select version from cart where owner_id = $1", uid).Scan(&before))
+	require.NoError(t, h.Pool.QueryRow(t.Context(), "select version from cart where owner_id = $1", uid).Scan(&before))
 	h.lose(t, uid)
 	h.add(t, ctx, tea, 1)
 	h.drain(t, true)
 	var after int64
-	require.NoError(t, h.pool.QueryRow(t.Context(), "select version from cart where owner_id = $1", uid).Scan(&after))
+	require.NoError(t, h.Pool.QueryRow(t.Context(), "select version from cart where owner_id = $1", uid).Scan(&after))
 	require.Greater(t, after, before, "although the clock stands still")
 }
 
 func TestAChangeDuringAWriteBackIsWrittenToo(t *testing.T) {
 	t.Parallel()
-	h := setupOn(t, redistest.Client(t), clock.System{}, 0)
-	ctx, uid := h.user(t)
+	h := setupOn(t, redistest.Private(t).Addr(), clock.System{})
+	ctx, uid := h.user()
 	tea := h.catalogue.sell(brl(1), 10)
 	h.add(t, ctx, tea, 1)
 	var wg sync.WaitGroup
@@ -135,23 +142,22 @@ func TestAChangeDuringAWriteBackIsWrittenToo(t *testing.T) {
 func TestCartsClaimedByADeadProcessAreWrittenByAnother(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	ctx, uid := h.user(t)
+	ctx, uid := h.user()
 	tea := h.catalogue.sell(brl(1), 10)
 	h.add(t, ctx, tea, 1)
-	h.clock.Advance(2500 * time.Millisecond) // due, and a tick late
 	dead, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := h.carts.WriteBack(dead, false) // claims nothing: the context has ended
+	_, err := h.carts.WriteBack(dead, true) // claims nothing: the context has ended
 	require.Error(t, err)
-	key := h.prefix + "carts:dirty"
-	claimed := float64(h.clock.Now().Add(1500 * time.Millisecond).UnixMilli())
-	require.NoError(
-		t,
-		h.redis.Do(t.Context(), h.redis.B().Zadd().Key(key).ScoreMember().ScoreMember(claimed, uid).Build()).Error(),
-	)
+	// Another process claims the cart when it is due, and a tick late.
+	claimed := float64(h.clock.Now().Add(2500*time.Millisecond + 1500*time.Millisecond).UnixMilli())
+	claim := h.redis.B().Zadd().Key("carts:dirty").ScoreMember().ScoreMember(claimed, uid).Build()
+	require.NoError(t, h.redis.Do(t.Context(), claim).Error())
+	h.clock.Advance(2500 * time.Millisecond)
 	require.Zero(t, h.drain(t, false), "it is being written")
-	h.clock.Advance(1500 * time.Millisecond)
-	require.Equal(t, 1, h.drain(t, false), "4 s after the change")
+	require.EqualValues(t, 1, h.dirty(t))
+	h.clock.Advance(1500 * time.Millisecond) // 4 s after the change
+	h.writtenBack(t)
 	h.lose(t, uid)
 	require.Equal(t, map[string]int64{tea: 1}, quantities(h.get(t, ctx)))
 }
@@ -162,17 +168,15 @@ func TestShutdownWritesAllCartsBack(t *testing.T) {
 	tea := h.catalogue.sell(brl(1), 10)
 	var owners []string
 	for range 450 { // more than two batches
-		ctx, uid := h.user(t)
+		ctx, uid := h.user()
 		owners = append(owners, uid)
 		h.add(t, ctx, tea, 1)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	require.NoError(t, handler.WriteBack(h.carts, time.Hour, zap.NewNop())(ctx))
+	h.Stop()
 	var n int
 	require.NoError(
 		t,
-		h.pool.QueryRow(t.Context(), "select count(*) from cart where owner_id = any($1)", owners).Scan(&n),
+		h.Pool.QueryRow(t.Context(), "select count(*) from cart where owner_id = any($1)", owners).Scan(&n),
 	)
 	require.Equal(t, 450, n)
 	require.Zero(t, h.dirty(t))
@@ -202,23 +206,23 @@ func TestWriteBackLoopContinuesAfterFailures(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- handler.WriteBack(b, time.Millisecond, zap.NewNop())(ctx) }()
 	for range 5 {
-		require.False(t, receive(t, b.calls))
+		require.False(t, waittest.Receive(t, b.calls))
 	}
 	cancel()
-	require.NoError(t, receive(t, done))
+	require.NoError(t, waittest.Receive(t, done))
 }
 
 func TestExpiredCartsAreDeleted(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	guest, gid := h.guest(t)
-	user, uid := h.user(t)
+	guest, gid := h.guest()
+	user, uid := h.user()
 	tea := h.catalogue.sell(brl(1), 10)
 	h.add(t, guest, tea, 1)
 	h.add(t, user, tea, 1)
 	h.drain(t, true)
 	for owner, days := range map[string]int64{gid: 30, uid: 180} {
-		left, err := h.redis.Do(t.Context(), h.redis.B().Pttl().Key(h.prefix+"cart:"+owner).Build()).AsInt64()
+		left, err := h.redis.Do(t.Context(), h.redis.B().Pttl().Key("cart:"+owner).Build()).AsInt64()
 		require.NoError(t, err)
 		require.InDelta(t, days*24*3600*1000, left, 60_000)
 	}
@@ -244,11 +248,8 @@ func TestCallsFailUntilRedisIsBack(t *testing.T) {
 		return r
 	}
 	server := start()
-	client, err := redisx.Open(t.Context(), redisx.Config{Addr: server.Addr()})
-	require.NoError(t, err)
-	t.Cleanup(client.Close)
-	h := setupOn(t, client, clock.System{}, 0)
-	ctx, _ := h.user(t)
+	h := setupOn(t, server.Addr(), clock.System{})
+	ctx, _ := h.user()
 	tea := h.catalogue.sell(brl(1), 10)
 	h.add(t, ctx, tea, 1)
 	h.drain(t, true)
@@ -262,15 +263,16 @@ func TestCallsFailUntilRedisIsBack(t *testing.T) {
 	// Redis comes back empty. The same service continues with the backup.
 	require.NoError(t, os.RemoveAll(dir))
 	start()
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		res, err := h.client.GetCart(ctx, &cartv1.GetCartRequest{})
 		return err == nil && quantities(res.GetCart())[tea] == 1
-	}, timeout, 10*time.Millisecond)
+	}, "the cart is not restored")
 	require.Equal(t, map[string]int64{tea: 2}, quantities(h.add(t, ctx, tea, 1)))
 
 	// Without PostgreSQL, a cart that is missing in Redis cannot be read.
-	h.pool.Close()
-	stranger, _ := h.user(t)
+	away, _ := pgtest.Outage(t, h.Pool)
+	away()
+	stranger, _ := h.user()
 	_, err = h.client.GetCart(stranger, &cartv1.GetCartRequest{})
 	require.Error(t, err)
 }
@@ -278,16 +280,17 @@ func TestCallsFailUntilRedisIsBack(t *testing.T) {
 func TestCartsInRedisWorkWithoutPostgres(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	ctx, _ := h.user(t)
+	ctx, _ := h.user()
 	tea := h.catalogue.sell(brl(1), 10)
 	h.add(t, ctx, tea, 1)
-	h.pool.Close()
+	away, _ := pgtest.Outage(t, h.Pool)
+	away()
 	require.Equal(t, map[string]int64{tea: 2}, quantities(h.add(t, ctx, tea, 1)))
 	_, err := h.carts.WriteBack(t.Context(), true)
 	require.Error(t, err)
 	require.EqualValues(t, 1, h.dirty(t), "it stays dirty")
-	_, err = h.client.RemoveOrdered(
-		h.service(t, "order"),
+	_, err = h.order.RemoveOrdered(
+		t.Context(),
 		&cartv1.RemoveOrderedRequest{OwnerId: id.New(id.User), OrderId: id.New(id.Order)},
 	)
 	require.Error(t, err)

@@ -11,17 +11,17 @@ import (
 
 	cartv1 "souk/gen/go/souk/cart/v1"
 	productv1 "souk/gen/go/souk/product/v1"
-	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/id"
+	"souk/pkg/identity"
+	"souk/pkg/moduletest"
 	"souk/pkg/money"
-	"souk/pkg/redistest"
 )
 
 func TestCartShowsLinesAndTotals(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	ctx, _ := h.user(t)
+	ctx, _ := h.user()
 	empty := h.get(t, ctx)
 	require.Empty(t, empty.GetItems())
 	require.Equal(t, "BRL 0.00", empty.GetSubtotal().GetCurrencyCode()+" "+empty.GetSubtotal().GetAmount())
@@ -65,13 +65,8 @@ func TestCartShowsLinesAndTotals(t *testing.T) {
 
 func TestCartShowsCurrentPrices(t *testing.T) {
 	t.Parallel()
-	h := setupOn(
-		t,
-		redistest.Client(t),
-		clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)),
-		500*time.Millisecond,
-	)
-	ctx, _ := h.user(t)
+	h := setup(t, moduletest.Config(map[string]any{"offer_ttl": "500ms"}))
+	ctx, _ := h.user()
 	tea, cup := h.catalogue.sell(brl(1000), 10), h.catalogue.sell(brl(100), 10)
 	h.add(t, ctx, tea, 2)
 	h.add(t, ctx, cup, 1)
@@ -113,7 +108,7 @@ func TestCartShowsCurrentPrices(t *testing.T) {
 func TestAddFailsWithoutTheProductService(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	ctx, _ := h.user(t)
+	ctx, _ := h.user()
 	tea := h.catalogue.sell(brl(1000), 10)
 	h.add(t, ctx, tea, 1)
 	h.catalogue.mu.Lock()
@@ -130,7 +125,7 @@ func TestAddFailsWithoutTheProductService(t *testing.T) {
 func TestInvalidChangesAreRefused(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	ctx, _ := h.user(t)
+	ctx, _ := h.user()
 	tea := h.catalogue.sell(brl(1000), 10)
 	other := h.catalogue.sell(money.New(100, "JPY"), 10)
 	stopped := h.catalogue.sell(brl(1), 10)
@@ -190,7 +185,7 @@ func TestInvalidChangesAreRefused(t *testing.T) {
 func TestCartHoldsTwoHundredLines(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	ctx, _ := h.user(t)
+	ctx, _ := h.user()
 	var ids []string
 	for range 200 {
 		v := h.catalogue.sell(brl(100), 10)
@@ -209,19 +204,23 @@ func TestCartHoldsTwoHundredLines(t *testing.T) {
 func TestCallersHaveAccessOnlyToTheirCarts(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	alice, aliceID := h.user(t)
-	bob, _ := h.user(t)
+	alice, aliceID := h.user()
+	bob, _ := h.user()
 	tea := h.catalogue.sell(brl(1000), 10)
 	h.add(t, alice, tea, 1)
 	require.Empty(t, h.get(t, bob).GetItems(), "bob has a cart of his own")
-	_, err := h.client.GetCart(context.Background(), &cartv1.GetCartRequest{})
+	_, err := h.client.GetCart(h.As(identity.Anonymous()), &cartv1.GetCartRequest{})
 	code(t, errs.Unauthenticated, err)
 	lines := &cartv1.GetLinesRequest{OwnerId: aliceID}
-	for _, ctx := range []context.Context{alice, bob, h.service(t, "shop"), h.service(t, "auth")} {
+	for _, ctx := range []context.Context{alice, bob} {
 		_, err := h.client.GetLines(ctx, lines)
 		require.Error(t, err)
 	}
-	res, err := h.client.GetLines(h.service(t, "order"), lines)
+	for _, caller := range []string{"shop", "auth"} {
+		_, err := cartv1.NewCartServiceClient(h.Client(caller)).GetLines(t.Context(), lines)
+		require.Error(t, err)
+	}
+	res, err := h.order.GetLines(t.Context(), lines)
 	require.NoError(t, err)
 	require.Len(t, res.GetLines(), 1)
 	_, err = h.client.MergeCart(bob, &cartv1.MergeCartRequest{GuestId: id.New(id.Guest), UserId: aliceID})
@@ -231,7 +230,7 @@ func TestCallersHaveAccessOnlyToTheirCarts(t *testing.T) {
 func TestConcurrentAddsLoseNothing(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	ctx, _ := h.user(t)
+	ctx, _ := h.user()
 	tea, cup := h.catalogue.sell(brl(1), 10), h.catalogue.sell(brl(1), 10)
 	var wg sync.WaitGroup
 	for i := range 200 {
@@ -244,7 +243,7 @@ func TestConcurrentAddsLoseNothing(t *testing.T) {
 func TestOrderedItemsAreRemovedOnce(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	ctx, uid := h.user(t)
+	ctx, uid := h.user()
 	tea, cup, pot := h.catalogue.sell(brl(1), 10), h.catalogue.sell(brl(1), 10), h.catalogue.sell(brl(1), 10)
 	h.add(t, ctx, tea, 2)
 	h.add(t, ctx, cup, 5)
@@ -261,7 +260,7 @@ func TestOrderedItemsAreRemovedOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 10 {
 		wg.Go(func() {
-			_, err := h.client.RemoveOrdered(h.service(t, "order"), order)
+			_, err := h.order.RemoveOrdered(t.Context(), order)
 			require.NoError(t, err)
 		})
 	}
@@ -272,7 +271,7 @@ func TestOrderedItemsAreRemovedOnce(t *testing.T) {
 	_, err := h.carts.WriteBack(t.Context(), true)
 	require.NoError(t, err)
 	h.lose(t, uid)
-	_, err = h.client.RemoveOrdered(h.service(t, "order"), order)
+	_, err = h.order.RemoveOrdered(t.Context(), order)
 	require.NoError(t, err)
 	require.Equal(t, map[string]int64{tea: 1, cup: 2}, quantities(h.get(t, ctx)))
 
@@ -281,7 +280,7 @@ func TestOrderedItemsAreRemovedOnce(t *testing.T) {
 		"negative line": {OwnerId: uid, OrderId: id.New(id.Order), Lines: []*cartv1.Line{{VariantId: tea, Quantity: -1}}},
 		"no variant":    {OwnerId: uid, OrderId: id.New(id.Order), Lines: []*cartv1.Line{{VariantId: "version", Quantity: 1}}},
 	} {
-		_, err := h.client.RemoveOrdered(h.service(t, "order"), bad)
+		_, err := h.order.RemoveOrdered(t.Context(), bad)
 		require.Equal(t, errs.Invalid, errs.CodeOf(err), name)
 	}
 }
@@ -289,8 +288,8 @@ func TestOrderedItemsAreRemovedOnce(t *testing.T) {
 func TestMergeMovesAGuestsCart(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	user, uid := h.user(t)
-	guest, gid := h.guest(t)
+	user, uid := h.user()
+	guest, gid := h.guest()
 	tea, cup, pot := h.catalogue.sell(brl(1), 10), h.catalogue.sell(brl(1), 10), h.catalogue.sell(brl(1), 10)
 	h.add(t, user, tea, 9000)
 	h.add(t, user, cup, 1)
@@ -298,7 +297,7 @@ func TestMergeMovesAGuestsCart(t *testing.T) {
 	h.add(t, guest, tea, 5000)
 	merge := &cartv1.MergeCartRequest{GuestId: gid, UserId: uid}
 	for range 2 {
-		_, err := h.client.MergeCart(h.service(t, "auth"), merge)
+		_, err := h.auth.MergeCart(t.Context(), merge)
 		require.NoError(t, err)
 		c := h.get(t, user)
 		require.Equal(t, map[string]int64{tea: 9999, cup: 1, pot: 2}, quantities(c))
@@ -308,18 +307,18 @@ func TestMergeMovesAGuestsCart(t *testing.T) {
 		h.lose(t, uid)
 		h.lose(t, gid)
 	}
-	_, err := h.client.MergeCart(h.service(t, "auth"), &cartv1.MergeCartRequest{GuestId: uid, UserId: gid})
+	_, err := h.auth.MergeCart(t.Context(), &cartv1.MergeCartRequest{GuestId: uid, UserId: gid})
 	code(t, errs.Invalid, err)
 }
 
 func TestMergedItemOfAnotherCurrencyIsUnavailable(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	user, uid := h.user(t)
-	guest, gid := h.guest(t)
+	user, uid := h.user()
+	guest, gid := h.guest()
 	h.add(t, user, h.catalogue.sell(brl(100), 10), 1)
 	h.add(t, guest, h.catalogue.sell(money.New(500, "JPY"), 10), 1)
-	_, err := h.client.MergeCart(h.service(t, "auth"), &cartv1.MergeCartRequest{GuestId: gid, UserId: uid})
+	_, err := h.auth.MergeCart(t.Context(), &cartv1.MergeCartRequest{GuestId: gid, UserId: uid})
 	require.NoError(t, err)
 	c := h.get(t, user)
 	require.Equal(t, "1.00", c.GetSubtotal().GetAmount())

@@ -2,22 +2,17 @@ package tests
 
 import (
 	"context"
-	"crypto/ed25519"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
 	"souk/apps/cart"
-	"souk/apps/cart/internal/handler"
 	"souk/apps/cart/internal/repository"
-	"souk/apps/cart/internal/service"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/cache"
@@ -25,31 +20,26 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/id"
 	"souk/pkg/identity"
-	"souk/pkg/migration"
+	"souk/pkg/moduletest"
 	"souk/pkg/money"
-	"souk/pkg/pgtest"
 	"souk/pkg/redistest"
-	"souk/pkg/rpc"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// timeout bounds each wait of a test.
-const timeout = 20 * time.Second
-
-// catalogue is a fake of the product service.
+// catalogue fakes the product service.
 type catalogue struct {
+	productv1.UnimplementedProductServiceServer
 	mu     sync.Mutex
 	offers map[string]*productv1.Offer
 	calls  int
 	err    error
 }
 
-// BatchGetVariants implements repository.Products. Unknown variants are missing in the answer.
+// BatchGetVariants leaves unknown variants out of the answer.
 func (c *catalogue) BatchGetVariants(
 	_ context.Context,
 	r *productv1.BatchGetVariantsRequest,
-	_ ...grpc.CallOption,
 ) (*productv1.BatchGetVariantsResponse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,19 +58,9 @@ func (c *catalogue) BatchGetVariants(
 
 func (c *catalogue) sell(price money.Money, pieces int64) string {
 	o := &productv1.Offer{
-		VariantId: id.New(
-			id.Variant,
-		),
-		ProductId: id.New(id.Product),
-		ShopId:    "shp_1",
-		ShopName:  "Aurora",
-		Title:     "Chá <b>verde</b> 🍵",
-		Sku:       "T-1",
-		Options:   map[string]string{"Size": "M"},
-		Price:     price.Proto(),
-		ImageUrl:  "https://example.com/1.jpg",
-		Available: pieces,
-		ForSale:   true,
+		VariantId: id.New(id.Variant), ProductId: id.New(id.Product), ShopId: "shp_1", ShopName: "Aurora",
+		Title: "Chá <b>verde</b> 🍵", Sku: "T-1", Options: map[string]string{"Size": "M"}, Price: price.Proto(),
+		ImageUrl: "https://example.com/1.jpg", Available: pieces, ForSale: true,
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,87 +77,55 @@ func (c *catalogue) change(variantID string, f func(old *productv1.Offer) *produ
 	return old.GetProductId()
 }
 
+// harness is the cart service on its own Redis, and clients of it as other services.
 type harness struct {
-	catalogue *catalogue
-	pool      *pgxpool.Pool
-	redis     rueidis.Client
-	prefix    string
-	clock     *clock.Manual
-	carts     *repository.Store
-	svc       *service.Service
-	client    cartv1.CartServiceClient
-	signers   map[string]*identity.Signer
+	*moduletest.Service
+	catalogue           *catalogue
+	redis               rueidis.Client
+	clock               *clock.Manual
+	carts               *repository.Store // as another process of the service
+	client, order, auth cartv1.CartServiceClient
 }
 
 func brl(minor int64) money.Money { return money.New(minor, "BRL") }
 
-func setup(t testing.TB) *harness {
+// setup starts the service. Its clock stands still, and it keeps no offers in memory.
+func setup(t testing.TB, opts ...moduletest.Option) *harness {
 	t.Helper()
-	return setupOn(t, redistest.Client(t), clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)), 0)
-}
-
-func setupOn(t testing.TB, redis rueidis.Client, c clock.Clock, ttl time.Duration) *harness {
-	t.Helper()
-	h := &harness{
-		catalogue: &catalogue{offers: map[string]*productv1.Offer{}}, redis: redis, prefix: redistest.Key(t, "") + ":",
-		pool: pgtest.New(t, migration.Set{Name: "cart", FS: cart.Module.Migrations}),
-	}
-	h.clock, _ = c.(*clock.Manual)
-	var err error
-	h.carts, err = repository.Open(redis, h.pool, repository.Options{
-		Clock: c, Due: 2 * time.Second, GuestTTL: 30 * 24 * time.Hour, UserTTL: 180 * 24 * time.Hour, Prefix: h.prefix,
-	})
-	require.NoError(t, err)
-	offers := repository.OpenOffers(redis, h.catalogue, c, ttl)
-	t.Cleanup(offers.Close)
-	h.svc = service.New(h.carts, offers, "BRL", zap.NewNop())
-	h.serve(t)
+	c := clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
+	h := setupOn(t, redistest.Private(t).Addr(), c, opts...)
+	h.clock = c
 	return h
 }
 
-// serve serves the contract in process.
-func (h *harness) serve(t testing.TB) {
+func setupOn(t testing.TB, redis string, c clock.Clock, opts ...moduletest.Option) *harness {
 	t.Helper()
-	seed := []byte("a seed of thirty-two bytes, or so")
-	keys := map[string]ed25519.PublicKey{}
-	h.signers = map[string]*identity.Signer{}
-	for _, name := range []string{"gateway", "order", "auth", "shop"} {
-		key := identity.DeriveKey(seed, name)
-		keys[name] = key.Public().(ed25519.PublicKey)
-		h.signers[name] = identity.NewSigner(name, key, time.Minute, clock.System{})
-	}
-	server := rpc.NewServer(rpc.ServerOptions{Service: "cart", Verifier: identity.NewVerifier(keys, clock.System{})})
-	cartv1.RegisterCartServiceServer(server, &handler.RPC{Service: h.svc})
-	require.NoError(t, server.Err())
-	conn := rpc.NewLocal()
-	stop, err := conn.Serve(t.Context(), server)
+	h := &harness{catalogue: &catalogue{offers: map[string]*productv1.Offer{}}, redis: redistest.Open(t, redis)}
+	h.Service = moduletest.Start(t, cart.Module, append([]moduletest.Option{
+		moduletest.Redis(redis), moduletest.Clock(c), moduletest.Config(map[string]any{"offer_ttl": "0s"}),
+		moduletest.Fake("product", func(r grpc.ServiceRegistrar) {
+			productv1.RegisterProductServiceServer(r, h.catalogue)
+		}),
+	}, opts...)...)
+	client := func(name string) cartv1.CartServiceClient { return cartv1.NewCartServiceClient(h.Client(name)) }
+	h.client, h.order, h.auth = client("gateway"), client("order"), client("auth")
+	d := cart.Default()
+	var err error
+	h.carts, err = repository.Open(h.redis, h.Pool, repository.Options{
+		Clock: c, Due: d.WriteBack, GuestTTL: d.GuestTTL, UserTTL: d.UserTTL,
+	})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = stop(context.Background()) })
-	h.client = cartv1.NewCartServiceClient(rpc.NewClient(conn, rpc.ClientOptions{Service: "test"}))
+	return h
 }
 
-func (h *harness) token(t testing.TB, issuer string, a identity.Actor) context.Context {
-	t.Helper()
-	tok, _, err := h.signers[issuer].Sign(a)
-	require.NoError(t, err)
-	return identity.WithToken(context.Background(), tok)
-}
-
-func (h *harness) user(t testing.TB) (context.Context, string) {
-	t.Helper()
+func (h *harness) user() (context.Context, string) {
 	uid := id.New(id.User)
-	return h.token(t, "gateway", identity.Actor{Kind: identity.KindUser, ID: uid}), uid
+	return h.AsUser(uid), uid
 }
 
-func (h *harness) guest(t testing.TB) (context.Context, string) {
-	t.Helper()
+func (h *harness) guest() (context.Context, string) {
 	gid := id.New(id.Guest)
-	return h.token(t, "gateway", identity.Actor{Kind: identity.KindGuest, ID: gid}), gid
-}
-
-func (h *harness) service(t testing.TB, name string) context.Context {
-	t.Helper()
-	return h.token(t, name, identity.Service(name))
+	return h.As(identity.Actor{Kind: identity.KindGuest, ID: gid}), gid
 }
 
 func (h *harness) add(t testing.TB, ctx context.Context, variantID string, n int64) *cartv1.Cart {
@@ -206,7 +154,7 @@ func quantities(c *cartv1.Cart) map[string]int64 {
 // lose deletes an owner's keys, as a lost Redis would.
 func (h *harness) lose(t testing.TB, owner string) {
 	t.Helper()
-	keys := []string{h.prefix + "cart:" + owner, h.prefix + "cart:" + owner + ":orders"}
+	keys := []string{"cart:" + owner, "cart:" + owner + ":orders"}
 	require.NoError(t, h.redis.Do(t.Context(), h.redis.B().Del().Key(keys...).Build()).Error())
 }
 
@@ -214,18 +162,6 @@ func (h *harness) lose(t testing.TB, owner string) {
 func (h *harness) bump(t testing.TB, productID string) {
 	t.Helper()
 	require.NoError(t, cache.Bump(t.Context(), h.redis, cache.Tag("product", productID)))
-}
-
-// receive returns the next value of ch. It fails the test after the timeout.
-func receive[T any](t testing.TB, ch <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(timeout):
-		t.Fatal("timeout while waiting for a channel")
-		panic("unreachable")
-	}
 }
 
 func code(t testing.TB, want errs.Code, err error) {

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"souk/pkg/devstack/natsserver"
+	"souk/pkg/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,11 +37,7 @@ func connect(t *testing.T, s *natsserver.Server) jetstream.JetStream {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		nc.Close()
-		select {
-		case <-closed:
-		case <-time.After(10 * time.Second):
-			require.Fail(t, "the connection has not closed")
-		}
+		waittest.Receive(t, closed)
 	})
 	js, err := jetstream.New(nc)
 	require.NoError(t, err)

@@ -16,6 +16,7 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
 	"souk/pkg/rpc"
+	"souk/pkg/waittest"
 )
 
 // Run runs the suite on a transport.
@@ -191,7 +192,7 @@ func deadline(t *testing.T, transports Transports) {
 	defer cancel()
 	_, err := k.Client("order").GetProduct(ctx, get("1"))
 	require.NoError(t, err)
-	require.InDelta(t, 100*time.Second, receive(t, left), float64(Timeout))
+	require.InDelta(t, 100*time.Second, waittest.Receive(t, left), float64(Timeout))
 }
 
 func defaultDeadline(t *testing.T, transports Transports) {
@@ -207,7 +208,7 @@ func defaultDeadline(t *testing.T, transports Transports) {
 	require.NoError(t, err)
 	_, err = k.Client("order").GetProduct(t.Context(), get("1"))
 	require.NoError(t, err)
-	require.LessOrEqual(t, receive(t, left), m.Timeout)
+	require.LessOrEqual(t, waittest.Receive(t, left), m.Timeout)
 
 	m, err = rpc.FindMethod("/souk.product.v1.ProductService/ImportProducts")
 	require.NoError(t, err)
@@ -218,7 +219,7 @@ func deadlinePasses(t *testing.T, transports Transports) {
 	k := Setup(t, transports, nil)
 	ended := make(chan error, 1)
 	k.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
-		receive(t, ctx.Done())
+		waittest.Receive(t, ctx.Done())
 		ended <- ctx.Err()
 		return nil, fmt.Errorf("query: %w", ctx.Err())
 	}
@@ -226,7 +227,7 @@ func deadlinePasses(t *testing.T, transports Transports) {
 	defer cancel()
 	_, err := k.Client("order").GetProduct(ctx, get("1"))
 	require.Equal(t, errs.Timeout, errs.CodeOf(err))
-	require.ErrorIs(t, receive(t, ended), context.DeadlineExceeded, "the handler's context ends with it")
+	require.ErrorIs(t, waittest.Receive(t, ended), context.DeadlineExceeded, "the handler's context ends with it")
 }
 
 func cancels(t *testing.T, transports Transports) {
@@ -325,7 +326,7 @@ func limit(t *testing.T, transports Transports) {
 	entered, release := make(chan struct{}, 2), make(chan struct{})
 	k.Product.Get = func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
 		entered <- struct{}{}
-		receive(t, release)
+		waittest.Receive(t, release)
 		return &productv1.GetProductResponse{}, nil
 	}
 	client := k.Client("order")
@@ -337,8 +338,8 @@ func limit(t *testing.T, transports Transports) {
 			}
 		})
 	}
-	receive(t, entered)
-	receive(t, entered)
+	waittest.Receive(t, entered)
+	waittest.Receive(t, entered)
 	_, err := client.GetProduct(within(t), get("3")) // returns though both places are taken
 	e := errs.From(err)
 	require.Equal(t, errs.Overloaded, e.Code)
@@ -355,7 +356,7 @@ func drain(t *testing.T, transports Transports) {
 	k.Product.Get = func(_ context.Context, r *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
 		if r.GetId() == "slow" {
 			close(entered)
-			receive(t, release)
+			waittest.Receive(t, release)
 		}
 		return &productv1.GetProductResponse{Product: &productv1.Product{Id: r.GetId()}}, nil
 	}
@@ -365,20 +366,20 @@ func drain(t *testing.T, transports Transports) {
 		_, err := client.GetProduct(within(t), get("slow"))
 		answered <- err
 	}()
-	receive(t, entered)
+	waittest.Receive(t, entered)
 	go func() { stopped <- k.Stop(within(t)) }()
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		_, err := client.GetProduct(within(t), get("late"))
 		return errs.Is(err, errs.Unavailable)
-	}, Timeout, time.Millisecond, "no new calls")
+	}, "new calls are still accepted")
 	select {
 	case err := <-stopped:
 		t.Fatalf("stop did not wait for the call in flight: %v", err)
 	default:
 	}
 	close(release)
-	require.NoError(t, receive(t, answered), "the call in flight is answered")
-	require.NoError(t, receive(t, stopped))
+	require.NoError(t, waittest.Receive(t, answered), "the call in flight is answered")
+	require.NoError(t, waittest.Receive(t, stopped))
 	require.NoError(t, k.Stop(within(t)), "stop may be called twice")
 }
 
@@ -387,7 +388,7 @@ func stopTimesOut(t *testing.T, transports Transports) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	k.Product.Get = func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
 		close(entered)
-		receive(t, release)
+		waittest.Receive(t, release)
 		return &productv1.GetProductResponse{}, nil
 	}
 	done := make(chan struct{})
@@ -395,12 +396,12 @@ func stopTimesOut(t *testing.T, transports Transports) {
 		defer close(done)
 		_, _ = k.Client("order").GetProduct(within(t), get("1")) // ignored: the stop may or may not fail it
 	}()
-	receive(t, entered)
+	waittest.Receive(t, entered)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, k.Stop(ctx), context.DeadlineExceeded)
 	close(release)
-	receive(t, done)
+	waittest.Receive(t, done)
 }
 
 func concurrent(t *testing.T, transports Transports) {
@@ -432,16 +433,4 @@ func serveRefusesError(t *testing.T, transports Transports) {
 	server, _ := transports(t)
 	_, err := server.Serve(t.Context(), s)
 	require.ErrorContains(t, err, "registered twice")
-}
-
-// receive returns the next value of c. After a timeout it fails the test and returns the zero value. It may be called
-// on any goroutine.
-func receive[T any](t *testing.T, c <-chan T) (v T) {
-	t.Helper()
-	select {
-	case v = <-c:
-	case <-time.After(Timeout):
-		t.Error("timeout")
-	}
-	return v
 }

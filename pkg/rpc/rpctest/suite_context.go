@@ -20,6 +20,7 @@ import (
 	"souk/pkg/identity"
 	"souk/pkg/retry"
 	"souk/pkg/rpc"
+	"souk/pkg/waittest"
 )
 
 const identityGateway = identity.Gateway
@@ -80,7 +81,7 @@ func header(t *testing.T, transports Transports) {
 	ctx := rpc.WithRequestID(rpc.WithIdempotencyKey(within(t), "saga/3"), "req_1")
 	_, err := k.Client("order").ReserveInventory(ctx, reserve())
 	require.NoError(t, err)
-	require.Equal(t, seen{key: "saga/3", request: "req_1", actor: identity.Service("order")}, receive(t, got))
+	require.Equal(t, seen{key: "saga/3", request: "req_1", actor: identity.Service("order")}, waittest.Receive(t, got))
 
 	// The handler's calls carry the request ID, but not the received key.
 	k.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
@@ -89,7 +90,7 @@ func header(t *testing.T, transports Transports) {
 	}
 	_, err = k.Client("order").GetProduct(ctx, get("1"))
 	require.NoError(t, err)
-	require.Equal(t, seen{request: "req_1", actor: identity.Service("order")}, receive(t, got))
+	require.Equal(t, seen{request: "req_1", actor: identity.Service("order")}, waittest.Receive(t, got))
 }
 
 func spanContext(flags trace.TraceFlags) trace.SpanContext {
@@ -112,7 +113,7 @@ func unsampledTrace(t *testing.T, transports Transports) {
 	_, err := k.Client("order", func(o *rpc.ClientOptions) { o.Tracer = tracer }).
 		GetProduct(trace.ContextWithSpanContext(within(t), sent), get("1"))
 	require.NoError(t, err)
-	require.Equal(t, sent.WithRemote(true), receive(t, got), "the trace context is passed on")
+	require.Equal(t, sent.WithRemote(true), waittest.Receive(t, got), "the trace context is passed on")
 	require.Empty(t, spans.Started(), "no span is started")
 }
 
@@ -125,7 +126,7 @@ func sampledTrace(t *testing.T, transports Transports) {
 		GetProduct(trace.ContextWithSpanContext(within(t), sent), get("1"))
 	require.NoError(t, err)
 	var server, client sdktrace.ReadOnlySpan
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		for _, s := range spans.Ended() {
 			switch s.SpanKind() { //nolint:exhaustive // the others do not occur
 			case trace.SpanKindServer:
@@ -135,7 +136,7 @@ func sampledTrace(t *testing.T, transports Transports) {
 			}
 		}
 		return server != nil && client != nil
-	}, Timeout, time.Millisecond)
+	}, "spans are missing")
 	require.Equal(t, sent.TraceID(), server.SpanContext().TraceID())
 	require.Equal(t, client.SpanContext().SpanID(), server.Parent().SpanID())
 	require.Equal(t, sent.SpanID(), client.Parent().SpanID())

@@ -64,7 +64,7 @@ func (s *Store) restore(ctx context.Context, owner string) error {
 	for _, l := range lines {
 		args = append(args, l.Variant, strconv.FormatInt(l.Quantity, 10)+":"+strconv.FormatInt(l.Position, 10))
 	}
-	return redisx.Err(s.load.Exec(ctx, s.redis, []string{s.key(owner), s.ordersKey(owner)}, args).Error())
+	return redisx.Err(s.load.Exec(ctx, s.redis, []string{key(owner), ordersKey(owner)}, args).Error())
 }
 
 // WriteBack writes a batch of carts to PostgreSQL, and returns how many it took. It takes carts that are due, or
@@ -76,7 +76,7 @@ func (s *Store) WriteBack(ctx context.Context, all bool) (int, error) {
 		due = now.Add(max(s.Due, lease))
 		until = due.Add(time.Millisecond) // later than due, so that the loop does not claim the same carts twice
 	}
-	owners, err := s.claim.Exec(ctx, s.redis, []string{s.dirty()}, []string{
+	owners, err := s.claim.Exec(ctx, s.redis, []string{dirtyKey}, []string{
 		strconv.FormatInt(due.UnixMilli(), 10), strconv.FormatInt(until.UnixMilli(), 10), strconv.Itoa(backupBatch),
 	}).AsStrSlice()
 	if err != nil {
@@ -107,9 +107,9 @@ func (s *Store) Save(ctx context.Context, owners ...string) error {
 	for _, b := range found {
 		versions[b.cart.OwnerID] = b.cart.Version
 	}
-	keys, args := []string{s.dirty()}, []string{strconv.FormatInt(s.Clock.Now().Add(s.Due).UnixMilli(), 10)}
+	keys, args := []string{dirtyKey}, []string{strconv.FormatInt(s.Clock.Now().Add(s.Due).UnixMilli(), 10)}
 	for _, owner := range owners {
-		keys = append(keys, s.key(owner))
+		keys = append(keys, key(owner))
 		args = append(args, owner, strconv.FormatInt(versions[owner], 10))
 	}
 	return redisx.Err(s.saved.Exec(ctx, s.redis, keys, args).Error())
@@ -118,7 +118,7 @@ func (s *Store) Save(ctx context.Context, owners ...string) error {
 func (s *Store) readAll(ctx context.Context, owners []string) ([]backup, error) {
 	keys := make([]string, 0, 2*len(owners))
 	for _, owner := range owners {
-		keys = append(keys, s.key(owner), s.ordersKey(owner))
+		keys = append(keys, key(owner), ordersKey(owner))
 	}
 	answer, err := s.read.Exec(ctx, s.redis, keys, nil).ToArray()
 	if err != nil {

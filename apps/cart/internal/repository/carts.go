@@ -34,8 +34,6 @@ type Options struct {
 	Due time.Duration
 	// GuestTTL and UserTTL are how long a cart is kept after its last change.
 	GuestTTL, UserTTL time.Duration
-	// Prefix is prepended to all keys in Redis. Default: empty. Tests that share a server use different prefixes.
-	Prefix string
 }
 
 // Store stores carts. Each method may return unavailable and timeout besides its own errors: unavailable means that
@@ -68,9 +66,8 @@ func Open(redis rueidis.Client, pool *pgxpool.Pool, o Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) key(owner string) string       { return s.Prefix + "cart:" + owner }
-func (s *Store) ordersKey(owner string) string { return s.Prefix + "cart:" + owner + ":orders" }
-func (s *Store) dirty() string                 { return s.Prefix + dirtyKey }
+func key(owner string) string       { return "cart:" + owner }
+func ordersKey(owner string) string { return "cart:" + owner + ":orders" }
 
 func (s *Store) ttl(owner string) time.Duration {
 	if strings.HasPrefix(owner, string(id.Guest)+"_") {
@@ -98,7 +95,7 @@ func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(),
 // Get returns the owner's cart. An owner without a cart has an empty one.
 func (s *Store) Get(ctx context.Context, owner string) (domain.Cart, error) {
 	for range loads {
-		flat, err := s.redis.Do(ctx, s.redis.B().Hgetall().Key(s.key(owner)).Build()).AsStrMap()
+		flat, err := s.redis.Do(ctx, s.redis.B().Hgetall().Key(key(owner)).Build()).AsStrMap()
 		if err != nil {
 			return domain.Cart{}, redisx.Err(err)
 		}
@@ -124,7 +121,7 @@ func (s *Store) Add(ctx context.Context, owner, variantID string, n int64, c mon
 		ctx,
 		s.add,
 		owner,
-		[]string{s.key(owner), s.dirty()},
+		[]string{key(owner), dirtyKey},
 		s.scriptArgs(owner, variantID, strconv.FormatInt(n, 10), string(c),
 			strconv.Itoa(domain.MaxLines), strconv.Itoa(domain.MaxQuantity)),
 	)
@@ -138,14 +135,14 @@ func (s *Store) Set(ctx context.Context, owner, variantID string, n int64) (doma
 		ctx,
 		s.set,
 		owner,
-		[]string{s.key(owner), s.dirty()},
+		[]string{key(owner), dirtyKey},
 		s.scriptArgs(owner, variantID, strconv.FormatInt(n, 10)),
 	)
 }
 
 // Clear empties a cart.
 func (s *Store) Clear(ctx context.Context, owner string) (domain.Cart, error) {
-	return s.change(ctx, s.clear, owner, []string{s.key(owner), s.dirty()}, s.scriptArgs(owner))
+	return s.change(ctx, s.clear, owner, []string{key(owner), dirtyKey}, s.scriptArgs(owner))
 }
 
 // RemoveOrdered removes the ordered pieces from a cart, once per order.
@@ -154,7 +151,7 @@ func (s *Store) RemoveOrdered(ctx context.Context, owner, orderID string, lines 
 	for _, l := range lines {
 		args = append(args, l.VariantID, strconv.FormatInt(l.Quantity, 10))
 	}
-	return s.change(ctx, s.ordered, owner, []string{s.key(owner), s.dirty(), s.ordersKey(owner)}, args)
+	return s.change(ctx, s.ordered, owner, []string{key(owner), dirtyKey, ordersKey(owner)}, args)
 }
 
 func (s *Store) change(
@@ -175,7 +172,7 @@ func (s *Store) Merge(ctx context.Context, guest, user string) (ofUser, ofGuest 
 	answer, err := s.run(
 		ctx,
 		s.merge,
-		[]string{s.key(user), s.dirty(), s.key(guest)},
+		[]string{key(user), dirtyKey, key(guest)},
 		s.scriptArgs(
 			user,
 			guest,
