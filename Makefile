@@ -38,7 +38,7 @@ format: ## format hand-written Go: gofmt, and lines of at most 120 columns
 lint: ## formatting, vet, import rules, contracts
 	@tools/lint.sh
 
-bench: deps build ## measure and print the table of docs/benchmarks.md
+bench: deps build ## measure and print the table of docs/benchmarks/figures.md
 	@go run ./tests/bench
 
 profile: deps build ## measure, and keep the profiles that the compiler optimizes souk for (ADR 0012)

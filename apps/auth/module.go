@@ -43,25 +43,23 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	sessions := repository.NewSessions(redis, p.Clock(), cfg.lifetimes())
+	sessions := repository.New(redis, p.Clock(), cfg.lifetimes())
 	svc := service.New(service.Deps{
-		Provider: provider.Open(provider.Options{
+		Provider: provider.New(provider.Options{
 			Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Audience: cfg.audience(),
 			RolesClaim: cfg.RolesClaim, Scopes: cfg.Scopes, HTTP: http, Clock: p.Clock(), Logger: p.Logger(),
 		}),
-		Sessions: sessions,
-		Sealer:   sealer,
-		Guests:   guests,
-		Users: userv1.NewUserServiceClient(
-			conn,
-		),
+		Sessions:  sessions,
+		Sealer:    sealer,
+		Guests:    guests,
+		Users:     userv1.NewUserServiceClient(conn),
 		Carts:     cartv1.NewCartServiceClient(conn),
 		Orders:    orderv1.NewOrderServiceClient(conn),
 		Lifetimes: cfg.lifetimes(),
 		Clock:     p.Clock(),
 		Logger:    p.Logger(),
 	})
-	authv1.RegisterAuthServiceServer(p.Server(), &handler.RPC{Service: svc})
+	authv1.RegisterAuthServiceServer(p.Server(), handler.New(svc))
 	return &runnable{sessions: sessions}, nil
 }
 

@@ -3,7 +3,6 @@ package cart
 import (
 	"context"
 	"embed"
-	"io/fs"
 
 	"souk/apps/cart/internal/handler"
 	"souk/apps/cart/internal/repository"
@@ -16,18 +15,10 @@ import (
 )
 
 //go:embed db/migrations/*.sql
-var files embed.FS
+var migrations embed.FS
 
 // Module is the cart service.
-var Module = module.Module{Name: "cart", Migrations: migrations(), Build: build}
-
-func migrations() fs.FS {
-	sub, err := fs.Sub(files, "db/migrations")
-	if err != nil {
-		panic(err) // the directory is embedded above
-	}
-	return sub
-}
+var Module = module.Module{Name: "cart", Migrations: migrations, Build: build}
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	cfg := Default()
@@ -50,17 +41,14 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	carts, err := repository.Open(redis, pool, repository.Options{
+	carts, err := repository.New(redis, pool, repository.Options{
 		Clock: p.Clock(), Due: cfg.WriteBack, GuestTTL: cfg.GuestTTL, UserTTL: cfg.UserTTL,
 	})
 	if err != nil {
 		return nil, err
 	}
-	offers := repository.OpenOffers(redis, productv1.NewProductServiceClient(conn), p.Clock(), cfg.OfferTTL)
-	cartv1.RegisterCartServiceServer(
-		p.Server(),
-		&handler.RPC{Service: service.New(carts, offers, currency, p.Logger())},
-	)
+	offers := repository.NewOffers(redis, productv1.NewProductServiceClient(conn), p.Clock(), cfg.OfferTTL)
+	cartv1.RegisterCartServiceServer(p.Server(), handler.New(service.New(carts, offers, currency, p.Logger())))
 	writeBack := handler.WriteBack(carts, cfg.WriteBack/4, p.Logger())
 	return module.Group(&runnable{run: func(ctx context.Context) error {
 		defer offers.Close()

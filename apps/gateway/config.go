@@ -95,9 +95,7 @@ func (c *Config) Validate() error {
 		if u[1] == "" {
 			continue
 		}
-		if parsed, err := url.Parse(
-			u[1],
-		); err != nil || parsed.Host == "" ||
+		if parsed, err := url.Parse(u[1]); err != nil || parsed.Host == "" ||
 			parsed.Scheme != "http" && parsed.Scheme != "https" {
 			wrong("%s: %q is not a URL such as https://shop.example", u[0], u[1])
 		}

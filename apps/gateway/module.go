@@ -62,6 +62,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 			err,
 		)
 	}
+	p.Logger().Info("listening", zap.Stringer("addr", s.listener.Addr()))
 	s.http = &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,

@@ -3,7 +3,6 @@ package notification
 import (
 	"context"
 	"embed"
-	"io/fs"
 	"net/mail"
 
 	"souk/apps/notification/internal/handler"
@@ -16,22 +15,14 @@ import (
 )
 
 //go:embed db/migrations/*.sql
-var files embed.FS
+var migrations embed.FS
 
 // Module is the notification service.
 var Module = module.Module{
 	Name:       "notification",
-	Migrations: migrations(),
+	Migrations: migrations,
 	Tables:     module.Tables{Outbox: true},
 	Build:      build,
-}
-
-func migrations() fs.FS {
-	sub, err := fs.Sub(files, "db/migrations")
-	if err != nil {
-		panic(err) // the directory is embedded above
-	}
-	return sub
 }
 
 // Failpoints lists the points at which tests stop the process.
@@ -62,7 +53,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := repository.Open(pool, relay.Wake)
+	store := repository.New(pool, relay.Wake)
 	post := &repository.SMTP{
 		Addr:     cfg.SMTPAddr,
 		TLS:      cfg.TLS,

@@ -3,7 +3,6 @@ package order
 import (
 	"context"
 	"embed"
-	"io/fs"
 	"slices"
 
 	"souk/apps/order/internal/handler"
@@ -20,22 +19,18 @@ import (
 )
 
 //go:embed db/migrations/*.sql
-var files embed.FS
+var migrations embed.FS
+
+//go:embed db/invariants.sql
+var invariants string
 
 // Module is the order service.
 var Module = module.Module{
 	Name:       "order",
-	Migrations: migrations(),
+	Migrations: migrations,
+	Invariants: invariants,
 	Tables:     module.Tables{Outbox: true, Saga: true},
 	Build:      build,
-}
-
-func migrations() fs.FS {
-	sub, err := fs.Sub(files, "db/migrations")
-	if err != nil {
-		panic(err) // the directory is embedded above
-	}
-	return sub
 }
 
 // Failpoints lists the failpoints of the sagas, in the order in which each saga reaches them.
@@ -68,7 +63,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := repository.Open(pool, relay.Wake)
+	store := repository.New(pool, relay.Wake)
 	products, carts := productv1.NewProductServiceClient(conn), cartv1.NewCartServiceClient(conn)
 	payments := paymentv1.NewPaymentServiceClient(conn)
 	sagas := &service.Sagas{
@@ -92,10 +87,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	svc := service.New(service.Deps{
-		Store: repository.WithSagas(
-			store,
-			runner,
-		),
+		Store:         repository.WithSagas(store, runner),
 		Runner:        runner,
 		Products:      products,
 		Carts:         carts,
@@ -105,7 +97,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Logger:        p.Logger(),
 		ShippingRates: rates,
 	})
-	orderv1.RegisterOrderServiceServer(p.Server(), &handler.RPC{Service: svc})
+	orderv1.RegisterOrderServiceServer(p.Server(), handler.New(svc))
 	forget := module.Func(handler.Forget(store, cfg.ForgetRefusedAfter, p.Clock(), p.Logger()))
 	return module.Group(relay, runner, consumer, forget), nil
 }

@@ -3,17 +3,23 @@ package payment
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 )
 
 // Config is the payment service's configuration, section "payment".
 type Config struct {
+	// Provider is the name of the payment provider. There is no default: a process that could take orders without
+	// money must be asked for by name.
+	Provider string `yaml:"provider"`
 	// ProviderTimeout bounds one call to the payment provider. Default 5 s; 0 is refused.
 	ProviderTimeout time.Duration `yaml:"provider_timeout"`
 	// Reconcile configures the reconciliation of payments with an open outcome.
 	Reconcile ReconcileConfig `yaml:"reconcile"`
-	// Sandbox is the embedded provider.
+	// Sandbox configures the provider sandbox. Another provider does not use it.
 	Sandbox SandboxConfig `yaml:"sandbox"`
 }
 
@@ -29,7 +35,7 @@ type ReconcileConfig struct {
 	GiveUp time.Duration `yaml:"give_up"`
 }
 
-// SandboxConfig configures the embedded provider of development and tests.
+// SandboxConfig configures the embedded provider of development and tests. It opens if Provider is "sandbox".
 type SandboxConfig struct {
 	// LostAfter is how long a call with a lost answer takes to fail. Default 1 s; 0 fails at once.
 	LostAfter time.Duration `yaml:"lost_after"`
@@ -60,6 +66,13 @@ func Default() Config {
 // Validate returns all problems of the configuration, joined.
 func (c Config) Validate() error {
 	var problems []error
+	known := strings.Join(slices.Sorted(maps.Keys(providers)), ", ")
+	switch _, ok := providers[c.Provider]; {
+	case c.Provider == "":
+		problems = append(problems, fmt.Errorf("provider: is not set; choose a payment provider: %s", known))
+	case !ok:
+		problems = append(problems, fmt.Errorf("provider: there is no %q; choose from: %s", c.Provider, known))
+	}
 	positive := func(name string, d time.Duration) {
 		if d <= 0 {
 			problems = append(problems, fmt.Errorf("%s: must be more than zero", name))
@@ -79,9 +92,7 @@ func (c Config) Validate() error {
 		problems = append(problems, errors.New("sandbox.webhook_secret: must have 16 bytes or more"))
 	}
 	if c.Sandbox.WebhookURL != "" {
-		if u, err := url.Parse(
-			c.Sandbox.WebhookURL,
-		); err != nil || u.Host == "" ||
+		if u, err := url.Parse(c.Sandbox.WebhookURL); err != nil || u.Host == "" ||
 			(u.Scheme != "http" && u.Scheme != "https") {
 			problems = append(problems, errors.New("sandbox.webhook_url: must be an http or https URL"))
 		}

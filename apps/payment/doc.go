@@ -35,6 +35,9 @@
 // refuses a late Authorize. Statuses that the public API names for providers with redirects (requires_action) do
 // not occur with the sandbox. Cash on delivery uses no provider.
 //
+// The setting payment.provider names the provider. It has no default. Another provider implements service.Provider
+// and is added to providers in module.go.
+//
 // # Tables
 //
 //   - payment: one row per order. Amounts are minor units. order_id is unique. asked_at is the reconciler's
@@ -44,9 +47,9 @@
 //     few days at most. A webhook holds one or several events. Most of them change nothing and are recorded
 //     without waiting for the disk.
 //   - outbox, inbox: see pkg/outbox.
-//   - schema sandbox: the books of the embedded provider (charge, refund, ledger_entry, call, webhook).
-//     sandbox.charge.key is payment.id. Only Verify joins the two. A webhook is deleted when it is delivered,
-//     or 30 days after it was dropped. Calls are kept for 30 days.
+//   - schema sandbox: the books of the embedded provider (charge, refund, ledger_entry, call, webhook). The sandbox
+//     creates it when it opens. sandbox.charge.key is payment.id. Only its invariants join the two. A webhook is deleted
+//     when it is delivered, or 30 days after it was dropped. Calls are kept for 30 days.
 //
 // # Failpoints
 //

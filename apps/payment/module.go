@@ -3,7 +3,7 @@ package payment
 import (
 	"context"
 	"embed"
-	"io/fs"
+	"fmt"
 	"slices"
 	"time"
 
@@ -12,21 +12,24 @@ import (
 	"souk/apps/payment/internal/sandbox"
 	"souk/apps/payment/internal/service"
 	paymentv1 "souk/gen/go/souk/payment/v1"
+	"souk/pkg/migration"
 	"souk/pkg/module"
 )
 
 //go:embed db/migrations/*.sql
-var files embed.FS
+var migrations embed.FS
+
+//go:embed db/invariants.sql
+var invariants string
 
 // Module is the payment service.
-var Module = module.Module{Name: "payment", Migrations: migrations(), Tables: module.Tables{Outbox: true}, Build: build}
-
-func migrations() fs.FS {
-	sub, err := fs.Sub(files, "db/migrations")
-	if err != nil {
-		panic(err) // the directory is embedded above
-	}
-	return sub
+var Module = module.Module{
+	Name:             "payment",
+	Migrations:       migrations,
+	Invariants:       invariants,
+	SchemaInvariants: map[string]string{sandbox.Name: sandbox.Invariants},
+	Tables:           module.Tables{Outbox: true},
+	Build:            build,
 }
 
 // Failpoints lists the points between two writes at which tests stop the process.
@@ -49,25 +52,50 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := p.HTTPClient("sandbox-webhooks")
+	provider, jobs, err := providers[cfg.Provider](ctx, p, cfg)
 	if err != nil {
 		return nil, err
 	}
-	provider := sandbox.Open(sandbox.Options{
+	svc := service.New(service.Deps{
+		Store: repository.New(pool, relay.Wake), Breakers: p.Breakers(), Clock: p.Clock(), Logger: p.Logger(),
+		Provider: provider, ProviderName: cfg.Provider, ProviderTimeout: cfg.ProviderTimeout,
+	})
+	paymentv1.RegisterPaymentServiceServer(p.Server(), handler.New(svc))
+	return module.Group(append(jobs,
+		relay,
+		module.Func(handler.Reconcile(svc, cfg.Reconcile.Every, cfg.Reconcile.OpenFor, cfg.Reconcile.GiveUp)),
+		module.Func(handler.Forget(svc.ForgetWebhooks, forgetEvery, p.Logger())),
+	)...), nil
+}
+
+// providers opens each payment provider, by its name, and returns it with its background work.
+var providers = map[string]func(context.Context, *module.Platform, Config) (service.Provider, []module.Runnable, error){
+	sandbox.Name: openSandbox,
+}
+
+func openSandbox(
+	ctx context.Context,
+	p *module.Platform,
+	cfg Config,
+) (service.Provider, []module.Runnable, error) {
+	pool, err := p.Postgres(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := migration.UpAll(ctx, pool.Config().ConnString(), sandbox.Migrations()); err != nil {
+		return nil, nil, fmt.Errorf("migrate the sandbox: %w", err)
+	}
+	client, err := p.HTTPClient("sandbox-webhooks")
+	if err != nil {
+		return nil, nil, err
+	}
+	s := sandbox.New(sandbox.Options{
 		DB: pool, Clock: p.Clock(), Logger: p.Logger(), HTTP: client,
 		Secret: cfg.Sandbox.WebhookSecret, WebhookURL: cfg.Sandbox.WebhookURL,
 		LostAfter: cfg.Sandbox.LostAfter, SlowFor: cfg.Sandbox.SlowFor,
 	})
-	svc := service.New(service.Deps{
-		Store: repository.Open(pool, relay.Wake), Breakers: p.Breakers(), Clock: p.Clock(), Logger: p.Logger(),
-		Provider: provider, ProviderName: sandbox.Name, ProviderTimeout: cfg.ProviderTimeout,
-	})
-	paymentv1.RegisterPaymentServiceServer(p.Server(), &handler.RPC{Service: svc})
-	return module.Group(
-		relay,
-		module.Func(handler.Reconcile(svc, cfg.Reconcile.Every, cfg.Reconcile.OpenFor, cfg.Reconcile.GiveUp)),
-		module.Func(handler.Deliver(provider.Deliver, cfg.Sandbox.WebhookEvery, sandbox.DeliverBatch, p.Logger())),
-		module.Func(handler.Forget(svc.ForgetWebhooks, forgetEvery, p.Logger())),
-		module.Func(handler.Forget(provider.Forget, forgetEvery, p.Logger())),
-	), nil
+	return s, []module.Runnable{
+		module.Func(s.DeliverEvery(cfg.Sandbox.WebhookEvery)),
+		module.Func(handler.Forget(s.Forget, forgetEvery, p.Logger())),
+	}, nil
 }

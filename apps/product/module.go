@@ -3,7 +3,6 @@ package product
 import (
 	"context"
 	"embed"
-	"io/fs"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -21,22 +20,13 @@ import (
 //go:embed db/migrations/*.sql
 var migrations embed.FS
 
-// Migrations returns the service's schema.
-func Migrations() fs.FS {
-	sub, err := fs.Sub(migrations, "db/migrations")
-	if err != nil {
-		panic(err) // the directory is embedded above
-	}
-	return sub
-}
-
 // Failpoints lists the places between two writes where tests stop the process.
 func Failpoints() []string { return repository.Failpoints() }
 
 // Module is the product service.
 var Module = module.Module{
 	Name:       "product",
-	Migrations: Migrations(),
+	Migrations: migrations,
 	Tables:     module.Tables{Outbox: true},
 	Scans:      true, // the search
 	Build:      build,
@@ -75,7 +65,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}
 	store := repository.New(pool, opts)
 	products := service.New(store, shopv1.NewShopServiceClient(conn), cfg.ReservationTTL)
-	productv1.RegisterProductServiceServer(p.Server(), handler.NewRPC(products, lists))
+	productv1.RegisterProductServiceServer(p.Server(), handler.New(products, lists))
 	relist := chore.NewWake()
 	shops, err := p.Consumer(ctx, outbox.ConsumerOptions{
 		Purpose: "shops", Subjects: handler.ShopSubjects, Handler: handler.OnShop(store), Done: relist.Now,

@@ -2,15 +2,18 @@ package shop
 
 import (
 	"context"
+	"embed"
 
-	"souk/apps/shop/db"
 	"souk/apps/shop/internal/shop"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	"souk/pkg/module"
 )
 
+//go:embed db/migrations/*.sql
+var migrations embed.FS
+
 // Module is the shop service.
-var Module = module.Module{Name: "shop", Migrations: db.Migrations, Tables: module.Tables{Outbox: true}, Build: build}
+var Module = module.Module{Name: "shop", Migrations: migrations, Tables: module.Tables{Outbox: true}, Build: build}
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	pool, err := p.Postgres(ctx)
@@ -25,7 +28,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := shop.OpenStore(pool, redis, relay.Wake, p.Logger())
+	store := shop.NewStore(pool, redis, relay.Wake, p.Logger())
 	shopv1.RegisterShopServiceServer(p.Server(), shop.NewRPC(store, p.Clock()))
 	return relay, nil
 }

@@ -20,7 +20,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := user.OpenStore(ctx, documents, relay.Wake)
+	store, err := user.NewStore(ctx, documents, relay.Wake)
 	if err != nil {
 		return nil, err
 	}

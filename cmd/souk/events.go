@@ -1,27 +1,17 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
-
-	"souk/pkg/event"
-	"souk/pkg/outbox"
 )
 
-func eventsCommand(dev *devFlags) *cobra.Command {
+func eventsCommand(data *dataFlag) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Follow events, see and replay what consumers gave up, rebuild JetStream",
@@ -29,10 +19,10 @@ func eventsCommand(dev *devFlags) *cobra.Command {
   souk events dlq
   souk events replay --since 24h`,
 	}
-	return group(cmd, eventsTail(dev), eventsDead(dev), eventsReplay(dev))
+	return group(cmd, eventsTail(data), eventsDead(data), eventsReplay(data))
 }
 
-func eventsTail(dev *devFlags) *cobra.Command {
+func eventsTail(data *dataFlag) *cobra.Command {
 	var file configFlag
 	var payload bool
 	cmd := &cobra.Command{
@@ -50,21 +40,11 @@ func eventsTail(dev *devFlags) *cobra.Command {
 					)
 				}
 			}
-			r, err := reachOf(dev, &file)
+			s, err := data.open(&file)
 			if err != nil {
 				return err
 			}
-			js, nc, err := r.jetStream()
-			if err != nil {
-				return err
-			}
-			defer nc.Close()
-			return outbox.Tail(
-				cmd.Context(),
-				js,
-				subjects,
-				func(e event.Event) { writeEvent(cmd.OutOrStdout(), e, payload) },
-			)
+			return s.TailEvents(cmd.Context(), cmd.OutOrStdout(), subjects, payload)
 		},
 	}
 	cmd.Flags().BoolVar(&payload, "payload", false, "print the events' content too; it may hold personal data")
@@ -72,52 +52,18 @@ func eventsTail(dev *devFlags) *cobra.Command {
 	return cmd
 }
 
-func writeEvent(out io.Writer, e event.Event, payload bool) {
-	at := e.Time.UTC().Format("2006-01-02T15:04:05.000Z")
-	fmt.Fprintf(out, "%s  %-28s  %s v%d  %s\n", at, e.Subject, e.AggregateID, e.AggregateVersion, e.ID)
-	if payload {
-		fmt.Fprintf(out, "    %s\n", payloadJSON(e.Type, e.Payload))
-	}
-}
-
-// payloadJSON returns a payload as JSON. For a type that this binary does not know it returns only name and size.
-func payloadJSON(name string, payload []byte) string {
-	typ, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(name))
-	if err != nil {
-		return fmt.Sprintf("%s, %d bytes", name, len(payload))
-	}
-	m := typ.New().Interface()
-	if err := (event.Event{Type: name, Payload: payload}).Decode(m); err != nil {
-		return fmt.Sprintf("%s can't be read: %v", name, err)
-	}
-	text, err := protojson.Marshal(m)
-	if err != nil {
-		return fmt.Sprintf("%s can't be shown: %v", name, err)
-	}
-	return name + " " + string(text)
-}
-
-func eventsDead(dev *devFlags) *cobra.Command {
+func eventsDead(data *dataFlag) *cobra.Command {
 	var file configFlag
 	var limit int
 	list := func(cmd *cobra.Command, _ []string) error {
 		if limit < 1 {
 			return fmt.Errorf("--limit is at least 1, not %d", limit)
 		}
-		r, err := reachOf(dev, &file)
+		s, err := data.open(&file)
 		if err != nil {
 			return err
 		}
-		js, nc, err := r.jetStream()
-		if err != nil {
-			return err
-		}
-		defer nc.Close()
-		letters, err := outbox.ListDead(cmd.Context(), js, limit)
-		if err != nil {
-			return err
-		}
-		return writeDead(cmd.OutOrStdout(), letters, time.Now())
+		return s.ListDead(cmd.Context(), cmd.OutOrStdout(), limit)
 	}
 	cmd := &cobra.Command{
 		Use:     "dlq",
@@ -131,26 +77,12 @@ func eventsDead(dev *devFlags) *cobra.Command {
 		StringVar(&file.path, "config", os.Getenv("SOUK_CONFIG"), "configuration file (YAML); SOUK_… variables override it")
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "List dead letters, the newest first", Args: noArgs, RunE: list},
-		eventsDeadReplay(dev, &file),
+		eventsDeadReplay(data, &file),
 	)
 	return cmd
 }
 
-func writeDead(out io.Writer, letters []outbox.Dead, now time.Time) error {
-	if len(letters) == 0 {
-		fmt.Fprintln(out, "no dead letters")
-		return nil
-	}
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "SEQ\tGIVEN UP\tCONSUMER\tSUBJECT\tABOUT\tTRIES\tREASON")
-	for _, d := range letters {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%d\t%s\n",
-			d.Seq, ago(d.At, now), d.Consumer, d.Subject, cell(d.AggregateID, 60), d.Attempts, cell(d.Reason, 100))
-	}
-	return w.Flush()
-}
-
-func eventsDeadReplay(dev *devFlags, file *configFlag) *cobra.Command {
+func eventsDeadReplay(data *dataFlag, file *configFlag) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "replay SEQ…",
@@ -166,32 +98,11 @@ letter again. SEQ is the first column of souk events dlq.`,
 			if err != nil {
 				return err
 			}
-			r, err := reachOf(dev, file)
+			s, err := data.open(file)
 			if err != nil {
 				return err
 			}
-			js, nc, err := r.jetStream()
-			if err != nil {
-				return err
-			}
-			defer nc.Close()
-			if all {
-				letters, err := outbox.ListDead(cmd.Context(), js, 100_000)
-				if err != nil {
-					return err
-				}
-				for _, l := range letters {
-					seqs = append(seqs, l.Seq)
-				}
-				slices.Sort(seqs) // the oldest first, because an aggregate's events must keep their order
-			}
-			for i, seq := range seqs {
-				if err := outbox.ReplayDead(cmd.Context(), js, seq); err != nil {
-					return fmt.Errorf("%d of %d replayed; letter %d: %w", i, len(seqs), seq, err)
-				}
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "replayed %d dead letters\n", len(seqs))
-			return nil
+			return s.ReplayDead(cmd.Context(), cmd.OutOrStdout(), seqs)
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "replay all of them, the oldest first")
@@ -210,7 +121,7 @@ func parseSeqs(args []string) ([]uint64, error) {
 	return seqs, nil
 }
 
-func eventsReplay(dev *devFlags) *cobra.Command {
+func eventsReplay(data *dataFlag) *cobra.Command {
 	var file configFlag
 	var service, since string
 	cmd := &cobra.Command{
@@ -227,18 +138,11 @@ files were lost. Consumers skip what they have taken in before, so it is safe at
 			if err != nil {
 				return err
 			}
-			services := servicesWith(hasOutbox)
-			if service != "" {
-				if !slices.Contains(services, service) {
-					return fmt.Errorf("--service is one of %s, not %q", strings.Join(services, ", "), service)
-				}
-				services = []string{service}
-			}
-			r, err := reachOf(dev, &file)
+			s, err := data.open(&file)
 			if err != nil {
 				return err
 			}
-			return replay(cmd.Context(), r, services, from, cmd.OutOrStdout())
+			return s.ReplayEvents(cmd.Context(), cmd.OutOrStdout(), service, from)
 		},
 	}
 	cmd.Flags().
@@ -246,27 +150,6 @@ files were lost. Consumers skip what they have taken in before, so it is safe at
 	cmd.Flags().StringVar(&service, "service", "", "one service's events; default: all services'")
 	file.register(cmd)
 	return cmd
-}
-
-func replay(ctx context.Context, r *reach, services []string, from time.Time, out io.Writer) error {
-	js, nc, err := r.jetStream()
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	for _, s := range services {
-		pool, err := r.open(ctx, s)
-		if err != nil {
-			return err
-		}
-		n, err := outbox.Replay(ctx, pool, js, s, from)
-		pool.Close()
-		if err != nil {
-			return fmt.Errorf("%s: %d events replayed, then: %w", s, n, err)
-		}
-		fmt.Fprintf(out, "%s: %d events replayed\n", s, n)
-	}
-	return nil
 }
 
 // parseSince parses --since: a duration before now, or a time. An empty text is the zero time.

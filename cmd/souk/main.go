@@ -10,6 +10,10 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"souk/cmd/souk/internal/catalogue"
+	"souk/cmd/souk/internal/dev"
+	"souk/cmd/souk/internal/explain"
 )
 
 func main() {
@@ -17,19 +21,29 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second Ctrl-C kills
 	err := rootCommand().ExecuteContext(ctx)
 	stop()
-	if err == nil {
+	switch {
+	case err == nil:
 		return
+	case errors.Is(err, dev.ErrStopped):
+		fmt.Fprintln(os.Stderr, dev.ErrStopped)
+	default:
+		fmt.Fprintln(os.Stderr, "error:", explain.Error(err))
 	}
-	if errors.Is(err, errStopped) {
-		fmt.Fprintln(os.Stderr, errStopped)
-		os.Exit(errStopped.status)
+	os.Exit(status(err))
+}
+
+// status returns the exit status of a command that returned err.
+func status(err error) int {
+	var unreadable *catalogue.FileError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, dev.ErrStopped):
+		return 130
+	case errors.As(err, &unreadable):
+		return 2
 	}
-	fmt.Fprintln(os.Stderr, "error:", message(err))
-	var exit *exitError
-	if errors.As(err, &exit) {
-		os.Exit(exit.status)
-	}
-	os.Exit(1)
+	return 1
 }
 
 func rootCommand() *cobra.Command {
@@ -42,22 +56,22 @@ Start it on this machine with: souk dev --demo`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	dev := &devFlags{}
+	data := &dataFlag{}
 	root.PersistentFlags().
-		StringVar(&dev.dataDir, "data-dir", ".souk", "where souk dev keeps its data; other commands find a running souk dev there")
+		StringVar(&data.dir, "data-dir", ".souk", "where souk dev keeps its data; other commands find a running souk dev there")
 	root.AddCommand(
-		devCommand(dev),
+		devCommand(data),
 		runCommand(),
-		migrateCommand(dev),
-		importCommand(dev),
-		exportCommand(dev),
-		tokenCommand(dev),
-		verifyCommand(dev),
-		sagaCommand(dev),
-		eventsCommand(dev),
-		searchIndexCommand(dev),
-		servicesCommand(dev),
-		doctorCommand(dev),
+		migrateCommand(data),
+		importCommand(data),
+		exportCommand(data),
+		tokenCommand(data),
+		verifyCommand(data),
+		sagaCommand(data),
+		eventsCommand(data),
+		searchCommand(data),
+		servicesCommand(data),
+		doctorCommand(data),
 	)
 	return root
 }

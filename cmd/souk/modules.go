@@ -1,16 +1,8 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"souk/apps/auth"
 	"souk/apps/cart"
@@ -60,53 +52,4 @@ func moduleNames() []string {
 		names = append(names, m.Name)
 	}
 	return names
-}
-
-// sections returns the names of all configuration sections, those of every service included.
-func sections() []string { return append(module.Sections(), moduleNames()...) }
-
-// withDatabase returns the modules that have a database.
-func withDatabase() []module.Module {
-	return slices.DeleteFunc(modules(), func(m module.Module) bool { return len(m.Sets()) == 0 })
-}
-
-// message returns an error's text for a person: for a failed connection which database can't be opened, for a coded
-// error its message and fields, and otherwise the whole error.
-func message(err error) string {
-	var database *pgconn.ConnectError
-	if errors.As(err, &database) && !errors.Is(err, context.Canceled) {
-		return databaseUnreachable(database)
-	}
-	e := errs.From(err)
-	if e.Code == errs.Internal {
-		return err.Error()
-	}
-	text := e.Message
-	for _, f := range e.Fields {
-		if !strings.Contains(text, f.Message) {
-			text += fmt.Sprintf("\n  %s: %s", f.Path, f.Message)
-		}
-	}
-	return text
-}
-
-// databaseUnreachable says which database could not be opened, why, and what to do. It shows no password.
-func databaseUnreachable(e *pgconn.ConnectError) string {
-	reason := e.Unwrap().Error()
-	var refused *pgconn.PgError
-	var number syscall.Errno
-	switch {
-	case errors.As(e, &refused):
-		reason = refused.Message
-	case errors.As(e, &number):
-		reason = number.Error()
-	case pgconn.Timeout(e):
-		reason = "no answer in time"
-	}
-	address := net.JoinHostPort(e.Config.Host, strconv.Itoa(int(e.Config.Port)))
-	if strings.HasPrefix(e.Config.Host, "/") {
-		address = fmt.Sprintf("%s/.s.PGSQL.%d", e.Config.Host, e.Config.Port)
-	}
-	return fmt.Sprintf("the database %q at %s can't be opened: %s; see that PostgreSQL runs there, "+
-		"and that postgres.url (or postgres.urls) of the configuration is right", e.Config.Database, address, reason)
 }

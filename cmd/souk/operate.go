@@ -1,208 +1,190 @@
 package main
 
 import (
-	"cmp"
-	"context"
-	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"strings"
+	"net/mail"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
 
-	"souk/pkg/config"
-	"souk/pkg/module"
-	"souk/pkg/postgres"
-	"souk/pkg/redisx"
+	"souk/cmd/souk/internal/operate"
 )
 
-const (
-	connectTimeout = 5 * time.Second
-	operateConns   = 4 // connections of a command to one database, at most
-)
+func verifyCommand(data *dataFlag) *cobra.Command {
+	var file configFlag
+	var o operate.VerifyOptions
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Check the invariants over all databases",
+		Long: `Check what must hold over all databases: stock is never oversold, reserved pieces are those of open reservations,
+every confirmed order is paid once and in full, every captured payment has an order, cancelled orders keep neither
+money nor stock, totals add up, the sandbox provider's ledger sums to zero and agrees with our payments, no saga is
+stuck, no event waits.
 
-// reach holds the addresses of the souk that a command operates on: a running souk dev, or the one of a
-// configuration.
-type reach struct {
-	state    *devState // nil if the addresses are from a configuration
-	postgres module.PostgresConfig
-	nats     module.NATSConfig
-	redis    redisx.Config
-	redisErr error // from decoding Redis's configuration; few commands need Redis
+It only reads, and may run beside a busy marketplace: what differs between databases is looked at again after
+--settle, and counts when no saga works on its order and nothing of it moved.
+
+Exit status: 0 when all holds, 1 when an invariant is broken or can't be checked. A WARNING breaks none.`,
+		Example: `  souk verify
+  souk verify --json | jq '.checks[] | select(.wrong > 0)'
+  souk verify --config souk.yaml`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Settle < 0 {
+				return fmt.Errorf("--settle is a duration from 0 on, such as 2s, not %s", o.Settle)
+			}
+			s, err := data.open(&file)
+			if err != nil {
+				return err
+			}
+			o.Warnings = cmd.ErrOrStderr()
+			return s.Verify(cmd.Context(), cmd.OutOrStdout(), o)
+		},
+	}
+	cmd.Flags().BoolVar(&o.JSON, "json", false, "print JSON")
+	cmd.Flags().DurationVar(&o.Settle, "settle", 2*time.Second,
+		"how long what differs between databases may take to become the same")
+	file.register(cmd)
+	return cmd
 }
 
-// reachOf returns the addresses from the configuration if one is given, and otherwise from the souk dev that runs on
-// the data directory.
-func reachOf(dev *devFlags, file *configFlag) (*reach, error) {
-	if file.path != "" || os.Getenv("SOUK_POSTGRES_URL") != "" {
-		tree, err := file.load()
-		if err != nil {
-			return nil, err
-		}
-		return reachByConfig(tree)
+func servicesCommand(data *dataFlag) *cobra.Command {
+	var file configFlag
+	var methods bool
+	cmd := &cobra.Command{
+		Use:   "services",
+		Short: "Show which services run where, and how their calls go",
+		Long: `Show which services run where, and how many calls they had, how many of them ended with an error (refusals count as
+such), and how long one took on average, since their start.
+
+Services that talk over NATS are asked there; those of one process are seen through souk dev.`,
+		Example: "  souk services\n  souk services --methods\n  souk services --config souk.yaml",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := data.open(&file)
+			if err != nil {
+				return err
+			}
+			return s.Services(cmd.Context(), cmd.OutOrStdout(), methods)
+		},
 	}
-	state, err := dev.running()
-	if err != nil {
-		return nil, fmt.Errorf("%w; or name the configuration of another souk with --config", err)
-	}
-	r := &reach{
-		state:    state,
-		postgres: module.PostgresConfig{URLs: state.Databases},
-		nats:     module.NATSConfig{URL: state.NATS.URL, User: state.NATS.User, Password: state.NATS.Password},
-		redis:    redisx.Default(),
-	}
-	r.redis.Addr = state.Redis
-	return r, nil
+	cmd.Flags().BoolVar(&methods, "methods", false, "show each method")
+	file.register(cmd)
+	return cmd
 }
 
-func reachByConfig(tree *config.Tree) (*reach, error) {
-	r := &reach{postgres: module.PostgresConfig{MaxConns: operateConns}, redis: redisx.Default()}
-	r.redisErr = tree.Decode("redis", &r.redis)
-	return r, errors.Join(tree.Decode("postgres", &r.postgres), tree.Decode("nats", &r.nats))
+func doctorCommand(data *dataFlag) *cobra.Command {
+	var file configFlag
+	var httpAddr string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check this machine and the running souk, and say what to do",
+		Long: `Check what souk dev needs of this machine (PostgreSQL, Redis, data directory, port), and the souk that runs:
+databases and their schemas, Redis, JetStream's streams, events that wait, parked sagas, dead letters, clocks. With
+--config it checks the souk of that configuration alone.
+
+Exit status: 0 when all is well, 1 when something is wrong.`,
+		Example: "  souk doctor\n  souk doctor --data-dir /srv/souk --http 127.0.0.1:9090\n  souk doctor --config souk.yaml",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return operate.Doctor(cmd.Context(), cmd.OutOrStdout(), data.source(&file), httpAddr)
+		},
+	}
+	cmd.Flags().StringVar(&httpAddr, "http", "127.0.0.1:8080", "address on which souk dev is to listen")
+	file.register(cmd)
+	return cmd
 }
 
-// databasesOf returns a function that returns the URL of a service's database.
-func databasesOf(dev *devFlags, file *configFlag) (func(service string) (string, error), error) {
-	r, err := reachOf(dev, file)
-	if err != nil {
-		return nil, err
+func searchCommand(data *dataFlag) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "search",
+		Short:   "Rebuild the search's read model",
+		Example: "  souk search rebuild",
 	}
-	return r.postgres.ServiceURL, nil
+	var file configFlag
+	rebuild := &cobra.Command{
+		Use:   "rebuild",
+		Short: "Make the search's read model anew from the catalogue",
+		Long: `Make the search's read model anew from the catalogue: one row a product, with all that lists and searches need. It
+may run beside a busy marketplace. Changes keep the read model current by themselves; this is for after a change of
+how products are found.`,
+		Example: "  souk search rebuild\n  souk search rebuild --config souk.yaml",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := data.open(&file)
+			if err != nil {
+				return err
+			}
+			return s.RebuildSearch(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+	file.register(rebuild)
+	return group(cmd, rebuild)
 }
 
-// open connects to a service's database. The caller closes it.
-func (r *reach) open(ctx context.Context, service string) (*pgxpool.Pool, error) {
-	url, err := r.postgres.ServiceURL(service)
-	if err != nil {
-		return nil, err
+func migrateCommand(data *dataFlag) *cobra.Command {
+	var service string
+	var file configFlag
+	cmd := &cobra.Command{
+		Use:       "migrate up|down|status",
+		Short:     "Bring the databases' schemas up to date, take back the last migration, or show where they stand",
+		Example:   "  souk migrate up --config souk.yaml\n  souk migrate down --service order --config souk.yaml",
+		Args:      oneOf,
+		ValidArgs: []string{"up", "down", "status"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := data.open(&file)
+			if err != nil {
+				return err
+			}
+			if args[0] == "down" && service == "" {
+				return fmt.Errorf("down takes back one service's last migration: name it with --service")
+			}
+			return s.Migrate(cmd.Context(), cmd.OutOrStdout(), args[0], service)
+		},
 	}
-	// A check of a large database takes long and reads other databases at the same time, so no timeout bounds its
-	// statements and transactions.
-	pool, err := postgres.Open(ctx, postgres.Config{
-		URL: url, MaxConns: operateConns, ConnectTimeout: connectTimeout,
-		StatementTimeout: -1, IdleInTransactionTimeout: -1, ApplicationName: "souk command",
-	})
-	if err != nil {
-		return nil, fmt.Errorf("the database of %s: %w", service, err)
-	}
-	return pool, nil
+	cmd.Flags().StringVar(&service, "service", "", "one service; default: all that have a database")
+	file.register(cmd)
+	return cmd
 }
 
-// openAll connects to the databases of services. It returns the pools by service. The caller calls closeAll.
-func (r *reach) openAll(
-	ctx context.Context,
-	services []string,
-) (pools map[string]*pgxpool.Pool, closeAll func(), err error) {
-	pools = map[string]*pgxpool.Pool{}
-	closeAll = func() {
-		for _, p := range pools {
-			p.Close()
-		}
+func tokenCommand(data *dataFlag) *cobra.Command {
+	var email, role, shop string
+	cmd := &cobra.Command{
+		Use:   "token --email EMAIL [--role customer|seller|operator] [--shop HANDLE]",
+		Short: "Print a bearer token of the running souk dev",
+		Long: `Print a bearer token from the OpenID provider of the running souk dev. The user is created on first use. With
+--shop the user becomes an owner of that shop, which is created if it is missing. The token stands alone on standard output.`,
+		Example: `  TOKEN=$(souk token --email ana@example.com)
+  curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8080/v1/me
+  souk token --email joao@example.com --role seller --shop trilha-norte`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := mail.ParseAddress(email); err != nil {
+				return fmt.Errorf("--email %q is not an e-mail address", email)
+			}
+			roles := map[string][]string{
+				"customer": {"customer"}, "seller": {"customer", "seller"}, "operator": {"customer", "operator"},
+			}[role]
+			if roles == nil {
+				return fmt.Errorf("--role is customer, seller or operator, not %q", role)
+			}
+			if shop != "" && role == "customer" {
+				return fmt.Errorf("--shop goes with --role seller or operator")
+			}
+			state, err := data.running()
+			if err != nil {
+				return err
+			}
+			token, err := operate.Token(cmd.Context(), state, email, roles, shop)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
+			return err
+		},
 	}
-	for _, s := range services {
-		if pools[s], err = r.open(ctx, s); err != nil {
-			delete(pools, s)
-			closeAll()
-			return nil, nil, err
-		}
-	}
-	return pools, closeAll, nil
-}
-
-var errNoNATS = errors.New(
-	"nats.url is not set: give the URL of the NATS servers in the configuration, e.g. nats://nats:4222",
-)
-
-// connectNATS connects to NATS. The caller closes the connection.
-func (r *reach) connectNATS() (*nats.Conn, error) {
-	if r.nats.URL == "" {
-		return nil, errNoNATS
-	}
-	opts := []nats.Option{nats.Name("souk command"), nats.Timeout(connectTimeout)}
-	if r.nats.User != "" {
-		opts = append(opts, nats.UserInfo(r.nats.User, r.nats.Password))
-	}
-	if r.nats.Credentials != "" {
-		opts = append(opts, nats.UserCredentials(r.nats.Credentials))
-	}
-	nc, err := nats.Connect(r.nats.URL, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("NATS can't be reached at %s: %w", withoutPasswords(r.nats.URL), err)
-	}
-	return nc, nil
-}
-
-// withoutPasswords masks the passwords in a list of URLs that are separated by commas.
-func withoutPasswords(servers string) string {
-	var shown []string
-	for s := range strings.SplitSeq(servers, ",") {
-		u, err := url.Parse(strings.TrimSpace(s))
-		if err != nil {
-			return "the configured address"
-		}
-		shown = append(shown, u.Redacted())
-	}
-	return strings.Join(shown, ", ")
-}
-
-// jetStream connects to JetStream. The caller closes the connection.
-func (r *reach) jetStream() (jetstream.JetStream, *nats.Conn, error) {
-	nc, err := r.connectNATS()
-	if err != nil {
-		return nil, nil, err
-	}
-	js, err := jetstream.New(nc)
-	if err != nil {
-		nc.Close()
-		return nil, nil, err
-	}
-	return js, nc, nil
-}
-
-// servicesWith returns the names of the services with a database whose module choose accepts.
-func servicesWith(choose func(module.Module) bool) []string {
-	var names []string
-	for _, m := range withDatabase() {
-		if choose(m) {
-			names = append(names, m.Name)
-		}
-	}
-	return names
-}
-
-func hasSagas(m module.Module) bool  { return m.Tables.Saga }
-func hasOutbox(m module.Module) bool { return m.Tables.Outbox }
-
-// ago returns a time relative to now, such as "2m3s ago"; "-" for the zero time.
-func ago(t, now time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	d := now.Sub(t)
-	suffix := " ago"
-	if d < 0 {
-		d, suffix = -d, " from now"
-	}
-	switch {
-	case d < time.Minute:
-		d = d.Round(100 * time.Millisecond)
-	case d < 24*time.Hour:
-		d = d.Round(time.Second)
-	default:
-		d = d.Round(time.Hour)
-	}
-	return d.String() + suffix
-}
-
-// cell returns a text as one cell of a table: on one line, at most so many characters, "-" if it is empty.
-func cell(s string, most int) string {
-	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > most {
-		s = string(r[:most-1]) + "…"
-	}
-	return cmp.Or(s, "-")
+	cmd.Flags().StringVar(&email, "email", "", "the user's e-mail address (required)")
+	cmd.Flags().StringVar(&role, "role", "customer", "customer, seller or operator")
+	cmd.Flags().StringVar(&shop, "shop", "", "handle of a shop that the user becomes an owner of")
+	return cmd
 }

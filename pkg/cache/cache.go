@@ -113,11 +113,8 @@ type decoded[T any] struct {
 // Errors: internal (the options are invalid).
 func New[T any](client rueidis.Client, o Options[T]) (*Cache[T], error) {
 	if o.Name == "" || (o.Encode == nil) != (o.Decode == nil) || o.TTL < 0 || o.MissingTTL < 0 {
-		return nil, errs.New(
-			errs.Internal,
-			"cache %q: it needs a name, Encode with Decode or neither, and no negative TTL",
-			o.Name,
-		)
+		return nil, errs.New(errs.Internal,
+			"cache %q: it needs a name, Encode with Decode or neither, and no negative TTL", o.Name)
 	}
 	if o.TTL == 0 {
 		o.TTL = time.Minute
@@ -269,11 +266,8 @@ func recovering[T any](load func(context.Context) (T, error)) func(context.Conte
 	return func(ctx context.Context) (v T, err error) {
 		defer func() {
 			if r := recover(); r != nil {
-				err = errs.Wrap(
-					fmt.Errorf("panic: %v\n%s", r, debug.Stack()),
-					errs.Internal,
-					"something went wrong on our side",
-				)
+				err = errs.Wrap(fmt.Errorf("panic: %v\n%s", r, debug.Stack()), errs.Internal,
+					"something went wrong on our side")
 			}
 		}()
 		return load(ctx)

@@ -87,11 +87,8 @@ func (s *server) watch() {
 			return
 		}
 		s.mu.Unlock()
-		s.log.Warn(
-			"server ended unexpectedly, starting it again",
-			zap.String("server", s.name),
-			zap.String("reason", exitReason(reason)),
-		)
+		s.log.Warn("server ended unexpectedly, starting it again", zap.String("server", s.name),
+			zap.String("reason", exitReason(reason)))
 		if !s.relaunch() {
 			return
 		}

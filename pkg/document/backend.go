@@ -67,12 +67,8 @@ func (c collection) resolve(q Query) (find, error) {
 		f.equal = append(f.equal, v)
 	}
 	if len(f.equal) != len(q.Equal) {
-		return f, errs.New(
-			errs.Internal,
-			"document: %s.%s: Equal must hold leading fields of the index",
-			c.name,
-			q.Index,
-		)
+		return f, errs.New(errs.Internal, "document: %s.%s: Equal must hold leading fields of the index", c.name,
+			q.Index)
 	}
 	f.rest = f.index.Fields[len(f.equal):]
 	if q.Prefix != "" && len(f.rest) == 0 {

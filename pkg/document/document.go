@@ -120,12 +120,8 @@ func NewCollection[T any](s *Store, spec Spec[T]) (*Collection[T], error) {
 	seen := map[string]bool{}
 	for _, ix := range spec.Indexes {
 		if !validName.MatchString(ix.Name) || seen[ix.Name] {
-			return nil, errs.New(
-				errs.Internal,
-				"document: %s: %q is not an index's name, or stands there twice",
-				spec.Name,
-				ix.Name,
-			)
+			return nil, errs.New(errs.Internal, "document: %s: %q is not an index's name, or stands there twice",
+				spec.Name, ix.Name)
 		}
 		seen[ix.Name] = true
 		if len(ix.Fields) == 0 {
@@ -133,13 +129,8 @@ func NewCollection[T any](s *Store, spec Spec[T]) (*Collection[T], error) {
 		}
 		for i, f := range ix.Fields {
 			if !validPath.MatchString(f) || slices.Contains(ix.Fields[:i], f) {
-				return nil, errs.New(
-					errs.Internal,
-					"document: %s.%s: %q is not a path, or stands there twice",
-					spec.Name,
-					ix.Name,
-					f,
-				)
+				return nil, errs.New(errs.Internal, "document: %s.%s: %q is not a path, or stands there twice",
+					spec.Name, ix.Name, f)
 			}
 		}
 	}
@@ -272,29 +263,18 @@ func (c *Collection[T]) Find(ctx context.Context, q Query) (Page[T], error) {
 	if err != nil {
 		return Page[T]{}, err
 	}
-	limit := page.Size(q.Limit)
-	f.limit = limit + 1 // one more shows whether there is a next page
-	var after cursor
-	if q.After != "" {
-		if err := page.Decode(q.After, &after, f.binding()...); err != nil {
-			return Page[T]{}, err
+	r := page.Request{Size: page.Size(q.Limit), Token: q.After, Filter: f.binding()}
+	raws, next, err := page.List(ctx, r, nil, func(ctx context.Context, after *cursor, limit int) ([]raw, error) {
+		if after != nil && len(after.Keys) != len(f.rest) {
+			return nil, page.Invalid()
 		}
-		if len(after.Keys) != len(f.rest) {
-			return Page[T]{}, errs.InvalidField("pageToken", "must be the nextPageToken of the same query, unchanged")
-		}
-		f.after = &after
-	}
-	raws, err := c.backend.find(ctx, c.spec, f)
+		f.after, f.limit = after, limit
+		return c.backend.find(ctx, c.spec, f)
+	}, func(r raw) *cursor { return &cursor{Keys: r.keys, ID: r.id} })
 	if err != nil {
 		return Page[T]{}, err
 	}
-	var out Page[T]
-	if len(raws) > limit {
-		raws = raws[:limit]
-		last := raws[limit-1]
-		out.Next = page.Encode(cursor{Keys: last.keys, ID: last.id}, f.binding()...)
-	}
-	out.Docs = make([]Doc[T], len(raws))
+	out := Page[T]{Docs: make([]Doc[T], len(raws)), Next: next}
 	for i, r := range raws {
 		if out.Docs[i], err = decode[T](r); err != nil {
 			return Page[T]{}, err

@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -17,6 +15,7 @@ import (
 
 	"souk/pkg/errs"
 	"souk/pkg/event"
+	"souk/pkg/outbox"
 	"souk/pkg/postgres"
 )
 
@@ -69,11 +68,8 @@ func indexSQL(ix Index) string {
 
 func (b postgresBackend) ensure(ctx context.Context, c collection) error {
 	err := postgres.InTx(ctx, b.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(
-			ctx,
-			`select pg_advisory_xact_lock(hashtextextended($1, 9))`,
-			"document "+c.name,
-		); err != nil {
+		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended($1, 9))`,
+			"document "+c.name); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `create table if not exists `+c.table()+` (
@@ -134,7 +130,7 @@ func (b postgresBackend) get(ctx context.Context, c collection, ids []string) ([
 }
 
 func (b postgresBackend) insert(ctx context.Context, c collection, id string, body []byte, events []event.Event) error {
-	const values = ` (id, revision, doc) values ($1, 1, $2) returning id`
+	const values = ` (id, revision, doc) values ($1, 1, $2) returning id, revision as version`
 	return b.write(ctx, c, `insert into `+c.table()+values, events, id, body)
 }
 
@@ -147,7 +143,7 @@ func (b postgresBackend) replace(
 	events []event.Event,
 ) error {
 	err := b.write(ctx, c, `update `+c.table()+` set doc = $3, revision = revision + 1, updated_at = now()
-		where id = $1 and revision = $2 returning id`, events, id, revision, body)
+		where id = $1 and revision = $2 returning id, revision as version`, events, id, revision, body)
 	if !errs.Is(err, errs.NotFound) {
 		return err
 	}
@@ -162,54 +158,20 @@ func (b postgresBackend) replace(
 }
 
 func (b postgresBackend) delete(ctx context.Context, c collection, id string, events []event.Event) error {
-	return b.write(ctx, c, `delete from `+c.table()+` where id = $1 returning id`, events, id)
+	return b.write(ctx, c, `delete from `+c.table()+` where id = $1 returning id, revision + 1 as version`, events, id)
 }
 
-// write runs a statement that returns the row that it wrote. If it wrote one, the events are appended to the
-// outbox in the same statement. Otherwise write returns not_found.
+// write runs a statement that returns the id and version of the row that it wrote. If it wrote one, the events are
+// appended to the outbox in the same statement. Otherwise write returns not_found.
 func (b postgresBackend) write(ctx context.Context, c collection, sql string, events []event.Event, args ...any) error {
 	if len(events) > 0 {
-		n := len(args)
-		sql = fmt.Sprintf(`with written as (%s), appended as (
-			insert into outbox (id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload)
-			select e.id, e.subject, e.type, e.aggregate_id, e.aggregate_version, e.occurred_at, e.metadata::jsonb, e.payload
-			from written, unnest($%d::text[], $%d::text[], $%d::text[], $%d::text[], $%d::bigint[], $%d::timestamptz[], $%d::text[], $%d::bytea[])
-				with ordinality as e (id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload, n)
-			order by e.n)
-			select id from written`, sql, n+1, n+2, n+3, n+4, n+5, n+6, n+7, n+8)
-		cols, err := columns(events)
-		if err != nil {
-			return err
-		}
-		args = append(args, cols...)
+		sql, args = outbox.WithEvents(sql, len(args)), append(args, outbox.Columns(events...)...)
 	}
-	var id string
-	err := b.pool.QueryRow(ctx, sql, args...).Scan(&id)
+	err := b.pool.QueryRow(ctx, sql, args...).Scan(nil, nil)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return notFound()
 	}
 	return c.err(err)
-}
-
-func columns(events []event.Event) ([]any, error) {
-	n := len(events)
-	ids, subjects, types, aggregates := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	versions, times, metas, payloads := make([]int64, n), make([]time.Time, n), make([]string, n), make([][]byte, n)
-	for i, e := range events {
-		meta, err := json.Marshal(e.Metadata)
-		if err != nil {
-			return nil, errs.Wrap(err, errs.Internal, "document: metadata of %s", e.ID)
-		}
-		if e.Metadata == nil {
-			meta = []byte("{}")
-		}
-		ids[i], subjects[i], types[i], aggregates[i] = e.ID, e.Subject, e.Type, e.AggregateID
-		versions[i], times[i], metas[i], payloads[i] = e.AggregateVersion, e.Time, string(meta), e.Payload
-		if e.Payload == nil {
-			payloads[i] = []byte{} // a message without fields set
-		}
-	}
-	return []any{ids, subjects, types, aggregates, versions, times, metas, payloads}, nil
 }
 
 func (b postgresBackend) find(ctx context.Context, c collection, f find) ([]raw, error) {

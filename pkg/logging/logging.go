@@ -99,11 +99,8 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 func Fields(ctx context.Context) []zap.Field {
 	var fields []zap.Field
 	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
-		fields = append(
-			fields,
-			zap.String("trace_id", sc.TraceID().String()),
-			zap.String("span_id", sc.SpanID().String()),
-		)
+		fields = append(fields, zap.String("trace_id", sc.TraceID().String()),
+			zap.String("span_id", sc.SpanID().String()))
 	}
 	own, _ := ctx.Value(fieldsKey{}).([]zap.Field)
 	return append(fields, own...)

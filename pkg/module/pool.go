@@ -9,26 +9,14 @@ import (
 type poolCollector struct{ pool *pgxpool.Pool }
 
 var (
-	poolInUse = prometheus.NewDesc(
-		"postgres_connections_in_use",
-		"Connections that a query or transaction holds.",
-		nil,
-		nil,
-	)
+	poolInUse = prometheus.NewDesc("postgres_connections_in_use", "Connections that a query or transaction holds.",
+		nil, nil)
 	poolOpen  = prometheus.NewDesc("postgres_connections_open", "Connections that are open.", nil, nil)
 	poolMax   = prometheus.NewDesc("postgres_connections_max", "Connections that may be open.", nil, nil)
-	poolWaits = prometheus.NewDesc(
-		"postgres_connection_wait_total",
-		"Times that a connection had to be waited for.",
-		nil,
-		nil,
-	)
-	poolWait = prometheus.NewDesc(
-		"postgres_connection_wait_seconds_total",
-		"Time spent waiting for connections.",
-		nil,
-		nil,
-	)
+	poolWaits = prometheus.NewDesc("postgres_connection_wait_total",
+		"Times that a connection had to be waited for.", nil, nil)
+	poolWait = prometheus.NewDesc("postgres_connection_wait_seconds_total", "Time spent waiting for connections.",
+		nil, nil)
 )
 
 // Describe sends the descriptions of the metrics.

@@ -200,6 +200,7 @@ func (p *process) run(ctx context.Context, o Options) (err error) {
 		return nil
 	}
 	p.logger.Info("ready", zap.Int("modules", len(p.modules)), zap.String("admin", admin.addr))
+	p.logs.flush() // the addresses of the listeners are known before OnReady
 	if o.OnReady != nil {
 		o.OnReady(admin.addr)
 	}

@@ -57,12 +57,8 @@ func (c PostgresConfig) ServiceURL(service string) (string, error) {
 			"postgres.url is not set: give the URL of the service's database, e.g. postgres://{service}:{password}@db:5432/{service}",
 		)
 	}
-	r := strings.NewReplacer(
-		"{service}",
-		service,
-		"{password}",
-		strings.ReplaceAll(url.QueryEscape(c.Passwords[service]), "+", "%20"),
-	)
+	r := strings.NewReplacer("{service}", service, "{password}",
+		strings.ReplaceAll(url.QueryEscape(c.Passwords[service]), "+", "%20"))
 	return r.Replace(c.URL), nil
 }
 
@@ -138,11 +134,8 @@ func (c IdentityConfig) trusted() (map[string]ed25519.PublicKey, error) {
 	for name, s := range c.Trusted {
 		raw, err := base64.StdEncoding.DecodeString(s)
 		if err != nil || len(raw) != ed25519.PublicKeySize {
-			return nil, fmt.Errorf(
-				"identity.trusted.%s: want the base64 of a %d byte Ed25519 public key",
-				name,
-				ed25519.PublicKeySize,
-			)
+			return nil, fmt.Errorf("identity.trusted.%s: want the base64 of a %d byte Ed25519 public key", name,
+				ed25519.PublicKeySize)
 		}
 		keys[name] = raw
 	}

@@ -62,7 +62,7 @@ type Service struct {
 	admin   string // the address of the admin listener
 	clients map[string]grpc.ClientConnInterface
 	signer  *identity.Signer // the gateway's
-	stop    func()
+	stop    func() error     // stops the process, once, and returns its error
 }
 
 // Option changes how [Start] starts a service.
@@ -81,7 +81,7 @@ func Config(fields map[string]any) Option {
 	}
 }
 
-// Fake serves a contract in place of another service.
+// Fake serves a contract in place of another service. With nil, or without a Fake, that service is down.
 func Fake(service string, register func(grpc.ServiceRegistrar)) Option {
 	return func(s *Service) { s.fakes[service] = register }
 }
@@ -89,8 +89,8 @@ func Fake(service string, register func(grpc.ServiceRegistrar)) Option {
 // Clock replaces the system's clock.
 func Clock(c clock.Clock) Option { return func(s *Service) { s.clock = c } }
 
-// Redis replaces the Redis that the tests of a process share. Use it with redistest.Private if the service has keys that
-// are the same in each test, or if the test stops Redis.
+// Redis replaces the Redis that the tests of a process share. Use it with redistest.Private if the service has keys
+// that are the same in each test, or if the test stops Redis.
 func Redis(addr string) Option {
 	return func(s *Service) { s.tree["redis"] = map[string]any{"addr": addr} }
 }
@@ -169,13 +169,13 @@ func (s *Service) run() {
 			},
 		}, append(modules, s.module)...)
 	}()
-	s.stop = sync.OnceFunc(func() {
+	s.stop = sync.OnceValue(func() error {
 		cancel()
-		require.NoError(s.t, waittest.Receive(s.t, done))
+		return waittest.Receive(s.t, done)
 	})
 	select {
 	case <-ready:
-		s.t.Cleanup(s.stop)
+		s.t.Cleanup(s.Stop)
 	case err := <-done:
 		cancel()
 		require.FailNow(s.t, "the service did not start", "%v\n%s", err, s.logs)
@@ -207,7 +207,10 @@ func (s *Service) other(name string) module.Module {
 }
 
 // Stop stops the service before the test ends, draining. It may be called several times.
-func (s *Service) Stop() { s.stop() }
+func (s *Service) Stop() {
+	s.t.Helper()
+	require.NoError(s.t, s.stop())
+}
 
 // Client reaches the service as another one.
 func (s *Service) Client(caller string) grpc.ClientConnInterface {
@@ -259,7 +262,12 @@ func (s *Service) Deliver(source string, events ...event.Event) {
 		s.Publish(e, source)
 	}
 	const sql = `select count(distinct event_id) from inbox where event_id = any($1)`
-	waittest.Until(s.t, func() bool { return Value[int](s, sql, ids) == len(ids) }, "the events %v are not handled", ids)
+	waittest.Until(
+		s.t,
+		func() bool { return Value[int](s, sql, ids) == len(ids) },
+		"the events %v are not handled",
+		ids,
+	)
 }
 
 // Value returns the only value that a query of the service's database returns.
@@ -285,7 +293,8 @@ func Concurrently(n int, f func(i int) error) []error {
 	return out
 }
 
-// Logs returns the log lines so far, from level debug on.
+// Logs returns the log lines so far, from level debug on. A line below warn takes up to 100 ms to appear. After
+// [Service.Stop] the log is complete.
 func (s *Service) Logs() string { return s.logs.String() }
 
 // Metric returns the value of a counter or gauge, summed over its labels. It is 0 if there is no such metric.

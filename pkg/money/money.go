@@ -39,11 +39,8 @@ func Parse(amount, currency string) (Money, error) {
 		return Money{}, err
 	}
 	if m.Amount() != amount {
-		return Money{}, errs.New(
-			errs.Invalid,
-			"the amount must be a decimal number with exactly %d digits after the point",
-			m.currency.Digits(),
-		)
+		return Money{}, errs.New(errs.Invalid,
+			"the amount must be a decimal number with exactly %d digits after the point", m.currency.Digits())
 	}
 	return m, nil
 }
@@ -68,20 +65,13 @@ func parse(amount, currency string) (Money, error) {
 	rest, negative := strings.CutPrefix(amount, "-")
 	whole, fraction, point := strings.Cut(rest, ".")
 	if !isDigits(whole) || point && !isDigits(fraction) {
-		return Money{}, errs.New(
-			errs.Invalid,
-			"the amount must be a decimal number such as \"%s\"",
-			New(5398, c).Amount(),
-		)
+		return Money{}, errs.New(errs.Invalid, "the amount must be a decimal number such as \"%s\"",
+			New(5398, c).Amount())
 	}
 	digits := c.Digits()
 	if len(fraction) > digits {
-		return Money{}, errs.New(
-			errs.Invalid,
-			"the amount has more than the %d digits after the point that %s has",
-			digits,
-			c,
-		)
+		return Money{}, errs.New(errs.Invalid, "the amount has more than the %d digits after the point that %s has",
+			digits, c)
 	}
 	text := whole + fraction + strings.Repeat("0", digits-len(fraction))
 	if negative {

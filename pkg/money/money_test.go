@@ -84,7 +84,7 @@ func TestArithmeticWithZeroMoneyFails(t *testing.T) {
 	require.Equal(t, errs.Unprocessable, errs.CodeOf(err))
 	_, err = none.Mul(3)
 	require.Equal(t, errs.Unprocessable, errs.CodeOf(err))
-	require.Nil(t, none.Proto())
+	require.Nil(t, none.ToProto())
 	back, err := money.FromProto(nil)
 	require.NoError(t, err)
 	require.Equal(t, none, back)
@@ -120,7 +120,7 @@ func TestMoneySurvivesJSONAndProto(t *testing.T) {
 		require.Error(t, json.Unmarshal([]byte(bad), &back), bad)
 	}
 
-	m, err := money.FromProto(money.New(1200, "JPY").Proto())
+	m, err := money.FromProto(money.New(1200, "JPY").ToProto())
 	require.NoError(t, err)
 	require.Equal(t, money.New(1200, "JPY"), m)
 	_, err = money.FromProto(&moneyv1.Money{CurrencyCode: "JPY", Amount: "12.00"})

@@ -13,8 +13,8 @@ func FromProto(p *moneyv1.Money) (Money, error) {
 	return Parse(p.GetAmount(), p.GetCurrencyCode())
 }
 
-// Proto returns the wire form of m, which is nil for the zero Money.
-func (m Money) Proto() *moneyv1.Money {
+// ToProto returns the wire form of m, which is nil for the zero Money.
+func (m Money) ToProto() *moneyv1.Money {
 	if m == (Money{}) {
 		return nil
 	}

@@ -128,11 +128,8 @@ func (sv *serving) respond(m *nats.Msg, answer any) {
 		err = m.Respond(data)
 	}
 	if err != nil {
-		sv.options.Logger.Warn(
-			"the NATS service API was not answered",
-			zap.String("subject", m.Subject),
-			zap.Error(err),
-		)
+		sv.options.Logger.Warn("the NATS service API was not answered", zap.String("subject", m.Subject),
+			zap.Error(err))
 	}
 }
 

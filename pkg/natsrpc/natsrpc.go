@@ -184,9 +184,7 @@ func (sv *serving) unsubscribe() error {
 	}
 	var all []error
 	for _, sub := range sv.subscriptions {
-		if err := end(
-			sub,
-		); err != nil && !errors.Is(err, nats.ErrConnectionClosed) &&
+		if err := end(sub); err != nil && !errors.Is(err, nats.ErrConnectionClosed) &&
 			!errors.Is(err, nats.ErrBadSubscription) {
 			all = append(all, fmt.Errorf("unsubscribe from %s: %w", sub.Subject, err))
 		}
@@ -287,12 +285,8 @@ func (sv *serving) send(m *nats.Msg, reply proto.Message) error {
 	}
 	err = sv.nc.Publish(m.Reply, data) // copies data
 	if errors.Is(err, nats.ErrMaxPayload) {
-		return errs.New(
-			errs.Internal,
-			"the answer is too large: %d bytes, and NATS carries at most %d",
-			len(data),
-			sv.nc.MaxPayload(),
-		)
+		return errs.New(errs.Internal, "the answer is too large: %d bytes, and NATS carries at most %d", len(data),
+			sv.nc.MaxPayload())
 	}
 	if err != nil {
 		sv.options.Logger.Warn("an answer was not sent", zap.String("subject", m.Subject), zap.Error(err))
@@ -411,12 +405,8 @@ func (c *conn) failure(ctx context.Context, method string, size int, err error) 
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrDisconnected):
 		return rpc.NotServed(method)
 	case errors.Is(err, nats.ErrMaxPayload):
-		return errs.New(
-			errs.TooLarge,
-			"the request is too large: %d bytes, and NATS carries at most %d",
-			size,
-			c.calls.nc.MaxPayload(),
-		)
+		return errs.New(errs.TooLarge, "the request is too large: %d bytes, and NATS carries at most %d", size,
+			c.calls.nc.MaxPayload())
 	default:
 		return errs.Wrap(err, errs.Unavailable, "%s is out of reach", rpc.Target(method)).WithRetryAfter(time.Second)
 	}

@@ -43,11 +43,8 @@ func (c *Consumer) begin(ctx context.Context, it *item) bool {
 	c.dead(
 		ctx,
 		it,
-		errs.New(
-			errs.Internal,
-			"handed to the handler %d times, and its process never lived to say how it went",
-			it.attempts-1,
-		),
+		errs.New(errs.Internal, "handed to the handler %d times, and its process never lived to say how it went",
+			it.attempts-1),
 	)
 	return false
 }
@@ -58,11 +55,8 @@ func (c *Consumer) begin(ctx context.Context, it *item) bool {
 func (c *Consumer) count(ctx context.Context, it *item) {
 	err := c.pool.QueryRow(ctx, sqlCount, c.name, it.event.ID, int64(it.seq)).Scan(&it.attempts)
 	if err != nil {
-		c.log.Warn(
-			"an attempt at an event could not be counted",
-			zap.String("event_id", it.event.ID),
-			zap.Error(postgres.Err(err)),
-		)
+		c.log.Warn("an attempt at an event could not be counted", zap.String("event_id", it.event.ID),
+			zap.Error(postgres.Err(err)))
 	}
 }
 
@@ -75,11 +69,8 @@ func (c *Consumer) uncount(ctx context.Context, it *item) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), uncountTimeout)
 	defer cancel()
 	if _, err := c.pool.Exec(ctx, sqlUncount, c.name, it.event.ID, int64(it.seq)); err != nil {
-		c.log.Warn(
-			"an attempt at an event that the end of the process cut short stays counted",
-			zap.String("event_id", it.event.ID),
-			zap.Error(postgres.Err(err)),
-		)
+		c.log.Warn("an attempt at an event that the end of the process cut short stays counted",
+			zap.String("event_id", it.event.ID), zap.Error(postgres.Err(err)))
 	}
 }
 

@@ -34,7 +34,7 @@ func TestWaitingCountsAsNoAttemptAfterRestart(t *testing.T) {
 	}
 	stop := h.run(h.consumer(o))
 	h.append(h.events("ord_1", 2)...)
-	h.eventually(func() bool { return failures.Load() > 15 }, "it is not tried")
+	waittest.Until(h.t, func() bool { return failures.Load() > 15 }, "it is not tried")
 	stop()
 
 	o.MaxDeliver = 3
@@ -65,10 +65,10 @@ func TestAttemptsSurviveRestart(t *testing.T) {
 	}
 	stop := h.run(h.consumer(o))
 	h.append(h.event("ord_1", 1))
-	h.eventually(func() bool { return failures.Load() >= 2 }, "it is not tried")
+	waittest.Until(h.t, func() bool { return failures.Load() >= 2 }, "it is not tried")
 	stop()
 	h.run(h.consumer(o))
-	h.eventually(func() bool { return len(h.dead()) == 1 }, "no dead letter")
+	waittest.Until(h.t, func() bool { return len(h.dead()) == 1 }, "no dead letter")
 	require.Equal(t, 6, h.dead()[0].Attempts)
 	require.LessOrEqual(
 		t,
@@ -127,7 +127,7 @@ func TestEventThatKillsItsProcessBecomesDeadLetter(t *testing.T) {
 	require.Equal(t, o.MaxDeliver, kills)
 	require.Empty(t, h.dead())
 	h.run(h.consumer(deadly))
-	h.eventually(func() bool { return len(h.dead()) == 1 }, "no dead letter")
+	waittest.Until(h.t, func() bool { return len(h.dead()) == 1 }, "no dead letter")
 	require.Contains(t, h.dead()[0].Reason, "handed to the handler 3 times")
 }
 
@@ -172,7 +172,11 @@ func TestAttemptsArePrunedWithInbox(t *testing.T) {
 		require.NoError(t, err)
 	}
 	h.run(h.consumer(h.options("a")))
-	h.eventually(func() bool { return h.count(`select count(*) from inbox_attempt`) == 1 }, "the old count stays")
+	waittest.Until(
+		h.t,
+		func() bool { return h.count(`select count(*) from inbox_attempt`) == 1 },
+		"the old count stays",
+	)
 	require.Equal(t, 1, h.count(`select count(*) from inbox_attempt where event_id = 'evt_young'`))
 }
 

@@ -42,7 +42,7 @@ func BenchmarkRelay(b *testing.B) {
 	h.fill(b.N)
 	b.ResetTimer()
 	h.run(h.relay())
-	h.eventually(func() bool { return h.pending() == 0 }, "not sent")
+	waittest.Until(h.t, func() bool { return h.pending() == 0 }, "not sent")
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
@@ -51,11 +51,11 @@ func BenchmarkConsumer(b *testing.B) {
 	h := benchSetup(b)
 	h.fill(b.N)
 	stop := h.run(h.relay())
-	h.eventually(func() bool { return h.pending() == 0 }, "not sent")
+	waittest.Until(h.t, func() bool { return h.pending() == 0 }, "not sent")
 	stop()
 	b.ResetTimer()
 	h.run(h.consumer(h.options("a")))
-	h.eventually(func() bool { return h.effects("a") >= b.N }, "effects are missing")
+	waittest.Until(h.t, func() bool { return h.effects("a") >= b.N }, "effects are missing")
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
@@ -78,7 +78,7 @@ func BenchmarkLatency(b *testing.B) {
 				}
 			}
 			b.StopTimer()
-			h.eventually(func() bool { return h.effects("a") >= b.N }, "effects are missing")
+			waittest.Until(h.t, func() bool { return h.effects("a") >= b.N }, "effects are missing")
 			var p50, p99, most float64
 			require.NoError(b, h.pool.QueryRow(context.Background(), `
 				select percentile_cont(0.5) within group (order by lag), percentile_cont(0.99) within group (order by lag), max(lag)

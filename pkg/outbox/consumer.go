@@ -36,7 +36,7 @@ type Handler func(ctx context.Context, tx pgx.Tx, e event.Event) error
 
 // Queuer is a [Handler] whose effect consists of statements whose results it does not need. It queues them, and
 // those of all events of a transaction are sent in one round trip. It is called for the events in order.
-// [postgres.QueueRows] merges the rows of several events into one statement, which then must not depend on their
+// [postgres.QueueRow] merges the rows of several events into one statement, which then must not depend on their
 // order.
 type Queuer func(ctx context.Context, b *pgx.Batch, e event.Event) error
 
@@ -139,11 +139,8 @@ func (c *Consumer) Ready(context.Context) error {
 // Errors: internal (wrong options), unavailable (the connection to NATS was closed for good).
 func (c *Consumer) Run(ctx context.Context) error {
 	if c.o.Service == "" || c.o.Purpose == "" || len(c.o.Subjects) == 0 || (c.o.Handler == nil) == (c.o.Queue == nil) {
-		return errs.New(
-			errs.Internal,
-			"consumer %q lacks a service, a purpose, subjects or a handler, or has two",
-			c.name,
-		)
+		return errs.New(errs.Internal, "consumer %q lacks a service, a purpose, subjects or a handler, or has two",
+			c.name)
 	}
 	defer c.ready.Store(false)
 

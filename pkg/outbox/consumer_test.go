@@ -87,12 +87,12 @@ func TestPoisonBecomesDeadLetterThatCanBeReplayed(t *testing.T) {
 
 	// A replay before the handler is mended fails again and becomes a new letter.
 	require.NoError(t, outbox.ReplayDead(t.Context(), h.js, l.Seq))
-	h.eventually(func() bool { ls := h.dead(); return len(ls) == 1 && ls[0].Seq > l.Seq }, "no second letter")
+	waittest.Until(h.t, func() bool { ls := h.dead(); return len(ls) == 1 && ls[0].Seq > l.Seq }, "no second letter")
 	require.True(t, errs.Is(outbox.ReplayDead(t.Context(), h.js, l.Seq), errs.NotFound), "the first letter is gone")
 
 	mended.Store(true)
 	require.NoError(t, outbox.ReplayDead(t.Context(), h.js, h.dead()[0].Seq))
-	h.eventually(func() bool { return h.effects("a") == 4 }, "the replayed event has no effect")
+	waittest.Until(h.t, func() bool { return h.effects("a") == 4 }, "the replayed event has no effect")
 	h.drained("other")
 	require.Equal(t, 4, h.effects("other"), "other consumers skip it")
 	require.Empty(t, h.dead())
@@ -166,7 +166,7 @@ func TestFailedEventHoldsBackLaterEvents(t *testing.T) {
 	slow := h.events("ord_slow", 12)
 	h.append(slow[:5]...)
 	h.append(h.events("ord_quick", 5)...)
-	h.eventually(func() bool { return failures.Load() > 1 }, "it is not tried")
+	waittest.Until(h.t, func() bool { return failures.Load() > 1 }, "it is not tried")
 	h.append(slow[5:]...) // these are in another fetch
 	h.exactly("a", 17)
 	require.Empty(t, h.dead())
@@ -218,7 +218,7 @@ func TestSlowHandlerCausesNoRedelivery(t *testing.T) {
 	}
 	h.run(h.consumer(o))
 	h.append(h.event("ord_1", 1))
-	h.eventually(func() bool { return calls.Load() == 1 }, "it does not begin")
+	waittest.Until(h.t, func() bool { return calls.Load() == 1 }, "it does not begin")
 	cons, err := h.js.Consumer(t.Context(), outbox.StreamEvents, "a_test")
 	require.NoError(t, err)
 	require.Never(t, func() bool {
@@ -240,7 +240,7 @@ func TestBatchSharesTransaction(t *testing.T) {
 	for i := range 50 {
 		h.append(h.event(aggregate(i), 1))
 	}
-	h.eventually(func() bool { return h.pending() == 0 }, "not sent")
+	waittest.Until(h.t, func() bool { return h.pending() == 0 }, "not sent")
 	stop()
 	var mu sync.Mutex
 	var transactions []string
@@ -322,7 +322,7 @@ func TestClosedConnectionEndsRelayAndConsumer(t *testing.T) {
 	done := make(chan error, 2)
 	go func() { done <- relay.Run(ctx) }()
 	go func() { done <- consumer.Run(ctx) }()
-	h.eventually(func() bool { return consumer.Ready(ctx) == nil }, "not ready")
+	waittest.Until(h.t, func() bool { return consumer.Ready(ctx) == nil }, "not ready")
 	h.nc.Close()
 	h.append(h.event("ord_1", 1))
 	for range 2 {
@@ -350,7 +350,7 @@ func TestTailShowsNewEvents(t *testing.T) {
 	}()
 	var seen event.Event
 	n := int64(0)
-	h.eventually(func() bool { // Tail shows only events that are published after it has begun
+	waittest.Until(h.t, func() bool { // Tail shows only events that are published after it has begun
 		n++
 		h.append(h.event("ord_1", n))
 		select {

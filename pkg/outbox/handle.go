@@ -282,10 +282,7 @@ func (c *Consumer) fail(ctx context.Context, it *item, err error) {
 	c.log.Warn(
 		"an event failed and will be tried again",
 		zap.String("event_id", it.event.ID),
-		zap.String(
-			"subject",
-			it.event.Subject,
-		),
+		zap.String("subject", it.event.Subject),
 		zap.Int("attempt", it.attempts),
 		zap.Duration("in", delay),
 		zap.Error(err),

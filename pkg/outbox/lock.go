@@ -42,17 +42,8 @@ type row struct {
 
 func scanRow(rows pgx.CollectableRow) (row, error) {
 	var s row
-	err := rows.Scan(
-		&s.seq,
-		&s.ID,
-		&s.Subject,
-		&s.Type,
-		&s.AggregateID,
-		&s.AggregateVersion,
-		&s.Time,
-		&s.Metadata,
-		&s.Payload,
-	)
+	err := rows.Scan(&s.seq, &s.ID, &s.Subject, &s.Type, &s.AggregateID, &s.AggregateVersion, &s.Time, &s.Metadata,
+		&s.Payload)
 	return s, err
 }
 

@@ -4,7 +4,8 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
-	"io/fs"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,11 +21,7 @@ var migrations embed.FS
 // Migrations creates the tables outbox, inbox and inbox_attempt. Every service that publishes or consumes events has
 // them in its own database.
 func Migrations() migration.Set {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the directory is embedded above
-	}
-	return migration.Set{Name: "outbox", FS: sub}
+	return migration.Set{Name: "outbox", FS: migrations}
 }
 
 const (
@@ -35,13 +32,35 @@ const (
 	RetainInbox = 30 * 24 * time.Hour
 )
 
-// sqlAppend inserts any number of events; rows get their seq in the order of the arrays.
-const sqlAppend = `
+// insert returns the statement that inserts events, whose columns are parameters from param on. Rows get their seq in the
+// order of the arrays. The arrays are read through sub-selects, which hide their lengths from the planner. Otherwise
+// it would make a new plan for each execution.
+func insert(version, join string, param int) string {
+	arrays := make([]string, len(columnTypes))
+	for i, typ := range columnTypes {
+		arrays[i] = fmt.Sprintf("(select $%d::%s[])", param+i, typ)
+	}
+	return `
 insert into outbox (id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload)
-select e.id, e.subject, e.type, e.aggregate_id, e.aggregate_version, e.occurred_at, e.metadata::jsonb, e.payload
-from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::text[], $8::bytea[])
+select e.id, e.subject, e.type, e.aggregate_id, ` + version + `, e.occurred_at, e.metadata::jsonb, e.payload
+from unnest(` + strings.Join(arrays, ", ") + `)
      with ordinality as e (id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload, n)
-order by e.n`
+` + join + ` order by e.n`
+}
+
+// columnTypes are the types of the columns that values returns.
+var columnTypes = []string{"text", "text", "text", "text", "bigint", "timestamptz", "text", "bytea"}
+
+var sqlAppend = insert("e.aggregate_version", "", 1)
+
+// WithEvents returns a statement that changes rows and appends the events of the changed ones. Change is a statement with
+// a number of parameters that returns the ID of each changed aggregate as id and its version as version, and possibly
+// more columns; the result is the same. The parameters of change are followed by [Columns]. Events of aggregates that
+// change does not return are dropped, and an event gets its aggregate's version.
+func WithEvents(change string, params int) string {
+	return "with changed as (" + change + "), appended as (" +
+		insert("c.version", "join changed c on c.id = e.aggregate_id", params+1) + ")\nselect * from changed"
+}
 
 // Append writes events to the outbox in the transaction of the change that they describe, in one round trip.
 // Append an aggregate's events after its row is locked or updated, so that they have the order of its changes.
@@ -57,38 +76,40 @@ func Append(ctx context.Context, tx postgres.Execer, events ...event.Event) erro
 			return err
 		}
 	}
-	_, err := tx.Exec(ctx, sqlAppend, appendArgs(events)...)
+	_, err := tx.Exec(ctx, sqlAppend, Columns(events...)...)
 	return postgres.Err(err)
 }
 
 // Queue is [Append] for a batch. All events that are queued in one batch are inserted by one statement
-// (see [postgres.QueueRows]). An invalid event violates a constraint of the table, so the batch fails.
+// (see [postgres.QueueRow]). An invalid event violates a constraint of the table, so the batch fails.
 func Queue(b *pgx.Batch, events ...event.Event) {
-	if len(events) > 0 {
-		postgres.QueueRows(b, sqlAppend, appendArgs(events)...)
+	for _, e := range events {
+		postgres.QueueRow(b, sqlAppend, values(e)...)
 	}
 }
 
-func appendArgs(events []event.Event) []any {
-	n := len(events)
-	var (
-		ids, subjects, types      = make([]string, n), make([]string, n), make([]string, n)
-		aggregates, metadata      = make([]string, n), make([]string, n)
-		versions, times, payloads = make([]int64, n), make([]time.Time, n), make([][]byte, n)
-	)
-	for i, e := range events {
-		ids[i], subjects[i], types[i], aggregates[i] = e.ID, e.Subject, e.Type, e.AggregateID
-		versions[i], times[i], payloads[i] = e.AggregateVersion, e.Time, e.Payload
-		if payloads[i] == nil {
-			payloads[i] = []byte{} // a message without fields; nil would become null
-		}
-		metadata[i] = "{}"
-		if len(e.Metadata) > 0 {
-			m, _ := json.Marshal(e.Metadata) // a map of strings cannot fail
-			metadata[i] = string(m)
-		}
+// Columns returns events as arguments of a statement that [WithEvents] made.
+func Columns(events ...event.Event) []any {
+	if len(events) == 0 {
+		return make([]any, len(columnTypes)) // null arrays have no rows
 	}
-	return []any{ids, subjects, types, aggregates, versions, times, metadata, payloads}
+	var rows postgres.Rows
+	for _, e := range events {
+		rows.Add(values(e)...)
+	}
+	return rows.Args()
+}
+
+func values(e event.Event) []any {
+	metadata := []byte("{}")
+	if len(e.Metadata) > 0 {
+		metadata, _ = json.Marshal(e.Metadata) // a map of strings cannot fail
+	}
+	payload := e.Payload
+	if payload == nil {
+		payload = []byte{} // a message without fields; nil would become null
+	}
+	return []any{e.ID, e.Subject, e.Type, e.AggregateID, e.AggregateVersion, e.Time, string(metadata), payload}
 }
 
 // pruneBatch is the maximum number of rows that one statement deletes, so that no statement takes long.

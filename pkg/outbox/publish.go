@@ -154,11 +154,8 @@ func publishSingly(ctx context.Context, js jetstream.JetStream, chunk []message)
 			slots <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-slots }()
-				_, failed[i] = js.PublishMsg(
-					ctx,
-					chunk[i].Msg(chunk[i].source),
-					jetstream.WithExpectStream(StreamEvents),
-				)
+				_, failed[i] = js.PublishMsg(ctx, chunk[i].Msg(chunk[i].source),
+					jetstream.WithExpectStream(StreamEvents))
 			})
 		}
 		wg.Wait()

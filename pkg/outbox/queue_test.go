@@ -9,6 +9,7 @@ import (
 
 	"souk/pkg/event"
 	"souk/pkg/postgres"
+	"souk/pkg/waittest"
 )
 
 const queueEffect = `
@@ -24,14 +25,7 @@ func TestQueuedEffectsShareStatement(t *testing.T) {
 	o := h.options("a")
 	o.Handler = nil
 	o.Queue = func(_ context.Context, batch *pgx.Batch, e event.Event) error {
-		postgres.QueueRows(
-			batch,
-			queueEffect,
-			[]string{"a"},
-			[]string{e.ID},
-			[]string{e.AggregateID},
-			[]int64{e.AggregateVersion},
-		)
+		postgres.QueueRow(batch, queueEffect, "a", e.ID, e.AggregateID, e.AggregateVersion)
 		if e.AggregateID == "ord_poison" {
 			batch.Queue("select 1 / 0")
 		}
@@ -44,7 +38,7 @@ func TestQueuedEffectsShareStatement(t *testing.T) {
 	h.run(h.relay())
 	h.run(h.consumer(o))
 	h.exactly("a", 50)
-	h.eventually(func() bool { return len(h.dead()) == 1 }, "the poison did not become a dead letter")
+	waittest.Until(h.t, func() bool { return len(h.dead()) == 1 }, "the poison did not become a dead letter")
 	require.Equal(t, "ord_poison", h.dead()[0].AggregateID)
 }
 

@@ -91,7 +91,7 @@ func TestRelayDeathBetweenPublishAndMarkDuplicatesNoEffect(t *testing.T) {
 				require.NoError(t, h.js.DeleteStream(t.Context(), outbox.StreamEvents))
 			}
 			h.run(h.relay())
-			h.eventually(func() bool { return h.pending() == 0 }, "not marked")
+			waittest.Until(h.t, func() bool { return h.pending() == 0 }, "not marked")
 			h.exactly("a", 60)
 			require.EqualValues(t, 60, h.streamMessages())
 		})
@@ -215,18 +215,18 @@ func TestEventsSurviveNATSRestartUnderLoad(t *testing.T) {
 			r.Wake()
 		}
 	}()
-	h.eventually(func() bool { return h.effects("a") > 50 }, "nothing arrives")
+	waittest.Until(h.t, func() bool { return h.effects("a") > 50 }, "nothing arrives")
 	for range 2 {
 		before := h.effects("a")
 		h.restartNATS(func() {
-			h.eventually(func() bool { return h.pending() > 100 }, "writers are held up")
+			waittest.Until(h.t, func() bool { return h.pending() > 100 }, "writers are held up")
 		})
-		h.eventually(func() bool { return h.effects("a") > before+150 }, "the consumer does not continue")
+		waittest.Until(h.t, func() bool { return h.effects("a") > before+150 }, "the consumer does not continue")
 	}
 	close(stop)
 	n := waittest.Receive(t, written)
 	h.once("a", n)
-	h.eventually(func() bool { return h.pending() == 0 }, "unsent rows")
+	waittest.Until(h.t, func() bool { return h.pending() == 0 }, "unsent rows")
 }
 
 func TestReplayRestoresWipedJetStream(t *testing.T) {
@@ -246,7 +246,7 @@ func TestReplayRestoresWipedJetStream(t *testing.T) {
 		require.NoError(h.t, os.RemoveAll(filepath.Join(h.store, "jetstream")))
 		h.append(h.events("ord_meanwhile", 5)...)
 	})
-	h.eventually(func() bool { return h.pending() == 0 }, "the relay does not continue")
+	waittest.Until(h.t, func() bool { return h.pending() == 0 }, "the relay does not continue")
 	n, err := outbox.Replay(t.Context(), h.pool, h.js, "order", since)
 	require.NoError(t, err)
 	require.Equal(t, 205, n)
@@ -256,7 +256,7 @@ func TestReplayRestoresWipedJetStream(t *testing.T) {
 
 	o := h.options("newcomer") // a new consumer gets every event
 	h.run(h.consumer(o))
-	h.eventually(func() bool { return h.effects("newcomer") == 205 }, "events are missing")
+	waittest.Until(h.t, func() bool { return h.effects("newcomer") == 205 }, "events are missing")
 }
 
 func TestRelaySurvivesPostgresEndingItsSessions(t *testing.T) {
@@ -275,7 +275,7 @@ func TestRelaySurvivesPostgresEndingItsSessions(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, outbox.Append(t.Context(), conn, h.events(aggregate(i), 10)...))
 	}
-	h.eventually(func() bool {
+	waittest.Until(h.t, func() bool {
 		var n int
 		return conn.QueryRow(t.Context(), `select count(*) from effect`).Scan(&n) == nil && n >= 100
 	}, "events are missing")
@@ -291,10 +291,10 @@ func TestRelayPrunesAndMeasures(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	now := clock.NewManual(time.Now().Add(8 * 24 * time.Hour))
 	h.run(outbox.NewRelay(h.pool, h.js, outbox.Options{Service: "order", Clock: now, Metrics: registry}))
-	h.eventually(func() bool { return h.count(`select count(*) from outbox`) == 0 }, "not pruned")
+	waittest.Until(h.t, func() bool { return h.count(`select count(*) from outbox`) == 0 }, "not pruned")
 
 	h.append(h.events("ord_new", 4)...)
-	h.eventually(func() bool { return h.pending() == 0 }, "not sent")
+	waittest.Until(h.t, func() bool { return h.pending() == 0 }, "not sent")
 	n, err := testutil.GatherAndCount(registry, "event_published_total", "outbox_pending", "outbox_oldest_seconds")
 	require.NoError(t, err)
 	require.Equal(t, 3, n)
@@ -338,5 +338,5 @@ func TestWakesAreNotLost(t *testing.T) {
 		h.append(h.event("b"+strconv.Itoa(i), 1))
 		two.Wake()
 	}
-	h.eventually(func() bool { return h.pending() == 0 }, "an event waits for a poll that never comes")
+	waittest.Until(h.t, func() bool { return h.pending() == 0 }, "an event waits for a poll that never comes")
 }

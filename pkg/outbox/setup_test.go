@@ -109,7 +109,7 @@ func (h *harness) run(r runnable) (stop func()) {
 		require.NoError(h.t, waittest.Receive(h.t, done))
 	}
 	h.t.Cleanup(stop)
-	h.eventually(func() bool { return r.Ready(ctx) == nil }, "Ready still fails")
+	waittest.Until(h.t, func() bool { return r.Ready(ctx) == nil }, "Ready still fails")
 	return stop
 }
 
@@ -188,11 +188,6 @@ func (h *harness) effects(consumer string) int {
 
 func (h *harness) pending() int { return h.count(`select count(*) from outbox where sent_at is null`) }
 
-func (h *harness) eventually(ok func() bool, msg string, args ...any) {
-	h.t.Helper()
-	waittest.Until(h.t, ok, msg, args...)
-}
-
 // exactly waits for n effects of the consumer. It requires one effect per event, in order for each aggregate.
 func (h *harness) exactly(consumer string, n int) {
 	h.t.Helper()
@@ -207,7 +202,7 @@ func (h *harness) exactly(consumer string, n int) {
 // once is exactly without the order, which a broken connection may change: events in flight are redelivered later.
 func (h *harness) once(consumer string, n int) {
 	h.t.Helper()
-	h.eventually(func() bool { return h.effects(consumer) >= n }, "effects are missing")
+	waittest.Until(h.t, func() bool { return h.effects(consumer) >= n }, "effects are missing")
 	h.drained(consumer)
 	require.Equal(h.t, n, h.effects(consumer))
 	require.Equal(h.t, n, h.count(`select count(distinct event_id) from effect where consumer = $1`, consumer))
@@ -216,7 +211,7 @@ func (h *harness) once(consumer string, n int) {
 // drained waits until the consumer has acknowledged every message of the stream.
 func (h *harness) drained(service string) {
 	h.t.Helper()
-	h.eventually(func() bool {
+	waittest.Until(h.t, func() bool {
 		cons, err := h.js.Consumer(context.Background(), outbox.StreamEvents, service+"_test")
 		if err != nil {
 			return false

@@ -8,6 +8,7 @@ package page
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -40,6 +41,44 @@ func Size(requested int32) int {
 	}
 }
 
+// Request asks for one page of a list.
+type Request struct {
+	Size  int
+	Token string
+	// Filter describes the list: everything that decides which rows it has, and in what order.
+	Filter []string
+}
+
+// Of returns the request that a contract's message makes.
+func Of(in interface {
+	GetPageSize() int32
+	GetPageToken() string
+}, filter ...string) Request {
+	return Request{Size: Size(in.GetPageSize()), Token: in.GetPageToken(), Filter: filter}
+}
+
+// List reads one page and returns its rows and the next page's token, which is empty on the last page. It calls read for
+// the rows after a position, at most limit of them. First is the position of the first page, and position that of a row.
+//
+// Errors: invalid_argument (field pageToken), those of read.
+func List[T, P any](
+	ctx context.Context,
+	r Request,
+	first P,
+	read func(ctx context.Context, after P, limit int) ([]T, error),
+	position func(T) P,
+) (rows []T, next string, err error) {
+	if err := Decode(r.Token, &first, r.Filter...); err != nil {
+		return nil, "", err
+	}
+	rows, err = read(ctx, first, r.Size+1) // one more shows whether there is a next page
+	if err == nil && len(rows) > r.Size {
+		rows = rows[:r.Size]
+		next = Encode(position(rows[r.Size-1]), r.Filter...)
+	}
+	return rows, next, err
+}
+
 // Encode returns the token for the page after cursor, the sort keys of the last row. The filter
 // describes the list: everything that decides which rows it has, and in what order. A cursor that
 // cannot be encoded as JSON gives an empty token.
@@ -60,25 +99,26 @@ func Decode(token string, cursor any, filter ...string) error {
 		return nil
 	}
 	if len(token) > maxToken {
-		return invalid()
+		return Invalid()
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(raw) < sumLength {
-		return invalid()
+		return Invalid()
 	}
 	body := raw[sumLength:]
 	if !bytes.Equal(raw[:sumLength], sum(body, filter)) {
-		return invalid()
+		return Invalid()
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if dec.Decode(cursor) != nil || dec.Decode(&struct{}{}) != io.EOF {
-		return invalid()
+		return Invalid()
 	}
 	return nil
 }
 
-func invalid() error {
+// Invalid is the error for a token that no page of the list had.
+func Invalid() error {
 	return errs.InvalidField("pageToken", "must be the nextPageToken of the same query, unchanged")
 }
 

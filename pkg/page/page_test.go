@@ -1,8 +1,10 @@
 package page_test
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
+	"sort"
 	"strings"
 	"testing"
 
@@ -64,4 +66,22 @@ func ExampleEncode() {
 	// Output:
 	// <nil> {1299 prd_1}
 	// invalid_argument: pageToken: must be the nextPageToken of the same query, unchanged
+}
+
+func ExampleList() {
+	lamps := []string{"arc", "desk", "floor", "table", "wall"}
+	read := func(_ context.Context, after string, limit int) ([]string, error) {
+		i := sort.SearchStrings(lamps, after+"\x00")
+		return lamps[i:min(i+limit, len(lamps))], nil
+	}
+	r := page.Request{Size: 2, Filter: []string{"lamps"}}
+	for more := true; more; more = r.Token != "" {
+		var rows []string
+		rows, r.Token, _ = page.List(context.Background(), r, "", read, func(lamp string) string { return lamp })
+		fmt.Println(rows)
+	}
+	// Output:
+	// [arc desk]
+	// [floor table]
+	// [wall]
 }

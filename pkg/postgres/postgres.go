@@ -2,7 +2,7 @@
 // take one round trip, and error codes.
 //
 // Round trips dominate the cost of a use case. So its statements are sent as one batch ([SendBatch], [InBatches]),
-// and rows of several callers are written by one statement ([QueueRows], package souk/pkg/batch).
+// and rows of several callers are written by one statement ([QueueRow], package souk/pkg/batch).
 package postgres
 
 import (

@@ -20,10 +20,11 @@ func TestRowsOfTheSameStatementAreMerged(t *testing.T) {
 	require.NoError(t, err)
 
 	var a, b, all pgx.Batch
-	postgres.QueueRows(&a, insertNames, []int32{1}, []string{"one"})
+	postgres.QueueRow(&a, insertNames, 1, "one")
 	a.Queue("update name set name = upper(name) where id = $1", 1)
-	postgres.QueueRows(&a, insertNames, []int32{2}, []string{"two"})
-	postgres.QueueRows(&b, insertNames, []int32{3, 4}, []string{"three", "four"})
+	postgres.QueueRow(&a, insertNames, 2, "two")
+	postgres.QueueRow(&b, insertNames, 3, "three")
+	postgres.QueueRow(&b, insertNames, 4, "four")
 	require.Equal(t, 2, a.Len())
 
 	for range 2 { // joining does not change the joined batches: they may be joined again after a failure
@@ -40,15 +41,14 @@ func TestRowsOfTheSameStatementAreMerged(t *testing.T) {
 	require.Equal(t, []string{"ONE", "two", "three", "four"}, names)
 }
 
-func TestColumnsOfDifferentLengthFail(t *testing.T) {
+func TestRowsOfOtherTypesPanic(t *testing.T) {
 	t.Parallel()
-	pool := pgtest.New(t)
-	_, err := pool.Exec(t.Context(), "create table name (id int, name text)")
-	require.NoError(t, err)
-	var b pgx.Batch
-	postgres.QueueRows(&b, insertNames, []int32{1, 2}, []string{"one"})
-	require.ErrorContains(t, postgres.SendBatch(t.Context(), pool, &b), "differ in length")
-	require.Panics(t, func() { postgres.QueueRows(&b, "select 1", 1) })
+	for _, row := range [][]any{{1}, {"1", "one"}} {
+		var rows postgres.Rows
+		rows.Add(1, "one")
+		require.Panics(t, func() { rows.Add(row...) })
+	}
+	require.Panics(t, func() { new(postgres.Rows).Add(struct{}{}) })
 }
 
 // A failed batch may be sent again over a connection that has not prepared its statements.

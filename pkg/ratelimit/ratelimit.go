@@ -65,13 +65,8 @@ type Limiter struct {
 func New(client rueidis.Client, o Options) (*Limiter, error) {
 	// Rates above one per microsecond are beyond the clock's resolution. Rates below the minimum overflow.
 	if o.Prefix == "" || !(o.Rate > 1e-7) || o.Rate > 1e6 || o.Burst < 1 || o.Burst > 1e6 {
-		return nil, errs.New(
-			errs.Internal,
-			"ratelimit %q: rate %v and burst %d make no limit",
-			o.Prefix,
-			o.Rate,
-			o.Burst,
-		)
+		return nil, errs.New(errs.Internal, "ratelimit %q: rate %v and burst %d make no limit", o.Prefix, o.Rate,
+			o.Burst)
 	}
 	return &Limiter{
 		client:   client,

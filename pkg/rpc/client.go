@@ -65,10 +65,8 @@ func (c *client) method(fullMethod string) (*clientMethod, error) {
 		return nil, errs.Wrap(err, errs.Unimplemented, "there is no method %s", fullMethod)
 	}
 	target := Target(fullMethod)
-	known, _ := c.methods.LoadOrStore(
-		fullMethod,
-		&clientMethod{Method: m, target: target, metrics: c.metrics.method(target, m.Name)},
-	)
+	own := &clientMethod{Method: m, target: target, metrics: c.metrics.method(target, m.Name)}
+	known, _ := c.methods.LoadOrStore(fullMethod, own)
 	return known.(*clientMethod), nil //nolint:forcetypeassert // nothing else is stored
 }
 

@@ -189,11 +189,8 @@ func (s *Server) handle(
 	if ctx, err = s.authorize(ctx, m, h); err != nil {
 		return nil, err
 	}
-	ctx = context.WithValue(
-		ctx,
-		callKey{},
-		call{requestID: h.RequestID, idempotencyKey: h.IdempotencyKey, incoming: true},
-	)
+	ctx = context.WithValue(ctx, callKey{},
+		call{requestID: h.RequestID, idempotencyKey: h.IdempotencyKey, incoming: true})
 	if h.RequestID != "" {
 		ctx = logging.WithRequestID(ctx, h.RequestID)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
 	"golang.org/x/sync/semaphore"
 
 	"souk/pkg/failpoint"
@@ -111,6 +112,11 @@ func childRun() error {
 	}
 	running := make(chan error, 1)
 	go func() { running <- r.Run(ctx) }()
+	// The database may run the last statement of a killed process after the next process has claimed the saga. So this
+	// process is killed only after it has stopped claiming sagas of its name.
+	for r.Ready(ctx) != nil && ctx.Err() == nil {
+		pause(ctx, time.Millisecond)
+	}
 	if !s.orphan {
 		if err := h.begin(ctx, r, "s1", s.in); err != nil {
 			return err
@@ -213,7 +219,10 @@ func crash(t *testing.T, s scenario, fp string) {
 	require.NoError(t, err)
 	r, err := saga.NewRunner(
 		pool,
-		saga.Options{Definitions: []saga.Definition{h.def}, Lease: lease, Poll: poll, Owner: crashOwner},
+		saga.Options{
+			Definitions: []saga.Definition{h.def}, Lease: lease, Poll: poll, Owner: crashOwner,
+			Logger: zaptest.NewLogger(t),
+		},
 	)
 	require.NoError(t, err)
 	stop := run(t, r)

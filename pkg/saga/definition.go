@@ -157,13 +157,11 @@ func newPlan(d Definition) *plan {
 	}
 	w := func(name string) failpoints { return failpoints{d.Type + ".before_" + name, d.Type + ".after_" + name} }
 	p := &plan{
-		Definition: d,
-		pivotCall:  -1,
-		started:    d.Type + ".after_start",
-		claimed:    d.Type + ".after_claim",
-		checkpoint: w(
-			"checkpoint",
-		),
+		Definition:   d,
+		pivotCall:    -1,
+		started:      d.Type + ".after_start",
+		claimed:      d.Type + ".after_claim",
+		checkpoint:   w("checkpoint"),
 		compensating: w("compensating"),
 		release:      w("release"),
 		park:         w("park"),

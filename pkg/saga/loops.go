@@ -177,14 +177,8 @@ func (r *Runner) claimSome(ctx context.Context, room int, inherited bool) (int, 
 		if x == nil {
 			continue
 		}
-		r.log.Info(
-			"saga taken over",
-			zap.String("type", s.typ),
-			zap.String("saga", s.id),
-			zap.Int64("epoch", s.epoch),
-			zap.String("state", string(s.state)),
-			zap.Int("step", s.step),
-		)
+		r.log.Info("saga taken over", zap.String("type", s.typ), zap.String("saga", s.id),
+			zap.Int64("epoch", s.epoch), zap.String("state", string(s.state)), zap.Int("step", s.step))
 		if err := failpoint.Hit(x.ctx, x.p.claimed); err != nil || !r.enqueue(x) {
 			r.finish(x, abandoned) // its lease expires
 		}

@@ -124,11 +124,8 @@ func Show(ctx context.Context, db postgres.Querier, id string) (History, error) 
 		return nil
 	})
 	slices.SortStableFunc(s.Steps, func(a, b StepInfo) int {
-		return cmp.Or(
-			cmp.Compare(a.Epoch, b.Epoch),
-			a.StartedAt.Compare(b.StartedAt),
-			a.FinishedAt.Compare(b.FinishedAt),
-		)
+		return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), a.StartedAt.Compare(b.StartedAt),
+			a.FinishedAt.Compare(b.FinishedAt))
 	})
 	return s, postgres.Err(err)
 }

@@ -127,17 +127,8 @@ func (x *exec) park(err error) verdict {
 	}
 	x.r.metrics.ended.WithLabelValues(x.p.Type, string(Parked)).Inc()
 	x.r.metrics.parked.WithLabelValues(x.p.Type).Inc()
-	x.r.log.Error(
-		"saga parked: it needs an operator",
-		zap.String(
-			"type",
-			x.p.Type,
-		),
-		zap.String("saga", x.run.id),
-		zap.Int("step", x.step),
-		zap.String("from", string(x.state)),
-		zap.Error(err),
-	)
+	x.r.log.Error("saga parked: it needs an operator", zap.String("type", x.p.Type), zap.String("saga", x.run.id),
+		zap.Int("step", x.step), zap.String("from", string(x.state)), zap.Error(err))
 	x.resolve(&Outcome{ID: x.run.id, State: Parked, Err: cause, results: x.run.snapshot()})
 	return ended
 }
@@ -163,9 +154,7 @@ func (x *exec) record(n int, kind, name string, began time.Time, err error) reco
 // share one line.
 func (x *exec) note(n int, kind, name string, began time.Time, err error) {
 	r := x.record(n, kind, name, began, err)
-	if last := len(
-		x.history,
-	) - 1; last >= 0 && x.history[last].N == n && x.history[last].Kind == kind &&
+	if last := len(x.history) - 1; last >= 0 && x.history[last].N == n && x.history[last].Kind == kind &&
 		x.history[last].State == "unknown" {
 		r.Started = x.history[last].Started
 		x.history = append(x.history[:last:last], r)

@@ -155,13 +155,8 @@ func NewRunner(pool *pgxpool.Pool, o Options) (*Runner, error) {
 		if n := r.newest[d.Type]; n == nil || n.Version < d.Version {
 			r.newest[d.Type] = p
 		}
-		r.types, r.versions = append(
-			r.types,
-			d.Type,
-		), append(
-			r.versions,
-			int32(d.Version),
-		) //nolint:gosec // versions are small
+		r.types = append(r.types, d.Type)
+		r.versions = append(r.versions, int32(d.Version)) //nolint:gosec // versions are small
 	}
 	var err error
 	if r.metrics, err = newMetrics(o.Metrics); err != nil {
@@ -214,18 +209,8 @@ func (r *Runner) Start(ctx context.Context, b *pgx.Batch, typ, id string, input 
 	} else {
 		x.cancel()
 	}
-	postgres.QueueRows(
-		b,
-		sqlStart,
-		[]string{id},
-		[]string{typ},
-		[]int32{int32(p.Version)},
-		[]json.RawMessage{in}, //nolint:gosec // versions are small
-		[]string{r.store.owner},
-		[]float64{r.opts.Lease.Seconds()},
-		[]float64{p.Deadline.Seconds()},
-		[]string{parent},
-	)
+	lease, deadline := r.opts.Lease.Seconds(), p.Deadline.Seconds()
+	postgres.QueueRow(b, sqlStart, id, typ, p.Version, in, r.store.owner, lease, deadline, parent)
 	return nil
 }
 
@@ -379,11 +364,8 @@ func (r *Runner) finish(x *exec, v verdict) {
 	}
 	r.mu.Unlock()
 	if v == abandoned && r.base.Err() == nil {
-		r.log.Warn(
-			"saga abandoned: it has another owner, or will have",
-			zap.String("type", x.p.Type),
-			zap.String("saga", x.run.id),
-		)
+		r.log.Warn("saga abandoned: it has another owner, or will have", zap.String("type", x.p.Type),
+			zap.String("saga", x.run.id))
 	}
 	x.cancel()
 	x.resolve(nil)

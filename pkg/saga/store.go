@@ -198,85 +198,59 @@ func (w *write) deferred() bool {
 
 // statement chooses between two statements that write ws, and returns it with its arguments.
 func (s *store) statement(ws []*write, plain, full string) (sql string, args []any, err error) {
-	n := len(ws)
-	ids, epochs, from := make([]string, n), make([]int64, n), make([]string, n)
-	low, high, states, steps := make([]int32, n), make([]int32, n), make([]string, n), make([]int32, n)
-	results, histories := make([]string, n), make([]string, n)
-	allPlain := true
-	for i, w := range ws {
-		allPlain = allPlain && w.plain()
-		ids[i], epochs[i], from[i] = w.id, w.epoch, string(w.from)
-		low[i], high[i] = int32(w.low), int32(min(w.high, math.MaxInt32)) //nolint:gosec // steps are few
-		states[i], steps[i] = string(w.state), int32(w.step)
-		results[i] = "{}"
+	var progress, failures postgres.Rows
+	sql = plain
+	for _, w := range ws {
+		if !w.plain() {
+			sql = full
+		}
+		results, history := "{}", ""
 		if len(w.results) > 0 {
-			b, err := json.Marshal(w.results)
-			if err != nil {
-				return "", nil, errs.Wrap(err, errs.Internal, "the saga's results cannot be kept")
+			if results, err = encode(w.results); err != nil {
+				return "", nil, err
 			}
-			results[i] = string(b)
 		}
 		if len(w.history) > 0 && !w.deferred() {
-			b, err := json.Marshal(w.history)
-			if err != nil {
-				return "", nil, errs.Wrap(err, errs.Internal, "the saga's history cannot be kept")
+			if history, err = encode(w.history); err != nil {
+				return "", nil, err
 			}
-			histories[i] = string(b)
 		}
+		progress.Add(w.id, w.epoch, string(w.from), w.low, min(w.high, math.MaxInt32), string(w.state), w.step, results, history)
 	}
-	args = []any{s.owner, ids, epochs, from, low, high, states, steps, results, histories}
-	if allPlain {
-		return plain, args, nil
+	args = append([]any{s.owner}, progress.Args()...)
+	if sql == plain {
+		return sql, args, nil
 	}
-	failures, err := failureColumns(ws)
-	return full, append(args, failures...), err
-}
-
-// failureColumns returns the columns that plain writes do not have.
-func failureColumns(ws []*write) ([]any, error) {
-	n := len(ws)
-	parked, attempts, last := make([]string, n), make([]int32, n), make([]string, n)
-	codes, messages, retries, fields, delays := make(
-		[]string,
-		n,
-	), make(
-		[]string,
-		n,
-	), make(
-		[]int64,
-		n,
-	), make(
-		[]*string,
-		n,
-	), make(
-		[]*float64,
-		n,
-	)
-	for i, w := range ws {
-		parked[i], attempts[i], last[i] = string(
-			w.parkedFrom,
-		), int32(
-			w.attempts,
-		), clean(
-			w.lastError,
-		) //nolint:gosec // attempts are few
+	for _, w := range ws {
+		var code, message string
+		var retry int64
+		var fields *string
 		if c := w.cause; c != nil {
-			codes[i], messages[i], retries[i] = string(c.Code), clean(c.Message), c.RetryAfter.Milliseconds()
+			code, message, retry = string(c.Code), clean(c.Message), c.RetryAfter.Milliseconds()
 			if len(c.Fields) > 0 {
-				b, err := json.Marshal(c.Fields)
+				text, err := encode(c.Fields)
 				if err != nil {
-					return nil, errs.Wrap(err, errs.Internal, "the saga's error cannot be kept")
+					return "", nil, err
 				}
-				f := string(b)
-				fields[i] = &f
+				fields = &text
 			}
 		}
+		var delay *float64
 		if w.release {
 			d := w.delay.Seconds()
-			delays[i] = &d
+			delay = &d
 		}
+		failures.Add(string(w.parkedFrom), w.attempts, clean(w.lastError), code, message, retry, fields, delay)
 	}
-	return []any{parked, attempts, last, codes, messages, retries, fields, delays}, nil
+	return sql, append(args, failures.Args()...), nil
+}
+
+func encode(v any) (string, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "", errs.Wrap(err, errs.Internal, "the saga's progress cannot be kept")
+	}
+	return string(b), nil
 }
 
 // renew renews the leases of the sagas and returns the IDs of those that are still held.
@@ -382,19 +356,8 @@ func (s *store) lookupMany(ctx context.Context, ids []string) ([]batch.Result[*s
 			results []byte
 			e       storedError
 		)
-		err := row.Scan(
-			&s.id,
-			&s.typ,
-			&s.version,
-			&results,
-			&s.state,
-			&s.parked,
-			&s.step,
-			&e.code,
-			&e.message,
-			&e.retryMs,
-			&e.fields,
-		)
+		err := row.Scan(&s.id, &s.typ, &s.version, &results, &s.state, &s.parked, &s.step, &e.code, &e.message,
+			&e.retryMs, &e.fields)
 		if err != nil {
 			return nil, err
 		}

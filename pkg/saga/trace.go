@@ -35,10 +35,7 @@ func (x *exec) span(ctx context.Context, name string) (context.Context, func(err
 		return ctx, func(error) {}
 	}
 	ctx, span := x.r.tracer.Start(ctx, name, trace.WithAttributes(
-		attribute.String(
-			"saga.id",
-			x.run.id,
-		),
+		attribute.String("saga.id", x.run.id),
 		attribute.Int64("saga.epoch", x.run.epoch),
 		attribute.Int("saga.attempt", x.attempts+1),
 	))

@@ -2,6 +2,7 @@ package arch
 
 import (
 	"go/ast"
+	"io/fs"
 	"path"
 	"reflect"
 	"regexp"
@@ -18,6 +19,11 @@ func docRules() []rule {
 			check: documentedSettings,
 		},
 		{name: "links", why: "what a document points at is there", check: brokenLinks},
+		{
+			name:  "paths",
+			why:   "a path in a document leads to a file or folder; a name that readers choose is written {name}",
+			check: missingPaths,
+		},
 	}
 }
 
@@ -152,4 +158,61 @@ func brokenLinks(t *tree) []finding {
 		}
 	}
 	return out
+}
+
+var (
+	inlineCode = regexp.MustCompile("`([^`]+)`")
+	// treePath is a path that begins with a folder at the repository's root. Characters that only occur in placeholders,
+	// as in apps/{service}, are a part of it.
+	treePath = regexp.MustCompile(`(?:^|[\s(])((?:apps|cmd|docs|gen|pkg|proto|tests|tools)/[^\s,;:()]+)`)
+	// placeholder is a path, or a name in it, that stands for several: {service}, *, X.
+	placeholder = regexp.MustCompile(`[{}*<>…]|/[A-Z](/|$)`)
+	// symbol follows the path of a package: .Run.
+	symbol = regexp.MustCompile(`\.[A-Z]\w*$`)
+)
+
+// missingPaths finds paths to missing files: in inline code of README.md, CONTRIBUTING.md and docs, and in the comments
+// of doc.go files. The tools' doc.go files may be templates.
+func missingPaths(t *tree) []finding {
+	var out []finding
+	check := func(file string, line int, text string) {
+		for _, m := range treePath.FindAllStringSubmatch(text, -1) {
+			p := strings.TrimRight(m[1], "./")
+			if placeholder.MatchString(p) || t.exists(p) || t.exists(symbol.ReplaceAllString(p, "")) {
+				continue
+			}
+			out = append(out, finding{path: file, line: line, what: p + " is not there"})
+		}
+	}
+	for _, p := range t.files {
+		if p != "README.md" && p != "CONTRIBUTING.md" && !(within(p, "docs") && path.Ext(p) == ".md") {
+			continue
+		}
+		text, err := t.text(p)
+		if err != nil {
+			out = append(out, finding{path: p, what: err.Error()})
+			continue
+		}
+		for n, line := range strings.Split(text, "\n") {
+			for _, m := range inlineCode.FindAllStringSubmatch(line, -1) {
+				check(p, n+1, m[1])
+			}
+		}
+	}
+	for _, f := range t.goes {
+		if path.Base(f.path) != "doc.go" || within(f.dir, "tools") {
+			continue
+		}
+		for _, group := range f.syntax.Comments {
+			for _, c := range group.List {
+				check(f.path, t.line(c), c.Text)
+			}
+		}
+	}
+	return out
+}
+
+func (t *tree) exists(p string) bool {
+	_, err := fs.Stat(t.fsys, p)
+	return err == nil
 }

@@ -70,10 +70,10 @@ func importRules() []rule {
 		),
 		importRule(
 			"drivers",
-			"pgx, MongoDB and Redis appear in repository packages, store.go, verify.go, the packages of pkg that own them, and the operators' command",
+			"pgx, MongoDB and Redis appear in repository packages, store.go, the packages of pkg that own them, and the operators' tools",
 			driverImport,
 		),
-		importRule("nats", "NATS appears where messages are carried, and in the operators' command", natsImport),
+		importRule("nats", "NATS appears where messages are carried, and in the operators' tools", natsImport),
 		importRule(
 			"batching",
 			"repositories batch their callers' work: use cases and domains don't know of it",
@@ -155,8 +155,9 @@ func layerImport(f *goFile, imported, from string, hidden ...string) string {
 	return from + " imports " + imported
 }
 
-// operators is the command with which operators check and repair databases and streams, outside of the services.
-const operators = "cmd/souk"
+// operators are the packages of cmd/souk with which operators check and repair databases and streams, outside of the
+// services. Explain only reads pgx's errors.
+var operators = []string{"cmd/souk/internal/operate", "cmd/souk/internal/verify", "cmd/souk/internal/explain"}
 
 // driverOwners are the packages of pkg that may import a driver, by driver.
 var driverOwners = map[string][]string{
@@ -193,9 +194,12 @@ func driverImport(f *goFile, imported string) string {
 	return ""
 }
 
-// tables reports whether a file may access databases: the repository files of services, and the operators' command.
+// tables reports whether a file may access databases: the repository files of services, and the operators' tools.
 func tables(f *goFile) bool {
-	if within(f.dir, operators) {
+	if slices.ContainsFunc(operators, func(dir string) bool { return within(f.dir, dir) }) {
+		return true
+	}
+	if within(f.dir, "tools/servicegen/templates") { // the rule applies to what is written from them
 		return true
 	}
 	if service(f.path) == "" {
@@ -208,8 +212,6 @@ func tables(f *goFile) bool {
 		return true
 	case layer(f.dir) != "" && (path.Base(f.path) == "store.go" || path.Base(f.dir) == "sqlc"): // a service of the small shape
 		return true
-	case path.Dir(f.dir) == "apps": // the service's own checks for souk verify
-		return path.Base(f.path) == "verify.go"
 	}
 	return false
 }
@@ -222,7 +224,8 @@ var natsUsers = []string{
 	"pkg/module",
 	"pkg/devstack",
 	"pkg/natstest",
-	operators,
+	"cmd/souk/internal/operate",
+	"cmd/souk/internal/verify",
 }
 
 func natsImport(f *goFile, imported string) string {
@@ -289,7 +292,7 @@ func unusedPackages(t *tree) []finding {
 	return out
 }
 
-// emptyAllowances finds entries of driverOwners and natsUsers for folders that do not import what they may. Entries for
+// emptyAllowances finds entries of driverOwners, operators and natsUsers for folders that do not import what they may. Entries for
 // a folder that the tree lacks are findings too.
 func emptyAllowances(t *tree) []finding {
 	var out []finding
@@ -307,6 +310,9 @@ func emptyAllowances(t *tree) []finding {
 		for _, o := range owners {
 			check("pkg/"+o, driver)
 		}
+	}
+	for _, dir := range operators {
+		check(dir, "github.com/jackc")
 	}
 	for _, dir := range natsUsers {
 		check(dir, "github.com/nats-io", "github.com/synadia-io")

@@ -15,15 +15,23 @@ func waitRules() []rule {
 
 // bareReceives finds places in tests that wait for a channel and nothing else: a receive outside of a select, a select
 // with one case, and a range over a channel. A timer's channel is its own timeout, and ctx.Done() is waited for by what
-// ends with its context. The rule reads no types: it knows the channels that a function makes, declares or takes.
+// ends with its context. The rule reads no types: it knows a channel by the declaration of its name in the same
+// function, and fields and functions by their declaration in the same folder.
 func bareReceives(t *tree) []finding {
+	shared := map[string]map[string]bool{} // by folder
+	for _, f := range t.goes {
+		if shared[f.dir] == nil {
+			shared[f.dir] = map[string]bool{}
+		}
+		addChannels(shared[f.dir], f.syntax)
+	}
 	var out []finding
 	for _, f := range t.goes {
 		if !f.test && !(within(f.dir, "pkg") && testKit(f.dir)) {
 			continue
 		}
 		for _, d := range f.syntax.Decls {
-			for _, n := range waitsOf(d) {
+			for _, n := range waitsOf(d, shared[f.dir]) {
 				out = append(out, finding{path: f.path, line: t.line(n), what: "waits for a channel without a timeout"})
 			}
 		}
@@ -31,9 +39,10 @@ func bareReceives(t *tree) []finding {
 	return out
 }
 
-func waitsOf(d ast.Decl) []ast.Node {
+func waitsOf(d ast.Decl, shared map[string]bool) []ast.Node {
 	var out []ast.Node
-	chans, answered := channels(d), map[ast.Expr]bool{}
+	local, answered := map[string]bool{}, map[ast.Expr]bool{}
+	addChannels(local, d)
 	ast.Inspect(d, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.SelectStmt:
@@ -48,7 +57,11 @@ func waitsOf(d ast.Decl) []ast.Node {
 				out = append(out, n)
 			}
 		case *ast.RangeStmt:
-			if x, ok := n.X.(*ast.Ident); ok && chans[x.Name] {
+			known := shared
+			if _, ok := n.X.(*ast.Ident); ok {
+				known = local
+			}
+			if known[nameOf(n.X)] {
 				out = append(out, n)
 			}
 		}
@@ -81,35 +94,48 @@ func mayBlock(x *ast.UnaryExpr) bool {
 	return !ok || sel.Sel.Name != "Done" && sel.Sel.Name != "After"
 }
 
-// channels returns the names of a declaration's channels.
-func channels(d ast.Decl) map[string]bool {
-	out := map[string]bool{}
-	add := func(names []*ast.Ident, typ ast.Expr) {
+// addChannels adds the names of a node's channels, and of its functions that return one.
+func addChannels(to map[string]bool, in ast.Node) {
+	add := func(typ ast.Expr, suffix string, names ...*ast.Ident) {
 		if _, ok := typ.(*ast.ChanType); ok {
 			for _, name := range names {
-				out[name.Name] = true
+				to[name.Name+suffix] = true
 			}
 		}
 	}
-	ast.Inspect(d, func(n ast.Node) bool {
+	ast.Inspect(in, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.Field:
-			add(n.Names, n.Type)
+			add(n.Type, "", n.Names...)
 		case *ast.ValueSpec:
-			add(n.Names, n.Type)
+			add(n.Type, "", n.Names...)
+		case *ast.FuncDecl:
+			if r := n.Type.Results; r != nil && len(r.List) == 1 {
+				add(r.List[0].Type, "()", n.Name)
+			}
 		case *ast.AssignStmt:
 			for i, x := range n.Rhs {
 				call, ok := x.(*ast.CallExpr)
-				if !ok || len(call.Args) == 0 || len(n.Lhs) != len(n.Rhs) {
-					continue
-				}
-				name, named := n.Lhs[i].(*ast.Ident)
-				if fn, ok := call.Fun.(*ast.Ident); ok && named && fn.Name == "make" {
-					add([]*ast.Ident{name}, call.Args[0])
+				if ok && nameOf(call) == "make()" {
+					if name, ok := n.Lhs[i].(*ast.Ident); ok {
+						add(call.Args[0], "", name)
+					}
 				}
 			}
 		}
 		return true
 	})
-	return out
+}
+
+// nameOf returns the last name of x: c for c and h.c, f() for f(t) and h.f(t).
+func nameOf(x ast.Expr) string {
+	switch x := x.(type) {
+	case *ast.Ident:
+		return x.Name
+	case *ast.SelectorExpr:
+		return x.Sel.Name
+	case *ast.CallExpr:
+		return nameOf(x.Fun) + "()"
+	}
+	return ""
 }

@@ -165,7 +165,7 @@ func millis(v float64) string {
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// printTable writes the table of docs/benchmarks.md.
+// printTable writes the table of docs/benchmarks/figures.md.
 func printTable(w io.Writer, env string, rows []row) {
 	fmt.Fprintf(w, "%s\n\n", env)
 	fmt.Fprintln(

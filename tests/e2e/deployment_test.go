@@ -130,6 +130,7 @@ func (d *deployment) configure(split bool) {
 		},
 		"notification": map[string]any{"smtp_addr": d.servers.mail.Addr()},
 		"payment": map[string]any{
+			"provider": "sandbox",
 			"sandbox": map[string]any{
 				"webhook_secret": secret(),
 				"webhook_url":    d.url + "/v1/webhooks/payments/sandbox",

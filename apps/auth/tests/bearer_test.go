@@ -13,8 +13,9 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
-	oidcprovider "souk/apps/auth/internal/provider"
+	authv1 "souk/gen/go/souk/auth/v1"
 	"souk/pkg/errs"
+	"souk/pkg/moduletest"
 )
 
 func TestAccessTokenNamesItsUser(t *testing.T) {
@@ -88,9 +89,9 @@ func TestInvalidTokensAreRefused(t *testing.T) {
 	foreign, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
 	signed := func(change map[string]any) string { return p.sign(p.rsaKey(), p.claims(now, change)) }
-	guest, _, err := h.guests().Issue()
+	guest, err := h.auth.CreateGuest(t.Context(), &authv1.CreateGuestRequest{})
 	require.NoError(t, err)
-	guestParts := strings.Split(guest, ".")
+	guestParts := strings.Split(guest.GetToken(), ".")
 	idToken := signed(map[string]any{"nonce": "n"})
 
 	for name, token := range map[string]string{
@@ -147,12 +148,8 @@ func TestInvalidTokensAreRefused(t *testing.T) {
 // TestIDTokenIsNoAccessToken, even if both have the same audience.
 func TestIDTokenIsNoAccessToken(t *testing.T) {
 	t.Parallel()
-	p := newProvider(t)
-	h := setupWith(
-		t,
-		p,
-		oidcprovider.Options{Issuer: p.URL, ClientID: clientID, ClientSecret: clientSecret, Audience: clientID},
-	)
+	h := setup(t, moduletest.Config(map[string]any{"audience": clientID}))
+	p := h.provider
 	for _, claim := range []string{"nonce", "at_hash", "c_hash"} {
 		_, err := h.bearer(p.sign(p.rsaKey(), p.claims(h.clock.Now(), map[string]any{"aud": clientID, claim: "x"})))
 		requireCode(t, errs.Unauthenticated, err)

@@ -3,7 +3,6 @@ package auth_test
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -14,74 +13,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc"
 
-	"souk/apps/auth"
 	authv1 "souk/gen/go/souk/auth/v1"
-	cartv1 "souk/gen/go/souk/cart/v1"
-	userv1 "souk/gen/go/souk/user/v1"
-	"souk/pkg/config"
+	"souk/pkg/clock"
 	"souk/pkg/devstack/oidcserver"
 	"souk/pkg/errs"
-	"souk/pkg/module"
-	"souk/pkg/redistest"
+	"souk/pkg/moduletest"
 )
-
-// process runs the auth module in a process with fakes of the user and cart services, and returns a client as
-// the gateway.
-func process(t *testing.T, settings map[string]any) (gateway authv1.AuthServiceClient, u *users, l *logs) {
-	u, l = &users{ids: map[string]string{}}, &logs{}
-	settings["key"] = base64.StdEncoding.EncodeToString(secret)
-	tree, err := config.FromMap(map[string]any{
-		"auth":  settings,
-		"redis": map[string]any{"addr": redistest.Addr(t)},
-		"identity": map[string]any{
-			"seed": base64.StdEncoding.EncodeToString(seed),
-		},
-		"log": map[string]any{"level": "debug"},
-	})
-	require.NoError(t, err)
-	part := func(name string, build func(p *module.Platform) error) module.Module {
-		return module.Module{Name: name, Build: func(_ context.Context, p *module.Platform) (module.Runnable, error) {
-			return module.Func(func(ctx context.Context) error { <-ctx.Done(); return nil }), build(p)
-		}}
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ready, done := make(chan struct{}), make(chan error, 1)
-	go func() {
-		done <- module.Run(ctx, module.Options{Config: tree, Logs: l, OnReady: func(string) { close(ready) }},
-			part("user", func(p *module.Platform) error { userv1.RegisterUserServiceServer(p.Server(), u); return nil }),
-			part("cart", func(p *module.Platform) error { cartv1.RegisterCartServiceServer(p.Server(), &carts{}); return nil }),
-			auth.Module,
-			part("gateway", func(p *module.Platform) (err error) {
-				var conn grpc.ClientConnInterface
-				if conn, err = p.Client(); err == nil {
-					gateway = authv1.NewAuthServiceClient(conn)
-				}
-				return err
-			}))
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if done != nil {
-			select {
-			case err := <-done:
-				require.NoError(t, err)
-			case <-time.After(20 * time.Second):
-				require.Fail(t, "the process did not stop")
-			}
-		}
-	})
-	select {
-	case <-ready:
-	case err := <-done:
-		done = nil
-		require.NoError(t, err, "the process ended")
-	case <-time.After(20 * time.Second):
-		require.Fail(t, "the process is not ready")
-	}
-	return gateway, u, l
-}
 
 // TestBrowserSignsInAndOut is a whole sign-in as a browser sees it, with the provider of `souk dev`.
 func TestBrowserSignsInAndOut(t *testing.T) {
@@ -89,17 +27,16 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 	provider, err := oidcserver.Start(t.Context(), oidcserver.Options{Dir: t.TempDir()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, provider.Stop(context.Background())) })
-	gateway, users, logs := process(
-		t,
-		map[string]any{"issuer": provider.Issuer(), "client_id": oidcserver.ClientID, "audience": oidcserver.Audience},
-	)
-
+	h := setup(t, moduletest.Clock(clock.System{}), moduletest.Config(map[string]any{
+		"issuer": provider.Issuer(), "client_id": oidcserver.ClientID, "client_secret": "",
+		"audience": oidcserver.Audience,
+	}))
 	mux := http.NewServeMux()
 	site := httptest.NewServer(mux)
 	t.Cleanup(site.Close)
 	var callback *url.URL
 	mux.HandleFunc("/auth/login", func(w http.ResponseWriter, r *http.Request) {
-		res, err := gateway.BeginLogin(
+		res, err := h.auth.BeginLogin(
 			r.Context(),
 			&authv1.BeginLoginRequest{ReturnTo: "/welcome", RedirectUri: site.URL + "/auth/callback"},
 		)
@@ -117,7 +54,7 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 			http.Error(w, err.Error(), http.StatusUnauthorized)
 			return
 		}
-		res, err := gateway.CompleteLogin(
+		res, err := h.auth.CompleteLogin(
 			r.Context(),
 			&authv1.CompleteLoginRequest{
 				Code:        r.FormValue("code"),
@@ -165,13 +102,10 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 			sessionID = c.Value
 		}
 	}
-	who, err := gateway.Authenticate(
-		t.Context(),
-		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: sessionID}},
-	)
+	who, err := h.session(sessionID)
 	require.NoError(t, err)
 	require.Equal(t, []string{"customer"}, who.GetRoles())
-	require.Equal(t, "ann@souk.example", users.ensured()[0].GetEmail())
+	require.Equal(t, "ann@souk.example", h.users.ensured()[0].GetEmail())
 
 	// The same code does not sign in twice.
 	page, _ = read(browser.Get(site.URL + callback.String()))
@@ -180,15 +114,12 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 	// A token of the provider for the same person names the same user.
 	token, err := provider.Token(t.Context(), "ann@souk.example", []string{"operator"}, time.Hour)
 	require.NoError(t, err)
-	again, err := gateway.Authenticate(
-		t.Context(),
-		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}},
-	)
+	again, err := h.bearer(token)
 	require.NoError(t, err)
 	require.Equal(t, who.GetSubjectId(), again.GetSubjectId())
 	require.Equal(t, []string{"customer", "operator"}, again.GetRoles())
 
-	out, err := gateway.Logout(
+	out, err := h.auth.Logout(
 		t.Context(),
 		&authv1.LogoutRequest{SessionId: sessionID, Everywhere: true, PostLogoutRedirectUri: site.URL + "/welcome"},
 	)
@@ -196,8 +127,9 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 	require.True(t, strings.HasPrefix(out.GetEndSessionUrl(), provider.Issuer()))
 	page, html = read(browser.Get(out.GetEndSessionUrl()))
 	require.Equal(t, site.URL+"/welcome", page.Request.URL.String(), html)
+	h.Stop()
 	for _, s := range []string{sessionID, token, callback.Query().Get("code"), callback.Query().Get("state"), "ann@souk.example"} {
-		require.NotContains(t, logs.String(), s)
+		require.NotContains(t, h.Logs(), s)
 	}
 }
 
@@ -206,14 +138,11 @@ func TestModuleIsReadyWithoutProvider(t *testing.T) {
 	t.Parallel()
 	gone := httptest.NewServer(nil)
 	gone.Close()
-	gateway, _, _ := process(t, map[string]any{"issuer": gone.URL, "client_id": "souk"})
-	_, err := gateway.BeginLogin(t.Context(), &authv1.BeginLoginRequest{RedirectUri: redirectURI})
+	h := setup(t, moduletest.Config(map[string]any{"issuer": gone.URL}))
+	_, err := h.auth.BeginLogin(t.Context(), &authv1.BeginLoginRequest{RedirectUri: redirectURI})
 	requireCode(t, errs.Unavailable, err)
-	guest, err := gateway.CreateGuest(t.Context(), &authv1.CreateGuestRequest{})
+	guest, err := h.auth.CreateGuest(t.Context(), &authv1.CreateGuestRequest{})
 	require.NoError(t, err)
-	_, err = gateway.Authenticate(
-		t.Context(),
-		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: guest.GetToken()}},
-	)
+	_, err = h.bearer(guest.GetToken())
 	require.NoError(t, err)
 }

@@ -179,8 +179,9 @@ func TestWrongClientSecretIsInternal(t *testing.T) {
 	code, state := h.provider.authorize(begun.GetAuthorizeUrl())
 	_, err := h.complete(begun.GetLoginCookie(), code, state, "")
 	requireCode(t, errs.Internal, err)
-	require.Contains(t, h.logs.String(), "refuses client_id and client_secret")
-	require.NotContains(t, h.logs.String(), clientSecret)
+	h.Stop()
+	require.Contains(t, h.Logs(), "refuses client_id and client_secret")
+	require.NotContains(t, h.Logs(), clientSecret)
 }
 
 func TestOperatorSessionIsShort(t *testing.T) {
@@ -207,7 +208,7 @@ func TestOperatorSessionIsShort(t *testing.T) {
 func TestGuestIsMergedAtSignIn(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	guest, err := h.auth.CreateGuest(h.as(identity.Anonymous()), &authv1.CreateGuestRequest{})
+	guest, err := h.auth.CreateGuest(h.As(identity.Anonymous()), &authv1.CreateGuestRequest{})
 	require.NoError(t, err)
 	require.WithinDuration(t, h.clock.Now().Add(30*24*time.Hour), guest.GetExpiresAt().AsTime(), time.Second)
 	who, err := h.bearer(guest.GetToken())
@@ -234,10 +235,10 @@ func TestGuestIsMergedAtSignIn(t *testing.T) {
 	signIn(guest.GetToken())
 	require.Len(t, h.carts.merged, 1)
 	require.Len(t, h.orders.adopted, 2, "a failure of the cart service does not keep orders from the user")
-	require.Equal(t, 2, strings.Count(h.logs.String(), "was not merged at sign-in"))
+	require.Equal(t, 2, strings.Count(h.Logs(), "was not merged at sign-in"))
 
 	// A signed-in user can repeat the merge.
-	me := h.as(identity.Actor{Kind: identity.KindUser, ID: userID})
+	me := h.As(identity.Actor{Kind: identity.KindUser, ID: userID})
 	_, err = h.auth.MergeGuest(me, &authv1.MergeGuestRequest{GuestToken: guest.GetToken()})
 	requireCode(t, errs.Unavailable, err)
 	h.carts.failed = false
@@ -258,11 +259,11 @@ func TestOnlyTheGatewayMaySignIn(t *testing.T) {
 	h := setup(t)
 	sessionID := h.login()
 	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"operator"}}
-	_, err := h.auth.Logout(h.as(user), &authv1.LogoutRequest{SessionId: sessionID})
+	_, err := h.auth.Logout(h.As(user), &authv1.LogoutRequest{SessionId: sessionID})
 	requireCode(t, errs.Forbidden, err)
-	_, err = h.auth.BeginLogin(h.as(user), &authv1.BeginLoginRequest{RedirectUri: redirectURI})
+	_, err = h.auth.BeginLogin(h.As(user), &authv1.BeginLoginRequest{RedirectUri: redirectURI})
 	requireCode(t, errs.Forbidden, err)
-	_, err = h.auth.MergeGuest(h.as(identity.Anonymous()), &authv1.MergeGuestRequest{GuestToken: "x"})
+	_, err = h.auth.MergeGuest(h.As(identity.Anonymous()), &authv1.MergeGuestRequest{GuestToken: "x"})
 	requireCode(t, errs.Unauthenticated, err)
 	_, err = h.session(sessionID)
 	require.NoError(t, err)

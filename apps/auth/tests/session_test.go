@@ -9,27 +9,17 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
 
 	"souk/apps/auth/internal/credential"
 	"souk/apps/auth/internal/domain"
-	oidcprovider "souk/apps/auth/internal/provider"
 	"souk/apps/auth/internal/repository"
-	"souk/apps/auth/internal/service"
 	authv1 "souk/gen/go/souk/auth/v1"
+	"souk/pkg/clock"
 	"souk/pkg/errs"
+	"souk/pkg/moduletest"
 	"souk/pkg/redistest"
-	"souk/pkg/redisx"
+	"souk/pkg/waittest"
 )
-
-// second returns the same service as a second process: with its own connection to the same Redis.
-func (h *harness) second() *service.Service {
-	return h.service(
-		oidcprovider.Options{Issuer: h.provider.URL, ClientID: clientID, Audience: audience},
-		redistest.Client(h.t),
-		zap.NewNop(),
-	)
-}
 
 func (h *harness) logout(sessionID string, everywhere bool) error {
 	res, err := h.auth.Logout(
@@ -119,13 +109,12 @@ func TestSessionUseIsWrittenOncePerMinute(t *testing.T) {
 
 func TestLogoutEndsSessionsEverywhere(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
 	h := setup(t)
 	other := h.second()
 	a, c, d := h.login(), h.login(), h.login()
 	for _, id := range []string{a, c, d} {
 		for range 2 { // the second read is served by the client-side cache
-			_, err := other.Session(ctx, id)
+			_, err := other.session(id)
 			require.NoError(t, err)
 			_, err = h.session(id)
 			require.NoError(t, err)
@@ -135,10 +124,10 @@ func TestLogoutEndsSessionsEverywhere(t *testing.T) {
 		t.Helper()
 		_, err := h.session(id)
 		requireCode(t, errs.Unauthenticated, err) // at once in the process of the logout
-		require.Eventually(t, func() bool {       // and elsewhere after Redis's invalidation
-			_, err := other.Session(ctx, id)
+		waittest.Until(t, func() bool {           // and elsewhere after Redis's invalidation
+			_, err := other.session(id)
 			return errs.Is(err, errs.Unauthenticated)
-		}, 5*time.Second, time.Millisecond)
+		}, "the session has not ended elsewhere")
 	}
 	require.NoError(t, h.logout(a, false))
 	ended(a)
@@ -158,58 +147,47 @@ func TestLogoutEndsSessionsEverywhere(t *testing.T) {
 // TestLogoutEndsSessionWithoutProvider: the provider is asked for its URL after the session has ended.
 func TestLogoutEndsSessionWithoutProvider(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
 	const home = "http://souk.test/"
-	ended := func(h *harness, sessionID string) {
-		t.Helper()
-		_, err := h.session(sessionID)
-		requireCode(t, errs.Unauthenticated, err)
-	}
-
 	h := setup(t)
 	a, c, d := h.login(), h.login(), h.login()
 	restarted := h.second() // has not discovered the provider yet
+	logout := func(h *harness, sessionID string, everywhere bool, home string) (where string) {
+		t.Helper()
+		res, err := h.auth.Logout(t.Context(), &authv1.LogoutRequest{
+			SessionId: sessionID, Everywhere: everywhere, PostLogoutRedirectUri: home,
+		})
+		require.NoError(t, err)
+		_, err = h.session(sessionID)
+		requireCode(t, errs.Unauthenticated, err)
+		return res.GetEndSessionUrl()
+	}
 	h.provider.down.Store(true)
-	where, err := restarted.Logout(ctx, a, false, home)
-	require.NoError(t, err)
-	require.Empty(t, where)
-	ended(h, a)
+	require.Empty(t, logout(restarted, a, false, home))
 	h.provider.down.Store(false)
 	h.clock.Advance(2 * time.Second)
-	where, err = restarted.Logout(ctx, c, false, home)
-	require.NoError(t, err)
 	require.Equal(
 		t,
 		h.provider.URL+"/end?client_id="+clientID+"&post_logout_redirect_uri=http%3A%2F%2Fsouk.test%2F",
-		where,
+		logout(restarted, c, false, home),
 	)
-	ended(h, c)
-	where, err = restarted.Logout(ctx, d, true, "")
-	require.NoError(t, err)
-	require.Equal(t, h.provider.URL+"/end?client_id="+clientID, where)
-	ended(h, d)
+	require.Equal(t, h.provider.URL+"/end?client_id="+clientID, logout(restarted, d, true, ""))
+	for _, id := range []string{a, c, d} {
+		_, err := h.session(id)
+		requireCode(t, errs.Unauthenticated, err)
+	}
 
-	without := newProvider(t)
-	without.noEndSession.Store(true)
-	h = setupWith(
-		t,
-		without,
-		oidcprovider.Options{Issuer: without.URL, ClientID: clientID, ClientSecret: clientSecret, Audience: audience},
-	)
-	sessionID := h.login()
-	res, err := h.auth.Logout(ctx, &authv1.LogoutRequest{SessionId: sessionID, PostLogoutRedirectUri: home})
-	require.NoError(t, err)
-	require.Empty(t, res.GetEndSessionUrl())
-	ended(h, sessionID)
+	h = setup(t)
+	h.provider.noEndSession.Store(true)
+	require.Empty(t, logout(h, h.login(), false, home))
 }
 
 // TestTouchDoesNotRestoreEndedSession covers a request that is in flight during a logout.
 func TestTouchDoesNotRestoreEndedSession(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	h := setup(t)
-	sessions := repository.NewSessions(redistest.Client(t), h.clock, lifetimes)
-	s := domain.NewSession("usr_"+credential.Random(8), []string{"customer"}, h.clock.Now(), lifetimes)
+	c := clock.NewManual(time.Now().UTC().Truncate(time.Millisecond))
+	sessions := repository.New(redistest.Client(t), c, lifetimes)
+	s := domain.NewSession("usr_"+credential.Random(8), []string{"customer"}, c.Now(), lifetimes)
 	digest, err := credential.SessionDigest(credential.NewSessionID())
 	require.NoError(t, err)
 	require.NoError(t, sessions.Create(ctx, digest, s))
@@ -226,16 +204,16 @@ func TestTouchDoesNotRestoreEndedSession(t *testing.T) {
 func TestSessionsOfOneUserAreLimited(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	h := setup(t)
-	sessions := repository.NewSessions(redistest.Client(t), h.clock, lifetimes)
+	c := clock.NewManual(time.Now().UTC().Truncate(time.Millisecond))
+	sessions := repository.New(redistest.Client(t), c, lifetimes)
 	user := "usr_" + credential.Random(8)
 	var digests []string
 	for range 103 {
 		digest, err := credential.SessionDigest(credential.NewSessionID())
 		require.NoError(t, err)
 		digests = append(digests, digest)
-		require.NoError(t, sessions.Create(ctx, digest, domain.NewSession(user, nil, h.clock.Now(), lifetimes)))
-		h.clock.Advance(time.Second)
+		require.NoError(t, sessions.Create(ctx, digest, domain.NewSession(user, nil, c.Now(), lifetimes)))
+		c.Advance(time.Second)
 	}
 	for i, d := range digests {
 		_, err := sessions.Get(ctx, d)
@@ -269,19 +247,10 @@ func TestContentOfRedisOpensNoSession(t *testing.T) {
 
 func TestRedisOutageIsUnavailable(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
-	h := setup(t)
 	private := redistest.Private(t)
-	redis, err := redisx.Open(ctx, redisx.Config{Addr: private.Addr()})
-	require.NoError(t, err)
-	t.Cleanup(redis.Close)
-	svc := h.service(
-		oidcprovider.Options{Issuer: h.provider.URL, ClientID: clientID, Audience: audience},
-		redis,
-		zap.NewNop(),
-	)
-	require.NoError(t, private.Stop(ctx))
-	_, err = svc.Session(ctx, credential.NewSessionID())
+	h := setup(t, moduletest.Redis(private.Addr()))
+	require.NoError(t, private.Stop(t.Context()))
+	_, err := h.session(credential.NewSessionID())
 	requireCode(t, errs.Unavailable, err)
 	require.NotZero(t, errs.From(err).RetryAfter)
 }
@@ -310,7 +279,8 @@ func TestSecretsStayOutOfLogs(t *testing.T) {
 	require.NoError(t, err, "known keys remain valid while the provider is down")
 	require.NoError(t, h.logout(res.GetSessionId(), true))
 
-	log := h.logs.String()
+	h.Stop()
+	log := h.Logs()
 	require.NotEmpty(t, log)
 	for _, s := range []string{
 		res.GetSessionId(), begun.GetLoginCookie(), code, state, guest.GetToken(), token, clientSecret, string(secret), "ann@example.com", "Ann",

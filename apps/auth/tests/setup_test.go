@@ -2,24 +2,17 @@ package auth_test
 
 import (
 	"context"
-	"crypto/ed25519"
-	"net/http"
+	"encoding/base64"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
+	"google.golang.org/grpc"
 
-	"souk/apps/auth/internal/credential"
+	"souk/apps/auth"
 	"souk/apps/auth/internal/domain"
-	"souk/apps/auth/internal/handler"
-	oidcprovider "souk/apps/auth/internal/provider"
-	"souk/apps/auth/internal/repository"
-	"souk/apps/auth/internal/service"
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
@@ -27,9 +20,7 @@ import (
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/id"
-	"souk/pkg/identity"
-	"souk/pkg/redistest"
-	"souk/pkg/rpc"
+	"souk/pkg/moduletest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -39,104 +30,52 @@ const redirectURI = "http://127.0.0.1:8080/auth/callback"
 var (
 	secret    = []byte("0123456789abcdef0123456789abcdef")
 	lifetimes = domain.Lifetimes{Absolute: 30 * 24 * time.Hour, Idle: 7 * 24 * time.Hour, Operator: 12 * time.Hour}
-	seed      = []byte("fedcba9876543210fedcba9876543210")
 )
 
-// harness is an auth service with fakes of the provider and of the services that it calls, and a client of it
-// as the gateway.
+// harness is the auth service with fakes of the provider and of the services that it calls, and a client of it as the
+// gateway.
 type harness struct {
+	*moduletest.Service
 	t        *testing.T
 	clock    *clock.Manual
 	provider *provider
 	users    *users
 	carts    *carts
 	orders   *orders
-	logs     *logs
-	auth     authv1.AuthServiceClient // as the gateway
-	conn     *rpc.Local
-	signer   *identity.Signer // the gateway's
+	auth     authv1.AuthServiceClient
 }
 
-func setup(t *testing.T) *harness {
-	p := newProvider(t)
-	return setupWith(
-		t,
-		p,
-		oidcprovider.Options{Issuer: p.URL, ClientID: clientID, ClientSecret: clientSecret, Audience: audience},
-	)
-}
-
-func setupWith(t *testing.T, p *provider, o oidcprovider.Options) *harness {
+func setup(t *testing.T, opts ...moduletest.Option) *harness {
+	t.Helper()
 	h := &harness{
 		t:        t,
-		provider: p,
+		provider: newProvider(t),
 		clock:    clock.NewManual(time.Now().UTC().Truncate(time.Millisecond)),
 		users:    &users{ids: map[string]string{}},
 		carts:    &carts{},
 		orders:   &orders{},
-		logs:     &logs{},
-		conn:     rpc.NewLocal(),
 	}
-	h.signer = h.signerOf("gateway")
-	logger := zap.New(
-		zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), h.logs, zapcore.DebugLevel),
-	)
-	h.serve("user", logger, func(s *rpc.Server) { userv1.RegisterUserServiceServer(s, h.users) })
-	h.serve("cart", logger, func(s *rpc.Server) { cartv1.RegisterCartServiceServer(s, h.carts) })
-	h.serve("order", logger, func(s *rpc.Server) { orderv1.RegisterOrderServiceServer(s, h.orders) })
-	h.serve("auth", logger, func(s *rpc.Server) {
-		authv1.RegisterAuthServiceServer(s, &handler.RPC{Service: h.service(o, redistest.Client(t), logger)})
-	})
-	h.auth = authv1.NewAuthServiceClient(rpc.NewClient(h.conn, rpc.ClientOptions{Service: "gateway", Signer: h.signer}))
+	h.Service = moduletest.Start(t, auth.Module, append([]moduletest.Option{
+		moduletest.Config(map[string]any{
+			"issuer": h.provider.URL, "client_id": clientID, "client_secret": clientSecret, "audience": audience,
+			"key": base64.StdEncoding.EncodeToString(secret),
+		}),
+		moduletest.Clock(h.clock),
+		moduletest.Fake("user", func(r grpc.ServiceRegistrar) { userv1.RegisterUserServiceServer(r, h.users) }),
+		moduletest.Fake("cart", func(r grpc.ServiceRegistrar) { cartv1.RegisterCartServiceServer(r, h.carts) }),
+		moduletest.Fake("order", func(r grpc.ServiceRegistrar) { orderv1.RegisterOrderServiceServer(r, h.orders) }),
+	}, opts...)...)
+	h.auth = authv1.NewAuthServiceClient(h.Client("gateway"))
 	return h
 }
 
-func (h *harness) service(o oidcprovider.Options, redis rueidis.Client, logger *zap.Logger) *service.Service {
-	transport := &http.Transport{}
-	h.t.Cleanup(transport.CloseIdleConnections)
-	o.RolesClaim, o.Scopes, o.Clock, o.Logger = "roles", []string{"openid", "profile", "email"}, h.clock, logger
-	o.HTTP = &http.Client{Transport: transport, Timeout: 5 * time.Second}
-	sealer, err := credential.NewSealer(secret, h.clock)
-	require.NoError(h.t, err)
-	guests, err := credential.NewGuests(secret, h.clock)
-	require.NoError(h.t, err)
-	own := rpc.NewClient(h.conn, rpc.ClientOptions{Service: "auth", Signer: h.signerOf("auth")})
-	return service.New(service.Deps{
-		Provider: oidcprovider.Open(
-			o,
-		),
-		Sessions: repository.NewSessions(redis, h.clock, lifetimes),
-		Sealer:   sealer,
-		Guests:   guests,
-		Users: userv1.NewUserServiceClient(
-			own,
-		),
-		Carts:     cartv1.NewCartServiceClient(own),
-		Orders:    orderv1.NewOrderServiceClient(own),
-		Lifetimes: lifetimes,
-		Clock:     h.clock,
-		Logger:    logger,
-	})
-}
-
-func (h *harness) signerOf(name string) *identity.Signer {
-	return identity.NewSigner(name, identity.DeriveKey(seed, name), time.Minute, clock.System{})
-}
-
-func (h *harness) serve(name string, logger *zap.Logger, register func(*rpc.Server)) {
-	v := identity.NewVerifier(identityKeys(), clock.System{})
-	s := rpc.NewServer(rpc.ServerOptions{Service: name, Verifier: v, Logger: logger})
-	register(s)
-	stop, err := h.conn.Serve(context.Background(), s)
-	require.NoError(h.t, err)
-	h.t.Cleanup(func() { require.NoError(h.t, stop(context.Background())) })
-}
-
-// as returns a context in which the gateway asserts the actor.
-func (h *harness) as(a identity.Actor) context.Context {
-	token, _, err := h.signer.Sign(a)
-	require.NoError(h.t, err)
-	return identity.WithToken(h.t.Context(), token)
+// second returns the same service in a second process.
+func (h *harness) second() *harness {
+	h.t.Helper()
+	other := *h
+	other.Service = h.Another()
+	other.auth = authv1.NewAuthServiceClient(other.Client("gateway"))
+	return &other
 }
 
 func (h *harness) begin(returnTo string) *authv1.BeginLoginResponse {
@@ -149,10 +88,9 @@ func (h *harness) begin(returnTo string) *authv1.BeginLoginResponse {
 }
 
 func (h *harness) complete(cookie, code, state, guest string) (*authv1.CompleteLoginResponse, error) {
-	return h.auth.CompleteLogin(
-		h.t.Context(),
-		&authv1.CompleteLoginRequest{Code: code, State: state, LoginCookie: cookie, GuestToken: guest},
-	)
+	return h.auth.CompleteLogin(h.t.Context(), &authv1.CompleteLoginRequest{
+		Code: code, State: state, LoginCookie: cookie, GuestToken: guest,
+	})
 }
 
 // login signs in and returns the session's ID.
@@ -165,17 +103,15 @@ func (h *harness) login() string {
 }
 
 func (h *harness) session(sessionID string) (*authv1.AuthenticateResponse, error) {
-	return h.auth.Authenticate(
-		h.t.Context(),
-		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: sessionID}},
-	)
+	return h.auth.Authenticate(h.t.Context(), &authv1.AuthenticateRequest{
+		Credential: &authv1.AuthenticateRequest_SessionId{SessionId: sessionID},
+	})
 }
 
 func (h *harness) bearer(token string) (*authv1.AuthenticateResponse, error) {
-	return h.auth.Authenticate(
-		h.t.Context(),
-		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}},
-	)
+	return h.auth.Authenticate(h.t.Context(), &authv1.AuthenticateRequest{
+		Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token},
+	})
 }
 
 func requireCode(t *testing.T, code errs.Code, err error) {
@@ -239,39 +175,4 @@ func (o *orders) AdoptOrders(_ context.Context, in *orderv1.AdoptOrdersRequest) 
 	defer o.mu.Unlock()
 	o.adopted = append(o.adopted, [2]string{in.GetGuestId(), in.GetUserId()})
 	return &orderv1.AdoptOrdersResponse{}, nil
-}
-
-// logs collects the log.
-type logs struct {
-	mu sync.Mutex
-	b  []byte
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.b = append(l.b, p...)
-	return len(p), nil
-}
-
-func (l *logs) Sync() error { return nil }
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return string(l.b)
-}
-
-func identityKeys() map[string]ed25519.PublicKey {
-	keys := map[string]ed25519.PublicKey{}
-	for _, name := range []string{"gateway", "auth", "order"} {
-		keys[name] = identity.DeriveKey(seed, name).Public().(ed25519.PublicKey)
-	}
-	return keys
-}
-
-func (h *harness) guests() *credential.Guests {
-	g, err := credential.NewGuests(secret, h.clock)
-	require.NoError(h.t, err)
-	return g
 }

@@ -81,7 +81,7 @@ func TestCartShowsCurrentPrices(t *testing.T) {
 		return &productv1.Offer{
 			VariantId: tea,
 			ProductId: o.GetProductId(),
-			Price:     brl(1500).Proto(),
+			Price:     brl(1500).ToProto(),
 			Available: 1,
 			ForSale:   true,
 		}

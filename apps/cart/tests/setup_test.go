@@ -59,7 +59,7 @@ func (c *catalogue) BatchGetVariants(
 func (c *catalogue) sell(price money.Money, pieces int64) string {
 	o := &productv1.Offer{
 		VariantId: id.New(id.Variant), ProductId: id.New(id.Product), ShopId: "shp_1", ShopName: "Aurora",
-		Title: "Chá <b>verde</b> 🍵", Sku: "T-1", Options: map[string]string{"Size": "M"}, Price: price.Proto(),
+		Title: "Chá <b>verde</b> 🍵", Sku: "T-1", Options: map[string]string{"Size": "M"}, Price: price.ToProto(),
 		ImageUrl: "https://example.com/1.jpg", Available: pieces, ForSale: true,
 	}
 	c.mu.Lock()
@@ -111,7 +111,7 @@ func setupOn(t testing.TB, redis string, c clock.Clock, opts ...moduletest.Optio
 	h.client, h.order, h.auth = client("gateway"), client("order"), client("auth")
 	d := cart.Default()
 	var err error
-	h.carts, err = repository.Open(h.redis, h.Pool, repository.Options{
+	h.carts, err = repository.New(h.redis, h.Pool, repository.Options{
 		Clock: c, Due: d.WriteBack, GuestTTL: d.GuestTTL, UserTTL: d.UserTTL,
 	})
 	require.NoError(t, err)

@@ -6,14 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 
 	productv1 "souk/gen/go/souk/product/v1"
-	"souk/pkg/redistest"
 )
-
-func redistestClient(t testing.TB) rueidis.Client { return redistest.Client(t) }
 
 func TestPublicAnswersAreCached(t *testing.T) {
 	t.Parallel()

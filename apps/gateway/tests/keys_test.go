@@ -7,12 +7,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	orderv1 "souk/gen/go/souk/order/v1"
 	"souk/pkg/errs"
+	"souk/pkg/waittest"
 )
 
 func TestIdempotencyKeyReplaysTheFirstAnswer(t *testing.T) {
@@ -103,10 +103,7 @@ func TestOneOfHundredRequestsWithOneKeyRuns(t *testing.T) {
 	key := rand.Text()
 	release := make(chan struct{})
 	g.orders.checkout = func(context.Context) (*orderv1.Order, error) {
-		select {
-		case <-release:
-		case <-time.After(2 * timeout): // the test has failed
-		}
+		waittest.Receive(t, release)
 		return &orderv1.Order{Id: "ord_1"}, nil
 	}
 	var mu sync.Mutex

@@ -6,14 +6,14 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"souk/apps/gateway/internal/repository"
-	"souk/apps/gateway/internal/rest"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
+	"souk/pkg/moduletest"
+	"souk/pkg/redistest"
+	"souk/pkg/waittest"
 )
 
 // newID returns a product ID that no other test uses: the tests share Redis.
@@ -258,9 +258,11 @@ func TestCardNumbersAreRefusedAndNotLogged(t *testing.T) {
 	}
 	res := g.send(http.MethodGet, "/v1/categories", "", "X-Request-Id", card)
 	require.NotEqual(t, card, res.Header.Get("X-Request-Id"))
-	require.NotContains(t, g.logs.String(), "11111111") // shorter runs occur in identifiers
-	require.NotContains(t, g.logs.String(), "1111-1111")
-	require.NotContains(t, g.logs.String(), "tok_ok")
+	g.Stop()
+	require.Contains(t, g.Logs(), "/v1/categories")
+	require.NotContains(t, g.Logs(), "11111111") // shorter runs occur in identifiers
+	require.NotContains(t, g.Logs(), "1111-1111")
+	require.NotContains(t, g.Logs(), "tok_ok")
 	require.Zero(t, g.orders.count())
 }
 
@@ -302,29 +304,25 @@ func TestInvalidBearerIs401EvenForCachedAnswers(t *testing.T) {
 // TestServiceThatIsDownOrSlowIsUnavailable: a client reacts the same way to both.
 func TestServiceThatIsDownOrSlowIsUnavailable(t *testing.T) {
 	t.Parallel()
-	g := setup(t, func(d *rest.Deps) { d.Timeout = 50 * time.Millisecond })
+	g := setup(t, config("timeout", "500ms"))
 	g.products.answerWith(func(ctx context.Context, _ string) (*productv1.Product, error) {
-		select {
-		case <-ctx.Done():
-		case <-time.After(2 * timeout): // the test has failed
-		}
+		waittest.Receive(t, ctx.Done())
 		return nil, ctx.Err()
 	})
-	unavailable := func(path string, header ...string) {
+	unavailable := func(g *gateway, path string, header ...string) {
 		t.Helper()
 		res := g.send(http.MethodGet, path, "", header...)
 		res.problem(t, http.StatusServiceUnavailable, errs.Unavailable)
 		require.Equal(t, "1", res.Header.Get("Retry-After"))
 	}
-	unavailable("/v1/products/" + newID()) // the gateway's timeout
+	unavailable(g, "/v1/products/"+newID()) // the gateway's timeout
 	g.products.answerWith(func(context.Context, string) (*productv1.Product, error) {
 		return nil, errs.New(errs.Timeout, "the database did not answer in time")
 	})
-	unavailable("/v1/products/" + newID()) // the service's timeout
-	require.NoError(t, g.stop["product"](t.Context()))
-	unavailable("/v1/products/" + newID())
-	require.NoError(t, g.stop["auth"](t.Context()))
-	unavailable("/v1/cart", "Authorization", asUser)
+	unavailable(g, "/v1/products/"+newID()) // the service's timeout
+	g = setup(t, down("product"), down("auth"))
+	unavailable(g, "/v1/products/"+newID())
+	unavailable(g, "/v1/cart", "Authorization", asUser)
 }
 
 func TestTraceOfTheCallerIsJoined(t *testing.T) {
@@ -344,9 +342,13 @@ func TestTraceOfTheCallerIsJoined(t *testing.T) {
 		require.Equal(t, id, res.json(t)["traceId"], path)
 		require.Equal(t, "my-request-1", res.Header.Get("X-Request-Id"))
 	}
-	require.Contains(t, g.logs.String(), id)
 	require.NotEqual(t, id, g.send(http.MethodGet, "/v1/cart", "", "Traceparent", "nonsense").json(t)["traceId"])
+	g.Stop()
+	require.Contains(t, g.Logs(), id)
 }
+
+// twoAtOnce is a rate limit.
+var twoAtOnce = map[string]any{"per_second": 1, "burst": 2}
 
 // TestRefusalsOfOtherOriginsAreCounted: the rate limit also bounds requests that are refused for their
 // origin.
@@ -355,15 +357,11 @@ func TestRefusalsOfOtherOriginsAreCounted(t *testing.T) {
 	for name, cookie := range map[string]string{"of an address": "", "of a caller": "souk_session=live"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g := setup(t, func(d *rest.Deps) {
-				l, err := repository.NewLimiter(redistestClient(t), "test"+rand.Text(), 1, 2)
-				require.NoError(t, err)
-				if cookie == "" {
-					d.ByAddress = l
-				} else {
-					d.ByCaller = l
-				}
-			})
+			limit := "address_rate"
+			if cookie != "" {
+				limit = "caller_rate"
+			}
+			g := setup(t, moduletest.Redis(redistest.Private(t).Addr()), config(limit, twoAtOnce))
 			codes := map[int]int{}
 			for range 5 {
 				res := g.send(
@@ -387,15 +385,13 @@ func TestRefusalsOfOtherOriginsAreCounted(t *testing.T) {
 
 func TestRateLimitIsSharedAndAnswers429(t *testing.T) {
 	t.Parallel()
-	limit := func(d *rest.Deps) {
-		l, err := repository.NewLimiter(redistestClient(t), "test"+rand.Text(), 1, 2)
-		require.NoError(t, err)
-		d.ByCaller = l
-	}
-	g := setup(t, limit)
+	g := setup(t, moduletest.Redis(redistest.Private(t).Addr()), config("caller_rate", twoAtOnce))
+	other := *g
+	other.Service = g.Another()
+	other.url = urlOf(t, other.Service)
 	codes := map[int]int{}
-	for range 5 {
-		res := g.send(http.MethodGet, "/v1/cart", "", "Authorization", asUser)
+	for i := range 5 {
+		res := []*gateway{g, &other}[i%2].send(http.MethodGet, "/v1/cart", "", "Authorization", asUser)
 		codes[res.StatusCode]++
 		if res.StatusCode == http.StatusTooManyRequests {
 			res.problem(t, http.StatusTooManyRequests, errs.RateLimited)

@@ -1,58 +1,48 @@
-// Package tests calls the gateway from outside, with fake services behind it on the real transport.
+// Package tests calls the gateway from outside, with fake services behind it.
 package tests
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/ed25519"
 	"encoding/json"
 	"io"
 	"net/http"
-	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"souk/apps/gateway/internal/middleware"
-	"souk/apps/gateway/internal/repository"
-	"souk/apps/gateway/internal/rest"
+	soukgateway "souk/apps/gateway"
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
-	"souk/gen/go/souk/services"
 	"souk/pkg/cache"
-	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
-	"souk/pkg/logging"
+	"souk/pkg/moduletest"
 	"souk/pkg/redistest"
 	"souk/pkg/rpc"
-	"souk/pkg/telemetry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// timeout is the longest wait of a test.
+// timeout is the longest wait for an answer.
 const timeout = 10 * time.Second
 
-// seed is the seed of all keys in these tests.
-var seed = []byte(strings.Repeat("s", 32))
-
-// gateway is the harness: a gateway under test and the fakes behind it.
+// gateway is the harness: the gateway, and the fakes behind it.
 type gateway struct {
+	*moduletest.Service
 	t     testing.TB
 	url   string
-	logs  *buffer
 	redis rueidis.Client
 
 	auth     *auth
@@ -60,66 +50,50 @@ type gateway struct {
 	carts    *carts
 	orders   *orders
 	payments *payments
-	stop     map[string]func(context.Context) error // of each service
 }
 
-func setup(t testing.TB, change ...func(*rest.Deps)) *gateway {
+// setup starts the gateway without rate limits.
+func setup(t testing.TB, opts ...moduletest.Option) *gateway {
 	t.Helper()
-	handler, g := build(t, change...)
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	g.url = server.URL
+	g := &gateway{
+		t: t, redis: redistest.Client(t),
+		auth: &auth{}, products: &products{}, carts: &carts{}, orders: &orders{}, payments: &payments{},
+	}
+	g.Service = moduletest.Start(t, soukgateway.Module, append([]moduletest.Option{
+		moduletest.Config(map[string]any{
+			"addr": "127.0.0.1:0", "public_url": "http://souk.test",
+			"caller_rate": map[string]any{"per_second": 0}, "address_rate": map[string]any{"per_second": 0},
+		}),
+		moduletest.Fake("auth", func(r grpc.ServiceRegistrar) { authv1.RegisterAuthServiceServer(r, g.auth) }),
+		moduletest.Fake(
+			"product",
+			func(r grpc.ServiceRegistrar) { productv1.RegisterProductServiceServer(r, g.products) },
+		),
+		moduletest.Fake("cart", func(r grpc.ServiceRegistrar) { cartv1.RegisterCartServiceServer(r, g.carts) }),
+		moduletest.Fake("order", func(r grpc.ServiceRegistrar) { orderv1.RegisterOrderServiceServer(r, g.orders) }),
+		moduletest.Fake(
+			"payment",
+			func(r grpc.ServiceRegistrar) { paymentv1.RegisterPaymentServiceServer(r, g.payments) },
+		),
+	}, opts...)...)
+	g.url = urlOf(t, g.Service)
 	return g
 }
 
-func build(t testing.TB, change ...func(*rest.Deps)) (http.Handler, *gateway) {
-	t.Helper()
-	g := &gateway{
-		t: t, logs: &buffer{}, redis: redistest.Client(t), stop: map[string]func(context.Context) error{},
-		auth: &auth{}, products: &products{}, carts: &carts{}, orders: &orders{}, payments: &payments{},
-	}
-	log, err := logging.New(logging.Default(), g.logs)
-	require.NoError(t, err)
-	provider, err := telemetry.New(t.Context(), "gateway", telemetry.Default())
-	require.NoError(t, err)
-	keys := map[string]ed25519.PublicKey{}
-	for _, name := range services.Names() {
-		keys[name] = identity.DeriveKey(seed, name).Public().(ed25519.PublicKey)
-	}
-	local := rpc.NewLocal()
-	serve := func(name string, register func(*rpc.Server)) {
-		s := rpc.NewServer(
-			rpc.ServerOptions{Service: name, Verifier: identity.NewVerifier(keys, clock.System{}), Logger: log},
-		)
-		register(s)
-		stop, err := local.Serve(t.Context(), s)
-		require.NoError(t, err)
-		g.stop[name] = stop
-	}
-	serve("auth", func(s *rpc.Server) { authv1.RegisterAuthServiceServer(s, g.auth) })
-	serve("product", func(s *rpc.Server) { productv1.RegisterProductServiceServer(s, g.products) })
-	serve("cart", func(s *rpc.Server) { cartv1.RegisterCartServiceServer(s, g.carts) })
-	serve("order", func(s *rpc.Server) { orderv1.RegisterOrderServiceServer(s, g.orders) })
-	serve("payment", func(s *rpc.Server) { paymentv1.RegisterPaymentServiceServer(s, g.payments) })
+// config is an option with a field of the gateway's configuration.
+func config(field string, value any) moduletest.Option {
+	return moduletest.Config(map[string]any{field: value})
+}
 
-	signer := identity.NewSigner("gateway", identity.DeriveKey(seed, "gateway"), time.Minute, clock.System{})
-	unlimited, err := repository.NewLimiter(g.redis, "none", 0, 0)
-	require.NoError(t, err)
-	d := rest.Deps{
-		Conn: rpc.NewClient(local.Conn(), rpc.ClientOptions{Service: "gateway", Signer: signer}), Signer: signer,
-		Keys:     repository.NewKeys(g.redis, time.Minute),
-		Cache:    middleware.NewResponseCache(repository.NewTags(g.redis), 1<<20, clock.System{}),
-		ByCaller: unlimited, ByAddress: unlimited,
-		Logger: log, Tracer: provider.Tracer("gateway"), Metrics: prometheus.NewRegistry(), Clock: clock.System{},
-		PublicURL: "http://souk.test", MaxBody: 1 << 20, Timeout: timeout,
-		Ready: func(context.Context) error { return nil },
-	}
-	for _, c := range change {
-		c(&d)
-	}
-	handler, err := rest.New(t.Context(), d)
-	require.NoError(t, err)
-	return handler, g
+// down is an option without a service.
+func down(service string) moduletest.Option { return moduletest.Fake(service, nil) }
+
+// urlOf returns the URL of the gateway, whose port the system chooses.
+func urlOf(t testing.TB, s *moduletest.Service) string {
+	t.Helper()
+	m := regexp.MustCompile(`"listening","addr":"([^"]+)"`).FindStringSubmatch(s.Logs())
+	require.Len(t, m, 2, s.Logs())
+	return "http://" + m[1]
 }
 
 // answer is a response with its body read.
@@ -195,24 +169,6 @@ const (
 	asUser  = "Bearer user-usr_1"
 	asGuest = "Bearer guest-gst_1"
 )
-
-// buffer collects log lines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 // auth knows the tokens user-ID and guest-ID, and the session "live".
 type auth struct {

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/mail"
@@ -14,11 +15,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"souk/apps/notification/internal/domain"
 	"souk/apps/notification/internal/service"
 	orderv1 "souk/gen/go/souk/order/v1"
 	"souk/pkg/clock"
+	"souk/pkg/errs"
 	"souk/pkg/event"
 )
 
@@ -32,6 +35,20 @@ type backlog struct {
 	recording []time.Duration // time left to record each sent mail
 	// retries counts the reasons to retry.
 	retries map[string]int
+}
+
+// add adds n mails about orders of their own.
+func (b *backlog) add(n int) {
+	for i := range n {
+		b.due = append(b.due, domain.Mail{
+			ID: "ntf_" + strconv.Itoa(
+				i,
+			),
+			Kind:      domain.OrderConfirmed,
+			OrderID:   "ord_" + strconv.Itoa(i),
+			CreatedAt: time.Now(),
+		})
+	}
 }
 
 func (b *backlog) Claim(_ context.Context, _, _ time.Time, n int) ([]domain.Mail, error) {
@@ -94,43 +111,11 @@ func TestBacklogWaitsForServersOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const concurrency, due = 4, 400
 		mails := &backlog{left: due - 2, done: make(chan struct{})}
-		orders := &others{orders: map[string]*orderv1.GetOrderForNoticeResponse{}}
-		for i := range due {
-			order := "ord_" + strconv.Itoa(i)
-			mails.due = append(
-				mails.due,
-				domain.Mail{
-					ID:        "ntf_" + strconv.Itoa(i),
-					Kind:      domain.OrderConfirmed,
-					OrderID:   order,
-					CreatedAt: time.Now(),
-				},
-			)
-			orders.orders[order] = &orderv1.GetOrderForNoticeResponse{
-				Order: &orderv1.Order{Id: order},
-				Email: "guest@example.com",
-			}
-		}
-		renderer, err := service.NewRenderer(&mail.Address{Address: "shop@souk.example"}, "https://souk.example/")
-		require.NoError(t, err)
+		mails.add(due)
 		post := &post{}
-		sender, err := service.New(service.Deps{
-			Mails:       mails,
-			Orders:      orders,
-			Users:       orders,
-			Post:        post,
-			Renderer:    renderer,
-			Clock:       clock.System{},
-			Logger:      zap.NewNop(),
-			Timeout:     10 * time.Second,
-			Concurrency: concurrency,
-			GiveUp:      time.Hour,
-		})
-		require.NoError(t, err)
-		ctx, stop := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		running.Go(func() { _ = sender.Run(ctx) })
-		defer running.Wait()
+		stop := run(newSender(t, service.Deps{
+			Mails: mails, Post: post, Timeout: 10 * time.Second, Concurrency: concurrency,
+		}))
 		defer stop()
 		began := time.Now()
 		select {
@@ -158,41 +143,49 @@ func (s *stuck) Send(ctx context.Context, _ domain.Message) error {
 	return domain.Temporary("it took too long")
 }
 
-// newSender returns a sender of due mails, one at a time, with a timeout of 40 s.
-func newSender(t *testing.T, mails *backlog, post service.Post, due int) *service.Sender {
+// newSender returns a sender without its service. One mail is sent at a time, with a timeout of 40 s, unless d sets
+// these. All orders are of guests, so no user is requested.
+func newSender(t *testing.T, d service.Deps) *service.Sender {
 	t.Helper()
-	orders := &others{
-		orders: map[string]*orderv1.GetOrderForNoticeResponse{
-			"ord_1": {Order: &orderv1.Order{Id: "ord_1"}, Email: "guest@example.com"},
-		},
-	}
-	for i := range due {
-		mails.due = append(
-			mails.due,
-			domain.Mail{
-				ID:        "ntf_" + strconv.Itoa(i),
-				Kind:      domain.OrderConfirmed,
-				OrderID:   "ord_1",
-				CreatedAt: time.Now(),
-			},
-		)
-	}
-	renderer, err := service.NewRenderer(&mail.Address{Address: "shop@souk.example"}, "")
+	var err error
+	d.Renderer, err = service.NewRenderer(&mail.Address{Address: "shop@souk.example"}, "https://souk.example/")
 	require.NoError(t, err)
-	sender, err := service.New(service.Deps{
-		Mails:       mails,
-		Orders:      orders,
-		Users:       orders,
-		Post:        post,
-		Renderer:    renderer,
-		Clock:       clock.System{},
-		Logger:      zap.NewNop(),
-		Timeout:     40 * time.Second,
-		Concurrency: 1,
-		GiveUp:      time.Hour,
-	})
+	if d.Orders == nil {
+		d.Orders = &guestOrders{}
+	}
+	if d.Clock == nil {
+		d.Clock = clock.System{}
+	}
+	d.Logger, d.GiveUp = zap.NewNop(), time.Hour
+	d.Timeout, d.Concurrency = cmp.Or(d.Timeout, 40*time.Second), cmp.Or(d.Concurrency, 1)
+	sender, err := service.New(d)
 	require.NoError(t, err)
 	return sender
+}
+
+// run runs a sender until stop is called. stop waits for its end.
+func run(s *service.Sender) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = s.Run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// guestOrders answers as the order service does, with err if it is set.
+type guestOrders struct{ err atomic.Pointer[errs.Error] }
+
+func (o *guestOrders) GetOrderForNotice(
+	_ context.Context,
+	r *orderv1.GetOrderForNoticeRequest,
+	_ ...grpc.CallOption,
+) (*orderv1.GetOrderForNoticeResponse, error) {
+	if err := o.err.Load(); err != nil {
+		return nil, err
+	}
+	return &orderv1.GetOrderForNoticeResponse{Order: &orderv1.Order{Id: r.GetId()}, Email: "guest@example.com"}, nil
 }
 
 // TestWaitForASlotTakesNoTimeFromAMail: each mail has its full timeout; a mail without a slot is retried
@@ -202,13 +195,10 @@ func TestWaitForASlotTakesNoTimeFromAMail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mails := &backlog{retries: map[string]int{}}
 		post := &stuck{}
-		sender := newSender(t, mails, post, 4)
-		ctx, stop := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		running.Go(func() { _ = sender.Run(ctx) })
+		mails.add(4)
+		stop := run(newSender(t, service.Deps{Mails: mails, Post: post}))
 		<-time.After(59 * time.Second)
 		stop()
-		running.Wait()
 		require.Equal(t, map[string]int{"it took too long": 1, "": 3}, mails.reasons())
 		require.EqualValues(t, 1, post.begun.Load())
 		require.Zero(t, post.cut.Load(), "no mail had less than its timeout")
@@ -222,15 +212,14 @@ func TestStopReleasesWaitingMails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mails := &backlog{retries: map[string]int{}}
 		post := &stuck{}
-		sender := newSender(t, mails, post, 3)
-		ctx, stop := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		running.Go(func() { _ = sender.Run(ctx) })
+		mails.add(3)
+		stop := run(newSender(t, service.Deps{Mails: mails, Post: post}))
 		synctest.Wait()
-		stop()
+		var stopped sync.WaitGroup
+		stopped.Go(stop)
 		synctest.Wait()
 		require.Equal(t, map[string]int{"": 2}, mails.reasons())
-		running.Wait()
+		stopped.Wait()
 		require.EqualValues(t, 1, post.begun.Load())
 		require.Equal(t, map[string]int{"": 2, "it took too long": 1}, mails.reasons())
 	})
@@ -254,13 +243,10 @@ func TestLateSlotLeavesTimeToRecord(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		mails := &backlog{retries: map[string]int{}, left: -1}
-		sender := newSender(t, mails, &late{}, 2)
-		ctx, stop := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		running.Go(func() { _ = sender.Run(ctx) })
+		mails.add(2)
+		stop := run(newSender(t, service.Deps{Mails: mails, Post: &late{}}))
 		<-time.After(time.Minute)
 		stop()
-		running.Wait()
 		require.Equal(t, []time.Duration{10 * time.Second}, mails.recording)
 		require.Equal(t, map[string]int{"": 1}, mails.reasons())
 	})

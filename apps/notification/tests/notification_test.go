@@ -1,33 +1,33 @@
 package tests
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"net"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"souk/apps/notification/internal/service"
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
+	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/failpoint"
 	"souk/pkg/id"
+	"souk/pkg/moduletest"
+	"souk/pkg/outbox"
+	"souk/pkg/waittest"
 )
 
 func TestConfirmationIsSent(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	_, metrics := h.run(t)
-	order := h.place(t, "zoe@example.com", "")
-	h.confirm(t, order)
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	order := h.place("zoe@example.com", "")
+	h.confirm(order)
+	ctx, cancel := context.WithTimeout(t.Context(), waittest.Timeout)
 	defer cancel()
 	m, err := h.sink.Wait(ctx, "zoe@example.com")
 	require.NoError(t, err)
@@ -48,13 +48,13 @@ func TestConfirmationIsSent(t *testing.T) {
 	require.Contains(t, m.HTML, "Aurora &amp; Söhne")
 	require.Contains(t, m.HTML, "63.88")
 
-	h.state(t, order, "sent")
-	require.EqualValues(t, 1, value(t, metrics, "mail_sent_total"))
+	h.state(order, "sent")
+	require.EqualValues(t, 1, h.Metric("mail_sent_total"))
 	var payload []byte
 	var subject, typ string
 	require.NoError(
 		t,
-		h.pool.QueryRow(t.Context(), "select subject, type, payload from outbox").Scan(&subject, &typ, &payload),
+		h.Pool.QueryRow(t.Context(), "select subject, type, payload from outbox").Scan(&subject, &typ, &payload),
 	)
 	require.Equal(t, service.SubjectSent, subject)
 	var sent notificationv1.NotificationSent
@@ -66,17 +66,17 @@ func TestConfirmationIsSent(t *testing.T) {
 func TestCancellationIsSentOnlyForConfirmedOrders(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	h.run(t)
-	never, order := h.place(t, "", "never@example.com"), h.place(t, "", "guest@example.com")
-	h.publishNew(t, "evt.order.cancelled", never, &orderv1.OrderCancelled{OrderId: never, Reason: "out_of_stock"})
-	h.publishNew(
-		t,
-		"evt.order.cancelled",
-		order,
-		&orderv1.OrderCancelled{OrderId: order, Reason: "customer", WasConfirmed: true},
+	never, order := h.place("", "never@example.com"), h.place("", "guest@example.com")
+	h.Deliver(
+		"order",
+		h.event("evt.order.cancelled", never, &orderv1.OrderCancelled{OrderId: never, Reason: "out_of_stock"}),
+		h.event(
+			"evt.order.cancelled",
+			order,
+			&orderv1.OrderCancelled{OrderId: order, Reason: "customer", WasConfirmed: true},
+		),
 	)
-	h.state(t, order, "sent")
-	h.handled(t, 2)
+	h.state(order, "sent")
 	require.Len(t, h.sink.Messages(), 1)
 	m := h.sink.Messages()[0]
 	require.Equal(t, []string{"guest@example.com"}, m.To)
@@ -87,21 +87,32 @@ func TestCancellationIsSentOnlyForConfirmedOrders(t *testing.T) {
 func TestRepeatedEventsSendOneMail(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	h.run(t)
-	h.run(t) // two processes
+	h.Another() // two processes
+	js, err := jetstream.New(h.NATS)
+	require.NoError(t, err)
 	var orders []string
 	for i := range 20 {
-		orders = append(orders, h.place(t, fmt.Sprintf("u%d@example.com", i), ""))
+		orders = append(orders, h.place(fmt.Sprintf("u%d@example.com", i), ""))
 	}
 	for range 3 { // new events about the same orders, each published twice
 		for _, order := range orders {
-			e := h.confirm(t, order)
-			h.publish(t, e)
+			msg := h.confirmed(order).Msg("order")
+			msg.Header.Del("Nats-Msg-Id") // by which the stream drops duplicates
+			for range 2 {
+				_, err := js.PublishMsg(t.Context(), msg)
+				require.NoError(t, err)
+			}
 		}
 	}
-	h.handled(t, 120)
+	waittest.Until(t, func() bool {
+		consumer, err := js.Consumer(t.Context(), outbox.StreamEvents, "notification_orders")
+		require.NoError(t, err)
+		info, err := consumer.Info(t.Context())
+		require.NoError(t, err)
+		return info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Consumer >= 120
+	}, "the events are not handled")
 	for _, order := range orders {
-		h.state(t, order, "sent")
+		h.state(order, "sent")
 	}
 	require.Len(t, h.sink.Messages(), 20)
 }
@@ -109,39 +120,26 @@ func TestRepeatedEventsSendOneMail(t *testing.T) {
 func TestOutageOfOtherServicesLosesNothing(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	_, metrics := h.run(t)
 	h.others.fail(errs.New(errs.Unavailable, "order is away"))
-	order := h.place(t, "zoe@example.com", "")
-	h.confirm(t, order)
-	h.handled(t, 1)
-	h.attempted(t, order)
-	require.Zero(t, value(t, metrics, "mail_failed_total"))
+	order := h.place("zoe@example.com", "")
+	h.Deliver("order", h.confirmed(order))
+	h.attempted(order)
+	require.Zero(t, h.Metric("mail_failed_total"))
 	h.others.fail(nil)
-	h.state(t, order, "sent")
+	h.state(order, "sent")
 	require.Len(t, h.sink.Messages(), 1)
-}
-
-// attempted waits until an attempt to send a mail has failed, and returns why.
-func (h *harness) attempted(t *testing.T, orderID string) (reason string) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		err := h.pool.QueryRow(t.Context(), "select last_error from mail where order_id = $1", orderID).Scan(&reason)
-		return err == nil && reason != ""
-	}, timeout, 2*time.Millisecond)
-	return reason
 }
 
 func TestUnsendableMailFails(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	_, metrics := h.run(t)
 	unknown := id.New(id.Order)
-	noAddress, broken := h.place(t, "", ""), h.place(t, "", "not an address\r\nBcc: x@example.com")
+	noAddress, broken := h.place("", ""), h.place("", "not an address\r\nBcc: x@example.com")
 	for _, order := range []string{unknown, noAddress, broken} {
-		h.confirm(t, order)
-		h.state(t, order, "failed")
+		h.confirm(order)
+		h.state(order, "failed")
 	}
-	require.EqualValues(t, 3, value(t, metrics, "mail_failed_total"))
+	require.EqualValues(t, 3, h.Metric("mail_failed_total"))
 	require.Empty(t, h.sink.Messages())
 }
 
@@ -154,20 +152,15 @@ func TestCrashBetweenSendAndRecordSendsTwice(t *testing.T) {
 		return errs.New(errs.Internal, "the process died")
 	}).Times(1))
 	defer disable()
-	stop, _ := h.run(t)
-	order := h.place(t, "zoe@example.com", "")
-	h.confirm(t, order)
-	select {
-	case <-reached:
-	case <-time.After(timeout):
-		require.Fail(t, "no mail was sent")
-	}
-	stop()
+	order := h.place("zoe@example.com", "")
+	h.confirm(order)
+	waittest.Receive(t, reached)
+	h.Stop()
 	// The lease expires and another process claims the mail. The server gets it twice, with one Message-ID.
-	_, err := h.pool.Exec(t.Context(), "update mail set next_at = now() - interval '1 second'")
+	_, err := h.Pool.Exec(t.Context(), "update mail set next_at = now() - interval '1 second'")
 	require.NoError(t, err)
-	h.run(t)
-	h.state(t, order, "sent")
+	h.Another()
+	h.state(order, "sent")
 	got := h.sink.Messages()
 	require.Len(t, got, 2)
 	require.Equal(t, got[0].MessageID, got[1].MessageID)
@@ -177,14 +170,13 @@ func TestCrashBetweenSendAndRecordSendsTwice(t *testing.T) {
 func TestMailFollowsItsEventWithinASecond(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	h.run(t)
 	var worst time.Duration
 	for i := range 10 {
 		address := fmt.Sprintf("q%d@example.com", i)
-		order := h.place(t, address, "")
+		order := h.place(address, "")
 		began := time.Now()
-		h.confirm(t, order)
-		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		h.confirm(order)
+		ctx, cancel := context.WithTimeout(t.Context(), waittest.Timeout)
 		_, err := h.sink.Wait(ctx, address)
 		cancel()
 		require.NoError(t, err)
@@ -192,82 +184,6 @@ func TestMailFollowsItsEventWithinASecond(t *testing.T) {
 	}
 	t.Logf("slowest of 10: %v", worst)
 	require.Less(t, worst, time.Second, "the mail waited for a poll")
-}
-
-// server starts an SMTP server that answers by a script, from command to answer; an empty answer closes the
-// connection.
-func server(t *testing.T, script map[string]string) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	open := map[net.Conn]bool{}
-	wg.Go(func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			open[conn] = true
-			mu.Unlock()
-			wg.Go(func() {
-				defer func() { _ = conn.Close() }()
-				talk(conn, script)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = ln.Close()
-		mu.Lock()
-		for c := range open {
-			_ = c.Close()
-		}
-		mu.Unlock()
-		wg.Wait()
-	})
-	return ln.Addr().String()
-}
-
-func talk(conn net.Conn, script map[string]string) {
-	say := func(step, otherwise string) bool {
-		answer, ok := script[step]
-		if !ok {
-			answer = otherwise
-		}
-		if answer == "" {
-			return false
-		}
-		_, err := fmt.Fprintf(conn, "%s\r\n", answer)
-		return err == nil
-	}
-	if !say("greeting", "220 hello") {
-		return
-	}
-	r := bufio.NewScanner(conn)
-	data := false
-	for r.Scan() {
-		line := r.Text()
-		if data {
-			if line == "." {
-				data = false
-				if !say("content", "250 taken") {
-					return
-				}
-			}
-			continue
-		}
-		verb, _, _ := strings.Cut(line, " ")
-		otherwise := "250 ok"
-		if verb == "DATA" {
-			otherwise = "354 go on"
-			data = script["DATA"] == ""
-		}
-		if !say(verb, otherwise) || verb == "QUIT" {
-			return
-		}
-	}
 }
 
 func TestRefusalDecidesWhetherAMailIsRetried(t *testing.T) {
@@ -288,46 +204,53 @@ func TestRefusalDecidesWhetherAMailIsRetried(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := setup(t)
-			h.smtp.Addr = server(t, c.script)
-			_, metrics := h.run(t)
-			order := h.place(t, "zoe@example.com", "")
-			h.confirm(t, order)
-			require.Equal(t, c.reason, h.attempted(t, order))
+			h := setup(t, smtpServer(t, c.script))
+			order := h.place("zoe@example.com", "")
+			h.confirm(order)
+			require.Equal(t, c.reason, h.attempted(order))
 			if c.failed {
-				h.state(t, order, "failed")
-				require.EqualValues(t, 1, value(t, metrics, "mail_failed_total"))
-				require.Contains(t, h.logs.String(), order)
+				h.state(order, "failed")
+				require.EqualValues(t, 1, h.Metric("mail_failed_total"))
+			}
+			h.Stop()
+			if c.failed {
+				require.Contains(t, h.Logs(), order)
 			}
 			// Personal data is neither in the log nor in the table.
-			for _, personal := range []string{"zoe@", "Zo", "Müller", "Secret", "5555"} {
-				require.NotContains(t, h.logs.String(), personal)
-				require.NotContains(t, h.attempted(t, order), personal)
+			for _, personal := range []string{"zoe@", "Zo", "Müller", "Secret", "5555-0199"} {
+				require.NotContains(t, h.Logs(), personal)
+				require.NotContains(t, h.attempted(order), personal)
 			}
 		})
 	}
 }
 
+// smtpServer is the option to send mails to a server that answers by a script.
+func smtpServer(t *testing.T, script map[string]string) moduletest.Option {
+	t.Helper()
+	return moduletest.Config(map[string]any{"smtp_addr": count(t, script).Addr().String()})
+}
+
 func TestPasswordIsNotSentUnencrypted(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
-	h.smtp.TLS = "starttls"
-	h.smtp.Username, h.smtp.Password = "souk", "secret"
-	h.run(t)
-	order := h.place(t, "zoe@example.com", "")
-	h.confirm(t, order)
-	require.Equal(t, "smtp: the server does not offer STARTTLS", h.attempted(t, order))
-	require.NotContains(t, h.logs.String(), "secret")
+	h := setup(t, moduletest.Config(map[string]any{"tls": "starttls", "username": "souk", "password": "secret"}))
+	order := h.place("zoe@example.com", "")
+	h.confirm(order)
+	require.Equal(t, "smtp: the server does not offer STARTTLS", h.attempted(order))
+	h.Stop()
+	require.NotContains(t, h.Logs(), "secret")
 }
 
 func TestMailFailsAfterGiveUp(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
-	h.giveUp = 0
-	h.smtp.Addr = server(t, map[string]string{"RCPT": "451 later"})
-	_, metrics := h.run(t)
-	order := h.place(t, "zoe@example.com", "")
-	h.confirm(t, order)
-	h.state(t, order, "failed")
-	require.EqualValues(t, 1, value(t, metrics, "mail_failed_total"))
+	c := clock.NewManual(time.Now())
+	h := setup(t, smtpServer(t, map[string]string{"RCPT": "451 later"}), moduletest.Clock(c),
+		moduletest.Config(map[string]any{"give_up": "1m"}))
+	order := h.place("zoe@example.com", "")
+	h.confirm(order)
+	h.attempted(order)
+	h.state(order, "queued")
+	c.Advance(time.Minute)
+	h.state(order, "failed")
+	require.EqualValues(t, 1, h.Metric("mail_failed_total"))
 }

@@ -7,15 +7,19 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"souk/apps/notification"
 	"souk/apps/notification/internal/domain"
 	"souk/apps/notification/internal/repository"
 	"souk/apps/notification/internal/service"
 	"souk/pkg/clock"
+	"souk/pkg/devstack/mailsink"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/pgtest"
+	"souk/pkg/waittest"
 )
 
 // outage starts an outage of the database right before the result of a mail is recorded for the first time.
@@ -60,45 +64,35 @@ func (o *outage) Retry(ctx context.Context, m domain.Mail, reason string, at tim
 func TestOutageWhileSendingLosesNoResult(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		trouble func(h *harness) // in other services, until the database is back
-		stops   bool             // the process is stopped meanwhile
+		trouble *errs.Error // of the order service, until the database is back
+		stops   bool        // the sender is stopped meanwhile
 		state   string
 		mails   int
 	}{
-		"it was sent":                {func(*harness) {}, false, "sent", 1},
-		"it was sent, and all stops": {func(*harness) {}, true, "sent", 1},
-		"it was not":                 {func(h *harness) { h.others.fail(errs.New(errs.Unavailable, "order is away")) }, false, "sent", 1},
-		"it was not, and all stops":  {func(h *harness) { h.others.fail(errs.New(errs.Unavailable, "order is away")) }, true, "queued", 0},
-		"it never will":              {func(h *harness) { h.others.fail(errs.New(errs.NotFound, "there is no such order")) }, false, "failed", 0},
+		"it was sent":                {nil, false, "sent", 1},
+		"it was sent, and all stops": {nil, true, "sent", 1},
+		"it was not":                 {errs.New(errs.Unavailable, "order is away"), false, "sent", 1},
+		"it was not, and all stops":  {errs.New(errs.Unavailable, "order is away"), true, "queued", 0},
+		"it never will":              {errs.New(errs.NotFound, "there is no such order"), false, "failed", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := setup(t)
-			away, back := h.outages(t)
-			var o *outage
-			h.mails = func(m service.Mails) service.Mails {
-				o = &outage{Mails: m, begin: away, failed: make(chan error, 1)}
-				return o
-			}
-			stop, _ := h.run(t)
-			order := h.place(t, "zoe@example.com", "")
-			c.trouble(h)
-			h.confirm(t, order)
-			select {
-			case err := <-o.failed:
-				require.Equal(t, errs.Unavailable, errs.CodeOf(err))
-			case <-time.After(timeout):
-				require.Fail(t, "no result was recorded")
-			}
+			s := setupSender(t)
+			away, back := s.outages()
+			o := &outage{Mails: s.store, begin: away, failed: make(chan error, 1)}
+			s.orders.err.Store(c.trouble)
+			s.queue()
+			stop := s.run(o)
+			require.Equal(t, errs.Unavailable, errs.CodeOf(waittest.Receive(t, o.failed)))
 			var stopped sync.WaitGroup
 			if c.stops {
 				stopped.Go(stop)
 			}
 			back()
-			h.others.fail(nil)
+			s.orders.err.Store(nil)
 			stopped.Wait()
-			h.state(t, order, c.state)
-			require.Len(t, h.sink.Messages(), c.mails)
+			s.state(c.state)
+			require.Len(t, s.sink.Messages(), c.mails)
 		})
 	}
 }
@@ -106,6 +100,7 @@ func TestOutageWhileSendingLosesNoResult(t *testing.T) {
 // slow delays the return of the first claim until goOn is closed.
 type slow struct {
 	service.Mails
+	t *testing.T
 
 	once          sync.Once
 	claimed, goOn chan struct{}
@@ -117,10 +112,7 @@ func (s *slow) Claim(ctx context.Context, now, until time.Time, n int) ([]domain
 	if len(got) > 0 {
 		s.once.Do(func() {
 			close(s.claimed)
-			select {
-			case <-s.goOn:
-			case <-time.After(2 * timeout): // the test has failed
-			}
+			waittest.Receive(s.t, s.goOn)
 		})
 	}
 	return got, err
@@ -130,66 +122,98 @@ func (s *slow) Claim(ctx context.Context, now, until time.Time, n int) ([]domain
 // claim.
 func TestExpiredClaimSendsNothing(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	s := setupSender(t)
 	c := clock.NewManual(time.Now())
-	h.clock = c
-	first := &slow{claimed: make(chan struct{}), goOn: make(chan struct{})}
-	h.mails = func(m service.Mails) service.Mails {
-		first.Mails = m
-		return first
-	}
-	stop, _ := h.run(t)
-	order := h.place(t, "zoe@example.com", "")
-	h.confirm(t, order)
-	select {
-	case <-first.claimed:
-	case <-time.After(timeout):
-		require.Fail(t, "nothing was claimed")
-	}
+	s.clock = c
+	s.queue()
+	first := &slow{Mails: s.store, t: t, claimed: make(chan struct{}), goOn: make(chan struct{})}
+	stop := s.run(first)
+	waittest.Receive(t, first.claimed)
 	c.Advance(2 * time.Minute)
-	h.mails = nil
-	h.run(t)
-	h.state(t, order, "sent")
+	s.run(s.store)
+	s.state("sent")
 	close(first.goOn)
 	stop()
-	require.Len(t, h.sink.Messages(), 1)
+	require.Len(t, s.sink.Messages(), 1)
 }
 
 // TestReleasedMailKeepsItsReason: a mail released without an attempt keeps the last failure's reason.
 func TestReleasedMailKeepsItsReason(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
-	store := repository.Open(h.pool, func() {})
-	now := time.Now()
-	_, err := h.pool.Exec(
-		t.Context(),
-		`insert into mail (id, kind, order_id, next_at, created_at) values ('ntf_1', 'order_confirmed', 'ord_1', $1, $1)`,
-		now,
-	)
-	require.NoError(t, err)
+	s := setupSender(t)
+	s.queue()
+	now := s.clock.Now()
 	for _, reason := range []string{"smtp: the server cannot be reached", ""} {
-		got, err := store.Claim(t.Context(), now, now.Add(time.Minute), 1)
+		got, err := s.store.Claim(t.Context(), now, now.Add(time.Minute), 1)
 		require.NoError(t, err)
 		require.Len(t, got, 1)
-		require.NoError(t, store.Retry(t.Context(), got[0], reason, now))
+		require.NoError(t, s.store.Retry(t.Context(), got[0], reason, now))
 		var kept string
-		require.NoError(
-			t,
-			h.pool.QueryRow(t.Context(), `select last_error from mail where id = 'ntf_1' and state = 'queued'`).
-				Scan(&kept),
-		)
+		const sql = `select last_error from mail where id = 'ntf_1' and state = 'queued'`
+		require.NoError(t, s.pool.QueryRow(t.Context(), sql).Scan(&kept))
 		require.Equal(t, "smtp: the server cannot be reached", kept)
 	}
 }
 
+// sender is what a sender needs without its service: a database with one mail, the order service and a mail server.
+type sender struct {
+	t      *testing.T
+	pool   *pgxpool.Pool
+	store  *repository.Store
+	orders *guestOrders
+	sink   *mailsink.Sink
+	clock  clock.Clock
+}
+
+func setupSender(t *testing.T) *sender {
+	t.Helper()
+	pool := pgtest.New(t, notification.Module.Sets()...)
+	return &sender{
+		t: t, pool: pool, store: repository.New(pool, func() {}), orders: &guestOrders{}, sink: mailServer(t),
+		clock: clock.System{},
+	}
+}
+
+// queue queues the mail.
+func (s *sender) queue() {
+	s.t.Helper()
+	const sql = `insert into mail (id, kind, order_id, next_at, created_at)
+		values ('ntf_1', 'order_confirmed', 'ord_1', $1, $1)`
+	_, err := s.pool.Exec(s.t.Context(), sql, s.clock.Now())
+	require.NoError(s.t, err)
+}
+
+// run runs a sender of the mails until the test ends or stop is called.
+func (s *sender) run(mails service.Mails) (stop func()) {
+	s.t.Helper()
+	post := &repository.SMTP{Addr: s.sink.Addr(), TLS: repository.TLSAuto, From: "shop@souk.example"}
+	s.t.Cleanup(post.Close)
+	stop = sync.OnceFunc(run(newSender(s.t, service.Deps{
+		Mails: mails, Orders: s.orders, Post: post, Clock: s.clock, Timeout: 10 * time.Second, Concurrency: 4,
+	})))
+	s.t.Cleanup(stop)
+	return stop
+}
+
+// state waits until the mail has the state. The database may be away meanwhile.
+func (s *sender) state(want string) {
+	s.t.Helper()
+	waittest.Until(s.t, func() bool {
+		var got string
+		err := s.pool.QueryRow(s.t.Context(), `select state from mail`).Scan(&got)
+		return err == nil && got == want
+	}, "the mail is not %s", want)
+}
+
 // outages returns functions that begin and end an outage: away ends all sessions of the test's database and
 // refuses new ones, back accepts them again.
-func (h *harness) outages(t *testing.T) (away, back func()) {
+func (s *sender) outages() (away, back func()) {
+	t := s.t
 	t.Helper()
 	server, err := pgx.Connect(t.Context(), pgtest.Server(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close(context.Background())) })
-	name := h.pool.Config().ConnConfig.Database
+	name := s.pool.Config().ConnConfig.Database
 	accept := func(yes string) {
 		_, err := server.Exec(
 			context.Background(),

@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"context"
 	"net/mail"
 	"testing"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"souk/apps/notification/internal/repository"
 	"souk/apps/notification/internal/service"
 	orderv1 "souk/gen/go/souk/order/v1"
-	"souk/pkg/devstack/mailsink"
 	"souk/pkg/money"
 )
 
@@ -91,28 +89,19 @@ const cancelledHTML = `<!DOCTYPE html>
 // TestRenderedMailsArriveUnchanged compares mails, as they arrive, from the first line to the last.
 func TestRenderedMailsArriveUnchanged(t *testing.T) {
 	t.Parallel()
-	sink, err := mailsink.Start(t.Context(), mailsink.Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, sink.Stop(context.Background())) })
+	sink := mailServer(t)
 	post := &repository.SMTP{Addr: sink.Addr(), TLS: repository.TLSAuto, From: "shop@souk.example"}
 	t.Cleanup(post.Close)
 	item := func(quantity, minor int64, title string, options map[string]string) *orderv1.OrderItem {
 		return &orderv1.OrderItem{
-			Title:     title,
-			Quantity:  quantity,
-			Options:   options,
-			LineTotal: money.New(minor, "BRL").Proto(),
+			Title: title, Quantity: quantity, Options: options, LineTotal: money.New(minor, "BRL").ToProto(),
 		}
 	}
 	order := &orderv1.Order{
-		Id:     "order_1",
-		Number: "S-42",
-		Subtotal: money.New(5398, "BRL").
-			Proto(),
-		Discount: money.New(-100, "BRL").Proto(),
-		Shipping: money.New(0, "BRL").Proto(),
-		Tax:      money.New(0, "BRL").Proto(),
-		Total:    money.New(5298, "BRL").Proto(),
+		Id: "order_1", Number: "S-42",
+		Subtotal: money.New(5398, "BRL").ToProto(), Discount: money.New(-100, "BRL").ToProto(),
+		Shipping: money.New(0, "BRL").ToProto(), Tax: money.New(0, "BRL").ToProto(),
+		Total: money.New(5298, "BRL").ToProto(),
 		ShopOrders: []*orderv1.ShopOrder{{ShopName: "Aurora & Söhne", Items: []*orderv1.OrderItem{
 			item(
 				2,
@@ -131,21 +120,12 @@ func TestRenderedMailsArriveUnchanged(t *testing.T) {
 		},
 	}
 	empty := &orderv1.Order{
-		Id:              "order_1",
-		Number:          "S-42",
-		Subtotal:        order.GetSubtotal(),
-		Shipping:        order.GetShipping(),
-		Total:           order.GetTotal(),
-		ShippingAddress: order.GetShippingAddress(),
+		Id: "order_1", Number: "S-42", Subtotal: order.GetSubtotal(), Shipping: order.GetShipping(),
+		Total: order.GetTotal(), ShippingAddress: order.GetShippingAddress(),
 	}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	from, to := &mail.Address{
-		Name:    "Søuk",
-		Address: "shop@souk.example",
-	}, &mail.Address{
-		Name:    `Zoë "Zo" Müller`,
-		Address: "zoe@example.com",
-	}
+	from := &mail.Address{Name: "Søuk", Address: "shop@souk.example"}
+	to := &mail.Address{Name: `Zoë "Zo" Müller`, Address: "zoe@example.com"}
 	for _, c := range []struct {
 		kind                domain.Kind
 		order               *orderv1.Order
@@ -165,16 +145,14 @@ func TestRenderedMailsArriveUnchanged(t *testing.T) {
 		require.Equal(t, c.text, got.Text)
 		require.Equal(t, c.html, got.HTML)
 		require.Equal(t, map[string][]string{
-			"From":       {"Søuk <shop@souk.example>"},
-			"To":         {`Zoë "Zo" Müller <zoe@example.com>`},
-			"Subject":    {c.subject},
-			"Date":       {"Fri, 02 Jan 2026 03:04:05 +0000"},
-			"Message-Id": {"<order_1." + string(c.kind) + "@souk>"},
-			"Auto-Submitted": {
-				"auto-generated",
-			},
-			"Mime-Version": {"1.0"},
-			"Content-Type": {"multipart/alternative; boundary=souk-mail_1"},
+			"From":           {"Søuk <shop@souk.example>"},
+			"To":             {`Zoë "Zo" Müller <zoe@example.com>`},
+			"Subject":        {c.subject},
+			"Date":           {"Fri, 02 Jan 2026 03:04:05 +0000"},
+			"Message-Id":     {"<order_1." + string(c.kind) + "@souk>"},
+			"Auto-Submitted": {"auto-generated"},
+			"Mime-Version":   {"1.0"},
+			"Content-Type":   {"multipart/alternative; boundary=souk-mail_1"},
 		}, got.Headers)
 	}
 }

@@ -20,9 +20,10 @@ import (
 
 	"souk/apps/notification/internal/domain"
 	"souk/apps/notification/internal/repository"
+	"souk/pkg/waittest"
 )
 
-// counting is a mail server that counts its connections and can hang up.
+// counting is a mail server that counts its connections, answers by a script and can hang up.
 type counting struct {
 	net.Listener
 	wg    sync.WaitGroup
@@ -56,6 +57,47 @@ func count(t *testing.T, script map[string]string) *counting {
 		c.wg.Wait()
 	})
 	return c
+}
+
+// talk answers by a script, from command to answer. An empty answer closes the connection.
+func talk(conn net.Conn, script map[string]string) {
+	say := func(step, otherwise string) bool {
+		answer, ok := script[step]
+		if !ok {
+			answer = otherwise
+		}
+		if answer == "" {
+			return false
+		}
+		_, err := fmt.Fprintf(conn, "%s\r\n", answer)
+		return err == nil
+	}
+	if !say("greeting", "220 hello") {
+		return
+	}
+	r := bufio.NewScanner(conn)
+	data := false
+	for r.Scan() {
+		line := r.Text()
+		if data {
+			if line == "." {
+				data = false
+				if !say("content", "250 taken") {
+					return
+				}
+			}
+			continue
+		}
+		verb, _, _ := strings.Cut(line, " ")
+		otherwise := "250 ok"
+		if verb == "DATA" {
+			otherwise = "354 go on"
+			data = script["DATA"] == ""
+		}
+		if !say(verb, otherwise) || verb == "QUIT" {
+			return
+		}
+	}
 }
 
 func (c *counting) accepted() int {
@@ -150,7 +192,7 @@ func TestCommandsArePipelinedIfOffered(t *testing.T) {
 			t.Cleanup(func() { _ = ln.Close() })
 			post := &repository.SMTP{Addr: ln.Addr().String(), TLS: repository.TLSNone, From: "shop@souk.example"}
 			t.Cleanup(post.Close)
-			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			ctx, cancel := context.WithTimeout(t.Context(), waittest.Timeout)
 			defer cancel()
 			sent := make(chan error, 1)
 			go func() {
@@ -159,7 +201,7 @@ func TestCommandsArePipelinedIfOffered(t *testing.T) {
 			conn, err := ln.Accept()
 			require.NoError(t, err)
 			defer func() { _ = conn.Close() }()
-			require.NoError(t, conn.SetDeadline(time.Now().Add(timeout)))
+			require.NoError(t, conn.SetDeadline(time.Now().Add(waittest.Timeout)))
 			r := bufio.NewReader(conn)
 			read := func() string {
 				line, err := r.ReadString('\n')
@@ -189,12 +231,7 @@ func TestCommandsArePipelinedIfOffered(t *testing.T) {
 				require.Equal(t, line, read())
 			}
 			answer("250 taken")
-			select {
-			case err := <-sent:
-				require.NoError(t, err)
-			case <-time.After(timeout):
-				require.Fail(t, "Send did not return")
-			}
+			require.NoError(t, waittest.Receive(t, sent))
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,13 +19,8 @@ func TestAdoptTransfersAGuestsOrders(t *testing.T) {
 	h := setup(t)
 	member := user("member")
 	cart := h.carts[h.newCustomer().ID]
-	guest, other := identity.Actor{
-		Kind: identity.KindGuest,
-		ID:   id.New(id.Guest),
-	}, identity.Actor{
-		Kind: identity.KindGuest,
-		ID:   id.New(id.Guest),
-	}
+	guest := identity.Actor{Kind: identity.KindGuest, ID: id.New(id.Guest)}
+	other := identity.Actor{Kind: identity.KindGuest, ID: id.New(id.Guest)}
 	place := func(a identity.Actor, key string) string {
 		h.fill(a.ID, cart...)
 		r := checkoutRequest("tok_ok")
@@ -45,10 +41,14 @@ func TestAdoptTransfersAGuestsOrders(t *testing.T) {
 		_, err := h.auth.AdoptOrders(t.Context(), &orderv1.AdoptOrdersRequest{GuestId: guest.ID, UserId: member.ID})
 		return err
 	}
-	h.fail["AdoptPayments"] = []error{errs.New(errs.Unavailable, "away")}
+	h.fail["AdoptPayments"] = slices.Repeat(
+		[]error{errs.New(errs.Unavailable, "away")},
+		9,
+	) // three calls, three attempts each
 	require.Equal(t, errs.Unavailable, errs.CodeOf(adopt()))
+	require.Empty(t, h.fail["AdoptPayments"])
 	ids := func(a identity.Actor) (out []string) {
-		res, err := h.client.ListOrders(h.as(a), &orderv1.ListOrdersRequest{})
+		res, err := h.client.ListOrders(h.As(a), &orderv1.ListOrdersRequest{})
 		require.NoError(t, err)
 		for _, o := range res.GetOrders() {
 			out = append(out, o.GetId())
@@ -65,13 +65,13 @@ func TestAdoptTransfersAGuestsOrders(t *testing.T) {
 	for _, orderID := range theirs[1:] {
 		require.Equal(t, 1, h.count(h.moved, "adopt "+orderID+" from "+guest.ID+" to "+member.ID))
 	}
-	_, err = h.client.GetOrder(h.as(guest), &orderv1.GetOrderRequest{Id: theirs[1]})
+	_, err = h.client.GetOrder(h.As(guest), &orderv1.GetOrderRequest{Id: theirs[1]})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err), "%v", err)
-	_, err = h.client.CancelOrder(h.as(member), &orderv1.CancelOrderRequest{Id: theirs[1]})
+	_, err = h.client.CancelOrder(h.As(member), &orderv1.CancelOrderRequest{Id: theirs[1]})
 	require.NoError(t, err)
 	h.waitForSagas()
 
-	_, err = h.client.AdoptOrders(h.as(member), &orderv1.AdoptOrdersRequest{GuestId: other.ID, UserId: member.ID})
+	_, err = h.client.AdoptOrders(h.As(member), &orderv1.AdoptOrdersRequest{GuestId: other.ID, UserId: member.ID})
 	require.Equal(t, errs.Forbidden, errs.CodeOf(err), "%v", err)
 	h.requireConsistent()
 }

@@ -8,21 +8,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"souk/apps/order"
-	"souk/apps/order/internal/service"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	moneyv1 "souk/gen/go/souk/money/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	"souk/pkg/errs"
 	"souk/pkg/failpoint"
 	"souk/pkg/identity"
-	"souk/pkg/money"
+	"souk/pkg/moduletest"
 )
 
 func TestCheckoutConfirmsTheOrder(t *testing.T) {
 	t.Parallel()
-	h := setup(t, func(_ *service.Sagas, d *service.Deps) {
-		d.ShippingRates = map[money.Currency]money.Money{"BRL": money.New(500, "BRL")}
-	})
+	h := setup(t, map[string]any{"shipping": map[string]any{"BRL": "5.00"}})
 	c := h.newCustomer()
 	o, err := h.checkout(c, "key-1", checkoutRequest("tok_ok"))
 	require.NoError(t, err)
@@ -37,13 +34,13 @@ func TestCheckoutConfirmsTheOrder(t *testing.T) {
 	h.waitForSagas()
 	h.handlePayment(o.GetId(), "captured", 3)
 
-	got, err := h.client.GetOrder(h.as(c), &orderv1.GetOrderRequest{Id: o.GetId()})
+	got, err := h.client.GetOrder(h.As(c), &orderv1.GetOrderRequest{Id: o.GetId()})
 	require.NoError(t, err)
 	require.Equal(t, "captured", got.GetOrder().GetPayment().GetStatus())
 	// Except for the payment it equals the order that the checkout returned.
 	o.Payment, o.UpdatedAt = got.GetOrder().GetPayment(), got.GetOrder().GetUpdatedAt()
 	require.Equal(t, o.String(), got.GetOrder().String())
-	require.Equal(t, []string{"evt.order.created", "evt.order.confirmed"}, h.events(o.GetId()))
+	require.Equal(t, []string{"evt.order.created", "evt.order.confirmed"}, h.Events(o.GetId()))
 	require.EqualValues(t, 999_997, h.onHand["var_a"])
 	require.Empty(t, h.carts[c.ID])
 	h.requireConsistent()
@@ -55,7 +52,7 @@ func TestManyRequestsWithOneKeyPlaceOneOrder(t *testing.T) {
 	c := h.newCustomer()
 	var mu sync.Mutex
 	ids := map[string]int{}
-	for i, err := range concurrently(100, func(int) error {
+	for i, err := range moduletest.Concurrently(100, func(int) error {
 		o, err := h.checkout(c, "the key", checkoutRequest("tok_ok"))
 		if err == nil {
 			mu.Lock()
@@ -81,7 +78,7 @@ func TestManyCheckoutsAtOnce(t *testing.T) {
 	for i := range customers {
 		customers[i] = h.newCustomer()
 	}
-	for _, err := range concurrently(len(customers), func(i int) error {
+	for _, err := range moduletest.Concurrently(len(customers), func(i int) error {
 		_, err := h.checkout(customers[i], "key", checkoutRequest("tok_ok"))
 		return err
 	}) {
@@ -130,17 +127,17 @@ func TestDeclinedPaymentRefusesTheCheckout(t *testing.T) {
 				require.Equal(t, "the payment was declined", errs.From(err).Message)
 			}
 			require.Equal(t, 1, h.count(h.asked, "Authorize"))
-			list, err := h.client.ListOrders(h.as(c), &orderv1.ListOrdersRequest{})
+			list, err := h.client.ListOrders(h.As(c), &orderv1.ListOrdersRequest{})
 			require.NoError(t, err)
 			require.Empty(t, list.GetOrders(), "it was never confirmed")
 			var orderID, code string
-			require.NoError(t, h.pool.QueryRow(t.Context(), `select id, cancel_code from orders`).Scan(&orderID, &code))
+			require.NoError(t, h.Pool.QueryRow(t.Context(), `select id, cancel_code from orders`).Scan(&orderID, &code))
 			require.Equal(t, "payment_declined", code)
-			o, err := h.client.GetOrder(h.as(c), &orderv1.GetOrderRequest{Id: orderID})
+			o, err := h.client.GetOrder(h.As(c), &orderv1.GetOrderRequest{Id: orderID})
 			require.NoError(t, err)
 			require.Equal(t, "cancelled", o.GetOrder().GetStatus())
 			require.Equal(t, "failed", o.GetOrder().GetPayment().GetStatus())
-			require.Equal(t, []string{"evt.order.created", "evt.order.cancelled"}, h.events(orderID))
+			require.Equal(t, []string{"evt.order.created", "evt.order.cancelled"}, h.Events(orderID))
 			require.NotEmpty(t, h.carts[c.ID], "the cart stays")
 			h.requireConsistent()
 		})
@@ -157,7 +154,7 @@ func TestStockIsNeverOversold(t *testing.T) {
 		h.fill(customers[i].ID, line("var_few", 1))
 	}
 	confirmed := 0
-	for _, err := range concurrently(len(customers), func(i int) error {
+	for _, err := range moduletest.Concurrently(len(customers), func(i int) error {
 		_, err := h.checkout(customers[i], "k", checkoutRequest("tok_ok"))
 		return err
 	}) {
@@ -189,7 +186,7 @@ func TestStepsWithUnknownOutcomeAreRetried(t *testing.T) {
 
 func TestFaultOfOursFreesTheKey(t *testing.T) {
 	t.Parallel()
-	h := setup(t, func(s *service.Sagas, _ *service.Deps) { s.Deadline = 50e6 })
+	h := setup(t, map[string]any{"deadline": "50ms"})
 	c := h.newCustomer()
 	h.mu.Lock()
 	for range 1000 {
@@ -352,9 +349,9 @@ func TestGuestsCheckOutWithAnEmail(t *testing.T) {
 	r.Email = "ana@example.com"
 	o, err := h.checkout(guest, "k", r)
 	require.NoError(t, err)
-	_, err = h.client.GetOrder(h.as(guest), &orderv1.GetOrderRequest{Id: o.GetId()})
+	_, err = h.client.GetOrder(h.As(guest), &orderv1.GetOrderRequest{Id: o.GetId()})
 	require.NoError(t, err)
-	_, err = h.client.GetOrder(h.as(user("other")), &orderv1.GetOrderRequest{Id: o.GetId()})
+	_, err = h.client.GetOrder(h.As(user("other")), &orderv1.GetOrderRequest{Id: o.GetId()})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err))
 	_, err = h.checkout(identity.Anonymous(), "k", r)
 	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), "%v", err)

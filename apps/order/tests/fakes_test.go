@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	cartv1 "souk/gen/go/souk/cart/v1"
 	moneyv1 "souk/gen/go/souk/money/v1"
@@ -12,11 +13,17 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	"souk/pkg/errs"
+	"souk/pkg/moduletest"
 )
 
-// fakes implements the clients of the other services. It keeps the promises of their contracts: every call is
-// idempotent per order, and an undo without a do leaves a tombstone.
+// fakes serves the contracts of the other services. It keeps their promises: every call is idempotent per order, and an
+// undo without a do leaves a tombstone.
 type fakes struct {
+	cartv1.UnimplementedCartServiceServer
+	productv1.UnimplementedProductServiceServer
+	paymentv1.UnimplementedPaymentServiceServer
+	shopv1.UnimplementedShopServiceServer
+
 	mu       sync.Mutex
 	carts    map[string][]*cartv1.Line
 	offers   map[string]*productv1.Offer
@@ -40,18 +47,20 @@ type fakes struct {
 
 func newFakes() *fakes {
 	return &fakes{
-		carts:    map[string][]*cartv1.Line{},
-		offers:   map[string]*productv1.Offer{},
-		onHand:   map[string]int64{},
-		reserved: map[string]int64{},
-		stock:    map[string]string{},
-		lines:    map[string][]*productv1.Line{},
-		money:    map[string]*paymentv1.Payment{},
-		moved:    map[string]int{},
-		cleared:  map[string]bool{},
-		asked:    map[string]int{},
-		members:  map[string]bool{},
-		fail:     map[string][]error{},
+		carts: map[string][]*cartv1.Line{}, offers: map[string]*productv1.Offer{},
+		onHand: map[string]int64{}, reserved: map[string]int64{}, stock: map[string]string{},
+		lines: map[string][]*productv1.Line{}, money: map[string]*paymentv1.Payment{}, moved: map[string]int{},
+		cleared: map[string]bool{}, asked: map[string]int{}, members: map[string]bool{}, fail: map[string][]error{},
+	}
+}
+
+// register is an option of moduletest.Start for each faked service.
+func (f *fakes) register() []moduletest.Option {
+	return []moduletest.Option{
+		moduletest.Fake("cart", func(r grpc.ServiceRegistrar) { cartv1.RegisterCartServiceServer(r, f) }),
+		moduletest.Fake("product", func(r grpc.ServiceRegistrar) { productv1.RegisterProductServiceServer(r, f) }),
+		moduletest.Fake("payment", func(r grpc.ServiceRegistrar) { paymentv1.RegisterPaymentServiceServer(r, f) }),
+		moduletest.Fake("shop", func(r grpc.ServiceRegistrar) { shopv1.RegisterShopServiceServer(r, f) }),
 	}
 }
 
@@ -60,15 +69,9 @@ func (f *fakes) offer(variantID, shopID, price string, onHand int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.offers[variantID] = &productv1.Offer{
-		VariantId: variantID,
-		ProductId: "prd_" + variantID,
-		ShopId:    shopID,
-		ShopName:  "The shop " + shopID,
-		Title:     "<b>Thing</b> " + variantID,
-		Sku:       "SKU-" + variantID,
-		Options:   map[string]string{"Size": "M"},
-		Price:     &moneyv1.Money{CurrencyCode: "BRL", Amount: price},
-		ForSale:   true,
+		VariantId: variantID, ProductId: "prd_" + variantID, ShopId: shopID, ShopName: "The shop " + shopID,
+		Title: "<b>Thing</b> " + variantID, Sku: "SKU-" + variantID, Options: map[string]string{"Size": "M"},
+		Price: &moneyv1.Money{CurrencyCode: "BRL", Amount: price}, ForSale: true,
 	}
 	f.onHand[variantID] = onHand
 }
@@ -106,11 +109,7 @@ func (f *fakes) count(m map[string]int, key string) int {
 	return m[key]
 }
 
-func (f *fakes) GetLines(
-	_ context.Context,
-	r *cartv1.GetLinesRequest,
-	_ ...grpc.CallOption,
-) (*cartv1.GetLinesResponse, error) {
+func (f *fakes) GetLines(_ context.Context, r *cartv1.GetLinesRequest) (*cartv1.GetLinesResponse, error) {
 	if err := f.enter("GetLines"); err != nil {
 		return nil, err
 	}
@@ -121,7 +120,6 @@ func (f *fakes) GetLines(
 func (f *fakes) RemoveOrdered(
 	_ context.Context,
 	r *cartv1.RemoveOrderedRequest,
-	_ ...grpc.CallOption,
 ) (*cartv1.RemoveOrderedResponse, error) {
 	if err := f.enter("RemoveOrdered"); err != nil {
 		return nil, err
@@ -138,7 +136,6 @@ func (f *fakes) RemoveOrdered(
 func (f *fakes) BatchGetVariants(
 	_ context.Context,
 	r *productv1.BatchGetVariantsRequest,
-	_ ...grpc.CallOption,
 ) (*productv1.BatchGetVariantsResponse, error) {
 	if err := f.enter("BatchGetVariants"); err != nil {
 		return nil, err
@@ -147,18 +144,9 @@ func (f *fakes) BatchGetVariants(
 	out := &productv1.BatchGetVariantsResponse{}
 	for _, v := range r.GetVariantIds() {
 		if o := f.offers[v]; o != nil {
-			out.Offers = append(out.Offers, &productv1.Offer{
-				VariantId: o.GetVariantId(),
-				ProductId: o.GetProductId(),
-				ShopId:    o.GetShopId(),
-				ShopName:  o.GetShopName(),
-				Title:     o.GetTitle(),
-				Sku:       o.GetSku(),
-				Options:   o.GetOptions(),
-				Price:     o.GetPrice(),
-				ForSale:   o.GetForSale(),
-				Available: f.onHand[v] - f.reserved[v],
-			})
+			o = proto.CloneOf(o)
+			o.Available = f.onHand[v] - f.reserved[v]
+			out.Offers = append(out.Offers, o)
 		}
 	}
 	return out, nil
@@ -167,7 +155,6 @@ func (f *fakes) BatchGetVariants(
 func (f *fakes) ReserveInventory(
 	_ context.Context,
 	r *productv1.ReserveInventoryRequest,
-	_ ...grpc.CallOption,
 ) (*productv1.ReserveInventoryResponse, error) {
 	if err := f.enter("ReserveInventory"); err != nil {
 		return nil, err
@@ -195,7 +182,6 @@ func (f *fakes) ReserveInventory(
 func (f *fakes) ReleaseInventory(
 	_ context.Context,
 	r *productv1.ReleaseInventoryRequest,
-	_ ...grpc.CallOption,
 ) (*productv1.ReleaseInventoryResponse, error) {
 	if err := f.enter("ReleaseInventory"); err != nil {
 		return nil, err
@@ -213,7 +199,6 @@ func (f *fakes) ReleaseInventory(
 func (f *fakes) CommitInventory(
 	_ context.Context,
 	r *productv1.CommitInventoryRequest,
-	_ ...grpc.CallOption,
 ) (*productv1.CommitInventoryResponse, error) {
 	if err := f.enter("CommitInventory"); err != nil {
 		return nil, err
@@ -233,7 +218,6 @@ func (f *fakes) CommitInventory(
 func (f *fakes) RestockInventory(
 	_ context.Context,
 	r *productv1.RestockInventoryRequest,
-	_ ...grpc.CallOption,
 ) (*productv1.RestockInventoryResponse, error) {
 	if err := f.enter("RestockInventory"); err != nil {
 		return nil, err
@@ -252,11 +236,7 @@ func (f *fakes) RestockInventory(
 	return &productv1.RestockInventoryResponse{}, nil
 }
 
-func (f *fakes) Authorize(
-	_ context.Context,
-	r *paymentv1.AuthorizeRequest,
-	_ ...grpc.CallOption,
-) (*paymentv1.AuthorizeResponse, error) {
+func (f *fakes) Authorize(_ context.Context, r *paymentv1.AuthorizeRequest) (*paymentv1.AuthorizeResponse, error) {
 	if err := f.enter("Authorize"); err != nil {
 		return nil, err
 	}
@@ -264,11 +244,8 @@ func (f *fakes) Authorize(
 	p := f.money[r.GetOrderId()]
 	if p == nil {
 		p = &paymentv1.Payment{
-			Id:      "pay_" + r.GetOrderId(),
-			OrderId: r.GetOrderId(),
-			Status:  "authorized",
-			Method:  r.GetMethod(),
-			Amount:  r.GetAmount(),
+			Id: "pay_" + r.GetOrderId(), OrderId: r.GetOrderId(), Status: "authorized", Method: r.GetMethod(),
+			Amount: r.GetAmount(),
 		}
 		switch r.GetToken() {
 		case "tok_declined", "tok_insufficient_funds":
@@ -284,14 +261,10 @@ func (f *fakes) Authorize(
 	case "voided":
 		return nil, errs.New(errs.Conflict, "the payment was given up")
 	}
-	return &paymentv1.AuthorizeResponse{Payment: p}, nil
+	return &paymentv1.AuthorizeResponse{Payment: proto.CloneOf(p)}, nil
 }
 
-func (f *fakes) Capture(
-	_ context.Context,
-	r *paymentv1.CaptureRequest,
-	_ ...grpc.CallOption,
-) (*paymentv1.CaptureResponse, error) {
+func (f *fakes) Capture(_ context.Context, r *paymentv1.CaptureRequest) (*paymentv1.CaptureResponse, error) {
 	if err := f.enter("Capture"); err != nil {
 		return nil, err
 	}
@@ -301,14 +274,10 @@ func (f *fakes) Capture(
 		p.Status = "captured"
 		f.moved["capture"]++
 	}
-	return &paymentv1.CaptureResponse{Payment: p}, nil
+	return &paymentv1.CaptureResponse{Payment: proto.CloneOf(p)}, nil
 }
 
-func (f *fakes) Void(
-	_ context.Context,
-	r *paymentv1.VoidRequest,
-	_ ...grpc.CallOption,
-) (*paymentv1.VoidResponse, error) {
+func (f *fakes) Void(_ context.Context, r *paymentv1.VoidRequest) (*paymentv1.VoidResponse, error) {
 	if err := f.enter("Void"); err != nil {
 		return nil, err
 	}
@@ -323,13 +292,12 @@ func (f *fakes) Void(
 	case "captured", "refunded":
 		return nil, errs.New(errs.Conflict, "the payment was captured")
 	}
-	return &paymentv1.VoidResponse{Payment: p}, nil
+	return &paymentv1.VoidResponse{Payment: proto.CloneOf(p)}, nil
 }
 
 func (f *fakes) AdoptPayments(
 	_ context.Context,
 	r *paymentv1.AdoptPaymentsRequest,
-	_ ...grpc.CallOption,
 ) (*paymentv1.AdoptPaymentsResponse, error) {
 	if err := f.enter("AdoptPayments"); err != nil {
 		return nil, err
@@ -341,11 +309,7 @@ func (f *fakes) AdoptPayments(
 	return &paymentv1.AdoptPaymentsResponse{}, nil
 }
 
-func (f *fakes) Refund(
-	_ context.Context,
-	r *paymentv1.RefundRequest,
-	_ ...grpc.CallOption,
-) (*paymentv1.RefundResponse, error) {
+func (f *fakes) Refund(_ context.Context, r *paymentv1.RefundRequest) (*paymentv1.RefundResponse, error) {
 	if err := f.enter("Refund"); err != nil {
 		return nil, err
 	}
@@ -355,20 +319,17 @@ func (f *fakes) Refund(
 		p.Status = "refunded"
 		f.moved["refund"]++
 	}
-	return &paymentv1.RefundResponse{Payment: p}, nil
+	return &paymentv1.RefundResponse{Payment: proto.CloneOf(p)}, nil
 }
 
 func (f *fakes) CheckMembership(
 	_ context.Context,
 	r *shopv1.CheckMembershipRequest,
-	_ ...grpc.CallOption,
 ) (*shopv1.CheckMembershipResponse, error) {
 	if err := f.enter("CheckMembership"); err != nil {
 		return nil, err
 	}
 	defer f.mu.Unlock()
-	return &shopv1.CheckMembershipResponse{
-		ShopId: r.GetShopId(),
-		Member: f.members[r.GetShopId()+"/"+r.GetUserId()],
-	}, nil
+	member := f.members[r.GetShopId()+"/"+r.GetUserId()]
+	return &shopv1.CheckMembershipResponse{ShopId: r.GetShopId(), Member: member}, nil
 }

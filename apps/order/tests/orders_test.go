@@ -3,29 +3,35 @@ package tests
 import (
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"souk/apps/order/internal/handler"
 	orderv1 "souk/gen/go/souk/order/v1"
 	"souk/pkg/errs"
+	"souk/pkg/event"
 	"souk/pkg/failpoint"
 	"souk/pkg/identity"
+	"souk/pkg/moduletest"
+	"souk/pkg/postgres"
+	"souk/pkg/waittest"
 )
 
 func (h *harness) cancel(c identity.Actor, orderID string) (*orderv1.Order, error) {
-	res, err := h.client.CancelOrder(h.as(c), &orderv1.CancelOrderRequest{Id: orderID, Reason: "changed my mind"})
+	res, err := h.client.CancelOrder(h.As(c), &orderv1.CancelOrderRequest{Id: orderID, Reason: "changed my mind"})
 	return res.GetOrder(), err
 }
 
 func (h *harness) ship(a identity.Actor, partID string) (*orderv1.ShopOrder, error) {
 	res, err := h.client.ShipShopOrder(
-		h.as(a),
+		h.As(a),
 		&orderv1.ShipShopOrderRequest{Id: partID, Carrier: "Correios", TrackingNumber: "BR 1"},
 	)
 	return res.GetShopOrder(), err
 }
 
 func (h *harness) deliver(a identity.Actor, partID string) (*orderv1.ShopOrder, error) {
-	res, err := h.client.DeliverShopOrder(h.as(a), &orderv1.DeliverShopOrderRequest{Id: partID})
+	res, err := h.client.DeliverShopOrder(h.As(a), &orderv1.DeliverShopOrderRequest{Id: partID})
 	return res.GetShopOrder(), err
 }
 
@@ -47,10 +53,10 @@ func TestCancelReturnsMoneyAndStock(t *testing.T) {
 	}
 	require.Equal(t, 1, h.count(h.moved, "refund"))
 	require.EqualValues(t, 1_000_000, h.onHand["var_a"])
-	require.Equal(t, []string{"evt.order.created", "evt.order.confirmed", "evt.order.cancelled"}, h.events(o.GetId()))
+	require.Equal(t, []string{"evt.order.created", "evt.order.confirmed", "evt.order.cancelled"}, h.Events(o.GetId()))
 	_, err := h.ship(operator(), o.GetShopOrders()[0].GetId())
 	require.Equal(t, errs.Conflict, errs.CodeOf(err), "%v", err)
-	list, err := h.client.ListOrders(h.as(c), &orderv1.ListOrdersRequest{})
+	list, err := h.client.ListOrders(h.As(c), &orderv1.ListOrdersRequest{})
 	require.NoError(t, err)
 	require.Len(t, list.GetOrders(), 1, "a cancelled order stays in the history")
 	h.requireConsistent()
@@ -61,7 +67,7 @@ func TestConcurrentCancelsRefundOnce(t *testing.T) {
 	h := setup(t)
 	c := h.newCustomer()
 	o := h.confirmedOrder(c)
-	for _, err := range concurrently(20, func(int) error { _, err := h.cancel(c, o.GetId()); return err }) {
+	for _, err := range moduletest.Concurrently(20, func(int) error { _, err := h.cancel(c, o.GetId()); return err }) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, 1, h.moved["refund"])
@@ -75,32 +81,30 @@ func TestCancelWaitsForTheCheckoutToEnd(t *testing.T) {
 	h.before = func(method string) {
 		if method == "Capture" {
 			close(reached)
-			await(t, goOn)
+			waittest.Receive(t, goOn)
 		}
 	}
 	c := h.newCustomer()
 	o, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
 	require.NoError(t, err)
-	receive(t, reached)
+	waittest.Receive(t, reached)
 	done := make(chan error, 1)
 	go func() {
 		_, err := h.cancel(c, o.GetId())
 		done <- err
 	}()
-	h.eventually(func() bool {
-		var cancelling bool
-		require.NoError(t, h.pool.QueryRow(t.Context(), `select cancel_id <> '' from orders`).Scan(&cancelling))
-		return cancelling
-	})
+	waittest.Until(t, func() bool {
+		return moduletest.Value[bool](h.Service, `select cancel_id <> '' from orders`)
+	}, "the order is not marked")
 	close(goOn)
-	require.NoError(t, receive(t, done), "it waits for the rest of the checkout")
+	require.NoError(t, waittest.Receive(t, done), "it waits for the rest of the checkout")
 	require.Equal(t, "refunded", h.money[o.GetId()].GetStatus())
 	h.requireConsistent()
 }
 
 func TestCancelConflictsWithACheckoutThatDoesNotEnd(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
+	h := setup(t, map[string]any{"deadline": "2s"})
 	c := h.newCustomer()
 	h.mu.Lock()
 	for range 10_000 {
@@ -149,7 +153,7 @@ func TestEitherCancelOrShipSucceeds(t *testing.T) {
 		c := h.newCustomer()
 		o := h.confirmedOrder(c)
 		h.handlePayment(o.GetId(), "captured", 3)
-		out := concurrently(2, func(i int) error {
+		out := moduletest.Concurrently(2, func(i int) error {
 			if i == 0 {
 				_, err := h.cancel(c, o.GetId())
 				return err
@@ -198,7 +202,7 @@ func TestShopOrdersAreShippedAndDelivered(t *testing.T) {
 		require.Equal(t, "Rua 1'; drop table orders; --", p.GetShippingAddress().GetLine1())
 	}
 	status := func() string {
-		got, err := h.client.GetOrder(h.as(c), &orderv1.GetOrderRequest{Id: o.GetId()})
+		got, err := h.client.GetOrder(h.As(c), &orderv1.GetOrderRequest{Id: o.GetId()})
 		require.NoError(t, err)
 		return got.GetOrder().GetStatus()
 	}
@@ -221,7 +225,7 @@ func TestShopOrdersAreShippedAndDelivered(t *testing.T) {
 		"evt.order.shipped",
 		"evt.order.delivered",
 		"evt.order.delivered",
-	}, h.events(o.GetId()))
+	}, h.Events(o.GetId()))
 	h.requireConsistent()
 }
 
@@ -242,7 +246,7 @@ func TestCashIsCapturedWhenTheLastShopOrderIsDelivered(t *testing.T) {
 		_, err = h.deliver(operator(), p.GetId())
 		require.NoError(t, err)
 	}
-	h.eventually(func() bool { return h.count(h.moved, "capture") == 1 })
+	waittest.Until(t, func() bool { return h.count(h.moved, "capture") == 1 }, "the cash is not captured")
 	h.requireConsistent()
 
 	c = h.newCustomer()
@@ -276,7 +280,7 @@ func TestListsReturnOrdersNewestFirst(t *testing.T) {
 	var seen []string
 	token := ""
 	for {
-		res, err := h.client.ListOrders(h.as(c), &orderv1.ListOrdersRequest{PageSize: 2, PageToken: token})
+		res, err := h.client.ListOrders(h.As(c), &orderv1.ListOrdersRequest{PageSize: 2, PageToken: token})
 		require.NoError(t, err)
 		for _, o := range res.GetOrders() {
 			require.Len(t, o.GetShopOrders(), 2)
@@ -289,38 +293,38 @@ func TestListsReturnOrdersNewestFirst(t *testing.T) {
 	}
 	require.Equal(t, placed, seen)
 
-	first, err := h.client.ListOrders(h.as(c), &orderv1.ListOrdersRequest{PageSize: 2})
+	first, err := h.client.ListOrders(h.As(c), &orderv1.ListOrdersRequest{PageSize: 2})
 	require.NoError(t, err)
 	for _, bad := range []string{"made up", first.GetNextPageToken() + "x", "AAAA"} {
-		_, err = h.client.ListOrders(h.as(c), &orderv1.ListOrdersRequest{PageToken: bad})
+		_, err = h.client.ListOrders(h.As(c), &orderv1.ListOrdersRequest{PageToken: bad})
 		require.Equal(t, errs.Invalid, errs.CodeOf(err), "%v", err)
 		require.Equal(t, "pageToken", errs.From(err).Fields[0].Path)
 	}
-	_, err = h.client.ListOrders(h.as(user("other")), &orderv1.ListOrdersRequest{PageToken: first.GetNextPageToken()})
+	_, err = h.client.ListOrders(h.As(user("other")), &orderv1.ListOrdersRequest{PageToken: first.GetNextPageToken()})
 	require.Equal(t, errs.Invalid, errs.CodeOf(err), "another list's token: %v", err)
-	all, err := h.client.ListOrders(h.as(c), &orderv1.ListOrdersRequest{PageSize: 1_000_000})
+	all, err := h.client.ListOrders(h.As(c), &orderv1.ListOrdersRequest{PageSize: 1_000_000})
 	require.NoError(t, err)
 	require.Len(t, all.GetOrders(), 5)
 
-	shop, err := h.client.ListShopOrders(h.as(seller), &orderv1.ListShopOrdersRequest{ShopId: "shp_1", PageSize: 3})
+	shop, err := h.client.ListShopOrders(h.As(seller), &orderv1.ListShopOrdersRequest{ShopId: "shp_1", PageSize: 3})
 	require.NoError(t, err)
 	require.Len(t, shop.GetShopOrders(), 3)
 	require.Equal(t, placed[0], shop.GetShopOrders()[0].GetOrderId())
 	require.Equal(t, "Ana <script>", shop.GetShopOrders()[0].GetShippingAddress().GetName())
 	rest, err := h.client.ListShopOrders(
-		h.as(seller),
+		h.As(seller),
 		&orderv1.ListShopOrdersRequest{ShopId: "shp_1", PageSize: 3, PageToken: shop.GetNextPageToken()},
 	)
 	require.NoError(t, err)
 	require.Len(t, rest.GetShopOrders(), 2)
 	require.Empty(t, rest.GetNextPageToken())
 	none, err := h.client.ListShopOrders(
-		h.as(operator()),
+		h.As(operator()),
 		&orderv1.ListShopOrdersRequest{ShopId: "shp_1", Status: "shipped"},
 	)
 	require.NoError(t, err)
 	require.Empty(t, none.GetShopOrders())
-	_, err = h.client.ListShopOrders(h.as(c), &orderv1.ListShopOrdersRequest{ShopId: "shp_1"})
+	_, err = h.client.ListShopOrders(h.As(c), &orderv1.ListShopOrdersRequest{ShopId: "shp_1"})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err), "%v", err)
 	h.requireConsistent()
 }
@@ -330,15 +334,25 @@ func TestOrderOfAnotherCustomerIsNotFound(t *testing.T) {
 	h := setup(t)
 	o := h.confirmedOrder(h.newCustomer())
 	other := user("other")
-	_, err := h.client.GetOrder(h.as(other), &orderv1.GetOrderRequest{Id: o.GetId()})
+	_, err := h.client.GetOrder(h.As(other), &orderv1.GetOrderRequest{Id: o.GetId()})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err), "%v", err)
 	_, err = h.cancel(other, o.GetId())
 	require.Equal(t, errs.NotFound, errs.CodeOf(err), "%v", err)
-	_, err = h.client.GetOrderForNotice(h.as(other), &orderv1.GetOrderForNoticeRequest{Id: o.GetId()})
+	_, err = h.client.GetOrderForNotice(h.As(other), &orderv1.GetOrderForNoticeRequest{Id: o.GetId()})
 	require.Error(t, err, "only the notification service")
-	_, err = h.client.GetOrder(h.as(other), &orderv1.GetOrderRequest{Id: "' or 1=1 --"})
+	_, err = h.client.GetOrder(h.As(other), &orderv1.GetOrderRequest{Id: "' or 1=1 --"})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err), "%v", err)
 	h.requireConsistent()
+}
+
+// handle applies payment events in one transaction.
+func (h *harness) handle(events ...event.Event) {
+	h.t.Helper()
+	var b pgx.Batch
+	for _, e := range events {
+		require.NoError(h.t, h.store.PaymentEvents(handler.PaymentUpdate)(h.t.Context(), &b, e))
+	}
+	require.NoError(h.t, postgres.SendBatch(h.t.Context(), h.Pool, &b))
 }
 
 func TestPaymentEventsUpdateTheOrder(t *testing.T) {
@@ -347,7 +361,7 @@ func TestPaymentEventsUpdateTheOrder(t *testing.T) {
 	c := h.newCustomer()
 	o := h.confirmedOrder(c)
 	status := func() string {
-		got, err := h.client.GetOrder(h.as(c), &orderv1.GetOrderRequest{Id: o.GetId()})
+		got, err := h.client.GetOrder(h.As(c), &orderv1.GetOrderRequest{Id: o.GetId()})
 		require.NoError(t, err)
 		return got.GetOrder().GetPayment().GetStatus()
 	}
@@ -384,7 +398,7 @@ func TestShopSeesTheAddressOnlyAfterConfirmation(t *testing.T) {
 	h.before = func(method string) {
 		if method == "Authorize" {
 			close(waiting)
-			await(t, goOn)
+			waittest.Receive(t, goOn)
 		}
 	}
 	c := h.newCustomer()
@@ -393,10 +407,10 @@ func TestShopSeesTheAddressOnlyAfterConfirmation(t *testing.T) {
 		_, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
 		done <- err
 	}()
-	receive(t, waiting)
+	waittest.Receive(t, waiting)
 	list := func(status string) *orderv1.ShopOrder {
 		res, err := h.client.ListShopOrders(
-			h.as(operator()),
+			h.As(operator()),
 			&orderv1.ListShopOrdersRequest{ShopId: "shp_1", Status: status},
 		)
 		require.NoError(t, err)
@@ -407,6 +421,6 @@ func TestShopSeesTheAddressOnlyAfterConfirmation(t *testing.T) {
 	require.NotEmpty(t, pending.GetItems())
 	require.Nil(t, pending.GetShippingAddress())
 	close(goOn)
-	require.NoError(t, receive(t, done))
+	require.NoError(t, waittest.Receive(t, done))
 	require.NotEmpty(t, list("confirmed").GetShippingAddress().GetName())
 }

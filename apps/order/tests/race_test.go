@@ -15,8 +15,10 @@ import (
 	orderv1 "souk/gen/go/souk/order/v1"
 	"souk/pkg/errs"
 	"souk/pkg/event"
+	"souk/pkg/moduletest"
 	"souk/pkg/postgres"
 	"souk/pkg/saga"
+	"souk/pkg/waittest"
 )
 
 // The slower of two requests with one key finds the cart empty, because the faster one has ordered its items. Both
@@ -30,7 +32,7 @@ func TestConcurrentRequestsWithSameKeyReturnSameOrder(t *testing.T) {
 	h.before = func(method string) {
 		if method == "GetLines" && n.Add(1) == 1 { // only the first request waits
 			close(waiting)
-			await(t, goOn)
+			waittest.Receive(t, goOn)
 		}
 	}
 	var slowID string
@@ -40,7 +42,7 @@ func TestConcurrentRequestsWithSameKeyReturnSameOrder(t *testing.T) {
 		o, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
 		slowID, slowErr = o.GetId(), err
 	})
-	receive(t, waiting)
+	waittest.Receive(t, waiting)
 	fast, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
 	require.NoError(t, err)
 	close(goOn)
@@ -60,7 +62,7 @@ func TestRefusalAnswersAllRequestsWithItsKey(t *testing.T) {
 	h.before = func(method string) {
 		if method == "BatchGetVariants" && n.Add(1) == 1 {
 			close(waiting)
-			await(t, goOn)
+			waittest.Receive(t, goOn)
 		}
 	}
 	slow := make(chan error, 1)
@@ -68,20 +70,20 @@ func TestRefusalAnswersAllRequestsWithItsKey(t *testing.T) {
 		_, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
 		slow <- err
 	}()
-	receive(t, waiting)
+	waittest.Receive(t, waiting)
 	h.offer("var_a", "shp_1", "10.00", 0) // another customer reserves the last pieces for a moment
 	_, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
 	require.Equal(t, errs.OutOfStock, errs.CodeOf(err), "%v", err)
 	fields := errs.From(err).Fields
 	h.offer("var_a", "shp_1", "10.00", 10)
 	close(goOn)
-	err = receive(t, slow)
+	err = waittest.Receive(t, slow)
 	require.Equal(t, errs.OutOfStock, errs.CodeOf(err), "%v", err)
 	require.Equal(t, fields, errs.From(err).Fields)
 	_, err = h.checkout(c, "k", checkoutRequest("tok_declined"))
 	require.Equal(t, errs.IdempotencyMismatch, errs.CodeOf(err), "%v", err)
 	require.Empty(t, h.money)
-	orders, err := h.client.ListOrders(h.as(c), &orderv1.ListOrdersRequest{})
+	orders, err := h.client.ListOrders(h.As(c), &orderv1.ListOrdersRequest{})
 	require.NoError(t, err)
 	require.Empty(t, orders.GetOrders(), "a stored refusal is not an order")
 	_, err = h.checkout(c, "another", checkoutRequest("tok_ok"))
@@ -100,7 +102,7 @@ func TestCancellationsLockOrdersByID(t *testing.T) {
 	second := h.confirmedOrder(c).GetId()
 	require.Less(t, first, second)
 
-	other, err := h.pool.Begin(t.Context())
+	other, err := h.Pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = other.Rollback(context.Background()) }()
 	_, err = other.Exec(t.Context(), `select from orders where id = $1 for update`, first)
@@ -127,26 +129,20 @@ func TestCancellationsLockOrdersByID(t *testing.T) {
 				return
 			}
 		}
-		done <- postgres.SendBatch(context.Background(), h.pool, &b)
+		done <- postgres.SendBatch(context.Background(), h.Pool, &b)
 	}()
-	h.eventually(func() bool {
-		var waits bool
-		require.NoError(t, h.pool.QueryRow(
-			t.Context(),
-			`select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`,
-		).Scan(&waits))
-		return waits
-	})
+	const waits = `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`
+	waittest.Until(t, func() bool { return moduletest.Value[bool](h.Service, waits) }, "no statement waits for a lock")
 	_, err = other.Exec(t.Context(), `select from orders where id = $1 for update nowait`, second)
 	require.NoError(t, err, "they hold the second one already")
 	require.NoError(t, other.Rollback(t.Context()))
-	require.NoError(t, receive(t, done))
+	require.NoError(t, waittest.Receive(t, done))
 	for _, orderID := range []string{first, second} {
-		require.True(t, slices.Contains(h.events(orderID), "evt.order.cancelled"))
+		require.True(t, slices.Contains(h.Events(orderID), "evt.order.cancelled"))
 		var orders, parts int
 		require.NoError(
 			t,
-			h.pool.QueryRow(t.Context(), `select count(*) filter (where o.status = 'cancelled'), count(*) filter (where s.status = 'cancelled')
+			h.Pool.QueryRow(t.Context(), `select count(*) filter (where o.status = 'cancelled'), count(*) filter (where s.status = 'cancelled')
 			from orders o join shop_order s on s.order_id = o.id where o.id = $1`, orderID).
 				Scan(&orders, &parts),
 		)

@@ -12,12 +12,15 @@ import (
 	"souk/apps/order/internal/domain"
 	"souk/apps/order/internal/handler"
 	"souk/apps/order/internal/repository"
+	"souk/apps/order/internal/service"
 	orderv1 "souk/gen/go/souk/order/v1"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/id"
+	"souk/pkg/moduletest"
 	"souk/pkg/saga"
+	"souk/pkg/waittest"
 )
 
 func TestRetryOfARefusedCheckoutGetsTheSameRefusal(t *testing.T) {
@@ -41,23 +44,16 @@ func TestRefusedCheckoutsAreErasedAfterTheRetention(t *testing.T) {
 	refused, bought, empty := h.newCustomer(), h.newCustomer(), user("empty")
 	_, err := h.checkout(empty, "k", checkoutRequest("tok_ok"))
 	require.Equal(t, errs.CartEmpty, errs.CodeOf(err), "%v", err)
-	keys := func(customerID string) (n int) {
-		require.NoError(
-			t,
-			h.pool.QueryRow(t.Context(), `select count(*) from orders where customer_id = $1`, customerID).Scan(&n),
-		)
-		return n
+	keys := func(customerID string) int {
+		return moduletest.Value[int](h.Service, `select count(*) from orders where customer_id = $1`, customerID)
 	}
 	_, err = h.checkout(refused, "k", checkoutRequest("tok_declined"))
 	require.Equal(t, errs.PaymentDeclined, errs.CodeOf(err), "%v", err)
 	h.confirmedOrder(bought)
 	h.waitForSagas()
 	known := func(customerID string) (email, address string) {
-		require.NoError(
-			t,
-			h.pool.QueryRow(t.Context(), `select email, shipping_address ->> 'name' from orders where customer_id = $1`, customerID).
-				Scan(&email, pgNull{&address}),
-		)
+		const sql = `select email, coalesce(shipping_address ->> 'name', '') from orders where customer_id = $1`
+		require.NoError(t, h.Pool.QueryRow(t.Context(), sql, customerID).Scan(&email, &address))
 		return email, address
 	}
 	_, address := known(refused.ID)
@@ -69,9 +65,9 @@ func TestRefusedCheckoutsAreErasedAfterTheRetention(t *testing.T) {
 		go func() {
 			done <- handler.Forget(firstTick{h.store, seen}, after, clock.NewManual(now), zap.NewNop())(ctx)
 		}()
-		receive(t, seen)
+		waittest.Receive(t, seen)
 		cancel()
-		require.NoError(t, receive(t, done))
+		require.NoError(t, waittest.Receive(t, done))
 	}
 	const month = 30 * 24 * time.Hour
 	forget(month, time.Now().Add(month-time.Hour))
@@ -91,14 +87,6 @@ func TestRefusedCheckoutsAreErasedAfterTheRetention(t *testing.T) {
 	h.requireConsistent()
 }
 
-// pgNull scans null as "".
-type pgNull struct{ to *string }
-
-func (n pgNull) Scan(v any) error {
-	*n.to, _ = v.(string)
-	return nil
-}
-
 // firstTick closes seen after the first call.
 type firstTick struct {
 	handler.Refused
@@ -116,9 +104,8 @@ func TestOrderWithATakenNumberGetsAnother(t *testing.T) {
 	h := setup(t)
 	h.confirmedOrder(h.newCustomer())
 	h.waitForSagas()
-	var number string
-	require.NoError(t, h.pool.QueryRow(t.Context(), `select number from orders`).Scan(&number))
-	o, err := h.store.ByID(t.Context(), h.onlyOrderID())
+	number := moduletest.Value[string](h.Service, `select number from orders`)
+	o, err := h.store.ByID(t.Context(), moduletest.Value[string](h.Service, `select id from orders`))
 	require.NoError(t, err)
 	o.ID, o.IdemKey, o.PlacedAt = id.New(id.Order), "another", time.Now()
 	for i := range o.Parts {
@@ -133,7 +120,12 @@ func TestOrderWithATakenNumberGetsAnother(t *testing.T) {
 		&orderv1.OrderCreated{OrderId: o.ID},
 	)
 	require.NoError(t, err)
-	starts := repository.WithSagas(h.store, h.runner)
+	// The service's runner runs the saga, because the lease of this one expires at once.
+	runner, err := saga.NewRunner(h.Pool, saga.Options{
+		Definitions: (&service.Sagas{Store: h.store}).Definitions(), Lease: time.Millisecond,
+	})
+	require.NoError(t, err)
+	starts := repository.WithSagas(h.store, runner)
 	inputs := map[string]string{} // the numbers in the inputs of the saga
 	out, err := starts.Create(t.Context(), o, created, func(o domain.Order) any {
 		inputs[o.Number] = o.Number
@@ -149,25 +141,15 @@ func TestOrderWithATakenNumberGetsAnother(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEqual(t, number, out.Number)
 	require.Len(t, inputs, 2, "the first number was taken")
-	outcome, err := h.runner.Execute(t.Context(), o.ID)
+	outcome, err := runner.Wait(t.Context(), o.ID)
 	require.NoError(t, err)
 	require.Equal(t, saga.Compensated, outcome.State)
 	h.waitForSagas()
-	var payload []byte
-	require.NoError(
-		t,
-		h.pool.QueryRow(t.Context(), `select payload from outbox where aggregate_id = $1 and subject = 'evt.order.cancelled'`, o.ID).
-			Scan(&payload),
-	)
+	const payloadOf = `select payload from outbox where aggregate_id = $1 and subject = 'evt.order.cancelled'`
+	payload := moduletest.Value[[]byte](h.Service, payloadOf, o.ID)
 	var cancelled orderv1.OrderCancelled
 	require.NoError(t, proto.Unmarshal(payload, &cancelled))
 	require.Equal(t, out.Number, cancelled.GetNumber(), "the saga's event has the order's number")
-}
-
-// onlyOrderID returns the ID of the only order.
-func (h *harness) onlyOrderID() (orderID string) {
-	require.NoError(h.t, h.pool.QueryRow(h.t.Context(), `select id from orders`).Scan(&orderID))
-	return orderID
 }
 
 // A retry that cannot read whether its key has an order fails with an unknown outcome. Otherwise the empty cart
@@ -180,11 +162,11 @@ func TestRetryFailsIfItsOrderCannotBeRead(t *testing.T) {
 	require.NoError(t, err)
 	h.waitForSagas()
 	h.fill(c.ID)
-	_, err = h.pool.Exec(t.Context(), `alter table orders rename to orders_away`)
+	_, err = h.Pool.Exec(t.Context(), `alter table orders rename to orders_away`)
 	require.NoError(t, err)
 	_, err = h.checkout(c, "k", checkoutRequest("tok_ok"))
 	require.True(t, errs.OutcomeUnknown(err), "%v", err)
-	_, err = h.pool.Exec(t.Context(), `alter table orders_away rename to orders`)
+	_, err = h.Pool.Exec(t.Context(), `alter table orders_away rename to orders`)
 	require.NoError(t, err)
 	again, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
 	require.NoError(t, err)

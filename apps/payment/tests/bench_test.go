@@ -14,11 +14,11 @@ func BenchmarkAuthorizeAndCapture(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			r := request(sandbox.TokenOK)
-			if _, err := h.svc.Authorize(b.Context(), r); err != nil {
+			if _, err := h.authorize(r); err != nil {
 				b.Error(err)
 				return
 			}
-			if _, err := h.svc.Capture(b.Context(), r.OrderID); err != nil {
+			if _, err := h.capture(r.OrderID); err != nil {
 				b.Error(err)
 				return
 			}

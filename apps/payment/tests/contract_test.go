@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"io/fs"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,7 +20,7 @@ import (
 func TestContractAuthorizesCapturesAndRefunds(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	c, ctx := h.client(), h.as(t.Context(), "order")
+	c, ctx := h.order, t.Context()
 	orderID := id.New(id.Order)
 	authorize := &paymentv1.AuthorizeRequest{
 		OrderId:    orderID,
@@ -50,13 +51,13 @@ func TestContractAuthorizesCapturesAndRefunds(t *testing.T) {
 	require.Nil(t, none.GetPayment(), "a tombstone is not a payment")
 
 	get := &paymentv1.GetPaymentRequest{Id: a.GetPayment().GetId()}
-	got, err := c.GetPayment(h.asUser(t.Context(), "usr_1"), get)
+	got, err := h.gateway.GetPayment(h.AsUser("usr_1"), get)
 	require.NoError(t, err)
 	require.Equal(t, "3.98", got.GetPayment().GetRefunded().GetAmount())
-	_, err = c.GetPayment(h.asUser(t.Context(), "usr_2"), get)
+	_, err = h.gateway.GetPayment(h.AsUser("usr_2"), get)
 	require.Equal(t, errs.NotFound, errs.CodeOf(err), "another user's: %v", err)
 
-	_, err = c.Authorize(h.asUser(t.Context(), "usr_1"), authorize)
+	_, err = h.gateway.Authorize(h.AsUser("usr_1"), authorize)
 	require.Contains(
 		t,
 		[]errs.Code{errs.Forbidden, errs.NotFound},
@@ -64,7 +65,7 @@ func TestContractAuthorizesCapturesAndRefunds(t *testing.T) {
 		"only the order service is allowed: %v",
 		err,
 	)
-	_, err = c.Capture(h.as(t.Context(), "gateway"), &paymentv1.CaptureRequest{OrderId: orderID})
+	_, err = h.gateway.Capture(ctx, &paymentv1.CaptureRequest{OrderId: orderID})
 	require.Contains(
 		t,
 		[]errs.Code{errs.Forbidden, errs.NotFound},
@@ -100,10 +101,40 @@ func TestMigrationsCanBeRepeated(t *testing.T) {
 	require.NoError(t, migration.Up(t.Context(), url, "payment", payment.Module.Migrations))
 }
 
+// TestSandboxKeepsItsTablesOfAnEarlierRelease: there they were created by payment's own migrations.
+func TestSandboxKeepsItsTablesOfAnEarlierRelease(t *testing.T) {
+	t.Parallel()
+	set := sandbox.Migrations()
+	tables, err := fs.ReadFile(set.FS, "migrations/000001_sandbox.up.sql")
+	require.NoError(t, err)
+	pool := pgtest.New(t, outbox.Migrations(), migration.Set{Name: "payment", FS: payment.Module.Migrations})
+	findings, err := payment.Module.Verify(t.Context(), pool)
+	require.NoError(t, err)
+	require.NotEmpty(t, findings, "payment is checked without a sandbox, too")
+	_, err = pool.Exec(t.Context(), string(tables))
+	require.NoError(t, err)
+	_, err = pool.Exec(
+		t.Context(),
+		`insert into sandbox.charge (key, status, currency, amount) values ('pay_1', 'authorized', 'BRL', 1)`,
+	)
+	require.NoError(t, err)
+	url := pool.Config().ConnString()
+	require.NoError(t, migration.UpAll(t.Context(), url, set))
+	var charges int
+	require.NoError(t, pool.QueryRow(t.Context(), `select count(*) from sandbox.charge`).Scan(&charges))
+	require.Equal(t, 1, charges)
+	require.NoError(t, migration.Down(t.Context(), url, set.Name, set.FS))
+	require.NoError(t, migration.UpAll(t.Context(), url, set))
+}
+
 func TestConfigReportsEveryProblem(t *testing.T) {
 	t.Parallel()
-	require.NoError(t, payment.Default().Validate())
 	c := payment.Default()
+	require.ErrorContains(t, c.Validate(), "provider: is not set; choose a payment provider: sandbox")
+	c.Provider = "bank"
+	require.ErrorContains(t, c.Validate(), `provider: there is no "bank"; choose from: sandbox`)
+	c.Provider = sandbox.Name
+	require.NoError(t, c.Validate())
 	c.Sandbox.WebhookURL = "ftp://x"
 	c.Sandbox.WebhookSecret = "short"
 	c.ProviderTimeout = 0

@@ -2,7 +2,6 @@ package tests
 
 import (
 	"context"
-	"net/http"
 	"testing"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 
 	"souk/apps/payment/internal/handler"
 	"souk/apps/payment/internal/sandbox"
-	"souk/apps/payment/internal/service"
 )
 
 const day = 24 * time.Hour
@@ -19,16 +17,10 @@ const day = 24 * time.Hour
 func TestOldNoticesAreDeleted(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	p, err := h.svc.Authorize(t.Context(), request(sandbox.TokenOK))
+	p, err := h.authorize(request(sandbox.TokenOK))
 	require.NoError(t, err)
 	take := func(eventID string) bool {
-		body := notice(eventID, p.ID, "authorized")
-		duplicate, err := h.svc.ReceiveWebhook(
-			t.Context(),
-			sandbox.Name,
-			body,
-			sandbox.Sign(secret, h.clock.Now(), body),
-		)
+		duplicate, err := h.signed(notice(eventID, p.GetId(), "authorized"))
 		require.NoError(t, err)
 		return duplicate
 	}
@@ -55,13 +47,9 @@ func TestOldNoticesAreDeleted(t *testing.T) {
 func TestSandboxDeletesOldTraces(t *testing.T) {
 	t.Parallel()
 	recv := receive(t, 1, func([]byte, string) error { return nil })
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	h := setup(t, func(o *sandbox.Options, _ *service.Deps) {
-		o.WebhookURL, o.HTTP = recv.URL, &http.Client{Transport: transport}
-	})
+	h := setupWebhooks(t, recv.URL)
 	exec := func(sql string) {
-		_, err := h.pool.Exec(t.Context(), sql)
+		_, err := h.Pool.Exec(t.Context(), sql)
 		require.NoError(t, err)
 	}
 	r := request(sandbox.TokenErrorThenOK)

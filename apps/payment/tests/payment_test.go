@@ -10,35 +10,37 @@ import (
 	"souk/apps/payment/internal/domain"
 	"souk/apps/payment/internal/sandbox"
 	"souk/apps/payment/internal/service"
+	paymentv1 "souk/gen/go/souk/payment/v1"
 	"souk/pkg/errs"
 	"souk/pkg/failpoint"
+	"souk/pkg/identity"
+	"souk/pkg/moduletest"
 	"souk/pkg/money"
+	"souk/pkg/waittest"
 )
-
-func succeeded(err error) bool { return err == nil }
 
 func TestAuthorizeAndCapture(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := request(sandbox.TokenOK)
-	p, err := h.svc.Authorize(t.Context(), r)
+	p, err := h.authorize(r)
 	require.NoError(t, err)
-	require.Equal(t, domain.Authorized, p.Status)
-	repeated, err := h.svc.Authorize(t.Context(), r)
+	require.Equal(t, "authorized", p.GetStatus())
+	repeated, err := h.authorize(r)
 	require.NoError(t, err)
-	require.Equal(t, p.ID, repeated.ID)
+	require.Equal(t, p.GetId(), repeated.GetId())
 
-	p, err = h.svc.Capture(t.Context(), r.OrderID)
+	p, err = h.capture(r.OrderID)
 	require.NoError(t, err)
-	require.Equal(t, domain.Captured, p.Status)
-	require.Equal(t, r.Amount, p.CapturedAmount())
-	_, err = h.svc.Capture(t.Context(), r.OrderID)
+	require.Equal(t, "captured", p.GetStatus())
+	require.Equal(t, "53.98", p.GetCaptured().GetAmount())
+	_, err = h.capture(r.OrderID)
 	require.NoError(t, err)
-	_, err = h.svc.Void(t.Context(), r.OrderID)
+	_, err = h.void(r.OrderID)
 	require.True(t, errs.Is(err, errs.Conflict), "%v", err)
 
-	require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, h.books(t, p.ID))
-	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, h.events(t, p.ID))
+	require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, h.books(t, p.GetId()))
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, h.Events(p.GetId()))
 	h.clean(t)
 }
 
@@ -70,24 +72,19 @@ func TestTokenDecidesTheOutcome(t *testing.T) {
 					_, err := h.svc.Authorize(t.Context(), r)
 					require.Equal(t, want, errs.CodeOf(err), "attempt %d: %v", i+1, err)
 				}
-				p, err := h.svc.Store.ByOrder(t.Context(), r.OrderID)
-				require.NoError(t, err)
-				require.Equal(t, c.status, p.Status)
-				require.Equal(t, c.reason, p.FailureReason)
+				p := h.payment(t, r.OrderID)
+				require.Equal(t, string(c.status), p.GetStatus())
+				require.Equal(t, c.reason, p.GetFailureReason())
 				require.Equal(t, c.waits, h.timers.waited())
 				if c.status == domain.Authorized {
 					for range 2 {
-						p, err = h.svc.Capture(t.Context(), r.OrderID)
+						_, err := h.capture(r.OrderID)
 						require.NoError(t, err)
 					}
-					require.Equal(
-						t,
-						books{Status: "captured", Captured: 5398, Entries: 2},
-						h.books(t, p.ID),
-						"paid exactly once",
-					)
+					paid := books{Status: "captured", Captured: 5398, Entries: 2}
+					require.Equal(t, paid, h.books(t, p.GetId()), "paid exactly once")
 				} else {
-					require.Equal(t, []string{"evt.payment.initiated", "evt.payment.failed"}, h.events(t, p.ID))
+					require.Equal(t, []string{"evt.payment.initiated", "evt.payment.failed"}, h.Events(p.GetId()))
 				}
 				h.clean(t)
 			})
@@ -117,34 +114,32 @@ func TestLostAuthorizationIsFoundOutFromTheProvider(t *testing.T) {
 		h.svc.Provider = loseAuthorization{h.sandbox}
 		_, err := h.svc.Authorize(t.Context(), r)
 		require.True(t, errs.OutcomeUnknown(err), "%v", err)
-		p, err := h.svc.Store.ByOrder(t.Context(), r.OrderID)
-		require.NoError(t, err)
-		require.Equal(t, domain.Pending, p.Status)
+		require.Equal(t, "pending", h.payment(t, r.OrderID).GetStatus())
 		return h, r
 	}
 	t.Run("capture", func(t *testing.T) {
 		t.Parallel()
 		h, r := lost(t, sandbox.TokenOK)
-		p, err := h.svc.Capture(t.Context(), r.OrderID)
+		p, err := h.capture(r.OrderID)
 		require.NoError(t, err)
-		require.Equal(t, domain.Captured, p.Status)
-		require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, h.books(t, p.ID))
+		require.Equal(t, "captured", p.GetStatus())
+		require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, h.books(t, p.GetId()))
 		h.clean(t)
 	})
 	t.Run("void", func(t *testing.T) {
 		t.Parallel()
 		h, r := lost(t, sandbox.TokenOK)
-		p, err := h.svc.Void(t.Context(), r.OrderID)
+		p, err := h.void(r.OrderID)
 		require.NoError(t, err)
-		require.Equal(t, domain.Voided, p.Status)
-		_, err = h.svc.Capture(t.Context(), r.OrderID)
+		require.Equal(t, "voided", p.GetStatus())
+		_, err = h.capture(r.OrderID)
 		require.True(t, errs.Is(err, errs.Conflict), "%v", err)
 		h.clean(t)
 	})
 	t.Run("never authorized", func(t *testing.T) {
 		t.Parallel()
 		h, r := lost(t, sandbox.TokenErrorThenOK) // an error before any effect
-		_, err := h.svc.Capture(t.Context(), r.OrderID)
+		_, err := h.capture(r.OrderID)
 		require.True(t, errs.Is(err, errs.Unavailable), "%v", err)
 		require.ErrorContains(t, err, "has not answered yet")
 	})
@@ -152,21 +147,21 @@ func TestLostAuthorizationIsFoundOutFromTheProvider(t *testing.T) {
 
 func TestSlowProviderTimesOut(t *testing.T) {
 	t.Parallel()
-	h := setup(t, func(_ *sandbox.Options, d *service.Deps) { d.ProviderTimeout = 200 * time.Millisecond })
-	h.timers.holdBack(true)
+	timeout := moduletest.Config(map[string]any{"provider_timeout": "200ms"})
+	h := setup(t, timeout, inSandbox(map[string]any{"slow_for": "1h"}))
 	r := request(sandbox.TokenSlow)
-	_, err := h.svc.Authorize(t.Context(), r)
+	_, err := h.authorize(r)
 	require.Equal(t, errs.Timeout, errs.CodeOf(err), "%v", err)
-	h.timers.holdBack(false)
+	faster := paymentv1.NewPaymentServiceClient(h.Another(inSandbox(nil)).Client("order"))
 	retry := func(f func() error) { // a slow machine may time out, too
-		require.Eventually(t, func() bool {
+		waittest.Until(t, func() bool {
 			err := f()
 			require.True(t, err == nil || errs.OutcomeUnknown(err), "%v", err)
 			return err == nil
-		}, 20*time.Second, time.Millisecond)
+		}, "each attempt timed out")
 	}
-	retry(func() error { _, err := h.svc.Authorize(t.Context(), r); return err })
-	retry(func() error { _, err := h.svc.Capture(t.Context(), r.OrderID); return err })
+	retry(func() error { _, err := authorize(t, faster, r); return err })
+	retry(func() error { _, err := h.capture(r.OrderID); return err })
 	h.clean(t)
 }
 
@@ -175,18 +170,16 @@ func TestCashOnDeliveryUsesNoProvider(t *testing.T) {
 	h := setup(t)
 	r := request("")
 	r.Method = domain.CashOnDelivery
-	p, err := h.svc.Authorize(t.Context(), r)
+	p, err := h.authorize(r)
 	require.NoError(t, err)
-	require.Equal(t, domain.Authorized, p.Status)
-	p, err = h.svc.Capture(t.Context(), r.OrderID)
+	require.Equal(t, "authorized", p.GetStatus())
+	p, err = h.capture(r.OrderID)
 	require.NoError(t, err)
-	require.Equal(t, domain.Captured, p.Status)
-	p, err = h.svc.Refund(t.Context(), r.OrderID, "all", nil)
+	require.Equal(t, "captured", p.GetStatus())
+	p, err = h.refund(r.OrderID, "all", nil)
 	require.NoError(t, err)
-	require.Equal(t, domain.Refunded, p.Status)
-	var charges int
-	require.NoError(t, h.pool.QueryRow(t.Context(), `select count(*) from sandbox.charge`).Scan(&charges))
-	require.Zero(t, charges)
+	require.Equal(t, "refunded", p.GetStatus())
+	require.Zero(t, h.rows(t, "sandbox.charge"))
 	h.clean(t)
 }
 
@@ -209,13 +202,12 @@ func TestInvalidRequestsAreRefused(t *testing.T) {
 			t.Parallel()
 			r := request(sandbox.TokenOK)
 			c.change(&r)
-			_, err := h.svc.Authorize(t.Context(), r)
+			_, err := h.authorize(r)
 			require.Equal(t, c.code, errs.CodeOf(err), "%v", err)
 			if c.path != "" {
 				require.Equal(t, c.path, errs.From(err).Fields[0].Path)
 			}
-			_, err = h.svc.Store.ByOrder(t.Context(), r.OrderID)
-			require.True(t, errs.Is(err, errs.NotFound), "nothing may be stored")
+			require.Zero(t, h.rows(t, "payment where order_id = '"+r.OrderID+"'"), "nothing may be stored")
 		})
 	}
 }
@@ -224,7 +216,7 @@ func TestOneOrderHasOneRequest(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := request(sandbox.TokenOK)
-	_, err := h.svc.Authorize(t.Context(), r)
+	_, err := h.authorize(r)
 	require.NoError(t, err)
 	for _, change := range []func(*domain.Request){
 		func(r *domain.Request) { r.Amount = money.New(5399, "BRL") },
@@ -234,7 +226,7 @@ func TestOneOrderHasOneRequest(t *testing.T) {
 	} {
 		other := r
 		change(&other)
-		_, err = h.svc.Authorize(t.Context(), other)
+		_, err = h.authorize(other)
 		require.True(t, errs.Is(err, errs.IdempotencyMismatch), "%v", err)
 	}
 }
@@ -243,16 +235,15 @@ func TestConcurrentCallsChargeOnce(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := request(sandbox.TokenOK)
-	for _, err := range concurrently(100, func(int) error { _, err := h.svc.Authorize(t.Context(), r); return err }) {
+	for _, err := range moduletest.Concurrently(100, func(int) error { _, err := h.authorize(r); return err }) {
 		require.NoError(t, err)
 	}
-	for _, err := range concurrently(100, func(int) error { _, err := h.svc.Capture(t.Context(), r.OrderID); return err }) {
+	for _, err := range moduletest.Concurrently(100, func(int) error { _, err := h.capture(r.OrderID); return err }) {
 		require.NoError(t, err)
 	}
-	p, err := h.svc.Store.ByOrder(t.Context(), r.OrderID)
-	require.NoError(t, err)
-	require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, h.books(t, p.ID))
-	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, h.events(t, p.ID))
+	p := h.payment(t, r.OrderID)
+	require.Equal(t, books{Status: "captured", Captured: 5398, Entries: 2}, h.books(t, p.GetId()))
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, h.Events(p.GetId()))
 	h.clean(t)
 }
 
@@ -261,45 +252,45 @@ func TestVoidPreventsCapture(t *testing.T) {
 	h := setup(t)
 	t.Run("of an authorization", func(t *testing.T) {
 		r := request(sandbox.TokenOK)
-		p, err := h.svc.Authorize(t.Context(), r)
+		p, err := h.authorize(r)
 		require.NoError(t, err)
 		for range 2 {
-			p, err = h.svc.Void(t.Context(), r.OrderID)
+			p, err = h.void(r.OrderID)
 			require.NoError(t, err)
-			require.Equal(t, domain.Voided, p.Status)
+			require.Equal(t, "voided", p.GetStatus())
 		}
-		require.Equal(t, "voided", h.books(t, p.ID).Status)
-		_, err = h.svc.Capture(t.Context(), r.OrderID)
+		require.Equal(t, "voided", h.books(t, p.GetId()).Status)
+		_, err = h.capture(r.OrderID)
 		require.True(t, errs.Is(err, errs.Conflict), "%v", err)
-		_, err = h.svc.Authorize(t.Context(), r)
+		_, err = h.authorize(r)
 		require.True(t, errs.Is(err, errs.Conflict), "%v", err)
 	})
 	t.Run("without payment", func(t *testing.T) {
 		r := request(sandbox.TokenOK)
 		for range 2 {
-			p, err := h.svc.Void(t.Context(), r.OrderID)
+			p, err := h.void(r.OrderID)
 			require.NoError(t, err)
-			require.True(t, p.IsTombstone())
+			require.Nil(t, p, "a tombstone is not a payment")
 		}
-		_, err := h.svc.Authorize(t.Context(), r)
+		_, err := h.authorize(r)
 		require.True(t, errs.Is(err, errs.Conflict), "a late authorization meets the tombstone: %v", err)
 	})
 	t.Run("after a lost answer", func(t *testing.T) {
 		r := request(sandbox.TokenTimeoutThenOK)
-		_, err := h.svc.Authorize(t.Context(), r)
+		_, err := h.authorize(r)
 		require.True(t, errs.Is(err, errs.Timeout), "%v", err)
-		p, err := h.svc.Void(t.Context(), r.OrderID)
+		p, err := h.void(r.OrderID)
 		require.NoError(t, err)
-		require.Equal(t, "voided", h.books(t, p.ID).Status)
+		require.Equal(t, "voided", h.books(t, p.GetId()).Status)
 	})
 	t.Run("unknown to the provider", func(t *testing.T) {
 		r := request(sandbox.TokenErrorThenOK)
 		_, err := h.svc.Authorize(t.Context(), r)
 		require.True(t, errs.Is(err, errs.Unavailable), "%v", err)
-		p, err := h.svc.Void(t.Context(), r.OrderID)
+		p, err := h.void(r.OrderID)
 		require.NoError(t, err)
-		require.Equal(t, domain.Voided, p.Status)
-		charge, err := h.sandbox.Authorize(t.Context(), p.ID, sandbox.TokenOK, r.Amount)
+		require.Equal(t, "voided", p.GetStatus())
+		charge, err := h.sandbox.Authorize(t.Context(), p.GetId(), sandbox.TokenOK, r.Amount)
 		require.NoError(t, err)
 		require.Equal(t, domain.ChargeVoided, charge.State, "the provider has a tombstone, too")
 	})
@@ -311,21 +302,19 @@ func TestConcurrentVoidAndCaptureAgree(t *testing.T) {
 	h := setup(t)
 	for range 20 {
 		r := request(sandbox.TokenOK)
-		p, err := h.svc.Authorize(t.Context(), r)
+		_, err := h.authorize(r)
 		require.NoError(t, err)
-		out := concurrently(8, func(i int) error {
+		out := moduletest.Concurrently(8, func(i int) error {
 			if i%2 == 0 {
-				_, err := h.svc.Capture(t.Context(), r.OrderID)
+				_, err := h.capture(r.OrderID)
 				return err
 			}
-			_, err := h.svc.Void(t.Context(), r.OrderID)
+			_, err := h.void(r.OrderID)
 			return err
 		})
-		p, err = h.svc.Store.ByID(t.Context(), p.ID)
-		require.NoError(t, err)
-		b := h.books(t, p.ID)
-		require.Equal(t, string(p.Status), b.Status, "both sides agree: %v", out)
-		require.Contains(t, []domain.Status{domain.Captured, domain.Voided}, p.Status)
+		p := h.payment(t, r.OrderID)
+		require.Equal(t, p.GetStatus(), h.books(t, p.GetId()).Status, "both sides agree: %v", out)
+		require.Contains(t, []string{"captured", "voided"}, p.GetStatus())
 	}
 	h.clean(t)
 }
@@ -421,22 +410,29 @@ func TestAdoptMovesGuestPaymentsToUser(t *testing.T) {
 	pay := func(customerID string) (orderID, paymentID string) {
 		r := request(sandbox.TokenOK)
 		r.CustomerID = customerID
-		p, err := h.svc.Authorize(t.Context(), r)
+		p, err := h.authorize(r)
 		require.NoError(t, err)
-		_, err = h.svc.Capture(t.Context(), r.OrderID)
+		_, err = h.capture(r.OrderID)
 		require.NoError(t, err)
-		return r.OrderID, p.ID
+		return r.OrderID, p.GetId()
 	}
 	order, mine := pay("gst_1")
 	other, theirs := pay("gst_2")
+	member := h.AsUser("usr_1")
+	guest := h.As(identity.Actor{Kind: identity.KindGuest, ID: "gst_1"})
+	get := func(ctx context.Context, paymentID string) error {
+		_, err := h.gateway.GetPayment(ctx, &paymentv1.GetPaymentRequest{Id: paymentID})
+		return err
+	}
+	require.NoError(t, get(guest, mine))
 	for range 2 {
-		require.NoError(t, h.svc.Adopt(t.Context(), "gst_1", "usr_1", []string{order, other}))
-		_, err := h.svc.Get(t.Context(), mine, "usr_1")
+		_, err := h.order.AdoptPayments(t.Context(), &paymentv1.AdoptPaymentsRequest{
+			GuestId: "gst_1", UserId: "usr_1", OrderIds: []string{order, other},
+		})
 		require.NoError(t, err)
-		_, err = h.svc.Get(t.Context(), mine, "gst_1")
-		require.True(t, errs.Is(err, errs.NotFound), "%v", err)
-		_, err = h.svc.Get(t.Context(), theirs, "usr_1")
-		require.True(t, errs.Is(err, errs.NotFound), "%v", err)
+		require.NoError(t, get(member, mine))
+		require.Equal(t, errs.NotFound, errs.CodeOf(get(guest, mine)))
+		require.Equal(t, errs.NotFound, errs.CodeOf(get(member, theirs)))
 	}
 	h.clean(t)
 }

@@ -16,6 +16,7 @@ import (
 	"souk/apps/payment/internal/service"
 	"souk/pkg/errs"
 	"souk/pkg/migration"
+	"souk/pkg/moduletest"
 	"souk/pkg/money"
 	"souk/pkg/outbox"
 	"souk/pkg/pgtest"
@@ -85,7 +86,7 @@ func TestFailingPaymentsDoNotBlockReconcile(t *testing.T) {
 	// many authorizes n payments and calls do with each.
 	many := func(t *testing.T, h *harness, n int, do func(r domain.Request) error) []string {
 		ids := make([]string, n)
-		for _, err := range concurrently(n, func(i int) error {
+		for _, err := range moduletest.Concurrently(n, func(i int) error {
 			r := request(sandbox.TokenOK)
 			p, err := h.svc.Authorize(t.Context(), r)
 			if err != nil {
@@ -172,7 +173,7 @@ func TestReconcileDoesNotAskAboutKnownOutcomes(t *testing.T) {
 	_, err = h.svc.Authorize(t.Context(), open)
 	require.NoError(t, err)
 	require.Equal(t, 1, h.rows(t, "payment where asked_at is not null"))
-	_, err = h.pool.Exec(t.Context(), `update payment set asked_at = created_at`)
+	_, err = h.Pool.Exec(t.Context(), `update payment set asked_at = created_at`)
 	require.NoError(t, err)
 	for want := range 2 {
 		h.reconcile(t)
@@ -187,7 +188,7 @@ func TestMigrationQueuesOpenPayments(t *testing.T) {
 	before := fstest.MapFS{}
 	for _, name := range []string{"000001_payments", "000002_sandbox"} {
 		for _, direction := range []string{".up.sql", ".down.sql"} {
-			sql, err := fs.ReadFile(payment.Module.Migrations, name+direction)
+			sql, err := fs.ReadFile(payment.Module.Migrations, "db/migrations/"+name+direction)
 			require.NoError(t, err)
 			before[name+direction] = &fstest.MapFile{Data: sql}
 		}

@@ -1,8 +1,8 @@
 package tests
 
 import (
-	"context"
-	"crypto/ed25519"
+	"maps"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -14,7 +14,6 @@ import (
 
 	"souk/apps/payment"
 	"souk/apps/payment/internal/domain"
-	"souk/apps/payment/internal/handler"
 	"souk/apps/payment/internal/repository"
 	"souk/apps/payment/internal/sandbox"
 	"souk/apps/payment/internal/service"
@@ -22,23 +21,18 @@ import (
 	"souk/pkg/breaker"
 	"souk/pkg/clock"
 	"souk/pkg/id"
-	"souk/pkg/identity"
-	"souk/pkg/migration"
+	"souk/pkg/moduletest"
 	"souk/pkg/money"
-	"souk/pkg/outbox"
-	"souk/pkg/pgtest"
-	"souk/pkg/rpc"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const secret = "a-secret-of-the-sandbox"
 
-// timers decides when the sandbox's waits end: at once, unless hold is set.
+// timers records the sandbox's waits and ends them at once.
 type timers struct {
 	mu    sync.Mutex
 	waits []time.Duration
-	hold  bool
 }
 
 func (t *timers) after(d time.Duration) <-chan time.Time {
@@ -46,16 +40,8 @@ func (t *timers) after(d time.Duration) <-chan time.Time {
 	defer t.mu.Unlock()
 	t.waits = append(t.waits, d)
 	c := make(chan time.Time, 1)
-	if !t.hold {
-		c <- time.Time{}
-	}
+	c <- time.Time{}
 	return c
-}
-
-func (t *timers) holdBack(on bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.hold = on
 }
 
 func (t *timers) waited() []time.Duration {
@@ -64,105 +50,131 @@ func (t *timers) waited() []time.Duration {
 	return append([]time.Duration(nil), t.waits...)
 }
 
-// harness is a payment service on a database of its own.
-type harness struct {
-	pool    *pgxpool.Pool
+// process is what another process of the service has: the use cases and the sandbox. A test uses it for what no call
+// reaches, such as a lost answer or one pass of a chore. Its calls are not retried, unlike those of the clients.
+type process struct {
 	svc     *service.Service
 	sandbox *sandbox.Provider
-	clock   *clock.Manual
 	timers  *timers
-	conn    *rpc.Local
-	// as signs as a service. asUser signs as the gateway for a user.
-	as     func(ctx context.Context, name string) context.Context
-	asUser func(ctx context.Context, userID string) context.Context
 }
 
-type option func(*sandbox.Options, *service.Deps)
-
-func migrations(t testing.TB) []migration.Set {
+// newProcess returns a process whose sandbox posts webhooks to webhookURL, unless that is "".
+func newProcess(t testing.TB, pool *pgxpool.Pool, c clock.Clock, webhookURL string) *process {
 	t.Helper()
-	return []migration.Set{outbox.Migrations(), {Name: "payment", FS: payment.Module.Migrations}}
-}
-
-func setup(t testing.TB, opts ...option) *harness {
-	t.Helper()
-	return setupOn(t, pgtest.New(t, migrations(t)...), opts...)
-}
-
-func setupOn(t testing.TB, pool *pgxpool.Pool, opts ...option) *harness {
-	t.Helper()
-	h := &harness{pool: pool, clock: clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)), timers: &timers{}}
-	so := sandbox.Options{
-		DB: h.pool, Clock: h.clock, Logger: zap.NewNop(), Secret: secret,
-		LostAfter: time.Second, SlowFor: 3 * time.Second, After: h.timers.after,
-	}
-	sd := service.Deps{
-		Store: repository.Open(
-			h.pool,
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	p := &process{timers: &timers{}}
+	p.sandbox = sandbox.New(sandbox.Options{
+		DB: pool, Clock: c, Logger: zap.NewNop(), Secret: secret,
+		WebhookURL: webhookURL, HTTP: &http.Client{Transport: transport},
+		LostAfter: time.Second, SlowFor: 3 * time.Second, After: p.timers.after,
+	})
+	p.svc = service.New(service.Deps{
+		Store: repository.New(
+			pool,
 			func() {},
 		),
 		Breakers:        breaker.NewRegistry(breaker.Options{MinRequests: 1 << 30}, nil),
-		Clock:           h.clock,
+		Clock:           c,
 		Logger:          zap.NewNop(),
+		Provider:        p.sandbox,
 		ProviderName:    sandbox.Name,
 		ProviderTimeout: 30 * time.Second,
-	}
-	for _, o := range opts {
-		o(&so, &sd)
-	}
-	h.sandbox = sandbox.Open(so)
-	if sd.Provider == nil {
-		sd.Provider = h.sandbox
-	}
-	h.svc = service.New(sd)
-	h.serve(t)
+	})
+	return p
+}
+
+// harness is the payment service with the sandbox as its provider, clients of it, and another process of it.
+type harness struct {
+	*moduletest.Service
+	*process
+	t              testing.TB
+	clock          *clock.Manual
+	order, gateway paymentv1.PaymentServiceClient
+}
+
+// setup starts the service. Its clock stands still, its sandbox answers at once, and its chores run only at the start.
+func setup(t testing.TB, opts ...moduletest.Option) *harness { return setupWebhooks(t, "", opts...) }
+
+// setupWebhooks is setup with a sandbox that posts webhooks to a URL.
+func setupWebhooks(t testing.TB, url string, opts ...moduletest.Option) *harness {
+	t.Helper()
+	h := &harness{t: t, clock: clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))}
+	h.Service = moduletest.Start(t, payment.Module, append([]moduletest.Option{
+		moduletest.Clock(h.clock),
+		moduletest.Config(map[string]any{
+			"provider": sandbox.Name, "provider_timeout": "30s", "reconcile": map[string]any{"every": "24h"},
+		}),
+		inSandbox(map[string]any{"webhook_url": url}),
+	}, opts...)...)
+	h.order = paymentv1.NewPaymentServiceClient(h.Client("order"))
+	h.gateway = paymentv1.NewPaymentServiceClient(h.Client("gateway"))
+	h.process = newProcess(t, h.Pool, h.clock, url)
 	return h
 }
 
-// serve serves the service's contract on an in-process connection.
-func (h *harness) serve(t testing.TB) {
-	t.Helper()
-	seed := []byte("a seed of thirty-two bytes, or so")
-	system := clock.System{}
-	gateway, order := identity.DeriveKey(seed, "gateway"), identity.DeriveKey(seed, "order")
-	verifier := identity.NewVerifier(
-		map[string]ed25519.PublicKey{
-			"gateway": gateway.Public().(ed25519.PublicKey),
-			"order":   order.Public().(ed25519.PublicKey),
-		},
-		system,
-	)
-	server := rpc.NewServer(rpc.ServerOptions{Service: "payment", Verifier: verifier})
-	paymentv1.RegisterPaymentServiceServer(server, &handler.RPC{Service: h.svc})
-	require.NoError(t, server.Err())
-	h.conn = rpc.NewLocal()
-	stop, err := h.conn.Serve(t.Context(), server)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = stop(context.Background()) })
-	signers := map[string]*identity.Signer{
-		"gateway": identity.NewSigner(
-			"gateway",
-			gateway,
-			time.Minute,
-			system,
-		),
-		"order": identity.NewSigner("order", order, time.Minute, system),
-	}
-	token := func(ctx context.Context, issuer string, a identity.Actor) context.Context {
-		tok, _, err := signers[issuer].Sign(a)
-		require.NoError(t, err)
-		return identity.WithToken(ctx, tok)
-	}
-	h.as = func(ctx context.Context, name string) context.Context {
-		return token(ctx, name, identity.Service(name))
-	}
-	h.asUser = func(ctx context.Context, userID string) context.Context {
-		return token(ctx, "gateway", identity.Actor{Kind: identity.KindUser, ID: userID})
-	}
+// inSandbox configures the sandbox.
+func inSandbox(fields map[string]any) moduletest.Option {
+	all := map[string]any{"webhook_secret": secret, "webhook_every": "24h", "lost_after": "0s", "slow_for": "0s"}
+	maps.Copy(all, fields)
+	return moduletest.Config(map[string]any{"sandbox": all})
 }
 
-func (h *harness) client() paymentv1.PaymentServiceClient {
-	return paymentv1.NewPaymentServiceClient(rpc.NewClient(h.conn, rpc.ClientOptions{Service: "test"}))
+func (h *harness) authorize(r domain.Request) (*paymentv1.Payment, error) {
+	return authorize(h.t, h.order, r)
+}
+
+func authorize(t testing.TB, c paymentv1.PaymentServiceClient, r domain.Request) (*paymentv1.Payment, error) {
+	res, err := c.Authorize(t.Context(), &paymentv1.AuthorizeRequest{
+		OrderId:    r.OrderID,
+		CustomerId: r.CustomerID,
+		Amount:     r.Amount.ToProto(),
+		Method:     string(r.Method),
+		Token:      r.Token,
+	})
+	return res.GetPayment(), err
+}
+
+func (h *harness) capture(orderID string) (*paymentv1.Payment, error) {
+	res, err := h.order.Capture(h.t.Context(), &paymentv1.CaptureRequest{OrderId: orderID})
+	return res.GetPayment(), err
+}
+
+func (h *harness) void(orderID string) (*paymentv1.Payment, error) {
+	res, err := h.order.Void(h.t.Context(), &paymentv1.VoidRequest{OrderId: orderID})
+	return res.GetPayment(), err
+}
+
+// refund pays back amount, or all that is left if it is nil.
+func (h *harness) refund(orderID, key string, amount *money.Money) (*paymentv1.Payment, error) {
+	r := &paymentv1.RefundRequest{OrderId: orderID, IdempotencyKey: key}
+	if amount != nil {
+		r.Amount = amount.ToProto()
+	}
+	res, err := h.order.Refund(h.t.Context(), r)
+	return res.GetPayment(), err
+}
+
+// payment returns the payment of an order, as its customer usr_1 sees it.
+func (h *harness) payment(t testing.TB, orderID string) *paymentv1.Payment {
+	t.Helper()
+	paymentID := moduletest.Value[string](h.Service, `select id from payment where order_id = $1`, orderID)
+	res, err := h.gateway.GetPayment(h.AsUser("usr_1"), &paymentv1.GetPaymentRequest{Id: paymentID})
+	require.NoError(t, err)
+	return res.GetPayment()
+}
+
+// webhook passes a webhook on, as the gateway does.
+func (h *harness) webhook(body []byte, signature string) (duplicate bool, err error) {
+	res, err := h.gateway.ReceiveWebhook(h.t.Context(), &paymentv1.ReceiveWebhookRequest{
+		Provider: sandbox.Name, Body: body, Signature: signature,
+	})
+	return res.GetDuplicate(), err
+}
+
+// signed passes a webhook on that the sandbox has signed now.
+func (h *harness) signed(body []byte) (duplicate bool, err error) {
+	return h.webhook(body, sandbox.Sign(secret, h.clock.Now(), body))
 }
 
 func request(token string) domain.Request {
@@ -186,7 +198,7 @@ type books struct {
 func (h *harness) books(t testing.TB, paymentID string) books {
 	t.Helper()
 	var b books
-	err := h.pool.QueryRow(t.Context(), `select status, captured, refunded,
+	err := h.Pool.QueryRow(t.Context(), `select status, captured, refunded,
 		(select count(*) from sandbox.ledger_entry e where e.key = c.key) from sandbox.charge c where key = $1`, paymentID).
 		Scan(&b.Status, &b.Captured, &b.Refunded, &b.Entries)
 	require.NoError(t, err)
@@ -196,53 +208,16 @@ func (h *harness) books(t testing.TB, paymentID string) books {
 // rows counts a table's rows.
 func (h *harness) rows(t testing.TB, table string) int {
 	t.Helper()
-	var n int
-	require.NoError(t, h.pool.QueryRow(t.Context(), `select count(*) from `+table).Scan(&n))
-	return n
-}
-
-func (h *harness) events(t testing.TB, paymentID string) []string {
-	t.Helper()
-	var subjects []string
-	err := h.pool.QueryRow(t.Context(), `select coalesce(array_agg(subject order by seq), '{}') from outbox where aggregate_id = $1`, paymentID).
-		Scan(&subjects)
-	require.NoError(t, err)
-	return subjects
+	return moduletest.Value[int](h.Service, `select count(*) from `+table)
 }
 
 // clean fails the test unless Verify finds every invariant intact.
 func (h *harness) clean(t testing.TB) {
 	t.Helper()
-	findings, err := payment.Verify(t.Context(), h.pool)
+	findings, err := payment.Module.Verify(t.Context(), h.Pool)
 	require.NoError(t, err)
 	require.NotEmpty(t, findings)
 	for _, f := range findings {
 		require.Zero(t, f.Wrong, "%s: %s", f.Check, f.Example)
 	}
-}
-
-// concurrently runs f n times at once and returns the errors.
-func concurrently(n int, f func(i int) error) []error {
-	out := make([]error, n)
-	var ready, wg sync.WaitGroup
-	ready.Add(n)
-	for i := range n {
-		wg.Go(func() {
-			ready.Done()
-			ready.Wait()
-			out[i] = f(i)
-		})
-	}
-	wg.Wait()
-	return out
-}
-
-func count(errors []error, match func(error) bool) int {
-	n := 0
-	for _, err := range errors {
-		if match(err) {
-			n++
-		}
-	}
-	return n
 }

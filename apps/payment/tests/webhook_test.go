@@ -8,16 +8,16 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"souk/apps/payment/internal/domain"
 	"souk/apps/payment/internal/sandbox"
-	"souk/apps/payment/internal/service"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	"souk/pkg/errs"
+	"souk/pkg/moduletest"
 )
 
 func notice(eventID, paymentID, status string) []byte {
@@ -30,10 +30,10 @@ func TestWebhookNeedsValidSignature(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := request(sandbox.TokenOK)
-	p, err := h.svc.Authorize(t.Context(), r)
+	p, err := h.authorize(r)
 	require.NoError(t, err)
 	now := h.clock.Now()
-	body := notice("whe_1", p.ID, "captured")
+	body := notice("whe_1", p.GetId(), "captured")
 	good := sandbox.Sign(secret, now, body)
 	for name, c := range map[string]struct {
 		body      []byte
@@ -43,23 +43,24 @@ func TestWebhookNeedsValidSignature(t *testing.T) {
 		"none":              {body, "", errs.Unauthenticated},
 		"nonsense":          {body, "t=1,v1=zz", errs.Unauthenticated},
 		"another secret":    {body, sandbox.Sign("not the secret at all", now, body), errs.Unauthenticated},
-		"another body":      {notice("whe_2", p.ID, "captured"), good, errs.Unauthenticated},
+		"another body":      {notice("whe_2", p.GetId(), "captured"), good, errs.Unauthenticated},
 		"too old":           {body, sandbox.Sign(secret, now.Add(-5*time.Minute-time.Second), body), errs.Unauthenticated},
 		"from the future":   {body, sandbox.Sign(secret, now.Add(5*time.Minute+time.Second), body), errs.Unauthenticated},
 		"another time":      {body, strings.Replace(good, "t=", "t=1", 1), errs.Unauthenticated},
 		"no JSON":           {[]byte("{"), sandbox.Sign(secret, now, []byte("{")), errs.Invalid},
-		"no status":         {notice("whe_3", p.ID, "lost"), sandbox.Sign(secret, now, notice("whe_3", p.ID, "lost")), errs.Invalid},
+		"no status":         {notice("whe_3", p.GetId(), "lost"), sandbox.Sign(secret, now, notice("whe_3", p.GetId(), "lost")), errs.Invalid},
 		"no such payment":   {notice("whe_4", "pay_none", "captured"), sandbox.Sign(secret, now, notice("whe_4", "pay_none", "captured")), errs.NotFound},
-		"no such refund":    {[]byte(`{"id":"whe_5","charge":{"key":"` + p.ID + `","status":"authorized"},"refund":"ref_x"}`), "", errs.NotFound},
+		"no such refund":    {[]byte(`{"id":"whe_5","charge":{"key":"` + p.GetId() + `","status":"authorized"},"refund":"ref_x"}`), "", errs.NotFound},
 		"the good one late": {body, sandbox.Sign(secret, now.Add(-4*time.Minute), body), ""},
 	} {
 		if c.signature == "" && name != "none" {
 			c.signature = sandbox.Sign(secret, now, c.body)
 		}
-		_, err := h.svc.ReceiveWebhook(t.Context(), sandbox.Name, c.body, c.signature)
+		_, err := h.webhook(c.body, c.signature)
 		require.Equal(t, c.code, errs.CodeOf(err), "%s: %v", name, err)
 	}
-	_, err = h.svc.ReceiveWebhook(t.Context(), "stripe", body, good)
+	stripe := &paymentv1.ReceiveWebhookRequest{Provider: "stripe", Body: body, Signature: good}
+	_, err = h.gateway.ReceiveWebhook(t.Context(), stripe)
 	require.Equal(t, errs.NotFound, errs.CodeOf(err))
 }
 
@@ -67,31 +68,24 @@ func TestWebhookIsAppliedOnce(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := request(sandbox.TokenOK)
-	p, err := h.svc.Authorize(t.Context(), r)
+	p, err := h.authorize(r)
 	require.NoError(t, err)
-	_, err = h.sandbox.Capture(t.Context(), p.ID) // the answer never arrived
+	_, err = h.sandbox.Capture(t.Context(), p.GetId()) // the answer never arrived
 	require.NoError(t, err)
-	body := notice("whe_1", p.ID, "captured")
-	var mu sync.Mutex
-	fresh := 0
-	for _, err := range concurrently(20, func(int) error {
-		res, err := h.client().ReceiveWebhook(h.as(t.Context(), "gateway"), &paymentv1.ReceiveWebhookRequest{
-			Provider: "sandbox", Body: body, Signature: sandbox.Sign(secret, h.clock.Now(), body),
-		})
-		if err == nil && !res.GetDuplicate() {
-			mu.Lock()
-			defer mu.Unlock()
-			fresh++
+	body := notice("whe_1", p.GetId(), "captured")
+	var fresh atomic.Int64
+	for _, err := range moduletest.Concurrently(20, func(int) error {
+		duplicate, err := h.signed(body)
+		if err == nil && !duplicate {
+			fresh.Add(1)
 		}
 		return err
 	}) {
 		require.NoError(t, err)
 	}
-	require.Equal(t, 1, fresh)
-	p, err = h.svc.Store.ByID(t.Context(), p.ID)
-	require.NoError(t, err)
-	require.Equal(t, domain.Captured, p.Status)
-	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, h.events(t, p.ID))
+	require.EqualValues(t, 1, fresh.Load())
+	require.Equal(t, "captured", h.payment(t, r.OrderID).GetStatus())
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, h.Events(p.GetId()))
 	h.clean(t)
 }
 
@@ -99,42 +93,37 @@ func TestWebhookAppliesEachOfSeveralNotices(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	known, update := request(sandbox.TokenOK), request(sandbox.TokenOK)
-	a, err := h.svc.Authorize(t.Context(), known)
+	a, err := h.authorize(known)
 	require.NoError(t, err)
-	_, err = h.svc.Capture(t.Context(), known.OrderID)
+	_, err = h.capture(known.OrderID)
 	require.NoError(t, err)
-	b, err := h.svc.Authorize(t.Context(), update)
+	b, err := h.authorize(update)
 	require.NoError(t, err)
-	_, err = h.sandbox.Capture(t.Context(), b.ID) // the answer never arrived
+	_, err = h.sandbox.Capture(t.Context(), b.GetId()) // the answer never arrived
 	require.NoError(t, err)
 	several := func(notices ...[]byte) []byte {
 		return []byte(`{"notices":[` + string(bytes.Join(notices, []byte(","))) + `]}`)
 	}
-	take := func(body []byte) (bool, error) {
-		return h.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, sandbox.Sign(secret, h.clock.Now(), body))
-	}
-	old := notice("whe_1", a.ID, "authorized")
-	duplicate, err := take(several(old, notice("whe_2", a.ID, "captured"), notice("whe_3", b.ID, "captured")))
+	old := notice("whe_1", a.GetId(), "authorized")
+	duplicate, err := h.signed(
+		several(old, notice("whe_2", a.GetId(), "captured"), notice("whe_3", b.GetId(), "captured")),
+	)
 	require.NoError(t, err)
 	require.False(t, duplicate)
-	b, err = h.svc.Store.ByID(t.Context(), b.ID)
-	require.NoError(t, err)
-	require.Equal(t, domain.Captured, b.Status, "the webhook replaces the lost answer")
+	require.Equal(t, "captured", h.payment(t, update.OrderID).GetStatus(), "the webhook replaces the lost answer")
 
-	duplicate, err = take(several(notice("whe_3", b.ID, "captured"), old))
+	duplicate, err = h.signed(several(notice("whe_3", b.GetId(), "captured"), old))
 	require.NoError(t, err)
 	require.True(t, duplicate)
-	duplicate, err = take(several(old, notice("whe_4", b.ID, "authorized")))
+	duplicate, err = h.signed(several(old, notice("whe_4", b.GetId(), "authorized")))
 	require.NoError(t, err)
 	require.False(t, duplicate, "one of them is new")
-	var n int
-	require.NoError(t, h.pool.QueryRow(t.Context(), `select count(*) from webhook_inbox`).Scan(&n))
-	require.Equal(t, 4, n)
-	_, err = take(several(notice("whe_5", "pay_none", "captured"), old))
+	require.Equal(t, 4, h.rows(t, "webhook_inbox"))
+	_, err = h.signed(several(notice("whe_5", "pay_none", "captured"), old))
 	require.Equal(t, errs.NotFound, errs.CodeOf(err))
-	_, err = take(several(old, []byte(`{"id":""}`)))
+	_, err = h.signed(several(old, []byte(`{"id":""}`)))
 	require.Equal(t, errs.Invalid, errs.CodeOf(err))
-	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, h.events(t, b.ID), "published once")
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed"}, h.Events(b.GetId()), "published once")
 	h.clean(t)
 }
 
@@ -143,44 +132,29 @@ func TestWebhookConcurrentWithItsCallIsAppliedOnce(t *testing.T) {
 	h := setup(t)
 	for i := range 100 {
 		r := request(sandbox.TokenOK)
-		p, err := h.svc.Authorize(t.Context(), r)
+		p, err := h.authorize(r)
 		require.NoError(t, err)
-		captured, authorized := notice(
-			fmt.Sprintf("whe_c%d", i),
-			p.ID,
-			"captured",
-		), notice(
-			fmt.Sprintf("whe_a%d", i),
-			p.ID,
-			"authorized",
-		)
-		for _, err := range concurrently(3, func(n int) error {
+		for _, err := range moduletest.Concurrently(3, func(n int) error {
 			switch n {
 			case 0:
-				_, err := h.svc.Capture(t.Context(), r.OrderID)
+				_, err := h.capture(r.OrderID)
 				return err
 			case 1: // a notice follows its effect, so the charge is captured by then
-				if _, err := h.sandbox.Capture(t.Context(), p.ID); err != nil {
+				if _, err := h.sandbox.Capture(t.Context(), p.GetId()); err != nil {
 					return err
 				}
-				_, err := h.svc.ReceiveWebhook(t.Context(), sandbox.Name, captured, sandbox.Sign(secret, h.clock.Now(), captured))
+				_, err := h.signed(notice(fmt.Sprintf("whe_c%d", i), p.GetId(), "captured"))
 				return err
 			default: // an outdated notice
-				_, err := h.svc.ReceiveWebhook(t.Context(), sandbox.Name, authorized, sandbox.Sign(secret, h.clock.Now(), authorized))
+				_, err := h.signed(notice(fmt.Sprintf("whe_a%d", i), p.GetId(), "authorized"))
 				return err
 			}
 		}) {
 			require.NoError(t, err)
 		}
-		p, err = h.svc.Store.ByID(t.Context(), p.ID)
-		require.NoError(t, err)
-		require.Equal(t, domain.Captured, p.Status)
-		require.Equal(
-			t,
-			[]string{"evt.payment.initiated", "evt.payment.completed"},
-			h.events(t, p.ID),
-			"published once",
-		)
+		require.Equal(t, "captured", h.payment(t, r.OrderID).GetStatus())
+		once := []string{"evt.payment.initiated", "evt.payment.completed"}
+		require.Equal(t, once, h.Events(p.GetId()), "published once")
 	}
 	h.clean(t)
 }
@@ -189,17 +163,14 @@ func TestWebhookAuthorizesPendingPayment(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := request(sandbox.TokenTimeoutThenOK)
-	_, err := h.svc.Authorize(t.Context(), r)
+	_, err := h.authorize(r)
 	require.Equal(t, errs.Timeout, errs.CodeOf(err), "%v", err)
-	p, err := h.svc.Store.ByOrder(t.Context(), r.OrderID)
+	p := h.payment(t, r.OrderID)
+	require.Equal(t, "pending", p.GetStatus())
+	_, err = h.signed(notice("whe_1", p.GetId(), "authorized"))
 	require.NoError(t, err)
-	require.Equal(t, domain.Pending, p.Status)
-	body := notice("whe_1", p.ID, "authorized")
-	_, err = h.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, sandbox.Sign(secret, h.clock.Now(), body))
-	require.NoError(t, err)
-	p, err = h.svc.Store.ByOrder(t.Context(), r.OrderID)
-	require.NoError(t, err)
-	require.Equal(t, domain.Authorized, p.Status, "the sandbox sends no such notice, other providers do")
+	status := h.payment(t, r.OrderID).GetStatus()
+	require.Equal(t, "authorized", status, "the sandbox sends no such notice, other providers do")
 	h.clean(t)
 }
 
@@ -235,40 +206,34 @@ func TestSandboxDeliversWebhooksOnce(t *testing.T) {
 	t.Parallel()
 	var h *harness
 	recv := receive(t, 1, func(body []byte, signature string) error {
-		_, err := h.svc.ReceiveWebhook(t.Context(), sandbox.Name, body, signature)
+		_, err := h.webhook(body, signature)
 		return err
 	})
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	h = setup(t, func(o *sandbox.Options, _ *service.Deps) {
-		o.WebhookURL, o.HTTP = recv.URL, &http.Client{Transport: transport}
-	})
+	h = setupWebhooks(t, recv.URL)
 	r := request(sandbox.TokenOK)
-	p, err := h.svc.Authorize(t.Context(), r)
+	p, err := h.authorize(r)
 	require.NoError(t, err)
 	n, err := h.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n, "an authorization sends no webhook")
 	require.Zero(t, h.rows(t, "sandbox.webhook"))
-	_, err = h.sandbox.Capture(t.Context(), p.ID) // the answer never arrived
+	_, err = h.sandbox.Capture(t.Context(), p.GetId()) // the answer never arrived
 	require.NoError(t, err)
 
 	n, err = h.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n, "refused: it is retried later")
-	_, err = h.pool.Exec(t.Context(), `update sandbox.webhook set next_attempt_at = now()`)
+	_, err = h.Pool.Exec(t.Context(), `update sandbox.webhook set next_attempt_at = now()`)
 	require.NoError(t, err)
 	n, err = h.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
-	p, err = h.svc.Store.ByOrder(t.Context(), r.OrderID)
-	require.NoError(t, err)
-	require.Equal(t, domain.Captured, p.Status, "the webhook replaces the lost answer")
+	require.Equal(t, "captured", h.payment(t, r.OrderID).GetStatus(), "the webhook replaces the lost answer")
 
 	declined := request(sandbox.TokenDeclined)
-	_, err = h.svc.Authorize(t.Context(), declined)
+	_, err = h.authorize(declined)
 	require.Equal(t, errs.PaymentDeclined, errs.CodeOf(err))
-	_, err = h.svc.Refund(t.Context(), r.OrderID, "key", nil)
+	_, err = h.refund(r.OrderID, "key", nil)
 	require.NoError(t, err)
 	n, err = h.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
@@ -282,7 +247,7 @@ func TestSandboxDeliversWebhooksOnce(t *testing.T) {
 	require.Equal(
 		t,
 		[]string{"evt.payment.initiated", "evt.payment.completed", "evt.payment.refunded"},
-		h.events(t, p.ID),
+		h.Events(p.GetId()),
 	)
 	h.clean(t)
 }

@@ -10,6 +10,7 @@ import (
 
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/id"
+	"souk/pkg/moduletest"
 )
 
 // variants adds n products with one variant each.
@@ -62,28 +63,32 @@ func BenchmarkReserveAndCommit(bench *testing.B) {
 }
 
 func BenchmarkReads(bench *testing.B) {
-	for _, cached := range []bool{false, true} {
-		h := setup(bench, func(o *options) { o.cached = cached })
+	for _, withCache := range []bool{false, true} {
+		var opts []moduletest.Option
+		if withCache {
+			opts = cached(bench)
+		}
+		h := setup(bench, opts...)
 		h.variants(1000)
 		ctx := h.asVisitor()
-		first, err := h.visitor.SearchProducts(ctx, &productv1.SearchProductsRequest{})
+		first, err := h.client.SearchProducts(ctx, &productv1.SearchProductsRequest{})
 		if err != nil {
 			bench.Fatal(err)
 		}
 		productID := first.GetProducts()[0].GetId()
-		bench.Run(fmt.Sprintf("GetProduct/cached=%t", cached), func(bench *testing.B) {
+		bench.Run(fmt.Sprintf("GetProduct/cached=%t", withCache), func(bench *testing.B) {
 			bench.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if _, err := h.visitor.GetProduct(ctx, &productv1.GetProductRequest{Id: productID}); err != nil {
+					if _, err := h.client.GetProduct(ctx, &productv1.GetProductRequest{Id: productID}); err != nil {
 						bench.Error(err)
 					}
 				}
 			})
 		})
-		bench.Run(fmt.Sprintf("List20/cached=%t", cached), func(bench *testing.B) {
+		bench.Run(fmt.Sprintf("List20/cached=%t", withCache), func(bench *testing.B) {
 			bench.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if _, err := h.visitor.SearchProducts(ctx, &productv1.SearchProductsRequest{}); err != nil {
+					if _, err := h.client.SearchProducts(ctx, &productv1.SearchProductsRequest{}); err != nil {
 						bench.Error(err)
 					}
 				}
@@ -96,7 +101,7 @@ func BenchmarkReads(bench *testing.B) {
 func BenchmarkOffers(bench *testing.B) {
 	h := setup(bench)
 	variants := h.variants(2000)
-	_, err := h.pool.Exec(context.Background(), "analyze")
+	_, err := h.Pool.Exec(context.Background(), "analyze")
 	require.NoError(bench, err)
 	for _, callers := range []int{0, 8, 32} { // times GOMAXPROCS; 0: one caller
 		bench.Run(fmt.Sprintf("callers=%d", callers), func(bench *testing.B) {

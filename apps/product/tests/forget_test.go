@@ -4,20 +4,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"souk/pkg/errs"
 	"souk/pkg/id"
+	"souk/pkg/moduletest"
 )
 
 func (h *harness) states() []string {
 	h.t.Helper()
-	rows, err := h.pool.Query(h.t.Context(), `select state from reservation order by state`)
-	require.NoError(h.t, err)
-	states, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	require.NoError(h.t, err)
-	return states
+	return moduletest.Value[[]string](h.Service, `select array_agg(state order by state) from reservation`)
 }
 
 func TestOldReservationsAreDeleted(t *testing.T) {
@@ -66,9 +62,7 @@ func TestOldReservationsAreDeleted(t *testing.T) {
 	require.Equal(t, 1, forget())
 	require.Zero(t, forget())
 	require.Equal(t, []string{"committed", "committed", "expired", "tombstone"}, h.states())
-	var lines int
-	require.NoError(t, h.pool.QueryRow(t.Context(), `select count(*) from reservation_line`).Scan(&lines))
-	require.Equal(t, 3, lines)
+	require.Equal(t, 3, moduletest.Value[int](h.Service, `select count(*) from reservation_line`))
 
 	// Calls for deleted reservations do no harm.
 	require.NoError(t, h.release(orders["released"]))

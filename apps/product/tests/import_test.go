@@ -11,13 +11,14 @@ import (
 
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/id"
+	"souk/pkg/moduletest"
 )
 
 func (h *harness) importAll(products []*productv1.ImportedProduct) map[string]int {
 	h.t.Helper()
 	outcomes := map[string]int{}
 	for chunk := range slices.Chunk(products, 200) {
-		out, err := h.operator.ImportProducts(h.asOperator(), &productv1.ImportProductsRequest{Products: chunk})
+		out, err := h.client.ImportProducts(h.asOperator(), &productv1.ImportProductsRequest{Products: chunk})
 		require.NoError(h.t, err)
 		require.Len(h.t, out.GetResults(), len(chunk))
 		for _, r := range out.GetResults() {
@@ -30,7 +31,7 @@ func (h *harness) importAll(products []*productv1.ImportedProduct) map[string]in
 func (h *harness) exportAll() (all []*productv1.ImportedProduct) {
 	h.t.Helper()
 	for token := ""; ; {
-		out, err := h.operator.ExportProducts(
+		out, err := h.client.ExportProducts(
 			h.asOperator(),
 			&productv1.ExportProductsRequest{PageSize: 150, PageToken: token},
 		)
@@ -65,8 +66,7 @@ func TestImportTwiceChangesNothing(t *testing.T) {
 	require.Equal(t, map[string]int{"unchanged": 250}, h.importAll(in))
 
 	// sold pieces do not come back
-	var variantID string
-	require.NoError(t, h.pool.QueryRow(h.asOperator(), `select id from variant where sku = 'sku-p0'`).Scan(&variantID))
+	variantID := moduletest.Value[string](h.Service, `select id from variant where sku = 'sku-p0'`)
 	orderID := id.New(id.Order)
 	require.NoError(t, h.reserve(orderID, line(variantID, 2)))
 	require.NoError(t, h.commit(orderID))
@@ -76,7 +76,7 @@ func TestImportTwiceChangesNothing(t *testing.T) {
 
 	// a repeated import undoes an edit
 	title := "Edited"
-	_, err := h.operator.UpdateProduct(
+	_, err := h.client.UpdateProduct(
 		h.asOperator(),
 		&productv1.UpdateProductRequest{Id: h.productOf(variantID), Title: &title},
 	)
@@ -95,33 +95,14 @@ func TestImportJudgesEachProductOnItsOwn(t *testing.T) {
 	h.shop("s")
 	good, bad := simple("s", "good", "Good", 1), simple("s", "bad", "Bad", 1)
 	bad.Variants[0].Price = brl("0.00")
-	noTitle, noShop, stolen, again := simple(
-		"s",
-		"none",
-		"",
-		1,
-	), simple(
-		"nowhere",
-		"x",
-		"X",
-		1,
-	), simple(
-		"s",
-		"stolen",
-		"X",
-		1,
-	), simple(
-		"s",
-		"good",
-		"Again",
-		1,
-	)
+	noTitle, noShop := simple("s", "none", "", 1), simple("nowhere", "x", "X", 1)
+	stolen, again := simple("s", "stolen", "X", 1), simple("s", "good", "Again", 1)
 	stolen.Variants[0].Sku = "sku-good"
 	again.Variants[0].Sku = "sku-again"
 	nul := simple("s", "nul", "a\x00b", 1)
 	script := simple("s", "script", "Script", 1)
 	script.Images = []*productv1.Image{{Url: "javascript:alert(1)"}}
-	out, err := h.operator.ImportProducts(
+	out, err := h.client.ImportProducts(
 		h.asOperator(),
 		&productv1.ImportProductsRequest{
 			Products: []*productv1.ImportedProduct{good, bad, noTitle, noShop, stolen, again, nul, script},
@@ -165,17 +146,10 @@ func TestSellersImportOnlyIntoExistingCategories(t *testing.T) {
 		"Below",
 		1,
 	)
-	known.CategoryPath, unknown.CategoryPath, below.CategoryPath = []string{
-		"Home",
-		"Lamps",
-	}, []string{
-		"Mine",
-	}, []string{
-		"Mine",
-		"Lamps",
-	}
-	out, err := h.operator.ImportProducts(
-		h.asUser(member),
+	known.CategoryPath, unknown.CategoryPath = []string{"Home", "Lamps"}, []string{"Mine"}
+	below.CategoryPath = []string{"Mine", "Lamps"}
+	out, err := h.client.ImportProducts(
+		h.AsUser(member),
 		&productv1.ImportProductsRequest{
 			Products: []*productv1.ImportedProduct{known, unknown, below, simple("s", "none", "None", 1)},
 		},
@@ -187,7 +161,7 @@ func TestSellersImportOnlyIntoExistingCategories(t *testing.T) {
 	}
 	require.Equal(t, []string{"created", "rejected", "rejected", "created"}, outcomes)
 	require.Contains(t, out.GetResults()[2].GetReason(), "Mine > Lamps")
-	list, err := h.visitor.ListCategories(h.asVisitor(), &productv1.ListCategoriesRequest{})
+	list, err := h.client.ListCategories(h.asVisitor(), &productv1.ListCategoriesRequest{})
 	require.NoError(t, err)
 	require.Len(t, list.GetCategories(), 2)
 	require.Equal(t, []string{"Home", "Lamps"}, h.get(out.GetResults()[0].GetProductId()).GetCategoryPath())
@@ -247,7 +221,7 @@ func TestNamesInAllScriptsComeBackByteForByte(t *testing.T) {
 	for i, p := range in {
 		require.True(t, proto.Equal(p, exported[p.GetHandle()]), "%v\n%v", p, exported[p.GetHandle()])
 		if i%40 == 0 { // a sample: a product is found by its name, in any script
-			out, err := h.visitor.SearchProducts(
+			out, err := h.client.SearchProducts(
 				h.asVisitor(),
 				&productv1.SearchProductsRequest{
 					Query: string([]rune(p.GetTitle())[:min(200, len([]rune(p.GetTitle())))]),

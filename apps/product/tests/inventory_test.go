@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
 	"souk/pkg/id"
+	"souk/pkg/moduletest"
 )
 
 func (h *harness) reserve(orderID string, lines []*productv1.Line) error {
@@ -42,35 +42,31 @@ func TestTwoHundredBuyersGetTenPieces(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	variantID := h.variant(10)
-	var won atomic.Int64
-	var wg sync.WaitGroup
 	orders := make([]string, 200)
-	for i := range orders {
+	won := 0
+	for _, err := range moduletest.Concurrently(len(orders), func(i int) error {
 		orders[i] = id.New(id.Order)
-		wg.Go(func() {
-			err := h.reserve(orders[i], line(variantID, 1))
-			if err == nil {
-				won.Add(1)
-				return
-			}
-			if errs.CodeOf(err) != errs.OutOfStock || errs.From(err).Fields[0].Path != variantID {
-				t.Errorf("want out_of_stock, got %v", err)
-			}
-		})
+		return h.reserve(orders[i], line(variantID, 1))
+	}) {
+		if err == nil {
+			won++
+			continue
+		}
+		require.Equal(t, errs.OutOfStock, errs.CodeOf(err), "%v", err)
+		require.Equal(t, variantID, errs.From(err).Fields[0].Path)
 	}
-	wg.Wait()
-	require.EqualValues(t, 10, won.Load())
+	require.Equal(t, 10, won)
 	onHand, reserved := h.stock(variantID)
 	require.EqualValues(t, 10, onHand)
 	require.EqualValues(t, 10, reserved)
-	require.Equal(t, 10, h.events("evt.inventory.reserved"))
-	require.Equal(t, 1, h.events("evt.inventory.low"))
+	require.Equal(t, 10, h.appended("evt.inventory.reserved"))
+	require.Equal(t, 1, h.appended("evt.inventory.low"))
 	for _, orderID := range orders {
 		require.NoError(t, h.release(orderID))
 	}
 	_, reserved = h.stock(variantID)
 	require.Zero(t, reserved)
-	require.Equal(t, 10, h.events("evt.inventory.released"))
+	require.Equal(t, 10, h.appended("evt.inventory.released"))
 }
 
 func TestOneOrderReservesOnce(t *testing.T) {
@@ -78,19 +74,13 @@ func TestOneOrderReservesOnce(t *testing.T) {
 	h := setup(t)
 	variantID := h.variant(1000)
 	orderID := id.New(id.Order)
-	var wg sync.WaitGroup
-	for range 100 {
-		wg.Go(func() {
-			if err := h.reserve(orderID, line(variantID, 3)); err != nil {
-				t.Error(err)
-			}
-		})
+	for _, err := range moduletest.Concurrently(100, func(int) error { return h.reserve(orderID, line(variantID, 3)) }) {
+		require.NoError(t, err)
 	}
-	wg.Wait()
 	_, reserved := h.stock(variantID)
 	require.EqualValues(t, 3, reserved)
 	require.Equal(t, errs.Conflict, errs.CodeOf(h.reserve(orderID, line(variantID, 4))))
-	require.Equal(t, 1, h.events("evt.inventory.reserved"))
+	require.Equal(t, 1, h.appended("evt.inventory.reserved"))
 }
 
 func TestReserveHoldsAllLinesOrNone(t *testing.T) {
@@ -124,7 +114,7 @@ func TestReleaseBeforeReserveLeavesATombstone(t *testing.T) {
 	require.Equal(t, errs.Conflict, errs.CodeOf(h.reserve(orderID, line(variantID, 1))))
 	_, reserved := h.stock(variantID)
 	require.Zero(t, reserved)
-	require.Zero(t, h.events("evt.inventory.released"))
+	require.Zero(t, h.appended("evt.inventory.released"))
 }
 
 func TestCommitAndRestockTakeEffectOnce(t *testing.T) {
@@ -169,7 +159,7 @@ func TestExpiredReservationCommitsWhileStockLasts(t *testing.T) {
 	require.Equal(t, 2, n)
 	_, reserved := h.stock(variantID)
 	require.Zero(t, reserved)
-	require.Equal(t, 2, h.events("evt.inventory.released"))
+	require.Equal(t, 2, h.appended("evt.inventory.released"))
 
 	// a late commit succeeds as long as pieces are available
 	require.NoError(t, h.commit(first))
@@ -193,22 +183,15 @@ func TestCommitsAndSweepsAtOnceSellEveryPiece(t *testing.T) {
 		require.NoError(t, h.reserve(orders[i], line(variantID, 1)))
 	}
 	h.clock.Advance(2 * time.Minute)
-	var wg sync.WaitGroup
-	for _, orderID := range orders {
-		wg.Go(func() {
-			if err := h.commit(orderID); err != nil {
-				t.Error(err)
-			}
-		})
+	for _, err := range moduletest.Concurrently(len(orders)+4, func(i int) error {
+		if i < len(orders) {
+			return h.commit(orders[i])
+		}
+		_, err := h.store.Sweep(ctx, 20)
+		return err
+	}) {
+		require.NoError(t, err)
 	}
-	for range 4 {
-		wg.Go(func() {
-			if _, err := h.store.Sweep(ctx, 20); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
 	onHand, reserved := h.stock(variantID)
 	require.Zero(t, onHand)
 	require.Zero(t, reserved)
@@ -216,12 +199,12 @@ func TestCommitsAndSweepsAtOnceSellEveryPiece(t *testing.T) {
 
 func TestListingShowsThatStockRanOut(t *testing.T) {
 	t.Parallel()
-	h := setup(t, func(o *options) { o.cached = true })
+	h := setup(t, cached(t)...)
 	shop, _ := h.shop("s")
 	productID := h.add(simple(shop, "p", "Rare lamp", 2))[0]
 	variantID := h.get(productID).GetVariants()[0].GetId()
 	inStock := func() int {
-		out, err := h.visitor.SearchProducts(
+		out, err := h.client.SearchProducts(
 			h.asVisitor(),
 			&productv1.SearchProductsRequest{InStock: true, Query: "lamp"},
 		)
@@ -246,7 +229,7 @@ func TestProductNotForSaleCannotBeReserved(t *testing.T) {
 	variantID := h.get(productID).GetVariants()[0].GetId()
 	held := id.New(id.Order)
 	require.NoError(t, h.reserve(held, line(variantID, 1)))
-	_, err := h.operator.DeleteProduct(h.asOperator(), &productv1.DeleteProductRequest{Id: productID})
+	_, err := h.client.DeleteProduct(h.asOperator(), &productv1.DeleteProductRequest{Id: productID})
 	require.NoError(t, err)
 	require.Equal(t, errs.OutOfStock, errs.CodeOf(h.reserve(id.New(id.Order), line(variantID, 1))))
 	require.NoError(t, h.commit(held)) // a reserved product is still delivered
@@ -274,8 +257,8 @@ func TestOnlyOrderMovesStock(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	variantID := h.variant(5)
-	for name, ctx := range map[string]context.Context{"operator": h.asOperator(), "visitor": h.asVisitor(), "user": h.asUser(id.New(id.User))} {
-		_, err := h.visitor.ReserveInventory(
+	for name, ctx := range map[string]context.Context{"operator": h.asOperator(), "visitor": h.asVisitor(), "user": h.AsUser(id.New(id.User))} {
+		_, err := h.client.ReserveInventory(
 			ctx,
 			&productv1.ReserveInventoryRequest{OrderId: id.New(id.Order), Lines: line(variantID, 1)},
 		)
@@ -313,13 +296,13 @@ func TestConcurrentReservationsDoNotDeadlock(t *testing.T) {
 			for i := range 10 {
 				productID := h.productOf(variants[(w+i)%20])
 				title := fmt.Sprint("Thing ", w, i)
-				if _, err := h.operator.UpdateProduct(
+				if _, err := h.client.UpdateProduct(
 					h.asOperator(),
 					&productv1.UpdateProductRequest{Id: productID, Title: &title},
 				); err != nil {
 					t.Error(err)
 				}
-				if _, err := h.operator.SetStock(
+				if _, err := h.client.SetStock(
 					h.asOperator(),
 					&productv1.SetStockRequest{VariantId: variants[(w*2+i)%20], OnHand: pieces(1_000_000)},
 				); err != nil {
@@ -329,13 +312,11 @@ func TestConcurrentReservationsDoNotDeadlock(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	var reserved int64
-	require.NoError(t, h.pool.QueryRow(context.Background(), `select sum(reserved) from stock`).Scan(&reserved))
-	require.Zero(t, reserved)
+	require.Zero(t, moduletest.Value[int64](h.Service, `select sum(reserved) from stock`))
 }
 
 func (h *harness) productOf(variantID string) (productID string) {
-	if err := h.pool.QueryRow(context.Background(), `select product_id from variant where id = $1`, variantID).
+	if err := h.Pool.QueryRow(context.Background(), `select product_id from variant where id = $1`, variantID).
 		Scan(&productID); err != nil {
 		h.t.Error(err)
 	}

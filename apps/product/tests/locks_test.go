@@ -10,21 +10,22 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/repository"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
 	"souk/pkg/id"
+	"souk/pkg/moduletest"
+	"souk/pkg/postgres"
+	"souk/pkg/waittest"
 )
 
 // locked runs sql in a new transaction. It returns the open transaction and a function that rolls it back.
 func (h *harness) locked(sql string, args ...any) (tx pgx.Tx, end func()) {
 	h.t.Helper()
 	ctx := context.Background()
-	tx, err := h.pool.Begin(ctx)
+	tx, err := h.Pool.Begin(ctx)
 	require.NoError(h.t, err)
 	end = sync.OnceFunc(func() { _ = tx.Rollback(ctx) })
 	h.t.Cleanup(end)
@@ -150,10 +151,10 @@ func TestNewReservationsAreWrittenInOrder(t *testing.T) {
 	}
 	calling.Wait()
 	first()
-	require.Eventually(t, func() bool {
+	waittest.Until(t, func() bool {
 		_, reserved := h.stock(variantID)
 		return reserved > 0
-	}, time.Minute, time.Millisecond)
+	}, "nothing is reserved")
 	h.waitForLocks(1)
 	_, err := other.Exec(ctx, `set local lock_timeout = '200ms'`) // no other transaction has these keys
 	require.NoError(t, err)
@@ -174,8 +175,7 @@ func TestTwoProcessesReserveOnce(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	ctx := context.Background()
-	other := repository.New(h.pool, repository.Options{Clock: h.clock, LowStock: 5})
-	defer other.Close()
+	other := productv1.NewProductServiceClient(h.Another().Client("order"))
 	var variants []string
 	for range 4 {
 		variants = append(variants, h.variant(10_000))
@@ -189,7 +189,7 @@ func TestTwoProcessesReserveOnce(t *testing.T) {
 				return
 			default:
 			}
-			_, err := h.pool.Exec(
+			_, err := h.Pool.Exec(
 				ctx,
 				`select pg_sleep(0.002) from (select from stock where variant_id = $1 for update) k`,
 				variants[n%4],
@@ -205,28 +205,16 @@ func TestTwoProcessesReserveOnce(t *testing.T) {
 		for i := range orders {
 			orders[i] = id.New(id.Order)
 		}
-		for _, store := range []*repository.Store{h.store, other} {
+		for _, process := range []productv1.ProductServiceClient{h.order, other} {
 			for i, orderID := range orders {
 				wg.Go(func() {
-					lines := []domain.Line{
-						{VariantID: variants[(i+pass)%4], Quantity: 1},
-						{VariantID: variants[(i+1)%4], Quantity: 2},
-					}
-					merged, err := domain.Merge(lines)
-					if err != nil {
+					lines := append(line(variants[(i+pass)%4], 1), line(variants[(i+1)%4], 2)...)
+					reserve := &productv1.ReserveInventoryRequest{OrderId: orderID, Lines: lines, TtlSeconds: 60}
+					if _, err := process.ReserveInventory(ctx, reserve); err != nil {
 						t.Error(err)
 					}
-					op := domain.Operation{
-						Kind:    domain.Reserve,
-						OrderID: orderID,
-						Lines:   merged,
-						Hash:    domain.RequestHash(merged),
-						TTL:     time.Minute,
-					}
-					if _, err := store.Apply(ctx, op); err != nil {
-						t.Error(err)
-					}
-					if _, err := store.Apply(ctx, domain.Operation{Kind: domain.Commit, OrderID: orderID}); err != nil {
+					commit := &productv1.CommitInventoryRequest{OrderId: orderID}
+					if _, err := process.CommitInventory(ctx, commit); err != nil {
 						t.Error(err)
 					}
 				})
@@ -236,14 +224,9 @@ func TestTwoProcessesReserveOnce(t *testing.T) {
 	}
 	close(stop)
 	locking.Wait()
-	var sold, reserved int64
-	require.NoError(
-		t,
-		h.pool.QueryRow(ctx, `select sum(10000 - on_hand), sum(reserved) from stock`).Scan(&sold, &reserved),
-	)
-	require.EqualValues(t, 10*8*3, sold)
-	require.Zero(t, reserved)
-	require.Equal(t, 10*8, h.events("evt.inventory.reserved"))
+	require.Equal(t, 10*8*3, moduletest.Value[int](h.Service, `select sum(10000 - on_hand) from stock`))
+	require.Zero(t, moduletest.Value[int](h.Service, `select sum(reserved) from stock`))
+	require.Equal(t, 10*8, h.appended("evt.inventory.reserved"))
 }
 
 // An import that does not change the pieces locks no stock, so that it delays no sale.
@@ -259,9 +242,7 @@ func TestImportOfNewPricesTouchesNoStock(t *testing.T) {
 	unlock()
 	p.Variants[0].OnHand = pieces(7)
 	require.Equal(t, map[string]int{"updated": 1}, h.importAll([]*productv1.ImportedProduct{p}))
-	var onHand int64
-	require.NoError(t, h.pool.QueryRow(t.Context(), `select on_hand from stock`).Scan(&onHand))
-	require.EqualValues(t, 7, onHand)
+	require.Equal(t, 7, moduletest.Value[int](h.Service, `select on_hand from stock`))
 }
 
 // offersSeen counts the statements that read offers.
@@ -283,13 +264,10 @@ func TestCallersShareAStatementForOffers(t *testing.T) {
 	shop, _ := h.shop("s")
 	variants := h.many(shop, 40)
 	broken := variants[39]
-	_, err := h.pool.Exec(ctx, `update variant set options = '"none"' where id = $1`, broken)
-	require.NoError(t, err)
-	cfg, err := pgxpool.ParseConfig(h.pool.Config().ConnString())
+	_, err := h.Pool.Exec(ctx, `update variant set options = '"none"' where id = $1`, broken)
 	require.NoError(t, err)
 	var seen offersSeen
-	cfg.ConnConfig.Tracer = &seen
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	pool, err := postgres.Open(ctx, postgres.Config{URL: h.Pool.Config().ConnString(), Tracer: &seen})
 	require.NoError(t, err)
 	defer pool.Close()
 	store := repository.New(pool, repository.Options{Clock: h.clock})

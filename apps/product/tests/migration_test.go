@@ -15,7 +15,7 @@ func TestMigrationsUpDownUp(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	url := pgtest.URL(t)
-	require.NoError(t, migration.Up(ctx, url, "product", product.Migrations()))
-	require.NoError(t, migration.Down(ctx, url, "product", product.Migrations()))
-	require.NoError(t, migration.Up(ctx, url, "product", product.Migrations()))
+	require.NoError(t, migration.Up(ctx, url, "product", product.Module.Migrations))
+	require.NoError(t, migration.Down(ctx, url, "product", product.Module.Migrations))
+	require.NoError(t, migration.Up(ctx, url, "product", product.Module.Migrations))
 }

@@ -35,7 +35,7 @@ func statement(t *testing.T, name string) string {
 func (h *harness) checkoutPlans(t *testing.T) map[string]string {
 	t.Helper()
 	ctx := context.Background()
-	conn, err := h.pool.Acquire(ctx)
+	conn, err := h.Pool.Acquire(ctx)
 	require.NoError(t, err)
 	defer conn.Release()
 	plans := map[string]string{}
@@ -96,7 +96,7 @@ func TestCheckoutStatementsArePlannedOnce(t *testing.T) {
 		`insert into reservation_line (order_id, variant_id, quantity) select order_id, replace(order_id, 'ord', 'var'), 1 from reservation`,
 		`analyze`,
 	} {
-		_, err := h.pool.Exec(ctx, sql)
+		_, err := h.Pool.Exec(ctx, sql)
 		require.NoError(t, err)
 	}
 	for name, plan := range h.checkoutPlans(t) {

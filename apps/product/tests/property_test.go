@@ -43,13 +43,13 @@ func TestStockMatchesTheModel(t *testing.T) {
 	pool := []string{h.variant(0), h.variant(0)}
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{onHand: map[string]int64{}, orders: map[string]*modelOrder{}}
-		_, err := h.pool.Exec(ctx, `delete from reservation_line`)
+		_, err := h.Pool.Exec(ctx, `delete from reservation_line`)
 		require.NoError(rt, err)
-		_, err = h.pool.Exec(ctx, `delete from reservation`)
+		_, err = h.Pool.Exec(ctx, `delete from reservation`)
 		require.NoError(rt, err)
 		for _, v := range pool {
 			m.onHand[v] = rapid.Int64Range(0, 12).Draw(rt, "on hand")
-			_, err := h.pool.Exec(
+			_, err := h.Pool.Exec(
 				ctx,
 				`update stock set on_hand = $2, reserved = 0 where variant_id = $1`,
 				v,

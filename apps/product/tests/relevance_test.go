@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"souk/apps/product/internal/handler"
+	"souk/apps/product/internal/service"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/page"
 )
@@ -65,7 +67,7 @@ func (h *harness) offers() (offerOf map[string]string, took time.Duration) {
 	ctx := h.asOperator()
 	start := time.Now()
 	for chunk := range slices.Chunk(all, 200) {
-		out, err := h.operator.ImportProducts(ctx, &productv1.ImportProductsRequest{Products: chunk})
+		out, err := h.client.ImportProducts(ctx, &productv1.ImportProductsRequest{Products: chunk})
 		require.NoError(h.t, err)
 		for i, r := range out.GetResults() {
 			require.NotEqual(h.t, "rejected", r.GetOutcome(), r.GetReason())
@@ -130,19 +132,19 @@ func TestSearchRanksBetterThanPlainPostgreSQL(t *testing.T) {
 		float64(len(offerOf))/took.Seconds(),
 	)
 	require.NoError(t, h.store.LearnWords(ctx))
+	products := handler.New(service.New(h.store, nil, 0), nil) // which know the words, unlike the running service
 	// The plain searches need this index.
-	_, err := h.pool.Exec(ctx, `create index on listing using gin (to_tsvector('simple', title))`)
+	_, err := h.Pool.Exec(ctx, `create index on listing using gin (to_tsvector('simple', title))`)
 	require.NoError(t, err)
-	_, err = h.pool.Exec(ctx, "analyze")
+	_, err = h.Pool.Exec(ctx, "analyze")
 	require.NoError(t, err)
 
 	var ours quality
 	var times []time.Duration
-	visitor := h.asVisitor()
 	for _, q := range queries {
 		start := time.Now()
-		out, err := h.visitor.SearchProducts(
-			visitor,
+		out, err := products.SearchProducts(
+			ctx,
 			&productv1.SearchProductsRequest{Query: q[1], PageSize: page.DefaultSize},
 		)
 		times = append(times, time.Since(start))
@@ -158,7 +160,7 @@ func TestSearchRanksBetterThanPlainPostgreSQL(t *testing.T) {
 	for _, way := range plain {
 		var theirs quality
 		for _, q := range queries {
-			rows, err := h.pool.Query(ctx, way.sql, q[1])
+			rows, err := h.Pool.Query(ctx, way.sql, q[1])
 			require.NoError(t, err)
 			var ranked []string
 			for rows.Next() {

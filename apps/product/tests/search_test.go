@@ -15,7 +15,7 @@ import (
 
 func (h *harness) search(in *productv1.SearchProductsRequest) *productv1.SearchProductsResponse {
 	h.t.Helper()
-	out, err := h.visitor.SearchProducts(h.asVisitor(), in)
+	out, err := h.client.SearchProducts(h.asVisitor(), in)
 	require.NoError(h.t, err)
 	return out
 }
@@ -58,7 +58,7 @@ func TestSearchFiltersProducts(t *testing.T) {
 	h.add(p("lamps", "desk", "10.00", 1, "Home", "Lamps"), p("lamps", "floor", "20.00", 0, "Home", "Lamps", "Floor"),
 		p("chairs", "stool", "30.00", 1, "Home", "Chairs"), p("chairs", "ball", "40.00", 1, "Sport"), eur, draft)
 	categories := map[string]string{}
-	list, err := h.visitor.ListCategories(h.asVisitor(), &productv1.ListCategoriesRequest{})
+	list, err := h.client.ListCategories(h.asVisitor(), &productv1.ListCategoriesRequest{})
 	require.NoError(t, err)
 	for _, c := range list.GetCategories() {
 		categories[c.GetName()] = c.GetId()
@@ -210,7 +210,7 @@ func TestSearchFindsWordsInAnyForm(t *testing.T) {
 		strings.Repeat("é", 200), strings.Repeat("1a", 100), strings.Repeat("漢", 200), strings.Repeat("a-1-", 50), "\t\n\r", "\x01\x7f", "ﬁ", "İi", "ß", "a\u0301",
 	} {
 		for _, sort := range []string{"", "relevance", "newest", "price_asc", "rating"} {
-			_, err := h.visitor.SearchProducts(
+			_, err := h.client.SearchProducts(
 				h.asVisitor(),
 				&productv1.SearchProductsRequest{Query: query, Sort: sort, Facets: true},
 			)
@@ -231,7 +231,7 @@ func TestPagesAddUpToTheWholeList(t *testing.T) {
 		in = append(in, p)
 	}
 	ids := h.add(in...)
-	_, err := h.pool.Exec(
+	_, err := h.Pool.Exec(
 		context.Background(),
 		`update listing set rating_avg = length(product_id) % 3 + (ascii(right(product_id, 1)) % 3), rating_count = ascii(right(product_id, 2)) % 2`,
 	)
@@ -264,7 +264,7 @@ func TestPagesAddUpToTheWholeList(t *testing.T) {
 	}
 	out := h.search(&productv1.SearchProductsRequest{PageSize: 1_000_000})
 	require.Len(t, out.GetProducts(), 100)
-	_, err = h.visitor.SearchProducts(
+	_, err = h.client.SearchProducts(
 		h.asVisitor(),
 		&productv1.SearchProductsRequest{Query: "lamp", PageToken: out.GetNextPageToken()},
 	)
@@ -273,15 +273,15 @@ func TestPagesAddUpToTheWholeList(t *testing.T) {
 
 func TestListsAreCachedUntilSomethingChanges(t *testing.T) {
 	t.Parallel()
-	h := setup(t, func(o *options) { o.cached = true })
+	h := setup(t, cached(t)...)
 	h.shop("s")
 	h.titled("s", "Lamp")
 	require.Len(t, h.search(&productv1.SearchProductsRequest{}).GetProducts(), 1)
-	_, err := h.pool.Exec(context.Background(), `update listing set visible = false`) // without the service
+	_, err := h.Pool.Exec(context.Background(), `update listing set visible = false`) // without the service
 	require.NoError(t, err)
 	h.titled("s", "Chair")
 	require.Equal(t, []string{"Chair"}, handles(h.search(&productv1.SearchProductsRequest{})))
-	_, err = h.pool.Exec(context.Background(), `update listing set visible = true`)
+	_, err = h.Pool.Exec(context.Background(), `update listing set visible = true`)
 	require.NoError(t, err)
 	require.Len(t, h.search(&productv1.SearchProductsRequest{}).GetProducts(), 1, "the cache was not invalidated")
 	h.clock.Advance(3e9)

@@ -4,34 +4,28 @@ package tests
 
 import (
 	"context"
-	"crypto/ed25519"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-	"go.uber.org/zap"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"souk/apps/product"
-	"souk/apps/product/internal/handler"
 	"souk/apps/product/internal/repository"
-	"souk/apps/product/internal/service"
 	moneyv1 "souk/gen/go/souk/money/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	"souk/pkg/clock"
 	"souk/pkg/id"
 	"souk/pkg/identity"
-	"souk/pkg/migration"
-	"souk/pkg/outbox"
-	"souk/pkg/pgtest"
+	"souk/pkg/moduletest"
 	"souk/pkg/redistest"
-	"souk/pkg/rpc"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -39,102 +33,47 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // sharedData is the directory of the real marketplace data. It may be missing.
 var sharedData = filepath.Join("..", "..", "..", "..", "shared", "data")
 
-// harness is a product service with its own database and a fake shop service.
+// harness is the product service, a fake of the shop service, and clients of it.
 type harness struct {
-	t       testing.TB
-	pool    *pgxpool.Pool
-	store   *repository.Store
-	clock   *clock.Manual
-	shops   *shops
-	gateway *identity.Signer
-	local   *rpc.Local
-
-	// clients of the order service, an operator, a visitor
-	order, operator, visitor productv1.ProductServiceClient
+	*moduletest.Service
+	t             testing.TB
+	store         *repository.Store // as another process of the service, without a cache
+	clock         *clock.Manual
+	shops         *shops
+	client, order productv1.ProductServiceClient // as the gateway and the order service
 }
 
-type options struct {
-	cached   bool
-	lowStock int64
-}
-
-func setup(t testing.TB, opts ...func(*options)) *harness {
+// setup starts the service. Its clock stands still, it has no cache, and nothing expires by itself.
+func setup(t testing.TB, opts ...moduletest.Option) *harness {
 	t.Helper()
-	o := options{lowStock: 5}
-	for _, f := range opts {
-		f(&o)
-	}
-	ctx := context.Background()
 	h := &harness{t: t, clock: clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), shops: newShops()}
-	h.pool = pgtest.New(t, outbox.Migrations(), migration.Set{Name: "product", FS: product.Migrations()})
-	ro := repository.Options{Clock: h.clock, LowStock: o.lowStock}
-	var lists *handler.Lists
-	if o.cached {
-		cache, err := repository.NewCache(redistest.Client(t), time.Minute, zap.NewNop(), nil)
-		require.NoError(t, err)
-		ro.Cache = cache
-		lists = handler.NewLists(cache, 2*time.Second, h.clock)
-	}
-	h.store = repository.New(h.pool, ro)
+	h.Service = moduletest.Start(t, product.Module, append([]moduletest.Option{
+		moduletest.Clock(h.clock),
+		moduletest.Config(map[string]any{
+			"cache_ttl": "0s", "sweep_interval": "24h", "words_interval": "24h", "keep_reservations": "0s",
+		}),
+		moduletest.Fake("shop", func(r grpc.ServiceRegistrar) { shopv1.RegisterShopServiceServer(r, h.shops) }),
+	}, opts...)...)
+	h.client = productv1.NewProductServiceClient(h.Client("gateway"))
+	h.order = productv1.NewProductServiceClient(h.Client("order"))
+	h.store = repository.New(h.Pool, repository.Options{Clock: h.clock, LowStock: 5})
 	t.Cleanup(h.store.Close)
-
-	seed := make([]byte, 32)
-	keys := map[string]ed25519.PublicKey{}
-	signer := func(service string) *identity.Signer {
-		key := identity.DeriveKey(seed, service)
-		keys[service] = key.Public().(ed25519.PublicKey)
-		return identity.NewSigner(service, key, time.Hour, clock.System{})
-	}
-	h.gateway = signer("gateway")
-	orders, self := signer("order"), signer("product")
-	verifier := identity.NewVerifier(keys, clock.System{})
-	h.local = rpc.NewLocal()
-
-	shopServer := rpc.NewServer(rpc.ServerOptions{Service: "shop", Verifier: verifier})
-	shopv1.RegisterShopServiceServer(shopServer, h.shops)
-	productServer := rpc.NewServer(rpc.ServerOptions{Service: "product", Verifier: verifier, Limit: 2048})
-	shopClient := shopv1.NewShopServiceClient(
-		rpc.NewClient(h.local.Conn(), rpc.ClientOptions{Service: "product", Signer: self}),
-	)
-	productv1.RegisterProductServiceServer(
-		productServer,
-		handler.NewRPC(service.New(h.store, shopClient, 15*time.Minute), lists),
-	)
-	for _, server := range []*rpc.Server{shopServer, productServer} {
-		require.NoError(t, server.Err())
-		stop, err := h.local.Serve(ctx, server)
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = stop(context.Background()) })
-	}
-	h.visitor = h.client("gateway", h.gateway)
-	h.order = h.client("order", orders)
-	h.operator = h.client("gateway", h.gateway)
 	return h
 }
 
-func (h *harness) client(service string, signer *identity.Signer) productv1.ProductServiceClient {
-	return productv1.NewProductServiceClient(
-		rpc.NewClient(h.local.Conn(), rpc.ClientOptions{Service: service, Signer: signer}),
-	)
-}
-
-// as returns a context for calls of the gateway on behalf of an actor.
-func (h *harness) as(a identity.Actor) context.Context {
-	h.t.Helper()
-	token, _, err := h.gateway.Sign(a)
-	require.NoError(h.t, err)
-	return identity.WithToken(context.Background(), token)
-}
-
-func (h *harness) asUser(userID string) context.Context {
-	return h.as(identity.Actor{Kind: identity.KindUser, ID: userID})
+// cached gives the service a cache, in a Redis of its own, because each test changes the version of the same catalogue.
+func cached(t testing.TB) []moduletest.Option {
+	t.Helper()
+	return []moduletest.Option{
+		moduletest.Redis(redistest.Private(t).Addr()), moduletest.Config(map[string]any{"cache_ttl": "1m"}),
+	}
 }
 
 func (h *harness) asOperator() context.Context {
-	return h.as(identity.Actor{Kind: identity.KindUser, ID: id.New(id.User), Roles: []string{identity.RoleOperator}})
+	return h.AsUser(id.New(id.User), identity.RoleOperator)
 }
 
-func (h *harness) asVisitor() context.Context { return h.as(identity.Anonymous()) }
+func (h *harness) asVisitor() context.Context { return h.As(identity.Anonymous()) }
 
 // shop adds a shop with one member.
 func (h *harness) shop(handle string) (shopID, member string) {
@@ -142,11 +81,7 @@ func (h *harness) shop(handle string) (shopID, member string) {
 	h.shops.mu.Lock()
 	defer h.shops.mu.Unlock()
 	h.shops.byHandle[handle] = &shopv1.Shop{
-		Id:        shopID,
-		Handle:    handle,
-		Name:      "Shop " + handle,
-		Status:    "active",
-		UpdatedAt: timestamppb.New(h.clock.Now()),
+		Id: shopID, Handle: handle, Name: "Shop " + handle, Status: "active", UpdatedAt: timestamppb.New(h.clock.Now()),
 	}
 	h.shops.members[shopID+member] = true
 	return shopID, member
@@ -185,14 +120,23 @@ func (s *shops) BatchGetShops(
 			out.Shops = append(out.Shops, shop)
 		}
 	}
-	for _, shopID := range in.GetIds() {
-		for _, shop := range s.byHandle {
-			if shop.GetId() == shopID {
-				out.Shops = append(out.Shops, shop)
-			}
+	for _, shop := range s.byHandle {
+		if slices.Contains(in.GetIds(), shop.GetId()) {
+			out.Shops = append(out.Shops, shop)
 		}
 	}
 	return out, nil
+}
+
+func (s *shops) handle(shopID string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for handle, shop := range s.byHandle {
+		if shop.GetId() == shopID {
+			return handle
+		}
+	}
+	return ""
 }
 
 func brl(amount string) *moneyv1.Money { return &moneyv1.Money{CurrencyCode: "BRL", Amount: amount} }
@@ -210,7 +154,7 @@ func simple(shop, handle, title string, onHand int64) *productv1.ImportedProduct
 // add imports products as an operator and returns their IDs.
 func (h *harness) add(products ...*productv1.ImportedProduct) []string {
 	h.t.Helper()
-	out, err := h.operator.ImportProducts(h.asOperator(), &productv1.ImportProductsRequest{Products: products})
+	out, err := h.client.ImportProducts(h.asOperator(), &productv1.ImportProductsRequest{Products: products})
 	require.NoError(h.t, err)
 	ids := make([]string, len(products))
 	for i, r := range out.GetResults() {
@@ -230,29 +174,22 @@ func (h *harness) variant(onHand int64) string {
 
 func (h *harness) get(productID string) *productv1.Product {
 	h.t.Helper()
-	out, err := h.visitor.GetProduct(h.asVisitor(), &productv1.GetProductRequest{Id: productID})
+	out, err := h.client.GetProduct(h.asVisitor(), &productv1.GetProductRequest{Id: productID})
 	require.NoError(h.t, err)
 	return out.GetProduct()
 }
 
 func (h *harness) stock(variantID string) (onHand, reserved int64) {
 	h.t.Helper()
-	require.NoError(
-		h.t,
-		h.pool.QueryRow(context.Background(), `select on_hand, reserved from stock where variant_id = $1`, variantID).
-			Scan(&onHand, &reserved),
-	)
+	const sql = `select on_hand, reserved from stock where variant_id = $1`
+	require.NoError(h.t, h.Pool.QueryRow(context.Background(), sql, variantID).Scan(&onHand, &reserved))
 	return onHand, reserved
 }
 
-func (h *harness) events(subject string) int {
+// appended returns how many events of a subject the service has appended.
+func (h *harness) appended(subject string) int {
 	h.t.Helper()
-	var n int
-	require.NoError(
-		h.t,
-		h.pool.QueryRow(context.Background(), `select count(*) from outbox where subject = $1`, subject).Scan(&n),
-	)
-	return n
+	return moduletest.Value[int](h.Service, `select count(*) from outbox where subject = $1`, subject)
 }
 
 func line(variantID string, n int64) []*productv1.Line {

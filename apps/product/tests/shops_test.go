@@ -20,18 +20,29 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/id"
+	"souk/pkg/moduletest"
 	"souk/pkg/postgres"
+	"souk/pkg/waittest"
 )
 
-// shopUpdate applies an update of a shop and refreshes the listings of its products.
-func (h *harness) shopUpdate(shop domain.Shop) {
+// shopUpdate publishes an update of a shop and waits until the listings of its products are refreshed.
+func (h *harness) shopUpdate(shopID, name, status string, version int64) {
 	h.t.Helper()
-	ctx := context.Background()
-	require.NoError(
-		h.t,
-		postgres.InTx(ctx, h.pool, func(tx pgx.Tx) error { return h.store.ShopChanged(ctx, tx, shop) }),
-	)
-	h.relist(h.store)
+	h.Deliver("shop", h.shopUpdated(shopID, name, status, version))
+	h.waitForListings()
+}
+
+func (h *harness) shopUpdated(shopID, name, status string, version int64) event.Event {
+	h.t.Helper()
+	m := &shopv1.ShopUpdated{ShopId: shopID, Handle: h.shops.handle(shopID), Name: name, Status: status}
+	return h.shopEvent("evt.shop.updated", shopID, version, m)
+}
+
+// waitForListings waits until no shop has listings to refresh.
+func (h *harness) waitForListings() {
+	h.t.Helper()
+	const sql = `select not exists (select from shop_ref where relist_after is not null)`
+	waittest.Until(h.t, func() bool { return moduletest.Value[bool](h.Service, sql) }, "the listings are not refreshed")
 }
 
 func (h *harness) relist(store *repository.Store) (chunks int) {
@@ -57,7 +68,7 @@ func (h *harness) shopEvent(subject, shopID string, version int64, m proto.Messa
 func (h *harness) handle(e event.Event, end error) {
 	h.t.Helper()
 	ctx := context.Background()
-	err := postgres.InTx(ctx, h.pool, func(tx pgx.Tx) error {
+	err := postgres.InTx(ctx, h.Pool, func(tx pgx.Tx) error {
 		if err := handler.OnShop(h.store)(ctx, tx, e); err != nil {
 			return err
 		}
@@ -67,11 +78,10 @@ func (h *harness) handle(e event.Event, end error) {
 }
 
 // listed returns how many listings show the shop name.
-func (h *harness) listed(shopName string) (n int) {
+func (h *harness) listed(shopName string) int {
 	h.t.Helper()
-	require.NoError(h.t, h.pool.QueryRow(context.Background(),
-		`select count(*) from listing l where position(convert_to($1, 'UTF8') in l.doc) > 0`, shopName).Scan(&n))
-	return n
+	const sql = `select count(*) from listing l where position(convert_to($1, 'UTF8') in l.doc) > 0`
+	return moduletest.Value[int](h.Service, sql, shopName)
 }
 
 // many adds products of one piece each to a shop, and returns their variants in the order of the products' IDs.
@@ -84,15 +94,8 @@ func (h *harness) many(shop string, n int) (variants []string) {
 	for chunk := range slices.Chunk(in, 200) {
 		h.add(chunk...)
 	}
-	rows, err := h.pool.Query(
-		context.Background(),
-		`select id from variant where shop_id = $1 order by product_id`,
-		shop,
-	)
-	require.NoError(h.t, err)
-	variants, err = pgx.CollectRows(rows, pgx.RowTo[string])
-	require.NoError(h.t, err)
-	return variants
+	const sql = `select array_agg(id order by product_id) from variant where shop_id = $1`
+	return moduletest.Value[[]string](h.Service, sql, shop)
 }
 
 var errRolledBack = errors.New("the consumer could not commit")
@@ -114,12 +117,10 @@ func TestShopUpdateIsPartOfTheConsumersTransaction(t *testing.T) {
 	require.Zero(t, h.relist(h.store))
 	require.NoError(t, h.reserve(id.New(id.Order), line(variantID, 1)))
 
-	h.handle(suspended, nil)
+	h.Deliver("shop", suspended)
 	require.Equal(t, errs.OutOfStock, errs.CodeOf(h.reserve(id.New(id.Order), line(variantID, 1))))
-	require.Equal(t, 1, h.relist(h.store))
-	out, err := h.visitor.SearchProducts(h.asVisitor(), &productv1.SearchProductsRequest{})
-	require.NoError(t, err)
-	require.Empty(t, out.GetProducts())
+	h.waitForListings()
+	require.Empty(t, h.search(&productv1.SearchProductsRequest{}).GetProducts())
 }
 
 // Events arrive twice, late and in any order, with a crash in between. The listings end with the newest version.
@@ -128,14 +129,8 @@ func TestShopUpdatesConverge(t *testing.T) {
 	h := setup(t)
 	shop, _ := h.shop("s")
 	h.many(shop, 250)
-	updated := func(version int64, name string) event.Event {
-		return h.shopEvent(
-			"evt.shop.updated",
-			shop,
-			version,
-			&shopv1.ShopUpdated{ShopId: shop, Handle: "s", Name: name, Status: "active"},
-		)
-	}
+	h.Stop() // the test refreshes the listings, chunk by chunk
+	updated := func(version int64, name string) event.Event { return h.shopUpdated(shop, name, "active", version) }
 	second, third, fourth := updated(2, "Second name"), updated(3, "Third name"), updated(4, "Fourth name")
 
 	h.handle(third, nil)
@@ -145,7 +140,7 @@ func TestShopUpdatesConverge(t *testing.T) {
 	require.Equal(t, 100, h.listed("Third name"))
 
 	// The process dies, and another one continues.
-	other := repository.New(h.pool, repository.Options{Clock: h.clock})
+	other := repository.New(h.Pool, repository.Options{Clock: h.clock})
 	defer other.Close()
 	require.Equal(t, 2, h.relist(other))
 	require.Equal(t, 250, h.listed("Third name"))
@@ -178,22 +173,15 @@ func TestShopWithABrokenListingDelaysNoOtherShop(t *testing.T) {
 	h.many(broken, 1)
 	whole, _ := h.shop("whole")
 	h.many(whole, 1)
+	h.Stop()
 	images := func(value string) {
-		_, err := h.pool.Exec(t.Context(), `update product set images = $2 where shop_id = $1`, broken, value)
+		_, err := h.Pool.Exec(t.Context(), `update product set images = $2 where shop_id = $1`, broken, value)
 		require.NoError(t, err)
 	}
 	images(`"none"`)
 	for _, shopID := range []string{broken, whole} {
 		h.clock.Advance(time.Second)
-		h.handle(
-			h.shopEvent(
-				"evt.shop.updated",
-				shopID,
-				2,
-				&shopv1.ShopUpdated{ShopId: shopID, Handle: shopID, Name: "New " + shopID, Status: "active"},
-			),
-			nil,
-		)
+		h.handle(h.shopUpdated(shopID, "New "+shopID, "active", 2), nil)
 	}
 
 	more, err := h.store.Relist(t.Context())
@@ -238,21 +226,17 @@ func TestReserveDoesNotWaitForAllListingsOfAShop(t *testing.T) {
 	h := setup(t)
 	shop, _ := h.shop("s")
 	variants := h.many(shop, 250)
-	last, err := h.pool.Begin(t.Context())
+	last, err := h.Pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = last.Rollback(context.Background()) }()
 	_, err = last.Exec(t.Context(), `select from listing order by product_id desc limit 1 for update`)
 	require.NoError(t, err)
 
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		h.shopUpdate(domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "active", Version: 2})
-	}()
+	h.Deliver("shop", h.shopUpdated(shop, "Renamed", "active", 2))
 	h.waitForLocks(1)
 	require.NoError(t, h.reserve(id.New(id.Order), line(variants[0], 1)))
 	require.NoError(t, last.Rollback(t.Context()))
-	wait(t, done)
+	h.waitForListings()
 	require.Equal(t, 250, h.listed("Renamed"))
 }
 
@@ -263,7 +247,7 @@ func TestProductWrittenWhileItsShopChangesShowsTheNewShop(t *testing.T) {
 	shop, _ := h.shop("s")
 	h.many(shop, 1)
 	// A seller's transaction has read the shop and has not committed.
-	seller, err := h.pool.Begin(t.Context())
+	seller, err := h.Pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = seller.Rollback(context.Background()) }()
 	for _, statement := range []string{
@@ -276,34 +260,16 @@ func TestProductWrittenWhileItsShopChangesShowsTheNewShop(t *testing.T) {
 		_, err = seller.Exec(t.Context(), statement)
 		require.NoError(t, err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		h.shopUpdate(domain.Shop{ID: shop, Handle: "s", Name: "Renamed", Status: "active", Version: 2})
-	}()
+	h.Deliver("shop", h.shopUpdated(shop, "Renamed", "active", 2))
 	h.waitForLocks(1)
 	require.NoError(t, seller.Commit(t.Context()))
-	wait(t, done)
+	h.waitForListings()
 	require.Equal(t, 2, h.listed("Renamed"))
 }
 
 // waitForLocks waits until at least n transactions of the test's database wait for a lock.
 func (h *harness) waitForLocks(n int) {
 	h.t.Helper()
-	require.Eventually(h.t, func() bool {
-		var waiting int
-		err := h.pool.QueryRow(context.Background(), `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).
-			Scan(&waiting)
-		return err == nil && waiting >= n
-	}, time.Minute, 5*time.Millisecond)
-}
-
-// wait waits until done is closed. The test fails if that takes more than a minute.
-func wait(t testing.TB, done <-chan struct{}) {
-	t.Helper()
-	select {
-	case <-done:
-	case <-time.After(time.Minute):
-		require.FailNow(t, "the goroutine has not ended")
-	}
+	const sql = `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+	waittest.Until(h.t, func() bool { return moduletest.Value[int](h.Service, sql) >= n }, "nothing waits for a lock")
 }

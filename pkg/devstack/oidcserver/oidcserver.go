@@ -280,9 +280,7 @@ func loopbackLogout(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 		target := r.FormValue("post_logout_redirect_uri")
-		if u, err := url.Parse(
-			target,
-		); err == nil && target != "" && u.Scheme == "http" && u.User == nil &&
+		if u, err := url.Parse(target); err == nil && target != "" && u.Scheme == "http" && u.User == nil &&
 			loopback(u.Hostname()) {
 			r = r.WithContext(context.WithValue(r.Context(), logoutKey{}, target))
 		}

@@ -341,27 +341,11 @@ func newEvent(t testing.TB, id string, version int64) event.Event {
 }
 
 func events(t *testing.T, h Harness, c *document.Collection[user]) {
-	e1, e2, e3, e4, e5 := newEvent(
-		t,
-		"u1",
-		1,
-	), newEvent(
-		t,
-		"u1",
-		2,
-	), newEvent(
-		t,
-		"u1",
-		3,
-	), newEvent(
+	e1, e2, e3, e4, e5 := newEvent(t, "u1", 1), newEvent(t, "u1", 2), newEvent(t, "u1", 3), newEvent(
 		t,
 		"u1",
 		4,
-	), newEvent(
-		t,
-		"u1",
-		5,
-	)
+	), newEvent(t, "u1", 5)
 	d, err := c.Insert(ctx(t), user{ID: "u1", Email: "a@example.org"}, e1, e2)
 	require.NoError(t, err)
 	_, err = c.Insert(ctx(t), user{ID: "u1"}, e5)

@@ -153,12 +153,8 @@ func nilAnswer(t *testing.T, transports Transports) {
 
 func unknownMethod(t *testing.T, transports Transports) {
 	k := Setup(t, transports, nil)
-	err := k.Raw.Invoke(
-		within(t),
-		"/souk.product.v1.ProductService/NoSuchMethod",
-		get("1"),
-		&productv1.GetProductResponse{},
-	)
+	err := k.Raw.Invoke(within(t), "/souk.product.v1.ProductService/NoSuchMethod", get("1"),
+		&productv1.GetProductResponse{})
 	require.Equal(t, errs.Unimplemented, errs.CodeOf(err))
 	// In the contract, but the service does not have it.
 	ctx := within(t)

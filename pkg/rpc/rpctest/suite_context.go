@@ -222,40 +222,23 @@ func tokens(t *testing.T, transports Transports) {
 	for where, signers := range map[string]map[string]*identity.Signer{"elsewhere": k.signers, "in the server's process": k.local} {
 		assertion := signers[identity.Gateway].Assert(user)
 		require.Empty(t, tryAssertion(assertion), where)
-		require.Equal(
-			t,
-			errs.Unauthenticated,
-			tryAssertion(signers["order"].Assert(user)),
-			"only the gateway asserts users, %s",
-			where,
-		)
+		require.Equal(t, errs.Unauthenticated, tryAssertion(signers["order"].Assert(user)),
+			"only the gateway asserts users, %s", where)
 		assertions = append(assertions, assertion)
 	}
 	require.Equal(t, errs.Unauthenticated, try("usr_1"), "not a token, although the method is public")
-	require.Equal(
-		t,
-		errs.Unauthenticated,
-		try(sign(identity.Gateway, "a foreign installation's seed", user)),
-		"foreign",
-	)
+	require.Equal(t, errs.Unauthenticated, try(sign(identity.Gateway, "a foreign installation's seed", user)),
+		"foreign")
 	require.Equal(t, errs.Unauthenticated, try(own[:len(own)-4]+"AAAA"), "forged")
 	orderAsUser, _, err := k.signers["order"].Sign(user)
 	require.NoError(t, err)
 	require.Equal(t, errs.Unauthenticated, try(orderAsUser), "only the gateway asserts users")
-	ahead := identity.NewSigner(
-		"order",
-		identity.DeriveKey([]byte(seed), "order"),
-		5*time.Minute,
-		clock.NewManual(k.Clock.Now().Add(time.Hour)),
-	)
+	ahead := identity.NewSigner("order", identity.DeriveKey([]byte(seed), "order"), 5*time.Minute,
+		clock.NewManual(k.Clock.Now().Add(time.Hour)))
 	conn := rpc.NewClient(k.Raw, rpc.ClientOptions{Service: "order", Signer: ahead})
 	_, err = productv1.NewProductServiceClient(conn).ReserveInventory(ctx, reserve())
-	require.Equal(
-		t,
-		errs.Unavailable,
-		errs.CodeOf(err),
-		"a wrong clock of the service is not reported as an unauthenticated actor",
-	)
+	require.Equal(t, errs.Unavailable, errs.CodeOf(err),
+		"a wrong clock of the service is not reported as an unauthenticated actor")
 	k.Clock.Advance(10 * time.Minute)
 	require.Equal(t, errs.Unauthenticated, try(own), "expired")
 	for _, a := range assertions {

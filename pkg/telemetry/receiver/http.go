@@ -149,10 +149,7 @@ func fromOTLP(resources []*tracev1.ResourceSpans) []Span {
 		}
 		for _, scope := range rs.GetScopeSpans() {
 			for _, s := range scope.GetSpans() {
-				start, end := time.Unix(
-					0,
-					int64(s.GetStartTimeUnixNano()),
-				), time.Unix(
+				start, end := time.Unix(0, int64(s.GetStartTimeUnixNano())), time.Unix(
 					0,
 					int64(s.GetEndTimeUnixNano()),
 				) //nolint:gosec // nanoseconds of this century fit
@@ -161,9 +158,7 @@ func fromOTLP(resources []*tracev1.ResourceSpans) []Span {
 					attrs[kv.GetKey()] = value(kv.GetValue())
 				}
 				out = append(out, Span{
-					TraceID: hexID(
-						s.GetTraceId(),
-					),
+					TraceID:      hexID(s.GetTraceId()),
 					SpanID:       hexID(s.GetSpanId()),
 					ParentSpanID: hexID(s.GetParentSpanId()),
 					Service:      service,

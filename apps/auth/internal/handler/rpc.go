@@ -16,12 +16,15 @@ import (
 // RPC is the gRPC server. The contract says who may call each method.
 type RPC struct {
 	authv1.UnimplementedAuthServiceServer
-	Service *service.Service
+	service *service.Service
 }
+
+// New returns the server.
+func New(s *service.Service) *RPC { return &RPC{service: s} }
 
 // BeginLogin starts a sign-in. Errors: invalid_argument, unavailable, timeout.
 func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*authv1.BeginLoginResponse, error) {
-	authorizeURL, cookie, err := r.Service.BeginLogin(ctx, in.GetReturnTo(), in.GetRedirectUri())
+	authorizeURL, cookie, err := r.service.BeginLogin(ctx, in.GetReturnTo(), in.GetRedirectUri())
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +36,7 @@ func (r *RPC) CompleteLogin(
 	ctx context.Context,
 	in *authv1.CompleteLoginRequest,
 ) (*authv1.CompleteLoginResponse, error) {
-	res, err := r.Service.CompleteLogin(ctx, in.GetCode(), in.GetState(), in.GetLoginCookie(), in.GetGuestToken())
+	res, err := r.service.CompleteLogin(ctx, in.GetCode(), in.GetState(), in.GetLoginCookie(), in.GetGuestToken())
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +49,7 @@ func (r *RPC) CompleteLogin(
 
 // Logout ends sessions. Errors: unavailable, unauthenticated (everywhere is set and the session has ended).
 func (r *RPC) Logout(ctx context.Context, in *authv1.LogoutRequest) (*authv1.LogoutResponse, error) {
-	endSessionURL, err := r.Service.Logout(ctx, in.GetSessionId(), in.GetEverywhere(), in.GetPostLogoutRedirectUri())
+	endSessionURL, err := r.service.Logout(ctx, in.GetSessionId(), in.GetEverywhere(), in.GetPostLogoutRedirectUri())
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +58,7 @@ func (r *RPC) Logout(ctx context.Context, in *authv1.LogoutRequest) (*authv1.Log
 
 // CreateGuest issues a guest token. Errors: internal.
 func (r *RPC) CreateGuest(context.Context, *authv1.CreateGuestRequest) (*authv1.CreateGuestResponse, error) {
-	token, expires, err := r.Service.CreateGuest()
+	token, expires, err := r.service.CreateGuest()
 	if err != nil {
 		return nil, err
 	}
@@ -68,9 +71,9 @@ func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) 
 	var err error
 	switch c := in.GetCredential().(type) {
 	case *authv1.AuthenticateRequest_Bearer:
-		actor, err = r.Service.Bearer(ctx, c.Bearer)
+		actor, err = r.service.Bearer(ctx, c.Bearer)
 	case *authv1.AuthenticateRequest_SessionId:
-		actor, err = r.Service.Session(ctx, c.SessionId)
+		actor, err = r.service.Session(ctx, c.SessionId)
 	default:
 		err = errs.InvalidField("credential", "must be bearer or sessionId")
 	}
@@ -90,7 +93,7 @@ func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) 
 // MergeGuest moves a guest's cart and orders to the caller. Errors: unauthenticated (the guest token),
 // unavailable, timeout.
 func (r *RPC) MergeGuest(ctx context.Context, in *authv1.MergeGuestRequest) (*authv1.MergeGuestResponse, error) {
-	if err := r.Service.MergeGuest(ctx, identity.FromContext(ctx).ID, in.GetGuestToken()); err != nil {
+	if err := r.service.MergeGuest(ctx, identity.FromContext(ctx).ID, in.GetGuestToken()); err != nil {
 		return nil, err
 	}
 	return &authv1.MergeGuestResponse{}, nil

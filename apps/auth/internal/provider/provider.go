@@ -63,8 +63,8 @@ type found struct {
 	keys  *keySet
 }
 
-// Open returns the provider. It does not call it yet.
-func Open(o Options) *Provider { return &Provider{o: o, asking: make(chan struct{}, 1)} }
+// New returns the provider. It does not call it yet.
+func New(o Options) *Provider { return &Provider{o: o, asking: make(chan struct{}, 1)} }
 
 type nonceKey struct{}
 

@@ -43,8 +43,8 @@ type Sessions struct {
 	deleteAll *rueidis.Lua
 }
 
-// NewSessions returns the sessions stored in Redis.
-func NewSessions(client rueidis.Client, c clock.Clock, l domain.Lifetimes) *Sessions {
+// New returns the sessions stored in Redis.
+func New(client rueidis.Client, c clock.Clock, l domain.Lifetimes) *Sessions {
 	return &Sessions{
 		client: client, clock: c, lifetimes: l,
 		create: rueidis.NewLuaScript(createScript), deleteAll: rueidis.NewLuaScript(deleteAllScript),

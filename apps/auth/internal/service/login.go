@@ -32,14 +32,10 @@ func (s *Service) BeginLogin(
 		return "", "", errs.InvalidField("redirectUri", "must be an http or https URL")
 	}
 	l := domain.Login{
-		State: credential.Random(
-			secretBytes,
-		),
-		Nonce:    credential.Random(secretBytes),
-		Verifier: credential.Random(secretBytes),
-		ReturnTo: domain.LocalPath(
-			returnTo,
-		),
+		State:       credential.Random(secretBytes),
+		Nonce:       credential.Random(secretBytes),
+		Verifier:    credential.Random(secretBytes),
+		ReturnTo:    domain.LocalPath(returnTo),
 		RedirectURI: redirectURI,
 		Expires:     s.Clock.Now().Add(domain.LoginLifetime),
 	}

@@ -69,11 +69,8 @@ func CheckSet(n int64) error {
 
 // Errors of a refused change.
 var (
-	errTooMany = errs.InvalidField(
-		"quantity",
-		"a cart holds at most %d pieces of a variant, together with those that are in it",
-		MaxQuantity,
-	)
+	errTooMany = errs.InvalidField("quantity",
+		"a cart holds at most %d pieces of a variant, together with those that are in it", MaxQuantity)
 	errFull     = errs.New(errs.Unprocessable, "a cart holds at most %d different items", MaxLines)
 	errCurrency = errs.New(errs.Unprocessable, "the item is sold in another currency than those in the cart")
 	errAbsent   = errs.New(errs.NotFound, "the item is not in the cart")

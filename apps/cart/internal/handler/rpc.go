@@ -12,61 +12,62 @@ import (
 // RPC is the gRPC server of CartService.
 type RPC struct {
 	cartv1.UnimplementedCartServiceServer
-	Service *service.Service
+	service *service.Service
 }
 
-var _ cartv1.CartServiceServer = (*RPC)(nil)
+// New returns the server.
+func New(s *service.Service) *RPC { return &RPC{service: s} }
 
 // GetCart returns the caller's cart. Errors: those of service.Service.Get.
 func (h *RPC) GetCart(ctx context.Context, _ *cartv1.GetCartRequest) (*cartv1.GetCartResponse, error) {
-	v, err := h.Service.Get(ctx)
+	v, err := h.service.Get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &cartv1.GetCartResponse{Cart: show(v)}, nil
+	return &cartv1.GetCartResponse{Cart: toProto(v)}, nil
 }
 
 // AddItem adds pieces of a variant. Errors: those of service.Service.Add.
 func (h *RPC) AddItem(ctx context.Context, r *cartv1.AddItemRequest) (*cartv1.AddItemResponse, error) {
-	v, err := h.Service.Add(ctx, r.GetVariantId(), r.GetQuantity())
+	v, err := h.service.Add(ctx, r.GetVariantId(), r.GetQuantity())
 	if err != nil {
 		return nil, err
 	}
-	return &cartv1.AddItemResponse{Cart: show(v)}, nil
+	return &cartv1.AddItemResponse{Cart: toProto(v)}, nil
 }
 
 // UpdateItem sets the quantity of a variant. Errors: those of service.Service.Set.
 func (h *RPC) UpdateItem(ctx context.Context, r *cartv1.UpdateItemRequest) (*cartv1.UpdateItemResponse, error) {
-	v, err := h.Service.Set(ctx, r.GetVariantId(), r.GetQuantity())
+	v, err := h.service.Set(ctx, r.GetVariantId(), r.GetQuantity())
 	if err != nil {
 		return nil, err
 	}
-	return &cartv1.UpdateItemResponse{Cart: show(v)}, nil
+	return &cartv1.UpdateItemResponse{Cart: toProto(v)}, nil
 }
 
 // RemoveItem removes a variant. Removing a variant that is not in the cart does nothing. Errors: those of GetCart.
 func (h *RPC) RemoveItem(ctx context.Context, r *cartv1.RemoveItemRequest) (*cartv1.RemoveItemResponse, error) {
-	v, err := h.Service.Set(ctx, r.GetVariantId(), 0)
+	v, err := h.service.Set(ctx, r.GetVariantId(), 0)
 	if err != nil {
 		return nil, err
 	}
-	return &cartv1.RemoveItemResponse{Cart: show(v)}, nil
+	return &cartv1.RemoveItemResponse{Cart: toProto(v)}, nil
 }
 
 // ClearCart empties the cart. Errors: those of GetCart.
 func (h *RPC) ClearCart(ctx context.Context, _ *cartv1.ClearCartRequest) (*cartv1.ClearCartResponse, error) {
-	v, err := h.Service.Clear(ctx)
+	v, err := h.service.Clear(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &cartv1.ClearCartResponse{Cart: show(v)}, nil
+	return &cartv1.ClearCartResponse{Cart: toProto(v)}, nil
 }
 
 // GetLines returns an owner's lines for a checkout.
 //
 // Errors: unavailable, timeout.
 func (h *RPC) GetLines(ctx context.Context, r *cartv1.GetLinesRequest) (*cartv1.GetLinesResponse, error) {
-	lines, err := h.Service.Lines(ctx, r.GetOwnerId())
+	lines, err := h.service.Lines(ctx, r.GetOwnerId())
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +87,7 @@ func (h *RPC) RemoveOrdered(
 	for i, l := range r.GetLines() {
 		lines[i] = domain.Line{VariantID: l.GetVariantId(), Quantity: l.GetQuantity()}
 	}
-	if err := h.Service.RemoveOrdered(ctx, r.GetOwnerId(), r.GetOrderId(), lines); err != nil {
+	if err := h.service.RemoveOrdered(ctx, r.GetOwnerId(), r.GetOrderId(), lines); err != nil {
 		return nil, err
 	}
 	return &cartv1.RemoveOrderedResponse{}, nil
@@ -96,22 +97,22 @@ func (h *RPC) RemoveOrdered(
 //
 // Errors: unavailable, timeout.
 func (h *RPC) MergeCart(ctx context.Context, r *cartv1.MergeCartRequest) (*cartv1.MergeCartResponse, error) {
-	if err := h.Service.Merge(ctx, r.GetGuestId(), r.GetUserId()); err != nil {
+	if err := h.service.Merge(ctx, r.GetGuestId(), r.GetUserId()); err != nil {
 		return nil, err
 	}
 	return &cartv1.MergeCartResponse{}, nil
 }
 
-func show(v domain.View) *cartv1.Cart {
+func toProto(v domain.View) *cartv1.Cart {
 	out := &cartv1.Cart{
 		Items:    make([]*cartv1.CartItem, len(v.Items)),
-		Subtotal: v.Subtotal.Proto(),
-		Total:    v.Total.Proto(),
+		Subtotal: v.Subtotal.ToProto(),
+		Total:    v.Total.ToProto(),
 	}
 	for i, it := range v.Items {
 		item := &cartv1.CartItem{
 			VariantId: it.VariantID, Quantity: it.Quantity, Available: it.Available,
-			UnitPrice: it.UnitPrice.Proto(), LineTotal: it.Total.Proto(),
+			UnitPrice: it.UnitPrice.ToProto(), LineTotal: it.Total.ToProto(),
 		}
 		if o := it.Offer; o != nil {
 			item.ProductId, item.ShopId, item.ShopName, item.Title = o.ProductID, o.ShopID, o.ShopName, o.Title

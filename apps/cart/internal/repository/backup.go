@@ -51,9 +51,7 @@ func (s *Store) restore(ctx context.Context, owner string) error {
 		next = max(next, l.Position+1)
 	}
 	args := []string{
-		millis(
-			max(row.ExpiresAt.Sub(now), time.Second),
-		),
+		millis(max(row.ExpiresAt.Sub(now), time.Second)),
 		strconv.FormatInt(row.Version, 10),
 		strconv.FormatInt(next, 10),
 		strconv.Itoa(len(lines)),

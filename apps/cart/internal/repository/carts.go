@@ -46,8 +46,8 @@ type Store struct {
 	add, set, clear, ordered, merge, load, claim, read, saved *rueidis.Lua
 }
 
-// Open returns a Store.
-func Open(redis rueidis.Client, pool *pgxpool.Pool, o Options) (*Store, error) {
+// New returns a Store.
+func New(redis rueidis.Client, pool *pgxpool.Pool, o Options) (*Store, error) {
 	s := &Store{Options: o, redis: redis, pool: pool}
 	for name, into := range map[string]**rueidis.Lua{
 		"add": &s.add, "set": &s.set, "clear": &s.clear, "ordered": &s.ordered, "merge": &s.merge,
@@ -80,13 +80,8 @@ func (s *Store) ttl(owner string) time.Duration {
 func (s *Store) scriptArgs(owner string, more ...string) []string {
 	now := s.Clock.Now()
 	args := make([]string, 0, 4+len(more))
-	args = append(
-		args,
-		owner,
-		strconv.FormatInt(now.UnixMicro(), 10),
-		millis(s.ttl(owner)),
-		strconv.FormatInt(now.Add(s.Due).UnixMilli(), 10),
-	)
+	args = append(args, owner, strconv.FormatInt(now.UnixMicro(), 10), millis(s.ttl(owner)),
+		strconv.FormatInt(now.Add(s.Due).UnixMilli(), 10))
 	return append(args, more...)
 }
 
@@ -131,13 +126,8 @@ func (s *Store) Add(ctx context.Context, owner, variantID string, n int64, c mon
 //
 // Errors: not_found (the variant is not in the cart, and n is not 0).
 func (s *Store) Set(ctx context.Context, owner, variantID string, n int64) (domain.Cart, error) {
-	return s.change(
-		ctx,
-		s.set,
-		owner,
-		[]string{key(owner), dirtyKey},
-		s.scriptArgs(owner, variantID, strconv.FormatInt(n, 10)),
-	)
+	return s.change(ctx, s.set, owner, []string{key(owner), dirtyKey},
+		s.scriptArgs(owner, variantID, strconv.FormatInt(n, 10)))
 }
 
 // Clear empties a cart.
@@ -173,13 +163,8 @@ func (s *Store) Merge(ctx context.Context, guest, user string) (ofUser, ofGuest 
 		ctx,
 		s.merge,
 		[]string{key(user), dirtyKey, key(guest)},
-		s.scriptArgs(
-			user,
-			guest,
-			millis(s.ttl(guest)),
-			strconv.Itoa(domain.MaxLines),
-			strconv.Itoa(domain.MaxQuantity),
-		),
+		s.scriptArgs(user, guest, millis(s.ttl(guest)), strconv.Itoa(domain.MaxLines),
+			strconv.Itoa(domain.MaxQuantity)),
 		user,
 		guest,
 	)

@@ -61,8 +61,8 @@ type keptOffer struct {
 	at      time.Time     // when it was loaded
 }
 
-// OpenOffers returns an empty cache. It must be closed.
-func OpenOffers(redis rueidis.Client, products Products, c clock.Clock, ttl time.Duration) *Offers {
+// NewOffers returns an empty cache. It must be closed.
+func NewOffers(redis rueidis.Client, products Products, c clock.Clock, ttl time.Duration) *Offers {
 	o := &Offers{redis: redis, products: products, clock: c, ttl: ttl, kept: map[string]keptOffer{}}
 	o.calls = batch.New(maxVariants, o.load, batch.WithParallel(parallelLoads))
 	return o

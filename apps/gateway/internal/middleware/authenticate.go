@@ -80,11 +80,8 @@ func bearer(ctx context.Context, auth Authenticator, known *knownBearers, header
 	if a, ok := known.get(digest); ok {
 		return a, nil
 	}
-	actor, until, err := authenticate(
-		ctx,
-		auth,
-		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}},
-	)
+	actor, until, err := authenticate(ctx, auth,
+		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}})
 	if err != nil {
 		return identity.Actor{}, err
 	}

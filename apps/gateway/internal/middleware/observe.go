@@ -37,12 +37,8 @@ func Recover(log *zap.Logger) Middleware {
 					panic(v)
 				}
 				x := exchangeOf(w, r)
-				log.Error(
-					"panic in a request",
-					zap.String("request_id", x.RequestID),
-					zap.String("panic", fmt.Sprint(v)),
-					zap.ByteString("stack", debug.Stack()),
-				)
+				log.Error("panic in a request", zap.String("request_id", x.RequestID),
+					zap.String("panic", fmt.Sprint(v)), zap.ByteString("stack", debug.Stack()))
 				x.Code = string(errs.Internal)
 				if x.Wrote() {
 					panic(http.ErrAbortHandler)
@@ -175,10 +171,7 @@ func Record(m *metric.HTTP, log *zap.Logger, c clock.Clock) Middleware {
 				line := append(
 					fields[:0],
 					logging.Plain(), // the request ID was checked, all else is ours
-					zap.String(
-						"method",
-						metric.Method(r.Method),
-					),
+					zap.String("method", metric.Method(r.Method)),
 					zap.String("route", x.Route),
 					zap.Int("status", x.status),
 					zap.Duration("took", took),

@@ -100,11 +100,8 @@ func newMux(
 						route.idempotencyKey,
 						func(w http.ResponseWriter, r *http.Request) {
 							w.Header().Set("Cache-Control", "no-store")
-							next(
-								&success{ResponseWriter: w, status: route.successStatus, location: route.location},
-								bare(r),
-								params,
-							)
+							next(&success{ResponseWriter: w, status: route.successStatus, location: route.location},
+								bare(r), params)
 						},
 					)
 				default:
@@ -199,13 +196,8 @@ func writeRoutingError(w http.ResponseWriter, r *http.Request, routes routes, st
 	}
 	if allowed := routes.allowed(r.URL.Path); len(allowed) > 0 {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		middleware.WriteStatus(
-			w,
-			r,
-			http.StatusMethodNotAllowed,
-			"method_not_allowed",
-			"this path does not take this method: see the Allow header",
-		)
+		middleware.WriteStatus(w, r, http.StatusMethodNotAllowed, "method_not_allowed",
+			"this path does not take this method: see the Allow header")
 		return
 	}
 	middleware.WriteProblem(w, r, errs.New(errs.NotFound, "there is no such path"))

@@ -114,11 +114,8 @@ func (s *signIn) keepGuest(w http.ResponseWriter, res *authv1.CreateGuestRespons
 func (s *signIn) callback(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	if e := q.Get("error"); e != "" {
-		middleware.WriteProblem(
-			w,
-			r,
-			errs.New(errs.Unauthenticated, "the sign-in provider refused: %s", providerError(e)),
-		)
+		middleware.WriteProblem(w, r,
+			errs.New(errs.Unauthenticated, "the sign-in provider refused: %s", providerError(e)))
 		return
 	}
 	cookie, err := r.Cookie(s.login)
@@ -159,10 +156,7 @@ func (s *signIn) endSession(r *http.Request, replacedBy string) {
 	if err != nil || old.Value == "" || old.Value == replacedBy {
 		return
 	}
-	if _, err := s.auth.Logout(
-		own(r.Context()),
-		&authv1.LogoutRequest{SessionId: old.Value},
-	); err != nil &&
+	if _, err := s.auth.Logout(own(r.Context()), &authv1.LogoutRequest{SessionId: old.Value}); err != nil &&
 		!errs.Is(err, errs.Unauthenticated) {
 		s.logger.Warn("a browser's old session was not ended at sign-in", zap.Error(err))
 	}

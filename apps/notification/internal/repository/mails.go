@@ -4,7 +4,6 @@ package repository
 import (
 	"context"
 	_ "embed" // the statement below
-	"encoding/json"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,7 +12,6 @@ import (
 	"souk/apps/notification/internal/domain"
 	"souk/apps/notification/internal/repository/sqlc"
 	"souk/pkg/batch"
-	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/outbox"
 	"souk/pkg/postgres"
@@ -40,30 +38,28 @@ const (
 	sentWindow = 5 * time.Millisecond
 )
 
-// Open returns a Store on the pool. It calls wake after it has written events.
-func Open(pool *pgxpool.Pool, wake func()) *Store {
+// New returns a Store on the pool. It calls wake after it has written events.
+func New(pool *pgxpool.Pool, wake func()) *Store {
 	s := &Store{pool: pool, wake: wake}
 	s.sent = batch.New(sentLimit, s.runSent, batch.WithWindow(sentWindow))
 	return s
 }
 
-//go:embed sql/queue_mails.sql
-var sqlQueue string
+var (
+	//go:embed sql/queue_mails.sql
+	sqlQueue string
+	//go:embed sql/mails_sent.sql
+	sentSQL string
+
+	sqlSent = outbox.WithEvents(sentSQL, 3)
+)
 
 // Consume queues the mail that read makes of an event in the consumer's transaction, once per kind and order.
 func (s *Store) Consume(read func(event.Event) (domain.Mail, bool, error)) outbox.Queuer {
 	return func(_ context.Context, b *pgx.Batch, e event.Event) error {
 		m, ok, err := read(e)
 		if err == nil && ok {
-			postgres.QueueRows(
-				b,
-				sqlQueue,
-				[]string{m.ID},
-				[]string{string(m.Kind)},
-				[]string{m.OrderID},
-				[]time.Time{m.CreatedAt},
-				[]string{m.Traceparent},
-			)
+			postgres.QueueRow(b, sqlQueue, m.ID, string(m.Kind), m.OrderID, m.CreatedAt, m.Traceparent)
 		}
 		return err
 	}
@@ -99,38 +95,13 @@ func (s *Store) Sent(ctx context.Context, m domain.Mail, at time.Time, ev event.
 }
 
 func (s *Store) runSent(ctx context.Context, items []delivery) ([]batch.Result[struct{}], error) {
-	var arg sqlc.MailsSentParams
-	for _, it := range items {
-		metadata, err := json.Marshal(it.ev.Metadata)
-		if err != nil {
-			return nil, errs.Wrap(err, errs.Internal, "the event's metadata cannot be kept")
-		}
-		if it.ev.Metadata == nil {
-			metadata = []byte("{}")
-		}
-		arg.Ids, arg.Attempts, arg.Ats = append(
-			arg.Ids,
-			it.mail.ID,
-		), append(
-			arg.Attempts,
-			it.mail.Attempts,
-		), append(
-			arg.Ats,
-			it.at,
-		)
-		arg.EventIds, arg.Subjects, arg.Types = append(
-			arg.EventIds,
-			it.ev.ID,
-		), append(
-			arg.Subjects,
-			it.ev.Subject,
-		), append(
-			arg.Types,
-			it.ev.Type,
-		)
-		arg.Metadatas, arg.Payloads = append(arg.Metadatas, string(metadata)), append(arg.Payloads, it.ev.Payload)
+	var rows postgres.Rows
+	events := make([]event.Event, len(items))
+	for i, it := range items {
+		rows.Add(it.mail.ID, it.mail.Attempts, it.at)
+		events[i] = it.ev
 	}
-	if err := sqlc.New(s.pool).MailsSent(ctx, arg); err != nil {
+	if _, err := s.pool.Exec(ctx, sqlSent, append(rows.Args(), outbox.Columns(events...)...)...); err != nil {
 		return nil, postgres.Err(err)
 	}
 	s.wake()

@@ -10,23 +10,6 @@ where id in (
 )
 returning id, kind, order_id, attempts, traceparent, created_at;
 
--- name: MailsSent :exec
--- Marks mails as sent that their sender still holds, and appends their events.
-with input as (
-    select unnest(@ids::text[]) as id, unnest(@attempts::int[]) as attempts, unnest(@ats::timestamptz[]) as at,
-           unnest(@event_ids::text[]) as event_id, unnest(@subjects::text[]) as subject, unnest(@types::text[]) as type,
-           unnest(@metadatas::text[]) as metadata, unnest(@payloads::bytea[]) as payload
-), sent as (
-    update mail m
-    set state = 'sent', sent_at = i.at, last_error = ''
-    from input i
-    where m.id = i.id and m.state = 'sending' and m.attempts = i.attempts
-    returning m.id, i.at, i.event_id, i.subject, i.type, i.metadata, i.payload
-)
-insert into outbox (id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload)
-select s.event_id, s.subject, s.type, s.id, 1, s.at, s.metadata::jsonb, s.payload
-from sent s;
-
 -- name: MailFailed :execrows
 update mail set state = 'failed', last_error = @reason
 where id = @id and state = 'sending' and attempts = @attempts;

@@ -218,11 +218,8 @@ func (s *Sender) attempt(running context.Context, m domain.Mail, until time.Time
 		log.Error("a mail was given up", zap.String("reason", f.Reason), zap.Int32("attempts", m.Attempts))
 		err = record(recordCtx, func(ctx context.Context) error { return s.Mails.Failed(ctx, m, f.Reason) })
 	} else {
-		log.Warn(
-			"a mail was not sent; it is tried again",
-			zap.String("reason", f.Reason),
-			zap.Int32("attempts", m.Attempts),
-		)
+		log.Warn("a mail was not sent; it is tried again", zap.String("reason", f.Reason),
+			zap.Int32("attempts", m.Attempts))
 		err = record(recordCtx, func(ctx context.Context) error {
 			return s.Mails.Retry(ctx, m, f.Reason, now.Add(domain.Backoff(m.Attempts)))
 		})

@@ -70,12 +70,8 @@ func Place(r Request, lines []Line, rates map[money.Currency]money.Money, at tim
 	case len(lines) == 0:
 		return Order{}, errs.New(errs.CartEmpty, "the cart is empty")
 	case len(lines) > MaxLines:
-		return Order{}, errs.New(
-			errs.Unprocessable,
-			"an order has at most %d lines, the cart has %d",
-			MaxLines,
-			len(lines),
-		)
+		return Order{}, errs.New(errs.Unprocessable, "an order has at most %d lines, the cart has %d", MaxLines,
+			len(lines))
 	}
 	currency := lines[0].UnitPrice.Currency()
 	o := Order{
@@ -94,9 +90,7 @@ func Place(r Request, lines []Line, rates map[money.Currency]money.Money, at tim
 			i = len(o.Parts)
 			shops[l.ShopID] = i
 			o.Parts = append(o.Parts, ShopOrder{
-				ID: id.New(
-					id.ShopOrder,
-				),
+				ID:       id.New(id.ShopOrder),
 				OrderID:  o.ID,
 				ShopID:   l.ShopID,
 				ShopName: l.ShopName,

@@ -73,8 +73,14 @@ type PaymentUpdate struct {
 	At      time.Time
 }
 
-// Position is the last row of a page; the next page begins after it.
+// Position is the last row of a page; the next page begins after it. The page token holds it.
 type Position struct {
-	At time.Time
-	ID string
+	At time.Time `json:"t"`
+	ID string    `json:"i"`
 }
+
+// Position returns the order's place in a list.
+func (o Order) Position() Position { return Position{At: o.PlacedAt, ID: o.ID} }
+
+// Position returns the shop order's place in a list.
+func (o ShopOrder) Position() Position { return Position{At: o.PlacedAt, ID: o.ID} }

@@ -9,57 +9,57 @@ import (
 	orderv1 "souk/gen/go/souk/order/v1"
 )
 
-func readAddress(a *orderv1.ShippingAddress) domain.Address {
+func addressFromProto(a *orderv1.ShippingAddress) domain.Address {
 	return domain.Address{
 		Name: a.GetName(), Line1: a.GetLine1(), Line2: a.GetLine2(), City: a.GetCity(), Region: a.GetRegion(),
 		PostalCode: a.GetPostalCode(), CountryCode: a.GetCountryCode(), Phone: a.GetPhone(),
 	}
 }
 
-func showAddress(a domain.Address) *orderv1.ShippingAddress {
+func addressToProto(a domain.Address) *orderv1.ShippingAddress {
 	return &orderv1.ShippingAddress{
 		Name: a.Name, Line1: a.Line1, Line2: a.Line2, City: a.City, Region: a.Region,
 		PostalCode: a.PostalCode, CountryCode: a.CountryCode, Phone: a.Phone,
 	}
 }
 
-func showOrder(o domain.Order) *orderv1.Order {
+func orderToProto(o domain.Order) *orderv1.Order {
 	out := &orderv1.Order{
 		Id:              o.ID,
 		Number:          o.Number,
 		Status:          string(o.Status),
 		PlacedAt:        timestamppb.New(o.PlacedAt),
 		UpdatedAt:       timestamppb.New(o.UpdatedAt),
-		Subtotal:        o.Totals.Subtotal.Proto(),
-		Discount:        o.Totals.Discount.Proto(),
-		Shipping:        o.Totals.Shipping.Proto(),
-		Tax:             o.Totals.Tax.Proto(),
-		Total:           o.Totals.Total.Proto(),
+		Subtotal:        o.Totals.Subtotal.ToProto(),
+		Discount:        o.Totals.Discount.ToProto(),
+		Shipping:        o.Totals.Shipping.ToProto(),
+		Tax:             o.Totals.Tax.ToProto(),
+		Total:           o.Totals.Total.ToProto(),
 		Payment:         &orderv1.OrderPayment{Id: o.Payment.ID, Status: o.Payment.Status, Method: o.Payment.Method},
-		ShippingAddress: showAddress(o.Address),
+		ShippingAddress: addressToProto(o.Address),
 	}
 	for _, p := range o.Parts {
-		out.ShopOrders = append(out.ShopOrders, showPart(p))
+		out.ShopOrders = append(out.ShopOrders, shopOrderToProto(p))
 	}
 	return out
 }
 
-// showPart converts a shop order. The address is set only if the domain value has it.
-func showPart(p domain.ShopOrder) *orderv1.ShopOrder {
+// shopOrderToProto converts a shop order. The address is set only if the domain value has it.
+func shopOrderToProto(p domain.ShopOrder) *orderv1.ShopOrder {
 	out := &orderv1.ShopOrder{
 		Id: p.ID, OrderId: p.OrderID, ShopId: p.ShopID, ShopName: p.ShopName, Status: string(p.Status),
-		Subtotal: p.Totals.Subtotal.Proto(), Discount: p.Totals.Discount.Proto(), Shipping: p.Totals.Shipping.Proto(),
-		Tax: p.Totals.Tax.Proto(), Total: p.Totals.Total.Proto(),
+		Subtotal: p.Totals.Subtotal.ToProto(), Discount: p.Totals.Discount.ToProto(), Shipping: p.Totals.Shipping.ToProto(),
+		Tax: p.Totals.Tax.ToProto(), Total: p.Totals.Total.ToProto(),
 		Carrier: p.Carrier, TrackingNumber: p.TrackingNumber,
 		PlacedAt: timestamppb.New(p.PlacedAt), ShippedAt: optional(p.ShippedAt), DeliveredAt: optional(p.DeliveredAt),
 	}
 	if p.Address != (domain.Address{}) {
-		out.ShippingAddress = showAddress(p.Address)
+		out.ShippingAddress = addressToProto(p.Address)
 	}
 	for _, i := range p.Items {
 		out.Items = append(out.Items, &orderv1.OrderItem{
 			VariantId: i.VariantID, ProductId: i.ProductID, Title: i.Title, Sku: i.SKU, Options: i.Options,
-			Quantity: i.Quantity, UnitPrice: i.UnitPrice.Proto(), LineTotal: i.LineTotal.Proto(),
+			Quantity: i.Quantity, UnitPrice: i.UnitPrice.ToProto(), LineTotal: i.LineTotal.ToProto(),
 		})
 	}
 	return out

@@ -16,33 +16,34 @@ import (
 // RPC is the gRPC server of OrderService.
 type RPC struct {
 	orderv1.UnimplementedOrderServiceServer
-	Service *service.Service
+	service *service.Service
 }
 
-var _ orderv1.OrderServiceServer = (*RPC)(nil)
+// New returns the server.
+func New(s *service.Service) *RPC { return &RPC{service: s} }
 
 // Checkout places an order of the caller's cart. Errors: those of service.Service.Checkout.
 func (h *RPC) Checkout(ctx context.Context, r *orderv1.CheckoutRequest) (*orderv1.CheckoutResponse, error) {
-	o, err := h.Service.Checkout(ctx, domain.Request{
-		IdemKey: rpc.IdempotencyKey(ctx), Address: readAddress(r.GetShippingAddress()),
+	o, err := h.service.Checkout(ctx, domain.Request{
+		IdemKey: rpc.IdempotencyKey(ctx), Address: addressFromProto(r.GetShippingAddress()),
 		PaymentMethod: r.GetPayment().GetMethod(), Token: r.GetPayment().GetToken(),
 		VoucherCodes: r.GetVoucherCodes(), Email: r.GetEmail(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &orderv1.CheckoutResponse{Order: showOrder(o)}, nil
+	return &orderv1.CheckoutResponse{Order: orderToProto(o)}, nil
 }
 
 // GetOrder returns one of the caller's orders.
 //
 // Errors: not_found (also for another customer's order).
 func (h *RPC) GetOrder(ctx context.Context, r *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
-	o, err := h.Service.Get(ctx, r.GetId())
+	o, err := h.service.Get(ctx, r.GetId())
 	if err != nil {
 		return nil, err
 	}
-	return &orderv1.GetOrderResponse{Order: showOrder(o)}, nil
+	return &orderv1.GetOrderResponse{Order: orderToProto(o)}, nil
 }
 
 // GetOrderForNotice returns any order to the notification service.
@@ -52,20 +53,20 @@ func (h *RPC) GetOrderForNotice(
 	ctx context.Context,
 	r *orderv1.GetOrderForNoticeRequest,
 ) (*orderv1.GetOrderForNoticeResponse, error) {
-	o, err := h.Service.ForNotice(ctx, r.GetId())
+	o, err := h.service.ForNotice(ctx, r.GetId())
 	if err != nil {
 		return nil, err
 	}
-	return &orderv1.GetOrderForNoticeResponse{Order: showOrder(o), Email: o.Email, CustomerId: o.CustomerID}, nil
+	return &orderv1.GetOrderForNoticeResponse{Order: orderToProto(o), Email: o.Email, CustomerId: o.CustomerID}, nil
 }
 
 // CancelOrder cancels one of the caller's orders. Errors: those of service.Service.Cancel.
 func (h *RPC) CancelOrder(ctx context.Context, r *orderv1.CancelOrderRequest) (*orderv1.CancelOrderResponse, error) {
-	o, err := h.Service.Cancel(ctx, r.GetId(), r.GetReason())
+	o, err := h.service.Cancel(ctx, r.GetId(), r.GetReason())
 	if err != nil {
 		return nil, err
 	}
-	return &orderv1.CancelOrderResponse{Order: showOrder(o)}, nil
+	return &orderv1.CancelOrderResponse{Order: orderToProto(o)}, nil
 }
 
 // ShipShopOrder marks a shop order as shipped. Errors: those of service.Service.Ship.
@@ -73,11 +74,11 @@ func (h *RPC) ShipShopOrder(
 	ctx context.Context,
 	r *orderv1.ShipShopOrderRequest,
 ) (*orderv1.ShipShopOrderResponse, error) {
-	p, err := h.Service.Ship(ctx, r.GetId(), r.GetCarrier(), r.GetTrackingNumber())
+	p, err := h.service.Ship(ctx, r.GetId(), r.GetCarrier(), r.GetTrackingNumber())
 	if err != nil {
 		return nil, err
 	}
-	return &orderv1.ShipShopOrderResponse{ShopOrder: showPart(p)}, nil
+	return &orderv1.ShipShopOrderResponse{ShopOrder: shopOrderToProto(p)}, nil
 }
 
 // DeliverShopOrder marks a shop order as delivered. Errors: those of service.Service.Deliver.
@@ -85,50 +86,38 @@ func (h *RPC) DeliverShopOrder(
 	ctx context.Context,
 	r *orderv1.DeliverShopOrderRequest,
 ) (*orderv1.DeliverShopOrderResponse, error) {
-	p, err := h.Service.Deliver(ctx, r.GetId())
+	p, err := h.service.Deliver(ctx, r.GetId())
 	if err != nil {
 		return nil, err
 	}
-	return &orderv1.DeliverShopOrderResponse{ShopOrder: showPart(p)}, nil
+	return &orderv1.DeliverShopOrderResponse{ShopOrder: shopOrderToProto(p)}, nil
 }
 
 // AdoptOrders transfers a guest's orders to a user. Errors: those of service.Service.Adopt.
 func (h *RPC) AdoptOrders(ctx context.Context, r *orderv1.AdoptOrdersRequest) (*orderv1.AdoptOrdersResponse, error) {
-	if err := h.Service.Adopt(ctx, r.GetGuestId(), r.GetUserId()); err != nil {
+	if err := h.service.Adopt(ctx, r.GetGuestId(), r.GetUserId()); err != nil {
 		return nil, err
 	}
 	return &orderv1.AdoptOrdersResponse{}, nil
 }
 
-// cursor is the content of a page token: the last row of the page.
-type cursor struct {
-	At time.Time `json:"t"`
-	ID string    `json:"i"`
+// newest returns the position of the first page; it is newer than every row.
+func newest() domain.Position {
+	return domain.Position{At: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
-
-// beginning returns the cursor of the first page; it is newer than every row.
-func beginning() cursor { return cursor{At: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)} }
 
 // ListOrders lists the caller's orders, newest first.
 //
 // Errors: invalid_argument (the page token is invalid).
 func (h *RPC) ListOrders(ctx context.Context, r *orderv1.ListOrdersRequest) (*orderv1.ListOrdersResponse, error) {
-	c, size, filter := beginning(), page.Size(r.GetPageSize()), "orders of "+identity.FromContext(ctx).ID
-	if err := page.Decode(r.GetPageToken(), &c, filter); err != nil {
-		return nil, err
-	}
-	orders, err := h.Service.List(ctx, domain.Position(c), size+1)
+	request := page.Of(r, "orders of "+identity.FromContext(ctx).ID)
+	orders, next, err := page.List(ctx, request, newest(), h.service.List, domain.Order.Position)
 	if err != nil {
 		return nil, err
 	}
-	out := &orderv1.ListOrdersResponse{}
-	if len(orders) > size {
-		orders = orders[:size]
-		last := orders[size-1]
-		out.NextPageToken = page.Encode(cursor{At: last.PlacedAt, ID: last.ID}, filter)
-	}
+	out := &orderv1.ListOrdersResponse{NextPageToken: next}
 	for _, o := range orders {
-		out.Orders = append(out.Orders, showOrder(o))
+		out.Orders = append(out.Orders, orderToProto(o))
 	}
 	return out, nil
 }
@@ -140,23 +129,17 @@ func (h *RPC) ListShopOrders(
 	ctx context.Context,
 	r *orderv1.ListShopOrdersRequest,
 ) (*orderv1.ListShopOrdersResponse, error) {
-	c, size := beginning(), page.Size(r.GetPageSize())
-	filter := []string{"shop orders of " + r.GetShopId(), r.GetStatus()}
-	if err := page.Decode(r.GetPageToken(), &c, filter...); err != nil {
-		return nil, err
+	request := page.Of(r, "shop orders of "+r.GetShopId(), r.GetStatus())
+	read := func(ctx context.Context, after domain.Position, limit int) ([]domain.ShopOrder, error) {
+		return h.service.ListOfShop(ctx, r.GetShopId(), domain.Status(r.GetStatus()), after, limit)
 	}
-	parts, err := h.Service.ListOfShop(ctx, r.GetShopId(), domain.Status(r.GetStatus()), domain.Position(c), size+1)
+	parts, next, err := page.List(ctx, request, newest(), read, domain.ShopOrder.Position)
 	if err != nil {
 		return nil, err
 	}
-	out := &orderv1.ListShopOrdersResponse{}
-	if len(parts) > size {
-		parts = parts[:size]
-		last := parts[size-1]
-		out.NextPageToken = page.Encode(cursor{At: last.PlacedAt, ID: last.ID}, filter...)
-	}
+	out := &orderv1.ListShopOrdersResponse{NextPageToken: next}
 	for _, p := range parts {
-		out.ShopOrders = append(out.ShopOrders, showPart(p))
+		out.ShopOrders = append(out.ShopOrders, shopOrderToProto(p))
 	}
 	return out, nil
 }

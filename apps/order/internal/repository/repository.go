@@ -54,8 +54,8 @@ type Store struct {
 
 type key struct{ customerID, idemKey string }
 
-// Open returns a Store on the pool. It calls wake whenever it has written events.
-func Open(pool *pgxpool.Pool, wake func()) *Store {
+// New returns a Store on the pool. It calls wake whenever it has written events.
+func New(pool *pgxpool.Pool, wake func()) *Store {
 	s := &Store{
 		pool:     pool,
 		q:        sqlc.New(pool),
@@ -119,10 +119,9 @@ func (s *Store) History(
 	after domain.Position,
 	limit int,
 ) ([]domain.Order, error) {
-	rows, err := s.q.History(
-		ctx,
-		sqlc.HistoryParams{CustomerID: customerID, Before: after.At, BeforeID: after.ID, Page: int32(limit)},
-	) //nolint:gosec // a page is small
+	size := int32(limit) //nolint:gosec // a page is small
+	arg := sqlc.HistoryParams{CustomerID: customerID, Before: after.At, BeforeID: after.ID, Page: size}
+	rows, err := s.q.History(ctx, arg)
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
@@ -215,9 +214,7 @@ func (s *Store) KeepRefusal(ctx context.Context, r domain.Request, why domain.Re
 	}
 	hash := r.Hash()
 	n, err := s.q.KeepRefusal(ctx, sqlc.KeepRefusalParams{
-		ID: id.New(
-			id.Order,
-		),
+		ID:            id.New(id.Order),
 		CustomerID:    r.CustomerID,
 		IdemKey:       r.IdemKey,
 		RequestHash:   hash[:],
@@ -235,10 +232,8 @@ func (s *Store) KeepRefusal(ctx context.Context, r domain.Request, why domain.Re
 
 // OrdersOf returns the IDs of at most limit orders of a customer, including refused checkouts.
 func (s *Store) OrdersOf(ctx context.Context, customerID string, limit int) ([]string, error) {
-	ids, err := s.q.CustomersOrders(
-		ctx,
-		sqlc.CustomersOrdersParams{CustomerID: customerID, Limit: int32(limit)},
-	) //nolint:gosec // a batch is small
+	arg := sqlc.CustomersOrdersParams{CustomerID: customerID, Limit: int32(limit)} //nolint:gosec // a batch is small
+	ids, err := s.q.CustomersOrders(ctx, arg)
 	return ids, postgres.Err(err)
 }
 
@@ -319,17 +314,13 @@ func (s *Store) Refuse(
 // returns their number. Rows of checkouts that were refused before an order was written are deleted.
 func (s *Store) ForgetRefused(ctx context.Context, from, before time.Time, most int) (int, error) {
 	first, end := id.At(id.Order, from), id.At(id.Order, before)
-	erased, err := s.q.ForgetRefused(
-		ctx,
-		sqlc.ForgetRefusedParams{First: first, Before: end, Most: int32(most)},
-	) //nolint:gosec // a batch is small
+	arg := sqlc.ForgetRefusedParams{First: first, Before: end, Most: int32(most)} //nolint:gosec // a batch is small
+	erased, err := s.q.ForgetRefused(ctx, arg)
 	if err != nil {
 		return 0, postgres.Err(err)
 	}
-	deleted, err := s.q.ForgetKeys(
-		ctx,
-		sqlc.ForgetKeysParams{First: first, Before: end, Most: int32(most)},
-	) //nolint:gosec // a batch is small
+	keys := sqlc.ForgetKeysParams{First: first, Before: end, Most: int32(most)} //nolint:gosec // a batch is small
+	deleted, err := s.q.ForgetKeys(ctx, keys)
 	return int(max(erased, deleted)), postgres.Err(err)
 }
 
@@ -344,14 +335,7 @@ func (s *Store) ConfirmStep(
 		if err != nil {
 			return err
 		}
-		postgres.QueueRows(
-			b,
-			s.confirm,
-			[]string{r.ID()},
-			[]time.Time{c.At},
-			[]string{c.Payment.ID},
-			[]string{c.Payment.Status},
-		)
+		postgres.QueueRow(b, s.confirm, r.ID(), c.At, c.Payment.ID, c.Payment.Status)
 		outbox.Queue(b, ev)
 		return nil
 	}}
@@ -372,14 +356,7 @@ func (s *Store) CancelStep(
 		if err != nil {
 			return err
 		}
-		postgres.QueueRows(
-			b,
-			s.cancel,
-			[]string{c.OrderID},
-			[]string{r.ID()},
-			[]time.Time{c.At},
-			[]string{c.PaymentStatus},
-		)
+		postgres.QueueRow(b, s.cancel, c.OrderID, r.ID(), c.At, c.PaymentStatus)
 		outbox.Queue(b, ev)
 		return nil
 	}}
@@ -390,15 +367,7 @@ func (s *Store) PaymentEvents(decode func(event.Event) (domain.PaymentUpdate, bo
 	return func(_ context.Context, b *pgx.Batch, e event.Event) error {
 		u, relevant, err := decode(e)
 		if err == nil && relevant {
-			postgres.QueueRows(
-				b,
-				s.payments,
-				[]string{u.OrderID},
-				[]string{u.PaymentID},
-				[]string{u.Status},
-				[]int64{u.Version},
-				[]time.Time{u.At},
-			)
+			postgres.QueueRow(b, s.payments, u.OrderID, u.PaymentID, u.Status, u.Version, u.At)
 		}
 		return err
 	}

@@ -3,7 +3,6 @@ package repository
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -129,19 +128,11 @@ func keyTaken() error { return errs.New(errs.AlreadyExists, "the idempotency key
 // create writes the orders in one batch, which is one transaction.
 func (s *Starts) create(ctx context.Context, all []creation) error {
 	b := &pgx.Batch{}
-	var c columns
-	events := make([]event.Event, len(all))
-	for i, it := range all {
-		if err := c.add(it.order); err != nil {
+	for _, it := range all {
+		if err := s.queue(b, it.order); err != nil {
 			return err
 		}
-		events[i] = it.created
-	}
-	b.Queue(s.orders, c.orders()...)
-	b.Queue(s.parts, c.parts()...)
-	b.Queue(s.items, c.items()...)
-	outbox.Queue(b, events...)
-	for _, it := range all {
+		outbox.Queue(b, it.created)
 		if err := s.sagas.Start(it.ctx, b, domain.CheckoutSaga, it.order.ID, it.input(it.order)); err != nil {
 			return err
 		}
@@ -179,66 +170,21 @@ func (s *Starts) ChangeAndStart(
 	return o, err
 }
 
-// columns collects the column values of orders, for statements that take arrays.
-type columns struct {
-	id, number, customer, idem, currency, method, email, address []string
-	hash                                                         [][]byte
-	totals                                                       [5][]int64
-	placed                                                       []time.Time
-
-	partID, partOrder, shop, shopName []string
-	partPosition                      []int32
-	partTotals                        [5][]int64
-	partPlaced                        []time.Time
-
-	itemOrder, itemPart, variant, product, title, sku, options []string
-	itemPosition                                               []int32
-	quantity, price, total                                     []int64
-}
-
-func (c *columns) add(o domain.Order) error {
+// queue queues the rows of an order.
+func (s *Starts) queue(b *pgx.Batch, o domain.Order) error {
 	address, err := json.Marshal(o.Address)
 	if err != nil {
 		return errs.Wrap(err, errs.Internal, "the address cannot be kept")
 	}
-	c.id, c.number, c.customer, c.idem = append(
-		c.id,
-		o.ID,
-	), append(
-		c.number,
-		o.Number,
-	), append(
-		c.customer,
-		o.CustomerID,
-	), append(
-		c.idem,
-		o.IdemKey,
-	)
-	c.currency, c.method = append(c.currency, string(o.Totals.Total.Currency())), append(c.method, o.Payment.Method)
-	c.email, c.address, c.placed = append(
-		c.email,
-		o.Email,
-	), append(
-		c.address,
-		string(address),
-	), append(
-		c.placed,
-		o.PlacedAt,
-	)
-	c.hash = append(c.hash, o.RequestHash[:])
-	addTotals(&c.totals, o.Totals)
-	line := int32(0)
+	t := o.Totals
+	postgres.QueueRow(b, s.orders, o.ID, o.Number, o.CustomerID, o.IdemKey, o.RequestHash[:], string(t.Total.Currency()),
+		t.Subtotal.Minor(), t.Discount.Minor(), t.Shipping.Minor(), t.Tax.Minor(), t.Total.Minor(),
+		o.Payment.Method, o.Email, string(address), o.PlacedAt)
+	line := 0
 	for i, p := range o.Parts {
-		c.partID, c.partOrder = append(c.partID, p.ID), append(c.partOrder, o.ID)
-		c.shop, c.shopName = append(c.shop, p.ShopID), append(c.shopName, p.ShopName)
-		c.partPosition, c.partPlaced = append(
-			c.partPosition,
-			int32(i),
-		), append(
-			c.partPlaced,
-			p.PlacedAt,
-		) //nolint:gosec // at most domain.MaxLines
-		addTotals(&c.partTotals, p.Totals)
+		t := p.Totals
+		postgres.QueueRow(b, s.parts, p.ID, o.ID, i, p.ShopID, p.ShopName,
+			t.Subtotal.Minor(), t.Discount.Minor(), t.Shipping.Minor(), t.Tax.Minor(), t.Total.Minor(), p.PlacedAt)
 		for _, it := range p.Items {
 			options := []byte("{}")
 			if len(it.Options) > 0 {
@@ -246,87 +192,10 @@ func (c *columns) add(o domain.Order) error {
 					return errs.Wrap(err, errs.Internal, "the options cannot be kept")
 				}
 			}
-			c.itemOrder, c.itemPart, c.itemPosition = append(
-				c.itemOrder,
-				o.ID,
-			), append(
-				c.itemPart,
-				p.ID,
-			), append(
-				c.itemPosition,
-				line,
-			)
-			c.variant, c.product = append(c.variant, it.VariantID), append(c.product, it.ProductID)
-			c.title, c.sku, c.options = append(
-				c.title,
-				it.Title,
-			), append(
-				c.sku,
-				it.SKU,
-			), append(
-				c.options,
-				string(options),
-			)
-			c.quantity, c.price, c.total = append(
-				c.quantity,
-				it.Quantity,
-			), append(
-				c.price,
-				it.UnitPrice.Minor(),
-			), append(
-				c.total,
-				it.LineTotal.Minor(),
-			)
+			postgres.QueueRow(b, s.items, o.ID, line, p.ID, it.VariantID, it.ProductID, it.Title, it.SKU, string(options),
+				it.Quantity, it.UnitPrice.Minor(), it.LineTotal.Minor())
 			line++
 		}
 	}
 	return nil
-}
-
-func addTotals(to *[5][]int64, t domain.Totals) {
-	for i, n := range []int64{t.Subtotal.Minor(), t.Discount.Minor(), t.Shipping.Minor(), t.Tax.Minor(), t.Total.Minor()} {
-		to[i] = append(to[i], n)
-	}
-}
-
-func (c *columns) orders() []any {
-	t := c.totals
-	return []any{
-		c.id,
-		c.number,
-		c.customer,
-		c.idem,
-		c.hash,
-		c.currency,
-		t[0],
-		t[1],
-		t[2],
-		t[3],
-		t[4],
-		c.method,
-		c.email,
-		c.address,
-		c.placed,
-	}
-}
-
-func (c *columns) parts() []any {
-	t := c.partTotals
-	return []any{c.partID, c.partOrder, c.partPosition, c.shop, c.shopName, t[0], t[1], t[2], t[3], t[4], c.partPlaced}
-}
-
-func (c *columns) items() []any {
-	return []any{
-		c.itemOrder,
-		c.itemPosition,
-		c.itemPart,
-		c.variant,
-		c.product,
-		c.title,
-		c.sku,
-		c.options,
-		c.quantity,
-		c.price,
-		c.total,
-	}
 }

@@ -19,10 +19,8 @@ func (s *Service) Adopt(ctx context.Context, guestID, userID string) error {
 		if err != nil || len(ids) == 0 {
 			return err
 		}
-		if _, err := s.Payments.AdoptPayments(
-			ctx,
-			&paymentv1.AdoptPaymentsRequest{GuestId: guestID, UserId: userID, OrderIds: ids},
-		); err != nil {
+		req := &paymentv1.AdoptPaymentsRequest{GuestId: guestID, UserId: userID, OrderIds: ids}
+		if _, err := s.Payments.AdoptPayments(ctx, req); err != nil {
 			return err
 		}
 		if err := s.Store.Adopt(ctx, guestID, userID, ids); err != nil {

@@ -42,7 +42,7 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 		return s.refuse(ctx, r, err)
 	}
 	created, err := event.New(ctx, SubjectCreated, o.ID, o.Version, o.PlacedAt, &orderv1.OrderCreated{
-		OrderId: o.ID, CustomerId: o.CustomerID, Total: o.Totals.Total.Proto(),
+		OrderId: o.ID, CustomerId: o.CustomerID, Total: o.Totals.Total.ToProto(),
 	})
 	if err != nil {
 		return domain.Order{}, err

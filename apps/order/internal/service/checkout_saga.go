@@ -99,10 +99,8 @@ func keepRefusal(r *saga.Run, err error) error {
 		return err
 	}
 	e := errs.From(err)
-	if setErr := r.Set(
-		resultRefusal,
-		domain.Refusal{Code: e.Code, Message: e.Message, Fields: e.Fields},
-	); setErr != nil {
+	why := domain.Refusal{Code: e.Code, Message: e.Message, Fields: e.Fields}
+	if setErr := r.Set(resultRefusal, why); setErr != nil {
 		return setErr
 	}
 	return err
@@ -153,7 +151,7 @@ func (s *Sagas) authorize(ctx context.Context, r *saga.Run) error {
 	res, err := s.Payments.Authorize(ctx, &paymentv1.AuthorizeRequest{
 		OrderId:    r.ID(),
 		CustomerId: in.CustomerID,
-		Amount:     money.New(in.Total, in.Currency).Proto(),
+		Amount:     money.New(in.Total, in.Currency).ToProto(),
 		Method:     in.Method,
 		Token:      in.Token,
 	})
@@ -187,12 +185,12 @@ func (s *Sagas) confirmation(r *saga.Run) (domain.Confirmation, event.Event, err
 		OrderId:    r.ID(),
 		Number:     in.Number,
 		CustomerId: in.CustomerID,
-		Total:      money.New(in.Total, in.Currency).Proto(),
+		Total:      money.New(in.Total, in.Currency).ToProto(),
 	}
 	for _, p := range in.Parts {
 		msg.Shops = append(
 			msg.Shops,
-			&orderv1.ShopPart{ShopOrderId: p.ID, ShopId: p.ShopID, Total: money.New(p.Total, in.Currency).Proto()},
+			&orderv1.ShopPart{ShopOrderId: p.ID, ShopId: p.ShopID, Total: money.New(p.Total, in.Currency).ToProto()},
 		)
 	}
 	ev, err := event.New(r.Context(), SubjectConfirmed, r.ID(), 2, c.At, msg)

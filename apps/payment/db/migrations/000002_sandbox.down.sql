@@ -1,1 +1,1 @@
-drop schema sandbox cascade;
+-- The sandbox's schema stays: see 000002_sandbox.up.sql.

@@ -44,11 +44,8 @@ func (p Payment) Claim(amount *money.Money) (int64, error) {
 	case amount.Minor() <= 0:
 		return 0, errs.InvalidField("amount.amount", "must be more than zero")
 	case amount.Minor() > left:
-		return 0, errs.New(
-			errs.Unprocessable,
-			"no more than %s is left to refund",
-			money.New(left, p.Amount.Currency()),
-		)
+		return 0, errs.New(errs.Unprocessable, "no more than %s is left to refund",
+			money.New(left, p.Amount.Currency()))
 	}
 	return amount.Minor(), nil
 }

@@ -22,20 +22,6 @@ func Reconcile(s *service.Service, interval, openFor, giveUp time.Duration) func
 	}.Run
 }
 
-// Deliver delivers the sandbox's webhooks, every interval, until ctx ends. The webhooks of one interval share
-// a request. While a pass delivers a full batch, the next one follows without a pause.
-func Deliver(
-	deliver func(context.Context) (int, error),
-	interval time.Duration,
-	batch int,
-	log *zap.Logger,
-) func(context.Context) error {
-	return chore.Chore{
-		Name: "deliver webhooks", Every: interval, Batch: batch, Logger: log,
-		Pass: func(ctx context.Context, _ time.Time) (int, error) { return deliver(ctx) },
-	}.Run
-}
-
 // Forget deletes old rows, every interval, until ctx ends. It deletes in batches, so that no statement holds
 // its locks for long, and without a pause while there are more.
 func Forget(

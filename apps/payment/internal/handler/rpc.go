@@ -17,10 +17,11 @@ import (
 // RPC is the gRPC server of PaymentService.
 type RPC struct {
 	paymentv1.UnimplementedPaymentServiceServer
-	Service *service.Service
+	service *service.Service
 }
 
-var _ paymentv1.PaymentServiceServer = (*RPC)(nil)
+// New returns the server.
+func New(s *service.Service) *RPC { return &RPC{service: s} }
 
 // Authorize holds an order's total. Errors: see service.Service.Authorize.
 func (h *RPC) Authorize(ctx context.Context, r *paymentv1.AuthorizeRequest) (*paymentv1.AuthorizeResponse, error) {
@@ -28,7 +29,7 @@ func (h *RPC) Authorize(ctx context.Context, r *paymentv1.AuthorizeRequest) (*pa
 	if err != nil {
 		return nil, err
 	}
-	p, err := h.Service.Authorize(ctx, domain.Request{
+	p, err := h.service.Authorize(ctx, domain.Request{
 		OrderID:    r.GetOrderId(),
 		CustomerID: r.GetCustomerId(),
 		Amount:     amount,
@@ -43,7 +44,7 @@ func (h *RPC) Authorize(ctx context.Context, r *paymentv1.AuthorizeRequest) (*pa
 
 // Capture takes authorized money. Errors: see service.Service.Capture.
 func (h *RPC) Capture(ctx context.Context, r *paymentv1.CaptureRequest) (*paymentv1.CaptureResponse, error) {
-	p, err := h.Service.Capture(ctx, r.GetOrderId())
+	p, err := h.service.Capture(ctx, r.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func (h *RPC) Capture(ctx context.Context, r *paymentv1.CaptureRequest) (*paymen
 
 // Void gives up a payment. Errors: see service.Service.Void.
 func (h *RPC) Void(ctx context.Context, r *paymentv1.VoidRequest) (*paymentv1.VoidResponse, error) {
-	p, err := h.Service.Void(ctx, r.GetOrderId())
+	p, err := h.service.Void(ctx, r.GetOrderId())
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func (h *RPC) Refund(ctx context.Context, r *paymentv1.RefundRequest) (*paymentv
 		}
 		amount = &m
 	}
-	p, err := h.Service.Refund(ctx, r.GetOrderId(), r.GetIdempotencyKey(), amount)
+	p, err := h.service.Refund(ctx, r.GetOrderId(), r.GetIdempotencyKey(), amount)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +88,7 @@ func (h *RPC) GetPayment(ctx context.Context, r *paymentv1.GetPaymentRequest) (*
 	if caller.ID == "" {
 		return nil, errs.New(errs.NotFound, "there is no such payment")
 	}
-	p, err := h.Service.Get(ctx, r.GetId(), caller.ID)
+	p, err := h.service.Get(ctx, r.GetId(), caller.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func (h *RPC) AdoptPayments(
 	ctx context.Context,
 	r *paymentv1.AdoptPaymentsRequest,
 ) (*paymentv1.AdoptPaymentsResponse, error) {
-	if err := h.Service.Adopt(ctx, r.GetGuestId(), r.GetUserId(), r.GetOrderIds()); err != nil {
+	if err := h.service.Adopt(ctx, r.GetGuestId(), r.GetUserId(), r.GetOrderIds()); err != nil {
 		return nil, err
 	}
 	return &paymentv1.AdoptPaymentsResponse{}, nil
@@ -112,7 +113,7 @@ func (h *RPC) ReceiveWebhook(
 	ctx context.Context,
 	r *paymentv1.ReceiveWebhookRequest,
 ) (*paymentv1.ReceiveWebhookResponse, error) {
-	duplicate, err := h.Service.ReceiveWebhook(ctx, r.GetProvider(), r.GetBody(), r.GetSignature())
+	duplicate, err := h.service.ReceiveWebhook(ctx, r.GetProvider(), r.GetBody(), r.GetSignature())
 	if err != nil {
 		return nil, err
 	}
@@ -125,9 +126,9 @@ func toProto(p domain.Payment) *paymentv1.Payment {
 		OrderId:       p.OrderID,
 		Status:        string(p.Status),
 		Method:        string(p.Method),
-		Amount:        p.Amount.Proto(),
-		Captured:      p.CapturedAmount().Proto(),
-		Refunded:      p.RefundedAmount().Proto(),
+		Amount:        p.Amount.ToProto(),
+		Captured:      p.CapturedAmount().ToProto(),
+		Refunded:      p.RefundedAmount().ToProto(),
 		FailureReason: p.FailureReason,
 		CreatedAt:     timestamppb.New(p.CreatedAt),
 		UpdatedAt:     timestamppb.New(p.UpdatedAt),

@@ -134,10 +134,8 @@ func endRefund(
 
 // AskOpenRefunds implements service.Store.
 func (s *Store) AskOpenRefunds(ctx context.Context, before, at time.Time, limit int) ([]domain.Refund, error) {
-	rows, err := s.q.AskOpenRefunds(
-		ctx,
-		sqlc.AskOpenRefundsParams{Before: before, At: at, Batch: int32(limit)},
-	) //nolint:gosec // a batch is small
+	arg := sqlc.AskOpenRefundsParams{Before: before, At: at, Batch: int32(limit)} //nolint:gosec // a batch is small
+	rows, err := s.q.AskOpenRefunds(ctx, arg)
 	out := make([]domain.Refund, len(rows))
 	for i, r := range rows {
 		out[i] = domain.Refund{
@@ -161,16 +159,9 @@ func (s *Store) NoteWebhooks(ctx context.Context, webhooks []domain.Webhook) (in
 	)
 	var arg sqlc.NoteWebhooksParams
 	for _, w := range webhooks {
-		arg.Providers, arg.EventIds, arg.PaymentIds = append(
-			arg.Providers,
-			w.Provider,
-		), append(
-			arg.EventIds,
-			w.EventID,
-		), append(
-			arg.PaymentIds,
-			w.PaymentID,
-		)
+		arg.Providers = append(arg.Providers, w.Provider)
+		arg.EventIds = append(arg.EventIds, w.EventID)
+		arg.PaymentIds = append(arg.PaymentIds, w.PaymentID)
 		arg.BodyHashes, arg.Ats = append(arg.BodyHashes, w.BodyHash), append(arg.Ats, w.At)
 	}
 	n, err := s.q.NoteWebhooks(ctx, arg)
@@ -179,10 +170,8 @@ func (s *Store) NoteWebhooks(ctx context.Context, webhooks []domain.Webhook) (in
 
 // ForgetWebhooks implements service.Store.
 func (s *Store) ForgetWebhooks(ctx context.Context, before time.Time, limit int) (int, error) {
-	n, err := s.q.ForgetWebhooks(
-		ctx,
-		sqlc.ForgetWebhooksParams{Before: before, Most: int32(limit)},
-	) //nolint:gosec // a batch is small
+	arg := sqlc.ForgetWebhooksParams{Before: before, Most: int32(limit)} //nolint:gosec // a batch is small
+	n, err := s.q.ForgetWebhooks(ctx, arg)
 	return int(n), postgres.Err(err)
 }
 
@@ -211,7 +200,7 @@ func (s *Store) TakeWebhook(
 			return err
 		}
 		if transition != nil {
-			moved, err := applyAll(ctx, q, []transitionItem{{*transition, ev}})
+			moved, err := ApplyAll(ctx, tx, []Transition{{*transition, ev}})
 			if err != nil {
 				return err
 			}
@@ -226,15 +215,8 @@ func (s *Store) TakeWebhook(
 		if err != nil {
 			return postgres.Err(err)
 		}
-		_, err = endRefund(
-			ctx,
-			q,
-			tx,
-			p,
-			r.Amount,
-			domain.RefundEnd{RefundID: r.ID, State: domain.RefundDone, At: w.At},
-			newEvent,
-		)
+		_, err = endRefund(ctx, q, tx, p, r.Amount,
+			domain.RefundEnd{RefundID: r.ID, State: domain.RefundDone, At: w.At}, newEvent)
 		return err
 	})
 	return duplicate && err == nil, err

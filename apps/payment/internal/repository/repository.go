@@ -6,6 +6,7 @@ package repository
 
 import (
 	"context"
+	_ "embed"
 	"slices"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/money"
+	"souk/pkg/outbox"
 	"souk/pkg/postgres"
 )
 
@@ -40,7 +42,7 @@ type Store struct {
 	wake func()
 
 	initiates   *batch.Batcher[initiate, bool]
-	transitions *batch.Batcher[transitionItem, *domain.Payment]
+	transitions *batch.Batcher[Transition, *domain.Payment]
 	byOrder     *batch.Batcher[string, *domain.Payment]
 }
 
@@ -49,13 +51,23 @@ type initiate struct {
 	ev event.Event
 }
 
-type transitionItem struct {
+// Transition is a transition with its event. An event without ID is none.
+type Transition struct {
 	domain.Transition
-	ev event.Event
+	Event event.Event
 }
 
-// Open returns a Store on the pool. It calls wake after it has written events.
-func Open(pool *pgxpool.Pool, wake func()) *Store {
+var (
+	//go:embed sql/initiate.sql
+	initiateSQL string
+	//go:embed sql/apply.sql
+	applySQL string
+
+	sqlInitiate, sqlApply = outbox.WithEvents(initiateSQL, 10), outbox.WithEvents(applySQL, 6)
+)
+
+// New returns a Store on the pool. It calls wake after it has written events.
+func New(pool *pgxpool.Pool, wake func()) *Store {
 	s := &Store{pool: pool, q: sqlc.New(pool), wake: wake}
 	parallel := batch.WithParallel(batchParallel)
 	s.initiates = batch.New(batchLimit, s.runInitiate, parallel)
@@ -85,54 +97,22 @@ func (s *Store) runInitiate(ctx context.Context, items []initiate) ([]batch.Resu
 		}
 	}
 	slices.SortFunc(first, func(a, b int) int { return cmpString(items[a].p.OrderID, items[b].p.OrderID) })
-	var arg sqlc.InitiateParams
-	for _, i := range first {
-		p, ev := items[i].p, items[i].ev
-		meta, err := metadata(ev)
-		if err != nil {
-			return nil, err
-		}
-		arg.Ids, arg.OrderIds, arg.CustomerIds = append(
-			arg.Ids,
-			p.ID,
-		), append(
-			arg.OrderIds,
-			p.OrderID,
-		), append(
-			arg.CustomerIds,
-			p.CustomerID,
-		)
-		arg.Statuses, arg.Methods = append(arg.Statuses, string(p.Status)), append(arg.Methods, string(p.Method))
-		arg.Currencies, arg.Amounts = append(
-			arg.Currencies,
-			string(p.Amount.Currency()),
-		), append(
-			arg.Amounts,
-			p.Amount.Minor(),
-		)
-		arg.Providers, arg.RequestHashes, arg.Ats = append(
-			arg.Providers,
-			p.Provider,
-		), append(
-			arg.RequestHashes,
-			p.RequestHash[:],
-		), append(
-			arg.Ats,
-			p.CreatedAt,
-		)
-		arg.EventIds, arg.Subjects, arg.Types = append(
-			arg.EventIds,
-			ev.ID,
-		), append(
-			arg.Subjects,
-			ev.Subject,
-		), append(
-			arg.Types,
-			ev.Type,
-		)
-		arg.Metadatas, arg.Payloads = append(arg.Metadatas, meta), append(arg.Payloads, ev.Payload)
+	var rows postgres.Rows
+	events := make([]event.Event, len(first))
+	for n, i := range first {
+		p := items[i].p
+		rows.Add(p.ID, p.OrderID, p.CustomerID, string(p.Status), string(p.Method), string(p.Amount.Currency()),
+			p.Amount.Minor(), p.Provider, p.RequestHash[:], p.CreatedAt)
+		events[n] = items[i].ev
 	}
-	ids, err := s.q.Initiate(ctx, arg)
+	found, err := s.pool.Query(ctx, sqlInitiate, append(rows.Args(), outbox.Columns(events...)...)...)
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	ids, err := pgx.CollectRows(found, func(row pgx.CollectableRow) (id string, err error) {
+		err = row.Scan(&id, nil)
+		return id, err
+	})
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
@@ -150,10 +130,8 @@ func (s *Store) runInitiate(ctx context.Context, items []initiate) ([]batch.Resu
 
 // CreateTombstone implements service.Store.
 func (s *Store) CreateTombstone(ctx context.Context, p domain.Payment) (domain.Payment, error) {
-	n, err := s.q.Bury(
-		ctx,
-		sqlc.BuryParams{ID: p.ID, OrderID: p.OrderID, RequestHash: p.RequestHash[:], At: p.CreatedAt},
-	)
+	arg := sqlc.BuryParams{ID: p.ID, OrderID: p.OrderID, RequestHash: p.RequestHash[:], At: p.CreatedAt}
+	n, err := s.q.Bury(ctx, arg)
 	if err != nil || n == 1 {
 		return p, postgres.Err(err)
 	}
@@ -162,14 +140,14 @@ func (s *Store) CreateTombstone(ctx context.Context, p domain.Payment) (domain.P
 
 // Apply implements service.Store.
 func (s *Store) Apply(ctx context.Context, t domain.Transition, ev event.Event) (domain.Payment, error) {
-	p, err := s.transitions.Submit(ctx, transitionItem{t, ev})
+	p, err := s.transitions.Submit(ctx, Transition{t, ev})
 	if err != nil || p != nil {
 		return deref(p), err
 	}
 	return s.ByID(ctx, t.PaymentID)
 }
 
-func (s *Store) runApply(ctx context.Context, items []transitionItem) ([]batch.Result[*domain.Payment], error) {
+func (s *Store) runApply(ctx context.Context, items []Transition) ([]batch.Result[*domain.Payment], error) {
 	out := make([]batch.Result[*domain.Payment], len(items))
 	rest := make([]int, len(items))
 	for i := range items {
@@ -186,11 +164,11 @@ func (s *Store) runApply(ctx context.Context, items []transitionItem) ([]batch.R
 				now[items[i].PaymentID] = i
 			}
 		}
-		pending := make([]transitionItem, 0, len(now))
+		pending := make([]Transition, 0, len(now))
 		for _, i := range now {
 			pending = append(pending, items[i])
 		}
-		moved, err := applyAll(ctx, s.q, pending)
+		moved, err := ApplyAll(ctx, s.pool, pending)
 		if err != nil {
 			return nil, err
 		}
@@ -203,54 +181,26 @@ func (s *Store) runApply(ctx context.Context, items []transitionItem) ([]batch.R
 	return out, nil
 }
 
-func applyAll(ctx context.Context, q *sqlc.Queries, items []transitionItem) ([]domain.Payment, error) {
-	var arg sqlc.SettleParams
+// ApplyAll makes those of the transitions that are allowed, in one statement, and returns their payments. It makes one
+// transition a payment.
+func ApplyAll(ctx context.Context, db postgres.Querier, items []Transition) ([]domain.Payment, error) {
+	var rows postgres.Rows
+	var events []event.Event
 	for _, it := range items {
-		meta, err := metadata(it.ev)
-		if err != nil {
-			return nil, err
+		rows.Add(it.PaymentID, string(it.Status), froms(it.Status), it.ProviderRef, it.Reason, it.At)
+		if it.Event.ID != "" {
+			events = append(events, it.Event)
 		}
-		arg.Ids, arg.Statuses, arg.Froms = append(
-			arg.Ids,
-			it.PaymentID,
-		), append(
-			arg.Statuses,
-			string(it.Status),
-		), append(
-			arg.Froms,
-			froms(it.Status),
-		)
-		arg.Refs, arg.Reasons, arg.Ats = append(
-			arg.Refs,
-			it.ProviderRef,
-		), append(
-			arg.Reasons,
-			it.Reason,
-		), append(
-			arg.Ats,
-			it.At,
-		)
-		arg.EventIds, arg.Subjects, arg.Types = append(
-			arg.EventIds,
-			it.ev.ID,
-		), append(
-			arg.Subjects,
-			it.ev.Subject,
-		), append(
-			arg.Types,
-			it.ev.Type,
-		)
-		arg.Metadatas, arg.Payloads = append(arg.Metadatas, meta), append(arg.Payloads, it.ev.Payload)
 	}
-	rows, err := q.Settle(ctx, arg)
+	moved, err := db.Query(ctx, sqlApply, append(rows.Args(), outbox.Columns(events...)...)...)
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
-	out := make([]domain.Payment, len(rows))
-	for i, r := range rows {
-		out[i] = payment(sqlc.ByIDRow(r))
-	}
-	return out, nil
+	out, err := pgx.CollectRows(moved, func(row pgx.CollectableRow) (domain.Payment, error) {
+		r, err := pgx.RowToStructByPos[sqlc.ByIDRow](row)
+		return payment(r), err
+	})
+	return out, postgres.Err(err)
 }
 
 // ByOrder implements service.Store.
@@ -317,10 +267,8 @@ func (s *Store) RequestVoid(ctx context.Context, paymentID string, at time.Time)
 
 // AskOpen implements service.Store.
 func (s *Store) AskOpen(ctx context.Context, before, at time.Time, limit int) ([]domain.Payment, error) {
-	rows, err := s.q.AskOpen(
-		ctx,
-		sqlc.AskOpenParams{Before: before, At: at, Batch: int32(limit)},
-	) //nolint:gosec // a batch is small
+	arg := sqlc.AskOpenParams{Before: before, At: at, Batch: int32(limit)} //nolint:gosec // a batch is small
+	rows, err := s.q.AskOpen(ctx, arg)
 	out := make([]domain.Payment, len(rows))
 	for i, r := range rows {
 		out[i] = payment(sqlc.ByIDRow(r))

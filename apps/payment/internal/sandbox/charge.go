@@ -37,23 +37,11 @@ func (p *Provider) runCharge(ctx context.Context, items []charge) ([]batch.Resul
 				Charge: noticeCharge{Key: c.key, Status: string(c.state), Reason: c.reason},
 			},
 		)
-		arg.Keys, arg.Statuses, arg.Reasons = append(
-			arg.Keys,
-			c.key,
-		), append(
-			arg.Statuses,
-			string(c.state),
-		), append(
-			arg.Reasons,
-			c.reason,
-		)
-		arg.Currencies, arg.Amounts = append(
-			arg.Currencies,
-			string(c.amount.Currency()),
-		), append(
-			arg.Amounts,
-			c.amount.Minor(),
-		)
+		arg.Keys = append(arg.Keys, c.key)
+		arg.Statuses = append(arg.Statuses, string(c.state))
+		arg.Reasons = append(arg.Reasons, c.reason)
+		arg.Currencies = append(arg.Currencies, string(c.amount.Currency()))
+		arg.Amounts = append(arg.Amounts, c.amount.Minor())
 		arg.WebhookIds, arg.Bodies = append(arg.WebhookIds, id), append(arg.Bodies, body)
 	}
 	made, err := p.q.Charge(ctx, arg)
@@ -88,16 +76,9 @@ func (p *Provider) runCapture(ctx context.Context, items []string) ([]batch.Resu
 		id, body := p.webhook(
 			notice{Type: "charge.captured", Charge: noticeCharge{Key: key, Status: string(domain.ChargeCaptured)}},
 		)
-		arg.Keys, arg.WebhookIds, arg.Bodies = append(
-			arg.Keys,
-			key,
-		), append(
-			arg.WebhookIds,
-			id,
-		), append(
-			arg.Bodies,
-			body,
-		)
+		arg.Keys = append(arg.Keys, key)
+		arg.WebhookIds = append(arg.WebhookIds, id)
+		arg.Bodies = append(arg.Bodies, body)
 	}
 	moved, err := p.q.Capture(ctx, arg)
 	if err != nil {

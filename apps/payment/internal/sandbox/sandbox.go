@@ -1,14 +1,15 @@
 // Package sandbox is the payment provider of development and tests: a separate company with its own books
 // that happens to live in the same process.
 //
-// It keeps its tables in the schema sandbox, which nothing else reads, and moves money in double entry. Every
-// call is idempotent by the merchant's key. Tokens make it misbehave as real providers do; see TokenOK and
-// the tokens after it. Its webhooks report what ends a charge or moves money: declined, captured, voided,
-// refunded.
+// It opens only if the configuration names it. Until then its schema, sandbox, does not exist. Nothing else reads
+// that schema. Money moves in double entry. Every call is idempotent by the merchant's key. Tokens make it misbehave
+// as real providers do; see TokenOK and the tokens after it. Its webhooks report what ends a charge or moves money:
+// declined, captured, voided, refunded.
 package sandbox
 
 import (
 	"context"
+	"embed"
 	"net/http"
 	"time"
 
@@ -19,12 +20,24 @@ import (
 	"souk/pkg/batch"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
+	"souk/pkg/migration"
 	"souk/pkg/money"
 	"souk/pkg/postgres"
 )
 
-// Name is the provider's name in payments and webhooks.
+// Name is the provider's name in payments, webhooks and the configuration, and the name of its schema.
 const Name = "sandbox"
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrations returns the migrations of the sandbox's schema. Run them before [New].
+func Migrations() migration.Set { return migration.Set{Name: "payment_sandbox", FS: migrations} }
+
+// Invariants is a query that compares payments with the sandbox's books, see module.Module.
+//
+//go:embed invariants.sql
+var Invariants string
 
 // The tokens that the sandbox knows. Any other is declined as invalid.
 const (
@@ -70,8 +83,8 @@ const (
 	batchParallel = 1
 )
 
-// Open returns the sandbox.
-func Open(o Options) *Provider {
+// New returns the sandbox.
+func New(o Options) *Provider {
 	if o.After == nil {
 		o.After = time.After
 	}
@@ -167,10 +180,8 @@ func (p *Provider) Refund(ctx context.Context, key, refundKey string, amount mon
 			Refund: refundKey,
 		},
 	)
-	n, err := p.q.Refund(
-		ctx,
-		sqlc.RefundParams{Key: key, RefundKey: refundKey, Amount: amount.Minor(), WebhookID: id, Body: body},
-	)
+	arg := sqlc.RefundParams{Key: key, RefundKey: refundKey, Amount: amount.Minor(), WebhookID: id, Body: body}
+	n, err := p.q.Refund(ctx, arg)
 	if err == nil && n == 1 || postgres.IsUnique(err, "") {
 		return nil
 	}

@@ -17,6 +17,7 @@ import (
 
 	"souk/apps/payment/internal/domain"
 	"souk/apps/payment/internal/sandbox/sqlc"
+	"souk/pkg/chore"
 	"souk/pkg/errs"
 	"souk/pkg/id"
 	"souk/pkg/postgres"
@@ -36,8 +37,8 @@ const (
 // sandbox misanswered on purpose.
 const keep = 30 * 24 * time.Hour
 
-// DeliverBatch is the largest number of webhooks in one pass.
-const DeliverBatch = 200
+// deliverBatch is the largest number of webhooks in one pass.
+const deliverBatch = 200
 
 // notices is the body of a webhook with several notices.
 type notices struct {
@@ -136,6 +137,15 @@ func readNotice(body []byte) (domain.Notice, error) {
 	return domain.Notice{EventID: n.ID, PaymentID: n.Charge.Key, Charge: c, RefundID: n.Refund}, nil
 }
 
+// DeliverEvery delivers webhooks, every interval, until ctx ends. The webhooks of one interval share a request. While
+// a pass delivers a full batch, the next one follows without a pause.
+func (p *Provider) DeliverEvery(interval time.Duration) func(context.Context) error {
+	return chore.Chore{
+		Name: "deliver webhooks", Every: interval, Batch: deliverBatch, Logger: p.Logger,
+		Pass: func(ctx context.Context, _ time.Time) (int, error) { return p.Deliver(ctx) },
+	}.Run
+}
+
 // Deliver posts due webhooks, and returns how many were delivered. New webhooks share one request. A webhook
 // that failed is retried with a growing backoff and in a request of its own, so that its fault does not
 // affect the others.
@@ -143,7 +153,7 @@ func (p *Provider) Deliver(ctx context.Context) (int, error) {
 	if p.WebhookURL == "" {
 		return 0, nil
 	}
-	due, err := p.q.DueWebhooks(ctx, DeliverBatch)
+	due, err := p.q.DueWebhooks(ctx, deliverBatch)
 	if err != nil {
 		return 0, postgres.Err(err)
 	}
@@ -184,12 +194,8 @@ func (p *Provider) deliver(ctx context.Context, body []byte, attempts int32, ids
 		p.Logger.Error("webhook given up", zap.Strings("webhook_ids", ids), zap.Error(err))
 		return 0, postgres.Err(p.q.Dropped(ctx, ids[0])) // a retried webhook is alone in its request
 	default:
-		p.Logger.Info(
-			"webhook not delivered",
-			zap.Strings("webhook_ids", ids),
-			zap.Int32("attempts", attempts),
-			zap.Error(err),
-		)
+		p.Logger.Info("webhook not delivered", zap.Strings("webhook_ids", ids), zap.Int32("attempts", attempts),
+			zap.Error(err))
 		return 0, nil
 	}
 }

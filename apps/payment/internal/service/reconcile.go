@@ -37,11 +37,8 @@ func (s *Service) Reconcile(ctx context.Context, openFor, giveUp time.Duration) 
 			s.Logger.Warn("payment not reconciled", zap.String("payment_id", p.ID), zap.Error(err))
 		case after.Status == p.Status: // an authorization that waits for its order, or one in flight
 		default:
-			s.Logger.Info(
-				"payment reconciled",
-				zap.String("payment_id", p.ID),
-				zap.String("status", string(after.Status)),
-			)
+			s.Logger.Info("payment reconciled", zap.String("payment_id", p.ID),
+				zap.String("status", string(after.Status)))
 			applied++
 		}
 	}

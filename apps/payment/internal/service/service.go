@@ -245,8 +245,8 @@ func newRefundEvent(ctx context.Context) RefundEvent {
 		return event.New(ctx, SubjectRefunded, p.ID, p.Version, p.UpdatedAt, &paymentv1.PaymentRefunded{
 			PaymentId:     p.ID,
 			OrderId:       p.OrderID,
-			Amount:        amount.Proto(),
-			TotalRefunded: p.RefundedAmount().Proto(),
+			Amount:        amount.ToProto(),
+			TotalRefunded: p.RefundedAmount().ToProto(),
 			Status:        string(p.Status),
 		})
 	}
@@ -327,32 +327,14 @@ func (s *Service) transition(
 func newEvent(ctx context.Context, subject string, p domain.Payment) (event.Event, error) {
 	switch subject {
 	case SubjectInitiated:
-		return event.New(
-			ctx,
-			subject,
-			p.ID,
-			p.Version,
-			p.UpdatedAt,
-			&paymentv1.PaymentInitiated{PaymentId: p.ID, OrderId: p.OrderID, Amount: p.Amount.Proto()},
-		)
+		return event.New(ctx, subject, p.ID, p.Version, p.UpdatedAt,
+			&paymentv1.PaymentInitiated{PaymentId: p.ID, OrderId: p.OrderID, Amount: p.Amount.ToProto()})
 	case SubjectCompleted:
-		return event.New(
-			ctx,
-			subject,
-			p.ID,
-			p.Version,
-			p.UpdatedAt,
-			&paymentv1.PaymentCompleted{PaymentId: p.ID, OrderId: p.OrderID, Amount: p.Amount.Proto()},
-		)
+		return event.New(ctx, subject, p.ID, p.Version, p.UpdatedAt,
+			&paymentv1.PaymentCompleted{PaymentId: p.ID, OrderId: p.OrderID, Amount: p.Amount.ToProto()})
 	default:
-		return event.New(
-			ctx,
-			subject,
-			p.ID,
-			p.Version,
-			p.UpdatedAt,
-			&paymentv1.PaymentFailed{PaymentId: p.ID, OrderId: p.OrderID, Reason: p.FailureReason},
-		)
+		return event.New(ctx, subject, p.ID, p.Version, p.UpdatedAt,
+			&paymentv1.PaymentFailed{PaymentId: p.ID, OrderId: p.OrderID, Reason: p.FailureReason})
 	}
 }
 

@@ -93,11 +93,8 @@ func (l *Ledger) Release(orderID string, now time.Time) (changed bool, err error
 		r.State = Released
 		return true, nil
 	case r.State == Committed:
-		return false, errs.New(
-			errs.Conflict,
-			"the pieces of order %s are sold: they can be restocked, not released",
-			orderID,
-		)
+		return false, errs.New(errs.Conflict,
+			"the pieces of order %s are sold: they can be restocked, not released", orderID)
 	}
 	return false, nil
 }
@@ -146,13 +143,8 @@ func (l *Ledger) Commit(orderID string) (changed bool, err error) {
 func (l *Ledger) reclaim(r *Reservation) error {
 	for _, line := range r.Lines {
 		if s := l.Stocks[line.VariantID]; s.Available() < line.Quantity {
-			e := errs.New(
-				errs.OutOfStock,
-				"the reservation of order %s has expired, and %s (%s) is out of stock",
-				r.OrderID,
-				s.Title,
-				s.SKU,
-			)
+			e := errs.New(errs.OutOfStock, "the reservation of order %s has expired, and %s (%s) is out of stock",
+				r.OrderID, s.Title, s.SKU)
 			e.Fields = []errs.Field{{Path: line.VariantID, Message: "is out of stock"}}
 			return e
 		}

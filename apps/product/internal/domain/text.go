@@ -97,16 +97,8 @@ func narrow(r rune) rune {
 }
 
 func unspaced(r rune) bool {
-	return unicode.In(
-		r,
-		unicode.Han,
-		unicode.Hiragana,
-		unicode.Katakana,
-		unicode.Thai,
-		unicode.Lao,
-		unicode.Khmer,
-		unicode.Myanmar,
-	)
+	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer,
+		unicode.Myanmar)
 }
 
 // Words splits text into lower-case words without accents.

@@ -12,7 +12,7 @@ import (
 	"souk/pkg/rpc"
 )
 
-func toLines(in []*productv1.Line) []domain.Line {
+func linesFromProto(in []*productv1.Line) []domain.Line {
 	lines := make([]domain.Line, len(in))
 	for i, l := range in {
 		lines[i] = domain.Line{VariantID: l.GetVariantId(), Quantity: l.GetQuantity()}
@@ -20,7 +20,7 @@ func toLines(in []*productv1.Line) []domain.Line {
 	return lines
 }
 
-func toImages(in []*productv1.Image) []domain.Image {
+func imagesFromProto(in []*productv1.Image) []domain.Image {
 	images := make([]domain.Image, len(in))
 	for i, image := range in {
 		images[i] = domain.Image{URL: image.GetUrl(), Alt: image.GetAlt()}
@@ -28,15 +28,15 @@ func toImages(in []*productv1.Image) []domain.Image {
 	return images
 }
 
-func toVariants(in []*productv1.VariantInput) ([]domain.Variant, error) {
+func variantsFromProto(in []*productv1.VariantInput) ([]domain.Variant, error) {
 	variants := make([]domain.Variant, len(in))
 	for i, v := range in {
 		at := func(field string) string { return fmt.Sprintf("variants[%d].%s", i, field) }
-		price, err := toMoney(at("price"), v.GetPrice())
+		price, err := moneyFromProto(at("price"), v.GetPrice())
 		if err != nil {
 			return nil, err
 		}
-		compareAt, err := toMoney(at("compareAtPrice"), v.GetCompareAtPrice())
+		compareAt, err := moneyFromProto(at("compareAtPrice"), v.GetCompareAtPrice())
 		if err != nil {
 			return nil, err
 		}
@@ -51,8 +51,8 @@ func toVariants(in []*productv1.VariantInput) ([]domain.Variant, error) {
 	return variants, nil
 }
 
-// toMoney converts an amount. Its error names the invalid field.
-func toMoney(path string, m *moneyv1.Money) (money.Money, error) {
+// moneyFromProto converts an amount. Its error names the invalid field.
+func moneyFromProto(path string, m *moneyv1.Money) (money.Money, error) {
 	out, err := money.FromProto(m)
 	if err == nil {
 		return out, nil
@@ -64,13 +64,13 @@ func toMoney(path string, m *moneyv1.Money) (money.Money, error) {
 	return out, errs.InvalidField(path+field, "%s", errs.From(err).Message)
 }
 
-// toItem converts one product of an import. An error becomes the reason why that item is rejected.
-func toItem(in *productv1.ImportedProduct) service.Item {
+// itemFromProto converts one product of an import. An error becomes the reason why that item is rejected.
+func itemFromProto(in *productv1.ImportedProduct) service.Item {
 	item := service.Item{Shop: in.GetShop(), CategoryPath: in.GetCategoryPath()}
 	if item.Bad = rpc.Validate(in); item.Bad != nil {
 		return item
 	}
-	variants, err := toVariants(in.GetVariants())
+	variants, err := variantsFromProto(in.GetVariants())
 	if err != nil {
 		item.Bad = err
 		return item
@@ -81,12 +81,12 @@ func toItem(in *productv1.ImportedProduct) service.Item {
 	}
 	item.Product = domain.Product{
 		Handle: in.GetHandle(), Title: in.GetTitle(), Description: in.GetDescription(),
-		Images: toImages(in.GetImages()), Tags: in.GetTags(), Status: status, Variants: variants,
+		Images: imagesFromProto(in.GetImages()), Tags: in.GetTags(), Status: status, Variants: variants,
 	}
 	return item
 }
 
-func fromExported(p domain.Exported) *productv1.ImportedProduct {
+func exportedToProto(p domain.Exported) *productv1.ImportedProduct {
 	out := &productv1.ImportedProduct{
 		Shop: p.ShopHandle, Handle: p.Handle, Title: p.Title, Description: p.Description, CategoryPath: p.CategoryPath,
 		Status: string(p.Status), Tags: p.Tags,
@@ -98,15 +98,15 @@ func fromExported(p domain.Exported) *productv1.ImportedProduct {
 		out.Variants = append(out.Variants, &productv1.VariantInput{
 			Sku:            v.SKU,
 			Options:        v.Options,
-			Price:          v.Price.Proto(),
-			CompareAtPrice: v.CompareAt.Proto(),
+			Price:          v.Price.ToProto(),
+			CompareAtPrice: v.CompareAt.ToProto(),
 			OnHand:         v.OnHand,
 		})
 	}
 	return out
 }
 
-func fromFacets(f *domain.Facets) *productv1.Facets {
+func facetsToProto(f *domain.Facets) *productv1.Facets {
 	out := &productv1.Facets{}
 	for _, c := range f.Categories {
 		out.Categories = append(out.Categories, &productv1.FacetCount{Id: c.ID, Name: c.Name, Count: c.Count})
@@ -115,7 +115,7 @@ func fromFacets(f *domain.Facets) *productv1.Facets {
 		out.Shops = append(out.Shops, &productv1.FacetCount{Id: c.ID, Name: c.Name, Count: c.Count})
 	}
 	for _, c := range f.Prices {
-		out.Prices = append(out.Prices, &productv1.PriceFacet{From: c.From.Proto(), To: c.To.Proto(), Count: c.Count})
+		out.Prices = append(out.Prices, &productv1.PriceFacet{From: c.From.ToProto(), To: c.To.ToProto(), Count: c.Count})
 	}
 	return out
 }

@@ -30,7 +30,7 @@ func (d *decodedProducts) response(productID string, doc []byte) (*productv1.Get
 	if known := slot.Load(); known != nil && same(known.doc, doc) {
 		return known.out, nil
 	}
-	p, err := toProduct(doc)
+	p, err := decodeProduct(doc)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -15,8 +16,11 @@ import (
 	"souk/pkg/page"
 )
 
-// maxExport is the largest page of an export.
-const maxExport = 200
+// The size of a page of an export, and the largest one.
+const (
+	defaultExport = 100
+	maxExport     = 200
+)
 
 // RPC serves souk.product.v1.ProductService.
 type RPC struct {
@@ -26,8 +30,8 @@ type RPC struct {
 	decoded *decodedProducts
 }
 
-// NewRPC returns the server. lists caches responses to searches; nil: no cache.
-func NewRPC(s *service.Service, lists *Lists) *RPC {
+// New returns the server. lists caches responses to searches; nil: no cache.
+func New(s *service.Service, lists *Lists) *RPC {
 	return &RPC{service: s, lists: lists, decoded: newDecodedProducts()}
 }
 
@@ -42,7 +46,7 @@ func (h *RPC) GetProduct(ctx context.Context, in *productv1.GetProductRequest) (
 	return h.decoded.response(in.GetId(), d.Bytes)
 }
 
-func toProduct(doc []byte) (*productv1.Product, error) {
+func decodeProduct(doc []byte) (*productv1.Product, error) {
 	p := &productv1.Product{}
 	return p, proto.Unmarshal(doc, p)
 }
@@ -58,12 +62,12 @@ func (h *RPC) ListCategories(
 	}
 	out := &productv1.ListCategoriesResponse{Categories: make([]*productv1.Category, len(all))}
 	for i, c := range all {
-		out.Categories[i] = fromCategory(c)
+		out.Categories[i] = categoryToProto(c)
 	}
 	return out, nil
 }
 
-func fromCategory(c domain.Category) *productv1.Category {
+func categoryToProto(c domain.Category) *productv1.Category {
 	return &productv1.Category{Id: c.ID, Name: c.Name, ParentId: c.ParentID, Path: c.Path}
 }
 
@@ -78,7 +82,7 @@ func (h *RPC) CreateCategory(
 	if err != nil {
 		return nil, err
 	}
-	return &productv1.CreateCategoryResponse{Category: fromCategory(c)}, nil
+	return &productv1.CreateCategoryResponse{Category: categoryToProto(c)}, nil
 }
 
 // CreateProduct adds a product.
@@ -88,7 +92,7 @@ func (h *RPC) CreateProduct(
 	ctx context.Context,
 	in *productv1.CreateProductRequest,
 ) (*productv1.CreateProductResponse, error) {
-	variants, err := toVariants(in.GetVariants())
+	variants, err := variantsFromProto(in.GetVariants())
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +102,7 @@ func (h *RPC) CreateProduct(
 		Title:       in.GetTitle(),
 		Description: in.GetDescription(),
 		CategoryID:  in.GetCategoryId(),
-		Images:      toImages(in.GetImages()),
+		Images:      imagesFromProto(in.GetImages()),
 		Status:      domain.Status(in.GetStatus()),
 		Tags:        in.GetTags(),
 		Variants:    variants,
@@ -106,7 +110,7 @@ func (h *RPC) CreateProduct(
 	if err != nil {
 		return nil, err
 	}
-	p, err := toProduct(d.Bytes)
+	p, err := decodeProduct(d.Bytes)
 	return &productv1.CreateProductResponse{Product: p}, err
 }
 
@@ -117,18 +121,18 @@ func (h *RPC) UpdateProduct(
 	ctx context.Context,
 	in *productv1.UpdateProductRequest,
 ) (*productv1.UpdateProductResponse, error) {
-	variants, err := toVariants(in.GetVariants())
+	variants, err := variantsFromProto(in.GetVariants())
 	if err != nil {
 		return nil, err
 	}
 	d, err := h.service.UpdateProduct(ctx, in.GetId(), service.Patch{
 		Title: in.Title, Description: in.Description, CategoryID: in.CategoryId, Status: in.Status,
-		Images: toImages(in.GetImages()), Tags: in.GetTags(), Variants: variants,
+		Images: imagesFromProto(in.GetImages()), Tags: in.GetTags(), Variants: variants,
 	})
 	if err != nil {
 		return nil, err
 	}
-	p, err := toProduct(d.Bytes)
+	p, err := decodeProduct(d.Bytes)
 	return &productv1.UpdateProductResponse{Product: p}, err
 }
 
@@ -145,12 +149,12 @@ func (h *RPC) DeleteProduct(
 	return &productv1.DeleteProductResponse{}, nil
 }
 
-// idCursor is the position after which a list in the order of IDs continues.
-type idCursor struct {
+// idPosition is a row's place in a list in the order of IDs. The page token holds it.
+type idPosition struct {
 	ID string `json:"i"`
 }
 
-func (c idCursor) validate() error { return domain.Text("pageToken", c.ID) }
+func (p idPosition) validate() error { return domain.Text("pageToken", p.ID) }
 
 // ListShopProducts lists a shop's products with their stock.
 //
@@ -159,26 +163,22 @@ func (h *RPC) ListShopProducts(
 	ctx context.Context,
 	in *productv1.ListShopProductsRequest,
 ) (*productv1.ListShopProductsResponse, error) {
-	var cursor idCursor
-	filter := []string{"shop-products", in.GetShopId(), in.GetStatus()}
-	if err := page.Decode(in.GetPageToken(), &cursor, filter...); err != nil {
-		return nil, err
+	read := func(ctx context.Context, after idPosition, limit int) ([]domain.StockedDocument, error) {
+		if err := after.validate(); err != nil {
+			return nil, err
+		}
+		return h.service.ShopProducts(ctx, in.GetShopId(), domain.Status(in.GetStatus()), after.ID, limit)
 	}
-	if err := cursor.validate(); err != nil {
-		return nil, err
-	}
-	size := page.Size(in.GetPageSize())
-	found, err := h.service.ShopProducts(ctx, in.GetShopId(), domain.Status(in.GetStatus()), cursor.ID, size+1)
+	found, next, err := page.List(
+		ctx, page.Of(in, "shop-products", in.GetShopId(), in.GetStatus()), idPosition{}, read,
+		func(d domain.StockedDocument) idPosition { return idPosition{d.ID} },
+	)
 	if err != nil {
 		return nil, err
 	}
-	out := &productv1.ListShopProductsResponse{}
-	for i, d := range found {
-		if i == size {
-			out.NextPageToken = page.Encode(idCursor{ID: found[i-1].ID}, filter...)
-			break
-		}
-		p, err := toProduct(d.Bytes)
+	out := &productv1.ListShopProductsResponse{NextPageToken: next}
+	for _, d := range found {
+		p, err := decodeProduct(d.Bytes)
 		if err != nil {
 			return nil, err
 		}
@@ -223,29 +223,23 @@ func (h *RPC) ExportProducts(
 	ctx context.Context,
 	in *productv1.ExportProductsRequest,
 ) (*productv1.ExportProductsResponse, error) {
-	var cursor idCursor
-	if err := page.Decode(in.GetPageToken(), &cursor, "export"); err != nil {
-		return nil, err
+	size := min(cmp.Or(int(in.GetPageSize()), defaultExport), maxExport)
+	read := func(ctx context.Context, after idPosition, limit int) ([]domain.Exported, error) {
+		if err := after.validate(); err != nil {
+			return nil, err
+		}
+		return h.service.Export(ctx, after.ID, limit)
 	}
-	if err := cursor.validate(); err != nil {
-		return nil, err
-	}
-	size := int(in.GetPageSize())
-	if size <= 0 {
-		size = 100
-	}
-	size = min(size, maxExport)
-	found, err := h.service.Export(ctx, cursor.ID, size+1)
+	found, next, err := page.List(
+		ctx, page.Request{Size: size, Token: in.GetPageToken(), Filter: []string{"export"}}, idPosition{}, read,
+		func(p domain.Exported) idPosition { return idPosition{p.ID} },
+	)
 	if err != nil {
 		return nil, err
 	}
-	out := &productv1.ExportProductsResponse{}
-	for i, p := range found {
-		if i == size {
-			out.NextPageToken = page.Encode(idCursor{ID: found[i-1].ID}, "export")
-			break
-		}
-		out.Products = append(out.Products, fromExported(p))
+	out := &productv1.ExportProductsResponse{NextPageToken: next}
+	for _, p := range found {
+		out.Products = append(out.Products, exportedToProto(p))
 	}
 	return out, nil
 }
@@ -269,7 +263,7 @@ func (h *RPC) BatchGetVariants(
 			Title:     o.Title,
 			Sku:       o.SKU,
 			Options:   o.Options,
-			Price:     o.Price.Proto(),
+			Price:     o.Price.ToProto(),
 			ImageUrl:  o.ImageURL,
 			Available: o.Pieces,
 			ForSale:   o.ForSale,
@@ -285,7 +279,7 @@ func (h *RPC) CheckAvailability(
 	ctx context.Context,
 	in *productv1.CheckAvailabilityRequest,
 ) (*productv1.CheckAvailabilityResponse, error) {
-	short, err := h.service.Short(ctx, toLines(in.GetLines()))
+	short, err := h.service.Short(ctx, linesFromProto(in.GetLines()))
 	if err != nil {
 		return nil, err
 	}
@@ -299,12 +293,8 @@ func (h *RPC) ReserveInventory(
 	ctx context.Context,
 	in *productv1.ReserveInventoryRequest,
 ) (*productv1.ReserveInventoryResponse, error) {
-	expires, err := h.service.Reserve(
-		ctx,
-		in.GetOrderId(),
-		toLines(in.GetLines()),
-		time.Duration(in.GetTtlSeconds())*time.Second,
-	)
+	expires, err := h.service.Reserve(ctx, in.GetOrderId(), linesFromProto(in.GetLines()),
+		time.Duration(in.GetTtlSeconds())*time.Second)
 	if err != nil {
 		return nil, err
 	}

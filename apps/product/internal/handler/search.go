@@ -29,7 +29,7 @@ func (h *RPC) search(
 	ctx context.Context,
 	in *productv1.SearchProductsRequest,
 ) (*productv1.SearchProductsResponse, error) {
-	search, err := toSearch(in)
+	search, err := searchFromProto(in)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (h *RPC) search(
 	}
 	out := &productv1.SearchProductsResponse{Products: make([]*productv1.Product, len(found.Documents))}
 	for i, doc := range found.Documents {
-		if out.Products[i], err = toProduct(doc); err != nil {
+		if out.Products[i], err = decodeProduct(doc); err != nil {
 			return nil, err
 		}
 	}
@@ -48,7 +48,7 @@ func (h *RPC) search(
 	}
 	if found.Facets != nil {
 		out.TotalSize = &found.Facets.Total
-		out.Facets = fromFacets(found.Facets)
+		out.Facets = facetsToProto(found.Facets)
 	}
 	return out, nil
 }
@@ -68,7 +68,7 @@ func filter(in *productv1.SearchProductsRequest) []string {
 	}
 }
 
-func toSearch(in *productv1.SearchProductsRequest) (domain.Search, error) {
+func searchFromProto(in *productv1.SearchProductsRequest) (domain.Search, error) {
 	search := domain.Search{
 		Query:      in.GetQuery(),
 		CategoryID: in.GetCategoryId(),
@@ -117,7 +117,7 @@ func (h *RPC) ImportProducts(
 ) (*productv1.ImportProductsResponse, error) {
 	items := make([]service.Item, len(in.GetProducts()))
 	for i, p := range in.GetProducts() {
-		items[i] = toItem(p)
+		items[i] = itemFromProto(p)
 	}
 	outcomes, err := h.service.Import(ctx, items)
 	if err != nil {

@@ -68,11 +68,8 @@ func (c *Cache) Changed(ctx context.Context, productIDs []string) {
 	}
 	err := errors.Join(c.products.Invalidate(ctx, productIDs...), cache.Bump(ctx, c.client, tags...))
 	if err != nil {
-		c.logger.Warn(
-			"cache not invalidated; it is out of date for a while",
-			zap.Error(err),
-			zap.Duration("at_most", c.ttl),
-		)
+		c.logger.Warn("cache not invalidated; it is out of date for a while", zap.Error(err),
+			zap.Duration("at_most", c.ttl))
 	}
 }
 

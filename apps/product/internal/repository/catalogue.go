@@ -287,30 +287,14 @@ func (s *Store) writeVariants(
 			}
 		}
 		for i, x := range p.Variants {
-			v.Ids, v.ProductIds, v.ShopIds, v.Skus = append(
-				v.Ids,
-				x.ID,
-			), append(
-				v.ProductIds,
-				p.ID,
-			), append(
-				v.ShopIds,
-				p.ShopID,
-			), append(
-				v.Skus,
-				x.SKU,
-			)
+			v.Ids = append(v.Ids, x.ID)
+			v.ProductIds = append(v.ProductIds, p.ID)
+			v.ShopIds = append(v.ShopIds, p.ShopID)
+			v.Skus = append(v.Skus, x.SKU)
 			v.Options, v.Prices = append(v.Options, encode(options(x.Options))), append(v.Prices, x.Price.Minor())
-			v.Currencies, v.CompareAts, v.Positions = append(
-				v.Currencies,
-				string(x.Price.Currency()),
-			), append(
-				v.CompareAts,
-				x.CompareAt.Minor(),
-			), append(
-				v.Positions,
-				int32(i),
-			)
+			v.Currencies = append(v.Currencies, string(x.Price.Currency()))
+			v.CompareAts = append(v.CompareAts, x.CompareAt.Minor())
+			v.Positions = append(v.Positions, int32(i))
 			o, known := was[x.ID]
 			if x.OnHand == nil || known && *o.OnHand == *x.OnHand {
 				continue

@@ -126,10 +126,8 @@ func (s *Store) findLevel(ctx context.Context, paths map[string][]string, add bo
 		ids[i], parents[i], names[i] = id.New(id.Category), w.parentID, w.name
 	}
 	if add {
-		if err := s.q.AddCategories(
-			ctx,
-			sqlc.AddCategoriesParams{Now: s.opts.Clock.Now(), Ids: ids, ParentIds: parents, Names: names},
-		); err != nil {
+		arg := sqlc.AddCategoriesParams{Now: s.opts.Clock.Now(), Ids: ids, ParentIds: parents, Names: names}
+		if err := s.q.AddCategories(ctx, arg); err != nil {
 			return postgres.Err(err)
 		}
 	}

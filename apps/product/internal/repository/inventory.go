@@ -226,25 +226,13 @@ func (r *stockTx) addEvent(op queued, subject, reason string, x *domain.Reservat
 // write writes the changes and commits them in one round trip. If products sold out or came back, it only
 // writes them and refreshes the listings, and returns the IDs of these products.
 func (r *stockTx) write(ctx context.Context, tx *postgres.Batches) (flipped []string, err error) {
-	var stocks struct {
-		VariantIds        []string
-		OnHands, Reserved []int64
-	}
+	var stocks, added, lines, moved postgres.Rows
 	for variantID, stock := range r.ledger.Stocks {
 		was := r.before[variantID]
 		if was.OnHand == stock.OnHand && was.Reserved == stock.Reserved {
 			continue
 		}
-		stocks.VariantIds, stocks.OnHands, stocks.Reserved = append(
-			stocks.VariantIds,
-			variantID,
-		), append(
-			stocks.OnHands,
-			stock.OnHand,
-		), append(
-			stocks.Reserved,
-			stock.Reserved,
-		)
+		stocks.Add(variantID, stock.OnHand, stock.Reserved)
 		if (was.Available() > 0) != (stock.Available() > 0) && !slices.Contains(flipped, stock.ProductID) {
 			flipped = append(flipped, stock.ProductID)
 		}
@@ -256,33 +244,32 @@ func (r *stockTx) write(ctx context.Context, tx *postgres.Batches) (flipped []st
 			r.events = append(r.events, e)
 		}
 	}
-	var added, lines, moved columns
 	slices.Sort(r.moved) // so that two transactions with the same new orders do not deadlock
 	for _, orderID := range r.moved {
 		x := r.ledger.Reservations[orderID]
 		if was, known := r.known[orderID]; known {
-			moved.add(orderID, string(was), string(x.State))
+			moved.Add(orderID, string(was), string(x.State))
 			continue
 		}
-		added.add(orderID, string(x.State))
-		added.hashes, added.times = append(added.hashes, list(x.Hash)), append(added.times, x.ExpiresAt)
+		added.Add(orderID, string(x.State), list(x.Hash), x.ExpiresAt)
 		for _, l := range x.Lines {
-			lines.add(orderID, l.VariantID)
-			lines.numbers = append(lines.numbers, l.Quantity)
+			lines.Add(orderID, l.VariantID, l.Quantity)
 		}
 	}
 	b := &pgx.Batch{}
-	if len(stocks.VariantIds) > 0 {
-		b.Queue(sqlWriteStocks, stocks.VariantIds, stocks.OnHands, stocks.Reserved)
-	}
-	if len(added.texts[0]) > 0 {
-		b.Queue(sqlAddReservations, added.texts[0], added.texts[1], added.hashes, added.times, r.now)
-	}
-	if len(lines.texts[0]) > 0 {
-		b.Queue(sqlAddReservationLines, lines.texts[0], lines.texts[1], lines.numbers)
-	}
-	if len(moved.texts[0]) > 0 {
-		b.Queue(sqlMoveReservations, moved.texts[0], moved.texts[1], moved.texts[2], r.now)
+	for _, w := range []struct {
+		sql  string
+		rows postgres.Rows
+		more []any
+	}{
+		{sqlWriteStocks, stocks, nil},
+		{sqlAddReservations, added, []any{r.now}},
+		{sqlAddReservationLines, lines, nil},
+		{sqlMoveReservations, moved, []any{r.now}},
+	} {
+		if !w.rows.Empty() {
+			b.Queue(w.sql, append(w.rows.Args(), w.more...)...)
+		}
 	}
 	outbox.Queue(b, r.events...)
 	if len(flipped) == 0 {
@@ -293,20 +280,6 @@ func (r *stockTx) write(ctx context.Context, tx *postgres.Batches) (flipped []st
 	}
 	slices.Sort(flipped)
 	return flipped, refreshListings(ctx, sqlc.New(tx.Conn()), flipped)
-}
-
-// columns are the arrays of a set-based statement.
-type columns struct {
-	texts   [3][]string
-	hashes  [][]byte
-	times   []time.Time
-	numbers []int64
-}
-
-func (c *columns) add(texts ...string) {
-	for i, text := range texts {
-		c.texts[i] = append(c.texts[i], text)
-	}
 }
 
 var (
@@ -385,16 +358,11 @@ func (s *Store) SetStock(ctx context.Context, variantID string, onHand int64) (d
 			Reserved:  rows[0].Reserved,
 		}
 		if onHand < stock.Reserved {
-			return errs.New(
-				errs.Conflict,
-				"%d pieces are reserved by open orders: on hand cannot be less",
-				stock.Reserved,
-			)
+			return errs.New(errs.Conflict, "%d pieces are reserved by open orders: on hand cannot be less",
+				stock.Reserved)
 		}
-		if err := q.SaveStock(
-			ctx,
-			sqlc.SaveStockParams{VariantIds: []string{variantID}, OnHands: []int64{onHand}},
-		); err != nil {
+		arg := sqlc.SaveStockParams{VariantIds: []string{variantID}, OnHands: []int64{onHand}}
+		if err := q.SaveStock(ctx, arg); err != nil {
 			return postgres.Err(err)
 		}
 		if err := q.ForgetImport(ctx, sqlc.ForgetImportParams{Now: s.opts.Clock.Now(), ID: v.ProductID}); err != nil {

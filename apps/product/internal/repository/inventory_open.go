@@ -116,17 +116,8 @@ func (r *stockTx) addLine(row pgx.Row) error {
 func (r *stockTx) addStock(row pgx.Row) error {
 	var k domain.Stock
 	var locked bool
-	if err := row.Scan(
-		&k.VariantID,
-		&k.OnHand,
-		&k.Reserved,
-		&k.ProductID,
-		&k.ShopID,
-		&k.SKU,
-		&k.Title,
-		&k.ForSale,
-		&locked,
-	); err != nil {
+	if err := row.Scan(&k.VariantID, &k.OnHand, &k.Reserved, &k.ProductID, &k.ShopID, &k.SKU, &k.Title, &k.ForSale,
+		&locked); err != nil {
 		return err
 	}
 	if !locked {

@@ -100,7 +100,7 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 		doc.Images = append(doc.Images, &productv1.Image{Url: image.URL, Alt: image.Alt})
 	}
 	if len(variants) > 0 {
-		doc.Price = price.Proto()
+		doc.Price = price.ToProto()
 	}
 	inStock := false
 	for _, v := range variants {
@@ -108,11 +108,11 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 			Id:        v.ID,
 			Sku:       v.SKU,
 			Options:   v.Options,
-			Price:     v.Price.Proto(),
+			Price:     v.Price.ToProto(),
 			Available: v.Available() > 0,
 		}
 		if v.CompareAt != (money.Money{}) {
-			variant.CompareAtPrice = v.CompareAt.Proto()
+			variant.CompareAtPrice = v.CompareAt.ToProto()
 		}
 		doc.Variants = append(doc.Variants, variant)
 		inStock = inStock || variant.Available
@@ -122,47 +122,21 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 		return err
 	}
 	visible := r.Status == string(domain.Active) && r.ShopStatus != domain.ShopSuspended && len(variants) > 0
-	rows.ProductIds, rows.ShopIds, rows.Visible = append(
-		rows.ProductIds,
-		r.ID,
-	), append(
-		rows.ShopIds,
-		r.ShopID,
-	), append(
-		rows.Visible,
-		visible,
-	)
-	rows.CategoryIds, rows.Currencies = append(
-		rows.CategoryIds,
-		encode(list(r.CategoryIds)),
-	), append(
-		rows.Currencies,
-		string(price.Currency()),
-	)
+	rows.ProductIds = append(rows.ProductIds, r.ID)
+	rows.ShopIds = append(rows.ShopIds, r.ShopID)
+	rows.Visible = append(rows.Visible, visible)
+	rows.CategoryIds = append(rows.CategoryIds, encode(list(r.CategoryIds)))
+	rows.Currencies = append(rows.Currencies, string(price.Currency()))
 	scaled := int64(0)
 	if len(variants) > 0 {
 		scaled = price.Minor() * domain.PriceScale(price.Currency())
 	}
-	rows.Prices, rows.InStock, rows.CreatedAt = append(
-		rows.Prices,
-		scaled,
-	), append(
-		rows.InStock,
-		inStock,
-	), append(
-		rows.CreatedAt,
-		r.CreatedAt,
-	)
-	rows.Titles, rows.Terms, rows.Docs = append(
-		rows.Titles,
-		r.Title,
-	), append(
-		rows.Terms,
-		vector(r, variants),
-	), append(
-		rows.Docs,
-		encoded,
-	)
+	rows.Prices = append(rows.Prices, scaled)
+	rows.InStock = append(rows.InStock, inStock)
+	rows.CreatedAt = append(rows.CreatedAt, r.CreatedAt)
+	rows.Titles = append(rows.Titles, r.Title)
+	rows.Terms = append(rows.Terms, vector(r, variants))
+	rows.Docs = append(rows.Docs, encoded)
 	return nil
 }
 

@@ -67,10 +67,8 @@ func (s *Store) ShopProducts(
 	if before == "" {
 		before = "~"
 	}
-	rows, err := s.q.StockOfShop(
-		ctx,
-		sqlc.StockOfShopParams{ShopID: shopID, Status: string(status), Before: before, PageSize: int32(size)},
-	)
+	arg := sqlc.StockOfShopParams{ShopID: shopID, Status: string(status), Before: before, PageSize: int32(size)}
+	rows, err := s.q.StockOfShop(ctx, arg)
 	if err != nil {
 		return nil, postgres.Err(err)
 	}

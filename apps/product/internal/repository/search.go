@@ -101,15 +101,8 @@ func (s *Store) rows(ctx context.Context, st *statement) (found domain.Found, er
 				continue
 			}
 			var doc []byte
-			if err := rows.Scan(
-				&last.ID,
-				&doc,
-				&last.Score,
-				&last.Time,
-				&last.Price,
-				&last.Rating,
-				&last.Count,
-			); err != nil {
+			if err := rows.Scan(&last.ID, &doc, &last.Score, &last.Time, &last.Price, &last.Rating,
+				&last.Count); err != nil {
 				return err
 			}
 			found.Documents = append(found.Documents, doc)
@@ -342,13 +335,9 @@ func (st *statement) page() string {
 	case domain.ByRating:
 		order = "c.rating_avg desc, c.rating_count desc, c.product_id desc"
 		if p != nil {
-			after = "(c.rating_avg, c.rating_count, c.product_id) < (" + st.arg(
-				p.Rating,
-			) + ", " + st.arg(
+			after = "(c.rating_avg, c.rating_count, c.product_id) < (" + st.arg(p.Rating) + ", " + st.arg(
 				p.Count,
-			) + ", " + st.arg(
-				p.ID,
-			) + ")"
+			) + ", " + st.arg(p.ID) + ")"
 		}
 	default:
 		order = "c.created_at desc, c.product_id desc"

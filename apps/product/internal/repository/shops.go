@@ -85,10 +85,8 @@ func (s *Store) Relist(ctx context.Context) (more bool, err error) {
 		if err := q.LockShops(ctx, []string{shop.ShopID}); err != nil {
 			return err
 		}
-		ids, err = q.ProductsOfShop(
-			ctx,
-			sqlc.ProductsOfShopParams{ShopID: shop.ShopID, After: shop.RelistAfter, PageSize: relistChunk},
-		)
+		arg := sqlc.ProductsOfShopParams{ShopID: shop.ShopID, After: shop.RelistAfter, PageSize: relistChunk}
+		ids, err = q.ProductsOfShop(ctx, arg)
 		if err != nil {
 			return err
 		}

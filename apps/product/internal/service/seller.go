@@ -52,11 +52,8 @@ func (s *Service) add(ctx context.Context, p domain.Product, generated bool) err
 	return s.store.Change(ctx, []string{p.ShopID}, wanted, func(have domain.Snapshot) (domain.Changes, error) {
 		if have.ByHandle[key] != nil {
 			if !generated {
-				return domain.Changes{}, errs.New(
-					errs.AlreadyExists,
-					"the shop already has a product with the handle %q",
-					p.Handle,
-				)
+				return domain.Changes{}, errs.New(errs.AlreadyExists,
+					"the shop already has a product with the handle %q", p.Handle)
 			}
 			p.Handle = key.Handle + "-" + p.ID[len(p.ID)-8:]
 		}
@@ -184,11 +181,8 @@ func (s *Service) UpdateProduct(ctx context.Context, productID string, patch Pat
 		}
 		next, dropped := old.Merge(next, newVariantID)
 		if sku := next.Overdrawn(); sku != "" {
-			return domain.Changes{}, errs.New(
-				errs.Conflict,
-				"more pieces of %s are reserved by open orders than would be on hand",
-				sku,
-			)
+			return domain.Changes{}, errs.New(errs.Conflict,
+				"more pieces of %s are reserved by open orders than would be on hand", sku)
 		}
 		next.ImportHash = nil
 		return domain.Changes{Update: []domain.Product{next}, DropVariants: dropped}, nil

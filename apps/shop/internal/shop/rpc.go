@@ -41,19 +41,15 @@ func (r *RPC) CreateShop(ctx context.Context, req *shopv1.CreateShopRequest) (*s
 	if actor.IsOperator() {
 		owner, sh.Status = "", Active // an operator registers it for another user and has verified it
 	}
-	e, err := r.event(
-		ctx,
-		sh,
-		"evt.shop.registered",
-		&shopv1.ShopRegistered{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name, Status: string(sh.Status)},
-	)
+	e, err := r.event(ctx, sh, "evt.shop.registered",
+		&shopv1.ShopRegistered{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name, Status: string(sh.Status)})
 	if err != nil {
 		return nil, err
 	}
 	if err := r.store.Create(ctx, sh, owner, e); err != nil {
 		return nil, err
 	}
-	return &shopv1.CreateShopResponse{Shop: protoOf(sh)}, nil
+	return &shopv1.CreateShopResponse{Shop: sh.toProto()}, nil
 }
 
 // UpdateShop changes a shop's profile.
@@ -72,18 +68,14 @@ func (r *RPC) UpdateShop(ctx context.Context, req *shopv1.UpdateShopRequest) (*s
 		if err != nil || !changed {
 			return nil, err
 		}
-		e, err := r.event(
-			ctx,
-			sh,
-			"evt.shop.updated",
-			&shopv1.ShopUpdated{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name, Status: string(sh.Status)},
-		)
+		e, err := r.event(ctx, sh, "evt.shop.updated",
+			&shopv1.ShopUpdated{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name, Status: string(sh.Status)})
 		return []event.Event{e}, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &shopv1.UpdateShopResponse{Shop: protoOf(sh)}, nil
+	return &shopv1.UpdateShopResponse{Shop: sh.toProto()}, nil
 }
 
 // GetShop returns a shop. Only members and operators get a suspended one.
@@ -99,34 +91,25 @@ func (r *RPC) GetShop(ctx context.Context, req *shopv1.GetShopRequest) (*shopv1.
 			return nil, err
 		}
 	}
-	return &shopv1.GetShopResponse{Shop: protoOf(sh)}, nil
+	return &shopv1.GetShopResponse{Shop: sh.toProto()}, nil
 }
 
 // ListShops lists and searches shops by name.
 //
 // Errors: invalid_argument (a made-up page token).
 func (r *RPC) ListShops(ctx context.Context, req *shopv1.ListShopsRequest) (*shopv1.ListShopsResponse, error) {
-	var after cursor
-	if err := page.Decode(req.GetPageToken(), &after, req.GetQuery()); err != nil {
-		return nil, err
+	read := func(ctx context.Context, after position, limit int) ([]*Shop, error) {
+		words := prefixQuery(req.GetQuery())
+		if words == "" && strings.TrimSpace(req.GetQuery()) != "" {
+			return nil, nil // punctuation alone matches nothing
+		}
+		return r.store.List(ctx, words, after, limit)
 	}
-	words := prefixQuery(req.GetQuery())
-	if words == "" && strings.TrimSpace(req.GetQuery()) != "" {
-		return &shopv1.ListShopsResponse{}, nil // punctuation alone matches nothing
-	}
-	size := page.Size(req.GetPageSize())
-	shops, err := r.store.List(ctx, words, after, size+1)
+	shops, next, err := page.List(ctx, page.Of(req, req.GetQuery()), position{}, read, (*Shop).position)
 	if err != nil {
 		return nil, err
 	}
-	res := &shopv1.ListShopsResponse{}
-	if len(shops) > size {
-		shops = shops[:size]
-		last := shops[size-1]
-		res.NextPageToken = page.Encode(cursor{Name: strings.ToLower(last.Name), ID: last.ID}, req.GetQuery())
-	}
-	res.Shops = protosOf(shops)
-	return res, nil
+	return &shopv1.ListShopsResponse{Shops: toProtos(shops), NextPageToken: next}, nil
 }
 
 // ListMyShops lists the shops that the caller is a member of.
@@ -135,7 +118,7 @@ func (r *RPC) ListMyShops(ctx context.Context, _ *shopv1.ListMyShopsRequest) (*s
 	if err != nil {
 		return nil, err
 	}
-	return &shopv1.ListMyShopsResponse{Shops: protosOf(shops)}, nil
+	return &shopv1.ListMyShopsResponse{Shops: toProtos(shops)}, nil
 }
 
 // ListMembers lists a shop's members.
@@ -155,7 +138,7 @@ func (r *RPC) ListMembers(ctx context.Context, req *shopv1.ListMembersRequest) (
 	}
 	res := &shopv1.ListMembersResponse{}
 	for _, m := range members {
-		res.Members = append(res.Members, protoOfMember(m))
+		res.Members = append(res.Members, m.toProto())
 	}
 	return res, nil
 }
@@ -172,7 +155,7 @@ func (r *RPC) AddMember(ctx context.Context, req *shopv1.AddMemberRequest) (*sho
 	if err != nil {
 		return nil, err
 	}
-	return &shopv1.AddMemberResponse{Member: protoOfMember(m)}, nil
+	return &shopv1.AddMemberResponse{Member: m.toProto()}, nil
 }
 
 // RemoveMember ends a membership.
@@ -200,26 +183,18 @@ func (r *RPC) SetShopStatus(
 		var e event.Event
 		var err error
 		if sh.Status == Suspended {
-			e, err = r.event(
-				ctx,
-				sh,
-				"evt.shop.suspended",
-				&shopv1.ShopSuspended{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name},
-			)
+			e, err = r.event(ctx, sh, "evt.shop.suspended",
+				&shopv1.ShopSuspended{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name})
 		} else {
-			e, err = r.event(
-				ctx,
-				sh,
-				"evt.shop.verified",
-				&shopv1.ShopVerified{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name},
-			)
+			e, err = r.event(ctx, sh, "evt.shop.verified",
+				&shopv1.ShopVerified{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name})
 		}
 		return []event.Event{e}, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &shopv1.SetShopStatusResponse{Shop: protoOf(sh)}, nil
+	return &shopv1.SetShopStatusResponse{Shop: sh.toProto()}, nil
 }
 
 // CheckMembership reports whether a user is a member of a shop, for other services.
@@ -243,7 +218,7 @@ func (r *RPC) BatchGetShops(
 	if err != nil {
 		return nil, err
 	}
-	return &shopv1.BatchGetShopsResponse{Shops: protosOf(shops)}, nil
+	return &shopv1.BatchGetShopsResponse{Shops: toProtos(shops)}, nil
 }
 
 // memberID returns the user who must be a member of the shop that the caller changes. It is "" for an operator, who
@@ -302,7 +277,7 @@ func (r *RPC) event(ctx context.Context, sh *Shop, subject string, m proto.Messa
 	return event.New(ctx, subject, sh.ID, sh.Version, r.clock.Now(), m)
 }
 
-func protoOf(s *Shop) *shopv1.Shop {
+func (s *Shop) toProto() *shopv1.Shop {
 	return &shopv1.Shop{
 		Id:          s.ID,
 		Handle:      s.Handle,
@@ -318,15 +293,15 @@ func protoOf(s *Shop) *shopv1.Shop {
 	}
 }
 
-func protosOf(shops []*Shop) []*shopv1.Shop {
+func toProtos(shops []*Shop) []*shopv1.Shop {
 	out := make([]*shopv1.Shop, 0, len(shops))
 	for _, s := range shops {
-		out = append(out, protoOf(s))
+		out = append(out, s.toProto())
 	}
 	return out
 }
 
-func protoOfMember(m Member) *shopv1.Member {
+func (m Member) toProto() *shopv1.Member {
 	return &shopv1.Member{
 		ShopId:    m.ShopID,
 		UserId:    m.UserID,

@@ -3,6 +3,7 @@ package shop
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,8 +30,8 @@ type Store struct {
 	logger *zap.Logger
 }
 
-// OpenStore returns the store.
-func OpenStore(pool *pgxpool.Pool, redis rueidis.Client, wake func(), logger *zap.Logger) *Store {
+// NewStore returns the store.
+func NewStore(pool *pgxpool.Pool, redis rueidis.Client, wake func(), logger *zap.Logger) *Store {
 	return &Store{pool: pool, redis: redis, wake: wake, logger: logger}
 }
 
@@ -150,28 +151,26 @@ func (s *Store) Get(ctx context.Context, key string) (*Shop, error) {
 	return shopOf(row), nil
 }
 
-// cursor is the position after which a list of shops continues.
-type cursor struct {
+// position is a shop's place in a list. The page token holds it.
+type position struct {
 	Name string `json:"n"`
 	ID   string `json:"i"`
 }
 
-// List returns up to limit shops after the cursor, by name, without suspended ones. If words, a tsquery, is set,
+func (s *Shop) position() position { return position{Name: strings.ToLower(s.Name), ID: s.ID} }
+
+// List returns up to limit shops after the position, by name, without suspended ones. If words, a tsquery, is set,
 // only shops whose names match are returned.
-func (s *Store) List(ctx context.Context, words string, after cursor, limit int) ([]*Shop, error) {
+func (s *Store) List(ctx context.Context, words string, after position, limit int) ([]*Shop, error) {
 	q := sqlc.New(s.pool)
 	var rows []sqlc.Shop
 	var err error
+	size := int32(limit) //nolint:gosec // a page is small
 	if words == "" {
-		rows, err = q.List(
-			ctx,
-			sqlc.ListParams{AfterName: after.Name, AfterID: after.ID, Most: int32(limit)},
-		) //nolint:gosec // a page's size
+		rows, err = q.List(ctx, sqlc.ListParams{AfterName: after.Name, AfterID: after.ID, Most: size})
 	} else {
-		rows, err = q.Search(
-			ctx,
-			sqlc.SearchParams{Words: words, AfterName: after.Name, AfterID: after.ID, Most: int32(limit)},
-		) //nolint:gosec // as above
+		arg := sqlc.SearchParams{Words: words, AfterName: after.Name, AfterID: after.ID, Most: size}
+		rows, err = q.Search(ctx, arg)
 	}
 	return shopsOf(rows), postgres.Err(err)
 }

@@ -28,7 +28,7 @@ func (r *RPC) GetMe(ctx context.Context, _ *userv1.GetMeRequest) (*userv1.GetMeR
 	if err != nil {
 		return nil, err
 	}
-	return &userv1.GetMeResponse{User: u.proto()}, nil
+	return &userv1.GetMeResponse{User: u.toProto()}, nil
 }
 
 // UpdateMe changes the caller's user.
@@ -43,7 +43,7 @@ func (r *RPC) UpdateMe(ctx context.Context, in *userv1.UpdateMeRequest) (*userv1
 	if err != nil {
 		return nil, err
 	}
-	return &userv1.UpdateMeResponse{User: u.proto()}, nil
+	return &userv1.UpdateMeResponse{User: u.toProto()}, nil
 }
 
 // GetUser returns a user.
@@ -54,7 +54,7 @@ func (r *RPC) GetUser(ctx context.Context, in *userv1.GetUserRequest) (*userv1.G
 	if err != nil {
 		return nil, err
 	}
-	return &userv1.GetUserResponse{User: u.proto()}, nil
+	return &userv1.GetUserResponse{User: u.toProto()}, nil
 }
 
 // SearchUsers searches users by the beginning of the e-mail address or name.
@@ -65,7 +65,7 @@ func (r *RPC) SearchUsers(ctx context.Context, in *userv1.SearchUsersRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	return &userv1.SearchUsersResponse{Users: protos(found), NextPageToken: next}, nil
+	return &userv1.SearchUsersResponse{Users: toProtos(found), NextPageToken: next}, nil
 }
 
 // EnsureUser returns the user of an identity, and creates a missing one.
@@ -79,7 +79,7 @@ func (r *RPC) EnsureUser(ctx context.Context, in *userv1.EnsureUserRequest) (*us
 	if err != nil {
 		return nil, err
 	}
-	return &userv1.EnsureUserResponse{User: u.proto(), Created: created}, nil
+	return &userv1.EnsureUserResponse{User: u.toProto(), Created: created}, nil
 }
 
 // BatchGetUsers returns users by ID. Missing users are left out.
@@ -93,18 +93,18 @@ func (r *RPC) BatchGetUsers(
 	if err != nil {
 		return nil, err
 	}
-	return &userv1.BatchGetUsersResponse{Users: protos(found)}, nil
+	return &userv1.BatchGetUsersResponse{Users: toProtos(found)}, nil
 }
 
-func protos(users []User) []*userv1.User {
+func toProtos(users []User) []*userv1.User {
 	out := make([]*userv1.User, len(users))
 	for i, u := range users {
-		out[i] = u.proto()
+		out[i] = u.toProto()
 	}
 	return out
 }
 
-func (u User) proto() *userv1.User {
+func (u User) toProto() *userv1.User {
 	p := u.Preferences
 	return &userv1.User{
 		Id:            u.ID,

@@ -33,11 +33,11 @@ type Store struct {
 	wake  func()
 }
 
-// OpenStore opens the collection and creates it and its indexes if they are missing. wake is called after each
+// NewStore opens the collection and creates it and its indexes if they are missing. wake is called after each
 // write of events.
 //
 // Errors: those of document.Collection.Ensure.
-func OpenStore(ctx context.Context, documents *document.Store, wake func()) (*Store, error) {
+func NewStore(ctx context.Context, documents *document.Store, wake func()) (*Store, error) {
 	users, err := document.NewCollection(documents, document.Spec[User]{
 		Name: "users",
 		ID:   func(u User) string { return u.ID },
@@ -187,15 +187,13 @@ func (s *Store) Search(ctx context.Context, query string, size int32, token stri
 		return nil, "", err
 	}
 	if at.Index != first && at.Index != byName {
-		return nil, "", errs.InvalidField("pageToken", "must be the nextPageToken of the same query, unchanged")
+		return nil, "", page.Invalid()
 	}
 	limit := page.Size(size)
 	var found []User
 	for range searchReads {
-		p, err := s.users.Find(
-			ctx,
-			document.Query{Index: at.Index, Prefix: query, After: at.Token, Limit: int32(limit - len(found))},
-		) //nolint:gosec // at most page.MaxSize
+		left := int32(limit - len(found)) //nolint:gosec // at most page.MaxSize
+		p, err := s.users.Find(ctx, document.Query{Index: at.Index, Prefix: query, After: at.Token, Limit: left})
 		if err != nil {
 			return nil, "", err
 		}

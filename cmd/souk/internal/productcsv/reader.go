@@ -395,7 +395,7 @@ func parsePrice(column, s, currency string) (*moneyv1.Money, string) {
 	if m.Minor() <= 0 {
 		return nil, fmt.Sprintf("%s %q is not more than zero", column, shorten(s))
 	}
-	return m.Proto(), ""
+	return m.ToProto(), ""
 }
 
 func generatedSKU(handle string, n int) string {

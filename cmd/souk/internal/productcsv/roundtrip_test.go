@@ -40,7 +40,7 @@ func word() *rapid.Generator[string] { return rapid.StringMatching(`[a-z0-9][a-z
 
 func drawMoney(t *rapid.T) *moneyv1.Money {
 	c := rapid.SampledFrom([]money.Currency{"BRL", "JPY", "KWD"}).Draw(t, "currency")
-	return money.New(rapid.Int64Range(1, 1<<40).Draw(t, "minor"), c).Proto()
+	return money.New(rapid.Int64Range(1, 1<<40).Draw(t, "minor"), c).ToProto()
 }
 
 func drawProduct(t *rapid.T) *productv1.ImportedProduct {

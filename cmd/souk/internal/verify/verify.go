@@ -10,6 +10,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"souk/pkg/module"
 	"souk/pkg/outbox"
 	"souk/pkg/postgres"
 )
@@ -44,42 +46,14 @@ type Check struct {
 // Violated reports whether an invariant is broken.
 func (c Check) Violated() bool { return c.Wrong > 0 && !c.Warning }
 
-// Finding is a result of a service's own check.
-type Finding struct {
-	Check   string
-	Count   int64
-	Wrong   int64
-	Example string
-}
-
-// Own is a service's own check of its database.
-type Own func(ctx context.Context, pool *pgxpool.Pool) ([]Finding, error)
-
-// OwnOf converts a service's function to an Own. Each service declares its own Finding type with the same fields.
-func OwnOf[F ~struct {
-	Check   string
-	Count   int64
-	Wrong   int64
-	Example string
-}](f func(context.Context, *pgxpool.Pool) ([]F, error)) Own {
-	return func(ctx context.Context, pool *pgxpool.Pool) ([]Finding, error) {
-		list, err := f(ctx, pool)
-		out := make([]Finding, 0, len(list))
-		for _, x := range list {
-			out = append(out, Finding(x))
-		}
-		return out, err
-	}
-}
-
 // Sources are the databases and streams to check.
 type Sources struct {
 	// Order, Payment and Product are the databases that are checked against each other.
 	Order, Payment, Product *pgxpool.Pool
 	// Sagas and Outboxes are the databases with sagas, and with an outbox, by service.
 	Sagas, Outboxes map[string]*pgxpool.Pool
-	// Own are the services' own checks, by service; Pools are their databases.
-	Own   map[string]Own
+	// Own are the services whose own invariants are checked; Pools are their databases.
+	Own   []module.Module
 	Pools map[string]*pgxpool.Pool
 	// JetStream holds the dead letters; nil skips their check.
 	JetStream jetstream.JetStream
@@ -109,7 +83,9 @@ type within struct {
 	pool                *pgxpool.Pool
 }
 
-// Run runs all checks. Errors: those of postgres.Err and of the services' own checks.
+// Run runs all checks.
+//
+// Errors: those of postgres.Err.
 func Run(ctx context.Context, s Sources) ([]Check, error) {
 	if s.RecheckDelay == 0 {
 		s.RecheckDelay = 2 * time.Second
@@ -178,21 +154,19 @@ func (w within) run(ctx context.Context) (Check, error) {
 // own runs the services' own checks. It runs a check that found something wrong again after RecheckDelay.
 func (s Sources) own(ctx context.Context) ([]Check, error) {
 	var out []Check
-	for _, service := range sorted(s.Own) {
-		findings, err := s.Own[service](ctx, s.Pools[service])
-		if err != nil {
-			return out, fmt.Errorf("%s: %w", service, err)
-		}
-		if anyWrong(findings) {
+	for _, m := range s.Own {
+		findings, err := m.Verify(ctx, s.Pools[m.Name])
+		if err == nil && slices.ContainsFunc(findings, func(f module.Finding) bool { return f.Wrong > 0 }) {
 			if err := wait(ctx, s.RecheckDelay); err != nil {
 				return out, err
 			}
-			if findings, err = s.Own[service](ctx, s.Pools[service]); err != nil {
-				return out, fmt.Errorf("%s: %w", service, err)
-			}
+			findings, err = m.Verify(ctx, s.Pools[m.Name])
+		}
+		if err != nil {
+			return out, fmt.Errorf("%s: %w", m.Name, err)
 		}
 		for _, f := range findings {
-			c := Check{Name: nameOf(service + " " + f.Check), Rule: f.Check, Checked: f.Count, Wrong: f.Wrong}
+			c := Check{Name: nameOf(m.Name + " " + f.Check), Rule: f.Check, Checked: f.Count, Wrong: f.Wrong}
 			if f.Example != "" {
 				c.Examples = []string{f.Example}
 			}
@@ -209,15 +183,6 @@ func nameOf(rule string) string {
 		func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') },
 	)
 	return strings.Join(words, "_")
-}
-
-func anyWrong(findings []Finding) bool {
-	for _, f := range findings {
-		if f.Wrong > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 func (s Sources) deadLetters(ctx context.Context) Check {

@@ -3,6 +3,7 @@ package verify_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,8 @@ import (
 	"souk/apps/payment"
 	"souk/apps/product"
 	"souk/cmd/souk/internal/verify"
+	"souk/pkg/migration"
+	"souk/pkg/module"
 	"souk/pkg/natstest"
 	"souk/pkg/outbox"
 	"souk/pkg/pgtest"
@@ -30,10 +33,16 @@ type harness struct {
 	sources                 verify.Sources
 }
 
+// paymentSets returns the migrations of payment and its sandbox.
+func paymentSets() []migration.Set {
+	files := os.DirFS("../../../../apps/payment/internal/sandbox/migrations")
+	return append(payment.Module.Sets(), migration.Set{Name: "payment_sandbox", FS: files})
+}
+
 // setup puts all services' tables into one database. That is three times as fast to create as three databases.
 func setup(t *testing.T) *harness {
 	t.Helper()
-	pool := pgtest.New(t, slices.Concat(order.Module.Sets(), payment.Module.Sets(), product.Module.Sets())...)
+	pool := pgtest.New(t, slices.Concat(order.Module.Sets(), paymentSets(), product.Module.Sets())...)
 	return fill(t, &harness{order: pool, payment: pool, product: pool})
 }
 
@@ -43,14 +52,7 @@ func fill(t *testing.T, h *harness) *harness {
 	h.sources = verify.Sources{
 		Order: h.order, Payment: h.payment, Product: h.product,
 		Sagas: map[string]*pgxpool.Pool{"order": h.order}, Outboxes: all, Pools: all,
-		Own: map[string]verify.Own{
-			"order": verify.OwnOf(func(ctx context.Context, pool *pgxpool.Pool) ([]order.Finding, error) {
-				return order.Verify(ctx, pool)
-			}),
-			"payment": verify.OwnOf(func(ctx context.Context, pool *pgxpool.Pool) ([]payment.Finding, error) {
-				return payment.Verify(ctx, pool)
-			}),
-		},
+		Own:          []module.Module{order.Module, payment.Module},
 		RecheckDelay: 10 * time.Millisecond,
 	}
 	h.exec(t, h.product, `
@@ -188,7 +190,7 @@ func TestConsistentMarketplacePasses(t *testing.T) {
 	t.Parallel()
 	h := fill(t, &harness{
 		order:   pgtest.New(t, order.Module.Sets()...),
-		payment: pgtest.New(t, payment.Module.Sets()...),
+		payment: pgtest.New(t, paymentSets()...),
 		product: pgtest.New(t, product.Module.Sets()...),
 	})
 	h.sources.JetStream = newJetStream(t)

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"souk/cmd/souk/internal/catalogue"
+	"souk/pkg/money"
+)
+
+func importCommand(data *dataFlag) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "import",
+		Short:   "Import products",
+		Example: "  souk import products catalogue.csv --create-shops",
+	}
+	var target apiFlags
+	var o catalogue.ImportOptions
+	products := &cobra.Command{
+		Use:   "products FILE.csv",
+		Short: "Import products from Shopify's product CSV, over the running API",
+		Long: `Import products from Shopify's product CSV, over the running API.
+
+Vendor is the shop. A product is known by its Vendor and Handle, so a second run changes nothing. The rows of a
+product must stand together, as Shopify writes them: those at a second place of the file are rejected, or taken as
+another version of the product and counted once more. Bad rows go with line number and reason to FILE.rejected.csv, in
+the order of the file, good ones are kept. Prices are in --currency, unless the file has a column Currency.
+
+An import that is interrupted, or whose server goes away, says what it did so far: run it again to import the rest.
+
+Exit status: 0 when all rows were taken, 1 when any was rejected or the import broke off, 2 when the file can't be read
+as such a CSV (nothing is imported then).`,
+		Example: `  souk import products catalogue.csv --create-shops
+  souk import products catalogue.csv --url https://shop.example --token "$TOKEN"`,
+		Args: oneArg("the CSV file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := money.ParseCurrency(o.Currency); err != nil {
+				return fmt.Errorf("--currency is an ISO 4217 code such as BRL, not %q", o.Currency)
+			}
+			client, err := target.client(cmd.Context(), data)
+			if err != nil {
+				return err
+			}
+			o.Path, o.Progress = args[0], cmd.ErrOrStderr()
+			return catalogue.Import(cmd.Context(), client, cmd.OutOrStdout(), o)
+		},
+	}
+	products.Flags().BoolVar(&o.CreateShops, "create-shops", false, "create the shops that are missing")
+	products.Flags().StringVar(&o.Currency, "currency", "BRL", "ISO 4217 code of the prices")
+	target.register(products)
+	return group(cmd, products)
+}
+
+func exportCommand(data *dataFlag) *cobra.Command {
+	cmd := &cobra.Command{Use: "export", Short: "Export products", Example: "  souk export products catalogue.csv"}
+	var target apiFlags
+	products := &cobra.Command{
+		Use:   "products FILE.csv",
+		Short: "Export all products in the form that import reads: importing the file changes nothing",
+		Long: `Export all products in the form that import reads: importing the file changes nothing.
+
+The file is replaced when all products are there; until then, and after a failure, it is as it was. With - as the file
+the products go to standard output.`,
+		Example: "  souk export products catalogue.csv\n  souk export products - | gzip > catalogue.csv.gz",
+		Args:    oneArg("the CSV file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := target.client(cmd.Context(), data)
+			if err != nil {
+				return err
+			}
+			return catalogue.Export(cmd.Context(), client, args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	target.register(products)
+	return group(cmd, products)
+}

@@ -1,0 +1,101 @@
+package catalogue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"souk/cmd/souk/internal/api"
+	"souk/cmd/souk/internal/productcsv"
+	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/errs"
+)
+
+const exportPage = 200 // products of one request
+
+// Export writes all products to a file, and a summary to out. The file is replaced once all products are there. With -
+// as the path, the products go to out, and the summary to summary.
+func Export(ctx context.Context, client *api.Client, path string, out, summary io.Writer) error {
+	n := 0
+	export := func(w io.Writer) (err error) {
+		n, err = exportProducts(ctx, client, w)
+		return err
+	}
+	var err error
+	if path == "-" {
+		err = export(out)
+	} else {
+		summary = out
+		err = replaceFile(path, export)
+	}
+	if err != nil && ctx.Err() != nil {
+		return errs.Wrap(err, errs.Timeout, "interrupted: not all products were exported")
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(summary, "exported %d products\n", n)
+	return nil
+}
+
+// exportProducts writes all products as CSV and returns their number.
+func exportProducts(ctx context.Context, client *api.Client, out io.Writer) (n int, err error) {
+	w, err := productcsv.NewWriter(out)
+	if err != nil {
+		return 0, err
+	}
+	for token := ""; ; {
+		var page productv1.ExportProductsResponse
+		q := url.Values{"pageSize": {strconv.Itoa(exportPage)}, "pageToken": {token}}
+		if err := client.Call(ctx, http.MethodGet, "/v1/operator/products:export?"+q.Encode(), nil, &page); err != nil {
+			return n, fmt.Errorf("export: %w", err)
+		}
+		for _, p := range page.GetProducts() {
+			if err := w.Write(p); err != nil {
+				return n, err
+			}
+			n++
+		}
+		if token = page.GetNextPageToken(); token == "" {
+			return n, w.Flush()
+		}
+	}
+}
+
+// replaceFile replaces the file at path by what write writes. It writes a new file beside the old one and renames it
+// once it is complete, so that a failure leaves the old file unchanged. It writes directly to anything but a
+// regular file, such as a pipe.
+func replaceFile(path string, write func(io.Writer) error) (err error) {
+	mode := os.FileMode(0o666)
+	if info, err := os.Stat(path); err == nil {
+		mode = info.Mode()
+	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	name := path
+	if mode.IsRegular() {
+		name = fmt.Sprintf("%s.%d.new", path, os.Getpid())
+	}
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode.Perm()) //nolint:gosec // the user names it
+	if err != nil {
+		return fmt.Errorf("%s can't be written: %w", path, errors.Unwrap(err))
+	}
+	err = errors.Join(write(file), file.Close())
+	if name == path {
+		return err
+	}
+	if err == nil {
+		err = os.Rename(name, path)
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}

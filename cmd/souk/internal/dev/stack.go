@@ -1,0 +1,193 @@
+package dev
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"souk/gen/go/souk/services"
+	"souk/pkg/devstack"
+	"souk/pkg/devstack/mailsink"
+	"souk/pkg/devstack/natsserver"
+	"souk/pkg/devstack/oidcserver"
+	"souk/pkg/telemetry/receiver"
+)
+
+// stopTimeout bounds how long the stack, or one child process, may take to stop.
+const stopTimeout = 20 * time.Second
+
+// stack is the infrastructure that souk dev starts.
+type stack struct {
+	postgres *devstack.Postgres
+	redis    *devstack.Redis
+	nats     *natsserver.Server
+	oidc     *oidcserver.Provider
+	mail     *mailsink.Sink
+	traces   *receiver.Recorder
+	control  *control
+}
+
+// startStack starts all parts concurrently. If one fails, it stops those that have started.
+func startStack(ctx context.Context, h *home, address httpAddress, log *zap.Logger) (*stack, error) {
+	s := &stack{traces: receiver.NewRecorder(receiver.Options{})}
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		if err := removeOrphans(outsideBase); err != nil {
+			log.Warn("folders of data directories that are gone can't be removed", zap.Error(err))
+		}
+		dir, err := h.postgresDir()
+		if err != nil {
+			return err
+		}
+		s.postgres, err = devstack.StartPostgres(gctx, devstack.PostgresOptions{
+			Dir: dir, Databases: services.Databases(), Restart: true, Logger: log,
+		})
+		return err
+	})
+	group.Go(func() (err error) {
+		s.redis, err = devstack.StartRedis(
+			gctx,
+			devstack.RedisOptions{Dir: h.path("redis"), Restart: true, Logger: log},
+		)
+		return err
+	})
+	group.Go(func() (err error) {
+		s.nats, err = natsserver.Start(gctx, natsserver.Options{
+			StoreDir: h.path("nats"), User: "souk", Password: h.secrets.NATSPassword, Logger: log,
+		})
+		return err
+	})
+	group.Go(func() (err error) {
+		s.oidc, err = oidcserver.Start(gctx, oidcserver.Options{
+			Dir: h.path("oidc"), TokenSecret: h.secrets.OIDCAdmin, RedirectURIs: address.redirects(),
+		})
+		return err
+	})
+	group.Go(func() (err error) {
+		s.mail, err = mailsink.Start(gctx, mailsink.Options{})
+		return err
+	})
+	err := group.Wait()
+	if err == nil {
+		s.control, err = startControl(s)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
+}
+
+// stop stops the parts that have started.
+func (s *stack) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	var errs []error
+	if s.control != nil {
+		errs = append(errs, s.control.close())
+	}
+	if s.mail != nil {
+		errs = append(errs, s.mail.Stop(ctx))
+	}
+	if s.oidc != nil {
+		errs = append(errs, s.oidc.Stop(ctx))
+	}
+	if s.nats != nil {
+		errs = append(errs, s.nats.Stop(ctx))
+	}
+	if s.redis != nil {
+		errs = append(errs, s.redis.Stop(ctx))
+	}
+	if s.postgres != nil {
+		errs = append(errs, s.postgres.Stop(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// databases returns the database URLs by service.
+func (s *stack) databases() map[string]string {
+	out := map[string]string{}
+	for _, name := range services.Databases() {
+		out[name] = s.postgres.URL(name)
+	}
+	return out
+}
+
+// control is an HTTP server for the tools of souk dev, which the gateway shows under /dev. It also receives the spans
+// of all processes.
+type control struct {
+	url    string
+	server *http.Server
+	done   chan struct{}
+
+	mu        sync.Mutex
+	processes func() []Process
+}
+
+func startControl(s *stack) (*control, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("control listener: %w", err)
+	}
+	c := &control{
+		url: "http://" + ln.Addr().String(), done: make(chan struct{}), processes: func() []Process { return nil },
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /dev/mail", s.mail)
+	mux.Handle("GET /dev/traces", s.traces)
+	mux.HandleFunc("GET /dev/traces/{traceId}", func(w http.ResponseWriter, r *http.Request) {
+		if _, ok := s.traces.Trace(r.PathValue("traceId")); !ok {
+			writeProblem(w, http.StatusNotFound, "not_found", "there is no such trace, or it was not sampled")
+			return
+		}
+		s.traces.ServeHTTP(w, r)
+	})
+	mux.Handle("POST /v1/traces", s.traces)
+	mux.HandleFunc("GET /dev/processes", func(w http.ResponseWriter, _ *http.Request) { c.writeProcesses(w) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, http.StatusNotFound, "not_found", "souk dev has no "+r.URL.Path)
+	})
+	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() {
+		defer close(c.done)
+		_ = c.server.Serve(ln) // always returns an error, after close
+	}()
+	return c, nil
+}
+
+func (c *control) setProcesses(f func() []Process) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.processes = f
+}
+
+func (c *control) writeProcesses(w http.ResponseWriter) {
+	c.mu.Lock()
+	list := c.processes()
+	c.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"processes": list}) // it fails only when the client is gone
+}
+
+// writeProblem writes an error in the API's format.
+func writeProblem(w http.ResponseWriter, status int, code, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{ // it fails only when the client is gone
+		"type": "https://souk.dev/problems/" + code, "title": http.StatusText(status), "status": status,
+		"code": code, "detail": detail,
+	})
+}
+
+func (c *control) close() error {
+	err := c.server.Close()
+	<-c.done
+	return err
+}

@@ -1,0 +1,135 @@
+package operate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"souk/apps/order"
+	"souk/apps/payment"
+	"souk/cmd/souk/internal/verify"
+	"souk/pkg/module"
+)
+
+// VerifyOptions are the options of [Souk.Verify].
+type VerifyOptions struct {
+	// Settle is how long a difference between databases may last before it counts as wrong.
+	Settle time.Duration
+	JSON   bool
+	// Warnings is where it says what it could not check.
+	Warnings io.Writer
+}
+
+// Verify checks the invariants over all databases and prints the outcome. It fails if one is broken.
+func (s *Souk) Verify(ctx context.Context, out io.Writer, o VerifyOptions) error {
+	checks, err := s.verifyAll(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := writeChecks(out, checks, o.JSON); err != nil {
+		return err
+	}
+	broken := 0
+	for _, c := range checks {
+		if c.Violated() {
+			broken++
+		}
+	}
+	if broken > 0 {
+		return fmt.Errorf("%d of %d invariants are broken", broken, len(checks))
+	}
+	return nil
+}
+
+func (s *Souk) verifyAll(ctx context.Context, o VerifyOptions) ([]verify.Check, error) {
+	sagas, outboxes := s.servicesWith(hasSagas), s.servicesWith(hasOutbox)
+	pools, closeAll, err := s.openAll(
+		ctx,
+		union([]string{order.Module.Name, payment.Module.Name, "product"}, sagas, outboxes),
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll()
+	sources := verify.Sources{
+		Order: pools["order"], Payment: pools["payment"], Product: pools["product"],
+		Sagas: subset(pools, sagas), Outboxes: subset(pools, outboxes), Pools: pools, RecheckDelay: o.Settle,
+		Own: []module.Module{order.Module, payment.Module},
+	}
+	js, nc, err := s.jetStream()
+	if err != nil {
+		fmt.Fprintf(o.Warnings, "dead letters are not looked at: %v\n", err)
+	} else {
+		defer nc.Close()
+		sources.JetStream = js
+	}
+	return verify.Run(ctx, sources)
+}
+
+func union(lists ...[]string) []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, list := range lists {
+		for _, s := range list {
+			if !seen[s] {
+				seen[s] = true
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+func subset(pools map[string]*pgxpool.Pool, names []string) map[string]*pgxpool.Pool {
+	out := map[string]*pgxpool.Pool{}
+	for _, n := range names {
+		out[n] = pools[n]
+	}
+	return out
+}
+
+// writeChecks prints the outcome of all checks.
+func writeChecks(out io.Writer, checks []verify.Check, asJSON bool) error {
+	if asJSON {
+		ok := true
+		for _, c := range checks {
+			ok = ok && !c.Violated()
+		}
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(map[string]any{"ok": ok, "checks": checks})
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	for _, c := range checks {
+		verdict := "ok"
+		switch {
+		case c.Violated():
+			verdict = "VIOLATION"
+		case c.Wrong > 0:
+			verdict = "WARNING"
+		}
+		counts := fmt.Sprintf("%d checked", c.Checked)
+		if c.Wrong > 0 {
+			counts += fmt.Sprintf(", %d wrong", c.Wrong)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", verdict, c.Rule, counts)
+		if len(c.Examples) > 0 {
+			more := ""
+			if int64(len(c.Examples)) < c.Wrong {
+				more = ", …"
+			}
+			fmt.Fprintf(w, "\t  %s%s\t\n", strings.Join(c.Examples, ", "), more)
+		}
+		if c.Note != "" {
+			fmt.Fprintf(w, "\t  %s\t\n", c.Note)
+		}
+	}
+	return w.Flush()
+}

@@ -1,0 +1,130 @@
+// Package settings reads the configuration of souk's processes and checks it before anything starts.
+package settings
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"souk/apps/auth"
+	"souk/apps/cart"
+	"souk/apps/gateway"
+	"souk/apps/notification"
+	"souk/apps/order"
+	"souk/apps/payment"
+	"souk/apps/product"
+	"souk/apps/shop"
+	"souk/gen/go/souk/services"
+	"souk/pkg/config"
+	"souk/pkg/logging"
+	"souk/pkg/module"
+	"souk/pkg/redisx"
+	"souk/pkg/telemetry"
+)
+
+// ofCommands are the SOUK_… variables that commands read. They configure no service.
+var ofCommands = []string{"SOUK_CONFIG", "SOUK_URL", "SOUK_TOKEN"}
+
+// ErrNoNATS is the error of a configuration that needs NATS and names no server.
+var ErrNoNATS = errors.New(
+	"nats.url is not set: give the URL of the NATS servers in the configuration, e.g. nats://nats:4222",
+)
+
+// Load reads a file, "" for none, and the environment, which overrides it. Errors: invalid.
+func Load(path string, environ []string) (*config.Tree, error) {
+	tree, err := config.Load(path, environ, ofCommands...)
+	if err != nil {
+		return nil, err
+	}
+	return tree, tree.CheckSections(append(module.Sections(), services.Names()...)...)
+}
+
+// Check decodes all sections that a process with these modules reads, so that mistakes are reported before
+// anything starts. Errors: invalid.
+func Check(tree *config.Tree, selected []module.Module) error {
+	transport, products := module.RPCConfig{Transport: "inprocess", Limit: 1}, product.Default()
+	own := map[string]any{
+		auth.Module.Name: new(
+			auth.Default(),
+		),
+		cart.Module.Name:         new(cart.Default()),
+		gateway.Module.Name:      new(gateway.Default()),
+		notification.Module.Name: new(notification.Default()),
+		order.Module.Name:        new(order.Default()),
+		payment.Module.Name:      new(payment.Default()),
+		product.Module.Name:      &products,
+	}
+	sections := []config.Section{
+		{Name: "log", Into: new(logging.Default())},
+		{Name: "telemetry", Into: new(telemetry.Default())},
+		{Name: "admin", Into: &module.AdminConfig{}},
+		{Name: "rpc", Into: &transport},
+		{Name: "identity", Into: &module.IdentityConfig{TTL: time.Second}},
+		{Name: "postgres", Into: &postgresSettings{PostgresConfig: module.PostgresConfig{MaxConns: 1}, of: selected}},
+	}
+	for _, m := range selected {
+		into := own[m.Name]
+		if into == nil {
+			into = &struct{}{} // the module has no settings
+		}
+		sections = append(sections, config.Section{Name: m.Name, Into: into})
+	}
+	runs := func(names ...string) bool {
+		return slices.ContainsFunc(selected, func(m module.Module) bool { return slices.Contains(names, m.Name) })
+	}
+	redis := func() bool {
+		return runs(auth.Module.Name, cart.Module.Name, gateway.Module.Name, shop.Module.Name) ||
+			runs(product.Module.Name) && products.CacheTTL > 0
+	}
+	nats := func() bool { return transport.Transport == "nats" || slices.ContainsFunc(selected, hasOutbox) }
+	return tree.DecodeAll(append(sections,
+		config.Section{Name: "redis", Into: &redisSettings{Config: redisx.Default(), needed: redis}},
+		config.Section{Name: "nats", Into: &natsSettings{needed: nats}},
+	)...)
+}
+
+func hasOutbox(m module.Module) bool { return m.Tables.Outbox }
+
+// postgresSettings is invalid if it names no database for one of the modules.
+type postgresSettings struct {
+	module.PostgresConfig `yaml:",inline"`
+	of                    []module.Module
+}
+
+func (c *postgresSettings) Validate() error {
+	for _, m := range c.of {
+		if len(m.Sets()) == 0 {
+			continue
+		}
+		if _, err := c.ServiceURL(m.Name); err != nil {
+			return errors.Join(c.PostgresConfig.Validate(), err)
+		}
+	}
+	return c.PostgresConfig.Validate()
+}
+
+// redisSettings are not checked if no module needs Redis.
+type redisSettings struct {
+	redisx.Config `yaml:",inline"`
+	needed        func() bool
+}
+
+func (c *redisSettings) Validate() error {
+	if !c.needed() {
+		return nil
+	}
+	return c.Config.Validate()
+}
+
+// natsSettings is invalid if a module needs NATS and no server is set.
+type natsSettings struct {
+	module.NATSConfig `yaml:",inline"`
+	needed            func() bool
+}
+
+func (c *natsSettings) Validate() error {
+	if c.needed() && c.URL == "" {
+		return ErrNoNATS
+	}
+	return nil
+}
