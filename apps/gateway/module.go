@@ -58,8 +58,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if s.listener, err = net.Listen("tcp", cfg.Addr); err != nil {
 		return nil, fmt.Errorf(
 			"%s is in use: stop what listens there, or choose another address (gateway.addr, souk dev --http): %w",
-			cfg.Addr,
-			err,
+			cfg.Addr, err,
 		)
 	}
 	p.Logger().Info("listening", zap.Stringer("addr", s.listener.Addr()))

@@ -20,9 +20,7 @@ const timeout = 10 * time.Second
 
 // serve runs a server with the handler slow until stop, and returns its URL.
 func serve(
-	t *testing.T,
-	drain time.Duration,
-	slow http.HandlerFunc,
+	t *testing.T, drain time.Duration, slow http.HandlerFunc,
 ) (s *server, url string, stop context.CancelFunc, done chan error) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -80,13 +78,8 @@ func TestStopWaitsForRequestsInFlight(t *testing.T) {
 	receive(t, entered, "the request")
 	require.NoError(t, s.Ready(t.Context()))
 	stop()
-	require.Eventually(
-		t,
-		func() bool { return s.Ready(t.Context()) != nil && get(url).err != nil },
-		timeout,
-		time.Millisecond,
-		"no new requests",
-	)
+	require.Eventually(t, func() bool { return s.Ready(t.Context()) != nil && get(url).err != nil }, timeout,
+		time.Millisecond, "no new requests")
 	select {
 	case err := <-done:
 		require.Fail(t, "Run did not wait", "%v", err)

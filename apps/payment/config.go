@@ -83,10 +83,8 @@ func (c Config) Validate() error {
 	positive("reconcile.give_up", c.Reconcile.GiveUp)
 	positive("sandbox.webhook_every", c.Sandbox.WebhookEvery)
 	if c.Reconcile.OpenFor < 0 || c.Sandbox.LostAfter < 0 || c.Sandbox.SlowFor < 0 {
-		problems = append(
-			problems,
-			errors.New("reconcile.open_for, sandbox.lost_after, sandbox.slow_for: must not be negative"),
-		)
+		problems = append(problems,
+			errors.New("reconcile.open_for, sandbox.lost_after, sandbox.slow_for: must not be negative"))
 	}
 	if s := c.Sandbox.WebhookSecret; s != "" && len(s) < 16 {
 		problems = append(problems, errors.New("sandbox.webhook_secret: must have 16 bytes or more"))

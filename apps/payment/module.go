@@ -73,11 +73,7 @@ var providers = map[string]func(context.Context, *module.Platform, Config) (serv
 	sandbox.Name: openSandbox,
 }
 
-func openSandbox(
-	ctx context.Context,
-	p *module.Platform,
-	cfg Config,
-) (service.Provider, []module.Runnable, error) {
+func openSandbox(ctx context.Context, p *module.Platform, cfg Config) (service.Provider, []module.Runnable, error) {
 	pool, err := p.Postgres(ctx)
 	if err != nil {
 		return nil, nil, err

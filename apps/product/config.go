@@ -51,15 +51,11 @@ func (c Config) Validate() error {
 			problems = append(problems, errors.New(text))
 		}
 	}
-	check(
-		c.ReservationTTL >= time.Second && c.ReservationTTL <= 24*time.Hour,
-		"reservation_ttl: must be from 1s to 24h",
-	)
+	check(c.ReservationTTL >= time.Second && c.ReservationTTL <= 24*time.Hour,
+		"reservation_ttl: must be from 1s to 24h")
 	check(c.SweepInterval >= 100*time.Millisecond, "sweep_interval: must be at least 100ms")
-	check(
-		c.KeepReservations == 0 || c.KeepReservations >= minRetention,
-		"keep_reservations: must be 0 or at least 168h",
-	)
+	check(c.KeepReservations == 0 || c.KeepReservations >= minRetention,
+		"keep_reservations: must be 0 or at least 168h")
 	check(c.LowStock >= 0, "low_stock: must not be negative")
 	check(c.CacheTTL >= 0 && c.SearchCacheTTL >= 0, "cache_ttl, search_cache_ttl: must not be negative")
 	check(c.WordsInterval >= time.Second, "words_interval: must be at least 1s")

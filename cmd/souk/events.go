@@ -35,8 +35,7 @@ func eventsTail(data *dataFlag) *cobra.Command {
 				if s != "evt" && !strings.HasPrefix(s, "evt.") || strings.ContainsAny(s, " \t") ||
 					strings.HasSuffix(s, ".") {
 					return fmt.Errorf(
-						"%q is no subject of events: they look like evt.order.confirmed or 'evt.order.>'",
-						s,
+						"%q is no subject of events: they look like evt.order.confirmed or 'evt.order.>'", s,
 					)
 				}
 			}
@@ -163,8 +162,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
 		return time.Time{}, fmt.Errorf(
-			"--since is a duration such as 24h or a time such as 2026-11-01T00:00:00Z, not %q",
-			s,
+			"--since is a duration such as 24h or a time such as 2026-11-01T00:00:00Z, not %q", s,
 		)
 	}
 	return t, nil

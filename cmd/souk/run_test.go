@@ -76,12 +76,8 @@ func TestMissingSettingsOfTheTargetsAreReported(t *testing.T) {
 		for _, want := range tc.missing {
 			require.ErrorContains(t, err, want, tc.target)
 		}
-		require.Equal(
-			t,
-			tc.target == "gateway" || tc.target == "all",
-			strings.Contains(err.Error(), "redis.addr"),
-			tc.target,
-		)
+		require.Equal(t, tc.target == "gateway" || tc.target == "all", strings.Contains(err.Error(), "redis.addr"),
+			tc.target)
 	}
 }
 

@@ -44,11 +44,8 @@ func TestBreakerOpensPerTargetAndRecovers(t *testing.T) {
 	require.Equal(t, 2.0, gauge(t, metrics, "product"))
 	require.Equal(t, 0.0, gauge(t, metrics, "cart"))
 
-	waittest.Until(
-		t,
-		func() bool { return r.Call(t.Context(), "product", fail(nil)) == nil },
-		"the breaker does not close",
-	)
+	waittest.Until(t, func() bool { return r.Call(t.Context(), "product", fail(nil)) == nil },
+		"the breaker does not close")
 	require.Equal(t, 0.0, gauge(t, metrics, "product"))
 }
 

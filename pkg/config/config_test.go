@@ -132,10 +132,8 @@ gateway:
   peers: [{idel: 1s}]
   debug: 7
 `)
-	tree, err := config.Load(
-		path,
-		[]string{"SOUK_GATEWAY_TIMOUT=5s", "SOUK_GATEWAY_POOL_MAX_CONNS=many", "SOUK_GATEWAY_RATIO="},
-	)
+	tree, err := config.Load(path,
+		[]string{"SOUK_GATEWAY_TIMOUT=5s", "SOUK_GATEWAY_POOL_MAX_CONNS=many", "SOUK_GATEWAY_RATIO="})
 	require.NoError(t, err)
 	got := defaults()
 	err = tree.Decode("gateway", &got)

@@ -37,10 +37,8 @@ func TestMain(m *testing.M) {
 // child starts two servers in dir and a temporary one, prints their addresses, and waits.
 func child(dir string) {
 	ctx := context.Background()
-	p, err := devstack.StartPostgres(
-		ctx,
-		devstack.PostgresOptions{Dir: filepath.Join(dir, "postgres"), Databases: []string{"shop"}},
-	)
+	p, err := devstack.StartPostgres(ctx,
+		devstack.PostgresOptions{Dir: filepath.Join(dir, "postgres"), Databases: []string{"shop"}})
 	if err != nil {
 		fmt.Println("error", err)
 		return
@@ -301,10 +299,8 @@ func TestStalePIDFileDoesNotPreventAStart(t *testing.T) {
 	p := startPostgres(ctx, t, o)
 	require.NoError(t, p.Stop(ctx))
 	// The parent's PID: alive, but not PostgreSQL.
-	require.NoError(
-		t,
-		os.WriteFile(filepath.Join(o.Dir, "data", "postmaster.pid"), []byte(strconv.Itoa(os.Getppid())+"\n"), 0o644),
-	)
+	require.NoError(t,
+		os.WriteFile(filepath.Join(o.Dir, "data", "postmaster.pid"), []byte(strconv.Itoa(os.Getppid())+"\n"), 0o644))
 	startPostgres(ctx, t, o)
 }
 
@@ -354,11 +350,8 @@ func TestLockIsExclusiveUntilUnlock(t *testing.T) {
 	l, err := devstack.Lock(dir)
 	require.NoError(t, err)
 	_, err = devstack.Lock(dir)
-	require.ErrorContains(
-		t,
-		err,
-		fmt.Sprintf("another souk dev (pid %d) uses this data directory: %s", os.Getpid(), dir),
-	)
+	require.ErrorContains(t, err,
+		fmt.Sprintf("another souk dev (pid %d) uses this data directory: %s", os.Getpid(), dir))
 	require.NoError(t, l.Unlock())
 	require.NoError(t, l.Unlock())
 	again, err := devstack.Lock(dir)

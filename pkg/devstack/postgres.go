@@ -116,10 +116,8 @@ func (p *Postgres) prepare(ctx context.Context) (err error) {
 	if err := traversable(p.o.Dir, p.as); err != nil {
 		return err
 	}
-	if p.secrets, err = loadSecrets(
-		filepath.Join(p.o.Dir, "passwords.json"),
-		append([]string{superuser}, p.o.Databases...),
-	); err != nil {
+	if p.secrets, err = loadSecrets(filepath.Join(p.o.Dir, "passwords.json"),
+		append([]string{superuser}, p.o.Databases...)); err != nil {
 		return err
 	}
 	if err := p.makeSocketDir(); err != nil {

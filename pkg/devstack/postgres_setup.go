@@ -95,8 +95,7 @@ func (p *Postgres) initdb(ctx context.Context) error {
 		passwordFile := filepath.Join(fresh+".pw", "pw")
 		defer func() { _ = os.RemoveAll(fresh + ".pw") }()
 		if err := errors.Join(
-			ownedDir(fresh+".pw", p.as),
-			os.WriteFile(passwordFile, []byte(p.secrets.of(superuser)+"\n"), 0o600),
+			ownedDir(fresh+".pw", p.as), os.WriteFile(passwordFile, []byte(p.secrets.of(superuser)+"\n"), 0o600),
 			chown(passwordFile, p.as),
 		); err != nil {
 			return fmt.Errorf("make the cluster: %w", err)

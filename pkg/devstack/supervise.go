@@ -32,10 +32,7 @@ type server struct {
 }
 
 func newServer(
-	name, logFile string,
-	restart bool,
-	log *zap.Logger,
-	launch func(context.Context) (*process, error),
+	name, logFile string, restart bool, log *zap.Logger, launch func(context.Context) (*process, error),
 ) *server {
 	if log == nil {
 		log = zap.NewNop()

@@ -11,7 +11,8 @@
 //	})
 //
 // A write changes one document, atomically. The events that are passed to it are appended to the outbox in the same
-// statement. There is no transaction over several documents.
+// statement. They are about the document: their aggregate is its identifier, and their version becomes its revision.
+// There is no transaction over several documents.
 //
 // A document has a revision that each write increments; [Collection.Replace] refuses a stale one.
 //
@@ -21,6 +22,7 @@
 package document
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -221,8 +223,9 @@ func (c *Collection[T]) Replace(ctx context.Context, d Doc[T], events ...event.E
 // updateAttempts is the number of attempts of Update when others write the same document.
 const updateAttempts = 10
 
-// Update reads a document, calls f to change it, and writes it back with the events that f returns. If another write
-// came between, it retries, up to 10 attempts. So f may be called several times.
+// Update reads a document, calls f to change it, and writes it back with the events that f returns. It writes nothing if
+// f changes nothing and returns no events. If another write came between, it retries, up to 10 attempts. So f may be
+// called several times.
 //
 // Errors: internal (f changed the identifier), and those of f, Get and Replace.
 func (c *Collection[T]) Update(ctx context.Context, id string, f func(v *T) ([]event.Event, error)) (Doc[T], error) {
@@ -231,12 +234,22 @@ func (c *Collection[T]) Update(ctx context.Context, id string, f func(v *T) ([]e
 		if err != nil {
 			return Doc[T]{}, err
 		}
+		_, before, err := c.encode(d.Value, nil)
+		if err != nil {
+			return Doc[T]{}, err
+		}
 		events, err := f(&d.Value)
 		if err != nil {
 			return Doc[T]{}, err
 		}
-		if c.id(d.Value) != id {
+		newID, after, err := c.encode(d.Value, events)
+		switch {
+		case err != nil:
+			return Doc[T]{}, err
+		case newID != id:
 			return Doc[T]{}, errs.New(errs.Internal, "document: %s: an identifier never changes", c.spec.name)
+		case len(events) == 0 && bytes.Equal(before, after):
+			return d, nil
 		}
 		d, err = c.Replace(ctx, d, events...)
 		if !errs.Is(err, errs.Conflict) || attempt == updateAttempts {
@@ -249,7 +262,7 @@ func (c *Collection[T]) Update(ctx context.Context, id string, f func(v *T) ([]e
 //
 // Errors: not_found, invalid_argument (an event is invalid), unavailable.
 func (c *Collection[T]) Delete(ctx context.Context, id string, events ...event.Event) error {
-	if err := validate(events); err != nil {
+	if err := validate(id, events); err != nil {
 		return err
 	}
 	return c.backend.delete(ctx, c.spec, id, events)
@@ -306,12 +319,12 @@ func taken(index string, cause error) error {
 func notFound() error { return errs.New(errs.NotFound, "there is no such thing") }
 
 func (c *Collection[T]) encode(v T, events []event.Event) (string, []byte, error) {
-	if err := validate(events); err != nil {
-		return "", nil, err
-	}
 	id := c.id(v)
 	if id == "" {
 		return "", nil, errs.New(errs.Internal, "document: %s: a document without an identifier", c.spec.name)
+	}
+	if err := validate(id, events); err != nil {
+		return "", nil, err
 	}
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -320,8 +333,11 @@ func (c *Collection[T]) encode(v T, events []event.Event) (string, []byte, error
 	return id, body, nil
 }
 
-func validate(events []event.Event) error {
+func validate(id string, events []event.Event) error {
 	for _, e := range events {
+		if e.AggregateID != id {
+			return errs.InvalidField("aggregateId", "%q is not the document's identifier", e.AggregateID)
+		}
 		if err := e.Validate(); err != nil {
 			return err
 		}

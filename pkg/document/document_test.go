@@ -25,10 +25,8 @@ func TestPostgresPassesSuite(t *testing.T) {
 		return documenttest.Harness{
 			Store: document.Open(pool),
 			Sent: func(t testing.TB) []string {
-				rows, err := pool.Query(
-					context.Background(),
-					`select id from outbox where sent_at is null order by seq`,
-				)
+				rows, err := pool.Query(context.Background(),
+					`select id from outbox where sent_at is null order by seq`)
 				require.NoError(t, err)
 				ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 				require.NoError(t, err)
@@ -119,10 +117,8 @@ func ExampleCollection() {
 	fmt.Println(latest.Revision, err)
 	_, err = c.Replace(ctx, doc)
 	fmt.Println(errs.CodeOf(err))
-	found, err := c.Find(
-		ctx,
-		document.Query{Index: "by_text", Equal: map[string]string{"user": "usr_1"}, Prefix: "good"},
-	)
+	found, err := c.Find(ctx,
+		document.Query{Index: "by_text", Equal: map[string]string{"user": "usr_1"}, Prefix: "good"})
 	fmt.Println(len(found.Docs), found.Docs[0].Value.Text, err)
 	// Output:
 	// <nil>

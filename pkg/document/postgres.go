@@ -97,10 +97,8 @@ func (b postgresBackend) ensure(ctx context.Context, c collection) error {
 			if rest, ok := strings.CutPrefix(cols, "unique "); ok {
 				kind, cols = "unique ", rest
 			}
-			if _, err := tx.Exec(
-				ctx,
-				`create `+kind+`index `+pgx.Identifier{name}.Sanitize()+` on `+c.table()+` (`+cols+`)`,
-			); err != nil {
+			if _, err := tx.Exec(ctx,
+				`create `+kind+`index `+pgx.Identifier{name}.Sanitize()+` on `+c.table()+` (`+cols+`)`); err != nil {
 				return err
 			}
 		}
@@ -135,12 +133,7 @@ func (b postgresBackend) insert(ctx context.Context, c collection, id string, bo
 }
 
 func (b postgresBackend) replace(
-	ctx context.Context,
-	c collection,
-	id string,
-	revision int64,
-	body []byte,
-	events []event.Event,
+	ctx context.Context, c collection, id string, revision int64, body []byte, events []event.Event,
 ) error {
 	err := b.write(ctx, c, `update `+c.table()+` set doc = $3, revision = revision + 1, updated_at = now()
 		where id = $1 and revision = $2 returning id, revision as version`, events, id, revision, body)
@@ -162,7 +155,9 @@ func (b postgresBackend) delete(ctx context.Context, c collection, id string, ev
 }
 
 // write runs a statement that returns the id and version of the row that it wrote. If it wrote one, the events are
-// appended to the outbox in the same statement. Otherwise write returns not_found.
+// appended to the outbox in the same statement.
+//
+// Errors: not_found (it wrote none).
 func (b postgresBackend) write(ctx context.Context, c collection, sql string, events []event.Event, args ...any) error {
 	if len(events) > 0 {
 		sql, args = outbox.WithEvents(sql, len(args)), append(args, outbox.Columns(events...)...)
@@ -226,12 +221,8 @@ func findSQL(c collection, f find) (string, []any) {
 	if len(where) > 0 {
 		sql += ` where ` + strings.Join(where, ` and `)
 	}
-	return sql + fmt.Sprintf(
-		` order by %s%s limit $%d`,
-		strings.Join(order, direction+", "),
-		direction,
-		param(f.limit),
-	), args
+	sql += fmt.Sprintf(` order by %s%s limit $%d`, strings.Join(order, direction+", "), direction, param(f.limit))
+	return sql, args
 }
 
 // err maps PostgreSQL's errors to the codes that [Collection] documents.

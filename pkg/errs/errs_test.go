@@ -63,10 +63,8 @@ func TestStatusRoundTripKeepsTheError(t *testing.T) {
 			RetryAfter: time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t, "retry after")),
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "fields") {
-			want.Fields = append(
-				want.Fields,
-				errs.Field{Path: rapid.String().Draw(t, "path"), Message: rapid.String().Draw(t, "field")},
-			)
+			want.Fields = append(want.Fields,
+				errs.Field{Path: rapid.String().Draw(t, "path"), Message: rapid.String().Draw(t, "field")})
 		}
 		b, err := proto.Marshal(errs.ToStatus(fmt.Errorf("wrapped: %w", want)).Proto())
 		require.NoError(t, err)

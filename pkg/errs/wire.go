@@ -83,10 +83,8 @@ func ToStatus(err error) *status.Status {
 	if len(e.Fields) > 0 {
 		bad := &errdetails.BadRequest{}
 		for _, f := range e.Fields {
-			bad.FieldViolations = append(
-				bad.FieldViolations,
-				&errdetails.BadRequest_FieldViolation{Field: valid(f.Path), Description: valid(f.Message)},
-			)
+			bad.FieldViolations = append(bad.FieldViolations,
+				&errdetails.BadRequest_FieldViolation{Field: valid(f.Path), Description: valid(f.Message)})
 		}
 		details = append(details, bad)
 	}

@@ -51,11 +51,7 @@ type Event struct {
 //
 // Errors: invalid_argument (the message cannot be encoded, or the event is invalid; see [Event.Validate]).
 func New(
-	ctx context.Context,
-	subject, aggregateID string,
-	version int64,
-	at time.Time,
-	m proto.Message,
+	ctx context.Context, subject, aggregateID string, version int64, at time.Time, m proto.Message,
 ) (Event, error) {
 	payload, err := proto.Marshal(m)
 	if err != nil {

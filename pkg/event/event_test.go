@@ -29,14 +29,8 @@ func sampleSpan() trace.SpanContext {
 func TestEventSurvivesRoundTrip(t *testing.T) {
 	t.Parallel()
 	ctx := trace.ContextWithSpanContext(context.Background(), sampleSpan())
-	in, err := event.New(
-		ctx,
-		"evt.order.confirmed",
-		"ord_1",
-		3,
-		at,
-		&orderv1.OrderConfirmed{OrderId: "ord_1", Number: "A-1"},
-	)
+	in, err := event.New(ctx, "evt.order.confirmed", "ord_1", 3, at,
+		&orderv1.OrderConfirmed{OrderId: "ord_1", Number: "A-1"})
 	require.NoError(t, err)
 	in = in.With("request_id", "req-7")
 	require.True(t, id.Valid(id.Event, in.ID))
@@ -137,22 +131,10 @@ func TestNewRefusesInvalidEvents(t *testing.T) {
 	require.True(t, errs.Is(err, errs.Invalid))
 	_, err = event.New(context.Background(), "evt.order.created", "", 1, at, &orderv1.OrderCreated{})
 	require.True(t, errs.Is(err, errs.Invalid))
-	_, err = event.New(
-		context.Background(),
-		"evt.order.created",
-		"ord_1",
-		1,
-		at,
-		&orderv1.OrderCreated{OrderId: strings.Repeat("x", event.MaxPayload+1)},
-	)
+	_, err = event.New(context.Background(), "evt.order.created", "ord_1", 1, at,
+		&orderv1.OrderCreated{OrderId: strings.Repeat("x", event.MaxPayload+1)})
 	require.True(t, errs.Is(err, errs.Invalid))
-	_, err = event.New(
-		context.Background(),
-		"evt.order.created",
-		"ord_1",
-		1,
-		at,
-		&orderv1.OrderCreated{OrderId: "\xff"},
-	)
+	_, err = event.New(context.Background(), "evt.order.created", "ord_1", 1, at,
+		&orderv1.OrderCreated{OrderId: "\xff"})
 	require.True(t, errs.Is(err, errs.Invalid), "invalid UTF-8")
 }

@@ -11,14 +11,8 @@ import (
 
 func ExampleNew() {
 	placed := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	e, err := event.New(
-		context.Background(),
-		"evt.order.created",
-		"ord_1",
-		1,
-		placed,
-		&orderv1.OrderCreated{OrderId: "ord_1"},
-	)
+	e, err := event.New(context.Background(), "evt.order.created", "ord_1", 1, placed,
+		&orderv1.OrderCreated{OrderId: "ord_1"})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -171,14 +171,9 @@ func FromEnv(environ []string) error {
 			}
 			name, action, err := parse(entry)
 			if err != nil {
-				return errs.Wrap(
-					err,
-					errs.Invalid,
+				return errs.Wrap(err, errs.Invalid,
 					"%s: %q is not name=exit, name=stall(duration) or name=error, with ,after=n or ,times=n: %v",
-					Variable,
-					entry,
-					err,
-				)
+					Variable, entry, err)
 			}
 			actions[name] = action
 		}

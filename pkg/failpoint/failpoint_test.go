@@ -82,10 +82,8 @@ func TestSecondEnableReplacesTheFirst(t *testing.T) {
 
 func TestFromEnvEnablesFailpoints(t *testing.T) {
 	t.Parallel()
-	require.NoError(
-		t,
-		failpoint.FromEnv([]string{"HOME=/", "SOUK_FAILPOINTS= env.a=error ;env.b=stall(1ms),after=1,times=2;"}),
-	)
+	require.NoError(t,
+		failpoint.FromEnv([]string{"HOME=/", "SOUK_FAILPOINTS= env.a=error ;env.b=stall(1ms),after=1,times=2;"}))
 	require.Error(t, failpoint.Hit(t.Context(), "env.a"))
 	require.NoError(t, failpoint.Hit(t.Context(), "env.b"))
 	require.Subset(t, failpoint.Enabled(), []string{"env.a", "env.b"})
@@ -109,11 +107,8 @@ func TestExitKillsTheProcess(t *testing.T) {
 		_ = failpoint.Hit(t.Context(), "child.here")
 		os.Exit(0) // not reached
 	}
-	child := exec.CommandContext(
-		t.Context(),
-		os.Args[0],
-		"-test.run=^TestExitKillsTheProcess$",
-	) //nolint:gosec // this binary
+	child := exec.CommandContext(t.Context(), os.Args[0],
+		"-test.run=^TestExitKillsTheProcess$") //nolint:gosec // this binary
 	child.Env = append(os.Environ(), "FAILPOINT_CHILD=1", "SOUK_FAILPOINTS=child.here=exit")
 	var exit *exec.ExitError
 	require.ErrorAs(t, child.Run(), &exit)

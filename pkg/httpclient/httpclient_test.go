@@ -53,12 +53,8 @@ func TestCallsAreTracedAndCounted(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
 	rec := receiver.NewRecorder(receiver.Options{})
-	p, err := telemetry.New(
-		context.Background(),
-		"payment",
-		telemetry.Config{SampleRatio: 1},
-		telemetry.WithExporter(rec),
-	)
+	p, err := telemetry.New(context.Background(), "payment", telemetry.Config{SampleRatio: 1},
+		telemetry.WithExporter(rec))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = p.Shutdown(context.Background()) })
 	var traceparent atomic.Value

@@ -224,11 +224,8 @@ func (v *Verifier) accept(digest [sha256.Size]byte, c claims, now time.Time) (Ac
 	}
 	actor := Actor{Kind: c.Kind, ID: c.Subject, Roles: slices.Clip(c.Roles)}
 	expires := time.Unix(c.Expires, 0)
-	v.cache.put(
-		digest,
-		verified{actor: actor, expires: expires},
-		func(k verified) bool { return !now.Before(k.expires) },
-	)
+	v.cache.put(digest, verified{actor: actor, expires: expires},
+		func(k verified) bool { return !now.Before(k.expires) })
 	return actor, nil
 }
 

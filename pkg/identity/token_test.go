@@ -199,8 +199,7 @@ func TestSignerReusesTokens(t *testing.T) {
 	k.clock.Advance(time.Minute)
 	require.Equal(t, first, k.sign(t, identity.Gateway, user))
 	require.NotEqual(
-		t,
-		first,
+		t, first,
 		k.sign(t, identity.Gateway, identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"operator"}}),
 	)
 	require.NotEqual(t, first, k.sign(t, identity.Gateway, identity.Actor{Kind: identity.KindUser, ID: "usr_2"}))

@@ -44,9 +44,7 @@ func (w *mailWorker) Work(ctx context.Context, job *river.Job[mail]) error { ret
 func (w *mailWorker) NextRetry(*river.Job[mail]) time.Time { return time.Now() }
 
 func setup(
-	t *testing.T,
-	o jobs.Options,
-	work func(context.Context, *river.Job[mail]) error,
+	t *testing.T, o jobs.Options, work func(context.Context, *river.Job[mail]) error,
 ) (*jobs.Runner, *pgxpool.Pool) {
 	t.Helper()
 	pool := pgtest.New(t, jobs.Migrations())
@@ -80,21 +78,16 @@ func TestJobExistsOnlyIfItsTransactionCommits(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	got := make(chan string, 10)
-	r, pool := setup(
-		t,
-		jobs.Options{},
-		func(_ context.Context, job *river.Job[mail]) error { got <- job.Args.To; return nil },
-	)
+	r, pool := setup(t, jobs.Options{},
+		func(_ context.Context, job *river.Job[mail]) error { got <- job.Args.To; return nil })
 	run(t, r)
 	require.NoError(t, r.Ready(ctx))
 	require.Error(t, postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
 		require.NoError(t, r.InsertTx(ctx, tx, mail{To: "rolled back"}, nil))
 		return errors.New("roll back")
 	}))
-	require.NoError(
-		t,
-		postgres.InTx(ctx, pool, func(tx pgx.Tx) error { return r.InsertTx(ctx, tx, mail{To: "committed"}, nil) }),
-	)
+	require.NoError(t,
+		postgres.InTx(ctx, pool, func(tx pgx.Tx) error { return r.InsertTx(ctx, tx, mail{To: "committed"}, nil) }))
 	require.Equal(t, "committed", waittest.Receive(t, got))
 }
 

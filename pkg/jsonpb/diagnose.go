@@ -83,10 +83,7 @@ func wrongMessage(md protoreflect.MessageDescriptor, data []byte, path string) *
 
 // wrongField finds the mistake in data, which is not valid for fd.
 func wrongField(
-	md protoreflect.MessageDescriptor,
-	fd protoreflect.FieldDescriptor,
-	data []byte,
-	path string,
+	md protoreflect.MessageDescriptor, fd protoreflect.FieldDescriptor, data []byte, path string,
 ) *errs.Field {
 	switch {
 	case fd.IsList():

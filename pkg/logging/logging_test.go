@@ -138,18 +138,14 @@ func TestRedactHidesFieldsMarkedInTheContract(t *testing.T) {
 	l, buf := setup(t, logging.Default())
 	l.Info(
 		"call",
-		logging.Redact(
-			"request",
-			&authv1.CompleteLoginRequest{Code: "secret-code", State: "secret-state", GuestToken: "secret-token"},
-		),
+		logging.Redact("request",
+			&authv1.CompleteLoginRequest{Code: "secret-code", State: "secret-state", GuestToken: "secret-token"}),
 		logging.Redact("nothing", nil),
 	)
 	require.NotContains(t, buf.String(), "secret-")
-	require.Equal(
-		t,
+	require.Equal(t,
 		map[string]any{"code": logging.Redacted, "state": logging.Redacted, "guestToken": logging.Redacted},
-		line(t, buf)["request"],
-	)
+		line(t, buf)["request"])
 
 	buf.Reset()
 	l.Info(
@@ -162,11 +158,9 @@ func TestRedactHidesFieldsMarkedInTheContract(t *testing.T) {
 			},
 		),
 	)
-	require.Equal(
-		t,
+	require.Equal(t,
 		map[string]any{"voucherCodes": []any{"A", "B"}, "shippingAddress": map[string]any{"countryCode": "BR"}},
-		line(t, buf)["request"],
-	)
+		line(t, buf)["request"])
 
 	buf.Reset()
 	l.Info("call", logging.Redact("user", &userv1.User{Id: "usr_1", Email: "a@example.org", Name: "Ann"}))
@@ -177,10 +171,7 @@ func TestRedactHidesFieldsMarkedInTheContract(t *testing.T) {
 func TestPlainLinesEqualGuardedLines(t *testing.T) {
 	t.Parallel()
 	fields := []zap.Field{
-		zap.String(
-			"method",
-			"GET",
-		),
+		zap.String("method", "GET"),
 		zap.Int("status", 200),
 		zap.Duration("took", 1234567),
 		zap.Int64("bytes", -1),
@@ -248,15 +239,9 @@ func BenchmarkPlain(b *testing.B) {
 	require.NoError(b, err)
 	b.ReportAllocs()
 	for b.Loop() {
-		l.Info(
-			"request",
-			logging.Plain(),
-			zap.String("method", "GET"),
-			zap.String("route", "/v1/products/{id}"),
-			zap.Int("status", 200),
-			zap.Duration("duration", time.Millisecond),
-			zap.String("trace_id", "0198c5f27e6b7c1f8a3d5e9b04c7d21a"),
-		)
+		l.Info("request", logging.Plain(), zap.String("method", "GET"), zap.String("route", "/v1/products/{id}"),
+			zap.Int("status", 200), zap.Duration("duration", time.Millisecond),
+			zap.String("trace_id", "0198c5f27e6b7c1f8a3d5e9b04c7d21a"))
 	}
 }
 

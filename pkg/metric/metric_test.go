@@ -121,10 +121,8 @@ func ExampleHTTP_Middleware() {
 		return
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc(
-		"GET /v1/products/{id}",
-		func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
-	)
+	mux.HandleFunc("GET /v1/products/{id}",
+		func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	h.Middleware(nil)(
 		mux,
 	).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/v1/products/prd_1", nil))

@@ -72,10 +72,8 @@ func (d *driver) Lock() error {
 		case <-time.After(25 * time.Millisecond):
 		}
 	}
-	_, err := d.conn.Exec(
-		d.ctx,
-		`create table if not exists `+d.table+` (version bigint not null, dirty boolean not null)`,
-	)
+	_, err := d.conn.Exec(d.ctx,
+		`create table if not exists `+d.table+` (version bigint not null, dirty boolean not null)`)
 	if err != nil {
 		return fmt.Errorf("version table: %w", err)
 	}

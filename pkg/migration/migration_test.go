@@ -47,10 +47,8 @@ func tables(ctx context.Context, t *testing.T, url string) []string {
 	conn, err := pgx.Connect(ctx, url)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close(ctx)) }()
-	rows, err := conn.Query(
-		ctx,
-		`select tablename from pg_tables where schemaname = 'public' and tablename ~ '^t[0-9]' order by 1`,
-	)
+	rows, err := conn.Query(ctx,
+		`select tablename from pg_tables where schemaname = 'public' and tablename ~ '^t[0-9]' order by 1`)
 	require.NoError(t, err)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
@@ -155,10 +153,7 @@ func TestInvalidSetsAreRefused(t *testing.T) {
 	ctx, url := setup(t)
 	require.ErrorContains(t, migration.Up(ctx, url, "Shop; drop", files(one)), "name")
 	require.ErrorContains(t, migration.Up(ctx, url, "shop", fstest.MapFS{}), "no file")
-	require.ErrorContains(
-		t,
-		migration.Up(ctx, url, "shop", fstest.MapFS{"a/1_a.up.sql": {}, "b/2_b.up.sql": {}}),
-		"two folders",
-	)
+	require.ErrorContains(t, migration.Up(ctx, url, "shop", fstest.MapFS{"a/1_a.up.sql": {}, "b/2_b.up.sql": {}}),
+		"two folders")
 	require.ErrorContains(t, migration.DownSteps(ctx, url, "shop", files(one), 0), "0 steps")
 }

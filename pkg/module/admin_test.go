@@ -84,11 +84,8 @@ func freeAddr(t testing.TB) string {
 func TestProfilesAreServedOnLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	var j journal
-	p := start(
-		t,
-		module.Options{Config: settings(t, map[string]any{"admin": map[string]any{"addr": "0.0.0.0:0"}})},
-		j.fake("product"),
-	)
+	p := start(t, module.Options{Config: settings(t, map[string]any{"admin": map[string]any{"addr": "0.0.0.0:0"}})},
+		j.fake("product"))
 	_, port, _ := strings.Cut(strings.TrimPrefix(p.admin, "[::]"), ":")
 	p.admin = "127.0.0.1:" + port
 	code, _ := p.get("/debug/pprof/")
@@ -96,11 +93,8 @@ func TestProfilesAreServedOnLoopbackOnly(t *testing.T) {
 	code, _ = p.get("/health/live")
 	require.Equal(t, http.StatusOK, code)
 	require.NoError(t, p.end())
-	p = start(
-		t,
-		module.Options{Config: settings(t, map[string]any{"admin": map[string]any{"addr": ""}})},
-		j.fake("product"),
-	)
+	p = start(t, module.Options{Config: settings(t, map[string]any{"admin": map[string]any{"addr": ""}})},
+		j.fake("product"))
 	require.Empty(t, p.admin)
 	require.NoError(t, p.end())
 }

@@ -30,10 +30,8 @@ func TestMainReadsTheFileOfTheFlagOrTheVariable(t *testing.T) {
 	seed := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)
-		require.NoError(
-			t,
-			os.WriteFile(path, []byte("identity: {seed: "+seed+"}\norder: {greeting: "+text+"}\n"), 0o600),
-		)
+		require.NoError(t,
+			os.WriteFile(path, []byte("identity: {seed: "+seed+"}\norder: {greeting: "+text+"}\n"), 0o600))
 		return path
 	}
 	flagged, variable := file("flag.yaml", "by-flag"), file("variable.yaml", "by-variable")
@@ -56,13 +54,8 @@ func TestMainReadsTheFileOfTheFlagOrTheVariable(t *testing.T) {
 			require.Equal(
 				t,
 				1,
-				mainStatus(
-					append([]string{"/usr/bin/order"}, tc.args...),
-					tc.environ,
-					&out,
-					&errOut,
-					[]Module{greeting},
-				),
+				mainStatus(append([]string{"/usr/bin/order"}, tc.args...), tc.environ, &out, &errOut,
+					[]Module{greeting}),
 			)
 			require.Contains(t, errOut.String(), tc.want)
 			require.Empty(t, out.String())
@@ -81,12 +74,8 @@ func TestMainRefusesInvalidArguments(t *testing.T) {
 		"error: unexpected argument \"--config\": see order --help\n":                          {"--", "--config"},
 	} {
 		var out, errOut bytes.Buffer
-		require.Equal(
-			t,
-			2,
-			mainStatus(append([]string{"/usr/bin/order"}, args...), nil, &out, &errOut, []Module{greeting}),
-			want,
-		)
+		require.Equal(t, 2,
+			mainStatus(append([]string{"/usr/bin/order"}, args...), nil, &out, &errOut, []Module{greeting}), want)
 		require.Equal(t, want, errOut.String())
 		require.Empty(t, out.String())
 	}
@@ -98,20 +87,12 @@ func TestMainPrintsHelp(t *testing.T) {
 		var out, errOut bytes.Buffer
 		require.Zero(
 			t,
-			mainStatus(
-				[]string{"/usr/bin/order", arg},
-				[]string{"SOUK_CONFIG=/etc/souk.yaml"},
-				&out,
-				&errOut,
-				[]Module{greeting},
-			),
+			mainStatus([]string{"/usr/bin/order", arg}, []string{"SOUK_CONFIG=/etc/souk.yaml"}, &out, &errOut,
+				[]Module{greeting}),
 		)
 		require.Empty(t, errOut.String())
-		require.True(
-			t,
-			strings.HasPrefix(out.String(), "Runs a service of souk (order) in a process of its own.\n"),
-			out.String(),
-		)
+		require.True(t, strings.HasPrefix(out.String(), "Runs a service of souk (order) in a process of its own.\n"),
+			out.String())
 		for _, part := range []string{"order [--config FILE] [--migrate]", "SOUK_CONFIG names it", "--migrate", "--help"} {
 			require.Contains(t, out.String(), part)
 		}

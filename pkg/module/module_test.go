@@ -163,11 +163,9 @@ func TestModulesStartInOrderAndStopInReverse(t *testing.T) {
 	var j journal
 	p := start(t, module.Options{Config: settings(t, nil)}, j.fake("product"), j.fake("order"), j.fake("gateway"))
 	require.NoError(t, p.end())
-	require.Equal(
-		t,
+	require.Equal(t,
 		[]string{"build product", "build order", "build gateway", "stop gateway", "stop order", "stop product"},
-		j.all(),
-	)
+		j.all())
 }
 
 func TestFailureIsReturnedAndStopsTheOthers(t *testing.T) {
@@ -188,12 +186,8 @@ func TestFailureIsReturnedAndStopsTheOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var j journal
-			err := module.Run(
-				t.Context(),
-				module.Options{Config: settings(t, nil), Logs: io.Discard},
-				j.fake("product"),
-				tc.module,
-			)
+			err := module.Run(t.Context(), module.Options{Config: settings(t, nil), Logs: io.Discard},
+				j.fake("product"), tc.module)
 			require.ErrorContains(t, err, tc.want)
 			require.LessOrEqual(t, strings.Count(err.Error(), "oops"), 1, "reported once")
 			require.Equal(t, []string{"build product", "stop product"}, j.all())
@@ -218,10 +212,8 @@ func TestStopWhileStartingIsNoError(t *testing.T) {
 		waittest.Receive(t, ctx.Done())
 		return nil, ctx.Err()
 	}}
-	require.NoError(
-		t,
-		module.Run(ctx, module.Options{Config: settings(t, nil), Logs: io.Discard}, j.fake("product"), slow),
-	)
+	require.NoError(t,
+		module.Run(ctx, module.Options{Config: settings(t, nil), Logs: io.Discard}, j.fake("product"), slow))
 	require.Equal(t, []string{"build product", "stop product"}, j.all())
 
 	ctx, cancel = context.WithCancel(t.Context())
@@ -229,10 +221,8 @@ func TestStopWhileStartingIsNoError(t *testing.T) {
 		run:   func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 		ready: func() error { cancel(); return errors.New("never") },
 	}
-	require.NoError(
-		t,
-		module.Run(ctx, module.Options{Config: settings(t, nil), Logs: io.Discard}, built("order", never, nil)),
-	)
+	require.NoError(t,
+		module.Run(ctx, module.Options{Config: settings(t, nil), Logs: io.Discard}, built("order", never, nil)))
 }
 
 // catalogue is a product service whose calls of GetProduct can be blocked.
@@ -244,8 +234,7 @@ type catalogue struct {
 }
 
 func (c *catalogue) GetProduct(
-	_ context.Context,
-	r *productv1.GetProductRequest,
+	_ context.Context, r *productv1.GetProductRequest,
 ) (*productv1.GetProductResponse, error) {
 	if c.entered != nil {
 		c.entered <- struct{}{}
@@ -255,8 +244,7 @@ func (c *catalogue) GetProduct(
 }
 
 func (c *catalogue) BatchGetVariants(
-	ctx context.Context,
-	_ *productv1.BatchGetVariantsRequest,
+	ctx context.Context, _ *productv1.BatchGetVariantsRequest,
 ) (*productv1.BatchGetVariantsResponse, error) {
 	c.from <- identity.FromContext(ctx)
 	return &productv1.BatchGetVariantsResponse{}, nil
@@ -313,10 +301,8 @@ func TestStopDrainsCallsOnBothTransports(t *testing.T) {
 				p = start(t, o, c.module(&j), caller("order", &products))
 			}
 
-			_, err := products.BatchGetVariants(
-				t.Context(),
-				&productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}},
-			)
+			_, err := products.BatchGetVariants(t.Context(),
+				&productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}})
 			require.NoError(t, err)
 			actor := waittest.Receive(t, c.from)
 			require.True(t, actor.IsService())
@@ -332,11 +318,9 @@ func TestStopDrainsCallsOnBothTransports(t *testing.T) {
 			}()
 			waittest.Receive(t, c.entered)
 			p.stop()
-			waittest.Until(
-				t,
+			waittest.Until(t,
 				func() bool { code, _ := p.get("/health/ready"); return code == http.StatusServiceUnavailable },
-				"it is still ready",
-			)
+				"it is still ready")
 			require.Empty(t, j.all(), "the module waits for the call")
 			close(c.release)
 			require.NoError(t, waittest.Receive(t, answered))
@@ -356,11 +340,8 @@ func TestResourcesAreOpenedOnRequest(t *testing.T) {
 		"nats":  map[string]any{"url": "nats://127.0.0.1:1"},
 	}
 	var j journal
-	require.NoError(
-		t,
-		start(t, module.Options{Config: settings(t, nowhere)}, j.fake("product")).end(),
-		"no resource is requested, so none is opened",
-	)
+	require.NoError(t, start(t, module.Options{Config: settings(t, nowhere)}, j.fake("product")).end(),
+		"no resource is requested, so none is opened")
 
 	server := pgtest.URL(t)
 	all := module.Module{

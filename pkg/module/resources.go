@@ -46,11 +46,7 @@ type resources struct {
 }
 
 func newResources(
-	tree *config.Tree,
-	log *zap.Logger,
-	reg *prometheus.Registry,
-	tel *telemetry.Provider,
-	o Options,
+	tree *config.Tree, log *zap.Logger, reg *prometheus.Registry, tel *telemetry.Provider, o Options,
 ) (*resources, error) {
 	r := &resources{
 		logger: log, registry: reg, telemetry: tel, clock: o.Clock,
@@ -90,10 +86,8 @@ func newResources(
 		},
 	}
 	if r.rpc.Transport == "nats" {
-		providers = append(
-			providers,
-			func(nc *nats.Conn) rpc.Transport { return natsrpc.New(nc, natsrpc.Options{Logger: log}) },
-		)
+		providers = append(providers,
+			func(nc *nats.Conn) rpc.Transport { return natsrpc.New(nc, natsrpc.Options{Logger: log}) })
 	} else {
 		providers = append(providers, func() rpc.Transport { return rpc.NewLocal() })
 	}

@@ -48,11 +48,8 @@ func TestConfigErrorsNameSectionAndKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := module.Run(
-				t.Context(),
-				module.Options{Config: settings(t, tc.settings), Logs: io.Discard},
-				tc.module,
-			)
+			err := module.Run(t.Context(), module.Options{Config: settings(t, tc.settings), Logs: io.Discard},
+				tc.module)
 			require.Error(t, err)
 			for _, want := range tc.want {
 				require.ErrorContains(t, err, want)
@@ -88,13 +85,8 @@ func TestServicesCanHaveKeysOfTheirOwn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "order", waittest.Receive(t, c.from).ID)
 	_, err = cart.BatchGetVariants(t.Context(), &productv1.BatchGetVariantsRequest{VariantIds: []string{"var_1"}})
-	require.Equal(
-		t,
-		errs.Unavailable,
-		errs.CodeOf(err),
-		"not a refusal of its actor, and the key may become known: %v",
-		err,
-	)
+	require.Equal(t, errs.Unavailable, errs.CodeOf(err),
+		"not a refusal of its actor, and the key may become known: %v", err)
 	require.ErrorContains(t, err, "its issuer is unknown")
 	require.NoError(t, p.end())
 }

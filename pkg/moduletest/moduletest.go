@@ -262,12 +262,8 @@ func (s *Service) Deliver(source string, events ...event.Event) {
 		s.Publish(e, source)
 	}
 	const sql = `select count(distinct event_id) from inbox where event_id = any($1)`
-	waittest.Until(
-		s.t,
-		func() bool { return Value[int](s, sql, ids) == len(ids) },
-		"the events %v are not handled",
-		ids,
-	)
+	waittest.Until(s.t, func() bool { return Value[int](s, sql, ids) == len(ids) }, "the events %v are not handled",
+		ids)
 }
 
 // Value returns the only value that a query of the service's database returns.

@@ -67,8 +67,7 @@ func buildLabels(ctx context.Context, p *module.Platform) (module.Runnable, erro
 
 // GetProduct makes the product up.
 func (s *service) GetProduct(
-	ctx context.Context,
-	r *productv1.GetProductRequest,
+	ctx context.Context, r *productv1.GetProductRequest,
 ) (*productv1.GetProductResponse, error) {
 	shop, err := s.shops.GetShop(ctx, &shopv1.GetShopRequest{Id: "shp_1"})
 	if err != nil {

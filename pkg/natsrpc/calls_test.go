@@ -67,30 +67,19 @@ func setup(t *testing.T) *harness {
 	c := &harness{dialer: &dialer{}, lost: make(chan error, 100), back: make(chan struct{}, 100)}
 	var err error
 	closed := make(chan struct{})
-	c.nc, err = nats.Connect(
-		s.URL(),
-		nats.SetCustomDialer(c.dialer),
-		natsrpc.BatchWrites(),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(5*time.Millisecond),
-		nats.ReconnectJitter(0, 0),
-		nats.DisconnectErrHandler(
-			func(_ *nats.Conn, err error) { c.lost <- err },
-		),
+	c.nc, err = nats.Connect(s.URL(), nats.SetCustomDialer(c.dialer), natsrpc.BatchWrites(), nats.MaxReconnects(-1),
+		nats.ReconnectWait(5*time.Millisecond), nats.ReconnectJitter(0, 0),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.lost <- err }),
 		nats.ReconnectHandler(func(*nats.Conn) { c.back <- struct{}{} }),
-		nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
-	)
+		nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		c.nc.Close()
 		waittest.Receive(t, closed)
 	})
 	served := natsrpc.New(natstest.Connect(t, s), natsrpc.Options{})
-	c.Harness = rpctest.Setup(
-		t,
-		func(testing.TB) (server, client rpc.Transport) { return served, natsrpc.New(c.nc, natsrpc.Options{}) },
-		nil,
-	)
+	c.Harness = rpctest.Setup(t,
+		func(testing.TB) (server, client rpc.Transport) { return served, natsrpc.New(c.nc, natsrpc.Options{}) }, nil)
 	return c
 }
 
@@ -179,10 +168,7 @@ func TestEveryCallEndsThoughTheConnectionBreaks(t *testing.T) {
 					return
 				default:
 				}
-				if _, err := client.GetProduct(
-					ctx,
-					&productv1.GetProductRequest{Id: "1"},
-				); err != nil &&
+				if _, err := client.GetProduct(ctx, &productv1.GetProductRequest{Id: "1"}); err != nil &&
 					!errs.Is(err, errs.Unavailable) {
 					t.Errorf("neither an answer nor unavailable: %v", err)
 					return
@@ -220,12 +206,8 @@ func TestCallsOnAClosedConnectionFailAtOnce(t *testing.T) {
 					t,
 					errs.Unavailable,
 					errs.CodeOf(
-						conn.Invoke(
-							t.Context(),
-							getProduct,
-							&productv1.GetProductRequest{},
-							&productv1.GetProductResponse{},
-						),
+						conn.Invoke(t.Context(), getProduct, &productv1.GetProductRequest{},
+							&productv1.GetProductResponse{}),
 					),
 				)
 			}
@@ -234,12 +216,8 @@ func TestCallsOnAClosedConnectionFailAtOnce(t *testing.T) {
 				t,
 				errs.Unavailable,
 				errs.CodeOf(
-					conn.Invoke(
-						t.Context(),
-						getProduct,
-						&productv1.GetProductRequest{},
-						&productv1.GetProductResponse{},
-					),
+					conn.Invoke(t.Context(), getProduct, &productv1.GetProductRequest{},
+						&productv1.GetProductResponse{}),
 				),
 			)
 		})

@@ -69,10 +69,8 @@ func (e *endpoint) info() micro.EndpointInfo {
 
 // endpoints returns the endpoints sorted by subject.
 func (sv *serving) endpoints() []*endpoint {
-	return slices.SortedFunc(
-		maps.Values(sv.methods),
-		func(a, b *endpoint) int { return strings.Compare(a.subject, b.subject) },
-	)
+	return slices.SortedFunc(maps.Values(sv.methods),
+		func(a, b *endpoint) int { return strings.Compare(a.subject, b.subject) })
 }
 
 // discoverable answers the NATS service API. Package micro is not used for it, because it runs handlers on the

@@ -75,20 +75,15 @@ func TestNATSWithBatchedWrites(t *testing.T) {
 
 func TestSubject(t *testing.T) {
 	t.Parallel()
-	require.Equal(
-		t,
-		"rpc.product.v1.ProductService.GetProduct",
-		natsrpc.Subject("/souk.product.v1.ProductService/GetProduct"),
-	)
+	require.Equal(t, "rpc.product.v1.ProductService.GetProduct",
+		natsrpc.Subject("/souk.product.v1.ProductService/GetProduct"))
 }
 
 func TestTooLargeMessagesFail(t *testing.T) {
 	t.Parallel()
 	const most = 64 << 10
-	_, both := on(
-		t,
-		natstest.Start(t, natsserver.Options{StoreDir: t.TempDir(), NoSync: true, Port: -1, MaxPayload: most}),
-	)
+	_, both := on(t,
+		natstest.Start(t, natsserver.Options{StoreDir: t.TempDir(), NoSync: true, Port: -1, MaxPayload: most}))
 	k := rpctest.Setup(t, both, nil)
 	k.Product.Get = func(_ context.Context, r *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
 		return &productv1.GetProductResponse{
@@ -113,11 +108,8 @@ func TestMalformedRequestIsInvalid(t *testing.T) {
 	t.Parallel()
 	nc, both := on(t, natstest.Server(t))
 	rpctest.Setup(t, both, nil)
-	answer, err := nc.Request(
-		"rpc.product.v1.ProductService.GetProduct",
-		[]byte("\xff\xff\xff not protobuf"),
-		rpctest.Timeout,
-	)
+	answer, err := nc.Request("rpc.product.v1.ProductService.GetProduct", []byte("\xff\xff\xff not protobuf"),
+		rpctest.Timeout)
 	require.NoError(t, err)
 	require.Equal(t, "1", answer.Header.Get("E"))
 	require.Contains(t, string(answer.Data), "invalid_argument")
@@ -226,13 +218,8 @@ func TestCallsFailWhileNATSIsDown(t *testing.T) {
 	s, err := natsserver.Start(t.Context(), o)
 	require.NoError(t, err)
 	closed := make(chan struct{})
-	nc, err := nats.Connect(
-		s.URL(),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(10*time.Millisecond),
-		nats.ReconnectJitter(0, 0),
-		nats.ClosedHandler(func(*nats.Conn) { close(closed) }),
-	)
+	nc, err := nats.Connect(s.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond),
+		nats.ReconnectJitter(0, 0), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		nc.Close()

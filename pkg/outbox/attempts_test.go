@@ -70,12 +70,8 @@ func TestAttemptsSurviveRestart(t *testing.T) {
 	h.run(h.consumer(o))
 	waittest.Until(h.t, func() bool { return len(h.dead()) == 1 }, "no dead letter")
 	require.Equal(t, 6, h.dead()[0].Attempts)
-	require.LessOrEqual(
-		t,
-		failures.Load(),
-		int64(7),
-		"an attempt that the end of its process interrupts may stay uncounted",
-	)
+	require.LessOrEqual(t, failures.Load(), int64(7),
+		"an attempt that the end of its process interrupts may stay uncounted")
 }
 
 // An event that was delivered many times, but never to a handler, is not poison.
@@ -172,11 +168,8 @@ func TestAttemptsArePrunedWithInbox(t *testing.T) {
 		require.NoError(t, err)
 	}
 	h.run(h.consumer(h.options("a")))
-	waittest.Until(
-		h.t,
-		func() bool { return h.count(`select count(*) from inbox_attempt`) == 1 },
-		"the old count stays",
-	)
+	waittest.Until(h.t, func() bool { return h.count(`select count(*) from inbox_attempt`) == 1 },
+		"the old count stays")
 	require.Equal(t, 1, h.count(`select count(*) from inbox_attempt where event_id = 'evt_young'`))
 }
 

@@ -307,10 +307,8 @@ func TestDeletedConsumerIsCreatedAgain(t *testing.T) {
 
 func TestConsumerRefusesWrongOptions(t *testing.T) {
 	t.Parallel()
-	require.True(
-		t,
-		errs.Is(outbox.NewConsumer(nil, nil, outbox.ConsumerOptions{Service: "a"}).Run(t.Context()), errs.Internal),
-	)
+	require.True(t,
+		errs.Is(outbox.NewConsumer(nil, nil, outbox.ConsumerOptions{Service: "a"}).Run(t.Context()), errs.Internal))
 }
 
 func TestClosedConnectionEndsRelayAndConsumer(t *testing.T) {

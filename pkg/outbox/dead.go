@@ -174,10 +174,8 @@ func ReplayDead(ctx context.Context, js jetstream.JetStream, seq uint64) error {
 		}
 	}
 	h.Set(headerOnly, m.Header.Get(headerDeadConsumer))
-	h.Set(
-		nats.MsgIdHdr,
-		fmt.Sprintf("dead/%d/%d", seq, m.Time.UnixNano()),
-	) // a repeated replay is dropped as a duplicate
+	// A repeated replay is dropped as a duplicate.
+	h.Set(nats.MsgIdHdr, fmt.Sprintf("dead/%d/%d", seq, m.Time.UnixNano()))
 	msg := &nats.Msg{Subject: m.Header.Get(headerDeadSubject), Header: h, Data: m.Data}
 	if _, err := js.PublishMsg(ctx, msg, jetstream.WithExpectStream(StreamEvents)); err != nil {
 		return errs.Wrap(err, errs.Unavailable, "JetStream does not take the event").WithRetryAfter(time.Second)

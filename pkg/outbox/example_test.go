@@ -24,14 +24,8 @@ func ExampleAppend() {
 			if err != nil {
 				return postgres.Err(err)
 			}
-			e, err := event.New(
-				ctx,
-				"evt.order.confirmed",
-				orderID,
-				version,
-				at,
-				&orderv1.OrderConfirmed{OrderId: orderID},
-			)
+			e, err := event.New(ctx, "evt.order.confirmed", orderID, version, at,
+				&orderv1.OrderConfirmed{OrderId: orderID})
 			if err != nil {
 				return err
 			}
@@ -57,12 +51,8 @@ func ExampleNewConsumer() {
 				if err := e.Decode(&confirmed); err != nil {
 					return err
 				}
-				_, err := tx.Exec(
-					ctx,
-					`insert into sale (order_id, sold_at) values ($1, $2)`,
-					confirmed.GetOrderId(),
-					e.Time,
-				)
+				_, err := tx.Exec(ctx, `insert into sale (order_id, sold_at) values ($1, $2)`, confirmed.GetOrderId(),
+					e.Time)
 				return postgres.Err(err)
 			},
 		})

@@ -245,12 +245,10 @@ func (c *Consumer) call(ctx context.Context, tx pgx.Tx, b *pgx.Batch, e event.Ev
 	if c.o.Tracer != nil && trace.SpanContextFromContext(ctx).IsSampled() {
 		var span trace.Span
 		ctx, span = c.o.Tracer.Start(ctx, "consume "+e.Subject, trace.WithSpanKind(trace.SpanKindConsumer),
-			trace.WithAttributes(
-				attribute.String("messaging.system", "nats"),
+			trace.WithAttributes(attribute.String("messaging.system", "nats"),
 				attribute.String("messaging.message.id", e.ID),
 				attribute.String("messaging.consumer.group.name", c.name),
-				attribute.String("souk.aggregate.id", e.AggregateID),
-			))
+				attribute.String("souk.aggregate.id", e.AggregateID)))
 		defer func() {
 			if err != nil {
 				span.SetStatus(codes.Error, string(errs.CodeOf(err)))
@@ -279,14 +277,9 @@ func (c *Consumer) fail(ctx context.Context, it *item, err error) {
 		return
 	}
 	delay := c.o.Backoff[min(max(it.attempts, 1), len(c.o.Backoff))-1]
-	c.log.Warn(
-		"an event failed and will be tried again",
-		zap.String("event_id", it.event.ID),
-		zap.String("subject", it.event.Subject),
-		zap.Int("attempt", it.attempts),
-		zap.Duration("in", delay),
-		zap.Error(err),
-	)
+	c.log.Warn("an event failed and will be tried again", zap.String("event_id", it.event.ID),
+		zap.String("subject", it.event.Subject), zap.Int("attempt", it.attempts), zap.Duration("in", delay),
+		zap.Error(err))
 	c.hold(it, time.Now().Add(delay), holdGrace)
 	c.nak(it, delay)
 }

@@ -112,10 +112,8 @@ func publishBatch(ctx context.Context, js jetstream.JetStream, chunk []message) 
 // published one by one, so that a message that cannot be sent does not hold up those of other relays.
 func outcomeUnknown(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
-		errors.Is(
-			err,
-			nats.ErrConnectionClosed,
-		) || errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrConnectionReconnecting)
+		errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrDisconnected) ||
+		errors.Is(err, nats.ErrConnectionReconnecting)
 }
 
 // publishSingly publishes in passes, one event of each aggregate per pass, so that an aggregate's next event is

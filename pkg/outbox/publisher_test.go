@@ -33,11 +33,7 @@ func rowsOf(aggregate string, n int) []row {
 	rows := make([]row, n)
 	for i := range rows {
 		rows[i] = row{seq: int64(i), Event: event.Event{
-			ID: fmt.Sprintf(
-				"evt_%s_%d",
-				aggregate,
-				i,
-			),
+			ID:          fmt.Sprintf("evt_%s_%d", aggregate, i),
 			Subject:     "evt.order.created",
 			Type:        "t",
 			AggregateID: aggregate,

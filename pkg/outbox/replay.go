@@ -30,11 +30,7 @@ limit $3`
 //
 // Errors: unavailable (PostgreSQL or JetStream does not answer; Replay may be called again).
 func Replay(
-	ctx context.Context,
-	pool *pgxpool.Pool,
-	js jetstream.JetStream,
-	source string,
-	since time.Time,
+	ctx context.Context, pool *pgxpool.Pool, js jetstream.JetStream, source string, since time.Time,
 ) (int, error) {
 	if err := requireStreams(ctx, js, Streams{}); err != nil {
 		return 0, err

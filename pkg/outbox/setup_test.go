@@ -134,29 +134,17 @@ func (h *harness) consumer(o outbox.ConsumerOptions) *outbox.Consumer {
 
 func effect(service string) outbox.Handler {
 	return func(ctx context.Context, tx pgx.Tx, e event.Event) error {
-		_, err := tx.Exec(
-			ctx,
+		_, err := tx.Exec(ctx,
 			`insert into effect (consumer, event_id, aggregate_id, version, lag) values ($1, $2, $3, $4, $5)`,
-			service,
-			e.ID,
-			e.AggregateID,
-			e.AggregateVersion,
-			time.Since(e.Time).Seconds(),
-		)
+			service, e.ID, e.AggregateID, e.AggregateVersion, time.Since(e.Time).Seconds())
 		return postgres.Err(err)
 	}
 }
 
 func (h *harness) event(aggregate string, version int64) event.Event {
 	h.t.Helper()
-	e, err := event.New(
-		context.Background(),
-		"evt.order.created",
-		aggregate,
-		version,
-		time.Now(),
-		&orderv1.OrderCreated{OrderId: aggregate},
-	)
+	e, err := event.New(context.Background(), "evt.order.created", aggregate, version, time.Now(),
+		&orderv1.OrderCreated{OrderId: aggregate})
 	require.NoError(h.t, err)
 	return e
 }

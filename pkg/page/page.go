@@ -62,10 +62,7 @@ func Of(in interface {
 //
 // Errors: invalid_argument (field pageToken), those of read.
 func List[T, P any](
-	ctx context.Context,
-	r Request,
-	first P,
-	read func(ctx context.Context, after P, limit int) ([]T, error),
+	ctx context.Context, r Request, first P, read func(ctx context.Context, after P, limit int) ([]T, error),
 	position func(T) P,
 ) (rows []T, next string, err error) {
 	if err := Decode(r.Token, &first, r.Filter...); err != nil {

@@ -186,10 +186,8 @@ func ensureTemplate(ctx context.Context, server, name string, sets []migration.S
 	if err := migration.UpAll(ctx, u, sets...); err != nil {
 		return err
 	}
-	if _, err := conn.Exec(
-		ctx,
-		`alter database `+ident(name)+` with is_template true allow_connections false`,
-	); err != nil {
+	if _, err := conn.Exec(ctx,
+		`alter database `+ident(name)+` with is_template true allow_connections false`); err != nil {
 		return fmt.Errorf("finish the template: %w", err)
 	}
 	return nil

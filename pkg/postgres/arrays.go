@@ -13,12 +13,8 @@ import (
 // arrays, which are most of what souk sends to PostgreSQL. The encoder of pgx goes through an interface for each
 // element and grows its buffer on the way.
 func registerArrays(m *pgtype.Map) error {
-	err := registerArray(
-		m,
-		pgtype.TextArrayOID,
-		func(s string) int { return len(s) },
-		func(buf []byte, s string) []byte { return append(buf, s...) },
-	)
+	err := registerArray(m, pgtype.TextArrayOID, func(s string) int { return len(s) },
+		func(buf []byte, s string) []byte { return append(buf, s...) })
 	if err != nil {
 		return err
 	}

@@ -56,10 +56,8 @@ func TestTextArraysRoundTrip(t *testing.T) {
 	type name string
 	require.NoError(t, pool.QueryRow(t.Context(), `select $1::text[]`, []name{"a", "b"}).Scan(&back))
 	require.Equal(t, []string{"a", "b"}, back)
-	require.NoError(
-		t,
-		pool.QueryRow(t.Context(), `select $1::text[]`, pgx.QueryExecModeExec, []string{`a "b", {c}`}).Scan(&back),
-	)
+	require.NoError(t,
+		pool.QueryRow(t.Context(), `select $1::text[]`, pgx.QueryExecModeExec, []string{`a "b", {c}`}).Scan(&back))
 	require.Equal(t, []string{`a "b", {c}`}, back, "in the format of text")
 }
 
@@ -82,10 +80,7 @@ func TestNumberArraysRoundTrip(t *testing.T) {
 		}
 	}
 	var back []int64
-	require.NoError(
-		t,
-		pool.QueryRow(t.Context(), `select $1::bigint[]`, []int32{1, -2}).Scan(&back),
-		"pgx encodes what is not a []int64",
-	)
+	require.NoError(t, pool.QueryRow(t.Context(), `select $1::bigint[]`, []int32{1, -2}).Scan(&back),
+		"pgx encodes what is not a []int64")
 	require.Equal(t, []int64{1, -2}, back)
 }

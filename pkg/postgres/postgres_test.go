@@ -59,10 +59,8 @@ func TestOpen(t *testing.T) {
 		t.Parallel()
 		var at time.Time
 		var zone string
-		require.NoError(
-			t,
-			pool.QueryRow(ctx, `select at, current_setting('timezone') from stock where sku = 'a'`).Scan(&at, &zone),
-		)
+		require.NoError(t,
+			pool.QueryRow(ctx, `select at, current_setting('timezone') from stock where sku = 'a'`).Scan(&at, &zone))
 		require.Equal(t, time.UTC, at.Location())
 		require.Equal(t, "UTC", zone)
 	})
@@ -94,10 +92,8 @@ func TestOpen(t *testing.T) {
 	})
 	t.Run("statement timeout", func(t *testing.T) {
 		t.Parallel()
-		p, err := postgres.Open(
-			ctx,
-			postgres.Config{URL: pool.Config().ConnString(), StatementTimeout: 20 * time.Millisecond},
-		)
+		p, err := postgres.Open(ctx,
+			postgres.Config{URL: pool.Config().ConnString(), StatementTimeout: 20 * time.Millisecond})
 		require.NoError(t, err)
 		t.Cleanup(p.Close)
 		_, err = p.Exec(ctx, `select pg_sleep(20)`)

@@ -160,11 +160,8 @@ func TestCommandsFailQuicklyWhileRedisIsStopped(t *testing.T) {
 				} else {
 					require.NoError(t, s.cmd.Process.Signal(syscall.SIGCONT))
 				}
-				waittest.Until(
-					t,
-					func() bool { return redisx.Ping(ctx, c) == nil && commands["cache"]() != nil },
-					"the client does not reconnect",
-				)
+				waittest.Until(t, func() bool { return redisx.Ping(ctx, c) == nil && commands["cache"]() != nil },
+					"the client does not reconnect")
 				require.NoError(t, commands["set"]())
 			})
 		}
@@ -202,10 +199,7 @@ func TestErrorsReturnedByRedisGetCodes(t *testing.T) {
 	s := newServer(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction")
 	c := open(t, redisx.Config{Addr: s.socket})
 	ctx := context.Background()
-	require.Equal(
-		t,
-		errs.Unavailable,
-		errs.CodeOf(redisx.Err(c.Do(ctx, c.B().Set().Key("k").Value("v").Build()).Error())),
-	)
+	require.Equal(t, errs.Unavailable,
+		errs.CodeOf(redisx.Err(c.Do(ctx, c.B().Set().Key("k").Value("v").Build()).Error())))
 	require.Equal(t, errs.Internal, errs.CodeOf(redisx.Err(c.Do(ctx, c.B().Arbitrary("NONSENSE").Build()).Error())))
 }

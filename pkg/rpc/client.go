@@ -37,8 +37,9 @@ type ClientOptions struct {
 // NewClient wraps a transport's bare connection for use by stubs. Its calls carry the identity, the idempotency
 // key, the request ID and the trace context from ctx. They have the method's default deadline if ctx has none,
 // and go through the breaker of the called service. A call of an idempotent method is retried if it had no
-// effect. Errors are *errs.Error. If the service itself, rather than the actor it works for, is refused, the error
-// is errs.Unavailable or errs.Internal.
+// effect.
+//
+// Errors: *errs.Error. If the service itself, rather than the actor it works for, is refused: unavailable, internal.
 func NewClient(raw grpc.ClientConnInterface, o ClientOptions) grpc.ClientConnInterface {
 	return &client{raw: raw, options: o, metrics: newMetrics("client", o.Metrics)}
 }

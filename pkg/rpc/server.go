@@ -84,10 +84,8 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 		}
 	}
 	for _, stream := range desc.Streams {
-		s.errs = append(
-			s.errs,
-			fmt.Errorf("/%s/%s is a stream: only unary methods are served", desc.ServiceName, stream.StreamName),
-		)
+		s.errs = append(s.errs,
+			fmt.Errorf("/%s/%s is a stream: only unary methods are served", desc.ServiceName, stream.StreamName))
 	}
 	for _, d := range desc.Methods {
 		if err := s.register("/"+desc.ServiceName+"/"+d.MethodName, d.Handler, impl); err != nil {
@@ -176,10 +174,7 @@ type panicError struct {
 func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
 func (s *Server) handle(
-	ctx context.Context,
-	m *serverMethod,
-	h Header,
-	decode func(any) error,
+	ctx context.Context, m *serverMethod, h Header, decode func(any) error,
 ) (reply proto.Message, err error) {
 	defer func() {
 		if p := recover(); p != nil {

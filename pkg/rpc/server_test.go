@@ -115,12 +115,8 @@ func TestStreamsAreUnimplemented(t *testing.T) {
 	for _, conn := range []grpc.ClientConnInterface{rpc.NewLocal(), rpc.NewClient(rpc.NewLocal(), rpc.ClientOptions{})} {
 		_, err := conn.NewStream(t.Context(), nil, "/souk.product.v1.ProductService/GetProduct")
 		require.Equal(t, errs.Unimplemented, errs.CodeOf(err))
-		err = conn.Invoke(
-			t.Context(),
-			"/souk.product.v1.ProductService/Nope",
-			&productv1.GetProductRequest{},
-			&productv1.GetProductResponse{},
-		)
+		err = conn.Invoke(t.Context(), "/souk.product.v1.ProductService/Nope", &productv1.GetProductRequest{},
+			&productv1.GetProductResponse{})
 		require.Error(t, err)
 	}
 }

@@ -42,8 +42,7 @@ func span(ctx context.Context, tracer trace.Tracer, kind trace.SpanKind, m Metho
 		return ctx, nil
 	}
 	return tracer.Start(ctx, m.Service+"/"+m.Name, trace.WithSpanKind(kind), trace.WithAttributes(
-		attribute.String("rpc.system.name", "souk"),
-		attribute.String("rpc.method", m.Service+"/"+m.Name),
+		attribute.String("rpc.system.name", "souk"), attribute.String("rpc.method", m.Service+"/"+m.Name),
 	))
 }
 

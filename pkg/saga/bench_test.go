@@ -81,10 +81,8 @@ func benchmark(b *testing.B, callers int) {
 	wg.Wait()
 	for {
 		var open bool
-		require.NoError(
-			b,
-			pool.QueryRow(b.Context(), `select exists (select from saga where state = 'running')`).Scan(&open),
-		)
+		require.NoError(b,
+			pool.QueryRow(b.Context(), `select exists (select from saga where state = 'running')`).Scan(&open))
 		if !open {
 			break
 		}

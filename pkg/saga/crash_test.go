@@ -212,10 +212,8 @@ func crash(t *testing.T, s scenario, fp string) {
 
 	// Restart the process, with working participants. It does not wait for the leases of its predecessor, which last
 	// an hour.
-	_, err = pool.Exec(
-		ctx,
-		`update saga set input = '{}' where state in ('running', 'parked') and input ->> 'Down' <> ''`,
-	)
+	_, err = pool.Exec(ctx,
+		`update saga set input = '{}' where state in ('running', 'parked') and input ->> 'Down' <> ''`)
 	require.NoError(t, err)
 	r, err := saga.NewRunner(
 		pool,

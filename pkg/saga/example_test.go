@@ -57,8 +57,7 @@ func example(ctx context.Context, url string) (err error) {
 	}
 	defer pool.Close()
 	if _, err := pool.Exec(
-		ctx,
-		`create table if not exists purchase (id text primary key, status text not null)`,
+		ctx, `create table if not exists purchase (id text primary key, status text not null)`,
 	); err != nil {
 		return err
 	}

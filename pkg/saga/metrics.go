@@ -43,10 +43,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	return m, errors.Join(
-		register(reg, &m.started), register(reg, &m.ended), register(reg, &m.steps),
-		register(reg, &m.parked), register(reg, &m.unknown), register(reg, &m.running),
-	)
+	return m, errors.Join(register(reg, &m.started), register(reg, &m.ended), register(reg, &m.steps),
+		register(reg, &m.parked), register(reg, &m.unknown), register(reg, &m.running))
 }
 
 func register[C prometheus.Collector](reg prometheus.Registerer, c *C) error {

@@ -76,10 +76,8 @@ func TestHistoryWithoutFailuresIsWrittenOnce(t *testing.T) {
 	h := setup(t, "quiet", func(_ *harness, o *saga.Options) { o.MinBackoff, o.MaxBackoff = time.Hour, time.Hour })
 	rows := func(id string) (n int) {
 		t.Helper()
-		require.NoError(
-			t,
-			h.pool.QueryRow(t.Context(), `select count(*) from saga_story where saga_id = $1`, id).Scan(&n),
-		)
+		require.NoError(t,
+			h.pool.QueryRow(t.Context(), `select count(*) from saga_story where saga_id = $1`, id).Scan(&n))
 		return n
 	}
 	h.execute(t, "s1", input{})
@@ -139,10 +137,8 @@ func TestStepsJoinTheTraceOfTheStart(t *testing.T) {
 	spans := tracetest.NewSpanRecorder()
 	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test")
 	h := setup(t, "trace", func(_ *harness, o *saga.Options) { o.Tracer = tracer })
-	dead, err := saga.NewRunner(
-		h.pool,
-		saga.Options{Definitions: []saga.Definition{h.def}, Lease: 10 * time.Millisecond},
-	)
+	dead, err := saga.NewRunner(h.pool,
+		saga.Options{Definitions: []saga.Definition{h.def}, Lease: 10 * time.Millisecond})
 	require.NoError(t, err)
 	ctx, root := tracer.Start(t.Context(), "root")
 	require.NoError(t, h.begin(ctx, dead, "taken over", input{}))

@@ -169,11 +169,8 @@ func (p *participants) undo(step string) func(context.Context, *saga.Run) error 
 			); err != nil {
 				return postgres.Err(err)
 			}
-			tag, err := tx.Exec(
-				ctx,
-				`update participant_op set state = 'undone' where idem_key = $1 and state = 'done'`,
-				r.Key(),
-			)
+			tag, err := tx.Exec(ctx,
+				`update participant_op set state = 'undone' where idem_key = $1 and state = 'done'`, r.Key())
 			if err == nil && tag.RowsAffected() == 1 {
 				_, err = tx.Exec(ctx, `insert into effect (idem_key, delta) values ($1, -1)`, r.Key())
 			}
@@ -215,10 +212,8 @@ func orders(set string) func(*saga.Run, *pgx.Batch) error {
 			return err
 		}
 		b.Queue(`update orders set `+set+` where id = $1`, r.ID())
-		b.Queue(
-			`select souk_saga_require($1, 'conflict', 'it was cancelled meanwhile')`,
-			in.Refuse != "confirm" || set[0] == 'n',
-		)
+		b.Queue(`select souk_saga_require($1, 'conflict', 'it was cancelled meanwhile')`,
+			in.Refuse != "confirm" || set[0] == 'n')
 		return nil
 	}
 }
@@ -229,14 +224,8 @@ func (h *harness) verify(t testing.TB, ids ...string) {
 	for _, id := range ids {
 		s, err := saga.Show(t.Context(), h.pool, id)
 		require.NoError(t, err)
-		require.Contains(
-			t,
-			[]saga.State{saga.Done, saga.Compensated},
-			s.State,
-			"saga %s has not ended: %s",
-			id,
-			s.LastError,
-		)
+		require.Contains(t, []saga.State{saga.Done, saga.Compensated}, s.State, "saga %s has not ended: %s", id,
+			s.LastError)
 		want := 0
 		if s.State == saga.Done {
 			want = 1
@@ -246,11 +235,9 @@ func (h *harness) verify(t testing.TB, ids ...string) {
 				continue
 			}
 			var net, done int
-			require.NoError(t, h.pool.QueryRow(
-				t.Context(),
+			require.NoError(t, h.pool.QueryRow(t.Context(),
 				`select coalesce(sum(delta), 0), count(*) filter (where delta > 0) from effect where idem_key = $1`,
-				id+"/"+step.Name,
-			).Scan(&net, &done))
+				id+"/"+step.Name).Scan(&net, &done))
 			require.Equal(t, want, net, "effect of %s in saga %s (%s)", step.Name, id, s.State)
 			require.LessOrEqual(t, done, 1, "%s took effect twice in saga %s", step.Name, id)
 		}
@@ -264,13 +251,7 @@ func (h *harness) verify(t testing.TB, ids ...string) {
 			h.pool.QueryRow(t.Context(), `select status, noted, confirmed from orders where id = $1`, id).
 				Scan(&status, &noted, &confirmed),
 		)
-		require.Equal(
-			t,
-			fmt.Sprint(want, want),
-			fmt.Sprint(noted, confirmed),
-			"own writes of saga %s (%s)",
-			id,
-			s.State,
-		)
+		require.Equal(t, fmt.Sprint(want, want), fmt.Sprint(noted, confirmed), "own writes of saga %s (%s)", id,
+			s.State)
 	}
 }

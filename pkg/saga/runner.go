@@ -234,7 +234,9 @@ func (r *Runner) newExec(p *plan, s *stored) *exec {
 // in the background), Compensated with the reason, or Parked if it can go neither forward nor back. If the saga
 // already runs, here or elsewhere, Execute only waits.
 //
-// The error is not the saga's, which goes on. Errors: timeout (ctx ended first), unavailable, not_found.
+// The error is not the saga's, which goes on.
+//
+// Errors: timeout (ctx ended first), unavailable, not_found.
 func (r *Runner) Execute(ctx context.Context, id string) (Outcome, error) {
 	x, fresh, err := r.take(id)
 	if err != nil {

@@ -104,10 +104,8 @@ func TestDeadlineCompensatesAStepWithUnknownOutcome(t *testing.T) {
 	require.Positive(t, o.Err.RetryAfter)
 	h.verify(t, "s1")
 	var state string
-	require.NoError(
-		t,
-		h.pool.QueryRow(t.Context(), `select state from participant_op where idem_key = 's1/redeem'`).Scan(&state),
-	)
+	require.NoError(t,
+		h.pool.QueryRow(t.Context(), `select state from participant_op where idem_key = 's1/redeem'`).Scan(&state))
 	require.Equal(t, "undone", state)
 }
 

@@ -215,7 +215,8 @@ func (s *store) statement(ws []*write, plain, full string) (sql string, args []a
 				return "", nil, err
 			}
 		}
-		progress.Add(w.id, w.epoch, string(w.from), w.low, min(w.high, math.MaxInt32), string(w.state), w.step, results, history)
+		high := min(w.high, math.MaxInt32)
+		progress.Add(w.id, w.epoch, string(w.from), w.low, high, string(w.state), w.step, results, history)
 	}
 	args = append([]any{s.owner}, progress.Args()...)
 	if sql == plain {

@@ -24,10 +24,8 @@ import (
 // them, like a process that was stopped with SIGSTOP. Its own clock says that its leases last.
 func (h *harness) stalledRunner(t *testing.T) *saga.Runner {
 	t.Helper()
-	r, err := saga.NewRunner(
-		h.pool,
-		saga.Options{Definitions: []saga.Definition{h.def}, Lease: time.Hour, StepTimeout: time.Hour},
-	)
+	r, err := saga.NewRunner(h.pool,
+		saga.Options{Definitions: []saga.Definition{h.def}, Lease: time.Hour, StepTimeout: time.Hour})
 	require.NoError(t, err)
 	return r
 }
@@ -63,10 +61,8 @@ func TestLateCallOfAStalledOwnerFindsATombstone(t *testing.T) {
 	s := h.waitState(t, "s1", saga.Compensated)
 	require.Greater(t, s.Epoch, int64(1))
 	var state string
-	require.NoError(
-		t,
-		h.pool.QueryRow(t.Context(), `select state from participant_op where idem_key = 's1/authorize'`).Scan(&state),
-	)
+	require.NoError(t,
+		h.pool.QueryRow(t.Context(), `select state from participant_op where idem_key = 's1/authorize'`).Scan(&state))
 	require.Equal(t, "tombstone", state, "a step that an earlier owner may be calling is undone")
 
 	gate.open()
@@ -145,10 +141,8 @@ func TestPivotWithALostAnswerTakesEffectOnce(t *testing.T) {
 func TestSagasOfTheSameOwnerAreClaimedAtOnce(t *testing.T) {
 	t.Parallel()
 	h := setup(t, "inherit")
-	dead, err := saga.NewRunner(
-		h.pool,
-		saga.Options{Definitions: []saga.Definition{h.def}, Lease: time.Hour, Owner: "pod-1"},
-	)
+	dead, err := saga.NewRunner(h.pool,
+		saga.Options{Definitions: []saga.Definition{h.def}, Lease: time.Hour, Owner: "pod-1"})
 	require.NoError(t, err)
 	require.NoError(t, h.begin(t.Context(), dead, "s1", input{}))
 	h.start(t, func(_ *harness, o *saga.Options) { o.Owner = "pod-2" })

@@ -34,11 +34,8 @@ func (x *exec) span(ctx context.Context, name string) (context.Context, func(err
 	if !trace.SpanContextFromContext(ctx).IsSampled() {
 		return ctx, func(error) {}
 	}
-	ctx, span := x.r.tracer.Start(ctx, name, trace.WithAttributes(
-		attribute.String("saga.id", x.run.id),
-		attribute.Int64("saga.epoch", x.run.epoch),
-		attribute.Int("saga.attempt", x.attempts+1),
-	))
+	ctx, span := x.r.tracer.Start(ctx, name, trace.WithAttributes(attribute.String("saga.id", x.run.id),
+		attribute.Int64("saga.epoch", x.run.epoch), attribute.Int("saga.attempt", x.attempts+1)))
 	return ctx, func(err error) {
 		if err != nil {
 			span.SetStatus(codes.Error, codeOf(err))

@@ -224,10 +224,7 @@ func (p *Provider) Shutdown(ctx context.Context) error {
 // Start begins a span as tracer.Start does, but costs nothing in an unsampled trace, since it then
 // builds neither attributes nor options.
 func Start(
-	ctx context.Context,
-	t trace.Tracer,
-	name string,
-	attrs ...attribute.KeyValue,
+	ctx context.Context, t trace.Tracer, name string, attrs ...attribute.KeyValue,
 ) (context.Context, trace.Span) {
 	if span := trace.SpanFromContext(ctx); !span.IsRecording() {
 		if sc := span.SpanContext(); sc.IsValid() && !sc.IsSampled() {
@@ -280,9 +277,7 @@ func (t *tracer) Start(ctx context.Context, name string, opts ...trace.SpanStart
 
 // startSampled is Start, but returns a nil span instead of beginning an unsampled trace.
 func (t *tracer) startSampled(
-	ctx context.Context,
-	name string,
-	opts ...trace.SpanStartOption,
+	ctx context.Context, name string, opts ...trace.SpanStartOption,
 ) (context.Context, trace.Span) {
 	parent := trace.SpanContextFromContext(ctx)
 	if parent.IsValid() && wantsRoot(opts) {
@@ -305,10 +300,7 @@ func (t *tracer) startSampled(
 // StartSampled begins a span as t.Start does, but returns a nil span instead of beginning an unsampled trace.
 // A caller that then needs a trace identity calls [Unsampled].
 func StartSampled(
-	ctx context.Context,
-	t trace.Tracer,
-	name string,
-	opts ...trace.SpanStartOption,
+	ctx context.Context, t trace.Tracer, name string, opts ...trace.SpanStartOption,
 ) (context.Context, trace.Span) {
 	if own, ok := t.(*tracer); ok {
 		return own.startSampled(ctx, name, opts...)

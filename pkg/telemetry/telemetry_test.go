@@ -38,12 +38,8 @@ func TestSpansOfTwoServicesFormOneTrace(t *testing.T) {
 	cfg := telemetry.Config{Endpoint: rec.URL(), SampleRatio: 1, BatchDelay: 10 * time.Millisecond, Version: "1.2.3"}
 	gateway, order := provider(t, "gateway", cfg), provider(t, "order", cfg)
 
-	ctx, outer := telemetry.Start(
-		context.Background(),
-		gateway.Tracer("gateway"),
-		"POST /v1/checkout",
-		attribute.String("http.request.method", "POST"),
-	)
+	ctx, outer := telemetry.Start(context.Background(), gateway.Tracer("gateway"), "POST /v1/checkout",
+		attribute.String("http.request.method", "POST"))
 	carrier := propagation.MapCarrier{}
 	telemetry.Propagator().Inject(ctx, carrier)
 	_, inner := order.Tracer("order").
@@ -83,12 +79,8 @@ func TestExportWithinAMachineIsNotCompressed(t *testing.T) {
 func TestServicesOfOneProcessShareExporters(t *testing.T) {
 	t.Parallel()
 	rec := receiver.NewRecorder(receiver.Options{})
-	p, err := telemetry.New(
-		context.Background(),
-		"souk",
-		telemetry.Config{SampleRatio: 1, Version: "1"},
-		telemetry.WithExporter(rec),
-	)
+	p, err := telemetry.New(context.Background(), "souk", telemetry.Config{SampleRatio: 1, Version: "1"},
+		telemetry.WithExporter(rec))
 	require.NoError(t, err)
 	order := p.ForService("order")
 	ctx, outer := p.Tracer("x").Start(context.Background(), "outer")
@@ -134,12 +126,8 @@ func TestStartSampledLeavesUnsampledTraceToTheCaller(t *testing.T) {
 	t.Parallel()
 	rec := receiver.NewRecorder(receiver.Options{})
 	for ratio, sampled := range map[float64]bool{0: false, 1: true} {
-		tracer := provider(
-			t,
-			"order",
-			telemetry.Config{SampleRatio: ratio},
-			telemetry.WithExporter(rec),
-		).Tracer("order")
+		tracer := provider(t, "order", telemetry.Config{SampleRatio: ratio},
+			telemetry.WithExporter(rec)).Tracer("order")
 		ctx, span := telemetry.StartSampled(t.Context(), tracer, "Checkout")
 		if sampled {
 			require.True(t, span.IsRecording())
@@ -160,12 +148,8 @@ func TestCallersSamplingDecisionTakesPrecedence(t *testing.T) {
 	t.Parallel()
 	rec := receiver.NewRecorder(receiver.Options{})
 	never := provider(t, "never", telemetry.Config{BatchDelay: time.Millisecond}, telemetry.WithExporter(rec))
-	always := provider(
-		t,
-		"always",
-		telemetry.Config{SampleRatio: 1, BatchDelay: time.Millisecond},
-		telemetry.WithExporter(rec),
-	)
+	always := provider(t, "always", telemetry.Config{SampleRatio: 1, BatchDelay: time.Millisecond},
+		telemetry.WithExporter(rec))
 	sampled := extract("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	not := extract("00-0af7651916cd43dd8448eb211c80319d-b7ad6b7169203331-00")
 
@@ -188,12 +172,8 @@ func TestCallersSamplingDecisionTakesPrecedence(t *testing.T) {
 
 func TestSampleRatioIsTheShareOfSampledTraces(t *testing.T) {
 	t.Parallel()
-	p := provider(
-		t,
-		"a",
-		telemetry.Config{SampleRatio: 0.25},
-		telemetry.WithExporter(receiver.NewRecorder(receiver.Options{})),
-	)
+	p := provider(t, "a", telemetry.Config{SampleRatio: 0.25},
+		telemetry.WithExporter(receiver.NewRecorder(receiver.Options{})))
 	tracer, n := p.Tracer("x"), 0
 	for range 4000 {
 		_, span := tracer.Start(context.Background(), "root")

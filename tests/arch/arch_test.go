@@ -39,9 +39,7 @@ func (f finding) place() string {
 }
 
 func rules() []rule {
-	return slices.Concat(
-		importRules(), floorRules(), codeRules(), fileRules(), docRules(), wordRules(), waitRules(),
-	)
+	return slices.Concat(importRules(), floorRules(), codeRules(), fileRules(), docRules(), wordRules(), waitRules())
 }
 
 // exceptions maps places that may break a rule to the reason. An exception that is no longer needed is an error.
@@ -100,12 +98,8 @@ func TestEveryFixtureBelongsToARule(t *testing.T) {
 	require.NoError(t, err)
 	for _, e := range entries {
 		name := strings.TrimSuffix(e.Name(), path.Ext(e.Name()))
-		require.True(
-			t,
-			slices.ContainsFunc(rules(), func(r rule) bool { return r.name == name }),
-			"testdata/%s",
-			e.Name(),
-		)
+		require.True(t, slices.ContainsFunc(rules(), func(r rule) bool { return r.name == name }), "testdata/%s",
+			e.Name())
 	}
 }
 

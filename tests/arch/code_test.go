@@ -84,10 +84,8 @@ func callRule(name, why string, functions map[string][]string, applies func(*goF
 				}
 				x, ok := sel.X.(*ast.Ident)
 				if ok && slices.Contains(functions[local[x.Name]], sel.Sel.Name) {
-					out = append(
-						out,
-						finding{path: f.path, line: t.line(sel), what: local[x.Name] + "." + sel.Sel.Name},
-					)
+					out = append(out,
+						finding{path: f.path, line: t.line(sel), what: local[x.Name] + "." + sel.Sel.Name})
 				}
 				return true
 			})

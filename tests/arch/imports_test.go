@@ -42,11 +42,9 @@ func importRules() []rule {
 				return ""
 			},
 		),
-		importRule(
-			"domain",
+		importRule("domain",
 			"a domain holds rules, without any input or output: the standard library, pkg/money, pkg/errs, pkg/id",
-			domainImport,
-		),
+			domainImport),
 		importRule(
 			"service",
 			"use cases see the domain, pkg, and interfaces that they declare",

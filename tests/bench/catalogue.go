@@ -122,36 +122,14 @@ func writeProducts(path, data string, n int) error {
 			price, stock := numbers(i)
 			if i < len(offers) {
 				o := offers[i]
-				write(
-					"offer-"+o[0],
-					o[1],
-					"<p>"+o[1]+", seen as "+o[4]+".</p>",
-					"Merchant "+o[2],
-					o[6],
-					"",
-					"true",
-					"PR-"+o[0],
-					stock,
-					price,
-					"active",
-				)
+				write("offer-"+o[0], o[1], "<p>"+o[1]+", seen as "+o[4]+".</p>", "Merchant "+o[2], o[6], "", "true",
+					"PR-"+o[0], stock, price, "active")
 				continue
 			}
 			r := rand.New(rand.NewPCG(uint64(i), 7)) //nolint:gosec // reproducible on purpose
 			title := fmt.Sprintf("%s %s %s %04d", pick(r), pick(r), pick(r), i)
-			write(
-				"made-"+strconv.Itoa(i),
-				title,
-				"<p>"+title+"</p>",
-				fmt.Sprintf("Maker %03d", i%269),
-				"Goods",
-				"",
-				"true",
-				fmt.Sprintf("MADE-%06d", i),
-				stock,
-				price,
-				"active",
-			)
+			write("made-"+strconv.Itoa(i), title, "<p>"+title+"</p>", fmt.Sprintf("Maker %03d", i%269), "Goods", "",
+				"true", fmt.Sprintf("MADE-%06d", i), stock, price, "active")
 		}
 	})
 }
@@ -171,34 +149,13 @@ func writeBenchShops(path string) error {
 		for s := range benchShops {
 			for p := range shopProducts {
 				price, _ := numbers(s*shopProducts + p)
-				write(
-					fmt.Sprintf("bench-%d-%d", s, p),
-					fmt.Sprintf("Bench product %d of shop %d", p, s),
-					"",
-					fmt.Sprintf("Bench Shop %02d", s),
-					"Goods",
-					"",
-					"true",
-					fmt.Sprintf("BENCH-%d-%d", s, p),
-					strconv.Itoa(benchStock),
-					price,
-					"active",
-				)
+				write(fmt.Sprintf("bench-%d-%d", s, p), fmt.Sprintf("Bench product %d of shop %d", p, s), "",
+					fmt.Sprintf("Bench Shop %02d", s), "Goods", "", "true", fmt.Sprintf("BENCH-%d-%d", s, p),
+					strconv.Itoa(benchStock), price, "active")
 			}
 		}
-		write(
-			hotHandle,
-			"Hot variant",
-			"",
-			"Bench Hot",
-			"Goods",
-			"",
-			"true",
-			"BENCH-HOT",
-			strconv.Itoa(benchStock),
-			"19.90",
-			"active",
-		)
+		write(hotHandle, "Hot variant", "", "Bench Hot", "Goods", "", "true", "BENCH-HOT", strconv.Itoa(benchStock),
+			"19.90", "active")
 	})
 }
 

@@ -82,13 +82,8 @@ func measureCart(ctx context.Context, b *bench) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := capture(
-		ctx,
-		http.MethodPost,
-		b.souk.url+"/v1/cart/items",
-		tokens[0],
-		`{"variantId":"`+b.catalogue.variants[0][0]+`","quantity":1}`,
-	)
+	a, err := capture(ctx, http.MethodPost, b.souk.url+"/v1/cart/items", tokens[0],
+		`{"variantId":"`+b.catalogue.variants[0][0]+`","quantity":1}`)
 	if err != nil {
 		return nil, err
 	}
@@ -96,10 +91,8 @@ func measureCart(ctx context.Context, b *bench) ([]row, error) {
 	requests := make([][]byte, 0, len(tokens)*lines)
 	for l := range lines {
 		for t, token := range tokens {
-			requests = append(
-				requests,
-				addItem(b.souk.addr, token, b.catalogue.variants[(t+l)%benchShops][(t*7+l)%shopProducts]),
-			)
+			requests = append(requests,
+				addItem(b.souk.addr, token, b.catalogue.variants[(t+l)%benchShops][(t*7+l)%shopProducts]))
 		}
 	}
 	r, err := b.compareWithBare(ctx, "cart", a, b.duration, func(addr string, d time.Duration) (stats, error) {
@@ -108,9 +101,7 @@ func measureCart(ctx context.Context, b *bench) ([]row, error) {
 			conns:    conns,
 			duration: d,
 			next:     func(n int) []byte { return requests[n%len(requests)] },
-		}.run(
-			ctx,
-		)
+		}.run(ctx)
 	})
 	r.Name = "add to cart, 16 at once"
 	if !b.souk.split {
@@ -142,26 +133,15 @@ func (b *bench) fill(ctx context.Context, n int, pick func(int) []string) ([][]b
 		return nil, err
 	}
 	each := len(pick(0))
-	err = b.all(
-		ctx,
-		n*each,
-		func(i int) []byte { return addItem(b.souk.addr, tokens[i/each], pick(i / each)[i%each]) },
-		nil,
-	)
+	err = b.all(ctx, n*each,
+		func(i int) []byte { return addItem(b.souk.addr, tokens[i/each], pick(i / each)[i%each]) }, nil)
 	if err != nil {
 		return nil, fmt.Errorf("fill carts: %w", err)
 	}
 	requests := make([][]byte, n)
 	for i, token := range tokens {
-		requests[i] = request(
-			b.souk.addr,
-			http.MethodPost,
-			"/v1/checkout",
-			token,
-			checkoutBody,
-			"Idempotency-Key",
-			id.New(id.Event),
-		)
+		requests[i] = request(b.souk.addr, http.MethodPost, "/v1/checkout", token, checkoutBody, "Idempotency-Key",
+			id.New(id.Event))
 	}
 	return requests, nil
 }
@@ -178,10 +158,7 @@ func inOrder(requests [][]byte) func(int) []byte {
 
 // checkoutRun measures POST /v1/checkout of carts that it has filled before.
 func (b *bench) checkoutRun(
-	ctx context.Context,
-	file string,
-	conns int,
-	pick func(int) []string,
+	ctx context.Context, file string, conns int, pick func(int) []string,
 ) (stats, time.Duration, error) {
 	n := min(maxCarts, int(b.duration.Seconds()*maxRate))
 	requests, err := b.fill(ctx, warmUps+n, pick)
@@ -257,12 +234,7 @@ func measureHotCheckout(ctx context.Context, b *bench) ([]row, error) {
 
 // checkoutRow makes the row of a checkoutRun. sagasEnded is the time from the last answer to the end of all sagas.
 func (b *bench) checkoutRow(
-	name string,
-	s stats,
-	sagasEnded time.Duration,
-	limit stats,
-	required float64,
-	limitName string,
+	name string, s stats, sagasEnded time.Duration, limit stats, required float64, limitName string,
 ) row {
 	r := row{
 		Name:        name,
@@ -285,9 +257,7 @@ func (b *bench) checkoutRow(
 		n := float64(max(1, s.done))
 		r.Note = fmt.Sprintf(
 			"%d orders; all sagas ended %s s after the last answer; %s transactions and %s syncs of the log each",
-			s.done,
-			number(sagasEnded.Seconds()),
-			number(float64(s.effort.transactions)/n),
+			s.done, number(sagasEnded.Seconds()), number(float64(s.effort.transactions)/n),
 			number(float64(s.effort.syncs)/n),
 		)
 	}
@@ -361,17 +331,9 @@ func measureEvents(ctx context.Context, b *bench) ([]row, error) {
 		Note:   s.failureNote(),
 	}
 	if r.Note == "" {
-		r.Note = fmt.Sprintf(
-			"%s events/s (%s per checkout), %d handled by %d consumers; slowest %s, p99 %s ms",
-			number(
-				float64(events)/to.Sub(from).Seconds(),
-			),
-			number(per),
-			len(all),
-			len(took),
-			slowest,
-			millis(ms(worst)),
-		)
+		r.Note = fmt.Sprintf("%s events/s (%s per checkout), %d handled by %d consumers; slowest %s, p99 %s ms",
+			number(float64(events)/to.Sub(from).Seconds()), number(per), len(all), len(took), slowest,
+			millis(ms(worst)))
 	}
 	return []row{r}, nil
 }
@@ -407,10 +369,7 @@ func (b *bench) countEvents(ctx context.Context, outboxes []string) (int, error)
 	for _, service := range outboxes {
 		var n int
 		if err := b.query(
-			ctx,
-			service,
-			"select count(*) from outbox",
-			func(scan func(...any) error) error { return scan(&n) },
+			ctx, service, "select count(*) from outbox", func(scan func(...any) error) error { return scan(&n) },
 		); err != nil {
 			return 0, err
 		}
@@ -422,9 +381,7 @@ func (b *bench) countEvents(ctx context.Context, outboxes []string) (int, error)
 // delays returns the times between an event's row in the outbox and its row in a consumer's inbox, by
 // consumer. It also returns the number of events.
 func (b *bench) delays(
-	ctx context.Context,
-	outboxes []string,
-	from, to time.Time,
+	ctx context.Context, outboxes []string, from, to time.Time,
 ) (map[string][]time.Duration, int, error) {
 	created := map[string]time.Time{}
 	for _, service := range outboxes {

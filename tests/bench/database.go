@@ -15,8 +15,7 @@ import (
 // dropped at the end.
 func (b *bench) updates(ctx context.Context, rows, conns int, d time.Duration) (s stats, err error) {
 	pool, err := postgres.Open(
-		ctx,
-		postgres.Config{URL: b.souk.state.Databases["order"], MaxConns: int32(conns), MinConns: int32(conns)},
+		ctx, postgres.Config{URL: b.souk.state.Databases["order"], MaxConns: int32(conns), MinConns: int32(conns)},
 	) //nolint:gosec // a few dozen
 	if err != nil {
 		return stats{}, err
@@ -44,11 +43,8 @@ func (b *bench) updates(ctx context.Context, rows, conns int, d time.Duration) (
 		return stats{}, fmt.Errorf("fsync is %s and synchronous_commit is %s: both must be on", sync, commit)
 	}
 	update := func(ctx context.Context, _, _ int) error {
-		_, err := pool.Exec(
-			ctx,
-			"update bench.counter set n = n + 1 where id = $1",
-			1+rand.IntN(rows),
-		) //nolint:gosec // any row
+		_, err := pool.Exec(ctx, "update bench.counter set n = n + 1 where id = $1",
+			1+rand.IntN(rows)) //nolint:gosec // any row
 		return err
 	}
 	if _, err := hammer(ctx, conns, warmUpTime, update); err != nil {
@@ -92,10 +88,7 @@ func (b *bench) now(ctx context.Context) (time.Time, error) {
 
 // query reads the rows of a statement in a service's database.
 func (b *bench) query(
-	ctx context.Context,
-	service, sql string,
-	read func(scan func(...any) error) error,
-	args ...any,
+	ctx context.Context, service, sql string, read func(scan func(...any) error) error, args ...any,
 ) error {
 	pool, err := postgres.Open(ctx, postgres.Config{URL: b.souk.state.Databases[service], MaxConns: 1})
 	if err != nil {
@@ -120,13 +113,8 @@ func (b *bench) servicesWith(ctx context.Context, table string) ([]string, error
 	var out []string
 	for service := range b.souk.state.Databases {
 		exists := false
-		err := b.query(
-			ctx,
-			service,
-			"select to_regclass($1) is not null",
-			func(scan func(...any) error) error { return scan(&exists) },
-			table,
-		)
+		err := b.query(ctx, service, "select to_regclass($1) is not null",
+			func(scan func(...any) error) error { return scan(&exists) }, table)
 		if err != nil {
 			return nil, err
 		}
@@ -142,11 +130,8 @@ type effort struct{ transactions, syncs int64 }
 
 // effort reads the server's counters, which lag by about a second.
 func (b *bench) effort(ctx context.Context) (e effort, err error) {
-	err = b.query(
-		ctx,
-		"order",
+	err = b.query(ctx, "order",
 		"select (select sum(xact_commit)::bigint from pg_stat_database), (select wal_sync from pg_stat_wal)",
-		func(scan func(...any) error) error { return scan(&e.transactions, &e.syncs) },
-	)
+		func(scan func(...any) error) error { return scan(&e.transactions, &e.syncs) })
 	return e, err
 }

@@ -88,11 +88,8 @@ func importRows(name string, products int, r importRun) []row {
 		Value:  float64(r.peak) / mega,
 		Unit:   "MB",
 		AtMost: maxGrowth * float64(r.quarter) / mega,
-		Note: fmt.Sprintf(
-			"%.0f MB after a quarter, %.0f MB at the end",
-			float64(r.quarter)/mega,
-			float64(r.last)/mega,
-		),
+		Note: fmt.Sprintf("%.0f MB after a quarter, %.0f MB at the end", float64(r.quarter)/mega,
+			float64(r.last)/mega),
 	}
 	return []row{seconds, memory}
 }
@@ -151,13 +148,8 @@ func measureMemory(ctx context.Context, b *bench) ([]row, error) {
 		Name:  "memory, without databases",
 		Value: float64(sum) / mega,
 		Unit:  "MB",
-		Note: fmt.Sprintf(
-			"%.0f MB as the load ended, this is %.0f s later; peak %.0f MB; %s",
-			float64(atOnce)/mega,
-			memoryDelay.Seconds(),
-			float64(peak)/mega,
-			b.gcSettings(ctx),
-		),
+		Note: fmt.Sprintf("%.0f MB as the load ended, this is %.0f s later; peak %.0f MB; %s", float64(atOnce)/mega,
+			memoryDelay.Seconds(), float64(peak)/mega, b.gcSettings(ctx)),
 	}
 	if b.souk.split {
 		r.Note = fmt.Sprintf("%d processes; %s", len(pids), r.Note)

@@ -36,12 +36,8 @@ func main() {
 	flag.BoolVar(&o.split, "split", true, "measure souk dev --split, too")
 	flag.BoolVar(&o.json, "json", false, "print JSON instead of a table")
 	flag.StringVar(&o.profiles, "profile", "", "folder for CPU profiles of souk, one a row")
-	flag.StringVar(
-		&o.data,
-		"data",
-		"../shared/data",
-		"where pricerunner/offers.csv and queries.csv are; made-up products otherwise",
-	)
+	flag.StringVar(&o.data, "data", "../shared/data",
+		"where pricerunner/offers.csv and queries.csv are; made-up products otherwise")
 	flag.IntVar(&o.products, "products", 16_000, "how many products are imported")
 	flag.Float64Var(&o.eventRate, "event-rate", 200, "events a second for the row events")
 	flag.StringVar(&o.binary, "binary", "", "a souk to measure; default: bin/souk, built from this tree")
@@ -139,23 +135,16 @@ func phases() []phase {
 		{
 			name: "as it comes",
 			mode: inProcess,
-			rows: slices.Concat(
-				[]step{{"get-cached", measureGetCached}},
-				checkouts,
-				[]step{{"import", measureReimport}, {"memory", measureMemory}},
-			),
+			rows: slices.Concat([]step{{"get-cached", measureGetCached}}, checkouts,
+				[]step{{"import", measureReimport}, {"memory", measureMemory}}),
 		},
 		{
 			name: "split, response cache off",
 			mode: split,
 			env:  []string{noResponseCache, noSearchCache},
 			args: []string{"--split"},
-			rows: slices.Concat(
-				[]step{{"search", measureSearch}},
-				[]step{{"get", measureGet}},
-				checkouts,
-				[]step{{"memory", measureMemory}},
-			),
+			rows: slices.Concat([]step{{"search", measureSearch}}, []step{{"get", measureGet}}, checkouts,
+				[]step{{"memory", measureMemory}}),
 		},
 		{
 			name: "split, list cache on", mode: split, env: []string{noResponseCache}, args: []string{"--split"},

@@ -35,10 +35,7 @@ func alternate(d time.Duration, limit, ours func(time.Duration) (stats, error)) 
 
 // compareWithBare measures requests to souk. The limit is a bare handler that gives souk's answer.
 func (b *bench) compareWithBare(
-	ctx context.Context,
-	name string,
-	a answer,
-	d time.Duration,
+	ctx context.Context, name string, a answer, d time.Duration,
 	run func(addr string, d time.Duration) (stats, error),
 ) (r row, err error) {
 	handler, err := startBare(a)
@@ -77,10 +74,7 @@ func (b *bench) compareWithBare(
 
 // measureRepeated measures repetitions of one GET.
 func (b *bench) measureRepeated(
-	ctx context.Context,
-	file, name, path string,
-	conns int,
-	required float64,
+	ctx context.Context, file, name, path string, conns int, required float64,
 ) ([]row, error) {
 	a, err := capture(ctx, "GET", b.souk.url+path, "", "")
 	if err != nil {
@@ -106,14 +100,8 @@ func (b *bench) measureRepeated(
 func measureGetCached(ctx context.Context, b *bench) ([]row, error) {
 	var rows []row
 	for _, conns := range []int{16, 64} {
-		r, err := b.measureRepeated(
-			ctx,
-			"get-cached",
-			"GET product from the response cache",
-			"/v1/products/"+b.catalogue.product,
-			conns,
-			0.80,
-		)
+		r, err := b.measureRepeated(ctx, "get-cached", "GET product from the response cache",
+			"/v1/products/"+b.catalogue.product, conns, 0.80)
 		if err != nil {
 			return rows, err
 		}
@@ -127,14 +115,8 @@ func measureGet(ctx context.Context, b *bench) ([]row, error) {
 	if b.souk.split {
 		required = 0.18
 	}
-	return b.measureRepeated(
-		ctx,
-		"get",
-		"GET product, response cache off",
-		"/v1/products/"+b.catalogue.product,
-		16,
-		required,
-	)
+	return b.measureRepeated(ctx, "get", "GET product, response cache off", "/v1/products/"+b.catalogue.product, 16,
+		required)
 }
 
 func measureList(ctx context.Context, b *bench) ([]row, error) {
@@ -164,9 +146,7 @@ func measureSearch(ctx context.Context, b *bench) ([]row, error) {
 			conns:    conns,
 			duration: d,
 			next:     func(n int) []byte { return requests[n%len(requests)] },
-		}.run(
-			ctx,
-		)
+		}.run(ctx)
 	}
 	profiled := func(d time.Duration) (stats, error) {
 		return b.watch(ctx, "search", d, func() (stats, error) { return overHTTP(d) })
@@ -205,22 +185,15 @@ func measureSearch(ctx context.Context, b *bench) ([]row, error) {
 		r.Required = 0
 	}
 	if r.Note == "" {
-		r.Note = fmt.Sprintf(
-			"%d queries, 16 at once; SQL alone p50/p99 %s / %s ms",
-			len(b.queries),
-			millis(ms(limit.p50)),
-			millis(ms(limit.p99)),
-		)
+		r.Note = fmt.Sprintf("%d queries, 16 at once; SQL alone p50/p99 %s / %s ms", len(b.queries),
+			millis(ms(limit.p50)), millis(ms(limit.p99)))
 	}
 	return []row{r}, nil
 }
 
 // hammer calls f concurrently by the given number of workers until the time is over.
 func hammer(
-	ctx context.Context,
-	workers int,
-	d time.Duration,
-	f func(ctx context.Context, worker, n int) error,
+	ctx context.Context, workers int, d time.Duration, f func(ctx context.Context, worker, n int) error,
 ) (stats, error) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup

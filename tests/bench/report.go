@@ -188,16 +188,8 @@ func environment(ctx context.Context) string {
 	if wrk := wrkPath(); wrk != "" {
 		generator = "wrk for repeated GETs, the program's own client for the rest"
 	}
-	return fmt.Sprintf(
-		"%s, %d × %s%s, %s, %s; load by %s",
-		time.Now().Format("2006-01-02"),
-		runtime.NumCPU(),
-		processor(),
-		load,
-		runtime.Version(),
-		postgresVersion(ctx),
-		generator,
-	)
+	return fmt.Sprintf("%s, %d × %s%s, %s, %s; load by %s", time.Now().Format("2006-01-02"), runtime.NumCPU(),
+		processor(), load, runtime.Version(), postgresVersion(ctx), generator)
 }
 
 func processor() string {

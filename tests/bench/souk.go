@@ -198,10 +198,8 @@ func (b *bench) watch(ctx context.Context, name string, d time.Duration, f func(
 	file := filepath.Join(b.profiles, strings.ReplaceAll(b.mode, " ", "-")+"-"+name+".pprof")
 	saved := make(chan error, 1)
 	go func() {
-		a, err := captureFor(
-			ctx,
-			fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", b.souk.state.Admin, max(1, int(d/time.Second))),
-		)
+		a, err := captureFor(ctx,
+			fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", b.souk.state.Admin, max(1, int(d/time.Second))))
 		if err == nil {
 			err = os.WriteFile(file, a, 0o600)
 		}

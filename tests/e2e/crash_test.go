@@ -189,12 +189,8 @@ func TestCrashOfOneService(t *testing.T) {
 				s := s.in(t)
 				for _, token := range []string{"tok_ok", "tok_declined"} {
 					var before int
-					waittest.Until(
-						t,
-						func() bool { before = s.pid(service); return before != 0 },
-						"%s does not run",
-						service,
-					)
+					waittest.Until(t, func() bool { before = s.pid(service); return before != 0 }, "%s does not run",
+						service)
 					s.setFailpoints(service, point+"=exit")
 					c := beginCheckout(s, v, token)
 					c.complete(s) // the customer's retry is answered even if the process ended
@@ -264,12 +260,8 @@ func TestKillUnderLoad(t *testing.T) {
 	for _, name := range []string{"order", "payment", "product", "order", "product", "payment"} {
 		before := s.pid(name)
 		require.NoError(t, syscall.Kill(before, syscall.SIGKILL))
-		waittest.Until(
-			t,
-			func() bool { pid := s.pid(name); return pid != 0 && pid != before },
-			"%s is not restarted",
-			name,
-		)
+		waittest.Until(t, func() bool { pid := s.pid(name); return pid != 0 && pid != before }, "%s is not restarted",
+			name)
 	}
 	close(done)
 	n := 0

@@ -86,10 +86,8 @@ func buildMarketplace(t *testing.T, dir string) *marketplace {
 	items := table(t, dir, "olist", "order_items.csv")
 	byOrder := map[string][]article{}
 	for _, it := range items {
-		byOrder[it["order_id"]] = append(
-			byOrder[it["order_id"]],
-			article{it["product_id"], it["seller_id"], it["price"]},
-		)
+		byOrder[it["order_id"]] = append(byOrder[it["order_id"]],
+			article{it["product_id"], it["seller_id"], it["price"]})
 	}
 	customers := map[string]string{}
 	for _, c := range table(t, dir, "olist", "customers.csv") {

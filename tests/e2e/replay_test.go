@@ -41,25 +41,16 @@ func TestRealOrdersAddUpToTheCent(t *testing.T) {
 	n := len(m.offers)
 	require.Equal(t, fmt.Sprintf("imported %d products (%d variants), updated 0, unchanged 0, rejected 0\n", n, n), out)
 	out = s.must("import", "products", file, "--create-shops")
-	require.Equal(
-		t,
-		fmt.Sprintf("imported 0 products (0 variants), updated 0, unchanged %d, rejected 0\n", n),
-		out,
-		"again: nothing changes",
-	)
+	require.Equal(t, fmt.Sprintf("imported 0 products (0 variants), updated 0, unchanged %d, rejected 0\n", n), out,
+		"again: nothing changes")
 
 	variants := variantsBySKU(s)
 	require.Len(t, variants, n)
 	t.Run("search", func(t *testing.T) { searchQuality(t, s.in(t), dir) })
 
 	replayed := replay(s, m, variants)
-	require.Zero(
-		t,
-		m.total.Cmp(replayed),
-		"ordered for %s, replayed for %s",
-		m.total.FloatString(2),
-		replayed.FloatString(2),
-	)
+	require.Zero(t, m.total.Cmp(replayed), "ordered for %s, replayed for %s", m.total.FloatString(2),
+		replayed.FloatString(2))
 	waittest.Until(t, func() bool {
 		return !strings.Contains(s.must("saga", "ls", "--state", "running"), "checkout")
 	}, "a saga does not end")
@@ -334,14 +325,8 @@ func TestNamesInAllScriptsComeBackUnchanged(t *testing.T) {
 			continue
 		}
 		names["food-"+p["barcode"]] = p["product_name"]
-		fmt.Fprintf(
-			&csvText,
-			"food-%s,%s,%s,Open Food Facts,OFF-%s,3,1.00\n",
-			p["barcode"],
-			quote(p["product_name"]),
-			quote(p["ingredients"]),
-			p["barcode"],
-		)
+		fmt.Fprintf(&csvText, "food-%s,%s,%s,Open Food Facts,OFF-%s,3,1.00\n", p["barcode"], quote(p["product_name"]),
+			quote(p["ingredients"]), p["barcode"])
 	}
 	file := filepath.Join(t.TempDir(), "food.csv")
 	require.NoError(t, os.WriteFile(file, []byte(csvText.String()), 0o600))

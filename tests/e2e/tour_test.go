@@ -212,11 +212,8 @@ func testCancel(t *testing.T, s *souk) {
 		u.get("/v1/orders/" + order.ID).want(http.StatusOK).into(&o)
 		return o.Status == "cancelled" && (o.Payment.Status == "refunded" || o.Payment.Status == "voided")
 	}, "the payment is not given back")
-	waittest.Until(
-		t,
-		func() bool { return seller.stock(shop, p.Variants[0].ID).OnHand == "5" },
-		"the stock is not given back",
-	)
+	waittest.Until(t, func() bool { return seller.stock(shop, p.Variants[0].ID).OnHand == "5" },
+		"the stock is not given back")
 	waittest.Until(t, func() bool {
 		var mail struct{ Messages []struct{ Subject string } }
 		u.get("/dev/mail?to=" + to).want(http.StatusOK).into(&mail)

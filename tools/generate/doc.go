@@ -5,6 +5,8 @@
 //	gen/go/souk/services       the registry of services, from apps/ and proto/; all lists of services derive from it
 //	README.md, docs/           the tables of services, from the section "At a glance" of each doc.go
 //
+// and in the same way the Go code of the encoder's test messages (pkg/jsonpb) and of tools/servicegen's templates.
+//
 // It needs neither protoc nor network. It resolves third-party imports (google/protobuf, google/api, buf/validate)
 // from the descriptors of the Go packages that it links, and builds the plugins at the versions that go.mod
 // pins. The same input gives the same output, byte for byte.

@@ -127,10 +127,8 @@ var pathVariable = regexp.MustCompile(`\{[a-z0-9_]+\}`)
 
 // camelCasePath converts a path's variables to the form of all other names in the document: {shopId}.
 func camelCasePath(path string) string {
-	return pathVariable.ReplaceAllStringFunc(
-		path,
-		func(v string) string { return "{" + camelCase(v[1:len(v)-1]) + "}" },
-	)
+	return pathVariable.ReplaceAllStringFunc(path,
+		func(v string) string { return "{" + camelCase(v[1:len(v)-1]) + "}" })
 }
 
 // camelCase returns the JSON name of a field.

@@ -72,11 +72,8 @@ func services(root string, c *contracts) ([]service, error) {
 		name := string(m.descriptor.ParentFile().Package().Parent().Name())
 		i := slices.IndexFunc(all, func(s service) bool { return s.Name == name })
 		if i < 0 {
-			return nil, fmt.Errorf(
-				"proto/%s has RPCs, but there is no service apps/%s",
-				m.descriptor.ParentFile().Path(),
-				name,
-			)
+			return nil, fmt.Errorf("proto/%s has RPCs, but there is no service apps/%s",
+				m.descriptor.ParentFile().Path(), name)
 		}
 		contract := string(m.descriptor.Parent().Name())
 		if all[i].Contract != "" && all[i].Contract != contract {
@@ -115,11 +112,8 @@ func database(file, name string) (bool, error) {
 	})
 	named, ok := fields["Name"].(*ast.BasicLit)
 	if !ok || named.Value != strconv.Quote(name) {
-		return false, fmt.Errorf(
-			"%s: want var Module = module.Module{Name: %q, …}: a service is named as its folder",
-			file,
-			name,
-		)
+		return false, fmt.Errorf("%s: want var Module = module.Module{Name: %q, …}: a service is named as its folder",
+			file, name)
 	}
 	return fields["Migrations"] != nil || fields["Tables"] != nil, nil
 }
@@ -148,11 +142,8 @@ func glance(file string) (map[string]string, error) {
 	}
 	for _, key := range glanceKeys {
 		if out[key] == "" {
-			return nil, fmt.Errorf(
-				`%s: its section "# At a glance" lacks the line "//   - %s: …" (– for nothing)`,
-				file,
-				key,
-			)
+			return nil, fmt.Errorf(`%s: its section "# At a glance" lacks the line "//   - %s: …" (– for nothing)`,
+				file, key)
 		}
 	}
 	return out, nil
@@ -261,12 +252,8 @@ func serviceDocs(root string, all []service) (map[string][]byte, error) {
 		comment, rest, ok2 := strings.Cut(rest, "\n")
 		_, after, ok3 := strings.Cut(rest, tableEnd)
 		if !ok || !ok2 || !ok3 {
-			return nil, fmt.Errorf(
-				"%s: the lines %q and %q around the table of services are missing",
-				name,
-				tableBegin+"… -->",
-				tableEnd,
-			)
+			return nil, fmt.Errorf("%s: the lines %q and %q around the table of services are missing", name,
+				tableBegin+"… -->", tableEnd)
 		}
 		out[name] = []byte(before + tableBegin + comment + "\n\n" + table(all) + "\n" + tableEnd + after)
 	}
@@ -304,15 +291,8 @@ func dataTable(all []service) string {
 	b.WriteString("| service | PostgreSQL | Redis | consumes | publishes |\n| --- | --- | --- | --- | --- |\n")
 	for _, s := range all {
 		g := s.Glance
-		fmt.Fprintf(
-			&b,
-			"| %s | %s | %s | %s | %s |\n",
-			s.Name,
-			g["PostgreSQL"],
-			g["Redis"],
-			quoteEvents(g["Consumes"]),
-			quoteEvents(g["Publishes"]),
-		)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", s.Name, g["PostgreSQL"], g["Redis"],
+			quoteEvents(g["Consumes"]), quoteEvents(g["Publishes"]))
 	}
 	return b.String()
 }

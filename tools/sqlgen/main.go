@@ -70,9 +70,7 @@ func run(ctx context.Context) error {
 		}
 		for _, s := range sums {
 			if err := os.WriteFile(
-				filepath.Join(root, s.path),
-				[]byte(s.text),
-				0o644,
+				filepath.Join(root, s.path), []byte(s.text), 0o644,
 			); err != nil { //nolint:gosec // source code
 				return err
 			}
@@ -91,8 +89,7 @@ func find(ctx context.Context) (string, error) {
 	found, err := exec.CommandContext(ctx, program, "version").Output() //nolint:gosec // found in PATH or GOPATH
 	if err != nil || strings.TrimSpace(string(found)) != version {
 		return "", fmt.Errorf(
-			"there is no sqlc %s: go install github.com/sqlc-dev/sqlc/cmd/sqlc@%s (some minutes, once)",
-			version,
+			"there is no sqlc %s: go install github.com/sqlc-dev/sqlc/cmd/sqlc@%s (some minutes, once)", version,
 			version,
 		)
 	}

@@ -43,13 +43,8 @@ func TestCommandRunsWithServersThatEndWithIt(t *testing.T) {
 
 	t.Run("exports the addresses and exits with the command's code", func(t *testing.T) {
 		var out bytes.Buffer
-		cmd := exec.Command(
-			program,
-			"--",
-			"sh",
-			"-c",
-			`echo "$SOUK_TEST_POSTGRES_URL $SOUK_TEST_REDIS_ADDR"; test -S "$SOUK_TEST_REDIS_ADDR" && exit 7`,
-		)
+		cmd := exec.Command(program, "--", "sh", "-c",
+			`echo "$SOUK_TEST_POSTGRES_URL $SOUK_TEST_REDIS_ADDR"; test -S "$SOUK_TEST_REDIS_ADDR" && exit 7`)
 		cmd.Env, cmd.Stdout = env, &out
 		var exit *exec.ExitError
 		require.ErrorAs(t, cmd.Run(), &exit)
@@ -59,13 +54,8 @@ func TestCommandRunsWithServersThatEndWithIt(t *testing.T) {
 	})
 	for name, sig := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT} {
 		t.Run(name+" ends the command and the servers", func(t *testing.T) {
-			cmd := exec.Command(
-				program,
-				"--",
-				"sh",
-				"-c",
-				`trap 'exit 9' TERM INT; echo ready; while :; do sleep 0.05; done`,
-			)
+			cmd := exec.Command(program, "--", "sh", "-c",
+				`trap 'exit 9' TERM INT; echo ready; while :; do sleep 0.05; done`)
 			cmd.Env = env
 			out, err := cmd.StdoutPipe()
 			require.NoError(t, err)

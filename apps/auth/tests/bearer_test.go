@@ -210,12 +210,8 @@ func TestMissingEmailIsReadFromUserinfo(t *testing.T) {
 	for range 3 {
 		who, err := h.bearer(bare)
 		require.NoError(t, err)
-		require.Equal(
-			t,
-			[]string{"customer"},
-			who.GetRoles(),
-			"a token has only the roles in its claims, at every call",
-		)
+		require.Equal(t, []string{"customer"}, who.GetRoles(),
+			"a token has only the roles in its claims, at every call")
 	}
 	require.Equal(t, int32(1), p.userinfoAsked.Load())
 	require.Equal(t, "ann@example.com", h.users.ensured()[0].GetEmail())

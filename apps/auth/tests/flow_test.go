@@ -36,10 +36,8 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 	t.Cleanup(site.Close)
 	var callback *url.URL
 	mux.HandleFunc("/auth/login", func(w http.ResponseWriter, r *http.Request) {
-		res, err := h.auth.BeginLogin(
-			r.Context(),
-			&authv1.BeginLoginRequest{ReturnTo: "/welcome", RedirectUri: site.URL + "/auth/callback"},
-		)
+		res, err := h.auth.BeginLogin(r.Context(),
+			&authv1.BeginLoginRequest{ReturnTo: "/welcome", RedirectUri: site.URL + "/auth/callback"})
 		if err != nil {
 			http.Error(w, err.Error(), errs.CodeOf(err).HTTPStatus())
 			return
@@ -119,10 +117,8 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 	require.Equal(t, who.GetSubjectId(), again.GetSubjectId())
 	require.Equal(t, []string{"customer", "operator"}, again.GetRoles())
 
-	out, err := h.auth.Logout(
-		t.Context(),
-		&authv1.LogoutRequest{SessionId: sessionID, Everywhere: true, PostLogoutRedirectUri: site.URL + "/welcome"},
-	)
+	out, err := h.auth.Logout(t.Context(),
+		&authv1.LogoutRequest{SessionId: sessionID, Everywhere: true, PostLogoutRedirectUri: site.URL + "/welcome"})
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(out.GetEndSessionUrl(), provider.Issuer()))
 	page, html = read(browser.Get(out.GetEndSessionUrl()))

@@ -132,12 +132,8 @@ func TestReturnToIsALocalPath(t *testing.T) {
 		res, err := h.complete(begun.GetLoginCookie(), code, state, "")
 		require.NoError(t, err)
 		require.Equal(t, want, res.GetReturnTo(), "%q", in)
-		require.Less(
-			t,
-			len(begun.GetLoginCookie()),
-			3800,
-			"a cookie has at most 4096 bytes, name and attributes included",
-		)
+		require.Less(t, len(begun.GetLoginCookie()), 3800,
+			"a cookie has at most 4096 bytes, name and attributes included")
 	}
 	_, err := h.auth.BeginLogin(t.Context(), &authv1.BeginLoginRequest{RedirectUri: "javascript:alert(1)"})
 	requireCode(t, errs.Invalid, err)

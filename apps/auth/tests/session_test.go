@@ -27,11 +27,9 @@ func (h *harness) logout(sessionID string, everywhere bool) error {
 		&authv1.LogoutRequest{SessionId: sessionID, Everywhere: everywhere, PostLogoutRedirectUri: "http://souk.test/"},
 	)
 	if err == nil {
-		require.Equal(
-			h.t,
+		require.Equal(h.t,
 			h.provider.URL+"/end?client_id="+clientID+"&post_logout_redirect_uri=http%3A%2F%2Fsouk.test%2F",
-			res.GetEndSessionUrl(),
-		)
+			res.GetEndSessionUrl())
 	}
 	return err
 }
@@ -165,11 +163,8 @@ func TestLogoutEndsSessionWithoutProvider(t *testing.T) {
 	require.Empty(t, logout(restarted, a, false, home))
 	h.provider.down.Store(false)
 	h.clock.Advance(2 * time.Second)
-	require.Equal(
-		t,
-		h.provider.URL+"/end?client_id="+clientID+"&post_logout_redirect_uri=http%3A%2F%2Fsouk.test%2F",
-		logout(restarted, c, false, home),
-	)
+	require.Equal(t, h.provider.URL+"/end?client_id="+clientID+"&post_logout_redirect_uri=http%3A%2F%2Fsouk.test%2F",
+		logout(restarted, c, false, home))
 	require.Equal(t, h.provider.URL+"/end?client_id="+clientID, logout(restarted, d, true, ""))
 	for _, id := range []string{a, c, d} {
 		_, err := h.session(id)
@@ -302,10 +297,8 @@ func TestConcurrentCallsShareOneFetchOfKeys(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			_, err := h.auth.Authenticate(
-				context.Background(),
-				&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: sessionID}},
-			)
+			_, err := h.auth.Authenticate(context.Background(),
+				&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: sessionID}})
 			if err != nil {
 				t.Error(err)
 			}

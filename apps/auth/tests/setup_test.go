@@ -79,10 +79,8 @@ func (h *harness) second() *harness {
 }
 
 func (h *harness) begin(returnTo string) *authv1.BeginLoginResponse {
-	res, err := h.auth.BeginLogin(
-		h.t.Context(),
-		&authv1.BeginLoginRequest{ReturnTo: returnTo, RedirectUri: redirectURI},
-	)
+	res, err := h.auth.BeginLogin(h.t.Context(),
+		&authv1.BeginLoginRequest{ReturnTo: returnTo, RedirectUri: redirectURI})
 	require.NoError(h.t, err)
 	return res
 }

@@ -174,10 +174,8 @@ func TestShutdownWritesAllCartsBack(t *testing.T) {
 	}
 	h.Stop()
 	var n int
-	require.NoError(
-		t,
-		h.Pool.QueryRow(t.Context(), "select count(*) from cart where owner_id = any($1)", owners).Scan(&n),
-	)
+	require.NoError(t,
+		h.Pool.QueryRow(t.Context(), "select count(*) from cart where owner_id = any($1)", owners).Scan(&n))
 	require.Equal(t, 450, n)
 	require.Zero(t, h.dirty(t))
 }
@@ -289,9 +287,7 @@ func TestCartsInRedisWorkWithoutPostgres(t *testing.T) {
 	_, err := h.carts.WriteBack(t.Context(), true)
 	require.Error(t, err)
 	require.EqualValues(t, 1, h.dirty(t), "it stays dirty")
-	_, err = h.order.RemoveOrdered(
-		t.Context(),
-		&cartv1.RemoveOrderedRequest{OwnerId: id.New(id.User), OrderId: id.New(id.Order)},
-	)
+	_, err = h.order.RemoveOrdered(t.Context(),
+		&cartv1.RemoveOrderedRequest{OwnerId: id.New(id.User), OrderId: id.New(id.Order)})
 	require.Error(t, err)
 }

@@ -273,16 +273,8 @@ func shape(lines []domain.Line) string {
 func describe(ops []*op) string {
 	var b strings.Builder
 	for _, o := range ops {
-		fmt.Fprintf(
-			&b,
-			"%s %s %s %d %s %s:",
-			o.kind,
-			o.owner[:3],
-			o.variant[len(o.variant)-4:],
-			o.n,
-			o.order[len(o.order)-4:],
-			o.err,
-		)
+		fmt.Fprintf(&b, "%s %s %s %d %s %s:", o.kind, o.owner[:3], o.variant[len(o.variant)-4:], o.n,
+			o.order[len(o.order)-4:], o.err)
 		for owner, c := range o.carts {
 			fmt.Fprintf(&b, " %s@%d%s", owner[:3], c.Version%1000, shape(c.Lines))
 		}

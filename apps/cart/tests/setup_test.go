@@ -38,8 +38,7 @@ type catalogue struct {
 
 // BatchGetVariants leaves unknown variants out of the answer.
 func (c *catalogue) BatchGetVariants(
-	_ context.Context,
-	r *productv1.BatchGetVariantsRequest,
+	_ context.Context, r *productv1.BatchGetVariantsRequest,
 ) (*productv1.BatchGetVariantsResponse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -55,13 +55,8 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 		require.Equal(t, http.SameSiteLaxMode, guest.SameSite)
 		require.InDelta(t, 3600, guest.MaxAge, 60)
 
-		res = g.send(
-			http.MethodGet,
-			"/auth/callback?code=c&state=s",
-			"",
-			"Cookie",
-			prefix+"souk_login=login-value; "+prefix+"souk_guest="+guest.Value,
-		)
+		res = g.send(http.MethodGet, "/auth/callback?code=c&state=s", "", "Cookie",
+			prefix+"souk_login=login-value; "+prefix+"souk_guest="+guest.Value)
 		require.Equal(t, http.StatusSeeOther, res.StatusCode, res.body)
 		require.Equal(t, "/orders", res.Header.Get("Location"))
 		require.Equal(t, "login-value", g.auth.complete.GetLoginCookie())
@@ -83,12 +78,8 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 		require.True(t, g.auth.out.GetEverywhere())
 		require.Equal(t, strings.TrimSuffix(public, "/")+"/", g.auth.out.GetPostLogoutRedirectUri())
 		require.Negative(t, cookie(t, res, prefix+"souk_session").MaxAge)
-		require.Equal(
-			t,
-			http.StatusNoContent,
-			g.send(http.MethodPost, "/auth/logout", "").StatusCode,
-			"without a session the browser is already signed out",
-		)
+		require.Equal(t, http.StatusNoContent, g.send(http.MethodPost, "/auth/logout", "").StatusCode,
+			"without a session the browser is already signed out")
 	}
 }
 
@@ -189,21 +180,13 @@ func TestSignInBeginsAtThePublicHost(t *testing.T) {
 		"127.0.0.1:8080": "/auth/login",
 		"internal:9090":  "/auth/login?moved=1", // behind a proxy that does not forward the host: one redirect is enough
 	} {
-		require.Equal(
-			t,
-			"https://id.test/authorize?x=1",
-			g.send(http.MethodGet, target, "", "Host", host).Header.Get("Location"),
-			host,
-		)
+		require.Equal(t, "https://id.test/authorize?x=1",
+			g.send(http.MethodGet, target, "", "Host", host).Header.Get("Location"), host)
 	}
 	for public, host := range map[string]string{"https://souk.test": "Souk.test:443", "http://souk.test:80": "souk.test", "http://127.0.0.1:0": "127.0.0.1:34567"} {
 		g := setup(t, config("public_url", public))
-		require.Equal(
-			t,
-			"https://id.test/authorize?x=1",
-			g.send(http.MethodGet, "/auth/login", "", "Host", host).Header.Get("Location"),
-			public,
-		)
+		require.Equal(t, "https://id.test/authorize?x=1",
+			g.send(http.MethodGet, "/auth/login", "", "Host", host).Header.Get("Location"), public)
 	}
 }
 
@@ -228,12 +211,9 @@ func TestFailedSignInIsAProblem(t *testing.T) {
 	g.auth.err = nil
 	for _, elsewhere := range []string{"https://evil.test/", "//evil.test", `/\evil.test`, ""} {
 		g.auth.returnTo = elsewhere
-		require.Equal(
-			t,
-			"/",
+		require.Equal(t, "/",
 			g.send(http.MethodGet, "/auth/callback?code=c&state=s", "", "Cookie", login).Header.Get("Location"),
-			elsewhere,
-		)
+			elsewhere)
 	}
 }
 
@@ -241,15 +221,8 @@ func TestOnlyAllowedOriginsMayUseCookies(t *testing.T) {
 	t.Parallel()
 	g := setup(t, config("origins", []string{"https://panel.test"}))
 	const body = `{"variantId":"v","quantity":1}`
-	res := g.send(
-		http.MethodOptions,
-		"/v1/cart/items",
-		"",
-		"Origin",
-		"https://panel.test",
-		"Access-Control-Request-Method",
-		"POST",
-	)
+	res := g.send(http.MethodOptions, "/v1/cart/items", "", "Origin", "https://panel.test",
+		"Access-Control-Request-Method", "POST")
 	require.Equal(t, http.StatusNoContent, res.StatusCode)
 	require.Equal(t, "https://panel.test", res.Header.Get("Access-Control-Allow-Origin"))
 	require.Contains(t, res.Header.Get("Access-Control-Allow-Headers"), "Idempotency-Key")
@@ -257,17 +230,8 @@ func TestOnlyAllowedOriginsMayUseCookies(t *testing.T) {
 	require.Equal(t, http.StatusOK, res.StatusCode, res.body)
 	require.Equal(t, "true", res.Header.Get("Access-Control-Allow-Credentials"))
 
-	res = g.send(
-		http.MethodPost,
-		"/v1/cart/items",
-		body,
-		"Origin",
-		"https://evil.test",
-		"Sec-Fetch-Site",
-		"cross-site",
-		"Cookie",
-		"souk_session=live",
-	)
+	res = g.send(http.MethodPost, "/v1/cart/items", body, "Origin", "https://evil.test", "Sec-Fetch-Site",
+		"cross-site", "Cookie", "souk_session=live")
 	res.problem(t, http.StatusForbidden, errs.Forbidden)
 	require.Empty(t, res.Header.Get("Access-Control-Allow-Origin"))
 	res = g.send(http.MethodPost, "/v1/cart/items", body, "Origin", "https://evil.test", "Authorization", asUser)
@@ -278,15 +242,8 @@ func TestWebhookIsForwardedByteForByte(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	const raw = " {\"a\" : 1.0 ,\n\t\"b\":\"\\u00e9\"}\r\n"
-	res := g.send(
-		http.MethodPost,
-		"/v1/webhooks/payments/sandbox",
-		raw,
-		"Souk-Sandbox-Signature",
-		"t=1,v1=abc",
-		"Authorization",
-		asUser,
-	)
+	res := g.send(http.MethodPost, "/v1/webhooks/payments/sandbox", raw, "Souk-Sandbox-Signature", "t=1,v1=abc",
+		"Authorization", asUser)
 	require.Equal(t, http.StatusNoContent, res.StatusCode, res.body)
 	require.Equal(t, raw, string(g.payments.notice.GetBody()))
 	require.Equal(t, "t=1,v1=abc", g.payments.notice.GetSignature())
@@ -304,20 +261,13 @@ func TestDocumentationIsServedWithoutOtherSites(t *testing.T) {
 	require.Len(t, policy, 1)
 	require.Contains(t, policy[0], "script-src 'self'")
 	require.NotContains(t, policy[0], "unsafe")
-	require.NotRegexp(
-		t,
-		regexp.MustCompile(`(?i)<script>|<style|\son\w+=|https?://`),
-		page.body,
-		"nothing inline, nothing from other sites",
-	)
+	require.NotRegexp(t, regexp.MustCompile(`(?i)<script>|<style|\son\w+=|https?://`), page.body,
+		"nothing inline, nothing from other sites")
 	for _, m := range regexp.MustCompile(`(?:src|href)="(/[^"]+)"`).FindAllStringSubmatch(page.body, -1) {
 		require.Equal(t, http.StatusOK, g.send(http.MethodGet, m[1], "").StatusCode, m[1])
 	}
-	require.Equal(
-		t,
-		"text/javascript; charset=utf-8",
-		g.send(http.MethodGet, "/docs/docs.js", "").Header.Get("Content-Type"),
-	)
+	require.Equal(t, "text/javascript; charset=utf-8",
+		g.send(http.MethodGet, "/docs/docs.js", "").Header.Get("Content-Type"))
 	require.Contains(t, g.send(http.MethodGet, "/openapi.json", "").json(t)["openapi"], "3.1")
 }
 
@@ -365,12 +315,8 @@ func TestDevPathsAreForwarded(t *testing.T) {
 	res := g.send(http.MethodGet, "/dev/mail", "")
 	require.Equal(t, "tools: /dev/mail", res.body)
 	require.Len(t, res.Header.Values("X-Request-Id"), 1)
-	require.Equal(
-		t,
-		http.StatusAccepted,
-		g.send(http.MethodGet, "/dev/early", "").StatusCode,
-		"an early hint is not the answer",
-	)
+	require.Equal(t, http.StatusAccepted, g.send(http.MethodGet, "/dev/early", "").StatusCode,
+		"an early hint is not the answer")
 	tools.Close()
 	g.send(http.MethodGet, "/dev/mail", "").problem(t, http.StatusServiceUnavailable, errs.Unavailable)
 }

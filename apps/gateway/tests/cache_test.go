@@ -40,11 +40,8 @@ func TestPublicAnswersAreCached(t *testing.T) {
 	mine := g.send(http.MethodGet, path, "", "Authorization", asUser)
 	require.Equal(t, "private, no-cache", mine.Header.Get("Cache-Control"))
 	require.Equal(t, first.body, mine.body)
-	require.Equal(
-		t,
-		http.StatusNotModified,
-		g.send(http.MethodGet, path, "", "Authorization", asUser, "If-None-Match", etag).StatusCode,
-	)
+	require.Equal(t, http.StatusNotModified,
+		g.send(http.MethodGet, path, "", "Authorization", asUser, "If-None-Match", etag).StatusCode)
 	require.Equal(t, 1, g.products.calls, "all callers get public answers from the cache")
 
 	g.products.answerWith(func(_ context.Context, id string) (*productv1.Product, error) {

@@ -25,16 +25,10 @@ func TestIdempotencyKeyReplaysTheFirstAnswer(t *testing.T) {
 		}
 		return g.send(http.MethodPost, "/v1/checkout", body, header...)
 	}
-	require.Equal(
-		t,
-		"Idempotency-Key",
-		field(t, checkout("", checkoutBody).problem(t, http.StatusBadRequest, errs.Invalid)),
-	)
-	require.Equal(
-		t,
-		"Idempotency-Key",
-		field(t, checkout(strings.Repeat("k", 256), checkoutBody).problem(t, http.StatusBadRequest, errs.Invalid)),
-	)
+	require.Equal(t, "Idempotency-Key",
+		field(t, checkout("", checkoutBody).problem(t, http.StatusBadRequest, errs.Invalid)))
+	require.Equal(t, "Idempotency-Key",
+		field(t, checkout(strings.Repeat("k", 256), checkoutBody).problem(t, http.StatusBadRequest, errs.Invalid)))
 
 	key := rand.Text()
 	first := checkout(key, checkoutBody)
@@ -49,19 +43,11 @@ func TestIdempotencyKeyReplaysTheFirstAnswer(t *testing.T) {
 	require.Equal(t, "no-store", again.Header.Get("Cache-Control"))
 	require.Equal(t, 1, g.orders.count())
 	checkout(
-		key,
-		strings.ReplaceAll(checkoutBody, "tok_ok", "tok_declined"),
+		key, strings.ReplaceAll(checkoutBody, "tok_ok", "tok_declined"),
 	).problem(t, http.StatusUnprocessableEntity, errs.IdempotencyMismatch)
 
-	other := g.send(
-		http.MethodPost,
-		"/v1/checkout",
-		checkoutBody,
-		"Authorization",
-		"Bearer user-usr_2",
-		"Idempotency-Key",
-		key,
-	)
+	other := g.send(http.MethodPost, "/v1/checkout", checkoutBody, "Authorization", "Bearer user-usr_2",
+		"Idempotency-Key", key)
 	require.Equal(t, http.StatusCreated, other.StatusCode)
 	require.Empty(t, other.Header.Get("Idempotent-Replayed"), "keys are scoped to the caller")
 	g.send(http.MethodPost, "/v1/checkout", checkoutBody, "Idempotency-Key", key).
@@ -112,15 +98,8 @@ func TestOneOfHundredRequestsWithOneKeyRuns(t *testing.T) {
 	refused.Add(99)
 	for range 100 {
 		all.Go(func() {
-			res := g.send(
-				http.MethodPost,
-				"/v1/checkout",
-				checkoutBody,
-				"Authorization",
-				asUser,
-				"Idempotency-Key",
-				key,
-			)
+			res := g.send(http.MethodPost, "/v1/checkout", checkoutBody, "Authorization", asUser, "Idempotency-Key",
+				key)
 			mu.Lock()
 			codes[res.StatusCode]++
 			mu.Unlock()

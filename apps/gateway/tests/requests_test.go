@@ -38,13 +38,9 @@ func TestRoutesReachTheirMethod(t *testing.T) {
 	require.Equal(t, "lamp", g.products.search.GetQuery())
 	require.EqualValues(t, 5, g.products.search.GetPageSize())
 
-	res = g.send(
-		http.MethodPost,
-		"/v1/shops/shp_1/products",
-		`{"title":"A lamp","variants":[{"sku":"A","price":{"currencyCode":"BRL","amount":"1.00"}}]}`,
-		"Authorization",
-		asUser,
-	)
+	res = g.send(http.MethodPost, "/v1/shops/shp_1/products",
+		`{"title":"A lamp","variants":[{"sku":"A","price":{"currencyCode":"BRL","amount":"1.00"}}]}`, "Authorization",
+		asUser)
 	require.Equal(t, http.StatusCreated, res.StatusCode, res.body)
 	require.Equal(t, "/v1/products/prd_new", res.Header.Get("Location"))
 	require.Equal(t, "shp_1", g.products.made.GetShopId())
@@ -169,12 +165,8 @@ func TestInvalidQueryNamesTheField(t *testing.T) {
 		p := g.send(http.MethodGet, "/v1/products?"+query, "").problem(t, http.StatusBadRequest, errs.Invalid)
 		require.Equal(t, want, field(t, p), query)
 	}
-	require.Equal(
-		t,
-		http.StatusOK,
-		g.send(http.MethodGet, "/v1/products?pageSize=1000000", "").StatusCode,
-		"coerced by the service",
-	)
+	require.Equal(t, http.StatusOK, g.send(http.MethodGet, "/v1/products?pageSize=1000000", "").StatusCode,
+		"coerced by the service")
 	g.send(http.MethodGet, "/v1/products?query=%zz", "").problem(t, http.StatusBadRequest, errs.Invalid)
 	g.send(http.MethodGet, "/v1/products?query=%ff%fe", "").problem(t, http.StatusBadRequest, errs.Invalid)
 }
@@ -270,13 +262,9 @@ func TestMarkupIsReturnedAsText(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	const nasty = `<script>alert(1)</script>'; drop table product; -- \"é 🛒`
-	res := g.send(
-		http.MethodPost,
-		"/v1/shops/shp_1/products",
+	res := g.send(http.MethodPost, "/v1/shops/shp_1/products",
 		`{"title":"`+nasty+`","variants":[{"sku":"A","price":{"currencyCode":"BRL","amount":"1.00"}}]}`,
-		"Authorization",
-		asUser,
-	)
+		"Authorization", asUser)
 	require.Equal(t, http.StatusCreated, res.StatusCode, res.body)
 	require.Equal(t, "application/json", res.Header.Get("Content-Type"))
 	require.Equal(t, "nosniff", res.Header.Get("X-Content-Type-Options"))
@@ -330,15 +318,8 @@ func TestTraceOfTheCallerIsJoined(t *testing.T) {
 	g := setup(t)
 	const id = "0af7651916cd43dd8448eb211c80319c"
 	for _, path := range []string{"/v1/cart", "/v1/nothing", "/v1/products/4111111111111111"} {
-		res := g.send(
-			http.MethodGet,
-			path,
-			"",
-			"Traceparent",
-			"00-"+id+"-b7ad6b7169203331-01",
-			"X-Request-Id",
-			"my-request-1",
-		)
+		res := g.send(http.MethodGet, path, "", "Traceparent", "00-"+id+"-b7ad6b7169203331-01", "X-Request-Id",
+			"my-request-1")
 		require.Equal(t, id, res.json(t)["traceId"], path)
 		require.Equal(t, "my-request-1", res.Header.Get("X-Request-Id"))
 	}
@@ -364,17 +345,8 @@ func TestRefusalsOfOtherOriginsAreCounted(t *testing.T) {
 			g := setup(t, moduletest.Redis(redistest.Private(t).Addr()), config(limit, twoAtOnce))
 			codes := map[int]int{}
 			for range 5 {
-				res := g.send(
-					http.MethodPost,
-					"/v1/cart/items",
-					`{}`,
-					"Origin",
-					"https://evil.test",
-					"Sec-Fetch-Site",
-					"cross-site",
-					"Cookie",
-					cookie,
-				)
+				res := g.send(http.MethodPost, "/v1/cart/items", `{}`, "Origin", "https://evil.test",
+					"Sec-Fetch-Site", "cross-site", "Cookie", cookie)
 				codes[res.StatusCode]++
 			}
 			require.GreaterOrEqual(t, codes[http.StatusForbidden], 2)
@@ -400,10 +372,7 @@ func TestRateLimitIsSharedAndAnswers429(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, codes[http.StatusTooManyRequests], 2)
 	require.GreaterOrEqual(t, codes[http.StatusOK], 2)
-	require.Equal(
-		t,
-		http.StatusOK,
+	require.Equal(t, http.StatusOK,
 		g.send(http.MethodGet, "/v1/cart", "", "Authorization", "Bearer user-usr_2").StatusCode,
-		"others are not limited",
-	)
+		"others are not limited")
 }

@@ -65,16 +65,12 @@ func setup(t testing.TB, opts ...moduletest.Option) *gateway {
 			"caller_rate": map[string]any{"per_second": 0}, "address_rate": map[string]any{"per_second": 0},
 		}),
 		moduletest.Fake("auth", func(r grpc.ServiceRegistrar) { authv1.RegisterAuthServiceServer(r, g.auth) }),
-		moduletest.Fake(
-			"product",
-			func(r grpc.ServiceRegistrar) { productv1.RegisterProductServiceServer(r, g.products) },
-		),
+		moduletest.Fake("product",
+			func(r grpc.ServiceRegistrar) { productv1.RegisterProductServiceServer(r, g.products) }),
 		moduletest.Fake("cart", func(r grpc.ServiceRegistrar) { cartv1.RegisterCartServiceServer(r, g.carts) }),
 		moduletest.Fake("order", func(r grpc.ServiceRegistrar) { orderv1.RegisterOrderServiceServer(r, g.orders) }),
-		moduletest.Fake(
-			"payment",
-			func(r grpc.ServiceRegistrar) { paymentv1.RegisterPaymentServiceServer(r, g.payments) },
-		),
+		moduletest.Fake("payment",
+			func(r grpc.ServiceRegistrar) { paymentv1.RegisterPaymentServiceServer(r, g.payments) }),
 	}, opts...)...)
 	g.url = urlOf(t, g.Service)
 	return g
@@ -241,8 +237,7 @@ type products struct {
 }
 
 func (p *products) GetProduct(
-	ctx context.Context,
-	r *productv1.GetProductRequest,
+	ctx context.Context, r *productv1.GetProductRequest,
 ) (*productv1.GetProductResponse, error) {
 	p.mu.Lock()
 	p.calls++
@@ -262,8 +257,7 @@ func (p *products) answerWith(get func(context.Context, string) (*productv1.Prod
 }
 
 func (p *products) SearchProducts(
-	_ context.Context,
-	r *productv1.SearchProductsRequest,
+	_ context.Context, r *productv1.SearchProductsRequest,
 ) (*productv1.SearchProductsResponse, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -272,8 +266,7 @@ func (p *products) SearchProducts(
 }
 
 func (p *products) CreateProduct(
-	_ context.Context,
-	r *productv1.CreateProductRequest,
+	_ context.Context, r *productv1.CreateProductRequest,
 ) (*productv1.CreateProductResponse, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -339,8 +332,7 @@ type payments struct {
 }
 
 func (p *payments) ReceiveWebhook(
-	ctx context.Context,
-	r *paymentv1.ReceiveWebhookRequest,
+	ctx context.Context, r *paymentv1.ReceiveWebhookRequest,
 ) (*paymentv1.ReceiveWebhookResponse, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

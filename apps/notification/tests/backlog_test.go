@@ -41,9 +41,7 @@ type backlog struct {
 func (b *backlog) add(n int) {
 	for i := range n {
 		b.due = append(b.due, domain.Mail{
-			ID: "ntf_" + strconv.Itoa(
-				i,
-			),
+			ID:        "ntf_" + strconv.Itoa(i),
 			Kind:      domain.OrderConfirmed,
 			OrderID:   "ord_" + strconv.Itoa(i),
 			CreatedAt: time.Now(),
@@ -178,9 +176,7 @@ func run(s *service.Sender) (stop func()) {
 type guestOrders struct{ err atomic.Pointer[errs.Error] }
 
 func (o *guestOrders) GetOrderForNotice(
-	_ context.Context,
-	r *orderv1.GetOrderForNoticeRequest,
-	_ ...grpc.CallOption,
+	_ context.Context, r *orderv1.GetOrderForNoticeRequest, _ ...grpc.CallOption,
 ) (*orderv1.GetOrderForNoticeResponse, error) {
 	if err := o.err.Load(); err != nil {
 		return nil, err

@@ -52,10 +52,8 @@ func TestConfirmationIsSent(t *testing.T) {
 	require.EqualValues(t, 1, h.Metric("mail_sent_total"))
 	var payload []byte
 	var subject, typ string
-	require.NoError(
-		t,
-		h.Pool.QueryRow(t.Context(), "select subject, type, payload from outbox").Scan(&subject, &typ, &payload),
-	)
+	require.NoError(t,
+		h.Pool.QueryRow(t.Context(), "select subject, type, payload from outbox").Scan(&subject, &typ, &payload))
 	require.Equal(t, service.SubjectSent, subject)
 	var sent notificationv1.NotificationSent
 	require.NoError(t, event.Event{Type: typ, Payload: payload}.Decode(&sent))
@@ -70,11 +68,8 @@ func TestCancellationIsSentOnlyForConfirmedOrders(t *testing.T) {
 	h.Deliver(
 		"order",
 		h.event("evt.order.cancelled", never, &orderv1.OrderCancelled{OrderId: never, Reason: "out_of_stock"}),
-		h.event(
-			"evt.order.cancelled",
-			order,
-			&orderv1.OrderCancelled{OrderId: order, Reason: "customer", WasConfirmed: true},
-		),
+		h.event("evt.order.cancelled", order,
+			&orderv1.OrderCancelled{OrderId: order, Reason: "customer", WasConfirmed: true}),
 	)
 	h.state(order, "sent")
 	require.Len(t, h.sink.Messages(), 1)

@@ -215,10 +215,8 @@ func (s *sender) outages() (away, back func()) {
 	t.Cleanup(func() { require.NoError(t, server.Close(context.Background())) })
 	name := s.pool.Config().ConnConfig.Database
 	accept := func(yes string) {
-		_, err := server.Exec(
-			context.Background(),
-			"alter database "+pgx.Identifier{name}.Sanitize()+" allow_connections "+yes,
-		)
+		_, err := server.Exec(context.Background(),
+			"alter database "+pgx.Identifier{name}.Sanitize()+" allow_connections "+yes)
 		if err != nil {
 			t.Errorf("allow_connections %s: %v", yes, err)
 		}
@@ -226,9 +224,7 @@ func (s *sender) outages() (away, back func()) {
 	away = func() {
 		accept("false")
 		if _, err := server.Exec(
-			context.Background(),
-			"select pg_terminate_backend(pid) from pg_stat_activity where datname = $1",
-			name,
+			context.Background(), "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name,
 		); err != nil {
 			t.Errorf("end all sessions: %v", err)
 		}

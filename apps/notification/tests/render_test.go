@@ -103,12 +103,8 @@ func TestRenderedMailsArriveUnchanged(t *testing.T) {
 		Shipping: money.New(0, "BRL").ToProto(), Tax: money.New(0, "BRL").ToProto(),
 		Total: money.New(5298, "BRL").ToProto(),
 		ShopOrders: []*orderv1.ShopOrder{{ShopName: "Aurora & Söhne", Items: []*orderv1.OrderItem{
-			item(
-				2,
-				3980,
-				"<b>chá</b> 100 %s = nice, and a title that is longer than a line of a mail may be",
-				map[string]string{"Size": "M", "Color": `"red"`},
-			),
+			item(2, 3980, "<b>chá</b> 100 %s = nice, and a title that is longer than a line of a mail may be",
+				map[string]string{"Size": "M", "Color": `"red"`}),
 			item(1, 1418, ".dot", nil),
 		}}},
 		ShippingAddress: &orderv1.ShippingAddress{

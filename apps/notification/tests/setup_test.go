@@ -38,8 +38,7 @@ type others struct {
 
 // GetOrderForNotice answers as the order service does.
 func (o *others) GetOrderForNotice(
-	_ context.Context,
-	r *orderv1.GetOrderForNoticeRequest,
+	_ context.Context, r *orderv1.GetOrderForNoticeRequest,
 ) (*orderv1.GetOrderForNoticeResponse, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -54,8 +53,7 @@ func (o *others) GetOrderForNotice(
 
 // BatchGetUsers answers as the user service does.
 func (o *others) BatchGetUsers(
-	_ context.Context,
-	r *userv1.BatchGetUsersRequest,
+	_ context.Context, r *userv1.BatchGetUsersRequest,
 ) (*userv1.BatchGetUsersResponse, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -123,10 +123,8 @@ func TestConnectionsAreReused(t *testing.T) {
 		t.Helper()
 		require.NoError(
 			t,
-			post.Send(
-				t.Context(),
-				domain.Message{To: "zoe@example.com", Data: []byte("Subject: hello\r\n\r\nhello\r\n")},
-			),
+			post.Send(t.Context(),
+				domain.Message{To: "zoe@example.com", Data: []byte("Subject: hello\r\n\r\nhello\r\n")}),
 		)
 	}
 	for range 5 {
@@ -142,10 +140,8 @@ func TestConnectionsAreReused(t *testing.T) {
 	errors := make([]error, 8)
 	for i := range errors {
 		wg.Go(func() {
-			errors[i] = post.Send(
-				t.Context(),
-				domain.Message{To: fmt.Sprintf("zoe%d@example.com", i), Data: []byte("\r\nhello\r\n")},
-			)
+			errors[i] = post.Send(t.Context(),
+				domain.Message{To: fmt.Sprintf("zoe%d@example.com", i), Data: []byte("\r\nhello\r\n")})
 		})
 	}
 	wg.Wait()
@@ -272,15 +268,10 @@ func TestAddressWithLineBreakIsRefused(t *testing.T) {
 	server := count(t, nil)
 	post := &repository.SMTP{Addr: server.Addr().String(), TLS: repository.TLSNone, From: "shop@souk.example"}
 	t.Cleanup(post.Close)
-	err := post.Send(
-		t.Context(),
-		domain.Message{To: "zoe@example.com>\r\nRCPT TO:<everybody@example.com", Data: []byte("\r\n")},
-	)
-	require.Equal(
-		t,
-		domain.Failure{Reason: "smtp: an address has a line break", Permanent: true},
-		domain.FailureOf(err, ""),
-	)
+	err := post.Send(t.Context(),
+		domain.Message{To: "zoe@example.com>\r\nRCPT TO:<everybody@example.com", Data: []byte("\r\n")})
+	require.Equal(t, domain.Failure{Reason: "smtp: an address has a line break", Permanent: true},
+		domain.FailureOf(err, ""))
 }
 
 // mailbox keeps the mails that it gets.

@@ -2,10 +2,16 @@
 with parts as (
     select order_id, count(*) as n, sum(subtotal) as subtotal, sum(discount) as discount, sum(shipping) as shipping,
            sum(tax) as tax, sum(total) as total, bool_and(status in ('shipped', 'delivered')) as shipped, bool_and(status = 'delivered') as delivered,
-           bool_and(status = 'pending') as pending, bool_and(status = 'cancelled') as cancelled, bool_or(status in ('pending', 'cancelled')) as odd
+           bool_and(status = 'pending') as pending, bool_and(status = 'cancelled') as cancelled, bool_or(status in ('pending', 'cancelled')) as odd,
+           count(*) filter (where status in ('shipped', 'delivered')) as n_shipped, count(*) filter (where status = 'delivered') as n_delivered
     from shop_order group by order_id
 ), lines as (
     select shop_order_id, sum(line_total) as subtotal from order_item group by shop_order_id
+), events as (
+    select aggregate_id, array[count(*) filter (where subject = 'evt.order.created'), count(*) filter (where subject = 'evt.order.confirmed'),
+           count(*) filter (where subject = 'evt.order.shipped'), count(*) filter (where subject = 'evt.order.delivered'),
+           count(*) filter (where subject = 'evt.order.cancelled')] as n
+    from outbox group by aggregate_id
 ), checks as (
     select 'orders add up to their parts' as name, o.id,
            p.n is null or o.subtotal <> p.subtotal or o.discount <> p.discount or o.shipping <> p.shipping or o.tax <> p.tax or o.total <> p.total as wrong
@@ -28,6 +34,12 @@ with parts as (
     union all
     select 'refused checkouts are not paid for', o.id, o.payment_status not in ('pending', 'failed', 'voided')
     from orders o where o.status = 'cancelled' and o.confirmed_at is null
+    union all
+    -- Published events are deleted after a week, so an old order may lack some.
+    select 'every change of an order appended its event once', o.id,
+           exists (select from unnest(e.n, array[1, (o.confirmed_at is not null)::int, p.n_shipped, p.n_delivered, (o.status = 'cancelled')::int]) as c (n, want)
+               where coalesce(c.n, 0) > c.want or coalesce(c.n, 0) < c.want and o.placed_at > now() - interval '6 days')
+    from orders o join parts p on p.order_id = o.id left join events e on e.aggregate_id = o.id
     union all
     select 'no saga is parked', s.id, s.state = 'parked' from saga s
 )

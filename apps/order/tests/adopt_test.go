@@ -41,10 +41,8 @@ func TestAdoptTransfersAGuestsOrders(t *testing.T) {
 		_, err := h.auth.AdoptOrders(t.Context(), &orderv1.AdoptOrdersRequest{GuestId: guest.ID, UserId: member.ID})
 		return err
 	}
-	h.fail["AdoptPayments"] = slices.Repeat(
-		[]error{errs.New(errs.Unavailable, "away")},
-		9,
-	) // three calls, three attempts each
+	h.fail["AdoptPayments"] = slices.Repeat([]error{errs.New(errs.Unavailable, "away")},
+		9) // three calls, three attempts each
 	require.Equal(t, errs.Unavailable, errs.CodeOf(adopt()))
 	require.Empty(t, h.fail["AdoptPayments"])
 	ids := func(a identity.Actor) (out []string) {

@@ -118,8 +118,7 @@ func (f *fakes) GetLines(_ context.Context, r *cartv1.GetLinesRequest) (*cartv1.
 }
 
 func (f *fakes) RemoveOrdered(
-	_ context.Context,
-	r *cartv1.RemoveOrderedRequest,
+	_ context.Context, r *cartv1.RemoveOrderedRequest,
 ) (*cartv1.RemoveOrderedResponse, error) {
 	if err := f.enter("RemoveOrdered"); err != nil {
 		return nil, err
@@ -134,8 +133,7 @@ func (f *fakes) RemoveOrdered(
 }
 
 func (f *fakes) BatchGetVariants(
-	_ context.Context,
-	r *productv1.BatchGetVariantsRequest,
+	_ context.Context, r *productv1.BatchGetVariantsRequest,
 ) (*productv1.BatchGetVariantsResponse, error) {
 	if err := f.enter("BatchGetVariants"); err != nil {
 		return nil, err
@@ -153,8 +151,7 @@ func (f *fakes) BatchGetVariants(
 }
 
 func (f *fakes) ReserveInventory(
-	_ context.Context,
-	r *productv1.ReserveInventoryRequest,
+	_ context.Context, r *productv1.ReserveInventoryRequest,
 ) (*productv1.ReserveInventoryResponse, error) {
 	if err := f.enter("ReserveInventory"); err != nil {
 		return nil, err
@@ -180,8 +177,7 @@ func (f *fakes) ReserveInventory(
 }
 
 func (f *fakes) ReleaseInventory(
-	_ context.Context,
-	r *productv1.ReleaseInventoryRequest,
+	_ context.Context, r *productv1.ReleaseInventoryRequest,
 ) (*productv1.ReleaseInventoryResponse, error) {
 	if err := f.enter("ReleaseInventory"); err != nil {
 		return nil, err
@@ -197,8 +193,7 @@ func (f *fakes) ReleaseInventory(
 }
 
 func (f *fakes) CommitInventory(
-	_ context.Context,
-	r *productv1.CommitInventoryRequest,
+	_ context.Context, r *productv1.CommitInventoryRequest,
 ) (*productv1.CommitInventoryResponse, error) {
 	if err := f.enter("CommitInventory"); err != nil {
 		return nil, err
@@ -216,8 +211,7 @@ func (f *fakes) CommitInventory(
 }
 
 func (f *fakes) RestockInventory(
-	_ context.Context,
-	r *productv1.RestockInventoryRequest,
+	_ context.Context, r *productv1.RestockInventoryRequest,
 ) (*productv1.RestockInventoryResponse, error) {
 	if err := f.enter("RestockInventory"); err != nil {
 		return nil, err
@@ -296,8 +290,7 @@ func (f *fakes) Void(_ context.Context, r *paymentv1.VoidRequest) (*paymentv1.Vo
 }
 
 func (f *fakes) AdoptPayments(
-	_ context.Context,
-	r *paymentv1.AdoptPaymentsRequest,
+	_ context.Context, r *paymentv1.AdoptPaymentsRequest,
 ) (*paymentv1.AdoptPaymentsResponse, error) {
 	if err := f.enter("AdoptPayments"); err != nil {
 		return nil, err
@@ -323,8 +316,7 @@ func (f *fakes) Refund(_ context.Context, r *paymentv1.RefundRequest) (*paymentv
 }
 
 func (f *fakes) CheckMembership(
-	_ context.Context,
-	r *shopv1.CheckMembershipRequest,
+	_ context.Context, r *shopv1.CheckMembershipRequest,
 ) (*shopv1.CheckMembershipResponse, error) {
 	if err := f.enter("CheckMembership"); err != nil {
 		return nil, err

@@ -23,10 +23,8 @@ func (h *harness) cancel(c identity.Actor, orderID string) (*orderv1.Order, erro
 }
 
 func (h *harness) ship(a identity.Actor, partID string) (*orderv1.ShopOrder, error) {
-	res, err := h.client.ShipShopOrder(
-		h.As(a),
-		&orderv1.ShipShopOrderRequest{Id: partID, Carrier: "Correios", TrackingNumber: "BR 1"},
-	)
+	res, err := h.client.ShipShopOrder(h.As(a),
+		&orderv1.ShipShopOrderRequest{Id: partID, Carrier: "Correios", TrackingNumber: "BR 1"})
 	return res.GetShopOrder(), err
 }
 
@@ -311,17 +309,13 @@ func TestListsReturnOrdersNewestFirst(t *testing.T) {
 	require.Len(t, shop.GetShopOrders(), 3)
 	require.Equal(t, placed[0], shop.GetShopOrders()[0].GetOrderId())
 	require.Equal(t, "Ana <script>", shop.GetShopOrders()[0].GetShippingAddress().GetName())
-	rest, err := h.client.ListShopOrders(
-		h.As(seller),
-		&orderv1.ListShopOrdersRequest{ShopId: "shp_1", PageSize: 3, PageToken: shop.GetNextPageToken()},
-	)
+	rest, err := h.client.ListShopOrders(h.As(seller),
+		&orderv1.ListShopOrdersRequest{ShopId: "shp_1", PageSize: 3, PageToken: shop.GetNextPageToken()})
 	require.NoError(t, err)
 	require.Len(t, rest.GetShopOrders(), 2)
 	require.Empty(t, rest.GetNextPageToken())
-	none, err := h.client.ListShopOrders(
-		h.As(operator()),
-		&orderv1.ListShopOrdersRequest{ShopId: "shp_1", Status: "shipped"},
-	)
+	none, err := h.client.ListShopOrders(h.As(operator()),
+		&orderv1.ListShopOrdersRequest{ShopId: "shp_1", Status: "shipped"})
 	require.NoError(t, err)
 	require.Empty(t, none.GetShopOrders())
 	_, err = h.client.ListShopOrders(h.As(c), &orderv1.ListShopOrdersRequest{ShopId: "shp_1"})
@@ -373,11 +367,8 @@ func TestPaymentEventsUpdateTheOrder(t *testing.T) {
 	c = h.newCustomer()
 	o = h.confirmedOrder(c)
 	other := h.confirmedOrder(h.newCustomer())
-	h.handle(
-		h.paymentEvent(o.GetId(), "captured", 3),
-		h.paymentEvent(other.GetId(), "captured", 3),
-		h.paymentEvent(o.GetId(), "refunded", 4),
-	)
+	h.handle(h.paymentEvent(o.GetId(), "captured", 3), h.paymentEvent(other.GetId(), "captured", 3),
+		h.paymentEvent(o.GetId(), "refunded", 4))
 	require.Equal(t, "refunded", status(), "the newest of several events is applied")
 	h.handle(h.paymentEvent(o.GetId(), "captured", 3))
 	require.Equal(t, "refunded", status())
@@ -409,10 +400,8 @@ func TestShopSeesTheAddressOnlyAfterConfirmation(t *testing.T) {
 	}()
 	waittest.Receive(t, waiting)
 	list := func(status string) *orderv1.ShopOrder {
-		res, err := h.client.ListShopOrders(
-			h.As(operator()),
-			&orderv1.ListShopOrdersRequest{ShopId: "shp_1", Status: status},
-		)
+		res, err := h.client.ListShopOrders(h.As(operator()),
+			&orderv1.ListShopOrdersRequest{ShopId: "shp_1", Status: status})
 		require.NoError(t, err)
 		require.Len(t, res.GetShopOrders(), 1)
 		return res.GetShopOrders()[0]

@@ -114,14 +114,8 @@ func TestCancellationsLockOrdersByID(t *testing.T) {
 		for _, orderID := range []string{second, first} {
 			step := h.store.CancelStep("finish", func(*saga.Run) (domain.Cancellation, event.Event, error) {
 				now := time.Now()
-				e, err := event.New(
-					context.Background(),
-					"evt.order.cancelled",
-					orderID,
-					9,
-					now,
-					&orderv1.OrderCancelled{OrderId: orderID},
-				)
+				e, err := event.New(context.Background(), "evt.order.cancelled", orderID, 9, now,
+					&orderv1.OrderCancelled{OrderId: orderID})
 				return domain.Cancellation{OrderID: orderID, PaymentStatus: "refunded", At: now}, e, err
 			})
 			if err := step.Batch(&saga.Run{}, &b); err != nil {

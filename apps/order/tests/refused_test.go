@@ -111,14 +111,8 @@ func TestOrderWithATakenNumberGetsAnother(t *testing.T) {
 	for i := range o.Parts {
 		o.Parts[i].ID, o.Parts[i].OrderID = id.New(id.ShopOrder), o.ID
 	}
-	created, err := event.New(
-		t.Context(),
-		"evt.order.created",
-		o.ID,
-		1,
-		o.PlacedAt,
-		&orderv1.OrderCreated{OrderId: o.ID},
-	)
+	created, err := event.New(t.Context(), "evt.order.created", o.ID, 1, o.PlacedAt,
+		&orderv1.OrderCreated{OrderId: o.ID})
 	require.NoError(t, err)
 	// The service's runner runs the saga, because the lease of this one expires at once.
 	runner, err := saga.NewRunner(h.Pool, saga.Options{

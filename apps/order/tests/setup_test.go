@@ -88,10 +88,8 @@ func (h *harness) confirmedOrder(c identity.Actor) *orderv1.Order {
 func (h *harness) waitForSagas() {
 	h.t.Helper()
 	waittest.Until(h.t, func() bool {
-		return moduletest.Value[int](
-			h.Service,
-			`select count(*) from saga where state in ('running', 'compensating')`,
-		) == 0
+		return moduletest.Value[int](h.Service,
+			`select count(*) from saga where state in ('running', 'compensating')`) == 0
 	}, "a saga does not end")
 }
 

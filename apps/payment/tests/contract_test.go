@@ -58,21 +58,11 @@ func TestContractAuthorizesCapturesAndRefunds(t *testing.T) {
 	require.Equal(t, errs.NotFound, errs.CodeOf(err), "another user's: %v", err)
 
 	_, err = h.gateway.Authorize(h.AsUser("usr_1"), authorize)
-	require.Contains(
-		t,
-		[]errs.Code{errs.Forbidden, errs.NotFound},
-		errs.CodeOf(err),
-		"only the order service is allowed: %v",
-		err,
-	)
+	require.Contains(t, []errs.Code{errs.Forbidden, errs.NotFound}, errs.CodeOf(err),
+		"only the order service is allowed: %v", err)
 	_, err = h.gateway.Capture(ctx, &paymentv1.CaptureRequest{OrderId: orderID})
-	require.Contains(
-		t,
-		[]errs.Code{errs.Forbidden, errs.NotFound},
-		errs.CodeOf(err),
-		"only the order service is allowed: %v",
-		err,
-	)
+	require.Contains(t, []errs.Code{errs.Forbidden, errs.NotFound}, errs.CodeOf(err),
+		"only the order service is allowed: %v", err)
 	_, err = c.Capture(ctx, &paymentv1.CaptureRequest{OrderId: "ord_none"})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err), "%v", err)
 	for _, amount := range []*moneyv1.Money{nil, {CurrencyCode: "BRL", Amount: "1.5"}, {CurrencyCode: "XXX", Amount: "1.00"}, {CurrencyCode: "BRL", Amount: "1e3"}} {
@@ -113,10 +103,8 @@ func TestSandboxKeepsItsTablesOfAnEarlierRelease(t *testing.T) {
 	require.NotEmpty(t, findings, "payment is checked without a sandbox, too")
 	_, err = pool.Exec(t.Context(), string(tables))
 	require.NoError(t, err)
-	_, err = pool.Exec(
-		t.Context(),
-		`insert into sandbox.charge (key, status, currency, amount) values ('pay_1', 'authorized', 'BRL', 1)`,
-	)
+	_, err = pool.Exec(t.Context(),
+		`insert into sandbox.charge (key, status, currency, amount) values ('pay_1', 'authorized', 'BRL', 1)`)
 	require.NoError(t, err)
 	url := pool.Config().ConnString()
 	require.NoError(t, migration.UpAll(t.Context(), url, set))

@@ -96,9 +96,7 @@ func TestTokenDecidesTheOutcome(t *testing.T) {
 type loseAuthorization struct{ service.Provider }
 
 func (l loseAuthorization) Authorize(
-	ctx context.Context,
-	paymentID, token string,
-	amount money.Money,
+	ctx context.Context, paymentID, token string, amount money.Money,
 ) (domain.Charge, error) {
 	if _, err := l.Provider.Authorize(ctx, paymentID, token, amount); err != nil {
 		return domain.Charge{}, err

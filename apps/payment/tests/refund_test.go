@@ -47,11 +47,9 @@ func TestRefundPaysBackOncePerKey(t *testing.T) {
 	require.True(t, errs.Is(err, errs.NotFound), "%v", err)
 
 	require.Equal(t, books{Status: "captured", Captured: 5398, Refunded: 5398, Entries: 2}, h.books(t, p.GetId()))
-	require.Equal(
-		t,
+	require.Equal(t,
 		[]string{"evt.payment.initiated", "evt.payment.completed", "evt.payment.refunded", "evt.payment.refunded"},
-		h.Events(p.GetId()),
-	)
+		h.Events(p.GetId()))
 	h.clean(t)
 }
 

@@ -70,10 +70,7 @@ func newProcess(t testing.TB, pool *pgxpool.Pool, c clock.Clock, webhookURL stri
 		LostAfter: time.Second, SlowFor: 3 * time.Second, After: p.timers.after,
 	})
 	p.svc = service.New(service.Deps{
-		Store: repository.New(
-			pool,
-			func() {},
-		),
+		Store:           repository.New(pool, func() {}),
 		Breakers:        breaker.NewRegistry(breaker.Options{MinRequests: 1 << 30}, nil),
 		Clock:           c,
 		Logger:          zap.NewNop(),
@@ -93,23 +90,21 @@ type harness struct {
 	order, gateway paymentv1.PaymentServiceClient
 }
 
-// setup starts the service. Its clock stands still, its sandbox answers at once, and its chores run only at the start.
-func setup(t testing.TB, opts ...moduletest.Option) *harness { return setupWebhooks(t, "", opts...) }
-
-// setupWebhooks is setup with a sandbox that posts webhooks to a URL.
-func setupWebhooks(t testing.TB, url string, opts ...moduletest.Option) *harness {
+// setup starts the service. Its clock stands still, and its sandbox answers at once and sends no webhooks. It reconciles
+// and delivers nothing: the harness's process does.
+func setup(t testing.TB, opts ...moduletest.Option) *harness {
 	t.Helper()
 	h := &harness{t: t, clock: clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))}
 	h.Service = moduletest.Start(t, payment.Module, append([]moduletest.Option{
 		moduletest.Clock(h.clock),
 		moduletest.Config(map[string]any{
-			"provider": sandbox.Name, "provider_timeout": "30s", "reconcile": map[string]any{"every": "24h"},
+			"provider": sandbox.Name, "provider_timeout": "30s", "reconcile": map[string]any{"open_for": "87600h"},
 		}),
-		inSandbox(map[string]any{"webhook_url": url}),
+		inSandbox(map[string]any{}),
 	}, opts...)...)
 	h.order = paymentv1.NewPaymentServiceClient(h.Client("order"))
 	h.gateway = paymentv1.NewPaymentServiceClient(h.Client("gateway"))
-	h.process = newProcess(t, h.Pool, h.clock, url)
+	h.process = newProcess(t, h.Pool, h.clock, "")
 	return h
 }
 
@@ -179,9 +174,7 @@ func (h *harness) signed(body []byte) (duplicate bool, err error) {
 
 func request(token string) domain.Request {
 	return domain.Request{
-		OrderID: id.New(
-			id.Order,
-		),
+		OrderID:    id.New(id.Order),
 		CustomerID: "usr_1",
 		Amount:     money.New(5398, "BRL"),
 		Method:     domain.Card,

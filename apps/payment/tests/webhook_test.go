@@ -209,15 +209,16 @@ func TestSandboxDeliversWebhooksOnce(t *testing.T) {
 		_, err := h.webhook(body, signature)
 		return err
 	})
-	h = setupWebhooks(t, recv.URL)
+	h = setup(t)
+	h.process = newProcess(t, h.Pool, h.clock, recv.URL)
 	r := request(sandbox.TokenOK)
-	p, err := h.authorize(r)
+	p, err := h.svc.Authorize(t.Context(), r)
 	require.NoError(t, err)
 	n, err := h.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, n, "an authorization sends no webhook")
 	require.Zero(t, h.rows(t, "sandbox.webhook"))
-	_, err = h.sandbox.Capture(t.Context(), p.GetId()) // the answer never arrived
+	_, err = h.sandbox.Capture(t.Context(), p.ID) // the answer never arrived
 	require.NoError(t, err)
 
 	n, err = h.sandbox.Deliver(t.Context())
@@ -231,9 +232,9 @@ func TestSandboxDeliversWebhooksOnce(t *testing.T) {
 	require.Equal(t, "captured", h.payment(t, r.OrderID).GetStatus(), "the webhook replaces the lost answer")
 
 	declined := request(sandbox.TokenDeclined)
-	_, err = h.authorize(declined)
+	_, err = h.svc.Authorize(t.Context(), declined)
 	require.Equal(t, errs.PaymentDeclined, errs.CodeOf(err))
-	_, err = h.refund(r.OrderID, "key", nil)
+	_, err = h.svc.Refund(t.Context(), r.OrderID, "key", nil)
 	require.NoError(t, err)
 	n, err = h.sandbox.Deliver(t.Context())
 	require.NoError(t, err)
@@ -244,10 +245,7 @@ func TestSandboxDeliversWebhooksOnce(t *testing.T) {
 	require.Len(t, recv.bodies, 2, "the last two share a request")
 	require.Zero(t, h.rows(t, "sandbox.webhook"), "delivered webhooks are deleted")
 	require.Equal(t, 3, h.rows(t, "webhook_inbox"))
-	require.Equal(
-		t,
-		[]string{"evt.payment.initiated", "evt.payment.completed", "evt.payment.refunded"},
-		h.Events(p.GetId()),
-	)
+	require.Equal(t, []string{"evt.payment.initiated", "evt.payment.completed", "evt.payment.refunded"},
+		h.Events(p.ID))
 	h.clean(t)
 }

@@ -108,8 +108,7 @@ func BenchmarkOffers(bench *testing.B) {
 			call := func() {
 				ids := []string{variants[rand.IntN(len(variants))], variants[rand.IntN(len(variants))]}
 				if _, err := h.order.BatchGetVariants(
-					context.Background(),
-					&productv1.BatchGetVariantsRequest{VariantIds: ids},
+					context.Background(), &productv1.BatchGetVariantsRequest{VariantIds: ids},
 				); err != nil {
 					bench.Error(err)
 				}

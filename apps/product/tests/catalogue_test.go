@@ -78,18 +78,14 @@ func TestSellerManagesAProduct(t *testing.T) {
 	require.True(t, u.GetVariants()[0].GetAvailable())
 	require.True(t, proto.Equal(u, h.get(p.GetId())), "the cache was invalidated")
 
-	stock, err := h.client.SetStock(
-		ctx,
-		&productv1.SetStockRequest{VariantId: u.GetVariants()[1].GetId(), OnHand: pieces(4)},
-	)
+	stock, err := h.client.SetStock(ctx,
+		&productv1.SetStockRequest{VariantId: u.GetVariants()[1].GetId(), OnHand: pieces(4)})
 	require.NoError(t, err)
 	require.EqualValues(t, 4, stock.GetStock().GetAvailable())
 	require.True(t, h.get(p.GetId()).GetVariants()[1].GetAvailable())
 	require.NoError(t, h.reserve(id.New(id.Order), line(u.GetVariants()[1].GetId(), 2)))
-	_, err = h.client.SetStock(
-		ctx,
-		&productv1.SetStockRequest{VariantId: u.GetVariants()[1].GetId(), OnHand: pieces(1)},
-	)
+	_, err = h.client.SetStock(ctx,
+		&productv1.SetStockRequest{VariantId: u.GetVariants()[1].GetId(), OnHand: pieces(1)})
 	require.Equal(t, errs.Conflict, errs.CodeOf(err))
 	_, err = h.client.UpdateProduct(
 		ctx,
@@ -107,10 +103,8 @@ func TestSellerManagesAProduct(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list.GetProducts(), 1)
 	require.NotEmpty(t, list.GetNextPageToken())
-	list, err = h.client.ListShopProducts(
-		ctx,
-		&productv1.ListShopProductsRequest{ShopId: "s", PageSize: 1, PageToken: list.GetNextPageToken()},
-	)
+	list, err = h.client.ListShopProducts(ctx,
+		&productv1.ListShopProductsRequest{ShopId: "s", PageSize: 1, PageToken: list.GetNextPageToken()})
 	require.NoError(t, err)
 	require.Equal(t, p.GetId(), list.GetProducts()[0].GetProduct().GetId())
 	require.EqualValues(t, 7, list.GetProducts()[0].GetStock()[0].GetOnHand())
@@ -156,10 +150,8 @@ func TestProductsOfOtherShopsAreNotFound(t *testing.T) {
 			return err
 		},
 		"stock": func() error {
-			_, err := h.client.SetStock(
-				ctx,
-				&productv1.SetStockRequest{VariantId: p.GetVariants()[0].GetId(), OnHand: pieces(0)},
-			)
+			_, err := h.client.SetStock(ctx,
+				&productv1.SetStockRequest{VariantId: p.GetVariants()[0].GetId(), OnHand: pieces(0)})
 			return err
 		},
 		"list": func() error {
@@ -253,13 +245,8 @@ func TestBadInputIsRefused(t *testing.T) {
 		_, err := h.client.CreateProduct(ctx, in)
 		require.Equal(t, errs.Invalid, errs.CodeOf(err), "%s: %v", name, err)
 		require.NotEmpty(t, errs.From(err).Fields, name)
-		require.True(
-			t,
-			strings.HasPrefix(errs.From(err).Fields[0].Path, test.field),
-			"%s: %s",
-			name,
-			errs.From(err).Fields[0].Path,
-		)
+		require.True(t, strings.HasPrefix(errs.From(err).Fields[0].Path, test.field), "%s: %s", name,
+			errs.From(err).Fields[0].Path)
 	}
 	for name, in := range map[string]*productv1.CreateProductRequest{"shop": newProduct("shp_none", "L"), "category": func() *productv1.CreateProductRequest {
 		in := newProduct(shopID, "L")
@@ -288,10 +275,8 @@ func TestCategoriesFormATree(t *testing.T) {
 	ctx := h.asOperator()
 	root, err := h.client.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "Home"})
 	require.NoError(t, err)
-	leaf, err := h.client.CreateCategory(
-		ctx,
-		&productv1.CreateCategoryRequest{Name: "Lamps", ParentId: root.GetCategory().GetId()},
-	)
+	leaf, err := h.client.CreateCategory(ctx,
+		&productv1.CreateCategoryRequest{Name: "Lamps", ParentId: root.GetCategory().GetId()})
 	require.NoError(t, err)
 	require.Equal(t, []string{"Home", "Lamps"}, leaf.GetCategory().GetPath())
 	_, err = h.client.CreateCategory(ctx, &productv1.CreateCategoryRequest{Name: "Home"})
@@ -358,10 +343,8 @@ func TestRebuiltListingEqualsTheIncrementalOne(t *testing.T) {
 		switch i % 5 {
 		case 0:
 			title := fmt.Sprint("Chair ", i)
-			_, err := h.client.UpdateProduct(
-				h.asOperator(),
-				&productv1.UpdateProductRequest{Id: productID, Title: &title},
-			)
+			_, err := h.client.UpdateProduct(h.asOperator(),
+				&productv1.UpdateProductRequest{Id: productID, Title: &title})
 			require.NoError(t, err)
 		case 1:
 			_ = h.reserve(id.New(id.Order), line(variantID, 1))
@@ -369,10 +352,8 @@ func TestRebuiltListingEqualsTheIncrementalOne(t *testing.T) {
 			_, err := h.client.DeleteProduct(h.asOperator(), &productv1.DeleteProductRequest{Id: productID})
 			require.NoError(t, err)
 		case 3:
-			_, err := h.client.SetStock(
-				h.asOperator(),
-				&productv1.SetStockRequest{VariantId: variantID, OnHand: pieces(int64(i % 2))},
-			)
+			_, err := h.client.SetStock(h.asOperator(),
+				&productv1.SetStockRequest{VariantId: variantID, OnHand: pieces(int64(i % 2))})
 			require.NoError(t, err)
 		}
 	}

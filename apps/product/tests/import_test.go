@@ -31,10 +31,8 @@ func (h *harness) importAll(products []*productv1.ImportedProduct) map[string]in
 func (h *harness) exportAll() (all []*productv1.ImportedProduct) {
 	h.t.Helper()
 	for token := ""; ; {
-		out, err := h.client.ExportProducts(
-			h.asOperator(),
-			&productv1.ExportProductsRequest{PageSize: 150, PageToken: token},
-		)
+		out, err := h.client.ExportProducts(h.asOperator(),
+			&productv1.ExportProductsRequest{PageSize: 150, PageToken: token})
 		require.NoError(h.t, err)
 		all = append(all, out.GetProducts()...)
 		if token = out.GetNextPageToken(); token == "" {
@@ -76,10 +74,8 @@ func TestImportTwiceChangesNothing(t *testing.T) {
 
 	// a repeated import undoes an edit
 	title := "Edited"
-	_, err := h.client.UpdateProduct(
-		h.asOperator(),
-		&productv1.UpdateProductRequest{Id: h.productOf(variantID), Title: &title},
-	)
+	_, err := h.client.UpdateProduct(h.asOperator(),
+		&productv1.UpdateProductRequest{Id: h.productOf(variantID), Title: &title})
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{"updated": 1, "unchanged": 249}, h.importAll(in))
 	require.Equal(t, "Lamp 0", h.get(h.productOf(variantID)).GetTitle())
@@ -229,8 +225,7 @@ func TestNamesInAllScriptsComeBackByteForByte(t *testing.T) {
 			)
 			require.NoError(t, err, p.GetTitle())
 			if slices.ContainsFunc(
-				out.GetProducts(),
-				func(f *productv1.Product) bool { return f.GetTitle() == p.GetTitle() },
+				out.GetProducts(), func(f *productv1.Product) bool { return f.GetTitle() == p.GetTitle() },
 			) {
 				found++
 			} else {

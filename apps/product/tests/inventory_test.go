@@ -16,10 +16,8 @@ import (
 )
 
 func (h *harness) reserve(orderID string, lines []*productv1.Line) error {
-	_, err := h.order.ReserveInventory(
-		context.Background(),
-		&productv1.ReserveInventoryRequest{OrderId: orderID, Lines: lines, TtlSeconds: 60},
-	)
+	_, err := h.order.ReserveInventory(context.Background(),
+		&productv1.ReserveInventoryRequest{OrderId: orderID, Lines: lines, TtlSeconds: 60})
 	return err
 }
 
@@ -97,11 +95,8 @@ func TestReserveHoldsAllLinesOrNone(t *testing.T) {
 	require.Zero(t, reserved)
 	require.Equal(t, errs.NotFound, errs.CodeOf(h.reserve(id.New(id.Order), line(id.New(id.Variant), 1))))
 	// lines of the same variant are added up
-	require.Equal(
-		t,
-		errs.OutOfStock,
-		errs.CodeOf(h.reserve(id.New(id.Order), append(line(scarce, 1), line(scarce, 1)...))),
-	)
+	require.Equal(t, errs.OutOfStock,
+		errs.CodeOf(h.reserve(id.New(id.Order), append(line(scarce, 1), line(scarce, 1)...))))
 }
 
 func TestReleaseBeforeReserveLeavesATombstone(t *testing.T) {
@@ -204,10 +199,8 @@ func TestListingShowsThatStockRanOut(t *testing.T) {
 	productID := h.add(simple(shop, "p", "Rare lamp", 2))[0]
 	variantID := h.get(productID).GetVariants()[0].GetId()
 	inStock := func() int {
-		out, err := h.client.SearchProducts(
-			h.asVisitor(),
-			&productv1.SearchProductsRequest{InStock: true, Query: "lamp"},
-		)
+		out, err := h.client.SearchProducts(h.asVisitor(),
+			&productv1.SearchProductsRequest{InStock: true, Query: "lamp"})
 		require.NoError(t, err)
 		return len(out.GetProducts())
 	}
@@ -233,10 +226,8 @@ func TestProductNotForSaleCannotBeReserved(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, errs.OutOfStock, errs.CodeOf(h.reserve(id.New(id.Order), line(variantID, 1))))
 	require.NoError(t, h.commit(held)) // a reserved product is still delivered
-	offers, err := h.order.BatchGetVariants(
-		context.Background(),
-		&productv1.BatchGetVariantsRequest{VariantIds: []string{variantID, "x"}},
-	)
+	offers, err := h.order.BatchGetVariants(context.Background(),
+		&productv1.BatchGetVariantsRequest{VariantIds: []string{variantID, "x"}})
 	require.NoError(t, err)
 	require.Len(t, offers.GetOffers(), 1)
 	require.False(t, offers.GetOffers()[0].GetForSale())
@@ -258,10 +249,8 @@ func TestOnlyOrderMovesStock(t *testing.T) {
 	h := setup(t)
 	variantID := h.variant(5)
 	for name, ctx := range map[string]context.Context{"operator": h.asOperator(), "visitor": h.asVisitor(), "user": h.AsUser(id.New(id.User))} {
-		_, err := h.client.ReserveInventory(
-			ctx,
-			&productv1.ReserveInventoryRequest{OrderId: id.New(id.Order), Lines: line(variantID, 1)},
-		)
+		_, err := h.client.ReserveInventory(ctx,
+			&productv1.ReserveInventoryRequest{OrderId: id.New(id.Order), Lines: line(variantID, 1)})
 		require.Contains(t, []errs.Code{errs.Forbidden, errs.Unauthenticated}, errs.CodeOf(err), name)
 	}
 }
@@ -297,8 +286,7 @@ func TestConcurrentReservationsDoNotDeadlock(t *testing.T) {
 				productID := h.productOf(variants[(w+i)%20])
 				title := fmt.Sprint("Thing ", w, i)
 				if _, err := h.client.UpdateProduct(
-					h.asOperator(),
-					&productv1.UpdateProductRequest{Id: productID, Title: &title},
+					h.asOperator(), &productv1.UpdateProductRequest{Id: productID, Title: &title},
 				); err != nil {
 					t.Error(err)
 				}

@@ -189,11 +189,8 @@ func TestTwoProcessesReserveOnce(t *testing.T) {
 				return
 			default:
 			}
-			_, err := h.Pool.Exec(
-				ctx,
-				`select pg_sleep(0.002) from (select from stock where variant_id = $1 for update) k`,
-				variants[n%4],
-			)
+			_, err := h.Pool.Exec(ctx,
+				`select pg_sleep(0.002) from (select from stock where variant_id = $1 for update) k`, variants[n%4])
 			if err != nil {
 				t.Error(err)
 			}

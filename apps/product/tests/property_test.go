@@ -49,12 +49,8 @@ func TestStockMatchesTheModel(t *testing.T) {
 		require.NoError(rt, err)
 		for _, v := range pool {
 			m.onHand[v] = rapid.Int64Range(0, 12).Draw(rt, "on hand")
-			_, err := h.Pool.Exec(
-				ctx,
-				`update stock set on_hand = $2, reserved = 0 where variant_id = $1`,
-				v,
-				m.onHand[v],
-			)
+			_, err := h.Pool.Exec(ctx, `update stock set on_hand = $2, reserved = 0 where variant_id = $1`, v,
+				m.onHand[v])
 			require.NoError(rt, err)
 		}
 		var orders []string

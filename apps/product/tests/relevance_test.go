@@ -125,12 +125,8 @@ func TestSearchRanksBetterThanPlainPostgreSQL(t *testing.T) {
 	}
 	ctx := context.Background()
 	offerOf, took := h.offers()
-	t.Logf(
-		"imported %d products in %s: %.0f a second",
-		len(offerOf),
-		took.Round(time.Millisecond),
-		float64(len(offerOf))/took.Seconds(),
-	)
+	t.Logf("imported %d products in %s: %.0f a second", len(offerOf), took.Round(time.Millisecond),
+		float64(len(offerOf))/took.Seconds())
 	require.NoError(t, h.store.LearnWords(ctx))
 	products := handler.New(service.New(h.store, nil, 0), nil) // which know the words, unlike the running service
 	// The plain searches need this index.
@@ -143,10 +139,8 @@ func TestSearchRanksBetterThanPlainPostgreSQL(t *testing.T) {
 	var times []time.Duration
 	for _, q := range queries {
 		start := time.Now()
-		out, err := products.SearchProducts(
-			ctx,
-			&productv1.SearchProductsRequest{Query: q[1], PageSize: page.DefaultSize},
-		)
+		out, err := products.SearchProducts(ctx,
+			&productv1.SearchProductsRequest{Query: q[1], PageSize: page.DefaultSize})
 		times = append(times, time.Since(start))
 		require.NoError(t, err)
 		var ranked []string

@@ -116,11 +116,8 @@ func TestSearchFiltersProducts(t *testing.T) {
 	out := h.search(&productv1.SearchProductsRequest{Facets: true, PageSize: 1})
 	require.EqualValues(t, 5, out.GetTotalSize())
 	require.Len(t, out.GetProducts(), 1)
-	require.Equal(
-		t,
-		map[string]int64{"Lamps": 1, "Floor": 1, "Chairs": 1, "Sport": 1, "Home": 1},
-		counts(out.GetFacets().GetCategories()),
-	)
+	require.Equal(t, map[string]int64{"Lamps": 1, "Floor": 1, "Chairs": 1, "Sport": 1, "Home": 1},
+		counts(out.GetFacets().GetCategories()))
 	require.Equal(t, map[string]int64{"Shop lamps": 3, "Shop chairs": 2}, counts(out.GetFacets().GetShops()))
 	var priced int64
 	for _, f := range out.GetFacets().GetPrices() {
@@ -147,21 +144,9 @@ func TestSearchFindsWordsInAnyForm(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	h.shop("s")
-	h.titled(
-		"s",
-		"Sony WH-1000XM3 headphones",
-		"sony wh1000xm4 headphones",
-		"Apple iPhone 7 Plus 32 GB rose gold",
-		"apple iphone 7 plus 32gb",
-		"Samsung UE43M5500AK tv",
-		"Café crème français",
-		"Лампа настольная",
-		"デスクランプ 白",
-		"مصباح مكتب",
-		"🎁 gift box",
-		"O'Neill's 100% cotton \\ shirt",
-		"GROẞE Straße",
-	)
+	h.titled("s", "Sony WH-1000XM3 headphones", "sony wh1000xm4 headphones", "Apple iPhone 7 Plus 32 GB rose gold",
+		"apple iphone 7 plus 32gb", "Samsung UE43M5500AK tv", "Café crème français", "Лампа настольная", "デスクランプ 白",
+		"مصباح مكتب", "🎁 gift box", "O'Neill's 100% cotton \\ shirt", "GROẞE Straße")
 	tests := []struct{ query, first string }{
 		{
 			"wh1000xm3",
@@ -210,10 +195,8 @@ func TestSearchFindsWordsInAnyForm(t *testing.T) {
 		strings.Repeat("é", 200), strings.Repeat("1a", 100), strings.Repeat("漢", 200), strings.Repeat("a-1-", 50), "\t\n\r", "\x01\x7f", "ﬁ", "İi", "ß", "a\u0301",
 	} {
 		for _, sort := range []string{"", "relevance", "newest", "price_asc", "rating"} {
-			_, err := h.client.SearchProducts(
-				h.asVisitor(),
-				&productv1.SearchProductsRequest{Query: query, Sort: sort, Facets: true},
-			)
+			_, err := h.client.SearchProducts(h.asVisitor(),
+				&productv1.SearchProductsRequest{Query: query, Sort: sort, Facets: true})
 			require.NoError(t, err, "%q", query)
 		}
 	}
@@ -264,10 +247,8 @@ func TestPagesAddUpToTheWholeList(t *testing.T) {
 	}
 	out := h.search(&productv1.SearchProductsRequest{PageSize: 1_000_000})
 	require.Len(t, out.GetProducts(), 100)
-	_, err = h.client.SearchProducts(
-		h.asVisitor(),
-		&productv1.SearchProductsRequest{Query: "lamp", PageToken: out.GetNextPageToken()},
-	)
+	_, err = h.client.SearchProducts(h.asVisitor(),
+		&productv1.SearchProductsRequest{Query: "lamp", PageToken: out.GetNextPageToken()})
 	require.Equal(t, errs.Invalid, errs.CodeOf(err), "a token is valid only for its own list")
 }
 

@@ -100,8 +100,7 @@ func newShops() *shops {
 }
 
 func (s *shops) CheckMembership(
-	_ context.Context,
-	in *shopv1.CheckMembershipRequest,
+	_ context.Context, in *shopv1.CheckMembershipRequest,
 ) (*shopv1.CheckMembershipResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,8 +108,7 @@ func (s *shops) CheckMembership(
 }
 
 func (s *shops) BatchGetShops(
-	_ context.Context,
-	in *shopv1.BatchGetShopsRequest,
+	_ context.Context, in *shopv1.BatchGetShopsRequest,
 ) (*shopv1.BatchGetShopsResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -106,12 +106,8 @@ func TestShopUpdateIsPartOfTheConsumersTransaction(t *testing.T) {
 	h := setup(t)
 	shop, _ := h.shop("s")
 	variantID := h.many(shop, 1)[0]
-	suspended := h.shopEvent(
-		"evt.shop.suspended",
-		shop,
-		2,
-		&shopv1.ShopSuspended{ShopId: shop, Handle: "s", Name: "Shop s"},
-	)
+	suspended := h.shopEvent("evt.shop.suspended", shop, 2,
+		&shopv1.ShopSuspended{ShopId: shop, Handle: "s", Name: "Shop s"})
 
 	h.handle(suspended, errRolledBack)
 	require.Zero(t, h.relist(h.store))
@@ -209,10 +205,8 @@ func TestShopLookupDoesNotUndoAnUpdate(t *testing.T) {
 	later := h.clock.Now().Add(time.Hour)
 	require.NoError(
 		t,
-		h.store.SaveShop(
-			t.Context(),
-			domain.Shop{ID: shop, Handle: "s", Name: "Shop s", Status: "active", UpdatedAt: later},
-		),
+		h.store.SaveShop(t.Context(),
+			domain.Shop{ID: shop, Handle: "s", Name: "Shop s", Status: "active", UpdatedAt: later}),
 	)
 	shops, err := h.store.Shops(t.Context(), []string{shop}, nil)
 	require.NoError(t, err)

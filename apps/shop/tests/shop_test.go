@@ -71,10 +71,8 @@ func TestOwnerRegistersAShop(t *testing.T) {
 	mine, err := h.shops.ListMyShops(alice, &shopv1.ListMyShopsRequest{})
 	require.NoError(t, err)
 	require.Len(t, mine.GetShops(), 1)
-	m, err := h.product.CheckMembership(
-		t.Context(),
-		&shopv1.CheckMembershipRequest{ShopId: sh.GetId(), UserId: aliceID},
-	)
+	m, err := h.product.CheckMembership(t.Context(),
+		&shopv1.CheckMembershipRequest{ShopId: sh.GetId(), UserId: aliceID})
 	require.NoError(t, err)
 	require.Equal(t, "owner", m.GetRole())
 	require.Equal(t, []string{"evt.shop.registered"}, h.Events(sh.GetId()))
@@ -216,10 +214,7 @@ func TestListIsCompleteAtAnyPageSize(t *testing.T) {
 	for _, size := range []int32{1, 10, 1_000_000} {
 		seen := map[string]bool{}
 		for token := ""; ; {
-			res, err := h.shops.ListShops(
-				h.visitor(),
-				&shopv1.ListShopsRequest{PageSize: size, PageToken: token},
-			)
+			res, err := h.shops.ListShops(h.visitor(), &shopv1.ListShopsRequest{PageSize: size, PageToken: token})
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(res.GetShops()), 100)
 			for _, sh := range res.GetShops() {

@@ -64,12 +64,8 @@ func TestConcurrentEnsuresMakeOneUser(t *testing.T) {
 	require.Equal(t, ids[0], registered.GetUserId())
 	requireNothingPersonal(t, msg, "Ann", "example.com", "one")
 
-	require.NotEqual(
-		t,
-		ids[0],
-		h.ensure("two", "Ann@Example.com", "Ann").GetUser().GetId(),
-		"an address proves nothing",
-	)
+	require.NotEqual(t, ids[0], h.ensure("two", "Ann@Example.com", "Ann").GetUser().GetId(),
+		"an address proves nothing")
 	require.NotEqual(t, ids[0], h.ensure("ONE", "", "").GetUser().GetId(), "a subject's case counts")
 }
 
@@ -103,12 +99,8 @@ func TestProviderAndUserDecideTheirOwnFields(t *testing.T) {
 	res, err := h.users.UpdateMe(ctx, &userv1.UpdateMeRequest{Name: ptr(" Анна <b>'; drop table users; -- ")})
 	require.NoError(t, err)
 	require.Equal(t, "Анна <b>'; drop table users; --", res.GetUser().GetName())
-	require.Equal(
-		t,
-		"Анна <b>'; drop table users; --",
-		h.ensure("ann", "", "Another").GetUser().GetName(),
-		"her own name stays",
-	)
+	require.Equal(t, "Анна <b>'; drop table users; --", h.ensure("ann", "", "Another").GetUser().GetName(),
+		"her own name stays")
 	res, err = h.users.UpdateMe(ctx, &userv1.UpdateMeRequest{Name: ptr("")})
 	require.NoError(t, err)
 	require.Equal(t, "Another", res.GetUser().GetName())
@@ -122,9 +114,7 @@ func TestUpdateMeChangesOnlyGivenFields(t *testing.T) {
 	_, err := h.users.UpdateMe(
 		ctx,
 		&userv1.UpdateMeRequest{Phone: ptr("+55 11 91234-5678"), Preferences: &userv1.Preferences{
-			Locale: ptr(
-				"pt-br",
-			),
+			Locale:         ptr("pt-br"),
 			CurrencyCode:   ptr("BRL"),
 			TimeZone:       ptr("America/Sao_Paulo"),
 			MarketingEmail: ptr(true),
@@ -184,11 +174,8 @@ func TestConcurrentUpdatesAreAllKept(t *testing.T) {
 	got, err := h.users.GetMe(ctx, &userv1.GetMeRequest{})
 	require.NoError(t, err)
 	u, p := got.GetUser(), got.GetUser().GetPreferences()
-	require.Equal(
-		t,
-		[]string{"Anna", "12345", "de", "EUR", "Europe/Berlin"},
-		[]string{u.GetName(), u.GetPhone(), p.GetLocale(), p.GetCurrencyCode(), p.GetTimeZone()},
-	)
+	require.Equal(t, []string{"Anna", "12345", "de", "EUR", "Europe/Berlin"},
+		[]string{u.GetName(), u.GetPhone(), p.GetLocale(), p.GetCurrencyCode(), p.GetTimeZone()})
 	require.True(t, p.GetMarketingEmail())
 	require.Len(t, h.Events(me.GetId()), 7)
 }
@@ -218,10 +205,8 @@ func TestCallersWithoutAccessAreRefused(t *testing.T) {
 	}
 	_, err = h.users.GetMe(h.AsUser("usr_0198c5f27e6b7c1f8a3d5e9b04c7d21a"), &userv1.GetMeRequest{})
 	requireCode(t, errs.NotFound, err)
-	batch, err := h.notification.BatchGetUsers(
-		t.Context(),
-		&userv1.BatchGetUsersRequest{Ids: []string{bob.GetId(), "usr_1", ann.GetId()}},
-	)
+	batch, err := h.notification.BatchGetUsers(t.Context(),
+		&userv1.BatchGetUsersRequest{Ids: []string{bob.GetId(), "usr_1", ann.GetId()}})
 	require.NoError(t, err)
 	require.Len(t, batch.GetUsers(), 2)
 	require.Equal(t, bob.GetId(), batch.GetUsers()[0].GetId())
@@ -240,10 +225,8 @@ func TestSearchFindsUsersByEmailAndName(t *testing.T) {
 		var found []string
 		token := ""
 		for range 50 {
-			res, err := h.users.SearchUsers(
-				operator,
-				&userv1.SearchUsersRequest{Query: query, PageSize: size, PageToken: token},
-			)
+			res, err := h.users.SearchUsers(operator,
+				&userv1.SearchUsersRequest{Query: query, PageSize: size, PageToken: token})
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(res.GetUsers()), int(size))
 			for _, u := range res.GetUsers() {
@@ -274,9 +257,7 @@ func TestSearchFindsUsersByEmailAndName(t *testing.T) {
 		_, err = h.users.SearchUsers(operator, &userv1.SearchUsersRequest{Query: "sam", PageToken: token})
 		requireCode(t, errs.Invalid, err)
 	}
-	_, err = h.users.SearchUsers(
-		operator,
-		&userv1.SearchUsersRequest{Query: "other", PageToken: page.GetNextPageToken()},
-	)
+	_, err = h.users.SearchUsers(operator,
+		&userv1.SearchUsersRequest{Query: "other", PageToken: page.GetNextPageToken()})
 	requireCode(t, errs.Invalid, err)
 }

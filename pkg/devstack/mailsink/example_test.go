@@ -18,11 +18,7 @@ func Example() {
 	defer func() { _ = sink.Stop(ctx) }()
 	mail := "Subject: =?utf-8?q?Ol=C3=A1?=\r\n\r\nYour order is on its way.\r\n"
 	if err := smtp.SendMail(
-		sink.Addr(),
-		nil,
-		"shop@souk.example",
-		[]string{"ana@example.com"},
-		[]byte(mail),
+		sink.Addr(), nil, "shop@souk.example", []string{"ana@example.com"}, []byte(mail),
 	); err != nil {
 		fmt.Println(err)
 		return

@@ -166,11 +166,8 @@ func TestPipelinedCommandsGetTheirRepliesInOnePacket(t *testing.T) {
 	}
 	require.Equal(t, []string{"220 "}, say(""))
 	require.Equal(t, []string{"250 "}, say("HELO example.com\r\n"))
-	require.Equal(
-		t,
-		[]string{"250 ", "250 ", "354 "},
-		say("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n"),
-	)
+	require.Equal(t, []string{"250 ", "250 ", "354 "},
+		say("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n"))
 	require.Equal(t, []string{"250 ", "221 "}, say("Subject: hello\r\n\r\nhello\r\n.\r\nQUIT\r\n"))
 	_, err = conn.Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF)

@@ -114,10 +114,8 @@ func TestStreamCreatedDuringStopIsClosed(t *testing.T) {
 		for i := range 5 { // the client does not wait for the replies
 			require.NoError(
 				t,
-				nc.Publish(
-					fmt.Sprintf("$JS.API.STREAM.CREATE.S%d", i),
-					fmt.Appendf(nil, `{"name":"S%d","subjects":["s%d.>"]}`, i, i),
-				),
+				nc.Publish(fmt.Sprintf("$JS.API.STREAM.CREATE.S%d", i),
+					fmt.Appendf(nil, `{"name":"S%d","subjects":["s%d.>"]}`, i, i)),
 			)
 		}
 		require.NoError(t, nc.Flush())

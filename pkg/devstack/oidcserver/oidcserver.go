@@ -172,10 +172,8 @@ func listen(ctx context.Context, wanted, last int) (net.Listener, int, error) {
 func (p *Provider) routes(demo []User) http.Handler {
 	mux := http.NewServeMux()
 	issued := op.NewIssuerInterceptor(p.provider.IssuerFromRequest)
-	mux.Handle(
-		"/login",
-		issued.Handler(&loginPage{storage: p.storage, demo: demo, callback: op.AuthCallbackURL(p.provider)}),
-	)
+	mux.Handle("/login",
+		issued.Handler(&loginPage{storage: p.storage, demo: demo, callback: op.AuthCallbackURL(p.provider)}))
 	mux.HandleFunc("POST /dev/token", p.serveToken)
 	mux.Handle("/end_session", loopbackLogout(p.provider))
 	mux.Handle("/", p.provider)

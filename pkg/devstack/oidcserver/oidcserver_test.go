@@ -117,19 +117,11 @@ func TestCodeFlowSignsInRefreshesAndSignsOut(t *testing.T) {
 	require.True(t, strings.HasPrefix(location.String(), redirectURI), location.String())
 	require.Equal(t, "the-state", location.Query().Get("state"))
 
-	_, err = rp.CodeExchange[*oidc.IDTokenClaims](
-		t.Context(),
-		location.Query().Get("code"),
-		party,
-		rp.WithCodeVerifier("wrong"),
-	)
+	_, err = rp.CodeExchange[*oidc.IDTokenClaims](t.Context(), location.Query().Get("code"), party,
+		rp.WithCodeVerifier("wrong"))
 	require.Error(t, err, "PKCE is checked")
-	tokens, err := rp.CodeExchange[*oidc.IDTokenClaims](
-		t.Context(),
-		location.Query().Get("code"),
-		party,
-		rp.WithCodeVerifier(verifier),
-	)
+	tokens, err := rp.CodeExchange[*oidc.IDTokenClaims](t.Context(), location.Query().Get("code"), party,
+		rp.WithCodeVerifier(verifier))
 	require.NoError(t, err)
 	require.Equal(t, "seller@souk.example", tokens.IDTokenClaims.Email)
 	c := verified(t, p, hc, tokens.AccessToken)
@@ -142,12 +134,8 @@ func TestCodeFlowSignsInRefreshesAndSignsOut(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "seller@souk.example", info.Email)
 
-	_, err = rp.CodeExchange[*oidc.IDTokenClaims](
-		t.Context(),
-		location.Query().Get("code"),
-		party,
-		rp.WithCodeVerifier(verifier),
-	)
+	_, err = rp.CodeExchange[*oidc.IDTokenClaims](t.Context(), location.Query().Get("code"), party,
+		rp.WithCodeVerifier(verifier))
 	require.Error(t, err, "a code is good once")
 
 	fresh, err := rp.RefreshTokens[*oidc.IDTokenClaims](t.Context(), party, tokens.RefreshToken, "", "")
@@ -206,10 +194,8 @@ func TestSignInReturnsToLoopbackOnly(t *testing.T) {
 // RP-initiated logout by a client that has not kept an ID token.
 func TestSignOutWithoutIDTokenReturnsToKnownSitesOnly(t *testing.T) {
 	t.Parallel()
-	p, err := oidcserver.Start(
-		t.Context(),
-		oidcserver.Options{Dir: t.TempDir(), RedirectURIs: []string{"http://192.0.2.7:8080/auth/callback"}},
-	)
+	p, err := oidcserver.Start(t.Context(),
+		oidcserver.Options{Dir: t.TempDir(), RedirectURIs: []string{"http://192.0.2.7:8080/auth/callback"}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Stop(context.Background())) })
 	hc := browser(t, p.Issuer())
@@ -244,12 +230,8 @@ func TestTokenIsMadeForASecretAndStaysValidOverARestart(t *testing.T) {
 	p := start(t, dir)
 	hc := browser(t, p.Issuer())
 	post := func(secret, body string) (*http.Response, string) {
-		r, err := http.NewRequestWithContext(
-			t.Context(),
-			http.MethodPost,
-			p.Issuer()+"/dev/token",
-			bytes.NewReader([]byte(body)),
-		)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.Issuer()+"/dev/token",
+			bytes.NewReader([]byte(body)))
 		require.NoError(t, err)
 		r.Header.Set("Authorization", "Bearer "+secret)
 		response, err := hc.Do(r)
@@ -292,12 +274,8 @@ func TestTokenIsMadeForASecretAndStaysValidOverARestart(t *testing.T) {
 	token, err := again.Token(t.Context(), "ANA.maria@example.com", nil, 0)
 	require.NoError(t, err)
 	require.Equal(t, c.Subject, verified(t, again, hc, token).Subject)
-	require.Equal(
-		t,
-		[]string{"customer"},
-		verified(t, again, hc, token).Roles,
-		"the user's own roles when none are asked for",
-	)
+	require.Equal(t, []string{"customer"}, verified(t, again, hc, token).Roles,
+		"the user's own roles when none are asked for")
 }
 
 func mustSigned(t *testing.T, token string) *jose.JSONWebSignature {

@@ -181,9 +181,7 @@ func (s *storage) CreateAccessToken(context.Context, op.TokenRequest) (string, t
 }
 
 func (s *storage) CreateAccessAndRefreshTokens(
-	_ context.Context,
-	r op.TokenRequest,
-	current string,
+	_ context.Context, r op.TokenRequest, current string,
 ) (string, string, time.Time, error) {
 	now := s.clock.Now()
 	next := rand.Text() + rand.Text()
@@ -292,10 +290,7 @@ func (s *storage) SetUserinfoFromScopes(context.Context, *oidc.UserInfo, string,
 }
 
 func (s *storage) SetUserinfoFromRequest(
-	_ context.Context,
-	info *oidc.UserInfo,
-	r op.IDTokenRequest,
-	_ []string,
+	_ context.Context, info *oidc.UserInfo, r op.IDTokenRequest, _ []string,
 ) error {
 	return s.fill(info, r.GetSubject())
 }
@@ -314,11 +309,7 @@ func (s *storage) fill(info *oidc.UserInfo, sub string) error {
 }
 
 func (s *storage) SetIntrospectionFromToken(
-	context.Context,
-	*oidc.IntrospectionResponse,
-	string,
-	string,
-	string,
+	context.Context, *oidc.IntrospectionResponse, string, string, string,
 ) error {
 	return errors.New("introspection is not offered: access tokens are JWTs")
 }

@@ -43,8 +43,7 @@ type Product struct {
 
 // GetProduct calls Get. If Get is nil it returns a product with the requested ID.
 func (p *Product) GetProduct(
-	ctx context.Context,
-	r *productv1.GetProductRequest,
+	ctx context.Context, r *productv1.GetProductRequest,
 ) (*productv1.GetProductResponse, error) {
 	if p.Get != nil {
 		return p.Get(ctx, r)
@@ -54,8 +53,7 @@ func (p *Product) GetProduct(
 
 // CreateProduct calls Create. If Create is nil it returns an empty response.
 func (p *Product) CreateProduct(
-	ctx context.Context,
-	r *productv1.CreateProductRequest,
+	ctx context.Context, r *productv1.CreateProductRequest,
 ) (*productv1.CreateProductResponse, error) {
 	if p.Create != nil {
 		return p.Create(ctx, r)
@@ -65,32 +63,28 @@ func (p *Product) CreateProduct(
 
 // ImportProducts returns an empty response.
 func (p *Product) ImportProducts(
-	context.Context,
-	*productv1.ImportProductsRequest,
+	context.Context, *productv1.ImportProductsRequest,
 ) (*productv1.ImportProductsResponse, error) {
 	return &productv1.ImportProductsResponse{}, nil
 }
 
 // CreateCategory returns an empty response.
 func (p *Product) CreateCategory(
-	context.Context,
-	*productv1.CreateCategoryRequest,
+	context.Context, *productv1.CreateCategoryRequest,
 ) (*productv1.CreateCategoryResponse, error) {
 	return &productv1.CreateCategoryResponse{}, nil
 }
 
 // BatchGetVariants returns an empty response.
 func (p *Product) BatchGetVariants(
-	context.Context,
-	*productv1.BatchGetVariantsRequest,
+	context.Context, *productv1.BatchGetVariantsRequest,
 ) (*productv1.BatchGetVariantsResponse, error) {
 	return &productv1.BatchGetVariantsResponse{}, nil
 }
 
 // ReserveInventory calls Reserve. If Reserve is nil it returns an empty response.
 func (p *Product) ReserveInventory(
-	ctx context.Context,
-	r *productv1.ReserveInventoryRequest,
+	ctx context.Context, r *productv1.ReserveInventoryRequest,
 ) (*productv1.ReserveInventoryResponse, error) {
 	if p.Reserve != nil {
 		return p.Reserve(ctx, r)

@@ -53,10 +53,8 @@ func validation(t *testing.T, transports Transports) {
 	require.ElementsMatch(t, []string{"shippingAddress.countryCode", "voucherCodes[1]"}, fields(err))
 
 	bad := create("title")
-	bad.Variants = append(
-		bad.Variants,
-		&productv1.VariantInput{Price: brl("1.00"), Options: map[string]string{"Size": ""}},
-	)
+	bad.Variants = append(bad.Variants,
+		&productv1.VariantInput{Price: brl("1.00"), Options: map[string]string{"Size": ""}})
 	bad.ShopId = ""
 	_, err = client.CreateProduct(ctx, bad)
 	require.ElementsMatch(t, []string{"shopId", "variants[1].sku", `variants[1].options["Size"]`}, fields(err))

@@ -149,10 +149,8 @@ func fromOTLP(resources []*tracev1.ResourceSpans) []Span {
 		}
 		for _, scope := range rs.GetScopeSpans() {
 			for _, s := range scope.GetSpans() {
-				start, end := time.Unix(0, int64(s.GetStartTimeUnixNano())), time.Unix(
-					0,
-					int64(s.GetEndTimeUnixNano()),
-				) //nolint:gosec // nanoseconds of this century fit
+				start := time.Unix(0, int64(s.GetStartTimeUnixNano())) //nolint:gosec // nanoseconds of this century fit
+				end := time.Unix(0, int64(s.GetEndTimeUnixNano()))     //nolint:gosec // as above
 				attrs := map[string]any{}
 				for _, kv := range s.GetAttributes() {
 					attrs[kv.GetKey()] = value(kv.GetValue())

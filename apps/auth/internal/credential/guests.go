@@ -46,10 +46,8 @@ func NewGuests(secret []byte, c clock.Clock) (*Guests, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer, err := jose.NewSigner(
-		jose.SigningKey{Algorithm: jose.EdDSA, Key: key},
-		(&jose.SignerOptions{}).WithType(guestType),
-	)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: key},
+		(&jose.SignerOptions{}).WithType(guestType))
 	if err != nil {
 		return nil, fmt.Errorf("guest tokens: %w", err)
 	}
@@ -97,10 +95,8 @@ func (g *Guests) Claims(token string) bool {
 //
 // Errors: unauthenticated.
 func (g *Guests) Verify(token string) (guestID string, expires time.Time, err error) {
-	refused := errs.New(
-		errs.Unauthenticated,
-		"this guest token is not valid here, or has expired: get a new one at /v1/guest, or sign in",
-	)
+	refused := errs.New(errs.Unauthenticated,
+		"this guest token is not valid here, or has expired: get a new one at /v1/guest, or sign in")
 	if len(token) > maxGuestToken {
 		return "", time.Time{}, refused
 	}

@@ -60,10 +60,8 @@ func (s *Sealer) Open(cookie string) (domain.Login, error) {
 		err = json.Unmarshal(b, &l)
 	}
 	if err != nil || !s.clock.Now().Before(l.Expires) {
-		return domain.Login{}, errs.New(
-			errs.Unauthenticated,
-			"this sign-in was not begun here, or took too long: begin again at /auth/login",
-		)
+		return domain.Login{}, errs.New(errs.Unauthenticated,
+			"this sign-in was not begun here, or took too long: begin again at /auth/login")
 	}
 	return l, nil
 }

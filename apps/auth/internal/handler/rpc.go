@@ -22,7 +22,9 @@ type RPC struct {
 // New returns the server.
 func New(s *service.Service) *RPC { return &RPC{service: s} }
 
-// BeginLogin starts a sign-in. Errors: invalid_argument, unavailable, timeout.
+// BeginLogin starts a sign-in.
+//
+// Errors: invalid_argument, unavailable, timeout.
 func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*authv1.BeginLoginResponse, error) {
 	authorizeURL, cookie, err := r.service.BeginLogin(ctx, in.GetReturnTo(), in.GetRedirectUri())
 	if err != nil {
@@ -31,10 +33,11 @@ func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*au
 	return &authv1.BeginLoginResponse{AuthorizeUrl: authorizeURL, LoginCookie: cookie}, nil
 }
 
-// CompleteLogin opens a session. Errors: unauthenticated, unavailable, timeout.
+// CompleteLogin opens a session.
+//
+// Errors: unauthenticated, unavailable, timeout.
 func (r *RPC) CompleteLogin(
-	ctx context.Context,
-	in *authv1.CompleteLoginRequest,
+	ctx context.Context, in *authv1.CompleteLoginRequest,
 ) (*authv1.CompleteLoginResponse, error) {
 	res, err := r.service.CompleteLogin(ctx, in.GetCode(), in.GetState(), in.GetLoginCookie(), in.GetGuestToken())
 	if err != nil {
@@ -47,7 +50,9 @@ func (r *RPC) CompleteLogin(
 	}, nil
 }
 
-// Logout ends sessions. Errors: unavailable, unauthenticated (everywhere is set and the session has ended).
+// Logout ends sessions.
+//
+// Errors: unavailable, unauthenticated (everywhere is set and the session has ended).
 func (r *RPC) Logout(ctx context.Context, in *authv1.LogoutRequest) (*authv1.LogoutResponse, error) {
 	endSessionURL, err := r.service.Logout(ctx, in.GetSessionId(), in.GetEverywhere(), in.GetPostLogoutRedirectUri())
 	if err != nil {
@@ -56,7 +61,9 @@ func (r *RPC) Logout(ctx context.Context, in *authv1.LogoutRequest) (*authv1.Log
 	return &authv1.LogoutResponse{EndSessionUrl: endSessionURL}, nil
 }
 
-// CreateGuest issues a guest token. Errors: internal.
+// CreateGuest issues a guest token.
+//
+// Errors: internal.
 func (r *RPC) CreateGuest(context.Context, *authv1.CreateGuestRequest) (*authv1.CreateGuestResponse, error) {
 	token, expires, err := r.service.CreateGuest()
 	if err != nil {
@@ -65,7 +72,9 @@ func (r *RPC) CreateGuest(context.Context, *authv1.CreateGuestRequest) (*authv1.
 	return &authv1.CreateGuestResponse{Token: token, ExpiresAt: timestamppb.New(expires)}, nil
 }
 
-// Authenticate returns the actor of a credential. Errors: unauthenticated, unavailable, timeout.
+// Authenticate returns the actor of a credential.
+//
+// Errors: unauthenticated, unavailable, timeout.
 func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
 	var actor domain.Actor
 	var err error
@@ -90,8 +99,9 @@ func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) 
 	return res, nil
 }
 
-// MergeGuest moves a guest's cart and orders to the caller. Errors: unauthenticated (the guest token),
-// unavailable, timeout.
+// MergeGuest moves a guest's cart and orders to the caller.
+//
+// Errors: unauthenticated (the guest token), unavailable, timeout.
 func (r *RPC) MergeGuest(ctx context.Context, in *authv1.MergeGuestRequest) (*authv1.MergeGuestResponse, error) {
 	if err := r.service.MergeGuest(ctx, identity.FromContext(ctx).ID, in.GetGuestToken()); err != nil {
 		return nil, err

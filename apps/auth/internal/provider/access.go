@@ -94,8 +94,6 @@ func (p *Provider) verify(ctx context.Context, f *found, accessToken string) (do
 
 func (p *Provider) refused(reason string) error {
 	p.o.Logger.Debug("an access token is refused", zap.String("reason", reason))
-	return errs.New(
-		errs.Unauthenticated,
-		"this token is not valid here, or has expired: sign in again to get a new one",
-	)
+	return errs.New(errs.Unauthenticated,
+		"this token is not valid here, or has expired: sign in again to get a new one")
 }

@@ -114,12 +114,9 @@ func (p *Provider) ask(ctx context.Context) (*found, error) {
 	keys := newKeySet(conf.JwksURI, p.o.HTTP, p.o.Clock, p.o.Logger)
 	party, err := rp.NewRelyingPartyOIDC(ctx, p.o.Issuer, p.o.ClientID, p.o.ClientSecret, "", p.o.Scopes,
 		rp.WithHTTPClient(p.o.HTTP), rp.WithAuthStyle(style),
-		rp.WithVerifierOpts(
-			rp.WithSupportedSigningAlgorithms(algorithms...),
-			rp.WithIssuedAtOffset(idTokenSkew),
+		rp.WithVerifierOpts(rp.WithSupportedSigningAlgorithms(algorithms...), rp.WithIssuedAtOffset(idTokenSkew),
 			rp.WithNonce(func(ctx context.Context) string { nonce, _ := ctx.Value(nonceKey{}).(string); return nonce }),
-			func(v *rp.IDTokenVerifier) { v.KeySet = keys },
-		))
+			func(v *rp.IDTokenVerifier) { v.KeySet = keys }))
 	if err != nil {
 		return nil, err
 	}
@@ -179,10 +176,8 @@ func (p *Provider) exchangeError(err error) error {
 	if known := (*errs.Error)(nil); errors.As(err, &known) {
 		return known
 	}
-	refused := errs.New(
-		errs.Unauthenticated,
-		"the sign-in provider did not confirm this sign-in: begin again at /auth/login",
-	)
+	refused := errs.New(errs.Unauthenticated,
+		"the sign-in provider did not confirm this sign-in: begin again at /auth/login")
 	var retrieve *oauth2.RetrieveError
 	if !errors.As(err, &retrieve) {
 		var u *url.Error
@@ -195,10 +190,8 @@ func (p *Provider) exchangeError(err error) error {
 	switch {
 	case retrieve.ErrorCode == "invalid_client" || retrieve.ErrorCode == "unauthorized_client":
 		// The answer is not logged: it may repeat what we sent.
-		p.o.Logger.Error(
-			"the sign-in provider refuses client_id and client_secret",
-			zap.String("code", retrieve.ErrorCode),
-		)
+		p.o.Logger.Error("the sign-in provider refuses client_id and client_secret",
+			zap.String("code", retrieve.ErrorCode))
 		return errs.New(errs.Internal, "the sign-in provider does not know this souk")
 	case retrieve.Response != nil && (retrieve.Response.StatusCode >= 500 || retrieve.Response.StatusCode == http.StatusTooManyRequests):
 		return unavailable(errors.New("the token endpoint answers " + retrieve.Response.Status))

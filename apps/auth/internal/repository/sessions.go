@@ -60,7 +60,9 @@ type record struct {
 	Seen    int64    `json:"s"`
 }
 
-// Create stores a new session. Errors: unavailable.
+// Create stores a new session.
+//
+// Errors: unavailable.
 func (r *Sessions) Create(ctx context.Context, digest string, s domain.Session) error {
 	value, ttl, err := r.encode(s)
 	if err != nil {
@@ -73,7 +75,9 @@ func (r *Sessions) Create(ctx context.Context, digest string, s domain.Session) 
 	}).Error())
 }
 
-// Get returns a session, which may have ended by its times. Errors: not_found, unavailable.
+// Get returns a session, which may have ended by its times.
+//
+// Errors: not_found, unavailable.
 func (r *Sessions) Get(ctx context.Context, digest string) (domain.Session, error) {
 	b, err := r.client.DoCache(ctx, r.client.B().Get().Key(sessionPrefix+digest).Cache(), cachedFor).AsBytes()
 	if err != nil {
@@ -93,7 +97,9 @@ func (r *Sessions) Get(ctx context.Context, digest string) (domain.Session, erro
 	}, nil
 }
 
-// Touch writes a session's last use, unless the session is gone. Errors: unavailable.
+// Touch writes a session's last use, unless the session is gone.
+//
+// Errors: unavailable.
 func (r *Sessions) Touch(ctx context.Context, digest string, s domain.Session) error {
 	b, ttl, err := r.encode(s)
 	if err != nil {
@@ -108,21 +114,24 @@ func (r *Sessions) Touch(ctx context.Context, digest string, s domain.Session) e
 	return r.awaitInvalidation(ctx, key)
 }
 
-// Delete ends a session. Errors: unavailable.
+// Delete ends a session.
+//
+// Errors: unavailable.
 func (r *Sessions) Delete(ctx context.Context, digest, userID string) error {
 	key := sessionPrefix + digest
 	if err := redisx.Err(r.client.Do(ctx, r.client.B().Del().Key(key).Build()).Error()); err != nil {
 		return err
 	}
-	if err := redisx.Err(
-		r.client.Do(ctx, r.client.B().Zrem().Key(userPrefix+userID).Member(digest).Build()).Error(),
-	); err != nil {
+	remove := r.client.B().Zrem().Key(userPrefix + userID).Member(digest).Build()
+	if err := redisx.Err(r.client.Do(ctx, remove).Error()); err != nil {
 		return err
 	}
 	return r.awaitInvalidation(ctx, key)
 }
 
-// DeleteAll ends all sessions of a user. Errors: unavailable.
+// DeleteAll ends all sessions of a user.
+//
+// Errors: unavailable.
 func (r *Sessions) DeleteAll(ctx context.Context, userID string) error {
 	digests, err := r.deleteAll.Exec(ctx, r.client, []string{userPrefix + userID}, []string{sessionPrefix}).AsStrSlice()
 	if err != nil {
@@ -142,7 +151,9 @@ func (r *Sessions) awaitInvalidation(ctx context.Context, key string) error {
 	return redisx.Err(r.client.Do(ctx, r.client.B().Exists().Key(key).Build()).Error())
 }
 
-// Ping returns nil when Redis answers. Errors: unavailable.
+// Ping returns nil when Redis answers.
+//
+// Errors: unavailable.
 func (r *Sessions) Ping(ctx context.Context) error { return redisx.Ping(ctx, r.client) }
 
 func (r *Sessions) encode(s domain.Session) (value, ttl string, err error) {

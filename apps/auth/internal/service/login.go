@@ -25,8 +25,7 @@ const (
 //
 // Errors: invalid_argument, and those of the provider.
 func (s *Service) BeginLogin(
-	ctx context.Context,
-	returnTo, redirectURI string,
+	ctx context.Context, returnTo, redirectURI string,
 ) (authorizeURL, cookie string, err error) {
 	if u, err := url.Parse(redirectURI); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return "", "", errs.InvalidField("redirectUri", "must be an http or https URL")
@@ -65,10 +64,8 @@ func (s *Service) CompleteLogin(ctx context.Context, code, state, cookie, guestT
 		return SignedIn{}, err
 	}
 	if subtle.ConstantTimeCompare([]byte(state), []byte(l.State)) != 1 {
-		return SignedIn{}, errs.New(
-			errs.Unauthenticated,
-			"this sign-in was not begun in this browser: begin again at /auth/login",
-		)
+		return SignedIn{}, errs.New(errs.Unauthenticated,
+			"this sign-in was not begun in this browser: begin again at /auth/login")
 	}
 	person, err := s.Provider.Exchange(ctx, l, code)
 	if err != nil {
@@ -125,10 +122,7 @@ func (s *Service) CreateGuest() (token string, expires time.Time, err error) { r
 //
 // Errors: unavailable, unauthenticated (everywhere is set and the session has ended).
 func (s *Service) Logout(
-	ctx context.Context,
-	sessionID string,
-	everywhere bool,
-	returnTo string,
+	ctx context.Context, sessionID string, everywhere bool, returnTo string,
 ) (endSessionURL string, err error) {
 	digest, session, err := s.session(ctx, sessionID)
 	switch {

@@ -49,27 +49,21 @@ type Guests interface {
 // Users is the part of the user service that auth calls.
 type Users interface {
 	EnsureUser(
-		ctx context.Context,
-		in *userv1.EnsureUserRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, in *userv1.EnsureUserRequest, opts ...grpc.CallOption,
 	) (*userv1.EnsureUserResponse, error)
 }
 
 // Carts is the part of the cart service that auth calls.
 type Carts interface {
 	MergeCart(
-		ctx context.Context,
-		in *cartv1.MergeCartRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, in *cartv1.MergeCartRequest, opts ...grpc.CallOption,
 	) (*cartv1.MergeCartResponse, error)
 }
 
 // Orders is the part of the order service that auth calls.
 type Orders interface {
 	AdoptOrders(
-		ctx context.Context,
-		in *orderv1.AdoptOrdersRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, in *orderv1.AdoptOrdersRequest, opts ...grpc.CallOption,
 	) (*orderv1.AdoptOrdersResponse, error)
 }
 

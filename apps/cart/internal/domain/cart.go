@@ -77,17 +77,27 @@ var (
 	errNotSold  = errs.New(errs.NotFound, "there is no such item for sale")
 )
 
-// TooMany is the error for more pieces than a line may hold. Errors: invalid_argument.
+// TooMany is the error for more pieces than a line may hold.
+//
+// Errors: invalid_argument.
 func TooMany() error { return errTooMany }
 
-// Full is the error for one line too many. Errors: unprocessable.
+// Full is the error for one line too many.
+//
+// Errors: unprocessable.
 func Full() error { return errFull }
 
-// OtherCurrency is the error for an offer in another currency than the cart's. Errors: unprocessable.
+// OtherCurrency is the error for an offer in another currency than the cart's.
+//
+// Errors: unprocessable.
 func OtherCurrency() error { return errCurrency }
 
-// NotInCart is the error for a change of a line that the cart does not have. Errors: not_found.
+// NotInCart is the error for a change of a line that the cart does not have.
+//
+// Errors: not_found.
 func NotInCart() error { return errAbsent }
 
-// NotForSale is the error for a variant that does not exist or is not for sale. Errors: not_found.
+// NotForSale is the error for a variant that does not exist or is not for sale.
+//
+// Errors: not_found.
 func NotForSale() error { return errNotSold }

@@ -18,7 +18,9 @@ type RPC struct {
 // New returns the server.
 func New(s *service.Service) *RPC { return &RPC{service: s} }
 
-// GetCart returns the caller's cart. Errors: those of service.Service.Get.
+// GetCart returns the caller's cart.
+//
+// Errors: those of service.Service.Get.
 func (h *RPC) GetCart(ctx context.Context, _ *cartv1.GetCartRequest) (*cartv1.GetCartResponse, error) {
 	v, err := h.service.Get(ctx)
 	if err != nil {
@@ -27,7 +29,9 @@ func (h *RPC) GetCart(ctx context.Context, _ *cartv1.GetCartRequest) (*cartv1.Ge
 	return &cartv1.GetCartResponse{Cart: toProto(v)}, nil
 }
 
-// AddItem adds pieces of a variant. Errors: those of service.Service.Add.
+// AddItem adds pieces of a variant.
+//
+// Errors: those of service.Service.Add.
 func (h *RPC) AddItem(ctx context.Context, r *cartv1.AddItemRequest) (*cartv1.AddItemResponse, error) {
 	v, err := h.service.Add(ctx, r.GetVariantId(), r.GetQuantity())
 	if err != nil {
@@ -36,7 +40,9 @@ func (h *RPC) AddItem(ctx context.Context, r *cartv1.AddItemRequest) (*cartv1.Ad
 	return &cartv1.AddItemResponse{Cart: toProto(v)}, nil
 }
 
-// UpdateItem sets the quantity of a variant. Errors: those of service.Service.Set.
+// UpdateItem sets the quantity of a variant.
+//
+// Errors: those of service.Service.Set.
 func (h *RPC) UpdateItem(ctx context.Context, r *cartv1.UpdateItemRequest) (*cartv1.UpdateItemResponse, error) {
 	v, err := h.service.Set(ctx, r.GetVariantId(), r.GetQuantity())
 	if err != nil {
@@ -45,7 +51,9 @@ func (h *RPC) UpdateItem(ctx context.Context, r *cartv1.UpdateItemRequest) (*car
 	return &cartv1.UpdateItemResponse{Cart: toProto(v)}, nil
 }
 
-// RemoveItem removes a variant. Removing a variant that is not in the cart does nothing. Errors: those of GetCart.
+// RemoveItem removes a variant. Removing a variant that is not in the cart does nothing.
+//
+// Errors: those of GetCart.
 func (h *RPC) RemoveItem(ctx context.Context, r *cartv1.RemoveItemRequest) (*cartv1.RemoveItemResponse, error) {
 	v, err := h.service.Set(ctx, r.GetVariantId(), 0)
 	if err != nil {
@@ -54,7 +62,9 @@ func (h *RPC) RemoveItem(ctx context.Context, r *cartv1.RemoveItemRequest) (*car
 	return &cartv1.RemoveItemResponse{Cart: toProto(v)}, nil
 }
 
-// ClearCart empties the cart. Errors: those of GetCart.
+// ClearCart empties the cart.
+//
+// Errors: those of GetCart.
 func (h *RPC) ClearCart(ctx context.Context, _ *cartv1.ClearCartRequest) (*cartv1.ClearCartResponse, error) {
 	v, err := h.service.Clear(ctx)
 	if err != nil {
@@ -78,10 +88,11 @@ func (h *RPC) GetLines(ctx context.Context, r *cartv1.GetLinesRequest) (*cartv1.
 	return out, nil
 }
 
-// RemoveOrdered removes an order's items, once per order. Errors: those of service.Service.RemoveOrdered.
+// RemoveOrdered removes an order's items, once per order.
+//
+// Errors: those of service.Service.RemoveOrdered.
 func (h *RPC) RemoveOrdered(
-	ctx context.Context,
-	r *cartv1.RemoveOrderedRequest,
+	ctx context.Context, r *cartv1.RemoveOrderedRequest,
 ) (*cartv1.RemoveOrderedResponse, error) {
 	lines := make([]domain.Line, len(r.GetLines()))
 	for i, l := range r.GetLines() {

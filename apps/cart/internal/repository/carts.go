@@ -36,8 +36,9 @@ type Options struct {
 	GuestTTL, UserTTL time.Duration
 }
 
-// Store stores carts. Each method may return unavailable and timeout besides its own errors: unavailable means that
-// Redis is unavailable, or that the cart is not in Redis and PostgreSQL is unavailable.
+// Store stores carts.
+//
+// Errors: unavailable (Redis, or PostgreSQL if the cart is not in Redis), timeout, and each method's own.
 type Store struct {
 	Options
 	redis rueidis.Client
@@ -145,10 +146,7 @@ func (s *Store) RemoveOrdered(ctx context.Context, owner, orderID string, lines 
 }
 
 func (s *Store) change(
-	ctx context.Context,
-	script *rueidis.Lua,
-	owner string,
-	keys, args []string,
+	ctx context.Context, script *rueidis.Lua, owner string, keys, args []string,
 ) (domain.Cart, error) {
 	answer, err := s.run(ctx, script, keys, args, owner)
 	if err != nil {
@@ -191,10 +189,7 @@ var (
 
 // run runs a script. If one of the carts is missing in Redis, it restores them and tries again.
 func (s *Store) run(
-	ctx context.Context,
-	script *rueidis.Lua,
-	keys, args []string,
-	owners ...string,
+	ctx context.Context, script *rueidis.Lua, keys, args []string, owners ...string,
 ) ([]rueidis.RedisMessage, error) {
 	for range loads {
 		answer, err := script.Exec(ctx, s.redis, keys, args).ToArray()

@@ -34,9 +34,7 @@ const (
 // Products is the product service, as far as Offers needs it.
 type Products interface {
 	BatchGetVariants(
-		ctx context.Context,
-		r *productv1.BatchGetVariantsRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, r *productv1.BatchGetVariantsRequest, opts ...grpc.CallOption,
 	) (*productv1.BatchGetVariantsResponse, error)
 }
 

@@ -13,7 +13,9 @@ import (
 	"souk/pkg/money"
 )
 
-// Carts stores carts. All methods may fail with unavailable and timeout.
+// Carts stores carts.
+//
+// Errors: unavailable, timeout.
 type Carts interface {
 	Get(ctx context.Context, owner string) (domain.Cart, error)
 	Add(ctx context.Context, owner, variantID string, n int64, c money.Currency) (domain.Cart, error)
@@ -90,7 +92,9 @@ func (s *Service) Set(ctx context.Context, variantID string, n int64) (domain.Vi
 	return s.change(ctx, func(owner string) (domain.Cart, error) { return s.carts.Set(ctx, owner, variantID, n) })
 }
 
-// Clear empties the caller's cart. Errors: those of Get.
+// Clear empties the caller's cart.
+//
+// Errors: those of Get.
 func (s *Service) Clear(ctx context.Context) (domain.View, error) {
 	return s.change(ctx, func(owner string) (domain.Cart, error) { return s.carts.Clear(ctx, owner) })
 }

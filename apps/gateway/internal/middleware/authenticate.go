@@ -19,9 +19,7 @@ import (
 // Authenticator is the part of the auth service that Authenticate calls.
 type Authenticator interface {
 	Authenticate(
-		ctx context.Context,
-		in *authv1.AuthenticateRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, in *authv1.AuthenticateRequest, opts ...grpc.CallOption,
 	) (*authv1.AuthenticateResponse, error)
 }
 
@@ -41,8 +39,7 @@ func Authenticate(auth Authenticator, signer *identity.Signer, cookie string, c 
 				actor, err = bearer(r.Context(), auth, known, header)
 			} else if ck, cerr := r.Cookie(cookie); cerr == nil && ck.Value != "" {
 				actor, _, err = authenticate(
-					r.Context(),
-					auth,
+					r.Context(), auth,
 					&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: ck.Value}},
 				)
 				if errs.Is(err, errs.Unauthenticated) {
@@ -71,10 +68,8 @@ func bearer(ctx context.Context, auth Authenticator, known *knownBearers, header
 	scheme, token, ok := strings.Cut(header, " ")
 	token = strings.TrimSpace(token)
 	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return identity.Actor{}, errs.New(
-			errs.Unauthenticated,
-			"the Authorization header is not of the form: Bearer TOKEN",
-		)
+		return identity.Actor{}, errs.New(errs.Unauthenticated,
+			"the Authorization header is not of the form: Bearer TOKEN")
 	}
 	digest := sha256.Sum256([]byte(token))
 	if a, ok := known.get(digest); ok {
@@ -90,9 +85,7 @@ func bearer(ctx context.Context, auth Authenticator, known *knownBearers, header
 }
 
 func authenticate(
-	ctx context.Context,
-	auth Authenticator,
-	req *authv1.AuthenticateRequest,
+	ctx context.Context, auth Authenticator, req *authv1.AuthenticateRequest,
 ) (identity.Actor, time.Time, error) {
 	res, err := auth.Authenticate(ctx, req)
 	if err != nil {

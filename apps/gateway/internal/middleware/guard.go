@@ -31,10 +31,8 @@ func CORS(allowed []string) Middleware {
 				h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, X-Request-Id, Idempotent-Replayed, Location")
 				if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 					h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
-					h.Set(
-						"Access-Control-Allow-Headers",
-						"Authorization, Content-Type, Idempotency-Key, If-None-Match, Traceparent, X-Request-Id",
-					)
+					h.Set("Access-Control-Allow-Headers",
+						"Authorization, Content-Type, Idempotency-Key, If-None-Match, Traceparent, X-Request-Id")
 					h.Set("Access-Control-Max-Age", "600")
 					w.WriteHeader(http.StatusNoContent)
 					return
@@ -163,8 +161,7 @@ func tooLarge(limit int64) error {
 
 func refuseCard(w http.ResponseWriter, r *http.Request) {
 	WriteProblem(
-		w,
-		r,
+		w, r,
 		errs.New(errs.CardNumberRefused, "the request holds a card number: send the payment provider's token instead"),
 	)
 }

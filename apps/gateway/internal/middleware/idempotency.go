@@ -85,11 +85,7 @@ const (
 // Answers are encrypted under the key itself, of which only a hash is stored. So a reader of the store learns
 // nothing about the answers to callers with random keys.
 func Idempotency(
-	keys Keys,
-	log *zap.Logger,
-	w http.ResponseWriter,
-	r *http.Request,
-	required bool,
+	keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Request, required bool,
 	next func(http.ResponseWriter, *http.Request),
 ) {
 	x := From(r.Context())
@@ -103,10 +99,8 @@ func Idempotency(
 			WriteProblem(
 				w,
 				r,
-				errs.InvalidField(
-					"Idempotency-Key",
-					"this header is required: a new random value for each order, the same one for a retry",
-				),
+				errs.InvalidField("Idempotency-Key",
+					"this header is required: a new random value for each order, the same one for a retry"),
 			)
 			return
 		}

@@ -53,10 +53,8 @@ func problemOf(t *testing.T, res *http.Response) problem {
 
 func TestPanicIsAnsweredWith500(t *testing.T) {
 	t.Parallel()
-	res := ask(
-		func(http.ResponseWriter, *http.Request) { panic("secret detail") },
-		httptest.NewRequest(http.MethodGet, "/", nil),
-	)
+	res := ask(func(http.ResponseWriter, *http.Request) { panic("secret detail") },
+		httptest.NewRequest(http.MethodGet, "/", nil))
 	require.Equal(t, http.StatusInternalServerError, res.StatusCode)
 	p := problemOf(t, res)
 	require.Equal(t, errs.Internal, p.Code)
@@ -118,11 +116,8 @@ func TestCORSAnswersAllowedOriginsOnly(t *testing.T) {
 		r := httptest.NewRequest(http.MethodOptions, "/v1/cart", nil)
 		r.Header.Set("Origin", origin)
 		r.Header.Set("Access-Control-Request-Method", "POST")
-		return ask(
-			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
-			r,
-			CORS([]string{"https://shop.example"}),
-		)
+		return ask(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }, r,
+			CORS([]string{"https://shop.example"}))
 	}
 	res := preflight("https://shop.example")
 	require.Equal(t, http.StatusNoContent, res.StatusCode)
@@ -206,11 +201,8 @@ func TestRateLimitCountsUsersByIDAndOthersByAddress(t *testing.T) {
 	require.Equal(t, []string{"c:usr_1"}, caller.keys)
 
 	down := &fixedLimiter{err: errors.New("redis is down")}
-	require.Equal(
-		t,
-		http.StatusOK,
-		ask(ok, get(), RateLimit(Limits{ByCaller: down, ByAddress: down, Logger: zap.NewNop()})).StatusCode,
-	)
+	require.Equal(t, http.StatusOK,
+		ask(ok, get(), RateLimit(Limits{ByCaller: down, ByAddress: down, Logger: zap.NewNop()})).StatusCode)
 }
 
 func TestIPv6AddressesAreCountedByTheir64(t *testing.T) {
@@ -231,22 +223,13 @@ func TestIPv6AddressesAreCountedByTheir64(t *testing.T) {
 func TestRefusedCredentialsAreCounted(t *testing.T) {
 	t.Parallel()
 	c := clock.NewManual(noon)
-	signer := identity.NewSigner(
-		"gateway",
-		identity.DeriveKey([]byte(strings.Repeat("s", 32)), "gateway"),
-		time.Minute,
-		c,
-	)
+	signer := identity.NewSigner("gateway", identity.DeriveKey([]byte(strings.Repeat("s", 32)), "gateway"),
+		time.Minute, c)
 	send := func(authorization string, address *fixedLimiter) *http.Response {
 		r := httptest.NewRequest(http.MethodGet, "/v1/me", nil)
 		r.Header.Set("Authorization", authorization)
-		mw := Authenticate(
-			&fakeAuth{until: noon},
-			signer,
-			"souk_session",
-			c,
-			Limits{ByAddress: address, Logger: zap.NewNop()},
-		)
+		mw := Authenticate(&fakeAuth{until: noon}, signer, "souk_session", c,
+			Limits{ByAddress: address, Logger: zap.NewNop()})
 		return ask(func(http.ResponseWriter, *http.Request) {}, r, mw)
 	}
 	left, usedUp, down := &fixedLimiter{allowed: true}, &fixedLimiter{}, &fixedLimiter{err: errors.New("redis is down")}
@@ -271,13 +254,8 @@ func TestCredentialsAreAuthenticated(t *testing.T) {
 	c := clock.NewManual(noon)
 	key := identity.DeriveKey([]byte(strings.Repeat("s", 32)), "gateway")
 	auth := &fakeAuth{until: noon.Add(30 * time.Second)}
-	mw := Authenticate(
-		auth,
-		identity.NewSigner("gateway", key, time.Minute, c),
-		"souk_session",
-		c,
-		Limits{ByAddress: &fixedLimiter{allowed: true}, Logger: zap.NewNop()},
-	)
+	mw := Authenticate(auth, identity.NewSigner("gateway", key, time.Minute, c), "souk_session", c,
+		Limits{ByAddress: &fixedLimiter{allowed: true}, Logger: zap.NewNop()})
 	send := func(method, path, authorization, cookie string) (*http.Response, identity.Actor) {
 		r := httptest.NewRequest(method, path, nil)
 		if authorization != "" {
@@ -287,11 +265,8 @@ func TestCredentialsAreAuthenticated(t *testing.T) {
 			r.AddCookie(&http.Cookie{Name: "souk_session", Value: cookie})
 		}
 		var actor identity.Actor
-		return ask(
-			func(_ http.ResponseWriter, r *http.Request) { actor = identity.FromContext(r.Context()) },
-			r,
-			mw,
-		), actor
+		return ask(func(_ http.ResponseWriter, r *http.Request) { actor = identity.FromContext(r.Context()) }, r,
+			mw), actor
 	}
 	_, actor := send(http.MethodGet, "/v1/me", "", "")
 	require.Equal(t, identity.KindAnonymous, actor.Kind)

@@ -128,12 +128,9 @@ func Trace(tracer trace.Tracer) Middleware {
 			}
 			defer func() {
 				span.SetName(metric.Method(r.Method) + " " + x.Route)
-				span.SetAttributes(
-					attribute.String("http.request.method", metric.Method(r.Method)),
-					attribute.String("http.route", x.Route),
-					attribute.Int("http.response.status_code", x.Status()),
-					attribute.String("souk.request_id", x.RequestID),
-				)
+				span.SetAttributes(attribute.String("http.request.method", metric.Method(r.Method)),
+					attribute.String("http.route", x.Route), attribute.Int("http.response.status_code", x.Status()),
+					attribute.String("souk.request_id", x.RequestID))
 				if x.Status() >= http.StatusInternalServerError {
 					span.SetStatus(codes.Error, x.Code)
 				}

@@ -70,10 +70,7 @@ func WriteStatus(w http.ResponseWriter, r *http.Request, status int, code, detai
 		Status: status,
 		Detail: detail,
 		Code:   errs.Code(code),
-	}.write(
-		w,
-		r,
-	)
+	}.write(w, r)
 }
 
 // write sends p instead of the handler's answer.

@@ -144,11 +144,7 @@ var privately = []string{"private, no-cache"}
 // answer to an anonymous caller. It wraps routes whose contract allows caching; tag names the answer's
 // source.
 func (rc *ResponseCache) Public(
-	w http.ResponseWriter,
-	r *http.Request,
-	seconds int32,
-	tag string,
-	next func(http.ResponseWriter),
+	w http.ResponseWriter, r *http.Request, seconds int32, tag string, next func(http.ResponseWriter),
 ) {
 	x := From(r.Context())
 	anonymous := x.Actor.Kind == identity.KindAnonymous
@@ -167,9 +163,8 @@ func (rc *ResponseCache) Public(
 		}
 		if anonymous {
 			current = rc.tags.Watch(tag)
-			version, versionErr = current(
-				r.Context(),
-			) // before the handler runs: a write meanwhile makes the entry stale
+			// Before the handler runs: a write meanwhile makes the entry stale.
+			version, versionErr = current(r.Context())
 		}
 	}
 	rec := newRecorder(w)

@@ -42,12 +42,9 @@ func TestResponseCacheServesFreshPublicAnswers(t *testing.T) {
 		if actor.ID != "" {
 			r.Header.Set("Authorization", "Bearer "+actor.ID)
 		}
-		res := askAt(
-			c,
-			func(w http.ResponseWriter, r *http.Request) { From(r.Context()).Actor = actor; handler(w, r) },
-			r,
-			cache.Lookup(),
-		)
+		res := askAt(c,
+			func(w http.ResponseWriter, r *http.Request) { From(r.Context()).Actor = actor; handler(w, r) }, r,
+			cache.Lookup())
 		b, err := io.ReadAll(res.Body)
 		require.NoError(t, err)
 		return res, string(b)
@@ -106,9 +103,7 @@ type fakeAuth struct {
 }
 
 func (f *fakeAuth) Authenticate(
-	_ context.Context,
-	in *authv1.AuthenticateRequest,
-	_ ...grpc.CallOption,
+	_ context.Context, in *authv1.AuthenticateRequest, _ ...grpc.CallOption,
 ) (*authv1.AuthenticateResponse, error) {
 	f.calls.Add(1)
 	if in.GetBearer() == "good" || in.GetSessionId() == "live" {

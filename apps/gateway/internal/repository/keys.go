@@ -56,7 +56,9 @@ end`
 
 func claim(owner, bodyHash string) string { return owner + "\n" + bodyHash + "\n" }
 
-// Claim claims key for owner, or returns what is stored under it. Errors: unavailable.
+// Claim claims key for owner, or returns what is stored under it.
+//
+// Errors: unavailable.
 func (k *Keys) Claim(ctx context.Context, key, bodyHash, owner string, lease time.Duration) (middleware.Claim, error) {
 	// SET … NX GET returns the stored value, or nil if the key is now ours.
 	was, err := k.client.Do(ctx, k.client.B().Set().Key(redisKey(key)).Value(claim(owner, bodyHash)).Nx().Get().PxMilliseconds(lease.Milliseconds()).Build()).
@@ -76,12 +78,16 @@ func (k *Keys) Claim(ctx context.Context, key, bodyHash, owner string, lease tim
 	return c, nil
 }
 
-// Renew extends a claim. Errors: unavailable.
+// Renew extends a claim.
+//
+// Errors: unavailable.
 func (k *Keys) Renew(ctx context.Context, key, owner string, lease time.Duration) error {
 	return redisx.Err(renewScript.Exec(ctx, k.client, []string{redisKey(key)}, []string{owner, millis(lease)}).Error())
 }
 
-// Keep stores the answer for the store's ttl. Errors: unavailable.
+// Keep stores the answer for the store's ttl.
+//
+// Errors: unavailable.
 func (k *Keys) Keep(ctx context.Context, key, owner, bodyHash string, answer []byte) error {
 	value := claim(owner, bodyHash) + string(answer)
 	return redisx.Err(
@@ -89,7 +95,9 @@ func (k *Keys) Keep(ctx context.Context, key, owner, bodyHash string, answer []b
 	)
 }
 
-// Release deletes a claim, so that a retry runs again. Errors: unavailable.
+// Release deletes a claim, so that a retry runs again.
+//
+// Errors: unavailable.
 func (k *Keys) Release(ctx context.Context, key, owner string) error {
 	return redisx.Err(releaseScript.Exec(ctx, k.client, []string{redisKey(key)}, []string{owner}).Error())
 }

@@ -118,10 +118,8 @@ func TestOneOfHundredConcurrentClaimsOwnsTheKey(t *testing.T) {
 func TestRedisOutageIsUnavailable(t *testing.T) {
 	t.Parallel()
 	server := redistest.Private(t)
-	client, err := redisx.Open(
-		t.Context(),
-		redisx.Config{Addr: server.Addr()},
-	) // a client with timeouts, as in production
+	client, err := redisx.Open(t.Context(),
+		redisx.Config{Addr: server.Addr()}) // a client with timeouts, as in production
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	limiter, err := NewLimiter(client, "x", 10, 10)

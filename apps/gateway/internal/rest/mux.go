@@ -37,13 +37,8 @@ func contractRoutes() (routes, error) {
 
 // newMux returns a mux that routes the contracts' REST methods to the services behind conn.
 func newMux(
-	ctx context.Context,
-	conn grpc.ClientConnInterface,
-	routes routes,
-	in *signIn,
-	cache *middleware.ResponseCache,
-	keys middleware.Keys,
-	log *zap.Logger,
+	ctx context.Context, conn grpc.ClientConnInterface, routes routes, in *signIn, cache *middleware.ResponseCache,
+	keys middleware.Keys, log *zap.Logger,
 ) (*runtime.ServeMux, error) {
 	none := func(string) (string, bool) { return "", false }
 	mux := runtime.NewServeMux(
@@ -84,13 +79,8 @@ func newMux(
 				}
 				switch {
 				case route.cacheSeconds > 0:
-					cache.Public(
-						w,
-						r,
-						route.cacheSeconds,
-						route.tag(params),
-						func(w http.ResponseWriter) { next(w, bare(r), params) },
-					)
+					cache.Public(w, r, route.cacheSeconds, route.tag(params),
+						func(w http.ResponseWriter) { next(w, bare(r), params) })
 				case r.Method == http.MethodPost:
 					middleware.Idempotency(
 						keys,
@@ -166,12 +156,7 @@ func (s *success) Write(b []byte) (int, error) {
 func unwrap(m proto.Message) proto.Message { return m.ProtoReflect().Interface() }
 
 func writeError(
-	_ context.Context,
-	_ *runtime.ServeMux,
-	_ runtime.Marshaler,
-	w http.ResponseWriter,
-	r *http.Request,
-	err error,
+	_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error,
 ) {
 	var coded *errs.Error
 	if errors.As(err, &coded) {

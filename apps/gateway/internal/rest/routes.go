@@ -91,10 +91,8 @@ func routesOf(files ...protoreflect.FileDescriptor) (routes, error) {
 					access:         proto.GetExtension(m.Options(), optionsv1.E_Access).(*optionsv1.Access),
 					idempotencyKey: proto.GetExtension(m.Options(), optionsv1.E_IdempotencyKey).(bool),
 					cacheSeconds:   proto.GetExtension(m.Options(), optionsv1.E_CacheSeconds).(int32),
-					successStatus: cmp.Or(
-						int(proto.GetExtension(m.Options(), optionsv1.E_SuccessStatus).(int32)),
-						http.StatusOK,
-					),
+					successStatus: cmp.Or(int(proto.GetExtension(m.Options(), optionsv1.E_SuccessStatus).(int32)),
+						http.StatusOK),
 					location:   created,
 					parameters: parametersOf(m.Input(), pattern, rule),
 				}

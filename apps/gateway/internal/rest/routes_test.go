@@ -26,10 +26,8 @@ func TestDocumentHasExactlyTheRoutes(t *testing.T) {
 	for key := range known {
 		served = append(
 			served,
-			anyField.ReplaceAllStringFunc(
-				key,
-				func(v string) string { return strings.ToLower(strings.ReplaceAll(v, "_", "")) },
-			),
+			anyField.ReplaceAllStringFunc(key,
+				func(v string) string { return strings.ToLower(strings.ReplaceAll(v, "_", "")) }),
 		)
 	}
 	var document struct {
@@ -39,10 +37,8 @@ func TestDocumentHasExactlyTheRoutes(t *testing.T) {
 	var documented []string
 	for path, item := range document.Paths {
 		for verb := range item {
-			documented = append(
-				documented,
-				strings.ToUpper(verb)+" "+anyField.ReplaceAllStringFunc(path, strings.ToLower),
-			)
+			documented = append(documented,
+				strings.ToUpper(verb)+" "+anyField.ReplaceAllStringFunc(path, strings.ToLower))
 		}
 	}
 	require.ElementsMatch(t, served, documented)
@@ -55,10 +51,8 @@ func TestDocumentHasExactlyTheParameters(t *testing.T) {
 	require.NoError(t, err)
 	var taken, documented []string
 	normal := func(key string) string {
-		return anyField.ReplaceAllStringFunc(
-			key,
-			func(v string) string { return strings.ToLower(strings.ReplaceAll(v, "_", "")) },
-		)
+		return anyField.ReplaceAllStringFunc(key,
+			func(v string) string { return strings.ToLower(strings.ReplaceAll(v, "_", "")) })
 	}
 	for key, rt := range contracts {
 		for name, f := range rt.parameters {

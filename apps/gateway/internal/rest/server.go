@@ -94,10 +94,8 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 	open.handle("GET /docs", docs)
 	open.handle("GET /docs/{file}", docsFile)
 	open.handle("GET /health/live", func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, nil) })
-	open.handle(
-		"GET /health/ready",
-		func(w http.ResponseWriter, r *http.Request) { writeHealth(w, d.Ready(r.Context())) },
-	)
+	open.handle("GET /health/ready",
+		func(w http.ResponseWriter, r *http.Request) { writeHealth(w, d.Ready(r.Context())) })
 	if d.DevURL != "" {
 		target, err := url.Parse(d.DevURL)
 		if err != nil {

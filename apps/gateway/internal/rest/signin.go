@@ -20,14 +20,10 @@ import (
 // signInService is the part of the auth service that browser sign-in calls.
 type signInService interface {
 	BeginLogin(
-		ctx context.Context,
-		in *authv1.BeginLoginRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, in *authv1.BeginLoginRequest, opts ...grpc.CallOption,
 	) (*authv1.BeginLoginResponse, error)
 	CompleteLogin(
-		ctx context.Context,
-		in *authv1.CompleteLoginRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, in *authv1.CompleteLoginRequest, opts ...grpc.CallOption,
 	) (*authv1.CompleteLoginResponse, error)
 	Logout(ctx context.Context, in *authv1.LogoutRequest, opts ...grpc.CallOption) (*authv1.LogoutResponse, error)
 }
@@ -123,10 +119,8 @@ func (s *signIn) callback(w http.ResponseWriter, r *http.Request) {
 		middleware.WriteProblem(
 			w,
 			r,
-			errs.New(
-				errs.Unauthenticated,
-				"this sign-in was not begun here, or took too long: begin again at /auth/login",
-			),
+			errs.New(errs.Unauthenticated,
+				"this sign-in was not begun here, or took too long: begin again at /auth/login"),
 		)
 		return
 	}

@@ -17,7 +17,9 @@ import (
 	"souk/pkg/postgres"
 )
 
-// Store keeps mails. Errors: those of postgres.Err.
+// Store keeps mails.
+//
+// Errors: those of postgres.Err.
 type Store struct {
 	pool *pgxpool.Pool
 	wake func() // makes the relay publish new events at once

@@ -76,9 +76,10 @@ func (x *session) quit() {
 	_ = x.conn.Close()                                  // Quit has closed it
 }
 
-// Send sends one mail. If it returns nil, the server has accepted the mail. Errors are *domain.Failure. They
-// hold the server's code but not its text, which may contain addresses. A refusal of the connection, its
-// encryption or the authentication is about the configuration, and temporary.
+// Send sends one mail. If it returns nil, the server has accepted the mail.
+//
+// Errors: *domain.Failure. It holds the server's code but not its text, which may contain addresses. A refusal of the
+// connection, its encryption or the authentication is about the configuration, and temporary.
 func (s *SMTP) Send(ctx context.Context, m domain.Message) error {
 	if x := s.take(); x != nil {
 		begun, err := s.deliver(ctx, x, m)

@@ -67,22 +67,20 @@ type Mails interface {
 // Orders is the part of the order service that notification calls.
 type Orders interface {
 	GetOrderForNotice(
-		ctx context.Context,
-		r *orderv1.GetOrderForNoticeRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, r *orderv1.GetOrderForNoticeRequest, opts ...grpc.CallOption,
 	) (*orderv1.GetOrderForNoticeResponse, error)
 }
 
 // Users is the part of the user service that notification calls.
 type Users interface {
 	BatchGetUsers(
-		ctx context.Context,
-		r *userv1.BatchGetUsersRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, r *userv1.BatchGetUsersRequest, opts ...grpc.CallOption,
 	) (*userv1.BatchGetUsersResponse, error)
 }
 
-// Post sends mails. Its errors are *domain.Failure.
+// Post sends mails.
+//
+// Errors: *domain.Failure.
 type Post interface {
 	Send(ctx context.Context, m domain.Message) error
 }

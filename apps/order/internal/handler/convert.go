@@ -46,10 +46,11 @@ func orderToProto(o domain.Order) *orderv1.Order {
 
 // shopOrderToProto converts a shop order. The address is set only if the domain value has it.
 func shopOrderToProto(p domain.ShopOrder) *orderv1.ShopOrder {
+	t := p.Totals
 	out := &orderv1.ShopOrder{
 		Id: p.ID, OrderId: p.OrderID, ShopId: p.ShopID, ShopName: p.ShopName, Status: string(p.Status),
-		Subtotal: p.Totals.Subtotal.ToProto(), Discount: p.Totals.Discount.ToProto(), Shipping: p.Totals.Shipping.ToProto(),
-		Tax: p.Totals.Tax.ToProto(), Total: p.Totals.Total.ToProto(),
+		Subtotal: t.Subtotal.ToProto(), Discount: t.Discount.ToProto(), Shipping: t.Shipping.ToProto(),
+		Tax: t.Tax.ToProto(), Total: t.Total.ToProto(),
 		Carrier: p.Carrier, TrackingNumber: p.TrackingNumber,
 		PlacedAt: timestamppb.New(p.PlacedAt), ShippedAt: optional(p.ShippedAt), DeliveredAt: optional(p.DeliveredAt),
 	}

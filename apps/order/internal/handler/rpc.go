@@ -22,7 +22,9 @@ type RPC struct {
 // New returns the server.
 func New(s *service.Service) *RPC { return &RPC{service: s} }
 
-// Checkout places an order of the caller's cart. Errors: those of service.Service.Checkout.
+// Checkout places an order of the caller's cart.
+//
+// Errors: those of service.Service.Checkout.
 func (h *RPC) Checkout(ctx context.Context, r *orderv1.CheckoutRequest) (*orderv1.CheckoutResponse, error) {
 	o, err := h.service.Checkout(ctx, domain.Request{
 		IdemKey: rpc.IdempotencyKey(ctx), Address: addressFromProto(r.GetShippingAddress()),
@@ -50,8 +52,7 @@ func (h *RPC) GetOrder(ctx context.Context, r *orderv1.GetOrderRequest) (*orderv
 //
 // Errors: not_found.
 func (h *RPC) GetOrderForNotice(
-	ctx context.Context,
-	r *orderv1.GetOrderForNoticeRequest,
+	ctx context.Context, r *orderv1.GetOrderForNoticeRequest,
 ) (*orderv1.GetOrderForNoticeResponse, error) {
 	o, err := h.service.ForNotice(ctx, r.GetId())
 	if err != nil {
@@ -60,7 +61,9 @@ func (h *RPC) GetOrderForNotice(
 	return &orderv1.GetOrderForNoticeResponse{Order: orderToProto(o), Email: o.Email, CustomerId: o.CustomerID}, nil
 }
 
-// CancelOrder cancels one of the caller's orders. Errors: those of service.Service.Cancel.
+// CancelOrder cancels one of the caller's orders.
+//
+// Errors: those of service.Service.Cancel.
 func (h *RPC) CancelOrder(ctx context.Context, r *orderv1.CancelOrderRequest) (*orderv1.CancelOrderResponse, error) {
 	o, err := h.service.Cancel(ctx, r.GetId(), r.GetReason())
 	if err != nil {
@@ -69,10 +72,11 @@ func (h *RPC) CancelOrder(ctx context.Context, r *orderv1.CancelOrderRequest) (*
 	return &orderv1.CancelOrderResponse{Order: orderToProto(o)}, nil
 }
 
-// ShipShopOrder marks a shop order as shipped. Errors: those of service.Service.Ship.
+// ShipShopOrder marks a shop order as shipped.
+//
+// Errors: those of service.Service.Ship.
 func (h *RPC) ShipShopOrder(
-	ctx context.Context,
-	r *orderv1.ShipShopOrderRequest,
+	ctx context.Context, r *orderv1.ShipShopOrderRequest,
 ) (*orderv1.ShipShopOrderResponse, error) {
 	p, err := h.service.Ship(ctx, r.GetId(), r.GetCarrier(), r.GetTrackingNumber())
 	if err != nil {
@@ -81,10 +85,11 @@ func (h *RPC) ShipShopOrder(
 	return &orderv1.ShipShopOrderResponse{ShopOrder: shopOrderToProto(p)}, nil
 }
 
-// DeliverShopOrder marks a shop order as delivered. Errors: those of service.Service.Deliver.
+// DeliverShopOrder marks a shop order as delivered.
+//
+// Errors: those of service.Service.Deliver.
 func (h *RPC) DeliverShopOrder(
-	ctx context.Context,
-	r *orderv1.DeliverShopOrderRequest,
+	ctx context.Context, r *orderv1.DeliverShopOrderRequest,
 ) (*orderv1.DeliverShopOrderResponse, error) {
 	p, err := h.service.Deliver(ctx, r.GetId())
 	if err != nil {
@@ -93,7 +98,9 @@ func (h *RPC) DeliverShopOrder(
 	return &orderv1.DeliverShopOrderResponse{ShopOrder: shopOrderToProto(p)}, nil
 }
 
-// AdoptOrders transfers a guest's orders to a user. Errors: those of service.Service.Adopt.
+// AdoptOrders transfers a guest's orders to a user.
+//
+// Errors: those of service.Service.Adopt.
 func (h *RPC) AdoptOrders(ctx context.Context, r *orderv1.AdoptOrdersRequest) (*orderv1.AdoptOrdersResponse, error) {
 	if err := h.service.Adopt(ctx, r.GetGuestId(), r.GetUserId()); err != nil {
 		return nil, err
@@ -126,8 +133,7 @@ func (h *RPC) ListOrders(ctx context.Context, r *orderv1.ListOrdersRequest) (*or
 //
 // Errors: invalid_argument (the page token is invalid), not_found (the caller is neither a member nor an operator).
 func (h *RPC) ListShopOrders(
-	ctx context.Context,
-	r *orderv1.ListShopOrdersRequest,
+	ctx context.Context, r *orderv1.ListShopOrdersRequest,
 ) (*orderv1.ListShopOrdersResponse, error) {
 	request := page.Of(r, "shop orders of "+r.GetShopId(), r.GetStatus())
 	read := func(ctx context.Context, after domain.Position, limit int) ([]domain.ShopOrder, error) {

@@ -114,10 +114,7 @@ func (s *Store) Owned(ctx context.Context, orderID, customerID string) (domain.O
 
 // History returns a page of the customer's orders, newest first, without refused checkouts.
 func (s *Store) History(
-	ctx context.Context,
-	customerID string,
-	after domain.Position,
-	limit int,
+	ctx context.Context, customerID string, after domain.Position, limit int,
 ) ([]domain.Order, error) {
 	size := int32(limit) //nolint:gosec // a page is small
 	arg := sqlc.HistoryParams{CustomerID: customerID, Before: after.At, BeforeID: after.ID, Page: size}
@@ -135,11 +132,7 @@ func (s *Store) History(
 // ShopHistory returns a page of the shop's shop orders, newest first. It returns those with the status, or all that
 // were ever confirmed if the status is "".
 func (s *Store) ShopHistory(
-	ctx context.Context,
-	shopID string,
-	status domain.Status,
-	after domain.Position,
-	limit int,
+	ctx context.Context, shopID string, status domain.Status, after domain.Position, limit int,
 ) ([]domain.ShopOrder, error) {
 	rows, err := s.q.ShopHistory(ctx, sqlc.ShopHistoryParams{
 		ShopID:   shopID,
@@ -274,10 +267,7 @@ func (s *Store) CheckoutEnded(ctx context.Context, orderID string) (bool, error)
 
 // Refuse cancels the order of a refused checkout and appends newEvent's event. Repeating it has no effect.
 func (s *Store) Refuse(
-	ctx context.Context,
-	orderID string,
-	why domain.Refusal,
-	at time.Time,
+	ctx context.Context, orderID string, why domain.Refusal, at time.Time,
 	newEvent func(version int64) (event.Event, error),
 ) error {
 	fields, err := fieldsOf(why)
@@ -327,8 +317,7 @@ func (s *Store) ForgetRefused(ctx context.Context, from, before time.Time, most 
 // ConfirmStep returns the pivot of a checkout, which confirms the order and its shop orders with the values of
 // confirmation.
 func (s *Store) ConfirmStep(
-	name string,
-	confirmation func(*saga.Run) (domain.Confirmation, event.Event, error),
+	name string, confirmation func(*saga.Run) (domain.Confirmation, event.Event, error),
 ) saga.Step {
 	return saga.Step{Name: name, Pivot: true, Written: s.wake, Batch: func(r *saga.Run, b *pgx.Batch) error {
 		c, ev, err := confirmation(r)
@@ -348,8 +337,7 @@ func (s *Store) AcceptStep(name string) saga.Step {
 
 // CancelStep returns the step that cancels the order and its shop orders with the values of cancellation.
 func (s *Store) CancelStep(
-	name string,
-	cancellation func(*saga.Run) (domain.Cancellation, event.Event, error),
+	name string, cancellation func(*saga.Run) (domain.Cancellation, event.Event, error),
 ) saga.Step {
 	return saga.Step{Name: name, Written: s.wake, Batch: func(r *saga.Run, b *pgx.Batch) error {
 		c, ev, err := cancellation(r)
@@ -377,9 +365,7 @@ func (s *Store) PaymentEvents(decode func(event.Event) (domain.PaymentUpdate, bo
 //
 // Errors: not_found.
 func (s *Store) Change(
-	ctx context.Context,
-	orderID string,
-	change func(*domain.Order) ([]event.Event, error),
+	ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, error),
 ) (domain.Order, error) {
 	var o domain.Order
 	err := s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
@@ -394,10 +380,7 @@ func (s *Store) Change(
 }
 
 func changed(
-	ctx context.Context,
-	q *sqlc.Queries,
-	orderID string,
-	change func(*domain.Order) ([]event.Event, error),
+	ctx context.Context, q *sqlc.Queries, orderID string, change func(*domain.Order) ([]event.Event, error),
 ) (domain.Order, []event.Event, error) {
 	var o domain.Order
 	// Locking and reading take two statements, so that the read sees the shop orders as of after the lock was

@@ -60,10 +60,7 @@ func WithSagas(s *Store, sagas Starter) *Starts {
 //
 // Errors: already_exists (the customer's key is taken).
 func (s *Starts) Create(
-	ctx context.Context,
-	o domain.Order,
-	created event.Event,
-	input func(domain.Order) any,
+	ctx context.Context, o domain.Order, created event.Event, input func(domain.Order) any,
 ) (domain.Order, error) {
 	out, err := s.creates.Submit(ctx, creation{ctx, o, created, input})
 	if err != nil {
@@ -142,9 +139,7 @@ func (s *Starts) create(ctx context.Context, all []creation) error {
 
 // ChangeAndStart is Change that also starts the saga that change returns, unless its ID is "".
 func (s *Starts) ChangeAndStart(
-	ctx context.Context,
-	orderID string,
-	change func(*domain.Order) ([]event.Event, domain.Start, error),
+	ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, domain.Start, error),
 ) (domain.Order, error) {
 	var o domain.Order
 	err := s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
@@ -177,7 +172,8 @@ func (s *Starts) queue(b *pgx.Batch, o domain.Order) error {
 		return errs.Wrap(err, errs.Internal, "the address cannot be kept")
 	}
 	t := o.Totals
-	postgres.QueueRow(b, s.orders, o.ID, o.Number, o.CustomerID, o.IdemKey, o.RequestHash[:], string(t.Total.Currency()),
+	currency := string(t.Total.Currency())
+	postgres.QueueRow(b, s.orders, o.ID, o.Number, o.CustomerID, o.IdemKey, o.RequestHash[:], currency,
 		t.Subtotal.Minor(), t.Discount.Minor(), t.Shipping.Minor(), t.Tax.Minor(), t.Total.Minor(),
 		o.Payment.Method, o.Email, string(address), o.PlacedAt)
 	line := 0
@@ -192,8 +188,8 @@ func (s *Starts) queue(b *pgx.Batch, o domain.Order) error {
 					return errs.Wrap(err, errs.Internal, "the options cannot be kept")
 				}
 			}
-			postgres.QueueRow(b, s.items, o.ID, line, p.ID, it.VariantID, it.ProductID, it.Title, it.SKU, string(options),
-				it.Quantity, it.UnitPrice.Minor(), it.LineTotal.Minor())
+			postgres.QueueRow(b, s.items, o.ID, line, p.ID, it.VariantID, it.ProductID, it.Title, it.SKU,
+				string(options), it.Quantity, it.UnitPrice.Minor(), it.LineTotal.Minor())
 			line++
 		}
 	}

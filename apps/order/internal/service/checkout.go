@@ -28,7 +28,7 @@ const maxKey = 255
 // Idempotency-Key gets the same order or the same refusal. It waits for a checkout that still runs.
 //
 // Errors: invalid_argument, card_number_refused, voucher_invalid, cart_empty, out_of_stock, payment_declined,
-// unprocessable, idempotency_mismatch, idempotency_in_flight, timeout and unavailable (a retry with the same key
+// unprocessable, idempotency_mismatch, idempotency_in_flight, timeout, unavailable (a retry with the same key
 // continues).
 func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order, error) {
 	caller := identity.FromContext(ctx)
@@ -100,10 +100,8 @@ func (s *Service) place(ctx context.Context, r domain.Request) (domain.Order, er
 func checkRequest(r domain.Request, caller identity.Actor) error {
 	switch {
 	case r.IdemKey == "":
-		return errs.InvalidField(
-			"Idempotency-Key",
-			"the header is required: a fresh key for each checkout, the same key for its retries",
-		)
+		return errs.InvalidField("Idempotency-Key",
+			"the header is required: a fresh key for each checkout, the same key for its retries")
 	case len(r.IdemKey) > maxKey || !printable(r.IdemKey):
 		return errs.InvalidField("Idempotency-Key", "must be at most %d printable ASCII characters", maxKey)
 	}

@@ -188,10 +188,8 @@ func (s *Sagas) confirmation(r *saga.Run) (domain.Confirmation, event.Event, err
 		Total:      money.New(in.Total, in.Currency).ToProto(),
 	}
 	for _, p := range in.Parts {
-		msg.Shops = append(
-			msg.Shops,
-			&orderv1.ShopPart{ShopOrderId: p.ID, ShopId: p.ShopID, Total: money.New(p.Total, in.Currency).ToProto()},
-		)
+		msg.Shops = append(msg.Shops,
+			&orderv1.ShopPart{ShopOrderId: p.ID, ShopId: p.ShopID, Total: money.New(p.Total, in.Currency).ToProto()})
 	}
 	ev, err := event.New(r.Context(), SubjectConfirmed, r.ID(), 2, c.At, msg)
 	return c, ev, err

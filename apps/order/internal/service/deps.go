@@ -23,50 +23,34 @@ import (
 // Products is the product service, as far as order needs it.
 type Products interface {
 	BatchGetVariants(
-		ctx context.Context,
-		r *productv1.BatchGetVariantsRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, r *productv1.BatchGetVariantsRequest, opts ...grpc.CallOption,
 	) (*productv1.BatchGetVariantsResponse, error)
 	ReserveInventory(
-		ctx context.Context,
-		r *productv1.ReserveInventoryRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, r *productv1.ReserveInventoryRequest, opts ...grpc.CallOption,
 	) (*productv1.ReserveInventoryResponse, error)
 	ReleaseInventory(
-		ctx context.Context,
-		r *productv1.ReleaseInventoryRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, r *productv1.ReleaseInventoryRequest, opts ...grpc.CallOption,
 	) (*productv1.ReleaseInventoryResponse, error)
 	CommitInventory(
-		ctx context.Context,
-		r *productv1.CommitInventoryRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, r *productv1.CommitInventoryRequest, opts ...grpc.CallOption,
 	) (*productv1.CommitInventoryResponse, error)
 	RestockInventory(
-		ctx context.Context,
-		r *productv1.RestockInventoryRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, r *productv1.RestockInventoryRequest, opts ...grpc.CallOption,
 	) (*productv1.RestockInventoryResponse, error)
 }
 
 // Payments is the payment service, as far as order needs it.
 type Payments interface {
 	Authorize(
-		ctx context.Context,
-		r *paymentv1.AuthorizeRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, r *paymentv1.AuthorizeRequest, opts ...grpc.CallOption,
 	) (*paymentv1.AuthorizeResponse, error)
 	Capture(
-		ctx context.Context,
-		r *paymentv1.CaptureRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, r *paymentv1.CaptureRequest, opts ...grpc.CallOption,
 	) (*paymentv1.CaptureResponse, error)
 	Void(ctx context.Context, r *paymentv1.VoidRequest, opts ...grpc.CallOption) (*paymentv1.VoidResponse, error)
 	Refund(ctx context.Context, r *paymentv1.RefundRequest, opts ...grpc.CallOption) (*paymentv1.RefundResponse, error)
 	AdoptPayments(
-		ctx context.Context,
-		r *paymentv1.AdoptPaymentsRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, r *paymentv1.AdoptPaymentsRequest, opts ...grpc.CallOption,
 	) (*paymentv1.AdoptPaymentsResponse, error)
 }
 
@@ -74,32 +58,29 @@ type Payments interface {
 type Carts interface {
 	GetLines(ctx context.Context, r *cartv1.GetLinesRequest, opts ...grpc.CallOption) (*cartv1.GetLinesResponse, error)
 	RemoveOrdered(
-		ctx context.Context,
-		r *cartv1.RemoveOrderedRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, r *cartv1.RemoveOrderedRequest, opts ...grpc.CallOption,
 	) (*cartv1.RemoveOrderedResponse, error)
 }
 
 // Shops is the shop service, as far as order needs it.
 type Shops interface {
 	CheckMembership(
-		ctx context.Context,
-		r *shopv1.CheckMembershipRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, r *shopv1.CheckMembershipRequest, opts ...grpc.CallOption,
 	) (*shopv1.CheckMembershipResponse, error)
 }
 
-// SagaStore stores the changes that sagas make to orders. Its errors are those of postgres.Err.
+// SagaStore stores the changes that sagas make to orders.
+//
+// Errors: those of postgres.Err.
 type SagaStore interface {
 	// Refuse cancels the order of a refused checkout and appends newEvent's event. Repeating it has no effect.
 	Refuse(
-		ctx context.Context,
-		orderID string,
-		why domain.Refusal,
-		at time.Time,
+		ctx context.Context, orderID string, why domain.Refusal, at time.Time,
 		newEvent func(version int64) (event.Event, error),
 	) error
-	// CheckoutEnded reports whether the checkout's saga has ended. Errors: conflict (the saga is parked).
+	// CheckoutEnded reports whether the checkout's saga has ended.
+	//
+	// Errors: conflict (the saga is parked).
 	CheckoutEnded(ctx context.Context, orderID string) (bool, error)
 	// Change locks an order, changes it, and appends the events.
 	Change(ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, error)) (domain.Order, error)
@@ -111,21 +92,25 @@ type SagaStore interface {
 	CancelStep(name string, cancellation func(*saga.Run) (domain.Cancellation, event.Event, error)) saga.Step
 }
 
-// Store stores orders. Its errors are those of postgres.Err: not_found if the order does not exist or belongs to
-// another customer.
+// Store stores orders.
+//
+// Errors: those of postgres.Err, not_found (also for another customer's order).
 type Store interface {
-	// Create writes an order, its event and the start of its checkout's saga. Errors: already_exists (the key is
-	// taken).
+	// Create writes an order, its event and the start of its checkout's saga.
+	//
+	// Errors: already_exists (the key is taken).
 	Create(ctx context.Context, o domain.Order, created event.Event, input func(domain.Order) any) (domain.Order, error)
 	// ChangeAndStart is Change that also starts the saga that change returns, unless its ID is "".
 	ChangeAndStart(
-		ctx context.Context,
-		orderID string,
-		change func(*domain.Order) ([]event.Event, domain.Start, error),
+		ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, domain.Start, error),
 	) (domain.Order, error)
-	// ByKey returns the checkout of a customer's idempotency key. Errors: not_found.
+	// ByKey returns the checkout of a customer's idempotency key.
+	//
+	// Errors: not_found.
 	ByKey(ctx context.Context, customerID, idemKey string) (domain.Attempt, error)
-	// KeepRefusal stores a refusal for the request's key. Errors: already_exists (the key is taken).
+	// KeepRefusal stores a refusal for the request's key.
+	//
+	// Errors: already_exists (the key is taken).
 	KeepRefusal(ctx context.Context, r domain.Request, why domain.Refusal, at time.Time) error
 	// OrdersOf returns the IDs of at most limit orders of a customer.
 	OrdersOf(ctx context.Context, customerID string, limit int) ([]string, error)
@@ -133,15 +118,13 @@ type Store interface {
 	Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error
 	ByID(ctx context.Context, orderID string) (domain.Order, error)
 	Owned(ctx context.Context, orderID, customerID string) (domain.Order, error)
-	// PartOwner returns the order and the shop of a shop order. Errors: not_found.
+	// PartOwner returns the order and the shop of a shop order.
+	//
+	// Errors: not_found.
 	PartOwner(ctx context.Context, partID string) (orderID, shopID string, err error)
 	History(ctx context.Context, customerID string, after domain.Position, limit int) ([]domain.Order, error)
 	ShopHistory(
-		ctx context.Context,
-		shopID string,
-		status domain.Status,
-		after domain.Position,
-		limit int,
+		ctx context.Context, shopID string, status domain.Status, after domain.Position, limit int,
 	) ([]domain.ShopOrder, error)
 }
 

@@ -40,11 +40,7 @@ func (s *Service) List(ctx context.Context, after domain.Position, limit int) ([
 //
 // Errors: not_found (also if the caller is neither a member of the shop nor an operator).
 func (s *Service) ListOfShop(
-	ctx context.Context,
-	shop string,
-	status domain.Status,
-	after domain.Position,
-	limit int,
+	ctx context.Context, shop string, status domain.Status, after domain.Position, limit int,
 ) ([]domain.ShopOrder, error) {
 	caller := identity.FromContext(ctx)
 	standing, err := s.Shops.CheckMembership(ctx, &shopv1.CheckMembershipRequest{ShopId: shop, UserId: caller.ID})
@@ -102,9 +98,7 @@ func (s *Service) Deliver(ctx context.Context, partID string) (domain.ShopOrder,
 
 // move changes a shop order on behalf of a member of its shop or an operator.
 func (s *Service) move(
-	ctx context.Context,
-	partID string,
-	change func(*domain.Order, time.Time) ([]event.Event, domain.Start, error),
+	ctx context.Context, partID string, change func(*domain.Order, time.Time) ([]event.Event, domain.Start, error),
 ) (domain.ShopOrder, error) {
 	const notFound = "there is no such shop order"
 	orderID, shopID, err := s.Store.PartOwner(ctx, partID)
@@ -135,7 +129,9 @@ func (s *Service) move(
 	return part, nil
 }
 
-// checkMember fails with not_found and the message unless the caller is a member of the shop or an operator.
+// checkMember returns nil if the caller is a member of the shop or an operator.
+//
+// Errors: not_found (with the message).
 func (s *Service) checkMember(ctx context.Context, shopID, message string) error {
 	caller := identity.FromContext(ctx)
 	if caller.IsOperator() {

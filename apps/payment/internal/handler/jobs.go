@@ -25,9 +25,7 @@ func Reconcile(s *service.Service, interval, openFor, giveUp time.Duration) func
 // Forget deletes old rows, every interval, until ctx ends. It deletes in batches, so that no statement holds
 // its locks for long, and without a pause while there are more.
 func Forget(
-	forget func(ctx context.Context, limit int) (int, error),
-	interval time.Duration,
-	log *zap.Logger,
+	forget func(ctx context.Context, limit int) (int, error), interval time.Duration, log *zap.Logger,
 ) func(context.Context) error {
 	return chore.Chore{
 		Name: "delete old rows", Every: interval, Batch: forgetBatch, Logger: log,

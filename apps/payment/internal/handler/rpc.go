@@ -23,7 +23,9 @@ type RPC struct {
 // New returns the server.
 func New(s *service.Service) *RPC { return &RPC{service: s} }
 
-// Authorize holds an order's total. Errors: see service.Service.Authorize.
+// Authorize holds an order's total.
+//
+// Errors: those of service.Service.Authorize.
 func (h *RPC) Authorize(ctx context.Context, r *paymentv1.AuthorizeRequest) (*paymentv1.AuthorizeResponse, error) {
 	amount, err := money.FromProto(r.GetAmount())
 	if err != nil {
@@ -42,7 +44,9 @@ func (h *RPC) Authorize(ctx context.Context, r *paymentv1.AuthorizeRequest) (*pa
 	return &paymentv1.AuthorizeResponse{Payment: toProto(p)}, nil
 }
 
-// Capture takes authorized money. Errors: see service.Service.Capture.
+// Capture takes authorized money.
+//
+// Errors: those of service.Service.Capture.
 func (h *RPC) Capture(ctx context.Context, r *paymentv1.CaptureRequest) (*paymentv1.CaptureResponse, error) {
 	p, err := h.service.Capture(ctx, r.GetOrderId())
 	if err != nil {
@@ -51,7 +55,9 @@ func (h *RPC) Capture(ctx context.Context, r *paymentv1.CaptureRequest) (*paymen
 	return &paymentv1.CaptureResponse{Payment: toProto(p)}, nil
 }
 
-// Void gives up a payment. Errors: see service.Service.Void.
+// Void gives up a payment.
+//
+// Errors: those of service.Service.Void.
 func (h *RPC) Void(ctx context.Context, r *paymentv1.VoidRequest) (*paymentv1.VoidResponse, error) {
 	p, err := h.service.Void(ctx, r.GetOrderId())
 	if err != nil {
@@ -63,7 +69,9 @@ func (h *RPC) Void(ctx context.Context, r *paymentv1.VoidRequest) (*paymentv1.Vo
 	return &paymentv1.VoidResponse{Payment: toProto(p)}, nil
 }
 
-// Refund pays captured money back. Errors: see service.Service.Refund.
+// Refund pays captured money back.
+//
+// Errors: those of service.Service.Refund.
 func (h *RPC) Refund(ctx context.Context, r *paymentv1.RefundRequest) (*paymentv1.RefundResponse, error) {
 	var amount *money.Money
 	if r.Amount != nil {
@@ -99,8 +107,7 @@ func (h *RPC) GetPayment(ctx context.Context, r *paymentv1.GetPaymentRequest) (*
 //
 // Errors: unavailable, timeout.
 func (h *RPC) AdoptPayments(
-	ctx context.Context,
-	r *paymentv1.AdoptPaymentsRequest,
+	ctx context.Context, r *paymentv1.AdoptPaymentsRequest,
 ) (*paymentv1.AdoptPaymentsResponse, error) {
 	if err := h.service.Adopt(ctx, r.GetGuestId(), r.GetUserId(), r.GetOrderIds()); err != nil {
 		return nil, err
@@ -108,10 +115,11 @@ func (h *RPC) AdoptPayments(
 	return &paymentv1.AdoptPaymentsResponse{}, nil
 }
 
-// ReceiveWebhook applies a provider's notices. Errors: see service.Service.ReceiveWebhook.
+// ReceiveWebhook applies a provider's notices.
+//
+// Errors: those of service.Service.ReceiveWebhook.
 func (h *RPC) ReceiveWebhook(
-	ctx context.Context,
-	r *paymentv1.ReceiveWebhookRequest,
+	ctx context.Context, r *paymentv1.ReceiveWebhookRequest,
 ) (*paymentv1.ReceiveWebhookResponse, error) {
 	duplicate, err := h.service.ReceiveWebhook(ctx, r.GetProvider(), r.GetBody(), r.GetSignature())
 	if err != nil {

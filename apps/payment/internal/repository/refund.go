@@ -19,11 +19,7 @@ import (
 // BeginRefund implements service.Store. The payment's row is locked, so refunds of one payment are created
 // one after the other, and their sum never exceeds what was captured.
 func (s *Store) BeginRefund(
-	ctx context.Context,
-	orderID string,
-	r domain.Refund,
-	amount *money.Money,
-	at time.Time,
+	ctx context.Context, orderID string, r domain.Refund, amount *money.Money, at time.Time,
 ) (domain.Payment, domain.Refund, error) {
 	var p domain.Payment
 	err := s.inTx(ctx, func(q *sqlc.Queries, _ pgx.Tx) error {
@@ -71,10 +67,8 @@ func (s *Store) BeginRefund(
 			return postgres.Err(q.ReopenRefund(ctx, sqlc.ReopenRefundParams{ID: r.ID, At: at}))
 		}
 		return postgres.Err(
-			q.InsertRefund(
-				ctx,
-				sqlc.InsertRefundParams{ID: r.ID, PaymentID: p.ID, IdemKey: r.Key, Amount: claim, At: at},
-			),
+			q.InsertRefund(ctx,
+				sqlc.InsertRefundParams{ID: r.ID, PaymentID: p.ID, IdemKey: r.Key, Amount: claim, At: at}),
 		)
 	})
 	return p, r, err
@@ -100,12 +94,7 @@ func (s *Store) EndRefund(ctx context.Context, e domain.RefundEnd, newEvent Refu
 }
 
 func endRefund(
-	ctx context.Context,
-	q *sqlc.Queries,
-	tx pgx.Tx,
-	p domain.Payment,
-	amount int64,
-	e domain.RefundEnd,
+	ctx context.Context, q *sqlc.Queries, tx pgx.Tx, p domain.Payment, amount int64, e domain.RefundEnd,
 	newEvent RefundEvent,
 ) (domain.Payment, error) {
 	n, err := q.EndRefund(ctx, sqlc.EndRefundParams{ID: e.RefundID, PaymentID: p.ID, State: string(e.State), At: e.At})
@@ -153,10 +142,8 @@ func (s *Store) AskOpenRefunds(ctx context.Context, before, at time.Time, limit 
 func (s *Store) NoteWebhooks(ctx context.Context, webhooks []domain.Webhook) (int, error) {
 	// Rows are inserted in the order of their keys, so that two callers with the same notices cannot
 	// deadlock.
-	webhooks = slices.SortedFunc(
-		slices.Values(webhooks),
-		func(a, b domain.Webhook) int { return cmpString(a.EventID, b.EventID) },
-	)
+	webhooks = slices.SortedFunc(slices.Values(webhooks),
+		func(a, b domain.Webhook) int { return cmpString(a.EventID, b.EventID) })
 	var arg sqlc.NoteWebhooksParams
 	for _, w := range webhooks {
 		arg.Providers = append(arg.Providers, w.Provider)
@@ -177,9 +164,7 @@ func (s *Store) ForgetWebhooks(ctx context.Context, before time.Time, limit int)
 
 // TakeWebhook implements service.Store.
 func (s *Store) TakeWebhook(
-	ctx context.Context,
-	w domain.Webhook,
-	decide func(domain.Payment) (*domain.Transition, event.Event, error),
+	ctx context.Context, w domain.Webhook, decide func(domain.Payment) (*domain.Transition, event.Event, error),
 	newEvent RefundEvent,
 ) (bool, error) {
 	duplicate := false

@@ -31,12 +31,8 @@ func once[T any](items []T, key func(T) string) []T {
 func (p *Provider) runCharge(ctx context.Context, items []charge) ([]batch.Result[domain.Charge], error) {
 	var arg sqlc.ChargeParams
 	for _, c := range once(items, func(c charge) string { return c.key }) {
-		id, body := p.webhook(
-			notice{
-				Type:   "charge." + string(c.state),
-				Charge: noticeCharge{Key: c.key, Status: string(c.state), Reason: c.reason},
-			},
-		)
+		made := noticeCharge{Key: c.key, Status: string(c.state), Reason: c.reason}
+		id, body := p.webhook(notice{Type: "charge." + string(c.state), Charge: made})
 		arg.Keys = append(arg.Keys, c.key)
 		arg.Statuses = append(arg.Statuses, string(c.state))
 		arg.Reasons = append(arg.Reasons, c.reason)
@@ -59,10 +55,8 @@ func (p *Provider) runCharge(ctx context.Context, items []charge) ([]batch.Resul
 		case !old:
 			out[i].Value = domain.Charge{Ref: ref(c.key), State: c.state, Reason: c.reason}
 		case row.Status != "tombstone" && money.New(row.Amount, money.Currency(row.Currency)) != c.amount:
-			out[i].Err = errs.New(
-				errs.IdempotencyMismatch,
-				"the payment provider has a charge with this key and another amount",
-			)
+			out[i].Err = errs.New(errs.IdempotencyMismatch,
+				"the payment provider has a charge with this key and another amount")
 		default:
 			out[i].Value = fromRow(row)
 		}
@@ -73,9 +67,8 @@ func (p *Provider) runCharge(ctx context.Context, items []charge) ([]batch.Resul
 func (p *Provider) runCapture(ctx context.Context, items []string) ([]batch.Result[domain.Charge], error) {
 	var arg sqlc.CaptureParams
 	for _, key := range once(items, func(k string) string { return k }) {
-		id, body := p.webhook(
-			notice{Type: "charge.captured", Charge: noticeCharge{Key: key, Status: string(domain.ChargeCaptured)}},
-		)
+		captured := noticeCharge{Key: key, Status: string(domain.ChargeCaptured)}
+		id, body := p.webhook(notice{Type: "charge.captured", Charge: captured})
 		arg.Keys = append(arg.Keys, key)
 		arg.WebhookIds = append(arg.WebhookIds, id)
 		arg.Bodies = append(arg.Bodies, body)

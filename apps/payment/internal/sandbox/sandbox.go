@@ -160,9 +160,8 @@ func (p *Provider) Capture(ctx context.Context, key string) (domain.Charge, erro
 
 // Void gives up an authorization. An authorization that arrives after its void is refused.
 func (p *Provider) Void(ctx context.Context, key string) (domain.Charge, error) {
-	id, body := p.webhook(
-		notice{Type: "charge.voided", Charge: noticeCharge{Key: key, Status: string(domain.ChargeVoided)}},
-	)
+	voided := noticeCharge{Key: key, Status: string(domain.ChargeVoided)}
+	id, body := p.webhook(notice{Type: "charge.voided", Charge: voided})
 	if _, err := p.q.Void(ctx, sqlc.VoidParams{Key: key, WebhookID: id, Body: body}); err != nil {
 		return domain.Charge{}, postgres.Err(err)
 	}

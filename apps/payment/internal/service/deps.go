@@ -59,11 +59,7 @@ type Store interface {
 	//
 	// Errors: conflict, unprocessable, invalid_argument (see domain.Payment.Claim), idempotency_mismatch.
 	BeginRefund(
-		ctx context.Context,
-		orderID string,
-		r domain.Refund,
-		amount *money.Money,
-		at time.Time,
+		ctx context.Context, orderID string, r domain.Refund, amount *money.Money, at time.Time,
 	) (domain.Payment, domain.Refund, error)
 	// EndRefund records the outcome of a refund, once.
 	EndRefund(ctx context.Context, e domain.RefundEnd, newEvent RefundEvent) (domain.Payment, error)
@@ -74,9 +70,7 @@ type Store interface {
 	// TakeWebhook records a notice unless it is known. In the same transaction it makes the transition that
 	// decide returns (nil: none) and ends the notice's refund.
 	TakeWebhook(
-		ctx context.Context,
-		w domain.Webhook,
-		decide func(domain.Payment) (*domain.Transition, event.Event, error),
+		ctx context.Context, w domain.Webhook, decide func(domain.Payment) (*domain.Transition, event.Event, error),
 		newEvent RefundEvent,
 	) (duplicate bool, err error)
 	// AskOpen returns payments with an open outcome whose provider was last asked before the given time, the

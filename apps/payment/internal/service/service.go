@@ -58,13 +58,11 @@ func New(d Deps) *Service { return &Service{Deps: d} }
 // void that comes while the provider answers shows at the capture, not here.
 //
 // Errors: payment_declined, card_number_refused, invalid_argument, idempotency_mismatch (another request for
-// the order), conflict (the payment was voided), timeout and unavailable (outcome unknown: call again).
+// the order), conflict (the payment was voided), timeout, unavailable (outcome unknown: call again).
 func (s *Service) Authorize(ctx context.Context, r domain.Request) (domain.Payment, error) {
 	if logging.ContainsCard([]byte(r.Token)) {
-		return domain.Payment{}, errs.New(
-			errs.CardNumberRefused,
-			"send a token of the payment provider, never a card number",
-		)
+		return domain.Payment{}, errs.New(errs.CardNumberRefused,
+			"send a token of the payment provider, never a card number")
 	}
 	made, err := domain.New(r, s.ProviderName, s.Clock.Now())
 	if err != nil {
@@ -107,7 +105,7 @@ func (s *Service) Authorize(ctx context.Context, r domain.Request) (domain.Payme
 // Capture takes an order's authorized money, once. For a pending payment the provider decides whether it was
 // authorized.
 //
-// Errors: not_found (no payment), conflict (voided), payment_declined, timeout and unavailable (outcome
+// Errors: not_found (no payment), conflict (voided), payment_declined, timeout, unavailable (outcome
 // unknown, or not authorized yet: call again).
 func (s *Service) Capture(ctx context.Context, orderID string) (domain.Payment, error) {
 	p, err := s.Store.ByOrder(ctx, orderID)
@@ -122,10 +120,8 @@ func (s *Service) Capture(ctx context.Context, orderID string) (domain.Payment, 
 		if err := failpoint.Hit(ctx, FailBeforeProviderCapture); err != nil {
 			return domain.Payment{}, err
 		}
-		charge, err = s.ask(
-			ctx,
-			func(ctx context.Context) (domain.Charge, error) { return s.Provider.Capture(ctx, p.ID) },
-		)
+		charge, err = s.ask(ctx,
+			func(ctx context.Context) (domain.Charge, error) { return s.Provider.Capture(ctx, p.ID) })
 		switch {
 		case p.Status == domain.Pending && errs.Is(err, errs.NotFound):
 			return domain.Payment{}, domain.Unanswered()
@@ -145,7 +141,7 @@ func (s *Service) Capture(ctx context.Context, orderID string) (domain.Payment, 
 // Void gives up an order's payment. If the order has none, Void leaves a tombstone that refuses a late
 // Authorize, and returns a payment for which IsTombstone holds.
 //
-// Errors: conflict (captured already: refund it), timeout and unavailable (outcome unknown: call again).
+// Errors: conflict (captured already: refund it), timeout, unavailable (outcome unknown: call again).
 func (s *Service) Void(ctx context.Context, orderID string) (domain.Payment, error) {
 	p, err := s.Store.ByOrder(ctx, orderID)
 	if errs.Is(err, errs.NotFound) {
@@ -197,8 +193,8 @@ func captured() error {
 
 // Refund pays captured money back, once per key: the amount, or all that is left if the amount is nil.
 //
-// Errors: not_found (no payment), conflict, unprocessable and invalid_argument (see domain.Payment.Claim),
-// idempotency_mismatch (the key had another amount), timeout and unavailable (outcome unknown: call again).
+// Errors: not_found (no payment), conflict, unprocessable, invalid_argument (see domain.Payment.Claim),
+// idempotency_mismatch (the key had another amount), timeout, unavailable (outcome unknown: call again).
 func (s *Service) Refund(ctx context.Context, orderID, key string, amount *money.Money) (domain.Payment, error) {
 	p, r, err := s.Store.BeginRefund(ctx, orderID, domain.Refund{ID: id.New("ref"), Key: key}, amount, s.Clock.Now())
 	if err != nil {
@@ -302,9 +298,7 @@ func (s *Service) apply(ctx context.Context, p domain.Payment, c domain.Charge) 
 
 // transition returns the transition that moves p to the state of its charge c, and its event.
 func (s *Service) transition(
-	ctx context.Context,
-	p domain.Payment,
-	c domain.Charge,
+	ctx context.Context, p domain.Payment, c domain.Charge,
 ) (out domain.Transition, ev event.Event, err error) {
 	out = domain.Transition{
 		PaymentID:   p.ID,

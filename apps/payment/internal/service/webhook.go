@@ -17,10 +17,7 @@ import (
 // Errors: not_found (no such provider or payment), unauthenticated (the signature is wrong or too old),
 // invalid_argument (the body), unavailable.
 func (s *Service) ReceiveWebhook(
-	ctx context.Context,
-	provider string,
-	body []byte,
-	signature string,
+	ctx context.Context, provider string, body []byte, signature string,
 ) (duplicate bool, err error) {
 	if provider != s.ProviderName {
 		return false, errs.New(errs.NotFound, "there is no such payment provider")

@@ -113,10 +113,8 @@ func (p Product) Validate() error {
 	}
 	for i, image := range p.Images {
 		if !link.MatchString(image.URL) {
-			return errs.InvalidField(
-				fmt.Sprintf("images[%d].url", i),
-				"must be an address that begins with https:// or http://",
-			)
+			return errs.InvalidField(fmt.Sprintf("images[%d].url", i),
+				"must be an address that begins with https:// or http://")
 		}
 		texts = append(texts, struct{ path, text string }{fmt.Sprintf("images[%d].url", i), image.URL},
 			struct{ path, text string }{fmt.Sprintf("images[%d].alt", i), image.Alt})

@@ -20,10 +20,7 @@ type Ledger struct {
 // Errors: out_of_stock (its fields name the variants), not_found (unknown variant), conflict (the order has
 // other lines, or its reservation is over).
 func (l *Ledger) Reserve(
-	orderID string,
-	lines []Line,
-	hash []byte,
-	expiresAt time.Time,
+	orderID string, lines []Line, hash []byte, expiresAt time.Time,
 ) (r *Reservation, changed bool, err error) {
 	if r := l.Reservations[orderID]; r != nil {
 		switch {

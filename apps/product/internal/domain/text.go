@@ -6,11 +6,9 @@ import (
 )
 
 // folds maps letters to the plain letters that people type for them. Combining marks are dropped.
-var folds = makeFolds(
-	"aàáâãäåāăąǎ", "cçćĉċč", "dďđð", "eèéêëēĕėęě", "gĝğġģ", "hĥħ", "iìíîïĩīĭįı", "jĵ", "kķ", "lĺļľŀł",
-	"nñńņňŉ", "oòóôõöøōŏő", "rŕŗř", "sśŝşšș", "tţťŧț", "uùúûüũūŭůűų", "wŵ", "yýÿŷ", "zźżž",
-	"αά", "εέ", "ηή", "ιίϊΐ", "οό", "υύϋΰ", "ωώ", "σς", "её", "иѝ", "اأإآ",
-)
+var folds = makeFolds("aàáâãäåāăąǎ", "cçćĉċč", "dďđð", "eèéêëēĕėęě", "gĝğġģ", "hĥħ", "iìíîïĩīĭįı", "jĵ", "kķ",
+	"lĺļľŀł", "nñńņňŉ", "oòóôõöøōŏő", "rŕŗř", "sśŝşšș", "tţťŧț", "uùúûüũūŭůűų", "wŵ", "yýÿŷ", "zźżž", "αά", "εέ",
+	"ηή", "ιίϊΐ", "οό", "υύϋΰ", "ωώ", "σς", "её", "иѝ", "اأإآ")
 
 func makeFolds(groups ...string) map[rune]rune {
 	m := map[rune]rune{}

@@ -115,7 +115,8 @@ func facetsToProto(f *domain.Facets) *productv1.Facets {
 		out.Shops = append(out.Shops, &productv1.FacetCount{Id: c.ID, Name: c.Name, Count: c.Count})
 	}
 	for _, c := range f.Prices {
-		out.Prices = append(out.Prices, &productv1.PriceFacet{From: c.From.ToProto(), To: c.To.ToProto(), Count: c.Count})
+		price := &productv1.PriceFacet{From: c.From.ToProto(), To: c.To.ToProto(), Count: c.Count}
+		out.Prices = append(out.Prices, price)
 	}
 	return out
 }

@@ -21,9 +21,7 @@ const (
 // Sweep returns a chore that expires reservations whose time is up, every interval. sweep expires at most limit
 // of them and returns how many there were.
 func Sweep(
-	sweep func(ctx context.Context, limit int) (int, error),
-	interval time.Duration,
-	log *zap.Logger,
+	sweep func(ctx context.Context, limit int) (int, error), interval time.Duration, log *zap.Logger,
 ) func(context.Context) error {
 	return chore.Chore{
 		Name: "sweep reservations", Every: interval, Batch: sweepBatch, Logger: log,
@@ -33,9 +31,7 @@ func Sweep(
 
 // LearnWords returns a chore that updates what the search knows about the frequency of words, every interval.
 func LearnWords(
-	learn func(context.Context) error,
-	interval time.Duration,
-	log *zap.Logger,
+	learn func(context.Context) error, interval time.Duration, log *zap.Logger,
 ) func(context.Context) error {
 	return chore.Chore{
 		Name: "learn words", Every: interval, Logger: log,
@@ -46,9 +42,7 @@ func LearnWords(
 // Forget returns a chore that deletes reservations that ended longer ago than keep; 0 deletes none. forget
 // deletes at most limit that ended before a time, and returns how many there were.
 func Forget(
-	forget func(ctx context.Context, before time.Time, limit int) (int, error),
-	keep time.Duration,
-	c clock.Clock,
+	forget func(ctx context.Context, before time.Time, limit int) (int, error), keep time.Duration, c clock.Clock,
 	log *zap.Logger,
 ) func(context.Context) error {
 	old := chore.Chore{

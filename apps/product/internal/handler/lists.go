@@ -53,9 +53,7 @@ type searchFunc func(context.Context, *productv1.SearchProductsRequest) (*produc
 const loadTimeout = 5 * time.Second
 
 func (l *Lists) get(
-	ctx context.Context,
-	in *productv1.SearchProductsRequest,
-	search searchFunc,
+	ctx context.Context, in *productv1.SearchProductsRequest, search searchFunc,
 ) (*productv1.SearchProductsResponse, error) {
 	generation, known := l.generations.Generation(ctx)
 	if !known {

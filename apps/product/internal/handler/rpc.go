@@ -53,8 +53,7 @@ func decodeProduct(doc []byte) (*productv1.Product, error) {
 
 // ListCategories returns the category tree.
 func (h *RPC) ListCategories(
-	ctx context.Context,
-	_ *productv1.ListCategoriesRequest,
+	ctx context.Context, _ *productv1.ListCategoriesRequest,
 ) (*productv1.ListCategoriesResponse, error) {
 	all, err := h.service.Categories(ctx)
 	if err != nil {
@@ -75,8 +74,7 @@ func categoryToProto(c domain.Category) *productv1.Category {
 //
 // Errors: invalid_argument, not_found (the parent), already_exists.
 func (h *RPC) CreateCategory(
-	ctx context.Context,
-	in *productv1.CreateCategoryRequest,
+	ctx context.Context, in *productv1.CreateCategoryRequest,
 ) (*productv1.CreateCategoryResponse, error) {
 	c, err := h.service.AddCategory(ctx, in.GetName(), in.GetParentId())
 	if err != nil {
@@ -89,8 +87,7 @@ func (h *RPC) CreateCategory(
 //
 // Errors: invalid_argument, not_found, already_exists.
 func (h *RPC) CreateProduct(
-	ctx context.Context,
-	in *productv1.CreateProductRequest,
+	ctx context.Context, in *productv1.CreateProductRequest,
 ) (*productv1.CreateProductResponse, error) {
 	variants, err := variantsFromProto(in.GetVariants())
 	if err != nil {
@@ -118,8 +115,7 @@ func (h *RPC) CreateProduct(
 //
 // Errors: invalid_argument, not_found, already_exists, conflict.
 func (h *RPC) UpdateProduct(
-	ctx context.Context,
-	in *productv1.UpdateProductRequest,
+	ctx context.Context, in *productv1.UpdateProductRequest,
 ) (*productv1.UpdateProductResponse, error) {
 	variants, err := variantsFromProto(in.GetVariants())
 	if err != nil {
@@ -140,8 +136,7 @@ func (h *RPC) UpdateProduct(
 //
 // Errors: not_found.
 func (h *RPC) DeleteProduct(
-	ctx context.Context,
-	in *productv1.DeleteProductRequest,
+	ctx context.Context, in *productv1.DeleteProductRequest,
 ) (*productv1.DeleteProductResponse, error) {
 	if err := h.service.DeleteProduct(ctx, in.GetId()); err != nil {
 		return nil, err
@@ -160,8 +155,7 @@ func (p idPosition) validate() error { return domain.Text("pageToken", p.ID) }
 //
 // Errors: invalid_argument, not_found.
 func (h *RPC) ListShopProducts(
-	ctx context.Context,
-	in *productv1.ListShopProductsRequest,
+	ctx context.Context, in *productv1.ListShopProductsRequest,
 ) (*productv1.ListShopProductsResponse, error) {
 	read := func(ctx context.Context, after idPosition, limit int) ([]domain.StockedDocument, error) {
 		if err := after.validate(); err != nil {
@@ -169,10 +163,8 @@ func (h *RPC) ListShopProducts(
 		}
 		return h.service.ShopProducts(ctx, in.GetShopId(), domain.Status(in.GetStatus()), after.ID, limit)
 	}
-	found, next, err := page.List(
-		ctx, page.Of(in, "shop-products", in.GetShopId(), in.GetStatus()), idPosition{}, read,
-		func(d domain.StockedDocument) idPosition { return idPosition{d.ID} },
-	)
+	found, next, err := page.List(ctx, page.Of(in, "shop-products", in.GetShopId(), in.GetStatus()), idPosition{},
+		read, func(d domain.StockedDocument) idPosition { return idPosition{d.ID} })
 	if err != nil {
 		return nil, err
 	}
@@ -220,8 +212,7 @@ func (h *RPC) SetStock(ctx context.Context, in *productv1.SetStockRequest) (*pro
 //
 // Errors: invalid_argument.
 func (h *RPC) ExportProducts(
-	ctx context.Context,
-	in *productv1.ExportProductsRequest,
+	ctx context.Context, in *productv1.ExportProductsRequest,
 ) (*productv1.ExportProductsResponse, error) {
 	size := min(cmp.Or(int(in.GetPageSize()), defaultExport), maxExport)
 	read := func(ctx context.Context, after idPosition, limit int) ([]domain.Exported, error) {
@@ -230,10 +221,8 @@ func (h *RPC) ExportProducts(
 		}
 		return h.service.Export(ctx, after.ID, limit)
 	}
-	found, next, err := page.List(
-		ctx, page.Request{Size: size, Token: in.GetPageToken(), Filter: []string{"export"}}, idPosition{}, read,
-		func(p domain.Exported) idPosition { return idPosition{p.ID} },
-	)
+	found, next, err := page.List(ctx, page.Request{Size: size, Token: in.GetPageToken(), Filter: []string{"export"}},
+		idPosition{}, read, func(p domain.Exported) idPosition { return idPosition{p.ID} })
 	if err != nil {
 		return nil, err
 	}
@@ -246,8 +235,7 @@ func (h *RPC) ExportProducts(
 
 // BatchGetVariants returns the offers of variants. Unknown variants are left out.
 func (h *RPC) BatchGetVariants(
-	ctx context.Context,
-	in *productv1.BatchGetVariantsRequest,
+	ctx context.Context, in *productv1.BatchGetVariantsRequest,
 ) (*productv1.BatchGetVariantsResponse, error) {
 	offers, err := h.service.Offers(ctx, in.GetVariantIds())
 	if err != nil {
@@ -276,8 +264,7 @@ func (h *RPC) BatchGetVariants(
 //
 // Errors: invalid_argument.
 func (h *RPC) CheckAvailability(
-	ctx context.Context,
-	in *productv1.CheckAvailabilityRequest,
+	ctx context.Context, in *productv1.CheckAvailabilityRequest,
 ) (*productv1.CheckAvailabilityResponse, error) {
 	short, err := h.service.Short(ctx, linesFromProto(in.GetLines()))
 	if err != nil {
@@ -290,8 +277,7 @@ func (h *RPC) CheckAvailability(
 //
 // Errors: out_of_stock, not_found, conflict, invalid_argument.
 func (h *RPC) ReserveInventory(
-	ctx context.Context,
-	in *productv1.ReserveInventoryRequest,
+	ctx context.Context, in *productv1.ReserveInventoryRequest,
 ) (*productv1.ReserveInventoryResponse, error) {
 	expires, err := h.service.Reserve(ctx, in.GetOrderId(), linesFromProto(in.GetLines()),
 		time.Duration(in.GetTtlSeconds())*time.Second)
@@ -305,8 +291,7 @@ func (h *RPC) ReserveInventory(
 //
 // Errors: invalid_argument, conflict (the pieces are sold).
 func (h *RPC) ReleaseInventory(
-	ctx context.Context,
-	in *productv1.ReleaseInventoryRequest,
+	ctx context.Context, in *productv1.ReleaseInventoryRequest,
 ) (*productv1.ReleaseInventoryResponse, error) {
 	if err := h.service.Release(ctx, in.GetOrderId()); err != nil {
 		return nil, err
@@ -318,8 +303,7 @@ func (h *RPC) ReleaseInventory(
 //
 // Errors: invalid_argument, not_found, conflict, out_of_stock.
 func (h *RPC) CommitInventory(
-	ctx context.Context,
-	in *productv1.CommitInventoryRequest,
+	ctx context.Context, in *productv1.CommitInventoryRequest,
 ) (*productv1.CommitInventoryResponse, error) {
 	if err := h.service.Commit(ctx, in.GetOrderId()); err != nil {
 		return nil, err
@@ -331,8 +315,7 @@ func (h *RPC) CommitInventory(
 //
 // Errors: invalid_argument, not_found, conflict.
 func (h *RPC) RestockInventory(
-	ctx context.Context,
-	in *productv1.RestockInventoryRequest,
+	ctx context.Context, in *productv1.RestockInventoryRequest,
 ) (*productv1.RestockInventoryResponse, error) {
 	if err := h.service.Restock(ctx, in.GetOrderId()); err != nil {
 		return nil, err

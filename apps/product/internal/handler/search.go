@@ -16,8 +16,7 @@ import (
 //
 // Errors: invalid_argument.
 func (h *RPC) SearchProducts(
-	ctx context.Context,
-	in *productv1.SearchProductsRequest,
+	ctx context.Context, in *productv1.SearchProductsRequest,
 ) (*productv1.SearchProductsResponse, error) {
 	if h.lists == nil {
 		return h.search(ctx, in)
@@ -26,8 +25,7 @@ func (h *RPC) SearchProducts(
 }
 
 func (h *RPC) search(
-	ctx context.Context,
-	in *productv1.SearchProductsRequest,
+	ctx context.Context, in *productv1.SearchProductsRequest,
 ) (*productv1.SearchProductsResponse, error) {
 	search, err := searchFromProto(in)
 	if err != nil {
@@ -112,8 +110,7 @@ func searchFromProto(in *productv1.SearchProductsRequest) (domain.Search, error)
 //
 // Errors: unavailable, timeout.
 func (h *RPC) ImportProducts(
-	ctx context.Context,
-	in *productv1.ImportProductsRequest,
+	ctx context.Context, in *productv1.ImportProductsRequest,
 ) (*productv1.ImportProductsResponse, error) {
 	items := make([]service.Item, len(in.GetProducts()))
 	for i, p := range in.GetProducts() {

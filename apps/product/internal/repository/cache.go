@@ -28,10 +28,7 @@ type Cache struct {
 // NewCache returns a cache of products. A changed product is dropped at once. If Redis was not reachable then, the
 // product is out of date for at most ttl.
 func NewCache(
-	client rueidis.Client,
-	ttl time.Duration,
-	logger *zap.Logger,
-	metrics prometheus.Registerer,
+	client rueidis.Client, ttl time.Duration, logger *zap.Logger, metrics prometheus.Registerer,
 ) (*Cache, error) {
 	products, err := cache.New(client, cache.Options[domain.Document]{
 		Name: "product", TTL: ttl, Encode: encodeDocument, Decode: decodeDocument, Metrics: metrics,
@@ -44,9 +41,7 @@ func NewCache(
 
 // Document returns a product from the cache, or from load.
 func (c *Cache) Document(
-	ctx context.Context,
-	productID string,
-	load func(context.Context) (domain.Document, error),
+	ctx context.Context, productID string, load func(context.Context) (domain.Document, error),
 ) (domain.Document, error) {
 	return c.products.GetOrLoad(ctx, productID, load)
 }

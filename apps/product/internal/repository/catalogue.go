@@ -29,10 +29,7 @@ const (
 //
 // Errors: decide's, already_exists (handle or SKU), conflict (more pieces are reserved than would be on hand).
 func (s *Store) Change(
-	ctx context.Context,
-	shopIDs []string,
-	wanted domain.Wanted,
-	decide func(domain.Snapshot) (domain.Changes, error),
+	ctx context.Context, shopIDs []string, wanted domain.Wanted, decide func(domain.Snapshot) (domain.Changes, error),
 ) error {
 	var touched []string
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
@@ -149,10 +146,7 @@ func load(ctx context.Context, q *sqlc.Queries, wanted domain.Wanted) (domain.Sn
 // reports whether any of them moved. Unchanged stock is not locked, so that an import of new prices does not
 // delay sales.
 func lockStock(
-	ctx context.Context,
-	q *sqlc.Queries,
-	snapshot domain.Snapshot,
-	changes domain.Changes,
+	ctx context.Context, q *sqlc.Queries, snapshot domain.Snapshot, changes domain.Changes,
 ) (moved bool, err error) {
 	var ids []string
 	for _, p := range changes.Update {
@@ -160,8 +154,7 @@ func lockStock(
 		for _, v := range p.Variants {
 			if v.OnHand != nil &&
 				slices.ContainsFunc(
-					old.Variants,
-					func(o domain.Variant) bool { return o.ID == v.ID && *o.OnHand != *v.OnHand },
+					old.Variants, func(o domain.Variant) bool { return o.ID == v.ID && *o.OnHand != *v.OnHand },
 				) {
 				ids = append(ids, v.ID)
 			}
@@ -192,10 +185,7 @@ func lockStock(
 
 // write writes the changes, the listings and the events. It returns the IDs of the products that it wrote.
 func (s *Store) write(
-	ctx context.Context,
-	tx pgx.Tx,
-	snapshot domain.Snapshot,
-	changes domain.Changes,
+	ctx context.Context, tx pgx.Tx, snapshot domain.Snapshot, changes domain.Changes,
 ) ([]string, error) {
 	q, now := s.q.WithTx(tx), s.opts.Clock.Now()
 	var events []event.Event
@@ -271,10 +261,7 @@ func (s *Store) delete(ctx context.Context, q *sqlc.Queries, p *domain.Product) 
 // writeVariants writes the variants of products, and their stock where it is set. It returns the events of
 // stock that became low.
 func (s *Store) writeVariants(
-	ctx context.Context,
-	q *sqlc.Queries,
-	snapshot domain.Snapshot,
-	products []domain.Product,
+	ctx context.Context, q *sqlc.Queries, snapshot domain.Snapshot, products []domain.Product,
 ) ([]event.Event, error) {
 	var v sqlc.SaveVariantsParams
 	var stock sqlc.SaveStockParams

@@ -117,10 +117,8 @@ func (s *Store) findLevel(ctx context.Context, paths map[string][]string, add bo
 	if len(all) == 0 {
 		return nil
 	}
-	slices.SortFunc(
-		all,
-		func(a, b wanted) int { return cmp.Or(cmp.Compare(a.parentID, b.parentID), cmp.Compare(a.name, b.name)) },
-	)
+	slices.SortFunc(all,
+		func(a, b wanted) int { return cmp.Or(cmp.Compare(a.parentID, b.parentID), cmp.Compare(a.name, b.name)) })
 	ids, parents, names := make([]string, len(all)), make([]string, len(all)), make([]string, len(all))
 	for i, w := range all {
 		ids[i], parents[i], names[i] = id.New(id.Category), w.parentID, w.name

@@ -102,9 +102,7 @@ var shortLockTimeout = []string{"set local lock_timeout = '20ms'"}
 // runOnce runs one transaction of two pgx batches: one locks and reads, the other writes. It returns the IDs of the
 // products that sold out or came back.
 func (s *Store) runOnce(
-	ctx context.Context,
-	ops []queued,
-	wait bool,
+	ctx context.Context, ops []queued, wait bool,
 ) (results []batch.Result[*domain.Reservation], flipped []string, err error) {
 	settings := shortLockTimeout
 	if wait {

@@ -70,9 +70,7 @@ func (s *Store) Rebuild(ctx context.Context) (int, error) {
 			break
 		}
 		if err := postgres.InTx(
-			ctx,
-			s.pool,
-			func(tx pgx.Tx) error { return refreshListings(ctx, s.q.WithTx(tx), ids) },
+			ctx, s.pool, func(tx pgx.Tx) error { return refreshListings(ctx, s.q.WithTx(tx), ids) },
 		); err != nil {
 			return n, err
 		}

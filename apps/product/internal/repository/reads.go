@@ -58,11 +58,7 @@ func (s *Store) ShopOfVariant(ctx context.Context, variantID string) (string, er
 // ShopProducts returns a shop's products before the given ID, with their stock, newest first. An empty status
 // or before is no filter.
 func (s *Store) ShopProducts(
-	ctx context.Context,
-	shopID string,
-	status domain.Status,
-	before string,
-	size int,
+	ctx context.Context, shopID string, status domain.Status, before string, size int,
 ) ([]domain.StockedDocument, error) {
 	if before == "" {
 		before = "~"
@@ -119,10 +115,8 @@ func (s *Store) Export(ctx context.Context, after string, size int) ([]domain.Ex
 // Concurrent callers share a statement and the options of the offers, so they must not modify these.
 func (s *Store) Offers(ctx context.Context, ids []string) ([]domain.Offer, error) {
 	// PostgreSQL refuses these strings. They must not fail the other callers of the batch.
-	ids = slices.DeleteFunc(
-		slices.Clone(ids),
-		func(id string) bool { return strings.ContainsRune(id, 0) || !utf8.ValidString(id) },
-	)
+	ids = slices.DeleteFunc(slices.Clone(ids),
+		func(id string) bool { return strings.ContainsRune(id, 0) || !utf8.ValidString(id) })
 	if len(ids) == 0 {
 		return nil, nil
 	}

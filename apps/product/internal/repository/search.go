@@ -189,17 +189,15 @@ func (st *statement) where() []string {
 // matches returns the query for the products that a search finds, with their raw score. The ranking expression
 // is long: "offset 0" keeps PostgreSQL from inlining it, and computing it, wherever raw is used.
 func (st *statement) matches() string {
+	where := strings.Join(st.where(), " and ")
 	if len(st.groups) == 0 || st.stage == stageTypo {
-		return "select l.*, 0::bigint as raw from listing l where " + strings.Join(st.where(), " and ")
+		return "select l.*, 0::bigint as raw from listing l where " + where
 	}
 	raw := "0"
 	if st.search.Sort == domain.Relevance || st.stage != stageAll {
 		raw = st.raw()
 	}
-	m := "select l.*, " + raw + "::bigint as raw from listing l where " + strings.Join(
-		st.where(),
-		" and ",
-	) + " offset 0"
+	m := "select l.*, " + raw + "::bigint as raw from listing l where " + where + " offset 0"
 	if st.stage != stageAll {
 		m = "select l.* from (" + m + ") l where l.raw >= " + st.arg(st.least())
 	}
@@ -335,9 +333,8 @@ func (st *statement) page() string {
 	case domain.ByRating:
 		order = "c.rating_avg desc, c.rating_count desc, c.product_id desc"
 		if p != nil {
-			after = "(c.rating_avg, c.rating_count, c.product_id) < (" + st.arg(p.Rating) + ", " + st.arg(
-				p.Count,
-			) + ", " + st.arg(p.ID) + ")"
+			row := st.arg(p.Rating) + ", " + st.arg(p.Count) + ", " + st.arg(p.ID)
+			after = "(c.rating_avg, c.rating_count, c.product_id) < (" + row + ")"
 		}
 	default:
 		order = "c.created_at desc, c.product_id desc"
@@ -348,11 +345,7 @@ func (st *statement) page() string {
 	if after != "" {
 		after = " where " + after
 	}
-	top := "select c.* from (" + inner + ") c" + after + fmt.Sprintf(
-		" order by %s limit %d",
-		order,
-		st.search.PageSize+1,
-	)
+	top := fmt.Sprintf("select c.* from (%s) c%s order by %s limit %d", inner, after, order, st.search.PageSize+1)
 	return "with c as materialized (" + top + ") select c.product_id, d.doc, c.score, c.created_at, c.price, c.rating_avg, c.rating_count" +
 		" from c join listing d on d.product_id = c.product_id order by " + order
 }

@@ -42,10 +42,7 @@ func (s *Service) Short(ctx context.Context, lines []domain.Line) ([]string, err
 // Errors: invalid_argument, out_of_stock (its fields name the variants), not_found (unknown variant), conflict
 // (the order has reserved other lines, or its reservation is over).
 func (s *Service) Reserve(
-	ctx context.Context,
-	orderID string,
-	lines []domain.Line,
-	ttl time.Duration,
+	ctx context.Context, orderID string, lines []domain.Line, ttl time.Duration,
 ) (time.Time, error) {
 	if err := domain.Text("orderId", orderID); err != nil {
 		return time.Time{}, err

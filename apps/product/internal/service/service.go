@@ -20,11 +20,7 @@ type Store interface {
 	Document(ctx context.Context, productID string) (domain.Document, error)
 	Search(ctx context.Context, search domain.Search) (domain.Found, error)
 	ShopProducts(
-		ctx context.Context,
-		shopID string,
-		status domain.Status,
-		before string,
-		size int,
+		ctx context.Context, shopID string, status domain.Status, before string, size int,
 	) ([]domain.StockedDocument, error)
 	Export(ctx context.Context, after string, size int) ([]domain.Exported, error)
 	Offers(ctx context.Context, ids []string) ([]domain.Offer, error)
@@ -40,9 +36,7 @@ type Store interface {
 	SaveShop(ctx context.Context, shop domain.Shop) error
 
 	Change(
-		ctx context.Context,
-		shopIDs []string,
-		wanted domain.Wanted,
+		ctx context.Context, shopIDs []string, wanted domain.Wanted,
 		decide func(domain.Snapshot) (domain.Changes, error),
 	) error
 	SetStock(ctx context.Context, variantID string, onHand int64) (domain.Stock, error)
@@ -52,14 +46,10 @@ type Store interface {
 // ShopClient is the part of the shop service that this service calls.
 type ShopClient interface {
 	CheckMembership(
-		ctx context.Context,
-		in *shopv1.CheckMembershipRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, in *shopv1.CheckMembershipRequest, opts ...grpc.CallOption,
 	) (*shopv1.CheckMembershipResponse, error)
 	BatchGetShops(
-		ctx context.Context,
-		in *shopv1.BatchGetShopsRequest,
-		opts ...grpc.CallOption,
+		ctx context.Context, in *shopv1.BatchGetShopsRequest, opts ...grpc.CallOption,
 	) (*shopv1.BatchGetShopsResponse, error)
 }
 
@@ -81,8 +71,9 @@ func storable(s string) bool { return !strings.ContainsRune(s, 0) }
 
 var errNoProduct = errs.New(errs.NotFound, "there is no such product")
 
-// mayManage returns refusal unless the caller is a member of the shop or an operator. Refusals are not_found, so
-// that a stranger does not learn what exists.
+// mayManage returns refusal unless the caller is a member of the shop or an operator.
+//
+// Errors: not_found (so that a stranger does not learn what exists).
 func (s *Service) mayManage(ctx context.Context, shopID string, refusal *errs.Error) error {
 	actor := identity.FromContext(ctx)
 	if actor.IsOperator() {
@@ -138,11 +129,7 @@ func (s *Service) Search(ctx context.Context, search domain.Search) (domain.Foun
 //
 // Errors: not_found (also if the caller may not see them).
 func (s *Service) ShopProducts(
-	ctx context.Context,
-	shop string,
-	status domain.Status,
-	before string,
-	size int,
+	ctx context.Context, shop string, status domain.Status, before string, size int,
 ) ([]domain.StockedDocument, error) {
 	known, err := s.findShop(ctx, shop)
 	if err != nil {
@@ -161,10 +148,8 @@ func (s *Service) Export(ctx context.Context, after string, size int) ([]domain.
 
 // Offers finds variants by ID. Unknown IDs are left out.
 func (s *Service) Offers(ctx context.Context, ids []string) ([]domain.Offer, error) {
-	return s.store.Offers(
-		ctx,
-		slices.DeleteFunc(slices.Clone(ids), func(variantID string) bool { return !storable(variantID) }),
-	)
+	return s.store.Offers(ctx,
+		slices.DeleteFunc(slices.Clone(ids), func(variantID string) bool { return !storable(variantID) }))
 }
 
 // Categories returns the category tree.

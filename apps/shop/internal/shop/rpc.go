@@ -173,8 +173,7 @@ func (r *RPC) RemoveMember(ctx context.Context, req *shopv1.RemoveMemberRequest)
 //
 // Errors: not_found.
 func (r *RPC) SetShopStatus(
-	ctx context.Context,
-	req *shopv1.SetShopStatusRequest,
+	ctx context.Context, req *shopv1.SetShopStatusRequest,
 ) (*shopv1.SetShopStatusResponse, error) {
 	sh, err := r.store.Change(ctx, req.GetId(), "", func(sh *Shop) ([]event.Event, error) {
 		if !sh.setStatus(Status(req.GetStatus()), r.clock.Now()) {
@@ -199,8 +198,7 @@ func (r *RPC) SetShopStatus(
 
 // CheckMembership reports whether a user is a member of a shop, for other services.
 func (r *RPC) CheckMembership(
-	ctx context.Context,
-	req *shopv1.CheckMembershipRequest,
+	ctx context.Context, req *shopv1.CheckMembershipRequest,
 ) (*shopv1.CheckMembershipResponse, error) {
 	shopID, role, err := r.store.Standing(ctx, req.GetShopId(), req.GetUserId())
 	if err != nil {
@@ -211,8 +209,7 @@ func (r *RPC) CheckMembership(
 
 // BatchGetShops returns shops by ID or handle, for other services. Missing shops are left out.
 func (r *RPC) BatchGetShops(
-	ctx context.Context,
-	req *shopv1.BatchGetShopsRequest,
+	ctx context.Context, req *shopv1.BatchGetShopsRequest,
 ) (*shopv1.BatchGetShopsResponse, error) {
 	shops, err := r.store.BatchGet(ctx, req.GetIds(), req.GetHandles())
 	if err != nil {

@@ -86,8 +86,7 @@ func (r *RPC) EnsureUser(ctx context.Context, in *userv1.EnsureUserRequest) (*us
 //
 // Errors: unavailable.
 func (r *RPC) BatchGetUsers(
-	ctx context.Context,
-	in *userv1.BatchGetUsersRequest,
+	ctx context.Context, in *userv1.BatchGetUsersRequest,
 ) (*userv1.BatchGetUsersResponse, error) {
 	found, err := r.store.GetMany(ctx, in.GetIds())
 	if err != nil {

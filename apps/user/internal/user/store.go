@@ -21,8 +21,6 @@ const (
 	byEmail    = "by_email"
 	byName     = "by_name"
 
-	// attempts is the most attempts of a write if other writes come first.
-	attempts = 10
 	// searchReads is the most reads for one page of a search.
 	searchReads = 10
 )
@@ -91,7 +89,12 @@ func (s *Store) Ensure(ctx context.Context, i Identity, now time.Time) (u User, 
 	if err != nil {
 		return User{}, false, err
 	}
-	u, err = s.update(ctx, d, now, func(u *User) error {
+	u = d.Value
+	u.applyIdentity(i)
+	if u == d.Value {
+		return u, false, nil
+	}
+	u, err = s.update(ctx, u.ID, now, func(u *User) error {
 		u.applyIdentity(i)
 		return nil
 	})
@@ -102,11 +105,7 @@ func (s *Store) Ensure(ctx context.Context, i Identity, now time.Time) (u User, 
 //
 // Errors: invalid_argument, not_found, conflict, unavailable.
 func (s *Store) Update(ctx context.Context, userID string, c Change, now time.Time) (User, error) {
-	d, err := s.users.Get(ctx, userID)
-	if err != nil {
-		return User{}, noSuchUser(err)
-	}
-	return s.update(ctx, d, now, func(u *User) error { return u.apply(c) })
+	return s.update(ctx, userID, now, func(u *User) error { return u.apply(c) })
 }
 
 func (s *Store) find(ctx context.Context, i Identity) (document.Doc[User], error) {
@@ -136,34 +135,23 @@ func (s *Store) register(ctx context.Context, i Identity, now time.Time) (User, 
 	return u, nil
 }
 
-// update lets f change the user and writes it back if anything has changed. If another write came first, it
-// starts again from that.
-func (s *Store) update(ctx context.Context, d document.Doc[User], now time.Time, f func(*User) error) (User, error) {
-	for attempt := 1; ; attempt++ {
-		before := d.Value
-		if err := f(&d.Value); err != nil {
-			return User{}, err
+// update lets f change the user and writes it back if anything has changed.
+func (s *Store) update(ctx context.Context, userID string, now time.Time, f func(*User) error) (User, error) {
+	changed := false
+	d, err := s.users.Update(ctx, userID, func(u *User) ([]event.Event, error) {
+		before := *u
+		err := f(u)
+		if changed = err == nil && *u != before; !changed {
+			return nil, err
 		}
-		if d.Value == before {
-			return before, nil
-		}
-		d.Value.UpdatedAt = now
-		e, err := event.New(ctx, subjectUpdated, d.Value.ID, d.Revision+1, now, &userv1.UserUpdated{UserId: d.Value.ID})
-		if err != nil {
-			return User{}, err
-		}
-		written, err := s.users.Replace(ctx, d, e)
-		if err == nil {
-			s.wake()
-			return written.Value, nil
-		}
-		if !errs.Is(err, errs.Conflict) || attempt == attempts {
-			return User{}, noSuchUser(err)
-		}
-		if d, err = s.users.Get(ctx, before.ID); err != nil {
-			return User{}, noSuchUser(err)
-		}
+		u.UpdatedAt = now
+		e, err := event.New(ctx, subjectUpdated, u.ID, 0, now, &userv1.UserUpdated{UserId: u.ID})
+		return []event.Event{e}, err
+	})
+	if err == nil && changed {
+		s.wake()
 	}
+	return d.Value, noSuchUser(err)
 }
 
 // position is where a page of a search ended. Users found by e-mail address come before those found by name.

@@ -62,12 +62,8 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out proto.Me
 		}
 		return false
 	}
-	return retry.Do(
-		ctx,
-		policy,
-		passing,
-		func(ctx context.Context) error { return c.once(ctx, method, path, body, out) },
-	)
+	return retry.Do(ctx, policy, passing,
+		func(ctx context.Context) error { return c.once(ctx, method, path, body, out) })
 }
 
 func (c *Client) once(ctx context.Context, method, path string, body []byte, out proto.Message) error {

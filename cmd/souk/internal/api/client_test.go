@@ -130,11 +130,8 @@ func TestUnreachableServerIsNamed(t *testing.T) {
 func TestServerThatIsNotSoukIsReported(t *testing.T) {
 	t.Parallel()
 	client := serve(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Apache", http.StatusNotFound) })
-	require.ErrorContains(
-		t,
-		client.Call(t.Context(), http.MethodGet, "/", nil, nil),
-		"answered 404 Not Found: is this souk?",
-	)
+	require.ErrorContains(t, client.Call(t.Context(), http.MethodGet, "/", nil, nil),
+		"answered 404 Not Found: is this souk?")
 	client = serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") })
 	require.ErrorContains(t, client.Call(t.Context(), http.MethodGet, "/", nil, &shopv1.Shop{}), "is this souk?")
 }

@@ -235,10 +235,8 @@ func TestImportSendsBatchesAndASecondRunChangesNothing(t *testing.T) {
 func TestGoodRowsAreKeptAndBadOnesListed(t *testing.T) {
 	t.Parallel()
 	f := newFakeAPI(t, "casa")
-	path := csvFile(
-		t,
-		"a,A,Casa,A,1\nb,B,Casa,B,free\nc,C\nd,refuse this,Casa,D,2\nd,,,D2,3\ne,\"E,Casa,E,1\nf,F,Casa,F,2\n",
-	)
+	path := csvFile(t,
+		"a,A,Casa,A,1\nb,B,Casa,B,free\nc,C\nd,refuse this,Casa,D,2\nd,,,D2,3\ne,\"E,Casa,E,1\nf,F,Casa,F,2\n")
 	out, err := f.importFile(t, path)
 	require.ErrorContains(t, err, "5 rows were rejected: see "+strings.TrimSuffix(path, ".csv")+".rejected.csv")
 	require.Equal(t, "imported 2 products (2 variants), updated 0, unchanged 0, rejected 5\n", out)
@@ -383,11 +381,8 @@ func TestInterruptedImportIsCompletedByTheNextRun(t *testing.T) {
 			path := csvFile(t, rows.String())
 			out, err := f.importIn(ctx, path)
 			require.Contains(t, explain.Error(err), want)
-			require.Regexp(
-				t,
-				`^so far: imported [2-9]00 products \([2-9]00 variants\), updated 0, unchanged 0, rejected 0\n$`,
-				out,
-			)
+			require.Regexp(t,
+				`^so far: imported [2-9]00 products \([2-9]00 variants\), updated 0, unchanged 0, rejected 0\n$`, out)
 
 			f.mu.Lock() // the fake may still handle requests that the interrupted command sent
 			f.refuse = nil

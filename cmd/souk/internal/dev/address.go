@@ -20,10 +20,8 @@ func parseHTTP(flag string) (httpAddress, error) {
 		return httpAddress{}, fmt.Errorf("--http is host:port, such as 127.0.0.1:8080, not %q", flag)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return httpAddress{}, fmt.Errorf(
-			"--http is host:port, such as 127.0.0.1:8080: %q is no port from 1 to 65535",
-			port,
-		)
+		return httpAddress{}, fmt.Errorf("--http is host:port, such as 127.0.0.1:8080: %q is no port from 1 to 65535",
+			port)
 	}
 	a := httpAddress{addr: flag, public: "http://" + net.JoinHostPort(host, port), open: true}
 	ip := net.ParseIP(host)

@@ -159,11 +159,8 @@ func (d *run) serve(ctx context.Context) error {
 func addressFree(addr string) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf(
-			"%s can't be listened on: %w; stop what uses it, or choose another with --http",
-			addr,
-			errors.Unwrap(err),
-		)
+		return fmt.Errorf("%s can't be listened on: %w; stop what uses it, or choose another with --http", addr,
+			errors.Unwrap(err))
 	}
 	return ln.Close()
 }

@@ -89,11 +89,8 @@ func TestRefusedStartChangesNothing(t *testing.T) {
 func TestStartWithoutRequiredProgramsChangesNothing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	dir := filepath.Join(t.TempDir(), "data")
-	require.ErrorContains(
-		t,
-		Run(t.Context(), Options{HTTP: free, DataDir: dir}, io.Discard),
-		"Redis: redis-server is not in PATH: apt-get install redis-server (other systems: Redis 7 or later)",
-	)
+	require.ErrorContains(t, Run(t.Context(), Options{HTTP: free, DataDir: dir}, io.Discard),
+		"Redis: redis-server is not in PATH: apt-get install redis-server (other systems: Redis 7 or later)")
 	require.NoDirExists(t, dir)
 }
 
@@ -142,11 +139,8 @@ func TestFoldersOfRemovedDataDirectoriesAreRemoved(t *testing.T) {
 func TestFullDiskIsNamed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	require.ErrorContains(
-		t,
-		explainDisk(&os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, dir),
-		"the disk of "+dir+" is full",
-	)
+	require.ErrorContains(t, explainDisk(&os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, dir),
+		"the disk of "+dir+" is full")
 	other := io.ErrUnexpectedEOF
 	require.True(t, errors.Is(explainDisk(other, dir), other))
 }

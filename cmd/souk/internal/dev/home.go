@@ -84,8 +84,7 @@ func holdsNothing(dir, ignored string) error {
 	for _, e := range entries {
 		if e.Name() != ignored {
 			return fmt.Errorf(
-				"%s holds files: --ephemeral removes its data directory; name a new one with --data-dir",
-				dir,
+				"%s holds files: --ephemeral removes its data directory; name a new one with --data-dir", dir,
 			)
 		}
 	}

@@ -53,10 +53,8 @@ func startStack(ctx context.Context, h *home, address httpAddress, log *zap.Logg
 		return err
 	})
 	group.Go(func() (err error) {
-		s.redis, err = devstack.StartRedis(
-			gctx,
-			devstack.RedisOptions{Dir: h.path("redis"), Restart: true, Logger: log},
-		)
+		s.redis, err = devstack.StartRedis(gctx,
+			devstack.RedisOptions{Dir: h.path("redis"), Restart: true, Logger: log})
 		return err
 	})
 	group.Go(func() (err error) {

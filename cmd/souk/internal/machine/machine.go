@@ -203,8 +203,7 @@ func Passable(dir string, uid int) Finding {
 		return Finding{What: what, Found: "root; PostgreSQL runs as user postgres"}
 	}
 	found := fmt.Sprintf(
-		"you are root, and user postgres, as whom PostgreSQL runs, may not pass through %s (mode %04o)",
-		blocked,
+		"you are root, and user postgres, as whom PostgreSQL runs, may not pass through %s (mode %04o)", blocked,
 		mode,
 	)
 	if !outside {

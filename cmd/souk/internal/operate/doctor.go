@@ -78,15 +78,11 @@ func examine(ctx context.Context, src Source, httpAddr string) []diagnosis {
 	var stopped *dev.NotRunningError
 	switch {
 	case errors.As(err, &stopped):
-		return append(
-			list,
-			diagnosis{what: "souk dev", found: "is not running: nothing more to look at (souk dev starts it)"},
-		)
+		return append(list,
+			diagnosis{what: "souk dev", found: "is not running: nothing more to look at (souk dev starts it)"})
 	case err != nil:
-		return append(
-			list,
-			diagnosis{"souk dev", explain.Error(err), "have souk doctor run by a user who may read " + src.DataDir},
-		)
+		return append(list,
+			diagnosis{"souk dev", explain.Error(err), "have souk doctor run by a user who may read " + src.DataDir})
 	}
 	if s.state != nil {
 		list = append(list, examineDev(ctx, s.state))

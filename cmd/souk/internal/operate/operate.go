@@ -98,8 +98,7 @@ func (s *Souk) open(ctx context.Context, service string) (*pgxpool.Pool, error) 
 
 // openAll connects to the databases of services. It returns the pools by service. The caller calls closeAll.
 func (s *Souk) openAll(
-	ctx context.Context,
-	services []string,
+	ctx context.Context, services []string,
 ) (pools map[string]*pgxpool.Pool, closeAll func(), err error) {
 	pools = map[string]*pgxpool.Pool{}
 	closeAll = func() {

@@ -100,11 +100,8 @@ func (h *harness) run(t *testing.T, tool func(*Souk, io.Writer) error) (out stri
 func (h *harness) verify(t *testing.T, asJSON bool) (out string, err error) {
 	t.Helper()
 	return h.run(t, func(s *Souk, w io.Writer) error {
-		return s.Verify(
-			t.Context(),
-			w,
-			VerifyOptions{Settle: 10 * time.Millisecond, JSON: asJSON, Warnings: io.Discard},
-		)
+		return s.Verify(t.Context(), w,
+			VerifyOptions{Settle: 10 * time.Millisecond, JSON: asJSON, Warnings: io.Discard})
 	})
 }
 
@@ -202,14 +199,8 @@ func TestToolsWorkOnAConfiguration(t *testing.T) {
 func TestEventsAndDeadLettersAreReplayed(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	e, err := event.New(
-		t.Context(),
-		"evt.order.created",
-		"ord_1",
-		1,
-		time.Now(),
-		&orderv1.OrderCreated{OrderId: "ord_1"},
-	)
+	e, err := event.New(t.Context(), "evt.order.created", "ord_1", 1, time.Now(),
+		&orderv1.OrderCreated{OrderId: "ord_1"})
 	require.NoError(t, err)
 	require.NoError(t, outbox.Append(t.Context(), h.pool(t, "order"), e))
 

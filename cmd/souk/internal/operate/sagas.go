@@ -102,11 +102,8 @@ func findSaga(ctx context.Context, pools map[string]*pgxpool.Pool, id string) (s
 			return saga.History{}, nil, err
 		}
 	}
-	return saga.History{}, nil, errs.New(
-		errs.NotFound,
-		"there is no saga %q: souk saga ls lists them (a checkout's is named as its order)",
-		id,
-	)
+	return saga.History{}, nil, errs.New(errs.NotFound,
+		"there is no saga %q: souk saga ls lists them (a checkout's is named as its order)", id)
 }
 
 func writeSaga(out io.Writer, s saga.History, now time.Time) error {

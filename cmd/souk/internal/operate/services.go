@@ -119,11 +119,8 @@ func devProcesses(ctx context.Context, state *dev.State) ([]dev.Process, error) 
 	var answer struct {
 		Processes []dev.Process `json:"processes"`
 	}
-	err := fetch(
-		ctx,
-		state.Control+"/dev/processes",
-		func(body io.Reader) error { return json.NewDecoder(body).Decode(&answer) },
-	)
+	err := fetch(ctx, state.Control+"/dev/processes",
+		func(body io.Reader) error { return json.NewDecoder(body).Decode(&answer) })
 	if err != nil {
 		return nil, fmt.Errorf("souk dev does not say which processes it has: %w", err)
 	}

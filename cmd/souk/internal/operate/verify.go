@@ -49,10 +49,8 @@ func (s *Souk) Verify(ctx context.Context, out io.Writer, o VerifyOptions) error
 
 func (s *Souk) verifyAll(ctx context.Context, o VerifyOptions) ([]verify.Check, error) {
 	sagas, outboxes := s.servicesWith(hasSagas), s.servicesWith(hasOutbox)
-	pools, closeAll, err := s.openAll(
-		ctx,
-		union([]string{order.Module.Name, payment.Module.Name, "product"}, sagas, outboxes),
-	)
+	pools, closeAll, err := s.openAll(ctx,
+		union([]string{order.Module.Name, payment.Module.Name, "product"}, sagas, outboxes))
 	if err != nil {
 		return nil, err
 	}

@@ -113,11 +113,8 @@ func NewReader(r io.Reader, currency string) (*Reader, error) {
 		}
 	}
 	if len(missing) > 0 {
-		return nil, errs.New(
-			errs.Invalid,
-			"this is not a product CSV: its header lacks %s",
-			strings.Join(missing, ", "),
-		)
+		return nil, errs.New(errs.Invalid, "this is not a product CSV: its header lacks %s",
+			strings.Join(missing, ", "))
 	}
 	return rd, nil
 }

@@ -215,10 +215,8 @@ func TestFieldsArriveByteForByte(t *testing.T) {
 func TestRowsCurrencyOverridesTheDefault(t *testing.T) {
 	t.Parallel()
 	const head = "Handle,Title,Vendor,Variant Price,Variant Compare At Price,Currency\n"
-	products, rejected := readAll(
-		t,
-		head+"a,A,V,1000,1200,jpy\nb,B,V,1.5,,EUR\nc,C,V,1.5,,JPY\nd,D,V,1,,XXQ\ne,E,V,2,0,\n",
-	)
+	products, rejected := readAll(t,
+		head+"a,A,V,1000,1200,jpy\nb,B,V,1.5,,EUR\nc,C,V,1.5,,JPY\nd,D,V,1,,XXQ\ne,E,V,2,0,\n")
 	require.Len(t, products, 2)
 	require.Equal(t, `V/a "A" active [a JPY 1000]`, brief(products[0]))
 	require.Equal(t, "1200", products[0].GetVariants()[0].GetCompareAtPrice().GetAmount())
@@ -264,8 +262,7 @@ func TestReadErrorIsReturned(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("disk on fire")
 	r, err := productcsv.NewReader(
-		io.MultiReader(strings.NewReader(header+"a,A,,Casa,,,,,,,,A,,1,,,\n"), failing{broken}),
-		"BRL",
+		io.MultiReader(strings.NewReader(header+"a,A,,Casa,,,,,,,,A,,1,,,\n"), failing{broken}), "BRL",
 	)
 	require.NoError(t, err)
 	p, _, err := r.Next()

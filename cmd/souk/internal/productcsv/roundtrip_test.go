@@ -45,13 +45,11 @@ func drawMoney(t *rapid.T) *moneyv1.Money {
 
 func drawProduct(t *rapid.T) *productv1.ImportedProduct {
 	p := &productv1.ImportedProduct{
-		Shop:   word().Draw(t, "shop"),
-		Handle: word().Draw(t, "handle"),
-		Title:  text(false).Draw(t, "title"),
-		Description: text(
-			false,
-		).Draw(t, "description"),
-		Status: rapid.SampledFrom([]string{"active", "draft", "archived"}).Draw(t, "status"),
+		Shop:        word().Draw(t, "shop"),
+		Handle:      word().Draw(t, "handle"),
+		Title:       text(false).Draw(t, "title"),
+		Description: text(false).Draw(t, "description"),
+		Status:      rapid.SampledFrom([]string{"active", "draft", "archived"}).Draw(t, "status"),
 		Tags: rapid.SliceOfN(word(), 0, 3).
 			Draw(t, "tags"),
 		CategoryPath: rapid.SliceOfN(word(), 0, 3).Draw(t, "category"),
@@ -169,12 +167,8 @@ func FuzzReader(f *testing.F) {
 		}
 		for _, p := range products {
 			for _, row := range p.Rows {
-				require.True(
-					t,
-					lines[strings.ReplaceAll(strings.Join(row.Fields, "\x1f"), "\r\n", "\n")],
-					"%q",
-					row.Fields,
-				)
+				require.True(t, lines[strings.ReplaceAll(strings.Join(row.Fields, "\x1f"), "\r\n", "\n")], "%q",
+					row.Fields)
 			}
 		}
 	})

@@ -41,13 +41,8 @@ func (e *endless) Read(p []byte) (int, error) {
 func TestMemoryStaysFlat(t *testing.T) {
 	const size = 100 << 20
 	good := func(n int) string {
-		return fmt.Sprintf(
-			"h%d,Title %d,\"<p>%s</p>\",Casa,Home,,true,,,,,S%d,3,9.90,,,active\n",
-			n,
-			n,
-			strings.Repeat("x", 500),
-			n,
-		)
+		return fmt.Sprintf("h%d,Title %d,\"<p>%s</p>\",Casa,Home,,true,,,,,S%d,3,9.90,,,active\n", n, n,
+			strings.Repeat("x", 500), n)
 	}
 	for name, c := range map[string]struct {
 		begin string

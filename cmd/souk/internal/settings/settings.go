@@ -44,9 +44,7 @@ func Load(path string, environ []string) (*config.Tree, error) {
 func Check(tree *config.Tree, selected []module.Module) error {
 	transport, products := module.RPCConfig{Transport: "inprocess", Limit: 1}, product.Default()
 	own := map[string]any{
-		auth.Module.Name: new(
-			auth.Default(),
-		),
+		auth.Module.Name:         new(auth.Default()),
 		cart.Module.Name:         new(cart.Default()),
 		gateway.Module.Name:      new(gateway.Default()),
 		notification.Module.Name: new(notification.Default()),

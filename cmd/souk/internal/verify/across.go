@@ -310,9 +310,7 @@ func stream[T keyed](ctx context.Context, tx pgx.Tx, sql string, failed *error) 
 
 // merge joins three sorted streams on their keys.
 func merge(
-	orders func() (order, bool),
-	payments func() (payment, bool),
-	reservations func() (reservation, bool),
+	orders func() (order, bool), payments func() (payment, bool), reservations func() (reservation, bool),
 	f func(view),
 ) {
 	o, moreO := orders()

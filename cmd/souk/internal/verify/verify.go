@@ -178,10 +178,8 @@ func (s Sources) own(ctx context.Context) ([]Check, error) {
 
 // nameOf returns a check's name that is made of its rule.
 func nameOf(rule string) string {
-	words := strings.FieldsFunc(
-		strings.ToLower(rule),
-		func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') },
-	)
+	words := strings.FieldsFunc(strings.ToLower(rule),
+		func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 	return strings.Join(words, "_")
 }
 

@@ -106,7 +106,7 @@ func (h *harness) place(t *testing.T, id, status, method, stock, money string) {
 		insert into orders (id, number, customer_id, idem_key, request_hash, status, currency, subtotal, discount, shipping, tax, total,
 			payment_id, payment_status, payment_method, email, shipping_address, placed_at, confirmed_at, updated_at)
 		values ('%[1]s', '%[1]s', 'usr_a', '%[1]s', '', '%[2]s', 'BRL', 450, 0, 150, 0, 600,
-			'%[3]s', '%[4]s', '%[5]s', '', '{}', now(), %[6]s, now());
+			'%[3]s', '%[4]s', '%[5]s', '', '{}', now() - interval '7 days', %[6]s, now());
 		insert into shop_order (id, order_id, position, shop_id, shop_name, status, subtotal, discount, shipping, tax, total, placed_at)
 		values ('sho_%[1]s_a', '%[1]s', 0, 'shp_a', 'A', '%[2]s', 200, 0, 50, 0, 250, now()),
 		       ('sho_%[1]s_b', '%[1]s', 1, 'shp_b', 'B', '%[2]s', 250, 0, 100, 0, 350, now());
