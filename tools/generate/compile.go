@@ -44,15 +44,16 @@ type contracts struct {
 	linked linker.Files
 }
 
-// compile compiles every .proto file under dir, for Go packages under goRoot.
-func compile(ctx context.Context, dir, goRoot string) (*contracts, error) {
+// compile compiles every .proto file under dir, for Go packages under goRoot. The files may also import those of the
+// folders imports, whose Go packages are under publicRoot.
+func compile(ctx context.Context, dir, goRoot string, imports ...string) (*contracts, error) {
 	own, err := protoFiles(dir)
 	if err != nil {
 		return nil, err
 	}
 	compiler := protocompile.Compiler{
 		Resolver: protocompile.CompositeResolver{
-			&protocompile.SourceResolver{ImportPaths: []string{dir}},
+			&protocompile.SourceResolver{ImportPaths: append([]string{dir}, imports...)},
 			protocompile.ResolverFunc(linkedFile),
 		},
 		SourceInfoMode: protocompile.SourceInfoStandard,
@@ -119,18 +120,19 @@ func (c *contracts) add(file protoreflect.FileDescriptor, seen map[string]bool) 
 }
 
 func (c *contracts) fileProto(file protoreflect.FileDescriptor) (*descriptorpb.FileDescriptorProto, error) {
+	goRoot := c.goRoot
 	if !c.isOwn(file.Path()) {
 		// The compiler may have only a placeholder for an imported file. The linked file is complete.
 		if linked, err := protoregistry.GlobalFiles.FindFileByPath(file.Path()); err == nil {
-			file = linked
+			return protodesc.ToFileDescriptorProto(linked), nil
 		}
-		return protodesc.ToFileDescriptorProto(file), nil
+		goRoot = publicRoot
 	}
 	fd := proto.CloneOf(protoutil.ProtoFromFileDescriptor(file))
 	if fd.Options == nil {
 		fd.Options = &descriptorpb.FileOptions{}
 	}
-	name := c.goPackage(file.Path())
+	name := goPackage(goRoot, file.Path())
 	fd.Options.GoPackage = &name
 	return fd, nil
 }
@@ -142,8 +144,8 @@ func (c *contracts) isOwn(name string) bool {
 
 // goPackage returns the go_package option of a contract. For souk/product/v1/product.proto that is package
 // productv1 in souk/gen/go/souk/product/v1.
-func (c *contracts) goPackage(name string) string {
-	dir := path.Join(c.goRoot, path.Dir(name))
+func goPackage(goRoot, name string) string {
+	dir := path.Join(goRoot, path.Dir(name))
 	pkg := path.Base(dir)
 	if versions.MatchString(pkg) {
 		pkg = path.Base(path.Dir(dir)) + pkg

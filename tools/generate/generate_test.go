@@ -100,10 +100,8 @@ func TestCompileErrorGivesTheLine(t *testing.T) {
 
 func TestGoPackageFollowsThePathOfTheContract(t *testing.T) {
 	t.Parallel()
-	c := &contracts{goRoot: publicRoot}
-	require.Equal(t, "souk/gen/go/souk/product/v1;productv1", c.goPackage("souk/product/v1/events.proto"))
-	c.goRoot = "souk/" + kindsDir
-	require.Equal(t, "souk/pkg/jsonpb/internal/kinds;kinds", c.goPackage("kinds.proto"))
+	require.Equal(t, "souk/gen/go/souk/product/v1;productv1", goPackage(publicRoot, "souk/product/v1/events.proto"))
+	require.Equal(t, "souk/pkg/jsonpb/internal/kinds;kinds", goPackage("souk/"+kindsDir, "kinds.proto"))
 }
 
 func TestMethodsRefusesInvalidAccess(t *testing.T) {

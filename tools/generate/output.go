@@ -18,11 +18,12 @@ type outputTree struct {
 }
 
 // owned describes the files that belong to this tool: all of gen/go, the .json files of gen/openapi, and the
-// generated files of the encoder's test messages.
+// generated files of the encoder's test messages and of the templates' contract.
 var owned = []struct{ dir, suffix string }{
 	{dir: "gen/go"},
 	{dir: "gen/openapi", suffix: ".json"},
 	{dir: kindsDir, suffix: ".pb.go"},
+	{dir: sampleDir + "/gen"},
 }
 
 // diff compares the tree with the files that it should hold. It returns the names to write and the stale names.

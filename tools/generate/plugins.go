@@ -44,6 +44,8 @@ const (
 	publicDir  = "gen/go"
 	// kindsDir holds the encoder's test messages.
 	kindsDir = "pkg/jsonpb/internal/kinds"
+	// sampleDir holds the templates of tools/servicegen: their contract is in proto/, and its Go code in gen/go/.
+	sampleDir = "tools/servicegen/templates"
 )
 
 // generate returns all generated files by their path in the repository.
@@ -53,6 +55,11 @@ func generate(ctx context.Context, root, protoDir string) (map[string][]byte, er
 		return nil, err
 	}
 	kinds, err := compile(ctx, filepath.Join(root, filepath.FromSlash(kindsDir)), "souk/"+kindsDir)
+	if err != nil {
+		return nil, err
+	}
+	sampleProto := filepath.Join(root, filepath.FromSlash(sampleDir), "proto")
+	sample, err := compile(ctx, sampleProto, path.Join("souk", sampleDir, publicDir), protoDir)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +84,7 @@ func generate(ctx context.Context, root, protoDir string) (map[string][]byte, er
 	}
 	for _, p := range goPlugins {
 		goFiles(p, public, publicDir)
+		goFiles(p, sample, path.Join(sampleDir, publicDir))
 	}
 	for _, p := range kindPlugins {
 		goFiles(p, kinds, kindsDir)

@@ -1,0 +1,3 @@
+-- servicegen:each
+drop table gadgets;
+-- servicegen:end

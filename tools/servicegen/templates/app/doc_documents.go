@@ -1,0 +1,14 @@
+//go:build documents
+
+// Package sample is the sample service. It owns the gadgets of signed-in users.
+//
+// RPCs: proto/souk/sample/v1/sample.proto. Each call sees what belongs to its caller, and nothing else.
+//
+// # At a glance
+//
+//   - Owns: gadgets
+//   - PostgreSQL: documents gadgets, outbox
+//   - Redis: –
+//   - Consumes: –
+//   - Publishes: evt.sample.*
+package sample

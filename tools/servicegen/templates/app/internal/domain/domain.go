@@ -1,0 +1,4 @@
+//go:build !none
+
+// Package domain holds the rules of gadgets.
+package domain

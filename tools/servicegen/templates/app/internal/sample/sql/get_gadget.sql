@@ -1,0 +1,3 @@
+select id, owner_id, name, description, version, created_at, updated_at
+from gadgets
+where id = $1 and owner_id = $2

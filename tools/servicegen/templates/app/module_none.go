@@ -1,0 +1,23 @@
+//go:build !rules && none
+
+package sample
+
+import (
+	"context"
+
+	"souk/pkg/module"
+	"souk/tools/servicegen/templates/app/internal/sample"
+	samplev1 "souk/tools/servicegen/templates/gen/go/souk/sample/v1"
+)
+
+// Module is the sample service.
+var Module = module.Module{Name: "sample", Build: build}
+
+func build(_ context.Context, p *module.Platform) (module.Runnable, error) {
+	cfg := Default()
+	if err := p.Config(&cfg); err != nil {
+		return nil, err
+	}
+	samplev1.RegisterSampleServiceServer(p.Server(), sample.NewRPC(cfg.MaxParts))
+	return module.Group(), nil
+}
