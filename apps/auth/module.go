@@ -16,7 +16,12 @@ import (
 )
 
 // Module is the auth service.
-var Module = module.Module{Name: "auth", Build: build}
+var Module = module.Module{
+	Name:   "auth",
+	Config: func() any { return new(Default()) },
+	Redis:  func(any) bool { return true },
+	Build:  build,
+}
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	cfg := Default()

@@ -18,7 +18,13 @@ import (
 var migrations embed.FS
 
 // Module is the cart service.
-var Module = module.Module{Name: "cart", Migrations: migrations, Build: build}
+var Module = module.Module{
+	Name:       "cart",
+	Config:     func() any { return new(Default()) },
+	Redis:      func(any) bool { return true },
+	Migrations: migrations,
+	Build:      build,
+}
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	cfg := Default()

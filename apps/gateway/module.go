@@ -18,7 +18,12 @@ import (
 )
 
 // Module is the gateway.
-var Module = module.Module{Name: "gateway", Build: build}
+var Module = module.Module{
+	Name:   "gateway",
+	Config: func() any { return new(Default()) },
+	Redis:  func(any) bool { return true },
+	Build:  build,
+}
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	cfg := Default()

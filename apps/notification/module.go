@@ -20,6 +20,7 @@ var migrations embed.FS
 // Module is the notification service.
 var Module = module.Module{
 	Name:       "notification",
+	Config:     func() any { return new(Default()) },
 	Migrations: migrations,
 	Tables:     module.Tables{Outbox: true},
 	Build:      build,

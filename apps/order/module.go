@@ -27,6 +27,7 @@ var invariants string
 // Module is the order service.
 var Module = module.Module{
 	Name:       "order",
+	Config:     func() any { return new(Default()) },
 	Migrations: migrations,
 	Invariants: invariants,
 	Tables:     module.Tables{Outbox: true, Saga: true},

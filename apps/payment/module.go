@@ -25,6 +25,7 @@ var invariants string
 // Module is the payment service.
 var Module = module.Module{
 	Name:             "payment",
+	Config:           func() any { return new(Default()) },
 	Migrations:       migrations,
 	Invariants:       invariants,
 	SchemaInvariants: map[string]string{sandbox.Name: sandbox.Invariants},

@@ -26,6 +26,8 @@ func Failpoints() []string { return repository.Failpoints() }
 // Module is the product service.
 var Module = module.Module{
 	Name:       "product",
+	Config:     func() any { return new(Default()) },
+	Redis:      func(config any) bool { return config.(*Config).CacheTTL > 0 }, // for the cache
 	Migrations: migrations,
 	Tables:     module.Tables{Outbox: true},
 	Scans:      true, // the search

@@ -13,7 +13,13 @@ import (
 var migrations embed.FS
 
 // Module is the shop service.
-var Module = module.Module{Name: "shop", Migrations: migrations, Tables: module.Tables{Outbox: true}, Build: build}
+var Module = module.Module{
+	Name:       "shop",
+	Redis:      func(any) bool { return true },
+	Migrations: migrations,
+	Tables:     module.Tables{Outbox: true},
+	Build:      build,
+}
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	pool, err := p.Postgres(ctx)

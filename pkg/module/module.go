@@ -16,6 +16,10 @@ import (
 type Module struct {
 	// Name is the service's name, and the name of its configuration section, database, role and RPC target.
 	Name string
+	// Config returns a new configuration with the defaults, for [Platform.Config]; nil: the service has no settings.
+	Config func() any
+	// Redis reports whether the service needs Redis with this configuration; nil: it does not.
+	Redis func(config any) bool
 	// Migrations are the service's own SQL migrations; nil means none.
 	Migrations fs.FS
 	// Invariants is a query of the service's own database for souk verify, with one row for each check: see [Finding].

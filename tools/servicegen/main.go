@@ -93,9 +93,6 @@ func create(root string, f file) error {
 	return errors.Join(err, w.Close())
 }
 
-// settingsFile lists the services' settings.
-const settingsFile = "cmd/souk/internal/settings/settings.go"
-
 // register returns the files that list services, with the service in them.
 func (s spec) register(root string) ([]file, error) {
 	raw, err := templates.ReadFile("templates/docs/configuration.md")
@@ -106,18 +103,14 @@ func (s spec) register(root string) ([]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	anImport := [2]string{"\t\"souk/apps/auth\"\n", "\t\"souk/apps/auth\"\n\t\"souk/apps/" + s.Name + "\"\n"}
 	var out []file
 	for _, c := range []struct {
 		path  string
 		edits [][2]string // what is replaced, once, and by what
 	}{
 		{"cmd/souk/modules.go", [][2]string{
-			anImport, {" gateway.Module,", "\n\t\t" + s.Name + ".Module, gateway.Module,"},
-		}},
-		{settingsFile, [][2]string{
-			anImport,
-			{"own := map[string]any{\n", "own := map[string]any{\n" + s.Name + ".Module.Name: new(" + s.Name + ".Default()),\n"},
+			{"\t\"souk/apps/auth\"\n", "\t\"souk/apps/auth\"\n\t\"souk/apps/" + s.Name + "\"\n"},
+			{" gateway.Module,", "\n\t\t" + s.Name + ".Module, gateway.Module,"},
 		}},
 		{"docs/configuration.md", [][2]string{
 			{"## Variables that are not settings\n", settings + "## Variables that are not settings\n"},

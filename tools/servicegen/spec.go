@@ -9,7 +9,6 @@ import (
 	"go/types"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -183,8 +182,8 @@ func identifiers(root string) (map[string]bool, error) {
 	}
 	tree := os.DirFS(root)
 	return out, errors.Join(collect(templates, "templates/app/*.go"), collect(templates, "templates/app/*/*.go"),
-		collect(templates, "templates/app/internal/*/*.go"), collect(tree, "cmd/souk/*.go"),
-		collect(tree, path.Dir(settingsFile)+"/*.go"))
+		collect(templates, "templates/app/internal/*/*.go"),
+		collect(tree, "cmd/souk/*.go"))
 }
 
 // holds evaluates a build constraint such as "rules && !none".

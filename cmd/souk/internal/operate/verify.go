@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"souk/apps/order"
-	"souk/apps/payment"
 	"souk/cmd/souk/internal/verify"
 	"souk/pkg/module"
 )
@@ -49,8 +48,9 @@ func (s *Souk) Verify(ctx context.Context, out io.Writer, o VerifyOptions) error
 
 func (s *Souk) verifyAll(ctx context.Context, o VerifyOptions) ([]verify.Check, error) {
 	sagas, outboxes := s.servicesWith(hasSagas), s.servicesWith(hasOutbox)
-	pools, closeAll, err := s.openAll(ctx,
-		union([]string{order.Module.Name, payment.Module.Name, "product"}, sagas, outboxes))
+	own := slices.DeleteFunc(s.databases(), func(m module.Module) bool { return !hasInvariants(m) })
+	names := union([]string{"order", "payment", "product"}, s.servicesWith(hasInvariants), sagas, outboxes)
+	pools, closeAll, err := s.openAll(ctx, names)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (s *Souk) verifyAll(ctx context.Context, o VerifyOptions) ([]verify.Check, 
 	sources := verify.Sources{
 		Order: pools["order"], Payment: pools["payment"], Product: pools["product"],
 		Sagas: subset(pools, sagas), Outboxes: subset(pools, outboxes), Pools: pools, RecheckDelay: o.Settle,
-		Own: []module.Module{order.Module, payment.Module},
+		Own: own,
 	}
 	js, nc, err := s.jetStream()
 	if err != nil {

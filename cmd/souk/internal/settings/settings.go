@@ -6,14 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"souk/apps/auth"
-	"souk/apps/cart"
-	"souk/apps/gateway"
-	"souk/apps/notification"
-	"souk/apps/order"
-	"souk/apps/payment"
-	"souk/apps/product"
-	"souk/apps/shop"
 	"souk/gen/go/souk/services"
 	"souk/pkg/config"
 	"souk/pkg/logging"
@@ -42,16 +34,7 @@ func Load(path string, environ []string) (*config.Tree, error) {
 // Check decodes all sections that a process with these modules reads, so that mistakes are reported before
 // anything starts. Errors: invalid.
 func Check(tree *config.Tree, selected []module.Module) error {
-	transport, products := module.RPCConfig{Transport: "inprocess", Limit: 1}, product.Default()
-	own := map[string]any{
-		auth.Module.Name:         new(auth.Default()),
-		cart.Module.Name:         new(cart.Default()),
-		gateway.Module.Name:      new(gateway.Default()),
-		notification.Module.Name: new(notification.Default()),
-		order.Module.Name:        new(order.Default()),
-		payment.Module.Name:      new(payment.Default()),
-		product.Module.Name:      &products,
-	}
+	transport := module.RPCConfig{Transport: "inprocess", Limit: 1}
 	sections := []config.Section{
 		{Name: "log", Into: new(logging.Default())},
 		{Name: "telemetry", Into: new(telemetry.Default())},
@@ -60,20 +43,18 @@ func Check(tree *config.Tree, selected []module.Module) error {
 		{Name: "identity", Into: &module.IdentityConfig{TTL: time.Second}},
 		{Name: "postgres", Into: &postgresSettings{PostgresConfig: module.PostgresConfig{MaxConns: 1}, of: selected}},
 	}
+	var uses []func() bool // whether each service needs Redis, once its section is decoded
 	for _, m := range selected {
-		into := own[m.Name]
-		if into == nil {
-			into = &struct{}{} // the module has no settings
+		var own any = &struct{}{}
+		if m.Config != nil {
+			own = m.Config()
 		}
-		sections = append(sections, config.Section{Name: m.Name, Into: into})
+		if m.Redis != nil {
+			uses = append(uses, func() bool { return m.Redis(own) })
+		}
+		sections = append(sections, config.Section{Name: m.Name, Into: own})
 	}
-	runs := func(names ...string) bool {
-		return slices.ContainsFunc(selected, func(m module.Module) bool { return slices.Contains(names, m.Name) })
-	}
-	redis := func() bool {
-		return runs(auth.Module.Name, cart.Module.Name, gateway.Module.Name, shop.Module.Name) ||
-			runs(product.Module.Name) && products.CacheTTL > 0
-	}
+	redis := func() bool { return slices.ContainsFunc(uses, func(needed func() bool) bool { return needed() }) }
 	nats := func() bool { return transport.Transport == "nats" || slices.ContainsFunc(selected, hasOutbox) }
 	return tree.DecodeAll(append(sections,
 		config.Section{Name: "redis", Into: &redisSettings{Config: redisx.Default(), needed: redis}},

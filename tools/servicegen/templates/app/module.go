@@ -17,6 +17,7 @@ var migrations embed.FS
 // Module is the sample service.
 var Module = module.Module{
 	Name:       "sample",
+	Config:     func() any { return new(Default()) },
 	Migrations: migrations,
 	Tables:     module.Tables{Outbox: true},
 	Build:      build,

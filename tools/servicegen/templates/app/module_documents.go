@@ -11,7 +11,12 @@ import (
 )
 
 // Module is the sample service.
-var Module = module.Module{Name: "sample", Tables: module.Tables{Outbox: true}, Build: build}
+var Module = module.Module{
+	Name:   "sample",
+	Config: func() any { return new(Default()) },
+	Tables: module.Tables{Outbox: true},
+	Build:  build,
+}
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	cfg := Default()

@@ -12,7 +12,11 @@ import (
 )
 
 // Module is the sample service.
-var Module = module.Module{Name: "sample", Build: build}
+var Module = module.Module{
+	Name:   "sample",
+	Config: func() any { return new(Default()) },
+	Build:  build,
+}
 
 func build(_ context.Context, p *module.Platform) (module.Runnable, error) {
 	cfg := Default()
