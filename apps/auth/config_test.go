@@ -21,7 +21,9 @@ func TestConfigRejectsInvalidValues(t *testing.T) {
 		return &c
 	}
 	require.NoError(t, good().Validate())
-	for _, issuer := range []string{"http://127.0.0.1:9000", "http://localhost:9000/x", "http://[::1]:9000", "https://id.example.com/realms/souk"} {
+	for _, issuer := range []string{
+		"http://127.0.0.1:9000", "http://localhost:9000/x", "http://[::1]:9000", "https://id.example.com/realms/souk",
+	} {
 		c := good()
 		c.Issuer = issuer
 		require.NoError(t, c.Validate(), issuer)

@@ -59,7 +59,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	return module.Group(&runnable{run: func(ctx context.Context) error {
 		defer offers.Close()
 		return writeBack(ctx)
-	}, ready: func(ctx context.Context) error { return redisx.Ping(ctx, redis) }}, module.Func(handler.Forget(carts.Forget, p.Logger()))), nil
+	}, ready: func(ctx context.Context) error {
+		return redisx.Ping(ctx,
+			redis)
+	}}, module.Func(handler.Forget(carts.Forget, p.Logger()))), nil
 }
 
 // runnable writes carts back. It is ready when Redis is.

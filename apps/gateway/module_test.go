@@ -127,7 +127,10 @@ func TestConfigRejectsInvalidValues(t *testing.T) {
 		change(&c)
 		require.ErrorContains(t, c.Validate(), want)
 	}
-	for addr, url := range map[string]string{":80": "http://127.0.0.1:80", "0.0.0.0:80": "http://127.0.0.1:80", "[::]:80": "http://127.0.0.1:80", "10.1.2.3:80": "http://10.1.2.3:80", "shop:80": "http://shop:80"} {
+	for addr, url := range map[string]string{
+		":80": "http://127.0.0.1:80", "0.0.0.0:80": "http://127.0.0.1:80", "[::]:80": "http://127.0.0.1:80",
+		"10.1.2.3:80": "http://10.1.2.3:80", "shop:80": "http://shop:80",
+	} {
 		require.Equal(t, url, (&Config{Addr: addr}).publicURL())
 	}
 }

@@ -48,8 +48,8 @@
 //     without waiting for the disk.
 //   - outbox, inbox: see pkg/outbox.
 //   - schema sandbox: the books of the embedded provider (charge, refund, ledger_entry, call, webhook). The sandbox
-//     creates it when it opens. sandbox.charge.key is payment.id. Only its invariants join the two. A webhook is deleted
-//     when it is delivered, or 30 days after it was dropped. Calls are kept for 30 days.
+//     creates it when it opens. sandbox.charge.key is payment.id. Only its invariants join the two. A webhook is
+//     deleted when it is delivered, or 30 days after it was dropped. Calls are kept for 30 days.
 //
 // # Failpoints
 //

@@ -73,7 +73,8 @@ func eventsDead(data *dataFlag) *cobra.Command {
 	}
 	cmd.PersistentFlags().IntVar(&limit, "limit", 50, "at most so many, the newest")
 	cmd.PersistentFlags().
-		StringVar(&file.path, "config", os.Getenv("SOUK_CONFIG"), "configuration file (YAML); SOUK_… variables override it")
+		StringVar(&file.path, "config", os.Getenv("SOUK_CONFIG"),
+			"configuration file (YAML); SOUK_… variables override it")
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "List dead letters, the newest first", Args: noArgs, RunE: list},
 		eventsDeadReplay(data, &file),
@@ -145,7 +146,8 @@ files were lost. Consumers skip what they have taken in before, so it is safe at
 		},
 	}
 	cmd.Flags().
-		StringVar(&since, "since", "", "how far back: a duration such as 24h, or a time (RFC 3339); default: all there is")
+		StringVar(&since, "since", "",
+			"how far back: a duration such as 24h, or a time (RFC 3339); default: all there is")
 	cmd.Flags().StringVar(&service, "service", "", "one service's events; default: all services'")
 	file.register(cmd)
 	return cmd

@@ -58,7 +58,8 @@ Start it on this machine with: souk dev --demo`,
 	}
 	data := &dataFlag{}
 	root.PersistentFlags().
-		StringVar(&data.dir, "data-dir", ".souk", "where souk dev keeps its data; other commands find a running souk dev there")
+		StringVar(&data.dir, "data-dir", ".souk",
+			"where souk dev keeps its data; other commands find a running souk dev there")
 	root.AddCommand(devCommand(data), runCommand(), migrateCommand(data), importCommand(data), exportCommand(data),
 		tokenCommand(data), verifyCommand(data), sagaCommand(data), eventsCommand(data), searchCommand(data),
 		servicesCommand(data), doctorCommand(data))

@@ -189,7 +189,8 @@ func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
 		full := c.prefix + key
 		// On the single connection (see redisx.Open) the invalidation of our own client-side cache follows the
 		// answer to DEL. Once the answer to the next command has arrived, the invalidation has been applied.
-		for _, r := range c.client.DoMulti(ctx, c.client.B().Del().Key(full).Build(), c.client.B().Exists().Key(full).Build()) {
+		for _, r := range c.client.DoMulti(ctx, c.client.B().Del().Key(full).Build(),
+			c.client.B().Exists().Key(full).Build()) {
 			if err := redisx.Err(r.Error()); err != nil && failed == nil {
 				failed = err
 			}
@@ -249,7 +250,8 @@ func (c *Cache[T]) fill(ctx context.Context, key string, load func(context.Conte
 			}
 			if old != "" && old[0] == kindLease {
 				lease = old
-			} else if err := c.client.Do(ctx, c.client.B().Del().Key(full).Build()).Error(); err == nil && attempt < loadAttempts {
+			} else if err := c.client.Do(ctx,
+				c.client.B().Del().Key(full).Build()).Error(); err == nil && attempt < loadAttempts {
 				continue // the old value could not be decoded
 			}
 		}
@@ -304,7 +306,8 @@ func (c *Cache[T]) store(ctx context.Context, full, lease string, foreign bool, 
 		return true
 	}
 	ttl -= time.Duration(rand.Int64N(int64(ttl)/10 + 1)) //nolint:gosec // jitter
-	stored, err := storeScript.Exec(ctx, c.client, []string{full}, []string{lease, rueidis.BinaryString(body), milliseconds(ttl)}).
+	stored, err := storeScript.Exec(ctx, c.client, []string{full},
+		[]string{lease, rueidis.BinaryString(body), milliseconds(ttl)}).
 		AsInt64()
 	if err != nil {
 		c.failed()

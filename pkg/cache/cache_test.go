@@ -288,7 +288,9 @@ func TestValuesOfAnotherVersionAreLoadedAgain(t *testing.T) {
 
 func TestInvalidOptionsAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, o := range []cache.Options[product]{{}, {Name: "x", TTL: -1}, {Name: "x", Encode: func(product) ([]byte, error) { return nil, errors.New("x") }}} {
+	for _, o := range []cache.Options[product]{
+		{}, {Name: "x", TTL: -1}, {Name: "x", Encode: func(product) ([]byte, error) { return nil, errors.New("x") }},
+	} {
 		_, err := cache.New(nil, o)
 		require.True(t, errs.Is(err, errs.Internal))
 	}

@@ -223,7 +223,9 @@ func TestAllMistakesOfAllSectionsAreReportedAtOnce(t *testing.T) {
 
 func TestInvalidFilesAreRefused(t *testing.T) {
 	t.Parallel()
-	for name, text := range map[string]string{"list": "- a", "two": "a: {}\n---\nb: {}", "broken": "a: [", "scalar section": "gateway: 5"} {
+	for name, text := range map[string]string{
+		"list": "- a", "two": "a: {}\n---\nb: {}", "broken": "a: [", "scalar section": "gateway: 5",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tree, err := config.Load(write(t, text), nil)

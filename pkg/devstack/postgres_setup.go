@@ -178,7 +178,9 @@ func (p *Postgres) createDatabases(ctx context.Context) error {
 
 func (p *Postgres) createDatabase(ctx context.Context, conn *pgx.Conn, name string) error {
 	var role, database bool
-	err := conn.QueryRow(ctx, `select exists (select from pg_roles where rolname = $1), exists (select from pg_database where datname = $1)`, name).
+	err := conn.QueryRow(ctx,
+		`select exists (select from pg_roles where rolname = $1), exists (select from pg_database where datname = $1)`,
+		name).
 		Scan(&role, &database)
 	if err != nil {
 		return err

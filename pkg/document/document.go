@@ -223,9 +223,9 @@ func (c *Collection[T]) Replace(ctx context.Context, d Doc[T], events ...event.E
 // updateAttempts is the number of attempts of Update when others write the same document.
 const updateAttempts = 10
 
-// Update reads a document, calls f to change it, and writes it back with the events that f returns. It writes nothing if
-// f changes nothing and returns no events. If another write came between, it retries, up to 10 attempts. So f may be
-// called several times.
+// Update reads a document, calls f to change it, and writes it back with the events that f returns. It writes nothing
+// if f changes nothing and returns no events. If another write came between, it retries, up to 10 attempts. So f may
+// be called several times.
 //
 // Errors: internal (f changed the identifier), and those of f, Get and Replace.
 func (c *Collection[T]) Update(ctx context.Context, id string, f func(v *T) ([]event.Event, error)) (Doc[T], error) {

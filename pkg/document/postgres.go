@@ -82,7 +82,9 @@ func (b postgresBackend) ensure(ctx context.Context, c collection) error {
 			return err
 		}
 		var existing []string
-		if err := tx.QueryRow(ctx, `select coalesce(array_agg(c.relname::text), '{}') from pg_index i join pg_class c on c.oid = i.indexrelid
+		if err := tx.QueryRow(ctx, `
+			select coalesce(array_agg(c.relname::text), '{}')
+			from pg_index i join pg_class c on c.oid = i.indexrelid
 			where i.indrelid = $1::regclass and not i.indisprimary`, c.table()).
 			Scan(&existing); err != nil {
 			return err

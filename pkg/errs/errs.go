@@ -21,7 +21,7 @@ const (
 	PaymentDeclined     Code = "payment_declined"      // 402
 	Forbidden           Code = "forbidden"             // 403
 	NotFound            Code = "not_found"             // 404: also for resources of another user
-	Conflict            Code = "conflict"              // 409: the resource was changed concurrently, or is in the wrong state
+	Conflict            Code = "conflict"              // 409: a concurrent change, or the wrong state for this
 	AlreadyExists       Code = "already_exists"        // 409
 	OutOfStock          Code = "out_of_stock"          // 409
 	IdempotencyInFlight Code = "idempotency_in_flight" // 409
@@ -34,7 +34,7 @@ const (
 	RateLimited         Code = "rate_limited"          // 429, with Retry-After
 	Internal            Code = "internal"              // 500: a bug or an unexpected failure
 	Unimplemented       Code = "unimplemented"         // 501: no such method
-	Overloaded          Code = "overloaded"            // 503, with Retry-After: the request was refused because of load and had no effect
+	Overloaded          Code = "overloaded"            // 503, with Retry-After: refused because of load, without effect
 	Unavailable         Code = "unavailable"           // 503, with Retry-After
 	Timeout             Code = "timeout"               // the outcome is unknown; REST shows it as unavailable
 )

@@ -91,7 +91,10 @@ func TestFromEnvEnablesFailpoints(t *testing.T) {
 
 func TestFromEnvRefusesMalformedEntries(t *testing.T) {
 	t.Parallel()
-	for _, spec := range []string{"bad", "=exit", "bad=", "bad=explode", "bad=stall(soon)", "bad=stall(5s", "bad=error,after", "bad=error,after=-1", "bad=error,when=1"} {
+	for _, spec := range []string{
+		"bad", "=exit", "bad=", "bad=explode", "bad=stall(soon)", "bad=stall(5s", "bad=error,after",
+		"bad=error,after=-1", "bad=error,when=1",
+	} {
 		err := failpoint.FromEnv([]string{"SOUK_FAILPOINTS=" + spec})
 		require.Equal(t, errs.Invalid, errs.CodeOf(err), spec)
 		require.ErrorContains(t, err, "SOUK_FAILPOINTS")

@@ -150,25 +150,29 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	require.NoError(t, err, "the forger itself works")
 
 	for name, token := range map[string]string{
-		"empty":                        "",
-		"not a token":                  "usr_1",
-		"alg none":                     b64([]byte(`{"alg":"none","kid":"gateway"}`)) + "." + payload + ".",
-		"alg none with signature":      b64([]byte(`{"alg":"none","kid":"gateway"}`)) + "." + payload + "." + signature,
-		"HMAC with the public key":     jws(t, jose.HS256, hmac, "gateway", claim(nil)),
-		"no signature":                 header + "." + payload + ".",
-		"another payload":              header + "." + b64([]byte(claim(map[string]any{"sub": "usr_2"}))) + "." + signature,
+		"empty":                    "",
+		"not a token":              "usr_1",
+		"alg none":                 b64([]byte(`{"alg":"none","kid":"gateway"}`)) + "." + payload + ".",
+		"alg none with signature":  b64([]byte(`{"alg":"none","kid":"gateway"}`)) + "." + payload + "." + signature,
+		"HMAC with the public key": jws(t, jose.HS256, hmac, "gateway", claim(nil)),
+		"no signature":             header + "." + payload + ".",
+		"another payload": header + "." + b64([]byte(claim(map[string]any{
+			"sub": "usr_2",
+		}))) + "." + signature,
 		"foreign key":                  jws(t, jose.EdDSA, foreign, "gateway", claim(nil)),
 		"unknown issuer":               jws(t, jose.EdDSA, foreign, "mallory", claim(map[string]any{"iss": "mallory"})),
 		"key of another service":       jws(t, jose.EdDSA, order, "gateway", claim(nil)),
 		"key id of one, claims of two": jws(t, jose.EdDSA, order, "order", claim(nil)),
 		"no key id":                    jws(t, jose.EdDSA, gateway, "", claim(nil)),
-		"foreign audience":             jws(t, jose.EdDSA, gateway, "gateway", claim(map[string]any{"aud": "souk-public"})),
-		"no expiry":                    jws(t, jose.EdDSA, gateway, "gateway", claim(map[string]any{"exp": 0})),
-		"lives for ever":               jws(t, jose.EdDSA, gateway, "gateway", claim(map[string]any{"exp": start.AddDate(9, 0, 0).Unix()})),
-		"claims of wrong types":        jws(t, jose.EdDSA, gateway, "gateway", claim(map[string]any{"roles": "operator"})),
-		"not JSON":                     jws(t, jose.EdDSA, gateway, "gateway", "hello"),
-		"too long":                     good + strings.Repeat("A", 5000),
-		"JSON serialization":           `{"payload":"` + payload + `","protected":"` + header + `","signature":"` + signature + `"}`,
+		"foreign audience": jws(t, jose.EdDSA, gateway, "gateway",
+			claim(map[string]any{"aud": "souk-public"})),
+		"no expiry": jws(t, jose.EdDSA, gateway, "gateway", claim(map[string]any{"exp": 0})),
+		"lives for ever": jws(t, jose.EdDSA, gateway, "gateway",
+			claim(map[string]any{"exp": start.AddDate(9, 0, 0).Unix()})),
+		"claims of wrong types": jws(t, jose.EdDSA, gateway, "gateway", claim(map[string]any{"roles": "operator"})),
+		"not JSON":              jws(t, jose.EdDSA, gateway, "gateway", "hello"),
+		"too long":              good + strings.Repeat("A", 5000),
+		"JSON serialization":    `{"payload":"` + payload + `","protected":"` + header + `","signature":"` + signature + `"}`,
 	} {
 		_, err := k.verifier.Verify(token)
 		require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), name)
@@ -250,8 +254,9 @@ func TestTokensOfALocalSignerAreChecked(t *testing.T) {
 	_, v = setup()
 	for name, signer := range map[string]*identity.Signer{
 		"a service that asserts a user": v.Signer("order", identity.DeriveKey(seed, "order"), time.Minute),
-		"another key":                   v.Signer(identity.Gateway, identity.DeriveKey([]byte("another seed for the tests, too."), identity.Gateway), time.Minute),
-		"an unknown issuer":             v.Signer("stranger", identity.DeriveKey(seed, "stranger"), time.Minute),
+		"another key": v.Signer(identity.Gateway,
+			identity.DeriveKey([]byte("another seed for the tests, too."), identity.Gateway), time.Minute),
+		"an unknown issuer": v.Signer("stranger", identity.DeriveKey(seed, "stranger"), time.Minute),
 	} {
 		token, _, err := signer.Sign(user)
 		require.NoError(t, err)
@@ -295,7 +300,8 @@ func TestAssertionsAreVerifiedLikeTokens(t *testing.T) {
 				Assert(user),
 			"a service that asserts another": signs.Signer("order", identity.DeriveKey(seed, "order"), time.Minute).
 				Assert(identity.Service("payment")),
-			"another key": signs.Signer(identity.Gateway, identity.DeriveKey([]byte("another seed for the tests, too."), identity.Gateway), time.Minute).
+			"another key": signs.Signer(identity.Gateway,
+				identity.DeriveKey([]byte("another seed for the tests, too."), identity.Gateway), time.Minute).
 				Assert(user),
 			"an unknown issuer": signs.Signer("stranger", identity.DeriveKey(seed, "stranger"), time.Minute).
 				Assert(identity.Service("stranger")),
@@ -313,7 +319,9 @@ func TestAssertionsAreVerifiedLikeTokens(t *testing.T) {
 	v := identity.NewVerifier(keys, c)
 	old := v.Signer(identity.Gateway, identity.DeriveKey(seed, identity.Gateway), time.Minute).Assert(user)
 	c.Advance(time.Minute)
-	for name, verifier := range map[string]*identity.Verifier{"its own process": v, "another": identity.NewVerifier(keys, c)} {
+	for name, verifier := range map[string]*identity.Verifier{
+		"its own process": v, "another": identity.NewVerifier(keys, c),
+	} {
 		_, err := verifier.VerifyAssertion(old)
 		require.True(t, errs.Is(err, errs.Unauthenticated), "expired, %s: %v", name, err)
 	}

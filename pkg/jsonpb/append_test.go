@@ -132,7 +132,9 @@ func drawMessage(t *rapid.T, m protoreflect.Message, depth int) protoreflect.Mes
 }
 
 func drawNanos(t *rapid.T) int32 {
-	return rapid.OneOf(rapid.SampledFrom([]int32{0, 1, 1000, 1e6, 5e8, 120e6, 123456e3, 999999999, 1e9, -1, -5e8, -1e9}),
+	return rapid.OneOf(rapid.SampledFrom([]int32{
+		0, 1, 1000, 1e6, 5e8, 120e6, 123456e3, 999999999, 1e9, -1, -5e8, -1e9,
+	}),
 		rapid.Int32Range(0, 999999999)).
 		Draw(t, "nanos")
 }

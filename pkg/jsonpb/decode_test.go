@@ -43,12 +43,8 @@ func TestDecodeErrorNamesTheInvalidField(t *testing.T) {
 		path    string
 		message string
 	}{
-		"unknown field": {`{"colour":"red"}`, "colour", "there is no such field"},
-		"unknown, nested": {
-			`{"times":[],"nested":{"inner":{"x":1}}}`,
-			"nested.inner.x",
-			"there is no such field",
-		},
+		"unknown field":        {`{"colour":"red"}`, "colour", "there is no such field"},
+		"unknown, nested":      {`{"times":[],"nested":{"inner":{"x":1}}}`, "nested.inner.x", "there is no such field"},
 		"unknown, huge":        {`{"` + long + `":1}`, strings.Repeat("é", 32) + "…", "there is no such field"},
 		"twice":                {`{"color":1,"boolValue":true,"color":2}`, "color", "is given twice"},
 		"twice, by both names": {`{"boolValue":true,"bool_value":true}`, "boolValue", "is given twice"},

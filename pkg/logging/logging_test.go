@@ -122,7 +122,9 @@ func TestGuardMasksEveryKindOfField(t *testing.T) {
 				zap.Int64("millis", 1700000000005),
 			)
 			out := buf.String()
-			for _, secret := range []string{"4111111111111111", "4111 1111", "5555555555554444", "378282246310005", "eyJ"} {
+			for _, secret := range []string{
+				"4111111111111111", "4111 1111", "5555555555554444", "378282246310005", "eyJ",
+			} {
 				require.NotContains(t, out, secret)
 			}
 			require.Contains(t, out, "1700000000005")

@@ -40,12 +40,15 @@ func TestMainReadsTheFileOfTheFlagOrTheVariable(t *testing.T) {
 		args, environ []string
 		want          string
 	}{
-		"flag":             {[]string{"--config", flagged}, nil, "greeting: by-flag"},
-		"flag with =":      {[]string{"--config=" + flagged}, nil, "greeting: by-flag"},
-		"one dash":         {[]string{"-config", flagged}, nil, "greeting: by-flag"},
-		"variable":         {nil, environ, "greeting: by-variable"},
-		"the flag wins":    {[]string{"--config", flagged}, environ, "greeting: by-flag"},
-		"an empty flag":    {[]string{"--config="}, append(environ, "SOUK_IDENTITY_SEED="+seed, "SOUK_ORDER_GREETING=by-environment"), "greeting: by-environment"},
+		"flag":          {[]string{"--config", flagged}, nil, "greeting: by-flag"},
+		"flag with =":   {[]string{"--config=" + flagged}, nil, "greeting: by-flag"},
+		"one dash":      {[]string{"-config", flagged}, nil, "greeting: by-flag"},
+		"variable":      {nil, environ, "greeting: by-variable"},
+		"the flag wins": {[]string{"--config", flagged}, environ, "greeting: by-flag"},
+		"an empty flag": {
+			[]string{"--config="}, append(environ, "SOUK_IDENTITY_SEED="+seed, "SOUK_ORDER_GREETING=by-environment"),
+			"greeting: by-environment",
+		},
 		"there is no file": {[]string{"--config", filepath.Join(dir, "none.yaml")}, environ, "none.yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -66,7 +69,9 @@ func TestMainReadsTheFileOfTheFlagOrTheVariable(t *testing.T) {
 func TestMainRefusesInvalidArguments(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
-		"error: there is no flag --confg: see order --help\n":                                  {"--confg", "souk.yaml"},
+		"error: there is no flag --confg: see order --help\n": {
+			"--confg", "souk.yaml",
+		},
 		"error: there is no flag --v: see order --help\n":                                      {"-v"},
 		"error: flag needs an argument: -config: see order --help\n":                           {"--config"},
 		"error: unexpected argument \"souk.yaml\": see order --help\n":                         {"souk.yaml"},
@@ -93,7 +98,9 @@ func TestMainPrintsHelp(t *testing.T) {
 		require.Empty(t, errOut.String())
 		require.True(t, strings.HasPrefix(out.String(), "Runs a service of souk (order) in a process of its own.\n"),
 			out.String())
-		for _, part := range []string{"order [--config FILE] [--migrate]", "SOUK_CONFIG names it", "--migrate", "--help"} {
+		for _, part := range []string{
+			"order [--config FILE] [--migrate]", "SOUK_CONFIG names it", "--migrate", "--help",
+		} {
 			require.Contains(t, out.String(), part)
 		}
 	}

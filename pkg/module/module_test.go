@@ -175,12 +175,22 @@ func TestFailureIsReturnedAndStopsTheOthers(t *testing.T) {
 		module module.Module
 		want   string
 	}{
-		"build":        {built("order", nil, oops), "start order: oops"},
-		"run at once":  {built("order", part{run: func(context.Context) error { return oops }, ready: func() error { return oops }}, nil), "order did not start: oops"},
-		"run later":    {built("order", part{run: func(context.Context) error { return oops }}, nil), "order stopped: oops"},
-		"ends":         {built("order", part{run: func(context.Context) error { return nil }, ready: func() error { return oops }}, nil), "order did not start: it ended by itself"},
-		"its own end":  {built("order", part{run: func(context.Context) error { return context.Canceled }, ready: func() error { return oops }}, nil), "order did not start: context canceled"},
-		"part's end":   {built("order", module.Group(part{run: func(context.Context) error { return context.Canceled }, ready: func() error { return oops }}), nil), "order did not start: context canceled"},
+		"build": {built("order", nil, oops), "start order: oops"},
+		"run at once": {built("order",
+			part{run: func(context.Context) error { return oops }, ready: func() error { return oops }},
+			nil), "order did not start: oops"},
+		"run later": {
+			built("order", part{run: func(context.Context) error { return oops }}, nil), "order stopped: oops",
+		},
+		"ends": {built("order",
+			part{run: func(context.Context) error { return nil }, ready: func() error { return oops }},
+			nil), "order did not start: it ended by itself"},
+		"its own end": {built("order",
+			part{run: func(context.Context) error { return context.Canceled }, ready: func() error { return oops }},
+			nil), "order did not start: context canceled"},
+		"part's end": {built("order", module.Group(part{
+			run: func(context.Context) error { return context.Canceled }, ready: func() error { return oops },
+		}), nil), "order did not start: context canceled"},
 		"an open call": {openMethods(), "has no option (souk.options.v1.access)"},
 	} {
 		t.Run(name, func(t *testing.T) {

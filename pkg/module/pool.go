@@ -29,7 +29,9 @@ func (c poolCollector) Describe(out chan<- *prometheus.Desc) {
 // Collect sends the metrics.
 func (c poolCollector) Collect(out chan<- prometheus.Metric) {
 	s := c.pool.Stat()
-	for d, v := range map[*prometheus.Desc]float64{poolInUse: float64(s.AcquiredConns()), poolOpen: float64(s.TotalConns()), poolMax: float64(s.MaxConns())} {
+	for d, v := range map[*prometheus.Desc]float64{
+		poolInUse: float64(s.AcquiredConns()), poolOpen: float64(s.TotalConns()), poolMax: float64(s.MaxConns()),
+	} {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
 	}
 	out <- prometheus.MustNewConstMetric(poolWaits, prometheus.CounterValue, float64(s.EmptyAcquireCount()))

@@ -54,7 +54,8 @@ func (c PostgresConfig) ServiceURL(service string) (string, error) {
 	}
 	if c.URL == "" {
 		return "", errors.New(
-			"postgres.url is not set: give the URL of the service's database, e.g. postgres://{service}:{password}@db:5432/{service}",
+			"postgres.url is not set: give the URL of the service's database, " +
+				"e.g. postgres://{service}:{password}@db:5432/{service}",
 		)
 	}
 	r := strings.NewReplacer("{service}", service, "{password}",
@@ -77,7 +78,8 @@ type NATSConfig struct {
 type IdentityConfig struct {
 	// Seed (base64, at least 32 bytes) from which every service's key is derived: for processes that run all of souk.
 	Seed string `yaml:"seed"`
-	// Keys (base64 Ed25519 seeds) by service name, of the services that this process runs, where there is no common seed.
+	// Keys (base64 Ed25519 seeds) by service name, of the services that this process runs, where there is no common
+	// seed.
 	Keys map[string]string `yaml:"keys"`
 	// Trusted are all services' public keys (base64) by name, where there is no common seed.
 	Trusted map[string]string `yaml:"trusted"`

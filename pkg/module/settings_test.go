@@ -33,18 +33,42 @@ func TestConfigErrorsNameSectionAndKey(t *testing.T) {
 		module   module.Module
 		want     []string
 	}{
-		"log level":    {map[string]any{"log": map[string]any{"level": "loud"}}, none, []string{"log", "level"}},
-		"unknown key":  {map[string]any{"rpc": map[string]any{"colour": "red"}}, none, []string{"rpc", "colour"}},
-		"transport":    {map[string]any{"rpc": map[string]any{"transport": "pigeon"}}, none, []string{"rpc", "transport", "pigeon"}},
-		"max conns":    {map[string]any{"postgres": map[string]any{"max_conns": 0}}, none, []string{"postgres", "max_conns"}},
-		"no identity":  {map[string]any{"identity": map[string]any{}}, none, []string{"identity", "seed"}},
-		"short seed":   {map[string]any{"identity": map[string]any{"seed": "YQ=="}}, none, []string{"identity", "seed"}},
-		"wrong key":    {map[string]any{"identity": map[string]any{"keys": map[string]any{"order": "x"}, "trusted": map[string]any{"order": "x"}}}, none, []string{"identity.keys.order"}},
-		"own section":  {map[string]any{"order": map[string]any{"size": "big"}}, use(func(_ context.Context, p *module.Platform) error { return p.Config(&struct{ Size int }{}) }), []string{"order", "size"}},
-		"no postgres":  {nil, use(func(ctx context.Context, p *module.Platform) error { _, err := p.Postgres(ctx); return err }), []string{"postgres.url"}},
-		"no redis":     {nil, use(func(ctx context.Context, p *module.Platform) error { _, err := p.Redis(ctx); return err }), []string{"redis", "addr"}},
-		"no nats":      {nil, use(func(ctx context.Context, p *module.Platform) error { _, err := p.JetStream(ctx); return err }), []string{"nats.url"}},
-		"admin in use": {map[string]any{"admin": map[string]any{"addr": "127.0.0.1:99999"}}, none, []string{"admin.addr"}},
+		"log level":   {map[string]any{"log": map[string]any{"level": "loud"}}, none, []string{"log", "level"}},
+		"unknown key": {map[string]any{"rpc": map[string]any{"colour": "red"}}, none, []string{"rpc", "colour"}},
+		"transport": {
+			map[string]any{"rpc": map[string]any{"transport": "pigeon"}}, none,
+			[]string{"rpc", "transport", "pigeon"},
+		},
+		"max conns": {
+			map[string]any{"postgres": map[string]any{"max_conns": 0}}, none, []string{"postgres", "max_conns"},
+		},
+		"no identity": {map[string]any{"identity": map[string]any{}}, none, []string{"identity", "seed"}},
+		"short seed": {
+			map[string]any{"identity": map[string]any{"seed": "YQ=="}}, none, []string{"identity", "seed"},
+		},
+		"wrong key": {map[string]any{
+			"identity": map[string]any{"keys": map[string]any{"order": "x"}, "trusted": map[string]any{"order": "x"}},
+		}, none, []string{"identity.keys.order"}},
+		"own section": {
+			map[string]any{"order": map[string]any{"size": "big"}},
+			use(func(_ context.Context, p *module.Platform) error { return p.Config(&struct{ Size int }{}) }),
+			[]string{"order", "size"},
+		},
+		"no postgres": {
+			nil, use(func(ctx context.Context, p *module.Platform) error { _, err := p.Postgres(ctx); return err }),
+			[]string{"postgres.url"},
+		},
+		"no redis": {
+			nil, use(func(ctx context.Context, p *module.Platform) error { _, err := p.Redis(ctx); return err }),
+			[]string{"redis", "addr"},
+		},
+		"no nats": {
+			nil, use(func(ctx context.Context, p *module.Platform) error { _, err := p.JetStream(ctx); return err }),
+			[]string{"nats.url"},
+		},
+		"admin in use": {
+			map[string]any{"admin": map[string]any{"addr": "127.0.0.1:99999"}}, none, []string{"admin.addr"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

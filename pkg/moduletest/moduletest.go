@@ -2,7 +2,9 @@
 // database, Redis and NATS, and with fakes of the services that it calls.
 //
 //	s := moduletest.Start(t, cart.Module,
-//		moduletest.Fake("product", func(r grpc.ServiceRegistrar) { productv1.RegisterProductServiceServer(r, catalogue) }))
+//		moduletest.Fake("product", func(r grpc.ServiceRegistrar) {
+//			productv1.RegisterProductServiceServer(r, catalogue)
+//		}))
 //	carts := cartv1.NewCartServiceClient(s.Client("gateway"))
 //	_, err := carts.GetCart(s.As(identity.Actor{Kind: identity.KindUser, ID: "usr_1"}), &cartv1.GetCartRequest{})
 //

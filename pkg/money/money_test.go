@@ -55,7 +55,9 @@ func TestParseRefusesOtherForms(t *testing.T) {
 
 func TestParseLooseReadsAmountsWrittenByPeople(t *testing.T) {
 	t.Parallel()
-	for amount, minor := range map[string]int64{"10": 1000, "10.5": 1050, "10.55": 1055, "007": 700, "-1.5": -150, "-0": 0} {
+	for amount, minor := range map[string]int64{
+		"10": 1000, "10.5": 1050, "10.55": 1055, "007": 700, "-1.5": -150, "-0": 0,
+	} {
 		m, err := money.ParseLoose(amount, "BRL")
 		require.NoError(t, err, amount)
 		require.Equal(t, money.New(minor, "BRL"), m)
@@ -116,7 +118,9 @@ func TestMoneySurvivesJSONAndProto(t *testing.T) {
 	require.Equal(t, money.New(5398, "BRL"), back.Price)
 	require.NoError(t, json.Unmarshal([]byte(`{"price":null}`), &back))
 	require.Equal(t, money.Money{}, back.Price)
-	for _, bad := range []string{`{"price":53.98}`, `{"price":{"currencyCode":"BRL","amount":53.98}}`, `{"price":{"amount":"53.98"}}`} {
+	for _, bad := range []string{
+		`{"price":53.98}`, `{"price":{"currencyCode":"BRL","amount":53.98}}`, `{"price":{"amount":"53.98"}}`,
+	} {
 		require.Error(t, json.Unmarshal([]byte(bad), &back), bad)
 	}
 

@@ -19,7 +19,7 @@ type calls struct {
 	spare sync.Pool // of unused answer channels
 
 	mu      sync.Mutex
-	inbox   string                    // prefix of the answers' subjects, which end with the call's number; "" before the first call
+	inbox   string                    // the answers' subjects are this and the call's number; "" before the first call
 	last    uint64                    // number of the last call
 	waiting map[uint64]chan *nats.Msg // by number; a lost call receives nil
 }

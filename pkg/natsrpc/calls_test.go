@@ -101,7 +101,8 @@ func TestCallsInFlightFailWhenTheConnectionBreaks(t *testing.T) {
 	ended := make(chan error, 2)
 	for _, conn := range []grpc.ClientConnInterface{c.Conn("order"), other} {
 		go func() {
-			ended <- conn.Invoke(ctx, getProduct, &productv1.GetProductRequest{Id: "1"}, &productv1.GetProductResponse{})
+			ended <- conn.Invoke(ctx, getProduct, &productv1.GetProductRequest{Id: "1"},
+				&productv1.GetProductResponse{})
 		}()
 		waittest.Receive(t, entered)
 	}

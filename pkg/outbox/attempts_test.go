@@ -158,7 +158,9 @@ func TestInterruptedAttemptIsNotCounted(t *testing.T) {
 func TestAttemptsArePrunedWithInbox(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	for event, age := range map[string]time.Duration{"evt_old": outbox.RetainInbox + time.Hour, "evt_young": outbox.RetainInbox - time.Hour} {
+	for event, age := range map[string]time.Duration{
+		"evt_old": outbox.RetainInbox + time.Hour, "evt_young": outbox.RetainInbox - time.Hour,
+	} {
 		_, err := h.pool.Exec(
 			t.Context(),
 			`insert into inbox_attempt (consumer, event_id, stream_seq, attempts, tried_at) values ('a_test', $1, 1, 2, $2)`,

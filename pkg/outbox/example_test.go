@@ -19,7 +19,9 @@ func ExampleAppend() {
 	_ = func(ctx context.Context, pool *pgxpool.Pool, relay *outbox.Relay, orderID string, at time.Time) error {
 		err := postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
 			var version int64
-			err := tx.QueryRow(ctx, `update orders set status = 'confirmed', version = version + 1 where id = $1 returning version`, orderID).
+			err := tx.QueryRow(ctx,
+				`update orders set status = 'confirmed', version = version + 1 where id = $1 returning version`,
+				orderID).
 				Scan(&version)
 			if err != nil {
 				return postgres.Err(err)

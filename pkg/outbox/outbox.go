@@ -32,9 +32,9 @@ const (
 	RetainInbox = 30 * 24 * time.Hour
 )
 
-// insert returns the statement that inserts events, whose columns are parameters from param on. Rows get their seq in the
-// order of the arrays. The arrays are read through sub-selects, which hide their lengths from the planner. Otherwise
-// it would make a new plan for each execution.
+// insert returns the statement that inserts events, whose columns are parameters from param on. Rows get their seq in
+// the order of the arrays. The arrays are read through sub-selects, which hide their lengths from the planner.
+// Otherwise it would make a new plan for each execution.
 func insert(version, join string, param int) string {
 	arrays := make([]string, len(columnTypes))
 	for i, typ := range columnTypes {
@@ -53,10 +53,10 @@ var columnTypes = []string{"text", "text", "text", "text", "bigint", "timestampt
 
 var sqlAppend = insert("e.aggregate_version", "", 1)
 
-// WithEvents returns a statement that changes rows and appends the events of the changed ones. Change is a statement with
-// a number of parameters that returns the ID of each changed aggregate as id and its version as version, and possibly
-// more columns; the result is the same. The parameters of change are followed by [Columns]. Events of aggregates that
-// change does not return are dropped, and an event gets its aggregate's version.
+// WithEvents returns a statement that changes rows and appends the events of the changed ones. Change is a statement
+// with a number of parameters that returns the ID of each changed aggregate as id and its version as version, and
+// possibly more columns; the result is the same. The parameters of change are followed by [Columns]. Events of
+// aggregates that change does not return are dropped, and an event gets its aggregate's version.
 func WithEvents(change string, params int) string {
 	return "with changed as (" + change + "), appended as (" +
 		insert("c.version", "join changed c on c.id = e.aggregate_id", params+1) + ")\nselect * from changed"

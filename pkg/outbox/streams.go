@@ -113,7 +113,8 @@ func upToDate(have, want jetstream.StreamConfig) bool {
 	changed := have
 	changed.Description, changed.Subjects = want.Description, want.Subjects
 	changed.Retention, changed.Discard, changed.Storage = want.Retention, want.Discard, want.Storage
-	changed.Duplicates, changed.MaxAge, changed.MaxBytes, changed.Replicas = want.Duplicates, want.MaxAge, want.MaxBytes, want.Replicas
+	changed.Duplicates, changed.Replicas = want.Duplicates, want.Replicas
+	changed.MaxAge, changed.MaxBytes = want.MaxAge, want.MaxBytes
 	changed.AllowDirect, changed.AllowAtomicPublish = want.AllowDirect, want.AllowAtomicPublish
 	return reflect.DeepEqual(have, changed)
 }

@@ -57,8 +57,9 @@ func Of(in interface {
 	return Request{Size: Size(in.GetPageSize()), Token: in.GetPageToken(), Filter: filter}
 }
 
-// List reads one page and returns its rows and the next page's token, which is empty on the last page. It calls read for
-// the rows after a position, at most limit of them. First is the position of the first page, and position that of a row.
+// List reads one page and returns its rows and the next page's token, which is empty on the last page. It calls read
+// for the rows after a position, at most limit of them. First is the position of the first page, and position that of
+// a row.
 //
 // Errors: invalid_argument (field pageToken), those of read.
 func List[T, P any](

@@ -42,7 +42,8 @@ func TestTokenIsValidForItsOwnQueryOnly(t *testing.T) {
 	}
 	for name, bad := range map[string]string{
 		"made up": "page2", "number": "2", "not base64": "%%%", "cut": token[:len(token)-3], "changed": flipped,
-		"padded": token + "==", "long": strings.Repeat("A", 5000), "space": " ", "json": base64.RawURLEncoding.EncodeToString([]byte(`{"p":1,"i":"x"}`)),
+		"padded": token + "==", "long": strings.Repeat("A",
+			5000), "space": " ", "json": base64.RawURLEncoding.EncodeToString([]byte(`{"p":1,"i":"x"}`)),
 		"another cursor": page.Encode(map[string]string{"x": "y"}, "q=shoes", "sort=price"),
 	} {
 		err := page.Decode(bad, &out, "q=shoes", "sort=price")

@@ -164,7 +164,8 @@ func ensureTemplate(ctx context.Context, server, name string, sets []migration.S
 		return fmt.Errorf("lock the template: %w", err)
 	}
 	var done bool
-	err = conn.QueryRow(ctx, `select coalesce((select datistemplate from pg_database where datname = $1), false)`, name).
+	err = conn.QueryRow(ctx, `select coalesce((select datistemplate from pg_database where datname = $1), false)`,
+		name).
 		Scan(&done)
 	if err != nil {
 		return fmt.Errorf("look for the template: %w", err)

@@ -28,7 +28,9 @@ func TestInBatches(t *testing.T) {
 		"two batches": {left: 7, f: func(ctx context.Context, tx *postgres.Batches) error {
 			return errors.Join(tx.Send(ctx, take(1)), tx.Commit(ctx, take(2)))
 		}},
-		"one batch": {left: 9, f: func(ctx context.Context, tx *postgres.Batches) error { return tx.Commit(ctx, take(1)) }},
+		"one batch": {
+			left: 9, f: func(ctx context.Context, tx *postgres.Batches) error { return tx.Commit(ctx, take(1)) },
+		},
 		"commit is implicit": {left: 7, f: func(ctx context.Context, tx *postgres.Batches) error {
 			return errors.Join(tx.Send(ctx, take(1)), tx.Send(ctx, take(2)))
 		}},
@@ -39,10 +41,18 @@ func TestInBatches(t *testing.T) {
 			_, err := tx.Conn().Exec(ctx, `update stock set n = n - 3 where sku = 'a'`)
 			return err
 		}},
-		"empty batch": {left: 10, f: func(ctx context.Context, tx *postgres.Batches) error { return tx.Send(ctx, &pgx.Batch{}) }},
+		"empty batch": {
+			left: 10, f: func(ctx context.Context, tx *postgres.Batches) error { return tx.Send(ctx, &pgx.Batch{}) },
+		},
 		"error of the function": {left: 10, err: func(t *testing.T, err error) { require.ErrorIs(t, err, boom) },
-			f: func(ctx context.Context, tx *postgres.Batches) error { return errors.Join(tx.Send(ctx, take(1)), boom) }},
-		"a statement before the commit is refused": {left: 10, err: func(t *testing.T, err error) { require.True(t, postgres.IsCheck(err, "stock_not_negative"), "%v", err) },
+			f: func(ctx context.Context, tx *postgres.Batches) error {
+				return errors.Join(tx.Send(ctx, take(1)),
+					boom)
+			}},
+		"a statement before the commit is refused": {left: 10, err: func(t *testing.T, err error) {
+			require.True(t,
+				postgres.IsCheck(err, "stock_not_negative"), "%v", err)
+		},
 			f: func(ctx context.Context, tx *postgres.Batches) error {
 				return errors.Join(tx.Send(ctx, take(1)), tx.Commit(ctx, take(100)))
 			}},

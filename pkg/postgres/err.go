@@ -21,8 +21,8 @@ const retryAfter = time.Second
 // Err gives an error of pgx its code. Repositories return database errors through it.
 //
 //   - No rows: not_found.
-//   - The database is unreachable, shutting down, full or read-only, or it cancelled the statement (server-side timeout,
-//     deadlock): unavailable, with a retry delay of a second.
+//   - The database is unreachable, shutting down, full or read-only, or it cancelled the statement (server-side
+//     timeout, deadlock): unavailable, with a retry delay of a second.
 //   - The caller's context ended: timeout. The outcome is unknown.
 //   - Nil, errors that have a code, and all others (a constraint, bad SQL): unchanged.
 func Err(err error) error {

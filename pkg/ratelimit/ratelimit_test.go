@@ -136,7 +136,10 @@ func TestUnavailableWithoutRedis(t *testing.T) {
 
 func TestInvalidOptionsAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, o := range []ratelimit.Options{{}, {Prefix: "x", Rate: 1}, {Prefix: "x", Burst: 1}, {Prefix: "x", Rate: -1, Burst: 1}, {Prefix: "x", Rate: 1e9, Burst: 1}} {
+	for _, o := range []ratelimit.Options{
+		{}, {Prefix: "x", Rate: 1}, {Prefix: "x", Burst: 1}, {Prefix: "x", Rate: -1, Burst: 1},
+		{Prefix: "x", Rate: 1e9, Burst: 1},
+	} {
 		_, err := ratelimit.New(nil, o)
 		require.True(t, errs.Is(err, errs.Internal), "%+v", o)
 	}

@@ -160,7 +160,10 @@ func Err(err error) error {
 	}
 	if redisErr, ok := rueidis.IsRedisErr(err); ok {
 		msg := redisErr.Error()
-		for _, p := range []string{"LOADING", "BUSY", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "ERR max number of clients"} {
+		for _, p := range []string{
+			"LOADING", "BUSY", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS",
+			"ERR max number of clients",
+		} {
 			if strings.HasPrefix(msg, p) {
 				return unavailable(err)
 			}

@@ -138,7 +138,10 @@ func TestCommandsFailQuicklyWhileRedisIsStopped(t *testing.T) {
 					"multi": func() error {
 						return c.DoMulti(ctx, c.B().Get().Key("k").Build(), c.B().Exists().Key("k").Build())[0].Error()
 					},
-					"cache": func() error { return c.DoCache(ctx, c.B().Get().Key("other").Cache(), time.Minute).Error() },
+					"cache": func() error {
+						return c.DoCache(ctx, c.B().Get().Key("other").Cache(),
+							time.Minute).Error()
+					},
 				}
 				require.NoError(t, commands["set"]())
 				if way == "killed" {
@@ -178,7 +181,10 @@ func TestOpenWithoutRedisIsUnavailable(t *testing.T) {
 
 func TestInvalidConfigIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, cfg := range []redisx.Config{{}, {Addr: "localhost"}, {Addr: "a:1", DB: -1}, {Addr: "a:1", CAFile: "x"}, {Addr: "a:1", TLS: true, CAFile: "/nowhere"}, {Addr: "a:1", Timeout: -1}} {
+	for _, cfg := range []redisx.Config{
+		{}, {Addr: "localhost"}, {Addr: "a:1", DB: -1}, {Addr: "a:1", CAFile: "x"},
+		{Addr: "a:1", TLS: true, CAFile: "/nowhere"}, {Addr: "a:1", Timeout: -1},
+	} {
 		_, err := redisx.Open(context.Background(), cfg)
 		require.True(t, errs.Is(err, errs.Invalid), "%+v: %v", cfg, err)
 	}

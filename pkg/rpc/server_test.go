@@ -62,7 +62,10 @@ func TestMethodsReflectTheContract(t *testing.T) {
 
 func TestFindMethodOfUnknownNameFails(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"", "/", "nonsense", "/souk.product.v1.ProductService/Nope", "/souk.nope.v1.Nope/Get", "/souk.product.v1.Product/Get"} {
+	for _, name := range []string{
+		"", "/", "nonsense", "/souk.product.v1.ProductService/Nope", "/souk.nope.v1.Nope/Get",
+		"/souk.product.v1.Product/Get",
+	} {
 		_, err := rpc.FindMethod(name)
 		require.Error(t, err, name)
 	}
@@ -112,7 +115,9 @@ func TestClientCodesForeignErrors(t *testing.T) {
 
 func TestStreamsAreUnimplemented(t *testing.T) {
 	t.Parallel()
-	for _, conn := range []grpc.ClientConnInterface{rpc.NewLocal(), rpc.NewClient(rpc.NewLocal(), rpc.ClientOptions{})} {
+	for _, conn := range []grpc.ClientConnInterface{
+		rpc.NewLocal(), rpc.NewClient(rpc.NewLocal(), rpc.ClientOptions{}),
+	} {
 		_, err := conn.NewStream(t.Context(), nil, "/souk.product.v1.ProductService/GetProduct")
 		require.Equal(t, errs.Unimplemented, errs.CodeOf(err))
 		err = conn.Invoke(t.Context(), "/souk.product.v1.ProductService/Nope", &productv1.GetProductRequest{},

@@ -19,18 +19,41 @@ func TestNewRunnerRefusesInvalidOptions(t *testing.T) {
 		def  saga.Definition
 		want string
 	}{
-		"no type":           {saga.Definition{Version: 1, Steps: []saga.Step{pivot}}, "no type"},
-		"no version":        {saga.Definition{Type: "x", Steps: []saga.Step{pivot}}, "version 0"},
-		"no pivot":          {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a", Do: do}}}, "no step is the pivot"},
-		"two pivots":        {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{pivot, {Name: "b", Pivot: true, Do: do}}}, "both the pivot"},
-		"same name":         {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{pivot, {Name: "pivot", Do: do}}}, "two steps"},
-		"no name":           {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{pivot, {Do: do}}}, "no name"},
-		"neither":           {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a"}, pivot}}, "either Do or Batch"},
-		"both":              {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a", Do: do, Batch: batch}, pivot}}, "either Do or Batch"},
-		"written call":      {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a", Do: do, Written: func() {}}, pivot}}, "Written belongs to Batch"},
-		"undo of a batch":   {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a", Batch: batch, Undo: do}, pivot}}, "UndoBatch to Batch"},
-		"undo after pivot":  {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{pivot, {Name: "b", Do: do, Undo: do}}}, "cannot be undone"},
-		"undo of the pivot": {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a", Pivot: true, Batch: batch, UndoBatch: batch}}}, "no UndoBatch"},
+		"no type":    {saga.Definition{Version: 1, Steps: []saga.Step{pivot}}, "no type"},
+		"no version": {saga.Definition{Type: "x", Steps: []saga.Step{pivot}}, "version 0"},
+		"no pivot": {
+			saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a", Do: do}}}, "no step is the pivot",
+		},
+		"two pivots": {
+			saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{pivot, {Name: "b", Pivot: true, Do: do}}},
+			"both the pivot",
+		},
+		"same name": {
+			saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{pivot, {Name: "pivot", Do: do}}}, "two steps",
+		},
+		"no name": {saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{pivot, {Do: do}}}, "no name"},
+		"neither": {
+			saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a"}, pivot}}, "either Do or Batch",
+		},
+		"both": {
+			saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a", Do: do, Batch: batch}, pivot}},
+			"either Do or Batch",
+		},
+		"written call": {
+			saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a", Do: do, Written: func() {}}, pivot}},
+			"Written belongs to Batch",
+		},
+		"undo of a batch": {
+			saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{{Name: "a", Batch: batch, Undo: do}, pivot}},
+			"UndoBatch to Batch",
+		},
+		"undo after pivot": {
+			saga.Definition{Type: "x", Version: 1, Steps: []saga.Step{pivot, {Name: "b", Do: do, Undo: do}}},
+			"cannot be undone",
+		},
+		"undo of the pivot": {saga.Definition{
+			Type: "x", Version: 1, Steps: []saga.Step{{Name: "a", Pivot: true, Batch: batch, UndoBatch: batch}},
+		}, "no UndoBatch"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

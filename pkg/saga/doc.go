@@ -12,9 +12,9 @@
 //     runner that lost its lease without noticing is refused at its next write.
 //   - A timeout means that the outcome is unknown, not that the step failed. The step is called again with the same key
 //     or, past the deadline, undone like the steps before it.
-//   - Progress is written where it matters: at the start, with every [Step].Batch, before a pivot that is a call, before
-//     compensation, at the end, before a long wait, and when the saga is parked. The next owner repeats the steps since
-//     the last of these writes.
+//   - Progress is written where it matters: at the start, with every [Step].Batch, before a pivot that is a call,
+//     before compensation, at the end, before a long wait, and when the saga is parked. The next owner repeats the
+//     steps since the last of these writes.
 //
 // # What participants must do
 //

@@ -136,7 +136,9 @@ func TestParkedSagaCanBeResumed(t *testing.T) {
 	h := setup(t, "parked")
 	var broken atomic.Bool
 	broken.Store(true)
-	for name, failure := range map[string]error{"refused": errs.New(errs.Unprocessable, "no"), "broken": errors.New("a bug")} {
+	for name, failure := range map[string]error{
+		"refused": errs.New(errs.Unprocessable, "no"), "broken": errors.New("a bug"),
+	} {
 		broken.Store(true)
 		h.services.misbehave(func(_ context.Context, _, step string, _ *saga.Run) error {
 			if step == "capture" && broken.Load() {

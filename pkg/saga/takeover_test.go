@@ -128,7 +128,10 @@ func TestStalledOwnerIsFencedAtItsEnd(t *testing.T) {
 func TestPivotWithALostAnswerTakesEffectOnce(t *testing.T) {
 	t.Parallel()
 	h := setup(t, "lostpivot")
-	for _, fp := range []string{"lostpivot.after_confirm", "lostpivot.after_note", "lostpivot.after_undo_note", "lostpivot.after_end", "lostpivot.after_compensating"} {
+	for _, fp := range []string{
+		"lostpivot.after_confirm", "lostpivot.after_note", "lostpivot.after_undo_note", "lostpivot.after_end",
+		"lostpivot.after_compensating",
+	} {
 		t.Cleanup(failpoint.Enable(fp, failpoint.Error(nil).Times(2)))
 	}
 	require.Equal(t, saga.Confirmed, h.execute(t, "s1", input{}).State)

@@ -43,7 +43,8 @@ func TestSpansOfTwoServicesFormOneTrace(t *testing.T) {
 	carrier := propagation.MapCarrier{}
 	telemetry.Propagator().Inject(ctx, carrier)
 	_, inner := order.Tracer("order").
-		Start(telemetry.Propagator().Extract(context.Background(), carrier), "Checkout", trace.WithSpanKind(trace.SpanKindServer))
+		Start(telemetry.Propagator().Extract(context.Background(), carrier), "Checkout",
+			trace.WithSpanKind(trace.SpanKindServer))
 	telemetry.End(inner, errs.New(errs.OutOfStock, "sold out"))
 	telemetry.End(outer, nil)
 
@@ -204,7 +205,9 @@ func TestUnreachableEndpointIsReportedOnceAndBlocksNothing(t *testing.T) {
 
 func TestInvalidConfigIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, cfg := range []telemetry.Config{{SampleRatio: 2}, {SampleRatio: -1}, {Endpoint: "localhost:4318"}, {BatchDelay: -1}} {
+	for _, cfg := range []telemetry.Config{
+		{SampleRatio: 2}, {SampleRatio: -1}, {Endpoint: "localhost:4318"}, {BatchDelay: -1},
+	} {
 		_, err := telemetry.New(context.Background(), "a", cfg)
 		require.True(t, errs.Is(err, errs.Invalid), "%+v", cfg)
 	}

@@ -162,8 +162,8 @@ func brokenLinks(t *tree) []finding {
 
 var (
 	inlineCode = regexp.MustCompile("`([^`]+)`")
-	// treePath is a path that begins with a folder at the repository's root. Characters that only occur in placeholders,
-	// as in apps/{service}, are a part of it.
+	// treePath is a path that begins with a folder at the repository's root. Characters that only occur in
+	// placeholders, as in apps/{service}, are a part of it.
 	treePath = regexp.MustCompile(`(?:^|[\s(])((?:apps|cmd|docs|gen|pkg|proto|tests|tools)/[^\s,;:()]+)`)
 	// placeholder is a path, or a name in it, that stands for several: {service}, *, X.
 	placeholder = regexp.MustCompile(`[{}*<>…]|/[A-Z](/|$)`)

@@ -290,8 +290,8 @@ func unusedPackages(t *tree) []finding {
 	return out
 }
 
-// emptyAllowances finds entries of driverOwners, operators and natsUsers for folders that do not import what they may. Entries for
-// a folder that the tree lacks are findings too.
+// emptyAllowances finds entries of driverOwners, operators and natsUsers for folders that do not import what they may.
+// Entries for a folder that the tree lacks are findings too.
 func emptyAllowances(t *tree) []finding {
 	var out []finding
 	check := func(dir string, imports ...string) {

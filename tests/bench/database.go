@@ -14,9 +14,9 @@ import (
 // the best that this PostgreSQL can do on this disk. The table is created in the order service's database and
 // dropped at the end.
 func (b *bench) updates(ctx context.Context, rows, conns int, d time.Duration) (s stats, err error) {
-	pool, err := postgres.Open(
-		ctx, postgres.Config{URL: b.souk.state.Databases["order"], MaxConns: int32(conns), MinConns: int32(conns)},
-	) //nolint:gosec // a few dozen
+	most := int32(conns) //nolint:gosec // a few dozen
+	pool, err := postgres.Open(ctx,
+		postgres.Config{URL: b.souk.state.Databases["order"], MaxConns: most, MinConns: most})
 	if err != nil {
 		return stats{}, err
 	}

@@ -37,7 +37,8 @@ var (
 
 func runWrk(ctx context.Context, bin, url string, conns int, d time.Duration) (stats, error) {
 	seconds := max(1, int((d+time.Second-1)/time.Second))
-	out, err := exec.CommandContext(ctx, bin, "-t2", "-c", strconv.Itoa(conns), "-d", strconv.Itoa(seconds), "--latency", url).
+	out, err := exec.CommandContext(ctx, bin, "-t2", "-c", strconv.Itoa(conns), "-d", strconv.Itoa(seconds),
+		"--latency", url).
 		CombinedOutput()
 	if err != nil {
 		return stats{}, fmt.Errorf("wrk: %w: %s", err, out)

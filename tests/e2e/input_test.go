@@ -48,34 +48,90 @@ func TestBadInputIsRefused(t *testing.T) {
 			body         any
 			field        string
 		}{
-			"quantity of zero":           {u, http.MethodPost, "/v1/cart/items", obj{"variantId": v, "quantity": 0}, "quantity"},
-			"negative quantity":          {u, http.MethodPost, "/v1/cart/items", obj{"variantId": v, "quantity": -1}, "quantity"},
-			"absurd quantity":            {u, http.MethodPost, "/v1/cart/items", obj{"variantId": v, "quantity": 1_000_000_000}, "quantity"},
-			"quantity that is a word":    {u, http.MethodPost, "/v1/cart/items", obj{"variantId": v, "quantity": "many"}, "quantity"},
-			"no variant":                 {u, http.MethodPost, "/v1/cart/items", obj{"quantity": 1}, "variantId"},
-			"unknown field":              {u, http.MethodPost, "/v1/cart/items", obj{"variantId": v, "quantity": 1, "price": 1}, "price"},
-			"no address":                 {u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { delete(b, "shippingAddress") }), "shippingAddress"},
-			"no town":                    {u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { delete(b["shippingAddress"].(obj), "city") }), "shippingAddress.city"},
-			"a country that is a word":   {u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { b["shippingAddress"].(obj)["countryCode"] = "Brazil" }), "shippingAddress.countryCode"},
-			"a line break in a name":     {u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { b["shippingAddress"].(obj)["name"] = "A\r\nBcc: x@example.com" }), "shippingAddress.name"},
-			"a phone that is a word":     {u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { b["shippingAddress"].(obj)["phone"] = "call me" }), "shippingAddress.phone"},
-			"a logo that is a script":    {u, http.MethodPost, "/v1/shops", obj{"name": "Logo", "logoUrl": "javascript:alert(1)"}, "logoUrl"},
-			"unknown payment method":     {u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { b["payment"].(obj)["method"] = "gold" }), "payment.method"},
-			"an invalid e-mail":          {u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { b["email"] = "nobody" }), "email"},
-			"negative price":             {seller, http.MethodPost, "/v1/shops/" + shop + "/products", variant(obj{"price": obj{"currencyCode": "BRL", "amount": "-1.00"}}), "variants[0].price"},
-			"price of zero":              {seller, http.MethodPost, "/v1/shops/" + shop + "/products", variant(obj{"price": obj{"currencyCode": "BRL", "amount": "0.00"}}), "variants[0].price"},
-			"too many digits":            {seller, http.MethodPost, "/v1/shops/" + shop + "/products", variant(obj{"price": obj{"currencyCode": "BRL", "amount": "1.001"}}), "variants[0].price"},
-			"unknown currency":           {seller, http.MethodPost, "/v1/shops/" + shop + "/products", variant(obj{"price": obj{"currencyCode": "XXQ", "amount": "1.00"}}), "variants[0].price"},
-			"a price that is not finite": {seller, http.MethodPost, "/v1/shops/" + shop + "/products", variant(obj{"price": obj{"currencyCode": "BRL", "amount": "NaN"}}), "variants[0].price"},
-			"no SKU":                     {seller, http.MethodPost, "/v1/shops/" + shop + "/products", variant(obj{"sku": ""}), "variants[0].sku"},
-			"negative stock":             {seller, http.MethodPut, "/v1/variants/" + v + "/stock", obj{"onHand": -1}, "onHand"},
+			"quantity of zero": {
+				u, http.MethodPost, "/v1/cart/items", obj{"variantId": v, "quantity": 0}, "quantity",
+			},
+			"negative quantity": {
+				u, http.MethodPost, "/v1/cart/items", obj{"variantId": v, "quantity": -1}, "quantity",
+			},
+			"absurd quantity": {
+				u, http.MethodPost, "/v1/cart/items", obj{"variantId": v, "quantity": 1_000_000_000}, "quantity",
+			},
+			"quantity that is a word": {
+				u, http.MethodPost, "/v1/cart/items", obj{"variantId": v, "quantity": "many"}, "quantity",
+			},
+			"no variant": {u, http.MethodPost, "/v1/cart/items", obj{"quantity": 1}, "variantId"},
+			"unknown field": {
+				u, http.MethodPost, "/v1/cart/items", obj{"variantId": v, "quantity": 1, "price": 1}, "price",
+			},
+			"no address": {
+				u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { delete(b, "shippingAddress") }),
+				"shippingAddress",
+			},
+			"no town": {
+				u, http.MethodPost, "/v1/checkout",
+				checkout(func(b obj) { delete(b["shippingAddress"].(obj), "city") }), "shippingAddress.city",
+			},
+			"a country that is a word": {
+				u, http.MethodPost, "/v1/checkout",
+				checkout(func(b obj) { b["shippingAddress"].(obj)["countryCode"] = "Brazil" }),
+				"shippingAddress.countryCode",
+			},
+			"a line break in a name": {
+				u, http.MethodPost, "/v1/checkout",
+				checkout(func(b obj) { b["shippingAddress"].(obj)["name"] = "A\r\nBcc: x@example.com" }),
+				"shippingAddress.name",
+			},
+			"a phone that is a word": {
+				u, http.MethodPost, "/v1/checkout",
+				checkout(func(b obj) { b["shippingAddress"].(obj)["phone"] = "call me" }), "shippingAddress.phone",
+			},
+			"a logo that is a script": {
+				u, http.MethodPost, "/v1/shops", obj{"name": "Logo", "logoUrl": "javascript:alert(1)"}, "logoUrl",
+			},
+			"unknown payment method": {
+				u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { b["payment"].(obj)["method"] = "gold" }),
+				"payment.method",
+			},
+			"an invalid e-mail": {
+				u, http.MethodPost, "/v1/checkout", checkout(func(b obj) { b["email"] = "nobody" }), "email",
+			},
+			"negative price": {
+				seller, http.MethodPost, "/v1/shops/" + shop + "/products",
+				variant(obj{"price": obj{"currencyCode": "BRL", "amount": "-1.00"}}), "variants[0].price",
+			},
+			"price of zero": {
+				seller, http.MethodPost, "/v1/shops/" + shop + "/products",
+				variant(obj{"price": obj{"currencyCode": "BRL", "amount": "0.00"}}), "variants[0].price",
+			},
+			"too many digits": {
+				seller, http.MethodPost, "/v1/shops/" + shop + "/products",
+				variant(obj{"price": obj{"currencyCode": "BRL", "amount": "1.001"}}), "variants[0].price",
+			},
+			"unknown currency": {
+				seller, http.MethodPost, "/v1/shops/" + shop + "/products",
+				variant(obj{"price": obj{"currencyCode": "XXQ", "amount": "1.00"}}), "variants[0].price",
+			},
+			"a price that is not finite": {
+				seller, http.MethodPost, "/v1/shops/" + shop + "/products",
+				variant(obj{"price": obj{"currencyCode": "BRL", "amount": "NaN"}}), "variants[0].price",
+			},
+			"no SKU": {
+				seller, http.MethodPost, "/v1/shops/" + shop + "/products", variant(obj{"sku": ""}),
+				"variants[0].sku",
+			},
+			"negative stock": {
+				seller, http.MethodPut, "/v1/variants/" + v + "/stock", obj{"onHand": -1}, "onHand",
+			},
 			"no stock":                   {seller, http.MethodPut, "/v1/variants/" + v + "/stock", obj{}, "onHand"},
 			"page size that is a word":   {u, http.MethodGet, "/v1/orders?pageSize=all", nil, "pageSize"},
 			"negative page size":         {u, http.MethodGet, "/v1/products?pageSize=-1", nil, "pageSize"},
 			"made-up page token":         {u, http.MethodGet, "/v1/products?pageToken=made-up", nil, "pageToken"},
 			"made-up page token, orders": {u, http.MethodGet, "/v1/orders?pageToken=bWFkZS11cA", nil, "pageToken"},
 			"unknown sort order":         {u, http.MethodGet, "/v1/products?sort=random", nil, "sort"},
-			"min price that is a word":   {u, http.MethodGet, "/v1/products?minPrice=cheap&currencyCode=BRL", nil, "minPrice"},
+			"min price that is a word": {
+				u, http.MethodGet, "/v1/products?minPrice=cheap&currencyCode=BRL", nil, "minPrice",
+			},
 		} {
 			t.Run(name, func(t *testing.T) {
 				c := *tc.by
@@ -92,13 +148,19 @@ func TestBadInputIsRefused(t *testing.T) {
 		require.Equal(t, []string{"Idempotency-Key"}, fields)
 	})
 	t.Run("unknown IDs", func(t *testing.T) {
-		for _, path := range []string{"/v1/products/prd_00000000000000000000000000000000", "/v1/products/nothing", "/v1/products/%2e%2e", "/v1/orders/ord_1", "/v1/shops/no-such-shop", "/v1/payments/pay_1", "/v1/nothing"} {
+		for _, path := range []string{
+			"/v1/products/prd_00000000000000000000000000000000", "/v1/products/nothing", "/v1/products/%2e%2e",
+			"/v1/orders/ord_1", "/v1/shops/no-such-shop", "/v1/payments/pay_1", "/v1/nothing",
+		} {
 			u.get(path).problem(http.StatusNotFound, "not_found")
 		}
 		u.add("var_00000000000000000000000000000000", 1).problem(http.StatusNotFound, "not_found")
 	})
 	t.Run("malformed bodies", func(t *testing.T) {
-		for _, body := range []string{"{", `{"variantId":`, "[]", "null null", "\xff\xfe", `{"variantId":"` + v + `","quantity":1}}`, `{"quantity":1e400}`} {
+		for _, body := range []string{
+			"{", `{"variantId":`, "[]", "null null", "\xff\xfe", `{"variantId":"` + v + `","quantity":1}}`,
+			`{"quantity":1e400}`,
+		} {
 			a := u.send(http.MethodPost, "/v1/cart/items", body)
 			require.Equal(t, http.StatusBadRequest, a.status, "%q: %s", body, a.body)
 		}
@@ -133,7 +195,9 @@ func TestBadInputIsRefused(t *testing.T) {
 		require.Equal(t, nasty, back.Description)
 		require.Equal(t, "application/json", a.header.Get("Content-Type"))
 		require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"))
-		for _, q := range []string{"'", `"`, ";--", "%", "_", "\\", "a' or '1'='1", "!!!", "& | !", "( )", "🙂", strings.Repeat("x", 200)} {
+		for _, q := range []string{
+			"'", `"`, ";--", "%", "_", "\\", "a' or '1'='1", "!!!", "& | !", "( )", "🙂", strings.Repeat("x", 200),
+		} {
 			s.anonymous().send(http.MethodGet, "/v1/products?query="+escape(q), nil).want(http.StatusOK)
 		}
 		u.add(made.Variants[0].ID, 1).want(http.StatusOK)
@@ -172,7 +236,9 @@ func TestBadInputIsRefused(t *testing.T) {
 		claims := strings.Split(u.token, ".")[1]
 		none := part(obj{"alg": "none", "typ": "JWT"}) + "." + claims + "."
 		for name, token := range map[string]string{
-			"alg none": none, "changed": u.token[:len(u.token)-4] + "AAAA", "not a token": "abc", "foreign": part(obj{"alg": "RS256", "kid": "x"}) + "." + part(obj{"iss": "https://evil.example", "sub": "1", "aud": "souk", "exp": 4102444800}) + ".AAAA",
+			"alg none": none, "changed": u.token[:len(u.token)-4] + "AAAA", "not a token": "abc", "foreign": part(obj{
+				"alg": "RS256", "kid": "x",
+			}) + "." + part(obj{"iss": "https://evil.example", "sub": "1", "aud": "souk", "exp": 4102444800}) + ".AAAA",
 		} {
 			c := &client{s: s, token: token}
 			a := c.get("/v1/me")

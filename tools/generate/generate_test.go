@@ -134,7 +134,9 @@ func compileSource(t *testing.T, source string) (*contracts, error) {
 	options, err := os.ReadFile(filepath.Join(root, "proto/souk/options/v1/options.proto"))
 	require.NoError(t, err)
 	dir := t.TempDir()
-	for name, data := range map[string][]byte{"souk/x/v1/x.proto": []byte(source), "souk/options/v1/options.proto": options} {
+	for name, data := range map[string][]byte{
+		"souk/x/v1/x.proto": []byte(source), "souk/options/v1/options.proto": options,
+	} {
 		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
 	}

@@ -19,8 +19,8 @@ import (
 	"souk/tools/internal/repo"
 )
 
-// TestServicesAreServedAndPassTheirTests copies the tree, adds a service of each shape and database, builds souk, runs the
-// services' tests and calls them. It takes a minute.
+// TestServicesAreServedAndPassTheirTests copies the tree, adds a service of each shape and database, builds souk, runs
+// the services' tests and calls them. It takes a minute.
 func TestServicesAreServedAndPassTheirTests(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

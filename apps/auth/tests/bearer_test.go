@@ -60,13 +60,21 @@ func TestRolesAreReadFromEitherClaim(t *testing.T) {
 		claims map[string]any
 		want   []string
 	}{
-		"none":             {map[string]any{"roles": nil}, []string{"customer"}},
-		"list":             {map[string]any{"roles": []string{"operator", "customer"}}, []string{"customer", "operator"}},
-		"text":             {map[string]any{"roles": "seller operator"}, []string{"customer", "seller", "operator"}},
-		"unknown":          {map[string]any{"roles": []any{"root", 7, nil, "Operator"}}, []string{"customer"}},
-		"wrong type":       {map[string]any{"roles": 7}, []string{"customer"}},
-		"Zitadel's object": {map[string]any{"roles": nil, zitadel: map[string]any{"operator": map[string]any{"2391": "souk.example"}}}, []string{"customer", "operator"}},
-		"both":             {map[string]any{"roles": []string{"seller"}, zitadel: map[string]any{"operator": map[string]any{}}}, []string{"customer", "seller", "operator"}},
+		"none": {map[string]any{"roles": nil}, []string{"customer"}},
+		"list": {
+			map[string]any{"roles": []string{"operator", "customer"}}, []string{"customer", "operator"},
+		},
+		"text":       {map[string]any{"roles": "seller operator"}, []string{"customer", "seller", "operator"}},
+		"unknown":    {map[string]any{"roles": []any{"root", 7, nil, "Operator"}}, []string{"customer"}},
+		"wrong type": {map[string]any{"roles": 7}, []string{"customer"}},
+		"Zitadel's object": {
+			map[string]any{"roles": nil, zitadel: map[string]any{"operator": map[string]any{"2391": "souk.example"}}},
+			[]string{"customer", "operator"},
+		},
+		"both": {
+			map[string]any{"roles": []string{"seller"}, zitadel: map[string]any{"operator": map[string]any{}}},
+			[]string{"customer", "seller", "operator"},
+		},
 	} {
 		who, err := h.bearer(h.provider.sign(h.provider.rsaKey(), h.provider.claims(h.clock.Now(), c.claims)))
 		require.NoError(t, err, name)
@@ -95,42 +103,52 @@ func TestInvalidTokensAreRefused(t *testing.T) {
 	idToken := signed(map[string]any{"nonce": "n"})
 
 	for name, token := range map[string]string{
-		"expired":                    signed(map[string]any{"exp": now.Add(-31 * time.Second).Unix()}),
-		"no exp":                     signed(map[string]any{"exp": nil}),
-		"not yet":                    signed(map[string]any{"nbf": now.Add(40 * time.Second).Unix()}),
-		"made in the future":         signed(map[string]any{"iat": now.Add(time.Hour).Unix()}),
-		"foreign issuer":             signed(map[string]any{"iss": "https://evil.example"}),
-		"foreign audience":           signed(map[string]any{"aud": "other"}),
-		"audience of ID token":       signed(map[string]any{"aud": clientID}),
-		"no audience":                signed(map[string]any{"aud": nil}),
-		"no subject":                 signed(map[string]any{"sub": nil}),
-		"huge subject":               signed(map[string]any{"sub": strings.Repeat("x", 256)}),
-		"wrong claim types":          signed(map[string]any{"exp": true}),
-		"ID token":                   idToken,
-		"alg none":                   head(`{"alg":"none","typ":"JWT"}`) + "." + parts[1] + ".",
-		"alg None":                   head(`{"alg":"None","typ":"JWT"}`) + "." + parts[1] + "." + parts[2],
-		"no alg":                     head(`{"typ":"JWT"}`) + "." + parts[1] + "." + parts[2],
-		"HS256 with the public key":  p.sign(jose.SigningKey{Algorithm: jose.HS256, Key: jose.JSONWebKey{Key: public, KeyID: "rsa"}}, p.claims(now, nil)),
-		"HS256 with the modulus":     p.sign(jose.SigningKey{Algorithm: jose.HS256, Key: jose.JSONWebKey{Key: p.rsa.N.Bytes(), KeyID: "rsa"}}, p.claims(now, nil)),
-		"other key, same kid":        p.sign(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: foreign, KeyID: "rsa"}}, p.claims(now, nil)),
-		"other key, no kid":          p.sign(jose.SigningKey{Algorithm: jose.RS256, Key: foreign}, p.claims(now, nil)),
-		"other key, unknown kid":     p.sign(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: foreign, KeyID: "evil"}}, p.claims(now, nil)),
-		"right key, other algorithm": p.sign(jose.SigningKey{Algorithm: jose.PS256, Key: jose.JSONWebKey{Key: p.rsa, KeyID: "rsa"}}, p.claims(now, nil)),
-		"key in the header":          head(`{"alg":"RS256","jwk":{"kty":"RSA","e":"AQAB","n":"AQAB"}}`) + "." + parts[1] + "." + parts[2],
-		"another type":               head(`{"alg":"RS256","kid":"rsa","typ":"logout+jwt"}`) + "." + parts[1] + "." + parts[2],
-		"signature cut":              good[:len(good)-8],
-		"no signature":               parts[0] + "." + parts[1] + ".",
-		"payload changed":            parts[0] + "." + head(`{"sub":"sub-root"}`) + "." + parts[2],
-		"malformed":                  "not a token",
-		"dots":                       "..",
-		"four parts":                 good + ".x",
-		"not UTF-8 inside":           head("\xff\xfe") + "." + head("\xff") + "." + head("\xff"),
-		"huge":                       good + strings.Repeat("A", 1<<20),
-		"deep JSON":                  head(strings.Repeat("[", 5000)) + "." + parts[1] + "." + parts[2],
-		"JSON serialization":         `{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`,
-		"guest, tampered":            guestParts[0] + "." + head(`{"iss":"souk","aud":"souk-guest","sub":"gst_1","exp":9999999999}`) + "." + guestParts[2],
-		"guest header on a user's":   guestParts[0] + "." + parts[1] + "." + parts[2],
-		"guest, alg none":            head(`{"alg":"none","typ":"souk-guest+jwt"}`) + "." + guestParts[1] + ".",
+		"expired":              signed(map[string]any{"exp": now.Add(-31 * time.Second).Unix()}),
+		"no exp":               signed(map[string]any{"exp": nil}),
+		"not yet":              signed(map[string]any{"nbf": now.Add(40 * time.Second).Unix()}),
+		"made in the future":   signed(map[string]any{"iat": now.Add(time.Hour).Unix()}),
+		"foreign issuer":       signed(map[string]any{"iss": "https://evil.example"}),
+		"foreign audience":     signed(map[string]any{"aud": "other"}),
+		"audience of ID token": signed(map[string]any{"aud": clientID}),
+		"no audience":          signed(map[string]any{"aud": nil}),
+		"no subject":           signed(map[string]any{"sub": nil}),
+		"huge subject":         signed(map[string]any{"sub": strings.Repeat("x", 256)}),
+		"wrong claim types":    signed(map[string]any{"exp": true}),
+		"ID token":             idToken,
+		"alg none":             head(`{"alg":"none","typ":"JWT"}`) + "." + parts[1] + ".",
+		"alg None":             head(`{"alg":"None","typ":"JWT"}`) + "." + parts[1] + "." + parts[2],
+		"no alg":               head(`{"typ":"JWT"}`) + "." + parts[1] + "." + parts[2],
+		"HS256 with the public key": p.sign(
+			jose.SigningKey{Algorithm: jose.HS256, Key: jose.JSONWebKey{Key: public, KeyID: "rsa"}},
+			p.claims(now, nil)),
+		"HS256 with the modulus": p.sign(
+			jose.SigningKey{Algorithm: jose.HS256, Key: jose.JSONWebKey{Key: p.rsa.N.Bytes(), KeyID: "rsa"}},
+			p.claims(now, nil)),
+		"other key, same kid": p.sign(
+			jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: foreign, KeyID: "rsa"}},
+			p.claims(now, nil)),
+		"other key, no kid": p.sign(jose.SigningKey{Algorithm: jose.RS256, Key: foreign}, p.claims(now, nil)),
+		"other key, unknown kid": p.sign(
+			jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: foreign, KeyID: "evil"}},
+			p.claims(now, nil)),
+		"right key, other algorithm": p.sign(
+			jose.SigningKey{Algorithm: jose.PS256, Key: jose.JSONWebKey{Key: p.rsa, KeyID: "rsa"}},
+			p.claims(now, nil)),
+		"key in the header":        head(`{"alg":"RS256","jwk":{"kty":"RSA","e":"AQAB","n":"AQAB"}}`) + "." + parts[1] + "." + parts[2],
+		"another type":             head(`{"alg":"RS256","kid":"rsa","typ":"logout+jwt"}`) + "." + parts[1] + "." + parts[2],
+		"signature cut":            good[:len(good)-8],
+		"no signature":             parts[0] + "." + parts[1] + ".",
+		"payload changed":          parts[0] + "." + head(`{"sub":"sub-root"}`) + "." + parts[2],
+		"malformed":                "not a token",
+		"dots":                     "..",
+		"four parts":               good + ".x",
+		"not UTF-8 inside":         head("\xff\xfe") + "." + head("\xff") + "." + head("\xff"),
+		"huge":                     good + strings.Repeat("A", 1<<20),
+		"deep JSON":                head(strings.Repeat("[", 5000)) + "." + parts[1] + "." + parts[2],
+		"JSON serialization":       `{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`,
+		"guest, tampered":          guestParts[0] + "." + head(`{"iss":"souk","aud":"souk-guest","sub":"gst_1","exp":9999999999}`) + "." + guestParts[2],
+		"guest header on a user's": guestParts[0] + "." + parts[1] + "." + parts[2],
+		"guest, alg none":          head(`{"alg":"none","typ":"souk-guest+jwt"}`) + "." + guestParts[1] + ".",
 	} {
 		_, err := h.bearer(token)
 		requireCode(t, errs.Unauthenticated, err)
@@ -138,7 +156,9 @@ func TestInvalidTokensAreRefused(t *testing.T) {
 		require.Contains(t, err.Error(), "sign in", name)
 	}
 	// Clocks may differ a little.
-	for _, change := range []map[string]any{{"exp": now.Add(-29 * time.Second).Unix()}, {"nbf": now.Add(29 * time.Second).Unix()}} {
+	for _, change := range []map[string]any{
+		{"exp": now.Add(-29 * time.Second).Unix()}, {"nbf": now.Add(29 * time.Second).Unix()},
+	} {
 		who, err := h.bearer(signed(change))
 		require.NoError(t, err)
 		require.NotNil(t, who)

@@ -124,7 +124,9 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 	page, html = read(browser.Get(out.GetEndSessionUrl()))
 	require.Equal(t, site.URL+"/welcome", page.Request.URL.String(), html)
 	h.Stop()
-	for _, s := range []string{sessionID, token, callback.Query().Get("code"), callback.Query().Get("state"), "ann@souk.example"} {
+	for _, s := range []string{
+		sessionID, token, callback.Query().Get("code"), callback.Query().Get("state"), "ann@souk.example",
+	} {
 		require.NotContains(t, h.Logs(), s)
 	}
 }

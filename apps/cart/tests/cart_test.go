@@ -276,9 +276,13 @@ func TestOrderedItemsAreRemovedOnce(t *testing.T) {
 	require.Equal(t, map[string]int64{tea: 1, cup: 2}, quantities(h.get(t, ctx)))
 
 	for name, bad := range map[string]*cartv1.RemoveOrderedRequest{
-		"no order":      {OwnerId: uid, OrderId: "x,y"},
-		"negative line": {OwnerId: uid, OrderId: id.New(id.Order), Lines: []*cartv1.Line{{VariantId: tea, Quantity: -1}}},
-		"no variant":    {OwnerId: uid, OrderId: id.New(id.Order), Lines: []*cartv1.Line{{VariantId: "version", Quantity: 1}}},
+		"no order": {OwnerId: uid, OrderId: "x,y"},
+		"negative line": {
+			OwnerId: uid, OrderId: id.New(id.Order), Lines: []*cartv1.Line{{VariantId: tea, Quantity: -1}},
+		},
+		"no variant": {
+			OwnerId: uid, OrderId: id.New(id.Order), Lines: []*cartv1.Line{{VariantId: "version", Quantity: 1}},
+		},
 	} {
 		_, err := h.order.RemoveOrdered(t.Context(), bad)
 		require.Equal(t, errs.Invalid, errs.CodeOf(err), name)

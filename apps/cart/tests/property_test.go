@@ -70,7 +70,9 @@ func TestConcurrentCallsAreLinearizable(t *testing.T) {
 		orders := []string{id.New(id.Order), id.New(id.Order)}
 		gen := rapid.Custom(func(rt *rapid.T) *op {
 			return &op{
-				kind: rapid.SampledFrom([]string{"add", "add", "set", "remove", "clear", "ordered", "merge", "write back", "get"}).
+				kind: rapid.SampledFrom([]string{
+					"add", "add", "set", "remove", "clear", "ordered", "merge", "write back", "get",
+				}).
 					Draw(rt, "kind"),
 				owner:   rapid.SampledFrom([]string{user, guest}).Draw(rt, "owner"),
 				variant: rapid.SampledFrom(variants).Draw(rt, "variant"),

@@ -101,13 +101,19 @@ func TestSignOutContinuesAtTheProvider(t *testing.T) {
 		status      int
 		location    string
 	}{
-		"form":                           {there, "souk_session=live", form, http.StatusSeeOther, there},
-		"form of a newer browser":        {there, "souk_session=live", navigation, http.StatusSeeOther, there},
-		"form, no such place":            {"", "souk_session=live", form, http.StatusSeeOther, "/"},
-		"form of somebody signed out":    {there, "", form, http.StatusSeeOther, "/"},
-		"script":                         {there, "souk_session=live", script, http.StatusNoContent, there},
-		"client":                         {there, "souk_session=live", []string{"Accept", "*/*"}, http.StatusNoContent, there},
-		"client that posts a form":       {there, "souk_session=live", []string{"Accept", "*/*", "Content-Type", "application/x-www-form-urlencoded"}, http.StatusNoContent, there},
+		"form":                        {there, "souk_session=live", form, http.StatusSeeOther, there},
+		"form of a newer browser":     {there, "souk_session=live", navigation, http.StatusSeeOther, there},
+		"form, no such place":         {"", "souk_session=live", form, http.StatusSeeOther, "/"},
+		"form of somebody signed out": {there, "", form, http.StatusSeeOther, "/"},
+		"script":                      {there, "souk_session=live", script, http.StatusNoContent, there},
+		"client": {
+			there, "souk_session=live", []string{"Accept", "*/*"}, http.StatusNoContent, there,
+		},
+		"client that posts a form": {
+			there, "souk_session=live",
+			[]string{"Accept", "*/*", "Content-Type", "application/x-www-form-urlencoded"}, http.StatusNoContent,
+			there,
+		},
 		"client, no such place":          {"", "souk_session=live", nil, http.StatusNoContent, ""},
 		"client of somebody signed out ": {there, "", nil, http.StatusNoContent, ""},
 	} {
@@ -183,7 +189,10 @@ func TestSignInBeginsAtThePublicHost(t *testing.T) {
 		require.Equal(t, "https://id.test/authorize?x=1",
 			g.send(http.MethodGet, target, "", "Host", host).Header.Get("Location"), host)
 	}
-	for public, host := range map[string]string{"https://souk.test": "Souk.test:443", "http://souk.test:80": "souk.test", "http://127.0.0.1:0": "127.0.0.1:34567"} {
+	for public, host := range map[string]string{
+		"https://souk.test": "Souk.test:443", "http://souk.test:80": "souk.test",
+		"http://127.0.0.1:0": "127.0.0.1:34567",
+	} {
 		g := setup(t, config("public_url", public))
 		require.Equal(t, "https://id.test/authorize?x=1",
 			g.send(http.MethodGet, "/auth/login", "", "Host", host).Header.Get("Location"), public)
@@ -274,10 +283,16 @@ func TestDocumentationIsServedWithoutOtherSites(t *testing.T) {
 func TestPathsWithoutRouteAreNotFound(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
-	for _, path := range []string{"/docs/x", "/docs/docs.js/x", "/health", "/health/x", "/auth", "/auth/x", "/x", "/", "/v1", "/v1/x", "/v1/webhooks/x", "/dev/mail"} {
+	for _, path := range []string{
+		"/docs/x", "/docs/docs.js/x", "/health", "/health/x", "/auth", "/auth/x", "/x", "/", "/v1", "/v1/x",
+		"/v1/webhooks/x", "/dev/mail",
+	} {
 		g.send(http.MethodGet, path, "").problem(t, http.StatusNotFound, errs.NotFound)
 	}
-	for target, method := range map[string]string{"/docs": http.MethodPost, "/docs/docs.js": http.MethodPut, "/openapi.json": http.MethodDelete, "/auth/login": http.MethodPost} {
+	for target, method := range map[string]string{
+		"/docs": http.MethodPost, "/docs/docs.js": http.MethodPut, "/openapi.json": http.MethodDelete,
+		"/auth/login": http.MethodPost,
+	} {
 		res := g.send(method, target, "")
 		require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode, target)
 		require.Equal(t, "application/problem+json", res.Header.Get("Content-Type"), target)

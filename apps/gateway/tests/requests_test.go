@@ -84,8 +84,10 @@ func TestInvalidBodiesNameTheField(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	for name, tc := range map[string]struct{ path, body, field string }{
-		"unknown field":          {"/v1/cart/items", `{"variantId":"v","quantity":1,"colour":"red"}`, "colour"},
-		"unknown nested field":   {"/v1/checkout", `{` + address + `,"payment":{"method":"card","pin":1}}`, "payment.pin"},
+		"unknown field": {"/v1/cart/items", `{"variantId":"v","quantity":1,"colour":"red"}`, "colour"},
+		"unknown nested field": {
+			"/v1/checkout", `{` + address + `,"payment":{"method":"card","pin":1}}`, "payment.pin",
+		},
 		"wrong type":             {"/v1/cart/items", `{"variantId":"v","quantity":"many"}`, "quantity"},
 		"wrong nested type":      {"/v1/checkout", `{` + address + `,"payment":{"method":7}}`, "payment.method"},
 		"not one of the choices": {"/v1/checkout", `{` + address + `,"payment":{"method":"gold"}}`, "payment.method"},
@@ -174,7 +176,11 @@ func TestInvalidQueryNamesTheField(t *testing.T) {
 func TestUnknownPathsAreNotFound(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
-	for _, path := range []string{"/", "/v1", "/v1/nothing", "/v1/products/a/b", "/v1/products/a%2Fb", "//v1/products", "/v1//products", "/v1/./products", "/v1/x/../products", "/v1/products/", "/favicon.ico", "/dev/mail", "/docs/secret.js", "/auth"} {
+	for _, path := range []string{
+		"/", "/v1", "/v1/nothing", "/v1/products/a/b", "/v1/products/a%2Fb", "//v1/products", "/v1//products",
+		"/v1/./products", "/v1/x/../products", "/v1/products/", "/favicon.ico", "/dev/mail", "/docs/secret.js",
+		"/auth",
+	} {
 		res := g.send(http.MethodGet, path, "")
 		require.Equal(t, http.StatusNotFound, res.StatusCode, path)
 		require.NotContains(t, res.Header.Get("Content-Type"), "html", path)
@@ -213,7 +219,9 @@ func TestHeadIsGetWithoutBody(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	id := newID()
-	for _, path := range []string{"/v1/products/" + id, "/v1/products/" + id, "/docs", "/openapi.json", "/health/live"} {
+	for _, path := range []string{
+		"/v1/products/" + id, "/v1/products/" + id, "/docs", "/openapi.json", "/health/live",
+	} {
 		head := g.send(http.MethodHead, path, "")
 		get := g.send(http.MethodGet, path, "")
 		require.Equal(t, http.StatusOK, head.StatusCode, path)
@@ -238,8 +246,10 @@ func TestCardNumbersAreRefusedAndNotLogged(t *testing.T) {
 	g := setup(t)
 	const card = "4111111111111111"
 	for _, res := range []answer{
-		g.send(http.MethodPost, "/v1/checkout", strings.ReplaceAll(checkoutBody, "tok_ok", card), "Authorization", asUser, "Idempotency-Key", rand.Text()),
-		g.send(http.MethodPost, "/v1/checkout", strings.ReplaceAll(checkoutBody, `"tok_ok"`, card), "Authorization", asUser, "Idempotency-Key", rand.Text()),
+		g.send(http.MethodPost, "/v1/checkout", strings.ReplaceAll(checkoutBody, "tok_ok", card), "Authorization",
+			asUser, "Idempotency-Key", rand.Text()),
+		g.send(http.MethodPost, "/v1/checkout", strings.ReplaceAll(checkoutBody, `"tok_ok"`, card), "Authorization",
+			asUser, "Idempotency-Key", rand.Text()),
 		g.send(http.MethodPost, "/v1/checkout", checkoutBody, "Authorization", asUser, "Idempotency-Key", card),
 		g.send(http.MethodGet, "/v1/products?query=4111+1111-1111+1111", ""),
 		g.send(http.MethodGet, "/v1/products/"+card, ""),

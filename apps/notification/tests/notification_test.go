@@ -188,14 +188,25 @@ func TestRefusalDecidesWhetherAMailIsRetried(t *testing.T) {
 		failed bool
 		reason string
 	}{
-		"unknown recipient":  {map[string]string{"RCPT": "550 5.1.1 <zoe@example.com> Zoë Müller is unknown"}, true, "smtp: recipient refused with 550"},
-		"bad content":        {map[string]string{"content": "554 zoe@example.com wants no spam"}, true, "smtp: content refused with 554"},
-		"sender refused":     {map[string]string{"MAIL": "553 no"}, true, "smtp: sender refused with 553"},
-		"greylisted":         {map[string]string{"RCPT": "451 zoe@example.com later"}, false, "smtp: recipient failed with 451"},
-		"not now":            {map[string]string{"greeting": "554 no service"}, false, "smtp: greeting failed with 554"},
-		"breaks off":         {map[string]string{"content": ""}, false, "smtp: content failed: the connection broke"},
-		"closes at once":     {map[string]string{"greeting": ""}, false, "smtp: greeting failed: the connection broke"},
-		"nothing but answer": {map[string]string{"EHLO": "421 closing", "HELO": "421 closing"}, false, "smtp: hello failed with 421"},
+		"unknown recipient": {
+			map[string]string{"RCPT": "550 5.1.1 <zoe@example.com> Zoë Müller is unknown"}, true,
+			"smtp: recipient refused with 550",
+		},
+		"bad content": {
+			map[string]string{"content": "554 zoe@example.com wants no spam"}, true, "smtp: content refused with 554",
+		},
+		"sender refused": {map[string]string{"MAIL": "553 no"}, true, "smtp: sender refused with 553"},
+		"greylisted": {
+			map[string]string{"RCPT": "451 zoe@example.com later"}, false, "smtp: recipient failed with 451",
+		},
+		"not now": {
+			map[string]string{"greeting": "554 no service"}, false, "smtp: greeting failed with 554",
+		},
+		"breaks off":     {map[string]string{"content": ""}, false, "smtp: content failed: the connection broke"},
+		"closes at once": {map[string]string{"greeting": ""}, false, "smtp: greeting failed: the connection broke"},
+		"nothing but answer": {
+			map[string]string{"EHLO": "421 closing", "HELO": "421 closing"}, false, "smtp: hello failed with 421",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

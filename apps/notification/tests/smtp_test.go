@@ -175,7 +175,9 @@ func TestCommandsArePipelinedIfOffered(t *testing.T) {
 		ehlo    string
 		batches [][]string
 	}{
-		"one by one": {"250 hello", [][]string{{"MAIL FROM:<shop@souk.example>"}, {"RCPT TO:<zoe@example.com>"}, {"DATA"}}},
+		"one by one": {
+			"250 hello", [][]string{{"MAIL FROM:<shop@souk.example>"}, {"RCPT TO:<zoe@example.com>"}, {"DATA"}},
+		},
 		"pipelined": {
 			"250-hello\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 PIPELINING",
 			[][]string{{"MAIL FROM:<shop@souk.example> BODY=8BITMIME SMTPUTF8", "RCPT TO:<zoe@example.com>", "DATA"}},
@@ -192,7 +194,8 @@ func TestCommandsArePipelinedIfOffered(t *testing.T) {
 			defer cancel()
 			sent := make(chan error, 1)
 			go func() {
-				sent <- post.Send(ctx, domain.Message{To: "zoe@example.com", Data: []byte("Subject: hello\r\n\r\n.hello\r\n")})
+				sent <- post.Send(ctx,
+					domain.Message{To: "zoe@example.com", Data: []byte("Subject: hello\r\n\r\n.hello\r\n")})
 			}()
 			conn, err := ln.Accept()
 			require.NoError(t, err)
@@ -241,12 +244,21 @@ func TestFirstRefusalOfPipelinedCommandsCounts(t *testing.T) {
 		reason    string
 		permanent bool
 	}{
-		"sender":              {map[string]string{"MAIL": "550 no", "RCPT": "503 no sender", "DATA": "503 no sender"}, "smtp: sender refused with 550", true},
-		"recipient":           {map[string]string{"RCPT": "550 no", "DATA": "554 no recipients"}, "smtp: recipient refused with 550", true},
+		"sender": {
+			map[string]string{"MAIL": "550 no", "RCPT": "503 no sender", "DATA": "503 no sender"},
+			"smtp: sender refused with 550", true,
+		},
+		"recipient": {
+			map[string]string{"RCPT": "550 no", "DATA": "554 no recipients"}, "smtp: recipient refused with 550",
+			true,
+		},
 		"recipient, not data": {map[string]string{"RCPT": "550 no"}, "smtp: recipient refused with 550", true},
-		"recipient, for now":  {map[string]string{"RCPT": "451 later", "DATA": "554 no recipients"}, "smtp: recipient failed with 451", false},
-		"data":                {map[string]string{"DATA": "554 no"}, "smtp: data refused with 554", true},
-		"breaks off":          {map[string]string{"RCPT": ""}, "smtp: recipient failed: the connection broke", false},
+		"recipient, for now": {
+			map[string]string{"RCPT": "451 later", "DATA": "554 no recipients"}, "smtp: recipient failed with 451",
+			false,
+		},
+		"data":       {map[string]string{"DATA": "554 no"}, "smtp: data refused with 554", true},
+		"breaks off": {map[string]string{"RCPT": ""}, "smtp: recipient failed: the connection broke", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

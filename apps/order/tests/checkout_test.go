@@ -245,23 +245,58 @@ func TestInvalidCheckoutsAreRefused(t *testing.T) {
 		code   errs.Code
 		path   string
 	}{
-		"no key":             {nil, "-", errs.Invalid, "Idempotency-Key"},
-		"a huge key":         {nil, long, errs.Invalid, "Idempotency-Key"},
-		"no address":         {func(r *orderv1.CheckoutRequest) { r.ShippingAddress = nil }, "", errs.Invalid, "shippingAddress"},
-		"no name":            {func(r *orderv1.CheckoutRequest) { r.ShippingAddress.Name = "" }, "", errs.Invalid, "shippingAddress.name"},
-		"a blank name":       {func(r *orderv1.CheckoutRequest) { r.ShippingAddress.Name = "  " }, "", errs.Invalid, "shippingAddress.name"},
-		"a long line":        {func(r *orderv1.CheckoutRequest) { r.ShippingAddress.Line1 = long }, "", errs.Invalid, "shippingAddress.line1"},
-		"no such country":    {func(r *orderv1.CheckoutRequest) { r.ShippingAddress.CountryCode = "XX" }, "", errs.Invalid, "shippingAddress.countryCode"},
-		"a country's name":   {func(r *orderv1.CheckoutRequest) { r.ShippingAddress.CountryCode = "Brasil" }, "", errs.Invalid, "shippingAddress.countryCode"},
-		"a NUL":              {func(r *orderv1.CheckoutRequest) { r.ShippingAddress.City = "a\x00b" }, "", errs.Invalid, "shippingAddress.city"},
-		"no payment":         {func(r *orderv1.CheckoutRequest) { r.Payment = nil }, "", errs.Invalid, "payment"},
-		"an unknown method":  {func(r *orderv1.CheckoutRequest) { r.Payment.Method = "shells" }, "", errs.Invalid, "payment.method"},
-		"no token":           {func(r *orderv1.CheckoutRequest) { r.Payment.Token = "" }, "", errs.Invalid, "payment.token"},
-		"cash with a token":  {func(r *orderv1.CheckoutRequest) { r.Payment.Method = "cod" }, "", errs.Invalid, "payment.token"},
-		"a card number":      {func(r *orderv1.CheckoutRequest) { r.Payment.Token = "4242-4242-4242-4242" }, "", errs.CardNumberRefused, ""},
-		"a card in the name": {func(r *orderv1.CheckoutRequest) { r.ShippingAddress.Name = "Ana 4242424242424242" }, "", errs.CardNumberRefused, ""},
-		"a voucher":          {func(r *orderv1.CheckoutRequest) { r.VoucherCodes = []string{"SAVE10"} }, "", errs.VoucherInvalid, "voucherCodes[0]"},
-		"no email":           {func(r *orderv1.CheckoutRequest) { r.Email = "nobody" }, "", errs.Invalid, "email"},
+		"no key":     {nil, "-", errs.Invalid, "Idempotency-Key"},
+		"a huge key": {nil, long, errs.Invalid, "Idempotency-Key"},
+		"no address": {
+			func(r *orderv1.CheckoutRequest) { r.ShippingAddress = nil }, "", errs.Invalid, "shippingAddress",
+		},
+		"no name": {
+			func(r *orderv1.CheckoutRequest) { r.ShippingAddress.Name = "" }, "", errs.Invalid,
+			"shippingAddress.name",
+		},
+		"a blank name": {
+			func(r *orderv1.CheckoutRequest) { r.ShippingAddress.Name = "  " }, "", errs.Invalid,
+			"shippingAddress.name",
+		},
+		"a long line": {
+			func(r *orderv1.CheckoutRequest) { r.ShippingAddress.Line1 = long }, "", errs.Invalid,
+			"shippingAddress.line1",
+		},
+		"no such country": {
+			func(r *orderv1.CheckoutRequest) { r.ShippingAddress.CountryCode = "XX" }, "", errs.Invalid,
+			"shippingAddress.countryCode",
+		},
+		"a country's name": {
+			func(r *orderv1.CheckoutRequest) { r.ShippingAddress.CountryCode = "Brasil" }, "", errs.Invalid,
+			"shippingAddress.countryCode",
+		},
+		"a NUL": {
+			func(r *orderv1.CheckoutRequest) { r.ShippingAddress.City = "a\x00b" }, "", errs.Invalid,
+			"shippingAddress.city",
+		},
+		"no payment": {func(r *orderv1.CheckoutRequest) { r.Payment = nil }, "", errs.Invalid, "payment"},
+		"an unknown method": {
+			func(r *orderv1.CheckoutRequest) { r.Payment.Method = "shells" }, "", errs.Invalid, "payment.method",
+		},
+		"no token": {
+			func(r *orderv1.CheckoutRequest) { r.Payment.Token = "" }, "", errs.Invalid, "payment.token",
+		},
+		"cash with a token": {
+			func(r *orderv1.CheckoutRequest) { r.Payment.Method = "cod" }, "", errs.Invalid, "payment.token",
+		},
+		"a card number": {
+			func(r *orderv1.CheckoutRequest) { r.Payment.Token = "4242-4242-4242-4242" }, "", errs.CardNumberRefused,
+			"",
+		},
+		"a card in the name": {
+			func(r *orderv1.CheckoutRequest) { r.ShippingAddress.Name = "Ana 4242424242424242" }, "",
+			errs.CardNumberRefused, "",
+		},
+		"a voucher": {
+			func(r *orderv1.CheckoutRequest) { r.VoucherCodes = []string{"SAVE10"} }, "", errs.VoucherInvalid,
+			"voucherCodes[0]",
+		},
+		"no email": {func(r *orderv1.CheckoutRequest) { r.Email = "nobody" }, "", errs.Invalid, "email"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -310,18 +345,27 @@ func TestCheckoutRefusesInvalidCarts(t *testing.T) {
 		code  errs.Code
 		path  string
 	}{
-		"empty":                     {nil, errs.CartEmpty, ""},
-		"unknown":                   {[]*cartv1.Line{line("var_none", 1)}, errs.OutOfStock, "items.var_none"},
-		"not for sale":              {[]*cartv1.Line{line("var_gone", 1)}, errs.OutOfStock, "items.var_gone"},
-		"more than there are":       {[]*cartv1.Line{line("var_a", 6)}, errs.OutOfStock, "items.var_a"},
-		"two currencies":            {[]*cartv1.Line{line("var_a", 1), line("var_usd", 1)}, errs.Unprocessable, "items.var_usd.unitPrice.currencyCode"},
-		"too large a total":         {[]*cartv1.Line{line("var_dear", 2)}, errs.Unprocessable, ""},
-		"too large a sum":           {[]*cartv1.Line{line("var_dear", 1), line("var_a", 1)}, errs.Unprocessable, ""},
-		"for nothing":               {[]*cartv1.Line{line("var_free", 1)}, errs.Unprocessable, ""},
-		"too many lines":            {many, errs.Unprocessable, ""},
-		"an absurd quantity":        {[]*cartv1.Line{line("var_many", 10_000)}, errs.Unprocessable, "items.var_many.quantity"},
-		"a quantity below one":      {[]*cartv1.Line{line("var_many", 0)}, errs.Unprocessable, "items.var_many.quantity"},
-		"a quantity far below zero": {[]*cartv1.Line{line("var_many", -5)}, errs.Unprocessable, "items.var_many.quantity"},
+		"empty":               {nil, errs.CartEmpty, ""},
+		"unknown":             {[]*cartv1.Line{line("var_none", 1)}, errs.OutOfStock, "items.var_none"},
+		"not for sale":        {[]*cartv1.Line{line("var_gone", 1)}, errs.OutOfStock, "items.var_gone"},
+		"more than there are": {[]*cartv1.Line{line("var_a", 6)}, errs.OutOfStock, "items.var_a"},
+		"two currencies": {
+			[]*cartv1.Line{line("var_a", 1), line("var_usd", 1)}, errs.Unprocessable,
+			"items.var_usd.unitPrice.currencyCode",
+		},
+		"too large a total": {[]*cartv1.Line{line("var_dear", 2)}, errs.Unprocessable, ""},
+		"too large a sum":   {[]*cartv1.Line{line("var_dear", 1), line("var_a", 1)}, errs.Unprocessable, ""},
+		"for nothing":       {[]*cartv1.Line{line("var_free", 1)}, errs.Unprocessable, ""},
+		"too many lines":    {many, errs.Unprocessable, ""},
+		"an absurd quantity": {
+			[]*cartv1.Line{line("var_many", 10_000)}, errs.Unprocessable, "items.var_many.quantity",
+		},
+		"a quantity below one": {
+			[]*cartv1.Line{line("var_many", 0)}, errs.Unprocessable, "items.var_many.quantity",
+		},
+		"a quantity far below zero": {
+			[]*cartv1.Line{line("var_many", -5)}, errs.Unprocessable, "items.var_many.quantity",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -38,7 +38,10 @@ func TestConfigReportsInvalidValues(t *testing.T) {
 func TestFailpointsAreListed(t *testing.T) {
 	t.Parallel()
 	all := strings.Join(order.Failpoints(), " ")
-	for _, want := range []string{"checkout.before_reserve", "checkout.after_authorize", "checkout.before_confirm", "checkout.after_capture", "cancel.before_pay_back"} {
+	for _, want := range []string{
+		"checkout.before_reserve", "checkout.after_authorize", "checkout.before_confirm", "checkout.after_capture",
+		"cancel.before_pay_back",
+	} {
 		require.Contains(t, all, want)
 	}
 }

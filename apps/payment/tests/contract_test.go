@@ -65,7 +65,10 @@ func TestContractAuthorizesCapturesAndRefunds(t *testing.T) {
 		"only the order service is allowed: %v", err)
 	_, err = c.Capture(ctx, &paymentv1.CaptureRequest{OrderId: "ord_none"})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err), "%v", err)
-	for _, amount := range []*moneyv1.Money{nil, {CurrencyCode: "BRL", Amount: "1.5"}, {CurrencyCode: "XXX", Amount: "1.00"}, {CurrencyCode: "BRL", Amount: "1e3"}} {
+	for _, amount := range []*moneyv1.Money{
+		nil, {CurrencyCode: "BRL", Amount: "1.5"}, {CurrencyCode: "XXX", Amount: "1.00"},
+		{CurrencyCode: "BRL", Amount: "1e3"},
+	} {
 		_, err = c.Authorize(
 			ctx,
 			&paymentv1.AuthorizeRequest{

@@ -65,7 +65,9 @@ func TestStatementsWithOppositeOrdersDoNotDeadlock(t *testing.T) {
 				select id, 'authorized', 'BRL', 100 from unnest($1::text[]) id order by random()`, ids)
 			require.NoError(t, err)
 			for _, err := range moduletest.Concurrently(len(sets), func(i int) error {
-				_, err := q.Capture(t.Context(), charges.CaptureParams{Keys: sets[i], WebhookIds: fill(""), Bodies: slices.Repeat([][]byte{{}}, many-5)})
+				_, err := q.Capture(t.Context(), charges.CaptureParams{
+					Keys: sets[i], WebhookIds: fill(""), Bodies: slices.Repeat([][]byte{{}}, many-5),
+				})
 				return err
 			}) {
 				require.NoError(t, err)

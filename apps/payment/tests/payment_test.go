@@ -55,12 +55,27 @@ func TestTokenDecidesTheOutcome(t *testing.T) {
 		waits    []time.Duration
 	}{
 		{token: sandbox.TokenOK, status: domain.Authorized, attempts: []errs.Code{""}},
-		{token: sandbox.TokenDeclined, status: domain.Failed, reason: "declined", attempts: []errs.Code{errs.PaymentDeclined, errs.PaymentDeclined}},
-		{token: sandbox.TokenInsufficientFunds, status: domain.Failed, reason: "insufficient_funds", attempts: []errs.Code{errs.PaymentDeclined}},
-		{token: "tok_unknown", status: domain.Failed, reason: "invalid_token", attempts: []errs.Code{errs.PaymentDeclined}},
-		{token: sandbox.TokenTimeoutThenOK, status: domain.Authorized, attempts: []errs.Code{errs.Timeout, "", ""}, waits: []time.Duration{time.Second}},
+		{
+			token: sandbox.TokenDeclined, status: domain.Failed, reason: "declined",
+			attempts: []errs.Code{errs.PaymentDeclined, errs.PaymentDeclined},
+		},
+		{
+			token: sandbox.TokenInsufficientFunds, status: domain.Failed, reason: "insufficient_funds",
+			attempts: []errs.Code{errs.PaymentDeclined},
+		},
+		{
+			token: "tok_unknown", status: domain.Failed, reason: "invalid_token",
+			attempts: []errs.Code{errs.PaymentDeclined},
+		},
+		{
+			token: sandbox.TokenTimeoutThenOK, status: domain.Authorized, attempts: []errs.Code{errs.Timeout, "", ""},
+			waits: []time.Duration{time.Second},
+		},
 		{token: sandbox.TokenErrorThenOK, status: domain.Authorized, attempts: []errs.Code{errs.Unavailable, ""}},
-		{token: sandbox.TokenSlow, status: domain.Authorized, attempts: []errs.Code{""}, waits: []time.Duration{3 * time.Second}},
+		{
+			token: sandbox.TokenSlow, status: domain.Authorized, attempts: []errs.Code{""},
+			waits: []time.Duration{3 * time.Second},
+		},
 	} {
 		for _, method := range []domain.Method{domain.Card, domain.Wallet, domain.BankTransfer} {
 			t.Run(c.token+"/"+string(method), func(t *testing.T) {
@@ -189,12 +204,18 @@ func TestInvalidRequestsAreRefused(t *testing.T) {
 		code   errs.Code
 		path   string
 	}{
-		"card number":             {func(r *domain.Request) { r.Token = "4242 4242-4242 4242" }, errs.CardNumberRefused, ""},
-		"card number among words": {func(r *domain.Request) { r.Token = "tok 4242424242424242!" }, errs.CardNumberRefused, ""},
-		"zero amount":             {func(r *domain.Request) { r.Amount = money.New(0, "BRL") }, errs.Invalid, "amount"},
-		"negative amount":         {func(r *domain.Request) { r.Amount = money.New(-1, "BRL") }, errs.Invalid, "amount"},
-		"no token":                {func(r *domain.Request) { r.Token = "" }, errs.Invalid, "payment.token"},
-		"cash with token":         {func(r *domain.Request) { r.Method = domain.CashOnDelivery }, errs.Invalid, "payment.token"},
+		"card number": {
+			func(r *domain.Request) { r.Token = "4242 4242-4242 4242" }, errs.CardNumberRefused, "",
+		},
+		"card number among words": {
+			func(r *domain.Request) { r.Token = "tok 4242424242424242!" }, errs.CardNumberRefused, "",
+		},
+		"zero amount":     {func(r *domain.Request) { r.Amount = money.New(0, "BRL") }, errs.Invalid, "amount"},
+		"negative amount": {func(r *domain.Request) { r.Amount = money.New(-1, "BRL") }, errs.Invalid, "amount"},
+		"no token":        {func(r *domain.Request) { r.Token = "" }, errs.Invalid, "payment.token"},
+		"cash with token": {
+			func(r *domain.Request) { r.Method = domain.CashOnDelivery }, errs.Invalid, "payment.token",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -90,8 +90,8 @@ type harness struct {
 	order, gateway paymentv1.PaymentServiceClient
 }
 
-// setup starts the service. Its clock stands still, and its sandbox answers at once and sends no webhooks. It reconciles
-// and delivers nothing: the harness's process does.
+// setup starts the service. Its clock stands still, and its sandbox answers at once and sends no webhooks. It
+// reconciles and delivers nothing: the harness's process does.
 func setup(t testing.TB, opts ...moduletest.Option) *harness {
 	t.Helper()
 	h := &harness{t: t, clock: clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))}

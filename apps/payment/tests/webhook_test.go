@@ -40,17 +40,30 @@ func TestWebhookNeedsValidSignature(t *testing.T) {
 		signature string
 		code      errs.Code
 	}{
-		"none":              {body, "", errs.Unauthenticated},
-		"nonsense":          {body, "t=1,v1=zz", errs.Unauthenticated},
-		"another secret":    {body, sandbox.Sign("not the secret at all", now, body), errs.Unauthenticated},
-		"another body":      {notice("whe_2", p.GetId(), "captured"), good, errs.Unauthenticated},
-		"too old":           {body, sandbox.Sign(secret, now.Add(-5*time.Minute-time.Second), body), errs.Unauthenticated},
-		"from the future":   {body, sandbox.Sign(secret, now.Add(5*time.Minute+time.Second), body), errs.Unauthenticated},
-		"another time":      {body, strings.Replace(good, "t=", "t=1", 1), errs.Unauthenticated},
-		"no JSON":           {[]byte("{"), sandbox.Sign(secret, now, []byte("{")), errs.Invalid},
-		"no status":         {notice("whe_3", p.GetId(), "lost"), sandbox.Sign(secret, now, notice("whe_3", p.GetId(), "lost")), errs.Invalid},
-		"no such payment":   {notice("whe_4", "pay_none", "captured"), sandbox.Sign(secret, now, notice("whe_4", "pay_none", "captured")), errs.NotFound},
-		"no such refund":    {[]byte(`{"id":"whe_5","charge":{"key":"` + p.GetId() + `","status":"authorized"},"refund":"ref_x"}`), "", errs.NotFound},
+		"none":           {body, "", errs.Unauthenticated},
+		"nonsense":       {body, "t=1,v1=zz", errs.Unauthenticated},
+		"another secret": {body, sandbox.Sign("not the secret at all", now, body), errs.Unauthenticated},
+		"another body":   {notice("whe_2", p.GetId(), "captured"), good, errs.Unauthenticated},
+		"too old": {
+			body, sandbox.Sign(secret, now.Add(-5*time.Minute-time.Second), body), errs.Unauthenticated,
+		},
+		"from the future": {
+			body, sandbox.Sign(secret, now.Add(5*time.Minute+time.Second), body), errs.Unauthenticated,
+		},
+		"another time": {body, strings.Replace(good, "t=", "t=1", 1), errs.Unauthenticated},
+		"no JSON":      {[]byte("{"), sandbox.Sign(secret, now, []byte("{")), errs.Invalid},
+		"no status": {
+			notice("whe_3", p.GetId(), "lost"), sandbox.Sign(secret, now, notice("whe_3", p.GetId(), "lost")),
+			errs.Invalid,
+		},
+		"no such payment": {
+			notice("whe_4", "pay_none", "captured"),
+			sandbox.Sign(secret, now, notice("whe_4", "pay_none", "captured")), errs.NotFound,
+		},
+		"no such refund": {
+			[]byte(`{"id":"whe_5","charge":{"key":"` + p.GetId() + `","status":"authorized"},"refund":"ref_x"}`), "",
+			errs.NotFound,
+		},
 		"the good one late": {body, sandbox.Sign(secret, now.Add(-4*time.Minute), body), ""},
 	} {
 		if c.signature == "" && name != "none" {

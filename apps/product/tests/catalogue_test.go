@@ -248,7 +248,8 @@ func TestBadInputIsRefused(t *testing.T) {
 		require.True(t, strings.HasPrefix(errs.From(err).Fields[0].Path, test.field), "%s: %s", name,
 			errs.From(err).Fields[0].Path)
 	}
-	for name, in := range map[string]*productv1.CreateProductRequest{"shop": newProduct("shp_none", "L"), "category": func() *productv1.CreateProductRequest {
+	for name, in := range map[string]*productv1.CreateProductRequest{"shop": newProduct("shp_none",
+		"L"), "category": func() *productv1.CreateProductRequest {
 		in := newProduct(shopID, "L")
 		in.CategoryId = "cat_none"
 		return in
@@ -257,13 +258,19 @@ func TestBadInputIsRefused(t *testing.T) {
 		require.Equal(t, errs.NotFound, errs.CodeOf(err), name)
 	}
 	for _, in := range []*productv1.SearchProductsRequest{
-		{Query: "a\x00"}, {CategoryId: "\x00"}, {ShopId: "\x00"}, {MinPrice: "abc"}, {MinPrice: "-1"}, {MaxPrice: "1.005", CurrencyCode: "BRL"}, {CurrencyCode: "XYZ"},
-		{MinPrice: "999999999999999"}, {Sort: "best"}, {PageSize: -1}, {PageToken: "made-up"}, {PageToken: "eyJpIjoiYSJ9"}, {Query: strings.Repeat("a", 201)},
+		{Query: "a\x00"}, {CategoryId: "\x00"}, {
+			ShopId: "\x00",
+		}, {MinPrice: "abc"}, {MinPrice: "-1"}, {MaxPrice: "1.005", CurrencyCode: "BRL"}, {CurrencyCode: "XYZ"},
+		{MinPrice: "999999999999999"}, {
+			Sort: "best",
+		}, {PageSize: -1}, {PageToken: "made-up"}, {PageToken: "eyJpIjoiYSJ9"}, {Query: strings.Repeat("a", 201)},
 	} {
 		_, err := h.client.SearchProducts(h.asVisitor(), in)
 		require.Equal(t, errs.Invalid, errs.CodeOf(err), "%v: %v", in, err)
 	}
-	for _, productID := range []string{"x", "prd_", "prd_00000000000000000000000000000000", "'; drop table product; --", "prd_\x00"} {
+	for _, productID := range []string{
+		"x", "prd_", "prd_00000000000000000000000000000000", "'; drop table product; --", "prd_\x00",
+	} {
 		_, err := h.client.GetProduct(h.asVisitor(), &productv1.GetProductRequest{Id: productID})
 		require.Equal(t, errs.NotFound, errs.CodeOf(err), productID)
 	}

@@ -72,7 +72,8 @@ func TestOneOrderReservesOnce(t *testing.T) {
 	h := setup(t)
 	variantID := h.variant(1000)
 	orderID := id.New(id.Order)
-	for _, err := range moduletest.Concurrently(100, func(int) error { return h.reserve(orderID, line(variantID, 3)) }) {
+	for _, err := range moduletest.Concurrently(100,
+		func(int) error { return h.reserve(orderID, line(variantID, 3)) }) {
 		require.NoError(t, err)
 	}
 	_, reserved := h.stock(variantID)
@@ -248,7 +249,9 @@ func TestOnlyOrderMovesStock(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	variantID := h.variant(5)
-	for name, ctx := range map[string]context.Context{"operator": h.asOperator(), "visitor": h.asVisitor(), "user": h.AsUser(id.New(id.User))} {
+	for name, ctx := range map[string]context.Context{
+		"operator": h.asOperator(), "visitor": h.asVisitor(), "user": h.AsUser(id.New(id.User)),
+	} {
 		_, err := h.client.ReserveInventory(ctx,
 			&productv1.ReserveInventoryRequest{OrderId: id.New(id.Order), Lines: line(variantID, 1)})
 		require.Contains(t, []errs.Code{errs.Forbidden, errs.Unauthenticated}, errs.CodeOf(err), name)

@@ -61,7 +61,8 @@ func (h *harness) checkoutPlans(t *testing.T) map[string]string {
 		var generic, custom int
 		require.NoError(
 			t,
-			conn.QueryRow(ctx, `select generic_plans, custom_plans from pg_prepared_statements where name = 'checkout'`).
+			conn.QueryRow(ctx,
+				`select generic_plans, custom_plans from pg_prepared_statements where name = 'checkout'`).
 				Scan(&generic, &custom),
 		)
 		require.Equal(t, 7, generic, "%s: %d custom plans", name, custom)

@@ -204,10 +204,8 @@ func TestListIsCompleteAtAnyPageSize(t *testing.T) {
 	h := setup(t)
 	want := map[string]bool{}
 	for i := range 47 {
-		res, err := h.shops.CreateShop(
-			h.operator(),
-			&shopv1.CreateShopRequest{Name: fmt.Sprintf("Shop %d", i%7), Handle: fmt.Sprintf("shop-%d", i)},
-		) // many equal names
+		req := &shopv1.CreateShopRequest{Name: fmt.Sprintf("Shop %d", i%7), Handle: fmt.Sprintf("shop-%d", i)}
+		res, err := h.shops.CreateShop(h.operator(), req) // many equal names
 		require.NoError(t, err)
 		want[res.GetShop().GetId()] = true
 	}

@@ -161,8 +161,12 @@ func TestConcurrentUpdatesAreAllKept(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, in := range []*userv1.UpdateMeRequest{
 		{Name: ptr("Anna")}, {Phone: ptr("12345")},
-		{Preferences: &userv1.Preferences{Locale: ptr("de")}}, {Preferences: &userv1.Preferences{CurrencyCode: ptr("EUR")}},
-		{Preferences: &userv1.Preferences{TimeZone: ptr("Europe/Berlin")}}, {Preferences: &userv1.Preferences{MarketingEmail: ptr(true)}},
+		{
+			Preferences: &userv1.Preferences{Locale: ptr("de")},
+		}, {Preferences: &userv1.Preferences{CurrencyCode: ptr("EUR")}},
+		{
+			Preferences: &userv1.Preferences{TimeZone: ptr("Europe/Berlin")},
+		}, {Preferences: &userv1.Preferences{MarketingEmail: ptr(true)}},
 	} {
 		wg.Go(func() {
 			if _, err := h.users.UpdateMe(ctx, in); err != nil {

@@ -278,7 +278,9 @@ func pages(t *testing.T, _ Harness, c *document.Collection[user]) {
 		insert(t, c, user{ID: fmt.Sprintf("u%02d", i), Shop: "a", Name: fmt.Sprint("name ", i%7)})
 	}
 	for _, q := range []document.Query{
-		{}, {Index: "by_shop"}, {Index: "by_shop", Equal: map[string]string{"shop": "A"}}, {Index: "exact", Prefix: "name"},
+		{}, {
+			Index: "by_shop",
+		}, {Index: "by_shop", Equal: map[string]string{"shop": "A"}}, {Index: "exact", Prefix: "name"},
 		{Index: "newest", Equal: map[string]string{"shop": "a"}}, {Index: "newest"},
 	} {
 		seen, sizes := map[string]bool{}, []int{}
@@ -303,7 +305,10 @@ func pages(t *testing.T, _ Harness, c *document.Collection[user]) {
 	require.Len(t, p.Docs, n)
 	p, err = c.Find(ctx(t), document.Query{Index: "by_shop", Limit: 3})
 	require.NoError(t, err)
-	for _, q := range []document.Query{{After: "made up"}, {After: p.Next}, {Index: "by_shop", Prefix: "a", After: p.Next}, {Index: "by_shop", Equal: map[string]string{"shop": "a"}, After: p.Next}} {
+	for _, q := range []document.Query{
+		{After: "made up"}, {After: p.Next}, {Index: "by_shop", Prefix: "a", After: p.Next},
+		{Index: "by_shop", Equal: map[string]string{"shop": "a"}, After: p.Next},
+	} {
 		_, err := c.Find(ctx(t), q)
 		require.True(t, errs.Is(err, errs.Invalid), "%+v: %v", q, err)
 		require.Equal(t, "pageToken", errs.From(err).Fields[0].Path)
@@ -391,12 +396,17 @@ func hostile(t *testing.T, h Harness, c *document.Collection[user]) {
 	_, err := c.Insert(ctx(t), user{ID: "nul", Name: "a\x00b"})
 	require.True(t, errs.Is(err, errs.Invalid), "%v", err)
 	for _, bad := range []document.Spec[user]{
-		{Name: `x"; drop table y; --`, ID: spec().ID}, {Name: "X", ID: spec().ID}, {Name: "", ID: spec().ID}, {Name: "ok"},
+		{
+			Name: `x"; drop table y; --`, ID: spec().ID,
+		}, {Name: "X", ID: spec().ID}, {Name: "", ID: spec().ID}, {Name: "ok"},
 		{Name: "ok", ID: spec().ID, Indexes: []document.Index{{Name: "a b", Fields: []string{"x"}}}},
 		{Name: "ok", ID: spec().ID, Indexes: []document.Index{{Name: "a"}}},
 		{Name: "ok", ID: spec().ID, Indexes: []document.Index{{Name: "a", Fields: []string{"x}' || '"}}}},
 		{Name: "ok", ID: spec().ID, Indexes: []document.Index{{Name: "a", Fields: []string{"x", "x"}}}},
-		{Name: "ok", ID: spec().ID, Indexes: []document.Index{{Name: "a", Fields: []string{"x"}}, {Name: "a", Fields: []string{"y"}}}},
+		{
+			Name: "ok", ID: spec().ID,
+			Indexes: []document.Index{{Name: "a", Fields: []string{"x"}}, {Name: "a", Fields: []string{"y"}}},
+		},
 	} {
 		_, err := document.NewCollection(h.Store, bad)
 		require.True(t, errs.Is(err, errs.Internal), "%+v", bad)
@@ -405,7 +415,9 @@ func hostile(t *testing.T, h Harness, c *document.Collection[user]) {
 
 func misuse(t *testing.T, _ Harness, c *document.Collection[user]) {
 	for _, q := range []document.Query{
-		{Index: "nothing"}, {Equal: map[string]string{"name": "x"}}, {Index: "by_shop", Equal: map[string]string{"name": "x"}},
+		{
+			Index: "nothing",
+		}, {Equal: map[string]string{"name": "x"}}, {Index: "by_shop", Equal: map[string]string{"name": "x"}},
 		{Prefix: "x"}, {Index: "exact", Equal: map[string]string{"name": "x"}, Prefix: "y"},
 	} {
 		_, err := c.Find(ctx(t), q)

@@ -85,7 +85,10 @@ func errorsTravel(t *testing.T, transports Transports) {
 		errs.New(errs.RateLimited, "slow down").WithRetryAfter(1500 * time.Millisecond),
 		errs.New(errs.Unavailable, "the database is away").WithRetryAfter(7 * time.Second),
 		errs.New(errs.Internal, "a message that was meant to be shown"),
-		{Code: errs.Invalid, Message: "two fields", Fields: []errs.Field{{Path: "a.b[0]", Message: "é"}, {Path: "c", Message: "d"}}},
+		{
+			Code: errs.Invalid, Message: "two fields",
+			Fields: []errs.Field{{Path: "a.b[0]", Message: "é"}, {Path: "c", Message: "d"}},
+		},
 		errs.New(errs.Unavailable, "no RetryAfter becomes a second"),
 	} {
 		k.Product.Get = func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {

@@ -217,7 +217,9 @@ func tokens(t *testing.T, transports Transports) {
 		return errs.CodeOf(err)
 	}
 	var assertions []*identity.Assertion
-	for where, signers := range map[string]map[string]*identity.Signer{"elsewhere": k.signers, "in the server's process": k.local} {
+	for where, signers := range map[string]map[string]*identity.Signer{
+		"elsewhere": k.signers, "in the server's process": k.local,
+	} {
 		assertion := signers[identity.Gateway].Assert(user)
 		require.Empty(t, tryAssertion(assertion), where)
 		require.Equal(t, errs.Unauthenticated, tryAssertion(signers["order"].Assert(user)),

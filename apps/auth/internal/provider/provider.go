@@ -193,8 +193,12 @@ func (p *Provider) exchangeError(err error) error {
 		p.o.Logger.Error("the sign-in provider refuses client_id and client_secret",
 			zap.String("code", retrieve.ErrorCode))
 		return errs.New(errs.Internal, "the sign-in provider does not know this souk")
-	case retrieve.Response != nil && (retrieve.Response.StatusCode >= 500 || retrieve.Response.StatusCode == http.StatusTooManyRequests):
-		return unavailable(errors.New("the token endpoint answers " + retrieve.Response.Status))
+	case retrieve.Response == nil:
+		return refused
+	}
+	res := retrieve.Response
+	if res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests {
+		return unavailable(errors.New("the token endpoint answers " + res.Status))
 	}
 	return refused
 }
@@ -202,8 +206,10 @@ func (p *Provider) exchangeError(err error) error {
 // reason names what is wrong with an ID token. The error itself may hold parts of the token.
 func reason(err error) string {
 	for _, known := range []error{
-		rp.ErrMissingIDToken, oidc.ErrParse, oidc.ErrIssuerInvalid, oidc.ErrSubjectMissing, oidc.ErrAudience, oidc.ErrAzpMissing, oidc.ErrAzpInvalid,
-		oidc.ErrSignatureUnsupportedAlg, oidc.ErrSignatureMissing, oidc.ErrSignatureMultiple, oidc.ErrSignatureInvalidPayload, oidc.ErrSignatureInvalid,
+		rp.ErrMissingIDToken, oidc.ErrParse, oidc.ErrIssuerInvalid, oidc.ErrSubjectMissing,
+		oidc.ErrAudience, oidc.ErrAzpMissing, oidc.ErrAzpInvalid,
+		oidc.ErrSignatureUnsupportedAlg, oidc.ErrSignatureMissing, oidc.ErrSignatureMultiple,
+		oidc.ErrSignatureInvalidPayload, oidc.ErrSignatureInvalid,
 		oidc.ErrExpired, oidc.ErrIatMissing, oidc.ErrIatInFuture, oidc.ErrNonceInvalid, oidc.ErrAtHash,
 	} {
 		if errors.Is(err, known) {

@@ -63,7 +63,10 @@ func TestPanicIsAnsweredWith500(t *testing.T) {
 
 func TestValidRequestIDIsUsed(t *testing.T) {
 	t.Parallel()
-	for given, kept := range map[string]bool{"abc-12345678": true, "short": false, "has spaces in it": false, "4111111111111111": false, "new\nline-injected": false, strings.Repeat("a", 65): false} {
+	for given, kept := range map[string]bool{
+		"abc-12345678": true, "short": false, "has spaces in it": false, "4111111111111111": false,
+		"new\nline-injected": false, strings.Repeat("a", 65): false,
+	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header["X-Request-Id"] = []string{given}
 		var inside string

@@ -53,7 +53,9 @@ func TestAccessLogHasOneLinePerRequest(t *testing.T) {
 				From(r.Context()).Actor.ID = "usr_1"
 				_, _ = w.Write([]byte("four"))
 			},
-			want: map[string]any{"level": "info", "route": "/v1/products/{id}", "status": 200.0, "bytes": 4.0, "actor": "usr_1"},
+			want: map[string]any{
+				"level": "info", "route": "/v1/products/{id}", "status": 200.0, "bytes": 4.0, "actor": "usr_1",
+			},
 		},
 		"refused": {
 			handler: func(w http.ResponseWriter, r *http.Request) { WriteProblem(w, r, errs.New(errs.NotFound, "no")) },

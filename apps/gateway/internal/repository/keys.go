@@ -61,7 +61,8 @@ func claim(owner, bodyHash string) string { return owner + "\n" + bodyHash + "\n
 // Errors: unavailable.
 func (k *Keys) Claim(ctx context.Context, key, bodyHash, owner string, lease time.Duration) (middleware.Claim, error) {
 	// SET … NX GET returns the stored value, or nil if the key is now ours.
-	was, err := k.client.Do(ctx, k.client.B().Set().Key(redisKey(key)).Value(claim(owner, bodyHash)).Nx().Get().PxMilliseconds(lease.Milliseconds()).Build()).
+	was, err := k.client.Do(ctx, k.client.B().Set().Key(redisKey(key)).Value(claim(owner,
+		bodyHash)).Nx().Get().PxMilliseconds(lease.Milliseconds()).Build()).
 		ToString()
 	if rueidis.IsRedisNil(err) {
 		return middleware.Claim{Owned: true}, nil

@@ -47,7 +47,10 @@ func newMux(
 		runtime.WithOutgoingHeaderMatcher(none),
 		runtime.WithErrorHandler(writeError),
 		runtime.WithRoutingErrorHandler(
-			func(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, status int) {
+			func(
+				_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler,
+				w http.ResponseWriter, r *http.Request, status int,
+			) {
 				writeRoutingError(w, r, routes, status)
 			},
 		),

@@ -69,9 +69,8 @@ func (s *Store) Consume(read func(event.Event) (domain.Mail, bool, error)) outbo
 
 // Claim returns at most n due mails. No other process gets them before until.
 func (s *Store) Claim(ctx context.Context, now, until time.Time, n int) ([]domain.Mail, error) {
-	rows, err := sqlc.New(s.pool).
-		ClaimMails(ctx, sqlc.ClaimMailsParams{Now: now, Until: until, AtMost: int32(n)})
-		//nolint:gosec // at most 256
+	most := int32(n) //nolint:gosec // at most 256
+	rows, err := sqlc.New(s.pool).ClaimMails(ctx, sqlc.ClaimMailsParams{Now: now, Until: until, AtMost: most})
 	if err != nil {
 		return nil, postgres.Err(err)
 	}

@@ -173,7 +173,9 @@ func (s *SMTP) open(ctx context.Context) (*session, error) {
 	if offered, _ := c.Extension("PIPELINING"); offered {
 		x.depth = pipelineDepth
 	}
-	for _, option := range []struct{ extension, parameter string }{{"8BITMIME", " BODY=8BITMIME"}, {"SMTPUTF8", " SMTPUTF8"}} {
+	for _, option := range []struct{ extension, parameter string }{
+		{"8BITMIME", " BODY=8BITMIME"}, {"SMTPUTF8", " SMTPUTF8"},
+	} {
 		if offered, _ := c.Extension(option.extension); offered {
 			x.options += option.parameter
 		}

@@ -154,7 +154,8 @@ func (r *Renderer) page(m domain.Mail, o *orderv1.Order) page {
 		}
 	}
 	for _, line := range []string{
-		a.GetName(), a.GetLine1(), a.GetLine2(), strings.TrimSpace(a.GetPostalCode() + " " + a.GetCity()), a.GetRegion(), a.GetCountryCode(),
+		a.GetName(), a.GetLine1(), a.GetLine2(), strings.TrimSpace(a.GetPostalCode() + " " + a.GetCity()),
+		a.GetRegion(), a.GetCountryCode(),
 	} {
 		if line = oneLine(line); line != "" {
 			p.Address = append(p.Address, line)

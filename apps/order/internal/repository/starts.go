@@ -92,7 +92,7 @@ func (s *Starts) runCreate(ctx context.Context, items []creation) ([]batch.Resul
 			}
 		}
 		return out, nil
-	case !postgres.IsUnique(err, "") && postgres.Err(err) != err: //nolint:errorlint // Err returns what it does not know unchanged
+	case !postgres.IsUnique(err, "") && postgres.Err(err) != err: //nolint:errorlint // identity is meant
 		return nil, postgres.Err(err) // the database failed, not one of the orders
 	}
 	// At least one order cannot be written. Write each one on its own.

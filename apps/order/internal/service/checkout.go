@@ -111,10 +111,7 @@ func checkRequest(r domain.Request, caller identity.Actor) error {
 		{"shippingAddress.name", a.Name},
 		{"shippingAddress.line1", a.Line1},
 		{"shippingAddress.line2", a.Line2},
-		{
-			"shippingAddress.city",
-			a.City,
-		},
+		{"shippingAddress.city", a.City},
 		{"shippingAddress.region", a.Region},
 		{"shippingAddress.postalCode", a.PostalCode},
 		{"shippingAddress.phone", a.Phone},
@@ -254,11 +251,13 @@ func (s *Service) answer(ctx context.Context, o domain.Order, out saga.Outcome) 
 // refused returns the error of a checkout that was not confirmed.
 func refused(out saga.Outcome) error {
 	if out.State == saga.Parked {
-		return errs.Wrap(causeOf(out), errs.Unavailable, "the checkout could not be finished, and our staff has to look into it").
+		return errs.Wrap(causeOf(out), errs.Unavailable,
+			"the checkout could not be finished, and our staff has to look into it").
 			WithRetryAfter(time.Minute)
 	}
 	if out.Err == nil || errs.OutcomeUnknown(out.Err) {
-		return errs.Wrap(causeOf(out), errs.Unavailable, "the checkout could not be finished; nothing was charged, try again").
+		return errs.Wrap(causeOf(out), errs.Unavailable,
+			"the checkout could not be finished; nothing was charged, try again").
 			WithRetryAfter(time.Second)
 	}
 	return out.Err

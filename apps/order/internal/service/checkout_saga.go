@@ -81,11 +81,8 @@ func (s *Sagas) checkout() saga.Definition {
 		{Name: "reserve", Do: s.reserve, Undo: s.release},
 		{Name: "authorize", Do: s.authorize, Undo: s.void, Timeout: s.AuthorizeTimeout},
 		confirm,
-		{
-			Name:   "clear_cart",
-			Do:     s.clearCart,
-			Prompt: true,
-		}, // otherwise a second checkout could order the same cart again
+		// Prompt: otherwise a second checkout could order the same cart again.
+		{Name: "clear_cart", Do: s.clearCart, Prompt: true},
 		{Name: "capture", Do: s.capture},
 		{Name: "commit", Do: s.commit},
 		{Name: "clear_cart_later", Do: s.clearCartLater},
@@ -127,10 +124,8 @@ func (s *Sagas) reserve(ctx context.Context, r *saga.Run) error {
 	if err := r.Input(&in); err != nil {
 		return err
 	}
-	req := &productv1.ReserveInventoryRequest{
-		OrderId:    r.ID(),
-		TtlSeconds: int32(s.ReserveFor / time.Second),
-	} //nolint:gosec // checked by Config
+	seconds := int32(s.ReserveFor / time.Second) //nolint:gosec // checked by Config
+	req := &productv1.ReserveInventoryRequest{OrderId: r.ID(), TtlSeconds: seconds}
 	for _, l := range in.Lines {
 		req.Lines = append(req.Lines, &productv1.Line{VariantId: l.VariantID, Quantity: l.Quantity})
 	}

@@ -189,7 +189,8 @@ func (s *Service) Cancel(ctx context.Context, orderID, reason string) (domain.Or
 	case out.State != saga.Confirmed && errs.Is(causeOf(out), errs.Conflict):
 		return domain.Order{}, out.Err
 	case out.State != saga.Confirmed:
-		return domain.Order{}, errs.Wrap(causeOf(out), errs.Conflict, "the checkout of this order has not ended yet; try again in a moment").
+		return domain.Order{}, errs.Wrap(causeOf(out), errs.Conflict,
+			"the checkout of this order has not ended yet; try again in a moment").
 			WithRetryAfter(time.Second)
 	}
 	// The saga is past its pivot and only goes forward.

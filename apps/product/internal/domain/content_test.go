@@ -24,8 +24,8 @@ var notContent = map[string]string{
 	"Variant.Reserved":   "changed by orders",
 }
 
-// TestContentHashCoversEveryField fails for a new field: add it to content or to notContent. Without that, an import that
-// changes only this field would report "unchanged".
+// TestContentHashCoversEveryField fails for a new field: add it to content or to notContent. Without that, an import
+// that changes only this field would report "unchanged".
 func TestContentHashCoversEveryField(t *testing.T) {
 	t.Parallel()
 	base := func() domain.Product {
@@ -53,7 +53,9 @@ func set(t *testing.T, name string, field reflect.Value) {
 	t.Helper()
 	pieces := int64(1)
 	for _, v := range []any{
-		"x", pieces, &pieces, []byte{1}, []string{"x"}, map[string]string{"x": "y"}, time.Unix(1, 0), money.New(1, "BRL"),
+		"x", pieces, &pieces, []byte{
+			1,
+		}, []string{"x"}, map[string]string{"x": "y"}, time.Unix(1, 0), money.New(1, "BRL"),
 		domain.Active, []domain.Image{{URL: "x"}}, []domain.Variant{{SKU: "x"}},
 	} {
 		if reflect.TypeOf(v) == field.Type() {

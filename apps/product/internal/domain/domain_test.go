@@ -85,7 +85,9 @@ func TestEveryWordOfATextIsATerm(t *testing.T) {
 
 func TestHandle(t *testing.T) {
 	t.Parallel()
-	for title, want := range map[string]string{"Blue Lamp!": "blue-lamp", "???": "product", "Лампа 2": "лампа-2", "<b>x</b>": "b-x-b"} {
+	for title, want := range map[string]string{
+		"Blue Lamp!": "blue-lamp", "???": "product", "Лампа 2": "лампа-2", "<b>x</b>": "b-x-b",
+	} {
 		require.Equal(t, want, domain.Handle(title))
 	}
 	require.LessOrEqual(t, len(domain.Handle(strings.Repeat("лампа ", 100))), 200)

@@ -77,7 +77,9 @@ func searchFromProto(in *productv1.SearchProductsRequest) (domain.Search, error)
 		Facets:     in.GetFacets(),
 		PageSize:   page.Size(in.GetPageSize()),
 	}
-	for _, t := range []struct{ path, text string }{{"query", search.Query}, {"categoryId", search.CategoryID}, {"shopId", search.Shop}} {
+	for _, t := range []struct{ path, text string }{
+		{"query", search.Query}, {"categoryId", search.CategoryID}, {"shopId", search.Shop},
+	} {
 		if err := domain.Text(t.path, t.text); err != nil {
 			return search, err
 		}

@@ -132,7 +132,8 @@ func (s *Store) query(ctx context.Context, st *statement, sql string, read func(
 	}
 	b := &pgx.Batch{}
 	b.Queue(
-		"select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('pg_trgm.word_similarity_threshold', $1, true)",
+		"select set_config('plan_cache_mode', 'force_generic_plan', true),"+
+			" set_config('pg_trgm.word_similarity_threshold', $1, true)",
 		typoSimilarity,
 	)
 	b.Queue(sql, st.args...).Query(read)
@@ -346,8 +347,8 @@ func (st *statement) page() string {
 		after = " where " + after
 	}
 	top := fmt.Sprintf("select c.* from (%s) c%s order by %s limit %d", inner, after, order, st.search.PageSize+1)
-	return "with c as materialized (" + top + ") select c.product_id, d.doc, c.score, c.created_at, c.price, c.rating_avg, c.rating_count" +
-		" from c join listing d on d.product_id = c.product_id order by " + order
+	return "with c as materialized (" + top + ") select c.product_id, d.doc, c.score, c.created_at, c.price," +
+		" c.rating_avg, c.rating_count from c join listing d on d.product_id = c.product_id order by " + order
 }
 
 // next returns the position after the last row of a page.

@@ -184,7 +184,9 @@ func examineClock(ctx context.Context, what string, pool *pgxpool.Pool) diagnosi
 func examineOutbox(ctx context.Context, service string, pool *pgxpool.Pool) diagnosis {
 	what := "events of " + service
 	var waiting, old int64
-	err := pool.QueryRow(ctx, `select count(*), count(*) filter (where created_at < $1) from outbox where sent_at is null`, time.Now().Add(-backlogAge)).
+	err := pool.QueryRow(ctx,
+		`select count(*), count(*) filter (where created_at < $1) from outbox where sent_at is null`,
+		time.Now().Add(-backlogAge)).
 		Scan(&waiting, &old)
 	switch {
 	case err != nil:

@@ -72,13 +72,17 @@ func TestRowsBecomeProducts(t *testing.T) {
 		"options are named in the first row": {
 			rows: "tee,Tee,,Casa,,,true,Size,S,Colour,Red,T-S,1,10,,,active\n" +
 				"tee,,,,,,,,M,,Blue,T-M,2,11.5,,,\n",
-			products: []string{`Casa/tee "Tee" active [T-S BRL 10.00 1 Size=S Colour=Red] [T-M BRL 11.50 2 Size=M Colour=Blue]`},
+			products: []string{
+				`Casa/tee "Tee" active [T-S BRL 10.00 1 Size=S Colour=Red] [T-M BRL 11.50 2 Size=M Colour=Blue]`,
+			},
 		},
 		"rows with images alone": {
 			rows: "tee,Tee,,Casa,,,true,Size,S,,,T-S,1,10,https://i/2,2,active\n" +
 				"tee,,,,,,,,,,,,,,https://i/1,1,\n" +
 				"tee,,,,,,,,,,,,,,https://i/3,,\n",
-			products: []string{`Casa/tee "Tee" active [T-S BRL 10.00 1 Size=S] <https://i/1> <https://i/2> <https://i/3>`},
+			products: []string{
+				`Casa/tee "Tee" active [T-S BRL 10.00 1 Size=S] <https://i/1> <https://i/2> <https://i/3>`,
+			},
 		},
 		"an option of other values that is called Title": {
 			rows:     "cd,CD,,Casa,,,true,Title,Deluxe,,,CD-1,,10,,,active\n",
@@ -93,7 +97,10 @@ func TestRowsBecomeProducts(t *testing.T) {
 				"b,B,,Casa,,,true,,,,,B,,1,,,Draft\n" +
 				"c,C,,Casa,,,false,,,,,C,,1,,,archived\n" +
 				"d,D,,Casa,,,,,,,,D,,1,,,\n",
-			products: []string{`Casa/a "A" draft [A BRL 1.00]`, `Casa/b "B" draft [B BRL 1.00]`, `Casa/c "C" archived [C BRL 1.00]`, `Casa/d "D" active [D BRL 1.00]`},
+			products: []string{
+				`Casa/a "A" draft [A BRL 1.00]`, `Casa/b "B" draft [B BRL 1.00]`, `Casa/c "C" archived [C BRL 1.00]`,
+				`Casa/d "D" active [D BRL 1.00]`,
+			},
 		},
 		"the same handle of another vendor": {
 			rows:     "a,A,,Casa,,,,,,,,A,,1,,,\na,B,,Loja,,,,,,,,A,,2,,,\n",
@@ -141,16 +148,23 @@ func TestRowsBecomeProducts(t *testing.T) {
 			rejected: []string{"2: has 2 fields where the header has 17", "4: has 18 fields where the header has 17"},
 		},
 		"a first row without a title takes its product with it": {
-			rows:     "a,,,Casa,,,,,,,,A,,1,,,\na,,,Casa,,,,,,,,A2,,1,,,\n",
-			rejected: []string{"2: Title is empty in the first row of its product", "3: its product's first row, line 2, was refused"},
+			rows: "a,,,Casa,,,,,,,,A,,1,,,\na,,,Casa,,,,,,,,A2,,1,,,\n",
+			rejected: []string{
+				"2: Title is empty in the first row of its product",
+				"3: its product's first row, line 2, was refused",
+			},
 		},
 		"no handle, no vendor, an odd status": {
-			rows:     ",A,,Casa,,,,,,,,A,,1,,,\nb,B,,,,,,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,sold\n",
-			rejected: []string{"2: Handle is empty", "3: Vendor is empty", `4: Status "sold" is none of active, draft, archived`},
+			rows: ",A,,Casa,,,,,,,,A,,1,,,\nb,B,,,,,,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,sold\n",
+			rejected: []string{
+				"2: Handle is empty", "3: Vendor is empty", `4: Status "sold" is none of active, draft, archived`,
+			},
 		},
 		"Published as Shopify writes it, and otherwise": {
-			rows:     "a,A,,Casa,,,TRUE,,,,,A,,1,,,\nb,B,,Casa,,,False,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,\nd,D,,Casa,,,maybe,,,,,D,,1,,,\n",
-			products: []string{`Casa/a "A" active [A BRL 1.00]`, `Casa/b "B" draft [B BRL 1.00]`, `Casa/c "C" active [C BRL 1.00]`},
+			rows: "a,A,,Casa,,,TRUE,,,,,A,,1,,,\nb,B,,Casa,,,False,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,\nd,D,,Casa,,,maybe,,,,,D,,1,,,\n",
+			products: []string{
+				`Casa/a "A" active [A BRL 1.00]`, `Casa/b "B" draft [B BRL 1.00]`, `Casa/c "C" active [C BRL 1.00]`,
+			},
 			rejected: []string{`5: Published "maybe" is neither true nor false`},
 		},
 		"a row with nothing": {
@@ -171,7 +185,10 @@ func TestRowsBecomeProducts(t *testing.T) {
 		"quotes where none may be": {
 			rows:     "a,5\" pipe,,Casa,,,,,,,,A,,1,,,\nb,\"B\"x,,Casa,,,,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,\n",
 			products: []string{`Casa/c "C" active [C BRL 1.00]`},
-			rejected: []string{"2: not CSV: a quote stands in a field that does not begin with one", "3: not CSV: a closing quote is not followed by a comma"},
+			rejected: []string{
+				"2: not CSV: a quote stands in a field that does not begin with one",
+				"3: not CSV: a closing quote is not followed by a comma",
+			},
 		},
 		"SQL, HTML and other scripts are text": {
 			rows:     "a,'; drop table product; -- <script>,,Casa Ω,,,,,,,,Ж-1,,1,,,\n",

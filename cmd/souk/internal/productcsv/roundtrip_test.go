@@ -89,7 +89,8 @@ func drawProduct(t *rapid.T) *productv1.ImportedProduct {
 func TestWrittenProductsAreReadUnchanged(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		products := rapid.SliceOfNDistinct(rapid.Custom(drawProduct), 1, 4, func(p *productv1.ImportedProduct) string { return p.GetHandle() }).
+		products := rapid.SliceOfNDistinct(rapid.Custom(drawProduct), 1, 4,
+			func(p *productv1.ImportedProduct) string { return p.GetHandle() }).
 			Draw(t, "products")
 		var file bytes.Buffer
 		w, err := productcsv.NewWriter(&file)

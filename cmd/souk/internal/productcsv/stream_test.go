@@ -61,12 +61,18 @@ func TestMemoryStaysFlat(t *testing.T) {
 			require.Greater(t, products, 150_000)
 			require.Equal(t, 1, rejected)
 		}},
-		"one line": {begin: "a,", row: func(int) string { return strings.Repeat("x", 1<<16) }, check: func(t *testing.T, products, rejected int) {
+		"one line": {begin: "a,", row: func(int) string {
+			return strings.Repeat("x",
+				1<<16)
+		}, check: func(t *testing.T, products, rejected int) {
 			t.Helper()
 			require.Zero(t, products)
 			require.Equal(t, 1, rejected)
 		}},
-		"one quoted field": {begin: "a,\"", row: func(int) string { return strings.Repeat("x", 1<<16) }, check: func(t *testing.T, products, rejected int) {
+		"one quoted field": {begin: "a,\"", row: func(int) string {
+			return strings.Repeat("x",
+				1<<16)
+		}, check: func(t *testing.T, products, rejected int) {
 			t.Helper()
 			require.Zero(t, products)
 			require.Equal(t, 1, rejected)
