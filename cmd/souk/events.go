@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -47,7 +46,7 @@ func eventsTail(data *dataFlag) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&payload, "payload", false, "print the events' content too; it may hold personal data")
-	file.register(cmd)
+	file.register(cmd.Flags())
 	return cmd
 }
 
@@ -72,9 +71,7 @@ func eventsDead(data *dataFlag) *cobra.Command {
 		RunE:    list,
 	}
 	cmd.PersistentFlags().IntVar(&limit, "limit", 50, "at most so many, the newest")
-	cmd.PersistentFlags().
-		StringVar(&file.path, "config", os.Getenv("SOUK_CONFIG"),
-			"configuration file (YAML); SOUK_… variables override it")
+	file.register(cmd.PersistentFlags())
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "List dead letters, the newest first", Args: noArgs, RunE: list},
 		eventsDeadReplay(data, &file),
@@ -145,11 +142,10 @@ files were lost. Consumers skip what they have taken in before, so it is safe at
 			return s.ReplayEvents(cmd.Context(), cmd.OutOrStdout(), service, from)
 		},
 	}
-	cmd.Flags().
-		StringVar(&since, "since", "",
-			"how far back: a duration such as 24h, or a time (RFC 3339); default: all there is")
+	cmd.Flags().StringVar(&since, "since", "",
+		"how far back: a duration such as 24h, or a time (RFC 3339); default: all there is")
 	cmd.Flags().StringVar(&service, "service", "", "one service's events; default: all services'")
-	file.register(cmd)
+	file.register(cmd.Flags())
 	return cmd
 }
 

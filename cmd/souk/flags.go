@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"souk/cmd/souk/internal/api"
 	"souk/cmd/souk/internal/dev"
@@ -27,10 +28,9 @@ func (f *dataFlag) open(file *configFlag) (*operate.Souk, error) { return operat
 // configFlag is the flag --config, the path of a configuration file.
 type configFlag struct{ path string }
 
-func (f *configFlag) register(cmd *cobra.Command) {
-	cmd.Flags().
-		StringVar(&f.path, "config", os.Getenv("SOUK_CONFIG"),
-			"configuration file (YAML); SOUK_… variables override it")
+func (f *configFlag) register(flags *pflag.FlagSet) {
+	flags.StringVar(&f.path, "config", os.Getenv("SOUK_CONFIG"),
+		"configuration file (YAML); SOUK_… variables override it")
 }
 
 // apiFlags say which API a command calls, and with which token.
@@ -38,9 +38,8 @@ type apiFlags struct{ url, token string }
 
 func (f *apiFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.url, "url", os.Getenv("SOUK_URL"), "address of the API; default: the running souk dev's")
-	cmd.Flags().
-		StringVar(&f.token, "token", os.Getenv("SOUK_TOKEN"),
-			"bearer token; default: an operator's of the running souk dev")
+	cmd.Flags().StringVar(&f.token, "token", os.Getenv("SOUK_TOKEN"),
+		"bearer token; default: an operator's of the running souk dev")
 }
 
 // client returns a client of the API that the flags name. What the flags leave open comes from the running souk dev.

@@ -57,9 +57,8 @@ Start it on this machine with: souk dev --demo`,
 		SilenceUsage:  true,
 	}
 	data := &dataFlag{}
-	root.PersistentFlags().
-		StringVar(&data.dir, "data-dir", ".souk",
-			"where souk dev keeps its data; other commands find a running souk dev there")
+	root.PersistentFlags().StringVar(&data.dir, "data-dir", ".souk",
+		"where souk dev keeps its data; other commands find a running souk dev there")
 	root.AddCommand(devCommand(data), runCommand(), migrateCommand(data), importCommand(data), exportCommand(data),
 		tokenCommand(data), verifyCommand(data), sagaCommand(data), eventsCommand(data), searchCommand(data),
 		servicesCommand(data), doctorCommand(data))

@@ -44,7 +44,7 @@ Exit status: 0 when all holds, 1 when an invariant is broken or can't be checked
 	cmd.Flags().BoolVar(&o.JSON, "json", false, "print JSON")
 	cmd.Flags().DurationVar(&o.Settle, "settle", 2*time.Second,
 		"how long what differs between databases may take to become the same")
-	file.register(cmd)
+	file.register(cmd.Flags())
 	return cmd
 }
 
@@ -69,7 +69,7 @@ Services that talk over NATS are asked there; those of one process are seen thro
 		},
 	}
 	cmd.Flags().BoolVar(&methods, "methods", false, "show each method")
-	file.register(cmd)
+	file.register(cmd.Flags())
 	return cmd
 }
 
@@ -91,7 +91,7 @@ Exit status: 0 when all is well, 1 when something is wrong.`,
 		},
 	}
 	cmd.Flags().StringVar(&httpAddr, "http", "127.0.0.1:8080", "address on which souk dev is to listen")
-	file.register(cmd)
+	file.register(cmd.Flags())
 	return cmd
 }
 
@@ -118,7 +118,7 @@ how products are found.`,
 			return s.RebuildSearch(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
-	file.register(rebuild)
+	file.register(rebuild.Flags())
 	return group(cmd, rebuild)
 }
 
@@ -143,7 +143,7 @@ func migrateCommand(data *dataFlag) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&service, "service", "", "one service; default: all that have a database")
-	file.register(cmd)
+	file.register(cmd.Flags())
 	return cmd
 }
 

@@ -47,6 +47,6 @@ Services in different processes talk over NATS: set rpc.transport to nats there.
 	cmd.Flags().BoolVar(&migrate, "migrate", false, "bring the services' databases up to date first")
 	cmd.Flags().IntVar(&readyFD, "ready-fd", 0, "file descriptor on which to write the admin address once ready")
 	_ = cmd.Flags().MarkHidden("ready-fd") // the flag was just defined
-	file.register(cmd)
+	file.register(cmd.Flags())
 	return cmd
 }

@@ -55,7 +55,7 @@ func sagaList(data *dataFlag) *cobra.Command {
 	cmd.Flags().StringVar(&state, "state", "", "only these: "+strings.Join(sagaStates, ", "))
 	cmd.Flags().StringVar(&f.Type, "type", "", "only these, e.g. checkout or cancel")
 	cmd.Flags().IntVar(&f.Limit, "limit", 50, "at most so many")
-	file.register(cmd)
+	file.register(cmd.Flags())
 	return cmd
 }
 
@@ -74,7 +74,7 @@ func sagaShow(data *dataFlag) *cobra.Command {
 			return s.ShowSaga(cmd.Context(), cmd.OutOrStdout(), args[0])
 		},
 	}
-	file.register(cmd)
+	file.register(cmd.Flags())
 	return cmd
 }
 
@@ -95,6 +95,6 @@ parked for; souk saga show tells. A saga that still can't go on is parked again.
 			return s.ResumeSaga(cmd.Context(), cmd.OutOrStdout(), args[0])
 		},
 	}
-	file.register(cmd)
+	file.register(cmd.Flags())
 	return cmd
 }

@@ -300,9 +300,8 @@ func (c *Cache[T]) store(ctx context.Context, full, lease string, foreign bool, 
 		return true
 	}
 	if body == nil {
-		_ = releaseScript.Exec(ctx, c.client, []string{full}, []string{lease}).
-			Error()
-			// ignored: the lease expires anyway
+		_ = releaseScript.Exec(ctx, c.client, []string{full}, []string{lease}).Error()
+		// ignored: the lease expires anyway
 		return true
 	}
 	ttl -= time.Duration(rand.Int64N(int64(ttl)/10 + 1)) //nolint:gosec // jitter

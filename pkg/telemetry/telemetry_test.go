@@ -42,9 +42,8 @@ func TestSpansOfTwoServicesFormOneTrace(t *testing.T) {
 		attribute.String("http.request.method", "POST"))
 	carrier := propagation.MapCarrier{}
 	telemetry.Propagator().Inject(ctx, carrier)
-	_, inner := order.Tracer("order").
-		Start(telemetry.Propagator().Extract(context.Background(), carrier), "Checkout",
-			trace.WithSpanKind(trace.SpanKindServer))
+	_, inner := order.Tracer("order").Start(telemetry.Propagator().Extract(context.Background(), carrier), "Checkout",
+		trace.WithSpanKind(trace.SpanKindServer))
 	telemetry.End(inner, errs.New(errs.OutOfStock, "sold out"))
 	telemetry.End(outer, nil)
 

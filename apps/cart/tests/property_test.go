@@ -72,8 +72,7 @@ func TestConcurrentCallsAreLinearizable(t *testing.T) {
 			return &op{
 				kind: rapid.SampledFrom([]string{
 					"add", "add", "set", "remove", "clear", "ordered", "merge", "write back", "get",
-				}).
-					Draw(rt, "kind"),
+				}).Draw(rt, "kind"),
 				owner:   rapid.SampledFrom([]string{user, guest}).Draw(rt, "owner"),
 				variant: rapid.SampledFrom(variants).Draw(rt, "variant"),
 				n:       rapid.SampledFrom([]int64{1, 2, 3, 5000, 9999}).Draw(rt, "n"),

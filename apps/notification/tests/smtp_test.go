@@ -329,8 +329,7 @@ func TestMailsAreSentEncrypted(t *testing.T) {
 			ln, err := net.Listen("tcp", "127.0.0.1:0")
 			require.NoError(t, err)
 			post := &repository.SMTP{
-				Addr: ln.Addr().
-					String(),
+				Addr:   ln.Addr().String(),
 				TLS:    mode,
 				From:   "shop@souk.example",
 				Config: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12},

@@ -88,10 +88,9 @@ func (r *Sessions) Get(ctx context.Context, digest string) (domain.Session, erro
 		return domain.Session{}, fmt.Errorf("a session in Redis cannot be read: %w", err)
 	}
 	return domain.Session{
-		UserID: rec.User,
-		Roles:  rec.Roles,
-		Created: time.UnixMilli(rec.Created).
-			UTC(),
+		UserID:  rec.User,
+		Roles:   rec.Roles,
+		Created: time.UnixMilli(rec.Created).UTC(),
 		Expires: time.UnixMilli(rec.Expires).UTC(),
 		Seen:    time.UnixMilli(rec.Seen).UTC(),
 	}, nil

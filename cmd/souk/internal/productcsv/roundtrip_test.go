@@ -45,13 +45,12 @@ func drawMoney(t *rapid.T) *moneyv1.Money {
 
 func drawProduct(t *rapid.T) *productv1.ImportedProduct {
 	p := &productv1.ImportedProduct{
-		Shop:        word().Draw(t, "shop"),
-		Handle:      word().Draw(t, "handle"),
-		Title:       text(false).Draw(t, "title"),
-		Description: text(false).Draw(t, "description"),
-		Status:      rapid.SampledFrom([]string{"active", "draft", "archived"}).Draw(t, "status"),
-		Tags: rapid.SliceOfN(word(), 0, 3).
-			Draw(t, "tags"),
+		Shop:         word().Draw(t, "shop"),
+		Handle:       word().Draw(t, "handle"),
+		Title:        text(false).Draw(t, "title"),
+		Description:  text(false).Draw(t, "description"),
+		Status:       rapid.SampledFrom([]string{"active", "draft", "archived"}).Draw(t, "status"),
+		Tags:         rapid.SliceOfN(word(), 0, 3).Draw(t, "tags"),
 		CategoryPath: rapid.SliceOfN(word(), 0, 3).Draw(t, "category"),
 	}
 	names := rapid.SliceOfNDistinct(word(), 0, 3, rapid.ID[string]).Draw(t, "options")
