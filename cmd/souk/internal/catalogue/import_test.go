@@ -250,6 +250,18 @@ func TestGoodRowsAreKeptAndBadOnesListed(t *testing.T) {
 	require.Len(t, f.products, 2)
 }
 
+func TestRejectedRowsHoldNoFormula(t *testing.T) {
+	t.Parallel()
+	f := newFakeAPI(t, "casa")
+	path := csvFile(t, "a,=1+1,Casa,'=A,free\nb,A,Casa,@B\n")
+	_, err := f.importFile(t, path)
+	require.ErrorContains(t, err, "2 rows were rejected")
+	require.Equal(t, [][]string{
+		{"2", `Variant Price "free" is not an amount of BRL`, "a", "'=1+1", "Casa", "'=A", "free"},
+		{"3", "has 4 fields where the header has 5", "b", "A", "Casa", "'@B"},
+	}, rejectedRows(t, path))
+}
+
 func TestInvalidFileImportsNothing(t *testing.T) {
 	t.Parallel()
 	f := newFakeAPI(t, "casa")

@@ -47,7 +47,7 @@ func (f *rejectFile) write(rows []productcsv.Rejection) error {
 			return fmt.Errorf("rejected rows can't be written: %w", err)
 		}
 		f.file, f.csv = file, csv.NewWriter(file)
-		if err := f.csv.Write(append([]string{"Line", "Reason"}, f.header...)); err != nil {
+		if err := f.record("Line", "Reason", f.header); err != nil {
 			return err
 		}
 	}
@@ -62,12 +62,20 @@ func (f *rejectFile) write(rows []productcsv.Rejection) error {
 func (f *rejectFile) flush(n int) error {
 	slices.SortStableFunc(f.held, func(a, b productcsv.Rejection) int { return cmp.Compare(a.Line, b.Line) })
 	for _, r := range f.held[:n] {
-		if err := f.csv.Write(append([]string{strconv.Itoa(r.Line), r.Reason}, r.Fields...)); err != nil {
+		if err := f.record(strconv.Itoa(r.Line), r.Reason, r.Fields); err != nil {
 			return err
 		}
 	}
 	f.held = slices.Delete(f.held, 0, n)
 	return nil
+}
+
+func (f *rejectFile) record(line, reason string, fields []string) error {
+	record := []string{line, reason}
+	for _, cell := range fields {
+		record = append(record, productcsv.Guard(cell))
+	}
+	return f.csv.Write(record)
 }
 
 func (f *rejectFile) close() error {

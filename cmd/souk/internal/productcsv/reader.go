@@ -29,7 +29,8 @@ const (
 type Row struct {
 	// Line is the number of the row's first line; the header is line 1.
 	Line int
-	// Fields are the row's columns. A malformed row may have more or fewer than the header.
+	// Fields are the row's columns, without the apostrophes of [Guard]. A malformed row may have more or fewer than the
+	// header.
 	Fields []string
 
 	size int
@@ -100,7 +101,8 @@ func NewReader(r io.Reader, currency string) (*Reader, error) {
 	header := first.fields
 	rd := &Reader{records: split, header: header, column: map[string]int{}, currency: currency, count: count}
 	for i, name := range header {
-		key := strings.ToLower(strings.TrimSpace(name))
+		header[i] = unguard(name)
+		key := strings.ToLower(strings.TrimSpace(header[i]))
 		if _, twice := rd.column[key]; twice && key != "" {
 			return nil, errs.New(errs.Invalid, "the header has the column %q twice", name)
 		}
@@ -138,6 +140,9 @@ func (r *Reader) read() (*Row, *Rejection, error) {
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the file: %w", err)
+	}
+	for i, cell := range rec.fields {
+		rec.fields[i] = unguard(cell)
 	}
 	row := Row{Line: rec.line, Fields: rec.fields, size: rec.size}
 	if rec.bad == "" {

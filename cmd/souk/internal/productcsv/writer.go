@@ -23,7 +23,7 @@ func NewWriter(w io.Writer) (*Writer, error) {
 	return &Writer{csv: c}, nil
 }
 
-// Write writes one product. Row n holds the product's nth variant and nth image.
+// Write writes one product, each cell as [Guard] returns it. Row n holds the product's nth variant and nth image.
 func (w *Writer) Write(p *productv1.ImportedProduct) error {
 	names := optionNamesOf(p)
 	for i := range max(len(p.GetVariants()), len(p.GetImages())) {
@@ -54,7 +54,7 @@ func (w *Writer) Write(p *productv1.ImportedProduct) error {
 		}
 		record := make([]string, len(written))
 		for j, c := range written {
-			record[j] = row[c]
+			record[j] = Guard(row[c])
 		}
 		if err := w.csv.Write(record); err != nil {
 			return err

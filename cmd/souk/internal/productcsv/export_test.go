@@ -1,0 +1,4 @@
+package productcsv
+
+// Unguard is unguard, for tests.
+var Unguard = unguard
