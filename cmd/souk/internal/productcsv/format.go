@@ -5,7 +5,8 @@
 // grow with the file's size.
 package productcsv
 
-// The columns of the format that souk reads and writes, by their Shopify names.
+// The columns of the format, by the names that Shopify gave them first. The Writer writes these names, and the Reader
+// also knows the present ones.
 const (
 	colHandle    = "Handle"
 	colTitle     = "Title"
@@ -30,7 +31,19 @@ var optionColumns = [3][2]string{
 	{"Option1 Name", "Option1 Value"}, {"Option2 Name", "Option2 Value"}, {"Option3 Name", "Option3 Value"},
 }
 
-// required are the columns that every product CSV must have.
+// presentNames are the names that Shopify's files have today, where more than the case differs.
+var presentNames = map[string]string{
+	colHandle:    "URL handle",
+	colBody:      "Description",
+	colPublished: "Published on online store",
+	colSKU:       "SKU",
+	colQty:       "Inventory quantity",
+	colPrice:     "Price",
+	colCompareAt: "Compare-at price",
+	colImage:     "Product image URL",
+}
+
+// required are the columns that every product CSV must have. A file that is read into one shop needs no Vendor.
 var required = []string{colHandle, colTitle, colVendor, colPrice}
 
 // written is the header that Writer writes.

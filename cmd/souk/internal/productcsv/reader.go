@@ -55,8 +55,9 @@ type Product struct {
 type Reader struct {
 	records  *records
 	header   []string
-	column   map[string]int
+	column   map[string]int // by the column's name in format.go, in lower case
 	currency string
+	oneShop  bool
 	count    *counter
 
 	group   []*Row // the rows of the product that is being read
@@ -76,9 +77,16 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Option changes how a Reader reads.
+type Option func(*Reader)
+
+// OneShop makes a Reader take all products as those of one shop, whatever the Vendor says. The products have no
+// Vendor then.
+func OneShop() Option { return func(r *Reader) { r.oneShop = true } }
+
 // NewReader reads the header and returns a Reader. Prices are in currency unless a row has a Currency.
 // Errors: invalid (the file is not a product CSV, or the currency is unknown).
-func NewReader(r io.Reader, currency string) (*Reader, error) {
+func NewReader(r io.Reader, currency string, options ...Option) (*Reader, error) {
 	if _, err := money.ParseCurrency(currency); err != nil {
 		return nil, err
 	}
@@ -100,17 +108,26 @@ func NewReader(r io.Reader, currency string) (*Reader, error) {
 	}
 	header := first.fields
 	rd := &Reader{records: split, header: header, column: map[string]int{}, currency: currency, count: count}
+	for _, o := range options {
+		o(rd)
+	}
 	for i, name := range header {
 		header[i] = unguard(name)
-		key := strings.ToLower(strings.TrimSpace(header[i]))
+		key := columnKey(header[i])
 		if _, twice := rd.column[key]; twice && key != "" {
 			return nil, errs.New(errs.Invalid, "the header has the column %q twice", name)
 		}
 		rd.column[key] = i
 	}
+	for name, present := range presentNames {
+		i, ok := rd.column[columnKey(present)]
+		if _, first := rd.column[columnKey(name)]; ok && !first {
+			rd.column[columnKey(name)] = i
+		}
+	}
 	var missing []string
 	for _, name := range required {
-		if _, ok := rd.column[strings.ToLower(name)]; !ok {
+		if _, ok := rd.column[columnKey(name)]; !ok && (name != colVendor || !rd.oneShop) {
 			missing = append(missing, name)
 		}
 	}
@@ -120,6 +137,8 @@ func NewReader(r io.Reader, currency string) (*Reader, error) {
 	}
 	return rd, nil
 }
+
+func columnKey(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
 
 // Header returns the file's header.
 func (r *Reader) Header() []string { return r.header }
@@ -172,11 +191,27 @@ func (r *Reader) malformed(fields []string) string {
 }
 
 func (r *Reader) get(row *Row, column string) string {
-	i, ok := r.column[strings.ToLower(column)]
+	i, ok := r.column[columnKey(column)]
 	if !ok {
 		return ""
 	}
 	return row.Fields[i]
+}
+
+// label returns a column's name as the file spells it.
+func (r *Reader) label(column string) string {
+	if i, ok := r.column[columnKey(column)]; ok {
+		return strings.TrimSpace(r.header[i])
+	}
+	return column
+}
+
+// vendor returns the vendor that a row names, or "" if the file is read into one shop.
+func (r *Reader) vendor(row *Row) string {
+	if r.oneShop {
+		return ""
+	}
+	return r.trimmed(row, colVendor)
 }
 
 func (r *Reader) trimmed(row *Row, column string) string {
@@ -198,7 +233,7 @@ func (r *Reader) Next() (*Product, []Rejection, error) {
 		}
 		r.group, r.size = append(r.group, first), first.size
 	}
-	handle, vendor := r.trimmed(r.group[0], colHandle), r.trimmed(r.group[0], colVendor)
+	handle, vendor := r.trimmed(r.group[0], colHandle), r.vendor(r.group[0])
 	for {
 		if len(refused) == maxRefused {
 			return nil, refused, nil
@@ -212,7 +247,7 @@ func (r *Reader) Next() (*Product, []Rejection, error) {
 			r.nextErr = err
 			break
 		}
-		v := r.trimmed(row, colVendor)
+		v := r.vendor(row)
 		if r.trimmed(row, colHandle) != handle || v != "" && v != vendor {
 			r.next = row
 			break
@@ -279,7 +314,7 @@ func (r *Reader) product(handle, vendor string, rows []*Row) (*Product, []Reject
 				v.Sku = generatedSKU(handle, len(p.GetVariants()))
 			}
 			if line, twice := seen[v.GetSku()]; twice {
-				reason = fmt.Sprintf("Variant SKU %q stands in line %d too", v.GetSku(), line)
+				reason = fmt.Sprintf("%s %q stands in line %d too", r.label(colSKU), v.GetSku(), line)
 			} else if len(p.GetVariants()) == maxVariants {
 				reason = fmt.Sprintf("its product has more than %d variants", maxVariants)
 			}
@@ -313,33 +348,33 @@ type positioned struct {
 func (r *Reader) headReason(row *Row, handle, vendor string) string {
 	switch {
 	case handle == "":
-		return "Handle is empty"
-	case vendor == "":
-		return "Vendor is empty"
+		return r.label(colHandle) + " is empty"
+	case vendor == "" && !r.oneShop:
+		return r.label(colVendor) + " is empty"
 	case r.trimmed(row, colTitle) == "":
 		return "Title is empty in the first row of its product"
 	}
 	switch s := strings.ToLower(r.trimmed(row, colStatus)); s {
-	case "", "active", "draft", "archived":
+	case "", "active", "draft", "archived", "unlisted":
 	default:
-		return fmt.Sprintf("Status %q is none of active, draft, archived", s)
+		return fmt.Sprintf("Status %q is none of active, draft, archived, unlisted", s)
 	}
 	switch s := strings.ToLower(r.trimmed(row, colPublished)); s {
 	case "", "true", "false":
 	default:
-		return fmt.Sprintf("Published %q is neither true nor false", s)
+		return fmt.Sprintf("%s %q is neither true nor false", r.label(colPublished), s)
 	}
 	return ""
 }
 
 // status returns the product's status: that of Status, or active if it is empty. An active product with Published
-// false is a draft.
+// false is a draft. So is an unlisted one: souk has no products that only a link shows.
 func (r *Reader) status(row *Row) string {
 	s := strings.ToLower(r.trimmed(row, colStatus))
 	if s == "" {
 		s = "active"
 	}
-	if s == "active" && strings.EqualFold(r.trimmed(row, colPublished), "false") {
+	if s == "active" && strings.EqualFold(r.trimmed(row, colPublished), "false") || s == "unlisted" {
 		s = "draft"
 	}
 	return s
@@ -366,36 +401,39 @@ func (r *Reader) variant(row *Row, names [3]string) (*productv1.VariantInput, st
 		v.Options[names[i]] = value
 	}
 	currency := firstOf(strings.ToUpper(r.trimmed(row, colCurrency)), r.currency)
-	price, reason := parsePrice(colPrice, r.trimmed(row, colPrice), currency)
+	price, reason := parsePrice(r.label(colPrice), r.trimmed(row, colPrice), currency)
 	if reason != "" {
 		return nil, reason
 	}
 	v.Price = price
-	if s := r.trimmed(row, colCompareAt); s != "" {
-		if v.CompareAtPrice, reason = parsePrice(colCompareAt, s, currency); reason != "" {
+	if s := r.trimmed(row, colCompareAt); !isZero(s) {
+		if v.CompareAtPrice, reason = parsePrice(r.label(colCompareAt), s, currency); reason != "" {
 			return nil, reason
 		}
 	}
 	if s := r.trimmed(row, colQty); s != "" {
 		n, err := strconv.ParseInt(s, 10, 64)
 		if err != nil || n < 0 || n > 1_000_000_000 {
-			return nil, fmt.Sprintf("%s %q is not a whole number from 0 to 1000000000", colQty, shorten(s))
+			return nil, fmt.Sprintf("%s %q is not a whole number from 0 to 1000000000", r.label(colQty), shorten(s))
 		}
 		v.OnHand = &n
 	}
 	return v, ""
 }
 
-func parsePrice(column, s, currency string) (*moneyv1.Money, string) {
+// isZero reports whether a cell says that there is no amount: it is empty or, as many shops write it, zero.
+func isZero(s string) bool { return strings.Trim(s, "0.,") == "" }
+
+func parsePrice(label, s, currency string) (*moneyv1.Money, string) {
 	if s == "" {
-		return nil, column + " is empty"
+		return nil, label + " is empty"
 	}
 	m, err := money.ParseLoose(s, currency)
 	if err != nil {
-		return nil, fmt.Sprintf("%s %q is not an amount of %s", column, shorten(s), currency)
+		return nil, fmt.Sprintf("%s %q is not an amount of %s", label, shorten(s), currency)
 	}
 	if m.Minor() <= 0 {
-		return nil, fmt.Sprintf("%s %q is not more than zero", column, shorten(s))
+		return nil, fmt.Sprintf("%s %q is not more than zero", label, shorten(s))
 	}
 	return m.ToProto(), ""
 }

@@ -157,7 +157,7 @@ func TestRowsBecomeProducts(t *testing.T) {
 		"no handle, no vendor, an odd status": {
 			rows: ",A,,Casa,,,,,,,,A,,1,,,\nb,B,,,,,,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,sold\n",
 			rejected: []string{
-				"2: Handle is empty", "3: Vendor is empty", `4: Status "sold" is none of active, draft, archived`,
+				"2: Handle is empty", "3: Vendor is empty", `4: Status "sold" is none of active, draft, archived, unlisted`,
 			},
 		},
 		"Published as Shopify writes it, and otherwise": {
@@ -233,14 +233,14 @@ func TestRowsCurrencyOverridesTheDefault(t *testing.T) {
 	t.Parallel()
 	const head = "Handle,Title,Vendor,Variant Price,Variant Compare At Price,Currency\n"
 	products, rejected := readAll(t,
-		head+"a,A,V,1000,1200,jpy\nb,B,V,1.5,,EUR\nc,C,V,1.5,,JPY\nd,D,V,1,,XXQ\ne,E,V,2,0,\n")
+		head+"a,A,V,1000,1200,jpy\nb,B,V,1.5,,EUR\nc,C,V,1.5,,JPY\nd,D,V,1,,XXQ\ne,E,V,2,-1,\n")
 	require.Len(t, products, 2)
 	require.Equal(t, `V/a "A" active [a JPY 1000]`, brief(products[0]))
 	require.Equal(t, "1200", products[0].GetVariants()[0].GetCompareAtPrice().GetAmount())
 	require.Equal(t, `V/b "B" active [b EUR 1.50]`, brief(products[1]))
 	require.Equal(t, []string{
 		`4: Variant Price "1.5" is not an amount of JPY`, `5: Variant Price "1" is not an amount of XXQ`,
-		`6: Variant Compare At Price "0" is not more than zero`,
+		`6: Variant Compare At Price "-1" is not more than zero`,
 	}, rejected)
 }
 
@@ -250,6 +250,69 @@ func TestColumnsMayBeNamedLooselyAndUnknown(t *testing.T) {
 	require.Empty(t, rejected)
 	require.Len(t, products, 1)
 	require.Equal(t, `V/h "T" active [h BRL 3.00]`, brief(products[0]))
+}
+
+func TestCompareAtOfZeroIsUnset(t *testing.T) {
+	t.Parallel()
+	const head = "Handle,Title,Vendor,Variant Price,Variant Compare At Price,Currency\n"
+	products, rejected := readAll(
+		t,
+		head+"a,A,V,1,0,\nb,B,V,1,0.00,\nc,C,V,1,0.0000,\nd,D,V,1,0,JPY\ne,E,V,1,0.00,JPY\n",
+	)
+	require.Empty(t, rejected)
+	require.Len(t, products, 5)
+	for _, p := range products {
+		require.Nil(t, p.GetVariants()[0].GetCompareAtPrice(), p.GetHandle())
+	}
+}
+
+func TestPresentHeaderOfShopifyIsRead(t *testing.T) {
+	t.Parallel()
+	const head = "Title,URL handle,Description,Vendor,Product category,Type,Tags,Published on online store,Status,SKU,Barcode," +
+		"Option1 name,Option1 value,Price,Compare-at price,Inventory quantity,Product image URL,Image position,Image alt text\n"
+	products, rejected := readAll(t, head+
+		"Tee,tee,<p>Soft</p>,Casa,Apparel > Shirts,,\"new, red\",TRUE,Active,T-S,,Size,S,10.00,12.00,3,https://i/1,1,front\n"+
+		",tee,,,,,,,,T-M,,,M,11.00,,4,,,\n"+
+		"Mug,mug,,Casa,,,,TRUE,Unlisted,M,,,,free,,,,,\n"+
+		"Mug,mug2,,Casa,,,,TRUE,Unlisted,M,,,,5,,,,,\n")
+	require.Equal(t, []string{`4: Price "free" is not an amount of BRL`}, rejected)
+	require.Len(t, products, 2)
+	require.Equal(
+		t,
+		`Casa/tee "Tee" active [T-S BRL 10.00 3 Size=S] [T-M BRL 11.00 4 Size=M] <https://i/1>`,
+		brief(products[0]),
+	)
+	require.Equal(t, "<p>Soft</p>", products[0].GetDescription())
+	require.Equal(t, []string{"Apparel", "Shirts"}, products[0].GetCategoryPath())
+	require.Equal(t, []string{"new", "red"}, products[0].GetTags())
+	require.Equal(t, "12.00", products[0].GetVariants()[0].GetCompareAtPrice().GetAmount())
+	require.Equal(t, "front", products[0].GetImages()[0].GetAlt())
+	require.Equal(t, "draft", products[1].GetStatus())
+}
+
+// A file of the first format may have further columns with the names of today.
+func TestFirstNamesOfColumnsComeBeforePresentOnes(t *testing.T) {
+	t.Parallel()
+	products, rejected := readAll(t, "Price,Handle,Title,Vendor,Variant Price,SKU\n9,a,A,V,1,x\n")
+	require.Empty(t, rejected)
+	require.Equal(t, `V/a "A" active [x BRL 1.00]`, brief(products[0]))
+}
+
+func TestFileForOneShopNeedsNoVendor(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{
+		"Handle,Title,Variant Price,Variant SKU\na,A,1,A1\na,,2,A2\nb,B,1,B1\n",
+		"Handle,Title,Variant Price,Variant SKU,Vendor\na,A,1,A1,Nike\na,,2,A2,Adidas\nb,B,1,B1,\n",
+	} {
+		r, err := productcsv.NewReader(strings.NewReader(file), "BRL", productcsv.OneShop())
+		require.NoError(t, err)
+		for _, want := range []string{`/a "A" active [A1 BRL 1.00] [A2 BRL 2.00]`, `/b "B" active [B1 BRL 1.00]`} {
+			p, refused, err := r.Next()
+			require.NoError(t, err)
+			require.Empty(t, refused)
+			require.Equal(t, want, brief(p))
+		}
+	}
 }
 
 func TestOtherFilesAreRefused(t *testing.T) {
