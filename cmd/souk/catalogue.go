@@ -22,7 +22,8 @@ func importCommand(data *dataFlag) *cobra.Command {
 		Short: "Import products from Shopify's product CSV, over the running API",
 		Long: `Import products from Shopify's product CSV, over the running API.
 
-Vendor is the shop. A product is known by its Vendor and Handle, so a second run changes nothing. The rows of a
+The header is that of Shopify's files of today, or the first one (Handle, Variant SKU, …). Vendor is the shop, unless
+--shop names one. A product is known by its shop and Handle, so a second run changes nothing. The rows of a
 product must stand together, as Shopify writes them: those at a second place of the file are rejected, or taken as
 another version of the product and counted once more. Bad rows go with line number and reason to FILE.rejected.csv, in
 the order of the file, good ones are kept. Prices are in --currency, unless the file has a column Currency.
@@ -32,7 +33,7 @@ An import that is interrupted, or whose server goes away, says what it did so fa
 Exit status: 0 when all rows were taken, 1 when any was rejected or the import broke off, 2 when the file can't be read
 as such a CSV (nothing is imported then).`,
 		Example: `  souk import products catalogue.csv --create-shops
-  souk import products catalogue.csv --url https://shop.example --token "$TOKEN"`,
+  souk import products catalogue.csv --shop casa-cerrado --url https://shop.example --token "$TOKEN"`,
 		Args: oneArg("the CSV file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := money.ParseCurrency(o.Currency); err != nil {
@@ -46,8 +47,11 @@ as such a CSV (nothing is imported then).`,
 			return catalogue.Import(cmd.Context(), client, cmd.OutOrStdout(), o)
 		},
 	}
+	products.Flags().
+		StringVar(&o.Shop, "shop", "", "handle of the shop that all products go to, whatever their Vendor says")
 	products.Flags().BoolVar(&o.CreateShops, "create-shops", false, "create the shops that are missing")
 	products.Flags().StringVar(&o.Currency, "currency", "BRL", "ISO 4217 code of the prices")
+	products.MarkFlagsMutuallyExclusive("shop", "create-shops")
 	target.register(products)
 	return group(cmd, products)
 }

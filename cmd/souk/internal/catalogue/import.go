@@ -40,6 +40,8 @@ type ImportOptions struct {
 	Path string
 	// Currency is the ISO 4217 code of prices without one.
 	Currency string
+	// Shop is the handle or ID of the shop that all products go to. Empty: the Vendor of each product is its shop.
+	Shop string
 	// CreateShops creates the shops that are missing.
 	CreateShops bool
 	// Progress shows a bar if it is a terminal.
@@ -48,10 +50,10 @@ type ImportOptions struct {
 
 // Import imports products over the API and prints a summary to out. It fails if a row was rejected.
 //
-// Errors: [FileError], unavailable (the import broke off), and those of the API.
+// Errors: [FileError], not_found (there is no o.Shop), unavailable (the import broke off), and those of the API.
 func Import(ctx context.Context, client *api.Client, out io.Writer, o ImportOptions) error {
 	im := &importer{
-		client: client, createShops: o.CreateShops, currency: o.Currency, path: o.Path,
+		client: client, oneShop: o.Shop, createShops: o.CreateShops, currency: o.Currency, path: o.Path,
 		shops: map[string]*shopLookup{}, out: out, progress: newProgress(o.Progress),
 	}
 	return im.run(ctx)
@@ -59,6 +61,7 @@ func Import(ctx context.Context, client *api.Client, out io.Writer, o ImportOpti
 
 type importer struct {
 	client      *api.Client
+	oneShop     string // the shop of all products; "": the Vendor is the shop
 	createShops bool
 	currency    string
 	path        string
@@ -85,9 +88,23 @@ func (im *importer) run(ctx context.Context) error {
 		return &FileError{fmt.Errorf("%s can't be read: %w", im.path, errors.Unwrap(err))}
 	}
 	defer func() { _ = file.Close() }() // the file is only read
-	reader, err := productcsv.NewReader(file, im.currency)
+	var options []productcsv.Option
+	if im.oneShop != "" {
+		options = append(options, productcsv.OneShop())
+	}
+	reader, err := productcsv.NewReader(file, im.currency, options...)
 	if err != nil {
 		return &FileError{fmt.Errorf("%s: %s", im.path, errs.From(err).Message)}
+	}
+	if im.oneShop != "" {
+		shop, err := im.getShop(ctx, im.oneShop)
+		if errs.Is(err, errs.NotFound) {
+			return errs.New(errs.NotFound, "there is no shop %q", im.oneShop)
+		}
+		if err != nil {
+			return err
+		}
+		im.oneShop = shop.GetHandle()
 	}
 	if info, err := file.Stat(); err == nil {
 		im.progress.total = info.Size()
@@ -249,8 +266,11 @@ func vendorsFault(err error) bool {
 	return false
 }
 
-// shop returns the handle of a vendor's shop. It looks each vendor up once.
+// shop returns the handle of a vendor's shop, or that of the shop of all products. It looks each vendor up once.
 func (im *importer) shop(ctx context.Context, vendor string) (string, error) {
+	if im.oneShop != "" {
+		return im.oneShop, nil
+	}
 	im.mu.Lock()
 	l := im.shops[vendor]
 	if l == nil {

@@ -306,6 +306,21 @@ func TestShopsAreCreatedOnceAndOnlyWhenAsked(t *testing.T) {
 	require.NoFileExists(t, rejectedPath(path))
 }
 
+func TestAllProductsGoToOneShopWhateverTheVendor(t *testing.T) {
+	t.Parallel()
+	f := newFakeAPI(t, "casa")
+	path := csvFile(t, "a,A,Nike,A,1\na,,Adidas,A2,1\nb,B,,B,2\n")
+	intoShop := func(shop string) func(*ImportOptions) { return func(o *ImportOptions) { o.Shop = shop } }
+	out, err := f.importFile(t, path, intoShop("casa"))
+	require.NoError(t, err)
+	require.Equal(t, "imported 2 products (3 variants), updated 0, unchanged 0, rejected 0\n", out)
+	require.ElementsMatch(t, []string{"casa/a", "casa/b"}, f.order)
+
+	_, err = f.importFile(t, path, intoShop("nowhere"))
+	require.Equal(t, `there is no shop "nowhere"`, explain.Error(err))
+	require.NoFileExists(t, rejectedPath(path))
+}
+
 func TestUnavailableIsRetried(t *testing.T) {
 	t.Parallel()
 	f := newFakeAPI(t, "casa")
