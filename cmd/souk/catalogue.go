@@ -23,7 +23,8 @@ func importCommand(data *dataFlag) *cobra.Command {
 		Long: `Import products from Shopify's product CSV, over the running API.
 
 The header is that of Shopify's files of today, or the first one (Handle, Variant SKU, …). Vendor is the shop, unless
---shop names one. A product is known by its shop and Handle, so a second run changes nothing. The rows of a
+--shop names one. The file may be UTF-8, UTF-16 or Windows-1252, and its fields may be separated by commas, semicolons,
+tabs or vertical bars. A product is known by its shop and Handle, so a second run changes nothing. The rows of a
 product must stand together, as Shopify writes them: those at a second place of the file are rejected, or taken as
 another version of the product and counted once more. Bad rows go with line number and reason to FILE.rejected.csv, in
 the order of the file, good ones are kept. Prices are in --currency, unless the file has a column Currency.

@@ -110,7 +110,7 @@ func (im *importer) run(ctx context.Context) error {
 		im.progress.total = info.Size()
 	}
 	im.products = map[string]int{}
-	im.rejects = &rejectFile{path: rejectedPath(im.path), header: reader.Header()}
+	im.rejects = &rejectFile{path: rejectedPath(im.path), header: reader.Header(), separator: reader.Separator()}
 	err = im.stream(ctx, reader)
 	im.progress.clear()
 	if err != nil {
@@ -118,6 +118,9 @@ func (im *importer) run(ctx context.Context) error {
 	}
 	if err := errors.Join(err, im.rejects.close()); err != nil {
 		return err
+	}
+	for _, note := range reader.Notes() {
+		fmt.Fprintf(im.out, "note: %s\n", note)
 	}
 	im.summarize("")
 	if im.rejected > 0 {

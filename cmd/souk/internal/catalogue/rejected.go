@@ -32,9 +32,11 @@ func rejectedPath(path string) string {
 type rejectFile struct {
 	path   string
 	header []string
-	held   []productcsv.Rejection
-	file   *os.File
-	csv    *csv.Writer
+	// separator is that of the imported file: prices with a decimal comma need it when the file is imported again.
+	separator rune
+	held      []productcsv.Rejection
+	file      *os.File
+	csv       *csv.Writer
 }
 
 func (f *rejectFile) write(rows []productcsv.Rejection) error {
@@ -47,6 +49,7 @@ func (f *rejectFile) write(rows []productcsv.Rejection) error {
 			return fmt.Errorf("rejected rows can't be written: %w", err)
 		}
 		f.file, f.csv = file, csv.NewWriter(file)
+		f.csv.Comma = f.separator
 		if err := f.record("Line", "Reason", f.header); err != nil {
 			return err
 		}

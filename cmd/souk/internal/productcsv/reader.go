@@ -1,8 +1,6 @@
 package productcsv
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +11,6 @@ import (
 
 	moneyv1 "souk/gen/go/souk/money/v1"
 	productv1 "souk/gen/go/souk/product/v1"
-	"souk/pkg/errs"
 	"souk/pkg/money"
 )
 
@@ -59,89 +56,13 @@ type Reader struct {
 	currency string
 	oneShop  bool
 	count    *counter
+	encoding string
 
 	group   []*Row // the rows of the product that is being read
 	size    int    // the size of group in bytes
 	next    *Row   // read ahead
 	nextErr error
 }
-
-type counter struct {
-	r io.Reader
-	n int64
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
-}
-
-// Option changes how a Reader reads.
-type Option func(*Reader)
-
-// OneShop makes a Reader take all products as those of one shop, whatever the Vendor says. The products have no
-// Vendor then.
-func OneShop() Option { return func(r *Reader) { r.oneShop = true } }
-
-// NewReader reads the header and returns a Reader. Prices are in currency unless a row has a Currency.
-// Errors: invalid (the file is not a product CSV, or the currency is unknown).
-func NewReader(r io.Reader, currency string, options ...Option) (*Reader, error) {
-	if _, err := money.ParseCurrency(currency); err != nil {
-		return nil, err
-	}
-	count := &counter{r: r}
-	buffered := bufio.NewReaderSize(count, 64<<10)
-	if start, _ := buffered.Peek(3); bytes.Equal(start, []byte("\xef\xbb\xbf")) {
-		_, _ = buffered.Discard(3) // can't fail: the bytes are buffered
-	}
-	split := &records{in: buffered, line: 1}
-	first, err := split.next()
-	if errors.Is(err, io.EOF) {
-		return nil, errs.New(errs.Invalid, "the file is empty")
-	}
-	if err != nil {
-		return nil, errs.Wrap(err, errs.Invalid, "the file can't be read: %v", err)
-	}
-	if first.bad != "" {
-		return nil, errs.New(errs.Invalid, "the header, line %d: %s", first.line, first.bad)
-	}
-	header := first.fields
-	rd := &Reader{records: split, header: header, column: map[string]int{}, currency: currency, count: count}
-	for _, o := range options {
-		o(rd)
-	}
-	for i, name := range header {
-		header[i] = unguard(name)
-		key := columnKey(header[i])
-		if _, twice := rd.column[key]; twice && key != "" {
-			return nil, errs.New(errs.Invalid, "the header has the column %q twice", name)
-		}
-		rd.column[key] = i
-	}
-	for name, present := range presentNames {
-		i, ok := rd.column[columnKey(present)]
-		if _, first := rd.column[columnKey(name)]; ok && !first {
-			rd.column[columnKey(name)] = i
-		}
-	}
-	var missing []string
-	for _, name := range required {
-		if _, ok := rd.column[columnKey(name)]; !ok && (name != colVendor || !rd.oneShop) {
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) > 0 {
-		return nil, errs.New(errs.Invalid, "this is not a product CSV: its header lacks %s",
-			strings.Join(missing, ", "))
-	}
-	return rd, nil
-}
-
-func columnKey(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
-
-// Header returns the file's header.
-func (r *Reader) Header() []string { return r.header }
 
 // BytesRead returns how many bytes of the file were read.
 func (r *Reader) BytesRead() int64 { return r.count.n }
@@ -183,6 +104,8 @@ func (r *Reader) malformed(fields []string) string {
 			return fmt.Sprintf("%s is longer than %d bytes", r.header[i], maxField)
 		case !utf8.ValidString(f):
 			return r.header[i] + " is not valid UTF-8"
+		case r.encoding == windowsText && strings.ContainsRune(f, utf8.RuneError):
+			return r.header[i] + " is not valid Windows-1252"
 		case strings.ContainsRune(f, 0):
 			return r.header[i] + " holds a NUL byte"
 		}
@@ -401,13 +324,13 @@ func (r *Reader) variant(row *Row, names [3]string) (*productv1.VariantInput, st
 		v.Options[names[i]] = value
 	}
 	currency := firstOf(strings.ToUpper(r.trimmed(row, colCurrency)), r.currency)
-	price, reason := parsePrice(r.label(colPrice), r.trimmed(row, colPrice), currency)
+	price, reason := r.price(colPrice, r.trimmed(row, colPrice), currency)
 	if reason != "" {
 		return nil, reason
 	}
 	v.Price = price
 	if s := r.trimmed(row, colCompareAt); !isZero(s) {
-		if v.CompareAtPrice, reason = parsePrice(r.label(colCompareAt), s, currency); reason != "" {
+		if v.CompareAtPrice, reason = r.price(colCompareAt, s, currency); reason != "" {
 			return nil, reason
 		}
 	}
@@ -424,11 +347,12 @@ func (r *Reader) variant(row *Row, names [3]string) (*productv1.VariantInput, st
 // isZero reports whether a cell says that there is no amount: it is empty or, as many shops write it, zero.
 func isZero(s string) bool { return strings.Trim(s, "0.,") == "" }
 
-func parsePrice(label, s, currency string) (*moneyv1.Money, string) {
+func (r *Reader) price(column, s, currency string) (*moneyv1.Money, string) {
+	label := r.label(column)
 	if s == "" {
 		return nil, label + " is empty"
 	}
-	m, err := money.ParseLoose(s, currency)
+	m, err := money.ParseLoose(r.decimalPoint(s), currency)
 	if err != nil {
 		return nil, fmt.Sprintf("%s %q is not an amount of %s", label, shorten(s), currency)
 	}

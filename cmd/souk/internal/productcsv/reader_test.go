@@ -173,7 +173,7 @@ func TestRowsBecomeProducts(t *testing.T) {
 			rejected: []string{"3: has neither a variant nor an image"},
 		},
 		"bytes that are no text": {
-			rows:     "a,\xff\xfe,,Casa,,,,,,,,A,,1,,,\nb,B\x00,,Casa,,,,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,\n",
+			rows:     "a,\xff\xfe,,Casa,,,,,,,,A,,1,,,\nb,B\x00,,Casa,,,,,,,,B,,1,,,\nc,C,äöü,Casa,,,,,,,,C,,1,,,\n",
 			products: []string{`Casa/c "C" active [C BRL 1.00]`},
 			rejected: []string{"2: Title is not valid UTF-8", "3: Title holds a NUL byte"},
 		},

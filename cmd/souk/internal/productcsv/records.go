@@ -17,7 +17,8 @@ const (
 // line. Package encoding/csv is not suitable: at a quote that is never closed it reads the rest of the file into
 // memory and loses it, and it changes line breaks within fields.
 type records struct {
-	in *bufio.Reader
+	in        *bufio.Reader
+	separator byte // of fields
 	// unread holds lines that were read and are to be read again. Only the file's last line may lack its end.
 	unread []byte
 	// cut reports whether the line after unread was too long and is lost.
@@ -49,7 +50,7 @@ func (s *records) next() (record, error) {
 			continue
 		}
 		firstEnd := len(raw)
-		for open := quoteOpen(raw, false); open; {
+		for open := quoteOpen(raw, s.separator, false); open; {
 			more, cut, err := s.readLine()
 			if err != nil && !errors.Is(err, io.EOF) {
 				return record{}, err
@@ -63,10 +64,10 @@ func (s *records) next() (record, error) {
 				s.line = first + 1
 				return malformed(first, raw[:firstEnd], "not CSV: a quote is opened and not closed"), nil
 			}
-			open = quoteOpen(more, true)
+			open = quoteOpen(more, s.separator, true)
 			raw = append(raw, more...)
 		}
-		fields, reason := split(content(raw))
+		fields, reason := split(content(raw), s.separator)
 		if reason != "" {
 			return malformed(first, raw, "not CSV: "+reason), nil
 		}
@@ -127,16 +128,16 @@ func content(line []byte) []byte {
 }
 
 // quoteOpen reports whether a quoted field continues after the line. Open says whether one continues into the line.
-func quoteOpen(line []byte, open bool) bool {
+func quoteOpen(line []byte, separator byte, open bool) bool {
 	rest := content(line)
 	for {
 		if !open {
 			if len(rest) == 0 || rest[0] != '"' {
-				comma := bytes.IndexByte(rest, ',')
-				if comma < 0 {
+				end := bytes.IndexByte(rest, separator)
+				if end < 0 {
 					return false
 				}
-				rest = rest[comma+1:]
+				rest = rest[end+1:]
 				continue
 			}
 			rest = rest[1:]
@@ -151,7 +152,7 @@ func quoteOpen(line []byte, open bool) bool {
 			return false
 		case rest[0] == '"':
 			rest, open = rest[1:], true
-		case rest[0] == ',':
+		case rest[0] == separator:
 			rest, open = rest[1:], false
 		default: // malformed: the record ends with this line, and split returns the reason
 			return false
@@ -160,10 +161,10 @@ func quoteOpen(line []byte, open bool) bool {
 }
 
 // split returns the fields of a record, or the reason why it is malformed.
-func split(rest []byte) (fields []string, reason string) {
+func split(rest []byte, separator byte) (fields []string, reason string) {
 	for {
 		if len(rest) == 0 || rest[0] != '"' {
-			field, behind, more := bytes.Cut(rest, []byte(","))
+			field, behind, more := bytes.Cut(rest, []byte{separator})
 			if bytes.IndexByte(field, '"') >= 0 {
 				return nil, "a quote stands in a field that does not begin with one"
 			}
@@ -190,8 +191,8 @@ func split(rest []byte) (fields []string, reason string) {
 		switch {
 		case len(rest) == 0:
 			return fields, ""
-		case rest[0] != ',':
-			return nil, "a closing quote is not followed by a comma"
+		case rest[0] != separator:
+			return nil, "a closing quote is not followed by a " + separatorNames[separator]
 		}
 		rest = rest[1:]
 	}

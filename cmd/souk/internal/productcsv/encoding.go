@@ -1,0 +1,138 @@
+package productcsv
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+)
+
+const (
+	utf8Text    = "UTF-8"
+	utf16Text   = "UTF-16"
+	windowsText = "Windows-1252"
+)
+
+// peeked is how much of a file's beginning is looked at.
+const peeked = 64 << 10
+
+// scan reports whether the whole file is Windows-1252. known is false if the file can't be read twice.
+func scan(file io.Reader) (windows, known bool, err error) {
+	seeker, ok := file.(io.Seeker)
+	if !ok {
+		return false, false, nil
+	}
+	start, err := seeker.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return false, false, nil //nolint:nilerr // a pipe, for example
+	}
+	if windows, err = isWindows(file); err != nil {
+		return false, false, err
+	}
+	_, err = seeker.Seek(start, io.SeekStart)
+	return windows, true, err
+}
+
+// decode returns a reader of the text as UTF-8, without a byte order mark, and the name of its encoding. Windows-1252
+// is not recognised. Unpaired surrogates of UTF-16 become U+FFFD.
+func decode(r io.Reader) (*bufio.Reader, string, error) {
+	raw := bufio.NewReaderSize(r, peeked)
+	start, err := raw.Peek(3)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, "", err
+	}
+	switch {
+	case bytes.HasPrefix(start, []byte("\xef\xbb\xbf")):
+		_, err := raw.Discard(3)
+		return raw, utf8Text, err
+	case len(start) < 2:
+		return raw, utf8Text, nil
+	case start[0] == 0xff && start[1] == 0xfe, start[0] != 0 && start[1] == 0:
+		return decoded(raw, unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)), utf16Text, nil
+	case start[0] == 0xfe && start[1] == 0xff, start[0] == 0 && start[1] != 0:
+		return decoded(raw, unicode.UTF16(unicode.BigEndian, unicode.UseBOM)), utf16Text, nil
+	}
+	return raw, utf8Text, nil
+}
+
+func decoded(r io.Reader, e encoding.Encoding) *bufio.Reader {
+	return bufio.NewReaderSize(transform.NewReader(r, e.NewDecoder()), peeked)
+}
+
+// isWindows reports whether text without a byte order mark is Windows-1252, not UTF-8. One cut character does not make
+// a UTF-8 file another one, and a few bytes of Windows-1252 may look like UTF-8 by chance, so the majority of what is
+// not ASCII decides. It reads until the majority is clear, at most to the end.
+func isWindows(r io.Reader) (bool, error) {
+	const enough = 200
+	in := bufio.NewReaderSize(r, peeked)
+	balance := 0 // bytes that are not UTF-8, less characters of several bytes that are
+	for -enough < balance && balance < enough {
+		c, size, err := in.ReadRune()
+		switch {
+		case errors.Is(err, io.EOF):
+			return balance > 0, nil
+		case err != nil:
+			return false, err
+		case c == utf8.RuneError && size == 1:
+			balance++
+		case size > 1:
+			balance--
+		}
+	}
+	return balance > 0, nil
+}
+
+// separatorNames are the separators that a file may have, by their names.
+var separatorNames = map[byte]string{',': "comma", ';': "semicolon", '\t': "tab", '|': "vertical bar"}
+
+// findSeparator returns the separator of the header: the one that makes the most required columns of it. A first line
+// such as "sep=;", which spreadsheets write, names it and is no header; skip is its length.
+func findSeparator(start []byte) (separator byte, skip int) {
+	line, _, _ := bytes.Cut(start, []byte("\n"))
+	text := content(line)
+	if name, ok := bytes.CutPrefix(bytes.ToLower(text), []byte("sep=")); ok && len(name) == 1 {
+		if _, known := separatorNames[name[0]]; known {
+			return name[0], min(len(line)+1, len(start))
+		}
+	}
+	most := 0
+	separator = ','
+	for _, candidate := range []byte(",;\t|") {
+		fields, _ := split(text, candidate)
+		found := 0
+		for _, name := range required {
+			if slices.ContainsFunc(fields, func(f string) bool {
+				return columnKey(f) == columnKey(name) || columnKey(f) == columnKey(presentNames[name])
+			}) {
+				found++
+			}
+		}
+		if found > most {
+			separator, most = candidate, found
+		}
+	}
+	return separator, 0
+}
+
+// decimalPoint returns a number with a decimal comma ("1.299,90") with a point instead. Only a file that is separated
+// by semicolons may have decimal commas; elsewhere a comma may as well separate thousands.
+func (r *Reader) decimalPoint(s string) string {
+	whole, fraction, comma := strings.Cut(s, ",")
+	if !comma || r.records.separator != ';' || strings.ContainsAny(fraction, ".,") {
+		return s
+	}
+	groups := strings.Split(whole, ".")
+	for _, g := range groups[1:] {
+		if len(g) != 3 {
+			return s
+		}
+	}
+	return strings.Join(groups, "") + "." + fraction
+}

@@ -1,0 +1,147 @@
+package productcsv
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
+
+	"souk/pkg/errs"
+	"souk/pkg/money"
+)
+
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// Option changes how a Reader reads.
+type Option func(*Reader)
+
+// OneShop makes a Reader take all products as those of one shop, whatever the Vendor says. The products have no
+// Vendor then.
+func OneShop() Option { return func(r *Reader) { r.oneShop = true } }
+
+// NewReader reads the header and returns a Reader. Prices are in currency unless a row has a Currency.
+//
+// The file may be UTF-8, UTF-16 or Windows-1252, and separated by commas, semicolons, tabs or vertical bars. If it can
+// seek, all of it decides whether it is Windows-1252, otherwise its beginning.
+//
+// Errors: invalid (the file is not a product CSV, or the currency is unknown).
+func NewReader(file io.Reader, currency string, options ...Option) (*Reader, error) {
+	if _, err := money.ParseCurrency(currency); err != nil {
+		return nil, err
+	}
+	rd := &Reader{column: map[string]int{}, currency: currency, count: &counter{r: file}}
+	for _, o := range options {
+		o(rd)
+	}
+	if err := rd.open(file); err != nil {
+		return nil, errs.Wrap(err, errs.Invalid, "the file can't be read: %v", err)
+	}
+	first, err := rd.records.next()
+	if errors.Is(err, io.EOF) {
+		return nil, errs.New(errs.Invalid, "the file is empty")
+	}
+	if err != nil {
+		return nil, errs.Wrap(err, errs.Invalid, "the file can't be read: %v", err)
+	}
+	if first.bad != "" {
+		return nil, errs.New(errs.Invalid, "the header, line %d: %s", first.line, first.bad)
+	}
+	return rd, rd.readHeader(first.fields)
+}
+
+// open finds out how the file is written: its encoding and its separator.
+func (r *Reader) open(file io.Reader) error {
+	windows, known, err := scan(file)
+	if err != nil {
+		return err
+	}
+	in, encoding, err := decode(r.count)
+	if err != nil {
+		return err
+	}
+	if !known && encoding == utf8Text {
+		start, _ := in.Peek(peeked) // an error shows when the rows are read
+		for range utf8.UTFMax - 1 { // the last character may be cut
+			if len(start) > 0 && start[len(start)-1] >= utf8.RuneSelf {
+				start = start[:len(start)-1]
+			}
+		}
+		if windows, err = isWindows(bytes.NewReader(start)); err != nil {
+			return err
+		}
+	}
+	if windows && encoding == utf8Text {
+		in, encoding = decoded(in, charmap.Windows1252), windowsText
+	}
+	start, _ := in.Peek(peeked) // an error shows when the rows are read
+	separator, skip := findSeparator(start)
+	if _, err := in.Discard(skip); err != nil {
+		return err
+	}
+	r.encoding = encoding
+	r.records = &records{in: in, separator: separator, line: 1}
+	if skip > 0 {
+		r.records.line++
+	}
+	return nil
+}
+
+func (r *Reader) readHeader(fields []string) error {
+	r.header = fields
+	for i, name := range r.header {
+		r.header[i] = unguard(name)
+		key := columnKey(r.header[i])
+		if _, twice := r.column[key]; twice && key != "" {
+			return errs.New(errs.Invalid, "the header has the column %q twice", name)
+		}
+		r.column[key] = i
+	}
+	for name, present := range presentNames {
+		i, ok := r.column[columnKey(present)]
+		if _, first := r.column[columnKey(name)]; ok && !first {
+			r.column[columnKey(name)] = i
+		}
+	}
+	var missing []string
+	for _, name := range required {
+		if _, ok := r.column[columnKey(name)]; !ok && (name != colVendor || !r.oneShop) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return errs.New(errs.Invalid, "this is not a product CSV: its header lacks %s", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+func columnKey(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
+
+// Header returns the file's header.
+func (r *Reader) Header() []string { return r.header }
+
+// Separator returns the character between the fields.
+func (r *Reader) Separator() rune { return rune(r.records.separator) }
+
+// Notes says what is unusual about the file, a sentence each.
+func (r *Reader) Notes() []string {
+	var notes []string
+	if r.encoding != utf8Text {
+		notes = append(notes, "the file is not UTF-8: it was read as "+r.encoding)
+	}
+	if r.records.separator != ',' {
+		notes = append(notes, "the fields are separated by a "+separatorNames[r.records.separator])
+	}
+	return notes
+}
