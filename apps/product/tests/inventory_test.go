@@ -87,10 +87,12 @@ func TestReserveHoldsAllLinesOrNone(t *testing.T) {
 	h := setup(t)
 	plenty, scarce := h.variant(100), h.variant(1)
 	lines := append(line(plenty, 2), line(scarce, 2)...)
-	err := h.reserve(id.New(id.Order), lines)
+	err := h.reserve(id.New(id.Order), append(lines, line(plenty, 200)...))
 	require.Equal(t, errs.OutOfStock, errs.CodeOf(err))
-	require.Len(t, errs.From(err).Fields, 1)
-	require.Equal(t, scarce, errs.From(err).Fields[0].Path)
+	require.ElementsMatch(t, []errs.Field{
+		{Path: scarce, Message: "1 of 2 pieces are available"},
+		{Path: plenty, Message: "100 of 202 pieces are available"},
+	}, errs.From(err).Fields)
 	require.Contains(t, errs.From(err).Message, "Thing")
 	_, reserved := h.stock(plenty)
 	require.Zero(t, reserved)

@@ -194,13 +194,11 @@ func (s *Service) lines(ctx context.Context, customerID string) ([]domain.Line, 
 		offers[o.GetVariantId()] = o
 	}
 	out := make([]domain.Line, 0, len(req.GetVariantIds()))
+	var short shortage
 	for _, l := range cart.GetLines() {
 		o := offers[l.GetVariantId()]
-		switch {
-		case o == nil || !o.GetForSale():
-			return nil, outOfStock(l.GetVariantId(), "an item is no longer for sale", "is no longer for sale")
-		case o.GetAvailable() < l.GetQuantity():
-			return nil, outOfStock(l.GetVariantId(), "an item is out of stock", "not enough pieces are available")
+		if short.has(l.GetVariantId(), l.GetQuantity(), o) {
+			continue
 		}
 		price, err := money.FromProto(o.GetPrice())
 		if err != nil {
@@ -211,13 +209,7 @@ func (s *Service) lines(ctx context.Context, customerID string) ([]domain.Line, 
 			Title: o.GetTitle(), SKU: o.GetSku(), Options: o.GetOptions(), Quantity: l.GetQuantity(), UnitPrice: price,
 		})
 	}
-	return out, nil
-}
-
-func outOfStock(variantID, message, detail string) error {
-	e := errs.New(errs.OutOfStock, "%s", message)
-	e.Fields = []errs.Field{{Path: "items." + variantID, Message: detail}}
-	return e
+	return out, short.err()
 }
 
 func inputOf(o domain.Order, r domain.Request) checkoutInput {

@@ -130,7 +130,7 @@ func (s *Sagas) reserve(ctx context.Context, r *saga.Run) error {
 		req.Lines = append(req.Lines, &productv1.Line{VariantId: l.VariantID, Quantity: l.Quantity})
 	}
 	_, err := s.Products.ReserveInventory(ctx, req)
-	return keepRefusal(r, err)
+	return keepRefusal(r, reservationRefused(err))
 }
 
 func (s *Sagas) release(ctx context.Context, r *saga.Run) error {

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"bytes"
+	"fmt"
 	"time"
 
 	"souk/pkg/errs"
@@ -17,7 +18,7 @@ type Ledger struct {
 // Reserve holds all lines for the order until expiresAt, or none. If they are reserved already, it returns the
 // same reservation and changed=false.
 //
-// Errors: out_of_stock (its fields name the variants), not_found (unknown variant), conflict (the order has
+// Errors: out_of_stock (its fields name every short variant and what is available), not_found (unknown variant), conflict (the order has
 // other lines, or its reservation is over).
 func (l *Ledger) Reserve(
 	orderID string, lines []Line, hash []byte, expiresAt time.Time,
@@ -48,19 +49,20 @@ func (l *Ledger) check(lines []Line) error {
 	first := ""
 	for _, line := range lines {
 		s := l.Stocks[line.VariantID]
-		message := ""
+		state, message := "is out of stock", ""
 		switch {
 		case s == nil:
 			return errs.New(errs.NotFound, "there is no variant %s", line.VariantID)
 		case !s.ForSale:
-			message = s.Title + " (" + s.SKU + ") is no longer for sale"
+			state = "is no longer for sale"
+			message = state
 		case s.Available() < line.Quantity:
-			message = s.Title + " (" + s.SKU + ") is out of stock"
+			message = fmt.Sprintf("%d of %d pieces are available", s.Available(), line.Quantity)
 		default:
 			continue
 		}
 		if first == "" {
-			first = message
+			first = s.Title + " (" + s.SKU + ") " + state
 		}
 		short = append(short, errs.Field{Path: line.VariantID, Message: message})
 	}
