@@ -2,6 +2,8 @@ package module
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"sync"
@@ -62,6 +64,10 @@ func newPlatform(m Module, tree *config.Tree, shared *resources) (*Platform, err
 	if err != nil {
 		return nil, err
 	}
+	pageKey, err := hkdf.Key(sha256.New, key.Seed(), nil, "souk page tokens", sha256.Size)
+	if err != nil {
+		return nil, err
+	}
 	p := &Platform{
 		name: name, scans: m.Scans, shared: shared, config: tree, clock: shared.clock,
 		logger:   shared.logger.Named(name),
@@ -77,6 +83,7 @@ func newPlatform(m Module, tree *config.Tree, shared *resources) (*Platform, err
 		Tracer:   p.tracer,
 		Metrics:  p.metrics,
 		Limit:    shared.rpc.Limit,
+		PageKey:  pageKey,
 	})
 	return p, nil
 }

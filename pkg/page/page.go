@@ -120,7 +120,8 @@ func Invalid() error {
 	return errs.InvalidField("pageToken", "must be the nextPageToken of the same query, unchanged")
 }
 
-// sum is a checksum, not a signature: a cursor grants nothing, it only has to match its query.
+// sum is a checksum, not a signature: it binds a cursor to its query. The server of package rpc signs tokens, so that
+// clients cannot make them up.
 func sum(body []byte, filter []string) []byte {
 	h := sha256.New()
 	for _, f := range filter {

@@ -7,7 +7,8 @@
 // connection; stubs use the wrapped one.
 //
 // The server handles a call in this order: limit of concurrent calls, panic recovery, deadline, tracing,
-// identity, access (the method option souk.options.v1.access), decoding, validation (protovalidate), handler.
+// identity, access (the method option souk.options.v1.access), decoding, validation (protovalidate, no U+0000), the
+// signature of a page token, handler.
 // The client: metrics, the method's default deadline, tracing, bounded retries of idempotent methods, the
 // target's breaker, header. Errors are *errs.Error on both sides.
 //

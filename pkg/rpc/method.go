@@ -31,7 +31,7 @@ type Method struct {
 	// Idempotent methods may be called again after a call whose outcome is unknown.
 	Idempotent bool
 
-	input protoreflect.MessageDescriptor
+	input, output protoreflect.MessageDescriptor
 }
 
 // Target returns the short name of the service that a full method name belongs to: "product" for
@@ -71,6 +71,7 @@ func describe(md protoreflect.MethodDescriptor) Method {
 		Name:       string(md.Name()),
 		Timeout:    DefaultTimeout,
 		input:      md.Input(),
+		output:     md.Output(),
 	}
 	options, ok := md.Options().(*descriptorpb.MethodOptions)
 	if !ok || options == nil {

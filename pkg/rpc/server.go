@@ -42,6 +42,9 @@ type ServerOptions struct {
 	Metrics prometheus.Registerer
 	// Limit is the maximum number of calls in flight; further ones fail with errs.Overloaded. 0 means DefaultLimit.
 	Limit int
+	// PageKey signs the page tokens of the service's lists, and is the same in all its processes; nil: tokens are neither
+	// signed nor checked.
+	PageKey []byte
 }
 
 // Server answers calls with the implementations that are registered with it. All registrations must precede the
@@ -59,6 +62,7 @@ type serverMethod struct {
 	handler grpc.MethodHandler
 	impl    any
 	metrics *methodMetrics
+	pages   *pages // nil: the method lists nothing, or tokens are not signed
 }
 
 var _ grpc.ServiceRegistrar = (*Server)(nil)
@@ -108,6 +112,7 @@ func (s *Server) register(fullMethod string, handler grpc.MethodHandler, impl an
 	s.methods[fullMethod] = &serverMethod{
 		Method: m, handler: handler, impl: impl,
 		metrics: s.metrics.method(Target(fullMethod), m.Name),
+		pages:   pagesOf(m, s.options.PageKey),
 	}
 	return nil
 }
@@ -197,7 +202,10 @@ func (s *Server) handle(
 		if !ok {
 			return fmt.Errorf("%T is not a message", into)
 		}
-		return Validate(request)
+		if err := Validate(request); err != nil {
+			return err
+		}
+		return m.pages.open(request)
 	}, nil)
 	if err != nil {
 		return nil, err
@@ -206,7 +214,7 @@ func (s *Server) handle(
 	if !ok || !reply.ProtoReflect().IsValid() {
 		return nil, fmt.Errorf("the handler returned %T(nil) and no error", out)
 	}
-	return reply, nil
+	return m.pages.seal(reply), nil
 }
 
 // finish returns err as a coded error. It logs internal and unavailable errors, because their causes do not leave

@@ -16,14 +16,14 @@ import (
 	"souk/pkg/errs"
 )
 
-// Validate checks a message against the rules in its contract. The error lists the JSON path of each invalid field,
-// e.g. "shippingAddress.countryCode" or "variants[0].sku".
+// Validate checks a message against the rules in its contract, and refuses U+0000 in any text. The error lists the JSON
+// path of each invalid field, e.g. "shippingAddress.countryCode" or "variants[0].sku".
 //
 // Errors: invalid_argument.
 func Validate(m proto.Message) error {
 	err := protovalidate.Validate(m)
 	if err == nil {
-		return nil
+		return checkText(m.ProtoReflect())
 	}
 	var invalid *protovalidate.ValidationError
 	if !errors.As(err, &invalid) {

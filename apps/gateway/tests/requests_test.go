@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
 	"souk/pkg/moduletest"
+	"souk/pkg/page"
 	"souk/pkg/redistest"
 	"souk/pkg/waittest"
 )
@@ -171,6 +173,47 @@ func TestInvalidQueryNamesTheField(t *testing.T) {
 		"coerced by the service")
 	g.send(http.MethodGet, "/v1/products?query=%zz", "").problem(t, http.StatusBadRequest, errs.Invalid)
 	g.send(http.MethodGet, "/v1/products?query=%ff%fe", "").problem(t, http.StatusBadRequest, errs.Invalid)
+}
+
+// TestNULIsTheCallersMistake: PostgreSQL cannot store it, wherever it stands in a request.
+func TestNULIsTheCallersMistake(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	for _, path := range []string{
+		"/v1/products/a%00", "/v1/products/%00?query=x", "/v1/shops/a%00", "/v1/nothing%00", "/docs/%00", "/dev/%00",
+		"/v1/webhooks/payments/%00", "/v1/products?query=a%00b", "/v1/products?a%00=b", "/auth/login?returnTo=/%00",
+		"/auth/callback?code=%00&state=x", "/v1/orders?pageToken=%00",
+	} {
+		g.send(http.MethodGet, path, "").problem(t, http.StatusBadRequest, errs.Invalid)
+	}
+	p := g.send(http.MethodGet, "/v1/products?query=a%00b", "").problem(t, http.StatusBadRequest, errs.Invalid)
+	require.Equal(t, "query", field(t, p))
+	g.send(http.MethodDelete, "/v1/cart/items/var_%00", "", "Authorization", asUser).
+		problem(t, http.StatusBadRequest, errs.Invalid)
+	p = g.send(http.MethodPost, "/v1/cart/items", `{"variantId":"var_\u0000","quantity":1}`, "Authorization", asUser).
+		problem(t, http.StatusBadRequest, errs.Invalid)
+	require.Equal(t, "variantId", field(t, p))
+	require.Nil(t, g.carts.added)
+}
+
+// TestForgedPageTokensAreRefused: the token's form is known, so anybody can make one.
+func TestForgedPageTokensAreRefused(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	g.products.next = page.Encode(map[string]string{"id": "prd_1"}, "a list")
+	search := func(token string) answer {
+		return g.send(http.MethodGet, "/v1/products?pageToken="+url.QueryEscape(token), "", "Authorization", asUser)
+	}
+	next, _ := search("").json(t)["nextPageToken"].(string)
+	require.NotEqual(t, g.products.next, next)
+	require.Equal(t, http.StatusOK, search(next).StatusCode)
+	require.Equal(t, g.products.next, g.products.search.GetPageToken())
+	for _, forged := range []string{
+		g.products.next, page.Encode(map[string]string{"id": "\x00"}, "a list"), next[:len(next)-1] + "A", "made-up",
+	} {
+		p := search(forged).problem(t, http.StatusBadRequest, errs.Invalid)
+		require.Equal(t, "pageToken", field(t, p))
+	}
 }
 
 func TestUnknownPathsAreNotFound(t *testing.T) {

@@ -233,6 +233,7 @@ type products struct {
 	get    func(context.Context, string) (*productv1.Product, error)
 	calls  int
 	search *productv1.SearchProductsRequest
+	next   string // the answer of SearchProducts
 	made   *productv1.CreateProductRequest
 }
 
@@ -262,7 +263,7 @@ func (p *products) SearchProducts(
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.search = r
-	return &productv1.SearchProductsResponse{}, nil
+	return &productv1.SearchProductsResponse{NextPageToken: p.next}, nil
 }
 
 func (p *products) CreateProduct(

@@ -269,7 +269,7 @@ func TestBadInputIsRefused(t *testing.T) {
 		require.Equal(t, errs.Invalid, errs.CodeOf(err), "%v: %v", in, err)
 	}
 	for _, productID := range []string{
-		"x", "prd_", "prd_00000000000000000000000000000000", "'; drop table product; --", "prd_\x00",
+		"x", "prd_", "prd_00000000000000000000000000000000", "'; drop table product; --",
 	} {
 		_, err := h.client.GetProduct(h.asVisitor(), &productv1.GetProductRequest{Id: productID})
 		require.Equal(t, errs.NotFound, errs.CodeOf(err), productID)

@@ -105,7 +105,16 @@ func TestImportJudgesEachProductOnItsOwn(t *testing.T) {
 		},
 	)
 	require.NoError(t, err)
-	reasons := []string{"", "variants[0].price.amount", "title", "nowhere", "sku-good", "twice", "NUL", "images[0].url"}
+	reasons := []string{
+		"",
+		"variants[0].price.amount",
+		"title",
+		"nowhere",
+		"sku-good",
+		"twice",
+		"U+0000",
+		"images[0].url",
+	}
 	for i, r := range out.GetResults() {
 		if i == 0 {
 			require.Equal(t, "created", r.GetOutcome())

@@ -92,7 +92,7 @@ func TestProviderAndUserDecideTheirOwnFields(t *testing.T) {
 
 	u = h.ensure("ann", "", "").GetUser()
 	require.Equal(t, "ann@new.example", u.GetEmail(), "a missing value changes nothing")
-	u = h.ensure("ann", "a\x00b", strings.Repeat("\u00e9", 300)).GetUser()
+	u = h.ensure("ann", "a\x01b", strings.Repeat("\u00e9", 300)).GetUser()
 	require.Equal(t, "ann@new.example", u.GetEmail(), "an invalid address changes nothing")
 	require.Equal(t, strings.Repeat("\u00e9", 200), u.GetName())
 

@@ -38,6 +38,7 @@ type Product struct {
 
 	Get     func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error)
 	Create  func(context.Context, *productv1.CreateProductRequest) (*productv1.CreateProductResponse, error)
+	Search  func(context.Context, *productv1.SearchProductsRequest) (*productv1.SearchProductsResponse, error)
 	Reserve func(context.Context, *productv1.ReserveInventoryRequest) (*productv1.ReserveInventoryResponse, error)
 }
 
@@ -59,6 +60,16 @@ func (p *Product) CreateProduct(
 		return p.Create(ctx, r)
 	}
 	return &productv1.CreateProductResponse{}, nil
+}
+
+// SearchProducts calls Search. If Search is nil it returns an empty response.
+func (p *Product) SearchProducts(
+	ctx context.Context, r *productv1.SearchProductsRequest,
+) (*productv1.SearchProductsResponse, error) {
+	if p.Search != nil {
+		return p.Search(ctx, r)
+	}
+	return &productv1.SearchProductsResponse{}, nil
 }
 
 // ImportProducts returns an empty response.

@@ -38,6 +38,8 @@ func Run(t *testing.T, transports Transports) {
 		"ReadOnlyReplies":   readOnlyReplies,
 		"ContextValues":     contextValues,
 		"Validation":        validation,
+		"NUL":               nul,
+		"PageTokens":        pageTokens,
 		"Limit":             limit,
 		"Drain":             drain,
 		"StopTimesOut":      stopTimesOut,

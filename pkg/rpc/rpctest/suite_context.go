@@ -60,6 +60,84 @@ func validation(t *testing.T, transports Transports) {
 	require.ElementsMatch(t, []string{"shopId", "variants[1].sku", `variants[1].options["Size"]`}, fields(err))
 }
 
+// nul sends U+0000 in every kind of text field.
+func nul(t *testing.T, transports Transports) {
+	k := Setup(t, transports, nil)
+	ctx := k.User(within(t), t)
+	client := k.Client(identityGateway)
+	created := func(change func(*productv1.CreateProductRequest)) error {
+		r := create("title")
+		change(r)
+		_, err := client.CreateProduct(ctx, r)
+		return err
+	}
+	for want, err := range map[string]error{
+		"":            created(func(*productv1.CreateProductRequest) {}),
+		"title":       created(func(r *productv1.CreateProductRequest) { r.Title = "a\x00" }),
+		"description": created(func(r *productv1.CreateProductRequest) { r.Description = "\x00" }),
+		"tags[1]":     created(func(r *productv1.CreateProductRequest) { r.Tags = []string{"a", "b\x00c"} }),
+		"images[0].url": created(func(r *productv1.CreateProductRequest) {
+			r.Images = []*productv1.Image{{Url: "https://a.test/\x00"}}
+		}),
+		`variants[0].options["a"]`: created(func(r *productv1.CreateProductRequest) {
+			r.Variants[0].Options = map[string]string{"a": "\x00"}
+		}),
+		`variants[0].options["\x00"]`: created(func(r *productv1.CreateProductRequest) {
+			r.Variants[0].Options = map[string]string{"\x00": "a"}
+		}),
+	} {
+		if want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		e := errs.From(err)
+		require.Equal(t, errs.Invalid, e.Code, want)
+		require.Equal(t, want, e.Fields[0].Path)
+	}
+	_, err := client.ImportProducts(ctx, &productv1.ImportProductsRequest{
+		Products: []*productv1.ImportedProduct{{Title: "\x00"}},
+	})
+	require.NoError(t, err, "the contract leaves the products to the service")
+}
+
+func pageTokens(t *testing.T, transports Transports) {
+	k := Setup(t, transports, func(o *rpc.ServerOptions) { o.PageKey = []byte("a key") })
+	ctx := within(t)
+	client := k.Client(identityGateway)
+	const own = "a token of the service"
+	shared := &productv1.SearchProductsResponse{NextPageToken: own, Products: []*productv1.Product{{Id: "prd_1"}}}
+	var got string
+	k.Product.Search = func(
+		_ context.Context, r *productv1.SearchProductsRequest,
+	) (*productv1.SearchProductsResponse, error) {
+		got = r.GetPageToken()
+		return shared, nil
+	}
+	search := func(token string) (*productv1.SearchProductsResponse, error) {
+		return client.SearchProducts(ctx, &productv1.SearchProductsRequest{PageToken: token})
+	}
+	first, err := search("")
+	require.NoError(t, err)
+	require.Empty(t, got)
+	require.Equal(t, "prd_1", first.GetProducts()[0].GetId())
+	require.Equal(t, own, shared.GetNextPageToken(), "the handler's message is not changed")
+	_, err = search(first.GetNextPageToken())
+	require.NoError(t, err)
+	require.Equal(t, own, got)
+
+	token := first.GetNextPageToken()
+	for _, forged := range []string{own, "x", "x" + token, token + "x", token[1:], token[:len(token)-1], token[len(own):]} {
+		_, err = search(forged)
+		e := errs.From(err)
+		require.Equal(t, errs.Invalid, e.Code, forged)
+		require.Equal(t, "pageToken", e.Fields[0].Path)
+	}
+	shared.NextPageToken = ""
+	last, err := search(token)
+	require.NoError(t, err)
+	require.Empty(t, last.GetNextPageToken())
+}
+
 func header(t *testing.T, transports Transports) {
 	k := Setup(t, transports, nil)
 	type seen struct {

@@ -3,6 +3,7 @@ package service
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -93,10 +94,19 @@ func New(d Deps) *Service { return &Service{Deps: d, known: newKnownUsers(d.Cloc
 // user returns the ID of the person's user, which is created the first time.
 func (s *Service) user(ctx context.Context, p domain.Person) (string, error) {
 	res, err := s.Users.EnsureUser(ctx, &userv1.EnsureUserRequest{
-		Issuer: p.Issuer, Subject: p.Subject, Email: p.Email, EmailVerified: p.EmailVerified, Name: p.Name,
+		Issuer: p.Issuer, Subject: p.Subject, EmailVerified: p.EmailVerified,
+		Email: storable(p.Email), Name: storable(p.Name),
 	})
 	if err != nil {
 		return "", err
 	}
 	return res.GetUser().GetId(), nil
+}
+
+// storable returns a provider's claim, or "" if it holds U+0000, which no call may carry: the person signs in without it.
+func storable(claim string) string {
+	if strings.IndexByte(claim, 0) >= 0 {
+		return ""
+	}
+	return claim
 }

@@ -44,7 +44,7 @@ func CORS(allowed []string) Middleware {
 }
 
 // Body reads the request's body up to limit bytes (413 beyond). It refuses a raw card number in the body or
-// URL (422), before any step could log or store it, and a URL that is not UTF-8 (400).
+// URL (422), before any step could log or store it, and a URL that is not UTF-8 text without U+0000 (400).
 func Body(limit int64) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -112,10 +112,10 @@ func cardInHead(r *http.Request) bool {
 	return hasCardNumber([]byte(r.URL.Path))
 }
 
-// wellFormed refuses a URL that is not UTF-8 text: no service could accept it.
+// wellFormed refuses a URL that is not UTF-8 text without U+0000: no service could accept it.
 func wellFormed(r *http.Request) error {
-	if !utf8.ValidString(r.URL.Path) {
-		return errs.New(errs.Invalid, "the request's path is not UTF-8")
+	if problem := notText(r.URL.Path); problem != "" {
+		return errs.New(errs.Invalid, "the request's path %s", problem)
 	}
 	if strings.IndexByte(r.URL.RawQuery, '%') < 0 && utf8.ValidString(r.URL.RawQuery) {
 		return nil
@@ -125,16 +125,28 @@ func wellFormed(r *http.Request) error {
 		return errs.Wrap(err, errs.Invalid, "the request's query is malformed")
 	}
 	for name, values := range query {
-		if !utf8.ValidString(name) {
-			return errs.New(errs.Invalid, "the name of a query parameter is not UTF-8")
+		if problem := notText(name); problem != "" {
+			return errs.New(errs.Invalid, "the name of a query parameter %s", problem)
 		}
 		for _, v := range values {
-			if !utf8.ValidString(v) {
-				return errs.InvalidField(name, "must be UTF-8")
+			if problem := notText(v); problem != "" {
+				return errs.InvalidField(name, "%s", problem)
 			}
 		}
 	}
 	return nil
+}
+
+// notText says what keeps s from being text that every service accepts. It returns "" if nothing does.
+func notText(s string) string {
+	switch {
+	case !utf8.ValidString(s):
+		return "must be UTF-8"
+	case strings.IndexByte(s, 0) >= 0:
+		return "must not contain the character U+0000"
+	default:
+		return ""
+	}
 }
 
 // ReadBody is a request body that is completely in memory.
