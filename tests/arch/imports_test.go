@@ -134,6 +134,7 @@ func domainImport(f *goFile, imported string) string {
 	dir := ours(imported)
 	switch {
 	case dir == "pkg/money", dir == "pkg/errs", dir == "pkg/id":
+	case within(imported, "golang.org/x/text/unicode"): // tables, as the standard library's
 	case service(dir) == service(f.dir) && layer(dir) == "domain":
 	case standard(imported) && !slices.ContainsFunc(touchesWorld, func(p string) bool {
 		return imported == p || within(imported, p) && p != "net" // net/url and net/netip only parse

@@ -254,3 +254,69 @@ func TestListsAreCachedUntilSomethingChanges(t *testing.T) {
 	h.clock.Advance(3e9)
 	require.Len(t, h.search(&productv1.SearchProductsRequest{}).GetProducts(), 2)
 }
+func TestSearchFindsWhatAReaderSees(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	described := func(title, description string) *productv1.ImportedProduct {
+		p := simple("s", title, title, 1)
+		p.Description = description
+		return p
+	}
+	h.add(
+		described("Leather sandal", `<p>Soft.</p><table border="1"><tr><td>Size</td><td>40</td></tr></table>`),
+		described("Oak dining table", ""),
+		described("Plain scarf", `<p style="color: red; font-family: serif">Warm.</p><script>var gift = 1</script>`),
+		described("Red scarf", "<b>W</b>ool"),
+		described("Lamp", "<p>Fran&ccedil;ais&nbsp;lampe<br>en cr&egrave;me</p>"),
+		described("Jam &amp; marmalade Th&eacute;", ""),
+		described("Huile d'olive bio", ""), described("Olive oil", ""), described("Levi\u02bcs 501", ""),
+		described("Levi jacket", ""), described("зимнии\u0306 шарф", ""), described("зимний платок", ""),
+		described("Phở", ""), described("Pho noodle bowl", ""), described("ﾊﾞｯｸﾞ", ""), described("バッグ ﾐﾆ", ""),
+	)
+	for query, want := range map[string][]string{
+		"table":        {"Oak dining table"},
+		"border":       {},
+		"serif":        {},
+		"gift":         {},
+		"red":          {"Red scarf"},
+		"size":         {"Leather sandal"},
+		"wool":         {"Red scarf"},
+		"français":     {"Lamp"},
+		"creme":        {"Lamp"},
+		"ccedil":       {},
+		"thé":          {"Jam &amp; marmalade Th&eacute;"},
+		"olive":        {"Huile d'olive bio", "Olive oil"},
+		"d'olive":      {"Huile d'olive bio", "Olive oil"},
+		"levi":         {"Levi\u02bcs 501", "Levi jacket"},
+		"levi's":       {"Levi\u02bcs 501", "Levi jacket"},
+		"levis":        {"Levi\u02bcs 501"},
+		"зимний":       {"зимнии\u0306 шарф", "зимний платок"},
+		"зимнии\u0306": {"зимнии\u0306 шарф", "зимний платок"},
+		"pho":          {"Phở", "Pho noodle bowl"},
+		"PHỞ":          {"Phở", "Pho noodle bowl"},
+		"バッグ":          {"ﾊﾞｯｸﾞ", "バッグ ﾐﾆ"},
+		"ﾐﾆ":           {"バッグ ﾐﾆ"},
+	} {
+		for _, sort := range []string{"relevance", "price_asc"} {
+			out := h.search(&productv1.SearchProductsRequest{Query: query, Sort: sort})
+			require.ElementsMatch(t, want, handles(out), "%s, %s", query, sort)
+		}
+	}
+}
+
+func TestDescriptionIsShownSanitizedAndExportedAsGiven(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	p := simple("s", "lamp", "Lamp", 1)
+	p.Description = `<p onclick="steal()">It's <b>soft</b>.</p><script>steal()</script>`
+	productID := h.add(p)[0]
+	const shown = `<p>It&#39;s <b>soft</b>.</p>`
+	require.Equal(t, shown, h.get(productID).GetDescription())
+	require.Equal(t, shown, h.search(&productv1.SearchProductsRequest{}).GetProducts()[0].GetDescription())
+	out, err := h.client.ExportProducts(h.asOperator(), &productv1.ExportProductsRequest{})
+	require.NoError(t, err)
+	require.Equal(t, p.GetDescription(), out.GetProducts()[0].GetDescription())
+}
+

@@ -1,7 +1,9 @@
 package domain
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -65,47 +67,53 @@ func (f Frequencies) Weight(word string) int64 {
 func ParseQuery(query string, f Frequencies) []Group {
 	var groups []Group
 	seen := map[string]bool{}
-	add := func(word string, essential bool, factor int64) {
-		if seen[word] || len(groups) >= maxGroups {
+	add := func(w word, essential bool, factor int64) {
+		name := w.String()
+		if seen[name] || len(groups) >= maxGroups {
 			return
 		}
-		seen[word] = true
-		g := Group{Forms: forms(word), Essential: essential, Weight: f.Weight(word)}
+		seen[name] = true
+		g := Group{Forms: forms(w), Essential: essential, Weight: f.Weight(name)}
 		for i := range min(2, len(g.Forms)) {
 			g.Forms[i].Factor *= factor
 		}
 		groups = append(groups, g)
 	}
-	var words []string
-	var joined []string
+	var words, joined []word
 	for _, c := range chunks(query) {
 		words = append(words, c...)
-		if len(c) > 1 && len(c) <= 4 {
-			joined = append(joined, strings.Join(c, ""))
+		if one, ok := c.joined(); ok {
+			joined = append(joined, word(one))
 		}
 		if len(words) >= maxQueryWords {
 			words = words[:maxQueryWords]
 			break
 		}
 	}
-	for _, word := range words {
-		add(word, true, 1)
+	for _, w := range words {
+		add(w, true, 1)
 	}
-	for _, word := range joined {
-		add(word, false, joinedFactor)
+	for _, w := range joined {
+		add(w, false, joinedFactor)
 	}
 	for i := 1; i < len(words); i++ {
-		if joinable(words[i-1], words[i]) {
-			add(words[i-1]+words[i], false, joinedFactor)
+		a, b := words[i-1].String(), words[i].String()
+		if joinable(a, b) {
+			add(word(a+b), false, joinedFactor)
 		}
 	}
 	return groups
 }
 
-// forms returns the forms of a word. A model's name has several, because sellers add letters for colour and
-// country to it or leave them out.
-func forms(word string) []Form {
+// forms returns the forms of a word. One with an apostrophe is found by its longest part, too: "d'olive" by "olive".
+// A model's name has several, because sellers add letters for colour and country to it or leave them out.
+func forms(w word) []Form {
+	word := w.String()
 	all := []Form{{Word: word, Factor: 100}}
+	if parts := w.parts(); len(parts) > 0 {
+		longest := slices.MaxFunc(parts, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
+		return append(all, Form{Word: longest, Factor: 90})
+	}
 	if !model(word) {
 		return all
 	}
@@ -138,14 +146,22 @@ func (f Form) TSQuery() string {
 	return q
 }
 
-// Any returns a tsquery for products that have any form of the group. It is the shortest form, with which all
-// others begin.
+// Any returns a tsquery for products that have any form of the group. Forms that begin with another one are left
+// out, because that one finds them.
 func (g Group) Any() string {
-	widest := g.Forms[0]
-	for _, f := range g.Forms[1:] {
-		if len(f.Word) < len(widest.Word) || len(f.Word) == len(widest.Word) && f.Prefix {
-			widest = f
+	var queries []string
+	for _, f := range g.Forms {
+		if !slices.ContainsFunc(g.Forms, func(other Form) bool { return other.covers(f) }) {
+			queries = append(queries, f.TSQuery())
 		}
 	}
-	return widest.TSQuery()
+	if len(queries) == 1 {
+		return queries[0]
+	}
+	return "(" + strings.Join(queries, " | ") + ")"
+}
+
+// covers reports whether f finds all that other finds, and more.
+func (f Form) covers(other Form) bool {
+	return f.Prefix && strings.HasPrefix(other.Word, f.Word) && (f.Word != other.Word || !other.Prefix)
 }

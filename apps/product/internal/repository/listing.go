@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"encoding/json"
+	"html"
 	"slices"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/repository/sqlc"
 	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/markup"
 	"souk/pkg/money"
 	"souk/pkg/postgres"
 )
@@ -89,8 +91,9 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 	p := domain.Product{Variants: variants}
 	price := p.Cheapest()
 	doc := &productv1.Product{
-		Id: r.ID, ShopId: r.ShopID, ShopName: r.ShopName, Handle: r.Handle, Title: r.Title, Description: r.Description,
-		CategoryId: r.CategoryID, CategoryPath: r.CategoryPath, Status: r.Status, Tags: r.Tags,
+		Id: r.ID, ShopId: r.ShopID, ShopName: r.ShopName, Handle: r.Handle, Title: r.Title,
+		Description: markup.Sanitize(r.Description),
+		CategoryId:  r.CategoryID, CategoryPath: r.CategoryPath, Status: r.Status, Tags: r.Tags,
 		Rating:    &productv1.Rating{Average: r.RatingAvg, Count: r.RatingCount},
 		CreatedAt: timestamppb.New(r.CreatedAt), UpdatedAt: timestamppb.New(r.UpdatedAt),
 	}
@@ -139,13 +142,14 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 }
 
 // vector returns a product's terms as a tsvector: the title with weight A, category and tags with B, shop,
-// options and SKUs with C, the description with D.
+// options and SKUs with C, the description with D. Only the description is HTML, but sellers' files have entities in
+// other fields as well.
 func vector(r sqlc.ListingSourcesRow, variants []domain.Variant) string {
 	seen := map[string]bool{}
 	var b strings.Builder
 	left := bodyTerms
 	add := func(weight byte, limit int, text string) {
-		for _, term := range domain.Terms(text, limit) {
+		for _, term := range domain.Terms(html.UnescapeString(text), limit) {
 			if seen[term] {
 				continue
 			}
@@ -169,6 +173,6 @@ func vector(r sqlc.ListingSourcesRow, variants []domain.Variant) string {
 			add('C', left, value)
 		}
 	}
-	add('D', left, r.Description)
+	add('D', left, markup.Text(r.Description))
 	return b.String()
 }
