@@ -407,3 +407,33 @@ func TestConcurrentCreatesWithOneHandleMakeOneProduct(t *testing.T) {
 	}
 	require.Equal(t, 1, created)
 }
+
+func TestProductIsFoundByShopAndHandle(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	shopID, member := h.shop("lamps")
+	h.shop("chairs")
+	draft := simple("lamps", "draft", "Draft", 1)
+	draft.Status = "draft"
+	ids := h.add(simple("lamps", "лампа 2", "Lamp", 1), simple("chairs", "лампа 2", "Chair", 1), draft)
+	get := func(ctx context.Context, shop, handle string) (*productv1.Product, error) {
+		out, err := h.client.GetProductByHandle(ctx, &productv1.GetProductByHandleRequest{Shop: shop, Handle: handle})
+		return out.GetProduct(), err
+	}
+	for shop, want := range map[string]string{"lamps": ids[0], shopID: ids[0], "chairs": ids[1]} {
+		p, err := get(h.asVisitor(), shop, "лампа 2")
+		require.NoError(t, err)
+		require.Equal(t, want, p.GetId())
+	}
+	p, err := get(h.AsUser(member), "lamps", "draft")
+	require.NoError(t, err)
+	require.Equal(t, ids[2], p.GetId())
+	for _, unknown := range [][2]string{{"lamps", "draft"}, {"lamps", "chair"}, {"sofas", "лампа 2"}, {"a\x00", "b"}} {
+		_, err := get(h.asVisitor(), unknown[0], unknown[1])
+		require.Equal(t, errs.NotFound, errs.CodeOf(err), unknown)
+	}
+	_, err = h.client.DeleteProduct(h.asOperator(), &productv1.DeleteProductRequest{Id: ids[0]})
+	require.NoError(t, err)
+	_, err = get(h.asVisitor(), "lamps", "лампа 2")
+	require.Equal(t, errs.NotFound, errs.CodeOf(err))
+}

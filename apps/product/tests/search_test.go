@@ -132,6 +132,136 @@ func TestSearchFiltersProducts(t *testing.T) {
 	require.Nil(t, h.search(&productv1.SearchProductsRequest{}).TotalSize)
 }
 
+// withVariants returns a product with the given variants: options, price, and pieces on hand.
+func withVariants(shop, handle string, variants ...*productv1.VariantInput) *productv1.ImportedProduct {
+	p := simple(shop, handle, handle, 1)
+	p.Variants = variants
+	for i, v := range variants {
+		v.Sku = fmt.Sprint(handle, "-", i)
+	}
+	return p
+}
+
+func variant(size, color, price string, onHand int64) *productv1.VariantInput {
+	return &productv1.VariantInput{
+		Options: map[string]string{"Size": size, `The "Color"`: color}, Price: brl(price), OnHand: pieces(onHand),
+	}
+}
+
+func TestOneVariantMeetsAllThatIsAskedOfIt(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	h.add(
+		withVariants("s", "shirt", variant("S", "red", "10.00", 0), variant("M", "red", "200.00", 1),
+			variant("M", "blue", "300.00", 1)),
+		withVariants("s", "coat", variant("S", "red", "30.00", 1), variant("M", "red", "40.00", 0)),
+		withVariants("s", "scarf", &productv1.VariantInput{Price: brl("50.00"), OnHand: pieces(1)}),
+	)
+	request := func(options ...string) *productv1.SearchProductsRequest {
+		return &productv1.SearchProductsRequest{Options: options, Sort: "price_asc", Facets: true}
+	}
+	priced := func(minPrice, maxPrice string, inStock bool, options ...string) *productv1.SearchProductsRequest {
+		in := request(options...)
+		in.MinPrice, in.MaxPrice, in.InStock = minPrice, maxPrice, inStock
+		return in
+	}
+	tests := map[string]struct {
+		in   *productv1.SearchProductsRequest
+		want []string
+	}{
+		"the cheap one is sold out":           {priced("", "50", true), []string{"coat", "scarf"}},
+		"any may be the cheap one":            {priced("", "50", false), []string{"shirt", "coat", "scarf"}},
+		"the dear one is in stock":            {priced("100", "", true), []string{"shirt"}},
+		"one between two prices":              {priced("35", "45", false), []string{"coat"}},
+		"none in stock between two prices":    {priced("35", "45", true), []string{}},
+		"none between the cheap and the dear": {priced("11", "29", false), []string{}},
+		"an option":                           {request("Size:M"), []string{"shirt", "coat"}},
+		"an option in stock":                  {priced("", "", true, "Size:M"), []string{"shirt"}},
+		"two options of one variant":          {request("Size:S", `The "Color":blue`), []string{}},
+		"either of two values":                {request("Size:S", "Size:M", `The "Color":blue`), []string{"shirt"}},
+		"option and price":                    {priced("", "100", false, "Size:M"), []string{"coat"}},
+		"option, price and stock": {
+			priced("", "250", true, "Size:M", `The "Color":red`),
+			[]string{"shirt"},
+		},
+		"no such value":                        {request("Size:m"), []string{}},
+		"a name that looks like a path":        {request(`Size" == "M") || (@.x:y`), []string{}},
+		"a value that looks like a path":       {request(`Size:M" || "a" == "a`), []string{}},
+		"a value with a backslash and a colon": {request(`Size:\a:b`), []string{}},
+	}
+	for name, test := range tests {
+		out := h.search(test.in)
+		require.Equal(t, test.want, handles(out), name)
+		require.EqualValues(t, len(test.want), out.GetTotalSize(), name)
+		test.in.Query = "shirt coat scarf"
+		require.ElementsMatch(t, test.want, handles(h.search(test.in)), name+", by words")
+	}
+
+	options := func(in *productv1.SearchProductsRequest) map[string]map[string]int64 {
+		all := map[string]map[string]int64{}
+		for _, o := range h.search(in).GetFacets().GetOptions() {
+			all[o.GetName()] = map[string]int64{}
+			for _, v := range o.GetValues() {
+				all[o.GetName()][v.GetValue()] = v.GetCount()
+			}
+		}
+		return all
+	}
+	require.Equal(t, map[string]map[string]int64{
+		"Size": {"S": 2, "M": 2}, `The "Color"`: {"red": 2, "blue": 1},
+	}, options(request()))
+	require.Equal(t, map[string]map[string]int64{
+		"Size": {"S": 1, "M": 1}, `The "Color"`: {"red": 2, "blue": 1},
+	}, options(priced("", "", true)))
+	require.Empty(t, options(&productv1.SearchProductsRequest{Query: "scarf", Facets: true}))
+
+	_, err := h.Pool.Exec(context.Background(), `update listing set variants = null`) // as an older souk wrote them
+	require.NoError(t, err)
+	require.Equal(t, []string{"shirt", "coat", "scarf"}, handles(h.search(priced("", "50", true))))
+	for _, bad := range []string{"", "Size", ":M", "Size:"} {
+		_, err := h.client.SearchProducts(h.asVisitor(), request(bad))
+		require.Equal(t, errs.Invalid, errs.CodeOf(err), bad)
+	}
+}
+
+func TestProductsAreFoundByIDs(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	var in []*productv1.ImportedProduct
+	for i := range 30 {
+		in = append(in, simple("s", fmt.Sprint("p", i), "Lamp", int64(i%2)))
+	}
+	ids := h.add(in...)
+	find := func(in *productv1.SearchProductsRequest) []string {
+		var found []string
+		for _, p := range h.search(in).GetProducts() {
+			found = append(found, p.GetId())
+		}
+		return found
+	}
+	require.ElementsMatch(t, ids[:25], find(&productv1.SearchProductsRequest{Ids: ids[:25]}))
+	require.ElementsMatch(
+		t,
+		ids[:25],
+		find(&productv1.SearchProductsRequest{Ids: []string{strings.Join(ids[:25], ",")}}),
+	)
+	require.ElementsMatch(t, []string{ids[1], ids[3]},
+		find(&productv1.SearchProductsRequest{Ids: append([]string{"prd_unknown", ids[1]}, ids[:4]...), InStock: true}))
+	require.Empty(t, find(&productv1.SearchProductsRequest{Ids: []string{"unknown"}}))
+	require.Len(t, find(&productv1.SearchProductsRequest{Ids: ids, PageSize: 7}), 7)
+	require.ElementsMatch(t, ids[5:7], find(&productv1.SearchProductsRequest{Ids: ids[5:7], Query: "lamp"}))
+	for _, bad := range [][]string{{strings.Repeat("a,", 100)}, {"a\x00"}} {
+		_, err := h.client.SearchProducts(h.asVisitor(), &productv1.SearchProductsRequest{Ids: bad})
+		require.Equal(t, errs.Invalid, errs.CodeOf(err))
+	}
+	first := h.search(&productv1.SearchProductsRequest{Ids: ids, PageSize: 7})
+	_, err := h.client.SearchProducts(h.asVisitor(),
+		&productv1.SearchProductsRequest{Ids: ids[:20], PageSize: 7, PageToken: first.GetNextPageToken()})
+	require.Equal(t, errs.Invalid, errs.CodeOf(err), "a token is valid only for its own list")
+}
+
 func counts(facets []*productv1.FacetCount) map[string]int64 {
 	all := map[string]int64{}
 	for _, f := range facets {
@@ -186,6 +316,72 @@ func TestSearchFindsWordsInAnyForm(t *testing.T) {
 			require.NoError(t, err, "%q", query)
 		}
 	}
+}
+
+func TestSearchFindsWhatAReaderSees(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	described := func(title, description string) *productv1.ImportedProduct {
+		p := simple("s", title, title, 1)
+		p.Description = description
+		return p
+	}
+	h.add(
+		described("Leather sandal", `<p>Soft.</p><table border="1"><tr><td>Size</td><td>40</td></tr></table>`),
+		described("Oak dining table", ""),
+		described("Plain scarf", `<p style="color: red; font-family: serif">Warm.</p><script>var gift = 1</script>`),
+		described("Red scarf", "<b>W</b>ool"),
+		described("Lamp", "<p>Fran&ccedil;ais&nbsp;lampe<br>en cr&egrave;me</p>"),
+		described("Jam &amp; marmalade Th&eacute;", ""),
+		described("Huile d'olive bio", ""), described("Olive oil", ""), described("Levi\u02bcs 501", ""),
+		described("Levi jacket", ""), described("зимнии\u0306 шарф", ""), described("зимний платок", ""),
+		described("Phở", ""), described("Pho noodle bowl", ""), described("ﾊﾞｯｸﾞ", ""), described("バッグ ﾐﾆ", ""),
+	)
+	for query, want := range map[string][]string{
+		"table":        {"Oak dining table"},
+		"border":       {},
+		"serif":        {},
+		"gift":         {},
+		"red":          {"Red scarf"},
+		"size":         {"Leather sandal"},
+		"wool":         {"Red scarf"},
+		"français":     {"Lamp"},
+		"creme":        {"Lamp"},
+		"ccedil":       {},
+		"thé":          {"Jam &amp; marmalade Th&eacute;"},
+		"olive":        {"Huile d'olive bio", "Olive oil"},
+		"d'olive":      {"Huile d'olive bio", "Olive oil"},
+		"levi":         {"Levi\u02bcs 501", "Levi jacket"},
+		"levi's":       {"Levi\u02bcs 501", "Levi jacket"},
+		"levis":        {"Levi\u02bcs 501"},
+		"зимний":       {"зимнии\u0306 шарф", "зимний платок"},
+		"зимнии\u0306": {"зимнии\u0306 шарф", "зимний платок"},
+		"pho":          {"Phở", "Pho noodle bowl"},
+		"PHỞ":          {"Phở", "Pho noodle bowl"},
+		"バッグ":          {"ﾊﾞｯｸﾞ", "バッグ ﾐﾆ"},
+		"ﾐﾆ":           {"バッグ ﾐﾆ"},
+	} {
+		for _, sort := range []string{"relevance", "price_asc"} {
+			out := h.search(&productv1.SearchProductsRequest{Query: query, Sort: sort})
+			require.ElementsMatch(t, want, handles(out), "%s, %s", query, sort)
+		}
+	}
+}
+
+func TestDescriptionIsShownSanitizedAndExportedAsGiven(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	p := simple("s", "lamp", "Lamp", 1)
+	p.Description = `<p onclick="steal()">It's <b>soft</b>.</p><script>steal()</script>`
+	productID := h.add(p)[0]
+	const shown = `<p>It&#39;s <b>soft</b>.</p>`
+	require.Equal(t, shown, h.get(productID).GetDescription())
+	require.Equal(t, shown, h.search(&productv1.SearchProductsRequest{}).GetProducts()[0].GetDescription())
+	out, err := h.client.ExportProducts(h.asOperator(), &productv1.ExportProductsRequest{})
+	require.NoError(t, err)
+	require.Equal(t, p.GetDescription(), out.GetProducts()[0].GetDescription())
 }
 
 // The test pages through the list in every order, with many equal keys and an odd page size.
@@ -254,69 +450,3 @@ func TestListsAreCachedUntilSomethingChanges(t *testing.T) {
 	h.clock.Advance(3e9)
 	require.Len(t, h.search(&productv1.SearchProductsRequest{}).GetProducts(), 2)
 }
-func TestSearchFindsWhatAReaderSees(t *testing.T) {
-	t.Parallel()
-	h := setup(t)
-	h.shop("s")
-	described := func(title, description string) *productv1.ImportedProduct {
-		p := simple("s", title, title, 1)
-		p.Description = description
-		return p
-	}
-	h.add(
-		described("Leather sandal", `<p>Soft.</p><table border="1"><tr><td>Size</td><td>40</td></tr></table>`),
-		described("Oak dining table", ""),
-		described("Plain scarf", `<p style="color: red; font-family: serif">Warm.</p><script>var gift = 1</script>`),
-		described("Red scarf", "<b>W</b>ool"),
-		described("Lamp", "<p>Fran&ccedil;ais&nbsp;lampe<br>en cr&egrave;me</p>"),
-		described("Jam &amp; marmalade Th&eacute;", ""),
-		described("Huile d'olive bio", ""), described("Olive oil", ""), described("Levi\u02bcs 501", ""),
-		described("Levi jacket", ""), described("зимнии\u0306 шарф", ""), described("зимний платок", ""),
-		described("Phở", ""), described("Pho noodle bowl", ""), described("ﾊﾞｯｸﾞ", ""), described("バッグ ﾐﾆ", ""),
-	)
-	for query, want := range map[string][]string{
-		"table":        {"Oak dining table"},
-		"border":       {},
-		"serif":        {},
-		"gift":         {},
-		"red":          {"Red scarf"},
-		"size":         {"Leather sandal"},
-		"wool":         {"Red scarf"},
-		"français":     {"Lamp"},
-		"creme":        {"Lamp"},
-		"ccedil":       {},
-		"thé":          {"Jam &amp; marmalade Th&eacute;"},
-		"olive":        {"Huile d'olive bio", "Olive oil"},
-		"d'olive":      {"Huile d'olive bio", "Olive oil"},
-		"levi":         {"Levi\u02bcs 501", "Levi jacket"},
-		"levi's":       {"Levi\u02bcs 501", "Levi jacket"},
-		"levis":        {"Levi\u02bcs 501"},
-		"зимний":       {"зимнии\u0306 шарф", "зимний платок"},
-		"зимнии\u0306": {"зимнии\u0306 шарф", "зимний платок"},
-		"pho":          {"Phở", "Pho noodle bowl"},
-		"PHỞ":          {"Phở", "Pho noodle bowl"},
-		"バッグ":          {"ﾊﾞｯｸﾞ", "バッグ ﾐﾆ"},
-		"ﾐﾆ":           {"バッグ ﾐﾆ"},
-	} {
-		for _, sort := range []string{"relevance", "price_asc"} {
-			out := h.search(&productv1.SearchProductsRequest{Query: query, Sort: sort})
-			require.ElementsMatch(t, want, handles(out), "%s, %s", query, sort)
-		}
-	}
-}
-
-func TestDescriptionIsShownSanitizedAndExportedAsGiven(t *testing.T) {
-	t.Parallel()
-	h := setup(t)
-	h.shop("s")
-	p := simple("s", "lamp", "Lamp", 1)
-	p.Description = `<p onclick="steal()">It's <b>soft</b>.</p><script>steal()</script>`
-	productID := h.add(p)[0]
-	const shown = `<p>It&#39;s <b>soft</b>.</p>`
-	require.Equal(t, shown, h.get(productID).GetDescription())
-	require.Equal(t, shown, h.search(&productv1.SearchProductsRequest{}).GetProducts()[0].GetDescription())
-	out, err := h.client.ExportProducts(h.asOperator(), &productv1.ExportProductsRequest{})
-	require.NoError(t, err)
-	require.Equal(t, p.GetDescription(), out.GetProducts()[0].GetDescription())
-}
-

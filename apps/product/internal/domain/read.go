@@ -50,12 +50,19 @@ type Facets struct {
 	Total             int64
 	Categories, Shops []Count
 	Prices            []PriceCount
+	Options           []OptionCounts
 }
 
 // Count is the number of matches in one category or shop.
 type Count struct {
 	ID, Name string
 	Count    int64
+}
+
+// OptionCounts are the numbers of matches by the values of one option.
+type OptionCounts struct {
+	Name   string
+	Values []Count // without IDs
 }
 
 // PriceCount is the number of matches that cost at least From and less than To. A zero To is no bound.

@@ -28,10 +28,14 @@ type Search struct {
 	MinPrice, MaxPrice *int64
 	Currency           string
 	InStock            bool
-	Sort               Sort
-	Facets             bool
-	PageSize           int
-	After              *Position
+	// IDs are the products to choose from; empty: all.
+	IDs []string
+	// Options are the values from which a variant must have one, by the option's name.
+	Options  map[string][]string
+	Sort     Sort
+	Facets   bool
+	PageSize int
+	After    *Position
 }
 
 // Position is where a page ends. Only the fields of its sort are set. The page token holds it.

@@ -118,5 +118,12 @@ func facetsToProto(f *domain.Facets) *productv1.Facets {
 		price := &productv1.PriceFacet{From: c.From.ToProto(), To: c.To.ToProto(), Count: c.Count}
 		out.Prices = append(out.Prices, price)
 	}
+	for _, o := range f.Options {
+		option := &productv1.OptionFacet{Name: o.Name}
+		for _, v := range o.Values {
+			option.Values = append(option.Values, &productv1.OptionCount{Value: v.Name, Count: v.Count})
+		}
+		out.Options = append(out.Options, option)
+	}
 	return out
 }

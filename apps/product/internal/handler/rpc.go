@@ -46,6 +46,20 @@ func (h *RPC) GetProduct(ctx context.Context, in *productv1.GetProductRequest) (
 	return h.decoded.response(in.GetId(), d.Bytes)
 }
 
+// GetProductByHandle returns one product. The response is shared, so the caller must not modify it.
+//
+// Errors: not_found.
+func (h *RPC) GetProductByHandle(
+	ctx context.Context, in *productv1.GetProductByHandleRequest,
+) (*productv1.GetProductByHandleResponse, error) {
+	productID, err := h.service.ProductByHandle(ctx, in.GetShop(), in.GetHandle())
+	if err != nil {
+		return nil, err
+	}
+	out, err := h.GetProduct(ctx, &productv1.GetProductRequest{Id: productID})
+	return &productv1.GetProductByHandleResponse{Product: out.GetProduct()}, err
+}
+
 func decodeProduct(doc []byte) (*productv1.Product, error) {
 	p := &productv1.Product{}
 	return p, proto.Unmarshal(doc, p)

@@ -1,8 +1,10 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/service"
@@ -63,6 +65,8 @@ func filter(in *productv1.SearchProductsRequest) []string {
 		in.GetCurrencyCode(),
 		fmt.Sprint(in.GetInStock()),
 		in.GetSort(),
+		fmt.Sprintf("%q", in.GetIds()),
+		fmt.Sprintf("%q", in.GetOptions()),
 	}
 }
 
@@ -75,10 +79,25 @@ func searchFromProto(in *productv1.SearchProductsRequest) (domain.Search, error)
 		InStock:    in.GetInStock(),
 		Sort:       domain.Sort(in.GetSort()),
 		Facets:     in.GetFacets(),
-		PageSize:   page.Size(in.GetPageSize()),
+		Options:    map[string][]string{},
+	}
+	if len(in.GetIds()) > 0 {
+		search.IDs = strings.Split(strings.Join(in.GetIds(), ","), ",")
+	}
+	if len(search.IDs) > page.MaxSize {
+		return search, errs.InvalidField("ids", "must be at most %d", page.MaxSize)
+	}
+	search.PageSize = page.Size(cmp.Or(in.GetPageSize(), int32(len(search.IDs))))
+	for i, option := range in.GetOptions() {
+		name, value, _ := strings.Cut(option, ":")
+		if name == "" || value == "" {
+			return search, errs.InvalidField(fmt.Sprintf("options[%d]", i), "must be a name and a value such as Size:M")
+		}
+		search.Options[name] = append(search.Options[name], value)
 	}
 	for _, t := range []struct{ path, text string }{
 		{"query", search.Query}, {"categoryId", search.CategoryID}, {"shopId", search.Shop},
+		{"ids", strings.Join(search.IDs, "")}, {"options", strings.Join(in.GetOptions(), "")},
 	} {
 		if err := domain.Text(t.path, t.text); err != nil {
 			return search, err

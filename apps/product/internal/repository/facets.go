@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	_ "embed" // for the statement below
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -47,7 +48,8 @@ func (s *Store) facets(ctx context.Context, st *statement) (*domain.Facets, erro
 	for i, step := range priceSteps {
 		steps[i] = step * 10_000
 	}
-	st.arg(steps) // $1 of the statement
+	st.arg(steps)                  // $1 of the statement
+	st.arg(variantPath(st.search)) // $2
 	sql := strings.Replace(sqlFacets, "/* matches */ listing", "("+st.matches()+")", 1)
 	f := &domain.Facets{}
 	err := s.query(ctx, st, sql, func(rows pgx.Rows) error {
@@ -65,6 +67,8 @@ func (s *Store) facets(ctx context.Context, st *statement) (*domain.Facets, erro
 				f.Categories = append(f.Categories, domain.Count{ID: key, Name: name, Count: n})
 			case "shop":
 				f.Shops = append(f.Shops, domain.Count{ID: key, Name: name, Count: n})
+			case "option":
+				f.Options = addOption(f.Options, key, domain.Count{Name: name, Count: n})
 			case "price":
 				f.Prices = append(f.Prices, priceCount(money.Currency(key), bucket, n))
 			}
@@ -72,6 +76,16 @@ func (s *Store) facets(ctx context.Context, st *statement) (*domain.Facets, erro
 		return rows.Err()
 	})
 	return f, err
+}
+
+func addOption(options []domain.OptionCounts, name string, value domain.Count) []domain.OptionCounts {
+	i := slices.IndexFunc(options, func(o domain.OptionCounts) bool { return o.Name == name })
+	if i < 0 {
+		i = len(options)
+		options = append(options, domain.OptionCounts{Name: name})
+	}
+	options[i].Values = append(options[i].Values, value)
+	return options
 }
 
 func priceCount(c money.Currency, bucket int, n int64) domain.PriceCount {

@@ -83,6 +83,13 @@ func (s *Store) Rebuild(ctx context.Context) (int, error) {
 	return n, s.LearnWords(ctx)
 }
 
+// searchedVariant is a variant in the column variants, as [variantPath] reads it.
+type searchedVariant struct {
+	Price   int64             `json:"price"` // in 1/10,000 of the currency's unit
+	Stock   bool              `json:"stock"`
+	Options map[string]string `json:"options,omitempty"`
+}
+
 func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variants []domain.Variant) error {
 	var images []domain.Image
 	if err := json.Unmarshal(r.Images, &images); err != nil {
@@ -104,6 +111,7 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 		doc.Price = price.ToProto()
 	}
 	inStock := false
+	searched := make([]searchedVariant, 0, len(variants))
 	for _, v := range variants {
 		variant := &productv1.Variant{
 			Id:        v.ID,
@@ -117,6 +125,11 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 		}
 		doc.Variants = append(doc.Variants, variant)
 		inStock = inStock || variant.Available
+		searched = append(searched, searchedVariant{
+			Price:   scaled(v.Price),
+			Stock:   variant.Available,
+			Options: v.Options,
+		})
 	}
 	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(doc)
 	if err != nil {
@@ -128,17 +141,22 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 	rows.Visible = append(rows.Visible, visible)
 	rows.CategoryIds = append(rows.CategoryIds, encode(list(r.CategoryIds)))
 	rows.Currencies = append(rows.Currencies, string(price.Currency()))
-	scaled := int64(0)
-	if len(variants) > 0 {
-		scaled = price.Minor() * domain.PriceScale(price.Currency())
-	}
-	rows.Prices = append(rows.Prices, scaled)
+	rows.Prices = append(rows.Prices, scaled(price))
 	rows.InStock = append(rows.InStock, inStock)
+	rows.Variants = append(rows.Variants, encode(searched))
 	rows.CreatedAt = append(rows.CreatedAt, r.CreatedAt)
 	rows.Titles = append(rows.Titles, r.Title)
 	rows.Terms = append(rows.Terms, vector(r, variants))
 	rows.Docs = append(rows.Docs, encoded)
 	return nil
+}
+
+// scaled returns an amount in 1/10,000 of its currency's unit; 0 for the zero Money.
+func scaled(m money.Money) int64 {
+	if m == (money.Money{}) {
+		return 0
+	}
+	return m.Minor() * domain.PriceScale(m.Currency())
 }
 
 // vector returns a product's terms as a tsvector: the title with weight A, category and tags with B, shop,

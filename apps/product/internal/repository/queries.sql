@@ -71,6 +71,10 @@ join (select unnest(@shop_ids::text[]) as shop_id, unnest(@handles::text[]) as h
 where p.deleted_at is null
 order by p.id;
 
+-- name: ProductByHandle :one
+select p.id from product p join shop_ref s on s.shop_id = p.shop_id
+where (s.shop_id = @shop or s.handle = @shop) and p.handle = @handle and p.deleted_at is null;
+
 -- name: ShopOfProduct :one
 select shop_id from product where id = @id and deleted_at is null;
 
@@ -169,12 +173,12 @@ where p.id = any(@ids::text[]) and p.deleted_at is null
 order by p.id;
 
 -- name: SaveListings :exec
-insert into listing (product_id, shop_id, visible, category_ids, currency, price, in_stock, created_at, title, terms, doc)
+insert into listing (product_id, shop_id, visible, category_ids, currency, price, in_stock, variants, created_at, title, terms, doc)
 select n.product_id, n.shop_id, n.visible, array(select jsonb_array_elements_text(n.category_ids)), n.currency, n.price, n.in_stock,
-       n.created_at, n.title, n.terms::tsvector, n.doc
+       n.variants, n.created_at, n.title, n.terms::tsvector, n.doc
 from (select unnest(@product_ids::text[]) as product_id, unnest(@shop_ids::text[]) as shop_id, unnest(@visible::bool[]) as visible,
              unnest(@category_ids::jsonb[]) as category_ids, unnest(@currencies::text[]) as currency, unnest(@prices::bigint[]) as price,
-             unnest(@in_stock::bool[]) as in_stock, unnest(@created_at::timestamptz[]) as created_at, unnest(@titles::text[]) as title,
+             unnest(@in_stock::bool[]) as in_stock, unnest(@variants::jsonb[]) as variants, unnest(@created_at::timestamptz[]) as created_at, unnest(@titles::text[]) as title,
              unnest(@terms::text[]) as terms, unnest(@docs::bytea[]) as doc) n
 on conflict (product_id) do update set
     visible = excluded.visible,
@@ -182,6 +186,7 @@ on conflict (product_id) do update set
     currency = excluded.currency,
     price = excluded.price,
     in_stock = excluded.in_stock,
+    variants = excluded.variants,
     title = excluded.title,
     terms = excluded.terms,
     doc = excluded.doc;

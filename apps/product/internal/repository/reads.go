@@ -39,6 +39,14 @@ func notFound(err error) error {
 	return err
 }
 
+// ProductByHandle returns the ID of the product with a handle in a shop, which is given by ID or handle.
+//
+// Errors: not_found.
+func (s *Store) ProductByHandle(ctx context.Context, shop, handle string) (string, error) {
+	productID, err := s.q.ProductByHandle(ctx, sqlc.ProductByHandleParams{Shop: shop, Handle: handle})
+	return productID, notFound(err)
+}
+
 // ShopOfProduct returns the ID of the shop that sells a product.
 //
 // Errors: not_found.

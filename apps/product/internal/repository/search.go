@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -166,17 +167,22 @@ func (st *statement) where() []string {
 	if f.Shop != "" {
 		c = append(c, "l.shop_id = "+st.arg(f.Shop))
 	}
-	if f.MinPrice != nil {
-		c = append(c, "l.price >= "+st.arg(*f.MinPrice))
+	if len(f.IDs) > 0 {
+		c = append(c, "l.product_id = any("+st.arg(f.IDs)+"::text[])")
 	}
 	if f.MaxPrice != nil {
-		c = append(c, "l.price <= "+st.arg(*f.MaxPrice))
+		c = append(c, "l.price <= "+st.arg(*f.MaxPrice)) // the cheapest variant's, which an index has
 	}
 	if f.Currency != "" {
 		c = append(c, "l.currency = "+st.arg(f.Currency))
 	}
 	if f.InStock {
 		c = append(c, "l.in_stock")
+	}
+	if f.MinPrice != nil || len(f.Options) > 0 || f.InStock && f.MaxPrice != nil {
+		path := st.arg(variantPath(f))
+		// Listings that an older souk wrote have no variants. Until they are refreshed, they match.
+		c = append(c, "coalesce(jsonb_path_exists(l.variants, "+path+"::jsonpath), true)")
 	}
 	if len(st.groups) == 0 {
 		return c
@@ -185,6 +191,32 @@ func (st *statement) where() []string {
 		return append(c, st.arg(st.search.Query)+"::text <% l.title")
 	}
 	return append(c, "l.terms @@ "+st.query(st.choose()))
+}
+
+// variantPath returns the JSON path of the variants in a listing that meet all that a search asks of one variant.
+func variantPath(f domain.Search) string {
+	var all []string
+	if f.MinPrice != nil {
+		all = append(all, fmt.Sprintf("@.price >= %d", *f.MinPrice))
+	}
+	if f.MaxPrice != nil {
+		all = append(all, fmt.Sprintf("@.price <= %d", *f.MaxPrice))
+	}
+	if f.InStock {
+		all = append(all, "@.stock == true")
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Options)) {
+		var one []string
+		for _, value := range f.Options[name] {
+			// A string of JSON is one of JSON path, too.
+			one = append(one, fmt.Sprintf("@.options.%s == %s", encode(name), encode(value)))
+		}
+		all = append(all, "("+strings.Join(one, " || ")+")")
+	}
+	if len(all) == 0 {
+		return "$[*]"
+	}
+	return "$[*] ? (" + strings.Join(all, " && ") + ")"
 }
 
 // matches returns the query for the products that a search finds, with their raw score. The ranking expression

@@ -24,6 +24,7 @@ type Store interface {
 	) ([]domain.StockedDocument, error)
 	Export(ctx context.Context, after string, size int) ([]domain.Exported, error)
 	Offers(ctx context.Context, ids []string) ([]domain.Offer, error)
+	ProductByHandle(ctx context.Context, shop, handle string) (productID string, err error)
 	ShopOfProduct(ctx context.Context, productID string) (string, error)
 	ShopOfVariant(ctx context.Context, variantID string) (string, error)
 
@@ -107,6 +108,17 @@ func (s *Service) Product(ctx context.Context, productID string) (domain.Documen
 		return domain.Document{}, err
 	}
 	return d, nil
+}
+
+// ProductByHandle returns the ID of the product with a handle in a shop, which is given by ID or handle. The caller
+// may not see the product.
+//
+// Errors: not_found.
+func (s *Service) ProductByHandle(ctx context.Context, shop, handle string) (string, error) {
+	if !storable(shop + handle) {
+		return "", errNoProduct
+	}
+	return s.store.ProductByHandle(ctx, shop, handle)
 }
 
 // Search finds products. The default order is by relevance if the query has text, else newest first.

@@ -31,6 +31,7 @@ type Listing struct {
 	Title       string
 	Terms       string
 	Doc         []byte
+	Variants    []byte
 }
 
 type Product struct {

@@ -592,6 +592,23 @@ func (q *Queries) Offers(ctx context.Context, ids []string) ([]OffersRow, error)
 	return items, nil
 }
 
+const productByHandle = `-- name: ProductByHandle :one
+select p.id from product p join shop_ref s on s.shop_id = p.shop_id
+where (s.shop_id = $1 or s.handle = $1) and p.handle = $2 and p.deleted_at is null
+`
+
+type ProductByHandleParams struct {
+	Shop   string
+	Handle string
+}
+
+func (q *Queries) ProductByHandle(ctx context.Context, arg ProductByHandleParams) (string, error) {
+	row := q.db.QueryRow(ctx, productByHandle, arg.Shop, arg.Handle)
+	var id string
+	err := row.Scan(&id)
+	return id, err
+}
+
 const productsByHandle = `-- name: ProductsByHandle :many
 select p.id, p.shop_id, p.handle, p.title, p.description, coalesce(p.category_id, '')::text as category_id, p.images, p.tags, p.status, p.version,
        p.import_hash, p.created_at, p.updated_at
@@ -812,19 +829,20 @@ func (q *Queries) SKUOwners(ctx context.Context, arg SKUOwnersParams) ([]SKUOwne
 }
 
 const saveListings = `-- name: SaveListings :exec
-insert into listing (product_id, shop_id, visible, category_ids, currency, price, in_stock, created_at, title, terms, doc)
+insert into listing (product_id, shop_id, visible, category_ids, currency, price, in_stock, variants, created_at, title, terms, doc)
 select n.product_id, n.shop_id, n.visible, array(select jsonb_array_elements_text(n.category_ids)), n.currency, n.price, n.in_stock,
-       n.created_at, n.title, n.terms::tsvector, n.doc
+       n.variants, n.created_at, n.title, n.terms::tsvector, n.doc
 from (select unnest($1::text[]) as product_id, unnest($2::text[]) as shop_id, unnest($3::bool[]) as visible,
              unnest($4::jsonb[]) as category_ids, unnest($5::text[]) as currency, unnest($6::bigint[]) as price,
-             unnest($7::bool[]) as in_stock, unnest($8::timestamptz[]) as created_at, unnest($9::text[]) as title,
-             unnest($10::text[]) as terms, unnest($11::bytea[]) as doc) n
+             unnest($7::bool[]) as in_stock, unnest($8::jsonb[]) as variants, unnest($9::timestamptz[]) as created_at, unnest($10::text[]) as title,
+             unnest($11::text[]) as terms, unnest($12::bytea[]) as doc) n
 on conflict (product_id) do update set
     visible = excluded.visible,
     category_ids = excluded.category_ids,
     currency = excluded.currency,
     price = excluded.price,
     in_stock = excluded.in_stock,
+    variants = excluded.variants,
     title = excluded.title,
     terms = excluded.terms,
     doc = excluded.doc
@@ -838,6 +856,7 @@ type SaveListingsParams struct {
 	Currencies  []string
 	Prices      []int64
 	InStock     []bool
+	Variants    [][]byte
 	CreatedAt   []time.Time
 	Titles      []string
 	Terms       []string
@@ -853,6 +872,7 @@ func (q *Queries) SaveListings(ctx context.Context, arg SaveListingsParams) erro
 		arg.Currencies,
 		arg.Prices,
 		arg.InStock,
+		arg.Variants,
 		arg.CreatedAt,
 		arg.Titles,
 		arg.Terms,

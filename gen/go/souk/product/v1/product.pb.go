@@ -38,7 +38,8 @@ type Product struct {
 	// Unique in its shop.
 	Handle string `protobuf:"bytes,4,opt,name=handle,proto3" json:"handle,omitempty"`
 	Title  string `protobuf:"bytes,5,opt,name=title,proto3" json:"title,omitempty"`
-	// HTML as the seller gave it; clients must show it as text or sanitize it.
+	// HTML that is safe to show: scripts, styles, forms, frames and event handlers of the seller's HTML are left out. An
+	// export has it as the seller gave it.
 	Description string `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
 	CategoryId  string `protobuf:"bytes,7,opt,name=category_id,json=categoryId,proto3" json:"category_id,omitempty"`
 	// Names from the root to the category.
@@ -553,24 +554,32 @@ type SearchProductsRequest struct {
 	// The category and all below it.
 	CategoryId string `protobuf:"bytes,2,opt,name=category_id,json=categoryId,proto3" json:"category_id,omitempty"`
 	ShopId     string `protobuf:"bytes,3,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
-	// Least price, inclusive: a decimal amount in currency_code, of the product's cheapest variant. Without currency_code
-	// it is compared with each product's amount in that product's own currency (10 finds BRL 12 as well as JPY 12): exact
-	// while the catalogue has one currency. Where it has several, give currency_code, too.
+	// Least price, inclusive: a decimal amount in currency_code. A product matches if one of its variants meets all that is
+	// asked of a variant: min_price, max_price, in_stock and options. Without currency_code the price is compared with each
+	// product's amount in that product's own currency (10 finds BRL 12 as well as JPY 12): exact while the catalogue has
+	// one currency. Where it has several, give currency_code, too.
 	MinPrice string `protobuf:"bytes,4,opt,name=min_price,json=minPrice,proto3" json:"min_price,omitempty"`
 	// Greatest price, inclusive: as min_price.
 	MaxPrice string `protobuf:"bytes,5,opt,name=max_price,json=maxPrice,proto3" json:"max_price,omitempty"`
 	// ISO 4217: only products with prices in this currency. Empty: all.
 	CurrencyCode string `protobuf:"bytes,6,opt,name=currency_code,json=currencyCode,proto3" json:"currency_code,omitempty"`
-	// true: only what can be bought now.
+	// true: only what can be bought now. Default false.
 	InStock bool `protobuf:"varint,7,opt,name=in_stock,json=inStock,proto3" json:"in_stock,omitempty"`
-	// relevance (default with a query), newest (default without), price_asc, price_desc, rating. By price without
+	// relevance (default with a query), newest (default without), price_asc, price_desc, rating. The order by price is
+	// that of each product's cheapest variant. Without
 	// currency_code, amounts are compared whatever their currency, as with min_price.
 	Sort string `protobuf:"bytes,8,opt,name=sort,proto3" json:"sort,omitempty"`
-	// Count matches by category, shop and price range, and in total.
+	// true: count matches by category, shop, price range and option, and in total. Default false.
 	Facets bool `protobuf:"varint,9,opt,name=facets,proto3" json:"facets,omitempty"`
-	// Default 20, coerced to 100.
-	PageSize      int32  `protobuf:"varint,10,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string `protobuf:"bytes,11,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Default 20, or the number of ids; coerced to 100.
+	PageSize  int32  `protobuf:"varint,10,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string `protobuf:"bytes,11,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only these products: at most 100 IDs, as several parameters or separated by commas. Unknown ones are left out. The
+	// order is that of sort. Empty: all.
+	Ids []string `protobuf:"bytes,12,rep,name=ids,proto3" json:"ids,omitempty"`
+	// Only products with a variant that has these options, each as name:value (Size:M). Of several values of one name, the
+	// variant has one. Empty: all.
+	Options       []string `protobuf:"bytes,13,rep,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -682,6 +691,20 @@ func (x *SearchProductsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *SearchProductsRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *SearchProductsRequest) GetOptions() []string {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
 type SearchProductsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Products      []*Product             `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
@@ -753,10 +776,12 @@ func (x *SearchProductsResponse) GetFacets() *Facets {
 
 // Facets count the matches of a search.
 type Facets struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Categories    []*FacetCount          `protobuf:"bytes,1,rep,name=categories,proto3" json:"categories,omitempty"`
-	Shops         []*FacetCount          `protobuf:"bytes,2,rep,name=shops,proto3" json:"shops,omitempty"`
-	Prices        []*PriceFacet          `protobuf:"bytes,3,rep,name=prices,proto3" json:"prices,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Categories []*FacetCount          `protobuf:"bytes,1,rep,name=categories,proto3" json:"categories,omitempty"`
+	Shops      []*FacetCount          `protobuf:"bytes,2,rep,name=shops,proto3" json:"shops,omitempty"`
+	Prices     []*PriceFacet          `protobuf:"bytes,3,rep,name=prices,proto3" json:"prices,omitempty"`
+	// The options of variants that meet all that is asked of a variant: the 200 most frequent values.
+	Options       []*OptionFacet `protobuf:"bytes,4,rep,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -812,6 +837,120 @@ func (x *Facets) GetPrices() []*PriceFacet {
 	return nil
 }
 
+func (x *Facets) GetOptions() []*OptionFacet {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// OptionFacet is one option of variants, such as Size, with its values.
+type OptionFacet struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The most frequent value comes first.
+	Values        []*OptionCount `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OptionFacet) Reset() {
+	*x = OptionFacet{}
+	mi := &file_souk_product_v1_product_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OptionFacet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OptionFacet) ProtoMessage() {}
+
+func (x *OptionFacet) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_product_v1_product_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OptionFacet.ProtoReflect.Descriptor instead.
+func (*OptionFacet) Descriptor() ([]byte, []int) {
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *OptionFacet) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *OptionFacet) GetValues() []*OptionCount {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// OptionCount is how many matches have a variant with a value of an option.
+type OptionCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Value         string                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	Count         int64                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OptionCount) Reset() {
+	*x = OptionCount{}
+	mi := &file_souk_product_v1_product_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OptionCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OptionCount) ProtoMessage() {}
+
+func (x *OptionCount) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_product_v1_product_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OptionCount.ProtoReflect.Descriptor instead.
+func (*OptionCount) Descriptor() ([]byte, []int) {
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *OptionCount) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *OptionCount) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // FacetCount is how many matches fall to one category or shop.
 type FacetCount struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -824,7 +963,7 @@ type FacetCount struct {
 
 func (x *FacetCount) Reset() {
 	*x = FacetCount{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[9]
+	mi := &file_souk_product_v1_product_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +975,7 @@ func (x *FacetCount) String() string {
 func (*FacetCount) ProtoMessage() {}
 
 func (x *FacetCount) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[9]
+	mi := &file_souk_product_v1_product_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +988,7 @@ func (x *FacetCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FacetCount.ProtoReflect.Descriptor instead.
 func (*FacetCount) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{9}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *FacetCount) GetId() string {
@@ -885,7 +1024,7 @@ type PriceFacet struct {
 
 func (x *PriceFacet) Reset() {
 	*x = PriceFacet{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[10]
+	mi := &file_souk_product_v1_product_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +1036,7 @@ func (x *PriceFacet) String() string {
 func (*PriceFacet) ProtoMessage() {}
 
 func (x *PriceFacet) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[10]
+	mi := &file_souk_product_v1_product_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +1049,7 @@ func (x *PriceFacet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PriceFacet.ProtoReflect.Descriptor instead.
 func (*PriceFacet) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{10}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PriceFacet) GetFrom() *v1.Money {
@@ -943,7 +1082,7 @@ type GetProductRequest struct {
 
 func (x *GetProductRequest) Reset() {
 	*x = GetProductRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[11]
+	mi := &file_souk_product_v1_product_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1094,7 @@ func (x *GetProductRequest) String() string {
 func (*GetProductRequest) ProtoMessage() {}
 
 func (x *GetProductRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[11]
+	mi := &file_souk_product_v1_product_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1107,7 @@ func (x *GetProductRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProductRequest.ProtoReflect.Descriptor instead.
 func (*GetProductRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{11}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetProductRequest) GetId() string {
@@ -987,7 +1126,7 @@ type GetProductResponse struct {
 
 func (x *GetProductResponse) Reset() {
 	*x = GetProductResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[12]
+	mi := &file_souk_product_v1_product_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1138,7 @@ func (x *GetProductResponse) String() string {
 func (*GetProductResponse) ProtoMessage() {}
 
 func (x *GetProductResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[12]
+	mi := &file_souk_product_v1_product_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,10 +1151,108 @@ func (x *GetProductResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProductResponse.ProtoReflect.Descriptor instead.
 func (*GetProductResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{12}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetProductResponse) GetProduct() *Product {
+	if x != nil {
+		return x.Product
+	}
+	return nil
+}
+
+type GetProductByHandleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The shop's handle or ID.
+	Shop string `protobuf:"bytes,1,opt,name=shop,proto3" json:"shop,omitempty"`
+	// The product's handle, which is unique in its shop.
+	Handle        string `protobuf:"bytes,2,opt,name=handle,proto3" json:"handle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetProductByHandleRequest) Reset() {
+	*x = GetProductByHandleRequest{}
+	mi := &file_souk_product_v1_product_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetProductByHandleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetProductByHandleRequest) ProtoMessage() {}
+
+func (x *GetProductByHandleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_product_v1_product_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetProductByHandleRequest.ProtoReflect.Descriptor instead.
+func (*GetProductByHandleRequest) Descriptor() ([]byte, []int) {
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetProductByHandleRequest) GetShop() string {
+	if x != nil {
+		return x.Shop
+	}
+	return ""
+}
+
+func (x *GetProductByHandleRequest) GetHandle() string {
+	if x != nil {
+		return x.Handle
+	}
+	return ""
+}
+
+type GetProductByHandleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Product       *Product               `protobuf:"bytes,1,opt,name=product,proto3" json:"product,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetProductByHandleResponse) Reset() {
+	*x = GetProductByHandleResponse{}
+	mi := &file_souk_product_v1_product_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetProductByHandleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetProductByHandleResponse) ProtoMessage() {}
+
+func (x *GetProductByHandleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_product_v1_product_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetProductByHandleResponse.ProtoReflect.Descriptor instead.
+func (*GetProductByHandleResponse) Descriptor() ([]byte, []int) {
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetProductByHandleResponse) GetProduct() *Product {
 	if x != nil {
 		return x.Product
 	}
@@ -1030,7 +1267,7 @@ type ListCategoriesRequest struct {
 
 func (x *ListCategoriesRequest) Reset() {
 	*x = ListCategoriesRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[13]
+	mi := &file_souk_product_v1_product_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1042,7 +1279,7 @@ func (x *ListCategoriesRequest) String() string {
 func (*ListCategoriesRequest) ProtoMessage() {}
 
 func (x *ListCategoriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[13]
+	mi := &file_souk_product_v1_product_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1055,7 +1292,7 @@ func (x *ListCategoriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCategoriesRequest.ProtoReflect.Descriptor instead.
 func (*ListCategoriesRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{13}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{17}
 }
 
 type ListCategoriesResponse struct {
@@ -1067,7 +1304,7 @@ type ListCategoriesResponse struct {
 
 func (x *ListCategoriesResponse) Reset() {
 	*x = ListCategoriesResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[14]
+	mi := &file_souk_product_v1_product_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1079,7 +1316,7 @@ func (x *ListCategoriesResponse) String() string {
 func (*ListCategoriesResponse) ProtoMessage() {}
 
 func (x *ListCategoriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[14]
+	mi := &file_souk_product_v1_product_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1092,7 +1329,7 @@ func (x *ListCategoriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCategoriesResponse.ProtoReflect.Descriptor instead.
 func (*ListCategoriesResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{14}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListCategoriesResponse) GetCategories() []*Category {
@@ -1113,7 +1350,7 @@ type CreateCategoryRequest struct {
 
 func (x *CreateCategoryRequest) Reset() {
 	*x = CreateCategoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[15]
+	mi := &file_souk_product_v1_product_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1125,7 +1362,7 @@ func (x *CreateCategoryRequest) String() string {
 func (*CreateCategoryRequest) ProtoMessage() {}
 
 func (x *CreateCategoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[15]
+	mi := &file_souk_product_v1_product_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1138,7 +1375,7 @@ func (x *CreateCategoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCategoryRequest.ProtoReflect.Descriptor instead.
 func (*CreateCategoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{15}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateCategoryRequest) GetName() string {
@@ -1164,7 +1401,7 @@ type CreateCategoryResponse struct {
 
 func (x *CreateCategoryResponse) Reset() {
 	*x = CreateCategoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[16]
+	mi := &file_souk_product_v1_product_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1176,7 +1413,7 @@ func (x *CreateCategoryResponse) String() string {
 func (*CreateCategoryResponse) ProtoMessage() {}
 
 func (x *CreateCategoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[16]
+	mi := &file_souk_product_v1_product_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1189,7 +1426,7 @@ func (x *CreateCategoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCategoryResponse.ProtoReflect.Descriptor instead.
 func (*CreateCategoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{16}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CreateCategoryResponse) GetCategory() *Category {
@@ -1214,7 +1451,7 @@ type VariantInput struct {
 
 func (x *VariantInput) Reset() {
 	*x = VariantInput{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[17]
+	mi := &file_souk_product_v1_product_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1226,7 +1463,7 @@ func (x *VariantInput) String() string {
 func (*VariantInput) ProtoMessage() {}
 
 func (x *VariantInput) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[17]
+	mi := &file_souk_product_v1_product_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1239,7 +1476,7 @@ func (x *VariantInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariantInput.ProtoReflect.Descriptor instead.
 func (*VariantInput) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{17}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *VariantInput) GetSku() string {
@@ -1296,7 +1533,7 @@ type CreateProductRequest struct {
 
 func (x *CreateProductRequest) Reset() {
 	*x = CreateProductRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[18]
+	mi := &file_souk_product_v1_product_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1545,7 @@ func (x *CreateProductRequest) String() string {
 func (*CreateProductRequest) ProtoMessage() {}
 
 func (x *CreateProductRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[18]
+	mi := &file_souk_product_v1_product_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1558,7 @@ func (x *CreateProductRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateProductRequest.ProtoReflect.Descriptor instead.
 func (*CreateProductRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{18}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateProductRequest) GetShopId() string {
@@ -1396,7 +1633,7 @@ type CreateProductResponse struct {
 
 func (x *CreateProductResponse) Reset() {
 	*x = CreateProductResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[19]
+	mi := &file_souk_product_v1_product_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1408,7 +1645,7 @@ func (x *CreateProductResponse) String() string {
 func (*CreateProductResponse) ProtoMessage() {}
 
 func (x *CreateProductResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[19]
+	mi := &file_souk_product_v1_product_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1421,7 +1658,7 @@ func (x *CreateProductResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateProductResponse.ProtoReflect.Descriptor instead.
 func (*CreateProductResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{19}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateProductResponse) GetProduct() *Product {
@@ -1448,7 +1685,7 @@ type UpdateProductRequest struct {
 
 func (x *UpdateProductRequest) Reset() {
 	*x = UpdateProductRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[20]
+	mi := &file_souk_product_v1_product_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1460,7 +1697,7 @@ func (x *UpdateProductRequest) String() string {
 func (*UpdateProductRequest) ProtoMessage() {}
 
 func (x *UpdateProductRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[20]
+	mi := &file_souk_product_v1_product_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1473,7 +1710,7 @@ func (x *UpdateProductRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateProductRequest.ProtoReflect.Descriptor instead.
 func (*UpdateProductRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{20}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpdateProductRequest) GetId() string {
@@ -1541,7 +1778,7 @@ type UpdateProductResponse struct {
 
 func (x *UpdateProductResponse) Reset() {
 	*x = UpdateProductResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[21]
+	mi := &file_souk_product_v1_product_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1553,7 +1790,7 @@ func (x *UpdateProductResponse) String() string {
 func (*UpdateProductResponse) ProtoMessage() {}
 
 func (x *UpdateProductResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[21]
+	mi := &file_souk_product_v1_product_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1566,7 +1803,7 @@ func (x *UpdateProductResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateProductResponse.ProtoReflect.Descriptor instead.
 func (*UpdateProductResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{21}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UpdateProductResponse) GetProduct() *Product {
@@ -1585,7 +1822,7 @@ type DeleteProductRequest struct {
 
 func (x *DeleteProductRequest) Reset() {
 	*x = DeleteProductRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[22]
+	mi := &file_souk_product_v1_product_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1834,7 @@ func (x *DeleteProductRequest) String() string {
 func (*DeleteProductRequest) ProtoMessage() {}
 
 func (x *DeleteProductRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[22]
+	mi := &file_souk_product_v1_product_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1847,7 @@ func (x *DeleteProductRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteProductRequest.ProtoReflect.Descriptor instead.
 func (*DeleteProductRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{22}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeleteProductRequest) GetId() string {
@@ -1628,7 +1865,7 @@ type DeleteProductResponse struct {
 
 func (x *DeleteProductResponse) Reset() {
 	*x = DeleteProductResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[23]
+	mi := &file_souk_product_v1_product_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1640,7 +1877,7 @@ func (x *DeleteProductResponse) String() string {
 func (*DeleteProductResponse) ProtoMessage() {}
 
 func (x *DeleteProductResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[23]
+	mi := &file_souk_product_v1_product_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1653,7 +1890,7 @@ func (x *DeleteProductResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteProductResponse.ProtoReflect.Descriptor instead.
 func (*DeleteProductResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{23}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{27}
 }
 
 type ListShopProductsRequest struct {
@@ -1668,7 +1905,7 @@ type ListShopProductsRequest struct {
 
 func (x *ListShopProductsRequest) Reset() {
 	*x = ListShopProductsRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[24]
+	mi := &file_souk_product_v1_product_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1680,7 +1917,7 @@ func (x *ListShopProductsRequest) String() string {
 func (*ListShopProductsRequest) ProtoMessage() {}
 
 func (x *ListShopProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[24]
+	mi := &file_souk_product_v1_product_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1693,7 +1930,7 @@ func (x *ListShopProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopProductsRequest.ProtoReflect.Descriptor instead.
 func (*ListShopProductsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{24}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListShopProductsRequest) GetShopId() string {
@@ -1735,7 +1972,7 @@ type StockedProduct struct {
 
 func (x *StockedProduct) Reset() {
 	*x = StockedProduct{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[25]
+	mi := &file_souk_product_v1_product_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +1984,7 @@ func (x *StockedProduct) String() string {
 func (*StockedProduct) ProtoMessage() {}
 
 func (x *StockedProduct) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[25]
+	mi := &file_souk_product_v1_product_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +1997,7 @@ func (x *StockedProduct) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StockedProduct.ProtoReflect.Descriptor instead.
 func (*StockedProduct) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{25}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StockedProduct) GetProduct() *Product {
@@ -1787,7 +2024,7 @@ type ListShopProductsResponse struct {
 
 func (x *ListShopProductsResponse) Reset() {
 	*x = ListShopProductsResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[26]
+	mi := &file_souk_product_v1_product_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +2036,7 @@ func (x *ListShopProductsResponse) String() string {
 func (*ListShopProductsResponse) ProtoMessage() {}
 
 func (x *ListShopProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[26]
+	mi := &file_souk_product_v1_product_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +2049,7 @@ func (x *ListShopProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopProductsResponse.ProtoReflect.Descriptor instead.
 func (*ListShopProductsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{26}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListShopProductsResponse) GetProducts() []*StockedProduct {
@@ -1839,7 +2076,7 @@ type SetStockRequest struct {
 
 func (x *SetStockRequest) Reset() {
 	*x = SetStockRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[27]
+	mi := &file_souk_product_v1_product_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1851,7 +2088,7 @@ func (x *SetStockRequest) String() string {
 func (*SetStockRequest) ProtoMessage() {}
 
 func (x *SetStockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[27]
+	mi := &file_souk_product_v1_product_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1864,7 +2101,7 @@ func (x *SetStockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStockRequest.ProtoReflect.Descriptor instead.
 func (*SetStockRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{27}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SetStockRequest) GetVariantId() string {
@@ -1890,7 +2127,7 @@ type SetStockResponse struct {
 
 func (x *SetStockResponse) Reset() {
 	*x = SetStockResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[28]
+	mi := &file_souk_product_v1_product_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +2139,7 @@ func (x *SetStockResponse) String() string {
 func (*SetStockResponse) ProtoMessage() {}
 
 func (x *SetStockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[28]
+	mi := &file_souk_product_v1_product_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +2152,7 @@ func (x *SetStockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStockResponse.ProtoReflect.Descriptor instead.
 func (*SetStockResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{28}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SetStockResponse) GetStock() *Stock {
@@ -1945,7 +2182,7 @@ type ImportedProduct struct {
 
 func (x *ImportedProduct) Reset() {
 	*x = ImportedProduct{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[29]
+	mi := &file_souk_product_v1_product_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2194,7 @@ func (x *ImportedProduct) String() string {
 func (*ImportedProduct) ProtoMessage() {}
 
 func (x *ImportedProduct) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[29]
+	mi := &file_souk_product_v1_product_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2207,7 @@ func (x *ImportedProduct) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportedProduct.ProtoReflect.Descriptor instead.
 func (*ImportedProduct) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{29}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ImportedProduct) GetShop() string {
@@ -2045,7 +2282,7 @@ type ImportProductsRequest struct {
 
 func (x *ImportProductsRequest) Reset() {
 	*x = ImportProductsRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[30]
+	mi := &file_souk_product_v1_product_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2057,7 +2294,7 @@ func (x *ImportProductsRequest) String() string {
 func (*ImportProductsRequest) ProtoMessage() {}
 
 func (x *ImportProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[30]
+	mi := &file_souk_product_v1_product_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2070,7 +2307,7 @@ func (x *ImportProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportProductsRequest.ProtoReflect.Descriptor instead.
 func (*ImportProductsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{30}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ImportProductsRequest) GetProducts() []*ImportedProduct {
@@ -2094,7 +2331,7 @@ type ImportResult struct {
 
 func (x *ImportResult) Reset() {
 	*x = ImportResult{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[31]
+	mi := &file_souk_product_v1_product_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2106,7 +2343,7 @@ func (x *ImportResult) String() string {
 func (*ImportResult) ProtoMessage() {}
 
 func (x *ImportResult) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[31]
+	mi := &file_souk_product_v1_product_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2119,7 +2356,7 @@ func (x *ImportResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResult.ProtoReflect.Descriptor instead.
 func (*ImportResult) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{31}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ImportResult) GetOutcome() string {
@@ -2152,7 +2389,7 @@ type ImportProductsResponse struct {
 
 func (x *ImportProductsResponse) Reset() {
 	*x = ImportProductsResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[32]
+	mi := &file_souk_product_v1_product_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2164,7 +2401,7 @@ func (x *ImportProductsResponse) String() string {
 func (*ImportProductsResponse) ProtoMessage() {}
 
 func (x *ImportProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[32]
+	mi := &file_souk_product_v1_product_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2177,7 +2414,7 @@ func (x *ImportProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportProductsResponse.ProtoReflect.Descriptor instead.
 func (*ImportProductsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{32}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ImportProductsResponse) GetResults() []*ImportResult {
@@ -2198,7 +2435,7 @@ type ExportProductsRequest struct {
 
 func (x *ExportProductsRequest) Reset() {
 	*x = ExportProductsRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[33]
+	mi := &file_souk_product_v1_product_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +2447,7 @@ func (x *ExportProductsRequest) String() string {
 func (*ExportProductsRequest) ProtoMessage() {}
 
 func (x *ExportProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[33]
+	mi := &file_souk_product_v1_product_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +2460,7 @@ func (x *ExportProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportProductsRequest.ProtoReflect.Descriptor instead.
 func (*ExportProductsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{33}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ExportProductsRequest) GetPageSize() int32 {
@@ -2251,7 +2488,7 @@ type ExportProductsResponse struct {
 
 func (x *ExportProductsResponse) Reset() {
 	*x = ExportProductsResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[34]
+	mi := &file_souk_product_v1_product_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +2500,7 @@ func (x *ExportProductsResponse) String() string {
 func (*ExportProductsResponse) ProtoMessage() {}
 
 func (x *ExportProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[34]
+	mi := &file_souk_product_v1_product_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +2513,7 @@ func (x *ExportProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportProductsResponse.ProtoReflect.Descriptor instead.
 func (*ExportProductsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{34}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ExportProductsResponse) GetProducts() []*ImportedProduct {
@@ -2302,7 +2539,7 @@ type BatchGetVariantsRequest struct {
 
 func (x *BatchGetVariantsRequest) Reset() {
 	*x = BatchGetVariantsRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[35]
+	mi := &file_souk_product_v1_product_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2551,7 @@ func (x *BatchGetVariantsRequest) String() string {
 func (*BatchGetVariantsRequest) ProtoMessage() {}
 
 func (x *BatchGetVariantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[35]
+	mi := &file_souk_product_v1_product_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2564,7 @@ func (x *BatchGetVariantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetVariantsRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetVariantsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{35}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BatchGetVariantsRequest) GetVariantIds() []string {
@@ -2359,7 +2596,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[36]
+	mi := &file_souk_product_v1_product_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2371,7 +2608,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[36]
+	mi := &file_souk_product_v1_product_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2384,7 +2621,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{36}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Offer) GetVariantId() string {
@@ -2473,7 +2710,7 @@ type BatchGetVariantsResponse struct {
 
 func (x *BatchGetVariantsResponse) Reset() {
 	*x = BatchGetVariantsResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[37]
+	mi := &file_souk_product_v1_product_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2485,7 +2722,7 @@ func (x *BatchGetVariantsResponse) String() string {
 func (*BatchGetVariantsResponse) ProtoMessage() {}
 
 func (x *BatchGetVariantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[37]
+	mi := &file_souk_product_v1_product_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2498,7 +2735,7 @@ func (x *BatchGetVariantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetVariantsResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetVariantsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{37}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *BatchGetVariantsResponse) GetOffers() []*Offer {
@@ -2519,7 +2756,7 @@ type Line struct {
 
 func (x *Line) Reset() {
 	*x = Line{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[38]
+	mi := &file_souk_product_v1_product_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2768,7 @@ func (x *Line) String() string {
 func (*Line) ProtoMessage() {}
 
 func (x *Line) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[38]
+	mi := &file_souk_product_v1_product_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2781,7 @@ func (x *Line) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Line.ProtoReflect.Descriptor instead.
 func (*Line) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{38}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Line) GetVariantId() string {
@@ -2570,7 +2807,7 @@ type CheckAvailabilityRequest struct {
 
 func (x *CheckAvailabilityRequest) Reset() {
 	*x = CheckAvailabilityRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[39]
+	mi := &file_souk_product_v1_product_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2582,7 +2819,7 @@ func (x *CheckAvailabilityRequest) String() string {
 func (*CheckAvailabilityRequest) ProtoMessage() {}
 
 func (x *CheckAvailabilityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[39]
+	mi := &file_souk_product_v1_product_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +2832,7 @@ func (x *CheckAvailabilityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAvailabilityRequest.ProtoReflect.Descriptor instead.
 func (*CheckAvailabilityRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{39}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CheckAvailabilityRequest) GetLines() []*Line {
@@ -2615,7 +2852,7 @@ type CheckAvailabilityResponse struct {
 
 func (x *CheckAvailabilityResponse) Reset() {
 	*x = CheckAvailabilityResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[40]
+	mi := &file_souk_product_v1_product_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2627,7 +2864,7 @@ func (x *CheckAvailabilityResponse) String() string {
 func (*CheckAvailabilityResponse) ProtoMessage() {}
 
 func (x *CheckAvailabilityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[40]
+	mi := &file_souk_product_v1_product_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2640,7 +2877,7 @@ func (x *CheckAvailabilityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAvailabilityResponse.ProtoReflect.Descriptor instead.
 func (*CheckAvailabilityResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{40}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CheckAvailabilityResponse) GetShortVariantIds() []string {
@@ -2663,7 +2900,7 @@ type ReserveInventoryRequest struct {
 
 func (x *ReserveInventoryRequest) Reset() {
 	*x = ReserveInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[41]
+	mi := &file_souk_product_v1_product_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2675,7 +2912,7 @@ func (x *ReserveInventoryRequest) String() string {
 func (*ReserveInventoryRequest) ProtoMessage() {}
 
 func (x *ReserveInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[41]
+	mi := &file_souk_product_v1_product_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2688,7 +2925,7 @@ func (x *ReserveInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReserveInventoryRequest.ProtoReflect.Descriptor instead.
 func (*ReserveInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{41}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ReserveInventoryRequest) GetOrderId() string {
@@ -2721,7 +2958,7 @@ type ReserveInventoryResponse struct {
 
 func (x *ReserveInventoryResponse) Reset() {
 	*x = ReserveInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[42]
+	mi := &file_souk_product_v1_product_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2733,7 +2970,7 @@ func (x *ReserveInventoryResponse) String() string {
 func (*ReserveInventoryResponse) ProtoMessage() {}
 
 func (x *ReserveInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[42]
+	mi := &file_souk_product_v1_product_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2746,7 +2983,7 @@ func (x *ReserveInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReserveInventoryResponse.ProtoReflect.Descriptor instead.
 func (*ReserveInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{42}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ReserveInventoryResponse) GetExpiresAt() *timestamppb.Timestamp {
@@ -2765,7 +3002,7 @@ type ReleaseInventoryRequest struct {
 
 func (x *ReleaseInventoryRequest) Reset() {
 	*x = ReleaseInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[43]
+	mi := &file_souk_product_v1_product_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +3014,7 @@ func (x *ReleaseInventoryRequest) String() string {
 func (*ReleaseInventoryRequest) ProtoMessage() {}
 
 func (x *ReleaseInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[43]
+	mi := &file_souk_product_v1_product_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +3027,7 @@ func (x *ReleaseInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseInventoryRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{43}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ReleaseInventoryRequest) GetOrderId() string {
@@ -2808,7 +3045,7 @@ type ReleaseInventoryResponse struct {
 
 func (x *ReleaseInventoryResponse) Reset() {
 	*x = ReleaseInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[44]
+	mi := &file_souk_product_v1_product_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2820,7 +3057,7 @@ func (x *ReleaseInventoryResponse) String() string {
 func (*ReleaseInventoryResponse) ProtoMessage() {}
 
 func (x *ReleaseInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[44]
+	mi := &file_souk_product_v1_product_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2833,7 +3070,7 @@ func (x *ReleaseInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseInventoryResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{44}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{48}
 }
 
 type CommitInventoryRequest struct {
@@ -2845,7 +3082,7 @@ type CommitInventoryRequest struct {
 
 func (x *CommitInventoryRequest) Reset() {
 	*x = CommitInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[45]
+	mi := &file_souk_product_v1_product_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2857,7 +3094,7 @@ func (x *CommitInventoryRequest) String() string {
 func (*CommitInventoryRequest) ProtoMessage() {}
 
 func (x *CommitInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[45]
+	mi := &file_souk_product_v1_product_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2870,7 +3107,7 @@ func (x *CommitInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitInventoryRequest.ProtoReflect.Descriptor instead.
 func (*CommitInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{45}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CommitInventoryRequest) GetOrderId() string {
@@ -2888,7 +3125,7 @@ type CommitInventoryResponse struct {
 
 func (x *CommitInventoryResponse) Reset() {
 	*x = CommitInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[46]
+	mi := &file_souk_product_v1_product_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2900,7 +3137,7 @@ func (x *CommitInventoryResponse) String() string {
 func (*CommitInventoryResponse) ProtoMessage() {}
 
 func (x *CommitInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[46]
+	mi := &file_souk_product_v1_product_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2913,7 +3150,7 @@ func (x *CommitInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitInventoryResponse.ProtoReflect.Descriptor instead.
 func (*CommitInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{46}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{50}
 }
 
 type RestockInventoryRequest struct {
@@ -2925,7 +3162,7 @@ type RestockInventoryRequest struct {
 
 func (x *RestockInventoryRequest) Reset() {
 	*x = RestockInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[47]
+	mi := &file_souk_product_v1_product_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2937,7 +3174,7 @@ func (x *RestockInventoryRequest) String() string {
 func (*RestockInventoryRequest) ProtoMessage() {}
 
 func (x *RestockInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[47]
+	mi := &file_souk_product_v1_product_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2950,7 +3187,7 @@ func (x *RestockInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockInventoryRequest.ProtoReflect.Descriptor instead.
 func (*RestockInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{47}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RestockInventoryRequest) GetOrderId() string {
@@ -2968,7 +3205,7 @@ type RestockInventoryResponse struct {
 
 func (x *RestockInventoryResponse) Reset() {
 	*x = RestockInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[48]
+	mi := &file_souk_product_v1_product_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +3217,7 @@ func (x *RestockInventoryResponse) String() string {
 func (*RestockInventoryResponse) ProtoMessage() {}
 
 func (x *RestockInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[48]
+	mi := &file_souk_product_v1_product_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2993,7 +3230,7 @@ func (x *RestockInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockInventoryResponse.ProtoReflect.Descriptor instead.
 func (*RestockInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{48}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{52}
 }
 
 var File_souk_product_v1_product_proto protoreflect.FileDescriptor
@@ -3051,7 +3288,7 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
 	"\tparent_id\x18\x03 \x01(\tR\bparentId\x12\x12\n" +
-	"\x04path\x18\x04 \x03(\tR\x04path\"\x95\x05\n" +
+	"\x04path\x18\x04 \x03(\tR\x04path\"\xe3\x05\n" +
 	"\x15SearchProductsRequest\x12\x1e\n" +
 	"\x05query\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05query\x12(\n" +
 	"\vcategory_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\n" +
@@ -3067,7 +3304,9 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\tpage_size\x18\n" +
 	" \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\v \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"\xea\x01\n" +
+	"page_token\x18\v \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12!\n" +
+	"\x03ids\x18\f \x03(\tB\x0f\xbaH\f\x92\x01\t\x10d\"\x05r\x03\x18\x88'R\x03ids\x12)\n" +
+	"\aoptions\x18\r \x03(\tB\x0f\xbaH\f\x92\x01\t\x10\x14\"\x05r\x03\x18\xd4\x02R\aoptions\"\xea\x01\n" +
 	"\x16SearchProductsResponse\x124\n" +
 	"\bproducts\x18\x01 \x03(\v2\x18.souk.product.v1.ProductR\bproducts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
@@ -3075,13 +3314,20 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"total_size\x18\x03 \x01(\x03H\x00R\ttotalSize\x88\x01\x01\x124\n" +
 	"\x06facets\x18\x04 \x01(\v2\x17.souk.product.v1.FacetsH\x01R\x06facets\x88\x01\x01B\r\n" +
 	"\v_total_sizeB\t\n" +
-	"\a_facets\"\xad\x01\n" +
+	"\a_facets\"\xe5\x01\n" +
 	"\x06Facets\x12;\n" +
 	"\n" +
 	"categories\x18\x01 \x03(\v2\x1b.souk.product.v1.FacetCountR\n" +
 	"categories\x121\n" +
 	"\x05shops\x18\x02 \x03(\v2\x1b.souk.product.v1.FacetCountR\x05shops\x123\n" +
-	"\x06prices\x18\x03 \x03(\v2\x1b.souk.product.v1.PriceFacetR\x06prices\"F\n" +
+	"\x06prices\x18\x03 \x03(\v2\x1b.souk.product.v1.PriceFacetR\x06prices\x126\n" +
+	"\aoptions\x18\x04 \x03(\v2\x1c.souk.product.v1.OptionFacetR\aoptions\"W\n" +
+	"\vOptionFacet\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
+	"\x06values\x18\x02 \x03(\v2\x1c.souk.product.v1.OptionCountR\x06values\"9\n" +
+	"\vOptionCount\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\tR\x05value\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\"F\n" +
 	"\n" +
 	"FacetCount\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
@@ -3096,6 +3342,12 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x11GetProductRequest\x12\x19\n" +
 	"\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x02id\"H\n" +
 	"\x12GetProductResponse\x122\n" +
+	"\aproduct\x18\x01 \x01(\v2\x18.souk.product.v1.ProductR\aproduct\"^\n" +
+	"\x19GetProductByHandleRequest\x12\x1d\n" +
+	"\x04shop\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18PR\x04shop\x12\"\n" +
+	"\x06handle\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xff\x01R\x06handle\"P\n" +
+	"\x1aGetProductByHandleResponse\x122\n" +
 	"\aproduct\x18\x01 \x01(\v2\x18.souk.product.v1.ProductR\aproduct\"\x17\n" +
 	"\x15ListCategoriesRequest\"S\n" +
 	"\x16ListCategoriesResponse\x129\n" +
@@ -3251,11 +3503,12 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x17CommitInventoryResponse\"=\n" +
 	"\x17RestockInventoryRequest\x12\"\n" +
 	"\border_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aorderId\"\x1a\n" +
-	"\x18RestockInventoryResponse2\xed\x12\n" +
+	"\x18RestockInventoryResponse2\xa3\x14\n" +
 	"\x0eProductService\x12\x84\x01\n" +
 	"\x0eSearchProducts\x12&.souk.product.v1.SearchProductsRequest\x1a'.souk.product.v1.SearchProductsResponse\"!\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/products\x90\x02\x01\x12\x86\x01\n" +
 	"\n" +
-	"GetProduct\x12\".souk.product.v1.GetProductRequest\x1a#.souk.product.v1.GetProductResponse\"/\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02\x1cb\aproduct\x12\x11/v1/products/{id}\x90\x02\x01\x12\x86\x01\n" +
+	"GetProduct\x12\".souk.product.v1.GetProductRequest\x1a#.souk.product.v1.GetProductResponse\"/\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02\x1cb\aproduct\x12\x11/v1/products/{id}\x90\x02\x01\x12\xb3\x01\n" +
+	"\x12GetProductByHandle\x12*.souk.product.v1.GetProductByHandleRequest\x1a+.souk.product.v1.GetProductByHandleResponse\"D\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x021b\aproduct\x12&/v1/products/by-handle/{shop}/{handle}\x90\x02\x01\x12\x86\x01\n" +
 	"\x0eListCategories\x12&.souk.product.v1.ListCategoriesRequest\x1a'.souk.product.v1.ListCategoriesResponse\"#\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\n" +
 	"\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/categories\x90\x02\x01\x12\xa4\x01\n" +
 	"\x0eCreateCategory\x12&.souk.product.v1.CreateCategoryRequest\x1a'.souk.product.v1.CreateCategoryResponse\"A\xca\xf3\x18\f\b\x04\x12\boperator\xe8\xf3\x18\xc9\x01\x82\xd3\xe4\x93\x02&:\x01*b\bcategory\"\x17/v1/operator/categories\x12\xb8\x01\n" +
@@ -3285,146 +3538,155 @@ func file_souk_product_v1_product_proto_rawDescGZIP() []byte {
 	return file_souk_product_v1_product_proto_rawDescData
 }
 
-var file_souk_product_v1_product_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_souk_product_v1_product_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_souk_product_v1_product_proto_goTypes = []any{
-	(*Product)(nil),                   // 0: souk.product.v1.Product
-	(*Image)(nil),                     // 1: souk.product.v1.Image
-	(*Rating)(nil),                    // 2: souk.product.v1.Rating
-	(*Variant)(nil),                   // 3: souk.product.v1.Variant
-	(*Stock)(nil),                     // 4: souk.product.v1.Stock
-	(*Category)(nil),                  // 5: souk.product.v1.Category
-	(*SearchProductsRequest)(nil),     // 6: souk.product.v1.SearchProductsRequest
-	(*SearchProductsResponse)(nil),    // 7: souk.product.v1.SearchProductsResponse
-	(*Facets)(nil),                    // 8: souk.product.v1.Facets
-	(*FacetCount)(nil),                // 9: souk.product.v1.FacetCount
-	(*PriceFacet)(nil),                // 10: souk.product.v1.PriceFacet
-	(*GetProductRequest)(nil),         // 11: souk.product.v1.GetProductRequest
-	(*GetProductResponse)(nil),        // 12: souk.product.v1.GetProductResponse
-	(*ListCategoriesRequest)(nil),     // 13: souk.product.v1.ListCategoriesRequest
-	(*ListCategoriesResponse)(nil),    // 14: souk.product.v1.ListCategoriesResponse
-	(*CreateCategoryRequest)(nil),     // 15: souk.product.v1.CreateCategoryRequest
-	(*CreateCategoryResponse)(nil),    // 16: souk.product.v1.CreateCategoryResponse
-	(*VariantInput)(nil),              // 17: souk.product.v1.VariantInput
-	(*CreateProductRequest)(nil),      // 18: souk.product.v1.CreateProductRequest
-	(*CreateProductResponse)(nil),     // 19: souk.product.v1.CreateProductResponse
-	(*UpdateProductRequest)(nil),      // 20: souk.product.v1.UpdateProductRequest
-	(*UpdateProductResponse)(nil),     // 21: souk.product.v1.UpdateProductResponse
-	(*DeleteProductRequest)(nil),      // 22: souk.product.v1.DeleteProductRequest
-	(*DeleteProductResponse)(nil),     // 23: souk.product.v1.DeleteProductResponse
-	(*ListShopProductsRequest)(nil),   // 24: souk.product.v1.ListShopProductsRequest
-	(*StockedProduct)(nil),            // 25: souk.product.v1.StockedProduct
-	(*ListShopProductsResponse)(nil),  // 26: souk.product.v1.ListShopProductsResponse
-	(*SetStockRequest)(nil),           // 27: souk.product.v1.SetStockRequest
-	(*SetStockResponse)(nil),          // 28: souk.product.v1.SetStockResponse
-	(*ImportedProduct)(nil),           // 29: souk.product.v1.ImportedProduct
-	(*ImportProductsRequest)(nil),     // 30: souk.product.v1.ImportProductsRequest
-	(*ImportResult)(nil),              // 31: souk.product.v1.ImportResult
-	(*ImportProductsResponse)(nil),    // 32: souk.product.v1.ImportProductsResponse
-	(*ExportProductsRequest)(nil),     // 33: souk.product.v1.ExportProductsRequest
-	(*ExportProductsResponse)(nil),    // 34: souk.product.v1.ExportProductsResponse
-	(*BatchGetVariantsRequest)(nil),   // 35: souk.product.v1.BatchGetVariantsRequest
-	(*Offer)(nil),                     // 36: souk.product.v1.Offer
-	(*BatchGetVariantsResponse)(nil),  // 37: souk.product.v1.BatchGetVariantsResponse
-	(*Line)(nil),                      // 38: souk.product.v1.Line
-	(*CheckAvailabilityRequest)(nil),  // 39: souk.product.v1.CheckAvailabilityRequest
-	(*CheckAvailabilityResponse)(nil), // 40: souk.product.v1.CheckAvailabilityResponse
-	(*ReserveInventoryRequest)(nil),   // 41: souk.product.v1.ReserveInventoryRequest
-	(*ReserveInventoryResponse)(nil),  // 42: souk.product.v1.ReserveInventoryResponse
-	(*ReleaseInventoryRequest)(nil),   // 43: souk.product.v1.ReleaseInventoryRequest
-	(*ReleaseInventoryResponse)(nil),  // 44: souk.product.v1.ReleaseInventoryResponse
-	(*CommitInventoryRequest)(nil),    // 45: souk.product.v1.CommitInventoryRequest
-	(*CommitInventoryResponse)(nil),   // 46: souk.product.v1.CommitInventoryResponse
-	(*RestockInventoryRequest)(nil),   // 47: souk.product.v1.RestockInventoryRequest
-	(*RestockInventoryResponse)(nil),  // 48: souk.product.v1.RestockInventoryResponse
-	nil,                               // 49: souk.product.v1.Variant.OptionsEntry
-	nil,                               // 50: souk.product.v1.VariantInput.OptionsEntry
-	nil,                               // 51: souk.product.v1.Offer.OptionsEntry
-	(*v1.Money)(nil),                  // 52: souk.money.v1.Money
-	(*timestamppb.Timestamp)(nil),     // 53: google.protobuf.Timestamp
+	(*Product)(nil),                    // 0: souk.product.v1.Product
+	(*Image)(nil),                      // 1: souk.product.v1.Image
+	(*Rating)(nil),                     // 2: souk.product.v1.Rating
+	(*Variant)(nil),                    // 3: souk.product.v1.Variant
+	(*Stock)(nil),                      // 4: souk.product.v1.Stock
+	(*Category)(nil),                   // 5: souk.product.v1.Category
+	(*SearchProductsRequest)(nil),      // 6: souk.product.v1.SearchProductsRequest
+	(*SearchProductsResponse)(nil),     // 7: souk.product.v1.SearchProductsResponse
+	(*Facets)(nil),                     // 8: souk.product.v1.Facets
+	(*OptionFacet)(nil),                // 9: souk.product.v1.OptionFacet
+	(*OptionCount)(nil),                // 10: souk.product.v1.OptionCount
+	(*FacetCount)(nil),                 // 11: souk.product.v1.FacetCount
+	(*PriceFacet)(nil),                 // 12: souk.product.v1.PriceFacet
+	(*GetProductRequest)(nil),          // 13: souk.product.v1.GetProductRequest
+	(*GetProductResponse)(nil),         // 14: souk.product.v1.GetProductResponse
+	(*GetProductByHandleRequest)(nil),  // 15: souk.product.v1.GetProductByHandleRequest
+	(*GetProductByHandleResponse)(nil), // 16: souk.product.v1.GetProductByHandleResponse
+	(*ListCategoriesRequest)(nil),      // 17: souk.product.v1.ListCategoriesRequest
+	(*ListCategoriesResponse)(nil),     // 18: souk.product.v1.ListCategoriesResponse
+	(*CreateCategoryRequest)(nil),      // 19: souk.product.v1.CreateCategoryRequest
+	(*CreateCategoryResponse)(nil),     // 20: souk.product.v1.CreateCategoryResponse
+	(*VariantInput)(nil),               // 21: souk.product.v1.VariantInput
+	(*CreateProductRequest)(nil),       // 22: souk.product.v1.CreateProductRequest
+	(*CreateProductResponse)(nil),      // 23: souk.product.v1.CreateProductResponse
+	(*UpdateProductRequest)(nil),       // 24: souk.product.v1.UpdateProductRequest
+	(*UpdateProductResponse)(nil),      // 25: souk.product.v1.UpdateProductResponse
+	(*DeleteProductRequest)(nil),       // 26: souk.product.v1.DeleteProductRequest
+	(*DeleteProductResponse)(nil),      // 27: souk.product.v1.DeleteProductResponse
+	(*ListShopProductsRequest)(nil),    // 28: souk.product.v1.ListShopProductsRequest
+	(*StockedProduct)(nil),             // 29: souk.product.v1.StockedProduct
+	(*ListShopProductsResponse)(nil),   // 30: souk.product.v1.ListShopProductsResponse
+	(*SetStockRequest)(nil),            // 31: souk.product.v1.SetStockRequest
+	(*SetStockResponse)(nil),           // 32: souk.product.v1.SetStockResponse
+	(*ImportedProduct)(nil),            // 33: souk.product.v1.ImportedProduct
+	(*ImportProductsRequest)(nil),      // 34: souk.product.v1.ImportProductsRequest
+	(*ImportResult)(nil),               // 35: souk.product.v1.ImportResult
+	(*ImportProductsResponse)(nil),     // 36: souk.product.v1.ImportProductsResponse
+	(*ExportProductsRequest)(nil),      // 37: souk.product.v1.ExportProductsRequest
+	(*ExportProductsResponse)(nil),     // 38: souk.product.v1.ExportProductsResponse
+	(*BatchGetVariantsRequest)(nil),    // 39: souk.product.v1.BatchGetVariantsRequest
+	(*Offer)(nil),                      // 40: souk.product.v1.Offer
+	(*BatchGetVariantsResponse)(nil),   // 41: souk.product.v1.BatchGetVariantsResponse
+	(*Line)(nil),                       // 42: souk.product.v1.Line
+	(*CheckAvailabilityRequest)(nil),   // 43: souk.product.v1.CheckAvailabilityRequest
+	(*CheckAvailabilityResponse)(nil),  // 44: souk.product.v1.CheckAvailabilityResponse
+	(*ReserveInventoryRequest)(nil),    // 45: souk.product.v1.ReserveInventoryRequest
+	(*ReserveInventoryResponse)(nil),   // 46: souk.product.v1.ReserveInventoryResponse
+	(*ReleaseInventoryRequest)(nil),    // 47: souk.product.v1.ReleaseInventoryRequest
+	(*ReleaseInventoryResponse)(nil),   // 48: souk.product.v1.ReleaseInventoryResponse
+	(*CommitInventoryRequest)(nil),     // 49: souk.product.v1.CommitInventoryRequest
+	(*CommitInventoryResponse)(nil),    // 50: souk.product.v1.CommitInventoryResponse
+	(*RestockInventoryRequest)(nil),    // 51: souk.product.v1.RestockInventoryRequest
+	(*RestockInventoryResponse)(nil),   // 52: souk.product.v1.RestockInventoryResponse
+	nil,                                // 53: souk.product.v1.Variant.OptionsEntry
+	nil,                                // 54: souk.product.v1.VariantInput.OptionsEntry
+	nil,                                // 55: souk.product.v1.Offer.OptionsEntry
+	(*v1.Money)(nil),                   // 56: souk.money.v1.Money
+	(*timestamppb.Timestamp)(nil),      // 57: google.protobuf.Timestamp
 }
 var file_souk_product_v1_product_proto_depIdxs = []int32{
 	1,  // 0: souk.product.v1.Product.images:type_name -> souk.product.v1.Image
 	2,  // 1: souk.product.v1.Product.rating:type_name -> souk.product.v1.Rating
-	52, // 2: souk.product.v1.Product.price:type_name -> souk.money.v1.Money
+	56, // 2: souk.product.v1.Product.price:type_name -> souk.money.v1.Money
 	3,  // 3: souk.product.v1.Product.variants:type_name -> souk.product.v1.Variant
-	53, // 4: souk.product.v1.Product.created_at:type_name -> google.protobuf.Timestamp
-	53, // 5: souk.product.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
-	49, // 6: souk.product.v1.Variant.options:type_name -> souk.product.v1.Variant.OptionsEntry
-	52, // 7: souk.product.v1.Variant.price:type_name -> souk.money.v1.Money
-	52, // 8: souk.product.v1.Variant.compare_at_price:type_name -> souk.money.v1.Money
+	57, // 4: souk.product.v1.Product.created_at:type_name -> google.protobuf.Timestamp
+	57, // 5: souk.product.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
+	53, // 6: souk.product.v1.Variant.options:type_name -> souk.product.v1.Variant.OptionsEntry
+	56, // 7: souk.product.v1.Variant.price:type_name -> souk.money.v1.Money
+	56, // 8: souk.product.v1.Variant.compare_at_price:type_name -> souk.money.v1.Money
 	0,  // 9: souk.product.v1.SearchProductsResponse.products:type_name -> souk.product.v1.Product
 	8,  // 10: souk.product.v1.SearchProductsResponse.facets:type_name -> souk.product.v1.Facets
-	9,  // 11: souk.product.v1.Facets.categories:type_name -> souk.product.v1.FacetCount
-	9,  // 12: souk.product.v1.Facets.shops:type_name -> souk.product.v1.FacetCount
-	10, // 13: souk.product.v1.Facets.prices:type_name -> souk.product.v1.PriceFacet
-	52, // 14: souk.product.v1.PriceFacet.from:type_name -> souk.money.v1.Money
-	52, // 15: souk.product.v1.PriceFacet.to:type_name -> souk.money.v1.Money
-	0,  // 16: souk.product.v1.GetProductResponse.product:type_name -> souk.product.v1.Product
-	5,  // 17: souk.product.v1.ListCategoriesResponse.categories:type_name -> souk.product.v1.Category
-	5,  // 18: souk.product.v1.CreateCategoryResponse.category:type_name -> souk.product.v1.Category
-	50, // 19: souk.product.v1.VariantInput.options:type_name -> souk.product.v1.VariantInput.OptionsEntry
-	52, // 20: souk.product.v1.VariantInput.price:type_name -> souk.money.v1.Money
-	52, // 21: souk.product.v1.VariantInput.compare_at_price:type_name -> souk.money.v1.Money
-	1,  // 22: souk.product.v1.CreateProductRequest.images:type_name -> souk.product.v1.Image
-	17, // 23: souk.product.v1.CreateProductRequest.variants:type_name -> souk.product.v1.VariantInput
-	0,  // 24: souk.product.v1.CreateProductResponse.product:type_name -> souk.product.v1.Product
-	1,  // 25: souk.product.v1.UpdateProductRequest.images:type_name -> souk.product.v1.Image
-	17, // 26: souk.product.v1.UpdateProductRequest.variants:type_name -> souk.product.v1.VariantInput
-	0,  // 27: souk.product.v1.UpdateProductResponse.product:type_name -> souk.product.v1.Product
-	0,  // 28: souk.product.v1.StockedProduct.product:type_name -> souk.product.v1.Product
-	4,  // 29: souk.product.v1.StockedProduct.stock:type_name -> souk.product.v1.Stock
-	25, // 30: souk.product.v1.ListShopProductsResponse.products:type_name -> souk.product.v1.StockedProduct
-	4,  // 31: souk.product.v1.SetStockResponse.stock:type_name -> souk.product.v1.Stock
-	1,  // 32: souk.product.v1.ImportedProduct.images:type_name -> souk.product.v1.Image
-	17, // 33: souk.product.v1.ImportedProduct.variants:type_name -> souk.product.v1.VariantInput
-	29, // 34: souk.product.v1.ImportProductsRequest.products:type_name -> souk.product.v1.ImportedProduct
-	31, // 35: souk.product.v1.ImportProductsResponse.results:type_name -> souk.product.v1.ImportResult
-	29, // 36: souk.product.v1.ExportProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
-	51, // 37: souk.product.v1.Offer.options:type_name -> souk.product.v1.Offer.OptionsEntry
-	52, // 38: souk.product.v1.Offer.price:type_name -> souk.money.v1.Money
-	36, // 39: souk.product.v1.BatchGetVariantsResponse.offers:type_name -> souk.product.v1.Offer
-	38, // 40: souk.product.v1.CheckAvailabilityRequest.lines:type_name -> souk.product.v1.Line
-	38, // 41: souk.product.v1.ReserveInventoryRequest.lines:type_name -> souk.product.v1.Line
-	53, // 42: souk.product.v1.ReserveInventoryResponse.expires_at:type_name -> google.protobuf.Timestamp
-	6,  // 43: souk.product.v1.ProductService.SearchProducts:input_type -> souk.product.v1.SearchProductsRequest
-	11, // 44: souk.product.v1.ProductService.GetProduct:input_type -> souk.product.v1.GetProductRequest
-	13, // 45: souk.product.v1.ProductService.ListCategories:input_type -> souk.product.v1.ListCategoriesRequest
-	15, // 46: souk.product.v1.ProductService.CreateCategory:input_type -> souk.product.v1.CreateCategoryRequest
-	18, // 47: souk.product.v1.ProductService.CreateProduct:input_type -> souk.product.v1.CreateProductRequest
-	20, // 48: souk.product.v1.ProductService.UpdateProduct:input_type -> souk.product.v1.UpdateProductRequest
-	22, // 49: souk.product.v1.ProductService.DeleteProduct:input_type -> souk.product.v1.DeleteProductRequest
-	24, // 50: souk.product.v1.ProductService.ListShopProducts:input_type -> souk.product.v1.ListShopProductsRequest
-	27, // 51: souk.product.v1.ProductService.SetStock:input_type -> souk.product.v1.SetStockRequest
-	30, // 52: souk.product.v1.ProductService.ImportProducts:input_type -> souk.product.v1.ImportProductsRequest
-	33, // 53: souk.product.v1.ProductService.ExportProducts:input_type -> souk.product.v1.ExportProductsRequest
-	35, // 54: souk.product.v1.ProductService.BatchGetVariants:input_type -> souk.product.v1.BatchGetVariantsRequest
-	39, // 55: souk.product.v1.ProductService.CheckAvailability:input_type -> souk.product.v1.CheckAvailabilityRequest
-	41, // 56: souk.product.v1.ProductService.ReserveInventory:input_type -> souk.product.v1.ReserveInventoryRequest
-	43, // 57: souk.product.v1.ProductService.ReleaseInventory:input_type -> souk.product.v1.ReleaseInventoryRequest
-	45, // 58: souk.product.v1.ProductService.CommitInventory:input_type -> souk.product.v1.CommitInventoryRequest
-	47, // 59: souk.product.v1.ProductService.RestockInventory:input_type -> souk.product.v1.RestockInventoryRequest
-	7,  // 60: souk.product.v1.ProductService.SearchProducts:output_type -> souk.product.v1.SearchProductsResponse
-	12, // 61: souk.product.v1.ProductService.GetProduct:output_type -> souk.product.v1.GetProductResponse
-	14, // 62: souk.product.v1.ProductService.ListCategories:output_type -> souk.product.v1.ListCategoriesResponse
-	16, // 63: souk.product.v1.ProductService.CreateCategory:output_type -> souk.product.v1.CreateCategoryResponse
-	19, // 64: souk.product.v1.ProductService.CreateProduct:output_type -> souk.product.v1.CreateProductResponse
-	21, // 65: souk.product.v1.ProductService.UpdateProduct:output_type -> souk.product.v1.UpdateProductResponse
-	23, // 66: souk.product.v1.ProductService.DeleteProduct:output_type -> souk.product.v1.DeleteProductResponse
-	26, // 67: souk.product.v1.ProductService.ListShopProducts:output_type -> souk.product.v1.ListShopProductsResponse
-	28, // 68: souk.product.v1.ProductService.SetStock:output_type -> souk.product.v1.SetStockResponse
-	32, // 69: souk.product.v1.ProductService.ImportProducts:output_type -> souk.product.v1.ImportProductsResponse
-	34, // 70: souk.product.v1.ProductService.ExportProducts:output_type -> souk.product.v1.ExportProductsResponse
-	37, // 71: souk.product.v1.ProductService.BatchGetVariants:output_type -> souk.product.v1.BatchGetVariantsResponse
-	40, // 72: souk.product.v1.ProductService.CheckAvailability:output_type -> souk.product.v1.CheckAvailabilityResponse
-	42, // 73: souk.product.v1.ProductService.ReserveInventory:output_type -> souk.product.v1.ReserveInventoryResponse
-	44, // 74: souk.product.v1.ProductService.ReleaseInventory:output_type -> souk.product.v1.ReleaseInventoryResponse
-	46, // 75: souk.product.v1.ProductService.CommitInventory:output_type -> souk.product.v1.CommitInventoryResponse
-	48, // 76: souk.product.v1.ProductService.RestockInventory:output_type -> souk.product.v1.RestockInventoryResponse
-	60, // [60:77] is the sub-list for method output_type
-	43, // [43:60] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	11, // 11: souk.product.v1.Facets.categories:type_name -> souk.product.v1.FacetCount
+	11, // 12: souk.product.v1.Facets.shops:type_name -> souk.product.v1.FacetCount
+	12, // 13: souk.product.v1.Facets.prices:type_name -> souk.product.v1.PriceFacet
+	9,  // 14: souk.product.v1.Facets.options:type_name -> souk.product.v1.OptionFacet
+	10, // 15: souk.product.v1.OptionFacet.values:type_name -> souk.product.v1.OptionCount
+	56, // 16: souk.product.v1.PriceFacet.from:type_name -> souk.money.v1.Money
+	56, // 17: souk.product.v1.PriceFacet.to:type_name -> souk.money.v1.Money
+	0,  // 18: souk.product.v1.GetProductResponse.product:type_name -> souk.product.v1.Product
+	0,  // 19: souk.product.v1.GetProductByHandleResponse.product:type_name -> souk.product.v1.Product
+	5,  // 20: souk.product.v1.ListCategoriesResponse.categories:type_name -> souk.product.v1.Category
+	5,  // 21: souk.product.v1.CreateCategoryResponse.category:type_name -> souk.product.v1.Category
+	54, // 22: souk.product.v1.VariantInput.options:type_name -> souk.product.v1.VariantInput.OptionsEntry
+	56, // 23: souk.product.v1.VariantInput.price:type_name -> souk.money.v1.Money
+	56, // 24: souk.product.v1.VariantInput.compare_at_price:type_name -> souk.money.v1.Money
+	1,  // 25: souk.product.v1.CreateProductRequest.images:type_name -> souk.product.v1.Image
+	21, // 26: souk.product.v1.CreateProductRequest.variants:type_name -> souk.product.v1.VariantInput
+	0,  // 27: souk.product.v1.CreateProductResponse.product:type_name -> souk.product.v1.Product
+	1,  // 28: souk.product.v1.UpdateProductRequest.images:type_name -> souk.product.v1.Image
+	21, // 29: souk.product.v1.UpdateProductRequest.variants:type_name -> souk.product.v1.VariantInput
+	0,  // 30: souk.product.v1.UpdateProductResponse.product:type_name -> souk.product.v1.Product
+	0,  // 31: souk.product.v1.StockedProduct.product:type_name -> souk.product.v1.Product
+	4,  // 32: souk.product.v1.StockedProduct.stock:type_name -> souk.product.v1.Stock
+	29, // 33: souk.product.v1.ListShopProductsResponse.products:type_name -> souk.product.v1.StockedProduct
+	4,  // 34: souk.product.v1.SetStockResponse.stock:type_name -> souk.product.v1.Stock
+	1,  // 35: souk.product.v1.ImportedProduct.images:type_name -> souk.product.v1.Image
+	21, // 36: souk.product.v1.ImportedProduct.variants:type_name -> souk.product.v1.VariantInput
+	33, // 37: souk.product.v1.ImportProductsRequest.products:type_name -> souk.product.v1.ImportedProduct
+	35, // 38: souk.product.v1.ImportProductsResponse.results:type_name -> souk.product.v1.ImportResult
+	33, // 39: souk.product.v1.ExportProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
+	55, // 40: souk.product.v1.Offer.options:type_name -> souk.product.v1.Offer.OptionsEntry
+	56, // 41: souk.product.v1.Offer.price:type_name -> souk.money.v1.Money
+	40, // 42: souk.product.v1.BatchGetVariantsResponse.offers:type_name -> souk.product.v1.Offer
+	42, // 43: souk.product.v1.CheckAvailabilityRequest.lines:type_name -> souk.product.v1.Line
+	42, // 44: souk.product.v1.ReserveInventoryRequest.lines:type_name -> souk.product.v1.Line
+	57, // 45: souk.product.v1.ReserveInventoryResponse.expires_at:type_name -> google.protobuf.Timestamp
+	6,  // 46: souk.product.v1.ProductService.SearchProducts:input_type -> souk.product.v1.SearchProductsRequest
+	13, // 47: souk.product.v1.ProductService.GetProduct:input_type -> souk.product.v1.GetProductRequest
+	15, // 48: souk.product.v1.ProductService.GetProductByHandle:input_type -> souk.product.v1.GetProductByHandleRequest
+	17, // 49: souk.product.v1.ProductService.ListCategories:input_type -> souk.product.v1.ListCategoriesRequest
+	19, // 50: souk.product.v1.ProductService.CreateCategory:input_type -> souk.product.v1.CreateCategoryRequest
+	22, // 51: souk.product.v1.ProductService.CreateProduct:input_type -> souk.product.v1.CreateProductRequest
+	24, // 52: souk.product.v1.ProductService.UpdateProduct:input_type -> souk.product.v1.UpdateProductRequest
+	26, // 53: souk.product.v1.ProductService.DeleteProduct:input_type -> souk.product.v1.DeleteProductRequest
+	28, // 54: souk.product.v1.ProductService.ListShopProducts:input_type -> souk.product.v1.ListShopProductsRequest
+	31, // 55: souk.product.v1.ProductService.SetStock:input_type -> souk.product.v1.SetStockRequest
+	34, // 56: souk.product.v1.ProductService.ImportProducts:input_type -> souk.product.v1.ImportProductsRequest
+	37, // 57: souk.product.v1.ProductService.ExportProducts:input_type -> souk.product.v1.ExportProductsRequest
+	39, // 58: souk.product.v1.ProductService.BatchGetVariants:input_type -> souk.product.v1.BatchGetVariantsRequest
+	43, // 59: souk.product.v1.ProductService.CheckAvailability:input_type -> souk.product.v1.CheckAvailabilityRequest
+	45, // 60: souk.product.v1.ProductService.ReserveInventory:input_type -> souk.product.v1.ReserveInventoryRequest
+	47, // 61: souk.product.v1.ProductService.ReleaseInventory:input_type -> souk.product.v1.ReleaseInventoryRequest
+	49, // 62: souk.product.v1.ProductService.CommitInventory:input_type -> souk.product.v1.CommitInventoryRequest
+	51, // 63: souk.product.v1.ProductService.RestockInventory:input_type -> souk.product.v1.RestockInventoryRequest
+	7,  // 64: souk.product.v1.ProductService.SearchProducts:output_type -> souk.product.v1.SearchProductsResponse
+	14, // 65: souk.product.v1.ProductService.GetProduct:output_type -> souk.product.v1.GetProductResponse
+	16, // 66: souk.product.v1.ProductService.GetProductByHandle:output_type -> souk.product.v1.GetProductByHandleResponse
+	18, // 67: souk.product.v1.ProductService.ListCategories:output_type -> souk.product.v1.ListCategoriesResponse
+	20, // 68: souk.product.v1.ProductService.CreateCategory:output_type -> souk.product.v1.CreateCategoryResponse
+	23, // 69: souk.product.v1.ProductService.CreateProduct:output_type -> souk.product.v1.CreateProductResponse
+	25, // 70: souk.product.v1.ProductService.UpdateProduct:output_type -> souk.product.v1.UpdateProductResponse
+	27, // 71: souk.product.v1.ProductService.DeleteProduct:output_type -> souk.product.v1.DeleteProductResponse
+	30, // 72: souk.product.v1.ProductService.ListShopProducts:output_type -> souk.product.v1.ListShopProductsResponse
+	32, // 73: souk.product.v1.ProductService.SetStock:output_type -> souk.product.v1.SetStockResponse
+	36, // 74: souk.product.v1.ProductService.ImportProducts:output_type -> souk.product.v1.ImportProductsResponse
+	38, // 75: souk.product.v1.ProductService.ExportProducts:output_type -> souk.product.v1.ExportProductsResponse
+	41, // 76: souk.product.v1.ProductService.BatchGetVariants:output_type -> souk.product.v1.BatchGetVariantsResponse
+	44, // 77: souk.product.v1.ProductService.CheckAvailability:output_type -> souk.product.v1.CheckAvailabilityResponse
+	46, // 78: souk.product.v1.ProductService.ReserveInventory:output_type -> souk.product.v1.ReserveInventoryResponse
+	48, // 79: souk.product.v1.ProductService.ReleaseInventory:output_type -> souk.product.v1.ReleaseInventoryResponse
+	50, // 80: souk.product.v1.ProductService.CommitInventory:output_type -> souk.product.v1.CommitInventoryResponse
+	52, // 81: souk.product.v1.ProductService.RestockInventory:output_type -> souk.product.v1.RestockInventoryResponse
+	64, // [64:82] is the sub-list for method output_type
+	46, // [46:64] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_souk_product_v1_product_proto_init() }
@@ -3434,17 +3696,17 @@ func file_souk_product_v1_product_proto_init() {
 	}
 	file_souk_product_v1_product_proto_msgTypes[3].OneofWrappers = []any{}
 	file_souk_product_v1_product_proto_msgTypes[7].OneofWrappers = []any{}
-	file_souk_product_v1_product_proto_msgTypes[10].OneofWrappers = []any{}
-	file_souk_product_v1_product_proto_msgTypes[17].OneofWrappers = []any{}
-	file_souk_product_v1_product_proto_msgTypes[20].OneofWrappers = []any{}
-	file_souk_product_v1_product_proto_msgTypes[27].OneofWrappers = []any{}
+	file_souk_product_v1_product_proto_msgTypes[12].OneofWrappers = []any{}
+	file_souk_product_v1_product_proto_msgTypes[21].OneofWrappers = []any{}
+	file_souk_product_v1_product_proto_msgTypes[24].OneofWrappers = []any{}
+	file_souk_product_v1_product_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_product_v1_product_proto_rawDesc), len(file_souk_product_v1_product_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   52,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

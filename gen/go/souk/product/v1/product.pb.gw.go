@@ -111,6 +111,61 @@ func local_request_ProductService_GetProduct_0(ctx context.Context, marshaler ru
 	return msg, metadata, err
 }
 
+func request_ProductService_GetProductByHandle_0(ctx context.Context, marshaler runtime.Marshaler, client ProductServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq GetProductByHandleRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["shop"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "shop")
+	}
+	protoReq.Shop, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "shop", err)
+	}
+	val, ok = pathParams["handle"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "handle")
+	}
+	protoReq.Handle, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "handle", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.GetProductByHandle(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_ProductService_GetProductByHandle_0(ctx context.Context, marshaler runtime.Marshaler, server ProductServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq GetProductByHandleRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["shop"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "shop")
+	}
+	protoReq.Shop, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "shop", err)
+	}
+	val, ok = pathParams["handle"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "handle")
+	}
+	protoReq.Handle, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "handle", err)
+	}
+	msg, err := server.GetProductByHandle(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 func request_ProductService_ListCategories_0(ctx context.Context, marshaler runtime.Marshaler, client ProductServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq ListCategoriesRequest
@@ -494,6 +549,26 @@ func RegisterProductServiceHandlerServer(ctx context.Context, mux *runtime.Serve
 		}
 		forward_ProductService_GetProduct_0(annotatedContext, mux, outboundMarshaler, w, req, response_ProductService_GetProduct_0{resp.(*GetProductResponse)}, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_ProductService_GetProductByHandle_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/souk.product.v1.ProductService/GetProductByHandle", runtime.WithHTTPPathPattern("/v1/products/by-handle/{shop}/{handle}"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_ProductService_GetProductByHandle_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_ProductService_GetProductByHandle_0(annotatedContext, mux, outboundMarshaler, w, req, response_ProductService_GetProductByHandle_0{resp.(*GetProductByHandleResponse)}, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_ProductService_ListCategories_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -748,6 +823,23 @@ func RegisterProductServiceHandlerClient(ctx context.Context, mux *runtime.Serve
 		}
 		forward_ProductService_GetProduct_0(annotatedContext, mux, outboundMarshaler, w, req, response_ProductService_GetProduct_0{resp.(*GetProductResponse)}, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_ProductService_GetProductByHandle_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/souk.product.v1.ProductService/GetProductByHandle", runtime.WithHTTPPathPattern("/v1/products/by-handle/{shop}/{handle}"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_ProductService_GetProductByHandle_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_ProductService_GetProductByHandle_0(annotatedContext, mux, outboundMarshaler, w, req, response_ProductService_GetProductByHandle_0{resp.(*GetProductByHandleResponse)}, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_ProductService_ListCategories_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -913,6 +1005,15 @@ func (m response_ProductService_GetProduct_0) XXX_ResponseBody() interface{} {
 	return response.Product
 }
 
+type response_ProductService_GetProductByHandle_0 struct {
+	*GetProductByHandleResponse
+}
+
+func (m response_ProductService_GetProductByHandle_0) XXX_ResponseBody() interface{} {
+	response := m.GetProductByHandleResponse
+	return response.Product
+}
+
 type response_ProductService_CreateCategory_0 struct {
 	*CreateCategoryResponse
 }
@@ -950,29 +1051,31 @@ func (m response_ProductService_SetStock_0) XXX_ResponseBody() interface{} {
 }
 
 var (
-	pattern_ProductService_SearchProducts_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "products"}, ""))
-	pattern_ProductService_GetProduct_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "products", "id"}, ""))
-	pattern_ProductService_ListCategories_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "categories"}, ""))
-	pattern_ProductService_CreateCategory_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "operator", "categories"}, ""))
-	pattern_ProductService_CreateProduct_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2, 2, 3}, []string{"v1", "shops", "shop_id", "products"}, ""))
-	pattern_ProductService_UpdateProduct_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "products", "id"}, ""))
-	pattern_ProductService_DeleteProduct_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "products", "id"}, ""))
-	pattern_ProductService_ListShopProducts_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2, 2, 3}, []string{"v1", "shops", "shop_id", "products"}, ""))
-	pattern_ProductService_SetStock_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2, 2, 3}, []string{"v1", "variants", "variant_id", "stock"}, ""))
-	pattern_ProductService_ImportProducts_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "products"}, "import"))
-	pattern_ProductService_ExportProducts_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "operator", "products"}, "export"))
+	pattern_ProductService_SearchProducts_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "products"}, ""))
+	pattern_ProductService_GetProduct_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "products", "id"}, ""))
+	pattern_ProductService_GetProductByHandle_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 1, 0, 4, 1, 5, 4}, []string{"v1", "products", "by-handle", "shop", "handle"}, ""))
+	pattern_ProductService_ListCategories_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "categories"}, ""))
+	pattern_ProductService_CreateCategory_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "operator", "categories"}, ""))
+	pattern_ProductService_CreateProduct_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2, 2, 3}, []string{"v1", "shops", "shop_id", "products"}, ""))
+	pattern_ProductService_UpdateProduct_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "products", "id"}, ""))
+	pattern_ProductService_DeleteProduct_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "products", "id"}, ""))
+	pattern_ProductService_ListShopProducts_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2, 2, 3}, []string{"v1", "shops", "shop_id", "products"}, ""))
+	pattern_ProductService_SetStock_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2, 2, 3}, []string{"v1", "variants", "variant_id", "stock"}, ""))
+	pattern_ProductService_ImportProducts_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "products"}, "import"))
+	pattern_ProductService_ExportProducts_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"v1", "operator", "products"}, "export"))
 )
 
 var (
-	forward_ProductService_SearchProducts_0   = runtime.ForwardResponseMessage
-	forward_ProductService_GetProduct_0       = runtime.ForwardResponseMessage
-	forward_ProductService_ListCategories_0   = runtime.ForwardResponseMessage
-	forward_ProductService_CreateCategory_0   = runtime.ForwardResponseMessage
-	forward_ProductService_CreateProduct_0    = runtime.ForwardResponseMessage
-	forward_ProductService_UpdateProduct_0    = runtime.ForwardResponseMessage
-	forward_ProductService_DeleteProduct_0    = runtime.ForwardResponseMessage
-	forward_ProductService_ListShopProducts_0 = runtime.ForwardResponseMessage
-	forward_ProductService_SetStock_0         = runtime.ForwardResponseMessage
-	forward_ProductService_ImportProducts_0   = runtime.ForwardResponseMessage
-	forward_ProductService_ExportProducts_0   = runtime.ForwardResponseMessage
+	forward_ProductService_SearchProducts_0     = runtime.ForwardResponseMessage
+	forward_ProductService_GetProduct_0         = runtime.ForwardResponseMessage
+	forward_ProductService_GetProductByHandle_0 = runtime.ForwardResponseMessage
+	forward_ProductService_ListCategories_0     = runtime.ForwardResponseMessage
+	forward_ProductService_CreateCategory_0     = runtime.ForwardResponseMessage
+	forward_ProductService_CreateProduct_0      = runtime.ForwardResponseMessage
+	forward_ProductService_UpdateProduct_0      = runtime.ForwardResponseMessage
+	forward_ProductService_DeleteProduct_0      = runtime.ForwardResponseMessage
+	forward_ProductService_ListShopProducts_0   = runtime.ForwardResponseMessage
+	forward_ProductService_SetStock_0           = runtime.ForwardResponseMessage
+	forward_ProductService_ImportProducts_0     = runtime.ForwardResponseMessage
+	forward_ProductService_ExportProducts_0     = runtime.ForwardResponseMessage
 )

@@ -21,23 +21,24 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ProductService_SearchProducts_FullMethodName    = "/souk.product.v1.ProductService/SearchProducts"
-	ProductService_GetProduct_FullMethodName        = "/souk.product.v1.ProductService/GetProduct"
-	ProductService_ListCategories_FullMethodName    = "/souk.product.v1.ProductService/ListCategories"
-	ProductService_CreateCategory_FullMethodName    = "/souk.product.v1.ProductService/CreateCategory"
-	ProductService_CreateProduct_FullMethodName     = "/souk.product.v1.ProductService/CreateProduct"
-	ProductService_UpdateProduct_FullMethodName     = "/souk.product.v1.ProductService/UpdateProduct"
-	ProductService_DeleteProduct_FullMethodName     = "/souk.product.v1.ProductService/DeleteProduct"
-	ProductService_ListShopProducts_FullMethodName  = "/souk.product.v1.ProductService/ListShopProducts"
-	ProductService_SetStock_FullMethodName          = "/souk.product.v1.ProductService/SetStock"
-	ProductService_ImportProducts_FullMethodName    = "/souk.product.v1.ProductService/ImportProducts"
-	ProductService_ExportProducts_FullMethodName    = "/souk.product.v1.ProductService/ExportProducts"
-	ProductService_BatchGetVariants_FullMethodName  = "/souk.product.v1.ProductService/BatchGetVariants"
-	ProductService_CheckAvailability_FullMethodName = "/souk.product.v1.ProductService/CheckAvailability"
-	ProductService_ReserveInventory_FullMethodName  = "/souk.product.v1.ProductService/ReserveInventory"
-	ProductService_ReleaseInventory_FullMethodName  = "/souk.product.v1.ProductService/ReleaseInventory"
-	ProductService_CommitInventory_FullMethodName   = "/souk.product.v1.ProductService/CommitInventory"
-	ProductService_RestockInventory_FullMethodName  = "/souk.product.v1.ProductService/RestockInventory"
+	ProductService_SearchProducts_FullMethodName     = "/souk.product.v1.ProductService/SearchProducts"
+	ProductService_GetProduct_FullMethodName         = "/souk.product.v1.ProductService/GetProduct"
+	ProductService_GetProductByHandle_FullMethodName = "/souk.product.v1.ProductService/GetProductByHandle"
+	ProductService_ListCategories_FullMethodName     = "/souk.product.v1.ProductService/ListCategories"
+	ProductService_CreateCategory_FullMethodName     = "/souk.product.v1.ProductService/CreateCategory"
+	ProductService_CreateProduct_FullMethodName      = "/souk.product.v1.ProductService/CreateProduct"
+	ProductService_UpdateProduct_FullMethodName      = "/souk.product.v1.ProductService/UpdateProduct"
+	ProductService_DeleteProduct_FullMethodName      = "/souk.product.v1.ProductService/DeleteProduct"
+	ProductService_ListShopProducts_FullMethodName   = "/souk.product.v1.ProductService/ListShopProducts"
+	ProductService_SetStock_FullMethodName           = "/souk.product.v1.ProductService/SetStock"
+	ProductService_ImportProducts_FullMethodName     = "/souk.product.v1.ProductService/ImportProducts"
+	ProductService_ExportProducts_FullMethodName     = "/souk.product.v1.ProductService/ExportProducts"
+	ProductService_BatchGetVariants_FullMethodName   = "/souk.product.v1.ProductService/BatchGetVariants"
+	ProductService_CheckAvailability_FullMethodName  = "/souk.product.v1.ProductService/CheckAvailability"
+	ProductService_ReserveInventory_FullMethodName   = "/souk.product.v1.ProductService/ReserveInventory"
+	ProductService_ReleaseInventory_FullMethodName   = "/souk.product.v1.ProductService/ReleaseInventory"
+	ProductService_CommitInventory_FullMethodName    = "/souk.product.v1.ProductService/CommitInventory"
+	ProductService_RestockInventory_FullMethodName   = "/souk.product.v1.ProductService/RestockInventory"
 )
 
 // ProductServiceClient is the client API for ProductService service.
@@ -50,6 +51,8 @@ type ProductServiceClient interface {
 	SearchProducts(ctx context.Context, in *SearchProductsRequest, opts ...grpc.CallOption) (*SearchProductsResponse, error)
 	// GetProduct shows one product. Drafts and archived products are shown to members of the shop only.
 	GetProduct(ctx context.Context, in *GetProductRequest, opts ...grpc.CallOption) (*GetProductResponse, error)
+	// GetProductByHandle shows one product by its shop and handle, to whom GetProduct shows it.
+	GetProductByHandle(ctx context.Context, in *GetProductByHandleRequest, opts ...grpc.CallOption) (*GetProductByHandleResponse, error)
 	// ListCategories shows the whole category tree, parents before children.
 	ListCategories(ctx context.Context, in *ListCategoriesRequest, opts ...grpc.CallOption) (*ListCategoriesResponse, error)
 	// CreateCategory adds a category to the tree.
@@ -107,6 +110,16 @@ func (c *productServiceClient) GetProduct(ctx context.Context, in *GetProductReq
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetProductResponse)
 	err := c.cc.Invoke(ctx, ProductService_GetProduct_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *productServiceClient) GetProductByHandle(ctx context.Context, in *GetProductByHandleRequest, opts ...grpc.CallOption) (*GetProductByHandleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetProductByHandleResponse)
+	err := c.cc.Invoke(ctx, ProductService_GetProductByHandle_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -273,6 +286,8 @@ type ProductServiceServer interface {
 	SearchProducts(context.Context, *SearchProductsRequest) (*SearchProductsResponse, error)
 	// GetProduct shows one product. Drafts and archived products are shown to members of the shop only.
 	GetProduct(context.Context, *GetProductRequest) (*GetProductResponse, error)
+	// GetProductByHandle shows one product by its shop and handle, to whom GetProduct shows it.
+	GetProductByHandle(context.Context, *GetProductByHandleRequest) (*GetProductByHandleResponse, error)
 	// ListCategories shows the whole category tree, parents before children.
 	ListCategories(context.Context, *ListCategoriesRequest) (*ListCategoriesResponse, error)
 	// CreateCategory adds a category to the tree.
@@ -321,6 +336,9 @@ func (UnimplementedProductServiceServer) SearchProducts(context.Context, *Search
 }
 func (UnimplementedProductServiceServer) GetProduct(context.Context, *GetProductRequest) (*GetProductResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetProduct not implemented")
+}
+func (UnimplementedProductServiceServer) GetProductByHandle(context.Context, *GetProductByHandleRequest) (*GetProductByHandleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetProductByHandle not implemented")
 }
 func (UnimplementedProductServiceServer) ListCategories(context.Context, *ListCategoriesRequest) (*ListCategoriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCategories not implemented")
@@ -420,6 +438,24 @@ func _ProductService_GetProduct_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ProductServiceServer).GetProduct(ctx, req.(*GetProductRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ProductService_GetProductByHandle_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetProductByHandleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProductServiceServer).GetProductByHandle(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ProductService_GetProductByHandle_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProductServiceServer).GetProductByHandle(ctx, req.(*GetProductByHandleRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -708,6 +744,10 @@ var ProductService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetProduct",
 			Handler:    _ProductService_GetProduct_Handler,
+		},
+		{
+			MethodName: "GetProductByHandle",
+			Handler:    _ProductService_GetProductByHandle_Handler,
 		},
 		{
 			MethodName: "ListCategories",

@@ -284,7 +284,25 @@ func (x *SearchProductsRequest) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.PageToken); b == nil {
 		return nil
 	}
-	b = append(b, '}')
+	b = append(b, `,"ids":[`...)
+	for i, v := range x.Ids {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"options":[`...)
+	for i, v := range x.Options {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 
@@ -352,7 +370,53 @@ func (x *Facets) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
+	b = append(b, `],"options":[`...)
+	for i, v := range x.Options {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
 	b = append(b, `]}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *OptionFacet) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(OptionFacet)
+	}
+	b = append(b, `{"name":`...)
+	if b = jsonpb.AppendString(b, x.Name); b == nil {
+		return nil
+	}
+	b = append(b, `,"values":[`...)
+	for i, v := range x.Values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *OptionCount) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(OptionCount)
+	}
+	b = append(b, `{"value":`...)
+	if b = jsonpb.AppendString(b, x.Value); b == nil {
+		return nil
+	}
+	b = append(b, `,"count":`...)
+	b = jsonpb.AppendInt64(b, x.Count)
+	b = append(b, '}')
 	return b
 }
 
@@ -422,6 +486,39 @@ func (x *GetProductRequest) AppendJSON(b []byte) []byte {
 func (x *GetProductResponse) AppendJSON(b []byte) []byte {
 	if x == nil {
 		x = new(GetProductResponse)
+	}
+	b = append(b, '{')
+	if x.Product != nil {
+		b = append(b, `"product":`...)
+		if b = x.Product.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetProductByHandleRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetProductByHandleRequest)
+	}
+	b = append(b, `{"shop":`...)
+	if b = jsonpb.AppendString(b, x.Shop); b == nil {
+		return nil
+	}
+	b = append(b, `,"handle":`...)
+	if b = jsonpb.AppendString(b, x.Handle); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetProductByHandleResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetProductByHandleResponse)
 	}
 	b = append(b, '{')
 	if x.Product != nil {
