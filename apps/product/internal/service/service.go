@@ -115,9 +115,6 @@ func (s *Service) Product(ctx context.Context, productID string) (domain.Documen
 //
 // Errors: not_found.
 func (s *Service) ProductByHandle(ctx context.Context, shop, handle string) (string, error) {
-	if !storable(shop + handle) {
-		return "", errNoProduct
-	}
 	return s.store.ProductByHandle(ctx, shop, handle)
 }
 
