@@ -81,6 +81,13 @@ func TestMissingSettingsOfTheTargetsAreReported(t *testing.T) {
 	}
 }
 
+func TestSplitWithCallsInOneProcessIsRefused(t *testing.T) {
+	t.Parallel()
+	status, _, err := souk(t, "run", "--config", settingsFile(t, "{url: x}", ""), "--target=cart,gateway")
+	require.Equal(t, 1, status)
+	require.Contains(t, explain.Error(err), "rpc: transport: must be nats, because this process does not run auth, ")
+}
+
 func TestPaymentProviderIsOpenedByNameAlone(t *testing.T) {
 	t.Parallel()
 	for settings, want := range map[string]string{
@@ -96,7 +103,7 @@ func TestPaymentProviderIsOpenedByNameAlone(t *testing.T) {
 func TestUnreachableDatabaseIsNamed(t *testing.T) {
 	t.Parallel()
 	path := settingsFile(t, `{url: "postgres://{service}:{password}@127.0.0.1:1/souk_{service}", `+
-		`passwords: {order: s3cret, user: s3cret, product: s3cret}}`, "")
+		`passwords: {order: s3cret, user: s3cret, product: s3cret}}`, "rpc: {transport: nats}")
 	for args, database := range map[string]string{
 		"run --target=user": "souk_user", "run --target=user --migrate": "souk_user", "verify": "souk_order",
 		"saga ls": "souk_order", "saga show x": "souk_order", "saga resume x": "souk_order",

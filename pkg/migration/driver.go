@@ -39,7 +39,7 @@ func connect(ctx context.Context, url, table string) (*driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	return &driver{ctx: ctx, conn: conn, table: pgx.Identifier{table}.Sanitize()}, nil
+	return &driver{ctx: ctx, conn: conn, table: table}, nil
 }
 
 // Open always fails: souk does not use golang-migrate's registry of drivers.
@@ -150,9 +150,8 @@ func (d *driver) Version() (int, bool, error) {
 	var version int
 	var dirty bool
 	err := d.conn.QueryRow(d.ctx, `select version, dirty from `+d.table+` limit 1`).Scan(&version, &dirty)
-	var pgErr *pgconn.PgError
 	switch {
-	case errors.Is(err, pgx.ErrNoRows), errors.As(err, &pgErr) && pgErr.Code == "42P01": // undefined_table
+	case err != nil && isUnversioned(err):
 		return database.NilVersion, false, nil
 	case err != nil:
 		return 0, false, fmt.Errorf("read version: %w", err)

@@ -190,7 +190,7 @@ func with(ctx context.Context, url, name string, fsys fs.FS, do func(*migrate.Mi
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	db, err := connect(ctx, url, "schema_migrations_"+name)
+	db, err := connect(ctx, url, versionTable(name))
 	if err != nil {
 		return errors.Join(err, files.Close())
 	}

@@ -157,3 +157,24 @@ func TestInvalidSetsAreRefused(t *testing.T) {
 		"two folders")
 	require.ErrorContains(t, migration.DownSteps(ctx, url, "shop", files(one), 0), "0 steps")
 }
+
+func TestCheckFailsUntilAllFilesHaveRun(t *testing.T) {
+	t.Parallel()
+	ctx, url := setup(t)
+	conn, err := pgx.Connect(ctx, url)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(ctx)) }()
+	check := func(sql ...string) error {
+		return migration.Check(ctx, conn, migration.Set{Name: "x", FS: files(sql...)})
+	}
+	require.EqualError(t, check(one),
+		"the schema (x) is at version 0, and this program needs 1: run souk migrate up")
+	require.NoError(t, migration.Up(ctx, url, "x", files(one)))
+	require.NoError(t, check(one))
+	require.ErrorContains(t, check(one, two), "is at version 1, and this program needs 2")
+	require.NoError(t, migration.Up(ctx, url, "x", files(one, two)))
+	require.NoError(t, check(one, two))
+	require.NoError(t, check(one), "the database is ahead")
+	require.NoError(t, migration.Down(ctx, url, "x", files(one, two)))
+	require.ErrorContains(t, check(one), "is at version 0")
+}

@@ -104,5 +104,12 @@ func runMain(o mainFlags, environ []string, logs io.Writer, modules []Module) er
 	if err := tree.CheckSections(append(Sections(), services.Names()...)...); err != nil {
 		return err
 	}
+	calls, err := decode(tree, sectionRPC, defaultRPC())
+	if err != nil {
+		return err
+	}
+	if err := calls.CheckSplit(modules); err != nil {
+		return fmt.Errorf("rpc: %w", err)
+	}
 	return Run(ctx, Options{Config: tree, Environ: environ, Logs: logs, Migrate: o.migrate}, modules...)
 }

@@ -30,8 +30,14 @@ func TestMainReadsTheFileOfTheFlagOrTheVariable(t *testing.T) {
 	seed := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)
-		require.NoError(t,
-			os.WriteFile(path, []byte("identity: {seed: "+seed+"}\norder: {greeting: "+text+"}\n"), 0o600))
+		require.NoError(
+			t,
+			os.WriteFile(
+				path,
+				[]byte("identity: {seed: "+seed+"}\nrpc: {transport: nats}\norder: {greeting: "+text+"}\n"),
+				0o600,
+			),
+		)
 		return path
 	}
 	flagged, variable := file("flag.yaml", "by-flag"), file("variable.yaml", "by-variable")
@@ -46,9 +52,10 @@ func TestMainReadsTheFileOfTheFlagOrTheVariable(t *testing.T) {
 		"variable":      {nil, environ, "greeting: by-variable"},
 		"the flag wins": {[]string{"--config", flagged}, environ, "greeting: by-flag"},
 		"an empty flag": {
-			[]string{"--config="}, append(environ, "SOUK_IDENTITY_SEED="+seed, "SOUK_ORDER_GREETING=by-environment"),
+			[]string{"--config="}, append(environ, "SOUK_IDENTITY_SEED="+seed, "SOUK_RPC_TRANSPORT=nats", "SOUK_ORDER_GREETING=by-environment"),
 			"greeting: by-environment",
 		},
+		"no transport":     {nil, []string{"SOUK_IDENTITY_SEED=" + seed}, "rpc: transport: must be nats"},
 		"there is no file": {[]string{"--config", filepath.Join(dir, "none.yaml")}, environ, "none.yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {

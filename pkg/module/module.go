@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io/fs"
 	"sync"
+	"time"
 )
 
 // Module is one service of souk.
@@ -51,6 +52,12 @@ type Runnable interface {
 	Run(ctx context.Context) error
 	// Ready returns nil if the Runnable can take traffic.
 	Ready(ctx context.Context) error
+}
+
+// Stopper is a Runnable that may need more time to stop than others.
+type Stopper interface {
+	// StopTimeout is the longest time that Run may take after its context has ended.
+	StopTimeout() time.Duration
 }
 
 // Group returns a Runnable that runs all parts. The first failure ends all of them.

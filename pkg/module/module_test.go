@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -18,9 +19,11 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	productv1 "souk/gen/go/souk/product/v1"
+	"souk/gen/go/souk/services"
 	"souk/pkg/config"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
+	"souk/pkg/migration"
 	"souk/pkg/module"
 	"souk/pkg/natstest"
 	"souk/pkg/pgtest"
@@ -392,6 +395,44 @@ func TestResourcesAreOpenedOnRequest(t *testing.T) {
 	require.Regexp(t, `postgres_connections_in_use\{service="order"\} \d`, metrics)
 	require.Contains(t, metrics, `postgres_connections_max{service="order"} 10`)
 	require.NoError(t, p.end())
+}
+
+func TestProcessIsNotReadyWithoutItsTables(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	m := built("order", module.Group(), nil)
+	m.Migrations = fstest.MapFS{
+		"db/migrations/000001_a.up.sql":   {Data: []byte("create table a (n int)")},
+		"db/migrations/000001_a.down.sql": {Data: []byte("drop table a")},
+	}
+	tree := settings(t, map[string]any{"postgres": map[string]any{"urls": map[string]any{"order": url}}})
+	p := start(t, module.Options{Config: tree, Migrate: true}, m)
+	code, _ := p.get("/health/ready")
+	require.Equal(t, http.StatusOK, code)
+	require.NoError(t, migration.Down(t.Context(), url, "order", m.Migrations))
+	code, body := p.get("/health/ready")
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Contains(
+		t,
+		body,
+		"order: the schema (order) is at version 0, and this program needs 1: run souk migrate up",
+	)
+	require.NoError(t, migration.Up(t.Context(), url, "order", m.Migrations))
+	code, _ = p.get("/health/ready")
+	require.Equal(t, http.StatusOK, code)
+	require.NoError(t, p.end())
+}
+
+func TestCallsOfASplitNeedNATS(t *testing.T) {
+	t.Parallel()
+	var all []module.Module
+	for _, name := range services.Names() {
+		all = append(all, module.Module{Name: name})
+	}
+	require.NoError(t, module.RPCConfig{Transport: "inprocess"}.CheckSplit(all))
+	require.NoError(t, module.RPCConfig{Transport: "nats"}.CheckSplit(all[:1]))
+	require.ErrorContains(t, module.RPCConfig{Transport: "inprocess"}.CheckSplit(all[1:]),
+		"transport: must be nats, because this process does not run "+all[0].Name)
 }
 
 func TestLogLinesOfAFailureAreNotLost(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 	"souk/pkg/httpclient"
 	"souk/pkg/identity"
 	"souk/pkg/metric"
+	"souk/pkg/migration"
 	"souk/pkg/outbox"
 	"souk/pkg/postgres"
 	"souk/pkg/retry"
@@ -33,6 +34,7 @@ import (
 // and opens a resource only when the module first requests it.
 type Platform struct {
 	name     string
+	sets     []migration.Set
 	scans    bool
 	shared   *resources
 	config   *config.Tree
@@ -69,7 +71,7 @@ func newPlatform(m Module, tree *config.Tree, shared *resources) (*Platform, err
 		return nil, err
 	}
 	p := &Platform{
-		name: name, scans: m.Scans, shared: shared, config: tree, clock: shared.clock,
+		name: name, sets: m.Sets(), scans: m.Scans, shared: shared, config: tree, clock: shared.clock,
 		logger:   shared.logger.Named(name),
 		metrics:  metric.ForService(shared.registry, name),
 		tracer:   shared.tracer(name),
@@ -180,6 +182,29 @@ func (p *Platform) Postgres(ctx context.Context) (*pgxpool.Pool, error) {
 		p.pool = pool
 	}
 	return p.pool, nil
+}
+
+// Reach returns nil if a process serves the RPCs of a service.
+//
+// Errors: unavailable.
+func (p *Platform) Reach(ctx context.Context, service string) error {
+	transport, err := p.shared.transport()
+	if err != nil {
+		return err
+	}
+	return transport.Reach(ctx, service)
+}
+
+// checkSchema returns an error if the module's database lacks a migration.
+func (p *Platform) checkSchema(ctx context.Context) error {
+	if len(p.sets) == 0 {
+		return nil
+	}
+	pool, err := p.Postgres(ctx)
+	if err != nil {
+		return err
+	}
+	return postgres.Err(migration.Check(ctx, pool, p.sets...))
 }
 
 // Documents opens the module's own document store.

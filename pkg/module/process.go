@@ -30,7 +30,8 @@ const (
 	reconnectWait = 100 * time.Millisecond
 	readyPoll     = 5 * time.Millisecond // poll interval of waitReady
 	readyWarning  = 5 * time.Second      // interval of the warnings of waitReady
-	drainTimeout  = 20 * time.Second     // per module
+	readyTimeout  = 2 * time.Second      // of one check
+	drainTimeout  = 20 * time.Second     // per module, unless it is a Stopper
 	flushTimeout  = 2 * time.Second
 )
 
@@ -90,6 +91,7 @@ type process struct {
 type running struct {
 	name   string
 	run    Runnable
+	schema func(context.Context) error // checks the module's database
 	stop   func(context.Context) error // drains the module's RPC service; nil if it has none
 	cancel context.CancelFunc
 	done   chan struct{} // closed when run has returned
@@ -232,7 +234,7 @@ func (p *process) start(ctx, base context.Context, m Module, failed chan<- *runn
 	if err := platform.server.Err(); err != nil {
 		return err
 	}
-	r := &running{name: m.Name, run: run, done: make(chan struct{})}
+	r := &running{name: m.Name, run: run, schema: platform.checkSchema, done: make(chan struct{})}
 	if len(platform.server.Methods()) > 0 {
 		transport, err := p.shared.transport()
 		if err != nil {
@@ -283,6 +285,8 @@ func (p *process) waitReady(ctx context.Context, failed <-chan *running) *runnin
 
 // ready returns nil if all modules take traffic.
 func (p *process) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
 	p.mu.Lock()
 	started, stopping := slices.Clone(p.started), p.stopping
 	p.mu.Unlock()
@@ -294,6 +298,9 @@ func (p *process) ready(ctx context.Context) error {
 	}
 	for _, r := range started {
 		if err := r.run.Ready(ctx); err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		if err := r.schema(ctx); err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
 	}
@@ -309,7 +316,11 @@ func (p *process) stop() error {
 	var errs []error
 	for i := len(started) - 1; i >= 0; i-- {
 		r := started[i]
-		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+		timeout := drainTimeout
+		if s, ok := r.run.(Stopper); ok {
+			timeout = s.StopTimeout()
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		if r.stop != nil {
 			if err := r.stop(ctx); err != nil {
 				errs = append(errs, fmt.Errorf("drain %s: %w", r.name, err))
@@ -322,7 +333,7 @@ func (p *process) stop() error {
 				errs = append(errs, fmt.Errorf("stop %s: %w", r.name, r.err))
 			}
 		case <-ctx.Done():
-			errs = append(errs, fmt.Errorf("stop %s: it did not end within %s", r.name, drainTimeout))
+			errs = append(errs, fmt.Errorf("stop %s: it did not end within %s", r.name, timeout))
 		}
 		cancel()
 	}

@@ -51,7 +51,7 @@ func newResources(
 	r := &resources{
 		logger: log, registry: reg, telemetry: tel, clock: o.Clock,
 		breakers: breaker.NewRegistry(breaker.Options{}, reg), postgres: defaultPostgres(), container: dig.New(),
-		rpc: RPCConfig{Transport: "inprocess", Limit: 256},
+		rpc: defaultRPC(),
 	}
 	if r.clock == nil {
 		r.clock = clock.System{}
@@ -85,7 +85,7 @@ func newResources(
 			return client, nil
 		},
 	}
-	if r.rpc.Transport == "nats" {
+	if r.rpc.Transport == transportNATS {
 		providers = append(providers,
 			func(nc *nats.Conn) rpc.Transport { return natsrpc.New(nc, natsrpc.Options{Logger: log}) })
 	} else {

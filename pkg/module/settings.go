@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"souk/gen/go/souk/services"
 	"souk/pkg/identity"
+	"souk/pkg/rpc"
 )
 
 // The configuration sections of every process. Each module has another one with its name.
@@ -158,6 +160,13 @@ type AdminConfig struct {
 	Addr string `yaml:"addr"`
 }
 
+func defaultRPC() RPCConfig { return RPCConfig{Transport: transportInProcess, Limit: rpc.DefaultLimit} }
+
+const (
+	transportInProcess = "inprocess"
+	transportNATS      = "nats"
+)
+
 // RPCConfig configures calls between services.
 type RPCConfig struct {
 	// Transport is "inprocess" (all services run in this process) or "nats". Default: inprocess.
@@ -169,11 +178,27 @@ type RPCConfig struct {
 // Validate checks the configuration.
 func (c RPCConfig) Validate() error {
 	var err error
-	if c.Transport != "inprocess" && c.Transport != "nats" {
+	if c.Transport != transportInProcess && c.Transport != transportNATS {
 		err = fmt.Errorf("rpc.transport: %q is neither inprocess nor nats", c.Transport)
 	}
 	if c.Limit < 1 {
 		err = errors.Join(err, errors.New("rpc.limit: must be at least 1"))
 	}
 	return err
+}
+
+// CheckSplit returns an error if calls stay in the process although services run elsewhere: modules are those of this
+// process.
+func (c RPCConfig) CheckSplit(modules []Module) error {
+	if c.Transport != transportInProcess {
+		return nil
+	}
+	elsewhere := slices.DeleteFunc(services.Names(), func(name string) bool {
+		return slices.ContainsFunc(modules, func(m Module) bool { return m.Name == name })
+	})
+	if len(elsewhere) == 0 {
+		return nil
+	}
+	return fmt.Errorf("transport: must be nats, because this process does not run %s: set rpc.transport, or "+
+		"SOUK_RPC_TRANSPORT=nats", strings.Join(elsewhere, ", "))
 }

@@ -19,7 +19,7 @@ import (
 	"souk/pkg/rpc"
 )
 
-// flushTimeout bounds a flush whose context has no deadline.
+// flushTimeout bounds a flush, or a wait for another process, whose context has no deadline.
 const flushTimeout = 5 * time.Second
 
 // endpoint is a method and the statistics of its calls.
@@ -168,6 +168,29 @@ func Discover(ctx context.Context, nc *nats.Conn, wait time.Duration) ([]micro.S
 		return strings.Compare(a.Name+"\x00"+a.ID, b.Name+"\x00"+b.ID)
 	})
 	return found, nil
+}
+
+// Reach returns nil if a process answers for the service.
+//
+// Errors: unavailable.
+func (t *transport) Reach(ctx context.Context, service string) error {
+	subject, err := micro.ControlSubject(micro.PingVerb, service, "")
+	if err != nil {
+		return err
+	}
+	if !t.nc.IsConnected() { // a request would wait for the connection
+		return errs.New(errs.Unavailable, "NATS is out of reach")
+	}
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	_, err = t.nc.RequestWithContext(ctx, subject, nil)
+	if errors.Is(err, nats.ErrNoResponders) {
+		return rpc.Absent(service)
+	}
+	if err != nil {
+		return errs.Wrap(err, errs.Unavailable, "%s does not answer", service)
+	}
+	return nil
 }
 
 // flush waits until NATS has received everything sent so far. nats.go requires a context with a deadline.

@@ -21,6 +21,10 @@ type Transport interface {
 	Serve(ctx context.Context, s *Server) (stop func(context.Context) error, err error)
 	// Conn returns the bare connection for NewClient.
 	Conn() grpc.ClientConnInterface
+	// Reach returns nil if the service with that short name, e.g. "product", is served.
+	//
+	// Errors: unavailable.
+	Reach(ctx context.Context, service string) error
 }
 
 // Local carries calls within one process, on the caller's goroutine. To behave like a transport between processes
@@ -114,6 +118,20 @@ func WaitFor(ctx context.Context, group *sync.WaitGroup) error {
 	}
 }
 
+// Reach returns nil if the service is served.
+//
+// Errors: unavailable.
+func (l *Local) Reach(_ context.Context, service string) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, entry := range l.served {
+		if entry.server.Service() == service {
+			return nil
+		}
+	}
+	return Absent(service)
+}
+
 // Conn returns l, which is also the connection.
 func (l *Local) Conn() grpc.ClientConnInterface { return l }
 
@@ -168,8 +186,11 @@ func (l *Local) Invoke(ctx context.Context, method string, args, reply any, opts
 }
 
 // NotServed returns the error of a call whose service is not running. The call had no effect.
-func NotServed(method string) *errs.Error {
-	return errs.New(errs.Unavailable, "%s is not there at the moment", Target(method)).WithRetryAfter(shedRetryAfter)
+func NotServed(method string) *errs.Error { return Absent(Target(method)) }
+
+// Absent returns the error about a service that no process runs.
+func Absent(service string) *errs.Error {
+	return errs.New(errs.Unavailable, "%s is not there at the moment", service).WithRetryAfter(shedRetryAfter)
 }
 
 // withoutCause copies the parts of an error that may leave a service.

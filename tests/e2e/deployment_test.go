@@ -121,7 +121,9 @@ func (d *deployment) configure(split bool) {
 		"nats":     map[string]any{"url": d.servers.nats.URL()},
 		"identity": map[string]any{"seed": secret()},
 		"rpc":      map[string]any{"transport": transport},
-		"gateway":  map[string]any{"addr": d.addr, "public_url": d.url, "address_rate": rate, "caller_rate": rate},
+		"gateway": map[string]any{
+			"addr": d.addr, "public_url": d.url, "address_rate": rate, "caller_rate": rate, "lame_duck": "0s",
+		},
 		"auth": map[string]any{
 			"issuer":    d.servers.oidc.Issuer(),
 			"client_id": oidcserver.ClientID,

@@ -30,6 +30,7 @@ func Run(t *testing.T, transports Transports) {
 		"NilAnswer":         nilAnswer,
 		"UnknownMethod":     unknownMethod,
 		"ServiceDown":       serviceDown,
+		"Reach":             reach,
 		"Deadline":          deadline,
 		"DefaultDeadline":   defaultDeadline,
 		"DeadlinePasses":    deadlinePasses,
@@ -176,6 +177,19 @@ func serviceDown(t *testing.T, transports Transports) {
 	e := errs.From(err)
 	require.Equal(t, errs.Unavailable, e.Code)
 	require.Positive(t, e.RetryAfter)
+}
+
+func reach(t *testing.T, transports Transports) {
+	var client rpc.Transport
+	k := Setup(t, func(t testing.TB) (rpc.Transport, rpc.Transport) {
+		var server rpc.Transport
+		server, client = transports(t)
+		return server, client
+	}, nil)
+	require.NoError(t, client.Reach(within(t), "product"))
+	require.Equal(t, errs.Unavailable, errs.CodeOf(client.Reach(within(t), "shop")))
+	require.NoError(t, k.Stop(within(t)))
+	require.Equal(t, errs.Unavailable, errs.CodeOf(client.Reach(within(t), "product")))
 }
 
 func deadline(t *testing.T, transports Transports) {

@@ -34,7 +34,7 @@ func Load(path string, environ []string) (*config.Tree, error) {
 // Check decodes all sections that a process with these modules reads, so that mistakes are reported before
 // anything starts. Errors: invalid.
 func Check(tree *config.Tree, selected []module.Module) error {
-	transport := module.RPCConfig{Transport: "inprocess", Limit: 1}
+	transport := rpcSettings{RPCConfig: module.RPCConfig{Transport: "inprocess", Limit: 1}, of: selected}
 	sections := []config.Section{
 		{Name: "log", Into: new(logging.Default())},
 		{Name: "telemetry", Into: new(telemetry.Default())},
@@ -63,6 +63,16 @@ func Check(tree *config.Tree, selected []module.Module) error {
 }
 
 func hasOutbox(m module.Module) bool { return m.Tables.Outbox }
+
+// rpcSettings is invalid if calls stay in a process that does not run all services.
+type rpcSettings struct {
+	module.RPCConfig `yaml:",inline"`
+	of               []module.Module
+}
+
+func (c *rpcSettings) Validate() error {
+	return errors.Join(c.RPCConfig.Validate(), c.CheckSplit(c.of))
+}
 
 // postgresSettings is invalid if it names no database for one of the modules.
 type postgresSettings struct {
