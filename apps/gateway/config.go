@@ -21,6 +21,9 @@ type Config struct {
 	MaxBody int64 `yaml:"max_body"`
 	// Timeout bounds a whole request. Default 30 s; 0 is refused.
 	Timeout time.Duration `yaml:"timeout"`
+	// LameDuck is how long the gateway serves on after it begins to stop and is no longer ready, so that load balancers
+	// notice. Default 3 s; 0: it stops at once, which may cut connections.
+	LameDuck time.Duration `yaml:"lame_duck"`
 	// DrainTimeout bounds the requests in flight when the gateway stops. Default 15 s; 0 is refused.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 	// Origins are the origins whose pages may call the API with the user's cookie (CORS and cross-origin
@@ -44,6 +47,9 @@ type Config struct {
 type CacheConfig struct {
 	// MaxBytes bounds the cache's memory. Default 32 MiB; 0 turns it off.
 	MaxBytes int `yaml:"max_bytes"`
+	// StaleIfError is how old an answer may be that is sent while its service is unavailable. Default 5 min; 0: none is
+	// sent.
+	StaleIfError time.Duration `yaml:"stale_if_error"`
 }
 
 // RateConfig is a rate limit.
@@ -62,8 +68,9 @@ func Default() Config {
 		Addr:           "127.0.0.1:8080",
 		MaxBody:        1 << 20,
 		Timeout:        30 * time.Second,
+		LameDuck:       3 * time.Second,
 		DrainTimeout:   15 * time.Second,
-		Cache:          CacheConfig{MaxBytes: 32 << 20},
+		Cache:          CacheConfig{MaxBytes: 32 << 20, StaleIfError: 5 * time.Minute},
 		CallerRate:     RateConfig{PerSecond: 100, Burst: 300},
 		AddressRate:    RateConfig{PerSecond: 200, Burst: 600},
 		IdempotencyTTL: 7 * 24 * time.Hour,
@@ -82,6 +89,12 @@ func (c *Config) Validate() error {
 	}
 	if c.Timeout <= 0 || c.DrainTimeout <= 0 || c.IdempotencyTTL <= 0 {
 		wrong("timeout, drain_timeout, idempotency_ttl: must be positive")
+	}
+	if c.LameDuck < 0 {
+		wrong("lame_duck: must not be negative; 0 stops at once")
+	}
+	if c.Cache.StaleIfError < 0 {
+		wrong("cache.stale_if_error: must not be negative; 0 sends no stale answer")
 	}
 	if slices.Contains(c.Origins, "*") {
 		wrong(`origins: "*" is not allowed, since cookies are sent: list the origins`)

@@ -2,11 +2,9 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -46,16 +44,33 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{drain: cfg.DrainTimeout, logger: p.Logger()}
+	s := &server{
+		lameDuck: cfg.LameDuck, drain: cfg.DrainTimeout, logger: p.Logger(), backends: newBackends(p.Reach),
+	}
 	s.redis = func(ctx context.Context) error { return repository.Ping(ctx, redis) }
 	handler, err := rest.New(ctx, rest.Deps{
-		Conn: conn, Signer: p.Signer(),
-		Keys:     repository.NewKeys(redis, cfg.IdempotencyTTL),
-		Cache:    middleware.NewResponseCache(repository.NewTags(redis), cfg.Cache.MaxBytes, p.Clock()),
-		ByCaller: byCaller, ByAddress: byAddress,
-		Logger: p.Logger(), Tracer: p.Tracer(), Metrics: p.Metrics(), Clock: p.Clock(),
-		PublicURL: cfg.publicURL(), DevURL: cfg.DevURL, Origins: cfg.Origins, TrustedProxies: cfg.trustedProxies(),
-		MaxBody: cfg.MaxBody, Timeout: cfg.Timeout, Ready: s.Ready,
+		Conn:   conn,
+		Signer: p.Signer(),
+		Keys:   repository.NewKeys(redis, cfg.IdempotencyTTL),
+		Cache: middleware.NewResponseCache(
+			repository.NewTags(redis),
+			cfg.Cache.MaxBytes,
+			cfg.Cache.StaleIfError,
+			p.Clock(),
+		),
+		ByCaller:       byCaller,
+		ByAddress:      byAddress,
+		Logger:         p.Logger(),
+		Tracer:         p.Tracer(),
+		Metrics:        p.Metrics(),
+		Clock:          p.Clock(),
+		PublicURL:      cfg.publicURL(),
+		DevURL:         cfg.DevURL,
+		Origins:        cfg.Origins,
+		TrustedProxies: cfg.trustedProxies(),
+		MaxBody:        cfg.MaxBody,
+		Timeout:        cfg.Timeout,
+		Ready:          s.Ready,
 	})
 	if err != nil {
 		return nil, err
@@ -68,7 +83,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}
 	p.Logger().Info("listening", zap.Stringer("addr", s.listener.Addr()))
 	s.http = &http.Server{
-		Handler:           handler,
+		Handler:           s.closeWhenStopping(handler),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       cfg.Timeout,
 		WriteTimeout:      cfg.Timeout + 5*time.Second,
@@ -77,45 +92,4 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		ErrorLog:          zap.NewStdLog(p.Logger()),
 	}
 	return s, nil
-}
-
-// server is the running gateway.
-type server struct {
-	http     *http.Server
-	listener net.Listener
-	drain    time.Duration
-	logger   *zap.Logger
-	redis    func(context.Context) error
-	stopping atomic.Bool
-}
-
-// Run serves until ctx ends, then waits for the requests in flight.
-func (s *server) Run(ctx context.Context) error {
-	failed := make(chan error, 1)
-	go func() { failed <- s.http.Serve(s.listener) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	s.stopping.Store(true)
-	drain, cancel := context.WithTimeout(context.Background(), s.drain)
-	defer cancel()
-	err := s.http.Shutdown(drain)
-	if errors.Is(err, context.DeadlineExceeded) {
-		s.logger.Warn("requests in flight were cut off", zap.Duration("after", s.drain))
-		err = s.http.Close()
-	}
-	if serving := <-failed; !errors.Is(serving, http.ErrServerClosed) {
-		err = errors.Join(err, serving)
-	}
-	return err
-}
-
-// Ready returns nil while the gateway accepts requests and Redis answers.
-func (s *server) Ready(ctx context.Context) error {
-	if s.stopping.Load() {
-		return errors.New("stopping")
-	}
-	return s.redis(ctx)
 }

@@ -2,15 +2,21 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+
+	"souk/pkg/errs"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,13 +33,15 @@ func serve(
 	require.NoError(t, err)
 	s = &server{
 		http: &http.Server{Handler: slow, ReadHeaderTimeout: timeout}, listener: ln, drain: drain, logger: zap.NewNop(),
-		redis: func(context.Context) error { return nil },
+		redis: func(context.Context) error { return nil }, backends: &backends{names: []string{"cart"}, reach: reached},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done = make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	return s, "http://" + ln.Addr().String(), cancel, done
 }
+
+func reached(context.Context, string) error { return nil }
 
 // receive returns the next value of c, and fails the test if none arrives in time.
 func receive[T any](t *testing.T, c <-chan T, what string) (v T) {
@@ -90,6 +98,77 @@ func TestStopWaitsForRequestsInFlight(t *testing.T) {
 	require.NoError(t, receive(t, done, "the end of Run"))
 }
 
+// TestStopUnderLoadCutsNoConnection: until the listener is closed every request is answered, and after that new
+// connections are refused.
+func TestStopUnderLoadCutsNoConnection(t *testing.T) {
+	t.Parallel()
+	s, url, stop, done := serve(
+		t,
+		timeout,
+		func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") },
+	)
+	s.http.Handler = s.closeWhenStopping(s.http.Handler)
+	s.lameDuck = 200 * time.Millisecond
+	const clients = 8
+	var served, duringLameDuck atomic.Int64
+	ends := make(chan error, clients)
+	for i := range clients {
+		go func() {
+			transport := &http.Transport{DisableKeepAlives: i%4 == 3}
+			defer transport.CloseIdleConnections()
+			client := &http.Client{Transport: transport, Timeout: timeout}
+			for {
+				// A POST is not repeated by net/http when its connection is cut.
+				res, err := client.Post(url, "text/plain", strings.NewReader("x"))
+				if err != nil {
+					ends <- err
+					return
+				}
+				_, err = io.Copy(io.Discard, res.Body)
+				if err = errors.Join(err, res.Body.Close()); err != nil {
+					ends <- err
+					return
+				}
+				served.Add(1)
+				if s.stopping.Load() && !s.closing.Load() {
+					duringLameDuck.Add(1)
+				}
+			}
+		}()
+	}
+	require.Eventually(t, func() bool { return served.Load() > 10*clients }, timeout, time.Millisecond)
+	require.NoError(t, s.Ready(t.Context()))
+	stop()
+	require.Eventually(t, func() bool { return s.Ready(t.Context()) != nil }, timeout, time.Millisecond)
+	for range clients {
+		require.ErrorIs(t, receive(t, ends, "the end of a client"), syscall.ECONNREFUSED)
+	}
+	require.NoError(t, receive(t, done, "the end of Run"))
+	require.Positive(t, duringLameDuck.Load(), "the lame duck serves")
+	require.Less(t, s.lameDuck+lastRequests+s.drain, s.StopTimeout())
+}
+
+func TestGatewayIsReadyOnceItHasReachedEveryService(t *testing.T) {
+	t.Parallel()
+	up := map[string]bool{"cart": true}
+	b := newBackends(func(_ context.Context, service string) error {
+		if !up[service] {
+			return errs.New(errs.Unavailable, "down")
+		}
+		return nil
+	})
+	require.Contains(t, b.names, "product")
+	require.ErrorContains(t, b.check(t.Context()), "is not reached yet")
+	for _, name := range b.names {
+		up[name] = true
+	}
+	require.NoError(t, b.check(t.Context()))
+	up["product"] = false
+	require.NoError(t, b.check(t.Context()), "the others are served")
+	clear(up)
+	require.Error(t, b.check(t.Context()), "it reaches nothing")
+}
+
 func TestDrainTimeoutCutsRequestsOff(t *testing.T) {
 	t.Parallel()
 	entered := make(chan struct{})
@@ -114,6 +193,8 @@ func TestConfigRejectsInvalidValues(t *testing.T) {
 		"addr":            func(c *Config) { c.Addr = "" },
 		"max_body":        func(c *Config) { c.MaxBody = 1 },
 		"timeout":         func(c *Config) { c.Timeout = 0 },
+		"lame_duck":       func(c *Config) { c.LameDuck = -1 },
+		"stale_if_error":  func(c *Config) { c.Cache.StaleIfError = -1 },
 		"origins":         func(c *Config) { c.Origins = []string{"*"} },
 		"trusted_proxies": func(c *Config) { c.TrustedProxies = []string{"10.0.0.1"} },
 		"public_url":      func(c *Config) { c.PublicURL = "shop.example" },

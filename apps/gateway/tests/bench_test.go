@@ -71,7 +71,7 @@ func handler(b *testing.B, cacheBytes int, log *zap.Logger) (h http.Handler) {
 		unlimited := &repository.Limiter{}
 		h, err = rest.New(ctx, rest.Deps{
 			Conn: conn, Signer: p.Signer(), Keys: repository.NewKeys(redis, time.Minute),
-			Cache:    middleware.NewResponseCache(repository.NewTags(redis), cacheBytes, p.Clock()),
+			Cache:    middleware.NewResponseCache(repository.NewTags(redis), cacheBytes, time.Minute, p.Clock()),
 			ByCaller: unlimited, ByAddress: unlimited,
 			Logger: log, Tracer: p.Tracer(), Metrics: p.Metrics(), Clock: p.Clock(),
 			PublicURL: "http://souk.test", MaxBody: 1 << 20, Timeout: timeout,

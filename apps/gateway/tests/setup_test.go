@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +26,7 @@ import (
 	orderv1 "souk/gen/go/souk/order/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
+	"souk/gen/go/souk/services"
 	"souk/pkg/cache"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
@@ -59,9 +61,16 @@ func setup(t testing.TB, opts ...moduletest.Option) *gateway {
 		t: t, redis: redistest.Client(t),
 		auth: &auth{}, products: &products{}, carts: &carts{}, orders: &orders{}, payments: &payments{},
 	}
-	g.Service = moduletest.Start(t, soukgateway.Module, append([]moduletest.Option{
+	// The gateway is ready once it has reached every service with routes.
+	var others []moduletest.Option
+	for _, s := range services.All() {
+		if s.RegisterREST != nil {
+			others = append(others, down(s.Name))
+		}
+	}
+	g.Service = moduletest.Start(t, soukgateway.Module, append(append(others,
 		moduletest.Config(map[string]any{
-			"addr": "127.0.0.1:0", "public_url": "http://souk.test",
+			"addr": "127.0.0.1:0", "public_url": "http://souk.test", "lame_duck": "0s",
 			"caller_rate": map[string]any{"per_second": 0}, "address_rate": map[string]any{"per_second": 0},
 		}),
 		moduletest.Fake("auth", func(r grpc.ServiceRegistrar) { authv1.RegisterAuthServiceServer(r, g.auth) }),
@@ -71,7 +80,7 @@ func setup(t testing.TB, opts ...moduletest.Option) *gateway {
 		moduletest.Fake("order", func(r grpc.ServiceRegistrar) { orderv1.RegisterOrderServiceServer(r, g.orders) }),
 		moduletest.Fake("payment",
 			func(r grpc.ServiceRegistrar) { paymentv1.RegisterPaymentServiceServer(r, g.payments) }),
-	}, opts...)...)
+	), opts...)...)
 	g.url = urlOf(t, g.Service)
 	return g
 }
@@ -81,8 +90,26 @@ func config(field string, value any) moduletest.Option {
 	return moduletest.Config(map[string]any{field: value})
 }
 
-// down is an option without a service.
-func down(service string) moduletest.Option { return moduletest.Fake(service, nil) }
+// down is an option with a service of which every call is unavailable.
+func down(service string) moduletest.Option {
+	unavailable := func(any, context.Context, func(any) error, grpc.UnaryServerInterceptor) (any, error) {
+		return nil, errs.New(errs.Unavailable, "%s is down", service)
+	}
+	return moduletest.Fake(service, func(r grpc.ServiceRegistrar) {
+		all := services.All()
+		known := slices.IndexFunc(all, func(s services.Service) bool { return s.Name == service })
+		contracts := all[known].Contract.Services()
+		for i := range contracts.Len() {
+			desc := &grpc.ServiceDesc{ServiceName: string(contracts.Get(i).FullName())}
+			for j := range contracts.Get(i).Methods().Len() {
+				desc.Methods = append(desc.Methods, grpc.MethodDesc{
+					MethodName: string(contracts.Get(i).Methods().Get(j).Name()), Handler: unavailable,
+				})
+			}
+			r.RegisterService(desc, nil)
+		}
+	})
+}
 
 // urlOf returns the URL of the gateway, whose port the system chooses.
 func urlOf(t testing.TB, s *moduletest.Service) string {

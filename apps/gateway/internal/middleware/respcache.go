@@ -28,10 +28,13 @@ type Tags interface {
 // An entry is keyed by path and query, holds only the answer to an anonymous caller, lives a few seconds at
 // most, and is dropped as soon as the version of its tag changes. Signed-in callers get it, too, once they
 // are authenticated: they may see whatever an anonymous caller may see.
+//
+// An answer that is out of date is sent only instead of an unavailable service's error, and says so.
 type ResponseCache struct {
 	tags     Tags
 	clock    clock.Clock
 	maxBytes int
+	staleFor time.Duration // the greatest age of an answer that is sent instead of an error
 	maxEntry int
 	seed     maphash.Seed
 	shards   [64]cacheShard
@@ -53,12 +56,16 @@ type cached struct {
 	method      string
 	current     func(context.Context) (string, error) // the version of its tag
 	version     string                                // at the time of the answer
+	made        time.Time
 	expires     time.Time
 }
 
-// NewResponseCache returns a cache of at most maxBytes; 0 turns it off.
-func NewResponseCache(tags Tags, maxBytes int, c clock.Clock) *ResponseCache {
-	rc := &ResponseCache{tags: tags, clock: c, maxBytes: maxBytes, maxEntry: 1 << 20, seed: maphash.MakeSeed()}
+// NewResponseCache returns a cache of at most maxBytes; 0 turns it off. While a service is unavailable, its answers of
+// the last staleFor are sent.
+func NewResponseCache(tags Tags, maxBytes int, staleFor time.Duration, c clock.Clock) *ResponseCache {
+	rc := &ResponseCache{
+		tags: tags, clock: c, maxBytes: maxBytes, staleFor: staleFor, maxEntry: 1 << 20, seed: maphash.MakeSeed(),
+	}
 	for i := range rc.shards {
 		rc.shards[i].entries = map[cacheKey]*cached{}
 	}
@@ -74,13 +81,18 @@ func (rc *ResponseCache) shard(key cacheKey) *cacheShard {
 	return &rc.shards[maphash.String(rc.seed, key.path)%uint64(len(rc.shards))]
 }
 
-// find returns the entry for r that is valid at the time now, or nil.
-func (rc *ResponseCache) find(ctx context.Context, r *http.Request, now time.Time) *cached {
+// entry returns what is kept for r, or nil.
+func (rc *ResponseCache) entry(r *http.Request) *cached {
 	key := keyOf(r)
 	s := rc.shard(key)
 	s.mu.RLock()
-	e := s.entries[key]
-	s.mu.RUnlock()
+	defer s.mu.RUnlock()
+	return s.entries[key]
+}
+
+// find returns the entry for r that is valid at the time now, or nil.
+func (rc *ResponseCache) find(ctx context.Context, r *http.Request, now time.Time) *cached {
+	e := rc.entry(r)
 	if e == nil || now.After(e.expires) {
 		return nil
 	}
@@ -88,6 +100,27 @@ func (rc *ResponseCache) find(ctx context.Context, r *http.Request, now time.Tim
 		return nil
 	}
 	return e
+}
+
+// writeStale sends the entry for r instead of an error that the handler has written to the header, and reports whether
+// there is one that is young enough.
+func (rc *ResponseCache) writeStale(w http.ResponseWriter, r *http.Request, control []string) bool {
+	e := rc.entry(r)
+	if e == nil {
+		return false
+	}
+	age := rc.clock.Now().Sub(e.made)
+	if age > rc.staleFor {
+		return false
+	}
+	From(r.Context()).Code = ""
+	h := w.Header()
+	h.Del("Content-Length")
+	h.Del("Retry-After")
+	h.Set("Age", strconv.Itoa(int(age.Seconds())))
+	h.Set("Warning", `110 - "Response is Stale"`)
+	e.write(w, r, control)
+	return true
 }
 
 // countedByServer is the size up to which net/http sets Content-Length itself, because the answer fits into
@@ -170,11 +203,15 @@ func (rc *ResponseCache) Public(
 	rec := newRecorder(w)
 	defer rec.release()
 	next(rec)
+	if rec.status == http.StatusServiceUnavailable && rc.writeStale(w, r, control) {
+		return
+	}
 	if rec.status != http.StatusOK {
 		rec.flush()
 		return
 	}
 	h := w.Header()
+	now := rc.clock.Now()
 	e := &cached{
 		body:        rec.body,
 		contentType: h["Content-Type"],
@@ -187,7 +224,8 @@ func (rc *ResponseCache) Public(
 		method:  x.Method,
 		current: current,
 		version: version,
-		expires: rc.clock.Now().Add(time.Duration(seconds) * time.Second),
+		made:    now,
+		expires: now.Add(time.Duration(seconds) * time.Second),
 	}
 	if anonymous && rc.maxBytes > 0 && versionErr == nil {
 		kept := *e

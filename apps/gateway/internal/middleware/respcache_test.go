@@ -25,7 +25,7 @@ func TestResponseCacheServesFreshPublicAnswers(t *testing.T) {
 	t.Parallel()
 	tags := &fakeTags{}
 	c := clock.NewManual(noon)
-	cache := NewResponseCache(tags, 1<<20, c)
+	cache := NewResponseCache(tags, 1<<20, time.Minute, c)
 	made := 0
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		cache.Public(w, r, 2, "product:1", func(w http.ResponseWriter) {
@@ -76,9 +76,64 @@ func TestResponseCacheServesFreshPublicAnswers(t *testing.T) {
 	require.Equal(t, `{"n":4}`, body, "so does its expiry")
 }
 
+func TestStaleAnswersReplaceErrorsOfUnavailableServices(t *testing.T) {
+	t.Parallel()
+	tags := &fakeTags{}
+	c := clock.NewManual(noon)
+	cache := NewResponseCache(tags, 1<<20, time.Minute, c)
+	var fail error
+	get := func(header ...string) *http.Response {
+		r := httptest.NewRequest(http.MethodGet, "/v1/products/1", nil)
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		return askAt(c, func(w http.ResponseWriter, r *http.Request) {
+			From(r.Context()).Actor = identity.Anonymous()
+			cache.Public(w, r, 2, "product:1", func(w http.ResponseWriter) {
+				if fail != nil {
+					WriteProblem(w, r, fail)
+					return
+				}
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = w.Write([]byte(`{"n":1}`))
+			})
+		}, r, cache.Lookup())
+	}
+	etag := get().Header.Get("Etag")
+	require.NotEmpty(t, etag)
+	c.Advance(30 * time.Second)
+	tags.version.Add(1)
+	fail = errs.New(errs.Unavailable, "away").WithRetryAfter(time.Second)
+	for _, header := range [][]string{nil, {"Authorization", "Bearer x"}} {
+		res := get(header...)
+		require.Equal(t, http.StatusOK, res.StatusCode)
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		require.Equal(t, `{"n":1}`, string(body))
+		require.Equal(t, "application/json", res.Header.Get("Content-Type"))
+		require.Equal(t, "30", res.Header.Get("Age"))
+		require.Equal(t, `110 - "Response is Stale"`, res.Header.Get("Warning"))
+		require.Equal(t, etag, res.Header.Get("Etag"))
+		require.Empty(t, res.Header.Get("Retry-After"))
+	}
+	require.Equal(t, http.StatusNotModified, get("If-None-Match", etag).StatusCode)
+
+	fail = errs.New(errs.NotFound, "it is gone")
+	require.Equal(t, http.StatusNotFound, get().StatusCode, "the service has answered")
+	fail = errs.New(errs.Internal, "a bug")
+	require.Equal(t, http.StatusInternalServerError, get().StatusCode)
+	fail = errs.New(errs.Unavailable, "away")
+	c.Advance(31 * time.Second)
+	require.Equal(t, http.StatusServiceUnavailable, get().StatusCode, "too old")
+	fail = nil
+	res := get()
+	require.Empty(t, res.Header.Get("Age"))
+	require.Empty(t, res.Header.Get("Warning"))
+}
+
 func TestResponseCacheStaysWithinItsBound(t *testing.T) {
 	t.Parallel()
-	cache := NewResponseCache(&fakeTags{}, 256<<10, clock.NewManual(noon))
+	cache := NewResponseCache(&fakeTags{}, 256<<10, time.Minute, clock.NewManual(noon))
 	for i := range 5000 {
 		key := cacheKey{path: "/v1/products/" + strings.Repeat("x", i%200) + string(rune(i))}
 		cache.put(key, &cached{body: make([]byte, 500), expires: noon.Add(time.Hour)})

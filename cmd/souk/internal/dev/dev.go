@@ -200,6 +200,7 @@ func (d *run) settings() map[string]any {
 		"rpc":       map[string]any{"transport": d.o.Transport},
 		"gateway": map[string]any{
 			"addr": d.address.addr, "public_url": d.address.public, "dev_url": s.control.url,
+			"lame_duck": "0s", // no load balancer
 			// On one machine all clients share one address, and load tests send many requests from it.
 			"address_rate": map[string]any{"per_second": 20000, "burst": 40000},
 			"caller_rate":  map[string]any{"per_second": 1000, "burst": 2000},

@@ -1,0 +1,99 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// lastRequests is how long clients with open connections may send their next request, whose answer closes the
+	// connection, after the listener is closed.
+	lastRequests = time.Second
+	// closeTimeout is the time that Run takes beyond its waits.
+	closeTimeout = 5 * time.Second
+	readyTimeout = 2 * time.Second
+)
+
+// server is the running gateway.
+type server struct {
+	http     *http.Server
+	listener net.Listener
+	lameDuck time.Duration
+	drain    time.Duration
+	logger   *zap.Logger
+	redis    func(context.Context) error
+	backends *backends
+	stopping atomic.Bool
+	closing  atomic.Bool // answers close their connections
+}
+
+// Run serves until ctx ends. Then it leaves in four steps, so that no connection is cut while a request is on it:
+//
+//   - It is not ready any more, and serves on for the time of the lame duck: load balancers send their requests elsewhere.
+//   - The listener is closed: new connections are refused.
+//   - Each answer on an open connection says that the connection is closed after it.
+//   - Idle connections are closed, and requests in flight are waited for.
+func (s *server) Run(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	s.stopping.Store(true)
+	var err error
+	if s.lameDuck > 0 {
+		s.logger.Info("stopping: not ready any more", zap.Duration("lame_duck", s.lameDuck))
+		<-time.After(s.lameDuck)
+		s.closing.Store(true)
+		err = s.listener.Close()
+		<-time.After(lastRequests)
+	}
+	drain, cancel := context.WithTimeout(context.Background(), s.drain)
+	defer cancel()
+	err = errors.Join(err, s.http.Shutdown(drain))
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.logger.Warn("requests in flight were cut off", zap.Duration("after", s.drain))
+		err = s.http.Close()
+	}
+	serving := <-failed
+	if !errors.Is(serving, http.ErrServerClosed) && !errors.Is(serving, net.ErrClosed) {
+		err = errors.Join(err, serving)
+	}
+	return err
+}
+
+// StopTimeout is the longest time that Run takes to stop.
+func (s *server) StopTimeout() time.Duration {
+	return s.lameDuck + lastRequests + s.drain + closeTimeout
+}
+
+// closeWhenStopping asks clients to close their connections once the listener is closed.
+func (s *server) closeWhenStopping(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.closing.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Ready returns nil while the gateway accepts requests, Redis answers and the services are within reach.
+func (s *server) Ready(ctx context.Context) error {
+	if s.stopping.Load() {
+		return errors.New("stopping")
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	if err := s.redis(ctx); err != nil {
+		return err
+	}
+	return s.backends.check(ctx)
+}
