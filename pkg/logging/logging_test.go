@@ -73,32 +73,32 @@ const jwt = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ1c3JfMSJ9.c2lnbmF0dXJlLWhlcmU"
 func TestMaskReplacesCardsAndTokensOnly(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"card 4111111111111111 end":             "card [card] end",
-		"4111 1111 1111 1111":                   "[card]",
-		"4111-1111-1111-1111.":                  "[card].",
-		"4111 1111 1111 1111 12/28":             "[card] 12/28",
-		"nr 1234 4111 1111 1111 1111 12":        "nr 1234 [card] 12",
-		"amex 378282246310005":                  "amex [card]",
-		"two 4111111111111111,5555555555554444": "two [card],[card]",
-		"4111111111111112 fails the check":      "4111111111111112 fails the check",
-		"0000000000000000":                      "0000000000000000",
-		"0198c5f27e6b4111111111111111":          "0198c5f27e6b4111111111111111",
-		"41111111111111114111111111111111":      "41111111111111114111111111111111",
-		"ord_4111111111111111":                  "ord_[card]",
-		"Authorization: Bearer abcdefgh12345":   "Authorization: Bearer [token]",
-		"bearer  x":                             "bearer  x",
-		"token=" + jwt + "; next":               "token=[token]; next",
-		"Bearer " + jwt:                         "Bearer [token]",
-		"nothing to hide, 12345, 2026-11-22":    "nothing to hide, 12345, 2026-11-22",
-		"bear eyJ e Be b":                       "bear eyJ e Be b",
-		"4":                                     "4",
-		"":                                      "",
-		"Bearer":                                "Bearer",
+		"card 4111111111111111 end":                       "card [card] end",
+		"4111 1111 1111 1111":                             "[card]",
+		"4111-1111-1111-1111.":                            "[card].",
+		"4111 1111 1111 1111 12/28":                       "[card] 12/28",
+		"nr 1234 4111 1111 1111 1111 12":                  "nr 1234 [card] 12",
+		"amex 378282246310005":                            "amex [card]",
+		"two 4111111111111111,5555555555554444":           "two [card],[card]",
+		"4111111111111112 fails the check":                "4111111111111112 fails the check",
+		"0000000000000000":                                "0000000000000000",
+		"0198c5f27e6b4111111111111111":                    "0198c5f27e6b4111111111111111",
+		"41111111111111114111111111111111":                "41111111111111114111111111111111",
+		"ord_4111111111111111":                            "ord_[card]",
+		"Authorization: Bearer abcdefgh12345":             "Authorization: Bearer [token]",
+		"bearer  x":                                       "bearer  x",
+		"token=" + jwt + "; next":                         "token=[token]; next",
+		"Bearer " + jwt:                                   "Bearer [token]",
+		"nothing to hide, 12345, 2026-11-22":              "nothing to hide, 12345, 2026-11-22",
+		"bear eyJ e Be b":                                 "bear eyJ e Be b",
+		`{"note":"my card is 4111 1111 1111 1111"}`:       `{"note":"my card is [card]"}`,
+		`{"at":"2026-11-22T10:00:00Z","n":1234567890123}`: `{"at":"2026-11-22T10:00:00Z","n":1234567890123}`,
+		"4":      "4",
+		"":       "",
+		"Bearer": "Bearer",
 	} {
 		require.Equal(t, want, logging.Mask(in), in)
 	}
-	require.True(t, logging.ContainsCard([]byte(`{"note":"my card is 4111 1111 1111 1111"}`)))
-	require.False(t, logging.ContainsCard([]byte(`{"at":"2026-11-22T10:00:00Z","n":1234567890123}`)))
 }
 
 type nested struct {

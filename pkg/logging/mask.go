@@ -20,21 +20,6 @@ func Mask(s string) string {
 	return string(g.mask([]byte(s)))
 }
 
-// ContainsCard reports whether b contains a card number.
-func ContainsCard(b []byte) bool {
-	for i := 0; i < len(b); {
-		if !isDigit(b[i]) {
-			i++
-			continue
-		}
-		if end, ok := card(b, i); ok {
-			return end > i
-		}
-		i = skipRun(b, i)
-	}
-	return false
-}
-
 // guard masks encoded lines before they are written, so that it sees the output of every encoder, error and
 // nested object.
 type guard struct {

@@ -16,11 +16,15 @@ import (
 	"souk/pkg/errs"
 )
 
-// Validate checks a message against the rules in its contract, and refuses U+0000 in any text. The error lists the JSON
-// path of each invalid field, e.g. "shippingAddress.countryCode" or "variants[0].sku".
+// Validate checks a message against the rules in its contract. It refuses a card number in a field with
+// souk.options.v1.no_card, and U+0000 in any text. The error lists the JSON path of each invalid field, e.g.
+// "shippingAddress.countryCode" or "variants[0].sku".
 //
-// Errors: invalid_argument.
+// Errors: card_number_refused, invalid_argument.
 func Validate(m proto.Message) error {
+	if err := refuseCards(m); err != nil {
+		return err
+	}
 	err := protovalidate.Validate(m)
 	if err == nil {
 		return checkText(m.ProtoReflect())

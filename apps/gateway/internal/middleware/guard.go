@@ -43,15 +43,11 @@ func CORS(allowed []string) Middleware {
 	}
 }
 
-// Body reads the request's body up to limit bytes (413 beyond). It refuses a raw card number in the body or
-// URL (422), before any step could log or store it, and a URL that is not UTF-8 text without U+0000 (400).
+// Body reads the request's body up to limit bytes (413 beyond). It refuses a URL that is not UTF-8 text without U+0000
+// (400).
 func Body(limit int64) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if cardInHead(r) {
-				refuseCard(w, r)
-				return
-			}
 			if err := wellFormed(r); err != nil {
 				WriteProblem(w, r, err)
 				return
@@ -76,10 +72,6 @@ func Body(limit int64) Middleware {
 				}
 				return
 			}
-			if hasCardNumber(body) {
-				refuseCard(w, r)
-				return
-			}
 			r.Body = &ReadBody{Reader: bytes.NewReader(body), Bytes: body}
 			next.ServeHTTP(w, r)
 		})
@@ -93,23 +85,6 @@ const discardMost = 8 << 20
 // lose the answer if the connection is closed meanwhile.
 func discard(body io.Reader) {
 	_, _ = io.CopyN(io.Discard, body, discardMost) // the request is refused whether or not this fails
-}
-
-// cardInHead reports whether the URL or a stored header holds a card number.
-func cardInHead(r *http.Request) bool {
-	if r.URL.RawQuery != "" {
-		query, err := url.QueryUnescape(r.URL.RawQuery)
-		if err != nil {
-			query = r.URL.RawQuery
-		}
-		if hasCardNumber([]byte(query)) {
-			return true
-		}
-	}
-	if key := r.Header.Get("Idempotency-Key"); key != "" && hasCardNumber([]byte(key)) {
-		return true
-	}
-	return hasCardNumber([]byte(r.URL.Path))
 }
 
 // wellFormed refuses a URL that is not UTF-8 text without U+0000: no service could accept it.
@@ -169,13 +144,6 @@ func BytesOf(r *http.Request) []byte {
 
 func tooLarge(limit int64) error {
 	return errs.New(errs.TooLarge, "the request's body is larger than %d bytes", limit)
-}
-
-func refuseCard(w http.ResponseWriter, r *http.Request) {
-	WriteProblem(
-		w, r,
-		errs.New(errs.CardNumberRefused, "the request holds a card number: send the payment provider's token instead"),
-	)
 }
 
 // SecurityHeaders sets headers that restrict what browsers do with the answers.

@@ -79,7 +79,8 @@ const (
 )
 
 // Idempotency replays the first answer to a retry of a POST with the same Idempotency-Key. Keys are scoped to
-// the caller and the route. A 5xx is not kept: a retry runs again. While a request is in flight its claim is
+// the caller and the route. A 5xx is not kept: a retry runs again. Neither is the refusal of a card number, so that
+// not even a hash of it is stored. While a request is in flight its claim is
 // renewed, so that the claim of a gateway that dies expires within seconds.
 //
 // Answers are encrypted under the key itself, of which only a hash is stored. So a reader of the store learns
@@ -166,7 +167,7 @@ func Idempotency(
 	next(rec, r.WithContext(rpc.WithIdempotencyKey(ctx, key)))
 	completed = true
 	if rec.status >= http.StatusInternalServerError || x.Code == string(errs.IdempotencyInFlight) ||
-		x.Code == string(errs.RateLimited) {
+		x.Code == string(errs.RateLimited) || x.Code == string(errs.CardNumberRefused) {
 		release(kept, keys, log, stored, owner)
 		rec.flush()
 		return

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"souk/pkg/card"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/logging"
@@ -87,7 +88,7 @@ func validRequestID(s string) bool {
 			return false
 		}
 	}
-	return !hasCardNumber([]byte(s)) // it is logged
+	return !card.Contains(s) // it is logged
 }
 
 // traceparent reads only the header traceparent of a caller's trace. Its other header, tracestate, is free

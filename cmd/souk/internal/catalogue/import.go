@@ -230,7 +230,7 @@ func (im *importer) send(ctx context.Context, batch []*productcsv.Product) error
 	var res productv1.ImportProductsResponse
 	err := im.client.Call(ctx, http.MethodPost, "/v1/products:import", req, &res)
 	switch {
-	case errs.Is(err, errs.CardNumberRefused), errs.Is(err, errs.TooLarge), errs.Is(err, errs.Invalid):
+	case errs.Is(err, errs.TooLarge), errs.Is(err, errs.Invalid):
 		// One bad product fails the whole request. Halve the batch until it is found.
 		if len(sent) == 1 {
 			return im.rejectProduct(sent[0], errs.From(err).Message)

@@ -358,14 +358,14 @@ func TestUnavailableIsRetried(t *testing.T) {
 	require.Len(t, f.batches, 3)
 }
 
-// A product with a card number fails its whole request. Only that product may be rejected.
-func TestCardNumberRejectsOnlyItsProduct(t *testing.T) {
+// A product that no request may carry fails its whole request. Only that product may be rejected.
+func TestRefusedRequestRejectsOnlyItsProduct(t *testing.T) {
 	t.Parallel()
 	f := newFakeAPI(t, "casa")
 	f.refuse = func(w http.ResponseWriter, req *productv1.ImportProductsRequest) bool {
 		for _, p := range req.GetProducts() {
-			if strings.Contains(p.GetTitle(), "4111111111111111") {
-				problem(w, http.StatusUnprocessableEntity, "card_number_refused", "a card number was sent")
+			if p.GetTitle() == "unreadable" {
+				problem(w, http.StatusBadRequest, "invalid_argument", "cannot be read")
 				return true
 			}
 		}
@@ -375,7 +375,7 @@ func TestCardNumberRejectsOnlyItsProduct(t *testing.T) {
 	for i := range 40 {
 		title := "fine"
 		if i == 17 || i == 30 {
-			title = "4111111111111111"
+			title = "unreadable"
 		}
 		fmt.Fprintf(&rows, "p%d,%s,Casa,S%d,1\n", i, title, i)
 	}
@@ -384,8 +384,8 @@ func TestCardNumberRejectsOnlyItsProduct(t *testing.T) {
 	require.Error(t, err)
 	require.Equal(t, "imported 38 products (38 variants), updated 0, unchanged 0, rejected 2\n", out)
 	require.ElementsMatch(t, [][]string{
-		{"19", "a card number was sent", "p17", "4111111111111111", "Casa", "S17", "1"},
-		{"32", "a card number was sent", "p30", "4111111111111111", "Casa", "S30", "1"},
+		{"19", "cannot be read", "p17", "unreadable", "Casa", "S17", "1"},
+		{"32", "cannot be read", "p30", "unreadable", "Casa", "S30", "1"},
 	}, rejectedRows(t, path))
 }
 

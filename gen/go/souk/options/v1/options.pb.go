@@ -220,6 +220,14 @@ var file_souk_options_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 		Tag:           "bytes,51012,opt,name=form",
 		Filename:      "souk/options/v1/options.proto",
 	},
+	{
+		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
+		ExtensionType: (*bool)(nil),
+		Field:         51013,
+		Name:          "souk.options.v1.no_card",
+		Tag:           "varint,51013,opt,name=no_card",
+		Filename:      "souk/options/v1/options.proto",
+	},
 }
 
 // Extension fields to descriptorpb.MethodOptions.
@@ -262,6 +270,12 @@ var (
 	//
 	// optional string form = 51012;
 	E_Form = &file_souk_options_v1_options_proto_extTypes[7]
+	// A person might type a payment card's number here by mistake: a request whose value holds one is refused
+	// (card_number_refused). For tokens of payment providers, names, addresses, notes and other texts; never for what
+	// identifies something, such as an e-mail address, a SKU, a tracking number or a key.
+	//
+	// optional bool no_card = 51013;
+	E_NoCard = &file_souk_options_v1_options_proto_extTypes[8]
 )
 
 var File_souk_options_v1_options_proto protoreflect.FileDescriptor
@@ -288,7 +302,8 @@ const file_souk_options_v1_options_proto_rawDesc = "" +
 	"\x0esuccess_status\x12\x1e.google.protobuf.MethodOptions\x18\xbd\x8e\x03 \x01(\x05R\rsuccessStatus:<\n" +
 	"\blocation\x12\x1e.google.protobuf.MethodOptions\x18\xbe\x8e\x03 \x01(\tR\blocation:7\n" +
 	"\x06redact\x12\x1d.google.protobuf.FieldOptions\x18Î\x03 \x01(\bR\x06redact:3\n" +
-	"\x04form\x12\x1d.google.protobuf.FieldOptions\x18Ď\x03 \x01(\tR\x04formB'Z%souk/gen/go/souk/options/v1;optionsv1b\x06proto3"
+	"\x04form\x12\x1d.google.protobuf.FieldOptions\x18Ď\x03 \x01(\tR\x04form:8\n" +
+	"\ano_card\x12\x1d.google.protobuf.FieldOptions\x18Ŏ\x03 \x01(\bR\x06noCardB'Z%souk/gen/go/souk/options/v1;optionsv1b\x06proto3"
 
 var (
 	file_souk_options_v1_options_proto_rawDescOnce sync.Once
@@ -321,12 +336,13 @@ var file_souk_options_v1_options_proto_depIdxs = []int32{
 	2,  // 6: souk.options.v1.location:extendee -> google.protobuf.MethodOptions
 	3,  // 7: souk.options.v1.redact:extendee -> google.protobuf.FieldOptions
 	3,  // 8: souk.options.v1.form:extendee -> google.protobuf.FieldOptions
-	1,  // 9: souk.options.v1.access:type_name -> souk.options.v1.Access
-	4,  // 10: souk.options.v1.timeout:type_name -> google.protobuf.Duration
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	9,  // [9:11] is the sub-list for extension type_name
-	1,  // [1:9] is the sub-list for extension extendee
+	3,  // 9: souk.options.v1.no_card:extendee -> google.protobuf.FieldOptions
+	1,  // 10: souk.options.v1.access:type_name -> souk.options.v1.Access
+	4,  // 11: souk.options.v1.timeout:type_name -> google.protobuf.Duration
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	10, // [10:12] is the sub-list for extension type_name
+	1,  // [1:10] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name
 }
 
@@ -342,7 +358,7 @@ func file_souk_options_v1_options_proto_init() {
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_options_v1_options_proto_rawDesc), len(file_souk_options_v1_options_proto_rawDesc)),
 			NumEnums:      1,
 			NumMessages:   1,
-			NumExtensions: 8,
+			NumExtensions: 9,
 			NumServices:   0,
 		},
 		GoTypes:           file_souk_options_v1_options_proto_goTypes,

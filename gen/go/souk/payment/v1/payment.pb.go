@@ -861,14 +861,14 @@ const file_souk_payment_v1_payment_proto_rawDesc = "" +
 	"created_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
 	"updated_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\xf3\x01\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\xf7\x01\n" +
 	"\x10AuthorizeRequest\x12\"\n" +
 	"\border_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aorderId\x12(\n" +
 	"\vcustomer_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
 	"customerId\x124\n" +
 	"\x06amount\x18\x03 \x01(\v2\x14.souk.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x06amount\x12?\n" +
-	"\x06method\x18\x04 \x01(\tB'\xbaH$r\"R\x04cardR\x06walletR\rbank_transferR\x03codR\x06method\x12\x1a\n" +
-	"\x05token\x18\x05 \x01(\tB\x04\x98\xf4\x18\x01R\x05token\"G\n" +
+	"\x06method\x18\x04 \x01(\tB'\xbaH$r\"R\x04cardR\x06walletR\rbank_transferR\x03codR\x06method\x12\x1e\n" +
+	"\x05token\x18\x05 \x01(\tB\b\x98\xf4\x18\x01\xa8\xf4\x18\x01R\x05token\"G\n" +
 	"\x11AuthorizeResponse\x122\n" +
 	"\apayment\x18\x01 \x01(\v2\x18.souk.payment.v1.PaymentR\apayment\"4\n" +
 	"\x0eCaptureRequest\x12\"\n" +
