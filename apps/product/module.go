@@ -51,7 +51,8 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := repository.Options{Clock: p.Clock(), LowStock: cfg.LowStock, Wake: relay.Wake}
+	relist, learn := chore.NewWake(), chore.NewWake()
+	opts := repository.Options{Clock: p.Clock(), LowStock: cfg.LowStock, Wake: relay.Wake, Learn: learn.Now}
 	var lists *handler.Lists
 	if cfg.CacheTTL > 0 {
 		redis, err := p.Redis(ctx)
@@ -68,7 +69,6 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	store := repository.New(pool, opts)
 	products := service.New(store, shopv1.NewShopServiceClient(conn), cfg.ReservationTTL)
 	productv1.RegisterProductServiceServer(p.Server(), handler.New(products, lists))
-	relist := chore.NewWake()
 	shops, err := p.Consumer(ctx, outbox.ConsumerOptions{
 		Purpose: "shops", Subjects: handler.ShopSubjects, Handler: handler.OnShop(store), Done: relist.Now,
 	})
@@ -79,7 +79,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		relay, shops,
 		module.Func(handler.Relist(store, relist, p.Logger())),
 		module.Func(handler.Sweep(store.Sweep, cfg.SweepInterval, p.Logger())),
-		module.Func(handler.LearnWords(store.LearnWords, cfg.WordsInterval, p.Logger())),
+		module.Func(handler.LearnWords(store.LearnWords, cfg.WordsInterval, learn, p.Logger())),
 		module.Func(handler.Forget(store.Forget, cfg.KeepReservations, p.Clock(), p.Logger())),
 		module.Func(func(ctx context.Context) error {
 			<-ctx.Done()

@@ -25,10 +25,11 @@ const (
 
 // catalogue holds the import and the IDs of imported products.
 type catalogue struct {
-	imported importRun
-	variants [benchShops][]string // variants of each of the benchmark's shops
-	hot      string               // the hot variant
-	product  string               // the product that the GET rows read
+	imported   importRun
+	importedAt time.Time
+	variants   [benchShops][]string // variants of each of the benchmark's shops
+	hot        string               // the hot variant
+	product    string               // the product that the GET rows read
 }
 
 var header = []string{
@@ -199,6 +200,7 @@ func (b *bench) prepare(ctx context.Context) error {
 	if _, err = b.importFile(ctx, shops); err != nil {
 		return err
 	}
+	c.importedAt = time.Now()
 	for s := range benchShops {
 		products, err := b.awaitListed(ctx, fmt.Sprintf("bench-shop-%02d", s), shopProducts)
 		if err != nil {

@@ -126,7 +126,7 @@ func phases() []phase {
 			name: "first start, response cache and list cache off",
 			mode: inProcess,
 			env:  []string{noResponseCache, noSearchCache},
-			rows: []step{{"import", measureImport}, {"search", measureSearch}},
+			rows: []step{{"import", measureImport}, {"search", measureSearch}, {"search", measureSettledSearch}},
 		},
 		{
 			name: "second start, response cache off", mode: inProcess, env: []string{noResponseCache},

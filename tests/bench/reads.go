@@ -127,9 +127,27 @@ func measureList(ctx context.Context, b *bench) ([]row, error) {
 	return b.measureRepeated(ctx, "list", "list of 20, response cache off", "/v1/products?pageSize=20", 16, required)
 }
 
-// measureSearch measures searches over HTTP. The limit is the same statements through pgx alone. Both run 16
-// at once and without a cache.
+// settled is the time after an import in which the database has put everything in its place.
+const settled = time.Minute
+
+// measureSearch measures searches right after the import.
 func measureSearch(ctx context.Context, b *bench) ([]row, error) {
+	return b.measureSearches(ctx, "search, response cache and list cache off")
+}
+
+// measureSettledSearch measures searches a minute after the import.
+func measureSettledSearch(ctx context.Context, b *bench) ([]row, error) {
+	select {
+	case <-time.After(time.Until(b.catalogue.importedAt.Add(settled))):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return b.measureSearches(ctx, "the same search, a minute after the import")
+}
+
+// measureSearches measures searches over HTTP. The limit is the same statements through pgx alone. Both run 16
+// at once and without a cache.
+func (b *bench) measureSearches(ctx context.Context, name string) ([]row, error) {
 	const conns = 16
 	searcher, err := product.OpenSearcher(ctx, b.souk.state.Databases["product"], conns)
 	if err != nil {
@@ -168,7 +186,7 @@ func measureSearch(ctx context.Context, b *bench) ([]row, error) {
 		return nil, err
 	}
 	r := row{
-		Name:        "search, response cache and list cache off",
+		Name:        name,
 		Value:       ours.rate(),
 		Unit:        "/s",
 		P50:         ms(ours.p50),
@@ -177,7 +195,7 @@ func measureSearch(ctx context.Context, b *bench) ([]row, error) {
 		DatabaseCPU: ours.databaseCPU(),
 		Limit:       limit.rate(),
 		LimitName:   "the same SQL",
-		Required:    0.50,
+		Required:    0.60,
 		Errors:      ours.failures(),
 		Note:        ours.failureNote(),
 	}

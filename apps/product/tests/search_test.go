@@ -11,6 +11,7 @@ import (
 
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
+	"souk/pkg/waittest"
 )
 
 func (h *harness) search(in *productv1.SearchProductsRequest) *productv1.SearchProductsResponse {
@@ -367,6 +368,25 @@ func TestSearchFindsWhatAReaderSees(t *testing.T) {
 			require.ElementsMatch(t, want, handles(out), "%s, %s", query, sort)
 		}
 	}
+}
+
+// While no word is known to be common, a search selects the products that have any of its words. Later it selects those
+// with a word like the rarer one.
+func TestWordsAreLearntRightAfterAnImport(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	for chunk := range 6 {
+		var in []*productv1.ImportedProduct
+		for i := range 200 {
+			n := fmt.Sprint("x", 1000+chunk*200+i)
+			in = append(in, simple("s", n, "Lamp "+n, 1))
+		}
+		h.add(in...)
+	}
+	waittest.Until(t, func() bool {
+		return h.search(&productv1.SearchProductsRequest{Query: "lamp x1700", Facets: true}).GetTotalSize() <= 200
+	}, "the search selects all 1,200 lamps")
 }
 
 func TestDescriptionIsShownSanitizedAndExportedAsGiven(t *testing.T) {

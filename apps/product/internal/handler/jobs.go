@@ -29,12 +29,13 @@ func Sweep(
 	}.Run
 }
 
-// LearnWords returns a chore that updates what the search knows about the frequency of words, every interval.
+// LearnWords returns a chore that updates what the search knows about the frequency of words, when woken and every
+// interval.
 func LearnWords(
-	learn func(context.Context) error, interval time.Duration, log *zap.Logger,
+	learn func(context.Context) error, interval time.Duration, wake chore.Wake, log *zap.Logger,
 ) func(context.Context) error {
 	return chore.Chore{
-		Name: "learn words", Every: interval, Logger: log,
+		Name: "learn words", Every: interval, Wake: wake, Logger: log,
 		Pass: func(ctx context.Context, _ time.Time) (int, error) { return 0, learn(ctx) },
 	}.Run
 }

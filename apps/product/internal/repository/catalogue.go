@@ -62,6 +62,7 @@ func (s *Store) Change(
 		return err
 	}
 	s.changed(ctx, touched)
+	s.listed(len(touched))
 	s.opts.wake()
 	return nil
 }

@@ -1,7 +1,6 @@
 package repository
 
 import (
-	"cmp"
 	"context"
 	_ "embed" // for the statement below
 	"slices"
@@ -10,13 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"souk/apps/product/internal/domain"
-	"souk/apps/product/internal/repository/sqlc"
 	"souk/pkg/money"
 )
-
-type wordShare = sqlc.WordSharesRow
-
-func compare(a, b float64) int { return cmp.Compare(a, b) }
 
 // priceSteps are the bounds between price ranges, in whole units of any currency.
 var priceSteps = []int64{

@@ -254,3 +254,13 @@ from (select unnest(s.most_common_elems::text::text[]) as word, unnest(s.most_co
       from pg_catalog.pg_stats s
       where s.schemaname = current_schema() and s.tablename = 'listing' and s.attname = 'terms') w
 where w.word is not null;
+
+-- name: CleanPendingLists :exec
+select gin_clean_pending_list(i.name::regclass)
+from unnest(array['listing_terms', 'listing_title', 'listing_category']) as i (name);
+
+-- name: ListingStatisticsAreStale :one
+select (s.attname is null or t.n_mod_since_analyze > 0 and t.n_mod_since_analyze >= t.n_live_tup / 2)::bool as stale
+from pg_catalog.pg_stat_user_tables t
+left join pg_catalog.pg_stats s on s.schemaname = t.schemaname and s.tablename = t.relname and s.attname = 'terms'
+where t.schemaname = current_schema() and t.relname = 'listing';

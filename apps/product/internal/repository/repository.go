@@ -34,11 +34,19 @@ type Options struct {
 	Cache *Cache
 	// Wake is called after each commit that may have appended events. It may be nil.
 	Wake func()
+	// Learn is called when so many listings were written that [Store.LearnWords] should run. It may be nil.
+	Learn func()
 }
 
 func (o Options) wake() {
 	if o.Wake != nil {
 		o.Wake()
+	}
+}
+
+func (o Options) learn() {
+	if o.Learn != nil {
+		o.Learn()
 	}
 }
 
@@ -55,6 +63,7 @@ type Store struct {
 	// categories maps paths to category IDs. Categories are never renamed or removed.
 	categories sync.Map
 	words      atomic.Pointer[domain.Frequencies]
+	unlearnt   atomic.Int64 // listings written since the words were learnt
 }
 
 // New returns a store on pool. The caller must close it.

@@ -402,35 +402,3 @@ func (st *statement) next(last domain.Position) *domain.Position {
 	}
 	return &next
 }
-
-// frequencies returns what the last LearnWords read.
-func (s *Store) frequencies() domain.Frequencies {
-	if f := s.words.Load(); f != nil {
-		return *f
-	}
-	return domain.Frequencies{}
-}
-
-// LearnWords reads from the database's statistics how common words are. Searches rank by that. If there are no
-// statistics yet, it has PostgreSQL make them. The service calls it periodically.
-func (s *Store) LearnWords(ctx context.Context) error {
-	rows, err := s.q.WordShares(ctx)
-	if err == nil && len(rows) == 0 {
-		if _, err = s.pool.Exec(ctx, "analyze listing (terms)", pgx.QueryExecModeSimpleProtocol); err == nil {
-			rows, err = s.q.WordShares(ctx)
-		}
-	}
-	if err != nil {
-		return postgres.Err(err)
-	}
-	f := domain.Frequencies{Share: make(map[string]float64, len(rows))}
-	for _, r := range rows {
-		f.Share[r.Word] = r.Share
-	}
-	if len(rows) > 0 {
-		rarest := slices.MinFunc(rows, func(a, b wordShare) int { return compare(a.Share, b.Share) })
-		f.Rest = min(rarest.Share/4, domain.Common/4)
-	}
-	s.words.Store(&f)
-	return nil
-}

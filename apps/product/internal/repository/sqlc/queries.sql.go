@@ -213,6 +213,16 @@ func (q *Queries) CategoryPaths(ctx context.Context, ids []string) ([]CategoryPa
 	return items, nil
 }
 
+const cleanPendingLists = `-- name: CleanPendingLists :exec
+select gin_clean_pending_list(i.name::regclass)
+from unnest(array['listing_terms', 'listing_title', 'listing_category']) as i (name)
+`
+
+func (q *Queries) CleanPendingLists(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, cleanPendingLists)
+	return err
+}
+
 const deleteListing = `-- name: DeleteListing :exec
 delete from listing where product_id = $1
 `
@@ -482,6 +492,20 @@ func (q *Queries) ListingSources(ctx context.Context, ids []string) ([]ListingSo
 		return nil, err
 	}
 	return items, nil
+}
+
+const listingStatisticsAreStale = `-- name: ListingStatisticsAreStale :one
+select (s.attname is null or t.n_mod_since_analyze > 0 and t.n_mod_since_analyze >= t.n_live_tup / 2)::bool as stale
+from pg_catalog.pg_stat_user_tables t
+left join pg_catalog.pg_stats s on s.schemaname = t.schemaname and s.tablename = t.relname and s.attname = 'terms'
+where t.schemaname = current_schema() and t.relname = 'listing'
+`
+
+func (q *Queries) ListingStatisticsAreStale(ctx context.Context) (bool, error) {
+	row := q.db.QueryRow(ctx, listingStatisticsAreStale)
+	var stale bool
+	err := row.Scan(&stale)
+	return stale, err
 }
 
 const lockListings = `-- name: LockListings :exec
