@@ -24,10 +24,15 @@ func importCommand(data *dataFlag) *cobra.Command {
 
 The header is that of Shopify's files of today, or the first one (Handle, Variant SKU, …). Vendor is the shop, unless
 --shop names one. The file may be UTF-8, UTF-16 or Windows-1252, and its fields may be separated by commas, semicolons,
-tabs or vertical bars. A product is known by its shop and Handle, so a second run changes nothing. The rows of a
-product must stand together, as Shopify writes them: those at a second place of the file are rejected, or taken as
-another version of the product and counted once more. Bad rows go with line number and reason to FILE.rejected.csv, in
-the order of the file, good ones are kept. Prices are in --currency, unless the file has a column Currency.
+tabs or vertical bars. A product is known by its shop and Handle, so a second run changes nothing. Its rows may stand
+apart, e.g. after the file was sorted. Prices are in --currency, unless the file has a column Currency.
+
+A variant is known by its SKU, else by its options. What the file does not have stays as it is: variants, images,
+columns. With --replace, a product of which no row was rejected becomes what the file says, and all else of it is
+deleted. A negative quantity means that there is none.
+
+Bad rows go with line number and reason to FILE.rejected.csv, good ones are kept. Correct that file and import it like
+any other: it has what a row needs of its product.
 
 An import that is interrupted, or whose server goes away, says what it did so far: run it again to import the rest.
 
@@ -51,6 +56,8 @@ as such a CSV (nothing is imported then).`,
 	products.Flags().
 		StringVar(&o.Shop, "shop", "", "handle of the shop that all products go to, whatever their Vendor says")
 	products.Flags().BoolVar(&o.CreateShops, "create-shops", false, "create the shops that are missing")
+	products.Flags().BoolVar(&o.Replace, "replace", false,
+		"delete what complete products have and the file does not: variants, images, texts")
 	products.Flags().StringVar(&o.Currency, "currency", "BRL", "ISO 4217 code of the prices")
 	products.MarkFlagsMutuallyExclusive("shop", "create-shops")
 	target.register(products)

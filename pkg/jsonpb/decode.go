@@ -1,15 +1,20 @@
 package jsonpb
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"souk/pkg/errs"
 )
@@ -21,7 +26,8 @@ var strict = protojson.UnmarshalOptions{RecursionLimit: 100}
 // hundred in memory.
 const mostValues = 50_000
 
-// Unmarshal decodes data into v, a message or a pointer to a field of one.
+// Unmarshal decodes data into v, a message or a pointer to a field of one. A field update_mask that data does not set
+// gets the names of the fields that data has.
 //
 // Errors: invalid_argument (with the invalid field).
 func (Marshaler) Unmarshal(data []byte, v any) error {
@@ -38,8 +44,35 @@ func (Marshaler) Unmarshal(data []byte, v any) error {
 	if err := strict.Unmarshal(data, m); err != nil {
 		return diagnose(data, m.ProtoReflect().Descriptor())
 	}
+	return setUpdateMask(data, m.ProtoReflect())
+}
+
+// setUpdateMask sets the field update_mask of a message, if it has one and it is unset, to the fields that data names:
+// a message does not tell an empty list, or a null, from a field that is not there.
+func setUpdateMask(data []byte, m protoreflect.Message) error {
+	field := m.Descriptor().Fields().ByName("update_mask")
+	if field == nil || field.Message() == nil || field.Message().FullName() != updateMask || m.Has(field) {
+		return nil
+	}
+	var named map[string]json.RawMessage
+	if err := json.Unmarshal(data, &named); err != nil {
+		return errs.Wrap(err, errs.Invalid, "the body does not have the right form")
+	}
+	mask := &fieldmaskpb.FieldMask{}
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		f := m.Descriptor().Fields().ByJSONName(name)
+		if f == nil { // a field may also have its name in the contract
+			f = m.Descriptor().Fields().ByTextName(name)
+		}
+		if f != nil && f != field {
+			mask.Paths = append(mask.Paths, string(f.Name()))
+		}
+	}
+	m.Set(field, protoreflect.ValueOfMessage(mask.ProtoReflect()))
 	return nil
 }
+
+var updateMask = (*fieldmaskpb.FieldMask)(nil).ProtoReflect().Descriptor().FullName()
 
 // NewDecoder returns a decoder that reads all of r as one value. For an empty body it returns io.EOF,
 // which the gateway takes for an empty message.

@@ -45,7 +45,7 @@ func TestSellerManagesAProduct(t *testing.T) {
 	require.Equal(t, "blue-lamp", p.GetHandle())
 	require.Equal(t, "Shop s", p.GetShopName())
 	require.Equal(t, "15.50", p.GetPrice().GetAmount())
-	require.Equal(t, "<b>Nice</b>'; drop table product; --", p.GetDescription())
+	require.Equal(t, "<b>Nice</b>&#39;; drop table product; --", p.GetDescription())
 	require.True(t, p.GetVariants()[0].GetAvailable())
 	require.False(t, p.GetVariants()[1].GetAvailable())
 	require.True(t, proto.Equal(p, h.get(p.GetId())))
@@ -74,18 +74,20 @@ func TestSellerManagesAProduct(t *testing.T) {
 	u := updated.GetProduct()
 	require.Equal(t, "Green Lamp", u.GetTitle())
 	require.Equal(t, "blue-lamp", u.GetHandle())
-	require.Equal(t, p.GetVariants()[1].GetId(), u.GetVariants()[0].GetId(), "a variant keeps its ID by its SKU")
-	require.True(t, u.GetVariants()[0].GetAvailable())
+	require.Equal(t, p.GetVariants()[0].GetId(), u.GetVariants()[0].GetId(), "a variant that is not named stays")
+	require.Equal(t, p.GetVariants()[1].GetId(), u.GetVariants()[1].GetId(), "a variant keeps its ID by its SKU")
+	require.Equal(t, "L", u.GetVariants()[1].GetOptions()["Size"])
+	require.True(t, u.GetVariants()[1].GetAvailable())
 	require.True(t, proto.Equal(u, h.get(p.GetId())), "the cache was invalidated")
 
 	stock, err := h.client.SetStock(ctx,
-		&productv1.SetStockRequest{VariantId: u.GetVariants()[1].GetId(), OnHand: pieces(4)})
+		&productv1.SetStockRequest{VariantId: u.GetVariants()[2].GetId(), OnHand: pieces(4)})
 	require.NoError(t, err)
 	require.EqualValues(t, 4, stock.GetStock().GetAvailable())
-	require.True(t, h.get(p.GetId()).GetVariants()[1].GetAvailable())
-	require.NoError(t, h.reserve(id.New(id.Order), line(u.GetVariants()[1].GetId(), 2)))
+	require.True(t, h.get(p.GetId()).GetVariants()[2].GetAvailable())
+	require.NoError(t, h.reserve(id.New(id.Order), line(u.GetVariants()[2].GetId(), 2)))
 	_, err = h.client.SetStock(ctx,
-		&productv1.SetStockRequest{VariantId: u.GetVariants()[1].GetId(), OnHand: pieces(1)})
+		&productv1.SetStockRequest{VariantId: u.GetVariants()[2].GetId(), OnHand: pieces(1)})
 	require.Equal(t, errs.Conflict, errs.CodeOf(err))
 	_, err = h.client.UpdateProduct(
 		ctx,
@@ -107,7 +109,7 @@ func TestSellerManagesAProduct(t *testing.T) {
 		&productv1.ListShopProductsRequest{ShopId: "s", PageSize: 1, PageToken: list.GetNextPageToken()})
 	require.NoError(t, err)
 	require.Equal(t, p.GetId(), list.GetProducts()[0].GetProduct().GetId())
-	require.EqualValues(t, 7, list.GetProducts()[0].GetStock()[0].GetOnHand())
+	require.EqualValues(t, 7, list.GetProducts()[0].GetStock()[1].GetOnHand())
 	require.Empty(t, list.GetNextPageToken())
 
 	_, err = h.client.DeleteProduct(ctx, &productv1.DeleteProductRequest{Id: p.GetId()})

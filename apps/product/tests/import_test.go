@@ -3,8 +3,10 @@ package tests
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
@@ -243,4 +245,160 @@ func TestNamesInAllScriptsComeBackByteForByte(t *testing.T) {
 		}
 	}
 	require.Greater(t, found, len(in)/40*9/10)
+}
+
+// polo returns a product with a variant for each size and price, such as "S 10.00", without SKUs.
+func polo(sizes ...string) *productv1.ImportedProduct {
+	p := &productv1.ImportedProduct{Shop: "s", Handle: "polo", Title: "Polo"}
+	for _, s := range sizes {
+		size, price, _ := strings.Cut(s, " ")
+		p.Variants = append(p.Variants, &productv1.VariantInput{
+			Options: map[string]string{"Size": size}, Price: brl(price), OnHand: pieces(5),
+		})
+	}
+	return p
+}
+
+// sizes returns the IDs of a product's variants by size, and their sizes and prices in order.
+func sizes(p *productv1.Product) (ids map[string]string, order []string) {
+	ids = map[string]string{}
+	for _, v := range p.GetVariants() {
+		ids[v.GetOptions()["Size"]] = v.GetId()
+		order = append(order, v.GetOptions()["Size"]+" "+v.GetPrice().GetAmount())
+	}
+	return ids, order
+}
+
+func TestImportFindsVariantsWithoutSKUByTheirOptions(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	productID := h.add(polo("S 10.00", "M 20.00"))[0]
+	before, _ := sizes(h.get(productID))
+	require.Equal(t, map[string]int{"updated": 1}, h.importAll([]*productv1.ImportedProduct{
+		polo("XS 8.00", "S 10.00", "M 20.00"),
+	}))
+	after, order := sizes(h.get(productID))
+	require.Equal(t, []string{"XS 8.00", "S 10.00", "M 20.00"}, order)
+	require.Equal(t, before["S"], after["S"])
+	require.Equal(t, before["M"], after["M"])
+
+	// Sorted another way, and without its first row.
+	h.importAll([]*productv1.ImportedProduct{polo("M 21.00", "S 10.00")})
+	again, order := sizes(h.get(productID))
+	require.Equal(t, after, again)
+	require.ElementsMatch(t, []string{"XS 8.00", "S 10.00", "M 21.00"}, order)
+
+	// A SKU that comes later is the variant's from then on.
+	named := polo("S 10.00")
+	named.Variants[0].Sku = "POLO-S"
+	h.importAll([]*productv1.ImportedProduct{named})
+	again, _ = sizes(h.get(productID))
+	require.Equal(t, after, again)
+	require.Equal(t, "POLO-S", moduletest.Value[string](h.Service, `select sku from variant where id = $1`, again["S"]))
+}
+
+func TestImportDeletesNothingUnlessItReplaces(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	_, member := h.shop("s")
+	full := polo("S 10.00", "M 20.00", "L 30.00")
+	full.Description, full.Tags, full.CategoryPath = "Soft", []string{"red"}, []string{"Tops"}
+	full.Variants[1].CompareAtPrice = brl("25.00")
+	full.Images = []*productv1.Image{{Url: "https://i/1"}, {Url: "https://i/2"}, {Url: "https://i/3"}}
+	productID := h.add(full)[0]
+	before := h.get(productID)
+	stock := func(variantID string) int64 { onHand, _ := h.stock(variantID); return onHand }
+
+	part := polo("M 21.00")
+	part.Variants[0].OnHand = nil
+	part.Images = []*productv1.Image{{Url: "https://i/2"}, {Url: "https://i/4"}}
+	out, err := h.client.ImportProducts(h.AsUser(member),
+		&productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{part}})
+	require.NoError(t, err)
+	require.Equal(t, "updated", out.GetResults()[0].GetOutcome())
+	after := h.get(productID)
+	_, order := sizes(after)
+	require.Equal(t, []string{"S 10.00", "M 21.00", "L 30.00"}, order)
+	require.Equal(t, "Soft", after.GetDescription())
+	require.Equal(t, []string{"red"}, after.GetTags())
+	require.Equal(t, []string{"Tops"}, after.GetCategoryPath())
+	require.Equal(t, "25.00", after.GetVariants()[1].GetCompareAtPrice().GetAmount())
+	var images []string
+	for _, image := range after.GetImages() {
+		images = append(images, image.GetUrl())
+	}
+	require.Equal(t, []string{"https://i/1", "https://i/2", "https://i/3", "https://i/4"}, images)
+	for i, v := range after.GetVariants() {
+		require.Equal(t, before.GetVariants()[i].GetId(), v.GetId())
+		require.EqualValues(t, 5, stock(v.GetId()))
+	}
+
+	// Only a complete product is replaced.
+	replace := func(partial bool) []string {
+		p := polo("M 21.00", "XL 40.00")
+		p.Partial = partial
+		_, err := h.client.ImportProducts(h.asOperator(),
+			&productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{p}, Replace: true})
+		require.NoError(t, err)
+		_, order := sizes(h.get(productID))
+		return order
+	}
+	require.Equal(t, []string{"S 10.00", "M 21.00", "L 30.00", "XL 40.00"}, replace(true))
+	require.Equal(t, []string{"M 21.00", "XL 40.00"}, replace(false))
+	require.Equal(t, before.GetVariants()[1].GetId(), h.get(productID).GetVariants()[0].GetId())
+	require.Empty(t, h.get(productID).GetImages())
+	require.Empty(t, h.get(productID).GetTags())
+}
+
+func TestMadeUpSKUsAreNobodysAndValid(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	long := polo("S 10.00")
+	long.Handle = "a" + strings.Repeat("ф", 200)
+	tee, second := polo("S 10.00", "M 20.00"), polo("S 10.00")
+	tee.Handle, second.Handle = "tee", "tee-2"
+	named := polo("S 10.00")
+	named.Handle, named.Variants[0].Sku = "tee-3", "tee"
+	ids := h.add(long, tee, second, named)
+	skus := map[string]bool{}
+	for _, productID := range ids {
+		for _, v := range h.get(productID).GetVariants() {
+			require.True(t, utf8.ValidString(v.GetSku()))
+			require.LessOrEqual(t, utf8.RuneCountInString(v.GetSku()), 100)
+			skus[v.GetSku()] = true
+		}
+	}
+	require.Len(t, skus, 5)
+	require.Equal(t, map[string]int{"unchanged": 4},
+		h.importAll([]*productv1.ImportedProduct{long, tee, second, named}))
+}
+
+// A negative quantity is how oversold shops export it.
+func TestNegativeQuantityIsNone(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	p := polo("S 10.00")
+	p.Variants[0].OnHand = pieces(-2)
+	onHand, _ := h.stock(h.get(h.add(p)[0]).GetVariants()[0].GetId())
+	require.Zero(t, onHand)
+}
+
+func TestImportBoundsWhatAProductGathers(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	many := func(from, n int) *productv1.ImportedProduct {
+		var list []string
+		for i := range n {
+			list = append(list, fmt.Sprintf("%d 10.00", from+i))
+		}
+		return polo(list...)
+	}
+	productID := h.add(many(0, 150))[0]
+	require.Equal(t, map[string]int{"updated": 1}, h.importAll([]*productv1.ImportedProduct{many(150, 50)}))
+	require.Equal(t, map[string]int{"rejected": 1}, h.importAll([]*productv1.ImportedProduct{many(200, 1)}))
+	require.Len(t, h.get(productID).GetVariants(), 200)
 }

@@ -1,5 +1,12 @@
 package domain
 
+import (
+	"cmp"
+	"slices"
+
+	"souk/pkg/money"
+)
+
 // HandleKey names a product by its shop and handle.
 type HandleKey struct{ ShopID, Handle string }
 
@@ -30,47 +37,183 @@ type Changes struct {
 	Delete       []string
 }
 
-// Merge makes next the new version of p. It keeps p's identity. A variant keeps the identity of p's variant
-// with the same SKU, and its stock unless next gives one. New variants get their ID from newID. Merge also
-// returns the IDs of the variants that next does not have.
-func (p Product) Merge(next Product, newID func() string) (merged Product, dropped []string) {
+// Edit says how a seller's description of a product changes the stored product. The zero Edit sets what the
+// description holds and deletes nothing.
+type Edit struct {
+	// Fields are the names, in the contract, of the fields that are set, even if they are empty. nil: those that are not
+	// empty.
+	Fields map[string]bool
+	// All sets all fields, whatever Fields are.
+	All bool
+	// DropVariants deletes the variants that the description does not list.
+	DropVariants bool
+	// DropImages deletes the images that the description does not list, if it sets images.
+	DropImages bool
+}
+
+// sets reports whether the field is set.
+func (e Edit) sets(field string, empty bool) bool {
+	if e.Fields == nil {
+		return e.All || !empty
+	}
+	return e.All || e.Fields[field]
+}
+
+// Merge makes next the new version of p. It keeps p's identity and the fields that e does not set. A variant keeps the
+// identity of the variant of p that [match] finds for it, and its stock unless next has one. New variants get their ID
+// from newID. Variants without a SKU keep theirs or get a new one. Merge also returns the IDs of p's variants that the
+// new version does not have.
+func (p Product) Merge(next Product, e Edit, newID func() string) (merged Product, dropped []string) {
 	next.ID, next.ShopID, next.Handle = p.ID, p.ShopID, p.Handle
 	next.Version, next.CreatedAt = p.Version, p.CreatedAt
-	bySKU := make(map[string]Variant, len(p.Variants))
-	for _, v := range p.Variants {
-		bySKU[v.SKU] = v
+	next.Title = pick(e, "title", next.Title, p.Title)
+	next.Description = pick(e, "description", next.Description, p.Description)
+	next.CategoryID = pick(e, "category_id", next.CategoryID, p.CategoryID)
+	next.Status = cmp.Or(pick(e, "status", next.Status, p.Status), Active)
+	if !e.sets("tags", len(next.Tags) == 0) {
+		next.Tags = p.Tags
 	}
+	switch {
+	case !e.sets("images", len(next.Images) == 0):
+		next.Images = p.Images
+	case !e.DropImages:
+		next.Images = keepUnlisted(p.Images, next.Images, func(image Image) string { return image.URL })
+	}
+	if !e.sets("variants", len(next.Variants) == 0) {
+		next.Variants, e.DropVariants = nil, false
+	}
+	old := match(p.Variants, next.Variants)
 	variants := make([]Variant, len(next.Variants))
 	for i, v := range next.Variants {
-		if old, ok := bySKU[v.SKU]; ok {
-			v.ID, v.Reserved = old.ID, old.Reserved
-			delete(bySKU, v.SKU)
+		if was, ok := old[i]; ok {
+			v.ID, v.Reserved = was.ID, was.Reserved
+			v.SKU = cmp.Or(v.SKU, was.SKU)
+			if len(v.Options) == 0 && !e.All {
+				v.Options = was.Options
+			}
+			if v.CompareAt == (money.Money{}) && !e.All && was.CompareAt.Currency() == v.Price.Currency() {
+				v.CompareAt = was.CompareAt
+			}
+			v.CompareAt = orNone(v.CompareAt)
 		} else {
-			v.ID = newID()
-			v.OnHand = orZero(v.OnHand)
+			v = v.identify(p.Handle, newID())
 		}
 		variants[i] = v
 	}
 	next.Variants = variants
+	if !e.DropVariants {
+		stay := p.WithoutStock().Variants // it stays, whatever it is at the time of the write
+		next.Variants = keepUnlisted(stay, variants, func(v Variant) string { return v.ID })
+		return next, nil
+	}
 	for _, v := range p.Variants {
-		if _, gone := bySKU[v.SKU]; gone {
+		if !slices.ContainsFunc(variants, func(n Variant) bool { return n.ID == v.ID }) {
 			dropped = append(dropped, v.ID)
 		}
 	}
 	return next, dropped
 }
 
-// Identify gives a new product and its variants their IDs. The stock of a variant without one becomes 0.
+func pick[T comparable](e Edit, field string, next, old T) T {
+	var empty T
+	if e.sets(field, next == empty) {
+		return next
+	}
+	return old
+}
+
+// match returns, by index, the variant of old that each variant of next describes: the one with its SKU, else the one
+// with its options.
+func match(old, next []Variant) map[int]Variant {
+	bySKU, byOptions := make(map[string]Variant, len(old)), make(map[string]Variant, len(old))
+	for _, v := range old {
+		bySKU[v.SKU] = v
+	}
+	found := make(map[int]Variant, len(next))
+	for i, v := range next {
+		if was, ok := bySKU[v.SKU]; ok {
+			found[i] = was
+			delete(bySKU, v.SKU)
+		}
+	}
+	for _, v := range bySKU {
+		byOptions[optionKey(v.Options)] = v
+	}
+	for i, v := range next {
+		if _, ok := found[i]; ok {
+			continue
+		}
+		key := optionKey(v.Options)
+		if was, ok := byOptions[key]; ok {
+			found[i] = was
+			delete(byOptions, key)
+		}
+	}
+	return found
+}
+
+// keepUnlisted returns listed with the elements of old whose key it lacks. Each of them stays behind the element that it
+// followed in old. Those at the beginning of old stay before the element that followed them, or come last.
+func keepUnlisted[T any](old, listed []T, key func(T) string) []T {
+	known := make(map[string]bool, len(listed))
+	for _, x := range listed {
+		known[key(x)] = true
+	}
+	out := slices.Clone(listed)
+	place := func(x T) int { return slices.IndexFunc(out, func(o T) bool { return key(o) == key(x) }) }
+	lead := 0
+	for lead < len(old) && !known[key(old[lead])] {
+		lead++
+	}
+	if lead == len(old) {
+		return append(out, old...)
+	}
+	for i := lead + 1; i < len(old); i++ {
+		if !known[key(old[i])] {
+			out = slices.Insert(out, place(old[i-1])+1, old[i])
+		}
+	}
+	return slices.Insert(out, place(old[lead]), old[:lead]...)
+}
+
+// Identify gives a new product and its variants their IDs. The stock of a variant without one becomes 0, and a variant
+// without a SKU gets one.
 func (p Product) Identify(productID string, newID func() string) Product {
-	p.ID, p.Version = productID, 1
+	p.ID, p.Version, p.Status = productID, 1, cmp.Or(p.Status, Active)
 	variants := make([]Variant, len(p.Variants))
 	for i, v := range p.Variants {
-		v.ID = newID()
-		v.OnHand = orZero(v.OnHand)
-		variants[i] = v
+		variants[i] = v.identify(p.Handle, newID())
 	}
 	p.Variants = variants
 	return p
+}
+
+func (v Variant) identify(handle, variantID string) Variant {
+	v.ID = variantID
+	v.OnHand = orZero(v.OnHand)
+	v.CompareAt = orNone(v.CompareAt)
+	if v.SKU == "" {
+		v.SKU = madeUpSKU(handle, variantID)
+	}
+	return v
+}
+
+// madeUpSKU returns the SKU of a variant for which the seller gave none. Its end is random, so that it is not the SKU
+// of another variant, also of one that the seller adds later.
+func madeUpSKU(handle, variantID string) string {
+	const readable, random = 80, 10 // characters
+	if r := []rune(handle); len(r) > readable {
+		handle = string(r[:readable])
+	}
+	return handle + "-" + variantID[max(0, len(variantID)-random):]
+}
+
+// orNone returns the unset amount for an amount of 0, by which a seller ends a reduction.
+func orNone(compareAt money.Money) money.Money {
+	if compareAt.Minor() == 0 {
+		return money.Money{}
+	}
+	return compareAt
 }
 
 func orZero(n *int64) *int64 {

@@ -50,8 +50,8 @@ func (p Product) ContentHash() []byte {
 	return sum[:]
 }
 
-// SameContent reports whether an import of next would change nothing in p. A stock that next leaves unset is
-// not compared.
+// SameContent reports whether next, which [Product.Merge] has made of p, differs from p in nothing that a seller sets.
+// A stock that next leaves unset is not compared.
 func (p Product) SameContent(next Product) bool {
 	if len(p.Variants) != len(next.Variants) {
 		return false
@@ -64,4 +64,13 @@ func (p Product) SameContent(next Product) bool {
 		}
 	}
 	return string(current.ContentHash()) == string(next.ContentHash())
+}
+
+// WithoutStock returns p with the stock of all variants unset.
+func (p Product) WithoutStock() Product {
+	p.Variants = slices.Clone(p.Variants)
+	for i := range p.Variants {
+		p.Variants[i].OnHand = nil
+	}
+	return p
 }

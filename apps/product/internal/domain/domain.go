@@ -22,6 +22,10 @@ const (
 	MaxOptions = 3
 	// MaxOnHand is the most pieces of a variant that may be on hand.
 	MaxOnHand = 1_000_000_000
+	// MaxVariants is the most variants of a product.
+	MaxVariants = 200
+	// MaxImages is the most images of a product.
+	MaxImages = 100
 )
 
 // Status says whether a product is shown.
@@ -54,11 +58,12 @@ type Image struct {
 
 // Variant is one buyable form of a product.
 type Variant struct {
-	ID        string
-	SKU       string
-	Options   map[string]string
-	Price     money.Money
-	CompareAt money.Money // zero: unset
+	ID      string
+	SKU     string
+	Options map[string]string
+	Price   money.Money
+	// CompareAt is the price before a reduction. Unset if it is the zero Money; an amount of 0 ends the reduction.
+	CompareAt money.Money
 	// OnHand is the number of pieces in stock; nil: unset.
 	OnHand *int64
 	// Reserved is how many of them are promised to orders.
@@ -100,7 +105,8 @@ type Category struct {
 // link matches the URLs that a picture may have: neither scripts nor files of the browser's machine.
 var link = regexp.MustCompile(`^https?://\S+$`)
 
-// Validate checks the rules that go beyond the contract's.
+// Validate checks the rules that go beyond the contract's, as far as they concern single fields. A variant may lack
+// its SKU and its options, because they may be those of a variant that exists.
 //
 // Errors: invalid_argument.
 func (p Product) Validate() error {
@@ -146,23 +152,51 @@ func Text(path, s string) error {
 	return nil
 }
 
+// ValidateWhole checks a product as it is going to be stored: also the rules that concern several of its variants.
+//
+// Errors: invalid_argument.
+func (p Product) ValidateWhole() error {
+	switch {
+	case len(p.Variants) > MaxVariants:
+		return errs.InvalidField("variants", "the product would have %d, and at most %d are possible",
+			len(p.Variants), MaxVariants)
+	case len(p.Images) > MaxImages:
+		return errs.InvalidField("images", "the product would have %d, and at most %d are possible",
+			len(p.Images), MaxImages)
+	}
+	combinations := map[string]string{}
+	for i, v := range p.Variants {
+		key := optionKey(v.Options)
+		if sku, twice := combinations[key]; twice {
+			return errs.InvalidField(fmt.Sprintf("variants[%d].options", i),
+				"two variants have the same options: %s and %s", sku, v.SKU)
+		}
+		combinations[key] = v.SKU
+		if v.Price.Currency() != p.Variants[0].Price.Currency() {
+			return errs.InvalidField(fmt.Sprintf("variants[%d].price.currencyCode", i),
+				"all variants of a product are sold in one currency")
+		}
+	}
+	return p.Validate()
+}
+
 func validateVariants(variants []Variant) error {
 	if len(variants) == 0 {
 		return errs.InvalidField("variants", "at least one is needed")
 	}
-	skus, combinations := map[string]bool{}, map[string]bool{}
+	skus := map[string]bool{}
 	for i, v := range variants {
 		at := func(field string) string { return fmt.Sprintf("variants[%d].%s", i, field) }
 		if err := Text(at("sku"), v.SKU); err != nil {
 			return err
 		}
-		if strings.TrimSpace(v.SKU) == "" {
+		if v.SKU != "" && strings.TrimSpace(v.SKU) == "" {
 			return errs.InvalidField(at("sku"), "must not be blank")
 		}
 		if skus[v.SKU] {
 			return errs.InvalidField(at("sku"), "there are two variants with the SKU %q", v.SKU)
 		}
-		skus[v.SKU] = true
+		skus[v.SKU] = v.SKU != ""
 		if len(v.Options) > MaxOptions {
 			return errs.InvalidField(at("options"), "at most %d are possible", MaxOptions)
 		}
@@ -171,18 +205,10 @@ func validateVariants(variants []Variant) error {
 				return err
 			}
 		}
-		if key := optionKey(v.Options); combinations[key] {
-			return errs.InvalidField(at("options"), "two variants have the same options")
-		} else {
-			combinations[key] = true
-		}
 		if err := validatePrice(at("price"), v.Price); err != nil {
 			return err
 		}
-		if v.Price.Currency() != variants[0].Price.Currency() {
-			return errs.InvalidField(at("price.currencyCode"), "all variants of a product are sold in one currency")
-		}
-		if v.CompareAt != (money.Money{}) {
+		if v.CompareAt.Minor() != 0 {
 			if err := validatePrice(at("compareAtPrice"), v.CompareAt); err != nil {
 				return err
 			}

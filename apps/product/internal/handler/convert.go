@@ -3,6 +3,10 @@ package handler
 import (
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/service"
 	moneyv1 "souk/gen/go/souk/money/v1"
@@ -45,10 +49,40 @@ func variantsFromProto(in []*productv1.VariantInput) ([]domain.Variant, error) {
 			Options:   v.GetOptions(),
 			Price:     price,
 			CompareAt: compareAt,
-			OnHand:    v.OnHand,
+		}
+		if v.OnHand != nil {
+			onHand := max(v.GetOnHand(), 0)
+			variants[i].OnHand = &onHand
 		}
 	}
 	return variants, nil
+}
+
+// fieldsOf returns the fields of m that a mask names; if the mask is unset, those that m holds.
+//
+// Errors: invalid_argument.
+func fieldsOf(mask *fieldmaskpb.FieldMask, m proto.Message) (map[string]bool, error) {
+	if mask == nil {
+		return populated(m), nil
+	}
+	fields := map[string]bool{}
+	for _, name := range mask.GetPaths() {
+		if m.ProtoReflect().Descriptor().Fields().ByName(protoreflect.Name(name)) == nil {
+			return nil, errs.InvalidField("updateMask", "names a field that does not exist")
+		}
+		fields[name] = true
+	}
+	return fields, nil
+}
+
+// populated returns the names of the fields that m holds.
+func populated(m proto.Message) map[string]bool {
+	fields := map[string]bool{}
+	m.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		fields[string(f.Name())] = true
+		return true
+	})
+	return fields
 }
 
 // moneyFromProto converts an amount. Its error names the invalid field.
@@ -75,13 +109,17 @@ func itemFromProto(in *productv1.ImportedProduct) service.Item {
 		item.Bad = err
 		return item
 	}
-	status := domain.Status(in.GetStatus())
-	if status == "" {
-		status = domain.Active
-	}
+	item.Partial = in.GetPartial()
 	item.Product = domain.Product{
-		Handle: in.GetHandle(), Title: in.GetTitle(), Description: in.GetDescription(),
-		Images: imagesFromProto(in.GetImages()), Tags: in.GetTags(), Status: status, Variants: variants,
+		Handle:      in.GetHandle(),
+		Title:       in.GetTitle(),
+		Description: in.GetDescription(),
+		Images: imagesFromProto(
+			in.GetImages(),
+		),
+		Tags:     in.GetTags(),
+		Status:   domain.Status(in.GetStatus()),
+		Variants: variants,
 	}
 	return item
 }

@@ -135,10 +135,15 @@ func (h *RPC) UpdateProduct(
 	if err != nil {
 		return nil, err
 	}
-	d, err := h.service.UpdateProduct(ctx, in.GetId(), service.Patch{
-		Title: in.Title, Description: in.Description, CategoryID: in.CategoryId, Status: in.Status,
-		Images: imagesFromProto(in.GetImages()), Tags: in.GetTags(), Variants: variants,
-	})
+	fields, err := fieldsOf(in.GetUpdateMask(), in)
+	if err != nil {
+		return nil, err
+	}
+	d, err := h.service.UpdateProduct(ctx, in.GetId(), domain.Product{
+		Title: in.GetTitle(), Description: in.GetDescription(), CategoryID: in.GetCategoryId(),
+		Status: domain.Status(in.GetStatus()), Images: imagesFromProto(in.GetImages()), Tags: in.GetTags(),
+		Variants: variants,
+	}, domain.Edit{Fields: fields, DropVariants: in.GetReplace(), DropImages: true})
 	if err != nil {
 		return nil, err
 	}

@@ -137,7 +137,7 @@ func (h *RPC) ImportProducts(
 	for i, p := range in.GetProducts() {
 		items[i] = itemFromProto(p)
 	}
-	outcomes, err := h.service.Import(ctx, items)
+	outcomes, err := h.service.Import(ctx, items, in.GetReplace())
 	if err != nil {
 		return nil, err
 	}

@@ -137,6 +137,7 @@ insert into variant (id, product_id, shop_id, sku, options, price_minor, currenc
 select unnest(@ids::text[]), unnest(@product_ids::text[]), unnest(@shop_ids::text[]), unnest(@skus::text[]), unnest(@options::jsonb[]),
        unnest(@prices::bigint[]), unnest(@currencies::text[]), nullif(unnest(@compare_ats::bigint[]), 0), unnest(@positions::int[])
 on conflict (id) do update set
+    sku = excluded.sku,
     options = excluded.options,
     price_minor = excluded.price_minor,
     currency = excluded.currency,

@@ -17,6 +17,8 @@ type Item struct {
 	Shop         string // ID or handle
 	CategoryPath []string
 	Product      domain.Product
+	// Partial reports that the product may lack variants and images, so nothing that it does not list is deleted.
+	Partial bool
 	// Bad is why the item is invalid, if that is known already.
 	Bad error
 }
@@ -39,9 +41,11 @@ type Outcome struct {
 // Import creates or updates products by shop and handle. Each item has its own outcome. A product that is
 // imported again and was not edited since is unchanged, even if pieces of it were sold.
 //
+// A product that exists keeps what its item does not have. With replace, it becomes what its item says.
+//
 // Import as a whole fails only if a service or the database fails; the caller may then send it again.
-func (s *Service) Import(ctx context.Context, items []Item) ([]Outcome, error) {
-	in := &progress{items: items, outcomes: make([]Outcome, len(items))}
+func (s *Service) Import(ctx context.Context, items []Item, replace bool) ([]Outcome, error) {
+	in := &progress{items: items, replace: replace, outcomes: make([]Outcome, len(items))}
 	if err := s.resolve(ctx, in); err != nil {
 		return nil, err
 	}
@@ -60,7 +64,16 @@ func (s *Service) Import(ctx context.Context, items []Item) ([]Outcome, error) {
 // progress is the state of an import in progress.
 type progress struct {
 	items    []Item
+	replace  bool
 	outcomes []Outcome
+}
+
+// edit says how an item changes the product that exists.
+func (in *progress) edit(item Item) domain.Edit {
+	if in.replace && !item.Partial {
+		return domain.Edit{All: true, DropVariants: true, DropImages: true}
+	}
+	return domain.Edit{}
 }
 
 func (in *progress) reject(i int, reason string) {
@@ -185,33 +198,38 @@ func (in *progress) decide(have domain.Snapshot) domain.Changes {
 			continue
 		}
 		handles[key] = true
-		p.ImportHash = p.ContentHash()
 		old := have.ByHandle[key]
+		next, dropped := p.Identify(id.New(id.Product), newVariantID), []string(nil)
 		if old != nil {
-			p.ID = old.ID
+			next, dropped = old.Merge(p, in.edit(item), newVariantID)
 		}
-		if err := claimSKUs(have, claimed, p); err != nil {
+		next.ImportHash = p.ContentHash()
+		err := next.ValidateWhole()
+		if err == nil {
+			err = claimSKUs(have, claimed, next)
+		}
+		if err != nil {
 			in.reject(i, errs.From(err).Message)
 			continue
 		}
-		switch {
-		case old == nil:
-			p = p.Identify(id.New(id.Product), newVariantID)
-			changes.Create = append(changes.Create, p)
-			in.outcomes[i] = Outcome{Result: Created, ProductID: p.ID}
-		case bytes.Equal(old.ImportHash, p.ImportHash), old.SameContent(p):
-			in.outcomes[i] = Outcome{Result: Unchanged, ProductID: old.ID}
-		default:
-			next, dropped := old.Merge(p, newVariantID)
-			if sku := next.Overdrawn(); sku != "" {
-				in.reject(i, fmt.Sprintf("more pieces of %s are reserved by open orders than would be on hand", sku))
-				continue
-			}
-			next.ImportHash = p.ImportHash
-			changes.Update = append(changes.Update, next)
-			changes.DropVariants = append(changes.DropVariants, dropped...)
-			in.outcomes[i] = Outcome{Result: Updated, ProductID: old.ID}
+		if old == nil {
+			changes.Create = append(changes.Create, next)
+			in.outcomes[i] = Outcome{Result: Created, ProductID: next.ID}
+			continue
 		}
+		// If the same was imported last, the stock may differ because of sales.
+		again := bytes.Equal(old.ImportHash, next.ImportHash)
+		if len(dropped) == 0 && (old.SameContent(next) || again && old.SameContent(next.WithoutStock())) {
+			in.outcomes[i] = Outcome{Result: Unchanged, ProductID: old.ID}
+			continue
+		}
+		if sku := next.Overdrawn(); sku != "" {
+			in.reject(i, fmt.Sprintf("more pieces of %s are reserved by open orders than would be on hand", sku))
+			continue
+		}
+		changes.Update = append(changes.Update, next)
+		changes.DropVariants = append(changes.DropVariants, dropped...)
+		in.outcomes[i] = Outcome{Result: Updated, ProductID: old.ID}
 	}
 	return changes
 }

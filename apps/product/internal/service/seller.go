@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"slices"
 
 	"souk/apps/product/internal/domain"
 	"souk/pkg/errs"
@@ -29,16 +28,14 @@ func (s *Service) CreateProduct(ctx context.Context, p domain.Product) (domain.D
 	if generated {
 		p.Handle = domain.Handle(p.Title)
 	}
-	if p.Status == "" {
-		p.Status = domain.Active
-	}
-	if err := p.Validate(); err != nil {
+	p = p.Identify(productID, newVariantID)
+	if err := p.ValidateWhole(); err != nil {
 		return domain.Document{}, err
 	}
 	if err := s.knownCategory(ctx, p.CategoryID); err != nil {
 		return domain.Document{}, err
 	}
-	err = s.add(ctx, p.Identify(productID, newVariantID), generated)
+	err = s.add(ctx, p, generated)
 	if err != nil {
 		return domain.Document{}, err
 	}
@@ -65,9 +62,11 @@ func (s *Service) add(ctx context.Context, p domain.Product, generated bool) err
 }
 
 func skus(p domain.Product) []domain.SKUKey {
-	all := make([]domain.SKUKey, len(p.Variants))
-	for i, v := range p.Variants {
-		all[i] = domain.SKUKey{ShopID: p.ShopID, SKU: v.SKU}
+	all := make([]domain.SKUKey, 0, len(p.Variants))
+	for _, v := range p.Variants {
+		if v.SKU != "" {
+			all = append(all, domain.SKUKey{ShopID: p.ShopID, SKU: v.SKU})
+		}
 	}
 	return all
 }
@@ -98,43 +97,6 @@ func (s *Service) knownCategory(ctx context.Context, categoryID string) error {
 	return err
 }
 
-// Patch is a change of a product. Nil and empty fields stay as they are.
-type Patch struct {
-	Title, Description, CategoryID, Status *string
-	Images                                 []domain.Image
-	Tags                                   []string
-	Variants                               []domain.Variant
-}
-
-func (patch Patch) apply(p domain.Product) domain.Product {
-	p.Variants = slices.Clone(p.Variants)
-	for i := range p.Variants {
-		p.Variants[i].OnHand = nil // unset: the stock stays, whatever it is at the time of the write
-	}
-	if patch.Title != nil {
-		p.Title = *patch.Title
-	}
-	if patch.Description != nil {
-		p.Description = *patch.Description
-	}
-	if patch.CategoryID != nil {
-		p.CategoryID = *patch.CategoryID
-	}
-	if patch.Status != nil {
-		p.Status = domain.Status(*patch.Status)
-	}
-	if len(patch.Images) > 0 {
-		p.Images = patch.Images
-	}
-	if len(patch.Tags) > 0 {
-		p.Tags = patch.Tags
-	}
-	if len(patch.Variants) > 0 {
-		p.Variants = patch.Variants
-	}
-	return p
-}
-
 func (s *Service) shopOfProduct(ctx context.Context, productID string) (string, error) {
 	if !storable(productID) {
 		return "", errNoProduct
@@ -142,12 +104,14 @@ func (s *Service) shopOfProduct(ctx context.Context, productID string) (string, 
 	return s.store.ShopOfProduct(ctx, productID)
 }
 
-// UpdateProduct changes a product.
+// UpdateProduct changes a product to next, as far as edit says.
 //
 // Errors: invalid_argument, not_found (the product is not the caller's, or the category is unknown),
 // already_exists (another product of the shop has a SKU), conflict (more pieces are reserved than would be on
 // hand).
-func (s *Service) UpdateProduct(ctx context.Context, productID string, patch Patch) (domain.Document, error) {
+func (s *Service) UpdateProduct(
+	ctx context.Context, productID string, next domain.Product, edit domain.Edit,
+) (domain.Document, error) {
 	shopID, err := s.shopOfProduct(ctx, productID)
 	if err != nil {
 		return domain.Document{}, err
@@ -155,31 +119,47 @@ func (s *Service) UpdateProduct(ctx context.Context, productID string, patch Pat
 	if err := s.mayManage(ctx, shopID, errNoProduct); err != nil {
 		return domain.Document{}, err
 	}
-	if patch.CategoryID != nil {
-		if err := s.knownCategory(ctx, *patch.CategoryID); err != nil {
-			return domain.Document{}, err
-		}
+	if err := s.knownCategory(ctx, next.CategoryID); err != nil {
+		return domain.Document{}, err
 	}
-	wanted := domain.Wanted{
-		IDs:  []string{productID},
-		SKUs: skus(domain.Product{ShopID: shopID, Variants: patch.Variants}),
+	next.ShopID = shopID
+	err = s.change(ctx, shopID, productID, skus(next), func(old domain.Product) (domain.Product, []string, error) {
+		merged, dropped := old.Merge(next, edit, newVariantID)
+		return merged, dropped, nil
+	})
+	if err != nil {
+		return domain.Document{}, err
 	}
-	err = s.store.Change(ctx, []string{shopID}, wanted, func(have domain.Snapshot) (domain.Changes, error) {
+	return s.store.Document(ctx, productID)
+}
+
+// change replaces a shop's product by what edit makes of it, without the variants whose IDs edit returns. edit may be
+// called twice. The new version may have the SKUs of the old one and newSKUs.
+//
+// Errors: edit's, invalid_argument, not_found, already_exists, conflict.
+func (s *Service) change(
+	ctx context.Context, shopID, productID string, newSKUs []domain.SKUKey,
+	edit func(old domain.Product) (next domain.Product, dropped []string, err error),
+) error {
+	wanted := domain.Wanted{IDs: []string{productID}, SKUs: newSKUs}
+	return s.store.Change(ctx, []string{shopID}, wanted, func(have domain.Snapshot) (domain.Changes, error) {
 		old := have.ByID[productID]
 		if old == nil {
 			return domain.Changes{}, errNoProduct
 		}
-		next := patch.apply(*old)
-		if err := next.Validate(); err != nil {
+		next, dropped, err := edit(*old)
+		if err != nil {
+			return domain.Changes{}, err
+		}
+		if err := next.ValidateWhole(); err != nil {
 			return domain.Changes{}, err
 		}
 		if err := freeSKUs(have, next); err != nil {
 			return domain.Changes{}, err
 		}
-		if old.SameContent(next) {
+		if len(dropped) == 0 && old.SameContent(next) {
 			return domain.Changes{}, nil
 		}
-		next, dropped := old.Merge(next, newVariantID)
 		if sku := next.Overdrawn(); sku != "" {
 			return domain.Changes{}, errs.New(errs.Conflict,
 				"more pieces of %s are reserved by open orders than would be on hand", sku)
@@ -187,10 +167,6 @@ func (s *Service) UpdateProduct(ctx context.Context, productID string, patch Pat
 		next.ImportHash = nil
 		return domain.Changes{Update: []domain.Product{next}, DropVariants: dropped}, nil
 	})
-	if err != nil {
-		return domain.Document{}, err
-	}
-	return s.store.Document(ctx, productID)
 }
 
 // DeleteProduct takes a product off sale for good.

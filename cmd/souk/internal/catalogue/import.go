@@ -21,9 +21,8 @@ import (
 )
 
 const (
-	importBatch   = 100       // products of a request, at most
-	importBytes   = 700 << 10 // size of a request, roughly and at most
-	importWorkers = 4         // concurrent requests
+	importBatch = 100       // products of a request, at most
+	importBytes = 700 << 10 // size of a request, roughly and at most
 )
 
 // FileError is the error of a file that can't be read as a product CSV. Nothing was imported.
@@ -44,6 +43,8 @@ type ImportOptions struct {
 	Shop string
 	// CreateShops creates the shops that are missing.
 	CreateShops bool
+	// Replace deletes what a complete product of the file does not have: variants, images, texts.
+	Replace bool
 	// Progress shows a bar if it is a terminal.
 	Progress io.Writer
 }
@@ -53,8 +54,15 @@ type ImportOptions struct {
 // Errors: [FileError], not_found (there is no o.Shop), unavailable (the import broke off), and those of the API.
 func Import(ctx context.Context, client *api.Client, out io.Writer, o ImportOptions) error {
 	im := &importer{
-		client: client, oneShop: o.Shop, createShops: o.CreateShops, currency: o.Currency, path: o.Path,
-		shops: map[string]*shopLookup{}, out: out, progress: newProgress(o.Progress),
+		client:      client,
+		oneShop:     o.Shop,
+		createShops: o.CreateShops,
+		replace:     o.Replace,
+		currency:    o.Currency,
+		path:        o.Path,
+		shops:       map[string]*shopLookup{},
+		out:         out,
+		progress:    newProgress(o.Progress),
 	}
 	return im.run(ctx)
 }
@@ -63,6 +71,7 @@ type importer struct {
 	client      *api.Client
 	oneShop     string // the shop of all products; "": the Vendor is the shop
 	createShops bool
+	replace     bool
 	currency    string
 	path        string
 	out         io.Writer
@@ -88,6 +97,10 @@ func (im *importer) run(ctx context.Context) error {
 		return &FileError{fmt.Errorf("%s can't be read: %w", im.path, errors.Unwrap(err))}
 	}
 	defer func() { _ = file.Close() }() // the file is only read
+	if file, err = seekable(file); err != nil {
+		return &FileError{fmt.Errorf("%s can't be read: %w", im.path, err)}
+	}
+	defer func() { _ = file.Close() }() // the same
 	var options []productcsv.Option
 	if im.oneShop != "" {
 		options = append(options, productcsv.OneShop())
@@ -129,6 +142,26 @@ func (im *importer) run(ctx context.Context) error {
 	return nil
 }
 
+// seekable returns the file, or a temporary copy of what can be read only once, such as a pipe. The copy is gone when it
+// is closed.
+func seekable(file *os.File) (*os.File, error) {
+	if info, err := file.Stat(); err != nil || info.Mode().IsRegular() || info.IsDir() {
+		return file, err
+	}
+	tmp, err := os.CreateTemp("", "souk-import-*.csv")
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(tmp, file)
+	if err == nil {
+		_, err = tmp.Seek(0, io.SeekStart)
+	}
+	if err = errors.Join(err, os.Remove(tmp.Name())); err != nil {
+		return nil, errors.Join(err, tmp.Close())
+	}
+	return tmp, nil
+}
+
 func (im *importer) summarize(how string) {
 	fmt.Fprintf(im.out, "%simported %d products (%d variants), updated %d, unchanged %d, rejected %d\n",
 		how, im.products["created"], im.variants, im.products["updated"], im.products["unchanged"], im.rejected)
@@ -148,11 +181,11 @@ func (im *importer) brokenOff(ctx context.Context, err error) error {
 		"%s; run the same command again to import the rest: what is there already stays as it is", why)
 }
 
-// stream sends the file's products in batches, with importWorkers requests in flight. Memory does not grow with the
-// file's size.
+// stream sends the file's products in batches. One request is in flight, as the server allows, while the next batch is
+// read. Memory does not grow with the file's size.
 func (im *importer) stream(ctx context.Context, reader *productcsv.Reader) error {
 	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(importWorkers)
+	group.SetLimit(1)
 	var batch []*productcsv.Product
 	size := 0
 	send := func() {
@@ -207,7 +240,7 @@ func productBytes(p *productcsv.Product) int {
 }
 
 func (im *importer) send(ctx context.Context, batch []*productcsv.Product) error {
-	req := &productv1.ImportProductsRequest{}
+	req := &productv1.ImportProductsRequest{Replace: im.replace}
 	var sent []*productcsv.Product
 	for _, p := range batch {
 		handle, err := im.shop(ctx, p.Vendor)

@@ -2,6 +2,7 @@ package catalogue
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"fmt"
@@ -128,6 +129,12 @@ func (f *fakeAPI) importProducts(w http.ResponseWriter, r *http.Request) {
 	}
 	res := &productv1.ImportProductsResponse{}
 	for _, p := range req.GetProducts() {
+		p.Status = cmp.Or(p.GetStatus(), "active")
+		for _, v := range p.GetVariants() {
+			if strings.Trim(v.GetCompareAtPrice().GetAmount(), "0.") == "" { // none, as souk takes it
+				v.CompareAtPrice = nil
+			}
+		}
 		key := p.GetShop() + "/" + p.GetHandle()
 		outcome, reason := "created", ""
 		switch old := f.products[key]; {
@@ -417,8 +424,7 @@ func TestInterruptedImportIsCompletedByTheNextRun(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			f.refuse = func(w http.ResponseWriter, _ *productv1.ImportProductsRequest) bool {
-				// With importWorkers requests in flight, at least two have ended by then.
-				return len(f.batches) >= importWorkers+2 && refuse(cancel, w)
+				return len(f.batches) > 2 && refuse(cancel, w) // two have ended by then
 			}
 			var rows strings.Builder
 			for i := range 1000 {
@@ -451,4 +457,43 @@ func TestDemoFileIsValid(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, out, "rejected 0")
 	require.Len(t, f.created, 4)
+}
+
+func TestRejectedRowsAreCorrectedAndImportedSeveralTimes(t *testing.T) {
+	t.Parallel()
+	f := newFakeAPI(t, "casa")
+	path := csvFile(t, "a,A,Casa,A-S,1\na,,,A-M,free\na,,,A-L,gratis\n")
+	for _, step := range []struct{ wrong, right string }{{"free", "2"}, {"gratis", "3"}} {
+		_, err := f.importFile(t, path)
+		require.ErrorContains(t, err, "rejected")
+		path = rejectedPath(path)
+		raw, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, bytes.ReplaceAll(raw, []byte(step.wrong), []byte(step.right)), 0o600))
+	}
+	_, err := f.importFile(t, path)
+	require.NoError(t, err)
+	p := f.products["casa/a"]
+	require.Equal(t, "A", p.GetTitle())
+	require.Equal(t, "A-L", p.GetVariants()[0].GetSku())
+	require.Equal(t, "3.00", p.GetVariants()[0].GetPrice().GetAmount())
+}
+
+func TestReplaceConcernsOnlyCompleteProducts(t *testing.T) {
+	t.Parallel()
+	f := newFakeAPI(t, "casa")
+	replace := map[string]bool{}
+	f.refuse = func(_ http.ResponseWriter, req *productv1.ImportProductsRequest) bool {
+		for _, p := range req.GetProducts() {
+			replace[p.GetHandle()] = req.GetReplace() && !p.GetPartial()
+		}
+		return false
+	}
+	path := csvFile(t, "a,A,Casa,A-S,1\na,,,A-M,2\nb,B,Casa,B-S,1\nb,,,B-M,free\n")
+	_, err := f.importFile(t, path)
+	require.Error(t, err)
+	require.Equal(t, map[string]bool{"a": false, "b": false}, replace)
+	_, err = f.importFile(t, path, func(o *ImportOptions) { o.Replace = true })
+	require.Error(t, err)
+	require.Equal(t, map[string]bool{"a": true, "b": false}, replace)
 }

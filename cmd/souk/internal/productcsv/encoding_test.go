@@ -110,7 +110,7 @@ func TestDecimalCommasAreReadBetweenSemicolons(t *testing.T) {
 		p, rejected, _ := first(t, strings.NewReader(head+"a;A;V;"+price+";0,00\n"))
 		require.Empty(t, rejected, price)
 		require.Equal(t, want, p.GetVariants()[0].GetPrice().GetAmount())
-		require.Nil(t, p.GetVariants()[0].GetCompareAtPrice())
+		require.Equal(t, "0.00", p.GetVariants()[0].GetCompareAtPrice().GetAmount())
 	}
 	for _, price := range []string{"1,299.90", "1.299", "1,299", "12.34,50", "1,2,3", ",5", "5,"} {
 		p, rejected, _ := first(t, strings.NewReader(head+"a;A;V;"+price+";\n"))

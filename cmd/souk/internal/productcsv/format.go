@@ -1,8 +1,9 @@
 // Package productcsv reads and writes products as Shopify's product CSV.
 //
-// A product is one or more adjacent rows with the same Handle. The first row holds the product's fields and its first
-// variant; the others hold further variants and images. A reader holds one product at a time, so memory does not
-// grow with the file's size.
+// A product is one or more rows with the same Handle. The first row holds the product's fields and its first variant;
+// the others hold further variants and images. A reader holds one product at a time, so memory does not grow with the
+// file's size. It holds only the rows of products that do not stand together, because the file was sorted, and a few
+// bytes of each product to know them.
 package productcsv
 
 // The columns of the format, by the names that Shopify gave them first. The Writer writes these names, and the Reader
@@ -31,6 +32,11 @@ var optionColumns = [3][2]string{
 	{"Option1 Name", "Option1 Value"}, {"Option2 Name", "Option2 Value"}, {"Option3 Name", "Option3 Value"},
 }
 
+// productColumns are the columns of a product, which stand in its first row. [optionColumns] has further ones.
+var productColumns = []string{
+	colTitle, colBody, colVendor, colCategory, colType, colTags, colPublished, colStatus,
+}
+
 // presentNames are the names that Shopify's files have today, where more than the case differs.
 var presentNames = map[string]string{
 	colHandle:    "URL handle",
@@ -52,6 +58,9 @@ var written = []string{
 	"Option1 Name", "Option1 Value", "Option2 Name", "Option2 Value", "Option3 Name", "Option3 Value",
 	colSKU, colQty, colPrice, colCompareAt, colCurrency, colImage, colImagePos, colImageAlt, colStatus,
 }
+
+// rejectedColumns are the columns that souk writes before those of a rejected row. A reader skips them.
+var rejectedColumns = []string{"Line", "Reason"}
 
 // categorySeparator separates the levels of a category's path.
 const categorySeparator = " > "

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -34,10 +35,35 @@ func OneShop() Option { return func(r *Reader) { r.oneShop = true } }
 // NewReader reads the header and returns a Reader. Prices are in currency unless a row has a Currency.
 //
 // The file may be UTF-8, UTF-16 or Windows-1252, and separated by commas, semicolons, tabs or vertical bars. If it can
-// seek, all of it decides whether it is Windows-1252, otherwise its beginning.
+// seek, it is read twice: all of it decides whether it is Windows-1252, otherwise its beginning, and rows of a product
+// that do not stand together are joined, otherwise they are products of their own.
 //
 // Errors: invalid (the file is not a product CSV, or the currency is unknown).
 func NewReader(file io.Reader, currency string, options ...Option) (*Reader, error) {
+	var apart map[string]bool
+	if seeker, ok := file.(io.Seeker); ok {
+		if start, err := seeker.Seek(0, io.SeekCurrent); err == nil { // else it is a pipe, for example
+			first, err := newReader(file, currency, options...)
+			if err != nil {
+				return nil, err
+			}
+			if apart, err = findApart(first); err != nil {
+				return nil, errs.Wrap(err, errs.Invalid, "the file can't be read: %v", err)
+			}
+			if _, err := seeker.Seek(start, io.SeekStart); err != nil {
+				return nil, errs.Wrap(err, errs.Invalid, "the file can't be read: %v", err)
+			}
+		}
+	}
+	r, err := newReader(file, currency, options...)
+	if err != nil {
+		return nil, err
+	}
+	r.apart = apart
+	return r, nil
+}
+
+func newReader(file io.Reader, currency string, options ...Option) (*Reader, error) {
 	if _, err := money.ParseCurrency(currency); err != nil {
 		return nil, err
 	}
@@ -99,7 +125,10 @@ func (r *Reader) open(file io.Reader) error {
 }
 
 func (r *Reader) readHeader(fields []string) error {
-	r.header = fields
+	if len(fields) >= len(rejectedColumns) && slices.Equal(fields[:len(rejectedColumns)], rejectedColumns) {
+		r.own = len(rejectedColumns)
+	}
+	r.header = fields[r.own:]
 	for i, name := range r.header {
 		r.header[i] = unguard(name)
 		key := columnKey(r.header[i])

@@ -4,14 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sort"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
-	moneyv1 "souk/gen/go/souk/money/v1"
 	productv1 "souk/gen/go/souk/product/v1"
-	"souk/pkg/money"
 )
 
 const (
@@ -58,10 +54,49 @@ type Reader struct {
 	count    *counter
 	encoding string
 
-	group   []*Row // the rows of the product that is being read
-	size    int    // the size of group in bytes
+	// own is how many columns at the beginning of a row are souk's: those that it writes before rejected rows.
+	own int
+
+	group   *group // is being read; nil: none
 	next    *Row   // read ahead
 	nextErr error
+
+	apart    map[string]bool // handles of products whose rows are held until the end of the file
+	held     []*group
+	heldSize int
+	joined   []*group // made of held groups
+
+	// malformedRows reports whether the file has had malformed rows, which may be rows of any product. malformedBefore
+	// reports whether one stands right before the next group.
+	malformedRows, malformedBefore bool
+}
+
+// group are adjacent rows of one product.
+type group struct {
+	handle, vendor string
+	rows           []*Row
+	size           int // bytes of rows
+	// partial reports that other rows of the product were refused, or may have been.
+	partial bool
+}
+
+// has reports whether a row with this handle and vendor continues the group.
+func (g *group) has(handle, vendor string) bool {
+	return g != nil && handle == g.handle && (vendor == "" || vendor == g.vendor)
+}
+
+// add adds a row. If there are too many, it returns the reason.
+func (g *group) add(row *Row) string {
+	switch {
+	case len(g.rows) == maxRows:
+		g.partial = true
+		return fmt.Sprintf("its product has more than %d rows", maxRows)
+	case g.size+row.size > maxProduct:
+		g.partial = true
+		return fmt.Sprintf("the rows of its product are longer than %d bytes", maxProduct)
+	}
+	g.rows, g.size = append(g.rows, row), g.size+row.size
+	return ""
 }
 
 // BytesRead returns how many bytes of the file were read.
@@ -81,6 +116,7 @@ func (r *Reader) read() (*Row, *Rejection, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the file: %w", err)
 	}
+	rec.fields = rec.fields[min(r.own, len(rec.fields)):]
 	for i, cell := range rec.fields {
 		rec.fields[i] = unguard(cell)
 	}
@@ -141,258 +177,57 @@ func (r *Reader) trimmed(row *Row, column string) string {
 	return strings.TrimSpace(r.get(row, column))
 }
 
+// has reports whether the file has the column.
+func (r *Reader) has(column string) bool {
+	_, ok := r.column[columnKey(column)]
+	return ok
+}
+
 // Next returns the next product and the rows that it refused since the last call. At the end of the file it returns
 // io.EOF. The product is nil if all its rows were refused, and also if maxRefused rows were refused before the product
-// was complete: then a later call returns the product.
+// was complete: then a later call returns the product. Products whose rows do not stand together come last.
 func (r *Reader) Next() (*Product, []Rejection, error) {
 	var refused []Rejection
-	if len(r.group) == 0 {
-		first, bad, err := r.read()
-		if err != nil {
-			return nil, nil, err
-		}
-		if bad != nil {
-			return nil, []Rejection{*bad}, nil
-		}
-		r.group, r.size = append(r.group, first), first.size
-	}
-	handle, vendor := r.trimmed(r.group[0], colHandle), r.vendor(r.group[0])
-	for {
-		if len(refused) == maxRefused {
-			return nil, refused, nil
-		}
+	for len(refused) < maxRefused {
 		row, bad, err := r.read()
 		if bad != nil {
 			refused = append(refused, *bad)
-			continue
-		}
-		if err != nil {
-			r.nextErr = err
-			break
-		}
-		v := r.vendor(row)
-		if r.trimmed(row, colHandle) != handle || v != "" && v != vendor {
-			r.next = row
-			break
-		}
-		if len(r.group) == maxRows {
-			reason := fmt.Sprintf("its product has more than %d rows", maxRows)
-			refused = append(refused, Rejection{Row: *row, Reason: reason})
-			continue
-		}
-		if r.size+row.size > maxProduct {
-			reason := fmt.Sprintf("the rows of its product are longer than %d bytes", maxProduct)
-			refused = append(refused, Rejection{Row: *row, Reason: reason})
-			continue
-		}
-		r.group, r.size = append(r.group, row), r.size+row.size
-	}
-	rows := r.group
-	r.group, r.size = nil, 0
-	p, bad := r.product(handle, vendor, rows)
-	return p, append(refused, bad...), nil
-}
-
-// product makes a product from its rows. It is nil if no row holds an acceptable variant.
-func (r *Reader) product(handle, vendor string, rows []*Row) (*Product, []Rejection) {
-	first := rows[0]
-	if reason := r.headReason(first, handle, vendor); reason != "" {
-		refused := []Rejection{{Row: *first, Reason: reason}}
-		for _, row := range rows[1:] {
-			reason := fmt.Sprintf("its product's first row, line %d, was refused", first.Line)
-			refused = append(refused, Rejection{Row: *row, Reason: reason})
-		}
-		return nil, refused
-	}
-	p := &Product{Vendor: vendor, ImportedProduct: &productv1.ImportedProduct{
-		Handle: handle, Title: r.get(first, colTitle), Description: r.get(first, colBody),
-		CategoryPath: splitList(firstOf(r.trimmed(first, colCategory), r.trimmed(first, colType)), ">"),
-		Tags:         splitList(r.get(first, colTags), ","),
-		Status:       r.status(first),
-	}}
-	var refused []Rejection
-	var images []positioned
-	names := r.optionNames(first)
-	seen := map[string]int{}
-	for i, row := range rows {
-		if src := r.trimmed(row, colImage); src != "" {
-			pos, err := strconv.Atoi(r.trimmed(row, colImagePos))
-			if err != nil {
-				pos = len(images) + 1
+			r.malformedRows, r.malformedBefore = true, true
+			if r.group != nil {
+				r.group.partial = true
 			}
-			images = append(images, positioned{pos, &productv1.Image{Url: src, Alt: r.trimmed(row, colImageAlt)}})
+			continue
 		}
-		if i > 0 && r.trimmed(row, colPrice) == "" && r.trimmed(row, colSKU) == "" &&
-			r.trimmed(row, optionColumns[0][1]) == "" {
-			if r.trimmed(row, colImage) == "" {
-				refused = append(refused, Rejection{Row: *row, Reason: "has neither a variant nor an image"})
+		handle, vendor := "", ""
+		if err == nil {
+			handle, vendor = r.trimmed(row, colHandle), r.vendor(row)
+		}
+		if g := r.group; g != nil && (err != nil || !g.has(handle, vendor)) {
+			r.next, r.nextErr, r.group = row, err, nil
+			if r.apart[g.handle] {
+				refused = append(refused, r.hold(g)...)
 				continue
 			}
-			p.Rows = append(p.Rows, *row)
-			continue
+			p, more := r.product(g)
+			return p, append(refused, more...), nil
 		}
-		v, reason := r.variant(row, names)
-		if reason == "" {
-			if v.Sku == "" {
-				v.Sku = generatedSKU(handle, len(p.GetVariants()))
-			}
-			if line, twice := seen[v.GetSku()]; twice {
-				reason = fmt.Sprintf("%s %q stands in line %d too", r.label(colSKU), v.GetSku(), line)
-			} else if len(p.GetVariants()) == maxVariants {
-				reason = fmt.Sprintf("its product has more than %d variants", maxVariants)
-			}
+		switch {
+		case err != nil && len(refused) > 0:
+			r.nextErr = err
+			return nil, refused, nil
+		case errors.Is(err, io.EOF):
+			r.nextErr = err
+			return r.nextJoined()
+		case err != nil:
+			return nil, nil, err
 		}
-		if reason != "" {
+		if r.group == nil {
+			r.group = &group{handle: handle, vendor: vendor, partial: r.malformedBefore}
+		}
+		r.malformedBefore = false
+		if reason := r.group.add(row); reason != "" {
 			refused = append(refused, Rejection{Row: *row, Reason: reason})
-			continue
-		}
-		seen[v.GetSku()] = row.Line
-		p.Variants = append(p.Variants, v)
-		p.Rows = append(p.Rows, *row)
-	}
-	if len(p.GetVariants()) == 0 {
-		for _, row := range p.Rows {
-			refused = append(refused, Rejection{Row: row, Reason: "its product has no variant that is good"})
-		}
-		return nil, refused
-	}
-	sort.SliceStable(images, func(i, j int) bool { return images[i].pos < images[j].pos })
-	for _, im := range images {
-		p.Images = append(p.Images, im.image)
-	}
-	return p, refused
-}
-
-type positioned struct {
-	pos   int
-	image *productv1.Image
-}
-
-func (r *Reader) headReason(row *Row, handle, vendor string) string {
-	switch {
-	case handle == "":
-		return r.label(colHandle) + " is empty"
-	case vendor == "" && !r.oneShop:
-		return r.label(colVendor) + " is empty"
-	case r.trimmed(row, colTitle) == "":
-		return "Title is empty in the first row of its product"
-	}
-	switch s := strings.ToLower(r.trimmed(row, colStatus)); s {
-	case "", "active", "draft", "archived", "unlisted":
-	default:
-		return fmt.Sprintf("Status %q is none of active, draft, archived, unlisted", s)
-	}
-	switch s := strings.ToLower(r.trimmed(row, colPublished)); s {
-	case "", "true", "false":
-	default:
-		return fmt.Sprintf("%s %q is neither true nor false", r.label(colPublished), s)
-	}
-	return ""
-}
-
-// status returns the product's status: that of Status, or active if it is empty. An active product with Published
-// false is a draft. So is an unlisted one: souk has no products that only a link shows.
-func (r *Reader) status(row *Row) string {
-	s := strings.ToLower(r.trimmed(row, colStatus))
-	if s == "" {
-		s = "active"
-	}
-	if s == "active" && strings.EqualFold(r.trimmed(row, colPublished), "false") || s == "unlisted" {
-		s = "draft"
-	}
-	return s
-}
-
-func (r *Reader) optionNames(row *Row) [3]string {
-	var names [3]string
-	for i, c := range optionColumns {
-		names[i] = r.trimmed(row, c[0])
-	}
-	return names
-}
-
-func (r *Reader) variant(row *Row, names [3]string) (*productv1.VariantInput, string) {
-	v := &productv1.VariantInput{Sku: r.trimmed(row, colSKU)}
-	for i, c := range optionColumns {
-		value := r.trimmed(row, c[1])
-		if value == "" || names[i] == "" || i == 0 && names[i] == "Title" && value == "Default Title" {
-			continue
-		}
-		if v.Options == nil {
-			v.Options = map[string]string{}
-		}
-		v.Options[names[i]] = value
-	}
-	currency := firstOf(strings.ToUpper(r.trimmed(row, colCurrency)), r.currency)
-	price, reason := r.price(colPrice, r.trimmed(row, colPrice), currency)
-	if reason != "" {
-		return nil, reason
-	}
-	v.Price = price
-	if s := r.trimmed(row, colCompareAt); !isZero(s) {
-		if v.CompareAtPrice, reason = r.price(colCompareAt, s, currency); reason != "" {
-			return nil, reason
 		}
 	}
-	if s := r.trimmed(row, colQty); s != "" {
-		n, err := strconv.ParseInt(s, 10, 64)
-		if err != nil || n < 0 || n > 1_000_000_000 {
-			return nil, fmt.Sprintf("%s %q is not a whole number from 0 to 1000000000", r.label(colQty), shorten(s))
-		}
-		v.OnHand = &n
-	}
-	return v, ""
-}
-
-// isZero reports whether a cell says that there is no amount: it is empty or, as many shops write it, zero.
-func isZero(s string) bool { return strings.Trim(s, "0.,") == "" }
-
-func (r *Reader) price(column, s, currency string) (*moneyv1.Money, string) {
-	label := r.label(column)
-	if s == "" {
-		return nil, label + " is empty"
-	}
-	m, err := money.ParseLoose(r.decimalPoint(s), currency)
-	if err != nil {
-		return nil, fmt.Sprintf("%s %q is not an amount of %s", label, shorten(s), currency)
-	}
-	if m.Minor() <= 0 {
-		return nil, fmt.Sprintf("%s %q is not more than zero", label, shorten(s))
-	}
-	return m.ToProto(), ""
-}
-
-func generatedSKU(handle string, n int) string {
-	if len(handle) > 90 {
-		handle = handle[:90]
-	}
-	if n == 0 {
-		return handle
-	}
-	return handle + "-" + strconv.Itoa(n+1)
-}
-
-func splitList(s, sep string) []string {
-	var out []string
-	for part := range strings.SplitSeq(s, sep) {
-		if part = strings.TrimSpace(part); part != "" {
-			out = append(out, part)
-		}
-	}
-	return out
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
-func shorten(s string) string {
-	const most = 40
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "…"
-	}
-	return s
+	return nil, refused, nil
 }

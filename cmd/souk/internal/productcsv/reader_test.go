@@ -39,7 +39,10 @@ func readAll(t *testing.T, file string) (products []*productcsv.Product, rejecte
 // brief returns a product as one line of text.
 func brief(p *productcsv.Product) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s/%s %q %s", p.Vendor, p.GetHandle(), p.GetTitle(), p.GetStatus())
+	fmt.Fprintf(&b, "%s/%s %q", p.Vendor, p.GetHandle(), p.GetTitle())
+	if p.GetStatus() != "" {
+		b.WriteString(" " + p.GetStatus())
+	}
 	for _, v := range p.GetVariants() {
 		fmt.Fprintf(&b, " [%s %s %s", v.GetSku(), v.GetPrice().GetCurrencyCode(), v.GetPrice().GetAmount())
 		if v.OnHand != nil {
@@ -88,9 +91,9 @@ func TestRowsBecomeProducts(t *testing.T) {
 			rows:     "cd,CD,,Casa,,,true,Title,Deluxe,,,CD-1,,10,,,active\n",
 			products: []string{`Casa/cd "CD" active [CD-1 BRL 10.00 Title=Deluxe]`},
 		},
-		"a SKU is made where there is none": {
+		"a variant may lack a SKU": {
 			rows:     "tee,Tee,,Casa,,,true,Size,S,,,,,10,,,\ntee,,,,,,,,M,,,,,10,,,\n",
-			products: []string{`Casa/tee "Tee" active [tee BRL 10.00 Size=S] [tee-2 BRL 10.00 Size=M]`},
+			products: []string{`Casa/tee "Tee" active [ BRL 10.00 Size=S] [ BRL 10.00 Size=M]`},
 		},
 		"published and status": {
 			rows: "a,A,,Casa,,,FALSE,,,,,A,,1,,,active\n" +
@@ -130,11 +133,10 @@ func TestRowsBecomeProducts(t *testing.T) {
 		"quantities": {
 			rows: "a,A,,Casa,,,,,,,,A,-1,1,,,\nb,B,,Casa,,,,,,,,B,1.5,1,,,\nc,C,,Casa,,,,,,,,C,0,1,,,\n",
 			products: []string{
-				`Casa/c "C" active [C BRL 1.00 0]`,
+				`Casa/a "A" active [A BRL 1.00 0]`, `Casa/c "C" active [C BRL 1.00 0]`,
 			},
 			rejected: []string{
-				`2: Variant Inventory Qty "-1" is not a whole number from 0 to 1000000000`,
-				`3: Variant Inventory Qty "1.5" is not a whole number from 0 to 1000000000`,
+				`3: Variant Inventory Qty "1.5" is not a whole number up to 1000000000`,
 			},
 		},
 		"a SKU twice in a product: the first counts": {
@@ -147,17 +149,17 @@ func TestRowsBecomeProducts(t *testing.T) {
 			products: []string{`Casa/b "B" active [B BRL 1.00]`},
 			rejected: []string{"2: has 2 fields where the header has 17", "4: has 18 fields where the header has 17"},
 		},
-		"a first row without a title takes its product with it": {
+		"a product without a title": {
 			rows: "a,,,Casa,,,,,,,,A,,1,,,\na,,,Casa,,,,,,,,A2,,1,,,\n",
 			rejected: []string{
-				"2: Title is empty in the first row of its product",
+				"2: Title is empty in all rows of its product",
 				"3: its product's first row, line 2, was refused",
 			},
 		},
-		"no handle, no vendor, an odd status": {
+		"no handle, no vendor (which may be that of other rows), an odd status": {
 			rows: ",A,,Casa,,,,,,,,A,,1,,,\nb,B,,,,,,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,sold\n",
 			rejected: []string{
-				"2: Handle is empty", "3: Vendor is empty", `4: Status "sold" is none of active, draft, archived, unlisted`,
+				"2: Handle is empty", `4: Status "sold" is none of active, draft, archived, unlisted`, "3: Vendor is empty",
 			},
 		},
 		"Published as Shopify writes it, and otherwise": {
@@ -189,6 +191,38 @@ func TestRowsBecomeProducts(t *testing.T) {
 				"2: not CSV: a quote stands in a field that does not begin with one",
 				"3: not CSV: a closing quote is not followed by a comma",
 			},
+		},
+		"options twice in a product: the first count": {
+			rows:     "tee,Tee,,Casa,,,,Size,S,,,,1,10,,,\ntee,,,,,,,,S,,,T,2,11,,,\n",
+			products: []string{`Casa/tee "Tee" active [ BRL 10.00 1 Size=S]`},
+			rejected: []string{`3: a variant with the same options stands in line 2 too`},
+		},
+		"an option's value without its name": {
+			rows:     "tee,Tee,,Casa,,,,,S,,,T,1,10,,,\n",
+			rejected: []string{"2: Option1 Value has no Option1 Name"},
+		},
+		"rows of a product that stand apart": {
+			rows: "tee,Tee,,Casa,,,,Size,S,,,T-S,1,10,,,\nmug,Mug,,Casa,,,,,,,,M,,5,,,\ntee,,,Casa,,,,,M,,,T-M,2,11,,,\n",
+			products: []string{
+				`Casa/mug "Mug" active [M BRL 5.00]`,
+				`Casa/tee "Tee" active [T-S BRL 10.00 1 Size=S] [T-M BRL 11.00 2 Size=M]`,
+			},
+		},
+		"rows of a product that stand apart and do not name the vendor": {
+			rows: "tee,,,,,,,,M,,,T-M,2,9,,,\nmug,Mug,,Casa,,,,,,,,M,,9.5,,,\ntee,Tee,,Casa,,,,Size,S,,,T-S,1,10,,,\n",
+			products: []string{
+				`Casa/mug "Mug" active [M BRL 9.50]`,
+				`Casa/tee "Tee" active [T-M BRL 9.00 2 Size=M] [T-S BRL 10.00 1 Size=S]`,
+			},
+		},
+		"rows apart that may be of two vendors": {
+			rows: "tee,Tee,,Casa,,,,Size,S,,,T-S,1,10,,,\nmug,Mug,,Casa,,,,,,,,M,,5,,,\n" +
+				"tee,,,,,,,,M,,,T-M,2,11,,,\ntee,Tee,,Loja,,,,Size,S,,,T-S,1,10,,,\n",
+			products: []string{
+				`Casa/mug "Mug" active [M BRL 5.00]`, `Casa/tee "Tee" active [T-S BRL 10.00 1 Size=S]`,
+				`Loja/tee "Tee" active [T-S BRL 10.00 1 Size=S]`,
+			},
+			rejected: []string{"4: Vendor is empty"},
 		},
 		"SQL, HTML and other scripts are text": {
 			rows:     "a,'; drop table product; -- <script>,,Casa Ω,,,,,,,,Ж-1,,1,,,\n",
@@ -235,9 +269,9 @@ func TestRowsCurrencyOverridesTheDefault(t *testing.T) {
 	products, rejected := readAll(t,
 		head+"a,A,V,1000,1200,jpy\nb,B,V,1.5,,EUR\nc,C,V,1.5,,JPY\nd,D,V,1,,XXQ\ne,E,V,2,-1,\n")
 	require.Len(t, products, 2)
-	require.Equal(t, `V/a "A" active [a JPY 1000]`, brief(products[0]))
+	require.Equal(t, `V/a "A" [ JPY 1000]`, brief(products[0]))
 	require.Equal(t, "1200", products[0].GetVariants()[0].GetCompareAtPrice().GetAmount())
-	require.Equal(t, `V/b "B" active [b EUR 1.50]`, brief(products[1]))
+	require.Equal(t, `V/b "B" [ EUR 1.50]`, brief(products[1]))
 	require.Equal(t, []string{
 		`4: Variant Price "1.5" is not an amount of JPY`, `5: Variant Price "1" is not an amount of XXQ`,
 		`6: Variant Compare At Price "-1" is not more than zero`,
@@ -249,10 +283,10 @@ func TestColumnsMayBeNamedLooselyAndUnknown(t *testing.T) {
 	products, rejected := readAll(t, "variant price, VENDOR ,Google Shopping / MPN,title,handle\n3,V,x,T,h\n")
 	require.Empty(t, rejected)
 	require.Len(t, products, 1)
-	require.Equal(t, `V/h "T" active [h BRL 3.00]`, brief(products[0]))
+	require.Equal(t, `V/h "T" [ BRL 3.00]`, brief(products[0]))
 }
 
-func TestCompareAtOfZeroIsUnset(t *testing.T) {
+func TestCompareAtOfZeroIsNone(t *testing.T) {
 	t.Parallel()
 	const head = "Handle,Title,Vendor,Variant Price,Variant Compare At Price,Currency\n"
 	products, rejected := readAll(
@@ -262,7 +296,7 @@ func TestCompareAtOfZeroIsUnset(t *testing.T) {
 	require.Empty(t, rejected)
 	require.Len(t, products, 5)
 	for _, p := range products {
-		require.Nil(t, p.GetVariants()[0].GetCompareAtPrice(), p.GetHandle())
+		require.Regexp(t, `^0(\.00)?$`, p.GetVariants()[0].GetCompareAtPrice().GetAmount(), p.GetHandle())
 	}
 }
 
@@ -295,7 +329,7 @@ func TestFirstNamesOfColumnsComeBeforePresentOnes(t *testing.T) {
 	t.Parallel()
 	products, rejected := readAll(t, "Price,Handle,Title,Vendor,Variant Price,SKU\n9,a,A,V,1,x\n")
 	require.Empty(t, rejected)
-	require.Equal(t, `V/a "A" active [x BRL 1.00]`, brief(products[0]))
+	require.Equal(t, `V/a "A" [x BRL 1.00]`, brief(products[0]))
 }
 
 func TestFileForOneShopNeedsNoVendor(t *testing.T) {
@@ -306,7 +340,7 @@ func TestFileForOneShopNeedsNoVendor(t *testing.T) {
 	} {
 		r, err := productcsv.NewReader(strings.NewReader(file), "BRL", productcsv.OneShop())
 		require.NoError(t, err)
-		for _, want := range []string{`/a "A" active [A1 BRL 1.00] [A2 BRL 2.00]`, `/b "B" active [B1 BRL 1.00]`} {
+		for _, want := range []string{`/a "A" [A1 BRL 1.00] [A2 BRL 2.00]`, `/b "B" [B1 BRL 1.00]`} {
 			p, refused, err := r.Next()
 			require.NoError(t, err)
 			require.Empty(t, refused)
@@ -355,3 +389,47 @@ func TestReadErrorIsReturned(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// A refused row can be corrected and imported by itself, also when it was refused before.
+func TestRefusedRowHasTheCellsOfItsProduct(t *testing.T) {
+	t.Parallel()
+	file := "Line,Reason," + header +
+		"9,is bad,tee,Tee,<p>Soft</p>,Casa,Tops,red,true,Size,S,Colour,Red,T-S,1,10,,,active\n" +
+		"10,is bad,tee,,,,,,,,M,,Blue,T-M,2,free,,,\n"
+	r, err := productcsv.NewReader(strings.NewReader(file), "BRL")
+	require.NoError(t, err)
+	require.Equal(t, "Handle", r.Header()[0])
+	p, refused, err := r.Next()
+	require.NoError(t, err)
+	require.Equal(t, `Casa/tee "Tee" active [T-S BRL 10.00 1 Size=S Colour=Red]`, brief(p))
+	require.True(t, p.GetPartial(), "a row of it was refused")
+	require.Len(t, refused, 1)
+	require.Equal(t, 3, refused[0].Line)
+	require.Equal(
+		t,
+		strings.Split("tee,Tee,<p>Soft</p>,Casa,Tops,red,true,Size,M,Colour,Blue,T-M,2,free,,,active", ","),
+		refused[0].Fields,
+	)
+}
+
+// A malformed row may be one of the product before it or behind it.
+func TestProductsBesideMalformedRowsArePartial(t *testing.T) {
+	t.Parallel()
+	products, _ := readAll(t, header+"a,A,,Casa,,,,,,,,A,,1,,,\nb,B,,Casa,,,,,,,,B,,1,,,\nshort\n"+
+		"c,C,,Casa,,,,,,,,C,,1,,,\nd,D,,Casa,,,,,,,,D,,1,,,\n")
+	var partial []bool
+	for _, p := range products {
+		partial = append(partial, p.GetPartial())
+	}
+	require.Equal(t, []bool{false, true, true, false}, partial)
+}
+
+func TestFileWithoutAColumnSaysNothingAboutIt(t *testing.T) {
+	t.Parallel()
+	products, rejected := readAll(t, "Handle,Title,Vendor,Variant SKU,Variant Price\na,A,V,A,1\n")
+	require.Empty(t, rejected)
+	require.Empty(t, products[0].GetStatus())
+	require.Nil(t, products[0].GetVariants()[0].CompareAtPrice)
+	products, _ = readAll(t, "Handle,Title,Vendor,Variant SKU,Variant Price,Variant Compare At Price\na,A,V,A,1,\n")
+	require.Equal(t, "0.00", products[0].GetVariants()[0].GetCompareAtPrice().GetAmount(), "ends a reduction")
+}

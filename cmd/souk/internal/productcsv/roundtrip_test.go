@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -54,7 +55,7 @@ func drawProduct(t *rapid.T) *productv1.ImportedProduct {
 		CategoryPath: rapid.SliceOfN(word(), 0, 3).Draw(t, "category"),
 	}
 	names := rapid.SliceOfNDistinct(word(), 0, 3, rapid.ID[string]).Draw(t, "options")
-	for _, sku := range rapid.SliceOfNDistinct(text(true), 1, 4, rapid.ID[string]).Draw(t, "skus") {
+	for i, sku := range rapid.SliceOfNDistinct(text(true), 1, 4, rapid.ID[string]).Draw(t, "skus") {
 		price := drawMoney(t)
 		v := &productv1.VariantInput{
 			Sku:    sku,
@@ -68,7 +69,7 @@ func drawProduct(t *rapid.T) *productv1.ImportedProduct {
 			if v.Options == nil {
 				v.Options = map[string]string{}
 			}
-			v.Options[name] = text(true).Draw(t, "value")
+			v.Options[name] = fmt.Sprint(i, text(true).Draw(t, "value")) // no two variants have the same options
 		}
 		p.Variants = append(p.Variants, v)
 	}
@@ -107,6 +108,14 @@ func TestWrittenProductsAreReadUnchanged(t *testing.T) {
 			require.Empty(t, refused)
 			require.Equal(t, want.GetShop(), got.Vendor)
 			got.Shop = got.Vendor
+			for _, v := range got.GetVariants() {
+				if v.GetCompareAtPrice().
+					GetAmount() ==
+					money.New(0, money.Currency(v.GetPrice().GetCurrencyCode())).
+						Amount() {
+					v.CompareAtPrice = nil // an empty cell ends a reduction
+				}
+			}
 			require.True(t, proto.Equal(want, got.ImportedProduct), "want %v\n got %v", want, got.ImportedProduct)
 		}
 		_, _, err = r.Next()

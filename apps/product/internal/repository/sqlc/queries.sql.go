@@ -964,6 +964,7 @@ insert into variant (id, product_id, shop_id, sku, options, price_minor, currenc
 select unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::jsonb[]),
        unnest($6::bigint[]), unnest($7::text[]), nullif(unnest($8::bigint[]), 0), unnest($9::int[])
 on conflict (id) do update set
+    sku = excluded.sku,
     options = excluded.options,
     price_minor = excluded.price_minor,
     currency = excluded.currency,

@@ -13,6 +13,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	v1 "souk/gen/go/souk/money/v1"
@@ -1438,12 +1439,18 @@ func (x *CreateCategoryResponse) GetCategory() *Category {
 
 // VariantInput is a variant as a seller gives it.
 type VariantInput struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Sku            string                 `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
-	Options        map[string]string      `protobuf:"bytes,2,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Price          *v1.Money              `protobuf:"bytes,3,opt,name=price,proto3" json:"price,omitempty"`
-	CompareAtPrice *v1.Money              `protobuf:"bytes,4,opt,name=compare_at_price,json=compareAtPrice,proto3,oneof" json:"compare_at_price,omitempty"`
-	// Pieces on hand. Absent: 0 for a new variant, unchanged for one that exists.
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stock keeping unit, unique in its shop. It names the variant of the product that this is; a variant that no SKU
+	// names is the one with the same options. Default: the SKU stays, and a new variant gets one that nobody has.
+	Sku string `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
+	// Option name to value, e.g. {"Size": "M"}. Default: unchanged for a variant that exists.
+	Options map[string]string `protobuf:"bytes,2,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Price   *v1.Money         `protobuf:"bytes,3,opt,name=price,proto3" json:"price,omitempty"`
+	// The price before a reduction; an amount of 0 means none. Default: none for a new variant, unchanged for one that
+	// exists.
+	CompareAtPrice *v1.Money `protobuf:"bytes,4,opt,name=compare_at_price,json=compareAtPrice,proto3,oneof" json:"compare_at_price,omitempty"`
+	// Pieces on hand. Less than 0, as oversold shops export it, means 0. Default: 0 for a new variant, unchanged for one
+	// that exists.
 	OnHand        *int64 `protobuf:"varint,5,opt,name=on_hand,json=onHand,proto3,oneof" json:"on_hand,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1668,17 +1675,26 @@ func (x *CreateProductResponse) GetProduct() *Product {
 	return nil
 }
 
+// UpdateProductRequest names what changes: what it does not name stays as it is.
 type UpdateProductRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Fields that are absent, and lists that are empty, stay as they are.
-	Title         *string         `protobuf:"bytes,2,opt,name=title,proto3,oneof" json:"title,omitempty"`
-	Description   *string         `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
-	CategoryId    *string         `protobuf:"bytes,4,opt,name=category_id,json=categoryId,proto3,oneof" json:"category_id,omitempty"`
-	Images        []*Image        `protobuf:"bytes,5,rep,name=images,proto3" json:"images,omitempty"`
-	Status        *string         `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
-	Tags          []string        `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
-	Variants      []*VariantInput `protobuf:"bytes,8,rep,name=variants,proto3" json:"variants,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Title       *string                `protobuf:"bytes,2,opt,name=title,proto3,oneof" json:"title,omitempty"`
+	Description *string                `protobuf:"bytes,3,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// Empty: no category.
+	CategoryId *string `protobuf:"bytes,4,opt,name=category_id,json=categoryId,proto3,oneof" json:"category_id,omitempty"`
+	// All images of the product; [] removes them.
+	Images []*Image `protobuf:"bytes,5,rep,name=images,proto3" json:"images,omitempty"`
+	// draft, active or archived.
+	Status *string `protobuf:"bytes,6,opt,name=status,proto3,oneof" json:"status,omitempty"`
+	// All tags of the product; [] removes them.
+	Tags []string `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
+	// Variants to change or to add. Those that are not named stay, unless replace is set.
+	Variants []*VariantInput `protobuf:"bytes,8,rep,name=variants,proto3" json:"variants,omitempty"`
+	// Deletes the variants that are not named. Default: false.
+	Replace bool `protobuf:"varint,9,opt,name=replace,proto3" json:"replace,omitempty"`
+	// Names the fields that change, e.g. "title,tags". Default: the fields that the request names, also with [] or null.
+	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1765,6 +1781,20 @@ func (x *UpdateProductRequest) GetTags() []string {
 func (x *UpdateProductRequest) GetVariants() []*VariantInput {
 	if x != nil {
 		return x.Variants
+	}
+	return nil
+}
+
+func (x *UpdateProductRequest) GetReplace() bool {
+	if x != nil {
+		return x.Replace
+	}
+	return false
+}
+
+func (x *UpdateProductRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
 	}
 	return nil
 }
@@ -2171,11 +2201,14 @@ type ImportedProduct struct {
 	Title       string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
 	Description string `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
 	// Names from the root down; categories that are missing are created.
-	CategoryPath  []string        `protobuf:"bytes,5,rep,name=category_path,json=categoryPath,proto3" json:"category_path,omitempty"`
-	Images        []*Image        `protobuf:"bytes,6,rep,name=images,proto3" json:"images,omitempty"`
-	Status        string          `protobuf:"bytes,7,opt,name=status,proto3" json:"status,omitempty"`
-	Tags          []string        `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
-	Variants      []*VariantInput `protobuf:"bytes,9,rep,name=variants,proto3" json:"variants,omitempty"`
+	CategoryPath []string        `protobuf:"bytes,5,rep,name=category_path,json=categoryPath,proto3" json:"category_path,omitempty"`
+	Images       []*Image        `protobuf:"bytes,6,rep,name=images,proto3" json:"images,omitempty"`
+	Status       string          `protobuf:"bytes,7,opt,name=status,proto3" json:"status,omitempty"`
+	Tags         []string        `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
+	Variants     []*VariantInput `protobuf:"bytes,9,rep,name=variants,proto3" json:"variants,omitempty"`
+	// The product is not complete, e.g. because some of its rows in a file were refused: nothing that it does not list is
+	// deleted, even with replace. Default: false.
+	Partial       bool `protobuf:"varint,10,opt,name=partial,proto3" json:"partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2273,9 +2306,19 @@ func (x *ImportedProduct) GetVariants() []*VariantInput {
 	return nil
 }
 
+func (x *ImportedProduct) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
 type ImportProductsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Products      []*ImportedProduct     `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Products []*ImportedProduct     `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	// Makes products that exist what the import says: variants, images, texts, tags and the category that it does not list
+	// are deleted. Default: false, an import deletes nothing.
+	Replace       bool `protobuf:"varint,2,opt,name=replace,proto3" json:"replace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2315,6 +2358,13 @@ func (x *ImportProductsRequest) GetProducts() []*ImportedProduct {
 		return x.Products
 	}
 	return nil
+}
+
+func (x *ImportProductsRequest) GetReplace() bool {
+	if x != nil {
+		return x.Replace
+	}
+	return false
 }
 
 // ImportResult is what became of one product, in the request's order.
@@ -3237,7 +3287,7 @@ var File_souk_product_v1_product_proto protoreflect.FileDescriptor
 
 const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsouk/product/v1/product.proto\x12\x0fsouk.product.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19souk/money/v1/money.proto\x1a\x1dsouk/options/v1/options.proto\"\xca\x04\n" +
+	"\x1dsouk/product/v1/product.proto\x12\x0fsouk.product.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19souk/money/v1/money.proto\x1a\x1dsouk/options/v1/options.proto\"\xca\x04\n" +
 	"\aProduct\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\ashop_id\x18\x02 \x01(\tR\x06shopId\x12\x1b\n" +
@@ -3358,14 +3408,13 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x04name\x12$\n" +
 	"\tparent_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\bparentId\"O\n" +
 	"\x16CreateCategoryResponse\x125\n" +
-	"\bcategory\x18\x01 \x01(\v2\x19.souk.product.v1.CategoryR\bcategory\"\x8f\x03\n" +
-	"\fVariantInput\x12\x1b\n" +
-	"\x03sku\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\x03sku\x12_\n" +
+	"\bcategory\x18\x01 \x01(\v2\x19.souk.product.v1.CategoryR\bcategory\"\x96\x03\n" +
+	"\fVariantInput\x12\x19\n" +
+	"\x03sku\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\x03sku\x12_\n" +
 	"\aoptions\x18\x02 \x03(\v2*.souk.product.v1.VariantInput.OptionsEntryB\x19\xbaH\x16\x9a\x01\x13\x10\x03\"\x06r\x04\x10\x01\x18P*\ar\x05\x10\x01\x18\xff\x01R\aoptions\x122\n" +
 	"\x05price\x18\x03 \x01(\v2\x14.souk.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x05price\x12C\n" +
-	"\x10compare_at_price\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyH\x00R\x0ecompareAtPrice\x88\x01\x01\x12+\n" +
-	"\aon_hand\x18\x05 \x01(\x03B\r\xbaH\n" +
-	"\"\b\x18\x80\x94\xeb\xdc\x03(\x00H\x01R\x06onHand\x88\x01\x01\x1a:\n" +
+	"\x10compare_at_price\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyH\x00R\x0ecompareAtPrice\x88\x01\x01\x124\n" +
+	"\aon_hand\x18\x05 \x01(\x03B\x16\xbaH\x13\"\x11\x18\x80\x94\xeb\xdc\x03(\x80씣\xfc\xff\xff\xff\xff\x01H\x01R\x06onHand\x88\x01\x01\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x13\n" +
@@ -3385,7 +3434,7 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x04tags\x18\b \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10d\"\ar\x05\x10\x01\x18\xff\x01R\x04tags\x12F\n" +
 	"\bvariants\x18\t \x03(\v2\x1d.souk.product.v1.VariantInputB\v\xbaH\b\x92\x01\x05\b\x01\x10\xc8\x01R\bvariants\"K\n" +
 	"\x15CreateProductResponse\x122\n" +
-	"\aproduct\x18\x01 \x01(\v2\x18.souk.product.v1.ProductR\aproduct\"\xc7\x03\n" +
+	"\aproduct\x18\x01 \x01(\v2\x18.souk.product.v1.ProductR\aproduct\"\x9e\x04\n" +
 	"\x14UpdateProductRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12%\n" +
 	"\x05title\x18\x02 \x01(\tB\n" +
@@ -3396,7 +3445,11 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x06images\x18\x05 \x03(\v2\x16.souk.product.v1.ImageB\b\xbaH\x05\x92\x01\x02\x10dR\x06images\x12;\n" +
 	"\x06status\x18\x06 \x01(\tB\x1e\xbaH\x1br\x19R\x05draftR\x06activeR\barchivedH\x03R\x06status\x88\x01\x01\x12\x1c\n" +
 	"\x04tags\x18\a \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x04tags\x12D\n" +
-	"\bvariants\x18\b \x03(\v2\x1d.souk.product.v1.VariantInputB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\bvariantsB\b\n" +
+	"\bvariants\x18\b \x03(\v2\x1d.souk.product.v1.VariantInputB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\bvariants\x12\x18\n" +
+	"\areplace\x18\t \x01(\bR\areplace\x12;\n" +
+	"\vupdate_mask\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMaskB\b\n" +
 	"\x06_titleB\x0e\n" +
 	"\f_descriptionB\x0e\n" +
 	"\f_category_idB\t\n" +
@@ -3425,7 +3478,7 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\n" +
 	"\b_on_hand\"@\n" +
 	"\x10SetStockResponse\x12,\n" +
-	"\x05stock\x18\x01 \x01(\v2\x16.souk.product.v1.StockR\x05stock\"\xb2\x03\n" +
+	"\x05stock\x18\x01 \x01(\v2\x16.souk.product.v1.StockR\x05stock\"\xcc\x03\n" +
 	"\x0fImportedProduct\x12\x1b\n" +
 	"\x04shop\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04shop\x12\"\n" +
 	"\x06handle\x18\x02 \x01(\tB\n" +
@@ -3438,10 +3491,13 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x06images\x18\x06 \x03(\v2\x16.souk.product.v1.ImageB\b\xbaH\x05\x92\x01\x02\x10dR\x06images\x128\n" +
 	"\x06status\x18\a \x01(\tB \xbaH\x1dr\x1bR\x00R\x05draftR\x06activeR\barchivedR\x06status\x12\x1c\n" +
 	"\x04tags\x18\b \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x04tags\x12F\n" +
-	"\bvariants\x18\t \x03(\v2\x1d.souk.product.v1.VariantInputB\v\xbaH\b\x92\x01\x05\b\x01\x10\xc8\x01R\bvariants\"g\n" +
+	"\bvariants\x18\t \x03(\v2\x1d.souk.product.v1.VariantInputB\v\xbaH\b\x92\x01\x05\b\x01\x10\xc8\x01R\bvariants\x12\x18\n" +
+	"\apartial\x18\n" +
+	" \x01(\bR\apartial\"\x81\x01\n" +
 	"\x15ImportProductsRequest\x12N\n" +
 	"\bproducts\x18\x01 \x03(\v2 .souk.product.v1.ImportedProductB\x10\xbaH\r\x92\x01\n" +
-	"\b\x01\x10\xc8\x01\"\x03\xd8\x01\x03R\bproducts\"_\n" +
+	"\b\x01\x10\xc8\x01\"\x03\xd8\x01\x03R\bproducts\x12\x18\n" +
+	"\areplace\x18\x02 \x01(\bR\areplace\"_\n" +
 	"\fImportResult\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12\x1d\n" +
 	"\n" +
@@ -3598,6 +3654,7 @@ var file_souk_product_v1_product_proto_goTypes = []any{
 	nil,                                // 55: souk.product.v1.Offer.OptionsEntry
 	(*v1.Money)(nil),                   // 56: souk.money.v1.Money
 	(*timestamppb.Timestamp)(nil),      // 57: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),      // 58: google.protobuf.FieldMask
 }
 var file_souk_product_v1_product_proto_depIdxs = []int32{
 	1,  // 0: souk.product.v1.Product.images:type_name -> souk.product.v1.Image
@@ -3630,63 +3687,64 @@ var file_souk_product_v1_product_proto_depIdxs = []int32{
 	0,  // 27: souk.product.v1.CreateProductResponse.product:type_name -> souk.product.v1.Product
 	1,  // 28: souk.product.v1.UpdateProductRequest.images:type_name -> souk.product.v1.Image
 	21, // 29: souk.product.v1.UpdateProductRequest.variants:type_name -> souk.product.v1.VariantInput
-	0,  // 30: souk.product.v1.UpdateProductResponse.product:type_name -> souk.product.v1.Product
-	0,  // 31: souk.product.v1.StockedProduct.product:type_name -> souk.product.v1.Product
-	4,  // 32: souk.product.v1.StockedProduct.stock:type_name -> souk.product.v1.Stock
-	29, // 33: souk.product.v1.ListShopProductsResponse.products:type_name -> souk.product.v1.StockedProduct
-	4,  // 34: souk.product.v1.SetStockResponse.stock:type_name -> souk.product.v1.Stock
-	1,  // 35: souk.product.v1.ImportedProduct.images:type_name -> souk.product.v1.Image
-	21, // 36: souk.product.v1.ImportedProduct.variants:type_name -> souk.product.v1.VariantInput
-	33, // 37: souk.product.v1.ImportProductsRequest.products:type_name -> souk.product.v1.ImportedProduct
-	35, // 38: souk.product.v1.ImportProductsResponse.results:type_name -> souk.product.v1.ImportResult
-	33, // 39: souk.product.v1.ExportProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
-	55, // 40: souk.product.v1.Offer.options:type_name -> souk.product.v1.Offer.OptionsEntry
-	56, // 41: souk.product.v1.Offer.price:type_name -> souk.money.v1.Money
-	40, // 42: souk.product.v1.BatchGetVariantsResponse.offers:type_name -> souk.product.v1.Offer
-	42, // 43: souk.product.v1.CheckAvailabilityRequest.lines:type_name -> souk.product.v1.Line
-	42, // 44: souk.product.v1.ReserveInventoryRequest.lines:type_name -> souk.product.v1.Line
-	57, // 45: souk.product.v1.ReserveInventoryResponse.expires_at:type_name -> google.protobuf.Timestamp
-	6,  // 46: souk.product.v1.ProductService.SearchProducts:input_type -> souk.product.v1.SearchProductsRequest
-	13, // 47: souk.product.v1.ProductService.GetProduct:input_type -> souk.product.v1.GetProductRequest
-	15, // 48: souk.product.v1.ProductService.GetProductByHandle:input_type -> souk.product.v1.GetProductByHandleRequest
-	17, // 49: souk.product.v1.ProductService.ListCategories:input_type -> souk.product.v1.ListCategoriesRequest
-	19, // 50: souk.product.v1.ProductService.CreateCategory:input_type -> souk.product.v1.CreateCategoryRequest
-	22, // 51: souk.product.v1.ProductService.CreateProduct:input_type -> souk.product.v1.CreateProductRequest
-	24, // 52: souk.product.v1.ProductService.UpdateProduct:input_type -> souk.product.v1.UpdateProductRequest
-	26, // 53: souk.product.v1.ProductService.DeleteProduct:input_type -> souk.product.v1.DeleteProductRequest
-	28, // 54: souk.product.v1.ProductService.ListShopProducts:input_type -> souk.product.v1.ListShopProductsRequest
-	31, // 55: souk.product.v1.ProductService.SetStock:input_type -> souk.product.v1.SetStockRequest
-	34, // 56: souk.product.v1.ProductService.ImportProducts:input_type -> souk.product.v1.ImportProductsRequest
-	37, // 57: souk.product.v1.ProductService.ExportProducts:input_type -> souk.product.v1.ExportProductsRequest
-	39, // 58: souk.product.v1.ProductService.BatchGetVariants:input_type -> souk.product.v1.BatchGetVariantsRequest
-	43, // 59: souk.product.v1.ProductService.CheckAvailability:input_type -> souk.product.v1.CheckAvailabilityRequest
-	45, // 60: souk.product.v1.ProductService.ReserveInventory:input_type -> souk.product.v1.ReserveInventoryRequest
-	47, // 61: souk.product.v1.ProductService.ReleaseInventory:input_type -> souk.product.v1.ReleaseInventoryRequest
-	49, // 62: souk.product.v1.ProductService.CommitInventory:input_type -> souk.product.v1.CommitInventoryRequest
-	51, // 63: souk.product.v1.ProductService.RestockInventory:input_type -> souk.product.v1.RestockInventoryRequest
-	7,  // 64: souk.product.v1.ProductService.SearchProducts:output_type -> souk.product.v1.SearchProductsResponse
-	14, // 65: souk.product.v1.ProductService.GetProduct:output_type -> souk.product.v1.GetProductResponse
-	16, // 66: souk.product.v1.ProductService.GetProductByHandle:output_type -> souk.product.v1.GetProductByHandleResponse
-	18, // 67: souk.product.v1.ProductService.ListCategories:output_type -> souk.product.v1.ListCategoriesResponse
-	20, // 68: souk.product.v1.ProductService.CreateCategory:output_type -> souk.product.v1.CreateCategoryResponse
-	23, // 69: souk.product.v1.ProductService.CreateProduct:output_type -> souk.product.v1.CreateProductResponse
-	25, // 70: souk.product.v1.ProductService.UpdateProduct:output_type -> souk.product.v1.UpdateProductResponse
-	27, // 71: souk.product.v1.ProductService.DeleteProduct:output_type -> souk.product.v1.DeleteProductResponse
-	30, // 72: souk.product.v1.ProductService.ListShopProducts:output_type -> souk.product.v1.ListShopProductsResponse
-	32, // 73: souk.product.v1.ProductService.SetStock:output_type -> souk.product.v1.SetStockResponse
-	36, // 74: souk.product.v1.ProductService.ImportProducts:output_type -> souk.product.v1.ImportProductsResponse
-	38, // 75: souk.product.v1.ProductService.ExportProducts:output_type -> souk.product.v1.ExportProductsResponse
-	41, // 76: souk.product.v1.ProductService.BatchGetVariants:output_type -> souk.product.v1.BatchGetVariantsResponse
-	44, // 77: souk.product.v1.ProductService.CheckAvailability:output_type -> souk.product.v1.CheckAvailabilityResponse
-	46, // 78: souk.product.v1.ProductService.ReserveInventory:output_type -> souk.product.v1.ReserveInventoryResponse
-	48, // 79: souk.product.v1.ProductService.ReleaseInventory:output_type -> souk.product.v1.ReleaseInventoryResponse
-	50, // 80: souk.product.v1.ProductService.CommitInventory:output_type -> souk.product.v1.CommitInventoryResponse
-	52, // 81: souk.product.v1.ProductService.RestockInventory:output_type -> souk.product.v1.RestockInventoryResponse
-	64, // [64:82] is the sub-list for method output_type
-	46, // [46:64] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	58, // 30: souk.product.v1.UpdateProductRequest.update_mask:type_name -> google.protobuf.FieldMask
+	0,  // 31: souk.product.v1.UpdateProductResponse.product:type_name -> souk.product.v1.Product
+	0,  // 32: souk.product.v1.StockedProduct.product:type_name -> souk.product.v1.Product
+	4,  // 33: souk.product.v1.StockedProduct.stock:type_name -> souk.product.v1.Stock
+	29, // 34: souk.product.v1.ListShopProductsResponse.products:type_name -> souk.product.v1.StockedProduct
+	4,  // 35: souk.product.v1.SetStockResponse.stock:type_name -> souk.product.v1.Stock
+	1,  // 36: souk.product.v1.ImportedProduct.images:type_name -> souk.product.v1.Image
+	21, // 37: souk.product.v1.ImportedProduct.variants:type_name -> souk.product.v1.VariantInput
+	33, // 38: souk.product.v1.ImportProductsRequest.products:type_name -> souk.product.v1.ImportedProduct
+	35, // 39: souk.product.v1.ImportProductsResponse.results:type_name -> souk.product.v1.ImportResult
+	33, // 40: souk.product.v1.ExportProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
+	55, // 41: souk.product.v1.Offer.options:type_name -> souk.product.v1.Offer.OptionsEntry
+	56, // 42: souk.product.v1.Offer.price:type_name -> souk.money.v1.Money
+	40, // 43: souk.product.v1.BatchGetVariantsResponse.offers:type_name -> souk.product.v1.Offer
+	42, // 44: souk.product.v1.CheckAvailabilityRequest.lines:type_name -> souk.product.v1.Line
+	42, // 45: souk.product.v1.ReserveInventoryRequest.lines:type_name -> souk.product.v1.Line
+	57, // 46: souk.product.v1.ReserveInventoryResponse.expires_at:type_name -> google.protobuf.Timestamp
+	6,  // 47: souk.product.v1.ProductService.SearchProducts:input_type -> souk.product.v1.SearchProductsRequest
+	13, // 48: souk.product.v1.ProductService.GetProduct:input_type -> souk.product.v1.GetProductRequest
+	15, // 49: souk.product.v1.ProductService.GetProductByHandle:input_type -> souk.product.v1.GetProductByHandleRequest
+	17, // 50: souk.product.v1.ProductService.ListCategories:input_type -> souk.product.v1.ListCategoriesRequest
+	19, // 51: souk.product.v1.ProductService.CreateCategory:input_type -> souk.product.v1.CreateCategoryRequest
+	22, // 52: souk.product.v1.ProductService.CreateProduct:input_type -> souk.product.v1.CreateProductRequest
+	24, // 53: souk.product.v1.ProductService.UpdateProduct:input_type -> souk.product.v1.UpdateProductRequest
+	26, // 54: souk.product.v1.ProductService.DeleteProduct:input_type -> souk.product.v1.DeleteProductRequest
+	28, // 55: souk.product.v1.ProductService.ListShopProducts:input_type -> souk.product.v1.ListShopProductsRequest
+	31, // 56: souk.product.v1.ProductService.SetStock:input_type -> souk.product.v1.SetStockRequest
+	34, // 57: souk.product.v1.ProductService.ImportProducts:input_type -> souk.product.v1.ImportProductsRequest
+	37, // 58: souk.product.v1.ProductService.ExportProducts:input_type -> souk.product.v1.ExportProductsRequest
+	39, // 59: souk.product.v1.ProductService.BatchGetVariants:input_type -> souk.product.v1.BatchGetVariantsRequest
+	43, // 60: souk.product.v1.ProductService.CheckAvailability:input_type -> souk.product.v1.CheckAvailabilityRequest
+	45, // 61: souk.product.v1.ProductService.ReserveInventory:input_type -> souk.product.v1.ReserveInventoryRequest
+	47, // 62: souk.product.v1.ProductService.ReleaseInventory:input_type -> souk.product.v1.ReleaseInventoryRequest
+	49, // 63: souk.product.v1.ProductService.CommitInventory:input_type -> souk.product.v1.CommitInventoryRequest
+	51, // 64: souk.product.v1.ProductService.RestockInventory:input_type -> souk.product.v1.RestockInventoryRequest
+	7,  // 65: souk.product.v1.ProductService.SearchProducts:output_type -> souk.product.v1.SearchProductsResponse
+	14, // 66: souk.product.v1.ProductService.GetProduct:output_type -> souk.product.v1.GetProductResponse
+	16, // 67: souk.product.v1.ProductService.GetProductByHandle:output_type -> souk.product.v1.GetProductByHandleResponse
+	18, // 68: souk.product.v1.ProductService.ListCategories:output_type -> souk.product.v1.ListCategoriesResponse
+	20, // 69: souk.product.v1.ProductService.CreateCategory:output_type -> souk.product.v1.CreateCategoryResponse
+	23, // 70: souk.product.v1.ProductService.CreateProduct:output_type -> souk.product.v1.CreateProductResponse
+	25, // 71: souk.product.v1.ProductService.UpdateProduct:output_type -> souk.product.v1.UpdateProductResponse
+	27, // 72: souk.product.v1.ProductService.DeleteProduct:output_type -> souk.product.v1.DeleteProductResponse
+	30, // 73: souk.product.v1.ProductService.ListShopProducts:output_type -> souk.product.v1.ListShopProductsResponse
+	32, // 74: souk.product.v1.ProductService.SetStock:output_type -> souk.product.v1.SetStockResponse
+	36, // 75: souk.product.v1.ProductService.ImportProducts:output_type -> souk.product.v1.ImportProductsResponse
+	38, // 76: souk.product.v1.ProductService.ExportProducts:output_type -> souk.product.v1.ExportProductsResponse
+	41, // 77: souk.product.v1.ProductService.BatchGetVariants:output_type -> souk.product.v1.BatchGetVariantsResponse
+	44, // 78: souk.product.v1.ProductService.CheckAvailability:output_type -> souk.product.v1.CheckAvailabilityResponse
+	46, // 79: souk.product.v1.ProductService.ReserveInventory:output_type -> souk.product.v1.ReserveInventoryResponse
+	48, // 80: souk.product.v1.ProductService.ReleaseInventory:output_type -> souk.product.v1.ReleaseInventoryResponse
+	50, // 81: souk.product.v1.ProductService.CommitInventory:output_type -> souk.product.v1.CommitInventoryResponse
+	52, // 82: souk.product.v1.ProductService.RestockInventory:output_type -> souk.product.v1.RestockInventoryResponse
+	65, // [65:83] is the sub-list for method output_type
+	47, // [47:65] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_souk_product_v1_product_proto_init() }

@@ -59,7 +59,8 @@ type ProductServiceClient interface {
 	CreateCategory(ctx context.Context, in *CreateCategoryRequest, opts ...grpc.CallOption) (*CreateCategoryResponse, error)
 	// CreateProduct adds a product to a shop. Members only.
 	CreateProduct(ctx context.Context, in *CreateProductRequest, opts ...grpc.CallOption) (*CreateProductResponse, error)
-	// UpdateProduct changes a product; with variants given, they replace those there are (matched by SKU). Members only.
+	// UpdateProduct changes what the request names of a product. Variants are known by their SKU, else by their options;
+	// those that are not named stay. Members only.
 	UpdateProduct(ctx context.Context, in *UpdateProductRequest, opts ...grpc.CallOption) (*UpdateProductResponse, error)
 	// DeleteProduct takes a product off sale for good. Orders keep what they show. Members only.
 	DeleteProduct(ctx context.Context, in *DeleteProductRequest, opts ...grpc.CallOption) (*DeleteProductResponse, error)
@@ -68,7 +69,8 @@ type ProductServiceClient interface {
 	// SetStock sets how many pieces of a variant are on hand. Members only. Not below what is reserved.
 	SetStock(ctx context.Context, in *SetStockRequest, opts ...grpc.CallOption) (*SetStockResponse, error)
 	// ImportProducts creates or updates products by (shop, handle), each on its own:
-	// a bad one is reported and the others are kept. Members of the shops, and operators, who alone may name categories
+	// a bad one is reported and the others are kept. A product that exists keeps what the import does not list, unless
+	// replace is set. Members of the shops, and operators, who alone may name categories
 	// that do not exist yet.
 	ImportProducts(ctx context.Context, in *ImportProductsRequest, opts ...grpc.CallOption) (*ImportProductsResponse, error)
 	// ExportProducts pages through whole products with their stock, in import's form. Operators only.
@@ -294,7 +296,8 @@ type ProductServiceServer interface {
 	CreateCategory(context.Context, *CreateCategoryRequest) (*CreateCategoryResponse, error)
 	// CreateProduct adds a product to a shop. Members only.
 	CreateProduct(context.Context, *CreateProductRequest) (*CreateProductResponse, error)
-	// UpdateProduct changes a product; with variants given, they replace those there are (matched by SKU). Members only.
+	// UpdateProduct changes what the request names of a product. Variants are known by their SKU, else by their options;
+	// those that are not named stay. Members only.
 	UpdateProduct(context.Context, *UpdateProductRequest) (*UpdateProductResponse, error)
 	// DeleteProduct takes a product off sale for good. Orders keep what they show. Members only.
 	DeleteProduct(context.Context, *DeleteProductRequest) (*DeleteProductResponse, error)
@@ -303,7 +306,8 @@ type ProductServiceServer interface {
 	// SetStock sets how many pieces of a variant are on hand. Members only. Not below what is reserved.
 	SetStock(context.Context, *SetStockRequest) (*SetStockResponse, error)
 	// ImportProducts creates or updates products by (shop, handle), each on its own:
-	// a bad one is reported and the others are kept. Members of the shops, and operators, who alone may name categories
+	// a bad one is reported and the others are kept. A product that exists keeps what the import does not list, unless
+	// replace is set. Members of the shops, and operators, who alone may name categories
 	// that do not exist yet.
 	ImportProducts(context.Context, *ImportProductsRequest) (*ImportProductsResponse, error)
 	// ExportProducts pages through whole products with their stock, in import's form. Operators only.

@@ -772,7 +772,15 @@ func (x *UpdateProductRequest) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, `]}`...)
+	b = append(b, `],"replace":`...)
+	b = jsonpb.AppendBool(b, x.Replace)
+	if x.UpdateMask != nil {
+		b = append(b, `,"updateMask":`...)
+		if b = jsonpb.AppendMessage(b, x.UpdateMask); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
 	return b
 }
 
@@ -978,7 +986,9 @@ func (x *ImportedProduct) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, `]}`...)
+	b = append(b, `],"partial":`...)
+	b = jsonpb.AppendBool(b, x.Partial)
+	b = append(b, '}')
 	return b
 }
 
@@ -996,7 +1006,9 @@ func (x *ImportProductsRequest) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, `]}`...)
+	b = append(b, `],"replace":`...)
+	b = jsonpb.AppendBool(b, x.Replace)
+	b = append(b, '}')
 	return b
 }
 
