@@ -29,6 +29,9 @@
 //	pending → captured, failed
 //	pending, authorized → voided
 //
+// A refund of cash that was not collected yet is waived: the payment stays authorized, less is captured later, and when
+// nothing is left it is voided.
+//
 // A request to the provider is written before it is sent. The provider is called outside of any transaction
 // with the payment's ID as idempotency key. Whatever the provider says (as an answer, a webhook or a status)
 // moves the payment through the same guarded update. A void of an order without payment leaves a tombstone that
@@ -42,7 +45,7 @@
 //
 //   - payment: one row per order. Amounts are minor units. order_id is unique. asked_at is the reconciler's
 //     queue; it is set while the outcome is open.
-//   - refund: one row per refund. (payment_id, idem_key) is unique. state is requested, done or refused.
+//   - refund: one row per refund. (payment_id, idem_key) is unique. state is requested, done, refused or waived.
 //   - webhook_inbox: the provider's events, once each, kept for 30 days; a provider repeats an event for a
 //     few days at most. A webhook holds one or several events. Most of them change nothing and are recorded
 //     without waiting for the disk.

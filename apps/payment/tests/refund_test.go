@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"souk/apps/payment/internal/domain"
 	"souk/apps/payment/internal/sandbox"
 	"souk/pkg/errs"
 	"souk/pkg/id"
@@ -99,5 +100,56 @@ func TestConcurrentRefundsNeverExceedTheCapture(t *testing.T) {
 	require.Len(t, slices.DeleteFunc(slices.Clone(out), func(err error) bool { return err != nil }), 10,
 		"five keys, each of them twice: %v", out)
 	require.EqualValues(t, 5000, h.books(t, p.GetId()).Refunded)
+	h.clean(t)
+}
+
+// Shops cancel their parts of an order with cash on delivery before it is delivered: what is left is collected.
+func TestCashThatIsNotCollectedIsWaived(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	cash := func() domain.Request {
+		r := request("")
+		r.Method = domain.CashOnDelivery
+		_, err := h.authorize(r)
+		require.NoError(t, err)
+		return r
+	}
+	amount := func(minor int64) *money.Money { m := money.New(minor, "BRL"); return &m }
+	r := cash()
+	for range 2 {
+		p, err := h.refund(r.OrderID, "a", amount(398))
+		require.NoError(t, err)
+		require.Equal(t, "authorized", p.GetStatus())
+		require.Equal(t, "3.98", p.GetWaived().GetAmount(), "once for each key")
+		require.Equal(t, "0.00", p.GetRefunded().GetAmount())
+	}
+	_, err := h.refund(r.OrderID, "a", amount(399))
+	require.True(t, errs.Is(err, errs.IdempotencyMismatch), "%v", err)
+	_, err = h.refund(r.OrderID, "b", amount(5001))
+	require.True(t, errs.Is(err, errs.Unprocessable), "%v", err)
+	p, err := h.capture(r.OrderID)
+	require.NoError(t, err)
+	require.Equal(t, "50.00", p.GetCaptured().GetAmount(), "the rest is collected")
+	p, err = h.refund(r.OrderID, "a", amount(398))
+	require.NoError(t, err)
+	require.Equal(t, "0.00", p.GetRefunded().GetAmount(), "a repetition after the capture pays nothing back")
+	p, err = h.refund(r.OrderID, "c", nil)
+	require.NoError(t, err)
+	require.Equal(t, "50.00", p.GetRefunded().GetAmount(), "collected cash is paid back")
+	require.Equal(t, "refunded", p.GetStatus())
+
+	r = cash()
+	for _, err := range moduletest.Concurrently(10, func(i int) error { // five parts, each of them twice
+		_, err := h.refund(r.OrderID, string(rune('a'+i%5)), amount([]int64{1398, 1000, 1000, 1000, 1000}[i%5]))
+		return err
+	}) {
+		require.NoError(t, err)
+	}
+	p = h.payment(t, r.OrderID)
+	require.Equal(t, "voided", p.GetStatus(), "nothing is left to collect")
+	require.Equal(t, "53.98", p.GetWaived().GetAmount())
+	_, err = h.capture(r.OrderID)
+	require.True(t, errs.Is(err, errs.Conflict), "%v", err)
+	require.Equal(t, []string{"evt.payment.initiated"}, h.Events(p.GetId()))
 	h.clean(t)
 }

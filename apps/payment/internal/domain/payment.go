@@ -39,6 +39,8 @@ type Payment struct {
 	Amount                  money.Money
 	// Captured, Refunded and RefundClaimed (refunded or requested) are minor units of Amount's currency.
 	Captured, Refunded, RefundClaimed int64
+	// Waived is minor units that are not collected any more; only cash has them.
+	Waived int64
 	// Provider moves the money; empty for cash and tombstones, which use no provider.
 	Provider, ProviderRef string
 	RequestHash           [sha256.Size]byte
@@ -110,6 +112,9 @@ func (p Payment) IsTombstone() bool { return p.Status == Voided && p.Amount == m
 
 // CapturedAmount is the amount captured, including what was refunded since.
 func (p Payment) CapturedAmount() money.Money { return money.New(p.Captured, p.Amount.Currency()) }
+
+// WaivedAmount is the amount that is not collected any more.
+func (p Payment) WaivedAmount() money.Money { return money.New(p.Waived, p.Amount.Currency()) }
 
 // RefundedAmount is the amount refunded so far.
 func (p Payment) RefundedAmount() money.Money { return money.New(p.Refunded, p.Amount.Currency()) }

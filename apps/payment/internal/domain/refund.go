@@ -1,6 +1,8 @@
 package domain
 
 import (
+	"time"
+
 	"souk/pkg/errs"
 	"souk/pkg/money"
 )
@@ -16,6 +18,8 @@ const (
 	RefundDone RefundState = "done"
 	// RefundRefused: the provider refused.
 	RefundRefused RefundState = "refused"
+	// RefundWaived: the cash was not collected yet, and will not be.
+	RefundWaived RefundState = "waived"
 )
 
 // Refund is a request to pay money back.
@@ -26,15 +30,20 @@ type Refund struct {
 	State  RefundState
 }
 
-// Claim returns how much of p a refund of the amount takes; a nil amount takes all that is left.
+// Claim returns how much of p a refund of the amount takes; a nil amount takes all that is left. Cash that was not
+// collected is waived instead: see Waivable.
 //
 // Errors: conflict (nothing was captured or nothing is left), invalid_argument (another currency or not
 // positive), unprocessable (more than is left).
 func (p Payment) Claim(amount *money.Money) (int64, error) {
 	left := p.Captured - p.RefundClaimed
 	switch {
+	case p.Waivable():
+		left = p.Amount.Minor() - p.Waived
 	case !p.Status.HasCapture():
 		return 0, errs.New(errs.Conflict, "only captured money can be refunded; this payment is %s", p.Status)
+	}
+	switch {
 	case amount == nil && left == 0:
 		return 0, errs.New(errs.Conflict, "everything was refunded already")
 	case amount == nil:
@@ -48,6 +57,18 @@ func (p Payment) Claim(amount *money.Money) (int64, error) {
 			money.New(left, p.Amount.Currency()))
 	}
 	return amount.Minor(), nil
+}
+
+// Waivable reports whether a refund of p is waived: p is cash that was not collected yet.
+func (p Payment) Waivable() bool { return p.Status == Authorized && !p.Method.ByProvider() }
+
+// AfterWaiver returns p after the amount was waived.
+func (p Payment) AfterWaiver(amount int64, at time.Time) Payment {
+	p.Waived, p.Version, p.UpdatedAt = p.Waived+amount, p.Version+1, at
+	if p.Waived == p.Amount.Minor() {
+		p.Status = Voided
+	}
+	return p
 }
 
 // AfterRefund returns p's status after the amount is refunded.

@@ -137,6 +137,8 @@ func toProto(p domain.Payment) *paymentv1.Payment {
 		Amount:        p.Amount.ToProto(),
 		Captured:      p.CapturedAmount().ToProto(),
 		Refunded:      p.RefundedAmount().ToProto(),
+		Waived:        p.WaivedAmount().ToProto(),
+		Version:       p.Version,
 		FailureReason: p.FailureReason,
 		CreatedAt:     timestamppb.New(p.CreatedAt),
 		UpdatedAt:     timestamppb.New(p.UpdatedAt),

@@ -1,30 +1,30 @@
 -- name: ByOrders :many
-select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
+select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed, waived,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
 from payment where order_id = any ((select @order_ids::text[])::text[]);
 
 -- name: ByID :one
-select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
+select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed, waived,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
 from payment where id = $1;
 
 -- name: ByIDs :many
-select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
+select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed, waived,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
 from payment where id = any ((select @ids::text[])::text[]);
 
 -- name: Owned :one
-select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
+select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed, waived,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
 from payment where id = $1 and customer_id = $2;
 
 -- name: LockByID :one
-select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
+select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed, waived,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
 from payment where id = $1 for update;
 
 -- name: LockByOrder :one
-select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
+select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed, waived,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
 from payment where order_id = $1 for update;
 
@@ -47,10 +47,10 @@ with due as (
     update payment p
     set asked_at = case when p.status in ('pending', 'authorized') and p.provider <> '' then @at::timestamptz end
     from due where p.id = due.id
-    returning p.id, p.order_id, p.customer_id, p.status, p.method, p.currency, p.amount, p.captured, p.refunded, p.refund_claimed,
+    returning p.id, p.order_id, p.customer_id, p.status, p.method, p.currency, p.amount, p.captured, p.refunded, p.refund_claimed, p.waived,
         p.provider, p.provider_ref, p.request_hash, p.failure_reason, p.void_requested, p.version, p.created_at, p.updated_at, p.asked_at
 )
-select a.id, a.order_id, a.customer_id, a.status, a.method, a.currency, a.amount, a.captured, a.refunded, a.refund_claimed,
+select a.id, a.order_id, a.customer_id, a.status, a.method, a.currency, a.amount, a.captured, a.refunded, a.refund_claimed, a.waived,
     a.provider, a.provider_ref, a.request_hash, a.failure_reason, a.void_requested, a.version, a.created_at, a.updated_at
 from asked a where a.asked_at is not null;
 
@@ -63,6 +63,16 @@ select id, payment_id, idem_key, amount, state from refund where id = $1;
 -- name: InsertRefund :exec
 insert into refund (id, payment_id, idem_key, amount, state, created_at, updated_at)
 values (@id, @payment_id, @idem_key, @amount, 'requested', @at, @at);
+
+-- name: InsertWaiver :exec
+insert into refund (id, payment_id, idem_key, amount, state, created_at, updated_at)
+values (@id, @payment_id, @idem_key, @amount, 'waived', @at, @at);
+
+-- name: Waive :execrows
+-- Gives up cash that was not collected. A payment of which nothing is left is voided.
+update payment set waived = waived + @amount,
+    status = case when waived + @amount = amount then 'voided' else status end, version = version + 1, updated_at = @at
+where id = @id and status = 'authorized' and provider = '' and waived + @amount <= amount;
 
 -- name: ClaimRefund :execrows
 update payment set refund_claimed = refund_claimed + @amount, version = version + 1, updated_at = @at

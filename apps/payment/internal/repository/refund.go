@@ -56,6 +56,11 @@ func (s *Store) BeginRefund(
 			return err
 		}
 		r.PaymentID, r.Amount, r.State = p.ID, claim, domain.RefundRequested
+		if p.Waivable() {
+			r.State = domain.RefundWaived
+			p, err = waive(ctx, q, p, r, at)
+			return err
+		}
 		n, err := q.ClaimRefund(ctx, sqlc.ClaimRefundParams{ID: p.ID, Amount: claim, At: at})
 		if err != nil {
 			return postgres.Err(err)
@@ -72,6 +77,22 @@ func (s *Store) BeginRefund(
 		)
 	})
 	return p, r, err
+}
+
+// waive gives up cash that was not collected, and records the refund that asked for it. The payment's row is locked.
+func waive(
+	ctx context.Context, q *sqlc.Queries, p domain.Payment, r domain.Refund, at time.Time,
+) (domain.Payment, error) {
+	n, err := q.Waive(ctx, sqlc.WaiveParams{ID: p.ID, Amount: r.Amount, At: at})
+	if err != nil {
+		return p, postgres.Err(err)
+	}
+	if n == 0 {
+		return p, errs.New(errs.Internal, "more would be waived than was to be collected")
+	}
+	err = q.InsertWaiver(ctx,
+		sqlc.InsertWaiverParams{ID: r.ID, PaymentID: p.ID, IdemKey: r.Key, Amount: r.Amount, At: at})
+	return p.AfterWaiver(r.Amount, at), postgres.Err(err)
 }
 
 // EndRefund implements service.Store.

@@ -293,6 +293,7 @@ func payment(r sqlc.ByIDRow) domain.Payment {
 		Captured:      r.Captured,
 		Refunded:      r.Refunded,
 		RefundClaimed: r.RefundClaimed,
+		Waived:        r.Waived,
 		Provider:      r.Provider,
 		ProviderRef:   r.ProviderRef,
 		FailureReason: r.FailureReason,

@@ -186,7 +186,8 @@ func captured() error {
 	return errs.New(errs.Conflict, "the payment was captured: it can be refunded, not voided")
 }
 
-// Refund pays captured money back, once per key: the amount, or all that is left if the amount is nil.
+// Refund pays captured money back, once per key: the amount, or all that is left if the amount is nil. Cash that was
+// not collected yet is waived instead: it will not be collected, and a payment without any of it left is voided.
 //
 // Errors: not_found (no payment), conflict, unprocessable, invalid_argument (see domain.Payment.Claim),
 // idempotency_mismatch (the key had another amount), timeout, unavailable (outcome unknown: call again).
@@ -201,7 +202,7 @@ func (s *Service) Refund(ctx context.Context, orderID, key string, amount *money
 func (s *Service) finishRefund(ctx context.Context, p domain.Payment, r domain.Refund) (domain.Payment, error) {
 	refused := errs.New(errs.Unprocessable, "the payment provider refused the refund")
 	switch r.State {
-	case domain.RefundDone:
+	case domain.RefundDone, domain.RefundWaived:
 		return p, nil
 	case domain.RefundRefused:
 		return p, refused

@@ -15,7 +15,7 @@ update payment p
 set status = h.status,
     provider_ref = case when h.ref = '' then p.provider_ref else h.ref end,
     failure_reason = h.reason,
-    captured = case when h.status = 'captured' then p.amount else p.captured end,
+    captured = case when h.status = 'captured' then p.amount - p.waived else p.captured end,
     -- the provider decides: a captured payment was not voided
     void_requested = p.void_requested and h.status <> 'captured',
     version = p.version + 1,
@@ -24,5 +24,5 @@ set status = h.status,
     asked_at = case when h.status = 'authorized' then p.asked_at end
 from held h
 where p.id = h.id
-returning p.id, p.order_id, p.customer_id, p.status, p.method, p.currency, p.amount, p.captured, p.refunded, p.refund_claimed,
+returning p.id, p.order_id, p.customer_id, p.status, p.method, p.currency, p.amount, p.captured, p.refunded, p.refund_claimed, p.waived,
     p.provider, p.provider_ref, p.request_hash, p.failure_reason, p.void_requested, p.version, p.created_at, p.updated_at

@@ -58,6 +58,7 @@ type Payment struct {
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
 	AskedAt       pgtype.Timestamptz
+	Waived        int64
 }
 
 type Refund struct {

@@ -60,10 +60,10 @@ with due as (
     update payment p
     set asked_at = case when p.status in ('pending', 'authorized') and p.provider <> '' then $3::timestamptz end
     from due where p.id = due.id
-    returning p.id, p.order_id, p.customer_id, p.status, p.method, p.currency, p.amount, p.captured, p.refunded, p.refund_claimed,
+    returning p.id, p.order_id, p.customer_id, p.status, p.method, p.currency, p.amount, p.captured, p.refunded, p.refund_claimed, p.waived,
         p.provider, p.provider_ref, p.request_hash, p.failure_reason, p.void_requested, p.version, p.created_at, p.updated_at, p.asked_at
 )
-select a.id, a.order_id, a.customer_id, a.status, a.method, a.currency, a.amount, a.captured, a.refunded, a.refund_claimed,
+select a.id, a.order_id, a.customer_id, a.status, a.method, a.currency, a.amount, a.captured, a.refunded, a.refund_claimed, a.waived,
     a.provider, a.provider_ref, a.request_hash, a.failure_reason, a.void_requested, a.version, a.created_at, a.updated_at
 from asked a where a.asked_at is not null
 `
@@ -85,6 +85,7 @@ type AskOpenRow struct {
 	Captured      int64
 	Refunded      int64
 	RefundClaimed int64
+	Waived        int64
 	Provider      string
 	ProviderRef   string
 	RequestHash   []byte
@@ -117,6 +118,7 @@ func (q *Queries) AskOpen(ctx context.Context, arg AskOpenParams) ([]AskOpenRow,
 			&i.Captured,
 			&i.Refunded,
 			&i.RefundClaimed,
+			&i.Waived,
 			&i.Provider,
 			&i.ProviderRef,
 			&i.RequestHash,
@@ -216,7 +218,7 @@ func (q *Queries) Bury(ctx context.Context, arg BuryParams) (int64, error) {
 }
 
 const byID = `-- name: ByID :one
-select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
+select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed, waived,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
 from payment where id = $1
 `
@@ -232,6 +234,7 @@ type ByIDRow struct {
 	Captured      int64
 	Refunded      int64
 	RefundClaimed int64
+	Waived        int64
 	Provider      string
 	ProviderRef   string
 	RequestHash   []byte
@@ -256,6 +259,7 @@ func (q *Queries) ByID(ctx context.Context, id string) (ByIDRow, error) {
 		&i.Captured,
 		&i.Refunded,
 		&i.RefundClaimed,
+		&i.Waived,
 		&i.Provider,
 		&i.ProviderRef,
 		&i.RequestHash,
@@ -269,7 +273,7 @@ func (q *Queries) ByID(ctx context.Context, id string) (ByIDRow, error) {
 }
 
 const byIDs = `-- name: ByIDs :many
-select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
+select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed, waived,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
 from payment where id = any ((select $1::text[])::text[])
 `
@@ -285,6 +289,7 @@ type ByIDsRow struct {
 	Captured      int64
 	Refunded      int64
 	RefundClaimed int64
+	Waived        int64
 	Provider      string
 	ProviderRef   string
 	RequestHash   []byte
@@ -315,6 +320,7 @@ func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]ByIDsRow, error) {
 			&i.Captured,
 			&i.Refunded,
 			&i.RefundClaimed,
+			&i.Waived,
 			&i.Provider,
 			&i.ProviderRef,
 			&i.RequestHash,
@@ -335,7 +341,7 @@ func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]ByIDsRow, error) {
 }
 
 const byOrders = `-- name: ByOrders :many
-select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
+select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed, waived,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
 from payment where order_id = any ((select $1::text[])::text[])
 `
@@ -351,6 +357,7 @@ type ByOrdersRow struct {
 	Captured      int64
 	Refunded      int64
 	RefundClaimed int64
+	Waived        int64
 	Provider      string
 	ProviderRef   string
 	RequestHash   []byte
@@ -381,6 +388,7 @@ func (q *Queries) ByOrders(ctx context.Context, orderIds []string) ([]ByOrdersRo
 			&i.Captured,
 			&i.Refunded,
 			&i.RefundClaimed,
+			&i.Waived,
 			&i.Provider,
 			&i.ProviderRef,
 			&i.RequestHash,
@@ -488,8 +496,32 @@ func (q *Queries) InsertRefund(ctx context.Context, arg InsertRefundParams) erro
 	return err
 }
 
+const insertWaiver = `-- name: InsertWaiver :exec
+insert into refund (id, payment_id, idem_key, amount, state, created_at, updated_at)
+values ($1, $2, $3, $4, 'waived', $5, $5)
+`
+
+type InsertWaiverParams struct {
+	ID        string
+	PaymentID string
+	IdemKey   string
+	Amount    int64
+	At        time.Time
+}
+
+func (q *Queries) InsertWaiver(ctx context.Context, arg InsertWaiverParams) error {
+	_, err := q.db.Exec(ctx, insertWaiver,
+		arg.ID,
+		arg.PaymentID,
+		arg.IdemKey,
+		arg.Amount,
+		arg.At,
+	)
+	return err
+}
+
 const lockByID = `-- name: LockByID :one
-select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
+select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed, waived,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
 from payment where id = $1 for update
 `
@@ -505,6 +537,7 @@ type LockByIDRow struct {
 	Captured      int64
 	Refunded      int64
 	RefundClaimed int64
+	Waived        int64
 	Provider      string
 	ProviderRef   string
 	RequestHash   []byte
@@ -529,6 +562,7 @@ func (q *Queries) LockByID(ctx context.Context, id string) (LockByIDRow, error) 
 		&i.Captured,
 		&i.Refunded,
 		&i.RefundClaimed,
+		&i.Waived,
 		&i.Provider,
 		&i.ProviderRef,
 		&i.RequestHash,
@@ -542,7 +576,7 @@ func (q *Queries) LockByID(ctx context.Context, id string) (LockByIDRow, error) 
 }
 
 const lockByOrder = `-- name: LockByOrder :one
-select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
+select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed, waived,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
 from payment where order_id = $1 for update
 `
@@ -558,6 +592,7 @@ type LockByOrderRow struct {
 	Captured      int64
 	Refunded      int64
 	RefundClaimed int64
+	Waived        int64
 	Provider      string
 	ProviderRef   string
 	RequestHash   []byte
@@ -582,6 +617,7 @@ func (q *Queries) LockByOrder(ctx context.Context, orderID string) (LockByOrderR
 		&i.Captured,
 		&i.Refunded,
 		&i.RefundClaimed,
+		&i.Waived,
 		&i.Provider,
 		&i.ProviderRef,
 		&i.RequestHash,
@@ -628,7 +664,7 @@ func (q *Queries) NoteWebhooks(ctx context.Context, arg NoteWebhooksParams) (int
 }
 
 const owned = `-- name: Owned :one
-select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed,
+select id, order_id, customer_id, status, method, currency, amount, captured, refunded, refund_claimed, waived,
     provider, provider_ref, request_hash, failure_reason, void_requested, version, created_at, updated_at
 from payment where id = $1 and customer_id = $2
 `
@@ -649,6 +685,7 @@ type OwnedRow struct {
 	Captured      int64
 	Refunded      int64
 	RefundClaimed int64
+	Waived        int64
 	Provider      string
 	ProviderRef   string
 	RequestHash   []byte
@@ -673,6 +710,7 @@ func (q *Queries) Owned(ctx context.Context, arg OwnedParams) (OwnedRow, error) 
 		&i.Captured,
 		&i.Refunded,
 		&i.RefundClaimed,
+		&i.Waived,
 		&i.Provider,
 		&i.ProviderRef,
 		&i.RequestHash,
@@ -813,6 +851,27 @@ type UnclaimRefundParams struct {
 
 func (q *Queries) UnclaimRefund(ctx context.Context, arg UnclaimRefundParams) (int64, error) {
 	result, err := q.db.Exec(ctx, unclaimRefund, arg.Amount, arg.At, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const waive = `-- name: Waive :execrows
+update payment set waived = waived + $1,
+    status = case when waived + $1 = amount then 'voided' else status end, version = version + 1, updated_at = $2
+where id = $3 and status = 'authorized' and provider = '' and waived + $1 <= amount
+`
+
+type WaiveParams struct {
+	Amount int64
+	At     time.Time
+	ID     string
+}
+
+// Gives up cash that was not collected. A payment of which nothing is left is voided.
+func (q *Queries) Waive(ctx context.Context, arg WaiveParams) (int64, error) {
+	result, err := q.db.Exec(ctx, waive, arg.Amount, arg.At, arg.ID)
 	if err != nil {
 		return 0, err
 	}

@@ -44,6 +44,10 @@ type Payment struct {
 	FailureReason string                 `protobuf:"bytes,8,opt,name=failure_reason,json=failureReason,proto3" json:"failure_reason,omitempty"`
 	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// Cash that is not collected any more, because its part of the order was cancelled before it was delivered.
+	Waived *v1.Money `protobuf:"bytes,11,opt,name=waived,proto3" json:"waived,omitempty"`
+	// Counts the payment's changes, from 1. Of two states of a payment, the one with the higher version is newer.
+	Version       int64 `protobuf:"varint,12,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -146,6 +150,20 @@ func (x *Payment) GetUpdatedAt() *timestamppb.Timestamp {
 		return x.UpdatedAt
 	}
 	return nil
+}
+
+func (x *Payment) GetWaived() *v1.Money {
+	if x != nil {
+		return x.Waived
+	}
+	return nil
+}
+
+func (x *Payment) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
 }
 
 type AuthorizeRequest struct {
@@ -847,7 +865,7 @@ var File_souk_payment_v1_payment_proto protoreflect.FileDescriptor
 
 const file_souk_payment_v1_payment_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsouk/payment/v1/payment.proto\x12\x0fsouk.payment.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19souk/money/v1/money.proto\x1a\x1dsouk/options/v1/options.proto\"\x93\x03\n" +
+	"\x1dsouk/payment/v1/payment.proto\x12\x0fsouk.payment.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19souk/money/v1/money.proto\x1a\x1dsouk/options/v1/options.proto\"\xdb\x03\n" +
 	"\aPayment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x16\n" +
@@ -861,7 +879,9 @@ const file_souk_payment_v1_payment_proto_rawDesc = "" +
 	"created_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
 	"updated_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\xf7\x01\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12,\n" +
+	"\x06waived\x18\v \x01(\v2\x14.souk.money.v1.MoneyR\x06waived\x12\x18\n" +
+	"\aversion\x18\f \x01(\x03R\aversion\"\xf7\x01\n" +
 	"\x10AuthorizeRequest\x12\"\n" +
 	"\border_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aorderId\x12(\n" +
 	"\vcustomer_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
@@ -949,32 +969,33 @@ var file_souk_payment_v1_payment_proto_depIdxs = []int32{
 	15, // 2: souk.payment.v1.Payment.refunded:type_name -> souk.money.v1.Money
 	16, // 3: souk.payment.v1.Payment.created_at:type_name -> google.protobuf.Timestamp
 	16, // 4: souk.payment.v1.Payment.updated_at:type_name -> google.protobuf.Timestamp
-	15, // 5: souk.payment.v1.AuthorizeRequest.amount:type_name -> souk.money.v1.Money
-	0,  // 6: souk.payment.v1.AuthorizeResponse.payment:type_name -> souk.payment.v1.Payment
-	0,  // 7: souk.payment.v1.CaptureResponse.payment:type_name -> souk.payment.v1.Payment
-	0,  // 8: souk.payment.v1.VoidResponse.payment:type_name -> souk.payment.v1.Payment
-	15, // 9: souk.payment.v1.RefundRequest.amount:type_name -> souk.money.v1.Money
-	0,  // 10: souk.payment.v1.RefundResponse.payment:type_name -> souk.payment.v1.Payment
-	0,  // 11: souk.payment.v1.GetPaymentResponse.payment:type_name -> souk.payment.v1.Payment
-	1,  // 12: souk.payment.v1.PaymentService.Authorize:input_type -> souk.payment.v1.AuthorizeRequest
-	3,  // 13: souk.payment.v1.PaymentService.Capture:input_type -> souk.payment.v1.CaptureRequest
-	5,  // 14: souk.payment.v1.PaymentService.Void:input_type -> souk.payment.v1.VoidRequest
-	7,  // 15: souk.payment.v1.PaymentService.Refund:input_type -> souk.payment.v1.RefundRequest
-	9,  // 16: souk.payment.v1.PaymentService.GetPayment:input_type -> souk.payment.v1.GetPaymentRequest
-	11, // 17: souk.payment.v1.PaymentService.ReceiveWebhook:input_type -> souk.payment.v1.ReceiveWebhookRequest
-	13, // 18: souk.payment.v1.PaymentService.AdoptPayments:input_type -> souk.payment.v1.AdoptPaymentsRequest
-	2,  // 19: souk.payment.v1.PaymentService.Authorize:output_type -> souk.payment.v1.AuthorizeResponse
-	4,  // 20: souk.payment.v1.PaymentService.Capture:output_type -> souk.payment.v1.CaptureResponse
-	6,  // 21: souk.payment.v1.PaymentService.Void:output_type -> souk.payment.v1.VoidResponse
-	8,  // 22: souk.payment.v1.PaymentService.Refund:output_type -> souk.payment.v1.RefundResponse
-	10, // 23: souk.payment.v1.PaymentService.GetPayment:output_type -> souk.payment.v1.GetPaymentResponse
-	12, // 24: souk.payment.v1.PaymentService.ReceiveWebhook:output_type -> souk.payment.v1.ReceiveWebhookResponse
-	14, // 25: souk.payment.v1.PaymentService.AdoptPayments:output_type -> souk.payment.v1.AdoptPaymentsResponse
-	19, // [19:26] is the sub-list for method output_type
-	12, // [12:19] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	15, // 5: souk.payment.v1.Payment.waived:type_name -> souk.money.v1.Money
+	15, // 6: souk.payment.v1.AuthorizeRequest.amount:type_name -> souk.money.v1.Money
+	0,  // 7: souk.payment.v1.AuthorizeResponse.payment:type_name -> souk.payment.v1.Payment
+	0,  // 8: souk.payment.v1.CaptureResponse.payment:type_name -> souk.payment.v1.Payment
+	0,  // 9: souk.payment.v1.VoidResponse.payment:type_name -> souk.payment.v1.Payment
+	15, // 10: souk.payment.v1.RefundRequest.amount:type_name -> souk.money.v1.Money
+	0,  // 11: souk.payment.v1.RefundResponse.payment:type_name -> souk.payment.v1.Payment
+	0,  // 12: souk.payment.v1.GetPaymentResponse.payment:type_name -> souk.payment.v1.Payment
+	1,  // 13: souk.payment.v1.PaymentService.Authorize:input_type -> souk.payment.v1.AuthorizeRequest
+	3,  // 14: souk.payment.v1.PaymentService.Capture:input_type -> souk.payment.v1.CaptureRequest
+	5,  // 15: souk.payment.v1.PaymentService.Void:input_type -> souk.payment.v1.VoidRequest
+	7,  // 16: souk.payment.v1.PaymentService.Refund:input_type -> souk.payment.v1.RefundRequest
+	9,  // 17: souk.payment.v1.PaymentService.GetPayment:input_type -> souk.payment.v1.GetPaymentRequest
+	11, // 18: souk.payment.v1.PaymentService.ReceiveWebhook:input_type -> souk.payment.v1.ReceiveWebhookRequest
+	13, // 19: souk.payment.v1.PaymentService.AdoptPayments:input_type -> souk.payment.v1.AdoptPaymentsRequest
+	2,  // 20: souk.payment.v1.PaymentService.Authorize:output_type -> souk.payment.v1.AuthorizeResponse
+	4,  // 21: souk.payment.v1.PaymentService.Capture:output_type -> souk.payment.v1.CaptureResponse
+	6,  // 22: souk.payment.v1.PaymentService.Void:output_type -> souk.payment.v1.VoidResponse
+	8,  // 23: souk.payment.v1.PaymentService.Refund:output_type -> souk.payment.v1.RefundResponse
+	10, // 24: souk.payment.v1.PaymentService.GetPayment:output_type -> souk.payment.v1.GetPaymentResponse
+	12, // 25: souk.payment.v1.PaymentService.ReceiveWebhook:output_type -> souk.payment.v1.ReceiveWebhookResponse
+	14, // 26: souk.payment.v1.PaymentService.AdoptPayments:output_type -> souk.payment.v1.AdoptPaymentsResponse
+	20, // [20:27] is the sub-list for method output_type
+	13, // [13:20] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_souk_payment_v1_payment_proto_init() }

@@ -39,12 +39,13 @@ type PaymentServiceClient interface {
 	// Authorize holds an order's total with the provider: payment_declined when it says no.
 	// A payment is made at the first call; the same order and request get the same answer again.
 	Authorize(ctx context.Context, in *AuthorizeRequest, opts ...grpc.CallOption) (*AuthorizeResponse, error)
-	// Capture takes the authorized money, once.
+	// Capture takes the authorized money, once, without what was waived.
 	Capture(ctx context.Context, in *CaptureRequest, opts ...grpc.CallOption) (*CaptureResponse, error)
 	// Void gives up an authorization. Voiding what was never authorized leaves a tombstone,
 	// so that a late Authorize for the same order is refused.
 	Void(ctx context.Context, in *VoidRequest, opts ...grpc.CallOption) (*VoidResponse, error)
-	// Refund pays captured money back, once per idempotency key.
+	// Refund pays captured money back, once per idempotency key. Cash that was not collected yet is waived instead: it
+	// will not be collected. A payment without any of it left is voided.
 	Refund(ctx context.Context, in *RefundRequest, opts ...grpc.CallOption) (*RefundResponse, error)
 	// GetPayment shows one of the caller's payments.
 	GetPayment(ctx context.Context, in *GetPaymentRequest, opts ...grpc.CallOption) (*GetPaymentResponse, error)
@@ -141,12 +142,13 @@ type PaymentServiceServer interface {
 	// Authorize holds an order's total with the provider: payment_declined when it says no.
 	// A payment is made at the first call; the same order and request get the same answer again.
 	Authorize(context.Context, *AuthorizeRequest) (*AuthorizeResponse, error)
-	// Capture takes the authorized money, once.
+	// Capture takes the authorized money, once, without what was waived.
 	Capture(context.Context, *CaptureRequest) (*CaptureResponse, error)
 	// Void gives up an authorization. Voiding what was never authorized leaves a tombstone,
 	// so that a late Authorize for the same order is refused.
 	Void(context.Context, *VoidRequest) (*VoidResponse, error)
-	// Refund pays captured money back, once per idempotency key.
+	// Refund pays captured money back, once per idempotency key. Cash that was not collected yet is waived instead: it
+	// will not be collected. A payment without any of it left is voided.
 	Refund(context.Context, *RefundRequest) (*RefundResponse, error)
 	// GetPayment shows one of the caller's payments.
 	GetPayment(context.Context, *GetPaymentRequest) (*GetPaymentResponse, error)

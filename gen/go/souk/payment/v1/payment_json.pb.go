@@ -62,6 +62,14 @@ func (x *Payment) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
+	if x.Waived != nil {
+		b = append(b, `,"waived":`...)
+		if b = x.Waived.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"version":`...)
+	b = jsonpb.AppendInt64(b, x.Version)
 	b = append(b, '}')
 	return b
 }
