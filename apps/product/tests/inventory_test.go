@@ -3,6 +3,7 @@ package tests
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -31,8 +32,10 @@ func (h *harness) commit(orderID string) error {
 	return err
 }
 
-func (h *harness) restock(orderID string) error {
-	_, err := h.order.RestockInventory(context.Background(), &productv1.RestockInventoryRequest{OrderId: orderID})
+// restock puts the lines of the variants back, or all that are left.
+func (h *harness) restock(orderID string, variantIDs ...string) error {
+	_, err := h.order.RestockInventory(context.Background(),
+		&productv1.RestockInventoryRequest{OrderId: orderID, VariantIds: variantIDs})
 	return err
 }
 
@@ -137,6 +140,41 @@ func TestCommitAndRestockTakeEffectOnce(t *testing.T) {
 		require.EqualValues(t, 5, onHand)
 	}
 	require.Equal(t, errs.Conflict, errs.CodeOf(h.commit(orderID)))
+}
+
+// Two shops of one order cancel at the same time, each several times. Each line goes back once, and the order is
+// restocked when the last one did.
+func TestLinesAreRestockedOnTheirOwn(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	a, b, c := h.variant(5), h.variant(5), h.variant(5)
+	orderID := id.New(id.Order)
+	require.NoError(t, h.reserve(orderID, slices.Concat(line(a, 1), line(b, 2), line(c, 3))))
+	require.NoError(t, h.commit(orderID))
+	require.Equal(t, errs.NotFound, errs.CodeOf(h.restock(orderID, a, h.variant(1))), "it has no such line")
+	onHand := func(variantID string) int64 { n, _ := h.stock(variantID); return n }
+	state := func() string {
+		return moduletest.Value[string](h.Service, `select state from reservation where order_id = $1`, orderID)
+	}
+	for _, err := range moduletest.Concurrently(6, func(i int) error {
+		return h.restock(orderID, [][]string{{a}, {b, b}}[i%2]...)
+	}) {
+		require.NoError(t, err)
+	}
+	require.Equal(t, []int64{5, 5, 2}, []int64{onHand(a), onHand(b), onHand(c)})
+	require.Equal(t, "committed", state())
+	var quantities int
+	require.NoError(t, h.Pool.QueryRow(
+		t.Context(),
+		`select count(*) from outbox where aggregate_id = $1 and subject = 'evt.inventory.released'`,
+		orderID,
+	).Scan(&quantities))
+	require.Equal(t, 2, quantities, "an event for each line that went back")
+	for range 2 {
+		require.NoError(t, h.restock(orderID))
+		require.Equal(t, []int64{5, 5, 5}, []int64{onHand(a), onHand(b), onHand(c)})
+		require.Equal(t, "restocked", state())
+	}
 }
 
 func TestExpiredReservationCommitsWhileStockLasts(t *testing.T) {

@@ -49,6 +49,7 @@ func (h *harness) checkoutPlans(t *testing.T) map[string]string {
 		"try_stocks.sql":            ids + "," + ids,
 		"write_stocks.sql":          none + ", array[]::bigint[], array[]::bigint[]",
 		"move_reservations.sql":     none + "," + none + "," + none + ", now()",
+		"restock_lines.sql":         none + "," + none,
 		"add_reservations.sql":      "array[]::text[], array[]::text[], array[]::bytea[], array[]::timestamptz[], now()",
 		"add_reservation_lines.sql": "array[]::text[], array[]::text[], array[]::bigint[]",
 	} {

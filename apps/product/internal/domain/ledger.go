@@ -3,6 +3,7 @@ package domain
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"souk/pkg/errs"
@@ -154,24 +155,42 @@ func (l *Ledger) reclaim(r *Reservation) error {
 	return nil
 }
 
-// Restock puts the pieces of a sale back on hand.
+// Restock puts the pieces of a sale back on hand: those of the variants, or all that are left if there are none. It
+// returns the lines that went back. A line goes back once.
 //
-// Errors: not_found, conflict (nothing was sold).
-func (l *Ledger) Restock(orderID string) (changed bool, err error) {
+// Errors: not_found (also if the order has no line of a variant), conflict (nothing was sold).
+func (l *Ledger) Restock(orderID string, variantIDs []string) (back []Line, err error) {
 	r := l.Reservations[orderID]
 	switch {
 	case r == nil:
-		return false, errs.New(errs.NotFound, "order %s has reserved nothing", orderID)
+		return nil, errs.New(errs.NotFound, "order %s has reserved nothing", orderID)
 	case r.State == Restocked:
-		return false, nil
+		return nil, nil
 	case !r.State.CanBecome(Restocked):
-		return false, errs.New(errs.Conflict, "the pieces of order %s are not sold: %s", orderID, r.State)
+		return nil, errs.New(errs.Conflict, "the pieces of order %s are not sold: %s", orderID, r.State)
 	}
-	for _, line := range r.Lines {
-		l.Stocks[line.VariantID].OnHand += line.Quantity
+	for _, variantID := range variantIDs {
+		if !slices.ContainsFunc(r.Lines, func(line Line) bool { return line.VariantID == variantID }) {
+			return nil, errs.New(errs.NotFound, "order %s has reserved no %s", orderID, variantID)
+		}
 	}
-	r.State = Restocked
-	return true, nil
+	left := 0
+	for i := range r.Lines {
+		line := &r.Lines[i]
+		switch {
+		case line.Restocked:
+		case len(variantIDs) > 0 && !slices.Contains(variantIDs, line.VariantID):
+			left++
+		default:
+			l.Stocks[line.VariantID].OnHand += line.Quantity
+			line.Restocked = true
+			back = append(back, *line)
+		}
+	}
+	if left == 0 {
+		r.State = Restocked
+	}
+	return back, nil
 }
 
 func (l *Ledger) unhold(r *Reservation) {

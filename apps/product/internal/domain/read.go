@@ -91,4 +91,6 @@ type Operation struct {
 	Lines []Line
 	Hash  []byte
 	TTL   time.Duration
+	// VariantIDs are the variants to restock; empty means all lines that are left.
+	VariantIDs []string
 }

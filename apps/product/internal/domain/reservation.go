@@ -24,7 +24,7 @@ const (
 	Expired State = "expired"
 	// Committed: the pieces are sold.
 	Committed State = "committed"
-	// Restocked: the pieces were sold and came back.
+	// Restocked: the pieces were sold and came back, all of them. A reservation with lines left stays committed.
 	Restocked State = "restocked"
 	// Tombstone: the release came before the reservation, which is refused.
 	Tombstone State = "tombstone"
@@ -48,6 +48,8 @@ func (s State) CanBecome(next State) bool { return slices.Contains(transitions[s
 type Line struct {
 	VariantID string
 	Quantity  int64
+	// Restocked reports that the pieces of a reservation's line went back on hand.
+	Restocked bool
 }
 
 // Merge adds up lines of the same variant and sorts them by variant.

@@ -336,7 +336,7 @@ func (h *RPC) CommitInventory(
 func (h *RPC) RestockInventory(
 	ctx context.Context, in *productv1.RestockInventoryRequest,
 ) (*productv1.RestockInventoryResponse, error) {
-	if err := h.service.Restock(ctx, in.GetOrderId()); err != nil {
+	if err := h.service.Restock(ctx, in.GetOrderId(), in.GetVariantIds()); err != nil {
 		return nil, err
 	}
 	return &productv1.RestockInventoryResponse{}, nil

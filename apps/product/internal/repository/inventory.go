@@ -153,6 +153,7 @@ func (r *stockTx) decide(op queued) batch.Result[*domain.Reservation] {
 	}
 	var changed bool
 	var err error
+	var back []domain.Line // nil: the event names all lines
 	subject, reason := subjectReleased, ""
 	was := domain.State("")
 	if x := r.ledger.Reservations[op.OrderID]; x != nil {
@@ -170,7 +171,9 @@ func (r *stockTx) decide(op queued) batch.Result[*domain.Reservation] {
 		changed = r.ledger.Expire(op.OrderID, r.now)
 	case domain.Restock:
 		reason = "restocked"
-		changed, err = r.ledger.Restock(op.OrderID)
+		back, err = r.ledger.Restock(op.OrderID, op.VariantIDs)
+		changed = len(back) > 0
+		r.restocked[op.OrderID] = append(r.restocked[op.OrderID], back...)
 	case domain.Commit:
 		subject = ""
 		changed, err = r.ledger.Commit(op.OrderID)
@@ -189,7 +192,10 @@ func (r *stockTx) decide(op queued) batch.Result[*domain.Reservation] {
 		if op.Kind == domain.Release && was != domain.Held {
 			subject = "" // no pieces were given back
 		}
-		if err := r.addEvent(op, subject, reason, x); err != nil {
+		if back == nil {
+			back = x.Lines
+		}
+		if err := r.addEvent(op, subject, reason, x.OrderID, back); err != nil {
 			return batch.Result[*domain.Reservation]{Err: err}
 		}
 	}
@@ -198,23 +204,23 @@ func (r *stockTx) decide(op queued) batch.Result[*domain.Reservation] {
 }
 
 // addEvent adds the event of an operation to those that the transaction appends. An empty subject adds none.
-func (r *stockTx) addEvent(op queued, subject, reason string, x *domain.Reservation) error {
+func (r *stockTx) addEvent(op queued, subject, reason, orderID string, of []domain.Line) error {
 	if subject == "" {
 		return nil
 	}
-	lines := make([]*productv1.InventoryLine, len(x.Lines))
-	for i, l := range x.Lines {
+	lines := make([]*productv1.InventoryLine, len(of))
+	for i, l := range of {
 		lines[i] = &productv1.InventoryLine{
 			VariantId: l.VariantID,
 			ProductId: r.ledger.Stocks[l.VariantID].ProductID,
 			Quantity:  l.Quantity,
 		}
 	}
-	var m protoMessage = &productv1.InventoryReleased{OrderId: x.OrderID, Lines: lines, Reason: reason}
+	var m protoMessage = &productv1.InventoryReleased{OrderId: orderID, Lines: lines, Reason: reason}
 	if subject == subjectReserved {
-		m = &productv1.InventoryReserved{OrderId: x.OrderID, Lines: lines}
+		m = &productv1.InventoryReserved{OrderId: orderID, Lines: lines}
 	}
-	e, err := event.New(op.ctx, subject, x.OrderID, 0, r.now, m)
+	e, err := event.New(op.ctx, subject, orderID, 0, r.now, m)
 	if err == nil {
 		r.events = append(r.events, e)
 	}
@@ -224,7 +230,7 @@ func (r *stockTx) addEvent(op queued, subject, reason string, x *domain.Reservat
 // write writes the changes and commits them in one round trip. If products sold out or came back, it only
 // writes them and refreshes the listings, and returns the IDs of these products.
 func (r *stockTx) write(ctx context.Context, tx *postgres.Batches) (flipped []string, err error) {
-	var stocks, added, lines, moved postgres.Rows
+	var stocks, added, lines, moved, restocked postgres.Rows
 	for variantID, stock := range r.ledger.Stocks {
 		was := r.before[variantID]
 		if was.OnHand == stock.OnHand && was.Reserved == stock.Reserved {
@@ -247,6 +253,9 @@ func (r *stockTx) write(ctx context.Context, tx *postgres.Batches) (flipped []st
 		x := r.ledger.Reservations[orderID]
 		if was, known := r.known[orderID]; known {
 			moved.Add(orderID, string(was), string(x.State))
+			for _, l := range r.restocked[orderID] {
+				restocked.Add(orderID, l.VariantID)
+			}
 			continue
 		}
 		added.Add(orderID, string(x.State), list(x.Hash), x.ExpiresAt)
@@ -264,6 +273,7 @@ func (r *stockTx) write(ctx context.Context, tx *postgres.Batches) (flipped []st
 		{sqlAddReservations, added, []any{r.now}},
 		{sqlAddReservationLines, lines, nil},
 		{sqlMoveReservations, moved, []any{r.now}},
+		{sqlRestockLines, restocked, nil},
 	} {
 		if !w.rows.Empty() {
 			b.Queue(w.sql, append(w.rows.Args(), w.more...)...)
@@ -289,6 +299,8 @@ var (
 	sqlAddReservationLines string
 	//go:embed sql/move_reservations.sql
 	sqlMoveReservations string
+	//go:embed sql/restock_lines.sql
+	sqlRestockLines string
 )
 
 func (s *Store) lowEvent(ctx context.Context, k domain.Stock) (event.Event, error) {

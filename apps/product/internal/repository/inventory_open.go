@@ -35,7 +35,9 @@ type stockTx struct {
 	known   map[string]domain.State
 	moved   []string // orders whose reservation changed
 	changed map[string]bool
-	events  []event.Event
+	// restocked are the lines that went back on hand, by order.
+	restocked map[string][]domain.Line
+	events    []event.Event
 	// busy are the orders and variants whose rows another transaction has locked.
 	busy map[string]bool
 }
@@ -46,13 +48,14 @@ type stockTx struct {
 // order, and after the others.
 func (s *Store) open(ctx context.Context, tx *postgres.Batches, ops []queued, wait bool) (*stockTx, error) {
 	r := &stockTx{
-		store:   s,
-		now:     s.opts.Clock.Now(),
-		before:  map[string]domain.Stock{},
-		known:   map[string]domain.State{},
-		changed: map[string]bool{},
-		busy:    map[string]bool{},
-		ledger:  domain.Ledger{Stocks: map[string]*domain.Stock{}, Reservations: map[string]*domain.Reservation{}},
+		store:     s,
+		now:       s.opts.Clock.Now(),
+		before:    map[string]domain.Stock{},
+		known:     map[string]domain.State{},
+		changed:   map[string]bool{},
+		restocked: map[string][]domain.Line{},
+		busy:      map[string]bool{},
+		ledger:    domain.Ledger{Stocks: map[string]*domain.Stock{}, Reservations: map[string]*domain.Reservation{}},
 	}
 	orders, variants := make([]string, 0, len(ops)), make([]string, 0, 2*len(ops))
 	for _, op := range ops {
@@ -104,7 +107,7 @@ func (r *stockTx) addReservation(row pgx.Row) error {
 func (r *stockTx) addLine(row pgx.Row) error {
 	var orderID string
 	var l domain.Line
-	if err := row.Scan(&orderID, &l.VariantID, &l.Quantity); err != nil {
+	if err := row.Scan(&orderID, &l.VariantID, &l.Quantity, &l.Restocked); err != nil {
 		return err
 	}
 	if x := r.ledger.Reservations[orderID]; x != nil {

@@ -85,11 +85,21 @@ func (s *Service) Commit(ctx context.Context, orderID string) error {
 	return s.apply(ctx, domain.Commit, orderID)
 }
 
-// Restock puts the pieces of a sale back.
+// Restock puts the pieces of a sale back: those of the variants, or all that are left if there are none.
 //
 // Errors: invalid_argument, not_found, conflict (nothing was sold).
-func (s *Service) Restock(ctx context.Context, orderID string) error {
-	return s.apply(ctx, domain.Restock, orderID)
+func (s *Service) Restock(ctx context.Context, orderID string, variantIDs []string) error {
+	if err := domain.Text("orderId", orderID); err != nil {
+		return err
+	}
+	for _, variantID := range variantIDs {
+		if err := domain.Text("variantIds", variantID); err != nil {
+			return err
+		}
+	}
+	op := domain.Operation{Kind: domain.Restock, OrderID: orderID, VariantIDs: variantIDs}
+	_, err := s.store.Apply(ctx, op)
+	return err
 }
 
 func (s *Service) apply(ctx context.Context, kind domain.Kind, orderID string) error {

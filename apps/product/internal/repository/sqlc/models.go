@@ -64,6 +64,7 @@ type ReservationLine struct {
 	OrderID   string
 	VariantID string
 	Quantity  int64
+	Restocked bool
 }
 
 type ShopRef struct {

@@ -3204,8 +3204,10 @@ func (*CommitInventoryResponse) Descriptor() ([]byte, []int) {
 }
 
 type RestockInventoryRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Variants whose pieces go back. Empty: all lines that did not go back yet.
+	VariantIds    []string `protobuf:"bytes,2,rep,name=variant_ids,json=variantIds,proto3" json:"variant_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3245,6 +3247,13 @@ func (x *RestockInventoryRequest) GetOrderId() string {
 		return x.OrderId
 	}
 	return ""
+}
+
+func (x *RestockInventoryRequest) GetVariantIds() []string {
+	if x != nil {
+		return x.VariantIds
+	}
+	return nil
 }
 
 type RestockInventoryResponse struct {
@@ -3556,9 +3565,11 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x18ReleaseInventoryResponse\"<\n" +
 	"\x16CommitInventoryRequest\x12\"\n" +
 	"\border_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aorderId\"\x19\n" +
-	"\x17CommitInventoryResponse\"=\n" +
+	"\x17CommitInventoryResponse\"i\n" +
 	"\x17RestockInventoryRequest\x12\"\n" +
-	"\border_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aorderId\"\x1a\n" +
+	"\border_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aorderId\x12*\n" +
+	"\vvariant_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\n" +
+	"variantIds\"\x1a\n" +
 	"\x18RestockInventoryResponse2\xa3\x14\n" +
 	"\x0eProductService\x12\x84\x01\n" +
 	"\x0eSearchProducts\x12&.souk.product.v1.SearchProductsRequest\x1a'.souk.product.v1.SearchProductsResponse\"!\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/products\x90\x02\x01\x12\x86\x01\n" +

@@ -86,7 +86,8 @@ type ProductServiceClient interface {
 	ReleaseInventory(ctx context.Context, in *ReleaseInventoryRequest, opts ...grpc.CallOption) (*ReleaseInventoryResponse, error)
 	// CommitInventory turns a reservation into a sale: on hand and reserved both fall.
 	CommitInventory(ctx context.Context, in *CommitInventoryRequest, opts ...grpc.CallOption) (*CommitInventoryResponse, error)
-	// RestockInventory puts a committed reservation's pieces back on hand (an order cancelled before shipping).
+	// RestockInventory puts pieces of a committed reservation back on hand (an order, or one shop's part of it, cancelled
+	// before shipping). Each line goes back once.
 	RestockInventory(ctx context.Context, in *RestockInventoryRequest, opts ...grpc.CallOption) (*RestockInventoryResponse, error)
 }
 
@@ -323,7 +324,8 @@ type ProductServiceServer interface {
 	ReleaseInventory(context.Context, *ReleaseInventoryRequest) (*ReleaseInventoryResponse, error)
 	// CommitInventory turns a reservation into a sale: on hand and reserved both fall.
 	CommitInventory(context.Context, *CommitInventoryRequest) (*CommitInventoryResponse, error)
-	// RestockInventory puts a committed reservation's pieces back on hand (an order cancelled before shipping).
+	// RestockInventory puts pieces of a committed reservation back on hand (an order, or one shop's part of it, cancelled
+	// before shipping). Each line goes back once.
 	RestockInventory(context.Context, *RestockInventoryRequest) (*RestockInventoryResponse, error)
 	mustEmbedUnimplementedProductServiceServer()
 }

@@ -1327,7 +1327,16 @@ func (x *RestockInventoryRequest) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.OrderId); b == nil {
 		return nil
 	}
-	b = append(b, '}')
+	b = append(b, `,"variantIds":[`...)
+	for i, v := range x.VariantIds {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 

@@ -1,0 +1,1 @@
+alter table reservation_line drop column restocked;
