@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"souk/apps/order/internal/domain"
 	"souk/pkg/money"
 )
 
@@ -24,6 +25,36 @@ type Config struct {
 	// Shipping is the flat rate per shop order, by currency, e.g. BRL: "9.90". Shipping in other currencies is
 	// free. Default: empty.
 	Shipping map[string]string `yaml:"shipping"`
+	// MaxUnpaid is the most orders of a customer that hold stock and are not paid for: checkouts in flight, and orders
+	// with cash on delivery that are not delivered. Default 5; 0 is no bound.
+	MaxUnpaid int `yaml:"max_unpaid"`
+	// ExpireUnpaidAfter is how long an order waits for its money; what is not shipped then is cancelled. Default 168 h
+	// (7 days); 0 waits for ever.
+	ExpireUnpaidAfter time.Duration `yaml:"expire_unpaid_after"`
+	// Cash bounds orders with cash on delivery.
+	Cash CashConfig `yaml:"cash"`
+	// Cancels makes customers wait who cancel again and again.
+	Cancels CancelsConfig `yaml:"cancels"`
+}
+
+// CashConfig bounds orders with cash on delivery.
+type CashConfig struct {
+	// Guests allows them to guests. Default false: anybody can be any number of guests.
+	Guests bool `yaml:"guests"`
+	// MaxPieces is the most pieces of an order. Default 50; 0 is no bound.
+	MaxPieces int64 `yaml:"max_pieces"`
+	// MaxTotal is the highest total of an order, by currency. Default BRL 2500.00, EUR, GBP and USD 500.00. A currency
+	// that is not listed, or has 0, has no bound.
+	MaxTotal map[string]string `yaml:"max_total"`
+}
+
+// CancelsConfig makes customers wait who cancel again and again.
+type CancelsConfig struct {
+	// Free is how many orders a customer may cancel in 24 hours without having to wait. Default 3.
+	Free int `yaml:"free"`
+	// Wait is how long the customer waits with the next checkout after one more; it doubles with each further one, up
+	// to 24 h. Default 1 min; 0 is no wait.
+	Wait time.Duration `yaml:"wait"`
 }
 
 // Default returns the default configuration.
@@ -33,6 +64,13 @@ func Default() Config {
 		AuthorizeTimeout:   6 * time.Second,
 		ReserveFor:         15 * time.Minute,
 		ForgetRefusedAfter: 30 * 24 * time.Hour,
+		MaxUnpaid:          5,
+		ExpireUnpaidAfter:  7 * 24 * time.Hour,
+		Cash: CashConfig{
+			MaxPieces: 50,
+			MaxTotal:  map[string]string{"BRL": "2500.00", "EUR": "500.00", "GBP": "500.00", "USD": "500.00"},
+		},
+		Cancels: CancelsConfig{Free: 3, Wait: time.Minute},
 	}
 }
 
@@ -51,20 +89,46 @@ func (c Config) Validate() error {
 	if c.ReserveFor < time.Minute || c.ReserveFor > 24*time.Hour {
 		problems = append(problems, errors.New("reserve_for: must be from 1m to 24h"))
 	}
-	_, err := c.rates()
-	return errors.Join(append(problems, err)...)
+	switch {
+	case c.MaxUnpaid < 0:
+		problems = append(problems, errors.New("max_unpaid: must not be negative"))
+	case c.ExpireUnpaidAfter < 0:
+		problems = append(problems, errors.New("expire_unpaid_after: must not be negative"))
+	case c.Cash.MaxPieces < 0:
+		problems = append(problems, errors.New("cash.max_pieces: must not be negative"))
+	case c.Cancels.Free < 0 || c.Cancels.Wait < 0:
+		problems = append(problems, errors.New("cancels.free, cancels.wait: must not be negative"))
+	}
+	_, err := amounts("shipping", c.Shipping)
+	_, limitErr := c.limits()
+	return errors.Join(append(problems, err, limitErr)...)
 }
 
-func (c Config) rates() (map[money.Currency]money.Money, error) {
-	out := make(map[money.Currency]money.Money, len(c.Shipping))
+// limits returns the limits that the configuration sets.
+func (c Config) limits() (domain.Limits, error) {
+	most, err := amounts("cash.max_total", c.Cash.MaxTotal)
+	for currency, m := range most {
+		if m.Minor() == 0 {
+			delete(most, currency)
+		}
+	}
+	return domain.Limits{
+		MaxUnpaid: c.MaxUnpaid, FreeCancels: c.Cancels.Free, CancelWait: c.Cancels.Wait,
+		Cash: domain.CashLimits{Guests: c.Cash.Guests, MaxPieces: c.Cash.MaxPieces, MaxTotal: most},
+	}, err
+}
+
+// amounts reads the amounts of a setting, by currency.
+func amounts(setting string, of map[string]string) (map[money.Currency]money.Money, error) {
+	out := make(map[money.Currency]money.Money, len(of))
 	var problems []error
-	for code, amount := range c.Shipping {
+	for code, amount := range of {
 		m, err := money.Parse(amount, code)
 		switch {
 		case err != nil:
-			problems = append(problems, fmt.Errorf("shipping.%s: %w", code, err))
+			problems = append(problems, fmt.Errorf("%s.%s: %w", setting, code, err))
 		case m.IsNegative():
-			problems = append(problems, fmt.Errorf("shipping.%s: must not be negative", code))
+			problems = append(problems, fmt.Errorf("%s.%s: must not be negative", setting, code))
 		default:
 			out[m.Currency()] = m
 		}

@@ -15,12 +15,14 @@
 // # Contract
 //
 // souk.order.v1.OrderService: Checkout, GetOrder, ListOrders, CancelOrder for customers and guests;
-// ListShopOrders, ShipShopOrder, DeliverShopOrder for members of the shop and operators; GetOrderForNotice
-// for the notification service. Another customer's order is not_found.
+// ListShopOrders, GetShopOrder, ShipShopOrder, DeliverShopOrder, CancelShopOrder for members of the shop and operators;
+// CancelOrderAsOperator for operators; GetOrderForNotice for the notification service. Another customer's order is
+// not_found.
 //
 // # Events
 //
-// Published: evt.order.created, confirmed, shipped, delivered, cancelled. The aggregate is the order.
+// Published: evt.order.created, confirmed, shipped, delivered, cancelled. The aggregate is the order. Shipped and
+// delivered name a shop order; cancelled names those that one cancellation cancelled.
 // Consumed: evt.payment.completed, failed, refunded. They update the payment status that an order shows.
 //
 // # Checkout
@@ -42,19 +44,34 @@
 //	pending → confirmed → shipped → delivered
 //	pending, confirmed → cancelled
 //
-// Shop orders change state independently. An order has the state of its least advanced shop order. A shop order
-// can be shipped once the payment is captured, a moment after the checkout; until then ShipShopOrder returns
-// conflict with Retry-After. Cash on delivery is the exception: it is captured when the last shop order is
-// delivered. Cancelling marks the order under the same lock as shipping, so exactly one of the two succeeds. It
-// then waits for the checkout's saga to end, returns money and stock, and leaves the order cancelled with the
-// payment voided or refunded. Refused checkouts can be read by ID, but no list contains them. The public API's
+// Shop orders change state independently. An order has the state of its least advanced shop order, without the cancelled
+// ones; it is cancelled when all of them are. A shop order can be shipped once the payment is captured, a moment after the
+// checkout; until then ShipShopOrder returns conflict with Retry-After. Cash on delivery is the exception: it is captured
+// when the last shop order is delivered or cancelled. Refused checkouts can be read by ID, but no list contains them. The public API's
 // status refunded is reserved for returns.
+//
+// # Cancellation
+//
+//	begin → await_checkout → accept (pivot) → pay_back → restock → finish → collect
+//
+// The customer cancels what was not shipped, a shop its own shop order, an operator either. A cancellation marks its shop
+// orders under the same lock as shipping, so exactly one of the two succeeds. It then waits for the checkout's saga to
+// end, returns their share of the money and their lines of the stock, and leaves them cancelled. Cash that was not
+// collected is waived. Several cancellations of one order may overlap: each has its own shop orders, and the payment
+// and the reservation add up what was returned. If the others are delivered by then, collect captures their cash.
+//
+// # Limits
+//
+// Cash on delivery is for signed-in customers, with bounds on pieces and total. A customer has a bounded number of orders
+// that hold stock and are not paid for: checkouts in flight, and cash-on-delivery orders until they are delivered. What
+// is not shipped of an order that waits too long for its money is cancelled. A customer who cancelled several orders
+// in the last 24 hours waits with the next checkout, longer each time. See section order of the configuration.
 //
 // # Tables
 //
 //   - orders: one row per checkout. Amounts are minor units of currency. confirmed_at is null if the checkout
-//     was never confirmed.
-//   - shop_order: one row per shop of an order; (order_id, position).
+//     was never confirmed. expires_at is null unless the order waits for its money.
+//   - shop_order: one row per shop of an order; (order_id, position). cancel_id names the saga that cancels it.
 //   - order_item: one row per line; (order_id, position), shop_order_id.
 //   - saga, saga_story: see pkg/saga. A checkout's saga has the ID of its order. outbox, inbox: see pkg/outbox.
 //

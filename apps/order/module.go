@@ -13,6 +13,7 @@ import (
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
+	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
 	"souk/pkg/saga"
@@ -38,7 +39,11 @@ var Module = module.Module{
 func Failpoints() []string {
 	var out []string
 	for _, d := range (&service.Sagas{Store: &repository.Store{}}).Definitions() {
-		out = append(out, saga.Failpoints(d)...)
+		for _, point := range saga.Failpoints(d) {
+			if !slices.Contains(out, point) { // versions of a saga share failpoints
+				out = append(out, point)
+			}
+		}
 	}
 	return slices.Clip(out)
 }
@@ -48,7 +53,11 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err := p.Config(&cfg); err != nil {
 		return nil, err
 	}
-	rates, err := cfg.rates()
+	rates, err := amounts("shipping", cfg.Shipping)
+	if err != nil {
+		return nil, err
+	}
+	limits, err := cfg.limits()
 	if err != nil {
 		return nil, err
 	}
@@ -94,11 +103,16 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Carts:         carts,
 		Payments:      payments,
 		Shops:         shopv1.NewShopServiceClient(conn),
+		Users:         userv1.NewUserServiceClient(conn),
 		Clock:         p.Clock(),
 		Logger:        p.Logger(),
 		ShippingRates: rates,
+		Limits:        limits,
+
+		ExpireUnpaidAfter: cfg.ExpireUnpaidAfter,
 	})
 	orderv1.RegisterOrderServiceServer(p.Server(), handler.New(svc))
 	forget := module.Func(handler.Forget(store, cfg.ForgetRefusedAfter, p.Clock(), p.Logger()))
-	return module.Group(relay, runner, consumer, forget), nil
+	expire := module.Func(handler.Expire(store, svc.Expire, p.Clock(), p.Logger()))
+	return module.Group(relay, runner, consumer, forget, expire), nil
 }

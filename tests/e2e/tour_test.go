@@ -26,6 +26,7 @@ func TestSuite(t *testing.T) {
 				"lost provider answer":  testLostProviderAnswer,
 				"cancel":                testCancel,
 				"ship and deliver":      testShip,
+				"cancel a part":         testCancelPart,
 				"last pieces":           testLastPieces,
 				"one idempotency key":   testOneKey,
 				"other people's things": testOtherPeoplesThings,
@@ -243,7 +244,8 @@ func testShip(t *testing.T, s *souk) {
 	waittest.Until(t, func() bool {
 		return seller.post("/v1/shop-orders/"+mine+":ship", ship).status == http.StatusOK
 	}, "the shop order is not shipped")
-	u.post("/v1/orders/"+order.ID+":cancel", obj{}).problem(http.StatusConflict, "conflict")
+	u.post("/v1/orders/"+order.ID+":cancel", obj{"shopOrderIds": []string{mine}}).
+		problem(http.StatusConflict, "conflict")
 	status := func() string {
 		var o orderJSON
 		u.get("/v1/orders/" + order.ID).want(http.StatusOK).into(&o)
@@ -252,6 +254,7 @@ func testShip(t *testing.T, s *souk) {
 	require.Equal(t, "confirmed", status(), "the other shop order is not shipped")
 	otherSeller.post("/v1/shop-orders/"+theirs+":ship", ship).want(http.StatusOK)
 	require.Equal(t, "shipped", status())
+	u.post("/v1/orders/"+order.ID+":cancel", obj{}).problem(http.StatusConflict, "conflict")
 	seller.post("/v1/shop-orders/"+mine+":deliver", obj{}).want(http.StatusOK)
 	otherSeller.post("/v1/shop-orders/"+theirs+":deliver", obj{}).want(http.StatusOK)
 	require.Equal(t, "delivered", status())

@@ -152,3 +152,37 @@ func TestRenderedMailsArriveUnchanged(t *testing.T) {
 		}, got.Headers)
 	}
 }
+
+// The mail about a cancelled part names that part, why its shop cancelled it, and what the rest costs.
+func TestMailAboutACancelledPartNamesThatPart(t *testing.T) {
+	t.Parallel()
+	shop := func(name, status, by, reason string) *orderv1.ShopOrder {
+		return &orderv1.ShopOrder{
+			ShopName: name, Status: status, Items: []*orderv1.OrderItem{{Quantity: 1, Title: "Thing of " + name}},
+			Cancellation: &orderv1.Cancellation{By: by, Reason: reason},
+		}
+	}
+	order := &orderv1.Order{
+		Id: "order_1", Number: "S-42", Status: "confirmed", Total: money.New(5298, "BRL").ToProto(),
+		Remaining: money.New(2000, "BRL").ToProto(),
+		ShopOrders: []*orderv1.ShopOrder{
+			shop("Stays", "confirmed", "", ""), shop("Broken", "cancelled", "shop", "the last one\nbroke"),
+			shop("Unwanted", "cancelled", "customer", "my own words"),
+		},
+	}
+	renderer, err := service.NewRenderer(&mail.Address{Address: "shop@souk.example"}, "")
+	require.NoError(t, err)
+	msg, err := renderer.Render(domain.Mail{ID: "mail_1", Kind: domain.OrderCancelled}, order,
+		&mail.Address{Address: "zoe@example.com"}, time.Now())
+	require.NoError(t, err)
+	got := string(msg.Data)
+	for _, want := range []string{
+		"Subject: A part of your order S-42 was cancelled", "Broken: the last one broke", "Thing of Unwanted",
+		"Your order now costs: BRL 20.00",
+	} {
+		require.Contains(t, got, want)
+	}
+	for _, other := range []string{"Thing of Stays", "my own words", "52.98"} {
+		require.NotContains(t, got, other)
+	}
+}

@@ -1,9 +1,11 @@
 -- One row per check: its name, the number of rows examined, the number that break the rule, and the ID of one of those.
 with parts as (
     select order_id, count(*) as n, sum(subtotal) as subtotal, sum(discount) as discount, sum(shipping) as shipping,
-           sum(tax) as tax, sum(total) as total, bool_and(status in ('shipped', 'delivered')) as shipped, bool_and(status = 'delivered') as delivered,
-           bool_and(status = 'pending') as pending, bool_and(status = 'cancelled') as cancelled, bool_or(status in ('pending', 'cancelled')) as odd,
-           count(*) filter (where status in ('shipped', 'delivered')) as n_shipped, count(*) filter (where status = 'delivered') as n_delivered
+           sum(tax) as tax, sum(total) as total, count(*) filter (where status in ('shipped', 'delivered')) as n_shipped,
+           count(*) filter (where status = 'delivered') as n_delivered, count(*) filter (where status <> 'cancelled') as n_left,
+           bool_and(status = 'pending') as pending, bool_or(status = 'pending') as some_pending,
+           -- A cancellation cancels several shop orders with one event; a refused checkout has no cancellation.
+           count(distinct cancel_id) filter (where status = 'cancelled') as n_cancels
     from shop_order group by order_id
 ), lines as (
     select shop_order_id, sum(line_total) as subtotal from order_item group by shop_order_id
@@ -22,8 +24,10 @@ with parts as (
     from shop_order s left join lines l on l.shop_order_id = s.id
     union all
     select 'orders stand where their parts stand', o.id,
-           case o.status when 'pending' then not p.pending when 'cancelled' then not p.cancelled
-               when 'delivered' then not p.delivered when 'shipped' then not p.shipped or p.delivered else p.odd or p.shipped end
+           case o.status when 'pending' then not p.pending when 'cancelled' then p.n_left > 0
+               when 'delivered' then p.n_left = 0 or p.n_delivered < p.n_left
+               when 'shipped' then p.n_shipped < p.n_left or p.n_delivered = p.n_left
+               else p.some_pending or p.n_shipped = p.n_left end
     from orders o join parts p on p.order_id = o.id
     union all
     select 'no checkout is pending without a saga that runs', o.id,
@@ -37,9 +41,13 @@ with parts as (
     union all
     -- Published events are deleted after a week, so an old order may lack some.
     select 'every change of an order appended its event once', o.id,
-           exists (select from unnest(e.n, array[1, (o.confirmed_at is not null)::int, p.n_shipped, p.n_delivered, (o.status = 'cancelled')::int]) as c (n, want)
+           exists (select from unnest(e.n, array[1, (o.confirmed_at is not null)::int, p.n_shipped, p.n_delivered, p.n_cancels]) as c (n, want)
                where coalesce(c.n, 0) > c.want or coalesce(c.n, 0) < c.want and o.placed_at > now() - interval '6 days')
     from orders o join parts p on p.order_id = o.id left join events e on e.aggregate_id = o.id
+    union all
+    select 'every shop order that is being cancelled has a saga that runs', s.id,
+           not exists (select from saga g where g.id = s.cancel_id and g.state in ('running', 'compensating'))
+    from shop_order s where s.cancel_id <> '' and s.status = 'confirmed'
     union all
     select 'no saga is parked', s.id, s.state = 'parked' from saga s
 )

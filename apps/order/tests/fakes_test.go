@@ -2,6 +2,7 @@ package tests
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -12,8 +13,10 @@ import (
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
+	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/errs"
 	"souk/pkg/moduletest"
+	"souk/pkg/money"
 )
 
 // fakes serves the contracts of the other services. It keeps their promises: every call is idempotent per order, and an
@@ -23,6 +26,7 @@ type fakes struct {
 	productv1.UnimplementedProductServiceServer
 	paymentv1.UnimplementedPaymentServiceServer
 	shopv1.UnimplementedShopServiceServer
+	userv1.UnimplementedUserServiceServer
 
 	mu       sync.Mutex
 	carts    map[string][]*cartv1.Line
@@ -33,6 +37,11 @@ type fakes struct {
 	stock map[string]string
 	lines map[string][]*productv1.Line
 	money map[string]*paymentv1.Payment
+	// refunds are the keys of refunds, "order/key", and givenBack is what was refunded or waived, by order, in minor
+	// units. back are the lines that were restocked, "order/variant".
+	refunds   map[string]bool
+	givenBack map[string]int64
+	back      map[string]bool
 	// moved counts effects, not calls: "capture", "refund" …
 	moved   map[string]int
 	cleared map[string]bool
@@ -50,6 +59,7 @@ func newFakes() *fakes {
 		carts: map[string][]*cartv1.Line{}, offers: map[string]*productv1.Offer{},
 		onHand: map[string]int64{}, reserved: map[string]int64{}, stock: map[string]string{},
 		lines: map[string][]*productv1.Line{}, money: map[string]*paymentv1.Payment{}, moved: map[string]int{},
+		refunds: map[string]bool{}, givenBack: map[string]int64{}, back: map[string]bool{},
 		cleared: map[string]bool{}, asked: map[string]int{}, members: map[string]bool{}, fail: map[string][]error{},
 	}
 }
@@ -60,6 +70,7 @@ func (f *fakes) register() []moduletest.Option {
 		moduletest.Fake("cart", func(r grpc.ServiceRegistrar) { cartv1.RegisterCartServiceServer(r, f) }),
 		moduletest.Fake("product", func(r grpc.ServiceRegistrar) { productv1.RegisterProductServiceServer(r, f) }),
 		moduletest.Fake("payment", func(r grpc.ServiceRegistrar) { paymentv1.RegisterPaymentServiceServer(r, f) }),
+		moduletest.Fake("user", func(r grpc.ServiceRegistrar) { userv1.RegisterUserServiceServer(r, f) }),
 		moduletest.Fake("shop", func(r grpc.ServiceRegistrar) { shopv1.RegisterShopServiceServer(r, f) }),
 	}
 }
@@ -217,15 +228,24 @@ func (f *fakes) RestockInventory(
 		return nil, err
 	}
 	defer f.mu.Unlock()
-	switch f.stock[r.GetOrderId()] {
-	case "committed":
-		f.stock[r.GetOrderId()] = "restocked"
-		for _, l := range f.lines[r.GetOrderId()] {
+	state := f.stock[r.GetOrderId()]
+	if state != "committed" && state != "restocked" {
+		return nil, errs.New(errs.Conflict, "the reservation was not committed")
+	}
+	left := false
+	for _, l := range f.lines[r.GetOrderId()] {
+		key := r.GetOrderId() + "/" + l.GetVariantId()
+		switch {
+		case f.back[key]:
+		case len(r.GetVariantIds()) > 0 && !slices.Contains(r.GetVariantIds(), l.GetVariantId()):
+			left = true
+		default:
+			f.back[key] = true
 			f.onHand[l.GetVariantId()] += l.GetQuantity()
 		}
-	case "restocked":
-	default:
-		return nil, errs.New(errs.Conflict, "the reservation was not committed")
+	}
+	if !left {
+		f.stock[r.GetOrderId()] = "restocked"
 	}
 	return &productv1.RestockInventoryResponse{}, nil
 }
@@ -239,7 +259,7 @@ func (f *fakes) Authorize(_ context.Context, r *paymentv1.AuthorizeRequest) (*pa
 	if p == nil {
 		p = &paymentv1.Payment{
 			Id: "pay_" + r.GetOrderId(), OrderId: r.GetOrderId(), Status: "authorized", Method: r.GetMethod(),
-			Amount: r.GetAmount(),
+			Amount: r.GetAmount(), Version: 2,
 		}
 		switch r.GetToken() {
 		case "tok_declined", "tok_insufficient_funds":
@@ -266,6 +286,7 @@ func (f *fakes) Capture(_ context.Context, r *paymentv1.CaptureRequest) (*paymen
 	p := f.money[r.GetOrderId()]
 	if p.GetStatus() == "authorized" {
 		p.Status = "captured"
+		p.Version++
 		f.moved["capture"]++
 	}
 	return &paymentv1.CaptureResponse{Payment: proto.CloneOf(p)}, nil
@@ -283,7 +304,8 @@ func (f *fakes) Void(_ context.Context, r *paymentv1.VoidRequest) (*paymentv1.Vo
 		f.money[r.GetOrderId()] = p
 	case "authorized":
 		p.Status = "voided"
-	case "captured", "refunded":
+		p.Version++
+	case "captured", "partially_refunded", "refunded":
 		return nil, errs.New(errs.Conflict, "the payment was captured")
 	}
 	return &paymentv1.VoidResponse{Payment: proto.CloneOf(p)}, nil
@@ -308,11 +330,60 @@ func (f *fakes) Refund(_ context.Context, r *paymentv1.RefundRequest) (*paymentv
 	}
 	defer f.mu.Unlock()
 	p := f.money[r.GetOrderId()]
-	if p.GetStatus() == "captured" {
+	key := r.GetOrderId() + "/" + r.GetIdempotencyKey()
+	if f.refunds[key] {
+		return &paymentv1.RefundResponse{Payment: proto.CloneOf(p)}, nil
+	}
+	left := minor(p.GetAmount()) - f.givenBack[r.GetOrderId()]
+	amount := left
+	if r.GetAmount() != nil {
+		amount = minor(r.GetAmount())
+	}
+	waived := p.GetStatus() == "authorized" && p.GetMethod() == "cod"
+	switch {
+	case amount > left:
+		return nil, errs.New(errs.Unprocessable, "no more than %d is left to refund", left)
+	case !waived && p.GetStatus() != "captured" && p.GetStatus() != "partially_refunded":
+		return nil, errs.New(errs.Conflict, "the payment is %s", p.GetStatus())
+	case waived && amount == left:
+		p.Status = "voided"
+	case !waived && amount == left:
 		p.Status = "refunded"
+	case !waived:
+		p.Status = "partially_refunded"
+	}
+	f.refunds[key] = true
+	f.givenBack[r.GetOrderId()] += amount
+	p.Version++
+	if waived {
+		f.moved["waive"]++
+	} else {
 		f.moved["refund"]++
 	}
 	return &paymentv1.RefundResponse{Payment: proto.CloneOf(p)}, nil
+}
+
+// minor returns an amount in minor units.
+func minor(m *moneyv1.Money) int64 {
+	out, err := money.FromProto(m)
+	if err != nil {
+		panic(err) // the order service sends amounts that exist
+	}
+	return out.Minor()
+}
+
+func (f *fakes) BatchGetUsers(
+	_ context.Context, r *userv1.BatchGetUsersRequest,
+) (*userv1.BatchGetUsersResponse, error) {
+	if err := f.enter("BatchGetUsers"); err != nil {
+		return nil, err
+	}
+	defer f.mu.Unlock()
+	out := &userv1.BatchGetUsersResponse{}
+	for _, id := range r.GetIds() {
+		out.Users = append(out.Users, &userv1.User{Id: id, Email: id + "@example.com"})
+	}
+	return out, nil
 }
 
 func (f *fakes) CheckMembership(

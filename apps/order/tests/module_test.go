@@ -29,8 +29,11 @@ func TestConfigReportsInvalidValues(t *testing.T) {
 	c := order.Default()
 	c.Deadline, c.ReserveFor = 0, 0
 	c.Shipping = map[string]string{"BRL": "9.9", "XXX": "1.00", "USD": "-1.00"}
+	c.Cash.MaxTotal = map[string]string{"BRL": "much"}
 	err := c.Validate()
-	for _, want := range []string{"deadline", "reserve_for", "shipping.BRL", "shipping.XXX", "shipping.USD"} {
+	for _, want := range []string{
+		"deadline", "reserve_for", "shipping.BRL", "shipping.XXX", "shipping.USD", "cash.max_total.BRL",
+	} {
 		require.ErrorContains(t, err, want)
 	}
 }

@@ -17,8 +17,10 @@ import (
 	"souk/pkg/waittest"
 )
 
-func (h *harness) cancel(c identity.Actor, orderID string) (*orderv1.Order, error) {
-	res, err := h.client.CancelOrder(h.As(c), &orderv1.CancelOrderRequest{Id: orderID, Reason: "changed my mind"})
+// cancel cancels shop orders of a customer's order, or all of it.
+func (h *harness) cancel(c identity.Actor, orderID string, partIDs ...string) (*orderv1.Order, error) {
+	res, err := h.client.CancelOrder(h.As(c),
+		&orderv1.CancelOrderRequest{Id: orderID, Reason: "changed my mind", ShopOrderIds: partIDs})
 	return res.GetOrder(), err
 }
 
@@ -92,7 +94,7 @@ func TestCancelWaitsForTheCheckoutToEnd(t *testing.T) {
 		done <- err
 	}()
 	waittest.Until(t, func() bool {
-		return moduletest.Value[bool](h.Service, `select cancel_id <> '' from orders`)
+		return moduletest.Value[bool](h.Service, `select bool_and(cancel_id <> '') from shop_order`)
 	}, "the order is not marked")
 	close(goOn)
 	require.NoError(t, waittest.Receive(t, done), "it waits for the rest of the checkout")
@@ -127,19 +129,30 @@ func TestCancelSurvivesFailuresAtEveryFailpoint(t *testing.T) {
 	// Not parallel: failpoints are global to the process.
 	for _, point := range []string{
 		"cancel.after_start", "cancel.before_await_checkout", "cancel.before_accept", "cancel.after_accept", "cancel.before_pay_back",
-		"cancel.after_pay_back", "cancel.before_restock", "cancel.after_restock", "cancel.before_finish", "cancel.after_finish", "cancel.before_end",
+		"cancel.after_pay_back", "cancel.before_restock", "cancel.after_restock", "cancel.before_finish", "cancel.after_finish",
+		"cancel.before_collect", "cancel.after_collect", "cancel.before_end",
 	} {
 		t.Run(point, func(t *testing.T) {
 			h := setup(t)
-			c := h.newCustomer()
-			o := h.confirmedOrder(c)
-			t.Cleanup(failpoint.Enable(point, failpoint.Error(errs.New(errs.Unavailable, "died")).Times(1)))
-			got, err := h.cancel(c, o.GetId())
-			require.NoError(t, err)
-			require.Equal(t, "cancelled", got.GetStatus())
-			h.requireConsistent()
-			require.Equal(t, 1, h.moved["refund"])
-			require.EqualValues(t, 1_000_000, h.onHand["var_a"])
+			for _, partly := range []bool{false, true} {
+				c := h.newCustomer()
+				o := h.confirmedOrder(c)
+				want := "cancelled"
+				if partly {
+					h.handlePayment(o.GetId(), "captured", 3)
+					_, err := h.ship(operator(), o.GetShopOrders()[1].GetId())
+					require.NoError(t, err)
+					want = "shipped"
+				}
+				disable := failpoint.Enable(point, failpoint.Error(errs.New(errs.Unavailable, "died")).Times(1))
+				got, err := h.cancel(c, o.GetId())
+				disable()
+				require.NoError(t, err)
+				require.Equal(t, want, got.GetStatus())
+				h.requireConsistent()
+				require.EqualValues(t, 1_000_000, h.onHand["var_a"])
+			}
+			require.Equal(t, 2, h.moved["refund"])
 		})
 	}
 }
@@ -153,7 +166,7 @@ func TestEitherCancelOrShipSucceeds(t *testing.T) {
 		h.handlePayment(o.GetId(), "captured", 3)
 		out := moduletest.Concurrently(2, func(i int) error {
 			if i == 0 {
-				_, err := h.cancel(c, o.GetId())
+				_, err := h.cancel(c, o.GetId(), o.GetShopOrders()[0].GetId())
 				return err
 			}
 			_, err := h.ship(operator(), o.GetShopOrders()[0].GetId())
@@ -205,11 +218,13 @@ func TestShopOrdersAreShippedAndDelivered(t *testing.T) {
 		return got.GetOrder().GetStatus()
 	}
 	require.Equal(t, "confirmed", status())
-	_, err = h.cancel(c, o.GetId())
+	_, err = h.cancel(c, o.GetId(), first)
 	require.Equal(t, errs.Conflict, errs.CodeOf(err), "%v", err)
 	_, err = h.ship(operator(), second)
 	require.NoError(t, err)
 	require.Equal(t, "shipped", status())
+	_, err = h.cancel(c, o.GetId())
+	require.Equal(t, errs.Conflict, errs.CodeOf(err), "all of it was shipped: %v", err)
 	_, err = h.deliver(seller, first)
 	require.NoError(t, err)
 	require.Equal(t, "shipped", status())

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
@@ -127,6 +128,7 @@ func (h *harness) requireConsistent() {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.requireGivenBack()
 	for v, n := range h.reserved {
 		require.Zero(h.t, n, "%s stays reserved", v)
 	}
@@ -135,4 +137,35 @@ func (h *harness) requireConsistent() {
 			require.NotEqual(h.t, "authorized", p.GetStatus(), "order %s: money stays held", o)
 		}
 	}
+}
+
+// requireGivenBack fails the test unless exactly the money and the lines of cancelled shop orders were given back. The
+// lock is held.
+func (h *harness) requireGivenBack() {
+	h.t.Helper()
+	rows, err := h.Pool.Query(h.t.Context(), `
+		select o.id, sum(s.total) filter (where s.status = 'cancelled'),
+			array(select i.variant_id from order_item i join shop_order p on p.id = i.shop_order_id
+				where i.order_id = o.id and p.status = 'cancelled')
+		from orders o join shop_order s on s.order_id = o.id where o.confirmed_at is not null group by o.id`)
+	require.NoError(h.t, err)
+	var orderID string
+	var total *int64
+	var variants []string
+	_, err = pgx.ForEachRow(rows, []any{&orderID, &total, &variants}, func() error {
+		want := int64(0)
+		if total != nil {
+			want = *total
+		}
+		require.Equal(h.t, want, h.givenBack[orderID], "money of order %s", orderID)
+		var back []string
+		for _, l := range h.lines[orderID] {
+			if h.back[orderID+"/"+l.GetVariantId()] {
+				back = append(back, l.GetVariantId())
+			}
+		}
+		require.ElementsMatch(h.t, variants, back, "lines of order %s", orderID)
+		return nil
+	})
+	require.NoError(h.t, err)
 }

@@ -196,7 +196,7 @@ func TestCallersWithoutAccessAreRefused(t *testing.T) {
 	requireCode(t, errs.Forbidden, err)
 	_, err = h.order.EnsureUser(t.Context(), &userv1.EnsureUserRequest{Issuer: "x", Subject: "y"})
 	requireCode(t, errs.Internal, err) // a service that calls a method without access has a bug
-	_, err = h.order.BatchGetUsers(t.Context(), &userv1.BatchGetUsersRequest{Ids: []string{bob.GetId()}})
+	_, err = h.auth.BatchGetUsers(t.Context(), &userv1.BatchGetUsersRequest{Ids: []string{bob.GetId()}})
 	requireCode(t, errs.Internal, err)
 
 	operator := h.AsUser(ann.GetId(), "operator")

@@ -47,9 +47,14 @@ func NewRenderer(from *mail.Address, publicURL string) (*Renderer, error) {
 	return &Renderer{from: from, publicURL: strings.TrimRight(publicURL, "/"), text: text, html: html}, nil
 }
 
+// statusCancelled is the status of cancelled shop orders.
+const statusCancelled = "cancelled"
+
 // page is the templates' data.
 type page struct {
-	Cancelled    bool
+	Cancelled bool
+	// Partly reports that other shop orders of the order stay.
+	Partly       bool
 	Name, Number string
 	Shops        []shopPart
 	Sums         []sum
@@ -58,8 +63,10 @@ type page struct {
 }
 
 type shopPart struct {
-	Name  string
-	Items []item
+	Name string
+	// Reason is what the shop or an operator wrote who cancelled it.
+	Reason string
+	Items  []item
 }
 
 type item struct {
@@ -75,6 +82,9 @@ func (r *Renderer) Render(m domain.Mail, o *orderv1.Order, to *mail.Address, now
 	subject := "Your order " + p.Number + " is confirmed"
 	if p.Cancelled {
 		subject = "Your order " + p.Number + " was cancelled"
+	}
+	if p.Partly {
+		subject = "A part of your order " + p.Number + " was cancelled"
 	}
 	var data bytes.Buffer
 	data.Grow(typicalSize)
@@ -129,8 +139,15 @@ func addPart(body *multipart.Writer, kind string, write func(io.Writer) error) e
 func (r *Renderer) page(m domain.Mail, o *orderv1.Order) page {
 	a := o.GetShippingAddress()
 	p := page{Cancelled: m.Kind == domain.OrderCancelled, Name: oneLine(a.GetName()), Number: oneLine(o.GetNumber())}
+	p.Partly = p.Cancelled && partlyCancelled(o)
 	for _, so := range o.GetShopOrders() {
+		if p.Partly && so.GetStatus() != statusCancelled {
+			continue
+		}
 		part := shopPart{Name: oneLine(so.GetShopName())}
+		if by := so.GetCancellation().GetBy(); by == "shop" || by == "operator" {
+			part.Reason = oneLine(so.GetCancellation().GetReason())
+		}
 		for _, it := range so.GetItems() {
 			part.Items = append(part.Items, item{
 				Quantity: it.GetQuantity(),
@@ -149,9 +166,12 @@ func (r *Renderer) page(m domain.Mail, o *orderv1.Order) page {
 		{"Items", o.GetSubtotal(), true}, {"Discount", o.GetDiscount(), false}, {"Shipping", o.GetShipping(), true},
 		{"Tax", o.GetTax(), false}, {"Total", o.GetTotal(), true},
 	} {
-		if s.amount != nil && (s.always || strings.ContainsAny(s.amount.GetAmount(), "123456789")) {
+		if !p.Partly && s.amount != nil && (s.always || strings.ContainsAny(s.amount.GetAmount(), "123456789")) {
 			p.Sums = append(p.Sums, sum{s.label, amount(s.amount)})
 		}
+	}
+	if p.Partly {
+		p.Sums = append(p.Sums, sum{"Your order now costs", amount(o.GetRemaining())})
 	}
 	for _, line := range []string{
 		a.GetName(), a.GetLine1(), a.GetLine2(), strings.TrimSpace(a.GetPostalCode() + " " + a.GetCity()),
@@ -165,6 +185,17 @@ func (r *Renderer) page(m domain.Mail, o *orderv1.Order) page {
 		p.Link = r.publicURL + "/v1/orders/" + url.PathEscape(o.GetId())
 	}
 	return p
+}
+
+// partlyCancelled reports whether some of the order's shop orders are cancelled, and others stay.
+func partlyCancelled(o *orderv1.Order) bool {
+	cancelled := 0
+	for _, so := range o.GetShopOrders() {
+		if so.GetStatus() == statusCancelled {
+			cancelled++
+		}
+	}
+	return cancelled > 0 && cancelled < len(o.GetShopOrders())
 }
 
 func amount(m *moneyv1.Money) string { return m.GetCurrencyCode() + " " + m.GetAmount() }

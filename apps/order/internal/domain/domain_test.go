@@ -35,7 +35,7 @@ func TestOnlyListedTransitionsAreAllowed(t *testing.T) {
 
 func TestOrderHasTheStatusOfItsLeastAdvancedShopOrder(t *testing.T) {
 	t.Parallel()
-	const c, s, d = domain.Confirmed, domain.Shipped, domain.Delivered
+	const c, s, d, x = domain.Confirmed, domain.Shipped, domain.Delivered, domain.Cancelled
 	for _, row := range []struct {
 		parts []domain.Status
 		want  domain.Status
@@ -44,6 +44,8 @@ func TestOrderHasTheStatusOfItsLeastAdvancedShopOrder(t *testing.T) {
 		{[]domain.Status{c, s}, c}, {
 			[]domain.Status{c, d}, c,
 		}, {[]domain.Status{s, d}, s}, {[]domain.Status{d, d}, d}, {[]domain.Status{s, s}, s},
+		{[]domain.Status{x, c}, c}, {[]domain.Status{s, x}, s}, {[]domain.Status{x, d, x}, d}, {[]domain.Status{x, d, s}, s},
+		{[]domain.Status{x, x}, x},
 	} {
 		require.Equal(t, row.want, domain.Derive(row.parts), "%v", row.parts)
 	}

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"crypto/sha256"
+	"slices"
 	"time"
 
 	"souk/pkg/errs"
@@ -19,15 +20,18 @@ type Payment struct {
 	ID     string
 	Status string
 	Method string
+	// Version is the payment's version that Status comes from; 0 if it comes from the checkout.
+	Version int64
 }
 
 // The payment statuses and the payment method that the order's rules depend on. The payment service defines them.
 const (
-	PaymentPending    = "pending"
-	PaymentAuthorized = "authorized"
-	PaymentCaptured   = "captured"
-	PaymentFailed     = "failed"
-	CashOnDelivery    = "cod"
+	PaymentPending           = "pending"
+	PaymentAuthorized        = "authorized"
+	PaymentCaptured          = "captured"
+	PaymentPartiallyRefunded = "partially_refunded"
+	PaymentFailed            = "failed"
+	CashOnDelivery           = "cod"
 )
 
 // Item is an ordered line, as the variant was when the order was placed.
@@ -43,13 +47,32 @@ type ShopOrder struct {
 	ID, OrderID, ShopID, ShopName string
 	Status                        Status
 	Totals                        Totals
-	Carrier, TrackingNumber       string
-	PlacedAt                      time.Time
+	// Carrier and TrackingNumber may be empty: the shop delivers itself.
+	Carrier, TrackingNumber string
+	// CancelID is the ID of the saga that cancels or cancelled the shop order; "" if none does.
+	CancelID string
+	// CancelCode says who cancels the shop order: CancelledByCustomer and the like. CancelReason is what they wrote.
+	CancelCode, CancelReason string
+	// CancelledAt is zero until the shop order is cancelled. It stays zero if its checkout was refused.
+	CancelledAt time.Time
+	PlacedAt    time.Time
 	// ShippedAt and DeliveredAt are zero until the shop order is shipped and delivered.
 	ShippedAt, DeliveredAt time.Time
 	Items                  []Item
-	// Address is set if the shop order is returned on its own, without its order.
+	// These are set by ForShop, for a shop order that is shown without its order.
+	OrderNumber string
+	Payment     Payment
+	ExpiresAt   time.Time
+	// Address and Buyer are unset until the order is confirmed.
 	Address Address
+	Buyer   Buyer
+}
+
+// Buyer is how a shop reaches a customer.
+type Buyer struct {
+	CustomerID, Name, Phone string
+	// Email is "" if the customer gave none at the checkout.
+	Email string
 }
 
 // Order is one checkout of one customer.
@@ -63,20 +86,21 @@ type Order struct {
 	Payment     Payment
 	Email       string
 	Address     Address
-	// CancelID is the ID of the saga that cancels the order; "" if the order is not being cancelled.
+	// CancelID is the ID of the saga with which the previous release cancels the whole order; otherwise "".
 	CancelID string
-	// CancelCode and CancelReason say why the order was cancelled. The code is the error code of a refused
-	// checkout, or CancelledByCustomer.
+	// CancelCode and CancelReason say why the checkout was refused. The code is an error code.
 	CancelCode, CancelReason string
-	Version                  int64
-	PlacedAt, UpdatedAt      time.Time
+	// CustomerCancelledAt is when the customer last cancelled some of the order; zero if never.
+	CustomerCancelledAt time.Time
+	// ExpiresAt is when what is not shipped is cancelled, because the order waits for its money. It is zero if the
+	// order does not wait.
+	ExpiresAt           time.Time
+	Version             int64
+	PlacedAt, UpdatedAt time.Time
 	// ConfirmedAt is zero until the order is confirmed. Cancelling does not reset it.
 	ConfirmedAt time.Time
 	Parts       []ShopOrder
 }
-
-// CancelledByCustomer is the cancel code of an order that its customer cancelled.
-const CancelledByCustomer = "customer"
 
 // Confirm makes o confirmed, with payment p.
 //
@@ -93,39 +117,6 @@ func (o *Order) Confirm(p Payment, at time.Time) error {
 	return nil
 }
 
-// MayCancel returns nil if o can be cancelled. done reports whether it already is cancelled or being cancelled.
-//
-// Errors: conflict (the checkout still runs, or a shop order was shipped).
-func (o *Order) MayCancel() (done bool, err error) {
-	switch {
-	case o.Status == Cancelled || o.CancelID != "":
-		return true, nil
-	case o.Status == Pending:
-		return false, errs.New(errs.Conflict, "the checkout of this order is still running; try again in a moment").
-			WithRetryAfter(time.Second)
-	}
-	for _, p := range o.Parts {
-		if p.Status != Confirmed {
-			return false, errs.New(errs.Conflict, "the order can no longer be cancelled: a part of it was shipped")
-		}
-	}
-	return false, nil
-}
-
-// BeginCancel marks o as being cancelled by the saga. From then on no shop order can be shipped.
-func (o *Order) BeginCancel(sagaID, reason string, at time.Time) {
-	o.CancelID, o.CancelCode, o.CancelReason = sagaID, CancelledByCustomer, reason
-	o.touch(at)
-}
-
-// DropCancel undoes BeginCancel. It does nothing if another saga cancels o, or if o is cancelled.
-func (o *Order) DropCancel(sagaID string, at time.Time) {
-	if o.CancelID == sagaID && o.Status != Cancelled {
-		o.CancelID, o.CancelCode, o.CancelReason = "", "", ""
-		o.touch(at)
-	}
-}
-
 // Ship marks a shop order as shipped. changed is false if it already was, with the same carrier and tracking
 // number.
 //
@@ -138,8 +129,8 @@ func (o *Order) Ship(partID, carrier, tracking string, at time.Time) (changed bo
 		return false, errs.New(errs.NotFound, "there is no such shop order")
 	case p.Status == Shipped && p.Carrier == carrier && p.TrackingNumber == tracking:
 		return false, nil
-	case o.CancelID != "":
-		return false, errs.New(errs.Conflict, "the order is being cancelled")
+	case o.cancelling(p):
+		return false, errs.New(errs.Conflict, "the shop order is being cancelled")
 	case !p.Status.CanBecome(Shipped):
 		return false, errs.New(errs.Conflict, "the shop order is %s: it cannot be shipped", p.Status)
 	case !o.paid():
@@ -170,15 +161,39 @@ func (o *Order) Deliver(partID string, at time.Time) (changed bool, err error) {
 }
 
 // CashCollected reports whether the customer has now paid in cash: every shop order of a cash-on-delivery order
-// is delivered, and the payment is not captured yet.
+// is delivered or cancelled, and the payment is not captured yet.
 func (o *Order) CashCollected() bool {
 	return o.Payment.Method == CashOnDelivery && o.Status == Delivered && o.Payment.Status == PaymentAuthorized
 }
 
-// paid reports whether shop orders may be shipped: the payment is captured, or it is cash on delivery.
+// paid reports whether shop orders may be shipped: the payment is captured, or it is cash on delivery. Some of it was
+// refunded if other shop orders were cancelled.
 func (o *Order) paid() bool {
-	return o.Payment.Status == PaymentCaptured ||
+	return o.Payment.Status == PaymentCaptured || o.Payment.Status == PaymentPartiallyRefunded ||
 		o.Payment.Method == CashOnDelivery && o.Payment.Status == PaymentAuthorized
+}
+
+// ForShop returns a shop order with what its shop needs of the order. The customer stays unknown until the order is
+// confirmed.
+func (o *Order) ForShop(partID string) ShopOrder {
+	p := *o.part(partID)
+	p.OrderNumber, p.Payment, p.ExpiresAt = o.Number, o.Payment, o.ExpiresAt
+	if !o.ConfirmedAt.IsZero() {
+		p.Address = o.Address
+		p.Buyer = Buyer{CustomerID: o.CustomerID, Name: o.Address.Name, Phone: o.Address.Phone, Email: o.Email}
+	}
+	return p
+}
+
+// Remaining is what the order costs without its cancelled shop orders.
+func (o *Order) Remaining() money.Money {
+	left := int64(0)
+	for _, p := range o.Parts {
+		if p.Status != Cancelled {
+			left += p.Totals.Total.Minor()
+		}
+	}
+	return money.New(left, o.Totals.Total.Currency())
 }
 
 // Part returns the shop order with the ID, or nil.
@@ -199,6 +214,9 @@ func (o *Order) derive(at time.Time) {
 		statuses[i] = p.Status
 	}
 	o.Status = Derive(statuses)
+	if !slices.Contains(statuses, Confirmed) {
+		o.ExpiresAt = time.Time{} // nothing is left to expire
+	}
 	o.touch(at)
 }
 

@@ -36,13 +36,6 @@ type Confirmation struct {
 	At      time.Time
 }
 
-// Cancellation holds the values that cancelling an order writes.
-type Cancellation struct {
-	OrderID       string
-	PaymentStatus string
-	At            time.Time
-}
-
 // Refusal is why a checkout was refused, as shown to its customer.
 type Refusal struct {
 	Code    errs.Code    `json:"code"`

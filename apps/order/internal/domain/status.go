@@ -16,11 +16,12 @@ const (
 	Shipped Status = "shipped"
 	// Delivered means arrived. An order is delivered when all its shop orders are.
 	Delivered Status = "delivered"
-	// Cancelled means that the checkout was refused, or that the customer cancelled before anything was shipped.
+	// Cancelled means that the checkout was refused, or that the shop order was cancelled before it was shipped. An
+	// order is cancelled when all its shop orders are.
 	Cancelled Status = "cancelled"
 )
 
-// Statuses lists every status.
+// Statuses lists every status, in the order in which an order takes them.
 var Statuses = []Status{Pending, Confirmed, Shipped, Delivered, Cancelled}
 
 // transitions lists the states that may follow a state, for orders and shop orders alike.
@@ -33,25 +34,14 @@ var transitions = map[Status][]Status{
 // CanBecome reports whether the state may change from s to next.
 func (s Status) CanBecome(next Status) bool { return slices.Contains(transitions[s], next) }
 
-// Derive returns the status of a confirmed order from the statuses of its shop orders: that of the least advanced
-// one.
+// Derive returns the status of a confirmed order from the statuses of its shop orders: that of the least advanced one,
+// without those that are cancelled. An order of cancelled ones only is cancelled.
 func Derive(parts []Status) Status {
-	shipped, delivered := 0, 0
+	least := Cancelled
 	for _, p := range parts {
-		switch p {
-		case Delivered:
-			delivered++
-			shipped++
-		case Shipped:
-			shipped++
+		if p != Cancelled && (least == Cancelled || slices.Index(Statuses, p) < slices.Index(Statuses, least)) {
+			least = p
 		}
 	}
-	switch {
-	case delivered == len(parts):
-		return Delivered
-	case shipped == len(parts):
-		return Shipped
-	default:
-		return Confirmed
-	}
+	return least
 }

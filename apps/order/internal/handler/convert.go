@@ -35,16 +35,23 @@ func orderToProto(o domain.Order) *orderv1.Order {
 		Shipping:        o.Totals.Shipping.ToProto(),
 		Tax:             o.Totals.Tax.ToProto(),
 		Total:           o.Totals.Total.ToProto(),
-		Payment:         &orderv1.OrderPayment{Id: o.Payment.ID, Status: o.Payment.Status, Method: o.Payment.Method},
+		Payment:         paymentToProto(o.Payment),
 		ShippingAddress: addressToProto(o.Address),
+		Remaining:       o.Remaining().ToProto(),
+		ExpiresAt:       optional(o.ExpiresAt),
 	}
 	for _, p := range o.Parts {
+		p.OrderNumber = o.Number
 		out.ShopOrders = append(out.ShopOrders, shopOrderToProto(p))
 	}
 	return out
 }
 
-// shopOrderToProto converts a shop order. The address is set only if the domain value has it.
+func paymentToProto(p domain.Payment) *orderv1.OrderPayment {
+	return &orderv1.OrderPayment{Id: p.ID, Status: p.Status, Method: p.Method}
+}
+
+// shopOrderToProto converts a shop order. What ForShop adds is set only if the domain value has it.
 func shopOrderToProto(p domain.ShopOrder) *orderv1.ShopOrder {
 	t := p.Totals
 	out := &orderv1.ShopOrder{
@@ -53,6 +60,18 @@ func shopOrderToProto(p domain.ShopOrder) *orderv1.ShopOrder {
 		Tax: t.Tax.ToProto(), Total: t.Total.ToProto(),
 		Carrier: p.Carrier, TrackingNumber: p.TrackingNumber,
 		PlacedAt: timestamppb.New(p.PlacedAt), ShippedAt: optional(p.ShippedAt), DeliveredAt: optional(p.DeliveredAt),
+		OrderNumber: p.OrderNumber, ExpiresAt: optional(p.ExpiresAt),
+	}
+	if p.Payment != (domain.Payment{}) {
+		out.Payment = paymentToProto(p.Payment)
+	}
+	if b := p.Buyer; b != (domain.Buyer{}) {
+		out.Buyer = &orderv1.Buyer{Name: b.Name, Email: b.Email, Phone: b.Phone}
+	}
+	if p.CancelCode != "" {
+		out.Cancellation = &orderv1.Cancellation{
+			By: p.CancelCode, Reason: p.CancelReason, CancelledAt: optional(p.CancelledAt),
+		}
 	}
 	if p.Address != (domain.Address{}) {
 		out.ShippingAddress = addressToProto(p.Address)

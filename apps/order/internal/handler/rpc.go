@@ -65,11 +65,48 @@ func (h *RPC) GetOrderForNotice(
 //
 // Errors: those of service.Service.Cancel.
 func (h *RPC) CancelOrder(ctx context.Context, r *orderv1.CancelOrderRequest) (*orderv1.CancelOrderResponse, error) {
-	o, err := h.service.Cancel(ctx, r.GetId(), r.GetReason())
+	o, err := h.service.Cancel(ctx, r.GetId(), r.GetReason(), r.GetShopOrderIds())
 	if err != nil {
 		return nil, err
 	}
 	return &orderv1.CancelOrderResponse{Order: orderToProto(o)}, nil
+}
+
+// CancelOrderAsOperator cancels what was not shipped of any order.
+//
+// Errors: those of service.Service.CancelAsOperator.
+func (h *RPC) CancelOrderAsOperator(
+	ctx context.Context, r *orderv1.CancelOrderAsOperatorRequest,
+) (*orderv1.CancelOrderAsOperatorResponse, error) {
+	o, err := h.service.CancelAsOperator(ctx, r.GetId(), r.GetReason())
+	if err != nil {
+		return nil, err
+	}
+	return &orderv1.CancelOrderAsOperatorResponse{Order: orderToProto(o)}, nil
+}
+
+// GetShopOrder returns a shop order to a member of its shop or an operator.
+//
+// Errors: those of service.Service.GetPart.
+func (h *RPC) GetShopOrder(ctx context.Context, r *orderv1.GetShopOrderRequest) (*orderv1.GetShopOrderResponse, error) {
+	p, err := h.service.GetPart(ctx, r.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return &orderv1.GetShopOrderResponse{ShopOrder: shopOrderToProto(p)}, nil
+}
+
+// CancelShopOrder cancels a shop order.
+//
+// Errors: those of service.Service.CancelPart.
+func (h *RPC) CancelShopOrder(
+	ctx context.Context, r *orderv1.CancelShopOrderRequest,
+) (*orderv1.CancelShopOrderResponse, error) {
+	p, err := h.service.CancelPart(ctx, r.GetId(), r.GetReason())
+	if err != nil {
+		return nil, err
+	}
+	return &orderv1.CancelShopOrderResponse{ShopOrder: shopOrderToProto(p)}, nil
 }
 
 // ShipShopOrder marks a shop order as shipped.

@@ -49,33 +49,19 @@ func only(rows []sqlc.ByIDsRow) (domain.Order, error) {
 func order(r sqlc.Order) (domain.Order, error) {
 	o := domain.Order{
 		ID: r.ID, Number: r.Number, CustomerID: r.CustomerID, IdemKey: r.IdemKey, Status: domain.Status(r.Status),
-		Totals:  totals(money.Currency(r.Currency), r.Subtotal, r.Discount, r.Shipping, r.Tax, r.Total),
-		Payment: domain.Payment{ID: r.PaymentID, Status: r.PaymentStatus, Method: r.PaymentMethod},
-		Email:   r.Email, CancelID: r.CancelID, CancelCode: r.CancelCode, CancelReason: r.CancelReason,
+		Totals: totals(money.Currency(r.Currency), r.Subtotal, r.Discount, r.Shipping, r.Tax, r.Total),
+		Payment: domain.Payment{
+			ID: r.PaymentID, Status: r.PaymentStatus, Method: r.PaymentMethod, Version: r.PaymentVersion,
+		},
+		Email: r.Email, CancelID: r.CancelID, CancelCode: r.CancelCode, CancelReason: r.CancelReason,
 		Version: r.Version, PlacedAt: r.PlacedAt, UpdatedAt: r.UpdatedAt, ConfirmedAt: orZero(r.ConfirmedAt),
+		CustomerCancelledAt: orZero(r.CustomerCancelledAt), ExpiresAt: orZero(r.ExpiresAt),
 	}
 	copy(o.RequestHash[:], r.RequestHash)
 	if err := json.Unmarshal(r.ShippingAddress, &o.Address); err != nil {
 		return domain.Order{}, unreadable(err)
 	}
 	return o, nil
-}
-
-func shopOrders(rows []sqlc.ShopHistoryRow) ([]domain.ShopOrder, error) {
-	var out []domain.ShopOrder
-	for _, r := range rows {
-		had := len(out)
-		if err := addLine(&out, money.Currency(r.Currency), r.ShopOrder, r.OrderItem); err != nil {
-			return nil, err
-		}
-		if len(out) == had {
-			continue
-		}
-		if err := json.Unmarshal(r.ShippingAddress, &out[had].Address); err != nil {
-			return nil, unreadable(err)
-		}
-	}
-	return out, nil
 }
 
 // addLine adds a line to the last shop order, or to a new one if the line belongs to another shop order.
@@ -85,7 +71,9 @@ func addLine(parts *[]domain.ShopOrder, c money.Currency, s sqlc.ShopOrder, i sq
 			ID: s.ID, OrderID: s.OrderID, ShopID: s.ShopID, ShopName: s.ShopName, Status: domain.Status(s.Status),
 			Totals:  totals(c, s.Subtotal, s.Discount, s.Shipping, s.Tax, s.Total),
 			Carrier: s.Carrier, TrackingNumber: s.TrackingNumber,
-			PlacedAt: s.PlacedAt.UTC(), ShippedAt: orZero(s.ShippedAt), DeliveredAt: orZero(s.DeliveredAt),
+			CancelID: s.CancelID, CancelCode: s.CancelCode, CancelReason: s.CancelReason,
+			CancelledAt: orZero(s.CancelledAt),
+			PlacedAt:    s.PlacedAt.UTC(), ShippedAt: orZero(s.ShippedAt), DeliveredAt: orZero(s.DeliveredAt),
 		})
 	}
 	item := domain.Item{

@@ -24,9 +24,8 @@ where o.id in (
 order by o.placed_at desc, o.id desc, s.position, i.position;
 
 -- name: ShopHistory :many
--- A shop's shop orders, newest first: those with the status, or all that were ever confirmed if it is ''. The address is
--- hidden until the checkout is confirmed.
-select o.currency, (case when s.confirmed_at is null then '{}' else o.shipping_address end)::jsonb as shipping_address, sqlc.embed(s), sqlc.embed(i)
+-- A shop's shop orders, newest first: those with the status, or all that were ever confirmed if it is ''.
+select sqlc.embed(o), sqlc.embed(s), sqlc.embed(i)
 from shop_order s join orders o on o.id = s.order_id join order_item i on i.order_id = s.order_id and i.shop_order_id = s.id
 where s.id in (
     select p.id from shop_order p
@@ -70,19 +69,37 @@ select order_id, shop_id from shop_order where id = $1;
 
 -- name: SaveOrder :exec
 update orders set status = @status, cancel_id = @cancel_id, cancel_code = @cancel_code, cancel_reason = @cancel_reason,
-    version = @version, updated_at = @updated_at
+    payment_status = @payment_status, payment_version = @payment_version,
+    customer_cancelled_at = @customer_cancelled_at, expires_at = @expires_at, version = @version, updated_at = @updated_at
 where id = @id;
 
 -- name: SavePart :exec
 update shop_order set status = @status, carrier = @carrier, tracking_number = @tracking_number,
-    shipped_at = @shipped_at, delivered_at = @delivered_at
+    shipped_at = @shipped_at, delivered_at = @delivered_at,
+    cancel_id = @cancel_id, cancel_code = @cancel_code, cancel_reason = @cancel_reason, cancelled_at = @cancelled_at
 where id = @id;
+
+-- name: Standings :many
+-- What customers keep without having paid for it, and how often they cancelled. Orders placed before @since don't count.
+select c.customer_id::text as customer_id,
+    count(o.id) filter (where o.status = 'pending') as pending,
+    count(o.id) filter (where o.payment_method = 'cod' and o.status in ('confirmed', 'shipped')) as unpaid,
+    count(o.id) filter (where o.customer_cancelled_at > @cancelled_since::timestamptz) as cancelled,
+    -- Go's zero time: never
+    coalesce(max(o.customer_cancelled_at), '0001-01-01 00:00:00Z')::timestamptz as last_cancelled
+from unnest((select @customer_ids::text[])::text[]) as c (customer_id)
+left join orders o on o.customer_id = c.customer_id and o.placed_at > @since::timestamptz
+group by c.customer_id;
+
+-- name: Expired :many
+-- Orders that waited too long for their money, the longest waiting first.
+select o.id from orders o where o.expires_at <= @now::timestamptz and o.status = 'confirmed' order by o.expires_at limit @most;
 
 -- name: Refuse :one
 -- Cancels the order of a refused checkout. A fault of ours frees its idempotency key.
 update orders set status = 'cancelled', cancel_code = @cancel_code, cancel_reason = @cancel_reason, cancel_fields = @cancel_fields,
     payment_status = case when payment_status <> 'pending' then payment_status when @cancel_code = 'payment_declined' then 'failed' else 'voided' end,
-    idem_key = case when @free_key::boolean then idem_key || '#' || id else idem_key end,
+    idem_key = case when @free_key::boolean then idem_key || '#' || id else idem_key end, expires_at = null,
     version = version + 1, updated_at = @at
 where id = @id and status = 'pending'
 returning version;

@@ -8,6 +8,7 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -49,7 +50,9 @@ type Store struct {
 	keys *batch.Batcher[key, *domain.Attempt]
 	byID *batch.Batcher[string, *domain.Order]
 
-	confirm, cancel, payments string
+	standings *batch.Batcher[standing, domain.Standing]
+
+	confirm, payments string
 }
 
 type key struct{ customerID, idemKey string }
@@ -61,11 +64,11 @@ func New(pool *pgxpool.Pool, wake func()) *Store {
 		q:        sqlc.New(pool),
 		wake:     wake,
 		confirm:  statement("confirm"),
-		cancel:   statement("cancel"),
 		payments: statement("apply_payments"),
 	}
 	s.keys = batch.New(keyLimit, s.runKeys, batch.WithParallel(2))
 	s.byID = batch.New(readLimit, s.runByID, batch.WithParallel(2))
+	s.standings = batch.New(keyLimit, s.runStandings, batch.WithParallel(2))
 	return s
 }
 
@@ -144,7 +147,16 @@ func (s *Store) ShopHistory(
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
-	return shopOrders(rows)
+	same := make([]sqlc.ByIDsRow, len(rows))
+	for i, r := range rows {
+		same[i] = sqlc.ByIDsRow(r)
+	}
+	of, err := orders(same) // each with the shop's part only
+	out := make([]domain.ShopOrder, len(of))
+	for i := range of {
+		out[i] = of[i].ForShop(of[i].Parts[0].ID)
+	}
+	return out, err
 }
 
 // PartOwner returns the order and the shop of a shop order.
@@ -335,21 +347,6 @@ func (s *Store) AcceptStep(name string) saga.Step {
 	return saga.Step{Name: name, Pivot: true, Batch: func(*saga.Run, *pgx.Batch) error { return nil }}
 }
 
-// CancelStep returns the step that cancels the order and its shop orders with the values of cancellation.
-func (s *Store) CancelStep(
-	name string, cancellation func(*saga.Run) (domain.Cancellation, event.Event, error),
-) saga.Step {
-	return saga.Step{Name: name, Written: s.wake, Batch: func(r *saga.Run, b *pgx.Batch) error {
-		c, ev, err := cancellation(r)
-		if err != nil {
-			return err
-		}
-		postgres.QueueRow(b, s.cancel, c.OrderID, r.ID(), c.At, c.PaymentStatus)
-		outbox.Queue(b, ev)
-		return nil
-	}}
-}
-
 // PaymentEvents returns a handler of payment events. decode returns false for an event to ignore.
 func (s *Store) PaymentEvents(decode func(event.Event) (domain.PaymentUpdate, bool, error)) outbox.Queuer {
 	return func(_ context.Context, b *pgx.Batch, e event.Event) error {
@@ -395,39 +392,50 @@ func changed(
 	if o, err = only(rows); err != nil {
 		return o, nil, err
 	}
-	version, before := o.Version, make([]domain.Status, len(o.Parts))
-	for i, p := range o.Parts {
-		before[i] = p.Status
-	}
+	version, before := o.Version, slices.Clone(o.Parts)
 	events, err := change(&o)
 	if err != nil || o.Version == version {
 		return o, events, err
 	}
-	err = q.SaveOrder(ctx, sqlc.SaveOrderParams{
-		ID:           o.ID,
-		Status:       string(o.Status),
-		CancelID:     o.CancelID,
-		CancelCode:   o.CancelCode,
-		CancelReason: o.CancelReason,
-		Version:      o.Version,
-		UpdatedAt:    o.UpdatedAt,
-	})
-	if err != nil {
+	if err := save(ctx, q, o, before); err != nil {
 		return o, nil, postgres.Err(err)
 	}
+	return o, events, nil
+}
+
+// save writes an order and those of its shop orders that differ from before.
+func save(ctx context.Context, q *sqlc.Queries, o domain.Order, before []domain.ShopOrder) error {
+	err := q.SaveOrder(ctx, sqlc.SaveOrderParams{
+		ID:                  o.ID,
+		Status:              string(o.Status),
+		CancelID:            o.CancelID,
+		CancelCode:          o.CancelCode,
+		CancelReason:        o.CancelReason,
+		PaymentStatus:       o.Payment.Status,
+		PaymentVersion:      o.Payment.Version,
+		CustomerCancelledAt: orNull(o.CustomerCancelledAt),
+		ExpiresAt:           orNull(o.ExpiresAt),
+		Version:             o.Version,
+		UpdatedAt:           o.UpdatedAt,
+	})
+	if err != nil {
+		return err
+	}
 	for i, p := range o.Parts {
-		if p.Status == before[i] {
+		if p.Status == before[i].Status && p.CancelID == before[i].CancelID {
 			continue
 		}
 		err := q.SavePart(ctx, sqlc.SavePartParams{
 			ID: p.ID, Status: string(p.Status), Carrier: p.Carrier, TrackingNumber: p.TrackingNumber,
 			ShippedAt: orNull(p.ShippedAt), DeliveredAt: orNull(p.DeliveredAt),
+			CancelID: p.CancelID, CancelCode: p.CancelCode, CancelReason: p.CancelReason,
+			CancelledAt: orNull(p.CancelledAt),
 		})
 		if err != nil {
-			return o, nil, postgres.Err(err)
+			return err
 		}
 	}
-	return o, events, nil
+	return nil
 }
 
 // inTx runs f in one transaction, then wakes the relay.

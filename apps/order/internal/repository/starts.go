@@ -175,7 +175,7 @@ func (s *Starts) queue(b *pgx.Batch, o domain.Order) error {
 	currency := string(t.Total.Currency())
 	postgres.QueueRow(b, s.orders, o.ID, o.Number, o.CustomerID, o.IdemKey, o.RequestHash[:], currency,
 		t.Subtotal.Minor(), t.Discount.Minor(), t.Shipping.Minor(), t.Tax.Minor(), t.Total.Minor(),
-		o.Payment.Method, o.Email, string(address), o.PlacedAt)
+		o.Payment.Method, o.Email, string(address), o.PlacedAt, o.ExpiresAt)
 	line := 0
 	for i, p := range o.Parts {
 		t := p.Totals

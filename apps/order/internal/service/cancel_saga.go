@@ -1,7 +1,9 @@
 package service
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"souk/apps/order/internal/domain"
@@ -10,6 +12,7 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
 	"souk/pkg/event"
+	"souk/pkg/money"
 	"souk/pkg/saga"
 )
 
@@ -18,20 +21,38 @@ type cancelInput struct {
 	OrderID    string `json:"order_id"`
 	Number     string `json:"number"`
 	CustomerID string `json:"customer_id"`
+	// By is a cancel code. Parts are the shop orders to cancel. Both are unset in a saga of the previous release, with
+	// which the customer cancels the whole order.
+	By    string   `json:"by,omitempty"`
+	Parts []string `json:"parts,omitempty"`
+	// Variants are those of the shop orders, and Amount is what they cost, in minor units.
+	Variants []string       `json:"variants,omitempty"`
+	Currency money.Currency `json:"currency,omitempty"`
+	Amount   int64          `json:"amount,omitempty"`
 }
 
-// cancel defines the saga that cancels an order. The transaction that starts the saga marks the order, so that no
-// shop order is shipped any more. The steps wait for the end of the checkout's saga, so that there is a single
-// state to undo; then (after the pivot) return the money (void or refund), return the stock, and cancel the order.
-func (s *Sagas) cancel() saga.Definition {
-	return saga.Definition{Type: domain.CancelSaga, Version: 1, Deadline: s.Deadline, Steps: []saga.Step{
+// cancel defines the sagas that cancel shop orders of an order, the current version and that of the previous release.
+// The transaction that starts a saga marks the shop orders, so that they are not shipped any more. The steps wait for
+// the end of the checkout's saga, so that there is a single state to undo; then (after the pivot) return the money of
+// the shop orders (refund it, or waive cash that was not collected), return their stock, and cancel them. What was
+// left of a cash-on-delivery order may be delivered by now: the last step collects its cash.
+//
+// Several sagas may cancel shop orders of one order at the same time. They touch different lines and shares of the
+// payment, so their order does not matter.
+func (s *Sagas) cancel() []saga.Definition {
+	steps := []saga.Step{
 		{Name: "begin", Do: func(context.Context, *saga.Run) error { return nil }, Undo: s.dropCancel},
 		{Name: "await_checkout", Do: s.awaitCheckout},
 		s.Store.AcceptStep("accept"),
 		{Name: "pay_back", Do: s.payBack},
 		{Name: "restock", Do: s.restock},
-		s.Store.CancelStep("finish", s.cancellation),
-	}}
+		{Name: "finish", Do: s.finishCancel},
+	}
+	collect := saga.Step{Name: "collect", Do: s.collectRest}
+	return []saga.Definition{
+		{Type: domain.CancelSaga, Version: 1, Deadline: s.Deadline, Steps: steps},
+		{Type: domain.CancelSaga, Version: 2, Deadline: s.Deadline, Steps: append(slices.Clip(steps), collect)},
+	}
 }
 
 func cancelOf(r *saga.Run) (cancelInput, error) {
@@ -64,24 +85,36 @@ func (s *Sagas) awaitCheckout(ctx context.Context, r *saga.Run) error {
 	return err
 }
 
-// payBack voids a payment that is only authorized (cash that was never collected), and refunds a captured one.
+// payBack refunds the share of the shop orders. Cash that was never collected is waived.
 func (s *Sagas) payBack(ctx context.Context, r *saga.Run) error {
 	in, err := cancelOf(r)
 	if err != nil {
 		return err
 	}
-	voided, err := s.Payments.Void(ctx, &paymentv1.VoidRequest{OrderId: in.OrderID})
+	req := &paymentv1.RefundRequest{OrderId: in.OrderID, IdempotencyKey: r.Key()}
 	switch {
-	case err == nil:
-		return r.Set(resultStatus, voided.GetPayment().GetStatus())
-	case !errs.Is(err, errs.Conflict):
-		return err
+	case len(in.Parts) == 0: // the whole order; the previous release may have voided its cash already
+		voided, err := s.Payments.Void(ctx, &paymentv1.VoidRequest{OrderId: in.OrderID})
+		if err == nil {
+			return r.Set(resultPayment, paymentOf(voided.GetPayment()))
+		}
+		if !errs.Is(err, errs.Conflict) {
+			return err
+		}
+	case in.Amount == 0:
+		return nil
+	default:
+		req.Amount = money.New(in.Amount, in.Currency).ToProto()
 	}
-	refunded, err := s.Payments.Refund(ctx, &paymentv1.RefundRequest{OrderId: in.OrderID, IdempotencyKey: r.Key()})
+	refunded, err := s.Payments.Refund(ctx, req)
 	if err != nil {
 		return err
 	}
-	return r.Set(resultStatus, refunded.GetPayment().GetStatus())
+	return r.Set(resultPayment, paymentOf(refunded.GetPayment()))
+}
+
+func paymentOf(p *paymentv1.Payment) domain.Payment {
+	return domain.Payment{ID: p.GetId(), Status: p.GetStatus(), Method: p.GetMethod(), Version: p.GetVersion()}
 }
 
 func (s *Sagas) restock(ctx context.Context, r *saga.Run) error {
@@ -89,29 +122,53 @@ func (s *Sagas) restock(ctx context.Context, r *saga.Run) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Products.RestockInventory(ctx, &productv1.RestockInventoryRequest{OrderId: in.OrderID})
+	_, err = s.Products.RestockInventory(ctx,
+		&productv1.RestockInventoryRequest{OrderId: in.OrderID, VariantIds: in.Variants})
 	return err
 }
 
-func (s *Sagas) cancellation(r *saga.Run) (domain.Cancellation, event.Event, error) {
+// finishCancel cancels the shop orders, once.
+func (s *Sagas) finishCancel(ctx context.Context, r *saga.Run) error {
 	in, err := cancelOf(r)
 	if err != nil {
-		return domain.Cancellation{}, event.Event{}, err
+		return err
 	}
-	c := domain.Cancellation{OrderID: in.OrderID, At: s.Clock.Now()}
-	if err := r.Get(resultStatus, &c.PaymentStatus); err != nil {
-		return c, event.Event{}, err
+	var paid domain.Payment
+	if err := r.Get(resultPayment, &paid); err != nil && in.Amount > 0 {
+		return err
 	}
-	// The event has no version: payment events may have incremented the order's version since the cancellation
-	// began.
-	ev, err := event.New(r.Context(), SubjectCancelled, in.OrderID, 0, c.At, &orderv1.OrderCancelled{
-		OrderId:      in.OrderID,
-		Number:       in.Number,
-		CustomerId:   in.CustomerID,
-		Reason:       domain.CancelledByCustomer,
-		WasConfirmed: true,
+	o, err := s.Store.Change(ctx, in.OrderID, func(o *domain.Order) ([]event.Event, error) {
+		at := s.Clock.Now()
+		cancelled := o.FinishCancel(r.ID(), paid, at)
+		if len(cancelled) == 0 {
+			return nil, nil // an earlier attempt, whose answer was lost
+		}
+		ev, err := event.New(ctx, SubjectCancelled, o.ID, o.Version, at, &orderv1.OrderCancelled{
+			OrderId: o.ID, Number: o.Number, CustomerId: o.CustomerID, WasConfirmed: true,
+			Reason:       cmp.Or(in.By, domain.CancelledByCustomer),
+			ShopOrderIds: cancelled,
+			Partial:      o.Status != domain.Cancelled,
+		})
+		return []event.Event{ev}, err
 	})
-	return c, ev, err
+	if err != nil {
+		return err
+	}
+	return r.Set(resultCollect, o.CashCollected())
+}
+
+// collectRest captures the cash of an order whose last shop orders were delivered before these were cancelled.
+func (s *Sagas) collectRest(ctx context.Context, r *saga.Run) error {
+	in, err := cancelOf(r)
+	if err != nil {
+		return err
+	}
+	var collect bool
+	if err := r.Get(resultCollect, &collect); err != nil || !collect {
+		return err
+	}
+	_, err = s.Payments.Capture(ctx, &paymentv1.CaptureRequest{OrderId: in.OrderID})
+	return err
 }
 
 // collect defines the saga that captures the cash of an order whose last shop order was delivered.

@@ -27,8 +27,8 @@ const maxKey = 255
 // Idempotency-Key gets the same order or the same refusal. It waits for a checkout that still runs.
 //
 // Errors: invalid_argument, voucher_invalid, cart_empty, out_of_stock, payment_declined,
-// unprocessable, idempotency_mismatch, idempotency_in_flight, timeout, unavailable (a retry with the same key
-// continues).
+// unprocessable, conflict and rate_limited (see admit), idempotency_mismatch, idempotency_in_flight, timeout,
+// unavailable (a retry with the same key continues).
 func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order, error) {
 	caller := identity.FromContext(ctx)
 	r.CustomerID = caller.ID
@@ -37,6 +37,9 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 	}
 	// Most keys are new. If the key already has an order, Create fails.
 	o, err := s.place(ctx, r)
+	if err == nil {
+		err = s.admit(ctx, &o)
+	}
 	if err != nil {
 		return s.refuse(ctx, r, err)
 	}

@@ -36,7 +36,7 @@ type Sagas struct {
 
 // Definitions returns the definitions for the runner.
 func (s *Sagas) Definitions() []saga.Definition {
-	return []saga.Definition{s.checkout(), s.cancel(), s.collect()}
+	return append(s.cancel(), s.checkout(), s.collect())
 }
 
 // Names of the results that steps store for later steps.
@@ -44,7 +44,7 @@ const (
 	resultPayment   = "payment"
 	resultConfirmed = "confirmed_at"
 	resultRefusal   = "refusal"
-	resultStatus    = "payment_status"
+	resultCollect   = "collect"
 	resultCleared   = "cart_cleared"
 )
 

@@ -14,6 +14,7 @@ import (
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
+	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/clock"
 	"souk/pkg/event"
 	"souk/pkg/money"
@@ -88,8 +89,6 @@ type SagaStore interface {
 	ConfirmStep(name string, confirmation func(*saga.Run) (domain.Confirmation, event.Event, error)) saga.Step
 	// AcceptStep returns a pivot that writes nothing but the saga's progress.
 	AcceptStep(name string) saga.Step
-	// CancelStep returns the step that cancels an order with the values of cancellation.
-	CancelStep(name string, cancellation func(*saga.Run) (domain.Cancellation, event.Event, error)) saga.Step
 }
 
 // Store stores orders.
@@ -114,6 +113,8 @@ type Store interface {
 	KeepRefusal(ctx context.Context, r domain.Request, why domain.Refusal, at time.Time) error
 	// OrdersOf returns the IDs of at most limit orders of a customer.
 	OrdersOf(ctx context.Context, customerID string, limit int) ([]string, error)
+	// Standing returns what a customer keeps without having paid for it, and how often the customer cancelled.
+	Standing(ctx context.Context, customerID string, now time.Time) (domain.Standing, error)
 	// Adopt transfers those of the orders that belong to the guest to the user.
 	Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error
 	ByID(ctx context.Context, orderID string) (domain.Order, error)
@@ -126,6 +127,13 @@ type Store interface {
 	ShopHistory(
 		ctx context.Context, shopID string, status domain.Status, after domain.Position, limit int,
 	) ([]domain.ShopOrder, error)
+}
+
+// Users is the user service, as far as order needs it.
+type Users interface {
+	BatchGetUsers(
+		ctx context.Context, r *userv1.BatchGetUsersRequest, opts ...grpc.CallOption,
+	) (*userv1.BatchGetUsersResponse, error)
 }
 
 // Runner runs sagas; see saga.Runner.
@@ -143,8 +151,13 @@ type Deps struct {
 	Carts    Carts
 	Payments Payments
 	Shops    Shops
+	Users    Users
 	Clock    clock.Clock
 	Logger   *zap.Logger
+	// Limits bound what customers may keep without paying for it.
+	Limits domain.Limits
+	// ExpireUnpaidAfter is how long an order waits for its money; 0 means for ever.
+	ExpireUnpaidAfter time.Duration
 	// ShippingRates is the flat rate per shop order, by currency. Shipping in other currencies is free.
 	ShippingRates map[money.Currency]money.Money
 }

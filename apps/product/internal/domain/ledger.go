@@ -155,7 +155,7 @@ func (l *Ledger) reclaim(r *Reservation) error {
 	return nil
 }
 
-// Restock puts the pieces of a sale back on hand: those of the variants, or all that are left if there are none. It
+// Restock puts the pieces of a sale back on hand: those of the variants, or all that are left if no variant is given. It
 // returns the lines that went back. A line goes back once.
 //
 // Errors: not_found (also if the order has no line of a variant), conflict (nothing was sold).

@@ -85,7 +85,7 @@ func (s *Service) Commit(ctx context.Context, orderID string) error {
 	return s.apply(ctx, domain.Commit, orderID)
 }
 
-// Restock puts the pieces of a sale back: those of the variants, or all that are left if there are none.
+// Restock puts the pieces of a sale back: those of the variants, or all that are left if no variant is given.
 //
 // Errors: invalid_argument, not_found, conflict (nothing was sold).
 func (s *Service) Restock(ctx context.Context, orderID string, variantIDs []string) error {

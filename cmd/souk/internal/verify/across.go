@@ -31,10 +31,12 @@ var sqlReservations string
 
 // order is an order as the order service's database has it.
 type order struct {
-	ID, Status    string
-	Confirmed     bool
-	Currency      string
-	Total         int64
+	ID, Status string
+	Confirmed  bool
+	Currency   string
+	Total      int64
+	// Remaining is the total without the cancelled shop orders, and Lines are those of the others.
+	Remaining     int64
 	PaymentID     string
 	PaymentStatus string
 	PaymentMethod string
@@ -47,7 +49,7 @@ type order struct {
 // payment is a payment as the payment service's database has it.
 type payment struct {
 	OrderID, ID, Status, Method, Currency string
-	Amount, Captured, Refunded            int64
+	Amount, Captured, Refunded, Waived    int64
 }
 
 // reservation is a reservation as the product service's database has it.
@@ -76,7 +78,10 @@ const (
 
 func rules() []Check {
 	return []Check{
-		{Name: checkPaid, Rule: "a confirmed order has one payment, captured in full (cash: once delivered)"},
+		{
+			Name: checkPaid,
+			Rule: "a confirmed order has one payment, captured in full (cash: once delivered), without its cancelled parts",
+		},
 		{Name: checkCaptures, Rule: "money that is held or captured belongs to an order that was confirmed"},
 		{Name: checkCancelled, Rule: "a cancelled order keeps no money and no stock"},
 		{Name: checkStock, Rule: "stock is reserved, and sold, for orders alone: the same pieces as the order's lines"},
@@ -152,18 +157,21 @@ func (v view) broken() []string {
 	return out
 }
 
-// pays reports whether p pays for o: it is o's payment, and captured as o's status requires.
+// pays reports whether p pays for o: it is o's payment, and captured as o's status requires. What was cancelled is
+// refunded, or, of cash, waived.
 func (p payment) pays(o order) bool {
 	if p.ID != o.PaymentID || p.Currency != o.Currency || p.Amount != o.Total || p.Method != o.PaymentMethod {
 		return false
 	}
+	cancelled := o.Total - o.Remaining
 	if p.Method == methodCash && o.Status != "delivered" && o.Status != "refunded" {
-		return p.Captured == 0 && p.Status == "authorized"
+		return p.Captured == 0 && p.Status == "authorized" && p.Waived == cancelled
 	}
 	if o.Status == "refunded" && p.Refunded != p.Captured {
 		return false
 	}
-	return p.Captured == o.Total && slices.Contains([]string{"captured", "partially_refunded", "refunded"}, p.Status)
+	return p.Captured+p.Waived == o.Total && p.Refunded+p.Waived >= cancelled &&
+		slices.Contains([]string{"captured", "partially_refunded", "refunded"}, p.Status)
 }
 
 // across checks the databases against each other. It checks all orders once, and those that look wrong again after

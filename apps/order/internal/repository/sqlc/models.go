@@ -23,32 +23,34 @@ type InboxAttempt struct {
 }
 
 type Order struct {
-	ID              string
-	Number          string
-	CustomerID      string
-	IdemKey         string
-	RequestHash     []byte
-	Status          string
-	Currency        string
-	Subtotal        int64
-	Discount        int64
-	Shipping        int64
-	Tax             int64
-	Total           int64
-	PaymentID       string
-	PaymentStatus   string
-	PaymentMethod   string
-	PaymentVersion  int64
-	Email           string
-	ShippingAddress []byte
-	CancelID        string
-	CancelCode      string
-	CancelReason    string
-	Version         int64
-	PlacedAt        time.Time
-	ConfirmedAt     *time.Time
-	UpdatedAt       time.Time
-	CancelFields    []byte
+	ID                  string
+	Number              string
+	CustomerID          string
+	IdemKey             string
+	RequestHash         []byte
+	Status              string
+	Currency            string
+	Subtotal            int64
+	Discount            int64
+	Shipping            int64
+	Tax                 int64
+	Total               int64
+	PaymentID           string
+	PaymentStatus       string
+	PaymentMethod       string
+	PaymentVersion      int64
+	Email               string
+	ShippingAddress     []byte
+	CancelID            string
+	CancelCode          string
+	CancelReason        string
+	Version             int64
+	PlacedAt            time.Time
+	ConfirmedAt         *time.Time
+	UpdatedAt           time.Time
+	CancelFields        []byte
+	CustomerCancelledAt *time.Time
+	ExpiresAt           *time.Time
 }
 
 type OrderItem struct {
@@ -144,4 +146,8 @@ type ShopOrder struct {
 	ConfirmedAt    *time.Time
 	ShippedAt      *time.Time
 	DeliveredAt    *time.Time
+	CancelID       string
+	CancelCode     string
+	CancelReason   string
+	CancelledAt    *time.Time
 }

@@ -32,7 +32,7 @@ func (q *Queries) Adopt(ctx context.Context, arg AdoptParams) error {
 
 const byIDs = `-- name: ByIDs :many
 
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
 from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
 where o.id = any ((select $1::text[])::text[])
 order by o.id, s.position, i.position
@@ -81,6 +81,8 @@ func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]ByIDsRow, error) {
 			&i.Order.ConfirmedAt,
 			&i.Order.UpdatedAt,
 			&i.Order.CancelFields,
+			&i.Order.CustomerCancelledAt,
+			&i.Order.ExpiresAt,
 			&i.ShopOrder.ID,
 			&i.ShopOrder.OrderID,
 			&i.ShopOrder.Position,
@@ -98,6 +100,10 @@ func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]ByIDsRow, error) {
 			&i.ShopOrder.ConfirmedAt,
 			&i.ShopOrder.ShippedAt,
 			&i.ShopOrder.DeliveredAt,
+			&i.ShopOrder.CancelID,
+			&i.ShopOrder.CancelCode,
+			&i.ShopOrder.CancelReason,
+			&i.ShopOrder.CancelledAt,
 			&i.OrderItem.OrderID,
 			&i.OrderItem.Position,
 			&i.OrderItem.ShopOrderID,
@@ -204,6 +210,36 @@ func (q *Queries) CustomersOrders(ctx context.Context, arg CustomersOrdersParams
 	return items, nil
 }
 
+const expired = `-- name: Expired :many
+select o.id from orders o where o.expires_at <= $1::timestamptz and o.status = 'confirmed' order by o.expires_at limit $2
+`
+
+type ExpiredParams struct {
+	Now  time.Time
+	Most int32
+}
+
+// Orders that waited too long for their money, the longest waiting first.
+func (q *Queries) Expired(ctx context.Context, arg ExpiredParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, expired, arg.Now, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const forgetKeys = `-- name: ForgetKeys :execrows
 delete from orders
 where id in (
@@ -252,7 +288,7 @@ func (q *Queries) ForgetRefused(ctx context.Context, arg ForgetRefusedParams) (i
 }
 
 const history = `-- name: History :many
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
 from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
 where o.id in (
     select p.id from orders p
@@ -317,6 +353,8 @@ func (q *Queries) History(ctx context.Context, arg HistoryParams) ([]HistoryRow,
 			&i.Order.ConfirmedAt,
 			&i.Order.UpdatedAt,
 			&i.Order.CancelFields,
+			&i.Order.CustomerCancelledAt,
+			&i.Order.ExpiresAt,
 			&i.ShopOrder.ID,
 			&i.ShopOrder.OrderID,
 			&i.ShopOrder.Position,
@@ -334,6 +372,10 @@ func (q *Queries) History(ctx context.Context, arg HistoryParams) ([]HistoryRow,
 			&i.ShopOrder.ConfirmedAt,
 			&i.ShopOrder.ShippedAt,
 			&i.ShopOrder.DeliveredAt,
+			&i.ShopOrder.CancelID,
+			&i.ShopOrder.CancelCode,
+			&i.ShopOrder.CancelReason,
+			&i.ShopOrder.CancelledAt,
 			&i.OrderItem.OrderID,
 			&i.OrderItem.Position,
 			&i.OrderItem.ShopOrderID,
@@ -407,7 +449,7 @@ func (q *Queries) Lock(ctx context.Context, id string) (string, error) {
 }
 
 const owned = `-- name: Owned :many
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
 from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
 where o.id = $1 and o.customer_id = $2
 order by s.position, i.position
@@ -460,6 +502,8 @@ func (q *Queries) Owned(ctx context.Context, arg OwnedParams) ([]OwnedRow, error
 			&i.Order.ConfirmedAt,
 			&i.Order.UpdatedAt,
 			&i.Order.CancelFields,
+			&i.Order.CustomerCancelledAt,
+			&i.Order.ExpiresAt,
 			&i.ShopOrder.ID,
 			&i.ShopOrder.OrderID,
 			&i.ShopOrder.Position,
@@ -477,6 +521,10 @@ func (q *Queries) Owned(ctx context.Context, arg OwnedParams) ([]OwnedRow, error
 			&i.ShopOrder.ConfirmedAt,
 			&i.ShopOrder.ShippedAt,
 			&i.ShopOrder.DeliveredAt,
+			&i.ShopOrder.CancelID,
+			&i.ShopOrder.CancelCode,
+			&i.ShopOrder.CancelReason,
+			&i.ShopOrder.CancelledAt,
 			&i.OrderItem.OrderID,
 			&i.OrderItem.Position,
 			&i.OrderItem.ShopOrderID,
@@ -518,7 +566,7 @@ func (q *Queries) PartOwner(ctx context.Context, id string) (PartOwnerRow, error
 const refuse = `-- name: Refuse :one
 update orders set status = 'cancelled', cancel_code = $1, cancel_reason = $2, cancel_fields = $3,
     payment_status = case when payment_status <> 'pending' then payment_status when $1 = 'payment_declined' then 'failed' else 'voided' end,
-    idem_key = case when $4::boolean then idem_key || '#' || id else idem_key end,
+    idem_key = case when $4::boolean then idem_key || '#' || id else idem_key end, expires_at = null,
     version = version + 1, updated_at = $5
 where id = $6 and status = 'pending'
 returning version
@@ -570,18 +618,23 @@ func (q *Queries) SagaState(ctx context.Context, id string) (string, error) {
 
 const saveOrder = `-- name: SaveOrder :exec
 update orders set status = $1, cancel_id = $2, cancel_code = $3, cancel_reason = $4,
-    version = $5, updated_at = $6
-where id = $7
+    payment_status = $5, payment_version = $6,
+    customer_cancelled_at = $7, expires_at = $8, version = $9, updated_at = $10
+where id = $11
 `
 
 type SaveOrderParams struct {
-	Status       string
-	CancelID     string
-	CancelCode   string
-	CancelReason string
-	Version      int64
-	UpdatedAt    time.Time
-	ID           string
+	Status              string
+	CancelID            string
+	CancelCode          string
+	CancelReason        string
+	PaymentStatus       string
+	PaymentVersion      int64
+	CustomerCancelledAt *time.Time
+	ExpiresAt           *time.Time
+	Version             int64
+	UpdatedAt           time.Time
+	ID                  string
 }
 
 func (q *Queries) SaveOrder(ctx context.Context, arg SaveOrderParams) error {
@@ -590,6 +643,10 @@ func (q *Queries) SaveOrder(ctx context.Context, arg SaveOrderParams) error {
 		arg.CancelID,
 		arg.CancelCode,
 		arg.CancelReason,
+		arg.PaymentStatus,
+		arg.PaymentVersion,
+		arg.CustomerCancelledAt,
+		arg.ExpiresAt,
 		arg.Version,
 		arg.UpdatedAt,
 		arg.ID,
@@ -599,8 +656,9 @@ func (q *Queries) SaveOrder(ctx context.Context, arg SaveOrderParams) error {
 
 const savePart = `-- name: SavePart :exec
 update shop_order set status = $1, carrier = $2, tracking_number = $3,
-    shipped_at = $4, delivered_at = $5
-where id = $6
+    shipped_at = $4, delivered_at = $5,
+    cancel_id = $6, cancel_code = $7, cancel_reason = $8, cancelled_at = $9
+where id = $10
 `
 
 type SavePartParams struct {
@@ -609,6 +667,10 @@ type SavePartParams struct {
 	TrackingNumber string
 	ShippedAt      *time.Time
 	DeliveredAt    *time.Time
+	CancelID       string
+	CancelCode     string
+	CancelReason   string
+	CancelledAt    *time.Time
 	ID             string
 }
 
@@ -619,13 +681,17 @@ func (q *Queries) SavePart(ctx context.Context, arg SavePartParams) error {
 		arg.TrackingNumber,
 		arg.ShippedAt,
 		arg.DeliveredAt,
+		arg.CancelID,
+		arg.CancelCode,
+		arg.CancelReason,
+		arg.CancelledAt,
 		arg.ID,
 	)
 	return err
 }
 
 const shopHistory = `-- name: ShopHistory :many
-select o.currency, (case when s.confirmed_at is null then '{}' else o.shipping_address end)::jsonb as shipping_address, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
 from shop_order s join orders o on o.id = s.order_id join order_item i on i.order_id = s.order_id and i.shop_order_id = s.id
 where s.id in (
     select p.id from shop_order p
@@ -645,14 +711,12 @@ type ShopHistoryParams struct {
 }
 
 type ShopHistoryRow struct {
-	Currency        string
-	ShippingAddress []byte
-	ShopOrder       ShopOrder
-	OrderItem       OrderItem
+	Order     Order
+	ShopOrder ShopOrder
+	OrderItem OrderItem
 }
 
-// A shop's shop orders, newest first: those with the status, or all that were ever confirmed if it is ”. The address is
-// hidden until the checkout is confirmed.
+// A shop's shop orders, newest first: those with the status, or all that were ever confirmed if it is ”.
 func (q *Queries) ShopHistory(ctx context.Context, arg ShopHistoryParams) ([]ShopHistoryRow, error) {
 	rows, err := q.db.Query(ctx, shopHistory,
 		arg.ShopID,
@@ -669,8 +733,34 @@ func (q *Queries) ShopHistory(ctx context.Context, arg ShopHistoryParams) ([]Sho
 	for rows.Next() {
 		var i ShopHistoryRow
 		if err := rows.Scan(
-			&i.Currency,
-			&i.ShippingAddress,
+			&i.Order.ID,
+			&i.Order.Number,
+			&i.Order.CustomerID,
+			&i.Order.IdemKey,
+			&i.Order.RequestHash,
+			&i.Order.Status,
+			&i.Order.Currency,
+			&i.Order.Subtotal,
+			&i.Order.Discount,
+			&i.Order.Shipping,
+			&i.Order.Tax,
+			&i.Order.Total,
+			&i.Order.PaymentID,
+			&i.Order.PaymentStatus,
+			&i.Order.PaymentMethod,
+			&i.Order.PaymentVersion,
+			&i.Order.Email,
+			&i.Order.ShippingAddress,
+			&i.Order.CancelID,
+			&i.Order.CancelCode,
+			&i.Order.CancelReason,
+			&i.Order.Version,
+			&i.Order.PlacedAt,
+			&i.Order.ConfirmedAt,
+			&i.Order.UpdatedAt,
+			&i.Order.CancelFields,
+			&i.Order.CustomerCancelledAt,
+			&i.Order.ExpiresAt,
 			&i.ShopOrder.ID,
 			&i.ShopOrder.OrderID,
 			&i.ShopOrder.Position,
@@ -688,6 +778,10 @@ func (q *Queries) ShopHistory(ctx context.Context, arg ShopHistoryParams) ([]Sho
 			&i.ShopOrder.ConfirmedAt,
 			&i.ShopOrder.ShippedAt,
 			&i.ShopOrder.DeliveredAt,
+			&i.ShopOrder.CancelID,
+			&i.ShopOrder.CancelCode,
+			&i.ShopOrder.CancelReason,
+			&i.ShopOrder.CancelledAt,
 			&i.OrderItem.OrderID,
 			&i.OrderItem.Position,
 			&i.OrderItem.ShopOrderID,
@@ -699,6 +793,59 @@ func (q *Queries) ShopHistory(ctx context.Context, arg ShopHistoryParams) ([]Sho
 			&i.OrderItem.Quantity,
 			&i.OrderItem.UnitPrice,
 			&i.OrderItem.LineTotal,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const standings = `-- name: Standings :many
+select c.customer_id::text as customer_id,
+    count(o.id) filter (where o.status = 'pending') as pending,
+    count(o.id) filter (where o.payment_method = 'cod' and o.status in ('confirmed', 'shipped')) as unpaid,
+    count(o.id) filter (where o.customer_cancelled_at > $1::timestamptz) as cancelled,
+    -- Go's zero time: never
+    coalesce(max(o.customer_cancelled_at), '0001-01-01 00:00:00Z')::timestamptz as last_cancelled
+from unnest((select $2::text[])::text[]) as c (customer_id)
+left join orders o on o.customer_id = c.customer_id and o.placed_at > $3::timestamptz
+group by c.customer_id
+`
+
+type StandingsParams struct {
+	CancelledSince time.Time
+	CustomerIds    []string
+	Since          time.Time
+}
+
+type StandingsRow struct {
+	CustomerID    string
+	Pending       int64
+	Unpaid        int64
+	Cancelled     int64
+	LastCancelled time.Time
+}
+
+// What customers keep without having paid for it, and how often they cancelled. Orders placed before @since don't count.
+func (q *Queries) Standings(ctx context.Context, arg StandingsParams) ([]StandingsRow, error) {
+	rows, err := q.db.Query(ctx, standings, arg.CancelledSince, arg.CustomerIds, arg.Since)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []StandingsRow
+	for rows.Next() {
+		var i StandingsRow
+		if err := rows.Scan(
+			&i.CustomerID,
+			&i.Pending,
+			&i.Unpaid,
+			&i.Cancelled,
+			&i.LastCancelled,
 		); err != nil {
 			return nil, err
 		}

@@ -359,16 +359,21 @@ func (x *OrderDelivered) GetShopId() string {
 	return ""
 }
 
-// OrderCancelled is evt.order.cancelled.
+// OrderCancelled is evt.order.cancelled: a checkout was refused, or shop orders of a confirmed order were cancelled.
 type OrderCancelled struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	OrderId    string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
 	Number     string                 `protobuf:"bytes,2,opt,name=number,proto3" json:"number,omitempty"`
 	CustomerId string                 `protobuf:"bytes,3,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
-	// The error code of a refused checkout (out_of_stock, payment_declined …) or "customer".
+	// The error code of a refused checkout (out_of_stock, payment_declined …), or who cancelled: customer, shop, operator,
+	// expired.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Was the order confirmed before? Only then is there something to tell the customer.
-	WasConfirmed  bool `protobuf:"varint,5,opt,name=was_confirmed,json=wasConfirmed,proto3" json:"was_confirmed,omitempty"`
+	WasConfirmed bool `protobuf:"varint,5,opt,name=was_confirmed,json=wasConfirmed,proto3" json:"was_confirmed,omitempty"`
+	// The shop orders that were cancelled; empty for a refused checkout, which cancels all of them.
+	ShopOrderIds []string `protobuf:"bytes,6,rep,name=shop_order_ids,json=shopOrderIds,proto3" json:"shop_order_ids,omitempty"`
+	// Other shop orders of the order stay.
+	Partial       bool `protobuf:"varint,7,opt,name=partial,proto3" json:"partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -438,6 +443,20 @@ func (x *OrderCancelled) GetWasConfirmed() bool {
 	return false
 }
 
+func (x *OrderCancelled) GetShopOrderIds() []string {
+	if x != nil {
+		return x.ShopOrderIds
+	}
+	return nil
+}
+
+func (x *OrderCancelled) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
 var File_souk_order_v1_events_proto protoreflect.FileDescriptor
 
 const file_souk_order_v1_events_proto_rawDesc = "" +
@@ -468,14 +487,16 @@ const file_souk_order_v1_events_proto_rawDesc = "" +
 	"\x0eOrderDelivered\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\"\n" +
 	"\rshop_order_id\x18\x02 \x01(\tR\vshopOrderId\x12\x17\n" +
-	"\ashop_id\x18\x03 \x01(\tR\x06shopId\"\xa1\x01\n" +
+	"\ashop_id\x18\x03 \x01(\tR\x06shopId\"\xe1\x01\n" +
 	"\x0eOrderCancelled\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\tR\x06number\x12\x1f\n" +
 	"\vcustomer_id\x18\x03 \x01(\tR\n" +
 	"customerId\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12#\n" +
-	"\rwas_confirmed\x18\x05 \x01(\bR\fwasConfirmedB#Z!souk/gen/go/souk/order/v1;orderv1b\x06proto3"
+	"\rwas_confirmed\x18\x05 \x01(\bR\fwasConfirmed\x12$\n" +
+	"\x0eshop_order_ids\x18\x06 \x03(\tR\fshopOrderIds\x12\x18\n" +
+	"\apartial\x18\a \x01(\bR\apartialB#Z!souk/gen/go/souk/order/v1;orderv1b\x06proto3"
 
 var (
 	file_souk_order_v1_events_proto_rawDescOnce sync.Once

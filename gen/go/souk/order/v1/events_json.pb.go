@@ -162,6 +162,17 @@ func (x *OrderCancelled) AppendJSON(b []byte) []byte {
 	}
 	b = append(b, `,"wasConfirmed":`...)
 	b = jsonpb.AppendBool(b, x.WasConfirmed)
+	b = append(b, `,"shopOrderIds":[`...)
+	for i, v := range x.ShopOrderIds {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"partial":`...)
+	b = jsonpb.AppendBool(b, x.Partial)
 	b = append(b, '}')
 	return b
 }

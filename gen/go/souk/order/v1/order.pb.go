@@ -48,8 +48,12 @@ type Order struct {
 	ShopOrders      []*ShopOrder           `protobuf:"bytes,11,rep,name=shop_orders,json=shopOrders,proto3" json:"shop_orders,omitempty"`
 	ShippingAddress *ShippingAddress       `protobuf:"bytes,12,opt,name=shipping_address,json=shippingAddress,proto3" json:"shipping_address,omitempty"`
 	UpdatedAt       *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What the order costs without its cancelled shop orders. total stays what it was when the order was placed.
+	Remaining *v1.Money `protobuf:"bytes,14,opt,name=remaining,proto3" json:"remaining,omitempty"`
+	// When what is not shipped yet is cancelled, because the order waits for its money. Absent when it does not wait.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Order) Reset() {
@@ -173,6 +177,20 @@ func (x *Order) GetUpdatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Order) GetRemaining() *v1.Money {
+	if x != nil {
+		return x.Remaining
+	}
+	return nil
+}
+
+func (x *Order) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
 // OrderPayment is what an order shows of its payment.
 type OrderPayment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -241,26 +259,39 @@ func (x *OrderPayment) GetMethod() string {
 type ShopOrder struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "sho_…".
-	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	OrderId        string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	ShopId         string                 `protobuf:"bytes,3,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
-	ShopName       string                 `protobuf:"bytes,4,opt,name=shop_name,json=shopName,proto3" json:"shop_name,omitempty"`
-	Status         string                 `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
-	Items          []*OrderItem           `protobuf:"bytes,6,rep,name=items,proto3" json:"items,omitempty"`
-	Subtotal       *v1.Money              `protobuf:"bytes,7,opt,name=subtotal,proto3" json:"subtotal,omitempty"`
-	Discount       *v1.Money              `protobuf:"bytes,8,opt,name=discount,proto3" json:"discount,omitempty"`
-	Shipping       *v1.Money              `protobuf:"bytes,9,opt,name=shipping,proto3" json:"shipping,omitempty"`
-	Tax            *v1.Money              `protobuf:"bytes,10,opt,name=tax,proto3" json:"tax,omitempty"`
-	Total          *v1.Money              `protobuf:"bytes,11,opt,name=total,proto3" json:"total,omitempty"`
-	Carrier        string                 `protobuf:"bytes,12,opt,name=carrier,proto3" json:"carrier,omitempty"`
+	Id       string       `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	OrderId  string       `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	ShopId   string       `protobuf:"bytes,3,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	ShopName string       `protobuf:"bytes,4,opt,name=shop_name,json=shopName,proto3" json:"shop_name,omitempty"`
+	Status   string       `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
+	Items    []*OrderItem `protobuf:"bytes,6,rep,name=items,proto3" json:"items,omitempty"`
+	Subtotal *v1.Money    `protobuf:"bytes,7,opt,name=subtotal,proto3" json:"subtotal,omitempty"`
+	Discount *v1.Money    `protobuf:"bytes,8,opt,name=discount,proto3" json:"discount,omitempty"`
+	Shipping *v1.Money    `protobuf:"bytes,9,opt,name=shipping,proto3" json:"shipping,omitempty"`
+	Tax      *v1.Money    `protobuf:"bytes,10,opt,name=tax,proto3" json:"tax,omitempty"`
+	Total    *v1.Money    `protobuf:"bytes,11,opt,name=total,proto3" json:"total,omitempty"`
+	// Empty when it was not shipped yet, or when the shop delivers itself.
+	Carrier string `protobuf:"bytes,12,opt,name=carrier,proto3" json:"carrier,omitempty"`
+	// Empty when the shop gave none.
 	TrackingNumber string                 `protobuf:"bytes,13,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`
 	PlacedAt       *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=placed_at,json=placedAt,proto3" json:"placed_at,omitempty"`
 	ShippedAt      *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=shipped_at,json=shippedAt,proto3" json:"shipped_at,omitempty"`
 	DeliveredAt    *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=delivered_at,json=deliveredAt,proto3" json:"delivered_at,omitempty"`
 	// For the shop: where to send it. Absent in an order, which shows it once.
 	ShippingAddress *ShippingAddress `protobuf:"bytes,17,opt,name=shipping_address,json=shippingAddress,proto3" json:"shipping_address,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The order's short number, which the customer knows.
+	OrderNumber string `protobuf:"bytes,18,opt,name=order_number,json=orderNumber,proto3" json:"order_number,omitempty"`
+	// For the shop: how to reach the customer. GetShopOrder and ListShopOrders set it once the order is confirmed.
+	Buyer *Buyer `protobuf:"bytes,19,opt,name=buyer,proto3" json:"buyer,omitempty"`
+	// For the shop: how the whole order is paid. Absent in an order, which shows it once.
+	Payment *OrderPayment `protobuf:"bytes,20,opt,name=payment,proto3" json:"payment,omitempty"`
+	// Absent unless it is cancelled after it was confirmed, or is being cancelled.
+	Cancellation *Cancellation `protobuf:"bytes,21,opt,name=cancellation,proto3" json:"cancellation,omitempty"`
+	// For the shop: when it is cancelled unless it is shipped, because the order waits for its money. Absent when it does
+	// not wait, and in an order, which shows it once.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ShopOrder) Reset() {
@@ -412,6 +443,169 @@ func (x *ShopOrder) GetShippingAddress() *ShippingAddress {
 	return nil
 }
 
+func (x *ShopOrder) GetOrderNumber() string {
+	if x != nil {
+		return x.OrderNumber
+	}
+	return ""
+}
+
+func (x *ShopOrder) GetBuyer() *Buyer {
+	if x != nil {
+		return x.Buyer
+	}
+	return nil
+}
+
+func (x *ShopOrder) GetPayment() *OrderPayment {
+	if x != nil {
+		return x.Payment
+	}
+	return nil
+}
+
+func (x *ShopOrder) GetCancellation() *Cancellation {
+	if x != nil {
+		return x.Cancellation
+	}
+	return nil
+}
+
+func (x *ShopOrder) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+// Buyer is how a shop reaches a customer.
+type Buyer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the shipping address.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Address given at the checkout, or else the customer's own. Empty when the customer's account is gone.
+	Email string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	// Phone number of the shipping address; empty when it has none.
+	Phone         string `protobuf:"bytes,3,opt,name=phone,proto3" json:"phone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Buyer) Reset() {
+	*x = Buyer{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Buyer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Buyer) ProtoMessage() {}
+
+func (x *Buyer) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Buyer.ProtoReflect.Descriptor instead.
+func (*Buyer) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Buyer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Buyer) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *Buyer) GetPhone() string {
+	if x != nil {
+		return x.Phone
+	}
+	return ""
+}
+
+// Cancellation says who cancelled a shop order, and why.
+type Cancellation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// customer, shop, operator, or expired: the order waited too long for its money.
+	By string `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	// What they wrote; may be empty.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Absent while the money and the pieces are still on their way back.
+	CancelledAt   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=cancelled_at,json=cancelledAt,proto3" json:"cancelled_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cancellation) Reset() {
+	*x = Cancellation{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cancellation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cancellation) ProtoMessage() {}
+
+func (x *Cancellation) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cancellation.ProtoReflect.Descriptor instead.
+func (*Cancellation) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Cancellation) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Cancellation) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Cancellation) GetCancelledAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CancelledAt
+	}
+	return nil
+}
+
 // OrderItem is a line of a shop order, as it was when it was placed.
 type OrderItem struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -429,7 +623,7 @@ type OrderItem struct {
 
 func (x *OrderItem) Reset() {
 	*x = OrderItem{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[3]
+	mi := &file_souk_order_v1_order_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -441,7 +635,7 @@ func (x *OrderItem) String() string {
 func (*OrderItem) ProtoMessage() {}
 
 func (x *OrderItem) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[3]
+	mi := &file_souk_order_v1_order_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -454,7 +648,7 @@ func (x *OrderItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderItem.ProtoReflect.Descriptor instead.
 func (*OrderItem) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{3}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OrderItem) GetVariantId() string {
@@ -531,7 +725,7 @@ type ShippingAddress struct {
 
 func (x *ShippingAddress) Reset() {
 	*x = ShippingAddress{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[4]
+	mi := &file_souk_order_v1_order_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +737,7 @@ func (x *ShippingAddress) String() string {
 func (*ShippingAddress) ProtoMessage() {}
 
 func (x *ShippingAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[4]
+	mi := &file_souk_order_v1_order_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +750,7 @@ func (x *ShippingAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShippingAddress.ProtoReflect.Descriptor instead.
 func (*ShippingAddress) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{4}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ShippingAddress) GetName() string {
@@ -627,7 +821,7 @@ type PaymentInput struct {
 
 func (x *PaymentInput) Reset() {
 	*x = PaymentInput{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[5]
+	mi := &file_souk_order_v1_order_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -639,7 +833,7 @@ func (x *PaymentInput) String() string {
 func (*PaymentInput) ProtoMessage() {}
 
 func (x *PaymentInput) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[5]
+	mi := &file_souk_order_v1_order_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -652,7 +846,7 @@ func (x *PaymentInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentInput.ProtoReflect.Descriptor instead.
 func (*PaymentInput) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{5}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PaymentInput) GetMethod() string {
@@ -682,7 +876,7 @@ type CheckoutRequest struct {
 
 func (x *CheckoutRequest) Reset() {
 	*x = CheckoutRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[6]
+	mi := &file_souk_order_v1_order_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -694,7 +888,7 @@ func (x *CheckoutRequest) String() string {
 func (*CheckoutRequest) ProtoMessage() {}
 
 func (x *CheckoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[6]
+	mi := &file_souk_order_v1_order_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -707,7 +901,7 @@ func (x *CheckoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckoutRequest.ProtoReflect.Descriptor instead.
 func (*CheckoutRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{6}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CheckoutRequest) GetShippingAddress() *ShippingAddress {
@@ -747,7 +941,7 @@ type CheckoutResponse struct {
 
 func (x *CheckoutResponse) Reset() {
 	*x = CheckoutResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[7]
+	mi := &file_souk_order_v1_order_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -759,7 +953,7 @@ func (x *CheckoutResponse) String() string {
 func (*CheckoutResponse) ProtoMessage() {}
 
 func (x *CheckoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[7]
+	mi := &file_souk_order_v1_order_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -772,7 +966,7 @@ func (x *CheckoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckoutResponse.ProtoReflect.Descriptor instead.
 func (*CheckoutResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{7}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CheckoutResponse) GetOrder() *Order {
@@ -792,7 +986,7 @@ type ListOrdersRequest struct {
 
 func (x *ListOrdersRequest) Reset() {
 	*x = ListOrdersRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[8]
+	mi := &file_souk_order_v1_order_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +998,7 @@ func (x *ListOrdersRequest) String() string {
 func (*ListOrdersRequest) ProtoMessage() {}
 
 func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[8]
+	mi := &file_souk_order_v1_order_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +1011,7 @@ func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{8}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListOrdersRequest) GetPageSize() int32 {
@@ -844,7 +1038,7 @@ type ListOrdersResponse struct {
 
 func (x *ListOrdersResponse) Reset() {
 	*x = ListOrdersResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[9]
+	mi := &file_souk_order_v1_order_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -856,7 +1050,7 @@ func (x *ListOrdersResponse) String() string {
 func (*ListOrdersResponse) ProtoMessage() {}
 
 func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[9]
+	mi := &file_souk_order_v1_order_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -869,7 +1063,7 @@ func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{9}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListOrdersResponse) GetOrders() []*Order {
@@ -895,7 +1089,7 @@ type GetOrderRequest struct {
 
 func (x *GetOrderRequest) Reset() {
 	*x = GetOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[10]
+	mi := &file_souk_order_v1_order_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -907,7 +1101,7 @@ func (x *GetOrderRequest) String() string {
 func (*GetOrderRequest) ProtoMessage() {}
 
 func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[10]
+	mi := &file_souk_order_v1_order_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -920,7 +1114,7 @@ func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{10}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetOrderRequest) GetId() string {
@@ -939,7 +1133,7 @@ type GetOrderResponse struct {
 
 func (x *GetOrderResponse) Reset() {
 	*x = GetOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[11]
+	mi := &file_souk_order_v1_order_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1145,7 @@ func (x *GetOrderResponse) String() string {
 func (*GetOrderResponse) ProtoMessage() {}
 
 func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[11]
+	mi := &file_souk_order_v1_order_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1158,7 @@ func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{11}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetOrderResponse) GetOrder() *Order {
@@ -975,16 +1169,19 @@ func (x *GetOrderResponse) GetOrder() *Order {
 }
 
 type CancelOrderRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why; shown to the shops. May be empty.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The shop orders to cancel. Empty: all that were not shipped yet.
+	ShopOrderIds  []string `protobuf:"bytes,3,rep,name=shop_order_ids,json=shopOrderIds,proto3" json:"shop_order_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CancelOrderRequest) Reset() {
 	*x = CancelOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[12]
+	mi := &file_souk_order_v1_order_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -996,7 +1193,7 @@ func (x *CancelOrderRequest) String() string {
 func (*CancelOrderRequest) ProtoMessage() {}
 
 func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[12]
+	mi := &file_souk_order_v1_order_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1009,7 +1206,7 @@ func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{12}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CancelOrderRequest) GetId() string {
@@ -1026,6 +1223,13 @@ func (x *CancelOrderRequest) GetReason() string {
 	return ""
 }
 
+func (x *CancelOrderRequest) GetShopOrderIds() []string {
+	if x != nil {
+		return x.ShopOrderIds
+	}
+	return nil
+}
+
 type CancelOrderResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
@@ -1035,7 +1239,7 @@ type CancelOrderResponse struct {
 
 func (x *CancelOrderResponse) Reset() {
 	*x = CancelOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[13]
+	mi := &file_souk_order_v1_order_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1251,7 @@ func (x *CancelOrderResponse) String() string {
 func (*CancelOrderResponse) ProtoMessage() {}
 
 func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[13]
+	mi := &file_souk_order_v1_order_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,12 +1264,294 @@ func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderResponse.ProtoReflect.Descriptor instead.
 func (*CancelOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{13}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CancelOrderResponse) GetOrder() *Order {
 	if x != nil {
 		return x.Order
+	}
+	return nil
+}
+
+type CancelOrderAsOperatorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why; shown to the customer and the shops.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelOrderAsOperatorRequest) Reset() {
+	*x = CancelOrderAsOperatorRequest{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelOrderAsOperatorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelOrderAsOperatorRequest) ProtoMessage() {}
+
+func (x *CancelOrderAsOperatorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelOrderAsOperatorRequest.ProtoReflect.Descriptor instead.
+func (*CancelOrderAsOperatorRequest) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *CancelOrderAsOperatorRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CancelOrderAsOperatorRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type CancelOrderAsOperatorResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelOrderAsOperatorResponse) Reset() {
+	*x = CancelOrderAsOperatorResponse{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelOrderAsOperatorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelOrderAsOperatorResponse) ProtoMessage() {}
+
+func (x *CancelOrderAsOperatorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelOrderAsOperatorResponse.ProtoReflect.Descriptor instead.
+func (*CancelOrderAsOperatorResponse) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *CancelOrderAsOperatorResponse) GetOrder() *Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+type GetShopOrderRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetShopOrderRequest) Reset() {
+	*x = GetShopOrderRequest{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetShopOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetShopOrderRequest) ProtoMessage() {}
+
+func (x *GetShopOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetShopOrderRequest.ProtoReflect.Descriptor instead.
+func (*GetShopOrderRequest) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetShopOrderRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type GetShopOrderResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ShopOrder     *ShopOrder             `protobuf:"bytes,1,opt,name=shop_order,json=shopOrder,proto3" json:"shop_order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetShopOrderResponse) Reset() {
+	*x = GetShopOrderResponse{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetShopOrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetShopOrderResponse) ProtoMessage() {}
+
+func (x *GetShopOrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetShopOrderResponse.ProtoReflect.Descriptor instead.
+func (*GetShopOrderResponse) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GetShopOrderResponse) GetShopOrder() *ShopOrder {
+	if x != nil {
+		return x.ShopOrder
+	}
+	return nil
+}
+
+type CancelShopOrderRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why; shown to the customer.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelShopOrderRequest) Reset() {
+	*x = CancelShopOrderRequest{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelShopOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelShopOrderRequest) ProtoMessage() {}
+
+func (x *CancelShopOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelShopOrderRequest.ProtoReflect.Descriptor instead.
+func (*CancelShopOrderRequest) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *CancelShopOrderRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CancelShopOrderRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type CancelShopOrderResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ShopOrder     *ShopOrder             `protobuf:"bytes,1,opt,name=shop_order,json=shopOrder,proto3" json:"shop_order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelShopOrderResponse) Reset() {
+	*x = CancelShopOrderResponse{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelShopOrderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelShopOrderResponse) ProtoMessage() {}
+
+func (x *CancelShopOrderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelShopOrderResponse.ProtoReflect.Descriptor instead.
+func (*CancelShopOrderResponse) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CancelShopOrderResponse) GetShopOrder() *ShopOrder {
+	if x != nil {
+		return x.ShopOrder
 	}
 	return nil
 }
@@ -1082,7 +1568,7 @@ type ListShopOrdersRequest struct {
 
 func (x *ListShopOrdersRequest) Reset() {
 	*x = ListShopOrdersRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[14]
+	mi := &file_souk_order_v1_order_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1094,7 +1580,7 @@ func (x *ListShopOrdersRequest) String() string {
 func (*ListShopOrdersRequest) ProtoMessage() {}
 
 func (x *ListShopOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[14]
+	mi := &file_souk_order_v1_order_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1107,7 +1593,7 @@ func (x *ListShopOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListShopOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{14}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListShopOrdersRequest) GetShopId() string {
@@ -1148,7 +1634,7 @@ type ListShopOrdersResponse struct {
 
 func (x *ListShopOrdersResponse) Reset() {
 	*x = ListShopOrdersResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[15]
+	mi := &file_souk_order_v1_order_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1160,7 +1646,7 @@ func (x *ListShopOrdersResponse) String() string {
 func (*ListShopOrdersResponse) ProtoMessage() {}
 
 func (x *ListShopOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[15]
+	mi := &file_souk_order_v1_order_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1173,7 +1659,7 @@ func (x *ListShopOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListShopOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{15}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListShopOrdersResponse) GetShopOrders() []*ShopOrder {
@@ -1191,17 +1677,19 @@ func (x *ListShopOrdersResponse) GetNextPageToken() string {
 }
 
 type ShipShopOrderRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Carrier        string                 `protobuf:"bytes,2,opt,name=carrier,proto3" json:"carrier,omitempty"`
-	TrackingNumber string                 `protobuf:"bytes,3,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Who carries it. Empty: the shop delivers itself.
+	Carrier string `protobuf:"bytes,2,opt,name=carrier,proto3" json:"carrier,omitempty"`
+	// The carrier's number of the parcel; may be empty. It needs a carrier.
+	TrackingNumber string `protobuf:"bytes,3,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ShipShopOrderRequest) Reset() {
 	*x = ShipShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[16]
+	mi := &file_souk_order_v1_order_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1701,7 @@ func (x *ShipShopOrderRequest) String() string {
 func (*ShipShopOrderRequest) ProtoMessage() {}
 
 func (x *ShipShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[16]
+	mi := &file_souk_order_v1_order_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1714,7 @@ func (x *ShipShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*ShipShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{16}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ShipShopOrderRequest) GetId() string {
@@ -1259,7 +1747,7 @@ type ShipShopOrderResponse struct {
 
 func (x *ShipShopOrderResponse) Reset() {
 	*x = ShipShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[17]
+	mi := &file_souk_order_v1_order_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1271,7 +1759,7 @@ func (x *ShipShopOrderResponse) String() string {
 func (*ShipShopOrderResponse) ProtoMessage() {}
 
 func (x *ShipShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[17]
+	mi := &file_souk_order_v1_order_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1284,7 +1772,7 @@ func (x *ShipShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*ShipShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{17}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ShipShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -1303,7 +1791,7 @@ type DeliverShopOrderRequest struct {
 
 func (x *DeliverShopOrderRequest) Reset() {
 	*x = DeliverShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[18]
+	mi := &file_souk_order_v1_order_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1803,7 @@ func (x *DeliverShopOrderRequest) String() string {
 func (*DeliverShopOrderRequest) ProtoMessage() {}
 
 func (x *DeliverShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[18]
+	mi := &file_souk_order_v1_order_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1816,7 @@ func (x *DeliverShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliverShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*DeliverShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{18}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeliverShopOrderRequest) GetId() string {
@@ -1347,7 +1835,7 @@ type DeliverShopOrderResponse struct {
 
 func (x *DeliverShopOrderResponse) Reset() {
 	*x = DeliverShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[19]
+	mi := &file_souk_order_v1_order_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1847,7 @@ func (x *DeliverShopOrderResponse) String() string {
 func (*DeliverShopOrderResponse) ProtoMessage() {}
 
 func (x *DeliverShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[19]
+	mi := &file_souk_order_v1_order_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1860,7 @@ func (x *DeliverShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliverShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*DeliverShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{19}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeliverShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -1391,7 +1879,7 @@ type GetOrderForNoticeRequest struct {
 
 func (x *GetOrderForNoticeRequest) Reset() {
 	*x = GetOrderForNoticeRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[20]
+	mi := &file_souk_order_v1_order_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1891,7 @@ func (x *GetOrderForNoticeRequest) String() string {
 func (*GetOrderForNoticeRequest) ProtoMessage() {}
 
 func (x *GetOrderForNoticeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[20]
+	mi := &file_souk_order_v1_order_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1904,7 @@ func (x *GetOrderForNoticeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderForNoticeRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderForNoticeRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{20}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetOrderForNoticeRequest) GetId() string {
@@ -1439,7 +1927,7 @@ type GetOrderForNoticeResponse struct {
 
 func (x *GetOrderForNoticeResponse) Reset() {
 	*x = GetOrderForNoticeResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[21]
+	mi := &file_souk_order_v1_order_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1939,7 @@ func (x *GetOrderForNoticeResponse) String() string {
 func (*GetOrderForNoticeResponse) ProtoMessage() {}
 
 func (x *GetOrderForNoticeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[21]
+	mi := &file_souk_order_v1_order_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1952,7 @@ func (x *GetOrderForNoticeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderForNoticeResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderForNoticeResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{21}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetOrderForNoticeResponse) GetOrder() *Order {
@@ -1498,7 +1986,7 @@ type AdoptOrdersRequest struct {
 
 func (x *AdoptOrdersRequest) Reset() {
 	*x = AdoptOrdersRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[22]
+	mi := &file_souk_order_v1_order_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +1998,7 @@ func (x *AdoptOrdersRequest) String() string {
 func (*AdoptOrdersRequest) ProtoMessage() {}
 
 func (x *AdoptOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[22]
+	mi := &file_souk_order_v1_order_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +2011,7 @@ func (x *AdoptOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptOrdersRequest.ProtoReflect.Descriptor instead.
 func (*AdoptOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{22}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AdoptOrdersRequest) GetGuestId() string {
@@ -1548,7 +2036,7 @@ type AdoptOrdersResponse struct {
 
 func (x *AdoptOrdersResponse) Reset() {
 	*x = AdoptOrdersResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[23]
+	mi := &file_souk_order_v1_order_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +2048,7 @@ func (x *AdoptOrdersResponse) String() string {
 func (*AdoptOrdersResponse) ProtoMessage() {}
 
 func (x *AdoptOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[23]
+	mi := &file_souk_order_v1_order_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,14 +2061,14 @@ func (x *AdoptOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptOrdersResponse.ProtoReflect.Descriptor instead.
 func (*AdoptOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{23}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{31}
 }
 
 var File_souk_order_v1_order_proto protoreflect.FileDescriptor
 
 const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x19souk/order/v1/order.proto\x12\rsouk.order.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19souk/money/v1/money.proto\x1a\x1dsouk/options/v1/options.proto\"\xe2\x04\n" +
+	"\x19souk/order/v1/order.proto\x12\rsouk.order.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19souk/money/v1/money.proto\x1a\x1dsouk/options/v1/options.proto\"\xd1\x05\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\tR\x06number\x12\x16\n" +
@@ -1597,11 +2085,14 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"shopOrders\x12I\n" +
 	"\x10shipping_address\x18\f \x01(\v2\x1e.souk.order.v1.ShippingAddressR\x0fshippingAddress\x129\n" +
 	"\n" +
-	"updated_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"N\n" +
+	"updated_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x122\n" +
+	"\tremaining\x18\x0e \x01(\v2\x14.souk.money.v1.MoneyR\tremaining\x129\n" +
+	"\n" +
+	"expires_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"N\n" +
 	"\fOrderPayment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x16\n" +
-	"\x06method\x18\x03 \x01(\tR\x06method\"\xdf\x05\n" +
+	"\x06method\x18\x03 \x01(\tR\x06method\"\xe1\a\n" +
 	"\tShopOrder\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x17\n" +
@@ -1621,7 +2112,21 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\n" +
 	"shipped_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\x12=\n" +
 	"\fdelivered_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\vdeliveredAt\x12I\n" +
-	"\x10shipping_address\x18\x11 \x01(\v2\x1e.souk.order.v1.ShippingAddressR\x0fshippingAddress\"\xf4\x02\n" +
+	"\x10shipping_address\x18\x11 \x01(\v2\x1e.souk.order.v1.ShippingAddressR\x0fshippingAddress\x12!\n" +
+	"\forder_number\x18\x12 \x01(\tR\vorderNumber\x12*\n" +
+	"\x05buyer\x18\x13 \x01(\v2\x14.souk.order.v1.BuyerR\x05buyer\x125\n" +
+	"\apayment\x18\x14 \x01(\v2\x1b.souk.order.v1.OrderPaymentR\apayment\x12?\n" +
+	"\fcancellation\x18\x15 \x01(\v2\x1b.souk.order.v1.CancellationR\fcancellation\x129\n" +
+	"\n" +
+	"expires_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"Y\n" +
+	"\x05Buyer\x12\x18\n" +
+	"\x04name\x18\x01 \x01(\tB\x04\x98\xf4\x18\x01R\x04name\x12\x1a\n" +
+	"\x05email\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12\x1a\n" +
+	"\x05phone\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\x05phone\"u\n" +
+	"\fCancellation\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12=\n" +
+	"\fcancelled_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vcancelledAt\"\xf4\x02\n" +
 	"\tOrderItem\x12\x1d\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tR\tvariantId\x12\x1d\n" +
@@ -1672,12 +2177,29 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x0fGetOrderRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\">\n" +
 	"\x10GetOrderResponse\x12*\n" +
-	"\x05order\x18\x01 \x01(\v2\x14.souk.order.v1.OrderR\x05order\"S\n" +
+	"\x05order\x18\x01 \x01(\v2\x14.souk.order.v1.OrderR\x05order\"\x8a\x01\n" +
 	"\x12CancelOrderRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12$\n" +
-	"\x06reason\x18\x02 \x01(\tB\f\xbaH\x05r\x03\x18\xf4\x03\xa8\xf4\x18\x01R\x06reason\"A\n" +
+	"\x06reason\x18\x02 \x01(\tB\f\xbaH\x05r\x03\x18\xf4\x03\xa8\xf4\x18\x01R\x06reason\x125\n" +
+	"\x0eshop_order_ids\x18\x03 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10\xf4\x03\"\x04r\x02\x10\x01R\fshopOrderIds\"A\n" +
 	"\x13CancelOrderResponse\x12*\n" +
-	"\x05order\x18\x01 \x01(\v2\x14.souk.order.v1.OrderR\x05order\"\xe6\x01\n" +
+	"\x05order\x18\x01 \x01(\v2\x14.souk.order.v1.OrderR\x05order\"_\n" +
+	"\x1cCancelOrderAsOperatorRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12&\n" +
+	"\x06reason\x18\x02 \x01(\tB\x0e\xbaH\ar\x05\x10\x01\x18\xf4\x03\xa8\xf4\x18\x01R\x06reason\"K\n" +
+	"\x1dCancelOrderAsOperatorResponse\x12*\n" +
+	"\x05order\x18\x01 \x01(\v2\x14.souk.order.v1.OrderR\x05order\".\n" +
+	"\x13GetShopOrderRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"O\n" +
+	"\x14GetShopOrderResponse\x127\n" +
+	"\n" +
+	"shop_order\x18\x01 \x01(\v2\x18.souk.order.v1.ShopOrderR\tshopOrder\"Y\n" +
+	"\x16CancelShopOrderRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12&\n" +
+	"\x06reason\x18\x02 \x01(\tB\x0e\xbaH\ar\x05\x10\x01\x18\xf4\x03\xa8\xf4\x18\x01R\x06reason\"R\n" +
+	"\x17CancelShopOrderResponse\x127\n" +
+	"\n" +
+	"shop_order\x18\x01 \x01(\v2\x18.souk.order.v1.ShopOrderR\tshopOrder\"\xe6\x01\n" +
 	"\x15ListShopOrdersRequest\x12 \n" +
 	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12\\\n" +
 	"\x06status\x18\x02 \x01(\tBD\xbaHAr?R\x00R\apendingR\tconfirmedR\ashippedR\tdeliveredR\tcancelledR\brefundedR\x06status\x12$\n" +
@@ -1687,11 +2209,11 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x16ListShopOrdersResponse\x129\n" +
 	"\vshop_orders\x18\x01 \x03(\v2\x18.souk.order.v1.ShopOrderR\n" +
 	"shopOrders\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x88\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x84\x01\n" +
 	"\x14ShipShopOrderRequest\x12\x17\n" +
-	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12#\n" +
-	"\acarrier\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\acarrier\x122\n" +
-	"\x0ftracking_number\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\x0etrackingNumber\"P\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12!\n" +
+	"\acarrier\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\acarrier\x120\n" +
+	"\x0ftracking_number\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\x0etrackingNumber\"P\n" +
 	"\x15ShipShopOrderResponse\x127\n" +
 	"\n" +
 	"shop_order\x18\x01 \x01(\v2\x18.souk.order.v1.ShopOrderR\tshopOrder\"2\n" +
@@ -1710,14 +2232,19 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x12AdoptOrdersRequest\x12&\n" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"\x15\n" +
-	"\x13AdoptOrdersResponse2\xca\t\n" +
+	"\x13AdoptOrdersResponse2\xbe\r\n" +
 	"\fOrderService\x12\x92\x01\n" +
 	"\bCheckout\x12\x1e.souk.order.v1.CheckoutRequest\x1a\x1f.souk.order.v1.CheckoutResponse\"E\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xd8\xf3\x18\x01\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x15/v1/orders/{order.id}\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/checkout\x12n\n" +
 	"\n" +
 	"ListOrders\x12 .souk.order.v1.ListOrdersRequest\x1a!.souk.order.v1.ListOrdersResponse\"\x1b\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/orders\x90\x02\x01\x12t\n" +
 	"\bGetOrder\x12\x1e.souk.order.v1.GetOrderRequest\x1a\x1f.souk.order.v1.GetOrderResponse\"'\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x18b\x05order\x12\x0f/v1/orders/{id}\x90\x02\x01\x12\x8d\x01\n" +
-	"\vCancelOrder\x12!.souk.order.v1.CancelOrderRequest\x1a\".souk.order.v1.CancelOrderResponse\"7\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\x82\xd3\xe4\x93\x02\":\x01*b\x05order\"\x16/v1/orders/{id}:cancel\x90\x02\x02\x12\x8a\x01\n" +
+	"\vCancelOrder\x12!.souk.order.v1.CancelOrderRequest\x1a\".souk.order.v1.CancelOrderResponse\"7\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\x82\xd3\xe4\x93\x02\":\x01*b\x05order\"\x16/v1/orders/{id}:cancel\x90\x02\x02\x12\xbe\x01\n" +
+	"\x15CancelOrderAsOperator\x12+.souk.order.v1.CancelOrderAsOperatorRequest\x1a,.souk.order.v1.CancelOrderAsOperatorResponse\"J\xca\xf3\x18\f\b\x04\x12\boperator\xd2\xf3\x18\x02\b\x14\x82\xd3\xe4\x93\x02+:\x01*b\x05order\"\x1f/v1/operator/orders/{id}:cancel\x90\x02\x02\x12\x8a\x01\n" +
+	"\fGetShopOrder\x12\".souk.order.v1.GetShopOrderRequest\x1a#.souk.order.v1.GetShopOrderResponse\"1\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\"b\n" +
+	"shop_order\x12\x14/v1/shop-orders/{id}\x90\x02\x01\x12\xa3\x01\n" +
+	"\x0fCancelShopOrder\x12%.souk.order.v1.CancelShopOrderRequest\x1a&.souk.order.v1.CancelShopOrderResponse\"A\xca\xf3\x18\x02\b\x03\xd2\xf3\x18\x02\b\x14\x82\xd3\xe4\x93\x02,:\x01*b\n" +
+	"shop_order\"\x1b/v1/shop-orders/{id}:cancel\x90\x02\x02\x12\x8a\x01\n" +
 	"\x0eListShopOrders\x12$.souk.order.v1.ListShopOrdersRequest\x1a%.souk.order.v1.ListShopOrdersResponse\"+\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/shops/{shop_id}/orders\x90\x02\x01\x12\x95\x01\n" +
 	"\rShipShopOrder\x12#.souk.order.v1.ShipShopOrderRequest\x1a$.souk.order.v1.ShipShopOrderResponse\"9\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02*:\x01*b\n" +
 	"shop_order\"\x19/v1/shop-orders/{id}:ship\x90\x02\x02\x12\xa1\x01\n" +
@@ -1738,93 +2265,117 @@ func file_souk_order_v1_order_proto_rawDescGZIP() []byte {
 	return file_souk_order_v1_order_proto_rawDescData
 }
 
-var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_souk_order_v1_order_proto_goTypes = []any{
-	(*Order)(nil),                     // 0: souk.order.v1.Order
-	(*OrderPayment)(nil),              // 1: souk.order.v1.OrderPayment
-	(*ShopOrder)(nil),                 // 2: souk.order.v1.ShopOrder
-	(*OrderItem)(nil),                 // 3: souk.order.v1.OrderItem
-	(*ShippingAddress)(nil),           // 4: souk.order.v1.ShippingAddress
-	(*PaymentInput)(nil),              // 5: souk.order.v1.PaymentInput
-	(*CheckoutRequest)(nil),           // 6: souk.order.v1.CheckoutRequest
-	(*CheckoutResponse)(nil),          // 7: souk.order.v1.CheckoutResponse
-	(*ListOrdersRequest)(nil),         // 8: souk.order.v1.ListOrdersRequest
-	(*ListOrdersResponse)(nil),        // 9: souk.order.v1.ListOrdersResponse
-	(*GetOrderRequest)(nil),           // 10: souk.order.v1.GetOrderRequest
-	(*GetOrderResponse)(nil),          // 11: souk.order.v1.GetOrderResponse
-	(*CancelOrderRequest)(nil),        // 12: souk.order.v1.CancelOrderRequest
-	(*CancelOrderResponse)(nil),       // 13: souk.order.v1.CancelOrderResponse
-	(*ListShopOrdersRequest)(nil),     // 14: souk.order.v1.ListShopOrdersRequest
-	(*ListShopOrdersResponse)(nil),    // 15: souk.order.v1.ListShopOrdersResponse
-	(*ShipShopOrderRequest)(nil),      // 16: souk.order.v1.ShipShopOrderRequest
-	(*ShipShopOrderResponse)(nil),     // 17: souk.order.v1.ShipShopOrderResponse
-	(*DeliverShopOrderRequest)(nil),   // 18: souk.order.v1.DeliverShopOrderRequest
-	(*DeliverShopOrderResponse)(nil),  // 19: souk.order.v1.DeliverShopOrderResponse
-	(*GetOrderForNoticeRequest)(nil),  // 20: souk.order.v1.GetOrderForNoticeRequest
-	(*GetOrderForNoticeResponse)(nil), // 21: souk.order.v1.GetOrderForNoticeResponse
-	(*AdoptOrdersRequest)(nil),        // 22: souk.order.v1.AdoptOrdersRequest
-	(*AdoptOrdersResponse)(nil),       // 23: souk.order.v1.AdoptOrdersResponse
-	nil,                               // 24: souk.order.v1.OrderItem.OptionsEntry
-	(*timestamppb.Timestamp)(nil),     // 25: google.protobuf.Timestamp
-	(*v1.Money)(nil),                  // 26: souk.money.v1.Money
+	(*Order)(nil),                         // 0: souk.order.v1.Order
+	(*OrderPayment)(nil),                  // 1: souk.order.v1.OrderPayment
+	(*ShopOrder)(nil),                     // 2: souk.order.v1.ShopOrder
+	(*Buyer)(nil),                         // 3: souk.order.v1.Buyer
+	(*Cancellation)(nil),                  // 4: souk.order.v1.Cancellation
+	(*OrderItem)(nil),                     // 5: souk.order.v1.OrderItem
+	(*ShippingAddress)(nil),               // 6: souk.order.v1.ShippingAddress
+	(*PaymentInput)(nil),                  // 7: souk.order.v1.PaymentInput
+	(*CheckoutRequest)(nil),               // 8: souk.order.v1.CheckoutRequest
+	(*CheckoutResponse)(nil),              // 9: souk.order.v1.CheckoutResponse
+	(*ListOrdersRequest)(nil),             // 10: souk.order.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),            // 11: souk.order.v1.ListOrdersResponse
+	(*GetOrderRequest)(nil),               // 12: souk.order.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),              // 13: souk.order.v1.GetOrderResponse
+	(*CancelOrderRequest)(nil),            // 14: souk.order.v1.CancelOrderRequest
+	(*CancelOrderResponse)(nil),           // 15: souk.order.v1.CancelOrderResponse
+	(*CancelOrderAsOperatorRequest)(nil),  // 16: souk.order.v1.CancelOrderAsOperatorRequest
+	(*CancelOrderAsOperatorResponse)(nil), // 17: souk.order.v1.CancelOrderAsOperatorResponse
+	(*GetShopOrderRequest)(nil),           // 18: souk.order.v1.GetShopOrderRequest
+	(*GetShopOrderResponse)(nil),          // 19: souk.order.v1.GetShopOrderResponse
+	(*CancelShopOrderRequest)(nil),        // 20: souk.order.v1.CancelShopOrderRequest
+	(*CancelShopOrderResponse)(nil),       // 21: souk.order.v1.CancelShopOrderResponse
+	(*ListShopOrdersRequest)(nil),         // 22: souk.order.v1.ListShopOrdersRequest
+	(*ListShopOrdersResponse)(nil),        // 23: souk.order.v1.ListShopOrdersResponse
+	(*ShipShopOrderRequest)(nil),          // 24: souk.order.v1.ShipShopOrderRequest
+	(*ShipShopOrderResponse)(nil),         // 25: souk.order.v1.ShipShopOrderResponse
+	(*DeliverShopOrderRequest)(nil),       // 26: souk.order.v1.DeliverShopOrderRequest
+	(*DeliverShopOrderResponse)(nil),      // 27: souk.order.v1.DeliverShopOrderResponse
+	(*GetOrderForNoticeRequest)(nil),      // 28: souk.order.v1.GetOrderForNoticeRequest
+	(*GetOrderForNoticeResponse)(nil),     // 29: souk.order.v1.GetOrderForNoticeResponse
+	(*AdoptOrdersRequest)(nil),            // 30: souk.order.v1.AdoptOrdersRequest
+	(*AdoptOrdersResponse)(nil),           // 31: souk.order.v1.AdoptOrdersResponse
+	nil,                                   // 32: souk.order.v1.OrderItem.OptionsEntry
+	(*timestamppb.Timestamp)(nil),         // 33: google.protobuf.Timestamp
+	(*v1.Money)(nil),                      // 34: souk.money.v1.Money
 }
 var file_souk_order_v1_order_proto_depIdxs = []int32{
-	25, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
-	26, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
-	26, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
-	26, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
-	26, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
-	26, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
+	33, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
+	34, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
+	34, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
+	34, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
+	34, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
+	34, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
 	1,  // 6: souk.order.v1.Order.payment:type_name -> souk.order.v1.OrderPayment
 	2,  // 7: souk.order.v1.Order.shop_orders:type_name -> souk.order.v1.ShopOrder
-	4,  // 8: souk.order.v1.Order.shipping_address:type_name -> souk.order.v1.ShippingAddress
-	25, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
-	3,  // 10: souk.order.v1.ShopOrder.items:type_name -> souk.order.v1.OrderItem
-	26, // 11: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
-	26, // 12: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
-	26, // 13: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
-	26, // 14: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
-	26, // 15: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
-	25, // 16: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
-	25, // 17: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
-	25, // 18: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
-	4,  // 19: souk.order.v1.ShopOrder.shipping_address:type_name -> souk.order.v1.ShippingAddress
-	24, // 20: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
-	26, // 21: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
-	26, // 22: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
-	4,  // 23: souk.order.v1.CheckoutRequest.shipping_address:type_name -> souk.order.v1.ShippingAddress
-	5,  // 24: souk.order.v1.CheckoutRequest.payment:type_name -> souk.order.v1.PaymentInput
-	0,  // 25: souk.order.v1.CheckoutResponse.order:type_name -> souk.order.v1.Order
-	0,  // 26: souk.order.v1.ListOrdersResponse.orders:type_name -> souk.order.v1.Order
-	0,  // 27: souk.order.v1.GetOrderResponse.order:type_name -> souk.order.v1.Order
-	0,  // 28: souk.order.v1.CancelOrderResponse.order:type_name -> souk.order.v1.Order
-	2,  // 29: souk.order.v1.ListShopOrdersResponse.shop_orders:type_name -> souk.order.v1.ShopOrder
-	2,  // 30: souk.order.v1.ShipShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
-	2,  // 31: souk.order.v1.DeliverShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
-	0,  // 32: souk.order.v1.GetOrderForNoticeResponse.order:type_name -> souk.order.v1.Order
-	6,  // 33: souk.order.v1.OrderService.Checkout:input_type -> souk.order.v1.CheckoutRequest
-	8,  // 34: souk.order.v1.OrderService.ListOrders:input_type -> souk.order.v1.ListOrdersRequest
-	10, // 35: souk.order.v1.OrderService.GetOrder:input_type -> souk.order.v1.GetOrderRequest
-	12, // 36: souk.order.v1.OrderService.CancelOrder:input_type -> souk.order.v1.CancelOrderRequest
-	14, // 37: souk.order.v1.OrderService.ListShopOrders:input_type -> souk.order.v1.ListShopOrdersRequest
-	16, // 38: souk.order.v1.OrderService.ShipShopOrder:input_type -> souk.order.v1.ShipShopOrderRequest
-	18, // 39: souk.order.v1.OrderService.DeliverShopOrder:input_type -> souk.order.v1.DeliverShopOrderRequest
-	20, // 40: souk.order.v1.OrderService.GetOrderForNotice:input_type -> souk.order.v1.GetOrderForNoticeRequest
-	22, // 41: souk.order.v1.OrderService.AdoptOrders:input_type -> souk.order.v1.AdoptOrdersRequest
-	7,  // 42: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
-	9,  // 43: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
-	11, // 44: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
-	13, // 45: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
-	15, // 46: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
-	17, // 47: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
-	19, // 48: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
-	21, // 49: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
-	23, // 50: souk.order.v1.OrderService.AdoptOrders:output_type -> souk.order.v1.AdoptOrdersResponse
-	42, // [42:51] is the sub-list for method output_type
-	33, // [33:42] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	6,  // 8: souk.order.v1.Order.shipping_address:type_name -> souk.order.v1.ShippingAddress
+	33, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
+	34, // 10: souk.order.v1.Order.remaining:type_name -> souk.money.v1.Money
+	33, // 11: souk.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
+	5,  // 12: souk.order.v1.ShopOrder.items:type_name -> souk.order.v1.OrderItem
+	34, // 13: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
+	34, // 14: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
+	34, // 15: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
+	34, // 16: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
+	34, // 17: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
+	33, // 18: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
+	33, // 19: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
+	33, // 20: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
+	6,  // 21: souk.order.v1.ShopOrder.shipping_address:type_name -> souk.order.v1.ShippingAddress
+	3,  // 22: souk.order.v1.ShopOrder.buyer:type_name -> souk.order.v1.Buyer
+	1,  // 23: souk.order.v1.ShopOrder.payment:type_name -> souk.order.v1.OrderPayment
+	4,  // 24: souk.order.v1.ShopOrder.cancellation:type_name -> souk.order.v1.Cancellation
+	33, // 25: souk.order.v1.ShopOrder.expires_at:type_name -> google.protobuf.Timestamp
+	33, // 26: souk.order.v1.Cancellation.cancelled_at:type_name -> google.protobuf.Timestamp
+	32, // 27: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
+	34, // 28: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
+	34, // 29: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
+	6,  // 30: souk.order.v1.CheckoutRequest.shipping_address:type_name -> souk.order.v1.ShippingAddress
+	7,  // 31: souk.order.v1.CheckoutRequest.payment:type_name -> souk.order.v1.PaymentInput
+	0,  // 32: souk.order.v1.CheckoutResponse.order:type_name -> souk.order.v1.Order
+	0,  // 33: souk.order.v1.ListOrdersResponse.orders:type_name -> souk.order.v1.Order
+	0,  // 34: souk.order.v1.GetOrderResponse.order:type_name -> souk.order.v1.Order
+	0,  // 35: souk.order.v1.CancelOrderResponse.order:type_name -> souk.order.v1.Order
+	0,  // 36: souk.order.v1.CancelOrderAsOperatorResponse.order:type_name -> souk.order.v1.Order
+	2,  // 37: souk.order.v1.GetShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
+	2,  // 38: souk.order.v1.CancelShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
+	2,  // 39: souk.order.v1.ListShopOrdersResponse.shop_orders:type_name -> souk.order.v1.ShopOrder
+	2,  // 40: souk.order.v1.ShipShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
+	2,  // 41: souk.order.v1.DeliverShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
+	0,  // 42: souk.order.v1.GetOrderForNoticeResponse.order:type_name -> souk.order.v1.Order
+	8,  // 43: souk.order.v1.OrderService.Checkout:input_type -> souk.order.v1.CheckoutRequest
+	10, // 44: souk.order.v1.OrderService.ListOrders:input_type -> souk.order.v1.ListOrdersRequest
+	12, // 45: souk.order.v1.OrderService.GetOrder:input_type -> souk.order.v1.GetOrderRequest
+	14, // 46: souk.order.v1.OrderService.CancelOrder:input_type -> souk.order.v1.CancelOrderRequest
+	16, // 47: souk.order.v1.OrderService.CancelOrderAsOperator:input_type -> souk.order.v1.CancelOrderAsOperatorRequest
+	18, // 48: souk.order.v1.OrderService.GetShopOrder:input_type -> souk.order.v1.GetShopOrderRequest
+	20, // 49: souk.order.v1.OrderService.CancelShopOrder:input_type -> souk.order.v1.CancelShopOrderRequest
+	22, // 50: souk.order.v1.OrderService.ListShopOrders:input_type -> souk.order.v1.ListShopOrdersRequest
+	24, // 51: souk.order.v1.OrderService.ShipShopOrder:input_type -> souk.order.v1.ShipShopOrderRequest
+	26, // 52: souk.order.v1.OrderService.DeliverShopOrder:input_type -> souk.order.v1.DeliverShopOrderRequest
+	28, // 53: souk.order.v1.OrderService.GetOrderForNotice:input_type -> souk.order.v1.GetOrderForNoticeRequest
+	30, // 54: souk.order.v1.OrderService.AdoptOrders:input_type -> souk.order.v1.AdoptOrdersRequest
+	9,  // 55: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
+	11, // 56: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
+	13, // 57: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
+	15, // 58: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
+	17, // 59: souk.order.v1.OrderService.CancelOrderAsOperator:output_type -> souk.order.v1.CancelOrderAsOperatorResponse
+	19, // 60: souk.order.v1.OrderService.GetShopOrder:output_type -> souk.order.v1.GetShopOrderResponse
+	21, // 61: souk.order.v1.OrderService.CancelShopOrder:output_type -> souk.order.v1.CancelShopOrderResponse
+	23, // 62: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
+	25, // 63: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
+	27, // 64: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
+	29, // 65: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
+	31, // 66: souk.order.v1.OrderService.AdoptOrders:output_type -> souk.order.v1.AdoptOrdersResponse
+	55, // [55:67] is the sub-list for method output_type
+	43, // [43:55] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_souk_order_v1_order_proto_init() }
@@ -1838,7 +2389,7 @@ func file_souk_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_order_v1_order_proto_rawDesc), len(file_souk_order_v1_order_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

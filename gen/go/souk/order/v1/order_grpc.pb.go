@@ -21,15 +21,18 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	OrderService_Checkout_FullMethodName          = "/souk.order.v1.OrderService/Checkout"
-	OrderService_ListOrders_FullMethodName        = "/souk.order.v1.OrderService/ListOrders"
-	OrderService_GetOrder_FullMethodName          = "/souk.order.v1.OrderService/GetOrder"
-	OrderService_CancelOrder_FullMethodName       = "/souk.order.v1.OrderService/CancelOrder"
-	OrderService_ListShopOrders_FullMethodName    = "/souk.order.v1.OrderService/ListShopOrders"
-	OrderService_ShipShopOrder_FullMethodName     = "/souk.order.v1.OrderService/ShipShopOrder"
-	OrderService_DeliverShopOrder_FullMethodName  = "/souk.order.v1.OrderService/DeliverShopOrder"
-	OrderService_GetOrderForNotice_FullMethodName = "/souk.order.v1.OrderService/GetOrderForNotice"
-	OrderService_AdoptOrders_FullMethodName       = "/souk.order.v1.OrderService/AdoptOrders"
+	OrderService_Checkout_FullMethodName              = "/souk.order.v1.OrderService/Checkout"
+	OrderService_ListOrders_FullMethodName            = "/souk.order.v1.OrderService/ListOrders"
+	OrderService_GetOrder_FullMethodName              = "/souk.order.v1.OrderService/GetOrder"
+	OrderService_CancelOrder_FullMethodName           = "/souk.order.v1.OrderService/CancelOrder"
+	OrderService_CancelOrderAsOperator_FullMethodName = "/souk.order.v1.OrderService/CancelOrderAsOperator"
+	OrderService_GetShopOrder_FullMethodName          = "/souk.order.v1.OrderService/GetShopOrder"
+	OrderService_CancelShopOrder_FullMethodName       = "/souk.order.v1.OrderService/CancelShopOrder"
+	OrderService_ListShopOrders_FullMethodName        = "/souk.order.v1.OrderService/ListShopOrders"
+	OrderService_ShipShopOrder_FullMethodName         = "/souk.order.v1.OrderService/ShipShopOrder"
+	OrderService_DeliverShopOrder_FullMethodName      = "/souk.order.v1.OrderService/DeliverShopOrder"
+	OrderService_GetOrderForNotice_FullMethodName     = "/souk.order.v1.OrderService/GetOrderForNotice"
+	OrderService_AdoptOrders_FullMethodName           = "/souk.order.v1.OrderService/AdoptOrders"
 )
 
 // OrderServiceClient is the client API for OrderService service.
@@ -39,18 +42,27 @@ const (
 // OrderService owns orders and their parts by shop, and runs the checkout saga.
 type OrderServiceClient interface {
 	// Checkout turns the caller's cart into an order. It answers once the order is confirmed and paid for,
-	// or refused: out_of_stock, payment_declined, cart_empty.
+	// or refused: out_of_stock, payment_declined, cart_empty. Cash on delivery has bounds (unprocessable). A caller with
+	// too many orders that are not paid for (conflict), or who cancelled often lately (rate_limited), has to wait.
 	Checkout(ctx context.Context, in *CheckoutRequest, opts ...grpc.CallOption) (*CheckoutResponse, error)
 	// ListOrders lists the caller's orders, newest first.
 	ListOrders(ctx context.Context, in *ListOrdersRequest, opts ...grpc.CallOption) (*ListOrdersResponse, error)
 	// GetOrder shows one of the caller's orders.
 	GetOrder(ctx context.Context, in *GetOrderRequest, opts ...grpc.CallOption) (*GetOrderResponse, error)
-	// CancelOrder cancels one of the caller's orders before anything of it was shipped:
-	// stock goes back, the payment is voided or refunded.
+	// CancelOrder cancels what was not shipped yet of one of the caller's orders: the pieces go back into the stock, and
+	// the money of the cancelled shop orders is paid back, or not collected. What was shipped stays ordered. It answers
+	// 409 conflict when all of it was shipped.
 	CancelOrder(ctx context.Context, in *CancelOrderRequest, opts ...grpc.CallOption) (*CancelOrderResponse, error)
+	// CancelOrderAsOperator cancels what was not shipped yet of anybody's order. Operators only.
+	CancelOrderAsOperator(ctx context.Context, in *CancelOrderAsOperatorRequest, opts ...grpc.CallOption) (*CancelOrderAsOperatorResponse, error)
+	// GetShopOrder shows a shop's part of an order, with what the shop needs to reach the buyer. Members and operators.
+	GetShopOrder(ctx context.Context, in *GetShopOrderRequest, opts ...grpc.CallOption) (*GetShopOrderResponse, error)
+	// CancelShopOrder cancels a shop's part of an order before it was shipped: the pieces go back into the stock, its
+	// money is paid back, or not collected, and the customer gets a mail. Members and operators.
+	CancelShopOrder(ctx context.Context, in *CancelShopOrderRequest, opts ...grpc.CallOption) (*CancelShopOrderResponse, error)
 	// ListShopOrders lists a shop's parts of orders, newest first. Members only.
 	ListShopOrders(ctx context.Context, in *ListShopOrdersRequest, opts ...grpc.CallOption) (*ListShopOrdersResponse, error)
-	// ShipShopOrder marks a shop's part of an order as shipped. Members only.
+	// ShipShopOrder marks a shop's part of an order as shipped, by a carrier or by the shop itself. Members only.
 	ShipShopOrder(ctx context.Context, in *ShipShopOrderRequest, opts ...grpc.CallOption) (*ShipShopOrderResponse, error)
 	// DeliverShopOrder marks a shipped part of an order as delivered. Members only.
 	DeliverShopOrder(ctx context.Context, in *DeliverShopOrderRequest, opts ...grpc.CallOption) (*DeliverShopOrderResponse, error)
@@ -102,6 +114,36 @@ func (c *orderServiceClient) CancelOrder(ctx context.Context, in *CancelOrderReq
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CancelOrderResponse)
 	err := c.cc.Invoke(ctx, OrderService_CancelOrder_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *orderServiceClient) CancelOrderAsOperator(ctx context.Context, in *CancelOrderAsOperatorRequest, opts ...grpc.CallOption) (*CancelOrderAsOperatorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelOrderAsOperatorResponse)
+	err := c.cc.Invoke(ctx, OrderService_CancelOrderAsOperator_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *orderServiceClient) GetShopOrder(ctx context.Context, in *GetShopOrderRequest, opts ...grpc.CallOption) (*GetShopOrderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetShopOrderResponse)
+	err := c.cc.Invoke(ctx, OrderService_GetShopOrder_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *orderServiceClient) CancelShopOrder(ctx context.Context, in *CancelShopOrderRequest, opts ...grpc.CallOption) (*CancelShopOrderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelShopOrderResponse)
+	err := c.cc.Invoke(ctx, OrderService_CancelShopOrder_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -165,18 +207,27 @@ func (c *orderServiceClient) AdoptOrders(ctx context.Context, in *AdoptOrdersReq
 // OrderService owns orders and their parts by shop, and runs the checkout saga.
 type OrderServiceServer interface {
 	// Checkout turns the caller's cart into an order. It answers once the order is confirmed and paid for,
-	// or refused: out_of_stock, payment_declined, cart_empty.
+	// or refused: out_of_stock, payment_declined, cart_empty. Cash on delivery has bounds (unprocessable). A caller with
+	// too many orders that are not paid for (conflict), or who cancelled often lately (rate_limited), has to wait.
 	Checkout(context.Context, *CheckoutRequest) (*CheckoutResponse, error)
 	// ListOrders lists the caller's orders, newest first.
 	ListOrders(context.Context, *ListOrdersRequest) (*ListOrdersResponse, error)
 	// GetOrder shows one of the caller's orders.
 	GetOrder(context.Context, *GetOrderRequest) (*GetOrderResponse, error)
-	// CancelOrder cancels one of the caller's orders before anything of it was shipped:
-	// stock goes back, the payment is voided or refunded.
+	// CancelOrder cancels what was not shipped yet of one of the caller's orders: the pieces go back into the stock, and
+	// the money of the cancelled shop orders is paid back, or not collected. What was shipped stays ordered. It answers
+	// 409 conflict when all of it was shipped.
 	CancelOrder(context.Context, *CancelOrderRequest) (*CancelOrderResponse, error)
+	// CancelOrderAsOperator cancels what was not shipped yet of anybody's order. Operators only.
+	CancelOrderAsOperator(context.Context, *CancelOrderAsOperatorRequest) (*CancelOrderAsOperatorResponse, error)
+	// GetShopOrder shows a shop's part of an order, with what the shop needs to reach the buyer. Members and operators.
+	GetShopOrder(context.Context, *GetShopOrderRequest) (*GetShopOrderResponse, error)
+	// CancelShopOrder cancels a shop's part of an order before it was shipped: the pieces go back into the stock, its
+	// money is paid back, or not collected, and the customer gets a mail. Members and operators.
+	CancelShopOrder(context.Context, *CancelShopOrderRequest) (*CancelShopOrderResponse, error)
 	// ListShopOrders lists a shop's parts of orders, newest first. Members only.
 	ListShopOrders(context.Context, *ListShopOrdersRequest) (*ListShopOrdersResponse, error)
-	// ShipShopOrder marks a shop's part of an order as shipped. Members only.
+	// ShipShopOrder marks a shop's part of an order as shipped, by a carrier or by the shop itself. Members only.
 	ShipShopOrder(context.Context, *ShipShopOrderRequest) (*ShipShopOrderResponse, error)
 	// DeliverShopOrder marks a shipped part of an order as delivered. Members only.
 	DeliverShopOrder(context.Context, *DeliverShopOrderRequest) (*DeliverShopOrderResponse, error)
@@ -205,6 +256,15 @@ func (UnimplementedOrderServiceServer) GetOrder(context.Context, *GetOrderReques
 }
 func (UnimplementedOrderServiceServer) CancelOrder(context.Context, *CancelOrderRequest) (*CancelOrderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelOrder not implemented")
+}
+func (UnimplementedOrderServiceServer) CancelOrderAsOperator(context.Context, *CancelOrderAsOperatorRequest) (*CancelOrderAsOperatorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelOrderAsOperator not implemented")
+}
+func (UnimplementedOrderServiceServer) GetShopOrder(context.Context, *GetShopOrderRequest) (*GetShopOrderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetShopOrder not implemented")
+}
+func (UnimplementedOrderServiceServer) CancelShopOrder(context.Context, *CancelShopOrderRequest) (*CancelShopOrderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelShopOrder not implemented")
 }
 func (UnimplementedOrderServiceServer) ListShopOrders(context.Context, *ListShopOrdersRequest) (*ListShopOrdersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListShopOrders not implemented")
@@ -310,6 +370,60 @@ func _OrderService_CancelOrder_Handler(srv interface{}, ctx context.Context, dec
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(OrderServiceServer).CancelOrder(ctx, req.(*CancelOrderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OrderService_CancelOrderAsOperator_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelOrderAsOperatorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderServiceServer).CancelOrderAsOperator(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderService_CancelOrderAsOperator_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderServiceServer).CancelOrderAsOperator(ctx, req.(*CancelOrderAsOperatorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OrderService_GetShopOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetShopOrderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderServiceServer).GetShopOrder(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderService_GetShopOrder_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderServiceServer).GetShopOrder(ctx, req.(*GetShopOrderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OrderService_CancelShopOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelShopOrderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderServiceServer).CancelShopOrder(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderService_CancelShopOrder_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderServiceServer).CancelShopOrder(ctx, req.(*CancelShopOrderRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -426,6 +540,18 @@ var OrderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelOrder",
 			Handler:    _OrderService_CancelOrder_Handler,
+		},
+		{
+			MethodName: "CancelOrderAsOperator",
+			Handler:    _OrderService_CancelOrderAsOperator_Handler,
+		},
+		{
+			MethodName: "GetShopOrder",
+			Handler:    _OrderService_GetShopOrder_Handler,
+		},
+		{
+			MethodName: "CancelShopOrder",
+			Handler:    _OrderService_CancelShopOrder_Handler,
 		},
 		{
 			MethodName: "ListShopOrders",

@@ -88,6 +88,18 @@ func (x *Order) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
+	if x.Remaining != nil {
+		b = append(b, `,"remaining":`...)
+		if b = x.Remaining.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.ExpiresAt != nil {
+		b = append(b, `,"expiresAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.ExpiresAt); b == nil {
+			return nil
+		}
+	}
 	b = append(b, '}')
 	return b
 }
@@ -207,6 +219,78 @@ func (x *ShopOrder) AppendJSON(b []byte) []byte {
 	if x.ShippingAddress != nil {
 		b = append(b, `,"shippingAddress":`...)
 		if b = x.ShippingAddress.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"orderNumber":`...)
+	if b = jsonpb.AppendString(b, x.OrderNumber); b == nil {
+		return nil
+	}
+	if x.Buyer != nil {
+		b = append(b, `,"buyer":`...)
+		if b = x.Buyer.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Payment != nil {
+		b = append(b, `,"payment":`...)
+		if b = x.Payment.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Cancellation != nil {
+		b = append(b, `,"cancellation":`...)
+		if b = x.Cancellation.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.ExpiresAt != nil {
+		b = append(b, `,"expiresAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.ExpiresAt); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *Buyer) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(Buyer)
+	}
+	b = append(b, `{"name":`...)
+	if b = jsonpb.AppendString(b, x.Name); b == nil {
+		return nil
+	}
+	b = append(b, `,"email":`...)
+	if b = jsonpb.AppendString(b, x.Email); b == nil {
+		return nil
+	}
+	b = append(b, `,"phone":`...)
+	if b = jsonpb.AppendString(b, x.Phone); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *Cancellation) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(Cancellation)
+	}
+	b = append(b, `{"by":`...)
+	if b = jsonpb.AppendString(b, x.By); b == nil {
+		return nil
+	}
+	b = append(b, `,"reason":`...)
+	if b = jsonpb.AppendString(b, x.Reason); b == nil {
+		return nil
+	}
+	if x.CancelledAt != nil {
+		b = append(b, `,"cancelledAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.CancelledAt); b == nil {
 			return nil
 		}
 	}
@@ -464,7 +548,16 @@ func (x *CancelOrderRequest) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.Reason); b == nil {
 		return nil
 	}
-	b = append(b, '}')
+	b = append(b, `,"shopOrderIds":[`...)
+	for i, v := range x.ShopOrderIds {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 
@@ -477,6 +570,101 @@ func (x *CancelOrderResponse) AppendJSON(b []byte) []byte {
 	if x.Order != nil {
 		b = append(b, `"order":`...)
 		if b = x.Order.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *CancelOrderAsOperatorRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(CancelOrderAsOperatorRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, `,"reason":`...)
+	if b = jsonpb.AppendString(b, x.Reason); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *CancelOrderAsOperatorResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(CancelOrderAsOperatorResponse)
+	}
+	b = append(b, '{')
+	if x.Order != nil {
+		b = append(b, `"order":`...)
+		if b = x.Order.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetShopOrderRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetShopOrderRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetShopOrderResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetShopOrderResponse)
+	}
+	b = append(b, '{')
+	if x.ShopOrder != nil {
+		b = append(b, `"shopOrder":`...)
+		if b = x.ShopOrder.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *CancelShopOrderRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(CancelShopOrderRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, `,"reason":`...)
+	if b = jsonpb.AppendString(b, x.Reason); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *CancelShopOrderResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(CancelShopOrderResponse)
+	}
+	b = append(b, '{')
+	if x.ShopOrder != nil {
+		b = append(b, `"shopOrder":`...)
+		if b = x.ShopOrder.AppendJSON(b); b == nil {
 			return nil
 		}
 	}

@@ -1,0 +1,116 @@
+package domain
+
+import (
+	"time"
+
+	"souk/pkg/errs"
+	"souk/pkg/money"
+)
+
+// Limits bound what customers may keep without paying for it.
+type Limits struct {
+	// MaxUnpaid is the most orders of a customer that hold stock and are not paid for; 0 means no bound.
+	MaxUnpaid int
+	// FreeCancels is how many orders a customer may cancel in CancelPeriod without having to wait.
+	FreeCancels int
+	// CancelWait is how long a customer waits after the first order cancelled beyond FreeCancels. It doubles with each
+	// further one, up to CancelPeriod. 0 means that nobody waits.
+	CancelWait time.Duration
+	Cash       CashLimits
+}
+
+// CashLimits are the limits of one cash-on-delivery order.
+type CashLimits struct {
+	// Guests reports whether guests may order.
+	Guests bool
+	// MaxPieces is the most pieces; 0 means no bound.
+	MaxPieces int64
+	// MaxTotal is the highest total, by currency. A currency without an entry has no bound.
+	MaxTotal map[money.Currency]money.Money
+}
+
+// StandingPeriod is the age at which an order no longer counts in a customer's standing. CancelPeriod is for how long a
+// cancellation counts.
+const (
+	StandingPeriod = 30 * 24 * time.Hour
+	CancelPeriod   = 24 * time.Hour
+)
+
+// Standing is what a customer keeps without having paid for it, and how often the customer cancelled.
+type Standing struct {
+	// Pending is the number of checkouts in flight, Unpaid that of cash-on-delivery orders that are not delivered.
+	Pending, Unpaid int
+	// Cancelled is the number of orders that the customer cancelled within CancelPeriod, wholly or in part.
+	Cancelled int
+	// LastCancelled is when the customer last cancelled; zero if never.
+	LastCancelled time.Time
+}
+
+// Check returns an error if the limits don't allow a customer with the standing to place the order now.
+//
+// Errors: rate_limited (with the time to wait), conflict (too many orders are not paid for).
+func (l Limits) Check(o Order, s Standing, now time.Time) error {
+	if wait := l.cancelWait(s.Cancelled); wait > 0 && s.LastCancelled.Add(wait).After(now) {
+		return errs.New(errs.RateLimited, "%d orders were cancelled in the last 24 hours; the next one can be placed later",
+			s.Cancelled).
+			WithRetryAfter(s.LastCancelled.Add(wait).Sub(now))
+	}
+	switch {
+	case l.MaxUnpaid == 0:
+		return nil
+	case s.Pending >= l.MaxUnpaid:
+		return errs.New(errs.RateLimited, "%d checkouts are still running", s.Pending).WithRetryAfter(time.Second)
+	case o.Payment.Method == CashOnDelivery && s.Pending+s.Unpaid >= l.MaxUnpaid:
+		return errs.New(errs.Conflict,
+			"%d orders wait for their money: the next one in cash can be placed when one of them is delivered",
+			s.Pending+s.Unpaid)
+	}
+	return nil
+}
+
+// cancelWait returns how long a customer waits after the last of so many cancelled orders.
+func (l Limits) cancelWait(cancelled int) time.Duration {
+	over := cancelled - l.FreeCancels
+	if over <= 0 {
+		return 0
+	}
+	wait := l.CancelWait
+	for range over - 1 {
+		if wait *= 2; wait >= CancelPeriod {
+			return CancelPeriod
+		}
+	}
+	return wait
+}
+
+// Check returns an error if an order with cash on delivery is outside of the limits. Other orders have none.
+//
+// Errors: unprocessable.
+func (l CashLimits) Check(o Order, guest bool) error {
+	if o.Payment.Method != CashOnDelivery {
+		return nil
+	}
+	if guest && !l.Guests {
+		return unprocessable("payment.method", "cash on delivery needs a signed-in customer")
+	}
+	pieces := int64(0)
+	for _, p := range o.Parts {
+		for _, it := range p.Items {
+			pieces += it.Quantity
+		}
+	}
+	total := o.Totals.Total
+	most, bounded := l.MaxTotal[total.Currency()]
+	switch {
+	case l.MaxPieces > 0 && pieces > l.MaxPieces:
+		return unprocessable(
+			"payment.method",
+			"cash on delivery is for at most %d pieces, the cart has %d",
+			l.MaxPieces,
+			pieces,
+		)
+	case bounded && total.Minor() > most.Minor():
+		return unprocessable("payment.method", "cash on delivery is for at most %s, the order costs %s", most, total)
+	}
+	return nil
+}
