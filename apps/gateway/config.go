@@ -37,8 +37,15 @@ type Config struct {
 	// other callers, including guests.
 	CallerRate  RateConfig `yaml:"caller_rate"`
 	AddressRate RateConfig `yaml:"address_rate"`
-	// IdempotencyTTL is how long answers are kept for retries. Default 7 days; 0 is refused.
+	// IdempotencyTTL is how long answers are kept for retries, if the contract asks for an Idempotency-Key or the call
+	// creates something. Default 7 days; 0 is refused.
 	IdempotencyTTL time.Duration `yaml:"idempotency_ttl"`
+	// IdempotencyShortTTL is how long the answers to all other requests with a key are kept. Default 5 min; 0 is refused.
+	IdempotencyShortTTL time.Duration `yaml:"idempotency_short_ttl"`
+	// IdempotencyQuota bounds the answers that are kept for each signed-in caller, and for each address of all others, in
+	// bytes. Beyond it, only status and Location are kept, for IdempotencyShortTTL. Default 8 MiB, at most 512 MiB; 0: no
+	// bound.
+	IdempotencyQuota int `yaml:"idempotency_quota"`
 	// DevURL is where /dev/… is forwarded: the tools of `souk dev`. Empty: /dev does not exist.
 	DevURL string `yaml:"dev_url"`
 }
@@ -73,7 +80,7 @@ func Default() Config {
 		Cache:          CacheConfig{MaxBytes: 32 << 20, StaleIfError: 5 * time.Minute},
 		CallerRate:     RateConfig{PerSecond: 100, Burst: 300},
 		AddressRate:    RateConfig{PerSecond: 200, Burst: 600},
-		IdempotencyTTL: 7 * 24 * time.Hour,
+		IdempotencyTTL: 7 * 24 * time.Hour, IdempotencyShortTTL: 5 * time.Minute, IdempotencyQuota: 8 << 20,
 	}
 }
 
@@ -87,8 +94,12 @@ func (c *Config) Validate() error {
 	if c.MaxBody < 1024 {
 		wrong("max_body: must be at least 1024 bytes")
 	}
-	if c.Timeout <= 0 || c.DrainTimeout <= 0 || c.IdempotencyTTL <= 0 {
-		wrong("timeout, drain_timeout, idempotency_ttl: must be positive")
+	if c.Timeout <= 0 || c.DrainTimeout <= 0 || c.IdempotencyTTL <= 0 || c.IdempotencyShortTTL <= 0 {
+		wrong("timeout, drain_timeout, idempotency_ttl, idempotency_short_ttl: must be positive")
+	}
+	const mostQuota = 512 << 20
+	if c.IdempotencyQuota < 0 || c.IdempotencyQuota > mostQuota {
+		wrong("idempotency_quota: must be from 0 to %d bytes; 0 sets no bound", mostQuota)
 	}
 	if c.LameDuck < 0 {
 		wrong("lame_duck: must not be negative; 0 stops at once")

@@ -44,6 +44,18 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	counters, err := middleware.NewMetrics(p.Metrics())
+	if err != nil {
+		return nil, err
+	}
+	keptLong, err := repository.NewRetention(redis, "kept", cfg.IdempotencyQuota, cfg.IdempotencyTTL)
+	if err != nil {
+		return nil, err
+	}
+	keptShort, err := repository.NewRetention(redis, "kept-short", cfg.IdempotencyQuota, cfg.IdempotencyShortTTL)
+	if err != nil {
+		return nil, err
+	}
 	s := &server{
 		lameDuck: cfg.LameDuck, drain: cfg.DrainTimeout, logger: p.Logger(), backends: newBackends(p.Reach),
 	}
@@ -51,18 +63,14 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	handler, err := rest.New(ctx, rest.Deps{
 		Conn:   conn,
 		Signer: p.Signer(),
-		Keys:   repository.NewKeys(redis, cfg.IdempotencyTTL),
-		Cache: middleware.NewResponseCache(
-			repository.NewTags(redis),
-			cfg.Cache.MaxBytes,
-			cfg.Cache.StaleIfError,
-			p.Clock(),
-		),
-		ByCaller:       byCaller,
-		ByAddress:      byAddress,
-		Logger:         p.Logger(),
-		Tracer:         p.Tracer(),
-		Metrics:        p.Metrics(),
+		Keys:   repository.NewKeys(redis), KeptLong: keptLong, KeptShort: keptShort,
+		Cache: middleware.NewResponseCache(repository.NewTags(redis), cfg.Cache.MaxBytes, cfg.Cache.StaleIfError,
+			p.Clock(), counters),
+		ByCaller:  byCaller,
+		ByAddress: byAddress,
+		Logger:    p.Logger(),
+		Tracer:    p.Tracer(),
+		Metrics:   p.Metrics(), Counters: counters,
 		Clock:          p.Clock(),
 		PublicURL:      cfg.publicURL(),
 		DevURL:         cfg.DevURL,

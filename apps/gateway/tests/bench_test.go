@@ -69,12 +69,29 @@ func handler(b *testing.B, cacheBytes int, log *zap.Logger) (h http.Handler) {
 		redis, err := p.Redis(ctx)
 		require.NoError(b, err)
 		unlimited := &repository.Limiter{}
+		counters, err := middleware.NewMetrics(nil)
+		require.NoError(b, err)
 		h, err = rest.New(ctx, rest.Deps{
-			Conn: conn, Signer: p.Signer(), Keys: repository.NewKeys(redis, time.Minute),
-			Cache:    middleware.NewResponseCache(repository.NewTags(redis), cacheBytes, time.Minute, p.Clock()),
-			ByCaller: unlimited, ByAddress: unlimited,
-			Logger: log, Tracer: p.Tracer(), Metrics: p.Metrics(), Clock: p.Clock(),
-			PublicURL: "http://souk.test", MaxBody: 1 << 20, Timeout: timeout,
+			Conn:     conn,
+			Signer:   p.Signer(),
+			Keys:     repository.NewKeys(redis),
+			Counters: counters,
+			Cache: middleware.NewResponseCache(
+				repository.NewTags(redis),
+				cacheBytes,
+				time.Minute,
+				p.Clock(),
+				counters,
+			),
+			ByCaller:  unlimited,
+			ByAddress: unlimited,
+			Logger:    log,
+			Tracer:    p.Tracer(),
+			Metrics:   p.Metrics(),
+			Clock:     p.Clock(),
+			PublicURL: "http://souk.test",
+			MaxBody:   1 << 20,
+			Timeout:   timeout,
 		})
 		return module.Group(), err
 	}

@@ -54,6 +54,42 @@ func TestIdempotencyKeyReplaysTheFirstAnswer(t *testing.T) {
 		problem(t, http.StatusUnauthorized, errs.Unauthenticated)
 }
 
+// TestLargeAnswersAreReadAnewForARetry: each of these answers is too large to keep.
+func TestLargeAnswersAreReadAnewForARetry(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	large := strings.Repeat("x", 40<<10)
+	retry := func(target, body string) (first, again answer) {
+		key := rand.Text()
+		first = g.send(http.MethodPost, target, body, "Authorization", asUser, "Idempotency-Key", key)
+		again = g.send(http.MethodPost, target, body, "Authorization", asUser, "Idempotency-Key", key)
+		require.Equal(t, first.StatusCode, again.StatusCode, again.body)
+		require.Equal(t, first.Header.Get("Location"), again.Header.Get("Location"))
+		require.Equal(t, "true", again.Header.Get("Idempotent-Replayed"))
+		require.Equal(t, "no-store", again.Header.Get("Cache-Control"))
+		require.Empty(t, again.Header.Get("ETag"))
+		require.Less(t, len(again.body), len(first.body))
+		return first, again
+	}
+	g.orders.checkout = func(context.Context) (*orderv1.Order, error) {
+		return &orderv1.Order{Id: "ord_1", Number: large}, nil
+	}
+	first, again := retry("/v1/checkout", checkoutBody)
+	require.Equal(t, http.StatusCreated, first.StatusCode)
+	require.Equal(t, 1, g.orders.count())
+	order, _ := again.json(t)["order"].(map[string]any)
+	require.Equal(t, "ord_1", order["id"], "in the form of the first answer")
+	require.Equal(t, "as it is now", order["number"])
+
+	_, again = retry("/v1/shops/shp_1/products", `{"title":"A lamp","description":"`+large+
+		`","variants":[{"sku":"A","price":{"currencyCode":"BRL","amount":"1.00"}}]}`)
+	require.Equal(t, "prd_new", again.json(t)["id"])
+
+	g.carts.title = large
+	_, again = retry("/v1/cart/items", `{"variantId":"var_1","quantity":1}`)
+	require.Empty(t, again.json(t)["items"], "the fake's cart")
+}
+
 func TestRefusalsAreReplayedAndFailuresAreNot(t *testing.T) {
 	t.Parallel()
 	g := setup(t)

@@ -310,6 +310,7 @@ type carts struct {
 	mu    sync.Mutex
 	owner identity.Actor
 	added *cartv1.AddItemRequest
+	title string // of what was added
 }
 
 func (c *carts) AddItem(ctx context.Context, r *cartv1.AddItemRequest) (*cartv1.AddItemResponse, error) {
@@ -317,7 +318,9 @@ func (c *carts) AddItem(ctx context.Context, r *cartv1.AddItemRequest) (*cartv1.
 	defer c.mu.Unlock()
 	c.added, c.owner = r, identity.FromContext(ctx)
 	return &cartv1.AddItemResponse{
-		Cart: &cartv1.Cart{Items: []*cartv1.CartItem{{VariantId: r.GetVariantId(), Quantity: r.GetQuantity()}}},
+		Cart: &cartv1.Cart{Items: []*cartv1.CartItem{
+			{VariantId: r.GetVariantId(), Quantity: r.GetQuantity(), Title: c.title},
+		}},
 	}, nil
 }
 
@@ -343,6 +346,10 @@ func (o *orders) Checkout(ctx context.Context, _ *orderv1.CheckoutRequest) (*ord
 		return &orderv1.CheckoutResponse{Order: order}, err
 	}
 	return &orderv1.CheckoutResponse{Order: &orderv1.Order{Id: "ord_" + string(rune('0'+n))}}, nil
+}
+
+func (o *orders) GetOrder(_ context.Context, r *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
+	return &orderv1.GetOrderResponse{Order: &orderv1.Order{Id: r.GetId(), Number: "as it is now"}}, nil
 }
 
 func (o *orders) count() int {

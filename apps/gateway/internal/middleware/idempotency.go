@@ -1,7 +1,6 @@
 package middleware
 
 import (
-	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -26,29 +25,45 @@ type answer struct {
 	ContentType string `json:"contentType"`
 	Location    string `json:"location,omitempty"`
 	Code        string `json:"code,omitempty"`
-	// Body follows the JSON of the other fields, after a line break.
+	// Resource is the path at which the API shows what the body shows.
+	Resource string `json:"resource,omitempty"`
+	// Size is the length of the body, which may not be kept.
+	Size int    `json:"size,omitempty"`
 	Body []byte `json:"-"`
 }
 
-// seal encrypts an answer, which may hold addresses and tokens.
-func (a answer) seal(box cipher.AEAD) ([]byte, error) {
-	head, err := json.Marshal(a)
-	if err != nil {
-		return nil, err
-	}
-	plain := make([]byte, 0, len(head)+1+len(a.Body))
-	plain = append(append(append(plain, head...), '\n'), a.Body...)
-	return box.Seal(make([]byte, 0, len(plain)+box.Overhead()), nil, plain, nil), nil
+// Sealed is an encrypted answer: it may hold addresses and tokens.
+type Sealed struct {
+	// Head is the answer without its body; empty while the request is in flight.
+	Head []byte
+	// Body is empty if it was not kept.
+	Body []byte
 }
 
-func unseal(box cipher.AEAD, sealed []byte) (a answer, err error) {
-	plain, err := box.Open(nil, nil, sealed, nil)
+func (a answer) seal(box cipher.AEAD) (s Sealed, err error) {
+	head, err := json.Marshal(a)
+	if err != nil {
+		return s, err
+	}
+	s.Head = box.Seal(nil, nil, head, nil)
+	if len(a.Body) > 0 {
+		s.Body = box.Seal(make([]byte, 0, len(a.Body)+box.Overhead()), nil, a.Body, nil)
+	}
+	return s, nil
+}
+
+func unseal(box cipher.AEAD, s Sealed) (a answer, err error) {
+	head, err := box.Open(nil, nil, s.Head, nil)
 	if err != nil {
 		return a, err
 	}
-	head, body, _ := bytes.Cut(plain, []byte{'\n'})
-	a.Body = body
-	return a, json.Unmarshal(head, &a)
+	if err := json.Unmarshal(head, &a); err != nil {
+		return a, err
+	}
+	if len(s.Body) > 0 {
+		a.Body, err = box.Open(nil, nil, s.Body, nil)
+	}
+	return a, err
 }
 
 // Claim is the result of claiming an idempotency key.
@@ -57,8 +72,8 @@ type Claim struct {
 	Owned bool
 	// BodyHash is the body hash of the request that holds the key.
 	BodyHash string
-	// Answer is the sealed answer to that request; nil while it is in flight.
-	Answer []byte
+	// Answer is the sealed answer to that request.
+	Answer Sealed
 }
 
 // Keys keeps the answers to requests with an Idempotency-Key.
@@ -67,8 +82,8 @@ type Keys interface {
 	Claim(ctx context.Context, key, bodyHash, owner string, lease time.Duration) (Claim, error)
 	// Renew extends a claim.
 	Renew(ctx context.Context, key, owner string, lease time.Duration) error
-	// Keep stores the sealed answer.
-	Keep(ctx context.Context, key, owner, bodyHash string, answer []byte) error
+	// Keep stores the sealed answer for ttl.
+	Keep(ctx context.Context, key, owner, bodyHash string, answer Sealed, ttl time.Duration) error
 	// Release deletes a claim, so that a retry runs again.
 	Release(ctx context.Context, key, owner string) error
 }
@@ -76,7 +91,22 @@ type Keys interface {
 const (
 	keyMax   = 255
 	keyLease = 5 * time.Second
+	// keptSize is the largest body that is kept.
+	keptSize = 32 << 10
 )
+
+// Allowance bounds what each caller may have kept.
+type Allowance interface {
+	// Take takes bytes from who's allowance, or reports that it does not hold as many.
+	Take(ctx context.Context, who string, bytes int) (bool, error)
+}
+
+// Retention is how long answers are kept, and how much of them.
+type Retention struct {
+	TTL time.Duration
+	// Whole is the allowance of each caller. Beyond it, only heads are kept.
+	Whole Allowance
+}
 
 // Idempotency replays the first answer to a retry of a POST with the same Idempotency-Key. Keys are scoped to
 // the caller and the route. A 5xx is not kept: a retry runs again. Neither is the refusal of a card number, so that
@@ -85,30 +115,46 @@ const (
 //
 // Answers are encrypted under the key itself, of which only a hash is stored. So a reader of the store learns
 // nothing about the answers to callers with random keys.
-func Idempotency(
-	keys Keys, log *zap.Logger, w http.ResponseWriter, r *http.Request, required bool,
-	next func(http.ResponseWriter, *http.Request),
+//
+// What a caller makes the store keep is bounded: a large body is not kept, nor any beyond the caller's allowance. A retry
+// then gets the resource as it is now, with the status of the first answer.
+type Idempotency struct {
+	Keys Keys
+	// Long is for routes that need a key, and for creations; Short is for all others.
+	Long, Short Retention
+	Limits      Limits
+	Metrics     *Metrics
+	Logger      *zap.Logger
+}
+
+// KeyRule is what a route says about keys.
+type KeyRule struct {
+	// Required refuses requests without a key.
+	Required bool
+	// Long keeps answers for the long time.
+	Long bool
+	// Reread answers as a GET of path by the same caller would.
+	Reread func(w http.ResponseWriter, r *http.Request, path string)
+}
+
+// Serve answers r with next, or with the first answer to a request with the same key.
+func (i *Idempotency) Serve(
+	w http.ResponseWriter, r *http.Request, rule KeyRule, next func(http.ResponseWriter, *http.Request),
 ) {
 	x := From(r.Context())
 	key := r.Header.Get("Idempotency-Key")
-	if x.Actor.ID == "" { // no caller to scope the key to
+	switch {
+	case x.Actor.ID == "": // no caller to scope the key to
 		next(w, r)
 		return
-	}
-	if key == "" {
-		if required {
-			WriteProblem(
-				w,
-				r,
-				errs.InvalidField("Idempotency-Key",
-					"this header is required: a new random value for each order, the same one for a retry"),
-			)
-			return
-		}
+	case key == "" && rule.Required:
+		WriteProblem(w, r, errs.InvalidField("Idempotency-Key",
+			"this header is required: a new random value for each order, the same one for a retry"))
+		return
+	case key == "":
 		next(w, r)
 		return
-	}
-	if len(key) > keyMax || !printable(key) {
+	case len(key) > keyMax || !printable(key):
 		WriteProblem(w, r, errs.InvalidField("Idempotency-Key", "at most %d printable ASCII characters", keyMax))
 		return
 	}
@@ -124,70 +170,112 @@ func Idempotency(
 	bodySum := sha256.Sum256(BytesOf(r))
 	bodyHash := hex.EncodeToString(bodySum[:])
 	owner := rand.Text() // not the request ID, which the client may choose
-	claim, err := keys.Claim(ctx, stored, bodyHash, owner, keyLease)
+	claim, err := i.Keys.Claim(ctx, stored, bodyHash, owner, keyLease)
 	if err != nil {
 		WriteProblem(w, r, err)
 		return
 	}
 	switch {
 	case claim.Owned:
+		i.Metrics.key(keyFirst)
+		i.run(w, r.WithContext(rpc.WithIdempotencyKey(ctx, key)), rule, next, box,
+			claimed{key: stored, owner: owner, bodyHash: bodyHash})
 	case claim.BodyHash != bodyHash:
+		i.Metrics.key(keyMismatch)
 		WriteProblem(w, r, errs.New(errs.IdempotencyMismatch, "this Idempotency-Key was used with another body"))
-		return
-	case claim.Answer == nil:
-		WriteProblem(
-			w,
-			r,
+	case len(claim.Answer.Head) == 0:
+		i.Metrics.key(keyInFlight)
+		WriteProblem(w, r,
 			errs.New(errs.IdempotencyInFlight, "a request with this Idempotency-Key is in flight: try again").
-				WithRetryAfter(time.Second),
-		)
-		return
+				WithRetryAfter(time.Second))
 	default:
 		a, err := unseal(box, claim.Answer)
 		if err != nil {
 			WriteProblem(w, r, errs.Wrap(err, errs.Internal, "the first answer cannot be read"))
 			return
 		}
+		if a.Size > len(a.Body) && a.Resource != "" {
+			i.Metrics.key(keyReread)
+			reread(w, r, rule, a)
+			return
+		}
+		i.Metrics.key(keyReplayed)
 		replay(w, x, a)
-		return
 	}
+}
 
-	// The answer is kept even if the client is gone.
-	kept := context.WithoutCancel(ctx)
-	stop := renew(kept, keys, log, stored, owner)
+// claimed is a key that this request owns.
+type claimed struct{ key, owner, bodyHash string }
+
+// run answers the first request with a key and keeps the answer, even if the client is gone.
+func (i *Idempotency) run(
+	w http.ResponseWriter,
+	r *http.Request,
+	rule KeyRule,
+	next func(http.ResponseWriter, *http.Request),
+	box cipher.AEAD,
+	c claimed,
+) {
+	x := From(r.Context())
+	ctx := context.WithoutCancel(r.Context())
+	stop := renew(ctx, i.Keys, i.Logger, c.key, c.owner)
 	defer stop()
 	rec := newRecorder(w)
 	defer rec.release()
 	completed := false
 	defer func() {
 		if !completed { // a panic: a retry runs again
-			release(kept, keys, log, stored, owner)
+			release(ctx, i.Keys, i.Logger, c.key, c.owner)
 		}
 	}()
-	next(rec, r.WithContext(rpc.WithIdempotencyKey(ctx, key)))
+	next(rec, r)
 	completed = true
 	if rec.status >= http.StatusInternalServerError || x.Code == string(errs.IdempotencyInFlight) ||
 		x.Code == string(errs.RateLimited) || x.Code == string(errs.CardNumberRefused) {
-		release(kept, keys, log, stored, owner)
+		release(ctx, i.Keys, i.Logger, c.key, c.owner)
 		rec.flush()
 		return
 	}
 	h := w.Header()
-	a := answer{
+	err := i.keep(ctx, r, rule, box, c, answer{
 		Status:      rec.status,
 		ContentType: h.Get("Content-Type"),
 		Location:    h.Get("Location"),
 		Code:        x.Code,
+		Resource:    x.Resource,
+		Size:        len(rec.body),
 		Body:        rec.body,
-	}
-	sealed, err := a.seal(box)
-	if err == nil {
-		err = keys.Keep(kept, stored, owner, bodyHash, sealed)
-	}
+	})
 	if err != nil {
-		log.Warn("idempotent answer not kept", zap.String("request_id", x.RequestID), zap.Error(err))
+		i.Logger.Warn("idempotent answer not kept", zap.String("request_id", x.RequestID), zap.Error(err))
 	}
 	rec.flush()
+}
+
+// keep stores an answer for retries.
+func (i *Idempotency) keep(
+	ctx context.Context, r *http.Request, rule KeyRule, box cipher.AEAD, c claimed, a answer,
+) error {
+	retention := i.Short
+	if rule.Long {
+		retention = i.Long
+	}
+	if len(a.Body) > keptSize {
+		a.Body = nil
+	}
+	s, err := a.seal(box)
+	if err != nil {
+		return err
+	}
+	allowed, err := retention.Whole.Take(ctx, i.Limits.key(r), len(s.Head)+len(s.Body))
+	if err != nil {
+		return err
+	}
+	if !allowed {
+		i.Metrics.key(keyOverQuota)
+		retention, s.Body = i.Short, nil
+	}
+	return i.Keys.Keep(ctx, c.key, c.owner, c.bodyHash, s, retention.TTL)
 }
 
 func release(ctx context.Context, keys Keys, log *zap.Logger, key, owner string) {
@@ -221,6 +309,27 @@ func replay(w http.ResponseWriter, x *Exchange, a answer) {
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(a.Status)
 	_, _ = w.Write(a.Body) // an error means that the client is gone
+}
+
+// reread answers with the resource as it is now. If it is gone, the status of the first answer remains.
+func reread(w http.ResponseWriter, r *http.Request, rule KeyRule, a answer) {
+	x := From(r.Context())
+	route, method := x.Route, x.Method
+	rec := newRecorder(w)
+	defer rec.release()
+	rule.Reread(rec, r, a.Resource)
+	x.Route, x.Method = route, method
+	switch {
+	case rec.status >= http.StatusInternalServerError:
+		rec.flush()
+		return
+	case rec.status != http.StatusOK:
+		a.Body = nil
+	default:
+		a.Body = rec.body
+	}
+	w.Header().Del("ETag")
+	replay(w, x, a)
 }
 
 // renew extends a claim until stop is called. stop waits for the goroutine.

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -179,7 +178,7 @@ func TestRateLimitCountsUsersByIDAndOthersByAddress(t *testing.T) {
 		return r.WithContext(identity.NewContext(r.Context(), identity.Actor{Kind: kind, ID: id}))
 	}
 	caller, address := &fixedLimiter{}, &fixedLimiter{}
-	limits := Limits{ByCaller: caller, ByAddress: address, Logger: zap.NewNop()}
+	limits := Limits{Metrics: counters(t), ByCaller: caller, ByAddress: address, Logger: zap.NewNop()}
 	res := ask(ok, get(), RateLimit(limits))
 	require.Equal(t, http.StatusTooManyRequests, res.StatusCode)
 	require.Equal(t, "3", res.Header.Get("Retry-After"))
@@ -192,8 +191,15 @@ func TestRateLimitCountsUsersByIDAndOthersByAddress(t *testing.T) {
 	require.Equal(t, []string{"c:usr_1"}, caller.keys)
 
 	down := &fixedLimiter{err: errors.New("redis is down")}
-	require.Equal(t, http.StatusOK,
-		ask(ok, get(), RateLimit(Limits{ByCaller: down, ByAddress: down, Logger: zap.NewNop()})).StatusCode)
+	require.Equal(
+		t,
+		http.StatusOK,
+		ask(
+			ok,
+			get(),
+			RateLimit(Limits{Metrics: counters(t), ByCaller: down, ByAddress: down, Logger: zap.NewNop()}),
+		).StatusCode,
+	)
 }
 
 func TestIPv6AddressesAreCountedByTheir64(t *testing.T) {
@@ -220,7 +226,7 @@ func TestRefusedCredentialsAreCounted(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/v1/me", nil)
 		r.Header.Set("Authorization", authorization)
 		mw := Authenticate(&fakeAuth{until: noon}, signer, "souk_session", c,
-			Limits{ByAddress: address, Logger: zap.NewNop()})
+			Limits{Metrics: counters(t), ByAddress: address, Logger: zap.NewNop()})
 		return ask(func(http.ResponseWriter, *http.Request) {}, r, mw)
 	}
 	left, usedUp, down := &fixedLimiter{allowed: true}, &fixedLimiter{}, &fixedLimiter{err: errors.New("redis is down")}
@@ -246,7 +252,7 @@ func TestCredentialsAreAuthenticated(t *testing.T) {
 	key := identity.DeriveKey([]byte(strings.Repeat("s", 32)), "gateway")
 	auth := &fakeAuth{until: noon.Add(30 * time.Second)}
 	mw := Authenticate(auth, identity.NewSigner("gateway", key, time.Minute, c), "souk_session", c,
-		Limits{ByAddress: &fixedLimiter{allowed: true}, Logger: zap.NewNop()})
+		Limits{Metrics: counters(t), ByAddress: &fixedLimiter{allowed: true}, Logger: zap.NewNop()})
 	send := func(method, path, authorization, cookie string) (*http.Response, identity.Actor) {
 		r := httptest.NewRequest(method, path, nil)
 		if authorization != "" {
@@ -279,118 +285,4 @@ func TestCredentialsAreAuthenticated(t *testing.T) {
 	res, actor := send(http.MethodPost, "/v1/guest", "", "dead")
 	require.Equal(t, http.StatusOK, res.StatusCode, "an ended session does not keep a browser from public routes")
 	require.Equal(t, identity.KindAnonymous, actor.Kind)
-}
-
-// memoryKeys implements Keys with a map; the real store has its own test of the same rules.
-type memoryKeys struct {
-	mu      sync.Mutex
-	entries map[string]*Claim
-}
-
-func (m *memoryKeys) Claim(_ context.Context, key, bodyHash, _ string, _ time.Duration) (Claim, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if e := m.entries[key]; e != nil {
-		return Claim{BodyHash: e.BodyHash, Answer: e.Answer}, nil
-	}
-	m.entries[key] = &Claim{BodyHash: bodyHash}
-	return Claim{Owned: true}, nil
-}
-func (m *memoryKeys) Renew(context.Context, string, string, time.Duration) error { return nil }
-func (m *memoryKeys) Keep(_ context.Context, key, _, bodyHash string, answer []byte) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.entries[key] = &Claim{BodyHash: bodyHash, Answer: answer}
-	return nil
-}
-func (m *memoryKeys) Release(_ context.Context, key, _ string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.entries, key)
-	return nil
-}
-
-func TestIdempotencyKeyReplaysTheFirstAnswer(t *testing.T) {
-	t.Parallel()
-	keys := &memoryKeys{entries: map[string]*Claim{}}
-	status, runs := http.StatusCreated, 0
-	var entered, release chan struct{}
-	send := func(caller, key, body string) *http.Response {
-		r := httptest.NewRequest(http.MethodPost, "/v1/checkout", strings.NewReader(body))
-		if key != "" {
-			r.Header.Set("Idempotency-Key", key)
-		}
-		return ask(func(w http.ResponseWriter, r *http.Request) {
-			if caller != "" {
-				From(r.Context()).Actor = identity.Actor{Kind: identity.KindUser, ID: caller}
-			}
-			Idempotency(keys, zap.NewNop(), w, r, true, func(w http.ResponseWriter, r *http.Request) {
-				runs++
-				if entered != nil {
-					close(entered)
-					select {
-					case <-release:
-					case <-time.After(time.Minute): // the test has failed
-					}
-				}
-				if caller != "" {
-					require.Equal(t, key, rpc.IdempotencyKey(r.Context()))
-				}
-				w.Header().Set("Content-Type", "application/json")
-				w.WriteHeader(status)
-				_, _ = w.Write([]byte(`{"order":1}`))
-			})
-		}, r, Body(1024))
-	}
-	require.Equal(t, http.StatusBadRequest, send("usr_1", "", "{}").StatusCode, "the key is required")
-	require.Equal(t, 0, runs)
-
-	require.Equal(t, http.StatusCreated, send("usr_1", "k1", "{}").StatusCode)
-	res := send("usr_1", "k1", "{}")
-	require.Equal(t, http.StatusCreated, res.StatusCode)
-	require.Equal(t, "true", res.Header.Get("Idempotent-Replayed"))
-	require.Equal(t, 1, runs)
-	for stored, claim := range keys.entries {
-		require.NotContains(t, string(claim.Answer), "order", "stored answers are sealed")
-		for _, scope := range []string{"k1", stored, "usr_2\nPOST /v1/checkout\nk1"} {
-			box, err := boxOf([]byte(scope))
-			require.NoError(t, err)
-			_, err = unseal(box, claim.Answer)
-			require.Error(t, err, "only caller, route and key together open it")
-		}
-	}
-	res = send("usr_1", "k1", `{"other":1}`)
-	require.Equal(t, http.StatusUnprocessableEntity, res.StatusCode)
-	require.Equal(t, errs.IdempotencyMismatch, problemOf(t, res).Code)
-	require.Equal(t, http.StatusCreated, send("usr_2", "k1", "{}").StatusCode)
-	require.Equal(t, 2, runs, "keys are scoped to the caller")
-
-	status = http.StatusServiceUnavailable
-	require.Equal(t, status, send("usr_1", "k2", "{}").StatusCode)
-	status = http.StatusCreated
-	require.Equal(t, status, send("usr_1", "k2", "{}").StatusCode)
-	require.Equal(t, 4, runs, "a 5xx is not kept: a retry runs again")
-
-	entered, release = make(chan struct{}), make(chan struct{})
-	done := make(chan *http.Response, 1)
-	go func() { done <- send("usr_1", "k3", "{}") }()
-	select {
-	case <-entered:
-	case <-time.After(10 * time.Second):
-		require.Fail(t, "the request did not run")
-	}
-	res = send("usr_1", "k3", "{}")
-	require.Equal(t, http.StatusConflict, res.StatusCode)
-	require.Equal(t, errs.IdempotencyInFlight, problemOf(t, res).Code)
-	close(release)
-	select {
-	case res = <-done:
-		require.Equal(t, http.StatusCreated, res.StatusCode)
-	case <-time.After(10 * time.Second):
-		require.Fail(t, "the request was not answered")
-	}
-
-	entered = nil
-	require.Equal(t, http.StatusBadRequest, send("usr_1", strings.Repeat("k", 256), "{}").StatusCode)
-	require.Equal(t, http.StatusBadRequest, send("usr_1", "snow☃man", "{}").StatusCode)
 }

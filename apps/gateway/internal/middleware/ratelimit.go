@@ -27,7 +27,16 @@ type Limits struct {
 	ByAddress Limiter
 	// Trusted are the networks of proxies whose X-Forwarded-For is trusted.
 	Trusted []netip.Prefix
+	Metrics *Metrics
 	Logger  *zap.Logger
+}
+
+// key identifies who sent r: the signed-in caller, or the address of all others.
+func (l Limits) key(r *http.Request) string {
+	if a := identity.FromContext(r.Context()); a.IsUser() {
+		return "c:" + a.ID
+	}
+	return "a:" + network(ClientAddress(r, l.Trusted))
 }
 
 // RateLimit refuses requests beyond the limit with 429. If the count is unavailable, requests pass and that
@@ -35,13 +44,11 @@ type Limits struct {
 func RateLimit(l Limits) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			var err error
-			if a := identity.FromContext(r.Context()); a.IsUser() {
-				err = l.take(r.Context(), l.ByCaller, "c:"+a.ID)
-			} else {
-				err = l.takeByAddress(r)
+			from, name := l.ByAddress, "address"
+			if identity.FromContext(r.Context()).IsUser() {
+				from, name = l.ByCaller, "caller"
 			}
-			if err != nil {
+			if err := l.take(r.Context(), from, name, l.key(r)); err != nil {
 				WriteProblem(w, r, err)
 				return
 			}
@@ -52,19 +59,20 @@ func RateLimit(l Limits) Middleware {
 
 // takeByAddress takes one request from the allowance of the address of r.
 func (l Limits) takeByAddress(r *http.Request) error {
-	return l.take(r.Context(), l.ByAddress, "a:"+network(ClientAddress(r, l.Trusted)))
+	return l.take(r.Context(), l.ByAddress, "address", "a:"+network(ClientAddress(r, l.Trusted)))
 }
 
 // take takes one request from key's allowance.
 //
 // Errors: rate_limited.
-func (l Limits) take(ctx context.Context, from Limiter, key string) error {
+func (l Limits) take(ctx context.Context, from Limiter, name, key string) error {
 	allowed, retryAfter, err := from.Allow(ctx, key)
 	if err != nil {
 		l.Logger.Warn("rate limit not counted", zap.Error(err))
 		return nil
 	}
 	if !allowed {
+		l.Metrics.limited.WithLabelValues(name).Inc()
 		return errs.New(errs.RateLimited, "too many requests: try again later").
 			WithRetryAfter(max(retryAfter, time.Second))
 	}

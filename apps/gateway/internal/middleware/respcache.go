@@ -34,6 +34,7 @@ type ResponseCache struct {
 	tags     Tags
 	clock    clock.Clock
 	maxBytes int
+	metrics  *Metrics
 	staleFor time.Duration // the greatest age of an answer that is sent instead of an error
 	maxEntry int
 	seed     maphash.Seed
@@ -62,9 +63,17 @@ type cached struct {
 
 // NewResponseCache returns a cache of at most maxBytes; 0 turns it off. While a service is unavailable, its answers of
 // the last staleFor are sent.
-func NewResponseCache(tags Tags, maxBytes int, staleFor time.Duration, c clock.Clock) *ResponseCache {
+func NewResponseCache(
+	tags Tags, maxBytes int, staleFor time.Duration, c clock.Clock, m *Metrics,
+) *ResponseCache {
 	rc := &ResponseCache{
-		tags: tags, clock: c, maxBytes: maxBytes, staleFor: staleFor, maxEntry: 1 << 20, seed: maphash.MakeSeed(),
+		tags:     tags,
+		clock:    c,
+		metrics:  m,
+		maxBytes: maxBytes,
+		staleFor: staleFor,
+		maxEntry: 1 << 20,
+		seed:     maphash.MakeSeed(),
 	}
 	for i := range rc.shards {
 		rc.shards[i].entries = map[cacheKey]*cached{}
@@ -113,6 +122,7 @@ func (rc *ResponseCache) writeStale(w http.ResponseWriter, r *http.Request, cont
 	if age > rc.staleFor {
 		return false
 	}
+	rc.metrics.stale.Inc()
 	From(r.Context()).Code = ""
 	h := w.Header()
 	h.Del("Content-Length")

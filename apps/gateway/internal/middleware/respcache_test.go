@@ -25,7 +25,7 @@ func TestResponseCacheServesFreshPublicAnswers(t *testing.T) {
 	t.Parallel()
 	tags := &fakeTags{}
 	c := clock.NewManual(noon)
-	cache := NewResponseCache(tags, 1<<20, time.Minute, c)
+	cache := NewResponseCache(tags, 1<<20, time.Minute, c, counters(t))
 	made := 0
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		cache.Public(w, r, 2, "product:1", func(w http.ResponseWriter) {
@@ -80,7 +80,7 @@ func TestStaleAnswersReplaceErrorsOfUnavailableServices(t *testing.T) {
 	t.Parallel()
 	tags := &fakeTags{}
 	c := clock.NewManual(noon)
-	cache := NewResponseCache(tags, 1<<20, time.Minute, c)
+	cache := NewResponseCache(tags, 1<<20, time.Minute, c, counters(t))
 	var fail error
 	get := func(header ...string) *http.Response {
 		r := httptest.NewRequest(http.MethodGet, "/v1/products/1", nil)
@@ -133,7 +133,7 @@ func TestStaleAnswersReplaceErrorsOfUnavailableServices(t *testing.T) {
 
 func TestResponseCacheStaysWithinItsBound(t *testing.T) {
 	t.Parallel()
-	cache := NewResponseCache(&fakeTags{}, 256<<10, time.Minute, clock.NewManual(noon))
+	cache := NewResponseCache(&fakeTags{}, 256<<10, time.Minute, clock.NewManual(noon), counters(t))
 	for i := range 5000 {
 		key := cacheKey{path: "/v1/products/" + strings.Repeat("x", i%200) + string(rune(i))}
 		cache.put(key, &cached{body: make([]byte, 500), expires: noon.Add(time.Hour)})

@@ -5,30 +5,28 @@ package repository
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
 
 	"souk/apps/gateway/internal/middleware"
+	"souk/pkg/errs"
 	"souk/pkg/redisx"
 )
 
 // Keys keeps answers by idempotency key.
-type Keys struct {
-	client rueidis.Client
-	ttl    time.Duration
-}
+type Keys struct{ client rueidis.Client }
 
-// NewKeys returns a store that keeps answers for ttl.
-func NewKeys(client rueidis.Client, ttl time.Duration) *Keys {
-	return &Keys{client: client, ttl: ttl}
-}
+// NewKeys returns a store of answers.
+func NewKeys(client rueidis.Client) *Keys { return &Keys{client: client} }
 
-// redisKey returns the Redis key of an idempotency key. Its value is the owner of the claim, the hash of the
-// request's body and the answer, which is empty while the request is in flight, separated by line breaks. The
-// number in the key is the version of that format: a gateway with another format uses other keys.
-func redisKey(key string) string { return "souk:idempotency:2:" + key }
+// redisKey returns the Redis key of an idempotency key. Its value is the owner of the claim and the hash of the
+// request's body, each followed by a line break. If the request has been answered, the length of the answer's head, a
+// line break, the head and the body follow. The number in the key is the version of that format: a gateway with another
+// format uses other keys.
+func redisKey(key string) string { return "souk:idempotency:3:" + key }
 
 // Scripts that change a claim only for its owner. A stored answer is never changed.
 var (
@@ -58,7 +56,7 @@ func claim(owner, bodyHash string) string { return owner + "\n" + bodyHash + "\n
 
 // Claim claims key for owner, or returns what is stored under it.
 //
-// Errors: unavailable.
+// Errors: unavailable, internal (it is malformed).
 func (k *Keys) Claim(ctx context.Context, key, bodyHash, owner string, lease time.Duration) (middleware.Claim, error) {
 	// SET … NX GET returns the stored value, or nil if the key is now ours.
 	was, err := k.client.Do(ctx, k.client.B().Set().Key(redisKey(key)).Value(claim(owner,
@@ -71,10 +69,19 @@ func (k *Keys) Claim(ctx context.Context, key, bodyHash, owner string, lease tim
 		return middleware.Claim{}, redisx.Err(err)
 	}
 	_, rest, _ := strings.Cut(was, "\n")
-	c := middleware.Claim{}
-	var answer string
-	if c.BodyHash, answer, _ = strings.Cut(rest, "\n"); answer != "" {
-		c.Answer = []byte(answer)
+	hash, answer, _ := strings.Cut(rest, "\n")
+	c := middleware.Claim{BodyHash: hash}
+	if answer == "" {
+		return c, nil
+	}
+	length, parts, _ := strings.Cut(answer, "\n")
+	head, err := strconv.Atoi(length)
+	if err != nil || head < 0 || head > len(parts) {
+		return middleware.Claim{}, errs.New(errs.Internal, "an answer in Redis is malformed")
+	}
+	c.Answer.Head = []byte(parts[:head])
+	if body := parts[head:]; body != "" {
+		c.Answer.Body = []byte(body)
 	}
 	return c, nil
 }
@@ -86,13 +93,15 @@ func (k *Keys) Renew(ctx context.Context, key, owner string, lease time.Duration
 	return redisx.Err(renewScript.Exec(ctx, k.client, []string{redisKey(key)}, []string{owner, millis(lease)}).Error())
 }
 
-// Keep stores the answer for the store's ttl.
+// Keep stores the answer for ttl.
 //
 // Errors: unavailable.
-func (k *Keys) Keep(ctx context.Context, key, owner, bodyHash string, answer []byte) error {
-	value := claim(owner, bodyHash) + string(answer)
+func (k *Keys) Keep(
+	ctx context.Context, key, owner, bodyHash string, answer middleware.Sealed, ttl time.Duration,
+) error {
+	value := fmt.Sprintf("%s%d\n%s%s", claim(owner, bodyHash), len(answer.Head), answer.Head, answer.Body)
 	return redisx.Err(
-		keepScript.Exec(ctx, k.client, []string{redisKey(key)}, []string{owner, value, millis(k.ttl)}).Error(),
+		keepScript.Exec(ctx, k.client, []string{redisKey(key)}, []string{owner, value, millis(ttl)}).Error(),
 	)
 }
 

@@ -21,10 +21,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const lease = 10 * time.Second
 
+// head is an answer without a body.
+func head(text string) middleware.Sealed { return middleware.Sealed{Head: []byte(text)} }
+
 func TestKeyIsClaimedKeptAndReplayed(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	k := NewKeys(redistest.Client(t), time.Minute)
+	k := NewKeys(redistest.Client(t))
 	key := rand.Text()
 	c, err := k.Claim(ctx, key, "hash", "a", lease)
 	require.NoError(t, err)
@@ -33,10 +36,10 @@ func TestKeyIsClaimedKeptAndReplayed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, middleware.Claim{BodyHash: "hash"}, c, "in flight")
 
-	answer := []byte("\x00\xff\n\n\"\n") // any bytes
-	require.NoError(t, k.Keep(ctx, key, "b", "other", []byte("500")), "not the owner: no effect")
+	answer := middleware.Sealed{Head: []byte("\x00\n"), Body: []byte("\xff\n\n\"\n")} // any bytes
+	require.NoError(t, k.Keep(ctx, key, "b", "other", head("500"), time.Minute), "not the owner: no effect")
 	require.NoError(t, k.Release(ctx, key, "b"))
-	require.NoError(t, k.Keep(ctx, key, "a", "hash", answer))
+	require.NoError(t, k.Keep(ctx, key, "a", "hash", answer, time.Minute))
 	for range 2 {
 		c, err = k.Claim(ctx, key, "hash", "c", lease)
 		require.NoError(t, err)
@@ -44,7 +47,7 @@ func TestKeyIsClaimedKeptAndReplayed(t *testing.T) {
 	}
 	require.NoError(t, k.Release(ctx, key, "a"))
 	require.NoError(t, k.Renew(ctx, key, "a", time.Millisecond))
-	require.NoError(t, k.Keep(ctx, key, "a", "hash", []byte("500")))
+	require.NoError(t, k.Keep(ctx, key, "a", "hash", head("500"), time.Minute))
 	c, err = k.Claim(ctx, key, "hash", "c", lease)
 	require.NoError(t, err)
 	require.Equal(t, answer, c.Answer, "an answer is never changed")
@@ -52,7 +55,7 @@ func TestKeyIsClaimedKeptAndReplayed(t *testing.T) {
 
 func TestReleasedKeyIsFree(t *testing.T) {
 	t.Parallel()
-	k := NewKeys(redistest.Client(t), time.Minute)
+	k := NewKeys(redistest.Client(t))
 	key := rand.Text()
 	for _, owner := range []string{"a", "b"} {
 		c, err := k.Claim(t.Context(), key, "hash", owner, lease)
@@ -65,7 +68,7 @@ func TestReleasedKeyIsFree(t *testing.T) {
 func TestLeaseExpiresUnlessRenewedByItsOwner(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	k := NewKeys(redistest.Client(t), time.Minute)
+	k := NewKeys(redistest.Client(t))
 	claim := func(key, owner string, lease time.Duration) bool {
 		c, err := k.Claim(ctx, key, "hash", owner, lease)
 		require.NoError(t, err)
@@ -78,19 +81,19 @@ func TestLeaseExpiresUnlessRenewedByItsOwner(t *testing.T) {
 	require.NoError(t, k.Renew(ctx, dead, "b", lease), "not the owner: no error, no effect")
 	require.Eventually(t, func() bool { return claim(dead, "b", lease) }, lease, 10*time.Millisecond)
 	require.False(t, claim(alive, "b", lease))
-	require.NoError(t, k.Keep(ctx, dead, "a", "hash", []byte("201")), "too late: it has another owner now")
+	require.NoError(t, k.Keep(ctx, dead, "a", "hash", head("201"), time.Minute), "too late: it has another owner now")
 	c, err := k.Claim(ctx, dead, "hash", "c", lease)
 	require.NoError(t, err)
-	require.Nil(t, c.Answer)
+	require.Empty(t, c.Answer)
 }
 
 func TestAnswersAreKeptForTheirTime(t *testing.T) {
 	t.Parallel()
-	k := NewKeys(redistest.Client(t), 200*time.Millisecond)
+	k := NewKeys(redistest.Client(t))
 	key := rand.Text()
 	_, err := k.Claim(t.Context(), key, "hash", "a", lease)
 	require.NoError(t, err)
-	require.NoError(t, k.Keep(t.Context(), key, "a", "hash", []byte("200")))
+	require.NoError(t, k.Keep(t.Context(), key, "a", "hash", head("200"), 200*time.Millisecond))
 	require.Eventually(t, func() bool {
 		c, err := k.Claim(t.Context(), key, "hash", "b", lease)
 		return err == nil && c.Owned
@@ -105,7 +108,7 @@ func TestOneOfHundredConcurrentClaimsOwnsTheKey(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 100 {
 		wg.Go(func() {
-			c, err := NewKeys(client, time.Minute).Claim(t.Context(), key, "hash", rand.Text(), lease)
+			c, err := NewKeys(client).Claim(t.Context(), key, "hash", rand.Text(), lease)
 			if err == nil && c.Owned {
 				owners.Add(1)
 			}
@@ -113,6 +116,27 @@ func TestOneOfHundredConcurrentClaimsOwnsTheKey(t *testing.T) {
 	}
 	wg.Wait()
 	require.EqualValues(t, 1, owners.Load())
+}
+
+func TestAllowanceBoundsWhatIsKeptForACaller(t *testing.T) {
+	t.Parallel()
+	r, err := NewRetention(redistest.Client(t), "test"+rand.Text(), 10<<10, time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, time.Hour, r.TTL)
+	take := func(who string, bytes int) bool {
+		ok, err := r.Whole.Take(t.Context(), who, bytes)
+		require.NoError(t, err)
+		return ok
+	}
+	require.False(t, take("a", 11<<10))
+	require.True(t, take("a", 5<<10))
+	require.False(t, take("a", 5<<10), "with what Redis needs beside it")
+	require.True(t, take("a", 1<<10))
+	require.True(t, take("b", 5<<10))
+
+	r, err = NewRetention(nil, "x", 0, time.Hour)
+	require.NoError(t, err)
+	require.True(t, take("a", 1<<30), "no bound")
 }
 
 func TestRedisOutageIsUnavailable(t *testing.T) {
@@ -126,7 +150,7 @@ func TestRedisOutageIsUnavailable(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, Ping(t.Context(), client))
 	require.NoError(t, server.Stop(t.Context()))
-	k := NewKeys(client, time.Minute)
+	k := NewKeys(client)
 	_, err = k.Claim(t.Context(), "k", "hash", "a", lease)
 	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
 	require.Equal(t, errs.Unavailable, errs.CodeOf(k.Renew(t.Context(), "k", "a", lease)))

@@ -6,6 +6,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"souk/apps/gateway/internal/middleware"
 	"souk/pkg/cache"
 	"souk/pkg/ratelimit"
 	"souk/pkg/redisx"
@@ -51,4 +52,37 @@ func (l *Limiter) Allow(ctx context.Context, key string) (allowed bool, retryAft
 	}
 	d, err := l.limiter.Allow(ctx, key)
 	return d.Allowed, d.RetryAfter, err
+}
+
+// Allowance bounds the bytes that are kept for each caller; one without a limiter is boundless.
+type Allowance struct{ limiter *ratelimit.Limiter }
+
+const (
+	// allowanceUnit is the size in which an Allowance counts.
+	allowanceUnit = 1 << 10
+	// keyOverhead is about what Redis needs for a key beside its value, in bytes.
+	keyOverhead = 256
+)
+
+// NewRetention returns the retention of answers that are kept for ttl, within an allowance of bytes that a caller regains
+// in that time. With 0 bytes it is boundless.
+func NewRetention(client rueidis.Client, prefix string, bytes int, ttl time.Duration) (middleware.Retention, error) {
+	if bytes == 0 {
+		return middleware.Retention{TTL: ttl, Whole: &Allowance{}}, nil
+	}
+	units := max(1, bytes/allowanceUnit)
+	l, err := ratelimit.New(client,
+		ratelimit.Options{Prefix: prefix, Rate: float64(units) / ttl.Seconds(), Burst: units})
+	return middleware.Retention{TTL: ttl, Whole: &Allowance{limiter: l}}, err
+}
+
+// Take takes bytes from who's allowance, or reports that it does not hold as many.
+//
+// Errors: unavailable.
+func (a *Allowance) Take(ctx context.Context, who string, bytes int) (bool, error) {
+	if a.limiter == nil {
+		return true, nil
+	}
+	d, err := a.limiter.AllowN(ctx, who, (bytes+keyOverhead+allowanceUnit-1)/allowanceUnit)
+	return d.Allowed, err
 }

@@ -12,7 +12,7 @@ import (
 // around one text field of the response.
 type location struct {
 	before, after string
-	field         []protoreflect.FieldDescriptor // the way to the field, from the response
+	field         []protoreflect.FieldDescriptor // the way to the field, from the response; empty: the path is fixed
 }
 
 // locationOf parses the option of a method. It returns nil for a method without the option.
@@ -22,10 +22,13 @@ func locationOf(template string, response protoreflect.MessageDescriptor) (*loca
 	}
 	before, rest, open := strings.Cut(template, "{")
 	name, after, closed := strings.Cut(rest, "}")
-	if !open || !closed || strings.ContainsAny(after, "{}") {
-		return nil, fmt.Errorf("location %q: want one field in braces", template)
+	if open != closed || strings.ContainsAny(before+after, "{}") {
+		return nil, fmt.Errorf("location %q: want at most one field, in braces", template)
 	}
 	l := &location{before: before, after: after}
+	if !open {
+		return l, nil
+	}
 	message := response
 	for part := range strings.SplitSeq(name, ".") {
 		if message == nil {
@@ -46,10 +49,21 @@ func locationOf(template string, response protoreflect.MessageDescriptor) (*loca
 
 // of returns the path of the resource in a response.
 func (l *location) of(response proto.Message) string {
+	if len(l.field) == 0 {
+		return l.before
+	}
 	m := response.ProtoReflect()
 	last := len(l.field) - 1
 	for _, field := range l.field[:last] {
 		m = m.Get(field).Message()
 	}
 	return l.before + m.Get(l.field[last]).String() + l.after
+}
+
+// wrapper returns the name of the field that holds the resource in an answer which is the whole response, or "".
+func (l *location) wrapper() string {
+	if len(l.field) < 2 {
+		return ""
+	}
+	return l.field[0].JSONName()
 }

@@ -16,6 +16,10 @@ func TestLocationNamesTheCreatedResource(t *testing.T) {
 	require.Equal(t, "/v1/orders/ord_1", l.of(response))
 	require.Equal(t, "/v1/orders/", l.of(&orderv1.CheckoutResponse{}), "a missing message has empty fields")
 
+	fixed, err := locationOf("/v1/cart", response.ProtoReflect().Descriptor())
+	require.NoError(t, err)
+	require.Equal(t, "/v1/cart", fixed.of(response))
+
 	none, err := locationOf("", response.ProtoReflect().Descriptor())
 	require.NoError(t, err)
 	require.Nil(t, none)
@@ -24,8 +28,8 @@ func TestLocationNamesTheCreatedResource(t *testing.T) {
 func TestInvalidLocationsAreRefused(t *testing.T) {
 	t.Parallel()
 	for template, want := range map[string]string{
-		"/v1/orders":                 "one field",
 		"/v1/orders/{order.id":       "one field",
+		"/v1/orders/order.id}":       "one field",
 		"/v1/{order.id}/{order.id}":  "one field",
 		"/v1/orders/{order.nothing}": `no single field "nothing"`,
 		"/v1/orders/{order}":         "order is not a text",

@@ -10,7 +10,6 @@ import (
 	"sync"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -38,10 +37,11 @@ func contractRoutes() (routes, error) {
 // newMux returns a mux that routes the contracts' REST methods to the services behind conn.
 func newMux(
 	ctx context.Context, conn grpc.ClientConnInterface, routes routes, in *signIn, cache *middleware.ResponseCache,
-	keys middleware.Keys, log *zap.Logger,
+	keys *middleware.Idempotency,
 ) (*runtime.ServeMux, error) {
 	none := func(string) (string, bool) { return "", false }
-	mux := runtime.NewServeMux(
+	var mux *runtime.ServeMux
+	mux = runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, jsonpb.Marshaler{}),
 		runtime.WithIncomingHeaderMatcher(none), // the context carries what a service needs
 		runtime.WithOutgoingHeaderMatcher(none),
@@ -85,18 +85,10 @@ func newMux(
 					cache.Public(w, r, route.cacheSeconds, route.tag(params),
 						func(w http.ResponseWriter) { next(w, bare(r), params) })
 				case r.Method == http.MethodPost:
-					middleware.Idempotency(
-						keys,
-						log,
-						w,
-						r,
-						route.idempotencyKey,
-						func(w http.ResponseWriter, r *http.Request) {
-							w.Header().Set("Cache-Control", "no-store")
-							next(&success{ResponseWriter: w, status: route.successStatus, location: route.location},
-								bare(r), params)
-						},
-					)
+					keys.Serve(w, r, route.keyRule(mux), func(w http.ResponseWriter, r *http.Request) {
+						w.Header().Set("Cache-Control", "no-store")
+						next(&success{ResponseWriter: w, route: &route}, bare(r), params)
+					})
 				default:
 					w.Header().Set("Cache-Control", "no-store")
 					next(w, bare(r), params)
@@ -125,10 +117,17 @@ func bare(r *http.Request) *http.Request {
 
 var noHeader = http.Header{}
 
-// created sends the Location of a resource that the call created, where the contract gives one.
-func created(_ context.Context, w http.ResponseWriter, m proto.Message) error {
-	if s, ok := w.(*success); ok && s.location != nil {
-		w.Header().Set("Location", s.location.of(unwrap(m)))
+// created notes where the API shows the answer's resource, and sends the Location of one that the call created.
+func created(ctx context.Context, w http.ResponseWriter, m proto.Message) error {
+	s, ok := w.(*success)
+	if !ok {
+		return nil
+	}
+	if s.route.resource != nil {
+		middleware.From(ctx).Resource = s.route.resource.of(unwrap(m))
+	}
+	if s.route.location != nil {
+		w.Header().Set("Location", s.route.location.of(unwrap(m)))
 	}
 	return nil
 }
@@ -136,9 +135,8 @@ func created(_ context.Context, w http.ResponseWriter, m proto.Message) error {
 // success sends the contract's status for a successful call.
 type success struct {
 	http.ResponseWriter
-	status   int
-	location *location // nil: the contract has none
-	wrote    bool
+	route *route
+	wrote bool
 }
 
 // WriteHeader sends a status that the handler chose: an error's.
@@ -150,7 +148,7 @@ func (s *success) WriteHeader(status int) {
 // Write sends the contract's status first, unless the handler chose one.
 func (s *success) Write(b []byte) (int, error) {
 	if !s.wrote {
-		s.WriteHeader(s.status)
+		s.WriteHeader(s.route.successStatus)
 	}
 	return s.ResponseWriter.Write(b)
 }

@@ -1,9 +1,11 @@
 package rest
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"souk/apps/gateway/internal/middleware"
 	optionsv1 "souk/gen/go/souk/options/v1"
 )
 
@@ -26,6 +29,8 @@ type route struct {
 	cacheSeconds   int32
 	successStatus  int
 	location       *location // nil: the call creates nothing
+	resource       *location // where the API shows what the answer shows; nil: nowhere
+	wrapper        string    // the field of the answer that holds the resource; "": the answer is the resource
 	parameters     parameters
 }
 
@@ -39,6 +44,49 @@ func (rt route) tag(params map[string]string) string {
 	default:
 		return rt.service
 	}
+}
+
+// keyRule returns the route's rule for Idempotency-Keys. api is the handler of all routes.
+func (rt route) keyRule(api http.Handler) middleware.KeyRule {
+	return middleware.KeyRule{
+		Required: rt.idempotencyKey,
+		Long:     rt.idempotencyKey || rt.successStatus == http.StatusCreated,
+		Reread: func(w http.ResponseWriter, r *http.Request, path string) {
+			get := r.Clone(r.Context())
+			get.Method, get.URL, get.Body = http.MethodGet, &url.URL{Path: path}, http.NoBody
+			get.Header.Del("If-None-Match")
+			if rt.wrapper == "" {
+				api.ServeHTTP(w, get)
+				return
+			}
+			inner := &wrapped{ResponseWriter: w, field: rt.wrapper}
+			api.ServeHTTP(inner, get)
+		},
+	}
+}
+
+// wrapped puts a successful JSON answer, which is written at once, into a field of an object.
+type wrapped struct {
+	http.ResponseWriter
+	field  string
+	status int
+}
+
+// WriteHeader sends the status.
+func (w *wrapped) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write sends the answer, in the field if it is no error.
+func (w *wrapped) Write(b []byte) (int, error) {
+	if w.status >= http.StatusBadRequest {
+		return w.ResponseWriter.Write(b)
+	}
+	if _, err := fmt.Fprintf(w.ResponseWriter, "{%q:%s}", w.field, bytes.TrimSpace(b)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 type routes map[string]route
@@ -84,6 +132,15 @@ func routesOf(files ...protoreflect.FileDescriptor) (routes, error) {
 				if err != nil {
 					return nil, fmt.Errorf("%s: %w", m.FullName(), err)
 				}
+				shown, err := locationOf(proto.GetExtension(m.Options(), optionsv1.E_Resource).(string), m.Output())
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", m.FullName(), err)
+				}
+				shown = cmp.Or(shown, created)
+				wrapper := ""
+				if shown != nil && rule.GetResponseBody() == "" {
+					wrapper = shown.wrapper()
+				}
 				out[verb+" "+pattern] = route{
 					pattern:        pattern,
 					method:         string(m.FullName()),
@@ -94,6 +151,8 @@ func routesOf(files ...protoreflect.FileDescriptor) (routes, error) {
 					successStatus: cmp.Or(int(proto.GetExtension(m.Options(), optionsv1.E_SuccessStatus).(int32)),
 						http.StatusOK),
 					location:   created,
+					resource:   shown,
+					wrapper:    wrapper,
 					parameters: parametersOf(m.Input(), pattern, rule),
 				}
 			}

@@ -31,12 +31,15 @@ type Deps struct {
 	Conn           grpc.ClientConnInterface
 	Signer         *identity.Signer
 	Keys           middleware.Keys
+	KeptLong       middleware.Retention
+	KeptShort      middleware.Retention
 	Cache          *middleware.ResponseCache
 	ByCaller       middleware.Limiter
 	ByAddress      middleware.Limiter
 	Logger         *zap.Logger
 	Tracer         trace.Tracer
 	Metrics        prometheus.Registerer
+	Counters       *middleware.Metrics
 	Clock          clock.Clock
 	PublicURL      string
 	DevURL         string
@@ -80,8 +83,17 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 	mux.handle("GET /auth/callback", in.callback)
 	mux.handle("POST /auth/logout", in.logout)
 	mux.handle("POST /v1/webhooks/payments/{provider}", webhook(paymentv1.NewPaymentServiceClient(d.Conn)))
+	limits := middleware.Limits{
+		ByCaller:  d.ByCaller,
+		ByAddress: d.ByAddress,
+		Trusted:   d.TrustedProxies,
+		Metrics:   d.Counters,
+		Logger:    d.Logger,
+	}
 	// The mux turns replies into JSON and changes nothing in them.
-	contracts, err := newMux(ctx, rpc.ReadOnlyReplies(d.Conn), routes, in, d.Cache, d.Keys, d.Logger)
+	contracts, err := newMux(ctx, rpc.ReadOnlyReplies(d.Conn), routes, in, d.Cache, &middleware.Idempotency{
+		Keys: d.Keys, Long: d.KeptLong, Short: d.KeptShort, Limits: limits, Metrics: d.Counters, Logger: d.Logger,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -102,12 +114,6 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 			return nil, fmt.Errorf("dev_url: %w", err)
 		}
 		open.HandleFunc("/dev/", routed("/dev/", devProxy(target).ServeHTTP))
-	}
-	limits := middleware.Limits{
-		ByCaller:  d.ByCaller,
-		ByAddress: d.ByAddress,
-		Trusted:   d.TrustedProxies,
-		Logger:    d.Logger,
 	}
 	named := middleware.Chain(ahead(byContract, mux),
 		middleware.Authenticate(auth, d.Signer, session, d.Clock, limits),

@@ -204,6 +204,8 @@ func (d *run) settings() map[string]any {
 			// On one machine all clients share one address, and load tests send many requests from it.
 			"address_rate": map[string]any{"per_second": 20000, "burst": 40000},
 			"caller_rate":  map[string]any{"per_second": 1000, "burst": 2000},
+			// For the same reason: guests share their address's quota.
+			"idempotency_quota": 32 << 20,
 		},
 		"auth": map[string]any{
 			"issuer":    s.oidc.Issuer(),

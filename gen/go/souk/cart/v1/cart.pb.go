@@ -1126,10 +1126,10 @@ const file_souk_cart_v1_cart_proto_rawDesc = "" +
 	"\x10MergeCartRequest\x12&\n" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"\x13\n" +
-	"\x11MergeCartResponse2\x8b\a\n" +
+	"\x11MergeCartResponse2\x97\a\n" +
 	"\vCartService\x12g\n" +
-	"\aGetCart\x12\x1c.souk.cart.v1.GetCartRequest\x1a\x1d.souk.cart.v1.GetCartResponse\"\x1f\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x10b\x04cart\x12\b/v1/cart\x90\x02\x01\x12m\n" +
-	"\aAddItem\x12\x1c.souk.cart.v1.AddItemRequest\x1a\x1d.souk.cart.v1.AddItemResponse\"%\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x19:\x01*b\x04cart\"\x0e/v1/cart/items\x12\x86\x01\n" +
+	"\aGetCart\x12\x1c.souk.cart.v1.GetCartRequest\x1a\x1d.souk.cart.v1.GetCartResponse\"\x1f\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x10b\x04cart\x12\b/v1/cart\x90\x02\x01\x12y\n" +
+	"\aAddItem\x12\x1c.souk.cart.v1.AddItemRequest\x1a\x1d.souk.cart.v1.AddItemResponse\"1\xca\xf3\x18\x02\b\x02\xfa\xf3\x18\b/v1/cart\x82\xd3\xe4\x93\x02\x19:\x01*b\x04cart\"\x0e/v1/cart/items\x12\x86\x01\n" +
 	"\n" +
 	"UpdateItem\x12\x1f.souk.cart.v1.UpdateItemRequest\x1a .souk.cart.v1.UpdateItemResponse\"5\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02&:\x01*b\x04cart2\x1b/v1/cart/items/{variant_id}\x90\x02\x02\x12\x83\x01\n" +
 	"\n" +

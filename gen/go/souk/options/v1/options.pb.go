@@ -205,6 +205,14 @@ var file_souk_options_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 		Filename:      "souk/options/v1/options.proto",
 	},
 	{
+		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
+		ExtensionType: (*string)(nil),
+		Field:         51007,
+		Name:          "souk.options.v1.resource",
+		Tag:           "bytes,51007,opt,name=resource",
+		Filename:      "souk/options/v1/options.proto",
+	},
+	{
 		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
 		ExtensionType: (*bool)(nil),
 		Field:         51011,
@@ -240,7 +248,8 @@ var (
 	//
 	// optional google.protobuf.Duration timeout = 51002;
 	E_Timeout = &file_souk_options_v1_options_proto_extTypes[1]
-	// The REST call must carry an Idempotency-Key; its answer is kept 7 days.
+	// The REST call must carry an Idempotency-Key; its answer is kept 7 days, as is that of a creation (201). The answers
+	// of other calls with a key are kept for minutes.
 	//
 	// optional bool idempotency_key = 51003;
 	E_IdempotencyKey = &file_souk_options_v1_options_proto_extTypes[2]
@@ -257,6 +266,11 @@ var (
 	//
 	// optional string location = 51006;
 	E_Location = &file_souk_options_v1_options_proto_extTypes[5]
+	// Path of the resource that a REST answer shows, written like `location`, which is the default. A retry with the same
+	// Idempotency-Key gets the resource as it is now if its first answer was too large to keep.
+	//
+	// optional string resource = 51007;
+	E_Resource = &file_souk_options_v1_options_proto_extTypes[6]
 )
 
 // Extension fields to descriptorpb.FieldOptions.
@@ -264,18 +278,18 @@ var (
 	// The field holds a secret or personal data: redacted wherever a message is logged.
 	//
 	// optional bool redact = 51011;
-	E_Redact = &file_souk_options_v1_options_proto_extTypes[6]
+	E_Redact = &file_souk_options_v1_options_proto_extTypes[7]
 	// What the pattern of the field asks for, as it reads behind "must be ": shown instead of the regular
 	// expression. A field with a pattern must have it.
 	//
 	// optional string form = 51012;
-	E_Form = &file_souk_options_v1_options_proto_extTypes[7]
+	E_Form = &file_souk_options_v1_options_proto_extTypes[8]
 	// A person might type a payment card's number here by mistake: a request whose value holds one is refused
 	// (card_number_refused). For tokens of payment providers, names, addresses, notes and other texts; never for what
 	// identifies something, such as an e-mail address, a SKU, a tracking number or a key.
 	//
 	// optional bool no_card = 51013;
-	E_NoCard = &file_souk_options_v1_options_proto_extTypes[8]
+	E_NoCard = &file_souk_options_v1_options_proto_extTypes[9]
 )
 
 var File_souk_options_v1_options_proto protoreflect.FileDescriptor
@@ -300,7 +314,8 @@ const file_souk_options_v1_options_proto_rawDesc = "" +
 	"\x0fidempotency_key\x12\x1e.google.protobuf.MethodOptions\x18\xbb\x8e\x03 \x01(\bR\x0eidempotencyKey:E\n" +
 	"\rcache_seconds\x12\x1e.google.protobuf.MethodOptions\x18\xbc\x8e\x03 \x01(\x05R\fcacheSeconds:G\n" +
 	"\x0esuccess_status\x12\x1e.google.protobuf.MethodOptions\x18\xbd\x8e\x03 \x01(\x05R\rsuccessStatus:<\n" +
-	"\blocation\x12\x1e.google.protobuf.MethodOptions\x18\xbe\x8e\x03 \x01(\tR\blocation:7\n" +
+	"\blocation\x12\x1e.google.protobuf.MethodOptions\x18\xbe\x8e\x03 \x01(\tR\blocation:<\n" +
+	"\bresource\x12\x1e.google.protobuf.MethodOptions\x18\xbf\x8e\x03 \x01(\tR\bresource:7\n" +
 	"\x06redact\x12\x1d.google.protobuf.FieldOptions\x18Î\x03 \x01(\bR\x06redact:3\n" +
 	"\x04form\x12\x1d.google.protobuf.FieldOptions\x18Ď\x03 \x01(\tR\x04form:8\n" +
 	"\ano_card\x12\x1d.google.protobuf.FieldOptions\x18Ŏ\x03 \x01(\bR\x06noCardB'Z%souk/gen/go/souk/options/v1;optionsv1b\x06proto3"
@@ -334,15 +349,16 @@ var file_souk_options_v1_options_proto_depIdxs = []int32{
 	2,  // 4: souk.options.v1.cache_seconds:extendee -> google.protobuf.MethodOptions
 	2,  // 5: souk.options.v1.success_status:extendee -> google.protobuf.MethodOptions
 	2,  // 6: souk.options.v1.location:extendee -> google.protobuf.MethodOptions
-	3,  // 7: souk.options.v1.redact:extendee -> google.protobuf.FieldOptions
-	3,  // 8: souk.options.v1.form:extendee -> google.protobuf.FieldOptions
-	3,  // 9: souk.options.v1.no_card:extendee -> google.protobuf.FieldOptions
-	1,  // 10: souk.options.v1.access:type_name -> souk.options.v1.Access
-	4,  // 11: souk.options.v1.timeout:type_name -> google.protobuf.Duration
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	10, // [10:12] is the sub-list for extension type_name
-	1,  // [1:10] is the sub-list for extension extendee
+	2,  // 7: souk.options.v1.resource:extendee -> google.protobuf.MethodOptions
+	3,  // 8: souk.options.v1.redact:extendee -> google.protobuf.FieldOptions
+	3,  // 9: souk.options.v1.form:extendee -> google.protobuf.FieldOptions
+	3,  // 10: souk.options.v1.no_card:extendee -> google.protobuf.FieldOptions
+	1,  // 11: souk.options.v1.access:type_name -> souk.options.v1.Access
+	4,  // 12: souk.options.v1.timeout:type_name -> google.protobuf.Duration
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	11, // [11:13] is the sub-list for extension type_name
+	1,  // [1:11] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name
 }
 
@@ -358,7 +374,7 @@ func file_souk_options_v1_options_proto_init() {
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_options_v1_options_proto_rawDesc), len(file_souk_options_v1_options_proto_rawDesc)),
 			NumEnums:      1,
 			NumMessages:   1,
-			NumExtensions: 9,
+			NumExtensions: 10,
 			NumServices:   0,
 		},
 		GoTypes:           file_souk_options_v1_options_proto_goTypes,
