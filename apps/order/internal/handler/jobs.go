@@ -21,7 +21,7 @@ const (
 	// forgetBatch is the most orders that one statement changes.
 	forgetBatch = 1000
 	// expireEvery is the poll interval for orders that wait too long for their money, and expireBatch is the most of them
-	// in one pass. An order that is being cancelled is found again until that has ended.
+	// in one pass.
 	expireEvery = 5 * time.Second
 	expireBatch = 100
 )
@@ -44,7 +44,7 @@ func Expire(
 	unpaid Unpaid, cancel func(ctx context.Context, orderID string) error, c clock.Clock, log *zap.Logger,
 ) func(context.Context) error {
 	return chore.Chore{
-		Name: "cancel unpaid orders", Every: expireEvery, Clock: c, Logger: log,
+		Name: "cancel unpaid orders", Every: expireEvery, Batch: expireBatch, Clock: c, Logger: log,
 		Pass: func(ctx context.Context, now time.Time) (int, error) {
 			orderIDs, err := unpaid.Expired(ctx, now, expireBatch)
 			for _, orderID := range orderIDs {

@@ -92,8 +92,11 @@ left join orders o on o.customer_id = c.customer_id and o.placed_at > @since::ti
 group by c.customer_id;
 
 -- name: Expired :many
--- Orders that waited too long for their money, the longest waiting first.
-select o.id from orders o where o.expires_at <= @now::timestamptz and o.status = 'confirmed' order by o.expires_at limit @most;
+-- Orders that waited too long for their money, the longest waiting first, without those that are being cancelled already.
+select o.id from orders o
+where o.expires_at <= @now::timestamptz and o.status = 'confirmed' and o.cancel_id = ''
+  and exists (select from shop_order s where s.order_id = o.id and s.status = 'confirmed' and s.cancel_id = '')
+order by o.expires_at limit @most;
 
 -- name: Refuse :one
 -- Cancels the order of a refused checkout. A fault of ours frees its idempotency key.

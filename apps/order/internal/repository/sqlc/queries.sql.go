@@ -211,7 +211,10 @@ func (q *Queries) CustomersOrders(ctx context.Context, arg CustomersOrdersParams
 }
 
 const expired = `-- name: Expired :many
-select o.id from orders o where o.expires_at <= $1::timestamptz and o.status = 'confirmed' order by o.expires_at limit $2
+select o.id from orders o
+where o.expires_at <= $1::timestamptz and o.status = 'confirmed' and o.cancel_id = ''
+  and exists (select from shop_order s where s.order_id = o.id and s.status = 'confirmed' and s.cancel_id = '')
+order by o.expires_at limit $2
 `
 
 type ExpiredParams struct {
@@ -219,7 +222,7 @@ type ExpiredParams struct {
 	Most int32
 }
 
-// Orders that waited too long for their money, the longest waiting first.
+// Orders that waited too long for their money, the longest waiting first, without those that are being cancelled already.
 func (q *Queries) Expired(ctx context.Context, arg ExpiredParams) ([]string, error) {
 	rows, err := q.db.Query(ctx, expired, arg.Now, arg.Most)
 	if err != nil {
