@@ -55,7 +55,9 @@
 // right after the event's transaction.
 //
 // Products are found by the rarer words of a query, in several forms; the database's statistics say which words
-// are rare. They are ranked by the weight of the query's words that they have. If none is found, titles similar
+// are rare. Words are compared in the singular (domain.singular). A product's score is the sum of the weights of the
+// query's words, each multiplied by PostgreSQL's ts_rank, which grows with the number of occurrences, and divided by a
+// number that grows a little with the number of the product's terms. If no product is found, those with titles similar
 // to the query are.
 //
 // # Caches

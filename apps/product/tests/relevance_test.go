@@ -151,6 +151,7 @@ func TestSearchRanksBetterThanPlainPostgreSQL(t *testing.T) {
 	}
 	slices.Sort(times)
 	t.Logf("ours: %s; p50 %s, p99 %s", ours.over(len(queries)), times[len(times)/2], times[len(times)*99/100])
+	require.Greater(t, ours.ndcg/float64(len(queries)), 0.875, "models are found in all their spellings")
 	for _, way := range plain {
 		var theirs quality
 		for _, q := range queries {

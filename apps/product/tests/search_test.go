@@ -11,7 +11,6 @@ import (
 
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
-	"souk/pkg/waittest"
 )
 
 func (h *harness) search(in *productv1.SearchProductsRequest) *productv1.SearchProductsResponse {
@@ -271,139 +270,6 @@ func counts(facets []*productv1.FacetCount) map[string]int64 {
 	return all
 }
 
-func TestSearchFindsWordsInAnyForm(t *testing.T) {
-	t.Parallel()
-	h := setup(t)
-	h.shop("s")
-	h.titled("s", "Sony WH-1000XM3 headphones", "sony wh1000xm4 headphones", "Apple iPhone 7 Plus 32 GB rose gold",
-		"apple iphone 7 plus 32gb", "Samsung UE43M5500AK tv", "Café crème français", "Лампа настольная", "デスクランプ 白",
-		"مصباح مكتب", "🎁 gift box", "O'Neill's 100% cotton \\ shirt", "GROẞE Straße")
-	tests := []struct{ query, first string }{
-		{"wh1000xm3", "Sony WH-1000XM3 headphones"},
-		{"WH 1000XM3", "Sony WH-1000XM3 headphones"},
-		{"wh-1000xm4", "sony wh1000xm4 headphones"},
-		{"iphone 7 plus rose gold", "Apple iPhone 7 Plus 32 GB rose gold"},
-		{"Samsung UE43M5500", "Samsung UE43M5500AK tv"},
-		{"cafe creme", "Café crème français"},
-		{"CAFÉ", "Café crème français"},
-		{"лампа", "Лампа настольная"},
-		{"ランプ", "デスクランプ 白"},
-		{"مصباح", "مصباح مكتب"},
-		{"🎁", "🎁 gift box"},
-		{"o'neill's", "O'Neill's 100% cotton \\ shirt"},
-		{"oneills", "O'Neill's 100% cotton \\ shirt"},
-		{"strasse", "GROẞE Straße"},
-		{"samsng", "Samsung UE43M5500AK tv"},
-		{"headphnes", "sony wh1000xm4 headphones"},
-		{"sku-🎁", "🎁 gift box"},
-		{"cotton nonsenseword", "O'Neill's 100% cotton \\ shirt"},
-	}
-	for _, test := range tests {
-		out := h.search(&productv1.SearchProductsRequest{Query: test.query})
-		require.NotEmpty(t, out.GetProducts(), test.query)
-		require.Equal(t, test.first, out.GetProducts()[0].GetTitle(), test.query)
-	}
-	for _, query := range []string{"xqzxqz", "...", "' or 1=1 --", "zzz & | ! ( ) :*"} {
-		require.Empty(t, h.search(&productv1.SearchProductsRequest{Query: query}).GetProducts(), query)
-	}
-	for _, query := range []string{
-		"'", `"`, `\`, `\'`, ":*", "a:*", "!", "&", "|", "(", "<->", "'; drop table listing; --", "%", "_", "$1", "🎁🎁🎁", "\u200d", "\u202e", strings.Repeat("a ", 100),
-		strings.Repeat("é", 200), strings.Repeat("1a",
-			100), strings.Repeat("漢", 200), strings.Repeat("a-1-", 50), "\t\n\r", "\x01\x7f", "ﬁ", "İi", "ß", "a\u0301",
-	} {
-		for _, sort := range []string{"", "relevance", "newest", "price_asc", "rating"} {
-			_, err := h.client.SearchProducts(h.asVisitor(),
-				&productv1.SearchProductsRequest{Query: query, Sort: sort, Facets: true})
-			require.NoError(t, err, "%q", query)
-		}
-	}
-}
-
-func TestSearchFindsWhatAReaderSees(t *testing.T) {
-	t.Parallel()
-	h := setup(t)
-	h.shop("s")
-	described := func(title, description string) *productv1.ImportedProduct {
-		p := simple("s", title, title, 1)
-		p.Description = description
-		return p
-	}
-	h.add(
-		described("Leather sandal", `<p>Soft.</p><table border="1"><tr><td>Size</td><td>40</td></tr></table>`),
-		described("Oak dining table", ""),
-		described("Plain scarf", `<p style="color: red; font-family: serif">Warm.</p><script>var gift = 1</script>`),
-		described("Red scarf", "<b>W</b>ool"),
-		described("Lamp", "<p>Fran&ccedil;ais&nbsp;lampe<br>en cr&egrave;me</p>"),
-		described("Jam &amp; marmalade Th&eacute;", ""),
-		described("Huile d'olive bio", ""), described("Olive oil", ""), described("Levi\u02bcs 501", ""),
-		described("Levi jacket", ""), described("зимнии\u0306 шарф", ""), described("зимний платок", ""),
-		described("Phở", ""), described("Pho noodle bowl", ""), described("ﾊﾞｯｸﾞ", ""), described("バッグ ﾐﾆ", ""),
-	)
-	for query, want := range map[string][]string{
-		"table":        {"Oak dining table"},
-		"border":       {},
-		"serif":        {},
-		"gift":         {},
-		"red":          {"Red scarf"},
-		"size":         {"Leather sandal"},
-		"wool":         {"Red scarf"},
-		"français":     {"Lamp"},
-		"creme":        {"Lamp"},
-		"ccedil":       {},
-		"thé":          {"Jam &amp; marmalade Th&eacute;"},
-		"olive":        {"Huile d'olive bio", "Olive oil"},
-		"d'olive":      {"Huile d'olive bio", "Olive oil"},
-		"levi":         {"Levi\u02bcs 501", "Levi jacket"},
-		"levi's":       {"Levi\u02bcs 501", "Levi jacket"},
-		"levis":        {"Levi\u02bcs 501"},
-		"зимний":       {"зимнии\u0306 шарф", "зимний платок"},
-		"зимнии\u0306": {"зимнии\u0306 шарф", "зимний платок"},
-		"pho":          {"Phở", "Pho noodle bowl"},
-		"PHỞ":          {"Phở", "Pho noodle bowl"},
-		"バッグ":          {"ﾊﾞｯｸﾞ", "バッグ ﾐﾆ"},
-		"ﾐﾆ":           {"バッグ ﾐﾆ"},
-	} {
-		for _, sort := range []string{"relevance", "price_asc"} {
-			out := h.search(&productv1.SearchProductsRequest{Query: query, Sort: sort})
-			require.ElementsMatch(t, want, handles(out), "%s, %s", query, sort)
-		}
-	}
-}
-
-// While no word is known to be common, a search selects the products that have any of its words. Later it selects those
-// with a word like the rarer one.
-func TestWordsAreLearntRightAfterAnImport(t *testing.T) {
-	t.Parallel()
-	h := setup(t)
-	h.shop("s")
-	for chunk := range 6 {
-		var in []*productv1.ImportedProduct
-		for i := range 200 {
-			n := fmt.Sprint("x", 1000+chunk*200+i)
-			in = append(in, simple("s", n, "Lamp "+n, 1))
-		}
-		h.add(in...)
-	}
-	waittest.Until(t, func() bool {
-		return h.search(&productv1.SearchProductsRequest{Query: "lamp x1700", Facets: true}).GetTotalSize() <= 200
-	}, "the search selects all 1,200 lamps")
-}
-
-func TestDescriptionIsShownSanitizedAndExportedAsGiven(t *testing.T) {
-	t.Parallel()
-	h := setup(t)
-	h.shop("s")
-	p := simple("s", "lamp", "Lamp", 1)
-	p.Description = `<p onclick="steal()">It's <b>soft</b>.</p><script>steal()</script>`
-	productID := h.add(p)[0]
-	const shown = `<p>It&#39;s <b>soft</b>.</p>`
-	require.Equal(t, shown, h.get(productID).GetDescription())
-	require.Equal(t, shown, h.search(&productv1.SearchProductsRequest{}).GetProducts()[0].GetDescription())
-	out, err := h.client.ExportProducts(h.asOperator(), &productv1.ExportProductsRequest{})
-	require.NoError(t, err)
-	require.Equal(t, p.GetDescription(), out.GetProducts()[0].GetDescription())
-}
-
 // The test pages through the list in every order, with many equal keys and an odd page size.
 func TestPagesAddUpToTheWholeList(t *testing.T) {
 	t.Parallel()
@@ -422,7 +288,7 @@ func TestPagesAddUpToTheWholeList(t *testing.T) {
 	)
 	require.NoError(t, err)
 	slices.Sort(ids)
-	for query, size := range map[string]int{"": 137, "lamp": 137, "blue lamp x2000 lamps": 46, "lampp": 137} {
+	for query, size := range map[string]int{"": 137, "lamp": 137, "blue lamp x2000 sofa": 46, "lampp": 137} {
 		for _, sort := range []string{"", "relevance", "newest", "price_asc", "price_desc", "rating"} {
 			name := query + "/" + sort
 			whole := h.search(&productv1.SearchProductsRequest{Query: query, Sort: sort, PageSize: 100})

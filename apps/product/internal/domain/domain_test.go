@@ -47,34 +47,56 @@ func TestTerms(t *testing.T) {
 	t.Parallel()
 	tests := map[string][]string{
 		"Sony WH-1000XM3": {"sony", "wh", "1000xm3", "wh1000xm3"},
-		"iPhone 7 32 GB":  {"iphone", "7", "iphone7", "32", "732", "gb", "32gb"},
+		"iPhone 7 32 GB":  {"iphon", "7", "iphone7", "32", "732", "gb", "32gb"},
 		"Café ﬁn":         {"cafe", "fin"},
 		"e\u0301te\u0301": {"ete"},
 		"東京 ラ":            {"東", "京", "ラ"},
-		"O'Neill’s":       {"oneills", "neill"},
-		"huile d'olive":   {"huile", "dolive", "olive"},
-		"Levi\u02bcs-501": {"levis", "levi", "501", "levis501"},
+		"O'Neill’s":       {"oneill", "neill"},
+		"huile d'olive":   {"huil", "doliv", "oliv"},
+		"Levi\u02bcs-501": {"levi", "levi", "501", "levis501"},
 		"'a' 6' `b`":      {"a", "6", "a6", "b", "6b"},
 		"rock´n´roll":     {"rocknroll", "rock", "roll"},
-		"crè\u00adme":     {"creme"},
+		"crè\u00adme":     {"crem"},
 		"Sony™ 5㎏ №7":     {"sony", "5kg", "sony5kg", "no", "5kgno", "7", "no7"},
 		"Phở":             {"pho"},
-		"ﾊﾞ バ ハ":          {"バ", "ハ"},
-		"han 한 한":         {"han", "한"},
-		"йод и\u0306од":   {"йод"},
-		"ёлка е\u0308лка": {"елка"},
-		"أحمد ا\u0654حمد": {"احمد"},
-		"क़लम क\u093cलम":  {"कलम"},
+		"ﾊﾞ バ ハ":          {"バ", "バ", "ハ"},
+		"han 한 한":         {"han", "한", "한"},
+		"йод и\u0306од":   {"йод", "йод"},
+		"ёлка е\u0308лка": {"елка", "елка"},
+		"أحمد ا\u0654حمد": {"احمد", "احمد"},
+		"क़लम क\u093cलम":  {"कलम", "कलम"},
 		"½ l":             {"1", "2", "12", "l", "2l"},
 		"... --":          nil,
 		"🎁 box":           {"🎁", "box"},
 		"ＡＢＣ１２":           {"abc12"},
-		"lamp lamp":       {"lamp"},
+		"lamp lamp":       {"lamp", "lamp"},
 	}
 	for text, want := range tests {
-		require.Equal(t, want, domain.Terms(text, 50), text)
+		require.Equal(t, want, domain.Terms(text), text)
 	}
-	require.Len(t, domain.Terms(strings.Repeat("a b c d ", 10), 3), 3)
+}
+
+func TestSingularAndPluralAreOneTerm(t *testing.T) {
+	t.Parallel()
+	for _, words := range []string{
+		"shoe shoes", "table tables", "battery batteries", "hoodie hoodies", "box boxes", "size sizes", "axe axes",
+		"glass glasses", "dress dresses", "watch watches", "cache caches", "dish dishes", "potato potatoes", "toe toes",
+		"bikini bikinis", "item items itens", "case cases", "tv tvs", "phone phones", "album albums álbuns",
+		"sapato sapatos", "flor flores", "botão botões", "irmão irmãos", "animal animais", "papel papéis",
+		"lençol lençóis", "azul azuis", "jardim jardins", "imagem imagens", "barril barris", "verde verdes",
+		"mulher mulheres", "luz luzes", "camisa camisas", "pantalón pantalones", "color colores", "reloj relojes",
+		"Levi's levis",
+	} {
+		terms := map[string]bool{}
+		for word := range strings.FieldsSeq(words) {
+			terms[domain.Terms(word)[0]] = true
+		}
+		require.Len(t, terms, 1, "%s: %v", words, terms)
+	}
+	for _, words := range []string{"care car", "wine win", "tape tap", "code cod", "as a", "32gbs 32gb", "is i", "pass pa"} {
+		a, b, _ := strings.Cut(words, " ")
+		require.NotEqual(t, domain.Terms(a), domain.Terms(b))
+	}
 }
 
 // A query for any word of a text has a form that is one of the text's terms.
@@ -83,7 +105,7 @@ func TestEveryWordOfATextIsATerm(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		text := rapid.String().Draw(rt, "text")
 		terms := map[string]bool{}
-		for _, term := range domain.Terms(text, 10_000) {
+		for _, term := range domain.Terms(text) {
 			require.NotContains(rt, term, " ")
 			terms[term] = true
 		}

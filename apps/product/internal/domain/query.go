@@ -42,6 +42,8 @@ type Frequencies struct {
 	Share map[string]float64
 	// Rest is the share of words that are not listed.
 	Rest float64
+	// Terms is the average number of different terms of a product; 0: unknown.
+	Terms int64
 }
 
 // Common is the share from which a word only ranks products and no longer selects them.
@@ -68,7 +70,7 @@ func ParseQuery(query string, f Frequencies) []Group {
 	var groups []Group
 	seen := map[string]bool{}
 	add := func(w word, essential bool, factor int64) {
-		name := w.String()
+		name := singular(w.String())
 		if seen[name] || len(groups) >= maxGroups {
 			return
 		}
@@ -105,14 +107,17 @@ func ParseQuery(query string, f Frequencies) []Group {
 	return groups
 }
 
-// forms returns the forms of a word. One with an apostrophe is found by its longest part, too: "d'olive" by "olive".
-// A model's name has several, because sellers add letters for colour and country to it or leave them out.
+// forms returns the forms of a word, which is in the singular. One with an apostrophe is found by its longest part,
+// too: "d'olive" by "olive". A model's name has several, because sellers add letters for colour and country to it or
+// leave them out.
 func forms(w word) []Form {
-	word := w.String()
+	word := singular(w.String())
 	all := []Form{{Word: word, Factor: 100}}
 	if parts := w.parts(); len(parts) > 0 {
 		longest := slices.MaxFunc(parts, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
-		return append(all, Form{Word: longest, Factor: 90})
+		if part := singular(longest); part != word {
+			return append(all, Form{Word: part, Factor: 90})
+		}
 	}
 	if !model(word) {
 		return all

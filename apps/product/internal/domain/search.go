@@ -46,11 +46,12 @@ type Position struct {
 	// Rating and Count place a product in the order by rating.
 	Rating float64 `json:"r,omitempty"`
 	Count  int32   `json:"c,omitempty"`
-	// Score, Stage and Weights are those of the search's first page, so that the order stays the same on all
-	// pages even if words become more frequent.
+	// Score is the last product's. Stage, Weights and Terms are those of the search's first page, so that the order
+	// stays the same on all pages even if words become more frequent.
 	Score   int64   `json:"x,omitempty"`
 	Stage   int     `json:"g,omitempty"`
 	Weights []int64 `json:"w,omitempty"`
+	Terms   int64   `json:"n,omitempty"`
 }
 
 // Validate refuses a position that no search returns.
@@ -58,6 +59,7 @@ type Position struct {
 // Errors: invalid_argument.
 func (p Position) Validate() error {
 	bad := p.Time.Year() < 0 || p.Time.Year() > 9999 || p.Stage < 0 || p.Stage > 3 || len(p.Weights) > maxGroups ||
+		p.Terms < 0 ||
 		Text("pageToken", p.ID) != nil
 	for _, w := range p.Weights {
 		bad = bad || w < 0 || w > 10_000

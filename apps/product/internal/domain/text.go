@@ -208,16 +208,14 @@ func Words(text string) []string {
 	return words
 }
 
-// Terms returns the distinct terms by which a text is found, at most limit. They are its words, what stands before
-// and after an apostrophe, and neighbours joined to one word if one has a digit or a hyphen links them, because
-// different sellers write the same model as "WH-1000XM3", "WH 1000 XM3" and "WH1000XM3".
-func Terms(text string, limit int) []string {
-	seen := map[string]bool{}
+// Terms returns the terms by which a text is found, in their order, each as often as it occurs. They are its words in
+// the singular, what stands before and after an apostrophe, and neighbours joined to one word if one has a digit or a
+// hyphen links them, because different sellers write the same model as "WH-1000XM3", "WH 1000 XM3" and "WH1000XM3".
+func Terms(text string) []string {
 	var terms []string
-	add := func(term string) {
-		if !seen[term] && len(terms) < limit {
-			seen[term] = true
-			terms = append(terms, term)
+	add := func(words ...string) {
+		for _, w := range words {
+			terms = append(terms, singular(w))
 		}
 	}
 	previous := ""
@@ -225,15 +223,13 @@ func Terms(text string, limit int) []string {
 		for _, w := range c {
 			whole := w.String()
 			add(whole)
-			for _, part := range w.parts() {
-				add(part)
-			}
+			add(w.parts()...)
 			if previous != "" && joinable(previous, whole) {
 				add(previous + whole)
 			}
 			previous = whole
 		}
-		if joined, ok := c.joined(); ok {
+		if joined, ok := c.joined(); ok && (len(c) > 2 || !joinable(c[0].String(), c[1].String())) {
 			add(joined)
 		}
 	}

@@ -3,7 +3,6 @@ package repository
 import (
 	"context"
 	"encoding/json"
-	"html"
 	"slices"
 	"strings"
 
@@ -19,13 +18,8 @@ import (
 	"souk/pkg/postgres"
 )
 
-const (
-	// refreshChunk is the most listings that one statement writes.
-	refreshChunk = 500
-	// titleTerms and bodyTerms are the most terms of a title and of all other fields, so that ranking reads rows of
-	// bounded size.
-	titleTerms, bodyTerms = 120, 400
-)
+// refreshChunk is the most listings that one statement writes.
+const refreshChunk = 500
 
 // refreshListings updates the listings of products to what the transaction sees. Every transaction that changes
 // what a listing shows calls it after the change. It locks the listings before it reads, so that the last
@@ -146,7 +140,7 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 	rows.Variants = append(rows.Variants, encode(searched))
 	rows.CreatedAt = append(rows.CreatedAt, r.CreatedAt)
 	rows.Titles = append(rows.Titles, r.Title)
-	rows.Terms = append(rows.Terms, vector(r, variants))
+	rows.Terms = append(rows.Terms, terms(r, variants))
 	rows.Docs = append(rows.Docs, encoded)
 	return nil
 }
@@ -159,38 +153,20 @@ func scaled(m money.Money) int64 {
 	return m.Minor() * domain.PriceScale(m.Currency())
 }
 
-// vector returns a product's terms as a tsvector: the title with weight A, category and tags with B, shop,
-// options and SKUs with C, the description with D. Only the description is HTML, but sellers' files have entities in
-// other fields as well.
-func vector(r sqlc.ListingSourcesRow, variants []domain.Variant) string {
-	seen := map[string]bool{}
-	var b strings.Builder
-	left := bodyTerms
-	add := func(weight byte, limit int, text string) {
-		for _, term := range domain.Terms(html.UnescapeString(text), limit) {
-			if seen[term] {
-				continue
-			}
-			seen[term] = true
-			b.WriteString(domain.Form{Word: term}.TSQuery())
-			b.WriteString(":1")
-			b.WriteByte(weight)
-			b.WriteByte(' ')
-			if weight != 'A' {
-				left--
-			}
+// terms returns a product's terms as a tsvector: the title with weight A, category and tags with B, shop, options and
+// SKUs with C, the description with D.
+func terms(r sqlc.ListingSourcesRow, variants []domain.Variant) string {
+	v := &vector{places: map[string][]string{}}
+	v.add("A", titleTerms, r.Title)
+	v.add("B", allTerms, strings.Join(r.CategoryPath, "\n"))
+	v.add("B", allTerms, strings.Join(r.Tags, "\n"))
+	v.add("C", allTerms, r.ShopName+"\n"+r.ShopHandle)
+	for _, variant := range variants {
+		v.add("C", allTerms, variant.SKU)
+		for _, value := range variant.Options {
+			v.add("C", allTerms, value)
 		}
 	}
-	add('A', titleTerms, r.Title)
-	add('B', left, strings.Join(r.CategoryPath, "\n"))
-	add('B', left, strings.Join(r.Tags, "\n"))
-	add('C', left, r.ShopName+"\n"+r.ShopHandle)
-	for _, v := range variants {
-		add('C', left, v.SKU)
-		for _, value := range v.Options {
-			add('C', left, value)
-		}
-	}
-	add('D', left, markup.Text(r.Description))
-	return b.String()
+	v.add("D", allTerms, markup.Text(r.Description))
+	return v.String()
 }

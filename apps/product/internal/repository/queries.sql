@@ -265,3 +265,6 @@ select (s.attname is null or t.n_mod_since_analyze > 0 and t.n_mod_since_analyze
 from pg_catalog.pg_stat_user_tables t
 left join pg_catalog.pg_stats s on s.schemaname = t.schemaname and s.tablename = t.relname and s.attname = 'terms'
 where t.schemaname = current_schema() and t.relname = 'listing';
+
+-- name: AverageTerms :one
+select coalesce(avg(length(l.terms)), 0)::bigint from (select terms from listing where visible limit 1000) l;

@@ -1,9 +1,11 @@
 package repository
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -55,7 +57,8 @@ func (s *Store) Search(ctx context.Context, search domain.Search) (domain.Found,
 	if strings.TrimSpace(search.Query) == "" {
 		return s.page(ctx, &statement{search: search})
 	}
-	groups := domain.ParseQuery(search.Query, s.frequencies())
+	frequencies := s.frequencies()
+	groups := domain.ParseQuery(search.Query, frequencies)
 	if len(groups) == 0 {
 		return s.nothing(search), nil
 	}
@@ -63,10 +66,10 @@ func (s *Store) Search(ctx context.Context, search domain.Search) (domain.Found,
 		for i := range min(len(groups), len(after.Weights)) {
 			groups[i].Weight = after.Weights[i]
 		}
-		return s.page(ctx, &statement{search: search, groups: groups, stage: after.Stage})
+		return s.page(ctx, &statement{search: search, groups: groups, stage: after.Stage, terms: after.Terms})
 	}
 	for _, stage := range stages(search.Sort) {
-		found, err := s.page(ctx, &statement{search: search, groups: groups, stage: stage})
+		found, err := s.page(ctx, &statement{search: search, groups: groups, stage: stage, terms: frequencies.Terms})
 		if err != nil || len(found.Documents) > 0 {
 			return found, err
 		}
@@ -146,7 +149,9 @@ type statement struct {
 	search domain.Search
 	groups []domain.Group
 	stage  int
-	args   []any
+	// terms is the average number of terms of a product; 0: unknown.
+	terms int64
+	args  []any
 }
 
 func (st *statement) arg(v any) string {
@@ -270,12 +275,11 @@ func (st *statement) least() int64 {
 			sum += g.Weight
 		}
 	}
-	return sum * minCoverage / 100
+	return sum * minCoverage / 100 * rawScale
 }
 
-// raw returns the expression for a product's raw score: the sum of the weights of the query's words that it
-// has. A word that is not in the title counts half. Most products lack most words, so each word is first tested
-// once in any form.
+// raw returns the expression for a product's raw score: the sum of the weights of the query's words, each multiplied by
+// how much of the word the product has.
 //
 // Statements are prepared and queries vary without limit. Groups are padded to a few sizes, so that there are few
 // different statements.
@@ -290,10 +294,10 @@ func (st *statement) raw() string {
 	}
 	var sums []string
 	for _, g := range fill(simple) {
-		sums = append(sums, st.worth(g, 1))
+		sums = append(sums, st.share(g))
 	}
 	for _, g := range fill(models) {
-		sums = append(sums, st.worth(g, domain.MaxForms))
+		sums = append(sums, st.best(g))
 	}
 	return "(" + strings.Join(sums, " + ") + ")"
 }
@@ -310,26 +314,44 @@ func fill(groups []domain.Group) []domain.Group {
 	return groups
 }
 
-// worth returns the expression for what a product has of one group. forms is the number of forms in the expression.
-func (st *statement) worth(g domain.Group, forms int) string {
+// rawScale is what a raw score has for each unit of a word's weight, if the word is once in the title.
+const rawScale = 1000
+
+// tsRankOfOne is what PostgreSQL's ts_rank returns for one occurrence of weight 1.
+const tsRankOfOne = 6 / (math.Pi * math.Pi)
+
+// share returns the expression for how much a product has of a word with one form. Further occurrences add less and
+// less, and those outside of the title are worth a little less.
+func (st *statement) share(g domain.Group) string {
+	weight := float64(g.Weight*g.Forms[0].Factor) / 100 * rawScale / tsRankOfOne
+	rank := "ts_rank('{.8, .8, .8, 1}', l.terms, " + st.query(g.Forms[0].TSQuery()) + ")"
+	return rank + " * " + st.arg(weight) + "::float8"
+}
+
+// best returns the expression for what the best form of a word is worth that a product has, in its title or elsewhere.
+// How often is not counted. Most products lack most words, so the word is first tested once in any form.
+func (st *statement) best(g domain.Group) string {
 	var b strings.Builder
 	b.WriteString("case when l.terms @@ " + st.query(g.Any()) + " then case")
-	for i := range forms {
+	for i := range domain.MaxForms {
 		f := g.Forms[min(i, len(g.Forms)-1)]
 		q := f.TSQuery()
 		inTitle := q + ":A"
 		if f.Prefix {
 			inTitle = q + "A"
 		}
-		worth := g.Weight * f.Factor / 100
+		worth := g.Weight * f.Factor / 100 * rawScale
 		fmt.Fprintf(&b, " when l.terms @@ %s then case when l.terms @@ %s then %s::bigint else %s::bigint end",
-			st.query(q), st.query(inTitle), st.arg(worth), st.arg(worth/2))
+			st.query(q), st.query(inTitle), st.arg(worth), st.arg(worth*8/10))
 	}
 	b.WriteString(" else 0 end else 0 end")
 	return b.String()
 }
 
-// score returns the expression for the relevance of a product: its raw score, a little less for long titles. It
+// defaultTerms is the average number of terms of a product while it is unknown.
+const defaultTerms = 40
+
+// score returns the expression for the relevance of a product: its raw score, a little less if it has many terms. It
 // is an integer, so that a page begins exactly where the last one ended.
 func (st *statement) score() string {
 	switch {
@@ -338,7 +360,7 @@ func (st *statement) score() string {
 	case st.stage == stageTypo:
 		return "(word_similarity(" + st.arg(st.search.Query) + "::text, l.title) * 100000)::bigint"
 	}
-	return "l.raw * 100000 / (1000 + 3 * char_length(l.title))"
+	return "l.raw * 1000 / (900 + 100 * length(l.terms) / " + st.arg(cmp.Or(st.terms, defaultTerms)) + ")"
 }
 
 // page returns the statement for one page and one more row.
@@ -396,7 +418,7 @@ func (st *statement) next(last domain.Position) *domain.Position {
 	default:
 		next.Time = last.Time
 	}
-	next.Stage = st.stage
+	next.Stage, next.Terms = st.stage, st.terms
 	for _, g := range st.groups {
 		next.Weights = append(next.Weights, g.Weight)
 	}

@@ -52,7 +52,11 @@ func (s *Store) LearnWords(ctx context.Context) error {
 	if err != nil {
 		return postgres.Err(err)
 	}
-	f := domain.Frequencies{Share: make(map[string]float64, len(rows))}
+	terms, err := s.q.AverageTerms(ctx)
+	if err != nil {
+		return postgres.Err(err)
+	}
+	f := domain.Frequencies{Share: make(map[string]float64, len(rows)), Terms: terms}
 	for _, r := range rows {
 		f.Share[r.Word] = r.Share
 	}

@@ -107,6 +107,17 @@ func (q *Queries) AllProducts(ctx context.Context, arg AllProductsParams) ([]str
 	return items, nil
 }
 
+const averageTerms = `-- name: AverageTerms :one
+select coalesce(avg(length(l.terms)), 0)::bigint from (select terms from listing where visible limit 1000) l
+`
+
+func (q *Queries) AverageTerms(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, averageTerms)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const categories = `-- name: Categories :many
 select id, coalesce(parent_id, '')::text as parent_id, name, path, path_ids from category order by path, id
 `
