@@ -3,12 +3,18 @@
 // It owns shops, their profile and status, and their members (owners and staff). It does not own
 // what shops sell (product), their orders (order) or users' profiles (user).
 //
-// RPCs: proto/souk/shop/v1/shop.proto. Events: evt.shop.registered, updated, verified and suspended.
+// RPCs: proto/souk/shop/v1/shop.proto. Events: evt.shop.registered, updated, verified, suspended and member_invited.
+//
+// A user becomes a member by registering the shop, or by accepting an invitation. An owner or an operator invites a person
+// by e-mail. The person accepts as a user whose address is the invited one and verified by the sign-in provider: the user
+// service is asked for it. The invited address is stored until the invitation ends.
+//
+// A shop that an operator creates is verified. Members of a suspended shop change nothing here; they fulfil orders.
 //
 // # At a glance
 //
 //   - Owns: shops, their status, who is a member
-//   - PostgreSQL: shop, member, outbox
+//   - PostgreSQL: shop, member, invitation, outbox
 //   - Redis: bumps the tag shop
 //   - Consumes: –
 //   - Publishes: evt.shop.*

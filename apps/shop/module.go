@@ -3,9 +3,12 @@ package shop
 import (
 	"context"
 	"embed"
+	"time"
 
 	"souk/apps/shop/internal/shop"
 	shopv1 "souk/gen/go/souk/shop/v1"
+	userv1 "souk/gen/go/souk/user/v1"
+	"souk/pkg/chore"
 	"souk/pkg/module"
 )
 
@@ -15,13 +18,21 @@ var migrations embed.FS
 // Module is the shop service.
 var Module = module.Module{
 	Name:       "shop",
+	Config:     func() any { return new(Default()) },
 	Redis:      func(any) bool { return true },
 	Migrations: migrations,
 	Tables:     module.Tables{Outbox: true},
 	Build:      build,
 }
 
+// deleteBatch is the most invitations that one transaction deletes.
+const deleteBatch = 1000
+
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
+	cfg := Default()
+	if err := p.Config(&cfg); err != nil {
+		return nil, err
+	}
 	pool, err := p.Postgres(ctx)
 	if err != nil {
 		return nil, err
@@ -34,7 +45,18 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := shop.NewStore(pool, redis, relay.Wake, p.Logger())
-	shopv1.RegisterShopServiceServer(p.Server(), shop.NewRPC(store, p.Clock()))
-	return relay, nil
+	conn, err := p.Client()
+	if err != nil {
+		return nil, err
+	}
+	limits := shop.Limits{ShopsPerUser: cfg.MaxPerUser, Members: cfg.MaxMembers, InvitationTTL: cfg.InvitationTTL}
+	store := shop.NewStore(pool, redis, relay.Wake, limits, p.Logger())
+	shopv1.RegisterShopServiceServer(p.Server(), shop.NewRPC(store, userv1.NewUserServiceClient(conn), p.Clock()))
+	old := chore.Chore{
+		Name: "delete ended invitations", Every: time.Hour, Batch: deleteBatch, Clock: p.Clock(), Logger: p.Logger(),
+		Pass: func(ctx context.Context, now time.Time) (int, error) {
+			return store.DeleteInvitations(ctx, now, deleteBatch)
+		},
+	}
+	return module.Group(relay, module.Func(old.Run)), nil
 }

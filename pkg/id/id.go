@@ -29,6 +29,8 @@ const (
 	Payment   Prefix = "pay"
 	Event     Prefix = "evt"
 	Mail      Prefix = "mail"
+
+	Invitation Prefix = "inv"
 )
 
 // New returns a new identifier such as "ord_0198c5f27e6b7c1f8a3d5e9b04c7d21a".

@@ -161,10 +161,11 @@ func (d *deployment) user(email string, roles ...string) *client {
 func (d *deployment) seller(handle string) *client {
 	d.t.Helper()
 	seller, operator := d.user(handle+"@sellers.test", "customer", "seller"), d.user("operator@souk.test", "operator")
-	var me struct{ ID string }
-	seller.get("/v1/me").want(http.StatusOK).into(&me)
 	operator.post("/v1/shops", obj{"handle": handle, "name": handle}).want(http.StatusCreated)
-	operator.post("/v1/shops/"+handle+"/members", obj{"userId": me.ID, "role": "owner"}).want(http.StatusOK)
+	var invitation struct{ ID string }
+	operator.post("/v1/shops/"+handle+"/invitations", obj{"email": handle + "@sellers.test", "role": "owner"}).
+		want(http.StatusCreated).into(&invitation)
+	seller.post("/v1/me/invitations/"+invitation.ID+":accept", obj{}).want(http.StatusOK)
 	return seller
 }
 

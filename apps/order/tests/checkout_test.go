@@ -13,6 +13,7 @@ import (
 	orderv1 "souk/gen/go/souk/order/v1"
 	"souk/pkg/errs"
 	"souk/pkg/failpoint"
+	"souk/pkg/id"
 	"souk/pkg/identity"
 	"souk/pkg/moduletest"
 )
@@ -400,4 +401,23 @@ func TestGuestsCheckOutWithAnEmail(t *testing.T) {
 	_, err = h.checkout(identity.Anonymous(), "k", r)
 	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), "%v", err)
 	h.requireConsistent()
+}
+
+// The confirmation goes to whatever address the caller gives, so nothing in it may be a link of the caller's.
+func TestCheckoutTakesNoWebAddresses(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	for path, change := range map[string]func(*orderv1.ShippingAddress){
+		"shippingAddress.name":   func(a *orderv1.ShippingAddress) { a.Name = "You won! evil.com/prize" },
+		"shippingAddress.line1":  func(a *orderv1.ShippingAddress) { a.Line1 = "https://evil.example" },
+		"shippingAddress.line2":  func(a *orderv1.ShippingAddress) { a.Line2 = "ｗｗｗ.evil.com" },
+		"shippingAddress.city":   func(a *orderv1.ShippingAddress) { a.City = "evil。com" },
+		"shippingAddress.region": func(a *orderv1.ShippingAddress) { a.Region = "bit.ly/3xYz" },
+	} {
+		r := checkoutRequest("tok_ok")
+		change(r.GetShippingAddress())
+		_, err := h.checkout(h.newCustomer(), id.New(id.Event), r)
+		require.True(t, errs.Is(err, errs.Invalid), path)
+		require.Equal(t, path, errs.From(err).Fields[0].Path)
+	}
 }

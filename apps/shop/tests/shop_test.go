@@ -4,15 +4,20 @@ package tests
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
 
 	"souk/apps/shop"
 	shopv1 "souk/gen/go/souk/shop/v1"
+	userv1 "souk/gen/go/souk/user/v1"
+	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/id"
 	"souk/pkg/identity"
@@ -24,17 +29,57 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // harness is the shop service, and clients of it as the gateway and as the product service.
 type harness struct {
 	*moduletest.Service
+	t              *testing.T
+	clock          *clock.Manual
 	shops, product shopv1.ShopServiceClient
 }
 
-func setup(t *testing.T) *harness {
+func setup(t *testing.T, opts ...moduletest.Option) *harness {
 	t.Helper()
-	s := moduletest.Start(t, shop.Module)
+	c := clock.NewManual(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	s := moduletest.Start(t, shop.Module, append([]moduletest.Option{
+		moduletest.Clock(c),
+		moduletest.Fake("user", func(r grpc.ServiceRegistrar) { userv1.RegisterUserServiceServer(r, users{}) }),
+	}, opts...)...)
 	return &harness{
-		Service: s,
+		Service: s, t: t, clock: c,
 		shops:   shopv1.NewShopServiceClient(s.Client("gateway")),
 		product: shopv1.NewShopServiceClient(s.Client("product")),
 	}
+}
+
+// users is a fake user service. The address of a user is its ID at example.com. That of user 99 is not verified.
+type users struct {
+	userv1.UnimplementedUserServiceServer
+}
+
+func emailOf(userID string) string { return userID + "@example.com" }
+
+// BatchGetUsers answers as the user service does.
+func (users) BatchGetUsers(
+	_ context.Context, in *userv1.BatchGetUsersRequest,
+) (*userv1.BatchGetUsersResponse, error) {
+	res := &userv1.BatchGetUsersResponse{}
+	for _, uid := range in.GetIds() {
+		res.Users = append(res.Users,
+			&userv1.User{Id: uid, Email: emailOf(uid), EmailVerified: !strings.HasSuffix(uid, "99")})
+	}
+	return res, nil
+}
+
+// join makes a user a member by an invitation of the inviting caller.
+func (h *harness) join(inviter, invited context.Context, userID, shopID, role string) {
+	h.t.Helper()
+	i := h.invite(inviter, emailOf(userID), shopID, role)
+	_, err := h.shops.AcceptInvitation(invited, &shopv1.AcceptInvitationRequest{Id: i.GetId()})
+	require.NoError(h.t, err)
+}
+
+func (h *harness) invite(inviter context.Context, email, shopID, role string) *shopv1.Invitation {
+	h.t.Helper()
+	res, err := h.shops.InviteMember(inviter, &shopv1.InviteMemberRequest{ShopId: shopID, Email: email, Role: role})
+	require.NoError(h.t, err)
+	return res.GetInvitation()
 }
 
 // user returns the n-th user's context and ID.
@@ -138,7 +183,8 @@ func TestOnlyOwnersChooseMembers(t *testing.T) {
 		_, err := h.shops.RemoveMember(ctx, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: uid})
 		return err
 	}
-	require.NoError(t, add(alice, bobID, "staff"))
+	require.True(t, errs.Is(add(alice, bobID, "owner"), errs.NotFound), "who has not accepted is no member")
+	h.join(alice, bob, bobID, sh.GetId(), "staff")
 	name := "Bob & Alice"
 	_, err := h.shops.UpdateShop(bob, &shopv1.UpdateShopRequest{Id: sh.GetId(), Name: &name})
 	require.NoError(t, err, "staff may change the profile")
@@ -160,8 +206,7 @@ func TestOwnersWhoRemoveEachOtherLeaveOne(t *testing.T) {
 		alice, aliceID := h.user(1)
 		bob, bobID := h.user(2)
 		sh := h.create(t, alice, "Duel "+id.New(id.Shop)[4:])
-		_, err := h.shops.AddMember(alice, &shopv1.AddMemberRequest{ShopId: sh.GetId(), UserId: bobID, Role: "owner"})
-		require.NoError(t, err)
+		h.join(alice, bob, bobID, sh.GetId(), "owner")
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			_, _ = h.shops.RemoveMember(alice, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: bobID})

@@ -15,6 +15,7 @@ import (
 	"souk/pkg/identity"
 	"souk/pkg/money"
 	"souk/pkg/saga"
+	"souk/pkg/weblink"
 )
 
 // replyMargin is how long before its deadline a request stops waiting, so that the reply still arrives in time.
@@ -129,6 +130,12 @@ func checkRequest(r domain.Request, caller identity.Actor) error {
 	}
 	if err := a.Validate(); err != nil {
 		return err
+	}
+	for _, t := range texts {
+		// These are sent to the address that the caller gives, which may be a stranger's.
+		if inMail := strings.HasPrefix(t.path, "shippingAddress."); inMail && weblink.In(t.value) {
+			return errs.InvalidField(t.path, "must not contain a web address")
+		}
 	}
 	switch {
 	case caller.IsGuest() && r.Email == "":

@@ -45,11 +45,31 @@ where status <> 'suspended' and to_tsvector('simple', name) @@ to_tsquery('simpl
 order by lower(name), id
 limit @most;
 
+-- name: ListAll :many
+select id, handle, name, description, logo_url, city, region, country_code, status, version, created_at, updated_at
+from shop where (created_at, id) < (@before::timestamptz, @before_id::text)
+order by created_at desc, id desc
+limit @most;
+
+-- name: ListByStatus :many
+select id, handle, name, description, logo_url, city, region, country_code, status, version, created_at, updated_at
+from shop where status = @status and (created_at, id) < (@before::timestamptz, @before_id::text)
+order by created_at desc, id desc
+limit @most;
+
 -- name: ListOfUser :many
 select s.id, s.handle, s.name, s.description, s.logo_url, s.city, s.region, s.country_code, s.status, s.version, s.created_at, s.updated_at
 from shop s join member m on m.shop_id = s.id
-where m.user_id = @user_id
-order by lower(s.name), s.id;
+where m.user_id = @user_id and (lower(s.name), s.id) > (@after_name::text, @after_id::text)
+order by lower(s.name), s.id
+limit @most;
+
+-- name: LockUser :exec
+-- Two transactions that give the same user a shop run one after the other.
+select pg_advisory_xact_lock(hashtextextended(@user_id::text, 1));
+
+-- name: ShopsOfUser :one
+select count(*) from member where user_id = @user_id;
 
 -- name: BatchGet :many
 select id, handle, name, description, logo_url, city, region, country_code, status, version, created_at, updated_at
@@ -62,17 +82,28 @@ where (s.id = @key::text or s.handle = @key::text) and m.user_id = @user_id;
 
 -- name: Standing :one
 -- A shop, given by ID or handle, and a user's role in it, which is empty if the user is not a member.
-select s.id, coalesce(m.role, '')::text as role
+select s.id, s.status, coalesce(m.role, '')::text as role
 from shop s left join member m on m.shop_id = s.id and m.user_id = @user_id
 where s.id = @key::text or s.handle = @key::text;
 
 -- name: Members :many
-select shop_id, user_id, role, created_at from member where shop_id = @shop_id order by created_at, user_id;
+select shop_id, user_id, role, created_at from member
+where shop_id = @shop_id and (created_at, user_id) > (@after::timestamptz, @after_id::text)
+order by created_at, user_id
+limit @most;
 
--- name: PutMember :one
+-- name: Owners :many
+select user_id from member where shop_id = @shop_id and role = 'owner' order by created_at, user_id limit @most;
+
+-- name: SetRole :one
+update member set role = @role where shop_id = @shop_id and user_id = @user_id
+returning shop_id, user_id, role, created_at;
+
+-- name: Join :one
+-- Makes a user a member. A member who is an owner stays one.
 insert into member (shop_id, user_id, role, created_at)
 values (@shop_id, @user_id, @role, @at)
-on conflict (shop_id, user_id) do update set role = excluded.role
+on conflict (shop_id, user_id) do update set role = case when member.role = 'owner' then 'owner' else excluded.role end
 returning shop_id, user_id, role, created_at;
 
 -- name: RemoveMember :execrows
@@ -81,3 +112,51 @@ delete from member where shop_id = @shop_id and user_id = @user_id;
 -- name: OtherOwners :one
 -- The number of a shop's owners other than one user. The caller has locked the shop's row.
 select count(*) from member where shop_id = @shop_id and role = 'owner' and user_id <> @user_id;
+
+-- name: CountPeople :one
+-- A shop's members and open invitations, and the invitations that were sent since a time. The caller has locked the shop's row.
+select (select count(*) from member m where m.shop_id = @shop_id)::int as members,
+       (select count(*) from invitation i where i.shop_id = @shop_id and i.email <> '' and i.expires_at > @now)::int as open,
+       (select count(*) from invitation i where i.shop_id = @shop_id and i.created_at > @since)::int as sent;
+
+-- name: DropExpired :exec
+-- Makes way for a new invitation to an address whose last one has expired.
+delete from invitation where shop_id = @shop_id and email = @email and expires_at <= @now;
+
+-- name: Invite :exec
+insert into invitation (id, shop_id, email, role, created_at, expires_at)
+values (@id, @shop_id, @email, @role, @at, @expires_at);
+
+-- name: InvitationsOfShop :many
+select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.created_at, i.expires_at
+from invitation i join shop s on s.id = i.shop_id
+where i.shop_id = @shop_id and i.email <> '' and i.expires_at > @now and (i.created_at, i.id) < (@before::timestamptz, @before_id::text)
+order by i.created_at desc, i.id desc
+limit @most;
+
+-- name: InvitationsTo :many
+select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.created_at, i.expires_at
+from invitation i join shop s on s.id = i.shop_id
+where i.email = @email::text and i.email <> '' and i.expires_at > @now and s.status <> 'suspended'
+  and (i.created_at, i.id) < (@before::timestamptz, @before_id::text)
+order by i.created_at desc, i.id desc
+limit @most;
+
+-- name: OpenInvitation :one
+select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.created_at, i.expires_at
+from invitation i join shop s on s.id = i.shop_id
+where i.id = @id and i.email <> '' and i.expires_at > @now and s.status <> 'suspended';
+
+-- name: AcceptedInvitation :one
+-- The membership of a user who has accepted an invitation.
+select m.shop_id, m.user_id, m.role, m.created_at
+from invitation i join member m on m.shop_id = i.shop_id and m.user_id = i.accepted_by
+where i.id = @id and i.accepted_by = @user_id;
+
+-- name: CloseInvitation :execrows
+-- Ends an open invitation of a shop, and erases its address. It counts among those of its day.
+update invitation set email = '', accepted_by = @accepted_by, expires_at = @delete_at
+where id = @id and shop_id = @shop_id and email <> '';
+
+-- name: DeleteInvitations :execrows
+delete from invitation where id in (select i.id from invitation i where i.expires_at <= @now limit @most for update skip locked);

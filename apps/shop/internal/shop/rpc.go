@@ -4,12 +4,13 @@ import (
 	"context"
 	"strings"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	shopv1 "souk/gen/go/souk/shop/v1"
+	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/clock"
-	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/identity"
 	"souk/pkg/page"
@@ -20,15 +21,25 @@ type RPC struct {
 	shopv1.UnimplementedShopServiceServer
 
 	store *Store
+	users Users
 	clock clock.Clock
 }
 
-// NewRPC returns the service over store.
-func NewRPC(store *Store, c clock.Clock) *RPC { return &RPC{store: store, clock: c} }
+// Users is the part of the user service that this service calls.
+type Users interface {
+	BatchGetUsers(
+		ctx context.Context, in *userv1.BatchGetUsersRequest, opts ...grpc.CallOption,
+	) (*userv1.BatchGetUsersResponse, error)
+}
 
-// CreateShop registers a shop.
+// NewRPC returns the service over store.
+func NewRPC(store *Store, users Users, c clock.Clock) *RPC {
+	return &RPC{store: store, users: users, clock: c}
+}
+
+// CreateShop registers a shop. One that an operator registers is verified.
 //
-// Errors: already_exists, invalid_argument.
+// Errors: already_exists, invalid_argument, conflict (the caller has too many shops).
 func (r *RPC) CreateShop(ctx context.Context, req *shopv1.CreateShopRequest) (*shopv1.CreateShopResponse, error) {
 	actor := identity.FromContext(ctx)
 	sh, err := newShop(req.GetHandle(), req.GetName(), r.clock.Now())
@@ -40,6 +51,8 @@ func (r *RPC) CreateShop(ctx context.Context, req *shopv1.CreateShopRequest) (*s
 	owner := actor.ID
 	if actor.IsOperator() {
 		owner, sh.Status = "", Active // an operator registers it for another user and has verified it
+	} else if err := checkName(sh.Name); err != nil {
+		return nil, err
 	}
 	e, err := r.event(ctx, sh, "evt.shop.registered",
 		&shopv1.ShopRegistered{ShopId: sh.ID, Handle: sh.Handle, Name: sh.Name, Status: string(sh.Status)})
@@ -54,8 +67,14 @@ func (r *RPC) CreateShop(ctx context.Context, req *shopv1.CreateShopRequest) (*s
 
 // UpdateShop changes a shop's profile.
 //
-// Errors: invalid_argument, not_found (also if the caller is neither a member nor an operator).
+// Errors: invalid_argument, not_found (also if the caller is neither a member nor an operator), forbidden (the shop is
+// suspended).
 func (r *RPC) UpdateShop(ctx context.Context, req *shopv1.UpdateShopRequest) (*shopv1.UpdateShopResponse, error) {
+	if !identity.FromContext(ctx).IsOperator() {
+		if err := checkName(req.GetName()); err != nil {
+			return nil, err
+		}
+	}
 	sh, err := r.store.Change(ctx, req.GetId(), memberID(ctx), func(sh *Shop) ([]event.Event, error) {
 		changed, err := sh.apply(profile{
 			name:        req.Name,
@@ -112,61 +131,34 @@ func (r *RPC) ListShops(ctx context.Context, req *shopv1.ListShopsRequest) (*sho
 	return &shopv1.ListShopsResponse{Shops: toProtos(shops), NextPageToken: next}, nil
 }
 
+// ListAllShops lists shops for operators, newest first.
+//
+// Errors: invalid_argument (a made-up page token).
+func (r *RPC) ListAllShops(ctx context.Context, req *shopv1.ListAllShopsRequest) (*shopv1.ListAllShopsResponse, error) {
+	read := func(ctx context.Context, before moment, limit int) ([]*Shop, error) {
+		return r.store.ListByStatus(ctx, Status(req.GetStatus()), before, limit)
+	}
+	created := func(sh *Shop) moment { return moment{sh.CreatedAt, sh.ID} }
+	shops, next, err := page.List(ctx, page.Of(req, "all-shops", req.GetStatus()), newest(), read, created)
+	if err != nil {
+		return nil, err
+	}
+	return &shopv1.ListAllShopsResponse{Shops: toProtos(shops), NextPageToken: next}, nil
+}
+
 // ListMyShops lists the shops that the caller is a member of.
-func (r *RPC) ListMyShops(ctx context.Context, _ *shopv1.ListMyShopsRequest) (*shopv1.ListMyShopsResponse, error) {
-	shops, err := r.store.ListOfUser(ctx, identity.FromContext(ctx).ID)
-	if err != nil {
-		return nil, err
-	}
-	return &shopv1.ListMyShopsResponse{Shops: toProtos(shops)}, nil
-}
-
-// ListMembers lists a shop's members.
 //
-// Errors: not_found (also if the caller is neither a member nor an operator).
-func (r *RPC) ListMembers(ctx context.Context, req *shopv1.ListMembersRequest) (*shopv1.ListMembersResponse, error) {
-	sh, err := r.store.Get(ctx, req.GetShopId())
+// Errors: invalid_argument (a made-up page token).
+func (r *RPC) ListMyShops(ctx context.Context, req *shopv1.ListMyShopsRequest) (*shopv1.ListMyShopsResponse, error) {
+	userID := identity.FromContext(ctx).ID
+	read := func(ctx context.Context, after position, limit int) ([]*Shop, error) {
+		return r.store.ListOfUser(ctx, userID, after, limit)
+	}
+	shops, next, err := page.List(ctx, page.Of(req, "my-shops", userID), position{}, read, (*Shop).position)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.member(ctx, sh.ID); err != nil {
-		return nil, err
-	}
-	members, err := r.store.Members(ctx, sh.ID)
-	if err != nil {
-		return nil, err
-	}
-	res := &shopv1.ListMembersResponse{}
-	for _, m := range members {
-		res.Members = append(res.Members, m.toProto())
-	}
-	return res, nil
-}
-
-// AddMember makes a user a member or changes the role.
-//
-// Errors: not_found, forbidden (the caller is staff), conflict (the last owner).
-func (r *RPC) AddMember(ctx context.Context, req *shopv1.AddMemberRequest) (*shopv1.AddMemberResponse, error) {
-	sh, err := r.ownedShop(ctx, req.GetShopId())
-	if err != nil {
-		return nil, err
-	}
-	m, err := r.store.PutMember(ctx, sh.ID, req.GetUserId(), Role(req.GetRole()), r.clock.Now())
-	if err != nil {
-		return nil, err
-	}
-	return &shopv1.AddMemberResponse{Member: m.toProto()}, nil
-}
-
-// RemoveMember ends a membership.
-//
-// Errors: not_found, forbidden (the caller is staff), conflict (the last owner).
-func (r *RPC) RemoveMember(ctx context.Context, req *shopv1.RemoveMemberRequest) (*shopv1.RemoveMemberResponse, error) {
-	sh, err := r.ownedShop(ctx, req.GetShopId())
-	if err != nil {
-		return nil, err
-	}
-	return &shopv1.RemoveMemberResponse{}, r.store.RemoveMember(ctx, sh.ID, req.GetUserId())
+	return &shopv1.ListMyShopsResponse{Shops: toProtos(shops), NextPageToken: next}, nil
 }
 
 // SetShopStatus verifies or suspends a shop.
@@ -200,11 +192,30 @@ func (r *RPC) SetShopStatus(
 func (r *RPC) CheckMembership(
 	ctx context.Context, req *shopv1.CheckMembershipRequest,
 ) (*shopv1.CheckMembershipResponse, error) {
-	shopID, role, err := r.store.Standing(ctx, req.GetShopId(), req.GetUserId())
+	in, err := r.store.Standing(ctx, req.GetShopId(), req.GetUserId())
 	if err != nil {
 		return nil, err
 	}
-	return &shopv1.CheckMembershipResponse{Member: role != "", Role: string(role), ShopId: shopID}, nil
+	return &shopv1.CheckMembershipResponse{
+		Member: in.Role != "", Role: string(in.Role), ShopId: in.ShopID, Status: string(in.Status),
+	}, nil
+}
+
+// GetShopForNotice returns a shop and its owners, for the notification service.
+//
+// Errors: not_found.
+func (r *RPC) GetShopForNotice(
+	ctx context.Context, req *shopv1.GetShopForNoticeRequest,
+) (*shopv1.GetShopForNoticeResponse, error) {
+	sh, err := r.store.Get(ctx, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	owners, err := r.store.Owners(ctx, sh.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &shopv1.GetShopForNoticeResponse{Shop: sh.toProto(), OwnerIds: owners}, nil
 }
 
 // BatchGetShops returns shops by ID or handle, for other services. Missing shops are left out.
@@ -246,30 +257,6 @@ func (r *RPC) member(ctx context.Context, shopID string) error {
 	return err
 }
 
-// ownedShop returns a shop whose members the caller may choose.
-//
-// Errors: not_found, forbidden (the caller is staff).
-func (r *RPC) ownedShop(ctx context.Context, key string) (*Shop, error) {
-	sh, err := r.store.Get(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	a := identity.FromContext(ctx)
-	if a.IsOperator() {
-		return sh, nil
-	}
-	role, err := r.store.Role(ctx, sh.ID, a.ID)
-	switch {
-	case err != nil:
-		return nil, err
-	case role == "":
-		return nil, noShop()
-	case role != Owner:
-		return nil, errs.New(errs.Forbidden, "only an owner of the shop may choose its members")
-	}
-	return sh, nil
-}
-
 func (r *RPC) event(ctx context.Context, sh *Shop, subject string, m proto.Message) (event.Event, error) {
 	return event.New(ctx, subject, sh.ID, sh.Version, r.clock.Now(), m)
 }
@@ -296,13 +283,4 @@ func toProtos(shops []*Shop) []*shopv1.Shop {
 		out = append(out, s.toProto())
 	}
 	return out
-}
-
-func (m Member) toProto() *shopv1.Member {
-	return &shopv1.Member{
-		ShopId:    m.ShopID,
-		UserId:    m.UserID,
-		Role:      string(m.Role),
-		CreatedAt: timestamppb.New(m.CreatedAt),
-	}
 }

@@ -9,12 +9,14 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/handle"
 	"souk/pkg/id"
+	"souk/pkg/weblink"
 )
 
 // Status is the state of a shop, which operators set.
 type Status string
 
-// The states of a shop. An unverified shop may sell. A suspended shop is not shown and does not sell.
+// The states of a shop. Whether an unverified shop sells is a setting of the product service. A suspended shop is not
+// shown and does not sell; its members fulfil what was ordered.
 const (
 	Unverified Status = "unverified"
 	Active     Status = "active"
@@ -46,12 +48,49 @@ type Shop struct {
 	UpdatedAt   time.Time
 }
 
+const (
+	// dailyInvitations is the most invitations that a shop's owners send in invitationDay.
+	dailyInvitations = 20
+	invitationDay    = 24 * time.Hour
+)
+
+// Limits bound what users can make the service keep.
+type Limits struct {
+	// ShopsPerUser is the most shops that a user is a member of.
+	ShopsPerUser int
+	// Members is the most members and open invitations of a shop.
+	Members int
+	// InvitationTTL is how long an invitation stays open.
+	InvitationTTL time.Duration
+}
+
+// Invitation asks the person with an e-mail address to become a member of a shop.
+type Invitation struct {
+	ID        string
+	ShopID    string
+	ShopName  string
+	Email     string // in lower case
+	Role      Role
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
 // Member is a user's membership of a shop.
 type Member struct {
 	ShopID    string
 	UserID    string
 	Role      Role
 	CreatedAt time.Time
+}
+
+// checkName refuses names that mails of ours would turn into links.
+//
+// Errors: invalid_argument.
+func checkName(name string) error {
+	if weblink.In(name) {
+		return errs.InvalidField("name", "must not contain a web address")
+	}
+	return nil
 }
 
 // newShop returns a shop that is not stored yet. If chosen is empty, the handle is made from the name.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -27,22 +26,29 @@ type Store struct {
 	pool   *pgxpool.Pool
 	redis  rueidis.Client
 	wake   func() // wakes the relay after new events
+	limits Limits
 	logger *zap.Logger
 }
 
 // NewStore returns the store.
-func NewStore(pool *pgxpool.Pool, redis rueidis.Client, wake func(), logger *zap.Logger) *Store {
-	return &Store{pool: pool, redis: redis, wake: wake, logger: logger}
+func NewStore(pool *pgxpool.Pool, redis rueidis.Client, wake func(), limits Limits, logger *zap.Logger) *Store {
+	return &Store{pool: pool, redis: redis, wake: wake, limits: limits, logger: logger}
 }
 
 func noShop() error { return errs.New(errs.NotFound, "there is no such shop") }
 
 // Create stores a new shop and its owner, and appends the event. An empty owner adds no member.
 //
-// Errors: already_exists (the handle is taken).
+// Errors: already_exists (the handle is taken), conflict (the owner is a member of too many shops).
 func (s *Store) Create(ctx context.Context, sh *Shop, owner string, e event.Event) error {
 	err := s.write(ctx, func(tx pgx.Tx) error {
-		err := sqlc.New(tx).Create(ctx, sqlc.CreateParams{
+		q := sqlc.New(tx)
+		if owner != "" {
+			if err := s.roomForShop(ctx, q, owner); err != nil {
+				return err
+			}
+		}
+		err := q.Create(ctx, sqlc.CreateParams{
 			ID:          sh.ID,
 			Handle:      sh.Handle,
 			Name:        sh.Name,
@@ -66,19 +72,36 @@ func (s *Store) Create(ctx context.Context, sh *Shop, owner string, e event.Even
 	return err
 }
 
-// Change locks a shop, lets f change it, stores it and appends the events that f returns. If f returns no events,
-// nothing is stored. If userID is set, that user must be a member of the shop.
+// roomForShop returns an error if the user may not become a member of another shop. It locks the user, so that the
+// transaction's change counts for the next one.
 //
-// Errors: f's, not_found.
+// Errors: conflict.
+func (s *Store) roomForShop(ctx context.Context, q *sqlc.Queries, userID string) error {
+	if err := q.LockUser(ctx, userID); err != nil {
+		return err
+	}
+	n, err := q.ShopsOfUser(ctx, userID)
+	if err == nil && n >= int64(s.limits.ShopsPerUser) {
+		return errs.New(errs.Conflict, "you are a member of %d shops, which is the most", n)
+	}
+	return err
+}
+
+// Change locks a shop, lets f change it, stores it and appends the events that f returns. If f returns no events,
+// nothing is stored. If userID is set, that user must be a member of the shop, which must not be suspended.
+//
+// Errors: f's, not_found, forbidden (the shop is suspended).
 func (s *Store) Change(ctx context.Context, key, userID string, f func(*Shop) ([]event.Event, error)) (*Shop, error) {
 	var sh *Shop
 	err := s.write(ctx, func(tx pgx.Tx) error {
 		q := sqlc.New(tx)
-		row, err := lock(ctx, q, key, userID)
-		if err != nil {
+		var err error
+		if sh, _, err = lock(ctx, q, key, userID); err != nil {
 			return err
 		}
-		sh = shopOf(row)
+		if userID != "" && sh.Status == Suspended {
+			return suspended()
+		}
 		events, err := f(sh)
 		if err != nil || len(events) == 0 {
 			return err
@@ -105,26 +128,81 @@ func (s *Store) Change(ctx context.Context, key, userID string, f func(*Shop) ([
 	return sh, nil
 }
 
-func lock(ctx context.Context, q *sqlc.Queries, key, userID string) (sqlc.Shop, error) {
+func suspended() error {
+	return errs.New(
+		errs.Forbidden,
+		"the shop is suspended: its members fulfil what was ordered and change nothing else",
+	)
+}
+
+// lock locks a shop. If userID is set, that user must be a member, whose role it returns.
+//
+// Errors: not_found.
+func lock(ctx context.Context, q *sqlc.Queries, key, userID string) (*Shop, Role, error) {
 	if userID == "" {
 		row, err := q.Lock(ctx, key)
-		return row, notFound(err)
+		return shopOf(row), "", notFound(err)
 	}
 	m, err := q.GetForMember(ctx, sqlc.GetForMemberParams{Key: key, UserID: userID})
-	return sqlc.Shop{
+	return &Shop{
 		ID:          m.ID,
 		Handle:      m.Handle,
 		Name:        m.Name,
 		Description: m.Description,
-		LogoUrl:     m.LogoUrl,
+		LogoURL:     m.LogoUrl,
 		City:        m.City,
 		Region:      m.Region,
 		CountryCode: m.CountryCode,
-		Status:      m.Status,
+		Status:      Status(m.Status),
 		Version:     m.Version,
 		CreatedAt:   m.CreatedAt,
 		UpdatedAt:   m.UpdatedAt,
-	}, notFound(err)
+	}, Role(m.Role), notFound(err)
+}
+
+// lockOwned locks a shop whose members the user may choose. If userID is set, that user must be an owner.
+//
+// Errors: not_found, forbidden (the user is staff).
+func lockOwned(ctx context.Context, q *sqlc.Queries, key, userID string) (*Shop, error) {
+	sh, role, err := lock(ctx, q, key, userID)
+	if err == nil && userID != "" && role != Owner {
+		return nil, errs.New(errs.Forbidden, "only an owner of the shop may choose its members")
+	}
+	return sh, err
+}
+
+// changeMembers runs f with a locked shop whose members the user may change (see lockOwned), and appends the events that
+// f returns.
+//
+// Errors: f's, not_found, forbidden (the user is staff, or the shop is suspended).
+func (s *Store) changeMembers(
+	ctx context.Context, key, userID string, f func(*sqlc.Queries, *Shop) ([]event.Event, error),
+) error {
+	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		q := sqlc.New(tx)
+		sh, err := lockOwned(ctx, q, key, userID)
+		if err != nil {
+			return err
+		}
+		if userID != "" && sh.Status == Suspended {
+			return suspended()
+		}
+		events, err := f(q, sh)
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		return outbox.Append(ctx, tx, events...)
+	})
+	if err != nil {
+		return postgres.Err(err)
+	}
+	s.wake()
+	return nil
+}
+
+// inTx runs f in a transaction.
+func (s *Store) inTx(ctx context.Context, f func(*sqlc.Queries) error) error {
+	return postgres.Err(postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error { return f(sqlc.New(tx)) }))
 }
 
 // write runs f in a transaction, then wakes the relay and invalidates cached responses.
@@ -175,9 +253,27 @@ func (s *Store) List(ctx context.Context, words string, after position, limit in
 	return shopsOf(rows), postgres.Err(err)
 }
 
-// ListOfUser returns the shops that a user is a member of, by name.
-func (s *Store) ListOfUser(ctx context.Context, userID string) ([]*Shop, error) {
-	rows, err := sqlc.New(s.pool).ListOfUser(ctx, userID)
+// ListByStatus returns up to limit shops with a status that are older than the moment, newest first. An empty status:
+// all shops.
+func (s *Store) ListByStatus(ctx context.Context, status Status, before moment, limit int) ([]*Shop, error) {
+	q := sqlc.New(s.pool)
+	var rows []sqlc.Shop
+	var err error
+	size := int32(limit) //nolint:gosec // a page is small
+	if status == "" {
+		rows, err = q.ListAll(ctx, sqlc.ListAllParams{Before: before.Time, BeforeID: before.ID, Most: size})
+	} else {
+		arg := sqlc.ListByStatusParams{Status: string(status), Before: before.Time, BeforeID: before.ID, Most: size}
+		rows, err = q.ListByStatus(ctx, arg)
+	}
+	return shopsOf(rows), postgres.Err(err)
+}
+
+// ListOfUser returns up to limit shops after the position that a user is a member of, by name.
+func (s *Store) ListOfUser(ctx context.Context, userID string, after position, limit int) ([]*Shop, error) {
+	rows, err := sqlc.New(s.pool).ListOfUser(ctx, sqlc.ListOfUserParams{
+		UserID: userID, AfterName: after.Name, AfterID: after.ID, Most: int32(limit), //nolint:gosec // a page is small
+	})
 	return shopsOf(rows), postgres.Err(err)
 }
 
@@ -196,19 +292,39 @@ func (s *Store) Role(ctx context.Context, key, userID string) (Role, error) {
 	return Role(role), postgres.Err(err)
 }
 
-// Standing returns a shop's ID and a user's role in it. The ID is "" if there is no such shop, and the role is
-// "" if the user is not a member.
-func (s *Store) Standing(ctx context.Context, key, userID string) (shopID string, role Role, err error) {
-	row, err := sqlc.New(s.pool).Standing(ctx, sqlc.StandingParams{Key: key, UserID: userID})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return "", "", nil
-	}
-	return row.ID, Role(row.Role), postgres.Err(err)
+// Standing is a user's role in a shop. The shop's ID and status are empty if there is no such shop, and the role if the
+// user is not a member.
+type Standing struct {
+	ShopID string
+	Status Status
+	Role   Role
 }
 
-// Members returns a shop's members, oldest first.
-func (s *Store) Members(ctx context.Context, shopID string) ([]Member, error) {
-	rows, err := sqlc.New(s.pool).Members(ctx, shopID)
+// Standing returns a user's standing in a shop, given by ID or handle.
+func (s *Store) Standing(ctx context.Context, key, userID string) (Standing, error) {
+	row, err := sqlc.New(s.pool).Standing(ctx, sqlc.StandingParams{Key: key, UserID: userID})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Standing{}, nil
+	}
+	return Standing{ShopID: row.ID, Status: Status(row.Status), Role: Role(row.Role)}, postgres.Err(err)
+}
+
+// Owned returns a shop whose members the user may see and choose; see lockOwned.
+//
+// Errors: not_found, forbidden (the user is staff).
+func (s *Store) Owned(ctx context.Context, key, userID string) (sh *Shop, err error) {
+	err = s.inTx(ctx, func(q *sqlc.Queries) error {
+		sh, err = lockOwned(ctx, q, key, userID)
+		return err
+	})
+	return sh, err
+}
+
+// Members returns up to limit of a shop's members after the moment, oldest first.
+func (s *Store) Members(ctx context.Context, shopID string, after moment, limit int) ([]Member, error) {
+	rows, err := sqlc.New(s.pool).Members(ctx, sqlc.MembersParams{
+		ShopID: shopID, After: after.Time, AfterID: after.ID, Most: int32(limit), //nolint:gosec // a page is small
+	})
 	out := make([]Member, 0, len(rows))
 	for _, r := range rows {
 		out = append(out, memberOf(r))
@@ -216,46 +332,50 @@ func (s *Store) Members(ctx context.Context, shopID string) ([]Member, error) {
 	return out, postgres.Err(err)
 }
 
-// PutMember makes a user a member or changes the role.
+// mostOwners is the most owners that get a mail about their shop.
+const mostOwners = 10
+
+// Owners returns the user IDs of a shop's owners, oldest first.
+func (s *Store) Owners(ctx context.Context, shopID string) ([]string, error) {
+	ids, err := sqlc.New(s.pool).Owners(ctx, sqlc.OwnersParams{ShopID: shopID, Most: mostOwners})
+	return ids, postgres.Err(err)
+}
+
+// SetRole changes the role of a member, on behalf of the user by; see lockOwned.
 //
-// Errors: not_found, conflict (no owner would be left).
-func (s *Store) PutMember(ctx context.Context, shopID, userID string, role Role, at time.Time) (Member, error) {
+// Errors: not_found (the shop or the membership), forbidden, conflict (no owner would be left).
+func (s *Store) SetRole(ctx context.Context, key, by, userID string, role Role) (Member, error) {
 	var m sqlc.Member
-	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		q := sqlc.New(tx)
-		if _, err := q.Lock(ctx, shopID); err != nil {
-			return notFound(err)
-		}
+	err := s.changeMembers(ctx, key, by, func(q *sqlc.Queries, sh *Shop) ([]event.Event, error) {
 		if role != Owner {
-			if err := keepsOwner(ctx, q, shopID, userID); err != nil {
-				return err
+			if err := keepsOwner(ctx, q, sh.ID, userID); err != nil {
+				return nil, err
 			}
 		}
 		var err error
-		m, err = q.PutMember(ctx, sqlc.PutMemberParams{ShopID: shopID, UserID: userID, Role: string(role), At: at})
-		return err
+		m, err = q.SetRole(ctx, sqlc.SetRoleParams{ShopID: sh.ID, UserID: userID, Role: string(role)})
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil, errs.New(errs.NotFound, "this user is not a member of the shop: invite the person by e-mail")
+		}
+		return nil, err
 	})
-	return memberOf(m), postgres.Err(err)
+	return memberOf(m), err
 }
 
-// RemoveMember ends a membership.
+// RemoveMember ends a membership, on behalf of the user by; see lockOwned.
 //
-// Errors: not_found (the shop or the membership), conflict (the last owner).
-func (s *Store) RemoveMember(ctx context.Context, shopID, userID string) error {
-	return postgres.Err(postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		q := sqlc.New(tx)
-		if _, err := q.Lock(ctx, shopID); err != nil {
-			return notFound(err)
+// Errors: not_found (the shop or the membership), forbidden, conflict (the last owner).
+func (s *Store) RemoveMember(ctx context.Context, key, by, userID string) error {
+	return s.changeMembers(ctx, key, by, func(q *sqlc.Queries, sh *Shop) ([]event.Event, error) {
+		if err := keepsOwner(ctx, q, sh.ID, userID); err != nil {
+			return nil, err
 		}
-		if err := keepsOwner(ctx, q, shopID, userID); err != nil {
-			return err
-		}
-		n, err := q.RemoveMember(ctx, sqlc.RemoveMemberParams{ShopID: shopID, UserID: userID})
+		n, err := q.RemoveMember(ctx, sqlc.RemoveMemberParams{ShopID: sh.ID, UserID: userID})
 		if err == nil && n == 0 {
-			return errs.New(errs.NotFound, "this user is not a member of the shop")
+			return nil, errs.New(errs.NotFound, "this user is not a member of the shop")
 		}
-		return err
-	}))
+		return nil, err
+	})
 }
 
 // keepsOwner refuses a change that removes the last owner. The caller must have locked the shop's row.

@@ -12,6 +12,7 @@ import (
 
 	"souk/pkg/errs"
 	"souk/pkg/money"
+	"souk/pkg/weblink"
 )
 
 const (
@@ -67,7 +68,7 @@ func (u *User) applyIdentity(i Identity) {
 	if email := strings.TrimSpace(i.Email); email != "" && len(email) <= maxEmail && printable(email) {
 		u.Email, u.EmailVerified = email, i.EmailVerified
 	}
-	if name := strings.TrimSpace(i.Name); name != "" && printable(name) {
+	if name := strings.TrimSpace(i.Name); name != "" && printable(name) && !weblink.In(name) {
 		u.ProviderName = firstRunes(name, maxName)
 	}
 	u.rename()
@@ -81,6 +82,9 @@ func (u *User) apply(c Change) error {
 		name := strings.TrimSpace(*c.Name)
 		if !printable(name) || utf8.RuneCountInString(name) > maxName {
 			return errs.InvalidField("name", "must be at most %d characters on one line", maxName)
+		}
+		if weblink.In(name) {
+			return errs.InvalidField("name", "must not contain a web address")
 		}
 		u.OwnName = name
 		u.rename()

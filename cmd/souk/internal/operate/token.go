@@ -42,10 +42,38 @@ func provisionUser(ctx context.Context, state *dev.State, token, shop string) er
 	if err != nil && !errs.Is(err, errs.AlreadyExists) {
 		return fmt.Errorf("create the shop %q: %w", shop, err)
 	}
-	member := &shopv1.AddMemberRequest{UserId: me.GetId(), Role: "owner"}
-	err = operator.Call(ctx, http.MethodPost, "/v1/shops/"+url.PathEscape(shop)+"/members", member, nil)
-	if err != nil {
+	if err := makeOwner(ctx, operator, api.New(state.URL, token), &me, shop); err != nil {
 		return fmt.Errorf("make the user an owner of %q: %w", shop, err)
 	}
 	return nil
+}
+
+// makeOwner makes a user an owner of a shop: an operator changes the role of a member or invites the user, who accepts.
+func makeOwner(ctx context.Context, operator, user *api.Client, me *userv1.User, shop string) error {
+	path := "/v1/shops/" + url.PathEscape(shop)
+	member := &shopv1.AddMemberRequest{UserId: me.GetId(), Role: "owner"}
+	err := operator.Call(ctx, http.MethodPost, path+"/members", member, nil)
+	if !errs.Is(err, errs.NotFound) {
+		return err
+	}
+	invite := &shopv1.InviteMemberRequest{Email: me.GetEmail(), Role: "owner"}
+	err = operator.Call(ctx, http.MethodPost, path+"/invitations", invite, nil)
+	if err != nil && !errs.Is(err, errs.AlreadyExists) { // an interrupted command has invited the user before
+		return err
+	}
+	var owned shopv1.Shop
+	if err := operator.Call(ctx, http.MethodGet, path, nil, &owned); err != nil {
+		return err
+	}
+	var mine shopv1.ListMyInvitationsResponse
+	if err := user.Call(ctx, http.MethodGet, "/v1/me/invitations?pageSize=100", nil, &mine); err != nil {
+		return err
+	}
+	for _, i := range mine.GetInvitations() {
+		if i.GetShopId() == owned.GetId() {
+			accept := "/v1/me/invitations/" + url.PathEscape(i.GetId()) + ":accept"
+			return user.Call(ctx, http.MethodPost, accept, &shopv1.AcceptInvitationRequest{}, nil)
+		}
+	}
+	return errs.New(errs.NotFound, "the invitation did not reach the user")
 }

@@ -8,6 +8,16 @@ import (
 	"time"
 )
 
+type Invitation struct {
+	ID         string
+	ShopID     string
+	Email      string
+	Role       string
+	AcceptedBy string
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+}
+
 type Member struct {
 	ShopID    string
 	UserID    string

@@ -10,6 +10,30 @@ import (
 	"time"
 )
 
+const acceptedInvitation = `-- name: AcceptedInvitation :one
+select m.shop_id, m.user_id, m.role, m.created_at
+from invitation i join member m on m.shop_id = i.shop_id and m.user_id = i.accepted_by
+where i.id = $1 and i.accepted_by = $2
+`
+
+type AcceptedInvitationParams struct {
+	ID     string
+	UserID string
+}
+
+// The membership of a user who has accepted an invitation.
+func (q *Queries) AcceptedInvitation(ctx context.Context, arg AcceptedInvitationParams) (Member, error) {
+	row := q.db.QueryRow(ctx, acceptedInvitation, arg.ID, arg.UserID)
+	var i Member
+	err := row.Scan(
+		&i.ShopID,
+		&i.UserID,
+		&i.Role,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
 const batchGet = `-- name: BatchGet :many
 select id, handle, name, description, logo_url, city, region, country_code, status, version, created_at, updated_at
 from shop where id = any ($1::text[]) or handle = any ($2::text[])
@@ -53,6 +77,58 @@ func (q *Queries) BatchGet(ctx context.Context, arg BatchGetParams) ([]Shop, err
 	return items, nil
 }
 
+const closeInvitation = `-- name: CloseInvitation :execrows
+update invitation set email = '', accepted_by = $1, expires_at = $2
+where id = $3 and shop_id = $4 and email <> ''
+`
+
+type CloseInvitationParams struct {
+	AcceptedBy string
+	DeleteAt   time.Time
+	ID         string
+	ShopID     string
+}
+
+// Ends an open invitation of a shop, and erases its address. It counts among those of its day.
+func (q *Queries) CloseInvitation(ctx context.Context, arg CloseInvitationParams) (int64, error) {
+	result, err := q.db.Exec(ctx, closeInvitation,
+		arg.AcceptedBy,
+		arg.DeleteAt,
+		arg.ID,
+		arg.ShopID,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const countPeople = `-- name: CountPeople :one
+select (select count(*) from member m where m.shop_id = $1)::int as members,
+       (select count(*) from invitation i where i.shop_id = $1 and i.email <> '' and i.expires_at > $2)::int as open,
+       (select count(*) from invitation i where i.shop_id = $1 and i.created_at > $3)::int as sent
+`
+
+type CountPeopleParams struct {
+	ShopID string
+	Now    time.Time
+	Since  time.Time
+}
+
+type CountPeopleRow struct {
+	Members int32
+	Open    int32
+	Sent    int32
+}
+
+// A shop's members and open invitations, and the invitations that were sent since a time. The caller has locked the shop's row.
+func (q *Queries) CountPeople(ctx context.Context, arg CountPeopleParams) (CountPeopleRow, error) {
+	row := q.db.QueryRow(ctx, countPeople, arg.ShopID, arg.Now, arg.Since)
+	var i CountPeopleRow
+	err := row.Scan(&i.Members, &i.Open, &i.Sent)
+	return i, err
+}
+
 const create = `-- name: Create :exec
 with made as (
     insert into shop (id, handle, name, description, logo_url, city, region, country_code, status, version, created_at, updated_at)
@@ -92,6 +168,39 @@ func (q *Queries) Create(ctx context.Context, arg CreateParams) error {
 		arg.CountryCode,
 		arg.Status,
 	)
+	return err
+}
+
+const deleteInvitations = `-- name: DeleteInvitations :execrows
+delete from invitation where id in (select i.id from invitation i where i.expires_at <= $1 limit $2 for update skip locked)
+`
+
+type DeleteInvitationsParams struct {
+	Now  time.Time
+	Most int32
+}
+
+func (q *Queries) DeleteInvitations(ctx context.Context, arg DeleteInvitationsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteInvitations, arg.Now, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const dropExpired = `-- name: DropExpired :exec
+delete from invitation where shop_id = $1 and email = $2 and expires_at <= $3
+`
+
+type DropExpiredParams struct {
+	ShopID string
+	Email  string
+	Now    time.Time
+}
+
+// Makes way for a new invitation to an address whose last one has expired.
+func (q *Queries) DropExpired(ctx context.Context, arg DropExpiredParams) error {
+	_, err := q.db.Exec(ctx, dropExpired, arg.ShopID, arg.Email, arg.Now)
 	return err
 }
 
@@ -170,6 +279,185 @@ func (q *Queries) GetForMember(ctx context.Context, arg GetForMemberParams) (Get
 	return i, err
 }
 
+const invitationsOfShop = `-- name: InvitationsOfShop :many
+select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.created_at, i.expires_at
+from invitation i join shop s on s.id = i.shop_id
+where i.shop_id = $1 and i.email <> '' and i.expires_at > $2 and (i.created_at, i.id) < ($3::timestamptz, $4::text)
+order by i.created_at desc, i.id desc
+limit $5
+`
+
+type InvitationsOfShopParams struct {
+	ShopID   string
+	Now      time.Time
+	Before   time.Time
+	BeforeID string
+	Most     int32
+}
+
+type InvitationsOfShopRow struct {
+	ID        string
+	ShopID    string
+	ShopName  string
+	Email     string
+	Role      string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+func (q *Queries) InvitationsOfShop(ctx context.Context, arg InvitationsOfShopParams) ([]InvitationsOfShopRow, error) {
+	rows, err := q.db.Query(ctx, invitationsOfShop,
+		arg.ShopID,
+		arg.Now,
+		arg.Before,
+		arg.BeforeID,
+		arg.Most,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []InvitationsOfShopRow
+	for rows.Next() {
+		var i InvitationsOfShopRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.ShopID,
+			&i.ShopName,
+			&i.Email,
+			&i.Role,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const invitationsTo = `-- name: InvitationsTo :many
+select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.created_at, i.expires_at
+from invitation i join shop s on s.id = i.shop_id
+where i.email = $1::text and i.email <> '' and i.expires_at > $2 and s.status <> 'suspended'
+  and (i.created_at, i.id) < ($3::timestamptz, $4::text)
+order by i.created_at desc, i.id desc
+limit $5
+`
+
+type InvitationsToParams struct {
+	Email    string
+	Now      time.Time
+	Before   time.Time
+	BeforeID string
+	Most     int32
+}
+
+type InvitationsToRow struct {
+	ID        string
+	ShopID    string
+	ShopName  string
+	Email     string
+	Role      string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+func (q *Queries) InvitationsTo(ctx context.Context, arg InvitationsToParams) ([]InvitationsToRow, error) {
+	rows, err := q.db.Query(ctx, invitationsTo,
+		arg.Email,
+		arg.Now,
+		arg.Before,
+		arg.BeforeID,
+		arg.Most,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []InvitationsToRow
+	for rows.Next() {
+		var i InvitationsToRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.ShopID,
+			&i.ShopName,
+			&i.Email,
+			&i.Role,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const invite = `-- name: Invite :exec
+insert into invitation (id, shop_id, email, role, created_at, expires_at)
+values ($1, $2, $3, $4, $5, $6)
+`
+
+type InviteParams struct {
+	ID        string
+	ShopID    string
+	Email     string
+	Role      string
+	At        time.Time
+	ExpiresAt time.Time
+}
+
+func (q *Queries) Invite(ctx context.Context, arg InviteParams) error {
+	_, err := q.db.Exec(ctx, invite,
+		arg.ID,
+		arg.ShopID,
+		arg.Email,
+		arg.Role,
+		arg.At,
+		arg.ExpiresAt,
+	)
+	return err
+}
+
+const join = `-- name: Join :one
+insert into member (shop_id, user_id, role, created_at)
+values ($1, $2, $3, $4)
+on conflict (shop_id, user_id) do update set role = case when member.role = 'owner' then 'owner' else excluded.role end
+returning shop_id, user_id, role, created_at
+`
+
+type JoinParams struct {
+	ShopID string
+	UserID string
+	Role   string
+	At     time.Time
+}
+
+// Makes a user a member. A member who is an owner stays one.
+func (q *Queries) Join(ctx context.Context, arg JoinParams) (Member, error) {
+	row := q.db.QueryRow(ctx, join,
+		arg.ShopID,
+		arg.UserID,
+		arg.Role,
+		arg.At,
+	)
+	var i Member
+	err := row.Scan(
+		&i.ShopID,
+		&i.UserID,
+		&i.Role,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
 const list = `-- name: List :many
 select id, handle, name, description, logo_url, city, region, country_code, status, version, created_at, updated_at
 from shop
@@ -217,15 +505,126 @@ func (q *Queries) List(ctx context.Context, arg ListParams) ([]Shop, error) {
 	return items, nil
 }
 
+const listAll = `-- name: ListAll :many
+select id, handle, name, description, logo_url, city, region, country_code, status, version, created_at, updated_at
+from shop where (created_at, id) < ($1::timestamptz, $2::text)
+order by created_at desc, id desc
+limit $3
+`
+
+type ListAllParams struct {
+	Before   time.Time
+	BeforeID string
+	Most     int32
+}
+
+func (q *Queries) ListAll(ctx context.Context, arg ListAllParams) ([]Shop, error) {
+	rows, err := q.db.Query(ctx, listAll, arg.Before, arg.BeforeID, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Shop
+	for rows.Next() {
+		var i Shop
+		if err := rows.Scan(
+			&i.ID,
+			&i.Handle,
+			&i.Name,
+			&i.Description,
+			&i.LogoUrl,
+			&i.City,
+			&i.Region,
+			&i.CountryCode,
+			&i.Status,
+			&i.Version,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listByStatus = `-- name: ListByStatus :many
+select id, handle, name, description, logo_url, city, region, country_code, status, version, created_at, updated_at
+from shop where status = $1 and (created_at, id) < ($2::timestamptz, $3::text)
+order by created_at desc, id desc
+limit $4
+`
+
+type ListByStatusParams struct {
+	Status   string
+	Before   time.Time
+	BeforeID string
+	Most     int32
+}
+
+func (q *Queries) ListByStatus(ctx context.Context, arg ListByStatusParams) ([]Shop, error) {
+	rows, err := q.db.Query(ctx, listByStatus,
+		arg.Status,
+		arg.Before,
+		arg.BeforeID,
+		arg.Most,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Shop
+	for rows.Next() {
+		var i Shop
+		if err := rows.Scan(
+			&i.ID,
+			&i.Handle,
+			&i.Name,
+			&i.Description,
+			&i.LogoUrl,
+			&i.City,
+			&i.Region,
+			&i.CountryCode,
+			&i.Status,
+			&i.Version,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listOfUser = `-- name: ListOfUser :many
 select s.id, s.handle, s.name, s.description, s.logo_url, s.city, s.region, s.country_code, s.status, s.version, s.created_at, s.updated_at
 from shop s join member m on m.shop_id = s.id
-where m.user_id = $1
+where m.user_id = $1 and (lower(s.name), s.id) > ($2::text, $3::text)
 order by lower(s.name), s.id
+limit $4
 `
 
-func (q *Queries) ListOfUser(ctx context.Context, userID string) ([]Shop, error) {
-	rows, err := q.db.Query(ctx, listOfUser, userID)
+type ListOfUserParams struct {
+	UserID    string
+	AfterName string
+	AfterID   string
+	Most      int32
+}
+
+func (q *Queries) ListOfUser(ctx context.Context, arg ListOfUserParams) ([]Shop, error) {
+	rows, err := q.db.Query(ctx, listOfUser,
+		arg.UserID,
+		arg.AfterName,
+		arg.AfterID,
+		arg.Most,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -283,12 +682,37 @@ func (q *Queries) Lock(ctx context.Context, key string) (Shop, error) {
 	return i, err
 }
 
-const members = `-- name: Members :many
-select shop_id, user_id, role, created_at from member where shop_id = $1 order by created_at, user_id
+const lockUser = `-- name: LockUser :exec
+select pg_advisory_xact_lock(hashtextextended($1::text, 1))
 `
 
-func (q *Queries) Members(ctx context.Context, shopID string) ([]Member, error) {
-	rows, err := q.db.Query(ctx, members, shopID)
+// Two transactions that give the same user a shop run one after the other.
+func (q *Queries) LockUser(ctx context.Context, userID string) error {
+	_, err := q.db.Exec(ctx, lockUser, userID)
+	return err
+}
+
+const members = `-- name: Members :many
+select shop_id, user_id, role, created_at from member
+where shop_id = $1 and (created_at, user_id) > ($2::timestamptz, $3::text)
+order by created_at, user_id
+limit $4
+`
+
+type MembersParams struct {
+	ShopID  string
+	After   time.Time
+	AfterID string
+	Most    int32
+}
+
+func (q *Queries) Members(ctx context.Context, arg MembersParams) ([]Member, error) {
+	rows, err := q.db.Query(ctx, members,
+		arg.ShopID,
+		arg.After,
+		arg.AfterID,
+		arg.Most,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -312,6 +736,42 @@ func (q *Queries) Members(ctx context.Context, shopID string) ([]Member, error) 
 	return items, nil
 }
 
+const openInvitation = `-- name: OpenInvitation :one
+select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.created_at, i.expires_at
+from invitation i join shop s on s.id = i.shop_id
+where i.id = $1 and i.email <> '' and i.expires_at > $2 and s.status <> 'suspended'
+`
+
+type OpenInvitationParams struct {
+	ID  string
+	Now time.Time
+}
+
+type OpenInvitationRow struct {
+	ID        string
+	ShopID    string
+	ShopName  string
+	Email     string
+	Role      string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+func (q *Queries) OpenInvitation(ctx context.Context, arg OpenInvitationParams) (OpenInvitationRow, error) {
+	row := q.db.QueryRow(ctx, openInvitation, arg.ID, arg.Now)
+	var i OpenInvitationRow
+	err := row.Scan(
+		&i.ID,
+		&i.ShopID,
+		&i.ShopName,
+		&i.Email,
+		&i.Role,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+	)
+	return i, err
+}
+
 const otherOwners = `-- name: OtherOwners :one
 select count(*) from member where shop_id = $1 and role = 'owner' and user_id <> $2
 `
@@ -329,35 +789,33 @@ func (q *Queries) OtherOwners(ctx context.Context, arg OtherOwnersParams) (int64
 	return count, err
 }
 
-const putMember = `-- name: PutMember :one
-insert into member (shop_id, user_id, role, created_at)
-values ($1, $2, $3, $4)
-on conflict (shop_id, user_id) do update set role = excluded.role
-returning shop_id, user_id, role, created_at
+const owners = `-- name: Owners :many
+select user_id from member where shop_id = $1 and role = 'owner' order by created_at, user_id limit $2
 `
 
-type PutMemberParams struct {
+type OwnersParams struct {
 	ShopID string
-	UserID string
-	Role   string
-	At     time.Time
+	Most   int32
 }
 
-func (q *Queries) PutMember(ctx context.Context, arg PutMemberParams) (Member, error) {
-	row := q.db.QueryRow(ctx, putMember,
-		arg.ShopID,
-		arg.UserID,
-		arg.Role,
-		arg.At,
-	)
-	var i Member
-	err := row.Scan(
-		&i.ShopID,
-		&i.UserID,
-		&i.Role,
-		&i.CreatedAt,
-	)
-	return i, err
+func (q *Queries) Owners(ctx context.Context, arg OwnersParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, owners, arg.ShopID, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var user_id string
+		if err := rows.Scan(&user_id); err != nil {
+			return nil, err
+		}
+		items = append(items, user_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const removeMember = `-- name: RemoveMember :execrows
@@ -449,8 +907,42 @@ func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]Shop, error) 
 	return items, nil
 }
 
+const setRole = `-- name: SetRole :one
+update member set role = $1 where shop_id = $2 and user_id = $3
+returning shop_id, user_id, role, created_at
+`
+
+type SetRoleParams struct {
+	Role   string
+	ShopID string
+	UserID string
+}
+
+func (q *Queries) SetRole(ctx context.Context, arg SetRoleParams) (Member, error) {
+	row := q.db.QueryRow(ctx, setRole, arg.Role, arg.ShopID, arg.UserID)
+	var i Member
+	err := row.Scan(
+		&i.ShopID,
+		&i.UserID,
+		&i.Role,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
+const shopsOfUser = `-- name: ShopsOfUser :one
+select count(*) from member where user_id = $1
+`
+
+func (q *Queries) ShopsOfUser(ctx context.Context, userID string) (int64, error) {
+	row := q.db.QueryRow(ctx, shopsOfUser, userID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const standing = `-- name: Standing :one
-select s.id, coalesce(m.role, '')::text as role
+select s.id, s.status, coalesce(m.role, '')::text as role
 from shop s left join member m on m.shop_id = s.id and m.user_id = $1
 where s.id = $2::text or s.handle = $2::text
 `
@@ -461,15 +953,16 @@ type StandingParams struct {
 }
 
 type StandingRow struct {
-	ID   string
-	Role string
+	ID     string
+	Status string
+	Role   string
 }
 
 // A shop, given by ID or handle, and a user's role in it, which is empty if the user is not a member.
 func (q *Queries) Standing(ctx context.Context, arg StandingParams) (StandingRow, error) {
 	row := q.db.QueryRow(ctx, standing, arg.UserID, arg.Key)
 	var i StandingRow
-	err := row.Scan(&i.ID, &i.Role)
+	err := row.Scan(&i.ID, &i.Status, &i.Role)
 	return i, err
 }
 

@@ -28,8 +28,10 @@ type NotificationSent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "mail_…".
 	NotificationId string `protobuf:"bytes,1,opt,name=notification_id,json=notificationId,proto3" json:"notification_id,omitempty"`
-	// order_confirmed or order_cancelled.
-	Kind          string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// order_confirmed, order_cancelled, order_shipped, order_delivered, new_orders, low_stock, shop_verified, shop_suspended or
+	// shop_invitation.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The order of a mail about a whole order; empty: the mail is about something else.
 	OrderId       string `protobuf:"bytes,3,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -358,12 +358,15 @@ func (x *InventoryReleased) GetReason() string {
 
 // InventoryLow is evt.inventory.low: a variant fell to or below the low-stock threshold.
 type InventoryLow struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	VariantId     string                 `protobuf:"bytes,1,opt,name=variant_id,json=variantId,proto3" json:"variant_id,omitempty"`
-	ProductId     string                 `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
-	ShopId        string                 `protobuf:"bytes,3,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
-	Sku           string                 `protobuf:"bytes,4,opt,name=sku,proto3" json:"sku,omitempty"`
-	Available     int64                  `protobuf:"varint,5,opt,name=available,proto3" json:"available,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	VariantId string                 `protobuf:"bytes,1,opt,name=variant_id,json=variantId,proto3" json:"variant_id,omitempty"`
+	ProductId string                 `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	ShopId    string                 `protobuf:"bytes,3,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	Sku       string                 `protobuf:"bytes,4,opt,name=sku,proto3" json:"sku,omitempty"`
+	// Pieces that are available now.
+	Available int64 `protobuf:"varint,5,opt,name=available,proto3" json:"available,omitempty"`
+	// The product's title.
+	Title         string `protobuf:"bytes,6,opt,name=title,proto3" json:"title,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -433,6 +436,13 @@ func (x *InventoryLow) GetAvailable() int64 {
 	return 0
 }
 
+func (x *InventoryLow) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
 var File_souk_product_v1_events_proto protoreflect.FileDescriptor
 
 const file_souk_product_v1_events_proto_rawDesc = "" +
@@ -462,7 +472,7 @@ const file_souk_product_v1_events_proto_rawDesc = "" +
 	"\x11InventoryReleased\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x124\n" +
 	"\x05lines\x18\x02 \x03(\v2\x1e.souk.product.v1.InventoryLineR\x05lines\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x95\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xab\x01\n" +
 	"\fInventoryLow\x12\x1d\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tR\tvariantId\x12\x1d\n" +
@@ -470,7 +480,8 @@ const file_souk_product_v1_events_proto_rawDesc = "" +
 	"product_id\x18\x02 \x01(\tR\tproductId\x12\x17\n" +
 	"\ashop_id\x18\x03 \x01(\tR\x06shopId\x12\x10\n" +
 	"\x03sku\x18\x04 \x01(\tR\x03sku\x12\x1c\n" +
-	"\tavailable\x18\x05 \x01(\x03R\tavailableB'Z%souk/gen/go/souk/product/v1;productv1b\x06proto3"
+	"\tavailable\x18\x05 \x01(\x03R\tavailable\x12\x14\n" +
+	"\x05title\x18\x06 \x01(\tR\x05titleB'Z%souk/gen/go/souk/product/v1;productv1b\x06proto3"
 
 var (
 	file_souk_product_v1_events_proto_rawDescOnce sync.Once

@@ -148,6 +148,10 @@ func (x *InventoryLow) AppendJSON(b []byte) []byte {
 	}
 	b = append(b, `,"available":`...)
 	b = jsonpb.AppendInt64(b, x.Available)
+	b = append(b, `,"title":`...)
+	if b = jsonpb.AppendString(b, x.Title); b == nil {
+		return nil
+	}
 	b = append(b, '}')
 	return b
 }

@@ -2638,7 +2638,7 @@ type Offer struct {
 	ImageUrl  string                 `protobuf:"bytes,9,opt,name=image_url,json=imageUrl,proto3" json:"image_url,omitempty"`
 	// Pieces that could be reserved now.
 	Available int64 `protobuf:"varint,10,opt,name=available,proto3" json:"available,omitempty"`
-	// Is the product active and its shop not suspended?
+	// Is the product active and does its shop sell?
 	ForSale       bool `protobuf:"varint,11,opt,name=for_sale,json=forSale,proto3" json:"for_sale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

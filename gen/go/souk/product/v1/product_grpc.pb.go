@@ -47,7 +47,8 @@ const (
 //
 // ProductService owns products, their variants, categories and stock, and the search over them.
 type ProductServiceClient interface {
-	// SearchProducts lists, filters and searches active products of shops that are not suspended.
+	// SearchProducts lists, filters and searches active products of shops that sell: verified ones, and unverified ones if a
+	// setting allows it.
 	SearchProducts(ctx context.Context, in *SearchProductsRequest, opts ...grpc.CallOption) (*SearchProductsResponse, error)
 	// GetProduct shows one product. Drafts and archived products are shown to members of the shop only.
 	GetProduct(ctx context.Context, in *GetProductRequest, opts ...grpc.CallOption) (*GetProductResponse, error)
@@ -285,7 +286,8 @@ func (c *productServiceClient) RestockInventory(ctx context.Context, in *Restock
 //
 // ProductService owns products, their variants, categories and stock, and the search over them.
 type ProductServiceServer interface {
-	// SearchProducts lists, filters and searches active products of shops that are not suspended.
+	// SearchProducts lists, filters and searches active products of shops that sell: verified ones, and unverified ones if a
+	// setting allows it.
 	SearchProducts(context.Context, *SearchProductsRequest) (*SearchProductsResponse, error)
 	// GetProduct shows one product. Drafts and archived products are shown to members of the shop only.
 	GetProduct(context.Context, *GetProductRequest) (*GetProductResponse, error)

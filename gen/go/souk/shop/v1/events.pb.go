@@ -281,6 +281,69 @@ func (x *ShopSuspended) GetName() string {
 	return ""
 }
 
+// MemberInvited is evt.shop.member_invited: a shop invited a person to become a member. The aggregate is the invitation. The
+// event holds no address: who needs it asks the shop service.
+type MemberInvited struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	InvitationId string                 `protobuf:"bytes,1,opt,name=invitation_id,json=invitationId,proto3" json:"invitation_id,omitempty"`
+	ShopId       string                 `protobuf:"bytes,2,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	// owner or staff.
+	Role          string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberInvited) Reset() {
+	*x = MemberInvited{}
+	mi := &file_souk_shop_v1_events_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberInvited) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberInvited) ProtoMessage() {}
+
+func (x *MemberInvited) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_events_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberInvited.ProtoReflect.Descriptor instead.
+func (*MemberInvited) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_events_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *MemberInvited) GetInvitationId() string {
+	if x != nil {
+		return x.InvitationId
+	}
+	return ""
+}
+
+func (x *MemberInvited) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *MemberInvited) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
 var File_souk_shop_v1_events_proto protoreflect.FileDescriptor
 
 const file_souk_shop_v1_events_proto_rawDesc = "" +
@@ -303,7 +366,11 @@ const file_souk_shop_v1_events_proto_rawDesc = "" +
 	"\rShopSuspended\x12\x17\n" +
 	"\ashop_id\x18\x01 \x01(\tR\x06shopId\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\tR\x06handle\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04nameB!Z\x1fsouk/gen/go/souk/shop/v1;shopv1b\x06proto3"
+	"\x04name\x18\x03 \x01(\tR\x04name\"a\n" +
+	"\rMemberInvited\x12#\n" +
+	"\rinvitation_id\x18\x01 \x01(\tR\finvitationId\x12\x17\n" +
+	"\ashop_id\x18\x02 \x01(\tR\x06shopId\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\tR\x04roleB!Z\x1fsouk/gen/go/souk/shop/v1;shopv1b\x06proto3"
 
 var (
 	file_souk_shop_v1_events_proto_rawDescOnce sync.Once
@@ -317,12 +384,13 @@ func file_souk_shop_v1_events_proto_rawDescGZIP() []byte {
 	return file_souk_shop_v1_events_proto_rawDescData
 }
 
-var file_souk_shop_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_souk_shop_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_souk_shop_v1_events_proto_goTypes = []any{
 	(*ShopRegistered)(nil), // 0: souk.shop.v1.ShopRegistered
 	(*ShopUpdated)(nil),    // 1: souk.shop.v1.ShopUpdated
 	(*ShopVerified)(nil),   // 2: souk.shop.v1.ShopVerified
 	(*ShopSuspended)(nil),  // 3: souk.shop.v1.ShopSuspended
+	(*MemberInvited)(nil),  // 4: souk.shop.v1.MemberInvited
 }
 var file_souk_shop_v1_events_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -343,7 +411,7 @@ func file_souk_shop_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_shop_v1_events_proto_rawDesc), len(file_souk_shop_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

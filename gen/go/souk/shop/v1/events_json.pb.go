@@ -98,3 +98,24 @@ func (x *ShopSuspended) AppendJSON(b []byte) []byte {
 	b = append(b, '}')
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *MemberInvited) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(MemberInvited)
+	}
+	b = append(b, `{"invitationId":`...)
+	if b = jsonpb.AppendString(b, x.InvitationId); b == nil {
+		return nil
+	}
+	b = append(b, `,"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"role":`...)
+	if b = jsonpb.AppendString(b, x.Role); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}

@@ -42,7 +42,8 @@ type Shop struct {
 	City        string `protobuf:"bytes,6,opt,name=city,proto3" json:"city,omitempty"`
 	Region      string `protobuf:"bytes,7,opt,name=region,proto3" json:"region,omitempty"`
 	CountryCode string `protobuf:"bytes,8,opt,name=country_code,json=countryCode,proto3" json:"country_code,omitempty"`
-	// unverified, active (verified by an operator) or suspended. Unverified shops may sell.
+	// unverified, active (verified by an operator) or suspended. An unverified shop sells only if the setting
+	// product.unverified_shops_sell allows it; a suspended one never does.
 	Status        string                 `protobuf:"bytes,9,opt,name=status,proto3" json:"status,omitempty"`
 	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
@@ -227,6 +228,103 @@ func (x *Member) GetCreatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// Invitation asks the person with an e-mail address to become a member of a shop.
+type Invitation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "inv_…".
+	Id       string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	ShopId   string `protobuf:"bytes,2,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	ShopName string `protobuf:"bytes,3,opt,name=shop_name,json=shopName,proto3" json:"shop_name,omitempty"`
+	// The invited address, in lower case.
+	Email string `protobuf:"bytes,4,opt,name=email,proto3" json:"email,omitempty"`
+	// The role that the person gets: owner or staff.
+	Role      string                 `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// When it ends if nobody accepts it.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Invitation) Reset() {
+	*x = Invitation{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Invitation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Invitation) ProtoMessage() {}
+
+func (x *Invitation) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Invitation.ProtoReflect.Descriptor instead.
+func (*Invitation) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Invitation) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Invitation) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *Invitation) GetShopName() string {
+	if x != nil {
+		return x.ShopName
+	}
+	return ""
+}
+
+func (x *Invitation) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *Invitation) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Invitation) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Invitation) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
 type CreateShopRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Made from the name when empty.
@@ -243,7 +341,7 @@ type CreateShopRequest struct {
 
 func (x *CreateShopRequest) Reset() {
 	*x = CreateShopRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[2]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -255,7 +353,7 @@ func (x *CreateShopRequest) String() string {
 func (*CreateShopRequest) ProtoMessage() {}
 
 func (x *CreateShopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[2]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -268,7 +366,7 @@ func (x *CreateShopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateShopRequest.ProtoReflect.Descriptor instead.
 func (*CreateShopRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{2}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CreateShopRequest) GetHandle() string {
@@ -329,7 +427,7 @@ type CreateShopResponse struct {
 
 func (x *CreateShopResponse) Reset() {
 	*x = CreateShopResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[3]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -341,7 +439,7 @@ func (x *CreateShopResponse) String() string {
 func (*CreateShopResponse) ProtoMessage() {}
 
 func (x *CreateShopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[3]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -354,7 +452,7 @@ func (x *CreateShopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateShopResponse.ProtoReflect.Descriptor instead.
 func (*CreateShopResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{3}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateShopResponse) GetShop() *Shop {
@@ -380,7 +478,7 @@ type UpdateShopRequest struct {
 
 func (x *UpdateShopRequest) Reset() {
 	*x = UpdateShopRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[4]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -392,7 +490,7 @@ func (x *UpdateShopRequest) String() string {
 func (*UpdateShopRequest) ProtoMessage() {}
 
 func (x *UpdateShopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[4]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -405,7 +503,7 @@ func (x *UpdateShopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateShopRequest.ProtoReflect.Descriptor instead.
 func (*UpdateShopRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{4}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *UpdateShopRequest) GetId() string {
@@ -466,7 +564,7 @@ type UpdateShopResponse struct {
 
 func (x *UpdateShopResponse) Reset() {
 	*x = UpdateShopResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[5]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +576,7 @@ func (x *UpdateShopResponse) String() string {
 func (*UpdateShopResponse) ProtoMessage() {}
 
 func (x *UpdateShopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[5]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +589,7 @@ func (x *UpdateShopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateShopResponse.ProtoReflect.Descriptor instead.
 func (*UpdateShopResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{5}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UpdateShopResponse) GetShop() *Shop {
@@ -511,7 +609,7 @@ type GetShopRequest struct {
 
 func (x *GetShopRequest) Reset() {
 	*x = GetShopRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[6]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -523,7 +621,7 @@ func (x *GetShopRequest) String() string {
 func (*GetShopRequest) ProtoMessage() {}
 
 func (x *GetShopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[6]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -536,7 +634,7 @@ func (x *GetShopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetShopRequest.ProtoReflect.Descriptor instead.
 func (*GetShopRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{6}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetShopRequest) GetId() string {
@@ -555,7 +653,7 @@ type GetShopResponse struct {
 
 func (x *GetShopResponse) Reset() {
 	*x = GetShopResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[7]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -567,7 +665,7 @@ func (x *GetShopResponse) String() string {
 func (*GetShopResponse) ProtoMessage() {}
 
 func (x *GetShopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[7]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -580,7 +678,7 @@ func (x *GetShopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetShopResponse.ProtoReflect.Descriptor instead.
 func (*GetShopResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{7}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetShopResponse) GetShop() *Shop {
@@ -602,7 +700,7 @@ type ListShopsRequest struct {
 
 func (x *ListShopsRequest) Reset() {
 	*x = ListShopsRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[8]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -614,7 +712,7 @@ func (x *ListShopsRequest) String() string {
 func (*ListShopsRequest) ProtoMessage() {}
 
 func (x *ListShopsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[8]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -627,7 +725,7 @@ func (x *ListShopsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopsRequest.ProtoReflect.Descriptor instead.
 func (*ListShopsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{8}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListShopsRequest) GetQuery() string {
@@ -661,7 +759,7 @@ type ListShopsResponse struct {
 
 func (x *ListShopsResponse) Reset() {
 	*x = ListShopsResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[9]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +771,7 @@ func (x *ListShopsResponse) String() string {
 func (*ListShopsResponse) ProtoMessage() {}
 
 func (x *ListShopsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[9]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +784,7 @@ func (x *ListShopsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopsResponse.ProtoReflect.Descriptor instead.
 func (*ListShopsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{9}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListShopsResponse) GetShops() []*Shop {
@@ -703,15 +801,135 @@ func (x *ListShopsResponse) GetNextPageToken() string {
 	return ""
 }
 
+type ListAllShopsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only shops with this status: unverified, active or suspended. Empty: all.
+	Status string `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	// Shops a page; default 20, at most 100.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// nextPageToken of the previous page; empty: the first page.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAllShopsRequest) Reset() {
+	*x = ListAllShopsRequest{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAllShopsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAllShopsRequest) ProtoMessage() {}
+
+func (x *ListAllShopsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAllShopsRequest.ProtoReflect.Descriptor instead.
+func (*ListAllShopsRequest) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListAllShopsRequest) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *ListAllShopsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAllShopsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListAllShopsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Shops []*Shop                `protobuf:"bytes,1,rep,name=shops,proto3" json:"shops,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAllShopsResponse) Reset() {
+	*x = ListAllShopsResponse{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAllShopsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAllShopsResponse) ProtoMessage() {}
+
+func (x *ListAllShopsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAllShopsResponse.ProtoReflect.Descriptor instead.
+func (*ListAllShopsResponse) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListAllShopsResponse) GetShops() []*Shop {
+	if x != nil {
+		return x.Shops
+	}
+	return nil
+}
+
+func (x *ListAllShopsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 type ListMyShopsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shops a page; default 20, at most 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// nextPageToken of the previous page; empty: the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListMyShopsRequest) Reset() {
 	*x = ListMyShopsRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[10]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +941,7 @@ func (x *ListMyShopsRequest) String() string {
 func (*ListMyShopsRequest) ProtoMessage() {}
 
 func (x *ListMyShopsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[10]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,19 +954,35 @@ func (x *ListMyShopsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMyShopsRequest.ProtoReflect.Descriptor instead.
 func (*ListMyShopsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{10}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListMyShopsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListMyShopsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
 }
 
 type ListMyShopsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Shops         []*Shop                `protobuf:"bytes,1,rep,name=shops,proto3" json:"shops,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Shops []*Shop                `protobuf:"bytes,1,rep,name=shops,proto3" json:"shops,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListMyShopsResponse) Reset() {
 	*x = ListMyShopsResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[11]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -760,7 +994,7 @@ func (x *ListMyShopsResponse) String() string {
 func (*ListMyShopsResponse) ProtoMessage() {}
 
 func (x *ListMyShopsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[11]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,7 +1007,7 @@ func (x *ListMyShopsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMyShopsResponse.ProtoReflect.Descriptor instead.
 func (*ListMyShopsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{11}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListMyShopsResponse) GetShops() []*Shop {
@@ -783,16 +1017,28 @@ func (x *ListMyShopsResponse) GetShops() []*Shop {
 	return nil
 }
 
+func (x *ListMyShopsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 type ListMembersRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ShopId        string                 `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID or handle.
+	ShopId string `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	// Members a page; default 20, at most 100.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// nextPageToken of the previous page; empty: the first page.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[12]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +1050,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[12]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +1063,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{12}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListMembersRequest) GetShopId() string {
@@ -827,16 +1073,32 @@ func (x *ListMembersRequest) GetShopId() string {
 	return ""
 }
 
+func (x *ListMembersRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListMembersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListMembersResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Members       []*Member              `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Members []*Member              `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[13]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +1110,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[13]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +1123,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{13}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -869,6 +1131,13 @@ func (x *ListMembersResponse) GetMembers() []*Member {
 		return x.Members
 	}
 	return nil
+}
+
+func (x *ListMembersResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 type AddMemberRequest struct {
@@ -883,7 +1152,7 @@ type AddMemberRequest struct {
 
 func (x *AddMemberRequest) Reset() {
 	*x = AddMemberRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[14]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +1164,7 @@ func (x *AddMemberRequest) String() string {
 func (*AddMemberRequest) ProtoMessage() {}
 
 func (x *AddMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[14]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +1177,7 @@ func (x *AddMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddMemberRequest.ProtoReflect.Descriptor instead.
 func (*AddMemberRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{14}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AddMemberRequest) GetShopId() string {
@@ -941,7 +1210,7 @@ type AddMemberResponse struct {
 
 func (x *AddMemberResponse) Reset() {
 	*x = AddMemberResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[15]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1222,7 @@ func (x *AddMemberResponse) String() string {
 func (*AddMemberResponse) ProtoMessage() {}
 
 func (x *AddMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[15]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1235,7 @@ func (x *AddMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddMemberResponse.ProtoReflect.Descriptor instead.
 func (*AddMemberResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{15}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AddMemberResponse) GetMember() *Member {
@@ -986,7 +1255,7 @@ type RemoveMemberRequest struct {
 
 func (x *RemoveMemberRequest) Reset() {
 	*x = RemoveMemberRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[16]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1267,7 @@ func (x *RemoveMemberRequest) String() string {
 func (*RemoveMemberRequest) ProtoMessage() {}
 
 func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[16]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1280,7 @@ func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberRequest.ProtoReflect.Descriptor instead.
 func (*RemoveMemberRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{16}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RemoveMemberRequest) GetShopId() string {
@@ -1036,7 +1305,7 @@ type RemoveMemberResponse struct {
 
 func (x *RemoveMemberResponse) Reset() {
 	*x = RemoveMemberResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[17]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1048,7 +1317,7 @@ func (x *RemoveMemberResponse) String() string {
 func (*RemoveMemberResponse) ProtoMessage() {}
 
 func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[17]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1061,7 +1330,784 @@ func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberResponse.ProtoReflect.Descriptor instead.
 func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{17}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{20}
+}
+
+type InviteMemberRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID or handle.
+	ShopId string `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	// The person's e-mail address. Case does not count.
+	Email string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	// The role that the person gets: owner or staff.
+	Role          string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InviteMemberRequest) Reset() {
+	*x = InviteMemberRequest{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InviteMemberRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InviteMemberRequest) ProtoMessage() {}
+
+func (x *InviteMemberRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InviteMemberRequest.ProtoReflect.Descriptor instead.
+func (*InviteMemberRequest) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *InviteMemberRequest) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *InviteMemberRequest) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *InviteMemberRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+type InviteMemberResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Invitation    *Invitation            `protobuf:"bytes,1,opt,name=invitation,proto3" json:"invitation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InviteMemberResponse) Reset() {
+	*x = InviteMemberResponse{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InviteMemberResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InviteMemberResponse) ProtoMessage() {}
+
+func (x *InviteMemberResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InviteMemberResponse.ProtoReflect.Descriptor instead.
+func (*InviteMemberResponse) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *InviteMemberResponse) GetInvitation() *Invitation {
+	if x != nil {
+		return x.Invitation
+	}
+	return nil
+}
+
+type ListInvitationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID or handle.
+	ShopId string `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	// Invitations a page; default 20, at most 100.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// nextPageToken of the previous page; empty: the first page.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInvitationsRequest) Reset() {
+	*x = ListInvitationsRequest{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInvitationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInvitationsRequest) ProtoMessage() {}
+
+func (x *ListInvitationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInvitationsRequest.ProtoReflect.Descriptor instead.
+func (*ListInvitationsRequest) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ListInvitationsRequest) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *ListInvitationsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListInvitationsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListInvitationsResponse struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Invitations []*Invitation          `protobuf:"bytes,1,rep,name=invitations,proto3" json:"invitations,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInvitationsResponse) Reset() {
+	*x = ListInvitationsResponse{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInvitationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInvitationsResponse) ProtoMessage() {}
+
+func (x *ListInvitationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInvitationsResponse.ProtoReflect.Descriptor instead.
+func (*ListInvitationsResponse) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListInvitationsResponse) GetInvitations() []*Invitation {
+	if x != nil {
+		return x.Invitations
+	}
+	return nil
+}
+
+func (x *ListInvitationsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type RevokeInvitationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID or handle.
+	ShopId string `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	// The invitation's ID.
+	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeInvitationRequest) Reset() {
+	*x = RevokeInvitationRequest{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeInvitationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeInvitationRequest) ProtoMessage() {}
+
+func (x *RevokeInvitationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeInvitationRequest.ProtoReflect.Descriptor instead.
+func (*RevokeInvitationRequest) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RevokeInvitationRequest) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *RevokeInvitationRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RevokeInvitationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeInvitationResponse) Reset() {
+	*x = RevokeInvitationResponse{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeInvitationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeInvitationResponse) ProtoMessage() {}
+
+func (x *RevokeInvitationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeInvitationResponse.ProtoReflect.Descriptor instead.
+func (*RevokeInvitationResponse) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{26}
+}
+
+type ListMyInvitationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Invitations a page; default 20, at most 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// nextPageToken of the previous page; empty: the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMyInvitationsRequest) Reset() {
+	*x = ListMyInvitationsRequest{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMyInvitationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMyInvitationsRequest) ProtoMessage() {}
+
+func (x *ListMyInvitationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMyInvitationsRequest.ProtoReflect.Descriptor instead.
+func (*ListMyInvitationsRequest) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListMyInvitationsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListMyInvitationsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListMyInvitationsResponse struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Invitations []*Invitation          `protobuf:"bytes,1,rep,name=invitations,proto3" json:"invitations,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMyInvitationsResponse) Reset() {
+	*x = ListMyInvitationsResponse{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMyInvitationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMyInvitationsResponse) ProtoMessage() {}
+
+func (x *ListMyInvitationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMyInvitationsResponse.ProtoReflect.Descriptor instead.
+func (*ListMyInvitationsResponse) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListMyInvitationsResponse) GetInvitations() []*Invitation {
+	if x != nil {
+		return x.Invitations
+	}
+	return nil
+}
+
+func (x *ListMyInvitationsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type AcceptInvitationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The invitation's ID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptInvitationRequest) Reset() {
+	*x = AcceptInvitationRequest{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptInvitationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptInvitationRequest) ProtoMessage() {}
+
+func (x *AcceptInvitationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptInvitationRequest.ProtoReflect.Descriptor instead.
+func (*AcceptInvitationRequest) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *AcceptInvitationRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type AcceptInvitationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        *Member                `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptInvitationResponse) Reset() {
+	*x = AcceptInvitationResponse{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptInvitationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptInvitationResponse) ProtoMessage() {}
+
+func (x *AcceptInvitationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptInvitationResponse.ProtoReflect.Descriptor instead.
+func (*AcceptInvitationResponse) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *AcceptInvitationResponse) GetMember() *Member {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+type DeclineInvitationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The invitation's ID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeclineInvitationRequest) Reset() {
+	*x = DeclineInvitationRequest{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeclineInvitationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeclineInvitationRequest) ProtoMessage() {}
+
+func (x *DeclineInvitationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeclineInvitationRequest.ProtoReflect.Descriptor instead.
+func (*DeclineInvitationRequest) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *DeclineInvitationRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DeclineInvitationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeclineInvitationResponse) Reset() {
+	*x = DeclineInvitationResponse{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeclineInvitationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeclineInvitationResponse) ProtoMessage() {}
+
+func (x *DeclineInvitationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeclineInvitationResponse.ProtoReflect.Descriptor instead.
+func (*DeclineInvitationResponse) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{32}
+}
+
+type GetShopForNoticeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The shop's ID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetShopForNoticeRequest) Reset() {
+	*x = GetShopForNoticeRequest{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetShopForNoticeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetShopForNoticeRequest) ProtoMessage() {}
+
+func (x *GetShopForNoticeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetShopForNoticeRequest.ProtoReflect.Descriptor instead.
+func (*GetShopForNoticeRequest) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *GetShopForNoticeRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type GetShopForNoticeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Shop  *Shop                  `protobuf:"bytes,1,opt,name=shop,proto3" json:"shop,omitempty"`
+	// User IDs of the shop's owners, oldest first, at most 10.
+	OwnerIds      []string `protobuf:"bytes,2,rep,name=owner_ids,json=ownerIds,proto3" json:"owner_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetShopForNoticeResponse) Reset() {
+	*x = GetShopForNoticeResponse{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetShopForNoticeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetShopForNoticeResponse) ProtoMessage() {}
+
+func (x *GetShopForNoticeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetShopForNoticeResponse.ProtoReflect.Descriptor instead.
+func (*GetShopForNoticeResponse) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *GetShopForNoticeResponse) GetShop() *Shop {
+	if x != nil {
+		return x.Shop
+	}
+	return nil
+}
+
+func (x *GetShopForNoticeResponse) GetOwnerIds() []string {
+	if x != nil {
+		return x.OwnerIds
+	}
+	return nil
+}
+
+type GetInvitationForNoticeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The invitation's ID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetInvitationForNoticeRequest) Reset() {
+	*x = GetInvitationForNoticeRequest{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetInvitationForNoticeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetInvitationForNoticeRequest) ProtoMessage() {}
+
+func (x *GetInvitationForNoticeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetInvitationForNoticeRequest.ProtoReflect.Descriptor instead.
+func (*GetInvitationForNoticeRequest) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *GetInvitationForNoticeRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type GetInvitationForNoticeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Invitation    *Invitation            `protobuf:"bytes,1,opt,name=invitation,proto3" json:"invitation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetInvitationForNoticeResponse) Reset() {
+	*x = GetInvitationForNoticeResponse{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetInvitationForNoticeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetInvitationForNoticeResponse) ProtoMessage() {}
+
+func (x *GetInvitationForNoticeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetInvitationForNoticeResponse.ProtoReflect.Descriptor instead.
+func (*GetInvitationForNoticeResponse) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *GetInvitationForNoticeResponse) GetInvitation() *Invitation {
+	if x != nil {
+		return x.Invitation
+	}
+	return nil
 }
 
 type SetShopStatusRequest struct {
@@ -1074,7 +2120,7 @@ type SetShopStatusRequest struct {
 
 func (x *SetShopStatusRequest) Reset() {
 	*x = SetShopStatusRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[18]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +2132,7 @@ func (x *SetShopStatusRequest) String() string {
 func (*SetShopStatusRequest) ProtoMessage() {}
 
 func (x *SetShopStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[18]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +2145,7 @@ func (x *SetShopStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetShopStatusRequest.ProtoReflect.Descriptor instead.
 func (*SetShopStatusRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{18}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SetShopStatusRequest) GetId() string {
@@ -1125,7 +2171,7 @@ type SetShopStatusResponse struct {
 
 func (x *SetShopStatusResponse) Reset() {
 	*x = SetShopStatusResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[19]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1137,7 +2183,7 @@ func (x *SetShopStatusResponse) String() string {
 func (*SetShopStatusResponse) ProtoMessage() {}
 
 func (x *SetShopStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[19]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1150,7 +2196,7 @@ func (x *SetShopStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetShopStatusResponse.ProtoReflect.Descriptor instead.
 func (*SetShopStatusResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{19}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SetShopStatusResponse) GetShop() *Shop {
@@ -1171,7 +2217,7 @@ type CheckMembershipRequest struct {
 
 func (x *CheckMembershipRequest) Reset() {
 	*x = CheckMembershipRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[20]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1183,7 +2229,7 @@ func (x *CheckMembershipRequest) String() string {
 func (*CheckMembershipRequest) ProtoMessage() {}
 
 func (x *CheckMembershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[20]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1196,7 +2242,7 @@ func (x *CheckMembershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckMembershipRequest.ProtoReflect.Descriptor instead.
 func (*CheckMembershipRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{20}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CheckMembershipRequest) GetShopId() string {
@@ -1219,14 +2265,16 @@ type CheckMembershipResponse struct {
 	// owner or staff; empty when not a member.
 	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
 	// The shop's ID; empty when there is no such shop.
-	ShopId        string `protobuf:"bytes,3,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	ShopId string `protobuf:"bytes,3,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	// The shop's status: unverified, active or suspended; empty when there is no such shop.
+	Status        string `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CheckMembershipResponse) Reset() {
 	*x = CheckMembershipResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[21]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1238,7 +2286,7 @@ func (x *CheckMembershipResponse) String() string {
 func (*CheckMembershipResponse) ProtoMessage() {}
 
 func (x *CheckMembershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[21]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1251,7 +2299,7 @@ func (x *CheckMembershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckMembershipResponse.ProtoReflect.Descriptor instead.
 func (*CheckMembershipResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{21}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CheckMembershipResponse) GetMember() bool {
@@ -1275,6 +2323,13 @@ func (x *CheckMembershipResponse) GetShopId() string {
 	return ""
 }
 
+func (x *CheckMembershipResponse) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
 type BatchGetShopsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
@@ -1285,7 +2340,7 @@ type BatchGetShopsRequest struct {
 
 func (x *BatchGetShopsRequest) Reset() {
 	*x = BatchGetShopsRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[22]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +2352,7 @@ func (x *BatchGetShopsRequest) String() string {
 func (*BatchGetShopsRequest) ProtoMessage() {}
 
 func (x *BatchGetShopsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[22]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +2365,7 @@ func (x *BatchGetShopsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetShopsRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetShopsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{22}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *BatchGetShopsRequest) GetIds() []string {
@@ -1336,7 +2391,7 @@ type BatchGetShopsResponse struct {
 
 func (x *BatchGetShopsResponse) Reset() {
 	*x = BatchGetShopsResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[23]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +2403,7 @@ func (x *BatchGetShopsResponse) String() string {
 func (*BatchGetShopsResponse) ProtoMessage() {}
 
 func (x *BatchGetShopsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[23]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +2416,7 @@ func (x *BatchGetShopsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetShopsResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetShopsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{23}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *BatchGetShopsResponse) GetShops() []*Shop {
@@ -1396,7 +2451,18 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x12\n" +
 	"\x04role\x18\x03 \x01(\tR\x04role\x129\n" +
 	"\n" +
-	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\x9e\x04\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xf8\x01\n" +
+	"\n" +
+	"Invitation\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
+	"\ashop_id\x18\x02 \x01(\tR\x06shopId\x12\x1b\n" +
+	"\tshop_name\x18\x03 \x01(\tR\bshopName\x12\x1a\n" +
+	"\x05email\x18\x04 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12\x12\n" +
+	"\x04role\x18\x05 \x01(\tR\x04role\x129\n" +
+	"\n" +
+	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x9e\x04\n" +
 	"\x11CreateShopRequest\x12\x94\x01\n" +
 	"\x06handle\x18\x01 \x01(\tB|\xbaH(r&\x18P2\"^([a-z0-9]([a-z0-9-]*[a-z0-9])?)?$\xa2\xf4\x18Mlower-case letters and digits, with dashes between them, such as casa-cerradoR\x06handle\x12!\n" +
 	"\x04name\x18\x02 \x01(\tB\r\xbaH\x06r\x04\x10\x01\x18x\xa8\xf4\x18\x01R\x04name\x12.\n" +
@@ -1434,14 +2500,31 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"e\n" +
 	"\x11ListShopsResponse\x12(\n" +
 	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x14\n" +
-	"\x12ListMyShopsRequest\"?\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa4\x01\n" +
+	"\x13ListAllShopsRequest\x12>\n" +
+	"\x06status\x18\x01 \x01(\tB&\xbaH#r!R\x00R\n" +
+	"unverifiedR\x06activeR\tsuspendedR\x06status\x12$\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"h\n" +
+	"\x14ListAllShopsResponse\x12(\n" +
+	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"c\n" +
+	"\x12ListMyShopsRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"g\n" +
 	"\x13ListMyShopsResponse\x12(\n" +
-	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops\"6\n" +
+	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x85\x01\n" +
 	"\x12ListMembersRequest\x12 \n" +
-	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\"E\n" +
+	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12$\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"m\n" +
 	"\x13ListMembersResponse\x12.\n" +
-	"\amembers\x18\x01 \x03(\v2\x14.souk.shop.v1.MemberR\amembers\"\x83\x01\n" +
+	"\amembers\x18\x01 \x03(\v2\x14.souk.shop.v1.MemberR\amembers\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x83\x01\n" +
 	"\x10AddMemberRequest\x12 \n" +
 	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\x12'\n" +
@@ -1451,7 +2534,52 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\x13RemoveMemberRequest\x12 \n" +
 	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12 \n" +
 	"\auser_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06userId\"\x16\n" +
-	"\x14RemoveMemberResponse\"a\n" +
+	"\x14RemoveMemberResponse\"\x86\x01\n" +
+	"\x13InviteMemberRequest\x12 \n" +
+	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12$\n" +
+	"\x05email\x18\x02 \x01(\tB\x0e\xbaH\ar\x05\x18\xfe\x01`\x01\x98\xf4\x18\x01R\x05email\x12'\n" +
+	"\x04role\x18\x03 \x01(\tB\x13\xbaH\x10r\x0eR\x05ownerR\x05staffR\x04role\"P\n" +
+	"\x14InviteMemberResponse\x128\n" +
+	"\n" +
+	"invitation\x18\x01 \x01(\v2\x18.souk.shop.v1.InvitationR\n" +
+	"invitation\"\x89\x01\n" +
+	"\x16ListInvitationsRequest\x12 \n" +
+	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12$\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"}\n" +
+	"\x17ListInvitationsResponse\x12:\n" +
+	"\vinvitations\x18\x01 \x03(\v2\x18.souk.shop.v1.InvitationR\vinvitations\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"T\n" +
+	"\x17RevokeInvitationRequest\x12 \n" +
+	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12\x17\n" +
+	"\x02id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"\x1a\n" +
+	"\x18RevokeInvitationResponse\"i\n" +
+	"\x18ListMyInvitationsRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"\x7f\n" +
+	"\x19ListMyInvitationsResponse\x12:\n" +
+	"\vinvitations\x18\x01 \x03(\v2\x18.souk.shop.v1.InvitationR\vinvitations\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"2\n" +
+	"\x17AcceptInvitationRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"H\n" +
+	"\x18AcceptInvitationResponse\x12,\n" +
+	"\x06member\x18\x01 \x01(\v2\x14.souk.shop.v1.MemberR\x06member\"3\n" +
+	"\x18DeclineInvitationRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"\x1b\n" +
+	"\x19DeclineInvitationResponse\"2\n" +
+	"\x17GetShopForNoticeRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"_\n" +
+	"\x18GetShopForNoticeResponse\x12&\n" +
+	"\x04shop\x18\x01 \x01(\v2\x12.souk.shop.v1.ShopR\x04shop\x12\x1b\n" +
+	"\towner_ids\x18\x02 \x03(\tR\bownerIds\"8\n" +
+	"\x1dGetInvitationForNoticeRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"Z\n" +
+	"\x1eGetInvitationForNoticeResponse\x128\n" +
+	"\n" +
+	"invitation\x18\x01 \x01(\v2\x18.souk.shop.v1.InvitationR\n" +
+	"invitation\"a\n" +
 	"\x14SetShopStatusRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x120\n" +
 	"\x06status\x18\x02 \x01(\tB\x18\xbaH\x15r\x13R\x06activeR\tsuspendedR\x06status\"?\n" +
@@ -1459,29 +2587,40 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\x04shop\x18\x01 \x01(\v2\x12.souk.shop.v1.ShopR\x04shop\"\\\n" +
 	"\x16CheckMembershipRequest\x12 \n" +
 	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12 \n" +
-	"\auser_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06userId\"^\n" +
+	"\auser_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06userId\"v\n" +
 	"\x17CheckMembershipResponse\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\bR\x06member\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x17\n" +
-	"\ashop_id\x18\x03 \x01(\tR\x06shopId\"X\n" +
+	"\ashop_id\x18\x03 \x01(\tR\x06shopId\x12\x16\n" +
+	"\x06status\x18\x04 \x01(\tR\x06status\"X\n" +
 	"\x14BatchGetShopsRequest\x12\x1b\n" +
 	"\x03ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x03ids\x12#\n" +
 	"\ahandles\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\ahandles\"A\n" +
 	"\x15BatchGetShopsResponse\x12(\n" +
-	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops2\x89\v\n" +
+	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops2\xac\x15\n" +
 	"\vShopService\x12\x8d\x01\n" +
 	"\n" +
 	"CreateShop\x12\x1f.souk.shop.v1.CreateShopRequest\x1a .souk.shop.v1.CreateShopResponse\"<\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x13/v1/shops/{shop.id}\x82\xd3\xe4\x93\x02\x14:\x01*b\x04shop\"\t/v1/shops\x12y\n" +
 	"\n" +
 	"UpdateShop\x12\x1f.souk.shop.v1.UpdateShopRequest\x1a .souk.shop.v1.UpdateShopResponse\"(\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x19:\x01*b\x04shop2\x0e/v1/shops/{id}\x90\x02\x02\x12q\n" +
 	"\aGetShop\x12\x1c.souk.shop.v1.GetShopRequest\x1a\x1d.souk.shop.v1.GetShopResponse\")\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x05\x82\xd3\xe4\x93\x02\x16b\x04shop\x12\x0e/v1/shops/{id}\x90\x02\x01\x12l\n" +
-	"\tListShops\x12\x1e.souk.shop.v1.ListShopsRequest\x1a\x1f.souk.shop.v1.ListShopsResponse\"\x1e\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x05\x82\xd3\xe4\x93\x02\v\x12\t/v1/shops\x90\x02\x01\x12q\n" +
+	"\tListShops\x12\x1e.souk.shop.v1.ListShopsRequest\x1a\x1f.souk.shop.v1.ListShopsResponse\"\x1e\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x05\x82\xd3\xe4\x93\x02\v\x12\t/v1/shops\x90\x02\x01\x12\x84\x01\n" +
+	"\fListAllShops\x12!.souk.shop.v1.ListAllShopsRequest\x1a\".souk.shop.v1.ListAllShopsResponse\"-\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/operator/shops\x90\x02\x01\x12q\n" +
 	"\vListMyShops\x12 .souk.shop.v1.ListMyShopsRequest\x1a!.souk.shop.v1.ListMyShopsResponse\"\x1d\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/me/shops\x90\x02\x01\x12\x80\x01\n" +
 	"\vListMembers\x12 .souk.shop.v1.ListMembersRequest\x1a!.souk.shop.v1.ListMembersResponse\",\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/shops/{shop_id}/members\x90\x02\x01\x12}\n" +
 	"\tAddMember\x12\x1e.souk.shop.v1.AddMemberRequest\x1a\x1f.souk.shop.v1.AddMemberResponse\"/\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/shops/{shop_id}/members\x90\x02\x02\x12\x8d\x01\n" +
-	"\fRemoveMember\x12!.souk.shop.v1.RemoveMemberRequest\x1a\".souk.shop.v1.RemoveMemberResponse\"6\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02'*%/v1/shops/{shop_id}/members/{user_id}\x90\x02\x02\x12\x9f\x01\n" +
+	"\fRemoveMember\x12!.souk.shop.v1.RemoveMemberRequest\x1a\".souk.shop.v1.RemoveMemberResponse\"6\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02'*%/v1/shops/{shop_id}/members/{user_id}\x90\x02\x02\x12\x98\x01\n" +
+	"\fInviteMember\x12!.souk.shop.v1.InviteMemberRequest\x1a\".souk.shop.v1.InviteMemberResponse\"A\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\x82\xd3\xe4\x93\x020:\x01*b\n" +
+	"invitation\"\x1f/v1/shops/{shop_id}/invitations\x12\x90\x01\n" +
+	"\x0fListInvitations\x12$.souk.shop.v1.ListInvitationsRequest\x1a%.souk.shop.v1.ListInvitationsResponse\"0\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02!\x12\x1f/v1/shops/{shop_id}/invitations\x90\x02\x01\x12\x98\x01\n" +
+	"\x10RevokeInvitation\x12%.souk.shop.v1.RevokeInvitationRequest\x1a&.souk.shop.v1.RevokeInvitationResponse\"5\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02&*$/v1/shops/{shop_id}/invitations/{id}\x90\x02\x02\x12\x89\x01\n" +
+	"\x11ListMyInvitations\x12&.souk.shop.v1.ListMyInvitationsRequest\x1a'.souk.shop.v1.ListMyInvitationsResponse\"#\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/me/invitations\x90\x02\x01\x12\x9d\x01\n" +
+	"\x10AcceptInvitation\x12%.souk.shop.v1.AcceptInvitationRequest\x1a&.souk.shop.v1.AcceptInvitationResponse\":\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02+:\x01*b\x06member\"\x1e/v1/me/invitations/{id}:accept\x90\x02\x02\x12\x99\x01\n" +
+	"\x11DeclineInvitation\x12&.souk.shop.v1.DeclineInvitationRequest\x1a'.souk.shop.v1.DeclineInvitationResponse\"3\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/me/invitations/{id}:decline\x90\x02\x02\x12\x9f\x01\n" +
 	"\rSetShopStatus\x12\".souk.shop.v1.SetShopStatusRequest\x1a#.souk.shop.v1.SetShopStatusResponse\"E\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02,:\x01*b\x04shop\"!/v1/operator/shops/{id}:setStatus\x90\x02\x02\x12y\n" +
-	"\x0fCheckMembership\x12$.souk.shop.v1.CheckMembershipRequest\x1a%.souk.shop.v1.CheckMembershipResponse\"\x19\xca\xf3\x18\x12\b\x05\x1a\x05order\x1a\aproduct\x90\x02\x01\x12l\n" +
+	"\x0fCheckMembership\x12$.souk.shop.v1.CheckMembershipRequest\x1a%.souk.shop.v1.CheckMembershipResponse\"\x19\xca\xf3\x18\x12\b\x05\x1a\x05order\x1a\aproduct\x90\x02\x01\x12z\n" +
+	"\x10GetShopForNotice\x12%.souk.shop.v1.GetShopForNoticeRequest\x1a&.souk.shop.v1.GetShopForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12\x8c\x01\n" +
+	"\x16GetInvitationForNotice\x12+.souk.shop.v1.GetInvitationForNoticeRequest\x1a,.souk.shop.v1.GetInvitationForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12l\n" +
 	"\rBatchGetShops\x12\".souk.shop.v1.BatchGetShopsRequest\x1a#.souk.shop.v1.BatchGetShopsResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\aproduct\x90\x02\x01B!Z\x1fsouk/gen/go/souk/shop/v1;shopv1b\x06proto3"
 
 var (
@@ -1496,74 +2635,120 @@ func file_souk_shop_v1_shop_proto_rawDescGZIP() []byte {
 	return file_souk_shop_v1_shop_proto_rawDescData
 }
 
-var file_souk_shop_v1_shop_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_souk_shop_v1_shop_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_souk_shop_v1_shop_proto_goTypes = []any{
-	(*Shop)(nil),                    // 0: souk.shop.v1.Shop
-	(*Member)(nil),                  // 1: souk.shop.v1.Member
-	(*CreateShopRequest)(nil),       // 2: souk.shop.v1.CreateShopRequest
-	(*CreateShopResponse)(nil),      // 3: souk.shop.v1.CreateShopResponse
-	(*UpdateShopRequest)(nil),       // 4: souk.shop.v1.UpdateShopRequest
-	(*UpdateShopResponse)(nil),      // 5: souk.shop.v1.UpdateShopResponse
-	(*GetShopRequest)(nil),          // 6: souk.shop.v1.GetShopRequest
-	(*GetShopResponse)(nil),         // 7: souk.shop.v1.GetShopResponse
-	(*ListShopsRequest)(nil),        // 8: souk.shop.v1.ListShopsRequest
-	(*ListShopsResponse)(nil),       // 9: souk.shop.v1.ListShopsResponse
-	(*ListMyShopsRequest)(nil),      // 10: souk.shop.v1.ListMyShopsRequest
-	(*ListMyShopsResponse)(nil),     // 11: souk.shop.v1.ListMyShopsResponse
-	(*ListMembersRequest)(nil),      // 12: souk.shop.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),     // 13: souk.shop.v1.ListMembersResponse
-	(*AddMemberRequest)(nil),        // 14: souk.shop.v1.AddMemberRequest
-	(*AddMemberResponse)(nil),       // 15: souk.shop.v1.AddMemberResponse
-	(*RemoveMemberRequest)(nil),     // 16: souk.shop.v1.RemoveMemberRequest
-	(*RemoveMemberResponse)(nil),    // 17: souk.shop.v1.RemoveMemberResponse
-	(*SetShopStatusRequest)(nil),    // 18: souk.shop.v1.SetShopStatusRequest
-	(*SetShopStatusResponse)(nil),   // 19: souk.shop.v1.SetShopStatusResponse
-	(*CheckMembershipRequest)(nil),  // 20: souk.shop.v1.CheckMembershipRequest
-	(*CheckMembershipResponse)(nil), // 21: souk.shop.v1.CheckMembershipResponse
-	(*BatchGetShopsRequest)(nil),    // 22: souk.shop.v1.BatchGetShopsRequest
-	(*BatchGetShopsResponse)(nil),   // 23: souk.shop.v1.BatchGetShopsResponse
-	(*timestamppb.Timestamp)(nil),   // 24: google.protobuf.Timestamp
+	(*Shop)(nil),                           // 0: souk.shop.v1.Shop
+	(*Member)(nil),                         // 1: souk.shop.v1.Member
+	(*Invitation)(nil),                     // 2: souk.shop.v1.Invitation
+	(*CreateShopRequest)(nil),              // 3: souk.shop.v1.CreateShopRequest
+	(*CreateShopResponse)(nil),             // 4: souk.shop.v1.CreateShopResponse
+	(*UpdateShopRequest)(nil),              // 5: souk.shop.v1.UpdateShopRequest
+	(*UpdateShopResponse)(nil),             // 6: souk.shop.v1.UpdateShopResponse
+	(*GetShopRequest)(nil),                 // 7: souk.shop.v1.GetShopRequest
+	(*GetShopResponse)(nil),                // 8: souk.shop.v1.GetShopResponse
+	(*ListShopsRequest)(nil),               // 9: souk.shop.v1.ListShopsRequest
+	(*ListShopsResponse)(nil),              // 10: souk.shop.v1.ListShopsResponse
+	(*ListAllShopsRequest)(nil),            // 11: souk.shop.v1.ListAllShopsRequest
+	(*ListAllShopsResponse)(nil),           // 12: souk.shop.v1.ListAllShopsResponse
+	(*ListMyShopsRequest)(nil),             // 13: souk.shop.v1.ListMyShopsRequest
+	(*ListMyShopsResponse)(nil),            // 14: souk.shop.v1.ListMyShopsResponse
+	(*ListMembersRequest)(nil),             // 15: souk.shop.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),            // 16: souk.shop.v1.ListMembersResponse
+	(*AddMemberRequest)(nil),               // 17: souk.shop.v1.AddMemberRequest
+	(*AddMemberResponse)(nil),              // 18: souk.shop.v1.AddMemberResponse
+	(*RemoveMemberRequest)(nil),            // 19: souk.shop.v1.RemoveMemberRequest
+	(*RemoveMemberResponse)(nil),           // 20: souk.shop.v1.RemoveMemberResponse
+	(*InviteMemberRequest)(nil),            // 21: souk.shop.v1.InviteMemberRequest
+	(*InviteMemberResponse)(nil),           // 22: souk.shop.v1.InviteMemberResponse
+	(*ListInvitationsRequest)(nil),         // 23: souk.shop.v1.ListInvitationsRequest
+	(*ListInvitationsResponse)(nil),        // 24: souk.shop.v1.ListInvitationsResponse
+	(*RevokeInvitationRequest)(nil),        // 25: souk.shop.v1.RevokeInvitationRequest
+	(*RevokeInvitationResponse)(nil),       // 26: souk.shop.v1.RevokeInvitationResponse
+	(*ListMyInvitationsRequest)(nil),       // 27: souk.shop.v1.ListMyInvitationsRequest
+	(*ListMyInvitationsResponse)(nil),      // 28: souk.shop.v1.ListMyInvitationsResponse
+	(*AcceptInvitationRequest)(nil),        // 29: souk.shop.v1.AcceptInvitationRequest
+	(*AcceptInvitationResponse)(nil),       // 30: souk.shop.v1.AcceptInvitationResponse
+	(*DeclineInvitationRequest)(nil),       // 31: souk.shop.v1.DeclineInvitationRequest
+	(*DeclineInvitationResponse)(nil),      // 32: souk.shop.v1.DeclineInvitationResponse
+	(*GetShopForNoticeRequest)(nil),        // 33: souk.shop.v1.GetShopForNoticeRequest
+	(*GetShopForNoticeResponse)(nil),       // 34: souk.shop.v1.GetShopForNoticeResponse
+	(*GetInvitationForNoticeRequest)(nil),  // 35: souk.shop.v1.GetInvitationForNoticeRequest
+	(*GetInvitationForNoticeResponse)(nil), // 36: souk.shop.v1.GetInvitationForNoticeResponse
+	(*SetShopStatusRequest)(nil),           // 37: souk.shop.v1.SetShopStatusRequest
+	(*SetShopStatusResponse)(nil),          // 38: souk.shop.v1.SetShopStatusResponse
+	(*CheckMembershipRequest)(nil),         // 39: souk.shop.v1.CheckMembershipRequest
+	(*CheckMembershipResponse)(nil),        // 40: souk.shop.v1.CheckMembershipResponse
+	(*BatchGetShopsRequest)(nil),           // 41: souk.shop.v1.BatchGetShopsRequest
+	(*BatchGetShopsResponse)(nil),          // 42: souk.shop.v1.BatchGetShopsResponse
+	(*timestamppb.Timestamp)(nil),          // 43: google.protobuf.Timestamp
 }
 var file_souk_shop_v1_shop_proto_depIdxs = []int32{
-	24, // 0: souk.shop.v1.Shop.created_at:type_name -> google.protobuf.Timestamp
-	24, // 1: souk.shop.v1.Shop.updated_at:type_name -> google.protobuf.Timestamp
-	24, // 2: souk.shop.v1.Member.created_at:type_name -> google.protobuf.Timestamp
-	0,  // 3: souk.shop.v1.CreateShopResponse.shop:type_name -> souk.shop.v1.Shop
-	0,  // 4: souk.shop.v1.UpdateShopResponse.shop:type_name -> souk.shop.v1.Shop
-	0,  // 5: souk.shop.v1.GetShopResponse.shop:type_name -> souk.shop.v1.Shop
-	0,  // 6: souk.shop.v1.ListShopsResponse.shops:type_name -> souk.shop.v1.Shop
-	0,  // 7: souk.shop.v1.ListMyShopsResponse.shops:type_name -> souk.shop.v1.Shop
-	1,  // 8: souk.shop.v1.ListMembersResponse.members:type_name -> souk.shop.v1.Member
-	1,  // 9: souk.shop.v1.AddMemberResponse.member:type_name -> souk.shop.v1.Member
-	0,  // 10: souk.shop.v1.SetShopStatusResponse.shop:type_name -> souk.shop.v1.Shop
-	0,  // 11: souk.shop.v1.BatchGetShopsResponse.shops:type_name -> souk.shop.v1.Shop
-	2,  // 12: souk.shop.v1.ShopService.CreateShop:input_type -> souk.shop.v1.CreateShopRequest
-	4,  // 13: souk.shop.v1.ShopService.UpdateShop:input_type -> souk.shop.v1.UpdateShopRequest
-	6,  // 14: souk.shop.v1.ShopService.GetShop:input_type -> souk.shop.v1.GetShopRequest
-	8,  // 15: souk.shop.v1.ShopService.ListShops:input_type -> souk.shop.v1.ListShopsRequest
-	10, // 16: souk.shop.v1.ShopService.ListMyShops:input_type -> souk.shop.v1.ListMyShopsRequest
-	12, // 17: souk.shop.v1.ShopService.ListMembers:input_type -> souk.shop.v1.ListMembersRequest
-	14, // 18: souk.shop.v1.ShopService.AddMember:input_type -> souk.shop.v1.AddMemberRequest
-	16, // 19: souk.shop.v1.ShopService.RemoveMember:input_type -> souk.shop.v1.RemoveMemberRequest
-	18, // 20: souk.shop.v1.ShopService.SetShopStatus:input_type -> souk.shop.v1.SetShopStatusRequest
-	20, // 21: souk.shop.v1.ShopService.CheckMembership:input_type -> souk.shop.v1.CheckMembershipRequest
-	22, // 22: souk.shop.v1.ShopService.BatchGetShops:input_type -> souk.shop.v1.BatchGetShopsRequest
-	3,  // 23: souk.shop.v1.ShopService.CreateShop:output_type -> souk.shop.v1.CreateShopResponse
-	5,  // 24: souk.shop.v1.ShopService.UpdateShop:output_type -> souk.shop.v1.UpdateShopResponse
-	7,  // 25: souk.shop.v1.ShopService.GetShop:output_type -> souk.shop.v1.GetShopResponse
-	9,  // 26: souk.shop.v1.ShopService.ListShops:output_type -> souk.shop.v1.ListShopsResponse
-	11, // 27: souk.shop.v1.ShopService.ListMyShops:output_type -> souk.shop.v1.ListMyShopsResponse
-	13, // 28: souk.shop.v1.ShopService.ListMembers:output_type -> souk.shop.v1.ListMembersResponse
-	15, // 29: souk.shop.v1.ShopService.AddMember:output_type -> souk.shop.v1.AddMemberResponse
-	17, // 30: souk.shop.v1.ShopService.RemoveMember:output_type -> souk.shop.v1.RemoveMemberResponse
-	19, // 31: souk.shop.v1.ShopService.SetShopStatus:output_type -> souk.shop.v1.SetShopStatusResponse
-	21, // 32: souk.shop.v1.ShopService.CheckMembership:output_type -> souk.shop.v1.CheckMembershipResponse
-	23, // 33: souk.shop.v1.ShopService.BatchGetShops:output_type -> souk.shop.v1.BatchGetShopsResponse
-	23, // [23:34] is the sub-list for method output_type
-	12, // [12:23] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	43, // 0: souk.shop.v1.Shop.created_at:type_name -> google.protobuf.Timestamp
+	43, // 1: souk.shop.v1.Shop.updated_at:type_name -> google.protobuf.Timestamp
+	43, // 2: souk.shop.v1.Member.created_at:type_name -> google.protobuf.Timestamp
+	43, // 3: souk.shop.v1.Invitation.created_at:type_name -> google.protobuf.Timestamp
+	43, // 4: souk.shop.v1.Invitation.expires_at:type_name -> google.protobuf.Timestamp
+	0,  // 5: souk.shop.v1.CreateShopResponse.shop:type_name -> souk.shop.v1.Shop
+	0,  // 6: souk.shop.v1.UpdateShopResponse.shop:type_name -> souk.shop.v1.Shop
+	0,  // 7: souk.shop.v1.GetShopResponse.shop:type_name -> souk.shop.v1.Shop
+	0,  // 8: souk.shop.v1.ListShopsResponse.shops:type_name -> souk.shop.v1.Shop
+	0,  // 9: souk.shop.v1.ListAllShopsResponse.shops:type_name -> souk.shop.v1.Shop
+	0,  // 10: souk.shop.v1.ListMyShopsResponse.shops:type_name -> souk.shop.v1.Shop
+	1,  // 11: souk.shop.v1.ListMembersResponse.members:type_name -> souk.shop.v1.Member
+	1,  // 12: souk.shop.v1.AddMemberResponse.member:type_name -> souk.shop.v1.Member
+	2,  // 13: souk.shop.v1.InviteMemberResponse.invitation:type_name -> souk.shop.v1.Invitation
+	2,  // 14: souk.shop.v1.ListInvitationsResponse.invitations:type_name -> souk.shop.v1.Invitation
+	2,  // 15: souk.shop.v1.ListMyInvitationsResponse.invitations:type_name -> souk.shop.v1.Invitation
+	1,  // 16: souk.shop.v1.AcceptInvitationResponse.member:type_name -> souk.shop.v1.Member
+	0,  // 17: souk.shop.v1.GetShopForNoticeResponse.shop:type_name -> souk.shop.v1.Shop
+	2,  // 18: souk.shop.v1.GetInvitationForNoticeResponse.invitation:type_name -> souk.shop.v1.Invitation
+	0,  // 19: souk.shop.v1.SetShopStatusResponse.shop:type_name -> souk.shop.v1.Shop
+	0,  // 20: souk.shop.v1.BatchGetShopsResponse.shops:type_name -> souk.shop.v1.Shop
+	3,  // 21: souk.shop.v1.ShopService.CreateShop:input_type -> souk.shop.v1.CreateShopRequest
+	5,  // 22: souk.shop.v1.ShopService.UpdateShop:input_type -> souk.shop.v1.UpdateShopRequest
+	7,  // 23: souk.shop.v1.ShopService.GetShop:input_type -> souk.shop.v1.GetShopRequest
+	9,  // 24: souk.shop.v1.ShopService.ListShops:input_type -> souk.shop.v1.ListShopsRequest
+	11, // 25: souk.shop.v1.ShopService.ListAllShops:input_type -> souk.shop.v1.ListAllShopsRequest
+	13, // 26: souk.shop.v1.ShopService.ListMyShops:input_type -> souk.shop.v1.ListMyShopsRequest
+	15, // 27: souk.shop.v1.ShopService.ListMembers:input_type -> souk.shop.v1.ListMembersRequest
+	17, // 28: souk.shop.v1.ShopService.AddMember:input_type -> souk.shop.v1.AddMemberRequest
+	19, // 29: souk.shop.v1.ShopService.RemoveMember:input_type -> souk.shop.v1.RemoveMemberRequest
+	21, // 30: souk.shop.v1.ShopService.InviteMember:input_type -> souk.shop.v1.InviteMemberRequest
+	23, // 31: souk.shop.v1.ShopService.ListInvitations:input_type -> souk.shop.v1.ListInvitationsRequest
+	25, // 32: souk.shop.v1.ShopService.RevokeInvitation:input_type -> souk.shop.v1.RevokeInvitationRequest
+	27, // 33: souk.shop.v1.ShopService.ListMyInvitations:input_type -> souk.shop.v1.ListMyInvitationsRequest
+	29, // 34: souk.shop.v1.ShopService.AcceptInvitation:input_type -> souk.shop.v1.AcceptInvitationRequest
+	31, // 35: souk.shop.v1.ShopService.DeclineInvitation:input_type -> souk.shop.v1.DeclineInvitationRequest
+	37, // 36: souk.shop.v1.ShopService.SetShopStatus:input_type -> souk.shop.v1.SetShopStatusRequest
+	39, // 37: souk.shop.v1.ShopService.CheckMembership:input_type -> souk.shop.v1.CheckMembershipRequest
+	33, // 38: souk.shop.v1.ShopService.GetShopForNotice:input_type -> souk.shop.v1.GetShopForNoticeRequest
+	35, // 39: souk.shop.v1.ShopService.GetInvitationForNotice:input_type -> souk.shop.v1.GetInvitationForNoticeRequest
+	41, // 40: souk.shop.v1.ShopService.BatchGetShops:input_type -> souk.shop.v1.BatchGetShopsRequest
+	4,  // 41: souk.shop.v1.ShopService.CreateShop:output_type -> souk.shop.v1.CreateShopResponse
+	6,  // 42: souk.shop.v1.ShopService.UpdateShop:output_type -> souk.shop.v1.UpdateShopResponse
+	8,  // 43: souk.shop.v1.ShopService.GetShop:output_type -> souk.shop.v1.GetShopResponse
+	10, // 44: souk.shop.v1.ShopService.ListShops:output_type -> souk.shop.v1.ListShopsResponse
+	12, // 45: souk.shop.v1.ShopService.ListAllShops:output_type -> souk.shop.v1.ListAllShopsResponse
+	14, // 46: souk.shop.v1.ShopService.ListMyShops:output_type -> souk.shop.v1.ListMyShopsResponse
+	16, // 47: souk.shop.v1.ShopService.ListMembers:output_type -> souk.shop.v1.ListMembersResponse
+	18, // 48: souk.shop.v1.ShopService.AddMember:output_type -> souk.shop.v1.AddMemberResponse
+	20, // 49: souk.shop.v1.ShopService.RemoveMember:output_type -> souk.shop.v1.RemoveMemberResponse
+	22, // 50: souk.shop.v1.ShopService.InviteMember:output_type -> souk.shop.v1.InviteMemberResponse
+	24, // 51: souk.shop.v1.ShopService.ListInvitations:output_type -> souk.shop.v1.ListInvitationsResponse
+	26, // 52: souk.shop.v1.ShopService.RevokeInvitation:output_type -> souk.shop.v1.RevokeInvitationResponse
+	28, // 53: souk.shop.v1.ShopService.ListMyInvitations:output_type -> souk.shop.v1.ListMyInvitationsResponse
+	30, // 54: souk.shop.v1.ShopService.AcceptInvitation:output_type -> souk.shop.v1.AcceptInvitationResponse
+	32, // 55: souk.shop.v1.ShopService.DeclineInvitation:output_type -> souk.shop.v1.DeclineInvitationResponse
+	38, // 56: souk.shop.v1.ShopService.SetShopStatus:output_type -> souk.shop.v1.SetShopStatusResponse
+	40, // 57: souk.shop.v1.ShopService.CheckMembership:output_type -> souk.shop.v1.CheckMembershipResponse
+	34, // 58: souk.shop.v1.ShopService.GetShopForNotice:output_type -> souk.shop.v1.GetShopForNoticeResponse
+	36, // 59: souk.shop.v1.ShopService.GetInvitationForNotice:output_type -> souk.shop.v1.GetInvitationForNoticeResponse
+	42, // 60: souk.shop.v1.ShopService.BatchGetShops:output_type -> souk.shop.v1.BatchGetShopsResponse
+	41, // [41:61] is the sub-list for method output_type
+	21, // [21:41] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_souk_shop_v1_shop_proto_init() }
@@ -1571,14 +2756,14 @@ func file_souk_shop_v1_shop_proto_init() {
 	if File_souk_shop_v1_shop_proto != nil {
 		return
 	}
-	file_souk_shop_v1_shop_proto_msgTypes[4].OneofWrappers = []any{}
+	file_souk_shop_v1_shop_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_shop_v1_shop_proto_rawDesc), len(file_souk_shop_v1_shop_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,17 +21,26 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ShopService_CreateShop_FullMethodName      = "/souk.shop.v1.ShopService/CreateShop"
-	ShopService_UpdateShop_FullMethodName      = "/souk.shop.v1.ShopService/UpdateShop"
-	ShopService_GetShop_FullMethodName         = "/souk.shop.v1.ShopService/GetShop"
-	ShopService_ListShops_FullMethodName       = "/souk.shop.v1.ShopService/ListShops"
-	ShopService_ListMyShops_FullMethodName     = "/souk.shop.v1.ShopService/ListMyShops"
-	ShopService_ListMembers_FullMethodName     = "/souk.shop.v1.ShopService/ListMembers"
-	ShopService_AddMember_FullMethodName       = "/souk.shop.v1.ShopService/AddMember"
-	ShopService_RemoveMember_FullMethodName    = "/souk.shop.v1.ShopService/RemoveMember"
-	ShopService_SetShopStatus_FullMethodName   = "/souk.shop.v1.ShopService/SetShopStatus"
-	ShopService_CheckMembership_FullMethodName = "/souk.shop.v1.ShopService/CheckMembership"
-	ShopService_BatchGetShops_FullMethodName   = "/souk.shop.v1.ShopService/BatchGetShops"
+	ShopService_CreateShop_FullMethodName             = "/souk.shop.v1.ShopService/CreateShop"
+	ShopService_UpdateShop_FullMethodName             = "/souk.shop.v1.ShopService/UpdateShop"
+	ShopService_GetShop_FullMethodName                = "/souk.shop.v1.ShopService/GetShop"
+	ShopService_ListShops_FullMethodName              = "/souk.shop.v1.ShopService/ListShops"
+	ShopService_ListAllShops_FullMethodName           = "/souk.shop.v1.ShopService/ListAllShops"
+	ShopService_ListMyShops_FullMethodName            = "/souk.shop.v1.ShopService/ListMyShops"
+	ShopService_ListMembers_FullMethodName            = "/souk.shop.v1.ShopService/ListMembers"
+	ShopService_AddMember_FullMethodName              = "/souk.shop.v1.ShopService/AddMember"
+	ShopService_RemoveMember_FullMethodName           = "/souk.shop.v1.ShopService/RemoveMember"
+	ShopService_InviteMember_FullMethodName           = "/souk.shop.v1.ShopService/InviteMember"
+	ShopService_ListInvitations_FullMethodName        = "/souk.shop.v1.ShopService/ListInvitations"
+	ShopService_RevokeInvitation_FullMethodName       = "/souk.shop.v1.ShopService/RevokeInvitation"
+	ShopService_ListMyInvitations_FullMethodName      = "/souk.shop.v1.ShopService/ListMyInvitations"
+	ShopService_AcceptInvitation_FullMethodName       = "/souk.shop.v1.ShopService/AcceptInvitation"
+	ShopService_DeclineInvitation_FullMethodName      = "/souk.shop.v1.ShopService/DeclineInvitation"
+	ShopService_SetShopStatus_FullMethodName          = "/souk.shop.v1.ShopService/SetShopStatus"
+	ShopService_CheckMembership_FullMethodName        = "/souk.shop.v1.ShopService/CheckMembership"
+	ShopService_GetShopForNotice_FullMethodName       = "/souk.shop.v1.ShopService/GetShopForNotice"
+	ShopService_GetInvitationForNotice_FullMethodName = "/souk.shop.v1.ShopService/GetInvitationForNotice"
+	ShopService_BatchGetShops_FullMethodName          = "/souk.shop.v1.ShopService/BatchGetShops"
 )
 
 // ShopServiceClient is the client API for ShopService service.
@@ -48,18 +57,39 @@ type ShopServiceClient interface {
 	GetShop(ctx context.Context, in *GetShopRequest, opts ...grpc.CallOption) (*GetShopResponse, error)
 	// ListShops lists and searches shops that are not suspended.
 	ListShops(ctx context.Context, in *ListShopsRequest, opts ...grpc.CallOption) (*ListShopsResponse, error)
-	// ListMyShops lists the shops that the caller is a member of.
+	// ListAllShops lists all shops for operators, newest first: those with a status, or all.
+	ListAllShops(ctx context.Context, in *ListAllShopsRequest, opts ...grpc.CallOption) (*ListAllShopsResponse, error)
+	// ListMyShops lists the shops that the caller is a member of, by name.
 	ListMyShops(ctx context.Context, in *ListMyShopsRequest, opts ...grpc.CallOption) (*ListMyShopsResponse, error)
-	// ListMembers lists a shop's members. Members and operators only.
+	// ListMembers lists a shop's members, oldest first. Members and operators only.
 	ListMembers(ctx context.Context, in *ListMembersRequest, opts ...grpc.CallOption) (*ListMembersResponse, error)
-	// AddMember makes a user a member. The shop's owners and operators only.
+	// AddMember changes a member's role. The shop's owners and operators only. A user becomes a member by accepting an
+	// invitation; see InviteMember.
 	AddMember(ctx context.Context, in *AddMemberRequest, opts ...grpc.CallOption) (*AddMemberResponse, error)
 	// RemoveMember ends a membership. The shop's owners and operators only; the last owner stays.
 	RemoveMember(ctx context.Context, in *RemoveMemberRequest, opts ...grpc.CallOption) (*RemoveMemberResponse, error)
+	// InviteMember invites a person by e-mail to become a member of a shop. The person signs in with that address,
+	// verified by the sign-in provider, and accepts. The shop's owners and operators only. A shop has at most
+	// shop.max_members members and open invitations, and sends at most 20 invitations in 24 hours.
+	InviteMember(ctx context.Context, in *InviteMemberRequest, opts ...grpc.CallOption) (*InviteMemberResponse, error)
+	// ListInvitations lists a shop's open invitations, newest first. The shop's owners and operators only.
+	ListInvitations(ctx context.Context, in *ListInvitationsRequest, opts ...grpc.CallOption) (*ListInvitationsResponse, error)
+	// RevokeInvitation takes back an invitation. The shop's owners and operators only.
+	RevokeInvitation(ctx context.Context, in *RevokeInvitationRequest, opts ...grpc.CallOption) (*RevokeInvitationResponse, error)
+	// ListMyInvitations lists the open invitations to the caller's verified e-mail address, newest first.
+	ListMyInvitations(ctx context.Context, in *ListMyInvitationsRequest, opts ...grpc.CallOption) (*ListMyInvitationsResponse, error)
+	// AcceptInvitation makes the caller a member of the shop that invited the caller's verified e-mail address.
+	AcceptInvitation(ctx context.Context, in *AcceptInvitationRequest, opts ...grpc.CallOption) (*AcceptInvitationResponse, error)
+	// DeclineInvitation ends an invitation to the caller's verified e-mail address.
+	DeclineInvitation(ctx context.Context, in *DeclineInvitationRequest, opts ...grpc.CallOption) (*DeclineInvitationResponse, error)
 	// SetShopStatus verifies or suspends a shop.
 	SetShopStatus(ctx context.Context, in *SetShopStatusRequest, opts ...grpc.CallOption) (*SetShopStatusResponse, error)
 	// CheckMembership tells whether a user is a member of a shop.
 	CheckMembership(ctx context.Context, in *CheckMembershipRequest, opts ...grpc.CallOption) (*CheckMembershipResponse, error)
+	// GetShopForNotice gives the notification service what a mail to a shop needs.
+	GetShopForNotice(ctx context.Context, in *GetShopForNoticeRequest, opts ...grpc.CallOption) (*GetShopForNoticeResponse, error)
+	// GetInvitationForNotice gives the notification service what the mail about an open invitation needs.
+	GetInvitationForNotice(ctx context.Context, in *GetInvitationForNoticeRequest, opts ...grpc.CallOption) (*GetInvitationForNoticeResponse, error)
 	// BatchGetShops finds shops by ID or by handle; what is not found is left out.
 	BatchGetShops(ctx context.Context, in *BatchGetShopsRequest, opts ...grpc.CallOption) (*BatchGetShopsResponse, error)
 }
@@ -112,6 +142,16 @@ func (c *shopServiceClient) ListShops(ctx context.Context, in *ListShopsRequest,
 	return out, nil
 }
 
+func (c *shopServiceClient) ListAllShops(ctx context.Context, in *ListAllShopsRequest, opts ...grpc.CallOption) (*ListAllShopsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAllShopsResponse)
+	err := c.cc.Invoke(ctx, ShopService_ListAllShops_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *shopServiceClient) ListMyShops(ctx context.Context, in *ListMyShopsRequest, opts ...grpc.CallOption) (*ListMyShopsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListMyShopsResponse)
@@ -152,6 +192,66 @@ func (c *shopServiceClient) RemoveMember(ctx context.Context, in *RemoveMemberRe
 	return out, nil
 }
 
+func (c *shopServiceClient) InviteMember(ctx context.Context, in *InviteMemberRequest, opts ...grpc.CallOption) (*InviteMemberResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(InviteMemberResponse)
+	err := c.cc.Invoke(ctx, ShopService_InviteMember_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *shopServiceClient) ListInvitations(ctx context.Context, in *ListInvitationsRequest, opts ...grpc.CallOption) (*ListInvitationsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListInvitationsResponse)
+	err := c.cc.Invoke(ctx, ShopService_ListInvitations_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *shopServiceClient) RevokeInvitation(ctx context.Context, in *RevokeInvitationRequest, opts ...grpc.CallOption) (*RevokeInvitationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeInvitationResponse)
+	err := c.cc.Invoke(ctx, ShopService_RevokeInvitation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *shopServiceClient) ListMyInvitations(ctx context.Context, in *ListMyInvitationsRequest, opts ...grpc.CallOption) (*ListMyInvitationsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListMyInvitationsResponse)
+	err := c.cc.Invoke(ctx, ShopService_ListMyInvitations_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *shopServiceClient) AcceptInvitation(ctx context.Context, in *AcceptInvitationRequest, opts ...grpc.CallOption) (*AcceptInvitationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AcceptInvitationResponse)
+	err := c.cc.Invoke(ctx, ShopService_AcceptInvitation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *shopServiceClient) DeclineInvitation(ctx context.Context, in *DeclineInvitationRequest, opts ...grpc.CallOption) (*DeclineInvitationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeclineInvitationResponse)
+	err := c.cc.Invoke(ctx, ShopService_DeclineInvitation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *shopServiceClient) SetShopStatus(ctx context.Context, in *SetShopStatusRequest, opts ...grpc.CallOption) (*SetShopStatusResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SetShopStatusResponse)
@@ -166,6 +266,26 @@ func (c *shopServiceClient) CheckMembership(ctx context.Context, in *CheckMember
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CheckMembershipResponse)
 	err := c.cc.Invoke(ctx, ShopService_CheckMembership_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *shopServiceClient) GetShopForNotice(ctx context.Context, in *GetShopForNoticeRequest, opts ...grpc.CallOption) (*GetShopForNoticeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetShopForNoticeResponse)
+	err := c.cc.Invoke(ctx, ShopService_GetShopForNotice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *shopServiceClient) GetInvitationForNotice(ctx context.Context, in *GetInvitationForNoticeRequest, opts ...grpc.CallOption) (*GetInvitationForNoticeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetInvitationForNoticeResponse)
+	err := c.cc.Invoke(ctx, ShopService_GetInvitationForNotice_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -196,18 +316,39 @@ type ShopServiceServer interface {
 	GetShop(context.Context, *GetShopRequest) (*GetShopResponse, error)
 	// ListShops lists and searches shops that are not suspended.
 	ListShops(context.Context, *ListShopsRequest) (*ListShopsResponse, error)
-	// ListMyShops lists the shops that the caller is a member of.
+	// ListAllShops lists all shops for operators, newest first: those with a status, or all.
+	ListAllShops(context.Context, *ListAllShopsRequest) (*ListAllShopsResponse, error)
+	// ListMyShops lists the shops that the caller is a member of, by name.
 	ListMyShops(context.Context, *ListMyShopsRequest) (*ListMyShopsResponse, error)
-	// ListMembers lists a shop's members. Members and operators only.
+	// ListMembers lists a shop's members, oldest first. Members and operators only.
 	ListMembers(context.Context, *ListMembersRequest) (*ListMembersResponse, error)
-	// AddMember makes a user a member. The shop's owners and operators only.
+	// AddMember changes a member's role. The shop's owners and operators only. A user becomes a member by accepting an
+	// invitation; see InviteMember.
 	AddMember(context.Context, *AddMemberRequest) (*AddMemberResponse, error)
 	// RemoveMember ends a membership. The shop's owners and operators only; the last owner stays.
 	RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error)
+	// InviteMember invites a person by e-mail to become a member of a shop. The person signs in with that address,
+	// verified by the sign-in provider, and accepts. The shop's owners and operators only. A shop has at most
+	// shop.max_members members and open invitations, and sends at most 20 invitations in 24 hours.
+	InviteMember(context.Context, *InviteMemberRequest) (*InviteMemberResponse, error)
+	// ListInvitations lists a shop's open invitations, newest first. The shop's owners and operators only.
+	ListInvitations(context.Context, *ListInvitationsRequest) (*ListInvitationsResponse, error)
+	// RevokeInvitation takes back an invitation. The shop's owners and operators only.
+	RevokeInvitation(context.Context, *RevokeInvitationRequest) (*RevokeInvitationResponse, error)
+	// ListMyInvitations lists the open invitations to the caller's verified e-mail address, newest first.
+	ListMyInvitations(context.Context, *ListMyInvitationsRequest) (*ListMyInvitationsResponse, error)
+	// AcceptInvitation makes the caller a member of the shop that invited the caller's verified e-mail address.
+	AcceptInvitation(context.Context, *AcceptInvitationRequest) (*AcceptInvitationResponse, error)
+	// DeclineInvitation ends an invitation to the caller's verified e-mail address.
+	DeclineInvitation(context.Context, *DeclineInvitationRequest) (*DeclineInvitationResponse, error)
 	// SetShopStatus verifies or suspends a shop.
 	SetShopStatus(context.Context, *SetShopStatusRequest) (*SetShopStatusResponse, error)
 	// CheckMembership tells whether a user is a member of a shop.
 	CheckMembership(context.Context, *CheckMembershipRequest) (*CheckMembershipResponse, error)
+	// GetShopForNotice gives the notification service what a mail to a shop needs.
+	GetShopForNotice(context.Context, *GetShopForNoticeRequest) (*GetShopForNoticeResponse, error)
+	// GetInvitationForNotice gives the notification service what the mail about an open invitation needs.
+	GetInvitationForNotice(context.Context, *GetInvitationForNoticeRequest) (*GetInvitationForNoticeResponse, error)
 	// BatchGetShops finds shops by ID or by handle; what is not found is left out.
 	BatchGetShops(context.Context, *BatchGetShopsRequest) (*BatchGetShopsResponse, error)
 	mustEmbedUnimplementedShopServiceServer()
@@ -232,6 +373,9 @@ func (UnimplementedShopServiceServer) GetShop(context.Context, *GetShopRequest) 
 func (UnimplementedShopServiceServer) ListShops(context.Context, *ListShopsRequest) (*ListShopsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListShops not implemented")
 }
+func (UnimplementedShopServiceServer) ListAllShops(context.Context, *ListAllShopsRequest) (*ListAllShopsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAllShops not implemented")
+}
 func (UnimplementedShopServiceServer) ListMyShops(context.Context, *ListMyShopsRequest) (*ListMyShopsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListMyShops not implemented")
 }
@@ -244,11 +388,35 @@ func (UnimplementedShopServiceServer) AddMember(context.Context, *AddMemberReque
 func (UnimplementedShopServiceServer) RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveMember not implemented")
 }
+func (UnimplementedShopServiceServer) InviteMember(context.Context, *InviteMemberRequest) (*InviteMemberResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method InviteMember not implemented")
+}
+func (UnimplementedShopServiceServer) ListInvitations(context.Context, *ListInvitationsRequest) (*ListInvitationsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListInvitations not implemented")
+}
+func (UnimplementedShopServiceServer) RevokeInvitation(context.Context, *RevokeInvitationRequest) (*RevokeInvitationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeInvitation not implemented")
+}
+func (UnimplementedShopServiceServer) ListMyInvitations(context.Context, *ListMyInvitationsRequest) (*ListMyInvitationsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListMyInvitations not implemented")
+}
+func (UnimplementedShopServiceServer) AcceptInvitation(context.Context, *AcceptInvitationRequest) (*AcceptInvitationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AcceptInvitation not implemented")
+}
+func (UnimplementedShopServiceServer) DeclineInvitation(context.Context, *DeclineInvitationRequest) (*DeclineInvitationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeclineInvitation not implemented")
+}
 func (UnimplementedShopServiceServer) SetShopStatus(context.Context, *SetShopStatusRequest) (*SetShopStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetShopStatus not implemented")
 }
 func (UnimplementedShopServiceServer) CheckMembership(context.Context, *CheckMembershipRequest) (*CheckMembershipResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CheckMembership not implemented")
+}
+func (UnimplementedShopServiceServer) GetShopForNotice(context.Context, *GetShopForNoticeRequest) (*GetShopForNoticeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetShopForNotice not implemented")
+}
+func (UnimplementedShopServiceServer) GetInvitationForNotice(context.Context, *GetInvitationForNoticeRequest) (*GetInvitationForNoticeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetInvitationForNotice not implemented")
 }
 func (UnimplementedShopServiceServer) BatchGetShops(context.Context, *BatchGetShopsRequest) (*BatchGetShopsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BatchGetShops not implemented")
@@ -346,6 +514,24 @@ func _ShopService_ListShops_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ShopService_ListAllShops_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAllShopsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ShopServiceServer).ListAllShops(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ShopService_ListAllShops_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ShopServiceServer).ListAllShops(ctx, req.(*ListAllShopsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ShopService_ListMyShops_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListMyShopsRequest)
 	if err := dec(in); err != nil {
@@ -418,6 +604,114 @@ func _ShopService_RemoveMember_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ShopService_InviteMember_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(InviteMemberRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ShopServiceServer).InviteMember(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ShopService_InviteMember_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ShopServiceServer).InviteMember(ctx, req.(*InviteMemberRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ShopService_ListInvitations_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListInvitationsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ShopServiceServer).ListInvitations(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ShopService_ListInvitations_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ShopServiceServer).ListInvitations(ctx, req.(*ListInvitationsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ShopService_RevokeInvitation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeInvitationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ShopServiceServer).RevokeInvitation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ShopService_RevokeInvitation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ShopServiceServer).RevokeInvitation(ctx, req.(*RevokeInvitationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ShopService_ListMyInvitations_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListMyInvitationsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ShopServiceServer).ListMyInvitations(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ShopService_ListMyInvitations_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ShopServiceServer).ListMyInvitations(ctx, req.(*ListMyInvitationsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ShopService_AcceptInvitation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcceptInvitationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ShopServiceServer).AcceptInvitation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ShopService_AcceptInvitation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ShopServiceServer).AcceptInvitation(ctx, req.(*AcceptInvitationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ShopService_DeclineInvitation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeclineInvitationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ShopServiceServer).DeclineInvitation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ShopService_DeclineInvitation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ShopServiceServer).DeclineInvitation(ctx, req.(*DeclineInvitationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ShopService_SetShopStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SetShopStatusRequest)
 	if err := dec(in); err != nil {
@@ -450,6 +744,42 @@ func _ShopService_CheckMembership_Handler(srv interface{}, ctx context.Context, 
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ShopServiceServer).CheckMembership(ctx, req.(*CheckMembershipRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ShopService_GetShopForNotice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetShopForNoticeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ShopServiceServer).GetShopForNotice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ShopService_GetShopForNotice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ShopServiceServer).GetShopForNotice(ctx, req.(*GetShopForNoticeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ShopService_GetInvitationForNotice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetInvitationForNoticeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ShopServiceServer).GetInvitationForNotice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ShopService_GetInvitationForNotice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ShopServiceServer).GetInvitationForNotice(ctx, req.(*GetInvitationForNoticeRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -496,6 +826,10 @@ var ShopService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ShopService_ListShops_Handler,
 		},
 		{
+			MethodName: "ListAllShops",
+			Handler:    _ShopService_ListAllShops_Handler,
+		},
+		{
 			MethodName: "ListMyShops",
 			Handler:    _ShopService_ListMyShops_Handler,
 		},
@@ -512,12 +846,44 @@ var ShopService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ShopService_RemoveMember_Handler,
 		},
 		{
+			MethodName: "InviteMember",
+			Handler:    _ShopService_InviteMember_Handler,
+		},
+		{
+			MethodName: "ListInvitations",
+			Handler:    _ShopService_ListInvitations_Handler,
+		},
+		{
+			MethodName: "RevokeInvitation",
+			Handler:    _ShopService_RevokeInvitation_Handler,
+		},
+		{
+			MethodName: "ListMyInvitations",
+			Handler:    _ShopService_ListMyInvitations_Handler,
+		},
+		{
+			MethodName: "AcceptInvitation",
+			Handler:    _ShopService_AcceptInvitation_Handler,
+		},
+		{
+			MethodName: "DeclineInvitation",
+			Handler:    _ShopService_DeclineInvitation_Handler,
+		},
+		{
 			MethodName: "SetShopStatus",
 			Handler:    _ShopService_SetShopStatus_Handler,
 		},
 		{
 			MethodName: "CheckMembership",
 			Handler:    _ShopService_CheckMembership_Handler,
+		},
+		{
+			MethodName: "GetShopForNotice",
+			Handler:    _ShopService_GetShopForNotice_Handler,
+		},
+		{
+			MethodName: "GetInvitationForNotice",
+			Handler:    _ShopService_GetInvitationForNotice_Handler,
 		},
 		{
 			MethodName: "BatchGetShops",

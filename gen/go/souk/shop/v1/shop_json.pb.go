@@ -92,6 +92,47 @@ func (x *Member) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *Invitation) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(Invitation)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, `,"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"shopName":`...)
+	if b = jsonpb.AppendString(b, x.ShopName); b == nil {
+		return nil
+	}
+	b = append(b, `,"email":`...)
+	if b = jsonpb.AppendString(b, x.Email); b == nil {
+		return nil
+	}
+	b = append(b, `,"role":`...)
+	if b = jsonpb.AppendString(b, x.Role); b == nil {
+		return nil
+	}
+	if x.CreatedAt != nil {
+		b = append(b, `,"createdAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.CreatedAt); b == nil {
+			return nil
+		}
+	}
+	if x.ExpiresAt != nil {
+		b = append(b, `,"expiresAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.ExpiresAt); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *CreateShopRequest) AppendJSON(b []byte) []byte {
 	if x == nil {
 		x = new(CreateShopRequest)
@@ -280,8 +321,58 @@ func (x *ListShopsResponse) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListAllShopsRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListAllShopsRequest)
+	}
+	b = append(b, `{"status":`...)
+	if b = jsonpb.AppendString(b, x.Status); b == nil {
+		return nil
+	}
+	b = append(b, `,"pageSize":`...)
+	b = jsonpb.AppendInt32(b, x.PageSize)
+	b = append(b, `,"pageToken":`...)
+	if b = jsonpb.AppendString(b, x.PageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListAllShopsResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListAllShopsResponse)
+	}
+	b = append(b, `{"shops":[`...)
+	for i, v := range x.Shops {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"nextPageToken":`...)
+	if b = jsonpb.AppendString(b, x.NextPageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *ListMyShopsRequest) AppendJSON(b []byte) []byte {
-	b = append(b, `{}`...)
+	if x == nil {
+		x = new(ListMyShopsRequest)
+	}
+	b = append(b, `{"pageSize":`...)
+	b = jsonpb.AppendInt32(b, x.PageSize)
+	b = append(b, `,"pageToken":`...)
+	if b = jsonpb.AppendString(b, x.PageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
 	return b
 }
 
@@ -299,7 +390,11 @@ func (x *ListMyShopsResponse) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, `]}`...)
+	b = append(b, `],"nextPageToken":`...)
+	if b = jsonpb.AppendString(b, x.NextPageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
 	return b
 }
 
@@ -310,6 +405,12 @@ func (x *ListMembersRequest) AppendJSON(b []byte) []byte {
 	}
 	b = append(b, `{"shopId":`...)
 	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"pageSize":`...)
+	b = jsonpb.AppendInt32(b, x.PageSize)
+	b = append(b, `,"pageToken":`...)
+	if b = jsonpb.AppendString(b, x.PageToken); b == nil {
 		return nil
 	}
 	b = append(b, '}')
@@ -330,7 +431,11 @@ func (x *ListMembersResponse) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, `]}`...)
+	b = append(b, `],"nextPageToken":`...)
+	if b = jsonpb.AppendString(b, x.NextPageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
 	return b
 }
 
@@ -391,6 +496,262 @@ func (x *RemoveMemberRequest) AppendJSON(b []byte) []byte {
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *RemoveMemberResponse) AppendJSON(b []byte) []byte {
 	b = append(b, `{}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *InviteMemberRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(InviteMemberRequest)
+	}
+	b = append(b, `{"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"email":`...)
+	if b = jsonpb.AppendString(b, x.Email); b == nil {
+		return nil
+	}
+	b = append(b, `,"role":`...)
+	if b = jsonpb.AppendString(b, x.Role); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *InviteMemberResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(InviteMemberResponse)
+	}
+	b = append(b, '{')
+	if x.Invitation != nil {
+		b = append(b, `"invitation":`...)
+		if b = x.Invitation.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListInvitationsRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListInvitationsRequest)
+	}
+	b = append(b, `{"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"pageSize":`...)
+	b = jsonpb.AppendInt32(b, x.PageSize)
+	b = append(b, `,"pageToken":`...)
+	if b = jsonpb.AppendString(b, x.PageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListInvitationsResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListInvitationsResponse)
+	}
+	b = append(b, `{"invitations":[`...)
+	for i, v := range x.Invitations {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"nextPageToken":`...)
+	if b = jsonpb.AppendString(b, x.NextPageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RevokeInvitationRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(RevokeInvitationRequest)
+	}
+	b = append(b, `{"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RevokeInvitationResponse) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListMyInvitationsRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListMyInvitationsRequest)
+	}
+	b = append(b, `{"pageSize":`...)
+	b = jsonpb.AppendInt32(b, x.PageSize)
+	b = append(b, `,"pageToken":`...)
+	if b = jsonpb.AppendString(b, x.PageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListMyInvitationsResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListMyInvitationsResponse)
+	}
+	b = append(b, `{"invitations":[`...)
+	for i, v := range x.Invitations {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"nextPageToken":`...)
+	if b = jsonpb.AppendString(b, x.NextPageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *AcceptInvitationRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(AcceptInvitationRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *AcceptInvitationResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(AcceptInvitationResponse)
+	}
+	b = append(b, '{')
+	if x.Member != nil {
+		b = append(b, `"member":`...)
+		if b = x.Member.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *DeclineInvitationRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(DeclineInvitationRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *DeclineInvitationResponse) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetShopForNoticeRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetShopForNoticeRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetShopForNoticeResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetShopForNoticeResponse)
+	}
+	b = append(b, '{')
+	if x.Shop != nil {
+		b = append(b, `"shop":`...)
+		if b = x.Shop.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	b = append(b, `"ownerIds":[`...)
+	for i, v := range x.OwnerIds {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetInvitationForNoticeRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetInvitationForNoticeRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetInvitationForNoticeResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetInvitationForNoticeResponse)
+	}
+	b = append(b, '{')
+	if x.Invitation != nil {
+		b = append(b, `"invitation":`...)
+		if b = x.Invitation.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
 	return b
 }
 
@@ -457,6 +818,10 @@ func (x *CheckMembershipResponse) AppendJSON(b []byte) []byte {
 	}
 	b = append(b, `,"shopId":`...)
 	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"status":`...)
+	if b = jsonpb.AppendString(b, x.Status); b == nil {
 		return nil
 	}
 	b = append(b, '}')

@@ -1,0 +1,3 @@
+drop index shop_status;
+drop index shop_newest;
+drop table invitation;
