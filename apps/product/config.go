@@ -18,6 +18,9 @@ type Config struct {
 	// LowStock is the number of available pieces at which evt.inventory.low is published. Default 5; 0: when the
 	// last piece is taken.
 	LowStock int64 `yaml:"low_stock"`
+	// UnverifiedShopsSell lets shops sell that no operator has verified. Default false: their products are neither
+	// shown nor sold. Shops that sold unverified before this setting existed keep selling.
+	UnverifiedShopsSell bool `yaml:"unverified_shops_sell"`
 	// CacheTTL bounds how long a product is out of date if Redis missed its change. Default 30s; 0: no cache.
 	CacheTTL time.Duration `yaml:"cache_ttl"`
 	// SearchCacheTTL is how long the result of a search is cached while nothing changes. Default 2s; 0: no cache.

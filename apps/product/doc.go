@@ -54,6 +54,9 @@
 // applies to reservations at once. Its listings, which may be thousands, are refreshed a hundred at a time
 // right after the event's transaction.
 //
+// A shop sells if an operator has verified it, or if it is unverified and unverified_shops_sell is set. The products of
+// other shops are neither found nor sold; their members see and prepare them.
+//
 // Products are found by the rarer words of a query, in several forms; the database's statistics say which words
 // are rare. Words are compared in the singular (domain.singular). A product's score is the sum of the weights of the
 // query's words, each multiplied by PostgreSQL's ts_rank, which grows with the number of occurrences, and divided by a

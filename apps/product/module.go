@@ -52,7 +52,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	relist, learn := chore.NewWake(), chore.NewWake()
-	opts := repository.Options{Clock: p.Clock(), LowStock: cfg.LowStock, Wake: relay.Wake, Learn: learn.Now}
+	opts := repository.Options{
+		Clock: p.Clock(), LowStock: cfg.LowStock, UnverifiedSell: cfg.UnverifiedShopsSell,
+		Wake: relay.Wake, Learn: learn.Now,
+	}
 	var lists *handler.Lists
 	if cfg.CacheTTL > 0 {
 		redis, err := p.Redis(ctx)

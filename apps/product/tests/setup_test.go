@@ -104,7 +104,13 @@ func (s *shops) CheckMembership(
 ) (*shopv1.CheckMembershipResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &shopv1.CheckMembershipResponse{Member: s.members[in.GetShopId()+in.GetUserId()]}, nil
+	res := &shopv1.CheckMembershipResponse{Member: s.members[in.GetShopId()+in.GetUserId()]}
+	for _, shop := range s.byHandle {
+		if shop.GetId() == in.GetShopId() {
+			res.Status = shop.GetStatus()
+		}
+	}
+	return res, nil
 }
 
 func (s *shops) BatchGetShops(
@@ -124,6 +130,12 @@ func (s *shops) BatchGetShops(
 		}
 	}
 	return out, nil
+}
+
+func (s *shops) setStatus(handle, status string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byHandle[handle].Status = status
 }
 
 func (s *shops) handle(shopID string) string {

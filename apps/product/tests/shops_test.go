@@ -267,3 +267,112 @@ func (h *harness) waitForLocks(n int) {
 	const sql = `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
 	waittest.Until(h.t, func() bool { return moduletest.Value[int](h.Service, sql) >= n }, "nothing waits for a lock")
 }
+
+// An unverified shop sells if the setting says so, and as soon as an operator has verified it.
+func TestUnverifiedShopSellsOnlyIfASettingSaysSo(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	shop, member := h.shop("s")
+	h.shops.setStatus("s", "unverified")
+	variant := h.many(shop, 1)[0]
+	sells := func() (found int, forSale bool, reserved error) {
+		t.Helper()
+		res, err := h.client.SearchProducts(h.asVisitor(), &productv1.SearchProductsRequest{ShopId: shop})
+		require.NoError(t, err)
+		offers, err := h.order.BatchGetVariants(
+			t.Context(),
+			&productv1.BatchGetVariantsRequest{VariantIds: []string{variant}},
+		)
+		require.NoError(t, err)
+		order := id.New(id.Order)
+		_, reserved = h.order.ReserveInventory(t.Context(), &productv1.ReserveInventoryRequest{
+			OrderId: order, Lines: []*productv1.Line{{VariantId: variant, Quantity: 1}},
+		})
+		_, err = h.order.ReleaseInventory(t.Context(), &productv1.ReleaseInventoryRequest{OrderId: order})
+		require.NoError(t, err)
+		return len(res.GetProducts()), offers.GetOffers()[0].GetForSale(), reserved
+	}
+	found, forSale, reserved := sells()
+	require.Zero(t, found)
+	require.False(t, forSale)
+	require.True(t, errs.Is(reserved, errs.OutOfStock), reserved)
+	own, err := h.client.ListShopProducts(h.AsUser(member), &productv1.ListShopProductsRequest{ShopId: shop})
+	require.NoError(t, err)
+	require.Len(t, own.GetProducts(), 1, "the shop prepares its products")
+
+	for _, allowed := range []bool{true, false} { // a process starts with another setting
+		h.Another(moduletest.Config(map[string]any{"unverified_shops_sell": allowed}))
+		const sql = `select count(*) = 1 from listing where visible = $1`
+		waittest.Until(
+			t,
+			func() bool { return moduletest.Value[bool](h.Service, sql, allowed) },
+			"the setting has no effect",
+		)
+		found, forSale, reserved = sells()
+		require.Equal(t, allowed, found == 1)
+		require.Equal(t, allowed, forSale)
+		require.Equal(t, allowed, reserved == nil, reserved)
+	}
+
+	h.shopUpdate(shop, "Shop s", "active", 2)
+	found, forSale, reserved = sells()
+	require.Equal(t, 1, found)
+	require.True(t, forSale)
+	require.NoError(t, reserved)
+}
+
+// A shop that sold unverified before there was the setting keeps selling.
+func TestShopThatSoldUnverifiedKeepsSelling(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	shop, _ := h.shop("s")
+	h.shops.setStatus("s", "unverified")
+	h.many(shop, 1)
+	_, err := h.Pool.Exec(t.Context(), `update shop_ref set sold_unverified = true`) // as the migration does
+	require.NoError(t, err)
+	h.shopUpdate(shop, "Renamed", "unverified", 2)
+	require.Equal(t, 1, moduletest.Value[int](h.Service, `select count(*) from listing where visible`))
+}
+
+// Members of a suspended shop see its products and change none, in any way.
+func TestMembersOfASuspendedShopChangeNothing(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	shop, member := h.shop("s")
+	variant := h.many(shop, 1)[0]
+	product := moduletest.Value[string](h.Service, `select id from product`)
+	h.shops.setStatus("s", "suspended")
+	ctx, title := h.AsUser(member), "Other"
+	for name, change := range map[string]func() error{
+		"create": func() error {
+			_, err := h.client.CreateProduct(ctx, &productv1.CreateProductRequest{
+				ShopId: shop, Title: "New", Variants: []*productv1.VariantInput{{Sku: "new", Price: brl("1.00")}},
+			})
+			return err
+		},
+		"update": func() error {
+			_, err := h.client.UpdateProduct(ctx, &productv1.UpdateProductRequest{Id: product, Title: &title})
+			return err
+		},
+		"delete": func() error {
+			_, err := h.client.DeleteProduct(ctx, &productv1.DeleteProductRequest{Id: product})
+			return err
+		},
+		"stock": func() error {
+			_, err := h.client.SetStock(ctx, &productv1.SetStockRequest{VariantId: variant, OnHand: pieces(9)})
+			return err
+		},
+	} {
+		require.True(t, errs.Is(change(), errs.Forbidden), name)
+	}
+	res, err := h.client.ImportProducts(ctx, &productv1.ImportProductsRequest{
+		Products: []*productv1.ImportedProduct{simple("s", "new", "New", 1)},
+	})
+	require.NoError(t, err)
+	require.Contains(t, res.GetResults()[0].GetReason(), "the shop is suspended")
+	own, err := h.client.ListShopProducts(ctx, &productv1.ListShopProductsRequest{ShopId: shop})
+	require.NoError(t, err)
+	require.Len(t, own.GetProducts(), 1)
+	_, err = h.client.UpdateProduct(h.asOperator(), &productv1.UpdateProductRequest{Id: product, Title: &title})
+	require.NoError(t, err, "operators may")
+}

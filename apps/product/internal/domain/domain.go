@@ -38,7 +38,8 @@ const (
 	Archived Status = "archived"
 )
 
-// ShopSuspended is the status of a shop whose products are neither shown nor sold.
+// ShopSuspended is the status of a shop that operators have stopped. Its products are neither shown nor sold, and its
+// members may not change them.
 const ShopSuspended = "suspended"
 
 // Shop is the local copy of a shop.

@@ -99,7 +99,7 @@ type Stock struct {
 	VariantID, ProductID, ShopID string
 	SKU, Title                   string
 	OnHand, Reserved             int64
-	// ForSale reports that variant and product are not deleted, the product is active and the shop not suspended.
+	// ForSale reports that variant and product are not deleted, the product is active and the shop sells.
 	ForSale bool
 }
 

@@ -24,6 +24,9 @@ type listings struct {
 	left  chan bool
 }
 
+// ApplySetting has nothing to do.
+func (l *listings) ApplySetting(context.Context) error { return nil }
+
 func (l *listings) Relist(ctx context.Context) (bool, error) {
 	select {
 	case l.asked <- struct{}{}:

@@ -296,6 +296,7 @@ func (s *Store) writeVariants(
 						ProductID: p.ID,
 						ShopID:    p.ShopID,
 						SKU:       x.SKU,
+						Title:     p.Title,
 						OnHand:    *x.OnHand,
 						Reserved:  x.Reserved,
 					},

@@ -305,7 +305,8 @@ var (
 
 func (s *Store) lowEvent(ctx context.Context, k domain.Stock) (event.Event, error) {
 	return event.New(ctx, subjectLow, k.VariantID, 0, s.opts.Clock.Now(), &productv1.InventoryLow{
-		VariantId: k.VariantID, ProductId: k.ProductID, ShopId: k.ShopID, Sku: k.SKU, Available: k.Available(),
+		VariantId: k.VariantID, ProductId: k.ProductID, ShopId: k.ShopID, Sku: k.SKU, Title: k.Title,
+		Available: k.Available(),
 	})
 }
 
@@ -364,6 +365,7 @@ func (s *Store) SetStock(ctx context.Context, variantID string, onHand int64) (d
 			ProductID: v.ProductID,
 			ShopID:    v.ShopID,
 			SKU:       v.Sku,
+			Title:     v.Title,
 			OnHand:    onHand,
 			Reserved:  rows[0].Reserved,
 		}

@@ -129,7 +129,7 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 	if err != nil {
 		return err
 	}
-	visible := r.Status == string(domain.Active) && r.ShopStatus != domain.ShopSuspended && len(variants) > 0
+	visible := r.Status == string(domain.Active) && r.ShopSells && len(variants) > 0
 	rows.ProductIds = append(rows.ProductIds, r.ID)
 	rows.ShopIds = append(rows.ShopIds, r.ShopID)
 	rows.Visible = append(rows.Visible, visible)

@@ -24,8 +24,8 @@ select shop_id, handle, name, status, updated_at from shop_ref
 where shop_id = any(@ids::text[]) or handle = any(@handles::text[]);
 
 -- name: SaveShop :exec
-insert into shop_ref (shop_id, handle, name, status, version, updated_at)
-values (@shop_id, @handle, @name, @status, @version, @updated_at)
+insert into shop_ref (shop_id, handle, name, status, version, updated_at, unverified_sells)
+values (@shop_id, @handle, @name, @status, @version, @updated_at, @unverified_sells)
 on conflict (shop_id) do update set
     handle = excluded.handle,
     name = excluded.name,
@@ -34,10 +34,17 @@ on conflict (shop_id) do update set
     updated_at = excluded.updated_at,
     relist_after = case
         when shop_ref.handle = excluded.handle and shop_ref.name = excluded.name
-            and (shop_ref.status = 'suspended') = (excluded.status = 'suspended') then shop_ref.relist_after
+            and shop_ref.status = excluded.status then shop_ref.relist_after
         else ''
     end
 where shop_ref.version < excluded.version;
+
+-- name: LetUnverifiedSell :exec
+-- Applies the setting to all shops, and marks the listings of those that begin or stop to sell as out of date.
+update shop_ref
+set unverified_sells = @unverified_sells,
+    relist_after = case when status = 'unverified' and not sold_unverified then '' else relist_after end
+where unverified_sells <> @unverified_sells;
 
 -- name: ShopToRelist :one
 select shop_id, relist_after::text as relist_after from shop_ref
@@ -156,14 +163,14 @@ select unnest(@variant_ids::text[]), unnest(@on_hands::bigint[]), 0
 on conflict (variant_id) do update set on_hand = excluded.on_hand;
 
 -- name: VariantSKU :one
-select v.product_id, v.shop_id, v.sku from variant v where v.id = @id and v.deleted_at is null;
+select v.product_id, v.shop_id, v.sku, p.title from variant v join product p on p.id = v.product_id where v.id = @id and v.deleted_at is null;
 
 -- name: LockListings :exec
 select l.product_id from listing l where l.product_id = any(@product_ids::text[]) order by l.product_id for update;
 
 -- name: ListingSources :many
 select p.id, p.shop_id, p.handle, p.title, p.description, coalesce(p.category_id, '')::text as category_id, p.images, p.tags, p.status,
-       p.created_at, p.updated_at, s.name as shop_name, s.handle as shop_handle, s.status as shop_status,
+       p.created_at, p.updated_at, s.name as shop_name, s.handle as shop_handle, s.sells as shop_sells,
        coalesce(c.path, '{}')::text[] as category_path, coalesce(c.path_ids, '{}')::text[] as category_ids,
        coalesce(l.rating_avg, 0)::float8 as rating_avg, coalesce(l.rating_count, 0)::int as rating_count
 from product p
@@ -227,7 +234,7 @@ limit @page_size;
 -- cast makes the sub-select a value, not a set.
 select v.id, v.product_id, v.shop_id, s.name as shop_name, p.title, v.sku, v.options, v.price_minor, v.currency,
        coalesce(p.images -> 0 ->> 'url', '')::text as image_url, (k.on_hand - k.reserved)::bigint as available,
-       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale
+       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.sells)::bool as for_sale
 from variant v
 join product p on p.id = v.product_id
 join shop_ref s on s.shop_id = v.shop_id

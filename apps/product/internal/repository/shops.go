@@ -39,21 +39,21 @@ func (s *Store) Shops(ctx context.Context, ids, handles []string) ([]domain.Shop
 // existing copy may be older: the shop's events, which have versions, bring it up to date.
 func (s *Store) SaveShop(ctx context.Context, shop domain.Shop) error {
 	shop.Version = 0
-	return saveShop(ctx, s.q, shop)
+	return s.saveShop(ctx, s.q, shop)
 }
 
 // ShopChanged stores what an event says about a shop, in the transaction of the event's inbox row. Once that is
-// committed, nothing of a suspended shop can be reserved. The shop's listings, which may be thousands, are only
+// committed, nothing of a shop that does not sell can be reserved. The shop's listings, which may be thousands, are only
 // marked in the same row. [Store.Relist] refreshes them afterwards, so that no sale waits for all of them.
 //
 // An event that is not newer than the stored version changes nothing and removes no mark. So in whatever order
 // and however often events arrive, the row ends with the newest version. It stays marked until its listings are
 // refreshed.
 func (s *Store) ShopChanged(ctx context.Context, tx pgx.Tx, shop domain.Shop) error {
-	return saveShop(ctx, s.q.WithTx(tx), shop)
+	return s.saveShop(ctx, s.q.WithTx(tx), shop)
 }
 
-func saveShop(ctx context.Context, q *sqlc.Queries, shop domain.Shop) error {
+func (s *Store) saveShop(ctx context.Context, q *sqlc.Queries, shop domain.Shop) error {
 	return postgres.Err(q.SaveShop(ctx, sqlc.SaveShopParams{
 		ShopID:    shop.ID,
 		Handle:    shop.Handle,
@@ -61,7 +61,15 @@ func saveShop(ctx context.Context, q *sqlc.Queries, shop domain.Shop) error {
 		Status:    shop.Status,
 		Version:   shop.Version,
 		UpdatedAt: shop.UpdatedAt,
+
+		UnverifiedSells: s.opts.UnverifiedSell,
 	}))
+}
+
+// ApplySetting applies Options.UnverifiedSell to the shops that are stored. From then on unverified shops can or can't
+// sell; their listings are marked, and [Store.Relist] refreshes them.
+func (s *Store) ApplySetting(ctx context.Context) error {
+	return postgres.Err(s.q.LetUnverifiedSell(ctx, s.opts.UnverifiedSell))
 }
 
 // Relist refreshes some listings of a changed shop and reports whether there may be more. It commits its

@@ -113,12 +113,16 @@ func (s *Service) resolve(ctx context.Context, in *progress) error {
 		shop, ok := shops[item.Shop]
 		if ok {
 			if _, asked := members[shop.ID]; !asked {
-				err := s.mayManage(ctx, shop.ID, errNoShop)
-				if err != nil && !errs.Is(err, errs.NotFound) {
+				err := s.mayChange(ctx, shop.ID, errNoShop)
+				if err != nil && !errs.Is(err, errs.NotFound) && !errs.Is(err, errs.Forbidden) {
 					return err
 				}
 				members[shop.ID] = err
 			}
+		}
+		if errs.Is(members[shop.ID], errs.Forbidden) {
+			in.reject(i, errs.From(members[shop.ID]).Message)
+			continue
 		}
 		if !ok || members[shop.ID] != nil {
 			in.reject(i, fmt.Sprintf("there is no shop %q%s", item.Shop, hint(ctx)))

@@ -13,13 +13,13 @@ func newVariantID() string { return id.New(id.Variant) }
 // CreateProduct adds a product to a shop. A product without a handle gets one from its title.
 //
 // Errors: invalid_argument, not_found (the shop is not the caller's, or the category is unknown),
-// already_exists (the shop has the handle or a SKU).
+// forbidden (the shop is suspended), already_exists (the shop has the handle or a SKU).
 func (s *Service) CreateProduct(ctx context.Context, p domain.Product) (domain.Document, error) {
 	shop, err := s.findShop(ctx, p.ShopID)
 	if err != nil {
 		return domain.Document{}, err
 	}
-	if err := s.mayManage(ctx, shop.ID, errNoShop); err != nil {
+	if err := s.mayChange(ctx, shop.ID, errNoShop); err != nil {
 		return domain.Document{}, err
 	}
 	p.ShopID = shop.ID
@@ -107,7 +107,7 @@ func (s *Service) shopOfProduct(ctx context.Context, productID string) (string, 
 // UpdateProduct changes a product to next, as far as edit says.
 //
 // Errors: invalid_argument, not_found (the product is not the caller's, or the category is unknown),
-// already_exists (another product of the shop has a SKU), conflict (more pieces are reserved than would be on
+// forbidden (the shop is suspended), already_exists (another product of the shop has a SKU), conflict (more pieces are reserved than would be on
 // hand).
 func (s *Service) UpdateProduct(
 	ctx context.Context, productID string, next domain.Product, edit domain.Edit,
@@ -116,7 +116,7 @@ func (s *Service) UpdateProduct(
 	if err != nil {
 		return domain.Document{}, err
 	}
-	if err := s.mayManage(ctx, shopID, errNoProduct); err != nil {
+	if err := s.mayChange(ctx, shopID, errNoProduct); err != nil {
 		return domain.Document{}, err
 	}
 	if err := s.knownCategory(ctx, next.CategoryID); err != nil {
@@ -171,13 +171,13 @@ func (s *Service) change(
 
 // DeleteProduct takes a product off sale for good.
 //
-// Errors: not_found (also if the product is not the caller's).
+// Errors: not_found (also if the product is not the caller's), forbidden (the shop is suspended).
 func (s *Service) DeleteProduct(ctx context.Context, productID string) error {
 	shopID, err := s.shopOfProduct(ctx, productID)
 	if err != nil {
 		return err
 	}
-	if err := s.mayManage(ctx, shopID, errNoProduct); err != nil {
+	if err := s.mayChange(ctx, shopID, errNoProduct); err != nil {
 		return err
 	}
 	return s.store.Change(
@@ -195,7 +195,8 @@ func (s *Service) DeleteProduct(ctx context.Context, productID string) error {
 
 // SetStock sets how many pieces of a variant are on hand.
 //
-// Errors: not_found (also if the variant is not the caller's), conflict (more are reserved).
+// Errors: not_found (also if the variant is not the caller's), forbidden (the shop is suspended), conflict (more are
+// reserved).
 func (s *Service) SetStock(ctx context.Context, variantID string, onHand int64) (domain.Stock, error) {
 	noVariant := errs.New(errs.NotFound, "there is no such variant")
 	if !storable(variantID) {
@@ -207,7 +208,7 @@ func (s *Service) SetStock(ctx context.Context, variantID string, onHand int64) 
 	} else if err != nil {
 		return domain.Stock{}, err
 	}
-	if err := s.mayManage(ctx, shopID, noVariant); err != nil {
+	if err := s.mayChange(ctx, shopID, noVariant); err != nil {
 		return domain.Stock{}, err
 	}
 	return s.store.SetStock(ctx, variantID, onHand)

@@ -72,25 +72,47 @@ func storable(s string) bool { return !strings.ContainsRune(s, 0) }
 
 var errNoProduct = errs.New(errs.NotFound, "there is no such product")
 
+// mayChange returns an error unless the caller may change what the shop sells: a member of a shop that is not suspended,
+// or an operator.
+//
+// Errors: not_found (refusal), forbidden (the shop is suspended).
+func (s *Service) mayChange(ctx context.Context, shopID string, refusal *errs.Error) error {
+	status, err := s.standing(ctx, shopID, refusal)
+	if err == nil && status == domain.ShopSuspended {
+		return errs.New(
+			errs.Forbidden,
+			"the shop is suspended: its members fulfil what was ordered and change nothing else",
+		)
+	}
+	return err
+}
+
 // mayManage returns refusal unless the caller is a member of the shop or an operator.
 //
 // Errors: not_found (so that a stranger does not learn what exists).
 func (s *Service) mayManage(ctx context.Context, shopID string, refusal *errs.Error) error {
+	_, err := s.standing(ctx, shopID, refusal)
+	return err
+}
+
+// standing returns the status of a shop that the caller is a member of. It is empty for an operator, who may manage any
+// shop. A caller who is neither gets refusal.
+func (s *Service) standing(ctx context.Context, shopID string, refusal *errs.Error) (status string, err error) {
 	actor := identity.FromContext(ctx)
 	if actor.IsOperator() {
-		return nil
+		return "", nil
 	}
 	if !actor.IsUser() {
-		return refusal
+		return "", refusal
 	}
 	r, err := s.shops.CheckMembership(ctx, &shopv1.CheckMembershipRequest{ShopId: shopID, UserId: actor.ID})
 	if err != nil {
-		return err
+		return "", err
 	}
 	if !r.GetMember() {
-		return refusal
+		return "", refusal
 	}
-	return nil
+	return r.GetStatus(), nil
 }
 
 // Product returns a product. Only members of its shop and operators see one that is not visible.

@@ -1,6 +1,6 @@
 -- $1 variants, and those of the reservations of $2 orders
 select k.variant_id, k.on_hand, k.reserved, v.product_id, v.shop_id, v.sku, p.title,
-       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale, true as locked
+       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.sells)::bool as for_sale, true as locked
 from stock k
 join variant v on v.id = k.variant_id
 join product p on p.id = v.product_id

@@ -1,7 +1,7 @@
 -- Locks the rows that are not locked yet, and returns the others with locked = false. $1 variants, and those of the
 -- reservations of $2 orders
 select v.id as variant_id, coalesce(k.on_hand, 0)::bigint as on_hand, coalesce(k.reserved, 0)::bigint as reserved, v.product_id, v.shop_id, v.sku, p.title,
-       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale,
+       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.sells)::bool as for_sale,
        (k.variant_id is not null)::bool as locked
 from variant v
 join product p on p.id = v.product_id

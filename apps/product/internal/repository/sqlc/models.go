@@ -68,14 +68,17 @@ type ReservationLine struct {
 }
 
 type ShopRef struct {
-	ShopID      string
-	Handle      string
-	Name        string
-	Status      string
-	UpdatedAt   time.Time
-	Version     int64
-	RelistAfter *string
-	RelistAt    time.Time
+	ShopID          string
+	Handle          string
+	Name            string
+	Status          string
+	UpdatedAt       time.Time
+	Version         int64
+	RelistAfter     *string
+	RelistAt        time.Time
+	UnverifiedSells bool
+	SoldUnverified  bool
+	Sells           bool
 }
 
 type Stock struct {

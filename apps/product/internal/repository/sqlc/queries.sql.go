@@ -432,9 +432,22 @@ func (q *Queries) Lapsed(ctx context.Context, arg LapsedParams) ([]string, error
 	return items, nil
 }
 
+const letUnverifiedSell = `-- name: LetUnverifiedSell :exec
+update shop_ref
+set unverified_sells = $1,
+    relist_after = case when status = 'unverified' and not sold_unverified then '' else relist_after end
+where unverified_sells <> $1
+`
+
+// Applies the setting to all shops, and marks the listings of those that begin or stop to sell as out of date.
+func (q *Queries) LetUnverifiedSell(ctx context.Context, unverifiedSells bool) error {
+	_, err := q.db.Exec(ctx, letUnverifiedSell, unverifiedSells)
+	return err
+}
+
 const listingSources = `-- name: ListingSources :many
 select p.id, p.shop_id, p.handle, p.title, p.description, coalesce(p.category_id, '')::text as category_id, p.images, p.tags, p.status,
-       p.created_at, p.updated_at, s.name as shop_name, s.handle as shop_handle, s.status as shop_status,
+       p.created_at, p.updated_at, s.name as shop_name, s.handle as shop_handle, s.sells as shop_sells,
        coalesce(c.path, '{}')::text[] as category_path, coalesce(c.path_ids, '{}')::text[] as category_ids,
        coalesce(l.rating_avg, 0)::float8 as rating_avg, coalesce(l.rating_count, 0)::int as rating_count
 from product p
@@ -459,7 +472,7 @@ type ListingSourcesRow struct {
 	UpdatedAt    time.Time
 	ShopName     string
 	ShopHandle   string
-	ShopStatus   string
+	ShopSells    bool
 	CategoryPath []string
 	CategoryIds  []string
 	RatingAvg    float64
@@ -489,7 +502,7 @@ func (q *Queries) ListingSources(ctx context.Context, ids []string) ([]ListingSo
 			&i.UpdatedAt,
 			&i.ShopName,
 			&i.ShopHandle,
-			&i.ShopStatus,
+			&i.ShopSells,
 			&i.CategoryPath,
 			&i.CategoryIds,
 			&i.RatingAvg,
@@ -568,7 +581,7 @@ func (q *Queries) LockStock(ctx context.Context, variantIds []string) ([]Stock, 
 const offers = `-- name: Offers :many
 select v.id, v.product_id, v.shop_id, s.name as shop_name, p.title, v.sku, v.options, v.price_minor, v.currency,
        coalesce(p.images -> 0 ->> 'url', '')::text as image_url, (k.on_hand - k.reserved)::bigint as available,
-       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.status <> 'suspended')::bool as for_sale
+       (v.deleted_at is null and p.deleted_at is null and p.status = 'active' and s.sells)::bool as for_sale
 from variant v
 join product p on p.id = v.product_id
 join shop_ref s on s.shop_id = v.shop_id
@@ -917,8 +930,8 @@ func (q *Queries) SaveListings(ctx context.Context, arg SaveListingsParams) erro
 }
 
 const saveShop = `-- name: SaveShop :exec
-insert into shop_ref (shop_id, handle, name, status, version, updated_at)
-values ($1, $2, $3, $4, $5, $6)
+insert into shop_ref (shop_id, handle, name, status, version, updated_at, unverified_sells)
+values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (shop_id) do update set
     handle = excluded.handle,
     name = excluded.name,
@@ -927,19 +940,20 @@ on conflict (shop_id) do update set
     updated_at = excluded.updated_at,
     relist_after = case
         when shop_ref.handle = excluded.handle and shop_ref.name = excluded.name
-            and (shop_ref.status = 'suspended') = (excluded.status = 'suspended') then shop_ref.relist_after
+            and shop_ref.status = excluded.status then shop_ref.relist_after
         else ''
     end
 where shop_ref.version < excluded.version
 `
 
 type SaveShopParams struct {
-	ShopID    string
-	Handle    string
-	Name      string
-	Status    string
-	Version   int64
-	UpdatedAt time.Time
+	ShopID          string
+	Handle          string
+	Name            string
+	Status          string
+	Version         int64
+	UpdatedAt       time.Time
+	UnverifiedSells bool
 }
 
 func (q *Queries) SaveShop(ctx context.Context, arg SaveShopParams) error {
@@ -950,6 +964,7 @@ func (q *Queries) SaveShop(ctx context.Context, arg SaveShopParams) error {
 		arg.Status,
 		arg.Version,
 		arg.UpdatedAt,
+		arg.UnverifiedSells,
 	)
 	return err
 }
@@ -1187,19 +1202,25 @@ func (q *Queries) UpdateProducts(ctx context.Context, arg UpdateProductsParams) 
 }
 
 const variantSKU = `-- name: VariantSKU :one
-select v.product_id, v.shop_id, v.sku from variant v where v.id = $1 and v.deleted_at is null
+select v.product_id, v.shop_id, v.sku, p.title from variant v join product p on p.id = v.product_id where v.id = $1 and v.deleted_at is null
 `
 
 type VariantSKURow struct {
 	ProductID string
 	ShopID    string
 	Sku       string
+	Title     string
 }
 
 func (q *Queries) VariantSKU(ctx context.Context, id string) (VariantSKURow, error) {
 	row := q.db.QueryRow(ctx, variantSKU, id)
 	var i VariantSKURow
-	err := row.Scan(&i.ProductID, &i.ShopID, &i.Sku)
+	err := row.Scan(
+		&i.ProductID,
+		&i.ShopID,
+		&i.Sku,
+		&i.Title,
+	)
 	return i, err
 }
 
