@@ -34,6 +34,12 @@ type Config struct {
 	Concurrency int `yaml:"concurrency"`
 	// GiveUp is how long a mail is retried. Default 72 h; at least 1 min.
 	GiveUp time.Duration `yaml:"give_up"`
+	// Hold is how long a confirmation, an invitation or a list for a shop waits. What is cancelled within that time is not
+	// mailed. Default 10 s; from 0 to 1 h.
+	Hold time.Duration `yaml:"hold"`
+	// MaxPerHour is the most mails that a recipient gets in an hour; others wait. Addresses that were only typed in count
+	// separately from the verified ones of accounts. Default 10; at least 1.
+	MaxPerHour int `yaml:"max_per_hour"`
 }
 
 // Default returns the default configuration.
@@ -44,6 +50,8 @@ func Default() Config {
 		Timeout:     15 * time.Second,
 		Concurrency: 4,
 		GiveUp:      72 * time.Hour,
+		Hold:        10 * time.Second,
+		MaxPerHour:  10,
 	}
 }
 
@@ -75,6 +83,12 @@ func (c Config) Validate() error {
 	}
 	if c.GiveUp < time.Minute {
 		problems = append(problems, errors.New("give_up: must be at least 1m"))
+	}
+	if c.Hold < 0 || c.Hold > time.Hour {
+		problems = append(problems, errors.New("hold: must be from 0 to 1h"))
+	}
+	if c.MaxPerHour < 1 {
+		problems = append(problems, errors.New("max_per_hour: must be at least 1"))
 	}
 	return errors.Join(problems...)
 }

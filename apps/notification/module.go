@@ -4,12 +4,15 @@ import (
 	"context"
 	"embed"
 	"net/mail"
+	"time"
 
 	"souk/apps/notification/internal/handler"
 	"souk/apps/notification/internal/repository"
 	"souk/apps/notification/internal/service"
 	orderv1 "souk/gen/go/souk/order/v1"
+	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
+	"souk/pkg/chore"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
 )
@@ -28,6 +31,13 @@ var Module = module.Module{
 
 // Failpoints lists the points at which tests stop the process.
 func Failpoints() []string { return []string{service.FailAfterSend} }
+
+// forgetEvery is the poll interval for counts of mails that no limit needs any more, and forgetBatch the most that one
+// statement deletes.
+const (
+	forgetEvery = 10 * time.Minute
+	forgetBatch = 1000
+)
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	cfg := Default()
@@ -54,7 +64,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := repository.New(pool, relay.Wake)
+	store := repository.New(pool, cfg.MaxPerHour, relay.Wake)
 	post := &repository.SMTP{
 		Addr:     cfg.SMTPAddr,
 		TLS:      cfg.TLS,
@@ -63,20 +73,45 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		From:     from.Address,
 	}
 	sender, err := service.New(service.Deps{
-		Mails: store, Orders: orderv1.NewOrderServiceClient(conn), Users: userv1.NewUserServiceClient(conn),
-		Post: post, Renderer: renderer, Clock: p.Clock(), Logger: p.Logger(), Tracer: p.Tracer(), Metrics: p.Metrics(),
-		Timeout: cfg.Timeout, Concurrency: cfg.Concurrency, GiveUp: cfg.GiveUp,
+		Mails:  store,
+		Orders: orderv1.NewOrderServiceClient(conn),
+		Users:  userv1.NewUserServiceClient(conn),
+		Shops: shopv1.NewShopServiceClient(
+			conn,
+		),
+		Post:        post,
+		Renderer:    renderer,
+		Clock:       p.Clock(),
+		Logger:      p.Logger(),
+		Tracer:      p.Tracer(),
+		Metrics:     p.Metrics(),
+		Timeout:     cfg.Timeout,
+		Concurrency: cfg.Concurrency,
+		GiveUp:      cfg.GiveUp,
 	})
 	if err != nil {
 		return nil, err
 	}
-	consumer, err := p.Consumer(ctx, outbox.ConsumerOptions{
-		Purpose: "orders", Subjects: handler.Subjects, Queue: store.Consume(handler.Read(p.Clock())), Done: sender.Wake,
+	read := handler.Reader{Clock: p.Clock(), Hold: cfg.Hold, GiveUp: cfg.GiveUp}.Read
+	orders, err := p.Consumer(ctx, outbox.ConsumerOptions{
+		Purpose: "orders", Subjects: handler.OrderSubjects, Queue: store.Consume(read), Done: sender.Wake,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return module.Group(relay, consumer, module.Func(func(ctx context.Context) error {
+	shops, err := p.Consumer(ctx, outbox.ConsumerOptions{
+		Purpose: "shops", Subjects: handler.ShopSubjects, Queue: store.Consume(read), Done: sender.Wake,
+	})
+	if err != nil {
+		return nil, err
+	}
+	forget := chore.Chore{
+		Name: "forget recipients", Every: forgetEvery, Batch: forgetBatch, Clock: p.Clock(), Logger: p.Logger(),
+		Pass: func(ctx context.Context, now time.Time) (int, error) {
+			return store.ForgetRecipients(ctx, now.Add(-time.Hour), forgetBatch)
+		},
+	}
+	return module.Group(relay, orders, shops, module.Func(forget.Run), module.Func(func(ctx context.Context) error {
 		defer post.Close()
 		return sender.Run(ctx)
 	})), nil

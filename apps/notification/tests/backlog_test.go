@@ -69,6 +69,11 @@ func (b *backlog) Sent(ctx context.Context, _ domain.Mail, _ time.Time, _ event.
 	return nil
 }
 
+// Reserve never refuses.
+func (b *backlog) Reserve(context.Context, domain.Mail, []byte, time.Time) (bool, error) {
+	return true, nil
+}
+
 func (b *backlog) Retry(_ context.Context, _ domain.Mail, reason string, _ time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -25,6 +25,8 @@ func TestConfigRejectsInvalidValues(t *testing.T) {
 		"timeout":     func(c *notification.Config) { c.Timeout = time.Hour },
 		"concurrency": func(c *notification.Config) { c.Concurrency = 0 },
 		"give_up":     func(c *notification.Config) { c.GiveUp = 0 },
+		"hold":        func(c *notification.Config) { c.Hold = -1 },
+		"max_per":     func(c *notification.Config) { c.MaxPerHour = 0 },
 	} {
 		c := good
 		change(&c)

@@ -13,6 +13,7 @@ import (
 
 	"souk/apps/notification"
 	orderv1 "souk/gen/go/souk/order/v1"
+	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/devstack/mailsink"
 	"souk/pkg/errs"
@@ -25,15 +26,42 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// others fakes the order service and the user service.
+// others fakes the order service, the user service and the shop service.
 type others struct {
 	orderv1.UnimplementedOrderServiceServer
 	userv1.UnimplementedUserServiceServer
+	shopv1.UnimplementedShopServiceServer
 
-	mu     sync.Mutex
-	orders map[string]*orderv1.GetOrderForNoticeResponse
-	users  map[string]*userv1.User
-	err    error
+	mu          sync.Mutex
+	orders      map[string]*orderv1.GetOrderForNoticeResponse
+	users       map[string]*userv1.User
+	shops       map[string]*shopv1.GetShopForNoticeResponse
+	invitations map[string]*shopv1.Invitation
+	err         error
+}
+
+// GetShopForNotice answers as the shop service does.
+func (o *others) GetShopForNotice(
+	_ context.Context, r *shopv1.GetShopForNoticeRequest,
+) (*shopv1.GetShopForNoticeResponse, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if res := o.shops[r.GetId()]; res != nil {
+		return res, o.err
+	}
+	return nil, errs.New(errs.NotFound, "there is no such shop")
+}
+
+// GetInvitationForNotice answers as the shop service does.
+func (o *others) GetInvitationForNotice(
+	_ context.Context, r *shopv1.GetInvitationForNoticeRequest,
+) (*shopv1.GetInvitationForNoticeResponse, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if i := o.invitations[r.GetId()]; i != nil {
+		return &shopv1.GetInvitationForNoticeResponse{Invitation: i}, nil
+	}
+	return nil, errs.New(errs.NotFound, "there is no such invitation")
 }
 
 // GetOrderForNotice answers as the order service does.
@@ -82,15 +110,22 @@ type harness struct {
 
 func setup(t *testing.T, opts ...moduletest.Option) *harness {
 	t.Helper()
-	o := &others{orders: map[string]*orderv1.GetOrderForNoticeResponse{}, users: map[string]*userv1.User{}}
+	o := &others{
+		orders:      map[string]*orderv1.GetOrderForNoticeResponse{},
+		users:       map[string]*userv1.User{},
+		shops:       map[string]*shopv1.GetShopForNoticeResponse{},
+		invitations: map[string]*shopv1.Invitation{},
+	}
 	sink := mailServer(t)
 	return &harness{t: t, others: o, sink: sink, Service: moduletest.Start(t, notification.Module,
 		append([]moduletest.Option{
 			moduletest.Config(map[string]any{
 				"smtp_addr": sink.Addr(), "from": "Søuk <shop@souk.example>", "public_url": "https://souk.example/",
+				"hold": "0s",
 			}),
 			moduletest.Fake("order", func(r grpc.ServiceRegistrar) { orderv1.RegisterOrderServiceServer(r, o) }),
 			moduletest.Fake("user", func(r grpc.ServiceRegistrar) { userv1.RegisterUserServiceServer(r, o) }),
+			moduletest.Fake("shop", func(r grpc.ServiceRegistrar) { shopv1.RegisterShopServiceServer(r, o) }),
 		}, opts...)...)}
 }
 
@@ -111,7 +146,12 @@ func (h *harness) place(userEmail, orderEmail string) (orderID string) {
 	customer := id.New(id.Guest)
 	if userEmail != "" {
 		customer = id.New(id.User)
-		h.others.users[customer] = &userv1.User{Id: customer, Email: userEmail, Name: "Zoë <Müller>"}
+		h.others.users[customer] = &userv1.User{
+			Id:            customer,
+			Email:         userEmail,
+			EmailVerified: true,
+			Name:          "Zoë <Müller>",
+		}
 	}
 	brl := func(minor int64) *orderv1.OrderItem {
 		return &orderv1.OrderItem{LineTotal: money.New(minor, "BRL").ToProto()}
@@ -128,8 +168,11 @@ func (h *harness) place(userEmail, orderEmail string) (orderID string) {
 			Shipping: money.New(990, "BRL").ToProto(), Tax: money.New(0, "BRL").ToProto(),
 			Total: money.New(6388, "BRL").ToProto(),
 			ShopOrders: []*orderv1.ShopOrder{
-				{ShopName: "Aurora & Söhne", Items: []*orderv1.OrderItem{tea}},
-				{ShopName: "Borealis", Items: []*orderv1.OrderItem{cup}},
+				{
+					Id: id.New(id.ShopOrder), ShopName: "Aurora & Söhne", Items: []*orderv1.OrderItem{tea},
+					Total: money.New(3980, "BRL").ToProto(),
+				},
+				{Id: id.New(id.ShopOrder), ShopName: "Borealis", Items: []*orderv1.OrderItem{cup}},
 			},
 			ShippingAddress: &orderv1.ShippingAddress{
 				Name: "Zoë Müller", Line1: "Secret Street 7", City: "São Paulo", PostalCode: "01000-000",

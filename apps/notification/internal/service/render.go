@@ -30,27 +30,35 @@ var templates embed.FS
 type Renderer struct {
 	from      *mail.Address
 	publicURL string
-	text      *texttemplate.Template
-	html      *htmltemplate.Template
+	// The templates of mails about whole orders, and of all others.
+	orderText, noticeText *texttemplate.Template
+	orderHTML, noticeHTML *htmltemplate.Template
 }
 
 // NewRenderer returns a Renderer that sends as from and links to publicURL; an empty publicURL: no links.
 func NewRenderer(from *mail.Address, publicURL string) (*Renderer, error) {
-	text, err := texttemplate.ParseFS(templates, "templates/order.txt.tmpl")
+	text, err := texttemplate.ParseFS(templates, "templates/*.txt.tmpl")
 	if err != nil {
 		return nil, err
 	}
-	html, err := htmltemplate.ParseFS(templates, "templates/order.html.tmpl")
+	html, err := htmltemplate.ParseFS(templates, "templates/*.html.tmpl")
 	if err != nil {
 		return nil, err
 	}
-	return &Renderer{from: from, publicURL: strings.TrimRight(publicURL, "/"), text: text, html: html}, nil
+	return &Renderer{
+		from:       from,
+		publicURL:  strings.TrimRight(publicURL, "/"),
+		orderText:  text.Lookup("order.txt.tmpl"),
+		noticeText: text.Lookup("notice.txt.tmpl"),
+		orderHTML:  html.Lookup("order.html.tmpl"),
+		noticeHTML: html.Lookup("notice.html.tmpl"),
+	}, nil
 }
 
 // statusCancelled is the status of cancelled shop orders.
 const statusCancelled = "cancelled"
 
-// page is the templates' data.
+// page is the data of the templates of mails about whole orders.
 type page struct {
 	Cancelled bool
 	// Partly reports that other shop orders of the order stay.
@@ -76,16 +84,37 @@ type item struct {
 
 type sum struct{ Label, Amount string }
 
-// Render renders the mail about an order to the address.
+// Render renders the mail about a whole order to the address.
 func (r *Renderer) Render(m domain.Mail, o *orderv1.Order, to *mail.Address, now time.Time) (domain.Message, error) {
-	p := r.page(m, o)
-	subject := "Your order " + p.Number + " is confirmed"
-	if p.Cancelled {
-		subject = "Your order " + p.Number + " was cancelled"
+	return r.render(m, letter{order: o}, to, now)
+}
+
+// render renders a mail to the address.
+func (r *Renderer) render(m domain.Mail, l letter, to *mail.Address, now time.Time) (domain.Message, error) {
+	switch m.Kind {
+	case domain.OrderConfirmed, domain.OrderCancelled:
+		p := r.page(m, l.order)
+		subject := "Your order " + p.Number + " is confirmed"
+		if p.Cancelled {
+			subject = "Your order " + p.Number + " was cancelled"
+		}
+		if p.Partly {
+			subject = "A part of your order " + p.Number + " was cancelled"
+		}
+		return r.message(m, to, now, subject, p, r.orderText, r.orderHTML)
 	}
-	if p.Partly {
-		subject = "A part of your order " + p.Number + " was cancelled"
-	}
+	n := r.notice(m, l, to.Name)
+	return r.message(m, to, now, n.Subject, n, r.noticeText, r.noticeHTML)
+}
+
+// template is a text or HTML template.
+type template interface {
+	Execute(w io.Writer, data any) error
+}
+
+func (r *Renderer) message(
+	m domain.Mail, to *mail.Address, now time.Time, subject string, page any, text, html template,
+) (domain.Message, error) {
 	var data bytes.Buffer
 	data.Grow(typicalSize)
 	body := multipart.NewWriter(&data)
@@ -106,10 +135,10 @@ func (r *Renderer) Render(m domain.Mail, o *orderv1.Order, to *mail.Address, now
 		fmt.Fprintf(&data, "%s: %s\r\n", h[0], h[1])
 	}
 	data.WriteString("\r\n")
-	if err := addPart(body, "text/plain", func(w io.Writer) error { return r.text.Execute(w, p) }); err != nil {
+	if err := addPart(body, "text/plain", func(w io.Writer) error { return text.Execute(w, page) }); err != nil {
 		return domain.Message{}, err
 	}
-	if err := addPart(body, "text/html", func(w io.Writer) error { return r.html.Execute(w, p) }); err != nil {
+	if err := addPart(body, "text/html", func(w io.Writer) error { return html.Execute(w, page) }); err != nil {
 		return domain.Message{}, err
 	}
 	if err := body.Close(); err != nil {
@@ -138,11 +167,12 @@ func addPart(body *multipart.Writer, kind string, write func(io.Writer) error) e
 
 func (r *Renderer) page(m domain.Mail, o *orderv1.Order) page {
 	a := o.GetShippingAddress()
-	p := page{Cancelled: m.Kind == domain.OrderCancelled, Name: oneLine(a.GetName()), Number: oneLine(o.GetNumber())}
-	p.Partly = p.Cancelled && partlyCancelled(o)
+	p := page{Cancelled: m.Kind == domain.OrderCancelled, Name: person(a.GetName()), Number: oneLine(o.GetNumber())}
+	partly := partlyCancelled(o)
+	p.Partly = p.Cancelled && partly
 	for _, so := range o.GetShopOrders() {
-		if p.Partly && so.GetStatus() != statusCancelled {
-			continue
+		if partly && p.Cancelled != (so.GetStatus() == statusCancelled) {
+			continue // one mail is about what was cancelled, the other about what is confirmed
 		}
 		part := shopPart{Name: oneLine(so.GetShopName())}
 		if by := so.GetCancellation().GetBy(); by == "shop" || by == "operator" {
@@ -166,11 +196,11 @@ func (r *Renderer) page(m domain.Mail, o *orderv1.Order) page {
 		{"Items", o.GetSubtotal(), true}, {"Discount", o.GetDiscount(), false}, {"Shipping", o.GetShipping(), true},
 		{"Tax", o.GetTax(), false}, {"Total", o.GetTotal(), true},
 	} {
-		if !p.Partly && s.amount != nil && (s.always || strings.ContainsAny(s.amount.GetAmount(), "123456789")) {
+		if !partly && s.amount != nil && (s.always || strings.ContainsAny(s.amount.GetAmount(), "123456789")) {
 			p.Sums = append(p.Sums, sum{s.label, amount(s.amount)})
 		}
 	}
-	if p.Partly {
+	if partly {
 		p.Sums = append(p.Sums, sum{"Your order now costs", amount(o.GetRemaining())})
 	}
 	for _, line := range []string{

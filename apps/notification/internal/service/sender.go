@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"net/mail"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,13 +17,13 @@ import (
 	"souk/apps/notification/internal/domain"
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
+	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/chore"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/failpoint"
-	"souk/pkg/id"
 	"souk/pkg/logging"
 	"souk/pkg/metric"
 	"souk/pkg/retry"
@@ -60,6 +58,12 @@ type Mails interface {
 	Claim(ctx context.Context, now, until time.Time, n int) ([]domain.Mail, error)
 	Sent(ctx context.Context, m domain.Mail, at time.Time, ev event.Event) error
 	Failed(ctx context.Context, m domain.Mail, reason string) error
+	// Skipped records that a mail is not needed any more.
+	Skipped(ctx context.Context, m domain.Mail, reason string) error
+	// Split replaces a mail to a shop by one for each of its owners.
+	Split(ctx context.Context, m domain.Mail, userIDs []string, at time.Time) error
+	// Reserve counts a mail to a recipient, and returns false if the recipient has got too many.
+	Reserve(ctx context.Context, m domain.Mail, recipient []byte, at time.Time) (bool, error)
 	// Retry keeps the previous reason if reason is empty.
 	Retry(ctx context.Context, m domain.Mail, reason string, at time.Time) error
 }
@@ -78,6 +82,16 @@ type Users interface {
 	) (*userv1.BatchGetUsersResponse, error)
 }
 
+// Shops is the part of the shop service that notification calls.
+type Shops interface {
+	GetShopForNotice(
+		ctx context.Context, r *shopv1.GetShopForNoticeRequest, opts ...grpc.CallOption,
+	) (*shopv1.GetShopForNoticeResponse, error)
+	GetInvitationForNotice(
+		ctx context.Context, r *shopv1.GetInvitationForNoticeRequest, opts ...grpc.CallOption,
+	) (*shopv1.GetInvitationForNoticeResponse, error)
+}
+
 // Post sends mails.
 //
 // Errors: *domain.Failure.
@@ -90,6 +104,7 @@ type Deps struct {
 	Mails    Mails
 	Orders   Orders
 	Users    Users
+	Shops    Shops
 	Post     Post
 	Renderer *Renderer
 	Clock    clock.Clock
@@ -111,6 +126,8 @@ type Sender struct {
 	active chan struct{} // holds a slot per mail that is being sent
 	sent   *prometheus.CounterVec
 	failed prometheus.Counter
+	// skipped and delayed count mails that were not needed any more, and attempts that the recipient's limit delayed.
+	skipped, delayed prometheus.Counter
 }
 
 // New returns a Sender. Run runs it.
@@ -121,9 +138,16 @@ func New(d Deps) (*Sender, error) {
 		Name: "mail_sent_total", Help: "Mails that a server took, by kind."}, []string{"kind"})); err != nil {
 		return nil, err
 	}
-	s.failed, err = metric.Register(d.Metrics, prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "mail_failed_total", Help: "Mails that were given up."}))
-	return s, err
+	for counter, opts := range map[*prometheus.Counter]prometheus.CounterOpts{
+		&s.failed:  {Name: "mail_failed_total", Help: "Mails that were given up."},
+		&s.skipped: {Name: "mail_skipped_total", Help: "Mails that were not needed any more when they were due."},
+		&s.delayed: {Name: "mail_delayed_total", Help: "Attempts that wait because the recipient has got too many mails."},
+	} {
+		if *counter, err = metric.Register(d.Metrics, prometheus.NewCounter(opts)); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // Wake makes the sender look for mails now. It is called after the transaction of a new mail has committed.
@@ -193,6 +217,10 @@ func (s *Sender) attempt(running context.Context, m domain.Mail, until time.Time
 		recordCtx, span = s.Tracer.Start(recordCtx, "send "+string(m.Kind))
 		defer span.End()
 	}
+	if m.Kind.ToShop() && m.UserID == "" {
+		s.split(recordCtx, m)
+		return
+	}
 	err := s.send(recordCtx, running.Done(), m, until)
 	defer context.AfterFunc(running, func() { time.AfterFunc(stopTimeout, cancelRecord) })()
 	if err == nil {
@@ -209,20 +237,55 @@ func (s *Sender) attempt(running context.Context, m domain.Mail, until time.Time
 		}
 		return
 	}
-	f := domain.FailureOf(err, "the content of the mail could not be read: "+string(errs.CodeOf(err)))
-	now := s.Clock.Now()
-	if f.Permanent || now.Sub(m.CreatedAt) >= s.GiveUp {
-		s.failed.Inc()
-		log.Error("a mail was given up", zap.String("reason", f.Reason), zap.Int32("attempts", m.Attempts))
-		err = record(recordCtx, func(ctx context.Context) error { return s.Mails.Failed(ctx, m, f.Reason) })
-	} else {
-		log.Warn("a mail was not sent; it is tried again", zap.String("reason", f.Reason),
-			zap.Int32("attempts", m.Attempts))
-		err = record(recordCtx, func(ctx context.Context) error {
-			return s.Mails.Retry(ctx, m, f.Reason, now.Add(domain.Backoff(m.Attempts)))
+	s.recordUnsent(recordCtx, m, err)
+}
+
+// split replaces a mail to a shop by one for each of its owners, which are sent like others.
+func (s *Sender) split(ctx context.Context, m domain.Mail) {
+	res, err := s.Shops.GetShopForNotice(ctx, &shopv1.GetShopForNoticeRequest{Id: m.ShopID})
+	switch {
+	case errs.Is(err, errs.NotFound):
+		err = domain.Skip("there is no such shop")
+	case err == nil && len(res.GetOwnerIds()) == 0:
+		err = domain.Skip("the shop has no owner")
+	case err == nil:
+		err = record(ctx, func(ctx context.Context) error {
+			return s.Mails.Split(ctx, m, res.GetOwnerIds(), s.Clock.Now())
 		})
 	}
 	if err != nil {
+		s.recordUnsent(ctx, m, err)
+		return
+	}
+	s.wake.Now()
+}
+
+// recordUnsent records why a mail was not sent.
+func (s *Sender) recordUnsent(ctx context.Context, m domain.Mail, err error) {
+	log := s.log(ctx, m)
+	now := s.Clock.Now()
+	f := domain.FailureOf(err, "the content of the mail could not be read: "+string(errs.CodeOf(err)))
+	tooOld := now.Sub(m.CreatedAt) >= s.GiveUp
+	var write func(context.Context) error
+	switch {
+	case f.Skip:
+		s.skipped.Inc()
+		write = func(ctx context.Context) error { return s.Mails.Skipped(ctx, m, f.Reason) }
+	case f.Permanent || tooOld:
+		s.failed.Inc()
+		log.Error("a mail was given up", zap.String("reason", f.Reason), zap.Int32("attempts", m.Attempts))
+		write = func(ctx context.Context) error { return s.Mails.Failed(ctx, m, f.Reason) }
+	case errors.Is(err, errTooMany):
+		s.delayed.Inc()
+		write = func(ctx context.Context) error { return s.Mails.Retry(ctx, m, "", now.Add(domain.LimitBackoff)) }
+	default:
+		log.Warn("a mail was not sent; it is tried again", zap.String("reason", f.Reason),
+			zap.Int32("attempts", m.Attempts))
+		write = func(ctx context.Context) error {
+			return s.Mails.Retry(ctx, m, f.Reason, now.Add(domain.Backoff(m.Attempts)))
+		}
+	}
+	if err := record(ctx, write); err != nil {
 		log.Warn("the result of a mail could not be recorded", zap.Error(err))
 	}
 }
@@ -259,6 +322,9 @@ func record(ctx context.Context, write func(context.Context) error) error {
 	})
 }
 
+// errTooMany means that the recipient has got too many mails in the last hour. It is not an attempt.
+var errTooMany = domain.Temporary("the recipient has got too many mails in the last hour")
+
 // errNotBegun means that a mail got no slot before its claim ended or the sender stopped. It is not an
 // attempt.
 var errNotBegun = errors.New("no free slot")
@@ -287,52 +353,4 @@ func (s *Sender) send(ctx context.Context, stop <-chan struct{}, m domain.Mail, 
 	ctx, cancelPost := context.WithTimeout(ctx, left)
 	defer cancelPost()
 	return s.Post.Send(ctx, msg)
-}
-
-// write requests the order and recipient and renders the mail, within Timeout.
-func (s *Sender) write(ctx context.Context, m domain.Mail) (domain.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
-	defer cancel()
-	res, err := s.Orders.GetOrderForNotice(ctx, &orderv1.GetOrderForNoticeRequest{Id: m.OrderID})
-	if errs.Is(err, errs.NotFound) {
-		return domain.Message{}, domain.Permanent("there is no such order")
-	}
-	if err != nil {
-		return domain.Message{}, err
-	}
-	to, err := s.recipient(ctx, res)
-	if err != nil {
-		return domain.Message{}, err
-	}
-	msg, err := s.Renderer.Render(m, res.GetOrder(), to, s.Clock.Now())
-	if err != nil {
-		return domain.Message{}, domain.Permanent("it cannot be written")
-	}
-	return msg, nil
-}
-
-// recipient returns the address given at checkout, else the user's.
-func (s *Sender) recipient(ctx context.Context, o *orderv1.GetOrderForNoticeResponse) (*mail.Address, error) {
-	address, name := o.GetEmail(), o.GetOrder().GetShippingAddress().GetName()
-	if address == "" && strings.HasPrefix(o.GetCustomerId(), string(id.User)+"_") {
-		res, err := s.Users.BatchGetUsers(ctx, &userv1.BatchGetUsersRequest{Ids: []string{o.GetCustomerId()}})
-		if err != nil {
-			return nil, err
-		}
-		for _, u := range res.GetUsers() {
-			address = u.GetEmail()
-			if u.GetName() != "" {
-				name = u.GetName()
-			}
-		}
-	}
-	if address == "" {
-		return nil, domain.Permanent("there is no address to send it to")
-	}
-	to, err := mail.ParseAddress(address)
-	if err != nil || to.Name != "" {
-		return nil, domain.Permanent("the address to send it to is invalid")
-	}
-	to.Name = oneLine(name)
-	return to, nil
 }

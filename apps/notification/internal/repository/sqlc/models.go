@@ -27,7 +27,7 @@ type InboxAttempt struct {
 type Mail struct {
 	ID          string
 	Kind        string
-	OrderID     string
+	OrderID     *string
 	State       string
 	Attempts    int32
 	NextAt      time.Time
@@ -35,6 +35,11 @@ type Mail struct {
 	Traceparent string
 	CreatedAt   time.Time
 	SentAt      pgtype.Timestamptz
+	About       *string
+	ShopID      *string
+	UserID      *string
+	Items       []byte
+	Open        bool
 }
 
 type Outbox struct {
@@ -49,4 +54,10 @@ type Outbox struct {
 	Payload          []byte
 	CreatedAt        time.Time
 	SentAt           pgtype.Timestamptz
+}
+
+type RecipientMail struct {
+	MailID    string
+	Recipient []byte
+	At        time.Time
 }

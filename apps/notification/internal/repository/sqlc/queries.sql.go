@@ -20,7 +20,8 @@ where id in (
     limit $3
     for update skip locked
 )
-returning id, kind, order_id, attempts, traceparent, created_at
+returning id, kind, coalesce(order_id, '')::text as order_id, coalesce(about, '')::text as about, coalesce(shop_id, '')::text as shop_id,
+    coalesce(user_id, '')::text as user_id, items, attempts, traceparent, created_at
 `
 
 type ClaimMailsParams struct {
@@ -33,6 +34,10 @@ type ClaimMailsRow struct {
 	ID          string
 	Kind        string
 	OrderID     string
+	About       string
+	ShopID      string
+	UserID      string
+	Items       []byte
 	Attempts    int32
 	Traceparent string
 	CreatedAt   time.Time
@@ -51,6 +56,10 @@ func (q *Queries) ClaimMails(ctx context.Context, arg ClaimMailsParams) ([]Claim
 			&i.ID,
 			&i.Kind,
 			&i.OrderID,
+			&i.About,
+			&i.ShopID,
+			&i.UserID,
+			&i.Items,
 			&i.Attempts,
 			&i.Traceparent,
 			&i.CreatedAt,
@@ -63,6 +72,48 @@ func (q *Queries) ClaimMails(ctx context.Context, arg ClaimMailsParams) ([]Claim
 		return nil, err
 	}
 	return items, nil
+}
+
+const endMail = `-- name: EndMail :execrows
+update mail set state = $1, last_error = $2, open = false
+where id = $3 and state = 'sending' and attempts = $4
+`
+
+type EndMailParams struct {
+	State    string
+	Reason   string
+	ID       string
+	Attempts int32
+}
+
+func (q *Queries) EndMail(ctx context.Context, arg EndMailParams) (int64, error) {
+	result, err := q.db.Exec(ctx, endMail,
+		arg.State,
+		arg.Reason,
+		arg.ID,
+		arg.Attempts,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const forgetRecipients = `-- name: ForgetRecipients :execrows
+delete from recipient_mail where mail_id in (select r.mail_id from recipient_mail r where r.at <= $1 limit $2)
+`
+
+type ForgetRecipientsParams struct {
+	Before time.Time
+	Most   int32
+}
+
+func (q *Queries) ForgetRecipients(ctx context.Context, arg ForgetRecipientsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, forgetRecipients, arg.Before, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const mailAgain = `-- name: MailAgain :execrows
@@ -90,19 +141,34 @@ func (q *Queries) MailAgain(ctx context.Context, arg MailAgainParams) (int64, er
 	return result.RowsAffected(), nil
 }
 
-const mailFailed = `-- name: MailFailed :execrows
-update mail set state = 'failed', last_error = $1
-where id = $2 and state = 'sending' and attempts = $3
+const splitMail = `-- name: SplitMail :execrows
+with whole as (
+    update mail m set state = 'split', sent_at = $1::timestamptz, open = false
+    where m.id = $4 and m.state = 'sending' and m.attempts = $5
+    returning m.id, m.kind, m.shop_id, m.items, m.traceparent
+)
+insert into mail (id, kind, about, shop_id, user_id, items, next_at, traceparent, created_at)
+select p.id, w.kind, w.id || ':' || p.user_id, w.shop_id, p.user_id, w.items, $1::timestamptz, w.traceparent, $1::timestamptz
+from whole w, (select unnest($2::text[]) as id, unnest($3::text[]) as user_id) p
 `
 
-type MailFailedParams struct {
-	Reason   string
+type SplitMailParams struct {
+	Now      time.Time
+	Ids      []string
+	UserIds  []string
 	ID       string
 	Attempts int32
 }
 
-func (q *Queries) MailFailed(ctx context.Context, arg MailFailedParams) (int64, error) {
-	result, err := q.db.Exec(ctx, mailFailed, arg.Reason, arg.ID, arg.Attempts)
+// Replaces a mail to a shop by one for each of its owners.
+func (q *Queries) SplitMail(ctx context.Context, arg SplitMailParams) (int64, error) {
+	result, err := q.db.Exec(ctx, splitMail,
+		arg.Now,
+		arg.Ids,
+		arg.UserIds,
+		arg.ID,
+		arg.Attempts,
+	)
 	if err != nil {
 		return 0, err
 	}

@@ -1,0 +1,350 @@
+package tests
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	orderv1 "souk/gen/go/souk/order/v1"
+	productv1 "souk/gen/go/souk/product/v1"
+	shopv1 "souk/gen/go/souk/shop/v1"
+	userv1 "souk/gen/go/souk/user/v1"
+	"souk/pkg/clock"
+	"souk/pkg/devstack/mailsink"
+	"souk/pkg/event"
+	"souk/pkg/id"
+	"souk/pkg/moduletest"
+	"souk/pkg/waittest"
+)
+
+// shop adds a shop whose owners have the addresses.
+func (h *harness) shop(name string, owners ...string) (shopID string) {
+	h.others.mu.Lock()
+	defer h.others.mu.Unlock()
+	shopID = id.New(id.Shop)
+	res := &shopv1.GetShopForNoticeResponse{Shop: &shopv1.Shop{Id: shopID, Name: name}}
+	for _, address := range owners {
+		userID := id.New(id.User)
+		h.others.users[userID] = &userv1.User{Id: userID, Email: address, EmailVerified: true, Name: "Sal"}
+		res.OwnerIds = append(res.OwnerIds, userID)
+	}
+	h.others.shops[shopID] = res
+	return shopID
+}
+
+// change changes an order as the order service has it.
+func (h *harness) change(orderID string, f func(*orderv1.Order)) {
+	h.others.mu.Lock()
+	defer h.others.mu.Unlock()
+	f(h.others.orders[orderID].GetOrder())
+}
+
+// part returns the ID of an order's first shop order.
+func (h *harness) part(orderID string) (partID string) {
+	h.change(orderID, func(o *orderv1.Order) { partID = o.GetShopOrders()[0].GetId() })
+	return partID
+}
+
+func (h *harness) cancelled(orderID string) event.Event {
+	h.t.Helper()
+	return h.event("evt.order.cancelled", orderID,
+		&orderv1.OrderCancelled{OrderId: orderID, Reason: "customer", WasConfirmed: true})
+}
+
+// soldBy is the event that an order of a shop was confirmed.
+func (h *harness) soldBy(shopID, orderID string) event.Event {
+	h.t.Helper()
+	return h.event("evt.order.confirmed", orderID, &orderv1.OrderConfirmed{
+		OrderId: orderID, Shops: []*orderv1.ShopPart{{ShopOrderId: h.part(orderID), ShopId: shopID}},
+	})
+}
+
+// mails waits until n mails to an address have arrived, and returns them, the last one first.
+func (h *harness) mails(address string, n int) []mailsink.Message {
+	h.t.Helper()
+	var got []mailsink.Message
+	waittest.Until(h.t, func() bool {
+		got = nil
+		for _, m := range h.sink.Messages() {
+			if slices.Contains(m.To, address) {
+				got = append(got, m)
+			}
+		}
+		return len(got) >= n
+	}, "the mails to %s do not arrive", address)
+	require.Len(h.t, got, n)
+	return got
+}
+
+// count returns the number of mails in the state.
+func (h *harness) count(state string) int {
+	h.t.Helper()
+	return moduletest.Value[int](h.Service, `select count(*) from mail where state = $1`, state)
+}
+
+// Nothing is sent about what is cancelled within seconds, whichever the sender sees first: the order or the event.
+func TestOrderCancelledWithinSecondsSendsNothing(t *testing.T) {
+	t.Parallel()
+	c := clock.NewManual(time.Now())
+	h := setup(t, moduletest.Clock(c), moduletest.Config(map[string]any{"hold": "10s"}))
+	shop := h.shop("Aurora", "sal@example.com")
+	for range 5 {
+		order := h.place("", "stranger@example.com")
+		h.Deliver("order", h.soldBy(shop, order))
+		h.change(order, func(o *orderv1.Order) { o.Status, o.ShopOrders[0].Status = "cancelled", "cancelled" })
+		h.Deliver("order", h.cancelled(order))
+	}
+	late := h.place("", "stranger@example.com")
+	h.Deliver("order", h.soldBy(shop, late))
+	h.change(late, func(o *orderv1.Order) { o.Status, o.ShopOrders[0].Status = "cancelled", "cancelled" })
+	c.Advance(time.Minute)
+	const skipped = `select count(*) from mail where state = 'skipped'`
+	waittest.Until(
+		t,
+		func() bool { return moduletest.Value[int](h.Service, skipped) == 7 },
+		"the mails are not skipped",
+	)
+	h.Deliver("order", h.cancelled(late))
+	require.Zero(t, h.count("queued"))
+	require.Empty(t, h.sink.Messages())
+}
+
+func TestOrderCancelledLaterIsMailed(t *testing.T) {
+	t.Parallel()
+	c := clock.NewManual(time.Now())
+	h := setup(t, moduletest.Clock(c), moduletest.Config(map[string]any{"hold": "10s"}))
+	order := h.place("", "guest@example.com")
+	h.Deliver("order", h.confirmed(order))
+	c.Advance(10 * time.Second)
+	h.mails("guest@example.com", 1)
+	h.state(order, "sent")
+	h.Deliver("order", h.cancelled(order))
+	h.mails("guest@example.com", 2)
+}
+
+// Each cancelled part of an order is mailed. One that is cancelled before the confirmation is sent is left out of it.
+func TestCancelledPartsAreMailed(t *testing.T) {
+	t.Parallel()
+	c := clock.NewManual(time.Now())
+	h := setup(t, moduletest.Clock(c), moduletest.Config(map[string]any{"hold": "10s"}))
+	cancelPart := func(orderID string, n int, partial bool) event.Event {
+		var partID string
+		h.change(orderID, func(o *orderv1.Order) {
+			o.ShopOrders[n].Status, partID = "cancelled", o.ShopOrders[n].GetId()
+			if !partial {
+				o.Status = "cancelled"
+			}
+		})
+		return h.event("evt.order.cancelled", orderID, &orderv1.OrderCancelled{
+			OrderId: orderID, WasConfirmed: true, ShopOrderIds: []string{partID}, Partial: partial,
+		})
+	}
+	early := h.place("", "early@example.com")
+	h.Deliver("order", h.confirmed(early))
+	h.Deliver("order", cancelPart(early, 0, true))
+	c.Advance(10 * time.Second)
+	m := h.mails("early@example.com", 1)[0]
+	require.Contains(t, m.Text, "Borealis")
+	require.NotContains(t, m.Text, "Aurora")
+	h.state(early, "sent")
+	h.Deliver("order", cancelPart(early, 1, false))
+	require.Equal(t, "Your order S-Ünïcode-42 was cancelled", h.mails("early@example.com", 2)[0].Subject)
+
+	late := h.place("", "late@example.com")
+	h.change(late, func(o *orderv1.Order) { o.ShopOrders = append(o.ShopOrders, &orderv1.ShopOrder{Id: "sho_3"}) })
+	h.Deliver("order", h.confirmed(late))
+	c.Advance(10 * time.Second)
+	h.mails("late@example.com", 1)
+	h.state(late, "sent")
+	for n := range 2 {
+		h.Deliver("order", cancelPart(late, n, true))
+		got := h.mails("late@example.com", n+2)[0]
+		require.Equal(t, "A part of your order S-Ünïcode-42 was cancelled", got.Subject)
+	}
+}
+
+// A stranger's mailbox gets a bounded number of mails an hour, however its address is spelled and however many processes
+// send. The rest is late, not lost. An account with that address still gets its own.
+func TestRecipientGetsABoundedNumberOfMails(t *testing.T) {
+	t.Parallel()
+	c := clock.NewManual(time.Now())
+	h := setup(t, moduletest.Clock(c), moduletest.Config(map[string]any{"max_per_hour": 3}))
+	h.Another()
+	var events []event.Event
+	for i := range 8 {
+		address := []string{
+			"stranger@gmail.com", "Stranger@GMail.com", fmt.Sprintf("stranger+%d@gmail.com", i), "st.ran.ger@googlemail.com",
+		}[i%4]
+		events = append(events, h.confirmed(h.place("", address)))
+	}
+	h.Deliver("order", events...)
+	waittest.Until(
+		t,
+		func() bool { return h.count("sent") == 3 && h.count("queued") == 5 },
+		"the mails are not bounded",
+	)
+	own := h.place("stranger@gmail.com", "")
+	h.Deliver("order", h.confirmed(own))
+	h.state(own, "sent")
+	require.Len(t, h.sink.Messages(), 4)
+
+	c.Advance(59 * time.Minute)
+	const again = `select count(*) = 5 from mail where attempts > 1 and state = 'queued'`
+	waittest.Until(t, func() bool { return moduletest.Value[bool](h.Service, again) }, "the mails are not due again")
+	require.Len(t, h.sink.Messages(), 4)
+	c.Advance(11 * time.Minute)
+	waittest.Until(t, func() bool { return h.count("sent") == 7 && h.count("queued") == 2 }, "the mails are lost")
+	require.Zero(
+		t,
+		moduletest.Value[int](h.Service, `select count(*) from recipient_mail where recipient::text like '%gmail%'`),
+	)
+}
+
+func TestCustomerIsToldOfShipmentAndDelivery(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	order := h.place("zoe@example.com", "")
+	h.change(order, func(o *orderv1.Order) {
+		o.ShopOrders[0].Carrier, o.ShopOrders[0].TrackingNumber = "Correios", "BR123"
+	})
+	part := h.part(order)
+	h.Deliver("order", h.event("evt.order.shipped", order, &orderv1.OrderShipped{OrderId: order, ShopOrderId: part}))
+	shipped := h.mails("zoe@example.com", 1)[0]
+	require.Equal(t, "Your order S-Ünïcode-42 is on its way", shipped.Subject)
+	for _, want := range []string{
+		"Hello Zoë <Müller>,", "Aurora & Söhne has sent its part", "Correios, tracking number BR123", "Чай 🍵 (Size: M & L)",
+		"Your order: https://souk.example/v1/orders/" + order,
+	} {
+		require.Contains(t, shipped.Text, want)
+	}
+	require.NotContains(t, shipped.Text, "Cup", "of another shop")
+	require.NotContains(t, shipped.HTML, "<script>")
+
+	for range 2 { // the event is replayed
+		delivered := &orderv1.OrderDelivered{OrderId: order, ShopOrderId: part}
+		h.Deliver("order", h.event("evt.order.delivered", order, delivered))
+	}
+	h.mails("zoe@example.com", 2)
+	require.Zero(t, h.count("queued"))
+}
+
+// All owners of a shop get mails about new orders, one for those of a while.
+func TestOwnersAreToldOfNewOrders(t *testing.T) {
+	t.Parallel()
+	c := clock.NewManual(time.Now())
+	h := setup(t, moduletest.Clock(c), moduletest.Config(map[string]any{"hold": "10s", "max_per_hour": 100}))
+	shop := h.shop("Aurora", "sal@example.com", "sam@example.com")
+	h.Deliver("order", h.soldBy(shop, h.place("", "a@example.com")), h.soldBy(shop, h.place("", "b@example.com")))
+	h.Deliver("order", h.soldBy(shop, h.place("", "c@example.com")))
+	c.Advance(10 * time.Second)
+	for _, owner := range []string{"sal@example.com", "sam@example.com"} {
+		m := h.mails(owner, 1)[0]
+		require.Equal(t, []string{owner}, m.To)
+		require.Equal(t, "3 new orders for Aurora", m.Subject)
+		require.Contains(t, m.Text, "Order S-Ünïcode-42, BRL 39.80")
+		require.Contains(t, m.Text, "2 x <script>")
+		require.Contains(t, m.Text, "https://souk.example/v1/shops/"+shop+"/orders")
+		require.NotContains(t, m.Text, "Secret Street", "a mail is no place for a customer's address")
+	}
+
+	// A busy shop gets six mails an hour, which list all orders.
+	orders := 3
+	for mails := 2; mails <= 7; mails++ {
+		h.Deliver("order", h.soldBy(shop, h.place("", fmt.Sprint(mails, "@example.com"))))
+		orders++
+		c.Advance(10 * time.Second)
+		if mails <= 6 {
+			h.mails("sal@example.com", mails)
+		}
+	}
+	h.Deliver("order", h.soldBy(shop, h.place("", "last@example.com")))
+	c.Advance(58 * time.Minute)
+	h.mails("sal@example.com", 6)
+	c.Advance(2 * time.Minute)
+	require.Equal(t, "2 new orders for Aurora", h.mails("sal@example.com", 7)[0].Subject)
+}
+
+func TestOwnersAreToldOfLowStockAndOfTheirShopsStatus(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	shop := h.shop("Aurora", "sal@example.com")
+	nobodys := h.shop("Nobody's")
+	for _, it := range []struct {
+		shop, sku string
+		left      int64
+	}{{shop, "T-1", 5}, {shop, "T-2", 0}, {nobodys, "X", 1}} {
+		variant := id.New(id.Variant)
+		low := &productv1.InventoryLow{
+			ShopId:    it.shop,
+			VariantId: variant,
+			Sku:       it.sku,
+			Title:     "Tea",
+			Available: it.left,
+		}
+		h.Deliver("product", h.event("evt.inventory.low", variant, low))
+	}
+	first := h.mails("sal@example.com", 1)[0]
+	require.Equal(t, "Low stock at Aurora", first.Subject)
+	require.Contains(t, first.Text, "Tea (T-1): 5 available")
+
+	verified := h.event("evt.shop.verified", shop, &shopv1.ShopVerified{ShopId: shop, Name: "Aurora"})
+	h.Deliver("shop", verified)
+	h.mails("sal@example.com", 2)
+	suspended, err := event.New(context.Background(), "evt.shop.suspended", shop, 3, time.Now(),
+		&shopv1.ShopSuspended{ShopId: shop, Name: "Aurora"})
+	require.NoError(t, err)
+	h.Deliver("shop", suspended)
+	var subjects []string
+	for _, m := range h.mails("sal@example.com", 3) {
+		subjects = append(subjects, m.Subject)
+	}
+	require.Subset(t, subjects, []string{"Your shop Aurora is verified", "Your shop Aurora is suspended"})
+	waittest.Until(t, func() bool { return h.count("skipped") == 1 }, "the mail to nobody is not skipped")
+}
+
+func TestInvitedPersonGetsAMail(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	open, ended := id.New(id.Invitation), id.New(id.Invitation)
+	h.others.invitations[open] = &shopv1.Invitation{
+		Id:       open,
+		ShopName: "Aurora",
+		Email:    "new@example.com",
+		Role:     "staff",
+	}
+	for _, invitation := range []string{open, ended} {
+		h.Deliver("shop", h.event("evt.shop.member_invited", invitation,
+			&shopv1.MemberInvited{InvitationId: invitation, Role: "staff"}))
+	}
+	m := h.mails("new@example.com", 1)[0]
+	require.Equal(t, "An invitation to Aurora", m.Subject)
+	require.Contains(t, m.Text, "https://souk.example/v1/me/invitations")
+	waittest.Until(t, func() bool { return h.count("skipped") == 1 }, "an ended invitation is mailed")
+	h.Stop()
+	require.NotContains(t, h.Logs(), "new@example.com")
+}
+
+// Names that hold a web address are refused when they are typed. Mails leave out those that were stored before.
+func TestStoredNameWithAWebAddressIsLeftOut(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	order := h.place("", "stranger@example.com")
+	h.change(order, func(o *orderv1.Order) { o.ShippingAddress.Name = "You won! evil.com/prize" })
+	h.Deliver("order", h.confirmed(order))
+	m := h.mails("stranger@example.com", 1)[0]
+	require.True(t, strings.HasPrefix(m.Text, "Hello,\n"), m.Text)
+	require.NotContains(t, m.Headers["To"][0], "evil.com")
+}
+
+// An event that is read for the first time long after it happened needs no mail.
+func TestOldEventsSendNothing(t *testing.T) {
+	t.Parallel()
+	h := setup(t, moduletest.Clock(clock.NewManual(time.Now().Add(73*time.Hour))))
+	h.Deliver("order", h.confirmed(h.place("", "guest@example.com")))
+	require.Zero(t, moduletest.Value[int](h.Service, `select count(*) from mail`))
+}
