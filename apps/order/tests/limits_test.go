@@ -95,6 +95,23 @@ func TestUnpaidOrdersOfACustomerAreBounded(t *testing.T) {
 	h.requireConsistent()
 }
 
+// Several requests of one customer share a statement. Each of them counts the customer's orders once.
+func TestConcurrentReadersSeeTheSameStanding(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	c := h.newCustomer()
+	h.cashOrder(c, "1")
+	for _, err := range moduletest.Concurrently(50, func(int) error {
+		s, err := h.store.Standing(t.Context(), c.ID, time.Now())
+		if err == nil && s.Unpaid != 1 {
+			err = fmt.Errorf("%d unpaid orders", s.Unpaid)
+		}
+		return err
+	}) {
+		require.NoError(t, err)
+	}
+}
+
 func TestCheckoutsInFlightOfACustomerAreBounded(t *testing.T) {
 	t.Parallel()
 	h := setup(t, map[string]any{"max_unpaid": 2})

@@ -87,7 +87,7 @@ select c.customer_id::text as customer_id,
     count(o.id) filter (where o.customer_cancelled_at > @cancelled_since::timestamptz) as cancelled,
     -- Go's zero time: never
     coalesce(max(o.customer_cancelled_at), '0001-01-01 00:00:00Z')::timestamptz as last_cancelled
-from unnest((select @customer_ids::text[])::text[]) as c (customer_id)
+from (select distinct unnest((select @customer_ids::text[])::text[]) as customer_id) c
 left join orders o on o.customer_id = c.customer_id and o.placed_at > @since::timestamptz
 group by c.customer_id;
 

@@ -814,7 +814,7 @@ select c.customer_id::text as customer_id,
     count(o.id) filter (where o.customer_cancelled_at > $1::timestamptz) as cancelled,
     -- Go's zero time: never
     coalesce(max(o.customer_cancelled_at), '0001-01-01 00:00:00Z')::timestamptz as last_cancelled
-from unnest((select $2::text[])::text[]) as c (customer_id)
+from (select distinct unnest((select $2::text[])::text[]) as customer_id) c
 left join orders o on o.customer_id = c.customer_id and o.placed_at > $3::timestamptz
 group by c.customer_id
 `
