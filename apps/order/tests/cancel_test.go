@@ -92,7 +92,7 @@ func TestShopCancelsItsPart(t *testing.T) {
 	}
 	_, err := h.cancelPart(seller, other, "no")
 	require.Equal(t, errs.NotFound, errs.CodeOf(err), "another shop's: %v", err)
-	for _, reason := range []string{"", " ", "sold\nout"} {
+	for _, reason := range []string{"", " ", "sold\nout", "pay at www.evil.example.com"} {
 		_, err = h.cancelPart(seller, mine, reason)
 		require.Equal(t, errs.Invalid, errs.CodeOf(err), "%q: %v", reason, err)
 	}

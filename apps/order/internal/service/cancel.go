@@ -12,6 +12,7 @@ import (
 	"souk/pkg/id"
 	"souk/pkg/identity"
 	"souk/pkg/saga"
+	"souk/pkg/weblink"
 )
 
 // The interval at which a cancellation's caller polls for its end. It doubles from minPoll to maxPoll.
@@ -82,6 +83,8 @@ func checkReason(reason string) error {
 		return errs.InvalidField("reason", "must not be blank: the customer reads it")
 	case strings.ContainsFunc(reason, unicode.IsControl):
 		return errs.InvalidField("reason", "must not contain line breaks or other control characters")
+	case weblink.In(reason): // a shop could lead its customers anywhere, in a mail of ours
+		return errs.InvalidField("reason", "must not contain a web address")
 	}
 	return nil
 }
