@@ -2,6 +2,7 @@ package tests
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -84,6 +85,29 @@ func TestRefusedCheckoutsAreErasedAfterTheRetention(t *testing.T) {
 	// The key still answers with the refusal.
 	_, err = h.checkout(refused, "k", checkoutRequest("tok_declined"))
 	require.Equal(t, errs.PaymentDeclined, errs.CodeOf(err), "%v", err)
+	h.requireConsistent()
+}
+
+// A customer who is refused again and again leaves few rows, whether an order was written or not, and keeps real orders.
+func TestRefusedCheckoutsLeaveFewRows(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	declined, empty := h.newCustomer(), user("empty")
+	h.confirmedOrder(declined)
+	h.fill(declined.ID, line("var_a", 1), line("var_b", 1))
+	for i := range 25 {
+		_, err := h.checkout(declined, fmt.Sprint("declined-", i), checkoutRequest("tok_declined"))
+		require.Equal(t, errs.PaymentDeclined, errs.CodeOf(err), "%v", err)
+		_, err = h.checkout(empty, fmt.Sprint("empty-", i), checkoutRequest("tok_ok"))
+		require.Equal(t, errs.CartEmpty, errs.CodeOf(err), "%v", err)
+	}
+	h.waitForSagas()
+	rows := func(sql string) int { return moduletest.Value[int](h.Service, sql) }
+	require.Equal(t, 20, rows(`select count(*) from orders where customer_id = '`+empty.ID+`'`))
+	require.Equal(t, 21, rows(`select count(*) from orders where customer_id = '`+declined.ID+`'`))
+	require.Equal(t, 1, rows(`select count(*) from orders where confirmed_at is not null`))
+	require.Zero(t, rows(`select count(*) from shop_order where order_id not in (select id from orders)`))
+	require.Zero(t, rows(`select count(*) from order_item where order_id not in (select id from orders)`))
 	h.requireConsistent()
 }
 

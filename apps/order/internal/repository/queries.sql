@@ -105,10 +105,28 @@ update orders set status = 'cancelled', cancel_code = @cancel_code, cancel_reaso
     idem_key = case when @free_key::boolean then idem_key || '#' || id else idem_key end, expires_at = null,
     version = version + 1, updated_at = @at
 where id = @id and status = 'pending'
-returning version;
+returning version, customer_id;
 
 -- name: RefuseParts :exec
 update shop_order set status = 'cancelled' where order_id = $1 and status = 'pending';
+
+-- name: TrimRefused :exec
+-- Deletes a customer's refused checkouts, except the newest ones. It runs at each refusal, so it need not look further back than
+-- at some hundred orders.
+with old as (
+    select o.id from (
+        select p.id, p.placed_at, p.status, p.confirmed_at from orders p
+        where p.customer_id = @customer_id order by p.placed_at desc, p.id desc limit 200
+    ) o
+    where o.status = 'cancelled' and o.confirmed_at is null
+    order by o.placed_at desc, o.id desc offset @keep
+), gone as (
+    delete from orders where id in (select g.id from orders g join old on old.id = g.id for update of g skip locked)
+    returning id
+), parts as (
+    delete from shop_order where order_id in (select gone.id from gone)
+)
+delete from order_item where order_id in (select gone.id from gone);
 
 -- name: ForgetRefused :execrows
 -- Erases the personal data of refused checkouts with IDs in a range.

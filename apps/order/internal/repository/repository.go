@@ -218,21 +218,34 @@ func (s *Store) KeepRefusal(ctx context.Context, r domain.Request, why domain.Re
 		return err
 	}
 	hash := r.Hash()
-	n, err := s.q.KeepRefusal(ctx, sqlc.KeepRefusalParams{
-		ID:            id.New(id.Order),
-		CustomerID:    r.CustomerID,
-		IdemKey:       r.IdemKey,
-		RequestHash:   hash[:],
-		PaymentMethod: r.PaymentMethod,
-		CancelCode:    string(why.Code),
-		CancelReason:  why.Message,
-		CancelFields:  fields,
-		At:            at,
+	return s.inTx(ctx, func(q *sqlc.Queries, _ pgx.Tx) error {
+		n, err := q.KeepRefusal(ctx, sqlc.KeepRefusalParams{
+			ID:            id.New(id.Order),
+			CustomerID:    r.CustomerID,
+			IdemKey:       r.IdemKey,
+			RequestHash:   hash[:],
+			PaymentMethod: r.PaymentMethod,
+			CancelCode:    string(why.Code),
+			CancelReason:  why.Message,
+			CancelFields:  fields,
+			At:            at,
+		})
+		switch {
+		case err != nil:
+			return postgres.Err(err)
+		case n == 0:
+			return keyTaken()
+		}
+		return trimRefused(ctx, q, r.CustomerID)
 	})
-	if err == nil && n == 0 {
-		return keyTaken()
-	}
-	return postgres.Err(err)
+}
+
+// keptRefusals is how many refused checkouts of a customer are kept. They answer retries that the gateway does not.
+const keptRefusals = 20
+
+// trimRefused deletes a customer's older refused checkouts, so that one who is refused again and again leaves few rows.
+func trimRefused(ctx context.Context, q *sqlc.Queries, customerID string) error {
+	return postgres.Err(q.TrimRefused(ctx, sqlc.TrimRefusedParams{CustomerID: customerID, Keep: keptRefusals}))
 }
 
 // OrdersOf returns the IDs of at most limit orders of a customer, including refused checkouts.
@@ -287,7 +300,7 @@ func (s *Store) Refuse(
 		return err
 	}
 	return s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
-		version, err := q.Refuse(ctx, sqlc.RefuseParams{
+		refused, err := q.Refuse(ctx, sqlc.RefuseParams{
 			ID:           orderID,
 			CancelCode:   string(why.Code),
 			CancelReason: why.Message,
@@ -304,7 +317,10 @@ func (s *Store) Refuse(
 		if err := q.RefuseParts(ctx, orderID); err != nil {
 			return postgres.Err(err)
 		}
-		ev, err := newEvent(version)
+		if err := trimRefused(ctx, q, refused.CustomerID); err != nil {
+			return err
+		}
+		ev, err := newEvent(refused.Version)
 		if err != nil {
 			return err
 		}

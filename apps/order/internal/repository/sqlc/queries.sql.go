@@ -572,7 +572,7 @@ update orders set status = 'cancelled', cancel_code = $1, cancel_reason = $2, ca
     idem_key = case when $4::boolean then idem_key || '#' || id else idem_key end, expires_at = null,
     version = version + 1, updated_at = $5
 where id = $6 and status = 'pending'
-returning version
+returning version, customer_id
 `
 
 type RefuseParams struct {
@@ -584,8 +584,13 @@ type RefuseParams struct {
 	ID           string
 }
 
+type RefuseRow struct {
+	Version    int64
+	CustomerID string
+}
+
 // Cancels the order of a refused checkout. A fault of ours frees its idempotency key.
-func (q *Queries) Refuse(ctx context.Context, arg RefuseParams) (int64, error) {
+func (q *Queries) Refuse(ctx context.Context, arg RefuseParams) (RefuseRow, error) {
 	row := q.db.QueryRow(ctx, refuse,
 		arg.CancelCode,
 		arg.CancelReason,
@@ -594,9 +599,9 @@ func (q *Queries) Refuse(ctx context.Context, arg RefuseParams) (int64, error) {
 		arg.At,
 		arg.ID,
 	)
-	var version int64
-	err := row.Scan(&version)
-	return version, err
+	var i RefuseRow
+	err := row.Scan(&i.Version, &i.CustomerID)
+	return i, err
 }
 
 const refuseParts = `-- name: RefuseParts :exec
@@ -858,4 +863,33 @@ func (q *Queries) Standings(ctx context.Context, arg StandingsParams) ([]Standin
 		return nil, err
 	}
 	return items, nil
+}
+
+const trimRefused = `-- name: TrimRefused :exec
+with old as (
+    select o.id from (
+        select p.id, p.placed_at, p.status, p.confirmed_at from orders p
+        where p.customer_id = $1 order by p.placed_at desc, p.id desc limit 200
+    ) o
+    where o.status = 'cancelled' and o.confirmed_at is null
+    order by o.placed_at desc, o.id desc offset $2
+), gone as (
+    delete from orders where id in (select g.id from orders g join old on old.id = g.id for update of g skip locked)
+    returning id
+), parts as (
+    delete from shop_order where order_id in (select gone.id from gone)
+)
+delete from order_item where order_id in (select gone.id from gone)
+`
+
+type TrimRefusedParams struct {
+	CustomerID string
+	Keep       int32
+}
+
+// Deletes a customer's refused checkouts, except the newest ones. It runs at each refusal, so it need not look further back than
+// at some hundred orders.
+func (q *Queries) TrimRefused(ctx context.Context, arg TrimRefusedParams) error {
+	_, err := q.db.Exec(ctx, trimRefused, arg.CustomerID, arg.Keep)
+	return err
 }
