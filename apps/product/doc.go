@@ -7,7 +7,7 @@
 // # At a glance
 //
 //   - Owns: products, variants, categories, stock, search
-//   - PostgreSQL: category, product, variant, stock, reservation(_line), listing, shop_ref, outbox, inbox
+//   - PostgreSQL: category, product, variant, stock, stock_adjustment, reservation(_line), listing, shop_ref, outbox, inbox
 //   - Redis: product cache, tags
 //   - Consumes: evt.shop.*
 //   - Publishes: evt.product.*, evt.inventory.*
@@ -26,7 +26,7 @@
 //
 // # Tables
 //
-// category, product, variant, shop_ref; stock, reservation, reservation_line; listing, the read model.
+// category, product, variant, shop_ref; stock, stock_adjustment, reservation, reservation_line; listing, the read model.
 //
 // # Stock
 //

@@ -25,6 +25,7 @@ const (
 	AlreadyExists       Code = "already_exists"        // 409
 	OutOfStock          Code = "out_of_stock"          // 409
 	IdempotencyInFlight Code = "idempotency_in_flight" // 409
+	PreconditionFailed  Code = "precondition_failed"   // 412: the resource has changed since If-Match's ETag
 	TooLarge            Code = "too_large"             // 413
 	IdempotencyMismatch Code = "idempotency_mismatch"  // 422
 	VoucherInvalid      Code = "voucher_invalid"       // 422

@@ -28,6 +28,7 @@ var published = map[errs.Code]int{
 	errs.AlreadyExists:       http.StatusConflict,
 	errs.OutOfStock:          http.StatusConflict,
 	errs.IdempotencyInFlight: http.StatusConflict,
+	errs.PreconditionFailed:  http.StatusPreconditionFailed,
 	errs.TooLarge:            http.StatusRequestEntityTooLarge,
 	errs.IdempotencyMismatch: http.StatusUnprocessableEntity,
 	errs.VoucherInvalid:      http.StatusUnprocessableEntity,

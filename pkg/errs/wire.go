@@ -30,6 +30,7 @@ var mappings = map[Code]mapping{
 	AlreadyExists:       {http.StatusConflict, codes.AlreadyExists},
 	OutOfStock:          {http.StatusConflict, codes.FailedPrecondition},
 	IdempotencyInFlight: {http.StatusConflict, codes.Aborted},
+	PreconditionFailed:  {http.StatusPreconditionFailed, codes.FailedPrecondition},
 	TooLarge:            {http.StatusRequestEntityTooLarge, codes.InvalidArgument},
 	IdempotencyMismatch: {http.StatusUnprocessableEntity, codes.FailedPrecondition},
 	VoucherInvalid:      {http.StatusUnprocessableEntity, codes.FailedPrecondition},

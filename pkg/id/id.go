@@ -31,6 +31,8 @@ const (
 	Mail      Prefix = "mail"
 
 	Invitation Prefix = "inv"
+	// Adjustment is a change of a variant's stock.
+	Adjustment Prefix = "adj"
 )
 
 // New returns a new identifier such as "ord_0198c5f27e6b7c1f8a3d5e9b04c7d21a".

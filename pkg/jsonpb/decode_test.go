@@ -224,3 +224,19 @@ func TestDecodeRefusesTooManyValues(t *testing.T) {
 	require.NoError(t, decode(`{"voucherCodes":["`+strings.Repeat(`,[{\"`, 60_000)+`"]}`), "text may hold anything")
 	require.NoError(t, decode(`{"voucherCodes":[`+strings.Repeat(`"", `, 40_000)+`""]}`))
 }
+
+func TestUpdateMaskIsWhatTheBodyNames(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string][]string{
+		`{"tags":[],"title":"A"}`:                 {"tags", "title"},
+		`{"category_id":null,"images":[]}`:        {"category_id", "images"},
+		`{"tags":[],"updateMask":"title,images"}`: {"title", "images"},
+		`{}`: nil,
+	} {
+		var m productv1.UpdateProductRequest
+		require.NoError(t, jsonpb.Marshaler{}.Unmarshal([]byte(body), &m), body)
+		require.Equal(t, want, m.GetUpdateMask().GetPaths(), body)
+	}
+	var m productv1.CreateProductRequest
+	require.NoError(t, jsonpb.Marshaler{}.Unmarshal([]byte(`{"tags":[]}`), &m))
+}

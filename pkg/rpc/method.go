@@ -30,6 +30,8 @@ type Method struct {
 	Timeout time.Duration
 	// Idempotent methods may be called again after a call whose outcome is unknown.
 	Idempotent bool
+	// InFlight bounds the calls in flight; nil: they are not bounded.
+	InFlight *optionsv1.InFlight
 
 	input, output protoreflect.MessageDescriptor
 }
@@ -79,6 +81,7 @@ func describe(md protoreflect.MethodDescriptor) Method {
 	}
 	m.Idempotent = options.GetIdempotencyLevel() != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
 	m.Access, _ = proto.GetExtension(options, optionsv1.E_Access).(*optionsv1.Access)
+	m.InFlight, _ = proto.GetExtension(options, optionsv1.E_InFlight).(*optionsv1.InFlight)
 	if d := timeoutOf(options); d > 0 {
 		m.Timeout = d
 	}

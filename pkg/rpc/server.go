@@ -62,6 +62,7 @@ type serverMethod struct {
 	handler grpc.MethodHandler
 	impl    any
 	metrics *methodMetrics
+	bounds  *InFlight
 	pages   *pages // nil: the method lists nothing, or tokens are not signed
 }
 
@@ -112,6 +113,7 @@ func (s *Server) register(fullMethod string, handler grpc.MethodHandler, impl an
 	s.methods[fullMethod] = &serverMethod{
 		Method: m, handler: handler, impl: impl,
 		metrics: s.metrics.method(Target(fullMethod), m.Name),
+		bounds:  NewInFlight(m.InFlight),
 		pages:   pagesOf(m, s.options.PageKey),
 	}
 	return nil
@@ -189,6 +191,11 @@ func (s *Server) handle(
 	if ctx, err = s.authorize(ctx, m, h); err != nil {
 		return nil, err
 	}
+	release, err := m.bounds.Acquire(ctx, identity.FromContext(ctx).ID)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	ctx = context.WithValue(ctx, callKey{},
 		call{requestID: h.RequestID, idempotencyKey: h.IdempotencyKey, incoming: true})
 	if h.RequestID != "" {

@@ -256,12 +256,15 @@ func (a *auth) CreateGuest(context.Context, *authv1.CreateGuestRequest) (*authv1
 // products fakes the product service.
 type products struct {
 	productv1.UnimplementedProductServiceServer
-	mu     sync.Mutex
-	get    func(context.Context, string) (*productv1.Product, error)
-	calls  int
-	search *productv1.SearchProductsRequest
-	next   string // the answer of SearchProducts
-	made   *productv1.CreateProductRequest
+	mu      sync.Mutex
+	get     func(context.Context, string) (*productv1.Product, error)
+	calls   int
+	search  *productv1.SearchProductsRequest
+	next    string // the answer of SearchProducts
+	made    *productv1.CreateProductRequest
+	updated *productv1.UpdateProductRequest
+	// importing, if set, is called by each import.
+	importing func(context.Context)
 }
 
 func (p *products) GetProduct(
@@ -302,6 +305,24 @@ func (p *products) CreateProduct(
 	return &productv1.CreateProductResponse{
 		Product: &productv1.Product{Id: "prd_new", Title: r.GetTitle(), Description: r.GetDescription()},
 	}, nil
+}
+
+func (p *products) UpdateProduct(
+	_ context.Context, r *productv1.UpdateProductRequest,
+) (*productv1.UpdateProductResponse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.updated = r
+	return &productv1.UpdateProductResponse{Product: &productv1.Product{Id: r.GetId()}}, nil
+}
+
+func (p *products) ImportProducts(
+	ctx context.Context, _ *productv1.ImportProductsRequest,
+) (*productv1.ImportProductsResponse, error) {
+	if p.importing != nil {
+		p.importing(ctx)
+	}
+	return &productv1.ImportProductsResponse{}, nil
 }
 
 // carts fakes the cart service.

@@ -49,7 +49,7 @@ func Authenticate(auth Authenticator, signer *identity.Signer, cookie string, c 
 				}
 			}
 			if errs.Is(err, errs.Unauthenticated) {
-				if limited := limits.takeByAddress(r); limited != nil {
+				if limited := limits.takeByAddress(r, 1); limited != nil {
 					err = limited
 				}
 			}

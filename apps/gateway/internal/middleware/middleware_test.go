@@ -164,7 +164,7 @@ type fixedLimiter struct {
 	keys    []string
 }
 
-func (l *fixedLimiter) Allow(_ context.Context, key string) (bool, time.Duration, error) {
+func (l *fixedLimiter) Allow(_ context.Context, key string, _ int) (bool, time.Duration, error) {
 	l.keys = append(l.keys, key)
 	return l.allowed, 3 * time.Second, l.err
 }

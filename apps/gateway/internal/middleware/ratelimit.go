@@ -16,8 +16,8 @@ import (
 
 // Limiter counts requests by key, across all gateways.
 type Limiter interface {
-	// Allow takes one request from key's allowance. retryAfter is the wait until the next is allowed.
-	Allow(ctx context.Context, key string) (allowed bool, retryAfter time.Duration, err error)
+	// Allow takes n requests from key's allowance, all or none. retryAfter is the wait until they are allowed.
+	Allow(ctx context.Context, key string, n int) (allowed bool, retryAfter time.Duration, err error)
 }
 
 // Limits are the rate limits. Each signed-in caller has a limit. All others share the limit of their address,
@@ -44,11 +44,7 @@ func (l Limits) key(r *http.Request) string {
 func RateLimit(l Limits) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			from, name := l.ByAddress, "address"
-			if identity.FromContext(r.Context()).IsUser() {
-				from, name = l.ByCaller, "caller"
-			}
-			if err := l.take(r.Context(), from, name, l.key(r)); err != nil {
+			if err := l.Take(r, 1); err != nil {
 				WriteProblem(w, r, err)
 				return
 			}
@@ -57,16 +53,27 @@ func RateLimit(l Limits) Middleware {
 	}
 }
 
-// takeByAddress takes one request from the allowance of the address of r.
-func (l Limits) takeByAddress(r *http.Request) error {
-	return l.take(r.Context(), l.ByAddress, "address", "a:"+network(ClientAddress(r, l.Trusted)))
-}
-
-// take takes one request from key's allowance.
+// Take takes n requests from the allowance of the caller of r.
 //
 // Errors: rate_limited.
-func (l Limits) take(ctx context.Context, from Limiter, name, key string) error {
-	allowed, retryAfter, err := from.Allow(ctx, key)
+func (l Limits) Take(r *http.Request, n int) error {
+	from, name := l.ByAddress, "address"
+	if identity.FromContext(r.Context()).IsUser() {
+		from, name = l.ByCaller, "caller"
+	}
+	return l.take(r.Context(), from, name, l.key(r), n)
+}
+
+// takeByAddress takes n requests from the allowance of the address of r.
+func (l Limits) takeByAddress(r *http.Request, n int) error {
+	return l.take(r.Context(), l.ByAddress, "address", "a:"+network(ClientAddress(r, l.Trusted)), n)
+}
+
+// take takes n requests from key's allowance.
+//
+// Errors: rate_limited.
+func (l Limits) take(ctx context.Context, from Limiter, name, key string, n int) error {
+	allowed, retryAfter, err := from.Allow(ctx, key, n)
 	if err != nil {
 		l.Logger.Warn("rate limit not counted", zap.Error(err))
 		return nil

@@ -10,10 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"souk/pkg/clock"
 	"souk/pkg/identity"
+	"souk/pkg/jsonpb"
 )
 
 // Tags returns the current versions of answers' sources.
@@ -225,7 +224,7 @@ func (rc *ResponseCache) Public(
 	e := &cached{
 		body:        rec.body,
 		contentType: h["Content-Type"],
-		etag:        []string{etagOf(rec.body)},
+		etag:        []string{jsonpb.ETag(rec.body)},
 		control:     control,
 		length: []string{
 			strconv.Itoa(len(rec.body)),
@@ -332,16 +331,6 @@ func (s *cacheShard) drop(key cacheKey, e *cached) {
 
 func entrySize(key cacheKey, e *cached) int {
 	return len(key.path) + len(key.query) + len(e.body) + 512
-}
-
-// etagOf returns a body's entity tag, which depends on the content only, so all gateways return the same. No
-// secret depends on it: it is a fast hash with the length appended.
-func etagOf(body []byte) string {
-	const hexadecimal = 16
-	var room [40]byte
-	tag := strconv.AppendUint(append(room[:0], '"'), xxhash.Sum64(body), hexadecimal)
-	tag = strconv.AppendUint(append(tag, '-'), uint64(len(body)), hexadecimal)
-	return string(append(tag, '"'))
 }
 
 // etagMatches compares an If-None-Match header with an entity tag (RFC 9110, 13.1.2: weak comparison).

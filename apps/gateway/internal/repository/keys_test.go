@@ -157,7 +157,7 @@ func TestRedisOutageIsUnavailable(t *testing.T) {
 	require.Equal(t, errs.Unavailable, errs.CodeOf(k.Release(t.Context(), "k", "a")))
 	_, err = NewTags(client).Watch("catalog")(t.Context())
 	require.Equal(t, errs.Unavailable, errs.CodeOf(err))
-	_, _, err = limiter.Allow(t.Context(), "k")
+	_, _, err = limiter.Allow(t.Context(), "k", 1)
 	require.Error(t, err)
 	require.Error(t, Ping(t.Context(), client))
 }
@@ -172,7 +172,7 @@ func TestLimiterCountsAcrossGateways(t *testing.T) {
 	allowed := 0
 	var wait time.Duration
 	for i := range 8 {
-		ok, after, err := []*Limiter{one, two}[i%2].Allow(t.Context(), "k")
+		ok, after, err := []*Limiter{one, two}[i%2].Allow(t.Context(), "k", 1)
 		require.NoError(t, err)
 		if ok {
 			allowed++
@@ -182,12 +182,12 @@ func TestLimiterCountsAcrossGateways(t *testing.T) {
 	}
 	require.InDelta(t, 3, allowed, 1) // on a slow machine one more is allowed meanwhile
 	require.Positive(t, wait)
-	ok, _, err := one.Allow(t.Context(), "other")
+	ok, _, err := one.Allow(t.Context(), "other", 1)
 	require.NoError(t, err)
 	require.True(t, ok)
 	none, err := NewLimiter(nil, prefix, 0, 0)
 	require.NoError(t, err)
-	ok, _, err = none.Allow(t.Context(), "k")
+	ok, _, err = none.Allow(t.Context(), "k", 1)
 	require.NoError(t, err)
 	require.True(t, ok, "no rate, no limit")
 }

@@ -45,12 +45,12 @@ func NewLimiter(client rueidis.Client, prefix string, perSecond, burst int) (*Li
 	return &Limiter{limiter: l}, nil
 }
 
-// Allow takes one request from key's allowance.
-func (l *Limiter) Allow(ctx context.Context, key string) (allowed bool, retryAfter time.Duration, err error) {
+// Allow takes n requests from key's allowance, all or none.
+func (l *Limiter) Allow(ctx context.Context, key string, n int) (allowed bool, retryAfter time.Duration, err error) {
 	if l.limiter == nil {
 		return true, 0, nil
 	}
-	d, err := l.limiter.Allow(ctx, key)
+	d, err := l.limiter.AllowN(ctx, key, n)
 	return d.Allowed, d.RetryAfter, err
 }
 

@@ -76,10 +76,24 @@ func newMux(
 				if err == nil {
 					err = route.parameters.check(r.URL.RawQuery)
 				}
+				if err == nil {
+					var conditional *http.Request
+					if conditional, err = withIfMatch(r, route.takesIfMatch); err == nil {
+						r = conditional
+					}
+				}
+				if err == nil && route.rateCost > 1 {
+					err = keys.Limits.Take(r, route.rateCost-1) // RateLimit has taken one
+				}
+				release := func() {}
+				if err == nil {
+					release, err = route.inFlight.Acquire(r.Context(), x.Actor.ID)
+				}
 				if err != nil {
 					middleware.WriteProblem(w, r, err)
 					return
 				}
+				defer release()
 				switch {
 				case route.cacheSeconds > 0:
 					cache.Public(w, r, route.cacheSeconds, route.tag(params),

@@ -17,6 +17,7 @@ import (
 
 	"souk/apps/gateway/internal/middleware"
 	optionsv1 "souk/gen/go/souk/options/v1"
+	"souk/pkg/rpc"
 )
 
 // route is what a contract says about one REST method.
@@ -32,6 +33,9 @@ type route struct {
 	resource       *location // where the API shows what the answer shows; nil: nowhere
 	wrapper        string    // the field of the answer that holds the resource; "": the answer is the resource
 	parameters     parameters
+	takesIfMatch   bool
+	inFlight       *rpc.InFlight // nil: not bounded
+	rateCost       int
 }
 
 // tag names the source of a cached answer: one product, the whole catalogue, or the shops.
@@ -150,10 +154,15 @@ func routesOf(files ...protoreflect.FileDescriptor) (routes, error) {
 					cacheSeconds:   proto.GetExtension(m.Options(), optionsv1.E_CacheSeconds).(int32),
 					successStatus: cmp.Or(int(proto.GetExtension(m.Options(), optionsv1.E_SuccessStatus).(int32)),
 						http.StatusOK),
-					location:   created,
-					resource:   shown,
-					wrapper:    wrapper,
-					parameters: parametersOf(m.Input(), pattern, rule),
+					location:     created,
+					resource:     shown,
+					wrapper:      wrapper,
+					parameters:   parametersOf(m.Input(), pattern, rule),
+					takesIfMatch: m.Input().Fields().ByName(ifMatchField) != nil,
+					inFlight: rpc.NewInFlight(
+						proto.GetExtension(m.Options(), optionsv1.E_InFlight).(*optionsv1.InFlight),
+					),
+					rateCost: cmp.Or(int(proto.GetExtension(m.Options(), optionsv1.E_RateCost).(int32)), 1),
 				}
 			}
 		}

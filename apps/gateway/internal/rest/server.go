@@ -91,9 +91,16 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		Logger:    d.Logger,
 	}
 	// The mux turns replies into JSON and changes nothing in them.
-	contracts, err := newMux(ctx, rpc.ReadOnlyReplies(d.Conn), routes, in, d.Cache, &middleware.Idempotency{
-		Keys: d.Keys, Long: d.KeptLong, Short: d.KeptShort, Limits: limits, Metrics: d.Counters, Logger: d.Logger,
-	})
+	contracts, err := newMux(
+		ctx,
+		preconditions{rpc.ReadOnlyReplies(d.Conn)},
+		routes,
+		in,
+		d.Cache,
+		&middleware.Idempotency{
+			Keys: d.Keys, Long: d.KeptLong, Short: d.KeptShort, Limits: limits, Metrics: d.Counters, Logger: d.Logger,
+		},
+	)
 	if err != nil {
 		return nil, err
 	}

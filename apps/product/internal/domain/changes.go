@@ -18,6 +18,8 @@ type Wanted struct {
 	IDs     []string
 	Handles []HandleKey
 	SKUs    []SKUKey
+	// Documents asks for the encoded products of IDs, too.
+	Documents bool
 }
 
 // Snapshot is the state that a change of the catalogue starts from.
@@ -26,6 +28,8 @@ type Snapshot struct {
 	ByHandle map[HandleKey]*Product
 	// SKUOwner maps a SKU to the ID of its product.
 	SKUOwner map[SKUKey]string
+	// Documents are encoded products by ID.
+	Documents map[string][]byte
 }
 
 // Changes are the writes of a change. A variant's stock is written if its OnHand is not nil.
@@ -174,6 +178,25 @@ func keepUnlisted[T any](old, listed []T, key func(T) string) []T {
 		}
 	}
 	return slices.Insert(out, place(old[lead]), old[:lead]...)
+}
+
+// EditVariant changes what fields names of one variant of p, and reports whether p has it. An OnHand that is nil stays.
+func (p Product) EditVariant(variantID string, next Variant, fields map[string]bool) (edited Product, found bool) {
+	p = p.WithoutStock()
+	i := slices.IndexFunc(p.Variants, func(v Variant) bool { return v.ID == variantID })
+	if i < 0 {
+		return p, false
+	}
+	v := &p.Variants[i]
+	e := Edit{Fields: fields}
+	v.SKU = pick(e, "sku", next.SKU, v.SKU)
+	v.Price = pick(e, "price", next.Price, v.Price)
+	v.CompareAt = orNone(pick(e, "compare_at_price", next.CompareAt, v.CompareAt))
+	v.OnHand = next.OnHand
+	if e.sets("options", len(next.Options) == 0) {
+		v.Options = next.Options
+	}
+	return p, true
 }
 
 // Identify gives a new product and its variants their IDs. The stock of a variant without one becomes 0, and a variant

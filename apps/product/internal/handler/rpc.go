@@ -12,7 +12,6 @@ import (
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/service"
 	productv1 "souk/gen/go/souk/product/v1"
-	"souk/pkg/errs"
 	"souk/pkg/page"
 )
 
@@ -127,7 +126,7 @@ func (h *RPC) CreateProduct(
 
 // UpdateProduct changes a product.
 //
-// Errors: invalid_argument, not_found, already_exists, conflict.
+// Errors: invalid_argument, not_found, already_exists, conflict, precondition_failed.
 func (h *RPC) UpdateProduct(
 	ctx context.Context, in *productv1.UpdateProductRequest,
 ) (*productv1.UpdateProductResponse, error) {
@@ -143,7 +142,7 @@ func (h *RPC) UpdateProduct(
 		Title: in.GetTitle(), Description: in.GetDescription(), CategoryID: in.GetCategoryId(),
 		Status: domain.Status(in.GetStatus()), Images: imagesFromProto(in.GetImages()), Tags: in.GetTags(),
 		Variants: variants,
-	}, domain.Edit{Fields: fields, DropVariants: in.GetReplace(), DropImages: true})
+	}, domain.Edit{Fields: fields, DropVariants: in.GetReplace(), DropImages: true}, ifMatch(in.GetIfMatch()))
 	if err != nil {
 		return nil, err
 	}
@@ -153,11 +152,11 @@ func (h *RPC) UpdateProduct(
 
 // DeleteProduct takes a product off sale.
 //
-// Errors: not_found.
+// Errors: not_found, precondition_failed.
 func (h *RPC) DeleteProduct(
 	ctx context.Context, in *productv1.DeleteProductRequest,
 ) (*productv1.DeleteProductResponse, error) {
-	if err := h.service.DeleteProduct(ctx, in.GetId()); err != nil {
+	if err := h.service.DeleteProduct(ctx, in.GetId(), ifMatch(in.GetIfMatch())); err != nil {
 		return nil, err
 	}
 	return &productv1.DeleteProductResponse{}, nil
@@ -209,22 +208,6 @@ func (h *RPC) ListShopProducts(
 		out.Products = append(out.Products, stocked)
 	}
 	return out, nil
-}
-
-// SetStock sets the pieces on hand.
-//
-// Errors: invalid_argument, not_found, conflict.
-func (h *RPC) SetStock(ctx context.Context, in *productv1.SetStockRequest) (*productv1.SetStockResponse, error) {
-	if in.OnHand == nil {
-		return nil, errs.InvalidField("onHand", "is required")
-	}
-	s, err := h.service.SetStock(ctx, in.GetVariantId(), in.GetOnHand())
-	if err != nil {
-		return nil, err
-	}
-	return &productv1.SetStockResponse{Stock: &productv1.Stock{
-		VariantId: s.VariantID, Sku: s.SKU, OnHand: s.OnHand, Reserved: s.Reserved, Available: s.Available(),
-	}}, nil
 }
 
 // ExportProducts pages through whole products.

@@ -84,7 +84,7 @@ func load(ctx context.Context, q *sqlc.Queries, wanted domain.Wanted) (domain.Sn
 	s := domain.Snapshot{
 		ByID:     map[string]*domain.Product{},
 		ByHandle: map[domain.HandleKey]*domain.Product{},
-		SKUOwner: map[domain.SKUKey]string{},
+		SKUOwner: map[domain.SKUKey]string{}, Documents: map[string][]byte{},
 	}
 	var rows []sqlc.ProductsByIDRow
 	if len(wanted.IDs) > 0 {
@@ -93,6 +93,15 @@ func load(ctx context.Context, q *sqlc.Queries, wanted domain.Wanted) (domain.Sn
 			return s, postgres.Err(err)
 		}
 		rows = found
+	}
+	if wanted.Documents {
+		for _, r := range rows {
+			listing, err := q.Document(ctx, r.ID)
+			if err != nil {
+				return s, postgres.Err(err)
+			}
+			s.Documents[r.ID] = listing.Doc
+		}
 	}
 	if len(wanted.Handles) > 0 {
 		p := sqlc.ProductsByHandleParams{}

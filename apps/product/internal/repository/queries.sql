@@ -85,9 +85,6 @@ where (s.shop_id = @shop or s.handle = @shop) and p.handle = @handle and p.delet
 -- name: ShopOfProduct :one
 select shop_id from product where id = @id and deleted_at is null;
 
--- name: ShopOfVariant :one
-select v.shop_id from variant v where v.id = @id and v.deleted_at is null;
-
 -- name: Variants :many
 select v.id, v.product_id, v.sku, v.options, v.price_minor, v.currency, v.compare_at_minor, s.on_hand, s.reserved
 from variant v join stock s on s.variant_id = v.id
@@ -164,6 +161,23 @@ on conflict (variant_id) do update set on_hand = excluded.on_hand;
 
 -- name: VariantSKU :one
 select v.product_id, v.shop_id, v.sku, p.title from variant v join product p on p.id = v.product_id where v.id = @id and v.deleted_at is null;
+
+-- name: AdjustmentByKey :one
+select delta, reason from stock_adjustment where variant_id = @variant_id and request_key = @request_key;
+
+-- name: AddAdjustment :exec
+insert into stock_adjustment (id, variant_id, delta, reason, on_hand, adjusted_by, request_key, created_at)
+values (@id, @variant_id, @delta, @reason, @on_hand, @adjusted_by, @request_key, @now::timestamptz);
+
+-- name: DropOldAdjustments :exec
+delete from stock_adjustment a
+where a.variant_id = @variant_id and a.id <= (
+    select o.id from stock_adjustment o where o.variant_id = @variant_id order by o.id desc offset @keep::int limit 1);
+
+-- name: Adjustments :many
+select id, delta, reason, on_hand, adjusted_by, created_at from stock_adjustment
+where variant_id = @variant_id
+order by id desc;
 
 -- name: LockListings :exec
 select l.product_id from listing l where l.product_id = any(@product_ids::text[]) order by l.product_id for update;

@@ -55,12 +55,12 @@ func (s *Store) ShopOfProduct(ctx context.Context, productID string) (string, er
 	return shopID, notFound(err)
 }
 
-// ShopOfVariant returns the ID of the shop that sells a variant.
+// OwnerOfVariant returns the IDs of the product of a variant and of the shop that sells it.
 //
 // Errors: not_found.
-func (s *Store) ShopOfVariant(ctx context.Context, variantID string) (string, error) {
-	shopID, err := s.q.ShopOfVariant(ctx, variantID)
-	return shopID, notFound(err)
+func (s *Store) OwnerOfVariant(ctx context.Context, variantID string) (productID, shopID string, err error) {
+	v, err := s.q.VariantSKU(ctx, variantID)
+	return v.ProductID, v.ShopID, notFound(err)
 }
 
 // ShopProducts returns a shop's products before the given ID, with their stock, newest first. An empty status

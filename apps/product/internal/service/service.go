@@ -26,7 +26,7 @@ type Store interface {
 	Offers(ctx context.Context, ids []string) ([]domain.Offer, error)
 	ProductByHandle(ctx context.Context, shop, handle string) (productID string, err error)
 	ShopOfProduct(ctx context.Context, productID string) (string, error)
-	ShopOfVariant(ctx context.Context, variantID string) (string, error)
+	OwnerOfVariant(ctx context.Context, variantID string) (productID, shopID string, err error)
 
 	Categories(ctx context.Context) ([]domain.Category, error)
 	CategoryExists(ctx context.Context, categoryID string) (bool, error)
@@ -41,6 +41,8 @@ type Store interface {
 		decide func(domain.Snapshot) (domain.Changes, error),
 	) error
 	SetStock(ctx context.Context, variantID string, onHand int64) (domain.Stock, error)
+	AdjustStock(ctx context.Context, a domain.Adjustment) (domain.Stock, error)
+	Adjustments(ctx context.Context, variantID string) ([]domain.Adjustment, error)
 	Apply(ctx context.Context, op domain.Operation) (*domain.Reservation, error)
 }
 

@@ -51,7 +51,7 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out proto.Me
 	if in != nil {
 		var err error
 		if body, err = protojson.Marshal(in); err != nil {
-			return fmt.Errorf("encode the request: %w", err)
+			return errs.Wrap(err, errs.Invalid, "the request can't be written as JSON: a text is not valid UTF-8")
 		}
 	}
 	policy := retry.Policy{Attempts: 8, Base: 100 * time.Millisecond, Max: 3 * time.Second}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"net/http"
 	"os"
@@ -61,6 +62,8 @@ func Import(ctx context.Context, client *api.Client, out io.Writer, o ImportOpti
 		currency:    o.Currency,
 		path:        o.Path,
 		shops:       map[string]*shopLookup{},
+		seed:        maphash.MakeSeed(),
+		lines:       map[uint64]int{},
 		out:         out,
 		progress:    newProgress(o.Progress),
 	}
@@ -79,6 +82,8 @@ type importer struct {
 
 	mu       sync.Mutex
 	shops    map[string]*shopLookup
+	seed     maphash.Seed
+	lines    map[uint64]int // of products, by a hash of shop and handle; only send uses it
 	rejects  *rejectFile
 	products map[string]int
 	variants int
@@ -239,9 +244,9 @@ func productBytes(p *productcsv.Product) int {
 	return n
 }
 
+// send imports a batch. It rejects products whose shop can't be found, and those that the file has already.
 func (im *importer) send(ctx context.Context, batch []*productcsv.Product) error {
-	req := &productv1.ImportProductsRequest{Replace: im.replace}
-	var sent []*productcsv.Product
+	var known []*productcsv.Product
 	for _, p := range batch {
 		handle, err := im.shop(ctx, p.Vendor)
 		if err != nil {
@@ -254,11 +259,36 @@ func (im *importer) send(ctx context.Context, batch []*productcsv.Product) error
 			continue
 		}
 		p.Shop = handle
-		req.Products = append(req.Products, p.ImportedProduct)
-		sent = append(sent, p)
+		if line, twice := im.first(p); twice {
+			reason := fmt.Sprintf("its product stands in line %d, too, where the shop is written in another way", line)
+			if err := im.rejectProduct(p, reason); err != nil {
+				return err
+			}
+			continue
+		}
+		known = append(known, p)
 	}
+	return im.post(ctx, known)
+}
+
+// first returns the line in which the file had p's shop and handle first, and whether p is a repetition of it. The
+// reader has joined the rows with one Vendor, but several may name one shop.
+func (im *importer) first(p *productcsv.Product) (line int, twice bool) {
+	key := maphash.String(im.seed, p.GetShop()+"\x00"+p.GetHandle())
+	if line, twice = im.lines[key]; !twice {
+		im.lines[key] = p.Rows[0].Line
+	}
+	return line, twice
+}
+
+// post sends products in a request.
+func (im *importer) post(ctx context.Context, sent []*productcsv.Product) error {
 	if len(sent) == 0 {
 		return nil
+	}
+	req := &productv1.ImportProductsRequest{Replace: im.replace}
+	for _, p := range sent {
+		req.Products = append(req.Products, p.ImportedProduct)
 	}
 	var res productv1.ImportProductsResponse
 	err := im.client.Call(ctx, http.MethodPost, "/v1/products:import", req, &res)
@@ -269,7 +299,7 @@ func (im *importer) send(ctx context.Context, batch []*productcsv.Product) error
 			return im.rejectProduct(sent[0], errs.From(err).Message)
 		}
 		half := len(sent) / 2
-		return errors.Join(im.send(ctx, sent[:half]), im.send(ctx, sent[half:]))
+		return errors.Join(im.post(ctx, sent[:half]), im.post(ctx, sent[half:]))
 	case err != nil:
 		return fmt.Errorf("import: %w", err)
 	case len(res.GetResults()) != len(sent):

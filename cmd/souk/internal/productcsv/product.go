@@ -78,7 +78,7 @@ func (r *Reader) product(g *group) (*Product, []Rejection) {
 		}
 		return nil, refused
 	}
-	p.Partial = g.partial || len(refused) > 0
+	p.Partial = g.partial || len(refused) > 0 || r.own > 0 // the rows that were accepted before are not here
 	sort.SliceStable(images, func(i, j int) bool { return images[i].pos < images[j].pos })
 	for _, im := range images {
 		p.Images = append(p.Images, im.image)

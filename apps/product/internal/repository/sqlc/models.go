@@ -87,6 +87,17 @@ type Stock struct {
 	Reserved  int64
 }
 
+type StockAdjustment struct {
+	ID         string
+	VariantID  string
+	Delta      int64
+	Reason     string
+	OnHand     int64
+	AdjustedBy string
+	RequestKey []byte
+	CreatedAt  time.Time
+}
+
 type Variant struct {
 	ID             string
 	ProductID      string

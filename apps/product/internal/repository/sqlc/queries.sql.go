@@ -10,6 +10,36 @@ import (
 	"time"
 )
 
+const addAdjustment = `-- name: AddAdjustment :exec
+insert into stock_adjustment (id, variant_id, delta, reason, on_hand, adjusted_by, request_key, created_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8::timestamptz)
+`
+
+type AddAdjustmentParams struct {
+	ID         string
+	VariantID  string
+	Delta      int64
+	Reason     string
+	OnHand     int64
+	AdjustedBy string
+	RequestKey []byte
+	Now        time.Time
+}
+
+func (q *Queries) AddAdjustment(ctx context.Context, arg AddAdjustmentParams) error {
+	_, err := q.db.Exec(ctx, addAdjustment,
+		arg.ID,
+		arg.VariantID,
+		arg.Delta,
+		arg.Reason,
+		arg.OnHand,
+		arg.AdjustedBy,
+		arg.RequestKey,
+		arg.Now,
+	)
+	return err
+}
+
 const addCategories = `-- name: AddCategories :exec
 insert into category (id, parent_id, name, path, path_ids, created_at)
 select c.id, p.id, c.name, coalesce(p.path, '{}') || c.name, coalesce(p.path_ids, '{}') || c.id, $1::timestamptz
@@ -76,6 +106,69 @@ func (q *Queries) AddProducts(ctx context.Context, arg AddProductsParams) error 
 		arg.ImportHashes,
 	)
 	return err
+}
+
+const adjustmentByKey = `-- name: AdjustmentByKey :one
+select delta, reason from stock_adjustment where variant_id = $1 and request_key = $2
+`
+
+type AdjustmentByKeyParams struct {
+	VariantID  string
+	RequestKey []byte
+}
+
+type AdjustmentByKeyRow struct {
+	Delta  int64
+	Reason string
+}
+
+func (q *Queries) AdjustmentByKey(ctx context.Context, arg AdjustmentByKeyParams) (AdjustmentByKeyRow, error) {
+	row := q.db.QueryRow(ctx, adjustmentByKey, arg.VariantID, arg.RequestKey)
+	var i AdjustmentByKeyRow
+	err := row.Scan(&i.Delta, &i.Reason)
+	return i, err
+}
+
+const adjustments = `-- name: Adjustments :many
+select id, delta, reason, on_hand, adjusted_by, created_at from stock_adjustment
+where variant_id = $1
+order by id desc
+`
+
+type AdjustmentsRow struct {
+	ID         string
+	Delta      int64
+	Reason     string
+	OnHand     int64
+	AdjustedBy string
+	CreatedAt  time.Time
+}
+
+func (q *Queries) Adjustments(ctx context.Context, variantID string) ([]AdjustmentsRow, error) {
+	rows, err := q.db.Query(ctx, adjustments, variantID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AdjustmentsRow
+	for rows.Next() {
+		var i AdjustmentsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Delta,
+			&i.Reason,
+			&i.OnHand,
+			&i.AdjustedBy,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const allProducts = `-- name: AllProducts :many
@@ -290,6 +383,22 @@ func (q *Queries) Document(ctx context.Context, productID string) (DocumentRow, 
 	var i DocumentRow
 	err := row.Scan(&i.Visible, &i.ShopID, &i.Doc)
 	return i, err
+}
+
+const dropOldAdjustments = `-- name: DropOldAdjustments :exec
+delete from stock_adjustment a
+where a.variant_id = $1 and a.id <= (
+    select o.id from stock_adjustment o where o.variant_id = $1 order by o.id desc offset $2::int limit 1)
+`
+
+type DropOldAdjustmentsParams struct {
+	VariantID string
+	Keep      int32
+}
+
+func (q *Queries) DropOldAdjustments(ctx context.Context, arg DropOldAdjustmentsParams) error {
+	_, err := q.db.Exec(ctx, dropOldAdjustments, arg.VariantID, arg.Keep)
+	return err
 }
 
 const dropStaleListings = `-- name: DropStaleListings :execrows
@@ -1031,17 +1140,6 @@ select shop_id from product where id = $1 and deleted_at is null
 
 func (q *Queries) ShopOfProduct(ctx context.Context, id string) (string, error) {
 	row := q.db.QueryRow(ctx, shopOfProduct, id)
-	var shop_id string
-	err := row.Scan(&shop_id)
-	return shop_id, err
-}
-
-const shopOfVariant = `-- name: ShopOfVariant :one
-select v.shop_id from variant v where v.id = $1 and v.deleted_at is null
-`
-
-func (q *Queries) ShopOfVariant(ctx context.Context, id string) (string, error) {
-	row := q.db.QueryRow(ctx, shopOfVariant, id)
 	var shop_id string
 	err := row.Scan(&shop_id)
 	return shop_id, err

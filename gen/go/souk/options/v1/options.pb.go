@@ -155,6 +155,61 @@ func (x *Access) GetServices() []string {
 	return nil
 }
 
+// InFlight bounds the calls of an expensive method that are in flight.
+type InFlight struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of one caller; further ones are refused (rate_limited).
+	PerCaller int32 `protobuf:"varint,1,opt,name=per_caller,json=perCaller,proto3" json:"per_caller,omitempty"`
+	// In one process; further ones wait for some seconds, then they are refused (overloaded).
+	PerProcess    int32 `protobuf:"varint,2,opt,name=per_process,json=perProcess,proto3" json:"per_process,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InFlight) Reset() {
+	*x = InFlight{}
+	mi := &file_souk_options_v1_options_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InFlight) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InFlight) ProtoMessage() {}
+
+func (x *InFlight) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_options_v1_options_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InFlight.ProtoReflect.Descriptor instead.
+func (*InFlight) Descriptor() ([]byte, []int) {
+	return file_souk_options_v1_options_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *InFlight) GetPerCaller() int32 {
+	if x != nil {
+		return x.PerCaller
+	}
+	return 0
+}
+
+func (x *InFlight) GetPerProcess() int32 {
+	if x != nil {
+		return x.PerProcess
+	}
+	return 0
+}
+
 var file_souk_options_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -210,6 +265,22 @@ var file_souk_options_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 		Field:         51007,
 		Name:          "souk.options.v1.resource",
 		Tag:           "bytes,51007,opt,name=resource",
+		Filename:      "souk/options/v1/options.proto",
+	},
+	{
+		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
+		ExtensionType: (*InFlight)(nil),
+		Field:         51008,
+		Name:          "souk.options.v1.in_flight",
+		Tag:           "bytes,51008,opt,name=in_flight",
+		Filename:      "souk/options/v1/options.proto",
+	},
+	{
+		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
+		ExtensionType: (*int32)(nil),
+		Field:         51009,
+		Name:          "souk.options.v1.rate_cost",
+		Tag:           "varint,51009,opt,name=rate_cost",
 		Filename:      "souk/options/v1/options.proto",
 	},
 	{
@@ -271,6 +342,14 @@ var (
 	//
 	// optional string resource = 51007;
 	E_Resource = &file_souk_options_v1_options_proto_extTypes[6]
+	// How many calls of the method may be in flight. Unset: any number.
+	//
+	// optional souk.options.v1.InFlight in_flight = 51008;
+	E_InFlight = &file_souk_options_v1_options_proto_extTypes[7]
+	// How many requests a REST call counts as in the rate limits; 1 when unset.
+	//
+	// optional int32 rate_cost = 51009;
+	E_RateCost = &file_souk_options_v1_options_proto_extTypes[8]
 )
 
 // Extension fields to descriptorpb.FieldOptions.
@@ -278,18 +357,18 @@ var (
 	// The field holds a secret or personal data: redacted wherever a message is logged.
 	//
 	// optional bool redact = 51011;
-	E_Redact = &file_souk_options_v1_options_proto_extTypes[7]
+	E_Redact = &file_souk_options_v1_options_proto_extTypes[9]
 	// What the pattern of the field asks for, as it reads behind "must be ": shown instead of the regular
 	// expression. A field with a pattern must have it.
 	//
 	// optional string form = 51012;
-	E_Form = &file_souk_options_v1_options_proto_extTypes[8]
+	E_Form = &file_souk_options_v1_options_proto_extTypes[10]
 	// A person might type a payment card's number here by mistake: a request whose value holds one is refused
 	// (card_number_refused). For tokens of payment providers, names, addresses, notes and other texts; never for what
 	// identifies something, such as an e-mail address, a SKU, a tracking number or a key.
 	//
 	// optional bool no_card = 51013;
-	E_NoCard = &file_souk_options_v1_options_proto_extTypes[9]
+	E_NoCard = &file_souk_options_v1_options_proto_extTypes[11]
 )
 
 var File_souk_options_v1_options_proto protoreflect.FileDescriptor
@@ -300,7 +379,12 @@ const file_souk_options_v1_options_proto_rawDesc = "" +
 	"\x06Access\x12,\n" +
 	"\x05level\x18\x01 \x01(\x0e2\x16.souk.options.v1.LevelR\x05level\x12\x14\n" +
 	"\x05roles\x18\x02 \x03(\tR\x05roles\x12\x1a\n" +
-	"\bservices\x18\x03 \x03(\tR\bservices*z\n" +
+	"\bservices\x18\x03 \x03(\tR\bservices\"J\n" +
+	"\bInFlight\x12\x1d\n" +
+	"\n" +
+	"per_caller\x18\x01 \x01(\x05R\tperCaller\x12\x1f\n" +
+	"\vper_process\x18\x02 \x01(\x05R\n" +
+	"perProcess*z\n" +
 	"\x05Level\x12\x15\n" +
 	"\x11LEVEL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fLEVEL_PUBLIC\x10\x01\x12\x0f\n" +
@@ -315,7 +399,9 @@ const file_souk_options_v1_options_proto_rawDesc = "" +
 	"\rcache_seconds\x12\x1e.google.protobuf.MethodOptions\x18\xbc\x8e\x03 \x01(\x05R\fcacheSeconds:G\n" +
 	"\x0esuccess_status\x12\x1e.google.protobuf.MethodOptions\x18\xbd\x8e\x03 \x01(\x05R\rsuccessStatus:<\n" +
 	"\blocation\x12\x1e.google.protobuf.MethodOptions\x18\xbe\x8e\x03 \x01(\tR\blocation:<\n" +
-	"\bresource\x12\x1e.google.protobuf.MethodOptions\x18\xbf\x8e\x03 \x01(\tR\bresource:7\n" +
+	"\bresource\x12\x1e.google.protobuf.MethodOptions\x18\xbf\x8e\x03 \x01(\tR\bresource:X\n" +
+	"\tin_flight\x12\x1e.google.protobuf.MethodOptions\x18\xc0\x8e\x03 \x01(\v2\x19.souk.options.v1.InFlightR\binFlight:=\n" +
+	"\trate_cost\x12\x1e.google.protobuf.MethodOptions\x18\xc1\x8e\x03 \x01(\x05R\brateCost:7\n" +
 	"\x06redact\x12\x1d.google.protobuf.FieldOptions\x18Î\x03 \x01(\bR\x06redact:3\n" +
 	"\x04form\x12\x1d.google.protobuf.FieldOptions\x18Ď\x03 \x01(\tR\x04form:8\n" +
 	"\ano_card\x12\x1d.google.protobuf.FieldOptions\x18Ŏ\x03 \x01(\bR\x06noCardB'Z%souk/gen/go/souk/options/v1;optionsv1b\x06proto3"
@@ -333,32 +419,36 @@ func file_souk_options_v1_options_proto_rawDescGZIP() []byte {
 }
 
 var file_souk_options_v1_options_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_souk_options_v1_options_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_souk_options_v1_options_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_souk_options_v1_options_proto_goTypes = []any{
 	(Level)(0),                         // 0: souk.options.v1.Level
 	(*Access)(nil),                     // 1: souk.options.v1.Access
-	(*descriptorpb.MethodOptions)(nil), // 2: google.protobuf.MethodOptions
-	(*descriptorpb.FieldOptions)(nil),  // 3: google.protobuf.FieldOptions
-	(*durationpb.Duration)(nil),        // 4: google.protobuf.Duration
+	(*InFlight)(nil),                   // 2: souk.options.v1.InFlight
+	(*descriptorpb.MethodOptions)(nil), // 3: google.protobuf.MethodOptions
+	(*descriptorpb.FieldOptions)(nil),  // 4: google.protobuf.FieldOptions
+	(*durationpb.Duration)(nil),        // 5: google.protobuf.Duration
 }
 var file_souk_options_v1_options_proto_depIdxs = []int32{
 	0,  // 0: souk.options.v1.Access.level:type_name -> souk.options.v1.Level
-	2,  // 1: souk.options.v1.access:extendee -> google.protobuf.MethodOptions
-	2,  // 2: souk.options.v1.timeout:extendee -> google.protobuf.MethodOptions
-	2,  // 3: souk.options.v1.idempotency_key:extendee -> google.protobuf.MethodOptions
-	2,  // 4: souk.options.v1.cache_seconds:extendee -> google.protobuf.MethodOptions
-	2,  // 5: souk.options.v1.success_status:extendee -> google.protobuf.MethodOptions
-	2,  // 6: souk.options.v1.location:extendee -> google.protobuf.MethodOptions
-	2,  // 7: souk.options.v1.resource:extendee -> google.protobuf.MethodOptions
-	3,  // 8: souk.options.v1.redact:extendee -> google.protobuf.FieldOptions
-	3,  // 9: souk.options.v1.form:extendee -> google.protobuf.FieldOptions
-	3,  // 10: souk.options.v1.no_card:extendee -> google.protobuf.FieldOptions
-	1,  // 11: souk.options.v1.access:type_name -> souk.options.v1.Access
-	4,  // 12: souk.options.v1.timeout:type_name -> google.protobuf.Duration
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	11, // [11:13] is the sub-list for extension type_name
-	1,  // [1:11] is the sub-list for extension extendee
+	3,  // 1: souk.options.v1.access:extendee -> google.protobuf.MethodOptions
+	3,  // 2: souk.options.v1.timeout:extendee -> google.protobuf.MethodOptions
+	3,  // 3: souk.options.v1.idempotency_key:extendee -> google.protobuf.MethodOptions
+	3,  // 4: souk.options.v1.cache_seconds:extendee -> google.protobuf.MethodOptions
+	3,  // 5: souk.options.v1.success_status:extendee -> google.protobuf.MethodOptions
+	3,  // 6: souk.options.v1.location:extendee -> google.protobuf.MethodOptions
+	3,  // 7: souk.options.v1.resource:extendee -> google.protobuf.MethodOptions
+	3,  // 8: souk.options.v1.in_flight:extendee -> google.protobuf.MethodOptions
+	3,  // 9: souk.options.v1.rate_cost:extendee -> google.protobuf.MethodOptions
+	4,  // 10: souk.options.v1.redact:extendee -> google.protobuf.FieldOptions
+	4,  // 11: souk.options.v1.form:extendee -> google.protobuf.FieldOptions
+	4,  // 12: souk.options.v1.no_card:extendee -> google.protobuf.FieldOptions
+	1,  // 13: souk.options.v1.access:type_name -> souk.options.v1.Access
+	5,  // 14: souk.options.v1.timeout:type_name -> google.protobuf.Duration
+	2,  // 15: souk.options.v1.in_flight:type_name -> souk.options.v1.InFlight
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	13, // [13:16] is the sub-list for extension type_name
+	1,  // [1:13] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name
 }
 
@@ -373,8 +463,8 @@ func file_souk_options_v1_options_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_options_v1_options_proto_rawDesc), len(file_souk_options_v1_options_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   1,
-			NumExtensions: 10,
+			NumMessages:   2,
+			NumExtensions: 12,
 			NumServices:   0,
 		},
 		GoTypes:           file_souk_options_v1_options_proto_goTypes,

@@ -35,3 +35,16 @@ func (x *Access) AppendJSON(b []byte) []byte {
 	b = append(b, `]}`...)
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *InFlight) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(InFlight)
+	}
+	b = append(b, `{"perCaller":`...)
+	b = jsonpb.AppendInt32(b, x.PerCaller)
+	b = append(b, `,"perProcess":`...)
+	b = jsonpb.AppendInt32(b, x.PerProcess)
+	b = append(b, '}')
+	return b
+}

@@ -1694,7 +1694,10 @@ type UpdateProductRequest struct {
 	// Deletes the variants that are not named. Default: false.
 	Replace bool `protobuf:"varint,9,opt,name=replace,proto3" json:"replace,omitempty"`
 	// Names the fields that change, e.g. "title,tags". Default: the fields that the request names, also with [] or null.
-	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	// The product changes only if it still has one of these ETags, else 412. REST takes it from the header If-Match.
+	// Default: it changes in any case.
+	IfMatch       string `protobuf:"bytes,11,opt,name=if_match,json=ifMatch,proto3" json:"if_match,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1799,6 +1802,13 @@ func (x *UpdateProductRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
+func (x *UpdateProductRequest) GetIfMatch() string {
+	if x != nil {
+		return x.IfMatch
+	}
+	return ""
+}
+
 type UpdateProductResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Product       *Product               `protobuf:"bytes,1,opt,name=product,proto3" json:"product,omitempty"`
@@ -1844,8 +1854,11 @@ func (x *UpdateProductResponse) GetProduct() *Product {
 }
 
 type DeleteProductRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The product changes only if it still has one of these ETags, else 412. REST takes it from the header If-Match.
+	// Default: it changes in any case.
+	IfMatch       string `protobuf:"bytes,2,opt,name=if_match,json=ifMatch,proto3" json:"if_match,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1883,6 +1896,13 @@ func (*DeleteProductRequest) Descriptor() ([]byte, []int) {
 func (x *DeleteProductRequest) GetId() string {
 	if x != nil {
 		return x.Id
+	}
+	return ""
+}
+
+func (x *DeleteProductRequest) GetIfMatch() string {
+	if x != nil {
+		return x.IfMatch
 	}
 	return ""
 }
@@ -2192,6 +2212,441 @@ func (x *SetStockResponse) GetStock() *Stock {
 	return nil
 }
 
+// UpdateVariantRequest names what changes: what it does not name stays as it is.
+type UpdateVariantRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	VariantId string                 `protobuf:"bytes,1,opt,name=variant_id,json=variantId,proto3" json:"variant_id,omitempty"`
+	// Stock keeping unit, unique in its shop.
+	Sku *string `protobuf:"bytes,2,opt,name=sku,proto3,oneof" json:"sku,omitempty"`
+	// All options of the variant, name to value, e.g. {"Size": "M"}.
+	Options map[string]string `protobuf:"bytes,3,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Price   *v1.Money         `protobuf:"bytes,4,opt,name=price,proto3,oneof" json:"price,omitempty"`
+	// The price before a reduction; null or an amount of 0 means none.
+	CompareAtPrice *v1.Money `protobuf:"bytes,5,opt,name=compare_at_price,json=compareAtPrice,proto3,oneof" json:"compare_at_price,omitempty"`
+	// Pieces on hand.
+	OnHand *int64 `protobuf:"varint,6,opt,name=on_hand,json=onHand,proto3,oneof" json:"on_hand,omitempty"`
+	// Names the fields that change, e.g. "sku,price". Default: the fields that the request names, also with null or {}.
+	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	// The variant changes only if its product still has one of these ETags, else 412. REST takes it from the header
+	// If-Match. Default: it changes in any case.
+	IfMatch       string `protobuf:"bytes,8,opt,name=if_match,json=ifMatch,proto3" json:"if_match,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateVariantRequest) Reset() {
+	*x = UpdateVariantRequest{}
+	mi := &file_souk_product_v1_product_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateVariantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateVariantRequest) ProtoMessage() {}
+
+func (x *UpdateVariantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_product_v1_product_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateVariantRequest.ProtoReflect.Descriptor instead.
+func (*UpdateVariantRequest) Descriptor() ([]byte, []int) {
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *UpdateVariantRequest) GetVariantId() string {
+	if x != nil {
+		return x.VariantId
+	}
+	return ""
+}
+
+func (x *UpdateVariantRequest) GetSku() string {
+	if x != nil && x.Sku != nil {
+		return *x.Sku
+	}
+	return ""
+}
+
+func (x *UpdateVariantRequest) GetOptions() map[string]string {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *UpdateVariantRequest) GetPrice() *v1.Money {
+	if x != nil {
+		return x.Price
+	}
+	return nil
+}
+
+func (x *UpdateVariantRequest) GetCompareAtPrice() *v1.Money {
+	if x != nil {
+		return x.CompareAtPrice
+	}
+	return nil
+}
+
+func (x *UpdateVariantRequest) GetOnHand() int64 {
+	if x != nil && x.OnHand != nil {
+		return *x.OnHand
+	}
+	return 0
+}
+
+func (x *UpdateVariantRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+func (x *UpdateVariantRequest) GetIfMatch() string {
+	if x != nil {
+		return x.IfMatch
+	}
+	return ""
+}
+
+type UpdateVariantResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Variant       *Variant               `protobuf:"bytes,1,opt,name=variant,proto3" json:"variant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateVariantResponse) Reset() {
+	*x = UpdateVariantResponse{}
+	mi := &file_souk_product_v1_product_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateVariantResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateVariantResponse) ProtoMessage() {}
+
+func (x *UpdateVariantResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_product_v1_product_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateVariantResponse.ProtoReflect.Descriptor instead.
+func (*UpdateVariantResponse) Descriptor() ([]byte, []int) {
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *UpdateVariantResponse) GetVariant() *Variant {
+	if x != nil {
+		return x.Variant
+	}
+	return nil
+}
+
+type AdjustStockRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	VariantId string                 `protobuf:"bytes,1,opt,name=variant_id,json=variantId,proto3" json:"variant_id,omitempty"`
+	// Pieces that come in, or go if it is negative. Not 0.
+	Delta int64 `protobuf:"varint,2,opt,name=delta,proto3" json:"delta,omitempty"`
+	// Why, in the shop's own words, e.g. "stocktaking". Only members of the shop and operators see it. Default: no reason.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdjustStockRequest) Reset() {
+	*x = AdjustStockRequest{}
+	mi := &file_souk_product_v1_product_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdjustStockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdjustStockRequest) ProtoMessage() {}
+
+func (x *AdjustStockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_product_v1_product_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdjustStockRequest.ProtoReflect.Descriptor instead.
+func (*AdjustStockRequest) Descriptor() ([]byte, []int) {
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *AdjustStockRequest) GetVariantId() string {
+	if x != nil {
+		return x.VariantId
+	}
+	return ""
+}
+
+func (x *AdjustStockRequest) GetDelta() int64 {
+	if x != nil {
+		return x.Delta
+	}
+	return 0
+}
+
+func (x *AdjustStockRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type AdjustStockResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stock         *Stock                 `protobuf:"bytes,1,opt,name=stock,proto3" json:"stock,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdjustStockResponse) Reset() {
+	*x = AdjustStockResponse{}
+	mi := &file_souk_product_v1_product_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdjustStockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdjustStockResponse) ProtoMessage() {}
+
+func (x *AdjustStockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_product_v1_product_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdjustStockResponse.ProtoReflect.Descriptor instead.
+func (*AdjustStockResponse) Descriptor() ([]byte, []int) {
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *AdjustStockResponse) GetStock() *Stock {
+	if x != nil {
+		return x.Stock
+	}
+	return nil
+}
+
+// StockAdjustment is a change of a variant's pieces on hand by AdjustStock.
+type StockAdjustment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "adj_…".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Pieces that came in; negative: that went.
+	Delta  int64  `protobuf:"varint,2,opt,name=delta,proto3" json:"delta,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Pieces on hand after it.
+	OnHand int64 `protobuf:"varint,4,opt,name=on_hand,json=onHand,proto3" json:"on_hand,omitempty"`
+	// ID of the user who made it.
+	AdjustedBy    string                 `protobuf:"bytes,5,opt,name=adjusted_by,json=adjustedBy,proto3" json:"adjusted_by,omitempty"`
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StockAdjustment) Reset() {
+	*x = StockAdjustment{}
+	mi := &file_souk_product_v1_product_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StockAdjustment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StockAdjustment) ProtoMessage() {}
+
+func (x *StockAdjustment) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_product_v1_product_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StockAdjustment.ProtoReflect.Descriptor instead.
+func (*StockAdjustment) Descriptor() ([]byte, []int) {
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *StockAdjustment) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *StockAdjustment) GetDelta() int64 {
+	if x != nil {
+		return x.Delta
+	}
+	return 0
+}
+
+func (x *StockAdjustment) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *StockAdjustment) GetOnHand() int64 {
+	if x != nil {
+		return x.OnHand
+	}
+	return 0
+}
+
+func (x *StockAdjustment) GetAdjustedBy() string {
+	if x != nil {
+		return x.AdjustedBy
+	}
+	return ""
+}
+
+func (x *StockAdjustment) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+type ListStockAdjustmentsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	VariantId     string                 `protobuf:"bytes,1,opt,name=variant_id,json=variantId,proto3" json:"variant_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStockAdjustmentsRequest) Reset() {
+	*x = ListStockAdjustmentsRequest{}
+	mi := &file_souk_product_v1_product_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStockAdjustmentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStockAdjustmentsRequest) ProtoMessage() {}
+
+func (x *ListStockAdjustmentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_product_v1_product_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStockAdjustmentsRequest.ProtoReflect.Descriptor instead.
+func (*ListStockAdjustmentsRequest) Descriptor() ([]byte, []int) {
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ListStockAdjustmentsRequest) GetVariantId() string {
+	if x != nil {
+		return x.VariantId
+	}
+	return ""
+}
+
+type ListStockAdjustmentsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Adjustments   []*StockAdjustment     `protobuf:"bytes,1,rep,name=adjustments,proto3" json:"adjustments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStockAdjustmentsResponse) Reset() {
+	*x = ListStockAdjustmentsResponse{}
+	mi := &file_souk_product_v1_product_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStockAdjustmentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStockAdjustmentsResponse) ProtoMessage() {}
+
+func (x *ListStockAdjustmentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_product_v1_product_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStockAdjustmentsResponse.ProtoReflect.Descriptor instead.
+func (*ListStockAdjustmentsResponse) Descriptor() ([]byte, []int) {
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ListStockAdjustmentsResponse) GetAdjustments() []*StockAdjustment {
+	if x != nil {
+		return x.Adjustments
+	}
+	return nil
+}
+
 // ImportedProduct is one product of an import.
 type ImportedProduct struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2215,7 +2670,7 @@ type ImportedProduct struct {
 
 func (x *ImportedProduct) Reset() {
 	*x = ImportedProduct{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[33]
+	mi := &file_souk_product_v1_product_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2227,7 +2682,7 @@ func (x *ImportedProduct) String() string {
 func (*ImportedProduct) ProtoMessage() {}
 
 func (x *ImportedProduct) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[33]
+	mi := &file_souk_product_v1_product_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2240,7 +2695,7 @@ func (x *ImportedProduct) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportedProduct.ProtoReflect.Descriptor instead.
 func (*ImportedProduct) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{33}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ImportedProduct) GetShop() string {
@@ -2325,7 +2780,7 @@ type ImportProductsRequest struct {
 
 func (x *ImportProductsRequest) Reset() {
 	*x = ImportProductsRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[34]
+	mi := &file_souk_product_v1_product_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2337,7 +2792,7 @@ func (x *ImportProductsRequest) String() string {
 func (*ImportProductsRequest) ProtoMessage() {}
 
 func (x *ImportProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[34]
+	mi := &file_souk_product_v1_product_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2350,7 +2805,7 @@ func (x *ImportProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportProductsRequest.ProtoReflect.Descriptor instead.
 func (*ImportProductsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{34}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ImportProductsRequest) GetProducts() []*ImportedProduct {
@@ -2381,7 +2836,7 @@ type ImportResult struct {
 
 func (x *ImportResult) Reset() {
 	*x = ImportResult{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[35]
+	mi := &file_souk_product_v1_product_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2393,7 +2848,7 @@ func (x *ImportResult) String() string {
 func (*ImportResult) ProtoMessage() {}
 
 func (x *ImportResult) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[35]
+	mi := &file_souk_product_v1_product_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2406,7 +2861,7 @@ func (x *ImportResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResult.ProtoReflect.Descriptor instead.
 func (*ImportResult) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{35}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ImportResult) GetOutcome() string {
@@ -2439,7 +2894,7 @@ type ImportProductsResponse struct {
 
 func (x *ImportProductsResponse) Reset() {
 	*x = ImportProductsResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[36]
+	mi := &file_souk_product_v1_product_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2451,7 +2906,7 @@ func (x *ImportProductsResponse) String() string {
 func (*ImportProductsResponse) ProtoMessage() {}
 
 func (x *ImportProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[36]
+	mi := &file_souk_product_v1_product_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2464,7 +2919,7 @@ func (x *ImportProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportProductsResponse.ProtoReflect.Descriptor instead.
 func (*ImportProductsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{36}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ImportProductsResponse) GetResults() []*ImportResult {
@@ -2485,7 +2940,7 @@ type ExportProductsRequest struct {
 
 func (x *ExportProductsRequest) Reset() {
 	*x = ExportProductsRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[37]
+	mi := &file_souk_product_v1_product_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2497,7 +2952,7 @@ func (x *ExportProductsRequest) String() string {
 func (*ExportProductsRequest) ProtoMessage() {}
 
 func (x *ExportProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[37]
+	mi := &file_souk_product_v1_product_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2510,7 +2965,7 @@ func (x *ExportProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportProductsRequest.ProtoReflect.Descriptor instead.
 func (*ExportProductsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{37}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ExportProductsRequest) GetPageSize() int32 {
@@ -2538,7 +2993,7 @@ type ExportProductsResponse struct {
 
 func (x *ExportProductsResponse) Reset() {
 	*x = ExportProductsResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[38]
+	mi := &file_souk_product_v1_product_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2550,7 +3005,7 @@ func (x *ExportProductsResponse) String() string {
 func (*ExportProductsResponse) ProtoMessage() {}
 
 func (x *ExportProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[38]
+	mi := &file_souk_product_v1_product_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2563,7 +3018,7 @@ func (x *ExportProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportProductsResponse.ProtoReflect.Descriptor instead.
 func (*ExportProductsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{38}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ExportProductsResponse) GetProducts() []*ImportedProduct {
@@ -2589,7 +3044,7 @@ type BatchGetVariantsRequest struct {
 
 func (x *BatchGetVariantsRequest) Reset() {
 	*x = BatchGetVariantsRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[39]
+	mi := &file_souk_product_v1_product_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2601,7 +3056,7 @@ func (x *BatchGetVariantsRequest) String() string {
 func (*BatchGetVariantsRequest) ProtoMessage() {}
 
 func (x *BatchGetVariantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[39]
+	mi := &file_souk_product_v1_product_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2614,7 +3069,7 @@ func (x *BatchGetVariantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetVariantsRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetVariantsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{39}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *BatchGetVariantsRequest) GetVariantIds() []string {
@@ -2646,7 +3101,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[40]
+	mi := &file_souk_product_v1_product_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2658,7 +3113,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[40]
+	mi := &file_souk_product_v1_product_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2671,7 +3126,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{40}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Offer) GetVariantId() string {
@@ -2760,7 +3215,7 @@ type BatchGetVariantsResponse struct {
 
 func (x *BatchGetVariantsResponse) Reset() {
 	*x = BatchGetVariantsResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[41]
+	mi := &file_souk_product_v1_product_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2772,7 +3227,7 @@ func (x *BatchGetVariantsResponse) String() string {
 func (*BatchGetVariantsResponse) ProtoMessage() {}
 
 func (x *BatchGetVariantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[41]
+	mi := &file_souk_product_v1_product_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2785,7 +3240,7 @@ func (x *BatchGetVariantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetVariantsResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetVariantsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{41}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *BatchGetVariantsResponse) GetOffers() []*Offer {
@@ -2806,7 +3261,7 @@ type Line struct {
 
 func (x *Line) Reset() {
 	*x = Line{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[42]
+	mi := &file_souk_product_v1_product_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2818,7 +3273,7 @@ func (x *Line) String() string {
 func (*Line) ProtoMessage() {}
 
 func (x *Line) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[42]
+	mi := &file_souk_product_v1_product_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2831,7 +3286,7 @@ func (x *Line) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Line.ProtoReflect.Descriptor instead.
 func (*Line) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{42}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Line) GetVariantId() string {
@@ -2857,7 +3312,7 @@ type CheckAvailabilityRequest struct {
 
 func (x *CheckAvailabilityRequest) Reset() {
 	*x = CheckAvailabilityRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[43]
+	mi := &file_souk_product_v1_product_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2869,7 +3324,7 @@ func (x *CheckAvailabilityRequest) String() string {
 func (*CheckAvailabilityRequest) ProtoMessage() {}
 
 func (x *CheckAvailabilityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[43]
+	mi := &file_souk_product_v1_product_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2882,7 +3337,7 @@ func (x *CheckAvailabilityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAvailabilityRequest.ProtoReflect.Descriptor instead.
 func (*CheckAvailabilityRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{43}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CheckAvailabilityRequest) GetLines() []*Line {
@@ -2902,7 +3357,7 @@ type CheckAvailabilityResponse struct {
 
 func (x *CheckAvailabilityResponse) Reset() {
 	*x = CheckAvailabilityResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[44]
+	mi := &file_souk_product_v1_product_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2914,7 +3369,7 @@ func (x *CheckAvailabilityResponse) String() string {
 func (*CheckAvailabilityResponse) ProtoMessage() {}
 
 func (x *CheckAvailabilityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[44]
+	mi := &file_souk_product_v1_product_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2927,7 +3382,7 @@ func (x *CheckAvailabilityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAvailabilityResponse.ProtoReflect.Descriptor instead.
 func (*CheckAvailabilityResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{44}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CheckAvailabilityResponse) GetShortVariantIds() []string {
@@ -2950,7 +3405,7 @@ type ReserveInventoryRequest struct {
 
 func (x *ReserveInventoryRequest) Reset() {
 	*x = ReserveInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[45]
+	mi := &file_souk_product_v1_product_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2962,7 +3417,7 @@ func (x *ReserveInventoryRequest) String() string {
 func (*ReserveInventoryRequest) ProtoMessage() {}
 
 func (x *ReserveInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[45]
+	mi := &file_souk_product_v1_product_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2975,7 +3430,7 @@ func (x *ReserveInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReserveInventoryRequest.ProtoReflect.Descriptor instead.
 func (*ReserveInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{45}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ReserveInventoryRequest) GetOrderId() string {
@@ -3008,7 +3463,7 @@ type ReserveInventoryResponse struct {
 
 func (x *ReserveInventoryResponse) Reset() {
 	*x = ReserveInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[46]
+	mi := &file_souk_product_v1_product_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3020,7 +3475,7 @@ func (x *ReserveInventoryResponse) String() string {
 func (*ReserveInventoryResponse) ProtoMessage() {}
 
 func (x *ReserveInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[46]
+	mi := &file_souk_product_v1_product_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3033,7 +3488,7 @@ func (x *ReserveInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReserveInventoryResponse.ProtoReflect.Descriptor instead.
 func (*ReserveInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{46}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ReserveInventoryResponse) GetExpiresAt() *timestamppb.Timestamp {
@@ -3052,7 +3507,7 @@ type ReleaseInventoryRequest struct {
 
 func (x *ReleaseInventoryRequest) Reset() {
 	*x = ReleaseInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[47]
+	mi := &file_souk_product_v1_product_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3064,7 +3519,7 @@ func (x *ReleaseInventoryRequest) String() string {
 func (*ReleaseInventoryRequest) ProtoMessage() {}
 
 func (x *ReleaseInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[47]
+	mi := &file_souk_product_v1_product_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3077,7 +3532,7 @@ func (x *ReleaseInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseInventoryRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{47}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ReleaseInventoryRequest) GetOrderId() string {
@@ -3095,7 +3550,7 @@ type ReleaseInventoryResponse struct {
 
 func (x *ReleaseInventoryResponse) Reset() {
 	*x = ReleaseInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[48]
+	mi := &file_souk_product_v1_product_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3107,7 +3562,7 @@ func (x *ReleaseInventoryResponse) String() string {
 func (*ReleaseInventoryResponse) ProtoMessage() {}
 
 func (x *ReleaseInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[48]
+	mi := &file_souk_product_v1_product_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3120,7 +3575,7 @@ func (x *ReleaseInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseInventoryResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{48}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{55}
 }
 
 type CommitInventoryRequest struct {
@@ -3132,7 +3587,7 @@ type CommitInventoryRequest struct {
 
 func (x *CommitInventoryRequest) Reset() {
 	*x = CommitInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[49]
+	mi := &file_souk_product_v1_product_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3144,7 +3599,7 @@ func (x *CommitInventoryRequest) String() string {
 func (*CommitInventoryRequest) ProtoMessage() {}
 
 func (x *CommitInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[49]
+	mi := &file_souk_product_v1_product_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3157,7 +3612,7 @@ func (x *CommitInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitInventoryRequest.ProtoReflect.Descriptor instead.
 func (*CommitInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{49}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *CommitInventoryRequest) GetOrderId() string {
@@ -3175,7 +3630,7 @@ type CommitInventoryResponse struct {
 
 func (x *CommitInventoryResponse) Reset() {
 	*x = CommitInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[50]
+	mi := &file_souk_product_v1_product_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3187,7 +3642,7 @@ func (x *CommitInventoryResponse) String() string {
 func (*CommitInventoryResponse) ProtoMessage() {}
 
 func (x *CommitInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[50]
+	mi := &file_souk_product_v1_product_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3200,7 +3655,7 @@ func (x *CommitInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitInventoryResponse.ProtoReflect.Descriptor instead.
 func (*CommitInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{50}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{57}
 }
 
 type RestockInventoryRequest struct {
@@ -3214,7 +3669,7 @@ type RestockInventoryRequest struct {
 
 func (x *RestockInventoryRequest) Reset() {
 	*x = RestockInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[51]
+	mi := &file_souk_product_v1_product_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3226,7 +3681,7 @@ func (x *RestockInventoryRequest) String() string {
 func (*RestockInventoryRequest) ProtoMessage() {}
 
 func (x *RestockInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[51]
+	mi := &file_souk_product_v1_product_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3239,7 +3694,7 @@ func (x *RestockInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockInventoryRequest.ProtoReflect.Descriptor instead.
 func (*RestockInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{51}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *RestockInventoryRequest) GetOrderId() string {
@@ -3264,7 +3719,7 @@ type RestockInventoryResponse struct {
 
 func (x *RestockInventoryResponse) Reset() {
 	*x = RestockInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[52]
+	mi := &file_souk_product_v1_product_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3276,7 +3731,7 @@ func (x *RestockInventoryResponse) String() string {
 func (*RestockInventoryResponse) ProtoMessage() {}
 
 func (x *RestockInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[52]
+	mi := &file_souk_product_v1_product_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3289,7 +3744,7 @@ func (x *RestockInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockInventoryResponse.ProtoReflect.Descriptor instead.
 func (*RestockInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{52}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{59}
 }
 
 var File_souk_product_v1_product_proto protoreflect.FileDescriptor
@@ -3443,7 +3898,7 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x04tags\x18\b \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10d\"\ar\x05\x10\x01\x18\xff\x01R\x04tags\x12F\n" +
 	"\bvariants\x18\t \x03(\v2\x1d.souk.product.v1.VariantInputB\v\xbaH\b\x92\x01\x05\b\x01\x10\xc8\x01R\bvariants\"K\n" +
 	"\x15CreateProductResponse\x122\n" +
-	"\aproduct\x18\x01 \x01(\v2\x18.souk.product.v1.ProductR\aproduct\"\x9e\x04\n" +
+	"\aproduct\x18\x01 \x01(\v2\x18.souk.product.v1.ProductR\aproduct\"\xc3\x04\n" +
 	"\x14UpdateProductRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12%\n" +
 	"\x05title\x18\x02 \x01(\tB\n" +
@@ -3458,15 +3913,17 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\areplace\x18\t \x01(\bR\areplace\x12;\n" +
 	"\vupdate_mask\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
-	"updateMaskB\b\n" +
+	"updateMask\x12#\n" +
+	"\bif_match\x18\v \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\aifMatchB\b\n" +
 	"\x06_titleB\x0e\n" +
 	"\f_descriptionB\x0e\n" +
 	"\f_category_idB\t\n" +
 	"\a_status\"K\n" +
 	"\x15UpdateProductResponse\x122\n" +
-	"\aproduct\x18\x01 \x01(\v2\x18.souk.product.v1.ProductR\aproduct\"/\n" +
+	"\aproduct\x18\x01 \x01(\v2\x18.souk.product.v1.ProductR\aproduct\"T\n" +
 	"\x14DeleteProductRequest\x12\x17\n" +
-	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12#\n" +
+	"\bif_match\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\aifMatch\"\x17\n" +
 	"\x15DeleteProductResponse\"\xc4\x01\n" +
 	"\x17ListShopProductsRequest\x12 \n" +
 	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x128\n" +
@@ -3487,7 +3944,50 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\n" +
 	"\b_on_hand\"@\n" +
 	"\x10SetStockResponse\x12,\n" +
-	"\x05stock\x18\x01 \x01(\v2\x16.souk.product.v1.StockR\x05stock\"\xcc\x03\n" +
+	"\x05stock\x18\x01 \x01(\v2\x16.souk.product.v1.StockR\x05stock\"\xbd\x04\n" +
+	"\x14UpdateVariantRequest\x12&\n" +
+	"\n" +
+	"variant_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tvariantId\x12 \n" +
+	"\x03sku\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dH\x00R\x03sku\x88\x01\x01\x12g\n" +
+	"\aoptions\x18\x03 \x03(\v22.souk.product.v1.UpdateVariantRequest.OptionsEntryB\x19\xbaH\x16\x9a\x01\x13\x10\x03\"\x06r\x04\x10\x01\x18P*\ar\x05\x10\x01\x18\xff\x01R\aoptions\x12/\n" +
+	"\x05price\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyH\x01R\x05price\x88\x01\x01\x12C\n" +
+	"\x10compare_at_price\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyH\x02R\x0ecompareAtPrice\x88\x01\x01\x12+\n" +
+	"\aon_hand\x18\x06 \x01(\x03B\r\xbaH\n" +
+	"\"\b\x18\x80\x94\xeb\xdc\x03(\x00H\x03R\x06onHand\x88\x01\x01\x12;\n" +
+	"\vupdate_mask\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\x12#\n" +
+	"\bif_match\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\aifMatch\x1a:\n" +
+	"\fOptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x06\n" +
+	"\x04_skuB\b\n" +
+	"\x06_priceB\x13\n" +
+	"\x11_compare_at_priceB\n" +
+	"\n" +
+	"\b_on_hand\"K\n" +
+	"\x15UpdateVariantResponse\x122\n" +
+	"\avariant\x18\x01 \x01(\v2\x18.souk.product.v1.VariantR\avariant\"\x94\x01\n" +
+	"\x12AdjustStockRequest\x12&\n" +
+	"\n" +
+	"variant_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tvariantId\x12,\n" +
+	"\x05delta\x18\x02 \x01(\x03B\x16\xbaH\x13\"\x11\x18\x80\x94\xeb\xdc\x03(\x80씣\xfc\xff\xff\xff\xff\x01R\x05delta\x12(\n" +
+	"\x06reason\x18\x03 \x01(\tB\x10\xbaH\x05r\x03\x18\xc8\x01\x98\xf4\x18\x01\xa8\xf4\x18\x01R\x06reason\"C\n" +
+	"\x13AdjustStockResponse\x12,\n" +
+	"\x05stock\x18\x01 \x01(\v2\x16.souk.product.v1.StockR\x05stock\"\xca\x01\n" +
+	"\x0fStockAdjustment\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05delta\x18\x02 \x01(\x03R\x05delta\x12\x1c\n" +
+	"\x06reason\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\x06reason\x12\x17\n" +
+	"\aon_hand\x18\x04 \x01(\x03R\x06onHand\x12\x1f\n" +
+	"\vadjusted_by\x18\x05 \x01(\tR\n" +
+	"adjustedBy\x129\n" +
+	"\n" +
+	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"E\n" +
+	"\x1bListStockAdjustmentsRequest\x12&\n" +
+	"\n" +
+	"variant_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tvariantId\"b\n" +
+	"\x1cListStockAdjustmentsResponse\x12B\n" +
+	"\vadjustments\x18\x01 \x03(\v2 .souk.product.v1.StockAdjustmentR\vadjustments\"\xcc\x03\n" +
 	"\x0fImportedProduct\x12\x1b\n" +
 	"\x04shop\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04shop\x12\"\n" +
 	"\x06handle\x18\x02 \x01(\tB\n" +
@@ -3570,7 +4070,7 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\border_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aorderId\x12*\n" +
 	"\vvariant_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\n" +
 	"variantIds\"\x1a\n" +
-	"\x18RestockInventoryResponse2\xa3\x14\n" +
+	"\x18RestockInventoryResponse2\x97\x18\n" +
 	"\x0eProductService\x12\x84\x01\n" +
 	"\x0eSearchProducts\x12&.souk.product.v1.SearchProductsRequest\x1a'.souk.product.v1.SearchProductsResponse\"!\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/products\x90\x02\x01\x12\x86\x01\n" +
 	"\n" +
@@ -3583,8 +4083,11 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\rUpdateProduct\x12%.souk.product.v1.UpdateProductRequest\x1a&.souk.product.v1.UpdateProductResponse\".\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1f:\x01*b\aproduct2\x11/v1/products/{id}\x90\x02\x02\x12\x82\x01\n" +
 	"\rDeleteProduct\x12%.souk.product.v1.DeleteProductRequest\x1a&.souk.product.v1.DeleteProductResponse\"\"\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x13*\x11/v1/products/{id}\x90\x02\x02\x12\x96\x01\n" +
 	"\x10ListShopProducts\x12(.souk.product.v1.ListShopProductsRequest\x1a).souk.product.v1.ListShopProductsResponse\"-\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/shops/{shop_id}/products\x90\x02\x01\x12\x8b\x01\n" +
-	"\bSetStock\x12 .souk.product.v1.SetStockRequest\x1a!.souk.product.v1.SetStockResponse\":\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02+:\x01*b\x05stock\x1a\x1f/v1/variants/{variant_id}/stock\x90\x02\x02\x12\x90\x01\n" +
-	"\x0eImportProducts\x12&.souk.product.v1.ImportProductsRequest\x1a'.souk.product.v1.ImportProductsResponse\"-\xca\xf3\x18\x02\b\x03\xd2\xf3\x18\x02\b\x1e\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/products:import\x90\x02\x02\x12\xa0\x01\n" +
+	"\bSetStock\x12 .souk.product.v1.SetStockRequest\x1a!.souk.product.v1.SetStockResponse\":\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02+:\x01*b\x05stock\x1a\x1f/v1/variants/{variant_id}/stock\x90\x02\x02\x12\x96\x01\n" +
+	"\rUpdateVariant\x12%.souk.product.v1.UpdateVariantRequest\x1a&.souk.product.v1.UpdateVariantResponse\"6\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02':\x01*b\avariant2\x19/v1/variants/{variant_id}\x90\x02\x02\x12\x98\x01\n" +
+	"\vAdjustStock\x12#.souk.product.v1.AdjustStockRequest\x1a$.souk.product.v1.AdjustStockResponse\">\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x022:\x01*b\x05stock\"&/v1/variants/{variant_id}/stock:adjust\x12\xb1\x01\n" +
+	"\x14ListStockAdjustments\x12,.souk.product.v1.ListStockAdjustmentsRequest\x1a-.souk.product.v1.ListStockAdjustmentsResponse\"<\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02-\x12+/v1/variants/{variant_id}/stock/adjustments\x90\x02\x01\x12\x9c\x01\n" +
+	"\x0eImportProducts\x12&.souk.product.v1.ImportProductsRequest\x1a'.souk.product.v1.ImportProductsResponse\"9\xca\xf3\x18\x02\b\x03\xd2\xf3\x18\x02\b\x1e\x82\xf4\x18\x04\b\x01\x10\x02\x88\xf4\x18\x14\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/products:import\x90\x02\x02\x12\xa0\x01\n" +
 	"\x0eExportProducts\x12&.souk.product.v1.ExportProductsRequest\x1a'.souk.product.v1.ExportProductsResponse\"=\xca\xf3\x18\f\b\x04\x12\boperator\xd2\xf3\x18\x02\b\x1e\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/operator/products:export\x90\x02\x01\x12\x7f\n" +
 	"\x10BatchGetVariants\x12(.souk.product.v1.BatchGetVariantsRequest\x1a).souk.product.v1.BatchGetVariantsResponse\"\x16\xca\xf3\x18\x0f\b\x05\x1a\x04cart\x1a\x05order\x90\x02\x01\x12\x82\x01\n" +
 	"\x11CheckAvailability\x12).souk.product.v1.CheckAvailabilityRequest\x1a*.souk.product.v1.CheckAvailabilityResponse\"\x16\xca\xf3\x18\x0f\b\x05\x1a\x04cart\x1a\x05order\x90\x02\x01\x12y\n" +
@@ -3605,78 +4108,86 @@ func file_souk_product_v1_product_proto_rawDescGZIP() []byte {
 	return file_souk_product_v1_product_proto_rawDescData
 }
 
-var file_souk_product_v1_product_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_souk_product_v1_product_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_souk_product_v1_product_proto_goTypes = []any{
-	(*Product)(nil),                    // 0: souk.product.v1.Product
-	(*Image)(nil),                      // 1: souk.product.v1.Image
-	(*Rating)(nil),                     // 2: souk.product.v1.Rating
-	(*Variant)(nil),                    // 3: souk.product.v1.Variant
-	(*Stock)(nil),                      // 4: souk.product.v1.Stock
-	(*Category)(nil),                   // 5: souk.product.v1.Category
-	(*SearchProductsRequest)(nil),      // 6: souk.product.v1.SearchProductsRequest
-	(*SearchProductsResponse)(nil),     // 7: souk.product.v1.SearchProductsResponse
-	(*Facets)(nil),                     // 8: souk.product.v1.Facets
-	(*OptionFacet)(nil),                // 9: souk.product.v1.OptionFacet
-	(*OptionCount)(nil),                // 10: souk.product.v1.OptionCount
-	(*FacetCount)(nil),                 // 11: souk.product.v1.FacetCount
-	(*PriceFacet)(nil),                 // 12: souk.product.v1.PriceFacet
-	(*GetProductRequest)(nil),          // 13: souk.product.v1.GetProductRequest
-	(*GetProductResponse)(nil),         // 14: souk.product.v1.GetProductResponse
-	(*GetProductByHandleRequest)(nil),  // 15: souk.product.v1.GetProductByHandleRequest
-	(*GetProductByHandleResponse)(nil), // 16: souk.product.v1.GetProductByHandleResponse
-	(*ListCategoriesRequest)(nil),      // 17: souk.product.v1.ListCategoriesRequest
-	(*ListCategoriesResponse)(nil),     // 18: souk.product.v1.ListCategoriesResponse
-	(*CreateCategoryRequest)(nil),      // 19: souk.product.v1.CreateCategoryRequest
-	(*CreateCategoryResponse)(nil),     // 20: souk.product.v1.CreateCategoryResponse
-	(*VariantInput)(nil),               // 21: souk.product.v1.VariantInput
-	(*CreateProductRequest)(nil),       // 22: souk.product.v1.CreateProductRequest
-	(*CreateProductResponse)(nil),      // 23: souk.product.v1.CreateProductResponse
-	(*UpdateProductRequest)(nil),       // 24: souk.product.v1.UpdateProductRequest
-	(*UpdateProductResponse)(nil),      // 25: souk.product.v1.UpdateProductResponse
-	(*DeleteProductRequest)(nil),       // 26: souk.product.v1.DeleteProductRequest
-	(*DeleteProductResponse)(nil),      // 27: souk.product.v1.DeleteProductResponse
-	(*ListShopProductsRequest)(nil),    // 28: souk.product.v1.ListShopProductsRequest
-	(*StockedProduct)(nil),             // 29: souk.product.v1.StockedProduct
-	(*ListShopProductsResponse)(nil),   // 30: souk.product.v1.ListShopProductsResponse
-	(*SetStockRequest)(nil),            // 31: souk.product.v1.SetStockRequest
-	(*SetStockResponse)(nil),           // 32: souk.product.v1.SetStockResponse
-	(*ImportedProduct)(nil),            // 33: souk.product.v1.ImportedProduct
-	(*ImportProductsRequest)(nil),      // 34: souk.product.v1.ImportProductsRequest
-	(*ImportResult)(nil),               // 35: souk.product.v1.ImportResult
-	(*ImportProductsResponse)(nil),     // 36: souk.product.v1.ImportProductsResponse
-	(*ExportProductsRequest)(nil),      // 37: souk.product.v1.ExportProductsRequest
-	(*ExportProductsResponse)(nil),     // 38: souk.product.v1.ExportProductsResponse
-	(*BatchGetVariantsRequest)(nil),    // 39: souk.product.v1.BatchGetVariantsRequest
-	(*Offer)(nil),                      // 40: souk.product.v1.Offer
-	(*BatchGetVariantsResponse)(nil),   // 41: souk.product.v1.BatchGetVariantsResponse
-	(*Line)(nil),                       // 42: souk.product.v1.Line
-	(*CheckAvailabilityRequest)(nil),   // 43: souk.product.v1.CheckAvailabilityRequest
-	(*CheckAvailabilityResponse)(nil),  // 44: souk.product.v1.CheckAvailabilityResponse
-	(*ReserveInventoryRequest)(nil),    // 45: souk.product.v1.ReserveInventoryRequest
-	(*ReserveInventoryResponse)(nil),   // 46: souk.product.v1.ReserveInventoryResponse
-	(*ReleaseInventoryRequest)(nil),    // 47: souk.product.v1.ReleaseInventoryRequest
-	(*ReleaseInventoryResponse)(nil),   // 48: souk.product.v1.ReleaseInventoryResponse
-	(*CommitInventoryRequest)(nil),     // 49: souk.product.v1.CommitInventoryRequest
-	(*CommitInventoryResponse)(nil),    // 50: souk.product.v1.CommitInventoryResponse
-	(*RestockInventoryRequest)(nil),    // 51: souk.product.v1.RestockInventoryRequest
-	(*RestockInventoryResponse)(nil),   // 52: souk.product.v1.RestockInventoryResponse
-	nil,                                // 53: souk.product.v1.Variant.OptionsEntry
-	nil,                                // 54: souk.product.v1.VariantInput.OptionsEntry
-	nil,                                // 55: souk.product.v1.Offer.OptionsEntry
-	(*v1.Money)(nil),                   // 56: souk.money.v1.Money
-	(*timestamppb.Timestamp)(nil),      // 57: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),      // 58: google.protobuf.FieldMask
+	(*Product)(nil),                      // 0: souk.product.v1.Product
+	(*Image)(nil),                        // 1: souk.product.v1.Image
+	(*Rating)(nil),                       // 2: souk.product.v1.Rating
+	(*Variant)(nil),                      // 3: souk.product.v1.Variant
+	(*Stock)(nil),                        // 4: souk.product.v1.Stock
+	(*Category)(nil),                     // 5: souk.product.v1.Category
+	(*SearchProductsRequest)(nil),        // 6: souk.product.v1.SearchProductsRequest
+	(*SearchProductsResponse)(nil),       // 7: souk.product.v1.SearchProductsResponse
+	(*Facets)(nil),                       // 8: souk.product.v1.Facets
+	(*OptionFacet)(nil),                  // 9: souk.product.v1.OptionFacet
+	(*OptionCount)(nil),                  // 10: souk.product.v1.OptionCount
+	(*FacetCount)(nil),                   // 11: souk.product.v1.FacetCount
+	(*PriceFacet)(nil),                   // 12: souk.product.v1.PriceFacet
+	(*GetProductRequest)(nil),            // 13: souk.product.v1.GetProductRequest
+	(*GetProductResponse)(nil),           // 14: souk.product.v1.GetProductResponse
+	(*GetProductByHandleRequest)(nil),    // 15: souk.product.v1.GetProductByHandleRequest
+	(*GetProductByHandleResponse)(nil),   // 16: souk.product.v1.GetProductByHandleResponse
+	(*ListCategoriesRequest)(nil),        // 17: souk.product.v1.ListCategoriesRequest
+	(*ListCategoriesResponse)(nil),       // 18: souk.product.v1.ListCategoriesResponse
+	(*CreateCategoryRequest)(nil),        // 19: souk.product.v1.CreateCategoryRequest
+	(*CreateCategoryResponse)(nil),       // 20: souk.product.v1.CreateCategoryResponse
+	(*VariantInput)(nil),                 // 21: souk.product.v1.VariantInput
+	(*CreateProductRequest)(nil),         // 22: souk.product.v1.CreateProductRequest
+	(*CreateProductResponse)(nil),        // 23: souk.product.v1.CreateProductResponse
+	(*UpdateProductRequest)(nil),         // 24: souk.product.v1.UpdateProductRequest
+	(*UpdateProductResponse)(nil),        // 25: souk.product.v1.UpdateProductResponse
+	(*DeleteProductRequest)(nil),         // 26: souk.product.v1.DeleteProductRequest
+	(*DeleteProductResponse)(nil),        // 27: souk.product.v1.DeleteProductResponse
+	(*ListShopProductsRequest)(nil),      // 28: souk.product.v1.ListShopProductsRequest
+	(*StockedProduct)(nil),               // 29: souk.product.v1.StockedProduct
+	(*ListShopProductsResponse)(nil),     // 30: souk.product.v1.ListShopProductsResponse
+	(*SetStockRequest)(nil),              // 31: souk.product.v1.SetStockRequest
+	(*SetStockResponse)(nil),             // 32: souk.product.v1.SetStockResponse
+	(*UpdateVariantRequest)(nil),         // 33: souk.product.v1.UpdateVariantRequest
+	(*UpdateVariantResponse)(nil),        // 34: souk.product.v1.UpdateVariantResponse
+	(*AdjustStockRequest)(nil),           // 35: souk.product.v1.AdjustStockRequest
+	(*AdjustStockResponse)(nil),          // 36: souk.product.v1.AdjustStockResponse
+	(*StockAdjustment)(nil),              // 37: souk.product.v1.StockAdjustment
+	(*ListStockAdjustmentsRequest)(nil),  // 38: souk.product.v1.ListStockAdjustmentsRequest
+	(*ListStockAdjustmentsResponse)(nil), // 39: souk.product.v1.ListStockAdjustmentsResponse
+	(*ImportedProduct)(nil),              // 40: souk.product.v1.ImportedProduct
+	(*ImportProductsRequest)(nil),        // 41: souk.product.v1.ImportProductsRequest
+	(*ImportResult)(nil),                 // 42: souk.product.v1.ImportResult
+	(*ImportProductsResponse)(nil),       // 43: souk.product.v1.ImportProductsResponse
+	(*ExportProductsRequest)(nil),        // 44: souk.product.v1.ExportProductsRequest
+	(*ExportProductsResponse)(nil),       // 45: souk.product.v1.ExportProductsResponse
+	(*BatchGetVariantsRequest)(nil),      // 46: souk.product.v1.BatchGetVariantsRequest
+	(*Offer)(nil),                        // 47: souk.product.v1.Offer
+	(*BatchGetVariantsResponse)(nil),     // 48: souk.product.v1.BatchGetVariantsResponse
+	(*Line)(nil),                         // 49: souk.product.v1.Line
+	(*CheckAvailabilityRequest)(nil),     // 50: souk.product.v1.CheckAvailabilityRequest
+	(*CheckAvailabilityResponse)(nil),    // 51: souk.product.v1.CheckAvailabilityResponse
+	(*ReserveInventoryRequest)(nil),      // 52: souk.product.v1.ReserveInventoryRequest
+	(*ReserveInventoryResponse)(nil),     // 53: souk.product.v1.ReserveInventoryResponse
+	(*ReleaseInventoryRequest)(nil),      // 54: souk.product.v1.ReleaseInventoryRequest
+	(*ReleaseInventoryResponse)(nil),     // 55: souk.product.v1.ReleaseInventoryResponse
+	(*CommitInventoryRequest)(nil),       // 56: souk.product.v1.CommitInventoryRequest
+	(*CommitInventoryResponse)(nil),      // 57: souk.product.v1.CommitInventoryResponse
+	(*RestockInventoryRequest)(nil),      // 58: souk.product.v1.RestockInventoryRequest
+	(*RestockInventoryResponse)(nil),     // 59: souk.product.v1.RestockInventoryResponse
+	nil,                                  // 60: souk.product.v1.Variant.OptionsEntry
+	nil,                                  // 61: souk.product.v1.VariantInput.OptionsEntry
+	nil,                                  // 62: souk.product.v1.UpdateVariantRequest.OptionsEntry
+	nil,                                  // 63: souk.product.v1.Offer.OptionsEntry
+	(*v1.Money)(nil),                     // 64: souk.money.v1.Money
+	(*timestamppb.Timestamp)(nil),        // 65: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),        // 66: google.protobuf.FieldMask
 }
 var file_souk_product_v1_product_proto_depIdxs = []int32{
 	1,  // 0: souk.product.v1.Product.images:type_name -> souk.product.v1.Image
 	2,  // 1: souk.product.v1.Product.rating:type_name -> souk.product.v1.Rating
-	56, // 2: souk.product.v1.Product.price:type_name -> souk.money.v1.Money
+	64, // 2: souk.product.v1.Product.price:type_name -> souk.money.v1.Money
 	3,  // 3: souk.product.v1.Product.variants:type_name -> souk.product.v1.Variant
-	57, // 4: souk.product.v1.Product.created_at:type_name -> google.protobuf.Timestamp
-	57, // 5: souk.product.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
-	53, // 6: souk.product.v1.Variant.options:type_name -> souk.product.v1.Variant.OptionsEntry
-	56, // 7: souk.product.v1.Variant.price:type_name -> souk.money.v1.Money
-	56, // 8: souk.product.v1.Variant.compare_at_price:type_name -> souk.money.v1.Money
+	65, // 4: souk.product.v1.Product.created_at:type_name -> google.protobuf.Timestamp
+	65, // 5: souk.product.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
+	60, // 6: souk.product.v1.Variant.options:type_name -> souk.product.v1.Variant.OptionsEntry
+	64, // 7: souk.product.v1.Variant.price:type_name -> souk.money.v1.Money
+	64, // 8: souk.product.v1.Variant.compare_at_price:type_name -> souk.money.v1.Money
 	0,  // 9: souk.product.v1.SearchProductsResponse.products:type_name -> souk.product.v1.Product
 	8,  // 10: souk.product.v1.SearchProductsResponse.facets:type_name -> souk.product.v1.Facets
 	11, // 11: souk.product.v1.Facets.categories:type_name -> souk.product.v1.FacetCount
@@ -3684,78 +4195,92 @@ var file_souk_product_v1_product_proto_depIdxs = []int32{
 	12, // 13: souk.product.v1.Facets.prices:type_name -> souk.product.v1.PriceFacet
 	9,  // 14: souk.product.v1.Facets.options:type_name -> souk.product.v1.OptionFacet
 	10, // 15: souk.product.v1.OptionFacet.values:type_name -> souk.product.v1.OptionCount
-	56, // 16: souk.product.v1.PriceFacet.from:type_name -> souk.money.v1.Money
-	56, // 17: souk.product.v1.PriceFacet.to:type_name -> souk.money.v1.Money
+	64, // 16: souk.product.v1.PriceFacet.from:type_name -> souk.money.v1.Money
+	64, // 17: souk.product.v1.PriceFacet.to:type_name -> souk.money.v1.Money
 	0,  // 18: souk.product.v1.GetProductResponse.product:type_name -> souk.product.v1.Product
 	0,  // 19: souk.product.v1.GetProductByHandleResponse.product:type_name -> souk.product.v1.Product
 	5,  // 20: souk.product.v1.ListCategoriesResponse.categories:type_name -> souk.product.v1.Category
 	5,  // 21: souk.product.v1.CreateCategoryResponse.category:type_name -> souk.product.v1.Category
-	54, // 22: souk.product.v1.VariantInput.options:type_name -> souk.product.v1.VariantInput.OptionsEntry
-	56, // 23: souk.product.v1.VariantInput.price:type_name -> souk.money.v1.Money
-	56, // 24: souk.product.v1.VariantInput.compare_at_price:type_name -> souk.money.v1.Money
+	61, // 22: souk.product.v1.VariantInput.options:type_name -> souk.product.v1.VariantInput.OptionsEntry
+	64, // 23: souk.product.v1.VariantInput.price:type_name -> souk.money.v1.Money
+	64, // 24: souk.product.v1.VariantInput.compare_at_price:type_name -> souk.money.v1.Money
 	1,  // 25: souk.product.v1.CreateProductRequest.images:type_name -> souk.product.v1.Image
 	21, // 26: souk.product.v1.CreateProductRequest.variants:type_name -> souk.product.v1.VariantInput
 	0,  // 27: souk.product.v1.CreateProductResponse.product:type_name -> souk.product.v1.Product
 	1,  // 28: souk.product.v1.UpdateProductRequest.images:type_name -> souk.product.v1.Image
 	21, // 29: souk.product.v1.UpdateProductRequest.variants:type_name -> souk.product.v1.VariantInput
-	58, // 30: souk.product.v1.UpdateProductRequest.update_mask:type_name -> google.protobuf.FieldMask
+	66, // 30: souk.product.v1.UpdateProductRequest.update_mask:type_name -> google.protobuf.FieldMask
 	0,  // 31: souk.product.v1.UpdateProductResponse.product:type_name -> souk.product.v1.Product
 	0,  // 32: souk.product.v1.StockedProduct.product:type_name -> souk.product.v1.Product
 	4,  // 33: souk.product.v1.StockedProduct.stock:type_name -> souk.product.v1.Stock
 	29, // 34: souk.product.v1.ListShopProductsResponse.products:type_name -> souk.product.v1.StockedProduct
 	4,  // 35: souk.product.v1.SetStockResponse.stock:type_name -> souk.product.v1.Stock
-	1,  // 36: souk.product.v1.ImportedProduct.images:type_name -> souk.product.v1.Image
-	21, // 37: souk.product.v1.ImportedProduct.variants:type_name -> souk.product.v1.VariantInput
-	33, // 38: souk.product.v1.ImportProductsRequest.products:type_name -> souk.product.v1.ImportedProduct
-	35, // 39: souk.product.v1.ImportProductsResponse.results:type_name -> souk.product.v1.ImportResult
-	33, // 40: souk.product.v1.ExportProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
-	55, // 41: souk.product.v1.Offer.options:type_name -> souk.product.v1.Offer.OptionsEntry
-	56, // 42: souk.product.v1.Offer.price:type_name -> souk.money.v1.Money
-	40, // 43: souk.product.v1.BatchGetVariantsResponse.offers:type_name -> souk.product.v1.Offer
-	42, // 44: souk.product.v1.CheckAvailabilityRequest.lines:type_name -> souk.product.v1.Line
-	42, // 45: souk.product.v1.ReserveInventoryRequest.lines:type_name -> souk.product.v1.Line
-	57, // 46: souk.product.v1.ReserveInventoryResponse.expires_at:type_name -> google.protobuf.Timestamp
-	6,  // 47: souk.product.v1.ProductService.SearchProducts:input_type -> souk.product.v1.SearchProductsRequest
-	13, // 48: souk.product.v1.ProductService.GetProduct:input_type -> souk.product.v1.GetProductRequest
-	15, // 49: souk.product.v1.ProductService.GetProductByHandle:input_type -> souk.product.v1.GetProductByHandleRequest
-	17, // 50: souk.product.v1.ProductService.ListCategories:input_type -> souk.product.v1.ListCategoriesRequest
-	19, // 51: souk.product.v1.ProductService.CreateCategory:input_type -> souk.product.v1.CreateCategoryRequest
-	22, // 52: souk.product.v1.ProductService.CreateProduct:input_type -> souk.product.v1.CreateProductRequest
-	24, // 53: souk.product.v1.ProductService.UpdateProduct:input_type -> souk.product.v1.UpdateProductRequest
-	26, // 54: souk.product.v1.ProductService.DeleteProduct:input_type -> souk.product.v1.DeleteProductRequest
-	28, // 55: souk.product.v1.ProductService.ListShopProducts:input_type -> souk.product.v1.ListShopProductsRequest
-	31, // 56: souk.product.v1.ProductService.SetStock:input_type -> souk.product.v1.SetStockRequest
-	34, // 57: souk.product.v1.ProductService.ImportProducts:input_type -> souk.product.v1.ImportProductsRequest
-	37, // 58: souk.product.v1.ProductService.ExportProducts:input_type -> souk.product.v1.ExportProductsRequest
-	39, // 59: souk.product.v1.ProductService.BatchGetVariants:input_type -> souk.product.v1.BatchGetVariantsRequest
-	43, // 60: souk.product.v1.ProductService.CheckAvailability:input_type -> souk.product.v1.CheckAvailabilityRequest
-	45, // 61: souk.product.v1.ProductService.ReserveInventory:input_type -> souk.product.v1.ReserveInventoryRequest
-	47, // 62: souk.product.v1.ProductService.ReleaseInventory:input_type -> souk.product.v1.ReleaseInventoryRequest
-	49, // 63: souk.product.v1.ProductService.CommitInventory:input_type -> souk.product.v1.CommitInventoryRequest
-	51, // 64: souk.product.v1.ProductService.RestockInventory:input_type -> souk.product.v1.RestockInventoryRequest
-	7,  // 65: souk.product.v1.ProductService.SearchProducts:output_type -> souk.product.v1.SearchProductsResponse
-	14, // 66: souk.product.v1.ProductService.GetProduct:output_type -> souk.product.v1.GetProductResponse
-	16, // 67: souk.product.v1.ProductService.GetProductByHandle:output_type -> souk.product.v1.GetProductByHandleResponse
-	18, // 68: souk.product.v1.ProductService.ListCategories:output_type -> souk.product.v1.ListCategoriesResponse
-	20, // 69: souk.product.v1.ProductService.CreateCategory:output_type -> souk.product.v1.CreateCategoryResponse
-	23, // 70: souk.product.v1.ProductService.CreateProduct:output_type -> souk.product.v1.CreateProductResponse
-	25, // 71: souk.product.v1.ProductService.UpdateProduct:output_type -> souk.product.v1.UpdateProductResponse
-	27, // 72: souk.product.v1.ProductService.DeleteProduct:output_type -> souk.product.v1.DeleteProductResponse
-	30, // 73: souk.product.v1.ProductService.ListShopProducts:output_type -> souk.product.v1.ListShopProductsResponse
-	32, // 74: souk.product.v1.ProductService.SetStock:output_type -> souk.product.v1.SetStockResponse
-	36, // 75: souk.product.v1.ProductService.ImportProducts:output_type -> souk.product.v1.ImportProductsResponse
-	38, // 76: souk.product.v1.ProductService.ExportProducts:output_type -> souk.product.v1.ExportProductsResponse
-	41, // 77: souk.product.v1.ProductService.BatchGetVariants:output_type -> souk.product.v1.BatchGetVariantsResponse
-	44, // 78: souk.product.v1.ProductService.CheckAvailability:output_type -> souk.product.v1.CheckAvailabilityResponse
-	46, // 79: souk.product.v1.ProductService.ReserveInventory:output_type -> souk.product.v1.ReserveInventoryResponse
-	48, // 80: souk.product.v1.ProductService.ReleaseInventory:output_type -> souk.product.v1.ReleaseInventoryResponse
-	50, // 81: souk.product.v1.ProductService.CommitInventory:output_type -> souk.product.v1.CommitInventoryResponse
-	52, // 82: souk.product.v1.ProductService.RestockInventory:output_type -> souk.product.v1.RestockInventoryResponse
-	65, // [65:83] is the sub-list for method output_type
-	47, // [47:65] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	62, // 36: souk.product.v1.UpdateVariantRequest.options:type_name -> souk.product.v1.UpdateVariantRequest.OptionsEntry
+	64, // 37: souk.product.v1.UpdateVariantRequest.price:type_name -> souk.money.v1.Money
+	64, // 38: souk.product.v1.UpdateVariantRequest.compare_at_price:type_name -> souk.money.v1.Money
+	66, // 39: souk.product.v1.UpdateVariantRequest.update_mask:type_name -> google.protobuf.FieldMask
+	3,  // 40: souk.product.v1.UpdateVariantResponse.variant:type_name -> souk.product.v1.Variant
+	4,  // 41: souk.product.v1.AdjustStockResponse.stock:type_name -> souk.product.v1.Stock
+	65, // 42: souk.product.v1.StockAdjustment.created_at:type_name -> google.protobuf.Timestamp
+	37, // 43: souk.product.v1.ListStockAdjustmentsResponse.adjustments:type_name -> souk.product.v1.StockAdjustment
+	1,  // 44: souk.product.v1.ImportedProduct.images:type_name -> souk.product.v1.Image
+	21, // 45: souk.product.v1.ImportedProduct.variants:type_name -> souk.product.v1.VariantInput
+	40, // 46: souk.product.v1.ImportProductsRequest.products:type_name -> souk.product.v1.ImportedProduct
+	42, // 47: souk.product.v1.ImportProductsResponse.results:type_name -> souk.product.v1.ImportResult
+	40, // 48: souk.product.v1.ExportProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
+	63, // 49: souk.product.v1.Offer.options:type_name -> souk.product.v1.Offer.OptionsEntry
+	64, // 50: souk.product.v1.Offer.price:type_name -> souk.money.v1.Money
+	47, // 51: souk.product.v1.BatchGetVariantsResponse.offers:type_name -> souk.product.v1.Offer
+	49, // 52: souk.product.v1.CheckAvailabilityRequest.lines:type_name -> souk.product.v1.Line
+	49, // 53: souk.product.v1.ReserveInventoryRequest.lines:type_name -> souk.product.v1.Line
+	65, // 54: souk.product.v1.ReserveInventoryResponse.expires_at:type_name -> google.protobuf.Timestamp
+	6,  // 55: souk.product.v1.ProductService.SearchProducts:input_type -> souk.product.v1.SearchProductsRequest
+	13, // 56: souk.product.v1.ProductService.GetProduct:input_type -> souk.product.v1.GetProductRequest
+	15, // 57: souk.product.v1.ProductService.GetProductByHandle:input_type -> souk.product.v1.GetProductByHandleRequest
+	17, // 58: souk.product.v1.ProductService.ListCategories:input_type -> souk.product.v1.ListCategoriesRequest
+	19, // 59: souk.product.v1.ProductService.CreateCategory:input_type -> souk.product.v1.CreateCategoryRequest
+	22, // 60: souk.product.v1.ProductService.CreateProduct:input_type -> souk.product.v1.CreateProductRequest
+	24, // 61: souk.product.v1.ProductService.UpdateProduct:input_type -> souk.product.v1.UpdateProductRequest
+	26, // 62: souk.product.v1.ProductService.DeleteProduct:input_type -> souk.product.v1.DeleteProductRequest
+	28, // 63: souk.product.v1.ProductService.ListShopProducts:input_type -> souk.product.v1.ListShopProductsRequest
+	31, // 64: souk.product.v1.ProductService.SetStock:input_type -> souk.product.v1.SetStockRequest
+	33, // 65: souk.product.v1.ProductService.UpdateVariant:input_type -> souk.product.v1.UpdateVariantRequest
+	35, // 66: souk.product.v1.ProductService.AdjustStock:input_type -> souk.product.v1.AdjustStockRequest
+	38, // 67: souk.product.v1.ProductService.ListStockAdjustments:input_type -> souk.product.v1.ListStockAdjustmentsRequest
+	41, // 68: souk.product.v1.ProductService.ImportProducts:input_type -> souk.product.v1.ImportProductsRequest
+	44, // 69: souk.product.v1.ProductService.ExportProducts:input_type -> souk.product.v1.ExportProductsRequest
+	46, // 70: souk.product.v1.ProductService.BatchGetVariants:input_type -> souk.product.v1.BatchGetVariantsRequest
+	50, // 71: souk.product.v1.ProductService.CheckAvailability:input_type -> souk.product.v1.CheckAvailabilityRequest
+	52, // 72: souk.product.v1.ProductService.ReserveInventory:input_type -> souk.product.v1.ReserveInventoryRequest
+	54, // 73: souk.product.v1.ProductService.ReleaseInventory:input_type -> souk.product.v1.ReleaseInventoryRequest
+	56, // 74: souk.product.v1.ProductService.CommitInventory:input_type -> souk.product.v1.CommitInventoryRequest
+	58, // 75: souk.product.v1.ProductService.RestockInventory:input_type -> souk.product.v1.RestockInventoryRequest
+	7,  // 76: souk.product.v1.ProductService.SearchProducts:output_type -> souk.product.v1.SearchProductsResponse
+	14, // 77: souk.product.v1.ProductService.GetProduct:output_type -> souk.product.v1.GetProductResponse
+	16, // 78: souk.product.v1.ProductService.GetProductByHandle:output_type -> souk.product.v1.GetProductByHandleResponse
+	18, // 79: souk.product.v1.ProductService.ListCategories:output_type -> souk.product.v1.ListCategoriesResponse
+	20, // 80: souk.product.v1.ProductService.CreateCategory:output_type -> souk.product.v1.CreateCategoryResponse
+	23, // 81: souk.product.v1.ProductService.CreateProduct:output_type -> souk.product.v1.CreateProductResponse
+	25, // 82: souk.product.v1.ProductService.UpdateProduct:output_type -> souk.product.v1.UpdateProductResponse
+	27, // 83: souk.product.v1.ProductService.DeleteProduct:output_type -> souk.product.v1.DeleteProductResponse
+	30, // 84: souk.product.v1.ProductService.ListShopProducts:output_type -> souk.product.v1.ListShopProductsResponse
+	32, // 85: souk.product.v1.ProductService.SetStock:output_type -> souk.product.v1.SetStockResponse
+	34, // 86: souk.product.v1.ProductService.UpdateVariant:output_type -> souk.product.v1.UpdateVariantResponse
+	36, // 87: souk.product.v1.ProductService.AdjustStock:output_type -> souk.product.v1.AdjustStockResponse
+	39, // 88: souk.product.v1.ProductService.ListStockAdjustments:output_type -> souk.product.v1.ListStockAdjustmentsResponse
+	43, // 89: souk.product.v1.ProductService.ImportProducts:output_type -> souk.product.v1.ImportProductsResponse
+	45, // 90: souk.product.v1.ProductService.ExportProducts:output_type -> souk.product.v1.ExportProductsResponse
+	48, // 91: souk.product.v1.ProductService.BatchGetVariants:output_type -> souk.product.v1.BatchGetVariantsResponse
+	51, // 92: souk.product.v1.ProductService.CheckAvailability:output_type -> souk.product.v1.CheckAvailabilityResponse
+	53, // 93: souk.product.v1.ProductService.ReserveInventory:output_type -> souk.product.v1.ReserveInventoryResponse
+	55, // 94: souk.product.v1.ProductService.ReleaseInventory:output_type -> souk.product.v1.ReleaseInventoryResponse
+	57, // 95: souk.product.v1.ProductService.CommitInventory:output_type -> souk.product.v1.CommitInventoryResponse
+	59, // 96: souk.product.v1.ProductService.RestockInventory:output_type -> souk.product.v1.RestockInventoryResponse
+	76, // [76:97] is the sub-list for method output_type
+	55, // [55:76] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_souk_product_v1_product_proto_init() }
@@ -3769,13 +4294,14 @@ func file_souk_product_v1_product_proto_init() {
 	file_souk_product_v1_product_proto_msgTypes[21].OneofWrappers = []any{}
 	file_souk_product_v1_product_proto_msgTypes[24].OneofWrappers = []any{}
 	file_souk_product_v1_product_proto_msgTypes[31].OneofWrappers = []any{}
+	file_souk_product_v1_product_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_product_v1_product_proto_rawDesc), len(file_souk_product_v1_product_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   56,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

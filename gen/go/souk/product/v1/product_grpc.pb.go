@@ -21,24 +21,27 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ProductService_SearchProducts_FullMethodName     = "/souk.product.v1.ProductService/SearchProducts"
-	ProductService_GetProduct_FullMethodName         = "/souk.product.v1.ProductService/GetProduct"
-	ProductService_GetProductByHandle_FullMethodName = "/souk.product.v1.ProductService/GetProductByHandle"
-	ProductService_ListCategories_FullMethodName     = "/souk.product.v1.ProductService/ListCategories"
-	ProductService_CreateCategory_FullMethodName     = "/souk.product.v1.ProductService/CreateCategory"
-	ProductService_CreateProduct_FullMethodName      = "/souk.product.v1.ProductService/CreateProduct"
-	ProductService_UpdateProduct_FullMethodName      = "/souk.product.v1.ProductService/UpdateProduct"
-	ProductService_DeleteProduct_FullMethodName      = "/souk.product.v1.ProductService/DeleteProduct"
-	ProductService_ListShopProducts_FullMethodName   = "/souk.product.v1.ProductService/ListShopProducts"
-	ProductService_SetStock_FullMethodName           = "/souk.product.v1.ProductService/SetStock"
-	ProductService_ImportProducts_FullMethodName     = "/souk.product.v1.ProductService/ImportProducts"
-	ProductService_ExportProducts_FullMethodName     = "/souk.product.v1.ProductService/ExportProducts"
-	ProductService_BatchGetVariants_FullMethodName   = "/souk.product.v1.ProductService/BatchGetVariants"
-	ProductService_CheckAvailability_FullMethodName  = "/souk.product.v1.ProductService/CheckAvailability"
-	ProductService_ReserveInventory_FullMethodName   = "/souk.product.v1.ProductService/ReserveInventory"
-	ProductService_ReleaseInventory_FullMethodName   = "/souk.product.v1.ProductService/ReleaseInventory"
-	ProductService_CommitInventory_FullMethodName    = "/souk.product.v1.ProductService/CommitInventory"
-	ProductService_RestockInventory_FullMethodName   = "/souk.product.v1.ProductService/RestockInventory"
+	ProductService_SearchProducts_FullMethodName       = "/souk.product.v1.ProductService/SearchProducts"
+	ProductService_GetProduct_FullMethodName           = "/souk.product.v1.ProductService/GetProduct"
+	ProductService_GetProductByHandle_FullMethodName   = "/souk.product.v1.ProductService/GetProductByHandle"
+	ProductService_ListCategories_FullMethodName       = "/souk.product.v1.ProductService/ListCategories"
+	ProductService_CreateCategory_FullMethodName       = "/souk.product.v1.ProductService/CreateCategory"
+	ProductService_CreateProduct_FullMethodName        = "/souk.product.v1.ProductService/CreateProduct"
+	ProductService_UpdateProduct_FullMethodName        = "/souk.product.v1.ProductService/UpdateProduct"
+	ProductService_DeleteProduct_FullMethodName        = "/souk.product.v1.ProductService/DeleteProduct"
+	ProductService_ListShopProducts_FullMethodName     = "/souk.product.v1.ProductService/ListShopProducts"
+	ProductService_SetStock_FullMethodName             = "/souk.product.v1.ProductService/SetStock"
+	ProductService_UpdateVariant_FullMethodName        = "/souk.product.v1.ProductService/UpdateVariant"
+	ProductService_AdjustStock_FullMethodName          = "/souk.product.v1.ProductService/AdjustStock"
+	ProductService_ListStockAdjustments_FullMethodName = "/souk.product.v1.ProductService/ListStockAdjustments"
+	ProductService_ImportProducts_FullMethodName       = "/souk.product.v1.ProductService/ImportProducts"
+	ProductService_ExportProducts_FullMethodName       = "/souk.product.v1.ProductService/ExportProducts"
+	ProductService_BatchGetVariants_FullMethodName     = "/souk.product.v1.ProductService/BatchGetVariants"
+	ProductService_CheckAvailability_FullMethodName    = "/souk.product.v1.ProductService/CheckAvailability"
+	ProductService_ReserveInventory_FullMethodName     = "/souk.product.v1.ProductService/ReserveInventory"
+	ProductService_ReleaseInventory_FullMethodName     = "/souk.product.v1.ProductService/ReleaseInventory"
+	ProductService_CommitInventory_FullMethodName      = "/souk.product.v1.ProductService/CommitInventory"
+	ProductService_RestockInventory_FullMethodName     = "/souk.product.v1.ProductService/RestockInventory"
 )
 
 // ProductServiceClient is the client API for ProductService service.
@@ -69,6 +72,14 @@ type ProductServiceClient interface {
 	ListShopProducts(ctx context.Context, in *ListShopProductsRequest, opts ...grpc.CallOption) (*ListShopProductsResponse, error)
 	// SetStock sets how many pieces of a variant are on hand. Members only. Not below what is reserved.
 	SetStock(ctx context.Context, in *SetStockRequest, opts ...grpc.CallOption) (*SetStockResponse, error)
+	// UpdateVariant changes what the request names of one variant, also its SKU. It keeps its ID, its stock and its place in
+	// carts. Members only.
+	UpdateVariant(ctx context.Context, in *UpdateVariantRequest, opts ...grpc.CallOption) (*UpdateVariantResponse, error)
+	// AdjustStock adds to the pieces of a variant that are on hand, or takes from them. Not below what is reserved. Send an
+	// Idempotency-Key: a repetition with it changes nothing, even if the first answer was lost. Members only.
+	AdjustStock(ctx context.Context, in *AdjustStockRequest, opts ...grpc.CallOption) (*AdjustStockResponse, error)
+	// ListStockAdjustments lists the latest 100 adjustments of a variant's stock, newest first. Members only.
+	ListStockAdjustments(ctx context.Context, in *ListStockAdjustmentsRequest, opts ...grpc.CallOption) (*ListStockAdjustmentsResponse, error)
 	// ImportProducts creates or updates products by (shop, handle), each on its own:
 	// a bad one is reported and the others are kept. A product that exists keeps what the import does not list, unless
 	// replace is set. Members of the shops, and operators, who alone may name categories
@@ -200,6 +211,36 @@ func (c *productServiceClient) SetStock(ctx context.Context, in *SetStockRequest
 	return out, nil
 }
 
+func (c *productServiceClient) UpdateVariant(ctx context.Context, in *UpdateVariantRequest, opts ...grpc.CallOption) (*UpdateVariantResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateVariantResponse)
+	err := c.cc.Invoke(ctx, ProductService_UpdateVariant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *productServiceClient) AdjustStock(ctx context.Context, in *AdjustStockRequest, opts ...grpc.CallOption) (*AdjustStockResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AdjustStockResponse)
+	err := c.cc.Invoke(ctx, ProductService_AdjustStock_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *productServiceClient) ListStockAdjustments(ctx context.Context, in *ListStockAdjustmentsRequest, opts ...grpc.CallOption) (*ListStockAdjustmentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListStockAdjustmentsResponse)
+	err := c.cc.Invoke(ctx, ProductService_ListStockAdjustments_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *productServiceClient) ImportProducts(ctx context.Context, in *ImportProductsRequest, opts ...grpc.CallOption) (*ImportProductsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ImportProductsResponse)
@@ -308,6 +349,14 @@ type ProductServiceServer interface {
 	ListShopProducts(context.Context, *ListShopProductsRequest) (*ListShopProductsResponse, error)
 	// SetStock sets how many pieces of a variant are on hand. Members only. Not below what is reserved.
 	SetStock(context.Context, *SetStockRequest) (*SetStockResponse, error)
+	// UpdateVariant changes what the request names of one variant, also its SKU. It keeps its ID, its stock and its place in
+	// carts. Members only.
+	UpdateVariant(context.Context, *UpdateVariantRequest) (*UpdateVariantResponse, error)
+	// AdjustStock adds to the pieces of a variant that are on hand, or takes from them. Not below what is reserved. Send an
+	// Idempotency-Key: a repetition with it changes nothing, even if the first answer was lost. Members only.
+	AdjustStock(context.Context, *AdjustStockRequest) (*AdjustStockResponse, error)
+	// ListStockAdjustments lists the latest 100 adjustments of a variant's stock, newest first. Members only.
+	ListStockAdjustments(context.Context, *ListStockAdjustmentsRequest) (*ListStockAdjustmentsResponse, error)
 	// ImportProducts creates or updates products by (shop, handle), each on its own:
 	// a bad one is reported and the others are kept. A product that exists keeps what the import does not list, unless
 	// replace is set. Members of the shops, and operators, who alone may name categories
@@ -368,6 +417,15 @@ func (UnimplementedProductServiceServer) ListShopProducts(context.Context, *List
 }
 func (UnimplementedProductServiceServer) SetStock(context.Context, *SetStockRequest) (*SetStockResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetStock not implemented")
+}
+func (UnimplementedProductServiceServer) UpdateVariant(context.Context, *UpdateVariantRequest) (*UpdateVariantResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateVariant not implemented")
+}
+func (UnimplementedProductServiceServer) AdjustStock(context.Context, *AdjustStockRequest) (*AdjustStockResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AdjustStock not implemented")
+}
+func (UnimplementedProductServiceServer) ListStockAdjustments(context.Context, *ListStockAdjustmentsRequest) (*ListStockAdjustmentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListStockAdjustments not implemented")
 }
 func (UnimplementedProductServiceServer) ImportProducts(context.Context, *ImportProductsRequest) (*ImportProductsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ImportProducts not implemented")
@@ -594,6 +652,60 @@ func _ProductService_SetStock_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ProductService_UpdateVariant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateVariantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProductServiceServer).UpdateVariant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ProductService_UpdateVariant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProductServiceServer).UpdateVariant(ctx, req.(*UpdateVariantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ProductService_AdjustStock_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AdjustStockRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProductServiceServer).AdjustStock(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ProductService_AdjustStock_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProductServiceServer).AdjustStock(ctx, req.(*AdjustStockRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ProductService_ListStockAdjustments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListStockAdjustmentsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProductServiceServer).ListStockAdjustments(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ProductService_ListStockAdjustments_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProductServiceServer).ListStockAdjustments(ctx, req.(*ListStockAdjustmentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ProductService_ImportProducts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ImportProductsRequest)
 	if err := dec(in); err != nil {
@@ -784,6 +896,18 @@ var ProductService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetStock",
 			Handler:    _ProductService_SetStock_Handler,
+		},
+		{
+			MethodName: "UpdateVariant",
+			Handler:    _ProductService_UpdateVariant_Handler,
+		},
+		{
+			MethodName: "AdjustStock",
+			Handler:    _ProductService_AdjustStock_Handler,
+		},
+		{
+			MethodName: "ListStockAdjustments",
+			Handler:    _ProductService_ListStockAdjustments_Handler,
 		},
 		{
 			MethodName: "ImportProducts",

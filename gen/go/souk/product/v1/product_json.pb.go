@@ -780,6 +780,10 @@ func (x *UpdateProductRequest) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
+	b = append(b, `,"ifMatch":`...)
+	if b = jsonpb.AppendString(b, x.IfMatch); b == nil {
+		return nil
+	}
 	b = append(b, '}')
 	return b
 }
@@ -807,6 +811,10 @@ func (x *DeleteProductRequest) AppendJSON(b []byte) []byte {
 	}
 	b = append(b, `{"id":`...)
 	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, `,"ifMatch":`...)
+	if b = jsonpb.AppendString(b, x.IfMatch); b == nil {
 		return nil
 	}
 	b = append(b, '}')
@@ -922,6 +930,182 @@ func (x *SetStockResponse) AppendJSON(b []byte) []byte {
 		}
 	}
 	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *UpdateVariantRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(UpdateVariantRequest)
+	}
+	b = append(b, `{"variantId":`...)
+	if b = jsonpb.AppendString(b, x.VariantId); b == nil {
+		return nil
+	}
+	if x.Sku != nil {
+		b = append(b, `,"sku":`...)
+		if b = jsonpb.AppendString(b, *x.Sku); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"options":{`...)
+	if len(x.Options) > 0 {
+		var room [8]string
+		for i, k := range jsonpb.SortedKeys(room[:0], x.Options) {
+			v := x.Options[k]
+			if i > 0 {
+				b = append(b, ',')
+			}
+			if b = jsonpb.AppendString(b, k); b == nil {
+				return nil
+			}
+			b = append(b, ':')
+			if b = jsonpb.AppendString(b, v); b == nil {
+				return nil
+			}
+		}
+	}
+	b = append(b, '}')
+	if x.Price != nil {
+		b = append(b, `,"price":`...)
+		if b = x.Price.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.CompareAtPrice != nil {
+		b = append(b, `,"compareAtPrice":`...)
+		if b = x.CompareAtPrice.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.OnHand != nil {
+		b = append(b, `,"onHand":`...)
+		b = jsonpb.AppendInt64(b, *x.OnHand)
+	}
+	if x.UpdateMask != nil {
+		b = append(b, `,"updateMask":`...)
+		if b = jsonpb.AppendMessage(b, x.UpdateMask); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"ifMatch":`...)
+	if b = jsonpb.AppendString(b, x.IfMatch); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *UpdateVariantResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(UpdateVariantResponse)
+	}
+	b = append(b, '{')
+	if x.Variant != nil {
+		b = append(b, `"variant":`...)
+		if b = x.Variant.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *AdjustStockRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(AdjustStockRequest)
+	}
+	b = append(b, `{"variantId":`...)
+	if b = jsonpb.AppendString(b, x.VariantId); b == nil {
+		return nil
+	}
+	b = append(b, `,"delta":`...)
+	b = jsonpb.AppendInt64(b, x.Delta)
+	b = append(b, `,"reason":`...)
+	if b = jsonpb.AppendString(b, x.Reason); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *AdjustStockResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(AdjustStockResponse)
+	}
+	b = append(b, '{')
+	if x.Stock != nil {
+		b = append(b, `"stock":`...)
+		if b = x.Stock.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *StockAdjustment) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(StockAdjustment)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, `,"delta":`...)
+	b = jsonpb.AppendInt64(b, x.Delta)
+	b = append(b, `,"reason":`...)
+	if b = jsonpb.AppendString(b, x.Reason); b == nil {
+		return nil
+	}
+	b = append(b, `,"onHand":`...)
+	b = jsonpb.AppendInt64(b, x.OnHand)
+	b = append(b, `,"adjustedBy":`...)
+	if b = jsonpb.AppendString(b, x.AdjustedBy); b == nil {
+		return nil
+	}
+	if x.CreatedAt != nil {
+		b = append(b, `,"createdAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.CreatedAt); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListStockAdjustmentsRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListStockAdjustmentsRequest)
+	}
+	b = append(b, `{"variantId":`...)
+	if b = jsonpb.AppendString(b, x.VariantId); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListStockAdjustmentsResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListStockAdjustmentsResponse)
+	}
+	b = append(b, `{"adjustments":[`...)
+	for i, v := range x.Adjustments {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 

@@ -1,0 +1,77 @@
+package tests
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"souk/pkg/errs"
+	"souk/pkg/moduletest"
+	"souk/pkg/redistest"
+	"souk/pkg/waittest"
+)
+
+func TestIfMatchReachesTheMethodOrIsRefused(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	patch := func(path, body string, header ...string) answer {
+		return g.send(http.MethodPatch, path, body, append(header, "Authorization", asUser)...)
+	}
+	res := patch("/v1/products/prd_1", `{"title":"A"}`, "If-Match", `"a-1", "b-2"`)
+	require.Equal(t, http.StatusOK, res.StatusCode, res.body)
+	require.Equal(t, `"a-1", "b-2"`, g.products.updated.GetIfMatch())
+	require.Equal(t, []string{"title"}, g.products.updated.GetUpdateMask().GetPaths())
+
+	res = patch("/v1/products/prd_1", `{"tags":[],"images":[],"description":null}`, "If-Match", "*")
+	require.Equal(t, http.StatusOK, res.StatusCode, res.body)
+	require.Empty(t, g.products.updated.GetIfMatch())
+	require.Equal(t, []string{"description", "images", "tags"}, g.products.updated.GetUpdateMask().GetPaths())
+
+	p := patch("/v1/shops/shp_1", `{"name":"A"}`, "If-Match", `"a-1"`).problem(t, http.StatusBadRequest, errs.Invalid)
+	require.Equal(t, "If-Match", field(t, p), "ignoring it would overwrite what the caller does not know")
+}
+
+func TestOneImportOfACallerIsInFlight(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	begun, end := make(chan struct{}, 8), make(chan struct{})
+	g.products.importing = func(ctx context.Context) {
+		begun <- struct{}{}
+		select {
+		case <-end:
+		case <-ctx.Done():
+		}
+	}
+	answers := make(chan int, 8)
+	send := func(user string) {
+		go func() {
+			res := g.send(http.MethodPost, "/v1/products:import",
+				`{"products":[{"shop":"s"}]}`, "Authorization", "Bearer user-usr_"+user)
+			answers <- res.StatusCode
+		}()
+	}
+	send("1")
+	waittest.Receive(t, begun)
+	send("1")
+	require.Equal(t, http.StatusTooManyRequests, waittest.Receive(t, answers), "one of a caller")
+	send("2")
+	waittest.Receive(t, begun)
+	close(end)
+	for range 2 {
+		require.Equal(t, http.StatusOK, waittest.Receive(t, answers))
+	}
+}
+
+func TestImportsCountAsManyRequests(t *testing.T) {
+	t.Parallel()
+	g := setup(t, moduletest.Redis(redistest.Private(t).Addr()),
+		config("caller_rate", map[string]any{"per_second": 1, "burst": 30}))
+	send := func() answer {
+		return g.send(http.MethodPost, "/v1/products:import", `{"products":[{"shop":"s"}]}`, "Authorization", asUser)
+	}
+	require.Equal(t, http.StatusOK, send().StatusCode)
+	send().problem(t, http.StatusTooManyRequests, errs.RateLimited)
+	require.Equal(t, http.StatusOK, g.send(http.MethodGet, "/v1/cart", "", "Authorization", asUser).StatusCode)
+}
