@@ -39,6 +39,10 @@ format: ## format hand-written Go: gofmt, and lines of at most 120 columns
 lint: ## formatting, vet, import rules, contracts
 	@tools/lint.sh
 
+api: ## check the OpenAPI document, and compile a typed client of it (needs Node.js 20.19 or newer)
+	@tools/deps.sh npm
+	@tools/openapi/check.sh
+
 bench: deps build ## measure and print the table of docs/benchmarks/figures.md
 	@go run ./tests/bench
 
@@ -50,4 +54,4 @@ profile: deps build ## measure, and keep the profiles that the compiler optimize
 # Tests are built without the profile: with it, everything would be compiled a second time for them.
 test race chaos lint: export GOFLAGS += -pgo=off
 
-.PHONY: help deps build run test race chaos generate sqlc format lint bench profile
+.PHONY: help deps build run test race chaos generate sqlc format lint api bench profile

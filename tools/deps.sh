@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs souk's system dependencies, PostgreSQL 15+ and Redis 7+, unless they are installed.
-# Called by `make deps`.
+# Installs souk's system dependencies, PostgreSQL 15+ and Redis 7+, unless they are installed. With the argument npm it
+# installs Node.js and npm instead, which only `make api` needs. Called by `make deps`.
 set -eu
 
 has_postgres() {
@@ -11,8 +11,12 @@ has_postgres() {
 }
 
 missing=
-has_postgres || missing="$missing postgresql"
-command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+if [ "${1:-}" = npm ]; then
+	command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
+else
+	has_postgres || missing="$missing postgresql"
+	command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+fi
 
 if [ -n "$missing" ]; then
 	if ! command -v apt-get >/dev/null 2>&1; then

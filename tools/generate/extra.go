@@ -19,91 +19,132 @@ var extraTags = []object{
 }
 
 // extraPaths returns the operations. Each call makes new objects.
-func extraPaths() map[string]map[string]object {
-	return map[string]map[string]object{
-		"/auth/login": {"get": extra("beginLogin", tagSignIn, "Sends the browser to the sign-in provider", "303",
-			"The provider's page, in Location; a cookie keeps the state for 10 minutes.", "503",
-			query("returnTo", "Path of this site to come back to; / when empty.", false, 2048))},
-		"/auth/callback": {
-			"get": extra("completeLogin", tagSignIn, "Takes the browser back from the provider and opens a session",
-				"303", "The path that returnTo gave, in Location; the session is a cookie.", "401",
-				query("code", "The provider's code.", false, 0),
-				query("state", "The state that /auth/login made.", false, 0),
-				query("error", "Why the provider refused.", false, 0)),
+func extraPaths() map[string]object {
+	return map[string]object{
+		"/auth/login":    {"get": loginOperation()},
+		"/auth/callback": {"get": callbackOperation()},
+		"/auth/logout":   {"post": logoutOperation()},
+		"/v1/webhooks/payments/{provider}": {
+			"post": webhookOperation(),
 		},
-		"/auth/logout":                     {"post": logoutOperation()},
-		"/v1/webhooks/payments/{provider}": {"post": webhookOperation()},
-		"/health/live": {
-			"get": extra("live", tagHealth, "Is the gateway alive?", "200", "It is.", ""),
-		},
-		"/health/ready": {
-			"get": extra("ready", tagHealth, "Does the gateway take requests?", "200", "It does.", "503"),
-		},
+		"/health/live": {"get": healthOperation("live", "Is the gateway alive?",
+			"A process that does not answer should be restarted.")},
+		"/health/ready": {"get": healthOperation("ready", "Does the gateway take requests?",
+			"It does while it reaches what it needs and is not about to stop.", "503")},
 	}
 }
 
+func loginOperation() object {
+	return extra("beginLogin", tagSignIn, "Sends the browser to the sign-in provider",
+		"Begins the OpenID Connect code flow. A page links to it; a script cannot follow it.",
+		object{"303": object{
+			"description": "The provider's page. A cookie keeps the state for 10 minutes.",
+			"headers":     object{"Location": object{"$ref": "#/components/headers/Location"}},
+		}},
+		[]string{"400", "429", "503"},
+		query("returnTo", "Path of this site to come back to; / when empty.", "/cart", 2048))
+}
+
+func callbackOperation() object {
+	return extra("completeLogin", tagSignIn, "Takes the browser back from the provider and opens a session",
+		"The provider sends the browser here. Nothing else calls it.",
+		object{"303": object{
+			"description": "The path that returnTo gave. The session is a cookie.",
+			"headers":     object{"Location": object{"$ref": "#/components/headers/Location"}},
+		}},
+		[]string{"400", "401", "429", "503"},
+		query("code", "The provider's code.", "SplxlOBeZQQYbYS6WxSbIA", 0),
+		query("state", "The state that /auth/login made.", "af0ifjsldkj", 0),
+		query("error", "Why the provider refused.", "access_denied", 0))
+}
+
 func logoutOperation() object {
-	operation := extra(
-		"logout",
-		tagSignIn,
-		"Ends the session of the cookie",
-		"204",
-		"Signed out. Location, if it is there, is where the browser goes to sign out of the provider, too.",
-		"403",
+	operation := extra("logout", tagSignIn, "Ends the session of the cookie",
+		"A script gets 204, a form that a browser posts is redirected.",
 		object{
-			"name":        "everywhere",
-			"in":          "query",
-			"schema":      object{"type": "boolean"},
-			"description": "End all sessions of the user.",
+			"204": object{
+				"description": "Signed out. Location, if it is there, is where the browser goes to sign out of the provider, too.",
+				"headers":     object{"Location": object{"$ref": "#/components/headers/Location"}},
+			},
+			"303": object{
+				"description": "The same for a form that a browser posts: on to the provider, or to /.",
+				"headers":     object{"Location": object{"$ref": "#/components/headers/Location"}},
+			},
 		},
-	)
-	operation["responses"].(object)["303"] = object{
-		"description": "The same for a form that a browser posts: on to the provider, or to /.",
-	}
+		[]string{"401", "403", "429", "503"},
+		object{
+			"name": "everywhere", "in": "query", "required": false, "schema": object{"type": "boolean"},
+			"description": "End all sessions of the user.", "example": true,
+		})
+	operation["security"] = []object{{"sessionCookie": []string{}}, {}}
 	return operation
 }
 
 func webhookOperation() object {
-	operation := extra(
-		"receiveWebhook",
-		tagWebhooks,
-		"Takes a payment provider's signed notice",
-		"204",
-		"Taken, now or before.",
-		"401",
+	operation := extra("receiveWebhook", tagWebhooks, "Takes a payment provider's signed notice",
+		"Only the provider calls it. A notice may come several times; it takes effect once.",
+		object{"204": object{"description": "Taken, now or before."}},
+		[]string{"400", "401", "404", "413", "429", "503"},
 		object{
-			"name":        "provider",
-			"in":          "path",
-			"required":    true,
-			"schema":      object{"type": "string"},
-			"description": "Short name of the provider, e.g. sandbox.",
+			"name": "provider", "in": "path", "required": true, "schema": object{"type": "string", "minLength": 1},
+			"description": "Short name of the provider.", "example": "sandbox",
 		},
 		object{
-			"name":        "Souk-Sandbox-Signature",
-			"in":          "header",
-			"schema":      object{"type": "string"},
-			"description": "The sandbox's signature of the body.",
-		},
-	)
+			"name": "Souk-Sandbox-Signature", "in": "header", "required": false, "schema": object{"type": "string"},
+			"description": "The sandbox's signature of the body.", "example": "t=1795953600,v1=5257a869e7ec",
+		})
 	operation["requestBody"] = object{
-		"required": true,
-		"content":  object{"application/json": object{"schema": object{}}},
+		"required":    true,
+		"description": "The notice, in the provider's form.",
+		"content": object{"application/json": object{
+			"schema":  object{"type": "object", "description": "As the provider defines it.", "examples": []any{object{"id": "evt_1"}}},
+			"example": object{"id": "evt_1"},
+		}},
 	}
-	operation["responses"].(object)["400"] = problemReference
 	return operation
 }
 
-var problemReference = object{"$ref": "#/components/responses/Problem"}
+func healthOperation(id, summary, description string, failures ...string) object {
+	ok := object{
+		"description": "It does.",
+		"content": object{"application/json": object{
+			"schema": object{
+				"type": "object", "description": "The state.", "required": []string{"status"},
+				"properties": object{"status": object{
+					"type": "string", "enum": []string{"ok", "unavailable"}, "description": "ok, or what is wrong.", "examples": []any{"ok"},
+				}},
+				"examples": []any{object{"status": "ok"}},
+			},
+			"example": object{"status": "ok"},
+		}},
+	}
+	responses := object{"200": ok}
+	for _, status := range failures {
+		responses[status] = object{
+			"description": "It does not.",
+			"content":     ok["content"],
+			"headers":     object{"Retry-After": object{"$ref": "#/components/headers/RetryAfter"}},
+		}
+	}
+	return extra(id, tagHealth, summary, description, responses, []string{"400"})
+}
 
-func extra(id, tag, summary, status, answer, failure string, parameters ...any) object {
-	responses := object{status: object{"description": answer}, "default": problemReference}
-	if failure != "" {
-		responses[failure] = problemReference
+// extraProblems are the shared responses by status.
+var extraProblems = map[string]string{
+	"400": "BadRequest", "401": "Unauthenticated", "403": "Forbidden", "404": "NotFound", "413": "TooLarge",
+	"429": "RateLimited", "503": "Unavailable",
+}
+
+func extra(id, tag, summary, description string, responses object, failures []string, parameters ...any) object {
+	responses["default"] = problemResponse("UnexpectedProblem")
+	for _, status := range failures {
+		responses[status] = problemResponse(extraProblems[status])
 	}
 	operation := object{
 		"operationId": id,
 		"tags":        []string{tag},
 		"summary":     summary,
+		"description": description,
 		"security":    []object{},
 		"responses":   responses,
 	}
@@ -113,10 +154,12 @@ func extra(id, tag, summary, status, answer, failure string, parameters ...any) 
 	return operation
 }
 
-func query(name, description string, required bool, maxLength int) object {
+func query(name, description, example string, maxLength int) object {
 	schema := object{"type": "string"}
 	if maxLength > 0 {
 		schema["maxLength"] = maxLength
 	}
-	return object{"name": name, "in": "query", "required": required, "schema": schema, "description": description}
+	return object{
+		"name": name, "in": "query", "required": false, "schema": schema, "description": description, "example": example,
+	}
 }

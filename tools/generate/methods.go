@@ -14,6 +14,7 @@ import (
 // The values of souk.options.v1.Level that matter here. This program generates that package, so it cannot import it.
 const (
 	levelPublic   = 1
+	levelGuest    = 2
 	levelRole     = 4
 	levelInternal = 5
 )
@@ -25,15 +26,22 @@ type method struct {
 	roles          []string
 	idempotencyKey bool
 	successStatus  int
+	cacheSeconds   int
+	location       string
+	refuses        []string
 	routes         []route
 }
 
 // route is one way to reach a method over REST.
 type route struct {
 	verb, path string
+	// body: the request's fields that are not in the path are its JSON body, not its query.
+	body bool
+	// responseBody is the field of the response that is the answer; empty: all of it.
+	responseBody string
 }
 
-// operationID is the name that protoc-gen-openapiv3 gives the method.
+// operationID returns the name of a method in the OpenAPI document.
 func (m method) operationID() string {
 	return string(m.descriptor.Parent().Name()) + "_" + string(m.descriptor.Name())
 }
@@ -81,6 +89,15 @@ func (c *contracts) method(descriptor protoreflect.MethodDescriptor) (method, er
 			m.idempotencyKey = v.Bool()
 		case "souk.options.v1.success_status":
 			m.successStatus = int(v.Int())
+		case "souk.options.v1.cache_seconds":
+			m.cacheSeconds = int(v.Int())
+		case "souk.options.v1.location":
+			m.location = v.String()
+		case "souk.options.v1.refuses":
+			codes := v.Message().Get(fd.Message().Fields().ByName("codes")).List()
+			for i := range codes.Len() {
+				m.refuses = append(m.refuses, codes.Get(i).String())
+			}
 		}
 		return true
 	})
@@ -102,19 +119,22 @@ func (c *contracts) method(descriptor protoreflect.MethodDescriptor) (method, er
 
 func routes(rule *annotations.HttpRule) []route {
 	var all []route
+	add := func(verb, path string) {
+		all = append(all, route{verb, path, rule.GetBody() != "", rule.GetResponseBody()})
+	}
 	switch pattern := rule.GetPattern().(type) {
 	case *annotations.HttpRule_Get:
-		all = append(all, route{"get", pattern.Get})
+		add("get", pattern.Get)
 	case *annotations.HttpRule_Put:
-		all = append(all, route{"put", pattern.Put})
+		add("put", pattern.Put)
 	case *annotations.HttpRule_Post:
-		all = append(all, route{"post", pattern.Post})
+		add("post", pattern.Post)
 	case *annotations.HttpRule_Delete:
-		all = append(all, route{"delete", pattern.Delete})
+		add("delete", pattern.Delete)
 	case *annotations.HttpRule_Patch:
-		all = append(all, route{"patch", pattern.Patch})
+		add("patch", pattern.Patch)
 	case *annotations.HttpRule_Custom:
-		all = append(all, route{strings.ToLower(pattern.Custom.GetKind()), pattern.Custom.GetPath()})
+		add(strings.ToLower(pattern.Custom.GetKind()), pattern.Custom.GetPath())
 	}
 	for _, more := range rule.GetAdditionalBindings() {
 		all = append(all, routes(more)...)

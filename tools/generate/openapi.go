@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,73 +15,68 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"souk/pkg/errs"
 )
 
 // object is a JSON object of an OpenAPI document.
 type object = map[string]any
 
-// openAPI is the part of a document that this tool uses.
-type openAPI struct {
-	OpenAPI    string                       `json:"openapi"`
-	Info       object                       `json:"info"`
-	Servers    []object                     `json:"servers,omitempty"`
-	Tags       []object                     `json:"tags"`
-	Paths      map[string]map[string]object `json:"paths"`
-	Components map[string]object            `json:"components"`
-}
-
-// mergeOpenAPI merges the plugin's documents, one per contract file, into one. It adds what the plugin does
-// not know: access, the Idempotency-Key, the status of a success and the form of errors.
-func mergeOpenAPI(c *contracts, parts map[string][]byte) ([]byte, error) {
-	document := openAPI{
-		Info: object{
-			"title":       "souk",
-			"version":     "1.0.0",
-			"description": "Multi-vendor marketplace: catalogue, carts, checkout, orders and shops.",
-		},
-		Servers: []object{{"url": "/"}},
-		Paths:   map[string]map[string]object{},
-		Components: map[string]object{
-			"schemas":         {"Problem": problemSchema},
-			"responses":       {"Problem": problemResponse},
-			"securitySchemes": {"bearerAuth": bearerAuth},
-		},
-	}
-	for _, name := range slices.Sorted(maps.Keys(parts)) {
-		if err := document.add(parts[name]); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-	}
+// openAPI returns the OpenAPI document of all methods with a REST route, and of the gateway's own routes. It fails if an
+// operation or a field has no description or example: CONTRIBUTING.md says what a contract must have.
+func (c *contracts) openAPI() ([]byte, error) {
 	methods, err := c.methods()
 	if err != nil {
 		return nil, err
 	}
-	byOperation := map[string]method{}
+	s := newSchemas(c, methods)
+	paths, tags := map[string]object{}, []object{}
+	var problems []error
+	tagged := map[string]bool{}
 	for _, m := range methods {
-		byOperation[m.operationID()] = m
-	}
-	for path, item := range document.Paths {
-		for verb, operation := range item {
-			id, _ := operation["operationId"].(string)
-			m, ok := byOperation[strings.TrimRight(id, "0123456789")]
-			if !ok {
-				m, ok = byOperation[id]
+		if len(m.routes) == 0 {
+			continue
+		}
+		if service := m.descriptor.Parent(); !tagged[tagOf(m)] {
+			tagged[tagOf(m)] = true
+			tags = append(tags, object{"name": tagOf(m), "description": sentence(service)})
+		}
+		for _, r := range m.routes {
+			path := camelCasePath(r.path)
+			if paths[path] == nil {
+				paths[path] = object{}
 			}
-			if !ok {
-				return nil, fmt.Errorf("%s %s is no method: %q", verb, path, id)
+			if paths[path][r.verb] != nil {
+				return nil, fmt.Errorf("%s %s is there twice", r.verb, path)
 			}
-			complete(operation, m, strings.Contains(path, "{"))
-			if err := limitOperation(operation, m); err != nil {
-				return nil, fmt.Errorf("%s %s: %w", verb, path, err)
-			}
+			operation, err := s.operation(m, r)
+			problems = append(problems, err)
+			paths[path][r.verb] = operation
 		}
 	}
-	if err := c.limitAll(&document); err != nil {
-		return nil, err
+	problems = append(problems, s.problems...)
+	if err := errors.Join(problems...); err != nil {
+		return nil, fmt.Errorf("the contracts' documentation is incomplete (CONTRIBUTING.md, \"An RPC\"):\n%w", err)
 	}
-	document.camelCasePaths()
-	maps.Copy(document.Paths, extraPaths())
-	document.Tags = append(document.Tags, extraTags...)
+	for path, item := range extraPaths() {
+		paths[path] = item
+	}
+	tags = append(tags, extraTags...)
+	slices.SortFunc(tags, func(a, b object) int { return strings.Compare(a["name"].(string), b["name"].(string)) })
+	document := object{
+		"openapi": "3.1.0",
+		"info":    documentInfo,
+		"servers": []object{{"url": "/", "description": "The gateway that serves this document."}},
+		"tags":    tags,
+		"paths":   paths,
+		"components": object{
+			"schemas":         s.components(),
+			"responses":       sharedResponses(),
+			"headers":         sharedHeaders,
+			"parameters":      sharedParameters,
+			"securitySchemes": securitySchemes,
+		},
+	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
@@ -90,40 +87,248 @@ func mergeOpenAPI(c *contracts, parts map[string][]byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// add merges one part into the document.
-func (d *openAPI) add(data []byte) error {
-	var part openAPI
-	if err := json.Unmarshal(data, &part); err != nil {
-		return err
+// tagOf returns the name of a method's service, e.g. "Order".
+func tagOf(m method) string {
+	return strings.TrimSuffix(string(m.descriptor.Parent().Name()), "Service")
+}
+
+// operation describes one route of a method.
+func (s *schemas) operation(m method, r route) (object, error) {
+	text := sentence(m.descriptor)
+	if text == "" {
+		return nil, fmt.Errorf("%s needs a comment", m.descriptor.FullName())
 	}
-	if d.OpenAPI != "" && d.OpenAPI != part.OpenAPI {
-		return fmt.Errorf("is OpenAPI %s, others are %s", part.OpenAPI, d.OpenAPI)
+	summary, _, _ := strings.Cut(text, ". ")
+	if first, _, found := strings.Cut(summary, ": "); found {
+		summary = first
 	}
-	d.OpenAPI = part.OpenAPI
-	d.Tags = append(d.Tags, part.Tags...)
-	for path, item := range part.Paths {
-		if d.Paths[path] == nil {
-			d.Paths[path] = map[string]object{}
+	operation := object{
+		"operationId": m.operationID(),
+		"tags":        []string{tagOf(m)},
+		"summary":     strings.TrimSuffix(summary, "."),
+		"description": strings.TrimSuffix(text, ".") + ". " + m.whoMayCall(),
+		"security":    []object{},
+	}
+	if m.level != levelPublic {
+		operation["security"] = []object{{"bearerAuth": []string{}}, {"sessionCookie": []string{}}}
+	}
+	if parameters := s.parameters(m, r); len(parameters) > 0 {
+		operation["parameters"] = parameters
+	}
+	if r.body {
+		body := s.requestBody(m, r)
+		operation["requestBody"] = object{
+			"required": true,
+			"content":  object{"application/json": body},
 		}
-		for verb, operation := range item {
-			if d.Paths[path][verb] != nil {
-				return fmt.Errorf("%s %s is there twice", verb, path)
+	}
+	responses, err := s.responses(m, r)
+	operation["responses"] = responses
+	return operation, err
+}
+
+func (m method) whoMayCall() string {
+	switch m.level {
+	case levelPublic:
+		return "Anyone may call it."
+	case levelGuest:
+		return "Needs a signed-in user or a guest."
+	case levelRole:
+		return "Needs the role " + strings.Join(m.roles, " or ") + "."
+	default:
+		return "Needs a signed-in user."
+	}
+}
+
+// ifMatch is the field that the gateway fills with the header If-Match.
+const ifMatch = "if_match"
+
+// keyed reports whether the answer to a request with an Idempotency-Key is kept.
+func (m method) keyed(r route) bool { return r.verb == "post" && m.level != levelPublic }
+
+func (s *schemas) parameters(m method, r route) []any {
+	var all []any
+	inPath := map[string]bool{}
+	input := m.descriptor.Input()
+	for _, name := range r.variables() {
+		inPath[name] = true
+		all = append(all, s.parameter(m, r, name, "path"))
+	}
+	if !r.body {
+		for i := range input.Fields().Len() {
+			if name := string(input.Fields().Get(i).Name()); !inPath[name] && name != ifMatch {
+				all = append(all, s.parameter(m, r, name, "query"))
 			}
-			d.Paths[path][verb] = operation
 		}
 	}
-	for kind, components := range part.Components {
-		if d.Components[kind] == nil {
-			d.Components[kind] = object{}
-		}
-		// Each part has the messages that it uses. The same name is the same protobuf message.
-		maps.Copy(d.Components[kind], components)
+	switch {
+	case m.idempotencyKey:
+		all = append(all, object{"$ref": "#/components/parameters/RequiredIdempotencyKey"})
+	case m.keyed(r):
+		all = append(all, object{"$ref": "#/components/parameters/IdempotencyKey"})
 	}
-	return nil
+	if m.cacheSeconds > 0 {
+		all = append(all, object{"$ref": "#/components/parameters/IfNoneMatch"})
+	}
+	if input.Fields().ByName(ifMatch) != nil {
+		all = append(all, object{"$ref": "#/components/parameters/IfMatch"})
+	}
+	return all
+}
+
+// pathIDs says what {id} is behind a segment of a path.
+var pathIDs = map[string]struct{ name, prefix string }{
+	"orders": {"order", "ord_"}, "shop-orders": {"shop order", "sho_"}, "payments": {"payment", "pay_"},
+	"products": {"product", "prd_"}, "variants": {"variant", "var_"}, "categories": {"category", "cat_"},
+	"shops": {"shop", "shp_"}, "users": {"user", "usr_"},
+	"invitations": {"invitation", "inv_"},
+}
+
+func (s *schemas) parameter(m method, r route, name, in string) object {
+	input := m.descriptor.Input()
+	before, _, _ := strings.Cut(r.path, "/{id}")
+	resource := before[strings.LastIndex(before, "/")+1:]
+
+	field := input.Fields().ByName(protoreflect.Name(name))
+	if field == nil {
+		s.problem(fmt.Errorf("%s has no field %s, which its path names", input.FullName(), name))
+		return nil
+	}
+	schema, description := s.property(field, request)
+	example := schema["examples"].([]any)[0]
+	if kind, ok := pathIDs[resource]; ok && name == "id" && in == "path" {
+		example = kind.prefix + exampleOfID
+		if comment(field) == "" {
+			description = "Identifier of the " + kind.name + "."
+		}
+	}
+	delete(schema, "examples")
+	parameter := object{
+		"name": field.JSONName(), "in": in, "required": in == "path", "schema": schema, "description": description,
+		"example": example,
+	}
+	delete(schema, "description")
+	if in == "path" {
+		schema["minLength"] = 1
+	}
+	return parameter
+}
+
+// requestBody returns the media type of a request's JSON.
+func (s *schemas) requestBody(m method, r route) object {
+	reference, example := s.body(m.descriptor.Input(), append(r.variables(), ifMatch))
+	return object{"schema": reference, "example": example}
+}
+
+// responses returns the answers of an operation: that of a success, and one for each status of an error.
+func (s *schemas) responses(m method, r route) (object, error) {
+	headers := object{}
+	if m.location != "" {
+		headers["Location"] = object{"$ref": "#/components/headers/Location"}
+	}
+	if m.cacheSeconds > 0 {
+		headers["ETag"] = object{"$ref": "#/components/headers/ETag"}
+	}
+	if m.keyed(r) {
+		headers["Idempotent-Replayed"] = object{"$ref": "#/components/headers/IdempotentReplayed"}
+	}
+	reference, example := s.answer(m, r)
+	success := object{
+		"description": successDescription(m),
+		"content":     object{"application/json": object{"schema": reference, "example": example}},
+	}
+	if len(headers) > 0 {
+		success["headers"] = headers
+	}
+	responses := object{strconv.Itoa(m.successStatus): success, "default": problemResponse("UnexpectedProblem")}
+	if m.cacheSeconds > 0 {
+		responses["304"] = object{"$ref": "#/components/responses/NotModified"}
+	}
+	codes, err := s.codes(m, r)
+	for status, codes := range codes {
+		responses[strconv.Itoa(status)] = problemOf(status, codes)
+	}
+	return responses, err
+}
+
+func successDescription(m method) string {
+	if m.successStatus == http.StatusCreated {
+		return "It was made."
+	}
+	return "The request succeeded."
+}
+
+// codes returns the codes of errors by status: those that follow from the route's access, path and body, and those
+// that the contract lists.
+func (s *schemas) codes(m method, r route) (map[int][]errs.Code, error) {
+	all := []errs.Code{
+		errs.Invalid, errs.Unauthenticated, errs.RateLimited, errs.Internal, errs.Overloaded, errs.Unavailable,
+	}
+	if m.level != levelPublic || r.verb != "get" {
+		all = append(all, errs.Forbidden)
+	}
+	if len(r.variables()) > 0 {
+		all = append(all, errs.NotFound)
+	}
+	if r.body {
+		all = append(all, errs.TooLarge)
+	}
+	if m.descriptor.Input().Fields().ByName(ifMatch) != nil {
+		all = append(all, errs.PreconditionFailed)
+	}
+	if m.keyed(r) {
+		all = append(all, errs.IdempotencyInFlight, errs.IdempotencyMismatch)
+	}
+	if s.guarded(m.descriptor.Input(), 0) {
+		all = append(all, errs.CardNumberRefused)
+	}
+	for _, code := range m.refuses {
+		if c := errs.Code(code); c.HTTPStatus() != http.StatusInternalServerError {
+			all = append(all, c)
+		} else {
+			return nil, fmt.Errorf("%s: souk.options.v1.refuses has the unknown code %q", m.descriptor.FullName(), code)
+		}
+	}
+	byStatus := map[int][]errs.Code{}
+	for _, code := range all {
+		status := code.HTTPStatus()
+		if !slices.Contains(byStatus[status], code) {
+			byStatus[status] = append(byStatus[status], code)
+		}
+	}
+	return byStatus, nil
+}
+
+// sentence returns a declaration's comment on one line, without its name in front, and with a capital letter.
+func sentence(d protoreflect.Descriptor) string {
+	text := strings.TrimPrefix(comment(d), string(d.Name())+" ")
+	if rest, ok := strings.CutPrefix(text, "is "); ok {
+		text = rest
+	}
+	first, size := utf8.DecodeRuneInString(text)
+	if size == 0 {
+		return ""
+	}
+	return string(unicode.ToUpper(first)) + text[size:]
+}
+
+// comment returns the comment before a declaration, on one line.
+func comment(d protoreflect.Descriptor) string {
+	location := d.ParentFile().SourceLocations().ByDescriptor(d)
+	return strings.Join(strings.Fields(location.LeadingComments), " ")
 }
 
 // pathVariable is a variable of a path as contracts write it.
 var pathVariable = regexp.MustCompile(`\{[a-z0-9_]+\}`)
+
+// variables returns the names of the fields in a route's path.
+func (r route) variables() []string {
+	var names []string
+	for _, v := range pathVariable.FindAllString(r.path, -1) {
+		names = append(names, v[1:len(v)-1])
+	}
+	return names
+}
 
 // camelCasePath converts a path's variables to the form of all other names in the document: {shopId}.
 func camelCasePath(path string) string {
@@ -144,153 +349,34 @@ func camelCase(name string) string {
 	return first
 }
 
-func (d *openAPI) camelCasePaths() {
-	paths := map[string]map[string]object{}
-	for path, item := range d.Paths {
-		paths[camelCasePath(path)] = item
+// problemOf returns the response for a status. Codes that only this operation has are named in it.
+func problemOf(status int, codes []errs.Code) object {
+	if shared := sharedProblems[status]; shared.name != "" && slices.Equal(codes, shared.codes) {
+		return problemResponse(shared.name)
 	}
-	d.Paths = paths
+	headers := object{}
+	if slices.Contains(codes, errs.IdempotencyInFlight) {
+		headers["Retry-After"] = object{"$ref": "#/components/headers/RetryAfter"}
+	}
+	return problemObject(status, codes, headers)
 }
 
-// complete adds to an operation what the contract's options specify.
-func complete(operation object, m method, hasPathParameter bool) {
-	describe(operation, m)
+func problemResponse(name string) object { return object{"$ref": "#/components/responses/" + name} }
 
-	operation["security"] = []object{}
-	if m.level != levelPublic {
-		operation["security"] = []object{{"bearerAuth": []string{}}}
+func sharedResponses() object {
+	all := object{
+		"UnexpectedProblem": problemObject(http.StatusInternalServerError, []errs.Code{errs.Internal}, nil),
+		"NotModified": object{
+			"description": "The client's copy (If-None-Match) is up to date.",
+			"headers":     object{"ETag": object{"$ref": "#/components/headers/ETag"}},
+		},
 	}
-
-	parameters, _ := operation["parameters"].([]any)
-	for _, parameter := range parameters {
-		describeParameter(parameter.(object), m.descriptor.Input())
-		if p := parameter.(object); p["in"] == "path" {
-			p["name"] = camelCase(p["name"].(string))
+	for status, shared := range maps.All(sharedProblems) {
+		headers := object{}
+		if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+			headers["Retry-After"] = object{"$ref": "#/components/headers/RetryAfter"}
 		}
+		all[shared.name] = problemObject(status, shared.codes, headers)
 	}
-	if m.idempotencyKey {
-		parameters = append(parameters, idempotencyKey)
-	}
-	if len(parameters) > 0 {
-		operation["parameters"] = parameters
-	}
-
-	responses := operation["responses"].(object)
-	if ok := responses["200"]; ok != nil && m.successStatus != 200 {
-		delete(responses, "200")
-		responses[strconv.Itoa(m.successStatus)] = ok
-	}
-	statuses := []string{"400", "429", "503", "default"}
-	if m.level != levelPublic {
-		statuses = append(statuses, "401", "403")
-	}
-	if hasPathParameter {
-		statuses = append(statuses, "404")
-	}
-	if m.idempotencyKey {
-		statuses = append(statuses, "409", "422")
-	}
-	for _, status := range statuses {
-		responses[status] = problemReference
-	}
+	return all
 }
-
-// describe splits the method's comment into a summary and a description, and adds the required role.
-func describe(operation object, m method) {
-	text := comment(m.descriptor)
-	name := string(m.descriptor.Name())
-	if rest, ok := strings.CutPrefix(text, name+" "); ok {
-		first, size := utf8.DecodeRuneInString(rest)
-		text = string(unicode.ToUpper(first)) + rest[size:]
-	}
-	summary, description := text, ""
-	if end := strings.IndexAny(text, ".:"); end >= 0 {
-		summary, description = text[:end], strings.TrimSpace(text[end+1:])
-	}
-	operation["summary"] = summary
-	if m.level == levelRole {
-		description = strings.TrimSpace(description + " Needs the role " + strings.Join(m.roles, " or ") + ".")
-	}
-	delete(operation, "description")
-	if description != "" {
-		first, size := utf8.DecodeRuneInString(description)
-		operation["description"] = string(unicode.ToUpper(first)) + description[size:]
-	}
-}
-
-func describeParameter(parameter object, input protoreflect.MessageDescriptor) {
-	name, _ := parameter["name"].(string)
-	field := input.Fields().ByJSONName(name)
-	if field == nil {
-		field = input.Fields().ByTextName(name)
-	}
-	if field == nil || parameter["description"] != nil {
-		return
-	}
-	if text := comment(field); text != "" {
-		parameter["description"] = text
-	}
-}
-
-// comment returns the comment before a declaration, on one line.
-func comment(d protoreflect.Descriptor) string {
-	location := d.ParentFile().SourceLocations().ByDescriptor(d)
-	return strings.Join(strings.Fields(location.LeadingComments), " ")
-}
-
-var (
-	bearerAuth = object{
-		"type":        "http",
-		"scheme":      "bearer",
-		"description": "An access token of the sign-in provider, or the token of a guest (POST /v1/guest).",
-	}
-	idempotencyKey = object{
-		"name": "Idempotency-Key", "in": "header", "required": true,
-		"schema": object{"type": "string", "minLength": 1, "maxLength": 255},
-		"description": "Names this request. A repetition with the same key and body gets the first answer again, " +
-			"with the header Idempotent-Replayed: true. Kept for 7 days.",
-	}
-	problemResponse = object{
-		"description": "The request was refused or failed (RFC 9457).",
-		"headers": object{
-			"Retry-After": object{
-				"description": "Seconds after which to try again, with status 429 and 503.",
-				"schema":      object{"type": "integer"},
-			},
-		},
-		"content": object{
-			"application/problem+json": object{"schema": object{"$ref": "#/components/schemas/Problem"}},
-		},
-	}
-	problemSchema = object{
-		"type":        "object",
-		"description": "What went wrong (RFC 9457).",
-		"required":    []string{"type", "title", "status", "code"},
-		"properties": object{
-			"type":   object{"type": "string", "description": "URI of the kind of problem."},
-			"title":  object{"type": "string", "description": "The kind of problem, for people."},
-			"status": object{"type": "integer", "description": "The HTTP status."},
-			"detail": object{"type": "string", "description": "This problem, for people."},
-			"code": object{
-				"type":        "string",
-				"description": "The kind of problem, for programs, e.g. out_of_stock. Never changes.",
-			},
-			"traceId": object{"type": "string", "description": "Names the request in souk's logs and traces."},
-			"errors": object{
-				"type":        "array",
-				"description": "Fields of the request that are wrong.",
-				"items": object{
-					"type":     "object",
-					"required": []string{"field", "message"},
-					"properties": object{
-						"field": object{
-							"type":        "string",
-							"description": "JSON path, e.g. shippingAddress.countryCode.",
-						},
-						"message": object{"type": "string"},
-					},
-				},
-			},
-		},
-	}
-)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,11 +17,13 @@ import (
 type operation struct {
 	OperationID string                `json:"operationId"`
 	Summary     string                `json:"summary"`
+	Description string                `json:"description"`
 	Security    []map[string][]string `json:"security"`
 	Parameters  []struct {
 		Name     string `json:"name"`
 		In       string `json:"in"`
 		Required bool   `json:"required"`
+		Ref      string `json:"$ref"`
 	} `json:"parameters"`
 	Responses map[string]json.RawMessage `json:"responses"`
 }
@@ -55,9 +58,10 @@ func TestOpenAPI_HasEveryRoute(t *testing.T) {
 			require.True(t, ok, "%s %s is missing", r.verb, r.path)
 			require.Equal(t, m.operationID(), op.OperationID)
 			require.NotEmpty(t, op.Summary)
+			require.NotEmpty(t, op.Description)
 			require.Equal(t, m.level == levelPublic, len(op.Security) == 0, "%s: security", op.OperationID)
 			require.NotNil(t, op.Security, "%s: security", op.OperationID)
-			require.Contains(t, string(op.Responses["default"]), "#/components/responses/Problem")
+			require.Contains(t, string(op.Responses["default"]), "#/components/responses/UnexpectedProblem")
 		}
 	}
 	require.GreaterOrEqual(t, wanted, 30)
@@ -73,12 +77,17 @@ func TestOpenAPI_Checkout(t *testing.T) {
 	t.Parallel()
 	paths, _ := parseDocument(t)
 	checkout := paths["/v1/checkout"]["post"]
-	require.Equal(t, []map[string][]string{{"bearerAuth": {}}}, checkout.Security)
+	require.Equal(t, []map[string][]string{{"bearerAuth": {}}, {"sessionCookie": {}}}, checkout.Security)
 	require.Contains(t, checkout.Responses, "201")
 	require.NotContains(t, checkout.Responses, "200")
-	require.Equal(t, "Idempotency-Key", checkout.Parameters[0].Name)
-	require.Equal(t, "header", checkout.Parameters[0].In)
-	require.True(t, checkout.Parameters[0].Required)
+	require.Equal(t, "#/components/parameters/RequiredIdempotencyKey", checkout.Parameters[0].Ref)
+	for _, status := range []string{"400", "401", "402", "403", "409", "413", "422", "429", "500", "503", "default"} {
+		require.Contains(t, checkout.Responses, status)
+	}
+	for _, code := range []string{"out_of_stock", "idempotency_in_flight", "Retry-After"} {
+		require.Contains(t, string(checkout.Responses["409"]), code)
+	}
+	require.Contains(t, string(checkout.Responses["201"]), "Location")
 	require.Empty(t, paths["/v1/products"]["get"].Security)
 }
 
@@ -92,12 +101,12 @@ func TestOpenAPI_HasTheLimitsOfTheContracts(t *testing.T) {
 		}
 		return v
 	}
-	address := []string{"components", "schemas", "souk.order.v1.ShippingAddress"}
-	require.Equal(t, []any{"city", "line1", "name", "postalCode"}, at(append(address, "required")...))
+	address := []string{"components", "schemas", "ShippingAddressInput"}
+	require.Equal(t, []any{"city", "countryCode", "line1", "name", "postalCode"}, at(append(address, "required")...))
 	require.InDelta(t, 200, at(append(address, "properties", "name", "maxLength")...), 0)
 	require.Equal(t, "^[A-Z]{2}$", at(append(address, "properties", "countryCode", "pattern")...))
 	require.Equal(t, []any{"card", "wallet", "bank_transfer", "cod"},
-		at("components", "schemas", "souk.order.v1.PaymentInput", "properties", "method", "enum"))
+		at("components", "schemas", "PaymentInput", "properties", "method", "enum"))
 	search := at("paths", "/v1/products", "get", "parameters").([]any)
 	require.InDelta(t, 200, search[0].(map[string]any)["schema"].(map[string]any)["maxLength"], 0)
 	item := at("paths", "/v1/cart/items/{variantId}", "patch", "parameters").([]any)[0].(map[string]any)
@@ -111,7 +120,7 @@ func TestOpenAPI_ReferencesResolve(t *testing.T) {
 	info := whole["info"].(map[string]any)
 	require.Equal(t, "souk", info["title"])
 	require.NotEmpty(t, info["version"])
-	require.Equal(t, []any{map[string]any{"url": "/"}}, whole["servers"])
+	require.Equal(t, "/", whole["servers"].([]any)[0].(map[string]any)["url"])
 
 	var walk func(v any)
 	walk = func(v any) {
@@ -134,4 +143,101 @@ func TestOpenAPI_ReferencesResolve(t *testing.T) {
 		}
 	}
 	walk(whole)
+}
+
+func schemaAt(t *testing.T, whole map[string]any, name string) map[string]any {
+	t.Helper()
+	schema, ok := whole["components"].(map[string]any)["schemas"].(map[string]any)[name].(map[string]any)
+	require.True(t, ok, name)
+	return schema
+}
+
+func TestOpenAPI_AnswersRequireWhatIsAlwaysThere(t *testing.T) {
+	t.Parallel()
+	_, whole := parseDocument(t)
+	require.Equal(t, []any{"amount", "currencyCode"}, schemaAt(t, whole, "Money")["required"])
+	require.ElementsMatch(t, []any{
+		"city", "countryCode", "line1", "line2", "name", "phone", "postalCode", "region",
+	}, schemaAt(t, whole, "ShippingAddress")["required"])
+	part := schemaAt(t, whole, "ShopOrder")["required"]
+	require.Contains(t, part, "total")
+	require.NotContains(t, part, "shippedAt")
+	require.Contains(t, schemaAt(t, whole, "Preferences")["required"], "locale")
+	for _, changed := range []string{"UpdateMeRequest", "UpdateShopRequest", "UpdateProductRequest", "PreferencesInput"} {
+		require.NotContains(t, schemaAt(t, whole, changed), "required", changed)
+	}
+}
+
+func TestOpenAPI_StatusesRolesAndMethodsAreEnums(t *testing.T) {
+	t.Parallel()
+	_, whole := parseDocument(t)
+	schemas := whole["components"].(map[string]any)["schemas"].(map[string]any)
+	for name, schema := range schemas {
+		properties, _ := schema.(map[string]any)["properties"].(map[string]any)
+		for _, field := range []string{"status", "role", "method", "outcome"} {
+			if p, ok := properties[field].(map[string]any); ok && name != "Problem" {
+				require.NotEmpty(t, p["enum"], "%s.%s", name, field)
+			}
+		}
+	}
+}
+
+func TestOpenAPI_EveryFieldHasADescriptionAndAnExample(t *testing.T) {
+	t.Parallel()
+	_, whole := parseDocument(t)
+	for name, schema := range whole["components"].(map[string]any)["schemas"].(map[string]any) {
+		properties, _ := schema.(map[string]any)["properties"].(map[string]any)
+		for field, p := range properties {
+			require.NotEmpty(t, p.(map[string]any)["description"], "%s.%s", name, field)
+			require.NotEmpty(t, p.(map[string]any)["examples"], "%s.%s", name, field)
+		}
+	}
+}
+
+func TestOpenAPI_UndocumentedContractIsRefused(t *testing.T) {
+	t.Parallel()
+	root, err := repo.Root()
+	require.NoError(t, err)
+	compiled := func(contract string) *contracts {
+		dir := t.TempDir()
+		options, err := os.ReadFile(filepath.Join(root, "proto", "souk", "options", "v1", "options.proto"))
+		require.NoError(t, err)
+		for name, text := range map[string][]byte{"lamp": []byte(contract), "options": options} {
+			file := filepath.Join(dir, "souk", name, "v1", name+".proto")
+			require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
+			require.NoError(t, os.WriteFile(file, text, 0o600))
+		}
+		c, err := compile(t.Context(), dir, publicRoot)
+		require.NoError(t, err)
+		return c
+	}
+	const lamp = `syntax = "proto3"; package souk.lamp.v1;
+import "google/api/annotations.proto"; import "souk/options/v1/options.proto";
+// LampService owns lamps.
+service LampService {
+  // GetLamp shows a lamp.
+  rpc GetLamp(GetLampRequest) returns (GetLampResponse) {
+    option (google.api.http) = {get: "/v1/lamps/{id}"};
+    option (souk.options.v1.access) = {level: LEVEL_PUBLIC};
+    option (souk.options.v1.refuses) = {codes: ["conflict"]};
+  }
+}
+message GetLampRequest { string id = 1; }
+message GetLampResponse {
+  // Its colour.
+  string colour = 1 [(souk.options.v1.example) = "red"];
+}
+`
+	_, err = compiled(lamp).openAPI()
+	require.NoError(t, err)
+	for _, c := range []struct{ old, changed, want string }{
+		{`  // GetLamp shows a lamp.`, ``, "souk.lamp.v1.LampService.GetLamp needs a comment"},
+		{`  // Its colour.`, ``, "souk.lamp.v1.GetLampResponse.colour needs a comment"},
+		{` [(souk.options.v1.example) = "red"]`, ``, "colour needs the option (souk.options.v1.example)"},
+		{`"conflict"`, `"boom"`, `unknown code "boom"`},
+		{`{id}`, `{number}`, "has no field number"},
+	} {
+		_, err := compiled(strings.Replace(lamp, c.old, c.changed, 1)).openAPI()
+		require.ErrorContains(t, err, c.want)
+	}
 }

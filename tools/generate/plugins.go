@@ -25,15 +25,11 @@ type plugin struct {
 }
 
 var (
-	genGo      = plugin{pkg: "google.golang.org/protobuf/cmd/protoc-gen-go"}
-	genGRPC    = plugin{pkg: "google.golang.org/grpc/cmd/protoc-gen-go-grpc"}
-	genGateway = plugin{pkg: "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway"}
-	genJSON    = plugin{pkg: "souk/tools/protoc-gen-souk-json"}
-	genOpenAPI = plugin{
-		pkg:       "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv3",
-		parameter: "disable_default_errors=true",
-	}
-	allPlugins  = []plugin{genGo, genGRPC, genGateway, genJSON, genOpenAPI}
+	genGo       = plugin{pkg: "google.golang.org/protobuf/cmd/protoc-gen-go"}
+	genGRPC     = plugin{pkg: "google.golang.org/grpc/cmd/protoc-gen-go-grpc"}
+	genGateway  = plugin{pkg: "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway"}
+	genJSON     = plugin{pkg: "souk/tools/protoc-gen-souk-json"}
+	allPlugins  = []plugin{genGo, genGRPC, genGateway, genJSON}
 	goPlugins   = []plugin{genGo, genGRPC, genGateway, genJSON}
 	kindPlugins = []plugin{genGo, genJSON}
 )
@@ -90,13 +86,9 @@ func generate(ctx context.Context, root, protoDir string) (map[string][]byte, er
 		goFiles(p, kinds, kindsDir)
 	}
 	group.Go(func() error {
-		parts, err := genOpenAPI.run(ctx, bin, public)
+		document, err := public.openAPI()
 		if err != nil {
 			return err
-		}
-		document, err := mergeOpenAPI(public, parts)
-		if err != nil {
-			return fmt.Errorf("openapi: %w", err)
 		}
 		return out.add("gen/openapi", map[string][]byte{"souk.json": document})
 	})

@@ -277,6 +277,10 @@ func TestDocumentationIsServedWithoutOtherSites(t *testing.T) {
 	}
 	require.Equal(t, "text/javascript; charset=utf-8",
 		g.send(http.MethodGet, "/docs/docs.js", "").Header.Get("Content-Type"))
+	require.Contains(t, g.send(http.MethodGet, "/docs/docs.js", "").body, "validatorUrl: null", "no online validator")
+	require.Equal(t, "text/css; charset=utf-8",
+		g.send(http.MethodGet, "/docs/swagger-ui.css", "").Header.Get("Content-Type"))
+	g.send(http.MethodGet, "/docs/LICENSE", "").problem(t, http.StatusNotFound, errs.NotFound)
 	require.Contains(t, g.send(http.MethodGet, "/openapi.json", "").json(t)["openapi"], "3.1")
 }
 

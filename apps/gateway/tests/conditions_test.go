@@ -31,6 +31,8 @@ func TestIfMatchReachesTheMethodOrIsRefused(t *testing.T) {
 
 	p := patch("/v1/shops/shp_1", `{"name":"A"}`, "If-Match", `"a-1"`).problem(t, http.StatusBadRequest, errs.Invalid)
 	require.Equal(t, "If-Match", field(t, p), "ignoring it would overwrite what the caller does not know")
+	g.send(http.MethodDelete, "/v1/products/prd_1?ifMatch=a-1", "", "Authorization", asUser).
+		problem(t, http.StatusBadRequest, errs.Invalid)
 }
 
 func TestOneImportOfACallerIsInFlight(t *testing.T) {

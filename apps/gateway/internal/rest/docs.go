@@ -1,22 +1,23 @@
 package rest
 
 import (
-	_ "embed"
+	"embed"
 	"net/http"
+	"path"
 
 	"souk/apps/gateway/internal/middleware"
 	"souk/gen/openapi"
 	"souk/pkg/errs"
 )
 
-// The documentation page: one page with its own script and style sheet, nothing from other sites.
+// The documentation page: Swagger UI, from npm at the version of tools/openapi/package.json, and a script that starts it.
+// Nothing comes from other sites. docs/viewer holds Swagger UI's files with its licence; `make api` checks that they are
+// those of the npm package.
 var (
 	//go:embed docs/index.html
 	docsHTML []byte
-	//go:embed docs/docs.js
-	docsJS []byte
-	//go:embed docs/docs.css
-	docsCSS []byte
+	//go:embed docs/docs.js docs/docs.css docs/viewer
+	docsFiles embed.FS
 )
 
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -34,14 +35,23 @@ func docs(w http.ResponseWriter, _ *http.Request) {
 }
 
 func docsFile(w http.ResponseWriter, r *http.Request) {
-	switch r.PathValue("file") {
-	case "docs.js":
-		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
-		_, _ = w.Write(docsJS) // the same
-	case "docs.css":
-		w.Header().Set("Content-Type", "text/css; charset=utf-8")
-		_, _ = w.Write(docsCSS) // the same
-	default:
-		middleware.WriteProblem(w, r, errs.New(errs.NotFound, "there is no such path"))
+	var kind string
+	name := r.PathValue("file")
+	switch path.Ext(name) {
+	case ".js":
+		kind = "text/javascript; charset=utf-8"
+	case ".css":
+		kind = "text/css; charset=utf-8"
 	}
+	for _, folder := range []string{"docs", "docs/viewer"} {
+		data, err := docsFiles.ReadFile(folder + "/" + name)
+		if kind == "" || err != nil {
+			continue
+		}
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Cache-Control", "public, max-age=3600")
+		_, _ = w.Write(data) // the same
+		return
+	}
+	middleware.WriteProblem(w, r, errs.New(errs.NotFound, "there is no such path"))
 }

@@ -25,7 +25,7 @@ func parametersOf(request protoreflect.MessageDescriptor, pattern string, rule *
 	for i := range request.Fields().Len() {
 		f := request.Fields().Get(i)
 		name := string(f.Name())
-		if name == rule.GetBody() || strings.Contains(pattern, "{"+name+"}") ||
+		if name == ifMatchField || name == rule.GetBody() || strings.Contains(pattern, "{"+name+"}") ||
 			strings.Contains(pattern, "{"+name+"=") {
 			continue
 		}

@@ -109,8 +109,10 @@ type CartItem struct {
 	Options   map[string]string      `protobuf:"bytes,7,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	ImageUrl  string                 `protobuf:"bytes,8,opt,name=image_url,json=imageUrl,proto3" json:"image_url,omitempty"`
 	Quantity  int64                  `protobuf:"varint,9,opt,name=quantity,proto3" json:"quantity,omitempty"`
-	UnitPrice *v1.Money              `protobuf:"bytes,10,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
-	LineTotal *v1.Money              `protobuf:"bytes,11,opt,name=line_total,json=lineTotal,proto3" json:"line_total,omitempty"`
+	// Price of one piece. Absent if the variant is no longer for sale.
+	UnitPrice *v1.Money `protobuf:"bytes,10,opt,name=unit_price,json=unitPrice,proto3,oneof" json:"unit_price,omitempty"`
+	// unit_price times quantity. Absent if the variant is no longer for sale.
+	LineTotal *v1.Money `protobuf:"bytes,11,opt,name=line_total,json=lineTotal,proto3,oneof" json:"line_total,omitempty"`
 	// Could the whole quantity be bought now?
 	Available     bool `protobuf:"varint,12,opt,name=available,proto3" json:"available,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1059,7 +1061,7 @@ const file_souk_cart_v1_cart_proto_rawDesc = "" +
 	"\x05items\x18\x01 \x03(\v2\x16.souk.cart.v1.CartItemR\x05items\x120\n" +
 	"\bsubtotal\x18\x02 \x01(\v2\x14.souk.money.v1.MoneyR\bsubtotal\x124\n" +
 	"\tdiscounts\x18\x03 \x03(\v2\x16.souk.cart.v1.DiscountR\tdiscounts\x12*\n" +
-	"\x05total\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyR\x05total\"\xe2\x03\n" +
+	"\x05total\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyR\x05total\"\x8a\x04\n" +
 	"\bCartItem\x12\x1d\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tR\tvariantId\x12\x1d\n" +
@@ -1071,16 +1073,18 @@ const file_souk_cart_v1_cart_proto_rawDesc = "" +
 	"\x03sku\x18\x06 \x01(\tR\x03sku\x12=\n" +
 	"\aoptions\x18\a \x03(\v2#.souk.cart.v1.CartItem.OptionsEntryR\aoptions\x12\x1b\n" +
 	"\timage_url\x18\b \x01(\tR\bimageUrl\x12\x1a\n" +
-	"\bquantity\x18\t \x01(\x03R\bquantity\x123\n" +
+	"\bquantity\x18\t \x01(\x03R\bquantity\x128\n" +
 	"\n" +
 	"unit_price\x18\n" +
-	" \x01(\v2\x14.souk.money.v1.MoneyR\tunitPrice\x123\n" +
+	" \x01(\v2\x14.souk.money.v1.MoneyH\x00R\tunitPrice\x88\x01\x01\x128\n" +
 	"\n" +
-	"line_total\x18\v \x01(\v2\x14.souk.money.v1.MoneyR\tlineTotal\x12\x1c\n" +
+	"line_total\x18\v \x01(\v2\x14.souk.money.v1.MoneyH\x01R\tlineTotal\x88\x01\x01\x12\x1c\n" +
 	"\tavailable\x18\f \x01(\bR\tavailable\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"L\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\r\n" +
+	"\v_unit_priceB\r\n" +
+	"\v_line_total\"L\n" +
 	"\bDiscount\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12,\n" +
 	"\x06amount\x18\x02 \x01(\v2\x14.souk.money.v1.MoneyR\x06amount\"A\n" +
@@ -1126,10 +1130,12 @@ const file_souk_cart_v1_cart_proto_rawDesc = "" +
 	"\x10MergeCartRequest\x12&\n" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"\x13\n" +
-	"\x11MergeCartResponse2\x97\a\n" +
+	"\x11MergeCartResponse2\xb6\a\n" +
 	"\vCartService\x12g\n" +
-	"\aGetCart\x12\x1c.souk.cart.v1.GetCartRequest\x1a\x1d.souk.cart.v1.GetCartResponse\"\x1f\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x10b\x04cart\x12\b/v1/cart\x90\x02\x01\x12y\n" +
-	"\aAddItem\x12\x1c.souk.cart.v1.AddItemRequest\x1a\x1d.souk.cart.v1.AddItemResponse\"1\xca\xf3\x18\x02\b\x02\xfa\xf3\x18\b/v1/cart\x82\xd3\xe4\x93\x02\x19:\x01*b\x04cart\"\x0e/v1/cart/items\x12\x86\x01\n" +
+	"\aGetCart\x12\x1c.souk.cart.v1.GetCartRequest\x1a\x1d.souk.cart.v1.GetCartResponse\"\x1f\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x10b\x04cart\x12\b/v1/cart\x90\x02\x01\x12\x97\x01\n" +
+	"\aAddItem\x12\x1c.souk.cart.v1.AddItemRequest\x1a\x1d.souk.cart.v1.AddItemResponse\"O\xca\xf3\x18\x02\b\x02\xfa\xf3\x18\b/v1/cart\x92\xf4\x18\x1a\n" +
+	"\tnot_found\n" +
+	"\runprocessable\x82\xd3\xe4\x93\x02\x19:\x01*b\x04cart\"\x0e/v1/cart/items\x12\x86\x01\n" +
 	"\n" +
 	"UpdateItem\x12\x1f.souk.cart.v1.UpdateItemRequest\x1a .souk.cart.v1.UpdateItemResponse\"5\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02&:\x01*b\x04cart2\x1b/v1/cart/items/{variant_id}\x90\x02\x02\x12\x83\x01\n" +
 	"\n" +
@@ -1220,6 +1226,7 @@ func file_souk_cart_v1_cart_proto_init() {
 	if File_souk_cart_v1_cart_proto != nil {
 		return
 	}
+	file_souk_cart_v1_cart_proto_msgTypes[1].OneofWrappers = []any{}
 	file_souk_cart_v1_cart_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

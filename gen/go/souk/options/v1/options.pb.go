@@ -210,6 +210,52 @@ func (x *InFlight) GetPerProcess() int32 {
 	return 0
 }
 
+// Refusals are the errors that a method has beside those that all such methods have.
+type Refusals struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Codes of package errs, e.g. "out_of_stock".
+	Codes         []string `protobuf:"bytes,1,rep,name=codes,proto3" json:"codes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refusals) Reset() {
+	*x = Refusals{}
+	mi := &file_souk_options_v1_options_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusals) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusals) ProtoMessage() {}
+
+func (x *Refusals) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_options_v1_options_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusals.ProtoReflect.Descriptor instead.
+func (*Refusals) Descriptor() ([]byte, []int) {
+	return file_souk_options_v1_options_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Refusals) GetCodes() []string {
+	if x != nil {
+		return x.Codes
+	}
+	return nil
+}
+
 var file_souk_options_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -284,6 +330,14 @@ var file_souk_options_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 		Filename:      "souk/options/v1/options.proto",
 	},
 	{
+		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
+		ExtensionType: (*Refusals)(nil),
+		Field:         51010,
+		Name:          "souk.options.v1.refuses",
+		Tag:           "bytes,51010,opt,name=refuses",
+		Filename:      "souk/options/v1/options.proto",
+	},
+	{
 		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
 		ExtensionType: (*bool)(nil),
 		Field:         51011,
@@ -305,6 +359,22 @@ var file_souk_options_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 		Field:         51013,
 		Name:          "souk.options.v1.no_card",
 		Tag:           "varint,51013,opt,name=no_card",
+		Filename:      "souk/options/v1/options.proto",
+	},
+	{
+		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
+		ExtensionType: (*string)(nil),
+		Field:         51014,
+		Name:          "souk.options.v1.example",
+		Tag:           "bytes,51014,opt,name=example",
+		Filename:      "souk/options/v1/options.proto",
+	},
+	{
+		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
+		ExtensionType: (*bool)(nil),
+		Field:         51015,
+		Name:          "souk.options.v1.always_answered",
+		Tag:           "varint,51015,opt,name=always_answered",
 		Filename:      "souk/options/v1/options.proto",
 	},
 }
@@ -350,6 +420,12 @@ var (
 	//
 	// optional int32 rate_cost = 51009;
 	E_RateCost = &file_souk_options_v1_options_proto_extTypes[8]
+	// The errors with which a REST call may be refused. Those that follow from access, path, body and keys need not be
+	// listed: invalid_argument, unauthenticated, forbidden, not_found of what the path names,
+	// card_number_refused, idempotency_*, rate_limited, unavailable.
+	//
+	// optional souk.options.v1.Refusals refuses = 51010;
+	E_Refuses = &file_souk_options_v1_options_proto_extTypes[9]
 )
 
 // Extension fields to descriptorpb.FieldOptions.
@@ -357,18 +433,27 @@ var (
 	// The field holds a secret or personal data: redacted wherever a message is logged.
 	//
 	// optional bool redact = 51011;
-	E_Redact = &file_souk_options_v1_options_proto_extTypes[9]
+	E_Redact = &file_souk_options_v1_options_proto_extTypes[10]
 	// What the pattern of the field asks for, as it reads behind "must be ": shown instead of the regular
 	// expression. A field with a pattern must have it.
 	//
 	// optional string form = 51012;
-	E_Form = &file_souk_options_v1_options_proto_extTypes[10]
+	E_Form = &file_souk_options_v1_options_proto_extTypes[11]
 	// A person might type a payment card's number here by mistake: a request whose value holds one is refused
 	// (card_number_refused). For tokens of payment providers, names, addresses, notes and other texts; never for what
 	// identifies something, such as an e-mail address, a SKU, a tracking number or a key.
 	//
 	// optional bool no_card = 51013;
-	E_NoCard = &file_souk_options_v1_options_proto_extTypes[11]
+	E_NoCard = &file_souk_options_v1_options_proto_extTypes[12]
+	// A value as a client would see it, for the OpenAPI document; a number or a map as JSON. Needed unless the field is a
+	// time, a boolean, a message or an enumeration, or tools/generate/fields.go knows its name.
+	//
+	// optional string example = 51014;
+	E_Example = &file_souk_options_v1_options_proto_extTypes[13]
+	// An answer always has the field, although it is `optional` for requests.
+	//
+	// optional bool always_answered = 51015;
+	E_AlwaysAnswered = &file_souk_options_v1_options_proto_extTypes[14]
 )
 
 var File_souk_options_v1_options_proto protoreflect.FileDescriptor
@@ -384,7 +469,9 @@ const file_souk_options_v1_options_proto_rawDesc = "" +
 	"\n" +
 	"per_caller\x18\x01 \x01(\x05R\tperCaller\x12\x1f\n" +
 	"\vper_process\x18\x02 \x01(\x05R\n" +
-	"perProcess*z\n" +
+	"perProcess\" \n" +
+	"\bRefusals\x12\x14\n" +
+	"\x05codes\x18\x01 \x03(\tR\x05codes*z\n" +
 	"\x05Level\x12\x15\n" +
 	"\x11LEVEL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fLEVEL_PUBLIC\x10\x01\x12\x0f\n" +
@@ -401,10 +488,13 @@ const file_souk_options_v1_options_proto_rawDesc = "" +
 	"\blocation\x12\x1e.google.protobuf.MethodOptions\x18\xbe\x8e\x03 \x01(\tR\blocation:<\n" +
 	"\bresource\x12\x1e.google.protobuf.MethodOptions\x18\xbf\x8e\x03 \x01(\tR\bresource:X\n" +
 	"\tin_flight\x12\x1e.google.protobuf.MethodOptions\x18\xc0\x8e\x03 \x01(\v2\x19.souk.options.v1.InFlightR\binFlight:=\n" +
-	"\trate_cost\x12\x1e.google.protobuf.MethodOptions\x18\xc1\x8e\x03 \x01(\x05R\brateCost:7\n" +
+	"\trate_cost\x12\x1e.google.protobuf.MethodOptions\x18\xc1\x8e\x03 \x01(\x05R\brateCost:U\n" +
+	"\arefuses\x12\x1e.google.protobuf.MethodOptions\x18\u008e\x03 \x01(\v2\x19.souk.options.v1.RefusalsR\arefuses:7\n" +
 	"\x06redact\x12\x1d.google.protobuf.FieldOptions\x18Î\x03 \x01(\bR\x06redact:3\n" +
 	"\x04form\x12\x1d.google.protobuf.FieldOptions\x18Ď\x03 \x01(\tR\x04form:8\n" +
-	"\ano_card\x12\x1d.google.protobuf.FieldOptions\x18Ŏ\x03 \x01(\bR\x06noCardB'Z%souk/gen/go/souk/options/v1;optionsv1b\x06proto3"
+	"\ano_card\x12\x1d.google.protobuf.FieldOptions\x18Ŏ\x03 \x01(\bR\x06noCard:9\n" +
+	"\aexample\x12\x1d.google.protobuf.FieldOptions\x18Ǝ\x03 \x01(\tR\aexample:H\n" +
+	"\x0falways_answered\x12\x1d.google.protobuf.FieldOptions\x18ǎ\x03 \x01(\bR\x0ealwaysAnsweredB'Z%souk/gen/go/souk/options/v1;optionsv1b\x06proto3"
 
 var (
 	file_souk_options_v1_options_proto_rawDescOnce sync.Once
@@ -419,36 +509,41 @@ func file_souk_options_v1_options_proto_rawDescGZIP() []byte {
 }
 
 var file_souk_options_v1_options_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_souk_options_v1_options_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_souk_options_v1_options_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_souk_options_v1_options_proto_goTypes = []any{
 	(Level)(0),                         // 0: souk.options.v1.Level
 	(*Access)(nil),                     // 1: souk.options.v1.Access
 	(*InFlight)(nil),                   // 2: souk.options.v1.InFlight
-	(*descriptorpb.MethodOptions)(nil), // 3: google.protobuf.MethodOptions
-	(*descriptorpb.FieldOptions)(nil),  // 4: google.protobuf.FieldOptions
-	(*durationpb.Duration)(nil),        // 5: google.protobuf.Duration
+	(*Refusals)(nil),                   // 3: souk.options.v1.Refusals
+	(*descriptorpb.MethodOptions)(nil), // 4: google.protobuf.MethodOptions
+	(*descriptorpb.FieldOptions)(nil),  // 5: google.protobuf.FieldOptions
+	(*durationpb.Duration)(nil),        // 6: google.protobuf.Duration
 }
 var file_souk_options_v1_options_proto_depIdxs = []int32{
 	0,  // 0: souk.options.v1.Access.level:type_name -> souk.options.v1.Level
-	3,  // 1: souk.options.v1.access:extendee -> google.protobuf.MethodOptions
-	3,  // 2: souk.options.v1.timeout:extendee -> google.protobuf.MethodOptions
-	3,  // 3: souk.options.v1.idempotency_key:extendee -> google.protobuf.MethodOptions
-	3,  // 4: souk.options.v1.cache_seconds:extendee -> google.protobuf.MethodOptions
-	3,  // 5: souk.options.v1.success_status:extendee -> google.protobuf.MethodOptions
-	3,  // 6: souk.options.v1.location:extendee -> google.protobuf.MethodOptions
-	3,  // 7: souk.options.v1.resource:extendee -> google.protobuf.MethodOptions
-	3,  // 8: souk.options.v1.in_flight:extendee -> google.protobuf.MethodOptions
-	3,  // 9: souk.options.v1.rate_cost:extendee -> google.protobuf.MethodOptions
-	4,  // 10: souk.options.v1.redact:extendee -> google.protobuf.FieldOptions
-	4,  // 11: souk.options.v1.form:extendee -> google.protobuf.FieldOptions
-	4,  // 12: souk.options.v1.no_card:extendee -> google.protobuf.FieldOptions
-	1,  // 13: souk.options.v1.access:type_name -> souk.options.v1.Access
-	5,  // 14: souk.options.v1.timeout:type_name -> google.protobuf.Duration
-	2,  // 15: souk.options.v1.in_flight:type_name -> souk.options.v1.InFlight
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	13, // [13:16] is the sub-list for extension type_name
-	1,  // [1:13] is the sub-list for extension extendee
+	4,  // 1: souk.options.v1.access:extendee -> google.protobuf.MethodOptions
+	4,  // 2: souk.options.v1.timeout:extendee -> google.protobuf.MethodOptions
+	4,  // 3: souk.options.v1.idempotency_key:extendee -> google.protobuf.MethodOptions
+	4,  // 4: souk.options.v1.cache_seconds:extendee -> google.protobuf.MethodOptions
+	4,  // 5: souk.options.v1.success_status:extendee -> google.protobuf.MethodOptions
+	4,  // 6: souk.options.v1.location:extendee -> google.protobuf.MethodOptions
+	4,  // 7: souk.options.v1.resource:extendee -> google.protobuf.MethodOptions
+	4,  // 8: souk.options.v1.in_flight:extendee -> google.protobuf.MethodOptions
+	4,  // 9: souk.options.v1.rate_cost:extendee -> google.protobuf.MethodOptions
+	4,  // 10: souk.options.v1.refuses:extendee -> google.protobuf.MethodOptions
+	5,  // 11: souk.options.v1.redact:extendee -> google.protobuf.FieldOptions
+	5,  // 12: souk.options.v1.form:extendee -> google.protobuf.FieldOptions
+	5,  // 13: souk.options.v1.no_card:extendee -> google.protobuf.FieldOptions
+	5,  // 14: souk.options.v1.example:extendee -> google.protobuf.FieldOptions
+	5,  // 15: souk.options.v1.always_answered:extendee -> google.protobuf.FieldOptions
+	1,  // 16: souk.options.v1.access:type_name -> souk.options.v1.Access
+	6,  // 17: souk.options.v1.timeout:type_name -> google.protobuf.Duration
+	2,  // 18: souk.options.v1.in_flight:type_name -> souk.options.v1.InFlight
+	3,  // 19: souk.options.v1.refuses:type_name -> souk.options.v1.Refusals
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	16, // [16:20] is the sub-list for extension type_name
+	1,  // [1:16] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name
 }
 
@@ -463,8 +558,8 @@ func file_souk_options_v1_options_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_options_v1_options_proto_rawDesc), len(file_souk_options_v1_options_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
-			NumExtensions: 12,
+			NumMessages:   3,
+			NumExtensions: 15,
 			NumServices:   0,
 		},
 		GoTypes:           file_souk_options_v1_options_proto_goTypes,

@@ -48,3 +48,21 @@ func (x *InFlight) AppendJSON(b []byte) []byte {
 	b = append(b, '}')
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *Refusals) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(Refusals)
+	}
+	b = append(b, `{"codes":[`...)
+	for i, v := range x.Codes {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
+	return b
+}

@@ -51,7 +51,7 @@ type Order struct {
 	// What the order costs without its cancelled shop orders. total stays what it was when the order was placed.
 	Remaining *v1.Money `protobuf:"bytes,14,opt,name=remaining,proto3" json:"remaining,omitempty"`
 	// When what is not shipped yet is cancelled, because the order waits for its money. Absent when it does not wait.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -275,21 +275,21 @@ type ShopOrder struct {
 	// Empty when the shop gave none.
 	TrackingNumber string                 `protobuf:"bytes,13,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`
 	PlacedAt       *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=placed_at,json=placedAt,proto3" json:"placed_at,omitempty"`
-	ShippedAt      *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=shipped_at,json=shippedAt,proto3" json:"shipped_at,omitempty"`
-	DeliveredAt    *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=delivered_at,json=deliveredAt,proto3" json:"delivered_at,omitempty"`
+	ShippedAt      *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=shipped_at,json=shippedAt,proto3,oneof" json:"shipped_at,omitempty"`
+	DeliveredAt    *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=delivered_at,json=deliveredAt,proto3,oneof" json:"delivered_at,omitempty"`
 	// For the shop: where to send it. Absent in an order, which shows it once.
-	ShippingAddress *ShippingAddress `protobuf:"bytes,17,opt,name=shipping_address,json=shippingAddress,proto3" json:"shipping_address,omitempty"`
+	ShippingAddress *ShippingAddress `protobuf:"bytes,17,opt,name=shipping_address,json=shippingAddress,proto3,oneof" json:"shipping_address,omitempty"`
 	// The order's short number, which the customer knows.
 	OrderNumber string `protobuf:"bytes,18,opt,name=order_number,json=orderNumber,proto3" json:"order_number,omitempty"`
 	// For the shop: how to reach the customer. GetShopOrder and ListShopOrders set it once the order is confirmed.
-	Buyer *Buyer `protobuf:"bytes,19,opt,name=buyer,proto3" json:"buyer,omitempty"`
+	Buyer *Buyer `protobuf:"bytes,19,opt,name=buyer,proto3,oneof" json:"buyer,omitempty"`
 	// For the shop: how the whole order is paid. Absent in an order, which shows it once.
-	Payment *OrderPayment `protobuf:"bytes,20,opt,name=payment,proto3" json:"payment,omitempty"`
+	Payment *OrderPayment `protobuf:"bytes,20,opt,name=payment,proto3,oneof" json:"payment,omitempty"`
 	// Absent unless it is cancelled after it was confirmed, or is being cancelled.
-	Cancellation *Cancellation `protobuf:"bytes,21,opt,name=cancellation,proto3" json:"cancellation,omitempty"`
+	Cancellation *Cancellation `protobuf:"bytes,21,opt,name=cancellation,proto3,oneof" json:"cancellation,omitempty"`
 	// For the shop: when it is cancelled unless it is shipped, because the order waits for its money. Absent when it does
 	// not wait, and in an order, which shows it once.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -550,7 +550,7 @@ type Cancellation struct {
 	// What they wrote; may be empty.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Absent while the money and the pieces are still on their way back.
-	CancelledAt   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=cancelled_at,json=cancelledAt,proto3" json:"cancelled_at,omitempty"`
+	CancelledAt   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=cancelled_at,json=cancelledAt,proto3,oneof" json:"cancelled_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2068,11 +2068,11 @@ var File_souk_order_v1_order_proto protoreflect.FileDescriptor
 
 const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x19souk/order/v1/order.proto\x12\rsouk.order.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19souk/money/v1/money.proto\x1a\x1dsouk/options/v1/options.proto\"\xd1\x05\n" +
+	"\x19souk/order/v1/order.proto\x12\rsouk.order.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19souk/money/v1/money.proto\x1a\x1dsouk/options/v1/options.proto\"\xa9\x06\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
-	"\x06number\x18\x02 \x01(\tR\x06number\x12\x16\n" +
-	"\x06status\x18\x03 \x01(\tR\x06status\x127\n" +
+	"\x06number\x18\x02 \x01(\tR\x06number\x12Z\n" +
+	"\x06status\x18\x03 \x01(\tBB\xbaH?r=R\apendingR\tconfirmedR\ashippedR\tdeliveredR\tcancelledR\brefundedR\x06status\x127\n" +
 	"\tplaced_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bplacedAt\x120\n" +
 	"\bsubtotal\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyR\bsubtotal\x120\n" +
 	"\bdiscount\x18\x06 \x01(\v2\x14.souk.money.v1.MoneyR\bdiscount\x120\n" +
@@ -2086,19 +2086,21 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x10shipping_address\x18\f \x01(\v2\x1e.souk.order.v1.ShippingAddressR\x0fshippingAddress\x129\n" +
 	"\n" +
 	"updated_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x122\n" +
-	"\tremaining\x18\x0e \x01(\v2\x14.souk.money.v1.MoneyR\tremaining\x129\n" +
+	"\tremaining\x18\x0e \x01(\v2\x14.souk.money.v1.MoneyR\tremaining\x12>\n" +
 	"\n" +
-	"expires_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"N\n" +
+	"expires_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampH\x00R\texpiresAt\x88\x01\x01B\r\n" +
+	"\v_expires_at\"\xdc\x01\n" +
 	"\fOrderPayment\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
-	"\x06status\x18\x02 \x01(\tR\x06status\x12\x16\n" +
-	"\x06method\x18\x03 \x01(\tR\x06method\"\xe1\a\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12{\n" +
+	"\x06status\x18\x02 \x01(\tBc\xbaH`r^R\apendingR\x0frequires_actionR\n" +
+	"authorizedR\bcapturedR\x06failedR\x06voidedR\x12partially_refundedR\brefundedR\x06status\x12?\n" +
+	"\x06method\x18\x03 \x01(\tB'\xbaH$r\"R\x04cardR\x06walletR\rbank_transferR\x03codR\x06method\"\xb3\t\n" +
 	"\tShopOrder\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x17\n" +
 	"\ashop_id\x18\x03 \x01(\tR\x06shopId\x12\x1b\n" +
-	"\tshop_name\x18\x04 \x01(\tR\bshopName\x12\x16\n" +
-	"\x06status\x18\x05 \x01(\tR\x06status\x12.\n" +
+	"\tshop_name\x18\x04 \x01(\tR\bshopName\x12Z\n" +
+	"\x06status\x18\x05 \x01(\tBB\xbaH?r=R\apendingR\tconfirmedR\ashippedR\tdeliveredR\tcancelledR\brefundedR\x06status\x12.\n" +
 	"\x05items\x18\x06 \x03(\v2\x18.souk.order.v1.OrderItemR\x05items\x120\n" +
 	"\bsubtotal\x18\a \x01(\v2\x14.souk.money.v1.MoneyR\bsubtotal\x120\n" +
 	"\bdiscount\x18\b \x01(\v2\x14.souk.money.v1.MoneyR\bdiscount\x120\n" +
@@ -2108,25 +2110,34 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x05total\x18\v \x01(\v2\x14.souk.money.v1.MoneyR\x05total\x12\x18\n" +
 	"\acarrier\x18\f \x01(\tR\acarrier\x12'\n" +
 	"\x0ftracking_number\x18\r \x01(\tR\x0etrackingNumber\x127\n" +
-	"\tplaced_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\bplacedAt\x129\n" +
+	"\tplaced_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\bplacedAt\x12>\n" +
 	"\n" +
-	"shipped_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\tshippedAt\x12=\n" +
-	"\fdelivered_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\vdeliveredAt\x12I\n" +
-	"\x10shipping_address\x18\x11 \x01(\v2\x1e.souk.order.v1.ShippingAddressR\x0fshippingAddress\x12!\n" +
-	"\forder_number\x18\x12 \x01(\tR\vorderNumber\x12*\n" +
-	"\x05buyer\x18\x13 \x01(\v2\x14.souk.order.v1.BuyerR\x05buyer\x125\n" +
-	"\apayment\x18\x14 \x01(\v2\x1b.souk.order.v1.OrderPaymentR\apayment\x12?\n" +
-	"\fcancellation\x18\x15 \x01(\v2\x1b.souk.order.v1.CancellationR\fcancellation\x129\n" +
+	"shipped_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampH\x00R\tshippedAt\x88\x01\x01\x12B\n" +
+	"\fdelivered_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampH\x01R\vdeliveredAt\x88\x01\x01\x12N\n" +
+	"\x10shipping_address\x18\x11 \x01(\v2\x1e.souk.order.v1.ShippingAddressH\x02R\x0fshippingAddress\x88\x01\x01\x12!\n" +
+	"\forder_number\x18\x12 \x01(\tR\vorderNumber\x12/\n" +
+	"\x05buyer\x18\x13 \x01(\v2\x14.souk.order.v1.BuyerH\x03R\x05buyer\x88\x01\x01\x12:\n" +
+	"\apayment\x18\x14 \x01(\v2\x1b.souk.order.v1.OrderPaymentH\x04R\apayment\x88\x01\x01\x12D\n" +
+	"\fcancellation\x18\x15 \x01(\v2\x1b.souk.order.v1.CancellationH\x05R\fcancellation\x88\x01\x01\x12>\n" +
 	"\n" +
-	"expires_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"Y\n" +
+	"expires_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampH\x06R\texpiresAt\x88\x01\x01B\r\n" +
+	"\v_shipped_atB\x0f\n" +
+	"\r_delivered_atB\x13\n" +
+	"\x11_shipping_addressB\b\n" +
+	"\x06_buyerB\n" +
+	"\n" +
+	"\b_paymentB\x0f\n" +
+	"\r_cancellationB\r\n" +
+	"\v_expires_at\"Y\n" +
 	"\x05Buyer\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\x98\xf4\x18\x01R\x04name\x12\x1a\n" +
 	"\x05email\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12\x1a\n" +
-	"\x05phone\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\x05phone\"u\n" +
-	"\fCancellation\x12\x0e\n" +
-	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\x12=\n" +
-	"\fcancelled_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vcancelledAt\"\xf4\x02\n" +
+	"\x05phone\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\x05phone\"\xb5\x01\n" +
+	"\fCancellation\x128\n" +
+	"\x02by\x18\x01 \x01(\tB(\xbaH%r#R\bcustomerR\x04shopR\boperatorR\aexpiredR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12B\n" +
+	"\fcancelled_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\vcancelledAt\x88\x01\x01B\x0f\n" +
+	"\r_cancelled_at\"\xf4\x02\n" +
 	"\tOrderItem\x12\x1d\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tR\tvariantId\x12\x1d\n" +
@@ -2232,23 +2243,40 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x12AdoptOrdersRequest\x12&\n" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"\x15\n" +
-	"\x13AdoptOrdersResponse2\xd7\r\n" +
-	"\fOrderService\x12\x92\x01\n" +
-	"\bCheckout\x12\x1e.souk.order.v1.CheckoutRequest\x1a\x1f.souk.order.v1.CheckoutResponse\"E\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xd8\xf3\x18\x01\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x15/v1/orders/{order.id}\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/checkout\x12n\n" +
+	"\x13AdoptOrdersResponse2\xf8\x0e\n" +
+	"\fOrderService\x12\xed\x01\n" +
+	"\bCheckout\x12\x1e.souk.order.v1.CheckoutRequest\x1a\x1f.souk.order.v1.CheckoutResponse\"\x9f\x01\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xd8\xf3\x18\x01\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x15/v1/orders/{order.id}\x92\xf4\x18V\n" +
+	"\n" +
+	"cart_empty\n" +
+	"\fout_of_stock\n" +
+	"\x10payment_declined\n" +
+	"\x0fvoucher_invalid\n" +
+	"\runprocessable\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/checkout\x12n\n" +
 	"\n" +
 	"ListOrders\x12 .souk.order.v1.ListOrdersRequest\x1a!.souk.order.v1.ListOrdersResponse\"\x1b\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/orders\x90\x02\x01\x12t\n" +
-	"\bGetOrder\x12\x1e.souk.order.v1.GetOrderRequest\x1a\x1f.souk.order.v1.GetOrderResponse\"'\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x18b\x05order\x12\x0f/v1/orders/{id}\x90\x02\x01\x12\xa6\x01\n" +
-	"\vCancelOrder\x12!.souk.order.v1.CancelOrderRequest\x1a\".souk.order.v1.CancelOrderResponse\"P\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xfa\xf3\x18\x15/v1/orders/{order.id}\x82\xd3\xe4\x93\x02\":\x01*b\x05order\"\x16/v1/orders/{id}:cancel\x90\x02\x02\x12\xbe\x01\n" +
-	"\x15CancelOrderAsOperator\x12+.souk.order.v1.CancelOrderAsOperatorRequest\x1a,.souk.order.v1.CancelOrderAsOperatorResponse\"J\xca\xf3\x18\f\b\x04\x12\boperator\xd2\xf3\x18\x02\b\x14\x82\xd3\xe4\x93\x02+:\x01*b\x05order\"\x1f/v1/operator/orders/{id}:cancel\x90\x02\x02\x12\x8a\x01\n" +
+	"\bGetOrder\x12\x1e.souk.order.v1.GetOrderRequest\x1a\x1f.souk.order.v1.GetOrderResponse\"'\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x18b\x05order\x12\x0f/v1/orders/{id}\x90\x02\x01\x12\xb4\x01\n" +
+	"\vCancelOrder\x12!.souk.order.v1.CancelOrderRequest\x1a\".souk.order.v1.CancelOrderResponse\"^\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xfa\xf3\x18\x15/v1/orders/{order.id}\x92\xf4\x18\n" +
+	"\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02\":\x01*b\x05order\"\x16/v1/orders/{id}:cancel\x90\x02\x02\x12\xcc\x01\n" +
+	"\x15CancelOrderAsOperator\x12+.souk.order.v1.CancelOrderAsOperatorRequest\x1a,.souk.order.v1.CancelOrderAsOperatorResponse\"X\xca\xf3\x18\f\b\x04\x12\boperator\xd2\xf3\x18\x02\b\x14\x92\xf4\x18\n" +
+	"\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02+:\x01*b\x05order\"\x1f/v1/operator/orders/{id}:cancel\x90\x02\x02\x12\x8a\x01\n" +
 	"\fGetShopOrder\x12\".souk.order.v1.GetShopOrderRequest\x1a#.souk.order.v1.GetShopOrderResponse\"1\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\"b\n" +
-	"shop_order\x12\x14/v1/shop-orders/{id}\x90\x02\x01\x12\xa3\x01\n" +
-	"\x0fCancelShopOrder\x12%.souk.order.v1.CancelShopOrderRequest\x1a&.souk.order.v1.CancelShopOrderResponse\"A\xca\xf3\x18\x02\b\x03\xd2\xf3\x18\x02\b\x14\x82\xd3\xe4\x93\x02,:\x01*b\n" +
+	"shop_order\x12\x14/v1/shop-orders/{id}\x90\x02\x01\x12\xb1\x01\n" +
+	"\x0fCancelShopOrder\x12%.souk.order.v1.CancelShopOrderRequest\x1a&.souk.order.v1.CancelShopOrderResponse\"O\xca\xf3\x18\x02\b\x03\xd2\xf3\x18\x02\b\x14\x92\xf4\x18\n" +
+	"\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02,:\x01*b\n" +
 	"shop_order\"\x1b/v1/shop-orders/{id}:cancel\x90\x02\x02\x12\x8a\x01\n" +
-	"\x0eListShopOrders\x12$.souk.order.v1.ListShopOrdersRequest\x1a%.souk.order.v1.ListShopOrdersResponse\"+\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/shops/{shop_id}/orders\x90\x02\x01\x12\x95\x01\n" +
-	"\rShipShopOrder\x12#.souk.order.v1.ShipShopOrderRequest\x1a$.souk.order.v1.ShipShopOrderResponse\"9\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02*:\x01*b\n" +
-	"shop_order\"\x19/v1/shop-orders/{id}:ship\x90\x02\x02\x12\xa1\x01\n" +
-	"\x10DeliverShopOrder\x12&.souk.order.v1.DeliverShopOrderRequest\x1a'.souk.order.v1.DeliverShopOrderResponse\"<\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02-:\x01*b\n" +
+	"\x0eListShopOrders\x12$.souk.order.v1.ListShopOrdersRequest\x1a%.souk.order.v1.ListShopOrdersResponse\"+\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/shops/{shop_id}/orders\x90\x02\x01\x12\xa3\x01\n" +
+	"\rShipShopOrder\x12#.souk.order.v1.ShipShopOrderRequest\x1a$.souk.order.v1.ShipShopOrderResponse\"G\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
+	"\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02*:\x01*b\n" +
+	"shop_order\"\x19/v1/shop-orders/{id}:ship\x90\x02\x02\x12\xaf\x01\n" +
+	"\x10DeliverShopOrder\x12&.souk.order.v1.DeliverShopOrderRequest\x1a'.souk.order.v1.DeliverShopOrderResponse\"J\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
+	"\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02-:\x01*b\n" +
 	"shop_order\"\x1c/v1/shop-orders/{id}:deliver\x90\x02\x02\x12\x7f\n" +
 	"\x11GetOrderForNotice\x12'.souk.order.v1.GetOrderForNoticeRequest\x1a(.souk.order.v1.GetOrderForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12e\n" +
 	"\vAdoptOrders\x12!.souk.order.v1.AdoptOrdersRequest\x1a\".souk.order.v1.AdoptOrdersResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02B#Z!souk/gen/go/souk/order/v1;orderv1b\x06proto3"
@@ -2383,6 +2411,9 @@ func file_souk_order_v1_order_proto_init() {
 	if File_souk_order_v1_order_proto != nil {
 		return
 	}
+	file_souk_order_v1_order_proto_msgTypes[0].OneofWrappers = []any{}
+	file_souk_order_v1_order_proto_msgTypes[2].OneofWrappers = []any{}
+	file_souk_order_v1_order_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -865,16 +865,17 @@ var File_souk_payment_v1_payment_proto protoreflect.FileDescriptor
 
 const file_souk_payment_v1_payment_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsouk/payment/v1/payment.proto\x12\x0fsouk.payment.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19souk/money/v1/money.proto\x1a\x1dsouk/options/v1/options.proto\"\xdb\x03\n" +
+	"\x1dsouk/payment/v1/payment.proto\x12\x0fsouk.payment.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19souk/money/v1/money.proto\x1a\x1dsouk/options/v1/options.proto\"\x9f\x05\n" +
 	"\aPayment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
-	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x16\n" +
-	"\x06status\x18\x03 \x01(\tR\x06status\x12\x16\n" +
-	"\x06method\x18\x04 \x01(\tR\x06method\x12,\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\x12{\n" +
+	"\x06status\x18\x03 \x01(\tBc\xbaH`r^R\apendingR\x0frequires_actionR\n" +
+	"authorizedR\bcapturedR\x06failedR\x06voidedR\x12partially_refundedR\brefundedR\x06status\x12?\n" +
+	"\x06method\x18\x04 \x01(\tB'\xbaH$r\"R\x04cardR\x06walletR\rbank_transferR\x03codR\x06method\x12,\n" +
 	"\x06amount\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyR\x06amount\x120\n" +
 	"\bcaptured\x18\x06 \x01(\v2\x14.souk.money.v1.MoneyR\bcaptured\x120\n" +
-	"\brefunded\x18\a \x01(\v2\x14.souk.money.v1.MoneyR\brefunded\x12%\n" +
-	"\x0efailure_reason\x18\b \x01(\tR\rfailureReason\x129\n" +
+	"\brefunded\x18\a \x01(\v2\x14.souk.money.v1.MoneyR\brefunded\x12[\n" +
+	"\x0efailure_reason\x18\b \x01(\tB4\xbaH1r/R\x00R\bdeclinedR\x12insufficient_fundsR\rinvalid_tokenR\rfailureReason\x129\n" +
 	"\n" +
 	"created_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +

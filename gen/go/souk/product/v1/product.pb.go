@@ -49,8 +49,8 @@ type Product struct {
 	// draft, active or archived.
 	Status string  `protobuf:"bytes,10,opt,name=status,proto3" json:"status,omitempty"`
 	Rating *Rating `protobuf:"bytes,11,opt,name=rating,proto3" json:"rating,omitempty"`
-	// Lowest price of the variants.
-	Price         *v1.Money              `protobuf:"bytes,12,opt,name=price,proto3" json:"price,omitempty"`
+	// Lowest price of the variants. Absent without variants.
+	Price         *v1.Money              `protobuf:"bytes,12,opt,name=price,proto3,oneof" json:"price,omitempty"`
 	Variants      []*Variant             `protobuf:"bytes,13,rep,name=variants,proto3" json:"variants,omitempty"`
 	Tags          []string               `protobuf:"bytes,14,rep,name=tags,proto3" json:"tags,omitempty"`
 	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
@@ -3751,7 +3751,7 @@ var File_souk_product_v1_product_proto protoreflect.FileDescriptor
 
 const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsouk/product/v1/product.proto\x12\x0fsouk.product.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19souk/money/v1/money.proto\x1a\x1dsouk/options/v1/options.proto\"\xca\x04\n" +
+	"\x1dsouk/product/v1/product.proto\x12\x0fsouk.product.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19souk/money/v1/money.proto\x1a\x1dsouk/options/v1/options.proto\"\xf9\x04\n" +
 	"\aProduct\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\ashop_id\x18\x02 \x01(\tR\x06shopId\x12\x1b\n" +
@@ -3762,17 +3762,18 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\vcategory_id\x18\a \x01(\tR\n" +
 	"categoryId\x12#\n" +
 	"\rcategory_path\x18\b \x03(\tR\fcategoryPath\x12.\n" +
-	"\x06images\x18\t \x03(\v2\x16.souk.product.v1.ImageR\x06images\x12\x16\n" +
+	"\x06images\x18\t \x03(\v2\x16.souk.product.v1.ImageR\x06images\x126\n" +
 	"\x06status\x18\n" +
-	" \x01(\tR\x06status\x12/\n" +
-	"\x06rating\x18\v \x01(\v2\x17.souk.product.v1.RatingR\x06rating\x12*\n" +
-	"\x05price\x18\f \x01(\v2\x14.souk.money.v1.MoneyR\x05price\x124\n" +
+	" \x01(\tB\x1e\xbaH\x1br\x19R\x05draftR\x06activeR\barchivedR\x06status\x12/\n" +
+	"\x06rating\x18\v \x01(\v2\x17.souk.product.v1.RatingR\x06rating\x12/\n" +
+	"\x05price\x18\f \x01(\v2\x14.souk.money.v1.MoneyH\x00R\x05price\x88\x01\x01\x124\n" +
 	"\bvariants\x18\r \x03(\v2\x18.souk.product.v1.VariantR\bvariants\x12\x12\n" +
 	"\x04tags\x18\x0e \x03(\tR\x04tags\x129\n" +
 	"\n" +
 	"created_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"updated_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"A\n" +
+	"updated_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAtB\b\n" +
+	"\x06_price\"A\n" +
 	"\x05Image\x12\x1c\n" +
 	"\x03url\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x10R\x03url\x12\x1a\n" +
@@ -3797,12 +3798,13 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x03sku\x18\x02 \x01(\tR\x03sku\x12\x17\n" +
 	"\aon_hand\x18\x03 \x01(\x03R\x06onHand\x12\x1a\n" +
 	"\breserved\x18\x04 \x01(\x03R\breserved\x12\x1c\n" +
-	"\tavailable\x18\x05 \x01(\x03R\tavailable\"_\n" +
+	"\tavailable\x18\x05 \x01(\x03R\tavailable\"k\n" +
 	"\bCategory\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
+	"\x04name\x18\x02 \x01(\tB\n" +
+	"\xb2\xf4\x18\x06ShirtsR\x04name\x12\x1b\n" +
 	"\tparent_id\x18\x03 \x01(\tR\bparentId\x12\x12\n" +
-	"\x04path\x18\x04 \x03(\tR\x04path\"\xe3\x05\n" +
+	"\x04path\x18\x04 \x03(\tR\x04path\"\x95\x06\n" +
 	"\x15SearchProductsRequest\x12\x1e\n" +
 	"\x05query\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05query\x12(\n" +
 	"\vcategory_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\n" +
@@ -3818,9 +3820,9 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\tpage_size\x18\n" +
 	" \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\v \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12!\n" +
-	"\x03ids\x18\f \x03(\tB\x0f\xbaH\f\x92\x01\t\x10d\"\x05r\x03\x18\x88'R\x03ids\x12)\n" +
-	"\aoptions\x18\r \x03(\tB\x0f\xbaH\f\x92\x01\t\x10\x14\"\x05r\x03\x18\xd4\x02R\aoptions\"\xea\x01\n" +
+	"page_token\x18\v \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12I\n" +
+	"\x03ids\x18\f \x03(\tB7\xbaH\f\x92\x01\t\x10d\"\x05r\x03\x18\x88'\xb2\xf4\x18$prd_0198c5f27e6b7c1f8a3d5e9b04c7d21aR\x03ids\x123\n" +
+	"\aoptions\x18\r \x03(\tB\x19\xbaH\f\x92\x01\t\x10\x14\"\x05r\x03\x18\xd4\x02\xb2\xf4\x18\x06Size:MR\aoptions\"\xea\x01\n" +
 	"\x16SearchProductsResponse\x124\n" +
 	"\bproducts\x18\x01 \x03(\v2\x18.souk.product.v1.ProductR\bproducts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
@@ -3835,17 +3837,18 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"categories\x121\n" +
 	"\x05shops\x18\x02 \x03(\v2\x1b.souk.product.v1.FacetCountR\x05shops\x123\n" +
 	"\x06prices\x18\x03 \x03(\v2\x1b.souk.product.v1.PriceFacetR\x06prices\x126\n" +
-	"\aoptions\x18\x04 \x03(\v2\x1c.souk.product.v1.OptionFacetR\aoptions\"W\n" +
-	"\vOptionFacet\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
+	"\aoptions\x18\x04 \x03(\v2\x1c.souk.product.v1.OptionFacetR\aoptions\"a\n" +
+	"\vOptionFacet\x12\x1c\n" +
+	"\x04name\x18\x01 \x01(\tB\b\xb2\xf4\x18\x04SizeR\x04name\x124\n" +
 	"\x06values\x18\x02 \x03(\v2\x1c.souk.product.v1.OptionCountR\x06values\"9\n" +
 	"\vOptionCount\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\tR\x05value\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x03R\x05count\"F\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\"R\n" +
 	"\n" +
 	"FacetCount\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
+	"\x04name\x18\x02 \x01(\tB\n" +
+	"\xb2\xf4\x18\x06ShirtsR\x04name\x12\x14\n" +
 	"\x05count\x18\x03 \x01(\x03R\x05count\"~\n" +
 	"\n" +
 	"PriceFacet\x12(\n" +
@@ -3867,9 +3870,9 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x16ListCategoriesResponse\x129\n" +
 	"\n" +
 	"categories\x18\x01 \x03(\v2\x19.souk.product.v1.CategoryR\n" +
-	"categories\"\\\n" +
-	"\x15CreateCategoryRequest\x12\x1d\n" +
-	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xR\x04name\x12$\n" +
+	"categories\"f\n" +
+	"\x15CreateCategoryRequest\x12'\n" +
+	"\x04name\x18\x01 \x01(\tB\x13\xbaH\x06r\x04\x10\x01\x18x\xb2\xf4\x18\x06ShirtsR\x04name\x12$\n" +
 	"\tparent_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\bparentId\"O\n" +
 	"\x16CreateCategoryResponse\x125\n" +
 	"\bcategory\x18\x01 \x01(\v2\x19.souk.product.v1.CategoryR\bcategory\"\x96\x03\n" +
@@ -4006,12 +4009,12 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x15ImportProductsRequest\x12N\n" +
 	"\bproducts\x18\x01 \x03(\v2 .souk.product.v1.ImportedProductB\x10\xbaH\r\x92\x01\n" +
 	"\b\x01\x10\xc8\x01\"\x03\xd8\x01\x03R\bproducts\x12\x18\n" +
-	"\areplace\x18\x02 \x01(\bR\areplace\"_\n" +
-	"\fImportResult\x12\x18\n" +
-	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12\x1d\n" +
+	"\areplace\x18\x02 \x01(\bR\areplace\"\xaa\x01\n" +
+	"\fImportResult\x12F\n" +
+	"\aoutcome\x18\x01 \x01(\tB,\xbaH)r'R\acreatedR\aupdatedR\tunchangedR\brejectedR\aoutcome\x12\x1d\n" +
 	"\n" +
-	"product_id\x18\x02 \x01(\tR\tproductId\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"Q\n" +
+	"product_id\x18\x02 \x01(\tR\tproductId\x123\n" +
+	"\x06reason\x18\x03 \x01(\tB\x1b\xb2\xf4\x18\x17the shop does not existR\x06reason\"Q\n" +
 	"\x16ImportProductsResponse\x127\n" +
 	"\aresults\x18\x01 \x03(\v2\x1d.souk.product.v1.ImportResultR\aresults\"f\n" +
 	"\x15ExportProductsRequest\x12$\n" +
@@ -4070,22 +4073,33 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\border_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aorderId\x12*\n" +
 	"\vvariant_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\n" +
 	"variantIds\"\x1a\n" +
-	"\x18RestockInventoryResponse2\x97\x18\n" +
+	"\x18RestockInventoryResponse2\xa2\x19\n" +
 	"\x0eProductService\x12\x84\x01\n" +
 	"\x0eSearchProducts\x12&.souk.product.v1.SearchProductsRequest\x1a'.souk.product.v1.SearchProductsResponse\"!\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/products\x90\x02\x01\x12\x86\x01\n" +
 	"\n" +
 	"GetProduct\x12\".souk.product.v1.GetProductRequest\x1a#.souk.product.v1.GetProductResponse\"/\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02\x1cb\aproduct\x12\x11/v1/products/{id}\x90\x02\x01\x12\xb3\x01\n" +
 	"\x12GetProductByHandle\x12*.souk.product.v1.GetProductByHandleRequest\x1a+.souk.product.v1.GetProductByHandleResponse\"D\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x021b\aproduct\x12&/v1/products/by-handle/{shop}/{handle}\x90\x02\x01\x12\x86\x01\n" +
 	"\x0eListCategories\x12&.souk.product.v1.ListCategoriesRequest\x1a'.souk.product.v1.ListCategoriesResponse\"#\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\n" +
-	"\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/categories\x90\x02\x01\x12\xa4\x01\n" +
-	"\x0eCreateCategory\x12&.souk.product.v1.CreateCategoryRequest\x1a'.souk.product.v1.CreateCategoryResponse\"A\xca\xf3\x18\f\b\x04\x12\boperator\xe8\xf3\x18\xc9\x01\x82\xd3\xe4\x93\x02&:\x01*b\bcategory\"\x17/v1/operator/categories\x12\xb8\x01\n" +
-	"\rCreateProduct\x12%.souk.product.v1.CreateProductRequest\x1a&.souk.product.v1.CreateProductResponse\"X\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x19/v1/products/{product.id}\x82\xd3\xe4\x93\x02*:\x01*b\aproduct\"\x1c/v1/shops/{shop_id}/products\x12\x8e\x01\n" +
-	"\rUpdateProduct\x12%.souk.product.v1.UpdateProductRequest\x1a&.souk.product.v1.UpdateProductResponse\".\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1f:\x01*b\aproduct2\x11/v1/products/{id}\x90\x02\x02\x12\x82\x01\n" +
+	"\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/categories\x90\x02\x01\x12\xc3\x01\n" +
+	"\x0eCreateCategory\x12&.souk.product.v1.CreateCategoryRequest\x1a'.souk.product.v1.CreateCategoryResponse\"`\xca\xf3\x18\f\b\x04\x12\boperator\xe8\xf3\x18\xc9\x01\x92\xf4\x18\x1b\n" +
+	"\x0ealready_exists\n" +
+	"\tnot_found\x82\xd3\xe4\x93\x02&:\x01*b\bcategory\"\x17/v1/operator/categories\x12\xcc\x01\n" +
+	"\rCreateProduct\x12%.souk.product.v1.CreateProductRequest\x1a&.souk.product.v1.CreateProductResponse\"l\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x19/v1/products/{product.id}\x92\xf4\x18\x10\n" +
+	"\x0ealready_exists\x82\xd3\xe4\x93\x02*:\x01*b\aproduct\"\x1c/v1/shops/{shop_id}/products\x12\xac\x01\n" +
+	"\rUpdateProduct\x12%.souk.product.v1.UpdateProductRequest\x1a&.souk.product.v1.UpdateProductResponse\"L\xca\xf3\x18\x02\b\x03\x92\xf4\x18\x1a\n" +
+	"\x0ealready_exists\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02\x1f:\x01*b\aproduct2\x11/v1/products/{id}\x90\x02\x02\x12\x82\x01\n" +
 	"\rDeleteProduct\x12%.souk.product.v1.DeleteProductRequest\x1a&.souk.product.v1.DeleteProductResponse\"\"\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x13*\x11/v1/products/{id}\x90\x02\x02\x12\x96\x01\n" +
-	"\x10ListShopProducts\x12(.souk.product.v1.ListShopProductsRequest\x1a).souk.product.v1.ListShopProductsResponse\"-\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/shops/{shop_id}/products\x90\x02\x01\x12\x8b\x01\n" +
-	"\bSetStock\x12 .souk.product.v1.SetStockRequest\x1a!.souk.product.v1.SetStockResponse\":\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02+:\x01*b\x05stock\x1a\x1f/v1/variants/{variant_id}/stock\x90\x02\x02\x12\x96\x01\n" +
-	"\rUpdateVariant\x12%.souk.product.v1.UpdateVariantRequest\x1a&.souk.product.v1.UpdateVariantResponse\"6\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02':\x01*b\avariant2\x19/v1/variants/{variant_id}\x90\x02\x02\x12\x98\x01\n" +
-	"\vAdjustStock\x12#.souk.product.v1.AdjustStockRequest\x1a$.souk.product.v1.AdjustStockResponse\">\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x022:\x01*b\x05stock\"&/v1/variants/{variant_id}/stock:adjust\x12\xb1\x01\n" +
+	"\x10ListShopProducts\x12(.souk.product.v1.ListShopProductsRequest\x1a).souk.product.v1.ListShopProductsResponse\"-\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/shops/{shop_id}/products\x90\x02\x01\x12\x99\x01\n" +
+	"\bSetStock\x12 .souk.product.v1.SetStockRequest\x1a!.souk.product.v1.SetStockResponse\"H\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
+	"\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02+:\x01*b\x05stock\x1a\x1f/v1/variants/{variant_id}/stock\x90\x02\x02\x12\xb4\x01\n" +
+	"\rUpdateVariant\x12%.souk.product.v1.UpdateVariantRequest\x1a&.souk.product.v1.UpdateVariantResponse\"T\xca\xf3\x18\x02\b\x03\x92\xf4\x18\x1a\n" +
+	"\x0ealready_exists\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02':\x01*b\avariant2\x19/v1/variants/{variant_id}\x90\x02\x02\x12\xa6\x01\n" +
+	"\vAdjustStock\x12#.souk.product.v1.AdjustStockRequest\x1a$.souk.product.v1.AdjustStockResponse\"L\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
+	"\n" +
+	"\bconflict\x82\xd3\xe4\x93\x022:\x01*b\x05stock\"&/v1/variants/{variant_id}/stock:adjust\x12\xb1\x01\n" +
 	"\x14ListStockAdjustments\x12,.souk.product.v1.ListStockAdjustmentsRequest\x1a-.souk.product.v1.ListStockAdjustmentsResponse\"<\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02-\x12+/v1/variants/{variant_id}/stock/adjustments\x90\x02\x01\x12\x9c\x01\n" +
 	"\x0eImportProducts\x12&.souk.product.v1.ImportProductsRequest\x1a'.souk.product.v1.ImportProductsResponse\"9\xca\xf3\x18\x02\b\x03\xd2\xf3\x18\x02\b\x1e\x82\xf4\x18\x04\b\x01\x10\x02\x88\xf4\x18\x14\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/products:import\x90\x02\x02\x12\xa0\x01\n" +
 	"\x0eExportProducts\x12&.souk.product.v1.ExportProductsRequest\x1a'.souk.product.v1.ExportProductsResponse\"=\xca\xf3\x18\f\b\x04\x12\boperator\xd2\xf3\x18\x02\b\x1e\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/operator/products:export\x90\x02\x01\x12\x7f\n" +
@@ -4288,6 +4302,7 @@ func file_souk_product_v1_product_proto_init() {
 	if File_souk_product_v1_product_proto != nil {
 		return
 	}
+	file_souk_product_v1_product_proto_msgTypes[0].OneofWrappers = []any{}
 	file_souk_product_v1_product_proto_msgTypes[3].OneofWrappers = []any{}
 	file_souk_product_v1_product_proto_msgTypes[7].OneofWrappers = []any{}
 	file_souk_product_v1_product_proto_msgTypes[12].OneofWrappers = []any{}

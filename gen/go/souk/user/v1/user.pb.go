@@ -820,12 +820,12 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\x8b\x03\n" +
-	"\vPreferences\x12l\n" +
-	"\x06locale\x18\x01 \x01(\tBO\xbaH,r*\x18#2&^([A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$\xa2\xf4\x18\x1ca language tag such as pt-BRH\x00R\x06locale\x88\x01\x01\x12v\n" +
-	"\rcurrency_code\x18\x02 \x01(\tBL\xbaH\x11r\x0f2\r^([A-Z]{3})?$\xa2\xf4\x184a currency code of three capital letters such as BRLH\x01R\fcurrencyCode\x88\x01\x01\x12)\n" +
-	"\ttime_zone\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@H\x02R\btimeZone\x88\x01\x01\x12,\n" +
-	"\x0fmarketing_email\x18\x04 \x01(\bH\x03R\x0emarketingEmail\x88\x01\x01B\t\n" +
+	"updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\x9d\x03\n" +
+	"\vPreferences\x12p\n" +
+	"\x06locale\x18\x01 \x01(\tBS\xbaH,r*\x18#2&^([A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$\xa2\xf4\x18\x1ca language tag such as pt-BR\xb8\xf4\x18\x01H\x00R\x06locale\x88\x01\x01\x12z\n" +
+	"\rcurrency_code\x18\x02 \x01(\tBP\xbaH\x11r\x0f2\r^([A-Z]{3})?$\xa2\xf4\x184a currency code of three capital letters such as BRL\xb8\xf4\x18\x01H\x01R\fcurrencyCode\x88\x01\x01\x12-\n" +
+	"\ttime_zone\x18\x03 \x01(\tB\v\xbaH\x04r\x02\x18@\xb8\xf4\x18\x01H\x02R\btimeZone\x88\x01\x01\x122\n" +
+	"\x0fmarketing_email\x18\x04 \x01(\bB\x04\xb8\xf4\x18\x01H\x03R\x0emarketingEmail\x88\x01\x01B\t\n" +
 	"\a_localeB\x10\n" +
 	"\x0e_currency_codeB\f\n" +
 	"\n" +

@@ -1,0 +1,123 @@
+package main
+
+// fieldText is what the OpenAPI document says of a field.
+type fieldText struct{ description, example string }
+
+// exampleOfID follows the prefix of an identifier in examples.
+const exampleOfID = "0198c5f27e6b7c1f8a3d5e9b04c7d21a"
+
+// fieldsByName describes fields that mean the same in every contract. A comment at the field, or its option
+// souk.options.v1.example, goes first. An example that is no text is JSON.
+var fieldsByName = map[string]fieldText{
+	// Identity and time.
+	"id":           {"Identifier.", "prd_" + exampleOfID},
+	"product_id":   {"The product.", "prd_" + exampleOfID},
+	"variant_id":   {"The variant.", "var_" + exampleOfID},
+	"shop_id":      {"The shop.", "shp_" + exampleOfID},
+	"user_id":      {"The user.", "usr_" + exampleOfID},
+	"guest_id":     {"The guest.", "gst_" + exampleOfID},
+	"order_id":     {"The order.", "ord_" + exampleOfID},
+	"customer_id":  {"The user or guest who ordered.", "usr_" + exampleOfID},
+	"category_id":  {"The category.", "cat_" + exampleOfID},
+	"created_at":   {"When it was made.", ""},
+	"updated_at":   {"When it last changed.", ""},
+	"placed_at":    {"When the order was placed.", ""},
+	"shipped_at":   {"When the shop shipped it. Absent before.", ""},
+	"delivered_at": {"When it was delivered. Absent before.", ""},
+	"expires_at":   {"When it expires.", ""},
+
+	"order_number":   {"The order's short number.", "S-20261129-4711"},
+	"shop_order_ids": {"The shop orders.", "sho_" + exampleOfID},
+	"version":        {"Counts the changes, from 1.", "3"},
+	"update_mask":    {"Names of the fields that change.", "title,tags"},
+
+	"delta":       {"Pieces that come in; negative: that go.", "-2"},
+	"adjusted_by": {"The user who made it.", "usr_" + exampleOfID},
+
+	// Pages.
+	"page_size":       {"Entries of a page: 20 if it is 0 or left out, at most 100.", "20"},
+	"page_token":      {"The nextPageToken of the page before; empty for the first page.", "eyJhIjoxfQ"},
+	"next_page_token": {"The pageToken of the next page; empty on the last page.", "eyJhIjoyfQ"},
+	"total_size":      {"How many entries all pages have.", "42"},
+
+	// Catalogue.
+	"handle":           {"Readable name for URLs and files, unique in its shop.", "linen-shirt"},
+	"title":            {"The product's title.", "Linen shirt"},
+	"description":      {"What it is, in words.", "Light linen, made in Fortaleza."},
+	"sku":              {"Stock keeping unit, unique in its shop.", "SHIRT-M"},
+	"options":          {"Option name to value, as the variant has them.", `{"Size":"M"}`},
+	"images":           {"Pictures, the first one is shown in lists.", ""},
+	"image_url":        {"Address of the variant's or product's first picture; empty without one.", "https://images.example/shirt.jpg"},
+	"url":              {"Address.", "https://images.example/shirt.jpg"},
+	"alt":              {"What the picture shows, for people who do not see it.", "A white linen shirt"},
+	"tags":             {"The seller's own labels.", "linen"},
+	"variants":         {"The forms in which the product is sold.", ""},
+	"category_path":    {"Names of the categories from the root down.", "Clothing"},
+	"path":             {"Names from the root down.", "Clothing"},
+	"parent_id":        {"The category above.", "cat_" + exampleOfID},
+	"price":            {"Price of one piece.", ""},
+	"compare_at_price": {"Price before a reduction. Absent without one.", ""},
+	"min_price":        {"Least price.", "10.00"},
+	"max_price":        {"Greatest price.", "50.00"},
+	"currency_code":    {"ISO 4217 code of the currency.", "BRL"},
+	"amount":           {"The amount.", "53.98"},
+	"on_hand":          {"Pieces in stock, also those that are reserved.", "12"},
+	"reserved":         {"Pieces that open orders hold.", "2"},
+	"available":        {"Pieces that can be bought now.", "10"},
+	"quantity":         {"Number of pieces.", "2"},
+	"count":            {"How many there are.", "3"},
+	"average":          {"The mean of all ratings.", "4.5"},
+	"query":            {"Words to look for; empty: all.", "linen shirt"},
+	"sort":             {"The order of the list.", "relevance"},
+	"facets":           {"Numbers of products by category, shop, price and option.", ""},
+	"reason":           {"Why.", "changed my mind"},
+	"value":            {"The value.", "M"},
+	"from":             {"Least price of the range.", ""},
+	"to":               {"Greatest price of the range.", ""},
+
+	// Orders and carts.
+	"number":           {"Short number for people.", "S-20261129-4711"},
+	"status":           {"The state.", ""},
+	"items":            {"The lines.", ""},
+	"lines":            {"The lines.", ""},
+	"unit_price":       {"Price of one piece.", ""},
+	"line_total":       {"unitPrice times quantity.", ""},
+	"subtotal":         {"Sum of the lines.", ""},
+	"discount":         {"What vouchers take off.", ""},
+	"discounts":        {"What lowers the total.", ""},
+	"shipping":         {"Cost of shipping.", ""},
+	"tax":              {"Tax that is not part of the prices.", ""},
+	"total":            {"What is to be paid.", ""},
+	"shop_orders":      {"The order's parts, one for each shop.", ""},
+	"shop_name":        {"The shop's name.", "Casa Cerrado"},
+	"carrier":          {"Who carries the parcel; empty before it is shipped.", "Correios"},
+	"tracking_number":  {"The carrier's number of the parcel; empty before it is shipped.", "AA123456785BR"},
+	"shipping_address": {"Where the order goes.", ""},
+	"payment":          {"How the order is paid.", ""},
+	"method":           {"How the customer pays.", ""},
+	"token":            {"The token.", "tok_ok"},
+	"voucher_codes":    {"Codes of vouchers to redeem.", "WELCOME10"},
+	"code":             {"Code of the voucher.", "WELCOME10"},
+	"captured":         {"Money that was taken.", ""},
+	"refunded":         {"Money that was paid back.", ""},
+	"failure_reason":   {"Why the payment failed.", ""},
+
+	// People and shops.
+	"name":           {"The name.", "Ana Souza"},
+	"line1":          {"Street and number.", "Rua das Flores 1"},
+	"line2":          {"Flat, floor or company; may be empty.", "apto 101"},
+	"city":           {"Town.", "Fortaleza"},
+	"region":         {"State, province or region; empty where addresses have none.", "CE"},
+	"postal_code":    {"Postal code.", "60000-000"},
+	"country_code":   {"ISO 3166 alpha-2 code of the country.", "BR"},
+	"phone":          {"Telephone number; may be empty.", "+55 85 91234-5678"},
+	"email":          {"E-mail address.", "ana@example.com"},
+	"email_verified": {"Has the sign-in provider verified the e-mail address?", ""},
+	"locale":         {"Language.", "pt-BR"},
+	"time_zone":      {"IANA time zone.", "America/Sao_Paulo"},
+	"preferences":    {"The user's choices.", ""},
+	"logo_url":       {"Address of the shop's logo; empty without one.", "https://images.example/casa.png"},
+	"role":           {"What the member may do: an owner also manages the members.", ""},
+	"guest_token":    {"The guest's bearer token.", "gt_8f2b6c1e"},
+	"shop":           {"ID or handle of the shop.", "casa-cerrado"},
+}
