@@ -104,7 +104,7 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 	if len(variants) > 0 {
 		doc.Price = price.ToProto()
 	}
-	inStock := false
+	inStock, highest := false, int64(0)
 	searched := make([]searchedVariant, 0, len(variants))
 	for _, v := range variants {
 		variant := &productv1.Variant{
@@ -119,6 +119,7 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 		}
 		doc.Variants = append(doc.Variants, variant)
 		inStock = inStock || variant.Available
+		highest = max(highest, scaled(v.Price))
 		searched = append(searched, searchedVariant{
 			Price:   scaled(v.Price),
 			Stock:   variant.Available,
@@ -136,6 +137,7 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 	rows.CategoryIds = append(rows.CategoryIds, encode(list(r.CategoryIds)))
 	rows.Currencies = append(rows.Currencies, string(price.Currency()))
 	rows.Prices = append(rows.Prices, scaled(price))
+	rows.Highests = append(rows.Highests, highest)
 	rows.InStock = append(rows.InStock, inStock)
 	rows.Variants = append(rows.Variants, encode(searched))
 	rows.CreatedAt = append(rows.CreatedAt, r.CreatedAt)

@@ -195,18 +195,19 @@ where p.id = any(@ids::text[]) and p.deleted_at is null
 order by p.id;
 
 -- name: SaveListings :exec
-insert into listing (product_id, shop_id, visible, category_ids, currency, price, in_stock, variants, created_at, title, terms, doc)
-select n.product_id, n.shop_id, n.visible, array(select jsonb_array_elements_text(n.category_ids)), n.currency, n.price, n.in_stock,
+insert into listing (product_id, shop_id, visible, category_ids, currency, price, highest, in_stock, variants, created_at, title, terms, doc)
+select n.product_id, n.shop_id, n.visible, array(select jsonb_array_elements_text(n.category_ids)), n.currency, n.price, n.highest, n.in_stock,
        n.variants, n.created_at, n.title, n.terms::tsvector, n.doc
 from (select unnest(@product_ids::text[]) as product_id, unnest(@shop_ids::text[]) as shop_id, unnest(@visible::bool[]) as visible,
              unnest(@category_ids::jsonb[]) as category_ids, unnest(@currencies::text[]) as currency, unnest(@prices::bigint[]) as price,
-             unnest(@in_stock::bool[]) as in_stock, unnest(@variants::jsonb[]) as variants, unnest(@created_at::timestamptz[]) as created_at, unnest(@titles::text[]) as title,
+             unnest(@highests::bigint[]) as highest, unnest(@in_stock::bool[]) as in_stock, unnest(@variants::jsonb[]) as variants, unnest(@created_at::timestamptz[]) as created_at, unnest(@titles::text[]) as title,
              unnest(@terms::text[]) as terms, unnest(@docs::bytea[]) as doc) n
 on conflict (product_id) do update set
     visible = excluded.visible,
     category_ids = excluded.category_ids,
     currency = excluded.currency,
     price = excluded.price,
+    highest = excluded.highest,
     in_stock = excluded.in_stock,
     variants = excluded.variants,
     title = excluded.title,

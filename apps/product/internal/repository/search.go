@@ -175,8 +175,13 @@ func (st *statement) where() []string {
 	if len(f.IDs) > 0 {
 		c = append(c, "l.product_id = any("+st.arg(f.IDs)+"::text[])")
 	}
+	// The cheapest and the most expensive variant, which are in indexes, narrow the search. An older souk did not write
+	// the latter.
+	if f.MinPrice != nil {
+		c = append(c, "(l.highest >= "+st.arg(*f.MinPrice)+" or l.highest is null)")
+	}
 	if f.MaxPrice != nil {
-		c = append(c, "l.price <= "+st.arg(*f.MaxPrice)) // the cheapest variant's, which an index has
+		c = append(c, "l.price <= "+st.arg(*f.MaxPrice))
 	}
 	if f.Currency != "" {
 		c = append(c, "l.currency = "+st.arg(f.Currency))

@@ -32,6 +32,7 @@ type Listing struct {
 	Terms       string
 	Doc         []byte
 	Variants    []byte
+	Highest     *int64
 }
 
 type Product struct {

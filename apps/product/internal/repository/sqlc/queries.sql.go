@@ -986,18 +986,19 @@ func (q *Queries) SKUOwners(ctx context.Context, arg SKUOwnersParams) ([]SKUOwne
 }
 
 const saveListings = `-- name: SaveListings :exec
-insert into listing (product_id, shop_id, visible, category_ids, currency, price, in_stock, variants, created_at, title, terms, doc)
-select n.product_id, n.shop_id, n.visible, array(select jsonb_array_elements_text(n.category_ids)), n.currency, n.price, n.in_stock,
+insert into listing (product_id, shop_id, visible, category_ids, currency, price, highest, in_stock, variants, created_at, title, terms, doc)
+select n.product_id, n.shop_id, n.visible, array(select jsonb_array_elements_text(n.category_ids)), n.currency, n.price, n.highest, n.in_stock,
        n.variants, n.created_at, n.title, n.terms::tsvector, n.doc
 from (select unnest($1::text[]) as product_id, unnest($2::text[]) as shop_id, unnest($3::bool[]) as visible,
              unnest($4::jsonb[]) as category_ids, unnest($5::text[]) as currency, unnest($6::bigint[]) as price,
-             unnest($7::bool[]) as in_stock, unnest($8::jsonb[]) as variants, unnest($9::timestamptz[]) as created_at, unnest($10::text[]) as title,
-             unnest($11::text[]) as terms, unnest($12::bytea[]) as doc) n
+             unnest($7::bigint[]) as highest, unnest($8::bool[]) as in_stock, unnest($9::jsonb[]) as variants, unnest($10::timestamptz[]) as created_at, unnest($11::text[]) as title,
+             unnest($12::text[]) as terms, unnest($13::bytea[]) as doc) n
 on conflict (product_id) do update set
     visible = excluded.visible,
     category_ids = excluded.category_ids,
     currency = excluded.currency,
     price = excluded.price,
+    highest = excluded.highest,
     in_stock = excluded.in_stock,
     variants = excluded.variants,
     title = excluded.title,
@@ -1012,6 +1013,7 @@ type SaveListingsParams struct {
 	CategoryIds [][]byte
 	Currencies  []string
 	Prices      []int64
+	Highests    []int64
 	InStock     []bool
 	Variants    [][]byte
 	CreatedAt   []time.Time
@@ -1028,6 +1030,7 @@ func (q *Queries) SaveListings(ctx context.Context, arg SaveListingsParams) erro
 		arg.CategoryIds,
 		arg.Currencies,
 		arg.Prices,
+		arg.Highests,
 		arg.InStock,
 		arg.Variants,
 		arg.CreatedAt,
