@@ -34,8 +34,8 @@ type Config struct {
 	Concurrency int `yaml:"concurrency"`
 	// GiveUp is how long a mail is retried. Default 72 h; at least 1 min.
 	GiveUp time.Duration `yaml:"give_up"`
-	// Hold is how long a confirmation, an invitation or a list for a shop waits. What is cancelled within that time is not
-	// mailed. Default 10 s; from 0 to 1 h.
+	// Hold is how long a confirmation, an invitation or a list for a shop waits. What its customer or sender cancels
+	// within that time is not mailed. Default 10 s; from 0 to 1 h.
 	Hold time.Duration `yaml:"hold"`
 	// MaxPerHour is the most mails that a recipient gets in an hour; others wait. Addresses that were only typed in count
 	// separately from the verified ones of accounts. Default 10; at least 1.

@@ -31,8 +31,8 @@
 //
 // Anyone can have a mail sent to any address: as a guest who orders, or as a seller who invites. So a recipient gets at most
 // max_per_hour mails in an hour; the rest waits. Recipients are counted by a digest of the address, which is deleted after
-// an hour. A confirmation waits for hold: if the order is cancelled within that time, neither it nor the cancellation is
-// sent. The services that store names and addresses refuse web addresses in them.
+// an hour. A confirmation waits for hold: if the customer cancels the order within that time, neither it nor the
+// cancellation is sent. A cancellation by a shop or an operator is always sent. The services that store names and addresses refuse web addresses in them.
 //
 // # One mail
 //

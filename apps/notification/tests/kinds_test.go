@@ -114,6 +114,36 @@ func TestOrderCancelledWithinSecondsSendsNothing(t *testing.T) {
 	require.Empty(t, h.sink.Messages())
 }
 
+// A customer learns what a shop or an operator cancelled, even if that was at once.
+func TestCancellationByOthersIsAlwaysMailed(t *testing.T) {
+	t.Parallel()
+	c := clock.NewManual(time.Now())
+	h := setup(t, moduletest.Clock(c), moduletest.Config(map[string]any{"hold": "10s"}))
+	whole, part := h.place("", "whole@example.com"), h.place("", "part@example.com")
+	h.Deliver("order", h.confirmed(whole), h.confirmed(part))
+	h.change(whole, func(o *orderv1.Order) {
+		o.Status = "cancelled"
+		for _, so := range o.GetShopOrders() {
+			so.Status = "cancelled"
+		}
+	})
+	h.change(part, func(o *orderv1.Order) { o.ShopOrders[0].Status = "cancelled" })
+	h.Deliver("order",
+		h.event("evt.order.cancelled", whole,
+			&orderv1.OrderCancelled{OrderId: whole, Reason: "operator", WasConfirmed: true}),
+		h.event("evt.order.cancelled", part, &orderv1.OrderCancelled{
+			OrderId: part, Reason: "shop", WasConfirmed: true, Partial: true,
+			ShopOrderIds: []string{"sho_1"},
+		}))
+	require.Equal(t, "Your order S-Ünïcode-42 was cancelled", h.mails("whole@example.com", 1)[0].Subject)
+	c.Advance(10 * time.Second)
+	require.Equal(t, "Your order S-Ünïcode-42 is confirmed", h.mails("part@example.com", 1)[0].Subject)
+	c.Advance(time.Second)
+	require.Equal(t, "A part of your order S-Ünïcode-42 was cancelled", h.mails("part@example.com", 2)[0].Subject)
+	c.Advance(time.Minute)
+	h.mails("whole@example.com", 1)
+}
+
 func TestOrderCancelledLaterIsMailed(t *testing.T) {
 	t.Parallel()
 	c := clock.NewManual(time.Now())

@@ -60,6 +60,8 @@ type Mail struct {
 	Attempts    int32
 	Traceparent string
 	CreatedAt   time.Time
+	// Unasked reports that somebody else than the customer cancelled, so that the customer needs the mail.
+	Unasked bool
 	// DueAt is when a new mail is to be sent.
 	DueAt time.Time
 }

@@ -2,6 +2,8 @@
 package handler
 
 import (
+	"slices"
+
 	"fmt"
 	"time"
 
@@ -72,6 +74,7 @@ func read(e event.Event) ([]domain.Mail, error) {
 			return nil, err
 		}
 		m := domain.Mail{Kind: domain.OrderCancelled, OrderID: p.GetOrderId()}
+		m.Unasked = slices.Contains([]string{"shop", "operator", "expired"}, p.GetReason())
 		if p.GetPartial() { // there may be several
 			m.About = p.GetOrderId() + ":" + p.GetShopOrderIds()[0]
 			m.Items = []domain.Item{{OrderID: p.GetOrderId()}}

@@ -100,7 +100,8 @@ func queue(b *pgx.Batch, m domain.Mail) error {
 		return err
 	}
 	if m.Kind == domain.OrderCancelled { // not merged with others: it must find the confirmation, which is queued before
-		b.Queue(sqlQueueCancelled, m.ID, m.OrderID, m.About, string(items), m.CreatedAt, m.Traceparent)
+		b.Queue(sqlQueueCancelled, m.ID, m.OrderID, m.About, string(items), m.CreatedAt, m.Traceparent,
+			m.Unasked)
 		return nil
 	}
 	if hourly := m.Kind.Hourly(); hourly > 0 {
