@@ -166,12 +166,27 @@ func TestSellersImportOnlyIntoExistingCategories(t *testing.T) {
 	for _, r := range out.GetResults() {
 		outcomes = append(outcomes, r.GetOutcome())
 	}
-	require.Equal(t, []string{"created", "rejected", "rejected", "created"}, outcomes)
-	require.Contains(t, out.GetResults()[2].GetReason(), "Mine > Lamps")
+	require.Equal(t, []string{"created", "created", "created", "created"}, outcomes)
+	require.Empty(t, out.GetResults()[0].GetUnknownCategory())
+	require.Equal(t, []string{"Mine"}, out.GetResults()[1].GetUnknownCategory())
+	require.Equal(t, []string{"Mine", "Lamps"}, out.GetResults()[2].GetUnknownCategory())
+	require.Empty(t, h.get(out.GetResults()[2].GetProductId()).GetCategoryPath())
 	list, err := h.client.ListCategories(h.asVisitor(), &productv1.ListCategoriesRequest{})
 	require.NoError(t, err)
 	require.Len(t, list.GetCategories(), 2)
 	require.Equal(t, []string{"Home", "Lamps"}, h.get(out.GetResults()[0].GetProductId()).GetCategoryPath())
+
+	// A product keeps its category when the file has one that is unknown.
+	known.CategoryPath = []string{"Mine"}
+	for _, outcome := range []string{"unchanged", "updated"} {
+		out, err := h.client.ImportProducts(h.AsUser(member),
+			&productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{known}})
+		require.NoError(t, err)
+		require.Equal(t, outcome, out.GetResults()[0].GetOutcome())
+		require.Equal(t, []string{"Mine"}, out.GetResults()[0].GetUnknownCategory())
+		require.Equal(t, []string{"Home", "Lamps"}, h.get(out.GetResults()[0].GetProductId()).GetCategoryPath())
+		known.Title = "Another"
+	}
 }
 
 func TestConcurrentImportsCreateEachProductOnce(t *testing.T) {

@@ -64,12 +64,13 @@ func (e Edit) sets(field string, empty bool) bool {
 }
 
 // Merge makes next the new version of p. It keeps p's identity and the fields that e does not set. A variant keeps the
-// identity of the variant of p that [match] finds for it, and its stock unless next has one. New variants get their ID
+// identity of the variant of p that [match] finds for it, and what next leaves unset. New variants get their ID
 // from newID. Variants without a SKU keep theirs or get a new one. Merge also returns the IDs of p's variants that the
 // new version does not have.
 func (p Product) Merge(next Product, e Edit, newID func() string) (merged Product, dropped []string) {
 	next.ID, next.ShopID, next.Handle = p.ID, p.ShopID, p.Handle
 	next.Version, next.CreatedAt = p.Version, p.CreatedAt
+	next.Details = p.Details.update(next.Details)
 	next.Title = pick(e, "title", next.Title, p.Title)
 	next.Description = pick(e, "description", next.Description, p.Description)
 	next.CategoryID = pick(e, "category_id", next.CategoryID, p.CategoryID)
@@ -99,6 +100,7 @@ func (p Product) Merge(next Product, e Edit, newID func() string) (merged Produc
 				v.CompareAt = was.CompareAt
 			}
 			v.CompareAt = orNone(v.CompareAt)
+			v.VariantDetails = was.update(v.VariantDetails, v.Price)
 		} else {
 			v = v.identify(p.Handle, newID())
 		}
@@ -193,16 +195,18 @@ func (p Product) EditVariant(variantID string, next Variant, fields map[string]b
 	v.Price = pick(e, "price", next.Price, v.Price)
 	v.CompareAt = orNone(pick(e, "compare_at_price", next.CompareAt, v.CompareAt))
 	v.OnHand = next.OnHand
+	v.VariantDetails = v.update(next.VariantDetails, v.Price)
 	if e.sets("options", len(next.Options) == 0) {
 		v.Options = next.Options
 	}
 	return p, true
 }
 
-// Identify gives a new product and its variants their IDs. The stock of a variant without one becomes 0, and a variant
-// without a SKU gets one.
+// Identify gives a new product and its variants their IDs. What is unset becomes zero, and a variant without a SKU
+// gets one.
 func (p Product) Identify(productID string, newID func() string) Product {
 	p.ID, p.Version, p.Status = productID, 1, cmp.Or(p.Status, Active)
+	p.Details = Details{}.update(p.Details)
 	variants := make([]Variant, len(p.Variants))
 	for i, v := range p.Variants {
 		variants[i] = v.identify(p.Handle, newID())
@@ -213,8 +217,9 @@ func (p Product) Identify(productID string, newID func() string) Product {
 
 func (v Variant) identify(handle, variantID string) Variant {
 	v.ID = variantID
-	v.OnHand = orZero(v.OnHand)
+	v.OnHand = known(v.OnHand, nil)
 	v.CompareAt = orNone(v.CompareAt)
+	v.VariantDetails = VariantDetails{}.update(v.VariantDetails, v.Price)
 	if v.SKU == "" {
 		v.SKU = madeUpSKU(handle, variantID)
 	}
@@ -237,13 +242,6 @@ func orNone(compareAt money.Money) money.Money {
 		return money.Money{}
 	}
 	return compareAt
-}
-
-func orZero(n *int64) *int64 {
-	if n == nil {
-		n = new(int64)
-	}
-	return n
 }
 
 // Overdrawn returns the SKU of the first variant with more pieces reserved than on hand, or "".

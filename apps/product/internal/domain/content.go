@@ -19,6 +19,7 @@ type content struct {
 	Tags                           []string
 	Status                         Status
 	Variants                       []variantContent
+	Details
 }
 
 type variantContent struct {
@@ -27,16 +28,19 @@ type variantContent struct {
 	Price     string
 	CompareAt string
 	OnHand    *int64
+	VariantDetails
 }
 
 // ContentHash returns a hash of everything that an import may set.
 func (p Product) ContentHash() []byte {
 	c := content{
 		Title: p.Title, Description: p.Description, CategoryID: p.CategoryID, Status: p.Status,
-		Images: append([]Image{}, p.Images...), Tags: append([]string{}, p.Tags...),
+		Images: append([]Image{}, p.Images...), Tags: append([]string{}, p.Tags...), Details: p.Details,
 	}
 	for _, v := range p.Variants {
-		vc := variantContent{SKU: v.SKU, Options: v.Options, Price: v.Price.String(), OnHand: v.OnHand}
+		vc := variantContent{
+			SKU: v.SKU, Options: v.Options, Price: v.Price.String(), OnHand: v.OnHand, VariantDetails: v.VariantDetails,
+		}
 		if v.CompareAt != (money.Money{}) {
 			vc.CompareAt = v.CompareAt.String()
 		}
@@ -57,12 +61,17 @@ func (p Product) SameContent(next Product) bool {
 		return false
 	}
 	current := p
-	current.Variants = slices.Clone(p.Variants)
+	current.Variants, next.Variants = slices.Clone(p.Variants), slices.Clone(next.Variants)
 	for i := range current.Variants {
-		if next.Variants[i].OnHand == nil {
-			current.Variants[i].OnHand = nil
+		now, then := &current.Variants[i], &next.Variants[i]
+		if then.OnHand == nil {
+			now.OnHand = nil
 		}
+		now.VariantDetails = VariantDetails{}.update(now.VariantDetails, now.Price)
+		then.VariantDetails = VariantDetails{}.update(then.VariantDetails, then.Price)
 	}
+	current.Details, next.Details = Details{}.update(current.Details), Details{}.update(next.Details)
+	current.OptionNames, next.OptionNames = current.OptionOrder(), next.OptionOrder()
 	return string(current.ContentHash()) == string(next.ContentHash())
 }
 

@@ -35,6 +35,8 @@ func TestContentHashCoversEveryField(t *testing.T) {
 		func(p *domain.Product) any { return p },
 		func(p *domain.Product) any { return &p.Variants[0] },
 		func(p *domain.Product) any { return &p.Images[0] },
+		func(p *domain.Product) any { return &p.Details },
+		func(p *domain.Product) any { return &p.Variants[0].VariantDetails },
 	} {
 		p := base()
 		typ := reflect.TypeOf(target(&p)).Elem()
@@ -51,11 +53,13 @@ func TestContentHashCoversEveryField(t *testing.T) {
 // set changes a field's value.
 func set(t *testing.T, name string, field reflect.Value) {
 	t.Helper()
-	pieces := int64(1)
+	pieces, text, weight, cost := int64(1), "x", 1.5, money.New(1, "BRL")
 	for _, v := range []any{
 		"x", pieces, &pieces, []byte{
 			1,
 		}, []string{"x"}, map[string]string{"x": "y"}, time.Unix(1, 0), money.New(1, "BRL"),
+		&text, &weight, &cost,
+		domain.Details{Brand: &text}, domain.VariantDetails{Barcode: &text},
 		domain.Active, []domain.Image{{URL: "x"}}, []domain.Variant{{SKU: "x"}},
 	} {
 		if reflect.TypeOf(v) == field.Type() {

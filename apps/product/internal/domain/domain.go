@@ -69,6 +69,7 @@ type Variant struct {
 	OnHand *int64
 	// Reserved is how many of them are promised to orders.
 	Reserved int64
+	VariantDetails
 }
 
 // Available is how many pieces can be reserved.
@@ -93,8 +94,9 @@ type Product struct {
 	Version     int64
 	Variants    []Variant
 	ImportHash  []byte
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
+	Details
+	CreatedAt time.Time
+	UpdatedAt time.Time
 }
 
 // Category is a node of the category tree.
@@ -136,6 +138,9 @@ func (p Product) Validate() error {
 	}
 	if strings.TrimSpace(p.Handle) == "" || strings.ContainsAny(p.Handle, "/?#") {
 		return errs.InvalidField("handle", "must not be blank, nor contain \"/\", \"?\" or \"#\"")
+	}
+	if err := p.validateDetails(); err != nil {
+		return err
 	}
 	return validateVariants(p.Variants)
 }
@@ -219,6 +224,9 @@ func validateVariants(variants []Variant) error {
 		}
 		if v.OnHand != nil && (*v.OnHand < 0 || *v.OnHand > MaxOnHand) {
 			return errs.InvalidField(at("onHand"), "must be from 0 to %d", int64(MaxOnHand))
+		}
+		if err := v.validate(at, v.Price); err != nil {
+			return err
 		}
 	}
 	return nil

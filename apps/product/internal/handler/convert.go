@@ -2,6 +2,7 @@ package handler
 
 import (
 	"fmt"
+	"maps"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -49,10 +50,20 @@ func variantsFromProto(in []*productv1.VariantInput) ([]domain.Variant, error) {
 			Options:   v.GetOptions(),
 			Price:     price,
 			CompareAt: compareAt,
+			VariantDetails: domain.VariantDetails{
+				Barcode: v.Barcode, ImageURL: v.ImageUrl, WeightGrams: v.WeightGrams, Further: v.GetFurtherColumns(),
+			},
 		}
 		if v.OnHand != nil {
 			onHand := max(v.GetOnHand(), 0)
 			variants[i].OnHand = &onHand
+		}
+		if v.GetCost() != nil {
+			cost, err := moneyFromProto(at("cost"), v.GetCost())
+			if err != nil {
+				return nil, err
+			}
+			variants[i].Cost = &cost
 		}
 	}
 	return variants, nil
@@ -85,6 +96,27 @@ func populated(m proto.Message) map[string]bool {
 	return fields
 }
 
+// detailsFromProto returns the details that an update sets: those that fields names.
+func detailsFromProto(in *productv1.UpdateProductRequest, fields map[string]bool) domain.Details {
+	named := func(field string, value *string) *string {
+		switch {
+		case !fields[field]:
+			return nil
+		case value == nil:
+			return new(string)
+		}
+		return value
+	}
+	details := domain.Details{
+		Brand: named("brand", in.Brand), ProductType: named("product_type", in.ProductType),
+		SEOTitle: named("seo_title", in.SeoTitle), SEODescription: named("seo_description", in.SeoDescription),
+	}
+	if fields["option_names"] {
+		details.OptionNames = append([]string{}, in.GetOptionNames()...)
+	}
+	return details
+}
+
 // moneyFromProto converts an amount. Its error names the invalid field.
 func moneyFromProto(path string, m *moneyv1.Money) (money.Money, error) {
 	out, err := money.FromProto(m)
@@ -109,25 +141,42 @@ func itemFromProto(in *productv1.ImportedProduct) service.Item {
 		item.Bad = err
 		return item
 	}
+	for i := range variants {
+		variants[i].Further = withBlanks(variants[i].Further, in.GetFurtherColumnNames())
+	}
 	item.Partial = in.GetPartial()
 	item.Product = domain.Product{
 		Handle:      in.GetHandle(),
 		Title:       in.GetTitle(),
 		Description: in.GetDescription(),
-		Images: imagesFromProto(
-			in.GetImages(),
-		),
-		Tags:     in.GetTags(),
-		Status:   domain.Status(in.GetStatus()),
-		Variants: variants,
+		Images:      imagesFromProto(in.GetImages()),
+		Tags:        in.GetTags(),
+		Status:      domain.Status(in.GetStatus()),
+		Variants:    variants,
+		Details: domain.Details{
+			Brand: in.Brand, ProductType: in.ProductType, SEOTitle: in.SeoTitle, SEODescription: in.SeoDescription,
+			OptionNames: in.GetOptionNames(),
+		},
 	}
 	return item
+}
+
+// withBlanks returns the columns with an empty value for each name that has none.
+func withBlanks(columns map[string]string, names []string) map[string]string {
+	all := make(map[string]string, len(names))
+	for _, name := range names {
+		all[name] = ""
+	}
+	maps.Copy(all, columns)
+	return all
 }
 
 func exportedToProto(p domain.Exported) *productv1.ImportedProduct {
 	out := &productv1.ImportedProduct{
 		Shop: p.ShopHandle, Handle: p.Handle, Title: p.Title, Description: p.Description, CategoryPath: p.CategoryPath,
 		Status: string(p.Status), Tags: p.Tags,
+		Brand: p.Brand, ProductType: p.ProductType, SeoTitle: p.SEOTitle, SeoDescription: p.SEODescription,
+		OptionNames: p.OptionOrder(),
 	}
 	for _, image := range p.Images {
 		out.Images = append(out.Images, &productv1.Image{Url: image.URL, Alt: image.Alt})
@@ -139,6 +188,11 @@ func exportedToProto(p domain.Exported) *productv1.ImportedProduct {
 			Price:          v.Price.ToProto(),
 			CompareAtPrice: v.CompareAt.ToProto(),
 			OnHand:         v.OnHand,
+			Barcode:        v.Barcode,
+			WeightGrams:    v.WeightGrams,
+			Cost:           domain.Value(v.Cost).ToProto(),
+			ImageUrl:       v.ImageURL,
+			FurtherColumns: v.Further,
 		})
 	}
 	return out

@@ -11,6 +11,7 @@ import (
 
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/service"
+	moneyv1 "souk/gen/go/souk/money/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/page"
 )
@@ -116,6 +117,10 @@ func (h *RPC) CreateProduct(
 		Status:      domain.Status(in.GetStatus()),
 		Tags:        in.GetTags(),
 		Variants:    variants,
+		Details: domain.Details{
+			Brand: &in.Brand, ProductType: &in.ProductType, SEOTitle: &in.SeoTitle, SEODescription: &in.SeoDescription,
+			OptionNames: in.GetOptionNames(),
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -141,7 +146,7 @@ func (h *RPC) UpdateProduct(
 	d, err := h.service.UpdateProduct(ctx, in.GetId(), domain.Product{
 		Title: in.GetTitle(), Description: in.GetDescription(), CategoryID: in.GetCategoryId(),
 		Status: domain.Status(in.GetStatus()), Images: imagesFromProto(in.GetImages()), Tags: in.GetTags(),
-		Variants: variants,
+		Variants: variants, Details: detailsFromProto(in, fields),
 	}, domain.Edit{Fields: fields, DropVariants: in.GetReplace(), DropImages: true}, ifMatch(in.GetIfMatch()))
 	if err != nil {
 		return nil, err
@@ -192,8 +197,11 @@ func (h *RPC) ListShopProducts(
 		if err != nil {
 			return nil, err
 		}
-		stocked := &productv1.StockedProduct{Product: p}
+		stocked := &productv1.StockedProduct{Product: p, Costs: map[string]*moneyv1.Money{}}
 		for _, v := range d.Variants {
+			if cost := domain.Value(v.Cost); !cost.IsZero() {
+				stocked.Costs[v.ID] = cost.ToProto()
+			}
 			stocked.Stock = append(
 				stocked.Stock,
 				&productv1.Stock{

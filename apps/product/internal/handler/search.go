@@ -143,7 +143,9 @@ func (h *RPC) ImportProducts(
 	}
 	out := &productv1.ImportProductsResponse{Results: make([]*productv1.ImportResult, len(outcomes))}
 	for i, o := range outcomes {
-		out.Results[i] = &productv1.ImportResult{Outcome: o.Result, ProductId: o.ProductID, Reason: o.Reason}
+		out.Results[i] = &productv1.ImportResult{
+			Outcome: o.Result, ProductId: o.ProductID, Reason: o.Reason, UnknownCategory: o.UnknownCategory,
+		}
 	}
 	return out, nil
 }

@@ -292,6 +292,7 @@ func (s *Store) writeVariants(
 			v.Currencies = append(v.Currencies, string(x.Price.Currency()))
 			v.CompareAts = append(v.CompareAts, x.CompareAt.Minor())
 			v.Positions = append(v.Positions, int32(i))
+			v.Details = append(v.Details, encode(x.VariantDetails.Stored()))
 			o, known := was[x.ID]
 			if x.OnHand == nil || known && *o.OnHand == *x.OnHand {
 				continue

@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 
@@ -85,20 +86,21 @@ type searchedVariant struct {
 }
 
 func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variants []domain.Variant) error {
-	var images []domain.Image
-	if err := json.Unmarshal(r.Images, &images); err != nil {
+	p := domain.Product{Variants: variants}
+	if err := errors.Join(json.Unmarshal(r.Images, &p.Images), json.Unmarshal(r.Details, &p.Details)); err != nil {
 		return err
 	}
-	p := domain.Product{Variants: variants}
 	price := p.Cheapest()
 	doc := &productv1.Product{
 		Id: r.ID, ShopId: r.ShopID, ShopName: r.ShopName, Handle: r.Handle, Title: r.Title,
 		Description: markup.Sanitize(r.Description),
 		CategoryId:  r.CategoryID, CategoryPath: r.CategoryPath, Status: r.Status, Tags: r.Tags,
-		Rating:    &productv1.Rating{Average: r.RatingAvg, Count: r.RatingCount},
+		Rating: &productv1.Rating{Average: r.RatingAvg, Count: r.RatingCount},
+		Brand:  domain.Value(p.Brand), ProductType: domain.Value(p.ProductType), OptionNames: p.OptionOrder(),
+		SeoTitle: domain.Value(p.SEOTitle), SeoDescription: domain.Value(p.SEODescription),
 		CreatedAt: timestamppb.New(r.CreatedAt), UpdatedAt: timestamppb.New(r.UpdatedAt),
 	}
-	for _, image := range images {
+	for _, image := range p.Images {
 		doc.Images = append(doc.Images, &productv1.Image{Url: image.URL, Alt: image.Alt})
 	}
 	if len(variants) > 0 {
@@ -113,6 +115,7 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 			Options:   v.Options,
 			Price:     v.Price.ToProto(),
 			Available: v.Available() > 0,
+			Barcode:   domain.Value(v.Barcode), WeightGrams: domain.Value(v.WeightGrams), ImageUrl: domain.Value(v.ImageURL),
 		}
 		if v.CompareAt != (money.Money{}) {
 			variant.CompareAtPrice = v.CompareAt.ToProto()
@@ -142,7 +145,7 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 	rows.Variants = append(rows.Variants, encode(searched))
 	rows.CreatedAt = append(rows.CreatedAt, r.CreatedAt)
 	rows.Titles = append(rows.Titles, r.Title)
-	rows.Terms = append(rows.Terms, terms(r, variants))
+	rows.Terms = append(rows.Terms, terms(r, p))
 	rows.Docs = append(rows.Docs, encoded)
 	return nil
 }
@@ -155,16 +158,17 @@ func scaled(m money.Money) int64 {
 	return m.Minor() * domain.PriceScale(m.Currency())
 }
 
-// terms returns a product's terms as a tsvector: the title with weight A, category and tags with B, shop, options and
-// SKUs with C, the description with D.
-func terms(r sqlc.ListingSourcesRow, variants []domain.Variant) string {
+// terms returns a product's terms as a tsvector: the title with weight A, category, tags, brand and type with B, shop,
+// options, SKUs and barcodes with C, the description with D.
+func terms(r sqlc.ListingSourcesRow, p domain.Product) string {
 	v := &vector{places: map[string][]string{}}
 	v.add("A", titleTerms, r.Title)
 	v.add("B", allTerms, strings.Join(r.CategoryPath, "\n"))
 	v.add("B", allTerms, strings.Join(r.Tags, "\n"))
+	v.add("B", allTerms, domain.Value(p.Brand)+"\n"+domain.Value(p.ProductType))
 	v.add("C", allTerms, r.ShopName+"\n"+r.ShopHandle)
-	for _, variant := range variants {
-		v.add("C", allTerms, variant.SKU)
+	for _, variant := range p.Variants {
+		v.add("C", allTerms, variant.SKU+"\n"+domain.Value(variant.Barcode))
 		for _, value := range variant.Options {
 			v.add("C", allTerms, value)
 		}

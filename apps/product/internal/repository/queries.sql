@@ -65,13 +65,13 @@ from (select distinct hashtextextended(s.id, 1) as key from unnest(@shop_ids::te
 
 -- name: ProductsByID :many
 select id, shop_id, handle, title, description, coalesce(category_id, '')::text as category_id, images, tags, status, version,
-       import_hash, created_at, updated_at
+       import_hash, created_at, updated_at, details
 from product where id = any(@ids::text[]) and deleted_at is null
 order by id;
 
 -- name: ProductsByHandle :many
 select p.id, p.shop_id, p.handle, p.title, p.description, coalesce(p.category_id, '')::text as category_id, p.images, p.tags, p.status, p.version,
-       p.import_hash, p.created_at, p.updated_at
+       p.import_hash, p.created_at, p.updated_at, p.details
 from product p
 join (select unnest(@shop_ids::text[]) as shop_id, unnest(@handles::text[]) as handle) w
   on p.shop_id = w.shop_id and p.handle = w.handle
@@ -86,7 +86,7 @@ where (s.shop_id = @shop or s.handle = @shop) and p.handle = @handle and p.delet
 select shop_id from product where id = @id and deleted_at is null;
 
 -- name: Variants :many
-select v.id, v.product_id, v.sku, v.options, v.price_minor, v.currency, v.compare_at_minor, s.on_hand, s.reserved
+select v.id, v.product_id, v.sku, v.options, v.price_minor, v.currency, v.compare_at_minor, s.on_hand, s.reserved, v.details
 from variant v join stock s on s.variant_id = v.id
 where v.product_id = any(@product_ids::text[]) and v.deleted_at is null
 order by v.product_id, v.position, v.id;
@@ -99,13 +99,14 @@ join (select unnest(@shop_ids::text[]) as shop_id, unnest(@skus::text[]) as sku)
 where v.deleted_at is null;
 
 -- name: AddProducts :exec
-insert into product (id, shop_id, handle, title, description, category_id, images, tags, status, version, import_hash, created_at, updated_at)
+insert into product (id, shop_id, handle, title, description, category_id, images, tags, status, version, import_hash, details, created_at, updated_at)
 select n.id, n.shop_id, n.handle, n.title, n.description, nullif(n.category_id, ''), n.images,
-       array(select jsonb_array_elements_text(n.tags)), n.status, 1, n.import_hash, @now::timestamptz, @now::timestamptz
+       array(select jsonb_array_elements_text(n.tags)), n.status, 1, n.import_hash, n.details, @now::timestamptz, @now::timestamptz
 from (select unnest(@ids::text[]) as id, unnest(@shop_ids::text[]) as shop_id, unnest(@handles::text[]) as handle,
              unnest(@titles::text[]) as title, unnest(@descriptions::text[]) as description,
              unnest(@category_ids::text[]) as category_id, unnest(@images::jsonb[]) as images, unnest(@tags::jsonb[]) as tags,
-             unnest(@statuses::text[]) as status, unnest(@import_hashes::bytea[]) as import_hash) n;
+             unnest(@statuses::text[]) as status, unnest(@import_hashes::bytea[]) as import_hash,
+             unnest(@details::jsonb[]) as details) n;
 
 -- name: UpdateProducts :exec
 update product p set
@@ -117,10 +118,12 @@ update product p set
     status = n.status,
     version = p.version + 1,
     import_hash = n.import_hash,
+    details = n.details,
     updated_at = @now::timestamptz
 from (select unnest(@ids::text[]) as id, unnest(@titles::text[]) as title, unnest(@descriptions::text[]) as description,
              unnest(@category_ids::text[]) as category_id, unnest(@images::jsonb[]) as images, unnest(@tags::jsonb[]) as tags,
-             unnest(@statuses::text[]) as status, unnest(@import_hashes::bytea[]) as import_hash) n
+             unnest(@statuses::text[]) as status, unnest(@import_hashes::bytea[]) as import_hash,
+             unnest(@details::jsonb[]) as details) n
 where p.id = n.id;
 
 -- name: DeleteProduct :execrows
@@ -137,16 +140,18 @@ update product p set import_hash = null, version = p.version + 1, updated_at = @
 update variant set deleted_at = @now::timestamptz where id = any(@ids::text[]);
 
 -- name: SaveVariants :exec
-insert into variant (id, product_id, shop_id, sku, options, price_minor, currency, compare_at_minor, position)
+insert into variant (id, product_id, shop_id, sku, options, price_minor, currency, compare_at_minor, position, details)
 select unnest(@ids::text[]), unnest(@product_ids::text[]), unnest(@shop_ids::text[]), unnest(@skus::text[]), unnest(@options::jsonb[]),
-       unnest(@prices::bigint[]), unnest(@currencies::text[]), nullif(unnest(@compare_ats::bigint[]), 0), unnest(@positions::int[])
+       unnest(@prices::bigint[]), unnest(@currencies::text[]), nullif(unnest(@compare_ats::bigint[]), 0), unnest(@positions::int[]),
+       unnest(@details::jsonb[])
 on conflict (id) do update set
     sku = excluded.sku,
     options = excluded.options,
     price_minor = excluded.price_minor,
     currency = excluded.currency,
     compare_at_minor = excluded.compare_at_minor,
-    position = excluded.position;
+    position = excluded.position,
+    details = excluded.details;
 
 -- name: LockStock :many
 select s.variant_id, s.on_hand, s.reserved from stock s
@@ -184,7 +189,7 @@ select l.product_id from listing l where l.product_id = any(@product_ids::text[]
 
 -- name: ListingSources :many
 select p.id, p.shop_id, p.handle, p.title, p.description, coalesce(p.category_id, '')::text as category_id, p.images, p.tags, p.status,
-       p.created_at, p.updated_at, s.name as shop_name, s.handle as shop_handle, s.sells as shop_sells,
+       p.created_at, p.updated_at, p.details, s.name as shop_name, s.handle as shop_handle, s.sells as shop_sells,
        coalesce(c.path, '{}')::text[] as category_path, coalesce(c.path_ids, '{}')::text[] as category_ids,
        coalesce(l.rating_avg, 0)::float8 as rating_avg, coalesce(l.rating_count, 0)::int as rating_count
 from product p
@@ -235,7 +240,7 @@ order by p.id desc
 limit @page_size;
 
 -- name: Export :many
-select p.id, p.shop_id, s.handle as shop_handle, p.handle, p.title, p.description, p.images, p.tags, p.status, coalesce(c.path, '{}')::text[] as category_path
+select p.id, p.shop_id, s.handle as shop_handle, p.handle, p.title, p.description, p.images, p.tags, p.status, p.details, coalesce(c.path, '{}')::text[] as category_path
 from product p
 join shop_ref s on s.shop_id = p.shop_id
 left join category c on c.id = p.category_id

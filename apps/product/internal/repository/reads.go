@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -111,7 +112,8 @@ func (s *Store) Export(ctx context.Context, after string, size int) ([]domain.Ex
 			ID: r.ID, ShopID: r.ShopID, Handle: r.Handle, Title: r.Title, Description: r.Description,
 			Tags: r.Tags, Status: domain.Status(r.Status), Variants: byProduct[r.ID],
 		}
-		if err := json.Unmarshal(r.Images, &p.Images); err != nil {
+		err := errors.Join(json.Unmarshal(r.Images, &p.Images), json.Unmarshal(r.Details, &p.Details))
+		if err != nil {
 			return nil, err
 		}
 		all[i] = domain.Exported{Product: p, ShopHandle: r.ShopHandle, CategoryPath: r.CategoryPath}

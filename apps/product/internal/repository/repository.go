@@ -5,6 +5,7 @@ package repository
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -135,7 +136,7 @@ func toProduct(r sqlc.ProductsByIDRow) (domain.Product, error) {
 		CreatedAt:   r.CreatedAt,
 		UpdatedAt:   r.UpdatedAt,
 	}
-	return p, json.Unmarshal(r.Images, &p.Images)
+	return p, errors.Join(json.Unmarshal(r.Images, &p.Images), json.Unmarshal(r.Details, &p.Details))
 }
 
 func toVariant(r sqlc.VariantsRow) (domain.Variant, error) {
@@ -150,7 +151,7 @@ func toVariant(r sqlc.VariantsRow) (domain.Variant, error) {
 	if r.CompareAtMinor != nil {
 		v.CompareAt = money.New(*r.CompareAtMinor, c)
 	}
-	return v, json.Unmarshal(r.Options, &v.Options)
+	return v, errors.Join(json.Unmarshal(r.Options, &v.Options), json.Unmarshal(r.Details, &v.VariantDetails))
 }
 
 // variants reads the variants of products, by product.

@@ -18,7 +18,7 @@ func addProducts(products []domain.Product, now time.Time) sqlc.AddProductsParam
 		a.Titles, a.Descriptions = append(a.Titles, p.Title), append(a.Descriptions, p.Description)
 		a.CategoryIds, a.Statuses = append(a.CategoryIds, p.CategoryID), append(a.Statuses, string(p.Status))
 		a.Images, a.Tags = append(a.Images, encode(list(p.Images))), append(a.Tags, encode(list(p.Tags)))
-		a.ImportHashes = append(a.ImportHashes, p.ImportHash)
+		a.ImportHashes, a.Details = append(a.ImportHashes, p.ImportHash), append(a.Details, encode(p.Details.Stored()))
 	}
 	return a
 }
@@ -30,7 +30,7 @@ func updateProducts(products []domain.Product, now time.Time) sqlc.UpdateProduct
 		u.Titles, u.Descriptions = append(u.Titles, p.Title), append(u.Descriptions, p.Description)
 		u.CategoryIds, u.Statuses = append(u.CategoryIds, p.CategoryID), append(u.Statuses, string(p.Status))
 		u.Images, u.Tags = append(u.Images, encode(list(p.Images))), append(u.Tags, encode(list(p.Tags)))
-		u.ImportHashes = append(u.ImportHashes, p.ImportHash)
+		u.ImportHashes, u.Details = append(u.ImportHashes, p.ImportHash), append(u.Details, encode(p.Details.Stored()))
 	}
 	return u
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"strings"
 
 	"souk/apps/product/internal/domain"
 	"souk/pkg/errs"
@@ -36,6 +35,8 @@ type Outcome struct {
 	Result    string
 	ProductID string
 	Reason    string
+	// UnknownCategory is the path of the item's category if there is no such category.
+	UnknownCategory []string
 }
 
 // Import creates or updates products by shop and handle. Each item has its own outcome. A product that is
@@ -45,7 +46,9 @@ type Outcome struct {
 //
 // Import as a whole fails only if a service or the database fails; the caller may then send it again.
 func (s *Service) Import(ctx context.Context, items []Item, replace bool) ([]Outcome, error) {
-	in := &progress{items: items, replace: replace, outcomes: make([]Outcome, len(items))}
+	in := &progress{
+		items: items, replace: replace, outcomes: make([]Outcome, len(items)), unknown: make([]bool, len(items)),
+	}
 	if err := s.resolve(ctx, in); err != nil {
 		return nil, err
 	}
@@ -66,6 +69,7 @@ type progress struct {
 	items    []Item
 	replace  bool
 	outcomes []Outcome
+	unknown  []bool // the category of the item does not exist
 }
 
 // edit says how an item changes the product that exists.
@@ -137,10 +141,7 @@ func (s *Service) resolve(ctx context.Context, in *progress) error {
 		return err
 	}
 	for i := range in.items {
-		if len(paths[i]) > 0 && categories[i] == "" {
-			in.reject(i, fmt.Sprintf("there is no category %q: ask an operator for it", strings.Join(paths[i], " > ")))
-			continue
-		}
+		in.unknown[i] = len(paths[i]) > 0 && categories[i] == ""
 		in.items[i].Product.CategoryID = categories[i]
 	}
 	return nil
@@ -203,8 +204,15 @@ func (in *progress) decide(have domain.Snapshot) domain.Changes {
 		}
 		handles[key] = true
 		old := have.ByHandle[key]
+		var unknown []string
+		if in.unknown[i] {
+			unknown = item.CategoryPath
+		}
 		next, dropped := p.Identify(id.New(id.Product), newVariantID), []string(nil)
 		if old != nil {
+			if in.unknown[i] {
+				p.CategoryID = old.CategoryID
+			}
 			next, dropped = old.Merge(p, in.edit(item), newVariantID)
 		}
 		next.ImportHash = p.ContentHash()
@@ -218,13 +226,13 @@ func (in *progress) decide(have domain.Snapshot) domain.Changes {
 		}
 		if old == nil {
 			changes.Create = append(changes.Create, next)
-			in.outcomes[i] = Outcome{Result: Created, ProductID: next.ID}
+			in.outcomes[i] = Outcome{Result: Created, ProductID: next.ID, UnknownCategory: unknown}
 			continue
 		}
 		// If the same was imported last, the stock may differ because of sales.
 		again := bytes.Equal(old.ImportHash, next.ImportHash)
 		if len(dropped) == 0 && (old.SameContent(next) || again && old.SameContent(next.WithoutStock())) {
-			in.outcomes[i] = Outcome{Result: Unchanged, ProductID: old.ID}
+			in.outcomes[i] = Outcome{Result: Unchanged, ProductID: old.ID, UnknownCategory: unknown}
 			continue
 		}
 		if sku := next.Overdrawn(); sku != "" {
@@ -233,7 +241,7 @@ func (in *progress) decide(have domain.Snapshot) domain.Changes {
 		}
 		changes.Update = append(changes.Update, next)
 		changes.DropVariants = append(changes.DropVariants, dropped...)
-		in.outcomes[i] = Outcome{Result: Updated, ProductID: old.ID}
+		in.outcomes[i] = Outcome{Result: Updated, ProductID: old.ID, UnknownCategory: unknown}
 	}
 	return changes
 }

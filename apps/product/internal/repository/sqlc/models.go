@@ -50,6 +50,7 @@ type Product struct {
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 	DeletedAt   *time.Time
+	Details     []byte
 }
 
 type Reservation struct {
@@ -110,4 +111,5 @@ type Variant struct {
 	CompareAtMinor *int64
 	Position       int32
 	DeletedAt      *time.Time
+	Details        []byte
 }

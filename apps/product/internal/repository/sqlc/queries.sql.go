@@ -68,13 +68,14 @@ func (q *Queries) AddCategories(ctx context.Context, arg AddCategoriesParams) er
 }
 
 const addProducts = `-- name: AddProducts :exec
-insert into product (id, shop_id, handle, title, description, category_id, images, tags, status, version, import_hash, created_at, updated_at)
+insert into product (id, shop_id, handle, title, description, category_id, images, tags, status, version, import_hash, details, created_at, updated_at)
 select n.id, n.shop_id, n.handle, n.title, n.description, nullif(n.category_id, ''), n.images,
-       array(select jsonb_array_elements_text(n.tags)), n.status, 1, n.import_hash, $1::timestamptz, $1::timestamptz
+       array(select jsonb_array_elements_text(n.tags)), n.status, 1, n.import_hash, n.details, $1::timestamptz, $1::timestamptz
 from (select unnest($2::text[]) as id, unnest($3::text[]) as shop_id, unnest($4::text[]) as handle,
              unnest($5::text[]) as title, unnest($6::text[]) as description,
              unnest($7::text[]) as category_id, unnest($8::jsonb[]) as images, unnest($9::jsonb[]) as tags,
-             unnest($10::text[]) as status, unnest($11::bytea[]) as import_hash) n
+             unnest($10::text[]) as status, unnest($11::bytea[]) as import_hash,
+             unnest($12::jsonb[]) as details) n
 `
 
 type AddProductsParams struct {
@@ -89,6 +90,7 @@ type AddProductsParams struct {
 	Tags         [][]byte
 	Statuses     []string
 	ImportHashes [][]byte
+	Details      [][]byte
 }
 
 func (q *Queries) AddProducts(ctx context.Context, arg AddProductsParams) error {
@@ -104,6 +106,7 @@ func (q *Queries) AddProducts(ctx context.Context, arg AddProductsParams) error 
 		arg.Tags,
 		arg.Statuses,
 		arg.ImportHashes,
+		arg.Details,
 	)
 	return err
 }
@@ -414,7 +417,7 @@ func (q *Queries) DropStaleListings(ctx context.Context) (int64, error) {
 }
 
 const export = `-- name: Export :many
-select p.id, p.shop_id, s.handle as shop_handle, p.handle, p.title, p.description, p.images, p.tags, p.status, coalesce(c.path, '{}')::text[] as category_path
+select p.id, p.shop_id, s.handle as shop_handle, p.handle, p.title, p.description, p.images, p.tags, p.status, p.details, coalesce(c.path, '{}')::text[] as category_path
 from product p
 join shop_ref s on s.shop_id = p.shop_id
 left join category c on c.id = p.category_id
@@ -438,6 +441,7 @@ type ExportRow struct {
 	Images       []byte
 	Tags         []string
 	Status       string
+	Details      []byte
 	CategoryPath []string
 }
 
@@ -460,6 +464,7 @@ func (q *Queries) Export(ctx context.Context, arg ExportParams) ([]ExportRow, er
 			&i.Images,
 			&i.Tags,
 			&i.Status,
+			&i.Details,
 			&i.CategoryPath,
 		); err != nil {
 			return nil, err
@@ -556,7 +561,7 @@ func (q *Queries) LetUnverifiedSell(ctx context.Context, unverifiedSells bool) e
 
 const listingSources = `-- name: ListingSources :many
 select p.id, p.shop_id, p.handle, p.title, p.description, coalesce(p.category_id, '')::text as category_id, p.images, p.tags, p.status,
-       p.created_at, p.updated_at, s.name as shop_name, s.handle as shop_handle, s.sells as shop_sells,
+       p.created_at, p.updated_at, p.details, s.name as shop_name, s.handle as shop_handle, s.sells as shop_sells,
        coalesce(c.path, '{}')::text[] as category_path, coalesce(c.path_ids, '{}')::text[] as category_ids,
        coalesce(l.rating_avg, 0)::float8 as rating_avg, coalesce(l.rating_count, 0)::int as rating_count
 from product p
@@ -579,6 +584,7 @@ type ListingSourcesRow struct {
 	Status       string
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
+	Details      []byte
 	ShopName     string
 	ShopHandle   string
 	ShopSells    bool
@@ -609,6 +615,7 @@ func (q *Queries) ListingSources(ctx context.Context, ids []string) ([]ListingSo
 			&i.Status,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Details,
 			&i.ShopName,
 			&i.ShopHandle,
 			&i.ShopSells,
@@ -768,7 +775,7 @@ func (q *Queries) ProductByHandle(ctx context.Context, arg ProductByHandleParams
 
 const productsByHandle = `-- name: ProductsByHandle :many
 select p.id, p.shop_id, p.handle, p.title, p.description, coalesce(p.category_id, '')::text as category_id, p.images, p.tags, p.status, p.version,
-       p.import_hash, p.created_at, p.updated_at
+       p.import_hash, p.created_at, p.updated_at, p.details
 from product p
 join (select unnest($1::text[]) as shop_id, unnest($2::text[]) as handle) w
   on p.shop_id = w.shop_id and p.handle = w.handle
@@ -795,6 +802,7 @@ type ProductsByHandleRow struct {
 	ImportHash  []byte
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+	Details     []byte
 }
 
 func (q *Queries) ProductsByHandle(ctx context.Context, arg ProductsByHandleParams) ([]ProductsByHandleRow, error) {
@@ -820,6 +828,7 @@ func (q *Queries) ProductsByHandle(ctx context.Context, arg ProductsByHandlePara
 			&i.ImportHash,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Details,
 		); err != nil {
 			return nil, err
 		}
@@ -833,7 +842,7 @@ func (q *Queries) ProductsByHandle(ctx context.Context, arg ProductsByHandlePara
 
 const productsByID = `-- name: ProductsByID :many
 select id, shop_id, handle, title, description, coalesce(category_id, '')::text as category_id, images, tags, status, version,
-       import_hash, created_at, updated_at
+       import_hash, created_at, updated_at, details
 from product where id = any($1::text[]) and deleted_at is null
 order by id
 `
@@ -852,6 +861,7 @@ type ProductsByIDRow struct {
 	ImportHash  []byte
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+	Details     []byte
 }
 
 func (q *Queries) ProductsByID(ctx context.Context, ids []string) ([]ProductsByIDRow, error) {
@@ -877,6 +887,7 @@ func (q *Queries) ProductsByID(ctx context.Context, ids []string) ([]ProductsByI
 			&i.ImportHash,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Details,
 		); err != nil {
 			return nil, err
 		}
@@ -1098,16 +1109,18 @@ func (q *Queries) SaveStock(ctx context.Context, arg SaveStockParams) error {
 }
 
 const saveVariants = `-- name: SaveVariants :exec
-insert into variant (id, product_id, shop_id, sku, options, price_minor, currency, compare_at_minor, position)
+insert into variant (id, product_id, shop_id, sku, options, price_minor, currency, compare_at_minor, position, details)
 select unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::jsonb[]),
-       unnest($6::bigint[]), unnest($7::text[]), nullif(unnest($8::bigint[]), 0), unnest($9::int[])
+       unnest($6::bigint[]), unnest($7::text[]), nullif(unnest($8::bigint[]), 0), unnest($9::int[]),
+       unnest($10::jsonb[])
 on conflict (id) do update set
     sku = excluded.sku,
     options = excluded.options,
     price_minor = excluded.price_minor,
     currency = excluded.currency,
     compare_at_minor = excluded.compare_at_minor,
-    position = excluded.position
+    position = excluded.position,
+    details = excluded.details
 `
 
 type SaveVariantsParams struct {
@@ -1120,6 +1133,7 @@ type SaveVariantsParams struct {
 	Currencies []string
 	CompareAts []int64
 	Positions  []int32
+	Details    [][]byte
 }
 
 func (q *Queries) SaveVariants(ctx context.Context, arg SaveVariantsParams) error {
@@ -1133,6 +1147,7 @@ func (q *Queries) SaveVariants(ctx context.Context, arg SaveVariantsParams) erro
 		arg.Currencies,
 		arg.CompareAts,
 		arg.Positions,
+		arg.Details,
 	)
 	return err
 }
@@ -1268,10 +1283,12 @@ update product p set
     status = n.status,
     version = p.version + 1,
     import_hash = n.import_hash,
+    details = n.details,
     updated_at = $1::timestamptz
 from (select unnest($2::text[]) as id, unnest($3::text[]) as title, unnest($4::text[]) as description,
              unnest($5::text[]) as category_id, unnest($6::jsonb[]) as images, unnest($7::jsonb[]) as tags,
-             unnest($8::text[]) as status, unnest($9::bytea[]) as import_hash) n
+             unnest($8::text[]) as status, unnest($9::bytea[]) as import_hash,
+             unnest($10::jsonb[]) as details) n
 where p.id = n.id
 `
 
@@ -1285,6 +1302,7 @@ type UpdateProductsParams struct {
 	Tags         [][]byte
 	Statuses     []string
 	ImportHashes [][]byte
+	Details      [][]byte
 }
 
 func (q *Queries) UpdateProducts(ctx context.Context, arg UpdateProductsParams) error {
@@ -1298,6 +1316,7 @@ func (q *Queries) UpdateProducts(ctx context.Context, arg UpdateProductsParams) 
 		arg.Tags,
 		arg.Statuses,
 		arg.ImportHashes,
+		arg.Details,
 	)
 	return err
 }
@@ -1326,7 +1345,7 @@ func (q *Queries) VariantSKU(ctx context.Context, id string) (VariantSKURow, err
 }
 
 const variants = `-- name: Variants :many
-select v.id, v.product_id, v.sku, v.options, v.price_minor, v.currency, v.compare_at_minor, s.on_hand, s.reserved
+select v.id, v.product_id, v.sku, v.options, v.price_minor, v.currency, v.compare_at_minor, s.on_hand, s.reserved, v.details
 from variant v join stock s on s.variant_id = v.id
 where v.product_id = any($1::text[]) and v.deleted_at is null
 order by v.product_id, v.position, v.id
@@ -1342,6 +1361,7 @@ type VariantsRow struct {
 	CompareAtMinor *int64
 	OnHand         int64
 	Reserved       int64
+	Details        []byte
 }
 
 func (q *Queries) Variants(ctx context.Context, productIds []string) ([]VariantsRow, error) {
@@ -1363,6 +1383,7 @@ func (q *Queries) Variants(ctx context.Context, productIds []string) ([]Variants
 			&i.CompareAtMinor,
 			&i.OnHand,
 			&i.Reserved,
+			&i.Details,
 		); err != nil {
 			return nil, err
 		}

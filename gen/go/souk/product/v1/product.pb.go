@@ -50,11 +50,21 @@ type Product struct {
 	Status string  `protobuf:"bytes,10,opt,name=status,proto3" json:"status,omitempty"`
 	Rating *Rating `protobuf:"bytes,11,opt,name=rating,proto3" json:"rating,omitempty"`
 	// Lowest price of the variants. Absent without variants.
-	Price         *v1.Money              `protobuf:"bytes,12,opt,name=price,proto3,oneof" json:"price,omitempty"`
-	Variants      []*Variant             `protobuf:"bytes,13,rep,name=variants,proto3" json:"variants,omitempty"`
-	Tags          []string               `protobuf:"bytes,14,rep,name=tags,proto3" json:"tags,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	Price     *v1.Money              `protobuf:"bytes,12,opt,name=price,proto3,oneof" json:"price,omitempty"`
+	Variants  []*Variant             `protobuf:"bytes,13,rep,name=variants,proto3" json:"variants,omitempty"`
+	Tags      []string               `protobuf:"bytes,14,rep,name=tags,proto3" json:"tags,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// Who makes it. Empty: unknown.
+	Brand string `protobuf:"bytes,17,opt,name=brand,proto3" json:"brand,omitempty"`
+	// What kind of thing it is, in the shop's own words. Empty: unknown.
+	ProductType string `protobuf:"bytes,18,opt,name=product_type,json=productType,proto3" json:"product_type,omitempty"`
+	// Title for search engines. Empty: the title is good for them, too.
+	SeoTitle string `protobuf:"bytes,19,opt,name=seo_title,json=seoTitle,proto3" json:"seo_title,omitempty"`
+	// Summary for search engines, without markup. Empty: none.
+	SeoDescription string `protobuf:"bytes,20,opt,name=seo_description,json=seoDescription,proto3" json:"seo_description,omitempty"`
+	// Names of the variants' options, in the order in which a buyer chooses.
+	OptionNames   []string `protobuf:"bytes,21,rep,name=option_names,json=optionNames,proto3" json:"option_names,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -201,6 +211,41 @@ func (x *Product) GetUpdatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Product) GetBrand() string {
+	if x != nil {
+		return x.Brand
+	}
+	return ""
+}
+
+func (x *Product) GetProductType() string {
+	if x != nil {
+		return x.ProductType
+	}
+	return ""
+}
+
+func (x *Product) GetSeoTitle() string {
+	if x != nil {
+		return x.SeoTitle
+	}
+	return ""
+}
+
+func (x *Product) GetSeoDescription() string {
+	if x != nil {
+		return x.SeoDescription
+	}
+	return ""
+}
+
+func (x *Product) GetOptionNames() []string {
+	if x != nil {
+		return x.OptionNames
+	}
+	return nil
+}
+
 // Image is a picture by URL.
 type Image struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -321,7 +366,13 @@ type Variant struct {
 	Price          *v1.Money         `protobuf:"bytes,4,opt,name=price,proto3" json:"price,omitempty"`
 	CompareAtPrice *v1.Money         `protobuf:"bytes,5,opt,name=compare_at_price,json=compareAtPrice,proto3,oneof" json:"compare_at_price,omitempty"`
 	// Can at least one piece be bought?
-	Available     bool `protobuf:"varint,6,opt,name=available,proto3" json:"available,omitempty"`
+	Available bool `protobuf:"varint,6,opt,name=available,proto3" json:"available,omitempty"`
+	// GTIN, EAN, UPC or ISBN as the seller gave it. Empty: unknown.
+	Barcode string `protobuf:"bytes,7,opt,name=barcode,proto3" json:"barcode,omitempty"`
+	// Weight of a piece in grams. 0: unknown.
+	WeightGrams float64 `protobuf:"fixed64,8,opt,name=weight_grams,json=weightGrams,proto3" json:"weight_grams,omitempty"`
+	// Picture of this variant, http:// or https://. Empty: the product's pictures show it.
+	ImageUrl      string `protobuf:"bytes,9,opt,name=image_url,json=imageUrl,proto3" json:"image_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -396,6 +447,27 @@ func (x *Variant) GetAvailable() bool {
 		return x.Available
 	}
 	return false
+}
+
+func (x *Variant) GetBarcode() string {
+	if x != nil {
+		return x.Barcode
+	}
+	return ""
+}
+
+func (x *Variant) GetWeightGrams() float64 {
+	if x != nil {
+		return x.WeightGrams
+	}
+	return 0
+}
+
+func (x *Variant) GetImageUrl() string {
+	if x != nil {
+		return x.ImageUrl
+	}
+	return ""
 }
 
 // Stock is how many pieces of a variant there are.
@@ -1451,9 +1523,22 @@ type VariantInput struct {
 	CompareAtPrice *v1.Money `protobuf:"bytes,4,opt,name=compare_at_price,json=compareAtPrice,proto3,oneof" json:"compare_at_price,omitempty"`
 	// Pieces on hand. Less than 0, as oversold shops export it, means 0. Default: 0 for a new variant, unchanged for one
 	// that exists.
-	OnHand        *int64 `protobuf:"varint,5,opt,name=on_hand,json=onHand,proto3,oneof" json:"on_hand,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	OnHand *int64 `protobuf:"varint,5,opt,name=on_hand,json=onHand,proto3,oneof" json:"on_hand,omitempty"`
+	// GTIN, EAN, UPC or ISBN. Absent: unchanged; empty: unknown.
+	Barcode *string `protobuf:"bytes,6,opt,name=barcode,proto3,oneof" json:"barcode,omitempty"`
+	// Weight of a piece in grams. Absent: unchanged; 0: unknown.
+	WeightGrams *float64 `protobuf:"fixed64,7,opt,name=weight_grams,json=weightGrams,proto3,oneof" json:"weight_grams,omitempty"`
+	// What a piece costs the shop, in the currency of the price. Only members of the shop and operators see it. Absent:
+	// unchanged, but unknown after a change of currency; 0: unknown.
+	Cost *v1.Money `protobuf:"bytes,8,opt,name=cost,proto3,oneof" json:"cost,omitempty"`
+	// Picture of this variant, http:// or https://. Absent: unchanged; empty: none.
+	ImageUrl *string `protobuf:"bytes,9,opt,name=image_url,json=imageUrl,proto3,oneof" json:"image_url,omitempty"`
+	// Further columns of this variant's row in a product file, by their names: kept as they are and exported again. Only
+	// members of the shop and operators see them. Columns that are not named are unchanged; an empty value removes one.
+	// Those of all variants of a product may have 256 KiB.
+	FurtherColumns map[string]string `protobuf:"bytes,10,rep,name=further_columns,json=furtherColumns,proto3" json:"further_columns,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *VariantInput) Reset() {
@@ -1521,6 +1606,41 @@ func (x *VariantInput) GetOnHand() int64 {
 	return 0
 }
 
+func (x *VariantInput) GetBarcode() string {
+	if x != nil && x.Barcode != nil {
+		return *x.Barcode
+	}
+	return ""
+}
+
+func (x *VariantInput) GetWeightGrams() float64 {
+	if x != nil && x.WeightGrams != nil {
+		return *x.WeightGrams
+	}
+	return 0
+}
+
+func (x *VariantInput) GetCost() *v1.Money {
+	if x != nil {
+		return x.Cost
+	}
+	return nil
+}
+
+func (x *VariantInput) GetImageUrl() string {
+	if x != nil && x.ImageUrl != nil {
+		return *x.ImageUrl
+	}
+	return ""
+}
+
+func (x *VariantInput) GetFurtherColumns() map[string]string {
+	if x != nil {
+		return x.FurtherColumns
+	}
+	return nil
+}
+
 type CreateProductRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	ShopId string                 `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
@@ -1531,9 +1651,20 @@ type CreateProductRequest struct {
 	CategoryId  string   `protobuf:"bytes,5,opt,name=category_id,json=categoryId,proto3" json:"category_id,omitempty"`
 	Images      []*Image `protobuf:"bytes,6,rep,name=images,proto3" json:"images,omitempty"`
 	// draft, active (default) or archived.
-	Status        string          `protobuf:"bytes,7,opt,name=status,proto3" json:"status,omitempty"`
-	Tags          []string        `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
-	Variants      []*VariantInput `protobuf:"bytes,9,rep,name=variants,proto3" json:"variants,omitempty"`
+	Status   string          `protobuf:"bytes,7,opt,name=status,proto3" json:"status,omitempty"`
+	Tags     []string        `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
+	Variants []*VariantInput `protobuf:"bytes,9,rep,name=variants,proto3" json:"variants,omitempty"`
+	// Who makes it. Default: unknown.
+	Brand string `protobuf:"bytes,10,opt,name=brand,proto3" json:"brand,omitempty"`
+	// What kind of thing it is, in the shop's own words. Default: unknown.
+	ProductType string `protobuf:"bytes,11,opt,name=product_type,json=productType,proto3" json:"product_type,omitempty"`
+	// Title for search engines. Default: none.
+	SeoTitle string `protobuf:"bytes,12,opt,name=seo_title,json=seoTitle,proto3" json:"seo_title,omitempty"`
+	// Summary for search engines, without markup. Default: none.
+	SeoDescription string `protobuf:"bytes,13,opt,name=seo_description,json=seoDescription,proto3" json:"seo_description,omitempty"`
+	// Names of the variants' options, in the order in which a buyer chooses. Options that are not named follow by their
+	// names.
+	OptionNames   []string `protobuf:"bytes,14,rep,name=option_names,json=optionNames,proto3" json:"option_names,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1631,6 +1762,41 @@ func (x *CreateProductRequest) GetVariants() []*VariantInput {
 	return nil
 }
 
+func (x *CreateProductRequest) GetBrand() string {
+	if x != nil {
+		return x.Brand
+	}
+	return ""
+}
+
+func (x *CreateProductRequest) GetProductType() string {
+	if x != nil {
+		return x.ProductType
+	}
+	return ""
+}
+
+func (x *CreateProductRequest) GetSeoTitle() string {
+	if x != nil {
+		return x.SeoTitle
+	}
+	return ""
+}
+
+func (x *CreateProductRequest) GetSeoDescription() string {
+	if x != nil {
+		return x.SeoDescription
+	}
+	return ""
+}
+
+func (x *CreateProductRequest) GetOptionNames() []string {
+	if x != nil {
+		return x.OptionNames
+	}
+	return nil
+}
+
 type CreateProductResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Product       *Product               `protobuf:"bytes,1,opt,name=product,proto3" json:"product,omitempty"`
@@ -1697,7 +1863,17 @@ type UpdateProductRequest struct {
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,10,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// The product changes only if it still has one of these ETags, else 412. REST takes it from the header If-Match.
 	// Default: it changes in any case.
-	IfMatch       string `protobuf:"bytes,11,opt,name=if_match,json=ifMatch,proto3" json:"if_match,omitempty"`
+	IfMatch string `protobuf:"bytes,11,opt,name=if_match,json=ifMatch,proto3" json:"if_match,omitempty"`
+	// Who makes it. Absent: unchanged; empty: unknown.
+	Brand *string `protobuf:"bytes,12,opt,name=brand,proto3,oneof" json:"brand,omitempty"`
+	// What kind of thing it is, in the shop's own words. Absent: unchanged; empty: unknown.
+	ProductType *string `protobuf:"bytes,13,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	// Title for search engines. Absent: unchanged; empty: none.
+	SeoTitle *string `protobuf:"bytes,14,opt,name=seo_title,json=seoTitle,proto3,oneof" json:"seo_title,omitempty"`
+	// Summary for search engines, without markup. Absent: unchanged; empty: none.
+	SeoDescription *string `protobuf:"bytes,15,opt,name=seo_description,json=seoDescription,proto3,oneof" json:"seo_description,omitempty"`
+	// Names of the variants' options, in the order in which a buyer chooses. Empty: unchanged.
+	OptionNames   []string `protobuf:"bytes,16,rep,name=option_names,json=optionNames,proto3" json:"option_names,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1807,6 +1983,41 @@ func (x *UpdateProductRequest) GetIfMatch() string {
 		return x.IfMatch
 	}
 	return ""
+}
+
+func (x *UpdateProductRequest) GetBrand() string {
+	if x != nil && x.Brand != nil {
+		return *x.Brand
+	}
+	return ""
+}
+
+func (x *UpdateProductRequest) GetProductType() string {
+	if x != nil && x.ProductType != nil {
+		return *x.ProductType
+	}
+	return ""
+}
+
+func (x *UpdateProductRequest) GetSeoTitle() string {
+	if x != nil && x.SeoTitle != nil {
+		return *x.SeoTitle
+	}
+	return ""
+}
+
+func (x *UpdateProductRequest) GetSeoDescription() string {
+	if x != nil && x.SeoDescription != nil {
+		return *x.SeoDescription
+	}
+	return ""
+}
+
+func (x *UpdateProductRequest) GetOptionNames() []string {
+	if x != nil {
+		return x.OptionNames
+	}
+	return nil
 }
 
 type UpdateProductResponse struct {
@@ -2013,9 +2224,11 @@ func (x *ListShopProductsRequest) GetPageToken() string {
 
 // StockedProduct is a product with the stock of its variants, in their order.
 type StockedProduct struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Product       *Product               `protobuf:"bytes,1,opt,name=product,proto3" json:"product,omitempty"`
-	Stock         []*Stock               `protobuf:"bytes,2,rep,name=stock,proto3" json:"stock,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Product *Product               `protobuf:"bytes,1,opt,name=product,proto3" json:"product,omitempty"`
+	Stock   []*Stock               `protobuf:"bytes,2,rep,name=stock,proto3" json:"stock,omitempty"`
+	// What a piece costs the shop, by variant ID. A variant of unknown cost is left out.
+	Costs         map[string]*v1.Money `protobuf:"bytes,3,rep,name=costs,proto3" json:"costs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2060,6 +2273,13 @@ func (x *StockedProduct) GetProduct() *Product {
 func (x *StockedProduct) GetStock() []*Stock {
 	if x != nil {
 		return x.Stock
+	}
+	return nil
+}
+
+func (x *StockedProduct) GetCosts() map[string]*v1.Money {
+	if x != nil {
+		return x.Costs
 	}
 	return nil
 }
@@ -2655,7 +2875,7 @@ type ImportedProduct struct {
 	Handle      string `protobuf:"bytes,2,opt,name=handle,proto3" json:"handle,omitempty"`
 	Title       string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
 	Description string `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
-	// Names from the root down; categories that are missing are created.
+	// Names from the root down. An operator's import creates missing categories; in another one, see unknown_category.
 	CategoryPath []string        `protobuf:"bytes,5,rep,name=category_path,json=categoryPath,proto3" json:"category_path,omitempty"`
 	Images       []*Image        `protobuf:"bytes,6,rep,name=images,proto3" json:"images,omitempty"`
 	Status       string          `protobuf:"bytes,7,opt,name=status,proto3" json:"status,omitempty"`
@@ -2663,9 +2883,22 @@ type ImportedProduct struct {
 	Variants     []*VariantInput `protobuf:"bytes,9,rep,name=variants,proto3" json:"variants,omitempty"`
 	// The product is not complete, e.g. because some of its rows in a file were refused: nothing that it does not list is
 	// deleted, even with replace. Default: false.
-	Partial       bool `protobuf:"varint,10,opt,name=partial,proto3" json:"partial,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Partial bool `protobuf:"varint,10,opt,name=partial,proto3" json:"partial,omitempty"`
+	// Who makes it. Absent: unchanged; empty: unknown.
+	Brand *string `protobuf:"bytes,11,opt,name=brand,proto3,oneof" json:"brand,omitempty"`
+	// What kind of thing it is, in the shop's own words. Absent: unchanged; empty: unknown.
+	ProductType *string `protobuf:"bytes,12,opt,name=product_type,json=productType,proto3,oneof" json:"product_type,omitempty"`
+	// Title for search engines. Absent: unchanged; empty: none.
+	SeoTitle *string `protobuf:"bytes,13,opt,name=seo_title,json=seoTitle,proto3,oneof" json:"seo_title,omitempty"`
+	// Summary for search engines, without markup. Absent: unchanged; empty: none.
+	SeoDescription *string `protobuf:"bytes,14,opt,name=seo_description,json=seoDescription,proto3,oneof" json:"seo_description,omitempty"`
+	// Names of the variants' options, in the order in which a buyer chooses. Empty: unchanged.
+	OptionNames []string `protobuf:"bytes,15,rep,name=option_names,json=optionNames,proto3" json:"option_names,omitempty"`
+	// Names of the further columns that the file has: a variant that gives no value for one of them has none. Default: a
+	// variant that gives no value keeps its own.
+	FurtherColumnNames []string `protobuf:"bytes,16,rep,name=further_column_names,json=furtherColumnNames,proto3" json:"further_column_names,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ImportedProduct) Reset() {
@@ -2768,6 +3001,48 @@ func (x *ImportedProduct) GetPartial() bool {
 	return false
 }
 
+func (x *ImportedProduct) GetBrand() string {
+	if x != nil && x.Brand != nil {
+		return *x.Brand
+	}
+	return ""
+}
+
+func (x *ImportedProduct) GetProductType() string {
+	if x != nil && x.ProductType != nil {
+		return *x.ProductType
+	}
+	return ""
+}
+
+func (x *ImportedProduct) GetSeoTitle() string {
+	if x != nil && x.SeoTitle != nil {
+		return *x.SeoTitle
+	}
+	return ""
+}
+
+func (x *ImportedProduct) GetSeoDescription() string {
+	if x != nil && x.SeoDescription != nil {
+		return *x.SeoDescription
+	}
+	return ""
+}
+
+func (x *ImportedProduct) GetOptionNames() []string {
+	if x != nil {
+		return x.OptionNames
+	}
+	return nil
+}
+
+func (x *ImportedProduct) GetFurtherColumnNames() []string {
+	if x != nil {
+		return x.FurtherColumnNames
+	}
+	return nil
+}
+
 type ImportProductsRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Products []*ImportedProduct     `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
@@ -2829,9 +3104,12 @@ type ImportResult struct {
 	Outcome   string `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	ProductId string `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	// Why it was rejected.
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Path of the product's category, if there is no such category: the product keeps the category that it has, or has
+	// none. Default: the category is known.
+	UnknownCategory []string `protobuf:"bytes,4,rep,name=unknown_category,json=unknownCategory,proto3" json:"unknown_category,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ImportResult) Reset() {
@@ -2883,6 +3161,13 @@ func (x *ImportResult) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *ImportResult) GetUnknownCategory() []string {
+	if x != nil {
+		return x.UnknownCategory
+	}
+	return nil
 }
 
 type ImportProductsResponse struct {
@@ -3751,7 +4036,7 @@ var File_souk_product_v1_product_proto protoreflect.FileDescriptor
 
 const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsouk/product/v1/product.proto\x12\x0fsouk.product.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19souk/money/v1/money.proto\x1a\x1dsouk/options/v1/options.proto\"\xf9\x04\n" +
+	"\x1dsouk/product/v1/product.proto\x12\x0fsouk.product.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19souk/money/v1/money.proto\x1a\x1dsouk/options/v1/options.proto\"\x9b\x06\n" +
 	"\aProduct\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\ashop_id\x18\x02 \x01(\tR\x06shopId\x12\x1b\n" +
@@ -3772,7 +4057,12 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"updated_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAtB\b\n" +
+	"updated_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x14\n" +
+	"\x05brand\x18\x11 \x01(\tR\x05brand\x12!\n" +
+	"\fproduct_type\x18\x12 \x01(\tR\vproductType\x12\x1b\n" +
+	"\tseo_title\x18\x13 \x01(\tR\bseoTitle\x12'\n" +
+	"\x0fseo_description\x18\x14 \x01(\tR\x0eseoDescription\x12!\n" +
+	"\foption_names\x18\x15 \x03(\tR\voptionNamesB\b\n" +
 	"\x06_price\"A\n" +
 	"\x05Image\x12\x1c\n" +
 	"\x03url\x18\x01 \x01(\tB\n" +
@@ -3780,14 +4070,17 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x03alt\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x03alt\"8\n" +
 	"\x06Rating\x12\x18\n" +
 	"\aaverage\x18\x01 \x01(\x01R\aaverage\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x05R\x05count\"\xcc\x02\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\"\xa6\x03\n" +
 	"\aVariant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03sku\x18\x02 \x01(\tR\x03sku\x12?\n" +
 	"\aoptions\x18\x03 \x03(\v2%.souk.product.v1.Variant.OptionsEntryR\aoptions\x12*\n" +
 	"\x05price\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyR\x05price\x12C\n" +
 	"\x10compare_at_price\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyH\x00R\x0ecompareAtPrice\x88\x01\x01\x12\x1c\n" +
-	"\tavailable\x18\x06 \x01(\bR\tavailable\x1a:\n" +
+	"\tavailable\x18\x06 \x01(\bR\tavailable\x12\x18\n" +
+	"\abarcode\x18\a \x01(\tR\abarcode\x12!\n" +
+	"\fweight_grams\x18\b \x01(\x01R\vweightGrams\x12\x1b\n" +
+	"\timage_url\x18\t \x01(\tR\bimageUrl\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x13\n" +
@@ -3875,19 +4168,34 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tB\x13\xbaH\x06r\x04\x10\x01\x18x\xb2\xf4\x18\x06ShirtsR\x04name\x12$\n" +
 	"\tparent_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\bparentId\"O\n" +
 	"\x16CreateCategoryResponse\x125\n" +
-	"\bcategory\x18\x01 \x01(\v2\x19.souk.product.v1.CategoryR\bcategory\"\x96\x03\n" +
+	"\bcategory\x18\x01 \x01(\v2\x19.souk.product.v1.CategoryR\bcategory\"\xc2\x06\n" +
 	"\fVariantInput\x12\x19\n" +
 	"\x03sku\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\x03sku\x12_\n" +
 	"\aoptions\x18\x02 \x03(\v2*.souk.product.v1.VariantInput.OptionsEntryB\x19\xbaH\x16\x9a\x01\x13\x10\x03\"\x06r\x04\x10\x01\x18P*\ar\x05\x10\x01\x18\xff\x01R\aoptions\x122\n" +
 	"\x05price\x18\x03 \x01(\v2\x14.souk.money.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01R\x05price\x12C\n" +
 	"\x10compare_at_price\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyH\x00R\x0ecompareAtPrice\x88\x01\x01\x124\n" +
-	"\aon_hand\x18\x05 \x01(\x03B\x16\xbaH\x13\"\x11\x18\x80\x94\xeb\xdc\x03(\x80씣\xfc\xff\xff\xff\xff\x01H\x01R\x06onHand\x88\x01\x01\x1a:\n" +
+	"\aon_hand\x18\x05 \x01(\x03B\x16\xbaH\x13\"\x11\x18\x80\x94\xeb\xdc\x03(\x80씣\xfc\xff\xff\xff\xff\x01H\x01R\x06onHand\x88\x01\x01\x12&\n" +
+	"\abarcode\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18dH\x02R\abarcode\x88\x01\x01\x12A\n" +
+	"\fweight_grams\x18\a \x01(\x01B\x19\xbaH\x16\x12\x14@\x01\x19\x00\x00\x00\x00e\xcd\xcdA)\x00\x00\x00\x00\x00\x00\x00\x00H\x03R\vweightGrams\x88\x01\x01\x12-\n" +
+	"\x04cost\x18\b \x01(\v2\x14.souk.money.v1.MoneyH\x04R\x04cost\x88\x01\x01\x12*\n" +
+	"\timage_url\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10H\x05R\bimageUrl\x88\x01\x01\x12m\n" +
+	"\x0ffurther_columns\x18\n" +
+	" \x03(\v21.souk.product.v1.VariantInput.FurtherColumnsEntryB\x11\xbaH\x0e\x9a\x01\v\x10d\"\ar\x05\x10\x01\x18\xff\x01R\x0efurtherColumns\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aA\n" +
+	"\x13FurtherColumnsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x13\n" +
 	"\x11_compare_at_priceB\n" +
 	"\n" +
-	"\b_on_hand\"\xb6\x03\n" +
+	"\b_on_handB\n" +
+	"\n" +
+	"\b_barcodeB\x0f\n" +
+	"\r_weight_gramsB\a\n" +
+	"\x05_costB\f\n" +
+	"\n" +
+	"_image_url\"\x94\x05\n" +
 	"\x14CreateProductRequest\x12 \n" +
 	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12 \n" +
 	"\x06handle\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\x06handle\x12 \n" +
@@ -3899,9 +4207,15 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x06images\x18\x06 \x03(\v2\x16.souk.product.v1.ImageB\b\xbaH\x05\x92\x01\x02\x10dR\x06images\x128\n" +
 	"\x06status\x18\a \x01(\tB \xbaH\x1dr\x1bR\x00R\x05draftR\x06activeR\barchivedR\x06status\x12%\n" +
 	"\x04tags\x18\b \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10d\"\ar\x05\x10\x01\x18\xff\x01R\x04tags\x12F\n" +
-	"\bvariants\x18\t \x03(\v2\x1d.souk.product.v1.VariantInputB\v\xbaH\b\x92\x01\x05\b\x01\x10\xc8\x01R\bvariants\"K\n" +
+	"\bvariants\x18\t \x03(\v2\x1d.souk.product.v1.VariantInputB\v\xbaH\b\x92\x01\x05\b\x01\x10\xc8\x01R\bvariants\x12\x1e\n" +
+	"\x05brand\x18\n" +
+	" \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\x05brand\x12+\n" +
+	"\fproduct_type\x18\v \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\vproductType\x12%\n" +
+	"\tseo_title\x18\f \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\bseoTitle\x121\n" +
+	"\x0fseo_description\x18\r \x01(\tB\b\xbaH\x05r\x03\x18\x88'R\x0eseoDescription\x125\n" +
+	"\foption_names\x18\x0e \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\x03\x18\x01\"\x06r\x04\x10\x01\x18PR\voptionNames\"K\n" +
 	"\x15CreateProductResponse\x122\n" +
-	"\aproduct\x18\x01 \x01(\v2\x18.souk.product.v1.ProductR\aproduct\"\xc3\x04\n" +
+	"\aproduct\x18\x01 \x01(\v2\x18.souk.product.v1.ProductR\aproduct\"\xf2\x06\n" +
 	"\x14UpdateProductRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12%\n" +
 	"\x05title\x18\x02 \x01(\tB\n" +
@@ -3917,11 +4231,21 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\vupdate_mask\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
 	"updateMask\x12#\n" +
-	"\bif_match\x18\v \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\aifMatchB\b\n" +
+	"\bif_match\x18\v \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\aifMatch\x12#\n" +
+	"\x05brand\x18\f \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01H\x04R\x05brand\x88\x01\x01\x120\n" +
+	"\fproduct_type\x18\r \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01H\x05R\vproductType\x88\x01\x01\x12*\n" +
+	"\tseo_title\x18\x0e \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03H\x06R\bseoTitle\x88\x01\x01\x126\n" +
+	"\x0fseo_description\x18\x0f \x01(\tB\b\xbaH\x05r\x03\x18\x88'H\aR\x0eseoDescription\x88\x01\x01\x125\n" +
+	"\foption_names\x18\x10 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\x03\x18\x01\"\x06r\x04\x10\x01\x18PR\voptionNamesB\b\n" +
 	"\x06_titleB\x0e\n" +
 	"\f_descriptionB\x0e\n" +
 	"\f_category_idB\t\n" +
-	"\a_status\"K\n" +
+	"\a_statusB\b\n" +
+	"\x06_brandB\x0f\n" +
+	"\r_product_typeB\f\n" +
+	"\n" +
+	"_seo_titleB\x12\n" +
+	"\x10_seo_description\"K\n" +
 	"\x15UpdateProductResponse\x122\n" +
 	"\aproduct\x18\x01 \x01(\v2\x18.souk.product.v1.ProductR\aproduct\"T\n" +
 	"\x14DeleteProductRequest\x12\x17\n" +
@@ -3933,10 +4257,15 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\tB \xbaH\x1dr\x1bR\x00R\x05draftR\x06activeR\barchivedR\x06status\x12$\n" +
 	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"r\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"\x84\x02\n" +
 	"\x0eStockedProduct\x122\n" +
 	"\aproduct\x18\x01 \x01(\v2\x18.souk.product.v1.ProductR\aproduct\x12,\n" +
-	"\x05stock\x18\x02 \x03(\v2\x16.souk.product.v1.StockR\x05stock\"\x7f\n" +
+	"\x05stock\x18\x02 \x03(\v2\x16.souk.product.v1.StockR\x05stock\x12@\n" +
+	"\x05costs\x18\x03 \x03(\v2*.souk.product.v1.StockedProduct.CostsEntryR\x05costs\x1aN\n" +
+	"\n" +
+	"CostsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
+	"\x05value\x18\x02 \x01(\v2\x14.souk.money.v1.MoneyR\x05value:\x028\x01\"\x7f\n" +
 	"\x18ListShopProductsResponse\x12;\n" +
 	"\bproducts\x18\x01 \x03(\v2\x1f.souk.product.v1.StockedProductR\bproducts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"u\n" +
@@ -3990,7 +4319,7 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tvariantId\"b\n" +
 	"\x1cListStockAdjustmentsResponse\x12B\n" +
-	"\vadjustments\x18\x01 \x03(\v2 .souk.product.v1.StockAdjustmentR\vadjustments\"\xcc\x03\n" +
+	"\vadjustments\x18\x01 \x03(\v2 .souk.product.v1.StockAdjustmentR\vadjustments\"\xc0\x06\n" +
 	"\x0fImportedProduct\x12\x1b\n" +
 	"\x04shop\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x04shop\x12\"\n" +
 	"\x06handle\x18\x02 \x01(\tB\n" +
@@ -4005,16 +4334,28 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x04tags\x18\b \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x04tags\x12F\n" +
 	"\bvariants\x18\t \x03(\v2\x1d.souk.product.v1.VariantInputB\v\xbaH\b\x92\x01\x05\b\x01\x10\xc8\x01R\bvariants\x12\x18\n" +
 	"\apartial\x18\n" +
-	" \x01(\bR\apartial\"\x81\x01\n" +
+	" \x01(\bR\apartial\x12#\n" +
+	"\x05brand\x18\v \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01H\x00R\x05brand\x88\x01\x01\x120\n" +
+	"\fproduct_type\x18\f \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01H\x01R\vproductType\x88\x01\x01\x12*\n" +
+	"\tseo_title\x18\r \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03H\x02R\bseoTitle\x88\x01\x01\x126\n" +
+	"\x0fseo_description\x18\x0e \x01(\tB\b\xbaH\x05r\x03\x18\x88'H\x03R\x0eseoDescription\x88\x01\x01\x125\n" +
+	"\foption_names\x18\x0f \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\x03\x18\x01\"\x06r\x04\x10\x01\x18PR\voptionNames\x12C\n" +
+	"\x14further_column_names\x18\x10 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10d\"\ar\x05\x10\x01\x18\xff\x01R\x12furtherColumnNamesB\b\n" +
+	"\x06_brandB\x0f\n" +
+	"\r_product_typeB\f\n" +
+	"\n" +
+	"_seo_titleB\x12\n" +
+	"\x10_seo_description\"\x81\x01\n" +
 	"\x15ImportProductsRequest\x12N\n" +
 	"\bproducts\x18\x01 \x03(\v2 .souk.product.v1.ImportedProductB\x10\xbaH\r\x92\x01\n" +
 	"\b\x01\x10\xc8\x01\"\x03\xd8\x01\x03R\bproducts\x12\x18\n" +
-	"\areplace\x18\x02 \x01(\bR\areplace\"\xaa\x01\n" +
+	"\areplace\x18\x02 \x01(\bR\areplace\"\xd5\x01\n" +
 	"\fImportResult\x12F\n" +
 	"\aoutcome\x18\x01 \x01(\tB,\xbaH)r'R\acreatedR\aupdatedR\tunchangedR\brejectedR\aoutcome\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x02 \x01(\tR\tproductId\x123\n" +
-	"\x06reason\x18\x03 \x01(\tB\x1b\xb2\xf4\x18\x17the shop does not existR\x06reason\"Q\n" +
+	"\x06reason\x18\x03 \x01(\tB\x1b\xb2\xf4\x18\x17the shop does not existR\x06reason\x12)\n" +
+	"\x10unknown_category\x18\x04 \x03(\tR\x0funknownCategory\"Q\n" +
 	"\x16ImportProductsResponse\x127\n" +
 	"\aresults\x18\x01 \x03(\v2\x1d.souk.product.v1.ImportResultR\aresults\"f\n" +
 	"\x15ExportProductsRequest\x12$\n" +
@@ -4122,7 +4463,7 @@ func file_souk_product_v1_product_proto_rawDescGZIP() []byte {
 	return file_souk_product_v1_product_proto_rawDescData
 }
 
-var file_souk_product_v1_product_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_souk_product_v1_product_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_souk_product_v1_product_proto_goTypes = []any{
 	(*Product)(nil),                      // 0: souk.product.v1.Product
 	(*Image)(nil),                        // 1: souk.product.v1.Image
@@ -4186,22 +4527,24 @@ var file_souk_product_v1_product_proto_goTypes = []any{
 	(*RestockInventoryResponse)(nil),     // 59: souk.product.v1.RestockInventoryResponse
 	nil,                                  // 60: souk.product.v1.Variant.OptionsEntry
 	nil,                                  // 61: souk.product.v1.VariantInput.OptionsEntry
-	nil,                                  // 62: souk.product.v1.UpdateVariantRequest.OptionsEntry
-	nil,                                  // 63: souk.product.v1.Offer.OptionsEntry
-	(*v1.Money)(nil),                     // 64: souk.money.v1.Money
-	(*timestamppb.Timestamp)(nil),        // 65: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),        // 66: google.protobuf.FieldMask
+	nil,                                  // 62: souk.product.v1.VariantInput.FurtherColumnsEntry
+	nil,                                  // 63: souk.product.v1.StockedProduct.CostsEntry
+	nil,                                  // 64: souk.product.v1.UpdateVariantRequest.OptionsEntry
+	nil,                                  // 65: souk.product.v1.Offer.OptionsEntry
+	(*v1.Money)(nil),                     // 66: souk.money.v1.Money
+	(*timestamppb.Timestamp)(nil),        // 67: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),        // 68: google.protobuf.FieldMask
 }
 var file_souk_product_v1_product_proto_depIdxs = []int32{
 	1,  // 0: souk.product.v1.Product.images:type_name -> souk.product.v1.Image
 	2,  // 1: souk.product.v1.Product.rating:type_name -> souk.product.v1.Rating
-	64, // 2: souk.product.v1.Product.price:type_name -> souk.money.v1.Money
+	66, // 2: souk.product.v1.Product.price:type_name -> souk.money.v1.Money
 	3,  // 3: souk.product.v1.Product.variants:type_name -> souk.product.v1.Variant
-	65, // 4: souk.product.v1.Product.created_at:type_name -> google.protobuf.Timestamp
-	65, // 5: souk.product.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
+	67, // 4: souk.product.v1.Product.created_at:type_name -> google.protobuf.Timestamp
+	67, // 5: souk.product.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
 	60, // 6: souk.product.v1.Variant.options:type_name -> souk.product.v1.Variant.OptionsEntry
-	64, // 7: souk.product.v1.Variant.price:type_name -> souk.money.v1.Money
-	64, // 8: souk.product.v1.Variant.compare_at_price:type_name -> souk.money.v1.Money
+	66, // 7: souk.product.v1.Variant.price:type_name -> souk.money.v1.Money
+	66, // 8: souk.product.v1.Variant.compare_at_price:type_name -> souk.money.v1.Money
 	0,  // 9: souk.product.v1.SearchProductsResponse.products:type_name -> souk.product.v1.Product
 	8,  // 10: souk.product.v1.SearchProductsResponse.facets:type_name -> souk.product.v1.Facets
 	11, // 11: souk.product.v1.Facets.categories:type_name -> souk.product.v1.FacetCount
@@ -4209,92 +4552,96 @@ var file_souk_product_v1_product_proto_depIdxs = []int32{
 	12, // 13: souk.product.v1.Facets.prices:type_name -> souk.product.v1.PriceFacet
 	9,  // 14: souk.product.v1.Facets.options:type_name -> souk.product.v1.OptionFacet
 	10, // 15: souk.product.v1.OptionFacet.values:type_name -> souk.product.v1.OptionCount
-	64, // 16: souk.product.v1.PriceFacet.from:type_name -> souk.money.v1.Money
-	64, // 17: souk.product.v1.PriceFacet.to:type_name -> souk.money.v1.Money
+	66, // 16: souk.product.v1.PriceFacet.from:type_name -> souk.money.v1.Money
+	66, // 17: souk.product.v1.PriceFacet.to:type_name -> souk.money.v1.Money
 	0,  // 18: souk.product.v1.GetProductResponse.product:type_name -> souk.product.v1.Product
 	0,  // 19: souk.product.v1.GetProductByHandleResponse.product:type_name -> souk.product.v1.Product
 	5,  // 20: souk.product.v1.ListCategoriesResponse.categories:type_name -> souk.product.v1.Category
 	5,  // 21: souk.product.v1.CreateCategoryResponse.category:type_name -> souk.product.v1.Category
 	61, // 22: souk.product.v1.VariantInput.options:type_name -> souk.product.v1.VariantInput.OptionsEntry
-	64, // 23: souk.product.v1.VariantInput.price:type_name -> souk.money.v1.Money
-	64, // 24: souk.product.v1.VariantInput.compare_at_price:type_name -> souk.money.v1.Money
-	1,  // 25: souk.product.v1.CreateProductRequest.images:type_name -> souk.product.v1.Image
-	21, // 26: souk.product.v1.CreateProductRequest.variants:type_name -> souk.product.v1.VariantInput
-	0,  // 27: souk.product.v1.CreateProductResponse.product:type_name -> souk.product.v1.Product
-	1,  // 28: souk.product.v1.UpdateProductRequest.images:type_name -> souk.product.v1.Image
-	21, // 29: souk.product.v1.UpdateProductRequest.variants:type_name -> souk.product.v1.VariantInput
-	66, // 30: souk.product.v1.UpdateProductRequest.update_mask:type_name -> google.protobuf.FieldMask
-	0,  // 31: souk.product.v1.UpdateProductResponse.product:type_name -> souk.product.v1.Product
-	0,  // 32: souk.product.v1.StockedProduct.product:type_name -> souk.product.v1.Product
-	4,  // 33: souk.product.v1.StockedProduct.stock:type_name -> souk.product.v1.Stock
-	29, // 34: souk.product.v1.ListShopProductsResponse.products:type_name -> souk.product.v1.StockedProduct
-	4,  // 35: souk.product.v1.SetStockResponse.stock:type_name -> souk.product.v1.Stock
-	62, // 36: souk.product.v1.UpdateVariantRequest.options:type_name -> souk.product.v1.UpdateVariantRequest.OptionsEntry
-	64, // 37: souk.product.v1.UpdateVariantRequest.price:type_name -> souk.money.v1.Money
-	64, // 38: souk.product.v1.UpdateVariantRequest.compare_at_price:type_name -> souk.money.v1.Money
-	66, // 39: souk.product.v1.UpdateVariantRequest.update_mask:type_name -> google.protobuf.FieldMask
-	3,  // 40: souk.product.v1.UpdateVariantResponse.variant:type_name -> souk.product.v1.Variant
-	4,  // 41: souk.product.v1.AdjustStockResponse.stock:type_name -> souk.product.v1.Stock
-	65, // 42: souk.product.v1.StockAdjustment.created_at:type_name -> google.protobuf.Timestamp
-	37, // 43: souk.product.v1.ListStockAdjustmentsResponse.adjustments:type_name -> souk.product.v1.StockAdjustment
-	1,  // 44: souk.product.v1.ImportedProduct.images:type_name -> souk.product.v1.Image
-	21, // 45: souk.product.v1.ImportedProduct.variants:type_name -> souk.product.v1.VariantInput
-	40, // 46: souk.product.v1.ImportProductsRequest.products:type_name -> souk.product.v1.ImportedProduct
-	42, // 47: souk.product.v1.ImportProductsResponse.results:type_name -> souk.product.v1.ImportResult
-	40, // 48: souk.product.v1.ExportProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
-	63, // 49: souk.product.v1.Offer.options:type_name -> souk.product.v1.Offer.OptionsEntry
-	64, // 50: souk.product.v1.Offer.price:type_name -> souk.money.v1.Money
-	47, // 51: souk.product.v1.BatchGetVariantsResponse.offers:type_name -> souk.product.v1.Offer
-	49, // 52: souk.product.v1.CheckAvailabilityRequest.lines:type_name -> souk.product.v1.Line
-	49, // 53: souk.product.v1.ReserveInventoryRequest.lines:type_name -> souk.product.v1.Line
-	65, // 54: souk.product.v1.ReserveInventoryResponse.expires_at:type_name -> google.protobuf.Timestamp
-	6,  // 55: souk.product.v1.ProductService.SearchProducts:input_type -> souk.product.v1.SearchProductsRequest
-	13, // 56: souk.product.v1.ProductService.GetProduct:input_type -> souk.product.v1.GetProductRequest
-	15, // 57: souk.product.v1.ProductService.GetProductByHandle:input_type -> souk.product.v1.GetProductByHandleRequest
-	17, // 58: souk.product.v1.ProductService.ListCategories:input_type -> souk.product.v1.ListCategoriesRequest
-	19, // 59: souk.product.v1.ProductService.CreateCategory:input_type -> souk.product.v1.CreateCategoryRequest
-	22, // 60: souk.product.v1.ProductService.CreateProduct:input_type -> souk.product.v1.CreateProductRequest
-	24, // 61: souk.product.v1.ProductService.UpdateProduct:input_type -> souk.product.v1.UpdateProductRequest
-	26, // 62: souk.product.v1.ProductService.DeleteProduct:input_type -> souk.product.v1.DeleteProductRequest
-	28, // 63: souk.product.v1.ProductService.ListShopProducts:input_type -> souk.product.v1.ListShopProductsRequest
-	31, // 64: souk.product.v1.ProductService.SetStock:input_type -> souk.product.v1.SetStockRequest
-	33, // 65: souk.product.v1.ProductService.UpdateVariant:input_type -> souk.product.v1.UpdateVariantRequest
-	35, // 66: souk.product.v1.ProductService.AdjustStock:input_type -> souk.product.v1.AdjustStockRequest
-	38, // 67: souk.product.v1.ProductService.ListStockAdjustments:input_type -> souk.product.v1.ListStockAdjustmentsRequest
-	41, // 68: souk.product.v1.ProductService.ImportProducts:input_type -> souk.product.v1.ImportProductsRequest
-	44, // 69: souk.product.v1.ProductService.ExportProducts:input_type -> souk.product.v1.ExportProductsRequest
-	46, // 70: souk.product.v1.ProductService.BatchGetVariants:input_type -> souk.product.v1.BatchGetVariantsRequest
-	50, // 71: souk.product.v1.ProductService.CheckAvailability:input_type -> souk.product.v1.CheckAvailabilityRequest
-	52, // 72: souk.product.v1.ProductService.ReserveInventory:input_type -> souk.product.v1.ReserveInventoryRequest
-	54, // 73: souk.product.v1.ProductService.ReleaseInventory:input_type -> souk.product.v1.ReleaseInventoryRequest
-	56, // 74: souk.product.v1.ProductService.CommitInventory:input_type -> souk.product.v1.CommitInventoryRequest
-	58, // 75: souk.product.v1.ProductService.RestockInventory:input_type -> souk.product.v1.RestockInventoryRequest
-	7,  // 76: souk.product.v1.ProductService.SearchProducts:output_type -> souk.product.v1.SearchProductsResponse
-	14, // 77: souk.product.v1.ProductService.GetProduct:output_type -> souk.product.v1.GetProductResponse
-	16, // 78: souk.product.v1.ProductService.GetProductByHandle:output_type -> souk.product.v1.GetProductByHandleResponse
-	18, // 79: souk.product.v1.ProductService.ListCategories:output_type -> souk.product.v1.ListCategoriesResponse
-	20, // 80: souk.product.v1.ProductService.CreateCategory:output_type -> souk.product.v1.CreateCategoryResponse
-	23, // 81: souk.product.v1.ProductService.CreateProduct:output_type -> souk.product.v1.CreateProductResponse
-	25, // 82: souk.product.v1.ProductService.UpdateProduct:output_type -> souk.product.v1.UpdateProductResponse
-	27, // 83: souk.product.v1.ProductService.DeleteProduct:output_type -> souk.product.v1.DeleteProductResponse
-	30, // 84: souk.product.v1.ProductService.ListShopProducts:output_type -> souk.product.v1.ListShopProductsResponse
-	32, // 85: souk.product.v1.ProductService.SetStock:output_type -> souk.product.v1.SetStockResponse
-	34, // 86: souk.product.v1.ProductService.UpdateVariant:output_type -> souk.product.v1.UpdateVariantResponse
-	36, // 87: souk.product.v1.ProductService.AdjustStock:output_type -> souk.product.v1.AdjustStockResponse
-	39, // 88: souk.product.v1.ProductService.ListStockAdjustments:output_type -> souk.product.v1.ListStockAdjustmentsResponse
-	43, // 89: souk.product.v1.ProductService.ImportProducts:output_type -> souk.product.v1.ImportProductsResponse
-	45, // 90: souk.product.v1.ProductService.ExportProducts:output_type -> souk.product.v1.ExportProductsResponse
-	48, // 91: souk.product.v1.ProductService.BatchGetVariants:output_type -> souk.product.v1.BatchGetVariantsResponse
-	51, // 92: souk.product.v1.ProductService.CheckAvailability:output_type -> souk.product.v1.CheckAvailabilityResponse
-	53, // 93: souk.product.v1.ProductService.ReserveInventory:output_type -> souk.product.v1.ReserveInventoryResponse
-	55, // 94: souk.product.v1.ProductService.ReleaseInventory:output_type -> souk.product.v1.ReleaseInventoryResponse
-	57, // 95: souk.product.v1.ProductService.CommitInventory:output_type -> souk.product.v1.CommitInventoryResponse
-	59, // 96: souk.product.v1.ProductService.RestockInventory:output_type -> souk.product.v1.RestockInventoryResponse
-	76, // [76:97] is the sub-list for method output_type
-	55, // [55:76] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	66, // 23: souk.product.v1.VariantInput.price:type_name -> souk.money.v1.Money
+	66, // 24: souk.product.v1.VariantInput.compare_at_price:type_name -> souk.money.v1.Money
+	66, // 25: souk.product.v1.VariantInput.cost:type_name -> souk.money.v1.Money
+	62, // 26: souk.product.v1.VariantInput.further_columns:type_name -> souk.product.v1.VariantInput.FurtherColumnsEntry
+	1,  // 27: souk.product.v1.CreateProductRequest.images:type_name -> souk.product.v1.Image
+	21, // 28: souk.product.v1.CreateProductRequest.variants:type_name -> souk.product.v1.VariantInput
+	0,  // 29: souk.product.v1.CreateProductResponse.product:type_name -> souk.product.v1.Product
+	1,  // 30: souk.product.v1.UpdateProductRequest.images:type_name -> souk.product.v1.Image
+	21, // 31: souk.product.v1.UpdateProductRequest.variants:type_name -> souk.product.v1.VariantInput
+	68, // 32: souk.product.v1.UpdateProductRequest.update_mask:type_name -> google.protobuf.FieldMask
+	0,  // 33: souk.product.v1.UpdateProductResponse.product:type_name -> souk.product.v1.Product
+	0,  // 34: souk.product.v1.StockedProduct.product:type_name -> souk.product.v1.Product
+	4,  // 35: souk.product.v1.StockedProduct.stock:type_name -> souk.product.v1.Stock
+	63, // 36: souk.product.v1.StockedProduct.costs:type_name -> souk.product.v1.StockedProduct.CostsEntry
+	29, // 37: souk.product.v1.ListShopProductsResponse.products:type_name -> souk.product.v1.StockedProduct
+	4,  // 38: souk.product.v1.SetStockResponse.stock:type_name -> souk.product.v1.Stock
+	64, // 39: souk.product.v1.UpdateVariantRequest.options:type_name -> souk.product.v1.UpdateVariantRequest.OptionsEntry
+	66, // 40: souk.product.v1.UpdateVariantRequest.price:type_name -> souk.money.v1.Money
+	66, // 41: souk.product.v1.UpdateVariantRequest.compare_at_price:type_name -> souk.money.v1.Money
+	68, // 42: souk.product.v1.UpdateVariantRequest.update_mask:type_name -> google.protobuf.FieldMask
+	3,  // 43: souk.product.v1.UpdateVariantResponse.variant:type_name -> souk.product.v1.Variant
+	4,  // 44: souk.product.v1.AdjustStockResponse.stock:type_name -> souk.product.v1.Stock
+	67, // 45: souk.product.v1.StockAdjustment.created_at:type_name -> google.protobuf.Timestamp
+	37, // 46: souk.product.v1.ListStockAdjustmentsResponse.adjustments:type_name -> souk.product.v1.StockAdjustment
+	1,  // 47: souk.product.v1.ImportedProduct.images:type_name -> souk.product.v1.Image
+	21, // 48: souk.product.v1.ImportedProduct.variants:type_name -> souk.product.v1.VariantInput
+	40, // 49: souk.product.v1.ImportProductsRequest.products:type_name -> souk.product.v1.ImportedProduct
+	42, // 50: souk.product.v1.ImportProductsResponse.results:type_name -> souk.product.v1.ImportResult
+	40, // 51: souk.product.v1.ExportProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
+	65, // 52: souk.product.v1.Offer.options:type_name -> souk.product.v1.Offer.OptionsEntry
+	66, // 53: souk.product.v1.Offer.price:type_name -> souk.money.v1.Money
+	47, // 54: souk.product.v1.BatchGetVariantsResponse.offers:type_name -> souk.product.v1.Offer
+	49, // 55: souk.product.v1.CheckAvailabilityRequest.lines:type_name -> souk.product.v1.Line
+	49, // 56: souk.product.v1.ReserveInventoryRequest.lines:type_name -> souk.product.v1.Line
+	67, // 57: souk.product.v1.ReserveInventoryResponse.expires_at:type_name -> google.protobuf.Timestamp
+	66, // 58: souk.product.v1.StockedProduct.CostsEntry.value:type_name -> souk.money.v1.Money
+	6,  // 59: souk.product.v1.ProductService.SearchProducts:input_type -> souk.product.v1.SearchProductsRequest
+	13, // 60: souk.product.v1.ProductService.GetProduct:input_type -> souk.product.v1.GetProductRequest
+	15, // 61: souk.product.v1.ProductService.GetProductByHandle:input_type -> souk.product.v1.GetProductByHandleRequest
+	17, // 62: souk.product.v1.ProductService.ListCategories:input_type -> souk.product.v1.ListCategoriesRequest
+	19, // 63: souk.product.v1.ProductService.CreateCategory:input_type -> souk.product.v1.CreateCategoryRequest
+	22, // 64: souk.product.v1.ProductService.CreateProduct:input_type -> souk.product.v1.CreateProductRequest
+	24, // 65: souk.product.v1.ProductService.UpdateProduct:input_type -> souk.product.v1.UpdateProductRequest
+	26, // 66: souk.product.v1.ProductService.DeleteProduct:input_type -> souk.product.v1.DeleteProductRequest
+	28, // 67: souk.product.v1.ProductService.ListShopProducts:input_type -> souk.product.v1.ListShopProductsRequest
+	31, // 68: souk.product.v1.ProductService.SetStock:input_type -> souk.product.v1.SetStockRequest
+	33, // 69: souk.product.v1.ProductService.UpdateVariant:input_type -> souk.product.v1.UpdateVariantRequest
+	35, // 70: souk.product.v1.ProductService.AdjustStock:input_type -> souk.product.v1.AdjustStockRequest
+	38, // 71: souk.product.v1.ProductService.ListStockAdjustments:input_type -> souk.product.v1.ListStockAdjustmentsRequest
+	41, // 72: souk.product.v1.ProductService.ImportProducts:input_type -> souk.product.v1.ImportProductsRequest
+	44, // 73: souk.product.v1.ProductService.ExportProducts:input_type -> souk.product.v1.ExportProductsRequest
+	46, // 74: souk.product.v1.ProductService.BatchGetVariants:input_type -> souk.product.v1.BatchGetVariantsRequest
+	50, // 75: souk.product.v1.ProductService.CheckAvailability:input_type -> souk.product.v1.CheckAvailabilityRequest
+	52, // 76: souk.product.v1.ProductService.ReserveInventory:input_type -> souk.product.v1.ReserveInventoryRequest
+	54, // 77: souk.product.v1.ProductService.ReleaseInventory:input_type -> souk.product.v1.ReleaseInventoryRequest
+	56, // 78: souk.product.v1.ProductService.CommitInventory:input_type -> souk.product.v1.CommitInventoryRequest
+	58, // 79: souk.product.v1.ProductService.RestockInventory:input_type -> souk.product.v1.RestockInventoryRequest
+	7,  // 80: souk.product.v1.ProductService.SearchProducts:output_type -> souk.product.v1.SearchProductsResponse
+	14, // 81: souk.product.v1.ProductService.GetProduct:output_type -> souk.product.v1.GetProductResponse
+	16, // 82: souk.product.v1.ProductService.GetProductByHandle:output_type -> souk.product.v1.GetProductByHandleResponse
+	18, // 83: souk.product.v1.ProductService.ListCategories:output_type -> souk.product.v1.ListCategoriesResponse
+	20, // 84: souk.product.v1.ProductService.CreateCategory:output_type -> souk.product.v1.CreateCategoryResponse
+	23, // 85: souk.product.v1.ProductService.CreateProduct:output_type -> souk.product.v1.CreateProductResponse
+	25, // 86: souk.product.v1.ProductService.UpdateProduct:output_type -> souk.product.v1.UpdateProductResponse
+	27, // 87: souk.product.v1.ProductService.DeleteProduct:output_type -> souk.product.v1.DeleteProductResponse
+	30, // 88: souk.product.v1.ProductService.ListShopProducts:output_type -> souk.product.v1.ListShopProductsResponse
+	32, // 89: souk.product.v1.ProductService.SetStock:output_type -> souk.product.v1.SetStockResponse
+	34, // 90: souk.product.v1.ProductService.UpdateVariant:output_type -> souk.product.v1.UpdateVariantResponse
+	36, // 91: souk.product.v1.ProductService.AdjustStock:output_type -> souk.product.v1.AdjustStockResponse
+	39, // 92: souk.product.v1.ProductService.ListStockAdjustments:output_type -> souk.product.v1.ListStockAdjustmentsResponse
+	43, // 93: souk.product.v1.ProductService.ImportProducts:output_type -> souk.product.v1.ImportProductsResponse
+	45, // 94: souk.product.v1.ProductService.ExportProducts:output_type -> souk.product.v1.ExportProductsResponse
+	48, // 95: souk.product.v1.ProductService.BatchGetVariants:output_type -> souk.product.v1.BatchGetVariantsResponse
+	51, // 96: souk.product.v1.ProductService.CheckAvailability:output_type -> souk.product.v1.CheckAvailabilityResponse
+	53, // 97: souk.product.v1.ProductService.ReserveInventory:output_type -> souk.product.v1.ReserveInventoryResponse
+	55, // 98: souk.product.v1.ProductService.ReleaseInventory:output_type -> souk.product.v1.ReleaseInventoryResponse
+	57, // 99: souk.product.v1.ProductService.CommitInventory:output_type -> souk.product.v1.CommitInventoryResponse
+	59, // 100: souk.product.v1.ProductService.RestockInventory:output_type -> souk.product.v1.RestockInventoryResponse
+	80, // [80:101] is the sub-list for method output_type
+	59, // [59:80] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_souk_product_v1_product_proto_init() }
@@ -4310,13 +4657,14 @@ func file_souk_product_v1_product_proto_init() {
 	file_souk_product_v1_product_proto_msgTypes[24].OneofWrappers = []any{}
 	file_souk_product_v1_product_proto_msgTypes[31].OneofWrappers = []any{}
 	file_souk_product_v1_product_proto_msgTypes[33].OneofWrappers = []any{}
+	file_souk_product_v1_product_proto_msgTypes[40].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_product_v1_product_proto_rawDesc), len(file_souk_product_v1_product_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   64,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

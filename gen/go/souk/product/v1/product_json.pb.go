@@ -105,7 +105,32 @@ func (x *Product) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, '}')
+	b = append(b, `,"brand":`...)
+	if b = jsonpb.AppendString(b, x.Brand); b == nil {
+		return nil
+	}
+	b = append(b, `,"productType":`...)
+	if b = jsonpb.AppendString(b, x.ProductType); b == nil {
+		return nil
+	}
+	b = append(b, `,"seoTitle":`...)
+	if b = jsonpb.AppendString(b, x.SeoTitle); b == nil {
+		return nil
+	}
+	b = append(b, `,"seoDescription":`...)
+	if b = jsonpb.AppendString(b, x.SeoDescription); b == nil {
+		return nil
+	}
+	b = append(b, `,"optionNames":[`...)
+	for i, v := range x.OptionNames {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 
@@ -184,6 +209,16 @@ func (x *Variant) AppendJSON(b []byte) []byte {
 	}
 	b = append(b, `,"available":`...)
 	b = jsonpb.AppendBool(b, x.Available)
+	b = append(b, `,"barcode":`...)
+	if b = jsonpb.AppendString(b, x.Barcode); b == nil {
+		return nil
+	}
+	b = append(b, `,"weightGrams":`...)
+	b = jsonpb.AppendFloat64(b, x.WeightGrams)
+	b = append(b, `,"imageUrl":`...)
+	if b = jsonpb.AppendString(b, x.ImageUrl); b == nil {
+		return nil
+	}
 	b = append(b, '}')
 	return b
 }
@@ -631,7 +666,46 @@ func (x *VariantInput) AppendJSON(b []byte) []byte {
 		b = append(b, `,"onHand":`...)
 		b = jsonpb.AppendInt64(b, *x.OnHand)
 	}
-	b = append(b, '}')
+	if x.Barcode != nil {
+		b = append(b, `,"barcode":`...)
+		if b = jsonpb.AppendString(b, *x.Barcode); b == nil {
+			return nil
+		}
+	}
+	if x.WeightGrams != nil {
+		b = append(b, `,"weightGrams":`...)
+		b = jsonpb.AppendFloat64(b, *x.WeightGrams)
+	}
+	if x.Cost != nil {
+		b = append(b, `,"cost":`...)
+		if b = x.Cost.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.ImageUrl != nil {
+		b = append(b, `,"imageUrl":`...)
+		if b = jsonpb.AppendString(b, *x.ImageUrl); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"furtherColumns":{`...)
+	if len(x.FurtherColumns) > 0 {
+		var room [8]string
+		for i, k := range jsonpb.SortedKeys(room[:0], x.FurtherColumns) {
+			v := x.FurtherColumns[k]
+			if i > 0 {
+				b = append(b, ',')
+			}
+			if b = jsonpb.AppendString(b, k); b == nil {
+				return nil
+			}
+			b = append(b, ':')
+			if b = jsonpb.AppendString(b, v); b == nil {
+				return nil
+			}
+		}
+	}
+	b = append(b, `}}`...)
 	return b
 }
 
@@ -688,6 +762,31 @@ func (x *CreateProductRequest) AppendJSON(b []byte) []byte {
 			b = append(b, ',')
 		}
 		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"brand":`...)
+	if b = jsonpb.AppendString(b, x.Brand); b == nil {
+		return nil
+	}
+	b = append(b, `,"productType":`...)
+	if b = jsonpb.AppendString(b, x.ProductType); b == nil {
+		return nil
+	}
+	b = append(b, `,"seoTitle":`...)
+	if b = jsonpb.AppendString(b, x.SeoTitle); b == nil {
+		return nil
+	}
+	b = append(b, `,"seoDescription":`...)
+	if b = jsonpb.AppendString(b, x.SeoDescription); b == nil {
+		return nil
+	}
+	b = append(b, `,"optionNames":[`...)
+	for i, v := range x.OptionNames {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
 			return nil
 		}
 	}
@@ -784,7 +883,40 @@ func (x *UpdateProductRequest) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.IfMatch); b == nil {
 		return nil
 	}
-	b = append(b, '}')
+	if x.Brand != nil {
+		b = append(b, `,"brand":`...)
+		if b = jsonpb.AppendString(b, *x.Brand); b == nil {
+			return nil
+		}
+	}
+	if x.ProductType != nil {
+		b = append(b, `,"productType":`...)
+		if b = jsonpb.AppendString(b, *x.ProductType); b == nil {
+			return nil
+		}
+	}
+	if x.SeoTitle != nil {
+		b = append(b, `,"seoTitle":`...)
+		if b = jsonpb.AppendString(b, *x.SeoTitle); b == nil {
+			return nil
+		}
+	}
+	if x.SeoDescription != nil {
+		b = append(b, `,"seoDescription":`...)
+		if b = jsonpb.AppendString(b, *x.SeoDescription); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"optionNames":[`...)
+	for i, v := range x.OptionNames {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 
@@ -874,7 +1006,24 @@ func (x *StockedProduct) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, `]}`...)
+	b = append(b, `],"costs":{`...)
+	if len(x.Costs) > 0 {
+		var room [8]string
+		for i, k := range jsonpb.SortedKeys(room[:0], x.Costs) {
+			v := x.Costs[k]
+			if i > 0 {
+				b = append(b, ',')
+			}
+			if b = jsonpb.AppendString(b, k); b == nil {
+				return nil
+			}
+			b = append(b, ':')
+			if b = v.AppendJSON(b); b == nil {
+				return nil
+			}
+		}
+	}
+	b = append(b, `}}`...)
 	return b
 }
 
@@ -1172,7 +1321,49 @@ func (x *ImportedProduct) AppendJSON(b []byte) []byte {
 	}
 	b = append(b, `],"partial":`...)
 	b = jsonpb.AppendBool(b, x.Partial)
-	b = append(b, '}')
+	if x.Brand != nil {
+		b = append(b, `,"brand":`...)
+		if b = jsonpb.AppendString(b, *x.Brand); b == nil {
+			return nil
+		}
+	}
+	if x.ProductType != nil {
+		b = append(b, `,"productType":`...)
+		if b = jsonpb.AppendString(b, *x.ProductType); b == nil {
+			return nil
+		}
+	}
+	if x.SeoTitle != nil {
+		b = append(b, `,"seoTitle":`...)
+		if b = jsonpb.AppendString(b, *x.SeoTitle); b == nil {
+			return nil
+		}
+	}
+	if x.SeoDescription != nil {
+		b = append(b, `,"seoDescription":`...)
+		if b = jsonpb.AppendString(b, *x.SeoDescription); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"optionNames":[`...)
+	for i, v := range x.OptionNames {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"furtherColumnNames":[`...)
+	for i, v := range x.FurtherColumnNames {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 
@@ -1213,7 +1404,16 @@ func (x *ImportResult) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.Reason); b == nil {
 		return nil
 	}
-	b = append(b, '}')
+	b = append(b, `,"unknownCategory":[`...)
+	for i, v := range x.UnknownCategory {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 

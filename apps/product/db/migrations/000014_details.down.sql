@@ -1,0 +1,2 @@
+alter table variant drop column details;
+alter table product drop column details;
