@@ -34,6 +34,13 @@ deleted. A negative quantity means that there is none.
 Bad rows go with line number and reason to FILE.rejected.csv, good ones are kept. Correct that file and import it like
 any other: it has what a row needs of its product.
 
+Only an operator's import adds categories. In another one, a product whose category souk does not have keeps its own or
+has none, and the summary names the category. --categories FILE.csv maps categories: each row has one of the file and
+one of souk's ("Home > Lamps"), or nothing for none, or ? for one that is not mapped yet. Unknown ones are added to it.
+
+A column that the file lacks is left as it is in souk. Columns that Shopify's format does not have are kept and exported
+again, up to 100 of them and 256 KiB a product; those that are not are named before the summary.
+
 An import that is interrupted, or whose server goes away, says what it did so far: run it again to import the rest.
 
 Exit status: 0 when all rows were taken, 1 when any was rejected or the import broke off, 2 when the file can't be read
@@ -55,6 +62,8 @@ as such a CSV (nothing is imported then).`,
 	}
 	products.Flags().
 		StringVar(&o.Shop, "shop", "", "handle of the shop that all products go to, whatever their Vendor says")
+	products.Flags().StringVar(&o.Categories, "categories", "",
+		"CSV that maps the file's categories to souk's; unknown ones are added to it")
 	products.Flags().BoolVar(&o.CreateShops, "create-shops", false, "create the shops that are missing")
 	products.Flags().BoolVar(&o.Replace, "replace", false,
 		"delete what complete products have and the file does not: variants, images, texts")

@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"google.golang.org/protobuf/encoding/protodelim"
 
 	"souk/cmd/souk/internal/api"
 	"souk/cmd/souk/internal/productcsv"
@@ -44,12 +47,43 @@ func Export(ctx context.Context, client *api.Client, path string, out, summary i
 	return nil
 }
 
-// exportProducts writes all products as CSV and returns their number.
+// exportProducts writes all products as CSV and returns their number. The header names the further columns of all
+// products, so a temporary file holds the products until the last one has come.
 func exportProducts(ctx context.Context, client *api.Client, out io.Writer) (n int, err error) {
-	w, err := productcsv.NewWriter(out)
+	spool, err := os.CreateTemp("", "souk-export-*") // only its owner may read it
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("the products can't be kept until all are there: %w", err)
 	}
+	defer func() { err = errors.Join(err, spool.Close(), os.Remove(spool.Name())) }()
+	var further productcsv.FurtherColumns
+	if n, err = fetchProducts(ctx, client, spool, &further); err != nil {
+		return n, err
+	}
+	if _, err := spool.Seek(0, io.SeekStart); err != nil {
+		return n, err
+	}
+	w, err := productcsv.NewWriter(out, further.Names()...)
+	if err != nil {
+		return n, err
+	}
+	in := bufio.NewReader(spool)
+	for range n {
+		var p productv1.ImportedProduct
+		if err := protodelim.UnmarshalFrom(in, &p); err != nil {
+			return n, err
+		}
+		if err := w.Write(&p); err != nil {
+			return n, err
+		}
+	}
+	return n, w.Flush()
+}
+
+// fetchProducts writes all products to spool and adds their further columns to further. It returns their number.
+func fetchProducts(
+	ctx context.Context, client *api.Client, spool io.Writer, further *productcsv.FurtherColumns,
+) (n int, err error) {
+	out := bufio.NewWriter(spool)
 	for token := ""; ; {
 		var page productv1.ExportProductsResponse
 		q := url.Values{"pageSize": {strconv.Itoa(exportPage)}, "pageToken": {token}}
@@ -57,13 +91,14 @@ func exportProducts(ctx context.Context, client *api.Client, out io.Writer) (n i
 			return n, fmt.Errorf("export: %w", err)
 		}
 		for _, p := range page.GetProducts() {
-			if err := w.Write(p); err != nil {
+			further.Add(p)
+			if _, err := protodelim.MarshalTo(out, p); err != nil {
 				return n, err
 			}
 			n++
 		}
 		if token = page.GetNextPageToken(); token == "" {
-			return n, w.Flush()
+			return n, out.Flush()
 		}
 	}
 }

@@ -3,6 +3,8 @@ package catalogue
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -41,6 +43,33 @@ func TestExportThenImportChangesNothing(t *testing.T) {
 	out, err = f.importFile(t, path)
 	require.NoError(t, err)
 	require.Equal(t, "imported 0 products (0 variants), updated 0, unchanged 3, rejected 0\n", out)
+}
+
+// Each product of the file may have other further columns. The header names them all.
+func TestFurtherColumnsOfAllProductsAreExported(t *testing.T) {
+	t.Parallel()
+	f := newFakeAPI(t, "casa")
+	dir := t.TempDir()
+	for i, file := range []string{
+		"Handle,Title,Vendor,Variant Price,Season,Cost per item\na,A,casa,1,Winter,0.50\n",
+		"Handle,Title,Vendor,Variant Price,season,=1+1\nb,B,casa,1,Summer,x\nc,C,casa,1,,y\n",
+	} {
+		path := filepath.Join(dir, fmt.Sprint(i, ".csv"))
+		require.NoError(t, os.WriteFile(path, []byte(file), 0o600))
+		_, err := f.importFile(t, path)
+		require.NoError(t, err)
+	}
+	path := filepath.Join(dir, "export.csv")
+	_, err := f.export(t.Context(), "good", path)
+	require.NoError(t, err)
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	rows, err := csv.NewReader(bytes.NewReader(raw)).ReadAll()
+	require.NoError(t, err)
+	n := len(rows[0])
+	require.Equal(t, [][]string{{"Season", "'=1+1"}, {"Winter", ""}, {"Summer", "x"}, {"", "y"}},
+		[][]string{rows[0][n-2:], rows[1][n-2:], rows[2][n-2:], rows[3][n-2:]})
+	require.Contains(t, rows[1], "0.50")
 }
 
 func TestFailedExportLeavesTheFileUnchanged(t *testing.T) {

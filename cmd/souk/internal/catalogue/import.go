@@ -42,6 +42,9 @@ type ImportOptions struct {
 	Currency string
 	// Shop is the handle or ID of the shop that all products go to. Empty: the Vendor of each product is its shop.
 	Shop string
+	// Categories is the path of a CSV that maps the file's categories to souk's. Categories that souk does not have are
+	// added to it. Empty: there is no mapping.
+	Categories string
 	// CreateShops creates the shops that are missing.
 	CreateShops bool
 	// Replace deletes what a complete product of the file does not have: variants, images, texts.
@@ -54,11 +57,16 @@ type ImportOptions struct {
 //
 // Errors: [FileError], not_found (there is no o.Shop), unavailable (the import broke off), and those of the API.
 func Import(ctx context.Context, client *api.Client, out io.Writer, o ImportOptions) error {
+	mapping, err := readCategories(o.Categories)
+	if err != nil {
+		return err
+	}
 	im := &importer{
 		client:      client,
 		oneShop:     o.Shop,
 		createShops: o.CreateShops,
 		replace:     o.Replace,
+		categories:  mapping,
 		currency:    o.Currency,
 		path:        o.Path,
 		shops:       map[string]*shopLookup{},
@@ -75,6 +83,7 @@ type importer struct {
 	oneShop     string // the shop of all products; "": the Vendor is the shop
 	createShops bool
 	replace     bool
+	categories  *categories
 	currency    string
 	path        string
 	out         io.Writer
@@ -134,10 +143,14 @@ func (im *importer) run(ctx context.Context) error {
 	if err != nil {
 		err = im.brokenOff(ctx, err)
 	}
-	if err := errors.Join(err, im.rejects.close()); err != nil {
+	if err := errors.Join(err, im.rejects.close(), im.categories.save()); err != nil {
 		return err
 	}
-	for _, note := range reader.Notes() {
+	notes := reader.Notes()
+	if note := im.categories.note(); note != "" {
+		notes = append(notes, note)
+	}
+	for _, note := range notes {
 		fmt.Fprintf(im.out, "note: %s\n", note)
 	}
 	im.summarize("")
@@ -237,6 +250,9 @@ func productBytes(p *productcsv.Product) int {
 	n := 512 + len(p.GetTitle()) + 2*len(p.GetDescription())
 	for _, v := range p.GetVariants() {
 		n += 256 + 2*len(v.GetSku())
+		for name, value := range v.GetFurtherColumns() {
+			n += 8 + len(name) + 2*len(value)
+		}
 	}
 	for _, im := range p.GetImages() {
 		n += 64 + len(im.GetUrl())
@@ -259,6 +275,7 @@ func (im *importer) send(ctx context.Context, batch []*productcsv.Product) error
 			continue
 		}
 		p.Shop = handle
+		p.CategoryPath = im.categories.apply(p.FileCategory)
 		if line, twice := im.first(p); twice {
 			reason := fmt.Sprintf("its product stands in line %d, too, where the shop is written in another way", line)
 			if err := im.rejectProduct(p, reason); err != nil {
@@ -311,6 +328,9 @@ func (im *importer) post(ctx context.Context, sent []*productcsv.Product) error 
 				return err
 			}
 			continue
+		}
+		if len(r.GetUnknownCategory()) > 0 {
+			im.categories.addUnknown(sent[i].FileCategory)
 		}
 		im.mu.Lock()
 		im.products[r.GetOutcome()]++

@@ -21,12 +21,26 @@ const (
 	colQty       = "Variant Inventory Qty"
 	colPrice     = "Variant Price"
 	colCompareAt = "Variant Compare At Price"
-	colCurrency  = "Currency" // souk's own, optional: Shopify's format does not have it
+	colWeight    = "Variant Grams"
+	colBarcode   = "Variant Barcode"
+	colCost      = "Cost per item"
 	colImage     = "Image Src"
 	colImagePos  = "Image Position"
 	colImageAlt  = "Image Alt Text"
+	colVarImage  = "Variant Image"
+	colSEOTitle  = "SEO Title"
+	colSEOText   = "SEO Description"
 	colStatus    = "Status"
 )
+
+// Columns of souk's own, which Shopify's format does not have. Both are optional.
+const (
+	colCurrency = "Currency"
+	colBrand    = "Brand" // the Vendor is the brand in a file for one shop, and the shop in others
+)
+
+// uncategorized is the category of a product without one.
+const uncategorized = "Uncategorized"
 
 var optionColumns = [3][2]string{
 	{"Option1 Name", "Option1 Value"}, {"Option2 Name", "Option2 Value"}, {"Option3 Name", "Option3 Value"},
@@ -34,7 +48,7 @@ var optionColumns = [3][2]string{
 
 // productColumns are the columns of a product, which stand in its first row. [optionColumns] has further ones.
 var productColumns = []string{
-	colTitle, colBody, colVendor, colCategory, colType, colTags, colPublished, colStatus,
+	colTitle, colBody, colVendor, colBrand, colCategory, colType, colTags, colPublished, colStatus, colSEOTitle, colSEOText,
 }
 
 // presentNames are the names that Shopify's files have today, where more than the case differs.
@@ -46,7 +60,10 @@ var presentNames = map[string]string{
 	colQty:       "Inventory quantity",
 	colPrice:     "Price",
 	colCompareAt: "Compare-at price",
+	colWeight:    "Weight value (grams)",
+	colBarcode:   "Barcode",
 	colImage:     "Product image URL",
+	colVarImage:  "Variant image URL",
 }
 
 // required are the columns that every product CSV must have. A file that is read into one shop needs no Vendor.
@@ -54,9 +71,10 @@ var required = []string{colHandle, colTitle, colVendor, colPrice}
 
 // written is the header that Writer writes.
 var written = []string{
-	colHandle, colTitle, colBody, colVendor, colCategory, colTags, colPublished,
+	colHandle, colTitle, colBody, colVendor, colBrand, colCategory, colType, colTags, colPublished,
 	"Option1 Name", "Option1 Value", "Option2 Name", "Option2 Value", "Option3 Name", "Option3 Value",
-	colSKU, colQty, colPrice, colCompareAt, colCurrency, colImage, colImagePos, colImageAlt, colStatus,
+	colSKU, colWeight, colQty, colPrice, colCompareAt, colCurrency, colCost, colBarcode, colVarImage,
+	colImage, colImagePos, colImageAlt, colSEOTitle, colSEOText, colStatus,
 }
 
 // rejectedColumns are the columns that souk writes before those of a rejected row. A reader skips them.

@@ -16,8 +16,8 @@ func Guard(cell string) string {
 	return cell
 }
 
-// unguard undoes Guard.
-func unguard(cell string) string {
+// Unguard undoes Guard.
+func Unguard(cell string) string {
 	if strings.HasPrefix(cell, "'") && isFormula(cell) {
 		return cell[1:]
 	}
@@ -25,7 +25,7 @@ func unguard(cell string) string {
 }
 
 // isFormula reports whether a spreadsheet may run the cell. Apostrophes at the start do not change the answer: this
-// makes Guard and unguard inverse to each other. Blanks and invisible characters don't either, because some
+// makes Guard and Unguard inverse to each other. Blanks and invisible characters don't either, because some
 // spreadsheets drop them. A tab or line break at the start is reported for the same reason.
 func isFormula(cell string) bool {
 	cell = strings.TrimLeft(cell, "'")

@@ -130,7 +130,7 @@ func (r *Reader) readHeader(fields []string) error {
 	}
 	r.header = fields[r.own:]
 	for i, name := range r.header {
-		r.header[i] = unguard(name)
+		r.header[i] = Unguard(name)
 		key := columnKey(r.header[i])
 		if _, twice := r.column[key]; twice && key != "" {
 			return errs.New(errs.Invalid, "the header has the column %q twice", name)
@@ -145,14 +145,43 @@ func (r *Reader) readHeader(fields []string) error {
 	}
 	var missing []string
 	for _, name := range required {
-		if _, ok := r.column[columnKey(name)]; !ok && (name != colVendor || !r.oneShop) {
+		if !r.has(name) && (name != colVendor || !r.oneShop) {
 			missing = append(missing, name)
 		}
 	}
 	if len(missing) > 0 {
 		return errs.New(errs.Invalid, "this is not a product CSV: its header lacks %s", strings.Join(missing, ", "))
 	}
+	r.findFurther()
 	return nil
+}
+
+// findFurther finds the columns that a variant keeps as they are: those that the format does not have.
+func (r *Reader) findFurther() {
+	known := map[int]bool{}
+	for _, name := range written {
+		if i, ok := r.column[columnKey(name)]; ok {
+			known[i] = true
+		}
+	}
+	for i, name := range r.header {
+		switch key := columnKey(name); {
+		case known[i]:
+		case key == "":
+			r.drop("a column without a name")
+		case len(r.further) == maxFurther, utf8.RuneCountInString(key) > maxName:
+			r.drop(strings.TrimSpace(name))
+		default:
+			r.further = append(r.further, i)
+		}
+	}
+}
+
+// drop notes that a column, or a part of it, was not kept.
+func (r *Reader) drop(column string) {
+	if !slices.Contains(r.dropped, column) {
+		r.dropped = append(r.dropped, column)
+	}
 }
 
 func columnKey(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
@@ -163,7 +192,7 @@ func (r *Reader) Header() []string { return r.header }
 // Separator returns the character between the fields.
 func (r *Reader) Separator() rune { return rune(r.records.separator) }
 
-// Notes says what is unusual about the file, a sentence each.
+// Notes says what is unusual about the file as far as it was read, and which columns were dropped, a sentence each.
 func (r *Reader) Notes() []string {
 	var notes []string
 	if r.encoding != utf8Text {
@@ -171,6 +200,9 @@ func (r *Reader) Notes() []string {
 	}
 	if r.records.separator != ',' {
 		notes = append(notes, "the fields are separated by a "+separatorNames[r.records.separator])
+	}
+	if len(r.dropped) > 0 {
+		notes = append(notes, "not kept, or not everywhere: "+strings.Join(r.dropped, ", "))
 	}
 	return notes
 }

@@ -32,14 +32,16 @@ func (r *Reader) product(g *group) (*Product, []Rejection) {
 	}
 	p := &Product{Vendor: g.vendor, ImportedProduct: &productv1.ImportedProduct{
 		Handle: g.handle, Title: r.get(head, colTitle), Description: r.get(head, colBody),
-		CategoryPath: splitList(firstOf(r.trimmed(head, colCategory), r.trimmed(head, colType)), ">"),
+		CategoryPath: r.category(head),
 		Tags:         splitList(r.get(head, colTags), ","),
 		Status:       r.status(head),
 	}}
+	p.FileCategory = p.GetCategoryPath()
+	r.readDetails(p, head)
 	var refused []Rejection
 	var images []positioned
 	names := r.optionNames(g.rows, head)
-	seen := map[string]int{}
+	seen, kept := map[string]int{}, 0
 	for _, row := range g.rows {
 		if src := r.trimmed(row, colImage); src != "" {
 			pos, err := strconv.Atoi(r.trimmed(row, colImagePos))
@@ -50,6 +52,7 @@ func (r *Reader) product(g *group) (*Product, []Rejection) {
 		}
 		if row != head && r.trimmed(row, colPrice) == "" && r.trimmed(row, colSKU) == "" &&
 			r.trimmed(row, optionColumns[0][1]) == "" {
+			r.dropFurther(row)
 			if r.trimmed(row, colImage) == "" {
 				refused = append(refused, Rejection{Row: *row, Reason: "has neither a variant nor an image"})
 				continue
@@ -68,6 +71,7 @@ func (r *Reader) product(g *group) (*Product, []Rejection) {
 			refused = append(refused, Rejection{Row: r.standalone(row, head, names), Reason: reason})
 			continue
 		}
+		kept += r.keepFurther(v, row, maxKept-kept)
 		p.Variants = append(p.Variants, v)
 		p.Rows = append(p.Rows, *row)
 	}
@@ -79,6 +83,7 @@ func (r *Reader) product(g *group) (*Product, []Rejection) {
 		return nil, refused
 	}
 	p.Partial = g.partial || len(refused) > 0 || r.own > 0 // the rows that were accepted before are not here
+	p.OptionNames = orderedOptions(names, p.GetVariants())
 	sort.SliceStable(images, func(i, j int) bool { return images[i].pos < images[j].pos })
 	for _, im := range images {
 		p.Images = append(p.Images, im.image)
@@ -209,6 +214,9 @@ func (r *Reader) variant(row *Row, names [3]string) (*productv1.VariantInput, st
 		}
 	} else if r.has(colCompareAt) {
 		v.CompareAtPrice = money.New(0, money.Currency(price.GetCurrencyCode())).ToProto() // ends a reduction
+	}
+	if reason := r.readVariantDetails(v, row, currency); reason != "" {
+		return nil, reason
 	}
 	if s := r.trimmed(row, colQty); s != "" {
 		n, err := strconv.ParseInt(s, 10, 64)

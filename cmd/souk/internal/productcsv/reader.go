@@ -16,6 +16,9 @@ const (
 	maxProduct  = 4 << 20 // bytes of one product's rows
 	maxRefused  = 100     // refused rows that Next holds until their product is complete
 	maxVariants = 200
+	maxFurther  = 100       // further columns
+	maxName     = 255       // characters of a further column's name
+	maxKept     = 256 << 10 // bytes of all further columns of a product
 )
 
 // Row is a row of the file as it was read.
@@ -40,6 +43,8 @@ type Product struct {
 	// Vendor is the shop as the file names it.
 	Vendor string
 	*productv1.ImportedProduct
+	// FileCategory is the path of the category as the file has it.
+	FileCategory []string
 	// Rows are the accepted rows, in the file's order.
 	Rows []Row
 }
@@ -53,6 +58,8 @@ type Reader struct {
 	oneShop  bool
 	count    *counter
 	encoding string
+	further  []int    // the indices of further columns
+	dropped  []string // columns that were not kept, or not everywhere
 
 	// own is how many columns at the beginning of a row are souk's: those that it writes before rejected rows.
 	own int
@@ -118,7 +125,7 @@ func (r *Reader) read() (*Row, *Rejection, error) {
 	}
 	rec.fields = rec.fields[min(r.own, len(rec.fields)):]
 	for i, cell := range rec.fields {
-		rec.fields[i] = unguard(cell)
+		rec.fields[i] = Unguard(cell)
 	}
 	row := Row{Line: rec.line, Fields: rec.fields, size: rec.size}
 	if rec.bad == "" {

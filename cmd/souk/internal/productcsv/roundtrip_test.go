@@ -39,10 +39,18 @@ func text(trimmed bool) *rapid.Generator[string] {
 
 func word() *rapid.Generator[string] { return rapid.StringMatching(`[a-z0-9][a-z0-9-]{0,12}`) }
 
+// maybe draws from g, or nothing.
+func maybe(g *rapid.Generator[string]) *rapid.Generator[string] {
+	return rapid.OneOf(rapid.Just(""), g)
+}
+
 func drawMoney(t *rapid.T) *moneyv1.Money {
 	c := rapid.SampledFrom([]money.Currency{"BRL", "JPY", "KWD"}).Draw(t, "currency")
 	return money.New(rapid.Int64Range(1, 1<<40).Draw(t, "minor"), c).ToProto()
 }
+
+// furtherNames are further columns. One would run in a spreadsheet.
+var furtherNames = []string{"Season", "=1+1", "Metafield: custom.Ω [list]"}
 
 func drawProduct(t *rapid.T) *productv1.ImportedProduct {
 	p := &productv1.ImportedProduct{
@@ -53,6 +61,11 @@ func drawProduct(t *rapid.T) *productv1.ImportedProduct {
 		Status:       rapid.SampledFrom([]string{"active", "draft", "archived"}).Draw(t, "status"),
 		Tags:         rapid.SliceOfN(word(), 0, 3).Draw(t, "tags"),
 		CategoryPath: rapid.SliceOfN(word(), 0, 3).Draw(t, "category"),
+
+		Brand:          proto.String(maybe(text(true)).Draw(t, "brand")),
+		ProductType:    proto.String(maybe(text(true)).Draw(t, "type")),
+		SeoTitle:       proto.String(maybe(text(false)).Draw(t, "seo title")),
+		SeoDescription: proto.String(maybe(text(false)).Draw(t, "seo description")),
 	}
 	names := rapid.SliceOfNDistinct(word(), 0, 3, rapid.ID[string]).Draw(t, "options")
 	for i, sku := range rapid.SliceOfNDistinct(text(true), 1, 4, rapid.ID[string]).Draw(t, "skus") {
@@ -61,6 +74,19 @@ func drawProduct(t *rapid.T) *productv1.ImportedProduct {
 			Sku:    sku,
 			Price:  price,
 			OnHand: proto.Int64(rapid.Int64Range(0, 1_000_000_000).Draw(t, "onHand")),
+
+			Barcode:     proto.String(maybe(text(true)).Draw(t, "barcode")),
+			WeightGrams: proto.Float64(rapid.Float64Range(0, 1e9).Draw(t, "weight")),
+			Cost:        &moneyv1.Money{CurrencyCode: price.GetCurrencyCode(), Amount: price.GetAmount()},
+			ImageUrl:    proto.String(maybe(word()).Draw(t, "variant image")),
+		}
+		for i, name := range furtherNames {
+			if value := maybe(text(false)).Draw(t, "further"); value != "" {
+				if v.FurtherColumns == nil {
+					v.FurtherColumns = map[string]string{}
+				}
+				v.FurtherColumns[name] = strings.Repeat(value, i+1)
+			}
 		}
 		if rapid.Bool().Draw(t, "compare") {
 			v.CompareAtPrice = price
@@ -71,6 +97,7 @@ func drawProduct(t *rapid.T) *productv1.ImportedProduct {
 			}
 			v.Options[name] = fmt.Sprint(i, text(true).Draw(t, "value")) // no two variants have the same options
 		}
+		p.OptionNames = names
 		p.Variants = append(p.Variants, v)
 	}
 	for range rapid.IntRange(0, 6).Draw(t, "images") {
@@ -93,7 +120,11 @@ func TestWrittenProductsAreReadUnchanged(t *testing.T) {
 			func(p *productv1.ImportedProduct) string { return p.GetHandle() }).
 			Draw(t, "products")
 		var file bytes.Buffer
-		w, err := productcsv.NewWriter(&file)
+		var further productcsv.FurtherColumns
+		for _, p := range products {
+			further.Add(p)
+		}
+		w, err := productcsv.NewWriter(&file, further.Names()...)
 		require.NoError(t, err)
 		for _, p := range products {
 			require.NoError(t, w.Write(p))
@@ -107,7 +138,7 @@ func TestWrittenProductsAreReadUnchanged(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, refused)
 			require.Equal(t, want.GetShop(), got.Vendor)
-			got.Shop = got.Vendor
+			got.Shop, got.FurtherColumnNames = got.Vendor, nil
 			for _, v := range got.GetVariants() {
 				if v.GetCompareAtPrice().
 					GetAmount() ==

@@ -12,25 +12,39 @@ import (
 )
 
 // Writer writes products as CSV.
-type Writer struct{ csv *csv.Writer }
+type Writer struct {
+	csv     *csv.Writer
+	further []string
+}
 
-// NewWriter writes the header and returns a Writer.
-func NewWriter(w io.Writer) (*Writer, error) {
+// NewWriter writes the header and returns a Writer. Of the further columns of products it writes those of further; see
+// [FurtherColumns].
+func NewWriter(w io.Writer, further ...string) (*Writer, error) {
 	c := csv.NewWriter(w)
-	if err := c.Write(written); err != nil {
+	header := slices.Clone(written)
+	for _, name := range further {
+		header = append(header, Guard(name))
+	}
+	if err := c.Write(header); err != nil {
 		return nil, err
 	}
-	return &Writer{csv: c}, nil
+	return &Writer{csv: c, further: further}, nil
 }
 
 // Write writes one product, each cell as [Guard] returns it. Row n holds the product's nth variant and nth image.
 func (w *Writer) Write(p *productv1.ImportedProduct) error {
-	names := optionNamesOf(p)
+	names := p.GetOptionNames()
 	for i := range max(len(p.GetVariants()), len(p.GetImages())) {
+		var further map[string]string
 		row := map[string]string{colHandle: p.GetHandle(), colVendor: p.GetShop()}
 		if i == 0 {
 			row[colTitle], row[colBody] = p.GetTitle(), p.GetDescription()
-			row[colCategory] = strings.Join(p.GetCategoryPath(), categorySeparator)
+			row[colCategory] = JoinCategory(p.GetCategoryPath())
+			if row[colCategory] == "" && p.GetProductType() != "" {
+				row[colCategory] = uncategorized // otherwise an import takes the type as the category
+			}
+			row[colType], row[colBrand] = p.GetProductType(), p.GetBrand()
+			row[colSEOTitle], row[colSEOText] = p.GetSeoTitle(), p.GetSeoDescription()
 			row[colTags] = strings.Join(p.GetTags(), ", ")
 			row[colPublished] = strconv.FormatBool(p.GetStatus() == "active")
 			row[colStatus] = p.GetStatus()
@@ -46,15 +60,21 @@ func (w *Writer) Write(p *productv1.ImportedProduct) error {
 			row[colSKU] = v.GetSku()
 			row[colQty] = strconv.FormatInt(v.GetOnHand(), 10)
 			row[colPrice], row[colCurrency] = v.GetPrice().GetAmount(), v.GetPrice().GetCurrencyCode()
-			row[colCompareAt] = v.GetCompareAtPrice().GetAmount()
+			row[colCompareAt], row[colCost] = v.GetCompareAtPrice().GetAmount(), v.GetCost().GetAmount()
+			row[colWeight], row[colBarcode] = grams(v.GetWeightGrams()), v.GetBarcode()
+			row[colVarImage] = v.GetImageUrl()
+			further = v.GetFurtherColumns()
 		}
 		if i < len(p.GetImages()) {
 			im := p.GetImages()[i]
 			row[colImage], row[colImageAlt], row[colImagePos] = im.GetUrl(), im.GetAlt(), strconv.Itoa(i+1)
 		}
-		record := make([]string, len(written))
-		for j, c := range written {
-			record[j] = Guard(row[c])
+		record := make([]string, 0, len(written)+len(w.further))
+		for _, c := range written {
+			record = append(record, Guard(row[c]))
+		}
+		for _, c := range w.further {
+			record = append(record, Guard(fold(further, c)))
 		}
 		if err := w.csv.Write(record); err != nil {
 			return err
@@ -69,14 +89,43 @@ func (w *Writer) Flush() error {
 	return w.csv.Error()
 }
 
-// optionNamesOf returns the names of the variants' options, sorted, at most three.
-func optionNamesOf(p *productv1.ImportedProduct) []string {
-	names := map[string]bool{}
-	for _, v := range p.GetVariants() {
-		for name := range v.GetOptions() {
-			names[name] = true
+// fold returns the value of a further column, whose name may be spelled in another case.
+func fold(columns map[string]string, name string) string {
+	if value, ok := columns[name]; ok {
+		return value
+	}
+	for other, value := range columns {
+		if columnKey(other) == columnKey(name) {
+			return value
 		}
 	}
-	sorted := slices.Sorted(maps.Keys(names))
-	return sorted[:min(len(sorted), len(optionColumns))]
+	return ""
 }
+
+// FurtherColumns are the names of the further columns of products, in the order in which they were first seen. Names
+// that differ in case only are one column, and a column of the format is not a further one.
+type FurtherColumns struct {
+	names []string
+	seen  map[string]bool
+}
+
+// Add adds the further columns of a product.
+func (f *FurtherColumns) Add(p *productv1.ImportedProduct) {
+	if f.seen == nil {
+		f.seen = map[string]bool{}
+		for _, name := range written {
+			f.seen[columnKey(name)] = true
+		}
+	}
+	for _, v := range p.GetVariants() {
+		for _, name := range slices.Sorted(maps.Keys(v.GetFurtherColumns())) {
+			if key := columnKey(name); !f.seen[key] {
+				f.seen[key] = true
+				f.names = append(f.names, name)
+			}
+		}
+	}
+}
+
+// Names returns the names.
+func (f *FurtherColumns) Names() []string { return f.names }

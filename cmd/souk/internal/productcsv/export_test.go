@@ -1,4 +1,0 @@
-package productcsv
-
-// Unguard is unguard, for tests.
-var Unguard = unguard
