@@ -27,7 +27,9 @@
 // before), so an old write-back never replaces a newer one, even after a loss.
 //
 // RemoveOrdered keeps the last orders that it handled next to the cart, in the same script and the same row, so
-// that it removes an order's items only once. MergeCart writes both carts back immediately, in one transaction.
+// that it removes an order's items only once. MergeCart writes both carts back immediately, in one transaction. Each
+// of the two carts keeps the other's owner and the version of the merge: items that a guest ordered before the merge
+// leave the user's cart, and GetLines names the guests to a checkout, which claims the cart under their IDs too.
 //
 // While Redis is unavailable, all calls fail with unavailable. The service reconnects by itself.
 //

@@ -54,7 +54,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	offers := repository.NewOffers(redis, productv1.NewProductServiceClient(conn), p.Clock(), cfg.OfferTTL)
-	cartv1.RegisterCartServiceServer(p.Server(), handler.New(service.New(carts, offers, currency, p.Logger())))
+	cartv1.RegisterCartServiceServer(
+		p.Server(),
+		handler.New(service.New(carts, offers, currency, p.Clock(), p.Logger())),
+	)
 	writeBack := handler.WriteBack(carts, cfg.WriteBack/4, p.Logger())
 	return module.Group(&runnable{run: func(ctx context.Context) error {
 		defer offers.Close()

@@ -7,7 +7,7 @@
 // # At a glance
 //
 //   - Owns: orders and their shop orders, the checkout saga
-//   - PostgreSQL: orders, shop_order, order_item, saga(_step), outbox, inbox
+//   - PostgreSQL: orders, shop_order, order_item, cart_claim, saga(_step), outbox, inbox
 //   - Redis: –
 //   - Consumes: evt.payment.*
 //   - Publishes: evt.order.*
@@ -34,6 +34,12 @@
 // voided, and the order is cancelled with the error's code. After the pivot the saga only goes forward. A retry
 // of a refused checkout gets the same refusal. A checkout that fails through a fault of ours (a service did not
 // answer before the deadline) frees its idempotency key, so that a retry runs a new checkout.
+//
+// An order claims its cart (cart_claim), in the transaction that writes it: a second checkout of the cart is refused with
+// checkout_in_progress. A refusal gives the claim back, in the transaction that cancels the order. A confirmed order keeps
+// it; the next checkout takes it over if the cart says that the order's items have left it. So no lease expires, and a
+// claim ends with its saga, in whichever process that runs. The cart of a user is claimed under the IDs of the guests that
+// were merged into it as well, because a guest's checkout may be in flight at the sign-in.
 //
 // An idempotency key is unique per customer and never expires. The request hash covers address, payment,
 // vouchers and email, but not the cart. Stock and currency are checked before anything is written; a checkout
@@ -73,6 +79,7 @@
 //     was never confirmed. expires_at is null unless the order waits for its money.
 //   - shop_order: one row per shop of an order; (order_id, position). cancel_id names the saga that cancels it.
 //   - order_item: one row per line; (order_id, position), shop_order_id.
+//   - cart_claim: one row per owner of a cart that was ordered: the last order of it.
 //   - saga, saga_story: see pkg/saga. A checkout's saga has the ID of its order. outbox, inbox: see pkg/outbox.
 //
 // # Failpoints

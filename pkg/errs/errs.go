@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 )
 
 // Code classifies an error for programs. Codes are part of the public API and never change.
@@ -24,6 +26,8 @@ const (
 	Conflict            Code = "conflict"              // 409: a concurrent change, or the wrong state for this
 	AlreadyExists       Code = "already_exists"        // 409
 	OutOfStock          Code = "out_of_stock"          // 409
+	CheckoutInProgress  Code = "checkout_in_progress"  // 409: another checkout of the same cart; try again
+	PriceChanged        Code = "price_changed"         // 409: the total is not the expected one
 	IdempotencyInFlight Code = "idempotency_in_flight" // 409
 	PreconditionFailed  Code = "precondition_failed"   // 412: the resource has changed since If-Match's ETag
 	TooLarge            Code = "too_large"             // 413
@@ -54,6 +58,8 @@ type Error struct {
 	Message string
 	// Fields are the invalid fields of an Invalid error.
 	Fields []Field
+	// Detail is shown with the error, or nil. The REST API shows it under the name of its type: a Quote as "quote".
+	Detail proto.Message
 	// RetryAfter is how long to wait before a retry; 0 means unknown.
 	RetryAfter time.Duration
 

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
@@ -29,6 +30,8 @@ var mappings = map[Code]mapping{
 	Conflict:            {http.StatusConflict, codes.Aborted},
 	AlreadyExists:       {http.StatusConflict, codes.AlreadyExists},
 	OutOfStock:          {http.StatusConflict, codes.FailedPrecondition},
+	CheckoutInProgress:  {http.StatusConflict, codes.Aborted},
+	PriceChanged:        {http.StatusConflict, codes.FailedPrecondition},
 	IdempotencyInFlight: {http.StatusConflict, codes.Aborted},
 	PreconditionFailed:  {http.StatusPreconditionFailed, codes.FailedPrecondition},
 	TooLarge:            {http.StatusRequestEntityTooLarge, codes.InvalidArgument},
@@ -89,6 +92,9 @@ func ToStatus(err error) *status.Status {
 		}
 		details = append(details, bad)
 	}
+	if e.Detail != nil {
+		details = append(details, protoadapt.MessageV1Of(e.Detail))
+	}
 	if e.RetryAfter > 0 {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(e.RetryAfter)})
 	}
@@ -123,6 +129,8 @@ func FromStatus(s *status.Status) *Error {
 			}
 		case *errdetails.RetryInfo:
 			e.RetryAfter = d.GetRetryDelay().AsDuration()
+		case proto.Message:
+			e.Detail = d
 		}
 	}
 	if e.RetryAfter == 0 && (e.Code == Unavailable || e.Code == Overloaded) {

@@ -195,7 +195,11 @@ func Absent(service string) *errs.Error {
 
 // withoutCause copies the parts of an error that may leave a service.
 func withoutCause(e *errs.Error) *errs.Error {
-	return &errs.Error{Code: e.Code, Message: e.Message, Fields: slices.Clone(e.Fields), RetryAfter: e.RetryAfter}
+	out := &errs.Error{Code: e.Code, Message: e.Message, Fields: slices.Clone(e.Fields), RetryAfter: e.RetryAfter}
+	if e.Detail != nil {
+		out.Detail = proto.Clone(e.Detail)
+	}
+	return out
 }
 
 // isolated is a context that ends when its parent does and hides the parent's values.

@@ -165,6 +165,10 @@ func (s *store) sendBatched(ctx context.Context, ws []*write) error {
 	return postgres.SendBatch(ctx, s.pool, &b)
 }
 
+// Err gives the refusal of a souk_saga_require its code. It is for a batch that starts a saga ([Runner.Start]); the
+// runner itself does this for the batches of steps.
+func Err(err error) error { return fromSQLState(err) }
+
 // fromSQLState maps the errors that the functions of the migrations raise.
 func fromSQLState(err error) error {
 	var pgErr *pgconn.PgError

@@ -75,6 +75,14 @@ func (c interrupted) complete(s *souk) {
 		return
 	}
 	require.Equal(s.t, "20.00", a.order().Total.Amount)
+	waittest.Until(s.t, func() bool {
+		tab, err := c.buyer.do(http.MethodPost, "/v1/checkout", c.body, "Idempotency-Key", id.New(id.Event))
+		if err != nil {
+			return false
+		}
+		require.NotEqual(s.t, http.StatusCreated, tab.status, "the cart was ordered twice: %s", tab.body)
+		return tab.code() == "cart_empty"
+	}, "the ordered items stay in the cart")
 }
 
 // sagasEnd waits until no saga is open.

@@ -22,6 +22,9 @@ func TestSuite(t *testing.T) {
 			for name, test := range map[string]func(*testing.T, *souk){
 				"tour":                  testTour,
 				"guest":                 testGuest,
+				"one cart":              testOneCart,
+				"sign-in at a checkout": testSignInDuringCheckout,
+				"expected total":        testExpectedTotal,
 				"declined":              testDeclined,
 				"lost provider answer":  testLostProviderAnswer,
 				"cancel":                testCancel,
@@ -292,6 +295,96 @@ func testLastPieces(t *testing.T, s *souk) {
 	require.EqualValues(t, customers-stock, out.Load())
 	require.Zero(t, other.Load())
 	require.Equal(t, "0", seller.stockWithoutReservations(shop, p.Variants[0].ID).OnHand)
+}
+
+// testOneCart sends eight checkouts of one cart at once, each with its own key. One of them orders it.
+func testOneCart(t *testing.T, s *souk) {
+	shop := handle("cart")
+	seller := s.seller(shop)
+	v := seller.sell(shop, "One Cart", "10.00", 100).Variants[0].ID
+	for name, buyer := range map[string]*client{"user": s.user(email("cart"), "customer"), "guest": s.guest()} {
+		buyer.add(v, 3).want(http.StatusOK)
+		body := checkoutBody("tok_ok")
+		body["email"] = email("cart")
+		var mu sync.Mutex
+		var placed []orderJSON
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				a, err := buyer.do(http.MethodPost, "/v1/checkout", body, "Idempotency-Key", id.New(id.Event))
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err != nil:
+					t.Error(err)
+				case a.status == http.StatusCreated:
+					placed = append(placed, a.order())
+				case a.code() != "checkout_in_progress" && a.code() != "cart_empty":
+					t.Errorf("%d %s", a.status, a.body)
+				}
+			})
+		}
+		wg.Wait()
+		require.Len(t, placed, 1, name)
+		buyer.post("/v1/checkout", body, "Idempotency-Key", id.New(id.Event)).
+			problem(http.StatusUnprocessableEntity, "cart_empty")
+		// What is put in the cart next is another order.
+		buyer.add(v, 1).want(http.StatusOK)
+		buyer.post("/v1/checkout", body, "Idempotency-Key", id.New(id.Event)).order()
+	}
+	require.Equal(t, "92", seller.stockWithoutReservations(shop, v).OnHand)
+}
+
+// testSignInDuringCheckout merges a guest into a user while a checkout of the guest's cart is in flight.
+func testSignInDuringCheckout(t *testing.T, s *souk) {
+	shop := handle("signin")
+	v := s.seller(shop).sell(shop, "Sign-in", "10.00", 100).Variants[0].ID
+	guest, user := s.guest(), s.user(email("signin"), "customer")
+	guest.add(v, 2).want(http.StatusOK)
+	user.add(v, 1).want(http.StatusOK)
+	body := checkoutBody("tok_slow")
+	body["email"] = email("signin")
+	done := make(chan *answer, 1)
+	go func() {
+		a, err := guest.do(http.MethodPost, "/v1/checkout", body, "Idempotency-Key", id.New(id.Event))
+		if err != nil {
+			t.Error(err)
+		}
+		done <- a
+	}()
+	waittest.Until(t, func() bool {
+		var list struct{ Orders []orderJSON }
+		guest.get("/v1/orders").want(http.StatusOK).into(&list)
+		return len(list.Orders) == 1
+	}, "the checkout does not begin")
+	user.post("/v1/me/guest:merge", obj{"guestToken": guest.token}).want(http.StatusOK)
+	user.checkout("tok_ok").problem(http.StatusConflict, "checkout_in_progress")
+	a := waittest.Receive(t, done)
+	require.NotNil(t, a)
+	order := a.order()
+	var cart cartJSON
+	user.get("/v1/cart").want(http.StatusOK).into(&cart)
+	require.Len(t, cart.Items, 1)
+	require.Equal(t, "1", cart.Items[0].Quantity, "what the guest ordered has left the user's cart")
+	user.get("/v1/orders/" + order.ID).want(http.StatusOK)
+	require.Equal(t, "10.00", user.checkout("tok_ok").order().Total.Amount)
+}
+
+func testExpectedTotal(t *testing.T, s *souk) {
+	shop := handle("price")
+	seller := s.seller(shop)
+	p := seller.sell(shop, "Price", "10.00", 100)
+	u := s.user(email("price"), "customer")
+	u.add(p.Variants[0].ID, 2).want(http.StatusOK)
+	body := checkoutBody("tok_ok")
+	body["expectedTotal"] = obj{"currencyCode": "BRL", "amount": "19.99"}
+	a := u.post("/v1/checkout", body, "Idempotency-Key", id.New(id.Event))
+	a.problem(http.StatusConflict, "price_changed")
+	var problem struct{ Quote struct{ Total moneyJSON } }
+	a.into(&problem)
+	require.Equal(t, moneyJSON{"BRL", "20.00"}, problem.Quote.Total)
+	body["expectedTotal"] = obj{"currencyCode": "BRL", "amount": "20.00"}
+	require.Equal(t, "20.00", u.post("/v1/checkout", body, "Idempotency-Key", id.New(id.Event)).order().Total.Amount)
 }
 
 // testOneKey sends 100 concurrent checkouts with one Idempotency-Key. They lead to one order and one capture.

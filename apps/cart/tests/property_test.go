@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -125,7 +126,8 @@ func (h *harness) call(o *op, user, guest string) {
 	case "clear":
 		c, err = h.carts.Clear(ctx, o.owner)
 	case "ordered":
-		c, err = h.carts.RemoveOrdered(ctx, o.owner, o.order, []domain.Line{{VariantID: o.variant, Quantity: o.n}})
+		c, err = h.carts.RemoveOrdered(ctx, o.owner, o.order, math.MaxInt64,
+			[]domain.Line{{VariantID: o.variant, Quantity: o.n}})
 	case "merge":
 		var g domain.Cart
 		c, g, err = h.carts.Merge(ctx, guest, user)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	moneyv1 "souk/gen/go/souk/money/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
 	"souk/pkg/moduletest"
@@ -62,6 +64,7 @@ func TestEveryErrorCodeIsAProblem(t *testing.T) {
 		errs.Invalid: 400, errs.Unauthenticated: 401, errs.PaymentDeclined: 402, errs.Forbidden: 403, errs.NotFound: 404,
 		errs.PreconditionFailed: 412,
 		errs.Conflict:           409, errs.AlreadyExists: 409, errs.OutOfStock: 409, errs.IdempotencyInFlight: 409, errs.TooLarge: 413,
+		errs.CheckoutInProgress: 409, errs.PriceChanged: 409,
 		errs.IdempotencyMismatch: 422, errs.VoucherInvalid: 422, errs.CartEmpty: 422, errs.CardNumberRefused: 422, errs.Unprocessable: 422,
 		errs.RateLimited: 429, errs.Internal: 500, errs.Unimplemented: 501, errs.Overloaded: 503, errs.Unavailable: 503,
 	} {
@@ -78,6 +81,11 @@ func TestEveryErrorCodeIsAProblem(t *testing.T) {
 			require.NotEmpty(t, res.Header.Get("WWW-Authenticate"))
 		}
 	}
+	detailed := errs.New(errs.PriceChanged, "it costs more")
+	detailed.Detail = &orderv1.Quote{Total: &moneyv1.Money{CurrencyCode: "BRL", Amount: "1.00"}}
+	g.products.answerWith(func(context.Context, string) (*productv1.Product, error) { return nil, detailed })
+	p := g.send(http.MethodGet, "/v1/products/"+newID(), "").problem(t, http.StatusConflict, errs.PriceChanged)
+	require.Equal(t, map[string]any{"currencyCode": "BRL", "amount": "1.00"}, p["quote"].(map[string]any)["total"])
 	g.products.answerWith(func(context.Context, string) (*productv1.Product, error) { panic("a secret") })
 	res := g.send(http.MethodGet, "/v1/products/"+newID(), "")
 	res.problem(t, http.StatusInternalServerError, errs.Internal)

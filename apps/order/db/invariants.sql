@@ -36,6 +36,9 @@ with parts as (
     union all
     select 'every confirmed order has a payment', o.id, o.payment_id = '' from orders o where o.confirmed_at is not null
     union all
+    select 'no cart was ordered twice', o.id, count(*) over (partition by o.cart_owner_id, o.cart_version) > 1
+    from orders o where o.confirmed_at is not null and o.cart_version > 0
+    union all
     select 'refused checkouts are not paid for', o.id, o.payment_status not in ('pending', 'failed', 'voided')
     from orders o where o.status = 'cancelled' and o.confirmed_at is null
     union all

@@ -45,6 +45,12 @@ type fakes struct {
 	// moved counts effects, not calls: "capture", "refund" …
 	moved   map[string]int
 	cleared map[string]bool
+	// versions are the carts' versions, ordered the orders that have left them, and guests those merged into them.
+	versions map[string]int64
+	ordered  map[string][]string
+	guests   map[string][]string
+	// currency is that of all carts.
+	currency string
 	// asked counts calls, by method.
 	asked   map[string]int
 	members map[string]bool // "shop/user"
@@ -60,7 +66,8 @@ func newFakes() *fakes {
 		onHand: map[string]int64{}, reserved: map[string]int64{}, stock: map[string]string{},
 		lines: map[string][]*productv1.Line{}, money: map[string]*paymentv1.Payment{}, moved: map[string]int{},
 		refunds: map[string]bool{}, givenBack: map[string]int64{}, back: map[string]bool{},
-		cleared: map[string]bool{}, asked: map[string]int{}, members: map[string]bool{}, fail: map[string][]error{},
+		cleared: map[string]bool{}, versions: map[string]int64{}, ordered: map[string][]string{},
+		guests: map[string][]string{}, asked: map[string]int{}, members: map[string]bool{}, fail: map[string][]error{},
 	}
 }
 
@@ -91,6 +98,7 @@ func (f *fakes) fill(owner string, lines ...*cartv1.Line) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.carts[owner] = lines
+	f.versions[owner]++
 }
 
 func line(variantID string, quantity int64) *cartv1.Line {
@@ -125,7 +133,11 @@ func (f *fakes) GetLines(_ context.Context, r *cartv1.GetLinesRequest) (*cartv1.
 		return nil, err
 	}
 	defer f.mu.Unlock()
-	return &cartv1.GetLinesResponse{Lines: f.carts[r.GetOwnerId()]}, nil
+	owner := r.GetOwnerId()
+	return &cartv1.GetLinesResponse{
+		Lines: f.carts[owner], Version: f.versions[owner], Currency: f.currency,
+		OwnerIds: append([]string{owner}, f.guests[owner]...), OrderedIds: slices.Clone(f.ordered[owner]),
+	}, nil
 }
 
 func (f *fakes) RemoveOrdered(
@@ -139,6 +151,8 @@ func (f *fakes) RemoveOrdered(
 		f.cleared[r.GetOrderId()] = true
 		f.moved["clear"]++
 		delete(f.carts, r.GetOwnerId())
+		f.versions[r.GetOwnerId()]++
+		f.ordered[r.GetOwnerId()] = append(f.ordered[r.GetOwnerId()], r.GetOrderId())
 	}
 	return &cartv1.RemoveOrderedResponse{}, nil
 }

@@ -112,37 +112,6 @@ func TestConcurrentReadersSeeTheSameStanding(t *testing.T) {
 	}
 }
 
-func TestCheckoutsInFlightOfACustomerAreBounded(t *testing.T) {
-	t.Parallel()
-	h := setup(t, map[string]any{"max_unpaid": 2})
-	c := h.newCustomer()
-	reached, goOn := make(chan struct{}, 2), make(chan struct{})
-	h.before = func(method string) {
-		if method == "Authorize" {
-			reached <- struct{}{}
-			waittest.Receive(t, goOn)
-		}
-	}
-	done := make(chan error, 2)
-	for i := range 2 {
-		go func() {
-			_, err := h.checkout(c, fmt.Sprint(i), checkoutRequest("tok_ok"))
-			done <- err
-		}()
-		waittest.Receive(t, reached)
-	}
-	_, err := h.checkout(c, "one too many", checkoutRequest("tok_ok"))
-	require.Equal(t, errs.RateLimited, errs.CodeOf(err), "%v", err)
-	require.NotZero(t, errs.From(err).RetryAfter)
-	close(goOn)
-	for range 2 {
-		require.NoError(t, waittest.Receive(t, done))
-	}
-	_, err = h.checkout(c, "one too many", checkoutRequest("tok_ok"))
-	require.NotEqual(t, errs.RateLimited, errs.CodeOf(err), "the refusal was not kept: %v", err)
-	h.requireConsistent()
-}
-
 func TestCustomerWhoCancelsAgainAndAgainWaitsLonger(t *testing.T) {
 	t.Parallel()
 	h := setup(t, map[string]any{"cancels": map[string]any{"free": 2, "wait": "1m"}})

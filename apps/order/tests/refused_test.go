@@ -145,7 +145,7 @@ func TestOrderWithATakenNumberGetsAnother(t *testing.T) {
 	require.NoError(t, err)
 	starts := repository.WithSagas(h.store, runner)
 	inputs := map[string]string{} // the numbers in the inputs of the saga
-	out, err := starts.Create(t.Context(), o, created, func(o domain.Order) any {
+	out, err := starts.Create(t.Context(), o, domain.Cart{}, created, func(o domain.Order) any {
 		inputs[o.Number] = o.Number
 		return map[string]any{
 			"customer_id": o.CustomerID,

@@ -92,6 +92,7 @@ func errorsTravel(t *testing.T, transports Transports) {
 			Code: errs.Invalid, Message: "two fields",
 			Fields: []errs.Field{{Path: "a.b[0]", Message: "é"}, {Path: "c", Message: "d"}},
 		},
+		{Code: errs.PriceChanged, Message: "with a detail", Detail: get("the detail")},
 		errs.New(errs.Unavailable, "no RetryAfter becomes a second"),
 	} {
 		k.Product.Get = func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
@@ -103,6 +104,8 @@ func errorsTravel(t *testing.T, transports Transports) {
 		if want.Code == errs.Unavailable && want.RetryAfter == 0 {
 			want = want.WithRetryAfter(time.Second)
 		}
+		require.True(t, proto.Equal(want.Detail, got.Detail), "%v", got.Detail)
+		got.Detail = want.Detail
 		require.Equal(t, want, got)
 	}
 }

@@ -4,6 +4,7 @@ package domain
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"souk/pkg/errs"
 	"souk/pkg/money"
@@ -32,6 +33,43 @@ type Cart struct {
 	Currency money.Currency
 	// Lines are in the order in which they were added.
 	Lines []Line
+	// Merged are the latest merges of guests' carts into this one, latest first.
+	Merged []Merge
+	// Into is the merge of this guest's cart into a user's; zero if there was none.
+	Into Merge
+}
+
+// Merge is a merge of a guest's cart with a user's.
+type Merge struct {
+	// OwnerID is the owner of the other cart.
+	OwnerID string
+	// Version is the version of both carts right after the merge: its time in microseconds since 1970, or a little more.
+	Version int64
+}
+
+// Snapshot is a cart as a checkout reads it.
+type Snapshot struct {
+	Cart
+	// ClaimIDs are the owners under whose IDs the checkout claims the cart.
+	ClaimIDs []string
+	// OrderedIDs are the latest orders whose items were taken out of the cart.
+	OrderedIDs []string
+}
+
+// claimAfterMerge is how long after a merge a checkout of the user's cart still claims the guest's cart: much longer
+// than a checkout of the guest may take.
+const claimAfterMerge = 24 * time.Hour
+
+// ClaimIDs returns the owners under whose IDs a checkout claims the cart: its own owner, and the guests whose carts
+// were merged into it during the last day. A checkout of such a guest may be in flight, and orders the same items.
+func (c Cart) ClaimIDs(now time.Time) []string {
+	ids := []string{c.OwnerID}
+	for _, m := range c.Merged {
+		if m.Version > now.Add(-claimAfterMerge).UnixMicro() {
+			ids = append(ids, m.OwnerID)
+		}
+	}
+	return ids
 }
 
 // Sort puts the lines in the order in which they were added.

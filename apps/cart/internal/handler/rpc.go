@@ -77,12 +77,15 @@ func (h *RPC) ClearCart(ctx context.Context, _ *cartv1.ClearCartRequest) (*cartv
 //
 // Errors: unavailable, timeout.
 func (h *RPC) GetLines(ctx context.Context, r *cartv1.GetLinesRequest) (*cartv1.GetLinesResponse, error) {
-	lines, err := h.service.Lines(ctx, r.GetOwnerId())
+	c, err := h.service.Lines(ctx, r.GetOwnerId())
 	if err != nil {
 		return nil, err
 	}
-	out := &cartv1.GetLinesResponse{Lines: make([]*cartv1.Line, len(lines))}
-	for i, l := range lines {
+	out := &cartv1.GetLinesResponse{
+		Lines: make([]*cartv1.Line, len(c.Lines)), Currency: string(c.Currency), Version: c.Version,
+		OwnerIds: c.ClaimIDs, OrderedIds: c.OrderedIDs,
+	}
+	for i, l := range c.Lines {
 		out.Lines[i] = &cartv1.Line{VariantId: l.VariantID, Quantity: l.Quantity}
 	}
 	return out, nil
@@ -98,7 +101,7 @@ func (h *RPC) RemoveOrdered(
 	for i, l := range r.GetLines() {
 		lines[i] = domain.Line{VariantID: l.GetVariantId(), Quantity: l.GetQuantity()}
 	}
-	if err := h.service.RemoveOrdered(ctx, r.GetOwnerId(), r.GetOrderId(), lines); err != nil {
+	if err := h.service.RemoveOrdered(ctx, r.GetOwnerId(), r.GetOrderId(), r.GetCartVersion(), lines); err != nil {
 		return nil, err
 	}
 	return &cartv1.RemoveOrderedResponse{}, nil

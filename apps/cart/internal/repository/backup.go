@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,6 +57,8 @@ func (s *Store) restore(ctx context.Context, owner string) error {
 		strconv.FormatInt(next, 10),
 		strconv.Itoa(len(lines)),
 		row.Currency,
+		strings.Join(row.Merged, ","),
+		row.MergedInto,
 		strconv.Itoa(len(row.Orders)),
 	}
 	args = append(args, row.Orders...)
@@ -85,8 +88,27 @@ func (s *Store) WriteBack(ctx context.Context, all bool) (int, error) {
 
 // backup is a cart with its handled orders, as written to PostgreSQL.
 type backup struct {
-	cart   domain.Cart
-	orders []string
+	// present reports whether Redis has the cart.
+	present bool
+	cart    domain.Cart
+	orders  []string
+}
+
+// Lines returns the owner's cart and the IDs of the latest orders whose items were taken out of it, at most most.
+func (s *Store) Lines(ctx context.Context, owner string, most int) (domain.Cart, []string, error) {
+	for range loads {
+		found, err := s.readAll(ctx, []string{owner}, most)
+		if err != nil {
+			return domain.Cart{}, nil, err
+		}
+		if found[0].present {
+			return found[0].cart, found[0].orders, nil
+		}
+		if err := s.restore(ctx, owner); err != nil {
+			return domain.Cart{}, nil, err
+		}
+	}
+	return domain.Cart{}, nil, errGone
 }
 
 // Save writes the current carts of the owners to PostgreSQL, in one transaction.
@@ -94,10 +116,11 @@ func (s *Store) Save(ctx context.Context, owners ...string) error {
 	if len(owners) == 0 {
 		return nil
 	}
-	found, err := s.readAll(ctx, owners)
+	found, err := s.readAll(ctx, owners, maxOrders)
 	if err != nil {
 		return err
 	}
+	found = slices.DeleteFunc(found, func(b backup) bool { return b.cart.Version == 0 }) // missing, or never changed
 	if err := s.write(ctx, found); err != nil {
 		return err
 	}
@@ -113,30 +136,33 @@ func (s *Store) Save(ctx context.Context, owners ...string) error {
 	return redisx.Err(s.saved.Exec(ctx, s.redis, keys, args).Error())
 }
 
-func (s *Store) readAll(ctx context.Context, owners []string) ([]backup, error) {
+// readAll reads the owners' carts from Redis, in their order, each with its latest orders.
+func (s *Store) readAll(ctx context.Context, owners []string, maxOrders int) ([]backup, error) {
 	keys := make([]string, 0, 2*len(owners))
 	for _, owner := range owners {
 		keys = append(keys, key(owner), ordersKey(owner))
 	}
-	answer, err := s.read.Exec(ctx, s.redis, keys, nil).ToArray()
+	answer, err := s.read.Exec(ctx, s.redis, keys, []string{strconv.Itoa(maxOrders)}).ToArray()
 	if err != nil {
 		return nil, redisx.Err(err)
 	}
 	if len(answer) != len(keys) {
 		return nil, errAnswer
 	}
-	found := make([]backup, 0, len(owners))
+	found := make([]backup, len(owners))
 	for i, owner := range owners {
-		var b backup
+		b := &found[i]
 		if b.cart, err = cartOfMessage(owner, answer[2*i]); err != nil {
 			return nil, err
 		}
 		if b.orders, err = answer[2*i+1].AsStrSlice(); err != nil {
 			return nil, redisx.Err(err)
 		}
-		if b.cart.Version > 0 { // 0: Redis has no such cart, or an empty one that was never changed
-			found = append(found, b)
+		fields, err := answer[2*i].ToArray()
+		if err != nil {
+			return nil, redisx.Err(err)
 		}
+		b.present = len(fields) > 0
 	}
 	return found, nil
 }
@@ -161,6 +187,8 @@ func (s *Store) write(ctx context.Context, carts []backup) error {
 		p.Currencies = append(p.Currencies, string(b.cart.Currency))
 		p.Lines = append(p.Lines, string(doc))
 		p.Orders = append(p.Orders, strings.Join(b.orders, ","))
+		p.Merged = append(p.Merged, merges(b.cart.Merged...))
+		p.MergedIntos = append(p.MergedIntos, merges(b.cart.Into))
 		p.UpdatedAts = append(p.UpdatedAts, at)
 		p.ExpiresAts = append(p.ExpiresAts, at.Add(s.ttl(b.cart.OwnerID)))
 	}

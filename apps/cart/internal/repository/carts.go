@@ -22,8 +22,12 @@ import (
 //go:embed lua/*.lua
 var scripts embed.FS
 
-// maxOrders is the number of handled orders kept per cart, so that each order's items are removed only once.
-const maxOrders = 200
+const (
+	// maxOrders is the number of handled orders kept per cart, so that each order's items are removed only once.
+	maxOrders = 200
+	// maxMerges is the number of merges kept per user's cart.
+	maxMerges = 4
+)
 
 const dirtyKey = "carts:dirty"
 
@@ -136,13 +140,32 @@ func (s *Store) Clear(ctx context.Context, owner string) (domain.Cart, error) {
 	return s.change(ctx, s.clear, owner, []string{key(owner), dirtyKey}, s.scriptArgs(owner))
 }
 
-// RemoveOrdered removes the ordered pieces from a cart, once per order.
-func (s *Store) RemoveOrdered(ctx context.Context, owner, orderID string, lines []domain.Line) (domain.Cart, error) {
-	args := s.scriptArgs(owner, orderID, strconv.Itoa(maxOrders))
-	for _, l := range lines {
-		args = append(args, l.VariantID, strconv.FormatInt(l.Quantity, 10))
+// RemoveOrdered removes the ordered pieces from a cart, once per order. version is the version of the cart that was
+// ordered. If the cart was merged into a user's after that, the pieces are removed from the user's cart. It returns the
+// cart that the pieces left.
+func (s *Store) RemoveOrdered(
+	ctx context.Context, owner, orderID string, version int64, lines []domain.Line,
+) (domain.Cart, error) {
+	for {
+		args := s.scriptArgs(owner, orderID, strconv.Itoa(maxOrders), strconv.FormatInt(version, 10))
+		for _, l := range lines {
+			args = append(args, l.VariantID, strconv.FormatInt(l.Quantity, 10))
+		}
+		answer, err := s.run(ctx, s.ordered, []string{key(owner), dirtyKey, ordersKey(owner)}, args, owner)
+		if err != nil {
+			return domain.Cart{}, err
+		}
+		status, err := answer[0].ToString()
+		if err != nil {
+			return domain.Cart{}, redisx.Err(err)
+		}
+		if status != statusMerged {
+			return cartOfMessage(owner, answer[1])
+		}
+		if owner, err = answer[1].ToString(); err != nil { // a user, whose cart is never merged into another
+			return domain.Cart{}, redisx.Err(err)
+		}
 	}
-	return s.change(ctx, s.ordered, owner, []string{key(owner), dirtyKey, ordersKey(owner)}, args)
 }
 
 func (s *Store) change(
@@ -160,9 +183,9 @@ func (s *Store) Merge(ctx context.Context, guest, user string) (ofUser, ofGuest 
 	answer, err := s.run(
 		ctx,
 		s.merge,
-		[]string{key(user), dirtyKey, key(guest)},
+		[]string{key(user), dirtyKey, key(guest), ordersKey(user), ordersKey(guest)},
 		s.scriptArgs(user, guest, millis(s.ttl(guest)), strconv.Itoa(domain.MaxLines),
-			strconv.Itoa(domain.MaxQuantity)),
+			strconv.Itoa(domain.MaxQuantity), strconv.Itoa(maxMerges), strconv.Itoa(maxOrders)),
 		user,
 		guest,
 	)
@@ -181,6 +204,9 @@ func (s *Store) Merge(ctx context.Context, guest, user string) (ofUser, ofGuest 
 
 // loads is the number of attempts of a call. After each attempt that finds a cart missing in Redis, it is restored.
 const loads = 3
+
+// statusMerged is the status of a script that found the cart merged into another one.
+const statusMerged = "merged"
 
 var (
 	errAnswer = errs.New(errs.Internal, "a script answered what it never should")
@@ -203,7 +229,7 @@ func (s *Store) run(
 			}
 		}
 		switch {
-		case status == "ok" && len(answer) > 1:
+		case (status == "ok" || status == statusMerged) && len(answer) > 1:
 			return answer, nil
 		case status == "currency":
 			return nil, domain.OtherCurrency()
@@ -258,6 +284,14 @@ func cartOf(owner string, each func(yield func(field, value string))) (domain.Ca
 			c.Version = v
 		case "currency":
 			c.Currency = money.Currency(value)
+		case "merged":
+			c.Merged, failed = mergesOf(value)
+		case "into":
+			if all, err := mergesOf(value); err != nil {
+				failed = err
+			} else if len(all) > 0 {
+				c.Into = all[0]
+			}
 		case "next", "lines":
 		default:
 			l, err := lineOf(field, value)
@@ -269,6 +303,34 @@ func cartOf(owner string, each func(yield func(field, value string))) (domain.Ca
 	})
 	c.Sort()
 	return c, failed
+}
+
+// mergesOf decodes merges: "owner@version", joined by commas.
+func mergesOf(value string) ([]domain.Merge, error) {
+	if value == "" {
+		return nil, nil
+	}
+	var out []domain.Merge
+	for one := range strings.SplitSeq(value, ",") {
+		owner, version, _ := strings.Cut(one, "@")
+		v, err := strconv.ParseInt(version, 10, 64)
+		if err != nil {
+			return nil, errs.New(errs.Internal, "a merge of carts cannot be read")
+		}
+		out = append(out, domain.Merge{OwnerID: owner, Version: v})
+	}
+	return out, nil
+}
+
+// merges encodes merges as mergesOf decodes them.
+func merges(all ...domain.Merge) string {
+	var out []string
+	for _, m := range all {
+		if m.OwnerID != "" {
+			out = append(out, m.OwnerID+"@"+strconv.FormatInt(m.Version, 10))
+		}
+	}
+	return strings.Join(out, ",")
 }
 
 func lineOf(variantID, value string) (domain.Line, error) {

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"souk/apps/cart/internal/domain"
+	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/id"
 	"souk/pkg/identity"
@@ -21,7 +22,9 @@ type Carts interface {
 	Add(ctx context.Context, owner, variantID string, n int64, c money.Currency) (domain.Cart, error)
 	Set(ctx context.Context, owner, variantID string, n int64) (domain.Cart, error)
 	Clear(ctx context.Context, owner string) (domain.Cart, error)
-	RemoveOrdered(ctx context.Context, owner, orderID string, lines []domain.Line) (domain.Cart, error)
+	// Lines returns the owner's cart and the latest orders that have left it, at most most.
+	Lines(ctx context.Context, owner string, most int) (domain.Cart, []string, error)
+	RemoveOrdered(ctx context.Context, owner, orderID string, version int64, lines []domain.Line) (domain.Cart, error)
 	Merge(ctx context.Context, guest, user string) (ofUser, ofGuest domain.Cart, err error)
 	// Save writes carts to the backup immediately, all or none.
 	Save(ctx context.Context, owners ...string) error
@@ -38,12 +41,13 @@ type Service struct {
 	carts    Carts
 	offers   Offers
 	currency money.Currency
+	clock    clock.Clock
 	logger   *zap.Logger
 }
 
 // New returns a Service. currency is the currency of an empty cart's totals.
-func New(carts Carts, offers Offers, currency money.Currency, logger *zap.Logger) *Service {
-	return &Service{carts: carts, offers: offers, currency: currency, logger: logger}
+func New(carts Carts, offers Offers, currency money.Currency, c clock.Clock, logger *zap.Logger) *Service {
+	return &Service{carts: carts, offers: offers, currency: currency, clock: c, logger: logger}
 }
 
 // Get returns the caller's cart.
@@ -120,19 +124,25 @@ func (s *Service) change(ctx context.Context, f func(owner string) (domain.Cart,
 	return domain.Show(c, offers, s.currency)
 }
 
-// Lines returns the lines of an owner's cart, for a checkout.
+// shownOrders is the number of latest orders that a checkout gets with the cart.
+const shownOrders = 8
+
+// Lines returns an owner's cart, for a checkout, and the latest orders whose items were taken out of it.
 //
 // Errors: unavailable, timeout.
-func (s *Service) Lines(ctx context.Context, owner string) ([]domain.Line, error) {
-	c, err := s.carts.Get(ctx, owner)
-	return c.Lines, err
+func (s *Service) Lines(ctx context.Context, owner string) (domain.Snapshot, error) {
+	c, ordered, err := s.carts.Lines(ctx, owner, shownOrders)
+	return domain.Snapshot{Cart: c, ClaimIDs: c.ClaimIDs(s.clock.Now()), OrderedIDs: ordered}, err
 }
 
 // RemoveOrdered removes the ordered pieces from an owner's cart, once per order. Pieces that were added since the
-// checkout stay.
+// checkout stay. version is the version of the cart that was ordered: if the cart was merged into a user's since, the
+// pieces leave the user's cart.
 //
 // Errors: invalid_argument (the order or a line is invalid), unavailable, timeout.
-func (s *Service) RemoveOrdered(ctx context.Context, owner, orderID string, lines []domain.Line) error {
+func (s *Service) RemoveOrdered(
+	ctx context.Context, owner, orderID string, version int64, lines []domain.Line,
+) error {
 	for _, l := range lines {
 		if l.Quantity < 1 || !id.Valid(id.Variant, l.VariantID) {
 			return errs.InvalidField("lines", "must name variants and have quantities of 1 or more")
@@ -141,7 +151,7 @@ func (s *Service) RemoveOrdered(ctx context.Context, owner, orderID string, line
 	if !id.Valid(id.Order, orderID) {
 		return errs.InvalidField("orderId", "must name an order")
 	}
-	_, err := s.carts.RemoveOrdered(ctx, owner, orderID, lines)
+	_, err := s.carts.RemoveOrdered(ctx, owner, orderID, version, lines)
 	return err
 }
 

@@ -231,6 +231,7 @@ func (i *Idempotency) run(
 	next(rec, r)
 	completed = true
 	if rec.status >= http.StatusInternalServerError || x.Code == string(errs.IdempotencyInFlight) ||
+		x.Code == string(errs.CheckoutInProgress) ||
 		x.Code == string(errs.RateLimited) || x.Code == string(errs.CardNumberRefused) {
 		release(ctx, i.Keys, i.Logger, c.key, c.owner)
 		rec.flush()

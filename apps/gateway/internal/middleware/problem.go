@@ -2,14 +2,18 @@ package middleware
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
 	"time"
+	"unicode"
 
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
 
 	"souk/pkg/errs"
+	"souk/pkg/jsonpb"
 )
 
 // problem is an error in the format of RFC 9457.
@@ -21,6 +25,8 @@ type problem struct {
 	Code    errs.Code      `json:"code"`
 	TraceID string         `json:"traceId,omitempty"`
 	Errors  []problemField `json:"errors,omitempty"`
+	// detail is shown as a member that is named after its type.
+	detail proto.Message
 }
 
 type problemField struct {
@@ -44,6 +50,7 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 		Status: status,
 		Detail: e.Message,
 		Code:   e.Code,
+		detail: e.Detail,
 	}
 	for _, f := range e.Fields {
 		p.Errors = append(p.Errors, problemField{Field: f.Path, Message: f.Message})
@@ -83,6 +90,13 @@ func (p problem) write(w http.ResponseWriter, r *http.Request) {
 		p.TraceID = sc.TraceID().String()
 	}
 	body, _ := json.Marshal(p) // only strings and integers: cannot fail
+	if p.detail != nil {
+		if detail, err := jsonpb.Append(nil, p.detail); err == nil {
+			name := []rune(p.detail.ProtoReflect().Descriptor().Name())
+			name[0] = unicode.ToLower(name[0])
+			body = fmt.Appendf(body[:len(body)-1], ",%q:%s}", string(name), detail)
+		}
+	}
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")

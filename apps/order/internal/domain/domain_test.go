@@ -66,7 +66,8 @@ func TestOrdersAddUp(t *testing.T) {
 		rates := map[money.Currency]money.Money{
 			currency: money.New(rapid.Int64Range(0, 5000).Draw(t, "rate"), currency),
 		}
-		o, err := domain.Place(domain.Request{CustomerID: "usr_1", IdemKey: "k", PaymentMethod: "card"}, lines, rates,
+		o, err := domain.Place(domain.Request{CustomerID: "usr_1", IdemKey: "k", PaymentMethod: "card"},
+			domain.Cart{Lines: lines}, rates,
 			noon)
 		if err != nil {
 			t.Fatal(err)

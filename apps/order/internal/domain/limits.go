@@ -9,7 +9,8 @@ import (
 
 // Limits bound what customers may keep without paying for it.
 type Limits struct {
-	// MaxUnpaid is the most orders of a customer that hold stock and are not paid for; 0 means no bound.
+	// MaxUnpaid is the most orders of a customer that are paid for in cash and not delivered; 0 means no bound. Other orders
+	// need none: a customer's cart has one checkout in flight at a time.
 	MaxUnpaid int
 	// FreeCancels is how many orders a customer may cancel in CancelPeriod without having to wait.
 	FreeCancels int
@@ -38,8 +39,8 @@ const (
 
 // Standing is what a customer keeps without having paid for it, and how often the customer cancelled.
 type Standing struct {
-	// Pending is the number of checkouts in flight, Unpaid that of cash-on-delivery orders that are not delivered.
-	Pending, Unpaid int
+	// Unpaid is the number of cash-on-delivery orders that are not delivered.
+	Unpaid int
 	// Cancelled is the number of orders that the customer cancelled within CancelPeriod, wholly or in part.
 	Cancelled int
 	// LastCancelled is when the customer last cancelled; zero if never.
@@ -55,15 +56,9 @@ func (l Limits) Check(o Order, s Standing, now time.Time) error {
 			s.Cancelled).
 			WithRetryAfter(s.LastCancelled.Add(wait).Sub(now))
 	}
-	switch {
-	case l.MaxUnpaid == 0:
-		return nil
-	case s.Pending >= l.MaxUnpaid:
-		return errs.New(errs.RateLimited, "%d checkouts are still running", s.Pending).WithRetryAfter(time.Second)
-	case o.Payment.Method == CashOnDelivery && s.Pending+s.Unpaid >= l.MaxUnpaid:
+	if l.MaxUnpaid > 0 && o.Payment.Method == CashOnDelivery && s.Unpaid >= l.MaxUnpaid {
 		return errs.New(errs.Conflict,
-			"%d orders wait for their money: the next one in cash can be placed when one of them is delivered",
-			s.Pending+s.Unpaid)
+			"%d orders wait for their money: the next one in cash can be placed when one of them is delivered", s.Unpaid)
 	}
 	return nil
 }

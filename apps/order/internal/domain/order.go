@@ -86,6 +86,9 @@ type Order struct {
 	Payment     Payment
 	Email       string
 	Address     Address
+	// CartOwnerID and CartVersion identify the cart that was ordered. An adopted order keeps them.
+	CartOwnerID string
+	CartVersion int64
 	// CancelID is the ID of the saga with which the previous release cancels the whole order; otherwise "".
 	CancelID string
 	// CancelCode and CancelReason say why the checkout was refused. The code is an error code.

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"time"
@@ -24,6 +25,20 @@ type Line struct {
 	UnitPrice                                          money.Money
 }
 
+// Cart is a cart as a checkout reads it.
+type Cart struct {
+	// Version identifies this state of the owner's cart.
+	Version int64
+	// Currency is the currency in which the items were added; "" for an empty cart.
+	Currency money.Currency
+	Lines    []Line
+	// ClaimIDs are the owners under whose IDs the checkout claims the cart: the cart's owner, and guests whose carts
+	// were merged into it.
+	ClaimIDs []string
+	// LeftIDs are the latest orders whose items have left the cart.
+	LeftIDs []string
+}
+
 // Request is a customer's checkout request.
 type Request struct {
 	CustomerID, IdemKey  string
@@ -31,6 +46,8 @@ type Request struct {
 	PaymentMethod, Token string
 	VoucherCodes         []string
 	Email                string
+	// ExpectedTotal is what the order may cost; the zero Money means anything.
+	ExpectedTotal money.Money
 }
 
 // Hash identifies the request. It distinguishes a retry from another request with the same key. It does not cover
@@ -50,8 +67,12 @@ func (r Request) Hash() [sha256.Size]byte {
 		r.Token,
 		r.Email,
 	}
+	parts = append(parts, r.VoucherCodes...)
+	if r.ExpectedTotal != (money.Money{}) {
+		parts = append(parts, "\x00expectedTotal", r.ExpectedTotal.String())
+	}
 	h := sha256.New()
-	for _, s := range append(parts, r.VoucherCodes...) {
+	for _, s := range parts {
 		var n [8]byte
 		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
 		h.Write(n[:])
@@ -60,12 +81,14 @@ func (r Request) Hash() [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// Place returns a pending order of the lines. It has one shop order per shop, in the order in which the shops first
-// appear. Each shop order costs the flat shipping rate of the order's currency; zero if rates does not contain it.
+// Place returns a pending order of the cart, in the cart's currency. It has one shop order per shop, in the order in
+// which the shops first appear. Each shop order costs the flat shipping rate of the order's currency; zero if rates does
+// not contain it.
 //
-// Errors: cart_empty (no lines), unprocessable (too many lines, a quantity out of bounds, a negative price, prices
-// in several currencies, a total that is zero or too large).
-func Place(r Request, lines []Line, rates map[money.Currency]money.Money, at time.Time) (Order, error) {
+// Errors: cart_empty (no lines), unprocessable (too many lines, a quantity out of bounds, a negative price, a price in
+// another currency than the cart's, a total that is zero or too large).
+func Place(r Request, c Cart, rates map[money.Currency]money.Money, at time.Time) (Order, error) {
+	lines := c.Lines
 	switch {
 	case len(lines) == 0:
 		return Order{}, errs.New(errs.CartEmpty, "the cart is empty")
@@ -73,11 +96,12 @@ func Place(r Request, lines []Line, rates map[money.Currency]money.Money, at tim
 		return Order{}, errs.New(errs.Unprocessable, "an order has at most %d lines, the cart has %d", MaxLines,
 			len(lines))
 	}
-	currency := lines[0].UnitPrice.Currency()
+	currency := cmp.Or(c.Currency, lines[0].UnitPrice.Currency())
 	o := Order{
 		ID: id.New(id.Order), Number: NewNumber(), CustomerID: r.CustomerID, IdemKey: r.IdemKey, RequestHash: r.Hash(),
 		Status: Pending, Payment: Payment{Status: PaymentPending, Method: r.PaymentMethod},
-		Email: r.Email, Address: r.Address, Version: 1, PlacedAt: at, UpdatedAt: at,
+		Email: r.Email, Address: r.Address, CartOwnerID: r.CustomerID, CartVersion: c.Version, Version: 1,
+		PlacedAt: at, UpdatedAt: at,
 	}
 	shops := make(map[string]int)
 	for _, l := range lines {
@@ -129,7 +153,7 @@ func price(l Line, currency money.Currency) (Item, error) {
 		return Item{}, unprocessable("items."+l.VariantID+".quantity", "must be from 1 to %d", MaxQuantity)
 	case l.UnitPrice.Currency() != currency:
 		return Item{}, unprocessable("items."+l.VariantID+".unitPrice.currencyCode",
-			"is %s, other items cost %s: an order has one currency", l.UnitPrice.Currency(), currency)
+			"is %s, but the cart is in %s: remove the item", l.UnitPrice.Currency(), currency)
 	case l.UnitPrice.IsNegative():
 		return Item{}, unprocessable("items."+l.VariantID+".unitPrice", "must not be negative")
 	}

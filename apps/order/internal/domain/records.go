@@ -30,6 +30,16 @@ type Attempt struct {
 	Refusal *Refusal
 }
 
+// ClaimHolder is an order that holds a claim of a cart.
+type ClaimHolder struct {
+	OrderID string
+	// CartOwnerID and CartVersion identify the cart that it ordered.
+	CartOwnerID string
+	CartVersion int64
+	// Confirmed reports whether the order was ever confirmed.
+	Confirmed bool
+}
+
 // Confirmation holds the values that confirming an order writes.
 type Confirmation struct {
 	Payment Payment

@@ -9,6 +9,7 @@ import (
 	"souk/apps/order/internal/service"
 	orderv1 "souk/gen/go/souk/order/v1"
 	"souk/pkg/identity"
+	"souk/pkg/money"
 	"souk/pkg/page"
 	"souk/pkg/rpc"
 )
@@ -26,10 +27,14 @@ func New(s *service.Service) *RPC { return &RPC{service: s} }
 //
 // Errors: those of service.Service.Checkout.
 func (h *RPC) Checkout(ctx context.Context, r *orderv1.CheckoutRequest) (*orderv1.CheckoutResponse, error) {
+	expected, err := money.FromField("expectedTotal", r.GetExpectedTotal())
+	if err != nil {
+		return nil, err
+	}
 	o, err := h.service.Checkout(ctx, domain.Request{
 		IdemKey: rpc.IdempotencyKey(ctx), Address: addressFromProto(r.GetShippingAddress()),
 		PaymentMethod: r.GetPayment().GetMethod(), Token: r.GetPayment().GetToken(),
-		VoucherCodes: r.GetVoucherCodes(), Email: r.GetEmail(),
+		VoucherCodes: r.GetVoucherCodes(), Email: r.GetEmail(), ExpectedTotal: expected,
 	})
 	if err != nil {
 		return nil, err

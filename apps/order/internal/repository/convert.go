@@ -53,6 +53,7 @@ func order(r sqlc.Order) (domain.Order, error) {
 		Payment: domain.Payment{
 			ID: r.PaymentID, Status: r.PaymentStatus, Method: r.PaymentMethod, Version: r.PaymentVersion,
 		},
+		CartOwnerID: r.CartOwnerID, CartVersion: r.CartVersion,
 		Email: r.Email, CancelID: r.CancelID, CancelCode: r.CancelCode, CancelReason: r.CancelReason,
 		Version: r.Version, PlacedAt: r.PlacedAt, UpdatedAt: r.UpdatedAt, ConfirmedAt: orZero(r.ConfirmedAt),
 		CustomerCancelledAt: orZero(r.CustomerCancelledAt), ExpiresAt: orZero(r.ExpiresAt),

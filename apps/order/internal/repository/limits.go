@@ -35,7 +35,7 @@ func (s *Store) runStandings(ctx context.Context, items []standing) ([]batch.Res
 	found := make(map[string]domain.Standing, len(rows))
 	for _, r := range rows {
 		found[r.CustomerID] = domain.Standing{
-			Pending: int(r.Pending), Unpaid: int(r.Unpaid), Cancelled: int(r.Cancelled),
+			Unpaid: int(r.Unpaid), Cancelled: int(r.Cancelled),
 			LastCancelled: r.LastCancelled.UTC(),
 		}
 	}

@@ -82,8 +82,7 @@ where id = @id;
 -- name: Standings :many
 -- What customers keep without having paid for it, and how often they cancelled. Orders placed before @since don't count.
 select c.customer_id::text as customer_id,
-    count(o.id) filter (where o.status = 'pending') as pending,
-    count(o.id) filter (where o.payment_method = 'cod' and o.status in ('confirmed', 'shipped')) as unpaid,
+    count(o.id) filter (where o.payment_method = 'cod' and o.status in ('pending', 'confirmed', 'shipped')) as unpaid,
     count(o.id) filter (where o.customer_cancelled_at > @cancelled_since::timestamptz) as cancelled,
     -- Go's zero time: never
     coalesce(max(o.customer_cancelled_at), '0001-01-01 00:00:00Z')::timestamptz as last_cancelled
@@ -127,6 +126,16 @@ with old as (
     delete from shop_order where order_id in (select gone.id from gone)
 )
 delete from order_item where order_id in (select gone.id from gone);
+
+-- name: ReleaseCarts :exec
+-- Gives the claims of a refused order back to the orders before it.
+update cart_claim set order_id = previous_id where owner_id = any (@owner_ids::text[]) and order_id = @order_id;
+
+-- name: ClaimHolders :many
+-- The orders that hold the claims of a cart.
+select distinct o.id, o.cart_owner_id, o.cart_version, (o.confirmed_at is not null)::bool as confirmed
+from cart_claim c join orders o on o.id = c.order_id
+where c.owner_id = any (@owner_ids::text[]);
 
 -- name: ForgetRefused :execrows
 -- Erases the personal data of refused checkouts with IDs in a range.

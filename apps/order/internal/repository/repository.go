@@ -290,9 +290,22 @@ func (s *Store) CheckoutEnded(ctx context.Context, orderID string) (bool, error)
 	}
 }
 
-// Refuse cancels the order of a refused checkout and appends newEvent's event. Repeating it has no effect.
+// ClaimHolders returns the orders that hold a claim of a cart.
+func (s *Store) ClaimHolders(ctx context.Context, claimIDs []string) ([]domain.ClaimHolder, error) {
+	rows, err := s.q.ClaimHolders(ctx, claimIDs)
+	out := make([]domain.ClaimHolder, len(rows))
+	for i, r := range rows {
+		out[i] = domain.ClaimHolder{
+			OrderID: r.ID, CartOwnerID: r.CartOwnerID, CartVersion: r.CartVersion, Confirmed: r.Confirmed,
+		}
+	}
+	return out, postgres.Err(err)
+}
+
+// Refuse cancels the order of a refused checkout, gives back its claims of the cart, and appends newEvent's event.
+// Repeating it has no effect.
 func (s *Store) Refuse(
-	ctx context.Context, orderID string, why domain.Refusal, at time.Time,
+	ctx context.Context, orderID string, claimIDs []string, why domain.Refusal, at time.Time,
 	newEvent func(version int64) (event.Event, error),
 ) error {
 	fields, err := fieldsOf(why)
@@ -315,6 +328,9 @@ func (s *Store) Refuse(
 			return err
 		}
 		if err := q.RefuseParts(ctx, orderID); err != nil {
+			return postgres.Err(err)
+		}
+		if err := q.ReleaseCarts(ctx, sqlc.ReleaseCartsParams{OwnerIds: claimIDs, OrderID: orderID}); err != nil {
 			return postgres.Err(err)
 		}
 		if err := trimRefused(ctx, q, refused.CustomerID); err != nil {

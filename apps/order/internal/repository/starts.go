@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,6 +14,7 @@ import (
 	"souk/pkg/event"
 	"souk/pkg/outbox"
 	"souk/pkg/postgres"
+	"souk/pkg/saga"
 )
 
 // Bounds of the group that creates orders.
@@ -34,12 +36,13 @@ type Starts struct {
 	sagas   Starter
 	creates *batch.Batcher[creation, *domain.Order]
 
-	orders, parts, items string
+	orders, parts, items, claims string
 }
 
 type creation struct {
 	ctx     context.Context //nolint:containedctx // carries the trace that the saga joins; its caller waits
 	order   domain.Order
+	cart    domain.Cart
 	created event.Event
 	input   func(domain.Order) any
 }
@@ -49,20 +52,22 @@ func WithSagas(s *Store, sagas Starter) *Starts {
 	out := &Starts{
 		Store: s, sagas: sagas,
 		orders: statement("create_orders"), parts: statement("create_parts"), items: statement("create_items"),
+		claims: statement("claim_carts"),
 	}
 	out.creates = batch.New(createLimit, out.runCreate, batch.WithParallel(createParallel))
 	return out
 }
 
-// Create writes a new order, its event and the start of its checkout's saga in one round trip, shared with
-// concurrent callers. It returns the order as written: the order gets another number if its number is taken. input
-// returns the saga's input for the order as written.
+// Create writes a new order of the cart, its claim of the cart, its event and the start of its checkout's saga in one
+// round trip, shared with concurrent callers. It returns the order as written: the order gets another number if its
+// number is taken. input returns the saga's input for the order as written.
 //
-// Errors: already_exists (the customer's key is taken).
+// Errors: already_exists (the customer's key is taken), checkout_in_progress (another order holds the cart's claim, and
+// its items had not left the cart when the cart was read).
 func (s *Starts) Create(
-	ctx context.Context, o domain.Order, created event.Event, input func(domain.Order) any,
+	ctx context.Context, o domain.Order, cart domain.Cart, created event.Event, input func(domain.Order) any,
 ) (domain.Order, error) {
-	out, err := s.creates.Submit(ctx, creation{ctx, o, created, input})
+	out, err := s.creates.Submit(ctx, creation{ctx, o, cart, created, input})
 	if err != nil {
 		return domain.Order{}, err
 	}
@@ -115,7 +120,7 @@ func (s *Starts) createOne(ctx context.Context, it *creation) error {
 		case postgres.IsUnique(err, "orders_number") && attempt < numberAttempts:
 			it.order.Number = domain.NewNumber()
 		default:
-			return postgres.Err(err)
+			return saga.Err(postgres.Err(err))
 		}
 	}
 }
@@ -128,6 +133,10 @@ func (s *Starts) create(ctx context.Context, all []creation) error {
 	for _, it := range all {
 		if err := s.queue(b, it.order); err != nil {
 			return err
+		}
+		left := strings.Join(it.cart.LeftIDs, ",")
+		for _, owner := range it.cart.ClaimIDs {
+			postgres.QueueRow(b, s.claims, owner, it.order.ID, left)
 		}
 		outbox.Queue(b, it.created)
 		if err := s.sagas.Start(it.ctx, b, domain.CheckoutSaga, it.order.ID, it.input(it.order)); err != nil {
@@ -175,7 +184,7 @@ func (s *Starts) queue(b *pgx.Batch, o domain.Order) error {
 	currency := string(t.Total.Currency())
 	postgres.QueueRow(b, s.orders, o.ID, o.Number, o.CustomerID, o.IdemKey, o.RequestHash[:], currency,
 		t.Subtotal.Minor(), t.Discount.Minor(), t.Shipping.Minor(), t.Tax.Minor(), t.Total.Minor(),
-		o.Payment.Method, o.Email, string(address), o.PlacedAt, o.ExpiresAt)
+		o.Payment.Method, o.Email, string(address), o.CartVersion, o.PlacedAt, o.ExpiresAt)
 	line := 0
 	for i, p := range o.Parts {
 		t := p.Totals

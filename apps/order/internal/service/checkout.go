@@ -8,10 +8,8 @@ import (
 
 	"souk/apps/order/internal/domain"
 	cartv1 "souk/gen/go/souk/cart/v1"
-	orderv1 "souk/gen/go/souk/order/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
-	"souk/pkg/event"
 	"souk/pkg/identity"
 	"souk/pkg/money"
 	"souk/pkg/saga"
@@ -28,38 +26,27 @@ const maxKey = 255
 // Idempotency-Key gets the same order or the same refusal. It waits for a checkout that still runs.
 //
 // Errors: invalid_argument, voucher_invalid, cart_empty, out_of_stock, payment_declined,
-// unprocessable, conflict and rate_limited (see admit), idempotency_mismatch, idempotency_in_flight, timeout,
-// unavailable (a retry with the same key continues).
+// price_changed, unprocessable, conflict and rate_limited (see admit), idempotency_mismatch, idempotency_in_flight,
+// checkout_in_progress (of the same cart), timeout, unavailable (a retry with the same key continues).
 func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order, error) {
 	caller := identity.FromContext(ctx)
 	r.CustomerID = caller.ID
 	if err := checkRequest(r, caller); err != nil {
 		return domain.Order{}, err
 	}
-	// Most keys are new. If the key already has an order, Create fails.
-	o, err := s.place(ctx, r)
-	if err == nil {
-		err = s.admit(ctx, &o)
-	}
-	if err != nil {
-		return s.refuse(ctx, r, err)
-	}
-	created, err := event.New(ctx, SubjectCreated, o.ID, o.Version, o.PlacedAt, &orderv1.OrderCreated{
-		OrderId: o.ID, CustomerId: o.CustomerID, Total: o.Totals.Total.ToProto(),
-	})
-	if err != nil {
-		return domain.Order{}, err
-	}
-	o, err = s.Store.Create(ctx, o, created, func(o domain.Order) any { return inputOf(o, r) })
-	if errs.Is(err, errs.AlreadyExists) { // the key has an order
+	// Most keys are new. If the key already has an order, begin fails.
+	o, err := s.begin(ctx, r)
+	switch {
+	case errs.Is(err, errs.AlreadyExists):
 		attempt, err := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey)
 		if err != nil {
 			return domain.Order{}, inFlight()
 		}
 		return s.replay(ctx, attempt, r)
-	}
-	if err != nil {
+	case errs.Is(err, errs.CheckoutInProgress): // a retry with the same key may succeed
 		return domain.Order{}, err
+	case err != nil:
+		return s.refuse(ctx, r, err)
 	}
 	out, err := s.Runner.Execute(ctx, o.ID)
 	if err != nil {
@@ -91,13 +78,19 @@ func (s *Service) refuse(ctx context.Context, r domain.Request, why error) (doma
 	return s.replay(ctx, attempt, r)
 }
 
-// place returns an order of the caller's cart, without writing it.
-func (s *Service) place(ctx context.Context, r domain.Request) (domain.Order, error) {
-	lines, err := s.lines(ctx, r.CustomerID)
+// place returns an order of the caller's cart, without writing it, and the cart.
+//
+// Errors: those of cart and domain.Place, price_changed.
+func (s *Service) place(ctx context.Context, r domain.Request) (domain.Order, domain.Cart, error) {
+	cart, err := s.cart(ctx, r.CustomerID)
 	if err != nil {
-		return domain.Order{}, err
+		return domain.Order{}, cart, err
 	}
-	return domain.Place(r, lines, s.ShippingRates, s.Clock.Now())
+	o, err := domain.Place(r, cart, s.ShippingRates, s.Clock.Now())
+	if err == nil && r.ExpectedTotal != (money.Money{}) && r.ExpectedTotal != o.Totals.Total {
+		err = priceChanged(o)
+	}
+	return o, cart, err
 }
 
 func checkRequest(r domain.Request, caller identity.Actor) error {
@@ -161,20 +154,34 @@ func printable(s string) bool {
 	return true
 }
 
-// lines returns the lines of the cart with the catalogue's current offers.
-func (s *Service) lines(ctx context.Context, customerID string) ([]domain.Line, error) {
+// cart returns the customer's cart. Its lines have the catalogue's current offers.
+//
+// Errors: cart_empty, unprocessable (too many lines), out_of_stock.
+func (s *Service) cart(ctx context.Context, customerID string) (domain.Cart, error) {
 	cart, err := s.Carts.GetLines(ctx, &cartv1.GetLinesRequest{OwnerId: customerID})
 	if err != nil {
-		return nil, err
+		return domain.Cart{}, err
 	}
 	switch n := len(cart.GetLines()); {
 	case n == 0:
-		return nil, errs.New(errs.CartEmpty, "the cart is empty")
+		return domain.Cart{}, errs.New(errs.CartEmpty, "the cart is empty")
 	case n > domain.MaxLines:
-		return nil, errs.New(errs.Unprocessable, "an order has at most %d lines, the cart has %d", domain.MaxLines, n)
+		return domain.Cart{}, errs.New(errs.Unprocessable, "an order has at most %d lines, the cart has %d",
+			domain.MaxLines, n)
 	}
+	lines, err := s.lines(ctx, cart.GetLines())
+	return domain.Cart{
+		Version: cart.GetVersion(), Currency: money.Currency(cart.GetCurrency()), Lines: lines,
+		ClaimIDs: cart.GetOwnerIds(), LeftIDs: cart.GetOrderedIds(),
+	}, err
+}
+
+// lines returns the lines of a cart with the catalogue's current offers.
+//
+// Errors: out_of_stock.
+func (s *Service) lines(ctx context.Context, lines []*cartv1.Line) ([]domain.Line, error) {
 	req := &productv1.BatchGetVariantsRequest{}
-	for _, l := range cart.GetLines() {
+	for _, l := range lines {
 		req.VariantIds = append(req.VariantIds, l.GetVariantId())
 	}
 	res, err := s.Products.BatchGetVariants(ctx, req)
@@ -187,7 +194,7 @@ func (s *Service) lines(ctx context.Context, customerID string) ([]domain.Line, 
 	}
 	out := make([]domain.Line, 0, len(req.GetVariantIds()))
 	var short shortage
-	for _, l := range cart.GetLines() {
+	for _, l := range lines {
 		o := offers[l.GetVariantId()]
 		if short.has(l.GetVariantId(), l.GetQuantity(), o) {
 			continue
@@ -204,10 +211,10 @@ func (s *Service) lines(ctx context.Context, customerID string) ([]domain.Line, 
 	return out, short.err()
 }
 
-func inputOf(o domain.Order, r domain.Request) checkoutInput {
+func inputOf(o domain.Order, r domain.Request, c domain.Cart) checkoutInput {
 	in := checkoutInput{
 		CustomerID: o.CustomerID, Number: o.Number, Currency: o.Totals.Total.Currency(), Total: o.Totals.Total.Minor(),
-		Method: r.PaymentMethod, Token: r.Token,
+		Method: r.PaymentMethod, Token: r.Token, CartVersion: o.CartVersion, ClaimIDs: c.ClaimIDs,
 	}
 	for _, p := range o.Parts {
 		in.Parts = append(in.Parts, checkoutPart{ID: p.ID, ShopID: p.ShopID, Total: p.Totals.Total.Minor()})
@@ -273,7 +280,13 @@ func (s *Service) replay(ctx context.Context, a domain.Attempt, r domain.Request
 			return domain.Order{}, refused(out)
 		}
 	}
-	if a.Refusal != nil {
+	switch {
+	case a.Refusal != nil && a.Refusal.Code == errs.PriceChanged:
+		if _, _, err := s.place(ctx, r); errs.Is(err, errs.PriceChanged) {
+			return domain.Order{}, err // with a quote of the prices of now
+		}
+		return domain.Order{}, a.Refusal.Err()
+	case a.Refusal != nil:
 		return domain.Order{}, a.Refusal.Err()
 	}
 	return s.Store.Owned(ctx, a.OrderID, r.CustomerID)

@@ -56,8 +56,11 @@ type checkoutInput struct {
 	Total      int64          `json:"total"`
 	Method     string         `json:"method"`
 	Token      string         `json:"token,omitempty"`
-	Parts      []checkoutPart `json:"parts"`
-	Lines      []checkoutLine `json:"lines"`
+	// CartVersion is the version of the cart, and ClaimIDs are the owners under whose IDs it is claimed.
+	CartVersion int64          `json:"cart_version"`
+	ClaimIDs    []string       `json:"claim_ids"`
+	Parts       []checkoutPart `json:"parts"`
+	Lines       []checkoutLine `json:"lines"`
 }
 
 type checkoutPart struct {
@@ -81,7 +84,7 @@ func (s *Sagas) checkout() saga.Definition {
 		{Name: "reserve", Do: s.reserve, Undo: s.release},
 		{Name: "authorize", Do: s.authorize, Undo: s.void, Timeout: s.AuthorizeTimeout},
 		confirm,
-		// Prompt: otherwise a second checkout could order the same cart again.
+		// Prompt: the customer's next checkout is refused until the ordered items have left the cart.
 		{Name: "clear_cart", Do: s.clearCart, Prompt: true},
 		{Name: "capture", Do: s.capture},
 		{Name: "commit", Do: s.commit},
@@ -112,7 +115,7 @@ func (s *Sagas) refuse(ctx context.Context, r *saga.Run) error {
 	why := domain.Refusal{Code: errs.Unavailable, Message: "the checkout could not be finished in time"}
 	why.Fault = r.Get(resultRefusal, &why) != nil // no step was refused: the saga ran out of time
 	at := s.Clock.Now()
-	return s.Store.Refuse(ctx, r.ID(), why, at, func(version int64) (event.Event, error) {
+	return s.Store.Refuse(ctx, r.ID(), in.ClaimIDs, why, at, func(version int64) (event.Event, error) {
 		return event.New(ctx, SubjectCancelled, r.ID(), version, at, &orderv1.OrderCancelled{
 			OrderId: r.ID(), Number: in.Number, CustomerId: in.CustomerID, Reason: string(why.Code),
 		})
@@ -237,7 +240,7 @@ func (s *Sagas) removeOrdered(ctx context.Context, r *saga.Run) error {
 	if err := r.Input(&in); err != nil {
 		return err
 	}
-	req := &cartv1.RemoveOrderedRequest{OwnerId: in.CustomerID, OrderId: r.ID()}
+	req := &cartv1.RemoveOrderedRequest{OwnerId: in.CustomerID, OrderId: r.ID(), CartVersion: in.CartVersion}
 	for _, l := range in.Lines {
 		req.Lines = append(req.Lines, &cartv1.Line{VariantId: l.VariantID, Quantity: l.Quantity})
 	}

@@ -74,9 +74,10 @@ type Shops interface {
 //
 // Errors: those of postgres.Err.
 type SagaStore interface {
-	// Refuse cancels the order of a refused checkout and appends newEvent's event. Repeating it has no effect.
+	// Refuse cancels the order of a refused checkout, gives back its claims of the cart, and appends newEvent's event.
+	// Repeating it has no effect.
 	Refuse(
-		ctx context.Context, orderID string, why domain.Refusal, at time.Time,
+		ctx context.Context, orderID string, claimIDs []string, why domain.Refusal, at time.Time,
 		newEvent func(version int64) (event.Event, error),
 	) error
 	// CheckoutEnded reports whether the checkout's saga has ended.
@@ -95,10 +96,18 @@ type SagaStore interface {
 //
 // Errors: those of postgres.Err, not_found (also for another customer's order).
 type Store interface {
-	// Create writes an order, its event and the start of its checkout's saga.
+	// Create writes an order, its claim of the cart, its event and the start of its checkout's saga.
 	//
-	// Errors: already_exists (the key is taken).
-	Create(ctx context.Context, o domain.Order, created event.Event, input func(domain.Order) any) (domain.Order, error)
+	// Errors: already_exists (the key is taken), checkout_in_progress (another order holds the cart's claim).
+	Create(
+		ctx context.Context, o domain.Order, cart domain.Cart, created event.Event, input func(domain.Order) any,
+	) (domain.Order, error)
+	// ClaimHolders returns the orders that hold a claim of a cart.
+	ClaimHolders(ctx context.Context, claimIDs []string) ([]domain.ClaimHolder, error)
+	// CheckoutEnded reports whether the checkout's saga has ended.
+	//
+	// Errors: conflict (the saga is parked).
+	CheckoutEnded(ctx context.Context, orderID string) (bool, error)
 	// ChangeAndStart is Change that also starts the saga that change returns, unless its ID is "".
 	ChangeAndStart(
 		ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, domain.Start, error),

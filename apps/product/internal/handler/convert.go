@@ -10,7 +10,6 @@ import (
 
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/service"
-	moneyv1 "souk/gen/go/souk/money/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
 	"souk/pkg/money"
@@ -37,11 +36,11 @@ func variantsFromProto(in []*productv1.VariantInput) ([]domain.Variant, error) {
 	variants := make([]domain.Variant, len(in))
 	for i, v := range in {
 		at := func(field string) string { return fmt.Sprintf("variants[%d].%s", i, field) }
-		price, err := moneyFromProto(at("price"), v.GetPrice())
+		price, err := money.FromField(at("price"), v.GetPrice())
 		if err != nil {
 			return nil, err
 		}
-		compareAt, err := moneyFromProto(at("compareAtPrice"), v.GetCompareAtPrice())
+		compareAt, err := money.FromField(at("compareAtPrice"), v.GetCompareAtPrice())
 		if err != nil {
 			return nil, err
 		}
@@ -59,7 +58,7 @@ func variantsFromProto(in []*productv1.VariantInput) ([]domain.Variant, error) {
 			variants[i].OnHand = &onHand
 		}
 		if v.GetCost() != nil {
-			cost, err := moneyFromProto(at("cost"), v.GetCost())
+			cost, err := money.FromField(at("cost"), v.GetCost())
 			if err != nil {
 				return nil, err
 			}
@@ -115,19 +114,6 @@ func detailsFromProto(in *productv1.UpdateProductRequest, fields map[string]bool
 		details.OptionNames = append([]string{}, in.GetOptionNames()...)
 	}
 	return details
-}
-
-// moneyFromProto converts an amount. Its error names the invalid field.
-func moneyFromProto(path string, m *moneyv1.Money) (money.Money, error) {
-	out, err := money.FromProto(m)
-	if err == nil {
-		return out, nil
-	}
-	field := ".amount"
-	if _, unknown := money.ParseCurrency(m.GetCurrencyCode()); unknown != nil {
-		field = ".currencyCode"
-	}
-	return out, errs.InvalidField(path+field, "%s", errs.From(err).Message)
 }
 
 // itemFromProto converts one product of an import. An error becomes the reason why that item is rejected.

@@ -11,6 +11,7 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
 	"souk/pkg/jsonpb"
+	"souk/pkg/money"
 	"souk/pkg/rpc"
 )
 
@@ -44,10 +45,10 @@ func (h *RPC) UpdateVariant(
 		return nil, err
 	}
 	next := domain.Variant{SKU: in.GetSku(), Options: in.GetOptions(), OnHand: in.OnHand}
-	if next.Price, err = moneyFromProto("price", in.GetPrice()); err != nil {
+	if next.Price, err = money.FromField("price", in.GetPrice()); err != nil {
 		return nil, err
 	}
-	if next.CompareAt, err = moneyFromProto("compareAtPrice", in.GetCompareAtPrice()); err != nil {
+	if next.CompareAt, err = money.FromField("compareAtPrice", in.GetCompareAtPrice()); err != nil {
 		return nil, err
 	}
 	switch {

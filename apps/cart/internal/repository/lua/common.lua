@@ -1,5 +1,7 @@
 -- Prepended to every script. A cart is a hash: "version", "next" (the position of the next new line), "lines" (their
--- number), "currency" ("" while it is empty), and for each variant "quantity:position".
+-- number), "currency" ("" while it is empty), and for each variant "quantity:position". After a merge the user's cart has
+-- "merged" (the guests, latest first, joined by commas) and the guest's has "into" (the user), each as "owner@version" with
+-- the version of both carts right after the merge.
 local function number(n) return string.format('%.0f', n) end
 
 local function parse(line)

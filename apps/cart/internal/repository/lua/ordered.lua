@@ -1,18 +1,21 @@
--- KEYS: cart, dirty, orders. ARGV: owner, now, ttl, due, order, max orders, then variant, quantity, …
+-- KEYS: cart, dirty, orders. ARGV: owner, now, ttl, due, order, max orders, version that was ordered, then variant, quantity, …
+-- If the cart was merged into a user's after it was ordered, it changes nothing and returns that user.
 local variants, ordered = {}, {}
-for i = 7, #ARGV, 2 do
+for i = 8, #ARGV, 2 do
   if not ordered[ARGV[i]] then variants[#variants + 1] = ARGV[i] end
   ordered[ARGV[i]] = (ordered[ARGV[i]] or 0) + tonumber(ARGV[i + 1])
 end
-local meta = redis.call('HMGET', KEYS[1], 'version', 'lines', unpack(variants))
+local meta = redis.call('HMGET', KEYS[1], 'version', 'lines', 'into', unpack(variants))
 if not meta[1] then return {'missing'} end
+local into, merged_at = string.match(meta[3] or '', '^(.+)@(%d+)$')
+if into and tonumber(merged_at) > tonumber(ARGV[7]) and not redis.call('ZSCORE', KEYS[3], ARGV[5]) then return {'merged', into} end
 local version = after(meta[1], ARGV[2])
 if redis.call('ZADD', KEYS[3], 'NX', number(version), ARGV[5]) == 0 then return {'ok', redis.call('HGETALL', KEYS[1])} end
 redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - tonumber(ARGV[6]))
 redis.call('PEXPIRE', KEYS[3], ARGV[3])
 local changed, gone = {}, {}
 for i, variant in ipairs(variants) do
-  local line = meta[2 + i]
+  local line = meta[3 + i]
   if line then
     local had, position = parse(line)
     local left = had - ordered[variant]

@@ -9,11 +9,13 @@ import (
 )
 
 type Cart struct {
-	OwnerID   string
-	Version   int64
-	Currency  string
-	Lines     []byte
-	Orders    []string
-	UpdatedAt time.Time
-	ExpiresAt time.Time
+	OwnerID    string
+	Version    int64
+	Currency   string
+	Lines      []byte
+	Orders     []string
+	UpdatedAt  time.Time
+	ExpiresAt  time.Time
+	Merged     []string
+	MergedInto string
 }

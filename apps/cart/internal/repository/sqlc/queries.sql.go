@@ -24,7 +24,7 @@ func (q *Queries) ForgetCarts(ctx context.Context, now time.Time) (int64, error)
 }
 
 const loadCart = `-- name: LoadCart :one
-select version, currency, lines, orders, expires_at
+select version, currency, lines, orders, merged, merged_into, expires_at
 from cart
 where owner_id = $1 and expires_at > $2::timestamptz
 `
@@ -35,11 +35,13 @@ type LoadCartParams struct {
 }
 
 type LoadCartRow struct {
-	Version   int64
-	Currency  string
-	Lines     []byte
-	Orders    []string
-	ExpiresAt time.Time
+	Version    int64
+	Currency   string
+	Lines      []byte
+	Orders     []string
+	Merged     []string
+	MergedInto string
+	ExpiresAt  time.Time
 }
 
 func (q *Queries) LoadCart(ctx context.Context, arg LoadCartParams) (LoadCartRow, error) {
@@ -50,35 +52,40 @@ func (q *Queries) LoadCart(ctx context.Context, arg LoadCartParams) (LoadCartRow
 		&i.Currency,
 		&i.Lines,
 		&i.Orders,
+		&i.Merged,
+		&i.MergedInto,
 		&i.ExpiresAt,
 	)
 	return i, err
 }
 
 const saveCarts = `-- name: SaveCarts :exec
-insert into cart (owner_id, version, currency, lines, orders, updated_at, expires_at)
-select c.owner_id, c.version, c.currency, c.lines::jsonb, string_to_array(c.orders, ','), c.updated_at, c.expires_at
+insert into cart (owner_id, version, currency, lines, orders, merged, merged_into, updated_at, expires_at)
+select c.owner_id, c.version, c.currency, c.lines::jsonb, string_to_array(c.orders, ','), string_to_array(c.merged, ','), c.merged_into,
+       c.updated_at, c.expires_at
 from (select unnest($1::text[]) as owner_id, unnest($2::bigint[]) as version, unnest($3::text[]) as currency,
-             unnest($4::text[]) as lines, unnest($5::text[]) as orders,
-             unnest($6::timestamptz[]) as updated_at, unnest($7::timestamptz[]) as expires_at) c
+             unnest($4::text[]) as lines, unnest($5::text[]) as orders, unnest($6::text[]) as merged, unnest($7::text[]) as merged_into,
+             unnest($8::timestamptz[]) as updated_at, unnest($9::timestamptz[]) as expires_at) c
 order by c.owner_id
 on conflict (owner_id) do update
 set version = excluded.version, currency = excluded.currency, lines = excluded.lines, orders = excluded.orders,
-    updated_at = excluded.updated_at, expires_at = excluded.expires_at
+    merged = excluded.merged, merged_into = excluded.merged_into, updated_at = excluded.updated_at, expires_at = excluded.expires_at
 where cart.version < excluded.version
 `
 
 type SaveCartsParams struct {
-	OwnerIds   []string
-	Versions   []int64
-	Currencies []string
-	Lines      []string
-	Orders     []string
-	UpdatedAts []time.Time
-	ExpiresAts []time.Time
+	OwnerIds    []string
+	Versions    []int64
+	Currencies  []string
+	Lines       []string
+	Orders      []string
+	Merged      []string
+	MergedIntos []string
+	UpdatedAts  []time.Time
+	ExpiresAts  []time.Time
 }
 
-// Orders are passed joined by commas, because PostgreSQL has no arrays of arrays of different lengths.
+// Orders and merges are passed joined by commas, because PostgreSQL has no arrays of arrays of different lengths.
 func (q *Queries) SaveCarts(ctx context.Context, arg SaveCartsParams) error {
 	_, err := q.db.Exec(ctx, saveCarts,
 		arg.OwnerIds,
@@ -86,6 +93,8 @@ func (q *Queries) SaveCarts(ctx context.Context, arg SaveCartsParams) error {
 		arg.Currencies,
 		arg.Lines,
 		arg.Orders,
+		arg.Merged,
+		arg.MergedIntos,
 		arg.UpdatedAts,
 		arg.ExpiresAts,
 	)

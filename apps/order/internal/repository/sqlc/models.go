@@ -8,6 +8,12 @@ import (
 	"time"
 )
 
+type CartClaim struct {
+	OwnerID    string
+	OrderID    string
+	PreviousID string
+}
+
 type Inbox struct {
 	Consumer    string
 	EventID     string
@@ -51,6 +57,8 @@ type Order struct {
 	CancelFields        []byte
 	CustomerCancelledAt *time.Time
 	ExpiresAt           *time.Time
+	CartOwnerID         string
+	CartVersion         int64
 }
 
 type OrderItem struct {

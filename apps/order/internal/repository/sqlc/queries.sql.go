@@ -32,7 +32,7 @@ func (q *Queries) Adopt(ctx context.Context, arg AdoptParams) error {
 
 const byIDs = `-- name: ByIDs :many
 
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
 from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
 where o.id = any ((select $1::text[])::text[])
 order by o.id, s.position, i.position
@@ -83,6 +83,8 @@ func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]ByIDsRow, error) {
 			&i.Order.CancelFields,
 			&i.Order.CustomerCancelledAt,
 			&i.Order.ExpiresAt,
+			&i.Order.CartOwnerID,
+			&i.Order.CartVersion,
 			&i.ShopOrder.ID,
 			&i.ShopOrder.OrderID,
 			&i.ShopOrder.Position,
@@ -170,6 +172,45 @@ func (q *Queries) ByKeys(ctx context.Context, arg ByKeysParams) ([]ByKeysRow, er
 			&i.CancelCode,
 			&i.CancelReason,
 			&i.CancelFields,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const claimHolders = `-- name: ClaimHolders :many
+select distinct o.id, o.cart_owner_id, o.cart_version, (o.confirmed_at is not null)::bool as confirmed
+from cart_claim c join orders o on o.id = c.order_id
+where c.owner_id = any ($1::text[])
+`
+
+type ClaimHoldersRow struct {
+	ID          string
+	CartOwnerID string
+	CartVersion int64
+	Confirmed   bool
+}
+
+// The orders that hold the claims of a cart.
+func (q *Queries) ClaimHolders(ctx context.Context, ownerIds []string) ([]ClaimHoldersRow, error) {
+	rows, err := q.db.Query(ctx, claimHolders, ownerIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClaimHoldersRow
+	for rows.Next() {
+		var i ClaimHoldersRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.CartOwnerID,
+			&i.CartVersion,
+			&i.Confirmed,
 		); err != nil {
 			return nil, err
 		}
@@ -291,7 +332,7 @@ func (q *Queries) ForgetRefused(ctx context.Context, arg ForgetRefusedParams) (i
 }
 
 const history = `-- name: History :many
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
 from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
 where o.id in (
     select p.id from orders p
@@ -358,6 +399,8 @@ func (q *Queries) History(ctx context.Context, arg HistoryParams) ([]HistoryRow,
 			&i.Order.CancelFields,
 			&i.Order.CustomerCancelledAt,
 			&i.Order.ExpiresAt,
+			&i.Order.CartOwnerID,
+			&i.Order.CartVersion,
 			&i.ShopOrder.ID,
 			&i.ShopOrder.OrderID,
 			&i.ShopOrder.Position,
@@ -452,7 +495,7 @@ func (q *Queries) Lock(ctx context.Context, id string) (string, error) {
 }
 
 const owned = `-- name: Owned :many
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
 from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
 where o.id = $1 and o.customer_id = $2
 order by s.position, i.position
@@ -507,6 +550,8 @@ func (q *Queries) Owned(ctx context.Context, arg OwnedParams) ([]OwnedRow, error
 			&i.Order.CancelFields,
 			&i.Order.CustomerCancelledAt,
 			&i.Order.ExpiresAt,
+			&i.Order.CartOwnerID,
+			&i.Order.CartVersion,
 			&i.ShopOrder.ID,
 			&i.ShopOrder.OrderID,
 			&i.ShopOrder.Position,
@@ -613,6 +658,21 @@ func (q *Queries) RefuseParts(ctx context.Context, orderID string) error {
 	return err
 }
 
+const releaseCarts = `-- name: ReleaseCarts :exec
+update cart_claim set order_id = previous_id where owner_id = any ($1::text[]) and order_id = $2
+`
+
+type ReleaseCartsParams struct {
+	OwnerIds []string
+	OrderID  string
+}
+
+// Gives the claims of a refused order back to the orders before it.
+func (q *Queries) ReleaseCarts(ctx context.Context, arg ReleaseCartsParams) error {
+	_, err := q.db.Exec(ctx, releaseCarts, arg.OwnerIds, arg.OrderID)
+	return err
+}
+
 const sagaState = `-- name: SagaState :one
 select state from saga where id = $1
 `
@@ -699,7 +759,7 @@ func (q *Queries) SavePart(ctx context.Context, arg SavePartParams) error {
 }
 
 const shopHistory = `-- name: ShopHistory :many
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
 from shop_order s join orders o on o.id = s.order_id join order_item i on i.order_id = s.order_id and i.shop_order_id = s.id
 where s.id in (
     select p.id from shop_order p
@@ -769,6 +829,8 @@ func (q *Queries) ShopHistory(ctx context.Context, arg ShopHistoryParams) ([]Sho
 			&i.Order.CancelFields,
 			&i.Order.CustomerCancelledAt,
 			&i.Order.ExpiresAt,
+			&i.Order.CartOwnerID,
+			&i.Order.CartVersion,
 			&i.ShopOrder.ID,
 			&i.ShopOrder.OrderID,
 			&i.ShopOrder.Position,
@@ -814,8 +876,7 @@ func (q *Queries) ShopHistory(ctx context.Context, arg ShopHistoryParams) ([]Sho
 
 const standings = `-- name: Standings :many
 select c.customer_id::text as customer_id,
-    count(o.id) filter (where o.status = 'pending') as pending,
-    count(o.id) filter (where o.payment_method = 'cod' and o.status in ('confirmed', 'shipped')) as unpaid,
+    count(o.id) filter (where o.payment_method = 'cod' and o.status in ('pending', 'confirmed', 'shipped')) as unpaid,
     count(o.id) filter (where o.customer_cancelled_at > $1::timestamptz) as cancelled,
     -- Go's zero time: never
     coalesce(max(o.customer_cancelled_at), '0001-01-01 00:00:00Z')::timestamptz as last_cancelled
@@ -832,7 +893,6 @@ type StandingsParams struct {
 
 type StandingsRow struct {
 	CustomerID    string
-	Pending       int64
 	Unpaid        int64
 	Cancelled     int64
 	LastCancelled time.Time
@@ -850,7 +910,6 @@ func (q *Queries) Standings(ctx context.Context, arg StandingsParams) ([]Standin
 		var i StandingsRow
 		if err := rows.Scan(
 			&i.CustomerID,
-			&i.Pending,
 			&i.Unpaid,
 			&i.Cancelled,
 			&i.LastCancelled,

@@ -825,8 +825,17 @@ func (x *GetLinesRequest) GetOwnerId() string {
 }
 
 type GetLinesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Lines         []*Line                `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Lines []*Line                `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	// ISO 4217 code of the currency in which the items were added. Empty for an empty cart.
+	Currency string `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`
+	// Version of the cart with these lines.
+	Version int64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// The owner, and the guests whose carts were merged into this cart during the last day. A checkout claims the cart
+	// under each of these IDs.
+	OwnerIds []string `protobuf:"bytes,4,rep,name=owner_ids,json=ownerIds,proto3" json:"owner_ids,omitempty"`
+	// The latest orders whose items were taken out of the cart, at most 8.
+	OrderedIds    []string `protobuf:"bytes,5,rep,name=ordered_ids,json=orderedIds,proto3" json:"ordered_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -868,11 +877,41 @@ func (x *GetLinesResponse) GetLines() []*Line {
 	return nil
 }
 
+func (x *GetLinesResponse) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *GetLinesResponse) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *GetLinesResponse) GetOwnerIds() []string {
+	if x != nil {
+		return x.OwnerIds
+	}
+	return nil
+}
+
+func (x *GetLinesResponse) GetOrderedIds() []string {
+	if x != nil {
+		return x.OrderedIds
+	}
+	return nil
+}
+
 type RemoveOrderedRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	OwnerId       string                 `protobuf:"bytes,1,opt,name=owner_id,json=ownerId,proto3" json:"owner_id,omitempty"`
-	OrderId       string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	Lines         []*Line                `protobuf:"bytes,3,rep,name=lines,proto3" json:"lines,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OwnerId string                 `protobuf:"bytes,1,opt,name=owner_id,json=ownerId,proto3" json:"owner_id,omitempty"`
+	OrderId string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	Lines   []*Line                `protobuf:"bytes,3,rep,name=lines,proto3" json:"lines,omitempty"`
+	// Version of the cart that was ordered.
+	CartVersion   int64 `protobuf:"varint,4,opt,name=cart_version,json=cartVersion,proto3" json:"cart_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -926,6 +965,13 @@ func (x *RemoveOrderedRequest) GetLines() []*Line {
 		return x.Lines
 	}
 	return nil
+}
+
+func (x *RemoveOrderedRequest) GetCartVersion() int64 {
+	if x != nil {
+		return x.CartVersion
+	}
+	return 0
 }
 
 type RemoveOrderedResponse struct {
@@ -1119,13 +1165,19 @@ const file_souk_cart_v1_cart_proto_rawDesc = "" +
 	"\x11ClearCartResponse\x12&\n" +
 	"\x04cart\x18\x01 \x01(\v2\x12.souk.cart.v1.CartR\x04cart\"5\n" +
 	"\x0fGetLinesRequest\x12\"\n" +
-	"\bowner_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aownerId\"<\n" +
+	"\bowner_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aownerId\"\xb0\x01\n" +
 	"\x10GetLinesResponse\x12(\n" +
-	"\x05lines\x18\x01 \x03(\v2\x12.souk.cart.v1.LineR\x05lines\"\x88\x01\n" +
+	"\x05lines\x18\x01 \x03(\v2\x12.souk.cart.v1.LineR\x05lines\x12\x1a\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x03R\aversion\x12\x1b\n" +
+	"\towner_ids\x18\x04 \x03(\tR\bownerIds\x12\x1f\n" +
+	"\vordered_ids\x18\x05 \x03(\tR\n" +
+	"orderedIds\"\xab\x01\n" +
 	"\x14RemoveOrderedRequest\x12\"\n" +
 	"\bowner_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aownerId\x12\"\n" +
 	"\border_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aorderId\x12(\n" +
-	"\x05lines\x18\x03 \x03(\v2\x12.souk.cart.v1.LineR\x05lines\"\x17\n" +
+	"\x05lines\x18\x03 \x03(\v2\x12.souk.cart.v1.LineR\x05lines\x12!\n" +
+	"\fcart_version\x18\x04 \x01(\x03R\vcartVersion\"\x17\n" +
 	"\x15RemoveOrderedResponse\"`\n" +
 	"\x10MergeCartRequest\x12&\n" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +

@@ -47,9 +47,10 @@ type CartServiceClient interface {
 	RemoveItem(ctx context.Context, in *RemoveItemRequest, opts ...grpc.CallOption) (*RemoveItemResponse, error)
 	// ClearCart empties the cart.
 	ClearCart(ctx context.Context, in *ClearCartRequest, opts ...grpc.CallOption) (*ClearCartResponse, error)
-	// GetLines gives the bare lines of an owner's cart to checkout.
+	// GetLines gives a checkout the bare lines of an owner's cart, and what it needs to claim the cart.
 	GetLines(ctx context.Context, in *GetLinesRequest, opts ...grpc.CallOption) (*GetLinesResponse, error)
-	// RemoveOrdered takes what was ordered out of the owner's cart, once per order; what was added since stays.
+	// RemoveOrdered takes what was ordered out of the cart, once per order. What was added since stays. If the cart was
+	// merged into a user's after it was ordered, the items leave the user's cart.
 	RemoveOrdered(ctx context.Context, in *RemoveOrderedRequest, opts ...grpc.CallOption) (*RemoveOrderedResponse, error)
 	// MergeCart adds a guest's cart to a user's, and empties it.
 	MergeCart(ctx context.Context, in *MergeCartRequest, opts ...grpc.CallOption) (*MergeCartResponse, error)
@@ -159,9 +160,10 @@ type CartServiceServer interface {
 	RemoveItem(context.Context, *RemoveItemRequest) (*RemoveItemResponse, error)
 	// ClearCart empties the cart.
 	ClearCart(context.Context, *ClearCartRequest) (*ClearCartResponse, error)
-	// GetLines gives the bare lines of an owner's cart to checkout.
+	// GetLines gives a checkout the bare lines of an owner's cart, and what it needs to claim the cart.
 	GetLines(context.Context, *GetLinesRequest) (*GetLinesResponse, error)
-	// RemoveOrdered takes what was ordered out of the owner's cart, once per order; what was added since stays.
+	// RemoveOrdered takes what was ordered out of the cart, once per order. What was added since stays. If the cart was
+	// merged into a user's after it was ordered, the items leave the user's cart.
 	RemoveOrdered(context.Context, *RemoveOrderedRequest) (*RemoveOrderedResponse, error)
 	// MergeCart adds a guest's cart to a user's, and empties it.
 	MergeCart(context.Context, *MergeCartRequest) (*MergeCartResponse, error)

@@ -316,6 +316,30 @@ func (x *GetLinesResponse) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
+	b = append(b, `],"currency":`...)
+	if b = jsonpb.AppendString(b, x.Currency); b == nil {
+		return nil
+	}
+	b = append(b, `,"version":`...)
+	b = jsonpb.AppendInt64(b, x.Version)
+	b = append(b, `,"ownerIds":[`...)
+	for i, v := range x.OwnerIds {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"orderedIds":[`...)
+	for i, v := range x.OrderedIds {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
 	b = append(b, `]}`...)
 	return b
 }
@@ -342,7 +366,9 @@ func (x *RemoveOrderedRequest) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, `]}`...)
+	b = append(b, `],"cartVersion":`...)
+	b = jsonpb.AppendInt64(b, x.CartVersion)
+	b = append(b, '}')
 	return b
 }
 

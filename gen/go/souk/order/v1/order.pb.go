@@ -869,7 +869,10 @@ type CheckoutRequest struct {
 	Payment         *PaymentInput          `protobuf:"bytes,2,opt,name=payment,proto3" json:"payment,omitempty"`
 	VoucherCodes    []string               `protobuf:"bytes,3,rep,name=voucher_codes,json=voucherCodes,proto3" json:"voucher_codes,omitempty"`
 	// Where the confirmation goes. Required of guests; a user's own address when empty.
-	Email         string `protobuf:"bytes,4,opt,name=email,proto3" json:"email,omitempty"`
+	Email string `protobuf:"bytes,4,opt,name=email,proto3" json:"email,omitempty"`
+	// What the order may cost. If it would cost anything else, it is not placed: 409 price_changed, with the new quote in
+	// the problem's quote. Without it, the order is placed at the prices of now.
+	ExpectedTotal *v1.Money `protobuf:"bytes,5,opt,name=expected_total,json=expectedTotal,proto3" json:"expected_total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -932,6 +935,287 @@ func (x *CheckoutRequest) GetEmail() string {
 	return ""
 }
 
+func (x *CheckoutRequest) GetExpectedTotal() *v1.Money {
+	if x != nil {
+		return x.ExpectedTotal
+	}
+	return nil
+}
+
+// Quote is what an order of the cart would cost.
+type Quote struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Lines []*QuoteLine           `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	Shops []*QuoteShop           `protobuf:"bytes,2,rep,name=shops,proto3" json:"shops,omitempty"`
+	// Sum of the shops' subtotals.
+	Subtotal *v1.Money `protobuf:"bytes,3,opt,name=subtotal,proto3" json:"subtotal,omitempty"`
+	Discount *v1.Money `protobuf:"bytes,4,opt,name=discount,proto3" json:"discount,omitempty"`
+	Shipping *v1.Money `protobuf:"bytes,5,opt,name=shipping,proto3" json:"shipping,omitempty"`
+	Tax      *v1.Money `protobuf:"bytes,6,opt,name=tax,proto3" json:"tax,omitempty"`
+	// subtotal - discount + shipping + tax. It is what the order would be charged.
+	Total         *v1.Money `protobuf:"bytes,7,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quote) Reset() {
+	*x = Quote{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quote) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quote) ProtoMessage() {}
+
+func (x *Quote) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quote.ProtoReflect.Descriptor instead.
+func (*Quote) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Quote) GetLines() []*QuoteLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *Quote) GetShops() []*QuoteShop {
+	if x != nil {
+		return x.Shops
+	}
+	return nil
+}
+
+func (x *Quote) GetSubtotal() *v1.Money {
+	if x != nil {
+		return x.Subtotal
+	}
+	return nil
+}
+
+func (x *Quote) GetDiscount() *v1.Money {
+	if x != nil {
+		return x.Discount
+	}
+	return nil
+}
+
+func (x *Quote) GetShipping() *v1.Money {
+	if x != nil {
+		return x.Shipping
+	}
+	return nil
+}
+
+func (x *Quote) GetTax() *v1.Money {
+	if x != nil {
+		return x.Tax
+	}
+	return nil
+}
+
+func (x *Quote) GetTotal() *v1.Money {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
+// QuoteLine is what the pieces of one variant would cost.
+type QuoteLine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "var_…".
+	VariantId string `protobuf:"bytes,1,opt,name=variant_id,json=variantId,proto3" json:"variant_id,omitempty"`
+	// Number of pieces.
+	Quantity int64 `protobuf:"varint,2,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	// Price of one piece.
+	UnitPrice *v1.Money `protobuf:"bytes,3,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
+	// quantity * unit_price.
+	Subtotal *v1.Money `protobuf:"bytes,4,opt,name=subtotal,proto3" json:"subtotal,omitempty"`
+	// What the line costs after its discounts.
+	Total         *v1.Money `protobuf:"bytes,5,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteLine) Reset() {
+	*x = QuoteLine{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteLine) ProtoMessage() {}
+
+func (x *QuoteLine) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteLine.ProtoReflect.Descriptor instead.
+func (*QuoteLine) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *QuoteLine) GetVariantId() string {
+	if x != nil {
+		return x.VariantId
+	}
+	return ""
+}
+
+func (x *QuoteLine) GetQuantity() int64 {
+	if x != nil {
+		return x.Quantity
+	}
+	return 0
+}
+
+func (x *QuoteLine) GetUnitPrice() *v1.Money {
+	if x != nil {
+		return x.UnitPrice
+	}
+	return nil
+}
+
+func (x *QuoteLine) GetSubtotal() *v1.Money {
+	if x != nil {
+		return x.Subtotal
+	}
+	return nil
+}
+
+func (x *QuoteLine) GetTotal() *v1.Money {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
+// QuoteShop is what one shop's part of the order would cost.
+type QuoteShop struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "shp_…".
+	ShopId string `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	// Name of the shop, as customers see it.
+	ShopName string `protobuf:"bytes,2,opt,name=shop_name,json=shopName,proto3" json:"shop_name,omitempty"`
+	// Sum of the lines' subtotals.
+	Subtotal *v1.Money `protobuf:"bytes,3,opt,name=subtotal,proto3" json:"subtotal,omitempty"`
+	Discount *v1.Money `protobuf:"bytes,4,opt,name=discount,proto3" json:"discount,omitempty"`
+	Shipping *v1.Money `protobuf:"bytes,5,opt,name=shipping,proto3" json:"shipping,omitempty"`
+	Tax      *v1.Money `protobuf:"bytes,6,opt,name=tax,proto3" json:"tax,omitempty"`
+	// subtotal - discount + shipping + tax.
+	Total         *v1.Money `protobuf:"bytes,7,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteShop) Reset() {
+	*x = QuoteShop{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteShop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteShop) ProtoMessage() {}
+
+func (x *QuoteShop) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteShop.ProtoReflect.Descriptor instead.
+func (*QuoteShop) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *QuoteShop) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *QuoteShop) GetShopName() string {
+	if x != nil {
+		return x.ShopName
+	}
+	return ""
+}
+
+func (x *QuoteShop) GetSubtotal() *v1.Money {
+	if x != nil {
+		return x.Subtotal
+	}
+	return nil
+}
+
+func (x *QuoteShop) GetDiscount() *v1.Money {
+	if x != nil {
+		return x.Discount
+	}
+	return nil
+}
+
+func (x *QuoteShop) GetShipping() *v1.Money {
+	if x != nil {
+		return x.Shipping
+	}
+	return nil
+}
+
+func (x *QuoteShop) GetTax() *v1.Money {
+	if x != nil {
+		return x.Tax
+	}
+	return nil
+}
+
+func (x *QuoteShop) GetTotal() *v1.Money {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
 type CheckoutResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
@@ -941,7 +1225,7 @@ type CheckoutResponse struct {
 
 func (x *CheckoutResponse) Reset() {
 	*x = CheckoutResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[9]
+	mi := &file_souk_order_v1_order_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1237,7 @@ func (x *CheckoutResponse) String() string {
 func (*CheckoutResponse) ProtoMessage() {}
 
 func (x *CheckoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[9]
+	mi := &file_souk_order_v1_order_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1250,7 @@ func (x *CheckoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckoutResponse.ProtoReflect.Descriptor instead.
 func (*CheckoutResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{9}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CheckoutResponse) GetOrder() *Order {
@@ -986,7 +1270,7 @@ type ListOrdersRequest struct {
 
 func (x *ListOrdersRequest) Reset() {
 	*x = ListOrdersRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[10]
+	mi := &file_souk_order_v1_order_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1282,7 @@ func (x *ListOrdersRequest) String() string {
 func (*ListOrdersRequest) ProtoMessage() {}
 
 func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[10]
+	mi := &file_souk_order_v1_order_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1295,7 @@ func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{10}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListOrdersRequest) GetPageSize() int32 {
@@ -1038,7 +1322,7 @@ type ListOrdersResponse struct {
 
 func (x *ListOrdersResponse) Reset() {
 	*x = ListOrdersResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[11]
+	mi := &file_souk_order_v1_order_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1050,7 +1334,7 @@ func (x *ListOrdersResponse) String() string {
 func (*ListOrdersResponse) ProtoMessage() {}
 
 func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[11]
+	mi := &file_souk_order_v1_order_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1063,7 +1347,7 @@ func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{11}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListOrdersResponse) GetOrders() []*Order {
@@ -1089,7 +1373,7 @@ type GetOrderRequest struct {
 
 func (x *GetOrderRequest) Reset() {
 	*x = GetOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[12]
+	mi := &file_souk_order_v1_order_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1385,7 @@ func (x *GetOrderRequest) String() string {
 func (*GetOrderRequest) ProtoMessage() {}
 
 func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[12]
+	mi := &file_souk_order_v1_order_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1398,7 @@ func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{12}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetOrderRequest) GetId() string {
@@ -1133,7 +1417,7 @@ type GetOrderResponse struct {
 
 func (x *GetOrderResponse) Reset() {
 	*x = GetOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[13]
+	mi := &file_souk_order_v1_order_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1145,7 +1429,7 @@ func (x *GetOrderResponse) String() string {
 func (*GetOrderResponse) ProtoMessage() {}
 
 func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[13]
+	mi := &file_souk_order_v1_order_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1158,7 +1442,7 @@ func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{13}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetOrderResponse) GetOrder() *Order {
@@ -1181,7 +1465,7 @@ type CancelOrderRequest struct {
 
 func (x *CancelOrderRequest) Reset() {
 	*x = CancelOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[14]
+	mi := &file_souk_order_v1_order_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1193,7 +1477,7 @@ func (x *CancelOrderRequest) String() string {
 func (*CancelOrderRequest) ProtoMessage() {}
 
 func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[14]
+	mi := &file_souk_order_v1_order_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1206,7 +1490,7 @@ func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{14}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CancelOrderRequest) GetId() string {
@@ -1239,7 +1523,7 @@ type CancelOrderResponse struct {
 
 func (x *CancelOrderResponse) Reset() {
 	*x = CancelOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[15]
+	mi := &file_souk_order_v1_order_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1535,7 @@ func (x *CancelOrderResponse) String() string {
 func (*CancelOrderResponse) ProtoMessage() {}
 
 func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[15]
+	mi := &file_souk_order_v1_order_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1548,7 @@ func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderResponse.ProtoReflect.Descriptor instead.
 func (*CancelOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{15}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CancelOrderResponse) GetOrder() *Order {
@@ -1285,7 +1569,7 @@ type CancelOrderAsOperatorRequest struct {
 
 func (x *CancelOrderAsOperatorRequest) Reset() {
 	*x = CancelOrderAsOperatorRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[16]
+	mi := &file_souk_order_v1_order_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1581,7 @@ func (x *CancelOrderAsOperatorRequest) String() string {
 func (*CancelOrderAsOperatorRequest) ProtoMessage() {}
 
 func (x *CancelOrderAsOperatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[16]
+	mi := &file_souk_order_v1_order_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1594,7 @@ func (x *CancelOrderAsOperatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderAsOperatorRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderAsOperatorRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{16}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CancelOrderAsOperatorRequest) GetId() string {
@@ -1336,7 +1620,7 @@ type CancelOrderAsOperatorResponse struct {
 
 func (x *CancelOrderAsOperatorResponse) Reset() {
 	*x = CancelOrderAsOperatorResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[17]
+	mi := &file_souk_order_v1_order_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +1632,7 @@ func (x *CancelOrderAsOperatorResponse) String() string {
 func (*CancelOrderAsOperatorResponse) ProtoMessage() {}
 
 func (x *CancelOrderAsOperatorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[17]
+	mi := &file_souk_order_v1_order_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +1645,7 @@ func (x *CancelOrderAsOperatorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderAsOperatorResponse.ProtoReflect.Descriptor instead.
 func (*CancelOrderAsOperatorResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{17}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CancelOrderAsOperatorResponse) GetOrder() *Order {
@@ -1380,7 +1664,7 @@ type GetShopOrderRequest struct {
 
 func (x *GetShopOrderRequest) Reset() {
 	*x = GetShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[18]
+	mi := &file_souk_order_v1_order_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +1676,7 @@ func (x *GetShopOrderRequest) String() string {
 func (*GetShopOrderRequest) ProtoMessage() {}
 
 func (x *GetShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[18]
+	mi := &file_souk_order_v1_order_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,7 +1689,7 @@ func (x *GetShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{18}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetShopOrderRequest) GetId() string {
@@ -1424,7 +1708,7 @@ type GetShopOrderResponse struct {
 
 func (x *GetShopOrderResponse) Reset() {
 	*x = GetShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[19]
+	mi := &file_souk_order_v1_order_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1720,7 @@ func (x *GetShopOrderResponse) String() string {
 func (*GetShopOrderResponse) ProtoMessage() {}
 
 func (x *GetShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[19]
+	mi := &file_souk_order_v1_order_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +1733,7 @@ func (x *GetShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{19}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -1470,7 +1754,7 @@ type CancelShopOrderRequest struct {
 
 func (x *CancelShopOrderRequest) Reset() {
 	*x = CancelShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[20]
+	mi := &file_souk_order_v1_order_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1482,7 +1766,7 @@ func (x *CancelShopOrderRequest) String() string {
 func (*CancelShopOrderRequest) ProtoMessage() {}
 
 func (x *CancelShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[20]
+	mi := &file_souk_order_v1_order_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1495,7 +1779,7 @@ func (x *CancelShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{20}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CancelShopOrderRequest) GetId() string {
@@ -1521,7 +1805,7 @@ type CancelShopOrderResponse struct {
 
 func (x *CancelShopOrderResponse) Reset() {
 	*x = CancelShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[21]
+	mi := &file_souk_order_v1_order_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1533,7 +1817,7 @@ func (x *CancelShopOrderResponse) String() string {
 func (*CancelShopOrderResponse) ProtoMessage() {}
 
 func (x *CancelShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[21]
+	mi := &file_souk_order_v1_order_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1546,7 +1830,7 @@ func (x *CancelShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*CancelShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{21}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CancelShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -1568,7 +1852,7 @@ type ListShopOrdersRequest struct {
 
 func (x *ListShopOrdersRequest) Reset() {
 	*x = ListShopOrdersRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[22]
+	mi := &file_souk_order_v1_order_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +1864,7 @@ func (x *ListShopOrdersRequest) String() string {
 func (*ListShopOrdersRequest) ProtoMessage() {}
 
 func (x *ListShopOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[22]
+	mi := &file_souk_order_v1_order_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +1877,7 @@ func (x *ListShopOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListShopOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{22}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListShopOrdersRequest) GetShopId() string {
@@ -1634,7 +1918,7 @@ type ListShopOrdersResponse struct {
 
 func (x *ListShopOrdersResponse) Reset() {
 	*x = ListShopOrdersResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[23]
+	mi := &file_souk_order_v1_order_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +1930,7 @@ func (x *ListShopOrdersResponse) String() string {
 func (*ListShopOrdersResponse) ProtoMessage() {}
 
 func (x *ListShopOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[23]
+	mi := &file_souk_order_v1_order_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +1943,7 @@ func (x *ListShopOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListShopOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{23}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListShopOrdersResponse) GetShopOrders() []*ShopOrder {
@@ -1689,7 +1973,7 @@ type ShipShopOrderRequest struct {
 
 func (x *ShipShopOrderRequest) Reset() {
 	*x = ShipShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[24]
+	mi := &file_souk_order_v1_order_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +1985,7 @@ func (x *ShipShopOrderRequest) String() string {
 func (*ShipShopOrderRequest) ProtoMessage() {}
 
 func (x *ShipShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[24]
+	mi := &file_souk_order_v1_order_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +1998,7 @@ func (x *ShipShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*ShipShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{24}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ShipShopOrderRequest) GetId() string {
@@ -1747,7 +2031,7 @@ type ShipShopOrderResponse struct {
 
 func (x *ShipShopOrderResponse) Reset() {
 	*x = ShipShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[25]
+	mi := &file_souk_order_v1_order_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1759,7 +2043,7 @@ func (x *ShipShopOrderResponse) String() string {
 func (*ShipShopOrderResponse) ProtoMessage() {}
 
 func (x *ShipShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[25]
+	mi := &file_souk_order_v1_order_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1772,7 +2056,7 @@ func (x *ShipShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*ShipShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{25}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ShipShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -1791,7 +2075,7 @@ type DeliverShopOrderRequest struct {
 
 func (x *DeliverShopOrderRequest) Reset() {
 	*x = DeliverShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[26]
+	mi := &file_souk_order_v1_order_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1803,7 +2087,7 @@ func (x *DeliverShopOrderRequest) String() string {
 func (*DeliverShopOrderRequest) ProtoMessage() {}
 
 func (x *DeliverShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[26]
+	mi := &file_souk_order_v1_order_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1816,7 +2100,7 @@ func (x *DeliverShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliverShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*DeliverShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{26}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DeliverShopOrderRequest) GetId() string {
@@ -1835,7 +2119,7 @@ type DeliverShopOrderResponse struct {
 
 func (x *DeliverShopOrderResponse) Reset() {
 	*x = DeliverShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[27]
+	mi := &file_souk_order_v1_order_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +2131,7 @@ func (x *DeliverShopOrderResponse) String() string {
 func (*DeliverShopOrderResponse) ProtoMessage() {}
 
 func (x *DeliverShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[27]
+	mi := &file_souk_order_v1_order_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +2144,7 @@ func (x *DeliverShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliverShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*DeliverShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{27}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DeliverShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -1879,7 +2163,7 @@ type GetOrderForNoticeRequest struct {
 
 func (x *GetOrderForNoticeRequest) Reset() {
 	*x = GetOrderForNoticeRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[28]
+	mi := &file_souk_order_v1_order_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +2175,7 @@ func (x *GetOrderForNoticeRequest) String() string {
 func (*GetOrderForNoticeRequest) ProtoMessage() {}
 
 func (x *GetOrderForNoticeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[28]
+	mi := &file_souk_order_v1_order_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1904,7 +2188,7 @@ func (x *GetOrderForNoticeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderForNoticeRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderForNoticeRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{28}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetOrderForNoticeRequest) GetId() string {
@@ -1927,7 +2211,7 @@ type GetOrderForNoticeResponse struct {
 
 func (x *GetOrderForNoticeResponse) Reset() {
 	*x = GetOrderForNoticeResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[29]
+	mi := &file_souk_order_v1_order_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1939,7 +2223,7 @@ func (x *GetOrderForNoticeResponse) String() string {
 func (*GetOrderForNoticeResponse) ProtoMessage() {}
 
 func (x *GetOrderForNoticeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[29]
+	mi := &file_souk_order_v1_order_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1952,7 +2236,7 @@ func (x *GetOrderForNoticeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderForNoticeResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderForNoticeResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{29}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetOrderForNoticeResponse) GetOrder() *Order {
@@ -1986,7 +2270,7 @@ type AdoptOrdersRequest struct {
 
 func (x *AdoptOrdersRequest) Reset() {
 	*x = AdoptOrdersRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[30]
+	mi := &file_souk_order_v1_order_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2282,7 @@ func (x *AdoptOrdersRequest) String() string {
 func (*AdoptOrdersRequest) ProtoMessage() {}
 
 func (x *AdoptOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[30]
+	mi := &file_souk_order_v1_order_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2295,7 @@ func (x *AdoptOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptOrdersRequest.ProtoReflect.Descriptor instead.
 func (*AdoptOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{30}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AdoptOrdersRequest) GetGuestId() string {
@@ -2036,7 +2320,7 @@ type AdoptOrdersResponse struct {
 
 func (x *AdoptOrdersResponse) Reset() {
 	*x = AdoptOrdersResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[31]
+	mi := &file_souk_order_v1_order_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2048,7 +2332,7 @@ func (x *AdoptOrdersResponse) String() string {
 func (*AdoptOrdersResponse) ProtoMessage() {}
 
 func (x *AdoptOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[31]
+	mi := &file_souk_order_v1_order_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2061,7 +2345,7 @@ func (x *AdoptOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptOrdersResponse.ProtoReflect.Descriptor instead.
 func (*AdoptOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{31}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{34}
 }
 
 var File_souk_order_v1_order_proto protoreflect.FileDescriptor
@@ -2167,7 +2451,7 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x05phone\x18\b \x01(\tBO\xbaH\x1cr\x1a2\x18^(\\+?[0-9 ().-]{4,30})?$\x98\xf4\x18\x01\xa2\xf4\x18(a phone number such as +55 11 91234-5678R\x05phone\"w\n" +
 	"\fPaymentInput\x12?\n" +
 	"\x06method\x18\x01 \x01(\tB'\xbaH$r\"R\x04cardR\x06walletR\rbank_transferR\x03codR\x06method\x12&\n" +
-	"\x05token\x18\x02 \x01(\tB\x10\xbaH\x05r\x03\x18\xff\x01\x98\xf4\x18\x01\xa8\xf4\x18\x01R\x05token\"\x83\x02\n" +
+	"\x05token\x18\x02 \x01(\tB\x10\xbaH\x05r\x03\x18\xff\x01\x98\xf4\x18\x01\xa8\xf4\x18\x01R\x05token\"\xc0\x02\n" +
 	"\x0fCheckoutRequest\x12Q\n" +
 	"\x10shipping_address\x18\x01 \x01(\v2\x1e.souk.order.v1.ShippingAddressB\x06\xbaH\x03\xc8\x01\x01R\x0fshippingAddress\x12=\n" +
 	"\apayment\x18\x02 \x01(\v2\x1b.souk.order.v1.PaymentInputB\x06\xbaH\x03\xc8\x01\x01R\apayment\x125\n" +
@@ -2175,7 +2459,32 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x10\n" +
 	"\"\x06r\x04\x10\x01\x18@R\fvoucherCodes\x12'\n" +
 	"\x05email\x18\x04 \x01(\tB\x11\xbaH\n" +
-	"\xd8\x01\x01r\x05\x18\xfe\x01`\x01\x98\xf4\x18\x01R\x05email\">\n" +
+	"\xd8\x01\x01r\x05\x18\xfe\x01`\x01\x98\xf4\x18\x01R\x05email\x12;\n" +
+	"\x0eexpected_total\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyR\rexpectedTotal\"\xd1\x02\n" +
+	"\x05Quote\x12.\n" +
+	"\x05lines\x18\x01 \x03(\v2\x18.souk.order.v1.QuoteLineR\x05lines\x12.\n" +
+	"\x05shops\x18\x02 \x03(\v2\x18.souk.order.v1.QuoteShopR\x05shops\x120\n" +
+	"\bsubtotal\x18\x03 \x01(\v2\x14.souk.money.v1.MoneyR\bsubtotal\x120\n" +
+	"\bdiscount\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyR\bdiscount\x120\n" +
+	"\bshipping\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyR\bshipping\x12&\n" +
+	"\x03tax\x18\x06 \x01(\v2\x14.souk.money.v1.MoneyR\x03tax\x12*\n" +
+	"\x05total\x18\a \x01(\v2\x14.souk.money.v1.MoneyR\x05total\"\xd9\x01\n" +
+	"\tQuoteLine\x12\x1d\n" +
+	"\n" +
+	"variant_id\x18\x01 \x01(\tR\tvariantId\x12\x1a\n" +
+	"\bquantity\x18\x02 \x01(\x03R\bquantity\x123\n" +
+	"\n" +
+	"unit_price\x18\x03 \x01(\v2\x14.souk.money.v1.MoneyR\tunitPrice\x120\n" +
+	"\bsubtotal\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyR\bsubtotal\x12*\n" +
+	"\x05total\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyR\x05total\"\xab\x02\n" +
+	"\tQuoteShop\x12\x17\n" +
+	"\ashop_id\x18\x01 \x01(\tR\x06shopId\x12\x1b\n" +
+	"\tshop_name\x18\x02 \x01(\tR\bshopName\x120\n" +
+	"\bsubtotal\x18\x03 \x01(\v2\x14.souk.money.v1.MoneyR\bsubtotal\x120\n" +
+	"\bdiscount\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyR\bdiscount\x120\n" +
+	"\bshipping\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyR\bshipping\x12&\n" +
+	"\x03tax\x18\x06 \x01(\v2\x14.souk.money.v1.MoneyR\x03tax\x12*\n" +
+	"\x05total\x18\a \x01(\v2\x14.souk.money.v1.MoneyR\x05total\">\n" +
 	"\x10CheckoutResponse\x12*\n" +
 	"\x05order\x18\x01 \x01(\v2\x14.souk.order.v1.OrderR\x05order\"b\n" +
 	"\x11ListOrdersRequest\x12$\n" +
@@ -2293,7 +2602,7 @@ func file_souk_order_v1_order_proto_rawDescGZIP() []byte {
 	return file_souk_order_v1_order_proto_rawDescData
 }
 
-var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_souk_order_v1_order_proto_goTypes = []any{
 	(*Order)(nil),                         // 0: souk.order.v1.Order
 	(*OrderPayment)(nil),                  // 1: souk.order.v1.OrderPayment
@@ -2304,106 +2613,125 @@ var file_souk_order_v1_order_proto_goTypes = []any{
 	(*ShippingAddress)(nil),               // 6: souk.order.v1.ShippingAddress
 	(*PaymentInput)(nil),                  // 7: souk.order.v1.PaymentInput
 	(*CheckoutRequest)(nil),               // 8: souk.order.v1.CheckoutRequest
-	(*CheckoutResponse)(nil),              // 9: souk.order.v1.CheckoutResponse
-	(*ListOrdersRequest)(nil),             // 10: souk.order.v1.ListOrdersRequest
-	(*ListOrdersResponse)(nil),            // 11: souk.order.v1.ListOrdersResponse
-	(*GetOrderRequest)(nil),               // 12: souk.order.v1.GetOrderRequest
-	(*GetOrderResponse)(nil),              // 13: souk.order.v1.GetOrderResponse
-	(*CancelOrderRequest)(nil),            // 14: souk.order.v1.CancelOrderRequest
-	(*CancelOrderResponse)(nil),           // 15: souk.order.v1.CancelOrderResponse
-	(*CancelOrderAsOperatorRequest)(nil),  // 16: souk.order.v1.CancelOrderAsOperatorRequest
-	(*CancelOrderAsOperatorResponse)(nil), // 17: souk.order.v1.CancelOrderAsOperatorResponse
-	(*GetShopOrderRequest)(nil),           // 18: souk.order.v1.GetShopOrderRequest
-	(*GetShopOrderResponse)(nil),          // 19: souk.order.v1.GetShopOrderResponse
-	(*CancelShopOrderRequest)(nil),        // 20: souk.order.v1.CancelShopOrderRequest
-	(*CancelShopOrderResponse)(nil),       // 21: souk.order.v1.CancelShopOrderResponse
-	(*ListShopOrdersRequest)(nil),         // 22: souk.order.v1.ListShopOrdersRequest
-	(*ListShopOrdersResponse)(nil),        // 23: souk.order.v1.ListShopOrdersResponse
-	(*ShipShopOrderRequest)(nil),          // 24: souk.order.v1.ShipShopOrderRequest
-	(*ShipShopOrderResponse)(nil),         // 25: souk.order.v1.ShipShopOrderResponse
-	(*DeliverShopOrderRequest)(nil),       // 26: souk.order.v1.DeliverShopOrderRequest
-	(*DeliverShopOrderResponse)(nil),      // 27: souk.order.v1.DeliverShopOrderResponse
-	(*GetOrderForNoticeRequest)(nil),      // 28: souk.order.v1.GetOrderForNoticeRequest
-	(*GetOrderForNoticeResponse)(nil),     // 29: souk.order.v1.GetOrderForNoticeResponse
-	(*AdoptOrdersRequest)(nil),            // 30: souk.order.v1.AdoptOrdersRequest
-	(*AdoptOrdersResponse)(nil),           // 31: souk.order.v1.AdoptOrdersResponse
-	nil,                                   // 32: souk.order.v1.OrderItem.OptionsEntry
-	(*timestamppb.Timestamp)(nil),         // 33: google.protobuf.Timestamp
-	(*v1.Money)(nil),                      // 34: souk.money.v1.Money
+	(*Quote)(nil),                         // 9: souk.order.v1.Quote
+	(*QuoteLine)(nil),                     // 10: souk.order.v1.QuoteLine
+	(*QuoteShop)(nil),                     // 11: souk.order.v1.QuoteShop
+	(*CheckoutResponse)(nil),              // 12: souk.order.v1.CheckoutResponse
+	(*ListOrdersRequest)(nil),             // 13: souk.order.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),            // 14: souk.order.v1.ListOrdersResponse
+	(*GetOrderRequest)(nil),               // 15: souk.order.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),              // 16: souk.order.v1.GetOrderResponse
+	(*CancelOrderRequest)(nil),            // 17: souk.order.v1.CancelOrderRequest
+	(*CancelOrderResponse)(nil),           // 18: souk.order.v1.CancelOrderResponse
+	(*CancelOrderAsOperatorRequest)(nil),  // 19: souk.order.v1.CancelOrderAsOperatorRequest
+	(*CancelOrderAsOperatorResponse)(nil), // 20: souk.order.v1.CancelOrderAsOperatorResponse
+	(*GetShopOrderRequest)(nil),           // 21: souk.order.v1.GetShopOrderRequest
+	(*GetShopOrderResponse)(nil),          // 22: souk.order.v1.GetShopOrderResponse
+	(*CancelShopOrderRequest)(nil),        // 23: souk.order.v1.CancelShopOrderRequest
+	(*CancelShopOrderResponse)(nil),       // 24: souk.order.v1.CancelShopOrderResponse
+	(*ListShopOrdersRequest)(nil),         // 25: souk.order.v1.ListShopOrdersRequest
+	(*ListShopOrdersResponse)(nil),        // 26: souk.order.v1.ListShopOrdersResponse
+	(*ShipShopOrderRequest)(nil),          // 27: souk.order.v1.ShipShopOrderRequest
+	(*ShipShopOrderResponse)(nil),         // 28: souk.order.v1.ShipShopOrderResponse
+	(*DeliverShopOrderRequest)(nil),       // 29: souk.order.v1.DeliverShopOrderRequest
+	(*DeliverShopOrderResponse)(nil),      // 30: souk.order.v1.DeliverShopOrderResponse
+	(*GetOrderForNoticeRequest)(nil),      // 31: souk.order.v1.GetOrderForNoticeRequest
+	(*GetOrderForNoticeResponse)(nil),     // 32: souk.order.v1.GetOrderForNoticeResponse
+	(*AdoptOrdersRequest)(nil),            // 33: souk.order.v1.AdoptOrdersRequest
+	(*AdoptOrdersResponse)(nil),           // 34: souk.order.v1.AdoptOrdersResponse
+	nil,                                   // 35: souk.order.v1.OrderItem.OptionsEntry
+	(*timestamppb.Timestamp)(nil),         // 36: google.protobuf.Timestamp
+	(*v1.Money)(nil),                      // 37: souk.money.v1.Money
 }
 var file_souk_order_v1_order_proto_depIdxs = []int32{
-	33, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
-	34, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
-	34, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
-	34, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
-	34, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
-	34, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
+	36, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
+	37, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
+	37, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
+	37, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
+	37, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
+	37, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
 	1,  // 6: souk.order.v1.Order.payment:type_name -> souk.order.v1.OrderPayment
 	2,  // 7: souk.order.v1.Order.shop_orders:type_name -> souk.order.v1.ShopOrder
 	6,  // 8: souk.order.v1.Order.shipping_address:type_name -> souk.order.v1.ShippingAddress
-	33, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
-	34, // 10: souk.order.v1.Order.remaining:type_name -> souk.money.v1.Money
-	33, // 11: souk.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
+	36, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
+	37, // 10: souk.order.v1.Order.remaining:type_name -> souk.money.v1.Money
+	36, // 11: souk.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
 	5,  // 12: souk.order.v1.ShopOrder.items:type_name -> souk.order.v1.OrderItem
-	34, // 13: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
-	34, // 14: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
-	34, // 15: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
-	34, // 16: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
-	34, // 17: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
-	33, // 18: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
-	33, // 19: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
-	33, // 20: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
+	37, // 13: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
+	37, // 14: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
+	37, // 15: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
+	37, // 16: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
+	37, // 17: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
+	36, // 18: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
+	36, // 19: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
+	36, // 20: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
 	6,  // 21: souk.order.v1.ShopOrder.shipping_address:type_name -> souk.order.v1.ShippingAddress
 	3,  // 22: souk.order.v1.ShopOrder.buyer:type_name -> souk.order.v1.Buyer
 	1,  // 23: souk.order.v1.ShopOrder.payment:type_name -> souk.order.v1.OrderPayment
 	4,  // 24: souk.order.v1.ShopOrder.cancellation:type_name -> souk.order.v1.Cancellation
-	33, // 25: souk.order.v1.ShopOrder.expires_at:type_name -> google.protobuf.Timestamp
-	33, // 26: souk.order.v1.Cancellation.cancelled_at:type_name -> google.protobuf.Timestamp
-	32, // 27: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
-	34, // 28: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
-	34, // 29: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
+	36, // 25: souk.order.v1.ShopOrder.expires_at:type_name -> google.protobuf.Timestamp
+	36, // 26: souk.order.v1.Cancellation.cancelled_at:type_name -> google.protobuf.Timestamp
+	35, // 27: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
+	37, // 28: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
+	37, // 29: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
 	6,  // 30: souk.order.v1.CheckoutRequest.shipping_address:type_name -> souk.order.v1.ShippingAddress
 	7,  // 31: souk.order.v1.CheckoutRequest.payment:type_name -> souk.order.v1.PaymentInput
-	0,  // 32: souk.order.v1.CheckoutResponse.order:type_name -> souk.order.v1.Order
-	0,  // 33: souk.order.v1.ListOrdersResponse.orders:type_name -> souk.order.v1.Order
-	0,  // 34: souk.order.v1.GetOrderResponse.order:type_name -> souk.order.v1.Order
-	0,  // 35: souk.order.v1.CancelOrderResponse.order:type_name -> souk.order.v1.Order
-	0,  // 36: souk.order.v1.CancelOrderAsOperatorResponse.order:type_name -> souk.order.v1.Order
-	2,  // 37: souk.order.v1.GetShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
-	2,  // 38: souk.order.v1.CancelShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
-	2,  // 39: souk.order.v1.ListShopOrdersResponse.shop_orders:type_name -> souk.order.v1.ShopOrder
-	2,  // 40: souk.order.v1.ShipShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
-	2,  // 41: souk.order.v1.DeliverShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
-	0,  // 42: souk.order.v1.GetOrderForNoticeResponse.order:type_name -> souk.order.v1.Order
-	8,  // 43: souk.order.v1.OrderService.Checkout:input_type -> souk.order.v1.CheckoutRequest
-	10, // 44: souk.order.v1.OrderService.ListOrders:input_type -> souk.order.v1.ListOrdersRequest
-	12, // 45: souk.order.v1.OrderService.GetOrder:input_type -> souk.order.v1.GetOrderRequest
-	14, // 46: souk.order.v1.OrderService.CancelOrder:input_type -> souk.order.v1.CancelOrderRequest
-	16, // 47: souk.order.v1.OrderService.CancelOrderAsOperator:input_type -> souk.order.v1.CancelOrderAsOperatorRequest
-	18, // 48: souk.order.v1.OrderService.GetShopOrder:input_type -> souk.order.v1.GetShopOrderRequest
-	20, // 49: souk.order.v1.OrderService.CancelShopOrder:input_type -> souk.order.v1.CancelShopOrderRequest
-	22, // 50: souk.order.v1.OrderService.ListShopOrders:input_type -> souk.order.v1.ListShopOrdersRequest
-	24, // 51: souk.order.v1.OrderService.ShipShopOrder:input_type -> souk.order.v1.ShipShopOrderRequest
-	26, // 52: souk.order.v1.OrderService.DeliverShopOrder:input_type -> souk.order.v1.DeliverShopOrderRequest
-	28, // 53: souk.order.v1.OrderService.GetOrderForNotice:input_type -> souk.order.v1.GetOrderForNoticeRequest
-	30, // 54: souk.order.v1.OrderService.AdoptOrders:input_type -> souk.order.v1.AdoptOrdersRequest
-	9,  // 55: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
-	11, // 56: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
-	13, // 57: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
-	15, // 58: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
-	17, // 59: souk.order.v1.OrderService.CancelOrderAsOperator:output_type -> souk.order.v1.CancelOrderAsOperatorResponse
-	19, // 60: souk.order.v1.OrderService.GetShopOrder:output_type -> souk.order.v1.GetShopOrderResponse
-	21, // 61: souk.order.v1.OrderService.CancelShopOrder:output_type -> souk.order.v1.CancelShopOrderResponse
-	23, // 62: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
-	25, // 63: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
-	27, // 64: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
-	29, // 65: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
-	31, // 66: souk.order.v1.OrderService.AdoptOrders:output_type -> souk.order.v1.AdoptOrdersResponse
-	55, // [55:67] is the sub-list for method output_type
-	43, // [43:55] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	37, // 32: souk.order.v1.CheckoutRequest.expected_total:type_name -> souk.money.v1.Money
+	10, // 33: souk.order.v1.Quote.lines:type_name -> souk.order.v1.QuoteLine
+	11, // 34: souk.order.v1.Quote.shops:type_name -> souk.order.v1.QuoteShop
+	37, // 35: souk.order.v1.Quote.subtotal:type_name -> souk.money.v1.Money
+	37, // 36: souk.order.v1.Quote.discount:type_name -> souk.money.v1.Money
+	37, // 37: souk.order.v1.Quote.shipping:type_name -> souk.money.v1.Money
+	37, // 38: souk.order.v1.Quote.tax:type_name -> souk.money.v1.Money
+	37, // 39: souk.order.v1.Quote.total:type_name -> souk.money.v1.Money
+	37, // 40: souk.order.v1.QuoteLine.unit_price:type_name -> souk.money.v1.Money
+	37, // 41: souk.order.v1.QuoteLine.subtotal:type_name -> souk.money.v1.Money
+	37, // 42: souk.order.v1.QuoteLine.total:type_name -> souk.money.v1.Money
+	37, // 43: souk.order.v1.QuoteShop.subtotal:type_name -> souk.money.v1.Money
+	37, // 44: souk.order.v1.QuoteShop.discount:type_name -> souk.money.v1.Money
+	37, // 45: souk.order.v1.QuoteShop.shipping:type_name -> souk.money.v1.Money
+	37, // 46: souk.order.v1.QuoteShop.tax:type_name -> souk.money.v1.Money
+	37, // 47: souk.order.v1.QuoteShop.total:type_name -> souk.money.v1.Money
+	0,  // 48: souk.order.v1.CheckoutResponse.order:type_name -> souk.order.v1.Order
+	0,  // 49: souk.order.v1.ListOrdersResponse.orders:type_name -> souk.order.v1.Order
+	0,  // 50: souk.order.v1.GetOrderResponse.order:type_name -> souk.order.v1.Order
+	0,  // 51: souk.order.v1.CancelOrderResponse.order:type_name -> souk.order.v1.Order
+	0,  // 52: souk.order.v1.CancelOrderAsOperatorResponse.order:type_name -> souk.order.v1.Order
+	2,  // 53: souk.order.v1.GetShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
+	2,  // 54: souk.order.v1.CancelShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
+	2,  // 55: souk.order.v1.ListShopOrdersResponse.shop_orders:type_name -> souk.order.v1.ShopOrder
+	2,  // 56: souk.order.v1.ShipShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
+	2,  // 57: souk.order.v1.DeliverShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
+	0,  // 58: souk.order.v1.GetOrderForNoticeResponse.order:type_name -> souk.order.v1.Order
+	8,  // 59: souk.order.v1.OrderService.Checkout:input_type -> souk.order.v1.CheckoutRequest
+	13, // 60: souk.order.v1.OrderService.ListOrders:input_type -> souk.order.v1.ListOrdersRequest
+	15, // 61: souk.order.v1.OrderService.GetOrder:input_type -> souk.order.v1.GetOrderRequest
+	17, // 62: souk.order.v1.OrderService.CancelOrder:input_type -> souk.order.v1.CancelOrderRequest
+	19, // 63: souk.order.v1.OrderService.CancelOrderAsOperator:input_type -> souk.order.v1.CancelOrderAsOperatorRequest
+	21, // 64: souk.order.v1.OrderService.GetShopOrder:input_type -> souk.order.v1.GetShopOrderRequest
+	23, // 65: souk.order.v1.OrderService.CancelShopOrder:input_type -> souk.order.v1.CancelShopOrderRequest
+	25, // 66: souk.order.v1.OrderService.ListShopOrders:input_type -> souk.order.v1.ListShopOrdersRequest
+	27, // 67: souk.order.v1.OrderService.ShipShopOrder:input_type -> souk.order.v1.ShipShopOrderRequest
+	29, // 68: souk.order.v1.OrderService.DeliverShopOrder:input_type -> souk.order.v1.DeliverShopOrderRequest
+	31, // 69: souk.order.v1.OrderService.GetOrderForNotice:input_type -> souk.order.v1.GetOrderForNoticeRequest
+	33, // 70: souk.order.v1.OrderService.AdoptOrders:input_type -> souk.order.v1.AdoptOrdersRequest
+	12, // 71: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
+	14, // 72: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
+	16, // 73: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
+	18, // 74: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
+	20, // 75: souk.order.v1.OrderService.CancelOrderAsOperator:output_type -> souk.order.v1.CancelOrderAsOperatorResponse
+	22, // 76: souk.order.v1.OrderService.GetShopOrder:output_type -> souk.order.v1.GetShopOrderResponse
+	24, // 77: souk.order.v1.OrderService.CancelShopOrder:output_type -> souk.order.v1.CancelShopOrderResponse
+	26, // 78: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
+	28, // 79: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
+	30, // 80: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
+	32, // 81: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
+	34, // 82: souk.order.v1.OrderService.AdoptOrders:output_type -> souk.order.v1.AdoptOrdersResponse
+	71, // [71:83] is the sub-list for method output_type
+	59, // [59:71] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_souk_order_v1_order_proto_init() }
@@ -2420,7 +2748,7 @@ func file_souk_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_order_v1_order_proto_rawDesc), len(file_souk_order_v1_order_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

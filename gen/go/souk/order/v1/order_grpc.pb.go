@@ -42,7 +42,8 @@ const (
 // OrderService owns orders and their parts by shop, and runs the checkout saga.
 type OrderServiceClient interface {
 	// Checkout turns the caller's cart into an order. It answers once the order is confirmed and paid for,
-	// or refused: out_of_stock, payment_declined, cart_empty. Cash on delivery has bounds (unprocessable). A caller with
+	// or refused: out_of_stock, payment_declined, price_changed, cart_empty; checkout_in_progress while another checkout of
+	// the same cart is in flight. Cash on delivery has bounds (unprocessable). A caller with
 	// too many orders that are not paid for (conflict), or who cancelled often lately (rate_limited), has to wait.
 	Checkout(ctx context.Context, in *CheckoutRequest, opts ...grpc.CallOption) (*CheckoutResponse, error)
 	// ListOrders lists the caller's orders, newest first.
@@ -207,7 +208,8 @@ func (c *orderServiceClient) AdoptOrders(ctx context.Context, in *AdoptOrdersReq
 // OrderService owns orders and their parts by shop, and runs the checkout saga.
 type OrderServiceServer interface {
 	// Checkout turns the caller's cart into an order. It answers once the order is confirmed and paid for,
-	// or refused: out_of_stock, payment_declined, cart_empty. Cash on delivery has bounds (unprocessable). A caller with
+	// or refused: out_of_stock, payment_declined, price_changed, cart_empty; checkout_in_progress while another checkout of
+	// the same cart is in flight. Cash on delivery has bounds (unprocessable). A caller with
 	// too many orders that are not paid for (conflict), or who cancelled often lately (rate_limited), has to wait.
 	Checkout(context.Context, *CheckoutRequest) (*CheckoutResponse, error)
 	// ListOrders lists the caller's orders, newest first.

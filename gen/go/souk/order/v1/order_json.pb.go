@@ -449,6 +449,150 @@ func (x *CheckoutRequest) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.Email); b == nil {
 		return nil
 	}
+	if x.ExpectedTotal != nil {
+		b = append(b, `,"expectedTotal":`...)
+		if b = x.ExpectedTotal.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *Quote) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(Quote)
+	}
+	b = append(b, `{"lines":[`...)
+	for i, v := range x.Lines {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"shops":[`...)
+	for i, v := range x.Shops {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, ']')
+	if x.Subtotal != nil {
+		b = append(b, `,"subtotal":`...)
+		if b = x.Subtotal.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Discount != nil {
+		b = append(b, `,"discount":`...)
+		if b = x.Discount.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Shipping != nil {
+		b = append(b, `,"shipping":`...)
+		if b = x.Shipping.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Tax != nil {
+		b = append(b, `,"tax":`...)
+		if b = x.Tax.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Total != nil {
+		b = append(b, `,"total":`...)
+		if b = x.Total.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *QuoteLine) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(QuoteLine)
+	}
+	b = append(b, `{"variantId":`...)
+	if b = jsonpb.AppendString(b, x.VariantId); b == nil {
+		return nil
+	}
+	b = append(b, `,"quantity":`...)
+	b = jsonpb.AppendInt64(b, x.Quantity)
+	if x.UnitPrice != nil {
+		b = append(b, `,"unitPrice":`...)
+		if b = x.UnitPrice.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Subtotal != nil {
+		b = append(b, `,"subtotal":`...)
+		if b = x.Subtotal.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Total != nil {
+		b = append(b, `,"total":`...)
+		if b = x.Total.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *QuoteShop) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(QuoteShop)
+	}
+	b = append(b, `{"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"shopName":`...)
+	if b = jsonpb.AppendString(b, x.ShopName); b == nil {
+		return nil
+	}
+	if x.Subtotal != nil {
+		b = append(b, `,"subtotal":`...)
+		if b = x.Subtotal.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Discount != nil {
+		b = append(b, `,"discount":`...)
+		if b = x.Discount.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Shipping != nil {
+		b = append(b, `,"shipping":`...)
+		if b = x.Shipping.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Tax != nil {
+		b = append(b, `,"tax":`...)
+		if b = x.Tax.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Total != nil {
+		b = append(b, `,"total":`...)
+		if b = x.Total.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
 	b = append(b, '}')
 	return b
 }

@@ -1,0 +1,2 @@
+alter table cart drop column merged_into;
+alter table cart drop column merged;
