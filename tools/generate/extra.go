@@ -97,7 +97,11 @@ func webhookOperation() object {
 		"required":    true,
 		"description": "The notice, in the provider's form.",
 		"content": object{"application/json": object{
-			"schema":  object{"type": "object", "description": "As the provider defines it.", "examples": []any{object{"id": "evt_1"}}},
+			"schema": object{
+				"type":        "object",
+				"description": "As the provider defines it.",
+				"examples":    []any{object{"id": "evt_1"}},
+			},
 			"example": object{"id": "evt_1"},
 		}},
 	}
@@ -111,7 +115,10 @@ func healthOperation(id, summary, description string, failures ...string) object
 			"schema": object{
 				"type": "object", "description": "The state.", "required": []string{"status"},
 				"properties": object{"status": object{
-					"type": "string", "enum": []string{"ok", "unavailable"}, "description": "ok, or what is wrong.", "examples": []any{"ok"},
+					"type":        "string",
+					"enum":        []string{"ok", "unavailable"},
+					"description": "ok, or what is wrong.",
+					"examples":    []any{"ok"},
 				}},
 				"examples": []any{object{"status": "ok"}},
 			},
@@ -160,6 +167,11 @@ func query(name, description, example string, maxLength int) object {
 		schema["maxLength"] = maxLength
 	}
 	return object{
-		"name": name, "in": "query", "required": false, "schema": schema, "description": description, "example": example,
+		"name":        name,
+		"in":          "query",
+		"required":    false,
+		"schema":      schema,
+		"description": description,
+		"example":     example,
 	}
 }

@@ -257,7 +257,9 @@ func (s *schemas) property(field protoreflect.FieldDescriptor, d direction) (sch
 	if len(missing) > 0 && !s.reported[field.FullName()] {
 		s.reported[field.FullName()] = true
 		for _, what := range missing {
-			s.problem(fmt.Errorf("%s needs %s, or a line for its name in tools/generate/fields.go", field.FullName(), what))
+			s.problem(
+				fmt.Errorf("%s needs %s, or a line for its name in tools/generate/fields.go", field.FullName(), what),
+			)
 		}
 	}
 	schema["examples"] = []any{example}

@@ -56,7 +56,9 @@ var sharedParameters = object{
 	"RequiredIdempotencyKey": idempotencyKey(true),
 	"IdempotencyKey":         idempotencyKey(false),
 	"IfMatch": object{
-		"name": "If-Match", "in": "header", "required": false,
+		"name":        "If-Match",
+		"in":          "header",
+		"required":    false,
 		"schema":      object{"type": "string", "maxLength": 1000},
 		"description": "ETags of the versions that may be changed: 412 if it has changed since. Without it, any version is.",
 		"example":     `"5f2d8c11"`,
@@ -71,8 +73,10 @@ var sharedParameters = object{
 
 func idempotencyKey(required bool) object {
 	return object{
-		"name": "Idempotency-Key", "in": "header", "required": required,
-		"schema": object{"type": "string", "minLength": 1, "maxLength": 255},
+		"name":     "Idempotency-Key",
+		"in":       "header",
+		"required": required,
+		"schema":   object{"type": "string", "minLength": 1, "maxLength": 255},
 		"description": "Names this request, for example a random UUID. A repetition with the same key and body gets the first " +
 			"answer again, with the header Idempotent-Replayed: true.",
 		"example": "2f1c1c0e-5f0b-4c59-9d0e-0a6f6a1f8f11",
@@ -132,19 +136,30 @@ func problemSchema() object {
 			"type":  text("URI of the kind of problem.", "https://souk.dev/problems/out_of_stock"),
 			"title": text("The kind of problem, for people.", "Conflict"),
 			"status": object{
-				"type": "integer", "description": "The HTTP status.", "minimum": 400, "maximum": 599, "examples": []any{409},
+				"type":        "integer",
+				"description": "The HTTP status.",
+				"minimum":     400,
+				"maximum":     599,
+				"examples":    []any{409},
 			},
 			"detail": text("This problem, for people.", "an item is out of stock"),
-			"code": text("The kind of problem, for programs. It never changes. New codes may come, so programs need a default.",
-				"out_of_stock"),
+			"code": text(
+				"The kind of problem, for programs. It never changes. New codes may come, so programs need a default.",
+				"out_of_stock",
+			),
 			"traceId": text("Names the request in souk's logs and traces.", "4bf92f3577b34da6a3ce929d0e0e4736"),
 			"errors": object{
 				"type":        "array",
 				"description": "Fields of the request that are wrong.",
 				"items":       object{"$ref": "#/components/schemas/FieldProblem"},
-				"examples": []any{[]any{object{
-					"field": "shippingAddress.countryCode", "message": "must be a country code of two capital letters such as BR",
-				}}},
+				"examples": []any{
+					[]any{
+						object{
+							"field":   "shippingAddress.countryCode",
+							"message": "must be a country code of two capital letters such as BR",
+						},
+					},
+				},
 			},
 		},
 	}
@@ -156,8 +171,11 @@ func fieldProblemSchema() object {
 		"description": "What is wrong with one field of the request.",
 		"required":    []string{"field", "message"},
 		"properties": object{
-			"field":   text("JSON path of the field.", "shippingAddress.countryCode"),
-			"message": text("What the field must be, for people.", "must be a country code of two capital letters such as BR"),
+			"field": text("JSON path of the field.", "shippingAddress.countryCode"),
+			"message": text(
+				"What the field must be, for people.",
+				"must be a country code of two capital letters such as BR",
+			),
 		},
 	}
 }
