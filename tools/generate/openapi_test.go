@@ -194,6 +194,20 @@ func TestOpenAPI_EveryFieldHasADescriptionAndAnExample(t *testing.T) {
 	}
 }
 
+func TestOpenAPI_ServicesOfServicegenAreDocumented(t *testing.T) {
+	t.Parallel()
+	root, err := repo.Root()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join(root, "proto"))))
+	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join(root, filepath.FromSlash(sampleDir), "proto"))))
+	c, err := compile(t.Context(), dir, publicRoot)
+	require.NoError(t, err)
+	document, err := c.openAPI()
+	require.NoError(t, err)
+	require.Contains(t, string(document), "/v1/gadgets/{id}")
+}
+
 func TestOpenAPI_UndocumentedContractIsRefused(t *testing.T) {
 	t.Parallel()
 	root, err := repo.Root()

@@ -212,7 +212,7 @@ func isAlwaysAnswered(field protoreflect.FieldDescriptor, o fieldOptions) bool {
 }
 
 // idPrefix finds the form of an identifier in a comment: "ord_…".
-var idPrefix = regexp.MustCompile(`"([a-z]{3}_)…"`)
+var idPrefix = regexp.MustCompile(`"([a-z]+_)…"`)
 
 // property returns the schema of a field, with an example, and its description.
 func (s *schemas) property(field protoreflect.FieldDescriptor, d direction) (schema object, description string) {

@@ -583,9 +583,10 @@ func (*DeleteGadgetResponse) Descriptor() ([]byte, []int) {
 type SplitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Decimal string with exactly the currency's digits, such as 10.00.
-	Amount        string `protobuf:"bytes,1,opt,name=amount,proto3" json:"amount,omitempty"`
-	CurrencyCode  string `protobuf:"bytes,2,opt,name=currency_code,json=currencyCode,proto3" json:"currency_code,omitempty"`
-	Parts         int32  `protobuf:"varint,3,opt,name=parts,proto3" json:"parts,omitempty"`
+	Amount       string `protobuf:"bytes,1,opt,name=amount,proto3" json:"amount,omitempty"`
+	CurrencyCode string `protobuf:"bytes,2,opt,name=currency_code,json=currencyCode,proto3" json:"currency_code,omitempty"`
+	// How many parts.
+	Parts         int32 `protobuf:"varint,3,opt,name=parts,proto3" json:"parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -724,12 +725,12 @@ const file_souk_sample_v1_sample_proto_rawDesc = "" +
 	"\x06gadget\x18\x01 \x01(\v2\x16.souk.sample.v1.GadgetR\x06gadget\".\n" +
 	"\x13DeleteGadgetRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"\x16\n" +
-	"\x14DeleteGadgetResponse\"\xc0\x01\n" +
+	"\x14DeleteGadgetResponse\"\xc5\x01\n" +
 	"\fSplitRequest\x12!\n" +
 	"\x06amount\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 R\x06amount\x12n\n" +
 	"\rcurrency_code\x18\x02 \x01(\tBI\xbaH\x0er\f2\n" +
-	"^[A-Z]{3}$\xa2\xf4\x184a currency code of three capital letters such as BRLR\fcurrencyCode\x12\x1d\n" +
-	"\x05parts\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x01R\x05parts\";\n" +
+	"^[A-Z]{3}$\xa2\xf4\x184a currency code of three capital letters such as BRLR\fcurrencyCode\x12\"\n" +
+	"\x05parts\x18\x03 \x01(\x05B\f\xbaH\x04\x1a\x02(\x01\xb2\xf4\x18\x013R\x05parts\";\n" +
 	"\rSplitResponse\x12*\n" +
 	"\x05parts\x18\x01 \x03(\v2\x14.souk.money.v1.MoneyR\x05parts2\x95\x06\n" +
 	"\rSampleService\x12\x9f\x01\n" +
