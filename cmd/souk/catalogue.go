@@ -76,10 +76,17 @@ as such a CSV (nothing is imported then).`,
 func exportCommand(data *dataFlag) *cobra.Command {
 	cmd := &cobra.Command{Use: "export", Short: "Export products", Example: "  souk export products catalogue.csv"}
 	var target apiFlags
+	var shop string
 	products := &cobra.Command{
 		Use:   "products FILE.csv",
 		Short: "Export all products in the form that import reads: importing the file changes nothing",
 		Long: `Export all products in the form that import reads: importing the file changes nothing.
+
+With --shop, the products of one shop are exported, which its members may do. The Vendor is the brand then, as in
+Shopify's own files: import the file with --shop. Otherwise the Vendor is the shop.
+
+The file has what only the shop and operators may see: costs, and the further columns of imported files. Cells that a
+spreadsheet would run as a formula have an apostrophe in front, which the import takes off.
 
 The file is replaced when all products are there; until then, and after a failure, it is as it was. With - as the file
 the products go to standard output.`,
@@ -90,9 +97,10 @@ the products go to standard output.`,
 			if err != nil {
 				return err
 			}
-			return catalogue.Export(cmd.Context(), client, args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return catalogue.Export(cmd.Context(), client, shop, args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
+	products.Flags().StringVar(&shop, "shop", "", "handle of the shop whose products are exported; default: all shops")
 	target.register(products)
 	return group(cmd, products)
 }

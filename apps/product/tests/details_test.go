@@ -180,3 +180,34 @@ func TestFurtherColumnsAreBounded(t *testing.T) {
 		require.Equal(t, map[string]int{want: 1}, h.importAll([]*productv1.ImportedProduct{p}), "%d", i)
 	}
 }
+
+// A shop's export has its costs, so nobody else gets it.
+func TestMembersExportTheirShop(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	shopID, member := h.shop("s")
+	_, stranger := h.shop("other")
+	in := []*productv1.ImportedProduct{detailed("s", "a"), detailed("other", "b"), detailed("s", "c")}
+	in[2].Variants[0].Sku = "another"
+	require.Equal(t, map[string]int{"created": 3}, h.importAll(in))
+	for _, shop := range []string{shopID, "s"} {
+		var handles []string
+		for token := ""; ; {
+			out, err := h.client.ExportShopProducts(h.AsUser(member),
+				&productv1.ExportShopProductsRequest{ShopId: shop, PageSize: 1, PageToken: token})
+			require.NoError(t, err)
+			for _, p := range out.GetProducts() {
+				handles = append(handles, p.GetHandle())
+				require.Equal(t, "4.20", p.GetVariants()[0].GetCost().GetAmount())
+			}
+			if token = out.GetNextPageToken(); token == "" {
+				break
+			}
+		}
+		require.Equal(t, []string{"a", "c"}, handles)
+	}
+	_, err := h.client.ExportShopProducts(h.AsUser(stranger), &productv1.ExportShopProductsRequest{ShopId: shopID})
+	require.True(t, errs.Is(err, errs.NotFound), "%v", err)
+	_, err = h.client.ExportShopProducts(h.asOperator(), &productv1.ExportShopProductsRequest{ShopId: shopID})
+	require.NoError(t, err)
+}

@@ -224,23 +224,48 @@ func (h *RPC) ListShopProducts(
 func (h *RPC) ExportProducts(
 	ctx context.Context, in *productv1.ExportProductsRequest,
 ) (*productv1.ExportProductsResponse, error) {
-	size := min(cmp.Or(int(in.GetPageSize()), defaultExport), maxExport)
-	read := func(ctx context.Context, after idPosition, limit int) ([]domain.Exported, error) {
-		if err := after.validate(); err != nil {
-			return nil, err
-		}
-		return h.service.Export(ctx, after.ID, limit)
+	request := page.Request{Size: int(in.GetPageSize()), Token: in.GetPageToken(), Filter: []string{"export"}}
+	products, next, err := export(ctx, request, h.service.Export)
+	return &productv1.ExportProductsResponse{Products: products, NextPageToken: next}, err
+}
+
+// ExportShopProducts pages through whole products of a shop.
+//
+// Errors: invalid_argument, not_found.
+func (h *RPC) ExportShopProducts(
+	ctx context.Context, in *productv1.ExportShopProductsRequest,
+) (*productv1.ExportShopProductsResponse, error) {
+	request := page.Request{
+		Size: int(in.GetPageSize()), Token: in.GetPageToken(), Filter: []string{"export-shop", in.GetShopId()},
 	}
-	found, next, err := page.List(ctx, page.Request{Size: size, Token: in.GetPageToken(), Filter: []string{"export"}},
-		idPosition{}, read, func(p domain.Exported) idPosition { return idPosition{p.ID} })
+	products, next, err := export(ctx, request,
+		func(ctx context.Context, after string, size int) ([]domain.Exported, error) {
+			return h.service.ExportShop(ctx, in.GetShopId(), after, size)
+		})
+	return &productv1.ExportShopProductsResponse{Products: products, NextPageToken: next}, err
+}
+
+// export returns a page of products that read returns.
+func export(
+	ctx context.Context, request page.Request,
+	read func(ctx context.Context, after string, size int) ([]domain.Exported, error),
+) ([]*productv1.ImportedProduct, string, error) {
+	request.Size = min(cmp.Or(request.Size, defaultExport), maxExport)
+	found, next, err := page.List(ctx, request, idPosition{},
+		func(ctx context.Context, after idPosition, limit int) ([]domain.Exported, error) {
+			if err := after.validate(); err != nil {
+				return nil, err
+			}
+			return read(ctx, after.ID, limit)
+		}, func(p domain.Exported) idPosition { return idPosition{p.ID} })
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	out := &productv1.ExportProductsResponse{NextPageToken: next}
+	products := make([]*productv1.ImportedProduct, 0, len(found))
 	for _, p := range found {
-		out.Products = append(out.Products, exportedToProto(p))
+		products = append(products, exportedToProto(p))
 	}
-	return out, nil
+	return products, next, nil
 }
 
 // BatchGetVariants returns the offers of variants. Unknown variants are left out.

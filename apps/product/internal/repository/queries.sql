@@ -248,6 +248,15 @@ where p.deleted_at is null and p.id > @after
 order by p.id
 limit @page_size;
 
+-- name: ExportOfShop :many
+select p.id, p.shop_id, s.handle as shop_handle, p.handle, p.title, p.description, p.images, p.tags, p.status, p.details, coalesce(c.path, '{}')::text[] as category_path
+from product p
+join shop_ref s on s.shop_id = p.shop_id
+left join category c on c.id = p.category_id
+where p.shop_id = @shop_id and p.deleted_at is null and p.id > @after
+order by p.id
+limit @page_size;
+
 -- name: Offers :many
 -- Like all statements of a checkout, this one reads its array through a sub-select, which hides the array's
 -- length. A planner that sees the length makes a plan for each call, which takes longer than the statement. The

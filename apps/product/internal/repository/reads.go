@@ -92,9 +92,10 @@ func (s *Store) ShopProducts(
 	return products, nil
 }
 
-// Export returns whole products after the given ID, in the order of their IDs.
-func (s *Store) Export(ctx context.Context, after string, size int) ([]domain.Exported, error) {
-	rows, err := s.q.Export(ctx, sqlc.ExportParams{After: after, PageSize: int32(size)})
+// Export returns whole products after the given ID, in the order of their IDs: those of a shop, or of all shops if
+// shopID is "".
+func (s *Store) Export(ctx context.Context, shopID, after string, size int) ([]domain.Exported, error) {
+	rows, err := s.exportRows(ctx, shopID, after, size)
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
@@ -119,6 +120,18 @@ func (s *Store) Export(ctx context.Context, after string, size int) ([]domain.Ex
 		all[i] = domain.Exported{Product: p, ShopHandle: r.ShopHandle, CategoryPath: r.CategoryPath}
 	}
 	return all, nil
+}
+
+func (s *Store) exportRows(ctx context.Context, shopID, after string, size int) ([]sqlc.ExportRow, error) {
+	if shopID == "" {
+		return s.q.Export(ctx, sqlc.ExportParams{After: after, PageSize: int32(size)})
+	}
+	found, err := s.q.ExportOfShop(ctx, sqlc.ExportOfShopParams{ShopID: shopID, After: after, PageSize: int32(size)})
+	rows := make([]sqlc.ExportRow, len(found))
+	for i, r := range found {
+		rows[i] = sqlc.ExportRow(r)
+	}
+	return rows, err
 }
 
 // Offers finds variants by ID, including those that are no longer for sale. Unknown IDs are left out.

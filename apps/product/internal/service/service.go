@@ -22,7 +22,7 @@ type Store interface {
 	ShopProducts(
 		ctx context.Context, shopID string, status domain.Status, before string, size int,
 	) ([]domain.StockedDocument, error)
-	Export(ctx context.Context, after string, size int) ([]domain.Exported, error)
+	Export(ctx context.Context, shopID, after string, size int) ([]domain.Exported, error)
 	Offers(ctx context.Context, ids []string) ([]domain.Offer, error)
 	ProductByHandle(ctx context.Context, shop, handle string) (productID string, err error)
 	ShopOfProduct(ctx context.Context, productID string) (string, error)
@@ -176,7 +176,21 @@ func (s *Service) ShopProducts(
 
 // Export returns whole products in the order of their IDs.
 func (s *Service) Export(ctx context.Context, after string, size int) ([]domain.Exported, error) {
-	return s.store.Export(ctx, after, size)
+	return s.store.Export(ctx, "", after, size)
+}
+
+// ExportShop returns whole products of a shop in the order of their IDs, for its members and operators.
+//
+// Errors: not_found (also if the caller may not see them).
+func (s *Service) ExportShop(ctx context.Context, shop, after string, size int) ([]domain.Exported, error) {
+	known, err := s.findShop(ctx, shop)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.mayManage(ctx, known.ID, errNoShop); err != nil {
+		return nil, err
+	}
+	return s.store.Export(ctx, known.ID, after, size)
 }
 
 // Offers finds variants by ID. Unknown IDs are left out.

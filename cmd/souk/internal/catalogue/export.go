@@ -22,12 +22,12 @@ import (
 
 const exportPage = 200 // products of one request
 
-// Export writes all products to a file, and a summary to out. The file is replaced once all products are there. With -
+// Export writes all products, or those of a shop if that is not "", to a file, and a summary to out. The file is replaced once all products are there. With -
 // as the path, the products go to out, and the summary to summary.
-func Export(ctx context.Context, client *api.Client, path string, out, summary io.Writer) error {
+func Export(ctx context.Context, client *api.Client, shop, path string, out, summary io.Writer) error {
 	n := 0
 	export := func(w io.Writer) (err error) {
-		n, err = exportProducts(ctx, client, w)
+		n, err = exportProducts(ctx, client, shop, w)
 		return err
 	}
 	var err error
@@ -47,22 +47,26 @@ func Export(ctx context.Context, client *api.Client, path string, out, summary i
 	return nil
 }
 
-// exportProducts writes all products as CSV and returns their number. The header names the further columns of all
+// exportProducts writes products as CSV and returns their number. The header names the further columns of all
 // products, so a temporary file holds the products until the last one has come.
-func exportProducts(ctx context.Context, client *api.Client, out io.Writer) (n int, err error) {
+func exportProducts(ctx context.Context, client *api.Client, shop string, out io.Writer) (n int, err error) {
 	spool, err := os.CreateTemp("", "souk-export-*") // only its owner may read it
 	if err != nil {
 		return 0, fmt.Errorf("the products can't be kept until all are there: %w", err)
 	}
 	defer func() { err = errors.Join(err, spool.Close(), os.Remove(spool.Name())) }()
 	var further productcsv.FurtherColumns
-	if n, err = fetchProducts(ctx, client, spool, &further); err != nil {
+	if n, err = fetchProducts(ctx, client, shop, spool, &further); err != nil {
 		return n, err
 	}
 	if _, err := spool.Seek(0, io.SeekStart); err != nil {
 		return n, err
 	}
-	w, err := productcsv.NewWriter(out, further.Names()...)
+	newWriter := productcsv.NewWriter
+	if shop != "" {
+		newWriter = productcsv.NewShopWriter
+	}
+	w, err := newWriter(out, further.Names()...)
 	if err != nil {
 		return n, err
 	}
@@ -79,15 +83,19 @@ func exportProducts(ctx context.Context, client *api.Client, out io.Writer) (n i
 	return n, w.Flush()
 }
 
-// fetchProducts writes all products to spool and adds their further columns to further. It returns their number.
+// fetchProducts writes products to spool and adds their further columns to further. It returns their number.
 func fetchProducts(
-	ctx context.Context, client *api.Client, spool io.Writer, further *productcsv.FurtherColumns,
+	ctx context.Context, client *api.Client, shop string, spool io.Writer, further *productcsv.FurtherColumns,
 ) (n int, err error) {
+	path := "/v1/operator/products:export"
+	if shop != "" {
+		path = "/v1/shops/" + url.PathEscape(shop) + "/products:export"
+	}
 	out := bufio.NewWriter(spool)
 	for token := ""; ; {
 		var page productv1.ExportProductsResponse
 		q := url.Values{"pageSize": {strconv.Itoa(exportPage)}, "pageToken": {token}}
-		if err := client.Call(ctx, http.MethodGet, "/v1/operator/products:export?"+q.Encode(), nil, &page); err != nil {
+		if err := client.Call(ctx, http.MethodGet, path+"?"+q.Encode(), nil, &page); err != nil {
 			return n, fmt.Errorf("export: %w", err)
 		}
 		for _, p := range page.GetProducts() {

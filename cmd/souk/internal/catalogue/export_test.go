@@ -20,7 +20,7 @@ import (
 // export exports to a file and returns what Export prints on standard output.
 func (f *fakeAPI) export(ctx context.Context, token, path string) (out string, err error) {
 	var b bytes.Buffer
-	err = Export(ctx, api.New(f.url, token), path, &b, io.Discard)
+	err = Export(ctx, api.New(f.url, token), "", path, &b, io.Discard)
 	return b.String(), err
 }
 
@@ -43,6 +43,33 @@ func TestExportThenImportChangesNothing(t *testing.T) {
 	out, err = f.importFile(t, path)
 	require.NoError(t, err)
 	require.Equal(t, "imported 0 products (0 variants), updated 0, unchanged 3, rejected 0\n", out)
+}
+
+// A seller imports his own file, whose Vendors are brands, and gets the same back.
+func TestExportOfOneShopHasTheBrandAsVendor(t *testing.T) {
+	t.Parallel()
+	f := newFakeAPI(t, "casa", "loja")
+	dir := t.TempDir()
+	path, other, own := filepath.Join(dir, "in.csv"), filepath.Join(dir, "other.csv"), filepath.Join(dir, "own.csv")
+	header := "Handle,Title,Vendor,Variant SKU,Variant Price,Variant Inventory Qty\n"
+	require.NoError(t, os.WriteFile(path, []byte(header+"a,A,Nike,A,1,0\nb,B,,B,1,0\n"), 0o600))
+	require.NoError(t, os.WriteFile(other, []byte(header+"c,C,loja,C,1,0\n"), 0o600))
+	intoCasa := func(o *ImportOptions) { o.Shop = "casa" }
+	_, err := f.importFile(t, path, intoCasa)
+	require.NoError(t, err)
+	require.Equal(t, "Nike", f.products["casa/a"].GetBrand())
+	_, err = f.importFile(t, other)
+	require.NoError(t, err)
+
+	var out bytes.Buffer
+	require.NoError(t, Export(t.Context(), api.New(f.url, "good"), "casa", own, &out, io.Discard))
+	require.Equal(t, "exported 2 products\n", out.String())
+	raw, err := os.ReadFile(own)
+	require.NoError(t, err)
+	require.Contains(t, string(raw), "\na,A,,Nike,Nike,")
+	summary, err := f.importFile(t, own, intoCasa)
+	require.NoError(t, err)
+	require.Equal(t, "imported 0 products (0 variants), updated 0, unchanged 2, rejected 0\n", summary)
 }
 
 // Each product of the file may have other further columns. The header names them all.

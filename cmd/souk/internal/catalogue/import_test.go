@@ -55,6 +55,7 @@ func newFakeAPI(t *testing.T, shops ...string) *fakeAPI {
 	mux.HandleFunc("POST /v1/shops", f.createShop)
 	mux.HandleFunc("POST /v1/products:import", f.importProducts)
 	mux.HandleFunc("GET /v1/operator/products:export", f.exportProducts)
+	mux.HandleFunc("GET /v1/shops/{shop}/products:export", f.exportProducts)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer good" {
 			problem(w, http.StatusUnauthorized, "unauthenticated", "the token is not valid")
@@ -196,7 +197,9 @@ func (f *fakeAPI) exportProducts(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Sscan(r.URL.Query().Get("pageToken"), &from) // fails on "", which means the first page
 	res := &productv1.ExportProductsResponse{}
 	for _, key := range f.order[from:min(from+2, len(f.order))] {
-		res.Products = append(res.Products, f.products[key])
+		if shop := r.PathValue("shop"); shop == "" || shop == f.products[key].GetShop() {
+			res.Products = append(res.Products, f.products[key])
+		}
 	}
 	if from+2 < len(f.order) {
 		res.NextPageToken = fmt.Sprint(from + 2)

@@ -69,7 +69,7 @@ var presentNames = map[string]string{
 // required are the columns that every product CSV must have. A file that is read into one shop needs no Vendor.
 var required = []string{colHandle, colTitle, colVendor, colPrice}
 
-// written is the header that Writer writes.
+// written is the header that Writer writes: all columns of the format. Further ones follow.
 var written = []string{
 	colHandle, colTitle, colBody, colVendor, colBrand, colCategory, colType, colTags, colPublished,
 	"Option1 Name", "Option1 Value", "Option2 Name", "Option2 Value", "Option3 Name", "Option3 Value",

@@ -129,18 +129,22 @@ func (r *Reader) readHeader(fields []string) error {
 		r.own = len(rejectedColumns)
 	}
 	r.header = fields[r.own:]
+	byKey := map[string]int{}
 	for i, name := range r.header {
 		r.header[i] = Unguard(name)
 		key := columnKey(r.header[i])
-		if _, twice := r.column[key]; twice && key != "" {
+		if _, twice := byKey[key]; twice && key != "" {
 			return errs.New(errs.Invalid, "the header has the column %q twice", name)
 		}
-		r.column[key] = i
+		byKey[key] = i
 	}
-	for name, present := range presentNames {
-		i, ok := r.column[columnKey(present)]
-		if _, first := r.column[columnKey(name)]; ok && !first {
-			r.column[columnKey(name)] = i
+	for _, name := range written {
+		i, ok := byKey[columnKey(name)]
+		if present := presentNames[name]; !ok && present != "" {
+			i, ok = byKey[columnKey(present)]
+		}
+		if ok {
+			r.column[name] = i
 		}
 	}
 	var missing []string
@@ -159,10 +163,8 @@ func (r *Reader) readHeader(fields []string) error {
 // findFurther finds the columns that a variant keeps as they are: those that the format does not have.
 func (r *Reader) findFurther() {
 	known := map[int]bool{}
-	for _, name := range written {
-		if i, ok := r.column[columnKey(name)]; ok {
-			known[i] = true
-		}
+	for _, i := range r.column {
+		known[i] = true
 	}
 	for i, name := range r.header {
 		switch key := columnKey(name); {

@@ -118,7 +118,7 @@ func (r *Reader) standalone(row, head *Row, names [3]string) Row {
 	own := *row
 	own.Fields = slices.Clone(row.Fields)
 	fill := func(column, value string) {
-		if i, ok := r.column[columnKey(column)]; ok && strings.TrimSpace(own.Fields[i]) == "" {
+		if i, ok := r.column[column]; ok && strings.TrimSpace(own.Fields[i]) == "" {
 			own.Fields[i] = value
 		}
 	}

@@ -53,7 +53,7 @@ type Product struct {
 type Reader struct {
 	records  *records
 	header   []string
-	column   map[string]int // by the column's name in format.go, in lower case
+	column   map[string]int // by the column's name in format.go
 	currency string
 	oneShop  bool
 	count    *counter
@@ -157,7 +157,7 @@ func (r *Reader) malformed(fields []string) string {
 }
 
 func (r *Reader) get(row *Row, column string) string {
-	i, ok := r.column[columnKey(column)]
+	i, ok := r.column[column]
 	if !ok {
 		return ""
 	}
@@ -166,7 +166,7 @@ func (r *Reader) get(row *Row, column string) string {
 
 // label returns a column's name as the file spells it.
 func (r *Reader) label(column string) string {
-	if i, ok := r.column[columnKey(column)]; ok {
+	if i, ok := r.column[column]; ok {
 		return strings.TrimSpace(r.header[i])
 	}
 	return column
@@ -186,7 +186,7 @@ func (r *Reader) trimmed(row *Row, column string) string {
 
 // has reports whether the file has the column.
 func (r *Reader) has(column string) bool {
-	_, ok := r.column[columnKey(column)]
+	_, ok := r.column[column]
 	return ok
 }
 

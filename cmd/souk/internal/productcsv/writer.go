@@ -15,11 +15,19 @@ import (
 type Writer struct {
 	csv     *csv.Writer
 	further []string
+	oneShop bool
 }
 
 // NewWriter writes the header and returns a Writer. Of the further columns of products it writes those of further; see
 // [FurtherColumns].
-func NewWriter(w io.Writer, further ...string) (*Writer, error) {
+func NewWriter(w io.Writer, further ...string) (*Writer, error) { return newWriter(w, false, further) }
+
+// NewShopWriter returns a Writer as NewWriter does, for a file that [OneShop] reads: the Vendor is the brand.
+func NewShopWriter(w io.Writer, further ...string) (*Writer, error) {
+	return newWriter(w, true, further)
+}
+
+func newWriter(w io.Writer, oneShop bool, further []string) (*Writer, error) {
 	c := csv.NewWriter(w)
 	header := slices.Clone(written)
 	for _, name := range further {
@@ -28,7 +36,7 @@ func NewWriter(w io.Writer, further ...string) (*Writer, error) {
 	if err := c.Write(header); err != nil {
 		return nil, err
 	}
-	return &Writer{csv: c, further: further}, nil
+	return &Writer{csv: c, further: further, oneShop: oneShop}, nil
 }
 
 // Write writes one product, each cell as [Guard] returns it. Row n holds the product's nth variant and nth image.
@@ -37,6 +45,9 @@ func (w *Writer) Write(p *productv1.ImportedProduct) error {
 	for i := range max(len(p.GetVariants()), len(p.GetImages())) {
 		var further map[string]string
 		row := map[string]string{colHandle: p.GetHandle(), colVendor: p.GetShop()}
+		if w.oneShop {
+			row[colVendor] = p.GetBrand()
+		}
 		if i == 0 {
 			row[colTitle], row[colBody] = p.GetTitle(), p.GetDescription()
 			row[colCategory] = JoinCategory(p.GetCategoryPath())

@@ -477,6 +477,68 @@ func (q *Queries) Export(ctx context.Context, arg ExportParams) ([]ExportRow, er
 	return items, nil
 }
 
+const exportOfShop = `-- name: ExportOfShop :many
+select p.id, p.shop_id, s.handle as shop_handle, p.handle, p.title, p.description, p.images, p.tags, p.status, p.details, coalesce(c.path, '{}')::text[] as category_path
+from product p
+join shop_ref s on s.shop_id = p.shop_id
+left join category c on c.id = p.category_id
+where p.shop_id = $1 and p.deleted_at is null and p.id > $2
+order by p.id
+limit $3
+`
+
+type ExportOfShopParams struct {
+	ShopID   string
+	After    string
+	PageSize int32
+}
+
+type ExportOfShopRow struct {
+	ID           string
+	ShopID       string
+	ShopHandle   string
+	Handle       string
+	Title        string
+	Description  string
+	Images       []byte
+	Tags         []string
+	Status       string
+	Details      []byte
+	CategoryPath []string
+}
+
+func (q *Queries) ExportOfShop(ctx context.Context, arg ExportOfShopParams) ([]ExportOfShopRow, error) {
+	rows, err := q.db.Query(ctx, exportOfShop, arg.ShopID, arg.After, arg.PageSize)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ExportOfShopRow
+	for rows.Next() {
+		var i ExportOfShopRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.ShopID,
+			&i.ShopHandle,
+			&i.Handle,
+			&i.Title,
+			&i.Description,
+			&i.Images,
+			&i.Tags,
+			&i.Status,
+			&i.Details,
+			&i.CategoryPath,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const forgetImport = `-- name: ForgetImport :exec
 update product p set import_hash = null, version = p.version + 1, updated_at = $1::timestamptz where p.id = $2
 `

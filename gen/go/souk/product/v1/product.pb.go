@@ -3320,6 +3320,121 @@ func (x *ExportProductsResponse) GetNextPageToken() string {
 	return ""
 }
 
+type ExportShopProductsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID or handle of the shop.
+	ShopId string `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	// Default 100, coerced to 200.
+	PageSize      int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportShopProductsRequest) Reset() {
+	*x = ExportShopProductsRequest{}
+	mi := &file_souk_product_v1_product_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportShopProductsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportShopProductsRequest) ProtoMessage() {}
+
+func (x *ExportShopProductsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_product_v1_product_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportShopProductsRequest.ProtoReflect.Descriptor instead.
+func (*ExportShopProductsRequest) Descriptor() ([]byte, []int) {
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ExportShopProductsRequest) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *ExportShopProductsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ExportShopProductsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ExportShopProductsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// With shop as handle and on_hand set.
+	Products      []*ImportedProduct `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	NextPageToken string             `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportShopProductsResponse) Reset() {
+	*x = ExportShopProductsResponse{}
+	mi := &file_souk_product_v1_product_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportShopProductsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportShopProductsResponse) ProtoMessage() {}
+
+func (x *ExportShopProductsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_product_v1_product_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportShopProductsResponse.ProtoReflect.Descriptor instead.
+func (*ExportShopProductsResponse) Descriptor() ([]byte, []int) {
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ExportShopProductsResponse) GetProducts() []*ImportedProduct {
+	if x != nil {
+		return x.Products
+	}
+	return nil
+}
+
+func (x *ExportShopProductsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 type BatchGetVariantsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	VariantIds    []string               `protobuf:"bytes,1,rep,name=variant_ids,json=variantIds,proto3" json:"variant_ids,omitempty"`
@@ -3329,7 +3444,7 @@ type BatchGetVariantsRequest struct {
 
 func (x *BatchGetVariantsRequest) Reset() {
 	*x = BatchGetVariantsRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[46]
+	mi := &file_souk_product_v1_product_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3341,7 +3456,7 @@ func (x *BatchGetVariantsRequest) String() string {
 func (*BatchGetVariantsRequest) ProtoMessage() {}
 
 func (x *BatchGetVariantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[46]
+	mi := &file_souk_product_v1_product_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3354,7 +3469,7 @@ func (x *BatchGetVariantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetVariantsRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetVariantsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{46}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *BatchGetVariantsRequest) GetVariantIds() []string {
@@ -3386,7 +3501,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[47]
+	mi := &file_souk_product_v1_product_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3398,7 +3513,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[47]
+	mi := &file_souk_product_v1_product_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3411,7 +3526,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{47}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Offer) GetVariantId() string {
@@ -3500,7 +3615,7 @@ type BatchGetVariantsResponse struct {
 
 func (x *BatchGetVariantsResponse) Reset() {
 	*x = BatchGetVariantsResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[48]
+	mi := &file_souk_product_v1_product_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3512,7 +3627,7 @@ func (x *BatchGetVariantsResponse) String() string {
 func (*BatchGetVariantsResponse) ProtoMessage() {}
 
 func (x *BatchGetVariantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[48]
+	mi := &file_souk_product_v1_product_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3525,7 +3640,7 @@ func (x *BatchGetVariantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetVariantsResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetVariantsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{48}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *BatchGetVariantsResponse) GetOffers() []*Offer {
@@ -3546,7 +3661,7 @@ type Line struct {
 
 func (x *Line) Reset() {
 	*x = Line{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[49]
+	mi := &file_souk_product_v1_product_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3558,7 +3673,7 @@ func (x *Line) String() string {
 func (*Line) ProtoMessage() {}
 
 func (x *Line) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[49]
+	mi := &file_souk_product_v1_product_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3571,7 +3686,7 @@ func (x *Line) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Line.ProtoReflect.Descriptor instead.
 func (*Line) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{49}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Line) GetVariantId() string {
@@ -3597,7 +3712,7 @@ type CheckAvailabilityRequest struct {
 
 func (x *CheckAvailabilityRequest) Reset() {
 	*x = CheckAvailabilityRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[50]
+	mi := &file_souk_product_v1_product_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3609,7 +3724,7 @@ func (x *CheckAvailabilityRequest) String() string {
 func (*CheckAvailabilityRequest) ProtoMessage() {}
 
 func (x *CheckAvailabilityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[50]
+	mi := &file_souk_product_v1_product_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3622,7 +3737,7 @@ func (x *CheckAvailabilityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAvailabilityRequest.ProtoReflect.Descriptor instead.
 func (*CheckAvailabilityRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{50}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *CheckAvailabilityRequest) GetLines() []*Line {
@@ -3642,7 +3757,7 @@ type CheckAvailabilityResponse struct {
 
 func (x *CheckAvailabilityResponse) Reset() {
 	*x = CheckAvailabilityResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[51]
+	mi := &file_souk_product_v1_product_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3654,7 +3769,7 @@ func (x *CheckAvailabilityResponse) String() string {
 func (*CheckAvailabilityResponse) ProtoMessage() {}
 
 func (x *CheckAvailabilityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[51]
+	mi := &file_souk_product_v1_product_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3667,7 +3782,7 @@ func (x *CheckAvailabilityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAvailabilityResponse.ProtoReflect.Descriptor instead.
 func (*CheckAvailabilityResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{51}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *CheckAvailabilityResponse) GetShortVariantIds() []string {
@@ -3690,7 +3805,7 @@ type ReserveInventoryRequest struct {
 
 func (x *ReserveInventoryRequest) Reset() {
 	*x = ReserveInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[52]
+	mi := &file_souk_product_v1_product_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3702,7 +3817,7 @@ func (x *ReserveInventoryRequest) String() string {
 func (*ReserveInventoryRequest) ProtoMessage() {}
 
 func (x *ReserveInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[52]
+	mi := &file_souk_product_v1_product_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3715,7 +3830,7 @@ func (x *ReserveInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReserveInventoryRequest.ProtoReflect.Descriptor instead.
 func (*ReserveInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{52}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ReserveInventoryRequest) GetOrderId() string {
@@ -3748,7 +3863,7 @@ type ReserveInventoryResponse struct {
 
 func (x *ReserveInventoryResponse) Reset() {
 	*x = ReserveInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[53]
+	mi := &file_souk_product_v1_product_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3760,7 +3875,7 @@ func (x *ReserveInventoryResponse) String() string {
 func (*ReserveInventoryResponse) ProtoMessage() {}
 
 func (x *ReserveInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[53]
+	mi := &file_souk_product_v1_product_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3773,7 +3888,7 @@ func (x *ReserveInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReserveInventoryResponse.ProtoReflect.Descriptor instead.
 func (*ReserveInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{53}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ReserveInventoryResponse) GetExpiresAt() *timestamppb.Timestamp {
@@ -3792,7 +3907,7 @@ type ReleaseInventoryRequest struct {
 
 func (x *ReleaseInventoryRequest) Reset() {
 	*x = ReleaseInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[54]
+	mi := &file_souk_product_v1_product_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3804,7 +3919,7 @@ func (x *ReleaseInventoryRequest) String() string {
 func (*ReleaseInventoryRequest) ProtoMessage() {}
 
 func (x *ReleaseInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[54]
+	mi := &file_souk_product_v1_product_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3817,7 +3932,7 @@ func (x *ReleaseInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseInventoryRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{54}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ReleaseInventoryRequest) GetOrderId() string {
@@ -3835,7 +3950,7 @@ type ReleaseInventoryResponse struct {
 
 func (x *ReleaseInventoryResponse) Reset() {
 	*x = ReleaseInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[55]
+	mi := &file_souk_product_v1_product_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3847,7 +3962,7 @@ func (x *ReleaseInventoryResponse) String() string {
 func (*ReleaseInventoryResponse) ProtoMessage() {}
 
 func (x *ReleaseInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[55]
+	mi := &file_souk_product_v1_product_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3860,7 +3975,7 @@ func (x *ReleaseInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseInventoryResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{55}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{57}
 }
 
 type CommitInventoryRequest struct {
@@ -3872,7 +3987,7 @@ type CommitInventoryRequest struct {
 
 func (x *CommitInventoryRequest) Reset() {
 	*x = CommitInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[56]
+	mi := &file_souk_product_v1_product_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3884,7 +3999,7 @@ func (x *CommitInventoryRequest) String() string {
 func (*CommitInventoryRequest) ProtoMessage() {}
 
 func (x *CommitInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[56]
+	mi := &file_souk_product_v1_product_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3897,7 +4012,7 @@ func (x *CommitInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitInventoryRequest.ProtoReflect.Descriptor instead.
 func (*CommitInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{56}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *CommitInventoryRequest) GetOrderId() string {
@@ -3915,7 +4030,7 @@ type CommitInventoryResponse struct {
 
 func (x *CommitInventoryResponse) Reset() {
 	*x = CommitInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[57]
+	mi := &file_souk_product_v1_product_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3927,7 +4042,7 @@ func (x *CommitInventoryResponse) String() string {
 func (*CommitInventoryResponse) ProtoMessage() {}
 
 func (x *CommitInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[57]
+	mi := &file_souk_product_v1_product_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3940,7 +4055,7 @@ func (x *CommitInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitInventoryResponse.ProtoReflect.Descriptor instead.
 func (*CommitInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{57}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{59}
 }
 
 type RestockInventoryRequest struct {
@@ -3954,7 +4069,7 @@ type RestockInventoryRequest struct {
 
 func (x *RestockInventoryRequest) Reset() {
 	*x = RestockInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[58]
+	mi := &file_souk_product_v1_product_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3966,7 +4081,7 @@ func (x *RestockInventoryRequest) String() string {
 func (*RestockInventoryRequest) ProtoMessage() {}
 
 func (x *RestockInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[58]
+	mi := &file_souk_product_v1_product_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3979,7 +4094,7 @@ func (x *RestockInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockInventoryRequest.ProtoReflect.Descriptor instead.
 func (*RestockInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{58}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RestockInventoryRequest) GetOrderId() string {
@@ -4004,7 +4119,7 @@ type RestockInventoryResponse struct {
 
 func (x *RestockInventoryResponse) Reset() {
 	*x = RestockInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[59]
+	mi := &file_souk_product_v1_product_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4016,7 +4131,7 @@ func (x *RestockInventoryResponse) String() string {
 func (*RestockInventoryResponse) ProtoMessage() {}
 
 func (x *RestockInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[59]
+	mi := &file_souk_product_v1_product_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4029,7 +4144,7 @@ func (x *RestockInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockInventoryResponse.ProtoReflect.Descriptor instead.
 func (*RestockInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{59}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{61}
 }
 
 var File_souk_product_v1_product_proto protoreflect.FileDescriptor
@@ -4364,6 +4479,14 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"~\n" +
 	"\x16ExportProductsResponse\x12<\n" +
 	"\bproducts\x18\x01 \x03(\v2 .souk.product.v1.ImportedProductR\bproducts\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8c\x01\n" +
+	"\x19ExportShopProductsRequest\x12 \n" +
+	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12$\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"\x82\x01\n" +
+	"\x1aExportShopProductsResponse\x12<\n" +
+	"\bproducts\x18\x01 \x03(\v2 .souk.product.v1.ImportedProductR\bproducts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"E\n" +
 	"\x17BatchGetVariantsRequest\x12*\n" +
 	"\vvariant_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\n" +
@@ -4414,7 +4537,7 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\border_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aorderId\x12*\n" +
 	"\vvariant_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\n" +
 	"variantIds\"\x1a\n" +
-	"\x18RestockInventoryResponse2\xa2\x19\n" +
+	"\x18RestockInventoryResponse2\xce\x1a\n" +
 	"\x0eProductService\x12\x84\x01\n" +
 	"\x0eSearchProducts\x12&.souk.product.v1.SearchProductsRequest\x1a'.souk.product.v1.SearchProductsResponse\"!\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/products\x90\x02\x01\x12\x86\x01\n" +
 	"\n" +
@@ -4443,7 +4566,8 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\bconflict\x82\xd3\xe4\x93\x022:\x01*b\x05stock\"&/v1/variants/{variant_id}/stock:adjust\x12\xb1\x01\n" +
 	"\x14ListStockAdjustments\x12,.souk.product.v1.ListStockAdjustmentsRequest\x1a-.souk.product.v1.ListStockAdjustmentsResponse\"<\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02-\x12+/v1/variants/{variant_id}/stock/adjustments\x90\x02\x01\x12\x9c\x01\n" +
 	"\x0eImportProducts\x12&.souk.product.v1.ImportProductsRequest\x1a'.souk.product.v1.ImportProductsResponse\"9\xca\xf3\x18\x02\b\x03\xd2\xf3\x18\x02\b\x1e\x82\xf4\x18\x04\b\x01\x10\x02\x88\xf4\x18\x14\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/products:import\x90\x02\x02\x12\xa0\x01\n" +
-	"\x0eExportProducts\x12&.souk.product.v1.ExportProductsRequest\x1a'.souk.product.v1.ExportProductsResponse\"=\xca\xf3\x18\f\b\x04\x12\boperator\xd2\xf3\x18\x02\b\x1e\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/operator/products:export\x90\x02\x01\x12\x7f\n" +
+	"\x0eExportProducts\x12&.souk.product.v1.ExportProductsRequest\x1a'.souk.product.v1.ExportProductsResponse\"=\xca\xf3\x18\f\b\x04\x12\boperator\xd2\xf3\x18\x02\b\x1e\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/operator/products:export\x90\x02\x01\x12\xa9\x01\n" +
+	"\x12ExportShopProducts\x12*.souk.product.v1.ExportShopProductsRequest\x1a+.souk.product.v1.ExportShopProductsResponse\":\xca\xf3\x18\x02\b\x03\xd2\xf3\x18\x02\b\x1e\x82\xd3\xe4\x93\x02%\x12#/v1/shops/{shop_id}/products:export\x90\x02\x01\x12\x7f\n" +
 	"\x10BatchGetVariants\x12(.souk.product.v1.BatchGetVariantsRequest\x1a).souk.product.v1.BatchGetVariantsResponse\"\x16\xca\xf3\x18\x0f\b\x05\x1a\x04cart\x1a\x05order\x90\x02\x01\x12\x82\x01\n" +
 	"\x11CheckAvailability\x12).souk.product.v1.CheckAvailabilityRequest\x1a*.souk.product.v1.CheckAvailabilityResponse\"\x16\xca\xf3\x18\x0f\b\x05\x1a\x04cart\x1a\x05order\x90\x02\x01\x12y\n" +
 	"\x10ReserveInventory\x12(.souk.product.v1.ReserveInventoryRequest\x1a).souk.product.v1.ReserveInventoryResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x02\x12y\n" +
@@ -4463,7 +4587,7 @@ func file_souk_product_v1_product_proto_rawDescGZIP() []byte {
 	return file_souk_product_v1_product_proto_rawDescData
 }
 
-var file_souk_product_v1_product_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_souk_product_v1_product_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_souk_product_v1_product_proto_goTypes = []any{
 	(*Product)(nil),                      // 0: souk.product.v1.Product
 	(*Image)(nil),                        // 1: souk.product.v1.Image
@@ -4511,40 +4635,42 @@ var file_souk_product_v1_product_proto_goTypes = []any{
 	(*ImportProductsResponse)(nil),       // 43: souk.product.v1.ImportProductsResponse
 	(*ExportProductsRequest)(nil),        // 44: souk.product.v1.ExportProductsRequest
 	(*ExportProductsResponse)(nil),       // 45: souk.product.v1.ExportProductsResponse
-	(*BatchGetVariantsRequest)(nil),      // 46: souk.product.v1.BatchGetVariantsRequest
-	(*Offer)(nil),                        // 47: souk.product.v1.Offer
-	(*BatchGetVariantsResponse)(nil),     // 48: souk.product.v1.BatchGetVariantsResponse
-	(*Line)(nil),                         // 49: souk.product.v1.Line
-	(*CheckAvailabilityRequest)(nil),     // 50: souk.product.v1.CheckAvailabilityRequest
-	(*CheckAvailabilityResponse)(nil),    // 51: souk.product.v1.CheckAvailabilityResponse
-	(*ReserveInventoryRequest)(nil),      // 52: souk.product.v1.ReserveInventoryRequest
-	(*ReserveInventoryResponse)(nil),     // 53: souk.product.v1.ReserveInventoryResponse
-	(*ReleaseInventoryRequest)(nil),      // 54: souk.product.v1.ReleaseInventoryRequest
-	(*ReleaseInventoryResponse)(nil),     // 55: souk.product.v1.ReleaseInventoryResponse
-	(*CommitInventoryRequest)(nil),       // 56: souk.product.v1.CommitInventoryRequest
-	(*CommitInventoryResponse)(nil),      // 57: souk.product.v1.CommitInventoryResponse
-	(*RestockInventoryRequest)(nil),      // 58: souk.product.v1.RestockInventoryRequest
-	(*RestockInventoryResponse)(nil),     // 59: souk.product.v1.RestockInventoryResponse
-	nil,                                  // 60: souk.product.v1.Variant.OptionsEntry
-	nil,                                  // 61: souk.product.v1.VariantInput.OptionsEntry
-	nil,                                  // 62: souk.product.v1.VariantInput.FurtherColumnsEntry
-	nil,                                  // 63: souk.product.v1.StockedProduct.CostsEntry
-	nil,                                  // 64: souk.product.v1.UpdateVariantRequest.OptionsEntry
-	nil,                                  // 65: souk.product.v1.Offer.OptionsEntry
-	(*v1.Money)(nil),                     // 66: souk.money.v1.Money
-	(*timestamppb.Timestamp)(nil),        // 67: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),        // 68: google.protobuf.FieldMask
+	(*ExportShopProductsRequest)(nil),    // 46: souk.product.v1.ExportShopProductsRequest
+	(*ExportShopProductsResponse)(nil),   // 47: souk.product.v1.ExportShopProductsResponse
+	(*BatchGetVariantsRequest)(nil),      // 48: souk.product.v1.BatchGetVariantsRequest
+	(*Offer)(nil),                        // 49: souk.product.v1.Offer
+	(*BatchGetVariantsResponse)(nil),     // 50: souk.product.v1.BatchGetVariantsResponse
+	(*Line)(nil),                         // 51: souk.product.v1.Line
+	(*CheckAvailabilityRequest)(nil),     // 52: souk.product.v1.CheckAvailabilityRequest
+	(*CheckAvailabilityResponse)(nil),    // 53: souk.product.v1.CheckAvailabilityResponse
+	(*ReserveInventoryRequest)(nil),      // 54: souk.product.v1.ReserveInventoryRequest
+	(*ReserveInventoryResponse)(nil),     // 55: souk.product.v1.ReserveInventoryResponse
+	(*ReleaseInventoryRequest)(nil),      // 56: souk.product.v1.ReleaseInventoryRequest
+	(*ReleaseInventoryResponse)(nil),     // 57: souk.product.v1.ReleaseInventoryResponse
+	(*CommitInventoryRequest)(nil),       // 58: souk.product.v1.CommitInventoryRequest
+	(*CommitInventoryResponse)(nil),      // 59: souk.product.v1.CommitInventoryResponse
+	(*RestockInventoryRequest)(nil),      // 60: souk.product.v1.RestockInventoryRequest
+	(*RestockInventoryResponse)(nil),     // 61: souk.product.v1.RestockInventoryResponse
+	nil,                                  // 62: souk.product.v1.Variant.OptionsEntry
+	nil,                                  // 63: souk.product.v1.VariantInput.OptionsEntry
+	nil,                                  // 64: souk.product.v1.VariantInput.FurtherColumnsEntry
+	nil,                                  // 65: souk.product.v1.StockedProduct.CostsEntry
+	nil,                                  // 66: souk.product.v1.UpdateVariantRequest.OptionsEntry
+	nil,                                  // 67: souk.product.v1.Offer.OptionsEntry
+	(*v1.Money)(nil),                     // 68: souk.money.v1.Money
+	(*timestamppb.Timestamp)(nil),        // 69: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),        // 70: google.protobuf.FieldMask
 }
 var file_souk_product_v1_product_proto_depIdxs = []int32{
 	1,  // 0: souk.product.v1.Product.images:type_name -> souk.product.v1.Image
 	2,  // 1: souk.product.v1.Product.rating:type_name -> souk.product.v1.Rating
-	66, // 2: souk.product.v1.Product.price:type_name -> souk.money.v1.Money
+	68, // 2: souk.product.v1.Product.price:type_name -> souk.money.v1.Money
 	3,  // 3: souk.product.v1.Product.variants:type_name -> souk.product.v1.Variant
-	67, // 4: souk.product.v1.Product.created_at:type_name -> google.protobuf.Timestamp
-	67, // 5: souk.product.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
-	60, // 6: souk.product.v1.Variant.options:type_name -> souk.product.v1.Variant.OptionsEntry
-	66, // 7: souk.product.v1.Variant.price:type_name -> souk.money.v1.Money
-	66, // 8: souk.product.v1.Variant.compare_at_price:type_name -> souk.money.v1.Money
+	69, // 4: souk.product.v1.Product.created_at:type_name -> google.protobuf.Timestamp
+	69, // 5: souk.product.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
+	62, // 6: souk.product.v1.Variant.options:type_name -> souk.product.v1.Variant.OptionsEntry
+	68, // 7: souk.product.v1.Variant.price:type_name -> souk.money.v1.Money
+	68, // 8: souk.product.v1.Variant.compare_at_price:type_name -> souk.money.v1.Money
 	0,  // 9: souk.product.v1.SearchProductsResponse.products:type_name -> souk.product.v1.Product
 	8,  // 10: souk.product.v1.SearchProductsResponse.facets:type_name -> souk.product.v1.Facets
 	11, // 11: souk.product.v1.Facets.categories:type_name -> souk.product.v1.FacetCount
@@ -4552,96 +4678,99 @@ var file_souk_product_v1_product_proto_depIdxs = []int32{
 	12, // 13: souk.product.v1.Facets.prices:type_name -> souk.product.v1.PriceFacet
 	9,  // 14: souk.product.v1.Facets.options:type_name -> souk.product.v1.OptionFacet
 	10, // 15: souk.product.v1.OptionFacet.values:type_name -> souk.product.v1.OptionCount
-	66, // 16: souk.product.v1.PriceFacet.from:type_name -> souk.money.v1.Money
-	66, // 17: souk.product.v1.PriceFacet.to:type_name -> souk.money.v1.Money
+	68, // 16: souk.product.v1.PriceFacet.from:type_name -> souk.money.v1.Money
+	68, // 17: souk.product.v1.PriceFacet.to:type_name -> souk.money.v1.Money
 	0,  // 18: souk.product.v1.GetProductResponse.product:type_name -> souk.product.v1.Product
 	0,  // 19: souk.product.v1.GetProductByHandleResponse.product:type_name -> souk.product.v1.Product
 	5,  // 20: souk.product.v1.ListCategoriesResponse.categories:type_name -> souk.product.v1.Category
 	5,  // 21: souk.product.v1.CreateCategoryResponse.category:type_name -> souk.product.v1.Category
-	61, // 22: souk.product.v1.VariantInput.options:type_name -> souk.product.v1.VariantInput.OptionsEntry
-	66, // 23: souk.product.v1.VariantInput.price:type_name -> souk.money.v1.Money
-	66, // 24: souk.product.v1.VariantInput.compare_at_price:type_name -> souk.money.v1.Money
-	66, // 25: souk.product.v1.VariantInput.cost:type_name -> souk.money.v1.Money
-	62, // 26: souk.product.v1.VariantInput.further_columns:type_name -> souk.product.v1.VariantInput.FurtherColumnsEntry
+	63, // 22: souk.product.v1.VariantInput.options:type_name -> souk.product.v1.VariantInput.OptionsEntry
+	68, // 23: souk.product.v1.VariantInput.price:type_name -> souk.money.v1.Money
+	68, // 24: souk.product.v1.VariantInput.compare_at_price:type_name -> souk.money.v1.Money
+	68, // 25: souk.product.v1.VariantInput.cost:type_name -> souk.money.v1.Money
+	64, // 26: souk.product.v1.VariantInput.further_columns:type_name -> souk.product.v1.VariantInput.FurtherColumnsEntry
 	1,  // 27: souk.product.v1.CreateProductRequest.images:type_name -> souk.product.v1.Image
 	21, // 28: souk.product.v1.CreateProductRequest.variants:type_name -> souk.product.v1.VariantInput
 	0,  // 29: souk.product.v1.CreateProductResponse.product:type_name -> souk.product.v1.Product
 	1,  // 30: souk.product.v1.UpdateProductRequest.images:type_name -> souk.product.v1.Image
 	21, // 31: souk.product.v1.UpdateProductRequest.variants:type_name -> souk.product.v1.VariantInput
-	68, // 32: souk.product.v1.UpdateProductRequest.update_mask:type_name -> google.protobuf.FieldMask
+	70, // 32: souk.product.v1.UpdateProductRequest.update_mask:type_name -> google.protobuf.FieldMask
 	0,  // 33: souk.product.v1.UpdateProductResponse.product:type_name -> souk.product.v1.Product
 	0,  // 34: souk.product.v1.StockedProduct.product:type_name -> souk.product.v1.Product
 	4,  // 35: souk.product.v1.StockedProduct.stock:type_name -> souk.product.v1.Stock
-	63, // 36: souk.product.v1.StockedProduct.costs:type_name -> souk.product.v1.StockedProduct.CostsEntry
+	65, // 36: souk.product.v1.StockedProduct.costs:type_name -> souk.product.v1.StockedProduct.CostsEntry
 	29, // 37: souk.product.v1.ListShopProductsResponse.products:type_name -> souk.product.v1.StockedProduct
 	4,  // 38: souk.product.v1.SetStockResponse.stock:type_name -> souk.product.v1.Stock
-	64, // 39: souk.product.v1.UpdateVariantRequest.options:type_name -> souk.product.v1.UpdateVariantRequest.OptionsEntry
-	66, // 40: souk.product.v1.UpdateVariantRequest.price:type_name -> souk.money.v1.Money
-	66, // 41: souk.product.v1.UpdateVariantRequest.compare_at_price:type_name -> souk.money.v1.Money
-	68, // 42: souk.product.v1.UpdateVariantRequest.update_mask:type_name -> google.protobuf.FieldMask
+	66, // 39: souk.product.v1.UpdateVariantRequest.options:type_name -> souk.product.v1.UpdateVariantRequest.OptionsEntry
+	68, // 40: souk.product.v1.UpdateVariantRequest.price:type_name -> souk.money.v1.Money
+	68, // 41: souk.product.v1.UpdateVariantRequest.compare_at_price:type_name -> souk.money.v1.Money
+	70, // 42: souk.product.v1.UpdateVariantRequest.update_mask:type_name -> google.protobuf.FieldMask
 	3,  // 43: souk.product.v1.UpdateVariantResponse.variant:type_name -> souk.product.v1.Variant
 	4,  // 44: souk.product.v1.AdjustStockResponse.stock:type_name -> souk.product.v1.Stock
-	67, // 45: souk.product.v1.StockAdjustment.created_at:type_name -> google.protobuf.Timestamp
+	69, // 45: souk.product.v1.StockAdjustment.created_at:type_name -> google.protobuf.Timestamp
 	37, // 46: souk.product.v1.ListStockAdjustmentsResponse.adjustments:type_name -> souk.product.v1.StockAdjustment
 	1,  // 47: souk.product.v1.ImportedProduct.images:type_name -> souk.product.v1.Image
 	21, // 48: souk.product.v1.ImportedProduct.variants:type_name -> souk.product.v1.VariantInput
 	40, // 49: souk.product.v1.ImportProductsRequest.products:type_name -> souk.product.v1.ImportedProduct
 	42, // 50: souk.product.v1.ImportProductsResponse.results:type_name -> souk.product.v1.ImportResult
 	40, // 51: souk.product.v1.ExportProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
-	65, // 52: souk.product.v1.Offer.options:type_name -> souk.product.v1.Offer.OptionsEntry
-	66, // 53: souk.product.v1.Offer.price:type_name -> souk.money.v1.Money
-	47, // 54: souk.product.v1.BatchGetVariantsResponse.offers:type_name -> souk.product.v1.Offer
-	49, // 55: souk.product.v1.CheckAvailabilityRequest.lines:type_name -> souk.product.v1.Line
-	49, // 56: souk.product.v1.ReserveInventoryRequest.lines:type_name -> souk.product.v1.Line
-	67, // 57: souk.product.v1.ReserveInventoryResponse.expires_at:type_name -> google.protobuf.Timestamp
-	66, // 58: souk.product.v1.StockedProduct.CostsEntry.value:type_name -> souk.money.v1.Money
-	6,  // 59: souk.product.v1.ProductService.SearchProducts:input_type -> souk.product.v1.SearchProductsRequest
-	13, // 60: souk.product.v1.ProductService.GetProduct:input_type -> souk.product.v1.GetProductRequest
-	15, // 61: souk.product.v1.ProductService.GetProductByHandle:input_type -> souk.product.v1.GetProductByHandleRequest
-	17, // 62: souk.product.v1.ProductService.ListCategories:input_type -> souk.product.v1.ListCategoriesRequest
-	19, // 63: souk.product.v1.ProductService.CreateCategory:input_type -> souk.product.v1.CreateCategoryRequest
-	22, // 64: souk.product.v1.ProductService.CreateProduct:input_type -> souk.product.v1.CreateProductRequest
-	24, // 65: souk.product.v1.ProductService.UpdateProduct:input_type -> souk.product.v1.UpdateProductRequest
-	26, // 66: souk.product.v1.ProductService.DeleteProduct:input_type -> souk.product.v1.DeleteProductRequest
-	28, // 67: souk.product.v1.ProductService.ListShopProducts:input_type -> souk.product.v1.ListShopProductsRequest
-	31, // 68: souk.product.v1.ProductService.SetStock:input_type -> souk.product.v1.SetStockRequest
-	33, // 69: souk.product.v1.ProductService.UpdateVariant:input_type -> souk.product.v1.UpdateVariantRequest
-	35, // 70: souk.product.v1.ProductService.AdjustStock:input_type -> souk.product.v1.AdjustStockRequest
-	38, // 71: souk.product.v1.ProductService.ListStockAdjustments:input_type -> souk.product.v1.ListStockAdjustmentsRequest
-	41, // 72: souk.product.v1.ProductService.ImportProducts:input_type -> souk.product.v1.ImportProductsRequest
-	44, // 73: souk.product.v1.ProductService.ExportProducts:input_type -> souk.product.v1.ExportProductsRequest
-	46, // 74: souk.product.v1.ProductService.BatchGetVariants:input_type -> souk.product.v1.BatchGetVariantsRequest
-	50, // 75: souk.product.v1.ProductService.CheckAvailability:input_type -> souk.product.v1.CheckAvailabilityRequest
-	52, // 76: souk.product.v1.ProductService.ReserveInventory:input_type -> souk.product.v1.ReserveInventoryRequest
-	54, // 77: souk.product.v1.ProductService.ReleaseInventory:input_type -> souk.product.v1.ReleaseInventoryRequest
-	56, // 78: souk.product.v1.ProductService.CommitInventory:input_type -> souk.product.v1.CommitInventoryRequest
-	58, // 79: souk.product.v1.ProductService.RestockInventory:input_type -> souk.product.v1.RestockInventoryRequest
-	7,  // 80: souk.product.v1.ProductService.SearchProducts:output_type -> souk.product.v1.SearchProductsResponse
-	14, // 81: souk.product.v1.ProductService.GetProduct:output_type -> souk.product.v1.GetProductResponse
-	16, // 82: souk.product.v1.ProductService.GetProductByHandle:output_type -> souk.product.v1.GetProductByHandleResponse
-	18, // 83: souk.product.v1.ProductService.ListCategories:output_type -> souk.product.v1.ListCategoriesResponse
-	20, // 84: souk.product.v1.ProductService.CreateCategory:output_type -> souk.product.v1.CreateCategoryResponse
-	23, // 85: souk.product.v1.ProductService.CreateProduct:output_type -> souk.product.v1.CreateProductResponse
-	25, // 86: souk.product.v1.ProductService.UpdateProduct:output_type -> souk.product.v1.UpdateProductResponse
-	27, // 87: souk.product.v1.ProductService.DeleteProduct:output_type -> souk.product.v1.DeleteProductResponse
-	30, // 88: souk.product.v1.ProductService.ListShopProducts:output_type -> souk.product.v1.ListShopProductsResponse
-	32, // 89: souk.product.v1.ProductService.SetStock:output_type -> souk.product.v1.SetStockResponse
-	34, // 90: souk.product.v1.ProductService.UpdateVariant:output_type -> souk.product.v1.UpdateVariantResponse
-	36, // 91: souk.product.v1.ProductService.AdjustStock:output_type -> souk.product.v1.AdjustStockResponse
-	39, // 92: souk.product.v1.ProductService.ListStockAdjustments:output_type -> souk.product.v1.ListStockAdjustmentsResponse
-	43, // 93: souk.product.v1.ProductService.ImportProducts:output_type -> souk.product.v1.ImportProductsResponse
-	45, // 94: souk.product.v1.ProductService.ExportProducts:output_type -> souk.product.v1.ExportProductsResponse
-	48, // 95: souk.product.v1.ProductService.BatchGetVariants:output_type -> souk.product.v1.BatchGetVariantsResponse
-	51, // 96: souk.product.v1.ProductService.CheckAvailability:output_type -> souk.product.v1.CheckAvailabilityResponse
-	53, // 97: souk.product.v1.ProductService.ReserveInventory:output_type -> souk.product.v1.ReserveInventoryResponse
-	55, // 98: souk.product.v1.ProductService.ReleaseInventory:output_type -> souk.product.v1.ReleaseInventoryResponse
-	57, // 99: souk.product.v1.ProductService.CommitInventory:output_type -> souk.product.v1.CommitInventoryResponse
-	59, // 100: souk.product.v1.ProductService.RestockInventory:output_type -> souk.product.v1.RestockInventoryResponse
-	80, // [80:101] is the sub-list for method output_type
-	59, // [59:80] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	40, // 52: souk.product.v1.ExportShopProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
+	67, // 53: souk.product.v1.Offer.options:type_name -> souk.product.v1.Offer.OptionsEntry
+	68, // 54: souk.product.v1.Offer.price:type_name -> souk.money.v1.Money
+	49, // 55: souk.product.v1.BatchGetVariantsResponse.offers:type_name -> souk.product.v1.Offer
+	51, // 56: souk.product.v1.CheckAvailabilityRequest.lines:type_name -> souk.product.v1.Line
+	51, // 57: souk.product.v1.ReserveInventoryRequest.lines:type_name -> souk.product.v1.Line
+	69, // 58: souk.product.v1.ReserveInventoryResponse.expires_at:type_name -> google.protobuf.Timestamp
+	68, // 59: souk.product.v1.StockedProduct.CostsEntry.value:type_name -> souk.money.v1.Money
+	6,  // 60: souk.product.v1.ProductService.SearchProducts:input_type -> souk.product.v1.SearchProductsRequest
+	13, // 61: souk.product.v1.ProductService.GetProduct:input_type -> souk.product.v1.GetProductRequest
+	15, // 62: souk.product.v1.ProductService.GetProductByHandle:input_type -> souk.product.v1.GetProductByHandleRequest
+	17, // 63: souk.product.v1.ProductService.ListCategories:input_type -> souk.product.v1.ListCategoriesRequest
+	19, // 64: souk.product.v1.ProductService.CreateCategory:input_type -> souk.product.v1.CreateCategoryRequest
+	22, // 65: souk.product.v1.ProductService.CreateProduct:input_type -> souk.product.v1.CreateProductRequest
+	24, // 66: souk.product.v1.ProductService.UpdateProduct:input_type -> souk.product.v1.UpdateProductRequest
+	26, // 67: souk.product.v1.ProductService.DeleteProduct:input_type -> souk.product.v1.DeleteProductRequest
+	28, // 68: souk.product.v1.ProductService.ListShopProducts:input_type -> souk.product.v1.ListShopProductsRequest
+	31, // 69: souk.product.v1.ProductService.SetStock:input_type -> souk.product.v1.SetStockRequest
+	33, // 70: souk.product.v1.ProductService.UpdateVariant:input_type -> souk.product.v1.UpdateVariantRequest
+	35, // 71: souk.product.v1.ProductService.AdjustStock:input_type -> souk.product.v1.AdjustStockRequest
+	38, // 72: souk.product.v1.ProductService.ListStockAdjustments:input_type -> souk.product.v1.ListStockAdjustmentsRequest
+	41, // 73: souk.product.v1.ProductService.ImportProducts:input_type -> souk.product.v1.ImportProductsRequest
+	44, // 74: souk.product.v1.ProductService.ExportProducts:input_type -> souk.product.v1.ExportProductsRequest
+	46, // 75: souk.product.v1.ProductService.ExportShopProducts:input_type -> souk.product.v1.ExportShopProductsRequest
+	48, // 76: souk.product.v1.ProductService.BatchGetVariants:input_type -> souk.product.v1.BatchGetVariantsRequest
+	52, // 77: souk.product.v1.ProductService.CheckAvailability:input_type -> souk.product.v1.CheckAvailabilityRequest
+	54, // 78: souk.product.v1.ProductService.ReserveInventory:input_type -> souk.product.v1.ReserveInventoryRequest
+	56, // 79: souk.product.v1.ProductService.ReleaseInventory:input_type -> souk.product.v1.ReleaseInventoryRequest
+	58, // 80: souk.product.v1.ProductService.CommitInventory:input_type -> souk.product.v1.CommitInventoryRequest
+	60, // 81: souk.product.v1.ProductService.RestockInventory:input_type -> souk.product.v1.RestockInventoryRequest
+	7,  // 82: souk.product.v1.ProductService.SearchProducts:output_type -> souk.product.v1.SearchProductsResponse
+	14, // 83: souk.product.v1.ProductService.GetProduct:output_type -> souk.product.v1.GetProductResponse
+	16, // 84: souk.product.v1.ProductService.GetProductByHandle:output_type -> souk.product.v1.GetProductByHandleResponse
+	18, // 85: souk.product.v1.ProductService.ListCategories:output_type -> souk.product.v1.ListCategoriesResponse
+	20, // 86: souk.product.v1.ProductService.CreateCategory:output_type -> souk.product.v1.CreateCategoryResponse
+	23, // 87: souk.product.v1.ProductService.CreateProduct:output_type -> souk.product.v1.CreateProductResponse
+	25, // 88: souk.product.v1.ProductService.UpdateProduct:output_type -> souk.product.v1.UpdateProductResponse
+	27, // 89: souk.product.v1.ProductService.DeleteProduct:output_type -> souk.product.v1.DeleteProductResponse
+	30, // 90: souk.product.v1.ProductService.ListShopProducts:output_type -> souk.product.v1.ListShopProductsResponse
+	32, // 91: souk.product.v1.ProductService.SetStock:output_type -> souk.product.v1.SetStockResponse
+	34, // 92: souk.product.v1.ProductService.UpdateVariant:output_type -> souk.product.v1.UpdateVariantResponse
+	36, // 93: souk.product.v1.ProductService.AdjustStock:output_type -> souk.product.v1.AdjustStockResponse
+	39, // 94: souk.product.v1.ProductService.ListStockAdjustments:output_type -> souk.product.v1.ListStockAdjustmentsResponse
+	43, // 95: souk.product.v1.ProductService.ImportProducts:output_type -> souk.product.v1.ImportProductsResponse
+	45, // 96: souk.product.v1.ProductService.ExportProducts:output_type -> souk.product.v1.ExportProductsResponse
+	47, // 97: souk.product.v1.ProductService.ExportShopProducts:output_type -> souk.product.v1.ExportShopProductsResponse
+	50, // 98: souk.product.v1.ProductService.BatchGetVariants:output_type -> souk.product.v1.BatchGetVariantsResponse
+	53, // 99: souk.product.v1.ProductService.CheckAvailability:output_type -> souk.product.v1.CheckAvailabilityResponse
+	55, // 100: souk.product.v1.ProductService.ReserveInventory:output_type -> souk.product.v1.ReserveInventoryResponse
+	57, // 101: souk.product.v1.ProductService.ReleaseInventory:output_type -> souk.product.v1.ReleaseInventoryResponse
+	59, // 102: souk.product.v1.ProductService.CommitInventory:output_type -> souk.product.v1.CommitInventoryResponse
+	61, // 103: souk.product.v1.ProductService.RestockInventory:output_type -> souk.product.v1.RestockInventoryResponse
+	82, // [82:104] is the sub-list for method output_type
+	60, // [60:82] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_souk_product_v1_product_proto_init() }
@@ -4664,7 +4793,7 @@ func file_souk_product_v1_product_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_product_v1_product_proto_rawDesc), len(file_souk_product_v1_product_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   66,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

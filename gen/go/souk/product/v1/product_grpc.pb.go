@@ -36,6 +36,7 @@ const (
 	ProductService_ListStockAdjustments_FullMethodName = "/souk.product.v1.ProductService/ListStockAdjustments"
 	ProductService_ImportProducts_FullMethodName       = "/souk.product.v1.ProductService/ImportProducts"
 	ProductService_ExportProducts_FullMethodName       = "/souk.product.v1.ProductService/ExportProducts"
+	ProductService_ExportShopProducts_FullMethodName   = "/souk.product.v1.ProductService/ExportShopProducts"
 	ProductService_BatchGetVariants_FullMethodName     = "/souk.product.v1.ProductService/BatchGetVariants"
 	ProductService_CheckAvailability_FullMethodName    = "/souk.product.v1.ProductService/CheckAvailability"
 	ProductService_ReserveInventory_FullMethodName     = "/souk.product.v1.ProductService/ReserveInventory"
@@ -87,6 +88,9 @@ type ProductServiceClient interface {
 	ImportProducts(ctx context.Context, in *ImportProductsRequest, opts ...grpc.CallOption) (*ImportProductsResponse, error)
 	// ExportProducts pages through whole products with their stock, in import's form. Operators only.
 	ExportProducts(ctx context.Context, in *ExportProductsRequest, opts ...grpc.CallOption) (*ExportProductsResponse, error)
+	// ExportShopProducts pages through whole products of a shop with their stock, in import's form, with what only the shop
+	// may see. Members and operators only.
+	ExportShopProducts(ctx context.Context, in *ExportShopProductsRequest, opts ...grpc.CallOption) (*ExportShopProductsResponse, error)
 	// BatchGetVariants finds what is for sale, by variant ID; what is not found is left out.
 	BatchGetVariants(ctx context.Context, in *BatchGetVariantsRequest, opts ...grpc.CallOption) (*BatchGetVariantsResponse, error)
 	// CheckAvailability tells which of the lines could be reserved now. It promises nothing.
@@ -261,6 +265,16 @@ func (c *productServiceClient) ExportProducts(ctx context.Context, in *ExportPro
 	return out, nil
 }
 
+func (c *productServiceClient) ExportShopProducts(ctx context.Context, in *ExportShopProductsRequest, opts ...grpc.CallOption) (*ExportShopProductsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExportShopProductsResponse)
+	err := c.cc.Invoke(ctx, ProductService_ExportShopProducts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *productServiceClient) BatchGetVariants(ctx context.Context, in *BatchGetVariantsRequest, opts ...grpc.CallOption) (*BatchGetVariantsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(BatchGetVariantsResponse)
@@ -364,6 +378,9 @@ type ProductServiceServer interface {
 	ImportProducts(context.Context, *ImportProductsRequest) (*ImportProductsResponse, error)
 	// ExportProducts pages through whole products with their stock, in import's form. Operators only.
 	ExportProducts(context.Context, *ExportProductsRequest) (*ExportProductsResponse, error)
+	// ExportShopProducts pages through whole products of a shop with their stock, in import's form, with what only the shop
+	// may see. Members and operators only.
+	ExportShopProducts(context.Context, *ExportShopProductsRequest) (*ExportShopProductsResponse, error)
 	// BatchGetVariants finds what is for sale, by variant ID; what is not found is left out.
 	BatchGetVariants(context.Context, *BatchGetVariantsRequest) (*BatchGetVariantsResponse, error)
 	// CheckAvailability tells which of the lines could be reserved now. It promises nothing.
@@ -432,6 +449,9 @@ func (UnimplementedProductServiceServer) ImportProducts(context.Context, *Import
 }
 func (UnimplementedProductServiceServer) ExportProducts(context.Context, *ExportProductsRequest) (*ExportProductsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ExportProducts not implemented")
+}
+func (UnimplementedProductServiceServer) ExportShopProducts(context.Context, *ExportShopProductsRequest) (*ExportShopProductsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExportShopProducts not implemented")
 }
 func (UnimplementedProductServiceServer) BatchGetVariants(context.Context, *BatchGetVariantsRequest) (*BatchGetVariantsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BatchGetVariants not implemented")
@@ -742,6 +762,24 @@ func _ProductService_ExportProducts_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ProductService_ExportShopProducts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExportShopProductsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProductServiceServer).ExportShopProducts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ProductService_ExportShopProducts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProductServiceServer).ExportShopProducts(ctx, req.(*ExportShopProductsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ProductService_BatchGetVariants_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(BatchGetVariantsRequest)
 	if err := dec(in); err != nil {
@@ -916,6 +954,10 @@ var ProductService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ExportProducts",
 			Handler:    _ProductService_ExportProducts_Handler,
+		},
+		{
+			MethodName: "ExportShopProducts",
+			Handler:    _ProductService_ExportShopProducts_Handler,
 		},
 		{
 			MethodName: "BatchGetVariants",

@@ -1473,6 +1473,47 @@ func (x *ExportProductsResponse) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ExportShopProductsRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ExportShopProductsRequest)
+	}
+	b = append(b, `{"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"pageSize":`...)
+	b = jsonpb.AppendInt32(b, x.PageSize)
+	b = append(b, `,"pageToken":`...)
+	if b = jsonpb.AppendString(b, x.PageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ExportShopProductsResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ExportShopProductsResponse)
+	}
+	b = append(b, `{"products":[`...)
+	for i, v := range x.Products {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"nextPageToken":`...)
+	if b = jsonpb.AppendString(b, x.NextPageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *BatchGetVariantsRequest) AppendJSON(b []byte) []byte {
 	if x == nil {
 		x = new(BatchGetVariantsRequest)
