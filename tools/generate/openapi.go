@@ -54,6 +54,7 @@ func (c *contracts) openAPI() ([]byte, error) {
 			paths[path][r.verb] = operation
 		}
 	}
+	components := s.components()
 	problems = append(problems, s.problems...)
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("the contracts' documentation is incomplete (CONTRIBUTING.md, \"An RPC\"):\n%w", err)
@@ -70,7 +71,7 @@ func (c *contracts) openAPI() ([]byte, error) {
 		"tags":    tags,
 		"paths":   paths,
 		"components": object{
-			"schemas":         s.components(),
+			"schemas":         components,
 			"responses":       sharedResponses(),
 			"headers":         sharedHeaders,
 			"parameters":      sharedParameters,
@@ -355,7 +356,7 @@ func problemOf(status int, codes []errs.Code) object {
 		return problemResponse(shared.name)
 	}
 	headers := object{}
-	if slices.Contains(codes, errs.IdempotencyInFlight) {
+	if slices.Contains(codes, errs.IdempotencyInFlight) || slices.Contains(codes, errs.CheckoutInProgress) {
 		headers["Retry-After"] = object{"$ref": "#/components/headers/RetryAfter"}
 	}
 	return problemObject(status, codes, headers)

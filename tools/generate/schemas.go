@@ -44,7 +44,27 @@ func newSchemas(c *contracts, methods []method) *schemas {
 			s.addAnswered(m.descriptor.Output())
 		}
 	}
+	for _, m := range s.details() {
+		s.addAnswered(m)
+	}
 	return s
+}
+
+// problemDetails are the messages that a problem may have, as the member that is named after the message. See
+// errs.Error.Detail.
+var problemDetails = []protoreflect.FullName{"souk.order.v1.Quote"}
+
+// details returns those of problemDetails that the contracts have.
+func (s *schemas) details() []protoreflect.MessageDescriptor {
+	var out []protoreflect.MessageDescriptor
+	for _, name := range problemDetails {
+		for _, file := range s.contracts.linked {
+			if m, ok := file.FindDescriptorByName(name).(protoreflect.MessageDescriptor); ok {
+				out = append(out, m)
+			}
+		}
+	}
+	return out
 }
 
 func (s *schemas) addAnswered(m protoreflect.MessageDescriptor) {
@@ -60,7 +80,14 @@ func (s *schemas) addAnswered(m protoreflect.MessageDescriptor) {
 }
 
 func (s *schemas) components() object {
-	all := object{"Problem": problemSchema(), "FieldProblem": fieldProblemSchema()}
+	problem := problemSchema()
+	for _, m := range s.details() {
+		reference, example := s.message(m, answer)
+		reference["description"], reference["examples"] = s.describeMessage(m), []any{example}
+		name := string(m.Name())
+		problem["properties"].(object)[strings.ToLower(name[:1])+name[1:]] = reference //nolint:forcetypeassert // see problemSchema
+	}
+	all := object{"Problem": problem, "FieldProblem": fieldProblemSchema()}
 	for name, schema := range s.byName {
 		all[name] = schema
 	}

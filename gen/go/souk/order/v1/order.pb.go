@@ -2552,16 +2552,18 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x12AdoptOrdersRequest\x12&\n" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"\x15\n" +
-	"\x13AdoptOrdersResponse2\xf8\x0e\n" +
-	"\fOrderService\x12\xed\x01\n" +
-	"\bCheckout\x12\x1e.souk.order.v1.CheckoutRequest\x1a\x1f.souk.order.v1.CheckoutResponse\"\x9f\x01\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xd8\xf3\x18\x01\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x15/v1/orders/{order.id}\x92\xf4\x18V\n" +
+	"\x13AdoptOrdersResponse2\x9d\x0f\n" +
+	"\fOrderService\x12\x92\x02\n" +
+	"\bCheckout\x12\x1e.souk.order.v1.CheckoutRequest\x1a\x1f.souk.order.v1.CheckoutResponse\"\xc4\x01\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xd8\xf3\x18\x01\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x15/v1/orders/{order.id}\x92\xf4\x18{\n" +
 	"\n" +
 	"cart_empty\n" +
 	"\fout_of_stock\n" +
 	"\x10payment_declined\n" +
 	"\x0fvoucher_invalid\n" +
 	"\runprocessable\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/checkout\x12n\n" +
+	"\bconflict\n" +
+	"\rprice_changed\n" +
+	"\x14checkout_in_progress\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/checkout\x12n\n" +
 	"\n" +
 	"ListOrders\x12 .souk.order.v1.ListOrdersRequest\x1a!.souk.order.v1.ListOrdersResponse\"\x1b\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/orders\x90\x02\x01\x12t\n" +
