@@ -266,7 +266,13 @@ func (s *schemas) property(field protoreflect.FieldDescriptor, d direction) (sch
 	var example any
 	switch {
 	case field.IsMap():
-		schema = object{"type": "object", "additionalProperties": scalar(field.MapValue(), d)}
+		var values any
+		if m := field.MapValue().Message(); m != nil {
+			values, _ = s.message(m, d)
+		} else {
+			values = scalar(field.MapValue(), d)
+		}
+		schema = object{"type": "object", "additionalProperties": values}
 		example = parse(exampleText)
 	case field.IsList():
 		items, one := s.single(field, d, options, exampleText)
