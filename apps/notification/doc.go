@@ -1,4 +1,5 @@
-// Package notification is the notification service: it mails customers about their orders, and owners about their shops.
+// Package notification is the notification service: it mails customers about their orders, and owners about their
+// shops.
 //
 // It owns the mails and their states. It does not own orders, shops or addresses: neither events nor its tables hold
 // a name of a person or an address. They are requested when a mail is sent (order.GetOrderForNotice,
@@ -15,24 +16,25 @@
 // # Contract
 //
 // No RPCs. Consumed: evt.order.confirmed, .shipped, .delivered, and .cancelled of orders that were confirmed;
-// evt.shop.verified, .suspended, .member_invited; evt.inventory.low. Published: evt.notification.sent; the aggregate is the
-// mail.
+// evt.shop.verified, .suspended, .member_invited; evt.inventory.low. Published: evt.notification.sent; the aggregate
+// is the mail.
 //
 // # Who gets what
 //
-// A customer gets a mail when an order is confirmed or cancelled, and when a shop has sent its part or that was delivered.
-// The owners of a shop get one about new orders, low stock, and a changed status of the shop. An invited person gets the
-// invitation.
+// A customer gets a mail when an order is confirmed or cancelled, and when a shop has sent its part or that was
+// delivered. The owners of a shop get one about new orders, low stock, and a changed status of the shop. An invited
+// person gets the invitation.
 //
-// New orders and low stock are lists: what happens while a list waits is added to it, and a shop gets at most 6 lists of new
-// orders and one of low stock in an hour. A mail to a shop is split into one for each owner when it is due.
+// New orders and low stock are lists: what happens while a list waits is added to it, and a shop gets at most 6 lists
+// of new orders and one of low stock in an hour. A mail to a shop is split into one for each owner when it is due.
 //
 // # Against misuse
 //
-// Anyone can have a mail sent to any address: as a guest who orders, or as a seller who invites. So a recipient gets at most
-// max_per_hour mails in an hour; the rest waits. Recipients are counted by a digest of the address, which is deleted after
-// an hour. A confirmation waits for hold: if the customer cancels the order within that time, neither it nor the
-// cancellation is sent. A cancellation by a shop or an operator is always sent. The services that store names and addresses refuse web addresses in them.
+// Anyone can have a mail sent to any address: as a guest who orders, or as a seller who invites. So a recipient gets
+// at most max_per_hour mails in an hour; the rest waits. Recipients are counted by a digest of the address, which is
+// deleted after an hour. A confirmation waits for hold: if the customer cancels the order within that time, neither
+// it nor the cancellation is sent. A cancellation by a shop or an operator is always sent. The services that store
+// names and addresses refuse web addresses in them.
 //
 // # One mail
 //

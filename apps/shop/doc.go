@@ -5,9 +5,9 @@
 //
 // RPCs: proto/souk/shop/v1/shop.proto. Events: evt.shop.registered, updated, verified, suspended and member_invited.
 //
-// A user becomes a member by registering the shop, or by accepting an invitation. An owner or an operator invites a person
-// by e-mail. The person accepts as a user whose address is the invited one and verified by the sign-in provider: the user
-// service is asked for it. The invited address is stored until the invitation ends.
+// A user becomes a member by registering the shop, or by accepting an invitation. An owner or an operator invites a
+// person by e-mail. The person accepts as a user whose address is the invited one and verified by the sign-in
+// provider: the user service is asked for it. The invited address is stored until the invitation ends.
 //
 // A shop that an operator creates is verified. Members of a suspended shop change nothing here; they fulfil orders.
 //

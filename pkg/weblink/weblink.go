@@ -1,5 +1,5 @@
-// Package weblink recognizes web addresses in text that a person typed. Programs that show mails turn such text into links,
-// so a name that holds one would carry a stranger's link in a mail of ours.
+// Package weblink recognizes web addresses in text that a person typed. Programs that show mails turn such text into
+// links, so a name that holds one would carry a stranger's link in a mail of ours.
 package weblink
 
 import (
@@ -14,8 +14,8 @@ import (
 // pattern matches addresses with a scheme, and host names that end in a known top-level domain, with or without a path.
 var pattern = xurls.Relaxed()
 
-// In reports whether text holds a web address, as people read it: in full-width letters, with the dots of other scripts,
-// or with invisible characters in between.
+// In reports whether text holds a web address, as people read it: in full-width letters, with the dots of other
+// scripts, or with invisible characters in between.
 func In(text string) bool {
 	text = strings.Map(func(r rune) rune {
 		switch {
@@ -32,8 +32,8 @@ func In(text string) bool {
 // common are top-level domains that nobody writes by accident.
 var common = []string{"com", "net", "org", "info", "biz", "xyz", "shop", "store", "online", "site", "app", "top"}
 
-// isLink reports whether what looks like an address is one. A bare host name may also be an abbreviation without a space
-// behind it, such as "Ma.de Lourdes" or "Dr.med.", if it is short.
+// isLink reports whether what looks like an address is one. A bare host name may also be an abbreviation without a
+// space behind it, such as "Ma.de Lourdes" or "Dr.med.", if it is short.
 func isLink(match string) bool {
 	match = strings.ToLower(match)
 	if strings.ContainsAny(match, ":/@") || strings.HasPrefix(match, "www.") {

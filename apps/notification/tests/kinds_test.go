@@ -198,8 +198,8 @@ func TestCancelledPartsAreMailed(t *testing.T) {
 	}
 }
 
-// A stranger's mailbox gets a bounded number of mails an hour, however its address is spelled and however many processes
-// send. The rest is late, not lost. An account with that address still gets its own.
+// A stranger's mailbox gets a bounded number of mails an hour, however its address is spelled and however many
+// processes send. The rest is late, not lost. An account with that address still gets its own.
 func TestRecipientGetsABoundedNumberOfMails(t *testing.T) {
 	t.Parallel()
 	c := clock.NewManual(time.Now())

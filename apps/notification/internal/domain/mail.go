@@ -31,8 +31,8 @@ func (k Kind) ToShop() bool {
 	return slices.Contains([]Kind{NewOrders, LowStock, ShopVerified, ShopSuspended}, k)
 }
 
-// Hourly returns how many lists of the kind a shop gets in an hour at most; what happens meanwhile waits in the next one.
-// It is 0 if a mail of the kind is not a list.
+// Hourly returns how many lists of the kind a shop gets in an hour at most; what happens meanwhile waits in the next
+// one. It is 0 if a mail of the kind is not a list.
 func (k Kind) Hourly() int32 {
 	return map[Kind]int32{NewOrders: 6, LowStock: 1}[k]
 }
@@ -50,8 +50,8 @@ type Item struct {
 type Mail struct {
 	ID   string
 	Kind Kind
-	// OrderID is the order that a mail about a whole order is about. About is what another mail is about, which is unique
-	// among its kind.
+	// OrderID is the order that a mail about a whole order is about. About is what another mail is about, which is
+	// unique among its kind.
 	OrderID, About string
 	// ShopID is the shop of a mail to a shop. Such a mail is split: UserID is the owner that a part goes to.
 	ShopID, UserID string
@@ -81,9 +81,9 @@ type Recipient struct {
 	Own bool
 }
 
-// Digest identifies the mailbox, so that its mails can be counted without storing the address. Spellings of one mailbox
-// are the same: case, what follows a plus sign, and dots at Gmail. Mails to a typed address do not count among those to an
-// account, so that a stranger cannot use them up.
+// Digest identifies the mailbox, so that its mails can be counted without storing the address. Spellings of one
+// mailbox are the same: case, what follows a plus sign, and dots at Gmail. Mails to a typed address do not count
+// among those to an account, so that a stranger cannot use them up.
 func (r Recipient) Digest() []byte {
 	local, host, _ := strings.Cut(strings.ToLower(r.Address.Address), "@")
 	local, _, _ = strings.Cut(local, "+")

@@ -2,9 +2,8 @@
 package handler
 
 import (
-	"slices"
-
 	"fmt"
+	"slices"
 	"time"
 
 	"souk/apps/notification/internal/domain"
@@ -16,8 +15,8 @@ import (
 	"souk/pkg/id"
 )
 
-// OrderSubjects are the events of orders that customers and shops are informed about, and ShopSubjects the events of shops
-// and their stock.
+// OrderSubjects are the events of orders that customers and shops are informed about, and ShopSubjects the events of
+// shops and their stock.
 var (
 	OrderSubjects = []string{
 		"evt.order.confirmed", "evt.order.cancelled", "evt.order.shipped", "evt.order.delivered",
@@ -32,8 +31,8 @@ type Reader struct {
 	Clock clock.Clock
 	// Hold is how long a mail waits that a cancellation makes needless, or to which more may be added.
 	Hold time.Duration
-	// GiveUp is the age at which an event needs no mail any more, such as one of a stream that is consumed for the first
-	// time.
+	// GiveUp is the age at which an event needs no mail any more, such as one of a stream that is consumed for the
+	// first time.
 	GiveUp time.Duration
 }
 

@@ -54,8 +54,8 @@ const (
 	sentWindow = 5 * time.Millisecond
 )
 
-// New returns a Store on the pool. It calls wake after it has written events. A recipient gets at most perHour mails in an
-// hour.
+// New returns a Store on the pool. It calls wake after it has written events. A recipient gets at most perHour mails
+// in an hour.
 func New(pool *pgxpool.Pool, perHour int, wake func()) *Store {
 	s := &Store{pool: pool, wake: wake, perHour: perHour}
 	s.sent = batch.New(sentLimit, s.runSent, batch.WithWindow(sentWindow))
@@ -193,8 +193,8 @@ func (s *Store) Split(ctx context.Context, m domain.Mail, userIDs []string, at t
 	return postgres.Err(err)
 }
 
-// Reserve counts a mail to a recipient. It returns false, and does not count it, if the recipient has got too many mails in
-// the last hour. Each attempt to send a mail reserves; a mail counts once.
+// Reserve counts a mail to a recipient. It returns false, and does not count it, if the recipient has got too many
+// mails in the last hour. Each attempt to send a mail reserves; a mail counts once.
 func (s *Store) Reserve(ctx context.Context, m domain.Mail, recipient []byte, at time.Time) (bool, error) {
 	return s.reserved.Submit(ctx, reservation{m.ID, recipient, at})
 }

@@ -23,7 +23,8 @@ type letter struct {
 	invitation *shopv1.Invitation
 }
 
-// write requests the content and the recipient of a mail, counts the mail to the recipient, and renders it, within Timeout.
+// write requests the content and the recipient of a mail, counts the mail to the recipient, and renders it, within
+// Timeout.
 func (s *Sender) write(ctx context.Context, m domain.Mail) (domain.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()

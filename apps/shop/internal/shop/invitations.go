@@ -10,8 +10,8 @@ import (
 	"souk/pkg/postgres"
 )
 
-// Invite stores an invitation to a shop, on behalf of the user by (see lockOwned), and appends its event. It returns the
-// invitation with what the shop adds.
+// Invite stores an invitation to a shop, on behalf of the user by (see lockOwned), and appends its event. It returns
+// the invitation with what the shop adds.
 //
 // Errors: not_found, forbidden, already_exists, conflict, rate_limited.
 func (s *Store) Invite(

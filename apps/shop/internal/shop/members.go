@@ -72,8 +72,8 @@ func (r *RPC) RemoveMember(ctx context.Context, req *shopv1.RemoveMemberRequest)
 
 // InviteMember invites a person by e-mail.
 //
-// Errors: not_found, forbidden (the caller is staff, or the shop is suspended), already_exists (the address is invited),
-// conflict (the shop has too many members and invitations), rate_limited (it has sent too many).
+// Errors: not_found, forbidden (the caller is staff, or the shop is suspended), already_exists (the address is
+// invited), conflict (the shop has too many members and invitations), rate_limited (it has sent too many).
 func (r *RPC) InviteMember(ctx context.Context, req *shopv1.InviteMemberRequest) (*shopv1.InviteMemberResponse, error) {
 	in := Invitation{
 		ID: id.New(
@@ -146,8 +146,8 @@ func (r *RPC) ListMyInvitations(
 
 // AcceptInvitation makes the caller a member. It may be called again.
 //
-// Errors: not_found (also if it is another person's, has ended, or the shop is suspended), conflict (the caller is a member
-// of too many shops).
+// Errors: not_found (also if it is another person's, has ended, or the shop is suspended), conflict (the caller is a
+// member of too many shops).
 func (r *RPC) AcceptInvitation(
 	ctx context.Context, req *shopv1.AcceptInvitationRequest,
 ) (*shopv1.AcceptInvitationResponse, error) {
@@ -188,8 +188,8 @@ func (r *RPC) GetInvitationForNotice(
 	return &shopv1.GetInvitationForNoticeResponse{Invitation: in.toProto()}, nil
 }
 
-// verifiedEmail returns the caller's e-mail address in lower case. It is empty if the sign-in provider has not verified it:
-// then it proves nothing.
+// verifiedEmail returns the caller's e-mail address in lower case. It is empty if the sign-in provider has not
+// verified it: then it proves nothing.
 func (r *RPC) verifiedEmail(ctx context.Context) (string, error) {
 	caller := identity.FromContext(ctx).ID
 	res, err := r.users.BatchGetUsers(ctx, &userv1.BatchGetUsersRequest{Ids: []string{caller}})

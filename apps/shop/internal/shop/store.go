@@ -171,8 +171,8 @@ func lockOwned(ctx context.Context, q *sqlc.Queries, key, userID string) (*Shop,
 	return sh, err
 }
 
-// changeMembers runs f with a locked shop whose members the user may change (see lockOwned), and appends the events that
-// f returns.
+// changeMembers runs f with a locked shop whose members the user may change (see lockOwned), and appends the events
+// that f returns.
 //
 // Errors: f's, not_found, forbidden (the user is staff, or the shop is suspended).
 func (s *Store) changeMembers(
