@@ -223,6 +223,7 @@ func TestBadInputIsRefused(t *testing.T) {
 		"two currencies": {func(in *productv1.CreateProductRequest) {
 			in.Variants[1].Price = &moneyv1.Money{CurrencyCode: "EUR", Amount: "1.00"}
 		}, "variants[1].price.currencyCode"},
+		"no SKU": {func(in *productv1.CreateProductRequest) { in.Variants[1].Sku = "" }, "variants[1].sku"},
 		"same SKU": {
 			func(in *productv1.CreateProductRequest) { in.Variants[1].Sku = in.Variants[0].Sku },
 			"variants[1].sku",

@@ -4,6 +4,7 @@ package handler
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -13,6 +14,7 @@ import (
 	"souk/apps/product/internal/service"
 	moneyv1 "souk/gen/go/souk/money/v1"
 	productv1 "souk/gen/go/souk/product/v1"
+	"souk/pkg/errs"
 	"souk/pkg/page"
 )
 
@@ -103,6 +105,11 @@ func (h *RPC) CreateCategory(
 func (h *RPC) CreateProduct(
 	ctx context.Context, in *productv1.CreateProductRequest,
 ) (*productv1.CreateProductResponse, error) {
+	for i, v := range in.GetVariants() {
+		if v.GetSku() == "" {
+			return nil, errs.InvalidField(fmt.Sprintf("variants[%d].sku", i), "must not be empty")
+		}
+	}
 	variants, err := variantsFromProto(in.GetVariants())
 	if err != nil {
 		return nil, err

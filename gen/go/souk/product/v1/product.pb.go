@@ -1513,7 +1513,8 @@ func (x *CreateCategoryResponse) GetCategory() *Category {
 type VariantInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Stock keeping unit, unique in its shop. It names the variant of the product that this is; a variant that no SKU
-	// names is the one with the same options. Default: the SKU stays, and a new variant gets one that nobody has.
+	// names is the one with the same options. Required to create a product. Else the default is that the SKU stays, and a
+	// new variant gets one that nobody has.
 	Sku string `protobuf:"bytes,1,opt,name=sku,proto3" json:"sku,omitempty"`
 	// Option name to value, e.g. {"Size": "M"}. Default: unchanged for a variant that exists.
 	Options map[string]string `protobuf:"bytes,2,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
