@@ -96,6 +96,13 @@ func TestVariantIsUpdatedByItsID(t *testing.T) {
 	require.Equal(t, "XL", out.GetVariant().GetOptions()["Size"])
 	onHand, _ = h.stock(variantID)
 	require.EqualValues(t, 9, onHand)
+	barcode, weight := "4006381333931", 120.5
+	out, err = h.client.UpdateVariant(ctx,
+		&productv1.UpdateVariantRequest{VariantId: variantID, Barcode: &barcode, WeightGrams: &weight})
+	require.NoError(t, err)
+	require.Equal(t, barcode, out.GetVariant().GetBarcode())
+	require.InDelta(t, weight, out.GetVariant().GetWeightGrams(), 0)
+	require.Equal(t, "XL", out.GetVariant().GetOptions()["Size"])
 	other := p.GetVariants()[1].GetId()
 	out, err = h.client.UpdateVariant(ctx, &productv1.UpdateVariantRequest{
 		VariantId: other, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"compare_at_price", "options"}},

@@ -51,6 +51,16 @@ func (h *RPC) UpdateVariant(
 	if next.CompareAt, err = money.FromField("compareAtPrice", in.GetCompareAtPrice()); err != nil {
 		return nil, err
 	}
+	next.VariantDetails = domain.VariantDetails{
+		Barcode: in.Barcode, ImageURL: in.ImageUrl, WeightGrams: in.WeightGrams,
+	}
+	if in.GetCost() != nil {
+		cost, err := money.FromField("cost", in.GetCost())
+		if err != nil {
+			return nil, err
+		}
+		next.Cost = &cost
+	}
 	switch {
 	case fields["price"] && in.GetPrice() == nil:
 		return nil, errs.InvalidField("price", "is required")

@@ -2450,7 +2450,16 @@ type UpdateVariantRequest struct {
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// The variant changes only if its product still has one of these ETags, else 412. REST takes it from the header
 	// If-Match. Default: it changes in any case.
-	IfMatch       string `protobuf:"bytes,8,opt,name=if_match,json=ifMatch,proto3" json:"if_match,omitempty"`
+	IfMatch string `protobuf:"bytes,8,opt,name=if_match,json=ifMatch,proto3" json:"if_match,omitempty"`
+	// GTIN, EAN, UPC or ISBN. Default: unchanged; empty: unknown.
+	Barcode *string `protobuf:"bytes,9,opt,name=barcode,proto3,oneof" json:"barcode,omitempty"`
+	// Weight of a piece in grams. Default: unchanged; 0: unknown.
+	WeightGrams *float64 `protobuf:"fixed64,10,opt,name=weight_grams,json=weightGrams,proto3,oneof" json:"weight_grams,omitempty"`
+	// What a piece costs the shop, in the currency of the price. Only members of the shop and operators see it. Default:
+	// unchanged; 0: unknown.
+	Cost *v1.Money `protobuf:"bytes,11,opt,name=cost,proto3,oneof" json:"cost,omitempty"`
+	// Picture of this variant, http:// or https://. Default: unchanged; empty: none.
+	ImageUrl      *string `protobuf:"bytes,12,opt,name=image_url,json=imageUrl,proto3,oneof" json:"image_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2537,6 +2546,34 @@ func (x *UpdateVariantRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 func (x *UpdateVariantRequest) GetIfMatch() string {
 	if x != nil {
 		return x.IfMatch
+	}
+	return ""
+}
+
+func (x *UpdateVariantRequest) GetBarcode() string {
+	if x != nil && x.Barcode != nil {
+		return *x.Barcode
+	}
+	return ""
+}
+
+func (x *UpdateVariantRequest) GetWeightGrams() float64 {
+	if x != nil && x.WeightGrams != nil {
+		return *x.WeightGrams
+	}
+	return 0
+}
+
+func (x *UpdateVariantRequest) GetCost() *v1.Money {
+	if x != nil {
+		return x.Cost
+	}
+	return nil
+}
+
+func (x *UpdateVariantRequest) GetImageUrl() string {
+	if x != nil && x.ImageUrl != nil {
+		return *x.ImageUrl
 	}
 	return ""
 }
@@ -4392,7 +4429,7 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\n" +
 	"\b_on_hand\"@\n" +
 	"\x10SetStockResponse\x12,\n" +
-	"\x05stock\x18\x01 \x01(\v2\x16.souk.product.v1.StockR\x05stock\"\xbd\x04\n" +
+	"\x05stock\x18\x01 \x01(\v2\x16.souk.product.v1.StockR\x05stock\"\xb7\x06\n" +
 	"\x14UpdateVariantRequest\x12&\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tvariantId\x12 \n" +
@@ -4404,7 +4441,12 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\"\b\x18\x80\x94\xeb\xdc\x03(\x00H\x03R\x06onHand\x88\x01\x01\x12;\n" +
 	"\vupdate_mask\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
 	"updateMask\x12#\n" +
-	"\bif_match\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\aifMatch\x1a:\n" +
+	"\bif_match\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\aifMatch\x12&\n" +
+	"\abarcode\x18\t \x01(\tB\a\xbaH\x04r\x02\x18dH\x04R\abarcode\x88\x01\x01\x12A\n" +
+	"\fweight_grams\x18\n" +
+	" \x01(\x01B\x19\xbaH\x16\x12\x14@\x01\x19\x00\x00\x00\x00e\xcd\xcdA)\x00\x00\x00\x00\x00\x00\x00\x00H\x05R\vweightGrams\x88\x01\x01\x12-\n" +
+	"\x04cost\x18\v \x01(\v2\x14.souk.money.v1.MoneyH\x06R\x04cost\x88\x01\x01\x12*\n" +
+	"\timage_url\x18\f \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10H\aR\bimageUrl\x88\x01\x01\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x06\n" +
@@ -4412,7 +4454,13 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x06_priceB\x13\n" +
 	"\x11_compare_at_priceB\n" +
 	"\n" +
-	"\b_on_hand\"K\n" +
+	"\b_on_handB\n" +
+	"\n" +
+	"\b_barcodeB\x0f\n" +
+	"\r_weight_gramsB\a\n" +
+	"\x05_costB\f\n" +
+	"\n" +
+	"_image_url\"K\n" +
 	"\x15UpdateVariantResponse\x122\n" +
 	"\avariant\x18\x01 \x01(\v2\x18.souk.product.v1.VariantR\avariant\"\x94\x01\n" +
 	"\x12AdjustStockRequest\x12&\n" +
@@ -4706,72 +4754,73 @@ var file_souk_product_v1_product_proto_depIdxs = []int32{
 	68, // 40: souk.product.v1.UpdateVariantRequest.price:type_name -> souk.money.v1.Money
 	68, // 41: souk.product.v1.UpdateVariantRequest.compare_at_price:type_name -> souk.money.v1.Money
 	70, // 42: souk.product.v1.UpdateVariantRequest.update_mask:type_name -> google.protobuf.FieldMask
-	3,  // 43: souk.product.v1.UpdateVariantResponse.variant:type_name -> souk.product.v1.Variant
-	4,  // 44: souk.product.v1.AdjustStockResponse.stock:type_name -> souk.product.v1.Stock
-	69, // 45: souk.product.v1.StockAdjustment.created_at:type_name -> google.protobuf.Timestamp
-	37, // 46: souk.product.v1.ListStockAdjustmentsResponse.adjustments:type_name -> souk.product.v1.StockAdjustment
-	1,  // 47: souk.product.v1.ImportedProduct.images:type_name -> souk.product.v1.Image
-	21, // 48: souk.product.v1.ImportedProduct.variants:type_name -> souk.product.v1.VariantInput
-	40, // 49: souk.product.v1.ImportProductsRequest.products:type_name -> souk.product.v1.ImportedProduct
-	42, // 50: souk.product.v1.ImportProductsResponse.results:type_name -> souk.product.v1.ImportResult
-	40, // 51: souk.product.v1.ExportProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
-	40, // 52: souk.product.v1.ExportShopProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
-	67, // 53: souk.product.v1.Offer.options:type_name -> souk.product.v1.Offer.OptionsEntry
-	68, // 54: souk.product.v1.Offer.price:type_name -> souk.money.v1.Money
-	49, // 55: souk.product.v1.BatchGetVariantsResponse.offers:type_name -> souk.product.v1.Offer
-	51, // 56: souk.product.v1.CheckAvailabilityRequest.lines:type_name -> souk.product.v1.Line
-	51, // 57: souk.product.v1.ReserveInventoryRequest.lines:type_name -> souk.product.v1.Line
-	69, // 58: souk.product.v1.ReserveInventoryResponse.expires_at:type_name -> google.protobuf.Timestamp
-	68, // 59: souk.product.v1.StockedProduct.CostsEntry.value:type_name -> souk.money.v1.Money
-	6,  // 60: souk.product.v1.ProductService.SearchProducts:input_type -> souk.product.v1.SearchProductsRequest
-	13, // 61: souk.product.v1.ProductService.GetProduct:input_type -> souk.product.v1.GetProductRequest
-	15, // 62: souk.product.v1.ProductService.GetProductByHandle:input_type -> souk.product.v1.GetProductByHandleRequest
-	17, // 63: souk.product.v1.ProductService.ListCategories:input_type -> souk.product.v1.ListCategoriesRequest
-	19, // 64: souk.product.v1.ProductService.CreateCategory:input_type -> souk.product.v1.CreateCategoryRequest
-	22, // 65: souk.product.v1.ProductService.CreateProduct:input_type -> souk.product.v1.CreateProductRequest
-	24, // 66: souk.product.v1.ProductService.UpdateProduct:input_type -> souk.product.v1.UpdateProductRequest
-	26, // 67: souk.product.v1.ProductService.DeleteProduct:input_type -> souk.product.v1.DeleteProductRequest
-	28, // 68: souk.product.v1.ProductService.ListShopProducts:input_type -> souk.product.v1.ListShopProductsRequest
-	31, // 69: souk.product.v1.ProductService.SetStock:input_type -> souk.product.v1.SetStockRequest
-	33, // 70: souk.product.v1.ProductService.UpdateVariant:input_type -> souk.product.v1.UpdateVariantRequest
-	35, // 71: souk.product.v1.ProductService.AdjustStock:input_type -> souk.product.v1.AdjustStockRequest
-	38, // 72: souk.product.v1.ProductService.ListStockAdjustments:input_type -> souk.product.v1.ListStockAdjustmentsRequest
-	41, // 73: souk.product.v1.ProductService.ImportProducts:input_type -> souk.product.v1.ImportProductsRequest
-	44, // 74: souk.product.v1.ProductService.ExportProducts:input_type -> souk.product.v1.ExportProductsRequest
-	46, // 75: souk.product.v1.ProductService.ExportShopProducts:input_type -> souk.product.v1.ExportShopProductsRequest
-	48, // 76: souk.product.v1.ProductService.BatchGetVariants:input_type -> souk.product.v1.BatchGetVariantsRequest
-	52, // 77: souk.product.v1.ProductService.CheckAvailability:input_type -> souk.product.v1.CheckAvailabilityRequest
-	54, // 78: souk.product.v1.ProductService.ReserveInventory:input_type -> souk.product.v1.ReserveInventoryRequest
-	56, // 79: souk.product.v1.ProductService.ReleaseInventory:input_type -> souk.product.v1.ReleaseInventoryRequest
-	58, // 80: souk.product.v1.ProductService.CommitInventory:input_type -> souk.product.v1.CommitInventoryRequest
-	60, // 81: souk.product.v1.ProductService.RestockInventory:input_type -> souk.product.v1.RestockInventoryRequest
-	7,  // 82: souk.product.v1.ProductService.SearchProducts:output_type -> souk.product.v1.SearchProductsResponse
-	14, // 83: souk.product.v1.ProductService.GetProduct:output_type -> souk.product.v1.GetProductResponse
-	16, // 84: souk.product.v1.ProductService.GetProductByHandle:output_type -> souk.product.v1.GetProductByHandleResponse
-	18, // 85: souk.product.v1.ProductService.ListCategories:output_type -> souk.product.v1.ListCategoriesResponse
-	20, // 86: souk.product.v1.ProductService.CreateCategory:output_type -> souk.product.v1.CreateCategoryResponse
-	23, // 87: souk.product.v1.ProductService.CreateProduct:output_type -> souk.product.v1.CreateProductResponse
-	25, // 88: souk.product.v1.ProductService.UpdateProduct:output_type -> souk.product.v1.UpdateProductResponse
-	27, // 89: souk.product.v1.ProductService.DeleteProduct:output_type -> souk.product.v1.DeleteProductResponse
-	30, // 90: souk.product.v1.ProductService.ListShopProducts:output_type -> souk.product.v1.ListShopProductsResponse
-	32, // 91: souk.product.v1.ProductService.SetStock:output_type -> souk.product.v1.SetStockResponse
-	34, // 92: souk.product.v1.ProductService.UpdateVariant:output_type -> souk.product.v1.UpdateVariantResponse
-	36, // 93: souk.product.v1.ProductService.AdjustStock:output_type -> souk.product.v1.AdjustStockResponse
-	39, // 94: souk.product.v1.ProductService.ListStockAdjustments:output_type -> souk.product.v1.ListStockAdjustmentsResponse
-	43, // 95: souk.product.v1.ProductService.ImportProducts:output_type -> souk.product.v1.ImportProductsResponse
-	45, // 96: souk.product.v1.ProductService.ExportProducts:output_type -> souk.product.v1.ExportProductsResponse
-	47, // 97: souk.product.v1.ProductService.ExportShopProducts:output_type -> souk.product.v1.ExportShopProductsResponse
-	50, // 98: souk.product.v1.ProductService.BatchGetVariants:output_type -> souk.product.v1.BatchGetVariantsResponse
-	53, // 99: souk.product.v1.ProductService.CheckAvailability:output_type -> souk.product.v1.CheckAvailabilityResponse
-	55, // 100: souk.product.v1.ProductService.ReserveInventory:output_type -> souk.product.v1.ReserveInventoryResponse
-	57, // 101: souk.product.v1.ProductService.ReleaseInventory:output_type -> souk.product.v1.ReleaseInventoryResponse
-	59, // 102: souk.product.v1.ProductService.CommitInventory:output_type -> souk.product.v1.CommitInventoryResponse
-	61, // 103: souk.product.v1.ProductService.RestockInventory:output_type -> souk.product.v1.RestockInventoryResponse
-	82, // [82:104] is the sub-list for method output_type
-	60, // [60:82] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	68, // 43: souk.product.v1.UpdateVariantRequest.cost:type_name -> souk.money.v1.Money
+	3,  // 44: souk.product.v1.UpdateVariantResponse.variant:type_name -> souk.product.v1.Variant
+	4,  // 45: souk.product.v1.AdjustStockResponse.stock:type_name -> souk.product.v1.Stock
+	69, // 46: souk.product.v1.StockAdjustment.created_at:type_name -> google.protobuf.Timestamp
+	37, // 47: souk.product.v1.ListStockAdjustmentsResponse.adjustments:type_name -> souk.product.v1.StockAdjustment
+	1,  // 48: souk.product.v1.ImportedProduct.images:type_name -> souk.product.v1.Image
+	21, // 49: souk.product.v1.ImportedProduct.variants:type_name -> souk.product.v1.VariantInput
+	40, // 50: souk.product.v1.ImportProductsRequest.products:type_name -> souk.product.v1.ImportedProduct
+	42, // 51: souk.product.v1.ImportProductsResponse.results:type_name -> souk.product.v1.ImportResult
+	40, // 52: souk.product.v1.ExportProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
+	40, // 53: souk.product.v1.ExportShopProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
+	67, // 54: souk.product.v1.Offer.options:type_name -> souk.product.v1.Offer.OptionsEntry
+	68, // 55: souk.product.v1.Offer.price:type_name -> souk.money.v1.Money
+	49, // 56: souk.product.v1.BatchGetVariantsResponse.offers:type_name -> souk.product.v1.Offer
+	51, // 57: souk.product.v1.CheckAvailabilityRequest.lines:type_name -> souk.product.v1.Line
+	51, // 58: souk.product.v1.ReserveInventoryRequest.lines:type_name -> souk.product.v1.Line
+	69, // 59: souk.product.v1.ReserveInventoryResponse.expires_at:type_name -> google.protobuf.Timestamp
+	68, // 60: souk.product.v1.StockedProduct.CostsEntry.value:type_name -> souk.money.v1.Money
+	6,  // 61: souk.product.v1.ProductService.SearchProducts:input_type -> souk.product.v1.SearchProductsRequest
+	13, // 62: souk.product.v1.ProductService.GetProduct:input_type -> souk.product.v1.GetProductRequest
+	15, // 63: souk.product.v1.ProductService.GetProductByHandle:input_type -> souk.product.v1.GetProductByHandleRequest
+	17, // 64: souk.product.v1.ProductService.ListCategories:input_type -> souk.product.v1.ListCategoriesRequest
+	19, // 65: souk.product.v1.ProductService.CreateCategory:input_type -> souk.product.v1.CreateCategoryRequest
+	22, // 66: souk.product.v1.ProductService.CreateProduct:input_type -> souk.product.v1.CreateProductRequest
+	24, // 67: souk.product.v1.ProductService.UpdateProduct:input_type -> souk.product.v1.UpdateProductRequest
+	26, // 68: souk.product.v1.ProductService.DeleteProduct:input_type -> souk.product.v1.DeleteProductRequest
+	28, // 69: souk.product.v1.ProductService.ListShopProducts:input_type -> souk.product.v1.ListShopProductsRequest
+	31, // 70: souk.product.v1.ProductService.SetStock:input_type -> souk.product.v1.SetStockRequest
+	33, // 71: souk.product.v1.ProductService.UpdateVariant:input_type -> souk.product.v1.UpdateVariantRequest
+	35, // 72: souk.product.v1.ProductService.AdjustStock:input_type -> souk.product.v1.AdjustStockRequest
+	38, // 73: souk.product.v1.ProductService.ListStockAdjustments:input_type -> souk.product.v1.ListStockAdjustmentsRequest
+	41, // 74: souk.product.v1.ProductService.ImportProducts:input_type -> souk.product.v1.ImportProductsRequest
+	44, // 75: souk.product.v1.ProductService.ExportProducts:input_type -> souk.product.v1.ExportProductsRequest
+	46, // 76: souk.product.v1.ProductService.ExportShopProducts:input_type -> souk.product.v1.ExportShopProductsRequest
+	48, // 77: souk.product.v1.ProductService.BatchGetVariants:input_type -> souk.product.v1.BatchGetVariantsRequest
+	52, // 78: souk.product.v1.ProductService.CheckAvailability:input_type -> souk.product.v1.CheckAvailabilityRequest
+	54, // 79: souk.product.v1.ProductService.ReserveInventory:input_type -> souk.product.v1.ReserveInventoryRequest
+	56, // 80: souk.product.v1.ProductService.ReleaseInventory:input_type -> souk.product.v1.ReleaseInventoryRequest
+	58, // 81: souk.product.v1.ProductService.CommitInventory:input_type -> souk.product.v1.CommitInventoryRequest
+	60, // 82: souk.product.v1.ProductService.RestockInventory:input_type -> souk.product.v1.RestockInventoryRequest
+	7,  // 83: souk.product.v1.ProductService.SearchProducts:output_type -> souk.product.v1.SearchProductsResponse
+	14, // 84: souk.product.v1.ProductService.GetProduct:output_type -> souk.product.v1.GetProductResponse
+	16, // 85: souk.product.v1.ProductService.GetProductByHandle:output_type -> souk.product.v1.GetProductByHandleResponse
+	18, // 86: souk.product.v1.ProductService.ListCategories:output_type -> souk.product.v1.ListCategoriesResponse
+	20, // 87: souk.product.v1.ProductService.CreateCategory:output_type -> souk.product.v1.CreateCategoryResponse
+	23, // 88: souk.product.v1.ProductService.CreateProduct:output_type -> souk.product.v1.CreateProductResponse
+	25, // 89: souk.product.v1.ProductService.UpdateProduct:output_type -> souk.product.v1.UpdateProductResponse
+	27, // 90: souk.product.v1.ProductService.DeleteProduct:output_type -> souk.product.v1.DeleteProductResponse
+	30, // 91: souk.product.v1.ProductService.ListShopProducts:output_type -> souk.product.v1.ListShopProductsResponse
+	32, // 92: souk.product.v1.ProductService.SetStock:output_type -> souk.product.v1.SetStockResponse
+	34, // 93: souk.product.v1.ProductService.UpdateVariant:output_type -> souk.product.v1.UpdateVariantResponse
+	36, // 94: souk.product.v1.ProductService.AdjustStock:output_type -> souk.product.v1.AdjustStockResponse
+	39, // 95: souk.product.v1.ProductService.ListStockAdjustments:output_type -> souk.product.v1.ListStockAdjustmentsResponse
+	43, // 96: souk.product.v1.ProductService.ImportProducts:output_type -> souk.product.v1.ImportProductsResponse
+	45, // 97: souk.product.v1.ProductService.ExportProducts:output_type -> souk.product.v1.ExportProductsResponse
+	47, // 98: souk.product.v1.ProductService.ExportShopProducts:output_type -> souk.product.v1.ExportShopProductsResponse
+	50, // 99: souk.product.v1.ProductService.BatchGetVariants:output_type -> souk.product.v1.BatchGetVariantsResponse
+	53, // 100: souk.product.v1.ProductService.CheckAvailability:output_type -> souk.product.v1.CheckAvailabilityResponse
+	55, // 101: souk.product.v1.ProductService.ReserveInventory:output_type -> souk.product.v1.ReserveInventoryResponse
+	57, // 102: souk.product.v1.ProductService.ReleaseInventory:output_type -> souk.product.v1.ReleaseInventoryResponse
+	59, // 103: souk.product.v1.ProductService.CommitInventory:output_type -> souk.product.v1.CommitInventoryResponse
+	61, // 104: souk.product.v1.ProductService.RestockInventory:output_type -> souk.product.v1.RestockInventoryResponse
+	83, // [83:105] is the sub-list for method output_type
+	61, // [61:83] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_souk_product_v1_product_proto_init() }

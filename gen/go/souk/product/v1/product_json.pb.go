@@ -1141,6 +1141,28 @@ func (x *UpdateVariantRequest) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.IfMatch); b == nil {
 		return nil
 	}
+	if x.Barcode != nil {
+		b = append(b, `,"barcode":`...)
+		if b = jsonpb.AppendString(b, *x.Barcode); b == nil {
+			return nil
+		}
+	}
+	if x.WeightGrams != nil {
+		b = append(b, `,"weightGrams":`...)
+		b = jsonpb.AppendFloat64(b, *x.WeightGrams)
+	}
+	if x.Cost != nil {
+		b = append(b, `,"cost":`...)
+		if b = x.Cost.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.ImageUrl != nil {
+		b = append(b, `,"imageUrl":`...)
+		if b = jsonpb.AppendString(b, *x.ImageUrl); b == nil {
+			return nil
+		}
+	}
 	b = append(b, '}')
 	return b
 }
