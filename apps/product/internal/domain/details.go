@@ -191,7 +191,11 @@ func (d VariantDetails) validate(at func(field string) string, price money.Money
 	case d.Cost.Currency() != price.Currency():
 		return errs.InvalidField(at("cost.currencyCode"), "must be the price's currency")
 	case d.Cost.Minor() < 0 || d.Cost.Minor() > MaxPrice:
-		return errs.InvalidField(at("cost.amount"), "must be from 0 to %s", money.New(MaxPrice, price.Currency()).Amount())
+		return errs.InvalidField(
+			at("cost.amount"),
+			"must be from 0 to %s",
+			money.New(MaxPrice, price.Currency()).Amount(),
+		)
 	}
 	return nil
 }

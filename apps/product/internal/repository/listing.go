@@ -115,7 +115,11 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 			Options:   v.Options,
 			Price:     v.Price.ToProto(),
 			Available: v.Available() > 0,
-			Barcode:   domain.Value(v.Barcode), WeightGrams: domain.Value(v.WeightGrams), ImageUrl: domain.Value(v.ImageURL),
+			Barcode: domain.Value(
+				v.Barcode,
+			),
+			WeightGrams: domain.Value(v.WeightGrams),
+			ImageUrl:    domain.Value(v.ImageURL),
 		}
 		if v.CompareAt != (money.Money{}) {
 			variant.CompareAtPrice = v.CompareAt.ToProto()

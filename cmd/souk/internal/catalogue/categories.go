@@ -69,7 +69,9 @@ func readCategories(path string) (*categories, error) {
 		if err != nil {
 			return nil, &FileError{fmt.Errorf("%s is not a mapping of categories: %w", path, err)}
 		}
-		c.mapped[productcsv.JoinCategory(productcsv.SplitCategory(productcsv.Unguard(row[0])))] = productcsv.Unguard(row[1])
+		c.mapped[productcsv.JoinCategory(productcsv.SplitCategory(productcsv.Unguard(row[0])))] = productcsv.Unguard(
+			row[1],
+		)
 	}
 }
 

@@ -61,7 +61,12 @@ func (r *Reader) readVariantDetails(v *productv1.VariantInput, row *Row, currenc
 	if s := r.trimmed(row, colWeight); s != "" {
 		grams, err := strconv.ParseFloat(r.decimalPoint(s), 64)
 		if err != nil || !(grams >= 0 && grams <= maxGrams) {
-			return fmt.Sprintf("%s %q is not a number from 0 to %.0f", r.label(colWeight), shorten(s), float64(maxGrams))
+			return fmt.Sprintf(
+				"%s %q is not a number from 0 to %.0f",
+				r.label(colWeight),
+				shorten(s),
+				float64(maxGrams),
+			)
 		}
 		v.WeightGrams = &grams
 	} else if r.has(colWeight) {

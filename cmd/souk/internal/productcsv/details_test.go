@@ -101,6 +101,9 @@ func TestColumnsThatAreNotKeptAreNamedOnce(t *testing.T) {
 		require.Equal(t, "0", p.GetVariants()[0].GetFurtherColumns()["Extra 0"])
 	}
 	require.Equal(t, []string{
-		"not kept, or not everywhere: a column without a name, " + strings.Repeat("x", 300) + ", Extra 100, Extra 101, Extra 7, Extra 3",
+		"not kept, or not everywhere: a column without a name, " + strings.Repeat(
+			"x",
+			300,
+		) + ", Extra 100, Extra 101, Extra 7, Extra 3",
 	}, r.Notes())
 }

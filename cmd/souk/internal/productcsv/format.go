@@ -48,7 +48,17 @@ var optionColumns = [3][2]string{
 
 // productColumns are the columns of a product, which stand in its first row. [optionColumns] has further ones.
 var productColumns = []string{
-	colTitle, colBody, colVendor, colBrand, colCategory, colType, colTags, colPublished, colStatus, colSEOTitle, colSEOText,
+	colTitle,
+	colBody,
+	colVendor,
+	colBrand,
+	colCategory,
+	colType,
+	colTags,
+	colPublished,
+	colStatus,
+	colSEOTitle,
+	colSEOText,
 }
 
 // presentNames are the names that Shopify's files have today, where more than the case differs.
