@@ -159,6 +159,8 @@ func TestOpenAPI_AnswersRequireWhatIsAlwaysThere(t *testing.T) {
 	require.ElementsMatch(t, []any{
 		"city", "countryCode", "line1", "line2", "name", "phone", "postalCode", "region",
 	}, schemaAt(t, whole, "ShippingAddress")["required"])
+	costs := schemaAt(t, whole, "StockedProduct")["properties"].(map[string]any)["costs"].(map[string]any)
+	require.Equal(t, "#/components/schemas/Money", costs["additionalProperties"].(map[string]any)["$ref"])
 	part := schemaAt(t, whole, "ShopOrder")["required"]
 	require.Contains(t, part, "total")
 	require.NotContains(t, part, "shippedAt")
