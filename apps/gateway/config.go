@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"souk/apps/gateway/internal/middleware"
 )
 
 // Config is the gateway's configuration, section "gateway".
@@ -27,8 +29,10 @@ type Config struct {
 	// DrainTimeout bounds the requests in flight when the gateway stops. Default 15 s; 0 is refused.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 	// Origins are the origins whose pages may call the API with the user's cookie (CORS and cross-origin
-	// protection). Default none.
+	// protection), such as https://shop.example, or http://localhost:* for any port. Default none.
 	Origins []string `yaml:"origins"`
+	// LoopbackOnly refuses requests whose Host is neither localhost nor a loopback address. Default false.
+	LoopbackOnly bool `yaml:"loopback_only"`
 	// TrustedProxies are the networks whose X-Forwarded-For is trusted. Default none.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 	// Cache configures the response cache.
@@ -109,6 +113,11 @@ func (c *Config) Validate() error {
 	}
 	if slices.Contains(c.Origins, "*") {
 		wrong(`origins: "*" is not allowed, since cookies are sent: list the origins`)
+	}
+	for _, o := range c.Origins {
+		if !middleware.ValidOrigin(o) {
+			wrong("origins: %q is not an origin such as https://shop.example or http://localhost:*", o)
+		}
 	}
 	for _, p := range c.TrustedProxies {
 		if _, err := netip.ParsePrefix(p); err != nil {

@@ -75,6 +75,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		PublicURL:      cfg.publicURL(),
 		DevURL:         cfg.DevURL,
 		Origins:        cfg.Origins,
+		LoopbackOnly:   cfg.LoopbackOnly,
 		TrustedProxies: cfg.trustedProxies(),
 		MaxBody:        cfg.MaxBody,
 		Timeout:        cfg.Timeout,

@@ -198,6 +198,7 @@ func TestConfigRejectsInvalidValues(t *testing.T) {
 		"timeout":         func(c *Config) { c.Timeout = 0 },
 		"lame_duck":       func(c *Config) { c.LameDuck = -1 },
 		"stale_if_error":  func(c *Config) { c.Cache.StaleIfError = -1 },
+		"any.example":     func(c *Config) { c.Origins = []string{"any.example"} },
 		"origins":         func(c *Config) { c.Origins = []string{"*"} },
 		"trusted_proxies": func(c *Config) { c.TrustedProxies = []string{"10.0.0.1"} },
 		"public_url":      func(c *Config) { c.PublicURL = "shop.example" },

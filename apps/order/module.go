@@ -111,7 +111,11 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 
 		ExpireUnpaidAfter: cfg.ExpireUnpaidAfter,
 	})
-	orderv1.RegisterOrderServiceServer(p.Server(), handler.New(svc))
+	server, err := handler.New(svc, p.Metrics())
+	if err != nil {
+		return nil, err
+	}
+	orderv1.RegisterOrderServiceServer(p.Server(), server)
 	forget := module.Func(handler.Forget(store, cfg.ForgetRefusedAfter, p.Clock(), p.Logger()))
 	expire := module.Func(handler.Expire(store, svc.Expire, p.Clock(), p.Logger()))
 	return module.Group(relay, runner, consumer, forget, expire), nil

@@ -71,7 +71,11 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}
 	store := repository.New(pool, opts)
 	products := service.New(store, shopv1.NewShopServiceClient(conn), cfg.ReservationTTL)
-	productv1.RegisterProductServiceServer(p.Server(), handler.New(products, lists))
+	server, err := handler.New(products, lists, p.Metrics())
+	if err != nil {
+		return nil, err
+	}
+	productv1.RegisterProductServiceServer(p.Server(), server)
 	shops, err := p.Consumer(ctx, outbox.ConsumerOptions{
 		Purpose: "shops", Subjects: handler.ShopSubjects, Handler: handler.OnShop(store), Done: relist.Now,
 	})

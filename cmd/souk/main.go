@@ -14,6 +14,7 @@ import (
 	"souk/cmd/souk/internal/catalogue"
 	"souk/cmd/souk/internal/dev"
 	"souk/cmd/souk/internal/explain"
+	"souk/pkg/build"
 )
 
 func main() {
@@ -53,9 +54,11 @@ func rootCommand() *cobra.Command {
 		Long: `A multi-vendor marketplace backend: shops sell, customers buy from several shops in one checkout.
 
 Start it on this machine with: souk dev --demo`,
+		Version:       build.Read().String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetVersionTemplate("souk {{.Version}}\n")
 	data := &dataFlag{}
 	root.PersistentFlags().StringVar(&data.dir, "data-dir", ".souk",
 		"where souk dev keeps its data; other commands find a running souk dev there")

@@ -126,3 +126,11 @@ func TestFileThatIsNoProductCSVHasItsOwnExitStatus(t *testing.T) {
 	require.Equal(t, 2, status)
 	require.ErrorContains(t, err, "/nowhere.csv can't be read")
 }
+
+func TestVersionNamesTheBuild(t *testing.T) {
+	t.Parallel()
+	status, out, err := souk(t, "--version")
+	require.NoError(t, err)
+	require.Zero(t, status)
+	require.Regexp(t, `^souk \S+ \(.*go1\..*\)\n$`, out)
+}

@@ -184,8 +184,8 @@ func TestOnlySimilarNamesAreSuggested(t *testing.T) {
 	require.NoError(t, err)
 	message := tree.CheckSections("log", "user", "redis", "gateway").Error()
 	for _, want := range []string{
-		"foo: unknown section (" + path + ", line 1); usre: ", `line 2); did you mean "user"?`, `line 3); did you mean "log"?`,
-		"SOUK_BOGUS: no setting has this variable; SOUK_LOT_LEVEL", `SOUK_LOT_LEVEL: no setting has this variable; did you mean "SOUK_LOG_…"?`,
+		"config: 6 mistakes\n  foo: unknown section (" + path + ", line 1)\n  usre: ", `line 2); did you mean "user"?`, `line 3); did you mean "log"?`,
+		"\n  SOUK_BOGUS: no setting has this variable\n  ", `SOUK_LOT_LEVEL: no setting has this variable; did you mean "SOUK_LOG_…"?`,
 		`SOUK_REDSI_DIAL_TIMEOUT: no setting has this variable; did you mean "SOUK_REDIS_…"?`,
 	} {
 		require.Contains(t, message, want)

@@ -48,11 +48,16 @@ func (p *problems) err() error {
 	if len(p.fields) == 0 {
 		return nil
 	}
-	lines := make([]string, len(p.fields))
-	for i, f := range p.fields {
-		lines[i] = f.Path + ": " + f.Message
+	if len(p.fields) == 1 {
+		f := p.fields[0]
+		return &errs.Error{Code: errs.Invalid, Message: "config: " + f.Path + ": " + f.Message, Fields: p.fields}
 	}
-	return &errs.Error{Code: errs.Invalid, Message: "config: " + strings.Join(lines, "; "), Fields: p.fields}
+	var message strings.Builder
+	fmt.Fprintf(&message, "config: %d mistakes", len(p.fields))
+	for _, f := range p.fields {
+		message.WriteString("\n  " + f.Path + ": " + f.Message)
+	}
+	return &errs.Error{Code: errs.Invalid, Message: message.String(), Fields: p.fields}
 }
 
 // suggest names the candidate that is nearest to word, if one is near enough.

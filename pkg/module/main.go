@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"souk/gen/go/souk/services"
+	"souk/pkg/build"
 	"souk/pkg/config"
 )
 
@@ -32,6 +33,7 @@ Flags:
   --config FILE  the configuration file (YAML). Without the flag, the variable ` + configVariable + ` names it;
                  without either there is none. SOUK_… variables win over what stands in the file.
   --migrate      bring the database up to date first
+  --version      show what the program was built from
   --help         show this
 `
 
@@ -52,6 +54,9 @@ func mainStatus(args, environ []string, stdout, stderr io.Writer, modules []Modu
 		}
 		_, _ = fmt.Fprintf(stdout, usage, name, strings.Join(names, ", ")) // ignored: there is no place to report it
 		return 0
+	case err == nil && o.version:
+		_, _ = fmt.Fprintln(stdout, name, build.Read()) // ignored as above
+		return 0
 	case err != nil:
 		_, _ = fmt.Fprintf(stderr, "error: %v: see %s --help\n", err, name) // ignored as above
 		return exitUsage
@@ -67,6 +72,7 @@ func mainStatus(args, environ []string, stdout, stderr io.Writer, modules []Modu
 type mainFlags struct {
 	config  string
 	migrate bool
+	version bool
 }
 
 // parseFlags parses a service's command line. It returns flag.ErrHelp if help is requested.
@@ -81,6 +87,7 @@ func parseFlags(args, environ []string) (mainFlags, error) {
 	set.SetOutput(io.Discard)
 	set.StringVar(&o.config, "config", o.config, "")
 	set.BoolVar(&o.migrate, "migrate", false, "")
+	set.BoolVar(&o.version, "version", false, "")
 	err := set.Parse(args)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		if unknown, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {

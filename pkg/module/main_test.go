@@ -93,6 +93,14 @@ func TestMainRefusesInvalidArguments(t *testing.T) {
 	}
 }
 
+func TestMainPrintsItsVersion(t *testing.T) {
+	t.Parallel()
+	var out, errOut bytes.Buffer
+	require.Zero(t, mainStatus([]string{"/usr/bin/order", "--version"}, nil, &out, &errOut, []Module{greeting}))
+	require.Regexp(t, `^order \S+ \(.*go1\..*\)\n$`, out.String())
+	require.Empty(t, errOut.String())
+}
+
 func TestMainPrintsHelp(t *testing.T) {
 	t.Parallel()
 	for _, arg := range []string{"--help", "-help", "-h"} {

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"souk/pkg/build"
 	"souk/pkg/clock"
 	"souk/pkg/config"
 	"souk/pkg/failpoint"
@@ -142,6 +143,16 @@ func newProcess(ctx context.Context, o Options, modules []Module) (*process, err
 		name = modules[0].Name
 	}
 	reg := metric.NewRegistry()
+	info := build.Read()
+	if err := reg.Register(info.Metric()); err != nil {
+		return nil, err
+	}
+	log.Info(
+		"starting",
+		zap.String("version", info.Version),
+		zap.String("commit", info.Commit),
+		zap.String("go", info.Go),
+	)
 	tel, err := telemetry.New(ctx, name, settings, telemetry.WithErrorHandler(func(err error) {
 		log.Warn("traces not sent", zap.Error(err))
 	}))

@@ -226,11 +226,21 @@ func TestForgedPageTokensAreRefused(t *testing.T) {
 	}
 }
 
+func TestRootShowsAPageWithLinks(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	res := g.send(http.MethodGet, "/", "")
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	require.Equal(t, "text/html; charset=utf-8", res.Header.Get("Content-Type"))
+	require.Contains(t, res.body, `href="/docs"`)
+	g.send(http.MethodPost, "/", "").problem(t, http.StatusMethodNotAllowed, "method_not_allowed")
+}
+
 func TestUnknownPathsAreNotFound(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	for _, path := range []string{
-		"/", "/v1", "/v1/nothing", "/v1/products/a/b", "/v1/products/a%2Fb", "//v1/products", "/v1//products",
+		"/v1", "/v1/nothing", "/v1/products/a/b", "/v1/products/a%2Fb", "//v1/products", "/v1//products",
 		"/v1/./products", "/v1/x/../products", "/v1/products/", "/favicon.ico", "/dev/mail", "/docs/secret.js",
 		"/auth",
 	} {

@@ -128,9 +128,14 @@ func TestSearchRanksBetterThanPlainPostgreSQL(t *testing.T) {
 	t.Logf("imported %d products in %s: %.0f a second", len(offerOf), took.Round(time.Millisecond),
 		float64(len(offerOf))/took.Seconds())
 	require.NoError(t, h.store.LearnWords(ctx))
-	products := handler.New(service.New(h.store, nil, 0), nil) // which know the words, unlike the running service
+	products, err := handler.New(
+		service.New(h.store, nil, 0),
+		nil,
+		nil,
+	) // which know the words, unlike the running service
+	require.NoError(t, err)
 	// The plain searches need this index.
-	_, err := h.Pool.Exec(ctx, `create index on listing using gin (to_tsvector('simple', title))`)
+	_, err = h.Pool.Exec(ctx, `create index on listing using gin (to_tsvector('simple', title))`)
 	require.NoError(t, err)
 	_, err = h.Pool.Exec(ctx, "analyze")
 	require.NoError(t, err)

@@ -6,42 +6,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"souk/pkg/errs"
 )
-
-// CORS lets pages of the allowed origins call the API. The configuration refuses "*", because cookies are
-// sent.
-func CORS(allowed []string) Middleware {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			origin := r.Header.Get("Origin")
-			if origin == "" || len(allowed) == 0 {
-				next.ServeHTTP(w, r)
-				return
-			}
-			h := w.Header()
-			h.Add("Vary", "Origin")
-			if slices.Contains(allowed, origin) {
-				h.Set("Access-Control-Allow-Origin", origin)
-				h.Set("Access-Control-Allow-Credentials", "true")
-				h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, X-Request-Id, Idempotent-Replayed, Location")
-				if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
-					h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
-					h.Set("Access-Control-Allow-Headers",
-						"Authorization, Content-Type, Idempotency-Key, If-None-Match, Traceparent, X-Request-Id")
-					h.Set("Access-Control-Max-Age", "600")
-					w.WriteHeader(http.StatusNoContent)
-					return
-				}
-			}
-			next.ServeHTTP(w, r)
-		})
-	}
-}
 
 // Body reads the request's body up to limit bytes (413 beyond). It refuses a URL that is not UTF-8 text without U+0000
 // (400).
@@ -171,26 +140,4 @@ func SecurityHeaders(https bool) Middleware {
 			next.ServeHTTP(w, r)
 		})
 	}
-}
-
-// CrossOrigin refuses requests that a page of another site makes a browser send with our cookie. Requests
-// with a bearer token carry no ambient authority and pass.
-func CrossOrigin(trusted []string) (Middleware, error) {
-	p := http.NewCrossOriginProtection()
-	for _, o := range trusted {
-		if err := p.AddTrustedOrigin(o); err != nil {
-			return nil, err
-		}
-	}
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("Authorization") == "" {
-				if err := p.Check(r); err != nil {
-					WriteProblem(w, r, errs.Wrap(err, errs.Forbidden, "a page of another origin may not do this"))
-					return
-				}
-			}
-			next.ServeHTTP(w, r)
-		})
-	}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 
@@ -143,10 +144,12 @@ func Trace(tracer trace.Tracer) Middleware {
 }
 
 // logFields holds the fields of one log line.
-type logFields [11]zap.Field
+type logFields [12]zap.Field
 
-// Record measures every request and writes its line to the access log: no query, no body, no personal data.
-func Record(m *metric.HTTP, log *zap.Logger, c clock.Clock) Middleware {
+// Record measures every request and writes its line to the access log: no query and no body.
+//
+// The client is the address that the request came from, as the rate limit sees it.
+func Record(m *metric.HTTP, trusted []netip.Prefix, log *zap.Logger, c clock.Clock) Middleware {
 	pool := &sync.Pool{New: func() any { return new(logFields) }}
 	core, name := log.Core(), log.Name() // the logger itself would use its own clock
 	return func(next http.Handler) http.Handler {
@@ -172,7 +175,8 @@ func Record(m *metric.HTTP, log *zap.Logger, c clock.Clock) Middleware {
 					zap.String("method", metric.Method(r.Method)),
 					zap.String("route", x.Route),
 					zap.Int("status", x.status),
-					zap.Duration("took", took),
+					zap.Duration("seconds", took), // encoded in seconds
+					zap.String("client", ClientAddress(r, trusted)),
 					zap.Int64("bytes", x.bytes),
 					zap.String("request_id", x.RequestID),
 				)

@@ -29,11 +29,12 @@ func TestAccessLogHasTheTimeOfTheAnswersEnd(t *testing.T) {
 	require.NoError(t, err)
 	c := clock.NewManual(noon)
 	wait := func(http.ResponseWriter, *http.Request) { c.Advance(1500 * time.Millisecond) }
-	askAt(c, wait, httptest.NewRequest(http.MethodGet, "/", nil), Record(metrics, log.Named("gateway"), c))
+	askAt(c, wait, httptest.NewRequest(http.MethodGet, "/", nil), Record(metrics, nil, log.Named("gateway"), c))
 	var line map[string]any
 	require.NoError(t, json.Unmarshal(out.Bytes(), &line), "%s", out.String())
 	require.Equal(t, "2026-05-04T12:00:01.5Z", line["time"])
-	require.InDelta(t, 1.5, line["took"], 0)
+	require.InDelta(t, 1.5, line["seconds"], 0)
+	require.Equal(t, "192.0.2.1", line["client"])
 	require.Equal(t, "gateway", line["logger"])
 	require.Equal(t, "request", line["message"])
 }
@@ -84,7 +85,7 @@ func TestAccessLogHasOneLinePerRequest(t *testing.T) {
 			}
 			r.Header.Set("Traceparent", "00-0198c5f27e6b7c1f8a3d5e9b04c7d21a-0198c5f27e6b7c1f-"+flags)
 			r.Header.Set("X-Request-Id", "request-0001")
-			ask(c.handler, r, Trace(provider.Tracer("gateway")), Record(metrics, log, clock.System{}))
+			ask(c.handler, r, Trace(provider.Tracer("gateway")), Record(metrics, nil, log, clock.System{}))
 
 			var line map[string]any
 			require.NoError(t, json.Unmarshal(out.Bytes(), &line), "%s", out.String())

@@ -56,6 +56,7 @@ type cached struct {
 	method      string
 	current     func(context.Context) (string, error) // the version of its tag
 	version     string                                // at the time of the answer
+	encoded     map[string]*variant                   // the body compressed, for each encoding; nil: the body is too small
 	made        time.Time
 	expires     time.Time
 }
@@ -138,12 +139,39 @@ func (rc *ResponseCache) writeStale(w http.ResponseWriter, r *http.Request, cont
 // header.
 const countedByServer = 2 << 10
 
+// variant is a compressed body. It is made when a client first accepts it.
+type variant struct {
+	once sync.Once
+	body []byte
+}
+
+// writeEncoded sends e compressed, if the client accepts that.
+func (e *cached) writeEncoded(w http.ResponseWriter, r *http.Request) (sent bool) {
+	h := w.Header()
+	h.Add("Vary", "Accept-Encoding")
+	encoding := encodingFor(r, encodingBrotli)
+	if encoding == "" {
+		return false
+	}
+	v := e.encoded[encoding]
+	v.once.Do(func() { v.body = encode(e.body, encoding) })
+	h.Set("Content-Encoding", encoding)
+	h.Set("Content-Length", strconv.Itoa(len(v.body)))
+	h.Set("ETag", weak(e.etag[0]))
+	h["Content-Type"] = e.contentType
+	_, _ = w.Write(v.body) // an error means that the client is gone
+	return true
+}
+
 // write sends e.
 func (e *cached) write(w http.ResponseWriter, r *http.Request, control []string) {
 	h := w.Header()
 	h["Etag"], h["Cache-Control"] = e.etag, control
 	if match := r.Header["If-None-Match"]; len(match) > 0 && etagMatches(match[0], e.etag[0]) {
 		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	if e.encoded != nil && e.writeEncoded(w, r) {
 		return
 	}
 	h["Content-Type"] = e.contentType
@@ -236,10 +264,12 @@ func (rc *ResponseCache) Public(
 		made:    now,
 		expires: now.Add(time.Duration(seconds) * time.Second),
 	}
+	if len(e.body) >= compressedSize {
+		e.encoded = map[string]*variant{encodingBrotli: {}, encodingGzip: {}}
+	}
 	if anonymous && rc.maxBytes > 0 && versionErr == nil {
-		kept := *e
-		kept.body = bytes.Clone(rec.body)
-		rc.put(keyOf(r), &kept)
+		e.body = bytes.Clone(rec.body)
+		rc.put(keyOf(r), e)
 	}
 	h.Del("Content-Type")
 	h.Del("Content-Length")
@@ -330,7 +360,11 @@ func (s *cacheShard) drop(key cacheKey, e *cached) {
 }
 
 func entrySize(key cacheKey, e *cached) int {
-	return len(key.path) + len(key.query) + len(e.body) + 512
+	size := len(key.path) + len(key.query) + len(e.body) + 512
+	if e.encoded != nil {
+		size += len(e.body) // its variants take less
+	}
+	return size
 }
 
 // etagMatches compares an If-None-Match header with an entity tag (RFC 9110, 13.1.2: weak comparison).

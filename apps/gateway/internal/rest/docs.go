@@ -22,6 +22,9 @@ var (
 
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+//go:embed docs/home.html
+var homeHTML []byte
+
 func openAPI(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "public, max-age=60")
@@ -54,4 +57,10 @@ func docsFile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	middleware.WriteProblem(w, r, errs.New(errs.NotFound, "there is no such path"))
+}
+
+// home is what a person sees who opens the API's address in a browser.
+func home(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = w.Write(homeHTML) // the same
 }

@@ -43,7 +43,8 @@ type Deps struct {
 	Clock          clock.Clock
 	PublicURL      string
 	DevURL         string
-	Origins        []string
+	Origins        middleware.Origins
+	LoopbackOnly   bool // answers requests for loopback hosts only
 	TrustedProxies []netip.Prefix
 	MaxBody        int64
 	Timeout        time.Duration
@@ -56,10 +57,6 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 	https := strings.HasPrefix(d.PublicURL, "https://")
 	session, login, guest := cookieNames(https)
 	auth := authv1.NewAuthServiceClient(d.Conn)
-	crossOrigin, err := middleware.CrossOrigin(d.Origins)
-	if err != nil {
-		return nil, fmt.Errorf("origins: %w", err)
-	}
 	metrics, err := metric.NewHTTP(d.Metrics)
 	if err != nil {
 		return nil, err
@@ -109,6 +106,7 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 
 	// Routes that need no identity, and must answer while the services do not.
 	open := newOwnMux(routes)
+	open.handle("GET /{$}", home)
 	open.handle("GET /openapi.json", openAPI)
 	open.handle("GET /docs", docs)
 	open.handle("GET /docs/{file}", docsFile)
@@ -125,7 +123,7 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 	named := middleware.Chain(ahead(byContract, mux),
 		middleware.Authenticate(auth, d.Signer, session, d.Clock, limits),
 		middleware.RateLimit(limits), // refusals by later steps count, too
-		crossOrigin,
+		middleware.CrossOrigin(d.Origins),
 		// per route, in newMux: idempotency; ETag, Cache-Control and the filling of the cache
 	)
 	open.Handle("/", named)
@@ -134,13 +132,15 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		middleware.Begin(d.Clock),
 		middleware.RequestID(),
 		middleware.Trace(d.Tracer),
-		middleware.Record(metrics, d.Logger, d.Clock), // metrics and access log
+		middleware.Record(metrics, d.TrustedProxies, d.Logger, d.Clock), // metrics and access log
 		middleware.Recover(d.Logger),
 		middleware.SecurityHeaders(https),
+		middleware.LoopbackHosts(d.LoopbackOnly),
 		middleware.CORS(d.Origins),
 		d.Cache.Lookup(), // before all expensive steps: every entry is public
 		middleware.Timeout(d.Timeout),
 		middleware.Body(d.MaxBody),
+		middleware.Compress(),
 	), nil
 }
 
@@ -154,8 +154,9 @@ type ownMux struct {
 func newOwnMux(known routes) ownMux { return ownMux{ServeMux: http.NewServeMux(), routes: known} }
 
 func (m ownMux) handle(pattern string, h http.HandlerFunc) {
-	_, path, _ := strings.Cut(pattern, " ")
-	m.routes[pattern] = route{pattern: path}
+	known := strings.TrimSuffix(pattern, "{$}") // the end of the path
+	_, path, _ := strings.Cut(known, " ")
+	m.routes[known] = route{pattern: path}
 	m.HandleFunc(pattern, routed(path, h))
 }
 

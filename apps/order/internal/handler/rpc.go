@@ -5,10 +5,14 @@ import (
 	"context"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"souk/apps/order/internal/domain"
 	"souk/apps/order/internal/service"
 	orderv1 "souk/gen/go/souk/order/v1"
+	"souk/pkg/errs"
 	"souk/pkg/identity"
+	"souk/pkg/metric"
 	"souk/pkg/money"
 	"souk/pkg/page"
 	"souk/pkg/rpc"
@@ -17,11 +21,18 @@ import (
 // RPC is the gRPC server of OrderService.
 type RPC struct {
 	orderv1.UnimplementedOrderServiceServer
-	service *service.Service
+	service   *service.Service
+	checkouts *prometheus.CounterVec
 }
 
-// New returns the server.
-func New(s *service.Service) *RPC { return &RPC{service: s} }
+// New returns the server. It registers checkout_total with r.
+func New(s *service.Service, r prometheus.Registerer) (*RPC, error) {
+	checkouts, err := metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "checkout_total",
+		Help: "Checkouts by outcome: placed, or the code of the refusal. A repetition with the same key counts again.",
+	}, []string{"outcome"}))
+	return &RPC{service: s, checkouts: checkouts}, err
+}
 
 // Checkout places an order of the caller's cart.
 //
@@ -37,8 +48,10 @@ func (h *RPC) Checkout(ctx context.Context, r *orderv1.CheckoutRequest) (*orderv
 		VoucherCodes: r.GetVoucherCodes(), Email: r.GetEmail(), ExpectedTotal: expected,
 	})
 	if err != nil {
+		h.checkouts.WithLabelValues(string(errs.CodeOf(err))).Inc()
 		return nil, err
 	}
+	h.checkouts.WithLabelValues("placed").Inc()
 	return &orderv1.CheckoutResponse{Order: orderToProto(o)}, nil
 }
 

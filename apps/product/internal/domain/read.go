@@ -43,6 +43,8 @@ type Found struct {
 	// Next is where the next page begins; nil on the last page.
 	Next   *Position
 	Facets *Facets
+	// Stage names the stage of the search that found the documents; "" if it found nothing.
+	Stage string
 }
 
 // Facets count the matches of a search.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -15,6 +16,7 @@ import (
 	moneyv1 "souk/gen/go/souk/money/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
+	"souk/pkg/metric"
 	"souk/pkg/page"
 )
 
@@ -30,11 +32,27 @@ type RPC struct {
 	service *service.Service
 	lists   *Lists
 	decoded *decodedProducts
+
+	searches  *prometheus.CounterVec
+	stockOuts prometheus.Counter
 }
 
-// New returns the server. lists caches responses to searches; nil: no cache.
-func New(s *service.Service, lists *Lists) *RPC {
-	return &RPC{service: s, lists: lists, decoded: newDecodedProducts()}
+// New returns the server. lists caches responses to searches; nil: no cache. It registers search_total and
+// stock_out_total with r.
+func New(s *service.Service, lists *Lists, r prometheus.Registerer) (*RPC, error) {
+	h := &RPC{service: s, lists: lists, decoded: newDecodedProducts()}
+	var err error
+	if h.searches, err = metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "search_total",
+		Help: "Searches in the database by the stage that found products; none: nothing was found; browse: no query.",
+	}, []string{"stage"})); err != nil {
+		return nil, err
+	}
+	h.stockOuts, err = metric.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "stock_out_total",
+		Help: "Reservations that were refused because pieces were missing.",
+	}))
+	return h, err
 }
 
 // GetProduct returns one product. The response is shared, so the caller must not modify it.
@@ -323,6 +341,9 @@ func (h *RPC) ReserveInventory(
 ) (*productv1.ReserveInventoryResponse, error) {
 	expires, err := h.service.Reserve(ctx, in.GetOrderId(), linesFromProto(in.GetLines()),
 		time.Duration(in.GetTtlSeconds())*time.Second)
+	if errs.Is(err, errs.OutOfStock) {
+		h.stockOuts.Inc()
+	}
 	if err != nil {
 		return nil, err
 	}

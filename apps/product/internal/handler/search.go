@@ -37,6 +37,7 @@ func (h *RPC) search(
 	if err != nil {
 		return nil, err
 	}
+	h.searches.WithLabelValues(cmp.Or(found.Stage, "none")).Inc()
 	out := &productv1.SearchProductsResponse{Products: make([]*productv1.Product, len(found.Documents))}
 	for i, doc := range found.Documents {
 		if out.Products[i], err = decodeProduct(doc); err != nil {

@@ -29,6 +29,9 @@ const (
 	stageAny
 )
 
+// stageNames are the stages' names in metrics.
+var stageNames = []string{stageAll: "all", stageRare: "rare", stageTypo: "typo", stageAny: "any"}
+
 // stages returns the stages in their order. In any order but relevance, a product with only some of the words could
 // stand above better ones, so the first stage requires all words.
 func stages(sort domain.Sort) []int {
@@ -87,11 +90,22 @@ func (s *Store) nothing(search domain.Search) domain.Found {
 // page runs the statement for a page, and the one for its facets if they are wanted.
 func (s *Store) page(ctx context.Context, st *statement) (domain.Found, error) {
 	found, err := s.rows(ctx, st)
+	if len(found.Documents) > 0 {
+		found.Stage = st.name()
+	}
 	if err != nil || !st.search.Facets || len(st.groups) > 0 && len(found.Documents) == 0 && st.search.After == nil {
 		return found, err
 	}
 	found.Facets, err = s.facets(ctx, &statement{search: st.search, groups: st.groups, stage: st.stage})
 	return found, err
+}
+
+// name returns the name of the statement's stage; "browse" without a query.
+func (st *statement) name() string {
+	if len(st.groups) == 0 {
+		return "browse"
+	}
+	return stageNames[st.stage]
 }
 
 func (s *Store) rows(ctx context.Context, st *statement) (found domain.Found, err error) {
