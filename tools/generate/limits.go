@@ -26,7 +26,8 @@ func isRequired(field protoreflect.FieldDescriptor, rules *validate.FieldRules) 
 	s := rules.GetString()
 	return s.GetMinLen() > 0 || s.GetPrefix() != "" || s.GetEmail() || s.HasPattern() && !matchesEmpty(s.GetPattern()) ||
 		len(s.GetIn()) > 0 && !slices.Contains(s.GetIn(), "") ||
-		rules.GetInt64().GetGte() > 0 || rules.GetInt32().GetGte() > 0 ||
+		rules.GetInt64().GetGte() > 0 ||
+		rules.GetInt32().GetGte() > 0 ||
 		rules.GetRepeated().GetMinItems() > 0
 }
 

@@ -57,8 +57,11 @@ func (l Limits) Check(o Order, s Standing, now time.Time) error {
 			WithRetryAfter(s.LastCancelled.Add(wait).Sub(now))
 	}
 	if l.MaxUnpaid > 0 && o.Payment.Method == CashOnDelivery && s.Unpaid >= l.MaxUnpaid {
-		return errs.New(errs.Conflict,
-			"%d orders wait for their money: the next one in cash can be placed when one of them is delivered", s.Unpaid)
+		return errs.New(
+			errs.Conflict,
+			"%d orders wait for their money: the next one in cash can be placed when one of them is delivered",
+			s.Unpaid,
+		)
 	}
 	return nil
 }
