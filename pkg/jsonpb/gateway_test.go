@@ -39,8 +39,7 @@ func TestGeneratedHandlersUseMarshalerAndRequestError(t *testing.T) {
 		"response_body": {
 			method: http.MethodGet,
 			target: "/v1/products/prd_1",
-			want: `{"id":"prd_1","shopId":"","shopName":"","handle":"","title":"<Shirt>","description":"","categoryId":"",` +
-				`"categoryPath":[],"images":[],"status":"","variants":[],"tags":[]}`,
+			want:   string(jsonpb.AppendMessage(nil, &productv1.Product{Id: "prd_1", Title: "<Shirt>"})),
 		},
 		"body": {
 			method: http.MethodPut, target: "/v1/variants/var_1/stock", body: `{"onHand":"12"}`,

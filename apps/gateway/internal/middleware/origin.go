@@ -29,9 +29,9 @@ func (os Origins) allows(origin string) bool {
 		return true
 	}
 	for _, o := range os {
-		base, any := strings.CutSuffix(o, anyPort)
+		base, anyPorts := strings.CutSuffix(o, anyPort)
 		port, same := strings.CutPrefix(origin, base)
-		if any && same && (port == "" || port[0] == ':' && strings.Trim(port[1:], "0123456789") == "") {
+		if anyPorts && same && (port == "" || port[0] == ':' && strings.Trim(port[1:], "0123456789") == "") {
 			return true
 		}
 	}
