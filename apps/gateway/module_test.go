@@ -97,8 +97,8 @@ func TestStopWaitsForRequestsInFlight(t *testing.T) {
 	require.NoError(t, receive(t, done, "the end of Run"))
 }
 
-// TestStopUnderLoadCutsNoConnection: until the listener is closed every request is answered, and after that new
-// connections are refused.
+// TestStopUnderLoadCutsNoConnection: every request on a connection that was opened while the gateway was ready is
+// answered, the last one with "Connection: close".
 func TestStopUnderLoadCutsNoConnection(t *testing.T) {
 	t.Parallel()
 	s, url, stop, done := serve(
@@ -132,6 +132,10 @@ func TestStopUnderLoadCutsNoConnection(t *testing.T) {
 				if s.stopping.Load() && !s.closing.Load() {
 					duringLameDuck.Add(1)
 				}
+				if s.stopping.Load() && res.Close {
+					ends <- nil // as a load balancer, which opens no connection to a gateway that is not ready
+					return
+				}
 			}
 		}()
 	}
@@ -140,11 +144,7 @@ func TestStopUnderLoadCutsNoConnection(t *testing.T) {
 	stop()
 	require.Eventually(t, func() bool { return s.Ready(t.Context()) != nil }, timeout, time.Millisecond)
 	for range clients {
-		err := receive(t, ends, "the end of a client")
-		// The kernel resets a connection that it has set up and nothing has accepted when the listener is closed.
-		var dial *net.OpError
-		require.ErrorAs(t, err, &dial)
-		require.Equal(t, "dial", dial.Op, "%v", err)
+		require.NoError(t, receive(t, ends, "the end of a client"))
 	}
 	require.NoError(t, receive(t, done, "the end of Run"))
 	require.Positive(t, duringLameDuck.Load(), "the lame duck serves")

@@ -26,7 +26,8 @@ func isRequired(field protoreflect.FieldDescriptor, rules *validate.FieldRules) 
 	s := rules.GetString()
 	text := s.GetMinLen() > 0 || s.GetPrefix() != "" || s.GetEmail() ||
 		s.HasPattern() && !matchesEmpty(s.GetPattern()) || len(s.GetIn()) > 0 && !slices.Contains(s.GetIn(), "")
-	return text || rules.GetInt64().GetGte() > 0 || rules.GetInt32().GetGte() > 0 || rules.GetRepeated().GetMinItems() > 0
+	return text || rules.GetInt64().GetGte() > 0 || rules.GetInt32().GetGte() > 0 ||
+		rules.GetRepeated().GetMinItems() > 0
 }
 
 func matchesEmpty(pattern string) bool {
