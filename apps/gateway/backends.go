@@ -29,8 +29,8 @@ func newBackends(reach func(ctx context.Context, service string) error) *backend
 	return b
 }
 
-// check returns nil once every service has been reached. After that it needs only one of them: while a service restarts,
-// the gateway still serves the others and cached answers, and must stay behind its load balancer.
+// check returns nil once every service has been reached. After that it needs only one of them: while a service
+// restarts, the gateway still serves the others and cached answers, and must stay behind its load balancer.
 func (b *backends) check(ctx context.Context) (err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -44,11 +44,12 @@ type Config struct {
 	// IdempotencyTTL is how long answers are kept for retries, if the contract asks for an Idempotency-Key or the call
 	// creates something. Default 7 days; 0 is refused.
 	IdempotencyTTL time.Duration `yaml:"idempotency_ttl"`
-	// IdempotencyShortTTL is how long the answers to all other requests with a key are kept. Default 5 min; 0 is refused.
+	// IdempotencyShortTTL is how long the answers to all other requests with a key are kept. Default 5 min; 0 is
+	// refused.
 	IdempotencyShortTTL time.Duration `yaml:"idempotency_short_ttl"`
-	// IdempotencyQuota bounds the answers that are kept for each signed-in caller, and for each address of all others, in
-	// bytes. Beyond it, only status and Location are kept, for IdempotencyShortTTL. Default 8 MiB, at most 512 MiB; 0: no
-	// bound.
+	// IdempotencyQuota bounds the answers that are kept for each signed-in caller, and for each address of all others,
+	// in bytes. Beyond it, only status and Location are kept, for IdempotencyShortTTL. Default 8 MiB, at most 512 MiB;
+	// 0: no bound.
 	IdempotencyQuota int `yaml:"idempotency_quota"`
 	// DevURL is where /dev/… is forwarded: the tools of `souk dev`. Empty: /dev does not exist.
 	DevURL string `yaml:"dev_url"`

@@ -37,8 +37,8 @@ type Config struct {
 	// Hold is how long a confirmation, an invitation or a list for a shop waits. What its customer or sender cancels
 	// within that time is not mailed. Default 10 s; from 0 to 1 h.
 	Hold time.Duration `yaml:"hold"`
-	// MaxPerHour is the most mails that a recipient gets in an hour; others wait. Addresses that were only typed in count
-	// separately from the verified ones of accounts. Default 10; at least 1.
+	// MaxPerHour is the most mails that a recipient gets in an hour; others wait. Addresses that were only typed in
+	// count separately from the verified ones of accounts. Default 10; at least 1.
 	MaxPerHour int `yaml:"max_per_hour"`
 }
 

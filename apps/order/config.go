@@ -25,7 +25,8 @@ type Config struct {
 	// Shipping is the flat rate per shop order, by currency, e.g. BRL: "9.90". Shipping in other currencies is
 	// free. Default: empty.
 	Shipping map[string]string `yaml:"shipping"`
-	// MaxUnpaid is the most orders with cash on delivery of a customer that are not delivered. Default 5; 0 is no bound.
+	// MaxUnpaid is the most orders with cash on delivery of a customer that are not delivered. Default 5; 0 is no
+	// bound.
 	MaxUnpaid int `yaml:"max_unpaid"`
 	// ExpireUnpaidAfter is how long an order waits for its money; what is not shipped then is cancelled. Default 168 h
 	// (7 days); 0 waits for ever.

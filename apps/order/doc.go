@@ -35,11 +35,11 @@
 // of a refused checkout gets the same refusal. A checkout that fails through a fault of ours (a service did not
 // answer before the deadline) frees its idempotency key, so that a retry runs a new checkout.
 //
-// An order claims its cart (cart_claim), in the transaction that writes it: a second checkout of the cart is refused with
-// checkout_in_progress. A refusal gives the claim back, in the transaction that cancels the order. A confirmed order keeps
-// it; the next checkout takes it over if the cart says that the order's items have left it. So no lease expires, and a
-// claim ends with its saga, in whichever process that runs. The cart of a user is claimed under the IDs of the guests that
-// were merged into it as well, because a guest's checkout may be in flight at the sign-in.
+// An order claims its cart (cart_claim), in the transaction that writes it: a second checkout of the cart is refused
+// with checkout_in_progress. A refusal gives the claim back, in the transaction that cancels the order. A confirmed
+// order keeps it; the next checkout takes it over if the cart says that the order's items have left it. So no lease
+// expires, and a claim ends with its saga, in whichever process that runs. The cart of a user is claimed under the IDs
+// of the guests that were merged into it as well, because a guest's checkout may be in flight at the sign-in.
 //
 // An idempotency key is unique per customer and never expires. The request hash covers address, payment,
 // vouchers and email, but not the cart. Stock and currency are checked before anything is written; a checkout
@@ -50,28 +50,29 @@
 //	pending → confirmed → shipped → delivered
 //	pending, confirmed → cancelled
 //
-// Shop orders change state independently. An order has the state of its least advanced shop order, without the cancelled
-// ones; it is cancelled when all of them are. A shop order can be shipped once the payment is captured, a moment after the
-// checkout; until then ShipShopOrder returns conflict with Retry-After. Cash on delivery is the exception: it is captured
-// when the last shop order is delivered or cancelled. Refused checkouts can be read by ID, but no list contains them. The public API's
-// status refunded is reserved for returns.
+// Shop orders change state independently. An order has the state of its least advanced shop order, without the
+// cancelled ones; it is cancelled when all of them are. A shop order can be shipped once the payment is captured, a
+// moment after the checkout; until then ShipShopOrder returns conflict with Retry-After. Cash on delivery is the
+// exception: it is captured when the last shop order is delivered or cancelled. Refused checkouts can be read by ID,
+// but no list contains them. The public API's status refunded is reserved for returns.
 //
 // # Cancellation
 //
 //	begin → await_checkout → accept (pivot) → pay_back → restock → finish → collect
 //
-// The customer cancels what was not shipped, a shop its own shop order, an operator either. A cancellation marks its shop
-// orders under the same lock as shipping, so exactly one of the two succeeds. It then waits for the checkout's saga to
-// end, returns their share of the money and their lines of the stock, and leaves them cancelled. Cash that was not
-// collected is waived. Several cancellations of one order may overlap: each has its own shop orders, and the payment
-// and the reservation add up what was returned. If the others are delivered by then, collect captures their cash.
+// The customer cancels what was not shipped, a shop its own shop order, an operator either. A cancellation marks its
+// shop orders under the same lock as shipping, so exactly one of the two succeeds. It then waits for the checkout's
+// saga to end, returns their share of the money and their lines of the stock, and leaves them cancelled. Cash that was
+// not collected is waived. Several cancellations of one order may overlap: each has its own shop orders, and the
+// payment and the reservation add up what was returned. If the others are delivered by then, collect captures their
+// cash.
 //
 // # Limits
 //
-// Cash on delivery is for signed-in customers, with bounds on pieces and total. A customer has a bounded number of orders
-// that hold stock and are not paid for: checkouts in flight, and cash-on-delivery orders until they are delivered. What
-// is not shipped of an order that waits too long for its money is cancelled. A customer who cancelled several orders
-// in the last 24 hours waits with the next checkout, longer each time. See section order of the configuration.
+// Cash on delivery is for signed-in customers, with bounds on pieces, on the total, and on a customer's orders that are
+// not delivered. What is not shipped of an order that waits too long for its money is cancelled. A customer who
+// cancelled several orders in the last 24 hours waits with the next checkout, longer each time. See section order of
+// the configuration.
 //
 // # Tables
 //

@@ -26,7 +26,8 @@
 //
 // # Tables
 //
-// category, product, variant, shop_ref; stock, stock_adjustment, reservation, reservation_line; listing, the read model.
+// category, product, variant, shop_ref; stock, stock_adjustment, reservation, reservation_line; listing, the read
+// model.
 //
 // # Stock
 //

@@ -7,8 +7,8 @@ import (
 
 // Config is the section "shop" of the configuration.
 type Config struct {
-	// MaxPerUser is the most shops that a user is a member of. Default 20; at least 1. Shops that operators create do not
-	// count until a user accepts an invitation to them.
+	// MaxPerUser is the most shops that a user is a member of. Default 20; at least 1. Shops that operators create do
+	// not count until a user accepts an invitation to them.
 	MaxPerUser int `yaml:"max_per_user"`
 	// MaxMembers is the most members and open invitations of a shop. Default 50; at least 1.
 	MaxMembers int `yaml:"max_members"`

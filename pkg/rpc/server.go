@@ -42,8 +42,8 @@ type ServerOptions struct {
 	Metrics prometheus.Registerer
 	// Limit is the maximum number of calls in flight; further ones fail with errs.Overloaded. 0 means DefaultLimit.
 	Limit int
-	// PageKey signs the page tokens of the service's lists, and is the same in all its processes; nil: tokens are neither
-	// signed nor checked.
+	// PageKey signs the page tokens of the service's lists, and is the same in all its processes; nil: tokens are
+	// neither signed nor checked.
 	PageKey []byte
 }
 

@@ -29,7 +29,7 @@ func In(text string) bool {
 	return slices.ContainsFunc(pattern.FindAllString(text, -1), isLink)
 }
 
-// common are top-level domains that nobody writes by accident.
+// common are top-level domains that do not occur in a name by accident.
 var common = []string{"com", "net", "org", "info", "biz", "xyz", "shop", "store", "online", "site", "app", "top"}
 
 // isLink reports whether what looks like an address is one. A bare host name may also be an abbreviation without a

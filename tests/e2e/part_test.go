@@ -11,8 +11,8 @@ import (
 	"souk/pkg/waittest"
 )
 
-// testCancelPart buys from three shops: the first ships itself, the second cancels with a reason, and the customer cancels
-// the rest.
+// testCancelPart buys from three shops: the first ships itself, the second cancels with a reason, and the customer
+// cancels the rest.
 func testCancelPart(t *testing.T, s *souk) {
 	shops := []string{handle("part"), handle("part"), handle("part")}
 	sellers, variants := make([]*client, len(shops)), make([]string, len(shops))

@@ -22,8 +22,8 @@ import (
 // object is a JSON object of an OpenAPI document.
 type object = map[string]any
 
-// openAPI returns the OpenAPI document of all methods with a REST route, and of the gateway's own routes. It fails if an
-// operation or a field has no description or example: CONTRIBUTING.md says what a contract must have.
+// openAPI returns the OpenAPI document of all methods with a REST route, and of the gateway's own routes. It fails if
+// an operation or a field has no description or example: CONTRIBUTING.md says what a contract must have.
 func (c *contracts) openAPI() ([]byte, error) {
 	methods, err := c.methods()
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// direction says whether a schema describes what a client sends or what it gets. Both may differ: a field that an answer
-// always has may be left out of a request.
+// direction says whether a schema describes what a client sends or what it gets. Both may differ: a field that an
+// answer always has may be left out of a request.
 type direction int
 
 const (
@@ -232,8 +232,8 @@ func (s *schemas) describeMessage(m protoreflect.MessageDescriptor) string {
 	return "The message " + string(m.Name()) + "."
 }
 
-// isAlwaysAnswered reports whether an answer always has the field: fields without `optional` are written even if they are
-// empty (ADR 0006), and a message without `optional` is always set.
+// isAlwaysAnswered reports whether an answer always has the field: fields without `optional` are written even if they
+// are empty (ADR 0006), and a message without `optional` is always set.
 func isAlwaysAnswered(field protoreflect.FieldDescriptor, o fieldOptions) bool {
 	return o.always || !field.HasOptionalKeyword() && field.ContainingOneof() == nil
 }

@@ -63,7 +63,8 @@ func TestEveryErrorCodeIsAProblem(t *testing.T) {
 	for code, status := range map[errs.Code]int{
 		errs.Invalid: 400, errs.Unauthenticated: 401, errs.PaymentDeclined: 402, errs.Forbidden: 403, errs.NotFound: 404,
 		errs.PreconditionFailed: 412,
-		errs.Conflict:           409, errs.AlreadyExists: 409, errs.OutOfStock: 409, errs.IdempotencyInFlight: 409, errs.TooLarge: 413,
+		errs.Conflict:           409, errs.AlreadyExists: 409, errs.OutOfStock: 409,
+		errs.IdempotencyInFlight: 409, errs.TooLarge: 413,
 		errs.CheckoutInProgress: 409, errs.PriceChanged: 409,
 		errs.IdempotencyMismatch: 422, errs.VoucherInvalid: 422, errs.CartEmpty: 422, errs.CardNumberRefused: 422, errs.Unprocessable: 422,
 		errs.RateLimited: 429, errs.Internal: 500, errs.Unimplemented: 501, errs.Overloaded: 503, errs.Unavailable: 503,

@@ -88,7 +88,8 @@ func TestRefusedCheckoutsAreErasedAfterTheRetention(t *testing.T) {
 	h.requireConsistent()
 }
 
-// A customer who is refused again and again leaves few rows, whether an order was written or not, and keeps real orders.
+// A customer who is refused again and again leaves few rows, whether an order was written or not, and keeps real
+// orders.
 func TestRefusedCheckoutsLeaveFewRows(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

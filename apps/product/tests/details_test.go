@@ -181,7 +181,7 @@ func TestFurtherColumnsAreBounded(t *testing.T) {
 	}
 }
 
-// A shop's export has its costs, so nobody else gets it.
+// A shop's export has its costs, so only its members and operators get it.
 func TestMembersExportTheirShop(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -103,7 +103,8 @@ func (s *Service) user(ctx context.Context, p domain.Person) (string, error) {
 	return res.GetUser().GetId(), nil
 }
 
-// storable returns a provider's claim, or "" if it holds U+0000, which no call may carry: the person signs in without it.
+// storable returns a provider's claim, or "" if it holds U+0000, which no call may carry: the person signs in without
+// it.
 func storable(claim string) string {
 	if strings.IndexByte(claim, 0) >= 0 {
 		return ""

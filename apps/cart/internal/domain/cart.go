@@ -43,7 +43,8 @@ type Cart struct {
 type Merge struct {
 	// OwnerID is the owner of the other cart.
 	OwnerID string
-	// Version is the version of both carts right after the merge: its time in microseconds since 1970, or a little more.
+	// Version is the version of both carts right after the merge: its time in microseconds since 1970, or a little
+	// more.
 	Version int64
 }
 

@@ -50,8 +50,8 @@ func encode(body []byte, encoding string) []byte {
 	return b.Bytes()
 }
 
-// encodingFor returns the encoding in which the client gets a large answer: brotli is smaller, gzip is faster. It returns
-// "" if the client takes neither.
+// encodingFor returns the encoding in which the client gets a large answer: brotli is smaller, gzip is faster. It
+// returns "" if the client takes neither.
 func encodingFor(r *http.Request, preferred string) string {
 	found := ""
 	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {

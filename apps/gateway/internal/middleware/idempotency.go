@@ -110,14 +110,14 @@ type Retention struct {
 
 // Idempotency replays the first answer to a retry of a POST with the same Idempotency-Key. Keys are scoped to
 // the caller and the route. A 5xx is not kept: a retry runs again. Neither is the refusal of a card number, so that
-// not even a hash of it is stored. While a request is in flight its claim is
-// renewed, so that the claim of a gateway that dies expires within seconds.
+// not even a hash of it is stored. While a request is in flight its claim is renewed, so that the claim of a gateway
+// that dies expires within seconds.
 //
 // Answers are encrypted under the key itself, of which only a hash is stored. So a reader of the store learns
 // nothing about the answers to callers with random keys.
 //
-// What a caller makes the store keep is bounded: a large body is not kept, nor any beyond the caller's allowance. A retry
-// then gets the resource as it is now, with the status of the first answer.
+// What a caller makes the store keep is bounded: a large body is not kept, nor any beyond the caller's allowance. A
+// retry then gets the resource as it is now, with the status of the first answer.
 type Idempotency struct {
 	Keys Keys
 	// Long is for routes that need a key, and for creations; Short is for all others.

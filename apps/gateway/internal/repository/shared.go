@@ -64,8 +64,8 @@ const (
 	keyOverhead = 256
 )
 
-// NewRetention returns the retention of answers that are kept for ttl, within an allowance of bytes that a caller regains
-// in that time. With 0 bytes it is boundless.
+// NewRetention returns the retention of answers that are kept for ttl, within an allowance of bytes that a caller
+// regains in that time. With 0 bytes it is boundless.
 func NewRetention(client rueidis.Client, prefix string, bytes int, ttl time.Duration) (middleware.Retention, error) {
 	if bytes == 0 {
 		return middleware.Retention{TTL: ttl, Whole: &Allowance{}}, nil

@@ -10,9 +10,9 @@ import (
 	"souk/pkg/errs"
 )
 
-// The documentation page: Swagger UI, from npm at the version of tools/openapi/package.json, and a script that starts it.
-// Nothing comes from other sites. docs/viewer holds Swagger UI's files with its licence; `make api` checks that they are
-// those of the npm package.
+// The documentation page: Swagger UI, from npm at the version of tools/openapi/package.json, and a script that starts
+// it. Nothing comes from other sites. docs/viewer holds Swagger UI's files with its licence; `make api` checks that
+// they are those of the npm package.
 var (
 	//go:embed docs/index.html
 	docsHTML []byte
@@ -20,7 +20,8 @@ var (
 	docsFiles embed.FS
 )
 
-const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 //go:embed docs/home.html
 var homeHTML []byte

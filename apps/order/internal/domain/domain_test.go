@@ -41,10 +41,9 @@ func TestOrderHasTheStatusOfItsLeastAdvancedShopOrder(t *testing.T) {
 		want  domain.Status
 	}{
 		{[]domain.Status{c}, c}, {[]domain.Status{s}, s}, {[]domain.Status{d}, d},
-		{[]domain.Status{c, s}, c}, {
-			[]domain.Status{c, d}, c,
-		}, {[]domain.Status{s, d}, s}, {[]domain.Status{d, d}, d}, {[]domain.Status{s, s}, s},
-		{[]domain.Status{x, c}, c}, {[]domain.Status{s, x}, s}, {[]domain.Status{x, d, x}, d}, {[]domain.Status{x, d, s}, s},
+		{[]domain.Status{c, s}, c}, {[]domain.Status{c, d}, c}, {[]domain.Status{s, d}, s},
+		{[]domain.Status{d, d}, d}, {[]domain.Status{s, s}, s}, {[]domain.Status{x, c}, c}, {[]domain.Status{s, x}, s},
+		{[]domain.Status{x, d, x}, d}, {[]domain.Status{x, d, s}, s},
 		{[]domain.Status{x, x}, x},
 	} {
 		require.Equal(t, row.want, domain.Derive(row.parts), "%v", row.parts)
@@ -150,9 +149,8 @@ func TestShippingRequiresPayment(t *testing.T) {
 		method, status string
 		ok             bool
 	}{
-		{
-			"card", "authorized", false,
-		}, {"card", "captured", true}, {"cod", "authorized", true}, {"card", "voided", false}, {"cod", "voided", false},
+		{"card", "authorized", false}, {"card", "captured", true}, {"card", "voided", false},
+		{"cod", "authorized", true}, {"cod", "voided", false},
 	} {
 		o := domain.Order{
 			Status:  domain.Confirmed,

@@ -9,13 +9,13 @@ import (
 
 // Limits bound what customers may keep without paying for it.
 type Limits struct {
-	// MaxUnpaid is the most orders of a customer that are paid for in cash and not delivered; 0 means no bound. Other orders
-	// need none: a customer's cart has one checkout in flight at a time.
+	// MaxUnpaid is the most orders of a customer that are paid for in cash and not delivered; 0 means no bound. Other
+	// orders need none: a customer's cart has one checkout in flight at a time.
 	MaxUnpaid int
 	// FreeCancels is how many orders a customer may cancel in CancelPeriod without having to wait.
 	FreeCancels int
 	// CancelWait is how long a customer waits after the first order cancelled beyond FreeCancels. It doubles with each
-	// further one, up to CancelPeriod. 0 means that nobody waits.
+	// further one, up to CancelPeriod. 0 means no wait.
 	CancelWait time.Duration
 	Cash       CashLimits
 }

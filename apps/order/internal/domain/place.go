@@ -82,8 +82,8 @@ func (r Request) Hash() [sha256.Size]byte {
 }
 
 // Place returns a pending order of the cart, in the cart's currency. It has one shop order per shop, in the order in
-// which the shops first appear. Each shop order costs the flat shipping rate of the order's currency; zero if rates does
-// not contain it.
+// which the shops first appear. Each shop order costs the flat shipping rate of the order's currency; zero if rates
+// does not contain it.
 //
 // Errors: cart_empty (no lines), unprocessable (too many lines, a quantity out of bounds, a negative price, a price in
 // another currency than the cart's, a total that is zero or too large).

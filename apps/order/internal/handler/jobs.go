@@ -20,8 +20,8 @@ const (
 	fullScan    = 24
 	// forgetBatch is the most orders that one statement changes.
 	forgetBatch = 1000
-	// expireEvery is the poll interval for orders that wait too long for their money, and expireBatch is the most of them
-	// in one pass.
+	// expireEvery is the poll interval for orders that wait too long for their money, and expireBatch is the most of
+	// them in one pass.
 	expireEvery = 5 * time.Second
 	expireBatch = 100
 )
@@ -38,8 +38,8 @@ type Unpaid interface {
 	Expired(ctx context.Context, now time.Time, limit int) ([]string, error)
 }
 
-// Expire returns a chore that cancels what was not shipped of orders that waited too long for their money. cancel begins
-// to cancel one; it may find that another caller was faster (conflict).
+// Expire returns a chore that cancels what was not shipped of orders that waited too long for their money. cancel
+// begins to cancel one; it may find that another caller was faster (conflict).
 func Expire(
 	unpaid Unpaid, cancel func(ctx context.Context, orderID string) error, c clock.Clock, log *zap.Logger,
 ) func(context.Context) error {

@@ -128,8 +128,13 @@ with old as (
 delete from order_item where order_id in (select gone.id from gone);
 
 -- name: ReleaseCarts :exec
--- Gives the claims of a refused order back to the orders before it.
-update cart_claim set order_id = previous_id where owner_id = any (@owner_ids::text[]) and order_id = @order_id;
+-- Gives the claims of a refused order back to the orders before it. Claims are locked in the order of their owners, as new
+-- orders lock them, so that the two cannot deadlock.
+with held as (
+    select k.owner_id from cart_claim k where k.owner_id = any (@owner_ids::text[]) and k.order_id = @order_id
+    order by k.owner_id for update
+)
+update cart_claim c set order_id = c.previous_id from held where c.owner_id = held.owner_id;
 
 -- name: ClaimHolders :many
 -- The orders that hold the claims of a cart.

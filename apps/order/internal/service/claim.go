@@ -15,7 +15,8 @@ import (
 // begin writes an order of the caller's cart. The order claims the cart: until its items have left the cart, or it is
 // refused, no other order of the cart is written.
 //
-// Errors: those of place and admit, already_exists (the key has an order), checkout_in_progress (another order holds the claim).
+// Errors: those of place and admit, already_exists (the key has an order), checkout_in_progress (another order holds
+// the claim).
 func (s *Service) begin(ctx context.Context, r domain.Request) (domain.Order, error) {
 	var left []string
 	for attempt := 1; ; attempt++ {

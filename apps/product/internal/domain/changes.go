@@ -44,8 +44,8 @@ type Changes struct {
 // Edit says how a seller's description of a product changes the stored product. The zero Edit sets what the
 // description holds and deletes nothing.
 type Edit struct {
-	// Fields are the names, in the contract, of the fields that are set, even if they are empty. nil: those that are not
-	// empty.
+	// Fields are the names, in the contract, of the fields that are set, even if they are empty. nil: those that are
+	// not empty.
 	Fields map[string]bool
 	// All sets all fields, whatever Fields are.
 	All bool
@@ -158,8 +158,8 @@ func match(old, next []Variant) map[int]Variant {
 	return found
 }
 
-// keepUnlisted returns listed with the elements of old whose key it lacks. Each of them stays behind the element that it
-// followed in old. Those at the beginning of old stay before the element that followed them, or come last.
+// keepUnlisted returns listed with the elements of old whose key it lacks. Each of them stays behind the element that
+// it followed in old. Those at the beginning of old stay before the element that followed them, or come last.
 func keepUnlisted[T any](old, listed []T, key func(T) string) []T {
 	known := make(map[string]bool, len(listed))
 	for _, x := range listed {

@@ -37,9 +37,10 @@ type VariantDetails struct {
 	ImageURL *string `json:"imageUrl,omitempty"`
 	// WeightGrams is the weight of a piece; 0: unknown.
 	WeightGrams *float64 `json:"weightGrams,omitempty"`
-	// Cost is what a piece costs the shop, which nobody else sees; the zero Money: unknown.
+	// Cost is what a piece costs the shop. Only members of the shop and operators see it. The zero Money: unknown.
 	Cost *money.Money `json:"cost,omitempty"`
-	// Further are further columns of the variant's row in a product file. In an update, an empty value removes a column.
+	// Further are further columns of the variant's row in a product file. In an update, an empty value removes a
+	// column.
 	Further map[string]string `json:"further,omitempty"`
 }
 

@@ -19,8 +19,8 @@ type Ledger struct {
 // Reserve holds all lines for the order until expiresAt, or none. If they are reserved already, it returns the
 // same reservation and changed=false.
 //
-// Errors: out_of_stock (its fields name every short variant and what is available), not_found (unknown variant), conflict (the order has
-// other lines, or its reservation is over).
+// Errors: out_of_stock (its fields name every short variant and what is available), not_found (unknown variant),
+// conflict (the order has other lines, or its reservation is over).
 func (l *Ledger) Reserve(
 	orderID string, lines []Line, hash []byte, expiresAt time.Time,
 ) (r *Reservation, changed bool, err error) {
@@ -155,8 +155,8 @@ func (l *Ledger) reclaim(r *Reservation) error {
 	return nil
 }
 
-// Restock puts the pieces of a sale back on hand: those of the variants, or all that are left if no variant is given. It
-// returns the lines that went back. A line goes back once.
+// Restock puts the pieces of a sale back on hand: those of the variants, or all that are left if no variant is given.
+// It returns the lines that went back. A line goes back once.
 //
 // Errors: not_found (also if the order has no line of a variant), conflict (nothing was sold).
 func (l *Ledger) Restock(orderID string, variantIDs []string) (back []Line, err error) {

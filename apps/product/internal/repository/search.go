@@ -173,7 +173,7 @@ func (st *statement) arg(v any) string {
 	return fmt.Sprintf("$%d", len(st.args))
 }
 
-// query adds an argument of type tsquery and returns its placeholder.
+// query adds an argument of type tsquery and returns its parameter.
 func (st *statement) query(q string) string { return st.arg(q) + "::tsquery" }
 
 // where returns the conditions that select products.

@@ -43,8 +43,8 @@ func (s *Store) SaveShop(ctx context.Context, shop domain.Shop) error {
 }
 
 // ShopChanged stores what an event says about a shop, in the transaction of the event's inbox row. Once that is
-// committed, nothing of a shop that does not sell can be reserved. The shop's listings, which may be thousands, are only
-// marked in the same row. [Store.Relist] refreshes them afterwards, so that no sale waits for all of them.
+// committed, nothing of a shop that does not sell can be reserved. The shop's listings, which may be thousands, are
+// only marked in the same row. [Store.Relist] refreshes them afterwards, so that no sale waits for all of them.
 //
 // An event that is not newer than the stored version changes nothing and removes no mark. So in whatever order
 // and however often events arrive, the row ends with the newest version. It stays marked until its listings are

@@ -33,8 +33,8 @@ func (s *Store) frequencies() domain.Frequencies {
 }
 
 // LearnWords reads from the database's statistics how common words are. Searches rank by that. PostgreSQL makes new
-// statistics if they are missing or half of the listings have changed since. LearnWords also moves the newest entries of
-// the indexes to their place, where searches find them faster. The service calls it periodically.
+// statistics if they are missing or half of the listings have changed since. LearnWords also moves the newest entries
+// of the indexes to their place, where searches find them faster. The service calls it periodically.
 func (s *Store) LearnWords(ctx context.Context) error {
 	if err := s.q.CleanPendingLists(ctx); err != nil {
 		return postgres.Err(err)

@@ -14,9 +14,9 @@ type Condition func(document []byte) error
 
 // UpdateProduct changes a product to next, as far as edit says.
 //
-// Errors: invalid_argument, not_found (the product is not the caller's, or the category is unknown), forbidden (the shop
-// is suspended), already_exists (another product of the shop has a SKU), conflict (more pieces are reserved than would be on
-// hand), precondition_failed.
+// Errors: invalid_argument, not_found (the product is not the caller's, or the category is unknown), forbidden (the
+// shop is suspended), already_exists (another product of the shop has a SKU), conflict (more pieces are reserved than
+// would be on hand), precondition_failed.
 func (s *Service) UpdateProduct(
 	ctx context.Context, productID string, next domain.Product, edit domain.Edit, condition Condition,
 ) (domain.Document, error) {
@@ -45,7 +45,8 @@ func (s *Service) UpdateProduct(
 // UpdateVariant changes what fields names of a variant. It returns the variant's product.
 //
 // Errors: invalid_argument, not_found (also if the variant is not the caller's), forbidden (the shop is suspended),
-// already_exists (another product of the shop has the SKU), conflict (more pieces are reserved than would be on hand), precondition_failed.
+// already_exists (another product of the shop has the SKU), conflict (more pieces are reserved than would be on hand),
+// precondition_failed.
 func (s *Service) UpdateVariant(
 	ctx context.Context, variantID string, next domain.Variant, fields map[string]bool, condition Condition,
 ) (domain.Document, error) {

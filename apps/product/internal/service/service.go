@@ -74,8 +74,8 @@ func storable(s string) bool { return !strings.ContainsRune(s, 0) }
 
 var errNoProduct = errs.New(errs.NotFound, "there is no such product")
 
-// mayChange returns an error unless the caller may change what the shop sells: a member of a shop that is not suspended,
-// or an operator.
+// mayChange returns an error unless the caller may change what the shop sells: a member of a shop that is not
+// suspended, or an operator.
 //
 // Errors: not_found (refusal), forbidden (the shop is suspended).
 func (s *Service) mayChange(ctx context.Context, shopID string, refusal *errs.Error) error {

@@ -21,7 +21,7 @@ const (
 	maxNamed   = 10     // unknown categories that the summary names
 )
 
-// undecided stands in a mapping file for a category that nobody has mapped yet.
+// undecided stands in a mapping file for a category that is not mapped yet.
 const undecided = "?"
 
 var mappingHeader = []string{"Category", "Souk category"}
@@ -75,7 +75,7 @@ func readCategories(path string) (*categories, error) {
 	}
 }
 
-// apply returns the category of souk for one of the file. A category that nobody has mapped is the same in souk.
+// apply returns the category of souk for one of the file. An unmapped category is the same in souk.
 func (c *categories) apply(path []string) []string {
 	if to, ok := c.mapped[productcsv.JoinCategory(path)]; ok && to != undecided {
 		return productcsv.SplitCategory(to)

@@ -22,8 +22,8 @@ import (
 
 const exportPage = 200 // products of one request
 
-// Export writes all products, or those of a shop if that is not "", to a file, and a summary to out. The file is replaced once all products are there. With -
-// as the path, the products go to out, and the summary to summary.
+// Export writes all products, or those of a shop if that is not "", to a file, and a summary to out. The file is
+// replaced once all products are there. With - as the path, the products go to out, and the summary to summary.
 func Export(ctx context.Context, client *api.Client, shop, path string, out, summary io.Writer) error {
 	n := 0
 	export := func(w io.Writer) (err error) {

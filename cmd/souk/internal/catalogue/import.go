@@ -160,8 +160,8 @@ func (im *importer) run(ctx context.Context) error {
 	return nil
 }
 
-// seekable returns the file, or a temporary copy of what can be read only once, such as a pipe. The copy is gone when it
-// is closed.
+// seekable returns the file, or a temporary copy of what can be read only once, such as a pipe. The copy is gone when
+// it is closed.
 func seekable(file *os.File) (*os.File, error) {
 	if info, err := file.Stat(); err != nil || info.Mode().IsRegular() || info.IsDir() {
 		return file, err

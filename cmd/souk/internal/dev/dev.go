@@ -201,7 +201,8 @@ func (d *run) settings() map[string]any {
 		"gateway": map[string]any{
 			"addr": d.address.addr, "public_url": d.address.public, "dev_url": s.control.url,
 			"lame_duck": "0s", // no load balancer
-			// Pages that a developer serves on this machine may call the API, and others may not reach it by a name of theirs.
+			// Pages that a developer serves on this machine may call the API, and others may not reach it by a name of
+			// theirs.
 			"origins":       []string{"http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"},
 			"loopback_only": !d.address.open,
 			// On one machine all clients share one address, and load tests send many requests from it.

@@ -158,8 +158,9 @@ func (r *Reader) headReason(row *Row, g *group) string {
 	return ""
 }
 
-// status returns the product's status: that of Status, or active if it is empty, or none if the file does not say
-// it. An active product with Published false is a draft. So is an unlisted one: souk has no products that only a link shows.
+// status returns the product's status: that of Status, or active if it is empty, or none if the file does not say it.
+// An active product with Published false is a draft. So is an unlisted one: souk has no products that only a link
+// shows.
 func (r *Reader) status(row *Row) string {
 	if !r.has(colStatus) && !r.has(colPublished) {
 		return ""

@@ -659,7 +659,11 @@ func (q *Queries) RefuseParts(ctx context.Context, orderID string) error {
 }
 
 const releaseCarts = `-- name: ReleaseCarts :exec
-update cart_claim set order_id = previous_id where owner_id = any ($1::text[]) and order_id = $2
+with held as (
+    select k.owner_id from cart_claim k where k.owner_id = any ($1::text[]) and k.order_id = $2
+    order by k.owner_id for update
+)
+update cart_claim c set order_id = c.previous_id from held where c.owner_id = held.owner_id
 `
 
 type ReleaseCartsParams struct {
@@ -667,7 +671,8 @@ type ReleaseCartsParams struct {
 	OrderID  string
 }
 
-// Gives the claims of a refused order back to the orders before it.
+// Gives the claims of a refused order back to the orders before it. Claims are locked in the order of their owners, as new
+// orders lock them, so that the two cannot deadlock.
 func (q *Queries) ReleaseCarts(ctx context.Context, arg ReleaseCartsParams) error {
 	_, err := q.db.Exec(ctx, releaseCarts, arg.OwnerIds, arg.OrderID)
 	return err
