@@ -217,7 +217,10 @@ func (d *run) settings() map[string]any {
 			"audience":  oidcserver.Audience,
 			"key":       secrets.Auth,
 		},
-		"notification": map[string]any{"smtp_addr": s.mail.Addr(), "concurrency": 16},
+		"notification": map[string]any{
+			"smtp_addr": s.mail.Addr(), "concurrency": 16,
+			"hold": "3s", // short enough to wait for
+		},
 		"payment": map[string]any{
 			"provider": "sandbox",
 			"sandbox": map[string]any{
