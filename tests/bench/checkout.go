@@ -23,8 +23,15 @@ const (
 	lateEventWait = 2 * time.Second
 )
 
-const checkoutBody = `{"email":"bench@example.com","shippingAddress":{"name":"Ana Souza","line1":"Rua das Flores 12","city":"São Paulo",` +
-	`"region":"SP","postalCode":"01001-000","countryCode":"BR"},"payment":{"method":"card","token":"tok_ok"}}`
+// checkout returns the checkout request of a guest's cart. Each has its own e-mail address and key: mails to one
+// address are bounded.
+func checkout(addr, token string) []byte {
+	key := id.New(id.Event)
+	body := `{"email":"` + key + `@example.com","shippingAddress":{"name":"Ana Souza","line1":"Rua das Flores 12",` +
+		`"city":"São Paulo","region":"SP","postalCode":"01001-000","countryCode":"BR"},` +
+		`"payment":{"method":"card","token":"tok_ok"}}`
+	return request(addr, http.MethodPost, "/v1/checkout", token, body, "Idempotency-Key", key)
+}
 
 // guests creates n guests and returns their tokens.
 func (b *bench) guests(ctx context.Context, n int) ([]string, error) {
@@ -140,8 +147,7 @@ func (b *bench) fill(ctx context.Context, n int, pick func(int) []string) ([][]b
 	}
 	requests := make([][]byte, n)
 	for i, token := range tokens {
-		requests[i] = request(b.souk.addr, http.MethodPost, "/v1/checkout", token, checkoutBody, "Idempotency-Key",
-			id.New(id.Event))
+		requests[i] = checkout(b.souk.addr, token)
 	}
 	return requests, nil
 }

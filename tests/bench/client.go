@@ -105,10 +105,14 @@ type load struct {
 	conns int
 	// duration bounds the load. Zero means that it ends when next returns nil.
 	duration time.Duration
-	// rate is how many requests begin per second. Zero means as many as possible.
+	// rate is how many requests begin per second, at equal intervals. A request that finds no free connection
+	// begins late, and its latency counts from when it was due. Zero means as many as possible.
 	rate float64
 	// next returns the nth request, or nil after the last. All connections may call it concurrently.
 	next func(n int) []byte
+	// follow, if not nil, makes a function for the nth request. The function gets the body of each 2xx response and
+	// returns the request that follows, or nil after the last. All of them count as one request.
+	follow func(n int) func(body []byte) []byte
 	// answer, if not nil, receives the response to the nth request. It must not keep body.
 	answer func(n, status int, body []byte)
 }
@@ -151,6 +155,11 @@ func (l load) run(ctx context.Context) (stats, error) {
 	return s, nil
 }
 
+// due returns when the nth request is due, after the load's begin.
+func (l load) due(n int) time.Duration {
+	return time.Duration(float64(n) / l.rate * float64(time.Second))
+}
+
 type worker struct {
 	load    *load
 	conn    *conn
@@ -168,15 +177,17 @@ func (w *worker) work(ctx context.Context, began time.Time, n *atomic.Int64) {
 			return
 		}
 		if w.load.rate > 0 {
-			due := began.Add(time.Duration(float64(i) / w.load.rate * float64(time.Second)))
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(time.Until(due)):
+			case <-time.After(time.Until(began.Add(w.load.due(i)))):
 			}
 		}
 		sent := time.Now()
-		status, body, err := w.conn.do(request)
+		if w.load.rate > 0 {
+			sent = began.Add(w.load.due(i))
+		}
+		status, body, err := w.steps(i, request)
 		if err != nil {
 			w.failed[0]++
 			w.example = err.Error()
@@ -198,6 +209,19 @@ func (w *worker) work(ctx context.Context, began time.Time, n *atomic.Int64) {
 			w.load.answer(i, status, body)
 		}
 	}
+}
+
+// steps sends the nth request and the requests that follow it. It returns the last response.
+func (w *worker) steps(n int, request []byte) (status int, body []byte, err error) {
+	if w.load.follow == nil {
+		return w.conn.do(request)
+	}
+	for follow := w.load.follow(n); request != nil; request = follow(body) {
+		if status, body, err = w.conn.do(request); err != nil || status < 200 || status > 299 {
+			break
+		}
+	}
+	return status, body, err
 }
 
 // noConn replaces a connection that could not be opened again.

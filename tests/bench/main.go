@@ -120,6 +120,7 @@ func phases() []phase {
 		{"events", measureEvents},
 		{"checkout", measureCheckout},
 		{"hot", measureHotCheckout},
+		{"purchase", measurePurchase},
 	}
 	return []phase{
 		{
