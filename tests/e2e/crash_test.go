@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -20,8 +21,12 @@ import (
 	"souk/pkg/waittest"
 )
 
-// sagaTimeout bounds how long after a restart a saga may still be open.
-const sagaTimeout = 5 * time.Second
+const (
+	// sagaTimeout bounds how long after a restart a saga may still be open.
+	sagaTimeout = 5 * time.Second
+	// pointsPerSouk is how many failpoints are tested on one souk, one after the other.
+	pointsPerSouk = 8
+)
 
 // checkoutFailpoints returns, by service, the failpoints that checkouts pass, refused ones included.
 func checkoutFailpoints() map[string][]string {
@@ -150,13 +155,14 @@ func hitFailpoint(exited <-chan struct{}) bool {
 // Then every saga must end, every order be complete, and no money be moved twice.
 func TestCrashAtEveryFailpoint(t *testing.T) {
 	t.Parallel()
-	for service, points := range checkoutFailpoints() {
-		t.Run(service, func(t *testing.T) {
+	points := slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Values(checkoutFailpoints()))...)))
+	for some := range slices.Chunk(points, pointsPerSouk) {
+		t.Run("from "+some[0], func(t *testing.T) {
 			t.Parallel()
 			s := start(t, "inprocess", []string{"SOUK_FAILPOINTS="})
 			shop := handle("crash")
 			v := s.seller(shop).sell(shop, "Crash", "10.00", 100_000).Variants[0].ID
-			for _, point := range points {
+			for _, point := range some {
 				t.Run(point, func(t *testing.T) { crashAt(t, s, point, v) })
 			}
 		})
@@ -231,6 +237,7 @@ func (s *souk) pid(name string) int {
 
 // TestKillUnderLoad kills services at random moments while customers buy.
 func TestKillUnderLoad(t *testing.T) {
+	t.Parallel()
 	s := start(t, "split", nil)
 	shop := handle("kill")
 	v := s.seller(shop).sell(shop, "Kill", "10.00", 100_000).Variants[0].ID

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -235,12 +236,18 @@ func stopped(t testing.TB, what string, stop func(context.Context) error) {
 	}
 }
 
+// steadyPorts are the ports that steadyPort has tried. Tests run in parallel, and their servers may be down.
+var steadyPorts sync.Map
+
 // steadyPort returns a free port that stays free while its server is down. It is outside of the range that the system
 // uses for outgoing connections.
 func steadyPort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
 		port := 20_000 + mathrand.IntN(10_000)
+		if _, taken := steadyPorts.LoadOrStore(port, true); taken {
+			continue
+		}
 		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			require.NoError(t, ln.Close())

@@ -17,6 +17,7 @@ import (
 
 // TestBadInputIsRefused sends what a careless or hostile client may send.
 func TestBadInputIsRefused(t *testing.T) {
+	t.Parallel()
 	s := start(t, "inprocess", nil, "--demo")
 	shop := handle("input")
 	seller := s.seller(shop)

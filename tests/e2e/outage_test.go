@@ -18,6 +18,7 @@ import (
 // TestOutagesLoseNoAcknowledgedOrder kills Redis and PostgreSQL while customers buy. Requests fail as unavailable
 // during the outage. Then everything recovers by itself, and no acknowledged order is lost.
 func TestOutagesLoseNoAcknowledgedOrder(t *testing.T) {
+	t.Parallel()
 	s := start(t, "inprocess", nil)
 	shop := handle("outage")
 	v := s.seller(shop).sell(shop, "Outage", "10.00", 100_000).Variants[0].ID
@@ -74,6 +75,7 @@ func childOf(t *testing.T, s *souk, program string) int {
 // TestReplayRestoresLostJetStream removes all of JetStream's files between two runs and replays the outboxes. No
 // consumer may handle an event twice, and no event may be missing.
 func TestReplayRestoresLostJetStream(t *testing.T) {
+	t.Parallel()
 	s := start(t, "inprocess", nil)
 	shop := handle("lost")
 	v := s.seller(shop).sell(shop, "Lost stream", "10.00", 100).Variants[0].ID

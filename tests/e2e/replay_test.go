@@ -313,6 +313,7 @@ func (s scores) String() string {
 // TestNamesInAllScriptsComeBackUnchanged imports food with names in Cyrillic, Arabic, CJK and other scripts. The API
 // must return them byte for byte.
 func TestNamesInAllScriptsComeBackUnchanged(t *testing.T) {
+	t.Parallel()
 	dir := dataDir(t)
 	s := start(t, "inprocess", nil)
 	const shop = "open-food-facts"

@@ -37,6 +37,7 @@ func tempHome(t *testing.T) string {
 }
 
 func TestSecondStartOnTheSameDirectoryIsRefused(t *testing.T) {
+	t.Parallel()
 	s := start(t, "inprocess", nil)
 	output := refusedStart(t, nil, "--data-dir", s.dir, "--http", freeAddr(t))
 	require.Contains(t, output, "another souk dev (pid ")
@@ -58,6 +59,7 @@ func TestStartWithoutRedisIsRefused(t *testing.T) {
 }
 
 func TestStartWithWrongSettingsIsRefused(t *testing.T) {
+	t.Parallel()
 	output := refusedStart(t, []string{"SOUK_GATEWAY_MAX_BODY=lots"}, "--data-dir", tempHome(t), "--http", freeAddr(t))
 	require.Contains(t, output, "max_body")
 	output = refusedStart(t, []string{"SOUK_GATEWAY_MAXBODY=1"}, "--data-dir", tempHome(t), "--http", freeAddr(t))
@@ -67,6 +69,7 @@ func TestStartWithWrongSettingsIsRefused(t *testing.T) {
 // TestDataSurvivesARestart restarts souk dev after Ctrl-C and after kill -9. Its data must still exist. With
 // --ephemeral nothing remains.
 func TestDataSurvivesARestart(t *testing.T) {
+	t.Parallel()
 	s := start(t, "inprocess", nil)
 	shop := handle("restart")
 	p := s.seller(shop).sell(shop, "Survivor", "10.00", 5)

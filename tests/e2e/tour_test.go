@@ -16,8 +16,10 @@ import (
 
 // TestSuite runs the tests that must pass in every topology. All tests of a topology share one souk.
 func TestSuite(t *testing.T) {
+	t.Parallel()
 	for mode := range modes {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			s := start(t, mode, nil, "--demo")
 			for name, test := range map[string]func(*testing.T, *souk){
 				"tour":                  testTour,
