@@ -6,12 +6,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +38,8 @@ var modes = map[string][]string{
 const (
 	startTimeout = 90 * time.Second
 	stopTimeout  = 30 * time.Second
+	// minParallel is how many tests run in parallel at least. They mostly wait: for restarts, leases and retries.
+	minParallel = 3
 )
 
 var binary string
@@ -54,6 +59,11 @@ func run(m *testing.M) int {
 	build := exec.Command("go", "build", "-o", binary, "souk/cmd/souk")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build souk: %v\n%s", err, out)
+		return 1
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(max(minParallel, runtime.GOMAXPROCS(0)))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	status := m.Run()
