@@ -112,7 +112,7 @@ func TestCachedAnswersAreCompressedOnce(t *testing.T) {
 		}
 		return askAt(c, func(w http.ResponseWriter, r *http.Request) {
 			From(r.Context()).Actor = identity.Anonymous()
-			cache.Public(w, r, 2, "product:1", func(w http.ResponseWriter) {
+			cache.Public(w, r, 2, "product:1", func(w http.ResponseWriter, r *http.Request) {
 				runs++
 				w.Header().Set("Content-Type", "application/json")
 				_, _ = io.WriteString(w, large)

@@ -28,7 +28,7 @@ type Tags interface {
 // most, and is dropped as soon as the version of its tag changes. Signed-in callers get it, too, once they
 // are authenticated: they may see whatever an anonymous caller may see.
 //
-// An answer that is out of date is sent only instead of an unavailable service's error, and says so.
+// An answer that is out of date is sent only if the service is unavailable or takes longer than staleWait, and says so.
 type ResponseCache struct {
 	tags     Tags
 	clock    clock.Clock
@@ -111,26 +111,28 @@ func (rc *ResponseCache) find(ctx context.Context, r *http.Request, now time.Tim
 	return e
 }
 
-// writeStale sends the entry for r instead of an error that the handler has written to the header, and reports whether
-// there is one that is young enough.
-func (rc *ResponseCache) writeStale(w http.ResponseWriter, r *http.Request, control []string) bool {
+// staleWait is how long a service may take to answer if an answer that is out of date can be sent instead.
+const staleWait = 2 * time.Second
+
+// stale returns the entry for r that may be sent while its service is unavailable, or nil.
+func (rc *ResponseCache) stale(r *http.Request) *cached {
 	e := rc.entry(r)
-	if e == nil {
-		return false
+	if e == nil || rc.clock.Now().Sub(e.made) > rc.staleFor {
+		return nil
 	}
-	age := rc.clock.Now().Sub(e.made)
-	if age > rc.staleFor {
-		return false
-	}
+	return e
+}
+
+// writeStale sends e instead of an error that the handler has written to the header.
+func (rc *ResponseCache) writeStale(w http.ResponseWriter, r *http.Request, e *cached, control []string) {
 	rc.metrics.stale.Inc()
 	From(r.Context()).Code = ""
 	h := w.Header()
 	h.Del("Content-Length")
 	h.Del("Retry-After")
-	h.Set("Age", strconv.Itoa(int(age.Seconds())))
+	h.Set("Age", strconv.Itoa(int(rc.clock.Now().Sub(e.made).Seconds())))
 	h.Set("Warning", `110 - "Response is Stale"`)
 	e.write(w, r, control)
-	return true
 }
 
 // countedByServer is the size up to which net/http sets Content-Length itself, because the answer fits into
@@ -214,7 +216,7 @@ var privately = []string{"private, no-cache"}
 // answer to an anonymous caller. It wraps routes whose contract allows caching; tag names the answer's
 // source.
 func (rc *ResponseCache) Public(
-	w http.ResponseWriter, r *http.Request, seconds int32, tag string, next func(http.ResponseWriter),
+	w http.ResponseWriter, r *http.Request, seconds int32, tag string, next http.HandlerFunc,
 ) {
 	x := From(r.Context())
 	anonymous := x.Actor.Kind == identity.KindAnonymous
@@ -239,8 +241,16 @@ func (rc *ResponseCache) Public(
 	}
 	rec := newRecorder(w)
 	defer rec.release()
-	next(rec)
-	if rec.status == http.StatusServiceUnavailable && rc.writeStale(w, r, control) {
+	stale := rc.stale(r)
+	if stale != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), staleWait)
+		defer cancel()
+		next(rec, r.WithContext(ctx))
+	} else {
+		next(rec, r)
+	}
+	if rec.status == http.StatusServiceUnavailable && stale != nil {
+		rc.writeStale(w, r, stale, control)
 		return
 	}
 	if rec.status != http.StatusOK {

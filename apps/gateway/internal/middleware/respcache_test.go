@@ -28,7 +28,7 @@ func TestResponseCacheServesFreshPublicAnswers(t *testing.T) {
 	cache := NewResponseCache(tags, 1<<20, time.Minute, c, counters(t))
 	made := 0
 	handler := func(w http.ResponseWriter, r *http.Request) {
-		cache.Public(w, r, 2, "product:1", func(w http.ResponseWriter) {
+		cache.Public(w, r, 2, "product:1", func(w http.ResponseWriter, r *http.Request) {
 			made++
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write([]byte(`{"n":` + string(rune('0'+made)) + `}`))
@@ -89,7 +89,7 @@ func TestStaleAnswersReplaceErrorsOfUnavailableServices(t *testing.T) {
 		}
 		return askAt(c, func(w http.ResponseWriter, r *http.Request) {
 			From(r.Context()).Actor = identity.Anonymous()
-			cache.Public(w, r, 2, "product:1", func(w http.ResponseWriter) {
+			cache.Public(w, r, 2, "product:1", func(w http.ResponseWriter, r *http.Request) {
 				if fail != nil {
 					WriteProblem(w, r, fail)
 					return
@@ -129,6 +129,35 @@ func TestStaleAnswersReplaceErrorsOfUnavailableServices(t *testing.T) {
 	res := get()
 	require.Empty(t, res.Header.Get("Age"))
 	require.Empty(t, res.Header.Get("Warning"))
+}
+
+func TestStaleAnswerReplacesOneThatTakesTooLong(t *testing.T) {
+	t.Parallel()
+	c := clock.NewManual(noon)
+	cache := NewResponseCache(&fakeTags{}, 1<<20, time.Minute, c, counters(t))
+	get := func(path string) *http.Response {
+		return askAt(c, func(w http.ResponseWriter, r *http.Request) {
+			From(r.Context()).Actor = identity.Anonymous()
+			cache.Public(w, r, 2, "product:1", func(w http.ResponseWriter, r *http.Request) {
+				if d, ok := r.Context().Deadline(); ok && time.Until(d) <= staleWait {
+					WriteProblem(w, r, context.DeadlineExceeded)
+					return
+				}
+				_, _ = w.Write([]byte(`{}`))
+			})
+		}, httptest.NewRequest(http.MethodGet, path, nil), cache.Lookup())
+	}
+	require.Equal(t, http.StatusOK, get("/v1/products/1").StatusCode)
+	c.Advance(30 * time.Second)
+	res := get("/v1/products/1")
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	require.Equal(t, "30", res.Header.Get("Age"))
+	require.Equal(
+		t,
+		http.StatusOK,
+		get("/v1/products/2").StatusCode,
+		"nothing could be sent instead, so it may take longer",
+	)
 }
 
 func TestResponseCacheStaysWithinItsBound(t *testing.T) {

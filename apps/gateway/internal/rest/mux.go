@@ -97,7 +97,7 @@ func newMux(
 				switch {
 				case route.cacheSeconds > 0:
 					cache.Public(w, r, route.cacheSeconds, route.tag(params),
-						func(w http.ResponseWriter) { next(w, bare(r), params) })
+						func(w http.ResponseWriter, r *http.Request) { next(w, bare(r), params) })
 				case r.Method == http.MethodPost:
 					keys.Serve(w, r, route.keyRule(mux), func(w http.ResponseWriter, r *http.Request) {
 						w.Header().Set("Cache-Control", "no-store")
