@@ -18,8 +18,9 @@ func ETag(body []byte) string {
 	return string(append(tag, '"'))
 }
 
-// Matches reports whether m, as the gateway answers it, has one of the entity tags of an If-Match header (RFC 9110,
-// 13.1.1: strong comparison). "*" matches everything.
+// Matches reports whether m, as the gateway answers it, has one of the entity tags of an If-Match header. "*" matches
+// everything. A weak tag matches, although RFC 9110, 13.1.1 requires strong comparison: in souk, the W/ of a compressed
+// answer says only that the same content has other bytes.
 func Matches(ifMatch string, m proto.Message) (bool, error) {
 	body, err := Append(nil, m)
 	if err != nil {
@@ -27,7 +28,7 @@ func Matches(ifMatch string, m proto.Message) (bool, error) {
 	}
 	etag := ETag(body)
 	for part := range strings.SplitSeq(ifMatch, ",") {
-		if part = strings.TrimSpace(part); part == etag || part == "*" {
+		if part = strings.TrimPrefix(strings.TrimSpace(part), "W/"); part == etag || part == "*" {
 			return true, nil
 		}
 	}

@@ -227,7 +227,7 @@ func (s *schemas) responses(m method, r route) (object, error) {
 	if m.location != "" {
 		headers["Location"] = object{"$ref": "#/components/headers/Location"}
 	}
-	if m.cacheSeconds > 0 {
+	if m.cacheSeconds > 0 || r.responseBody == "product" {
 		headers["ETag"] = object{"$ref": "#/components/headers/ETag"}
 	}
 	if m.keyed(r) {

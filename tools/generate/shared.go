@@ -35,7 +35,7 @@ var securitySchemes = object{
 
 var sharedHeaders = object{
 	"ETag": object{
-		"description": "Version of the answer, for If-None-Match.",
+		"description": "Version of the answer, for If-None-Match and, if it is a product, for If-Match.",
 		"schema":      object{"type": "string", "examples": []any{`"5f2d8c11"`}},
 	},
 	"Location": object{
@@ -56,12 +56,13 @@ var sharedParameters = object{
 	"RequiredIdempotencyKey": idempotencyKey(true),
 	"IdempotencyKey":         idempotencyKey(false),
 	"IfMatch": object{
-		"name":        "If-Match",
-		"in":          "header",
-		"required":    false,
-		"schema":      object{"type": "string", "maxLength": 1000},
-		"description": "ETags of the versions that may be changed: 412 if it has changed since. Without it, any version is.",
-		"example":     `"5f2d8c11"`,
+		"name":     "If-Match",
+		"in":       "header",
+		"required": false,
+		"schema":   object{"type": "string", "maxLength": 1000},
+		"description": "ETags of the versions that may be changed, also weak ones: 412 if it has changed since. Without it, any " +
+			"version is.",
+		"example": `"5f2d8c11"`,
 	},
 	"IfNoneMatch": object{
 		"name": "If-None-Match", "in": "header", "required": false,

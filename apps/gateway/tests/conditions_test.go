@@ -7,7 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
+	"souk/pkg/jsonpb"
 	"souk/pkg/moduletest"
 	"souk/pkg/redistest"
 	"souk/pkg/waittest"
@@ -33,6 +35,25 @@ func TestIfMatchReachesTheMethodOrIsRefused(t *testing.T) {
 	require.Equal(t, "If-Match", field(t, p), "ignoring it would overwrite what the caller does not know")
 	g.send(http.MethodDelete, "/v1/products/prd_1?ifMatch=a-1", "", "Authorization", asUser).
 		problem(t, http.StatusBadRequest, errs.Invalid)
+}
+
+func TestAnswersThatShowAProductHaveItsETag(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	g.products.get = func(_ context.Context, id string) (*productv1.Product, error) {
+		return &productv1.Product{Id: id}, nil
+	}
+	etag := g.send(http.MethodGet, "/v1/products/prd_1", "").Header.Get("ETag")
+	require.NotEmpty(t, etag)
+	res := g.send(http.MethodPatch, "/v1/products/prd_1", `{"title":"A"}`, "Authorization", asUser)
+	require.Equal(t, etag, res.Header.Get("ETag"), "so that the next change needs no GET")
+	res = g.send(http.MethodPost, "/v1/shops/shp_1/products", `{"title":"A","variants":[{"price":{}}]}`,
+		"Authorization", asUser)
+	require.Equal(t, http.StatusCreated, res.StatusCode, res.body)
+	require.Equal(t, jsonpb.ETag([]byte(res.body)), res.Header.Get("ETag"))
+	res = g.send(http.MethodPatch, "/v1/products/prd_1", `{"titel":"A"}`, "Authorization", asUser)
+	require.Equal(t, http.StatusBadRequest, res.StatusCode)
+	require.Empty(t, res.Header.Get("ETag"))
 }
 
 func TestOneImportOfACallerIsInFlight(t *testing.T) {

@@ -105,7 +105,7 @@ func newMux(
 					})
 				default:
 					w.Header().Set("Cache-Control", "no-store")
-					next(w, bare(r), params)
+					next(&success{ResponseWriter: w, route: &route}, bare(r), params)
 				}
 			}
 		}),
@@ -146,7 +146,7 @@ func created(ctx context.Context, w http.ResponseWriter, m proto.Message) error 
 	return nil
 }
 
-// success sends the contract's status for a successful call.
+// success sends the contract's status for a successful call, and the ETag of a product that the answer shows.
 type success struct {
 	http.ResponseWriter
 	route *route
@@ -162,6 +162,9 @@ func (s *success) WriteHeader(status int) {
 // Write sends the contract's status first, unless the handler chose one.
 func (s *success) Write(b []byte) (int, error) {
 	if !s.wrote {
+		if s.route.showsProduct {
+			s.Header().Set("ETag", jsonpb.ETag(b))
+		}
 		s.WriteHeader(s.route.successStatus)
 	}
 	return s.ResponseWriter.Write(b)

@@ -34,6 +34,7 @@ type route struct {
 	wrapper        string    // the field of the answer that holds the resource; "": the answer is the resource
 	parameters     parameters
 	takesIfMatch   bool
+	showsProduct   bool          // the answer is a product, for whose ETag If-Match asks
 	inFlight       *rpc.InFlight // nil: not bounded
 	rateCost       int
 }
@@ -159,6 +160,7 @@ func routesOf(files ...protoreflect.FileDescriptor) (routes, error) {
 					wrapper:      wrapper,
 					parameters:   parametersOf(m.Input(), pattern, rule),
 					takesIfMatch: m.Input().Fields().ByName(ifMatchField) != nil,
+					showsProduct: rule.GetResponseBody() == "product",
 					inFlight: rpc.NewInFlight(
 						proto.GetExtension(m.Options(), optionsv1.E_InFlight).(*optionsv1.InFlight),
 					),
