@@ -23,8 +23,8 @@ func importCommand(data *dataFlag) *cobra.Command {
 		Long: `Import products from Shopify's product CSV, over the running API.
 
 The header is that of Shopify's files of today, or the first one (Handle, Variant SKU, …). Vendor is the shop, unless
---shop names one. The file may be UTF-8, UTF-16 or Windows-1252, and its fields may be separated by commas, semicolons,
-tabs or vertical bars. A product is known by its shop and Handle, so a second run changes nothing. Its rows may stand
+--shop names one. The file may be UTF-8, UTF-16 or, if no row of it is UTF-8, Windows-1252. Its fields may be separated
+by commas, semicolons, tabs or vertical bars. A product is known by its shop and Handle, so a second run changes nothing. Its rows may stand
 apart, e.g. after the file was sorted. Prices are in --currency, unless the file has a column Currency.
 
 A variant is known by its SKU, else by its options. What the file does not have stays as it is: variants, images,

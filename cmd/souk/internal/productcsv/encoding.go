@@ -66,27 +66,32 @@ func decoded(r io.Reader, e encoding.Encoding) *bufio.Reader {
 	return bufio.NewReaderSize(transform.NewReader(r, e.NewDecoder()), peeked)
 }
 
-// isWindows reports whether text without a byte order mark is Windows-1252, not UTF-8. One cut character does not make
-// a UTF-8 file another one, and a few bytes of Windows-1252 may look like UTF-8 by chance, so the majority of what is
-// not ASCII decides. It reads until the majority is clear, at most to the end.
+// isWindows reports whether text without a byte order mark is Windows-1252, not UTF-8: it has bytes that are not UTF-8,
+// and no line that has characters of several bytes is UTF-8. Such a line is hardly ever Windows-1252 by chance, although
+// some bytes of a line may be. In case of doubt rows are rejected, not garbled. It reads until it is clear, at most to
+// the end.
 func isWindows(r io.Reader) (bool, error) {
-	const enough = 200
 	in := bufio.NewReaderSize(r, peeked)
-	balance := 0 // bytes that are not UTF-8, less characters of several bytes that are
-	for -enough < balance && balance < enough {
+	windows, valid, invalid := false, false, false // the last two are of the line
+	for {
 		c, size, err := in.ReadRune()
 		switch {
-		case errors.Is(err, io.EOF):
-			return balance > 0, nil
-		case err != nil:
+		case err != nil && !errors.Is(err, io.EOF):
 			return false, err
+		case err != nil || c == '\n' || c == '\r':
+			if valid && !invalid {
+				return false, nil
+			}
+			windows, valid, invalid = windows || invalid, false, false
+			if err != nil {
+				return windows, nil
+			}
 		case c == utf8.RuneError && size == 1:
-			balance++
+			invalid = true
 		case size > 1:
-			balance--
+			valid = true
 		}
 	}
-	return balance > 0, nil
 }
 
 // separatorNames are the separators that a file may have, by their names.

@@ -73,6 +73,16 @@ func TestEncodingErrorConcernsItsRow(t *testing.T) {
 	require.Equal(t, "Café", products[0].GetTitle())
 	require.Equal(t, []string{"2: Title is not valid Windows-1252"}, rejected)
 
+	// The bad rows may be many and long.
+	bad := strings.Repeat("b,"+strings.Repeat("\xe9t\xe9 ", 20)+",V,1\n", 30)
+	for _, file := range []string{head + "a,Café,V,1\n" + bad, head + bad + "a,Café,V,1", "\ufeff" + head + bad + "a,Cafe,V,1"} {
+		products, rejected = readAll(t, file)
+		require.Len(t, products, 1)
+		require.Contains(t, products[0].GetTitle(), "Caf")
+		require.Len(t, rejected, 30)
+		require.Contains(t, rejected[0], "Title is not valid UTF-8")
+	}
+
 	// The beginning of a long file is ASCII.
 	products, rejected = readAll(t, head+strings.Repeat("a,A,V,1\n", 10_000)+"b,Caf\xe9,V,1\n")
 	require.Equal(t, "Café", products[len(products)-1].GetTitle())
