@@ -29,7 +29,8 @@ apart, e.g. after the file was sorted. Prices are in --currency, unless the file
 
 A variant is known by its SKU, else by its options. What the file does not have stays as it is: variants, images,
 columns. With --replace, a product of which no row was rejected becomes what the file says, and all else of it is
-deleted. A negative quantity means that there is none.
+deleted. If a rejected row does not say of which product it is, nothing is deleted. A negative quantity means that there
+is none.
 
 Bad rows go with line number and reason to FILE.rejected.csv, good ones are kept. Correct that file and import it like
 any other: it has what a row needs of its product.

@@ -97,6 +97,8 @@ type importer struct {
 	products map[string]int
 	variants int
 	rejected int
+	kept     int    // products that Replace did not replace
+	doubts   doubts // whose rows were rejected
 }
 
 type shopLookup struct {
@@ -115,13 +117,9 @@ func (im *importer) run(ctx context.Context) error {
 		return &FileError{fmt.Errorf("%s can't be read: %w", im.path, err)}
 	}
 	defer func() { _ = file.Close() }() // the same
-	var options []productcsv.Option
-	if im.oneShop != "" {
-		options = append(options, productcsv.OneShop())
-	}
-	reader, err := productcsv.NewReader(file, im.currency, options...)
+	reader, err := im.read(file)
 	if err != nil {
-		return &FileError{fmt.Errorf("%s: %s", im.path, errs.From(err).Message)}
+		return err
 	}
 	if im.oneShop != "" {
 		shop, err := im.getShop(ctx, im.oneShop)
@@ -138,7 +136,12 @@ func (im *importer) run(ctx context.Context) error {
 	}
 	im.products = map[string]int{}
 	im.rejects = &rejectFile{path: rejectedPath(im.path), header: reader.Header(), separator: reader.Separator()}
-	err = im.stream(ctx, reader)
+	if im.replace {
+		reader, err = im.findDoubts(ctx, reader, file)
+	}
+	if err == nil {
+		err = im.stream(ctx, reader)
+	}
 	im.progress.clear()
 	if err != nil {
 		err = im.brokenOff(ctx, err)
@@ -150,6 +153,13 @@ func (im *importer) run(ctx context.Context) error {
 	if note := im.categories.note(); note != "" {
 		notes = append(notes, note)
 	}
+	if im.kept > 0 {
+		notes = append(
+			notes,
+			fmt.Sprintf("%d products keep what the file does not have: rejected rows are, or may be, theirs",
+				im.kept),
+		)
+	}
 	for _, note := range notes {
 		fmt.Fprintf(im.out, "note: %s\n", note)
 	}
@@ -158,6 +168,23 @@ func (im *importer) run(ctx context.Context) error {
 		return fmt.Errorf("%d rows were rejected: see %s", im.rejected, im.rejects.path)
 	}
 	return nil
+}
+
+// read returns a reader of the file, from its beginning.
+func (im *importer) read(file *os.File) (*productcsv.Reader, error) {
+	var options []productcsv.Option
+	if im.oneShop != "" {
+		options = append(options, productcsv.OneShop())
+	}
+	_, err := file.Seek(0, io.SeekStart)
+	var reader *productcsv.Reader
+	if err == nil {
+		reader, err = productcsv.NewReader(file, im.currency, options...)
+	}
+	if err != nil {
+		return nil, &FileError{fmt.Errorf("%s: %s", im.path, errs.From(err).Message)}
+	}
+	return reader, nil
 }
 
 // seekable returns the file, or a temporary copy of what can be read only once, such as a pipe. The copy is gone when
@@ -276,6 +303,7 @@ func (im *importer) send(ctx context.Context, batch []*productcsv.Product) error
 		}
 		p.Shop = handle
 		p.CategoryPath = im.categories.apply(p.FileCategory)
+		p.Partial = p.Partial || im.doubts.about(p.GetHandle())
 		if line, twice := im.first(p); twice {
 			reason := fmt.Sprintf("its product stands in line %d, too, where the shop is written in another way", line)
 			if err := im.rejectProduct(p, reason); err != nil {
@@ -334,6 +362,9 @@ func (im *importer) post(ctx context.Context, sent []*productcsv.Product) error 
 		}
 		im.mu.Lock()
 		im.products[r.GetOutcome()]++
+		if im.replace && sent[i].GetPartial() && r.GetOutcome() != "created" {
+			im.kept++
+		}
 		if r.GetOutcome() == "created" {
 			im.variants += len(sent[i].GetVariants())
 		}

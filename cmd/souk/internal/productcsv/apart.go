@@ -51,7 +51,7 @@ func (r *Reader) hold(g *group) []Rejection {
 			"sort it by %s", maxHeld, r.label(colHandle))
 		refused := make([]Rejection, len(g.rows))
 		for i, row := range g.rows {
-			refused[i] = Rejection{Row: *row, Reason: reason}
+			refused[i] = Rejection{Row: *row, Reason: reason, Handle: g.handle}
 		}
 		r.held = append(r.held, &group{handle: g.handle, vendor: g.vendor, partial: true})
 		return refused
@@ -82,8 +82,7 @@ func (r *Reader) join() []*group {
 		}
 		key := [2]string{g.handle, vendor}
 		if known[key] == nil {
-			// A malformed row, anywhere in the file, may be one of this product.
-			known[key] = &group{handle: g.handle, vendor: vendor, partial: r.malformedRows}
+			known[key] = &group{handle: g.handle, vendor: vendor}
 			joined = append(joined, known[key])
 		}
 		known[key].rows = append(known[key].rows, g.rows...)
@@ -105,7 +104,7 @@ func (r *Reader) nextJoined() (*Product, []Rejection, error) {
 		var refused []Rejection
 		for _, row := range all.rows {
 			if reason := g.add(row); reason != "" {
-				refused = append(refused, Rejection{Row: *row, Reason: reason})
+				refused = append(refused, Rejection{Row: *row, Reason: reason, Handle: g.handle})
 			}
 		}
 		if len(g.rows) == 0 { // all were refused when they were read

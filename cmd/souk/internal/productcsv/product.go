@@ -19,14 +19,20 @@ func (r *Reader) product(g *group) (*Product, []Rejection) {
 	if i := slices.IndexFunc(g.rows, func(row *Row) bool { return r.trimmed(row, colTitle) != "" }); i >= 0 {
 		head = g.rows[i]
 	}
+	var refused []Rejection
+	refuse := func(row Row, reason string) {
+		refused = append(refused, Rejection{Row: row, Reason: reason, Handle: g.handle})
+	}
 	if reason := r.headReason(head, g); reason != "" {
-		var refused []Rejection
 		for _, row := range g.rows {
 			why := reason
 			if row != head {
 				why = fmt.Sprintf("its product's first row, line %d, was refused", head.Line)
 			}
-			refused = append(refused, Rejection{Row: *row, Reason: why})
+			refuse(*row, why)
+			if r.trimmed(head, colTitle) == "" { // nothing shows that these rows are a product of their own
+				refused[len(refused)-1].Handle = ""
+			}
 		}
 		return nil, refused
 	}
@@ -38,7 +44,6 @@ func (r *Reader) product(g *group) (*Product, []Rejection) {
 	}}
 	p.FileCategory = p.GetCategoryPath()
 	r.readDetails(p, head)
-	var refused []Rejection
 	var images []positioned
 	names := r.optionNames(g.rows, head)
 	seen, kept := map[string]int{}, 0
@@ -54,7 +59,7 @@ func (r *Reader) product(g *group) (*Product, []Rejection) {
 			r.trimmed(row, optionColumns[0][1]) == "" {
 			r.dropFurther(row)
 			if r.trimmed(row, colImage) == "" {
-				refused = append(refused, Rejection{Row: *row, Reason: "has neither a variant nor an image"})
+				refuse(*row, "has neither a variant nor an image")
 				continue
 			}
 			p.Rows = append(p.Rows, *row)
@@ -68,7 +73,7 @@ func (r *Reader) product(g *group) (*Product, []Rejection) {
 			reason = fmt.Sprintf("its product has more than %d variants", maxVariants)
 		}
 		if reason != "" {
-			refused = append(refused, Rejection{Row: r.standalone(row, head, names), Reason: reason})
+			refuse(r.standalone(row, head, names), reason)
 			continue
 		}
 		kept += r.keepFurther(v, row, maxKept-kept)
@@ -77,8 +82,7 @@ func (r *Reader) product(g *group) (*Product, []Rejection) {
 	}
 	if len(p.GetVariants()) == 0 {
 		for _, row := range p.Rows {
-			reason := "its product has no variant that is good"
-			refused = append(refused, Rejection{Row: r.standalone(&row, head, names), Reason: reason})
+			refuse(r.standalone(&row, head, names), "its product has no variant that is good")
 		}
 		return nil, refused
 	}

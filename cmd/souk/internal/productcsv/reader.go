@@ -36,9 +36,12 @@ type Row struct {
 type Rejection struct {
 	Row
 	Reason string
+	// Handle is that of the row's product; "" if the row may be of any product.
+	Handle string
 }
 
-// Product is a product of the file with its rows.
+// Product is a product of the file with its rows. It is partial if a row that names its handle and vendor was refused.
+// So may be rows that name another product, or none: see [Rejection].
 type Product struct {
 	// Vendor is the shop as the file names it.
 	Vendor string
@@ -72,10 +75,6 @@ type Reader struct {
 	held     []*group
 	heldSize int
 	joined   []*group // made of held groups
-
-	// malformedRows reports whether the file has had malformed rows, which may be rows of any product. malformedBefore
-	// reports whether one stands right before the next group.
-	malformedRows, malformedBefore bool
 }
 
 // group are adjacent rows of one product.
@@ -83,7 +82,7 @@ type group struct {
 	handle, vendor string
 	rows           []*Row
 	size           int // bytes of rows
-	// partial reports that other rows of the product were refused, or may have been.
+	// partial reports that other rows of the product were refused.
 	partial bool
 }
 
@@ -199,10 +198,6 @@ func (r *Reader) Next() (*Product, []Rejection, error) {
 		row, bad, err := r.read()
 		if bad != nil {
 			refused = append(refused, *bad)
-			r.malformedRows, r.malformedBefore = true, true
-			if r.group != nil {
-				r.group.partial = true
-			}
 			continue
 		}
 		handle, vendor := "", ""
@@ -229,11 +224,10 @@ func (r *Reader) Next() (*Product, []Rejection, error) {
 			return nil, nil, err
 		}
 		if r.group == nil {
-			r.group = &group{handle: handle, vendor: vendor, partial: r.malformedBefore}
+			r.group = &group{handle: handle, vendor: vendor}
 		}
-		r.malformedBefore = false
 		if reason := r.group.add(row); reason != "" {
-			refused = append(refused, Rejection{Row: *row, Reason: reason})
+			refused = append(refused, Rejection{Row: *row, Reason: reason, Handle: handle})
 		}
 	}
 	return nil, refused, nil

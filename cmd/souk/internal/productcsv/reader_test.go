@@ -412,16 +412,24 @@ func TestRefusedRowHasTheCellsOfItsProduct(t *testing.T) {
 	)
 }
 
-// A malformed row may be one of the product before it or behind it.
-func TestProductsBesideMalformedRowsArePartial(t *testing.T) {
+func TestRejectionNamesItsProductIfThatIsKnown(t *testing.T) {
 	t.Parallel()
-	products, _ := readAll(t, header+"a,A,,Casa,,,,,,,,A,,1,,,\nb,B,,Casa,,,,,,,,B,,1,,,\nshort\n"+
-		"c,C,,Casa,,,,,,,,C,,1,,,\nd,D,,Casa,,,,,,,,D,,1,,,\n")
-	var partial []bool
-	for _, p := range products {
-		partial = append(partial, p.GetPartial())
+	r, err := productcsv.NewReader(
+		strings.NewReader(header+"a,A,,Casa,,,,,,,,A,,1,,,\na,,,,,,,,,,,A2,,free,,,\nshort\n"+
+			",,,,,,,,,,,A3,,1,,,\nA,,,Casa,,,,,,,,A4,,1,,,\nb,B,,Casa,,,,,,,,B,,free,,,\n"),
+		"BRL",
+	)
+	require.NoError(t, err)
+	handles := map[int]string{}
+	for err == nil {
+		var refused []productcsv.Rejection
+		_, refused, err = r.Next()
+		for _, x := range refused {
+			handles[x.Line] = x.Handle
+		}
 	}
-	require.Equal(t, []bool{false, true, true, false}, partial)
+	require.ErrorIs(t, err, io.EOF)
+	require.Equal(t, map[int]string{3: "a", 4: "", 5: "", 6: "", 7: "b"}, handles)
 }
 
 func TestFileWithoutAColumnSaysNothingAboutIt(t *testing.T) {
