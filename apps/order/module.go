@@ -8,6 +8,7 @@ import (
 	"souk/apps/order/internal/handler"
 	"souk/apps/order/internal/repository"
 	"souk/apps/order/internal/service"
+	addressv1 "souk/gen/go/souk/address/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
@@ -104,6 +105,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Payments:      payments,
 		Shops:         shopv1.NewShopServiceClient(conn),
 		Users:         userv1.NewUserServiceClient(conn),
+		Addresses:     addressv1.NewAddressServiceClient(conn),
 		Clock:         p.Clock(),
 		Logger:        p.Logger(),
 		ShippingRates: rates,

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"souk/apps/address"
 	"souk/apps/auth"
 	"souk/apps/cart"
 	"souk/apps/gateway"
@@ -21,7 +22,8 @@ import (
 func modules() []module.Module {
 	return []module.Module{
 		user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
-		notification.Module, auth.Module, gateway.Module,
+		notification.Module, auth.Module,
+		address.Module, gateway.Module,
 	}
 }
 

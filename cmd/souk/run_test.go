@@ -85,7 +85,7 @@ func TestSplitWithCallsInOneProcessIsRefused(t *testing.T) {
 	t.Parallel()
 	status, _, err := souk(t, "run", "--config", settingsFile(t, "{url: x}", ""), "--target=cart,gateway")
 	require.Equal(t, 1, status)
-	require.Contains(t, explain.Error(err), "rpc: transport: must be nats, because this process does not run auth, ")
+	require.Contains(t, explain.Error(err), "rpc: transport: must be nats, because this process does not run address, ")
 }
 
 func TestPaymentProviderIsOpenedByNameAlone(t *testing.T) {

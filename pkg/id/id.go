@@ -33,6 +33,8 @@ const (
 	Invitation Prefix = "inv"
 	// Adjustment is a change of a variant's stock.
 	Adjustment Prefix = "adj"
+	// Address identifies an entry of an address book.
+	Address Prefix = "adr"
 )
 
 // New returns a new identifier such as "ord_0198c5f27e6b7c1f8a3d5e9b04c7d21a".

@@ -24,6 +24,7 @@ func TestSuite(t *testing.T) {
 			for name, test := range map[string]func(*testing.T, *souk){
 				"tour":                  testTour,
 				"guest":                 testGuest,
+				"address book":          testAddressBook,
 				"one cart":              testOneCart,
 				"sign-in at a checkout": testSignInDuringCheckout,
 				"expected total":        testExpectedTotal,

@@ -24,7 +24,7 @@ import (
 // newID returns a product ID that no other test uses: the tests share Redis.
 func newID() string { return "prd_" + rand.Text() }
 
-const address = `"shippingAddress":{"name":"Ann","line1":"1 Way","city":"Rio","postalCode":"1","countryCode":"BR"}`
+const address = `"shippingAddress":{"name":"Ann","line1":"1 Way","city":"Rio","postalCode":"20000-000","countryCode":"BR"}`
 
 const checkoutBody = `{` + address + `,"payment":{"method":"card","token":"tok_ok"}}`
 

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	addressv1 "souk/gen/go/souk/address/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	moneyv1 "souk/gen/go/souk/money/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
@@ -27,6 +28,7 @@ type fakes struct {
 	paymentv1.UnimplementedPaymentServiceServer
 	shopv1.UnimplementedShopServiceServer
 	userv1.UnimplementedUserServiceServer
+	addressv1.UnimplementedAddressServiceServer
 
 	mu       sync.Mutex
 	carts    map[string][]*cartv1.Line
@@ -54,6 +56,8 @@ type fakes struct {
 	// asked counts calls, by method.
 	asked   map[string]int
 	members map[string]bool // "shop/user"
+	// book holds the addresses of users, "user/address".
+	book map[string]*addressv1.Address
 	// fail holds, by method, the errors of the next calls; nil lets a call succeed.
 	fail map[string][]error
 	// before, if set, is called before each call, without the lock.
@@ -67,7 +71,8 @@ func newFakes() *fakes {
 		lines: map[string][]*productv1.Line{}, money: map[string]*paymentv1.Payment{}, moved: map[string]int{},
 		refunds: map[string]bool{}, givenBack: map[string]int64{}, back: map[string]bool{},
 		cleared: map[string]bool{}, versions: map[string]int64{}, ordered: map[string][]string{},
-		guests: map[string][]string{}, asked: map[string]int{}, members: map[string]bool{}, fail: map[string][]error{},
+		guests: map[string][]string{}, asked: map[string]int{}, members: map[string]bool{},
+		book: map[string]*addressv1.Address{}, fail: map[string][]error{},
 	}
 }
 
@@ -78,6 +83,7 @@ func (f *fakes) register() []moduletest.Option {
 		moduletest.Fake("product", func(r grpc.ServiceRegistrar) { productv1.RegisterProductServiceServer(r, f) }),
 		moduletest.Fake("payment", func(r grpc.ServiceRegistrar) { paymentv1.RegisterPaymentServiceServer(r, f) }),
 		moduletest.Fake("user", func(r grpc.ServiceRegistrar) { userv1.RegisterUserServiceServer(r, f) }),
+		moduletest.Fake("address", func(r grpc.ServiceRegistrar) { addressv1.RegisterAddressServiceServer(r, f) }),
 		moduletest.Fake("shop", func(r grpc.ServiceRegistrar) { shopv1.RegisterShopServiceServer(r, f) }),
 	}
 }
@@ -398,6 +404,20 @@ func (f *fakes) BatchGetUsers(
 		out.Users = append(out.Users, &userv1.User{Id: id, Email: id + "@example.com"})
 	}
 	return out, nil
+}
+
+func (f *fakes) GetUserAddress(
+	_ context.Context, r *addressv1.GetUserAddressRequest,
+) (*addressv1.GetUserAddressResponse, error) {
+	if err := f.enter("GetUserAddress"); err != nil {
+		return nil, err
+	}
+	defer f.mu.Unlock()
+	a, ok := f.book[r.GetUserId()+"/"+r.GetId()]
+	if !ok {
+		return nil, errs.New(errs.NotFound, "no such address")
+	}
+	return &addressv1.GetUserAddressResponse{Address: a}, nil
 }
 
 func (f *fakes) CheckMembership(

@@ -31,7 +31,7 @@ func TestShopSeesWhatItNeedsToReachTheBuyer(t *testing.T) {
 		order                *orderv1.Order
 		email, phone, status string
 	}{
-		{byGuest, "guest@example.com", "+55 11 91234-5678", "confirmed"},
+		{byGuest, "guest@example.com", "+5511912345678", "confirmed"},
 		{byUser, c.ID + "@example.com", "", "confirmed"},
 	} {
 		p, err := h.shopOrder(seller, o.order.GetShopOrders()[0].GetId())

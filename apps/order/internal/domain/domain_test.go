@@ -167,18 +167,35 @@ func TestShippingRequiresPayment(t *testing.T) {
 
 func TestAddressReportsAllInvalidFields(t *testing.T) {
 	t.Parallel()
-	ok := domain.Address{Name: "a", Line1: "b", City: "c", PostalCode: "d", CountryCode: "BR"}
-	require.NoError(t, ok.Validate())
-	err := domain.Address{CountryCode: "XX"}.Validate()
+	ok := domain.Address{
+		Name:        " a ",
+		Line1:       "b",
+		City:        "c",
+		PostalCode:  "60000-000",
+		CountryCode: "BR",
+		Phone:       "85 3222-3333",
+	}
+	got, err := ok.Normalize()
+	require.NoError(t, err)
+	require.Equal(t, domain.Address{
+		Name:        "a",
+		Line1:       "b",
+		City:        "c",
+		Region:      "CE",
+		PostalCode:  "60000-000",
+		CountryCode: "BR",
+		Phone:       "+558532223333",
+	}, got)
+	_, err = domain.Address{CountryCode: "XX", Phone: "12"}.Normalize()
 	var paths []string
 	for _, f := range errs.From(err).Fields {
 		paths = append(paths, f.Path)
 	}
 	require.Equal(t, []string{
+		"shippingAddress.countryCode",
 		"shippingAddress.name",
 		"shippingAddress.line1",
 		"shippingAddress.city",
-		"shippingAddress.postalCode",
-		"shippingAddress.countryCode",
+		"shippingAddress.phone",
 	}, paths)
 }

@@ -41,8 +41,12 @@ type Cart struct {
 
 // Request is a customer's checkout request.
 type Request struct {
-	CustomerID, IdemKey  string
-	Address              Address
+	CustomerID, IdemKey string
+	// Address and AddressID are where the order goes, as the customer said it: one of them is set.
+	Address   Address
+	AddressID string
+	// ShipTo is the address that Address or AddressID stands for.
+	ShipTo               Address
 	PaymentMethod, Token string
 	VoucherCodes         []string
 	Email                string
@@ -68,6 +72,9 @@ func (r Request) Hash() [sha256.Size]byte {
 		r.Email,
 	}
 	parts = append(parts, r.VoucherCodes...)
+	if r.AddressID != "" {
+		parts = append(parts, "\x00addressId", r.AddressID)
+	}
 	if r.ExpectedTotal != (money.Money{}) {
 		parts = append(parts, "\x00expectedTotal", r.ExpectedTotal.String())
 	}
@@ -100,7 +107,7 @@ func Place(r Request, c Cart, rates map[money.Currency]money.Money, at time.Time
 	o := Order{
 		ID: id.New(id.Order), Number: NewNumber(), CustomerID: r.CustomerID, IdemKey: r.IdemKey, RequestHash: r.Hash(),
 		Status: Pending, Payment: Payment{Status: PaymentPending, Method: r.PaymentMethod},
-		Email: r.Email, Address: r.Address, CartOwnerID: r.CustomerID, CartVersion: c.Version, Version: 1,
+		Email: r.Email, Address: r.ShipTo, CartOwnerID: r.CustomerID, CartVersion: c.Version, Version: 1,
 		PlacedAt: at, UpdatedAt: at,
 	}
 	shops := make(map[string]int)

@@ -44,6 +44,7 @@ func (h *RPC) Checkout(ctx context.Context, r *orderv1.CheckoutRequest) (*orderv
 	}
 	o, err := h.service.Checkout(ctx, domain.Request{
 		IdemKey: rpc.IdempotencyKey(ctx), Address: addressFromProto(r.GetShippingAddress()),
+		AddressID:     r.GetAddressId(),
 		PaymentMethod: r.GetPayment().GetMethod(), Token: r.GetPayment().GetToken(),
 		VoucherCodes: r.GetVoucherCodes(), Email: r.GetEmail(), ExpectedTotal: expected,
 	})

@@ -7,13 +7,13 @@ import (
 	"unicode"
 
 	"souk/apps/order/internal/domain"
+	addressv1 "souk/gen/go/souk/address/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/money"
 	"souk/pkg/saga"
-	"souk/pkg/weblink"
 )
 
 // replyMargin is how long before its deadline a request stops waiting, so that the reply still arrives in time.
@@ -33,6 +33,12 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 	r.CustomerID = caller.ID
 	if err := checkRequest(r, caller); err != nil {
 		return domain.Order{}, err
+	}
+	if r.AddressID == "" {
+		var err error
+		if r.ShipTo, err = r.Address.Normalize(); err != nil {
+			return domain.Order{}, err
+		}
 	}
 	// Most keys are new. If the key already has an order, begin fails.
 	o, err := s.begin(ctx, r)
@@ -80,8 +86,14 @@ func (s *Service) refuse(ctx context.Context, r domain.Request, why error) (doma
 
 // place returns an order of the caller's cart, without writing it, and the cart.
 //
-// Errors: those of cart and domain.Place, price_changed.
+// Errors: those of bookAddress, cart and domain.Place, price_changed.
 func (s *Service) place(ctx context.Context, r domain.Request) (domain.Order, domain.Cart, error) {
+	if r.AddressID != "" {
+		var err error
+		if r.ShipTo, err = s.bookAddress(ctx, r); err != nil {
+			return domain.Order{}, domain.Cart{}, err
+		}
+	}
 	cart, err := s.cart(ctx, r.CustomerID)
 	if err != nil {
 		return domain.Order{}, cart, err
@@ -93,6 +105,24 @@ func (s *Service) place(ctx context.Context, r domain.Request) (domain.Order, do
 	return o, cart, err
 }
 
+// bookAddress returns the address of the customer's address book that the request names.
+//
+// Errors: invalid_argument (the book has no such address).
+func (s *Service) bookAddress(ctx context.Context, r domain.Request) (domain.Address, error) {
+	res, err := s.Addresses.GetUserAddress(ctx, &addressv1.GetUserAddressRequest{UserId: r.CustomerID, Id: r.AddressID})
+	if errs.Is(err, errs.NotFound) {
+		return domain.Address{}, errs.InvalidField("addressId", "there is no such address in your address book")
+	}
+	if err != nil {
+		return domain.Address{}, err
+	}
+	a := res.GetAddress()
+	return domain.Address{
+		Name: a.GetName(), Line1: a.GetLine1(), Line2: a.GetLine2(), City: a.GetCity(), Region: a.GetRegion(),
+		PostalCode: a.GetPostalCode(), CountryCode: a.GetCountryCode(), Phone: a.GetPhone(),
+	}, nil
+}
+
 func checkRequest(r domain.Request, caller identity.Actor) error {
 	switch {
 	case r.IdemKey == "":
@@ -101,18 +131,7 @@ func checkRequest(r domain.Request, caller identity.Actor) error {
 	case len(r.IdemKey) > maxKey || !printable(r.IdemKey):
 		return errs.InvalidField("Idempotency-Key", "must be at most %d printable ASCII characters", maxKey)
 	}
-	a := r.Address
-	texts := []struct{ path, value string }{
-		{"payment.token", r.Token},
-		{"shippingAddress.name", a.Name},
-		{"shippingAddress.line1", a.Line1},
-		{"shippingAddress.line2", a.Line2},
-		{"shippingAddress.city", a.City},
-		{"shippingAddress.region", a.Region},
-		{"shippingAddress.postalCode", a.PostalCode},
-		{"shippingAddress.phone", a.Phone},
-		{"email", r.Email},
-	}
+	texts := []struct{ path, value string }{{"payment.token", r.Token}, {"email", r.Email}}
 	for _, code := range r.VoucherCodes {
 		texts = append(texts, struct{ path, value string }{"voucherCodes", code})
 	}
@@ -121,14 +140,8 @@ func checkRequest(r domain.Request, caller identity.Actor) error {
 			return errs.InvalidField(t.path, "must not contain line breaks or other control characters")
 		}
 	}
-	if err := a.Validate(); err != nil {
+	if err := checkDestination(r, caller); err != nil {
 		return err
-	}
-	for _, t := range texts {
-		// These are sent to the address that the caller gives, which may be a stranger's.
-		if inMail := strings.HasPrefix(t.path, "shippingAddress."); inMail && weblink.In(t.value) {
-			return errs.InvalidField(t.path, "must not contain a web address")
-		}
 	}
 	switch {
 	case caller.IsGuest() && r.Email == "":
@@ -141,6 +154,22 @@ func checkRequest(r domain.Request, caller identity.Actor) error {
 		e := errs.New(errs.VoucherInvalid, "there is no such voucher")
 		e.Fields = []errs.Field{{Path: "voucherCodes[0]", Message: "is not a valid voucher"}}
 		return e
+	}
+	return nil
+}
+
+// checkDestination checks that a request says in one way where the order goes.
+//
+// Errors: invalid_argument.
+func checkDestination(r domain.Request, caller identity.Actor) error {
+	given := r.Address != (domain.Address{})
+	switch {
+	case r.AddressID == "" && !given:
+		return errs.InvalidField("shippingAddress", "is required, unless addressId is given")
+	case r.AddressID != "" && given:
+		return errs.InvalidField("addressId", "must not be given together with shippingAddress")
+	case r.AddressID != "" && caller.IsGuest():
+		return errs.InvalidField("addressId", "is for signed-in customers: a guest has no address book")
 	}
 	return nil
 }

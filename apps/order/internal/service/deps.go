@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	"souk/apps/order/internal/domain"
+	addressv1 "souk/gen/go/souk/address/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
@@ -152,6 +153,13 @@ type Runner interface {
 	Detach(id string)
 }
 
+// Addresses is the address service, as far as order needs it.
+type Addresses interface {
+	GetUserAddress(
+		ctx context.Context, r *addressv1.GetUserAddressRequest, opts ...grpc.CallOption,
+	) (*addressv1.GetUserAddressResponse, error)
+}
+
 // Deps are the dependencies of a Service. All are required except ShippingRates.
 type Deps struct {
 	Store    Store
@@ -161,8 +169,10 @@ type Deps struct {
 	Payments Payments
 	Shops    Shops
 	Users    Users
-	Clock    clock.Clock
-	Logger   *zap.Logger
+	// Addresses is called for checkouts with an address of the customer's address book.
+	Addresses Addresses
+	Clock     clock.Clock
+	Logger    *zap.Logger
 	// Limits bound what customers may keep without paying for it.
 	Limits domain.Limits
 	// ExpireUnpaidAfter is how long an order waits for its money; 0 means for ever.

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	addressv1 "souk/gen/go/souk/address/v1"
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
@@ -34,6 +35,13 @@ type Service struct {
 // All returns the services, sorted by name.
 func All() []Service {
 	return []Service{
+		{
+			Name: "address", Database: true,
+			Contract: addressv1.File_souk_address_v1_address_proto,
+			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return addressv1.RegisterAddressServiceHandlerClient(ctx, mux, addressv1.NewAddressServiceClient(conn))
+			},
+		},
 		{
 			Name: "auth", Database: false,
 			Contract: authv1.File_souk_auth_v1_auth_proto,

@@ -707,7 +707,8 @@ func (x *OrderItem) GetLineTotal() *v1.Money {
 	return nil
 }
 
-// ShippingAddress is where an order goes.
+// ShippingAddress is where an order goes. Which parts are required depends on the country: see GET
+// /v1/address-formats/{countryCode}.
 type ShippingAddress struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Name       string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -864,15 +865,18 @@ func (x *PaymentInput) GetToken() string {
 }
 
 type CheckoutRequest struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	ShippingAddress *ShippingAddress       `protobuf:"bytes,1,opt,name=shipping_address,json=shippingAddress,proto3" json:"shipping_address,omitempty"`
-	Payment         *PaymentInput          `protobuf:"bytes,2,opt,name=payment,proto3" json:"payment,omitempty"`
-	VoucherCodes    []string               `protobuf:"bytes,3,rep,name=voucher_codes,json=voucherCodes,proto3" json:"voucher_codes,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the order goes. Either this or address_id.
+	ShippingAddress *ShippingAddress `protobuf:"bytes,1,opt,name=shipping_address,json=shippingAddress,proto3,oneof" json:"shipping_address,omitempty"`
+	Payment         *PaymentInput    `protobuf:"bytes,2,opt,name=payment,proto3" json:"payment,omitempty"`
+	VoucherCodes    []string         `protobuf:"bytes,3,rep,name=voucher_codes,json=voucherCodes,proto3" json:"voucher_codes,omitempty"`
 	// Where the confirmation goes. Required of guests; a user's own address when empty.
 	Email string `protobuf:"bytes,4,opt,name=email,proto3" json:"email,omitempty"`
 	// What the order may cost. If it would cost anything else, it is not placed: 409 price_changed, with the new quote in
 	// the problem's quote. Without it, the order is placed at the prices of now.
 	ExpectedTotal *v1.Money `protobuf:"bytes,5,opt,name=expected_total,json=expectedTotal,proto3" json:"expected_total,omitempty"`
+	// An address of the signed-in customer's address book. The order keeps a copy of it.
+	AddressId     string `protobuf:"bytes,6,opt,name=address_id,json=addressId,proto3" json:"address_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -940,6 +944,13 @@ func (x *CheckoutRequest) GetExpectedTotal() *v1.Money {
 		return x.ExpectedTotal
 	}
 	return nil
+}
+
+func (x *CheckoutRequest) GetAddressId() string {
+	if x != nil {
+		return x.AddressId
+	}
+	return ""
 }
 
 // Quote is what an order of the cart would cost.
@@ -2437,30 +2448,33 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"line_total\x18\b \x01(\v2\x14.souk.money.v1.MoneyR\tlineTotal\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd8\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd4\x03\n" +
 	"\x0fShippingAddress\x12&\n" +
 	"\x04name\x18\x01 \x01(\tB\x12\xbaH\ar\x05\x10\x01\x18\xc8\x01\x98\xf4\x18\x01\xa8\xf4\x18\x01R\x04name\x12(\n" +
 	"\x05line1\x18\x02 \x01(\tB\x12\xbaH\ar\x05\x10\x01\x18\xac\x02\x98\xf4\x18\x01\xa8\xf4\x18\x01R\x05line1\x12&\n" +
-	"\x05line2\x18\x03 \x01(\tB\x10\xbaH\x05r\x03\x18\xac\x02\x98\xf4\x18\x01\xa8\xf4\x18\x01R\x05line2\x12!\n" +
-	"\x04city\x18\x04 \x01(\tB\r\xbaH\x06r\x04\x10\x01\x18x\xa8\xf4\x18\x01R\x04city\x12#\n" +
-	"\x06region\x18\x05 \x01(\tB\v\xbaH\x04r\x02\x18x\xa8\xf4\x18\x01R\x06region\x122\n" +
-	"\vpostal_code\x18\x06 \x01(\tB\x11\xbaH\x06r\x04\x10\x01\x18\x14\x98\xf4\x18\x01\xa8\xf4\x18\x01R\n" +
+	"\x05line2\x18\x03 \x01(\tB\x10\xbaH\x05r\x03\x18\xac\x02\x98\xf4\x18\x01\xa8\xf4\x18\x01R\x05line2\x12\x1f\n" +
+	"\x04city\x18\x04 \x01(\tB\v\xbaH\x04r\x02\x18x\xa8\xf4\x18\x01R\x04city\x12#\n" +
+	"\x06region\x18\x05 \x01(\tB\v\xbaH\x04r\x02\x18x\xa8\xf4\x18\x01R\x06region\x120\n" +
+	"\vpostal_code\x18\x06 \x01(\tB\x0f\xbaH\x04r\x02\x18\x14\x98\xf4\x18\x01\xa8\xf4\x18\x01R\n" +
 	"postalCode\x12h\n" +
 	"\fcountry_code\x18\a \x01(\tBE\xbaH\x0er\f2\n" +
 	"^[A-Z]{2}$\xa2\xf4\x180a country code of two capital letters such as BRR\vcountryCode\x12e\n" +
 	"\x05phone\x18\b \x01(\tBO\xbaH\x1cr\x1a2\x18^(\\+?[0-9 ().-]{4,30})?$\x98\xf4\x18\x01\xa2\xf4\x18(a phone number such as +55 11 91234-5678R\x05phone\"w\n" +
 	"\fPaymentInput\x12?\n" +
 	"\x06method\x18\x01 \x01(\tB'\xbaH$r\"R\x04cardR\x06walletR\rbank_transferR\x03codR\x06method\x12&\n" +
-	"\x05token\x18\x02 \x01(\tB\x10\xbaH\x05r\x03\x18\xff\x01\x98\xf4\x18\x01\xa8\xf4\x18\x01R\x05token\"\xc0\x02\n" +
-	"\x0fCheckoutRequest\x12Q\n" +
-	"\x10shipping_address\x18\x01 \x01(\v2\x1e.souk.order.v1.ShippingAddressB\x06\xbaH\x03\xc8\x01\x01R\x0fshippingAddress\x12=\n" +
+	"\x05token\x18\x02 \x01(\tB\x10\xbaH\x05r\x03\x18\xff\x01\x98\xf4\x18\x01\xa8\xf4\x18\x01R\x05token\"\xa2\x03\n" +
+	"\x0fCheckoutRequest\x12N\n" +
+	"\x10shipping_address\x18\x01 \x01(\v2\x1e.souk.order.v1.ShippingAddressH\x00R\x0fshippingAddress\x88\x01\x01\x12=\n" +
 	"\apayment\x18\x02 \x01(\v2\x1b.souk.order.v1.PaymentInputB\x06\xbaH\x03\xc8\x01\x01R\apayment\x125\n" +
 	"\rvoucher_codes\x18\x03 \x03(\tB\x10\xbaH\r\x92\x01\n" +
 	"\x10\n" +
 	"\"\x06r\x04\x10\x01\x18@R\fvoucherCodes\x12'\n" +
 	"\x05email\x18\x04 \x01(\tB\x11\xbaH\n" +
 	"\xd8\x01\x01r\x05\x18\xfe\x01`\x01\x98\xf4\x18\x01R\x05email\x12;\n" +
-	"\x0eexpected_total\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyR\rexpectedTotal\"\xd1\x02\n" +
+	"\x0eexpected_total\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyR\rexpectedTotal\x12N\n" +
+	"\n" +
+	"address_id\x18\x06 \x01(\tB/\xbaH\x04r\x02\x18@\xb2\xf4\x18$adr_01a2282c72db7a76bf8baf64506adb3cR\taddressIdB\x13\n" +
+	"\x11_shipping_address\"\xd1\x02\n" +
 	"\x05Quote\x12.\n" +
 	"\x05lines\x18\x01 \x03(\v2\x18.souk.order.v1.QuoteLineR\x05lines\x12.\n" +
 	"\x05shops\x18\x02 \x03(\v2\x18.souk.order.v1.QuoteShopR\x05shops\x120\n" +
@@ -2744,6 +2758,7 @@ func file_souk_order_v1_order_proto_init() {
 	file_souk_order_v1_order_proto_msgTypes[0].OneofWrappers = []any{}
 	file_souk_order_v1_order_proto_msgTypes[2].OneofWrappers = []any{}
 	file_souk_order_v1_order_proto_msgTypes[4].OneofWrappers = []any{}
+	file_souk_order_v1_order_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

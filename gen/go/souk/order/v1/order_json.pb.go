@@ -455,6 +455,10 @@ func (x *CheckoutRequest) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
+	b = append(b, `,"addressId":`...)
+	if b = jsonpb.AppendString(b, x.AddressId); b == nil {
+		return nil
+	}
 	b = append(b, '}')
 	return b
 }

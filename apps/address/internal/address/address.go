@@ -1,0 +1,94 @@
+// Package address implements the address service: the rules of address books, their store, and the RPCs.
+package address
+
+import (
+	"strings"
+	"time"
+	"unicode"
+
+	"souk/pkg/errs"
+	"souk/pkg/id"
+	"souk/pkg/phone"
+	"souk/pkg/postal"
+)
+
+// maxAddresses is the most addresses that a book has. The database holds it, too.
+const maxAddresses = 50
+
+// Address is an entry of a user's address book.
+type Address struct {
+	ID              string
+	OwnerID         string
+	Label           string
+	Name            string
+	Line1           string
+	Line2           string
+	City            string
+	Region          string
+	PostalCode      string
+	CountryCode     string
+	Phone           string // E.164, or empty
+	DefaultShipping bool
+	DefaultBilling  bool
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+}
+
+// Change is a change of an address. Nil leaves a field as it is.
+type Change struct {
+	Label, Name, Line1, Line2, City, Region, PostalCode, CountryCode, Phone *string
+}
+
+// NewAddress returns an address that is not stored yet.
+//
+// Errors: invalid_argument.
+func NewAddress(ownerID string, c Change, now time.Time) (Address, error) {
+	a := Address{ID: id.New(id.Address), OwnerID: ownerID, CreatedAt: now}
+	_, err := a.Apply(c, now)
+	return a, err
+}
+
+// Apply makes a change and reports whether a field has a new value. The address must be right by the rules of its
+// country.
+//
+// Errors: invalid_argument.
+func (a *Address) Apply(c Change, now time.Time) (changed bool, err error) {
+	before := *a
+	for _, f := range []struct {
+		field *string
+		value *string
+	}{
+		{&a.Label, c.Label}, {&a.Name, c.Name}, {&a.Line1, c.Line1}, {&a.Line2, c.Line2}, {&a.City, c.City},
+		{&a.Region, c.Region}, {&a.PostalCode, c.PostalCode}, {&a.CountryCode, c.CountryCode}, {&a.Phone, c.Phone},
+	} {
+		if f.value != nil {
+			*f.field = *f.value
+		}
+	}
+	n, wrong := postal.Normalize(postal.Address{
+		Name: a.Name, Line1: a.Line1, Line2: a.Line2, City: a.City, Region: a.Region, PostalCode: a.PostalCode,
+		CountryCode: a.CountryCode,
+	})
+	a.Name, a.Line1, a.Line2, a.City, a.Region, a.PostalCode = n.Name, n.Line1, n.Line2, n.City, n.Region, n.PostalCode
+	if strings.ContainsFunc(a.Label, unicode.IsControl) {
+		wrong = append(
+			wrong,
+			errs.Field{Path: "label", Message: "must not contain line breaks or other control characters"},
+		)
+	}
+	number, ok := phone.Normalize(a.Phone, a.CountryCode)
+	if !ok {
+		wrong = append(wrong, phone.Wrong("phone"))
+	}
+	a.Phone = number
+	if len(wrong) > 0 {
+		e := errs.New(errs.Invalid, "the address is not complete, or not right")
+		e.Fields = wrong
+		return false, e
+	}
+	if *a == before {
+		return false, nil
+	}
+	a.UpdatedAt = now
+	return true, nil
+}
