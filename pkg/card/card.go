@@ -7,52 +7,44 @@
 package card
 
 import (
+	"bytes"
 	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
 )
 
 const (
-	minDigits, maxDigits = 14, 19
-	// maxGap is how many characters may separate two groups of digits.
-	maxGap = 3
+	minDigits, maxDigits = 12, 19
+	// maxPhone is how many digits after a plus sign may be a telephone number rather than a card.
+	maxPhone = 13
 )
 
-// uuid matches a UUID. Some payment providers' tokens are UUIDs, and a few of them consist of enough digits.
-var uuid = regexp.MustCompile(`(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
+// other matches what is never a card although some consist of enough digits: UUIDs and hexadecimal tokens, as payment
+// providers make them, and the number of a Brazilian company (CNPJ).
+var other = regexp.MustCompile(`(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|` +
+	`\b(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})\b|` +
+	`\b\d{2}\.\d{3}\.\d{3}/\d{4}-\d{2}\b`)
 
-// Contains reports whether text holds the number of a payment card: 14 to 19 digits with the prefix and length of a
+// run matches groups of digits with up to three characters between each other, in a text as simplify returns it.
+var run = regexp.MustCompile(`\+?\d+(?:[ +]{1,3}\d+)*`)
+
+// Contains reports whether text holds the number of a payment card: 12 to 19 digits with the prefix and length of a
 // card network (ISO/IEC 7812) that pass the Luhn check. The digits may be of any script, and in any groups. Up to three
-// characters that are not letters may stand between two groups; characters without a width do not count.
+// characters that are not letters may stand between two groups; characters without a width do not count. Letters may
+// touch the number ("card4111…exp12"), but not divide it.
 //
-// The number may touch a word ("card4111…"). It is not a card if that word has further digits, as in a hexadecimal
-// token.
+// A UUID, a hexadecimal token of 32, 40 or 64 characters and a plus sign with up to 13 digits are not cards.
 func Contains(text string) bool {
 	if !enoughDigits(text) {
 		return false
 	}
-	var groups [][]byte // digits with no more than a gap between each other
-	gap := 0
-	for _, w := range words(uuid.ReplaceAllString(text, "x")) {
-		switch {
-		case w.separator:
-			if gap++; gap > maxGap {
-				groups = nil
-			}
-			continue
-		case w.digits == nil || w.lettersBefore:
-			groups = nil
-		}
-		gap = 0
-		if w.digits != nil {
-			groups = append(groups, w.digits)
-			if endsWithCard(groups) {
-				return true
-			}
-		}
-		if w.lettersAfter {
-			groups = nil
+	for _, digits := range run.FindAllString(simplify(other.ReplaceAllString(text, "x")), -1) {
+		if hasCard(digits) {
+			return true
 		}
 	}
 	return false
@@ -62,56 +54,106 @@ func Contains(text string) bool {
 func enoughDigits(text string) bool {
 	n := 0
 	for _, r := range text {
-		if r >= '0' && r <= '9' || r >= unicode.MaxASCII && unicode.IsNumber(r) {
+		switch {
+		case r >= '0' && r <= '9':
 			n++
+		case r > unicode.MaxASCII && unicode.IsNumber(r):
+			n += 2 // such as U+2469, a 10 in a circle
 		}
 	}
 	return n >= minDigits
 }
 
-// endsWithCard reports whether the last groups together are the number of a card.
-func endsWithCard(groups [][]byte) bool {
-	var number []byte
-	for i := len(groups) - 1; i >= 0 && len(number)+len(groups[i]) <= maxDigits; i-- {
-		number = append(append([]byte{}, groups[i]...), number...)
-		if len(number) >= minDigits && ofNetwork(number) && luhn(number) {
-			return true
+// simplify returns text with ASCII digits, an x for each letter, and a plus sign or a space for each other character.
+// Characters without a width are dropped. Compatibility forms such as full-width digits are what they stand for. Those
+// without digits and letters are one character, such as the ellipsis.
+func simplify(text string) string {
+	simple := make([]byte, 0, len(text))
+	for _, r := range text {
+		start, form := len(simple), string(r)
+		if r > unicode.MaxASCII {
+			form = norm.NFKC.String(form)
+		}
+		for _, c := range form {
+			switch digit := digitOf(c); {
+			case digit >= 0:
+				simple = append(simple, '0'+byte(digit))
+			case unicode.IsLetter(c):
+				simple = append(simple, 'x')
+			case c == '+':
+				simple = append(simple, '+')
+			case !invisible(c):
+				simple = append(simple, ' ')
+			}
+		}
+		if part := simple[start:]; len(part) > 1 { // the brackets of a digit, the dots of an ellipsis
+			trimmed := bytes.TrimSpace(part)
+			if len(trimmed) == 0 {
+				trimmed = []byte{' '}
+			}
+			simple = append(simple[:start], trimmed...)
+		}
+	}
+	return string(simple)
+}
+
+// hasCard reports whether some of the groups of digits together are the number of a card.
+func hasCard(text string) bool {
+	groups := strings.Fields(strings.ReplaceAll(text, "+", " +"))
+	for i, first := range groups {
+		number := ""
+		for _, next := range groups[i:] {
+			number += strings.TrimPrefix(next, "+")
+			if len(number) > maxDigits {
+				break
+			}
+			phone := first[0] == '+' && len(number) <= maxPhone
+			if len(number) >= minDigits && !phone && ofNetwork(number) && luhn(number) {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// ofNetwork reports whether the digits have the prefix and length of a card network. Visa's cards of 13 digits are left
-// out: they are no longer issued, and telephone numbers look like them.
-func ofNetwork(d []byte) bool {
+// maestro are the prefixes of cards that may have 12 digits. Any of Maestro's prefixes would be too many: a house's
+// number and a postal code have 12 digits, too.
+var maestro = []int{5018, 5020, 5038, 5893, 6304, 6390, 6759, 6761, 6762, 6763}
+
+// ofNetwork reports whether the digits have the prefix and length of a card network.
+func ofNetwork(d string) bool {
+	const p4Digits = 4
 	n := len(d)
-	p2 := int(d[0])*10 + int(d[1])
-	p3 := p2*10 + int(d[2])
-	p4 := p3*10 + int(d[3])
+	p4, _ := strconv.Atoi(d[:p4Digits]) // only digits
+	p2, p3 := p4/100, p4/10
 	switch {
-	case d[0] == 4: // Visa
-		return n == 16 || n >= 18
-	case p2 >= 51 && p2 <= 55, p4 >= 2221 && p4 <= 2720, p4 >= 2200 && p4 <= 2204: // Mastercard, Mir
+	case d[0] == '4': // Visa
+		return n == 13 || n == 16 || n >= 18
+	case p2 >= 51 && p2 <= 55, p4 >= 2221 && p4 <= 2720: // Mastercard
 		return n == 16
+	case p4 >= 2200 && p4 <= 2205: // Mir, Borica
+		return n >= 16
 	case p2 == 34, p2 == 37: // American Express
 		return n == 15
 	case p3 >= 300 && p3 <= 305, p3 == 309, p2 == 36, p2 == 38, p2 == 39: // Diners Club
 		return n == 14 || n >= 16
 	case p4 >= 3528 && p4 <= 3589: // JCB
 		return n >= 16
-	case p2 == 50, p2 >= 56 && p2 <= 58: // Maestro, Elo, RuPay
-		return n >= 16
-	case d[0] == 6, p2 == 81, p2 == 82: // Discover, Maestro, UnionPay, Elo, Hipercard, RuPay
+	case p2 == 50, p2 >= 56 && p2 <= 59, p2 == 63, p2 == 67: // Maestro; some of them Elo, RuPay, Hipercard
+		return n >= 13 || slices.Contains(maestro, p4)
+	case p2 == 62, p2 == 81: // UnionPay
+		return n >= 14
+	case d[0] == '6', p2 == 82: // Discover, Elo, Hipercard, RuPay
 		return n >= 16
 	default:
 		return p4 == 9792 && n == 16 // Troy
 	}
 }
 
-func luhn(d []byte) bool {
+func luhn(d string) bool {
 	sum := 0
 	for i := range d {
-		v := int(d[len(d)-1-i])
+		v := int(d[len(d)-1-i] - '0')
 		if i%2 == 1 {
 			if v *= 2; v > 9 {
 				v -= 9
@@ -120,47 +162,6 @@ func luhn(d []byte) bool {
 		sum += v
 	}
 	return sum%10 == 0
-}
-
-// word is a run of letters and digits, or one separator.
-type word struct {
-	separator bool
-	// digits are the word's digits if they stand together, else nil.
-	digits                      []byte
-	lettersBefore, lettersAfter bool
-}
-
-// words splits text. Compatibility forms such as full-width digits count as what they stand for. Characters without a
-// width are dropped.
-func words(text string) []word {
-	var all []word
-	var current *word
-	scattered := false // digits, letters, digits
-	for _, r := range norm.NFKC.String(text) {
-		digit := digitOf(r)
-		switch {
-		case invisible(r):
-			continue
-		case digit < 0 && !unicode.IsLetter(r):
-			all = append(all, word{separator: true})
-			current = nil
-			continue
-		case current == nil:
-			all = append(all, word{})
-			current, scattered = &all[len(all)-1], false
-		}
-		switch {
-		case digit >= 0 && current.lettersAfter:
-			current.digits, scattered = nil, true
-		case digit >= 0 && !scattered:
-			current.digits = append(current.digits, byte(digit))
-		case digit < 0 && current.digits == nil:
-			current.lettersBefore = true
-		case digit < 0:
-			current.lettersAfter = true
-		}
-	}
-	return all
 }
 
 // digitOf returns the value of a decimal digit of any script, or -1.

@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,7 +25,7 @@ func TestCardNumbersAreRefusedWhereSomebodyMightTypeThem(t *testing.T) {
 		return &orderv1.CheckoutRequest{ShippingAddress: a}
 	}
 	for _, number := range []string{
-		"4111111111111111", "4111,1111,1111,1111", "5555-5555-5555-4444", "3782 822463 10005", "4111 - 1111 - 1111 - 1111",
+		"4111111111111111", "4111111111111111cvv123", "4111 \u2026 1111 \u2026 1111\u20261111", "4111,1111,1111,1111", "5555-5555-5555-4444", "3782 822463 10005", "4111 - 1111 - 1111 - 1111",
 		"4\u200b111\u200b1111\u200b1111\u200b1111", "\uff14\uff11\uff11\uff11 1111 1111 1111",
 		"\u0664\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661",
 	} {
@@ -47,6 +48,17 @@ func TestCardNumbersAreRefusedWhereSomebodyMightTypeThem(t *testing.T) {
 			require.Equal(t, path, errs.From(err).Fields[0].Path)
 			require.NotContains(t, err.Error(), "1111")
 		}
+	}
+}
+
+func TestACardNumberIsNoPhoneNumber(t *testing.T) {
+	t.Parallel()
+	for phone, code := range map[string]errs.Code{
+		"": "", "1234": "", "+55 11 91234-5678": "", "(030) 1234.567": "", "+123456789012345": "",
+		"4111 1111 1111 1111": errs.Invalid, "4111111111111111": errs.Invalid,
+		"( ) ...": errs.Invalid, "123" + strings.Repeat(" ", 30) + "4": errs.Invalid,
+	} {
+		require.Equal(t, code, errs.CodeOf(rpc.Validate(&userv1.UpdateMeRequest{Phone: &phone})), phone)
 	}
 }
 
