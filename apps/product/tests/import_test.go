@@ -94,16 +94,15 @@ func TestImportJudgesEachProductOnItsOwn(t *testing.T) {
 	good, bad := simple("s", "good", "Good", 1), simple("s", "bad", "Bad", 1)
 	bad.Variants[0].Price = brl("0.00")
 	noTitle, noShop := simple("s", "none", "", 1), simple("nowhere", "x", "X", 1)
-	stolen, again := simple("s", "stolen", "X", 1), simple("s", "good", "Again", 1)
+	stolen := simple("s", "stolen", "X", 1)
 	stolen.Variants[0].Sku = "sku-good"
-	again.Variants[0].Sku = "sku-again"
 	nul := simple("s", "nul", "a\x00b", 1)
 	script := simple("s", "script", "Script", 1)
 	script.Images = []*productv1.Image{{Url: "javascript:alert(1)"}}
 	out, err := h.client.ImportProducts(
 		h.asOperator(),
 		&productv1.ImportProductsRequest{
-			Products: []*productv1.ImportedProduct{good, bad, noTitle, noShop, stolen, again, nul, script},
+			Products: []*productv1.ImportedProduct{good, bad, noTitle, noShop, stolen, nul, script},
 		},
 	)
 	require.NoError(t, err)
@@ -113,7 +112,6 @@ func TestImportJudgesEachProductOnItsOwn(t *testing.T) {
 		"title",
 		"nowhere",
 		"sku-good",
-		"twice",
 		"U+0000",
 		"images[0].url",
 	}
@@ -124,6 +122,29 @@ func TestImportJudgesEachProductOnItsOwn(t *testing.T) {
 		}
 		require.Equal(t, "rejected", r.GetOutcome(), "%d", i)
 		require.Contains(t, r.GetReason(), reasons[i])
+	}
+}
+
+// It is not clear which of them is meant, and with replace each would delete the variants of the other.
+func TestProductThatIsTwiceInARequestIsRejectedTwice(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	shopID, _ := h.shop("s")
+	productID := h.add(polo("S 10.00", "M 20.00", "L 30.00"))[0]
+	first, second, other := polo("S 10.00"), polo("M 20.00"), simple("s", "other", "Other", 1)
+	for _, shop := range []string{"s", shopID} {
+		for _, title := range []string{"Polo", ""} { // without a title it is invalid
+			second.Shop, second.Title = shop, title
+			out, err := h.client.ImportProducts(h.asOperator(), &productv1.ImportProductsRequest{
+				Products: []*productv1.ImportedProduct{first, other, second}, Replace: true,
+			})
+			require.NoError(t, err)
+			require.Equal(t, "rejected", out.GetResults()[0].GetOutcome())
+			require.Contains(t, out.GetResults()[0].GetReason(), `the handle "polo" is there twice`)
+			require.NotEqual(t, "rejected", out.GetResults()[1].GetOutcome())
+			require.Equal(t, "rejected", out.GetResults()[2].GetOutcome())
+			require.Len(t, h.get(productID).GetVariants(), 3)
+		}
 	}
 }
 

@@ -119,6 +119,7 @@ func detailsFromProto(in *productv1.UpdateProductRequest, fields map[string]bool
 // itemFromProto converts one product of an import. An error becomes the reason why that item is rejected.
 func itemFromProto(in *productv1.ImportedProduct) service.Item {
 	item := service.Item{Shop: in.GetShop(), CategoryPath: in.GetCategoryPath()}
+	item.Product.Handle = in.GetHandle()
 	if item.Bad = rpc.Validate(in); item.Bad != nil {
 		return item
 	}

@@ -135,6 +135,7 @@ func (s *Service) resolve(ctx context.Context, in *progress) error {
 		item.Product.ShopID = shop.ID
 		paths[i] = item.CategoryPath
 	}
+	in.rejectRepeated(shops)
 	// All shops share the category tree, so only operators add to it.
 	categories, err := s.store.CategoriesByPath(ctx, paths, identity.FromContext(ctx).IsOperator())
 	if err != nil {
@@ -145,6 +146,27 @@ func (s *Service) resolve(ctx context.Context, in *progress) error {
 		in.items[i].Product.CategoryID = categories[i]
 	}
 	return nil
+}
+
+// rejectRepeated rejects all items of a product that has several, also if only one of them is valid: it is not clear
+// which one is meant.
+func (in *progress) rejectRepeated(shops map[string]domain.Shop) {
+	key := func(item Item) domain.HandleKey {
+		return domain.HandleKey{ShopID: shops[item.Shop].ID, Handle: item.Product.Handle}
+	}
+	count := map[domain.HandleKey]int{}
+	for _, item := range in.items {
+		count[key(item)]++
+	}
+	for i, item := range in.items {
+		if in.pending(i) && count[key(item)] > 1 {
+			in.reject(
+				i,
+				fmt.Sprintf("the handle %q is there twice: each product must be there once, with all its variants",
+					item.Product.Handle),
+			)
+		}
+	}
 }
 
 func hint(ctx context.Context) string {
@@ -191,19 +213,13 @@ func handleKey(p domain.Product) domain.HandleKey {
 // decide compares each item with the stored product.
 func (in *progress) decide(have domain.Snapshot) domain.Changes {
 	var changes domain.Changes
-	handles, claimed := map[domain.HandleKey]bool{}, map[domain.SKUKey]bool{}
+	claimed := map[domain.SKUKey]bool{}
 	for i, item := range in.items {
 		if !in.pending(i) {
 			continue
 		}
 		p := item.Product
-		key := handleKey(p)
-		if handles[key] {
-			in.reject(i, fmt.Sprintf("the handle %q is there twice", p.Handle))
-			continue
-		}
-		handles[key] = true
-		old := have.ByHandle[key]
+		old := have.ByHandle[handleKey(p)]
 		var unknown []string
 		if in.unknown[i] {
 			unknown = item.CategoryPath
