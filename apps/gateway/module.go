@@ -58,6 +58,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}
 	s := &server{
 		lameDuck: cfg.LameDuck, drain: cfg.DrainTimeout, logger: p.Logger(), backends: newBackends(p.Reach),
+		schemas: p.CheckSchemas,
 	}
 	s.redis = func(ctx context.Context) error { return repository.Ping(ctx, redis) }
 	handler, err := rest.New(ctx, rest.Deps{
@@ -79,7 +80,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		TrustedProxies: cfg.trustedProxies(),
 		MaxBody:        cfg.MaxBody,
 		Timeout:        cfg.Timeout,
-		Ready:          s.Ready,
+		Ready:          s.takesTraffic,
 	})
 	if err != nil {
 		return nil, err

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"souk/pkg/errs"
 )
 
 const (
@@ -28,6 +30,7 @@ type server struct {
 	drain    time.Duration
 	logger   *zap.Logger
 	redis    func(context.Context) error
+	schemas  func(context.Context) error // checks the databases of all services of this process
 	backends *backends
 	stopping atomic.Bool
 	closing  atomic.Bool // answers close their connections
@@ -83,6 +86,21 @@ func (s *server) closeWhenStopping(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// takesTraffic returns nil while the gateway is ready and no service of the same process lacks tables. A database that
+// does not answer is no reason: the gateway still serves cached answers and the other services.
+func (s *server) takesTraffic(ctx context.Context) error {
+	if err := s.Ready(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	err := s.schemas(ctx)
+	if code := errs.CodeOf(err); code == errs.Unavailable || code == errs.Timeout {
+		return nil
+	}
+	return err
 }
 
 // Ready returns nil while the gateway accepts requests, Redis answers and the services are within reach.

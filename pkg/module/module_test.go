@@ -406,10 +406,20 @@ func TestProcessIsNotReadyWithoutItsTables(t *testing.T) {
 		"db/migrations/000001_a.down.sql": {Data: []byte("drop table a")},
 	}
 	tree := settings(t, map[string]any{"postgres": map[string]any{"urls": map[string]any{"order": url}}})
-	p := start(t, module.Options{Config: tree, Migrate: true}, m)
+	var other *module.Platform
+	neighbour := module.Module{
+		Name: "gateway",
+		Build: func(_ context.Context, p *module.Platform) (module.Runnable, error) {
+			other = p
+			return module.Group(), nil
+		},
+	}
+	p := start(t, module.Options{Config: tree, Migrate: true}, m, neighbour)
 	code, _ := p.get("/health/ready")
 	require.Equal(t, http.StatusOK, code)
+	require.NoError(t, other.CheckSchemas(t.Context()))
 	require.NoError(t, migration.Down(t.Context(), url, "order", m.Migrations))
+	require.ErrorContains(t, other.CheckSchemas(t.Context()), "order: the schema (order) is at version 0")
 	code, body := p.get("/health/ready")
 	require.Equal(t, http.StatusServiceUnavailable, code)
 	require.Contains(

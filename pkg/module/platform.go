@@ -195,6 +195,11 @@ func (p *Platform) Reach(ctx context.Context, service string) error {
 	return transport.Reach(ctx, service)
 }
 
+// CheckSchemas returns an error if the database of a module of this process lacks a migration.
+//
+// Errors: unavailable, timeout (a database does not answer).
+func (p *Platform) CheckSchemas(ctx context.Context) error { return p.shared.schemas(ctx) }
+
 // checkSchema returns an error if the module's database lacks a migration.
 func (p *Platform) checkSchema(ctx context.Context) error {
 	if len(p.sets) == 0 {

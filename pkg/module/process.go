@@ -172,6 +172,7 @@ func newProcess(ctx context.Context, o Options, modules []Module) (*process, err
 		p.close()
 		return nil, err
 	}
+	p.shared.schemas = p.checkSchemas
 	return p, nil
 }
 
@@ -311,6 +312,16 @@ func (p *process) ready(ctx context.Context) error {
 		if err := r.run.Ready(ctx); err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
+	}
+	return p.checkSchemas(ctx)
+}
+
+// checkSchemas returns an error if the database of a started module lacks a migration.
+func (p *process) checkSchemas(ctx context.Context) error {
+	p.mu.Lock()
+	started := slices.Clone(p.started)
+	p.mu.Unlock()
+	for _, r := range started {
 		if err := r.schema(ctx); err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}

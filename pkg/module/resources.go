@@ -36,6 +36,7 @@ type resources struct {
 	postgres  PostgresConfig
 	rpc       RPCConfig
 	streams   outbox.Streams
+	schemas   func(context.Context) error // checks the databases of all modules of the process
 
 	container *dig.Container
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,4 +95,15 @@ func TestDataSurvivesARestart(t *testing.T) {
 	e.launch()
 	e.stop()
 	require.NoDirExists(t, dir)
+}
+
+// TestAGatewayIsNotReadyWithoutTheTablesOfItsProcess takes back a migration while souk runs.
+func TestAGatewayIsNotReadyWithoutTheTablesOfItsProcess(t *testing.T) {
+	t.Parallel()
+	s := start(t, "inprocess", nil)
+	s.anonymous().get("/health/ready").want(http.StatusOK)
+	s.must("migrate", "down", "--service", "cart")
+	s.anonymous().get("/health/ready").want(http.StatusServiceUnavailable)
+	s.must("migrate", "up", "--service", "cart")
+	s.anonymous().get("/health/ready").want(http.StatusOK)
 }
