@@ -53,7 +53,7 @@ var fieldsByName = map[string]fieldText{
 	},
 	"url":              {"Address.", "https://images.example/shirt.jpg"},
 	"alt":              {"What the picture shows, for people who do not see it.", "A white linen shirt"},
-	"tags":             {"The seller's own labels.", "linen"},
+	"tags":             {"The seller's own labels, without commas.", "linen"},
 	"variants":         {"The forms in which the product is sold.", ""},
 	"unknown_category": {"Names of an unknown category from the root down.", "Clothing"},
 	"category_path":    {"Names of the categories from the root down.", "Clothing"},

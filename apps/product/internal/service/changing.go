@@ -30,6 +30,9 @@ func (s *Service) UpdateProduct(
 	if err := s.knownCategory(ctx, next.CategoryID); err != nil {
 		return domain.Document{}, err
 	}
+	if next, err = next.Normal(); err != nil {
+		return domain.Document{}, err
+	}
 	next.ShopID = shopID
 	err = s.change(ctx, shopID, productID, skus(next), condition,
 		func(old domain.Product) (domain.Product, []string, error) {
@@ -52,6 +55,9 @@ func (s *Service) UpdateVariant(
 ) (domain.Document, error) {
 	productID, shopID, err := s.ownVariant(ctx, variantID, s.mayChange)
 	if err != nil {
+		return domain.Document{}, err
+	}
+	if next, err = next.Normal(""); err != nil {
 		return domain.Document{}, err
 	}
 	newSKUs := skus(domain.Product{ShopID: shopID, Variants: []domain.Variant{next}})

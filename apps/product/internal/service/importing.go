@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 
@@ -91,6 +92,9 @@ func (in *progress) pending(i int) bool { return in.outcomes[i].Result == "" }
 func (s *Service) resolve(ctx context.Context, in *progress) error {
 	var names []string
 	for i, item := range in.items {
+		normal, err := item.Product.Normal()
+		item.Product, item.Bad = normal, cmp.Or(item.Bad, err)
+		in.items[i] = item
 		if item.Bad == nil {
 			item.Bad = validate(item)
 		}

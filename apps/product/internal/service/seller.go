@@ -22,6 +22,9 @@ func (s *Service) CreateProduct(ctx context.Context, p domain.Product) (domain.D
 	if err := s.mayChange(ctx, shop.ID, errNoShop); err != nil {
 		return domain.Document{}, err
 	}
+	if p, err = p.Normal(); err != nil {
+		return domain.Document{}, err
+	}
 	p.ShopID = shop.ID
 	productID := id.New(id.Product)
 	generated := p.Handle == ""

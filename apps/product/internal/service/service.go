@@ -139,7 +139,7 @@ func (s *Service) Product(ctx context.Context, productID string) (domain.Documen
 //
 // Errors: not_found.
 func (s *Service) ProductByHandle(ctx context.Context, shop, handle string) (string, error) {
-	return s.store.ProductByHandle(ctx, shop, handle)
+	return s.store.ProductByHandle(ctx, shop, domain.Normal(handle))
 }
 
 // Search finds products. The default order is by relevance if the query has text, else newest first.
