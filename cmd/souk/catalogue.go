@@ -28,9 +28,11 @@ by commas, semicolons, tabs or vertical bars. A product is known by its shop and
 apart, e.g. after the file was sorted. Prices are in --currency, unless the file has a column Currency.
 
 A variant is known by its SKU, else by its options. What the file does not have stays as it is: variants, images,
-columns. With --replace, a product of which no row was rejected becomes what the file says, and all else of it is
-deleted. If a rejected row does not say of which product it is, nothing is deleted. A negative quantity means that there
-is none.
+columns, and what an empty cell stands for. Where 0 is possible, it clears a field; others are cleared by a PATCH of the
+API. A negative quantity means that there is none.
+
+With --replace, a product of which no row was rejected loses the variants, images, description, tags, category and
+compare-at prices that the file does not have. If a rejected row does not say of which product it is, no product does.
 
 Bad rows go with line number and reason to FILE.rejected.csv, good ones are kept. Correct that file and import it like
 any other: it has what a row needs of its product.
@@ -39,8 +41,8 @@ Only an operator's import adds categories. In another one, a product whose categ
 has none, and the summary names the category. --categories FILE.csv maps categories: each row has one of the file and
 one of souk's ("Home > Lamps"), or nothing for none, or ? for one that is not mapped yet. Unknown ones are added to it.
 
-A column that the file lacks is left as it is in souk. Columns that Shopify's format does not have are kept and exported
-again, up to 100 of them and 256 KiB a product; those that are not are named before the summary.
+Columns that Shopify's format does not have are kept and exported again, up to 100 of them and 256 KiB a product; those
+that are not are named before the summary.
 
 An import that is interrupted, or whose server goes away, says what it did so far: run it again to import the rest.
 
@@ -67,7 +69,7 @@ as such a CSV (nothing is imported then).`,
 		"CSV that maps the file's categories to souk's; unknown ones are added to it")
 	products.Flags().BoolVar(&o.CreateShops, "create-shops", false, "create the shops that are missing")
 	products.Flags().BoolVar(&o.Replace, "replace", false,
-		"delete what complete products have and the file does not: variants, images, texts")
+		"delete what complete products have and the file does not: variants, images, description, tags …")
 	products.Flags().StringVar(&o.Currency, "currency", "BRL", "ISO 4217 code of the prices")
 	products.MarkFlagsMutuallyExclusive("shop", "create-shops")
 	target.register(products)

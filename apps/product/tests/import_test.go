@@ -387,6 +387,22 @@ func TestImportDeletesNothingUnlessItReplaces(t *testing.T) {
 	require.Empty(t, h.get(productID).GetTags())
 }
 
+func TestImportWithoutAStatusKeepsIt(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	p := polo("S 10.00")
+	p.Status = "draft"
+	h.add(p)
+	p.Status, p.Title = "", "Another polo"
+	for _, replace := range []bool{false, true} {
+		_, err := h.client.ImportProducts(h.asOperator(),
+			&productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{p}, Replace: replace})
+		require.NoError(t, err)
+		require.Equal(t, "draft", h.exportAll()[0].GetStatus(), replace)
+	}
+}
+
 func TestMadeUpSKUsAreNobodysAndValid(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

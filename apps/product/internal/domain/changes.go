@@ -47,7 +47,7 @@ type Edit struct {
 	// Fields are the names, in the contract, of the fields that are set, even if they are empty. nil: those that are
 	// not empty.
 	Fields map[string]bool
-	// All sets all fields, whatever Fields are.
+	// All sets all fields, whatever Fields are. But without Fields, a status that is empty stays.
 	All bool
 	// DropVariants deletes the variants that the description does not list.
 	DropVariants bool
@@ -74,6 +74,9 @@ func (p Product) Merge(next Product, e Edit, newID func() string) (merged Produc
 	next.Title = pick(e, "title", next.Title, p.Title)
 	next.Description = pick(e, "description", next.Description, p.Description)
 	next.CategoryID = pick(e, "category_id", next.CategoryID, p.CategoryID)
+	if e.Fields == nil {
+		next.Status = cmp.Or(next.Status, p.Status)
+	}
 	next.Status = cmp.Or(pick(e, "status", next.Status, p.Status), Active)
 	if !e.sets("tags", len(next.Tags) == 0) {
 		next.Tags = p.Tags

@@ -9,25 +9,15 @@ import (
 	"souk/pkg/money"
 )
 
-// readDetails reads what the product's first row says besides the columns that every product has. A column that the
-// file lacks stays unset, so that an import keeps what souk has.
+// readDetails reads what the product's first row says besides the columns that every product has. An empty cell, as a
+// column that the file lacks, stays unset, so that an import keeps what souk has.
 func (r *Reader) readDetails(p *Product, first *Row) {
-	p.Brand = r.optional(first, colBrand)
-	if p.Brand == nil && r.oneShop {
-		p.Brand = r.optional(first, colVendor)
+	brand := colBrand
+	if r.oneShop && !r.has(colBrand) {
+		brand = colVendor
 	}
-	p.ProductType = r.optional(first, colType)
-	if r.has(colSEOTitle) {
-		title := r.get(first, colSEOTitle)
-		p.SeoTitle = &title
-	}
-	if r.has(colSEOText) {
-		text := r.get(first, colSEOText)
-		p.SeoDescription = &text
-	}
-	for _, i := range r.further {
-		p.FurtherColumnNames = append(p.FurtherColumnNames, strings.TrimSpace(r.header[i]))
-	}
+	p.Brand, p.ProductType = unlessBlank(r.trimmed(first, brand)), unlessBlank(r.trimmed(first, colType))
+	p.SeoTitle, p.SeoDescription = unlessBlank(r.get(first, colSEOTitle)), unlessBlank(r.get(first, colSEOText))
 }
 
 // category returns the path of a product's category. The product's type is its category if the file has no other.
@@ -45,19 +35,18 @@ func SplitCategory(category string) []string { return splitList(category, ">") }
 // JoinCategory returns a category as a file has it.
 func JoinCategory(path []string) string { return strings.Join(path, categorySeparator) }
 
-// optional returns a trimmed cell, or nil if the file lacks the column.
-func (r *Reader) optional(row *Row, column string) *string {
-	if !r.has(column) {
+// unlessBlank returns a cell, or nil if it is blank.
+func unlessBlank(cell string) *string {
+	if strings.TrimSpace(cell) == "" {
 		return nil
 	}
-	s := r.trimmed(row, column)
-	return &s
+	return &cell
 }
 
 // readVariantDetails reads what a row says about its variant besides the columns that every variant has. It returns the
 // reason if the row can't be imported.
 func (r *Reader) readVariantDetails(v *productv1.VariantInput, row *Row, currency string) (reason string) {
-	v.Barcode, v.ImageUrl = r.optional(row, colBarcode), r.optional(row, colVarImage)
+	v.Barcode, v.ImageUrl = unlessBlank(r.trimmed(row, colBarcode)), unlessBlank(r.trimmed(row, colVarImage))
 	if s := r.trimmed(row, colWeight); s != "" {
 		grams, err := strconv.ParseFloat(r.decimalPoint(s), 64)
 		if err != nil || !(grams >= 0 && grams <= maxGrams) {
@@ -69,11 +58,9 @@ func (r *Reader) readVariantDetails(v *productv1.VariantInput, row *Row, currenc
 			)
 		}
 		v.WeightGrams = &grams
-	} else if r.has(colWeight) {
-		v.WeightGrams = new(float64)
 	}
 	switch s := r.trimmed(row, colCost); {
-	case !r.has(colCost):
+	case s == "":
 	case isZero(s):
 		v.Cost = money.New(0, money.Currency(currency)).ToProto()
 	default:

@@ -162,19 +162,16 @@ func (r *Reader) headReason(row *Row, g *group) string {
 	return ""
 }
 
-// status returns the product's status: that of Status, or active if it is empty, or none if the file does not say it.
-// An active product with Published false is a draft. So is an unlisted one: souk has no products that only a link
-// shows.
+// status returns the product's status, or none if the file does not say it: that of Status, or if there is no such
+// column, active for Published true. Published false makes a draft of a product that is not archived. So does unlisted:
+// souk has no products that only a link shows.
 func (r *Reader) status(row *Row) string {
-	if !r.has(colStatus) && !r.has(colPublished) {
-		return ""
-	}
-	s := strings.ToLower(r.trimmed(row, colStatus))
-	if s == "" {
-		s = "active"
-	}
-	if s == "active" && strings.EqualFold(r.trimmed(row, colPublished), "false") || s == "unlisted" {
-		s = "draft"
+	s, published := strings.ToLower(r.trimmed(row, colStatus)), strings.ToLower(r.trimmed(row, colPublished))
+	switch {
+	case s == "unlisted", published == "false" && s != "archived":
+		return "draft"
+	case published == "true" && !r.has(colStatus):
+		return "active"
 	}
 	return s
 }
@@ -213,12 +210,14 @@ func (r *Reader) variant(row *Row, names [3]string) (*productv1.VariantInput, st
 		return nil, reason
 	}
 	v.Price = price
-	if s := r.trimmed(row, colCompareAt); !isZero(s) {
+	switch s := r.trimmed(row, colCompareAt); {
+	case s == "":
+	case isZero(s):
+		v.CompareAtPrice = money.New(0, money.Currency(currency)).ToProto() // ends a reduction
+	default:
 		if v.CompareAtPrice, reason = r.price(colCompareAt, s, currency); reason != "" {
 			return nil, reason
 		}
-	} else if r.has(colCompareAt) {
-		v.CompareAtPrice = money.New(0, money.Currency(price.GetCurrencyCode())).ToProto() // ends a reduction
 	}
 	if reason := r.readVariantDetails(v, row, currency); reason != "" {
 		return nil, reason
@@ -234,7 +233,7 @@ func (r *Reader) variant(row *Row, names [3]string) (*productv1.VariantInput, st
 	return v, ""
 }
 
-// isZero reports whether a cell says that there is no amount: it is empty or, as many shops write it, zero.
+// isZero reports whether a cell that is not empty says that there is no amount, as many shops write it.
 func isZero(s string) bool { return strings.Trim(s, "0.,") == "" }
 
 func (r *Reader) price(column, s, currency string) (*moneyv1.Money, string) {

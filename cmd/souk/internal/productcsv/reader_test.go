@@ -93,26 +93,26 @@ func TestRowsBecomeProducts(t *testing.T) {
 		},
 		"a variant may lack a SKU": {
 			rows:     "tee,Tee,,Casa,,,true,Size,S,,,,,10,,,\ntee,,,,,,,,M,,,,,10,,,\n",
-			products: []string{`Casa/tee "Tee" active [ BRL 10.00 Size=S] [ BRL 10.00 Size=M]`},
+			products: []string{`Casa/tee "Tee" [ BRL 10.00 Size=S] [ BRL 10.00 Size=M]`},
 		},
 		"published and status": {
 			rows: "a,A,,Casa,,,FALSE,,,,,A,,1,,,active\n" +
 				"b,B,,Casa,,,true,,,,,B,,1,,,Draft\n" +
 				"c,C,,Casa,,,false,,,,,C,,1,,,archived\n" +
-				"d,D,,Casa,,,,,,,,D,,1,,,\n",
+				"d,D,,Casa,,,,,,,,D,,1,,,\ne,E,,Casa,,,true,,,,,E,,1,,,\nf,F,,Casa,,,false,,,,,F,,1,,,\n",
 			products: []string{
 				`Casa/a "A" draft [A BRL 1.00]`, `Casa/b "B" draft [B BRL 1.00]`, `Casa/c "C" archived [C BRL 1.00]`,
-				`Casa/d "D" active [D BRL 1.00]`,
+				`Casa/d "D" [D BRL 1.00]`, `Casa/e "E" [E BRL 1.00]`, `Casa/f "F" draft [F BRL 1.00]`,
 			},
 		},
 		"the same handle of another vendor": {
 			rows:     "a,A,,Casa,,,,,,,,A,,1,,,\na,B,,Loja,,,,,,,,A,,2,,,\n",
-			products: []string{`Casa/a "A" active [A BRL 1.00]`, `Loja/a "B" active [A BRL 2.00]`},
+			products: []string{`Casa/a "A" [A BRL 1.00]`, `Loja/a "B" [A BRL 2.00]`},
 		},
 		"line breaks in quotes, and empty lines": {
 			rows: "a,\"A\nline\",,Casa,,,,,,,,A,,1,,,\n\n\r\n" +
 				"b,\"say \"\"B\"\", please\",,Casa,,,,,,,,B,,bad,,,\n",
-			products: []string{`Casa/a "A\nline" active [A BRL 1.00]`},
+			products: []string{`Casa/a "A\nline" [A BRL 1.00]`},
 			rejected: []string{`6: Variant Price "bad" is not an amount of BRL`},
 		},
 		"prices": {
@@ -133,7 +133,7 @@ func TestRowsBecomeProducts(t *testing.T) {
 		"quantities": {
 			rows: "a,A,,Casa,,,,,,,,A,-1,1,,,\nb,B,,Casa,,,,,,,,B,1.5,1,,,\nc,C,,Casa,,,,,,,,C,0,1,,,\n",
 			products: []string{
-				`Casa/a "A" active [A BRL 1.00 0]`, `Casa/c "C" active [C BRL 1.00 0]`,
+				`Casa/a "A" [A BRL 1.00 0]`, `Casa/c "C" [C BRL 1.00 0]`,
 			},
 			rejected: []string{
 				`3: Variant Inventory Qty "1.5" is not a whole number up to 1000000000`,
@@ -141,12 +141,12 @@ func TestRowsBecomeProducts(t *testing.T) {
 		},
 		"a SKU twice in a product: the first counts": {
 			rows:     "tee,Tee,,Casa,,,,Size,S,,,T,1,10,,,\ntee,,,,,,,,M,,,T,2,11,,,\n",
-			products: []string{`Casa/tee "Tee" active [T BRL 10.00 1 Size=S]`},
+			products: []string{`Casa/tee "Tee" [T BRL 10.00 1 Size=S]`},
 			rejected: []string{`3: Variant SKU "T" stands in line 2 too`},
 		},
 		"short and long lines": {
 			rows:     "a,A\nb,B,,Casa,,,,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,,extra\n",
-			products: []string{`Casa/b "B" active [B BRL 1.00]`},
+			products: []string{`Casa/b "B" [B BRL 1.00]`},
 			rejected: []string{"2: has 2 fields where the header has 17", "4: has 18 fields where the header has 17"},
 		},
 		"a product without a title": {
@@ -165,28 +165,28 @@ func TestRowsBecomeProducts(t *testing.T) {
 		"Published as Shopify writes it, and otherwise": {
 			rows: "a,A,,Casa,,,TRUE,,,,,A,,1,,,\nb,B,,Casa,,,False,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,\nd,D,,Casa,,,maybe,,,,,D,,1,,,\n",
 			products: []string{
-				`Casa/a "A" active [A BRL 1.00]`, `Casa/b "B" draft [B BRL 1.00]`, `Casa/c "C" active [C BRL 1.00]`,
+				`Casa/a "A" [A BRL 1.00]`, `Casa/b "B" draft [B BRL 1.00]`, `Casa/c "C" [C BRL 1.00]`,
 			},
 			rejected: []string{`5: Published "maybe" is neither true nor false`},
 		},
 		"a row with nothing": {
 			rows:     "a,A,,Casa,,,,,,,,A,,1,,,\na,,,,,,,,,,,,,,,,\n",
-			products: []string{`Casa/a "A" active [A BRL 1.00]`},
+			products: []string{`Casa/a "A" [A BRL 1.00]`},
 			rejected: []string{"3: has neither a variant nor an image"},
 		},
 		"bytes that are no text": {
 			rows:     "a,\xff\xfe,,Casa,,,,,,,,A,,1,,,\nb,B\x00,,Casa,,,,,,,,B,,1,,,\nc,C,äöü,Casa,,,,,,,,C,,1,,,\n",
-			products: []string{`Casa/c "C" active [C BRL 1.00]`},
+			products: []string{`Casa/c "C" [C BRL 1.00]`},
 			rejected: []string{"2: Title is not valid UTF-8", "3: Title holds a NUL byte"},
 		},
 		"a quote that is never closed costs its line alone": {
 			rows:     "a,\"A,,Casa,,,,,,,,A,,1,,,\nb,B,,Casa,,,,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,",
-			products: []string{`Casa/b "B" active [B BRL 1.00]`, `Casa/c "C" active [C BRL 1.00]`},
+			products: []string{`Casa/b "B" [B BRL 1.00]`, `Casa/c "C" [C BRL 1.00]`},
 			rejected: []string{"2: not CSV: a quote is opened and not closed"},
 		},
 		"quotes where none may be": {
 			rows:     "a,5\" pipe,,Casa,,,,,,,,A,,1,,,\nb,\"B\"x,,Casa,,,,,,,,B,,1,,,\nc,C,,Casa,,,,,,,,C,,1,,,\n",
-			products: []string{`Casa/c "C" active [C BRL 1.00]`},
+			products: []string{`Casa/c "C" [C BRL 1.00]`},
 			rejected: []string{
 				"2: not CSV: a quote stands in a field that does not begin with one",
 				"3: not CSV: a closing quote is not followed by a comma",
@@ -194,7 +194,7 @@ func TestRowsBecomeProducts(t *testing.T) {
 		},
 		"options twice in a product: the first count": {
 			rows:     "tee,Tee,,Casa,,,,Size,S,,,,1,10,,,\ntee,,,,,,,,S,,,T,2,11,,,\n",
-			products: []string{`Casa/tee "Tee" active [ BRL 10.00 1 Size=S]`},
+			products: []string{`Casa/tee "Tee" [ BRL 10.00 1 Size=S]`},
 			rejected: []string{`3: a variant with the same options stands in line 2 too`},
 		},
 		"an option's value without its name": {
@@ -204,29 +204,29 @@ func TestRowsBecomeProducts(t *testing.T) {
 		"rows of a product that stand apart": {
 			rows: "tee,Tee,,Casa,,,,Size,S,,,T-S,1,10,,,\nmug,Mug,,Casa,,,,,,,,M,,5,,,\ntee,,,Casa,,,,,M,,,T-M,2,11,,,\n",
 			products: []string{
-				`Casa/mug "Mug" active [M BRL 5.00]`,
-				`Casa/tee "Tee" active [T-S BRL 10.00 1 Size=S] [T-M BRL 11.00 2 Size=M]`,
+				`Casa/mug "Mug" [M BRL 5.00]`,
+				`Casa/tee "Tee" [T-S BRL 10.00 1 Size=S] [T-M BRL 11.00 2 Size=M]`,
 			},
 		},
 		"rows of a product that stand apart and do not name the vendor": {
 			rows: "tee,,,,,,,,M,,,T-M,2,9,,,\nmug,Mug,,Casa,,,,,,,,M,,9.5,,,\ntee,Tee,,Casa,,,,Size,S,,,T-S,1,10,,,\n",
 			products: []string{
-				`Casa/mug "Mug" active [M BRL 9.50]`,
-				`Casa/tee "Tee" active [T-M BRL 9.00 2 Size=M] [T-S BRL 10.00 1 Size=S]`,
+				`Casa/mug "Mug" [M BRL 9.50]`,
+				`Casa/tee "Tee" [T-M BRL 9.00 2 Size=M] [T-S BRL 10.00 1 Size=S]`,
 			},
 		},
 		"rows apart that may be of two vendors": {
 			rows: "tee,Tee,,Casa,,,,Size,S,,,T-S,1,10,,,\nmug,Mug,,Casa,,,,,,,,M,,5,,,\n" +
 				"tee,,,,,,,,M,,,T-M,2,11,,,\ntee,Tee,,Loja,,,,Size,S,,,T-S,1,10,,,\n",
 			products: []string{
-				`Casa/mug "Mug" active [M BRL 5.00]`, `Casa/tee "Tee" active [T-S BRL 10.00 1 Size=S]`,
-				`Loja/tee "Tee" active [T-S BRL 10.00 1 Size=S]`,
+				`Casa/mug "Mug" [M BRL 5.00]`, `Casa/tee "Tee" [T-S BRL 10.00 1 Size=S]`,
+				`Loja/tee "Tee" [T-S BRL 10.00 1 Size=S]`,
 			},
 			rejected: []string{"4: Vendor is empty"},
 		},
 		"SQL, HTML and other scripts are text": {
 			rows:     "a,'; drop table product; -- <script>,,Casa Ω,,,,,,,,Ж-1,,1,,,\n",
-			products: []string{`Casa Ω/a "'; drop table product; -- <script>" active [Ж-1 BRL 1.00]`},
+			products: []string{`Casa Ω/a "'; drop table product; -- <script>" [Ж-1 BRL 1.00]`},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -438,6 +438,8 @@ func TestFileWithoutAColumnSaysNothingAboutIt(t *testing.T) {
 	require.Empty(t, rejected)
 	require.Empty(t, products[0].GetStatus())
 	require.Nil(t, products[0].GetVariants()[0].CompareAtPrice)
-	products, _ = readAll(t, "Handle,Title,Vendor,Variant SKU,Variant Price,Variant Compare At Price\na,A,V,A,1,\n")
-	require.Equal(t, "0.00", products[0].GetVariants()[0].GetCompareAtPrice().GetAmount(), "ends a reduction")
+	// Files of Shopify's first format say by Published alone what is shown.
+	products, _ = readAll(t, "Handle,Title,Vendor,Variant Price,Published\na,A,V,1,true\nb,B,V,1,false\nc,C,V,1,\n")
+	require.Equal(t, []string{"active", "draft", ""},
+		[]string{products[0].GetStatus(), products[1].GetStatus(), products[2].GetStatus()})
 }

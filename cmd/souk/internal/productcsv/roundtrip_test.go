@@ -112,6 +112,22 @@ func drawProduct(t *rapid.T) *productv1.ImportedProduct {
 	return p
 }
 
+// dropEmpty makes unset what an export writes as an empty cell.
+func dropEmpty(p *productv1.ImportedProduct) {
+	texts := []**string{&p.Brand, &p.ProductType, &p.SeoTitle, &p.SeoDescription}
+	for _, v := range p.GetVariants() {
+		texts = append(texts, &v.Barcode, &v.ImageUrl)
+		if v.GetWeightGrams() == 0 {
+			v.WeightGrams = nil
+		}
+	}
+	for _, text := range texts {
+		if (*text) != nil && **text == "" {
+			*text = nil
+		}
+	}
+}
+
 // Import reads the same products that export has written, byte for byte.
 func TestWrittenProductsAreReadUnchanged(t *testing.T) {
 	t.Parallel()
@@ -138,15 +154,8 @@ func TestWrittenProductsAreReadUnchanged(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, refused)
 			require.Equal(t, want.GetShop(), got.Vendor)
-			got.Shop, got.FurtherColumnNames = got.Vendor, nil
-			for _, v := range got.GetVariants() {
-				if v.GetCompareAtPrice().
-					GetAmount() ==
-					money.New(0, money.Currency(v.GetPrice().GetCurrencyCode())).
-						Amount() {
-					v.CompareAtPrice = nil // an empty cell ends a reduction
-				}
-			}
+			got.Shop = got.Vendor
+			dropEmpty(want)
 			require.True(t, proto.Equal(want, got.ImportedProduct), "want %v\n got %v", want, got.ImportedProduct)
 		}
 		_, _, err = r.Next()
