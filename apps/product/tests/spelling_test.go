@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -95,4 +96,58 @@ func TestTextsThatAFileCannotHoldAreRefused(t *testing.T) {
 	tagged := simple("s", "a", "A", 1)
 	tagged.Tags = []string{"red, white"}
 	require.Equal(t, map[string]int{"rejected": 1}, h.importAll([]*productv1.ImportedProduct{tagged}))
+}
+
+// sized returns a product with a variant for each size, without SKUs.
+func sized(sizes ...string) *productv1.ImportedProduct {
+	p := polo(sizes...)
+	for i, v := range p.GetVariants() {
+		v.Options, v.Price = map[string]string{"Size": sizes[i]}, brl("10.00")
+	}
+	return p
+}
+
+func TestVariantsAreFoundByTheirOptionsInAnySpelling(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	_, member := h.shop("s")
+	productID := h.add(polo("M 10.00", "Médio 10.00"))[0]
+	ids, _ := sizes(h.get(productID))
+	for _, spelling := range []string{"m", "\uff2d", " M\u3000", "Me\u0301dio", "MÉDIO", "ｍédio", "M"} {
+		h.importAll([]*productv1.ImportedProduct{sized(spelling)})
+		p := h.get(productID)
+		require.Len(t, p.GetVariants(), 2, "%q", spelling)
+	}
+	p := h.get(productID)
+	require.ElementsMatch(t, []string{ids["M"], ids["Médio"]},
+		[]string{p.GetVariants()[0].GetId(), p.GetVariants()[1].GetId()})
+	require.Equal(t, "M", p.GetVariants()[0].GetOptions()["Size"], "the last spelling")
+
+	// A name of an option has one spelling in a product.
+	lower := polo("M 11.00")
+	lower.Variants[0].Options = map[string]string{"ｓize": "M"}
+	h.importAll([]*productv1.ImportedProduct{lower})
+	p = h.get(productID)
+	require.Equal(t, []string{"Size"}, p.GetOptionNames())
+	require.Equal(t, "11.00", p.GetVariants()[0].GetPrice().GetAmount())
+	lower.OptionNames = []string{"size"}
+	h.importAll([]*productv1.ImportedProduct{lower})
+	p = h.get(productID)
+	require.Equal(t, []string{"size"}, p.GetOptionNames())
+	require.Contains(t, p.GetVariants()[1].GetOptions(), "size", "of the variants that the import does not list, too")
+	out, err := h.client.UpdateVariant(h.AsUser(member), &productv1.UpdateVariantRequest{
+		VariantId: ids["M"], Options: map[string]string{"SIZE": "XL"},
+	})
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"size": "XL"}, out.GetVariant().GetOptions())
+
+	// Two of one request are refused, and so is a change that makes two of them.
+	require.Equal(t, map[string]int{"rejected": 1},
+		h.importAll([]*productv1.ImportedProduct{sized("S", "ｓ")}))
+	_, err = h.client.UpdateVariant(h.AsUser(member), &productv1.UpdateVariantRequest{
+		VariantId: ids["M"], Options: map[string]string{"size": "mÉdio"},
+	})
+	require.Equal(t, errs.Invalid, errs.CodeOf(err))
+	require.True(t, strings.Contains(err.Error(), "the same options"), "%v", err)
+	require.Len(t, h.get(productID).GetVariants(), 2)
 }

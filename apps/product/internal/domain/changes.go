@@ -2,6 +2,7 @@ package domain
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"souk/pkg/money"
@@ -109,12 +110,13 @@ func (p Product) Merge(next Product, e Edit, newID func() string) (merged Produc
 		}
 		variants[i] = v
 	}
-	next.Variants = variants
+	names := append(slices.Clone(next.OptionNames), p.OptionOrder()...)
 	if !e.DropVariants {
 		stay := p.WithoutStock().Variants // it stays, whatever it is at the time of the write
-		next.Variants = keepUnlisted(stay, variants, func(v Variant) string { return v.ID })
+		next.Variants = respell(keepUnlisted(stay, variants, func(v Variant) string { return v.ID }), names)
 		return next, nil
 	}
+	next.Variants = respell(variants, names)
 	for _, v := range p.Variants {
 		if !slices.ContainsFunc(variants, func(n Variant) bool { return n.ID == v.ID }) {
 			dropped = append(dropped, v.ID)
@@ -132,30 +134,29 @@ func pick[T comparable](e Edit, field string, next, old T) T {
 }
 
 // match returns, by index, the variant of old that each variant of next describes: the one with its SKU, else the one
-// with its options.
+// with its options, else the one whose options have only another spelling.
 func match(old, next []Variant) map[int]Variant {
-	bySKU, byOptions := make(map[string]Variant, len(old)), make(map[string]Variant, len(old))
-	for _, v := range old {
-		bySKU[v.SKU] = v
-	}
 	found := make(map[int]Variant, len(next))
-	for i, v := range next {
-		if was, ok := bySKU[v.SKU]; ok {
-			found[i] = was
-			delete(bySKU, v.SKU)
+	taken := make(map[string]bool, len(next))
+	for _, key := range []func(Variant) string{
+		func(v Variant) string { return Normal(v.SKU) },
+		func(v Variant) string { return fmt.Sprintf("%q", v.Options) },
+		func(v Variant) string { return optionKey(v.Options) },
+	} {
+		byKey := make(map[string]Variant, len(old))
+		for _, v := range old {
+			if !taken[v.ID] {
+				byKey[key(v)] = v
+			}
 		}
-	}
-	for _, v := range bySKU {
-		byOptions[optionKey(v.Options)] = v
-	}
-	for i, v := range next {
-		if _, ok := found[i]; ok {
-			continue
-		}
-		key := optionKey(v.Options)
-		if was, ok := byOptions[key]; ok {
-			found[i] = was
-			delete(byOptions, key)
+		for i, v := range next {
+			if _, ok := found[i]; ok {
+				continue
+			}
+			if was, ok := byKey[key(v)]; ok {
+				found[i], taken[was.ID] = was, true
+				delete(byKey, key(v))
+			}
 		}
 	}
 	return found
@@ -188,6 +189,7 @@ func keepUnlisted[T any](old, listed []T, key func(T) string) []T {
 // EditVariant changes what fields names of one variant of p, and reports whether p has it. An OnHand that is nil stays.
 func (p Product) EditVariant(variantID string, next Variant, fields map[string]bool) (edited Product, found bool) {
 	p = p.WithoutStock()
+	names := p.OptionOrder()
 	i := slices.IndexFunc(p.Variants, func(v Variant) bool { return v.ID == variantID })
 	if i < 0 {
 		return p, false
@@ -201,6 +203,7 @@ func (p Product) EditVariant(variantID string, next Variant, fields map[string]b
 	v.VariantDetails = v.update(next.VariantDetails, v.Price)
 	if e.sets("options", len(next.Options) == 0) {
 		v.Options = next.Options
+		p.Variants = respell(p.Variants, names)
 	}
 	return p, true
 }
@@ -214,7 +217,7 @@ func (p Product) Identify(productID string, newID func() string) Product {
 	for i, v := range p.Variants {
 		variants[i] = v.identify(p.Handle, newID())
 	}
-	p.Variants = variants
+	p.Variants = respell(variants, p.OptionNames)
 	return p
 }
 

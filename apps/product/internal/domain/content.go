@@ -3,14 +3,10 @@ package domain
 import (
 	"crypto/sha256"
 	"encoding/json"
-	"iter"
-	"maps"
 	"slices"
 
 	"souk/pkg/money"
 )
-
-func keys(m map[string]string) iter.Seq[string] { return maps.Keys(m) }
 
 // content is a seller's description of a product. Equal content has equal encodings.
 type content struct {

@@ -3,6 +3,7 @@
 package domain
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -244,13 +245,38 @@ func validatePrice(path string, m money.Money) error {
 	return nil
 }
 
-// optionKey returns equal keys for equal options.
+// optionKey returns equal keys for options that a buyer cannot tell apart.
 func optionKey(options map[string]string) string {
-	var b strings.Builder
-	for _, name := range slices.Sorted(keys(options)) {
-		fmt.Fprintf(&b, "%q=%q;", name, options[name])
+	pairs := make([]string, 0, len(options))
+	for name, value := range options {
+		pairs = append(pairs, fmt.Sprintf("%q=%q;", fold(name), fold(value)))
 	}
-	return b.String()
+	slices.Sort(pairs)
+	return strings.Join(pairs, "")
+}
+
+// respell returns variants with one spelling of each option's name: that of names, else that of the first variant
+// that has the option.
+func respell(variants []Variant, names []string) []Variant {
+	spelling := map[string]string{}
+	for _, name := range names {
+		spelling[fold(name)] = cmp.Or(spelling[fold(name)], name)
+	}
+	out := slices.Clone(variants)
+	for i, v := range out {
+		if v.Options == nil {
+			continue
+		}
+		out[i].Options = make(map[string]string, len(v.Options))
+		for name, value := range v.Options {
+			known, ok := spelling[fold(name)]
+			if !ok {
+				spelling[fold(name)], known = name, name
+			}
+			out[i].Options[known] = value
+		}
+	}
+	return out
 }
 
 // PriceScale is the factor from c's minor units to 1/10,000 of its unit.
