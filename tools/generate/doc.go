@@ -3,6 +3,7 @@
 //	gen/go/souk/{service}/v1   messages, gRPC stubs, REST handlers and JSON encoders
 //	gen/openapi/souk.json      the OpenAPI 3.1 document of the public API
 //	gen/go/souk/services       the registry of services, from apps/ and proto/; all lists of services derive from it
+//	docs/events.md             the events, from the events.proto of each service and from the subjects that are consumed
 //	README.md, docs/           the tables of services, from the section "At a glance" of each doc.go
 //
 // and in the same way the Go code of the encoder's test messages (pkg/jsonpb) and of tools/servicegen's templates.

@@ -91,7 +91,7 @@ func TestCheckFindsWhatWriteUpdatesAndRemoves(t *testing.T) {
 
 func TestCompileErrorGivesTheLine(t *testing.T) {
 	t.Parallel()
-	_, err := compileSource(t, `syntax = "proto3"; package souk.x.v1; message M { Missing m = 1; }`)
+	_, err := compileSource(t, "x.proto", `syntax = "proto3"; package souk.x.v1; message M { Missing m = 1; }`)
 	require.ErrorContains(t, err, "souk/x/v1/x.proto:1:51")
 
 	_, err = compile(t.Context(), t.TempDir(), publicRoot)
@@ -116,7 +116,7 @@ func TestMethodsRefusesInvalidAccess(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, err := compileSource(t, `syntax = "proto3"; package souk.x.v1;
+			c, err := compileSource(t, "x.proto", `syntax = "proto3"; package souk.x.v1;
 				import "google/api/annotations.proto"; import "souk/options/v1/options.proto";
 				message Empty {} service S { rpc Do(Empty) returns (Empty) {`+tt.options+`} }`)
 			require.NoError(t, err)
@@ -126,8 +126,8 @@ func TestMethodsRefusesInvalidAccess(t *testing.T) {
 	}
 }
 
-// compileSource compiles source as souk/x/v1/x.proto, with souk's options.
-func compileSource(t *testing.T, source string) (*contracts, error) {
+// compileSource compiles source as a file of souk/x/v1, with souk's options.
+func compileSource(t *testing.T, file, source string) (*contracts, error) {
 	t.Helper()
 	root, err := repo.Root()
 	require.NoError(t, err)
@@ -135,7 +135,7 @@ func compileSource(t *testing.T, source string) (*contracts, error) {
 	require.NoError(t, err)
 	dir := t.TempDir()
 	for name, data := range map[string][]byte{
-		"souk/x/v1/x.proto": []byte(source), "souk/options/v1/options.proto": options,
+		"souk/x/v1/" + file: []byte(source), "souk/options/v1/options.proto": options,
 	} {
 		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))

@@ -314,5 +314,8 @@ func serviceFiles(root string, c *contracts) (map[string][]byte, error) {
 	if files[path.Join(servicesDir, "services.go")], err = registry(all); err != nil {
 		return nil, err
 	}
+	if files[eventsDoc], err = eventsPage(root, c, all); err != nil {
+		return nil, err
+	}
 	return files, nil
 }

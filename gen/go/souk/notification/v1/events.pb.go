@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: souk/notification/v1/events.proto
 
-// Package souk.notification.v1 is what the notification service tells.
+// Package souk.notification.v1 holds the events of the notification service.
 
 package notificationv1
 
@@ -23,7 +23,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// NotificationSent is evt.notification.sent: a mail server took a mail.
+// NotificationSent is evt.notification.sent: a mail server has accepted a mail. No service consumes it: it is for delivery statistics of
+// integrators.
 type NotificationSent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "mail_…".

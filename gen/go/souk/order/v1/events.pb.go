@@ -22,7 +22,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// OrderCreated is evt.order.created: a checkout began. The order is pending.
+// OrderCreated is evt.order.created: a checkout has begun. The order is pending. No service consumes it: it is for integrators who
+// count begun checkouts.
 type OrderCreated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -83,7 +84,7 @@ func (x *OrderCreated) GetTotal() *v1.Money {
 	return nil
 }
 
-// OrderConfirmed is evt.order.confirmed: stock is held and the payment authorized.
+// OrderConfirmed is evt.order.confirmed: stock is held and the payment is authorized, or the customer pays later.
 type OrderConfirmed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -298,7 +299,7 @@ func (x *OrderShipped) GetTrackingNumber() string {
 	return ""
 }
 
-// OrderDelivered is evt.order.delivered: one shop's part arrived.
+// OrderDelivered is evt.order.delivered: one shop's part has arrived.
 type OrderDelivered struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -368,7 +369,7 @@ type OrderCancelled struct {
 	// The error code of a refused checkout (out_of_stock, payment_declined …), or who cancelled: customer, shop, operator,
 	// expired.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Was the order confirmed before? Only then is there something to tell the customer.
+	// Whether the order was confirmed before. Only then does the customer know of it.
 	WasConfirmed bool `protobuf:"varint,5,opt,name=was_confirmed,json=wasConfirmed,proto3" json:"was_confirmed,omitempty"`
 	// The shop orders that were cancelled; empty for a refused checkout, which cancels all of them.
 	ShopOrderIds []string `protobuf:"bytes,6,rep,name=shop_order_ids,json=shopOrderIds,proto3" json:"shop_order_ids,omitempty"`

@@ -22,7 +22,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// PaymentInitiated is evt.payment.initiated: an authorization is about to be asked for.
+// PaymentInitiated is evt.payment.initiated: an authorization is about to be requested. No service consumes it: it is for integrators who
+// compare with the provider.
 type PaymentInitiated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PaymentId     string                 `protobuf:"bytes,1,opt,name=payment_id,json=paymentId,proto3" json:"payment_id,omitempty"`
@@ -144,7 +145,7 @@ func (x *PaymentCompleted) GetAmount() *v1.Money {
 	return nil
 }
 
-// PaymentFailed is evt.payment.failed.
+// PaymentFailed is evt.payment.failed: the provider has refused the authorization.
 type PaymentFailed struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	PaymentId string                 `protobuf:"bytes,1,opt,name=payment_id,json=paymentId,proto3" json:"payment_id,omitempty"`
@@ -206,7 +207,7 @@ func (x *PaymentFailed) GetReason() string {
 	return ""
 }
 
-// PaymentRefunded is evt.payment.refunded.
+// PaymentRefunded is evt.payment.refunded: money was paid back.
 type PaymentRefunded struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	PaymentId string                 `protobuf:"bytes,1,opt,name=payment_id,json=paymentId,proto3" json:"payment_id,omitempty"`

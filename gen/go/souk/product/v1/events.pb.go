@@ -21,7 +21,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ProductCreated is evt.product.created.
+// ProductCreated is evt.product.created: a product was created. No service consumes it: it is for integrators who copy the
+// catalogue.
 type ProductCreated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ProductId     string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
@@ -74,7 +75,8 @@ func (x *ProductCreated) GetShopId() string {
 	return ""
 }
 
-// ProductUpdated is evt.product.updated.
+// ProductUpdated is evt.product.updated: a product or one of its variants was changed. No service consumes it: it is for
+// integrators who copy the catalogue.
 type ProductUpdated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ProductId     string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
@@ -127,7 +129,7 @@ func (x *ProductUpdated) GetShopId() string {
 	return ""
 }
 
-// ProductDeleted is evt.product.deleted.
+// ProductDeleted is evt.product.deleted: a product was deleted. No service consumes it: carts ask for current offers.
 type ProductDeleted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ProductId     string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
@@ -241,7 +243,8 @@ func (x *InventoryLine) GetQuantity() int64 {
 	return 0
 }
 
-// InventoryReserved is evt.inventory.reserved.
+// InventoryReserved is evt.inventory.reserved: pieces are held for an order. No service consumes it: it is for integrators who
+// keep stock elsewhere.
 type InventoryReserved struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -294,7 +297,8 @@ func (x *InventoryReserved) GetLines() []*InventoryLine {
 	return nil
 }
 
-// InventoryReleased is evt.inventory.released.
+// InventoryReleased is evt.inventory.released: pieces are available again. No service consumes it: it is for integrators who keep
+// stock elsewhere.
 type InventoryReleased struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`

@@ -21,7 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ShopRegistered is evt.shop.registered.
+// ShopRegistered is evt.shop.registered: a shop was created.
 type ShopRegistered struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ShopId        string                 `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
@@ -159,7 +159,7 @@ func (x *ShopUpdated) GetStatus() string {
 	return ""
 }
 
-// ShopVerified is evt.shop.verified.
+// ShopVerified is evt.shop.verified: an operator has verified the shop. Its products are shown and sold.
 type ShopVerified struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ShopId        string                 `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
@@ -282,7 +282,7 @@ func (x *ShopSuspended) GetName() string {
 }
 
 // MemberInvited is evt.shop.member_invited: a shop invited a person to become a member. The aggregate is the invitation. The
-// event holds no address: who needs it asks the shop service.
+// event holds no address: a consumer that needs it asks the shop service.
 type MemberInvited struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	InvitationId string                 `protobuf:"bytes,1,opt,name=invitation_id,json=invitationId,proto3" json:"invitation_id,omitempty"`

@@ -21,7 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// UserRegistered is evt.user.registered. It holds no personal data: who needs it asks the user service.
+// UserRegistered is evt.user.registered: a person has signed in for the first time. No service consumes it: it is for integrators.
 type UserRegistered struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
@@ -66,7 +66,8 @@ func (x *UserRegistered) GetUserId() string {
 	return ""
 }
 
-// UserUpdated is evt.user.updated.
+// UserUpdated is evt.user.updated: the profile or the preferences were changed. No service consumes it: services ask the user service
+// when they need a profile.
 type UserUpdated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`

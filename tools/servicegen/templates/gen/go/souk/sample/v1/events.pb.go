@@ -21,7 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// GadgetCreated is evt.sample.gadget_created.
+// GadgetCreated is evt.sample.gadget_created: a gadget was created. No service consumes it: so far.
 type GadgetCreated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	GadgetId      string                 `protobuf:"bytes,1,opt,name=gadget_id,json=gadgetId,proto3" json:"gadget_id,omitempty"`
@@ -74,7 +74,7 @@ func (x *GadgetCreated) GetOwnerId() string {
 	return ""
 }
 
-// GadgetUpdated is evt.sample.gadget_updated.
+// GadgetUpdated is evt.sample.gadget_updated: a gadget was changed. No service consumes it: so far.
 type GadgetUpdated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	GadgetId      string                 `protobuf:"bytes,1,opt,name=gadget_id,json=gadgetId,proto3" json:"gadget_id,omitempty"`
@@ -127,7 +127,7 @@ func (x *GadgetUpdated) GetOwnerId() string {
 	return ""
 }
 
-// GadgetDeleted is evt.sample.gadget_deleted.
+// GadgetDeleted is evt.sample.gadget_deleted: a gadget was deleted. No service consumes it: so far.
 type GadgetDeleted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	GadgetId      string                 `protobuf:"bytes,1,opt,name=gadget_id,json=gadgetId,proto3" json:"gadget_id,omitempty"`
