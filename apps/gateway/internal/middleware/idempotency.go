@@ -27,9 +27,22 @@ type answer struct {
 	Code        string `json:"code,omitempty"`
 	// Resource is the path at which the API shows what the body shows.
 	Resource string `json:"resource,omitempty"`
-	// Size is the length of the body, which may not be kept.
+	// Size is the length of the first answer's body, which may not be kept.
 	Size int    `json:"size,omitempty"`
 	Body []byte `json:"-"`
+}
+
+// summary returns what is kept of a body in any case: of a refusal all but its details, of any other answer nothing.
+func (a answer) summary() []byte {
+	var p problem
+	if a.Status < http.StatusBadRequest || json.Unmarshal(a.Body, &p) != nil {
+		return nil
+	}
+	if len(p.Errors) > summaryErrors {
+		p.Errors = p.Errors[:summaryErrors]
+	}
+	body, _ := json.Marshal(p) // only strings and integers: cannot fail
+	return body
 }
 
 // Sealed is an encrypted answer: it may hold addresses and tokens.
@@ -93,6 +106,8 @@ const (
 	keyLease = 5 * time.Second
 	// keptSize is the largest body that is kept.
 	keptSize = 32 << 10
+	// summaryErrors is how many wrong fields of a refusal are kept in any case.
+	summaryErrors = 10
 )
 
 // Allowance bounds what each caller may have kept.
@@ -117,10 +132,10 @@ type Retention struct {
 // nothing about the answers to callers with random keys.
 //
 // What a caller makes the store keep is bounded: a large body is not kept, nor any beyond the caller's allowance. A
-// retry then gets the resource as it is now, with the status of the first answer.
+// retry then gets the resource as it is now, with the status of the first answer, or the refusal without its details.
 type Idempotency struct {
 	Keys Keys
-	// Long is for routes that need a key, and for creations; Short is for all others.
+	// Long is for the answers of routes that need a key, and for creations; Short is for all others.
 	Long, Short Retention
 	Limits      Limits
 	Metrics     *Metrics
@@ -131,8 +146,8 @@ type Idempotency struct {
 type KeyRule struct {
 	// Required refuses requests without a key.
 	Required bool
-	// Long keeps answers for the long time.
-	Long bool
+	// Creates: an answer that is no refusal is kept for the long time, as is any answer if a key is required.
+	Creates bool
 	// Reread answers as a GET of path by the same caller would.
 	Reread func(w http.ResponseWriter, r *http.Request, path string)
 }
@@ -153,6 +168,9 @@ func (i *Idempotency) Serve(
 		return
 	case key == "":
 		next(w, r)
+		return
+	case len(r.Header.Values("Idempotency-Key")) > 1:
+		WriteProblem(w, r, errs.InvalidField("Idempotency-Key", "this header may be sent once"))
 		return
 	case len(key) > keyMax || !printable(key):
 		WriteProblem(w, r, errs.InvalidField("Idempotency-Key", "at most %d printable ASCII characters", keyMax))
@@ -194,7 +212,7 @@ func (i *Idempotency) Serve(
 			WriteProblem(w, r, errs.Wrap(err, errs.Internal, "the first answer cannot be read"))
 			return
 		}
-		if a.Size > len(a.Body) && a.Resource != "" {
+		if a.Size > 0 && len(a.Body) == 0 {
 			i.Metrics.key(keyReread)
 			reread(w, r, rule, a)
 			return
@@ -258,11 +276,11 @@ func (i *Idempotency) keep(
 	ctx context.Context, r *http.Request, rule KeyRule, box cipher.AEAD, c claimed, a answer,
 ) error {
 	retention := i.Short
-	if rule.Long {
+	if rule.Required || rule.Creates && a.Status < http.StatusBadRequest {
 		retention = i.Long
 	}
 	if len(a.Body) > keptSize {
-		a.Body = nil
+		a.Body = a.summary()
 	}
 	s, err := a.seal(box)
 	if err != nil {
@@ -274,7 +292,10 @@ func (i *Idempotency) keep(
 	}
 	if !allowed {
 		i.Metrics.key(keyOverQuota)
-		retention, s.Body = i.Short, nil
+		retention, a.Body = i.Short, a.summary()
+		if s, err = a.seal(box); err != nil {
+			return err
+		}
 	}
 	return i.Keys.Keep(ctx, c.key, c.owner, c.bodyHash, s, retention.TTL)
 }
@@ -312,23 +333,27 @@ func replay(w http.ResponseWriter, x *Exchange, a answer) {
 	_, _ = w.Write(a.Body) // an error means that the client is gone
 }
 
-// reread answers with the resource as it is now. If it is gone, the status of the first answer remains.
+// reread answers with the resource as it is now, or says why the caller cannot have it, e.g. that it is gone.
 func reread(w http.ResponseWriter, r *http.Request, rule KeyRule, a answer) {
+	if a.Resource == "" {
+		w.Header().Set("Idempotent-Replayed", "true")
+		WriteProblem(w, r, errs.New(errs.Conflict, "the request took effect, but its answer was too large to keep"))
+		return
+	}
 	x := From(r.Context())
 	route, method := x.Route, x.Method
 	rec := newRecorder(w)
 	defer rec.release()
 	rule.Reread(rec, r, a.Resource)
 	x.Route, x.Method = route, method
-	switch {
-	case rec.status >= http.StatusInternalServerError:
+	if rec.status != http.StatusOK {
+		if rec.status < http.StatusInternalServerError {
+			w.Header().Set("Idempotent-Replayed", "true")
+		}
 		rec.flush()
 		return
-	case rec.status != http.StatusOK:
-		a.Body = nil
-	default:
-		a.Body = rec.body
 	}
+	a.Body = rec.body
 	w.Header().Del("ETag")
 	replay(w, x, a)
 }

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	orderv1 "souk/gen/go/souk/order/v1"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/rpc"
@@ -93,7 +95,7 @@ func TestIdempotencyKeyReplaysTheFirstAnswer(t *testing.T) {
 			if caller != "" {
 				From(r.Context()).Actor = identity.Actor{Kind: identity.KindUser, ID: caller}
 			}
-			idem.Serve(w, r, KeyRule{Required: true, Long: true}, func(w http.ResponseWriter, r *http.Request) {
+			idem.Serve(w, r, KeyRule{Required: true}, func(w http.ResponseWriter, r *http.Request) {
 				runs++
 				if entered != nil {
 					close(entered)
@@ -178,7 +180,7 @@ func TestKeptAnswersAreBounded(t *testing.T) {
 		res := ask(func(w http.ResponseWriter, r *http.Request) {
 			x := From(r.Context())
 			x.Actor, x.Route = identity.Actor{Kind: identity.KindUser, ID: "usr_1"}, "/v1/products"
-			rule := KeyRule{Long: long, Reread: func(w http.ResponseWriter, r *http.Request, path string) {
+			rule := KeyRule{Creates: long, Reread: func(w http.ResponseWriter, r *http.Request, path string) {
 				require.Equal(t, "/v1/products/1", path)
 				From(r.Context()).Route = "another"
 				if found != http.StatusOK {
@@ -223,7 +225,12 @@ func TestKeptAnswersAreBounded(t *testing.T) {
 	require.Equal(t, time.Hour, keys.ttl)
 	replayed("large", now)
 	found = http.StatusNotFound
-	replayed("large", "")
+	status, got, header := send("large", true)
+	require.Equal(t, http.StatusNotFound, status)
+	require.Contains(t, got, `"code":"not_found"`)
+	require.Equal(t, "true", header.Get("Idempotent-Replayed"))
+	require.Empty(t, header.Get("Location"))
+	require.Equal(t, "application/problem+json", header.Get("Content-Type"))
 	found = http.StatusOK
 
 	body, whole.left = `{"small":1}`, 100
@@ -235,4 +242,42 @@ func TestKeptAnswersAreBounded(t *testing.T) {
 		total += len(claim.Answer.Head) + len(claim.Answer.Body)
 	}
 	require.Less(t, total, 2048)
+}
+
+func TestALargeRefusalIsKeptWithoutItsDetails(t *testing.T) {
+	t.Parallel()
+	keys := &memoryKeys{entries: map[string]*Claim{}}
+	whole := &allowance{left: 1 << 20}
+	idem := idempotency(t, keys, whole)
+	send := func(key string, rule KeyRule) *http.Response {
+		r := httptest.NewRequest(http.MethodPost, "/v1/checkout", strings.NewReader("{}"))
+		r.Header["Idempotency-Key"] = strings.Fields(key)
+		return ask(func(w http.ResponseWriter, r *http.Request) {
+			From(r.Context()).Actor = identity.Actor{Kind: identity.KindUser, ID: "usr_1"}
+			idem.Serve(w, r, rule, func(w http.ResponseWriter, r *http.Request) {
+				e := errs.InvalidField("expectedTotal", "is not the price")
+				e.Code, e.Detail = errs.PriceChanged, &orderv1.Quote{
+					Lines: []*orderv1.QuoteLine{{VariantId: strings.Repeat("x", keptSize)}},
+				}
+				WriteProblem(w, r, e)
+			})
+		}, r, Body(1024))
+	}
+	for _, left := range []int{1 << 20, 0} {
+		whole.left = left
+		key := fmt.Sprintf("left-%d", left)
+		first := problemOf(t, send(key, KeyRule{Required: true}))
+		res := send(key, KeyRule{Required: true})
+		require.Equal(t, http.StatusConflict, res.StatusCode)
+		require.Equal(t, "true", res.Header.Get("Idempotent-Replayed"))
+		again := problemOf(t, res)
+		require.Equal(t, errs.PriceChanged, again.Code)
+		require.Equal(t, first, again)
+	}
+	whole.left = 1 << 20
+	send("checkout", KeyRule{Required: true})
+	require.Equal(t, time.Hour, keys.ttl)
+	send("creation", KeyRule{Creates: true})
+	require.Equal(t, time.Minute, keys.ttl, "nothing was created")
+	require.Equal(t, http.StatusBadRequest, send("two keys", KeyRule{}).StatusCode)
 }

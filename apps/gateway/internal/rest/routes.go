@@ -55,7 +55,7 @@ func (rt route) tag(params map[string]string) string {
 func (rt route) keyRule(api http.Handler) middleware.KeyRule {
 	return middleware.KeyRule{
 		Required: rt.idempotencyKey,
-		Long:     rt.idempotencyKey || rt.successStatus == http.StatusCreated,
+		Creates:  rt.successStatus == http.StatusCreated,
 		Reread: func(w http.ResponseWriter, r *http.Request, path string) {
 			get := r.Clone(r.Context())
 			get.Method, get.URL, get.Body = http.MethodGet, &url.URL{Path: path}, http.NoBody
