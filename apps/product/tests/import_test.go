@@ -387,6 +387,32 @@ func TestImportDeletesNothingUnlessItReplaces(t *testing.T) {
 	require.Empty(t, h.get(productID).GetTags())
 }
 
+func TestImportKeepsTheAltTextOfAnImageIfItHasNone(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	p := polo("S 10.00")
+	p.Images = []*productv1.Image{{Url: "https://i/1", Alt: "front"}, {Url: "https://i/2", Alt: "back"}}
+	productID := h.add(p)[0]
+	p.Images = []*productv1.Image{{Url: "https://i/3"}, {Url: "https://i/2"}, {Url: "https://i/1", Alt: "Front"}}
+	for _, replace := range []bool{false, true} {
+		_, err := h.client.ImportProducts(h.asOperator(),
+			&productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{p}, Replace: replace})
+		require.NoError(t, err)
+		var alts []string
+		for _, image := range h.get(productID).GetImages() {
+			alts = append(alts, image.GetAlt())
+		}
+		require.Equal(t, []string{"", "back", "Front"}, alts)
+	}
+
+	// A PATCH sets what it names.
+	_, err := h.client.UpdateProduct(h.asOperator(),
+		&productv1.UpdateProductRequest{Id: productID, Images: []*productv1.Image{{Url: "https://i/1"}}})
+	require.NoError(t, err)
+	require.Empty(t, h.get(productID).GetImages()[0].GetAlt())
+}
+
 func TestImportWithoutAStatusKeepsIt(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

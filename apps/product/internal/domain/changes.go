@@ -48,7 +48,8 @@ type Edit struct {
 	// Fields are the names, in the contract, of the fields that are set, even if they are empty. nil: those that are
 	// not empty.
 	Fields map[string]bool
-	// All sets all fields, whatever Fields are. But without Fields, a status that is empty stays.
+	// All sets all fields, whatever Fields are. But without Fields, a status or an image's alt text
+	// that is empty stays.
 	All bool
 	// DropVariants deletes the variants that the description does not list.
 	DropVariants bool
@@ -81,6 +82,9 @@ func (p Product) Merge(next Product, e Edit, newID func() string) (merged Produc
 	next.Status = cmp.Or(pick(e, "status", next.Status, p.Status), Active)
 	if !e.sets("tags", len(next.Tags) == 0) {
 		next.Tags = p.Tags
+	}
+	if e.Fields == nil {
+		next.Images = withAlts(next.Images, p.Images)
 	}
 	switch {
 	case !e.sets("images", len(next.Images) == 0):
@@ -123,6 +127,19 @@ func (p Product) Merge(next Product, e Edit, newID func() string) (merged Produc
 		}
 	}
 	return next, dropped
+}
+
+// withAlts returns images with the alt texts of old where they have none.
+func withAlts(images, old []Image) []Image {
+	alts := make(map[string]string, len(old))
+	for _, image := range old {
+		alts[image.URL] = image.Alt
+	}
+	images = slices.Clone(images)
+	for i, image := range images {
+		images[i].Alt = cmp.Or(image.Alt, alts[image.URL])
+	}
+	return images
 }
 
 func pick[T comparable](e Edit, field string, next, old T) T {
