@@ -9,10 +9,10 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 
 	"souk/cmd/souk/internal/productcsv"
+	"souk/pkg/errs"
 )
 
 const (
@@ -31,6 +31,8 @@ var mappingHeader = []string{"Category", "Souk category"}
 type categories struct {
 	path   string // of the mapping file; "": no mapping
 	mapped map[string]string
+	// separator is that of the mapping file, so that the spreadsheet that saved it can open it again.
+	separator rune
 
 	mu      sync.Mutex
 	unknown map[string]int // products by category
@@ -39,7 +41,7 @@ type categories struct {
 
 // readCategories reads a mapping file. A file that does not exist maps nothing.
 func readCategories(path string) (*categories, error) {
-	c := &categories{path: path, mapped: map[string]string{}, unknown: map[string]int{}}
+	c := &categories{path: path, mapped: map[string]string{}, separator: ',', unknown: map[string]int{}}
 	if path == "" {
 		return c, nil
 	}
@@ -51,28 +53,15 @@ func readCategories(path string) (*categories, error) {
 		return nil, &FileError{fmt.Errorf("%s can't be read: %w", path, errors.Unwrap(err))}
 	}
 	defer func() { _ = file.Close() }() // the file is only read
-	rows := csv.NewReader(file)
-	rows.FieldsPerRecord = len(mappingHeader)
-	header, err := rows.Read()
-	if err != nil || !slices.Equal(header, mappingHeader) {
-		return nil, &FileError{fmt.Errorf("%s is not a mapping of categories: its header must be %q", path,
-			strings.Join(mappingHeader, ","))}
+	rows, separator, err := productcsv.ReadTable(file, mappingHeader, maxMapped)
+	if err != nil {
+		return nil, &FileError{fmt.Errorf("%s is not a mapping of categories: %s", path, errs.From(err).Message)}
 	}
-	for {
-		row, err := rows.Read()
-		if errors.Is(err, io.EOF) {
-			return c, nil
-		}
-		if err == nil && len(c.mapped) == maxMapped {
-			err = fmt.Errorf("it has more than %d categories", maxMapped)
-		}
-		if err != nil {
-			return nil, &FileError{fmt.Errorf("%s is not a mapping of categories: %w", path, err)}
-		}
-		c.mapped[productcsv.JoinCategory(productcsv.SplitCategory(productcsv.Unguard(row[0])))] = productcsv.Unguard(
-			row[1],
-		)
+	c.separator = separator
+	for _, row := range rows {
+		c.mapped[productcsv.JoinCategory(productcsv.SplitCategory(row[0]))] = row[1]
 	}
+	return c, nil
 }
 
 // apply returns the category of souk for one of the file. An unmapped category is the same in souk.
@@ -135,6 +124,7 @@ func (c *categories) save() error {
 	}
 	return replaceFile(c.path, func(w io.Writer) error {
 		out := csv.NewWriter(w)
+		out.Comma = c.separator
 		rows := [][]string{mappingHeader}
 		for _, name := range slices.Sorted(maps.Keys(c.mapped)) {
 			rows = append(rows, []string{productcsv.Guard(name), productcsv.Guard(c.mapped[name])})

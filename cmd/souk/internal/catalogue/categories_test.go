@@ -3,6 +3,7 @@ package catalogue
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -43,4 +44,41 @@ func TestUnknownCategoriesAreNamedOnceAndMapped(t *testing.T) {
 	var unreadable *FileError
 	require.ErrorAs(t, err, &unreadable)
 	require.ErrorContains(t, err, "is not a mapping of categories")
+}
+
+func TestMappingThatASpreadsheetSavedIsRead(t *testing.T) {
+	t.Parallel()
+	f := newFakeAPI(t, "casa")
+	dir := t.TempDir()
+	path, mapping := filepath.Join(dir, "f.csv"), filepath.Join(dir, "categories.csv")
+	require.NoError(t, os.WriteFile(path, []byte("Handle,Title,Vendor,Variant Price,Product Category\n"+
+		"a,A,casa,1,Café\nb,B,casa,1,Old\n"), 0o600))
+	for _, raw := range []string{
+		"\xef\xbb\xbfCategory,Souk category\r\nCafé,Known > Coffee\r\n",
+		"Category;Souk category\nCafé;Known > Coffee\n",
+		"sep=;\r\nCategory;Souk category\r\nCaf\xe9;Known > Coffee\r\n",
+		"\xff\xfeC\x00a\x00t\x00e\x00g\x00o\x00r\x00y\x00\t\x00S\x00o\x00u\x00k\x00 \x00c\x00a\x00t\x00e\x00g\x00o\x00r\x00y\x00\n\x00" +
+			"C\x00a\x00f\x00\xe9\x00\t\x00K\x00n\x00o\x00w\x00n\x00>\x00C\x00o\x00f\x00f\x00e\x00e\x00\n\x00",
+		"category, souk category ,\nCafé,Known > Coffee,\n",
+	} {
+		require.NoError(t, os.WriteFile(mapping, []byte(raw), 0o600))
+		_, err := f.importFile(t, path, func(o *ImportOptions) { o.Categories = mapping })
+		require.NoError(t, err)
+		require.Equal(t, []string{"Known", "Coffee"}, f.products["casa/a"].GetCategoryPath())
+		saved, err := os.ReadFile(mapping)
+		require.NoError(t, err)
+		if strings.Contains(raw, ";") {
+			require.Equal(t, "Category;Souk category\nCafé;Known > Coffee\nOld;?\n", string(saved))
+		}
+	}
+	for raw, want := range map[string]string{
+		"": "the file is empty", "Category\n": "must be", "Category,Souk category\na,b\nc\n": "line 3: has 1 fields where the header has 2",
+		"Category,Souk category\nCaf\xe9,x\nCafé,x\n": "line 2: Category is not valid UTF-8",
+	} {
+		require.NoError(t, os.WriteFile(mapping, []byte(raw), 0o600))
+		_, err := f.importFile(t, path, func(o *ImportOptions) { o.Categories = mapping })
+		var unreadable *FileError
+		require.ErrorAs(t, err, &unreadable)
+		require.ErrorContains(t, err, want)
+	}
 }

@@ -97,9 +97,9 @@ func isWindows(r io.Reader) (bool, error) {
 // separatorNames are the separators that a file may have, by their names.
 var separatorNames = map[byte]string{',': "comma", ';': "semicolon", '\t': "tab", '|': "vertical bar"}
 
-// findSeparator returns the separator of the header: the one that makes the most required columns of it. A first line
+// findSeparator returns the separator of the header: the one that makes the most of these columns of it. A first line
 // such as "sep=;", which spreadsheets write, names it and is no header; skip is its length.
-func findSeparator(start []byte) (separator byte, skip int) {
+func findSeparator(start []byte, columns []string) (separator byte, skip int) {
 	line, _, _ := bytes.Cut(start, []byte("\n"))
 	text := content(line)
 	if name, ok := bytes.CutPrefix(bytes.ToLower(text), []byte("sep=")); ok && len(name) == 1 {
@@ -112,10 +112,11 @@ func findSeparator(start []byte) (separator byte, skip int) {
 	for _, candidate := range []byte(",;\t|") {
 		fields, _ := split(text, candidate)
 		found := 0
-		for _, name := range required {
-			if slices.ContainsFunc(fields, func(f string) bool {
-				return columnKey(f) == columnKey(name) || columnKey(f) == columnKey(presentNames[name])
-			}) {
+		for _, name := range columns {
+			if slices.ContainsFunc(
+				fields,
+				func(f string) bool { return name != "" && columnKey(f) == columnKey(name) },
+			) {
 				found++
 			}
 		}

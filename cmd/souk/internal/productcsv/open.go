@@ -71,10 +71,25 @@ func newReader(file io.Reader, currency string, options ...Option) (*Reader, err
 	for _, o := range options {
 		o(rd)
 	}
-	if err := rd.open(file); err != nil {
+	columns := slices.Clone(required)
+	for _, name := range required {
+		columns = append(columns, presentNames[name])
+	}
+	header, err := rd.open(file, columns)
+	if err != nil {
+		return nil, err
+	}
+	return rd, rd.readHeader(header)
+}
+
+// open returns the file's header. Its separator is the one that makes the most columns of it.
+//
+// Errors: invalid.
+func (r *Reader) open(file io.Reader, columns []string) (header []string, err error) {
+	if err := r.detect(file, columns); err != nil {
 		return nil, errs.Wrap(err, errs.Invalid, "the file can't be read: %v", err)
 	}
-	first, err := rd.records.next()
+	first, err := r.records.next()
 	if errors.Is(err, io.EOF) {
 		return nil, errs.New(errs.Invalid, "the file is empty")
 	}
@@ -84,11 +99,11 @@ func newReader(file io.Reader, currency string, options ...Option) (*Reader, err
 	if first.bad != "" {
 		return nil, errs.New(errs.Invalid, "the header, line %d: %s", first.line, first.bad)
 	}
-	return rd, rd.readHeader(first.fields)
+	return first.fields, nil
 }
 
-// open finds out how the file is written: its encoding and its separator.
-func (r *Reader) open(file io.Reader) error {
+// detect finds out how the file is written: its encoding and its separator.
+func (r *Reader) detect(file io.Reader, columns []string) error {
 	windows, known, err := scan(file)
 	if err != nil {
 		return err
@@ -112,7 +127,7 @@ func (r *Reader) open(file io.Reader) error {
 		in, encoding = decoded(in, charmap.Windows1252), windowsText
 	}
 	start, _ := in.Peek(peeked) // an error shows when the rows are read
-	separator, skip := findSeparator(start)
+	separator, skip := findSeparator(start, columns)
 	if _, err := in.Discard(skip); err != nil {
 		return err
 	}
