@@ -187,7 +187,7 @@ func Normalize(a Address) (Address, []errs.Field) {
 		{PartPostalCode, a.PostalCode},
 	} {
 		switch {
-		case strings.ContainsFunc(part.value, unicode.IsControl):
+		case strings.ContainsFunc(part.value, weblink.Reorders):
 			add(part.name, "must not contain line breaks or other control characters")
 		case weblink.In(part.value): // mails hold addresses, and go to whom the customer names
 			add(part.name, "must not contain a web address")

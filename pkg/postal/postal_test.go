@@ -93,12 +93,12 @@ func TestNormalize(t *testing.T) {
 	_, wrong := Normalize(Address{
 		Name:        "Ana www.example.com",
 		Line1:       "Rua\n1",
-		Line2:       "a\x00",
+		Line2:       "a\u2028b",
 		CountryCode: "BR",
-		City:        "X",
+		City:        "X\u202ey",
 		PostalCode:  "60000-000",
 	})
-	require.Equal(t, "name line1 line2", parts(wrong))
+	require.Equal(t, "name line1 line2 city", parts(wrong))
 	_, wrong = Normalize(Address{CountryCode: "BR", City: "X", PostalCode: "60000-000", Line1: "\t"})
 	require.Equal(t, "name line1", parts(wrong))
 }

@@ -4,12 +4,12 @@ package address
 import (
 	"strings"
 	"time"
-	"unicode"
 
 	"souk/pkg/errs"
 	"souk/pkg/id"
 	"souk/pkg/phone"
 	"souk/pkg/postal"
+	"souk/pkg/weblink"
 )
 
 // maxAddresses is the most addresses that a book has. The database holds it, too.
@@ -70,7 +70,7 @@ func (a *Address) Apply(c Change, now time.Time) (changed bool, err error) {
 		CountryCode: a.CountryCode,
 	})
 	a.Name, a.Line1, a.Line2, a.City, a.Region, a.PostalCode = n.Name, n.Line1, n.Line2, n.City, n.Region, n.PostalCode
-	if strings.ContainsFunc(a.Label, unicode.IsControl) {
+	if strings.ContainsFunc(a.Label, weblink.Reorders) {
 		wrong = append(
 			wrong,
 			errs.Field{Path: "label", Message: "must not contain line breaks or other control characters"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"time"
-	"unicode"
 
 	"souk/apps/order/internal/domain"
 	addressv1 "souk/gen/go/souk/address/v1"
@@ -14,6 +13,7 @@ import (
 	"souk/pkg/identity"
 	"souk/pkg/money"
 	"souk/pkg/saga"
+	"souk/pkg/weblink"
 )
 
 // replyMargin is how long before its deadline a request stops waiting, so that the reply still arrives in time.
@@ -136,7 +136,7 @@ func checkRequest(r domain.Request, caller identity.Actor) error {
 		texts = append(texts, struct{ path, value string }{"voucherCodes", code})
 	}
 	for _, t := range texts {
-		if strings.ContainsFunc(t.value, unicode.IsControl) {
+		if strings.ContainsFunc(t.value, weblink.Reorders) {
 			return errs.InvalidField(t.path, "must not contain line breaks or other control characters")
 		}
 	}

@@ -83,10 +83,13 @@ type Member struct {
 	CreatedAt time.Time
 }
 
-// checkName refuses names that mails of ours would turn into links.
+// checkName refuses names that mails of ours would turn into links, or show as something else.
 //
 // Errors: invalid_argument.
 func checkName(name string) error {
+	if strings.ContainsFunc(name, weblink.Reorders) {
+		return errs.InvalidField("name", "must not contain line breaks or other control characters")
+	}
 	if weblink.In(name) {
 		return errs.InvalidField("name", "must not contain a web address")
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // so that time zones do not depend on the host
-	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/language"
@@ -133,7 +132,7 @@ func (u *User) rename() {
 }
 
 func printable(s string) bool {
-	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, weblink.Reorders)
 }
 
 func firstRunes(s string, n int) string {
