@@ -34,7 +34,8 @@
 // at most max_per_hour mails in an hour; the rest waits. Recipients are counted by a digest of the address, which is
 // deleted after an hour. A confirmation waits for hold: if the customer cancels the order within that time, neither
 // it nor the cancellation is sent. A cancellation by a shop or an operator is always sent. The services that store
-// names and addresses refuse web addresses in them.
+// names and addresses refuse web addresses in them. Mails leave web addresses out of everything that others wrote, such
+// as titles.
 //
 // # One mail
 //

@@ -371,6 +371,43 @@ func TestStoredNameWithAWebAddressIsLeftOut(t *testing.T) {
 	require.NotContains(t, m.Headers["To"][0], "evil.com")
 }
 
+// Sellers name what they sell as they like. A guest can have their words sent to anybody, so mails leave out web
+// addresses.
+func TestWebAddressesOfSellersAreLeftOut(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	for title, want := range map[string]string{
+		"Claim your prize: www.evil.com":       "2 x Claim your prize: (Size: M)",
+		"You won! http://evil.example/a Enjoy": "2 x You won! Enjoy (Size: M)",
+		"evil . com":                           "2 x an item (Size: M)",
+		"evil.com":                             "2 x an item (Size: M)",
+	} {
+		owner, customer := id.New(id.User)+"@owner.example", id.New(id.User)+"@customer.example"
+		shop, order := h.shop("Aurora", owner), h.place("", customer)
+		h.change(order, func(o *orderv1.Order) {
+			part := o.GetShopOrders()[0]
+			part.Items[0].Title = title
+			part.Items[0].Options = map[string]string{"Size": "M", "Claim": "bit.ly", "evil.com": "x"}
+			part.ShopName, part.Carrier, part.TrackingNumber = "Win evil.com", "at http://evil.example", "evil.example/x"
+			o.ShippingAddress.Line1 = "evil.com"
+		})
+		shipped := &orderv1.OrderShipped{OrderId: order, ShopOrderId: h.part(order)}
+		h.Deliver("order", h.soldBy(shop, order), h.event("evt.order.shipped", order, shipped))
+		for _, m := range append(h.mails(customer, 2), h.mails(owner, 1)...) {
+			require.NotContains(t, m.Text+m.HTML, "evil")
+			require.NotContains(t, m.Text+m.HTML, "bit.ly")
+			require.Contains(t, m.Text, want)
+		}
+	}
+	shop, variant := h.shop("Aurora", "sal@example.com"), id.New(id.Variant)
+	h.Deliver("product", h.event("evt.inventory.low", variant, &productv1.InventoryLow{
+		ShopId: shop, VariantId: variant, Sku: "evil.com/sku", Title: "Tea evil.com", Available: 5,
+	}))
+	low := h.mails("sal@example.com", 1)[0]
+	require.NotContains(t, low.Text+low.HTML, "evil")
+	require.Contains(t, low.Text, "Tea: 5 available")
+}
+
 // An event that is read for the first time long after it happened needs no mail.
 func TestOldEventsSendNothing(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"net/url"
+	"strings"
 
 	"souk/apps/notification/internal/domain"
 	orderv1 "souk/gen/go/souk/order/v1"
@@ -21,30 +22,29 @@ type list struct {
 	Lines []string
 }
 
-// notice returns what a mail says. All foreign text is made one line.
+// notice returns what a mail says.
 func (r *Renderer) notice(m domain.Mail, l letter, name string) notice {
 	n := notice{Name: name}
 	switch m.Kind {
 	case domain.OrderShipped:
 		part, number := l.parts[0], oneLine(l.order.GetNumber())
 		n.Subject = "Your order " + number + " is on its way"
-		n.Text = []string{fmt.Sprintf("%s has sent its part of your order %s.", oneLine(part.GetShopName()), number)}
-		if part.GetTrackingNumber() != "" {
-			n.Text = append(n.Text,
-				oneLine(part.GetCarrier())+", tracking number "+oneLine(part.GetTrackingNumber()))
+		n.Text = []string{fmt.Sprintf("%s has sent its part of your order %s.", shopName(part.GetShopName()), number)}
+		if number := foreign(part.GetTrackingNumber()); number != "" {
+			n.Text = append(n.Text, strings.TrimPrefix(foreign(part.GetCarrier())+", tracking number "+number, ", "))
 		}
-		n.Lists = []list{partList(oneLine(part.GetShopName()), part)}
+		n.Lists = []list{partList(shopName(part.GetShopName()), part)}
 		r.link(&n, "Your order", "orders", l.order.GetId())
 	case domain.OrderDelivered:
 		part, number := l.parts[0], oneLine(l.order.GetNumber())
 		n.Subject = "Your order " + number + " was delivered"
 		n.Text = []string{
-			fmt.Sprintf("the part of your order %s from %s was delivered.", number, oneLine(part.GetShopName())),
+			fmt.Sprintf("the part of your order %s from %s was delivered.", number, shopName(part.GetShopName())),
 		}
-		n.Lists = []list{partList(oneLine(part.GetShopName()), part)}
+		n.Lists = []list{partList(shopName(part.GetShopName()), part)}
 		r.link(&n, "Your order", "orders", l.order.GetId())
 	case domain.NewOrders:
-		shop := oneLine(l.shop.GetName())
+		shop := shopName(l.shop.GetName())
 		n.Subject = fmt.Sprintf("%d new orders for %s", len(l.parts), shop)
 		if len(l.parts) == 1 {
 			n.Subject = fmt.Sprintf("New order %s for %s", oneLine(l.numbers[0]), shop)
@@ -55,31 +55,32 @@ func (r *Renderer) notice(m domain.Mail, l letter, name string) notice {
 		}
 		r.link(&n, "Orders of your shop", "shops", l.shop.GetId(), "orders")
 	case domain.LowStock:
-		shop := oneLine(l.shop.GetName())
+		shop := shopName(l.shop.GetName())
 		n.Subject = "Low stock at " + shop
 		n.Text = []string{"few pieces are left of what " + shop + " sells:"}
 		low := list{Title: shop}
 		for _, it := range m.Items {
-			low.Lines = append(
-				low.Lines,
-				fmt.Sprintf("%s (%s): %d available", oneLine(it.Title), oneLine(it.SKU), it.Available),
-			)
+			line := itemTitle(it.Title)
+			if sku := foreign(it.SKU); sku != "" {
+				line += " (" + sku + ")"
+			}
+			low.Lines = append(low.Lines, fmt.Sprintf("%s: %d available", line, it.Available))
 		}
 		n.Lists = []list{low}
 		r.link(&n, "Products of your shop", "shops", l.shop.GetId(), "products")
 	case domain.ShopVerified:
-		n.Subject = "Your shop " + oneLine(l.shop.GetName()) + " is verified"
+		n.Subject = "Your shop " + shopName(l.shop.GetName()) + " is verified"
 		n.Text = []string{"we have verified your shop. Its products are shown and sold."}
 		r.link(&n, "Your shop", "shops", l.shop.GetId())
 	case domain.ShopSuspended:
-		n.Subject = "Your shop " + oneLine(l.shop.GetName()) + " is suspended"
+		n.Subject = "Your shop " + shopName(l.shop.GetName()) + " is suspended"
 		n.Text = []string{
 			"we have suspended your shop. Its products are neither shown nor sold, and you cannot change them.",
 			"Please send what was ordered.",
 		}
 		r.link(&n, "Orders of your shop", "shops", l.shop.GetId(), "orders")
 	case domain.ShopInvitation:
-		shop := person(l.invitation.GetShopName())
+		shop := shopName(l.invitation.GetShopName())
 		n.Subject = "An invitation to " + shop
 		n.Text = []string{
 			fmt.Sprintf("the shop %s invites you to become a member (%s).", shop, l.invitation.GetRole()),
@@ -104,7 +105,7 @@ func (r *Renderer) link(n *notice, text string, path ...string) {
 func partList(title string, part *orderv1.ShopOrder) list {
 	l := list{Title: title}
 	for _, it := range part.GetItems() {
-		line := fmt.Sprintf("%d x %s", it.GetQuantity(), oneLine(it.GetTitle()))
+		line := fmt.Sprintf("%d x %s", it.GetQuantity(), itemTitle(it.GetTitle()))
 		if o := options(it.GetOptions()); o != "" {
 			line += " (" + o + ")"
 		}

@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"fmt"
 	htmltemplate "html/template"
@@ -21,6 +22,7 @@ import (
 	"souk/apps/notification/internal/domain"
 	moneyv1 "souk/gen/go/souk/money/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
+	"souk/pkg/weblink"
 )
 
 //go:embed templates/*.tmpl
@@ -174,14 +176,14 @@ func (r *Renderer) page(m domain.Mail, o *orderv1.Order) page {
 		if partly && p.Cancelled != (so.GetStatus() == statusCancelled) {
 			continue // one mail is about what was cancelled, the other about what is confirmed
 		}
-		part := shopPart{Name: oneLine(so.GetShopName())}
+		part := shopPart{Name: shopName(so.GetShopName())}
 		if by := so.GetCancellation().GetBy(); by == "shop" || by == "operator" {
-			part.Reason = oneLine(so.GetCancellation().GetReason())
+			part.Reason = foreign(so.GetCancellation().GetReason())
 		}
 		for _, it := range so.GetItems() {
 			part.Items = append(part.Items, item{
 				Quantity: it.GetQuantity(),
-				Title:    oneLine(it.GetTitle()),
+				Title:    itemTitle(it.GetTitle()),
 				Options:  options(it.GetOptions()),
 				Total:    amount(it.GetLineTotal()),
 			})
@@ -207,7 +209,7 @@ func (r *Renderer) page(m domain.Mail, o *orderv1.Order) page {
 		a.GetName(), a.GetLine1(), a.GetLine2(), strings.TrimSpace(a.GetPostalCode() + " " + a.GetCity()),
 		a.GetRegion(), a.GetCountryCode(),
 	} {
-		if line = oneLine(line); line != "" {
+		if line = foreign(line); line != "" {
 			p.Address = append(p.Address, line)
 		}
 	}
@@ -233,16 +235,38 @@ func amount(m *moneyv1.Money) string { return m.GetCurrencyCode() + " " + m.GetA
 func options(o map[string]string) string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(o)) {
-		out = append(out, oneLine(name+": "+o[name]))
+		if name, value := foreign(name), foreign(o[name]); name != "" && value != "" {
+			out = append(out, name+": "+value)
+		}
 	}
 	return strings.Join(out, ", ")
 }
+
+// foreign returns what somebody else wrote on one line, without web addresses: anybody can have a mail of ours sent to
+// anybody, and it must not carry their links.
+func foreign(s string) string {
+	s = oneLine(s)
+	if !weblink.In(s) {
+		return s
+	}
+	s = strings.Join(slices.DeleteFunc(strings.Fields(s), weblink.In), " ")
+	if weblink.In(s) { // an address with spaces in it
+		return ""
+	}
+	return s
+}
+
+// itemTitle returns the title of an item as a mail names it.
+func itemTitle(s string) string { return cmp.Or(foreign(s), "an item") }
+
+// shopName returns a shop's name as a mail names it.
+func shopName(s string) string { return cmp.Or(foreign(s), "a shop") }
 
 // oneLine replaces line breaks and other control characters by spaces, so that foreign text cannot start a
 // line of a mail.
 func oneLine(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' || r == 0x85 {
+		if weblink.Reorders(r) {
 			return ' '
 		}
 		return r
