@@ -87,6 +87,18 @@ func TestOwnDeliveryNeedsNoCarrier(t *testing.T) {
 	_, err := ship("", "BR 1")
 	require.Equal(t, errs.Invalid, errs.CodeOf(err), "%v", err)
 	require.Equal(t, "carrier", errs.From(err).Fields[0].Path)
+	for _, wrong := range []struct{ carrier, tracking, path string }{
+		{"pay at http://evil.example/x", "BR 1", "carrier"},
+		{"Correios\u202e", "", "carrier"},
+		{" ", "", "carrier"},
+		{"Correios", " ", "trackingNumber"},
+		{"Correios", "http://evil.example", "trackingNumber"},
+		{"Correios", "BR\n1", "trackingNumber"},
+	} {
+		_, err = ship(wrong.carrier, wrong.tracking)
+		require.Equal(t, errs.Invalid, errs.CodeOf(err), "%+v: %v", wrong, err)
+		require.Equal(t, wrong.path, errs.From(err).Fields[0].Path)
+	}
 	for range 2 {
 		p, err := ship("", "")
 		require.NoError(t, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"time"
-	"unicode"
 
 	"souk/apps/order/internal/domain"
 	"souk/pkg/errs"
@@ -39,7 +38,7 @@ func (s *Service) Cancel(ctx context.Context, orderID, reason string, partIDs []
 //
 // Errors: invalid_argument, not_found, conflict, timeout; see Cancel.
 func (s *Service) CancelAsOperator(ctx context.Context, orderID, reason string) (domain.Order, error) {
-	if err := checkReason(reason); err != nil {
+	if err := checkText("reason", reason); err != nil {
 		return domain.Order{}, err
 	}
 	o, err := s.cancel(ctx, orderID, domain.CancelRequest{By: domain.CancelledByOperator, Reason: reason})
@@ -51,7 +50,7 @@ func (s *Service) CancelAsOperator(ctx context.Context, orderID, reason string) 
 // Errors: invalid_argument, not_found (also if the caller is neither a member of the shop nor an operator), conflict,
 // timeout; see Cancel.
 func (s *Service) CancelPart(ctx context.Context, partID, reason string) (domain.ShopOrder, error) {
-	if err := checkReason(reason); err != nil {
+	if err := checkText("reason", reason); err != nil {
 		return domain.ShopOrder{}, err
 	}
 	orderID, err := s.orderOfPart(ctx, partID)
@@ -76,15 +75,15 @@ func withoutBuyer(p domain.ShopOrder) domain.ShopOrder {
 	return p
 }
 
-// checkReason checks the reason of a shop or an operator, which the customer reads.
-func checkReason(reason string) error {
+// checkText checks what a shop or an operator writes to a customer.
+func checkText(path, text string) error {
 	switch {
-	case strings.TrimSpace(reason) == "":
-		return errs.InvalidField("reason", "must not be blank: the customer reads it")
-	case strings.ContainsFunc(reason, unicode.IsControl):
-		return errs.InvalidField("reason", "must not contain line breaks or other control characters")
-	case weblink.In(reason): // a shop could lead its customers anywhere, in a mail of ours
-		return errs.InvalidField("reason", "must not contain a web address")
+	case strings.TrimSpace(text) == "":
+		return errs.InvalidField(path, "must not be blank: the customer reads it")
+	case strings.ContainsFunc(text, weblink.Reorders):
+		return errs.InvalidField(path, "must not contain line breaks or other control characters")
+	case weblink.In(text): // a shop could lead its customers anywhere, in a mail of ours
+		return errs.InvalidField(path, "must not contain a web address")
 	}
 	return nil
 }
