@@ -2,6 +2,7 @@ package productcsv
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -48,6 +49,10 @@ func unlessBlank(cell string) *string {
 func (r *Reader) readVariantDetails(v *productv1.VariantInput, row *Row, currency string) (reason string) {
 	v.Barcode, v.ImageUrl = unlessBlank(r.trimmed(row, colBarcode)), unlessBlank(r.trimmed(row, colVarImage))
 	if s := r.trimmed(row, colWeight); s != "" {
+		if r.records.separator == ';' && thousandOrFraction.MatchString(s) {
+			return fmt.Sprintf("%s %q is ambiguous: write %s, or %s0 for a fraction", r.label(colWeight), s,
+				strings.NewReplacer(".", "", ",", "").Replace(s), s)
+		}
 		grams, err := strconv.ParseFloat(r.decimalPoint(s), 64)
 		if err != nil || !(grams >= 0 && grams <= maxGrams) {
 			return fmt.Sprintf(
@@ -72,6 +77,10 @@ func (r *Reader) readVariantDetails(v *productv1.VariantInput, row *Row, currenc
 }
 
 const maxGrams = 1e9
+
+// thousandOrFraction matches a number whose point or comma may separate thousands or a fraction of three digits, in a
+// file that may have decimal commas.
+var thousandOrFraction = regexp.MustCompile(`^[+-]?[1-9]\d{0,2}[.,]\d{3}$`)
 
 // keepFurther adds a row's further columns to its variant, as far as they have at most left bytes, and returns their
 // size.

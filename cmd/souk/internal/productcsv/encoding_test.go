@@ -130,6 +130,33 @@ func TestDecimalCommasAreReadBetweenSemicolons(t *testing.T) {
 	}
 }
 
+// 1.250 between semicolons is 1.25 to a program, and 1250 to a person who writes decimal commas.
+func TestAmbiguousWeightsRejectTheirRow(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]map[string]float64{
+		"Handle;Title;Vendor;Variant Price;Variant Grams\na;A;V;1;%s\n": {
+			"1.250": -1, "1,250": -1, "12.500": -1, "125,000": -1, "+1.250": -1, "1.250.000": -1,
+			"1.250,5": 1250.5, "1.250,500": 1250.5, "1250,5": 1250.5, "1250.5": 1250.5, "1250.000": 1250, "0.250": 0.25,
+			"0,250": 0.25, "1,25": 1.25, "1.25": 1.25, "1250": 1250, "453.5920": 453.592, "0.0": 0,
+		},
+		"Handle,Title,Vendor,Variant Price,Variant Grams\na,A,V,1,\"%s\"\n": {"1.250": 1.25, "453.592": 453.592, "1,250": -1},
+	} {
+		for weight, grams := range want {
+			p, rejected, _ := first(t, strings.NewReader(strings.ReplaceAll(file, "%s", weight)))
+			if grams < 0 {
+				require.Nil(t, p, weight)
+				require.Contains(t, rejected[0].Reason, "Variant Grams \""+weight+"\"")
+				continue
+			}
+			require.Empty(t, rejected, weight)
+			require.InDelta(t, grams, p.GetVariants()[0].GetWeightGrams(), 0, weight)
+		}
+	}
+	_, rejected, _ := first(t, strings.NewReader("Handle;Title;Vendor;Variant Price;Variant Grams\na;A;V;1;1.250\n"))
+	require.Equal(t, `Variant Grams "1.250" is ambiguous: write 1250, or 1.2500 for a fraction`,
+		rejected[0].Reason)
+}
+
 func TestFirstLineThatOnlyNamesTheSeparatorIsNoProductCSV(t *testing.T) {
 	t.Parallel()
 	_, err := productcsv.NewReader(strings.NewReader("sep=;"), "BRL")
