@@ -42,5 +42,6 @@ func TestOutOfStockNamesEveryShortLine(t *testing.T) {
 		{Path: "items.var_few", Message: "1 of 2 pieces are available"},
 		{Path: "items.var_ok", Message: "0 of 1 pieces are available"},
 	}, errs.From(err).Fields)
+	require.Equal(t, 6.0, h.Metric("stock_out_total"))
 	h.requireConsistent()
 }

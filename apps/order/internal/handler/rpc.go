@@ -23,15 +23,23 @@ type RPC struct {
 	orderv1.UnimplementedOrderServiceServer
 	service   *service.Service
 	checkouts *prometheus.CounterVec
+	stockOuts prometheus.Counter
 }
 
-// New returns the server. It registers checkout_total with r.
+// New returns the server. It registers checkout_total and stock_out_total with r.
 func New(s *service.Service, r prometheus.Registerer) (*RPC, error) {
 	checkouts, err := metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "checkout_total",
 		Help: "Checkouts by outcome: placed, or the code of the refusal. A repetition with the same key counts again.",
 	}, []string{"outcome"}))
-	return &RPC{service: s, checkouts: checkouts}, err
+	if err != nil {
+		return nil, err
+	}
+	stockOuts, err := metric.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "stock_out_total",
+		Help: "Lines of checkouts that were refused because pieces were missing or not for sale.",
+	}))
+	return &RPC{service: s, checkouts: checkouts, stockOuts: stockOuts}, err
 }
 
 // Checkout places an order of the caller's cart.
@@ -49,7 +57,11 @@ func (h *RPC) Checkout(ctx context.Context, r *orderv1.CheckoutRequest) (*orderv
 		VoucherCodes: r.GetVoucherCodes(), Email: r.GetEmail(), ExpectedTotal: expected,
 	})
 	if err != nil {
-		h.checkouts.WithLabelValues(string(errs.CodeOf(err))).Inc()
+		e := errs.From(err)
+		h.checkouts.WithLabelValues(string(e.Code)).Inc()
+		if e.Code == errs.OutOfStock {
+			h.stockOuts.Add(float64(len(e.Fields)))
+		}
 		return nil, err
 	}
 	h.checkouts.WithLabelValues("placed").Inc()

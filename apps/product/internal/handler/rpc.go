@@ -33,25 +33,18 @@ type RPC struct {
 	lists   *Lists
 	decoded *decodedProducts
 
-	searches  *prometheus.CounterVec
-	stockOuts prometheus.Counter
+	searches *prometheus.CounterVec
 }
 
-// New returns the server. lists caches responses to searches; nil: no cache. It registers search_total and
-// stock_out_total with r.
+// New returns the server. lists caches responses to searches; nil: no cache. It registers search_total with
+// r.
 func New(s *service.Service, lists *Lists, r prometheus.Registerer) (*RPC, error) {
 	h := &RPC{service: s, lists: lists, decoded: newDecodedProducts()}
 	var err error
-	if h.searches, err = metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+	h.searches, err = metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "search_total",
 		Help: "Searches in the database by the stage that found products; none: nothing was found; browse: no query.",
-	}, []string{"stage"})); err != nil {
-		return nil, err
-	}
-	h.stockOuts, err = metric.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "stock_out_total",
-		Help: "Reservations that were refused because pieces were missing.",
-	}))
+	}, []string{"stage"}))
 	return h, err
 }
 
@@ -341,9 +334,6 @@ func (h *RPC) ReserveInventory(
 ) (*productv1.ReserveInventoryResponse, error) {
 	expires, err := h.service.Reserve(ctx, in.GetOrderId(), linesFromProto(in.GetLines()),
 		time.Duration(in.GetTtlSeconds())*time.Second)
-	if errs.Is(err, errs.OutOfStock) {
-		h.stockOuts.Inc()
-	}
 	if err != nil {
 		return nil, err
 	}
