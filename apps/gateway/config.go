@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"souk/apps/gateway/internal/middleware"
+	"souk/pkg/config"
 )
 
 // Config is the gateway's configuration, section "gateway".
@@ -93,8 +94,8 @@ func Default() Config {
 func (c *Config) Validate() error {
 	var problems []error
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if c.Addr == "" {
-		wrong("addr: must be set, e.g. 127.0.0.1:8080")
+	if err := config.CheckListenAddr(c.Addr); err != nil {
+		wrong("addr: %w", err)
 	}
 	if c.MaxBody < 1024 {
 		wrong("max_body: must be at least 1024 bytes")

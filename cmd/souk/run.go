@@ -27,15 +27,12 @@ Services in different processes talk over NATS: set rpc.transport to nats there.
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			ready := &dev.Readiness{FD: readyFD}
 			defer func() { ready.Failed(err) }()
-			tree, err := settings.Load(file.path, os.Environ())
-			if err != nil {
-				return err
-			}
 			selected, err := selectModules(target)
 			if err != nil {
 				return err
 			}
-			if err := settings.Check(tree, selected); err != nil {
+			tree, err := settings.LoadFor(file.path, os.Environ(), selected)
+			if err != nil {
 				return err
 			}
 			return module.Run(cmd.Context(), module.Options{

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -58,6 +59,35 @@ func (p *problems) err() error {
 		message.WriteString("\n  " + f.Path + ": " + f.Message)
 	}
 	return &errs.Error{Code: errs.Invalid, Message: message.String(), Fields: p.fields}
+}
+
+// Join returns one error with the mistakes of several errors of this package, or nil. An error that names no mistake,
+// such as that of a file that cannot be read, is returned as it is.
+func Join(all ...error) error {
+	var p problems
+	for _, err := range all {
+		if err == nil {
+			continue
+		}
+		e := errs.From(err)
+		if len(e.Fields) == 0 {
+			return err
+		}
+		p.fields = append(p.fields, e.Fields...)
+	}
+	return p.err()
+}
+
+// CheckListenAddr returns an error unless a listener can have the address addr, whose host may be empty.
+func CheckListenAddr(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Errorf("must be host:port such as 127.0.0.1:8080, not %q", addr)
+	}
+	return nil
 }
 
 // suggest names the candidate that is nearest to word, if one is near enough.

@@ -96,9 +96,9 @@ func (t *Tree) WithOverrides(m map[string]any) (*Tree, error) {
 	return &c, nil
 }
 
-// CheckSections fails if the file has a section, or the environment a variable, that does not
-// belong to one of known. A section may be a path such as "services.order". The file may have
-// known sections that this process never decodes.
+// CheckSections fails if the file has a section twice, or one that does not belong to one of known, or if the
+// environment has a variable of no section. A section may be a path such as "services.order". The file may have known
+// sections that this process never decodes.
 //
 // Errors: invalid_argument.
 func (t *Tree) CheckSections(known ...string) error {
@@ -125,9 +125,15 @@ func checkKeys(p *problems, l layer, m *yaml.Node, path string, known []string) 
 			here = append(here, first)
 		}
 	}
+	seen := map[string]bool{}
 	for i := 0; i+1 < len(m.Content); i += 2 {
 		key, value := m.Content[i], resolve(m.Content[i+1])
 		full := path + key.Value
+		if seen[key.Value] {
+			p.add(full, "stands there twice%s", l.at(key))
+			continue
+		}
+		seen[key.Value] = true
 		switch {
 		case slices.Contains(known, full):
 		case slices.Contains(here, key.Value) && value.Kind == yaml.MappingNode:

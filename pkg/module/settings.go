@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"souk/gen/go/souk/services"
+	"souk/pkg/config"
+	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/rpc"
 )
@@ -158,6 +160,17 @@ func (c IdentityConfig) seed() ([]byte, error) {
 type AdminConfig struct {
 	// Addr is the listen address. Default: 127.0.0.1:0, a free port. "" disables the listener.
 	Addr string `yaml:"addr"`
+}
+
+// Validate checks the configuration.
+func (c AdminConfig) Validate() error {
+	if c.Addr == "" {
+		return nil
+	}
+	if err := config.CheckListenAddr(c.Addr); err != nil {
+		return errs.InvalidField("addr", "%v", err)
+	}
+	return nil
 }
 
 func defaultRPC() RPCConfig { return RPCConfig{Transport: transportInProcess, Limit: rpc.DefaultLimit} }

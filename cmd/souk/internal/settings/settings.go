@@ -28,7 +28,20 @@ func Load(path string, environ []string) (*config.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tree, tree.CheckSections(append(module.Sections(), services.Names()...)...)
+	return tree, checkSections(tree)
+}
+
+// LoadFor is [Load] and [Check]. It reports the mistakes of both at once. Errors: invalid.
+func LoadFor(path string, environ []string, selected []module.Module) (*config.Tree, error) {
+	tree, err := config.Load(path, environ, ofCommands...)
+	if err != nil {
+		return nil, err
+	}
+	return tree, config.Join(checkSections(tree), Check(tree, selected))
+}
+
+func checkSections(tree *config.Tree) error {
+	return tree.CheckSections(append(module.Sections(), services.Names()...)...)
 }
 
 // Check decodes all sections that a process with these modules reads, so that mistakes are reported before
