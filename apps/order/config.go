@@ -43,8 +43,8 @@ type CashConfig struct {
 	Guests bool `yaml:"guests"`
 	// MaxPieces is the most pieces of an order. Default 50; 0 is no bound.
 	MaxPieces int64 `yaml:"max_pieces"`
-	// MaxTotal is the highest total of an order, by currency. Default BRL 2500.00, EUR, GBP and USD 500.00. A currency
-	// that is not listed, or has 0, has no bound.
+	// MaxTotal is the highest total of an order, by currency. Default BRL 2500.00, EUR, GBP and USD 500.00. 0 is no
+	// bound. Orders in a currency that is not listed cannot be paid in cash.
 	MaxTotal map[string]string `yaml:"max_total"`
 }
 
@@ -107,11 +107,6 @@ func (c Config) Validate() error {
 // limits returns the limits that the configuration sets.
 func (c Config) limits() (domain.Limits, error) {
 	most, err := amounts("cash.max_total", c.Cash.MaxTotal)
-	for currency, m := range most {
-		if m.Minor() == 0 {
-			delete(most, currency)
-		}
-	}
 	return domain.Limits{
 		MaxUnpaid: c.MaxUnpaid, FreeCancels: c.Cancels.Free, CancelWait: c.Cancels.Wait,
 		Cash: domain.CashLimits{Guests: c.Cash.Guests, MaxPieces: c.Cash.MaxPieces, MaxTotal: most},

@@ -53,6 +53,28 @@ func TestCashOnDeliveryHasBounds(t *testing.T) {
 	h.requireConsistent()
 }
 
+func TestCashOnDeliveryIsOfferedInListedCurrenciesOnly(t *testing.T) {
+	t.Parallel()
+	h := setup(t, map[string]any{"cash": map[string]any{"max_total": map[string]any{"CHF": "0.00"}}})
+	h.currency = "" // the first line decides
+	for currency, refused := range map[string]bool{"CAD": true, "CHF": false, "EUR": false} {
+		c := user("c-" + currency)
+		h.offer("var_"+currency, "shp_1", "1.00", 10)
+		h.offers["var_"+currency].Price.CurrencyCode = currency
+		h.fill(c.ID, line("var_"+currency, 1))
+		_, err := h.checkout(c, "k", cash(""))
+		if !refused {
+			require.NoError(t, err, currency)
+			continue
+		}
+		require.Equal(t, errs.Unprocessable, errs.CodeOf(err), "%s: %v", currency, err)
+		require.Equal(t, "payment.method", errs.From(err).Fields[0].Path)
+		_, err = h.checkout(c, "card", checkoutRequest("tok_ok"))
+		require.NoError(t, err, currency)
+	}
+	h.requireConsistent()
+}
+
 func TestGuestsMayPayInCashIfASettingSaysSo(t *testing.T) {
 	t.Parallel()
 	h := setup(t, map[string]any{"cash": map[string]any{"guests": true}})

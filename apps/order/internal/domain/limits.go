@@ -26,7 +26,7 @@ type CashLimits struct {
 	Guests bool
 	// MaxPieces is the most pieces; 0 means no bound.
 	MaxPieces int64
-	// MaxTotal is the highest total, by currency. A currency without an entry has no bound.
+	// MaxTotal is the highest total, by currency; 0 means no bound. Orders in other currencies are refused.
 	MaxTotal map[money.Currency]money.Money
 }
 
@@ -98,8 +98,10 @@ func (l CashLimits) Check(o Order, guest bool) error {
 		}
 	}
 	total := o.Totals.Total
-	most, bounded := l.MaxTotal[total.Currency()]
+	most, listed := l.MaxTotal[total.Currency()]
 	switch {
+	case !listed:
+		return unprocessable("payment.method", "cash on delivery is not possible in %s", total.Currency())
 	case l.MaxPieces > 0 && pieces > l.MaxPieces:
 		return unprocessable(
 			"payment.method",
@@ -107,7 +109,7 @@ func (l CashLimits) Check(o Order, guest bool) error {
 			l.MaxPieces,
 			pieces,
 		)
-	case bounded && total.Minor() > most.Minor():
+	case !most.IsZero() && total.Minor() > most.Minor():
 		return unprocessable("payment.method", "cash on delivery is for at most %s, the order costs %s", most, total)
 	}
 	return nil
