@@ -381,6 +381,26 @@ func TestCheckoutRefusesInvalidCarts(t *testing.T) {
 	}
 }
 
+func TestCheckoutNamesEveryLineOfAnotherCurrency(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	for _, v := range []string{"var_1", "var_2", "var_3"} {
+		h.offer(v, "shp_1", "10.00", 5)
+	}
+	h.offers["var_1"].Price.CurrencyCode, h.offers["var_3"].Price.CurrencyCode = "EUR", "USD"
+	h.currency = "BRL"
+	c := user("c")
+	h.fill(c.ID, line("var_1", 1), line("var_2", 1), line("var_3", 1))
+	for range 2 {
+		_, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
+		require.Equal(t, errs.Unprocessable, errs.CodeOf(err), "%v", err)
+		require.Equal(t, []errs.Field{
+			{Path: "items.var_1.unitPrice.currencyCode", Message: "is EUR, but the cart is in BRL: remove the item"},
+			{Path: "items.var_3.unitPrice.currencyCode", Message: "is USD, but the cart is in BRL: remove the item"},
+		}, errs.From(err).Fields)
+	}
+}
+
 func TestGuestsCheckOutWithAnEmail(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"time"
 
 	"souk/pkg/errs"
@@ -110,9 +111,12 @@ func Place(r Request, c Cart, rates map[money.Currency]money.Money, at time.Time
 		Email: r.Email, Address: r.ShipTo, CartOwnerID: r.CustomerID, CartVersion: c.Version, Version: 1,
 		PlacedAt: at, UpdatedAt: at,
 	}
+	if err := checkLines(lines, currency); err != nil {
+		return Order{}, err
+	}
 	shops := make(map[string]int)
 	for _, l := range lines {
-		item, err := price(l, currency)
+		item, err := price(l)
 		if err != nil {
 			return Order{}, err
 		}
@@ -154,16 +158,38 @@ func Place(r Request, c Cart, rates map[money.Currency]money.Money, at time.Time
 	return o, nil
 }
 
-func price(l Line, currency money.Currency) (Item, error) {
-	switch {
-	case l.Quantity < 1 || l.Quantity > MaxQuantity:
-		return Item{}, unprocessable("items."+l.VariantID+".quantity", "must be from 1 to %d", MaxQuantity)
-	case l.UnitPrice.Currency() != currency:
-		return Item{}, unprocessable("items."+l.VariantID+".unitPrice.currencyCode",
-			"is %s, but the cart is in %s: remove the item", l.UnitPrice.Currency(), currency)
-	case l.UnitPrice.IsNegative():
-		return Item{}, unprocessable("items."+l.VariantID+".unitPrice", "must not be negative")
+// checkLines returns an error that names every line that cannot be ordered in the currency.
+func checkLines(lines []Line, currency money.Currency) error {
+	var wrong []errs.Field
+	add := func(l Line, path, format string, args ...any) {
+		wrong = append(
+			wrong,
+			errs.Field{Path: "items." + l.VariantID + "." + path, Message: fmt.Sprintf(format, args...)},
+		)
 	}
+	for _, l := range lines {
+		switch {
+		case l.Quantity < 1 || l.Quantity > MaxQuantity:
+			add(l, "quantity", "must be from 1 to %d", MaxQuantity)
+		case l.UnitPrice.Currency() != currency:
+			add(l, "unitPrice.currencyCode", "is %s, but the cart is in %s: remove the item", l.UnitPrice.Currency(),
+				currency)
+		case l.UnitPrice.IsNegative():
+			add(l, "unitPrice", "must not be negative")
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	e := errs.New(errs.Unprocessable, "%s", wrong[0].Message)
+	if n := len(wrong); n > 1 {
+		e = errs.New(errs.Unprocessable, "%d items cannot be ordered as they are", n)
+	}
+	e.Fields = wrong
+	return e
+}
+
+func price(l Line) (Item, error) {
 	total, err := l.UnitPrice.Mul(l.Quantity)
 	if err != nil {
 		return Item{}, tooLarge(err)
