@@ -41,7 +41,7 @@ func scan(file io.Reader) (windows, known bool, err error) {
 }
 
 // decode returns a reader of the text as UTF-8, without a byte order mark, and the name of its encoding. Windows-1252
-// is not recognised. Unpaired surrogates of UTF-16 become U+FFFD.
+// is not recognised. What is not valid UTF-16 becomes U+FFFD.
 func decode(r io.Reader) (*bufio.Reader, string, error) {
 	raw := bufio.NewReaderSize(r, peeked)
 	start, err := raw.Peek(3)
@@ -97,10 +97,28 @@ func isWindows(r io.Reader) (bool, error) {
 // separatorNames are the separators that a file may have, by their names.
 var separatorNames = map[byte]string{',': "comma", ';': "semicolon", '\t': "tab", '|': "vertical bar"}
 
+// findLineEnd returns the last character of a line: a line feed or, if the beginning of the file has only them, a
+// carriage return. Those within quotes do not count.
+func findLineEnd(start []byte) byte {
+	quoted, end := false, byte('\n')
+	for _, c := range start {
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '\n':
+			return '\n'
+		case c == '\r':
+			end = '\r'
+		}
+	}
+	return end
+}
+
 // findSeparator returns the separator of the header: the one that makes the most of these columns of it. A first line
 // such as "sep=;", which spreadsheets write, names it and is no header; skip is its length.
-func findSeparator(start []byte, columns []string) (separator byte, skip int) {
-	line, _, _ := bytes.Cut(start, []byte("\n"))
+func findSeparator(start []byte, lineEnd byte, columns []string) (separator byte, skip int) {
+	line, _, _ := bytes.Cut(start, []byte{lineEnd})
 	text := content(line)
 	if name, ok := bytes.CutPrefix(bytes.ToLower(text), []byte("sep=")); ok && len(name) == 1 {
 		if _, known := separatorNames[name[0]]; known {

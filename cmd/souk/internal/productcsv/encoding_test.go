@@ -1,6 +1,7 @@
 package productcsv_test
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -87,6 +88,37 @@ func TestEncodingErrorConcernsItsRow(t *testing.T) {
 	products, rejected = readAll(t, head+strings.Repeat("a,A,V,1\n", 10_000)+"b,Caf\xe9,V,1\n")
 	require.Equal(t, "Café", products[len(products)-1].GetTitle())
 	require.NotContains(t, strings.Join(rejected, "\n"), "UTF-8")
+}
+
+func TestUnpairedSurrogateRejectsItsRow(t *testing.T) {
+	t.Parallel()
+	raw, err := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewEncoder().
+		String("Handle,Title,Vendor,Variant Price\na,A~,V,1\nb,😀,V,1\n")
+	require.NoError(t, err)
+	for _, surrogate := range []string{"\x00\xd8", "\x00\xdc"} {
+		products, rejected := readAll(t, strings.Replace(raw, "~\x00", surrogate, 1))
+		require.Equal(t, []string{"2: Title is not valid UTF-16"}, rejected)
+		require.Len(t, products, 1)
+		require.Equal(t, "😀", products[0].GetTitle())
+	}
+}
+
+func TestLinesMayEndWithALoneCarriageReturn(t *testing.T) {
+	t.Parallel()
+	const text = "Handle;Title;Vendor;Variant Price;Tags\r\ra;\"A\nB\";V;1,50;\"x, y\"\rshort\rb;B;V;2;\r"
+	for _, file := range []string{text, "sep=;\r" + text, strings.TrimSuffix(text, "\r"), "\"Handle\"" + text[len("Handle"):]} {
+		products, rejected := readAll(t, file)
+		require.Len(t, products, 2)
+		require.Equal(t, "A\nB", products[0].GetTitle())
+		require.Equal(t, []string{"x", "y"}, products[0].GetTags())
+		first := 3 + strings.Count(file, "sep=")
+		require.Equal(t, first, products[0].Rows[0].Line)
+		require.Equal(t, []string{fmt.Sprint(first+1, ": has 1 fields where the header has 5")}, rejected)
+	}
+	// In other files a carriage return is a character like others.
+	products, rejected := readAll(t, "Handle,Title,Vendor,Variant Price\r\r\na,A\rB,V,1\n")
+	require.Empty(t, rejected)
+	require.Equal(t, "A\rB", products[0].GetTitle())
 }
 
 func TestSeparatorsAreRecognised(t *testing.T) {

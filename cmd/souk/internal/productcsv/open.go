@@ -34,9 +34,10 @@ func OneShop() Option { return func(r *Reader) { r.oneShop = true } }
 
 // NewReader reads the header and returns a Reader. Prices are in currency unless a row has a Currency.
 //
-// The file may be UTF-8, UTF-16 or Windows-1252, and separated by commas, semicolons, tabs or vertical bars. If it can
-// seek, it is read twice: all of it decides whether it is Windows-1252, otherwise its beginning, and rows of a product
-// that do not stand together are joined, otherwise they are products of their own.
+// The file may be UTF-8, UTF-16 or Windows-1252, and separated by commas, semicolons, tabs or vertical bars. Its lines
+// may end with a line feed, a carriage return or both. If it can seek, it is read twice: all of it decides whether it is
+// Windows-1252, otherwise its beginning, and rows of a product that do not stand together are joined, otherwise they are
+// products of their own.
 //
 // Errors: invalid (the file is not a product CSV, or the currency is unknown).
 func NewReader(file io.Reader, currency string, options ...Option) (*Reader, error) {
@@ -127,12 +128,13 @@ func (r *Reader) detect(file io.Reader, columns []string) error {
 		in, encoding = decoded(in, charmap.Windows1252), windowsText
 	}
 	start, _ := in.Peek(peeked) // an error shows when the rows are read
-	separator, skip := findSeparator(start, columns)
+	lineEnd := findLineEnd(start)
+	separator, skip := findSeparator(start, lineEnd, columns)
 	if _, err := in.Discard(skip); err != nil {
 		return err
 	}
 	r.encoding = encoding
-	r.records = &records{in: in, separator: separator, line: 1}
+	r.records = &records{in: in, separator: separator, lineEnd: lineEnd, line: 1}
 	if skip > 0 {
 		r.records.line++
 	}

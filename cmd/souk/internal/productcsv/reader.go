@@ -144,10 +144,8 @@ func (r *Reader) malformed(fields []string) string {
 		switch {
 		case len(f) > maxField:
 			return fmt.Sprintf("%s is longer than %d bytes", r.header[i], maxField)
-		case !utf8.ValidString(f):
-			return r.header[i] + " is not valid UTF-8"
-		case r.encoding == windowsText && strings.ContainsRune(f, utf8.RuneError):
-			return r.header[i] + " is not valid Windows-1252"
+		case !utf8.ValidString(f), r.encoding != utf8Text && strings.ContainsRune(f, utf8.RuneError):
+			return r.header[i] + " is not valid " + r.encoding
 		case strings.ContainsRune(f, 0):
 			return r.header[i] + " holds a NUL byte"
 		}

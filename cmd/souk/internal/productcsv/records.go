@@ -19,6 +19,7 @@ const (
 type records struct {
 	in        *bufio.Reader
 	separator byte // of fields
+	lineEnd   byte
 	// unread holds lines that were read and are to be read again. Only the file's last line may lack its end.
 	unread []byte
 	// cut reports whether the line after unread was too long and is lost.
@@ -79,7 +80,7 @@ func (s *records) next() (record, error) {
 // line holds only a part of it.
 func (s *records) readLine() (line []byte, cut bool, err error) {
 	if len(s.unread) > 0 {
-		end := bytes.IndexByte(s.unread, '\n') + 1
+		end := bytes.IndexByte(s.unread, s.lineEnd) + 1
 		if end == 0 {
 			end = len(s.unread)
 		}
@@ -94,7 +95,7 @@ func (s *records) readLine() (line []byte, cut bool, err error) {
 		return nil, true, nil
 	}
 	for {
-		part, err := s.in.ReadSlice('\n')
+		part, err := s.in.ReadSlice(s.lineEnd)
 		if len(line)+len(part) <= maxRecord {
 			line = append(line, part...)
 		} else {
