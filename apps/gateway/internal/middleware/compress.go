@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +21,8 @@ const (
 
 	encodingBrotli = "br"
 	encodingGzip   = "gzip"
+
+	varyEncoding = "Accept-Encoding"
 )
 
 // encoder compresses into what Reset names.
@@ -50,28 +53,34 @@ func encode(body []byte, encoding string) []byte {
 	return b.Bytes()
 }
 
-// encodingFor returns the encoding in which the client gets a large answer: brotli is smaller, gzip is faster. It
-// returns "" if the client takes neither.
+// encodingFor returns the encoding in which the client gets a large answer: the one that it prefers, or else preferred.
+// Brotli is smaller, gzip is faster. It returns "" if the client takes neither.
 func encodingFor(r *http.Request, preferred string) string {
-	found := ""
+	found, best := "", 0.0
 	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
-		name, quality, _ := strings.Cut(strings.TrimSpace(part), ";")
+		name, parameter, _ := strings.Cut(strings.TrimSpace(part), ";")
 		name = strings.ToLower(strings.TrimSpace(name))
-		if name != encodingBrotli && name != encodingGzip || refusedQuality(quality) {
+		if name != encodingBrotli && name != encodingGzip {
 			continue
 		}
-		if name == preferred {
-			return name
+		if q := quality(parameter); q > best || q == best && q > 0 && name == preferred {
+			found, best = name, q
 		}
-		found = name
 	}
 	return found
 }
 
-// refusedQuality reports whether a parameter such as "q=0" or "q=0.000" refuses an encoding.
-func refusedQuality(parameter string) bool {
-	value, ok := strings.CutPrefix(strings.ReplaceAll(parameter, " ", ""), "q=")
-	return ok && value != "" && strings.Trim(value, "0.") == ""
+// quality returns how much a client wants an encoding by a parameter such as "q=0.5"; 0 refuses it.
+func quality(parameter string) float64 {
+	value, ok := strings.CutPrefix(strings.ToLower(strings.ReplaceAll(parameter, " ", "")), "q=")
+	if !ok {
+		return 1
+	}
+	q, err := strconv.ParseFloat(value, 64)
+	if err != nil {
+		return 1
+	}
+	return q
 }
 
 // Compress compresses large answers of text for clients that accept that. The cache compresses its own.
@@ -125,7 +134,9 @@ func (c *compressor) Write(b []byte) (int, error) {
 		return c.ResponseWriter.Write(b)
 	}
 	h := c.Header()
-	h.Add("Vary", "Accept-Encoding")
+	if !slices.Contains(h["Vary"], varyEncoding) {
+		h.Add("Vary", varyEncoding)
+	}
 	if c.encoding == "" {
 		c.begin()
 		return c.ResponseWriter.Write(b)

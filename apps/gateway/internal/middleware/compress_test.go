@@ -43,6 +43,8 @@ func TestLargeTextIsCompressedForClientsThatAcceptIt(t *testing.T) {
 		"any case":     {"GZip;q=0.5", "text/html; charset=utf-8", large, "gzip"},
 		"refused":      {"gzip;q=0, br; q=0.0", "application/json", large, ""},
 		"none":         {"", "application/json", large, ""},
+		"prefers gzip": {"br;q=0.1, gzip;q=0.9", "application/json", large, "gzip"},
+		"prefers br":   {"gzip; Q=0.5, br", "application/json", large, "br"},
 		"another":      {"identity, zstd", "application/json", large, ""},
 		"small":        {"gzip", "application/json", `{}`, ""},
 		"not text":     {"gzip", "image/png", large, ""},
@@ -103,7 +105,7 @@ func TestCachedAnswersAreCompressedOnce(t *testing.T) {
 	c := clock.NewManual(noon)
 	cache := NewResponseCache(&fakeTags{}, 1<<20, time.Minute, c, counters(t))
 	large := `{"text":"` + strings.Repeat("a lamp ", 500) + `"}`
-	runs := 0
+	runs, origins := 0, Origins(nil)
 	get := func(accept string, header ...string) *http.Response {
 		r := httptest.NewRequest(http.MethodGet, "/v1/products/1", nil)
 		r.Header.Set("Accept-Encoding", accept)
@@ -117,7 +119,7 @@ func TestCachedAnswersAreCompressedOnce(t *testing.T) {
 				w.Header().Set("Content-Type", "application/json")
 				_, _ = io.WriteString(w, large)
 			})
-		}, r, cache.Lookup(), Compress())
+		}, r, CORS(origins), cache.Lookup(), Compress())
 	}
 	for range 2 {
 		for _, encoding := range []string{"br", "gzip", ""} {
@@ -128,9 +130,22 @@ func TestCachedAnswersAreCompressedOnce(t *testing.T) {
 			require.Equal(t, "application/json", res.Header.Get("Content-Type"))
 			etag := res.Header.Get("ETag")
 			require.Equal(t, large, plainBody(t, res))
-			require.Equal(t, http.StatusNotModified, get(encoding, "If-None-Match", etag).StatusCode)
+			res = get(encoding, "If-None-Match", etag)
+			require.Equal(t, http.StatusNotModified, res.StatusCode)
+			require.Equal(t, []string{"Accept-Encoding"}, res.Header.Values("Vary"))
 		}
 	}
 	require.Equal(t, 1, runs)
+	require.Equal(t, "gzip", get("br;q=0.1, gzip;q=0.9").Header.Get("Content-Encoding"))
 	require.Equal(t, "br", get("gzip, br").Header.Get("Content-Encoding"), "the cache compresses once, so the best way")
+
+	origins = Origins{"https://shop.example"}
+	for _, origin := range []string{"", "https://shop.example", "https://evil.example"} {
+		require.Equal(
+			t,
+			[]string{"Origin", "Accept-Encoding"},
+			get("br", "Origin", origin).Header.Values("Vary"),
+			origin,
+		)
+	}
 }

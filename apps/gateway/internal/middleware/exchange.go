@@ -52,6 +52,8 @@ type Exchange struct {
 	status   int
 	bytes    int64
 	wrote    bool
+	// byOrigin: the request has no Origin; with an allowed one, its answer would have other headers.
+	byOrigin bool
 }
 
 type exchangeKey struct{}

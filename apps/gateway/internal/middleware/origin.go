@@ -45,6 +45,7 @@ func CORS(allowed Origins) Middleware {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			origin := r.Header.Get("Origin")
 			if origin == "" || len(allowed) == 0 {
+				exchangeOf(w, r).byOrigin = len(allowed) > 0
 				next.ServeHTTP(w, r)
 				return
 			}

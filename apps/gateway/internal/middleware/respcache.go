@@ -150,7 +150,6 @@ type variant struct {
 // writeEncoded sends e compressed, if the client accepts that.
 func (e *cached) writeEncoded(w http.ResponseWriter, r *http.Request) (sent bool) {
 	h := w.Header()
-	h.Add("Vary", "Accept-Encoding")
 	encoding := encodingFor(r, encodingBrotli)
 	if encoding == "" {
 		return false
@@ -169,6 +168,12 @@ func (e *cached) writeEncoded(w http.ResponseWriter, r *http.Request) (sent bool
 func (e *cached) write(w http.ResponseWriter, r *http.Request, control []string) {
 	h := w.Header()
 	h["Etag"], h["Cache-Control"] = e.etag, control
+	if exchangeOf(w, r).byOrigin {
+		h.Add("Vary", "Origin")
+	}
+	if e.encoded != nil {
+		h.Add("Vary", varyEncoding)
+	}
 	if match := r.Header["If-None-Match"]; len(match) > 0 && etagMatches(match[0], e.etag[0]) {
 		w.WriteHeader(http.StatusNotModified)
 		return

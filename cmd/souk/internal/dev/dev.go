@@ -203,7 +203,10 @@ func (d *run) settings() map[string]any {
 			"lame_duck": "0s", // no load balancer
 			// Pages that a developer serves on this machine may call the API, and others may not reach it by a name of
 			// theirs.
-			"origins":       []string{"http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"},
+			"origins": []string{
+				"http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*",
+				"https://localhost:*", "https://127.0.0.1:*", "https://[::1]:*",
+			},
 			"loopback_only": !d.address.open,
 			// On one machine all clients share one address, and load tests send many requests from it.
 			"address_rate": map[string]any{"per_second": 20000, "burst": 40000},
