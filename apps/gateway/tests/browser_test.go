@@ -282,6 +282,17 @@ func TestDocumentationIsServedWithoutOtherSites(t *testing.T) {
 		g.send(http.MethodGet, "/docs/swagger-ui.css", "").Header.Get("Content-Type"))
 	g.send(http.MethodGet, "/docs/LICENSE", "").problem(t, http.StatusNotFound, errs.NotFound)
 	require.Contains(t, g.send(http.MethodGet, "/openapi.json", "").json(t)["openapi"], "3.1")
+	for _, path := range []string{"/openapi.json", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css"} {
+		res := g.send(http.MethodGet, path, "", "Accept-Encoding", "br, gzip")
+		require.Equal(t, "br", res.Header.Get("Content-Encoding"), path)
+		require.Equal(t, []string{"Accept-Encoding"}, res.Header.Values("Vary"), path)
+		etag := res.Header.Get("ETag")
+		require.NotEmpty(t, etag)
+		res = g.send(http.MethodGet, path, "", "If-None-Match", etag)
+		require.Equal(t, http.StatusNotModified, res.StatusCode, path)
+		plain := g.send(http.MethodGet, path, "", "Accept-Encoding", "identity")
+		require.Equal(t, []string{"Accept-Encoding"}, plain.Header.Values("Vary"), path)
+	}
 }
 
 func TestPathsWithoutRouteAreNotFound(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"net/http"
 	"path"
+	"time"
 
 	"souk/apps/gateway/internal/middleware"
 	"souk/gen/openapi"
@@ -26,42 +27,50 @@ const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; con
 //go:embed docs/home.html
 var homeHTML []byte
 
-func openAPI(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "public, max-age=60")
-	_, _ = w.Write(openapi.Document) // an error means that the client is gone
-}
-
-func docs(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Security-Policy", docsPolicy)
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write(docsHTML) // the same
-}
-
-func docsFile(w http.ResponseWriter, r *http.Request) {
-	var kind string
-	name := r.PathValue("file")
-	switch path.Ext(name) {
-	case ".js":
-		kind = "text/javascript; charset=utf-8"
-	case ".css":
-		kind = "text/css; charset=utf-8"
+// handleDocs adds the documentation and the page with links. A browser asks for the documents again in a minute.
+func handleDocs(m ownMux) error {
+	const html = "text/html; charset=utf-8"
+	m.handle("GET /{$}", middleware.NewAsset(html, time.Minute, homeHTML).ServeHTTP)
+	m.handle("GET /openapi.json", middleware.NewAsset("application/json", time.Minute, openapi.Document).ServeHTTP)
+	page := middleware.NewAsset(html, time.Minute, docsHTML)
+	m.handle("GET /docs", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", docsPolicy)
+		page.ServeHTTP(w, r)
+	})
+	files, err := assets("docs", "docs/viewer")
+	if err != nil {
+		return err
 	}
-	for _, folder := range []string{"docs", "docs/viewer"} {
-		data, err := docsFiles.ReadFile(folder + "/" + name)
-		if kind == "" || err != nil {
-			continue
+	m.handle("GET /docs/{file}", func(w http.ResponseWriter, r *http.Request) {
+		if file := files[r.PathValue("file")]; file != nil {
+			file.ServeHTTP(w, r)
+			return
 		}
-		w.Header().Set("Content-Type", kind)
-		w.Header().Set("Cache-Control", "public, max-age=3600")
-		_, _ = w.Write(data) // the same
-		return
-	}
-	middleware.WriteProblem(w, r, errs.New(errs.NotFound, "there is no such path"))
+		middleware.WriteProblem(w, r, errs.New(errs.NotFound, "there is no such path"))
+	})
+	return nil
 }
 
-// home is what a person sees who opens the API's address in a browser.
-func home(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write(homeHTML) // the same
+// assets returns the scripts and style sheets of folders by name.
+func assets(folders ...string) (map[string]*middleware.Asset, error) {
+	kinds := map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+	found := map[string]*middleware.Asset{}
+	for _, folder := range folders {
+		entries, err := docsFiles.ReadDir(folder)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			kind := kinds[path.Ext(e.Name())]
+			if kind == "" {
+				continue
+			}
+			data, err := docsFiles.ReadFile(folder + "/" + e.Name())
+			if err != nil {
+				return nil, err
+			}
+			found[e.Name()] = middleware.NewAsset(kind, time.Hour, data)
+		}
+	}
+	return found, nil
 }

@@ -106,10 +106,9 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 
 	// Routes that need no identity, and must answer while the services do not.
 	open := newOwnMux(routes)
-	open.handle("GET /{$}", home)
-	open.handle("GET /openapi.json", openAPI)
-	open.handle("GET /docs", docs)
-	open.handle("GET /docs/{file}", docsFile)
+	if err := handleDocs(open); err != nil {
+		return nil, err
+	}
 	open.handle("GET /health/live", func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, nil) })
 	open.handle("GET /health/ready",
 		func(w http.ResponseWriter, r *http.Request) { writeHealth(w, d.Ready(r.Context())) })
