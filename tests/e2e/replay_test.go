@@ -147,7 +147,7 @@ func signIn(s *souk, m *marketplace) []*customer {
 	a := s.access()
 	inParallel(concurrentCustomers, all, func(c *customer) {
 		var err error
-		if c.token, err = a.token(c.email); err != nil {
+		if c.token, err = a.token(c.email, "customer"); err != nil {
 			s.t.Errorf("sign %s in: %v", c.email, err)
 		}
 	})

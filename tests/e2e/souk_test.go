@@ -202,9 +202,9 @@ func (s *souk) access() access {
 	return a
 }
 
-// token gets a customer's bearer token from the development OpenID provider.
-func (a access) token(email string) (string, error) {
-	body, err := json.Marshal(obj{"email": email, "roles": []string{"customer"}})
+// token gets a bearer token with a role from the development OpenID provider.
+func (a access) token(email, role string) (string, error) {
+	body, err := json.Marshal(obj{"email": email, "roles": []string{role}})
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,341 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"souk/pkg/id"
+)
+
+// The callers of the access matrix, by letter.
+const (
+	nobody        = 'N'
+	aGuest        = 'G'
+	aCustomer     = 'C' // whose order, address and invitation it is
+	otherCustomer = 'O'
+	shopOwner     = 'S' // of the shop that it is about
+	shopStaff     = 'T'
+	otherSeller   = 'X'
+	aSupporter    = 'P' // a role without any right of its own
+	anOperator    = 'A'
+
+	everybody = "NGCOSTXPA"
+	signedIn  = "COSTXPA"
+	withCart  = "G" + signedIn
+)
+
+// accessMatrix says who may call each operation. Everybody else gets 401, 403 or 404.
+var accessMatrix = map[string]struct {
+	who  string
+	body any
+}{
+	"GET /health/live":                           {who: everybody},
+	"GET /health/ready":                          {who: everybody},
+	"GET /v1/address-formats/{countryCode}":      {who: everybody},
+	"GET /v1/categories":                         {who: everybody},
+	"GET /v1/products":                           {who: everybody},
+	"GET /v1/products/{id}":                      {who: everybody},
+	"GET /v1/products/by-handle/{shop}/{handle}": {who: everybody},
+	"GET /v1/shops":                              {who: everybody},
+	"GET /v1/shops/{id}":                         {who: everybody},
+	"POST /v1/guest":                             {who: everybody, body: obj{}},
+	"POST /auth/logout":                          {who: everybody},
+	"GET /auth/login":                            {who: everybody},
+	"GET /auth/callback": {
+		who: "",
+	}, // only the browser that has begun a sign-in
+	"POST /v1/webhooks/payments/{provider}": {who: "", body: obj{}}, // the signature decides
+	"GET /v1/cart":                          {who: withCart},
+	"DELETE /v1/cart":                       {who: withCart},
+	"POST /v1/cart/items": {
+		who:  withCart,
+		body: obj{"variantId": "{variant}", "quantity": 1},
+	},
+	"PATCH /v1/cart/items/{variantId}":           {who: withCart, body: obj{"quantity": 2}},
+	"DELETE /v1/cart/items/{variantId}":          {who: withCart},
+	"POST /v1/checkout":                          {who: withCart, body: checkoutBody("tok_ok")},
+	"GET /v1/orders":                             {who: withCart},
+	"GET /v1/orders/{id}":                        {who: "C"},
+	"POST /v1/orders/{id}:cancel":                {who: "C", body: obj{}},
+	"GET /v1/payments/{id}":                      {who: "C"},
+	"GET /v1/me":                                 {who: signedIn},
+	"PATCH /v1/me":                               {who: signedIn, body: obj{"name": "Ana"}},
+	"POST /v1/me/guest:merge":                    {who: signedIn, body: obj{"guestToken": "{guest}"}},
+	"GET /v1/me/shops":                           {who: signedIn},
+	"GET /v1/me/invitations":                     {who: signedIn},
+	"POST /v1/me/invitations/{id}:accept":        {who: "C", body: obj{}},
+	"POST /v1/me/invitations/{id}:decline":       {who: "C", body: obj{}},
+	"GET /v1/me/addresses":                       {who: signedIn},
+	"POST /v1/me/addresses":                      {who: signedIn, body: address},
+	"GET /v1/me/addresses/{id}":                  {who: "C"},
+	"PATCH /v1/me/addresses/{id}":                {who: "C", body: obj{"label": "Home"}},
+	"DELETE /v1/me/addresses/{id}":               {who: "C"},
+	"POST /v1/me/addresses/{id}:setDefault":      {who: "C", body: obj{"shipping": true}},
+	"POST /v1/shops":                             {who: signedIn, body: obj{"name": "Another shop"}},
+	"PATCH /v1/shops/{id}":                       {who: "STA", body: obj{"city": "Fortaleza"}},
+	"GET /v1/shops/{shopId}/members":             {who: "STA"},
+	"POST /v1/shops/{shopId}/members":            {who: "SA", body: obj{"userId": "{member}", "role": "staff"}},
+	"DELETE /v1/shops/{shopId}/members/{userId}": {who: "SA"},
+	"GET /v1/shops/{shopId}/invitations":         {who: "SA"},
+	"POST /v1/shops/{shopId}/invitations":        {who: "SA", body: obj{"email": "{email}", "role": "staff"}},
+	"DELETE /v1/shops/{shopId}/invitations/{id}": {who: "SA"},
+	"GET /v1/shops/{shopId}/products":            {who: "STA"},
+	"POST /v1/shops/{shopId}/products":           {who: "STA", body: productBody("New")},
+	"GET /v1/shops/{shopId}/products:export":     {who: "STA"},
+	"GET /v1/shops/{shopId}/orders":              {who: "STA"},
+	"PATCH /v1/products/{id}":                    {who: "STA", body: obj{"title": "Changed"}},
+	"DELETE /v1/products/{id}":                   {who: "STA"},
+	"POST /v1/products:import": {
+		who:  signedIn,
+		body: obj{"products": []obj{}},
+	}, // each product is accepted or rejected
+	"PATCH /v1/variants/{variantId}":                 {who: "STA", body: obj{"barcode": "4006381333931"}},
+	"PUT /v1/variants/{variantId}/stock":             {who: "STA", body: obj{"onHand": 7}},
+	"POST /v1/variants/{variantId}/stock:adjust":     {who: "STA", body: obj{"delta": 1, "reason": "counted"}},
+	"GET /v1/variants/{variantId}/stock/adjustments": {who: "STA"},
+	"GET /v1/shop-orders/{id}":                       {who: "STA"},
+	"POST /v1/shop-orders/{id}:ship":                 {who: "STA", body: obj{"carrier": "Correios"}},
+	"POST /v1/shop-orders/{id}:deliver":              {who: "STA", body: obj{}},
+	"POST /v1/shop-orders/{id}:cancel":               {who: "STA", body: obj{"reason": "sold out"}},
+	"POST /v1/operator/categories":                   {who: "A", body: obj{"name": "{new}"}},
+	"GET /v1/operator/products:export":               {who: "A"},
+	"GET /v1/operator/shops":                         {who: "A"},
+	"POST /v1/operator/shops/{id}:setStatus":         {who: "A", body: obj{"status": "active"}},
+	"GET /v1/operator/users":                         {who: "A"},
+	"GET /v1/operator/users/{id}":                    {who: "A"},
+	"POST /v1/operator/orders/{id}:cancel":           {who: "A", body: obj{"reason": "fraud"}},
+}
+
+func productBody(title string) obj {
+	return obj{
+		"title": title,
+		"variants": []obj{{
+			"sku": "{new}", "price": obj{"currencyCode": "BRL", "amount": "10.00"}, "onHand": 5,
+		}},
+	}
+}
+
+// pathValues says what the parameter {id} of a path stands for. Other parameters are named by pathNames.
+var (
+	pathValues = []struct{ prefix, value string }{
+		{"/v1/orders/", "order"},
+		{"/v1/operator/orders/", "order"},
+		{"/v1/payments/", "payment"},
+		{"/v1/shop-orders/", "shopOrder"},
+		{"/v1/products/", "product"},
+		{"/v1/me/addresses/", "address"},
+		{"/v1/me/invitations/", "invitation"},
+		{"/v1/shops/{shopId}/invitations/", "pending"},
+		{"/v1/shops/", "shop"},
+		{"/v1/operator/shops/", "shop"},
+		{"/v1/operator/users/", "user"},
+	}
+	pathNames = map[string]string{
+		"shopId": "shop", "shop": "shop", "variantId": "variant", "userId": "member", "handle": "productHandle",
+		"countryCode": "country", "provider": "provider",
+	}
+)
+
+// accessWorld has what the operations of the access matrix are about.
+type accessWorld struct {
+	s       *souk
+	shop    string
+	callers map[rune]*client
+	emails  map[rune]string
+	variant string // never sold out
+	making  map[string]func() string
+	// made are the things of the last calls. Calls that are refused leave them as they are.
+	made map[string]string
+}
+
+func newAccessWorld(t *testing.T, s *souk) *accessWorld {
+	w := &accessWorld{s: s, shop: handle("matrix"), callers: map[rune]*client{}, emails: map[rune]string{}}
+	w.callers[nobody], w.callers[aGuest] = s.anonymous(), s.guest()
+	w.callers[shopOwner] = s.seller(w.shop)
+	w.callers[otherSeller] = s.seller(handle("matrix-other"))
+	for letter, role := range map[rune]string{
+		aCustomer: "customer", otherCustomer: "customer", shopStaff: "seller", anOperator: "operator",
+	} {
+		w.emails[letter] = email("matrix")
+		w.callers[letter] = s.user(w.emails[letter], role)
+	}
+	token, err := s.access().token(email("matrix"), "support") // souk gives this role no rights
+	require.NoError(t, err)
+	w.callers[aSupporter] = &client{s: s, token: token}
+	w.join(w.callers[shopStaff], w.emails[shopStaff])
+	w.variant = w.callers[shopOwner].sell(w.shop, "Matrix", "10.00", 100_000).Variants[0].ID
+	w.making = map[string]func() string{
+		"shop":          func() string { return w.shop },
+		"variant":       func() string { return w.newProduct().Variants[0].ID },
+		"product":       func() string { return w.newProduct().ID },
+		"productHandle": func() string { return w.newProduct().Handle },
+		"order":         func() string { return w.newOrder().ID },
+		"payment":       func() string { return w.newOrder().Payment.ID },
+		"shopOrder":     func() string { return w.newOrder().ShopOrders[0].ID },
+		"address":       w.newAddress,
+		"pending":       func() string { return w.invite(w.callers[shopOwner], w.shop, email("pending")) },
+		"member":        w.newMember,
+		"guest":         func() string { return s.guest().token },
+		"user":          func() string { return w.userID(w.callers[aCustomer]) },
+		"email":         func() string { return email("invited") },
+		"new":           func() string { return handle("new") },
+		"country":       func() string { return "BR" },
+		"provider":      func() string { return "sandbox" },
+		"invitation": func() string { // each from another shop: the customer may be a member of each once
+			shop := handle("matrix-inviting")
+			return w.invite(s.seller(shop), shop, w.emails[aCustomer])
+		},
+	}
+	return w
+}
+
+func (w *accessWorld) newProduct() productJSON {
+	return w.callers[shopOwner].sell(w.shop, "Matrix", "10.00", 5)
+}
+
+// newOrder places an order of the customer.
+func (w *accessWorld) newOrder() orderJSON {
+	c := w.callers[aCustomer]
+	c.send(http.MethodDelete, "/v1/cart", nil).want(http.StatusOK)
+	c.add(w.variant, 1).want(http.StatusOK)
+	return c.checkout("tok_ok").order()
+}
+
+func (w *accessWorld) newAddress() string {
+	var a struct{ ID string }
+	w.callers[aCustomer].post("/v1/me/addresses", address).want(http.StatusCreated).into(&a)
+	return a.ID
+}
+
+func (w *accessWorld) invite(owner *client, shop, to string) string {
+	var i struct{ ID string }
+	owner.post("/v1/shops/"+shop+"/invitations", obj{"email": to, "role": "staff"}).want(http.StatusCreated).into(&i)
+	return i.ID
+}
+
+// join makes a user a member of the shop's staff.
+func (w *accessWorld) join(c *client, to string) {
+	invitation := w.invite(w.callers[shopOwner], w.shop, to)
+	c.post("/v1/me/invitations/"+invitation+":accept", obj{}).want(http.StatusOK)
+}
+
+func (w *accessWorld) newMember() string {
+	to := email("member")
+	token, err := w.s.access().token(to, "customer")
+	require.NoError(w.s.t, err)
+	c := &client{s: w.s, token: token}
+	w.join(c, to)
+	return w.userID(c)
+}
+
+func (w *accessWorld) userID(c *client) string {
+	var me struct{ ID string }
+	c.get("/v1/me").want(http.StatusOK).into(&me)
+	return me.ID
+}
+
+// fill replaces what stands in braces by what it is about.
+func (w *accessWorld) fill(text string, names map[string]string) string {
+	for name, making := range w.making {
+		for _, parameter := range append([]string{name}, keysOf(names, name)...) {
+			if strings.Contains(text, "{"+parameter+"}") {
+				if w.made[name] == "" {
+					w.made[name] = making()
+				}
+				text = strings.ReplaceAll(text, "{"+parameter+"}", w.made[name])
+			}
+		}
+	}
+	return text
+}
+
+// keysOf returns the keys that have a value.
+func keysOf(m map[string]string, value string) []string {
+	var keys []string
+	for k, v := range m {
+		if v == value {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// call calls an operation with things of its own, and reports whether the caller may call it.
+func (w *accessWorld) call(letter rune, operation string, body any) (allowed bool, a *answer) {
+	w.s.t.Helper()
+	method, path, _ := strings.Cut(operation, " ")
+	for _, v := range pathValues {
+		if strings.HasPrefix(path, v.prefix) {
+			path = strings.ReplaceAll(path, "{id}", "{"+v.value+"}")
+			break
+		}
+	}
+	c := w.callers[letter]
+	path = w.fill(path, pathNames)
+	if strings.Contains(operation, "/cart/items/") && c.token != "" {
+		c.add(path[strings.LastIndexByte(path, '/')+1:], 1).want(http.StatusOK)
+	}
+	var raw any
+	if body != nil {
+		text, err := json.Marshal(body)
+		require.NoError(w.s.t, err)
+		raw = w.fill(string(text), nil)
+	}
+	var header []string
+	if method == http.MethodPost && path == "/v1/checkout" {
+		header = []string{"Idempotency-Key", id.New(id.Event)}
+	}
+	a, err := c.do(method, path, raw, header...)
+	require.NoError(w.s.t, err)
+	refused := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}
+	return !slices.Contains(refused, a.status), a
+}
+
+// TestAccessMatrix calls each operation of the API as each kind of caller.
+func TestAccessMatrix(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("../../gen/openapi/souk.json")
+	require.NoError(t, err)
+	var api struct {
+		Paths map[string]map[string]json.RawMessage
+	}
+	require.NoError(t, json.Unmarshal(raw, &api))
+	noLimits := []string{"SOUK_GATEWAY_CALLER_RATE_PER_SECOND=0", "SOUK_GATEWAY_ADDRESS_RATE_PER_SECOND=0"}
+	s := start(t, "inprocess", noLimits)
+	w := newAccessWorld(t, s)
+	operations := map[string]bool{}
+	for path, methods := range api.Paths {
+		for method := range methods {
+			operation := strings.ToUpper(method) + " " + path
+			operations[operation] = true
+			row, ok := accessMatrix[operation]
+			if !ok {
+				t.Errorf("%s: the access matrix has no row for it", operation)
+				continue
+			}
+			w.made = map[string]string{}
+			for _, letter := range everybody {
+				allowed, a := w.call(letter, operation, row.body)
+				if allowed != strings.ContainsRune(row.who, letter) {
+					t.Errorf("%s as %c: %d %s", operation, letter, a.status, a.body)
+				}
+				if allowed {
+					w.made = map[string]string{}
+				}
+				require.Less(t, a.status, http.StatusInternalServerError, "%s as %c: %s", operation, letter, a.body)
+			}
+		}
+	}
+	for operation := range accessMatrix {
+		if !operations[operation] {
+			t.Errorf("%s: the API has no such operation", operation)
+		}
+	}
+	s.verify()
+}
