@@ -39,7 +39,7 @@ func loginOperation() object {
 		"Begins the OpenID Connect code flow. A page links to it; a script cannot follow it.",
 		object{"303": object{
 			"description": "The provider's page. A cookie keeps the state for 10 minutes.",
-			"headers":     object{"Location": object{"$ref": "#/components/headers/Location"}},
+			"headers":     headers("Location", "Set-Cookie"),
 		}},
 		[]string{"400", "429", "503"},
 		query("returnTo", "Path of this site to come back to; / when empty.", "/cart", 2048))
@@ -50,7 +50,7 @@ func callbackOperation() object {
 		"The provider sends the browser here. Nothing else calls it.",
 		object{"303": object{
 			"description": "The path that returnTo gave. The session is a cookie.",
-			"headers":     object{"Location": object{"$ref": "#/components/headers/Location"}},
+			"headers":     headers("Location", "Set-Cookie"),
 		}},
 		[]string{"400", "401", "429", "503"},
 		query("code", "The provider's code.", "SplxlOBeZQQYbYS6WxSbIA", 0),
@@ -64,14 +64,14 @@ func logoutOperation() object {
 		object{
 			"204": object{
 				"description": "Signed out. Location, if it is there, is where the browser goes to sign out of the provider, too.",
-				"headers":     object{"Location": object{"$ref": "#/components/headers/Location"}},
+				"headers":     headers("Location", "Set-Cookie"),
 			},
 			"303": object{
 				"description": "The same for a form that a browser posts: on to the provider, or to /.",
-				"headers":     object{"Location": object{"$ref": "#/components/headers/Location"}},
+				"headers":     headers("Location", "Set-Cookie"),
 			},
 		},
-		[]string{"401", "403", "429", "503"},
+		[]string{"400", "401", "403", "429", "503"},
 		object{
 			"name": "everywhere", "in": "query", "required": false, "schema": object{"type": "boolean"},
 			"description": "End all sessions of the user.", "example": true,
@@ -130,7 +130,7 @@ func healthOperation(id, summary, description string, failures ...string) object
 		responses[status] = object{
 			"description": "It does not.",
 			"content":     ok["content"],
-			"headers":     object{"Retry-After": object{"$ref": "#/components/headers/RetryAfter"}},
+			"headers":     headers("Retry-After"),
 		}
 	}
 	return extra(id, tagHealth, summary, description, responses, []string{"400"})

@@ -144,8 +144,11 @@ func (m method) whoMayCall() string {
 // ifMatch is the field that the gateway fills with the header If-Match.
 const ifMatch = "if_match"
 
-// keyed reports whether the answer to a request with an Idempotency-Key is kept.
-func (m method) keyed(r route) bool { return r.verb == "post" && m.level != levelPublic }
+// guestPath is the route whose answer the gateway also sets as a cookie.
+const guestPath = "/v1/guest"
+
+// keyed reports whether the answer to a request with an Idempotency-Key is kept, if the caller has an identity.
+func (r route) keyed() bool { return r.verb == "post" }
 
 func (s *schemas) parameters(m method, r route) []any {
 	var all []any
@@ -165,7 +168,7 @@ func (s *schemas) parameters(m method, r route) []any {
 	switch {
 	case m.idempotencyKey:
 		all = append(all, object{"$ref": "#/components/parameters/RequiredIdempotencyKey"})
-	case m.keyed(r):
+	case r.keyed():
 		all = append(all, object{"$ref": "#/components/parameters/IdempotencyKey"})
 	}
 	if m.cacheSeconds > 0 {
@@ -223,23 +226,29 @@ func (s *schemas) requestBody(m method, r route) object {
 
 // responses returns the answers of an operation: that of a success, and one for each status of an error.
 func (s *schemas) responses(m method, r route) (object, error) {
-	headers := object{}
+	var sent []string
 	if m.location != "" {
-		headers["Location"] = object{"$ref": "#/components/headers/Location"}
+		sent = append(sent, "Location")
 	}
 	if m.cacheSeconds > 0 || r.responseBody == "product" {
-		headers["ETag"] = object{"$ref": "#/components/headers/ETag"}
+		sent = append(sent, "ETag")
 	}
-	if m.keyed(r) {
-		headers["Idempotent-Replayed"] = object{"$ref": "#/components/headers/IdempotentReplayed"}
+	if m.cacheSeconds > 0 {
+		sent = append(sent, "Age", "Vary", "Warning")
+	}
+	if r.keyed() {
+		sent = append(sent, "Idempotent-Replayed")
+	}
+	if r.path == guestPath {
+		sent = append(sent, "Set-Cookie")
 	}
 	reference, example := s.answer(m, r)
 	success := object{
 		"description": successDescription(m),
 		"content":     object{"application/json": object{"schema": reference, "example": example}},
 	}
-	if len(headers) > 0 {
-		success["headers"] = headers
+	if len(sent) > 0 {
+		success["headers"] = headers(sent...)
 	}
 	responses := object{strconv.Itoa(m.successStatus): success, "default": problemResponse("UnexpectedProblem")}
 	if m.cacheSeconds > 0 {
@@ -247,7 +256,7 @@ func (s *schemas) responses(m method, r route) (object, error) {
 	}
 	codes, err := s.codes(m, r)
 	for status, codes := range codes {
-		responses[strconv.Itoa(status)] = problemOf(status, codes)
+		responses[strconv.Itoa(status)] = problemOf(status, codes, r.keyed())
 	}
 	return responses, err
 }
@@ -277,7 +286,7 @@ func (s *schemas) codes(m method, r route) (map[int][]errs.Code, error) {
 	if m.descriptor.Input().Fields().ByName(ifMatch) != nil {
 		all = append(all, errs.PreconditionFailed)
 	}
-	if m.keyed(r) {
+	if r.keyed() {
 		all = append(all, errs.IdempotencyInFlight, errs.IdempotencyMismatch)
 	}
 	if s.guarded(m.descriptor.Input(), 0) {
@@ -350,16 +359,34 @@ func camelCase(name string) string {
 	return first
 }
 
-// problemOf returns the response for a status. Codes that only this operation has are named in it.
-func problemOf(status int, codes []errs.Code) object {
+// problemOf returns the response for a status of an operation, whose refusals are kept for a key if it is keyed. Codes
+// that only this operation has are named in it.
+func problemOf(status int, codes []errs.Code, keyed bool) object {
 	if shared := sharedProblems[status]; shared.name != "" && slices.Equal(codes, shared.codes) {
 		return problemResponse(shared.name)
 	}
-	headers := object{}
+	sent := problemHeaders(status)
 	if slices.Contains(codes, errs.IdempotencyInFlight) || slices.Contains(codes, errs.CheckoutInProgress) {
-		headers["Retry-After"] = object{"$ref": "#/components/headers/RetryAfter"}
+		sent = append(sent, "Retry-After")
 	}
-	return problemObject(status, codes, headers)
+	if keyed && status < http.StatusInternalServerError {
+		sent = append(sent, "Idempotent-Replayed")
+	}
+	return problemObject(status, codes, headers(sent...))
+}
+
+// problemHeaders returns the names of the headers that every problem of a status may have.
+func problemHeaders(status int) []string {
+	switch status {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound:
+		return []string{"Idempotent-Replayed"}
+	case http.StatusUnauthorized:
+		return []string{"WWW-Authenticate"}
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return []string{"Retry-After"}
+	default:
+		return nil
+	}
 }
 
 func problemResponse(name string) object { return object{"$ref": "#/components/responses/" + name} }
@@ -369,15 +396,11 @@ func sharedResponses() object {
 		"UnexpectedProblem": problemObject(http.StatusInternalServerError, []errs.Code{errs.Internal}, nil),
 		"NotModified": object{
 			"description": "The client's copy (If-None-Match) is up to date.",
-			"headers":     object{"ETag": object{"$ref": "#/components/headers/ETag"}},
+			"headers":     headers("ETag", "Vary"),
 		},
 	}
 	for status, shared := range maps.All(sharedProblems) {
-		headers := object{}
-		if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-			headers["Retry-After"] = object{"$ref": "#/components/headers/RetryAfter"}
-		}
-		all[shared.name] = problemObject(status, shared.codes, headers)
+		all[shared.name] = problemObject(status, shared.codes, headers(problemHeaders(status)...))
 	}
 	return all
 }

@@ -91,6 +91,56 @@ func TestOpenAPI_Checkout(t *testing.T) {
 	require.Empty(t, paths["/v1/products"]["get"].Security)
 }
 
+func TestOpenAPI_HasTheHeadersThatAreSent(t *testing.T) {
+	t.Parallel()
+	paths, whole := parseDocument(t)
+	for _, tc := range []struct{ path, verb, status, header string }{
+		{"/v1/products", "get", "200", "Age"},
+		{"/v1/products", "get", "200", "Warning"},
+		{"/v1/products", "get", "200", "Vary"},
+		{"/v1/checkout", "post", "402", "Idempotent-Replayed"},
+		{"/v1/checkout", "post", "409", "Idempotent-Replayed"},
+		{"/v1/guest", "post", "201", "Idempotent-Replayed"},
+		{"/v1/guest", "post", "201", "Set-Cookie"},
+		{"/auth/login", "get", "303", "Set-Cookie"},
+		{"/auth/logout", "post", "204", "Set-Cookie"},
+	} {
+		require.Contains(t, string(paths[tc.path][tc.verb].Responses[tc.status]), `"`+tc.header+`"`, "%v", tc)
+	}
+	require.Contains(t, paths["/auth/logout"]["post"].Responses, "400")
+	responses := whole["components"].(map[string]any)["responses"].(map[string]any)
+	for name, header := range map[string]string{
+		"Unauthenticated": "WWW-Authenticate", "NotFound": "Idempotent-Replayed", "NotModified": "Vary",
+	} {
+		require.Contains(t, responses[name].(map[string]any)["headers"], header)
+	}
+}
+
+// TestOpenAPI_MasksOfExamplesNameFields: an example that is sent as it is must not be refused.
+func TestOpenAPI_MasksOfExamplesNameFields(t *testing.T) {
+	t.Parallel()
+	_, whole := parseDocument(t)
+	found := 0
+	for path, item := range whole["paths"].(map[string]any) {
+		for _, operation := range item.(map[string]any) {
+			body, _ := operation.(map[string]any)["requestBody"].(map[string]any)
+			if body == nil {
+				continue
+			}
+			example, _ := body["content"].(map[string]any)["application/json"].(map[string]any)["example"].(map[string]any)
+			mask, ok := example["updateMask"].(string)
+			if !ok {
+				continue
+			}
+			found++
+			for _, field := range strings.Split(mask, ",") {
+				require.Contains(t, example, field, path)
+			}
+		}
+	}
+	require.NotZero(t, found)
+}
+
 func TestOpenAPI_HasTheLimitsOfTheContracts(t *testing.T) {
 	t.Parallel()
 	_, whole := parseDocument(t)

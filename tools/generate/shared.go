@@ -50,6 +50,38 @@ var sharedHeaders = object{
 		"description": "Seconds after which to try again.",
 		"schema":      object{"type": "integer", "minimum": 0, "examples": []any{1}},
 	},
+	"Age": object{
+		"description": "Seconds since the answer was made, if a service is unavailable and the answer is an old one.",
+		"schema":      object{"type": "integer", "minimum": 0, "examples": []any{12}},
+	},
+	"Warning": object{
+		"description": "Set if the answer is an old one because a service is unavailable.",
+		"schema":      object{"type": "string", "examples": []any{`110 - "Response is Stale"`}},
+	},
+	"Vary": object{
+		"description": "Request headers that the answer depends on.",
+		"schema":      object{"type": "string", "examples": []any{"Accept-Encoding"}},
+	},
+	"SetCookie": object{
+		"description": "A cookie of the sign-in: of the session, of the guest, or of the sign-in's state.",
+		"schema": object{
+			"type":     "string",
+			"examples": []any{"souk_session=9d0e0a6f6a1f8f11; Path=/; HttpOnly; SameSite=Lax"},
+		},
+	},
+	"WWWAuthenticate": object{
+		"description": "How to authenticate.",
+		"schema":      object{"type": "string", "examples": []any{`Bearer realm="souk"`}},
+	},
+}
+
+// headers returns the headers of a response, each of which is one of sharedHeaders.
+func headers(names ...string) object {
+	all := object{}
+	for _, name := range names {
+		all[name] = object{"$ref": "#/components/headers/" + strings.ReplaceAll(name, "-", "")}
+	}
+	return all
 }
 
 var sharedParameters = object{

@@ -4429,7 +4429,7 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\n" +
 	"\b_on_hand\"@\n" +
 	"\x10SetStockResponse\x12,\n" +
-	"\x05stock\x18\x01 \x01(\v2\x16.souk.product.v1.StockR\x05stock\"\xb7\x06\n" +
+	"\x05stock\x18\x01 \x01(\v2\x16.souk.product.v1.StockR\x05stock\"\xc6\x06\n" +
 	"\x14UpdateVariantRequest\x12&\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tvariantId\x12 \n" +
@@ -4438,8 +4438,8 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x05price\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyH\x01R\x05price\x88\x01\x01\x12C\n" +
 	"\x10compare_at_price\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyH\x02R\x0ecompareAtPrice\x88\x01\x01\x12+\n" +
 	"\aon_hand\x18\x06 \x01(\x03B\r\xbaH\n" +
-	"\"\b\x18\x80\x94\xeb\xdc\x03(\x00H\x03R\x06onHand\x88\x01\x01\x12;\n" +
-	"\vupdate_mask\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"\"\b\x18\x80\x94\xeb\xdc\x03(\x00H\x03R\x06onHand\x88\x01\x01\x12J\n" +
+	"\vupdate_mask\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskB\r\xb2\xf4\x18\tsku,priceR\n" +
 	"updateMask\x12#\n" +
 	"\bif_match\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\aifMatch\x12&\n" +
 	"\abarcode\x18\t \x01(\tB\a\xbaH\x04r\x02\x18dH\x04R\abarcode\x88\x01\x01\x12A\n" +
