@@ -19,8 +19,8 @@ type Config struct {
 	// ReserveFor is how long stock stays reserved for a checkout, in whole seconds. Default 15 min; from 1 min to
 	// 24 h.
 	ReserveFor time.Duration `yaml:"reserve_for"`
-	// ForgetRefusedAfter is how long the names and addresses of refused checkouts are kept. Default 720 h (30
-	// days); 0 keeps them for ever.
+	// ForgetRefusedAfter is how long refused checkouts are kept, of each customer the newest 20. Default 720 h (30 days);
+	// 0 keeps them for ever; otherwise at least 24 h, because a retry gets the same refusal.
 	ForgetRefusedAfter time.Duration `yaml:"forget_refused_after"`
 	// Shipping is the flat rate per shop order, by currency, e.g. BRL: "9.90". Shipping in other currencies is
 	// free. Default: empty.
@@ -80,8 +80,8 @@ func (c Config) Validate() error {
 	if c.Deadline <= 0 || c.Deadline >= 20*time.Second {
 		problems = append(problems, errors.New("deadline: must be more than zero and less than 20s"))
 	}
-	if c.ForgetRefusedAfter < 0 {
-		problems = append(problems, errors.New("forget_refused_after: must not be negative"))
+	if c.ForgetRefusedAfter != 0 && c.ForgetRefusedAfter < 24*time.Hour {
+		problems = append(problems, errors.New("forget_refused_after: must be 0 or at least 24h"))
 	}
 	if c.AuthorizeTimeout <= 0 {
 		problems = append(problems, errors.New("authorize_timeout: must be more than zero"))

@@ -41,7 +41,7 @@
 // expires, and a claim ends with its saga, in whichever process that runs. The cart of a user is claimed under the IDs
 // of the guests that were merged into it as well, because a guest's checkout may be in flight at the sign-in.
 //
-// An idempotency key is unique per customer and never expires. The request hash covers address, payment,
+// An idempotency key is unique per customer. An order keeps its key for ever, a refusal for forget_refused_after. The request hash covers address, payment,
 // vouchers and email, but not the cart. Stock and currency are checked before anything is written; a checkout
 // that fails these checks leaves no order.
 //
@@ -53,8 +53,8 @@
 // Shop orders change state independently. An order has the state of its least advanced shop order, without the
 // cancelled ones; it is cancelled when all of them are. A shop order can be shipped once the payment is captured, a
 // moment after the checkout; until then ShipShopOrder returns conflict with Retry-After. Cash on delivery is the
-// exception: it is captured when the last shop order is delivered or cancelled. Refused checkouts can be read by ID,
-// but no list contains them. The public API's status refunded is reserved for returns.
+// exception: it is captured when the last shop order is delivered or cancelled. Refused checkouts can be read by ID
+// until they are deleted, but no list contains them. The public API's status refunded is reserved for returns.
 //
 // # Cancellation
 //

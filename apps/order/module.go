@@ -15,6 +15,7 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
+	"souk/pkg/chore"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
 	"souk/pkg/saga"
@@ -118,7 +119,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	orderv1.RegisterOrderServiceServer(p.Server(), server)
-	forget := module.Func(handler.Forget(store, cfg.ForgetRefusedAfter, p.Clock(), p.Logger()))
+	forget := module.Func(
+		chore.Forget("forget refused checkouts", cfg.ForgetRefusedAfter, store.ForgetRefused, p.Clock(),
+			p.Logger()).Run,
+	)
 	expire := module.Func(handler.Expire(store, svc.Expire, p.Clock(), p.Logger()))
 	return module.Group(relay, runner, consumer, forget, expire), nil
 }

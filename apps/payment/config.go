@@ -17,6 +17,9 @@ type Config struct {
 	Provider string `yaml:"provider"`
 	// ProviderTimeout bounds one call to the payment provider. Default 5 s; 0 is refused.
 	ProviderTimeout time.Duration `yaml:"provider_timeout"`
+	// ForgetRefusedAfter is how long payments are kept that failed or were voided, and tombstones. Default 720h; 0 keeps
+	// them for ever; otherwise at least 168h, because a saga is kept that long and may ask about its payment.
+	ForgetRefusedAfter time.Duration `yaml:"forget_refused_after"`
 	// Reconcile configures the reconciliation of payments with an open outcome.
 	Reconcile ReconcileConfig `yaml:"reconcile"`
 	// Sandbox configures the provider sandbox. Another provider does not use it.
@@ -50,11 +53,19 @@ type SandboxConfig struct {
 	WebhookEvery time.Duration `yaml:"webhook_every"`
 }
 
+// minRetention is how long pkg/saga keeps sagas that have ended.
+const minRetention = 7 * 24 * time.Hour
+
 // Default returns the default configuration.
 func Default() Config {
 	return Config{
-		ProviderTimeout: 5 * time.Second,
-		Reconcile:       ReconcileConfig{Every: 5 * time.Second, OpenFor: 30 * time.Second, GiveUp: 15 * time.Minute},
+		ProviderTimeout:    5 * time.Second,
+		ForgetRefusedAfter: 30 * 24 * time.Hour,
+		Reconcile: ReconcileConfig{
+			Every:   5 * time.Second,
+			OpenFor: 30 * time.Second,
+			GiveUp:  15 * time.Minute,
+		},
 		Sandbox: SandboxConfig{
 			LostAfter:    time.Second,
 			SlowFor:      3 * time.Second,
@@ -82,6 +93,9 @@ func (c Config) Validate() error {
 	positive("reconcile.every", c.Reconcile.Every)
 	positive("reconcile.give_up", c.Reconcile.GiveUp)
 	positive("sandbox.webhook_every", c.Sandbox.WebhookEvery)
+	if c.ForgetRefusedAfter != 0 && c.ForgetRefusedAfter < minRetention {
+		problems = append(problems, errors.New("forget_refused_after: must be 0 or at least 168h"))
+	}
 	if c.Reconcile.OpenFor < 0 || c.Sandbox.LostAfter < 0 || c.Sandbox.SlowFor < 0 {
 		problems = append(problems,
 			errors.New("reconcile.open_for, sandbox.lost_after, sandbox.slow_for: must not be negative"))

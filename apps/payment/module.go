@@ -12,6 +12,7 @@ import (
 	"souk/apps/payment/internal/sandbox"
 	"souk/apps/payment/internal/service"
 	paymentv1 "souk/gen/go/souk/payment/v1"
+	"souk/pkg/chore"
 	"souk/pkg/migration"
 	"souk/pkg/module"
 )
@@ -57,8 +58,9 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	store := repository.New(pool, relay.Wake)
 	svc := service.New(service.Deps{
-		Store: repository.New(pool, relay.Wake), Breakers: p.Breakers(), Clock: p.Clock(), Logger: p.Logger(),
+		Store: store, Breakers: p.Breakers(), Clock: p.Clock(), Logger: p.Logger(),
 		Provider: provider, ProviderName: cfg.Provider, ProviderTimeout: cfg.ProviderTimeout,
 	})
 	paymentv1.RegisterPaymentServiceServer(p.Server(), handler.New(svc))
@@ -66,6 +68,8 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		relay,
 		module.Func(handler.Reconcile(svc, cfg.Reconcile.Every, cfg.Reconcile.OpenFor, cfg.Reconcile.GiveUp)),
 		module.Func(handler.Forget(svc.ForgetWebhooks, forgetEvery, p.Logger())),
+		module.Func(chore.Forget("forget refused payments", cfg.ForgetRefusedAfter, store.ForgetRefused, p.Clock(),
+			p.Logger()).Run),
 	)...), nil
 }
 

@@ -8,8 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	"souk/apps/payment/internal/domain"
 	"souk/apps/payment/internal/handler"
+	"souk/apps/payment/internal/repository"
 	"souk/apps/payment/internal/sandbox"
+	"souk/pkg/id"
 )
 
 const day = 24 * time.Hour
@@ -117,4 +120,40 @@ func TestForgetContinuesWhileRowsRemain(t *testing.T) {
 	require.NoError(t, job(ctx))
 	require.Zero(t, left)
 	require.GreaterOrEqual(t, passes, 3, "in batches")
+}
+
+func TestRefusedPaymentsAreDeletedAfterTheRetention(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	declined, voided, captured, held := request(sandbox.TokenDeclined), request(sandbox.TokenOK),
+		request(sandbox.TokenOK), request(sandbox.TokenOK)
+	for _, r := range []domain.Request{declined, voided, captured, held} {
+		_, err := h.authorize(r)
+		if r.Token == sandbox.TokenOK {
+			require.NoError(t, err)
+		}
+	}
+	for _, orderID := range []string{voided.OrderID, id.New(id.Order)} { // the second leaves a tombstone
+		_, err := h.svc.Void(t.Context(), orderID)
+		require.NoError(t, err)
+	}
+	_, err := h.svc.Capture(t.Context(), captured.OrderID)
+	require.NoError(t, err)
+	store, now := repository.New(h.Pool, func() {}), time.Now()
+	for _, c := range []struct {
+		from, before time.Time
+		most, want   int
+	}{
+		{time.Time{}, now.Add(-time.Hour), 10, 0},
+		{now.Add(time.Hour), now.Add(2 * time.Hour), 10, 0},
+		{time.Time{}, now.Add(time.Hour), 2, 2},
+		{now.Add(-time.Hour), now.Add(time.Hour), 2, 1},
+		{time.Time{}, now.Add(time.Hour), 2, 0},
+	} {
+		n, err := store.ForgetRefused(t.Context(), c.from, c.before, c.most)
+		require.NoError(t, err)
+		require.Equal(t, c.want, n)
+	}
+	require.Equal(t, 2, h.rows(t, "payment"))
+	h.clean(t)
 }

@@ -110,7 +110,7 @@ returning version, customer_id;
 update shop_order set status = 'cancelled' where order_id = $1 and status = 'pending';
 
 -- name: TrimRefused :exec
--- Deletes a customer's refused checkouts, except the newest ones. It runs at each refusal, so it need not look further back than
+-- Deletes a customer's refused checkouts and their sagas, except the newest ones. It runs at each refusal, so it need not look further back than
 -- at some hundred orders.
 with old as (
     select o.id from (
@@ -122,6 +122,12 @@ with old as (
 ), gone as (
     delete from orders where id in (select g.id from orders g join old on old.id = g.id for update of g skip locked)
     returning id
+), sagas as (
+    delete from saga where id in (select gone.id from gone) and ended_at is not null returning id
+), stories as (
+    delete from saga_story where saga_id in (select sagas.id from sagas)
+), steps as (
+    delete from saga_step where saga_id in (select sagas.id from sagas)
 ), parts as (
     delete from shop_order where order_id in (select gone.id from gone)
 )
@@ -142,22 +148,21 @@ select distinct o.id, o.cart_owner_id, o.cart_version, (o.confirmed_at is not nu
 from cart_claim c join orders o on o.id = c.order_id
 where c.owner_id = any (@owner_ids::text[]);
 
--- name: ForgetRefused :execrows
--- Erases the personal data of refused checkouts with IDs in a range.
-update orders set email = '', shipping_address = '{}'
-where id in (
-    select o.id from orders o
-    where o.id >= @first::text and o.id < @before::text and o.status = 'cancelled' and o.confirmed_at is null
-      and (o.email <> '' or o.shipping_address <> '{}')
-    order by o.id limit @most for update skip locked);
-
--- name: ForgetKeys :execrows
--- Deletes the rows of checkouts that were refused before an order was written, with IDs in a range.
-delete from orders
-where id in (
-    select o.id from orders o
-    where o.id >= @first::text and o.id < @before::text and o.status = 'cancelled' and o.total = 0
-    order by o.id limit @most for update skip locked);
+-- name: ForgetRefused :one
+-- Deletes refused checkouts with IDs in a range, and returns their number.
+with gone as (
+    delete from orders
+    where id in (
+        select o.id from orders o
+        where o.id >= @first::text and o.id < @before::text and o.status = 'cancelled' and o.confirmed_at is null
+        order by o.id limit @most for update skip locked)
+    returning id
+), parts as (
+    delete from shop_order where order_id in (select gone.id from gone)
+), items as (
+    delete from order_item where order_id in (select gone.id from gone)
+)
+select count(*) from gone;
 
 -- name: SagaState :one
 select state from saga where id = $1;

@@ -344,18 +344,13 @@ func (s *Store) Refuse(
 	})
 }
 
-// ForgetRefused erases the names and addresses of at most most refused checkouts that began in [from, before), and
-// returns their number. Rows of checkouts that were refused before an order was written are deleted.
+// ForgetRefused deletes at most most refused checkouts that began in [from, before), and returns their number.
 func (s *Store) ForgetRefused(ctx context.Context, from, before time.Time, most int) (int, error) {
-	first, end := id.At(id.Order, from), id.At(id.Order, before)
-	arg := sqlc.ForgetRefusedParams{First: first, Before: end, Most: int32(most)} //nolint:gosec // a batch is small
-	erased, err := s.q.ForgetRefused(ctx, arg)
-	if err != nil {
-		return 0, postgres.Err(err)
-	}
-	keys := sqlc.ForgetKeysParams{First: first, Before: end, Most: int32(most)} //nolint:gosec // a batch is small
-	deleted, err := s.q.ForgetKeys(ctx, keys)
-	return int(max(erased, deleted)), postgres.Err(err)
+	n, err := s.q.ForgetRefused(ctx, sqlc.ForgetRefusedParams{
+		First: id.At(id.Order, from), Before: id.At(id.Order, before),
+		Most: int32(most), //nolint:gosec // a batch is small
+	})
+	return int(n), postgres.Err(err)
 }
 
 // ConfirmStep returns the pivot of a checkout, which confirms the order and its shop orders with the values of

@@ -130,3 +130,13 @@ with old as (
     where o.received_at < @before order by o.received_at limit @most for update skip locked
 )
 delete from webhook_inbox w using old where w.provider = old.provider and w.event_id = old.event_id;
+
+-- name: ForgetRefused :execrows
+-- Deletes payments with IDs in a range that never held any money in the end, and tombstones. Refunds, and cash that was waived,
+-- belong to orders that were confirmed.
+delete from payment
+where id in (
+    select p.id from payment p
+    where p.id >= @first::text and p.id < @before::text and p.status in ('failed', 'voided') and p.captured = 0 and p.waived = 0
+      and not exists (select from refund r where r.payment_id = p.id)
+    order by p.id limit @most for update skip locked);

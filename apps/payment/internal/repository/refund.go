@@ -11,6 +11,7 @@ import (
 	"souk/apps/payment/internal/repository/sqlc"
 	"souk/pkg/errs"
 	"souk/pkg/event"
+	"souk/pkg/id"
 	"souk/pkg/money"
 	"souk/pkg/outbox"
 	"souk/pkg/postgres"
@@ -180,6 +181,16 @@ func (s *Store) NoteWebhooks(ctx context.Context, webhooks []domain.Webhook) (in
 func (s *Store) ForgetWebhooks(ctx context.Context, before time.Time, limit int) (int, error) {
 	arg := sqlc.ForgetWebhooksParams{Before: before, Most: int32(limit)} //nolint:gosec // a batch is small
 	n, err := s.q.ForgetWebhooks(ctx, arg)
+	return int(n), postgres.Err(err)
+}
+
+// ForgetRefused deletes at most most payments that began in [from, before) and failed or were voided, and returns their
+// number.
+func (s *Store) ForgetRefused(ctx context.Context, from, before time.Time, most int) (int, error) {
+	n, err := s.q.ForgetRefused(ctx, sqlc.ForgetRefusedParams{
+		First: id.At(id.Payment, from), Before: id.At(id.Payment, before),
+		Most: int32(most), //nolint:gosec // a batch is small
+	})
 	return int(n), postgres.Err(err)
 }
 

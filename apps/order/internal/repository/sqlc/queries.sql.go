@@ -284,36 +284,20 @@ func (q *Queries) Expired(ctx context.Context, arg ExpiredParams) ([]string, err
 	return items, nil
 }
 
-const forgetKeys = `-- name: ForgetKeys :execrows
-delete from orders
-where id in (
-    select o.id from orders o
-    where o.id >= $1::text and o.id < $2::text and o.status = 'cancelled' and o.total = 0
-    order by o.id limit $3 for update skip locked)
-`
-
-type ForgetKeysParams struct {
-	First  string
-	Before string
-	Most   int32
-}
-
-// Deletes the rows of checkouts that were refused before an order was written, with IDs in a range.
-func (q *Queries) ForgetKeys(ctx context.Context, arg ForgetKeysParams) (int64, error) {
-	result, err := q.db.Exec(ctx, forgetKeys, arg.First, arg.Before, arg.Most)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const forgetRefused = `-- name: ForgetRefused :execrows
-update orders set email = '', shipping_address = '{}'
-where id in (
-    select o.id from orders o
-    where o.id >= $1::text and o.id < $2::text and o.status = 'cancelled' and o.confirmed_at is null
-      and (o.email <> '' or o.shipping_address <> '{}')
-    order by o.id limit $3 for update skip locked)
+const forgetRefused = `-- name: ForgetRefused :one
+with gone as (
+    delete from orders
+    where id in (
+        select o.id from orders o
+        where o.id >= $1::text and o.id < $2::text and o.status = 'cancelled' and o.confirmed_at is null
+        order by o.id limit $3 for update skip locked)
+    returning id
+), parts as (
+    delete from shop_order where order_id in (select gone.id from gone)
+), items as (
+    delete from order_item where order_id in (select gone.id from gone)
+)
+select count(*) from gone
 `
 
 type ForgetRefusedParams struct {
@@ -322,13 +306,12 @@ type ForgetRefusedParams struct {
 	Most   int32
 }
 
-// Erases the personal data of refused checkouts with IDs in a range.
+// Deletes refused checkouts with IDs in a range, and returns their number.
 func (q *Queries) ForgetRefused(ctx context.Context, arg ForgetRefusedParams) (int64, error) {
-	result, err := q.db.Exec(ctx, forgetRefused, arg.First, arg.Before, arg.Most)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	row := q.db.QueryRow(ctx, forgetRefused, arg.First, arg.Before, arg.Most)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
 
 const history = `-- name: History :many
@@ -940,6 +923,12 @@ with old as (
 ), gone as (
     delete from orders where id in (select g.id from orders g join old on old.id = g.id for update of g skip locked)
     returning id
+), sagas as (
+    delete from saga where id in (select gone.id from gone) and ended_at is not null returning id
+), stories as (
+    delete from saga_story where saga_id in (select sagas.id from sagas)
+), steps as (
+    delete from saga_step where saga_id in (select sagas.id from sagas)
 ), parts as (
     delete from shop_order where order_id in (select gone.id from gone)
 )
@@ -951,7 +940,7 @@ type TrimRefusedParams struct {
 	Keep       int32
 }
 
-// Deletes a customer's refused checkouts, except the newest ones. It runs at each refusal, so it need not look further back than
+// Deletes a customer's refused checkouts and their sagas, except the newest ones. It runs at each refusal, so it need not look further back than
 // at some hundred orders.
 func (q *Queries) TrimRefused(ctx context.Context, arg TrimRefusedParams) error {
 	_, err := q.db.Exec(ctx, trimRefused, arg.CustomerID, arg.Keep)

@@ -451,6 +451,31 @@ func (q *Queries) EndRefund(ctx context.Context, arg EndRefundParams) (int64, er
 	return result.RowsAffected(), nil
 }
 
+const forgetRefused = `-- name: ForgetRefused :execrows
+delete from payment
+where id in (
+    select p.id from payment p
+    where p.id >= $1::text and p.id < $2::text and p.status in ('failed', 'voided') and p.captured = 0 and p.waived = 0
+      and not exists (select from refund r where r.payment_id = p.id)
+    order by p.id limit $3 for update skip locked)
+`
+
+type ForgetRefusedParams struct {
+	First  string
+	Before string
+	Most   int32
+}
+
+// Deletes payments with IDs in a range that never held any money in the end, and tombstones. Refunds, and cash that was waived,
+// belong to orders that were confirmed.
+func (q *Queries) ForgetRefused(ctx context.Context, arg ForgetRefusedParams) (int64, error) {
+	result, err := q.db.Exec(ctx, forgetRefused, arg.First, arg.Before, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const forgetWebhooks = `-- name: ForgetWebhooks :execrows
 with old as (
     select o.provider, o.event_id from webhook_inbox o
