@@ -120,6 +120,9 @@ func detailsFromProto(in *productv1.UpdateProductRequest, fields map[string]bool
 func itemFromProto(in *productv1.ImportedProduct) service.Item {
 	item := service.Item{Shop: in.GetShop(), CategoryPath: in.GetCategoryPath()}
 	item.Product.Handle = in.GetHandle()
+	for _, v := range in.GetVariants() { // an item that is rejected is still known by them
+		item.Product.Variants = append(item.Product.Variants, domain.Variant{SKU: v.GetSku()})
+	}
 	if item.Bad = rpc.Validate(in); item.Bad != nil {
 		return item
 	}

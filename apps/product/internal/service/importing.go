@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"souk/apps/product/internal/domain"
 	"souk/pkg/errs"
@@ -59,7 +60,7 @@ func (s *Service) Import(ctx context.Context, items []Item, replace bool) ([]Out
 	}
 	good := *in
 	err := s.store.Change(ctx, in.shopIDs(), wanted, func(have domain.Snapshot) (domain.Changes, error) {
-		in.outcomes = append([]Outcome{}, good.outcomes...)
+		in.outcomes = good.outcomes
 		return in.decide(have), nil
 	})
 	return in.outcomes, err
@@ -214,70 +215,137 @@ func handleKey(p domain.Product) domain.HandleKey {
 	return domain.HandleKey{ShopID: p.ShopID, Handle: p.Handle}
 }
 
-// decide compares each item with the stored product.
+// decide returns the changes that make the products what the items say, and sets the items' outcomes.
 func (in *progress) decide(have domain.Snapshot) domain.Changes {
-	var changes domain.Changes
-	claimed := map[domain.SKUKey]bool{}
-	for i, item := range in.items {
-		if !in.pending(i) {
-			continue
+	before := in.outcomes
+	kept := map[int]bool{}
+	for {
+		in.outcomes = slices.Clone(before)
+		d := decision{have: have, kept: kept, claimed: map[domain.SKUKey]bool{}, freed: map[domain.SKUKey]int{}}
+		in.decideAll(&d)
+		if !in.keepMoving(d) {
+			return d.changes
 		}
-		p := item.Product
-		old := have.ByHandle[handleKey(p)]
-		var unknown []string
-		if in.unknown[i] {
-			unknown = item.CategoryPath
-		}
-		next, dropped := p.Identify(id.New(id.Product), newVariantID), []string(nil)
-		if old != nil {
-			if in.unknown[i] {
-				p.CategoryID = old.CategoryID
-			}
-			next, dropped = old.Merge(p, in.edit(item), newVariantID)
-		}
-		next.ImportHash = p.ContentHash()
-		err := next.ValidateWhole()
-		if err == nil {
-			err = claimSKUs(have, claimed, next)
-		}
-		if err != nil {
-			in.reject(i, errs.From(err).Message)
-			continue
-		}
-		if old == nil {
-			changes.Create = append(changes.Create, next)
-			in.outcomes[i] = Outcome{Result: Created, ProductID: next.ID, UnknownCategory: unknown}
-			continue
-		}
-		// If the same was imported last, the stock may differ because of sales.
-		again := bytes.Equal(old.ImportHash, next.ImportHash)
-		if len(dropped) == 0 && (old.SameContent(next) || again && old.SameContent(next.WithoutStock())) {
-			in.outcomes[i] = Outcome{Result: Unchanged, ProductID: old.ID, UnknownCategory: unknown}
-			continue
-		}
-		if sku := next.Overdrawn(); sku != "" {
-			in.reject(i, fmt.Sprintf("more pieces of %s are reserved by open orders than would be on hand", sku))
-			continue
-		}
-		changes.Update = append(changes.Update, next)
-		changes.DropVariants = append(changes.DropVariants, dropped...)
-		in.outcomes[i] = Outcome{Result: Updated, ProductID: old.ID, UnknownCategory: unknown}
 	}
-	return changes
 }
 
-// claimSKUs reserves the SKUs of p. It returns an error if another product or another item has one of them.
-func claimSKUs(have domain.Snapshot, claimed map[domain.SKUKey]bool, p domain.Product) error {
-	if err := freeSKUs(have, p); err != nil {
-		return err
+// decision is an attempt to decide what becomes of the items.
+type decision struct {
+	have domain.Snapshot
+	// kept are the items that delete nothing.
+	kept    map[int]bool
+	changes domain.Changes
+	// claimed are the SKUs of the items so far, and freed those of the variants that they delete, with the item.
+	claimed map[domain.SKUKey]bool
+	freed   map[domain.SKUKey]int
+}
+
+// decideAll decides each item. An item with a SKU of another product waits until the items that may free it are decided.
+func (in *progress) decideAll(d *decision) {
+	var waiting []int
+	for i := range in.items {
+		if in.pending(i) {
+			waiting = append(waiting, i)
+		}
 	}
+	for freed := -1; freed < len(d.freed); {
+		freed = len(d.freed)
+		waiting = slices.DeleteFunc(waiting, func(i int) bool { return in.decideItem(d, i) })
+	}
+}
+
+// keepMoving makes the items keep their variants whose SKUs rejected items have, and reports whether there are any:
+// the variants were to move to products that are rejected.
+func (in *progress) keepMoving(d decision) (any bool) {
+	rejected := map[string]bool{}
+	for i, item := range in.items {
+		for _, v := range item.Product.Variants {
+			rejected[v.SKU] = rejected[v.SKU] || in.outcomes[i].Result == Rejected
+		}
+	}
+	for key, i := range d.freed {
+		if rejected[key.SKU] {
+			d.kept[i], any = true, true
+		}
+	}
+	return any
+}
+
+// decideItem compares an item with the stored product. It reports whether the outcome is final: an item that is
+// rejected because another product has a SKU of it may be decided again.
+func (in *progress) decideItem(d *decision, i int) (final bool) {
+	item := in.items[i]
+	p := item.Product
+	old := d.have.ByHandle[handleKey(p)]
+	var unknown []string
+	if in.unknown[i] {
+		unknown = item.CategoryPath
+	}
+	next, dropped := p.Identify(id.New(id.Product), newVariantID), []string(nil)
+	if old != nil {
+		if in.unknown[i] {
+			p.CategoryID = old.CategoryID
+		}
+		item.Partial = item.Partial || d.kept[i]
+		next, dropped = old.Merge(p, in.edit(item), newVariantID)
+	}
+	next.ImportHash = p.ContentHash()
+	if err := next.ValidateWhole(); err != nil {
+		in.reject(i, errs.From(err).Message)
+		return true
+	}
+	if err := d.takenSKU(next); err != nil {
+		in.reject(i, errs.From(err).Message)
+		return false
+	}
+	if err := d.claimSKUs(next); err != nil {
+		in.reject(i, errs.From(err).Message)
+		return true
+	}
+	if old == nil {
+		d.changes.Create = append(d.changes.Create, next)
+		in.outcomes[i] = Outcome{Result: Created, ProductID: next.ID, UnknownCategory: unknown}
+		return true
+	}
+	// If the same was imported last, the stock may differ because of sales.
+	again := bytes.Equal(old.ImportHash, next.ImportHash)
+	if len(dropped) == 0 && (old.SameContent(next) || again && old.SameContent(next.WithoutStock())) {
+		in.outcomes[i] = Outcome{Result: Unchanged, ProductID: old.ID, UnknownCategory: unknown}
+		return true
+	}
+	if sku := next.Overdrawn(); sku != "" {
+		in.reject(i, fmt.Sprintf("more pieces of %s are reserved by open orders than would be on hand", sku))
+		return true
+	}
+	d.changes.Update = append(d.changes.Update, next)
+	d.changes.DropVariants = append(d.changes.DropVariants, dropped...)
+	for _, v := range old.Variants {
+		if slices.Contains(dropped, v.ID) {
+			d.freed[domain.SKUKey{ShopID: p.ShopID, SKU: v.SKU}] = i
+		}
+	}
+	in.outcomes[i] = Outcome{Result: Updated, ProductID: old.ID, UnknownCategory: unknown}
+	return true
+}
+
+// takenSKU returns an error if another product has a SKU of p, and will have it.
+func (d *decision) takenSKU(p domain.Product) error {
+	p.Variants = slices.DeleteFunc(slices.Clone(p.Variants), func(v domain.Variant) bool {
+		_, freed := d.freed[domain.SKUKey{ShopID: p.ShopID, SKU: v.SKU}]
+		return freed
+	})
+	return freeSKUs(d.have, p)
+}
+
+// claimSKUs reserves the SKUs of p. It returns an error if another item has one of them.
+func (d *decision) claimSKUs(p domain.Product) error {
 	for _, key := range skus(p) {
-		if claimed[key] {
+		if d.claimed[key] {
 			return errs.New(errs.AlreadyExists, "the SKU %q is there twice", key.SKU)
 		}
 	}
 	for _, key := range skus(p) {
-		claimed[key] = true
+		d.claimed[key] = true
 	}
 	return nil
 }

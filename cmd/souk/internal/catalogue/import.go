@@ -99,6 +99,7 @@ type importer struct {
 	rejected int
 	kept     int    // products that Replace did not replace
 	doubts   doubts // whose rows were rejected
+	again    again
 }
 
 type shopLookup struct {
@@ -141,6 +142,9 @@ func (im *importer) run(ctx context.Context) error {
 	}
 	if err == nil {
 		err = im.stream(ctx, reader)
+	}
+	if err == nil {
+		err = im.postAgain(ctx)
 	}
 	im.progress.clear()
 	if err != nil {
@@ -352,6 +356,9 @@ func (im *importer) post(ctx context.Context, sent []*productcsv.Product) error 
 	}
 	for i, r := range res.GetResults() {
 		if r.GetOutcome() == "rejected" {
+			if im.replace && im.again.add(sent[i]) {
+				continue
+			}
 			if err := im.rejectProduct(sent[i], r.GetReason()); err != nil {
 				return err
 			}
