@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"souk/pkg/loopback"
 )
 
 // admin is the operators' HTTP listener: health, metrics, profiles.
@@ -38,8 +40,10 @@ func startAdmin(
 		}
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
-	if addr, ok := ln.Addr().(*net.TCPAddr); ok &&
-		addr.IP.IsLoopback() { // a profile must not be exposed to the network
+	var handler http.Handler = mux
+	if addr, ok := ln.Addr().(*net.TCPAddr); ok && addr.IP.IsLoopback() {
+		handler = loopback.Only(mux)
+		// A profile must not be exposed to the network.
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -51,7 +55,7 @@ func startAdmin(
 	}
 	a := &admin{
 		addr:   ln.Addr().String(),
-		server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second},
+		server: &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second},
 		done:   make(chan struct{}),
 	}
 	go func() {

@@ -63,6 +63,13 @@ func TestAdminListenerShowsHealthAndMetrics(t *testing.T) {
 
 	_, err := products.GetProduct(t.Context(), &productv1.GetProductRequest{Id: "prd_1"})
 	require.NoError(t, err)
+	other, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/metrics", http.NoBody)
+	require.NoError(t, err)
+	other.Host = "evil.example"
+	res, err := client.Do(other)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, http.StatusMisdirectedRequest, res.StatusCode)
 	_, metrics := p.get("/metrics")
 	require.Contains(t, metrics, "go_goroutines")
 	require.Regexp(t, `rpc_server_\w+\{[^}]*service="product"`, metrics)

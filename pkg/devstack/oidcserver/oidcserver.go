@@ -30,6 +30,7 @@ import (
 
 	"souk/pkg/clock"
 	"souk/pkg/errs"
+	"souk/pkg/loopback"
 )
 
 const (
@@ -137,7 +138,7 @@ func start(ctx context.Context, o Options) (*Provider, error) {
 		return nil, errors.Join(err, listener.Close())
 	}
 	p.http = &http.Server{
-		Handler:           p.routes(o.DemoUsers),
+		Handler:           loopback.Only(p.routes(o.DemoUsers)),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
@@ -279,16 +280,11 @@ func loopbackLogout(next http.Handler) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 		target := r.FormValue("post_logout_redirect_uri")
 		if u, err := url.Parse(target); err == nil && target != "" && u.Scheme == "http" && u.User == nil &&
-			loopback(u.Hostname()) {
+			loopback.Host(u.Host) {
 			r = r.WithContext(context.WithValue(r.Context(), logoutKey{}, target))
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
 func validEmail(email string) (string, error) {

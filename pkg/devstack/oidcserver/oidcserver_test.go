@@ -152,6 +152,18 @@ func TestCodeFlowSignsInRefreshesAndSignsOut(t *testing.T) {
 	require.Error(t, err, "the session is over")
 }
 
+func TestOtherHostsAreMisdirected(t *testing.T) {
+	t.Parallel()
+	p := start(t, t.TempDir())
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.Issuer()+oidc.DiscoveryEndpoint, http.NoBody)
+	require.NoError(t, err)
+	r.Host = "evil.example"
+	response, err := browser(t, p.Issuer()).Do(r)
+	require.NoError(t, err)
+	read(t, response)
+	require.Equal(t, http.StatusMisdirectedRequest, response.StatusCode)
+}
+
 func TestSignInReturnsToLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	p := start(t, t.TempDir())

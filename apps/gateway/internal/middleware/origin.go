@@ -2,12 +2,12 @@ package middleware
 
 import (
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 
 	"souk/pkg/errs"
+	"souk/pkg/loopback"
 )
 
 // anyPort ends an origin that stands for all ports of its host.
@@ -89,15 +89,14 @@ func CrossOrigin(trusted Origins) Middleware {
 	}
 }
 
-// LoopbackHosts answers requests for this machine's own names only, if on is set. A page of any site can make a browser
-// send requests to a name that its owner has pointed at this machine, and then read the answers (DNS rebinding).
+// LoopbackHosts answers requests for this machine's own names only, if on is set.
 func LoopbackHosts(on bool) Middleware {
 	return func(next http.Handler) http.Handler {
 		if !on {
 			return next
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if !loopbackHost(r.Host) {
+			if !loopback.Host(r.Host) {
 				WriteStatus(w, r, http.StatusMisdirectedRequest, "misdirected_request",
 					"this souk answers for localhost and loopback addresses only")
 				return
@@ -105,17 +104,4 @@ func LoopbackHosts(on bool) Middleware {
 			next.ServeHTTP(w, r)
 		})
 	}
-}
-
-// loopbackHost reports whether host, with or without a port, always means this machine.
-func loopbackHost(host string) bool {
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.IndexByte(host[i:], ']') < 0 {
-		host = host[:i]
-	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.IsLoopback()
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }

@@ -18,6 +18,7 @@ import (
 	"souk/pkg/devstack/mailsink"
 	"souk/pkg/devstack/natsserver"
 	"souk/pkg/devstack/oidcserver"
+	"souk/pkg/loopback"
 	"souk/pkg/telemetry/receiver"
 )
 
@@ -152,7 +153,7 @@ func startControl(s *stack) (*control, error) {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusNotFound, "not_found", "souk dev has no "+r.URL.Path)
 	})
-	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	c.server = &http.Server{Handler: loopback.Only(mux), ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		defer close(c.done)
 		_ = c.server.Serve(ln) // always returns an error, after close

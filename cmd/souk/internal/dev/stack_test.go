@@ -19,10 +19,12 @@ func TestDevToolsReturnErrorsInTheAPIsFormat(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.close()) })
 	transport := &http.Transport{DisableKeepAlives: true}
+	host := ""
 	send := func(path string) *http.Response {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path, http.NoBody)
 		require.NoError(t, err)
+		r.Host = host
 		res, err := transport.RoundTrip(r)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, res.Body.Close()) })
@@ -33,6 +35,9 @@ func TestDevToolsReturnErrorsInTheAPIsFormat(t *testing.T) {
 	} {
 		require.Equal(t, http.StatusOK, send(path).StatusCode, path)
 	}
+	host = "evil.example"
+	require.Equal(t, http.StatusMisdirectedRequest, send("/dev/traces").StatusCode)
+	host = ""
 	for _, tc := range []struct{ path, detail string }{
 		{"/dev/traces/4bf92f3577b34da6a3ce929d0e0e4736", "there is no such trace, or it was not sampled"},
 		{"/dev/traces/nonsense", "there is no such trace, or it was not sampled"},
