@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/errs"
@@ -176,7 +177,7 @@ func TestOneVariantMeetsAllThatIsAskedOfIt(t *testing.T) {
 		"one between two prices":              {priced("35", "45", false), []string{"coat"}},
 		"none in stock between two prices":    {priced("35", "45", true), []string{}},
 		"none between the cheap and the dear": {priced("11", "29", false), []string{}},
-		"an option":                           {request("Size:M"), []string{"shirt", "coat"}},
+		"an option":                           {request("Size:M"), []string{"coat", "shirt"}},
 		"an option in stock":                  {priced("", "", true, "Size:M"), []string{"shirt"}},
 		"two options of one variant":          {request("Size:S", `The "Color":blue`), []string{}},
 		"either of two values":                {request("Size:S", "Size:M", `The "Color":blue`), []string{"shirt"}},
@@ -339,4 +340,80 @@ func TestListsAreCachedUntilSomethingChanges(t *testing.T) {
 	require.Len(t, h.search(&productv1.SearchProductsRequest{}).GetProducts(), 1, "the cache was not invalidated")
 	h.clock.Advance(3e9)
 	require.Len(t, h.search(&productv1.SearchProductsRequest{}).GetProducts(), 2)
+}
+
+// Prices that order or count products are those of the variants that a search finds.
+func TestPriceOfAProductIsThatOfTheVariantsFound(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	h.add(
+		withVariants("s", "one", variant("S", "red", "10.00", 0), variant("M", "red", "200.00", 1)),
+		withVariants("s", "two", variant("S", "red", "60.00", 1)),
+		withVariants("s", "three", variant("M", "red", "150.00", 1), variant("S", "red", "300.00", 1)),
+	)
+	inStock := func(sort string) *productv1.SearchProductsRequest {
+		return &productv1.SearchProductsRequest{InStock: true, Sort: sort, Facets: true, PageSize: 1}
+	}
+	sized := func(sort, size string) *productv1.SearchProductsRequest {
+		return &productv1.SearchProductsRequest{Options: []string{"Size:" + size}, Sort: sort, Facets: true}
+	}
+	from := func(sort string) *productv1.SearchProductsRequest {
+		return &productv1.SearchProductsRequest{MinPrice: "100", Sort: sort}
+	}
+	upTo := inStock("price_desc")
+	upTo.MaxPrice = "250"
+	tests := map[string]struct {
+		in     *productv1.SearchProductsRequest
+		want   []string
+		prices map[string]int64 // by the least price of the range
+	}{
+		"in stock, cheapest first": {
+			inStock("price_asc"), []string{"two", "three", "one"}, map[string]int64{"50.00": 1, "100.00": 2},
+		},
+		"in stock, dearest first": {
+			inStock("price_desc"), []string{"one", "three", "two"}, map[string]int64{"50.00": 1, "100.00": 2},
+		},
+		"up to a price": {upTo, []string{"one", "three", "two"}, map[string]int64{"50.00": 1, "100.00": 2}},
+		"a size":        {sized("price_asc", "M"), []string{"three", "one"}, map[string]int64{"100.00": 2}},
+		"another size": {
+			sized("price_desc", "S"),
+			[]string{"three", "two", "one"},
+			map[string]int64{"10.00": 1, "50.00": 1, "250.00": 1},
+		},
+		"from a price": {from("price_asc"), []string{"three", "one"}, nil},
+		"any": {
+			&productv1.SearchProductsRequest{Sort: "price_asc", Facets: true}, []string{"one", "two", "three"},
+			map[string]int64{"10.00": 1, "50.00": 1, "100.00": 1},
+		},
+	}
+	check := func(name string, in *productv1.SearchProductsRequest, want []string, prices map[string]int64) {
+		var found []string
+		for {
+			out := h.search(in)
+			found = append(found, handles(out)...)
+			if prices != nil {
+				counted := map[string]int64{}
+				for _, p := range out.GetFacets().GetPrices() {
+					counted[p.GetFrom().GetAmount()] = p.GetCount()
+				}
+				require.Equal(t, prices, counted, name)
+			}
+			if in.PageToken = out.GetNextPageToken(); in.PageToken == "" {
+				break
+			}
+		}
+		require.Equal(t, want, found, name)
+	}
+	for name, test := range tests {
+		check(name, proto.CloneOf(test.in), test.want, test.prices)
+		in := proto.CloneOf(test.in)
+		in.Query = "one two three"
+		check(name+", by words", in, test.want, test.prices)
+	}
+	_, err := h.Pool.Exec(context.Background(), `update listing set highest = null`) // as an older souk wrote them
+	require.NoError(t, err)
+	for name, test := range tests {
+		check(name+", written by an older souk", test.in, test.want, test.prices)
+	}
 }

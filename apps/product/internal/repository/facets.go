@@ -44,7 +44,11 @@ func (s *Store) facets(ctx context.Context, st *statement) (*domain.Facets, erro
 	}
 	st.arg(steps)                  // $1 of the statement
 	st.arg(variantPath(st.search)) // $2
-	sql := strings.Replace(sqlFacets, "/* matches */ listing", "("+st.matches()+")", 1)
+	// Products are counted in the range in which a search for it finds them, so what is asked of their price is left out.
+	asked := st.search
+	asked.MinPrice, asked.MaxPrice = nil, nil
+	sql := strings.NewReplacer("/* matches */ listing", "("+st.matches()+")", "/* price */ l.price", st.price(asked)).
+		Replace(sqlFacets)
 	f := &domain.Facets{}
 	err := s.query(ctx, st, sql, func(rows pgx.Rows) error {
 		for rows.Next() {

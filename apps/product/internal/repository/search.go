@@ -243,6 +243,16 @@ func variantPath(f domain.Search) string {
 	return "$[*] ? (" + strings.Join(all, " && ") + ")"
 }
 
+// price returns the expression for a product's price: that of its cheapest variant that meets what f asks of one.
+func (st *statement) price(f domain.Search) string {
+	if f.MinPrice == nil && !f.InStock && len(f.Options) == 0 {
+		return "l.price" // which is in an index
+	}
+	// Most products have one price. Listings that an older souk wrote have no variants.
+	return "case when l.highest = l.price then l.price else coalesce((select min((v ->> 'price')::bigint)" +
+		" from jsonb_path_query(l.variants, " + st.arg(variantPath(f)) + "::jsonpath) v), l.price) end"
+}
+
 // matches returns the query for the products that a search finds, with their raw score. The ranking expression
 // is long: "offset 0" keeps PostgreSQL from inlining it, and computing it, wherever raw is used.
 func (st *statement) matches() string {
@@ -384,8 +394,13 @@ func (st *statement) score() string {
 
 // page returns the statement for one page and one more row.
 func (st *statement) page() string {
-	cols := "l.product_id, " + st.score() + " as score, l.created_at, l.price, l.rating_avg, l.rating_count"
-	inner := "select " + cols + " from (" + st.matches() + ") l"
+	price := "l.price"
+	if sort := st.search.Sort; sort == domain.PriceAsc || sort == domain.PriceDesc {
+		price = st.price(st.search)
+	}
+	cols := "l.product_id, " + st.score() + " as score, l.created_at, " + price + " as price, l.rating_avg, l.rating_count"
+	matches := st.matches()
+	inner := "select " + cols + " from (" + matches + ") l"
 	var order, after string
 	p := st.search.After
 	switch st.search.Sort {
@@ -419,9 +434,30 @@ func (st *statement) page() string {
 	if after != "" {
 		after = " where " + after
 	}
+	if price != "l.price" && len(st.groups) == 0 {
+		inner = st.narrowed(cols, matches, after)
+	}
 	top := fmt.Sprintf("select c.* from (%s) c%s order by %s limit %d", inner, after, order, st.search.PageSize+1)
 	return "with c as materialized (" + top + ") select c.product_id, d.doc, c.score, c.created_at, c.price," +
 		" c.rating_avg, c.rating_count from c join listing d on d.product_id = c.product_id order by " + order
+}
+
+// narrowed returns the query for the rows of matches from which a page in the order of the variants' prices is chosen.
+// As many products as a page has, in the order of an index over the cheapest or the most expensive variants, have a
+// price that no product on the page exceeds. So that index narrows the search.
+func (st *statement) narrowed(cols, matches, after string) string {
+	column, bound, order := "l.price", "l.price <= (select max", "l.price"
+	if st.search.Sort == domain.PriceDesc {
+		column, bound, order = "l.highest", "l.highest >= (select min", "l.highest desc"
+	}
+	rows := "select " + cols + " from (" + matches + ") l where "
+	first := fmt.Sprintf("select c.price from (select %s, %s as place from (%s) l) c%s order by %s limit %d",
+		cols, column, matches, after, strings.Replace(order, column, "c.place", 1), st.search.PageSize+1)
+	inner := rows + bound + "(f.price) from (" + first + ") f) order by " + order + " offset 0"
+	if st.search.Sort == domain.PriceDesc { // an older souk did not write the most expensive one
+		inner = "(" + inner + ") union all " + rows + "l.highest is null"
+	}
+	return inner
 }
 
 // next returns the position after the last row of a page.

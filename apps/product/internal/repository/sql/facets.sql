@@ -1,6 +1,8 @@
--- $1 bounds between price ranges, $2 the path of the variants that count. The code replaces the listing by the matches of the search.
+-- $1 bounds between price ranges, $2 the path of the variants that count. The code replaces
+-- the listing by the matches of the search, and the price by that of the variants that are asked for.
 with m as materialized (
-    select l.product_id, l.variants, l.shop_id, l.category_ids[array_upper(l.category_ids, 1)] as category_id, l.currency, l.price
+    select l.product_id, l.variants, l.shop_id, l.category_ids[array_upper(l.category_ids, 1)] as category_id, l.currency,
+        /* price */ l.price as price
     from /* matches */ listing l
 )
 select f.kind, f.key, f.name, f.bucket, f.n

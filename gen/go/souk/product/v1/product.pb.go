@@ -639,7 +639,7 @@ type SearchProductsRequest struct {
 	// true: only what can be bought now. Default false.
 	InStock bool `protobuf:"varint,7,opt,name=in_stock,json=inStock,proto3" json:"in_stock,omitempty"`
 	// relevance (default with a query), newest (default without), price_asc, price_desc, rating. The order by price is
-	// that of each product's cheapest variant. Without
+	// that of each product's cheapest variant that meets min_price, max_price, in_stock and options. Without
 	// currency_code, amounts are compared whatever their currency, as with min_price.
 	Sort string `protobuf:"bytes,8,opt,name=sort,proto3" json:"sort,omitempty"`
 	// true: count matches by category, shop, price range and option, and in total. Default false.
