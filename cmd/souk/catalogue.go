@@ -32,7 +32,8 @@ columns, and what an empty cell stands for. Where 0 is possible, it clears a fie
 API. A negative quantity means that there is none.
 
 With --replace, a product of which no row was rejected loses the variants, images, description, tags, category and
-compare-at prices that the file does not have. If a rejected row does not say of which product it is, no product does.
+compare-at prices that the file does not have. A rejected row may be of the products beside it if all of its own product
+was rejected, and of any product if it does not say of which one it is: then those lose nothing.
 
 Bad rows go with line number and reason to FILE.rejected.csv, good ones are kept. Correct that file and import it like
 any other: it has what a row needs of its product.

@@ -256,19 +256,20 @@ func (in *progress) decideAll(d *decision) {
 
 // keepMoving makes the items keep their variants whose SKUs rejected items have, and reports whether there are any:
 // the variants were to move to products that are rejected.
-func (in *progress) keepMoving(d decision) (any bool) {
+func (in *progress) keepMoving(d decision) bool {
 	rejected := map[string]bool{}
 	for i, item := range in.items {
 		for _, v := range item.Product.Variants {
 			rejected[v.SKU] = rejected[v.SKU] || in.outcomes[i].Result == Rejected
 		}
 	}
+	more := false
 	for key, i := range d.freed {
 		if rejected[key.SKU] {
-			d.kept[i], any = true, true
+			d.kept[i], more = true, true
 		}
 	}
-	return any
+	return more
 }
 
 // decideItem compares an item with the stored product. It reports whether the outcome is final: an item that is

@@ -19,8 +19,14 @@ type doubts struct {
 	handles map[string]bool
 }
 
-// add notes a rejected row of the product with the handle; "": it may be of any product.
-func (d *doubts) add(handle string) {
+// add notes a rejected row of the product with the handle; "": it may be of any product. If the whole product was
+// rejected, it may as well be of those beside it: its handle may be wrong.
+func (d *doubts) add(handle string, beside []string) {
+	for _, h := range beside {
+		if h != "" {
+			d.add(h, nil)
+		}
+	}
 	if d.all = d.all || handle == "" || len(d.handles) == maxDoubts; d.all {
 		return
 	}
@@ -48,7 +54,7 @@ func (im *importer) findDoubts(
 			return nil, err
 		}
 		for _, row := range refused {
-			im.doubts.add(row.Handle)
+			im.doubts.add(row.Handle, row.Beside)
 		}
 		if p == nil {
 			continue
@@ -59,7 +65,7 @@ func (im *importer) findDoubts(
 		}
 		p.Shop = shop
 		if _, twice := im.first(p); twice || err != nil {
-			im.doubts.add(p.GetHandle())
+			im.doubts.add(p.GetHandle(), p.Beside)
 		}
 	}
 	return nil, ctx.Err()

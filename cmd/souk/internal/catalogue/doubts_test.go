@@ -13,7 +13,9 @@ func TestReplaceKeepsProductsThatRejectedRowsMayBelongTo(t *testing.T) {
 	t.Parallel()
 	for row, want := range map[string]string{
 		"r,,,R-M,2\n":                 "",
-		"q,Q,Casa,Q,free\n":           "",
+		"q,Q,Casa,Q,1\n":              "",
+		"q,Q,Casa,R-M,free\n":         "r", // stands within r
+		"q,Q,Other,R-M,2\n":           "r",
 		"r,,,R-M,free\n":              "r",
 		"R,R,Casa,R-M,free\n":         "r",
 		"r,R,Other,R-M,2\n":           "r", // there is no such shop
@@ -26,7 +28,7 @@ func TestReplaceKeepsProductsThatRejectedRowsMayBelongTo(t *testing.T) {
 	} {
 		f := newFakeAPI(t, "casa")
 		for _, replace := range []bool{false, true} {
-			rows := "r,R,Casa,R-S,1\n" + row + "r,,,R-X,4\no,O,Casa,O,1\n"
+			rows := "r,R,Casa,R-S,1\n" + row + "r,R,Casa,R-X,4\no,O,Casa,O,1\n"
 			out, _ := f.importFile(t, csvFile(t, rows), func(o *ImportOptions) { o.Replace = replace })
 			if !replace {
 				continue

@@ -87,6 +87,7 @@ func (r *Reader) join() []*group {
 		}
 		known[key].rows = append(known[key].rows, g.rows...)
 		known[key].partial = known[key].partial || g.partial
+		known[key].beside = append(known[key].beside, g.beside...)
 	}
 	r.held, r.heldSize = nil, 0
 	return joined
@@ -100,7 +101,7 @@ func (r *Reader) nextJoined() (*Product, []Rejection, error) {
 	for len(r.joined) > 0 {
 		all := r.joined[0]
 		r.joined = r.joined[1:]
-		g := &group{handle: all.handle, vendor: all.vendor, partial: all.partial}
+		g := &group{handle: all.handle, vendor: all.vendor, partial: all.partial, beside: all.beside}
 		var refused []Rejection
 		for _, row := range all.rows {
 			if reason := g.add(row); reason != "" {

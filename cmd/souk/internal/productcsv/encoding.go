@@ -75,15 +75,16 @@ func isWindows(r io.Reader) (bool, error) {
 	windows, valid, invalid := false, false, false // the last two are of the line
 	for {
 		c, size, err := in.ReadRune()
+		end := errors.Is(err, io.EOF)
 		switch {
-		case err != nil && !errors.Is(err, io.EOF):
+		case err != nil && !end:
 			return false, err
-		case err != nil || c == '\n' || c == '\r':
+		case end, c == '\n', c == '\r':
 			if valid && !invalid {
 				return false, nil
 			}
 			windows, valid, invalid = windows || invalid, false, false
-			if err != nil {
+			if end {
 				return windows, nil
 			}
 		case c == utf8.RuneError && size == 1:

@@ -34,9 +34,9 @@ func (r *Reader) product(g *group) (*Product, []Rejection) {
 				refused[len(refused)-1].Handle = ""
 			}
 		}
-		return nil, refused
+		return nil, g.withNeighbours(refused)
 	}
-	p := &Product{Vendor: g.vendor, ImportedProduct: &productv1.ImportedProduct{
+	p := &Product{Vendor: g.vendor, Beside: g.beside, ImportedProduct: &productv1.ImportedProduct{
 		Handle: g.handle, Title: r.get(head, colTitle), Description: r.get(head, colBody),
 		CategoryPath: r.category(head),
 		Tags:         splitList(r.get(head, colTags), ","),
@@ -84,7 +84,7 @@ func (r *Reader) product(g *group) (*Product, []Rejection) {
 		for _, row := range p.Rows {
 			refuse(r.standalone(&row, head, names), "its product has no variant that is good")
 		}
-		return nil, refused
+		return nil, g.withNeighbours(refused)
 	}
 	p.Partial = g.partial || len(refused) > 0 || r.own > 0 // the rows that were accepted before are not here
 	p.OptionNames = orderedOptions(names, p.GetVariants())
@@ -93,6 +93,13 @@ func (r *Reader) product(g *group) (*Product, []Rejection) {
 		p.Images = append(p.Images, im.image)
 	}
 	return p, refused
+}
+
+func (g *group) withNeighbours(refused []Rejection) []Rejection {
+	for i := range refused {
+		refused[i].Beside = g.beside
+	}
+	return refused
 }
 
 // repeated returns the reason why a variant is there already, or "". Line says where each SKU and combination of

@@ -38,6 +38,8 @@ type Rejection struct {
 	Reason string
 	// Handle is that of the row's product; "" if the row may be of any product.
 	Handle string
+	// Beside are the handles of the products before and behind, if all of the row's product was refused.
+	Beside []string
 }
 
 // Product is a product of the file with its rows. It is partial if a row that names its handle and vendor was refused.
@@ -50,6 +52,8 @@ type Product struct {
 	FileCategory []string
 	// Rows are the accepted rows, in the file's order.
 	Rows []Row
+	// Beside are the handles of the products before and behind.
+	Beside []string
 }
 
 // Reader reads products from a file.
@@ -68,6 +72,7 @@ type Reader struct {
 	own int
 
 	group   *group // is being read; nil: none
+	before  string // the handle of the group before it
 	next    *Row   // read ahead
 	nextErr error
 
@@ -84,6 +89,7 @@ type group struct {
 	size           int // bytes of rows
 	// partial reports that other rows of the product were refused.
 	partial bool
+	beside  []string // the handles of the groups before and behind
 }
 
 // has reports whether a row with this handle and vendor continues the group.
@@ -204,6 +210,8 @@ func (r *Reader) Next() (*Product, []Rejection, error) {
 		}
 		if g := r.group; g != nil && (err != nil || !g.has(handle, vendor)) {
 			r.next, r.nextErr, r.group = row, err, nil
+			g.beside = []string{r.before, handle}
+			r.before = g.handle
 			if r.apart[g.handle] {
 				refused = append(refused, r.hold(g)...)
 				continue
