@@ -63,6 +63,20 @@ func TestAdoptTransfersAGuestsOrders(t *testing.T) {
 	for _, orderID := range theirs[1:] {
 		require.Equal(t, 1, h.count(h.moved, "adopt "+orderID+" from "+guest.ID+" to "+member.ID))
 	}
+	h.fill(guest.ID)
+	for i, key := range []string{"same", "more"} { // the guest did not get the first answer
+		again, err := h.checkout(guest, key, r)
+		require.NoError(t, err)
+		require.Equal(t, theirs[1+i], again.GetId())
+	}
+	_, err = h.checkout(guest, "same", checkoutRequest("tok_slow"))
+	require.Equal(t, errs.Invalid, errs.CodeOf(err), "a guest's email is required: %v", err)
+	changed := checkoutRequest("tok_slow")
+	changed.Email = r.GetEmail()
+	_, err = h.checkout(guest, "same", changed)
+	require.Equal(t, errs.IdempotencyMismatch, errs.CodeOf(err), "%v", err)
+	_, err = h.checkout(guest, "new", r)
+	require.Equal(t, errs.CartEmpty, errs.CodeOf(err), "%v", err)
 	_, err = h.client.GetOrder(h.As(guest), &orderv1.GetOrderRequest{Id: theirs[1]})
 	require.Equal(t, errs.NotFound, errs.CodeOf(err), "%v", err)
 	_, err = h.client.CancelOrder(h.As(member), &orderv1.CancelOrderRequest{Id: theirs[1]})

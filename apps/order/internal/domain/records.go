@@ -21,9 +21,13 @@ type Start struct {
 	Input    any
 }
 
+// AdoptedKey is the idempotency key of a guest's order that a user has adopted.
+func AdoptedKey(key, guestID string) string { return key + "@" + guestID }
+
 // Attempt is the checkout that an idempotency key was used for.
 type Attempt struct {
 	OrderID     string
+	CustomerID  string // whose order it is now
 	RequestHash [sha256.Size]byte
 	Status      Status
 	// Refusal is why the checkout was refused; nil if it was confirmed or is in flight.

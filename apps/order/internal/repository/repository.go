@@ -192,7 +192,7 @@ func (s *Store) runKeys(ctx context.Context, items []key) ([]batch.Result[*domai
 	}
 	found := make(map[key]*domain.Attempt, len(rows))
 	for _, r := range rows {
-		a := domain.Attempt{OrderID: r.ID, Status: domain.Status(r.Status)}
+		a := domain.Attempt{OrderID: r.ID, CustomerID: r.CustomerID, Status: domain.Status(r.Status)}
 		copy(a.RequestHash[:], r.RequestHash)
 		if r.Refused {
 			a.Refusal = &domain.Refusal{Code: errs.Code(r.CancelCode), Message: r.CancelReason}

@@ -67,6 +67,9 @@ func (s *Service) Checkout(ctx context.Context, r domain.Request) (domain.Order,
 // it.
 func (s *Service) refuse(ctx context.Context, r domain.Request, why error) (domain.Order, error) {
 	attempt, err := s.Store.ByKey(ctx, r.CustomerID, r.IdemKey)
+	if errs.Is(err, errs.NotFound) && identity.FromContext(ctx).IsGuest() {
+		attempt, err = s.adopted(ctx, r)
+	}
 	if errs.Is(err, errs.NotFound) {
 		if errs.OutcomeUnknown(why) {
 			return domain.Order{}, why
@@ -82,6 +85,27 @@ func (s *Service) refuse(ctx context.Context, r domain.Request, why error) (doma
 		return domain.Order{}, err // the earlier outcome is unknown: a stored refusal could be wrong for ever
 	}
 	return s.replay(ctx, attempt, r)
+}
+
+// adopted returns a guest's checkout with the key of the request, if it belongs to a user meanwhile: the guest has
+// signed in before the answer arrived. The guest's latest order names the user.
+//
+// Errors: not_found.
+func (s *Service) adopted(ctx context.Context, r domain.Request) (domain.Attempt, error) {
+	holders, err := s.Store.ClaimHolders(ctx, []string{r.CustomerID})
+	if err != nil {
+		return domain.Attempt{}, err
+	}
+	for _, h := range holders {
+		o, err := s.Store.ByID(ctx, h.OrderID)
+		if err != nil {
+			return domain.Attempt{}, err
+		}
+		if o.CustomerID != r.CustomerID {
+			return s.Store.ByKey(ctx, o.CustomerID, domain.AdoptedKey(r.IdemKey, r.CustomerID))
+		}
+	}
+	return domain.Attempt{}, errs.New(errs.NotFound, "the key is new")
 }
 
 // place returns an order of the caller's cart, without writing it, and the cart.
@@ -318,7 +342,7 @@ func (s *Service) replay(ctx context.Context, a domain.Attempt, r domain.Request
 	case a.Refusal != nil:
 		return domain.Order{}, a.Refusal.Err()
 	}
-	return s.Store.Owned(ctx, a.OrderID, r.CustomerID)
+	return s.Store.Owned(ctx, a.OrderID, a.CustomerID)
 }
 
 func inFlight() error {
