@@ -122,6 +122,9 @@ func openInvitation(ctx context.Context, q *sqlc.Queries, invitationID string, n
 func (s *Store) Accept(ctx context.Context, invitationID, email, userID string, now time.Time) (Member, error) {
 	var m sqlc.Member
 	err := s.inTx(ctx, func(q *sqlc.Queries) error {
+		if err := q.LockUser(ctx, userID); err != nil { // a concurrent call may be accepting the same invitation
+			return err
+		}
 		in, err := openInvitation(ctx, q, invitationID, now)
 		if errs.Is(err, errs.NotFound) {
 			arg := sqlc.AcceptedInvitationParams{ID: invitationID, UserID: userID}
