@@ -9,7 +9,8 @@
 // person by e-mail. The person accepts as a user whose address is the invited one and verified by the sign-in
 // provider: the user service is asked for it. The invited address is stored until the invitation ends.
 //
-// A shop that an operator creates is verified. Members of a suspended shop change nothing here; they fulfil orders.
+// A shop that an operator creates is verified. Members of a suspended shop change nothing here; they fulfil orders,
+// and may leave.
 //
 // # At a glance
 //

@@ -298,3 +298,40 @@ func TestShopNamesAreNotWebAddresses(t *testing.T) {
 	}
 	h.create(t, h.operator(), "Overstock.com")
 }
+
+func TestMembersMayLeave(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	alice, aliceID := h.user(1)
+	bob, bobID := h.user(2)
+	carol, carolID := h.user(3)
+	sh := h.create(t, alice, "Alice")
+	h.join(alice, bob, bobID, sh.GetId(), "staff")
+	h.join(alice, carol, carolID, sh.GetId(), "owner")
+	remove := func(ctx context.Context, userID string) error {
+		_, err := h.shops.RemoveMember(ctx, &shopv1.RemoveMemberRequest{ShopId: sh.GetId(), UserId: userID})
+		return err
+	}
+	require.True(t, errs.Is(remove(bob, carolID), errs.Forbidden), "staff removes nobody else")
+	require.NoError(t, remove(bob, bobID))
+	require.True(t, errs.Is(remove(bob, bobID), errs.NotFound), "bob is no member any more")
+	_, err := h.shops.SetShopStatus(h.operator(), &shopv1.SetShopStatusRequest{Id: sh.GetId(), Status: "suspended"})
+	require.NoError(t, err)
+	require.NoError(t, remove(carol, carolID))
+	require.True(t, errs.Is(remove(alice, aliceID), errs.Conflict), "the last owner stays")
+	require.Equal(t, "owner", h.role(sh.GetId(), aliceID))
+}
+
+func TestInvitationIsAcceptedSeveralTimesAtOnce(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	alice, _ := h.user(1)
+	bob, bobID := h.user(2)
+	for i := range 10 {
+		sh := h.create(t, alice, fmt.Sprint("Shop ", i))
+		invitation := h.invite(alice, emailOf(bobID), sh.GetId(), "staff")
+		for _, err := range moduletest.Concurrently(6, func(int) error { return h.accept(bob, invitation) }) {
+			require.NoError(t, err)
+		}
+	}
+}

@@ -362,11 +362,12 @@ func (s *Store) SetRole(ctx context.Context, key, by, userID string, role Role) 
 	return memberOf(m), err
 }
 
-// RemoveMember ends a membership, on behalf of the user by; see lockOwned.
+// RemoveMember ends a membership, on behalf of the user by; see lockOwned. Members may end their own, also of a
+// suspended shop.
 //
 // Errors: not_found (the shop or the membership), forbidden, conflict (the last owner).
 func (s *Store) RemoveMember(ctx context.Context, key, by, userID string) error {
-	return s.changeMembers(ctx, key, by, func(q *sqlc.Queries, sh *Shop) ([]event.Event, error) {
+	remove := func(q *sqlc.Queries, sh *Shop) ([]event.Event, error) {
 		if err := keepsOwner(ctx, q, sh.ID, userID); err != nil {
 			return nil, err
 		}
@@ -375,6 +376,16 @@ func (s *Store) RemoveMember(ctx context.Context, key, by, userID string) error 
 			return nil, errs.New(errs.NotFound, "this user is not a member of the shop")
 		}
 		return nil, err
+	}
+	if by != userID {
+		return s.changeMembers(ctx, key, by, remove)
+	}
+	return s.inTx(ctx, func(q *sqlc.Queries) error {
+		sh, _, err := lock(ctx, q, key, by)
+		if err == nil {
+			_, err = remove(q, sh)
+		}
+		return err
 	})
 }
 

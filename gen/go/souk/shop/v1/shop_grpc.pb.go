@@ -51,7 +51,7 @@ const (
 type ShopServiceClient interface {
 	// CreateShop registers a shop; the caller becomes its owner. An operator registers a shop without owner.
 	CreateShop(ctx context.Context, in *CreateShopRequest, opts ...grpc.CallOption) (*CreateShopResponse, error)
-	// UpdateShop changes a shop's profile. Members only.
+	// UpdateShop changes a shop's profile. Members and operators.
 	UpdateShop(ctx context.Context, in *UpdateShopRequest, opts ...grpc.CallOption) (*UpdateShopResponse, error)
 	// GetShop shows one shop, by ID or by handle.
 	GetShop(ctx context.Context, in *GetShopRequest, opts ...grpc.CallOption) (*GetShopResponse, error)
@@ -66,7 +66,8 @@ type ShopServiceClient interface {
 	// AddMember changes a member's role. The shop's owners and operators only. A user becomes a member by accepting an
 	// invitation; see InviteMember.
 	AddMember(ctx context.Context, in *AddMemberRequest, opts ...grpc.CallOption) (*AddMemberResponse, error)
-	// RemoveMember ends a membership. The shop's owners and operators only; the last owner stays.
+	// RemoveMember ends a membership. The shop's owners and operators only, but every member may end its own, also of a
+	// suspended shop. The last owner stays.
 	RemoveMember(ctx context.Context, in *RemoveMemberRequest, opts ...grpc.CallOption) (*RemoveMemberResponse, error)
 	// InviteMember invites a person by e-mail to become a member of a shop. The person signs in with that address,
 	// verified by the sign-in provider, and accepts. The shop's owners and operators only. A shop has at most
@@ -310,7 +311,7 @@ func (c *shopServiceClient) BatchGetShops(ctx context.Context, in *BatchGetShops
 type ShopServiceServer interface {
 	// CreateShop registers a shop; the caller becomes its owner. An operator registers a shop without owner.
 	CreateShop(context.Context, *CreateShopRequest) (*CreateShopResponse, error)
-	// UpdateShop changes a shop's profile. Members only.
+	// UpdateShop changes a shop's profile. Members and operators.
 	UpdateShop(context.Context, *UpdateShopRequest) (*UpdateShopResponse, error)
 	// GetShop shows one shop, by ID or by handle.
 	GetShop(context.Context, *GetShopRequest) (*GetShopResponse, error)
@@ -325,7 +326,8 @@ type ShopServiceServer interface {
 	// AddMember changes a member's role. The shop's owners and operators only. A user becomes a member by accepting an
 	// invitation; see InviteMember.
 	AddMember(context.Context, *AddMemberRequest) (*AddMemberResponse, error)
-	// RemoveMember ends a membership. The shop's owners and operators only; the last owner stays.
+	// RemoveMember ends a membership. The shop's owners and operators only, but every member may end its own, also of a
+	// suspended shop. The last owner stays.
 	RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error)
 	// InviteMember invites a person by e-mail to become a member of a shop. The person signs in with that address,
 	// verified by the sign-in provider, and accepts. The shop's owners and operators only. A shop has at most
