@@ -1974,7 +1974,7 @@ func (x *ListShopOrdersResponse) GetNextPageToken() string {
 type ShipShopOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Who carries it. Empty: the shop delivers itself.
+	// Who carries it, without a web address. Empty: the shop delivers itself.
 	Carrier string `protobuf:"bytes,2,opt,name=carrier,proto3" json:"carrier,omitempty"`
 	// The carrier's number of the parcel; may be empty. It needs a carrier.
 	TrackingNumber string `protobuf:"bytes,3,opt,name=tracking_number,json=trackingNumber,proto3" json:"tracking_number,omitempty"`

@@ -61,11 +61,12 @@ type OrderServiceClient interface {
 	// CancelShopOrder cancels a shop's part of an order before it was shipped: the pieces go back into the stock, its
 	// money is paid back, or not collected, and the customer gets a mail. Members and operators.
 	CancelShopOrder(ctx context.Context, in *CancelShopOrderRequest, opts ...grpc.CallOption) (*CancelShopOrderResponse, error)
-	// ListShopOrders lists a shop's parts of orders, newest first. Members only.
+	// ListShopOrders lists a shop's parts of orders, newest first. Members and operators.
 	ListShopOrders(ctx context.Context, in *ListShopOrdersRequest, opts ...grpc.CallOption) (*ListShopOrdersResponse, error)
-	// ShipShopOrder marks a shop's part of an order as shipped, by a carrier or by the shop itself. Members only.
+	// ShipShopOrder marks a shop's part of an order as shipped, by a carrier or by the shop itself. Members and
+	// operators.
 	ShipShopOrder(ctx context.Context, in *ShipShopOrderRequest, opts ...grpc.CallOption) (*ShipShopOrderResponse, error)
-	// DeliverShopOrder marks a shipped part of an order as delivered. Members only.
+	// DeliverShopOrder marks a shipped part of an order as delivered. Members and operators.
 	DeliverShopOrder(ctx context.Context, in *DeliverShopOrderRequest, opts ...grpc.CallOption) (*DeliverShopOrderResponse, error)
 	// GetOrderForNotice gives the notification service what a mail about an order needs.
 	GetOrderForNotice(ctx context.Context, in *GetOrderForNoticeRequest, opts ...grpc.CallOption) (*GetOrderForNoticeResponse, error)
@@ -227,11 +228,12 @@ type OrderServiceServer interface {
 	// CancelShopOrder cancels a shop's part of an order before it was shipped: the pieces go back into the stock, its
 	// money is paid back, or not collected, and the customer gets a mail. Members and operators.
 	CancelShopOrder(context.Context, *CancelShopOrderRequest) (*CancelShopOrderResponse, error)
-	// ListShopOrders lists a shop's parts of orders, newest first. Members only.
+	// ListShopOrders lists a shop's parts of orders, newest first. Members and operators.
 	ListShopOrders(context.Context, *ListShopOrdersRequest) (*ListShopOrdersResponse, error)
-	// ShipShopOrder marks a shop's part of an order as shipped, by a carrier or by the shop itself. Members only.
+	// ShipShopOrder marks a shop's part of an order as shipped, by a carrier or by the shop itself. Members and
+	// operators.
 	ShipShopOrder(context.Context, *ShipShopOrderRequest) (*ShipShopOrderResponse, error)
-	// DeliverShopOrder marks a shipped part of an order as delivered. Members only.
+	// DeliverShopOrder marks a shipped part of an order as delivered. Members and operators.
 	DeliverShopOrder(context.Context, *DeliverShopOrderRequest) (*DeliverShopOrderResponse, error)
 	// GetOrderForNotice gives the notification service what a mail about an order needs.
 	GetOrderForNotice(context.Context, *GetOrderForNoticeRequest) (*GetOrderForNoticeResponse, error)
