@@ -28,6 +28,7 @@ type method struct {
 	successStatus  int
 	cacheSeconds   int
 	location       string
+	resource       bool // the API shows what an answer shows, at its location or elsewhere
 	refuses        []string
 	routes         []route
 }
@@ -92,7 +93,9 @@ func (c *contracts) method(descriptor protoreflect.MethodDescriptor) (method, er
 		case "souk.options.v1.cache_seconds":
 			m.cacheSeconds = int(v.Int())
 		case "souk.options.v1.location":
-			m.location = v.String()
+			m.location, m.resource = v.String(), true
+		case "souk.options.v1.resource":
+			m.resource = true
 		case "souk.options.v1.refuses":
 			codes := v.Message().Get(fd.Message().Fields().ByName("codes")).List()
 			for i := range codes.Len() {

@@ -277,8 +277,11 @@ func (s *schemas) codes(m method, r route) (map[int][]errs.Code, error) {
 	if m.level != levelPublic || r.verb != "get" {
 		all = append(all, errs.Forbidden)
 	}
-	if len(r.variables()) > 0 {
+	if len(r.variables()) > 0 || r.keyed() && m.resource { // a repetition may find that it is gone
 		all = append(all, errs.NotFound)
+	}
+	if r.keyed() && !m.resource { // a repetition whose answer was too large to keep
+		all = append(all, errs.Conflict)
 	}
 	if r.body {
 		all = append(all, errs.TooLarge)

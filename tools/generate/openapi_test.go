@@ -108,6 +108,8 @@ func TestOpenAPI_HasTheHeadersThatAreSent(t *testing.T) {
 		require.Contains(t, string(paths[tc.path][tc.verb].Responses[tc.status]), `"`+tc.header+`"`, "%v", tc)
 	}
 	require.Contains(t, paths["/auth/logout"]["post"].Responses, "400")
+	require.Contains(t, paths["/v1/shops"]["post"].Responses, "404", "a repetition after it is gone")
+	require.Contains(t, string(paths["/v1/operator/categories"]["post"].Responses["409"]), "`conflict`")
 	responses := whole["components"].(map[string]any)["responses"].(map[string]any)
 	for name, header := range map[string]string{
 		"Unauthenticated": "WWW-Authenticate", "NotFound": "Idempotent-Replayed", "NotModified": "Vary",
