@@ -230,6 +230,45 @@ func TestOneVariantMeetsAllThatIsAskedOfIt(t *testing.T) {
 	}
 }
 
+func TestOptionsOfASearchMayHaveColonsAndAnyForm(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	with := func(options map[string]string) *productv1.VariantInput {
+		return &productv1.VariantInput{Options: options, Price: brl("10.00"), OnHand: pieces(1)}
+	}
+	h.add(
+		withVariants("s", "a", with(map[string]string{"A:B": "C:D"}), with(map[string]string{"A:B": "x", "A:C": "y"})),
+		withVariants("s", "b", with(map[string]string{"A": "B:C:D"}), with(map[string]string{"A": "B:x"})),
+		withVariants("s", "c", with(map[string]string{"Color:": "red"}), with(map[string]string{"Tamãho": "Médio"})),
+	)
+	for _, test := range []struct {
+		options []string
+		want    []string
+	}{
+		{[]string{"A:B:C:D"}, []string{"a", "b"}},
+		{[]string{"A:B:x"}, []string{"a", "b"}},
+		{[]string{"A:B:x", "A:B:z"}, []string{"a", "b"}},
+		{[]string{"A:B:x", "A:C:y"}, []string{"a", "b"}},
+		{[]string{"A:B:z", "A:C:y"}, []string{}},
+		{[]string{"A:B:C:x"}, []string{}},
+		{[]string{"Color::red"}, []string{"c"}},
+		{[]string{"Tamãho:Médio"}, []string{"c"}},
+		{[]string{"Tamãho:Médio "}, []string{"c"}},
+		{[]string{strings.Repeat(":", 340)}, []string{}},
+		{[]string{" :x"}, nil},
+		{[]string{"A: "}, nil},
+	} {
+		in := &productv1.SearchProductsRequest{Options: test.options}
+		if test.want == nil {
+			_, err := h.client.SearchProducts(h.asVisitor(), in)
+			require.Equal(t, errs.Invalid, errs.CodeOf(err), "%q", test.options)
+			continue
+		}
+		require.ElementsMatch(t, test.want, handles(h.search(in)), "%q", test.options)
+	}
+}
+
 func TestProductsAreFoundByIDs(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -1,6 +1,9 @@
 package domain
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"souk/pkg/errs"
@@ -30,12 +33,53 @@ type Search struct {
 	InStock            bool
 	// IDs are the products to choose from; empty: all.
 	IDs []string
-	// Options are the values from which a variant must have one, by the option's name.
-	Options  map[string][]string
+	// Options are lists of options. A variant must have one of each list.
+	Options  [][]Option
 	Sort     Sort
 	Facets   bool
 	PageSize int
 	After    *Position
+}
+
+// Option is an option of a variant.
+type Option struct{ Name, Value string }
+
+// maxColons is how many colons of an option are tried as the one after its name.
+const maxColons = 4
+
+// ParseOptions parses options as a search has them, such as Size:M. Of several values of one name, a variant must have
+// one. A name or a value may have colons: any may be the one between them.
+//
+// Errors: invalid_argument.
+func ParseOptions(path string, texts []string) ([][]Option, error) {
+	names, values := make([][]string, len(texts)), map[string][]Option{}
+	for i, text := range texts {
+		value, name := text, ""
+		for range maxColons {
+			part, rest, found := strings.Cut(value, ":")
+			if !found {
+				break
+			}
+			name, value = name+part, rest
+			if n, v := Normal(name), Normal(value); n != "" && v != "" {
+				names[i] = append(names[i], n)
+				values[n] = append(values[n], Option{n, v})
+			}
+			name += ":"
+		}
+		if len(names[i]) == 0 {
+			return nil, errs.InvalidField(fmt.Sprintf("%s[%d]", path, i), "must be a name and a value such as Size:M")
+		}
+	}
+	var all [][]Option
+	for _, possible := range slices.CompactFunc(names, slices.Equal) {
+		var list []Option
+		for _, name := range possible {
+			list = append(list, values[name]...)
+		}
+		all = append(all, list)
+	}
+	return all, nil
 }
 
 // Position is where a page ends. Only the fields of its sort are set. The page token holds it.

@@ -80,7 +80,6 @@ func searchFromProto(in *productv1.SearchProductsRequest) (domain.Search, error)
 		InStock:    in.GetInStock(),
 		Sort:       domain.Sort(in.GetSort()),
 		Facets:     in.GetFacets(),
-		Options:    map[string][]string{},
 	}
 	if len(in.GetIds()) > 0 {
 		search.IDs = strings.Split(strings.Join(in.GetIds(), ","), ",")
@@ -89,12 +88,9 @@ func searchFromProto(in *productv1.SearchProductsRequest) (domain.Search, error)
 		return search, errs.InvalidField("ids", "must be at most %d", page.MaxSize)
 	}
 	search.PageSize = page.Size(cmp.Or(in.GetPageSize(), int32(len(search.IDs))))
-	for i, option := range in.GetOptions() {
-		name, value, _ := strings.Cut(option, ":")
-		if name == "" || value == "" {
-			return search, errs.InvalidField(fmt.Sprintf("options[%d]", i), "must be a name and a value such as Size:M")
-		}
-		search.Options[name] = append(search.Options[name], value)
+	var err error
+	if search.Options, err = domain.ParseOptions("options", in.GetOptions()); err != nil {
+		return search, err
 	}
 	for _, t := range []struct{ path, text string }{
 		{"query", search.Query}, {"categoryId", search.CategoryID}, {"shopId", search.Shop},
@@ -109,7 +105,6 @@ func searchFromProto(in *productv1.SearchProductsRequest) (domain.Search, error)
 			return search, errs.InvalidField("currencyCode", "%s", errs.From(err).Message)
 		}
 	}
-	var err error
 	if search.MinPrice, err = domain.ParseBound("minPrice", in.GetMinPrice(), search.Currency); err != nil {
 		return search, err
 	}

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -229,11 +227,11 @@ func variantPath(f domain.Search) string {
 	if f.InStock {
 		all = append(all, "@.stock == true")
 	}
-	for _, name := range slices.Sorted(maps.Keys(f.Options)) {
+	for _, options := range f.Options {
 		var one []string
-		for _, value := range f.Options[name] {
+		for _, o := range options {
 			// A string of JSON is one of JSON path, too.
-			one = append(one, fmt.Sprintf("@.options.%s == %s", encode(name), encode(value)))
+			one = append(one, fmt.Sprintf("@.options.%s == %s", encode(o.Name), encode(o.Value)))
 		}
 		all = append(all, "("+strings.Join(one, " || ")+")")
 	}

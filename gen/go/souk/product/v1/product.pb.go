@@ -651,7 +651,7 @@ type SearchProductsRequest struct {
 	// order is that of sort. Empty: all.
 	Ids []string `protobuf:"bytes,12,rep,name=ids,proto3" json:"ids,omitempty"`
 	// Only products with a variant that has these options, each as name:value (Size:M). Of several values of one name, the
-	// variant has one. Empty: all.
+	// variant has one. Any of the first four colons may be the one after the name. Empty: all.
 	Options       []string `protobuf:"bytes,13,rep,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
