@@ -3084,8 +3084,8 @@ func (x *ImportedProduct) GetFurtherColumnNames() []string {
 type ImportProductsRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Products []*ImportedProduct     `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
-	// Makes products that exist what the import says: variants, images, texts, tags and the category that it does not list
-	// are deleted. Default: false, an import deletes nothing.
+	// Deletes the variants, images, description, tags, category and compare-at prices of products that exist which the
+	// import does not have. Default: false, an import deletes nothing.
 	Replace       bool `protobuf:"varint,2,opt,name=replace,proto3" json:"replace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
