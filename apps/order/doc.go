@@ -7,7 +7,7 @@
 // # At a glance
 //
 //   - Owns: orders and their shop orders, the checkout saga
-//   - PostgreSQL: orders, shop_order, order_item, cart_claim, saga(_step), outbox, inbox
+//   - PostgreSQL: orders, shop_order, order_item, cart_claim, guest_cancel, saga(_step), outbox, inbox
 //   - Redis: –
 //   - Consumes: evt.payment.*
 //   - Publishes: evt.order.*
@@ -71,7 +71,8 @@
 //
 // Cash on delivery is for signed-in customers, with bounds on pieces, on the total, and on a customer's orders that are
 // not delivered. What is not shipped of an order that waits too long for its money is cancelled. A customer who
-// cancelled several orders in the last 24 hours waits with the next checkout, longer each time. See section order of
+// cancelled several orders in the last 24 hours waits with the next checkout, longer each time; guests count by their
+// mailbox, too. See section order of
 // the configuration.
 //
 // # Tables
@@ -81,6 +82,7 @@
 //   - shop_order: one row per shop of an order; (order_id, position). cancel_id names the saga that cancels it.
 //   - order_item: one row per line; (order_id, position), shop_order_id.
 //   - cart_claim: one row per owner of a cart that was ordered: the last order of it.
+//   - guest_cancel: the orders that guests cancelled in the last 24 hours, by a digest of the mailbox.
 //   - saga, saga_story: see pkg/saga. A checkout's saga has the ID of its order. outbox, inbox: see pkg/outbox.
 //
 // # Failpoints

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"slices"
 
+	"souk/apps/order/internal/domain"
 	"souk/apps/order/internal/handler"
 	"souk/apps/order/internal/repository"
 	"souk/apps/order/internal/service"
@@ -123,6 +124,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		chore.Forget("forget refused checkouts", cfg.ForgetRefusedAfter, store.ForgetRefused, p.Clock(),
 			p.Logger()).Run,
 	)
+	forgetCancels := module.Func(
+		chore.Forget("forget cancellations of guests", domain.CancelPeriod, store.ForgetGuestCancels, p.Clock(),
+			p.Logger()).Run,
+	)
 	expire := module.Func(handler.Expire(store, svc.Expire, p.Clock(), p.Logger()))
-	return module.Group(relay, runner, consumer, forget, expire), nil
+	return module.Group(relay, runner, consumer, forget, forgetCancels, expire), nil
 }

@@ -124,7 +124,7 @@ func TestConcurrentReadersSeeTheSameStanding(t *testing.T) {
 	c := h.newCustomer()
 	h.cashOrder(c, "1")
 	for _, err := range moduletest.Concurrently(50, func(int) error {
-		s, err := h.store.Standing(t.Context(), c.ID, time.Now())
+		s, err := h.store.Standing(t.Context(), c.ID, []byte{}, time.Now())
 		if err == nil && s.Unpaid != 1 {
 			err = fmt.Errorf("%d unpaid orders", s.Unpaid)
 		}
@@ -167,6 +167,44 @@ func TestCustomerWhoCancelsAgainAndAgainWaitsLonger(t *testing.T) {
 	h.confirmedOrder(other)
 	past(24 * time.Hour)
 	require.NoError(t, orderAndCancel(), "a day later all is forgotten")
+	h.requireConsistent()
+}
+
+func TestCancellationsOfGuestsCountByTheirMailbox(t *testing.T) {
+	t.Parallel()
+	h := setup(t, map[string]any{"cancels": map[string]any{"free": 2, "wait": "1m"}})
+	cart := h.carts[h.newCustomer().ID]
+	orderAndCancel := func(a identity.Actor, email string) error {
+		h.fill(a.ID, cart...)
+		r := checkoutRequest("tok_ok")
+		r.Email = email
+		o, err := h.checkout(a, id.New("key"), r)
+		if err != nil {
+			return err
+		}
+		_, err = h.cancel(a, o.GetId())
+		return err
+	}
+	guest := func() identity.Actor { return identity.Actor{Kind: identity.KindGuest, ID: id.New(id.Guest)} }
+	for range 3 {
+		require.NoError(t, orderAndCancel(guest(), "ana@example.com"))
+	}
+	err := orderAndCancel(guest(), "Ana+1@Example.com")
+	require.Equal(t, errs.RateLimited, errs.CodeOf(err), "%v", err)
+	require.InDelta(t, time.Minute.Seconds(), errs.From(err).RetryAfter.Seconds(), 30)
+	require.NoError(t, orderAndCancel(guest(), "bob@example.com"), "another mailbox")
+	require.NoError(t, orderAndCancel(user("ana"), "ana@example.com"), "a user's do not count by it")
+	rows := func() int { return moduletest.Value[int](h.Service, `select count(*) from guest_cancel`) }
+	require.Equal(t, 4, rows())
+	for _, c := range []struct {
+		age  time.Duration
+		left int
+	}{{time.Hour, 4}, {-time.Hour, 0}} {
+		_, err = h.store.ForgetGuestCancels(t.Context(), time.Time{}, time.Now().Add(-c.age), 10)
+		require.NoError(t, err)
+		require.Equal(t, c.left, rows())
+	}
+	require.NoError(t, orderAndCancel(guest(), "ana@example.com"))
 	h.requireConsistent()
 }
 

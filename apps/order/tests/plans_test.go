@@ -38,14 +38,15 @@ func TestLimitsAreReadByIndexes(t *testing.T) {
 			case when n % 1000 = 0 then now() end from generate_series(1, 20000) n`,
 		`insert into shop_order (id, order_id, position, shop_id, shop_name, status, subtotal, discount, shipping, tax, total, placed_at)
 		select 'sho_' || n, 'ord_' || n, 0, 'shp', '', 'confirmed', 1, 0, 0, 0, 1, now() from generate_series(1, 20000) n`,
-		`analyze orders, shop_order`,
+		`insert into guest_cancel select sha256(n::text::bytea), 'ord_' || n, now() from generate_series(1, 20000) n`,
+		`analyze orders, shop_order, guest_cancel`,
 		`set plan_cache_mode = force_generic_plan`,
 	} {
 		_, err = conn.Exec(ctx, sql)
 		require.NoError(t, err)
 	}
 	for name, c := range map[string]struct{ index, args string }{
-		"Standings": {"orders_history", "now(), array['usr_1', 'usr_2'], now() - interval '30 days'"},
+		"Standings": {"orders_history", "now(), array['usr_1', 'usr_2'], array['', '\\x01']::bytea[], now() - interval '30 days'"},
 		"Expired":   {"orders_expiry", "now(), 100"},
 	} {
 		_, err = conn.Exec(ctx, "prepare limits as "+statement(t, name), pgx.QueryExecModeSimpleProtocol)
@@ -56,7 +57,7 @@ func TestLimitsAreReadByIndexes(t *testing.T) {
 		require.NoError(t, err)
 		plan := strings.Join(lines, "\n")
 		require.Contains(t, plan, c.index, plan)
-		require.NotContains(t, plan, "Seq Scan on orders", plan)
+		require.NotContains(t, plan, "Seq Scan on", plan)
 		_, err = conn.Exec(ctx, "deallocate limits")
 		require.NoError(t, err)
 	}

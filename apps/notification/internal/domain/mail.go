@@ -2,12 +2,12 @@
 package domain
 
 import (
-	"crypto/sha256"
 	"errors"
 	"net/mail"
 	"slices"
-	"strings"
 	"time"
+
+	"souk/pkg/mailbox"
 )
 
 // Kind is the subject of a mail.
@@ -81,21 +81,13 @@ type Recipient struct {
 	Own bool
 }
 
-// Digest identifies the mailbox, so that its mails can be counted without storing the address. Spellings of one
-// mailbox are the same: case, what follows a plus sign, and dots at Gmail. Mails to a typed address do not count
-// among those to an account, so that a stranger cannot use them up.
+// Digest identifies the mailbox, so that its mails can be counted without storing the address. Mails to a typed address
+// do not count among those to an account, so that a stranger cannot use them up.
 func (r Recipient) Digest() []byte {
-	local, host, _ := strings.Cut(strings.ToLower(r.Address.Address), "@")
-	local, _, _ = strings.Cut(local, "+")
-	if host == "gmail.com" || host == "googlemail.com" {
-		local, host = strings.ReplaceAll(local, ".", ""), "gmail.com"
-	}
-	class := "typed "
 	if r.Own {
-		class = "own "
+		return mailbox.Digest("own", r.Address.Address)
 	}
-	sum := sha256.Sum256([]byte(class + local + "@" + host))
-	return sum[:]
+	return mailbox.Digest("typed", r.Address.Address)
 }
 
 // Message is a rendered mail.

@@ -1,9 +1,12 @@
 package domain
 
 import (
+	"strings"
 	"time"
 
 	"souk/pkg/errs"
+	"souk/pkg/id"
+	"souk/pkg/mailbox"
 	"souk/pkg/money"
 )
 
@@ -41,7 +44,8 @@ const (
 type Standing struct {
 	// Unpaid is the number of cash-on-delivery orders that are not delivered.
 	Unpaid int
-	// Cancelled is the number of orders that the customer cancelled within CancelPeriod, wholly or in part.
+	// Cancelled is the number of orders that the customer cancelled within CancelPeriod, wholly or in part; or, if there
+	// are more, of those that guests with the same mailbox did.
 	Cancelled int
 	// LastCancelled is when the customer last cancelled; zero if never.
 	LastCancelled time.Time
@@ -113,4 +117,12 @@ func (l CashLimits) Check(o Order, guest bool) error {
 		return unprocessable("payment.method", "cash on delivery is for at most %s, the order costs %s", most, total)
 	}
 	return nil
+}
+
+// Mailbox identifies the mailbox of a guest's order. It is empty for a user's.
+func (o Order) Mailbox() []byte {
+	if !strings.HasPrefix(o.CustomerID, string(id.Guest)+"_") || o.Email == "" {
+		return []byte{}
+	}
+	return mailbox.Digest("guest", o.Email)
 }

@@ -13,13 +13,20 @@ import (
 // standing is a customer whose standing is read as of a time.
 type standing struct {
 	customerID string
+	mailbox    string
 	now        time.Time
 }
 
-// Standing returns what the customer keeps without having paid for it, and how often the customer cancelled.
+// Standing returns what the customer keeps without having paid for it, and how often the customer, or guests with the
+// mailbox, cancelled.
 // Concurrent callers share a statement.
-func (s *Store) Standing(ctx context.Context, customerID string, now time.Time) (domain.Standing, error) {
-	return s.standings.Submit(ctx, standing{customerID, now})
+func (s *Store) Standing(
+	ctx context.Context,
+	customerID string,
+	mailbox []byte,
+	now time.Time,
+) (domain.Standing, error) {
+	return s.standings.Submit(ctx, standing{customerID, string(mailbox), now})
 }
 
 func (s *Store) runStandings(ctx context.Context, items []standing) ([]batch.Result[domain.Standing], error) {
@@ -27,23 +34,32 @@ func (s *Store) runStandings(ctx context.Context, items []standing) ([]batch.Res
 	arg := sqlc.StandingsParams{Since: now.Add(-domain.StandingPeriod), CancelledSince: now.Add(-domain.CancelPeriod)}
 	for _, it := range items {
 		arg.CustomerIds = append(arg.CustomerIds, it.customerID)
+		arg.Mailboxes = append(arg.Mailboxes, []byte(it.mailbox))
 	}
 	rows, err := s.q.Standings(ctx, arg)
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
-	found := make(map[string]domain.Standing, len(rows))
+	type key struct{ customerID, mailbox string }
+	found := make(map[key]domain.Standing, len(rows))
 	for _, r := range rows {
-		found[r.CustomerID] = domain.Standing{
+		found[key{r.CustomerID, string(r.Mailbox)}] = domain.Standing{
 			Unpaid: int(r.Unpaid), Cancelled: int(r.Cancelled),
 			LastCancelled: r.LastCancelled.UTC(),
 		}
 	}
 	out := make([]batch.Result[domain.Standing], len(items))
 	for i, it := range items {
-		out[i].Value = found[it.customerID]
+		out[i].Value = found[key{it.customerID, it.mailbox}]
 	}
 	return out, nil
+}
+
+// ForgetGuestCancels deletes at most most cancellations of guests before a time, and returns their number.
+func (s *Store) ForgetGuestCancels(ctx context.Context, _, before time.Time, most int) (int, error) {
+	arg := sqlc.ForgetGuestCancelsParams{Before: before, Most: int32(most)} //nolint:gosec // a batch is small
+	n, err := s.q.ForgetGuestCancels(ctx, arg)
+	return int(n), postgres.Err(err)
 }
 
 // Expired returns the IDs of at most limit orders that waited too long for their money.

@@ -81,14 +81,31 @@ where id = @id;
 
 -- name: Standings :many
 -- What customers keep without having paid for it, and how often they cancelled. Orders placed before @since don't count.
-select c.customer_id::text as customer_id,
+-- Cancellations of guests count by their mailbox, too; that of a user is empty.
+select c.customer_id::text as customer_id, c.mailbox::bytea as mailbox,
     count(o.id) filter (where o.payment_method = 'cod' and o.status in ('pending', 'confirmed', 'shipped')) as unpaid,
-    count(o.id) filter (where o.customer_cancelled_at > @cancelled_since::timestamptz) as cancelled,
+    greatest(count(o.id) filter (where o.customer_cancelled_at > @cancelled_since::timestamptz), g.cancelled)::bigint as cancelled,
     -- Go's zero time: never
-    coalesce(max(o.customer_cancelled_at), '0001-01-01 00:00:00Z')::timestamptz as last_cancelled
-from (select distinct unnest((select @customer_ids::text[])::text[]) as customer_id) c
+    greatest(max(o.customer_cancelled_at), g.last_cancelled, '0001-01-01 00:00:00Z')::timestamptz as last_cancelled
+from (
+    select distinct unnest((select @customer_ids::text[])::text[]) as customer_id, unnest((select @mailboxes::bytea[])::bytea[]) as mailbox
+) c
+cross join lateral (
+    select count(*) as cancelled, max(x.cancelled_at) as last_cancelled from guest_cancel x
+    where x.mailbox = c.mailbox and x.cancelled_at > @cancelled_since::timestamptz
+) g
 left join orders o on o.customer_id = c.customer_id and o.placed_at > @since::timestamptz
-group by c.customer_id;
+group by c.customer_id, c.mailbox, g.cancelled, g.last_cancelled;
+
+-- name: KeepGuestCancel :exec
+insert into guest_cancel (mailbox, order_id, cancelled_at) values (@mailbox, @order_id, @cancelled_at)
+on conflict (mailbox, order_id) do update set cancelled_at = excluded.cancelled_at;
+
+-- name: ForgetGuestCancels :execrows
+delete from guest_cancel
+where (mailbox, order_id) in (
+    select g.mailbox, g.order_id from guest_cancel g
+    where g.cancelled_at < @before::timestamptz order by g.cancelled_at limit @most for update skip locked);
 
 -- name: Expired :many
 -- Orders that waited too long for their money, the longest waiting first, without those that are being cancelled already.

@@ -448,6 +448,12 @@ func save(ctx context.Context, q *sqlc.Queries, o domain.Order, before []domain.
 	if err != nil {
 		return err
 	}
+	if m := o.Mailbox(); len(m) > 0 && !o.CustomerCancelledAt.IsZero() {
+		arg := sqlc.KeepGuestCancelParams{Mailbox: m, OrderID: o.ID, CancelledAt: o.CustomerCancelledAt}
+		if err := q.KeepGuestCancel(ctx, arg); err != nil {
+			return err
+		}
+	}
 	for i, p := range o.Parts {
 		if p.Status == before[i].Status && p.CancelID == before[i].CancelID {
 			continue

@@ -15,7 +15,7 @@ func (s *Service) admit(ctx context.Context, o *domain.Order) error {
 		return err
 	}
 	now := s.Clock.Now()
-	standing, err := s.Store.Standing(ctx, o.CustomerID, now)
+	standing, err := s.Store.Standing(ctx, o.CustomerID, o.Mailbox(), now)
 	if err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ type Store interface {
 	// OrdersOf returns the IDs of at most limit orders of a customer.
 	OrdersOf(ctx context.Context, customerID string, limit int) ([]string, error)
 	// Standing returns what a customer keeps without having paid for it, and how often the customer cancelled.
-	Standing(ctx context.Context, customerID string, now time.Time) (domain.Standing, error)
+	Standing(ctx context.Context, customerID string, mailbox []byte, now time.Time) (domain.Standing, error)
 	// Adopt transfers those of the orders that belong to the guest to the user.
 	Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error
 	ByID(ctx context.Context, orderID string) (domain.Order, error)

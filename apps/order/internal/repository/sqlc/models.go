@@ -14,6 +14,12 @@ type CartClaim struct {
 	PreviousID string
 }
 
+type GuestCancel struct {
+	Mailbox     []byte
+	OrderID     string
+	CancelledAt time.Time
+}
+
 type Inbox struct {
 	Consumer    string
 	EventID     string

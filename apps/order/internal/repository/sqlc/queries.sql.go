@@ -284,6 +284,26 @@ func (q *Queries) Expired(ctx context.Context, arg ExpiredParams) ([]string, err
 	return items, nil
 }
 
+const forgetGuestCancels = `-- name: ForgetGuestCancels :execrows
+delete from guest_cancel
+where (mailbox, order_id) in (
+    select g.mailbox, g.order_id from guest_cancel g
+    where g.cancelled_at < $1::timestamptz order by g.cancelled_at limit $2 for update skip locked)
+`
+
+type ForgetGuestCancelsParams struct {
+	Before time.Time
+	Most   int32
+}
+
+func (q *Queries) ForgetGuestCancels(ctx context.Context, arg ForgetGuestCancelsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, forgetGuestCancels, arg.Before, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const forgetRefused = `-- name: ForgetRefused :one
 with gone as (
     delete from orders
@@ -425,6 +445,22 @@ func (q *Queries) History(ctx context.Context, arg HistoryParams) ([]HistoryRow,
 		return nil, err
 	}
 	return items, nil
+}
+
+const keepGuestCancel = `-- name: KeepGuestCancel :exec
+insert into guest_cancel (mailbox, order_id, cancelled_at) values ($1, $2, $3)
+on conflict (mailbox, order_id) do update set cancelled_at = excluded.cancelled_at
+`
+
+type KeepGuestCancelParams struct {
+	Mailbox     []byte
+	OrderID     string
+	CancelledAt time.Time
+}
+
+func (q *Queries) KeepGuestCancel(ctx context.Context, arg KeepGuestCancelParams) error {
+	_, err := q.db.Exec(ctx, keepGuestCancel, arg.Mailbox, arg.OrderID, arg.CancelledAt)
+	return err
 }
 
 const keepRefusal = `-- name: KeepRefusal :execrows
@@ -863,32 +899,46 @@ func (q *Queries) ShopHistory(ctx context.Context, arg ShopHistoryParams) ([]Sho
 }
 
 const standings = `-- name: Standings :many
-select c.customer_id::text as customer_id,
+select c.customer_id::text as customer_id, c.mailbox::bytea as mailbox,
     count(o.id) filter (where o.payment_method = 'cod' and o.status in ('pending', 'confirmed', 'shipped')) as unpaid,
-    count(o.id) filter (where o.customer_cancelled_at > $1::timestamptz) as cancelled,
+    greatest(count(o.id) filter (where o.customer_cancelled_at > $1::timestamptz), g.cancelled)::bigint as cancelled,
     -- Go's zero time: never
-    coalesce(max(o.customer_cancelled_at), '0001-01-01 00:00:00Z')::timestamptz as last_cancelled
-from (select distinct unnest((select $2::text[])::text[]) as customer_id) c
-left join orders o on o.customer_id = c.customer_id and o.placed_at > $3::timestamptz
-group by c.customer_id
+    greatest(max(o.customer_cancelled_at), g.last_cancelled, '0001-01-01 00:00:00Z')::timestamptz as last_cancelled
+from (
+    select distinct unnest((select $2::text[])::text[]) as customer_id, unnest((select $3::bytea[])::bytea[]) as mailbox
+) c
+cross join lateral (
+    select count(*) as cancelled, max(x.cancelled_at) as last_cancelled from guest_cancel x
+    where x.mailbox = c.mailbox and x.cancelled_at > $1::timestamptz
+) g
+left join orders o on o.customer_id = c.customer_id and o.placed_at > $4::timestamptz
+group by c.customer_id, c.mailbox, g.cancelled, g.last_cancelled
 `
 
 type StandingsParams struct {
 	CancelledSince time.Time
 	CustomerIds    []string
+	Mailboxes      [][]byte
 	Since          time.Time
 }
 
 type StandingsRow struct {
 	CustomerID    string
+	Mailbox       []byte
 	Unpaid        int64
 	Cancelled     int64
 	LastCancelled time.Time
 }
 
 // What customers keep without having paid for it, and how often they cancelled. Orders placed before @since don't count.
+// Cancellations of guests count by their mailbox, too; that of a user is empty.
 func (q *Queries) Standings(ctx context.Context, arg StandingsParams) ([]StandingsRow, error) {
-	rows, err := q.db.Query(ctx, standings, arg.CancelledSince, arg.CustomerIds, arg.Since)
+	rows, err := q.db.Query(ctx, standings,
+		arg.CancelledSince,
+		arg.CustomerIds,
+		arg.Mailboxes,
+		arg.Since,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -898,6 +948,7 @@ func (q *Queries) Standings(ctx context.Context, arg StandingsParams) ([]Standin
 		var i StandingsRow
 		if err := rows.Scan(
 			&i.CustomerID,
+			&i.Mailbox,
 			&i.Unpaid,
 			&i.Cancelled,
 			&i.LastCancelled,
