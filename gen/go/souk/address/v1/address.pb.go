@@ -1281,7 +1281,7 @@ const file_souk_address_v1_address_proto_rawDesc = "" +
 	"\x11GetAddressRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"H\n" +
 	"\x12GetAddressResponse\x122\n" +
-	"\aaddress\x18\x01 \x01(\v2\x18.souk.address.v1.AddressR\aaddress\"\xe9\x04\n" +
+	"\aaddress\x18\x01 \x01(\v2\x18.souk.address.v1.AddressR\aaddress\"\xf8\x04\n" +
 	"\x14CreateAddressRequest\x12-\n" +
 	"\x05label\x18\x01 \x01(\tB\x17\xbaH\x04r\x02\x18<\x98\xf4\x18\x01\xa8\xf4\x18\x01\xb2\xf4\x18\x04HomeR\x05label\x123\n" +
 	"\x04name\x18\x02 \x01(\tB\x1f\xbaH\ar\x05\x10\x01\x18\xc8\x01\x98\xf4\x18\x01\xa8\xf4\x18\x01\xb2\xf4\x18\tAna SouzaR\x04name\x12(\n" +
@@ -1292,13 +1292,13 @@ const file_souk_address_v1_address_proto_rawDesc = "" +
 	"\vpostal_code\x18\a \x01(\tB\x0f\xbaH\x04r\x02\x18\x14\x98\xf4\x18\x01\xa8\xf4\x18\x01R\n" +
 	"postalCode\x12h\n" +
 	"\fcountry_code\x18\b \x01(\tBE\xbaH\x0er\f2\n" +
-	"^[A-Z]{2}$\xa2\xf4\x180a country code of two capital letters such as BRR\vcountryCode\x12e\n" +
-	"\x05phone\x18\t \x01(\tBO\xbaH\x1cr\x1a2\x18^(\\+?[0-9 ().-]{4,30})?$\x98\xf4\x18\x01\xa2\xf4\x18(a phone number such as +55 11 91234-5678R\x05phone\x12)\n" +
+	"^[A-Z]{2}$\xa2\xf4\x180a country code of two capital letters such as BRR\vcountryCode\x12t\n" +
+	"\x05phone\x18\t \x01(\tB^\xbaH+r)\x18\x1f2%^(\\+?[ ().-]*([0-9][ ().-]*){4,15})?$\x98\xf4\x18\x01\xa2\xf4\x18(a phone number such as +55 11 91234-5678R\x05phone\x12)\n" +
 	"\x10default_shipping\x18\n" +
 	" \x01(\bR\x0fdefaultShipping\x12'\n" +
 	"\x0fdefault_billing\x18\v \x01(\bR\x0edefaultBilling\"K\n" +
 	"\x15CreateAddressResponse\x122\n" +
-	"\aaddress\x18\x01 \x01(\v2\x18.souk.address.v1.AddressR\aaddress\"\xbd\x05\n" +
+	"\aaddress\x18\x01 \x01(\v2\x18.souk.address.v1.AddressR\aaddress\"\xcc\x05\n" +
 	"\x14UpdateAddressRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x122\n" +
 	"\x05label\x18\x02 \x01(\tB\x17\xbaH\x04r\x02\x18<\x98\xf4\x18\x01\xa8\xf4\x18\x01\xb2\xf4\x18\x04HomeH\x00R\x05label\x88\x01\x01\x126\n" +
@@ -1310,9 +1310,9 @@ const file_souk_address_v1_address_proto_rawDesc = "" +
 	"\vpostal_code\x18\b \x01(\tB\x0f\xbaH\x04r\x02\x18\x14\x98\xf4\x18\x01\xa8\xf4\x18\x01H\x06R\n" +
 	"postalCode\x88\x01\x01\x12m\n" +
 	"\fcountry_code\x18\t \x01(\tBE\xbaH\x0er\f2\n" +
-	"^[A-Z]{2}$\xa2\xf4\x180a country code of two capital letters such as BRH\aR\vcountryCode\x88\x01\x01\x12j\n" +
+	"^[A-Z]{2}$\xa2\xf4\x180a country code of two capital letters such as BRH\aR\vcountryCode\x88\x01\x01\x12y\n" +
 	"\x05phone\x18\n" +
-	" \x01(\tBO\xbaH\x1cr\x1a2\x18^(\\+?[0-9 ().-]{4,30})?$\x98\xf4\x18\x01\xa2\xf4\x18(a phone number such as +55 11 91234-5678H\bR\x05phone\x88\x01\x01B\b\n" +
+	" \x01(\tB^\xbaH+r)\x18\x1f2%^(\\+?[ ().-]*([0-9][ ().-]*){4,15})?$\x98\xf4\x18\x01\xa2\xf4\x18(a phone number such as +55 11 91234-5678H\bR\x05phone\x88\x01\x01B\b\n" +
 	"\x06_labelB\a\n" +
 	"\x05_nameB\b\n" +
 	"\x06_line1B\b\n" +
