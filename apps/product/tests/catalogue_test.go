@@ -303,6 +303,46 @@ func TestCategoriesFormATree(t *testing.T) {
 	require.Equal(t, leaf.GetCategory().GetId(), list.GetCategories()[2].GetParentId())
 }
 
+func TestImportsFindCategoriesInAnySpelling(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	_, member := h.shop("s")
+	at := func(path ...string) *productv1.ImportedProduct {
+		p := simple("s", strings.Join(path, "-"), "Lamp", 1)
+		p.CategoryPath = path
+		return p
+	}
+	h.add(at("Home", "Café", "Lamps"))
+	home, err := h.client.CreateCategory(h.asOperator(), &productv1.CreateCategoryRequest{Name: "\u00a0Toys "})
+	require.NoError(t, err)
+	require.Equal(t, "Toys", home.GetCategory().GetName())
+	for name, ctx := range map[string]context.Context{"a member": h.AsUser(member), "an operator": h.asOperator()} {
+		for _, p := range []*productv1.ImportedProduct{
+			at("home", "CAFÉ", "lamps"), at(" Home\u00a0", "Cafe\u0301", "LAMPS"), at("HOME", "café", "Ｌamps"),
+		} {
+			out, err := h.client.ImportProducts(ctx,
+				&productv1.ImportProductsRequest{Products: []*productv1.ImportedProduct{p}})
+			require.NoError(t, err)
+			require.Empty(t, out.GetResults()[0].GetUnknownCategory(), name)
+			require.Equal(
+				t,
+				[]string{"Home", "Café", "Lamps"},
+				h.get(out.GetResults()[0].GetProductId()).GetCategoryPath(),
+				name,
+			)
+		}
+	}
+	h.add(at("Garden", "Tools"), at("garden", "tools"), at("garden", "Hoses"), at("toys"))
+	list, err := h.client.ListCategories(h.asVisitor(), &productv1.ListCategoriesRequest{})
+	require.NoError(t, err)
+	require.Len(t, list.GetCategories(), 7, "spellings that are new together are one category: %v", list)
+
+	// A category in the very spelling is preferred, however many there are.
+	other, err := h.client.CreateCategory(h.asOperator(), &productv1.CreateCategoryRequest{Name: "hOME"})
+	require.NoError(t, err)
+	require.Equal(t, other.GetCategory().GetId(), h.get(h.add(at("hOME"))[0]).GetCategoryId())
+}
+
 func TestShopUpdateChangesItsListings(t *testing.T) {
 	t.Parallel()
 	h := setup(t, cached(t)...)

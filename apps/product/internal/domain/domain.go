@@ -249,7 +249,7 @@ func validatePrice(path string, m money.Money) error {
 func optionKey(options map[string]string) string {
 	pairs := make([]string, 0, len(options))
 	for name, value := range options {
-		pairs = append(pairs, fmt.Sprintf("%q=%q;", fold(name), fold(value)))
+		pairs = append(pairs, fmt.Sprintf("%q=%q;", Fold(name), Fold(value)))
 	}
 	slices.Sort(pairs)
 	return strings.Join(pairs, "")
@@ -260,7 +260,7 @@ func optionKey(options map[string]string) string {
 func respell(variants []Variant, names []string) []Variant {
 	spelling := map[string]string{}
 	for _, name := range names {
-		spelling[fold(name)] = cmp.Or(spelling[fold(name)], name)
+		spelling[Fold(name)] = cmp.Or(spelling[Fold(name)], name)
 	}
 	out := slices.Clone(variants)
 	for i, v := range out {
@@ -269,9 +269,9 @@ func respell(variants []Variant, names []string) []Variant {
 		}
 		out[i].Options = make(map[string]string, len(v.Options))
 		for name, value := range v.Options {
-			known, ok := spelling[fold(name)]
+			known, ok := spelling[Fold(name)]
 			if !ok {
-				spelling[fold(name)], known = name, name
+				spelling[Fold(name)], known = name, name
 			}
 			out[i].Options[known] = value
 		}
@@ -321,7 +321,7 @@ func CategoryName(path, name string) error {
 	if err := Text(path, name); err != nil {
 		return err
 	}
-	if n := utf8.RuneCountInString(name); strings.TrimSpace(name) == "" || n > 120 {
+	if n := utf8.RuneCountInString(name); Normal(name) == "" || n > 120 {
 		return errs.InvalidField(path, "must have 1 to 120 characters, and not be blank")
 	}
 	return nil

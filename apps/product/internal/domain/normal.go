@@ -15,8 +15,8 @@ import (
 // without white space at its edges. What looks the same is the same then, and a file gives back what it was given.
 func Normal(s string) string { return norm.NFC.String(trim(s)) }
 
-// fold returns equal texts for texts that differ in case, in width, or in the form in which Unicode writes a character.
-func fold(s string) string { return norm.NFKC.String(strings.ToLower(norm.NFKC.String(Normal(s)))) }
+// Fold returns equal texts for texts that differ in case, in width, or in the form in which Unicode writes a character.
+func Fold(s string) string { return norm.NFKC.String(strings.ToLower(norm.NFKC.String(Normal(s)))) }
 
 func trim(s string) string {
 	return strings.TrimFunc(s, func(r rune) bool {
@@ -24,7 +24,8 @@ func trim(s string) string {
 	})
 }
 
-func normalAll(texts []string) []string {
+// NormalAll returns the normal forms of texts.
+func NormalAll(texts []string) []string {
 	texts = slices.Clone(texts)
 	for i, s := range texts {
 		texts[i] = Normal(s)
@@ -46,7 +47,7 @@ func normalIfSet(s *string) *string {
 func (p Product) Normal() (Product, error) {
 	p.Handle = Normal(p.Handle)
 	p.Brand, p.ProductType = normalIfSet(p.Brand), normalIfSet(p.ProductType)
-	p.Tags, p.OptionNames = normalAll(p.Tags), normalAll(p.OptionNames)
+	p.Tags, p.OptionNames = NormalAll(p.Tags), NormalAll(p.OptionNames)
 	for i, tag := range p.Tags {
 		if strings.Contains(tag, ",") {
 			return p, errs.InvalidField(fmt.Sprintf("tags[%d]", i), "must not contain a comma, which separates tags")
@@ -106,10 +107,10 @@ func distinct(path string, names []string) error {
 		if name == "" {
 			return errs.InvalidField(path, "a name must not be blank")
 		}
-		if seen[fold(name)] {
+		if seen[Fold(name)] {
 			return errs.InvalidField(path, "the name %q is there twice", name)
 		}
-		seen[fold(name)] = true
+		seen[Fold(name)] = true
 	}
 	return nil
 }

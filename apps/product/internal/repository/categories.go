@@ -3,6 +3,7 @@ package repository
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -99,12 +100,15 @@ func (s *Store) CategoriesByPath(ctx context.Context, paths [][]string, add bool
 	return ids, nil
 }
 
-// findLevel finds the categories whose parents are known. If add is set it adds missing ones.
+// levelName names a category below a parent.
+type levelName struct{ parentID, name string }
+
+// findLevel finds the categories whose parents are known: in their spelling, else in one that differs in case or width.
+// If add is set it adds missing ones.
 func (s *Store) findLevel(ctx context.Context, paths map[string][]string, add bool) error {
-	type wanted struct{ key, parentID, name string }
-	all := make([]wanted, 0, len(paths))
+	wanted := map[levelName][]string{} // keys of paths
 	for key, path := range paths {
-		w := wanted{key: key, name: path[len(path)-1]}
+		w := levelName{name: path[len(path)-1]}
 		if len(path) > 1 {
 			parent, ok := s.categories.Load(pathKey(path[:len(path)-1]))
 			if !ok {
@@ -112,35 +116,77 @@ func (s *Store) findLevel(ctx context.Context, paths map[string][]string, add bo
 			}
 			w.parentID = parent.(string)
 		}
-		all = append(all, w)
+		wanted[w] = append(wanted[w], key)
 	}
-	if len(all) == 0 {
-		return nil
+	found := func(w levelName, categoryID string) {
+		for _, key := range wanted[w] {
+			s.categories.Store(key, categoryID)
+		}
+		delete(wanted, w)
 	}
-	slices.SortFunc(all,
-		func(a, b wanted) int { return cmp.Or(cmp.Compare(a.parentID, b.parentID), cmp.Compare(a.name, b.name)) })
-	ids, parents, names := make([]string, len(all)), make([]string, len(all)), make([]string, len(all))
-	for i, w := range all {
-		ids[i], parents[i], names[i] = id.New(id.Category), w.parentID, w.name
+	if err := s.findNames(ctx, wanted, found); err != nil || len(wanted) == 0 {
+		return err
 	}
-	if add {
-		arg := sqlc.AddCategoriesParams{Now: s.opts.Clock.Now(), Ids: ids, ParentIds: parents, Names: names}
-		if err := s.q.AddCategories(ctx, arg); err != nil {
-			return postgres.Err(err)
+	if err := s.findSpellings(ctx, wanted, found); err != nil || len(wanted) == 0 || !add {
+		return err
+	}
+	arg := sqlc.AddCategoriesParams{Now: s.opts.Clock.Now()}
+	added := map[levelName]bool{}
+	for _, w := range sorted(wanted) {
+		if folded := w.folded(); !added[folded] {
+			added[folded] = true
+			arg.Ids, arg.ParentIds = append(arg.Ids, id.New(id.Category)), append(arg.ParentIds, w.parentID)
+			arg.Names = append(arg.Names, w.name)
 		}
 	}
-	rows, err := s.q.CategoriesByName(ctx, sqlc.CategoriesByNameParams{ParentIds: parents, Names: names})
+	if err := s.q.AddCategories(ctx, arg); err != nil {
+		return postgres.Err(err)
+	}
+	return s.findSpellings(ctx, wanted, found)
+}
+
+// folded returns the name in a form that all its spellings have.
+func (n levelName) folded() levelName { return levelName{n.parentID, domain.Fold(n.name)} }
+
+func sorted(wanted map[levelName][]string) []levelName {
+	return slices.SortedFunc(maps.Keys(wanted), func(a, b levelName) int {
+		return cmp.Or(cmp.Compare(a.parentID, b.parentID), cmp.Compare(a.name, b.name))
+	})
+}
+
+// findNames finds categories by their names.
+func (s *Store) findNames(ctx context.Context, wanted map[levelName][]string, found func(levelName, string)) error {
+	var arg sqlc.CategoriesByNameParams
+	for w := range wanted {
+		arg.ParentIds, arg.Names = append(arg.ParentIds, w.parentID), append(arg.Names, w.name)
+	}
+	if len(arg.Names) == 0 {
+		return nil
+	}
+	rows, err := s.q.CategoriesByName(ctx, arg)
 	if err != nil {
 		return postgres.Err(err)
 	}
-	found := make(map[[2]string]string, len(rows))
 	for _, r := range rows {
-		found[[2]string{r.ParentID, r.Name}] = r.ID
+		found(levelName{r.ParentID, r.Name}, r.ID)
 	}
-	for _, w := range all {
-		categoryID, ok := found[[2]string{w.parentID, w.name}]
-		if ok {
-			s.categories.Store(w.key, categoryID)
+	return nil
+}
+
+// findSpellings finds categories whose names differ from those that are wanted in nothing but their spelling.
+func (s *Store) findSpellings(ctx context.Context, wanted map[levelName][]string, found func(levelName, string)) error {
+	all, err := s.q.Categories(ctx)
+	if err != nil {
+		return postgres.Err(err)
+	}
+	byName := make(map[levelName]string, len(all))
+	for _, r := range all {
+		folded := levelName{r.ParentID, r.Name}.folded()
+		byName[folded] = cmp.Or(byName[folded], r.ID)
+	}
+	for _, w := range sorted(wanted) {
+		if categoryID, ok := byName[w.folded()]; ok {
+			found(w, categoryID)
 		}
 	}
 	return nil

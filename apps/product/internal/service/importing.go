@@ -138,7 +138,7 @@ func (s *Service) resolve(ctx context.Context, in *progress) error {
 			continue
 		}
 		item.Product.ShopID = shop.ID
-		paths[i] = item.CategoryPath
+		paths[i] = domain.NormalAll(item.CategoryPath)
 	}
 	in.rejectRepeated(shops)
 	// All shops share the category tree, so only operators add to it.

@@ -214,5 +214,5 @@ func (s *Service) AddCategory(ctx context.Context, name, parentID string) (domai
 	if !storable(parentID) {
 		return domain.Category{}, errs.New(errs.NotFound, "there is no such category")
 	}
-	return s.store.AddCategory(ctx, name, parentID)
+	return s.store.AddCategory(ctx, domain.Normal(name), parentID)
 }
