@@ -38,7 +38,8 @@ type server struct {
 
 // Run serves until ctx ends. Then it leaves in four steps, so that no connection is cut while a request is on it:
 //
-//   - It is not ready any more, and serves on for the time of the lame duck: load balancers send their requests elsewhere.
+//   - It is not ready any more, and serves on for the time of the lame duck: load balancers send their requests
+//     elsewhere.
 //   - The listener is closed: new connections are refused.
 //   - Each answer on an open connection says that the connection is closed after it.
 //   - Idle connections are closed, and requests in flight are waited for.

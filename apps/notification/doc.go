@@ -58,8 +58,8 @@
 //
 // # Tables
 //
-//   - mail: one row per mail. state queued → sending → sent, failed, skipped (not needed any more), split (into one for
-//     each owner), or queued again.
+//   - mail: one row per mail. state queued → sending → sent, failed, skipped (not needed any more), split (into one
+//     for each owner), or queued again.
 //   - recipient_mail: which mails a recipient has got in the last hour.
 //   - outbox, inbox: see pkg/outbox.
 package notification

@@ -41,9 +41,9 @@
 // expires, and a claim ends with its saga, in whichever process that runs. The cart of a user is claimed under the IDs
 // of the guests that were merged into it as well, because a guest's checkout may be in flight at the sign-in.
 //
-// An idempotency key is unique per customer. An order keeps its key for ever, a refusal for forget_refused_after. The request hash covers address, payment,
-// vouchers and email, but not the cart. Stock and currency are checked before anything is written; a checkout
-// that fails these checks leaves no order.
+// An idempotency key is unique per customer. An order keeps its key for ever, a refusal for forget_refused_after. The
+// request hash covers the address or the addressId, payment, vouchers, e-mail and expectedTotal, but not the cart. Stock
+// and currency are checked before anything is written; a checkout that fails these checks leaves no order.
 //
 // # States
 //

@@ -43,8 +43,8 @@
 //
 // # Tables
 //
-//   - payment: one row per order. Those that failed or were voided are deleted after forget_refused_after. Amounts are minor units. order_id is unique. asked_at is the reconciler's
-//     queue; it is set while the outcome is open.
+//   - payment: one row per order. Those that failed or were voided are deleted after forget_refused_after. Amounts are
+//     minor units. order_id is unique. asked_at is the reconciler's queue; it is set while the outcome is open.
 //   - refund: one row per refund. (payment_id, idem_key) is unique. state is requested, done, refused or waived.
 //   - webhook_inbox: the provider's events, once each, kept for 30 days; a provider repeats an event for a
 //     few days at most. A webhook holds one or several events. Most of them change nothing and are recorded

@@ -141,12 +141,15 @@ func (s *souk) processes() []processJSON {
 	return list.Processes
 }
 
+// passTimeout is how long a checkout takes at most, with the steps after its answer.
+const passTimeout = 1500 * time.Millisecond
+
 // hitFailpoint reports whether the process ended within the time that a checkout takes.
 func hitFailpoint(exited <-chan struct{}) bool {
 	select {
 	case <-exited:
 		return true
-	case <-time.After(1500 * time.Millisecond):
+	case <-time.After(passTimeout):
 		return false
 	}
 }
@@ -208,7 +211,7 @@ func TestCrashOfOneService(t *testing.T) {
 					s.setFailpoints(service, point+"=exit")
 					c := beginCheckout(s, v, token)
 					c.complete(s) // the customer's retry is answered even if the process ended
-					if s.pid(service) == before {
+					if !s.ended(service, before) {
 						continue
 					}
 					waittest.Until(t, func() bool {
@@ -218,10 +221,22 @@ func TestCrashOfOneService(t *testing.T) {
 					sagasEnd(s)
 					return
 				}
+				require.Fail(t, "no checkout passes this failpoint")
 			})
 		}
 	}
 	s.verify()
+}
+
+// ended reports whether a process ended within the time that a checkout takes: its last steps follow its answer.
+func (s *souk) ended(name string, pid int) bool {
+	s.t.Helper()
+	for end := time.Now().Add(passTimeout); time.Now().Before(end); {
+		if s.pid(name) != pid {
+			return true
+		}
+	}
+	return false
 }
 
 // pid returns a process's ID; 0 while the process does not run.

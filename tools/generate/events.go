@@ -34,7 +34,7 @@ var eventMessage = regexp.MustCompile(`^\w+ is (evt\.[a-z_]+\.[a-z_]+)(?:[.:] ?(
 // unconsumed begins the sentence that says why no service consumes an event.
 const unconsumed = "No service consumes it"
 
-// eventsPage returns the page that lists all events, by service. It fails if nobody consumes an event and its comment
+// eventsPage returns the page that lists all events, by service. It fails if an event has no consumer and its comment
 // does not say why, or if a service consumes an event that does not exist.
 func eventsPage(root string, c *contracts, all []service) ([]byte, error) {
 	consumers := map[string][]string{}

@@ -96,7 +96,8 @@ func TestRetryReturnsTheOrderWhateverTheCartHolds(t *testing.T) {
 	o, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
 	require.NoError(t, err)
 	h.waitForSagas()
-	for _, lines := range [][]*cartv1.Line{nil, {line("var_a", 1)}, {line("var_b", 2_000_000)}} { // empty, other items, more than available
+	// The cart is empty, has other items, or more than is available.
+	for _, lines := range [][]*cartv1.Line{nil, {line("var_a", 1)}, {line("var_b", 2_000_000)}} {
 		h.fill(c.ID, lines...)
 		again, err := h.checkout(c, "k", checkoutRequest("tok_ok"))
 		require.NoError(t, err)

@@ -83,9 +83,8 @@ func TestSandboxDeletesOldTraces(t *testing.T) {
 	exec(`insert into sandbox.webhook (id, body) values ('waits', '')`)
 
 	age := func(days string) {
-		exec(
-			`update sandbox.webhook set created_at = now() - interval '` + days + `', delivered_at = delivered_at - interval '` + days + `', dropped_at = dropped_at - interval '` + days + `'`,
-		)
+		exec(`update sandbox.webhook set created_at = now() - w.age, delivered_at = delivered_at - w.age,
+			dropped_at = dropped_at - w.age from (select interval '` + days + `' as age) w`)
 		exec(`update sandbox.call set at = now() - interval '` + days + `'`)
 	}
 	age("29 days")

@@ -58,9 +58,9 @@ func (s *Service) ListOfShop(
 
 // Ship marks a shop order as shipped. Without a carrier the shop delivers itself.
 //
-// Errors: invalid_argument (a tracking number without a carrier, a text with a web address), not_found (also if the caller is neither a member of
-// the shop nor an operator), conflict (wrong state, or the payment is not captured yet, which happens a moment after
-// the checkout).
+// Errors: invalid_argument (a tracking number without a carrier, a text with a web address), not_found (also if the
+// caller is neither a member of the shop nor an operator), conflict (wrong state, or the payment is not captured yet,
+// which happens a moment after the checkout).
 func (s *Service) Ship(ctx context.Context, partID, carrier, tracking string) (domain.ShopOrder, error) {
 	if carrier == "" && tracking != "" {
 		return domain.ShopOrder{}, errs.InvalidField("carrier", "is required with a tracking number")
