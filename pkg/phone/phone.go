@@ -5,8 +5,6 @@ import (
 	"strings"
 
 	"github.com/nyaruka/phonenumbers"
-
-	"souk/pkg/errs"
 )
 
 // Normalize returns a number as a person wrote it in the form of E.164, such as +5511912345678. A number without a
@@ -21,12 +19,4 @@ func Normalize(number, countryCode string) (string, bool) {
 		return "", false
 	}
 	return phonenumbers.Format(n, phonenumbers.E164), true
-}
-
-// Wrong returns what an error says about a field that Normalize has reported false for.
-func Wrong(path string) errs.Field {
-	return errs.Field{
-		Path:    path,
-		Message: "must be a phone number of the country, or one with + and a country's prefix",
-	}
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"souk/pkg/errs"
+	"souk/pkg/phone"
 	"souk/pkg/weblink"
 )
 
@@ -30,12 +31,14 @@ const (
 	PartRegion     = "region"
 	PartPostalCode = "postalCode"
 	PartCountry    = "countryCode"
+	PartPhone      = "phone"
 )
 
 // Address is a postal address. Line2 is never required.
 type Address struct {
 	Name, Line1, Line2, City, Region, PostalCode string
 	CountryCode                                  string // ISO 3166 alpha-2
+	Phone                                        string // of the recipient; see pkg/phone
 }
 
 // Format is how addresses of a country look.
@@ -172,9 +175,9 @@ func label(labels map[string]string, key, otherwise string) string {
 // Normalize returns a in the form that is kept, and the parts that are wrong by the rules of its country; their paths
 // are the names of the parts.
 //
-// White space around the parts goes, and letters and digits of a full width become ordinary ones. A postal code is in
-// capitals. A region that is missing although the country requires it is set if the postal code belongs to one region
-// only.
+// White space around the parts goes. A postal code is in capitals, and in letters and digits of ordinary width. A phone
+// number is in the form of E.164. A region that is missing although the country requires it is set if the postal code
+// belongs to one region only.
 func Normalize(a Address) (Address, []errs.Field) {
 	for _, part := range []*string{&a.Name, &a.Line1, &a.Line2, &a.City, &a.Region} {
 		*part = strings.TrimSpace(*part)
@@ -216,6 +219,9 @@ func Normalize(a Address) (Address, []errs.Field) {
 	if a.Region != "" && !f.hasRegion(a.Region) && slices.Contains(f.Required, PartRegion) {
 		add(PartRegion, "is not the name or code of a region of "+a.CountryCode+"; GET /v1/address-formats/"+
 			a.CountryCode+" lists them")
+	}
+	if a.Phone, ok = phone.Normalize(a.Phone, a.CountryCode); !ok {
+		add(PartPhone, "must be a phone number of the country, or one with + and a country's prefix")
 	}
 	return a, wrong
 }

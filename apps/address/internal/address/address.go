@@ -7,7 +7,6 @@ import (
 
 	"souk/pkg/errs"
 	"souk/pkg/id"
-	"souk/pkg/phone"
 	"souk/pkg/postal"
 	"souk/pkg/weblink"
 )
@@ -67,20 +66,16 @@ func (a *Address) Apply(c Change, now time.Time) (changed bool, err error) {
 	}
 	n, wrong := postal.Normalize(postal.Address{
 		Name: a.Name, Line1: a.Line1, Line2: a.Line2, City: a.City, Region: a.Region, PostalCode: a.PostalCode,
-		CountryCode: a.CountryCode,
+		CountryCode: a.CountryCode, Phone: a.Phone,
 	})
 	a.Name, a.Line1, a.Line2, a.City, a.Region, a.PostalCode = n.Name, n.Line1, n.Line2, n.City, n.Region, n.PostalCode
+	a.Phone = n.Phone
 	if strings.ContainsFunc(a.Label, weblink.Reorders) {
 		wrong = append(
 			wrong,
 			errs.Field{Path: "label", Message: "must not contain line breaks or other control characters"},
 		)
 	}
-	number, ok := phone.Normalize(a.Phone, a.CountryCode)
-	if !ok {
-		wrong = append(wrong, phone.Wrong("phone"))
-	}
-	a.Phone = number
 	if len(wrong) > 0 {
 		e := errs.New(errs.Invalid, "the address is not complete, or not right")
 		e.Fields = wrong

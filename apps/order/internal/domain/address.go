@@ -2,7 +2,6 @@ package domain
 
 import (
 	"souk/pkg/errs"
-	"souk/pkg/phone"
 	"souk/pkg/postal"
 )
 
@@ -25,12 +24,8 @@ type Address struct {
 func (a Address) Normalize() (Address, error) {
 	n, wrong := postal.Normalize(postal.Address{
 		Name: a.Name, Line1: a.Line1, Line2: a.Line2, City: a.City, Region: a.Region, PostalCode: a.PostalCode,
-		CountryCode: a.CountryCode,
+		CountryCode: a.CountryCode, Phone: a.Phone,
 	})
-	number, ok := phone.Normalize(a.Phone, a.CountryCode)
-	if !ok {
-		wrong = append(wrong, phone.Wrong("phone"))
-	}
 	if len(wrong) > 0 {
 		e := errs.New(errs.Invalid, "the shipping address is not complete, or not right")
 		for _, f := range wrong {
@@ -40,6 +35,6 @@ func (a Address) Normalize() (Address, error) {
 	}
 	return Address{
 		Name: n.Name, Line1: n.Line1, Line2: n.Line2, City: n.City, Region: n.Region, PostalCode: n.PostalCode,
-		CountryCode: n.CountryCode, Phone: number,
+		CountryCode: n.CountryCode, Phone: n.Phone,
 	}, nil
 }
