@@ -24,6 +24,8 @@ import (
 const (
 	// sagaTimeout bounds how long after a restart a saga may still be open.
 	sagaTimeout = 5 * time.Second
+	// retryTimeout bounds a retry. A request to a process that ends meanwhile gets its answer after the gateway's timeout.
+	retryTimeout = 10 * time.Second
 	// pointsPerSouk is how many failpoints are tested on one souk, one after the other.
 	pointsPerSouk = 8
 )
@@ -59,6 +61,7 @@ func beginCheckout(s *souk, v, token string) interrupted {
 	c := interrupted{buyer: s.guest(), key: id.New(id.Event), body: checkoutBody(token), token: token}
 	c.body["email"] = email("crash")
 	c.buyer.add(v, 2).want(http.StatusOK)
+	c.buyer.timeout = retryTimeout
 	// An error is ignored here, because complete sends the checkout again.
 	_, _ = c.buyer.do(http.MethodPost, "/v1/checkout", c.body, "Idempotency-Key", c.key)
 	return c
@@ -68,7 +71,7 @@ func beginCheckout(s *souk, v, token string) interrupted {
 // must lead to, no matter what happened before.
 func (c interrupted) complete(s *souk) {
 	s.t.Helper()
-	c.buyer = &client{s: s, token: c.buyer.token}
+	c.buyer = &client{s: s, token: c.buyer.token, timeout: retryTimeout}
 	var a *answer
 	waittest.Until(s.t, func() bool {
 		var err error

@@ -3,6 +3,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -181,8 +182,9 @@ func (s *souk) verify() { s.t.Helper(); s.must("verify") }
 
 // client calls the API with one token.
 type client struct {
-	s     *souk
-	token string
+	s       *souk
+	token   string
+	timeout time.Duration // of one request; 0: a minute
 }
 
 func (s *souk) anonymous() *client { return &client{s: s} }
@@ -277,7 +279,7 @@ func (c *client) do(method, path string, body any, header ...string) (*answer, e
 		req.Header.Set(header[i], header[i+1])
 	}
 	noRedirects := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	hc := &http.Client{Transport: transport, Timeout: time.Minute, CheckRedirect: noRedirects}
+	hc := &http.Client{Transport: transport, Timeout: cmp.Or(c.timeout, time.Minute), CheckRedirect: noRedirects}
 	res, err := hc.Do(req)
 	if err != nil {
 		return nil, err
