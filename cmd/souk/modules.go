@@ -14,6 +14,7 @@ import (
 	"souk/apps/product"
 	"souk/apps/shop"
 	"souk/apps/user"
+	"souk/apps/voucher"
 	"souk/pkg/errs"
 	"souk/pkg/module"
 )
@@ -23,7 +24,8 @@ func modules() []module.Module {
 	return []module.Module{
 		user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
 		notification.Module, auth.Module,
-		address.Module, gateway.Module,
+		address.Module,
+		voucher.Module, gateway.Module,
 	}
 }
 
