@@ -25,6 +25,8 @@ func TestSuite(t *testing.T) {
 				"tour":                  testTour,
 				"guest":                 testGuest,
 				"address book":          testAddressBook,
+				"vouchers":              testVouchers,
+				"last uses":             testLastUses,
 				"one cart":              testOneCart,
 				"sign-in at a checkout": testSignInDuringCheckout,
 				"expected total":        testExpectedTotal,
