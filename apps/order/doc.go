@@ -42,16 +42,16 @@
 // of the guests that were merged into it as well, because a guest's checkout may be in flight at the sign-in.
 //
 // An idempotency key is unique per customer. An order keeps its key for ever, a refusal for forget_refused_after. The
-// request hash covers the address or the addressId, payment, vouchers, e-mail and expectedTotal, but not the cart. Stock
-// and currency are checked before anything is written; a checkout that fails these checks leaves no order.
+// request hash covers the address or the addressId, payment, vouchers, e-mail and expectedTotal, but not the cart.
+// Stock and currency are checked before anything is written; a checkout that fails these checks leaves no order.
 //
 // # Discounts
 //
 // The voucher service says what the codes of a request take off each line and each shipping. A quote and a checkout ask
-// it in the same way, so an order costs what the quote said, or is refused: by expectedTotal (price_changed), or because a
-// code can no longer be used (voucher_invalid). The order keeps each discount with its line. A shop order's total is
-// after its discounts, so its cancellation pays back exactly what was paid for it. If vouchers pay for all of an order,
-// it has no payment: its status is captured. Checkouts without codes do not call the voucher service.
+// it in the same way, so an order costs what the quote said, or is refused: by expectedTotal (price_changed), or
+// because a code can no longer be used (voucher_invalid). The order keeps each discount with its line. A shop order's
+// total is after its discounts, so its cancellation pays back exactly what was paid for it. If vouchers pay for all of
+// an order, it has no payment: its status is captured. Checkouts without codes do not call the voucher service.
 //
 // # States
 //

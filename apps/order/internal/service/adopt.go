@@ -10,8 +10,9 @@ import (
 // adoptBatch is the number of orders adopted per pass.
 const adoptBatch = 100
 
-// Adopt transfers a guest's orders, their payments and the uses of vouchers to a user. It may be repeated, also after it
-// failed halfway: payments and uses are transferred first, because they are found through the orders that still belong to the guest.
+// Adopt transfers a guest's orders, their payments and the uses of vouchers to a user. It may be repeated, also after
+// it failed halfway: payments and uses are transferred first, because they are found through the orders that still
+// belong to the guest.
 //
 // Errors: unavailable, timeout.
 func (s *Service) Adopt(ctx context.Context, guestID, userID string) error {

@@ -63,7 +63,8 @@ type checkoutInput struct {
 	ClaimIDs    []string       `json:"claim_ids"`
 	Parts       []checkoutPart `json:"parts"`
 	Lines       []checkoutLine `json:"lines"`
-	// Vouchers are those that the checkout redeems. Mailbox is a digest of a guest's mailbox; it is set if there are any.
+	// Vouchers are those that the checkout redeems. Mailbox is a digest of a guest's mailbox; it is set if there are
+	// any.
 	Vouchers []checkoutVoucher `json:"vouchers,omitempty"`
 	Mailbox  []byte            `json:"mailbox,omitempty"`
 }
@@ -87,9 +88,9 @@ type checkoutLine struct {
 }
 
 // checkout defines the saga of a checkout, in the current version and in that of the previous release, which redeems no
-// vouchers. The order is pending from the start: its rows are written together with the saga's. The steps reserve stock,
-// redeem the vouchers, authorize the payment, confirm the order (pivot), take the ordered items out of the cart, capture
-// the payment, and commit the stock.
+// vouchers. The order is pending from the start: its rows are written together with the saga's. The steps reserve
+// stock, redeem the vouchers, authorize the payment, confirm the order (pivot), take the ordered items out of the cart,
+// capture the payment, and commit the stock.
 func (s *Sagas) checkout() []saga.Definition {
 	begin := []saga.Step{
 		{Name: "create", Do: func(context.Context, *saga.Run) error { return nil }, Undo: s.refuse},

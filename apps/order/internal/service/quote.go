@@ -11,8 +11,8 @@ import (
 	"souk/pkg/weblink"
 )
 
-// Quote returns what a checkout of the caller's cart with the same request would cost now. Codes that cannot be used are
-// rejected in the quote. A request for a quote may leave open where the order goes and how it is paid.
+// Quote returns what a checkout of the caller's cart with the same request would cost now. Codes that cannot be used
+// are rejected in the quote. A request for a quote may leave open where the order goes and how it is paid.
 //
 // Errors: invalid_argument, cart_empty, out_of_stock, unprocessable, unavailable.
 func (s *Service) Quote(ctx context.Context, r domain.Request) (*orderv1.Quote, error) {

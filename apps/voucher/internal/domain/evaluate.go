@@ -294,6 +294,9 @@ func (s state) refuse(v *Voucher, usage Usage, customer Customer, at time.Time) 
 		if v.Kind == BuyXGetY {
 			return Refusal{NotApplicable, fmt.Sprintf("the voucher needs %d pieces", v.BuyQuantity+v.GetQuantity)}
 		}
+		if v.Kind == FreeShipping {
+			return Refusal{NotApplicable, "the shipping is free already"}
+		}
 		return Refusal{NotApplicable, "there is nothing that the voucher could take off"}
 	}
 	return Refusal{}

@@ -25,8 +25,8 @@ func New(s *service.Service) *RPC { return &RPC{service: s} }
 // OrderSubjects are the events of orders that give back vouchers.
 var OrderSubjects = []string{"evt.order.cancelled"}
 
-// CancelledOrder returns the order of an event of OrderSubjects whose vouchers can be used again: all of it was cancelled.
-// It returns "" for another one. The vouchers of a refused checkout are released by its saga.
+// CancelledOrder returns the order of an event of OrderSubjects whose vouchers can be used again: all of it was
+// cancelled. It returns "" for another one. The vouchers of a refused checkout are released by its saga.
 func CancelledOrder(e event.Event) (orderID string, err error) {
 	var o orderv1.OrderCancelled
 	if err := e.Decode(&o); err != nil || !o.GetWasConfirmed() || o.GetPartial() {
