@@ -81,12 +81,7 @@ func fill(t *testing.T, h *harness) *harness {
 		update sandbox.refund set amount = 350 where charge_key = 'pay_ord_part';
 		update sandbox.ledger_entry set amount = sign(amount) * 350 where key = 'ref_pay_ord_part'`)
 	h.useVoucher(t, "ord_sent", "ord_back", "ord_live")
-	h.place(t, "ord_free", "confirmed", "card", "committed", "captured")
-	h.exec(t, h.order, `update orders set subtotal = 0, shipping = 0, total = 0, payment_id = '' where id = 'ord_free';
-		update shop_order set subtotal = 0, shipping = 0, total = 0 where order_id = 'ord_free';
-		update order_item set unit_price = 0, line_total = 0 where order_id = 'ord_free'`)
-	h.exec(t, h.payment, `delete from payment where order_id = 'ord_free';
-		delete from sandbox.charge where key = 'pay_ord_free'; delete from sandbox.ledger_entry where key = 'pay_ord_free'`)
+	h.placeFree(t, "ord_free")
 	h.place(t, "ord_coin", "shipped", "cod", "committed", "authorized")
 	h.exec(t, h.payment, `update payment set waived = 350 where order_id = 'ord_coin';
 		insert into refund (id, payment_id, idem_key, amount, state, created_at, updated_at)
@@ -100,22 +95,6 @@ func fill(t *testing.T, h *harness) *harness {
 		)
 	}
 	return h
-}
-
-// useVoucher makes orders use a voucher that took 20 off a line and 5 off a shipping.
-func (h *harness) useVoucher(t *testing.T, ids ...string) {
-	t.Helper()
-	for _, id := range ids {
-		h.exec(t, h.order, fmt.Sprintf(`
-			update order_item set discount = 20, discounts = '[{"voucher_id": "vch_a", "amount": 20}]' where order_id = '%[1]s' and position = 0;
-			update shop_order set discount = 20, shipping_discounts = '[{"voucher_id": "vch_a", "amount": 5}]', shipping = shipping + 20
-			where id = 'sho_%[1]s_a';
-			update orders set discount = 20, shipping = shipping + 20 where id = '%[1]s'`, id))
-		h.exec(t, h.voucher, fmt.Sprintf(`
-			insert into redemption (order_id, customer_id, mailbox, state, updated_at) values ('%[1]s', 'usr_a', '', 'redeemed', now());
-			insert into redemption_voucher (order_id, voucher_id, currency, amount, operator_amount) values ('%[1]s', 'vch_a', 'BRL', 25, 0)`,
-			id))
-	}
 }
 
 func (h *harness) exec(t *testing.T, pool *pgxpool.Pool, sql string) {
