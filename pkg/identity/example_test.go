@@ -16,12 +16,14 @@ func Example() {
 		identity.Gateway: key.Public().(ed25519.PublicKey),
 	}, clock.System{})
 
-	token, _, err := signer.Sign(identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"operator"}})
+	const method = "/souk.order.v1.OrderService/GetOrder"
+	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"operator"}}
+	token, _, err := signer.Sign(user, method)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	actor, err := verifier.Verify(token)
+	actor, err := verifier.Verify(token, method)
 	fmt.Println(actor.ID, actor.IsOperator(), err)
 	// Output: usr_1 true <nil>
 }

@@ -33,6 +33,7 @@ type claims struct {
 	Kind     Kind     `json:"kind"`
 	Roles    []string `json:"roles,omitempty"`
 	Audience string   `json:"aud"`
+	Method   string   `json:"mth"`
 	IssuedAt int64    `json:"iat"`
 	Expires  int64    `json:"exp"`
 }
@@ -80,13 +81,14 @@ func NewSigner(issuer string, key ed25519.PrivateKey, ttl time.Duration, c clock
 	}
 }
 
-// Sign returns a token for the actor and its expiry. It reuses the actor's last token until a quarter of the
-// token's lifetime is left.
+// Sign returns a token for calls of a method by the actor, and its expiry. No other method accepts the token, so a
+// service that is called cannot use it anywhere else. It reuses the last token of actor and method until a quarter of
+// the token's lifetime is left.
 //
 // Errors: internal (the key cannot sign).
-func (s *Signer) Sign(a Actor) (token string, expires time.Time, err error) {
+func (s *Signer) Sign(a Actor, method string) (token string, expires time.Time, err error) {
 	now := s.clock.Now()
-	key := string(a.Kind) + "\x00" + a.ID
+	key := method + "\x00" + string(a.Kind) + "\x00" + a.ID
 	if len(a.Roles) > 0 {
 		key += "\x00" + strings.Join(a.Roles, "\x00")
 	}
@@ -100,7 +102,7 @@ func (s *Signer) Sign(a Actor) (token string, expires time.Time, err error) {
 	expires = now.Add(s.ttl).Truncate(time.Second)
 	c := claims{
 		Issuer: s.issuer, Subject: a.ID, Kind: a.Kind, Roles: a.Roles,
-		Audience: audience, IssuedAt: now.Unix(), Expires: expires.Unix(),
+		Audience: audience, Method: method, IssuedAt: now.Unix(), Expires: expires.Unix(),
 	}
 	payload, err := json.Marshal(c)
 	if err != nil {
@@ -135,14 +137,14 @@ func (s *Signer) Assert(a Actor) *Assertion {
 	return &Assertion{signer: s, actor: a, issued: s.clock.Now()}
 }
 
-// Token returns a token with the same content.
+// Token returns a token with the same content for calls of a method.
 //
 // Errors: unauthenticated (the assertion has expired), those of [Signer.Sign].
-func (a *Assertion) Token() (string, error) {
+func (a *Assertion) Token(method string) (string, error) {
 	if s := a.signer; !s.clock.Now().Before(a.issued.Add(s.ttl)) {
 		return "", refuse("it has expired")
 	}
-	token, _, err := a.signer.Sign(a.actor)
+	token, _, err := a.signer.Sign(a.actor, method)
 	return token, err
 }
 
@@ -155,6 +157,7 @@ type Verifier struct {
 
 type verified struct {
 	actor   Actor
+	method  string
 	expires time.Time
 }
 
@@ -173,39 +176,50 @@ func (v *Verifier) Signer(issuer string, key ed25519.PrivateKey, ttl time.Durati
 	return s
 }
 
-// Verify returns the actor that the token asserts. It caches the result by the token's digest until the token
-// expires.
+// Verify returns the actor that the token asserts for a call of the method. It caches the result by the token's digest
+// until the token expires.
 //
-// Errors: unauthenticated (the token is malformed, forged, expired, for another audience, or its issuer may not
-// assert its subject).
-func (v *Verifier) Verify(token string) (Actor, error) {
+// Errors: unauthenticated (the token is malformed, forged, expired, for another audience or method, or its issuer may
+// not assert its subject).
+func (v *Verifier) Verify(token, method string) (Actor, error) {
 	now := v.clock.Now()
 	digest := sha256.Sum256([]byte(token))
 	if known, ok := v.cache.get(digest); ok {
 		if !now.Before(known.expires) {
 			return Actor{}, refuse("it has expired")
 		}
-		return known.actor, nil
+		return known.actor, checkMethod(known.method, method)
 	}
 	c, err := v.parse(token)
 	if err != nil {
 		return Actor{}, err
 	}
-	return v.accept(digest, c, now)
+	actor, err := v.accept(digest, c, now)
+	if err != nil {
+		return Actor{}, err
+	}
+	return actor, checkMethod(c.Method, method)
 }
 
-// VerifyAssertion returns the actor of the assertion. An assertion of a Signer made by v needs no signature; for any
+func checkMethod(signed, called string) error {
+	if signed != called {
+		return refuse("it is for another method")
+	}
+	return nil
+}
+
+// VerifyAssertion returns the actor of the assertion for a call of the method. An assertion of a Signer made by v needs no signature; for any
 // other it verifies the token.
 //
 // Errors: those of [Verifier.Verify] and [Assertion.Token].
-func (v *Verifier) VerifyAssertion(a *Assertion) (Actor, error) {
+func (v *Verifier) VerifyAssertion(a *Assertion, method string) (Actor, error) {
 	s := a.signer
 	if s.local != v {
-		token, err := a.Token()
+		token, err := a.Token(method)
 		if err != nil {
 			return Actor{}, err
 		}
-		return v.Verify(token)
+		return v.Verify(token, method)
 	}
 	c := claims{
 		Issuer: s.issuer, Subject: a.actor.ID, Kind: a.actor.Kind, Roles: a.actor.Roles,
@@ -224,7 +238,7 @@ func (v *Verifier) accept(digest [sha256.Size]byte, c claims, now time.Time) (Ac
 	}
 	actor := Actor{Kind: c.Kind, ID: c.Subject, Roles: slices.Clip(c.Roles)}
 	expires := time.Unix(c.Expires, 0)
-	v.cache.put(digest, verified{actor: actor, expires: expires},
+	v.cache.put(digest, verified{actor: actor, method: c.Method, expires: expires},
 		func(k verified) bool { return !now.Before(k.expires) })
 	return actor, nil
 }

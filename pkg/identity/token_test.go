@@ -21,6 +21,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// method is what the tokens of the tests are for.
+const method = "/souk.test.v1.TestService/Test"
+
 var (
 	seed  = []byte("a seed for tests, thirty-two byte")
 	start = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -47,7 +50,7 @@ func setup(t testing.TB) harness {
 
 func (k harness) sign(t testing.TB, issuer string, a identity.Actor) string {
 	t.Helper()
-	token, _, err := k.signers[issuer].Sign(a)
+	token, _, err := k.signers[issuer].Sign(a, method)
 	require.NoError(t, err)
 	return token
 }
@@ -63,12 +66,12 @@ func TestVerifyReturnsTheSignedActor(t *testing.T) {
 	} {
 		token := k.sign(t, identity.Gateway, a)
 		for range 2 { // the second time from the cache
-			got, err := k.verifier.Verify(token)
+			got, err := k.verifier.Verify(token, method)
 			require.NoError(t, err)
 			require.Equal(t, a, got)
 		}
 	}
-	got, err := k.verifier.Verify(k.sign(t, "order", identity.Service("order")))
+	got, err := k.verifier.Verify(k.sign(t, "order", identity.Service("order")), method)
 	require.NoError(t, err)
 	require.Equal(t, identity.Service("order"), got)
 }
@@ -90,7 +93,7 @@ func TestOnlyTheGatewayAssertsOthers(t *testing.T) {
 		{identity.Gateway, identity.Actor{Kind: identity.KindGuest, ID: "gst_1", Roles: []string{"operator"}}},
 		{identity.Gateway, identity.Actor{Kind: "root", ID: "usr_1"}},
 	} {
-		_, err := k.verifier.Verify(k.sign(t, c.issuer, c.actor))
+		_, err := k.verifier.Verify(k.sign(t, c.issuer, c.actor), method)
 		require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), "%s asserts %v", c.issuer, c.actor)
 	}
 }
@@ -100,15 +103,15 @@ func TestExpiredTokenIsRefused(t *testing.T) {
 	k := setup(t)
 	token := k.sign(t, "order", identity.Service("order"))
 	k.clock.Advance(5*time.Minute - time.Second)
-	_, err := k.verifier.Verify(token)
+	_, err := k.verifier.Verify(token, method)
 	require.NoError(t, err)
 	k.clock.Advance(time.Second)
-	_, err = k.verifier.Verify(token)
+	_, err = k.verifier.Verify(token, method)
 	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), "from the cache")
 
 	other := setup(t)
 	other.clock.Advance(time.Hour)
-	_, err = other.verifier.Verify(token)
+	_, err = other.verifier.Verify(token, method)
 	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), "not from the cache")
 }
 
@@ -116,10 +119,10 @@ func TestTokenFromTheFutureIsRefused(t *testing.T) {
 	t.Parallel()
 	k, ahead := setup(t), setup(t)
 	ahead.clock.Advance(10 * time.Second)
-	_, err := k.verifier.Verify(ahead.sign(t, "order", identity.Service("order")))
+	_, err := k.verifier.Verify(ahead.sign(t, "order", identity.Service("order")), method)
 	require.NoError(t, err, "clocks differ a little")
 	ahead.clock.Advance(10 * time.Minute)
-	_, err = k.verifier.Verify(ahead.sign(t, "order", identity.Service("order")))
+	_, err = k.verifier.Verify(ahead.sign(t, "order", identity.Service("order")), method)
 	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err))
 }
 
@@ -131,7 +134,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	b64 := base64.RawURLEncoding.EncodeToString
 	claim := func(change map[string]any) string {
 		c := map[string]any{
-			"iss": "gateway", "sub": "usr_1", "kind": "user", "aud": "souk-internal",
+			"iss": "gateway", "sub": "usr_1", "kind": "user", "aud": "souk-internal", "mth": method,
 			"iat": start.Unix(), "exp": start.Add(time.Minute).Unix(),
 		}
 		for name, v := range change {
@@ -146,7 +149,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	order := identity.DeriveKey(seed, "order")
 	hmac := []byte(gateway.Public().(ed25519.PublicKey))
 
-	_, err := k.verifier.Verify(jws(t, jose.EdDSA, gateway, "gateway", claim(nil)))
+	_, err := k.verifier.Verify(jws(t, jose.EdDSA, gateway, "gateway", claim(nil)), method)
 	require.NoError(t, err, "the forger itself works")
 
 	for name, token := range map[string]string{
@@ -166,7 +169,9 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		"no key id":                    jws(t, jose.EdDSA, gateway, "", claim(nil)),
 		"foreign audience": jws(t, jose.EdDSA, gateway, "gateway",
 			claim(map[string]any{"aud": "souk-public"})),
-		"no expiry": jws(t, jose.EdDSA, gateway, "gateway", claim(map[string]any{"exp": 0})),
+		"another method": jws(t, jose.EdDSA, gateway, "gateway", claim(map[string]any{"mth": "/souk.test.v1.TestService/Other"})),
+		"no method":      jws(t, jose.EdDSA, gateway, "gateway", claim(map[string]any{"mth": ""})),
+		"no expiry":      jws(t, jose.EdDSA, gateway, "gateway", claim(map[string]any{"exp": 0})),
 		"lives for ever": jws(t, jose.EdDSA, gateway, "gateway",
 			claim(map[string]any{"exp": start.AddDate(9, 0, 0).Unix()})),
 		"claims of wrong types": jws(t, jose.EdDSA, gateway, "gateway", claim(map[string]any{"roles": "operator"})),
@@ -174,7 +179,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		"too long":              good + strings.Repeat("A", 5000),
 		"JSON serialization":    `{"payload":"` + payload + `","protected":"` + header + `","signature":"` + signature + `"}`,
 	} {
-		_, err := k.verifier.Verify(token)
+		_, err := k.verifier.Verify(token, method)
 		require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), name)
 	}
 }
@@ -222,7 +227,7 @@ func TestSignerSignsAgainAfterItsClockWasSetBack(t *testing.T) {
 		map[string]ed25519.PublicKey{"order": identity.DeriveKey(seed, "order").Public().(ed25519.PublicKey)},
 		k.clock,
 	)
-	_, err := fresh.Verify(token)
+	_, err := fresh.Verify(token, method)
 	require.NoError(t, err)
 }
 
@@ -237,18 +242,18 @@ func TestTokensOfALocalSignerAreChecked(t *testing.T) {
 	}
 	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"seller"}}
 	c, v := setup()
-	token, _, err := v.Signer(identity.Gateway, identity.DeriveKey(seed, identity.Gateway), time.Minute).Sign(user)
+	token, _, err := v.Signer(identity.Gateway, identity.DeriveKey(seed, identity.Gateway), time.Minute).Sign(user, method)
 	require.NoError(t, err)
 	_, elsewhere := setup()
 	for _, verifier := range []*identity.Verifier{v, elsewhere} {
-		got, err := verifier.Verify(token)
+		got, err := verifier.Verify(token, method)
 		require.NoError(t, err)
 		require.Equal(t, user, got)
 	}
-	_, err = v.Verify(token[:len(token)-4] + "AAAA")
+	_, err = v.Verify(token[:len(token)-4]+"AAAA", method)
 	require.True(t, errs.Is(err, errs.Unauthenticated), "another signature: %v", err)
 	c.Advance(time.Minute)
-	_, err = v.Verify(token)
+	_, err = v.Verify(token, method)
 	require.True(t, errs.Is(err, errs.Unauthenticated), "expired: %v", err)
 
 	_, v = setup()
@@ -258,9 +263,9 @@ func TestTokensOfALocalSignerAreChecked(t *testing.T) {
 			identity.DeriveKey([]byte("another seed for the tests, too."), identity.Gateway), time.Minute),
 		"an unknown issuer": v.Signer("stranger", identity.DeriveKey(seed, "stranger"), time.Minute),
 	} {
-		token, _, err := signer.Sign(user)
+		token, _, err := signer.Sign(user, method)
 		require.NoError(t, err)
-		_, err = v.Verify(token)
+		_, err = v.Verify(token, method)
 		require.True(t, errs.Is(err, errs.Unauthenticated), "%s: %v", name, err)
 	}
 }
@@ -286,12 +291,12 @@ func TestAssertionsAreVerifiedLikeTokens(t *testing.T) {
 		signs, verifies := verifiers()
 		gateway := signs.Signer(identity.Gateway, identity.DeriveKey(seed, identity.Gateway), time.Minute)
 		assertion := gateway.Assert(user)
-		actor, err := verifies.VerifyAssertion(assertion)
+		actor, err := verifies.VerifyAssertion(assertion, method)
 		require.NoError(t, err, where)
 		require.Equal(t, user, actor, where)
-		token, err := assertion.Token()
+		token, err := assertion.Token(method)
 		require.NoError(t, err, where)
-		actor, err = verifies.Verify(token)
+		actor, err = verifies.Verify(token, method)
 		require.NoError(t, err, where)
 		require.Equal(t, user, actor, where)
 
@@ -311,7 +316,7 @@ func TestAssertionsAreVerifiedLikeTokens(t *testing.T) {
 			"an unknown kind": gateway.Assert(identity.Actor{Kind: "king", ID: "1"}),
 		}
 		for name, a := range refused {
-			_, err := verifies.VerifyAssertion(a)
+			_, err := verifies.VerifyAssertion(a, method)
 			require.True(t, errs.Is(err, errs.Unauthenticated), "%s, %s: %v", where, name, err)
 		}
 	}
@@ -322,10 +327,10 @@ func TestAssertionsAreVerifiedLikeTokens(t *testing.T) {
 	for name, verifier := range map[string]*identity.Verifier{
 		"its own process": v, "another": identity.NewVerifier(keys, c),
 	} {
-		_, err := verifier.VerifyAssertion(old)
+		_, err := verifier.VerifyAssertion(old, method)
 		require.True(t, errs.Is(err, errs.Unauthenticated), "expired, %s: %v", name, err)
 	}
-	_, err := old.Token()
+	_, err := old.Token(method)
 	require.True(t, errs.Is(err, errs.Unauthenticated), "expired: %v", err)
 }
 
@@ -337,12 +342,12 @@ func TestConcurrentSignAndVerify(t *testing.T) {
 		wg.Go(func() {
 			for j := range 50 {
 				a := identity.Actor{Kind: identity.KindUser, ID: fmt.Sprint("usr_", (i+j)%10)}
-				token, _, err := k.signers[identity.Gateway].Sign(a)
+				token, _, err := k.signers[identity.Gateway].Sign(a, method)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if got, err := k.verifier.Verify(token); err != nil || got.ID != a.ID {
+				if got, err := k.verifier.Verify(token, method); err != nil || got.ID != a.ID {
 					t.Error(got, err)
 				}
 			}
@@ -380,7 +385,7 @@ func BenchmarkVerifyCached(b *testing.B) {
 	token := k.sign(b, identity.Gateway, identity.Actor{Kind: identity.KindUser, ID: "usr_1"})
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := k.verifier.Verify(token); err != nil {
+		if _, err := k.verifier.Verify(token, method); err != nil {
 			b.Fatal(err)
 		}
 	}

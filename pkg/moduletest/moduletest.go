@@ -224,9 +224,7 @@ func (s *Service) Client(caller string) grpc.ClientConnInterface {
 // As returns a context in which the gateway asserts the actor. Use it with the gateway's client.
 func (s *Service) As(a identity.Actor) context.Context {
 	s.t.Helper()
-	token, _, err := s.signer.Sign(a)
-	require.NoError(s.t, err)
-	return identity.WithToken(s.t.Context(), token)
+	return identity.WithAssertion(s.t.Context(), s.signer.Assert(a))
 }
 
 // AsUser is [Service.As] for a signed-in user with roles.

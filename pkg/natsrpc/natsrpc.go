@@ -353,7 +353,7 @@ func (c *conn) Invoke(ctx context.Context, method string, args, reply any, _ ...
 	}
 	h := rpc.Outgoing(ctx)
 	if h.Token == "" && h.Assertion != nil {
-		if h.Token, err = h.Assertion.Token(); err != nil {
+		if h.Token, err = h.Assertion.Token(method); err != nil {
 			return err
 		}
 	}

@@ -60,8 +60,8 @@ func Admit(access *optionsv1.Access, a identity.Actor) error {
 	return errs.New(errs.Forbidden, "you may not do that")
 }
 
-// authenticate returns the actor of a call.
-func (s *Server) authenticate(h Header) (identity.Actor, error) {
+// authenticate returns the actor of a call of m.
+func (s *Server) authenticate(m *serverMethod, h Header) (identity.Actor, error) {
 	if h.Token == "" && h.Assertion == nil {
 		return identity.Anonymous(), nil
 	}
@@ -69,14 +69,14 @@ func (s *Server) authenticate(h Header) (identity.Actor, error) {
 		return identity.Actor{}, errs.New(errs.Unauthenticated, "this service cannot check identity tokens")
 	}
 	if h.Token == "" {
-		return s.options.Verifier.VerifyAssertion(h.Assertion)
+		return s.options.Verifier.VerifyAssertion(h.Assertion, m.FullMethod)
 	}
-	return s.options.Verifier.Verify(h.Token)
+	return s.options.Verifier.Verify(h.Token, m.FullMethod)
 }
 
 // authorize returns a context that carries the actor, if the actor may call m.
 func (s *Server) authorize(ctx context.Context, m *serverMethod, h Header) (context.Context, error) {
-	actor, err := s.authenticate(h)
+	actor, err := s.authenticate(m, h)
 	if err != nil {
 		return ctx, err
 	}

@@ -12,13 +12,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
-	_ "souk/gen/go/souk/address/v1" // registers the contract
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	_ "souk/gen/go/souk/notification/v1" // registers the contract
 	orderv1 "souk/gen/go/souk/order/v1"
-	_ "souk/gen/go/souk/payment/v1" // registers the contract
 	productv1 "souk/gen/go/souk/product/v1"
+	_ "souk/gen/go/souk/services" // registers the contracts
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/errs"

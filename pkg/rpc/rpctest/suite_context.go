@@ -271,6 +271,9 @@ func access(t *testing.T, transports Transports) {
 	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), "without a signer")
 }
 
+// getProduct is a method that anybody may call.
+const getProduct = productv1.ProductService_GetProduct_FullMethodName
+
 func tokens(t *testing.T, transports Transports) {
 	k := Setup(t, transports, nil)
 	ctx := within(t)
@@ -281,15 +284,17 @@ func tokens(t *testing.T, transports Transports) {
 	}
 	sign := func(issuer, seed string, a identity.Actor) string {
 		token, _, err := identity.NewSigner(issuer, identity.DeriveKey([]byte(seed), issuer), 5*time.Minute, k.Clock).
-			Sign(a)
+			Sign(a, getProduct)
 		require.NoError(t, err)
 		return token
 	}
 	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1"}
-	own, _, err := k.signers[identity.Gateway].Sign(user)
+	own, _, err := k.signers[identity.Gateway].Sign(user, getProduct)
 	require.NoError(t, err)
 
 	require.Empty(t, try(own))
+	_, err = g.ReserveInventory(identity.WithToken(ctx, own), reserve())
+	require.Equal(t, errs.Unauthenticated, errs.CodeOf(err), "the token is for another method")
 	tryAssertion := func(a *identity.Assertion) errs.Code {
 		_, err := g.GetProduct(identity.WithAssertion(ctx, a), get("1"))
 		return errs.CodeOf(err)
@@ -308,7 +313,7 @@ func tokens(t *testing.T, transports Transports) {
 	require.Equal(t, errs.Unauthenticated, try(sign(identity.Gateway, "a foreign installation's seed", user)),
 		"foreign")
 	require.Equal(t, errs.Unauthenticated, try(own[:len(own)-4]+"AAAA"), "forged")
-	orderAsUser, _, err := k.signers["order"].Sign(user)
+	orderAsUser, _, err := k.signers["order"].Sign(user, getProduct)
 	require.NoError(t, err)
 	require.Equal(t, errs.Unauthenticated, try(orderAsUser), "only the gateway asserts users")
 	ahead := identity.NewSigner("order", identity.DeriveKey([]byte(seed), "order"), 5*time.Minute,
