@@ -36,15 +36,15 @@ const unconsumed = "No service consumes it"
 
 // eventsPage returns the page that lists all events, by service. It fails if an event has no consumer and its comment
 // does not say why, or if a service consumes an event that does not exist.
-func eventsPage(root string, c *contracts, all []service) ([]byte, error) {
+func eventsPage(c *contracts, all []service) ([]byte, error) {
 	consumers := map[string][]string{}
 	for _, s := range all {
-		subjects, err := consumedSubjects(filepath.Join(root, "apps", s.Name))
-		if err != nil {
-			return nil, err
-		}
-		for _, subject := range subjects {
-			consumers[subject] = append(consumers[subject], s.Name)
+		for _, c := range s.Consumers {
+			for _, subject := range c.Subjects {
+				if !slices.Contains(consumers[subject], s.Name) {
+					consumers[subject] = append(consumers[subject], s.Name)
+				}
+			}
 		}
 	}
 	var b strings.Builder
@@ -101,11 +101,78 @@ func capital(text string) string {
 	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".")
 }
 
-// consumedSubjects returns the subjects that a service consumes: the texts of its variables whose names end in Subjects,
-// and of fields Subjects.
-func consumedSubjects(dir string) ([]string, error) {
-	var subjects []string
-	err := filepath.WalkDir(dir, func(file string, entry fs.DirEntry, err error) error {
+// consumer is a durable consumer of a service.
+type consumer struct {
+	Purpose  string
+	Subjects []string
+}
+
+// consumersOf returns the consumers of a service: its composite literals with a Purpose and Subjects. Subjects are
+// literals, or a variable of the service whose name ends in Subjects.
+func consumersOf(dir string) ([]consumer, error) {
+	variables, err := subjectVariables(dir)
+	if err != nil {
+		return nil, err
+	}
+	var all []consumer
+	err = inspect(dir, func(file string, n ast.Node) error {
+		literal, ok := n.(*ast.CompositeLit)
+		if !ok {
+			return nil
+		}
+		fields := map[string]ast.Expr{}
+		for _, e := range literal.Elts {
+			if kv, ok := e.(*ast.KeyValueExpr); ok {
+				if key, ok := kv.Key.(*ast.Ident); ok {
+					fields[key.Name] = kv.Value
+				}
+			}
+		}
+		purpose, ok := fields["Purpose"].(*ast.BasicLit)
+		if !ok || fields["Subjects"] == nil {
+			return nil
+		}
+		c := consumer{}
+		if c.Purpose, err = strconv.Unquote(purpose.Value); err != nil {
+			return err
+		}
+		switch v := fields["Subjects"].(type) {
+		case *ast.Ident:
+			c.Subjects = variables[v.Name]
+		case *ast.SelectorExpr:
+			c.Subjects = variables[v.Sel.Name]
+		default:
+			c.Subjects, err = texts(v)
+		}
+		if err == nil && len(c.Subjects) == 0 {
+			err = fmt.Errorf("%s: the subjects of the consumer %s must be literals, or a variable …Subjects", file,
+				c.Purpose)
+		}
+		all = append(all, c)
+		return err
+	})
+	slices.SortFunc(all, func(a, b consumer) int { return strings.Compare(a.Purpose, b.Purpose) })
+	return all, err
+}
+
+// subjectVariables returns the texts of a service's variables whose names end in Subjects.
+func subjectVariables(dir string) (map[string][]string, error) {
+	variables := map[string][]string{}
+	err := inspect(dir, func(_ string, n ast.Node) error {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || !strings.HasSuffix(spec.Names[0].Name, "Subjects") {
+			return nil
+		}
+		subjects, err := texts(spec)
+		variables[spec.Names[0].Name] = subjects
+		return err
+	})
+	return variables, err
+}
+
+// inspect calls f for the nodes of a folder's Go files, without tests.
+func inspect(dir string, f func(file string, n ast.Node) error) error {
+	return filepath.WalkDir(dir, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
 			return err
 		}
@@ -115,30 +182,38 @@ func consumedSubjects(dir string) ([]string, error) {
 		}
 		var failed error
 		ast.Inspect(syntax, func(n ast.Node) bool {
-			var name string
-			switch n := n.(type) {
-			case *ast.ValueSpec:
-				name = n.Names[0].Name
-			case *ast.KeyValueExpr:
-				if key, ok := n.Key.(*ast.Ident); ok {
-					name = key.Name
-				}
-			}
-			if !strings.HasSuffix(name, "Subjects") {
-				return true
-			}
-			ast.Inspect(n, func(n ast.Node) bool {
-				if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
-					subject, err := strconv.Unquote(literal.Value)
-					failed = errors.Join(failed, err)
-					subjects = append(subjects, subject)
-				}
-				return true
-			})
-			return false
+			failed = errors.Join(failed, f(file, n))
+			return true
 		})
 		return failed
 	})
-	slices.Sort(subjects)
-	return slices.Compact(subjects), err
+}
+
+// texts returns the string literals in a part of a file.
+func texts(n ast.Node) (all []string, err error) {
+	ast.Inspect(n, func(n ast.Node) bool {
+		if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+			text, unquoted := strconv.Unquote(literal.Value)
+			err = errors.Join(err, unquoted)
+			all = append(all, text)
+		}
+		return true
+	})
+	return all, err
+}
+
+// publishedSubjects returns the subjects of the events that a service publishes.
+func publishedSubjects(c *contracts, name string) []string {
+	file := c.linked.FindFileByPath("souk/" + name + "/v1/events.proto")
+	if file == nil {
+		return nil
+	}
+	var out []string
+	for m := range file.Messages().Len() {
+		if match := eventMessage.FindStringSubmatch(comment(file.Messages().Get(m))); match != nil {
+			out = append(out, match[1])
+		}
+	}
+	slices.Sort(out)
+	return out
 }

@@ -12,11 +12,12 @@ func TestEventsPageSaysWhoConsumes(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ comment, consumer, want, err string }{
 		"a variable": {
-			"Made is evt.x.made: a thing was made.", `var XSubjects = []string{"evt.x.made"}`,
+			"Made is evt.x.made: a thing was made.", `var XSubjects = []string{"evt.x.made"}
+				var _ = Options{Purpose: "things", Subjects: handler.XSubjects}`,
 			"| `evt.x.made` | A thing was made | `thingId` | x |", "",
 		},
 		"a field": {
-			"Made is evt.x.made.", `var _ = struct{ Subjects []string }{Subjects: []string{"evt.x.made"}}`,
+			"Made is evt.x.made.", `var _ = Options{Purpose: "things", Subjects: []string{"evt.x.made"}}`,
 			"| `evt.x.made` | – | `thingId` | x |", "",
 		},
 		"a reason": {
@@ -25,7 +26,7 @@ func TestEventsPageSaysWhoConsumes(t *testing.T) {
 		},
 		"nobody": {"Made is evt.x.made: a thing was made.", "", "", `no service consumes evt.x.made: its comment must say why`},
 		"no such event": {
-			"Made is evt.x.made. No service consumes it: so far.", `var XSubjects = []string{"evt.x.gone"}`, "",
+			"Made is evt.x.made. No service consumes it: so far.", `var _ = Options{Purpose: "x", Subjects: []string{"evt.x.gone"}}`, "",
 			"apps/x consumes evt.x.gone, but no events.proto has it",
 		},
 	} {
@@ -40,7 +41,9 @@ func TestEventsPageSaysWhoConsumes(t *testing.T) {
 				t,
 				os.WriteFile(filepath.Join(root, "apps/x/x.go"), []byte("package x\n"+tt.consumer), 0o600),
 			)
-			page, err := eventsPage(root, c, []service{{Name: "x"}})
+			consumers, err := consumersOf(filepath.Join(root, "apps/x"))
+			require.NoError(t, err)
+			page, err := eventsPage(c, []service{{Name: "x", Consumers: consumers}})
 			if tt.err != "" {
 				require.ErrorContains(t, err, tt.err)
 				return
@@ -50,4 +53,14 @@ func TestEventsPageSaysWhoConsumes(t *testing.T) {
 			require.NotContains(t, string(page), "Part")
 		})
 	}
+}
+
+func TestConsumersMustNameTheirSubjects(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	source := `package x
+		var _ = Options{Purpose: "things", Subjects: handler.Subjects()}`
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "x.go"), []byte(source), 0o600))
+	_, err := consumersOf(dir)
+	require.ErrorContains(t, err, "the subjects of the consumer things must be literals, or a variable …Subjects")
 }

@@ -31,6 +31,9 @@ type service struct {
 	// Contract is the name of its gRPC service, such as OrderService, "" if it has none. REST: a method has a route.
 	Contract string
 	REST     bool
+	// Consumers are its durable consumers, and Publishes the subjects of its events.
+	Consumers []consumer
+	Publishes []string
 	// Glance has the lines of the section "At a glance" of doc.go by their key.
 	Glance map[string]string
 }
@@ -61,6 +64,10 @@ func services(root string, c *contracts) ([]service, error) {
 		if s.Glance, err = glance(filepath.Join(dir, "doc.go")); err != nil {
 			return nil, err
 		}
+		if s.Consumers, err = consumersOf(dir); err != nil {
+			return nil, err
+		}
+		s.Publishes = publishedSubjects(c, s.Name)
 		all = append(all, s)
 	}
 	slices.SortFunc(all, func(a, b service) int { return cmp.Compare(a.Name, b.Name) })
@@ -173,8 +180,18 @@ type Service struct {
 	Database bool
 	// Contract is the file with the service's RPCs. It is nil if the service has none.
 	Contract protoreflect.FileDescriptor
+	// Publishes are the subjects of the events that the service publishes.
+	Publishes []string
+	// Consumers are the service's durable consumers of events.
+	Consumers []Consumer
 	// RegisterREST adds the service's REST routes to mux; conn reaches the service. It is nil if there are no routes.
 	RegisterREST func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error
+}
+
+// Consumer is a durable consumer of events.
+type Consumer struct {
+	Purpose  string
+	Subjects []string
 }
 
 // All returns the services, sorted by name.
@@ -185,6 +202,18 @@ func All() []Service {
 			Name: "{{.Name}}", Database: {{.Database}},
 {{- if .Contract}}
 			Contract: {{.Package}}.File_souk_{{.Name}}_v1_{{.Name}}_proto,
+{{- end}}
+{{- if .Publishes}}
+			Publishes: []string{ {{- range .Publishes}}
+				"{{.}}",{{end}}
+			},
+{{- end}}
+{{- if .Consumers}}
+			Consumers: []Consumer{ {{- range .Consumers}}
+				{Purpose: "{{.Purpose}}", Subjects: []string{ {{- range .Subjects}}
+					"{{.}}",{{end}}
+				}},{{end}}
+			},
 {{- end}}
 {{- if .REST}}
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
@@ -314,7 +343,7 @@ func serviceFiles(root string, c *contracts) (map[string][]byte, error) {
 	if files[path.Join(servicesDir, "services.go")], err = registry(all); err != nil {
 		return nil, err
 	}
-	if files[eventsDoc], err = eventsPage(root, c, all); err != nil {
+	if files[eventsDoc], err = eventsPage(c, all); err != nil {
 		return nil, err
 	}
 	return files, nil

@@ -29,8 +29,18 @@ type Service struct {
 	Database bool
 	// Contract is the file with the service's RPCs. It is nil if the service has none.
 	Contract protoreflect.FileDescriptor
+	// Publishes are the subjects of the events that the service publishes.
+	Publishes []string
+	// Consumers are the service's durable consumers of events.
+	Consumers []Consumer
 	// RegisterREST adds the service's REST routes to mux; conn reaches the service. It is nil if there are no routes.
 	RegisterREST func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error
+}
+
+// Consumer is a durable consumer of events.
+type Consumer struct {
+	Purpose  string
+	Subjects []string
 }
 
 // All returns the services, sorted by name.
@@ -62,10 +72,41 @@ func All() []Service {
 		},
 		{
 			Name: "notification", Database: true,
+			Publishes: []string{
+				"evt.notification.sent",
+			},
+			Consumers: []Consumer{
+				{Purpose: "orders", Subjects: []string{
+					"evt.order.confirmed",
+					"evt.order.cancelled",
+					"evt.order.shipped",
+					"evt.order.delivered",
+				}},
+				{Purpose: "shops", Subjects: []string{
+					"evt.shop.verified",
+					"evt.shop.suspended",
+					"evt.shop.member_invited",
+					"evt.inventory.low",
+				}},
+			},
 		},
 		{
 			Name: "order", Database: true,
 			Contract: orderv1.File_souk_order_v1_order_proto,
+			Publishes: []string{
+				"evt.order.cancelled",
+				"evt.order.confirmed",
+				"evt.order.created",
+				"evt.order.delivered",
+				"evt.order.shipped",
+			},
+			Consumers: []Consumer{
+				{Purpose: "payments", Subjects: []string{
+					"evt.payment.completed",
+					"evt.payment.failed",
+					"evt.payment.refunded",
+				}},
+			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return orderv1.RegisterOrderServiceHandlerClient(ctx, mux, orderv1.NewOrderServiceClient(conn))
 			},
@@ -73,6 +114,12 @@ func All() []Service {
 		{
 			Name: "payment", Database: true,
 			Contract: paymentv1.File_souk_payment_v1_payment_proto,
+			Publishes: []string{
+				"evt.payment.completed",
+				"evt.payment.failed",
+				"evt.payment.initiated",
+				"evt.payment.refunded",
+			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return paymentv1.RegisterPaymentServiceHandlerClient(ctx, mux, paymentv1.NewPaymentServiceClient(conn))
 			},
@@ -80,6 +127,22 @@ func All() []Service {
 		{
 			Name: "product", Database: true,
 			Contract: productv1.File_souk_product_v1_product_proto,
+			Publishes: []string{
+				"evt.inventory.low",
+				"evt.inventory.released",
+				"evt.inventory.reserved",
+				"evt.product.created",
+				"evt.product.deleted",
+				"evt.product.updated",
+			},
+			Consumers: []Consumer{
+				{Purpose: "shops", Subjects: []string{
+					"evt.shop.registered",
+					"evt.shop.updated",
+					"evt.shop.verified",
+					"evt.shop.suspended",
+				}},
+			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return productv1.RegisterProductServiceHandlerClient(ctx, mux, productv1.NewProductServiceClient(conn))
 			},
@@ -87,6 +150,13 @@ func All() []Service {
 		{
 			Name: "shop", Database: true,
 			Contract: shopv1.File_souk_shop_v1_shop_proto,
+			Publishes: []string{
+				"evt.shop.member_invited",
+				"evt.shop.registered",
+				"evt.shop.suspended",
+				"evt.shop.updated",
+				"evt.shop.verified",
+			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return shopv1.RegisterShopServiceHandlerClient(ctx, mux, shopv1.NewShopServiceClient(conn))
 			},
@@ -94,6 +164,10 @@ func All() []Service {
 		{
 			Name: "user", Database: true,
 			Contract: userv1.File_souk_user_v1_user_proto,
+			Publishes: []string{
+				"evt.user.registered",
+				"evt.user.updated",
+			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return userv1.RegisterUserServiceHandlerClient(ctx, mux, userv1.NewUserServiceClient(conn))
 			},
@@ -101,6 +175,15 @@ func All() []Service {
 		{
 			Name: "voucher", Database: true,
 			Contract: voucherv1.File_souk_voucher_v1_voucher_proto,
+			Publishes: []string{
+				"evt.voucher.redeemed",
+				"evt.voucher.released",
+			},
+			Consumers: []Consumer{
+				{Purpose: "orders", Subjects: []string{
+					"evt.order.cancelled",
+				}},
+			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return voucherv1.RegisterVoucherServiceHandlerClient(ctx, mux, voucherv1.NewVoucherServiceClient(conn))
 			},
