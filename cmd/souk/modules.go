@@ -8,6 +8,7 @@ import (
 	"souk/apps/auth"
 	"souk/apps/cart"
 	"souk/apps/gateway"
+	"souk/apps/natsauth"
 	"souk/apps/notification"
 	"souk/apps/order"
 	"souk/apps/payment"
@@ -22,10 +23,10 @@ import (
 // modules returns all services in the order in which they start. The gateway is last.
 func modules() []module.Module {
 	return []module.Module{
+		natsauth.Module, // first: the others connect to NATS through it
 		user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
 		notification.Module, auth.Module,
-		address.Module,
-		voucher.Module, gateway.Module,
+		address.Module, voucher.Module, gateway.Module,
 	}
 }
 

@@ -3,11 +3,14 @@ package main
 import (
 	"fmt"
 	"net/mail"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"souk/apps/natsauth"
 	"souk/cmd/souk/internal/operate"
+	"souk/cmd/souk/internal/settings"
 )
 
 func verifyCommand(data *dataFlag) *cobra.Command {
@@ -50,17 +53,23 @@ Exit status: 0 when all holds, 1 when an invariant is broken or can't be checked
 
 func servicesCommand(data *dataFlag) *cobra.Command {
 	var file configFlag
-	var methods bool
+	var methods, permissions bool
 	cmd := &cobra.Command{
 		Use:   "services",
 		Short: "Show which services run where, and how their calls go",
 		Long: `Show which services run where, and how many calls they had, how many of them ended with an error (refusals count as
 such), and how long one took on average, since their start.
 
-Services that talk over NATS are asked there; those of one process are seen through souk dev.`,
-		Example: "  souk services\n  souk services --methods\n  souk services --config souk.yaml",
+Services that talk over NATS are asked there; those of one process are seen through souk dev.
+
+With --permissions, show instead what each service may do on NATS. That follows from the contracts; no souk is asked.`,
+		Example: "  souk services\n  souk services --methods\n  souk services --permissions\n" +
+			"  souk services --config souk.yaml",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if permissions {
+				return operate.Permissions(cmd.OutOrStdout())
+			}
 			s, err := data.open(&file)
 			if err != nil {
 				return err
@@ -69,6 +78,33 @@ Services that talk over NATS are asked there; those of one process are seen thro
 		},
 	}
 	cmd.Flags().BoolVar(&methods, "methods", false, "show each method")
+	cmd.Flags().BoolVar(&permissions, "permissions", false, "show what each service may do on NATS")
+	file.register(cmd.Flags())
+	return cmd
+}
+
+func natsauthCommand() *cobra.Command {
+	var file configFlag
+	cmd := &cobra.Command{
+		Use:   "natsauth",
+		Short: "Print the part of a NATS server's configuration that makes it ask the natsauth service",
+		Long: `Print the part of a NATS server's configuration that makes it ask the natsauth service who may connect, and what a
+connection may do. It holds a password.`,
+		Example: "  souk natsauth --config souk.yaml > auth.conf",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			tree, err := settings.Load(file.path, os.Environ())
+			if err != nil {
+				return err
+			}
+			text, err := natsauth.ServerConfig(tree)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), text)
+			return err
+		},
+	}
 	file.register(cmd.Flags())
 	return cmd
 }

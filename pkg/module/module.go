@@ -21,6 +21,8 @@ type Module struct {
 	Config func() any
 	// Redis reports whether the service needs Redis with this configuration; nil: it does not.
 	Redis func(config any) bool
+	// NATS is set if the service needs NATS although it has no outbox.
+	NATS bool
 	// Migrations are the service's own SQL migrations; nil means none.
 	Migrations fs.FS
 	// Invariants is a query of the service's own database for souk verify, with one row for each check: see [Finding].

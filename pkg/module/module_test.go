@@ -14,6 +14,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -295,7 +296,7 @@ func TestStopDrainsCallsOnBothTransports(t *testing.T) {
 			more := map[string]any{"rpc": map[string]any{"transport": transport}}
 			o := module.Options{}
 			if transport == "nats" {
-				o.NATS = natstest.Server(t).ClientOptions()
+				o.NATS = []nats.Option{natstest.Server(t).InProcess()}
 			}
 			o.Config = settings(t, more)
 			c := &catalogue{
@@ -390,7 +391,7 @@ func TestResourcesAreOpenedOnRequest(t *testing.T) {
 			"redis":    map[string]any{"addr": redistest.Addr(t)},
 		},
 	)
-	p := start(t, module.Options{Config: tree, Migrate: true, NATS: natstest.Server(t).ClientOptions()}, all)
+	p := start(t, module.Options{Config: tree, Migrate: true, NATS: []nats.Option{natstest.Server(t).InProcess()}}, all)
 	_, metrics := p.get("/metrics")
 	require.Regexp(t, `postgres_connections_in_use\{service="order"\} \d`, metrics)
 	require.Contains(t, metrics, `postgres_connections_max{service="order"} 10`)

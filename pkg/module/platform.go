@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -16,10 +17,12 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
+	"souk/gen/go/souk/services"
 	"souk/pkg/breaker"
 	"souk/pkg/clock"
 	"souk/pkg/config"
 	"souk/pkg/document"
+	"souk/pkg/errs"
 	"souk/pkg/httpclient"
 	"souk/pkg/identity"
 	"souk/pkg/metric"
@@ -58,7 +61,7 @@ func newPlatform(m Module, tree *config.Tree, shared *resources) (*Platform, err
 	if err != nil {
 		return nil, err
 	}
-	key, err := keys.key(name)
+	key, err := keys.Key(name)
 	if err != nil {
 		return nil, err
 	}
@@ -248,7 +251,6 @@ func (p *Platform) Relay(ctx context.Context) (*outbox.Relay, error) {
 	if p.relay == nil {
 		p.relay = outbox.NewRelay(pool, js, outbox.Options{
 			Service:   p.name,
-			Streams:   p.shared.streams,
 			Publisher: publisher,
 			Clock:     p.clock,
 			Logger:    p.logger,
@@ -258,8 +260,8 @@ func (p *Platform) Relay(ctx context.Context) (*outbox.Relay, error) {
 	return p.relay, nil
 }
 
-// Consumer returns an event consumer whose effects are in the module's database. It sets Service, Streams, Clock,
-// Logger, Tracer and Metrics of o.
+// Consumer returns an event consumer whose effects are in the module's database. It sets Service, Clock, Logger, Tracer
+// and Metrics of o. The registry of services must have the consumer, because it is provisioned from there.
 func (p *Platform) Consumer(ctx context.Context, o outbox.ConsumerOptions) (*outbox.Consumer, error) {
 	pool, err := p.Postgres(ctx)
 	if err != nil {
@@ -269,7 +271,16 @@ func (p *Platform) Consumer(ctx context.Context, o outbox.ConsumerOptions) (*out
 	if err != nil {
 		return nil, err
 	}
-	o.Service, o.Streams = p.name, p.shared.streams
+	o.Service = p.name
+	for _, s := range services.All() { // another module than a service of souk is one of a test
+		known := func(c services.Consumer) bool {
+			return c.Purpose == o.Purpose && slices.Equal(c.Subjects, o.Subjects)
+		}
+		if s.Name == p.name && !slices.ContainsFunc(s.Consumers, known) {
+			return nil, errs.New(errs.Internal, "the registry of services lacks the consumer %s of %s: run make generate",
+				o.Purpose, p.name)
+		}
+	}
 	o.Clock, o.Logger, o.Tracer, o.Metrics = p.clock, p.logger, p.tracer, p.metrics
 	return outbox.NewConsumer(js, pool, o), nil
 }

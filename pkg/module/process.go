@@ -168,12 +168,20 @@ func newProcess(ctx context.Context, o Options, modules []Module) (*process, err
 		admin:     admin,
 		tree:      o.Config,
 	}
-	if p.shared, err = newResources(o.Config, log, reg, tel, o); err != nil {
+	if p.shared, err = newResources(o.Config, log, reg, tel, o, moduleNames(modules)); err != nil {
 		p.close()
 		return nil, err
 	}
 	p.shared.schemas = p.checkSchemas
 	return p, nil
+}
+
+func moduleNames(modules []Module) []string {
+	names := make([]string, len(modules))
+	for i, m := range modules {
+		names[i] = m.Name
+	}
+	return names
 }
 
 // close closes the shared resources, and flushes spans and logs.

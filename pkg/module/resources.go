@@ -15,6 +15,7 @@ import (
 	"go.uber.org/dig"
 	"go.uber.org/zap"
 
+	"souk/gen/go/souk/services"
 	"souk/pkg/breaker"
 	"souk/pkg/clock"
 	"souk/pkg/config"
@@ -28,6 +29,7 @@ import (
 
 // resources are shared by the modules of a process. Each is created when it is first requested.
 type resources struct {
+	nats      []nats.Option // of an embedded server
 	logger    *zap.Logger
 	registry  *prometheus.Registry
 	telemetry *telemetry.Provider
@@ -35,7 +37,6 @@ type resources struct {
 	breakers  *breaker.Registry
 	postgres  PostgresConfig
 	rpc       RPCConfig
-	streams   outbox.Streams
 	schemas   func(context.Context) error // checks the databases of all modules of the process
 
 	container *dig.Container
@@ -47,10 +48,10 @@ type resources struct {
 }
 
 func newResources(
-	tree *config.Tree, log *zap.Logger, reg *prometheus.Registry, tel *telemetry.Provider, o Options,
+	tree *config.Tree, log *zap.Logger, reg *prometheus.Registry, tel *telemetry.Provider, o Options, names []string,
 ) (*resources, error) {
 	r := &resources{
-		logger: log, registry: reg, telemetry: tel, clock: o.Clock,
+		nats: o.NATS, logger: log, registry: reg, telemetry: tel, clock: o.Clock,
 		breakers: breaker.NewRegistry(breaker.Options{}, reg), postgres: defaultPostgres(), container: dig.New(),
 		rpc: defaultRPC(),
 	}
@@ -68,13 +69,19 @@ func newResources(
 		func() (redisx.Config, error) { return decode(tree, sectionRedis, redisx.Default()) },
 		func() (IdentityConfig, error) { return decode(tree, sectionIdentity, defaultIdentity()) },
 		func(c IdentityConfig) (*identity.Verifier, error) {
-			keys, err := c.trusted()
+			keys, err := c.trusted(services.Names())
 			if err != nil {
 				return nil, err
 			}
 			return identity.NewVerifier(keys, clock.System{}), nil
 		},
-		func(c NATSConfig) (*nats.Conn, error) { return r.connectNATS(c, o.NATS) },
+		func(c NATSConfig, id IdentityConfig) (*nats.Conn, error) {
+			opts, err := c.Options(id, names...)
+			if err != nil {
+				return nil, err
+			}
+			return r.connectNATS(c, append(opts, o.NATS...)...)
+		},
 		func(nc *nats.Conn) (jetstream.JetStream, error) { return jetstream.New(nc) },
 		outbox.NewPublisher,
 		func(c redisx.Config) (rueidis.Client, error) {
@@ -129,7 +136,7 @@ func (r *resources) postgresURL(service string) (string, error) {
 	return r.postgres.ServiceURL(service)
 }
 
-func (r *resources) connectNATS(c NATSConfig, more []nats.Option) (*nats.Conn, error) {
+func (r *resources) connectNATS(c NATSConfig, more ...nats.Option) (*nats.Conn, error) {
 	opts := []nats.Option{
 		nats.Name("souk"),
 		nats.MaxReconnects(-1),
@@ -150,14 +157,8 @@ func (r *resources) connectNATS(c NATSConfig, more []nats.Option) (*nats.Conn, e
 			r.logger.Warn("NATS", zap.String("subject", subject), zap.Error(err))
 		}),
 	}
-	if c.User != "" {
-		opts = append(opts, nats.UserInfo(c.User, c.Password))
-	}
-	if c.Credentials != "" {
-		opts = append(opts, nats.UserCredentials(c.Credentials))
-	}
 	opts = append(opts, more...)
-	if c.URL == "" && len(more) == 0 {
+	if c.URL == "" && len(r.nats) == 0 {
 		return nil, errors.New("nats.url is not set: give the URL of the NATS servers, e.g. nats://nats:4222")
 	}
 	closed := make(chan struct{})

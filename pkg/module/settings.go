@@ -67,17 +67,6 @@ func (c PostgresConfig) ServiceURL(service string) (string, error) {
 	return r.Replace(c.URL), nil
 }
 
-// NATSConfig configures the connection to NATS.
-type NATSConfig struct {
-	// URL lists the URLs of the NATS servers, separated by commas.
-	URL string `yaml:"url"`
-	// User and Password are the credentials, if the servers require them.
-	User     string `yaml:"user"`
-	Password string `yaml:"password"`
-	// Credentials is the path of a NATS credentials file.
-	Credentials string `yaml:"credentials"`
-}
-
 // IdentityConfig holds the keys with which services know each other.
 type IdentityConfig struct {
 	// Seed (base64, at least 32 bytes) from which every service's key is derived: for processes that run all of souk.
@@ -108,8 +97,8 @@ func (c IdentityConfig) Validate() error {
 	return err
 }
 
-// key returns the private key of a service.
-func (c IdentityConfig) key(service string) (ed25519.PrivateKey, error) {
+// Key returns the private key of a service, or of natsauth.Operator.
+func (c IdentityConfig) Key(service string) (ed25519.PrivateKey, error) {
 	if c.Seed != "" {
 		seed, err := c.seed()
 		if err != nil {
@@ -124,20 +113,26 @@ func (c IdentityConfig) key(service string) (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(raw), nil
 }
 
-// trusted returns the public keys of all services.
-func (c IdentityConfig) trusted() (map[string]ed25519.PublicKey, error) {
+// Secret returns the seed that all services share.
+func (c IdentityConfig) Secret() ([]byte, error) { return c.seed() }
+
+// trusted returns the public keys of services.
+func (c IdentityConfig) trusted(names []string) (map[string]ed25519.PublicKey, error) {
 	keys := map[string]ed25519.PublicKey{}
 	if c.Seed != "" {
 		seed, err := c.seed()
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range services.Names() {
+		for _, name := range names {
 			keys[name] = identity.DeriveKey(seed, name).Public().(ed25519.PublicKey)
 		}
 		return keys, nil
 	}
 	for name, s := range c.Trusted {
+		if !slices.Contains(names, name) {
+			continue
+		}
 		raw, err := base64.StdEncoding.DecodeString(s)
 		if err != nil || len(raw) != ed25519.PublicKeySize {
 			return nil, fmt.Errorf("identity.trusted.%s: want the base64 of a %d byte Ed25519 public key", name,

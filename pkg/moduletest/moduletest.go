@@ -30,6 +30,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
 	"souk/gen/go/souk/services"
@@ -39,6 +40,7 @@ import (
 	"souk/pkg/identity"
 	"souk/pkg/module"
 	"souk/pkg/natstest"
+	"souk/pkg/outbox"
 	"souk/pkg/pgtest"
 	"souk/pkg/postgres"
 	"souk/pkg/redistest"
@@ -130,9 +132,26 @@ func Start(t testing.TB, m module.Module, opts ...Option) *Service {
 		server := natstest.Server(t)
 		s.tree["nats"] = map[string]any{"url": server.URL()}
 		s.NATS = natstest.Connect(t, server)
+		s.provision()
 	}
 	s.run()
 	return s
+}
+
+// provision creates the streams and the service's durable consumers, as the natsauth service does.
+func (s *Service) provision() {
+	s.t.Helper()
+	var durables []outbox.Durable
+	for _, known := range services.All() {
+		for _, c := range known.Consumers {
+			if known.Name == s.module.Name {
+				durables = append(durables, outbox.NewDurable(known.Name, c.Purpose, c.Subjects))
+			}
+		}
+	}
+	js, err := jetstream.New(s.NATS)
+	require.NoError(s.t, err)
+	require.NoError(s.t, outbox.NewProvisioner(js, outbox.Streams{}, durables, zap.NewNop()).Provision(s.t.Context()))
 }
 
 // Another starts another process of the service, with the same configuration, fakes, clock and servers. Options change

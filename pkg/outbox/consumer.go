@@ -65,8 +65,6 @@ type ConsumerOptions struct {
 	// AckWait is the time after which an unacknowledged event is delivered again, for example when its process has
 	// died; 0: 5 s. A handler may take longer: the consumer extends the time while it runs.
 	AckWait time.Duration
-	// Streams limits the streams if the consumer has to create them.
-	Streams Streams
 	// Clock gives the time; nil: the system's clock.
 	Clock clock.Clock
 	// Logger takes the consumer's log; nil: no log.
@@ -97,7 +95,7 @@ func NewConsumer(js jetstream.JetStream, pool *pgxpool.Pool, o ConsumerOptions) 
 	o.MaxDeliver = cmp.Or(o.MaxDeliver, 8)
 	o.Batch = cmp.Or(o.Batch, 100)
 	o.BatchWindow = cmp.Or(o.BatchWindow, 3*time.Millisecond)
-	o.AckWait = cmp.Or(o.AckWait, 5*time.Second)
+	o.AckWait = cmp.Or(o.AckWait, defaultAckWait)
 	if len(o.Backoff) == 0 {
 		o.Backoff = []time.Duration{
 			100 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second, 10 * time.Second,
@@ -110,7 +108,7 @@ func NewConsumer(js jetstream.JetStream, pool *pgxpool.Pool, o ConsumerOptions) 
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	name := o.Service + "_" + o.Purpose
+	name := durableName(o.Service, o.Purpose)
 	return &Consumer{
 		js: js, pool: pool, o: o, name: name,
 		log:     o.Logger.With(zap.String("consumer", name)),
@@ -122,7 +120,7 @@ func NewConsumer(js jetstream.JetStream, pool *pgxpool.Pool, o ConsumerOptions) 
 // Name returns the consumer's durable name.
 func (c *Consumer) Name() string { return c.name }
 
-// Ready returns nil while Run runs, once it has set up the durable consumer. An outage of JetStream does not
+// Ready returns nil while Run runs, once it has found its durable consumer. An outage of JetStream does not
 // change that.
 //
 // Errors: unavailable.
@@ -189,33 +187,25 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return nil
 }
 
-// listen creates the durable consumer, or updates its settings.
+// Durable returns the consumer's durable consumer in JetStream, for a [Provisioner].
+func (c *Consumer) Durable() Durable {
+	d := NewDurable(c.o.Service, c.o.Purpose, c.o.Subjects)
+	d.AckWait, d.MaxAckPending = c.o.AckWait, 4*c.o.Batch
+	return d
+}
+
+// listen finds the durable consumer.
+//
+// Errors: unavailable (it does not exist yet, or JetStream does not answer).
 func (c *Consumer) listen(ctx context.Context, l *link) (jetstream.Consumer, error) {
-	cfg := jetstream.ConsumerConfig{
-		Durable:        c.name,
-		Description:    "events for " + c.o.Service + ": " + c.o.Purpose,
-		FilterSubjects: c.o.Subjects,
-		DeliverPolicy:  jetstream.DeliverAllPolicy,
-		AckPolicy:      jetstream.AckExplicitPolicy,
-		AckWait:        c.o.AckWait,
-		// The consumer limits the attempts itself: the server would drop an event without a dead letter.
-		MaxDeliver:    -1,
-		MaxAckPending: max(1000, 4*c.o.Batch),
-	}
 	ctx, cancel, err := l.context(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer cancel()
-	cons, err := c.js.CreateOrUpdateConsumer(ctx, StreamEvents, cfg)
-	if streamGone(err) {
-		if err := requireStreams(ctx, c.js, c.o.Streams); err != nil {
-			return nil, err
-		}
-		cons, err = c.js.CreateOrUpdateConsumer(ctx, StreamEvents, cfg)
-	}
+	cons, err := c.js.Consumer(ctx, StreamEvents, c.name)
 	if err != nil {
-		return nil, errs.Wrap(err, errs.Unavailable, "the consumer %s cannot be set up", c.name)
+		return nil, errs.Wrap(err, errs.Unavailable, "the consumer %s cannot be used", c.name)
 	}
 	c.ready.Store(true)
 	return cons, nil

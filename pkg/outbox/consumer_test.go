@@ -314,6 +314,7 @@ func TestClosedConnectionEndsRelayAndConsumer(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	relay, consumer := h.relay(), h.consumer(h.options("a"))
+	h.provision(consumer.Durable())
 	done := make(chan error, 2)
 	go func() { done <- relay.Run(ctx) }()
 	go func() { done <- consumer.Run(ctx) }()

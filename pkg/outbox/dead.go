@@ -50,6 +50,9 @@ type Dead struct {
 	Data []byte
 }
 
+// DeadSubject returns the subject of dead letters of a durable consumer that got them on a subject.
+func DeadSubject(durable, subject string) string { return prefixDead + durable + "." + subject }
+
 // dead publishes an item's message as a dead letter and terminates its delivery. If JetStream does not take the
 // letter, the item is sent back for redelivery.
 func (c *Consumer) dead(ctx context.Context, it *item, cause error) {
@@ -76,11 +79,8 @@ func (c *Consumer) dead(ctx context.Context, it *item, cause error) {
 
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	msg := &nats.Msg{Subject: prefixDead + c.name + "." + it.msg.Subject(), Header: h, Data: it.msg.Data()}
+	msg := &nats.Msg{Subject: DeadSubject(c.name, it.msg.Subject()), Header: h, Data: it.msg.Data()}
 	if _, err := c.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(StreamDead)); err != nil {
-		if streamGone(err) {
-			err = errors.Join(err, requireStreams(ctx, c.js, c.o.Streams))
-		}
 		c.log.Error("a dead letter could not be written; the event comes again", zap.Error(err))
 		c.nak(it, c.o.Backoff[len(c.o.Backoff)-1])
 		return

@@ -22,9 +22,6 @@ const (
 	maxInFlight = 64
 )
 
-// errStreamGone means that no stream takes the events.
-var errStreamGone = errors.New("no stream takes events")
-
 // message is a row on its way to JetStream.
 type message struct {
 	row
@@ -88,7 +85,7 @@ func publishChunk(ctx context.Context, js jetstream.JetStream, chunk []message) 
 		if outcomeUnknown(ctx, err) {
 			failed := make([]error, len(chunk))
 			for i := range failed {
-				failed[i] = publishError(err)
+				failed[i] = err
 			}
 			return failed
 		}
@@ -159,18 +156,10 @@ func publishSingly(ctx context.Context, js jetstream.JetStream, chunk []message)
 		wg.Wait()
 		for _, i := range now {
 			if failed[i] != nil {
-				failed[i] = publishError(failed[i])
 				broken[aggregate{chunk[i].source, chunk[i].AggregateID}] = true
 			}
 		}
 		left = later
 	}
 	return failed
-}
-
-func publishError(err error) error {
-	if streamGone(err) || errors.Is(err, nats.ErrNoResponders) {
-		return errors.Join(errStreamGone, err)
-	}
-	return err
 }

@@ -112,8 +112,8 @@ func TestFailureReachesOnlyItsOwnRelay(t *testing.T) {
 		spoil func(*row)
 		want  error
 	}{
-		"no stream takes it":           {3, func(r *row) { r.Subject = "elsewhere.x" }, errStreamGone},
-		"no stream takes the last one": {last, func(r *row) { r.Subject = "elsewhere.x" }, errStreamGone},
+		"no stream takes it":           {3, func(r *row) { r.Subject = "elsewhere.x" }, jetstream.ErrNoStreamResponse},
+		"no stream takes the last one": {last, func(r *row) { r.Subject = "elsewhere.x" }, jetstream.ErrNoStreamResponse},
 		"too large":                    {3, func(r *row) { r.Payload = make([]byte, 4<<20) }, nats.ErrMaxPayload},
 		"the last one is too large":    {last, func(r *row) { r.Payload = make([]byte, 4<<20) }, nats.ErrMaxPayload},
 	} {

@@ -48,8 +48,6 @@ type Options struct {
 	Batch int
 	// Retain is how long sent rows are kept, at least 7 days; 0: 7 days.
 	Retain time.Duration
-	// Streams bounds the streams, which the relay creates.
-	Streams Streams
 	// Publisher is shared by the relays of a process; nil: the relay creates its own.
 	Publisher *Publisher
 	// Clock gives the time; nil: the system's clock.
@@ -129,7 +127,6 @@ func (r *Relay) Run(ctx context.Context) error {
 	l := newLink(r.js.Conn())
 	defer l.close()
 
-	r.ensureStreams(ctx, l)
 	var wait backoff
 	var last time.Time
 	return chore.Loop(ctx, r.wake, func(ctx context.Context, woken bool) (time.Duration, error) {
@@ -165,9 +162,6 @@ func (r *Relay) Run(ctx context.Context) error {
 		if wait.failures == 0 {
 			r.log.Warn("the outbox cannot be relayed; it will be tried again", zap.Error(err))
 		}
-		if errors.Is(err, errStreamGone) {
-			r.ensureStreams(ctx, l)
-		}
 		wait.sleep(ctx, l.back)
 		return 0, nil
 	})
@@ -182,18 +176,6 @@ func (r *Relay) publish(ctx context.Context, t *tick, l *link, rows []row) ([]ro
 	}
 	defer cancel()
 	return t.publish(ctx, r.opts.Service, rows)
-}
-
-// ensureStreams creates the streams. It only logs a failure: the next publish then fails and is retried.
-func (r *Relay) ensureStreams(ctx context.Context, l *link) {
-	work, cancel, err := l.context(ctx)
-	if err == nil {
-		defer cancel()
-		err = EnsureStreams(work, r.js, r.opts.Streams)
-	}
-	if err != nil && ctx.Err() == nil {
-		r.log.Warn("the event streams cannot be set up yet", zap.Error(err))
-	}
 }
 
 const sqlProbe = `select exists (select from outbox where sent_at is null)`

@@ -78,6 +78,7 @@ func TestRelayDeathBetweenPublishAndMarkDuplicatesNoEffect(t *testing.T) {
 			}).Times(1))
 			defer disable()
 
+			h.provision()
 			for i := range 20 {
 				h.append(h.events(aggregate(i), 3)...)
 			}
@@ -107,6 +108,7 @@ func TestStoppedRelayMarksWhatItPublished(t *testing.T) {
 		cancel()
 		return nil
 	}).Times(1))()
+	h.provision()
 	for i := range 20 {
 		h.append(h.events(aggregate(i), 3)...)
 	}

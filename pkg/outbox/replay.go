@@ -32,9 +32,6 @@ limit $3`
 func Replay(
 	ctx context.Context, pool *pgxpool.Pool, js jetstream.JetStream, source string, since time.Time,
 ) (int, error) {
-	if err := requireStreams(ctx, js, Streams{}); err != nil {
-		return 0, err
-	}
 	var (
 		lock *publishLock
 		rows []row

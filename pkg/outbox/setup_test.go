@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 
 	orderv1 "souk/gen/go/souk/order/v1"
 	"souk/pkg/devstack/natsserver"
@@ -88,16 +89,29 @@ func (h *harness) restartNATS(meanwhile func()) {
 	h.nats = natstest.Start(h.t, o)
 }
 
+// provision creates the streams and durable consumers.
+func (h *harness) provision(durables ...outbox.Durable) {
+	h.t.Helper()
+	p := outbox.NewProvisioner(h.js, outbox.Streams{}, durables, zap.NewNop())
+	require.NoError(h.t, p.Provision(h.t.Context()))
+}
+
 type runnable interface {
 	Run(context.Context) error
 	Ready(context.Context) error
 }
 
-// run runs r until the test ends or stop is called. It returns when r is ready.
+// run runs r, and a provisioner of what it needs, until the test ends or stop is called. It returns when r is ready.
 func (h *harness) run(r runnable) (stop func()) {
 	h.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
+	done := make(chan error, 2)
+	var durables []outbox.Durable
+	if c, ok := r.(*outbox.Consumer); ok {
+		durables = append(durables, c.Durable())
+	}
+	provisioner := outbox.NewProvisioner(h.js, outbox.Streams{}, durables, zap.NewNop())
+	go func() { done <- provisioner.Run(ctx) }()
 	go func() { done <- r.Run(ctx) }()
 	stopped := false
 	stop = func() {
@@ -106,6 +120,7 @@ func (h *harness) run(r runnable) (stop func()) {
 		}
 		stopped = true
 		cancel()
+		require.NoError(h.t, waittest.Receive(h.t, done))
 		require.NoError(h.t, waittest.Receive(h.t, done))
 	}
 	h.t.Cleanup(stop)

@@ -118,23 +118,3 @@ func upToDate(have, want jetstream.StreamConfig) bool {
 	changed.AllowDirect, changed.AllowAtomicPublish = want.AllowDirect, want.AllowAtomicPublish
 	return reflect.DeepEqual(have, changed)
 }
-
-// streamGone reports whether err means that the stream or the consumer does not exist, for example because
-// JetStream's files were deleted.
-func streamGone(err error) bool {
-	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound) ||
-		errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrNoStreamResponse)
-}
-
-// requireStreams calls EnsureStreams if a stream is missing. Otherwise it leaves the streams' settings unchanged.
-func requireStreams(ctx context.Context, js jetstream.JetStream, s Streams) error {
-	for _, name := range []string{StreamEvents, StreamDead} {
-		if _, err := js.Stream(ctx, name); err != nil {
-			if errors.Is(err, jetstream.ErrStreamNotFound) {
-				return EnsureStreams(ctx, js, s)
-			}
-			return errs.Wrap(err, errs.Unavailable, "JetStream does not answer").WithRetryAfter(time.Second)
-		}
-	}
-	return nil
-}

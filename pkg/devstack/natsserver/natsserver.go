@@ -1,7 +1,7 @@
 // Package natsserver runs NATS with JetStream inside this process, for `souk dev`, small installations and tests.
 //
 // It listens on loopback only and requires its password. This process itself connects through a pipe
-// (Connect, ClientOptions), which is ready in 10 ms and needs no port.
+// (Connect, InProcess), which is ready in 10 ms and needs no port.
 package natsserver
 
 import (
@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,9 +38,21 @@ type Options struct {
 	NoSync bool
 	// Logger logs the server's warnings and errors. If nil, they are dropped.
 	Logger *zap.Logger
-	// Configure, if not nil, changes the server's options last, e.g. to set up an auth callout.
-	Configure func(*server.Options)
+	// Callout, if not nil, lets a client decide who else connects. User and Password are that client's.
+	Callout *Callout
 }
+
+// Callout sets up NATS's auth callout.
+type Callout struct {
+	// Issuer is the public key of the account that signs users.
+	Issuer string
+	// Box is the public key for encrypted requests.
+	Box string
+}
+
+// maxControlLine is the longest line of the protocol in bytes. The token of a process that runs all services is longer
+// than NATS's default of 4 KiB.
+const maxControlLine = 16 << 10
 
 // Server is a running NATS server.
 type Server struct {
@@ -70,13 +83,14 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		o.Password = rand.Text()
 	}
 	opts := &server.Options{
-		ServerName: "souk",
-		Host:       "127.0.0.1",
-		Port:       o.Port,
-		DontListen: o.Port < 0,
-		Username:   o.User,
-		Password:   o.Password,
-		MaxPayload: defaultMaxPayload,
+		ServerName:     "souk",
+		Host:           "127.0.0.1",
+		Port:           o.Port,
+		DontListen:     o.Port < 0,
+		Username:       o.User,
+		Password:       o.Password,
+		MaxPayload:     defaultMaxPayload,
+		MaxControlLine: maxControlLine,
 
 		JetStream:         true,
 		StoreDir:          o.StoreDir,
@@ -94,8 +108,10 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.MaxPayload > 0 {
 		opts.MaxPayload = o.MaxPayload
 	}
-	if o.Configure != nil {
-		o.Configure(opts)
+	if c := o.Callout; c != nil {
+		opts.Users = []*server.User{{Username: o.User, Password: o.Password}}
+		opts.Username, opts.Password = "", ""
+		opts.AuthCallout = &server.AuthCallout{Issuer: c.Issuer, XKey: c.Box, AuthUsers: []string{o.User}}
 	}
 	if err := portFree(ctx, opts); err != nil {
 		return nil, err
@@ -154,29 +170,29 @@ func readyFor(ctx context.Context) time.Duration {
 
 // URL returns the URL for other processes, including the user and password. It is empty if the server has no port.
 func (s *Server) URL() string {
-	if !s.tcp {
+	address := s.Address()
+	if address == "" {
 		return ""
 	}
+	return "nats://" + url.UserPassword(s.user, s.password).String() + "@" + strings.TrimPrefix(address, "nats://")
+}
+
+// Address returns the URL for other processes without credentials. It is empty if the server has no port.
+func (s *Server) Address() string {
 	addr, ok := s.ns.Addr().(*net.TCPAddr)
-	if !ok {
+	if !s.tcp || !ok {
 		return ""
 	}
-	u := url.URL{
-		Scheme: "nats",
-		User:   url.UserPassword(s.user, s.password),
-		Host:   net.JoinHostPort("127.0.0.1", strconv.Itoa(addr.Port)),
-	}
-	return u.String()
+	return "nats://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(addr.Port))
 }
 
-// ClientOptions returns options that connect this process through a pipe. nats.Connect then ignores its URL.
-func (s *Server) ClientOptions() []nats.Option {
-	return []nats.Option{nats.InProcessServer(s.ns), nats.UserInfo(s.user, s.password)}
-}
+// InProcess returns an option that connects this process through a pipe. nats.Connect then ignores its URL.
+func (s *Server) InProcess() nats.Option { return nats.InProcessServer(s.ns) }
 
-// Connect connects this process through a pipe.
+// Connect connects this process through a pipe, with the server's user and password.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
-	nc, err := nats.Connect("", append(s.ClientOptions(), opts...)...)
+	opts = append([]nats.Option{s.InProcess(), nats.UserInfo(s.user, s.password)}, opts...)
+	nc, err := nats.Connect("", opts...)
 	if err != nil {
 		return nil, fmt.Errorf("nats: connect in process: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
 	"souk/cmd/souk/internal/machine"
@@ -195,7 +196,7 @@ func (d *run) settings() map[string]any {
 		"telemetry": map[string]any{"endpoint": s.control.url, "sample_ratio": 0.01, "batch_delay": "100ms"},
 		"postgres":  map[string]any{"urls": s.databases(), "max_conns": 16},
 		"redis":     map[string]any{"addr": s.redis.Addr()},
-		"nats":      map[string]any{"url": s.nats.URL(), "user": "souk", "password": secrets.NATSPassword},
+		"nats":      map[string]any{"url": s.nats.Address()},
 		"identity":  map[string]any{"seed": secrets.Identity},
 		"rpc":       map[string]any{"transport": d.o.Transport},
 		"gateway": map[string]any{
@@ -259,7 +260,7 @@ func (d *run) runInProcess(ctx context.Context) error {
 	wg.Go(func() { tuneMemory(ctx) })
 	var readyErr error
 	err = module.Run(ctx, module.Options{
-		Config: tree, Logs: d.logs, Environ: environ, Migrate: true, NATS: d.stack.nats.ClientOptions(),
+		Config: tree, Logs: d.logs, Environ: environ, Migrate: true, NATS: []nats.Option{d.stack.nats.InProcess()},
 		OnReady: func(admin string) {
 			d.stack.control.setProcesses(func() []Process {
 				return []Process{{Name: "souk", PID: os.Getpid(), Admin: admin}}
@@ -282,6 +283,10 @@ func (d *run) runInProcess(ctx context.Context) error {
 // ready loads the demo shops, writes dev.json for other commands, and prints the addresses.
 func (d *run) ready(ctx context.Context, admin string) error {
 	s := d.stack
+	operatorKey, err := d.home.secrets.operatorKey()
+	if err != nil {
+		return err
+	}
 	state := &State{
 		PID:       os.Getpid(),
 		URL:       d.address.public,
@@ -290,7 +295,7 @@ func (d *run) ready(ctx context.Context, admin string) error {
 		OIDCAdmin: d.home.secrets.OIDCAdmin,
 		Control:   s.control.url,
 		Transport: d.o.Transport,
-		NATS:      NATSAccess{URL: s.nats.URL(), User: "souk", Password: d.home.secrets.NATSPassword},
+		NATS:      NATSAccess{URL: s.nats.Address(), OperatorKey: operatorKey},
 		Redis:     s.redis.Addr(),
 		Databases: s.databases(),
 	}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"souk/pkg/devstack"
+	"souk/pkg/identity"
+	"souk/pkg/natsauth"
 )
 
 // home is the data directory of souk dev.
@@ -29,7 +31,6 @@ type secrets struct {
 	Auth         string `json:"auth"`
 	OIDCAdmin    string `json:"oidcAdmin"`
 	Webhook      string `json:"webhook"`
-	NATSPassword string `json:"natsPassword"`
 }
 
 func (s *secrets) fields() map[string]*string {
@@ -38,8 +39,25 @@ func (s *secrets) fields() map[string]*string {
 		"auth":         &s.Auth,
 		"oidcAdmin":    &s.OIDCAdmin,
 		"webhook":      &s.Webhook,
-		"natsPassword": &s.NATSPassword,
 	}
+}
+
+// identity returns the seed of all keys of services.
+func (s *secrets) identity() ([]byte, error) { return base64.StdEncoding.DecodeString(s.Identity) }
+
+// operatorKey returns the key with which commands connect to NATS, in base64.
+func (s *secrets) operatorKey() (string, error) {
+	seed, err := s.identity()
+	return base64.StdEncoding.EncodeToString(identity.DeriveKey(seed, natsauth.Operator).Seed()), err
+}
+
+// natsKeys returns the keys of the auth callout.
+func (s *secrets) natsKeys() (natsauth.Keys, error) {
+	seed, err := s.identity()
+	if err != nil {
+		return natsauth.Keys{}, err
+	}
+	return natsauth.DeriveKeys(seed)
 }
 
 // openHome locks the data directory and loads its secrets. An ephemeral directory must be empty, because close

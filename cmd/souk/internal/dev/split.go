@@ -70,16 +70,28 @@ func (d *run) runSplit(ctx context.Context) (err error) {
 			children[i].stop()
 		}
 	}()
-	for _, c := range children {
-		started++
-		go c.keepRunning(cancel)
-	}
 	admin := ""
-	for _, c := range children {
+	await := func(c *child) error {
 		select {
 		case admin = <-c.ready:
+			return nil
 		case <-ctx.Done():
 			return childError(ctx)
+		}
+	}
+	for i, c := range children {
+		started++
+		go c.keepRunning(cancel)
+		if i > 0 {
+			continue
+		}
+		if err := await(c); err != nil { // the others connect to NATS through natsauth
+			return err
+		}
+	}
+	for _, c := range children[1:] {
+		if err := await(c); err != nil {
+			return err
 		}
 	}
 	if err := d.ready(ctx, admin); err != nil {

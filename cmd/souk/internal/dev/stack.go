@@ -17,6 +17,7 @@ import (
 	"souk/pkg/devstack"
 	"souk/pkg/devstack/mailsink"
 	"souk/pkg/devstack/natsserver"
+	"souk/pkg/natsauth"
 	"souk/pkg/devstack/oidcserver"
 	"souk/pkg/loopback"
 	"souk/pkg/telemetry/receiver"
@@ -59,8 +60,17 @@ func startStack(ctx context.Context, h *home, address httpAddress, log *zap.Logg
 		return err
 	})
 	group.Go(func() (err error) {
+		keys, err := h.secrets.natsKeys()
+		if err != nil {
+			return err
+		}
+		issuer, box, err := keys.Public()
+		if err != nil {
+			return err
+		}
 		s.nats, err = natsserver.Start(gctx, natsserver.Options{
-			StoreDir: h.path("nats"), User: "souk", Password: h.secrets.NATSPassword, Logger: log,
+			StoreDir: h.path("nats"), User: natsauth.User, Password: keys.Password, Logger: log,
+			Callout: &natsserver.Callout{Issuer: issuer, Box: box},
 		})
 		return err
 	})

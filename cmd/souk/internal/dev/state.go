@@ -31,9 +31,9 @@ type State struct {
 
 // NATSAccess says how to connect to the NATS of souk dev.
 type NATSAccess struct {
-	URL      string `json:"url"`
-	User     string `json:"user"`
-	Password string `json:"password"`
+	URL string `json:"url"`
+	// OperatorKey is the key (base64) of natsauth.Operator.
+	OperatorKey string `json:"operatorKey"`
 }
 
 // Process describes a process of souk dev. Name is its service, or souk if it runs all services.

@@ -20,6 +20,7 @@ import (
 	"souk/cmd/souk/internal/dev"
 	"souk/cmd/souk/internal/settings"
 	"souk/pkg/module"
+	"souk/pkg/natsauth"
 	"souk/pkg/postgres"
 	"souk/pkg/redisx"
 )
@@ -44,6 +45,7 @@ type Souk struct {
 	modules  []module.Module
 	postgres module.PostgresConfig
 	nats     module.NATSConfig
+	identity module.IdentityConfig
 	redis    redisx.Config
 	redisErr error // from decoding Redis's configuration; few commands need Redis
 }
@@ -61,7 +63,8 @@ func Open(src Source) (*Souk, error) {
 			modules: src.Modules, postgres: module.PostgresConfig{MaxConns: maxConns}, redis: redisx.Default(),
 		}
 		s.redisErr = tree.Decode("redis", &s.redis)
-		return s, errors.Join(tree.Decode("postgres", &s.postgres), tree.Decode("nats", &s.nats))
+		return s, errors.Join(tree.Decode("postgres", &s.postgres), tree.Decode("nats", &s.nats),
+			tree.Decode("identity", &s.identity))
 	}
 	state, err := dev.Running(src.DataDir)
 	if err != nil {
@@ -71,7 +74,8 @@ func Open(src Source) (*Souk, error) {
 		state:    state,
 		modules:  src.Modules,
 		postgres: module.PostgresConfig{URLs: state.Databases},
-		nats:     module.NATSConfig{URL: state.NATS.URL, User: state.NATS.User, Password: state.NATS.Password},
+		nats:     module.NATSConfig{URL: state.NATS.URL},
+		identity: module.IdentityConfig{Keys: map[string]string{natsauth.Operator: state.NATS.OperatorKey}},
 		redis:    redisx.Default(),
 	}
 	s.redis.Addr = state.Redis
@@ -121,14 +125,11 @@ func (s *Souk) connectNATS() (*nats.Conn, error) {
 	if s.nats.URL == "" {
 		return nil, settings.ErrNoNATS
 	}
-	opts := []nats.Option{nats.Name("souk command"), nats.Timeout(connectTimeout)}
-	if s.nats.User != "" {
-		opts = append(opts, nats.UserInfo(s.nats.User, s.nats.Password))
+	opts, err := s.nats.Options(s.identity, natsauth.Operator)
+	if err != nil {
+		return nil, err
 	}
-	if s.nats.Credentials != "" {
-		opts = append(opts, nats.UserCredentials(s.nats.Credentials))
-	}
-	nc, err := nats.Connect(s.nats.URL, opts...)
+	nc, err := nats.Connect(s.nats.URL, append(opts, nats.Name("souk command"), nats.Timeout(connectTimeout))...)
 	if err != nil {
 		return nil, fmt.Errorf("NATS can't be reached at %s: %w", withoutPasswords(s.nats.URL), err)
 	}

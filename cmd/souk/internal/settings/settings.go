@@ -68,14 +68,14 @@ func Check(tree *config.Tree, selected []module.Module) error {
 		sections = append(sections, config.Section{Name: m.Name, Into: own})
 	}
 	redis := func() bool { return slices.ContainsFunc(uses, func(needed func() bool) bool { return needed() }) }
-	nats := func() bool { return transport.Transport == "nats" || slices.ContainsFunc(selected, hasOutbox) }
+	nats := func() bool { return transport.Transport == "nats" || slices.ContainsFunc(selected, usesNATS) }
 	return tree.DecodeAll(append(sections,
 		config.Section{Name: "redis", Into: &redisSettings{Config: redisx.Default(), needed: redis}},
 		config.Section{Name: "nats", Into: &natsSettings{needed: nats}},
 	)...)
 }
 
-func hasOutbox(m module.Module) bool { return m.Tables.Outbox }
+func usesNATS(m module.Module) bool { return m.Tables.Outbox || m.NATS }
 
 // rpcSettings is invalid if calls stay in a process that does not run all services.
 type rpcSettings struct {

@@ -71,6 +71,9 @@ func All() []Service {
 			Name: "gateway", Database: false,
 		},
 		{
+			Name: "natsauth", Database: false,
+		},
+		{
 			Name: "notification", Database: true,
 			Publishes: []string{
 				"evt.notification.sent",

@@ -1,0 +1,85 @@
+package natsauth
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+
+	"souk/pkg/config"
+	"souk/pkg/module"
+	"souk/pkg/natsauth"
+	"souk/pkg/outbox"
+)
+
+// Config is the natsauth service's configuration, section "natsauth".
+type Config struct {
+	// Secret (base64, at least 32 bytes) is what the keys of the auth callout are derived from. Default empty:
+	// identity.seed.
+	Secret string `yaml:"secret"`
+	// Streams limits the streams of events.
+	Streams outbox.Streams `yaml:"streams"`
+}
+
+// minSecret is the shortest secret in bytes.
+const minSecret = 32
+
+// Validate implements config.Validator.
+func (c Config) Validate() error {
+	if c.Secret == "" {
+		return nil
+	}
+	_, err := c.secret()
+	return err
+}
+
+func (c Config) secret() ([]byte, error) {
+	raw, err := base64.StdEncoding.DecodeString(c.Secret)
+	if err != nil || len(raw) < minSecret {
+		return nil, errors.New("secret: want the base64 of at least 32 random bytes")
+	}
+	return raw, nil
+}
+
+// keys returns the keys of the auth callout. secret returns the secret that all services share.
+func (c Config) keys(secret func() ([]byte, error)) (natsauth.Keys, error) {
+	if c.Secret != "" {
+		secret = c.secret
+	}
+	raw, err := secret()
+	if err != nil {
+		return natsauth.Keys{}, err
+	}
+	return natsauth.DeriveKeys(raw)
+}
+
+// ServerConfig returns the part of a NATS server's configuration that makes it ask the service about connections. It
+// holds a password.
+//
+// Errors: invalid_argument.
+func ServerConfig(tree *config.Tree) (string, error) {
+	var c Config
+	id := module.IdentityConfig{}
+	if err := errors.Join(tree.Decode("natsauth", &c), tree.Decode("identity", &id)); err != nil {
+		return "", err
+	}
+	keys, err := c.keys(id.Secret)
+	if err != nil {
+		return "", err
+	}
+	issuer, box, err := keys.Public()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf(serverConfig, natsauth.User, keys.Password, issuer, box, natsauth.User), nil
+}
+
+const serverConfig = `max_control_line: 16KB
+authorization {
+  users: [{user: %s, password: "%s"}]
+  auth_callout {
+    issuer: %s
+    xkey: %s
+    auth_users: [%s]
+  }
+}
+`

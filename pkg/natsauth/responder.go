@@ -1,0 +1,136 @@
+package natsauth
+
+import (
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+	"go.uber.org/zap"
+)
+
+const (
+	// globalAccount is the account of all users: that of a server without accounts in its configuration.
+	globalAccount = "$G"
+	// subject is where the server asks about connections.
+	subject = "$SYS.REQ.USER.AUTH"
+	// queue is the queue group of several responders.
+	queue = "natsauth"
+	// headerServerKey has the server's public key for encrypted answers.
+	headerServerKey = "Nats-Server-Xkey"
+)
+
+// User is the name with which a process connects that answers for others. The server lets it pass by its password.
+const User = "natsauth"
+
+// Keys are the keys of the auth callout.
+type Keys struct {
+	// Issuer signs users. The server knows its public key.
+	Issuer nkeys.KeyPair
+	// Box encrypts requests and answers between the server and responders.
+	Box nkeys.KeyPair
+	// Password is that of User.
+	Password string
+}
+
+// DeriveKeys derives the keys, with HKDF-SHA256, from a secret of at least 32 bytes.
+func DeriveKeys(secret []byte) (Keys, error) {
+	derive := func(purpose string) ([]byte, error) {
+		return hkdf.Key(sha256.New, secret, nil, "souk nats "+purpose, ed25519.SeedSize)
+	}
+	var k Keys
+	raw, err := derive("issuer")
+	if err != nil {
+		return k, err
+	}
+	if k.Issuer, err = nkeys.FromRawSeed(nkeys.PrefixByteAccount, raw); err != nil {
+		return k, err
+	}
+	if raw, err = derive("box"); err != nil {
+		return k, err
+	}
+	seed, err := nkeys.EncodeSeed(nkeys.PrefixByteCurve, raw)
+	if err != nil {
+		return k, err
+	}
+	if k.Box, err = nkeys.FromCurveSeed(seed); err != nil {
+		return k, err
+	}
+	if raw, err = derive("password"); err != nil {
+		return k, err
+	}
+	k.Password = fmt.Sprintf("%x", raw)
+	return k, nil
+}
+
+// Public returns the public keys of issuer and box, which the server has in its configuration.
+func (k Keys) Public() (issuer, box string, err error) {
+	if issuer, err = k.Issuer.PublicKey(); err != nil {
+		return "", "", err
+	}
+	box, err = k.Box.PublicKey()
+	return issuer, box, err
+}
+
+// Verifier tells which services a token of a connection names.
+type Verifier interface {
+	VerifyConnect(token string) ([]string, error)
+}
+
+type responder struct {
+	keys     Keys
+	verifier Verifier
+	log      *zap.Logger
+}
+
+// Respond answers the server's questions about connections on nc, which is connected as [User], until nc is closed.
+// Several processes may do so at the same time.
+func Respond(nc *nats.Conn, k Keys, v Verifier, log *zap.Logger) error {
+	r := &responder{keys: k, verifier: v, log: log}
+	_, err := nc.QueueSubscribe(subject, queue, func(m *nats.Msg) {
+		answer, err := r.answer(m.Data, m.Header.Get(headerServerKey))
+		if err == nil {
+			err = m.Respond(answer)
+		}
+		if err != nil { // the server refuses the connection after a time
+			log.Error("a connection to NATS was not answered for", zap.Error(err))
+		}
+	})
+	return err
+}
+
+// answer returns the answer to a request.
+func (r *responder) answer(data []byte, serverKey string) ([]byte, error) {
+	if serverKey != "" {
+		opened, err := r.keys.Box.Open(data, serverKey)
+		if err != nil {
+			return nil, fmt.Errorf("open the request: %w", err)
+		}
+		data = opened
+	}
+	request, err := jwt.DecodeAuthorizationRequestClaims(string(data))
+	if err != nil {
+		return nil, fmt.Errorf("read the request: %w", err)
+	}
+	response := jwt.NewAuthorizationResponseClaims(request.UserNkey)
+	response.Audience = request.Server.ID
+	names, err := r.verifier.VerifyConnect(request.ConnectOptions.Token)
+	if err != nil {
+		r.log.Warn("a connection to NATS was refused", zap.String("host", request.ClientInformation.Host),
+			zap.String("client", request.ClientInformation.Name), zap.Error(err))
+		response.Error = "the identity token is not valid"
+	} else if response.Jwt, err = user(request.UserNkey, names).Encode(r.keys.Issuer); err != nil {
+		return nil, fmt.Errorf("sign the user: %w", err)
+	}
+	encoded, err := response.Encode(r.keys.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("sign the answer: %w", err)
+	}
+	if serverKey == "" {
+		return []byte(encoded), nil
+	}
+	return r.keys.Box.Seal([]byte(encoded), serverKey)
+}
