@@ -65,7 +65,7 @@ Services that talk over NATS are asked there; those of one process are seen thro
 With --permissions, show instead what each service may do on NATS. That follows from the contracts; no souk is asked.`,
 		Example: "  souk services\n  souk services --methods\n  souk services --permissions\n" +
 			"  souk services --config souk.yaml",
-		Args:    noArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if permissions {
 				return operate.Permissions(cmd.OutOrStdout())

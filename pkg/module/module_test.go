@@ -14,7 +14,6 @@ import (
 	"testing/fstest"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -296,7 +295,7 @@ func TestStopDrainsCallsOnBothTransports(t *testing.T) {
 			more := map[string]any{"rpc": map[string]any{"transport": transport}}
 			o := module.Options{}
 			if transport == "nats" {
-				o.NATS = []nats.Option{natstest.Server(t).InProcess()}
+				more["nats"] = map[string]any{"url": natstest.Server(t).URL()}
 			}
 			o.Config = settings(t, more)
 			c := &catalogue{
@@ -389,9 +388,10 @@ func TestResourcesAreOpenedOnRequest(t *testing.T) {
 		map[string]any{
 			"postgres": map[string]any{"urls": map[string]any{"order": server}},
 			"redis":    map[string]any{"addr": redistest.Addr(t)},
+			"nats":     map[string]any{"url": natstest.Server(t).URL()},
 		},
 	)
-	p := start(t, module.Options{Config: tree, Migrate: true, NATS: []nats.Option{natstest.Server(t).InProcess()}}, all)
+	p := start(t, module.Options{Config: tree, Migrate: true}, all)
 	_, metrics := p.get("/metrics")
 	require.Regexp(t, `postgres_connections_in_use\{service="order"\} \d`, metrics)
 	require.Contains(t, metrics, `postgres_connections_max{service="order"} 10`)

@@ -2,6 +2,7 @@ package module
 
 import (
 	"crypto/ed25519"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 
@@ -53,8 +54,10 @@ func (c NATSConfig) Options(id IdentityConfig, names ...string) ([]nats.Option, 
 	}, nil
 }
 
-// shared reports whether all processes have the same credentials.
-func (c NATSConfig) shared() bool { return c.User != "" || c.Credentials != "" }
+// shared reports whether all processes have the same credentials. They may be part of the URL.
+func (c NATSConfig) shared() bool {
+	return c.User != "" || c.Credentials != "" || strings.Contains(c.URL, "@")
+}
 
 func (c NATSConfig) credentials() []nats.Option {
 	var opts []nats.Option

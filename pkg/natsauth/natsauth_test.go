@@ -158,16 +158,16 @@ func TestServiceDoesWhatItsContractSaysAndNothingElse(t *testing.T) {
 	order.denied("answer calls of another service",
 		subscribe(order, "rpc.product.v1.ProductService.*", "product"))
 	for _, subject := range []string{
-		"rpc.payment.v1.PaymentService.Refund",            // its contract names order
-		"rpc.order.v1.OrderService.CancelOrder",           // for the gateway
-		"evt.shop.suspended",                              // the shop service's
-		"dlq.order_payments.evt.payment.failed",           // another service's dead letter
-		"$JS.API.STREAM.CREATE.TAP",                       // a stream over rpc.>
+		"rpc.payment.v1.PaymentService.Refund",  // its contract names order
+		"rpc.order.v1.OrderService.CancelOrder", // for the gateway
+		"evt.shop.suspended",                    // the shop service's
+		"dlq.order_payments.evt.payment.failed", // another service's dead letter
+		"$JS.API.STREAM.CREATE.TAP",             // a stream over rpc.>
 		"$JS.API.STREAM.DELETE.EVENTS",
 		"$JS.API.CONSUMER.CREATE.EVENTS.tap",
 		"$JS.API.CONSUMER.MSG.NEXT.EVENTS.order_payments", // another service's consumer
 		"$JS.ACK.EVENTS.order_payments.1.1.1.1.0",
-		natsauth.InboxPrefix("order") + ".x",              // an answer that nobody asked for
+		natsauth.InboxPrefix("order") + ".x", // an answer that nobody asked for
 	} {
 		product.denied("publish "+subject, publish(product, subject))
 	}

@@ -1,4 +1,4 @@
-// Package natsauth says what each service may do on NATS, and tells it to the server by NATS's auth callout.
+// Package natsauth says what each service may do on NATS, and answers the server's auth callout.
 //
 // A process connects with a token that the services which it runs have signed (identity.ConnectToken). The server asks
 // about the token, [Respond] answers, and the process may do what these services may, and nothing else:

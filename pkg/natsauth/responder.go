@@ -75,7 +75,7 @@ func (k Keys) Public() (issuer, box string, err error) {
 	return issuer, box, err
 }
 
-// Verifier tells which services a token of a connection names.
+// Verifier reads the services that a token of a connection names.
 type Verifier interface {
 	VerifyConnect(token string) ([]string, error)
 }

@@ -219,6 +219,9 @@ func tables(f *goFile) bool {
 // natsUsers may import NATS's client or server.
 var natsUsers = []string{
 	"pkg/natsrpc",
+	"pkg/natsauth",
+	"apps/natsauth",
+	"cmd/souk/internal/dev",
 	"pkg/event",
 	"pkg/outbox",
 	"pkg/module",

@@ -23,6 +23,7 @@ import (
 	"souk/pkg/devstack/mailsink"
 	"souk/pkg/devstack/natsserver"
 	"souk/pkg/devstack/oidcserver"
+	"souk/pkg/natsauth"
 )
 
 // deployment is a souk that runs as in production: `souk run` with a configuration file. The test owns its servers and
@@ -38,6 +39,7 @@ type servers struct {
 	dir             string
 	postgresOptions devstack.PostgresOptions
 	postgres        *devstack.Postgres
+	identity        string // the seed of all keys
 	natsOptions     natsserver.Options
 	nats            *natsserver.Server
 	redis           *devstack.Redis
@@ -119,8 +121,8 @@ func (d *deployment) configure(split bool) {
 	raw, err := yaml.Marshal(map[string]any{
 		"postgres": map[string]any{"urls": databases},
 		"redis":    map[string]any{"addr": d.servers.redis.Addr()},
-		"nats":     map[string]any{"url": d.servers.nats.URL()},
-		"identity": map[string]any{"seed": secret()},
+		"nats":     map[string]any{"url": d.servers.nats.Address()},
+		"identity": map[string]any{"seed": d.servers.identity},
 		"rpc":      map[string]any{"transport": transport},
 		"gateway": map[string]any{
 			"addr": d.addr, "public_url": d.url, "address_rate": rate, "caller_rate": rate, "lame_duck": "0s",
@@ -176,11 +178,18 @@ func (s *servers) start(t testing.TB) {
 		Dir: filepath.Join(s.dir, "postgres"), Port: steadyPort(t), Databases: services.Databases(),
 	}
 	s.startPostgres(t)
+	s.identity = secret()
+	seed, err := base64.StdEncoding.DecodeString(s.identity)
+	require.NoError(t, err)
+	keys, err := natsauth.DeriveKeys(seed)
+	require.NoError(t, err)
+	issuer, box, err := keys.Public()
+	require.NoError(t, err)
 	s.natsOptions = natsserver.Options{
-		StoreDir: filepath.Join(s.dir, "nats"), Port: steadyPort(t), User: "souk", Password: rand.Text(),
+		StoreDir: filepath.Join(s.dir, "nats"), Port: steadyPort(t), User: natsauth.User, Password: keys.Password,
+		Callout: &natsserver.Callout{Issuer: issuer, Box: box},
 	}
 	s.startNATS(t)
-	var err error
 	s.redis, err = devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: filepath.Join(s.dir, "redis")})
 	require.NoError(t, err)
 	s.oidc, err = oidcserver.Start(t.Context(), oidcserver.Options{Dir: filepath.Join(s.dir, "oidc")})

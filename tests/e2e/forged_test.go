@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,23 +18,68 @@ import (
 
 	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
+	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
+	"souk/pkg/module"
 	"souk/pkg/natsrpc"
 	"souk/pkg/rpc"
 )
 
-// testForgedIdentity calls services over NATS with the broker's password but without a service's key.
+// attacker is a client of NATS that has the key of a service.
+type attacker struct {
+	t       *testing.T
+	nc      *nats.Conn
+	key     ed25519.PrivateKey
+	refused chan error
+}
+
+// stealKey connects with a service's key, which it reads from souk's data directory.
+func stealKey(t *testing.T, s *souk, url, service string) *attacker {
+	raw, err := os.ReadFile(filepath.Join(s.dir, "secrets.json"))
+	require.NoError(t, err)
+	var secrets struct{ Identity string }
+	require.NoError(t, json.Unmarshal(raw, &secrets))
+	seed, err := base64.StdEncoding.DecodeString(secrets.Identity)
+	require.NoError(t, err)
+	a := &attacker{t: t, key: identity.DeriveKey(seed, service), refused: make(chan error, 100)}
+	opts, err := module.NATSConfig{}.Options(module.IdentityConfig{Seed: secrets.Identity}, service)
+	require.NoError(t, err)
+	a.nc, err = nats.Connect(url, append(opts, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		a.refused <- err
+	}))...)
+	require.NoError(t, err)
+	t.Cleanup(a.nc.Close)
+	return a
+}
+
+// denied asserts that NATS refuses what f does.
+func (a *attacker) denied(what string, f func() error) {
+	a.t.Helper()
+	require.NoError(a.t, f(), what)
+	require.NoError(a.t, a.nc.FlushTimeout(10*time.Second))
+	select {
+	case err := <-a.refused:
+		require.Contains(a.t, strings.ToLower(err.Error()), "permissions violation", what)
+	case <-time.After(10 * time.Second):
+		require.Fail(a.t, "NATS allows it", what)
+	}
+}
+
+// testForgedIdentity attacks souk with the key of one service: what that service may not do is refused by NATS, and
+// what it may do is refused by the others if its tokens are forged.
 func testForgedIdentity(t *testing.T, s *souk) {
 	raw, err := os.ReadFile(filepath.Join(s.dir, "dev.json"))
 	require.NoError(t, err)
 	var state struct {
 		Transport string
-		NATS      struct{ URL, User, Password string }
+		NATS      struct{ URL string }
 	}
 	require.NoError(t, json.Unmarshal(raw, &state))
+	_, err = nats.Connect(state.NATS.URL)
+	require.ErrorIs(t, err, nats.ErrAuthorization, "a connection without a token")
 	if state.Transport != "nats" {
 		return // services in one process can't be reached from outside
 	}
@@ -44,39 +91,60 @@ func testForgedIdentity(t *testing.T, s *souk) {
 	var me struct{ ID string }
 	alice.get("/v1/me").want(http.StatusOK).into(&me)
 
-	nc, err := nats.Connect(state.NATS.URL, nats.UserInfo(state.NATS.User, state.NATS.Password))
-	require.NoError(t, err)
-	defer nc.Close()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	call := func(issuer string, actor identity.Actor) []error {
-		signer := identity.NewSigner(issuer, key, time.Minute, clock.System{})
-		token, _, err := signer.Sign(actor)
-		require.NoError(t, err)
-		conn := rpc.NewClient(natsrpc.New(nc, natsrpc.Options{}).Conn(),
-			rpc.ClientOptions{Service: issuer, Signer: signer})
-		ctx := identity.WithToken(ctx, token)
-		_, get := orderv1.NewOrderServiceClient(conn).GetOrder(ctx, &orderv1.GetOrderRequest{Id: order.ID})
-		_, cancelled := orderv1.NewOrderServiceClient(conn).CancelOrder(ctx, &orderv1.CancelOrderRequest{Id: order.ID})
-		_, lines := cartv1.NewCartServiceClient(conn).GetLines(ctx, &cartv1.GetLinesRequest{OwnerId: me.ID})
-		products := productv1.NewProductServiceClient(conn)
-		_, restock := products.RestockInventory(ctx, &productv1.RestockInventoryRequest{OrderId: order.ID})
-		title := "Stolen"
-		_, update := products.UpdateProduct(ctx, &productv1.UpdateProductRequest{Id: p.ID, Title: &title})
-		return []error{get, cancelled, lines, restock, update}
-	}
-	for issuer, actor := range map[string]identity.Actor{
-		"gateway": {Kind: identity.KindUser, ID: me.ID, Roles: []string{"customer", "operator"}},
-		"order":   identity.Service("order"),
-		"unknown": identity.Service("unknown"),
-	} {
-		for i, err := range call(issuer, actor) {
-			require.True(t, errs.Is(err, errs.Unauthenticated), "%s, call %d: %v", issuer, i, err)
+	cart := stealKey(t, s, state.NATS.URL, "cart")
+	subscribe := func(subject, queue string) func() error {
+		return func() error {
+			_, err := cart.nc.QueueSubscribe(subject, queue, func(*nats.Msg) {})
+			return err
 		}
 	}
+	publish := func(subject string) func() error { return func() error { return cart.nc.Publish(subject, nil) } }
+	cart.denied("read everything", subscribe(">", ""))
+	cart.denied("answer calls of another service", subscribe("rpc.order.v1.OrderService.*", "order"))
+	cart.denied("suspend a shop", publish("evt.shop.suspended"))
+	cart.denied("keep all calls in a stream", publish("$JS.API.STREAM.CREATE.TAP"))
+	cart.denied("refund an order", publish("rpc.payment.v1.PaymentService.Refund"))
+	cart.denied("call as a user", publish("rpc.order.v1.OrderService.CancelOrder"))
+
+	thief := stealKey(t, s, state.NATS.URL, "order")
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_, forged, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	call := func(signer *identity.Signer) (all []error) {
+		conn := rpc.NewClient(natsrpc.New(thief.nc, natsrpc.Options{}).Conn(),
+			rpc.ClientOptions{Service: identity.Gateway, Signer: signer})
+		_, err := cartv1.NewCartServiceClient(conn).GetLines(ctx, &cartv1.GetLinesRequest{OwnerId: me.ID})
+		all = append(all, err)
+		_, err = productv1.NewProductServiceClient(conn).
+			RestockInventory(ctx, &productv1.RestockInventoryRequest{OrderId: order.ID})
+		all = append(all, err)
+		_, err = paymentv1.NewPaymentServiceClient(conn).
+			Refund(ctx, &paymentv1.RefundRequest{OrderId: order.ID, IdempotencyKey: "k"})
+		return append(all, err)
+	}
+	for issuer, key := range map[string]ed25519.PrivateKey{
+		"gateway": forged, "order": forged, "unknown": forged, "payment": thief.key,
+	} {
+		for i, err := range call(identity.NewSigner(issuer, key, time.Minute, clock.System{})) {
+			require.True(t, errs.Is(err, errs.Unauthenticated) || errs.Is(err, errs.Forbidden), "%s, call %d: %v", issuer,
+				i, err)
+		}
+	}
+	// A token of the right service for another method.
+	token, _, err := identity.NewSigner("order", thief.key, time.Minute, clock.System{}).
+		Sign(identity.Service("order"), cartv1.CartService_GetLines_FullMethodName)
+	require.NoError(t, err)
+	conn := rpc.NewClient(natsrpc.New(thief.nc, natsrpc.Options{}).Conn(), rpc.ClientOptions{Service: identity.Gateway})
+	_, err = paymentv1.NewPaymentServiceClient(conn).Refund(identity.WithToken(ctx, token),
+		&paymentv1.RefundRequest{OrderId: order.ID, IdempotencyKey: "k"})
+	require.True(t, errs.Is(err, errs.Unauthenticated), err)
+	thief.denied("call as a user", func() error {
+		return thief.nc.Publish("rpc."+strings.ReplaceAll(orderv1.OrderService_CancelOrder_FullMethodName[len("/souk."):],
+			"/", "."), nil)
+	})
 	var after orderJSON
 	alice.get("/v1/orders/" + order.ID).want(http.StatusOK).into(&after)
 	require.NotEqual(t, "cancelled", after.Status)
+	require.NotEqual(t, "refunded", after.Payment.Status)
 }

@@ -162,6 +162,27 @@ func TestShopUpdatesConverge(t *testing.T) {
 }
 
 // A shop with a listing that cannot be refreshed does not delay other shops, and is retried.
+func TestEventWhoseVersionJumpsChangesNothing(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	shop, _ := h.shop("s")
+	h.many(shop, 1)
+	change := func(version int64) error {
+		return postgres.InTx(t.Context(), h.Pool, func(tx pgx.Tx) error {
+			return handler.OnShop(h.store)(t.Context(), tx, h.shopUpdated(shop, "Shop", "suspended", version))
+		})
+	}
+	for _, version := range []int64{1<<62 - 2, 1<<63 - 2, 20_000} {
+		require.True(t, errs.Is(change(version), errs.Invalid), version)
+	}
+	status := func() string {
+		return moduletest.Value[string](h.Service, `select status from shop_ref where shop_id = $1`, shop)
+	}
+	require.Equal(t, "active", status())
+	require.NoError(t, change(7))
+	require.Equal(t, "suspended", status())
+}
+
 func TestShopWithABrokenListingDelaysNoOtherShop(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -23,6 +23,9 @@ join (select unnest(@parent_ids::text[]) as parent_id, unnest(@names::text[]) as
 select shop_id, handle, name, status, updated_at from shop_ref
 where shop_id = any(@ids::text[]) or handle = any(@handles::text[]);
 
+-- name: ShopVersion :one
+select coalesce((select version from shop_ref where shop_id = $1), 0)::bigint;
+
 -- name: SaveShop :exec
 insert into shop_ref (shop_id, handle, name, status, version, updated_at, unverified_sells)
 values (@shop_id, @handle, @name, @status, @version, @updated_at, @unverified_sells)

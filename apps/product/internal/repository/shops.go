@@ -10,6 +10,7 @@ import (
 
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/repository/sqlc"
+	"souk/pkg/errs"
 	"souk/pkg/failpoint"
 	"souk/pkg/postgres"
 )
@@ -49,9 +50,25 @@ func (s *Store) SaveShop(ctx context.Context, shop domain.Shop) error {
 // An event that is not newer than the stored version changes nothing and removes no mark. So in whatever order
 // and however often events arrive, the row ends with the newest version. It stays marked until its listings are
 // refreshed.
+//
+// A version that jumps far ahead is refused: stored, it would hide all later events. Such an event becomes a dead letter.
+//
+// Errors: invalid_argument (the version jumps).
 func (s *Store) ShopChanged(ctx context.Context, tx pgx.Tx, shop domain.Shop) error {
-	return s.saveShop(ctx, s.q.WithTx(tx), shop)
+	q := s.q.WithTx(tx)
+	stored, err := q.ShopVersion(ctx, shop.ID)
+	if err != nil {
+		return postgres.Err(err)
+	}
+	if shop.Version-stored > maxVersionJump {
+		return errs.New(errs.Invalid, "the shop's version jumps from %d to %d", stored, shop.Version)
+	}
+	return s.saveShop(ctx, q, shop)
 }
+
+// maxVersionJump is how many versions of a shop may have no event that was consumed: more than a shop changes within
+// the time that events are kept.
+const maxVersionJump = 10_000
 
 func (s *Store) saveShop(ctx context.Context, q *sqlc.Queries, shop domain.Shop) error {
 	return postgres.Err(q.SaveShop(ctx, sqlc.SaveShopParams{

@@ -27,18 +27,18 @@ type home struct {
 
 // secrets are generated once and stored, so that sessions, tokens and signatures survive a restart.
 type secrets struct {
-	Identity     string `json:"identity"`
-	Auth         string `json:"auth"`
-	OIDCAdmin    string `json:"oidcAdmin"`
-	Webhook      string `json:"webhook"`
+	Identity  string `json:"identity"`
+	Auth      string `json:"auth"`
+	OIDCAdmin string `json:"oidcAdmin"`
+	Webhook   string `json:"webhook"`
 }
 
 func (s *secrets) fields() map[string]*string {
 	return map[string]*string{
-		"identity":     &s.Identity,
-		"auth":         &s.Auth,
-		"oidcAdmin":    &s.OIDCAdmin,
-		"webhook":      &s.Webhook,
+		"identity":  &s.Identity,
+		"auth":      &s.Auth,
+		"oidcAdmin": &s.OIDCAdmin,
+		"webhook":   &s.Webhook,
 	}
 }
 

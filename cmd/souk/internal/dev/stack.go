@@ -17,9 +17,9 @@ import (
 	"souk/pkg/devstack"
 	"souk/pkg/devstack/mailsink"
 	"souk/pkg/devstack/natsserver"
-	"souk/pkg/natsauth"
 	"souk/pkg/devstack/oidcserver"
 	"souk/pkg/loopback"
+	"souk/pkg/natsauth"
 	"souk/pkg/telemetry/receiver"
 )
 

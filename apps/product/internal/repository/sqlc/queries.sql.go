@@ -1275,6 +1275,17 @@ func (q *Queries) ShopToRelist(ctx context.Context, now time.Time) (ShopToRelist
 	return i, err
 }
 
+const shopVersion = `-- name: ShopVersion :one
+select coalesce((select version from shop_ref where shop_id = $1), 0)::bigint
+`
+
+func (q *Queries) ShopVersion(ctx context.Context, shopID string) (int64, error) {
+	row := q.db.QueryRow(ctx, shopVersion, shopID)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const shops = `-- name: Shops :many
 select shop_id, handle, name, status, updated_at from shop_ref
 where shop_id = any($1::text[]) or handle = any($2::text[])
