@@ -82,8 +82,14 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	ratings, err := p.Consumer(ctx, outbox.ConsumerOptions{
+		Purpose: "ratings", Subjects: handler.RatingSubjects, Handler: handler.OnRating(store), Done: store.DropRated,
+	})
+	if err != nil {
+		return nil, err
+	}
 	return module.Group(
-		relay, shops,
+		relay, shops, ratings,
 		module.Func(handler.Relist(store, relist, p.Logger())),
 		module.Func(handler.Sweep(store.Sweep, cfg.SweepInterval, p.Logger())),
 		module.Func(handler.LearnWords(store.LearnWords, cfg.WordsInterval, learn, p.Logger())),

@@ -7,6 +7,7 @@ import (
 	"souk/apps/address"
 	"souk/apps/auth"
 	"souk/apps/cart"
+	"souk/apps/comment"
 	"souk/apps/gateway"
 	"souk/apps/notification"
 	"souk/apps/order"
@@ -23,7 +24,8 @@ func modules() []module.Module {
 	return []module.Module{
 		user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
 		notification.Module, auth.Module,
-		address.Module, gateway.Module,
+		address.Module,
+		comment.Module, gateway.Module,
 	}
 }
 

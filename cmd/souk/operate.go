@@ -122,6 +122,33 @@ how products are found.`,
 	return group(cmd, rebuild)
 }
 
+func reviewsCommand(data *dataFlag) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "reviews",
+		Short:   "Compute the ratings of products again",
+		Example: "  souk reviews rebuild",
+	}
+	var file configFlag
+	rebuild := &cobra.Command{
+		Use:   "rebuild",
+		Short: "Compute the ratings of products and the numbers of votes from the reviews",
+		Long: `Compute the ratings of products and the numbers of votes from the reviews and votes, and publish the ratings, so that
+the catalogue shows them. It may run beside a busy marketplace. Changes keep ratings current by themselves; this is for
+when the catalogue's ratings are out of date, for example because an older backup of its database was restored.`,
+		Example: "  souk reviews rebuild\n  souk reviews rebuild --config souk.yaml",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := data.open(&file)
+			if err != nil {
+				return err
+			}
+			return s.RebuildReviews(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+	file.register(rebuild.Flags())
+	return group(cmd, rebuild)
+}
+
 func migrateCommand(data *dataFlag) *cobra.Command {
 	var service string
 	var file configFlag

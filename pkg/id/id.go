@@ -35,6 +35,8 @@ const (
 	Adjustment Prefix = "adj"
 	// Address identifies an entry of an address book.
 	Address Prefix = "adr"
+	// Review identifies a review of a product.
+	Review Prefix = "rev"
 )
 
 // New returns a new identifier such as "ord_0198c5f27e6b7c1f8a3d5e9b04c7d21a".

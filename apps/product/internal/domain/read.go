@@ -47,6 +47,14 @@ type Found struct {
 	Stage string
 }
 
+// Rating is what the reviews of a product add up to.
+type Rating struct {
+	ProductID string
+	Average   float64
+	Count     int32
+	Version   int64
+}
+
 // Facets count the matches of a search.
 type Facets struct {
 	Total             int64

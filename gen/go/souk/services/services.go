@@ -13,6 +13,7 @@ import (
 	addressv1 "souk/gen/go/souk/address/v1"
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
+	commentv1 "souk/gen/go/souk/comment/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
@@ -54,6 +55,13 @@ func All() []Service {
 			Contract: cartv1.File_souk_cart_v1_cart_proto,
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return cartv1.RegisterCartServiceHandlerClient(ctx, mux, cartv1.NewCartServiceClient(conn))
+			},
+		},
+		{
+			Name: "comment", Database: true,
+			Contract: commentv1.File_souk_comment_v1_comment_proto,
+			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return commentv1.RegisterCommentServiceHandlerClient(ctx, mux, commentv1.NewCommentServiceClient(conn))
 			},
 		},
 		{

@@ -2271,6 +2271,111 @@ func (x *GetOrderForNoticeResponse) GetCustomerId() string {
 	return ""
 }
 
+type FindPurchaseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId    string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	ProductId     string                 `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindPurchaseRequest) Reset() {
+	*x = FindPurchaseRequest{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindPurchaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindPurchaseRequest) ProtoMessage() {}
+
+func (x *FindPurchaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindPurchaseRequest.ProtoReflect.Descriptor instead.
+func (*FindPurchaseRequest) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *FindPurchaseRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *FindPurchaseRequest) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+type FindPurchaseResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Purchased bool                   `protobuf:"varint,1,opt,name=purchased,proto3" json:"purchased,omitempty"`
+	// The shop that sold it; empty when it was not purchased.
+	ShopId        string `protobuf:"bytes,2,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindPurchaseResponse) Reset() {
+	*x = FindPurchaseResponse{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindPurchaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindPurchaseResponse) ProtoMessage() {}
+
+func (x *FindPurchaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindPurchaseResponse.ProtoReflect.Descriptor instead.
+func (*FindPurchaseResponse) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *FindPurchaseResponse) GetPurchased() bool {
+	if x != nil {
+		return x.Purchased
+	}
+	return false
+}
+
+func (x *FindPurchaseResponse) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
 type AdoptOrdersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	GuestId       string                 `protobuf:"bytes,1,opt,name=guest_id,json=guestId,proto3" json:"guest_id,omitempty"`
@@ -2281,7 +2386,7 @@ type AdoptOrdersRequest struct {
 
 func (x *AdoptOrdersRequest) Reset() {
 	*x = AdoptOrdersRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[33]
+	mi := &file_souk_order_v1_order_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2293,7 +2398,7 @@ func (x *AdoptOrdersRequest) String() string {
 func (*AdoptOrdersRequest) ProtoMessage() {}
 
 func (x *AdoptOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[33]
+	mi := &file_souk_order_v1_order_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2306,7 +2411,7 @@ func (x *AdoptOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptOrdersRequest.ProtoReflect.Descriptor instead.
 func (*AdoptOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{33}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AdoptOrdersRequest) GetGuestId() string {
@@ -2331,7 +2436,7 @@ type AdoptOrdersResponse struct {
 
 func (x *AdoptOrdersResponse) Reset() {
 	*x = AdoptOrdersResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[34]
+	mi := &file_souk_order_v1_order_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2448,7 @@ func (x *AdoptOrdersResponse) String() string {
 func (*AdoptOrdersResponse) ProtoMessage() {}
 
 func (x *AdoptOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[34]
+	mi := &file_souk_order_v1_order_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2461,7 @@ func (x *AdoptOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptOrdersResponse.ProtoReflect.Descriptor instead.
 func (*AdoptOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{34}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{36}
 }
 
 var File_souk_order_v1_order_proto protoreflect.FileDescriptor
@@ -2562,11 +2667,19 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x05order\x18\x01 \x01(\v2\x14.souk.order.v1.OrderR\x05order\x12\x1a\n" +
 	"\x05email\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12\x1f\n" +
 	"\vcustomer_id\x18\x03 \x01(\tR\n" +
-	"customerId\"b\n" +
+	"customerId\"g\n" +
+	"\x13FindPurchaseRequest\x12(\n" +
+	"\vcustomer_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"customerId\x12&\n" +
+	"\n" +
+	"product_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tproductId\"M\n" +
+	"\x14FindPurchaseResponse\x12\x1c\n" +
+	"\tpurchased\x18\x01 \x01(\bR\tpurchased\x12\x17\n" +
+	"\ashop_id\x18\x02 \x01(\tR\x06shopId\"b\n" +
 	"\x12AdoptOrdersRequest\x12&\n" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"\x15\n" +
-	"\x13AdoptOrdersResponse2\x9d\x0f\n" +
+	"\x13AdoptOrdersResponse2\x8a\x10\n" +
 	"\fOrderService\x12\x92\x02\n" +
 	"\bCheckout\x12\x1e.souk.order.v1.CheckoutRequest\x1a\x1f.souk.order.v1.CheckoutResponse\"\xc4\x01\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xd8\xf3\x18\x01\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x15/v1/orders/{order.id}\x92\xf4\x18{\n" +
 	"\n" +
@@ -2603,7 +2716,8 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02-:\x01*b\n" +
 	"shop_order\"\x1c/v1/shop-orders/{id}:deliver\x90\x02\x02\x12\x7f\n" +
-	"\x11GetOrderForNotice\x12'.souk.order.v1.GetOrderForNoticeRequest\x1a(.souk.order.v1.GetOrderForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12e\n" +
+	"\x11GetOrderForNotice\x12'.souk.order.v1.GetOrderForNoticeRequest\x1a(.souk.order.v1.GetOrderForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12k\n" +
+	"\fFindPurchase\x12\".souk.order.v1.FindPurchaseRequest\x1a#.souk.order.v1.FindPurchaseResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\acomment\x90\x02\x01\x12e\n" +
 	"\vAdoptOrders\x12!.souk.order.v1.AdoptOrdersRequest\x1a\".souk.order.v1.AdoptOrdersResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02B#Z!souk/gen/go/souk/order/v1;orderv1b\x06proto3"
 
 var (
@@ -2618,7 +2732,7 @@ func file_souk_order_v1_order_proto_rawDescGZIP() []byte {
 	return file_souk_order_v1_order_proto_rawDescData
 }
 
-var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_souk_order_v1_order_proto_goTypes = []any{
 	(*Order)(nil),                         // 0: souk.order.v1.Order
 	(*OrderPayment)(nil),                  // 1: souk.order.v1.OrderPayment
@@ -2653,61 +2767,63 @@ var file_souk_order_v1_order_proto_goTypes = []any{
 	(*DeliverShopOrderResponse)(nil),      // 30: souk.order.v1.DeliverShopOrderResponse
 	(*GetOrderForNoticeRequest)(nil),      // 31: souk.order.v1.GetOrderForNoticeRequest
 	(*GetOrderForNoticeResponse)(nil),     // 32: souk.order.v1.GetOrderForNoticeResponse
-	(*AdoptOrdersRequest)(nil),            // 33: souk.order.v1.AdoptOrdersRequest
-	(*AdoptOrdersResponse)(nil),           // 34: souk.order.v1.AdoptOrdersResponse
-	nil,                                   // 35: souk.order.v1.OrderItem.OptionsEntry
-	(*timestamppb.Timestamp)(nil),         // 36: google.protobuf.Timestamp
-	(*v1.Money)(nil),                      // 37: souk.money.v1.Money
+	(*FindPurchaseRequest)(nil),           // 33: souk.order.v1.FindPurchaseRequest
+	(*FindPurchaseResponse)(nil),          // 34: souk.order.v1.FindPurchaseResponse
+	(*AdoptOrdersRequest)(nil),            // 35: souk.order.v1.AdoptOrdersRequest
+	(*AdoptOrdersResponse)(nil),           // 36: souk.order.v1.AdoptOrdersResponse
+	nil,                                   // 37: souk.order.v1.OrderItem.OptionsEntry
+	(*timestamppb.Timestamp)(nil),         // 38: google.protobuf.Timestamp
+	(*v1.Money)(nil),                      // 39: souk.money.v1.Money
 }
 var file_souk_order_v1_order_proto_depIdxs = []int32{
-	36, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
-	37, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
-	37, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
-	37, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
-	37, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
-	37, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
+	38, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
+	39, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
+	39, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
+	39, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
+	39, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
+	39, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
 	1,  // 6: souk.order.v1.Order.payment:type_name -> souk.order.v1.OrderPayment
 	2,  // 7: souk.order.v1.Order.shop_orders:type_name -> souk.order.v1.ShopOrder
 	6,  // 8: souk.order.v1.Order.shipping_address:type_name -> souk.order.v1.ShippingAddress
-	36, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
-	37, // 10: souk.order.v1.Order.remaining:type_name -> souk.money.v1.Money
-	36, // 11: souk.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
+	38, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
+	39, // 10: souk.order.v1.Order.remaining:type_name -> souk.money.v1.Money
+	38, // 11: souk.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
 	5,  // 12: souk.order.v1.ShopOrder.items:type_name -> souk.order.v1.OrderItem
-	37, // 13: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
-	37, // 14: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
-	37, // 15: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
-	37, // 16: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
-	37, // 17: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
-	36, // 18: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
-	36, // 19: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
-	36, // 20: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
+	39, // 13: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
+	39, // 14: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
+	39, // 15: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
+	39, // 16: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
+	39, // 17: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
+	38, // 18: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
+	38, // 19: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
+	38, // 20: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
 	6,  // 21: souk.order.v1.ShopOrder.shipping_address:type_name -> souk.order.v1.ShippingAddress
 	3,  // 22: souk.order.v1.ShopOrder.buyer:type_name -> souk.order.v1.Buyer
 	1,  // 23: souk.order.v1.ShopOrder.payment:type_name -> souk.order.v1.OrderPayment
 	4,  // 24: souk.order.v1.ShopOrder.cancellation:type_name -> souk.order.v1.Cancellation
-	36, // 25: souk.order.v1.ShopOrder.expires_at:type_name -> google.protobuf.Timestamp
-	36, // 26: souk.order.v1.Cancellation.cancelled_at:type_name -> google.protobuf.Timestamp
-	35, // 27: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
-	37, // 28: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
-	37, // 29: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
+	38, // 25: souk.order.v1.ShopOrder.expires_at:type_name -> google.protobuf.Timestamp
+	38, // 26: souk.order.v1.Cancellation.cancelled_at:type_name -> google.protobuf.Timestamp
+	37, // 27: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
+	39, // 28: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
+	39, // 29: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
 	6,  // 30: souk.order.v1.CheckoutRequest.shipping_address:type_name -> souk.order.v1.ShippingAddress
 	7,  // 31: souk.order.v1.CheckoutRequest.payment:type_name -> souk.order.v1.PaymentInput
-	37, // 32: souk.order.v1.CheckoutRequest.expected_total:type_name -> souk.money.v1.Money
+	39, // 32: souk.order.v1.CheckoutRequest.expected_total:type_name -> souk.money.v1.Money
 	10, // 33: souk.order.v1.Quote.lines:type_name -> souk.order.v1.QuoteLine
 	11, // 34: souk.order.v1.Quote.shops:type_name -> souk.order.v1.QuoteShop
-	37, // 35: souk.order.v1.Quote.subtotal:type_name -> souk.money.v1.Money
-	37, // 36: souk.order.v1.Quote.discount:type_name -> souk.money.v1.Money
-	37, // 37: souk.order.v1.Quote.shipping:type_name -> souk.money.v1.Money
-	37, // 38: souk.order.v1.Quote.tax:type_name -> souk.money.v1.Money
-	37, // 39: souk.order.v1.Quote.total:type_name -> souk.money.v1.Money
-	37, // 40: souk.order.v1.QuoteLine.unit_price:type_name -> souk.money.v1.Money
-	37, // 41: souk.order.v1.QuoteLine.subtotal:type_name -> souk.money.v1.Money
-	37, // 42: souk.order.v1.QuoteLine.total:type_name -> souk.money.v1.Money
-	37, // 43: souk.order.v1.QuoteShop.subtotal:type_name -> souk.money.v1.Money
-	37, // 44: souk.order.v1.QuoteShop.discount:type_name -> souk.money.v1.Money
-	37, // 45: souk.order.v1.QuoteShop.shipping:type_name -> souk.money.v1.Money
-	37, // 46: souk.order.v1.QuoteShop.tax:type_name -> souk.money.v1.Money
-	37, // 47: souk.order.v1.QuoteShop.total:type_name -> souk.money.v1.Money
+	39, // 35: souk.order.v1.Quote.subtotal:type_name -> souk.money.v1.Money
+	39, // 36: souk.order.v1.Quote.discount:type_name -> souk.money.v1.Money
+	39, // 37: souk.order.v1.Quote.shipping:type_name -> souk.money.v1.Money
+	39, // 38: souk.order.v1.Quote.tax:type_name -> souk.money.v1.Money
+	39, // 39: souk.order.v1.Quote.total:type_name -> souk.money.v1.Money
+	39, // 40: souk.order.v1.QuoteLine.unit_price:type_name -> souk.money.v1.Money
+	39, // 41: souk.order.v1.QuoteLine.subtotal:type_name -> souk.money.v1.Money
+	39, // 42: souk.order.v1.QuoteLine.total:type_name -> souk.money.v1.Money
+	39, // 43: souk.order.v1.QuoteShop.subtotal:type_name -> souk.money.v1.Money
+	39, // 44: souk.order.v1.QuoteShop.discount:type_name -> souk.money.v1.Money
+	39, // 45: souk.order.v1.QuoteShop.shipping:type_name -> souk.money.v1.Money
+	39, // 46: souk.order.v1.QuoteShop.tax:type_name -> souk.money.v1.Money
+	39, // 47: souk.order.v1.QuoteShop.total:type_name -> souk.money.v1.Money
 	0,  // 48: souk.order.v1.CheckoutResponse.order:type_name -> souk.order.v1.Order
 	0,  // 49: souk.order.v1.ListOrdersResponse.orders:type_name -> souk.order.v1.Order
 	0,  // 50: souk.order.v1.GetOrderResponse.order:type_name -> souk.order.v1.Order
@@ -2730,21 +2846,23 @@ var file_souk_order_v1_order_proto_depIdxs = []int32{
 	27, // 67: souk.order.v1.OrderService.ShipShopOrder:input_type -> souk.order.v1.ShipShopOrderRequest
 	29, // 68: souk.order.v1.OrderService.DeliverShopOrder:input_type -> souk.order.v1.DeliverShopOrderRequest
 	31, // 69: souk.order.v1.OrderService.GetOrderForNotice:input_type -> souk.order.v1.GetOrderForNoticeRequest
-	33, // 70: souk.order.v1.OrderService.AdoptOrders:input_type -> souk.order.v1.AdoptOrdersRequest
-	12, // 71: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
-	14, // 72: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
-	16, // 73: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
-	18, // 74: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
-	20, // 75: souk.order.v1.OrderService.CancelOrderAsOperator:output_type -> souk.order.v1.CancelOrderAsOperatorResponse
-	22, // 76: souk.order.v1.OrderService.GetShopOrder:output_type -> souk.order.v1.GetShopOrderResponse
-	24, // 77: souk.order.v1.OrderService.CancelShopOrder:output_type -> souk.order.v1.CancelShopOrderResponse
-	26, // 78: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
-	28, // 79: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
-	30, // 80: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
-	32, // 81: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
-	34, // 82: souk.order.v1.OrderService.AdoptOrders:output_type -> souk.order.v1.AdoptOrdersResponse
-	71, // [71:83] is the sub-list for method output_type
-	59, // [59:71] is the sub-list for method input_type
+	33, // 70: souk.order.v1.OrderService.FindPurchase:input_type -> souk.order.v1.FindPurchaseRequest
+	35, // 71: souk.order.v1.OrderService.AdoptOrders:input_type -> souk.order.v1.AdoptOrdersRequest
+	12, // 72: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
+	14, // 73: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
+	16, // 74: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
+	18, // 75: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
+	20, // 76: souk.order.v1.OrderService.CancelOrderAsOperator:output_type -> souk.order.v1.CancelOrderAsOperatorResponse
+	22, // 77: souk.order.v1.OrderService.GetShopOrder:output_type -> souk.order.v1.GetShopOrderResponse
+	24, // 78: souk.order.v1.OrderService.CancelShopOrder:output_type -> souk.order.v1.CancelShopOrderResponse
+	26, // 79: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
+	28, // 80: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
+	30, // 81: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
+	32, // 82: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
+	34, // 83: souk.order.v1.OrderService.FindPurchase:output_type -> souk.order.v1.FindPurchaseResponse
+	36, // 84: souk.order.v1.OrderService.AdoptOrders:output_type -> souk.order.v1.AdoptOrdersResponse
+	72, // [72:85] is the sub-list for method output_type
+	59, // [59:72] is the sub-list for method input_type
 	59, // [59:59] is the sub-list for extension type_name
 	59, // [59:59] is the sub-list for extension extendee
 	0,  // [0:59] is the sub-list for field type_name
@@ -2765,7 +2883,7 @@ func file_souk_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_order_v1_order_proto_rawDesc), len(file_souk_order_v1_order_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
