@@ -61,6 +61,13 @@ type Facets struct {
 	Categories, Shops []Count
 	Prices            []PriceCount
 	Options           []OptionCounts
+	Ratings           []RatingCount // the best first
+}
+
+// RatingCount is the number of matches whose reviews have at least a mean.
+type RatingCount struct {
+	Min   int32
+	Count int64
 }
 
 // Count is the number of matches in one category or shop.
