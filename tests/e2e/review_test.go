@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"souk/apps/comment"
 	"souk/pkg/waittest"
 )
 
@@ -244,4 +245,45 @@ func testReviewOfAGuestsPurchase(t *testing.T, s *souk) {
 	user.post("/v1/me/guest:merge", obj{"guestToken": guest.token}).want(http.StatusOK)
 	user.post(path, obj{"rating": 4}).want(http.StatusCreated)
 	s.requireRated(p.ID, []int{4})
+}
+
+// TestCrashWhileCounting ends the process between any two writes that count a review or a vote, and starts it again.
+// Both must count once.
+func TestCrashWhileCounting(t *testing.T) {
+	t.Parallel()
+	s := start(t, "inprocess", []string{"SOUK_FAILPOINTS="})
+	shop := handle("counted")
+	p := s.seller(shop).sell(shop, "Counted", "10.00", 100)
+	var ratings []int
+	for i, point := range comment.Failpoints() {
+		buyer, voter := s.user(email("buyer"), "customer"), s.user(email("voter"), "customer")
+		buyer.buy(p.Variants[0].ID)
+		exited := s.exited
+		s.setFailpoints("souk", point+"=exit")
+		ratings = append(ratings, i+1)
+		// The process may die before it answers.
+		_, err := buyer.do(http.MethodPost, "/v1/products/"+p.ID+"/reviews", obj{"rating": i + 1})
+		vote := point == "comment.after_vote"
+		if !vote {
+			t.Logf("%s: answered: %t", point, err == nil)
+			waittest.Receive(t, exited)
+			s.launch()
+		}
+		var mine reviewsJSON
+		buyer.get("/v1/me/reviews").want(http.StatusOK).into(&mine)
+		require.Len(t, mine.Reviews, 1)
+		v := mine.Reviews[0]
+		_, err = voter.do(http.MethodPost, "/v1/reviews/"+v.ID+":helpful", obj{})
+		require.Equal(t, vote, err != nil, "%v", err)
+		if vote {
+			waittest.Receive(t, exited)
+			s.launch()
+		}
+		s.requireRated(p.ID, ratings)
+		waittest.Until(t, func() bool {
+			voter.get("/v1/reviews/" + v.ID).want(http.StatusOK).into(&v)
+			return v.HelpfulCount == 1
+		}, "%s: the vote does not count", point)
+		s.verify()
+	}
 }
