@@ -65,6 +65,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}))
 	reviews, err := p.Consumer(ctx, outbox.ConsumerOptions{
 		Purpose: "reviews", Subjects: comment.ReviewSubjects, Handler: store.OnReview,
+		Batch: 20, // the events' transaction waits for the writes of documents
 	})
 	if err != nil {
 		return nil, err

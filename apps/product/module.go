@@ -20,6 +20,9 @@ import (
 //go:embed db/migrations/*.sql
 var migrations embed.FS
 
+//go:embed db/invariants.sql
+var invariants string
+
 // Failpoints lists the places between two writes where tests stop the process.
 func Failpoints() []string { return repository.Failpoints() }
 
@@ -29,6 +32,7 @@ var Module = module.Module{
 	Config:     func() any { return new(Default()) },
 	Redis:      func(config any) bool { return config.(*Config).CacheTTL > 0 }, // for the cache
 	Migrations: migrations,
+	Invariants: invariants,
 	Tables:     module.Tables{Outbox: true},
 	Scans:      true, // the search
 	Build:      build,

@@ -24,6 +24,13 @@ func TestOnlyBuyersReviewAProductAndOnce(t *testing.T) {
 	_, err = h.comment.PostReview(guest, &commentv1.PostReviewRequest{ProductId: product, Rating: 5})
 	requireCode(t, errs.Unauthenticated, err)
 
+	seller := h.buyer()
+	h.others.mu.Lock()
+	h.others.members[seller] = true
+	h.others.mu.Unlock()
+	_, err = h.post(seller, product, 5, "Buy it!")
+	requireCode(t, errs.Forbidden, err)
+
 	ana := h.buyer()
 	failed := moduletest.Concurrently(8, func(i int) error {
 		_, err := h.post(ana, product, int32(1+i%5), "Posted eight times at once") //nolint:gosec // small

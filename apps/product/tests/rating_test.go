@@ -100,6 +100,9 @@ func TestRatingOutlivesChangesOfTheProductAndARebuild(t *testing.T) {
 	require.InDelta(t, 4.5, h.rating(productID).GetAverage(), 0)
 	_, err = h.Pool.Exec(t.Context(), `update listing set rating_avg = 1`)
 	require.NoError(t, err)
+	findings, err := product.Module.Verify(t.Context(), h.Pool)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, findings[0].Wrong)
 	_, err = product.Rebuild(t.Context(), h.Pool)
 	require.NoError(t, err)
 	found := h.search(&productv1.SearchProductsRequest{MinRating: 4}).GetProducts()
@@ -143,6 +146,10 @@ func TestConcurrentRatingsAndChangesAreBothShown(t *testing.T) {
 	found := h.search(&productv1.SearchProductsRequest{Sort: "rating", MinRating: 4}).GetProducts()
 	require.Len(t, found, 2)
 	require.Equal(t, found[0].GetTitle(), found[1].GetTitle(), "the last change is shown")
+	findings, err := product.Module.Verify(t.Context(), h.Pool)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, findings[0].Count)
+	require.Zero(t, findings[0].Wrong)
 }
 
 func TestCachedProductsShowNewRatingsAtOnce(t *testing.T) {

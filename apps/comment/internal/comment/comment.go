@@ -219,10 +219,14 @@ func (v *Review) moderate(d Decision) bool {
 	return true
 }
 
+// reportedBy reports whether a user has reported the review.
+func (v *Review) reportedBy(userID string) bool {
+	return slices.ContainsFunc(v.Reports, func(r Report) bool { return r.UserID == userID })
+}
+
 // report adds a user's report and reports whether it holds the review. From most reports on it is held; 0: never.
 func (v *Review) report(r Report, most int) (held bool) {
-	if len(v.Reports) >= MaxReports ||
-		slices.ContainsFunc(v.Reports, func(known Report) bool { return known.UserID == r.UserID }) {
+	if len(v.Reports) >= MaxReports {
 		return false
 	}
 	v.Reports = append(v.Reports, r)

@@ -65,7 +65,7 @@ func NewRPC(d Deps) *RPC { return &RPC{Deps: d} }
 
 // PostReview posts the caller's review of a product.
 //
-// Errors: invalid_argument, forbidden (the caller has not bought it), already_exists, unavailable.
+// Errors: invalid_argument, forbidden (the caller has not bought it, or sells it), already_exists, unavailable.
 func (r *RPC) PostReview(
 	ctx context.Context, in *commentv1.PostReviewRequest,
 ) (*commentv1.PostReviewResponse, error) {
@@ -77,6 +77,13 @@ func (r *RPC) PostReview(
 	}
 	if !bought.GetPurchased() {
 		return nil, errs.New(errs.Forbidden, "only customers who have bought the product may review it")
+	}
+	member, err := r.isMember(ctx, bought.GetShopId(), author)
+	if err != nil {
+		return nil, err
+	}
+	if member {
+		return nil, errs.New(errs.Forbidden, "members of a shop may not review its products")
 	}
 	var v Review
 	for range postAttempts {
@@ -277,6 +284,9 @@ func (r *RPC) ReportReview(
 	}
 	report := Report{UserID: identity.FromContext(ctx).ID, Reason: reason, CreatedAt: r.Clock.Now()}
 	_, err = r.Store.Update(ctx, in.GetId(), func(v *Review) ([]event.Event, error) {
+		if v.reportedBy(report.UserID) {
+			return nil, nil // also if that report holds it
+		}
 		if err := v.concerns(report.UserID); err != nil {
 			return nil, err
 		}
@@ -308,12 +318,11 @@ func (r *RPC) ReplyToReview(
 	}
 	caller := identity.FromContext(ctx)
 	if !caller.IsOperator() {
-		member, err := r.Shops.CheckMembership(ctx,
-			&shopv1.CheckMembershipRequest{ShopId: v.ShopID, UserId: caller.ID})
+		member, err := r.isMember(ctx, v.ShopID, caller.ID)
 		if err != nil {
 			return nil, err
 		}
-		if !member.GetMember() {
+		if !member {
 			return nil, noSuchReview()
 		}
 	}
@@ -392,6 +401,12 @@ func moderated(ctx context.Context, v *Review, c clock.Clock) ([]event.Event, er
 		ReviewId: v.ID, ProductId: v.ProductID, ShopId: v.ShopID, AuthorId: v.AuthorID, Status: string(v.Status),
 	})
 	return []event.Event{e}, err
+}
+
+// isMember reports whether a user is a member of a shop.
+func (r *RPC) isMember(ctx context.Context, shopID, userID string) (bool, error) {
+	res, err := r.Shops.CheckMembership(ctx, &shopv1.CheckMembershipRequest{ShopId: shopID, UserId: userID})
+	return res.GetMember(), err
 }
 
 // names returns what reviews show of their authors' names, by user. An author without an account is not in it.

@@ -56,7 +56,7 @@ func (s *Souk) verifyAll(ctx context.Context, o VerifyOptions) ([]verify.Check, 
 	}
 	defer closeAll()
 	sources := verify.Sources{
-		Order: pools["order"], Payment: pools["payment"], Product: pools["product"],
+		Order: pools["order"], Payment: pools["payment"], Product: pools["product"], Comment: pools["comment"],
 		Sagas: subset(pools, sagas), Outboxes: subset(pools, outboxes), Pools: pools, RecheckDelay: o.Settle,
 		Own: own,
 	}

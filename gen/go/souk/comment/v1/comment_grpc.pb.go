@@ -41,7 +41,7 @@ const (
 // CommentService owns the reviews of products, their votes, reports and moderation.
 type CommentServiceClient interface {
 	// PostReview posts the caller's review of a product. Only for a product of a confirmed order of the caller that is not
-	// cancelled (forbidden), and once for each product (already_exists). A review that an automatic rule suspects is held
+	// cancelled, and not by members of the shop (forbidden), and once for each product (already_exists). A review that an automatic rule suspects is held
 	// until an operator has decided.
 	PostReview(ctx context.Context, in *PostReviewRequest, opts ...grpc.CallOption) (*PostReviewResponse, error)
 	// ListReviews lists the published reviews of a product, with a summary of all of them.
@@ -193,7 +193,7 @@ func (c *commentServiceClient) ModerateReview(ctx context.Context, in *ModerateR
 // CommentService owns the reviews of products, their votes, reports and moderation.
 type CommentServiceServer interface {
 	// PostReview posts the caller's review of a product. Only for a product of a confirmed order of the caller that is not
-	// cancelled (forbidden), and once for each product (already_exists). A review that an automatic rule suspects is held
+	// cancelled, and not by members of the shop (forbidden), and once for each product (already_exists). A review that an automatic rule suspects is held
 	// until an operator has decided.
 	PostReview(context.Context, *PostReviewRequest) (*PostReviewResponse, error)
 	// ListReviews lists the published reviews of a product, with a summary of all of them.
