@@ -121,6 +121,7 @@ func phases() []phase {
 		{"checkout", measureCheckout},
 		{"hot", measureHotCheckout},
 		{"purchase", measurePurchase},
+		{"reviews", measureReviews},
 	}
 	return []phase{
 		{
