@@ -147,34 +147,34 @@ func NewReview(authorID, productID, shopID string, c Content, earlier Review, no
 		WasRejected: earlier.WasRejected, Counted: earlier.Counted, Steps: earlier.Steps,
 		Status: Published, Since: sortable(now), CreatedAt: now, Newest: sortable(now), Listed: sortable(now),
 	}
-	_, err := v.apply(Change{Rating: &c.Rating, Title: &c.Title, Text: &c.Text}, now)
+	_, _, err := v.apply(Change{Rating: &c.Rating, Title: &c.Title, Text: &c.Text}, now)
 	return v, err
 }
 
-// apply makes an author's change and reports whether the title or the text has a new value.
+// apply makes an author's change. It reports whether a field has a new value, and whether the title or the text has.
 //
 // Errors: invalid_argument.
-func (v *Review) apply(c Change, now time.Time) (reworded bool, err error) {
+func (v *Review) apply(c Change, now time.Time) (changed, reworded bool, err error) {
 	before := Content{int32(v.Rating), v.Title, v.Text}
 	if c.Rating != nil {
 		v.Rating = number(*c.Rating)
 	}
 	if c.Title != nil {
 		if v.Title, err = clean("title", *c.Title, false); err != nil {
-			return false, err
+			return false, false, err
 		}
 	}
 	if c.Text != nil {
 		if v.Text, err = clean("text", *c.Text, true); err != nil {
-			return false, err
+			return false, false, err
 		}
 	}
 	after := Content{int32(v.Rating), v.Title, v.Text}
-	if after != before {
+	if changed = after != before; changed {
 		v.UpdatedAt = now
 	}
 	before.Rating = after.Rating
-	return after != before, nil
+	return changed, after != before, nil
 }
 
 // suspect stores why the automatic rules suspect a review, and holds it if they do. A review that is not published

@@ -210,9 +210,8 @@ func (r *RPC) UpdateReview(
 		if v.AuthorID != author {
 			return nil, noSuchReview()
 		}
-		before := v.UpdatedAt
-		reworded, err := v.apply(Change{Rating: in.Rating, Title: in.Title, Text: in.Text}, now)
-		if err != nil || v.UpdatedAt.Equal(before) {
+		changed, reworded, err := v.apply(Change{Rating: in.Rating, Title: in.Title, Text: in.Text}, now)
+		if err != nil || !changed {
 			return nil, err
 		}
 		if reworded || v.Status == Rejected {

@@ -30,7 +30,7 @@ func votesFor(v Review) string { return fmt.Sprintf("%s:%d", v.ID, v.Posting) }
 
 // Vote adds a user's vote for a published review and returns the review. A second vote of the user changes nothing.
 //
-// Errors: not_found (also if it is not published), conflict (it is the user's own), unavailable.
+// Errors: not_found (also if it is not published), conflict (it is the user's own), overloaded, unavailable.
 func (s *Store) Vote(ctx context.Context, reviewID, userID string, now time.Time) (Review, error) {
 	v, err := s.Get(ctx, reviewID)
 	if err == nil {
@@ -44,27 +44,40 @@ func (s *Store) Vote(ctx context.Context, reviewID, userID string, now time.Time
 	if err != nil {
 		return Review{}, err
 	}
-	for attempt := 1; ; attempt++ {
-		last, err := s.lastVote(ctx, of)
-		if err != nil {
-			return Review{}, err
-		}
-		_, err = s.votes.Insert(ctx, vote{ID: e.AggregateID, Of: of, Number: last + 1}, e)
-		if document.Violates(err, "id") {
-			break // voted before
-		}
-		if document.Violates(err, byNumber) && attempt < voteAttempts {
-			continue // another vote came between
-		}
-		if err = s.written(err); err != nil {
-			return Review{}, err
-		}
-		break
+	if err := s.addVote(ctx, vote{ID: e.AggregateID, Of: of}, e); err != nil {
+		return Review{}, err
 	}
 	if err := failpoint.Hit(ctx, FailAfterVote); err != nil {
 		return Review{}, err
 	}
-	return s.countVotes(ctx, reviewID)
+	counted, err := s.countVotes(ctx, reviewID)
+	switch {
+	case errs.Is(err, errs.Conflict): // many vote at once: the vote is stored, and its event counts it
+		return v, nil
+	case err == nil && counted.Status == Deleted:
+		return Review{}, noSuchReview()
+	}
+	return counted, err
+}
+
+// addVote stores a vote with the next number, unless the user has voted before.
+//
+// Errors: overloaded (many vote at once).
+func (s *Store) addVote(ctx context.Context, v vote, e event.Event) error {
+	for range voteAttempts {
+		last, err := s.lastVote(ctx, v.Of)
+		if err != nil {
+			return err
+		}
+		v.Number = last + 1
+		switch _, err = s.votes.Insert(ctx, v, e); {
+		case document.Violates(err, "id"):
+			return nil
+		case !document.Violates(err, byNumber):
+			return s.written(err)
+		} // else another vote came between
+	}
+	return errs.New(errs.Overloaded, "too many vote for this review at once")
 }
 
 // lastVote returns the number of votes.
