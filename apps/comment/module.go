@@ -18,6 +18,9 @@ import (
 //go:embed db/invariants.sql
 var invariants string
 
+// lastCollection is the table of the collection that the service creates last.
+const lastCollection = "doc_ratings"
+
 // Failpoints lists the places between two writes where tests stop the process.
 func Failpoints() []string {
 	return []string{comment.FailAfterRated, comment.FailAfterCounted, comment.FailAfterVote}
@@ -25,11 +28,11 @@ func Failpoints() []string {
 
 // Module is the comment service.
 var Module = module.Module{
-	Name:       "comment",
-	Config:     func() any { return new(Default()) },
-	Tables:     module.Tables{Outbox: true},
-	Invariants: invariants,
-	Build:      build,
+	Name:           "comment",
+	Config:         func() any { return new(Default()) },
+	Tables:         module.Tables{Outbox: true},
+	LateInvariants: map[string]string{lastCollection: invariants},
+	Build:          build,
 }
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {

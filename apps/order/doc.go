@@ -1,8 +1,8 @@
 // Package order is the order service: orders, their shop orders, and the checkout.
 //
 // It owns orders, shop orders and their lines as they were placed, and the sagas checkout, cancel and collect.
-// It does not own stock (product), money (payment), carts (cart) or shop memberships (shop). It calls those
-// services with the order's ID as the key, so that a call may be repeated.
+// It does not own stock (product), money (payment), carts (cart), vouchers (voucher) or shop memberships (shop). It
+// calls those services with the order's ID as the key, so that a call may be repeated.
 //
 // # At a glance
 //
@@ -14,7 +14,7 @@
 //
 // # Contract
 //
-// souk.order.v1.OrderService: Checkout, GetOrder, ListOrders, CancelOrder for customers and guests;
+// souk.order.v1.OrderService: QuoteCart, Checkout, GetOrder, ListOrders, CancelOrder for customers and guests;
 // ListShopOrders, GetShopOrder, ShipShopOrder, DeliverShopOrder, CancelShopOrder for members of the shop and operators;
 // CancelOrderAsOperator for operators; GetOrderForNotice for the notification service. Another customer's order is
 // not_found.
@@ -27,10 +27,10 @@
 //
 // # Checkout
 //
-//	create → reserve → authorize → confirm (pivot) → clear_cart → capture → commit → clear_cart_later
+//	create → reserve → redeem → authorize → confirm (pivot) → clear_cart → capture → commit → clear_cart_later
 //
 // The order's rows, its event and its saga are written in one round trip before any step runs. The request
-// waits for the pivot. A refusal before the pivot compensates the saga: stock is released, the payment is
+// waits for the pivot. A refusal before the pivot compensates the saga: stock and vouchers are released, the payment is
 // voided, and the order is cancelled with the error's code. After the pivot the saga only goes forward. A retry
 // of a refused checkout gets the same refusal. A checkout that fails through a fault of ours (a service did not
 // answer before the deadline) frees its idempotency key, so that a retry runs a new checkout.
@@ -42,8 +42,16 @@
 // of the guests that were merged into it as well, because a guest's checkout may be in flight at the sign-in.
 //
 // An idempotency key is unique per customer. An order keeps its key for ever, a refusal for forget_refused_after. The
-// request hash covers the address or the addressId, payment, vouchers, e-mail and expectedTotal, but not the cart. Stock
-// and currency are checked before anything is written; a checkout that fails these checks leaves no order.
+// request hash covers the address or the addressId, payment, vouchers, e-mail and expectedTotal, but not the cart.
+// Stock and currency are checked before anything is written; a checkout that fails these checks leaves no order.
+//
+// # Discounts
+//
+// The voucher service says what the codes of a request take off each line and each shipping. A quote and a checkout ask
+// it in the same way, so an order costs what the quote said, or is refused: by expectedTotal (price_changed), or
+// because a code can no longer be used (voucher_invalid). The order keeps each discount with its line. A shop order's
+// total is after its discounts, so its cancellation pays back exactly what was paid for it. If vouchers pay for all of
+// an order, it has no payment: its status is captured. Checkouts without codes do not call the voucher service.
 //
 // # States
 //
@@ -80,7 +88,7 @@
 //   - orders: one row per checkout. Amounts are minor units of currency. confirmed_at is null if the checkout
 //     was never confirmed. expires_at is null unless the order waits for its money.
 //   - shop_order: one row per shop of an order; (order_id, position). cancel_id names the saga that cancels it.
-//   - order_item: one row per line; (order_id, position), shop_order_id.
+//   - order_item: one row per line; (order_id, position), shop_order_id. discounts are what vouchers took off it.
 //   - cart_claim: one row per owner of a cart that was ordered: the last order of it.
 //   - guest_cancel: the orders that guests cancelled in the last 24 hours, by a digest of the mailbox.
 //   - saga, saga_story: see pkg/saga. A checkout's saga has the ID of its order. outbox, inbox: see pkg/outbox.

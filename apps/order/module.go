@@ -16,6 +16,7 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
+	voucherv1 "souk/gen/go/souk/voucher/v1"
 	"souk/pkg/chore"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
@@ -78,10 +79,18 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}
 	store := repository.New(pool, relay.Wake)
 	products, carts := productv1.NewProductServiceClient(conn), cartv1.NewCartServiceClient(conn)
-	payments := paymentv1.NewPaymentServiceClient(conn)
+	payments, vouchers := paymentv1.NewPaymentServiceClient(conn), voucherv1.NewVoucherServiceClient(conn)
 	sagas := &service.Sagas{
-		Store: store, Products: products, Payments: payments, Carts: carts, Clock: p.Clock(), Logger: p.Logger(),
-		Deadline: cfg.Deadline, ReserveFor: cfg.ReserveFor, AuthorizeTimeout: cfg.AuthorizeTimeout,
+		Store:            store,
+		Products:         products,
+		Payments:         payments,
+		Carts:            carts,
+		Vouchers:         vouchers,
+		Clock:            p.Clock(),
+		Logger:           p.Logger(),
+		Deadline:         cfg.Deadline,
+		ReserveFor:       cfg.ReserveFor,
+		AuthorizeTimeout: cfg.AuthorizeTimeout,
 	}
 	runner, err := saga.NewRunner(pool, saga.Options{
 		Definitions: sagas.Definitions(),
@@ -108,6 +117,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Shops:         shopv1.NewShopServiceClient(conn),
 		Users:         userv1.NewUserServiceClient(conn),
 		Addresses:     addressv1.NewAddressServiceClient(conn),
+		Vouchers:      vouchers,
 		Clock:         p.Clock(),
 		Logger:        p.Logger(),
 		ShippingRates: rates,

@@ -15,6 +15,7 @@ import (
 	"souk/apps/product"
 	"souk/apps/shop"
 	"souk/apps/user"
+	"souk/apps/voucher"
 	"souk/pkg/errs"
 	"souk/pkg/module"
 )
@@ -25,7 +26,7 @@ func modules() []module.Module {
 		user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
 		notification.Module, auth.Module,
 		address.Module,
-		comment.Module, gateway.Module,
+		voucher.Module, comment.Module, gateway.Module,
 	}
 }
 

@@ -50,6 +50,8 @@ type Field struct {
 	Path string
 	// Message says what is expected.
 	Message string
+	// Reason says what is wrong, for programs; "" if the error's code says enough.
+	Reason string `json:",omitempty"`
 }
 
 // Error is a coded error.

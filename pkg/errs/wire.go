@@ -88,7 +88,9 @@ func ToStatus(err error) *status.Status {
 		bad := &errdetails.BadRequest{}
 		for _, f := range e.Fields {
 			bad.FieldViolations = append(bad.FieldViolations,
-				&errdetails.BadRequest_FieldViolation{Field: valid(f.Path), Description: valid(f.Message)})
+				&errdetails.BadRequest_FieldViolation{
+					Field: valid(f.Path), Description: valid(f.Message), Reason: valid(f.Reason),
+				})
 		}
 		details = append(details, bad)
 	}
@@ -125,7 +127,9 @@ func FromStatus(s *status.Status) *Error {
 			}
 		case *errdetails.BadRequest:
 			for _, v := range d.GetFieldViolations() {
-				e.Fields = append(e.Fields, Field{Path: v.GetField(), Message: v.GetDescription()})
+				e.Fields = append(e.Fields, Field{
+					Path: v.GetField(), Message: v.GetDescription(), Reason: v.GetReason(),
+				})
 			}
 		case *errdetails.RetryInfo:
 			e.RetryAfter = d.GetRetryDelay().AsDuration()

@@ -37,6 +37,8 @@ const (
 	Address Prefix = "adr"
 	// Review identifies a review of a product.
 	Review Prefix = "rev"
+	// Voucher identifies a voucher.
+	Voucher Prefix = "vch"
 )
 
 // New returns a new identifier such as "ord_0198c5f27e6b7c1f8a3d5e9b04c7d21a".

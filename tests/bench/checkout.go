@@ -23,11 +23,15 @@ const (
 	lateEventWait = 2 * time.Second
 )
 
-// checkout returns the checkout request of a guest's cart. Each has its own e-mail address and key: mails to one
-// address are bounded.
-func checkout(addr, token string) []byte {
+// checkout returns the checkout request of a guest's cart, with the code of a voucher unless that is "". Each has its own
+// e-mail address and key: mails to one address are bounded.
+func checkout(addr, token, code string) []byte {
 	key := id.New(id.Event)
-	body := `{"email":"` + key + `@example.com","shippingAddress":{"name":"Ana Souza","line1":"Rua das Flores 12",` +
+	vouchers := ""
+	if code != "" {
+		vouchers = `"voucherCodes":["` + code + `"],`
+	}
+	body := `{` + vouchers + `"email":"` + key + `@example.com","shippingAddress":{"name":"Ana Souza","line1":"Rua das Flores 12",` +
 		`"city":"São Paulo","region":"SP","postalCode":"01001-000","countryCode":"BR"},` +
 		`"payment":{"method":"card","token":"tok_ok"}}`
 	return request(addr, http.MethodPost, "/v1/checkout", token, body, "Idempotency-Key", key)
@@ -134,7 +138,7 @@ func (b *bench) spread(n int) []string {
 func (b *bench) hottest(int) []string { return []string{b.catalogue.hot} }
 
 // fill fills the carts of n guests and returns their checkout requests.
-func (b *bench) fill(ctx context.Context, n int, pick func(int) []string) ([][]byte, error) {
+func (b *bench) fill(ctx context.Context, n int, pick func(int) []string, code string) ([][]byte, error) {
 	tokens, err := b.guests(ctx, n)
 	if err != nil {
 		return nil, err
@@ -147,7 +151,7 @@ func (b *bench) fill(ctx context.Context, n int, pick func(int) []string) ([][]b
 	}
 	requests := make([][]byte, n)
 	for i, token := range tokens {
-		requests[i] = checkout(b.souk.addr, token)
+		requests[i] = checkout(b.souk.addr, token, code)
 	}
 	return requests, nil
 }
@@ -164,10 +168,10 @@ func inOrder(requests [][]byte) func(int) []byte {
 
 // checkoutRun measures POST /v1/checkout of carts that it has filled before.
 func (b *bench) checkoutRun(
-	ctx context.Context, file string, conns int, pick func(int) []string,
+	ctx context.Context, file string, conns int, pick func(int) []string, code string,
 ) (stats, time.Duration, error) {
 	n := min(maxCarts, int(b.duration.Seconds()*maxRate))
-	requests, err := b.fill(ctx, warmUps+n, pick)
+	requests, err := b.fill(ctx, warmUps+n, pick, code)
 	if err != nil {
 		return stats{}, 0, err
 	}
@@ -206,7 +210,7 @@ func measureCheckout(ctx context.Context, b *bench) ([]row, error) {
 		if err != nil {
 			return rows, err
 		}
-		s, sagasEnded, err := b.checkoutRun(ctx, fmt.Sprintf("checkout-%d", conns), conns, b.spread)
+		s, sagasEnded, err := b.checkoutRun(ctx, fmt.Sprintf("checkout-%d", conns), conns, b.spread, "")
 		if err != nil {
 			return rows, err
 		}
@@ -228,7 +232,7 @@ func measureHotCheckout(ctx context.Context, b *bench) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, sagasEnded, err := b.checkoutRun(ctx, "hot", 16, b.hottest)
+	s, sagasEnded, err := b.checkoutRun(ctx, "hot", 16, b.hottest, "")
 	if err != nil {
 		return nil, err
 	}
@@ -284,7 +288,7 @@ func measureEvents(ctx context.Context, b *bench) ([]row, error) {
 	}
 	rate := b.eventRate / per
 	n := int(rate * b.duration.Seconds() * 2)
-	requests, err := b.fill(ctx, n, b.spread)
+	requests, err := b.fill(ctx, n, b.spread, "")
 	if err != nil {
 		return nil, err
 	}
@@ -345,7 +349,7 @@ func measureEvents(ctx context.Context, b *bench) ([]row, error) {
 }
 
 func (b *bench) eventsPerCheckout(ctx context.Context, outboxes []string, trial int) (float64, error) {
-	requests, err := b.fill(ctx, trial, b.spread)
+	requests, err := b.fill(ctx, trial, b.spread, "")
 	if err != nil {
 		return 0, err
 	}

@@ -120,6 +120,7 @@ func phases() []phase {
 		{"events", measureEvents},
 		{"checkout", measureCheckout},
 		{"hot", measureHotCheckout},
+		{"voucher", measureVouchers},
 		{"purchase", measurePurchase},
 		{"reviews", measureReviews},
 	}

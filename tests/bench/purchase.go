@@ -79,7 +79,7 @@ func (b *bench) purchases(offset int) load {
 					n := offset + n
 					return addItem(b.souk.addr, token, b.catalogue.variants[n%benchShops][n/benchShops%shopProducts])
 				case 2:
-					return checkout(b.souk.addr, token)
+					return checkout(b.souk.addr, token, "")
 				}
 				return nil
 			}

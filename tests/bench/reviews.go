@@ -86,7 +86,7 @@ func (b *bench) buyers(ctx context.Context, n int, variants []string) ([]string,
 			return nil, fmt.Errorf("souk token: %w", err)
 		}
 		tokens[i] = strings.TrimSpace(string(out))
-		orders[i] = checkout(b.souk.addr, tokens[i])
+		orders[i] = checkout(b.souk.addr, tokens[i], "")
 	}
 	add := func(i int) []byte {
 		return addItem(b.souk.addr, tokens[i/len(variants)], variants[i%len(variants)])

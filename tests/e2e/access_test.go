@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -59,6 +60,7 @@ var accessMatrix = map[string]struct {
 	},
 	"PATCH /v1/cart/items/{variantId}":           {who: withCart, body: obj{"quantity": 2}},
 	"DELETE /v1/cart/items/{variantId}":          {who: withCart},
+	"POST /v1/cart:quote":                        {who: withCart, body: obj{}},
 	"POST /v1/checkout":                          {who: withCart, body: checkoutBody("tok_ok")},
 	"GET /v1/orders":                             {who: withCart},
 	"GET /v1/orders/{id}":                        {who: "C"},
@@ -110,6 +112,13 @@ var accessMatrix = map[string]struct {
 	"POST /v1/reviews/{id}:reply":                    {who: "STA", body: obj{"text": "Thank you!"}},
 	"GET /v1/operator/reviews":                       {who: "A"},
 	"POST /v1/operator/reviews/{id}:moderate":        {who: "A", body: obj{"decision": "publish"}},
+	"POST /v1/shops/{shopId}/vouchers":               {who: "STA", body: voucherBody},
+	"GET /v1/shops/{shopId}/vouchers":                {who: "STA"},
+	"GET /v1/vouchers/{id}":                          {who: "STA"},
+	"PATCH /v1/vouchers/{id}":                        {who: "STA", body: obj{"title": "Less"}},
+	"POST /v1/vouchers/{id}:disable":                 {who: "STA", body: obj{}},
+	"POST /v1/operator/vouchers":                     {who: "A", body: voucherBody},
+	"GET /v1/operator/vouchers":                      {who: "A"},
 	"GET /v1/shop-orders/{id}":                       {who: "STA"},
 	"POST /v1/shop-orders/{id}:ship":                 {who: "STA", body: obj{"carrier": "Correios"}},
 	"POST /v1/shop-orders/{id}:deliver":              {who: "STA", body: obj{}},
@@ -122,6 +131,8 @@ var accessMatrix = map[string]struct {
 	"GET /v1/operator/users/{id}":                    {who: "A"},
 	"POST /v1/operator/orders/{id}:cancel":           {who: "A", body: obj{"reason": "fraud"}},
 }
+
+var voucherBody = obj{"code": "{new}", "title": "Matrix", "kind": "percent", "percent": "10"}
 
 func productBody(title string) obj {
 	return obj{
@@ -142,6 +153,7 @@ var (
 		{"/v1/products/", "product"},
 		{"/v1/reviews/", "review"},
 		{"/v1/operator/reviews/", "review"},
+		{"/v1/vouchers/", "voucher"},
 		{"/v1/me/addresses/", "address"},
 		{"/v1/me/invitations/", "invitation"},
 		{"/v1/shops/{shopId}/invitations/", "pending"},
@@ -194,6 +206,7 @@ func newAccessWorld(t *testing.T, s *souk) *accessWorld {
 		"address":       w.newAddress,
 		"bought":        w.newPurchase,
 		"review":        w.newReview,
+		"voucher":       w.newVoucher,
 		"pending":       func() string { return w.invite(w.callers[shopOwner], w.shop, email("pending")) },
 		"member":        w.newMember,
 		"guest":         func() string { return s.guest().token },
@@ -242,6 +255,14 @@ func (w *accessWorld) newAddress() string {
 	var a struct{ ID string }
 	w.callers[aCustomer].post("/v1/me/addresses", address).want(http.StatusCreated).into(&a)
 	return a.ID
+}
+
+func (w *accessWorld) newVoucher() string {
+	var v struct{ ID string }
+	body := maps.Clone(voucherBody)
+	body["code"] = handle("matrix")
+	w.callers[shopOwner].post("/v1/shops/"+w.shop+"/vouchers", body).want(http.StatusCreated).into(&v)
+	return v.ID
 }
 
 func (w *accessWorld) invite(owner *client, shop, to string) string {

@@ -53,13 +53,27 @@ type interrupted struct {
 	key   string
 	body  obj
 	token string
+	total string // that the order must have
+}
+
+// crashVoucher creates a voucher of a shop that takes 1.00 off.
+func (c *client) crashVoucher(shop string) {
+	c.s.t.Helper()
+	c.post("/v1/shops/"+shop+"/vouchers", obj{
+		"code":   "CRASH",
+		"title":  "Crash",
+		"kind":   "fixed_amount",
+		"amount": obj{"currencyCode": "BRL", "amount": "1.00"},
+	}).want(http.StatusCreated)
 }
 
 // beginCheckout sends a checkout that may end at a failpoint.
 func beginCheckout(s *souk, v, token string) interrupted {
 	s.t.Helper()
-	c := interrupted{buyer: s.guest(), key: id.New(id.Event), body: checkoutBody(token), token: token}
-	c.body["email"] = email("crash")
+	c := interrupted{
+		buyer: s.guest(), key: id.New(id.Event), body: checkoutBody(token), token: token, total: "19.00",
+	}
+	c.body["email"], c.body["voucherCodes"] = email("crash"), []string{"CRASH"}
 	c.buyer.add(v, 2).want(http.StatusOK)
 	c.buyer.timeout = retryTimeout
 	// An error is ignored here, because complete sends the checkout again.
@@ -82,7 +96,7 @@ func (c interrupted) complete(s *souk) {
 		a.problem(http.StatusPaymentRequired, "payment_declined")
 		return
 	}
-	require.Equal(s.t, "20.00", a.order().Total.Amount)
+	require.Equal(s.t, c.total, a.order().Total.Amount)
 	waittest.Until(s.t, func() bool {
 		tab, err := c.buyer.do(http.MethodPost, "/v1/checkout", c.body, "Idempotency-Key", id.New(id.Event))
 		if err != nil {
@@ -167,7 +181,9 @@ func TestCrashAtEveryFailpoint(t *testing.T) {
 			t.Parallel()
 			s := start(t, "inprocess", []string{"SOUK_FAILPOINTS="})
 			shop := handle("crash")
-			v := s.seller(shop).sell(shop, "Crash", "10.00", 100_000).Variants[0].ID
+			seller := s.seller(shop)
+			seller.crashVoucher(shop)
+			v := seller.sell(shop, "Crash", "10.00", 100_000).Variants[0].ID
 			for _, point := range some {
 				t.Run(point, func(t *testing.T) { crashAt(t, s, point, v) })
 			}
@@ -202,7 +218,9 @@ func TestCrashOfOneService(t *testing.T) {
 	}
 	s := start(t, "split", []string{"SOUK_FAILPOINTS="})
 	shop := handle("crash")
-	v := s.seller(shop).sell(shop, "Crash", "10.00", 100_000).Variants[0].ID
+	seller := s.seller(shop)
+	seller.crashVoucher(shop)
+	v := seller.sell(shop, "Crash", "10.00", 100_000).Variants[0].ID
 	for service, points := range checkoutFailpoints() {
 		for _, point := range points {
 			t.Run(service+"/"+point, func(t *testing.T) {
@@ -258,7 +276,9 @@ func TestKillUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := start(t, "split", nil)
 	shop := handle("kill")
-	v := s.seller(shop).sell(shop, "Kill", "10.00", 100_000).Variants[0].ID
+	seller := s.seller(shop)
+	seller.crashVoucher(shop)
+	v := seller.sell(shop, "Kill", "10.00", 100_000).Variants[0].ID
 	done := make(chan struct{})
 	finished := make(chan []interrupted, 8)
 	for range 8 {
@@ -271,8 +291,10 @@ func TestKillUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				c := interrupted{key: id.New(id.Event), body: checkoutBody("tok_ok"), token: "tok_ok"}
-				c.body["email"] = "load@example.com"
+				c := interrupted{
+					key: id.New(id.Event), body: checkoutBody("tok_ok"), token: "tok_ok", total: "19.00",
+				}
+				c.body["email"], c.body["voucherCodes"] = "load@example.com", []string{"CRASH"}
 				a, err := s.anonymous().do(http.MethodPost, "/v1/guest", obj{})
 				var g struct{ Token string }
 				if err != nil || json.Unmarshal(a.body, &g) != nil || g.Token == "" {
@@ -290,7 +312,7 @@ func TestKillUnderLoad(t *testing.T) {
 			}
 		}()
 	}
-	for _, name := range []string{"order", "payment", "product", "order", "product", "payment"} {
+	for _, name := range []string{"order", "voucher", "payment", "product", "order", "product", "voucher", "payment"} {
 		before := s.pid(name)
 		require.NoError(t, syscall.Kill(before, syscall.SIGKILL))
 		waittest.Until(t, func() bool { pid := s.pid(name); return pid != 0 && pid != before }, "%s is not restarted",

@@ -73,7 +73,9 @@ func (d *deployment) market() (variant string, l *load) {
 // is unavailable with Retry-After. After the restart the same checkout succeeds.
 func (d *deployment) restartServer(what, variant string, l *load, stop, start func(testing.TB)) {
 	d.t.Helper()
-	c := interrupted{buyer: d.guest(), key: id.New(id.Event), body: checkoutBody("tok_ok"), token: "tok_ok"}
+	c := interrupted{
+		buyer: d.guest(), key: id.New(id.Event), body: checkoutBody("tok_ok"), token: "tok_ok", total: "20.00",
+	}
 	c.body["email"] = email("waits")
 	c.buyer.add(variant, 2).want(http.StatusOK)
 

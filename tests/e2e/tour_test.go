@@ -27,6 +27,8 @@ func TestSuite(t *testing.T) {
 				"address book":          testAddressBook,
 				"reviews":               testReviews,
 				"a guest's review":      testReviewOfAGuestsPurchase,
+				"vouchers":              testVouchers,
+				"last uses":             testLastUses,
 				"one cart":              testOneCart,
 				"sign-in at a checkout": testSignInDuringCheckout,
 				"expected total":        testExpectedTotal,

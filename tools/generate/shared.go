@@ -209,6 +209,7 @@ func fieldProblemSchema() object {
 				"What the field must be, for people.",
 				"must be a country code of two capital letters such as BR",
 			),
+			"reason": text("What is wrong, for programs. Some codes have reasons, such as voucher_invalid.", "used_up"),
 		},
 	}
 }

@@ -8,7 +8,7 @@ with parts as (
            count(distinct cancel_id) filter (where status = 'cancelled') as n_cancels
     from shop_order group by order_id
 ), lines as (
-    select shop_order_id, sum(line_total) as subtotal from order_item group by shop_order_id
+    select shop_order_id, sum(line_total) as subtotal, sum(discount) as discount from order_item group by shop_order_id
 ), events as (
     select aggregate_id, array[count(*) filter (where subject = 'evt.order.created'), count(*) filter (where subject = 'evt.order.confirmed'),
            count(*) filter (where subject = 'evt.order.shipped'), count(*) filter (where subject = 'evt.order.delivered'),
@@ -20,8 +20,12 @@ with parts as (
     from orders o left join parts p on p.order_id = o.id
     where o.total > 0 or o.status <> 'cancelled' or p.n is not null
     union all
-    select 'shop orders add up to their lines', s.id, l.subtotal is distinct from s.subtotal
+    select 'shop orders add up to their lines', s.id, l.subtotal is distinct from s.subtotal or l.discount is distinct from s.discount
     from shop_order s left join lines l on l.shop_order_id = s.id
+    union all
+    select 'lines add up to what vouchers took off them', i.order_id,
+           i.discount <> (select sum((d ->> 'amount')::bigint) from jsonb_array_elements(i.discounts) d)
+    from order_item i where i.discounts <> '[]'
     union all
     select 'orders stand where their parts stand', o.id,
            case o.status when 'pending' then not p.pending when 'cancelled' then p.n_left > 0
@@ -34,7 +38,7 @@ with parts as (
            not exists (select from saga s where s.id = o.id and s.state in ('running', 'compensating'))
     from orders o where o.status = 'pending'
     union all
-    select 'every confirmed order has a payment', o.id, o.payment_id = '' from orders o where o.confirmed_at is not null
+    select 'every confirmed order has a payment, unless it costs nothing', o.id, (o.payment_id = '') <> (o.total = 0) from orders o where o.confirmed_at is not null
     union all
     select 'no cart was ordered twice', o.id, count(*) over (partition by o.cart_owner_id, o.cart_version) > 1
     from orders o where o.confirmed_at is not null and o.cart_version > 0

@@ -294,10 +294,6 @@ func TestInvalidCheckoutsAreRefused(t *testing.T) {
 			func(r *orderv1.CheckoutRequest) { r.ShippingAddress.Name = "Ana 4242424242424242" }, "",
 			errs.CardNumberRefused, "",
 		},
-		"a voucher": {
-			func(r *orderv1.CheckoutRequest) { r.VoucherCodes = []string{"SAVE10"} }, "", errs.VoucherInvalid,
-			"voucherCodes[0]",
-		},
 		"no email": {func(r *orderv1.CheckoutRequest) { r.Email = "nobody" }, "", errs.Invalid, "email"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
+	voucherv1 "souk/gen/go/souk/voucher/v1"
 	"souk/pkg/errs"
 	"souk/pkg/moduletest"
 	"souk/pkg/money"
@@ -29,6 +30,7 @@ type fakes struct {
 	shopv1.UnimplementedShopServiceServer
 	userv1.UnimplementedUserServiceServer
 	addressv1.UnimplementedAddressServiceServer
+	voucherv1.UnimplementedVoucherServiceServer
 
 	mu       sync.Mutex
 	carts    map[string][]*cartv1.Line
@@ -58,6 +60,8 @@ type fakes struct {
 	members map[string]bool // "shop/user"
 	// book holds the addresses of users, "user/address".
 	book map[string]*addressv1.Address
+	// redeemed is redeemed or released, by order.
+	redeemed map[string]string
 	// fail holds, by method, the errors of the next calls; nil lets a call succeed.
 	fail map[string][]error
 	// before, if set, is called before each call, without the lock.
@@ -72,7 +76,7 @@ func newFakes() *fakes {
 		refunds: map[string]bool{}, givenBack: map[string]int64{}, back: map[string]bool{},
 		cleared: map[string]bool{}, versions: map[string]int64{}, ordered: map[string][]string{},
 		guests: map[string][]string{}, asked: map[string]int{}, members: map[string]bool{},
-		book: map[string]*addressv1.Address{}, fail: map[string][]error{},
+		book: map[string]*addressv1.Address{}, redeemed: map[string]string{}, fail: map[string][]error{},
 	}
 }
 
@@ -84,6 +88,7 @@ func (f *fakes) register() []moduletest.Option {
 		moduletest.Fake("payment", func(r grpc.ServiceRegistrar) { paymentv1.RegisterPaymentServiceServer(r, f) }),
 		moduletest.Fake("user", func(r grpc.ServiceRegistrar) { userv1.RegisterUserServiceServer(r, f) }),
 		moduletest.Fake("address", func(r grpc.ServiceRegistrar) { addressv1.RegisterAddressServiceServer(r, f) }),
+		moduletest.Fake("voucher", func(r grpc.ServiceRegistrar) { voucherv1.RegisterVoucherServiceServer(r, f) }),
 		moduletest.Fake("shop", func(r grpc.ServiceRegistrar) { shopv1.RegisterShopServiceServer(r, f) }),
 	}
 }

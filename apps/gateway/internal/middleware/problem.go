@@ -32,6 +32,7 @@ type problem struct {
 type problemField struct {
 	Field   string `json:"field"`
 	Message string `json:"message"`
+	Reason  string `json:"reason,omitempty"`
 }
 
 // WriteProblem answers with err as application/problem+json. A timeout is shown as unavailable: a client
@@ -53,7 +54,7 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 		detail: e.Detail,
 	}
 	for _, f := range e.Fields {
-		p.Errors = append(p.Errors, problemField{Field: f.Path, Message: f.Message})
+		p.Errors = append(p.Errors, problemField{Field: f.Path, Message: f.Message, Reason: f.Reason})
 	}
 	h := w.Header()
 	retry := e.RetryAfter

@@ -39,7 +39,9 @@ type Item struct {
 	VariantID, ProductID, Title, SKU string
 	Options                          map[string]string
 	Quantity                         int64
-	UnitPrice, LineTotal             money.Money
+	// LineTotal is before Discount, which is the sum of Discounts.
+	UnitPrice, LineTotal, Discount money.Money
+	Discounts                      []Discount
 }
 
 // ShopOrder is the part of an order that one shop fulfils.
@@ -47,6 +49,8 @@ type ShopOrder struct {
 	ID, OrderID, ShopID, ShopName string
 	Status                        Status
 	Totals                        Totals
+	// ShippingDiscounts are what vouchers took off the shipping; Totals is without it.
+	ShippingDiscounts []Discount
 	// Carrier and TrackingNumber may be empty: the shop delivers itself.
 	Carrier, TrackingNumber string
 	// CancelID is the ID of the saga that cancels or cancelled the shop order; "" if none does.
@@ -103,6 +107,8 @@ type Order struct {
 	// ConfirmedAt is zero until the order is confirmed. Cancelling does not reset it.
 	ConfirmedAt time.Time
 	Parts       []ShopOrder
+	// Vouchers are those that the checkout redeems. They are not stored with the order.
+	Vouchers []VoucherUse
 }
 
 // Confirm makes o confirmed, with payment p.

@@ -24,6 +24,8 @@ type Line struct {
 	Options                                            map[string]string
 	Quantity                                           int64
 	UnitPrice                                          money.Money
+	// CategoryIDs are the product's category and those above it. They are read only for checkouts with vouchers.
+	CategoryIDs []string
 }
 
 // Cart is a cart as a checkout reads it.
@@ -94,7 +96,7 @@ func (r Request) Hash() [sha256.Size]byte {
 // does not contain it.
 //
 // Errors: cart_empty (no lines), unprocessable (too many lines, a quantity out of bounds, a negative price, a price in
-// another currency than the cart's, a total that is zero or too large).
+// another currency than the cart's, a total that is too large).
 func Place(r Request, c Cart, rates map[money.Currency]money.Money, at time.Time) (Order, error) {
 	lines := c.Lines
 	switch {
@@ -152,10 +154,17 @@ func Place(r Request, c Cart, rates map[money.Currency]money.Money, at time.Time
 	if o.Totals, err = sum(currency, parts); err != nil {
 		return Order{}, tooLarge(err)
 	}
-	if o.Totals.Total.Minor() <= 0 {
-		return Order{}, errs.New(errs.Unprocessable, "the total must be more than zero")
-	}
 	return o, nil
+}
+
+// CheckTotal checks that the order costs something, unless vouchers pay for all of it.
+//
+// Errors: unprocessable.
+func (o *Order) CheckTotal() error {
+	if o.Totals.Total.IsZero() && len(o.Vouchers) == 0 {
+		return errs.New(errs.Unprocessable, "the total must be more than zero")
+	}
+	return nil
 }
 
 // checkLines returns an error that names every line that cannot be ordered in the currency.
@@ -197,22 +206,30 @@ func price(l Line) (Item, error) {
 	return Item{
 		VariantID: l.VariantID, ProductID: l.ProductID, Title: l.Title, SKU: l.SKU, Options: l.Options,
 		Quantity: l.Quantity, UnitPrice: l.UnitPrice, LineTotal: total,
+		Discount: money.New(0, total.Currency()),
 	}, nil
 }
 
-// add returns the totals of one shop order. Vouchers and taxes do not exist yet: both amounts are zero.
+// add returns the totals of one shop order. Taxes do not exist yet: the amount is zero.
 func add(items []Item, shipping money.Money) (Totals, error) {
 	c := shipping.Currency()
-	lines := make([]money.Money, len(items))
+	lines, discounts := make([]money.Money, len(items)), make([]money.Money, len(items))
 	for i, it := range items {
-		lines[i] = it.LineTotal
+		lines[i], discounts[i] = it.LineTotal, it.Discount
 	}
-	t := Totals{Discount: money.New(0, c), Shipping: shipping, Tax: money.New(0, c)}
+	t := Totals{Shipping: shipping, Tax: money.New(0, c)}
 	var err error
 	if t.Subtotal, err = money.Sum(c, lines...); err != nil {
 		return Totals{}, err
 	}
-	if t.Total, err = t.Subtotal.Add(shipping); err != nil {
+	if t.Discount, err = money.Sum(c, discounts...); err != nil {
+		return Totals{}, err
+	}
+	goods, err := t.Subtotal.Sub(t.Discount)
+	if err != nil {
+		return Totals{}, err
+	}
+	if t.Total, err = goods.Add(shipping); err != nil {
 		return Totals{}, err
 	}
 	return t, nil

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"souk/apps/order/internal/domain"
+	"souk/apps/order/internal/service"
 	orderv1 "souk/gen/go/souk/order/v1"
 )
 
@@ -61,9 +62,11 @@ func shopOrderToProto(p domain.ShopOrder) *orderv1.ShopOrder {
 		Carrier: p.Carrier, TrackingNumber: p.TrackingNumber,
 		PlacedAt: timestamppb.New(p.PlacedAt), ShippedAt: optional(p.ShippedAt), DeliveredAt: optional(p.DeliveredAt),
 		OrderNumber: p.OrderNumber, ExpiresAt: optional(p.ExpiresAt),
+		ShippingDiscounts: service.DiscountsToProto(p.ShippingDiscounts),
 	}
 	if p.Payment != (domain.Payment{}) {
 		out.Payment = paymentToProto(p.Payment)
+		out.OperatorDiscount = p.OperatorDiscount().ToProto()
 	}
 	if b := p.Buyer; b != (domain.Buyer{}) {
 		out.Buyer = &orderv1.Buyer{Name: b.Name, Email: b.Email, Phone: b.Phone}
@@ -80,6 +83,7 @@ func shopOrderToProto(p domain.ShopOrder) *orderv1.ShopOrder {
 		out.Items = append(out.Items, &orderv1.OrderItem{
 			VariantId: i.VariantID, ProductId: i.ProductID, Title: i.Title, Sku: i.SKU, Options: i.Options,
 			Quantity: i.Quantity, UnitPrice: i.UnitPrice.ToProto(), LineTotal: i.LineTotal.ToProto(),
+			Discount: i.Discount.ToProto(), Discounts: service.DiscountsToProto(i.Discounts),
 		})
 	}
 	return out

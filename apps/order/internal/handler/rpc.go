@@ -68,6 +68,20 @@ func (h *RPC) Checkout(ctx context.Context, r *orderv1.CheckoutRequest) (*orderv
 	return &orderv1.CheckoutResponse{Order: orderToProto(o)}, nil
 }
 
+// QuoteCart says what a checkout of the caller's cart would cost.
+//
+// Errors: those of service.Service.Quote.
+func (h *RPC) QuoteCart(ctx context.Context, r *orderv1.QuoteCartRequest) (*orderv1.QuoteCartResponse, error) {
+	q, err := h.service.Quote(ctx, domain.Request{
+		Address: addressFromProto(r.GetShippingAddress()), AddressID: r.GetAddressId(),
+		VoucherCodes: r.GetVoucherCodes(), Email: r.GetEmail(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &orderv1.QuoteCartResponse{Quote: q}, nil
+}
+
 // GetOrder returns one of the caller's orders.
 //
 // Errors: not_found (also for another customer's order).

@@ -76,10 +76,19 @@ func addLine(parts *[]domain.ShopOrder, c money.Currency, s sqlc.ShopOrder, i sq
 			CancelledAt: orZero(s.CancelledAt),
 			PlacedAt:    s.PlacedAt.UTC(), ShippedAt: orZero(s.ShippedAt), DeliveredAt: orZero(s.DeliveredAt),
 		})
+		var err error
+		if (*parts)[n].ShippingDiscounts, err = decodeDiscounts(s.ShippingDiscounts, c); err != nil {
+			return unreadable(err)
+		}
 	}
 	item := domain.Item{
 		VariantID: i.VariantID, ProductID: i.ProductID, Title: i.Title, SKU: i.Sku, Quantity: i.Quantity,
 		UnitPrice: money.New(i.UnitPrice, c), LineTotal: money.New(i.LineTotal, c),
+		Discount: money.New(i.Discount, c),
+	}
+	var err error
+	if item.Discounts, err = decodeDiscounts(i.Discounts, c); err != nil {
+		return unreadable(err)
 	}
 	if err := json.Unmarshal(i.Options, &item.Options); err != nil {
 		return unreadable(err)

@@ -35,6 +35,9 @@ where s.id in (
     order by p.placed_at desc, p.id desc limit @page)
 order by s.placed_at desc, s.id desc, i.position;
 
+-- name: HasOrder :one
+select exists (select from orders where customer_id = $1 and confirmed_at is not null and status <> 'cancelled');
+
 -- name: CustomersOrders :many
 select id from orders where customer_id = $1 order by placed_at desc, id desc limit $2;
 

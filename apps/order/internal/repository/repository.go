@@ -248,6 +248,12 @@ func trimRefused(ctx context.Context, q *sqlc.Queries, customerID string) error 
 	return postgres.Err(q.TrimRefused(ctx, sqlc.TrimRefusedParams{CustomerID: customerID, Keep: keptRefusals}))
 }
 
+// HasOrder reports whether a customer has a confirmed order that was not cancelled.
+func (s *Store) HasOrder(ctx context.Context, customerID string) (bool, error) {
+	has, err := s.q.HasOrder(ctx, customerID)
+	return has, postgres.Err(err)
+}
+
 // OrdersOf returns the IDs of at most limit orders of a customer, including refused checkouts.
 func (s *Store) OrdersOf(ctx context.Context, customerID string, limit int) ([]string, error) {
 	arg := sqlc.CustomersOrdersParams{CustomerID: customerID, Limit: int32(limit)} //nolint:gosec // a batch is small

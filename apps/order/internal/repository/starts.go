@@ -188,8 +188,26 @@ func (s *Starts) queue(b *pgx.Batch, o domain.Order) error {
 	line := 0
 	for i, p := range o.Parts {
 		t := p.Totals
-		postgres.QueueRow(b, s.parts, p.ID, o.ID, i, p.ShopID, p.ShopName,
-			t.Subtotal.Minor(), t.Discount.Minor(), t.Shipping.Minor(), t.Tax.Minor(), t.Total.Minor(), p.PlacedAt)
+		discounts, err := encodeDiscounts(p.ShippingDiscounts)
+		if err != nil {
+			return err
+		}
+		postgres.QueueRow(
+			b,
+			s.parts,
+			p.ID,
+			o.ID,
+			i,
+			p.ShopID,
+			p.ShopName,
+			t.Subtotal.Minor(),
+			t.Discount.Minor(),
+			t.Shipping.Minor(),
+			t.Tax.Minor(),
+			t.Total.Minor(),
+			p.PlacedAt,
+			discounts,
+		)
 		for _, it := range p.Items {
 			options := []byte("{}")
 			if len(it.Options) > 0 {
@@ -197,8 +215,29 @@ func (s *Starts) queue(b *pgx.Batch, o domain.Order) error {
 					return errs.Wrap(err, errs.Internal, "the options cannot be kept")
 				}
 			}
-			postgres.QueueRow(b, s.items, o.ID, line, p.ID, it.VariantID, it.ProductID, it.Title, it.SKU,
-				string(options), it.Quantity, it.UnitPrice.Minor(), it.LineTotal.Minor())
+			discounts, err := encodeDiscounts(it.Discounts)
+			if err != nil {
+				return err
+			}
+			postgres.QueueRow(
+				b,
+				s.items,
+				o.ID,
+				line,
+				p.ID,
+				it.VariantID,
+				it.ProductID,
+				it.Title,
+				it.SKU,
+				string(
+					options,
+				),
+				it.Quantity,
+				it.UnitPrice.Minor(),
+				it.LineTotal.Minor(),
+				it.Discount.Minor(),
+				discounts,
+			)
 			line++
 		}
 	}

@@ -110,23 +110,45 @@ func (s *Service) adopted(ctx context.Context, r domain.Request) (domain.Attempt
 
 // place returns an order of the caller's cart, without writing it, and the cart.
 //
-// Errors: those of bookAddress, cart and domain.Place, price_changed.
+// Errors: those of draft, voucher_invalid, price_changed, unprocessable (the total is zero).
 func (s *Service) place(ctx context.Context, r domain.Request) (domain.Order, domain.Cart, error) {
+	o, cart, rejected, err := s.draft(ctx, r)
+	switch {
+	case err != nil:
+		return domain.Order{}, cart, err
+	case len(rejected) > 0:
+		return domain.Order{}, cart, vouchersInvalid(rejected)
+	case r.ExpectedTotal != (money.Money{}) && r.ExpectedTotal != o.Totals.Total:
+		return domain.Order{}, cart, priceChanged(o)
+	}
+	return o, cart, o.CheckTotal()
+}
+
+// draft returns an order of the caller's cart, without writing it, the cart, and the codes that cannot be used.
+//
+// Errors: those of bookAddress, cart, domain.Place and the voucher service.
+func (s *Service) draft(
+	ctx context.Context, r domain.Request,
+) (domain.Order, domain.Cart, []domain.RejectedVoucher, error) {
 	if r.AddressID != "" {
 		var err error
 		if r.ShipTo, err = s.bookAddress(ctx, r); err != nil {
-			return domain.Order{}, domain.Cart{}, err
+			return domain.Order{}, domain.Cart{}, nil, err
 		}
 	}
-	cart, err := s.cart(ctx, r.CustomerID)
+	cart, err := s.cart(ctx, r.CustomerID, len(r.VoucherCodes) > 0)
 	if err != nil {
-		return domain.Order{}, cart, err
+		return domain.Order{}, cart, nil, err
 	}
 	o, err := domain.Place(r, cart, s.ShippingRates, s.Clock.Now())
-	if err == nil && r.ExpectedTotal != (money.Money{}) && r.ExpectedTotal != o.Totals.Total {
-		err = priceChanged(o)
+	if err != nil || len(r.VoucherCodes) == 0 {
+		return o, cart, nil, err
 	}
-	return o, cart, err
+	applied, rejected, err := s.evaluate(ctx, r.VoucherCodes, o, cart)
+	if err == nil {
+		err = o.Discount(applied)
+	}
+	return o, cart, rejected, err
 }
 
 // bookAddress returns the address of the customer's address book that the request names.
@@ -155,11 +177,7 @@ func checkRequest(r domain.Request, caller identity.Actor) error {
 	case len(r.IdemKey) > maxKey || !printable(r.IdemKey):
 		return errs.InvalidField("Idempotency-Key", "must be at most %d printable ASCII characters", maxKey)
 	}
-	texts := []struct{ path, value string }{{"payment.token", r.Token}, {"email", r.Email}}
-	for _, code := range r.VoucherCodes {
-		texts = append(texts, struct{ path, value string }{"voucherCodes", code})
-	}
-	for _, t := range texts {
+	for _, t := range []struct{ path, value string }{{"payment.token", r.Token}, {"email", r.Email}} {
 		if strings.ContainsFunc(t.value, weblink.Reorders) {
 			return errs.InvalidField(t.path, "must not contain line breaks or other control characters")
 		}
@@ -168,29 +186,24 @@ func checkRequest(r domain.Request, caller identity.Actor) error {
 		return err
 	}
 	switch {
+	case r.AddressID == "" && r.Address == (domain.Address{}):
+		return errs.InvalidField("shippingAddress", "is required, unless addressId is given")
 	case caller.IsGuest() && r.Email == "":
 		return errs.InvalidField("email", "is required of guests: the confirmation goes there")
 	case r.PaymentMethod == domain.CashOnDelivery && r.Token != "":
 		return errs.InvalidField("payment.token", "must be empty for the method %s", r.PaymentMethod)
 	case r.PaymentMethod != domain.CashOnDelivery && r.Token == "":
 		return errs.InvalidField("payment.token", "is required for the method %s", r.PaymentMethod)
-	case len(r.VoucherCodes) > 0:
-		e := errs.New(errs.VoucherInvalid, "there is no such voucher")
-		e.Fields = []errs.Field{{Path: "voucherCodes[0]", Message: "is not a valid voucher"}}
-		return e
 	}
 	return nil
 }
 
-// checkDestination checks that a request says in one way where the order goes.
+// checkDestination checks that a request says in at most one way where the order goes.
 //
 // Errors: invalid_argument.
 func checkDestination(r domain.Request, caller identity.Actor) error {
-	given := r.Address != (domain.Address{})
 	switch {
-	case r.AddressID == "" && !given:
-		return errs.InvalidField("shippingAddress", "is required, unless addressId is given")
-	case r.AddressID != "" && given:
+	case r.AddressID != "" && r.Address != (domain.Address{}):
 		return errs.InvalidField("addressId", "must not be given together with shippingAddress")
 	case r.AddressID != "" && caller.IsGuest():
 		return errs.InvalidField("addressId", "is for signed-in customers: a guest has no address book")
@@ -207,10 +220,10 @@ func printable(s string) bool {
 	return true
 }
 
-// cart returns the customer's cart. Its lines have the catalogue's current offers.
+// cart returns the customer's cart. Its lines have the catalogue's current offers, and their categories if asked for.
 //
 // Errors: cart_empty, unprocessable (too many lines), out_of_stock.
-func (s *Service) cart(ctx context.Context, customerID string) (domain.Cart, error) {
+func (s *Service) cart(ctx context.Context, customerID string, categories bool) (domain.Cart, error) {
 	cart, err := s.Carts.GetLines(ctx, &cartv1.GetLinesRequest{OwnerId: customerID})
 	if err != nil {
 		return domain.Cart{}, err
@@ -222,7 +235,7 @@ func (s *Service) cart(ctx context.Context, customerID string) (domain.Cart, err
 		return domain.Cart{}, errs.New(errs.Unprocessable, "an order has at most %d lines, the cart has %d",
 			domain.MaxLines, n)
 	}
-	lines, err := s.lines(ctx, cart.GetLines())
+	lines, err := s.lines(ctx, cart.GetLines(), categories)
 	return domain.Cart{
 		Version: cart.GetVersion(), Currency: money.Currency(cart.GetCurrency()), Lines: lines,
 		ClaimIDs: cart.GetOwnerIds(), LeftIDs: cart.GetOrderedIds(),
@@ -232,8 +245,8 @@ func (s *Service) cart(ctx context.Context, customerID string) (domain.Cart, err
 // lines returns the lines of a cart with the catalogue's current offers.
 //
 // Errors: out_of_stock.
-func (s *Service) lines(ctx context.Context, lines []*cartv1.Line) ([]domain.Line, error) {
-	req := &productv1.BatchGetVariantsRequest{}
+func (s *Service) lines(ctx context.Context, lines []*cartv1.Line, categories bool) ([]domain.Line, error) {
+	req := &productv1.BatchGetVariantsRequest{WithCategories: categories}
 	for _, l := range lines {
 		req.VariantIds = append(req.VariantIds, l.GetVariantId())
 	}
@@ -259,6 +272,7 @@ func (s *Service) lines(ctx context.Context, lines []*cartv1.Line) ([]domain.Lin
 		out = append(out, domain.Line{
 			VariantID: o.GetVariantId(), ProductID: o.GetProductId(), ShopID: o.GetShopId(), ShopName: o.GetShopName(),
 			Title: o.GetTitle(), SKU: o.GetSku(), Options: o.GetOptions(), Quantity: l.GetQuantity(), UnitPrice: price,
+			CategoryIDs: o.GetCategoryIds(),
 		})
 	}
 	return out, short.err()
@@ -268,6 +282,12 @@ func inputOf(o domain.Order, r domain.Request, c domain.Cart) checkoutInput {
 	in := checkoutInput{
 		CustomerID: o.CustomerID, Number: o.Number, Currency: o.Totals.Total.Currency(), Total: o.Totals.Total.Minor(),
 		Method: r.PaymentMethod, Token: r.Token, CartVersion: o.CartVersion, ClaimIDs: c.ClaimIDs,
+	}
+	for _, v := range o.Vouchers {
+		in.Vouchers = append(in.Vouchers, checkoutVoucher{
+			ID: v.ID, CodeIndex: v.CodeIndex, Amount: v.Amount.Minor(), OperatorAmount: v.OperatorAmount.Minor(),
+		})
+		in.Mailbox = o.Mailbox()
 	}
 	for _, p := range o.Parts {
 		in.Parts = append(in.Parts, checkoutPart{ID: p.ID, ShopID: p.ShopID, Total: p.Totals.Total.Minor()})

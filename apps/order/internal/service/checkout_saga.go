@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -24,6 +25,7 @@ type Sagas struct {
 	Products Products
 	Payments Payments
 	Carts    Carts
+	Vouchers Vouchers
 	Clock    clock.Clock
 	Logger   *zap.Logger
 	// Deadline is how long a checkout or a cancellation may take to reach its pivot.
@@ -36,7 +38,7 @@ type Sagas struct {
 
 // Definitions returns the definitions for the runner.
 func (s *Sagas) Definitions() []saga.Definition {
-	return append(s.cancel(), s.checkout(), s.collect())
+	return slices.Concat(s.cancel(), s.checkout(), []saga.Definition{s.collect()})
 }
 
 // Names of the results that steps store for later steps.
@@ -61,6 +63,17 @@ type checkoutInput struct {
 	ClaimIDs    []string       `json:"claim_ids"`
 	Parts       []checkoutPart `json:"parts"`
 	Lines       []checkoutLine `json:"lines"`
+	// Vouchers are those that the checkout redeems. Mailbox is a digest of a guest's mailbox; it is set if there are
+	// any.
+	Vouchers []checkoutVoucher `json:"vouchers,omitempty"`
+	Mailbox  []byte            `json:"mailbox,omitempty"`
+}
+
+type checkoutVoucher struct {
+	ID             string `json:"id"`
+	CodeIndex      int    `json:"code_index"`
+	Amount         int64  `json:"amount"`
+	OperatorAmount int64  `json:"operator_amount"`
 }
 
 type checkoutPart struct {
@@ -74,22 +87,31 @@ type checkoutLine struct {
 	Quantity  int64  `json:"quantity"`
 }
 
-// checkout defines the saga of a checkout. The order is pending from the start: its rows are written together with
-// the saga's. The steps reserve stock, authorize the payment, confirm the order (pivot), take the ordered items
-// out of the cart, capture the payment, and commit the stock.
-func (s *Sagas) checkout() saga.Definition {
-	confirm := s.Store.ConfirmStep("confirm", s.confirmation)
-	return saga.Definition{Type: domain.CheckoutSaga, Version: 1, Deadline: s.Deadline, Steps: []saga.Step{
+// checkout defines the saga of a checkout, in the current version and in that of the previous release, which redeems no
+// vouchers. The order is pending from the start: its rows are written together with the saga's. The steps reserve
+// stock, redeem the vouchers, authorize the payment, confirm the order (pivot), take the ordered items out of the cart,
+// capture the payment, and commit the stock.
+func (s *Sagas) checkout() []saga.Definition {
+	begin := []saga.Step{
 		{Name: "create", Do: func(context.Context, *saga.Run) error { return nil }, Undo: s.refuse},
 		{Name: "reserve", Do: s.reserve, Undo: s.release},
+	}
+	redeem := saga.Step{Name: "redeem", Do: s.redeem, Undo: s.releaseVouchers}
+	end := []saga.Step{
 		{Name: "authorize", Do: s.authorize, Undo: s.void, Timeout: s.AuthorizeTimeout},
-		confirm,
+		s.Store.ConfirmStep("confirm", s.confirmation),
 		// Prompt: the customer's next checkout is refused until the ordered items have left the cart.
 		{Name: "clear_cart", Do: s.clearCart, Prompt: true},
 		{Name: "capture", Do: s.capture},
 		{Name: "commit", Do: s.commit},
 		{Name: "clear_cart_later", Do: s.clearCartLater},
-	}}
+	}
+	define := func(version int, steps ...[]saga.Step) saga.Definition {
+		return saga.Definition{
+			Type: domain.CheckoutSaga, Version: version, Deadline: s.Deadline, Steps: slices.Concat(steps...),
+		}
+	}
+	return []saga.Definition{define(1, begin, end), define(2, begin, []saga.Step{redeem}, end)}
 }
 
 // keepRefusal stores the error of a refused step as a result, which refuse reads, and returns the error. It stores
@@ -146,6 +168,9 @@ func (s *Sagas) authorize(ctx context.Context, r *saga.Run) error {
 	if err := r.Input(&in); err != nil {
 		return err
 	}
+	if in.Total == 0 { // vouchers pay for all of it
+		return r.Set(resultPayment, domain.Payment{Status: domain.PaymentCaptured, Method: in.Method})
+	}
 	res, err := s.Payments.Authorize(ctx, &paymentv1.AuthorizeRequest{
 		OrderId:    r.ID(),
 		CustomerId: in.CustomerID,
@@ -161,6 +186,10 @@ func (s *Sagas) authorize(ctx context.Context, r *saga.Run) error {
 }
 
 func (s *Sagas) void(ctx context.Context, r *saga.Run) error {
+	var in checkoutInput
+	if err := r.Input(&in); err != nil || in.Total == 0 {
+		return err
+	}
 	_, err := s.Payments.Void(ctx, &paymentv1.VoidRequest{OrderId: r.ID()})
 	return err
 }
@@ -197,6 +226,9 @@ func (s *Sagas) capture(ctx context.Context, r *saga.Run) error {
 	var p domain.Payment
 	if err := r.Get(resultPayment, &p); err != nil {
 		return err
+	}
+	if p.Status == domain.PaymentCaptured {
+		return nil // vouchers pay for all of it
 	}
 	if p.Method == domain.CashOnDelivery {
 		return nil // captured when the last shop order is delivered

@@ -95,28 +95,6 @@ func (s *Service) removeHolders(ctx context.Context, c domain.Cart) ([]string, e
 func priceChanged(o domain.Order) error {
 	e := errs.New(errs.PriceChanged, "the total is now %s", o.Totals.Total)
 	e.Fields = []errs.Field{{Path: "expectedTotal", Message: "must be " + o.Totals.Total.String()}}
-	e.Detail = quote(o)
+	e.Detail = quoteToProto(o)
 	return e
-}
-
-// quote returns what the order costs.
-func quote(o domain.Order) *orderv1.Quote {
-	q := &orderv1.Quote{
-		Subtotal: o.Totals.Subtotal.ToProto(), Discount: o.Totals.Discount.ToProto(),
-		Shipping: o.Totals.Shipping.ToProto(), Tax: o.Totals.Tax.ToProto(), Total: o.Totals.Total.ToProto(),
-	}
-	for _, p := range o.Parts {
-		q.Shops = append(q.Shops, &orderv1.QuoteShop{
-			ShopId: p.ShopID, ShopName: p.ShopName, Subtotal: p.Totals.Subtotal.ToProto(),
-			Discount: p.Totals.Discount.ToProto(), Shipping: p.Totals.Shipping.ToProto(),
-			Tax: p.Totals.Tax.ToProto(), Total: p.Totals.Total.ToProto(),
-		})
-		for _, it := range p.Items {
-			q.Lines = append(q.Lines, &orderv1.QuoteLine{
-				VariantId: it.VariantID, Quantity: it.Quantity, UnitPrice: it.UnitPrice.ToProto(),
-				Subtotal: it.LineTotal.ToProto(), Total: it.LineTotal.ToProto(),
-			})
-		}
-	}
-	return q
 }

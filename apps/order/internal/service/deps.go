@@ -16,6 +16,7 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
+	voucherv1 "souk/gen/go/souk/voucher/v1"
 	"souk/pkg/clock"
 	"souk/pkg/event"
 	"souk/pkg/money"
@@ -121,6 +122,8 @@ type Store interface {
 	//
 	// Errors: already_exists (the key is taken).
 	KeepRefusal(ctx context.Context, r domain.Request, why domain.Refusal, at time.Time) error
+	// HasOrder reports whether a customer has a confirmed order that was not cancelled.
+	HasOrder(ctx context.Context, customerID string) (bool, error)
 	// OrdersOf returns the IDs of at most limit orders of a customer.
 	OrdersOf(ctx context.Context, customerID string, limit int) ([]string, error)
 	// Standing returns what a customer keeps without having paid for it, and how often the customer cancelled.
@@ -163,6 +166,22 @@ type Addresses interface {
 	) (*addressv1.GetUserAddressResponse, error)
 }
 
+// Vouchers is the voucher service, as far as order needs it.
+type Vouchers interface {
+	EvaluateVouchers(
+		ctx context.Context, r *voucherv1.EvaluateVouchersRequest, opts ...grpc.CallOption,
+	) (*voucherv1.EvaluateVouchersResponse, error)
+	RedeemVouchers(
+		ctx context.Context, r *voucherv1.RedeemVouchersRequest, opts ...grpc.CallOption,
+	) (*voucherv1.RedeemVouchersResponse, error)
+	ReleaseVouchers(
+		ctx context.Context, r *voucherv1.ReleaseVouchersRequest, opts ...grpc.CallOption,
+	) (*voucherv1.ReleaseVouchersResponse, error)
+	AdoptVoucherUses(
+		ctx context.Context, r *voucherv1.AdoptVoucherUsesRequest, opts ...grpc.CallOption,
+	) (*voucherv1.AdoptVoucherUsesResponse, error)
+}
+
 // Deps are the dependencies of a Service. All are required except ShippingRates.
 type Deps struct {
 	Store    Store
@@ -174,8 +193,10 @@ type Deps struct {
 	Users    Users
 	// Addresses is called for checkouts with an address of the customer's address book.
 	Addresses Addresses
-	Clock     clock.Clock
-	Logger    *zap.Logger
+	// Vouchers is called for checkouts with codes.
+	Vouchers Vouchers
+	Clock    clock.Clock
+	Logger   *zap.Logger
 	// Limits bound what customers may keep without paying for it.
 	Limits domain.Limits
 	// ExpireUnpaidAfter is how long an order waits for its money; 0 means for ever.

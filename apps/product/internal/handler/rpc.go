@@ -310,7 +310,18 @@ func (h *RPC) BatchGetVariants(
 			ForSale:   o.ForSale,
 		}
 	}
-	return out, nil
+	if !in.GetWithCategories() {
+		return out, nil
+	}
+	products := make([]string, len(offers))
+	for i, o := range offers {
+		products[i] = o.ProductID
+	}
+	categories, err := h.service.CategoriesOf(ctx, products)
+	for _, o := range out.GetOffers() {
+		o.CategoryIds = categories[o.GetProductId()]
+	}
+	return out, err
 }
 
 // CheckAvailability returns the variants that cannot be reserved now.

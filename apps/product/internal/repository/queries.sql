@@ -285,6 +285,10 @@ join shop_ref s on s.shop_id = v.shop_id
 join stock k on k.variant_id = v.id
 where v.id = any ((select @ids::text[])::text[]);
 
+-- name: CategoriesOfProducts :many
+-- The IDs of the products' categories, from the root down.
+select p.id, c.path_ids from product p join category c on c.id = p.category_id where p.id = any (@ids::text[]);
+
 -- name: Lapsed :many
 select order_id from reservation where state = 'held' and expires_at <= @now order by expires_at limit @most;
 

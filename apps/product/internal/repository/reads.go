@@ -146,6 +146,16 @@ func (s *Store) Offers(ctx context.Context, ids []string) ([]domain.Offer, error
 	return s.offers.Submit(ctx, ids)
 }
 
+// CategoriesOf returns the IDs of products' categories, from the root down, by the product's ID.
+func (s *Store) CategoriesOf(ctx context.Context, productIDs []string) (map[string][]string, error) {
+	rows, err := s.q.CategoriesOfProducts(ctx, productIDs)
+	out := make(map[string][]string, len(rows))
+	for _, r := range rows {
+		out[r.ID] = r.PathIds
+	}
+	return out, postgres.Err(err)
+}
+
 func (s *Store) runOffers(ctx context.Context, wanted [][]string) ([]batch.Result[[]domain.Offer], error) {
 	all := slices.Concat(wanted...)
 	slices.Sort(all)

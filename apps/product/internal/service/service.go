@@ -24,6 +24,7 @@ type Store interface {
 	) ([]domain.StockedDocument, error)
 	Export(ctx context.Context, shopID, after string, size int) ([]domain.Exported, error)
 	Offers(ctx context.Context, ids []string) ([]domain.Offer, error)
+	CategoriesOf(ctx context.Context, productIDs []string) (map[string][]string, error)
 	ProductByHandle(ctx context.Context, shop, handle string) (productID string, err error)
 	ShopOfProduct(ctx context.Context, productID string) (string, error)
 	OwnerOfVariant(ctx context.Context, variantID string) (productID, shopID string, err error)
@@ -197,6 +198,11 @@ func (s *Service) ExportShop(ctx context.Context, shop, after string, size int) 
 func (s *Service) Offers(ctx context.Context, ids []string) ([]domain.Offer, error) {
 	return s.store.Offers(ctx,
 		slices.DeleteFunc(slices.Clone(ids), func(variantID string) bool { return !storable(variantID) }))
+}
+
+// CategoriesOf returns the IDs of products' categories, from the root down, by the product's ID.
+func (s *Service) CategoriesOf(ctx context.Context, productIDs []string) (map[string][]string, error) {
+	return s.store.CategoriesOf(ctx, productIDs)
 }
 
 // Categories returns the category tree.

@@ -49,15 +49,16 @@ func (s *Souk) Verify(ctx context.Context, out io.Writer, o VerifyOptions) error
 func (s *Souk) verifyAll(ctx context.Context, o VerifyOptions) ([]verify.Check, error) {
 	sagas, outboxes := s.servicesWith(hasSagas), s.servicesWith(hasOutbox)
 	own := slices.DeleteFunc(s.databases(), func(m module.Module) bool { return !hasInvariants(m) })
-	names := union([]string{"order", "payment", "product"}, s.servicesWith(hasInvariants), sagas, outboxes)
+	names := union([]string{"order", "payment", "product", "voucher"}, s.servicesWith(hasInvariants), sagas, outboxes)
 	pools, closeAll, err := s.openAll(ctx, names)
 	if err != nil {
 		return nil, err
 	}
 	defer closeAll()
 	sources := verify.Sources{
-		Order: pools["order"], Payment: pools["payment"], Product: pools["product"], Comment: pools["comment"],
-		Sagas: subset(pools, sagas), Outboxes: subset(pools, outboxes), Pools: pools, RecheckDelay: o.Settle,
+		Order: pools["order"], Payment: pools["payment"], Product: pools["product"], Voucher: pools["voucher"],
+		Comment: pools["comment"],
+		Sagas:   subset(pools, sagas), Outboxes: subset(pools, outboxes), Pools: pools, RecheckDelay: o.Settle,
 		Own: own,
 	}
 	js, nc, err := s.jetStream()

@@ -29,6 +29,9 @@ var sqlPayments string
 //go:embed reservations.sql
 var sqlReservations string
 
+//go:embed redemptions.sql
+var sqlRedemptions string
+
 // order is an order as the order service's database has it.
 type order struct {
 	ID, Status string
@@ -42,6 +45,8 @@ type order struct {
 	PaymentMethod string
 	Version       int64
 	Lines         string
+	// Vouchers are what vouchers took off the order, cancelled parts included.
+	Vouchers string
 	// Open reports whether a saga of the order has not ended.
 	Open bool
 }
@@ -55,9 +60,13 @@ type payment struct {
 // reservation is a reservation as the product service's database has it.
 type reservation struct{ OrderID, State, Lines string }
 
+// redemption is the use of vouchers by an order as the voucher service's database has it.
+type redemption struct{ OrderID, Vouchers string }
+
 func (o order) key() string       { return o.ID }
 func (p payment) key() string     { return p.OrderID }
 func (r reservation) key() string { return r.OrderID }
+func (r redemption) key() string  { return r.OrderID }
 
 // view combines what the databases hold about one order.
 type view struct {
@@ -65,6 +74,7 @@ type view struct {
 	order        *order
 	payments     []payment
 	reservations []reservation
+	redemptions  []redemption
 }
 
 // The checks over several databases.
@@ -73,6 +83,7 @@ const (
 	checkCaptures  = "captures"
 	checkCancelled = "orders_cancelled"
 	checkStock     = "stock_sold"
+	checkVouchers  = "vouchers_redeemed"
 	checkShown     = "orders_show_payment"
 )
 
@@ -85,6 +96,7 @@ func rules() []Check {
 		{Name: checkCaptures, Rule: "money that is held or captured belongs to an order that was confirmed"},
 		{Name: checkCancelled, Rule: "a cancelled order keeps no money and no stock"},
 		{Name: checkStock, Rule: "stock is reserved, and sold, for orders alone: the same pieces as the order's lines"},
+		{Name: checkVouchers, Rule: "an order has redeemed the vouchers that it was placed with, and no other"},
 		{Name: checkShown, Rule: "an order shows the status of its payment", Warning: true},
 	}
 }
@@ -103,6 +115,9 @@ func (v view) checkedBy() []string {
 	}
 	for range v.reservations {
 		out = append(out, checkStock)
+	}
+	if len(v.redemptions) > 0 || v.order.paidFor() && v.order.Vouchers != "" {
+		out = append(out, checkVouchers)
 	}
 	return out
 }
@@ -127,7 +142,11 @@ func (v view) broken() []string {
 	}
 	o := v.order
 	if o.paidFor() {
-		fail(checkPaid, len(v.payments) != 1)
+		payments := 1
+		if o.Total == 0 { // vouchers paid for all of it
+			payments = 0
+		}
+		fail(checkPaid, len(v.payments) != payments)
 		fail(checkStock, len(v.reservations) != 1)
 	}
 	for _, p := range v.payments {
@@ -153,6 +172,19 @@ func (v view) broken() []string {
 		default:
 			fail(checkStock, r.State == stateHeld || r.State == stateCommitted)
 		}
+	}
+	redeemed := ""
+	for _, r := range v.redemptions { // at most one
+		redeemed = r.Vouchers
+	}
+	switch {
+	case o.paidFor():
+		fail(checkVouchers, redeemed != o.Vouchers)
+	case o != nil && o.Confirmed:
+		// Its cancellation is published; the vouchers can be used again a moment later.
+		fail(checkVouchers, redeemed != "" && redeemed != o.Vouchers)
+	default:
+		fail(checkVouchers, redeemed != "")
 	}
 	return out
 }
@@ -232,12 +264,16 @@ func (s Sources) recheck(ctx context.Context, ids []string, wrong map[string][]s
 	if err != nil {
 		return nil, fmt.Errorf("product: %w", err)
 	}
+	redemptions, err := byKey[redemption](ctx, s.Voucher, sqlRedemptions, ids)
+	if err != nil {
+		return nil, fmt.Errorf("voucher: %w", err)
+	}
 	after, err := byKey[order](ctx, s.Order, sqlOrders, ids)
 	if err != nil {
 		return nil, fmt.Errorf("order: %w", err)
 	}
 	for _, id := range ids {
-		v := view{id: id, payments: payments[id], reservations: reservations[id]}
+		v := view{id: id, payments: payments[id], reservations: reservations[id], redemptions: redemptions[id]}
 		if !slices.Equal(before[id], after[id]) {
 			moving = append(moving, id)
 			continue
@@ -273,24 +309,30 @@ func byKey[T keyed](ctx context.Context, pool *pgxpool.Pool, sql string, ids []s
 	return out, err
 }
 
-// views calls f for every order that one of the databases holds. It merges the three databases' rows in the order of
-// the IDs, so that memory does not grow with the number of orders.
+// views calls f for every order that one of the databases holds. It merges the databases' rows in the order of the IDs,
+// so that memory does not grow with the number of orders.
 func (s Sources) views(ctx context.Context, f func(view)) error {
-	return snapshot(ctx, s.Order, func(otx pgx.Tx) error {
-		return snapshot(ctx, s.Payment, func(ptx pgx.Tx) error {
-			return snapshot(ctx, s.Product, func(rtx pgx.Tx) error {
-				var failed error
-				orders, stopOrders := iter.Pull(stream[order](ctx, otx, sqlOrders, &failed))
-				defer stopOrders()
-				payments, stopPayments := iter.Pull(stream[payment](ctx, ptx, sqlPayments, &failed))
-				defer stopPayments()
-				reservations, stopReservations := iter.Pull(stream[reservation](ctx, rtx, sqlReservations, &failed))
-				defer stopReservations()
-				merge(orders, payments, reservations, f)
-				return failed
-			})
-		})
+	return snapshots(ctx, []*pgxpool.Pool{s.Order, s.Payment, s.Product, s.Voucher}, nil, func(tx []pgx.Tx) error {
+		var failed error
+		orders, stopOrders := iter.Pull(stream[order](ctx, tx[0], sqlOrders, &failed))
+		defer stopOrders()
+		payments, stopPayments := iter.Pull(stream[payment](ctx, tx[1], sqlPayments, &failed))
+		defer stopPayments()
+		reservations, stopReservations := iter.Pull(stream[reservation](ctx, tx[2], sqlReservations, &failed))
+		defer stopReservations()
+		redemptions, stopRedemptions := iter.Pull(stream[redemption](ctx, tx[3], sqlRedemptions, &failed))
+		defer stopRedemptions()
+		merge(orders, payments, reservations, redemptions, f)
+		return failed
 	})
+}
+
+// snapshots calls f with a snapshot of each database after those that were taken already.
+func snapshots(ctx context.Context, pools []*pgxpool.Pool, taken []pgx.Tx, f func([]pgx.Tx) error) error {
+	if len(pools) == 0 {
+		return f(taken)
+	}
+	return snapshot(ctx, pools[0], func(tx pgx.Tx) error { return snapshots(ctx, pools[1:], append(taken, tx), f) })
 }
 
 // stream reads rows one by one. It adds errors to failed.
@@ -316,20 +358,21 @@ func stream[T keyed](ctx context.Context, tx pgx.Tx, sql string, failed *error) 
 	}
 }
 
-// merge joins three sorted streams on their keys.
+// merge joins sorted streams on their keys.
 func merge(
 	orders func() (order, bool), payments func() (payment, bool), reservations func() (reservation, bool),
-	f func(view),
+	redemptions func() (redemption, bool), f func(view),
 ) {
 	o, moreO := orders()
 	p, moreP := payments()
 	r, moreR := reservations()
-	for moreO || moreP || moreR {
+	u, moreU := redemptions()
+	for moreO || moreP || moreR || moreU {
 		v := view{}
 		for _, next := range []struct {
 			more bool
 			key  string
-		}{{moreO, o.key()}, {moreP, p.key()}, {moreR, r.key()}} {
+		}{{moreO, o.key()}, {moreP, p.key()}, {moreR, r.key()}, {moreU, u.key()}} {
 			if next.more && (v.id == "" || next.key < v.id) {
 				v.id = next.key
 			}
@@ -346,6 +389,10 @@ func merge(
 		for moreR && r.key() == v.id {
 			v.reservations = append(v.reservations, r)
 			r, moreR = reservations()
+		}
+		for moreU && u.key() == v.id {
+			v.redemptions = append(v.redemptions, u)
+			u, moreU = redemptions()
 		}
 		f(v)
 	}

@@ -12,6 +12,19 @@ select o.id, o.status, o.confirmed_at is not null, o.currency, o.total,
                where n.order_id = o.id and p.order_id = o.id and p.status <> 'cancelled' group by n.variant_id
            ) i
        ), ''),
+       coalesce((
+           select string_agg(d.voucher_id || ' ' || d.amount, ',' order by d.voucher_id collate "C")
+           from (
+               select x ->> 'voucher_id' as voucher_id, sum((x ->> 'amount')::bigint)::text as amount
+               from (
+                   select jsonb_array_elements(n.discounts) as x from order_item n where n.order_id = o.id and n.discounts <> '[]'
+                   union all
+                   select jsonb_array_elements(p.shipping_discounts) from shop_order p
+                   where p.order_id = o.id and p.shipping_discounts <> '[]'
+               ) all_discounts
+               group by x ->> 'voucher_id'
+           ) d
+       ), ''),
        exists (
            select from saga s
            where s.state in ('running', 'compensating', 'parked') and (s.id in (o.id, o.cancel_id, 'collect_' || o.id)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"souk/pkg/postgres"
 )
 
 //go:embed ratings.sql
@@ -58,6 +60,14 @@ func (s Sources) differing(ctx context.Context) (checked int, wrong map[string]r
 	inCatalogue, err := readRatings(ctx, s.Product, sqlShownRatings)
 	if err != nil {
 		return 0, nil, fmt.Errorf("product: %w", err)
+	}
+	var exists bool // not before the service has started for the first time
+	const find = `select to_regclass('doc_ratings') is not null`
+	if err := s.Comment.QueryRow(ctx, find).Scan(&exists); err != nil {
+		return 0, nil, fmt.Errorf("comment: %w", postgres.Err(err))
+	}
+	if !exists {
+		return 0, nil, nil
 	}
 	added, err := readRatings(ctx, s.Comment, sqlRatings)
 	if err != nil {

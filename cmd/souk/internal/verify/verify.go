@@ -48,8 +48,8 @@ func (c Check) Violated() bool { return c.Wrong > 0 && !c.Warning }
 
 // Sources are the databases and streams to check.
 type Sources struct {
-	// Order, Payment and Product are the databases that are checked against each other.
-	Order, Payment, Product *pgxpool.Pool
+	// Order, Payment, Product and Voucher are the databases that are checked against each other.
+	Order, Payment, Product, Voucher *pgxpool.Pool
 	// Comment is the database with the reviews, which the catalogue in Product shows; nil skips their check.
 	Comment *pgxpool.Pool
 	// Sagas and Outboxes are the databases with sagas, and with an outbox, by service.

@@ -19,6 +19,7 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
+	voucherv1 "souk/gen/go/souk/voucher/v1"
 )
 
 // Service is what other parts of souk need to know about a service.
@@ -103,6 +104,13 @@ func All() []Service {
 			Contract: userv1.File_souk_user_v1_user_proto,
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return userv1.RegisterUserServiceHandlerClient(ctx, mux, userv1.NewUserServiceClient(conn))
+			},
+		},
+		{
+			Name: "voucher", Database: true,
+			Contract: voucherv1.File_souk_voucher_v1_voucher_proto,
+			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return voucherv1.RegisterVoucherServiceHandlerClient(ctx, mux, voucherv1.NewVoucherServiceClient(conn))
 			},
 		},
 	}

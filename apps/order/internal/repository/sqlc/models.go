@@ -79,6 +79,8 @@ type OrderItem struct {
 	Quantity    int64
 	UnitPrice   int64
 	LineTotal   int64
+	Discount    int64
+	Discounts   []byte
 }
 
 type Outbox struct {
@@ -143,25 +145,26 @@ type SagaStory struct {
 }
 
 type ShopOrder struct {
-	ID             string
-	OrderID        string
-	Position       int32
-	ShopID         string
-	ShopName       string
-	Status         string
-	Subtotal       int64
-	Discount       int64
-	Shipping       int64
-	Tax            int64
-	Total          int64
-	Carrier        string
-	TrackingNumber string
-	PlacedAt       time.Time
-	ConfirmedAt    *time.Time
-	ShippedAt      *time.Time
-	DeliveredAt    *time.Time
-	CancelID       string
-	CancelCode     string
-	CancelReason   string
-	CancelledAt    *time.Time
+	ID                string
+	OrderID           string
+	Position          int32
+	ShopID            string
+	ShopName          string
+	Status            string
+	Subtotal          int64
+	Discount          int64
+	Shipping          int64
+	Tax               int64
+	Total             int64
+	Carrier           string
+	TrackingNumber    string
+	PlacedAt          time.Time
+	ConfirmedAt       *time.Time
+	ShippedAt         *time.Time
+	DeliveredAt       *time.Time
+	CancelID          string
+	CancelCode        string
+	CancelReason      string
+	CancelledAt       *time.Time
+	ShippingDiscounts []byte
 }

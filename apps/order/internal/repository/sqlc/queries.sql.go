@@ -32,7 +32,7 @@ func (q *Queries) Adopt(ctx context.Context, arg AdoptParams) error {
 
 const byIDs = `-- name: ByIDs :many
 
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, s.shipping_discounts, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total, i.discount, i.discounts
 from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
 where o.id = any ((select $1::text[])::text[])
 order by o.id, s.position, i.position
@@ -106,6 +106,7 @@ func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]ByIDsRow, error) {
 			&i.ShopOrder.CancelCode,
 			&i.ShopOrder.CancelReason,
 			&i.ShopOrder.CancelledAt,
+			&i.ShopOrder.ShippingDiscounts,
 			&i.OrderItem.OrderID,
 			&i.OrderItem.Position,
 			&i.OrderItem.ShopOrderID,
@@ -117,6 +118,8 @@ func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]ByIDsRow, error) {
 			&i.OrderItem.Quantity,
 			&i.OrderItem.UnitPrice,
 			&i.OrderItem.LineTotal,
+			&i.OrderItem.Discount,
+			&i.OrderItem.Discounts,
 		); err != nil {
 			return nil, err
 		}
@@ -355,8 +358,19 @@ func (q *Queries) ForgetRefused(ctx context.Context, arg ForgetRefusedParams) (i
 	return count, err
 }
 
+const hasOrder = `-- name: HasOrder :one
+select exists (select from orders where customer_id = $1 and confirmed_at is not null and status <> 'cancelled')
+`
+
+func (q *Queries) HasOrder(ctx context.Context, customerID string) (bool, error) {
+	row := q.db.QueryRow(ctx, hasOrder, customerID)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
 const history = `-- name: History :many
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, s.shipping_discounts, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total, i.discount, i.discounts
 from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
 where o.id in (
     select p.id from orders p
@@ -446,6 +460,7 @@ func (q *Queries) History(ctx context.Context, arg HistoryParams) ([]HistoryRow,
 			&i.ShopOrder.CancelCode,
 			&i.ShopOrder.CancelReason,
 			&i.ShopOrder.CancelledAt,
+			&i.ShopOrder.ShippingDiscounts,
 			&i.OrderItem.OrderID,
 			&i.OrderItem.Position,
 			&i.OrderItem.ShopOrderID,
@@ -457,6 +472,8 @@ func (q *Queries) History(ctx context.Context, arg HistoryParams) ([]HistoryRow,
 			&i.OrderItem.Quantity,
 			&i.OrderItem.UnitPrice,
 			&i.OrderItem.LineTotal,
+			&i.OrderItem.Discount,
+			&i.OrderItem.Discounts,
 		); err != nil {
 			return nil, err
 		}
@@ -535,7 +552,7 @@ func (q *Queries) Lock(ctx context.Context, id string) (string, error) {
 }
 
 const owned = `-- name: Owned :many
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, s.shipping_discounts, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total, i.discount, i.discounts
 from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
 where o.id = $1 and o.customer_id = $2
 order by s.position, i.position
@@ -613,6 +630,7 @@ func (q *Queries) Owned(ctx context.Context, arg OwnedParams) ([]OwnedRow, error
 			&i.ShopOrder.CancelCode,
 			&i.ShopOrder.CancelReason,
 			&i.ShopOrder.CancelledAt,
+			&i.ShopOrder.ShippingDiscounts,
 			&i.OrderItem.OrderID,
 			&i.OrderItem.Position,
 			&i.OrderItem.ShopOrderID,
@@ -624,6 +642,8 @@ func (q *Queries) Owned(ctx context.Context, arg OwnedParams) ([]OwnedRow, error
 			&i.OrderItem.Quantity,
 			&i.OrderItem.UnitPrice,
 			&i.OrderItem.LineTotal,
+			&i.OrderItem.Discount,
+			&i.OrderItem.Discounts,
 		); err != nil {
 			return nil, err
 		}
@@ -804,7 +824,7 @@ func (q *Queries) SavePart(ctx context.Context, arg SavePartParams) error {
 }
 
 const shopHistory = `-- name: ShopHistory :many
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, s.shipping_discounts, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total, i.discount, i.discounts
 from shop_order s join orders o on o.id = s.order_id join order_item i on i.order_id = s.order_id and i.shop_order_id = s.id
 where s.id in (
     select p.id from shop_order p
@@ -897,6 +917,7 @@ func (q *Queries) ShopHistory(ctx context.Context, arg ShopHistoryParams) ([]Sho
 			&i.ShopOrder.CancelCode,
 			&i.ShopOrder.CancelReason,
 			&i.ShopOrder.CancelledAt,
+			&i.ShopOrder.ShippingDiscounts,
 			&i.OrderItem.OrderID,
 			&i.OrderItem.Position,
 			&i.OrderItem.ShopOrderID,
@@ -908,6 +929,8 @@ func (q *Queries) ShopHistory(ctx context.Context, arg ShopHistoryParams) ([]Sho
 			&i.OrderItem.Quantity,
 			&i.OrderItem.UnitPrice,
 			&i.OrderItem.LineTotal,
+			&i.OrderItem.Discount,
+			&i.OrderItem.Discounts,
 		); err != nil {
 			return nil, err
 		}

@@ -290,6 +290,36 @@ func (q *Queries) CategoriesByName(ctx context.Context, arg CategoriesByNamePara
 	return items, nil
 }
 
+const categoriesOfProducts = `-- name: CategoriesOfProducts :many
+select p.id, c.path_ids from product p join category c on c.id = p.category_id where p.id = any ($1::text[])
+`
+
+type CategoriesOfProductsRow struct {
+	ID      string
+	PathIds []string
+}
+
+// The IDs of the products' categories, from the root down.
+func (q *Queries) CategoriesOfProducts(ctx context.Context, ids []string) ([]CategoriesOfProductsRow, error) {
+	rows, err := q.db.Query(ctx, categoriesOfProducts, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CategoriesOfProductsRow
+	for rows.Next() {
+		var i CategoriesOfProductsRow
+		if err := rows.Scan(&i.ID, &i.PathIds); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const categoryPaths = `-- name: CategoryPaths :many
 select id, path_ids, path from category where id = any($1::text[])
 `

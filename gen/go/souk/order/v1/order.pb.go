@@ -289,9 +289,13 @@ type ShopOrder struct {
 	Cancellation *Cancellation `protobuf:"bytes,21,opt,name=cancellation,proto3,oneof" json:"cancellation,omitempty"`
 	// For the shop: when it is cancelled unless it is shipped, because the order waits for its money. Absent when it does
 	// not wait, and in an order, which shows it once.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
+	// What vouchers took off the shipping.
+	ShippingDiscounts []*AppliedDiscount `protobuf:"bytes,23,rep,name=shipping_discounts,json=shippingDiscounts,proto3" json:"shipping_discounts,omitempty"`
+	// The part of the discounts that the operator bears. For the shop; absent in an order.
+	OperatorDiscount *v1.Money `protobuf:"bytes,24,opt,name=operator_discount,json=operatorDiscount,proto3,oneof" json:"operator_discount,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ShopOrder) Reset() {
@@ -478,6 +482,20 @@ func (x *ShopOrder) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ShopOrder) GetShippingDiscounts() []*AppliedDiscount {
+	if x != nil {
+		return x.ShippingDiscounts
+	}
+	return nil
+}
+
+func (x *ShopOrder) GetOperatorDiscount() *v1.Money {
+	if x != nil {
+		return x.OperatorDiscount
+	}
+	return nil
+}
+
 // Buyer is how a shop reaches a customer.
 type Buyer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -608,15 +626,20 @@ func (x *Cancellation) GetCancelledAt() *timestamppb.Timestamp {
 
 // OrderItem is a line of a shop order, as it was when it was placed.
 type OrderItem struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	VariantId     string                 `protobuf:"bytes,1,opt,name=variant_id,json=variantId,proto3" json:"variant_id,omitempty"`
-	ProductId     string                 `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
-	Title         string                 `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
-	Sku           string                 `protobuf:"bytes,4,opt,name=sku,proto3" json:"sku,omitempty"`
-	Options       map[string]string      `protobuf:"bytes,5,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Quantity      int64                  `protobuf:"varint,6,opt,name=quantity,proto3" json:"quantity,omitempty"`
-	UnitPrice     *v1.Money              `protobuf:"bytes,7,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
-	LineTotal     *v1.Money              `protobuf:"bytes,8,opt,name=line_total,json=lineTotal,proto3" json:"line_total,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	VariantId string                 `protobuf:"bytes,1,opt,name=variant_id,json=variantId,proto3" json:"variant_id,omitempty"`
+	ProductId string                 `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	Title     string                 `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	Sku       string                 `protobuf:"bytes,4,opt,name=sku,proto3" json:"sku,omitempty"`
+	Options   map[string]string      `protobuf:"bytes,5,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Quantity  int64                  `protobuf:"varint,6,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	UnitPrice *v1.Money              `protobuf:"bytes,7,opt,name=unit_price,json=unitPrice,proto3" json:"unit_price,omitempty"`
+	// quantity * unit_price, before discounts.
+	LineTotal *v1.Money `protobuf:"bytes,8,opt,name=line_total,json=lineTotal,proto3" json:"line_total,omitempty"`
+	// Sum of the discounts.
+	Discount *v1.Money `protobuf:"bytes,9,opt,name=discount,proto3" json:"discount,omitempty"`
+	// What vouchers took off the line, in the order of their application.
+	Discounts     []*AppliedDiscount `protobuf:"bytes,10,rep,name=discounts,proto3" json:"discounts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -703,6 +726,20 @@ func (x *OrderItem) GetUnitPrice() *v1.Money {
 func (x *OrderItem) GetLineTotal() *v1.Money {
 	if x != nil {
 		return x.LineTotal
+	}
+	return nil
+}
+
+func (x *OrderItem) GetDiscount() *v1.Money {
+	if x != nil {
+		return x.Discount
+	}
+	return nil
+}
+
+func (x *OrderItem) GetDiscounts() []*AppliedDiscount {
+	if x != nil {
+		return x.Discounts
 	}
 	return nil
 }
@@ -964,9 +1001,11 @@ type Quote struct {
 	Shipping *v1.Money `protobuf:"bytes,5,opt,name=shipping,proto3" json:"shipping,omitempty"`
 	Tax      *v1.Money `protobuf:"bytes,6,opt,name=tax,proto3" json:"tax,omitempty"`
 	// subtotal - discount + shipping + tax. It is what the order would be charged.
-	Total         *v1.Money `protobuf:"bytes,7,opt,name=total,proto3" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Total *v1.Money `protobuf:"bytes,7,opt,name=total,proto3" json:"total,omitempty"`
+	// The codes that cannot be used.
+	RejectedVouchers []*RejectedVoucher `protobuf:"bytes,8,rep,name=rejected_vouchers,json=rejectedVouchers,proto3" json:"rejected_vouchers,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Quote) Reset() {
@@ -1048,6 +1087,13 @@ func (x *Quote) GetTotal() *v1.Money {
 	return nil
 }
 
+func (x *Quote) GetRejectedVouchers() []*RejectedVoucher {
+	if x != nil {
+		return x.RejectedVouchers
+	}
+	return nil
+}
+
 // QuoteLine is what the pieces of one variant would cost.
 type QuoteLine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1060,7 +1106,9 @@ type QuoteLine struct {
 	// quantity * unit_price.
 	Subtotal *v1.Money `protobuf:"bytes,4,opt,name=subtotal,proto3" json:"subtotal,omitempty"`
 	// What the line costs after its discounts.
-	Total         *v1.Money `protobuf:"bytes,5,opt,name=total,proto3" json:"total,omitempty"`
+	Total *v1.Money `protobuf:"bytes,5,opt,name=total,proto3" json:"total,omitempty"`
+	// What vouchers take off the line, in the order of their application.
+	Discounts     []*AppliedDiscount `protobuf:"bytes,6,rep,name=discounts,proto3" json:"discounts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1130,6 +1178,13 @@ func (x *QuoteLine) GetTotal() *v1.Money {
 	return nil
 }
 
+func (x *QuoteLine) GetDiscounts() []*AppliedDiscount {
+	if x != nil {
+		return x.Discounts
+	}
+	return nil
+}
+
 // QuoteShop is what one shop's part of the order would cost.
 type QuoteShop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1143,9 +1198,11 @@ type QuoteShop struct {
 	Shipping *v1.Money `protobuf:"bytes,5,opt,name=shipping,proto3" json:"shipping,omitempty"`
 	Tax      *v1.Money `protobuf:"bytes,6,opt,name=tax,proto3" json:"tax,omitempty"`
 	// subtotal - discount + shipping + tax.
-	Total         *v1.Money `protobuf:"bytes,7,opt,name=total,proto3" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Total *v1.Money `protobuf:"bytes,7,opt,name=total,proto3" json:"total,omitempty"`
+	// What vouchers took off the shipping.
+	ShippingDiscounts []*AppliedDiscount `protobuf:"bytes,8,rep,name=shipping_discounts,json=shippingDiscounts,proto3" json:"shipping_discounts,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *QuoteShop) Reset() {
@@ -1227,6 +1284,275 @@ func (x *QuoteShop) GetTotal() *v1.Money {
 	return nil
 }
 
+func (x *QuoteShop) GetShippingDiscounts() []*AppliedDiscount {
+	if x != nil {
+		return x.ShippingDiscounts
+	}
+	return nil
+}
+
+// AppliedDiscount is what a voucher takes off a line, or off the shipping of a shop order.
+type AppliedDiscount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "vch_…".
+	VoucherId string `protobuf:"bytes,1,opt,name=voucher_id,json=voucherId,proto3" json:"voucher_id,omitempty"`
+	// What the customer typed, in upper case.
+	Code string `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
+	// What the voucher is called.
+	Title  string    `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	Amount *v1.Money `protobuf:"bytes,4,opt,name=amount,proto3" json:"amount,omitempty"`
+	// What the voucher does, in words.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppliedDiscount) Reset() {
+	*x = AppliedDiscount{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppliedDiscount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppliedDiscount) ProtoMessage() {}
+
+func (x *AppliedDiscount) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppliedDiscount.ProtoReflect.Descriptor instead.
+func (*AppliedDiscount) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AppliedDiscount) GetVoucherId() string {
+	if x != nil {
+		return x.VoucherId
+	}
+	return ""
+}
+
+func (x *AppliedDiscount) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *AppliedDiscount) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *AppliedDiscount) GetAmount() *v1.Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *AppliedDiscount) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// RejectedVoucher is a code that cannot be used for a cart.
+type RejectedVoucher struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it was given.
+	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	// unknown, not_started, expired, disabled, used_up, already_used, budget_spent, below_minimum, not_applicable,
+	// not_stackable.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What the reason means, in words.
+	Detail        string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejectedVoucher) Reset() {
+	*x = RejectedVoucher{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejectedVoucher) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejectedVoucher) ProtoMessage() {}
+
+func (x *RejectedVoucher) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejectedVoucher.ProtoReflect.Descriptor instead.
+func (*RejectedVoucher) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RejectedVoucher) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *RejectedVoucher) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RejectedVoucher) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+type QuoteCartRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Codes of vouchers, as the customer typed them.
+	VoucherCodes []string `protobuf:"bytes,1,rep,name=voucher_codes,json=voucherCodes,proto3" json:"voucher_codes,omitempty"`
+	// Where the order would go. Absent: it is not decided yet.
+	ShippingAddress *ShippingAddress `protobuf:"bytes,2,opt,name=shipping_address,json=shippingAddress,proto3,oneof" json:"shipping_address,omitempty"`
+	// An address of the caller's address book; not together with shipping_address.
+	AddressId string `protobuf:"bytes,3,opt,name=address_id,json=addressId,proto3" json:"address_id,omitempty"`
+	// A guest's e-mail address, by which the uses of vouchers are counted.
+	Email         string `protobuf:"bytes,4,opt,name=email,proto3" json:"email,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteCartRequest) Reset() {
+	*x = QuoteCartRequest{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteCartRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteCartRequest) ProtoMessage() {}
+
+func (x *QuoteCartRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteCartRequest.ProtoReflect.Descriptor instead.
+func (*QuoteCartRequest) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *QuoteCartRequest) GetVoucherCodes() []string {
+	if x != nil {
+		return x.VoucherCodes
+	}
+	return nil
+}
+
+func (x *QuoteCartRequest) GetShippingAddress() *ShippingAddress {
+	if x != nil {
+		return x.ShippingAddress
+	}
+	return nil
+}
+
+func (x *QuoteCartRequest) GetAddressId() string {
+	if x != nil {
+		return x.AddressId
+	}
+	return ""
+}
+
+func (x *QuoteCartRequest) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+type QuoteCartResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Quote         *Quote                 `protobuf:"bytes,1,opt,name=quote,proto3" json:"quote,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteCartResponse) Reset() {
+	*x = QuoteCartResponse{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteCartResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteCartResponse) ProtoMessage() {}
+
+func (x *QuoteCartResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteCartResponse.ProtoReflect.Descriptor instead.
+func (*QuoteCartResponse) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *QuoteCartResponse) GetQuote() *Quote {
+	if x != nil {
+		return x.Quote
+	}
+	return nil
+}
+
 type CheckoutResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
@@ -1236,7 +1562,7 @@ type CheckoutResponse struct {
 
 func (x *CheckoutResponse) Reset() {
 	*x = CheckoutResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[12]
+	mi := &file_souk_order_v1_order_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1248,7 +1574,7 @@ func (x *CheckoutResponse) String() string {
 func (*CheckoutResponse) ProtoMessage() {}
 
 func (x *CheckoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[12]
+	mi := &file_souk_order_v1_order_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1261,7 +1587,7 @@ func (x *CheckoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckoutResponse.ProtoReflect.Descriptor instead.
 func (*CheckoutResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{12}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CheckoutResponse) GetOrder() *Order {
@@ -1281,7 +1607,7 @@ type ListOrdersRequest struct {
 
 func (x *ListOrdersRequest) Reset() {
 	*x = ListOrdersRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[13]
+	mi := &file_souk_order_v1_order_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1619,7 @@ func (x *ListOrdersRequest) String() string {
 func (*ListOrdersRequest) ProtoMessage() {}
 
 func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[13]
+	mi := &file_souk_order_v1_order_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1632,7 @@ func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{13}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListOrdersRequest) GetPageSize() int32 {
@@ -1333,7 +1659,7 @@ type ListOrdersResponse struct {
 
 func (x *ListOrdersResponse) Reset() {
 	*x = ListOrdersResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[14]
+	mi := &file_souk_order_v1_order_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1345,7 +1671,7 @@ func (x *ListOrdersResponse) String() string {
 func (*ListOrdersResponse) ProtoMessage() {}
 
 func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[14]
+	mi := &file_souk_order_v1_order_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1358,7 +1684,7 @@ func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{14}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListOrdersResponse) GetOrders() []*Order {
@@ -1384,7 +1710,7 @@ type GetOrderRequest struct {
 
 func (x *GetOrderRequest) Reset() {
 	*x = GetOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[15]
+	mi := &file_souk_order_v1_order_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1722,7 @@ func (x *GetOrderRequest) String() string {
 func (*GetOrderRequest) ProtoMessage() {}
 
 func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[15]
+	mi := &file_souk_order_v1_order_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1735,7 @@ func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{15}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetOrderRequest) GetId() string {
@@ -1428,7 +1754,7 @@ type GetOrderResponse struct {
 
 func (x *GetOrderResponse) Reset() {
 	*x = GetOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[16]
+	mi := &file_souk_order_v1_order_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1440,7 +1766,7 @@ func (x *GetOrderResponse) String() string {
 func (*GetOrderResponse) ProtoMessage() {}
 
 func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[16]
+	mi := &file_souk_order_v1_order_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1453,7 +1779,7 @@ func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{16}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetOrderResponse) GetOrder() *Order {
@@ -1476,7 +1802,7 @@ type CancelOrderRequest struct {
 
 func (x *CancelOrderRequest) Reset() {
 	*x = CancelOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[17]
+	mi := &file_souk_order_v1_order_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1488,7 +1814,7 @@ func (x *CancelOrderRequest) String() string {
 func (*CancelOrderRequest) ProtoMessage() {}
 
 func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[17]
+	mi := &file_souk_order_v1_order_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,7 +1827,7 @@ func (x *CancelOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{17}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CancelOrderRequest) GetId() string {
@@ -1534,7 +1860,7 @@ type CancelOrderResponse struct {
 
 func (x *CancelOrderResponse) Reset() {
 	*x = CancelOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[18]
+	mi := &file_souk_order_v1_order_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +1872,7 @@ func (x *CancelOrderResponse) String() string {
 func (*CancelOrderResponse) ProtoMessage() {}
 
 func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[18]
+	mi := &file_souk_order_v1_order_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,7 +1885,7 @@ func (x *CancelOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderResponse.ProtoReflect.Descriptor instead.
 func (*CancelOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{18}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CancelOrderResponse) GetOrder() *Order {
@@ -1580,7 +1906,7 @@ type CancelOrderAsOperatorRequest struct {
 
 func (x *CancelOrderAsOperatorRequest) Reset() {
 	*x = CancelOrderAsOperatorRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[19]
+	mi := &file_souk_order_v1_order_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1592,7 +1918,7 @@ func (x *CancelOrderAsOperatorRequest) String() string {
 func (*CancelOrderAsOperatorRequest) ProtoMessage() {}
 
 func (x *CancelOrderAsOperatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[19]
+	mi := &file_souk_order_v1_order_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1605,7 +1931,7 @@ func (x *CancelOrderAsOperatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderAsOperatorRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrderAsOperatorRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{19}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CancelOrderAsOperatorRequest) GetId() string {
@@ -1631,7 +1957,7 @@ type CancelOrderAsOperatorResponse struct {
 
 func (x *CancelOrderAsOperatorResponse) Reset() {
 	*x = CancelOrderAsOperatorResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[20]
+	mi := &file_souk_order_v1_order_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +1969,7 @@ func (x *CancelOrderAsOperatorResponse) String() string {
 func (*CancelOrderAsOperatorResponse) ProtoMessage() {}
 
 func (x *CancelOrderAsOperatorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[20]
+	mi := &file_souk_order_v1_order_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +1982,7 @@ func (x *CancelOrderAsOperatorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderAsOperatorResponse.ProtoReflect.Descriptor instead.
 func (*CancelOrderAsOperatorResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{20}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CancelOrderAsOperatorResponse) GetOrder() *Order {
@@ -1675,7 +2001,7 @@ type GetShopOrderRequest struct {
 
 func (x *GetShopOrderRequest) Reset() {
 	*x = GetShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[21]
+	mi := &file_souk_order_v1_order_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1687,7 +2013,7 @@ func (x *GetShopOrderRequest) String() string {
 func (*GetShopOrderRequest) ProtoMessage() {}
 
 func (x *GetShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[21]
+	mi := &file_souk_order_v1_order_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1700,7 +2026,7 @@ func (x *GetShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{21}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetShopOrderRequest) GetId() string {
@@ -1719,7 +2045,7 @@ type GetShopOrderResponse struct {
 
 func (x *GetShopOrderResponse) Reset() {
 	*x = GetShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[22]
+	mi := &file_souk_order_v1_order_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1731,7 +2057,7 @@ func (x *GetShopOrderResponse) String() string {
 func (*GetShopOrderResponse) ProtoMessage() {}
 
 func (x *GetShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[22]
+	mi := &file_souk_order_v1_order_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1744,7 +2070,7 @@ func (x *GetShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{22}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -1765,7 +2091,7 @@ type CancelShopOrderRequest struct {
 
 func (x *CancelShopOrderRequest) Reset() {
 	*x = CancelShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[23]
+	mi := &file_souk_order_v1_order_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1777,7 +2103,7 @@ func (x *CancelShopOrderRequest) String() string {
 func (*CancelShopOrderRequest) ProtoMessage() {}
 
 func (x *CancelShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[23]
+	mi := &file_souk_order_v1_order_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1790,7 +2116,7 @@ func (x *CancelShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{23}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CancelShopOrderRequest) GetId() string {
@@ -1816,7 +2142,7 @@ type CancelShopOrderResponse struct {
 
 func (x *CancelShopOrderResponse) Reset() {
 	*x = CancelShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[24]
+	mi := &file_souk_order_v1_order_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1828,7 +2154,7 @@ func (x *CancelShopOrderResponse) String() string {
 func (*CancelShopOrderResponse) ProtoMessage() {}
 
 func (x *CancelShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[24]
+	mi := &file_souk_order_v1_order_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1841,7 +2167,7 @@ func (x *CancelShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*CancelShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{24}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CancelShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -1863,7 +2189,7 @@ type ListShopOrdersRequest struct {
 
 func (x *ListShopOrdersRequest) Reset() {
 	*x = ListShopOrdersRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[25]
+	mi := &file_souk_order_v1_order_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1875,7 +2201,7 @@ func (x *ListShopOrdersRequest) String() string {
 func (*ListShopOrdersRequest) ProtoMessage() {}
 
 func (x *ListShopOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[25]
+	mi := &file_souk_order_v1_order_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1888,7 +2214,7 @@ func (x *ListShopOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListShopOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{25}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListShopOrdersRequest) GetShopId() string {
@@ -1929,7 +2255,7 @@ type ListShopOrdersResponse struct {
 
 func (x *ListShopOrdersResponse) Reset() {
 	*x = ListShopOrdersResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[26]
+	mi := &file_souk_order_v1_order_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +2267,7 @@ func (x *ListShopOrdersResponse) String() string {
 func (*ListShopOrdersResponse) ProtoMessage() {}
 
 func (x *ListShopOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[26]
+	mi := &file_souk_order_v1_order_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +2280,7 @@ func (x *ListShopOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListShopOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{26}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListShopOrdersResponse) GetShopOrders() []*ShopOrder {
@@ -1984,7 +2310,7 @@ type ShipShopOrderRequest struct {
 
 func (x *ShipShopOrderRequest) Reset() {
 	*x = ShipShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[27]
+	mi := &file_souk_order_v1_order_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1996,7 +2322,7 @@ func (x *ShipShopOrderRequest) String() string {
 func (*ShipShopOrderRequest) ProtoMessage() {}
 
 func (x *ShipShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[27]
+	mi := &file_souk_order_v1_order_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2009,7 +2335,7 @@ func (x *ShipShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*ShipShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{27}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ShipShopOrderRequest) GetId() string {
@@ -2042,7 +2368,7 @@ type ShipShopOrderResponse struct {
 
 func (x *ShipShopOrderResponse) Reset() {
 	*x = ShipShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[28]
+	mi := &file_souk_order_v1_order_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2380,7 @@ func (x *ShipShopOrderResponse) String() string {
 func (*ShipShopOrderResponse) ProtoMessage() {}
 
 func (x *ShipShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[28]
+	mi := &file_souk_order_v1_order_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2393,7 @@ func (x *ShipShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*ShipShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{28}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ShipShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -2086,7 +2412,7 @@ type DeliverShopOrderRequest struct {
 
 func (x *DeliverShopOrderRequest) Reset() {
 	*x = DeliverShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[29]
+	mi := &file_souk_order_v1_order_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +2424,7 @@ func (x *DeliverShopOrderRequest) String() string {
 func (*DeliverShopOrderRequest) ProtoMessage() {}
 
 func (x *DeliverShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[29]
+	mi := &file_souk_order_v1_order_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +2437,7 @@ func (x *DeliverShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliverShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*DeliverShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{29}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DeliverShopOrderRequest) GetId() string {
@@ -2130,7 +2456,7 @@ type DeliverShopOrderResponse struct {
 
 func (x *DeliverShopOrderResponse) Reset() {
 	*x = DeliverShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[30]
+	mi := &file_souk_order_v1_order_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2142,7 +2468,7 @@ func (x *DeliverShopOrderResponse) String() string {
 func (*DeliverShopOrderResponse) ProtoMessage() {}
 
 func (x *DeliverShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[30]
+	mi := &file_souk_order_v1_order_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2155,7 +2481,7 @@ func (x *DeliverShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliverShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*DeliverShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{30}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DeliverShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -2174,7 +2500,7 @@ type GetOrderForNoticeRequest struct {
 
 func (x *GetOrderForNoticeRequest) Reset() {
 	*x = GetOrderForNoticeRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[31]
+	mi := &file_souk_order_v1_order_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2186,7 +2512,7 @@ func (x *GetOrderForNoticeRequest) String() string {
 func (*GetOrderForNoticeRequest) ProtoMessage() {}
 
 func (x *GetOrderForNoticeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[31]
+	mi := &file_souk_order_v1_order_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,7 +2525,7 @@ func (x *GetOrderForNoticeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderForNoticeRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderForNoticeRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{31}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetOrderForNoticeRequest) GetId() string {
@@ -2222,7 +2548,7 @@ type GetOrderForNoticeResponse struct {
 
 func (x *GetOrderForNoticeResponse) Reset() {
 	*x = GetOrderForNoticeResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[32]
+	mi := &file_souk_order_v1_order_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2234,7 +2560,7 @@ func (x *GetOrderForNoticeResponse) String() string {
 func (*GetOrderForNoticeResponse) ProtoMessage() {}
 
 func (x *GetOrderForNoticeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[32]
+	mi := &file_souk_order_v1_order_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2247,7 +2573,7 @@ func (x *GetOrderForNoticeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderForNoticeResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderForNoticeResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{32}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetOrderForNoticeResponse) GetOrder() *Order {
@@ -2281,7 +2607,7 @@ type FindPurchaseRequest struct {
 
 func (x *FindPurchaseRequest) Reset() {
 	*x = FindPurchaseRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[33]
+	mi := &file_souk_order_v1_order_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2293,7 +2619,7 @@ func (x *FindPurchaseRequest) String() string {
 func (*FindPurchaseRequest) ProtoMessage() {}
 
 func (x *FindPurchaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[33]
+	mi := &file_souk_order_v1_order_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2306,7 +2632,7 @@ func (x *FindPurchaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindPurchaseRequest.ProtoReflect.Descriptor instead.
 func (*FindPurchaseRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{33}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *FindPurchaseRequest) GetCustomerId() string {
@@ -2334,7 +2660,7 @@ type FindPurchaseResponse struct {
 
 func (x *FindPurchaseResponse) Reset() {
 	*x = FindPurchaseResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[34]
+	mi := &file_souk_order_v1_order_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2346,7 +2672,7 @@ func (x *FindPurchaseResponse) String() string {
 func (*FindPurchaseResponse) ProtoMessage() {}
 
 func (x *FindPurchaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[34]
+	mi := &file_souk_order_v1_order_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2359,7 +2685,7 @@ func (x *FindPurchaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindPurchaseResponse.ProtoReflect.Descriptor instead.
 func (*FindPurchaseResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{34}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *FindPurchaseResponse) GetPurchased() bool {
@@ -2386,7 +2712,7 @@ type AdoptOrdersRequest struct {
 
 func (x *AdoptOrdersRequest) Reset() {
 	*x = AdoptOrdersRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[35]
+	mi := &file_souk_order_v1_order_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2398,7 +2724,7 @@ func (x *AdoptOrdersRequest) String() string {
 func (*AdoptOrdersRequest) ProtoMessage() {}
 
 func (x *AdoptOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[35]
+	mi := &file_souk_order_v1_order_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2411,7 +2737,7 @@ func (x *AdoptOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptOrdersRequest.ProtoReflect.Descriptor instead.
 func (*AdoptOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{35}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AdoptOrdersRequest) GetGuestId() string {
@@ -2436,7 +2762,7 @@ type AdoptOrdersResponse struct {
 
 func (x *AdoptOrdersResponse) Reset() {
 	*x = AdoptOrdersResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[36]
+	mi := &file_souk_order_v1_order_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2774,7 @@ func (x *AdoptOrdersResponse) String() string {
 func (*AdoptOrdersResponse) ProtoMessage() {}
 
 func (x *AdoptOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[36]
+	mi := &file_souk_order_v1_order_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2787,7 @@ func (x *AdoptOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptOrdersResponse.ProtoReflect.Descriptor instead.
 func (*AdoptOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{36}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{40}
 }
 
 var File_souk_order_v1_order_proto protoreflect.FileDescriptor
@@ -2494,7 +2820,8 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12{\n" +
 	"\x06status\x18\x02 \x01(\tBc\xbaH`r^R\apendingR\x0frequires_actionR\n" +
 	"authorizedR\bcapturedR\x06failedR\x06voidedR\x12partially_refundedR\brefundedR\x06status\x12?\n" +
-	"\x06method\x18\x03 \x01(\tB'\xbaH$r\"R\x04cardR\x06walletR\rbank_transferR\x03codR\x06method\"\xb3\t\n" +
+	"\x06method\x18\x03 \x01(\tB'\xbaH$r\"R\x04cardR\x06walletR\rbank_transferR\x03codR\x06method\"\xe0\n" +
+	"\n" +
 	"\tShopOrder\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x17\n" +
@@ -2520,7 +2847,9 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\apayment\x18\x14 \x01(\v2\x1b.souk.order.v1.OrderPaymentH\x04R\apayment\x88\x01\x01\x12D\n" +
 	"\fcancellation\x18\x15 \x01(\v2\x1b.souk.order.v1.CancellationH\x05R\fcancellation\x88\x01\x01\x12>\n" +
 	"\n" +
-	"expires_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampH\x06R\texpiresAt\x88\x01\x01B\r\n" +
+	"expires_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampH\x06R\texpiresAt\x88\x01\x01\x12M\n" +
+	"\x12shipping_discounts\x18\x17 \x03(\v2\x1e.souk.order.v1.AppliedDiscountR\x11shippingDiscounts\x12F\n" +
+	"\x11operator_discount\x18\x18 \x01(\v2\x14.souk.money.v1.MoneyH\aR\x10operatorDiscount\x88\x01\x01B\r\n" +
 	"\v_shipped_atB\x0f\n" +
 	"\r_delivered_atB\x13\n" +
 	"\x11_shipping_addressB\b\n" +
@@ -2528,7 +2857,8 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\n" +
 	"\b_paymentB\x0f\n" +
 	"\r_cancellationB\r\n" +
-	"\v_expires_at\"Y\n" +
+	"\v_expires_atB\x14\n" +
+	"\x12_operator_discount\"Y\n" +
 	"\x05Buyer\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\x98\xf4\x18\x01R\x04name\x12\x1a\n" +
 	"\x05email\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12\x1a\n" +
@@ -2537,7 +2867,7 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x02by\x18\x01 \x01(\tB(\xbaH%r#R\bcustomerR\x04shopR\boperatorR\aexpiredR\x02by\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12B\n" +
 	"\fcancelled_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\vcancelledAt\x88\x01\x01B\x0f\n" +
-	"\r_cancelled_at\"\xf4\x02\n" +
+	"\r_cancelled_at\"\xe4\x03\n" +
 	"\tOrderItem\x12\x1d\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tR\tvariantId\x12\x1d\n" +
@@ -2550,7 +2880,10 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\n" +
 	"unit_price\x18\a \x01(\v2\x14.souk.money.v1.MoneyR\tunitPrice\x123\n" +
 	"\n" +
-	"line_total\x18\b \x01(\v2\x14.souk.money.v1.MoneyR\tlineTotal\x1a:\n" +
+	"line_total\x18\b \x01(\v2\x14.souk.money.v1.MoneyR\tlineTotal\x120\n" +
+	"\bdiscount\x18\t \x01(\v2\x14.souk.money.v1.MoneyR\bdiscount\x12<\n" +
+	"\tdiscounts\x18\n" +
+	" \x03(\v2\x1e.souk.order.v1.AppliedDiscountR\tdiscounts\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe3\x03\n" +
@@ -2579,7 +2912,7 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x0eexpected_total\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyR\rexpectedTotal\x12N\n" +
 	"\n" +
 	"address_id\x18\x06 \x01(\tB/\xbaH\x04r\x02\x18@\xb2\xf4\x18$adr_01a2282c72db7a76bf8baf64506adb3cR\taddressIdB\x13\n" +
-	"\x11_shipping_address\"\xd1\x02\n" +
+	"\x11_shipping_address\"\x9e\x03\n" +
 	"\x05Quote\x12.\n" +
 	"\x05lines\x18\x01 \x03(\v2\x18.souk.order.v1.QuoteLineR\x05lines\x12.\n" +
 	"\x05shops\x18\x02 \x03(\v2\x18.souk.order.v1.QuoteShopR\x05shops\x120\n" +
@@ -2587,7 +2920,8 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\bdiscount\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyR\bdiscount\x120\n" +
 	"\bshipping\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyR\bshipping\x12&\n" +
 	"\x03tax\x18\x06 \x01(\v2\x14.souk.money.v1.MoneyR\x03tax\x12*\n" +
-	"\x05total\x18\a \x01(\v2\x14.souk.money.v1.MoneyR\x05total\"\xd9\x01\n" +
+	"\x05total\x18\a \x01(\v2\x14.souk.money.v1.MoneyR\x05total\x12K\n" +
+	"\x11rejected_vouchers\x18\b \x03(\v2\x1e.souk.order.v1.RejectedVoucherR\x10rejectedVouchers\"\x97\x02\n" +
 	"\tQuoteLine\x12\x1d\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tR\tvariantId\x12\x1a\n" +
@@ -2595,7 +2929,8 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\n" +
 	"unit_price\x18\x03 \x01(\v2\x14.souk.money.v1.MoneyR\tunitPrice\x120\n" +
 	"\bsubtotal\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyR\bsubtotal\x12*\n" +
-	"\x05total\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyR\x05total\"\xab\x02\n" +
+	"\x05total\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyR\x05total\x12<\n" +
+	"\tdiscounts\x18\x06 \x03(\v2\x1e.souk.order.v1.AppliedDiscountR\tdiscounts\"\xfa\x02\n" +
 	"\tQuoteShop\x12\x17\n" +
 	"\ashop_id\x18\x01 \x01(\tR\x06shopId\x12\x1b\n" +
 	"\tshop_name\x18\x02 \x01(\tR\bshopName\x120\n" +
@@ -2603,7 +2938,34 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\bdiscount\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyR\bdiscount\x120\n" +
 	"\bshipping\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyR\bshipping\x12&\n" +
 	"\x03tax\x18\x06 \x01(\v2\x14.souk.money.v1.MoneyR\x03tax\x12*\n" +
-	"\x05total\x18\a \x01(\v2\x14.souk.money.v1.MoneyR\x05total\">\n" +
+	"\x05total\x18\a \x01(\v2\x14.souk.money.v1.MoneyR\x05total\x12M\n" +
+	"\x12shipping_discounts\x18\b \x03(\v2\x1e.souk.order.v1.AppliedDiscountR\x11shippingDiscounts\"\x87\x02\n" +
+	"\x0fAppliedDiscount\x12G\n" +
+	"\n" +
+	"voucher_id\x18\x01 \x01(\tB(\xb2\xf4\x18$vch_0198c5f27e6b7c1f8a3d5e9b04c7d21aR\tvoucherId\x12\"\n" +
+	"\x04code\x18\x02 \x01(\tB\x0e\xb2\xf4\x18\n" +
+	"WELCOME-10R\x04code\x123\n" +
+	"\x05title\x18\x03 \x01(\tB\x1d\xb2\xf4\x18\x1910 % off your first orderR\x05title\x12,\n" +
+	"\x06amount\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyR\x06amount\x12$\n" +
+	"\x06reason\x18\x05 \x01(\tB\f\xb2\xf4\x18\b10 % offR\x06reason\"\xab\x02\n" +
+	"\x0fRejectedVoucher\x12\"\n" +
+	"\x04code\x18\x01 \x01(\tB\x0e\xb2\xf4\x18\n" +
+	"WELCOME-10R\x04code\x12\xab\x01\n" +
+	"\x06reason\x18\x02 \x01(\tB\x92\x01\xbaH~r|R\aunknownR\vnot_startedR\aexpiredR\bdisabledR\aused_upR\falready_usedR\fbudget_spentR\rbelow_minimumR\x0enot_applicableR\rnot_stackable\xb2\xf4\x18\rbelow_minimumR\x06reason\x12F\n" +
+	"\x06detail\x18\x03 \x01(\tB.\xb2\xf4\x18*the voucher needs a subtotal of BRL 100.00R\x06detail\"\xb5\x02\n" +
+	"\x10QuoteCartRequest\x12C\n" +
+	"\rvoucher_codes\x18\x01 \x03(\tB\x1e\xbaH\r\x92\x01\n" +
+	"\x10\n" +
+	"\"\x06r\x04\x10\x01\x18@\xb2\xf4\x18\n" +
+	"WELCOME-10R\fvoucherCodes\x12N\n" +
+	"\x10shipping_address\x18\x02 \x01(\v2\x1e.souk.order.v1.ShippingAddressH\x00R\x0fshippingAddress\x88\x01\x01\x12N\n" +
+	"\n" +
+	"address_id\x18\x03 \x01(\tB/\xbaH\x04r\x02\x18@\xb2\xf4\x18$adr_0198c5f27e6b7c1f8a3d5e9b04c7d21aR\taddressId\x12'\n" +
+	"\x05email\x18\x04 \x01(\tB\x11\xbaH\n" +
+	"\xd8\x01\x01r\x05\x18\xfe\x01`\x01\x98\xf4\x18\x01R\x05emailB\x13\n" +
+	"\x11_shipping_address\"?\n" +
+	"\x11QuoteCartResponse\x12*\n" +
+	"\x05quote\x18\x01 \x01(\v2\x14.souk.order.v1.QuoteR\x05quote\">\n" +
 	"\x10CheckoutResponse\x12*\n" +
 	"\x05order\x18\x01 \x01(\v2\x14.souk.order.v1.OrderR\x05order\"b\n" +
 	"\x11ListOrdersRequest\x12$\n" +
@@ -2679,7 +3041,7 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x12AdoptOrdersRequest\x12&\n" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"\x15\n" +
-	"\x13AdoptOrdersResponse2\x8a\x10\n" +
+	"\x13AdoptOrdersResponse2\xb3\x11\n" +
 	"\fOrderService\x12\x92\x02\n" +
 	"\bCheckout\x12\x1e.souk.order.v1.CheckoutRequest\x1a\x1f.souk.order.v1.CheckoutResponse\"\xc4\x01\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xd8\xf3\x18\x01\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x15/v1/orders/{order.id}\x92\xf4\x18{\n" +
 	"\n" +
@@ -2690,7 +3052,12 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\runprocessable\n" +
 	"\bconflict\n" +
 	"\rprice_changed\n" +
-	"\x14checkout_in_progress\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/checkout\x12n\n" +
+	"\x14checkout_in_progress\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/checkout\x12\xa6\x01\n" +
+	"\tQuoteCart\x12\x1f.souk.order.v1.QuoteCartRequest\x1a .souk.order.v1.QuoteCartResponse\"V\xca\xf3\x18\x02\b\x02\x92\xf4\x18)\n" +
+	"\n" +
+	"cart_empty\n" +
+	"\fout_of_stock\n" +
+	"\runprocessable\x82\xd3\xe4\x93\x02\x1a:\x01*b\x05quote\"\x0e/v1/cart:quote\x90\x02\x02\x12n\n" +
 	"\n" +
 	"ListOrders\x12 .souk.order.v1.ListOrdersRequest\x1a!.souk.order.v1.ListOrdersResponse\"\x1b\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/orders\x90\x02\x01\x12t\n" +
@@ -2732,7 +3099,7 @@ func file_souk_order_v1_order_proto_rawDescGZIP() []byte {
 	return file_souk_order_v1_order_proto_rawDescData
 }
 
-var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_souk_order_v1_order_proto_goTypes = []any{
 	(*Order)(nil),                         // 0: souk.order.v1.Order
 	(*OrderPayment)(nil),                  // 1: souk.order.v1.OrderPayment
@@ -2746,126 +3113,142 @@ var file_souk_order_v1_order_proto_goTypes = []any{
 	(*Quote)(nil),                         // 9: souk.order.v1.Quote
 	(*QuoteLine)(nil),                     // 10: souk.order.v1.QuoteLine
 	(*QuoteShop)(nil),                     // 11: souk.order.v1.QuoteShop
-	(*CheckoutResponse)(nil),              // 12: souk.order.v1.CheckoutResponse
-	(*ListOrdersRequest)(nil),             // 13: souk.order.v1.ListOrdersRequest
-	(*ListOrdersResponse)(nil),            // 14: souk.order.v1.ListOrdersResponse
-	(*GetOrderRequest)(nil),               // 15: souk.order.v1.GetOrderRequest
-	(*GetOrderResponse)(nil),              // 16: souk.order.v1.GetOrderResponse
-	(*CancelOrderRequest)(nil),            // 17: souk.order.v1.CancelOrderRequest
-	(*CancelOrderResponse)(nil),           // 18: souk.order.v1.CancelOrderResponse
-	(*CancelOrderAsOperatorRequest)(nil),  // 19: souk.order.v1.CancelOrderAsOperatorRequest
-	(*CancelOrderAsOperatorResponse)(nil), // 20: souk.order.v1.CancelOrderAsOperatorResponse
-	(*GetShopOrderRequest)(nil),           // 21: souk.order.v1.GetShopOrderRequest
-	(*GetShopOrderResponse)(nil),          // 22: souk.order.v1.GetShopOrderResponse
-	(*CancelShopOrderRequest)(nil),        // 23: souk.order.v1.CancelShopOrderRequest
-	(*CancelShopOrderResponse)(nil),       // 24: souk.order.v1.CancelShopOrderResponse
-	(*ListShopOrdersRequest)(nil),         // 25: souk.order.v1.ListShopOrdersRequest
-	(*ListShopOrdersResponse)(nil),        // 26: souk.order.v1.ListShopOrdersResponse
-	(*ShipShopOrderRequest)(nil),          // 27: souk.order.v1.ShipShopOrderRequest
-	(*ShipShopOrderResponse)(nil),         // 28: souk.order.v1.ShipShopOrderResponse
-	(*DeliverShopOrderRequest)(nil),       // 29: souk.order.v1.DeliverShopOrderRequest
-	(*DeliverShopOrderResponse)(nil),      // 30: souk.order.v1.DeliverShopOrderResponse
-	(*GetOrderForNoticeRequest)(nil),      // 31: souk.order.v1.GetOrderForNoticeRequest
-	(*GetOrderForNoticeResponse)(nil),     // 32: souk.order.v1.GetOrderForNoticeResponse
-	(*FindPurchaseRequest)(nil),           // 33: souk.order.v1.FindPurchaseRequest
-	(*FindPurchaseResponse)(nil),          // 34: souk.order.v1.FindPurchaseResponse
-	(*AdoptOrdersRequest)(nil),            // 35: souk.order.v1.AdoptOrdersRequest
-	(*AdoptOrdersResponse)(nil),           // 36: souk.order.v1.AdoptOrdersResponse
-	nil,                                   // 37: souk.order.v1.OrderItem.OptionsEntry
-	(*timestamppb.Timestamp)(nil),         // 38: google.protobuf.Timestamp
-	(*v1.Money)(nil),                      // 39: souk.money.v1.Money
+	(*AppliedDiscount)(nil),               // 12: souk.order.v1.AppliedDiscount
+	(*RejectedVoucher)(nil),               // 13: souk.order.v1.RejectedVoucher
+	(*QuoteCartRequest)(nil),              // 14: souk.order.v1.QuoteCartRequest
+	(*QuoteCartResponse)(nil),             // 15: souk.order.v1.QuoteCartResponse
+	(*CheckoutResponse)(nil),              // 16: souk.order.v1.CheckoutResponse
+	(*ListOrdersRequest)(nil),             // 17: souk.order.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),            // 18: souk.order.v1.ListOrdersResponse
+	(*GetOrderRequest)(nil),               // 19: souk.order.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),              // 20: souk.order.v1.GetOrderResponse
+	(*CancelOrderRequest)(nil),            // 21: souk.order.v1.CancelOrderRequest
+	(*CancelOrderResponse)(nil),           // 22: souk.order.v1.CancelOrderResponse
+	(*CancelOrderAsOperatorRequest)(nil),  // 23: souk.order.v1.CancelOrderAsOperatorRequest
+	(*CancelOrderAsOperatorResponse)(nil), // 24: souk.order.v1.CancelOrderAsOperatorResponse
+	(*GetShopOrderRequest)(nil),           // 25: souk.order.v1.GetShopOrderRequest
+	(*GetShopOrderResponse)(nil),          // 26: souk.order.v1.GetShopOrderResponse
+	(*CancelShopOrderRequest)(nil),        // 27: souk.order.v1.CancelShopOrderRequest
+	(*CancelShopOrderResponse)(nil),       // 28: souk.order.v1.CancelShopOrderResponse
+	(*ListShopOrdersRequest)(nil),         // 29: souk.order.v1.ListShopOrdersRequest
+	(*ListShopOrdersResponse)(nil),        // 30: souk.order.v1.ListShopOrdersResponse
+	(*ShipShopOrderRequest)(nil),          // 31: souk.order.v1.ShipShopOrderRequest
+	(*ShipShopOrderResponse)(nil),         // 32: souk.order.v1.ShipShopOrderResponse
+	(*DeliverShopOrderRequest)(nil),       // 33: souk.order.v1.DeliverShopOrderRequest
+	(*DeliverShopOrderResponse)(nil),      // 34: souk.order.v1.DeliverShopOrderResponse
+	(*GetOrderForNoticeRequest)(nil),      // 35: souk.order.v1.GetOrderForNoticeRequest
+	(*GetOrderForNoticeResponse)(nil),     // 36: souk.order.v1.GetOrderForNoticeResponse
+	(*FindPurchaseRequest)(nil),           // 37: souk.order.v1.FindPurchaseRequest
+	(*FindPurchaseResponse)(nil),          // 38: souk.order.v1.FindPurchaseResponse
+	(*AdoptOrdersRequest)(nil),            // 39: souk.order.v1.AdoptOrdersRequest
+	(*AdoptOrdersResponse)(nil),           // 40: souk.order.v1.AdoptOrdersResponse
+	nil,                                   // 41: souk.order.v1.OrderItem.OptionsEntry
+	(*timestamppb.Timestamp)(nil),         // 42: google.protobuf.Timestamp
+	(*v1.Money)(nil),                      // 43: souk.money.v1.Money
 }
 var file_souk_order_v1_order_proto_depIdxs = []int32{
-	38, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
-	39, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
-	39, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
-	39, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
-	39, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
-	39, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
+	42, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
+	43, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
+	43, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
+	43, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
+	43, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
+	43, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
 	1,  // 6: souk.order.v1.Order.payment:type_name -> souk.order.v1.OrderPayment
 	2,  // 7: souk.order.v1.Order.shop_orders:type_name -> souk.order.v1.ShopOrder
 	6,  // 8: souk.order.v1.Order.shipping_address:type_name -> souk.order.v1.ShippingAddress
-	38, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
-	39, // 10: souk.order.v1.Order.remaining:type_name -> souk.money.v1.Money
-	38, // 11: souk.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
+	42, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
+	43, // 10: souk.order.v1.Order.remaining:type_name -> souk.money.v1.Money
+	42, // 11: souk.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
 	5,  // 12: souk.order.v1.ShopOrder.items:type_name -> souk.order.v1.OrderItem
-	39, // 13: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
-	39, // 14: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
-	39, // 15: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
-	39, // 16: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
-	39, // 17: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
-	38, // 18: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
-	38, // 19: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
-	38, // 20: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
+	43, // 13: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
+	43, // 14: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
+	43, // 15: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
+	43, // 16: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
+	43, // 17: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
+	42, // 18: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
+	42, // 19: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
+	42, // 20: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
 	6,  // 21: souk.order.v1.ShopOrder.shipping_address:type_name -> souk.order.v1.ShippingAddress
 	3,  // 22: souk.order.v1.ShopOrder.buyer:type_name -> souk.order.v1.Buyer
 	1,  // 23: souk.order.v1.ShopOrder.payment:type_name -> souk.order.v1.OrderPayment
 	4,  // 24: souk.order.v1.ShopOrder.cancellation:type_name -> souk.order.v1.Cancellation
-	38, // 25: souk.order.v1.ShopOrder.expires_at:type_name -> google.protobuf.Timestamp
-	38, // 26: souk.order.v1.Cancellation.cancelled_at:type_name -> google.protobuf.Timestamp
-	37, // 27: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
-	39, // 28: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
-	39, // 29: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
-	6,  // 30: souk.order.v1.CheckoutRequest.shipping_address:type_name -> souk.order.v1.ShippingAddress
-	7,  // 31: souk.order.v1.CheckoutRequest.payment:type_name -> souk.order.v1.PaymentInput
-	39, // 32: souk.order.v1.CheckoutRequest.expected_total:type_name -> souk.money.v1.Money
-	10, // 33: souk.order.v1.Quote.lines:type_name -> souk.order.v1.QuoteLine
-	11, // 34: souk.order.v1.Quote.shops:type_name -> souk.order.v1.QuoteShop
-	39, // 35: souk.order.v1.Quote.subtotal:type_name -> souk.money.v1.Money
-	39, // 36: souk.order.v1.Quote.discount:type_name -> souk.money.v1.Money
-	39, // 37: souk.order.v1.Quote.shipping:type_name -> souk.money.v1.Money
-	39, // 38: souk.order.v1.Quote.tax:type_name -> souk.money.v1.Money
-	39, // 39: souk.order.v1.Quote.total:type_name -> souk.money.v1.Money
-	39, // 40: souk.order.v1.QuoteLine.unit_price:type_name -> souk.money.v1.Money
-	39, // 41: souk.order.v1.QuoteLine.subtotal:type_name -> souk.money.v1.Money
-	39, // 42: souk.order.v1.QuoteLine.total:type_name -> souk.money.v1.Money
-	39, // 43: souk.order.v1.QuoteShop.subtotal:type_name -> souk.money.v1.Money
-	39, // 44: souk.order.v1.QuoteShop.discount:type_name -> souk.money.v1.Money
-	39, // 45: souk.order.v1.QuoteShop.shipping:type_name -> souk.money.v1.Money
-	39, // 46: souk.order.v1.QuoteShop.tax:type_name -> souk.money.v1.Money
-	39, // 47: souk.order.v1.QuoteShop.total:type_name -> souk.money.v1.Money
-	0,  // 48: souk.order.v1.CheckoutResponse.order:type_name -> souk.order.v1.Order
-	0,  // 49: souk.order.v1.ListOrdersResponse.orders:type_name -> souk.order.v1.Order
-	0,  // 50: souk.order.v1.GetOrderResponse.order:type_name -> souk.order.v1.Order
-	0,  // 51: souk.order.v1.CancelOrderResponse.order:type_name -> souk.order.v1.Order
-	0,  // 52: souk.order.v1.CancelOrderAsOperatorResponse.order:type_name -> souk.order.v1.Order
-	2,  // 53: souk.order.v1.GetShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
-	2,  // 54: souk.order.v1.CancelShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
-	2,  // 55: souk.order.v1.ListShopOrdersResponse.shop_orders:type_name -> souk.order.v1.ShopOrder
-	2,  // 56: souk.order.v1.ShipShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
-	2,  // 57: souk.order.v1.DeliverShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
-	0,  // 58: souk.order.v1.GetOrderForNoticeResponse.order:type_name -> souk.order.v1.Order
-	8,  // 59: souk.order.v1.OrderService.Checkout:input_type -> souk.order.v1.CheckoutRequest
-	13, // 60: souk.order.v1.OrderService.ListOrders:input_type -> souk.order.v1.ListOrdersRequest
-	15, // 61: souk.order.v1.OrderService.GetOrder:input_type -> souk.order.v1.GetOrderRequest
-	17, // 62: souk.order.v1.OrderService.CancelOrder:input_type -> souk.order.v1.CancelOrderRequest
-	19, // 63: souk.order.v1.OrderService.CancelOrderAsOperator:input_type -> souk.order.v1.CancelOrderAsOperatorRequest
-	21, // 64: souk.order.v1.OrderService.GetShopOrder:input_type -> souk.order.v1.GetShopOrderRequest
-	23, // 65: souk.order.v1.OrderService.CancelShopOrder:input_type -> souk.order.v1.CancelShopOrderRequest
-	25, // 66: souk.order.v1.OrderService.ListShopOrders:input_type -> souk.order.v1.ListShopOrdersRequest
-	27, // 67: souk.order.v1.OrderService.ShipShopOrder:input_type -> souk.order.v1.ShipShopOrderRequest
-	29, // 68: souk.order.v1.OrderService.DeliverShopOrder:input_type -> souk.order.v1.DeliverShopOrderRequest
-	31, // 69: souk.order.v1.OrderService.GetOrderForNotice:input_type -> souk.order.v1.GetOrderForNoticeRequest
-	33, // 70: souk.order.v1.OrderService.FindPurchase:input_type -> souk.order.v1.FindPurchaseRequest
-	35, // 71: souk.order.v1.OrderService.AdoptOrders:input_type -> souk.order.v1.AdoptOrdersRequest
-	12, // 72: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
-	14, // 73: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
-	16, // 74: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
-	18, // 75: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
-	20, // 76: souk.order.v1.OrderService.CancelOrderAsOperator:output_type -> souk.order.v1.CancelOrderAsOperatorResponse
-	22, // 77: souk.order.v1.OrderService.GetShopOrder:output_type -> souk.order.v1.GetShopOrderResponse
-	24, // 78: souk.order.v1.OrderService.CancelShopOrder:output_type -> souk.order.v1.CancelShopOrderResponse
-	26, // 79: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
-	28, // 80: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
-	30, // 81: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
-	32, // 82: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
-	34, // 83: souk.order.v1.OrderService.FindPurchase:output_type -> souk.order.v1.FindPurchaseResponse
-	36, // 84: souk.order.v1.OrderService.AdoptOrders:output_type -> souk.order.v1.AdoptOrdersResponse
-	72, // [72:85] is the sub-list for method output_type
-	59, // [59:72] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	42, // 25: souk.order.v1.ShopOrder.expires_at:type_name -> google.protobuf.Timestamp
+	12, // 26: souk.order.v1.ShopOrder.shipping_discounts:type_name -> souk.order.v1.AppliedDiscount
+	43, // 27: souk.order.v1.ShopOrder.operator_discount:type_name -> souk.money.v1.Money
+	42, // 28: souk.order.v1.Cancellation.cancelled_at:type_name -> google.protobuf.Timestamp
+	41, // 29: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
+	43, // 30: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
+	43, // 31: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
+	43, // 32: souk.order.v1.OrderItem.discount:type_name -> souk.money.v1.Money
+	12, // 33: souk.order.v1.OrderItem.discounts:type_name -> souk.order.v1.AppliedDiscount
+	6,  // 34: souk.order.v1.CheckoutRequest.shipping_address:type_name -> souk.order.v1.ShippingAddress
+	7,  // 35: souk.order.v1.CheckoutRequest.payment:type_name -> souk.order.v1.PaymentInput
+	43, // 36: souk.order.v1.CheckoutRequest.expected_total:type_name -> souk.money.v1.Money
+	10, // 37: souk.order.v1.Quote.lines:type_name -> souk.order.v1.QuoteLine
+	11, // 38: souk.order.v1.Quote.shops:type_name -> souk.order.v1.QuoteShop
+	43, // 39: souk.order.v1.Quote.subtotal:type_name -> souk.money.v1.Money
+	43, // 40: souk.order.v1.Quote.discount:type_name -> souk.money.v1.Money
+	43, // 41: souk.order.v1.Quote.shipping:type_name -> souk.money.v1.Money
+	43, // 42: souk.order.v1.Quote.tax:type_name -> souk.money.v1.Money
+	43, // 43: souk.order.v1.Quote.total:type_name -> souk.money.v1.Money
+	13, // 44: souk.order.v1.Quote.rejected_vouchers:type_name -> souk.order.v1.RejectedVoucher
+	43, // 45: souk.order.v1.QuoteLine.unit_price:type_name -> souk.money.v1.Money
+	43, // 46: souk.order.v1.QuoteLine.subtotal:type_name -> souk.money.v1.Money
+	43, // 47: souk.order.v1.QuoteLine.total:type_name -> souk.money.v1.Money
+	12, // 48: souk.order.v1.QuoteLine.discounts:type_name -> souk.order.v1.AppliedDiscount
+	43, // 49: souk.order.v1.QuoteShop.subtotal:type_name -> souk.money.v1.Money
+	43, // 50: souk.order.v1.QuoteShop.discount:type_name -> souk.money.v1.Money
+	43, // 51: souk.order.v1.QuoteShop.shipping:type_name -> souk.money.v1.Money
+	43, // 52: souk.order.v1.QuoteShop.tax:type_name -> souk.money.v1.Money
+	43, // 53: souk.order.v1.QuoteShop.total:type_name -> souk.money.v1.Money
+	12, // 54: souk.order.v1.QuoteShop.shipping_discounts:type_name -> souk.order.v1.AppliedDiscount
+	43, // 55: souk.order.v1.AppliedDiscount.amount:type_name -> souk.money.v1.Money
+	6,  // 56: souk.order.v1.QuoteCartRequest.shipping_address:type_name -> souk.order.v1.ShippingAddress
+	9,  // 57: souk.order.v1.QuoteCartResponse.quote:type_name -> souk.order.v1.Quote
+	0,  // 58: souk.order.v1.CheckoutResponse.order:type_name -> souk.order.v1.Order
+	0,  // 59: souk.order.v1.ListOrdersResponse.orders:type_name -> souk.order.v1.Order
+	0,  // 60: souk.order.v1.GetOrderResponse.order:type_name -> souk.order.v1.Order
+	0,  // 61: souk.order.v1.CancelOrderResponse.order:type_name -> souk.order.v1.Order
+	0,  // 62: souk.order.v1.CancelOrderAsOperatorResponse.order:type_name -> souk.order.v1.Order
+	2,  // 63: souk.order.v1.GetShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
+	2,  // 64: souk.order.v1.CancelShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
+	2,  // 65: souk.order.v1.ListShopOrdersResponse.shop_orders:type_name -> souk.order.v1.ShopOrder
+	2,  // 66: souk.order.v1.ShipShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
+	2,  // 67: souk.order.v1.DeliverShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
+	0,  // 68: souk.order.v1.GetOrderForNoticeResponse.order:type_name -> souk.order.v1.Order
+	8,  // 69: souk.order.v1.OrderService.Checkout:input_type -> souk.order.v1.CheckoutRequest
+	14, // 70: souk.order.v1.OrderService.QuoteCart:input_type -> souk.order.v1.QuoteCartRequest
+	17, // 71: souk.order.v1.OrderService.ListOrders:input_type -> souk.order.v1.ListOrdersRequest
+	19, // 72: souk.order.v1.OrderService.GetOrder:input_type -> souk.order.v1.GetOrderRequest
+	21, // 73: souk.order.v1.OrderService.CancelOrder:input_type -> souk.order.v1.CancelOrderRequest
+	23, // 74: souk.order.v1.OrderService.CancelOrderAsOperator:input_type -> souk.order.v1.CancelOrderAsOperatorRequest
+	25, // 75: souk.order.v1.OrderService.GetShopOrder:input_type -> souk.order.v1.GetShopOrderRequest
+	27, // 76: souk.order.v1.OrderService.CancelShopOrder:input_type -> souk.order.v1.CancelShopOrderRequest
+	29, // 77: souk.order.v1.OrderService.ListShopOrders:input_type -> souk.order.v1.ListShopOrdersRequest
+	31, // 78: souk.order.v1.OrderService.ShipShopOrder:input_type -> souk.order.v1.ShipShopOrderRequest
+	33, // 79: souk.order.v1.OrderService.DeliverShopOrder:input_type -> souk.order.v1.DeliverShopOrderRequest
+	35, // 80: souk.order.v1.OrderService.GetOrderForNotice:input_type -> souk.order.v1.GetOrderForNoticeRequest
+	37, // 81: souk.order.v1.OrderService.FindPurchase:input_type -> souk.order.v1.FindPurchaseRequest
+	39, // 82: souk.order.v1.OrderService.AdoptOrders:input_type -> souk.order.v1.AdoptOrdersRequest
+	16, // 83: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
+	15, // 84: souk.order.v1.OrderService.QuoteCart:output_type -> souk.order.v1.QuoteCartResponse
+	18, // 85: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
+	20, // 86: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
+	22, // 87: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
+	24, // 88: souk.order.v1.OrderService.CancelOrderAsOperator:output_type -> souk.order.v1.CancelOrderAsOperatorResponse
+	26, // 89: souk.order.v1.OrderService.GetShopOrder:output_type -> souk.order.v1.GetShopOrderResponse
+	28, // 90: souk.order.v1.OrderService.CancelShopOrder:output_type -> souk.order.v1.CancelShopOrderResponse
+	30, // 91: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
+	32, // 92: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
+	34, // 93: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
+	36, // 94: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
+	38, // 95: souk.order.v1.OrderService.FindPurchase:output_type -> souk.order.v1.FindPurchaseResponse
+	40, // 96: souk.order.v1.OrderService.AdoptOrders:output_type -> souk.order.v1.AdoptOrdersResponse
+	83, // [83:97] is the sub-list for method output_type
+	69, // [69:83] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_souk_order_v1_order_proto_init() }
@@ -2877,13 +3260,14 @@ func file_souk_order_v1_order_proto_init() {
 	file_souk_order_v1_order_proto_msgTypes[2].OneofWrappers = []any{}
 	file_souk_order_v1_order_proto_msgTypes[4].OneofWrappers = []any{}
 	file_souk_order_v1_order_proto_msgTypes[8].OneofWrappers = []any{}
+	file_souk_order_v1_order_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_order_v1_order_proto_rawDesc), len(file_souk_order_v1_order_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   38,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	OrderService_Checkout_FullMethodName              = "/souk.order.v1.OrderService/Checkout"
+	OrderService_QuoteCart_FullMethodName             = "/souk.order.v1.OrderService/QuoteCart"
 	OrderService_ListOrders_FullMethodName            = "/souk.order.v1.OrderService/ListOrders"
 	OrderService_GetOrder_FullMethodName              = "/souk.order.v1.OrderService/GetOrder"
 	OrderService_CancelOrder_FullMethodName           = "/souk.order.v1.OrderService/CancelOrder"
@@ -47,6 +48,12 @@ type OrderServiceClient interface {
 	// the same cart is in flight. Cash on delivery has bounds (unprocessable). A caller with
 	// too many orders that are not paid for (conflict), or who cancelled often lately (rate_limited), has to wait.
 	Checkout(ctx context.Context, in *CheckoutRequest, opts ...grpc.CallOption) (*CheckoutResponse, error)
+	// QuoteCart says what a checkout of the caller's cart would cost now, line by line.
+	//
+	// Its total is what a checkout with the same codes, address and e-mail address is charged. Codes that cannot be used
+	// are left out and named in rejectedVouchers; a checkout with them is refused (voucher_invalid). A quote is refused
+	// for the same reasons as a checkout: cart_empty, out_of_stock, unprocessable. It holds neither stock nor vouchers.
+	QuoteCart(ctx context.Context, in *QuoteCartRequest, opts ...grpc.CallOption) (*QuoteCartResponse, error)
 	// ListOrders lists the caller's orders, newest first.
 	ListOrders(ctx context.Context, in *ListOrdersRequest, opts ...grpc.CallOption) (*ListOrdersResponse, error)
 	// GetOrder shows one of the caller's orders.
@@ -89,6 +96,16 @@ func (c *orderServiceClient) Checkout(ctx context.Context, in *CheckoutRequest, 
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CheckoutResponse)
 	err := c.cc.Invoke(ctx, OrderService_Checkout_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *orderServiceClient) QuoteCart(ctx context.Context, in *QuoteCartRequest, opts ...grpc.CallOption) (*QuoteCartResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuoteCartResponse)
+	err := c.cc.Invoke(ctx, OrderService_QuoteCart_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -226,6 +243,12 @@ type OrderServiceServer interface {
 	// the same cart is in flight. Cash on delivery has bounds (unprocessable). A caller with
 	// too many orders that are not paid for (conflict), or who cancelled often lately (rate_limited), has to wait.
 	Checkout(context.Context, *CheckoutRequest) (*CheckoutResponse, error)
+	// QuoteCart says what a checkout of the caller's cart would cost now, line by line.
+	//
+	// Its total is what a checkout with the same codes, address and e-mail address is charged. Codes that cannot be used
+	// are left out and named in rejectedVouchers; a checkout with them is refused (voucher_invalid). A quote is refused
+	// for the same reasons as a checkout: cart_empty, out_of_stock, unprocessable. It holds neither stock nor vouchers.
+	QuoteCart(context.Context, *QuoteCartRequest) (*QuoteCartResponse, error)
 	// ListOrders lists the caller's orders, newest first.
 	ListOrders(context.Context, *ListOrdersRequest) (*ListOrdersResponse, error)
 	// GetOrder shows one of the caller's orders.
@@ -266,6 +289,9 @@ type UnimplementedOrderServiceServer struct{}
 
 func (UnimplementedOrderServiceServer) Checkout(context.Context, *CheckoutRequest) (*CheckoutResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Checkout not implemented")
+}
+func (UnimplementedOrderServiceServer) QuoteCart(context.Context, *QuoteCartRequest) (*QuoteCartResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuoteCart not implemented")
 }
 func (UnimplementedOrderServiceServer) ListOrders(context.Context, *ListOrdersRequest) (*ListOrdersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListOrders not implemented")
@@ -338,6 +364,24 @@ func _OrderService_Checkout_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(OrderServiceServer).Checkout(ctx, req.(*CheckoutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OrderService_QuoteCart_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuoteCartRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderServiceServer).QuoteCart(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderService_QuoteCart_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderServiceServer).QuoteCart(ctx, req.(*QuoteCartRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -568,6 +612,10 @@ var OrderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Checkout",
 			Handler:    _OrderService_Checkout_Handler,
+		},
+		{
+			MethodName: "QuoteCart",
+			Handler:    _OrderService_QuoteCart_Handler,
 		},
 		{
 			MethodName: "ListOrders",

@@ -250,6 +250,22 @@ func (x *ShopOrder) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
+	b = append(b, `,"shippingDiscounts":[`...)
+	for i, v := range x.ShippingDiscounts {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, ']')
+	if x.OperatorDiscount != nil {
+		b = append(b, `,"operatorDiscount":`...)
+		if b = x.OperatorDiscount.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
 	b = append(b, '}')
 	return b
 }
@@ -350,7 +366,22 @@ func (x *OrderItem) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, '}')
+	if x.Discount != nil {
+		b = append(b, `,"discount":`...)
+		if b = x.Discount.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"discounts":[`...)
+	for i, v := range x.Discounts {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 
@@ -517,7 +548,16 @@ func (x *Quote) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, '}')
+	b = append(b, `,"rejectedVouchers":[`...)
+	for i, v := range x.RejectedVouchers {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 
@@ -550,7 +590,16 @@ func (x *QuoteLine) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, '}')
+	b = append(b, `,"discounts":[`...)
+	for i, v := range x.Discounts {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 
@@ -594,6 +643,116 @@ func (x *QuoteShop) AppendJSON(b []byte) []byte {
 	if x.Total != nil {
 		b = append(b, `,"total":`...)
 		if b = x.Total.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"shippingDiscounts":[`...)
+	for i, v := range x.ShippingDiscounts {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *AppliedDiscount) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(AppliedDiscount)
+	}
+	b = append(b, `{"voucherId":`...)
+	if b = jsonpb.AppendString(b, x.VoucherId); b == nil {
+		return nil
+	}
+	b = append(b, `,"code":`...)
+	if b = jsonpb.AppendString(b, x.Code); b == nil {
+		return nil
+	}
+	b = append(b, `,"title":`...)
+	if b = jsonpb.AppendString(b, x.Title); b == nil {
+		return nil
+	}
+	if x.Amount != nil {
+		b = append(b, `,"amount":`...)
+		if b = x.Amount.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"reason":`...)
+	if b = jsonpb.AppendString(b, x.Reason); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RejectedVoucher) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(RejectedVoucher)
+	}
+	b = append(b, `{"code":`...)
+	if b = jsonpb.AppendString(b, x.Code); b == nil {
+		return nil
+	}
+	b = append(b, `,"reason":`...)
+	if b = jsonpb.AppendString(b, x.Reason); b == nil {
+		return nil
+	}
+	b = append(b, `,"detail":`...)
+	if b = jsonpb.AppendString(b, x.Detail); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *QuoteCartRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(QuoteCartRequest)
+	}
+	b = append(b, `{"voucherCodes":[`...)
+	for i, v := range x.VoucherCodes {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, ']')
+	if x.ShippingAddress != nil {
+		b = append(b, `,"shippingAddress":`...)
+		if b = x.ShippingAddress.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"addressId":`...)
+	if b = jsonpb.AppendString(b, x.AddressId); b == nil {
+		return nil
+	}
+	b = append(b, `,"email":`...)
+	if b = jsonpb.AppendString(b, x.Email); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *QuoteCartResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(QuoteCartResponse)
+	}
+	b = append(b, '{')
+	if x.Quote != nil {
+		b = append(b, `"quote":`...)
+		if b = x.Quote.AppendJSON(b); b == nil {
 			return nil
 		}
 	}

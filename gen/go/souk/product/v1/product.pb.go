@@ -3546,10 +3546,12 @@ func (x *ExportShopProductsResponse) GetNextPageToken() string {
 }
 
 type BatchGetVariantsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	VariantIds    []string               `protobuf:"bytes,1,rep,name=variant_ids,json=variantIds,proto3" json:"variant_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	VariantIds []string               `protobuf:"bytes,1,rep,name=variant_ids,json=variantIds,proto3" json:"variant_ids,omitempty"`
+	// Also sets category_ids of the offers.
+	WithCategories bool `protobuf:"varint,2,opt,name=with_categories,json=withCategories,proto3" json:"with_categories,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *BatchGetVariantsRequest) Reset() {
@@ -3589,6 +3591,13 @@ func (x *BatchGetVariantsRequest) GetVariantIds() []string {
 	return nil
 }
 
+func (x *BatchGetVariantsRequest) GetWithCategories() bool {
+	if x != nil {
+		return x.WithCategories
+	}
+	return false
+}
+
 // Offer is a variant as cart and checkout need it.
 type Offer struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -3604,7 +3613,9 @@ type Offer struct {
 	// Pieces that could be reserved now.
 	Available int64 `protobuf:"varint,10,opt,name=available,proto3" json:"available,omitempty"`
 	// Is the product active and does its shop sell?
-	ForSale       bool `protobuf:"varint,11,opt,name=for_sale,json=forSale,proto3" json:"for_sale,omitempty"`
+	ForSale bool `protobuf:"varint,11,opt,name=for_sale,json=forSale,proto3" json:"for_sale,omitempty"`
+	// IDs from the root to the product's category, if the request asks for them.
+	CategoryIds   []string `protobuf:"bytes,12,rep,name=category_ids,json=categoryIds,proto3" json:"category_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3714,6 +3725,13 @@ func (x *Offer) GetForSale() bool {
 		return x.ForSale
 	}
 	return false
+}
+
+func (x *Offer) GetCategoryIds() []string {
+	if x != nil {
+		return x.CategoryIds
+	}
+	return nil
 }
 
 type BatchGetVariantsResponse struct {
@@ -4615,10 +4633,11 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"\x82\x01\n" +
 	"\x1aExportShopProductsResponse\x12<\n" +
 	"\bproducts\x18\x01 \x03(\v2 .souk.product.v1.ImportedProductR\bproducts\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"E\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"n\n" +
 	"\x17BatchGetVariantsRequest\x12*\n" +
 	"\vvariant_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\n" +
-	"variantIds\"\xa0\x03\n" +
+	"variantIds\x12'\n" +
+	"\x0fwith_categories\x18\x02 \x01(\bR\x0ewithCategories\"\xc3\x03\n" +
 	"\x05Offer\x12\x1d\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tR\tvariantId\x12\x1d\n" +
@@ -4633,7 +4652,8 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\timage_url\x18\t \x01(\tR\bimageUrl\x12\x1c\n" +
 	"\tavailable\x18\n" +
 	" \x01(\x03R\tavailable\x12\x19\n" +
-	"\bfor_sale\x18\v \x01(\bR\aforSale\x1a:\n" +
+	"\bfor_sale\x18\v \x01(\bR\aforSale\x12!\n" +
+	"\fcategory_ids\x18\f \x03(\tR\vcategoryIds\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"J\n" +

@@ -1573,7 +1573,9 @@ func (x *BatchGetVariantsRequest) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, `]}`...)
+	b = append(b, `],"withCategories":`...)
+	b = jsonpb.AppendBool(b, x.WithCategories)
+	b = append(b, '}')
 	return b
 }
 
@@ -1638,7 +1640,16 @@ func (x *Offer) AppendJSON(b []byte) []byte {
 	b = jsonpb.AppendInt64(b, x.Available)
 	b = append(b, `,"forSale":`...)
 	b = jsonpb.AppendBool(b, x.ForSale)
-	b = append(b, '}')
+	b = append(b, `,"categoryIds":[`...)
+	for i, v := range x.CategoryIds {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 

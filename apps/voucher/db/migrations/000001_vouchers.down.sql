@@ -1,0 +1,1 @@
+drop table redemption_voucher, redemption, voucher_customer, voucher;

@@ -1,0 +1,1 @@
+select count(*) from voucher where shop_id = $1

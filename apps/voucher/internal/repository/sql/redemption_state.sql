@@ -1,0 +1,1 @@
+select state from redemption where order_id = $1
