@@ -76,12 +76,13 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	return module.Group(relay, reviews), nil
 }
 
-// Rebuild computes all ratings from the reviews, and all numbers of votes. It publishes the ratings. It may run beside
-// the service, whose relay sends the events. It returns the number of products.
-func Rebuild(ctx context.Context, documents *document.Store) (int, error) {
+// Rebuild computes all ratings from the reviews, and all numbers of votes. It publishes the ratings, also those of the
+// further products, which may have no review. It may run beside the service, whose relay sends the events. It returns
+// the number of products.
+func Rebuild(ctx context.Context, documents *document.Store, further ...string) (int, error) {
 	store, err := comment.NewStore(ctx, documents, clock.System{}, func() {})
 	if err != nil {
 		return 0, err
 	}
-	return store.Rebuild(ctx)
+	return store.Rebuild(ctx, further)
 }

@@ -113,3 +113,12 @@ func Rebuild(ctx context.Context, pool *pgxpool.Pool) (int, error) {
 	defer store.Close()
 	return store.Rebuild(ctx)
 }
+
+// ResetRatings makes the service take the next event about the reviews of each product, even if its version is lower
+// than that of the last one: the comment service's database may be an older backup. It returns the products with a
+// rating. It may run beside the service.
+func ResetRatings(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
+	store := repository.New(pool, repository.Options{Clock: clock.System{}})
+	defer store.Close()
+	return store.ResetRatings(ctx)
+}

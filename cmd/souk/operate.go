@@ -134,7 +134,7 @@ func reviewsCommand(data *dataFlag) *cobra.Command {
 		Short: "Compute the ratings of products and the numbers of votes from the reviews",
 		Long: `Compute the ratings of products and the numbers of votes from the reviews and votes, and publish the ratings, so that
 the catalogue shows them. It may run beside a busy marketplace. Changes keep ratings current by themselves; this is for
-when the catalogue's ratings are out of date, for example because an older backup of its database was restored.`,
+when ratings are out of date, for example because an older backup of a database was restored.`,
 		Example: "  souk reviews rebuild\n  souk reviews rebuild --config souk.yaml",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -173,8 +173,8 @@ func TestRebuildRepairsRatingsAndVotesBesideTheService(t *testing.T) {
 			_, err := h.post(buyers[i], product, 5, "")
 			return err
 		}
-		n, err := comment.Rebuild(t.Context(), document.Open(h.Pool))
-		if err == nil && n != 1 {
+		n, err := comment.Rebuild(t.Context(), document.Open(h.Pool), "prd_further")
+		if err == nil && n != 2 {
 			err = errs.New(errs.Internal, "%d products", n)
 		}
 		return err
@@ -186,4 +186,6 @@ func TestRebuildRepairsRatingsAndVotesBesideTheService(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1, got.GetHelpfulCount())
 	require.Greater(t, len(h.Events(product)), published)
+	require.Equal(t, []string{"evt.review.rating_changed"}, h.Events("prd_further"),
+		"the catalogue may show a rating of a product without reviews")
 }

@@ -86,6 +86,13 @@ func TestRatingIsThatOfTheNewestEventInAnyOrder(t *testing.T) {
 	require.Zero(t, h.rating(productID).GetAverage())
 	require.Zero(t, h.rating(productID).GetCount())
 	h.Deliver("comment", h.rated(id.New(id.Product), 1, 5, 1)) // a product that is gone
+
+	// The reviews are an older backup.
+	rated, err := product.ResetRatings(t.Context(), h.Pool)
+	require.NoError(t, err)
+	require.Len(t, rated, 2)
+	h.Deliver("comment", h.rated(productID, 3, 3, 1))
+	require.InDelta(t, 3, h.rating(productID).GetAverage(), 0)
 }
 
 func TestRatingOutlivesChangesOfTheProductAndARebuild(t *testing.T) {

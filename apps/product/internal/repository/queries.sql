@@ -228,6 +228,9 @@ insert into rating (product_id, average, count, version) values (@product_id, @a
 on conflict (product_id) do update set average = excluded.average, count = excluded.count, version = excluded.version
 where rating.version < excluded.version;
 
+-- name: ResetRatings :many
+update rating set version = 0 returning product_id;
+
 -- name: LockDocument :one
 select l.doc from listing l where l.product_id = @product_id for update;
 

@@ -61,6 +61,13 @@ func (s *Store) RatingChanged(ctx context.Context, tx pgx.Tx, r domain.Rating) e
 	return nil
 }
 
+// ResetRatings lets the next event about each product's reviews count, whatever its version, and returns the products
+// that have a rating.
+func (s *Store) ResetRatings(ctx context.Context) ([]string, error) {
+	ids, err := s.q.ResetRatings(ctx)
+	return ids, postgres.Err(err)
+}
+
 // DropRated drops products with new ratings from the cache. Lists, which are cached for seconds only, stay: a review
 // must not make every list of the catalogue be read again.
 func (s *Store) DropRated() {

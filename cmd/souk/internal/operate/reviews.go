@@ -7,18 +7,24 @@ import (
 	"time"
 
 	"souk/apps/comment"
+	"souk/apps/product"
 	"souk/pkg/document"
 )
 
-// RebuildReviews computes the ratings of products and the numbers of votes from the reviews again.
+// RebuildReviews computes the ratings of products and the numbers of votes from the reviews again. The catalogue takes
+// the ratings whatever their versions, so that it also follows an older backup of the reviews.
 func (s *Souk) RebuildReviews(ctx context.Context, out io.Writer) error {
-	pool, err := s.open(ctx, comment.Module.Name)
+	pools, closeAll, err := s.openAll(ctx, []string{comment.Module.Name, product.Module.Name})
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer closeAll()
 	began := time.Now()
-	n, err := comment.Rebuild(ctx, document.Open(pool))
+	rated, err := product.ResetRatings(ctx, pools[product.Module.Name])
+	if err != nil {
+		return err
+	}
+	n, err := comment.Rebuild(ctx, document.Open(pools[comment.Module.Name]), rated...)
 	if err != nil {
 		return fmt.Errorf("after %d products: %w", n, err)
 	}

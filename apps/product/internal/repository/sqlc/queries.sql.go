@@ -1081,6 +1081,30 @@ func (q *Queries) Relisted(ctx context.Context, arg RelistedParams) error {
 	return err
 }
 
+const resetRatings = `-- name: ResetRatings :many
+update rating set version = 0 returning product_id
+`
+
+func (q *Queries) ResetRatings(ctx context.Context) ([]string, error) {
+	rows, err := q.db.Query(ctx, resetRatings)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var product_id string
+		if err := rows.Scan(&product_id); err != nil {
+			return nil, err
+		}
+		items = append(items, product_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const sKUOwners = `-- name: SKUOwners :many
 select v.shop_id, v.sku, v.product_id
 from variant v
