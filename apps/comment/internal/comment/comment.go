@@ -136,8 +136,8 @@ type Change struct {
 	Title, Text *string
 }
 
-// NewReview returns a review that is not stored yet, for a customer who has bought the product from the shop. Earlier is
-// the customer's deleted review of the product, or the zero value.
+// NewReview returns a review that is not stored yet, for a customer who has bought the product from the shop. Earlier
+// is the customer's deleted review of the product, or the zero value.
 //
 // Errors: invalid_argument.
 func NewReview(authorID, productID, shopID string, c Content, earlier Review, now time.Time) (Review, error) {

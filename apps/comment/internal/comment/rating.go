@@ -203,8 +203,8 @@ func (s *Store) complete(
 	return s.save(ctx, rating)
 }
 
-// Rebuild computes all ratings and numbers of votes from the reviews and votes, and publishes the ratings, also those of
-// further products. It may run beside the service. It returns the number of products.
+// Rebuild computes all ratings and numbers of votes from the reviews and votes, and publishes the ratings, also those
+// of further products. It may run beside the service. It returns the number of products.
 //
 // Errors: unavailable, conflict (a product's reviews change all the time).
 func (s *Store) Rebuild(ctx context.Context, further []string) (int, error) {

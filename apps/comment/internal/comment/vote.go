@@ -15,8 +15,8 @@ import (
 // voteAttempts is the number of attempts to vote while others vote for the same review.
 const voteAttempts = 100
 
-// vote says that a user finds a review helpful. The votes for a review are numbered from 1, and none is ever removed. So
-// the last number is how many there are, and it is found without counting them.
+// vote says that a user finds a review helpful. The votes for a review are numbered from 1, and none is ever removed.
+// So the last number is how many there are, and it is found without counting them.
 type vote struct {
 	// ID is made of the review, its posting and the voter: who votes twice has one vote.
 	ID string `json:"id"`
