@@ -16,8 +16,8 @@
 //
 // souk.order.v1.OrderService: QuoteCart, Checkout, GetOrder, ListOrders, CancelOrder for customers and guests;
 // ListShopOrders, GetShopOrder, ShipShopOrder, DeliverShopOrder, CancelShopOrder for members of the shop and operators;
-// CancelOrderAsOperator for operators; GetOrderForNotice for the notification service. Another customer's order is
-// not_found.
+// CancelOrderAsOperator for operators; GetOrderForNotice for the notification service, FindPurchase for the comment
+// service. Another customer's order is not_found.
 //
 // # Events
 //

@@ -25,13 +25,13 @@ var invariants string
 
 // Module is the payment service.
 var Module = module.Module{
-	Name:             "payment",
-	Config:           func() any { return new(Default()) },
-	Migrations:       migrations,
-	Invariants:       invariants,
-	SchemaInvariants: map[string]string{sandbox.Name: sandbox.Invariants},
-	Tables:           module.Tables{Outbox: true},
-	Build:            build,
+	Name:           "payment",
+	Config:         func() any { return new(Default()) },
+	Migrations:     migrations,
+	Invariants:     invariants,
+	LateInvariants: map[string]string{sandbox.Name: sandbox.Invariants},
+	Tables:         module.Tables{Outbox: true},
+	Build:          build,
 }
 
 // Failpoints lists the points between two writes at which tests stop the process.

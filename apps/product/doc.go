@@ -7,9 +7,9 @@
 // # At a glance
 //
 //   - Owns: products, variants, categories, stock, search
-//   - PostgreSQL: category, product, variant, stock, stock_adjustment, reservation(_line), listing, shop_ref, outbox, inbox
+//   - PostgreSQL: category, product, variant, stock, stock_adjustment, reservation(_line), listing, rating, shop_ref, outbox, inbox
 //   - Redis: product cache, tags
-//   - Consumes: evt.shop.*
+//   - Consumes: evt.shop.*, evt.review.*
 //   - Publishes: evt.product.*, evt.inventory.*
 //
 // # Calls
@@ -22,12 +22,12 @@
 //
 // Published: evt.product.created, .updated, .deleted; evt.inventory.reserved, .released (on request, by expiry
 // or by a restock), .low (each time a variant's available pieces fall to the threshold).
-// Consumed: evt.shop.registered, .updated, .verified, .suspended.
+// Consumed: evt.shop.registered, .updated, .verified, .suspended; evt.review.rating_changed.
 //
 // # Tables
 //
-// category, product, variant, shop_ref; stock, stock_adjustment, reservation, reservation_line; listing, the read
-// model.
+// category, product, variant, shop_ref, rating; stock, stock_adjustment, reservation, reservation_line; listing, the
+// read model.
 //
 // # Stock
 //
@@ -64,8 +64,11 @@
 // number that grows a little with the number of the product's terms. If no product is found, those with titles similar
 // to the query are.
 //
+// What the reviews of a product add up to is the comment service's. Its events have the numbers and a version, and are
+// stored in rating and in the listing, in their own transaction: filters, facets and the order by rating see them.
+//
 // # Caches
 //
 // Single products are cached in Redis, and searches in the process for two seconds. Both are dropped as soon as
-// a change is committed. If Redis cannot be reached then, a product is out of date for up to cache_ttl.
+// a change is committed; after a new rating, only the product is. If Redis cannot be reached then, a product is out of date for up to cache_ttl.
 package product

@@ -20,6 +20,9 @@ import (
 //go:embed db/migrations/*.sql
 var migrations embed.FS
 
+//go:embed db/invariants.sql
+var invariants string
+
 // Failpoints lists the places between two writes where tests stop the process.
 func Failpoints() []string { return repository.Failpoints() }
 
@@ -29,6 +32,7 @@ var Module = module.Module{
 	Config:     func() any { return new(Default()) },
 	Redis:      func(config any) bool { return config.(*Config).CacheTTL > 0 }, // for the cache
 	Migrations: migrations,
+	Invariants: invariants,
 	Tables:     module.Tables{Outbox: true},
 	Scans:      true, // the search
 	Build:      build,
@@ -82,8 +86,14 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	ratings, err := p.Consumer(ctx, outbox.ConsumerOptions{
+		Purpose: "ratings", Subjects: handler.RatingSubjects, Handler: handler.OnRating(store), Done: store.DropRated,
+	})
+	if err != nil {
+		return nil, err
+	}
 	return module.Group(
-		relay, shops,
+		relay, shops, ratings,
 		module.Func(handler.Relist(store, relist, p.Logger())),
 		module.Func(handler.Sweep(store.Sweep, cfg.SweepInterval, p.Logger())),
 		module.Func(handler.LearnWords(store.LearnWords, cfg.WordsInterval, learn, p.Logger())),
@@ -102,4 +112,13 @@ func Rebuild(ctx context.Context, pool *pgxpool.Pool) (int, error) {
 	store := repository.New(pool, repository.Options{Clock: clock.System{}})
 	defer store.Close()
 	return store.Rebuild(ctx)
+}
+
+// ResetRatings makes the service take the next event about the reviews of each product, even if its version is lower
+// than that of the last one: the comment service's database may be an older backup. It returns the products with a
+// rating. It may run beside the service.
+func ResetRatings(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
+	store := repository.New(pool, repository.Options{Clock: clock.System{}})
+	defer store.Close()
+	return store.ResetRatings(ctx)
 }

@@ -7,6 +7,7 @@ import (
 	"souk/apps/address"
 	"souk/apps/auth"
 	"souk/apps/cart"
+	"souk/apps/comment"
 	"souk/apps/gateway"
 	"souk/apps/natsauth"
 	"souk/apps/notification"
@@ -26,7 +27,7 @@ func modules() []module.Module {
 		natsauth.Module, // first: the others connect to NATS through it
 		user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
 		notification.Module, auth.Module,
-		address.Module, voucher.Module, gateway.Module,
+		address.Module, voucher.Module, comment.Module, gateway.Module,
 	}
 }
 

@@ -21,8 +21,8 @@ func verifyCommand(data *dataFlag) *cobra.Command {
 		Short: "Check the invariants over all databases",
 		Long: `Check what must hold over all databases: stock is never oversold, reserved pieces are those of open reservations,
 every confirmed order is paid once and in full, every captured payment has an order, cancelled orders keep neither
-money nor stock, totals add up, the sandbox provider's ledger sums to zero and agrees with our payments, no saga is
-stuck, no event waits.
+money nor stock, totals add up, the catalogue shows what reviews add up to, the sandbox provider's ledger sums to zero
+and agrees with our payments, no saga is stuck, no event waits.
 
 It only reads, and may run beside a busy marketplace: what differs between databases is looked at again after
 --settle, and counts when no saga works on its order and nothing of it moved.
@@ -152,6 +152,33 @@ how products are found.`,
 				return err
 			}
 			return s.RebuildSearch(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+	file.register(rebuild.Flags())
+	return group(cmd, rebuild)
+}
+
+func reviewsCommand(data *dataFlag) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "reviews",
+		Short:   "Compute the ratings of products again",
+		Example: "  souk reviews rebuild",
+	}
+	var file configFlag
+	rebuild := &cobra.Command{
+		Use:   "rebuild",
+		Short: "Compute the ratings of products and the numbers of votes from the reviews",
+		Long: `Compute the ratings of products and the numbers of votes from the reviews and votes, and publish the ratings, so that
+the catalogue shows them. It may run beside a busy marketplace. Changes keep ratings current by themselves; this is for
+when ratings are out of date, for example because an older backup of a database was restored.`,
+		Example: "  souk reviews rebuild\n  souk reviews rebuild --config souk.yaml",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := data.open(&file)
+			if err != nil {
+				return err
+			}
+			return s.RebuildReviews(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
 	file.register(rebuild.Flags())

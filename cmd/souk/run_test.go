@@ -107,7 +107,7 @@ func TestUnreachableDatabaseIsNamed(t *testing.T) {
 	for args, database := range map[string]string{
 		"run --target=user": "souk_user", "run --target=user --migrate": "souk_user", "verify": "souk_order",
 		"saga ls": "souk_order", "saga show x": "souk_order", "saga resume x": "souk_order",
-		"search rebuild": "souk_product", "migrate status --service order": "souk_order",
+		"search rebuild": "souk_product", "reviews rebuild": "souk_comment", "migrate status --service order": "souk_order",
 	} {
 		status, _, err := souk(t, append(strings.Fields(args), "--config", path)...)
 		require.Equal(t, 1, status)

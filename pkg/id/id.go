@@ -35,6 +35,8 @@ const (
 	Adjustment Prefix = "adj"
 	// Address identifies an entry of an address book.
 	Address Prefix = "adr"
+	// Review identifies a review of a product.
+	Review Prefix = "rev"
 	// Voucher identifies a voucher.
 	Voucher Prefix = "vch"
 )

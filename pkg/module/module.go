@@ -28,8 +28,9 @@ type Module struct {
 	// Invariants is a query of the service's own database for souk verify, with one row for each check: see [Finding].
 	// "" means none.
 	Invariants string
-	// SchemaInvariants are further ones, by the schema without which they are not checked.
-	SchemaInvariants map[string]string
+	// LateInvariants are further ones, by the schema or table without which they are not checked. The service creates it
+	// when it starts, not by its migrations.
+	LateInvariants map[string]string
 	// Tables selects the shared tables that the service needs in addition to its own.
 	Tables Tables
 	// Scans is set if the service's statements read whole tables on purpose, as a search does. See

@@ -28,6 +28,7 @@ type catalogue struct {
 	imported   importRun
 	importedAt time.Time
 	variants   [benchShops][]string // variants of each of the benchmark's shops
+	products   [benchShops][]string // their products
 	hot        string               // the hot variant
 	product    string               // the product that the GET rows read
 }
@@ -208,6 +209,7 @@ func (b *bench) prepare(ctx context.Context) error {
 		}
 		for _, p := range products {
 			c.variants[s] = append(c.variants[s], p.Variants[0].ID)
+			c.products[s] = append(c.products[s], p.ID)
 		}
 	}
 	hot, err := b.awaitListed(ctx, "bench-hot", 1)

@@ -122,6 +122,7 @@ func phases() []phase {
 		{"hot", measureHotCheckout},
 		{"voucher", measureVouchers},
 		{"purchase", measurePurchase},
+		{"reviews", measureReviews},
 	}
 	return []phase{
 		{

@@ -101,6 +101,17 @@ var accessMatrix = map[string]struct {
 	"PUT /v1/variants/{variantId}/stock":             {who: "STA", body: obj{"onHand": 7}},
 	"POST /v1/variants/{variantId}/stock:adjust":     {who: "STA", body: obj{"delta": 1, "reason": "counted"}},
 	"GET /v1/variants/{variantId}/stock/adjustments": {who: "STA"},
+	"GET /v1/products/{productId}/reviews":           {who: everybody},
+	"POST /v1/products/{productId}/reviews":          {who: "C", body: obj{"rating": 5}},
+	"GET /v1/reviews/{id}":                           {who: everybody},
+	"GET /v1/me/reviews":                             {who: signedIn},
+	"PATCH /v1/reviews/{id}":                         {who: "C", body: obj{"rating": 4}},
+	"DELETE /v1/reviews/{id}":                        {who: "C"},
+	"POST /v1/reviews/{id}:helpful":                  {who: signedIn, body: obj{}},
+	"POST /v1/reviews/{id}:report":                   {who: signedIn, body: obj{"reason": "It is rude."}},
+	"POST /v1/reviews/{id}:reply":                    {who: "STA", body: obj{"text": "Thank you!"}},
+	"GET /v1/operator/reviews":                       {who: "A"},
+	"POST /v1/operator/reviews/{id}:moderate":        {who: "A", body: obj{"decision": "publish"}},
 	"POST /v1/shops/{shopId}/vouchers":               {who: "STA", body: voucherBody},
 	"GET /v1/shops/{shopId}/vouchers":                {who: "STA"},
 	"GET /v1/vouchers/{id}":                          {who: "STA"},
@@ -140,6 +151,8 @@ var (
 		{"/v1/payments/", "payment"},
 		{"/v1/shop-orders/", "shopOrder"},
 		{"/v1/products/", "product"},
+		{"/v1/reviews/", "review"},
+		{"/v1/operator/reviews/", "review"},
 		{"/v1/vouchers/", "voucher"},
 		{"/v1/me/addresses/", "address"},
 		{"/v1/me/invitations/", "invitation"},
@@ -150,7 +163,7 @@ var (
 	}
 	pathNames = map[string]string{
 		"shopId": "shop", "shop": "shop", "variantId": "variant", "userId": "member", "handle": "productHandle",
-		"countryCode": "country", "provider": "provider",
+		"countryCode": "country", "provider": "provider", "productId": "bought",
 	}
 )
 
@@ -191,6 +204,8 @@ func newAccessWorld(t *testing.T, s *souk) *accessWorld {
 		"payment":       func() string { return w.newOrder().Payment.ID },
 		"shopOrder":     func() string { return w.newOrder().ShopOrders[0].ID },
 		"address":       w.newAddress,
+		"bought":        w.newPurchase,
+		"review":        w.newReview,
 		"voucher":       w.newVoucher,
 		"pending":       func() string { return w.invite(w.callers[shopOwner], w.shop, email("pending")) },
 		"member":        w.newMember,
@@ -218,6 +233,22 @@ func (w *accessWorld) newOrder() orderJSON {
 	c.send(http.MethodDelete, "/v1/cart", nil).want(http.StatusOK)
 	c.add(w.variant, 1).want(http.StatusOK)
 	return c.checkout("tok_ok").order()
+}
+
+// newPurchase sells a product to the customer and returns it.
+func (w *accessWorld) newPurchase() string {
+	p, c := w.newProduct(), w.callers[aCustomer]
+	c.send(http.MethodDelete, "/v1/cart", nil).want(http.StatusOK)
+	c.add(p.Variants[0].ID, 1).want(http.StatusOK)
+	c.checkout("tok_ok").order()
+	return p.ID
+}
+
+func (w *accessWorld) newReview() string {
+	var r struct{ ID string }
+	path := "/v1/products/" + w.newPurchase() + "/reviews"
+	w.callers[aCustomer].post(path, obj{"rating": 5}).want(http.StatusCreated).into(&r)
+	return r.ID
 }
 
 func (w *accessWorld) newAddress() string {

@@ -25,6 +25,8 @@ func TestSuite(t *testing.T) {
 				"tour":                  testTour,
 				"guest":                 testGuest,
 				"address book":          testAddressBook,
+				"reviews":               testReviews,
+				"a guest's review":      testReviewOfAGuestsPurchase,
 				"vouchers":              testVouchers,
 				"last uses":             testLastUses,
 				"one cart":              testOneCart,

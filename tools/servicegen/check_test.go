@@ -64,7 +64,7 @@ func TestServicesAreServedAndPassTheirTests(t *testing.T) {
 
 	url := start(t, root)
 	for path, status := range map[string]int{
-		"/v1/lists": http.StatusUnauthorized, "/v1/reviews": http.StatusUnauthorized, "/v1/loans": http.StatusUnauthorized,
+		"/v1/lists": http.StatusUnauthorized, "/v1/topics": http.StatusUnauthorized, "/v1/loans": http.StatusUnauthorized,
 		"/v1/people": http.StatusUnauthorized, "/v1/absent": http.StatusNotFound,
 		"/v1/halves/split?amount=10.00&currencyCode=BRL&parts=2": http.StatusOK,
 		"/v1/shares/split?amount=10.00&currencyCode=BRL&parts=3": http.StatusOK,

@@ -118,7 +118,7 @@ func TestPlurals(t *testing.T) {
 // combinations are all shapes and databases, each with the arguments of a service.
 var combinations = map[string]string{
 	"wishlist":  "--shape=storage --database=postgres --entities=list,item",
-	"review":    "--shape=storage --database=documents --entities=review,reply",
+	"forum":     "--shape=storage --database=documents --entities=topic,reply",
 	"halves":    "--shape=storage --database=none",
 	"loan":      "--shape=rules --database=postgres --entities=loan,deposit",
 	"directory": "--shape=rules --database=documents --entities=person:people,address",

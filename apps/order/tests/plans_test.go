@@ -22,8 +22,8 @@ func statement(t *testing.T, name string) string {
 	return body
 }
 
-// Every checkout reads its customer's standing, and a chore looks for expired orders all the time. Both must read a few
-// rows by an index, however many orders there are.
+// Every checkout reads its customer's standing, every review asks for a purchase, and a chore looks for expired orders
+// all the time. Each must read a few rows by an index, however many orders there are.
 func TestLimitsAreReadByIndexes(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -38,16 +38,19 @@ func TestLimitsAreReadByIndexes(t *testing.T) {
 			case when n % 1000 = 0 then now() end from generate_series(1, 20000) n`,
 		`insert into shop_order (id, order_id, position, shop_id, shop_name, status, subtotal, discount, shipping, tax, total, placed_at)
 		select 'sho_' || n, 'ord_' || n, 0, 'shp', '', 'confirmed', 1, 0, 0, 0, 1, now() from generate_series(1, 20000) n`,
+		`insert into order_item (order_id, position, shop_order_id, variant_id, product_id, title, sku, options, quantity, unit_price, line_total)
+		select 'ord_' || n, 0, 'sho_' || n, 'var', 'prd_' || n % 100, '', '', '{}', 1, 1, 1 from generate_series(1, 20000) n`,
 		`insert into guest_cancel select sha256(n::text::bytea), 'ord_' || n, now() from generate_series(1, 20000) n`,
-		`analyze orders, shop_order, guest_cancel`,
+		`analyze orders, shop_order, order_item, guest_cancel`,
 		`set plan_cache_mode = force_generic_plan`,
 	} {
 		_, err = conn.Exec(ctx, sql)
 		require.NoError(t, err)
 	}
 	for name, c := range map[string]struct{ index, args string }{
-		"Standings": {"orders_history", "now(), array['usr_1', 'usr_2'], array['', '\\x01']::bytea[], now() - interval '30 days'"},
-		"Expired":   {"orders_expiry", "now(), 100"},
+		"Standings":    {"orders_history", "now(), array['usr_1', 'usr_2'], array['', '\\x01']::bytea[], now() - interval '30 days'"},
+		"Expired":      {"orders_expiry", "now(), 100"},
+		"FindPurchase": {"orders_history", "'usr_1', 'prd_1'"},
 	} {
 		_, err = conn.Exec(ctx, "prepare limits as "+statement(t, name), pgx.QueryExecModeSimpleProtocol)
 		require.NoError(t, err)

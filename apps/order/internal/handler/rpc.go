@@ -180,6 +180,19 @@ func (h *RPC) DeliverShopOrder(
 	return &orderv1.DeliverShopOrderResponse{ShopOrder: shopOrderToProto(p)}, nil
 }
 
+// FindPurchase says whether a customer has bought a product.
+//
+// Errors: unavailable.
+func (h *RPC) FindPurchase(
+	ctx context.Context, r *orderv1.FindPurchaseRequest,
+) (*orderv1.FindPurchaseResponse, error) {
+	shopID, err := h.service.FindPurchase(ctx, r.GetCustomerId(), r.GetProductId())
+	if err != nil {
+		return nil, err
+	}
+	return &orderv1.FindPurchaseResponse{Purchased: shopID != "", ShopId: shopID}, nil
+}
+
 // AdoptOrders transfers a guest's orders to a user.
 //
 // Errors: those of service.Service.Adopt.

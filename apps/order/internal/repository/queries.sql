@@ -41,6 +41,14 @@ select exists (select from orders where customer_id = $1 and confirmed_at is not
 -- name: CustomersOrders :many
 select id from orders where customer_id = $1 order by placed_at desc, id desc limit $2;
 
+-- name: FindPurchase :one
+-- The shop from which a customer has bought a product; '' if the customer has not, or all of it was cancelled.
+select coalesce((
+    select s.shop_id
+    from orders o join order_item i on i.order_id = o.id join shop_order s on s.id = i.shop_order_id
+    where o.customer_id = @customer_id and o.confirmed_at is not null and i.product_id = @product_id and s.status <> 'cancelled'
+    limit 1), '')::text as shop_id;
+
 -- name: Adopt :exec
 -- The guest's ID is appended to the guest's keys, because the user may have used the same keys. A retry of such a checkout
 -- still comes from the guest.

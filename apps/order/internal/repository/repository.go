@@ -261,6 +261,12 @@ func (s *Store) OrdersOf(ctx context.Context, customerID string, limit int) ([]s
 	return ids, postgres.Err(err)
 }
 
+// FindPurchase returns the shop from which a customer has bought a product, or "".
+func (s *Store) FindPurchase(ctx context.Context, customerID, productID string) (string, error) {
+	shopID, err := s.q.FindPurchase(ctx, sqlc.FindPurchaseParams{CustomerID: customerID, ProductID: productID})
+	return shopID, postgres.Err(err)
+}
+
 // Adopt transfers those of the orders that belong to the guest to the user.
 func (s *Store) Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error {
 	return postgres.Err(s.q.Adopt(ctx, sqlc.AdoptParams{GuestID: guestID, UserID: userID, Ids: orderIDs}))

@@ -128,6 +128,9 @@ type Store interface {
 	OrdersOf(ctx context.Context, customerID string, limit int) ([]string, error)
 	// Standing returns what a customer keeps without having paid for it, and how often the customer cancelled.
 	Standing(ctx context.Context, customerID string, mailbox []byte, now time.Time) (domain.Standing, error)
+	// FindPurchase returns the shop from which a customer has bought a product. It is "" if the customer has not, or if
+	// all of it was cancelled.
+	FindPurchase(ctx context.Context, customerID, productID string) (shopID string, err error)
 	// Adopt transfers those of the orders that belong to the guest to the user.
 	Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error
 	ByID(ctx context.Context, orderID string) (domain.Order, error)

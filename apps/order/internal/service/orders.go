@@ -28,6 +28,14 @@ func (s *Service) ForNotice(ctx context.Context, orderID string) (domain.Order, 
 	return o, noOrder(err)
 }
 
+// FindPurchase returns the shop from which a customer has bought a product in a confirmed order. It is "" if the
+// customer has not, or if all of it was cancelled.
+//
+// Errors: unavailable.
+func (s *Service) FindPurchase(ctx context.Context, customerID, productID string) (shopID string, err error) {
+	return s.Store.FindPurchase(ctx, customerID, productID)
+}
+
 // List returns a page of the caller's orders, newest first, without refused checkouts.
 func (s *Service) List(ctx context.Context, after domain.Position, limit int) ([]domain.Order, error) {
 	return s.Store.History(ctx, identity.FromContext(ctx).ID, after, limit)

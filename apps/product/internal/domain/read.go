@@ -47,12 +47,27 @@ type Found struct {
 	Stage string
 }
 
+// Rating is what the reviews of a product add up to.
+type Rating struct {
+	ProductID string
+	Average   float64
+	Count     int32
+	Version   int64
+}
+
 // Facets count the matches of a search.
 type Facets struct {
 	Total             int64
 	Categories, Shops []Count
 	Prices            []PriceCount
 	Options           []OptionCounts
+	Ratings           []RatingCount // the best first
+}
+
+// RatingCount is the number of matches whose reviews have at least a mean.
+type RatingCount struct {
+	Min   int32
+	Count int64
 }
 
 // Count is the number of matches in one category or shop.

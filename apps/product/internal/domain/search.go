@@ -31,6 +31,8 @@ type Search struct {
 	MinPrice, MaxPrice *int64
 	Currency           string
 	InStock            bool
+	// MinRating is the least mean of the reviews; 0: no bound.
+	MinRating int32
 	// IDs are the products to choose from; empty: all.
 	IDs []string
 	// Options are lists of options. A variant must have one of each list.

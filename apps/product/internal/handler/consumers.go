@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"souk/apps/product/internal/domain"
+	commentv1 "souk/gen/go/souk/comment/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	"souk/pkg/errs"
 	"souk/pkg/event"
@@ -30,6 +31,28 @@ func OnShop(shops Shops) func(context.Context, pgx.Tx, event.Event) error {
 		}
 		shop.Version, shop.UpdatedAt = e.AggregateVersion, e.Time
 		return shops.ShopChanged(ctx, tx, shop)
+	}
+}
+
+// RatingSubjects are the subjects of the events that OnRating handles.
+var RatingSubjects = []string{"evt.review.rating_changed"}
+
+// Ratings keeps what the reviews of products add up to.
+type Ratings interface {
+	// RatingChanged stores what an event says about a product's reviews, in the event's transaction.
+	RatingChanged(ctx context.Context, tx pgx.Tx, r domain.Rating) error
+}
+
+// OnRating returns the handler of the comment service's events.
+func OnRating(ratings Ratings) func(context.Context, pgx.Tx, event.Event) error {
+	return func(ctx context.Context, tx pgx.Tx, e event.Event) error {
+		m := &commentv1.RatingChanged{}
+		if err := e.Decode(m); err != nil {
+			return err
+		}
+		return ratings.RatingChanged(ctx, tx, domain.Rating{
+			ProductID: m.GetProductId(), Average: m.GetAverage(), Count: m.GetCount(), Version: e.AggregateVersion,
+		})
 	}
 }
 

@@ -207,5 +207,8 @@ func facetsToProto(f *domain.Facets) *productv1.Facets {
 		}
 		out.Options = append(out.Options, option)
 	}
+	for _, r := range f.Ratings {
+		out.Ratings = append(out.Ratings, &productv1.RatingFacet{MinRating: r.Min, Count: r.Count})
+	}
 	return out
 }

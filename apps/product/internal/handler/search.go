@@ -68,6 +68,7 @@ func filter(in *productv1.SearchProductsRequest) []string {
 		in.GetSort(),
 		fmt.Sprintf("%q", in.GetIds()),
 		fmt.Sprintf("%q", in.GetOptions()),
+		fmt.Sprint(in.GetMinRating()),
 	}
 }
 
@@ -78,6 +79,7 @@ func searchFromProto(in *productv1.SearchProductsRequest) (domain.Search, error)
 		Shop:       in.GetShopId(),
 		Currency:   in.GetCurrencyCode(),
 		InStock:    in.GetInStock(),
+		MinRating:  in.GetMinRating(),
 		Sort:       domain.Sort(in.GetSort()),
 		Facets:     in.GetFacets(),
 	}

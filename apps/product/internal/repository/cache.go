@@ -56,8 +56,12 @@ func (c *Cache) Generation(ctx context.Context) (string, bool) {
 // Changed drops products from the cache. It also marks all lists, and the gateway's responses that show the
 // products, as out of date.
 func (c *Cache) Changed(ctx context.Context, productIDs []string) {
-	tags := make([]string, 0, len(productIDs)+1)
-	tags = append(tags, cache.Tag(catalogTag))
+	c.drop(ctx, productIDs, []string{cache.Tag(catalogTag)})
+}
+
+// drop drops products from the cache, and marks the gateway's responses that show them, and those with the tags, as out
+// of date.
+func (c *Cache) drop(ctx context.Context, productIDs, tags []string) {
 	for _, productID := range productIDs {
 		tags = append(tags, cache.Tag("product", productID))
 	}

@@ -50,6 +50,7 @@ func (s *Store) facets(ctx context.Context, st *statement) (*domain.Facets, erro
 	sql := strings.NewReplacer("/* matches */ listing", "("+st.matches()+")", "/* price */ l.price", st.price(asked)).
 		Replace(sqlFacets)
 	f := &domain.Facets{}
+	var stars [4]int64 // matches with at least 1 to 4
 	err := s.query(ctx, st, sql, func(rows pgx.Rows) error {
 		for rows.Next() {
 			var kind, key, name string
@@ -67,12 +68,23 @@ func (s *Store) facets(ctx context.Context, st *statement) (*domain.Facets, erro
 				f.Shops = append(f.Shops, domain.Count{ID: key, Name: name, Count: n})
 			case "option":
 				f.Options = addOption(f.Options, key, domain.Count{Name: name, Count: n})
+			case "rating":
+				for i := range stars {
+					if bucket >= i+1 {
+						stars[i] += n
+					}
+				}
 			case "price":
 				f.Prices = append(f.Prices, priceCount(money.Currency(key), bucket, n))
 			}
 		}
 		return rows.Err()
 	})
+	for i, n := range slices.Backward(stars[:]) {
+		if n > 0 {
+			f.Ratings = append(f.Ratings, domain.RatingCount{Min: int32(i + 1), Count: n}) //nolint:gosec // at most 4
+		}
+	}
 	return f, err
 }
 

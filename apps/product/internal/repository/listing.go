@@ -151,6 +151,8 @@ func addListing(rows *sqlc.SaveListingsParams, r sqlc.ListingSourcesRow, variant
 	rows.Titles = append(rows.Titles, r.Title)
 	rows.Terms = append(rows.Terms, terms(r, p))
 	rows.Docs = append(rows.Docs, encoded)
+	rows.RatingAvgs = append(rows.RatingAvgs, r.RatingAvg)
+	rows.RatingCounts = append(rows.RatingCounts, r.RatingCount)
 	return nil
 }
 

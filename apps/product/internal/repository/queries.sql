@@ -194,22 +194,24 @@ select l.product_id from listing l where l.product_id = any(@product_ids::text[]
 select p.id, p.shop_id, p.handle, p.title, p.description, coalesce(p.category_id, '')::text as category_id, p.images, p.tags, p.status,
        p.created_at, p.updated_at, p.details, s.name as shop_name, s.handle as shop_handle, s.sells as shop_sells,
        coalesce(c.path, '{}')::text[] as category_path, coalesce(c.path_ids, '{}')::text[] as category_ids,
-       coalesce(l.rating_avg, 0)::float8 as rating_avg, coalesce(l.rating_count, 0)::int as rating_count
+       coalesce(r.average, 0)::float8 as rating_avg, coalesce(r.count, 0)::int as rating_count
 from product p
 join shop_ref s on s.shop_id = p.shop_id
 left join category c on c.id = p.category_id
-left join listing l on l.product_id = p.id
+left join rating r on r.product_id = p.id
 where p.id = any(@ids::text[]) and p.deleted_at is null
 order by p.id;
 
 -- name: SaveListings :exec
-insert into listing (product_id, shop_id, visible, category_ids, currency, price, highest, in_stock, variants, created_at, title, terms, doc)
+insert into listing (product_id, shop_id, visible, category_ids, currency, price, highest, in_stock, variants, created_at, title, terms, doc,
+    rating_avg, rating_count)
 select n.product_id, n.shop_id, n.visible, array(select jsonb_array_elements_text(n.category_ids)), n.currency, n.price, n.highest, n.in_stock,
-       n.variants, n.created_at, n.title, n.terms::tsvector, n.doc
+       n.variants, n.created_at, n.title, n.terms::tsvector, n.doc, n.rating_avg, n.rating_count
 from (select unnest(@product_ids::text[]) as product_id, unnest(@shop_ids::text[]) as shop_id, unnest(@visible::bool[]) as visible,
              unnest(@category_ids::jsonb[]) as category_ids, unnest(@currencies::text[]) as currency, unnest(@prices::bigint[]) as price,
              unnest(@highests::bigint[]) as highest, unnest(@in_stock::bool[]) as in_stock, unnest(@variants::jsonb[]) as variants, unnest(@created_at::timestamptz[]) as created_at, unnest(@titles::text[]) as title,
-             unnest(@terms::text[]) as terms, unnest(@docs::bytea[]) as doc) n
+             unnest(@terms::text[]) as terms, unnest(@docs::bytea[]) as doc,
+             unnest(@rating_avgs::float8[]) as rating_avg, unnest(@rating_counts::int[]) as rating_count) n
 on conflict (product_id) do update set
     visible = excluded.visible,
     category_ids = excluded.category_ids,
@@ -220,7 +222,23 @@ on conflict (product_id) do update set
     variants = excluded.variants,
     title = excluded.title,
     terms = excluded.terms,
-    doc = excluded.doc;
+    doc = excluded.doc,
+    rating_avg = excluded.rating_avg,
+    rating_count = excluded.rating_count;
+
+-- name: SaveRating :execrows
+insert into rating (product_id, average, count, version) values (@product_id, @average, @count, @version)
+on conflict (product_id) do update set average = excluded.average, count = excluded.count, version = excluded.version
+where rating.version < excluded.version;
+
+-- name: ResetRatings :many
+update rating set version = 0 returning product_id;
+
+-- name: LockDocument :one
+select l.doc from listing l where l.product_id = @product_id for update;
+
+-- name: RateListing :exec
+update listing set rating_avg = @rating_avg, rating_count = @rating_count, doc = @doc where product_id = @product_id;
 
 -- name: ProductsOfShop :many
 select id from product where shop_id = @shop_id and deleted_at is null and id > @after order by id limit @page_size;

@@ -67,6 +67,7 @@ type Store struct {
 	categories sync.Map
 	words      atomic.Pointer[domain.Frequencies]
 	unlearnt   atomic.Int64 // listings written since the words were learnt
+	rated      rated
 }
 
 // New returns a store on pool. The caller must close it.

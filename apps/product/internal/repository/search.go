@@ -201,6 +201,9 @@ func (st *statement) where() []string {
 	if f.InStock {
 		c = append(c, "l.in_stock")
 	}
+	if f.MinRating > 0 {
+		c = append(c, "l.rating_avg >= "+st.arg(f.MinRating))
+	}
 	if f.MinPrice != nil || len(f.Options) > 0 || f.InStock && f.MaxPrice != nil {
 		path := st.arg(variantPath(f))
 		// Listings that an older souk wrote have no variants. Until they are refreshed, they match.

@@ -184,7 +184,7 @@ func (s *Souk) servicesWith(choose func(module.Module) bool) []string {
 
 func hasSagas(m module.Module) bool      { return m.Tables.Saga }
 func hasOutbox(m module.Module) bool     { return m.Tables.Outbox }
-func hasInvariants(m module.Module) bool { return m.Invariants != "" }
+func hasInvariants(m module.Module) bool { return m.Invariants != "" || m.LateInvariants != nil }
 
 // ago returns a time relative to now, such as "2m3s ago"; "-" for the zero time.
 func ago(t, now time.Time) string {

@@ -20,6 +20,7 @@ import (
 
 	"souk/apps/auth"
 	"souk/apps/cart"
+	"souk/apps/comment"
 	"souk/apps/gateway"
 	"souk/apps/notification"
 	"souk/apps/order"
@@ -27,6 +28,7 @@ import (
 	"souk/apps/product"
 	"souk/apps/shop"
 	"souk/apps/user"
+	"souk/apps/voucher"
 	"souk/cmd/souk/internal/dev"
 	"souk/cmd/souk/internal/verify"
 	orderv1 "souk/gen/go/souk/order/v1"
@@ -44,7 +46,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var modules = []module.Module{
 	user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module, notification.Module,
-	auth.Module, gateway.Module,
+	auth.Module, voucher.Module, comment.Module, gateway.Module,
 }
 
 // harness is a souk without services: databases with the services' schemas, NATS, Redis, and a configuration of them.

@@ -57,7 +57,8 @@ func (s *Souk) verifyAll(ctx context.Context, o VerifyOptions) ([]verify.Check, 
 	defer closeAll()
 	sources := verify.Sources{
 		Order: pools["order"], Payment: pools["payment"], Product: pools["product"], Voucher: pools["voucher"],
-		Sagas: subset(pools, sagas), Outboxes: subset(pools, outboxes), Pools: pools, RecheckDelay: o.Settle,
+		Comment: pools["comment"],
+		Sagas:   subset(pools, sagas), Outboxes: subset(pools, outboxes), Pools: pools, RecheckDelay: o.Settle,
 		Own: own,
 	}
 	js, nc, err := s.jetStream()

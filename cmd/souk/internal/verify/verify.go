@@ -50,6 +50,8 @@ func (c Check) Violated() bool { return c.Wrong > 0 && !c.Warning }
 type Sources struct {
 	// Order, Payment, Product and Voucher are the databases that are checked against each other.
 	Order, Payment, Product, Voucher *pgxpool.Pool
+	// Comment is the database with the reviews, which the catalogue in Product shows; nil skips their check.
+	Comment *pgxpool.Pool
 	// Sagas and Outboxes are the databases with sagas, and with an outbox, by service.
 	Sagas, Outboxes map[string]*pgxpool.Pool
 	// Own are the services whose own invariants are checked; Pools are their databases.
@@ -103,6 +105,13 @@ func Run(ctx context.Context, s Sources) ([]Check, error) {
 		return out, err
 	}
 	out = append(out, across...)
+	if s.Comment != nil {
+		ratings, err := s.ratings(ctx)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, ratings)
+	}
 	own, err := s.own(ctx)
 	if err != nil {
 		return out, err

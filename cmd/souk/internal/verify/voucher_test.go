@@ -25,9 +25,13 @@ func (h *harness) useVoucher(t *testing.T, ids ...string) {
 func (h *harness) placeFree(t *testing.T, id string) {
 	t.Helper()
 	h.place(t, id, "confirmed", "card", "committed", "captured")
-	h.exec(t, h.order, fmt.Sprintf(`update orders set subtotal = 0, shipping = 0, total = 0, payment_id = '' where id = '%[1]s';
+	h.exec(
+		t,
+		h.order,
+		fmt.Sprintf(`update orders set subtotal = 0, shipping = 0, total = 0, payment_id = '' where id = '%[1]s';
 		update shop_order set subtotal = 0, shipping = 0, total = 0 where order_id = '%[1]s';
-		update order_item set unit_price = 0, line_total = 0 where order_id = '%[1]s'`, id))
+		update order_item set unit_price = 0, line_total = 0 where order_id = '%[1]s'`, id),
+	)
 	h.exec(t, h.payment, fmt.Sprintf(`delete from payment where order_id = '%[1]s';
 		delete from sandbox.charge where key = 'pay_%[1]s'; delete from sandbox.ledger_entry where key = 'pay_%[1]s'`, id))
 }

@@ -13,6 +13,7 @@ import (
 	addressv1 "souk/gen/go/souk/address/v1"
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
+	commentv1 "souk/gen/go/souk/comment/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
@@ -65,6 +66,30 @@ func All() []Service {
 			Contract: cartv1.File_souk_cart_v1_cart_proto,
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return cartv1.RegisterCartServiceHandlerClient(ctx, mux, cartv1.NewCartServiceClient(conn))
+			},
+		},
+		{
+			Name: "comment", Database: true,
+			Contract: commentv1.File_souk_comment_v1_comment_proto,
+			Publishes: []string{
+				"evt.review.deleted",
+				"evt.review.edited",
+				"evt.review.moderated",
+				"evt.review.posted",
+				"evt.review.rating_changed",
+				"evt.review.voted",
+			},
+			Consumers: []Consumer{
+				{Purpose: "reviews", Subjects: []string{
+					"evt.review.posted",
+					"evt.review.edited",
+					"evt.review.moderated",
+					"evt.review.deleted",
+					"evt.review.voted",
+				}},
+			},
+			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return commentv1.RegisterCommentServiceHandlerClient(ctx, mux, commentv1.NewCommentServiceClient(conn))
 			},
 		},
 		{
@@ -139,6 +164,9 @@ func All() []Service {
 				"evt.product.updated",
 			},
 			Consumers: []Consumer{
+				{Purpose: "ratings", Subjects: []string{
+					"evt.review.rating_changed",
+				}},
 				{Purpose: "shops", Subjects: []string{
 					"evt.shop.registered",
 					"evt.shop.updated",

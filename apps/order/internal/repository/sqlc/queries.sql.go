@@ -287,6 +287,27 @@ func (q *Queries) Expired(ctx context.Context, arg ExpiredParams) ([]string, err
 	return items, nil
 }
 
+const findPurchase = `-- name: FindPurchase :one
+select coalesce((
+    select s.shop_id
+    from orders o join order_item i on i.order_id = o.id join shop_order s on s.id = i.shop_order_id
+    where o.customer_id = $1 and o.confirmed_at is not null and i.product_id = $2 and s.status <> 'cancelled'
+    limit 1), '')::text as shop_id
+`
+
+type FindPurchaseParams struct {
+	CustomerID string
+	ProductID  string
+}
+
+// The shop from which a customer has bought a product; ” if the customer has not, or all of it was cancelled.
+func (q *Queries) FindPurchase(ctx context.Context, arg FindPurchaseParams) (string, error) {
+	row := q.db.QueryRow(ctx, findPurchase, arg.CustomerID, arg.ProductID)
+	var shop_id string
+	err := row.Scan(&shop_id)
+	return shop_id, err
+}
+
 const forgetGuestCancels = `-- name: ForgetGuestCancels :execrows
 delete from guest_cancel
 where (mailbox, order_id) in (

@@ -2,7 +2,7 @@
 -- the listing by the matches of the search, and the price by that of the variants that are asked for.
 with m as materialized (
     select l.product_id, l.variants, l.shop_id, l.category_ids[array_upper(l.category_ids, 1)] as category_id, l.currency,
-        /* price */ l.price as price
+        l.rating_avg, /* price */ l.price as price
     from /* matches */ listing l
 )
 select f.kind, f.key, f.name, f.bucket, f.n
@@ -25,5 +25,10 @@ from (
     from m
     where m.currency <> ''
     group by m.currency, width_bucket(m.price, $1::bigint[])
+    union all
+    select 'rating', '', '', floor(m.rating_avg)::int, count(*)
+    from m
+    where m.rating_avg >= 1
+    group by floor(m.rating_avg)
 ) f
 order by f.kind, case f.kind when 'price' then 0 else -f.n end, f.key, f.name, f.bucket

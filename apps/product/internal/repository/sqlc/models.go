@@ -53,6 +53,13 @@ type Product struct {
 	Details     []byte
 }
 
+type Rating struct {
+	ProductID string
+	Average   float64
+	Count     int32
+	Version   int64
+}
+
 type Reservation struct {
 	OrderID     string
 	State       string

@@ -655,11 +655,11 @@ const listingSources = `-- name: ListingSources :many
 select p.id, p.shop_id, p.handle, p.title, p.description, coalesce(p.category_id, '')::text as category_id, p.images, p.tags, p.status,
        p.created_at, p.updated_at, p.details, s.name as shop_name, s.handle as shop_handle, s.sells as shop_sells,
        coalesce(c.path, '{}')::text[] as category_path, coalesce(c.path_ids, '{}')::text[] as category_ids,
-       coalesce(l.rating_avg, 0)::float8 as rating_avg, coalesce(l.rating_count, 0)::int as rating_count
+       coalesce(r.average, 0)::float8 as rating_avg, coalesce(r.count, 0)::int as rating_count
 from product p
 join shop_ref s on s.shop_id = p.shop_id
 left join category c on c.id = p.category_id
-left join listing l on l.product_id = p.id
+left join rating r on r.product_id = p.id
 where p.id = any($1::text[]) and p.deleted_at is null
 order by p.id
 `
@@ -738,6 +738,17 @@ func (q *Queries) ListingStatisticsAreStale(ctx context.Context) (bool, error) {
 	var stale bool
 	err := row.Scan(&stale)
 	return stale, err
+}
+
+const lockDocument = `-- name: LockDocument :one
+select l.doc from listing l where l.product_id = $1 for update
+`
+
+func (q *Queries) LockDocument(ctx context.Context, productID string) ([]byte, error) {
+	row := q.db.QueryRow(ctx, lockDocument, productID)
+	var doc []byte
+	err := row.Scan(&doc)
+	return doc, err
 }
 
 const lockListings = `-- name: LockListings :exec
@@ -1021,6 +1032,27 @@ func (q *Queries) ProductsOfShop(ctx context.Context, arg ProductsOfShopParams) 
 	return items, nil
 }
 
+const rateListing = `-- name: RateListing :exec
+update listing set rating_avg = $1, rating_count = $2, doc = $3 where product_id = $4
+`
+
+type RateListingParams struct {
+	RatingAvg   float64
+	RatingCount int32
+	Doc         []byte
+	ProductID   string
+}
+
+func (q *Queries) RateListing(ctx context.Context, arg RateListingParams) error {
+	_, err := q.db.Exec(ctx, rateListing,
+		arg.RatingAvg,
+		arg.RatingCount,
+		arg.Doc,
+		arg.ProductID,
+	)
+	return err
+}
+
 const relistLater = `-- name: RelistLater :exec
 update shop_ref set relist_at = $1 where shop_id = $2
 `
@@ -1047,6 +1079,30 @@ type RelistedParams struct {
 func (q *Queries) Relisted(ctx context.Context, arg RelistedParams) error {
 	_, err := q.db.Exec(ctx, relisted, arg.RelistAfter, arg.ShopID)
 	return err
+}
+
+const resetRatings = `-- name: ResetRatings :many
+update rating set version = 0 returning product_id
+`
+
+func (q *Queries) ResetRatings(ctx context.Context) ([]string, error) {
+	rows, err := q.db.Query(ctx, resetRatings)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var product_id string
+		if err := rows.Scan(&product_id); err != nil {
+			return nil, err
+		}
+		items = append(items, product_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const sKUOwners = `-- name: SKUOwners :many
@@ -1089,13 +1145,15 @@ func (q *Queries) SKUOwners(ctx context.Context, arg SKUOwnersParams) ([]SKUOwne
 }
 
 const saveListings = `-- name: SaveListings :exec
-insert into listing (product_id, shop_id, visible, category_ids, currency, price, highest, in_stock, variants, created_at, title, terms, doc)
+insert into listing (product_id, shop_id, visible, category_ids, currency, price, highest, in_stock, variants, created_at, title, terms, doc,
+    rating_avg, rating_count)
 select n.product_id, n.shop_id, n.visible, array(select jsonb_array_elements_text(n.category_ids)), n.currency, n.price, n.highest, n.in_stock,
-       n.variants, n.created_at, n.title, n.terms::tsvector, n.doc
+       n.variants, n.created_at, n.title, n.terms::tsvector, n.doc, n.rating_avg, n.rating_count
 from (select unnest($1::text[]) as product_id, unnest($2::text[]) as shop_id, unnest($3::bool[]) as visible,
              unnest($4::jsonb[]) as category_ids, unnest($5::text[]) as currency, unnest($6::bigint[]) as price,
              unnest($7::bigint[]) as highest, unnest($8::bool[]) as in_stock, unnest($9::jsonb[]) as variants, unnest($10::timestamptz[]) as created_at, unnest($11::text[]) as title,
-             unnest($12::text[]) as terms, unnest($13::bytea[]) as doc) n
+             unnest($12::text[]) as terms, unnest($13::bytea[]) as doc,
+             unnest($14::float8[]) as rating_avg, unnest($15::int[]) as rating_count) n
 on conflict (product_id) do update set
     visible = excluded.visible,
     category_ids = excluded.category_ids,
@@ -1106,23 +1164,27 @@ on conflict (product_id) do update set
     variants = excluded.variants,
     title = excluded.title,
     terms = excluded.terms,
-    doc = excluded.doc
+    doc = excluded.doc,
+    rating_avg = excluded.rating_avg,
+    rating_count = excluded.rating_count
 `
 
 type SaveListingsParams struct {
-	ProductIds  []string
-	ShopIds     []string
-	Visible     []bool
-	CategoryIds [][]byte
-	Currencies  []string
-	Prices      []int64
-	Highests    []int64
-	InStock     []bool
-	Variants    [][]byte
-	CreatedAt   []time.Time
-	Titles      []string
-	Terms       []string
-	Docs        [][]byte
+	ProductIds   []string
+	ShopIds      []string
+	Visible      []bool
+	CategoryIds  [][]byte
+	Currencies   []string
+	Prices       []int64
+	Highests     []int64
+	InStock      []bool
+	Variants     [][]byte
+	CreatedAt    []time.Time
+	Titles       []string
+	Terms        []string
+	Docs         [][]byte
+	RatingAvgs   []float64
+	RatingCounts []int32
 }
 
 func (q *Queries) SaveListings(ctx context.Context, arg SaveListingsParams) error {
@@ -1140,8 +1202,36 @@ func (q *Queries) SaveListings(ctx context.Context, arg SaveListingsParams) erro
 		arg.Titles,
 		arg.Terms,
 		arg.Docs,
+		arg.RatingAvgs,
+		arg.RatingCounts,
 	)
 	return err
+}
+
+const saveRating = `-- name: SaveRating :execrows
+insert into rating (product_id, average, count, version) values ($1, $2, $3, $4)
+on conflict (product_id) do update set average = excluded.average, count = excluded.count, version = excluded.version
+where rating.version < excluded.version
+`
+
+type SaveRatingParams struct {
+	ProductID string
+	Average   float64
+	Count     int32
+	Version   int64
+}
+
+func (q *Queries) SaveRating(ctx context.Context, arg SaveRatingParams) (int64, error) {
+	result, err := q.db.Exec(ctx, saveRating,
+		arg.ProductID,
+		arg.Average,
+		arg.Count,
+		arg.Version,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const saveShop = `-- name: SaveShop :exec

@@ -2597,6 +2597,111 @@ func (x *GetOrderForNoticeResponse) GetCustomerId() string {
 	return ""
 }
 
+type FindPurchaseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId    string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	ProductId     string                 `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindPurchaseRequest) Reset() {
+	*x = FindPurchaseRequest{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindPurchaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindPurchaseRequest) ProtoMessage() {}
+
+func (x *FindPurchaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindPurchaseRequest.ProtoReflect.Descriptor instead.
+func (*FindPurchaseRequest) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *FindPurchaseRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *FindPurchaseRequest) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+type FindPurchaseResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Purchased bool                   `protobuf:"varint,1,opt,name=purchased,proto3" json:"purchased,omitempty"`
+	// The shop that sold it; empty when it was not purchased.
+	ShopId        string `protobuf:"bytes,2,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindPurchaseResponse) Reset() {
+	*x = FindPurchaseResponse{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindPurchaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindPurchaseResponse) ProtoMessage() {}
+
+func (x *FindPurchaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindPurchaseResponse.ProtoReflect.Descriptor instead.
+func (*FindPurchaseResponse) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *FindPurchaseResponse) GetPurchased() bool {
+	if x != nil {
+		return x.Purchased
+	}
+	return false
+}
+
+func (x *FindPurchaseResponse) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
 type AdoptOrdersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	GuestId       string                 `protobuf:"bytes,1,opt,name=guest_id,json=guestId,proto3" json:"guest_id,omitempty"`
@@ -2607,7 +2712,7 @@ type AdoptOrdersRequest struct {
 
 func (x *AdoptOrdersRequest) Reset() {
 	*x = AdoptOrdersRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[37]
+	mi := &file_souk_order_v1_order_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2619,7 +2724,7 @@ func (x *AdoptOrdersRequest) String() string {
 func (*AdoptOrdersRequest) ProtoMessage() {}
 
 func (x *AdoptOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[37]
+	mi := &file_souk_order_v1_order_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2632,7 +2737,7 @@ func (x *AdoptOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptOrdersRequest.ProtoReflect.Descriptor instead.
 func (*AdoptOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{37}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AdoptOrdersRequest) GetGuestId() string {
@@ -2657,7 +2762,7 @@ type AdoptOrdersResponse struct {
 
 func (x *AdoptOrdersResponse) Reset() {
 	*x = AdoptOrdersResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[38]
+	mi := &file_souk_order_v1_order_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2669,7 +2774,7 @@ func (x *AdoptOrdersResponse) String() string {
 func (*AdoptOrdersResponse) ProtoMessage() {}
 
 func (x *AdoptOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[38]
+	mi := &file_souk_order_v1_order_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2682,7 +2787,7 @@ func (x *AdoptOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptOrdersResponse.ProtoReflect.Descriptor instead.
 func (*AdoptOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{38}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{40}
 }
 
 var File_souk_order_v1_order_proto protoreflect.FileDescriptor
@@ -2924,11 +3029,19 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x05order\x18\x01 \x01(\v2\x14.souk.order.v1.OrderR\x05order\x12\x1a\n" +
 	"\x05email\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12\x1f\n" +
 	"\vcustomer_id\x18\x03 \x01(\tR\n" +
-	"customerId\"b\n" +
+	"customerId\"g\n" +
+	"\x13FindPurchaseRequest\x12(\n" +
+	"\vcustomer_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"customerId\x12&\n" +
+	"\n" +
+	"product_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tproductId\"M\n" +
+	"\x14FindPurchaseResponse\x12\x1c\n" +
+	"\tpurchased\x18\x01 \x01(\bR\tpurchased\x12\x17\n" +
+	"\ashop_id\x18\x02 \x01(\tR\x06shopId\"b\n" +
 	"\x12AdoptOrdersRequest\x12&\n" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"\x15\n" +
-	"\x13AdoptOrdersResponse2\xc6\x10\n" +
+	"\x13AdoptOrdersResponse2\xb3\x11\n" +
 	"\fOrderService\x12\x92\x02\n" +
 	"\bCheckout\x12\x1e.souk.order.v1.CheckoutRequest\x1a\x1f.souk.order.v1.CheckoutResponse\"\xc4\x01\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xd8\xf3\x18\x01\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x15/v1/orders/{order.id}\x92\xf4\x18{\n" +
 	"\n" +
@@ -2970,7 +3083,8 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02-:\x01*b\n" +
 	"shop_order\"\x1c/v1/shop-orders/{id}:deliver\x90\x02\x02\x12\x7f\n" +
-	"\x11GetOrderForNotice\x12'.souk.order.v1.GetOrderForNoticeRequest\x1a(.souk.order.v1.GetOrderForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12e\n" +
+	"\x11GetOrderForNotice\x12'.souk.order.v1.GetOrderForNoticeRequest\x1a(.souk.order.v1.GetOrderForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12k\n" +
+	"\fFindPurchase\x12\".souk.order.v1.FindPurchaseRequest\x1a#.souk.order.v1.FindPurchaseResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\acomment\x90\x02\x01\x12e\n" +
 	"\vAdoptOrders\x12!.souk.order.v1.AdoptOrdersRequest\x1a\".souk.order.v1.AdoptOrdersResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02B#Z!souk/gen/go/souk/order/v1;orderv1b\x06proto3"
 
 var (
@@ -2985,7 +3099,7 @@ func file_souk_order_v1_order_proto_rawDescGZIP() []byte {
 	return file_souk_order_v1_order_proto_rawDescData
 }
 
-var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_souk_order_v1_order_proto_goTypes = []any{
 	(*Order)(nil),                         // 0: souk.order.v1.Order
 	(*OrderPayment)(nil),                  // 1: souk.order.v1.OrderPayment
@@ -3024,69 +3138,71 @@ var file_souk_order_v1_order_proto_goTypes = []any{
 	(*DeliverShopOrderResponse)(nil),      // 34: souk.order.v1.DeliverShopOrderResponse
 	(*GetOrderForNoticeRequest)(nil),      // 35: souk.order.v1.GetOrderForNoticeRequest
 	(*GetOrderForNoticeResponse)(nil),     // 36: souk.order.v1.GetOrderForNoticeResponse
-	(*AdoptOrdersRequest)(nil),            // 37: souk.order.v1.AdoptOrdersRequest
-	(*AdoptOrdersResponse)(nil),           // 38: souk.order.v1.AdoptOrdersResponse
-	nil,                                   // 39: souk.order.v1.OrderItem.OptionsEntry
-	(*timestamppb.Timestamp)(nil),         // 40: google.protobuf.Timestamp
-	(*v1.Money)(nil),                      // 41: souk.money.v1.Money
+	(*FindPurchaseRequest)(nil),           // 37: souk.order.v1.FindPurchaseRequest
+	(*FindPurchaseResponse)(nil),          // 38: souk.order.v1.FindPurchaseResponse
+	(*AdoptOrdersRequest)(nil),            // 39: souk.order.v1.AdoptOrdersRequest
+	(*AdoptOrdersResponse)(nil),           // 40: souk.order.v1.AdoptOrdersResponse
+	nil,                                   // 41: souk.order.v1.OrderItem.OptionsEntry
+	(*timestamppb.Timestamp)(nil),         // 42: google.protobuf.Timestamp
+	(*v1.Money)(nil),                      // 43: souk.money.v1.Money
 }
 var file_souk_order_v1_order_proto_depIdxs = []int32{
-	40, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
-	41, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
-	41, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
-	41, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
-	41, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
-	41, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
+	42, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
+	43, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
+	43, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
+	43, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
+	43, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
+	43, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
 	1,  // 6: souk.order.v1.Order.payment:type_name -> souk.order.v1.OrderPayment
 	2,  // 7: souk.order.v1.Order.shop_orders:type_name -> souk.order.v1.ShopOrder
 	6,  // 8: souk.order.v1.Order.shipping_address:type_name -> souk.order.v1.ShippingAddress
-	40, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
-	41, // 10: souk.order.v1.Order.remaining:type_name -> souk.money.v1.Money
-	40, // 11: souk.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
+	42, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
+	43, // 10: souk.order.v1.Order.remaining:type_name -> souk.money.v1.Money
+	42, // 11: souk.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
 	5,  // 12: souk.order.v1.ShopOrder.items:type_name -> souk.order.v1.OrderItem
-	41, // 13: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
-	41, // 14: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
-	41, // 15: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
-	41, // 16: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
-	41, // 17: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
-	40, // 18: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
-	40, // 19: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
-	40, // 20: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
+	43, // 13: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
+	43, // 14: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
+	43, // 15: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
+	43, // 16: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
+	43, // 17: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
+	42, // 18: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
+	42, // 19: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
+	42, // 20: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
 	6,  // 21: souk.order.v1.ShopOrder.shipping_address:type_name -> souk.order.v1.ShippingAddress
 	3,  // 22: souk.order.v1.ShopOrder.buyer:type_name -> souk.order.v1.Buyer
 	1,  // 23: souk.order.v1.ShopOrder.payment:type_name -> souk.order.v1.OrderPayment
 	4,  // 24: souk.order.v1.ShopOrder.cancellation:type_name -> souk.order.v1.Cancellation
-	40, // 25: souk.order.v1.ShopOrder.expires_at:type_name -> google.protobuf.Timestamp
+	42, // 25: souk.order.v1.ShopOrder.expires_at:type_name -> google.protobuf.Timestamp
 	12, // 26: souk.order.v1.ShopOrder.shipping_discounts:type_name -> souk.order.v1.AppliedDiscount
-	41, // 27: souk.order.v1.ShopOrder.operator_discount:type_name -> souk.money.v1.Money
-	40, // 28: souk.order.v1.Cancellation.cancelled_at:type_name -> google.protobuf.Timestamp
-	39, // 29: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
-	41, // 30: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
-	41, // 31: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
-	41, // 32: souk.order.v1.OrderItem.discount:type_name -> souk.money.v1.Money
+	43, // 27: souk.order.v1.ShopOrder.operator_discount:type_name -> souk.money.v1.Money
+	42, // 28: souk.order.v1.Cancellation.cancelled_at:type_name -> google.protobuf.Timestamp
+	41, // 29: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
+	43, // 30: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
+	43, // 31: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
+	43, // 32: souk.order.v1.OrderItem.discount:type_name -> souk.money.v1.Money
 	12, // 33: souk.order.v1.OrderItem.discounts:type_name -> souk.order.v1.AppliedDiscount
 	6,  // 34: souk.order.v1.CheckoutRequest.shipping_address:type_name -> souk.order.v1.ShippingAddress
 	7,  // 35: souk.order.v1.CheckoutRequest.payment:type_name -> souk.order.v1.PaymentInput
-	41, // 36: souk.order.v1.CheckoutRequest.expected_total:type_name -> souk.money.v1.Money
+	43, // 36: souk.order.v1.CheckoutRequest.expected_total:type_name -> souk.money.v1.Money
 	10, // 37: souk.order.v1.Quote.lines:type_name -> souk.order.v1.QuoteLine
 	11, // 38: souk.order.v1.Quote.shops:type_name -> souk.order.v1.QuoteShop
-	41, // 39: souk.order.v1.Quote.subtotal:type_name -> souk.money.v1.Money
-	41, // 40: souk.order.v1.Quote.discount:type_name -> souk.money.v1.Money
-	41, // 41: souk.order.v1.Quote.shipping:type_name -> souk.money.v1.Money
-	41, // 42: souk.order.v1.Quote.tax:type_name -> souk.money.v1.Money
-	41, // 43: souk.order.v1.Quote.total:type_name -> souk.money.v1.Money
+	43, // 39: souk.order.v1.Quote.subtotal:type_name -> souk.money.v1.Money
+	43, // 40: souk.order.v1.Quote.discount:type_name -> souk.money.v1.Money
+	43, // 41: souk.order.v1.Quote.shipping:type_name -> souk.money.v1.Money
+	43, // 42: souk.order.v1.Quote.tax:type_name -> souk.money.v1.Money
+	43, // 43: souk.order.v1.Quote.total:type_name -> souk.money.v1.Money
 	13, // 44: souk.order.v1.Quote.rejected_vouchers:type_name -> souk.order.v1.RejectedVoucher
-	41, // 45: souk.order.v1.QuoteLine.unit_price:type_name -> souk.money.v1.Money
-	41, // 46: souk.order.v1.QuoteLine.subtotal:type_name -> souk.money.v1.Money
-	41, // 47: souk.order.v1.QuoteLine.total:type_name -> souk.money.v1.Money
+	43, // 45: souk.order.v1.QuoteLine.unit_price:type_name -> souk.money.v1.Money
+	43, // 46: souk.order.v1.QuoteLine.subtotal:type_name -> souk.money.v1.Money
+	43, // 47: souk.order.v1.QuoteLine.total:type_name -> souk.money.v1.Money
 	12, // 48: souk.order.v1.QuoteLine.discounts:type_name -> souk.order.v1.AppliedDiscount
-	41, // 49: souk.order.v1.QuoteShop.subtotal:type_name -> souk.money.v1.Money
-	41, // 50: souk.order.v1.QuoteShop.discount:type_name -> souk.money.v1.Money
-	41, // 51: souk.order.v1.QuoteShop.shipping:type_name -> souk.money.v1.Money
-	41, // 52: souk.order.v1.QuoteShop.tax:type_name -> souk.money.v1.Money
-	41, // 53: souk.order.v1.QuoteShop.total:type_name -> souk.money.v1.Money
+	43, // 49: souk.order.v1.QuoteShop.subtotal:type_name -> souk.money.v1.Money
+	43, // 50: souk.order.v1.QuoteShop.discount:type_name -> souk.money.v1.Money
+	43, // 51: souk.order.v1.QuoteShop.shipping:type_name -> souk.money.v1.Money
+	43, // 52: souk.order.v1.QuoteShop.tax:type_name -> souk.money.v1.Money
+	43, // 53: souk.order.v1.QuoteShop.total:type_name -> souk.money.v1.Money
 	12, // 54: souk.order.v1.QuoteShop.shipping_discounts:type_name -> souk.order.v1.AppliedDiscount
-	41, // 55: souk.order.v1.AppliedDiscount.amount:type_name -> souk.money.v1.Money
+	43, // 55: souk.order.v1.AppliedDiscount.amount:type_name -> souk.money.v1.Money
 	6,  // 56: souk.order.v1.QuoteCartRequest.shipping_address:type_name -> souk.order.v1.ShippingAddress
 	9,  // 57: souk.order.v1.QuoteCartResponse.quote:type_name -> souk.order.v1.Quote
 	0,  // 58: souk.order.v1.CheckoutResponse.order:type_name -> souk.order.v1.Order
@@ -3112,22 +3228,24 @@ var file_souk_order_v1_order_proto_depIdxs = []int32{
 	31, // 78: souk.order.v1.OrderService.ShipShopOrder:input_type -> souk.order.v1.ShipShopOrderRequest
 	33, // 79: souk.order.v1.OrderService.DeliverShopOrder:input_type -> souk.order.v1.DeliverShopOrderRequest
 	35, // 80: souk.order.v1.OrderService.GetOrderForNotice:input_type -> souk.order.v1.GetOrderForNoticeRequest
-	37, // 81: souk.order.v1.OrderService.AdoptOrders:input_type -> souk.order.v1.AdoptOrdersRequest
-	16, // 82: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
-	15, // 83: souk.order.v1.OrderService.QuoteCart:output_type -> souk.order.v1.QuoteCartResponse
-	18, // 84: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
-	20, // 85: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
-	22, // 86: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
-	24, // 87: souk.order.v1.OrderService.CancelOrderAsOperator:output_type -> souk.order.v1.CancelOrderAsOperatorResponse
-	26, // 88: souk.order.v1.OrderService.GetShopOrder:output_type -> souk.order.v1.GetShopOrderResponse
-	28, // 89: souk.order.v1.OrderService.CancelShopOrder:output_type -> souk.order.v1.CancelShopOrderResponse
-	30, // 90: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
-	32, // 91: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
-	34, // 92: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
-	36, // 93: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
-	38, // 94: souk.order.v1.OrderService.AdoptOrders:output_type -> souk.order.v1.AdoptOrdersResponse
-	82, // [82:95] is the sub-list for method output_type
-	69, // [69:82] is the sub-list for method input_type
+	37, // 81: souk.order.v1.OrderService.FindPurchase:input_type -> souk.order.v1.FindPurchaseRequest
+	39, // 82: souk.order.v1.OrderService.AdoptOrders:input_type -> souk.order.v1.AdoptOrdersRequest
+	16, // 83: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
+	15, // 84: souk.order.v1.OrderService.QuoteCart:output_type -> souk.order.v1.QuoteCartResponse
+	18, // 85: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
+	20, // 86: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
+	22, // 87: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
+	24, // 88: souk.order.v1.OrderService.CancelOrderAsOperator:output_type -> souk.order.v1.CancelOrderAsOperatorResponse
+	26, // 89: souk.order.v1.OrderService.GetShopOrder:output_type -> souk.order.v1.GetShopOrderResponse
+	28, // 90: souk.order.v1.OrderService.CancelShopOrder:output_type -> souk.order.v1.CancelShopOrderResponse
+	30, // 91: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
+	32, // 92: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
+	34, // 93: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
+	36, // 94: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
+	38, // 95: souk.order.v1.OrderService.FindPurchase:output_type -> souk.order.v1.FindPurchaseResponse
+	40, // 96: souk.order.v1.OrderService.AdoptOrders:output_type -> souk.order.v1.AdoptOrdersResponse
+	83, // [83:97] is the sub-list for method output_type
+	69, // [69:83] is the sub-list for method input_type
 	69, // [69:69] is the sub-list for extension type_name
 	69, // [69:69] is the sub-list for extension extendee
 	0,  // [0:69] is the sub-list for field type_name
@@ -3149,7 +3267,7 @@ func file_souk_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_order_v1_order_proto_rawDesc), len(file_souk_order_v1_order_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

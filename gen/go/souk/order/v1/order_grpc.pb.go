@@ -33,6 +33,7 @@ const (
 	OrderService_ShipShopOrder_FullMethodName         = "/souk.order.v1.OrderService/ShipShopOrder"
 	OrderService_DeliverShopOrder_FullMethodName      = "/souk.order.v1.OrderService/DeliverShopOrder"
 	OrderService_GetOrderForNotice_FullMethodName     = "/souk.order.v1.OrderService/GetOrderForNotice"
+	OrderService_FindPurchase_FullMethodName          = "/souk.order.v1.OrderService/FindPurchase"
 	OrderService_AdoptOrders_FullMethodName           = "/souk.order.v1.OrderService/AdoptOrders"
 )
 
@@ -77,6 +78,8 @@ type OrderServiceClient interface {
 	DeliverShopOrder(ctx context.Context, in *DeliverShopOrderRequest, opts ...grpc.CallOption) (*DeliverShopOrderResponse, error)
 	// GetOrderForNotice gives the notification service what a mail about an order needs.
 	GetOrderForNotice(ctx context.Context, in *GetOrderForNoticeRequest, opts ...grpc.CallOption) (*GetOrderForNoticeResponse, error)
+	// FindPurchase tells whether a customer has a product in a confirmed order whose part was not cancelled.
+	FindPurchase(ctx context.Context, in *FindPurchaseRequest, opts ...grpc.CallOption) (*FindPurchaseResponse, error)
 	// AdoptOrders makes a guest's orders, and their payments, those of a user. It may be called again.
 	AdoptOrders(ctx context.Context, in *AdoptOrdersRequest, opts ...grpc.CallOption) (*AdoptOrdersResponse, error)
 }
@@ -209,6 +212,16 @@ func (c *orderServiceClient) GetOrderForNotice(ctx context.Context, in *GetOrder
 	return out, nil
 }
 
+func (c *orderServiceClient) FindPurchase(ctx context.Context, in *FindPurchaseRequest, opts ...grpc.CallOption) (*FindPurchaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FindPurchaseResponse)
+	err := c.cc.Invoke(ctx, OrderService_FindPurchase_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *orderServiceClient) AdoptOrders(ctx context.Context, in *AdoptOrdersRequest, opts ...grpc.CallOption) (*AdoptOrdersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AdoptOrdersResponse)
@@ -260,6 +273,8 @@ type OrderServiceServer interface {
 	DeliverShopOrder(context.Context, *DeliverShopOrderRequest) (*DeliverShopOrderResponse, error)
 	// GetOrderForNotice gives the notification service what a mail about an order needs.
 	GetOrderForNotice(context.Context, *GetOrderForNoticeRequest) (*GetOrderForNoticeResponse, error)
+	// FindPurchase tells whether a customer has a product in a confirmed order whose part was not cancelled.
+	FindPurchase(context.Context, *FindPurchaseRequest) (*FindPurchaseResponse, error)
 	// AdoptOrders makes a guest's orders, and their payments, those of a user. It may be called again.
 	AdoptOrders(context.Context, *AdoptOrdersRequest) (*AdoptOrdersResponse, error)
 	mustEmbedUnimplementedOrderServiceServer()
@@ -307,6 +322,9 @@ func (UnimplementedOrderServiceServer) DeliverShopOrder(context.Context, *Delive
 }
 func (UnimplementedOrderServiceServer) GetOrderForNotice(context.Context, *GetOrderForNoticeRequest) (*GetOrderForNoticeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOrderForNotice not implemented")
+}
+func (UnimplementedOrderServiceServer) FindPurchase(context.Context, *FindPurchaseRequest) (*FindPurchaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FindPurchase not implemented")
 }
 func (UnimplementedOrderServiceServer) AdoptOrders(context.Context, *AdoptOrdersRequest) (*AdoptOrdersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AdoptOrders not implemented")
@@ -548,6 +566,24 @@ func _OrderService_GetOrderForNotice_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OrderService_FindPurchase_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FindPurchaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderServiceServer).FindPurchase(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderService_FindPurchase_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderServiceServer).FindPurchase(ctx, req.(*FindPurchaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _OrderService_AdoptOrders_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(AdoptOrdersRequest)
 	if err := dec(in); err != nil {
@@ -620,6 +656,10 @@ var OrderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetOrderForNotice",
 			Handler:    _OrderService_GetOrderForNotice_Handler,
+		},
+		{
+			MethodName: "FindPurchase",
+			Handler:    _OrderService_FindPurchase_Handler,
 		},
 		{
 			MethodName: "AdoptOrders",

@@ -1131,6 +1131,38 @@ func (x *GetOrderForNoticeResponse) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *FindPurchaseRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(FindPurchaseRequest)
+	}
+	b = append(b, `{"customerId":`...)
+	if b = jsonpb.AppendString(b, x.CustomerId); b == nil {
+		return nil
+	}
+	b = append(b, `,"productId":`...)
+	if b = jsonpb.AppendString(b, x.ProductId); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *FindPurchaseResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(FindPurchaseResponse)
+	}
+	b = append(b, `{"purchased":`...)
+	b = jsonpb.AppendBool(b, x.Purchased)
+	b = append(b, `,"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *AdoptOrdersRequest) AppendJSON(b []byte) []byte {
 	if x == nil {
 		x = new(AdoptOrdersRequest)

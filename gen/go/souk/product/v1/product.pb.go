@@ -642,7 +642,7 @@ type SearchProductsRequest struct {
 	// that of each product's cheapest variant that meets min_price, max_price, in_stock and options. Without
 	// currency_code, amounts are compared whatever their currency, as with min_price.
 	Sort string `protobuf:"bytes,8,opt,name=sort,proto3" json:"sort,omitempty"`
-	// true: count matches by category, shop, price range and option, and in total. Default false.
+	// true: count matches by category, shop, price range, option and rating, and in total. Default false.
 	Facets bool `protobuf:"varint,9,opt,name=facets,proto3" json:"facets,omitempty"`
 	// Default 20, or the number of ids; coerced to 100.
 	PageSize  int32  `protobuf:"varint,10,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -652,7 +652,9 @@ type SearchProductsRequest struct {
 	Ids []string `protobuf:"bytes,12,rep,name=ids,proto3" json:"ids,omitempty"`
 	// Only products with a variant that has these options, each as name:value (Size:M). Of several values of one name, the
 	// variant has one. Any of the first four colons may be the one after the name. Empty: all.
-	Options       []string `protobuf:"bytes,13,rep,name=options,proto3" json:"options,omitempty"`
+	Options []string `protobuf:"bytes,13,rep,name=options,proto3" json:"options,omitempty"`
+	// Only products whose reviews have at least this mean. 0: all, also those without reviews.
+	MinRating     int32 `protobuf:"varint,14,opt,name=min_rating,json=minRating,proto3" json:"min_rating,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -778,6 +780,13 @@ func (x *SearchProductsRequest) GetOptions() []string {
 	return nil
 }
 
+func (x *SearchProductsRequest) GetMinRating() int32 {
+	if x != nil {
+		return x.MinRating
+	}
+	return 0
+}
+
 type SearchProductsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Products      []*Product             `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
@@ -854,7 +863,9 @@ type Facets struct {
 	Shops      []*FacetCount          `protobuf:"bytes,2,rep,name=shops,proto3" json:"shops,omitempty"`
 	Prices     []*PriceFacet          `protobuf:"bytes,3,rep,name=prices,proto3" json:"prices,omitempty"`
 	// The options of variants that meet all that is asked of a variant: the 200 most frequent values.
-	Options       []*OptionFacet `protobuf:"bytes,4,rep,name=options,proto3" json:"options,omitempty"`
+	Options []*OptionFacet `protobuf:"bytes,4,rep,name=options,proto3" json:"options,omitempty"`
+	// Matches whose reviews have a mean of at least 4, 3, 2 and 1, the best first. Without those that have none.
+	Ratings       []*RatingFacet `protobuf:"bytes,5,rep,name=ratings,proto3" json:"ratings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -917,6 +928,67 @@ func (x *Facets) GetOptions() []*OptionFacet {
 	return nil
 }
 
+func (x *Facets) GetRatings() []*RatingFacet {
+	if x != nil {
+		return x.Ratings
+	}
+	return nil
+}
+
+// RatingFacet is how many matches the filter min_rating would leave.
+type RatingFacet struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The least mean.
+	MinRating     int32 `protobuf:"varint,1,opt,name=min_rating,json=minRating,proto3" json:"min_rating,omitempty"`
+	Count         int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RatingFacet) Reset() {
+	*x = RatingFacet{}
+	mi := &file_souk_product_v1_product_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RatingFacet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RatingFacet) ProtoMessage() {}
+
+func (x *RatingFacet) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_product_v1_product_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RatingFacet.ProtoReflect.Descriptor instead.
+func (*RatingFacet) Descriptor() ([]byte, []int) {
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RatingFacet) GetMinRating() int32 {
+	if x != nil {
+		return x.MinRating
+	}
+	return 0
+}
+
+func (x *RatingFacet) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // OptionFacet is one option of variants, such as Size, with its values.
 type OptionFacet struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -929,7 +1001,7 @@ type OptionFacet struct {
 
 func (x *OptionFacet) Reset() {
 	*x = OptionFacet{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[9]
+	mi := &file_souk_product_v1_product_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -941,7 +1013,7 @@ func (x *OptionFacet) String() string {
 func (*OptionFacet) ProtoMessage() {}
 
 func (x *OptionFacet) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[9]
+	mi := &file_souk_product_v1_product_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -954,7 +1026,7 @@ func (x *OptionFacet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OptionFacet.ProtoReflect.Descriptor instead.
 func (*OptionFacet) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{9}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *OptionFacet) GetName() string {
@@ -982,7 +1054,7 @@ type OptionCount struct {
 
 func (x *OptionCount) Reset() {
 	*x = OptionCount{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[10]
+	mi := &file_souk_product_v1_product_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +1066,7 @@ func (x *OptionCount) String() string {
 func (*OptionCount) ProtoMessage() {}
 
 func (x *OptionCount) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[10]
+	mi := &file_souk_product_v1_product_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +1079,7 @@ func (x *OptionCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OptionCount.ProtoReflect.Descriptor instead.
 func (*OptionCount) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{10}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *OptionCount) GetValue() string {
@@ -1036,7 +1108,7 @@ type FacetCount struct {
 
 func (x *FacetCount) Reset() {
 	*x = FacetCount{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[11]
+	mi := &file_souk_product_v1_product_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1048,7 +1120,7 @@ func (x *FacetCount) String() string {
 func (*FacetCount) ProtoMessage() {}
 
 func (x *FacetCount) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[11]
+	mi := &file_souk_product_v1_product_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1061,7 +1133,7 @@ func (x *FacetCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FacetCount.ProtoReflect.Descriptor instead.
 func (*FacetCount) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{11}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FacetCount) GetId() string {
@@ -1097,7 +1169,7 @@ type PriceFacet struct {
 
 func (x *PriceFacet) Reset() {
 	*x = PriceFacet{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[12]
+	mi := &file_souk_product_v1_product_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1181,7 @@ func (x *PriceFacet) String() string {
 func (*PriceFacet) ProtoMessage() {}
 
 func (x *PriceFacet) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[12]
+	mi := &file_souk_product_v1_product_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1194,7 @@ func (x *PriceFacet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PriceFacet.ProtoReflect.Descriptor instead.
 func (*PriceFacet) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{12}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PriceFacet) GetFrom() *v1.Money {
@@ -1155,7 +1227,7 @@ type GetProductRequest struct {
 
 func (x *GetProductRequest) Reset() {
 	*x = GetProductRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[13]
+	mi := &file_souk_product_v1_product_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1239,7 @@ func (x *GetProductRequest) String() string {
 func (*GetProductRequest) ProtoMessage() {}
 
 func (x *GetProductRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[13]
+	mi := &file_souk_product_v1_product_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1252,7 @@ func (x *GetProductRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProductRequest.ProtoReflect.Descriptor instead.
 func (*GetProductRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{13}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetProductRequest) GetId() string {
@@ -1199,7 +1271,7 @@ type GetProductResponse struct {
 
 func (x *GetProductResponse) Reset() {
 	*x = GetProductResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[14]
+	mi := &file_souk_product_v1_product_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1211,7 +1283,7 @@ func (x *GetProductResponse) String() string {
 func (*GetProductResponse) ProtoMessage() {}
 
 func (x *GetProductResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[14]
+	mi := &file_souk_product_v1_product_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1224,7 +1296,7 @@ func (x *GetProductResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProductResponse.ProtoReflect.Descriptor instead.
 func (*GetProductResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{14}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetProductResponse) GetProduct() *Product {
@@ -1246,7 +1318,7 @@ type GetProductByHandleRequest struct {
 
 func (x *GetProductByHandleRequest) Reset() {
 	*x = GetProductByHandleRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[15]
+	mi := &file_souk_product_v1_product_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1330,7 @@ func (x *GetProductByHandleRequest) String() string {
 func (*GetProductByHandleRequest) ProtoMessage() {}
 
 func (x *GetProductByHandleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[15]
+	mi := &file_souk_product_v1_product_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1343,7 @@ func (x *GetProductByHandleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProductByHandleRequest.ProtoReflect.Descriptor instead.
 func (*GetProductByHandleRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{15}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetProductByHandleRequest) GetShop() string {
@@ -1297,7 +1369,7 @@ type GetProductByHandleResponse struct {
 
 func (x *GetProductByHandleResponse) Reset() {
 	*x = GetProductByHandleResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[16]
+	mi := &file_souk_product_v1_product_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +1381,7 @@ func (x *GetProductByHandleResponse) String() string {
 func (*GetProductByHandleResponse) ProtoMessage() {}
 
 func (x *GetProductByHandleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[16]
+	mi := &file_souk_product_v1_product_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +1394,7 @@ func (x *GetProductByHandleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProductByHandleResponse.ProtoReflect.Descriptor instead.
 func (*GetProductByHandleResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{16}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetProductByHandleResponse) GetProduct() *Product {
@@ -1340,7 +1412,7 @@ type ListCategoriesRequest struct {
 
 func (x *ListCategoriesRequest) Reset() {
 	*x = ListCategoriesRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[17]
+	mi := &file_souk_product_v1_product_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1424,7 @@ func (x *ListCategoriesRequest) String() string {
 func (*ListCategoriesRequest) ProtoMessage() {}
 
 func (x *ListCategoriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[17]
+	mi := &file_souk_product_v1_product_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1437,7 @@ func (x *ListCategoriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCategoriesRequest.ProtoReflect.Descriptor instead.
 func (*ListCategoriesRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{17}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{18}
 }
 
 type ListCategoriesResponse struct {
@@ -1377,7 +1449,7 @@ type ListCategoriesResponse struct {
 
 func (x *ListCategoriesResponse) Reset() {
 	*x = ListCategoriesResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[18]
+	mi := &file_souk_product_v1_product_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1461,7 @@ func (x *ListCategoriesResponse) String() string {
 func (*ListCategoriesResponse) ProtoMessage() {}
 
 func (x *ListCategoriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[18]
+	mi := &file_souk_product_v1_product_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1474,7 @@ func (x *ListCategoriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCategoriesResponse.ProtoReflect.Descriptor instead.
 func (*ListCategoriesResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{18}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListCategoriesResponse) GetCategories() []*Category {
@@ -1423,7 +1495,7 @@ type CreateCategoryRequest struct {
 
 func (x *CreateCategoryRequest) Reset() {
 	*x = CreateCategoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[19]
+	mi := &file_souk_product_v1_product_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1435,7 +1507,7 @@ func (x *CreateCategoryRequest) String() string {
 func (*CreateCategoryRequest) ProtoMessage() {}
 
 func (x *CreateCategoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[19]
+	mi := &file_souk_product_v1_product_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1448,7 +1520,7 @@ func (x *CreateCategoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCategoryRequest.ProtoReflect.Descriptor instead.
 func (*CreateCategoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{19}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CreateCategoryRequest) GetName() string {
@@ -1474,7 +1546,7 @@ type CreateCategoryResponse struct {
 
 func (x *CreateCategoryResponse) Reset() {
 	*x = CreateCategoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[20]
+	mi := &file_souk_product_v1_product_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1558,7 @@ func (x *CreateCategoryResponse) String() string {
 func (*CreateCategoryResponse) ProtoMessage() {}
 
 func (x *CreateCategoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[20]
+	mi := &file_souk_product_v1_product_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1571,7 @@ func (x *CreateCategoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCategoryResponse.ProtoReflect.Descriptor instead.
 func (*CreateCategoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{20}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CreateCategoryResponse) GetCategory() *Category {
@@ -1544,7 +1616,7 @@ type VariantInput struct {
 
 func (x *VariantInput) Reset() {
 	*x = VariantInput{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[21]
+	mi := &file_souk_product_v1_product_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +1628,7 @@ func (x *VariantInput) String() string {
 func (*VariantInput) ProtoMessage() {}
 
 func (x *VariantInput) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[21]
+	mi := &file_souk_product_v1_product_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +1641,7 @@ func (x *VariantInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariantInput.ProtoReflect.Descriptor instead.
 func (*VariantInput) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{21}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *VariantInput) GetSku() string {
@@ -1672,7 +1744,7 @@ type CreateProductRequest struct {
 
 func (x *CreateProductRequest) Reset() {
 	*x = CreateProductRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[22]
+	mi := &file_souk_product_v1_product_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +1756,7 @@ func (x *CreateProductRequest) String() string {
 func (*CreateProductRequest) ProtoMessage() {}
 
 func (x *CreateProductRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[22]
+	mi := &file_souk_product_v1_product_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +1769,7 @@ func (x *CreateProductRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateProductRequest.ProtoReflect.Descriptor instead.
 func (*CreateProductRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{22}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateProductRequest) GetShopId() string {
@@ -1807,7 +1879,7 @@ type CreateProductResponse struct {
 
 func (x *CreateProductResponse) Reset() {
 	*x = CreateProductResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[23]
+	mi := &file_souk_product_v1_product_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +1891,7 @@ func (x *CreateProductResponse) String() string {
 func (*CreateProductResponse) ProtoMessage() {}
 
 func (x *CreateProductResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[23]
+	mi := &file_souk_product_v1_product_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +1904,7 @@ func (x *CreateProductResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateProductResponse.ProtoReflect.Descriptor instead.
 func (*CreateProductResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{23}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreateProductResponse) GetProduct() *Product {
@@ -1881,7 +1953,7 @@ type UpdateProductRequest struct {
 
 func (x *UpdateProductRequest) Reset() {
 	*x = UpdateProductRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[24]
+	mi := &file_souk_product_v1_product_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +1965,7 @@ func (x *UpdateProductRequest) String() string {
 func (*UpdateProductRequest) ProtoMessage() {}
 
 func (x *UpdateProductRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[24]
+	mi := &file_souk_product_v1_product_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +1978,7 @@ func (x *UpdateProductRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateProductRequest.ProtoReflect.Descriptor instead.
 func (*UpdateProductRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{24}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UpdateProductRequest) GetId() string {
@@ -2030,7 +2102,7 @@ type UpdateProductResponse struct {
 
 func (x *UpdateProductResponse) Reset() {
 	*x = UpdateProductResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[25]
+	mi := &file_souk_product_v1_product_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2042,7 +2114,7 @@ func (x *UpdateProductResponse) String() string {
 func (*UpdateProductResponse) ProtoMessage() {}
 
 func (x *UpdateProductResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[25]
+	mi := &file_souk_product_v1_product_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2055,7 +2127,7 @@ func (x *UpdateProductResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateProductResponse.ProtoReflect.Descriptor instead.
 func (*UpdateProductResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{25}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *UpdateProductResponse) GetProduct() *Product {
@@ -2077,7 +2149,7 @@ type DeleteProductRequest struct {
 
 func (x *DeleteProductRequest) Reset() {
 	*x = DeleteProductRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[26]
+	mi := &file_souk_product_v1_product_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2161,7 @@ func (x *DeleteProductRequest) String() string {
 func (*DeleteProductRequest) ProtoMessage() {}
 
 func (x *DeleteProductRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[26]
+	mi := &file_souk_product_v1_product_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2174,7 @@ func (x *DeleteProductRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteProductRequest.ProtoReflect.Descriptor instead.
 func (*DeleteProductRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{26}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeleteProductRequest) GetId() string {
@@ -2127,7 +2199,7 @@ type DeleteProductResponse struct {
 
 func (x *DeleteProductResponse) Reset() {
 	*x = DeleteProductResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[27]
+	mi := &file_souk_product_v1_product_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2139,7 +2211,7 @@ func (x *DeleteProductResponse) String() string {
 func (*DeleteProductResponse) ProtoMessage() {}
 
 func (x *DeleteProductResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[27]
+	mi := &file_souk_product_v1_product_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2152,7 +2224,7 @@ func (x *DeleteProductResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteProductResponse.ProtoReflect.Descriptor instead.
 func (*DeleteProductResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{27}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{28}
 }
 
 type ListShopProductsRequest struct {
@@ -2167,7 +2239,7 @@ type ListShopProductsRequest struct {
 
 func (x *ListShopProductsRequest) Reset() {
 	*x = ListShopProductsRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[28]
+	mi := &file_souk_product_v1_product_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2179,7 +2251,7 @@ func (x *ListShopProductsRequest) String() string {
 func (*ListShopProductsRequest) ProtoMessage() {}
 
 func (x *ListShopProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[28]
+	mi := &file_souk_product_v1_product_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2192,7 +2264,7 @@ func (x *ListShopProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopProductsRequest.ProtoReflect.Descriptor instead.
 func (*ListShopProductsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{28}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListShopProductsRequest) GetShopId() string {
@@ -2236,7 +2308,7 @@ type StockedProduct struct {
 
 func (x *StockedProduct) Reset() {
 	*x = StockedProduct{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[29]
+	mi := &file_souk_product_v1_product_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2320,7 @@ func (x *StockedProduct) String() string {
 func (*StockedProduct) ProtoMessage() {}
 
 func (x *StockedProduct) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[29]
+	mi := &file_souk_product_v1_product_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2333,7 @@ func (x *StockedProduct) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StockedProduct.ProtoReflect.Descriptor instead.
 func (*StockedProduct) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{29}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StockedProduct) GetProduct() *Product {
@@ -2295,7 +2367,7 @@ type ListShopProductsResponse struct {
 
 func (x *ListShopProductsResponse) Reset() {
 	*x = ListShopProductsResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[30]
+	mi := &file_souk_product_v1_product_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2307,7 +2379,7 @@ func (x *ListShopProductsResponse) String() string {
 func (*ListShopProductsResponse) ProtoMessage() {}
 
 func (x *ListShopProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[30]
+	mi := &file_souk_product_v1_product_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2320,7 +2392,7 @@ func (x *ListShopProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopProductsResponse.ProtoReflect.Descriptor instead.
 func (*ListShopProductsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{30}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListShopProductsResponse) GetProducts() []*StockedProduct {
@@ -2347,7 +2419,7 @@ type SetStockRequest struct {
 
 func (x *SetStockRequest) Reset() {
 	*x = SetStockRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[31]
+	mi := &file_souk_product_v1_product_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2359,7 +2431,7 @@ func (x *SetStockRequest) String() string {
 func (*SetStockRequest) ProtoMessage() {}
 
 func (x *SetStockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[31]
+	mi := &file_souk_product_v1_product_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2372,7 +2444,7 @@ func (x *SetStockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStockRequest.ProtoReflect.Descriptor instead.
 func (*SetStockRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{31}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SetStockRequest) GetVariantId() string {
@@ -2398,7 +2470,7 @@ type SetStockResponse struct {
 
 func (x *SetStockResponse) Reset() {
 	*x = SetStockResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[32]
+	mi := &file_souk_product_v1_product_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2410,7 +2482,7 @@ func (x *SetStockResponse) String() string {
 func (*SetStockResponse) ProtoMessage() {}
 
 func (x *SetStockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[32]
+	mi := &file_souk_product_v1_product_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2423,7 +2495,7 @@ func (x *SetStockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStockResponse.ProtoReflect.Descriptor instead.
 func (*SetStockResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{32}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SetStockResponse) GetStock() *Stock {
@@ -2466,7 +2538,7 @@ type UpdateVariantRequest struct {
 
 func (x *UpdateVariantRequest) Reset() {
 	*x = UpdateVariantRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[33]
+	mi := &file_souk_product_v1_product_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2478,7 +2550,7 @@ func (x *UpdateVariantRequest) String() string {
 func (*UpdateVariantRequest) ProtoMessage() {}
 
 func (x *UpdateVariantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[33]
+	mi := &file_souk_product_v1_product_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2491,7 +2563,7 @@ func (x *UpdateVariantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateVariantRequest.ProtoReflect.Descriptor instead.
 func (*UpdateVariantRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{33}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *UpdateVariantRequest) GetVariantId() string {
@@ -2587,7 +2659,7 @@ type UpdateVariantResponse struct {
 
 func (x *UpdateVariantResponse) Reset() {
 	*x = UpdateVariantResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[34]
+	mi := &file_souk_product_v1_product_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2599,7 +2671,7 @@ func (x *UpdateVariantResponse) String() string {
 func (*UpdateVariantResponse) ProtoMessage() {}
 
 func (x *UpdateVariantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[34]
+	mi := &file_souk_product_v1_product_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2612,7 +2684,7 @@ func (x *UpdateVariantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateVariantResponse.ProtoReflect.Descriptor instead.
 func (*UpdateVariantResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{34}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *UpdateVariantResponse) GetVariant() *Variant {
@@ -2635,7 +2707,7 @@ type AdjustStockRequest struct {
 
 func (x *AdjustStockRequest) Reset() {
 	*x = AdjustStockRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[35]
+	mi := &file_souk_product_v1_product_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +2719,7 @@ func (x *AdjustStockRequest) String() string {
 func (*AdjustStockRequest) ProtoMessage() {}
 
 func (x *AdjustStockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[35]
+	mi := &file_souk_product_v1_product_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +2732,7 @@ func (x *AdjustStockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdjustStockRequest.ProtoReflect.Descriptor instead.
 func (*AdjustStockRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{35}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AdjustStockRequest) GetVariantId() string {
@@ -2693,7 +2765,7 @@ type AdjustStockResponse struct {
 
 func (x *AdjustStockResponse) Reset() {
 	*x = AdjustStockResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[36]
+	mi := &file_souk_product_v1_product_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2705,7 +2777,7 @@ func (x *AdjustStockResponse) String() string {
 func (*AdjustStockResponse) ProtoMessage() {}
 
 func (x *AdjustStockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[36]
+	mi := &file_souk_product_v1_product_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2718,7 +2790,7 @@ func (x *AdjustStockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdjustStockResponse.ProtoReflect.Descriptor instead.
 func (*AdjustStockResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{36}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AdjustStockResponse) GetStock() *Stock {
@@ -2747,7 +2819,7 @@ type StockAdjustment struct {
 
 func (x *StockAdjustment) Reset() {
 	*x = StockAdjustment{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[37]
+	mi := &file_souk_product_v1_product_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2759,7 +2831,7 @@ func (x *StockAdjustment) String() string {
 func (*StockAdjustment) ProtoMessage() {}
 
 func (x *StockAdjustment) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[37]
+	mi := &file_souk_product_v1_product_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2772,7 +2844,7 @@ func (x *StockAdjustment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StockAdjustment.ProtoReflect.Descriptor instead.
 func (*StockAdjustment) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{37}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StockAdjustment) GetId() string {
@@ -2826,7 +2898,7 @@ type ListStockAdjustmentsRequest struct {
 
 func (x *ListStockAdjustmentsRequest) Reset() {
 	*x = ListStockAdjustmentsRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[38]
+	mi := &file_souk_product_v1_product_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +2910,7 @@ func (x *ListStockAdjustmentsRequest) String() string {
 func (*ListStockAdjustmentsRequest) ProtoMessage() {}
 
 func (x *ListStockAdjustmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[38]
+	mi := &file_souk_product_v1_product_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +2923,7 @@ func (x *ListStockAdjustmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStockAdjustmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListStockAdjustmentsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{38}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListStockAdjustmentsRequest) GetVariantId() string {
@@ -2870,7 +2942,7 @@ type ListStockAdjustmentsResponse struct {
 
 func (x *ListStockAdjustmentsResponse) Reset() {
 	*x = ListStockAdjustmentsResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[39]
+	mi := &file_souk_product_v1_product_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2882,7 +2954,7 @@ func (x *ListStockAdjustmentsResponse) String() string {
 func (*ListStockAdjustmentsResponse) ProtoMessage() {}
 
 func (x *ListStockAdjustmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[39]
+	mi := &file_souk_product_v1_product_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2895,7 +2967,7 @@ func (x *ListStockAdjustmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStockAdjustmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListStockAdjustmentsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{39}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListStockAdjustmentsResponse) GetAdjustments() []*StockAdjustment {
@@ -2941,7 +3013,7 @@ type ImportedProduct struct {
 
 func (x *ImportedProduct) Reset() {
 	*x = ImportedProduct{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[40]
+	mi := &file_souk_product_v1_product_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2953,7 +3025,7 @@ func (x *ImportedProduct) String() string {
 func (*ImportedProduct) ProtoMessage() {}
 
 func (x *ImportedProduct) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[40]
+	mi := &file_souk_product_v1_product_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2966,7 +3038,7 @@ func (x *ImportedProduct) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportedProduct.ProtoReflect.Descriptor instead.
 func (*ImportedProduct) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{40}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ImportedProduct) GetShop() string {
@@ -3093,7 +3165,7 @@ type ImportProductsRequest struct {
 
 func (x *ImportProductsRequest) Reset() {
 	*x = ImportProductsRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[41]
+	mi := &file_souk_product_v1_product_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3105,7 +3177,7 @@ func (x *ImportProductsRequest) String() string {
 func (*ImportProductsRequest) ProtoMessage() {}
 
 func (x *ImportProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[41]
+	mi := &file_souk_product_v1_product_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3118,7 +3190,7 @@ func (x *ImportProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportProductsRequest.ProtoReflect.Descriptor instead.
 func (*ImportProductsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{41}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ImportProductsRequest) GetProducts() []*ImportedProduct {
@@ -3152,7 +3224,7 @@ type ImportResult struct {
 
 func (x *ImportResult) Reset() {
 	*x = ImportResult{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[42]
+	mi := &file_souk_product_v1_product_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3164,7 +3236,7 @@ func (x *ImportResult) String() string {
 func (*ImportResult) ProtoMessage() {}
 
 func (x *ImportResult) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[42]
+	mi := &file_souk_product_v1_product_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3177,7 +3249,7 @@ func (x *ImportResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResult.ProtoReflect.Descriptor instead.
 func (*ImportResult) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{42}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ImportResult) GetOutcome() string {
@@ -3217,7 +3289,7 @@ type ImportProductsResponse struct {
 
 func (x *ImportProductsResponse) Reset() {
 	*x = ImportProductsResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[43]
+	mi := &file_souk_product_v1_product_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3229,7 +3301,7 @@ func (x *ImportProductsResponse) String() string {
 func (*ImportProductsResponse) ProtoMessage() {}
 
 func (x *ImportProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[43]
+	mi := &file_souk_product_v1_product_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3242,7 +3314,7 @@ func (x *ImportProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportProductsResponse.ProtoReflect.Descriptor instead.
 func (*ImportProductsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{43}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ImportProductsResponse) GetResults() []*ImportResult {
@@ -3263,7 +3335,7 @@ type ExportProductsRequest struct {
 
 func (x *ExportProductsRequest) Reset() {
 	*x = ExportProductsRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[44]
+	mi := &file_souk_product_v1_product_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3275,7 +3347,7 @@ func (x *ExportProductsRequest) String() string {
 func (*ExportProductsRequest) ProtoMessage() {}
 
 func (x *ExportProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[44]
+	mi := &file_souk_product_v1_product_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3288,7 +3360,7 @@ func (x *ExportProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportProductsRequest.ProtoReflect.Descriptor instead.
 func (*ExportProductsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{44}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ExportProductsRequest) GetPageSize() int32 {
@@ -3316,7 +3388,7 @@ type ExportProductsResponse struct {
 
 func (x *ExportProductsResponse) Reset() {
 	*x = ExportProductsResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[45]
+	mi := &file_souk_product_v1_product_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3328,7 +3400,7 @@ func (x *ExportProductsResponse) String() string {
 func (*ExportProductsResponse) ProtoMessage() {}
 
 func (x *ExportProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[45]
+	mi := &file_souk_product_v1_product_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3341,7 +3413,7 @@ func (x *ExportProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportProductsResponse.ProtoReflect.Descriptor instead.
 func (*ExportProductsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{45}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ExportProductsResponse) GetProducts() []*ImportedProduct {
@@ -3371,7 +3443,7 @@ type ExportShopProductsRequest struct {
 
 func (x *ExportShopProductsRequest) Reset() {
 	*x = ExportShopProductsRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[46]
+	mi := &file_souk_product_v1_product_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3383,7 +3455,7 @@ func (x *ExportShopProductsRequest) String() string {
 func (*ExportShopProductsRequest) ProtoMessage() {}
 
 func (x *ExportShopProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[46]
+	mi := &file_souk_product_v1_product_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3396,7 +3468,7 @@ func (x *ExportShopProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportShopProductsRequest.ProtoReflect.Descriptor instead.
 func (*ExportShopProductsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{46}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ExportShopProductsRequest) GetShopId() string {
@@ -3431,7 +3503,7 @@ type ExportShopProductsResponse struct {
 
 func (x *ExportShopProductsResponse) Reset() {
 	*x = ExportShopProductsResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[47]
+	mi := &file_souk_product_v1_product_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3443,7 +3515,7 @@ func (x *ExportShopProductsResponse) String() string {
 func (*ExportShopProductsResponse) ProtoMessage() {}
 
 func (x *ExportShopProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[47]
+	mi := &file_souk_product_v1_product_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3456,7 +3528,7 @@ func (x *ExportShopProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportShopProductsResponse.ProtoReflect.Descriptor instead.
 func (*ExportShopProductsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{47}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ExportShopProductsResponse) GetProducts() []*ImportedProduct {
@@ -3484,7 +3556,7 @@ type BatchGetVariantsRequest struct {
 
 func (x *BatchGetVariantsRequest) Reset() {
 	*x = BatchGetVariantsRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[48]
+	mi := &file_souk_product_v1_product_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3496,7 +3568,7 @@ func (x *BatchGetVariantsRequest) String() string {
 func (*BatchGetVariantsRequest) ProtoMessage() {}
 
 func (x *BatchGetVariantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[48]
+	mi := &file_souk_product_v1_product_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3509,7 +3581,7 @@ func (x *BatchGetVariantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetVariantsRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetVariantsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{48}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *BatchGetVariantsRequest) GetVariantIds() []string {
@@ -3550,7 +3622,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[49]
+	mi := &file_souk_product_v1_product_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3562,7 +3634,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[49]
+	mi := &file_souk_product_v1_product_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3575,7 +3647,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{49}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Offer) GetVariantId() string {
@@ -3671,7 +3743,7 @@ type BatchGetVariantsResponse struct {
 
 func (x *BatchGetVariantsResponse) Reset() {
 	*x = BatchGetVariantsResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[50]
+	mi := &file_souk_product_v1_product_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3683,7 +3755,7 @@ func (x *BatchGetVariantsResponse) String() string {
 func (*BatchGetVariantsResponse) ProtoMessage() {}
 
 func (x *BatchGetVariantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[50]
+	mi := &file_souk_product_v1_product_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3696,7 +3768,7 @@ func (x *BatchGetVariantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetVariantsResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetVariantsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{50}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *BatchGetVariantsResponse) GetOffers() []*Offer {
@@ -3717,7 +3789,7 @@ type Line struct {
 
 func (x *Line) Reset() {
 	*x = Line{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[51]
+	mi := &file_souk_product_v1_product_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3729,7 +3801,7 @@ func (x *Line) String() string {
 func (*Line) ProtoMessage() {}
 
 func (x *Line) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[51]
+	mi := &file_souk_product_v1_product_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3742,7 +3814,7 @@ func (x *Line) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Line.ProtoReflect.Descriptor instead.
 func (*Line) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{51}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Line) GetVariantId() string {
@@ -3768,7 +3840,7 @@ type CheckAvailabilityRequest struct {
 
 func (x *CheckAvailabilityRequest) Reset() {
 	*x = CheckAvailabilityRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[52]
+	mi := &file_souk_product_v1_product_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3780,7 +3852,7 @@ func (x *CheckAvailabilityRequest) String() string {
 func (*CheckAvailabilityRequest) ProtoMessage() {}
 
 func (x *CheckAvailabilityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[52]
+	mi := &file_souk_product_v1_product_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3793,7 +3865,7 @@ func (x *CheckAvailabilityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAvailabilityRequest.ProtoReflect.Descriptor instead.
 func (*CheckAvailabilityRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{52}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *CheckAvailabilityRequest) GetLines() []*Line {
@@ -3813,7 +3885,7 @@ type CheckAvailabilityResponse struct {
 
 func (x *CheckAvailabilityResponse) Reset() {
 	*x = CheckAvailabilityResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[53]
+	mi := &file_souk_product_v1_product_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3825,7 +3897,7 @@ func (x *CheckAvailabilityResponse) String() string {
 func (*CheckAvailabilityResponse) ProtoMessage() {}
 
 func (x *CheckAvailabilityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[53]
+	mi := &file_souk_product_v1_product_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3838,7 +3910,7 @@ func (x *CheckAvailabilityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAvailabilityResponse.ProtoReflect.Descriptor instead.
 func (*CheckAvailabilityResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{53}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CheckAvailabilityResponse) GetShortVariantIds() []string {
@@ -3861,7 +3933,7 @@ type ReserveInventoryRequest struct {
 
 func (x *ReserveInventoryRequest) Reset() {
 	*x = ReserveInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[54]
+	mi := &file_souk_product_v1_product_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3873,7 +3945,7 @@ func (x *ReserveInventoryRequest) String() string {
 func (*ReserveInventoryRequest) ProtoMessage() {}
 
 func (x *ReserveInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[54]
+	mi := &file_souk_product_v1_product_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3886,7 +3958,7 @@ func (x *ReserveInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReserveInventoryRequest.ProtoReflect.Descriptor instead.
 func (*ReserveInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{54}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ReserveInventoryRequest) GetOrderId() string {
@@ -3919,7 +3991,7 @@ type ReserveInventoryResponse struct {
 
 func (x *ReserveInventoryResponse) Reset() {
 	*x = ReserveInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[55]
+	mi := &file_souk_product_v1_product_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3931,7 +4003,7 @@ func (x *ReserveInventoryResponse) String() string {
 func (*ReserveInventoryResponse) ProtoMessage() {}
 
 func (x *ReserveInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[55]
+	mi := &file_souk_product_v1_product_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3944,7 +4016,7 @@ func (x *ReserveInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReserveInventoryResponse.ProtoReflect.Descriptor instead.
 func (*ReserveInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{55}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ReserveInventoryResponse) GetExpiresAt() *timestamppb.Timestamp {
@@ -3963,7 +4035,7 @@ type ReleaseInventoryRequest struct {
 
 func (x *ReleaseInventoryRequest) Reset() {
 	*x = ReleaseInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[56]
+	mi := &file_souk_product_v1_product_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3975,7 +4047,7 @@ func (x *ReleaseInventoryRequest) String() string {
 func (*ReleaseInventoryRequest) ProtoMessage() {}
 
 func (x *ReleaseInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[56]
+	mi := &file_souk_product_v1_product_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3988,7 +4060,7 @@ func (x *ReleaseInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseInventoryRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{56}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ReleaseInventoryRequest) GetOrderId() string {
@@ -4006,7 +4078,7 @@ type ReleaseInventoryResponse struct {
 
 func (x *ReleaseInventoryResponse) Reset() {
 	*x = ReleaseInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[57]
+	mi := &file_souk_product_v1_product_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4018,7 +4090,7 @@ func (x *ReleaseInventoryResponse) String() string {
 func (*ReleaseInventoryResponse) ProtoMessage() {}
 
 func (x *ReleaseInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[57]
+	mi := &file_souk_product_v1_product_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4031,7 +4103,7 @@ func (x *ReleaseInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseInventoryResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{57}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{58}
 }
 
 type CommitInventoryRequest struct {
@@ -4043,7 +4115,7 @@ type CommitInventoryRequest struct {
 
 func (x *CommitInventoryRequest) Reset() {
 	*x = CommitInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[58]
+	mi := &file_souk_product_v1_product_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4055,7 +4127,7 @@ func (x *CommitInventoryRequest) String() string {
 func (*CommitInventoryRequest) ProtoMessage() {}
 
 func (x *CommitInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[58]
+	mi := &file_souk_product_v1_product_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4068,7 +4140,7 @@ func (x *CommitInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitInventoryRequest.ProtoReflect.Descriptor instead.
 func (*CommitInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{58}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *CommitInventoryRequest) GetOrderId() string {
@@ -4086,7 +4158,7 @@ type CommitInventoryResponse struct {
 
 func (x *CommitInventoryResponse) Reset() {
 	*x = CommitInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[59]
+	mi := &file_souk_product_v1_product_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4098,7 +4170,7 @@ func (x *CommitInventoryResponse) String() string {
 func (*CommitInventoryResponse) ProtoMessage() {}
 
 func (x *CommitInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[59]
+	mi := &file_souk_product_v1_product_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4111,7 +4183,7 @@ func (x *CommitInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitInventoryResponse.ProtoReflect.Descriptor instead.
 func (*CommitInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{59}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{60}
 }
 
 type RestockInventoryRequest struct {
@@ -4125,7 +4197,7 @@ type RestockInventoryRequest struct {
 
 func (x *RestockInventoryRequest) Reset() {
 	*x = RestockInventoryRequest{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[60]
+	mi := &file_souk_product_v1_product_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4137,7 +4209,7 @@ func (x *RestockInventoryRequest) String() string {
 func (*RestockInventoryRequest) ProtoMessage() {}
 
 func (x *RestockInventoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[60]
+	mi := &file_souk_product_v1_product_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4150,7 +4222,7 @@ func (x *RestockInventoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockInventoryRequest.ProtoReflect.Descriptor instead.
 func (*RestockInventoryRequest) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{60}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RestockInventoryRequest) GetOrderId() string {
@@ -4175,7 +4247,7 @@ type RestockInventoryResponse struct {
 
 func (x *RestockInventoryResponse) Reset() {
 	*x = RestockInventoryResponse{}
-	mi := &file_souk_product_v1_product_proto_msgTypes[61]
+	mi := &file_souk_product_v1_product_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4187,7 +4259,7 @@ func (x *RestockInventoryResponse) String() string {
 func (*RestockInventoryResponse) ProtoMessage() {}
 
 func (x *RestockInventoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_product_v1_product_proto_msgTypes[61]
+	mi := &file_souk_product_v1_product_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4200,7 +4272,7 @@ func (x *RestockInventoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestockInventoryResponse.ProtoReflect.Descriptor instead.
 func (*RestockInventoryResponse) Descriptor() ([]byte, []int) {
-	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{61}
+	return file_souk_product_v1_product_proto_rawDescGZIP(), []int{62}
 }
 
 var File_souk_product_v1_product_proto protoreflect.FileDescriptor
@@ -4268,7 +4340,7 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tB\n" +
 	"\xb2\xf4\x18\x06ShirtsR\x04name\x12\x1b\n" +
 	"\tparent_id\x18\x03 \x01(\tR\bparentId\x12\x12\n" +
-	"\x04path\x18\x04 \x03(\tR\x04path\"\x95\x06\n" +
+	"\x04path\x18\x04 \x03(\tR\x04path\"\xc4\x06\n" +
 	"\x15SearchProductsRequest\x12\x1e\n" +
 	"\x05query\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x05query\x12(\n" +
 	"\vcategory_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\n" +
@@ -4286,7 +4358,9 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\n" +
 	"page_token\x18\v \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12I\n" +
 	"\x03ids\x18\f \x03(\tB7\xbaH\f\x92\x01\t\x10d\"\x05r\x03\x18\x88'\xb2\xf4\x18$prd_0198c5f27e6b7c1f8a3d5e9b04c7d21aR\x03ids\x123\n" +
-	"\aoptions\x18\r \x03(\tB\x19\xbaH\f\x92\x01\t\x10\x14\"\x05r\x03\x18\xd4\x02\xb2\xf4\x18\x06Size:MR\aoptions\"\xea\x01\n" +
+	"\aoptions\x18\r \x03(\tB\x19\xbaH\f\x92\x01\t\x10\x14\"\x05r\x03\x18\xd4\x02\xb2\xf4\x18\x06Size:MR\aoptions\x12-\n" +
+	"\n" +
+	"min_rating\x18\x0e \x01(\x05B\x0e\xbaH\x06\x1a\x04\x18\x05(\x00\xb2\xf4\x18\x014R\tminRating\"\xea\x01\n" +
 	"\x16SearchProductsResponse\x124\n" +
 	"\bproducts\x18\x01 \x03(\v2\x18.souk.product.v1.ProductR\bproducts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
@@ -4294,14 +4368,19 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"total_size\x18\x03 \x01(\x03H\x00R\ttotalSize\x88\x01\x01\x124\n" +
 	"\x06facets\x18\x04 \x01(\v2\x17.souk.product.v1.FacetsH\x01R\x06facets\x88\x01\x01B\r\n" +
 	"\v_total_sizeB\t\n" +
-	"\a_facets\"\xe5\x01\n" +
+	"\a_facets\"\x9d\x02\n" +
 	"\x06Facets\x12;\n" +
 	"\n" +
 	"categories\x18\x01 \x03(\v2\x1b.souk.product.v1.FacetCountR\n" +
 	"categories\x121\n" +
 	"\x05shops\x18\x02 \x03(\v2\x1b.souk.product.v1.FacetCountR\x05shops\x123\n" +
 	"\x06prices\x18\x03 \x03(\v2\x1b.souk.product.v1.PriceFacetR\x06prices\x126\n" +
-	"\aoptions\x18\x04 \x03(\v2\x1c.souk.product.v1.OptionFacetR\aoptions\"a\n" +
+	"\aoptions\x18\x04 \x03(\v2\x1c.souk.product.v1.OptionFacetR\aoptions\x126\n" +
+	"\aratings\x18\x05 \x03(\v2\x1c.souk.product.v1.RatingFacetR\aratings\"I\n" +
+	"\vRatingFacet\x12$\n" +
+	"\n" +
+	"min_rating\x18\x01 \x01(\x05B\x05\xb2\xf4\x18\x014R\tminRating\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\"a\n" +
 	"\vOptionFacet\x12\x1c\n" +
 	"\x04name\x18\x01 \x01(\tB\b\xb2\xf4\x18\x04SizeR\x04name\x124\n" +
 	"\x06values\x18\x02 \x03(\v2\x1c.souk.product.v1.OptionCountR\x06values\"9\n" +
@@ -4656,7 +4735,7 @@ func file_souk_product_v1_product_proto_rawDescGZIP() []byte {
 	return file_souk_product_v1_product_proto_rawDescData
 }
 
-var file_souk_product_v1_product_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
+var file_souk_product_v1_product_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
 var file_souk_product_v1_product_proto_goTypes = []any{
 	(*Product)(nil),                      // 0: souk.product.v1.Product
 	(*Image)(nil),                        // 1: souk.product.v1.Image
@@ -4667,180 +4746,182 @@ var file_souk_product_v1_product_proto_goTypes = []any{
 	(*SearchProductsRequest)(nil),        // 6: souk.product.v1.SearchProductsRequest
 	(*SearchProductsResponse)(nil),       // 7: souk.product.v1.SearchProductsResponse
 	(*Facets)(nil),                       // 8: souk.product.v1.Facets
-	(*OptionFacet)(nil),                  // 9: souk.product.v1.OptionFacet
-	(*OptionCount)(nil),                  // 10: souk.product.v1.OptionCount
-	(*FacetCount)(nil),                   // 11: souk.product.v1.FacetCount
-	(*PriceFacet)(nil),                   // 12: souk.product.v1.PriceFacet
-	(*GetProductRequest)(nil),            // 13: souk.product.v1.GetProductRequest
-	(*GetProductResponse)(nil),           // 14: souk.product.v1.GetProductResponse
-	(*GetProductByHandleRequest)(nil),    // 15: souk.product.v1.GetProductByHandleRequest
-	(*GetProductByHandleResponse)(nil),   // 16: souk.product.v1.GetProductByHandleResponse
-	(*ListCategoriesRequest)(nil),        // 17: souk.product.v1.ListCategoriesRequest
-	(*ListCategoriesResponse)(nil),       // 18: souk.product.v1.ListCategoriesResponse
-	(*CreateCategoryRequest)(nil),        // 19: souk.product.v1.CreateCategoryRequest
-	(*CreateCategoryResponse)(nil),       // 20: souk.product.v1.CreateCategoryResponse
-	(*VariantInput)(nil),                 // 21: souk.product.v1.VariantInput
-	(*CreateProductRequest)(nil),         // 22: souk.product.v1.CreateProductRequest
-	(*CreateProductResponse)(nil),        // 23: souk.product.v1.CreateProductResponse
-	(*UpdateProductRequest)(nil),         // 24: souk.product.v1.UpdateProductRequest
-	(*UpdateProductResponse)(nil),        // 25: souk.product.v1.UpdateProductResponse
-	(*DeleteProductRequest)(nil),         // 26: souk.product.v1.DeleteProductRequest
-	(*DeleteProductResponse)(nil),        // 27: souk.product.v1.DeleteProductResponse
-	(*ListShopProductsRequest)(nil),      // 28: souk.product.v1.ListShopProductsRequest
-	(*StockedProduct)(nil),               // 29: souk.product.v1.StockedProduct
-	(*ListShopProductsResponse)(nil),     // 30: souk.product.v1.ListShopProductsResponse
-	(*SetStockRequest)(nil),              // 31: souk.product.v1.SetStockRequest
-	(*SetStockResponse)(nil),             // 32: souk.product.v1.SetStockResponse
-	(*UpdateVariantRequest)(nil),         // 33: souk.product.v1.UpdateVariantRequest
-	(*UpdateVariantResponse)(nil),        // 34: souk.product.v1.UpdateVariantResponse
-	(*AdjustStockRequest)(nil),           // 35: souk.product.v1.AdjustStockRequest
-	(*AdjustStockResponse)(nil),          // 36: souk.product.v1.AdjustStockResponse
-	(*StockAdjustment)(nil),              // 37: souk.product.v1.StockAdjustment
-	(*ListStockAdjustmentsRequest)(nil),  // 38: souk.product.v1.ListStockAdjustmentsRequest
-	(*ListStockAdjustmentsResponse)(nil), // 39: souk.product.v1.ListStockAdjustmentsResponse
-	(*ImportedProduct)(nil),              // 40: souk.product.v1.ImportedProduct
-	(*ImportProductsRequest)(nil),        // 41: souk.product.v1.ImportProductsRequest
-	(*ImportResult)(nil),                 // 42: souk.product.v1.ImportResult
-	(*ImportProductsResponse)(nil),       // 43: souk.product.v1.ImportProductsResponse
-	(*ExportProductsRequest)(nil),        // 44: souk.product.v1.ExportProductsRequest
-	(*ExportProductsResponse)(nil),       // 45: souk.product.v1.ExportProductsResponse
-	(*ExportShopProductsRequest)(nil),    // 46: souk.product.v1.ExportShopProductsRequest
-	(*ExportShopProductsResponse)(nil),   // 47: souk.product.v1.ExportShopProductsResponse
-	(*BatchGetVariantsRequest)(nil),      // 48: souk.product.v1.BatchGetVariantsRequest
-	(*Offer)(nil),                        // 49: souk.product.v1.Offer
-	(*BatchGetVariantsResponse)(nil),     // 50: souk.product.v1.BatchGetVariantsResponse
-	(*Line)(nil),                         // 51: souk.product.v1.Line
-	(*CheckAvailabilityRequest)(nil),     // 52: souk.product.v1.CheckAvailabilityRequest
-	(*CheckAvailabilityResponse)(nil),    // 53: souk.product.v1.CheckAvailabilityResponse
-	(*ReserveInventoryRequest)(nil),      // 54: souk.product.v1.ReserveInventoryRequest
-	(*ReserveInventoryResponse)(nil),     // 55: souk.product.v1.ReserveInventoryResponse
-	(*ReleaseInventoryRequest)(nil),      // 56: souk.product.v1.ReleaseInventoryRequest
-	(*ReleaseInventoryResponse)(nil),     // 57: souk.product.v1.ReleaseInventoryResponse
-	(*CommitInventoryRequest)(nil),       // 58: souk.product.v1.CommitInventoryRequest
-	(*CommitInventoryResponse)(nil),      // 59: souk.product.v1.CommitInventoryResponse
-	(*RestockInventoryRequest)(nil),      // 60: souk.product.v1.RestockInventoryRequest
-	(*RestockInventoryResponse)(nil),     // 61: souk.product.v1.RestockInventoryResponse
-	nil,                                  // 62: souk.product.v1.Variant.OptionsEntry
-	nil,                                  // 63: souk.product.v1.VariantInput.OptionsEntry
-	nil,                                  // 64: souk.product.v1.VariantInput.FurtherColumnsEntry
-	nil,                                  // 65: souk.product.v1.StockedProduct.CostsEntry
-	nil,                                  // 66: souk.product.v1.UpdateVariantRequest.OptionsEntry
-	nil,                                  // 67: souk.product.v1.Offer.OptionsEntry
-	(*v1.Money)(nil),                     // 68: souk.money.v1.Money
-	(*timestamppb.Timestamp)(nil),        // 69: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),        // 70: google.protobuf.FieldMask
+	(*RatingFacet)(nil),                  // 9: souk.product.v1.RatingFacet
+	(*OptionFacet)(nil),                  // 10: souk.product.v1.OptionFacet
+	(*OptionCount)(nil),                  // 11: souk.product.v1.OptionCount
+	(*FacetCount)(nil),                   // 12: souk.product.v1.FacetCount
+	(*PriceFacet)(nil),                   // 13: souk.product.v1.PriceFacet
+	(*GetProductRequest)(nil),            // 14: souk.product.v1.GetProductRequest
+	(*GetProductResponse)(nil),           // 15: souk.product.v1.GetProductResponse
+	(*GetProductByHandleRequest)(nil),    // 16: souk.product.v1.GetProductByHandleRequest
+	(*GetProductByHandleResponse)(nil),   // 17: souk.product.v1.GetProductByHandleResponse
+	(*ListCategoriesRequest)(nil),        // 18: souk.product.v1.ListCategoriesRequest
+	(*ListCategoriesResponse)(nil),       // 19: souk.product.v1.ListCategoriesResponse
+	(*CreateCategoryRequest)(nil),        // 20: souk.product.v1.CreateCategoryRequest
+	(*CreateCategoryResponse)(nil),       // 21: souk.product.v1.CreateCategoryResponse
+	(*VariantInput)(nil),                 // 22: souk.product.v1.VariantInput
+	(*CreateProductRequest)(nil),         // 23: souk.product.v1.CreateProductRequest
+	(*CreateProductResponse)(nil),        // 24: souk.product.v1.CreateProductResponse
+	(*UpdateProductRequest)(nil),         // 25: souk.product.v1.UpdateProductRequest
+	(*UpdateProductResponse)(nil),        // 26: souk.product.v1.UpdateProductResponse
+	(*DeleteProductRequest)(nil),         // 27: souk.product.v1.DeleteProductRequest
+	(*DeleteProductResponse)(nil),        // 28: souk.product.v1.DeleteProductResponse
+	(*ListShopProductsRequest)(nil),      // 29: souk.product.v1.ListShopProductsRequest
+	(*StockedProduct)(nil),               // 30: souk.product.v1.StockedProduct
+	(*ListShopProductsResponse)(nil),     // 31: souk.product.v1.ListShopProductsResponse
+	(*SetStockRequest)(nil),              // 32: souk.product.v1.SetStockRequest
+	(*SetStockResponse)(nil),             // 33: souk.product.v1.SetStockResponse
+	(*UpdateVariantRequest)(nil),         // 34: souk.product.v1.UpdateVariantRequest
+	(*UpdateVariantResponse)(nil),        // 35: souk.product.v1.UpdateVariantResponse
+	(*AdjustStockRequest)(nil),           // 36: souk.product.v1.AdjustStockRequest
+	(*AdjustStockResponse)(nil),          // 37: souk.product.v1.AdjustStockResponse
+	(*StockAdjustment)(nil),              // 38: souk.product.v1.StockAdjustment
+	(*ListStockAdjustmentsRequest)(nil),  // 39: souk.product.v1.ListStockAdjustmentsRequest
+	(*ListStockAdjustmentsResponse)(nil), // 40: souk.product.v1.ListStockAdjustmentsResponse
+	(*ImportedProduct)(nil),              // 41: souk.product.v1.ImportedProduct
+	(*ImportProductsRequest)(nil),        // 42: souk.product.v1.ImportProductsRequest
+	(*ImportResult)(nil),                 // 43: souk.product.v1.ImportResult
+	(*ImportProductsResponse)(nil),       // 44: souk.product.v1.ImportProductsResponse
+	(*ExportProductsRequest)(nil),        // 45: souk.product.v1.ExportProductsRequest
+	(*ExportProductsResponse)(nil),       // 46: souk.product.v1.ExportProductsResponse
+	(*ExportShopProductsRequest)(nil),    // 47: souk.product.v1.ExportShopProductsRequest
+	(*ExportShopProductsResponse)(nil),   // 48: souk.product.v1.ExportShopProductsResponse
+	(*BatchGetVariantsRequest)(nil),      // 49: souk.product.v1.BatchGetVariantsRequest
+	(*Offer)(nil),                        // 50: souk.product.v1.Offer
+	(*BatchGetVariantsResponse)(nil),     // 51: souk.product.v1.BatchGetVariantsResponse
+	(*Line)(nil),                         // 52: souk.product.v1.Line
+	(*CheckAvailabilityRequest)(nil),     // 53: souk.product.v1.CheckAvailabilityRequest
+	(*CheckAvailabilityResponse)(nil),    // 54: souk.product.v1.CheckAvailabilityResponse
+	(*ReserveInventoryRequest)(nil),      // 55: souk.product.v1.ReserveInventoryRequest
+	(*ReserveInventoryResponse)(nil),     // 56: souk.product.v1.ReserveInventoryResponse
+	(*ReleaseInventoryRequest)(nil),      // 57: souk.product.v1.ReleaseInventoryRequest
+	(*ReleaseInventoryResponse)(nil),     // 58: souk.product.v1.ReleaseInventoryResponse
+	(*CommitInventoryRequest)(nil),       // 59: souk.product.v1.CommitInventoryRequest
+	(*CommitInventoryResponse)(nil),      // 60: souk.product.v1.CommitInventoryResponse
+	(*RestockInventoryRequest)(nil),      // 61: souk.product.v1.RestockInventoryRequest
+	(*RestockInventoryResponse)(nil),     // 62: souk.product.v1.RestockInventoryResponse
+	nil,                                  // 63: souk.product.v1.Variant.OptionsEntry
+	nil,                                  // 64: souk.product.v1.VariantInput.OptionsEntry
+	nil,                                  // 65: souk.product.v1.VariantInput.FurtherColumnsEntry
+	nil,                                  // 66: souk.product.v1.StockedProduct.CostsEntry
+	nil,                                  // 67: souk.product.v1.UpdateVariantRequest.OptionsEntry
+	nil,                                  // 68: souk.product.v1.Offer.OptionsEntry
+	(*v1.Money)(nil),                     // 69: souk.money.v1.Money
+	(*timestamppb.Timestamp)(nil),        // 70: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),        // 71: google.protobuf.FieldMask
 }
 var file_souk_product_v1_product_proto_depIdxs = []int32{
 	1,  // 0: souk.product.v1.Product.images:type_name -> souk.product.v1.Image
 	2,  // 1: souk.product.v1.Product.rating:type_name -> souk.product.v1.Rating
-	68, // 2: souk.product.v1.Product.price:type_name -> souk.money.v1.Money
+	69, // 2: souk.product.v1.Product.price:type_name -> souk.money.v1.Money
 	3,  // 3: souk.product.v1.Product.variants:type_name -> souk.product.v1.Variant
-	69, // 4: souk.product.v1.Product.created_at:type_name -> google.protobuf.Timestamp
-	69, // 5: souk.product.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
-	62, // 6: souk.product.v1.Variant.options:type_name -> souk.product.v1.Variant.OptionsEntry
-	68, // 7: souk.product.v1.Variant.price:type_name -> souk.money.v1.Money
-	68, // 8: souk.product.v1.Variant.compare_at_price:type_name -> souk.money.v1.Money
+	70, // 4: souk.product.v1.Product.created_at:type_name -> google.protobuf.Timestamp
+	70, // 5: souk.product.v1.Product.updated_at:type_name -> google.protobuf.Timestamp
+	63, // 6: souk.product.v1.Variant.options:type_name -> souk.product.v1.Variant.OptionsEntry
+	69, // 7: souk.product.v1.Variant.price:type_name -> souk.money.v1.Money
+	69, // 8: souk.product.v1.Variant.compare_at_price:type_name -> souk.money.v1.Money
 	0,  // 9: souk.product.v1.SearchProductsResponse.products:type_name -> souk.product.v1.Product
 	8,  // 10: souk.product.v1.SearchProductsResponse.facets:type_name -> souk.product.v1.Facets
-	11, // 11: souk.product.v1.Facets.categories:type_name -> souk.product.v1.FacetCount
-	11, // 12: souk.product.v1.Facets.shops:type_name -> souk.product.v1.FacetCount
-	12, // 13: souk.product.v1.Facets.prices:type_name -> souk.product.v1.PriceFacet
-	9,  // 14: souk.product.v1.Facets.options:type_name -> souk.product.v1.OptionFacet
-	10, // 15: souk.product.v1.OptionFacet.values:type_name -> souk.product.v1.OptionCount
-	68, // 16: souk.product.v1.PriceFacet.from:type_name -> souk.money.v1.Money
-	68, // 17: souk.product.v1.PriceFacet.to:type_name -> souk.money.v1.Money
-	0,  // 18: souk.product.v1.GetProductResponse.product:type_name -> souk.product.v1.Product
-	0,  // 19: souk.product.v1.GetProductByHandleResponse.product:type_name -> souk.product.v1.Product
-	5,  // 20: souk.product.v1.ListCategoriesResponse.categories:type_name -> souk.product.v1.Category
-	5,  // 21: souk.product.v1.CreateCategoryResponse.category:type_name -> souk.product.v1.Category
-	63, // 22: souk.product.v1.VariantInput.options:type_name -> souk.product.v1.VariantInput.OptionsEntry
-	68, // 23: souk.product.v1.VariantInput.price:type_name -> souk.money.v1.Money
-	68, // 24: souk.product.v1.VariantInput.compare_at_price:type_name -> souk.money.v1.Money
-	68, // 25: souk.product.v1.VariantInput.cost:type_name -> souk.money.v1.Money
-	64, // 26: souk.product.v1.VariantInput.further_columns:type_name -> souk.product.v1.VariantInput.FurtherColumnsEntry
-	1,  // 27: souk.product.v1.CreateProductRequest.images:type_name -> souk.product.v1.Image
-	21, // 28: souk.product.v1.CreateProductRequest.variants:type_name -> souk.product.v1.VariantInput
-	0,  // 29: souk.product.v1.CreateProductResponse.product:type_name -> souk.product.v1.Product
-	1,  // 30: souk.product.v1.UpdateProductRequest.images:type_name -> souk.product.v1.Image
-	21, // 31: souk.product.v1.UpdateProductRequest.variants:type_name -> souk.product.v1.VariantInput
-	70, // 32: souk.product.v1.UpdateProductRequest.update_mask:type_name -> google.protobuf.FieldMask
-	0,  // 33: souk.product.v1.UpdateProductResponse.product:type_name -> souk.product.v1.Product
-	0,  // 34: souk.product.v1.StockedProduct.product:type_name -> souk.product.v1.Product
-	4,  // 35: souk.product.v1.StockedProduct.stock:type_name -> souk.product.v1.Stock
-	65, // 36: souk.product.v1.StockedProduct.costs:type_name -> souk.product.v1.StockedProduct.CostsEntry
-	29, // 37: souk.product.v1.ListShopProductsResponse.products:type_name -> souk.product.v1.StockedProduct
-	4,  // 38: souk.product.v1.SetStockResponse.stock:type_name -> souk.product.v1.Stock
-	66, // 39: souk.product.v1.UpdateVariantRequest.options:type_name -> souk.product.v1.UpdateVariantRequest.OptionsEntry
-	68, // 40: souk.product.v1.UpdateVariantRequest.price:type_name -> souk.money.v1.Money
-	68, // 41: souk.product.v1.UpdateVariantRequest.compare_at_price:type_name -> souk.money.v1.Money
-	70, // 42: souk.product.v1.UpdateVariantRequest.update_mask:type_name -> google.protobuf.FieldMask
-	68, // 43: souk.product.v1.UpdateVariantRequest.cost:type_name -> souk.money.v1.Money
-	3,  // 44: souk.product.v1.UpdateVariantResponse.variant:type_name -> souk.product.v1.Variant
-	4,  // 45: souk.product.v1.AdjustStockResponse.stock:type_name -> souk.product.v1.Stock
-	69, // 46: souk.product.v1.StockAdjustment.created_at:type_name -> google.protobuf.Timestamp
-	37, // 47: souk.product.v1.ListStockAdjustmentsResponse.adjustments:type_name -> souk.product.v1.StockAdjustment
-	1,  // 48: souk.product.v1.ImportedProduct.images:type_name -> souk.product.v1.Image
-	21, // 49: souk.product.v1.ImportedProduct.variants:type_name -> souk.product.v1.VariantInput
-	40, // 50: souk.product.v1.ImportProductsRequest.products:type_name -> souk.product.v1.ImportedProduct
-	42, // 51: souk.product.v1.ImportProductsResponse.results:type_name -> souk.product.v1.ImportResult
-	40, // 52: souk.product.v1.ExportProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
-	40, // 53: souk.product.v1.ExportShopProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
-	67, // 54: souk.product.v1.Offer.options:type_name -> souk.product.v1.Offer.OptionsEntry
-	68, // 55: souk.product.v1.Offer.price:type_name -> souk.money.v1.Money
-	49, // 56: souk.product.v1.BatchGetVariantsResponse.offers:type_name -> souk.product.v1.Offer
-	51, // 57: souk.product.v1.CheckAvailabilityRequest.lines:type_name -> souk.product.v1.Line
-	51, // 58: souk.product.v1.ReserveInventoryRequest.lines:type_name -> souk.product.v1.Line
-	69, // 59: souk.product.v1.ReserveInventoryResponse.expires_at:type_name -> google.protobuf.Timestamp
-	68, // 60: souk.product.v1.StockedProduct.CostsEntry.value:type_name -> souk.money.v1.Money
-	6,  // 61: souk.product.v1.ProductService.SearchProducts:input_type -> souk.product.v1.SearchProductsRequest
-	13, // 62: souk.product.v1.ProductService.GetProduct:input_type -> souk.product.v1.GetProductRequest
-	15, // 63: souk.product.v1.ProductService.GetProductByHandle:input_type -> souk.product.v1.GetProductByHandleRequest
-	17, // 64: souk.product.v1.ProductService.ListCategories:input_type -> souk.product.v1.ListCategoriesRequest
-	19, // 65: souk.product.v1.ProductService.CreateCategory:input_type -> souk.product.v1.CreateCategoryRequest
-	22, // 66: souk.product.v1.ProductService.CreateProduct:input_type -> souk.product.v1.CreateProductRequest
-	24, // 67: souk.product.v1.ProductService.UpdateProduct:input_type -> souk.product.v1.UpdateProductRequest
-	26, // 68: souk.product.v1.ProductService.DeleteProduct:input_type -> souk.product.v1.DeleteProductRequest
-	28, // 69: souk.product.v1.ProductService.ListShopProducts:input_type -> souk.product.v1.ListShopProductsRequest
-	31, // 70: souk.product.v1.ProductService.SetStock:input_type -> souk.product.v1.SetStockRequest
-	33, // 71: souk.product.v1.ProductService.UpdateVariant:input_type -> souk.product.v1.UpdateVariantRequest
-	35, // 72: souk.product.v1.ProductService.AdjustStock:input_type -> souk.product.v1.AdjustStockRequest
-	38, // 73: souk.product.v1.ProductService.ListStockAdjustments:input_type -> souk.product.v1.ListStockAdjustmentsRequest
-	41, // 74: souk.product.v1.ProductService.ImportProducts:input_type -> souk.product.v1.ImportProductsRequest
-	44, // 75: souk.product.v1.ProductService.ExportProducts:input_type -> souk.product.v1.ExportProductsRequest
-	46, // 76: souk.product.v1.ProductService.ExportShopProducts:input_type -> souk.product.v1.ExportShopProductsRequest
-	48, // 77: souk.product.v1.ProductService.BatchGetVariants:input_type -> souk.product.v1.BatchGetVariantsRequest
-	52, // 78: souk.product.v1.ProductService.CheckAvailability:input_type -> souk.product.v1.CheckAvailabilityRequest
-	54, // 79: souk.product.v1.ProductService.ReserveInventory:input_type -> souk.product.v1.ReserveInventoryRequest
-	56, // 80: souk.product.v1.ProductService.ReleaseInventory:input_type -> souk.product.v1.ReleaseInventoryRequest
-	58, // 81: souk.product.v1.ProductService.CommitInventory:input_type -> souk.product.v1.CommitInventoryRequest
-	60, // 82: souk.product.v1.ProductService.RestockInventory:input_type -> souk.product.v1.RestockInventoryRequest
-	7,  // 83: souk.product.v1.ProductService.SearchProducts:output_type -> souk.product.v1.SearchProductsResponse
-	14, // 84: souk.product.v1.ProductService.GetProduct:output_type -> souk.product.v1.GetProductResponse
-	16, // 85: souk.product.v1.ProductService.GetProductByHandle:output_type -> souk.product.v1.GetProductByHandleResponse
-	18, // 86: souk.product.v1.ProductService.ListCategories:output_type -> souk.product.v1.ListCategoriesResponse
-	20, // 87: souk.product.v1.ProductService.CreateCategory:output_type -> souk.product.v1.CreateCategoryResponse
-	23, // 88: souk.product.v1.ProductService.CreateProduct:output_type -> souk.product.v1.CreateProductResponse
-	25, // 89: souk.product.v1.ProductService.UpdateProduct:output_type -> souk.product.v1.UpdateProductResponse
-	27, // 90: souk.product.v1.ProductService.DeleteProduct:output_type -> souk.product.v1.DeleteProductResponse
-	30, // 91: souk.product.v1.ProductService.ListShopProducts:output_type -> souk.product.v1.ListShopProductsResponse
-	32, // 92: souk.product.v1.ProductService.SetStock:output_type -> souk.product.v1.SetStockResponse
-	34, // 93: souk.product.v1.ProductService.UpdateVariant:output_type -> souk.product.v1.UpdateVariantResponse
-	36, // 94: souk.product.v1.ProductService.AdjustStock:output_type -> souk.product.v1.AdjustStockResponse
-	39, // 95: souk.product.v1.ProductService.ListStockAdjustments:output_type -> souk.product.v1.ListStockAdjustmentsResponse
-	43, // 96: souk.product.v1.ProductService.ImportProducts:output_type -> souk.product.v1.ImportProductsResponse
-	45, // 97: souk.product.v1.ProductService.ExportProducts:output_type -> souk.product.v1.ExportProductsResponse
-	47, // 98: souk.product.v1.ProductService.ExportShopProducts:output_type -> souk.product.v1.ExportShopProductsResponse
-	50, // 99: souk.product.v1.ProductService.BatchGetVariants:output_type -> souk.product.v1.BatchGetVariantsResponse
-	53, // 100: souk.product.v1.ProductService.CheckAvailability:output_type -> souk.product.v1.CheckAvailabilityResponse
-	55, // 101: souk.product.v1.ProductService.ReserveInventory:output_type -> souk.product.v1.ReserveInventoryResponse
-	57, // 102: souk.product.v1.ProductService.ReleaseInventory:output_type -> souk.product.v1.ReleaseInventoryResponse
-	59, // 103: souk.product.v1.ProductService.CommitInventory:output_type -> souk.product.v1.CommitInventoryResponse
-	61, // 104: souk.product.v1.ProductService.RestockInventory:output_type -> souk.product.v1.RestockInventoryResponse
-	83, // [83:105] is the sub-list for method output_type
-	61, // [61:83] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	12, // 11: souk.product.v1.Facets.categories:type_name -> souk.product.v1.FacetCount
+	12, // 12: souk.product.v1.Facets.shops:type_name -> souk.product.v1.FacetCount
+	13, // 13: souk.product.v1.Facets.prices:type_name -> souk.product.v1.PriceFacet
+	10, // 14: souk.product.v1.Facets.options:type_name -> souk.product.v1.OptionFacet
+	9,  // 15: souk.product.v1.Facets.ratings:type_name -> souk.product.v1.RatingFacet
+	11, // 16: souk.product.v1.OptionFacet.values:type_name -> souk.product.v1.OptionCount
+	69, // 17: souk.product.v1.PriceFacet.from:type_name -> souk.money.v1.Money
+	69, // 18: souk.product.v1.PriceFacet.to:type_name -> souk.money.v1.Money
+	0,  // 19: souk.product.v1.GetProductResponse.product:type_name -> souk.product.v1.Product
+	0,  // 20: souk.product.v1.GetProductByHandleResponse.product:type_name -> souk.product.v1.Product
+	5,  // 21: souk.product.v1.ListCategoriesResponse.categories:type_name -> souk.product.v1.Category
+	5,  // 22: souk.product.v1.CreateCategoryResponse.category:type_name -> souk.product.v1.Category
+	64, // 23: souk.product.v1.VariantInput.options:type_name -> souk.product.v1.VariantInput.OptionsEntry
+	69, // 24: souk.product.v1.VariantInput.price:type_name -> souk.money.v1.Money
+	69, // 25: souk.product.v1.VariantInput.compare_at_price:type_name -> souk.money.v1.Money
+	69, // 26: souk.product.v1.VariantInput.cost:type_name -> souk.money.v1.Money
+	65, // 27: souk.product.v1.VariantInput.further_columns:type_name -> souk.product.v1.VariantInput.FurtherColumnsEntry
+	1,  // 28: souk.product.v1.CreateProductRequest.images:type_name -> souk.product.v1.Image
+	22, // 29: souk.product.v1.CreateProductRequest.variants:type_name -> souk.product.v1.VariantInput
+	0,  // 30: souk.product.v1.CreateProductResponse.product:type_name -> souk.product.v1.Product
+	1,  // 31: souk.product.v1.UpdateProductRequest.images:type_name -> souk.product.v1.Image
+	22, // 32: souk.product.v1.UpdateProductRequest.variants:type_name -> souk.product.v1.VariantInput
+	71, // 33: souk.product.v1.UpdateProductRequest.update_mask:type_name -> google.protobuf.FieldMask
+	0,  // 34: souk.product.v1.UpdateProductResponse.product:type_name -> souk.product.v1.Product
+	0,  // 35: souk.product.v1.StockedProduct.product:type_name -> souk.product.v1.Product
+	4,  // 36: souk.product.v1.StockedProduct.stock:type_name -> souk.product.v1.Stock
+	66, // 37: souk.product.v1.StockedProduct.costs:type_name -> souk.product.v1.StockedProduct.CostsEntry
+	30, // 38: souk.product.v1.ListShopProductsResponse.products:type_name -> souk.product.v1.StockedProduct
+	4,  // 39: souk.product.v1.SetStockResponse.stock:type_name -> souk.product.v1.Stock
+	67, // 40: souk.product.v1.UpdateVariantRequest.options:type_name -> souk.product.v1.UpdateVariantRequest.OptionsEntry
+	69, // 41: souk.product.v1.UpdateVariantRequest.price:type_name -> souk.money.v1.Money
+	69, // 42: souk.product.v1.UpdateVariantRequest.compare_at_price:type_name -> souk.money.v1.Money
+	71, // 43: souk.product.v1.UpdateVariantRequest.update_mask:type_name -> google.protobuf.FieldMask
+	69, // 44: souk.product.v1.UpdateVariantRequest.cost:type_name -> souk.money.v1.Money
+	3,  // 45: souk.product.v1.UpdateVariantResponse.variant:type_name -> souk.product.v1.Variant
+	4,  // 46: souk.product.v1.AdjustStockResponse.stock:type_name -> souk.product.v1.Stock
+	70, // 47: souk.product.v1.StockAdjustment.created_at:type_name -> google.protobuf.Timestamp
+	38, // 48: souk.product.v1.ListStockAdjustmentsResponse.adjustments:type_name -> souk.product.v1.StockAdjustment
+	1,  // 49: souk.product.v1.ImportedProduct.images:type_name -> souk.product.v1.Image
+	22, // 50: souk.product.v1.ImportedProduct.variants:type_name -> souk.product.v1.VariantInput
+	41, // 51: souk.product.v1.ImportProductsRequest.products:type_name -> souk.product.v1.ImportedProduct
+	43, // 52: souk.product.v1.ImportProductsResponse.results:type_name -> souk.product.v1.ImportResult
+	41, // 53: souk.product.v1.ExportProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
+	41, // 54: souk.product.v1.ExportShopProductsResponse.products:type_name -> souk.product.v1.ImportedProduct
+	68, // 55: souk.product.v1.Offer.options:type_name -> souk.product.v1.Offer.OptionsEntry
+	69, // 56: souk.product.v1.Offer.price:type_name -> souk.money.v1.Money
+	50, // 57: souk.product.v1.BatchGetVariantsResponse.offers:type_name -> souk.product.v1.Offer
+	52, // 58: souk.product.v1.CheckAvailabilityRequest.lines:type_name -> souk.product.v1.Line
+	52, // 59: souk.product.v1.ReserveInventoryRequest.lines:type_name -> souk.product.v1.Line
+	70, // 60: souk.product.v1.ReserveInventoryResponse.expires_at:type_name -> google.protobuf.Timestamp
+	69, // 61: souk.product.v1.StockedProduct.CostsEntry.value:type_name -> souk.money.v1.Money
+	6,  // 62: souk.product.v1.ProductService.SearchProducts:input_type -> souk.product.v1.SearchProductsRequest
+	14, // 63: souk.product.v1.ProductService.GetProduct:input_type -> souk.product.v1.GetProductRequest
+	16, // 64: souk.product.v1.ProductService.GetProductByHandle:input_type -> souk.product.v1.GetProductByHandleRequest
+	18, // 65: souk.product.v1.ProductService.ListCategories:input_type -> souk.product.v1.ListCategoriesRequest
+	20, // 66: souk.product.v1.ProductService.CreateCategory:input_type -> souk.product.v1.CreateCategoryRequest
+	23, // 67: souk.product.v1.ProductService.CreateProduct:input_type -> souk.product.v1.CreateProductRequest
+	25, // 68: souk.product.v1.ProductService.UpdateProduct:input_type -> souk.product.v1.UpdateProductRequest
+	27, // 69: souk.product.v1.ProductService.DeleteProduct:input_type -> souk.product.v1.DeleteProductRequest
+	29, // 70: souk.product.v1.ProductService.ListShopProducts:input_type -> souk.product.v1.ListShopProductsRequest
+	32, // 71: souk.product.v1.ProductService.SetStock:input_type -> souk.product.v1.SetStockRequest
+	34, // 72: souk.product.v1.ProductService.UpdateVariant:input_type -> souk.product.v1.UpdateVariantRequest
+	36, // 73: souk.product.v1.ProductService.AdjustStock:input_type -> souk.product.v1.AdjustStockRequest
+	39, // 74: souk.product.v1.ProductService.ListStockAdjustments:input_type -> souk.product.v1.ListStockAdjustmentsRequest
+	42, // 75: souk.product.v1.ProductService.ImportProducts:input_type -> souk.product.v1.ImportProductsRequest
+	45, // 76: souk.product.v1.ProductService.ExportProducts:input_type -> souk.product.v1.ExportProductsRequest
+	47, // 77: souk.product.v1.ProductService.ExportShopProducts:input_type -> souk.product.v1.ExportShopProductsRequest
+	49, // 78: souk.product.v1.ProductService.BatchGetVariants:input_type -> souk.product.v1.BatchGetVariantsRequest
+	53, // 79: souk.product.v1.ProductService.CheckAvailability:input_type -> souk.product.v1.CheckAvailabilityRequest
+	55, // 80: souk.product.v1.ProductService.ReserveInventory:input_type -> souk.product.v1.ReserveInventoryRequest
+	57, // 81: souk.product.v1.ProductService.ReleaseInventory:input_type -> souk.product.v1.ReleaseInventoryRequest
+	59, // 82: souk.product.v1.ProductService.CommitInventory:input_type -> souk.product.v1.CommitInventoryRequest
+	61, // 83: souk.product.v1.ProductService.RestockInventory:input_type -> souk.product.v1.RestockInventoryRequest
+	7,  // 84: souk.product.v1.ProductService.SearchProducts:output_type -> souk.product.v1.SearchProductsResponse
+	15, // 85: souk.product.v1.ProductService.GetProduct:output_type -> souk.product.v1.GetProductResponse
+	17, // 86: souk.product.v1.ProductService.GetProductByHandle:output_type -> souk.product.v1.GetProductByHandleResponse
+	19, // 87: souk.product.v1.ProductService.ListCategories:output_type -> souk.product.v1.ListCategoriesResponse
+	21, // 88: souk.product.v1.ProductService.CreateCategory:output_type -> souk.product.v1.CreateCategoryResponse
+	24, // 89: souk.product.v1.ProductService.CreateProduct:output_type -> souk.product.v1.CreateProductResponse
+	26, // 90: souk.product.v1.ProductService.UpdateProduct:output_type -> souk.product.v1.UpdateProductResponse
+	28, // 91: souk.product.v1.ProductService.DeleteProduct:output_type -> souk.product.v1.DeleteProductResponse
+	31, // 92: souk.product.v1.ProductService.ListShopProducts:output_type -> souk.product.v1.ListShopProductsResponse
+	33, // 93: souk.product.v1.ProductService.SetStock:output_type -> souk.product.v1.SetStockResponse
+	35, // 94: souk.product.v1.ProductService.UpdateVariant:output_type -> souk.product.v1.UpdateVariantResponse
+	37, // 95: souk.product.v1.ProductService.AdjustStock:output_type -> souk.product.v1.AdjustStockResponse
+	40, // 96: souk.product.v1.ProductService.ListStockAdjustments:output_type -> souk.product.v1.ListStockAdjustmentsResponse
+	44, // 97: souk.product.v1.ProductService.ImportProducts:output_type -> souk.product.v1.ImportProductsResponse
+	46, // 98: souk.product.v1.ProductService.ExportProducts:output_type -> souk.product.v1.ExportProductsResponse
+	48, // 99: souk.product.v1.ProductService.ExportShopProducts:output_type -> souk.product.v1.ExportShopProductsResponse
+	51, // 100: souk.product.v1.ProductService.BatchGetVariants:output_type -> souk.product.v1.BatchGetVariantsResponse
+	54, // 101: souk.product.v1.ProductService.CheckAvailability:output_type -> souk.product.v1.CheckAvailabilityResponse
+	56, // 102: souk.product.v1.ProductService.ReserveInventory:output_type -> souk.product.v1.ReserveInventoryResponse
+	58, // 103: souk.product.v1.ProductService.ReleaseInventory:output_type -> souk.product.v1.ReleaseInventoryResponse
+	60, // 104: souk.product.v1.ProductService.CommitInventory:output_type -> souk.product.v1.CommitInventoryResponse
+	62, // 105: souk.product.v1.ProductService.RestockInventory:output_type -> souk.product.v1.RestockInventoryResponse
+	84, // [84:106] is the sub-list for method output_type
+	62, // [62:84] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_souk_product_v1_product_proto_init() }
@@ -4851,19 +4932,19 @@ func file_souk_product_v1_product_proto_init() {
 	file_souk_product_v1_product_proto_msgTypes[0].OneofWrappers = []any{}
 	file_souk_product_v1_product_proto_msgTypes[3].OneofWrappers = []any{}
 	file_souk_product_v1_product_proto_msgTypes[7].OneofWrappers = []any{}
-	file_souk_product_v1_product_proto_msgTypes[12].OneofWrappers = []any{}
-	file_souk_product_v1_product_proto_msgTypes[21].OneofWrappers = []any{}
-	file_souk_product_v1_product_proto_msgTypes[24].OneofWrappers = []any{}
-	file_souk_product_v1_product_proto_msgTypes[31].OneofWrappers = []any{}
-	file_souk_product_v1_product_proto_msgTypes[33].OneofWrappers = []any{}
-	file_souk_product_v1_product_proto_msgTypes[40].OneofWrappers = []any{}
+	file_souk_product_v1_product_proto_msgTypes[13].OneofWrappers = []any{}
+	file_souk_product_v1_product_proto_msgTypes[22].OneofWrappers = []any{}
+	file_souk_product_v1_product_proto_msgTypes[25].OneofWrappers = []any{}
+	file_souk_product_v1_product_proto_msgTypes[32].OneofWrappers = []any{}
+	file_souk_product_v1_product_proto_msgTypes[34].OneofWrappers = []any{}
+	file_souk_product_v1_product_proto_msgTypes[41].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_product_v1_product_proto_rawDesc), len(file_souk_product_v1_product_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   68,
+			NumMessages:   69,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -337,7 +337,9 @@ func (x *SearchProductsRequest) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, `]}`...)
+	b = append(b, `],"minRating":`...)
+	b = jsonpb.AppendInt32(b, x.MinRating)
+	b = append(b, '}')
 	return b
 }
 
@@ -414,7 +416,29 @@ func (x *Facets) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
+	b = append(b, `],"ratings":[`...)
+	for i, v := range x.Ratings {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
 	b = append(b, `]}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RatingFacet) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(RatingFacet)
+	}
+	b = append(b, `{"minRating":`...)
+	b = jsonpb.AppendInt32(b, x.MinRating)
+	b = append(b, `,"count":`...)
+	b = jsonpb.AppendInt64(b, x.Count)
+	b = append(b, '}')
 	return b
 }
 

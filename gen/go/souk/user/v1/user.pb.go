@@ -868,15 +868,15 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\x14BatchGetUsersRequest\x12\x1b\n" +
 	"\x03ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x03ids\"A\n" +
 	"\x15BatchGetUsersResponse\x12(\n" +
-	"\x05users\x18\x01 \x03(\v2\x12.souk.user.v1.UserR\x05users2\xc4\x05\n" +
+	"\x05users\x18\x01 \x03(\v2\x12.souk.user.v1.UserR\x05users2\xce\x05\n" +
 	"\vUserService\x12_\n" +
 	"\x05GetMe\x12\x1a.souk.user.v1.GetMeRequest\x1a\x1b.souk.user.v1.GetMeResponse\"\x1d\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x0eb\x04user\x12\x06/v1/me\x90\x02\x01\x12k\n" +
 	"\bUpdateMe\x12\x1d.souk.user.v1.UpdateMeRequest\x1a\x1e.souk.user.v1.UpdateMeResponse\" \xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x11:\x01*b\x04user2\x06/v1/me\x90\x02\x02\x12\x80\x01\n" +
 	"\aGetUser\x12\x1c.souk.user.v1.GetUserRequest\x1a\x1d.souk.user.v1.GetUserResponse\"8\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x1fb\x04user\x12\x17/v1/operator/users/{id}\x90\x02\x01\x12\x81\x01\n" +
 	"\vSearchUsers\x12 .souk.user.v1.SearchUsersRequest\x1a!.souk.user.v1.SearchUsersResponse\"-\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/operator/users\x90\x02\x01\x12`\n" +
 	"\n" +
-	"EnsureUser\x12\x1f.souk.user.v1.EnsureUserRequest\x1a .souk.user.v1.EnsureUserResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02\x12~\n" +
-	"\rBatchGetUsers\x12\".souk.user.v1.BatchGetUsersRequest\x1a#.souk.user.v1.BatchGetUsersResponse\"$\xca\xf3\x18\x1d\b\x05\x1a\fnotification\x1a\x05order\x1a\x04shop\x90\x02\x01B!Z\x1fsouk/gen/go/souk/user/v1;userv1b\x06proto3"
+	"EnsureUser\x12\x1f.souk.user.v1.EnsureUserRequest\x1a .souk.user.v1.EnsureUserResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02\x12\x87\x01\n" +
+	"\rBatchGetUsers\x12\".souk.user.v1.BatchGetUsersRequest\x1a#.souk.user.v1.BatchGetUsersResponse\"-\xca\xf3\x18&\b\x05\x1a\acomment\x1a\fnotification\x1a\x05order\x1a\x04shop\x90\x02\x01B!Z\x1fsouk/gen/go/souk/user/v1;userv1b\x06proto3"
 
 var (
 	file_souk_user_v1_user_proto_rawDescOnce sync.Once

@@ -1,0 +1,88 @@
+package comment
+
+import (
+	"context"
+	_ "embed"
+
+	"souk/apps/comment/internal/comment"
+	commentv1 "souk/gen/go/souk/comment/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
+	shopv1 "souk/gen/go/souk/shop/v1"
+	userv1 "souk/gen/go/souk/user/v1"
+	"souk/pkg/clock"
+	"souk/pkg/document"
+	"souk/pkg/module"
+	"souk/pkg/outbox"
+)
+
+//go:embed db/invariants.sql
+var invariants string
+
+// lastCollection is the table of the collection that the service creates last.
+const lastCollection = "doc_ratings"
+
+// Failpoints lists the places between two writes where tests stop the process.
+func Failpoints() []string {
+	return []string{comment.FailAfterRated, comment.FailAfterCounted, comment.FailAfterVote}
+}
+
+// Module is the comment service.
+var Module = module.Module{
+	Name:           "comment",
+	Config:         func() any { return new(Default()) },
+	Tables:         module.Tables{Outbox: true},
+	LateInvariants: map[string]string{lastCollection: invariants},
+	Build:          build,
+}
+
+func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
+	cfg := Default()
+	if err := p.Config(&cfg); err != nil {
+		return nil, err
+	}
+	documents, err := p.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := p.Client()
+	if err != nil {
+		return nil, err
+	}
+	relay, err := p.Relay(ctx)
+	if err != nil {
+		return nil, err
+	}
+	store, err := comment.NewStore(ctx, documents, p.Clock(), relay.Wake)
+	if err != nil {
+		return nil, err
+	}
+	commentv1.RegisterCommentServiceServer(p.Server(), comment.NewRPC(comment.Deps{
+		Store:  store,
+		Orders: orderv1.NewOrderServiceClient(conn),
+		Shops:  shopv1.NewShopServiceClient(conn),
+		Users:  userv1.NewUserServiceClient(conn),
+		Rules: comment.Rules{
+			Links: cfg.HoldLinks, RepeatedFrom: cfg.HoldRepeatedFrom, Words: cfg.HoldWords, Reports: cfg.HoldReports,
+		},
+		Clock: p.Clock(),
+	}))
+	reviews, err := p.Consumer(ctx, outbox.ConsumerOptions{
+		Purpose: "reviews", Subjects: comment.ReviewSubjects, Handler: store.OnReview,
+		Batch: 20, // the events' transaction waits for the writes of documents
+	})
+	if err != nil {
+		return nil, err
+	}
+	return module.Group(relay, reviews), nil
+}
+
+// Rebuild computes all ratings from the reviews, and all numbers of votes. It publishes the ratings, also those of the
+// further products, which may have no review. It may run beside the service, whose relay sends the events. It returns
+// the number of products.
+func Rebuild(ctx context.Context, documents *document.Store, further ...string) (int, error) {
+	store, err := comment.NewStore(ctx, documents, clock.System{}, func() {})
+	if err != nil {
+		return 0, err
+	}
+	return store.Rebuild(ctx, further)
+}
