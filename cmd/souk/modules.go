@@ -12,6 +12,7 @@ import (
 	"souk/apps/order"
 	"souk/apps/payment"
 	"souk/apps/product"
+	"souk/apps/settings"
 	"souk/apps/shop"
 	"souk/apps/user"
 	"souk/pkg/errs"
@@ -21,7 +22,7 @@ import (
 // modules returns all services in the order in which they start. The gateway is last.
 func modules() []module.Module {
 	return []module.Module{
-		user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
+		settings.Module, user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
 		notification.Module, auth.Module,
 		address.Module, gateway.Module,
 	}

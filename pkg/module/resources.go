@@ -119,6 +119,7 @@ func (r *resources) identity() (IdentityConfig, error)             { return reso
 func (r *resources) verifier() (*identity.Verifier, error)         { return resolve[*identity.Verifier](r) }
 func (r *resources) transport() (rpc.Transport, error)             { return resolve[rpc.Transport](r) }
 func (r *resources) jetStream() (jetstream.JetStream, error)       { return resolve[jetstream.JetStream](r) }
+func (r *resources) nats() (*nats.Conn, error)                     { return resolve[*nats.Conn](r) }
 func (r *resources) publisher() (*outbox.Publisher, error)         { return resolve[*outbox.Publisher](r) }
 func (r *resources) redis(context.Context) (rueidis.Client, error) { return resolve[rueidis.Client](r) }
 func (r *resources) tracer(service string) trace.Tracer {

@@ -33,6 +33,7 @@ import (
 	"google.golang.org/grpc"
 
 	"souk/gen/go/souk/services"
+	settingsv1 "souk/gen/go/souk/settings/v1"
 	"souk/pkg/clock"
 	"souk/pkg/config"
 	"souk/pkg/event"
@@ -83,7 +84,8 @@ func Config(fields map[string]any) Option {
 	}
 }
 
-// Fake serves a contract in place of another service. With nil, or without a Fake, that service is down.
+// Fake serves a contract in place of another service. With nil, or without a Fake, that service is down; but without a
+// Fake of settings, no operator has set anything.
 func Fake(service string, register func(grpc.ServiceRegistrar)) Option {
 	return func(s *Service) { s.fakes[service] = register }
 }
@@ -198,7 +200,11 @@ func (s *Service) other(name string) module.Module {
 		if name == gateway {
 			s.signer = p.Signer()
 		}
-		if register := s.fakes[name]; register != nil {
+		register, given := s.fakes[name]
+		if name == "settings" && !given {
+			register = noSettings
+		}
+		if register != nil {
 			register(p.Server())
 		}
 		return module.Func(func(ctx context.Context) error {
@@ -206,6 +212,19 @@ func (s *Service) other(name string) module.Module {
 			return nil
 		}), nil
 	}}
+}
+
+// noSettings serves settings of which none is set, and no flags.
+func noSettings(r grpc.ServiceRegistrar) { settingsv1.RegisterSettingsServiceServer(r, unset{}) }
+
+type unset struct {
+	settingsv1.UnimplementedSettingsServiceServer
+}
+
+func (unset) GetSnapshot(
+	context.Context, *settingsv1.GetSnapshotRequest,
+) (*settingsv1.GetSnapshotResponse, error) {
+	return &settingsv1.GetSnapshotResponse{}, nil
 }
 
 // Stop stops the service before the test ends, draining. It may be called several times.

@@ -16,6 +16,7 @@ import (
 	orderv1 "souk/gen/go/souk/order/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
+	settingsv1 "souk/gen/go/souk/settings/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 )
@@ -81,6 +82,13 @@ func All() []Service {
 			Contract: productv1.File_souk_product_v1_product_proto,
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return productv1.RegisterProductServiceHandlerClient(ctx, mux, productv1.NewProductServiceClient(conn))
+			},
+		},
+		{
+			Name: "settings", Database: true,
+			Contract: settingsv1.File_souk_settings_v1_settings_proto,
+			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return settingsv1.RegisterSettingsServiceHandlerClient(ctx, mux, settingsv1.NewSettingsServiceClient(conn))
 			},
 		},
 		{
