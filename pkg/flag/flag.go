@@ -2,7 +2,8 @@
 // decides in memory, without locks. [NewClient] returns a client of OpenFeature's SDK that asks a Set:
 //
 //	features, err := flag.NewClient(ctx, settings.Flags)
-//	if features.Boolean(ctx, "new-checkout", false, flag.Target{ID: userID, Country: "BR"}.Context()) {
+//	ctx = flag.NewContext(ctx, flag.Target{ID: userID, Country: "BR"})
+//	if features.Boolean(ctx, "new-checkout", false, openfeature.EvaluationContext{}) {
 //		…
 //	}
 //

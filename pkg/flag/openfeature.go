@@ -10,8 +10,8 @@ import (
 	"souk/pkg/errs"
 )
 
-// Attributes of an OpenFeature context beside its targeting key, which is a [Target]'s ID. Roles is a text or a list of
-// texts.
+// Attributes of an OpenFeature evaluation context beside its targeting key, which is a [Target]'s ID. Roles is a text or
+// a list of texts.
 const (
 	AttributeRoles   = "roles"
 	AttributeCountry = "country"
@@ -31,11 +31,12 @@ func NewClient(ctx context.Context, source func() *Set) (*openfeature.Client, er
 	return api.NewClient(), nil
 }
 
-// Context returns the target as OpenFeature's evaluation context.
-func (t Target) Context() openfeature.EvaluationContext {
-	return openfeature.NewEvaluationContext(t.ID, map[string]any{
-		AttributeRoles: t.Roles, AttributeCountry: t.Country, AttributeShop: t.ShopID,
-	})
+type targetKey struct{}
+
+// NewContext returns a context in which flags are decided for t. The SDK copies an evaluation context three times for
+// each decision; with an empty one and this, a decision takes half the time.
+func NewContext(ctx context.Context, t Target) context.Context {
+	return context.WithValue(ctx, targetKey{}, &t)
 }
 
 // Provider is an OpenFeature provider.
@@ -54,30 +55,30 @@ func (*Provider) Hooks() []openfeature.Hook { return nil }
 
 // BooleanEvaluation decides a flag with booleans.
 func (p *Provider) BooleanEvaluation(
-	_ context.Context, key string, fallback bool, c openfeature.FlattenedContext,
+	ctx context.Context, key string, fallback bool, c openfeature.FlattenedContext,
 ) openfeature.BoolResolutionDetail {
-	return evaluate(p, key, fallback, c, as[bool])
+	return evaluate(ctx, p, key, fallback, c, as[bool])
 }
 
 // StringEvaluation decides a flag with texts.
 func (p *Provider) StringEvaluation(
-	_ context.Context, key, fallback string, c openfeature.FlattenedContext,
+	ctx context.Context, key, fallback string, c openfeature.FlattenedContext,
 ) openfeature.StringResolutionDetail {
-	return evaluate(p, key, fallback, c, as[string])
+	return evaluate(ctx, p, key, fallback, c, as[string])
 }
 
 // FloatEvaluation decides a flag with numbers.
 func (p *Provider) FloatEvaluation(
-	_ context.Context, key string, fallback float64, c openfeature.FlattenedContext,
+	ctx context.Context, key string, fallback float64, c openfeature.FlattenedContext,
 ) openfeature.FloatResolutionDetail {
-	return evaluate(p, key, fallback, c, as[float64])
+	return evaluate(ctx, p, key, fallback, c, as[float64])
 }
 
 // IntEvaluation decides a flag with numbers. A number with decimals is of the wrong type.
 func (p *Provider) IntEvaluation(
-	_ context.Context, key string, fallback int64, c openfeature.FlattenedContext,
+	ctx context.Context, key string, fallback int64, c openfeature.FlattenedContext,
 ) openfeature.IntResolutionDetail {
-	return evaluate(p, key, fallback, c, func(v any) (int64, bool) {
+	return evaluate(ctx, p, key, fallback, c, func(v any) (int64, bool) {
 		f, ok := v.(float64)
 		return int64(f), ok && f == math.Trunc(f) && math.Abs(f) <= 1<<53
 	})
@@ -85,9 +86,9 @@ func (p *Provider) IntEvaluation(
 
 // ObjectEvaluation decides a flag with values of any kind.
 func (p *Provider) ObjectEvaluation(
-	_ context.Context, key string, fallback any, c openfeature.FlattenedContext,
+	ctx context.Context, key string, fallback any, c openfeature.FlattenedContext,
 ) openfeature.InterfaceResolutionDetail {
-	return evaluate(p, key, fallback, c, as[any])
+	return evaluate(ctx, p, key, fallback, c, as[any])
 }
 
 func as[T any](v any) (T, bool) {
@@ -101,10 +102,10 @@ var reasons = map[Reason]openfeature.Reason{
 }
 
 func evaluate[T any](
-	p *Provider, key string, fallback T, c openfeature.FlattenedContext, as func(any) (T, bool),
+	ctx context.Context, p *Provider, key string, fallback T, c openfeature.FlattenedContext, as func(any) (T, bool),
 ) openfeature.GenericResolutionDetail[T] {
 	out := openfeature.GenericResolutionDetail[T]{Value: fallback}
-	found, ok := p.source().Evaluate(key, target(c))
+	found, ok := p.source().Evaluate(key, target(ctx, c))
 	if !ok {
 		out.Reason = openfeature.ErrorReason
 		out.ResolutionError = openfeature.NewFlagNotFoundResolutionError("there is no such flag")
@@ -120,8 +121,11 @@ func evaluate[T any](
 	return out
 }
 
-// target reads an evaluation context.
-func target(c openfeature.FlattenedContext) Target {
+// target reads an evaluation context; if it is empty, the target of ctx.
+func target(ctx context.Context, c openfeature.FlattenedContext) Target {
+	if t, ok := ctx.Value(targetKey{}).(*Target); ok && len(c) == 0 {
+		return *t
+	}
 	text := func(name string) string {
 		s, _ := c[name].(string)
 		return s

@@ -19,7 +19,8 @@ func (p *Platform) Settings(configured setting.Values) (*setting.Client, error) 
 	}
 	return setting.NewClient(setting.Options{
 		Service: settingsv1.NewSettingsServiceClient(conn), Listen: p.listen, Configured: configured, Logger: p.logger,
-	}), nil
+		Metrics: p.metrics,
+	})
 }
 
 // listen calls wake for each event of settings and flags, and when NATS is back after an outage. The events come as

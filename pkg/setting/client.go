@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -14,6 +15,7 @@ import (
 	"souk/pkg/chore"
 	"souk/pkg/errs"
 	"souk/pkg/flag"
+	"souk/pkg/metric"
 )
 
 const (
@@ -42,14 +44,17 @@ type Options struct {
 	// Configured are the values of the settings that the service applies, by its configuration.
 	Configured Values
 	Logger     *zap.Logger
+	Metrics    prometheus.Registerer
 }
 
 // Client has the settings and flags in memory. It is safe for concurrent use.
 type Client struct {
 	Options
-	flags  atomic.Pointer[flag.Set]
-	loaded chan struct{} // closed when the client has its first values, or goes on without them
-	once   sync.Once
+	flags   atomic.Pointer[flag.Set]
+	changes prometheus.Counter
+	asked   prometheus.Gauge
+	loaded  chan struct{} // closed when the client has its first values, or goes on without them
+	once    sync.Once
 
 	mu      sync.Mutex
 	last    *settingsv1.GetSnapshotResponse // nil: none yet
@@ -58,10 +63,20 @@ type Client struct {
 }
 
 // NewClient returns a client. Its values are those of the configuration until Run has loaded others.
-func NewClient(o Options) *Client {
+func NewClient(o Options) (*Client, error) {
 	c := &Client{Options: o, values: o.Configured, loaded: make(chan struct{})}
 	c.flags.Store(flag.NewSet(nil))
-	return c
+	var err error
+	if c.changes, err = metric.Register(o.Metrics, prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "settings_change_total", Help: "Changes of system settings or feature flags that were applied.",
+	})); err != nil {
+		return nil, err
+	}
+	c.asked, err = metric.Register(o.Metrics, prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "settings_loaded_timestamp_seconds",
+		Help: "When the settings and flags were last known to be up to date.",
+	}))
+	return c, err
 }
 
 // Flags returns the flags as they are now.
@@ -149,8 +164,10 @@ func (c *Client) Refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.asked.SetToCurrentTime()
 	if c.last == nil || !proto.Equal(c.last, snapshot) {
 		c.apply(snapshot)
+		c.changes.Inc()
 	}
 	c.last = snapshot
 	c.goOn()

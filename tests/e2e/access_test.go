@@ -110,6 +110,17 @@ var accessMatrix = map[string]struct {
 	"GET /v1/operator/users":                         {who: "A"},
 	"GET /v1/operator/users/{id}":                    {who: "A"},
 	"POST /v1/operator/orders/{id}:cancel":           {who: "A", body: obj{"reason": "fraud"}},
+	"GET /v1/settings":                               {who: everybody},
+	"GET /v1/operator/settings":                      {who: "A"},
+	"PUT /v1/operator/settings/{key}":                {who: "A", body: obj{"value": nil}},
+	"GET /v1/operator/settings/{key}/history":        {who: "A"},
+	"POST /v1/operator/settings/{key}:rollback":      {who: "A", body: obj{"version": 0}},
+	"GET /v1/me/settings":                            {who: signedIn},
+	"PUT /v1/me/settings":                            {who: signedIn, body: obj{"theme": "dark"}},
+	"GET /v1/me/flags":                               {who: everybody},
+	"GET /v1/operator/flags":                         {who: "A"},
+	"PUT /v1/operator/flags/{key}":                   {who: "A", body: flagBody(true)},
+	"DELETE /v1/operator/flags/{key}":                {who: "A"},
 }
 
 func productBody(title string) obj {
@@ -121,7 +132,14 @@ func productBody(title string) obj {
 	}
 }
 
-// pathValues says what the parameter {id} of a path stands for. Other parameters are named by pathNames.
+// flagBody is a flag that everyone has if on.
+func flagBody(on bool) obj {
+	return obj{"enabled": on, "variants": obj{"on": true, "off": false}, "defaultVariant": "off", "rollout": []obj{
+		{"variant": "on", "percent": 100},
+	}}
+}
+
+// pathValues says what the parameter {id} or {key} of a path stands for. Other parameters are named by pathNames.
 var (
 	pathValues = []struct{ prefix, value string }{
 		{"/v1/orders/", "order"},
@@ -135,6 +153,8 @@ var (
 		{"/v1/shops/", "shop"},
 		{"/v1/operator/shops/", "shop"},
 		{"/v1/operator/users/", "user"},
+		{"/v1/operator/settings/", "setting"},
+		{"/v1/operator/flags/", "flag"},
 	}
 	pathNames = map[string]string{
 		"shopId": "shop", "shop": "shop", "variantId": "variant", "userId": "member", "handle": "productHandle",
@@ -187,6 +207,8 @@ func newAccessWorld(t *testing.T, s *souk) *accessWorld {
 		"new":           func() string { return handle("new") },
 		"country":       func() string { return "BR" },
 		"provider":      func() string { return "sandbox" },
+		"setting":       func() string { return "order.cash.guests" },
+		"flag":          w.newFlag,
 		"invitation": func() string { // each from another shop: the customer may be a member of each once
 			shop := handle("matrix-inviting")
 			return w.invite(s.seller(shop), shop, w.emails[aCustomer])
@@ -211,6 +233,12 @@ func (w *accessWorld) newAddress() string {
 	var a struct{ ID string }
 	w.callers[aCustomer].post("/v1/me/addresses", address).want(http.StatusCreated).into(&a)
 	return a.ID
+}
+
+func (w *accessWorld) newFlag() string {
+	key := handle("flag")
+	w.callers[anOperator].send(http.MethodPut, "/v1/operator/flags/"+key, flagBody(false)).want(http.StatusOK)
+	return key
 }
 
 func (w *accessWorld) invite(owner *client, shop, to string) string {
@@ -272,7 +300,7 @@ func (w *accessWorld) call(letter rune, operation string, body any) (allowed boo
 	method, path, _ := strings.Cut(operation, " ")
 	for _, v := range pathValues {
 		if strings.HasPrefix(path, v.prefix) {
-			path = strings.ReplaceAll(path, "{id}", "{"+v.value+"}")
+			path = strings.ReplaceAll(strings.ReplaceAll(path, "{id}", "{"+v.value+"}"), "{key}", "{"+v.value+"}")
 			break
 		}
 	}

@@ -3,6 +3,7 @@ package settings
 import (
 	"context"
 
+	"github.com/open-feature/go-sdk/openfeature"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	settingsv1 "souk/gen/go/souk/settings/v1"
@@ -75,10 +76,12 @@ func (r *RPC) GetMyFlags(
 	ctx context.Context, in *settingsv1.GetMyFlagsRequest,
 ) (*settingsv1.GetMyFlagsResponse, error) {
 	a := identity.FromContext(ctx)
-	target := flag.Target{ID: a.ID, Roles: a.Roles, Country: in.GetCountry(), ShopID: in.GetShopId()}.Context()
+	ctx = flag.NewContext(ctx, flag.Target{
+		ID: a.ID, Roles: a.Roles, Country: in.GetCountry(), ShopID: in.GetShopId(),
+	})
 	values := map[string]any{}
 	for _, key := range r.Client.Flags().Keys() {
-		v, err := r.Features.ObjectValue(ctx, key, nil, target)
+		v, err := r.Features.ObjectValue(ctx, key, nil, openfeature.EvaluationContext{})
 		if err != nil {
 			continue // the flag was deleted meanwhile
 		}
