@@ -16,11 +16,12 @@
 // # Versions
 //
 // A change of a system setting names the version that it is made to, so of two concurrent changes one is refused. Each
-// version has its author and time. The last 100 are kept. Rolling back makes a new version with the old value.
+// version has its author and time. The last 100 are kept. Rolling back makes a new version with the old value. Flags
+// have versions and their last author, but no history.
 //
 // # Defaults
 //
-// A setting that no operator has set has the value of its service's configuration. A service tells this one when its
+// A setting that no operator has set has the value of its service's configuration. A service sends them when its
 // process starts, so that operators and clients see the value that applies.
 //
 // # What users set

@@ -67,7 +67,7 @@ type Share struct {
 	Percent float64 `json:"percent"`
 }
 
-// Buckets is how many parts a rollout tells apart.
+// Buckets is the number of parts into which a rollout divides users.
 const Buckets = 10_000
 
 // points returns the share in parts of [Buckets], and whether the percentage is exact.
@@ -87,7 +87,8 @@ var (
 // Errors: invalid_argument (with the field).
 func (f Flag) Validate() error {
 	if !validKey.MatchString(f.Key) {
-		return errs.InvalidField("key", "must be lower-case letters, digits, '.', '_' or '-', at most 64, a letter first")
+		return errs.InvalidField("key",
+			"must be lower-case letters, digits, '.', '_' or '-', at most 64, a letter first")
 	}
 	if err := f.validateVariants(); err != nil {
 		return err

@@ -23,8 +23,8 @@ func (p *Platform) Settings(configured setting.Values) (*setting.Client, error) 
 	})
 }
 
-// listen calls wake for each event of settings and flags, and when NATS is back after an outage. The events come as
-// plain messages, without a consumer: one that is lost is made up for by the client's poll.
+// listen calls wake for each event of settings and flags. The events come as plain messages, without a consumer: one
+// that is lost is made up for by the client's poll.
 func (p *Platform) listen(wake func()) (stop func(), err error) {
 	nc, err := p.shared.nats()
 	if err != nil {

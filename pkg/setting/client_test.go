@@ -88,7 +88,11 @@ func run(t *testing.T, s *service, f func(c *setting.Client, unpaid func() int64
 		configured := setting.Values{}
 		setting.OrderMaxUnpaid.Put(configured, 4)
 		c, err := setting.NewClient(setting.Options{
-			Service: s, Listen: s.listen, Configured: configured, Logger: zap.New(core), Metrics: prometheus.NewRegistry(),
+			Service:    s,
+			Listen:     s.listen,
+			Configured: configured,
+			Logger:     zap.New(core),
+			Metrics:    prometheus.NewRegistry(),
 		})
 		require.NoError(t, err)
 		view := setting.Derive(c, func(v setting.Values) int64 { return setting.OrderMaxUnpaid.Of(v) })
@@ -129,7 +133,13 @@ func TestChangesApplyWhenTheClientIsWoken(t *testing.T) {
 	run(t, s, func(c *setting.Client, unpaid func() int64, _ *observer.ObservedLogs) {
 		require.NoError(t, c.Ready(context.Background()))
 		require.Len(t, s.configured, 1)
-		require.InDelta(t, 4, s.configured[0]["order.max_unpaid"].GetNumberValue(), 0, "the service learns what is configured")
+		require.InDelta(
+			t,
+			4,
+			s.configured[0]["order.max_unpaid"].GetNumberValue(),
+			0,
+			"the service learns what is configured",
+		)
 		require.EqualValues(t, 4, unpaid())
 		require.Nil(t, evaluate(c))
 		s.set(true, map[string]any{"order.max_unpaid": 9}, onOff("on"))

@@ -41,7 +41,11 @@ func FlagToProto(f flag.Flag) (*settingsv1.Flag, error) {
 		return nil, err
 	}
 	out := &settingsv1.Flag{
-		Key: f.Key, Description: f.Description, Enabled: f.Enabled, Variants: variants, DefaultVariant: f.DefaultVariant,
+		Key:            f.Key,
+		Description:    f.Description,
+		Enabled:        f.Enabled,
+		Variants:       variants,
+		DefaultVariant: f.DefaultVariant,
 	}
 	for _, r := range f.Rules {
 		out.Rules = append(out.Rules, &settingsv1.FlagRule{

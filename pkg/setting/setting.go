@@ -69,7 +69,7 @@ func (d Definition) Owner() string {
 // Errors: invalid_argument (at the field value).
 func (d Definition) Normalize(v any) (any, error) { return d.normalize(v) }
 
-// Find returns the definition with the key. It returns false if there is none.
+// Find returns the definition with the key. It returns false if the key is unknown.
 func Find(key string) (Definition, bool) {
 	all := All()
 	i := slices.IndexFunc(all, func(d Definition) bool { return d.Key == key })

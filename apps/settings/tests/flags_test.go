@@ -42,7 +42,11 @@ func TestFlagsAreDecidedForTheCaller(t *testing.T) {
 		return res.GetFlags()["banner"].GetStringValue()
 	}
 	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1"}
-	require.Equal(t, "#f00", banner(identity.Actor{Kind: identity.KindUser, ID: "u", Roles: []string{"operator"}}, "", ""))
+	require.Equal(
+		t,
+		"#f00",
+		banner(identity.Actor{Kind: identity.KindUser, ID: "u", Roles: []string{"operator"}}, "", ""),
+	)
 	require.Equal(t, "#00f", banner(user, "BR", "shp_1"))
 	require.Empty(t, banner(user, "BR", "shp_2"))
 	require.Equal(t, "#00f", banner(identity.Actor{Kind: identity.KindGuest, ID: "gst_1"}, "", ""))

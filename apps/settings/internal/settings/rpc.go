@@ -14,7 +14,6 @@ import (
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
-	"souk/pkg/rpc"
 	"souk/pkg/setting"
 )
 
@@ -252,7 +251,7 @@ func (r *RPC) UpdateMySettings(
 }
 
 func (r *RPC) author(ctx context.Context) Author {
-	return Author{ID: identity.FromContext(ctx).ID, At: r.Clock.Now(), Request: rpc.IdempotencyKey(ctx)}
+	return Author{ID: identity.FromContext(ctx).ID, At: r.Clock.Now()}
 }
 
 func find(key string) (setting.Definition, error) {

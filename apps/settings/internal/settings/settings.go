@@ -18,8 +18,6 @@ type Setting struct {
 	Key string `json:"key"`
 	// Versions are the last versions, the newest last. There is at least one.
 	Versions []Version `json:"versions"`
-	// Request is the idempotency key of the last change, if it had one.
-	Request string `json:"request,omitempty"`
 }
 
 // Version is a version of a setting.
@@ -38,11 +36,10 @@ type Value struct {
 	JSON any // as encoding/json reads it
 }
 
-// Author is who makes a change, and when. Request is the idempotency key, if there is one.
+// Author is who makes a change, and when.
 type Author struct {
-	ID      string
-	At      time.Time
-	Request string
+	ID string
+	At time.Time
 }
 
 func (s *Setting) current() Version { return s.Versions[len(s.Versions)-1] }
@@ -55,12 +52,6 @@ func (s *Setting) add(v Value, by Author) {
 	}
 	s.Versions = append(s.Versions, Version{Number: next, Set: v.Set, Value: v.JSON, AuthorID: by.ID, At: by.At})
 	s.Versions = s.Versions[max(0, len(s.Versions)-maxVersions):]
-	s.Request = by.Request
-}
-
-// repeats reports whether the last change was made by the same request, whose answer was lost.
-func (s *Setting) repeats(by Author) bool {
-	return by.Request != "" && s.Request == by.Request && s.current().AuthorID == by.ID
 }
 
 // valueOf returns the value of a kept version; 0 is the default.

@@ -38,7 +38,8 @@ func NewStore(ctx context.Context, documents *document.Store, wake func()) (*Sto
 	if s.settings, err = open(ctx, documents, "settings", func(v Setting) string { return v.Key }); err != nil {
 		return nil, err
 	}
-	if s.configured, err = open(ctx, documents, "configured", func(v Configured) string { return v.Service }); err != nil {
+	s.configured, err = open(ctx, documents, "configured", func(v Configured) string { return v.Service })
+	if err != nil {
 		return nil, err
 	}
 	if s.flags, err = open(ctx, documents, "flags", func(v Flag) string { return v.Key }); err != nil {
@@ -97,18 +98,15 @@ func (s *Store) Setting(ctx context.Context, key string) (Setting, error) {
 	return d.Value, err
 }
 
-// Set makes v the next version of a setting, if expected is its version now. A repeated request changes nothing.
+// Set makes v the next version of a setting, if expected is its version now. So a repetition is refused.
 //
 // Errors: conflict (the setting has another version), unavailable.
 func (s *Store) Set(ctx context.Context, key string, v Value, expected int64, by Author) (Setting, error) {
 	d, err := s.settings.Get(ctx, key)
-	switch {
-	case errs.Is(err, errs.NotFound):
+	if errs.Is(err, errs.NotFound) {
 		d.Value.Key = key
-	case err != nil:
+	} else if err != nil {
 		return Setting{}, err
-	case d.Revision == expected+1 && d.Value.repeats(by):
-		return d.Value, nil
 	}
 	if d.Revision != expected {
 		return Setting{}, conflict()
