@@ -2,6 +2,7 @@ package setting
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +23,7 @@ const (
 	// poll is how often a client asks although it was not woken, in case an event was lost.
 	poll = 5 * time.Second
 	// retryAfter is the interval of attempts while the settings service does not answer.
-	retryAfter = time.Second
+	retryAfter = 250 * time.Millisecond
 	// startTimeout is how long a process waits for its first values before it goes on with those of its configuration.
 	startTimeout = 2 * time.Second
 	// callTimeout is of one call.
@@ -111,8 +112,8 @@ func (c *Client) Run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	patience := time.AfterFunc(startTimeout, c.goOn)
-	defer patience.Stop()
+	timeout := time.AfterFunc(startTimeout, c.goOn)
+	defer timeout.Stop()
 	failing := false
 	return chore.Loop(ctx, wake, func(ctx context.Context, _ bool) (time.Duration, error) {
 		err := c.Refresh(ctx)
@@ -177,10 +178,8 @@ func (c *Client) Refresh(ctx context.Context) error {
 // apply makes a snapshot the client's values. A value that this program does not accept, because another version of
 // souk has stored it, is left out. So is such a flag.
 func (c *Client) apply(snapshot *settingsv1.GetSnapshotResponse) {
-	values := make(Values, len(c.Configured))
-	for key, v := range c.Configured {
-		values[key] = v
-	}
+	values := Values{}
+	maps.Copy(values, c.Configured)
 	for key, v := range snapshot.GetValues() {
 		d, ok := Find(key)
 		if !ok {

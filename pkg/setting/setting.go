@@ -91,7 +91,8 @@ func (v Values) Check() error {
 			continue
 		}
 		if _, err := d.Normalize(value); err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", strings.TrimPrefix(d.Key, d.Owner()+"."), err))
+			key := strings.TrimPrefix(d.Key, d.Owner()+".")
+			problems = append(problems, fmt.Errorf("%s: %s", key, errs.From(err).Fields[0].Message))
 		}
 	}
 	return errors.Join(problems...)

@@ -139,6 +139,25 @@ func TestSettingsStayWhileTheirServiceIsAway(t *testing.T) {
 	d.verify()
 }
 
+// TestSettingsApplyWithoutNATS stops NATS, so that no event of a change arrives. In one process the change applies
+// all the same, a few seconds later.
+func TestSettingsApplyWithoutNATS(t *testing.T) {
+	t.Parallel()
+	d := deploy(t, "all")
+	shop := handle("without-nats")
+	v := d.seller(shop).sell(shop, "Without NATS", "10.00", 100).Variants[0].ID
+	operator := d.user("operator@souk.test", "operator")
+	d.servers.stopNATS(t)
+	setCashGuests(operator, true)
+	waittest.Until(t, func() bool { return paysInCash(d.souk, v).status == http.StatusCreated },
+		"order does not apply the setting")
+	d.servers.startNATS(t)
+	setCashGuests(operator, nil)
+	waittest.Until(t, func() bool { return paysInCash(d.souk, v).status == http.StatusUnprocessableEntity },
+		"order does not apply the setting")
+	d.verify()
+}
+
 // restartPart stops a process, unless it has ended, and starts it again.
 func (d *deployment) restartPart(i int) {
 	d.t.Helper()

@@ -173,6 +173,12 @@ func TestConfigurationOfAServiceIsTheDefault(t *testing.T) {
 	require.InDelta(t, 13, h.setting().GetDefault().GetNumberValue(), 0)
 	require.InDelta(t, 7, h.setting().GetValue().GetNumberValue(), 0, "a configuration does not change what is set")
 
+	ofTomorrow := configured(13)
+	ofTomorrow.Configured["order.of_tomorrow"] = structpb.NewBoolValue(true)
+	_, err = h.order.GetSnapshot(t.Context(), ofTomorrow)
+	require.NoError(t, err, "a newer version of the service still gets its settings")
+	require.InDelta(t, 13, h.setting().GetDefault().GetNumberValue(), 0)
+
 	cart := settingsv1.NewSettingsServiceClient(h.Client("cart"))
 	_, err = cart.GetSnapshot(t.Context(), configured(1))
 	requireCode(t, errs.Invalid, err)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/open-feature/go-sdk/openfeature"
 	"go.uber.org/zap"
@@ -215,8 +216,8 @@ func (r *RPC) GetSnapshot(
 
 func (r *RPC) configure(ctx context.Context, service string, configured map[string]*structpb.Value) error {
 	values := setting.ValuesFromProto(configured)
-	for key := range values {
-		if d, ok := setting.Find(key); !ok || d.Owner() != service {
+	for key := range values { // also of a newer version of souk, which may have more settings
+		if !strings.HasPrefix(key, service+".") {
 			return errs.InvalidField("configured", "%s has no setting %s", service, key)
 		}
 	}
