@@ -33,7 +33,6 @@ import (
 	"google.golang.org/grpc"
 
 	"souk/gen/go/souk/services"
-	settingsv1 "souk/gen/go/souk/settings/v1"
 	"souk/pkg/clock"
 	"souk/pkg/config"
 	"souk/pkg/event"
@@ -56,16 +55,17 @@ type Service struct {
 	// NATS is connected to the service's NATS server. It is nil if the service has neither an outbox nor [OverNATS].
 	NATS *nats.Conn
 
-	t       testing.TB
-	module  module.Module
-	tree    map[string]any
-	clock   clock.Clock
-	fakes   map[string]func(grpc.ServiceRegistrar)
-	logs    *buffer
-	admin   string // the address of the admin listener
-	clients map[string]grpc.ClientConnInterface
-	signer  *identity.Signer // the gateway's
-	stop    func() error     // stops the process, once, and returns its error
+	t        testing.TB
+	module   module.Module
+	tree     map[string]any
+	clock    clock.Clock
+	fakes    map[string]func(grpc.ServiceRegistrar)
+	settings *settings
+	logs     *buffer
+	admin    string // the address of the admin listener
+	clients  map[string]grpc.ClientConnInterface
+	signer   *identity.Signer // the gateway's
+	stop     func() error     // stops the process, once, and returns its error
 }
 
 // Option changes how [Start] starts a service.
@@ -84,8 +84,8 @@ func Config(fields map[string]any) Option {
 	}
 }
 
-// Fake serves a contract in place of another service. With nil, or without a Fake, that service is down; but without a
-// Fake of settings, no operator has set anything.
+// Fake serves a contract in place of another service. With nil, or without a Fake, that service is down; but settings,
+// without a Fake, has what the test sets with [Service.Set].
 func Fake(service string, register func(grpc.ServiceRegistrar)) Option {
 	return func(s *Service) { s.fakes[service] = register }
 }
@@ -110,7 +110,7 @@ func Start(t testing.TB, m module.Module, opts ...Option) *Service {
 	t.Helper()
 	s := &Service{
 		t: t, module: m, logs: &buffer{}, clients: map[string]grpc.ClientConnInterface{},
-		fakes: map[string]func(grpc.ServiceRegistrar){},
+		fakes: map[string]func(grpc.ServiceRegistrar){}, settings: newSettings(),
 		tree: map[string]any{
 			"identity": map[string]any{"seed": base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))},
 			"redis":    map[string]any{"addr": redistest.Addr(t)},
@@ -202,7 +202,7 @@ func (s *Service) other(name string) module.Module {
 		}
 		register, given := s.fakes[name]
 		if name == "settings" && !given {
-			register = noSettings
+			register = s.settings.register
 		}
 		if register != nil {
 			register(p.Server())
@@ -212,19 +212,6 @@ func (s *Service) other(name string) module.Module {
 			return nil
 		}), nil
 	}}
-}
-
-// noSettings serves settings of which none is set, and no flags.
-func noSettings(r grpc.ServiceRegistrar) { settingsv1.RegisterSettingsServiceServer(r, unset{}) }
-
-type unset struct {
-	settingsv1.UnimplementedSettingsServiceServer
-}
-
-func (unset) GetSnapshot(
-	context.Context, *settingsv1.GetSnapshotRequest,
-) (*settingsv1.GetSnapshotResponse, error) {
-	return &settingsv1.GetSnapshotResponse{}, nil
 }
 
 // Stop stops the service before the test ends, draining. It may be called several times.

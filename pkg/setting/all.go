@@ -44,6 +44,33 @@ var (
 	}, time.Minute, 0, 365*day)
 )
 
+// ProductUnverifiedShopsSell is a setting of the product service.
+var ProductUnverifiedShopsSell = boolean(Definition{
+	Key: "product.unverified_shops_sell",
+	Description: "Whether shops sell that no operator has verified. Without it, their products are neither shown nor " +
+		"sold; shops that sold unverified before souk had this setting keep selling.",
+}, false)
+
+// The settings of the shop service.
+var (
+	ShopMaxPerUser = integer(Definition{
+		Key: "shop.max_per_user",
+		Description: "The most shops that a user is a member of. Shops that operators create do not count until a user " +
+			"accepts an invitation to them. From 1 to 1000000.",
+		Public: true,
+	}, 20, 1, 1_000_000)
+	ShopMaxMembers = integer(Definition{
+		Key:         "shop.max_members",
+		Description: "The most members and open invitations of a shop. From 1 to 1000000.",
+		Public:      true,
+	}, 50, 1, 1_000_000)
+	ShopInvitationTTL = duration(Definition{
+		Key:         "shop.invitation_ttl",
+		Description: "How long a new invitation to become a member stays open. From 1h to 720h.",
+		Public:      true,
+	}, 7*day, time.Hour, 30*day)
+)
+
 // All returns every system setting, sorted by key.
 func All() []Definition {
 	return []Definition{
@@ -54,5 +81,9 @@ func All() []Definition {
 		OrderCashMaxTotal.Definition,
 		OrderExpireUnpaidAfter.Definition,
 		OrderMaxUnpaid.Definition,
+		ProductUnverifiedShopsSell.Definition,
+		ShopInvitationTTL.Definition,
+		ShopMaxMembers.Definition,
+		ShopMaxPerUser.Definition,
 	}
 }

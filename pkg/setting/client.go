@@ -52,6 +52,7 @@ type Options struct {
 type Client struct {
 	Options
 	flags   atomic.Pointer[flag.Set]
+	known   atomic.Bool
 	changes prometheus.Counter
 	asked   prometheus.Gauge
 	loaded  chan struct{} // closed when the client has its first values, or goes on without them
@@ -61,6 +62,7 @@ type Client struct {
 	last    *settingsv1.GetSnapshotResponse // nil: none yet
 	values  Values
 	derived []func(Values)
+	changed []func()
 }
 
 // NewClient returns a client. Its values are those of the configuration until Run has loaded others.
@@ -103,6 +105,17 @@ func Derive[T any](c *Client, f func(Values) T) *View[T] {
 	c.derived = append(c.derived, store)
 	return v
 }
+
+// OnChange calls f whenever values were loaded that differ from those before, after all views have them. F must not call
+// the client.
+func (c *Client) OnChange(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changed = append(c.changed, f)
+}
+
+// Loaded reports whether the values were ever loaded. If not, they are those of the configuration.
+func (c *Client) Loaded() bool { return c.known.Load() }
 
 // Run keeps the values up to date until ctx ends. It logs the first failure of several, and the success that ends them.
 func (c *Client) Run(ctx context.Context) error {
@@ -166,11 +179,16 @@ func (c *Client) Refresh(ctx context.Context) error {
 		return err
 	}
 	c.asked.SetToCurrentTime()
-	if c.last == nil || !proto.Equal(c.last, snapshot) {
+	c.known.Store(true)
+	changed := c.last == nil || !proto.Equal(c.last, snapshot)
+	c.last = snapshot
+	if changed {
 		c.apply(snapshot)
 		c.changes.Inc()
+		for _, f := range c.changed {
+			f()
+		}
 	}
-	c.last = snapshot
 	c.goOn()
 	return nil
 }

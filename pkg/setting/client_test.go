@@ -142,6 +142,8 @@ func TestChangesApplyWhenTheClientIsWoken(t *testing.T) {
 		)
 		require.EqualValues(t, 4, unpaid())
 		require.Nil(t, evaluate(c))
+		changes := 0
+		c.OnChange(func() { changes++ })
 		s.set(true, map[string]any{"order.max_unpaid": 9}, onOff("on"))
 		synctest.Wait()
 		require.EqualValues(t, 9, unpaid())
@@ -150,6 +152,8 @@ func TestChangesApplyWhenTheClientIsWoken(t *testing.T) {
 		synctest.Wait()
 		require.EqualValues(t, 4, unpaid(), "taken back")
 		require.Equal(t, false, evaluate(c))
+		pass(time.Minute)
+		require.Equal(t, 2, changes)
 		require.Empty(t, s.configured[1], "once is enough")
 	})
 }
@@ -195,10 +199,12 @@ func TestProcessStartsWithoutTheServiceAndCatchesUp(t *testing.T) {
 		pass(2 * time.Second)
 		require.NoError(t, c.Ready(context.Background()), "it goes on without")
 		require.EqualValues(t, 4, unpaid(), "what is configured applies")
+		require.False(t, c.Loaded())
 		s.setAway(false)
 		pass(time.Second)
 		require.EqualValues(t, 9, unpaid())
 		require.Equal(t, true, evaluate(c))
+		require.True(t, c.Loaded())
 		require.Len(t, s.configured[0], 1, "the first call that succeeds tells what is configured")
 	})
 }

@@ -45,7 +45,7 @@ func TestSettingsAreDocumented(t *testing.T) {
 	require.NoError(t, err)
 	var rows []string
 	for line := range strings.Lines(string(page)) {
-		if strings.HasPrefix(line, "| `order.") || strings.HasPrefix(line, "| `notification.") {
+		if strings.HasPrefix(line, "| `") {
 			rows = append(rows, strings.TrimSpace(line))
 		}
 	}

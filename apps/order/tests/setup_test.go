@@ -42,16 +42,11 @@ func setup(t testing.TB, fields ...map[string]any) *harness {
 	for _, f := range fields {
 		opts = append(opts, moduletest.Config(f))
 	}
-	h.start(opts)
-	return h
-}
-
-func (h *harness) start(opts []moduletest.Option) {
-	h.t.Helper()
-	h.Service = moduletest.Start(h.t, order.Module, opts...)
+	h.Service = moduletest.Start(t, order.Module, opts...)
 	h.client = orderv1.NewOrderServiceClient(h.Client("gateway"))
 	h.auth = orderv1.NewOrderServiceClient(h.Client("auth"))
 	h.store = repository.New(h.Pool, func() {})
+	return h
 }
 
 func user(name string) identity.Actor {
