@@ -19,6 +19,7 @@ import (
 	orderv1 "souk/gen/go/souk/order/v1"
 	_ "souk/gen/go/souk/payment/v1" // registers the contract
 	productv1 "souk/gen/go/souk/product/v1"
+	_ "souk/gen/go/souk/settings/v1" // registers the contract
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/errs"
