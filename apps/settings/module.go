@@ -15,7 +15,10 @@ var invariants string
 
 // Module is the settings service. It has no configuration of its own.
 var Module = module.Module{
-	Name: "settings", Tables: module.Tables{Outbox: true}, Invariants: invariants, Build: build,
+	Name:             "settings",
+	Tables:           module.Tables{Outbox: true},
+	SchemaInvariants: map[string]string{"doc_flags": invariants}, // the last table that NewStore creates of these
+	Build:            build,
 }
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {

@@ -26,7 +26,8 @@ type Module struct {
 	// Invariants is a query of the service's own database for souk verify, with one row for each check: see [Finding].
 	// "" means none.
 	Invariants string
-	// SchemaInvariants are further ones, by the schema without which they are not checked.
+	// SchemaInvariants are further ones, by the schema or table without which they are not checked. A table of documents
+	// exists once its service has started.
 	SchemaInvariants map[string]string
 	// Tables selects the shared tables that the service needs in addition to its own.
 	Tables Tables

@@ -26,9 +26,10 @@ func (m Module) Verify(ctx context.Context, db postgres.Querier) ([]Finding, err
 	if m.Invariants != "" {
 		queries = append(queries, m.Invariants)
 	}
-	for schema, sql := range m.SchemaInvariants {
+	for name, sql := range m.SchemaInvariants {
+		const find = `select to_regnamespace($1) is not null or to_regclass($1) is not null`
 		var exists bool
-		if err := db.QueryRow(ctx, `select to_regnamespace($1) is not null`, schema).Scan(&exists); err != nil {
+		if err := db.QueryRow(ctx, find, name).Scan(&exists); err != nil {
 			return nil, postgres.Err(err)
 		}
 		if exists {

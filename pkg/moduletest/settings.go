@@ -58,7 +58,14 @@ func (s *Service) Set(key string, value any) {
 	s.settings.mu.Lock()
 	s.settings.values[key] = v
 	s.settings.mu.Unlock()
-	e, err := event.New(s.t.Context(), "evt.settings.changed", key, 1, time.Now(), &settingsv1.SettingsChanged{Key: key})
+	e, err := event.New(
+		s.t.Context(),
+		"evt.settings.changed",
+		key,
+		1,
+		time.Now(),
+		&settingsv1.SettingsChanged{Key: key},
+	)
 	require.NoError(s.t, err)
 	s.Publish(e, "settings")
 	waittest.Until(s.t, func() bool { return s.Metric(applied) > before }, "%s is not applied", key)

@@ -234,6 +234,28 @@ func TestUserSettingsAreReplacedByTheirUser(t *testing.T) {
 	requireCode(t, errs.Unauthenticated, err)
 }
 
+func TestInvariantsAreFalseOfBrokenData(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	for i := range int32(3) {
+		_, err := h.set(h.asOperator(), i, i)
+		require.NoError(t, err)
+	}
+	_, err := h.putFlag("f", "on")
+	require.NoError(t, err)
+	for _, statement := range []string{
+		`update doc_settings set doc = doc #- '{versions,1}'`, `update doc_flags set doc = doc #- '{variants,on}'`,
+	} {
+		_, err := h.Pool.Exec(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	findings, err := settings.Module.Verify(t.Context(), h.Pool)
+	require.NoError(t, err)
+	require.Len(t, findings, 2)
+	require.Equal(t, pieces, findings[0].Example)
+	require.Equal(t, "f", findings[1].Example)
+}
+
 // requireInvariants checks what souk verify checks.
 func (h *harness) requireInvariants() {
 	h.t.Helper()
