@@ -7,9 +7,11 @@ import (
 
 	"souk/apps/order/internal/domain"
 	"souk/pkg/money"
+	"souk/pkg/setting"
 )
 
-// Config is the order service's configuration, section "order".
+// Config is the order service's configuration, section "order". MaxUnpaid, ExpireUnpaidAfter, Cash and Cancels are the
+// defaults of system settings.
 type Config struct {
 	// Deadline is how long a checkout or a cancellation may take to reach its pivot before it is compensated.
 	// Default 15 s; it must be shorter than the contract's 20 s.
@@ -89,28 +91,38 @@ func (c Config) Validate() error {
 	if c.ReserveFor < time.Minute || c.ReserveFor > 24*time.Hour {
 		problems = append(problems, errors.New("reserve_for: must be from 1m to 24h"))
 	}
-	switch {
-	case c.MaxUnpaid < 0:
-		problems = append(problems, errors.New("max_unpaid: must not be negative"))
-	case c.ExpireUnpaidAfter < 0:
-		problems = append(problems, errors.New("expire_unpaid_after: must not be negative"))
-	case c.Cash.MaxPieces < 0:
-		problems = append(problems, errors.New("cash.max_pieces: must not be negative"))
-	case c.Cancels.Free < 0 || c.Cancels.Wait < 0:
-		problems = append(problems, errors.New("cancels.free, cancels.wait: must not be negative"))
-	}
 	_, err := amounts("shipping", c.Shipping)
-	_, limitErr := c.limits()
-	return errors.Join(append(problems, err, limitErr)...)
+	_, settingsErr := c.settings()
+	return errors.Join(append(problems, err, settingsErr)...)
 }
 
-// limits returns the limits that the configuration sets.
-func (c Config) limits() (domain.Limits, error) {
+// settings returns the system settings that the configuration has. They apply until an operator sets others.
+func (c Config) settings() (setting.Values, error) {
 	most, err := amounts("cash.max_total", c.Cash.MaxTotal)
+	v := setting.Values{}
+	setting.OrderMaxUnpaid.Put(v, int64(c.MaxUnpaid))
+	setting.OrderExpireUnpaidAfter.Put(v, c.ExpireUnpaidAfter)
+	setting.OrderCashGuests.Put(v, c.Cash.Guests)
+	setting.OrderCashMaxPieces.Put(v, c.Cash.MaxPieces)
+	setting.OrderCashMaxTotal.Put(v, most)
+	setting.OrderCancelsFree.Put(v, int64(c.Cancels.Free))
+	setting.OrderCancelsWait.Put(v, c.Cancels.Wait)
+	return v, errors.Join(err, v.Check())
+}
+
+// limits returns the limits that the system settings set.
+func limits(v setting.Values) domain.Limits {
 	return domain.Limits{
-		MaxUnpaid: c.MaxUnpaid, FreeCancels: c.Cancels.Free, CancelWait: c.Cancels.Wait,
-		Cash: domain.CashLimits{Guests: c.Cash.Guests, MaxPieces: c.Cash.MaxPieces, MaxTotal: most},
-	}, err
+		MaxUnpaid:   int(setting.OrderMaxUnpaid.Of(v)),
+		ExpireAfter: setting.OrderExpireUnpaidAfter.Of(v),
+		FreeCancels: int(setting.OrderCancelsFree.Of(v)),
+		CancelWait:  setting.OrderCancelsWait.Of(v),
+		Cash: domain.CashLimits{
+			Guests:    setting.OrderCashGuests.Of(v),
+			MaxPieces: setting.OrderCashMaxPieces.Of(v),
+			MaxTotal:  setting.OrderCashMaxTotal.Of(v),
+		},
+	}
 }
 
 // amounts reads the amounts of a setting, by currency.

@@ -80,8 +80,7 @@
 // Cash on delivery is for signed-in customers, with bounds on pieces, on the total, and on a customer's orders that are
 // not delivered. What is not shipped of an order that waits too long for its money is cancelled. A customer who
 // cancelled several orders in the last 24 hours waits with the next checkout, longer each time; guests count by their
-// mailbox, too. See section order of
-// the configuration.
+// mailbox, too. The limits are system settings: see section order of the configuration, and docs/settings.md.
 //
 // # Tables
 //

@@ -21,6 +21,7 @@ import (
 	"souk/pkg/module"
 	"souk/pkg/outbox"
 	"souk/pkg/saga"
+	"souk/pkg/setting"
 )
 
 //go:embed db/migrations/*.sql
@@ -61,7 +62,11 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits, err := cfg.limits()
+	configured, err := cfg.settings()
+	if err != nil {
+		return nil, err
+	}
+	settings, err := p.Settings(configured)
 	if err != nil {
 		return nil, err
 	}
@@ -121,9 +126,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Clock:         p.Clock(),
 		Logger:        p.Logger(),
 		ShippingRates: rates,
-		Limits:        limits,
-
-		ExpireUnpaidAfter: cfg.ExpireUnpaidAfter,
+		Limits:        setting.Derive(settings, limits).Load,
 	})
 	server, err := handler.New(svc, p.Metrics())
 	if err != nil {
@@ -139,5 +142,5 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 			p.Logger()).Run,
 	)
 	expire := module.Func(handler.Expire(store, svc.Expire, p.Clock(), p.Logger()))
-	return module.Group(relay, runner, consumer, forget, forgetCancels, expire), nil
+	return module.Group(settings, relay, runner, consumer, forget, forgetCancels, expire), nil
 }

@@ -15,6 +15,7 @@ import (
 	"souk/pkg/clock"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
+	"souk/pkg/setting"
 )
 
 //go:embed db/migrations/*.sql
@@ -55,9 +56,17 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	configured := setting.Values{}
+	setting.ProductUnverifiedShopsSell.Put(configured, cfg.UnverifiedShopsSell)
+	settings, err := p.Settings(configured)
+	if err != nil {
+		return nil, err
+	}
+	unverifiedSell := setting.Derive(settings, setting.ProductUnverifiedShopsSell.Of)
 	relist, learn := chore.NewWake(), chore.NewWake()
+	settings.OnChange(relist.Now)
 	opts := repository.Options{
-		Clock: p.Clock(), LowStock: cfg.LowStock, UnverifiedSell: cfg.UnverifiedShopsSell,
+		Clock: p.Clock(), LowStock: cfg.LowStock, UnverifiedSell: unverifiedSell.Load,
 		Wake: relay.Wake, Learn: learn.Now,
 	}
 	var lists *handler.Lists
@@ -93,8 +102,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	return module.Group(
-		relay, shops, ratings,
-		module.Func(handler.Relist(store, relist, p.Logger())),
+		settings, relay, shops, ratings,
+		module.Func(handler.Relist(store, func() (sell, known bool) {
+			return unverifiedSell.Load(), settings.Loaded()
+		}, relist, p.Logger())),
 		module.Func(handler.Sweep(store.Sweep, cfg.SweepInterval, p.Logger())),
 		module.Func(handler.LearnWords(store.LearnWords, cfg.WordsInterval, learn, p.Logger())),
 		module.Func(handler.Forget(store.Forget, cfg.KeepReservations, p.Clock(), p.Logger())),

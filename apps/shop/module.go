@@ -10,6 +10,7 @@ import (
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/chore"
 	"souk/pkg/module"
+	"souk/pkg/setting"
 )
 
 //go:embed db/migrations/*.sql
@@ -49,8 +50,11 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits := shop.Limits{ShopsPerUser: cfg.MaxPerUser, Members: cfg.MaxMembers, InvitationTTL: cfg.InvitationTTL}
-	store := shop.NewStore(pool, redis, relay.Wake, limits, p.Logger())
+	settings, err := p.Settings(cfg.settings())
+	if err != nil {
+		return nil, err
+	}
+	store := shop.NewStore(pool, redis, relay.Wake, setting.Derive(settings, limits).Load, p.Logger())
 	shopv1.RegisterShopServiceServer(p.Server(), shop.NewRPC(store, userv1.NewUserServiceClient(conn), p.Clock()))
 	old := chore.Chore{
 		Name: "delete ended invitations", Every: time.Hour, Batch: deleteBatch, Clock: p.Clock(), Logger: p.Logger(),
@@ -58,5 +62,5 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 			return store.DeleteInvitations(ctx, now, deleteBatch)
 		},
 	}
-	return module.Group(relay, module.Func(old.Run)), nil
+	return module.Group(settings, relay, module.Func(old.Run)), nil
 }

@@ -14,6 +14,7 @@ import (
 	"souk/apps/order"
 	"souk/apps/payment"
 	"souk/apps/product"
+	"souk/apps/settings"
 	"souk/apps/shop"
 	"souk/apps/user"
 	"souk/apps/voucher"
@@ -25,7 +26,7 @@ import (
 func modules() []module.Module {
 	return []module.Module{
 		natsauth.Module, // first: the others connect to NATS through it
-		user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
+		settings.Module, user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
 		notification.Module, auth.Module,
 		address.Module, voucher.Module, comment.Module, gateway.Module,
 	}

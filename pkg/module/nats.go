@@ -81,7 +81,7 @@ func (p *Platform) AuthorityConn(user, password string) (nc *nats.Conn, shared b
 	if !c.shared() {
 		opts = append(opts, nats.UserInfo(user, password))
 	}
-	nc, err = p.shared.connectNATS(c, append(opts, p.shared.nats...)...)
+	nc, err = p.shared.connectNATS(c, append(opts, p.shared.embedded...)...)
 	return nc, c.shared(), err
 }
 

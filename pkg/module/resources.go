@@ -29,7 +29,7 @@ import (
 
 // resources are shared by the modules of a process. Each is created when it is first requested.
 type resources struct {
-	nats      []nats.Option // of an embedded server
+	embedded  []nats.Option // connect to an embedded server
 	logger    *zap.Logger
 	registry  *prometheus.Registry
 	telemetry *telemetry.Provider
@@ -51,7 +51,7 @@ func newResources(
 	tree *config.Tree, log *zap.Logger, reg *prometheus.Registry, tel *telemetry.Provider, o Options, names []string,
 ) (*resources, error) {
 	r := &resources{
-		nats: o.NATS, logger: log, registry: reg, telemetry: tel, clock: o.Clock,
+		embedded: o.NATS, logger: log, registry: reg, telemetry: tel, clock: o.Clock,
 		breakers: breaker.NewRegistry(breaker.Options{}, reg), postgres: defaultPostgres(), container: dig.New(),
 		rpc: defaultRPC(),
 	}
@@ -126,6 +126,7 @@ func (r *resources) identity() (IdentityConfig, error)             { return reso
 func (r *resources) verifier() (*identity.Verifier, error)         { return resolve[*identity.Verifier](r) }
 func (r *resources) transport() (rpc.Transport, error)             { return resolve[rpc.Transport](r) }
 func (r *resources) jetStream() (jetstream.JetStream, error)       { return resolve[jetstream.JetStream](r) }
+func (r *resources) nats() (*nats.Conn, error)                     { return resolve[*nats.Conn](r) }
 func (r *resources) publisher() (*outbox.Publisher, error)         { return resolve[*outbox.Publisher](r) }
 func (r *resources) redis(context.Context) (rueidis.Client, error) { return resolve[rueidis.Client](r) }
 func (r *resources) tracer(service string) trace.Tracer {
@@ -158,7 +159,7 @@ func (r *resources) connectNATS(c NATSConfig, more ...nats.Option) (*nats.Conn, 
 		}),
 	}
 	opts = append(opts, more...)
-	if c.URL == "" && len(r.nats) == 0 {
+	if c.URL == "" && len(r.embedded) == 0 {
 		return nil, errors.New("nats.url is not set: give the URL of the NATS servers, e.g. nats://nats:4222")
 	}
 	closed := make(chan struct{})

@@ -57,16 +57,17 @@ type Service struct {
 	// NATS is connected to the service's NATS server. It is nil if the service has neither an outbox nor [OverNATS].
 	NATS *nats.Conn
 
-	t       testing.TB
-	module  module.Module
-	tree    map[string]any
-	clock   clock.Clock
-	fakes   map[string]func(grpc.ServiceRegistrar)
-	logs    *buffer
-	admin   string // the address of the admin listener
-	clients map[string]grpc.ClientConnInterface
-	signer  *identity.Signer // the gateway's
-	stop    func() error     // stops the process, once, and returns its error
+	t        testing.TB
+	module   module.Module
+	tree     map[string]any
+	clock    clock.Clock
+	fakes    map[string]func(grpc.ServiceRegistrar)
+	settings *settings
+	logs     *buffer
+	admin    string // the address of the admin listener
+	clients  map[string]grpc.ClientConnInterface
+	signer   *identity.Signer // the gateway's
+	stop     func() error     // stops the process, once, and returns its error
 }
 
 // Option changes how [Start] starts a service.
@@ -85,7 +86,8 @@ func Config(fields map[string]any) Option {
 	}
 }
 
-// Fake serves a contract in place of another service. With nil, or without a Fake, that service is down.
+// Fake serves a contract in place of another service. With nil, or without a Fake, that service is down; but settings,
+// without a Fake, has what the test sets with [Service.Set].
 func Fake(service string, register func(grpc.ServiceRegistrar)) Option {
 	return func(s *Service) { s.fakes[service] = register }
 }
@@ -110,7 +112,7 @@ func Start(t testing.TB, m module.Module, opts ...Option) *Service {
 	t.Helper()
 	s := &Service{
 		t: t, module: m, logs: &buffer{}, clients: map[string]grpc.ClientConnInterface{},
-		fakes: map[string]func(grpc.ServiceRegistrar){},
+		fakes: map[string]func(grpc.ServiceRegistrar){}, settings: newSettings(),
 		tree: map[string]any{
 			"identity": map[string]any{"seed": base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))},
 			"redis":    map[string]any{"addr": redistest.Addr(t)},
@@ -217,7 +219,11 @@ func (s *Service) other(name string) module.Module {
 		if name == gateway {
 			s.signer = p.Signer()
 		}
-		if register := s.fakes[name]; register != nil {
+		register, given := s.fakes[name]
+		if name == "settings" && !given {
+			register = s.settings.register
+		}
+		if register != nil {
 			register(p.Server())
 		}
 		return module.Func(func(ctx context.Context) error {

@@ -72,6 +72,8 @@ func PermissionOf(name string) Permission {
 // serve adds what the service does by itself.
 func (p *Permission) serve(s services.Service) {
 	p.Respond = true
+	// Every process follows changes of settings and flags; see package setting.
+	p.Subscribe = append(p.Subscribe, "evt.settings.changed", "evt.flag.changed")
 	p.Subscribe = append(p.Subscribe, InboxPrefix(s.Name)+".>")
 	if s.Contract != nil {
 		for i := range s.Contract.Services().Len() {

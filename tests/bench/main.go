@@ -139,7 +139,7 @@ func phases() []phase {
 			name: "as it comes",
 			mode: inProcess,
 			rows: slices.Concat([]step{{"get-cached", measureGetCached}}, checkouts,
-				[]step{{"import", measureReimport}, {"memory", measureMemory}}),
+				[]step{{"flag", measureFlags}, {"import", measureReimport}, {"memory", measureMemory}}),
 		},
 		{
 			name: "split, response cache off",

@@ -130,6 +130,17 @@ var accessMatrix = map[string]struct {
 	"GET /v1/operator/users":                         {who: "A"},
 	"GET /v1/operator/users/{id}":                    {who: "A"},
 	"POST /v1/operator/orders/{id}:cancel":           {who: "A", body: obj{"reason": "fraud"}},
+	"GET /v1/settings":                               {who: everybody},
+	"GET /v1/operator/settings":                      {who: "A"},
+	"PUT /v1/operator/settings/{key}":                {who: "A", body: obj{"value": nil}},
+	"GET /v1/operator/settings/{key}/history":        {who: "A"},
+	"POST /v1/operator/settings/{key}:rollback":      {who: "A", body: obj{"version": 0}},
+	"GET /v1/me/settings":                            {who: signedIn},
+	"PUT /v1/me/settings":                            {who: signedIn, body: obj{"theme": "dark"}},
+	"GET /v1/me/flags":                               {who: everybody},
+	"GET /v1/operator/flags":                         {who: "A"},
+	"PUT /v1/operator/flags/{key}":                   {who: "A", body: flagBody(true)},
+	"DELETE /v1/operator/flags/{key}":                {who: "A"},
 }
 
 var voucherBody = obj{"code": "{new}", "title": "Matrix", "kind": "percent", "percent": "10"}
@@ -143,7 +154,14 @@ func productBody(title string) obj {
 	}
 }
 
-// pathValues says what the parameter {id} of a path stands for. Other parameters are named by pathNames.
+// flagBody is a flag that everyone has if on.
+func flagBody(on bool) obj {
+	return obj{"enabled": on, "variants": obj{"on": true, "off": false}, "defaultVariant": "off", "rollout": []obj{
+		{"variant": "on", "percent": 100},
+	}}
+}
+
+// pathValues says what the parameter {id} or {key} of a path stands for. Other parameters are named by pathNames.
 var (
 	pathValues = []struct{ prefix, value string }{
 		{"/v1/orders/", "order"},
@@ -160,6 +178,8 @@ var (
 		{"/v1/shops/", "shop"},
 		{"/v1/operator/shops/", "shop"},
 		{"/v1/operator/users/", "user"},
+		{"/v1/operator/settings/", "setting"},
+		{"/v1/operator/flags/", "flag"},
 	}
 	pathNames = map[string]string{
 		"shopId": "shop", "shop": "shop", "variantId": "variant", "userId": "member", "handle": "productHandle",
@@ -215,6 +235,8 @@ func newAccessWorld(t *testing.T, s *souk) *accessWorld {
 		"new":           func() string { return handle("new") },
 		"country":       func() string { return "BR" },
 		"provider":      func() string { return "sandbox" },
+		"setting":       func() string { return "order.cash.guests" },
+		"flag":          w.newFlag,
 		"invitation": func() string { // each from another shop: the customer may be a member of each once
 			shop := handle("matrix-inviting")
 			return w.invite(s.seller(shop), shop, w.emails[aCustomer])
@@ -263,6 +285,12 @@ func (w *accessWorld) newVoucher() string {
 	body["code"] = handle("matrix")
 	w.callers[shopOwner].post("/v1/shops/"+w.shop+"/vouchers", body).want(http.StatusCreated).into(&v)
 	return v.ID
+}
+
+func (w *accessWorld) newFlag() string {
+	key := handle("flag")
+	w.callers[anOperator].send(http.MethodPut, "/v1/operator/flags/"+key, flagBody(false)).want(http.StatusOK)
+	return key
 }
 
 func (w *accessWorld) invite(owner *client, shop, to string) string {
@@ -324,7 +352,7 @@ func (w *accessWorld) call(letter rune, operation string, body any) (allowed boo
 	method, path, _ := strings.Cut(operation, " ")
 	for _, v := range pathValues {
 		if strings.HasPrefix(path, v.prefix) {
-			path = strings.ReplaceAll(path, "{id}", "{"+v.value+"}")
+			path = strings.ReplaceAll(strings.ReplaceAll(path, "{id}", "{"+v.value+"}"), "{key}", "{"+v.value+"}")
 			break
 		}
 	}

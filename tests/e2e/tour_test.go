@@ -41,6 +41,7 @@ func TestSuite(t *testing.T) {
 				"one idempotency key":   testOneKey,
 				"other people's things": testOtherPeoplesThings,
 				"forged identity":       testForgedIdentity,
+				"settings":              testSettings,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, s.in(t)) })
 			}

@@ -267,10 +267,13 @@ func (s *schemas) property(field protoreflect.FieldDescriptor, d direction) (sch
 	switch {
 	case field.IsMap():
 		var values any
-		if m := field.MapValue().Message(); m != nil {
-			values, _ = s.message(m, d)
-		} else {
+		switch m := field.MapValue().Message(); {
+		case m == nil:
 			values = scalar(field.MapValue(), d)
+		case m.FullName() == anyValue:
+			values = object{}
+		default:
+			values, _ = s.message(m, d)
 		}
 		schema = object{"type": "object", "additionalProperties": values}
 		example = parse(exampleText)
@@ -303,7 +306,11 @@ func (s *schemas) property(field protoreflect.FieldDescriptor, d direction) (sch
 func (s *schemas) single(
 	field protoreflect.FieldDescriptor, d direction, options fieldOptions, text string,
 ) (schema object, example any) {
-	if m := field.Message(); m != nil && m.FullName() != timestamp && m.FullName() != fieldMask {
+	switch m := field.Message(); {
+	case m == nil, m.FullName() == timestamp, m.FullName() == fieldMask:
+	case m.FullName() == anyValue:
+		return object{}, parse(text)
+	default:
 		return s.message(m, d)
 	}
 	schema = scalar(field, d)
@@ -330,10 +337,11 @@ func (s *schemas) single(
 	}
 }
 
-// Messages that are texts in JSON.
+// Messages that are texts in JSON, and the one that is any value.
 const (
 	timestamp protoreflect.FullName = "google.protobuf.Timestamp"
 	fieldMask protoreflect.FullName = "google.protobuf.FieldMask"
+	anyValue  protoreflect.FullName = "google.protobuf.Value"
 )
 
 // scalar returns the schema of a value that is no message of ours.

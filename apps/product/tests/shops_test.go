@@ -334,6 +334,18 @@ func TestUnverifiedShopSellsOnlyIfASettingSaysSo(t *testing.T) {
 		require.Equal(t, allowed, forSale)
 		require.Equal(t, allowed, reserved == nil, reserved)
 	}
+	for _, allowed := range []bool{true, false} { // an operator changes it
+		h.Set("product.unverified_shops_sell", allowed)
+		const sql = `select count(*) = 1 from listing where visible = $1`
+		waittest.Until(
+			t,
+			func() bool { return moduletest.Value[bool](h.Service, sql, allowed) },
+			"the setting has no effect",
+		)
+		_, forSale, reserved = sells()
+		require.Equal(t, allowed, forSale)
+		require.Equal(t, allowed, reserved == nil, reserved)
+	}
 
 	h.shopUpdate(shop, "Shop s", "active", 2)
 	found, forSale, reserved = sells()

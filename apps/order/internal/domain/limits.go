@@ -15,6 +15,8 @@ type Limits struct {
 	// MaxUnpaid is the most orders of a customer that are paid for in cash and not delivered; 0 means no bound. Other
 	// orders need none: a customer's cart has one checkout in flight at a time.
 	MaxUnpaid int
+	// ExpireAfter is how long a new order with cash on delivery waits for its money; 0 means for ever.
+	ExpireAfter time.Duration
 	// FreeCancels is how many orders a customer may cancel in CancelPeriod without having to wait.
 	FreeCancels int
 	// CancelWait is how long a customer waits after the first order cancelled beyond FreeCancels. It doubles with each

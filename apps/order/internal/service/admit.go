@@ -11,7 +11,8 @@ import (
 //
 // Errors: those of domain.Limits.Check and domain.CashLimits.Check.
 func (s *Service) admit(ctx context.Context, o *domain.Order) error {
-	if err := s.Limits.Cash.Check(*o, identity.FromContext(ctx).IsGuest()); err != nil {
+	limits := s.Limits()
+	if err := limits.Cash.Check(*o, identity.FromContext(ctx).IsGuest()); err != nil {
 		return err
 	}
 	now := s.Clock.Now()
@@ -19,8 +20,8 @@ func (s *Service) admit(ctx context.Context, o *domain.Order) error {
 	if err != nil {
 		return err
 	}
-	if o.Payment.Method == domain.CashOnDelivery && s.ExpireUnpaidAfter > 0 {
-		o.ExpiresAt = now.Add(s.ExpireUnpaidAfter)
+	if o.Payment.Method == domain.CashOnDelivery && limits.ExpireAfter > 0 {
+		o.ExpiresAt = now.Add(limits.ExpireAfter)
 	}
-	return s.Limits.Check(*o, standing, now)
+	return limits.Check(*o, standing, now)
 }

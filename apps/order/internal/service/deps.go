@@ -197,10 +197,8 @@ type Deps struct {
 	Vouchers Vouchers
 	Clock    clock.Clock
 	Logger   *zap.Logger
-	// Limits bound what customers may keep without paying for it.
-	Limits domain.Limits
-	// ExpireUnpaidAfter is how long an order waits for its money; 0 means for ever.
-	ExpireUnpaidAfter time.Duration
+	// Limits returns the bounds, as they are now, of what customers may keep without paying for it.
+	Limits func() domain.Limits
 	// ShippingRates is the flat rate per shop order, by currency. Shipping in other currencies is free.
 	ShippingRates map[money.Currency]money.Money
 }

@@ -24,8 +24,8 @@ type listings struct {
 	left  chan bool
 }
 
-// ApplySetting has nothing to do.
-func (l *listings) ApplySetting(context.Context) error { return nil }
+// LetUnverifiedSell has nothing to do.
+func (l *listings) LetUnverifiedSell(context.Context, bool) error { return nil }
 
 func (l *listings) Relist(ctx context.Context) (bool, error) {
 	select {
@@ -69,7 +69,7 @@ func TestWokenRelisterTicksAtOnce(t *testing.T) {
 	t.Parallel()
 	l := &listings{asked: make(chan struct{}), left: make(chan bool, 10)}
 	wake := chore.NewWake()
-	relist := Relist(l, wake, zap.NewNop())
+	relist := Relist(l, func() (sell, known bool) { return false, true }, wake, zap.NewNop())
 	l.left <- true
 	l.left <- true
 	l.left <- false

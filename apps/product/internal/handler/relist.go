@@ -14,24 +14,33 @@ const relistInterval = 5 * time.Second
 
 // Listings refreshes the listings of changed shops.
 type Listings interface {
-	// ApplySetting applies the setting unverified_shops_sell to the shops that are stored.
-	ApplySetting(ctx context.Context) error
+	// LetUnverifiedSell applies the setting unverified_shops_sell to the shops that are stored.
+	LetUnverifiedSell(ctx context.Context, sell bool) error
 	// Relist refreshes some of them and reports whether there may be more.
 	Relist(ctx context.Context) (more bool, err error)
 }
 
-// Relist returns a chore that refreshes the listings of changed shops, when woken and every few seconds. Its first tick
-// applies the setting unverified_shops_sell.
-func Relist(listings Listings, wake chore.Wake, log *zap.Logger) func(context.Context) error {
-	applied := false
+// Relist returns a chore that refreshes the listings of changed shops, when woken and every few seconds. It also applies
+// the setting unverified_shops_sell, sell, when it has changed. While the setting is not known, what was applied last
+// stays.
+func Relist(
+	listings Listings, sell func() (sell, known bool), wake chore.Wake, log *zap.Logger,
+) func(context.Context) error {
+	last, _ := sell()
+	left := 1 // how often it is still to be applied
 	return chore.Chore{
 		Name: "refresh listings of changed shops", Every: relistInterval, Batch: 1, Wake: wake, Logger: log,
 		Pass: func(ctx context.Context, _ time.Time) (int, error) {
-			if !applied {
-				if err := listings.ApplySetting(ctx); err != nil {
+			now, known := sell()
+			if now != last {
+				// A transaction that stores a shop meanwhile may have the old value. It has ended by the next pass.
+				last, left = now, 2
+			}
+			if known && left > 0 {
+				if err := listings.LetUnverifiedSell(ctx, now); err != nil {
 					return 0, err
 				}
-				applied = true
+				left--
 			}
 			more, err := listings.Relist(ctx)
 			if !more {

@@ -31,8 +31,8 @@ type Options struct {
 	Clock clock.Clock
 	// LowStock is the number of available pieces at which evt.inventory.low is published.
 	LowStock int64
-	// UnverifiedSell lets shops sell that no operator has verified.
-	UnverifiedSell bool
+	// UnverifiedSell reports whether shops sell that no operator has verified. Nil: they don't.
+	UnverifiedSell func() bool
 	// Cache is invalidated after each commit that changes products; nil: no cache.
 	Cache *Cache
 	// Wake is called after each commit that may have appended events. It may be nil.

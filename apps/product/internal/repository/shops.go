@@ -79,14 +79,14 @@ func (s *Store) saveShop(ctx context.Context, q *sqlc.Queries, shop domain.Shop)
 		Version:   shop.Version,
 		UpdatedAt: shop.UpdatedAt,
 
-		UnverifiedSells: s.opts.UnverifiedSell,
+		UnverifiedSells: s.opts.UnverifiedSell != nil && s.opts.UnverifiedSell(),
 	}))
 }
 
-// ApplySetting applies Options.UnverifiedSell to the shops that are stored. From then on unverified shops can or can't
-// sell; their listings are marked, and [Store.Relist] refreshes them.
-func (s *Store) ApplySetting(ctx context.Context) error {
-	return postgres.Err(s.q.LetUnverifiedSell(ctx, s.opts.UnverifiedSell))
+// LetUnverifiedSell applies the setting unverified_shops_sell to the shops that are stored. From then on unverified shops
+// can or can't sell; their listings are marked, and [Store.Relist] refreshes them.
+func (s *Store) LetUnverifiedSell(ctx context.Context, sell bool) error {
+	return postgres.Err(s.q.LetUnverifiedSell(ctx, sell))
 }
 
 // Relist refreshes some listings of a changed shop and reports whether there may be more. It commits its

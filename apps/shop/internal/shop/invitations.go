@@ -18,7 +18,7 @@ func (s *Store) Invite(
 	ctx context.Context, key, by string, in Invitation, invited func(Invitation) (event.Event, error),
 ) (Invitation, error) {
 	err := s.changeMembers(ctx, key, by, func(q *sqlc.Queries, sh *Shop) ([]event.Event, error) {
-		in.ShopID, in.ShopName, in.ExpiresAt = sh.ID, sh.Name, in.CreatedAt.Add(s.limits.InvitationTTL)
+		in.ShopID, in.ShopName, in.ExpiresAt = sh.ID, sh.Name, in.CreatedAt.Add(s.limits().InvitationTTL)
 		if err := s.roomForInvitation(ctx, q, sh.ID, by, in.CreatedAt); err != nil {
 			return nil, err
 		}
@@ -45,16 +45,13 @@ func (s *Store) Invite(
 //
 // Errors: conflict, rate_limited.
 func (s *Store) roomForInvitation(ctx context.Context, q *sqlc.Queries, shopID, by string, now time.Time) error {
+	most := s.limits().Members
 	n, err := q.CountPeople(ctx, sqlc.CountPeopleParams{ShopID: shopID, Now: now, Since: now.Add(-invitationDay)})
 	switch {
 	case err != nil:
 		return err
-	case int(n.Members+n.Open) >= s.limits.Members:
-		return errs.New(
-			errs.Conflict,
-			"the shop has %d members and open invitations, which is the most",
-			s.limits.Members,
-		)
+	case int(n.Members+n.Open) >= most:
+		return errs.New(errs.Conflict, "the shop has %d members and open invitations, which is the most", most)
 	case by != "" && n.Sent >= dailyInvitations:
 		return errs.New(errs.RateLimited, "the shop has sent %d invitations in 24 hours, which is the most", n.Sent).
 			WithRetryAfter(time.Hour)

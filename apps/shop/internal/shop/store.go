@@ -26,12 +26,12 @@ type Store struct {
 	pool   *pgxpool.Pool
 	redis  rueidis.Client
 	wake   func() // wakes the relay after new events
-	limits Limits
+	limits func() Limits
 	logger *zap.Logger
 }
 
-// NewStore returns the store.
-func NewStore(pool *pgxpool.Pool, redis rueidis.Client, wake func(), limits Limits, logger *zap.Logger) *Store {
+// NewStore returns the store. limits returns the limits as they are now.
+func NewStore(pool *pgxpool.Pool, redis rueidis.Client, wake func(), limits func() Limits, logger *zap.Logger) *Store {
 	return &Store{pool: pool, redis: redis, wake: wake, limits: limits, logger: logger}
 }
 
@@ -81,7 +81,7 @@ func (s *Store) roomForShop(ctx context.Context, q *sqlc.Queries, userID string)
 		return err
 	}
 	n, err := q.ShopsOfUser(ctx, userID)
-	if err == nil && n >= int64(s.limits.ShopsPerUser) {
+	if err == nil && n >= int64(s.limits().ShopsPerUser) {
 		return errs.New(errs.Conflict, "you are a member of %d shops, which is the most", n)
 	}
 	return err

@@ -17,6 +17,7 @@ import (
 	orderv1 "souk/gen/go/souk/order/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
+	settingsv1 "souk/gen/go/souk/settings/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	voucherv1 "souk/gen/go/souk/voucher/v1"
@@ -176,6 +177,17 @@ func All() []Service {
 			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return productv1.RegisterProductServiceHandlerClient(ctx, mux, productv1.NewProductServiceClient(conn))
+			},
+		},
+		{
+			Name: "settings", Database: true,
+			Contract: settingsv1.File_souk_settings_v1_settings_proto,
+			Publishes: []string{
+				"evt.flag.changed",
+				"evt.settings.changed",
+			},
+			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return settingsv1.RegisterSettingsServiceHandlerClient(ctx, mux, settingsv1.NewSettingsServiceClient(conn))
 			},
 		},
 		{

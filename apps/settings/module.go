@@ -1,0 +1,49 @@
+package settings
+
+import (
+	"context"
+	_ "embed"
+
+	"souk/apps/settings/internal/settings"
+	settingsv1 "souk/gen/go/souk/settings/v1"
+	"souk/pkg/flag"
+	"souk/pkg/module"
+)
+
+//go:embed db/invariants.sql
+var invariants string
+
+// Module is the settings service. It has no configuration of its own.
+var Module = module.Module{
+	Name:           "settings",
+	Tables:         module.Tables{Outbox: true},
+	LateInvariants: map[string]string{"doc_flags": invariants}, // the last table that NewStore creates of these
+	Build:          build,
+}
+
+func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
+	documents, err := p.Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	relay, err := p.Relay(ctx)
+	if err != nil {
+		return nil, err
+	}
+	client, err := p.Settings(nil)
+	if err != nil {
+		return nil, err
+	}
+	features, err := flag.NewClient(ctx, client.Flags)
+	if err != nil {
+		return nil, err
+	}
+	store, err := settings.NewStore(ctx, documents, relay.Wake)
+	if err != nil {
+		return nil, err
+	}
+	settingsv1.RegisterSettingsServiceServer(p.Server(), settings.NewRPC(settings.Deps{
+		Store: store, Client: client, Features: features, Clock: p.Clock(), Logger: p.Logger(),
+	}))
+	return module.Group(relay, client), nil
+}

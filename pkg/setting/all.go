@@ -1,0 +1,89 @@
+package setting
+
+import "time"
+
+const day = 24 * time.Hour
+
+// The settings of the order service.
+var (
+	OrderMaxUnpaid = integer(Definition{
+		Key: "order.max_unpaid",
+		Description: "How many cash-on-delivery orders of a customer may wait for their delivery; 0: no bound. " +
+			"From 0 to 1000000.",
+	}, 5, 0, 1_000_000)
+	OrderExpireUnpaidAfter = duration(Definition{
+		Key: "order.expire_unpaid_after",
+		Description: "How long a new order with cash on delivery waits to be shipped before what is not shipped is " +
+			"cancelled; 0s: for ever. From 0s to 8760h.",
+	}, 7*day, 0, 365*day)
+	OrderCashGuests = boolean(Definition{
+		Key:         "order.cash.guests",
+		Description: "Whether guests may pay with cash on delivery. Anybody can be any number of guests.",
+		Public:      true,
+	}, false)
+	OrderCashMaxPieces = integer(Definition{
+		Key:         "order.cash.max_pieces",
+		Description: "Most pieces of an order with cash on delivery; 0: no bound. From 0 to 1000000.",
+		Public:      true,
+	}, 50, 0, 1_000_000)
+	OrderCashMaxTotal = amounts(Definition{
+		Key: "order.cash.max_total",
+		Description: "Highest total of an order with cash on delivery, by currency; 0: no bound; not listed: no cash " +
+			"on delivery. At most 200 currencies.",
+		Public: true,
+	}, map[string]string{"BRL": "2500.00", "EUR": "500.00", "GBP": "500.00", "USD": "500.00"})
+	OrderCancelsFree = integer(Definition{
+		Key: "order.cancels.free",
+		Description: "How many orders a customer may cancel in 24 hours without having to wait. " +
+			"From 0 to 1000000.",
+	}, 3, 0, 1_000_000)
+	OrderCancelsWait = duration(Definition{
+		Key: "order.cancels.wait",
+		Description: "How long a customer waits with the next checkout after one more cancelled order; it doubles " +
+			"with each further one, up to 24 h; 0s: no wait. From 0s to 8760h.",
+	}, time.Minute, 0, 365*day)
+)
+
+// ProductUnverifiedShopsSell is a setting of the product service.
+var ProductUnverifiedShopsSell = boolean(Definition{
+	Key: "product.unverified_shops_sell",
+	Description: "Whether shops sell that no operator has verified. Without it, their products are neither shown nor " +
+		"sold; shops that sold unverified before souk had this setting keep selling.",
+}, false)
+
+// The settings of the shop service.
+var (
+	ShopMaxPerUser = integer(Definition{
+		Key: "shop.max_per_user",
+		Description: "The most shops that a user is a member of. Shops that operators create do not count until a user " +
+			"accepts an invitation to them. From 1 to 1000000.",
+		Public: true,
+	}, 20, 1, 1_000_000)
+	ShopMaxMembers = integer(Definition{
+		Key:         "shop.max_members",
+		Description: "The most members and open invitations of a shop. From 1 to 1000000.",
+		Public:      true,
+	}, 50, 1, 1_000_000)
+	ShopInvitationTTL = duration(Definition{
+		Key:         "shop.invitation_ttl",
+		Description: "How long a new invitation to become a member stays open. From 1h to 720h.",
+		Public:      true,
+	}, 7*day, time.Hour, 30*day)
+)
+
+// All returns every system setting, sorted by key.
+func All() []Definition {
+	return []Definition{
+		OrderCancelsFree.Definition,
+		OrderCancelsWait.Definition,
+		OrderCashGuests.Definition,
+		OrderCashMaxPieces.Definition,
+		OrderCashMaxTotal.Definition,
+		OrderExpireUnpaidAfter.Definition,
+		OrderMaxUnpaid.Definition,
+		ProductUnverifiedShopsSell.Definition,
+		ShopInvitationTTL.Definition,
+		ShopMaxMembers.Definition,
+		ShopMaxPerUser.Definition,
+	}
+}
