@@ -144,8 +144,8 @@ func TestWithRetryAfterReturnsACopy(t *testing.T) {
 
 func ExampleInvalidField() {
 	err := errs.InvalidField("items[0].quantity", "must be at least %d", 1)
-	fmt.Println(err.Code.HTTPStatus(), err.Fields)
-	// Output: 400 [{items[0].quantity must be at least 1}]
+	fmt.Println(err.Code.HTTPStatus(), err.Fields[0].Path, err.Fields[0].Message)
+	// Output: 400 items[0].quantity must be at least 1
 }
 
 func ExampleWrap() {

@@ -52,7 +52,10 @@ func buildLabels(ctx context.Context, p *module.Platform) (module.Runnable, erro
 	conn, connErr := p.Client()
 	pool, poolErr := p.Postgres(ctx)
 	consumer, consumerErr := p.Consumer(ctx, outbox.ConsumerOptions{
-		Purpose: "shops", Subjects: []string{"evt.shop.verified"},
+		// As the service of souk with this name has it.
+		Purpose: "shops", Subjects: []string{
+			"evt.shop.registered", "evt.shop.updated", "evt.shop.verified", "evt.shop.suspended",
+		},
 		Queue: func(context.Context, *pgx.Batch, event.Event) error { return nil },
 	})
 	reads := prometheus.NewCounter(prometheus.CounterOpts{Name: "reads_total"})
