@@ -27,8 +27,8 @@ type Config struct {
 	From string `yaml:"from"`
 	// PublicURL is where customers reach souk; mails link to orders there. Default empty: no links.
 	PublicURL string `yaml:"public_url"`
-	// Timeout bounds one attempt, from the request for the order to the server's last answer, without the
-	// wait for one of Concurrency connections. Default 15 s; from 1 s to 45 s.
+	// Timeout bounds each step of an attempt: to write a mail, to wait for one of Concurrency connections, and to send
+	// it. Default 15 s; from 1 s to 45 s.
 	Timeout time.Duration `yaml:"timeout"`
 	// Concurrency is the number of mails sent at the same time. Default 4; from 1 to 64.
 	Concurrency int `yaml:"concurrency"`

@@ -6,6 +6,7 @@ import (
 	"net/mail"
 	"time"
 
+	"souk/apps/notification/internal/domain"
 	"souk/apps/notification/internal/handler"
 	"souk/apps/notification/internal/repository"
 	"souk/apps/notification/internal/service"
@@ -13,6 +14,7 @@ import (
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/chore"
+	"souk/pkg/jobs"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
 )
@@ -25,7 +27,7 @@ var Module = module.Module{
 	Name:       "notification",
 	Config:     func() any { return new(Default()) },
 	Migrations: migrations,
-	Tables:     module.Tables{Outbox: true},
+	Tables:     module.Tables{Outbox: true, Jobs: true},
 	Build:      build,
 }
 
@@ -37,6 +39,15 @@ func Failpoints() []string { return []string{service.FailAfterSend} }
 const (
 	forgetEvery = 10 * time.Minute
 	forgetBatch = 1000
+)
+
+const (
+	// rescueGrace is how long after its timeout a job counts as one of a process that died.
+	rescueGrace = 5 * time.Second
+	// ahead is the number of deliveries that are written per mail that can be sent at the same time.
+	ahead = 4
+	// cooldown is the shortest time between two looks for deliveries: each look takes no more than are worked on at the same time.
+	cooldown = 5 * time.Millisecond
 )
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
@@ -72,35 +83,48 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Password: cfg.Password,
 		From:     from.Address,
 	}
-	sender, err := service.New(service.Deps{
-		Mails:  store,
-		Orders: orderv1.NewOrderServiceClient(conn),
-		Users:  userv1.NewUserServiceClient(conn),
-		Shops: shopv1.NewShopServiceClient(
-			conn,
-		),
-		Post:        post,
-		Renderer:    renderer,
+	svc, err := service.New(service.Deps{
+		Store:    store,
+		Orders:   orderv1.NewOrderServiceClient(conn),
+		Users:    userv1.NewUserServiceClient(conn),
+		Shops:    shopv1.NewShopServiceClient(conn),
+		Post:     post,
+		Renderer: renderer,
+		Clock:    p.Clock(),
+		Tracer:   p.Tracer(),
+		Metrics:  p.Metrics(),
+		Timeout:  cfg.Timeout,
+		GiveUp:   cfg.GiveUp,
+
+		Concurrency: cfg.Concurrency,
+	})
+	if err != nil {
+		return nil, err
+	}
+	runner, err := jobs.New(pool, jobs.Options{
+		Workers: repository.Workers(p.Clock(), svc.Notify, svc.Deliver),
+		Queues: map[string]int{
+			repository.QueueNotice: ahead * cfg.Concurrency, string(domain.Email): ahead * cfg.Concurrency,
+		},
+		Timeout:     service.JobTimeout(cfg.Timeout),
+		RescueAfter: service.JobTimeout(cfg.Timeout) + rescueGrace,
+		Cooldown:    cooldown,
 		Clock:       p.Clock(),
 		Logger:      p.Logger(),
-		Tracer:      p.Tracer(),
 		Metrics:     p.Metrics(),
-		Timeout:     cfg.Timeout,
-		Concurrency: cfg.Concurrency,
-		GiveUp:      cfg.GiveUp,
 	})
 	if err != nil {
 		return nil, err
 	}
 	read := handler.Reader{Clock: p.Clock(), Hold: cfg.Hold, GiveUp: cfg.GiveUp}.Read
 	orders, err := p.Consumer(ctx, outbox.ConsumerOptions{
-		Purpose: "orders", Subjects: handler.OrderSubjects, Queue: store.Consume(read), Done: sender.Wake,
+		Purpose: "orders", Subjects: handler.OrderSubjects, Queue: store.Consume(read),
 	})
 	if err != nil {
 		return nil, err
 	}
 	shops, err := p.Consumer(ctx, outbox.ConsumerOptions{
-		Purpose: "shops", Subjects: handler.ShopSubjects, Queue: store.Consume(read), Done: sender.Wake,
+		Purpose: "shops", Subjects: handler.ShopSubjects, Queue: store.Consume(read),
 	})
 	if err != nil {
 		return nil, err
@@ -113,6 +137,6 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}
 	return module.Group(relay, orders, shops, module.Func(forget.Run), module.Func(func(ctx context.Context) error {
 		defer post.Close()
-		return sender.Run(ctx)
+		return runner.Run(ctx)
 	})), nil
 }

@@ -28,7 +28,11 @@ const (
 	Guest     Prefix = "gst"
 	Payment   Prefix = "pay"
 	Event     Prefix = "evt"
-	Mail      Prefix = "mail"
+	// Notice is what people are told of, Delivery is one message of it to one recipient, and Notification is its entry in
+	// a user's inbox.
+	Notice       Prefix = "ntc"
+	Delivery     Prefix = "dlv"
+	Notification Prefix = "ntf"
 
 	Invitation Prefix = "inv"
 	// Adjustment is a change of a variant's stock.

@@ -131,10 +131,10 @@ func TestRenderedMailsArriveUnchanged(t *testing.T) {
 		{domain.OrderConfirmed, order, "https://souk.example/", "Your order S-42 is confirmed", wholeText, wholeHTML},
 		{domain.OrderCancelled, empty, "", "Your order S-42 was cancelled", cancelledText, cancelledHTML},
 	} {
-		m := domain.Mail{ID: "mail_1", Kind: c.kind, OrderID: "order_1"}
+		d := domain.Delivery{ID: "mail_1", Notice: domain.Notice{Kind: c.kind, OrderID: "order_1"}}
 		renderer, err := service.NewRenderer(from, c.url)
 		require.NoError(t, err)
-		msg, err := renderer.Render(m, c.order, to, now)
+		msg, err := renderer.Render(d, c.order, to, now)
 		require.NoError(t, err)
 		require.NoError(t, post.Send(t.Context(), msg))
 		got := sink.Messages()[0]
@@ -172,7 +172,7 @@ func TestMailAboutACancelledPartNamesThatPart(t *testing.T) {
 	}
 	renderer, err := service.NewRenderer(&mail.Address{Address: "shop@souk.example"}, "")
 	require.NoError(t, err)
-	msg, err := renderer.Render(domain.Mail{ID: "mail_1", Kind: domain.OrderCancelled}, order,
+	msg, err := renderer.Render(domain.Delivery{ID: "mail_1", Notice: domain.Notice{Kind: domain.OrderCancelled}}, order,
 		&mail.Address{Address: "zoe@example.com"}, time.Now())
 	require.NoError(t, err)
 	got := string(msg.Data)

@@ -23,7 +23,7 @@ type list struct {
 }
 
 // notice returns what a mail says.
-func (r *Renderer) notice(m domain.Mail, l letter, name string) notice {
+func (r *Renderer) notice(m domain.Notice, l letter, name string) notice {
 	n := notice{Name: name}
 	switch m.Kind {
 	case domain.OrderShipped:
@@ -53,6 +53,13 @@ func (r *Renderer) notice(m domain.Mail, l letter, name string) notice {
 		for i, part := range l.parts {
 			n.Lists = append(n.Lists, partList("Order "+oneLine(l.numbers[i])+", "+amount(part.GetTotal()), part))
 		}
+		r.link(&n, "Orders of your shop", "shops", l.shop.GetId(), "orders")
+	case domain.ShopOrderCancelled:
+		number := oneLine(l.numbers[0])
+		n.Subject = "Order " + number + " was cancelled"
+		n.Text = []string{"the part of order " + number + " that " + shopName(l.shop.GetName()) +
+			" sells was cancelled. Please do not send it."}
+		n.Lists = []list{partList("Order "+number, l.parts[0])}
 		r.link(&n, "Orders of your shop", "shops", l.shop.GetId(), "orders")
 	case domain.LowStock:
 		shop := shopName(l.shop.GetName())

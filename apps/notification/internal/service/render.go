@@ -87,15 +87,17 @@ type item struct {
 type sum struct{ Label, Amount string }
 
 // Render renders the mail about a whole order to the address.
-func (r *Renderer) Render(m domain.Mail, o *orderv1.Order, to *mail.Address, now time.Time) (domain.Message, error) {
-	return r.render(m, letter{order: o}, to, now)
+func (r *Renderer) Render(
+	d domain.Delivery, o *orderv1.Order, to *mail.Address, now time.Time,
+) (domain.Message, error) {
+	return r.render(d, letter{order: o}, to, now)
 }
 
 // render renders a mail to the address.
-func (r *Renderer) render(m domain.Mail, l letter, to *mail.Address, now time.Time) (domain.Message, error) {
-	switch m.Kind {
+func (r *Renderer) render(d domain.Delivery, l letter, to *mail.Address, now time.Time) (domain.Message, error) {
+	switch d.Notice.Kind {
 	case domain.OrderConfirmed, domain.OrderCancelled:
-		p := r.page(m, l.order)
+		p := r.page(d.Notice, l.order)
 		subject := "Your order " + p.Number + " is confirmed"
 		if p.Cancelled {
 			subject = "Your order " + p.Number + " was cancelled"
@@ -103,10 +105,10 @@ func (r *Renderer) render(m domain.Mail, l letter, to *mail.Address, now time.Ti
 		if p.Partly {
 			subject = "A part of your order " + p.Number + " was cancelled"
 		}
-		return r.message(m, to, now, subject, p, r.orderText, r.orderHTML)
+		return r.message(d, to, now, subject, p, r.orderText, r.orderHTML)
 	}
-	n := r.notice(m, l, to.Name)
-	return r.message(m, to, now, n.Subject, n, r.noticeText, r.noticeHTML)
+	n := r.notice(d.Notice, l, to.Name)
+	return r.message(d, to, now, n.Subject, n, r.noticeText, r.noticeHTML)
 }
 
 // template is a text or HTML template.
@@ -115,13 +117,13 @@ type template interface {
 }
 
 func (r *Renderer) message(
-	m domain.Mail, to *mail.Address, now time.Time, subject string, page any, text, html template,
+	d domain.Delivery, to *mail.Address, now time.Time, subject string, page any, text, html template,
 ) (domain.Message, error) {
 	var data bytes.Buffer
 	data.Grow(typicalSize)
 	body := multipart.NewWriter(&data)
 	// The same mail has the same boundary at every attempt.
-	if err := body.SetBoundary("souk-" + m.ID); err != nil {
+	if err := body.SetBoundary("souk-" + d.ID); err != nil {
 		return domain.Message{}, err
 	}
 	for _, h := range [][2]string{
@@ -129,7 +131,7 @@ func (r *Renderer) message(
 		{"To", to.String()},
 		{"Subject", mime.QEncoding.Encode("utf-8", oneLine(subject))},
 		{"Date", now.Format(time.RFC1123Z)},
-		{"Message-ID", "<" + m.MessageID() + ">"},
+		{"Message-ID", "<" + d.MessageID() + ">"},
 		{"Auto-Submitted", "auto-generated"},
 		{"MIME-Version", "1.0"},
 		{"Content-Type", mime.FormatMediaType("multipart/alternative", map[string]string{"boundary": body.Boundary()})},
@@ -167,7 +169,7 @@ func addPart(body *multipart.Writer, kind string, write func(io.Writer) error) e
 	return q.Close()
 }
 
-func (r *Renderer) page(m domain.Mail, o *orderv1.Order) page {
+func (r *Renderer) page(m domain.Notice, o *orderv1.Order) page {
 	a := o.GetShippingAddress()
 	p := page{Cancelled: m.Kind == domain.OrderCancelled, Name: person(a.GetName()), Number: oneLine(o.GetNumber())}
 	partly := partlyCancelled(o)

@@ -14,87 +14,92 @@ import (
 	"souk/pkg/weblink"
 )
 
-// letter is what a mail is rendered from. Which fields are set depends on the mail's kind.
+// letter is what a delivery is rendered from. Which fields are set depends on the kind of its notice.
 type letter struct {
-	order      *orderv1.Order       // a mail to a customer
-	parts      []*orderv1.ShopOrder // new orders of a shop; or the one that was shipped or delivered
+	answer     *orderv1.GetOrderForNoticeResponse
+	order      *orderv1.Order       // a notice to a customer
+	parts      []*orderv1.ShopOrder // new orders of a shop; or the one that was shipped, delivered or cancelled
 	numbers    []string             // the numbers of the orders of parts
 	shop       *shopv1.Shop
+	owners     []string
 	invitation *shopv1.Invitation
 }
 
-// write requests the content and the recipient of a mail, counts the mail to the recipient, and renders it, within
-// Timeout.
-func (s *Sender) write(ctx context.Context, m domain.Mail) (domain.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
-	defer cancel()
-	l, to, err := s.read(ctx, m)
+// write requests the content and the recipient of a delivery, counts the delivery to the recipient, and renders it.
+func (s *Service) write(ctx context.Context, d domain.Delivery) (domain.Message, error) {
+	l, err := s.read(ctx, d.Notice)
 	if err != nil {
 		return domain.Message{}, err
 	}
-	switch ok, err := s.Mails.Reserve(ctx, m, to.Digest(), s.Clock.Now()); {
+	to, err := s.recipient(ctx, d, l)
+	if err != nil {
+		return domain.Message{}, err
+	}
+	switch ok, err := s.Store.Reserve(ctx, d.ID, to.Digest(), s.Clock.Now()); {
 	case err != nil:
 		return domain.Message{}, err
 	case !ok:
-		return domain.Message{}, errTooMany
+		return domain.Message{}, domain.Wait("the recipient has got too many mails in the last hour", domain.LimitBackoff)
 	}
-	msg, err := s.Renderer.render(m, l, to.Address, s.Clock.Now())
+	msg, err := s.Renderer.render(d, l, to.Address, s.Clock.Now())
 	if err != nil {
 		return domain.Message{}, domain.Permanent("it cannot be written")
 	}
 	return msg, nil
 }
 
-// read requests what a mail is rendered from, and where it goes.
-func (s *Sender) read(ctx context.Context, m domain.Mail) (letter, domain.Recipient, error) {
+// read requests what a notice is about.
+func (s *Service) read(ctx context.Context, n domain.Notice) (letter, error) {
 	switch {
-	case m.Kind == domain.ShopInvitation:
-		return s.readInvitation(ctx, m)
-	case m.Kind.ToShop():
-		return s.readShop(ctx, m)
+	case n.Kind == domain.ShopInvitation:
+		return s.readInvitation(ctx, n)
+	case n.Kind.Rule().ToShop:
+		return s.readShop(ctx, n)
 	}
-	return s.readOrder(ctx, m)
+	return s.readOrder(ctx, n)
 }
 
-func (s *Sender) readOrder(ctx context.Context, m domain.Mail) (letter, domain.Recipient, error) {
-	orderID := m.OrderID
-	if len(m.Items) > 0 {
-		orderID = m.Items[0].OrderID
-	}
+// order requests an order.
+func (s *Service) order(ctx context.Context, orderID string) (*orderv1.GetOrderForNoticeResponse, error) {
 	res, err := s.Orders.GetOrderForNotice(ctx, &orderv1.GetOrderForNoticeRequest{Id: orderID})
 	if errs.Is(err, errs.NotFound) {
-		return letter{}, domain.Recipient{}, domain.Permanent("there is no such order")
+		return nil, domain.Permanent("there is no such order")
 	}
-	if err != nil {
-		return letter{}, domain.Recipient{}, err
+	return res, err
+}
+
+func (s *Service) readOrder(ctx context.Context, n domain.Notice) (l letter, err error) {
+	orderID := n.OrderID
+	if len(n.Items) > 0 {
+		orderID = n.Items[0].OrderID
 	}
-	l := letter{order: res.GetOrder()}
-	if m.Kind == domain.OrderConfirmed && l.order.GetStatus() == statusCancelled {
-		return letter{}, domain.Recipient{}, domain.Skip("the order was cancelled")
+	if l.answer, err = s.order(ctx, orderID); err != nil {
+		return letter{}, err
 	}
-	if len(m.Items) > 0 && m.Items[0].ShopOrderID != "" {
-		part := partOf(l.order, m.Items[0].ShopOrderID)
+	l.order = l.answer.GetOrder()
+	if n.Kind == domain.OrderConfirmed && l.order.GetStatus() == statusCancelled {
+		return letter{}, domain.Skip("the order was cancelled")
+	}
+	if len(n.Items) > 0 && n.Items[0].ShopOrderID != "" {
+		part := partOf(l.order, n.Items[0].ShopOrderID)
 		if part == nil {
-			return letter{}, domain.Recipient{}, domain.Permanent("there is no such shop order")
+			return letter{}, domain.Permanent("there is no such shop order")
 		}
 		l.parts = append(l.parts, part)
 	}
-	to, err := s.customer(ctx, res)
-	return l, to, err
+	return l, nil
 }
 
-// readShop reads a mail to an owner of a shop. Orders that were cancelled meanwhile are left out.
-func (s *Sender) readShop(ctx context.Context, m domain.Mail) (letter, domain.Recipient, error) {
-	res, err := s.Shops.GetShopForNotice(ctx, &shopv1.GetShopForNoticeRequest{Id: m.ShopID})
-	if err != nil {
-		return letter{}, domain.Recipient{}, err
-	}
-	l := letter{shop: res.GetShop()}
-	if m.Kind == domain.NewOrders {
-		for _, item := range m.Items {
-			res, err := s.Orders.GetOrderForNotice(ctx, &orderv1.GetOrderForNoticeRequest{Id: item.OrderID})
+// readShop reads what a notice to the owners of a shop is about. Orders that were cancelled meanwhile are left out of a
+// list of new ones. A cancelled order is news only if it was listed before.
+func (s *Service) readShop(ctx context.Context, n domain.Notice) (l letter, err error) {
+	shopID := n.ShopID
+	switch n.Kind {
+	case domain.NewOrders:
+		for _, item := range n.Items {
+			res, err := s.order(ctx, item.OrderID)
 			if err != nil {
-				return letter{}, domain.Recipient{}, err
+				return letter{}, err
 			}
 			part := partOf(res.GetOrder(), item.ShopOrderID)
 			if part == nil || part.GetStatus() == statusCancelled {
@@ -104,23 +109,34 @@ func (s *Sender) readShop(ctx context.Context, m domain.Mail) (letter, domain.Re
 			l.numbers = append(l.numbers, res.GetOrder().GetNumber())
 		}
 		if len(l.parts) == 0 {
-			return letter{}, domain.Recipient{}, domain.Skip("the orders were cancelled")
+			return letter{}, domain.Skip("the orders were cancelled")
 		}
+	case domain.ShopOrderCancelled:
+		if l, err = s.readOrder(ctx, n); err != nil {
+			return letter{}, err
+		}
+		switch listed, err := s.Store.Listed(ctx, n.About, n.CreatedAt); {
+		case err != nil:
+			return letter{}, err
+		case !listed:
+			return letter{}, domain.Skip("the shop was not told of the order")
+		}
+		shopID, l.numbers = l.parts[0].GetShopId(), []string{l.order.GetNumber()}
 	}
-	to, err := s.user(ctx, m.UserID)
-	return l, to, err
+	res, err := s.Shops.GetShopForNotice(ctx, &shopv1.GetShopForNoticeRequest{Id: shopID})
+	if errs.Is(err, errs.NotFound) {
+		return letter{}, domain.Skip("there is no such shop")
+	}
+	l.shop, l.owners = res.GetShop(), res.GetOwnerIds()
+	return l, err
 }
 
-func (s *Sender) readInvitation(ctx context.Context, m domain.Mail) (letter, domain.Recipient, error) {
-	res, err := s.Shops.GetInvitationForNotice(ctx, &shopv1.GetInvitationForNoticeRequest{Id: m.About})
+func (s *Service) readInvitation(ctx context.Context, n domain.Notice) (letter, error) {
+	res, err := s.Shops.GetInvitationForNotice(ctx, &shopv1.GetInvitationForNoticeRequest{Id: n.About})
 	if errs.Is(err, errs.NotFound) {
-		return letter{}, domain.Recipient{}, domain.Skip("the invitation has ended")
+		return letter{}, domain.Skip("the invitation has ended")
 	}
-	if err != nil {
-		return letter{}, domain.Recipient{}, err
-	}
-	to, err := recipient(res.GetInvitation().GetEmail(), "", false)
-	return letter{invitation: res.GetInvitation()}, to, err
+	return letter{invitation: res.GetInvitation()}, err
 }
 
 func partOf(o *orderv1.Order, partID string) *orderv1.ShopOrder {
@@ -132,20 +148,30 @@ func partOf(o *orderv1.Order, partID string) *orderv1.ShopOrder {
 	return nil
 }
 
-// customer returns the address given at checkout, else the user's.
-func (s *Sender) customer(ctx context.Context, o *orderv1.GetOrderForNoticeResponse) (domain.Recipient, error) {
-	if o.GetEmail() != "" || !strings.HasPrefix(o.GetCustomerId(), string(id.User)+"_") {
-		return recipient(o.GetEmail(), o.GetOrder().GetShippingAddress().GetName(), false)
+// typed reports whether an order's mails go to an address that was typed at checkout.
+func typed(o *orderv1.GetOrderForNoticeResponse) bool {
+	return o.GetEmail() != "" || !strings.HasPrefix(o.GetCustomerId(), string(id.User)+"_")
+}
+
+// recipient looks up where a delivery goes.
+func (s *Service) recipient(ctx context.Context, d domain.Delivery, l letter) (domain.Recipient, error) {
+	switch {
+	case l.invitation != nil:
+		return recipient(l.invitation.GetEmail(), "", false)
+	case l.answer == nil || d.Notice.Kind.Rule().ToShop:
+		return s.user(ctx, d.Recipient)
+	case typed(l.answer):
+		return recipient(l.answer.GetEmail(), l.order.GetShippingAddress().GetName(), false)
 	}
-	to, err := s.user(ctx, o.GetCustomerId())
+	to, err := s.user(ctx, l.answer.GetCustomerId())
 	if err == nil && to.Address.Name == "" {
-		to.Address.Name = person(o.GetOrder().GetShippingAddress().GetName())
+		to.Address.Name = person(l.order.GetShippingAddress().GetName())
 	}
 	return to, err
 }
 
 // user returns a user's address.
-func (s *Sender) user(ctx context.Context, userID string) (domain.Recipient, error) {
+func (s *Service) user(ctx context.Context, userID string) (domain.Recipient, error) {
 	res, err := s.Users.BatchGetUsers(ctx, &userv1.BatchGetUsersRequest{Ids: []string{userID}})
 	if err != nil {
 		return domain.Recipient{}, err

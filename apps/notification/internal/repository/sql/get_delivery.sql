@@ -1,0 +1,4 @@
+select n.id, n.kind, coalesce(n.order_id, ''), coalesce(n.about, ''), coalesce(n.shop_id, ''), n.items, n.state, n.traceparent,
+       n.created_at, d.id, d.channel, d.recipient, d.state, d.created_at
+from delivery d join notice n on n.id = d.notice_id
+where d.id = $1
