@@ -59,7 +59,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	renderer, err := service.NewRenderer(from, cfg.PublicURL)
+	renderer, err := service.NewRenderer(cfg.PublicURL)
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +81,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		TLS:      cfg.TLS,
 		Username: cfg.Username,
 		Password: cfg.Password,
+		FromName: from.Name,
 		From:     from.Address,
 	}
 	svc, err := service.New(service.Deps{

@@ -2,7 +2,6 @@ package tests
 
 import (
 	"context"
-	"net/mail"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -145,7 +144,7 @@ func (s *sender) queue() {
 // service returns the service on a store.
 func (s *sender) service(store service.Store) *service.Service {
 	s.t.Helper()
-	renderer, err := service.NewRenderer(&mail.Address{Address: "shop@souk.example"}, "https://souk.example/")
+	renderer, err := service.NewRenderer("https://souk.example/")
 	require.NoError(s.t, err)
 	post := &repository.SMTP{Addr: s.sink.Addr(), TLS: repository.TLSAuto, From: "shop@souk.example"}
 	s.t.Cleanup(post.Close)

@@ -143,12 +143,18 @@ func (r Recipient) Digest() []byte {
 	return mailbox.Digest("typed", r.Address.Address)
 }
 
-// Message is a rendered mail.
+// Message is a rendered delivery.
 type Message struct {
-	// To is the bare address of the recipient.
-	To string
-	// Data holds headers and body.
-	Data []byte
+	// ID is the delivery's.
+	ID string
+	// ToName and To are the name and the bare address of a mail's recipient.
+	ToName, To string
+	Subject    string
+	Text, HTML string
+	MessageID  string
+	Date       time.Time
+	// Headers are further ones of a mail.
+	Headers map[string]string
 }
 
 // Failure is why a notice or a delivery has not succeeded. The reason holds no names or addresses.

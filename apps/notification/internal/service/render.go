@@ -1,18 +1,13 @@
 package service
 
 import (
-	"bytes"
 	"cmp"
 	"embed"
-	"fmt"
+	"errors"
 	htmltemplate "html/template"
 	"io"
 	"maps"
-	"mime"
-	"mime/multipart"
-	"mime/quotedprintable"
 	"net/mail"
-	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
@@ -30,15 +25,14 @@ var templates embed.FS
 
 // Renderer renders mails. It is safe for concurrent use.
 type Renderer struct {
-	from      *mail.Address
 	publicURL string
 	// The templates of mails about whole orders, and of all others.
 	orderText, noticeText *texttemplate.Template
 	orderHTML, noticeHTML *htmltemplate.Template
 }
 
-// NewRenderer returns a Renderer that sends as from and links to publicURL; an empty publicURL: no links.
-func NewRenderer(from *mail.Address, publicURL string) (*Renderer, error) {
+// NewRenderer returns a Renderer that links to publicURL; an empty publicURL: no links.
+func NewRenderer(publicURL string) (*Renderer, error) {
 	text, err := texttemplate.ParseFS(templates, "templates/*.txt.tmpl")
 	if err != nil {
 		return nil, err
@@ -48,7 +42,6 @@ func NewRenderer(from *mail.Address, publicURL string) (*Renderer, error) {
 		return nil, err
 	}
 	return &Renderer{
-		from:       from,
 		publicURL:  strings.TrimRight(publicURL, "/"),
 		orderText:  text.Lookup("order.txt.tmpl"),
 		noticeText: text.Lookup("notice.txt.tmpl"),
@@ -119,54 +112,14 @@ type template interface {
 func (r *Renderer) message(
 	d domain.Delivery, to *mail.Address, now time.Time, subject string, page any, text, html template,
 ) (domain.Message, error) {
-	var data bytes.Buffer
-	data.Grow(typicalSize)
-	body := multipart.NewWriter(&data)
-	// The same mail has the same boundary at every attempt.
-	if err := body.SetBoundary("souk-" + d.ID); err != nil {
+	var plain, rich strings.Builder
+	if err := errors.Join(text.Execute(&plain, page), html.Execute(&rich, page)); err != nil {
 		return domain.Message{}, err
 	}
-	for _, h := range [][2]string{
-		{"From", r.from.String()},
-		{"To", to.String()},
-		{"Subject", mime.QEncoding.Encode("utf-8", oneLine(subject))},
-		{"Date", now.Format(time.RFC1123Z)},
-		{"Message-ID", "<" + d.MessageID() + ">"},
-		{"Auto-Submitted", "auto-generated"},
-		{"MIME-Version", "1.0"},
-		{"Content-Type", mime.FormatMediaType("multipart/alternative", map[string]string{"boundary": body.Boundary()})},
-	} {
-		fmt.Fprintf(&data, "%s: %s\r\n", h[0], h[1])
-	}
-	data.WriteString("\r\n")
-	if err := addPart(body, "text/plain", func(w io.Writer) error { return text.Execute(w, page) }); err != nil {
-		return domain.Message{}, err
-	}
-	if err := addPart(body, "text/html", func(w io.Writer) error { return html.Execute(w, page) }); err != nil {
-		return domain.Message{}, err
-	}
-	if err := body.Close(); err != nil {
-		return domain.Message{}, err
-	}
-	return domain.Message{To: to.Address, Data: data.Bytes()}, nil
-}
-
-// typicalSize is the size of most mails, in bytes.
-const typicalSize = 4 << 10
-
-func addPart(body *multipart.Writer, kind string, write func(io.Writer) error) error {
-	part, err := body.CreatePart(textproto.MIMEHeader{
-		"Content-Type":              {kind + "; charset=utf-8"},
-		"Content-Transfer-Encoding": {"quoted-printable"},
-	})
-	if err != nil {
-		return err
-	}
-	q := quotedprintable.NewWriter(part)
-	if err := write(q); err != nil {
-		return err
-	}
-	return q.Close()
+	return domain.Message{
+		ID: d.ID, ToName: to.Name, To: to.Address, Subject: oneLine(subject), Text: plain.String(), HTML: rich.String(),
+		MessageID: d.MessageID(), Date: now, Headers: map[string]string{"Auto-Submitted": "auto-generated"},
+	}, nil
 }
 
 func (r *Renderer) page(m domain.Notice, o *orderv1.Order) page {
