@@ -10,6 +10,7 @@ import (
 	"souk/apps/notification/internal/handler"
 	"souk/apps/notification/internal/repository"
 	"souk/apps/notification/internal/service"
+	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
@@ -34,11 +35,12 @@ var Module = module.Module{
 // Failpoints lists the points at which tests stop the process.
 func Failpoints() []string { return []string{service.FailAfterSend} }
 
-// forgetEvery is the poll interval for counts of mails that no limit needs any more, and forgetBatch the most that one
-// statement deletes.
+// forgetEvery is the poll interval for what is not kept any more, and forgetBatch the most that one statement deletes.
 const (
 	forgetEvery = 10 * time.Minute
 	forgetBatch = 1000
+	// keepNotifications is how long an inbox keeps a notification.
+	keepNotifications = 90 * 24 * time.Hour
 )
 
 const (
@@ -106,6 +108,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Workers: repository.Workers(p.Clock(), svc.Notify, svc.Deliver),
 		Queues: map[string]int{
 			repository.QueueNotice: ahead * cfg.Concurrency, string(domain.Email): ahead * cfg.Concurrency,
+			string(domain.Inbox): ahead * cfg.Concurrency,
 		},
 		Timeout:     service.JobTimeout(cfg.Timeout),
 		RescueAfter: service.JobTimeout(cfg.Timeout) + rescueGrace,
@@ -130,14 +133,23 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	forget := chore.Chore{
-		Name: "forget recipients", Every: forgetEvery, Batch: forgetBatch, Clock: p.Clock(), Logger: p.Logger(),
-		Pass: func(ctx context.Context, now time.Time) (int, error) {
-			return store.ForgetRecipients(ctx, now.Add(-time.Hour), forgetBatch)
-		},
+	forgetting := func(
+		name string, age time.Duration, forget func(context.Context, time.Time, int) (int, error),
+	) module.Runnable {
+		c := chore.Chore{
+			Name: name, Every: forgetEvery, Batch: forgetBatch, Clock: p.Clock(), Logger: p.Logger(),
+			Pass: func(ctx context.Context, now time.Time) (int, error) {
+				return forget(ctx, now.Add(-age), forgetBatch)
+			},
+		}
+		return module.Func(c.Run)
 	}
-	return module.Group(relay, orders, shops, module.Func(forget.Run), module.Func(func(ctx context.Context) error {
-		defer post.Close()
-		return runner.Run(ctx)
-	})), nil
+	notificationv1.RegisterNotificationServiceServer(p.Server(), handler.New(store, p.Clock()))
+	return module.Group(relay, orders, shops,
+		forgetting("forget recipients", time.Hour, store.ForgetRecipients),
+		forgetting("forget notifications", keepNotifications, store.ForgetNotifications),
+		module.Func(func(ctx context.Context) error {
+			defer post.Close()
+			return runner.Run(ctx)
+		})), nil
 }

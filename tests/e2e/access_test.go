@@ -77,6 +77,11 @@ var accessMatrix = map[string]struct {
 	"PATCH /v1/me/addresses/{id}":                {who: "C", body: obj{"label": "Home"}},
 	"DELETE /v1/me/addresses/{id}":               {who: "C"},
 	"POST /v1/me/addresses/{id}:setDefault":      {who: "C", body: obj{"shipping": true}},
+	"GET /v1/me/notifications":                   {who: signedIn},
+	"GET /v1/me/notifications:stream":            {who: signedIn},
+	"POST /v1/me/notifications:readAll":          {who: signedIn, body: obj{}},
+	"POST /v1/me/notifications/{id}:read":        {who: "C", body: obj{}},
+	"GET /v1/operator/deliveries":                {who: "A"},
 	"POST /v1/shops":                             {who: signedIn, body: obj{"name": "Another shop"}},
 	"PATCH /v1/shops/{id}":                       {who: "STA", body: obj{"city": "Fortaleza"}},
 	"GET /v1/shops/{shopId}/members":             {who: "STA"},
@@ -131,6 +136,7 @@ var (
 		{"/v1/products/", "product"},
 		{"/v1/me/addresses/", "address"},
 		{"/v1/me/invitations/", "invitation"},
+		{"/v1/me/notifications/", "notification"},
 		{"/v1/shops/{shopId}/invitations/", "pending"},
 		{"/v1/shops/", "shop"},
 		{"/v1/operator/shops/", "shop"},
@@ -179,6 +185,7 @@ func newAccessWorld(t *testing.T, s *souk) *accessWorld {
 		"payment":       func() string { return w.newOrder().Payment.ID },
 		"shopOrder":     func() string { return w.newOrder().ShopOrders[0].ID },
 		"address":       w.newAddress,
+		"notification":  w.newNotification,
 		"pending":       func() string { return w.invite(w.callers[shopOwner], w.shop, email("pending")) },
 		"member":        w.newMember,
 		"guest":         func() string { return s.guest().token },
@@ -211,6 +218,17 @@ func (w *accessWorld) newAddress() string {
 	var a struct{ ID string }
 	w.callers[aCustomer].post("/v1/me/addresses", address).want(http.StatusCreated).into(&a)
 	return a.ID
+}
+
+// newNotification returns the latest one of the customer, who has ordered.
+func (w *accessWorld) newNotification() string {
+	w.newOrder()
+	var list struct{ Notifications []struct{ ID string } }
+	waittest.Until(w.s.t, func() bool {
+		w.callers[aCustomer].get("/v1/me/notifications").want(http.StatusOK).into(&list)
+		return len(list.Notifications) > 0
+	}, "the customer gets no notification")
+	return list.Notifications[0].ID
 }
 
 func (w *accessWorld) invite(owner *client, shop, to string) string {
@@ -286,6 +304,9 @@ func (w *accessWorld) call(letter rune, operation string, body any) (allowed boo
 		text, err := json.Marshal(body)
 		require.NoError(w.s.t, err)
 		raw = w.fill(string(text), nil)
+	}
+	if strings.HasSuffix(path, ":stream") {
+		path += "?maxSeconds=1" // it would not end
 	}
 	var header []string
 	if method == http.MethodPost && path == "/v1/checkout" {

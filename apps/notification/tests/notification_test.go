@@ -49,16 +49,19 @@ func TestConfirmationIsSent(t *testing.T) {
 	require.Contains(t, m.HTML, "63.88")
 
 	h.state(order, "sent")
-	require.EqualValues(t, 1, h.Metric("delivery_sent_total"))
+	waittest.Until(t, func() bool { return h.Metric("delivery_sent_total") == 2 }, "it is not in the inbox")
+	const sentMail = `select subject, type, payload from outbox
+		where aggregate_id = (select id from delivery where channel = 'email')`
 	var payload []byte
 	var subject, typ string
 	require.NoError(t,
-		h.Pool.QueryRow(t.Context(), "select subject, type, payload from outbox").Scan(&subject, &typ, &payload))
+		h.Pool.QueryRow(t.Context(), sentMail).Scan(&subject, &typ, &payload))
 	require.Equal(t, service.SubjectSent, subject)
 	var sent notificationv1.NotificationSent
 	require.NoError(t, event.Event{Type: typ, Payload: payload}.Decode(&sent))
 	require.Equal(t, order, sent.GetOrderId())
 	require.Equal(t, "order_confirmed", sent.GetKind())
+	require.Equal(t, "email", sent.GetChannel())
 }
 
 func TestCancellationIsSentOnlyForConfirmedOrders(t *testing.T) {
@@ -147,7 +150,7 @@ func TestCrashBetweenSendAndRecordSendsTwice(t *testing.T) {
 		return errs.New(errs.Internal, "the process died")
 	}).Times(1))
 	defer disable()
-	order := h.place("zoe@example.com", "")
+	order := h.place("", "zoe@example.com")
 	h.confirm(order)
 	waittest.Receive(t, reached)
 	h.Stop()

@@ -202,10 +202,10 @@ func (h *harness) confirm(orderID string) {
 	h.Publish(h.confirmed(orderID), "order")
 }
 
-// states is the state of each delivery, or of its notice while it has none, with the notice's order.
+// states is the state of each mail, or of its notice while it has none, with the notice's order.
 const states = `(select n.order_id, n.kind, coalesce(d.state, n.state) as state,
     coalesce(nullif(d.last_error, ''), n.last_error) as last_error, coalesce(d.attempts, n.attempts) as attempts, d.channel
-    from notice n left join delivery d on d.notice_id = n.id) s`
+    from notice n left join delivery d on d.notice_id = n.id and d.channel = 'email') s`
 
 // state waits until what is sent about an order has the state.
 func (h *harness) state(orderID, want string) {

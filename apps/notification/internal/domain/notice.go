@@ -60,6 +60,7 @@ type Channel string
 // The channels.
 const (
 	Email Channel = "email"
+	Inbox Channel = "inbox"
 )
 
 // Item is a line of a notice: a shop order, or a variant whose stock is low.
@@ -143,7 +144,7 @@ func (r Recipient) Digest() []byte {
 	return mailbox.Digest("typed", r.Address.Address)
 }
 
-// Message is a rendered delivery.
+// Message is a rendered delivery. Which fields are set depends on the channel.
 type Message struct {
 	// ID is the delivery's.
 	ID string
@@ -155,6 +156,8 @@ type Message struct {
 	Date       time.Time
 	// Headers are further ones of a mail.
 	Headers map[string]string
+	// Body is the short form of the text, and Link the path of what it is about.
+	Body, Link string
 }
 
 // Failure is why a notice or a delivery has not succeeded. The reason holds no names or addresses.

@@ -15,6 +15,7 @@ type notice struct {
 	Text           []string // paragraphs
 	Lists          []list
 	Link, LinkText string
+	path           string // of what Link leads to
 }
 
 type list struct {
@@ -98,14 +99,14 @@ func (r *Renderer) notice(m domain.Notice, l letter, name string) notice {
 	return n
 }
 
-// link adds a link to what is at a path of the API, if souk's address is known.
+// link sets what is at a path of the API. Mails link to it if souk's address is known.
 func (r *Renderer) link(n *notice, text string, path ...string) {
-	if r.publicURL == "" {
-		return
-	}
-	n.Link, n.LinkText = r.publicURL+"/v1", text
+	n.path = "/v1"
 	for _, p := range path {
-		n.Link += "/" + url.PathEscape(p)
+		n.path += "/" + url.PathEscape(p)
+	}
+	if r.publicURL != "" {
+		n.Link, n.LinkText = r.publicURL+n.path, text
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"strings"
 	texttemplate "text/template"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"souk/apps/notification/internal/domain"
 	moneyv1 "souk/gen/go/souk/money/v1"
@@ -91,17 +93,39 @@ func (r *Renderer) render(d domain.Delivery, l letter, to *mail.Address, now tim
 	switch d.Notice.Kind {
 	case domain.OrderConfirmed, domain.OrderCancelled:
 		p := r.page(d.Notice, l.order)
-		subject := "Your order " + p.Number + " is confirmed"
-		if p.Cancelled {
-			subject = "Your order " + p.Number + " was cancelled"
-		}
-		if p.Partly {
-			subject = "A part of your order " + p.Number + " was cancelled"
-		}
-		return r.message(d, to, now, subject, p, r.orderText, r.orderHTML)
+		return r.message(d, to, now, p.subject(), p, r.orderText, r.orderHTML)
 	}
 	n := r.notice(d.Notice, l, to.Name)
 	return r.message(d, to, now, n.Subject, n, r.noticeText, r.noticeHTML)
+}
+
+func (p page) subject() string {
+	switch {
+	case p.Partly:
+		return "A part of your order " + p.Number + " was cancelled"
+	case p.Cancelled:
+		return "Your order " + p.Number + " was cancelled"
+	}
+	return "Your order " + p.Number + " is confirmed"
+}
+
+// short renders a notice for an inbox.
+func (r *Renderer) short(m domain.Notice, l letter) domain.Message {
+	switch m.Kind {
+	case domain.OrderConfirmed, domain.OrderCancelled:
+		p := r.page(m, l.order)
+		body := "Thank you for your order."
+		if p.Cancelled {
+			body = "What was charged for it is refunded."
+		}
+		return domain.Message{Subject: oneLine(p.subject()), Body: body, Link: "/v1/orders/" + url.PathEscape(l.order.GetId())}
+	}
+	n := r.notice(m, l, "")
+	body := strings.Join(n.Text, " ")
+	if first, size := utf8.DecodeRuneInString(body); size > 0 {
+		body = string(unicode.ToUpper(first)) + body[size:]
+	}
+	return domain.Message{Subject: oneLine(n.Subject), Body: body, Link: n.path}
 }
 
 // template is a text or HTML template.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/failpoint"
+	"souk/pkg/id"
 	"souk/pkg/metric"
 	"souk/pkg/retry"
 )
@@ -51,6 +53,8 @@ type Store interface {
 	// Reserve counts a delivery to a recipient, and returns false if the recipient has got too many.
 	Reserve(ctx context.Context, deliveryID string, recipient []byte, at time.Time) (bool, error)
 	Sent(ctx context.Context, deliveryID string, at time.Time, ev event.Event) error
+	// Deposit is Sent for a delivery that is put into an inbox.
+	Deposit(ctx context.Context, deliveryID string, n domain.Notification, ev event.Event) error
 	EndDelivery(ctx context.Context, deliveryID string, state domain.State, reason string, at time.Time) error
 	DeliveryFailed(ctx context.Context, deliveryID, reason string) error
 }
@@ -170,23 +174,30 @@ func (s *Service) targets(ctx context.Context, n domain.Notice) ([]domain.Target
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case n.Kind == domain.ShopInvitation:
+	if n.Kind == domain.ShopInvitation {
 		return []domain.Target{{Channel: domain.Email, Recipient: n.About}}, nil
-	case n.Kind.Rule().ToShop:
-		if len(l.owners) == 0 {
-			return nil, domain.Skip("the shop has no owner")
-		}
-		var out []domain.Target
-		for _, owner := range l.owners {
-			out = append(out, domain.Target{Channel: domain.Email, Recipient: owner})
-		}
-		return out, nil
 	}
-	if typed(l.answer) {
-		return []domain.Target{{Channel: domain.Email, Recipient: l.order.GetId()}}, nil
+	users, mails := l.owners, l.owners
+	if !n.Kind.Rule().ToShop {
+		users, mails = nil, []string{l.order.GetId()}
+		if customer := l.answer.GetCustomerId(); strings.HasPrefix(customer, string(id.User)+"_") {
+			users = []string{customer}
+			if l.answer.GetEmail() == "" {
+				mails = users
+			}
+		}
 	}
-	return []domain.Target{{Channel: domain.Email, Recipient: l.answer.GetCustomerId()}}, nil
+	var out []domain.Target
+	for _, recipient := range mails {
+		out = append(out, domain.Target{Channel: domain.Email, Recipient: recipient})
+	}
+	for _, userID := range users {
+		out = append(out, domain.Target{Channel: domain.Inbox, Recipient: userID})
+	}
+	if len(out) == 0 {
+		return nil, domain.Skip("the shop has no owner")
+	}
+	return out, nil
 }
 
 // Deliver sends a delivery and records the result. It may be called again.
@@ -200,9 +211,10 @@ func (s *Service) Deliver(ctx context.Context, deliveryID string) error {
 	ctx, end := s.trace(ctx, d.Notice, "send ")
 	defer end()
 	labels := prometheus.Labels{"channel": string(d.Channel), "kind": string(d.Notice.Kind)}
-	if err = s.send(ctx, d); err == nil {
+	msg, err := s.send(ctx, d)
+	if err == nil {
 		s.sent.With(labels).Inc()
-		return s.recordSent(ctx, d)
+		return s.recordSent(ctx, d, msg)
 	}
 	return s.unsent(ctx, err, labels, d.ID, d.Notice, d.CreatedAt, s.Store.EndDelivery, s.Store.DeliveryFailed)
 }
@@ -217,13 +229,13 @@ func (s *Service) trace(ctx context.Context, n domain.Notice, name string) (cont
 	return ctx, func() { span.End() }
 }
 
-// send writes a delivery, waits for a slot, and sends it. Each of these takes no longer than Timeout.
-func (s *Service) send(ctx context.Context, d domain.Delivery) error {
+// send writes a delivery, waits for a slot, and sends it. Each of these takes no longer than Timeout. What goes into an
+// inbox is sent by recording it.
+func (s *Service) send(ctx context.Context, d domain.Delivery) (msg domain.Message, err error) {
 	writing, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	msg, err := s.write(writing, d)
-	if err != nil {
-		return err
+	if msg, err = s.write(writing, d); err != nil || d.Channel == domain.Inbox {
+		return msg, err
 	}
 	waiting, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
@@ -231,16 +243,16 @@ func (s *Service) send(ctx context.Context, d domain.Delivery) error {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
 	case <-waiting.Done():
-		return domain.Wait("no connection is free", time.Second)
+		return msg, domain.Wait("no connection is free", time.Second)
 	}
 	sending, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	return s.Post.Send(sending, msg)
+	return msg, s.Post.Send(sending, msg)
 }
 
 // unsent records why a notice or delivery did not succeed, and returns that with its ID.
 func (s *Service) unsent(
-	ctx context.Context, err error, labels prometheus.Labels, id string, n domain.Notice, since time.Time,
+	ctx context.Context, err error, labels prometheus.Labels, subject string, n domain.Notice, since time.Time,
 	end func(context.Context, string, domain.State, string, time.Time) error,
 	again func(context.Context, string, string) error,
 ) error {
@@ -250,24 +262,24 @@ func (s *Service) unsent(
 	switch {
 	case f.Skip:
 		s.skipped.With(labels).Inc()
-		err = record(ctx, func(ctx context.Context) error { return end(ctx, id, domain.Skipped, f.Reason, now) })
+		err = record(ctx, func(ctx context.Context) error { return end(ctx, subject, domain.Skipped, f.Reason, now) })
 	case f.Permanent:
 		s.failed.With(labels).Inc()
 		f.Wait = 0
-		err = record(ctx, func(ctx context.Context) error { return end(ctx, id, domain.Failed, f.Reason, now) })
+		err = record(ctx, func(ctx context.Context) error { return end(ctx, subject, domain.Failed, f.Reason, now) })
 	case f.Wait > 0:
 		s.delayed.With(labels).Inc()
 		return &f
 	default:
-		err = record(ctx, func(ctx context.Context) error { return again(ctx, id, f.Reason) })
+		err = record(ctx, func(ctx context.Context) error { return again(ctx, subject, f.Reason) })
 	}
 	if err != nil {
-		return fmt.Errorf("the result of %s could not be recorded: %w", id, err)
+		return fmt.Errorf("the result of %s could not be recorded: %w", subject, err)
 	}
-	return fmt.Errorf("%s, %s about %s: %w", id, n.Kind, n.OrderID+n.About, &f)
+	return fmt.Errorf("%s, %s about %s: %w", subject, n.Kind, n.OrderID+n.About, &f)
 }
 
-func (s *Service) recordSent(ctx context.Context, d domain.Delivery) error {
+func (s *Service) recordSent(ctx context.Context, d domain.Delivery, msg domain.Message) error {
 	if err := failpoint.Hit(ctx, FailAfterSend); err != nil {
 		return err
 	}
@@ -278,7 +290,15 @@ func (s *Service) recordSent(ctx context.Context, d domain.Delivery) error {
 	if err != nil {
 		return err
 	}
-	err = record(ctx, func(ctx context.Context) error { return s.Store.Sent(ctx, d.ID, now, ev) })
+	err = record(ctx, func(ctx context.Context) error {
+		if d.Channel != domain.Inbox {
+			return s.Store.Sent(ctx, d.ID, now, ev)
+		}
+		return s.Store.Deposit(ctx, d.ID, domain.Notification{
+			ID: id.New(id.Notification), UserID: d.Recipient, Kind: d.Notice.Kind, Title: msg.Subject, Body: msg.Body,
+			Link: msg.Link, CreatedAt: now,
+		}, ev)
+	})
 	if err != nil {
 		return fmt.Errorf("%s was sent, but that could not be recorded; it may be sent again: %w", d.ID, err)
 	}

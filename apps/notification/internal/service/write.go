@@ -31,6 +31,9 @@ func (s *Service) write(ctx context.Context, d domain.Delivery) (domain.Message,
 	if err != nil {
 		return domain.Message{}, err
 	}
+	if d.Channel == domain.Inbox {
+		return s.Renderer.short(d.Notice, l), nil
+	}
 	to, err := s.recipient(ctx, d, l)
 	if err != nil {
 		return domain.Message{}, err

@@ -13,6 +13,7 @@ import (
 	addressv1 "souk/gen/go/souk/address/v1"
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
+	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
@@ -61,6 +62,10 @@ func All() []Service {
 		},
 		{
 			Name: "notification", Database: true,
+			Contract: notificationv1.File_souk_notification_v1_notification_proto,
+			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return notificationv1.RegisterNotificationServiceHandlerClient(ctx, mux, notificationv1.NewNotificationServiceClient(conn))
+			},
 		},
 		{
 			Name: "order", Database: true,
