@@ -78,6 +78,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	store := repository.New(pool, cfg.MaxPerHour, relay.Wake)
+	links := service.NewLinks(store, cfg.PublicURL)
 	post := &repository.SMTP{
 		Addr:     cfg.SMTPAddr,
 		TLS:      cfg.TLS,
@@ -93,6 +94,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Shops:    shopv1.NewShopServiceClient(conn),
 		Post:     post,
 		Renderer: renderer,
+		Links:    links,
 		Clock:    p.Clock(),
 		Tracer:   p.Tracer(),
 		Metrics:  p.Metrics(),
@@ -108,7 +110,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Workers: repository.Workers(p.Clock(), svc.Notify, svc.Deliver),
 		Queues: map[string]int{
 			repository.QueueNotice: ahead * cfg.Concurrency, string(domain.Email): ahead * cfg.Concurrency,
-			string(domain.Inbox): ahead * cfg.Concurrency,
+			string(domain.Inbox): cfg.Concurrency,
 		},
 		Timeout:     service.JobTimeout(cfg.Timeout),
 		RescueAfter: service.JobTimeout(cfg.Timeout) + rescueGrace,
@@ -144,7 +146,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		}
 		return module.Func(c.Run)
 	}
-	notificationv1.RegisterNotificationServiceServer(p.Server(), handler.New(store, p.Clock()))
+	notificationv1.RegisterNotificationServiceServer(p.Server(), handler.New(store, store, links, p.Clock()))
 	return module.Group(relay, orders, shops,
 		forgetting("forget recipients", time.Hour, store.ForgetRecipients),
 		forgetting("forget notifications", keepNotifications, store.ForgetNotifications),

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"souk/pkg/id"
+	"souk/pkg/waittest"
 )
 
 // The callers of the access matrix, by letter.
@@ -81,6 +82,10 @@ var accessMatrix = map[string]struct {
 	"GET /v1/me/notifications:stream":            {who: signedIn},
 	"POST /v1/me/notifications:readAll":          {who: signedIn, body: obj{}},
 	"POST /v1/me/notifications/{id}:read":        {who: "C", body: obj{}},
+	"GET /v1/me/notification-preferences":        {who: signedIn},
+	"PUT /v1/me/notification-preferences":        {who: signedIn, body: obj{}},
+	"GET /v1/unsubscribe":                        {who: ""}, // the token decides
+	"POST /v1/unsubscribe":                       {who: ""},
 	"GET /v1/operator/deliveries":                {who: "A"},
 	"POST /v1/shops":                             {who: signedIn, body: obj{"name": "Another shop"}},
 	"PATCH /v1/shops/{id}":                       {who: "STA", body: obj{"city": "Fortaleza"}},

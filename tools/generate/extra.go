@@ -5,7 +5,7 @@ package main
 // Tags of these routes.
 const (
 	tagSignIn   = "Sign-in"
-	tagStreams  = "Streams"
+	tagStreams  = "Notices"
 	tagWebhooks = "Webhooks"
 	tagHealth   = "Health"
 )
@@ -15,7 +15,7 @@ var extraTags = []object{
 		"name":        tagSignIn,
 		"description": "Sign-in of browsers, by the OpenID Connect code flow. The session is a cookie.",
 	},
-	{"name": tagStreams, "description": "What is new, as server-sent events."},
+	{"name": tagStreams, "description": "Inboxes as server-sent events, and the page behind the links that end mails."},
 	{"name": tagWebhooks, "description": "Notices of payment providers."},
 	{"name": tagHealth, "description": "Is the gateway alive, and does it take requests?"},
 }
@@ -30,6 +30,12 @@ func extraPaths() map[string]object {
 			"post": webhookOperation(),
 		},
 		"/v1/me/notifications:stream": {"get": streamOperation()},
+		"/v1/unsubscribe": {
+			"get": unsubscribeOperation("showUnsubscribe", "Asks whether mails of a kind shall end",
+				"Links in mails lead to this page. It changes nothing."),
+			"post": unsubscribeOperation("unsubscribe", "Ends the mails of a kind to the recipient of a mail",
+				"Mail programs send it (RFC 8058), and the form of the page. It needs no sign-in: the link is the proof."),
+		},
 		"/health/live": {"get": healthOperation("live", "Is the gateway alive?",
 			"A process that does not answer should be restarted.")},
 		"/health/ready": {"get": healthOperation("ready", "Does the gateway take requests?",
@@ -139,6 +145,23 @@ func streamOperation() object {
 		})
 	operation["security"] = []object{{"bearerAuth": []string{}}, {"sessionCookie": []string{}}}
 	return operation
+}
+
+func unsubscribeOperation(id, summary, description string) object {
+	const sample = "<!DOCTYPE html><html lang=\"en\">…</html>"
+	return extra(id, tagStreams, summary, description,
+		object{"200": object{
+			"description": "A page for people.",
+			"content": object{"text/html": object{
+				"schema":  object{"type": "string", "description": "HTML.", "examples": []any{sample}},
+				"example": sample,
+			}},
+		}},
+		[]string{"400", "404", "429", "503"},
+		object{
+			"name": "token", "in": "query", "required": true, "schema": object{"type": "string", "minLength": 1, "maxLength": 512},
+			"description": "What the link holds.", "example": "dXNyXzEgb3JkZXJfc2hpcHBlZA.c2ln",
+		})
 }
 
 func healthOperation(id, summary, description string, failures ...string) object {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
@@ -26,12 +27,15 @@ type inboxes struct {
 	all map[string][]*notificationv1.Notification
 	// down: it is away.
 	down bool
+	// ended are the tokens that ended mails.
+	ended []string
 }
 
-func (i *inboxes) add(userID, title string) (notificationID string) {
+func (i *inboxes) add(userID, title string, age time.Duration) (notificationID string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	n := &notificationv1.Notification{Id: id.New(id.Notification), Title: title}
+	begin := id.At(id.Notification, time.Now().Add(-age))
+	n := &notificationv1.Notification{Id: begin + id.New(id.Notification)[len(begin):], Title: title}
 	i.all[userID] = append(i.all[userID], n)
 	return n.GetId()
 }
@@ -124,13 +128,13 @@ func TestStreamSendsWhatIsNewOnce(t *testing.T) {
 	t.Parallel()
 	in := &inboxes{all: map[string][]*notificationv1.Notification{}}
 	g := setup(t, in.option(), config("timeout", "1s")) // which does not end streams
-	old := in.add("usr_1", "old")
+	old := in.add("usr_1", "old", time.Minute)
 	first, second := g.stream("", "Authorization", asUser), g.stream("", "Authorization", asUser)
 	require.Equal(t, http.StatusOK, first.StatusCode)
 	require.Equal(t, "text/event-stream", first.Header.Get("Content-Type"))
 	require.Equal(t, "no-store", first.Header.Get("Cache-Control"))
-	in.add("usr_2", "another user's")
-	one := in.add("usr_1", "one")
+	in.add("usr_2", "another user's", 0)
+	one := in.add("usr_1", "one", 0)
 	for _, s := range []*stream{first, second} {
 		got, data := s.next(t)
 		require.Equal(t, one, got)
@@ -138,7 +142,7 @@ func TestStreamSendsWhatIsNewOnce(t *testing.T) {
 		require.Contains(t, data, `"unreadCount":7`)
 	}
 	in.away(true)
-	two := in.add("usr_1", "two")
+	two := in.add("usr_1", "two", 0)
 	in.away(false)
 	for _, s := range []*stream{first, second} {
 		got, _ := s.next(t)

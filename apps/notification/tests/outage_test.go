@@ -149,7 +149,7 @@ func (s *sender) service(store service.Store) *service.Service {
 	post := &repository.SMTP{Addr: s.sink.Addr(), TLS: repository.TLSAuto, From: "shop@souk.example"}
 	s.t.Cleanup(post.Close)
 	svc, err := service.New(service.Deps{
-		Store: store, Orders: s.orders, Post: post, Renderer: renderer, Clock: s.clock, Timeout: 10 * time.Second,
+		Store: store, Orders: s.orders, Post: post, Renderer: renderer, Links: service.NewLinks(s.store, ""), Clock: s.clock, Timeout: 10 * time.Second,
 		GiveUp: time.Hour, Concurrency: 1,
 	})
 	require.NoError(s.t, err)

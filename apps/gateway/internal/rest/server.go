@@ -82,8 +82,11 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 	mux.handle("GET /auth/login", in.begin)
 	mux.handle("GET /auth/callback", in.callback)
 	mux.handle("POST /auth/logout", in.logout)
+	notifications := notificationv1.NewNotificationServiceClient(d.Conn)
+	mux.handle("GET "+unsubscribePath, unsubscribe(notifications))
+	mux.handle("POST "+unsubscribePath, unsubscribe(notifications))
 	inboxes := &streams{
-		notifications: notificationv1.NewNotificationServiceClient(d.Conn), clock: d.Clock, logger: d.Logger,
+		notifications: notifications, clock: d.Clock, logger: d.Logger,
 		stopping: d.Stopping, open: map[string][]*stream{},
 	}
 	mux.handle("GET "+streamPath, inboxes.handle)
@@ -172,7 +175,8 @@ func (m ownMux) handle(pattern string, h http.HandlerFunc) {
 func ahead(contracts, mux http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.Path
-		if strings.HasPrefix(path, "/v1/") && !strings.HasPrefix(path, "/v1/webhooks/") && path != streamPath {
+		if strings.HasPrefix(path, "/v1/") && !strings.HasPrefix(path, "/v1/webhooks/") &&
+			path != streamPath && path != unsubscribePath {
 			contracts.ServeHTTP(w, r)
 			return
 		}

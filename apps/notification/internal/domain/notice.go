@@ -2,8 +2,11 @@
 package domain
 
 import (
+	"encoding/hex"
 	"errors"
+	"maps"
 	"net/mail"
+	"slices"
 	"time"
 
 	"souk/pkg/mailbox"
@@ -32,6 +35,8 @@ type Rule struct {
 	ToShop bool
 	// Held: it waits, because a cancellation may make it needless, or because more may be added to it.
 	Held bool
+	// Required: its mails cannot be switched off, because they are needed to keep a contract.
+	Required bool
 	// Hourly is how many lists of the kind a shop gets in an hour at most; what happens meanwhile waits in the next one.
 	// It is 0 if the notice is not a list.
 	Hourly int32
@@ -39,17 +44,20 @@ type Rule struct {
 
 // rules are the rules of all kinds.
 var rules = map[Kind]Rule{
-	OrderConfirmed:     {Held: true},
-	OrderCancelled:     {},
+	OrderConfirmed:     {Held: true, Required: true},
+	OrderCancelled:     {Required: true},
 	OrderShipped:       {},
 	OrderDelivered:     {},
 	NewOrders:          {ToShop: true, Held: true, Hourly: 6},
-	ShopOrderCancelled: {ToShop: true, Held: true},
+	ShopOrderCancelled: {ToShop: true, Held: true, Required: true},
 	LowStock:           {ToShop: true, Held: true, Hourly: 1},
 	ShopVerified:       {ToShop: true},
-	ShopSuspended:      {ToShop: true},
-	ShopInvitation:     {Held: true},
+	ShopSuspended:      {ToShop: true, Required: true},
+	ShopInvitation:     {Held: true, Required: true},
 }
+
+// Kinds returns all kinds, sorted.
+func Kinds() []Kind { return slices.Sorted(maps.Keys(rules)) }
 
 // Rule returns what holds for the kind.
 func (k Kind) Rule() Rule { return rules[k] }
@@ -116,6 +124,8 @@ type Delivery struct {
 	Notice Notice
 	Target
 	State State
+	// Preferences are those of the recipient.
+	Preferences Preferences
 	// CreatedAt is when the notice became due.
 	CreatedAt time.Time
 }
@@ -143,6 +153,9 @@ func (r Recipient) Digest() []byte {
 	}
 	return mailbox.Digest("typed", r.Address.Address)
 }
+
+// Mailbox names the mailbox as the owner of preferences. It does not show the address.
+func (r Recipient) Mailbox() string { return "mbx_" + hex.EncodeToString(r.Digest()) }
 
 // Message is a rendered delivery. Which fields are set depends on the channel.
 type Message struct {

@@ -28,12 +28,16 @@ type Inbox interface {
 // RPC serves souk.notification.v1.NotificationService. The contract says who may call which method.
 type RPC struct {
 	notificationv1.UnimplementedNotificationServiceServer
-	inbox Inbox
-	clock clock.Clock
+	inbox       Inbox
+	preferences Preferences
+	links       Links
+	clock       clock.Clock
 }
 
-// New returns the server of the inboxes.
-func New(inbox Inbox, c clock.Clock) *RPC { return &RPC{inbox: inbox, clock: c} }
+// New returns the server.
+func New(inbox Inbox, preferences Preferences, links Links, c clock.Clock) *RPC {
+	return &RPC{inbox: inbox, preferences: preferences, links: links, clock: c}
+}
 
 // ListNotifications shows the caller's inbox, newest first.
 //

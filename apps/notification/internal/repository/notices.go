@@ -165,7 +165,9 @@ func (s *Store) Notice(ctx context.Context, noticeID string) (n domain.Notice, e
 //
 // Errors: not_found.
 func (s *Store) Delivery(ctx context.Context, deliveryID string) (d domain.Delivery, err error) {
-	into := append(columns(&d.Notice), &d.ID, &d.Channel, &d.Recipient, &d.State, &d.CreatedAt)
+	p := &d.Preferences
+	into := append(columns(&d.Notice), &d.ID, &d.Channel, &d.Recipient, &d.State, &d.CreatedAt,
+		&p.Kinds, &p.Quiet.From, &p.Quiet.To, &p.Quiet.TimeZone)
 	return d, scan(s.pool.QueryRow(ctx, getDelivery, deliveryID), into...)
 }
 

@@ -15,6 +15,7 @@ type notice struct {
 	Text           []string // paragraphs
 	Lists          []list
 	Link, LinkText string
+	Unsubscribe    string
 	path           string // of what Link leads to
 }
 

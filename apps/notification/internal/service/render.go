@@ -85,18 +85,26 @@ type sum struct{ Label, Amount string }
 func (r *Renderer) Render(
 	d domain.Delivery, o *orderv1.Order, to *mail.Address, now time.Time,
 ) (domain.Message, error) {
-	return r.render(d, letter{order: o}, to, now)
+	return r.render(d, letter{order: o}, to, "", now)
 }
 
-// render renders a mail to the address.
-func (r *Renderer) render(d domain.Delivery, l letter, to *mail.Address, now time.Time) (domain.Message, error) {
+// render renders a mail to the address. Unsubscribe is the link that ends mails of its kind; "": there is none.
+func (r *Renderer) render(
+	d domain.Delivery, l letter, to *mail.Address, unsubscribe string, now time.Time,
+) (domain.Message, error) {
 	switch d.Notice.Kind {
 	case domain.OrderConfirmed, domain.OrderCancelled:
 		p := r.page(d.Notice, l.order)
 		return r.message(d, to, now, p.subject(), p, r.orderText, r.orderHTML)
 	}
 	n := r.notice(d.Notice, l, to.Name)
-	return r.message(d, to, now, n.Subject, n, r.noticeText, r.noticeHTML)
+	n.Unsubscribe = unsubscribe
+	msg, err := r.message(d, to, now, n.Subject, n, r.noticeText, r.noticeHTML)
+	if err == nil && unsubscribe != "" { // RFC 8058
+		msg.Headers["List-Unsubscribe"] = "<" + unsubscribe + ">"
+		msg.Headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+	}
+	return msg, err
 }
 
 func (p page) subject() string {

@@ -49,6 +49,8 @@ type Store interface {
 	ListDue(ctx context.Context, kind domain.Kind, shopID string) (time.Time, error)
 	// Listed reports whether the owners of a shop were told of a shop order before a time.
 	Listed(ctx context.Context, shopOrderID string, before time.Time) (bool, error)
+	// Preferences returns the preferences of users and mailboxes; what is missing has none.
+	Preferences(ctx context.Context, owners ...string) (map[string]domain.Preferences, error)
 	Delivery(ctx context.Context, deliveryID string) (domain.Delivery, error)
 	// Reserve counts a delivery to a recipient, and returns false if the recipient has got too many.
 	Reserve(ctx context.Context, deliveryID string, recipient []byte, at time.Time) (bool, error)
@@ -98,6 +100,7 @@ type Deps struct {
 	Shops    Shops
 	Post     Post
 	Renderer *Renderer
+	Links    *Links
 	Clock    clock.Clock
 	Tracer   trace.Tracer
 	Metrics  prometheus.Registerer
@@ -187,15 +190,24 @@ func (s *Service) targets(ctx context.Context, n domain.Notice) ([]domain.Target
 			}
 		}
 	}
+	if len(mails) == 0 {
+		return nil, domain.Skip("the shop has no owner")
+	}
+	preferences, err := s.Store.Preferences(ctx, users...)
+	if err != nil {
+		return nil, err
+	}
 	var out []domain.Target
+	add := func(c domain.Channel, recipient string) {
+		if preferences[recipient].Wants(n.Kind, c) {
+			out = append(out, domain.Target{Channel: c, Recipient: recipient})
+		}
+	}
 	for _, recipient := range mails {
-		out = append(out, domain.Target{Channel: domain.Email, Recipient: recipient})
+		add(domain.Email, recipient)
 	}
 	for _, userID := range users {
-		out = append(out, domain.Target{Channel: domain.Inbox, Recipient: userID})
-	}
-	if len(out) == 0 {
-		return nil, domain.Skip("the shop has no owner")
+		add(domain.Inbox, userID)
 	}
 	return out, nil
 }

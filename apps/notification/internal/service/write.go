@@ -27,6 +27,12 @@ type letter struct {
 
 // write requests the content and the recipient of a delivery, counts the delivery to the recipient, and renders it.
 func (s *Service) write(ctx context.Context, d domain.Delivery) (domain.Message, error) {
+	if !d.Preferences.Wants(d.Notice.Kind, d.Channel) {
+		return domain.Message{}, errUnwanted
+	}
+	if wait := d.Preferences.Wait(d.Notice.Kind, d.Channel, s.Clock.Now()); wait > 0 {
+		return domain.Message{}, domain.Wait("the recipient has quiet hours", wait)
+	}
 	l, err := s.read(ctx, d.Notice)
 	if err != nil {
 		return domain.Message{}, err
@@ -38,17 +44,45 @@ func (s *Service) write(ctx context.Context, d domain.Delivery) (domain.Message,
 	if err != nil {
 		return domain.Message{}, err
 	}
+	owner, err := s.owner(ctx, d, to)
+	if err != nil {
+		return domain.Message{}, err
+	}
 	switch ok, err := s.Store.Reserve(ctx, d.ID, to.Digest(), s.Clock.Now()); {
 	case err != nil:
 		return domain.Message{}, err
 	case !ok:
 		return domain.Message{}, domain.Wait("the recipient has got too many mails in the last hour", domain.LimitBackoff)
 	}
-	msg, err := s.Renderer.render(d, l, to.Address, s.Clock.Now())
+	unsubscribe, err := s.Links.link(ctx, owner, d.Notice.Kind)
+	if err != nil {
+		return domain.Message{}, err
+	}
+	msg, err := s.Renderer.render(d, l, to.Address, unsubscribe, s.Clock.Now())
 	if err != nil {
 		return domain.Message{}, domain.Permanent("it cannot be written")
 	}
 	return msg, nil
+}
+
+var errUnwanted = domain.Skip("the recipient does not want it")
+
+// owner returns whose preferences a mail follows: those of a user, or of a mailbox whose address was typed in.
+//
+// Errors: *domain.Failure (the mailbox does not want it).
+func (s *Service) owner(ctx context.Context, d domain.Delivery, to domain.Recipient) (string, error) {
+	if strings.HasPrefix(d.Recipient, string(id.User)+"_") {
+		return d.Recipient, nil
+	}
+	mailbox := to.Mailbox()
+	if d.Notice.Kind.Rule().Required {
+		return mailbox, nil
+	}
+	preferences, err := s.Store.Preferences(ctx, mailbox)
+	if err == nil && !preferences[mailbox].Wants(d.Notice.Kind, domain.Email) {
+		err = errUnwanted
+	}
+	return mailbox, err
 }
 
 // read requests what a notice is about.

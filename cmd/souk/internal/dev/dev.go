@@ -221,7 +221,7 @@ func (d *run) settings() map[string]any {
 			"key":       secrets.Auth,
 		},
 		"notification": map[string]any{
-			"smtp_addr": s.mail.Addr(), "concurrency": 16,
+			"smtp_addr": s.mail.Addr(), "concurrency": 16, "public_url": d.address.public,
 			"hold": "3s", // short enough to wait for
 		},
 		"payment": map[string]any{

@@ -874,6 +874,538 @@ func (x *PollNotificationsResponse) GetInboxes() []*InboxNews {
 	return nil
 }
 
+// ChannelChoices says on which channels a user wants notifications of a kind. An answer has all of them.
+type ChannelChoices struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By mail.
+	Email *bool `protobuf:"varint,1,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	// In the inbox.
+	Inbox         *bool `protobuf:"varint,2,opt,name=inbox,proto3,oneof" json:"inbox,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChannelChoices) Reset() {
+	*x = ChannelChoices{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChannelChoices) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChannelChoices) ProtoMessage() {}
+
+func (x *ChannelChoices) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChannelChoices.ProtoReflect.Descriptor instead.
+func (*ChannelChoices) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ChannelChoices) GetEmail() bool {
+	if x != nil && x.Email != nil {
+		return *x.Email
+	}
+	return false
+}
+
+func (x *ChannelChoices) GetInbox() bool {
+	if x != nil && x.Inbox != nil {
+		return *x.Inbox
+	}
+	return false
+}
+
+// QuietHours is a time of the day at which mails wait that can be switched off.
+type QuietHours struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When they begin.
+	From string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// When they end. If that is not after the beginning, they end the next day.
+	To string `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// IANA time zone.
+	TimeZone      string `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuietHours) Reset() {
+	*x = QuietHours{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuietHours) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuietHours) ProtoMessage() {}
+
+func (x *QuietHours) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuietHours.ProtoReflect.Descriptor instead.
+func (*QuietHours) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *QuietHours) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *QuietHours) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *QuietHours) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+// NotificationPreferences say what a user wants to be told, and how.
+type NotificationPreferences struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Choices by kind. An answer has all kinds.
+	Kinds map[string]*ChannelChoices `protobuf:"bytes,1,rep,name=kinds,proto3" json:"kinds,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Absent: there are none.
+	QuietHours    *QuietHours `protobuf:"bytes,2,opt,name=quiet_hours,json=quietHours,proto3,oneof" json:"quiet_hours,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NotificationPreferences) Reset() {
+	*x = NotificationPreferences{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NotificationPreferences) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NotificationPreferences) ProtoMessage() {}
+
+func (x *NotificationPreferences) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NotificationPreferences.ProtoReflect.Descriptor instead.
+func (*NotificationPreferences) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *NotificationPreferences) GetKinds() map[string]*ChannelChoices {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *NotificationPreferences) GetQuietHours() *QuietHours {
+	if x != nil {
+		return x.QuietHours
+	}
+	return nil
+}
+
+type GetNotificationPreferencesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetNotificationPreferencesRequest) Reset() {
+	*x = GetNotificationPreferencesRequest{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetNotificationPreferencesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetNotificationPreferencesRequest) ProtoMessage() {}
+
+func (x *GetNotificationPreferencesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetNotificationPreferencesRequest.ProtoReflect.Descriptor instead.
+func (*GetNotificationPreferencesRequest) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{17}
+}
+
+type GetNotificationPreferencesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The preferences.
+	Preferences   *NotificationPreferences `protobuf:"bytes,1,opt,name=preferences,proto3" json:"preferences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetNotificationPreferencesResponse) Reset() {
+	*x = GetNotificationPreferencesResponse{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetNotificationPreferencesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetNotificationPreferencesResponse) ProtoMessage() {}
+
+func (x *GetNotificationPreferencesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetNotificationPreferencesResponse.ProtoReflect.Descriptor instead.
+func (*GetNotificationPreferencesResponse) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetNotificationPreferencesResponse) GetPreferences() *NotificationPreferences {
+	if x != nil {
+		return x.Preferences
+	}
+	return nil
+}
+
+type SetNotificationPreferencesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Choices by kind. Kinds and channels that are left out get their defaults.
+	Kinds map[string]*ChannelChoices `protobuf:"bytes,1,rep,name=kinds,proto3" json:"kinds,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Left out: there are none.
+	QuietHours    *QuietHours `protobuf:"bytes,2,opt,name=quiet_hours,json=quietHours,proto3,oneof" json:"quiet_hours,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetNotificationPreferencesRequest) Reset() {
+	*x = SetNotificationPreferencesRequest{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetNotificationPreferencesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetNotificationPreferencesRequest) ProtoMessage() {}
+
+func (x *SetNotificationPreferencesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetNotificationPreferencesRequest.ProtoReflect.Descriptor instead.
+func (*SetNotificationPreferencesRequest) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SetNotificationPreferencesRequest) GetKinds() map[string]*ChannelChoices {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *SetNotificationPreferencesRequest) GetQuietHours() *QuietHours {
+	if x != nil {
+		return x.QuietHours
+	}
+	return nil
+}
+
+type SetNotificationPreferencesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The preferences.
+	Preferences   *NotificationPreferences `protobuf:"bytes,1,opt,name=preferences,proto3" json:"preferences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetNotificationPreferencesResponse) Reset() {
+	*x = SetNotificationPreferencesResponse{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetNotificationPreferencesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetNotificationPreferencesResponse) ProtoMessage() {}
+
+func (x *SetNotificationPreferencesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetNotificationPreferencesResponse.ProtoReflect.Descriptor instead.
+func (*SetNotificationPreferencesResponse) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SetNotificationPreferencesResponse) GetPreferences() *NotificationPreferences {
+	if x != nil {
+		return x.Preferences
+	}
+	return nil
+}
+
+type GetSubscriptionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSubscriptionRequest) Reset() {
+	*x = GetSubscriptionRequest{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSubscriptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSubscriptionRequest) ProtoMessage() {}
+
+func (x *GetSubscriptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSubscriptionRequest.ProtoReflect.Descriptor instead.
+func (*GetSubscriptionRequest) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *GetSubscriptionRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type GetSubscriptionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the mails are about, such as order_shipped.
+	Kind          string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSubscriptionResponse) Reset() {
+	*x = GetSubscriptionResponse{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSubscriptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSubscriptionResponse) ProtoMessage() {}
+
+func (x *GetSubscriptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSubscriptionResponse.ProtoReflect.Descriptor instead.
+func (*GetSubscriptionResponse) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *GetSubscriptionResponse) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+type UnsubscribeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnsubscribeRequest) Reset() {
+	*x = UnsubscribeRequest{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnsubscribeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnsubscribeRequest) ProtoMessage() {}
+
+func (x *UnsubscribeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnsubscribeRequest.ProtoReflect.Descriptor instead.
+func (*UnsubscribeRequest) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *UnsubscribeRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type UnsubscribeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the mails were about.
+	Kind          string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnsubscribeResponse) Reset() {
+	*x = UnsubscribeResponse{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnsubscribeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnsubscribeResponse) ProtoMessage() {}
+
+func (x *UnsubscribeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnsubscribeResponse.ProtoReflect.Descriptor instead.
+func (*UnsubscribeResponse) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *UnsubscribeResponse) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
 var File_souk_notification_v1_notification_proto protoreflect.FileDescriptor
 
 const file_souk_notification_v1_notification_proto_rawDesc = "" +
@@ -942,11 +1474,56 @@ const file_souk_notification_v1_notification_proto_rawDesc = "" +
 	"\rnotifications\x18\x02 \x03(\v2\".souk.notification.v1.NotificationR\rnotifications\x12!\n" +
 	"\funread_count\x18\x03 \x01(\x05R\vunreadCount\"V\n" +
 	"\x19PollNotificationsResponse\x129\n" +
-	"\ainboxes\x18\x01 \x03(\v2\x1f.souk.notification.v1.InboxNewsR\ainboxes2\xe0\x06\n" +
+	"\ainboxes\x18\x01 \x03(\v2\x1f.souk.notification.v1.InboxNewsR\ainboxes\"f\n" +
+	"\x0eChannelChoices\x12\x1f\n" +
+	"\x05email\x18\x01 \x01(\bB\x04\xb8\xf4\x18\x01H\x00R\x05email\x88\x01\x01\x12\x1f\n" +
+	"\x05inbox\x18\x02 \x01(\bB\x04\xb8\xf4\x18\x01H\x01R\x05inbox\x88\x01\x01B\b\n" +
+	"\x06_emailB\b\n" +
+	"\x06_inbox\"\x95\x02\n" +
+	"\n" +
+	"QuietHours\x12f\n" +
+	"\x04from\x18\x01 \x01(\tBR\xbaH#r!2\x1f^([01][0-9]|2[0-3]):[0-5][0-9]$\xa2\xf4\x18\x1fa time of the day such as 22:00\xb2\xf4\x18\x0522:00R\x04from\x12b\n" +
+	"\x02to\x18\x02 \x01(\tBR\xbaH#r!2\x1f^([01][0-9]|2[0-3]):[0-5][0-9]$\xa2\xf4\x18\x1fa time of the day such as 07:00\xb2\xf4\x18\x0507:00R\x02to\x12;\n" +
+	"\ttime_zone\x18\x03 \x01(\tB\x1e\xbaH\x06r\x04\x10\x01\x18@\xb2\xf4\x18\x11America/Sao_PauloR\btimeZone\"\xde\x02\n" +
+	"\x17NotificationPreferences\x12\x8a\x01\n" +
+	"\x05kinds\x18\x01 \x03(\v28.souk.notification.v1.NotificationPreferences.KindsEntryB:\xbaH\x05\x9a\x01\x02\x10d\xb2\xf4\x18.{\"order_shipped\":{\"email\":false,\"inbox\":true}}R\x05kinds\x12F\n" +
+	"\vquiet_hours\x18\x02 \x01(\v2 .souk.notification.v1.QuietHoursH\x00R\n" +
+	"quietHours\x88\x01\x01\x1a^\n" +
+	"\n" +
+	"KindsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12:\n" +
+	"\x05value\x18\x02 \x01(\v2$.souk.notification.v1.ChannelChoicesR\x05value:\x028\x01B\x0e\n" +
+	"\f_quiet_hours\"#\n" +
+	"!GetNotificationPreferencesRequest\"u\n" +
+	"\"GetNotificationPreferencesResponse\x12O\n" +
+	"\vpreferences\x18\x01 \x01(\v2-.souk.notification.v1.NotificationPreferencesR\vpreferences\"\xe5\x02\n" +
+	"!SetNotificationPreferencesRequest\x12\x87\x01\n" +
+	"\x05kinds\x18\x01 \x03(\v2B.souk.notification.v1.SetNotificationPreferencesRequest.KindsEntryB-\xbaH\x05\x9a\x01\x02\x10d\xb2\xf4\x18!{\"order_shipped\":{\"email\":false}}R\x05kinds\x12F\n" +
+	"\vquiet_hours\x18\x02 \x01(\v2 .souk.notification.v1.QuietHoursH\x00R\n" +
+	"quietHours\x88\x01\x01\x1a^\n" +
+	"\n" +
+	"KindsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12:\n" +
+	"\x05value\x18\x02 \x01(\v2$.souk.notification.v1.ChannelChoicesR\x05value:\x028\x01B\x0e\n" +
+	"\f_quiet_hours\"u\n" +
+	"\"SetNotificationPreferencesResponse\x12O\n" +
+	"\vpreferences\x18\x01 \x01(\v2-.souk.notification.v1.NotificationPreferencesR\vpreferences\"8\n" +
+	"\x16GetSubscriptionRequest\x12\x1e\n" +
+	"\x05token\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x05token\"-\n" +
+	"\x17GetSubscriptionResponse\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\"4\n" +
+	"\x12UnsubscribeRequest\x12\x1e\n" +
+	"\x05token\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x05token\")\n" +
+	"\x13UnsubscribeResponse\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind2\x82\f\n" +
 	"\x13NotificationService\x12\x9b\x01\n" +
 	"\x11ListNotifications\x12..souk.notification.v1.ListNotificationsRequest\x1a/.souk.notification.v1.ListNotificationsResponse\"%\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/me/notifications\x90\x02\x01\x12\xbf\x01\n" +
 	"\x14MarkNotificationRead\x121.souk.notification.v1.MarkNotificationReadRequest\x1a2.souk.notification.v1.MarkNotificationReadResponse\"@\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x021:\x01*b\fnotification\"\x1e/v1/me/notifications/{id}:read\x90\x02\x02\x12\xbb\x01\n" +
-	"\x18MarkAllNotificationsRead\x125.souk.notification.v1.MarkAllNotificationsReadRequest\x1a6.souk.notification.v1.MarkAllNotificationsReadResponse\"0\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/me/notifications:readAll\x90\x02\x02\x12\x9f\x01\n" +
+	"\x18MarkAllNotificationsRead\x125.souk.notification.v1.MarkAllNotificationsReadRequest\x1a6.souk.notification.v1.MarkAllNotificationsReadResponse\"0\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/me/notifications:readAll\x90\x02\x02\x12\xce\x01\n" +
+	"\x1aGetNotificationPreferences\x127.souk.notification.v1.GetNotificationPreferencesRequest\x1a8.souk.notification.v1.GetNotificationPreferencesResponse\"=\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02.b\vpreferences\x12\x1f/v1/me/notification-preferences\x90\x02\x01\x12\xd1\x01\n" +
+	"\x1aSetNotificationPreferences\x127.souk.notification.v1.SetNotificationPreferencesRequest\x1a8.souk.notification.v1.SetNotificationPreferencesResponse\"@\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x021:\x01*b\vpreferences\x1a\x1f/v1/me/notification-preferences\x90\x02\x02\x12\x82\x01\n" +
+	"\x0fGetSubscription\x12,.souk.notification.v1.GetSubscriptionRequest\x1a-.souk.notification.v1.GetSubscriptionResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x01\x12v\n" +
+	"\vUnsubscribe\x12(.souk.notification.v1.UnsubscribeRequest\x1a).souk.notification.v1.UnsubscribeResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12\x9f\x01\n" +
 	"\x0eListDeliveries\x12+.souk.notification.v1.ListDeliveriesRequest\x1a,.souk.notification.v1.ListDeliveriesResponse\"2\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/operator/deliveries\x90\x02\x01\x12\x88\x01\n" +
 	"\x11PollNotifications\x12..souk.notification.v1.PollNotificationsRequest\x1a/.souk.notification.v1.PollNotificationsResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x01B1Z/souk/gen/go/souk/notification/v1;notificationv1b\x06proto3"
 
@@ -962,50 +1539,79 @@ func file_souk_notification_v1_notification_proto_rawDescGZIP() []byte {
 	return file_souk_notification_v1_notification_proto_rawDescData
 }
 
-var file_souk_notification_v1_notification_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_souk_notification_v1_notification_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_souk_notification_v1_notification_proto_goTypes = []any{
-	(*Notification)(nil),                     // 0: souk.notification.v1.Notification
-	(*ListNotificationsRequest)(nil),         // 1: souk.notification.v1.ListNotificationsRequest
-	(*ListNotificationsResponse)(nil),        // 2: souk.notification.v1.ListNotificationsResponse
-	(*MarkNotificationReadRequest)(nil),      // 3: souk.notification.v1.MarkNotificationReadRequest
-	(*MarkNotificationReadResponse)(nil),     // 4: souk.notification.v1.MarkNotificationReadResponse
-	(*MarkAllNotificationsReadRequest)(nil),  // 5: souk.notification.v1.MarkAllNotificationsReadRequest
-	(*MarkAllNotificationsReadResponse)(nil), // 6: souk.notification.v1.MarkAllNotificationsReadResponse
-	(*Delivery)(nil),                         // 7: souk.notification.v1.Delivery
-	(*ListDeliveriesRequest)(nil),            // 8: souk.notification.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),           // 9: souk.notification.v1.ListDeliveriesResponse
-	(*InboxPosition)(nil),                    // 10: souk.notification.v1.InboxPosition
-	(*PollNotificationsRequest)(nil),         // 11: souk.notification.v1.PollNotificationsRequest
-	(*InboxNews)(nil),                        // 12: souk.notification.v1.InboxNews
-	(*PollNotificationsResponse)(nil),        // 13: souk.notification.v1.PollNotificationsResponse
-	(*timestamppb.Timestamp)(nil),            // 14: google.protobuf.Timestamp
+	(*Notification)(nil),                       // 0: souk.notification.v1.Notification
+	(*ListNotificationsRequest)(nil),           // 1: souk.notification.v1.ListNotificationsRequest
+	(*ListNotificationsResponse)(nil),          // 2: souk.notification.v1.ListNotificationsResponse
+	(*MarkNotificationReadRequest)(nil),        // 3: souk.notification.v1.MarkNotificationReadRequest
+	(*MarkNotificationReadResponse)(nil),       // 4: souk.notification.v1.MarkNotificationReadResponse
+	(*MarkAllNotificationsReadRequest)(nil),    // 5: souk.notification.v1.MarkAllNotificationsReadRequest
+	(*MarkAllNotificationsReadResponse)(nil),   // 6: souk.notification.v1.MarkAllNotificationsReadResponse
+	(*Delivery)(nil),                           // 7: souk.notification.v1.Delivery
+	(*ListDeliveriesRequest)(nil),              // 8: souk.notification.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),             // 9: souk.notification.v1.ListDeliveriesResponse
+	(*InboxPosition)(nil),                      // 10: souk.notification.v1.InboxPosition
+	(*PollNotificationsRequest)(nil),           // 11: souk.notification.v1.PollNotificationsRequest
+	(*InboxNews)(nil),                          // 12: souk.notification.v1.InboxNews
+	(*PollNotificationsResponse)(nil),          // 13: souk.notification.v1.PollNotificationsResponse
+	(*ChannelChoices)(nil),                     // 14: souk.notification.v1.ChannelChoices
+	(*QuietHours)(nil),                         // 15: souk.notification.v1.QuietHours
+	(*NotificationPreferences)(nil),            // 16: souk.notification.v1.NotificationPreferences
+	(*GetNotificationPreferencesRequest)(nil),  // 17: souk.notification.v1.GetNotificationPreferencesRequest
+	(*GetNotificationPreferencesResponse)(nil), // 18: souk.notification.v1.GetNotificationPreferencesResponse
+	(*SetNotificationPreferencesRequest)(nil),  // 19: souk.notification.v1.SetNotificationPreferencesRequest
+	(*SetNotificationPreferencesResponse)(nil), // 20: souk.notification.v1.SetNotificationPreferencesResponse
+	(*GetSubscriptionRequest)(nil),             // 21: souk.notification.v1.GetSubscriptionRequest
+	(*GetSubscriptionResponse)(nil),            // 22: souk.notification.v1.GetSubscriptionResponse
+	(*UnsubscribeRequest)(nil),                 // 23: souk.notification.v1.UnsubscribeRequest
+	(*UnsubscribeResponse)(nil),                // 24: souk.notification.v1.UnsubscribeResponse
+	nil,                                        // 25: souk.notification.v1.NotificationPreferences.KindsEntry
+	nil,                                        // 26: souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry
+	(*timestamppb.Timestamp)(nil),              // 27: google.protobuf.Timestamp
 }
 var file_souk_notification_v1_notification_proto_depIdxs = []int32{
-	14, // 0: souk.notification.v1.Notification.read_at:type_name -> google.protobuf.Timestamp
-	14, // 1: souk.notification.v1.Notification.created_at:type_name -> google.protobuf.Timestamp
+	27, // 0: souk.notification.v1.Notification.read_at:type_name -> google.protobuf.Timestamp
+	27, // 1: souk.notification.v1.Notification.created_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: souk.notification.v1.ListNotificationsResponse.notifications:type_name -> souk.notification.v1.Notification
 	0,  // 3: souk.notification.v1.MarkNotificationReadResponse.notification:type_name -> souk.notification.v1.Notification
-	14, // 4: souk.notification.v1.Delivery.created_at:type_name -> google.protobuf.Timestamp
-	14, // 5: souk.notification.v1.Delivery.ended_at:type_name -> google.protobuf.Timestamp
+	27, // 4: souk.notification.v1.Delivery.created_at:type_name -> google.protobuf.Timestamp
+	27, // 5: souk.notification.v1.Delivery.ended_at:type_name -> google.protobuf.Timestamp
 	7,  // 6: souk.notification.v1.ListDeliveriesResponse.deliveries:type_name -> souk.notification.v1.Delivery
 	10, // 7: souk.notification.v1.PollNotificationsRequest.positions:type_name -> souk.notification.v1.InboxPosition
 	0,  // 8: souk.notification.v1.InboxNews.notifications:type_name -> souk.notification.v1.Notification
 	12, // 9: souk.notification.v1.PollNotificationsResponse.inboxes:type_name -> souk.notification.v1.InboxNews
-	1,  // 10: souk.notification.v1.NotificationService.ListNotifications:input_type -> souk.notification.v1.ListNotificationsRequest
-	3,  // 11: souk.notification.v1.NotificationService.MarkNotificationRead:input_type -> souk.notification.v1.MarkNotificationReadRequest
-	5,  // 12: souk.notification.v1.NotificationService.MarkAllNotificationsRead:input_type -> souk.notification.v1.MarkAllNotificationsReadRequest
-	8,  // 13: souk.notification.v1.NotificationService.ListDeliveries:input_type -> souk.notification.v1.ListDeliveriesRequest
-	11, // 14: souk.notification.v1.NotificationService.PollNotifications:input_type -> souk.notification.v1.PollNotificationsRequest
-	2,  // 15: souk.notification.v1.NotificationService.ListNotifications:output_type -> souk.notification.v1.ListNotificationsResponse
-	4,  // 16: souk.notification.v1.NotificationService.MarkNotificationRead:output_type -> souk.notification.v1.MarkNotificationReadResponse
-	6,  // 17: souk.notification.v1.NotificationService.MarkAllNotificationsRead:output_type -> souk.notification.v1.MarkAllNotificationsReadResponse
-	9,  // 18: souk.notification.v1.NotificationService.ListDeliveries:output_type -> souk.notification.v1.ListDeliveriesResponse
-	13, // 19: souk.notification.v1.NotificationService.PollNotifications:output_type -> souk.notification.v1.PollNotificationsResponse
-	15, // [15:20] is the sub-list for method output_type
-	10, // [10:15] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	25, // 10: souk.notification.v1.NotificationPreferences.kinds:type_name -> souk.notification.v1.NotificationPreferences.KindsEntry
+	15, // 11: souk.notification.v1.NotificationPreferences.quiet_hours:type_name -> souk.notification.v1.QuietHours
+	16, // 12: souk.notification.v1.GetNotificationPreferencesResponse.preferences:type_name -> souk.notification.v1.NotificationPreferences
+	26, // 13: souk.notification.v1.SetNotificationPreferencesRequest.kinds:type_name -> souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry
+	15, // 14: souk.notification.v1.SetNotificationPreferencesRequest.quiet_hours:type_name -> souk.notification.v1.QuietHours
+	16, // 15: souk.notification.v1.SetNotificationPreferencesResponse.preferences:type_name -> souk.notification.v1.NotificationPreferences
+	14, // 16: souk.notification.v1.NotificationPreferences.KindsEntry.value:type_name -> souk.notification.v1.ChannelChoices
+	14, // 17: souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry.value:type_name -> souk.notification.v1.ChannelChoices
+	1,  // 18: souk.notification.v1.NotificationService.ListNotifications:input_type -> souk.notification.v1.ListNotificationsRequest
+	3,  // 19: souk.notification.v1.NotificationService.MarkNotificationRead:input_type -> souk.notification.v1.MarkNotificationReadRequest
+	5,  // 20: souk.notification.v1.NotificationService.MarkAllNotificationsRead:input_type -> souk.notification.v1.MarkAllNotificationsReadRequest
+	17, // 21: souk.notification.v1.NotificationService.GetNotificationPreferences:input_type -> souk.notification.v1.GetNotificationPreferencesRequest
+	19, // 22: souk.notification.v1.NotificationService.SetNotificationPreferences:input_type -> souk.notification.v1.SetNotificationPreferencesRequest
+	21, // 23: souk.notification.v1.NotificationService.GetSubscription:input_type -> souk.notification.v1.GetSubscriptionRequest
+	23, // 24: souk.notification.v1.NotificationService.Unsubscribe:input_type -> souk.notification.v1.UnsubscribeRequest
+	8,  // 25: souk.notification.v1.NotificationService.ListDeliveries:input_type -> souk.notification.v1.ListDeliveriesRequest
+	11, // 26: souk.notification.v1.NotificationService.PollNotifications:input_type -> souk.notification.v1.PollNotificationsRequest
+	2,  // 27: souk.notification.v1.NotificationService.ListNotifications:output_type -> souk.notification.v1.ListNotificationsResponse
+	4,  // 28: souk.notification.v1.NotificationService.MarkNotificationRead:output_type -> souk.notification.v1.MarkNotificationReadResponse
+	6,  // 29: souk.notification.v1.NotificationService.MarkAllNotificationsRead:output_type -> souk.notification.v1.MarkAllNotificationsReadResponse
+	18, // 30: souk.notification.v1.NotificationService.GetNotificationPreferences:output_type -> souk.notification.v1.GetNotificationPreferencesResponse
+	20, // 31: souk.notification.v1.NotificationService.SetNotificationPreferences:output_type -> souk.notification.v1.SetNotificationPreferencesResponse
+	22, // 32: souk.notification.v1.NotificationService.GetSubscription:output_type -> souk.notification.v1.GetSubscriptionResponse
+	24, // 33: souk.notification.v1.NotificationService.Unsubscribe:output_type -> souk.notification.v1.UnsubscribeResponse
+	9,  // 34: souk.notification.v1.NotificationService.ListDeliveries:output_type -> souk.notification.v1.ListDeliveriesResponse
+	13, // 35: souk.notification.v1.NotificationService.PollNotifications:output_type -> souk.notification.v1.PollNotificationsResponse
+	27, // [27:36] is the sub-list for method output_type
+	18, // [18:27] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_souk_notification_v1_notification_proto_init() }
@@ -1015,13 +1621,16 @@ func file_souk_notification_v1_notification_proto_init() {
 	}
 	file_souk_notification_v1_notification_proto_msgTypes[0].OneofWrappers = []any{}
 	file_souk_notification_v1_notification_proto_msgTypes[7].OneofWrappers = []any{}
+	file_souk_notification_v1_notification_proto_msgTypes[14].OneofWrappers = []any{}
+	file_souk_notification_v1_notification_proto_msgTypes[16].OneofWrappers = []any{}
+	file_souk_notification_v1_notification_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_notification_v1_notification_proto_rawDesc), len(file_souk_notification_v1_notification_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

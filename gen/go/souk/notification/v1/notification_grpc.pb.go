@@ -21,11 +21,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	NotificationService_ListNotifications_FullMethodName        = "/souk.notification.v1.NotificationService/ListNotifications"
-	NotificationService_MarkNotificationRead_FullMethodName     = "/souk.notification.v1.NotificationService/MarkNotificationRead"
-	NotificationService_MarkAllNotificationsRead_FullMethodName = "/souk.notification.v1.NotificationService/MarkAllNotificationsRead"
-	NotificationService_ListDeliveries_FullMethodName           = "/souk.notification.v1.NotificationService/ListDeliveries"
-	NotificationService_PollNotifications_FullMethodName        = "/souk.notification.v1.NotificationService/PollNotifications"
+	NotificationService_ListNotifications_FullMethodName          = "/souk.notification.v1.NotificationService/ListNotifications"
+	NotificationService_MarkNotificationRead_FullMethodName       = "/souk.notification.v1.NotificationService/MarkNotificationRead"
+	NotificationService_MarkAllNotificationsRead_FullMethodName   = "/souk.notification.v1.NotificationService/MarkAllNotificationsRead"
+	NotificationService_GetNotificationPreferences_FullMethodName = "/souk.notification.v1.NotificationService/GetNotificationPreferences"
+	NotificationService_SetNotificationPreferences_FullMethodName = "/souk.notification.v1.NotificationService/SetNotificationPreferences"
+	NotificationService_GetSubscription_FullMethodName            = "/souk.notification.v1.NotificationService/GetSubscription"
+	NotificationService_Unsubscribe_FullMethodName                = "/souk.notification.v1.NotificationService/Unsubscribe"
+	NotificationService_ListDeliveries_FullMethodName             = "/souk.notification.v1.NotificationService/ListDeliveries"
+	NotificationService_PollNotifications_FullMethodName          = "/souk.notification.v1.NotificationService/PollNotifications"
 )
 
 // NotificationServiceClient is the client API for NotificationService service.
@@ -44,6 +48,18 @@ type NotificationServiceClient interface {
 	MarkNotificationRead(ctx context.Context, in *MarkNotificationReadRequest, opts ...grpc.CallOption) (*MarkNotificationReadResponse, error)
 	// MarkAllNotificationsRead marks all notifications of the caller's inbox as read.
 	MarkAllNotificationsRead(ctx context.Context, in *MarkAllNotificationsReadRequest, opts ...grpc.CallOption) (*MarkAllNotificationsReadResponse, error)
+	// GetNotificationPreferences shows what the caller wants to be told, and how.
+	GetNotificationPreferences(ctx context.Context, in *GetNotificationPreferencesRequest, opts ...grpc.CallOption) (*GetNotificationPreferencesResponse, error)
+	// SetNotificationPreferences replaces what the caller wants to be told, and how.
+	//
+	// Kinds and channels that are left out get their defaults, which are true. Mails of the kinds order_confirmed,
+	// order_cancelled, shop_order_cancelled, shop_suspended and shop_invitation cannot be switched off: they are needed
+	// to keep a contract. During quiet hours, mails of other kinds wait.
+	SetNotificationPreferences(ctx context.Context, in *SetNotificationPreferencesRequest, opts ...grpc.CallOption) (*SetNotificationPreferencesResponse, error)
+	// GetSubscription says what a link of a mail ends. The gateway shows it to whoever follows the link.
+	GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error)
+	// Unsubscribe ends the mails of a kind to the recipient of a mail. Its link is the proof.
+	Unsubscribe(ctx context.Context, in *UnsubscribeRequest, opts ...grpc.CallOption) (*UnsubscribeResponse, error)
 	// ListDeliveries shows the log of deliveries to an operator, newest first: what was sent, to whom, and why it was not.
 	ListDeliveries(ctx context.Context, in *ListDeliveriesRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error)
 	// PollNotifications returns what is new in several inboxes. The gateway calls it for all users whose inboxes it
@@ -89,6 +105,46 @@ func (c *notificationServiceClient) MarkAllNotificationsRead(ctx context.Context
 	return out, nil
 }
 
+func (c *notificationServiceClient) GetNotificationPreferences(ctx context.Context, in *GetNotificationPreferencesRequest, opts ...grpc.CallOption) (*GetNotificationPreferencesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetNotificationPreferencesResponse)
+	err := c.cc.Invoke(ctx, NotificationService_GetNotificationPreferences_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *notificationServiceClient) SetNotificationPreferences(ctx context.Context, in *SetNotificationPreferencesRequest, opts ...grpc.CallOption) (*SetNotificationPreferencesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetNotificationPreferencesResponse)
+	err := c.cc.Invoke(ctx, NotificationService_SetNotificationPreferences_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *notificationServiceClient) GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetSubscriptionResponse)
+	err := c.cc.Invoke(ctx, NotificationService_GetSubscription_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *notificationServiceClient) Unsubscribe(ctx context.Context, in *UnsubscribeRequest, opts ...grpc.CallOption) (*UnsubscribeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UnsubscribeResponse)
+	err := c.cc.Invoke(ctx, NotificationService_Unsubscribe_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *notificationServiceClient) ListDeliveries(ctx context.Context, in *ListDeliveriesRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListDeliveriesResponse)
@@ -125,6 +181,18 @@ type NotificationServiceServer interface {
 	MarkNotificationRead(context.Context, *MarkNotificationReadRequest) (*MarkNotificationReadResponse, error)
 	// MarkAllNotificationsRead marks all notifications of the caller's inbox as read.
 	MarkAllNotificationsRead(context.Context, *MarkAllNotificationsReadRequest) (*MarkAllNotificationsReadResponse, error)
+	// GetNotificationPreferences shows what the caller wants to be told, and how.
+	GetNotificationPreferences(context.Context, *GetNotificationPreferencesRequest) (*GetNotificationPreferencesResponse, error)
+	// SetNotificationPreferences replaces what the caller wants to be told, and how.
+	//
+	// Kinds and channels that are left out get their defaults, which are true. Mails of the kinds order_confirmed,
+	// order_cancelled, shop_order_cancelled, shop_suspended and shop_invitation cannot be switched off: they are needed
+	// to keep a contract. During quiet hours, mails of other kinds wait.
+	SetNotificationPreferences(context.Context, *SetNotificationPreferencesRequest) (*SetNotificationPreferencesResponse, error)
+	// GetSubscription says what a link of a mail ends. The gateway shows it to whoever follows the link.
+	GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error)
+	// Unsubscribe ends the mails of a kind to the recipient of a mail. Its link is the proof.
+	Unsubscribe(context.Context, *UnsubscribeRequest) (*UnsubscribeResponse, error)
 	// ListDeliveries shows the log of deliveries to an operator, newest first: what was sent, to whom, and why it was not.
 	ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error)
 	// PollNotifications returns what is new in several inboxes. The gateway calls it for all users whose inboxes it
@@ -148,6 +216,18 @@ func (UnimplementedNotificationServiceServer) MarkNotificationRead(context.Conte
 }
 func (UnimplementedNotificationServiceServer) MarkAllNotificationsRead(context.Context, *MarkAllNotificationsReadRequest) (*MarkAllNotificationsReadResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method MarkAllNotificationsRead not implemented")
+}
+func (UnimplementedNotificationServiceServer) GetNotificationPreferences(context.Context, *GetNotificationPreferencesRequest) (*GetNotificationPreferencesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetNotificationPreferences not implemented")
+}
+func (UnimplementedNotificationServiceServer) SetNotificationPreferences(context.Context, *SetNotificationPreferencesRequest) (*SetNotificationPreferencesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetNotificationPreferences not implemented")
+}
+func (UnimplementedNotificationServiceServer) GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetSubscription not implemented")
+}
+func (UnimplementedNotificationServiceServer) Unsubscribe(context.Context, *UnsubscribeRequest) (*UnsubscribeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Unsubscribe not implemented")
 }
 func (UnimplementedNotificationServiceServer) ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDeliveries not implemented")
@@ -230,6 +310,78 @@ func _NotificationService_MarkAllNotificationsRead_Handler(srv interface{}, ctx 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NotificationService_GetNotificationPreferences_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetNotificationPreferencesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NotificationServiceServer).GetNotificationPreferences(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NotificationService_GetNotificationPreferences_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NotificationServiceServer).GetNotificationPreferences(ctx, req.(*GetNotificationPreferencesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NotificationService_SetNotificationPreferences_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetNotificationPreferencesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NotificationServiceServer).SetNotificationPreferences(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NotificationService_SetNotificationPreferences_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NotificationServiceServer).SetNotificationPreferences(ctx, req.(*SetNotificationPreferencesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NotificationService_GetSubscription_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetSubscriptionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NotificationServiceServer).GetSubscription(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NotificationService_GetSubscription_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NotificationServiceServer).GetSubscription(ctx, req.(*GetSubscriptionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NotificationService_Unsubscribe_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnsubscribeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NotificationServiceServer).Unsubscribe(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NotificationService_Unsubscribe_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NotificationServiceServer).Unsubscribe(ctx, req.(*UnsubscribeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _NotificationService_ListDeliveries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListDeliveriesRequest)
 	if err := dec(in); err != nil {
@@ -284,6 +436,22 @@ var NotificationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "MarkAllNotificationsRead",
 			Handler:    _NotificationService_MarkAllNotificationsRead_Handler,
+		},
+		{
+			MethodName: "GetNotificationPreferences",
+			Handler:    _NotificationService_GetNotificationPreferences_Handler,
+		},
+		{
+			MethodName: "SetNotificationPreferences",
+			Handler:    _NotificationService_SetNotificationPreferences_Handler,
+		},
+		{
+			MethodName: "GetSubscription",
+			Handler:    _NotificationService_GetSubscription_Handler,
+		},
+		{
+			MethodName: "Unsubscribe",
+			Handler:    _NotificationService_Unsubscribe_Handler,
 		},
 		{
 			MethodName: "ListDeliveries",

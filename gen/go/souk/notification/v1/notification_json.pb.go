@@ -307,3 +307,201 @@ func (x *PollNotificationsResponse) AppendJSON(b []byte) []byte {
 	b = append(b, `]}`...)
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ChannelChoices) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ChannelChoices)
+	}
+	b = append(b, '{')
+	if x.Email != nil {
+		b = append(b, `"email":`...)
+		b = jsonpb.AppendBool(b, *x.Email)
+	}
+	if x.Inbox != nil {
+		if b[len(b)-1] != '{' {
+			b = append(b, ',')
+		}
+		b = append(b, `"inbox":`...)
+		b = jsonpb.AppendBool(b, *x.Inbox)
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *QuietHours) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(QuietHours)
+	}
+	b = append(b, `{"from":`...)
+	if b = jsonpb.AppendString(b, x.From); b == nil {
+		return nil
+	}
+	b = append(b, `,"to":`...)
+	if b = jsonpb.AppendString(b, x.To); b == nil {
+		return nil
+	}
+	b = append(b, `,"timeZone":`...)
+	if b = jsonpb.AppendString(b, x.TimeZone); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *NotificationPreferences) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(NotificationPreferences)
+	}
+	b = append(b, `{"kinds":{`...)
+	if len(x.Kinds) > 0 {
+		var room [8]string
+		for i, k := range jsonpb.SortedKeys(room[:0], x.Kinds) {
+			v := x.Kinds[k]
+			if i > 0 {
+				b = append(b, ',')
+			}
+			if b = jsonpb.AppendString(b, k); b == nil {
+				return nil
+			}
+			b = append(b, ':')
+			if b = v.AppendJSON(b); b == nil {
+				return nil
+			}
+		}
+	}
+	b = append(b, '}')
+	if x.QuietHours != nil {
+		b = append(b, `,"quietHours":`...)
+		if b = x.QuietHours.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetNotificationPreferencesRequest) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetNotificationPreferencesResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetNotificationPreferencesResponse)
+	}
+	b = append(b, '{')
+	if x.Preferences != nil {
+		b = append(b, `"preferences":`...)
+		if b = x.Preferences.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *SetNotificationPreferencesRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(SetNotificationPreferencesRequest)
+	}
+	b = append(b, `{"kinds":{`...)
+	if len(x.Kinds) > 0 {
+		var room [8]string
+		for i, k := range jsonpb.SortedKeys(room[:0], x.Kinds) {
+			v := x.Kinds[k]
+			if i > 0 {
+				b = append(b, ',')
+			}
+			if b = jsonpb.AppendString(b, k); b == nil {
+				return nil
+			}
+			b = append(b, ':')
+			if b = v.AppendJSON(b); b == nil {
+				return nil
+			}
+		}
+	}
+	b = append(b, '}')
+	if x.QuietHours != nil {
+		b = append(b, `,"quietHours":`...)
+		if b = x.QuietHours.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *SetNotificationPreferencesResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(SetNotificationPreferencesResponse)
+	}
+	b = append(b, '{')
+	if x.Preferences != nil {
+		b = append(b, `"preferences":`...)
+		if b = x.Preferences.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetSubscriptionRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetSubscriptionRequest)
+	}
+	b = append(b, `{"token":`...)
+	if b = jsonpb.AppendString(b, x.Token); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetSubscriptionResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetSubscriptionResponse)
+	}
+	b = append(b, `{"kind":`...)
+	if b = jsonpb.AppendString(b, x.Kind); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *UnsubscribeRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(UnsubscribeRequest)
+	}
+	b = append(b, `{"token":`...)
+	if b = jsonpb.AppendString(b, x.Token); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *UnsubscribeResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(UnsubscribeResponse)
+	}
+	b = append(b, `{"kind":`...)
+	if b = jsonpb.AppendString(b, x.Kind); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
