@@ -95,11 +95,14 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Post:     post,
 		Renderer: renderer,
 		Links:    links,
-		Clock:    p.Clock(),
-		Tracer:   p.Tracer(),
-		Metrics:  p.Metrics(),
-		Timeout:  cfg.Timeout,
-		GiveUp:   cfg.GiveUp,
+		Logger:   p.Logger(),
+
+		Templates: store,
+		Clock:     p.Clock(),
+		Tracer:    p.Tracer(),
+		Metrics:   p.Metrics(),
+		Timeout:   cfg.Timeout,
+		GiveUp:    cfg.GiveUp,
 
 		Concurrency: cfg.Concurrency,
 	})
@@ -146,7 +149,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		}
 		return module.Func(c.Run)
 	}
-	notificationv1.RegisterNotificationServiceServer(p.Server(), handler.New(store, store, links, p.Clock()))
+	notificationv1.RegisterNotificationServiceServer(p.Server(), handler.New(store, store, links, svc, p.Clock()))
 	return module.Group(relay, orders, shops,
 		forgetting("forget recipients", time.Hour, store.ForgetRecipients),
 		forgetting("forget notifications", keepNotifications, store.ForgetNotifications),

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
 	"souk/apps/notification"
@@ -149,7 +150,7 @@ func (s *sender) service(store service.Store) *service.Service {
 	post := &repository.SMTP{Addr: s.sink.Addr(), TLS: repository.TLSAuto, From: "shop@souk.example"}
 	s.t.Cleanup(post.Close)
 	svc, err := service.New(service.Deps{
-		Store: store, Orders: s.orders, Post: post, Renderer: renderer, Links: service.NewLinks(s.store, ""), Clock: s.clock, Timeout: 10 * time.Second,
+		Store: store, Orders: s.orders, Post: post, Renderer: renderer, Links: service.NewLinks(s.store, ""), Templates: s.store, Logger: zap.NewNop(), Clock: s.clock, Timeout: 10 * time.Second,
 		GiveUp: time.Hour, Concurrency: 1,
 	})
 	require.NoError(s.t, err)

@@ -39,10 +39,10 @@ Your order: https://souk.example/v1/orders/order_1
 
 const wholeHTML = `<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><title>Order S-42</title></head>
+<head><meta charset="utf-8"><title>Your order S-42 is confirmed</title></head>
 <body style="font-family: sans-serif; color: #222; max-width: 40em">
 <p>Hello Zoë &#34;Zo&#34; Müller,</p>
-<p>thank you for your order <strong>S-42</strong>. It is confirmed.</p>
+<p>thank you for your order S-42. It is confirmed.</p>
 <h3>Aurora &amp; Söhne</h3>
 <table width="100%">
 <tr><td>2 ×</td><td>&lt;b&gt;chá&lt;/b&gt; 100 %s = nice, and a title that is longer than a line of a mail may be <small>(Color: &#34;red&#34;, Size: M)</small></td><td align="right">BRL 39.80</td></tr>
@@ -73,10 +73,10 @@ Total: BRL 52.98
 
 const cancelledHTML = `<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><title>Order S-42</title></head>
+<head><meta charset="utf-8"><title>Your order S-42 was cancelled</title></head>
 <body style="font-family: sans-serif; color: #222; max-width: 40em">
 <p>Hello Zoë &#34;Zo&#34; Müller,</p>
-<p>your order <strong>S-42</strong> was cancelled. What was charged is refunded.</p>
+<p>your order S-42 was cancelled. What was charged is refunded.</p>
 <table>
 <tr><td>Items</td><td align="right">BRL 53.98</td></tr>
 <tr><td>Shipping</td><td align="right">BRL 0.00</td></tr>

@@ -143,6 +143,8 @@ type Recipient struct {
 	Address *mail.Address
 	// Own: the address is that of an account, and verified. Others were only typed in, maybe by a stranger.
 	Own bool
+	// Locale is the recipient's language.
+	Locale string
 }
 
 // Digest identifies the mailbox, so that its mails can be counted without storing the address. Mails to a typed address

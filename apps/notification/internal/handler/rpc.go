@@ -31,12 +31,13 @@ type RPC struct {
 	inbox       Inbox
 	preferences Preferences
 	links       Links
+	templates   Templates
 	clock       clock.Clock
 }
 
 // New returns the server.
-func New(inbox Inbox, preferences Preferences, links Links, c clock.Clock) *RPC {
-	return &RPC{inbox: inbox, preferences: preferences, links: links, clock: c}
+func New(inbox Inbox, preferences Preferences, links Links, templates Templates, c clock.Clock) *RPC {
+	return &RPC{inbox: inbox, preferences: preferences, links: links, templates: templates, clock: c}
 }
 
 // ListNotifications shows the caller's inbox, newest first.

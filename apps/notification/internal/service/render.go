@@ -8,13 +8,10 @@ import (
 	"io"
 	"maps"
 	"net/mail"
-	"net/url"
 	"slices"
 	"strings"
 	texttemplate "text/template"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"souk/apps/notification/internal/domain"
 	moneyv1 "souk/gen/go/souk/money/v1"
@@ -25,16 +22,21 @@ import (
 //go:embed templates/*.tmpl
 var templates embed.FS
 
-// Renderer renders mails. It is safe for concurrent use.
+// Renderer renders mails and notifications. It is safe for concurrent use.
 type Renderer struct {
 	publicURL string
-	// The templates of mails about whole orders, and of all others.
+	languages map[string]language
+	// The layouts of mails about whole orders, and of all others.
 	orderText, noticeText *texttemplate.Template
 	orderHTML, noticeHTML *htmltemplate.Template
 }
 
 // NewRenderer returns a Renderer that links to publicURL; an empty publicURL: no links.
 func NewRenderer(publicURL string) (*Renderer, error) {
+	languages, err := readLanguages()
+	if err != nil {
+		return nil, err
+	}
 	text, err := texttemplate.ParseFS(templates, "templates/*.txt.tmpl")
 	if err != nil {
 		return nil, err
@@ -45,6 +47,7 @@ func NewRenderer(publicURL string) (*Renderer, error) {
 	}
 	return &Renderer{
 		publicURL:  strings.TrimRight(publicURL, "/"),
+		languages:  languages,
 		orderText:  text.Lookup("order.txt.tmpl"),
 		noticeText: text.Lookup("notice.txt.tmpl"),
 		orderHTML:  html.Lookup("order.html.tmpl"),
@@ -55,16 +58,24 @@ func NewRenderer(publicURL string) (*Renderer, error) {
 // statusCancelled is the status of cancelled shop orders.
 const statusCancelled = "cancelled"
 
-// page is the data of the templates of mails about whole orders.
+// words are what all layouts show.
+type words struct {
+	Locale        string
+	Labels        map[string]string
+	Subject, Name string
+	Text          []string // paragraphs
+	Link          string
+	// Unsubscribe is the link that ends mails of the kind; "": there is none.
+	Unsubscribe string
+}
+
+// page is the data of the layout of mails about whole orders.
 type page struct {
+	words
 	Cancelled bool
-	// Partly reports that other shop orders of the order stay.
-	Partly       bool
-	Name, Number string
-	Shops        []shopPart
-	Sums         []sum
-	Address      []string
-	Link         string
+	Shops     []shopPart
+	Sums      []sum
+	Address   []string
 }
 
 type shopPart struct {
@@ -81,59 +92,36 @@ type item struct {
 
 type sum struct{ Label, Amount string }
 
-// Render renders the mail about a whole order to the address.
+// Render renders the mail about a whole order to the address, in the default language.
 func (r *Renderer) Render(
 	d domain.Delivery, o *orderv1.Order, to *mail.Address, now time.Time,
 ) (domain.Message, error) {
-	return r.render(d, letter{order: o}, to, "", now)
+	l, lang := letter{order: o}, r.languages[DefaultLocale]
+	t, err := fill(lang.text(d.Notice.Kind, domain.Email), r.fields(d.Notice, l, lang))
+	if err != nil {
+		return domain.Message{}, err
+	}
+	return r.render(d, l, domain.Recipient{Address: to, Locale: DefaultLocale}, t, "", now)
 }
 
-// render renders a mail to the address. Unsubscribe is the link that ends mails of its kind; "": there is none.
+// render renders a mail with a text that is filled in. Unsubscribe is the link that ends mails of its kind; "": there is
+// none.
 func (r *Renderer) render(
-	d domain.Delivery, l letter, to *mail.Address, unsubscribe string, now time.Time,
+	d domain.Delivery, l letter, to domain.Recipient, t domain.Text, unsubscribe string, now time.Time,
 ) (domain.Message, error) {
-	switch d.Notice.Kind {
-	case domain.OrderConfirmed, domain.OrderCancelled:
-		p := r.page(d.Notice, l.order)
-		return r.message(d, to, now, p.subject(), p, r.orderText, r.orderHTML)
+	lang := r.languages[to.Locale]
+	w := words{
+		Locale: to.Locale, Labels: lang.Labels, Subject: t.Subject, Name: to.Address.Name, Text: paragraphs(t.Body),
+		Unsubscribe: unsubscribe,
 	}
-	n := r.notice(d.Notice, l, to.Name)
-	n.Unsubscribe = unsubscribe
-	msg, err := r.message(d, to, now, n.Subject, n, r.noticeText, r.noticeHTML)
-	if err == nil && unsubscribe != "" { // RFC 8058
-		msg.Headers["List-Unsubscribe"] = "<" + unsubscribe + ">"
-		msg.Headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+	if path := path(d.Notice.Kind, l); r.publicURL != "" && path != "" {
+		w.Link = r.publicURL + path
 	}
-	return msg, err
-}
-
-func (p page) subject() string {
-	switch {
-	case p.Partly:
-		return "A part of your order " + p.Number + " was cancelled"
-	case p.Cancelled:
-		return "Your order " + p.Number + " was cancelled"
+	if k := d.Notice.Kind; k == domain.OrderConfirmed || k == domain.OrderCancelled {
+		w.Name = person(l.order.GetShippingAddress().GetName())
+		return r.message(d, to.Address, now, w, r.page(d.Notice, l.order, w), r.orderText, r.orderHTML)
 	}
-	return "Your order " + p.Number + " is confirmed"
-}
-
-// short renders a notice for an inbox.
-func (r *Renderer) short(m domain.Notice, l letter) domain.Message {
-	switch m.Kind {
-	case domain.OrderConfirmed, domain.OrderCancelled:
-		p := r.page(m, l.order)
-		body := "Thank you for your order."
-		if p.Cancelled {
-			body = "What was charged for it is refunded."
-		}
-		return domain.Message{Subject: oneLine(p.subject()), Body: body, Link: "/v1/orders/" + url.PathEscape(l.order.GetId())}
-	}
-	n := r.notice(m, l, "")
-	body := strings.Join(n.Text, " ")
-	if first, size := utf8.DecodeRuneInString(body); size > 0 {
-		body = string(unicode.ToUpper(first)) + body[size:]
-	}
-	return domain.Message{Subject: oneLine(n.Subject), Body: body, Link: n.path}
+	return r.message(d, to.Address, now, w, r.notice(d.Notice, l, w), r.noticeText, r.noticeHTML)
 }
 
 // template is a text or HTML template.
@@ -142,35 +130,39 @@ type template interface {
 }
 
 func (r *Renderer) message(
-	d domain.Delivery, to *mail.Address, now time.Time, subject string, page any, text, html template,
+	d domain.Delivery, to *mail.Address, now time.Time, w words, page any, text, html template,
 ) (domain.Message, error) {
 	var plain, rich strings.Builder
 	if err := errors.Join(text.Execute(&plain, page), html.Execute(&rich, page)); err != nil {
 		return domain.Message{}, err
 	}
+	headers := map[string]string{"Auto-Submitted": "auto-generated"}
+	if w.Unsubscribe != "" { // RFC 8058
+		headers["List-Unsubscribe"] = "<" + w.Unsubscribe + ">"
+		headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+	}
 	return domain.Message{
-		ID: d.ID, ToName: to.Name, To: to.Address, Subject: oneLine(subject), Text: plain.String(), HTML: rich.String(),
-		MessageID: d.MessageID(), Date: now, Headers: map[string]string{"Auto-Submitted": "auto-generated"},
+		ID: d.ID, ToName: to.Name, To: to.Address, Subject: w.Subject, Text: plain.String(), HTML: rich.String(),
+		MessageID: d.MessageID(), Date: now, Headers: headers,
 	}, nil
 }
 
-func (r *Renderer) page(m domain.Notice, o *orderv1.Order) page {
+func (r *Renderer) page(m domain.Notice, o *orderv1.Order, w words) page {
 	a := o.GetShippingAddress()
-	p := page{Cancelled: m.Kind == domain.OrderCancelled, Name: person(a.GetName()), Number: oneLine(o.GetNumber())}
+	p := page{words: w, Cancelled: m.Kind == domain.OrderCancelled}
 	partly := partlyCancelled(o)
-	p.Partly = p.Cancelled && partly
 	for _, so := range o.GetShopOrders() {
 		if partly && p.Cancelled != (so.GetStatus() == statusCancelled) {
 			continue // one mail is about what was cancelled, the other about what is confirmed
 		}
-		part := shopPart{Name: shopName(so.GetShopName())}
+		part := shopPart{Name: w.shop(so.GetShopName())}
 		if by := so.GetCancellation().GetBy(); by == "shop" || by == "operator" {
 			part.Reason = foreign(so.GetCancellation().GetReason())
 		}
 		for _, it := range so.GetItems() {
 			part.Items = append(part.Items, item{
 				Quantity: it.GetQuantity(),
-				Title:    itemTitle(it.GetTitle()),
+				Title:    w.item(it.GetTitle()),
 				Options:  options(it.GetOptions()),
 				Total:    amount(it.GetLineTotal()),
 			})
@@ -182,15 +174,15 @@ func (r *Renderer) page(m domain.Notice, o *orderv1.Order) page {
 		amount *moneyv1.Money
 		always bool
 	}{
-		{"Items", o.GetSubtotal(), true}, {"Discount", o.GetDiscount(), false}, {"Shipping", o.GetShipping(), true},
-		{"Tax", o.GetTax(), false}, {"Total", o.GetTotal(), true},
+		{"items", o.GetSubtotal(), true}, {"discount", o.GetDiscount(), false}, {"shipping", o.GetShipping(), true},
+		{"tax", o.GetTax(), false}, {"total", o.GetTotal(), true},
 	} {
 		if !partly && s.amount != nil && (s.always || strings.ContainsAny(s.amount.GetAmount(), "123456789")) {
-			p.Sums = append(p.Sums, sum{s.label, amount(s.amount)})
+			p.Sums = append(p.Sums, sum{w.Labels[s.label], amount(s.amount)})
 		}
 	}
 	if partly {
-		p.Sums = append(p.Sums, sum{"Your order now costs", amount(o.GetRemaining())})
+		p.Sums = append(p.Sums, sum{w.Labels["remaining"], amount(o.GetRemaining())})
 	}
 	for _, line := range []string{
 		a.GetName(), a.GetLine1(), a.GetLine2(), strings.TrimSpace(a.GetPostalCode() + " " + a.GetCity()),
@@ -199,9 +191,6 @@ func (r *Renderer) page(m domain.Notice, o *orderv1.Order) page {
 		if line = foreign(line); line != "" {
 			p.Address = append(p.Address, line)
 		}
-	}
-	if r.publicURL != "" {
-		p.Link = r.publicURL + "/v1/orders/" + url.PathEscape(o.GetId())
 	}
 	return p
 }
@@ -243,11 +232,11 @@ func foreign(s string) string {
 	return s
 }
 
-// itemTitle returns the title of an item as a mail names it.
-func itemTitle(s string) string { return cmp.Or(foreign(s), "an item") }
+// item returns the title of an item as a mail names it.
+func (w words) item(title string) string { return cmp.Or(foreign(title), w.Labels["anItem"]) }
 
-// shopName returns a shop's name as a mail names it.
-func shopName(s string) string { return cmp.Or(foreign(s), "a shop") }
+// shop returns a shop's name as a mail names it.
+func (w words) shop(name string) string { return cmp.Or(foreign(name), w.Labels["aShop"]) }
 
 // oneLine replaces line breaks and other control characters by spaces, so that foreign text cannot start a
 // line of a mail.

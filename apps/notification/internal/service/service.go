@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
 	"souk/apps/notification/internal/domain"
@@ -101,9 +102,12 @@ type Deps struct {
 	Post     Post
 	Renderer *Renderer
 	Links    *Links
-	Clock    clock.Clock
-	Tracer   trace.Tracer
-	Metrics  prometheus.Registerer
+	// Templates are what operators wrote.
+	Templates Templates
+	Logger    *zap.Logger
+	Clock     clock.Clock
+	Tracer    trace.Tracer
+	Metrics   prometheus.Registerer
 	// Timeout bounds each step of an attempt at a delivery: to write it, to wait for a slot, and to send it.
 	Timeout time.Duration
 	// Concurrency is the number of mails sent at the same time.
@@ -115,6 +119,7 @@ type Deps struct {
 // Service makes and sends deliveries.
 type Service struct {
 	Deps
+	templates                      written
 	slots                          chan struct{} // holds one per mail that is being sent
 	sent, failed, skipped, delayed *prometheus.CounterVec
 }

@@ -38,7 +38,12 @@ func (s *Service) write(ctx context.Context, d domain.Delivery) (domain.Message,
 		return domain.Message{}, err
 	}
 	if d.Channel == domain.Inbox {
-		return s.Renderer.short(d.Notice, l), nil
+		u, err := s.profile(ctx, d.Recipient)
+		if err != nil {
+			return domain.Message{}, err
+		}
+		t, err := s.text(ctx, d, l, localeOf(u.GetPreferences().GetLocale()))
+		return domain.Message{Subject: t.Subject, Body: t.Body, Link: path(d.Notice.Kind, l)}, err
 	}
 	to, err := s.recipient(ctx, d, l)
 	if err != nil {
@@ -58,7 +63,11 @@ func (s *Service) write(ctx context.Context, d domain.Delivery) (domain.Message,
 	if err != nil {
 		return domain.Message{}, err
 	}
-	msg, err := s.Renderer.render(d, l, to.Address, unsubscribe, s.Clock.Now())
+	t, err := s.text(ctx, d, l, to.Locale)
+	if err != nil {
+		return domain.Message{}, err
+	}
+	msg, err := s.Renderer.render(d, l, to, t, unsubscribe, s.Clock.Now())
 	if err != nil {
 		return domain.Message{}, domain.Permanent("it cannot be written")
 	}
@@ -207,17 +216,24 @@ func (s *Service) recipient(ctx context.Context, d domain.Delivery, l letter) (d
 	return to, err
 }
 
+// profile returns a user's profile; nil if there is no such user.
+func (s *Service) profile(ctx context.Context, userID string) (*userv1.User, error) {
+	res, err := s.Users.BatchGetUsers(ctx, &userv1.BatchGetUsersRequest{Ids: []string{userID}})
+	if err != nil || len(res.GetUsers()) == 0 {
+		return nil, err
+	}
+	return res.GetUsers()[0], nil
+}
+
 // user returns a user's address.
 func (s *Service) user(ctx context.Context, userID string) (domain.Recipient, error) {
-	res, err := s.Users.BatchGetUsers(ctx, &userv1.BatchGetUsersRequest{Ids: []string{userID}})
+	u, err := s.profile(ctx, userID)
 	if err != nil {
 		return domain.Recipient{}, err
 	}
-	var u *userv1.User
-	if len(res.GetUsers()) > 0 {
-		u = res.GetUsers()[0]
-	}
-	return recipient(u.GetEmail(), u.GetName(), u.GetEmailVerified())
+	to, err := recipient(u.GetEmail(), u.GetName(), u.GetEmailVerified())
+	to.Locale = localeOf(u.GetPreferences().GetLocale())
+	return to, err
 }
 
 func recipient(address, name string, own bool) (domain.Recipient, error) {
@@ -229,7 +245,7 @@ func recipient(address, name string, own bool) (domain.Recipient, error) {
 		return domain.Recipient{}, domain.Permanent("the address to send it to is invalid")
 	}
 	to.Name = person(name)
-	return domain.Recipient{Address: to, Own: own}, nil
+	return domain.Recipient{Address: to, Own: own, Locale: DefaultLocale}, nil
 }
 
 // person returns the name of a person on one line. It is empty if it holds a web address, which older names may.

@@ -1406,6 +1406,475 @@ func (x *UnsubscribeResponse) GetKind() string {
 	return ""
 }
 
+// Template is a text of notices. It is a template of Go.
+type Template struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is about, such as order_shipped.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// email or inbox.
+	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	// en, pt or vi.
+	Locale string `protobuf:"bytes,3,opt,name=locale,proto3" json:"locale,omitempty"`
+	// Counts what operators wrote, from 1. 0: the default.
+	Version int32 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	// Subject of a mail, or title of a notification.
+	Subject string `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Paragraphs between blank lines. A mail has a greeting before them, and what was ordered after them.
+	Body string `protobuf:"bytes,6,opt,name=body,proto3" json:"body,omitempty"`
+	// The operator who wrote it. Empty: the default.
+	Author string `protobuf:"bytes,7,opt,name=author,proto3" json:"author,omitempty"`
+	// When it was written. Absent in a default.
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3,oneof" json:"created_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Template) Reset() {
+	*x = Template{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Template) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Template) ProtoMessage() {}
+
+func (x *Template) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Template.ProtoReflect.Descriptor instead.
+func (*Template) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Template) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Template) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *Template) GetLocale() string {
+	if x != nil {
+		return x.Locale
+	}
+	return ""
+}
+
+func (x *Template) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Template) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Template) GetBody() string {
+	if x != nil {
+		return x.Body
+	}
+	return ""
+}
+
+func (x *Template) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+func (x *Template) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+type ListTemplatesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTemplatesRequest) Reset() {
+	*x = ListTemplatesRequest{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTemplatesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTemplatesRequest) ProtoMessage() {}
+
+func (x *ListTemplatesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTemplatesRequest.ProtoReflect.Descriptor instead.
+func (*ListTemplatesRequest) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{26}
+}
+
+type ListTemplatesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All texts in use.
+	Templates     []*Template `protobuf:"bytes,1,rep,name=templates,proto3" json:"templates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTemplatesResponse) Reset() {
+	*x = ListTemplatesResponse{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTemplatesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTemplatesResponse) ProtoMessage() {}
+
+func (x *ListTemplatesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTemplatesResponse.ProtoReflect.Descriptor instead.
+func (*ListTemplatesResponse) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListTemplatesResponse) GetTemplates() []*Template {
+	if x != nil {
+		return x.Templates
+	}
+	return nil
+}
+
+type SetTemplateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is about, such as order_shipped.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// email or inbox.
+	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	// en, pt or vi.
+	Locale string `protobuf:"bytes,3,opt,name=locale,proto3" json:"locale,omitempty"`
+	// Subject of a mail, or title of a notification.
+	Subject string `protobuf:"bytes,4,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Paragraphs between blank lines. A mail has a greeting before them, and what was ordered after them.
+	Body string `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
+	// The version that is replaced.
+	ExpectedVersion int32 `protobuf:"varint,6,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *SetTemplateRequest) Reset() {
+	*x = SetTemplateRequest{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetTemplateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetTemplateRequest) ProtoMessage() {}
+
+func (x *SetTemplateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetTemplateRequest.ProtoReflect.Descriptor instead.
+func (*SetTemplateRequest) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *SetTemplateRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *SetTemplateRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *SetTemplateRequest) GetLocale() string {
+	if x != nil {
+		return x.Locale
+	}
+	return ""
+}
+
+func (x *SetTemplateRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *SetTemplateRequest) GetBody() string {
+	if x != nil {
+		return x.Body
+	}
+	return ""
+}
+
+func (x *SetTemplateRequest) GetExpectedVersion() int32 {
+	if x != nil {
+		return x.ExpectedVersion
+	}
+	return 0
+}
+
+type SetTemplateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The new version.
+	Template      *Template `protobuf:"bytes,1,opt,name=template,proto3" json:"template,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetTemplateResponse) Reset() {
+	*x = SetTemplateResponse{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetTemplateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetTemplateResponse) ProtoMessage() {}
+
+func (x *SetTemplateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetTemplateResponse.ProtoReflect.Descriptor instead.
+func (*SetTemplateResponse) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SetTemplateResponse) GetTemplate() *Template {
+	if x != nil {
+		return x.Template
+	}
+	return nil
+}
+
+type PreviewTemplateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is about, such as order_shipped.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// email or inbox.
+	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	// en, pt or vi.
+	Locale string `protobuf:"bytes,3,opt,name=locale,proto3" json:"locale,omitempty"`
+	// Without subject and body, the default is shown. Subject of a mail, or title of a notification.
+	Subject string `protobuf:"bytes,4,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Without subject and body, the default is shown. Paragraphs between blank lines. A mail has a greeting before them, and what was ordered after them.
+	Body          string `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewTemplateRequest) Reset() {
+	*x = PreviewTemplateRequest{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewTemplateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewTemplateRequest) ProtoMessage() {}
+
+func (x *PreviewTemplateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewTemplateRequest.ProtoReflect.Descriptor instead.
+func (*PreviewTemplateRequest) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *PreviewTemplateRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *PreviewTemplateRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *PreviewTemplateRequest) GetLocale() string {
+	if x != nil {
+		return x.Locale
+	}
+	return ""
+}
+
+func (x *PreviewTemplateRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *PreviewTemplateRequest) GetBody() string {
+	if x != nil {
+		return x.Body
+	}
+	return ""
+}
+
+type PreviewTemplateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subject or title.
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The plain text.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// The HTML of a mail. Empty on other channels.
+	Html          string `protobuf:"bytes,3,opt,name=html,proto3" json:"html,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewTemplateResponse) Reset() {
+	*x = PreviewTemplateResponse{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewTemplateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewTemplateResponse) ProtoMessage() {}
+
+func (x *PreviewTemplateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewTemplateResponse.ProtoReflect.Descriptor instead.
+func (*PreviewTemplateResponse) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *PreviewTemplateResponse) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *PreviewTemplateResponse) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *PreviewTemplateResponse) GetHtml() string {
+	if x != nil {
+		return x.Html
+	}
+	return ""
+}
+
 var File_souk_notification_v1_notification_proto protoreflect.FileDescriptor
 
 const file_souk_notification_v1_notification_proto_rawDesc = "" +
@@ -1515,7 +1984,40 @@ const file_souk_notification_v1_notification_proto_rawDesc = "" +
 	"\x12UnsubscribeRequest\x12\x1e\n" +
 	"\x05token\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x05token\")\n" +
 	"\x13UnsubscribeResponse\x12\x12\n" +
-	"\x04kind\x18\x01 \x01(\tR\x04kind2\x82\f\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\"\xe1\x03\n" +
+	"\bTemplate\x12,\n" +
+	"\x04kind\x18\x01 \x01(\tB\x18\xbaH\x04r\x02\x18@\xb2\xf4\x18\rorder_shippedR\x04kind\x12*\n" +
+	"\achannel\x18\x02 \x01(\tB\x10\xbaH\x04r\x02\x18@\xb2\xf4\x18\x05emailR\achannel\x12%\n" +
+	"\x06locale\x18\x03 \x01(\tB\r\xbaH\x04r\x02\x18@\xb2\xf4\x18\x02ptR\x06locale\x12\x1f\n" +
+	"\aversion\x18\x04 \x01(\x05B\x05\xb2\xf4\x18\x013R\aversion\x12J\n" +
+	"\asubject\x18\x05 \x01(\tB0\xbaH\x05r\x03\x18\xf4\x03\xb2\xf4\x18$Your order {{.Number}} is on its wayR\asubject\x12V\n" +
+	"\x04body\x18\x06 \x01(\tBB\xbaH\x05r\x03\x18\xa0\x1f\xb2\xf4\x186{{.Shop}} has sent its part of your order {{.Number}}.R\x04body\x12@\n" +
+	"\x06author\x18\a \x01(\tB(\xb2\xf4\x18$usr_01a2282c72db7a76bf8baf64506adb3cR\x06author\x12>\n" +
+	"\n" +
+	"created_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampH\x00R\tcreatedAt\x88\x01\x01B\r\n" +
+	"\v_created_at\"\x16\n" +
+	"\x14ListTemplatesRequest\"U\n" +
+	"\x15ListTemplatesResponse\x12<\n" +
+	"\ttemplates\x18\x01 \x03(\v2\x1e.souk.notification.v1.TemplateR\ttemplates\"\xf2\x02\n" +
+	"\x12SetTemplateRequest\x12,\n" +
+	"\x04kind\x18\x01 \x01(\tB\x18\xbaH\x04r\x02\x18@\xb2\xf4\x18\rorder_shippedR\x04kind\x12*\n" +
+	"\achannel\x18\x02 \x01(\tB\x10\xbaH\x04r\x02\x18@\xb2\xf4\x18\x05emailR\achannel\x12%\n" +
+	"\x06locale\x18\x03 \x01(\tB\r\xbaH\x04r\x02\x18@\xb2\xf4\x18\x02ptR\x06locale\x12J\n" +
+	"\asubject\x18\x04 \x01(\tB0\xbaH\x05r\x03\x18\xf4\x03\xb2\xf4\x18$Your order {{.Number}} is on its wayR\asubject\x12V\n" +
+	"\x04body\x18\x05 \x01(\tBB\xbaH\x05r\x03\x18\xa0\x1f\xb2\xf4\x186{{.Shop}} has sent its part of your order {{.Number}}.R\x04body\x127\n" +
+	"\x10expected_version\x18\x06 \x01(\x05B\f\xbaH\x04\x1a\x02(\x00\xb2\xf4\x18\x012R\x0fexpectedVersion\"Q\n" +
+	"\x13SetTemplateResponse\x12:\n" +
+	"\btemplate\x18\x01 \x01(\v2\x1e.souk.notification.v1.TemplateR\btemplate\"\xbd\x02\n" +
+	"\x16PreviewTemplateRequest\x12,\n" +
+	"\x04kind\x18\x01 \x01(\tB\x18\xbaH\x04r\x02\x18@\xb2\xf4\x18\rorder_shippedR\x04kind\x12*\n" +
+	"\achannel\x18\x02 \x01(\tB\x10\xbaH\x04r\x02\x18@\xb2\xf4\x18\x05emailR\achannel\x12%\n" +
+	"\x06locale\x18\x03 \x01(\tB\r\xbaH\x04r\x02\x18@\xb2\xf4\x18\x02ptR\x06locale\x12J\n" +
+	"\asubject\x18\x04 \x01(\tB0\xbaH\x05r\x03\x18\xf4\x03\xb2\xf4\x18$Your order {{.Number}} is on its wayR\asubject\x12V\n" +
+	"\x04body\x18\x05 \x01(\tBB\xbaH\x05r\x03\x18\xa0\x1f\xb2\xf4\x186{{.Shop}} has sent its part of your order {{.Number}}.R\x04body\"\xc0\x01\n" +
+	"\x17PreviewTemplateResponse\x12F\n" +
+	"\asubject\x18\x01 \x01(\tB,\xb2\xf4\x18(Your order S-20261129-4711 is on its wayR\asubject\x12,\n" +
+	"\x04text\x18\x02 \x01(\tB\x18\xb2\xf4\x18\x14Hello Ana Souza, …R\x04text\x12/\n" +
+	"\x04html\x18\x03 \x01(\tB\x1b\xb2\xf4\x18\x17<p>Hello Ana Souza,</p>R\x04html2\xdd\x10\n" +
 	"\x13NotificationService\x12\x9b\x01\n" +
 	"\x11ListNotifications\x12..souk.notification.v1.ListNotificationsRequest\x1a/.souk.notification.v1.ListNotificationsResponse\"%\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/me/notifications\x90\x02\x01\x12\xbf\x01\n" +
 	"\x14MarkNotificationRead\x121.souk.notification.v1.MarkNotificationReadRequest\x1a2.souk.notification.v1.MarkNotificationReadResponse\"@\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x021:\x01*b\fnotification\"\x1e/v1/me/notifications/{id}:read\x90\x02\x02\x12\xbb\x01\n" +
@@ -1523,7 +2025,12 @@ const file_souk_notification_v1_notification_proto_rawDesc = "" +
 	"\x1aGetNotificationPreferences\x127.souk.notification.v1.GetNotificationPreferencesRequest\x1a8.souk.notification.v1.GetNotificationPreferencesResponse\"=\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02.b\vpreferences\x12\x1f/v1/me/notification-preferences\x90\x02\x01\x12\xd1\x01\n" +
 	"\x1aSetNotificationPreferences\x127.souk.notification.v1.SetNotificationPreferencesRequest\x1a8.souk.notification.v1.SetNotificationPreferencesResponse\"@\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x021:\x01*b\vpreferences\x1a\x1f/v1/me/notification-preferences\x90\x02\x02\x12\x82\x01\n" +
 	"\x0fGetSubscription\x12,.souk.notification.v1.GetSubscriptionRequest\x1a-.souk.notification.v1.GetSubscriptionResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x01\x12v\n" +
-	"\vUnsubscribe\x12(.souk.notification.v1.UnsubscribeRequest\x1a).souk.notification.v1.UnsubscribeResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12\x9f\x01\n" +
+	"\vUnsubscribe\x12(.souk.notification.v1.UnsubscribeRequest\x1a).souk.notification.v1.UnsubscribeResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12\xa8\x01\n" +
+	"\rListTemplates\x12*.souk.notification.v1.ListTemplatesRequest\x1a+.souk.notification.v1.ListTemplatesResponse\">\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02%\x12#/v1/operator/notification-templates\x90\x02\x01\x12\xd7\x01\n" +
+	"\vSetTemplate\x12(.souk.notification.v1.SetTemplateRequest\x1a).souk.notification.v1.SetTemplateResponse\"s\xca\xf3\x18\f\b\x04\x12\boperator\x92\xf4\x18\n" +
+	"\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02L:\x01*b\btemplate\x1a=/v1/operator/notification-templates/{kind}/{channel}/{locale}\x90\x02\x02\x12\xd3\x01\n" +
+	"\x0fPreviewTemplate\x12,.souk.notification.v1.PreviewTemplateRequest\x1a-.souk.notification.v1.PreviewTemplateResponse\"c\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02J:\x01*\"E/v1/operator/notification-templates/{kind}/{channel}/{locale}:preview\x90\x02\x01\x12\x9f\x01\n" +
 	"\x0eListDeliveries\x12+.souk.notification.v1.ListDeliveriesRequest\x1a,.souk.notification.v1.ListDeliveriesResponse\"2\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/operator/deliveries\x90\x02\x01\x12\x88\x01\n" +
 	"\x11PollNotifications\x12..souk.notification.v1.PollNotificationsRequest\x1a/.souk.notification.v1.PollNotificationsResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x01B1Z/souk/gen/go/souk/notification/v1;notificationv1b\x06proto3"
 
@@ -1539,7 +2046,7 @@ func file_souk_notification_v1_notification_proto_rawDescGZIP() []byte {
 	return file_souk_notification_v1_notification_proto_rawDescData
 }
 
-var file_souk_notification_v1_notification_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_souk_notification_v1_notification_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_souk_notification_v1_notification_proto_goTypes = []any{
 	(*Notification)(nil),                       // 0: souk.notification.v1.Notification
 	(*ListNotificationsRequest)(nil),           // 1: souk.notification.v1.ListNotificationsRequest
@@ -1566,52 +2073,68 @@ var file_souk_notification_v1_notification_proto_goTypes = []any{
 	(*GetSubscriptionResponse)(nil),            // 22: souk.notification.v1.GetSubscriptionResponse
 	(*UnsubscribeRequest)(nil),                 // 23: souk.notification.v1.UnsubscribeRequest
 	(*UnsubscribeResponse)(nil),                // 24: souk.notification.v1.UnsubscribeResponse
-	nil,                                        // 25: souk.notification.v1.NotificationPreferences.KindsEntry
-	nil,                                        // 26: souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry
-	(*timestamppb.Timestamp)(nil),              // 27: google.protobuf.Timestamp
+	(*Template)(nil),                           // 25: souk.notification.v1.Template
+	(*ListTemplatesRequest)(nil),               // 26: souk.notification.v1.ListTemplatesRequest
+	(*ListTemplatesResponse)(nil),              // 27: souk.notification.v1.ListTemplatesResponse
+	(*SetTemplateRequest)(nil),                 // 28: souk.notification.v1.SetTemplateRequest
+	(*SetTemplateResponse)(nil),                // 29: souk.notification.v1.SetTemplateResponse
+	(*PreviewTemplateRequest)(nil),             // 30: souk.notification.v1.PreviewTemplateRequest
+	(*PreviewTemplateResponse)(nil),            // 31: souk.notification.v1.PreviewTemplateResponse
+	nil,                                        // 32: souk.notification.v1.NotificationPreferences.KindsEntry
+	nil,                                        // 33: souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry
+	(*timestamppb.Timestamp)(nil),              // 34: google.protobuf.Timestamp
 }
 var file_souk_notification_v1_notification_proto_depIdxs = []int32{
-	27, // 0: souk.notification.v1.Notification.read_at:type_name -> google.protobuf.Timestamp
-	27, // 1: souk.notification.v1.Notification.created_at:type_name -> google.protobuf.Timestamp
+	34, // 0: souk.notification.v1.Notification.read_at:type_name -> google.protobuf.Timestamp
+	34, // 1: souk.notification.v1.Notification.created_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: souk.notification.v1.ListNotificationsResponse.notifications:type_name -> souk.notification.v1.Notification
 	0,  // 3: souk.notification.v1.MarkNotificationReadResponse.notification:type_name -> souk.notification.v1.Notification
-	27, // 4: souk.notification.v1.Delivery.created_at:type_name -> google.protobuf.Timestamp
-	27, // 5: souk.notification.v1.Delivery.ended_at:type_name -> google.protobuf.Timestamp
+	34, // 4: souk.notification.v1.Delivery.created_at:type_name -> google.protobuf.Timestamp
+	34, // 5: souk.notification.v1.Delivery.ended_at:type_name -> google.protobuf.Timestamp
 	7,  // 6: souk.notification.v1.ListDeliveriesResponse.deliveries:type_name -> souk.notification.v1.Delivery
 	10, // 7: souk.notification.v1.PollNotificationsRequest.positions:type_name -> souk.notification.v1.InboxPosition
 	0,  // 8: souk.notification.v1.InboxNews.notifications:type_name -> souk.notification.v1.Notification
 	12, // 9: souk.notification.v1.PollNotificationsResponse.inboxes:type_name -> souk.notification.v1.InboxNews
-	25, // 10: souk.notification.v1.NotificationPreferences.kinds:type_name -> souk.notification.v1.NotificationPreferences.KindsEntry
+	32, // 10: souk.notification.v1.NotificationPreferences.kinds:type_name -> souk.notification.v1.NotificationPreferences.KindsEntry
 	15, // 11: souk.notification.v1.NotificationPreferences.quiet_hours:type_name -> souk.notification.v1.QuietHours
 	16, // 12: souk.notification.v1.GetNotificationPreferencesResponse.preferences:type_name -> souk.notification.v1.NotificationPreferences
-	26, // 13: souk.notification.v1.SetNotificationPreferencesRequest.kinds:type_name -> souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry
+	33, // 13: souk.notification.v1.SetNotificationPreferencesRequest.kinds:type_name -> souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry
 	15, // 14: souk.notification.v1.SetNotificationPreferencesRequest.quiet_hours:type_name -> souk.notification.v1.QuietHours
 	16, // 15: souk.notification.v1.SetNotificationPreferencesResponse.preferences:type_name -> souk.notification.v1.NotificationPreferences
-	14, // 16: souk.notification.v1.NotificationPreferences.KindsEntry.value:type_name -> souk.notification.v1.ChannelChoices
-	14, // 17: souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry.value:type_name -> souk.notification.v1.ChannelChoices
-	1,  // 18: souk.notification.v1.NotificationService.ListNotifications:input_type -> souk.notification.v1.ListNotificationsRequest
-	3,  // 19: souk.notification.v1.NotificationService.MarkNotificationRead:input_type -> souk.notification.v1.MarkNotificationReadRequest
-	5,  // 20: souk.notification.v1.NotificationService.MarkAllNotificationsRead:input_type -> souk.notification.v1.MarkAllNotificationsReadRequest
-	17, // 21: souk.notification.v1.NotificationService.GetNotificationPreferences:input_type -> souk.notification.v1.GetNotificationPreferencesRequest
-	19, // 22: souk.notification.v1.NotificationService.SetNotificationPreferences:input_type -> souk.notification.v1.SetNotificationPreferencesRequest
-	21, // 23: souk.notification.v1.NotificationService.GetSubscription:input_type -> souk.notification.v1.GetSubscriptionRequest
-	23, // 24: souk.notification.v1.NotificationService.Unsubscribe:input_type -> souk.notification.v1.UnsubscribeRequest
-	8,  // 25: souk.notification.v1.NotificationService.ListDeliveries:input_type -> souk.notification.v1.ListDeliveriesRequest
-	11, // 26: souk.notification.v1.NotificationService.PollNotifications:input_type -> souk.notification.v1.PollNotificationsRequest
-	2,  // 27: souk.notification.v1.NotificationService.ListNotifications:output_type -> souk.notification.v1.ListNotificationsResponse
-	4,  // 28: souk.notification.v1.NotificationService.MarkNotificationRead:output_type -> souk.notification.v1.MarkNotificationReadResponse
-	6,  // 29: souk.notification.v1.NotificationService.MarkAllNotificationsRead:output_type -> souk.notification.v1.MarkAllNotificationsReadResponse
-	18, // 30: souk.notification.v1.NotificationService.GetNotificationPreferences:output_type -> souk.notification.v1.GetNotificationPreferencesResponse
-	20, // 31: souk.notification.v1.NotificationService.SetNotificationPreferences:output_type -> souk.notification.v1.SetNotificationPreferencesResponse
-	22, // 32: souk.notification.v1.NotificationService.GetSubscription:output_type -> souk.notification.v1.GetSubscriptionResponse
-	24, // 33: souk.notification.v1.NotificationService.Unsubscribe:output_type -> souk.notification.v1.UnsubscribeResponse
-	9,  // 34: souk.notification.v1.NotificationService.ListDeliveries:output_type -> souk.notification.v1.ListDeliveriesResponse
-	13, // 35: souk.notification.v1.NotificationService.PollNotifications:output_type -> souk.notification.v1.PollNotificationsResponse
-	27, // [27:36] is the sub-list for method output_type
-	18, // [18:27] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	34, // 16: souk.notification.v1.Template.created_at:type_name -> google.protobuf.Timestamp
+	25, // 17: souk.notification.v1.ListTemplatesResponse.templates:type_name -> souk.notification.v1.Template
+	25, // 18: souk.notification.v1.SetTemplateResponse.template:type_name -> souk.notification.v1.Template
+	14, // 19: souk.notification.v1.NotificationPreferences.KindsEntry.value:type_name -> souk.notification.v1.ChannelChoices
+	14, // 20: souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry.value:type_name -> souk.notification.v1.ChannelChoices
+	1,  // 21: souk.notification.v1.NotificationService.ListNotifications:input_type -> souk.notification.v1.ListNotificationsRequest
+	3,  // 22: souk.notification.v1.NotificationService.MarkNotificationRead:input_type -> souk.notification.v1.MarkNotificationReadRequest
+	5,  // 23: souk.notification.v1.NotificationService.MarkAllNotificationsRead:input_type -> souk.notification.v1.MarkAllNotificationsReadRequest
+	17, // 24: souk.notification.v1.NotificationService.GetNotificationPreferences:input_type -> souk.notification.v1.GetNotificationPreferencesRequest
+	19, // 25: souk.notification.v1.NotificationService.SetNotificationPreferences:input_type -> souk.notification.v1.SetNotificationPreferencesRequest
+	21, // 26: souk.notification.v1.NotificationService.GetSubscription:input_type -> souk.notification.v1.GetSubscriptionRequest
+	23, // 27: souk.notification.v1.NotificationService.Unsubscribe:input_type -> souk.notification.v1.UnsubscribeRequest
+	26, // 28: souk.notification.v1.NotificationService.ListTemplates:input_type -> souk.notification.v1.ListTemplatesRequest
+	28, // 29: souk.notification.v1.NotificationService.SetTemplate:input_type -> souk.notification.v1.SetTemplateRequest
+	30, // 30: souk.notification.v1.NotificationService.PreviewTemplate:input_type -> souk.notification.v1.PreviewTemplateRequest
+	8,  // 31: souk.notification.v1.NotificationService.ListDeliveries:input_type -> souk.notification.v1.ListDeliveriesRequest
+	11, // 32: souk.notification.v1.NotificationService.PollNotifications:input_type -> souk.notification.v1.PollNotificationsRequest
+	2,  // 33: souk.notification.v1.NotificationService.ListNotifications:output_type -> souk.notification.v1.ListNotificationsResponse
+	4,  // 34: souk.notification.v1.NotificationService.MarkNotificationRead:output_type -> souk.notification.v1.MarkNotificationReadResponse
+	6,  // 35: souk.notification.v1.NotificationService.MarkAllNotificationsRead:output_type -> souk.notification.v1.MarkAllNotificationsReadResponse
+	18, // 36: souk.notification.v1.NotificationService.GetNotificationPreferences:output_type -> souk.notification.v1.GetNotificationPreferencesResponse
+	20, // 37: souk.notification.v1.NotificationService.SetNotificationPreferences:output_type -> souk.notification.v1.SetNotificationPreferencesResponse
+	22, // 38: souk.notification.v1.NotificationService.GetSubscription:output_type -> souk.notification.v1.GetSubscriptionResponse
+	24, // 39: souk.notification.v1.NotificationService.Unsubscribe:output_type -> souk.notification.v1.UnsubscribeResponse
+	27, // 40: souk.notification.v1.NotificationService.ListTemplates:output_type -> souk.notification.v1.ListTemplatesResponse
+	29, // 41: souk.notification.v1.NotificationService.SetTemplate:output_type -> souk.notification.v1.SetTemplateResponse
+	31, // 42: souk.notification.v1.NotificationService.PreviewTemplate:output_type -> souk.notification.v1.PreviewTemplateResponse
+	9,  // 43: souk.notification.v1.NotificationService.ListDeliveries:output_type -> souk.notification.v1.ListDeliveriesResponse
+	13, // 44: souk.notification.v1.NotificationService.PollNotifications:output_type -> souk.notification.v1.PollNotificationsResponse
+	33, // [33:45] is the sub-list for method output_type
+	21, // [21:33] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_souk_notification_v1_notification_proto_init() }
@@ -1624,13 +2147,14 @@ func file_souk_notification_v1_notification_proto_init() {
 	file_souk_notification_v1_notification_proto_msgTypes[14].OneofWrappers = []any{}
 	file_souk_notification_v1_notification_proto_msgTypes[16].OneofWrappers = []any{}
 	file_souk_notification_v1_notification_proto_msgTypes[19].OneofWrappers = []any{}
+	file_souk_notification_v1_notification_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_notification_v1_notification_proto_rawDesc), len(file_souk_notification_v1_notification_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

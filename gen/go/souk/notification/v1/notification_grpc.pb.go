@@ -28,6 +28,9 @@ const (
 	NotificationService_SetNotificationPreferences_FullMethodName = "/souk.notification.v1.NotificationService/SetNotificationPreferences"
 	NotificationService_GetSubscription_FullMethodName            = "/souk.notification.v1.NotificationService/GetSubscription"
 	NotificationService_Unsubscribe_FullMethodName                = "/souk.notification.v1.NotificationService/Unsubscribe"
+	NotificationService_ListTemplates_FullMethodName              = "/souk.notification.v1.NotificationService/ListTemplates"
+	NotificationService_SetTemplate_FullMethodName                = "/souk.notification.v1.NotificationService/SetTemplate"
+	NotificationService_PreviewTemplate_FullMethodName            = "/souk.notification.v1.NotificationService/PreviewTemplate"
 	NotificationService_ListDeliveries_FullMethodName             = "/souk.notification.v1.NotificationService/ListDeliveries"
 	NotificationService_PollNotifications_FullMethodName          = "/souk.notification.v1.NotificationService/PollNotifications"
 )
@@ -60,6 +63,16 @@ type NotificationServiceClient interface {
 	GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error)
 	// Unsubscribe ends the mails of a kind to the recipient of a mail. Its link is the proof.
 	Unsubscribe(ctx context.Context, in *UnsubscribeRequest, opts ...grpc.CallOption) (*UnsubscribeResponse, error)
+	// ListTemplates shows the text in use of each kind, channel and locale.
+	ListTemplates(ctx context.Context, in *ListTemplatesRequest, opts ...grpc.CallOption) (*ListTemplatesResponse, error)
+	// SetTemplate adds a version of a text, which is used from now on.
+	//
+	// Every process uses it within 5 seconds. A text may show fields and choose by them, as in
+	// {{if .Partly}}A part of{{end}} {{.Number}}: Number, Shop, Carrier, TrackingNumber, Role, Count and Partly. If it cannot
+	// be filled in when something is sent, the default is used.
+	SetTemplate(ctx context.Context, in *SetTemplateRequest, opts ...grpc.CallOption) (*SetTemplateResponse, error)
+	// PreviewTemplate shows a text as a recipient would see it, with sample data.
+	PreviewTemplate(ctx context.Context, in *PreviewTemplateRequest, opts ...grpc.CallOption) (*PreviewTemplateResponse, error)
 	// ListDeliveries shows the log of deliveries to an operator, newest first: what was sent, to whom, and why it was not.
 	ListDeliveries(ctx context.Context, in *ListDeliveriesRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error)
 	// PollNotifications returns what is new in several inboxes. The gateway calls it for all users whose inboxes it
@@ -145,6 +158,36 @@ func (c *notificationServiceClient) Unsubscribe(ctx context.Context, in *Unsubsc
 	return out, nil
 }
 
+func (c *notificationServiceClient) ListTemplates(ctx context.Context, in *ListTemplatesRequest, opts ...grpc.CallOption) (*ListTemplatesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListTemplatesResponse)
+	err := c.cc.Invoke(ctx, NotificationService_ListTemplates_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *notificationServiceClient) SetTemplate(ctx context.Context, in *SetTemplateRequest, opts ...grpc.CallOption) (*SetTemplateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetTemplateResponse)
+	err := c.cc.Invoke(ctx, NotificationService_SetTemplate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *notificationServiceClient) PreviewTemplate(ctx context.Context, in *PreviewTemplateRequest, opts ...grpc.CallOption) (*PreviewTemplateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewTemplateResponse)
+	err := c.cc.Invoke(ctx, NotificationService_PreviewTemplate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *notificationServiceClient) ListDeliveries(ctx context.Context, in *ListDeliveriesRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListDeliveriesResponse)
@@ -193,6 +236,16 @@ type NotificationServiceServer interface {
 	GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error)
 	// Unsubscribe ends the mails of a kind to the recipient of a mail. Its link is the proof.
 	Unsubscribe(context.Context, *UnsubscribeRequest) (*UnsubscribeResponse, error)
+	// ListTemplates shows the text in use of each kind, channel and locale.
+	ListTemplates(context.Context, *ListTemplatesRequest) (*ListTemplatesResponse, error)
+	// SetTemplate adds a version of a text, which is used from now on.
+	//
+	// Every process uses it within 5 seconds. A text may show fields and choose by them, as in
+	// {{if .Partly}}A part of{{end}} {{.Number}}: Number, Shop, Carrier, TrackingNumber, Role, Count and Partly. If it cannot
+	// be filled in when something is sent, the default is used.
+	SetTemplate(context.Context, *SetTemplateRequest) (*SetTemplateResponse, error)
+	// PreviewTemplate shows a text as a recipient would see it, with sample data.
+	PreviewTemplate(context.Context, *PreviewTemplateRequest) (*PreviewTemplateResponse, error)
 	// ListDeliveries shows the log of deliveries to an operator, newest first: what was sent, to whom, and why it was not.
 	ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error)
 	// PollNotifications returns what is new in several inboxes. The gateway calls it for all users whose inboxes it
@@ -228,6 +281,15 @@ func (UnimplementedNotificationServiceServer) GetSubscription(context.Context, *
 }
 func (UnimplementedNotificationServiceServer) Unsubscribe(context.Context, *UnsubscribeRequest) (*UnsubscribeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Unsubscribe not implemented")
+}
+func (UnimplementedNotificationServiceServer) ListTemplates(context.Context, *ListTemplatesRequest) (*ListTemplatesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTemplates not implemented")
+}
+func (UnimplementedNotificationServiceServer) SetTemplate(context.Context, *SetTemplateRequest) (*SetTemplateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetTemplate not implemented")
+}
+func (UnimplementedNotificationServiceServer) PreviewTemplate(context.Context, *PreviewTemplateRequest) (*PreviewTemplateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreviewTemplate not implemented")
 }
 func (UnimplementedNotificationServiceServer) ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDeliveries not implemented")
@@ -382,6 +444,60 @@ func _NotificationService_Unsubscribe_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NotificationService_ListTemplates_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTemplatesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NotificationServiceServer).ListTemplates(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NotificationService_ListTemplates_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NotificationServiceServer).ListTemplates(ctx, req.(*ListTemplatesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NotificationService_SetTemplate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetTemplateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NotificationServiceServer).SetTemplate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NotificationService_SetTemplate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NotificationServiceServer).SetTemplate(ctx, req.(*SetTemplateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NotificationService_PreviewTemplate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewTemplateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NotificationServiceServer).PreviewTemplate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NotificationService_PreviewTemplate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NotificationServiceServer).PreviewTemplate(ctx, req.(*PreviewTemplateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _NotificationService_ListDeliveries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListDeliveriesRequest)
 	if err := dec(in); err != nil {
@@ -452,6 +568,18 @@ var NotificationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Unsubscribe",
 			Handler:    _NotificationService_Unsubscribe_Handler,
+		},
+		{
+			MethodName: "ListTemplates",
+			Handler:    _NotificationService_ListTemplates_Handler,
+		},
+		{
+			MethodName: "SetTemplate",
+			Handler:    _NotificationService_SetTemplate_Handler,
+		},
+		{
+			MethodName: "PreviewTemplate",
+			Handler:    _NotificationService_PreviewTemplate_Handler,
 		},
 		{
 			MethodName: "ListDeliveries",

@@ -505,3 +505,165 @@ func (x *UnsubscribeResponse) AppendJSON(b []byte) []byte {
 	b = append(b, '}')
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *Template) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(Template)
+	}
+	b = append(b, `{"kind":`...)
+	if b = jsonpb.AppendString(b, x.Kind); b == nil {
+		return nil
+	}
+	b = append(b, `,"channel":`...)
+	if b = jsonpb.AppendString(b, x.Channel); b == nil {
+		return nil
+	}
+	b = append(b, `,"locale":`...)
+	if b = jsonpb.AppendString(b, x.Locale); b == nil {
+		return nil
+	}
+	b = append(b, `,"version":`...)
+	b = jsonpb.AppendInt32(b, x.Version)
+	b = append(b, `,"subject":`...)
+	if b = jsonpb.AppendString(b, x.Subject); b == nil {
+		return nil
+	}
+	b = append(b, `,"body":`...)
+	if b = jsonpb.AppendString(b, x.Body); b == nil {
+		return nil
+	}
+	b = append(b, `,"author":`...)
+	if b = jsonpb.AppendString(b, x.Author); b == nil {
+		return nil
+	}
+	if x.CreatedAt != nil {
+		b = append(b, `,"createdAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.CreatedAt); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListTemplatesRequest) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListTemplatesResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListTemplatesResponse)
+	}
+	b = append(b, `{"templates":[`...)
+	for i, v := range x.Templates {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *SetTemplateRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(SetTemplateRequest)
+	}
+	b = append(b, `{"kind":`...)
+	if b = jsonpb.AppendString(b, x.Kind); b == nil {
+		return nil
+	}
+	b = append(b, `,"channel":`...)
+	if b = jsonpb.AppendString(b, x.Channel); b == nil {
+		return nil
+	}
+	b = append(b, `,"locale":`...)
+	if b = jsonpb.AppendString(b, x.Locale); b == nil {
+		return nil
+	}
+	b = append(b, `,"subject":`...)
+	if b = jsonpb.AppendString(b, x.Subject); b == nil {
+		return nil
+	}
+	b = append(b, `,"body":`...)
+	if b = jsonpb.AppendString(b, x.Body); b == nil {
+		return nil
+	}
+	b = append(b, `,"expectedVersion":`...)
+	b = jsonpb.AppendInt32(b, x.ExpectedVersion)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *SetTemplateResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(SetTemplateResponse)
+	}
+	b = append(b, '{')
+	if x.Template != nil {
+		b = append(b, `"template":`...)
+		if b = x.Template.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *PreviewTemplateRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(PreviewTemplateRequest)
+	}
+	b = append(b, `{"kind":`...)
+	if b = jsonpb.AppendString(b, x.Kind); b == nil {
+		return nil
+	}
+	b = append(b, `,"channel":`...)
+	if b = jsonpb.AppendString(b, x.Channel); b == nil {
+		return nil
+	}
+	b = append(b, `,"locale":`...)
+	if b = jsonpb.AppendString(b, x.Locale); b == nil {
+		return nil
+	}
+	b = append(b, `,"subject":`...)
+	if b = jsonpb.AppendString(b, x.Subject); b == nil {
+		return nil
+	}
+	b = append(b, `,"body":`...)
+	if b = jsonpb.AppendString(b, x.Body); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *PreviewTemplateResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(PreviewTemplateResponse)
+	}
+	b = append(b, `{"subject":`...)
+	if b = jsonpb.AppendString(b, x.Subject); b == nil {
+		return nil
+	}
+	b = append(b, `,"text":`...)
+	if b = jsonpb.AppendString(b, x.Text); b == nil {
+		return nil
+	}
+	b = append(b, `,"html":`...)
+	if b = jsonpb.AppendString(b, x.Html); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
