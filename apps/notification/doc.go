@@ -1,5 +1,5 @@
-// Package notification is the notification service: it tells customers about their orders, and owners about their
-// shops.
+// Package notification is the notification service: it sends customers notices about their orders, and owners
+// about their shops.
 //
 // It owns the notices and their deliveries. It does not own orders, shops or addresses: neither events nor its tables
 // hold a name of a person or an address. They are requested when a delivery is sent (order.GetOrderForNotice,
@@ -22,8 +22,8 @@
 // # Who gets what
 //
 // A customer gets a mail when an order is confirmed or cancelled, and when a shop has sent its part or that was
-// delivered. The owners of a shop get one about new orders, about an order that was cancelled after they were told of
-// it, about low stock, and about a changed status of the shop. An invited person gets the invitation.
+// delivered. The owners of a shop get one about new orders, about an order that was cancelled after they had a notice
+// of it, about low stock, and about a changed status of the shop. An invited person gets the invitation.
 //
 // New orders and low stock are lists: what happens while a list waits is added to it, and a shop gets at most 6 lists
 // of new orders and one of low stock in an hour.
@@ -40,7 +40,7 @@
 // # From an event to a delivery
 //
 // The consumer adds a notice in the transaction of its inbox, with a job of River that runs when the notice is due;
-// (kind, what it is about) is unique. That job requests who is told, and ends the notice with a delivery for each
+// (kind, what it is about) is unique. That job requests the recipients, and ends the notice with a delivery for each
 // recipient and channel, and a job for each of them; (notice, recipient, channel) is unique. The second job sends the
 // delivery. Both skip what has ended already, so a job that runs again has no effect. The rows of delivery are the log:
 // support needs to know what was sent.
@@ -62,7 +62,7 @@
 //
 // # Tables
 //
-//   - notice: what people are told of. state queued → done (its deliveries exist), failed or skipped (not needed).
+//   - notice: what recipients have a notice of. state queued → done (its deliveries exist), failed or skipped (not needed).
 //   - delivery: one row per notice, recipient and channel. state queued → sent, failed or skipped. The recipient is a
 //     user, an order (the address typed at its checkout) or an invitation.
 //   - recipient_mail: which mails a recipient has got in the last hour.

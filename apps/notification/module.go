@@ -87,15 +87,20 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		FromName: from.Name,
 		From:     from.Address,
 	}
+	providers, err := providersOf(ctx, p, cfg)
+	if err != nil {
+		return nil, err
+	}
+	providers[domain.Email] = post
 	svc, err := service.New(service.Deps{
-		Store:    store,
-		Orders:   orderv1.NewOrderServiceClient(conn),
-		Users:    userv1.NewUserServiceClient(conn),
-		Shops:    shopv1.NewShopServiceClient(conn),
-		Post:     post,
-		Renderer: renderer,
-		Links:    links,
-		Logger:   p.Logger(),
+		Store:     store,
+		Orders:    orderv1.NewOrderServiceClient(conn),
+		Users:     userv1.NewUserServiceClient(conn),
+		Shops:     shopv1.NewShopServiceClient(conn),
+		Providers: providers,
+		Renderer:  renderer,
+		Links:     links,
+		Logger:    p.Logger(),
 
 		Templates: store,
 		Clock:     p.Clock(),
@@ -113,7 +118,8 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Workers: repository.Workers(p.Clock(), svc.Notify, svc.Deliver),
 		Queues: map[string]int{
 			repository.QueueNotice: ahead * cfg.Concurrency, string(domain.Email): ahead * cfg.Concurrency,
-			string(domain.Inbox): cfg.Concurrency,
+			string(domain.Inbox): cfg.Concurrency, string(domain.SMS): cfg.Concurrency,
+			string(domain.Push): cfg.Concurrency,
 		},
 		Timeout:     service.JobTimeout(cfg.Timeout),
 		RescueAfter: service.JobTimeout(cfg.Timeout) + rescueGrace,
@@ -149,7 +155,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		}
 		return module.Func(c.Run)
 	}
-	notificationv1.RegisterNotificationServiceServer(p.Server(), handler.New(store, store, links, svc, p.Clock()))
+	notificationv1.RegisterNotificationServiceServer(p.Server(), handler.New(handler.Deps{
+		Inbox: store, Preferences: store, Links: links, Templates: svc, Devices: store,
+		VAPIDPublic: cfg.Push.VAPIDPublic, Clock: p.Clock(),
+	}))
 	return module.Group(relay, orders, shops,
 		forgetting("forget recipients", time.Hour, store.ForgetRecipients),
 		forgetting("forget notifications", keepNotifications, store.ForgetNotifications),

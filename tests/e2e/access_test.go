@@ -82,6 +82,9 @@ var accessMatrix = map[string]struct {
 	"GET /v1/me/notifications:stream":         {who: signedIn},
 	"POST /v1/me/notifications:readAll":       {who: signedIn, body: obj{}},
 	"POST /v1/me/notifications/{id}:read":     {who: "C", body: obj{}},
+	"GET /v1/me/devices":                      {who: signedIn},
+	"POST /v1/me/devices":                     {who: signedIn, body: obj{"kind": "fcm", "token": "{new}"}},
+	"DELETE /v1/me/devices/{id}":              {who: "C"},
 	"GET /v1/me/notification-preferences":     {who: signedIn},
 	"PUT /v1/me/notification-preferences":     {who: signedIn, body: obj{}},
 	"GET /v1/unsubscribe":                     {who: ""}, // the token decides
@@ -147,6 +150,7 @@ var (
 		{"/v1/me/addresses/", "address"},
 		{"/v1/me/invitations/", "invitation"},
 		{"/v1/me/notifications/", "notification"},
+		{"/v1/me/devices/", "device"},
 		{"/v1/shops/{shopId}/invitations/", "pending"},
 		{"/v1/shops/", "shop"},
 		{"/v1/operator/shops/", "shop"},
@@ -196,17 +200,23 @@ func newAccessWorld(t *testing.T, s *souk) *accessWorld {
 		"shopOrder":     func() string { return w.newOrder().ShopOrders[0].ID },
 		"address":       w.newAddress,
 		"notification":  w.newNotification,
-		"pending":       func() string { return w.invite(w.callers[shopOwner], w.shop, email("pending")) },
-		"member":        w.newMember,
-		"guest":         func() string { return s.guest().token },
-		"user":          func() string { return w.userID(w.callers[aCustomer]) },
-		"email":         func() string { return email("invited") },
-		"new":           func() string { return handle("new") },
-		"country":       func() string { return "BR" },
-		"provider":      func() string { return "sandbox" },
-		"kind":          func() string { return "order_shipped" },
-		"channel":       func() string { return "email" },
-		"locale":        func() string { return "vi" },
+		"device": func() string {
+			var d struct{ ID string }
+			body := obj{"kind": "fcm", "token": handle("device")}
+			w.callers[aCustomer].post("/v1/me/devices", body).want(http.StatusCreated).into(&d)
+			return d.ID
+		},
+		"pending":  func() string { return w.invite(w.callers[shopOwner], w.shop, email("pending")) },
+		"member":   w.newMember,
+		"guest":    func() string { return s.guest().token },
+		"user":     func() string { return w.userID(w.callers[aCustomer]) },
+		"email":    func() string { return email("invited") },
+		"new":      func() string { return handle("new") },
+		"country":  func() string { return "BR" },
+		"provider": func() string { return "sandbox" },
+		"kind":     func() string { return "order_shipped" },
+		"channel":  func() string { return "email" },
+		"locale":   func() string { return "vi" },
 		"invitation": func() string { // each from another shop: the customer may be a member of each once
 			shop := handle("matrix-inviting")
 			return w.invite(s.seller(shop), shop, w.emails[aCustomer])

@@ -124,6 +124,19 @@ func (s *stream) next(t *testing.T) (notificationID, data string) {
 	}
 }
 
+// end waits for the end of the stream.
+func (s *stream) end(t *testing.T) {
+	t.Helper()
+	waittest.Until(t, func() bool {
+		select {
+		case _, more := <-s.lines:
+			return !more
+		default:
+			return false
+		}
+	}, "the stream does not end")
+}
+
 func TestStreamSendsWhatIsNewOnce(t *testing.T) {
 	t.Parallel()
 	in := &inboxes{all: map[string][]*notificationv1.Notification{}}
@@ -149,7 +162,7 @@ func TestStreamSendsWhatIsNewOnce(t *testing.T) {
 		require.Equal(t, two, got)
 	}
 
-	// Whoever connects again gets what it missed.
+	// A client that connects again gets what it missed.
 	again := g.stream("", "Authorization", asUser, "Last-Event-ID", old)
 	for _, want := range []string{one, two} {
 		got, _ := again.next(t)
@@ -159,8 +172,7 @@ func TestStreamSendsWhatIsNewOnce(t *testing.T) {
 	// A gateway that stops ends its streams.
 	g.Stop()
 	for _, s := range []*stream{first, second, again} {
-		for range s.lines { //nolint:revive // until it is closed
-		}
+		s.end(t)
 	}
 }
 
@@ -183,8 +195,7 @@ func TestStreamsAreForUsersAndBounded(t *testing.T) {
 	}
 	g.send(http.MethodGet, path, "", "Authorization", asUser).problem(t, http.StatusTooManyRequests, errs.RateLimited)
 	short := g.stream("?maxSeconds=1", "Authorization", "Bearer user-usr_2")
-	for range short.lines { //nolint:revive // it ends by itself
-	}
+	short.end(t)
 	open[0].close()
 	waittest.Until(t, func() bool {
 		s := g.stream("", "Authorization", asUser)

@@ -32,7 +32,11 @@ func TestBacklogIsSentOnceByAllProcesses(t *testing.T) {
 // TestHangingServerHoldsUpNoNotice: the jobs of each queue have workers of their own.
 func TestHangingServerHoldsUpNoNotice(t *testing.T) {
 	t.Parallel()
-	h := setup(t, smtpServer(t, map[string]string{"RCPT": "250-there is more"}), moduletest.Config(map[string]any{"concurrency": 1}))
+	h := setup(
+		t,
+		smtpServer(t, map[string]string{"RCPT": "250-there is more"}),
+		moduletest.Config(map[string]any{"concurrency": 1}),
+	)
 	for i := range 5 {
 		h.confirm(h.place("", fmt.Sprintf("buyer%d@example.com", i)))
 	}

@@ -85,8 +85,16 @@ func TestMigrationKeepsMails(t *testing.T) {
 	require.Equal(t, []string{"mail_1 mail_1 ord_1 sent", "mail_5 mail_4 usr_1 sent", "mail_6 mail_4 usr_2 queued"},
 		read(`select concat_ws(' ', id, notice_id, recipient, state) from delivery order by id`))
 	const waiting = `select concat_ws(' ', kind, args ->> 'id', queue) from river_job order by 1`
-	require.Equal(t,
-		[]string{"delivery mail_6 email", "notice mail_2 notice", "notice mail_3 notice", "notice mail_7 notice"}, read(waiting))
+	require.Equal(
+		t,
+		[]string{
+			"delivery mail_6 email",
+			"notice mail_2 notice",
+			"notice mail_3 notice",
+			"notice mail_7 notice",
+		},
+		read(waiting),
+	)
 
 	require.NoError(t, migration.Down(t.Context(), url, "notification", notification.Module.Migrations))
 	require.Empty(t, read(waiting))

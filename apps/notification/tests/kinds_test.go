@@ -219,8 +219,11 @@ func TestRecipientGetsABoundedNumberOfMails(t *testing.T) {
 	require.Len(t, h.sink.Messages(), 4)
 
 	c.Advance(59 * time.Minute)
-	waittest.Until(t, func() bool { return h.Metric("delivery_delayed_total")+another.Metric("delivery_delayed_total") == 10 },
-		"the mails are not due again")
+	waittest.Until(
+		t,
+		func() bool { return h.Metric("delivery_delayed_total")+another.Metric("delivery_delayed_total") == 10 },
+		"the mails are not due again",
+	)
 	require.Len(t, h.sink.Messages(), 4)
 	c.Advance(11 * time.Minute)
 	waittest.Until(t, func() bool { return h.count("sent") == 7 && h.count("queued") == 2 }, "the mails are lost")
@@ -294,7 +297,7 @@ func TestOwnersAreToldOfNewOrders(t *testing.T) {
 	require.Equal(t, "2 new orders for Aurora", h.mails("sal@example.com", 7)[0].Subject)
 }
 
-// The owners learn that an order was cancelled if they were told of it, unless a member cancelled it.
+// The owners learn that an order was cancelled if they had a notice of it, unless a member cancelled it.
 func TestOwnersAreToldOfCancelledOrdersThatTheyKnow(t *testing.T) {
 	t.Parallel()
 	c := clock.NewManual(time.Now())

@@ -97,7 +97,10 @@ func TestOutageWhileSendingLosesNoResult(t *testing.T) {
 				require.ErrorContains(t, err, c.reason)
 			}
 			var state, reason string
-			require.NoError(t, s.pool.QueryRow(t.Context(), `select state, last_error from delivery`).Scan(&state, &reason))
+			require.NoError(
+				t,
+				s.pool.QueryRow(t.Context(), `select state, last_error from delivery`).Scan(&state, &reason),
+			)
 			require.Equal(t, []string{c.state, c.reason}, []string{state, reason})
 			require.Len(t, s.sink.Messages(), c.mails)
 
@@ -150,8 +153,17 @@ func (s *sender) service(store service.Store) *service.Service {
 	post := &repository.SMTP{Addr: s.sink.Addr(), TLS: repository.TLSAuto, From: "shop@souk.example"}
 	s.t.Cleanup(post.Close)
 	svc, err := service.New(service.Deps{
-		Store: store, Orders: s.orders, Post: post, Renderer: renderer, Links: service.NewLinks(s.store, ""), Templates: s.store, Logger: zap.NewNop(), Clock: s.clock, Timeout: 10 * time.Second,
-		GiveUp: time.Hour, Concurrency: 1,
+		Store:       store,
+		Orders:      s.orders,
+		Providers:   map[domain.Channel]service.Provider{domain.Email: post},
+		Renderer:    renderer,
+		Links:       service.NewLinks(s.store, ""),
+		Templates:   s.store,
+		Logger:      zap.NewNop(),
+		Clock:       s.clock,
+		Timeout:     10 * time.Second,
+		GiveUp:      time.Hour,
+		Concurrency: 1,
 	})
 	require.NoError(s.t, err)
 	return svc

@@ -22,7 +22,10 @@ import (
 func (h *harness) shipped(orderID string) {
 	h.t.Helper()
 	part := h.part(orderID)
-	h.Deliver("order", h.event("evt.order.shipped", orderID, &orderv1.OrderShipped{OrderId: orderID, ShopOrderId: part}))
+	h.Deliver(
+		"order",
+		h.event("evt.order.shipped", orderID, &orderv1.OrderShipped{OrderId: orderID, ShopOrderId: part}),
+	)
 }
 
 func TestPreferencesDecideWhatIsSent(t *testing.T) {

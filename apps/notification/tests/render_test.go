@@ -173,8 +173,12 @@ func TestMailAboutACancelledPartNamesThatPart(t *testing.T) {
 	}
 	renderer, err := service.NewRenderer("")
 	require.NoError(t, err)
-	msg, err := renderer.Render(domain.Delivery{ID: "mail_1", Notice: domain.Notice{Kind: domain.OrderCancelled}}, order,
-		&mail.Address{Address: "zoe@example.com"}, time.Now())
+	msg, err := renderer.Render(
+		domain.Delivery{ID: "mail_1", Notice: domain.Notice{Kind: domain.OrderCancelled}},
+		order,
+		&mail.Address{Address: "zoe@example.com"},
+		time.Now(),
+	)
 	require.NoError(t, err)
 	got := "Subject: " + msg.Subject + "\n" + msg.Text + msg.HTML
 	for _, want := range []string{

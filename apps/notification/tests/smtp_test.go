@@ -215,7 +215,14 @@ func TestAddressWithLineBreakIsRefused(t *testing.T) {
 
 // message is a mail to an address.
 func message(to string) domain.Message {
-	return domain.Message{ID: "dlv_1", To: to, Subject: "Hello", Text: ".\nhello\n", HTML: "<p>hello", MessageID: "1@souk"}
+	return domain.Message{
+		ID:        "dlv_1",
+		To:        to,
+		Subject:   "Hello",
+		Text:      ".\nhello\n",
+		HTML:      "<p>hello",
+		MessageID: "1@souk",
+	}
 }
 
 // mailbox keeps the mails that it gets.

@@ -55,7 +55,12 @@ func TestOperatorsChangeTexts(t *testing.T) {
 	operator := h.AsUser(id.New(id.User), "operator")
 	set := func(subject, body string, expected int32) (*notificationv1.SetTemplateResponse, error) {
 		return h.gateway().SetTemplate(operator, &notificationv1.SetTemplateRequest{
-			Kind: "order_confirmed", Channel: "email", Locale: "en", Subject: subject, Body: body, ExpectedVersion: expected,
+			Kind:            "order_confirmed",
+			Channel:         "email",
+			Locale:          "en",
+			Subject:         subject,
+			Body:            body,
+			ExpectedVersion: expected,
 		})
 	}
 	list := func() (of *notificationv1.Template) {
@@ -92,8 +97,11 @@ func TestOperatorsChangeTexts(t *testing.T) {
 	require.Contains(t, m.HTML, "<p>one &lt;b&gt;</p>\n<p>two S-Ünïcode-42</p>")
 
 	// A text that cannot be filled in, as one of another version of souk may be, is replaced by the default.
-	_, err = h.Pool.Exec(t.Context(), `insert into template (kind, channel, locale, version, subject, body, author, created_at)
-		values ('order_confirmed', 'email', 'en', 2, '{{.Gone}}', 'x', 'usr_1', now())`)
+	_, err = h.Pool.Exec(
+		t.Context(),
+		`insert into template (kind, channel, locale, version, subject, body, author, created_at)
+		values ('order_confirmed', 'email', 'en', 2, '{{.Gone}}', 'x', 'usr_1', now())`,
+	)
 	require.NoError(t, err)
 	c.Advance(5 * time.Second)
 	another := h.place("guest@example.com", "")

@@ -69,6 +69,8 @@ type Channel string
 const (
 	Email Channel = "email"
 	Inbox Channel = "inbox"
+	SMS   Channel = "sms"
+	Push  Channel = "push"
 )
 
 // Item is a line of a notice: a shop order, or a variant whose stock is low.
@@ -92,14 +94,14 @@ const (
 	Skipped State = "skipped"
 )
 
-// Notice is what people are told of. It holds neither names nor addresses.
+// Notice is what happened, for those who want to know it. It holds neither names nor addresses.
 type Notice struct {
 	ID   string
 	Kind Kind
 	// OrderID is the order that a notice about a whole order is about. About is what another notice is about, which is
 	// unique among its kind.
 	OrderID, About string
-	// ShopID is the shop whose owners are told.
+	// ShopID is the shop whose owners get it.
 	ShopID      string
 	Items       []Item
 	State       State
@@ -114,7 +116,8 @@ type Notice struct {
 // Target is a recipient of a notice, and a channel to reach it.
 type Target struct {
 	Channel Channel
-	// Recipient is whose address is looked up: a user, an order (the address typed at its checkout) or an invitation.
+	// Recipient is whose address is looked up: a user, a device, an order (the address typed at its checkout) or an
+	// invitation.
 	Recipient string
 }
 
@@ -173,6 +176,10 @@ type Message struct {
 	Headers map[string]string
 	// Body is the short form of the text, and Link the path of what it is about.
 	Body, Link string
+	Kind       Kind
+	Channel    Channel
+	// Device is where a push message goes. To is the telephone number of an SMS.
+	Device Device
 }
 
 // Failure is why a notice or a delivery has not succeeded. The reason holds no names or addresses.
@@ -180,6 +187,8 @@ type Failure struct {
 	Reason string
 	// Permanent: a retry would fail, too.
 	Permanent bool
+	// Gone: the device does not exist any more. It is permanent.
+	Gone bool
 	// Skip: the notice or delivery is not needed any more.
 	Skip bool
 	// Wait is how long a delivery waits that is not allowed now. That is no attempt. 0: it is retried with a backoff.
@@ -194,6 +203,9 @@ func Permanent(reason string) error { return &Failure{Reason: reason, Permanent:
 
 // Skip returns a failure that ends what is not needed any more.
 func Skip(reason string) error { return &Failure{Reason: reason, Skip: true} }
+
+// Gone returns a failure that ends a device.
+func Gone(reason string) error { return &Failure{Reason: reason, Permanent: true, Gone: true} }
 
 // Temporary returns a failure that is retried.
 func Temporary(reason string) error { return &Failure{Reason: reason} }

@@ -5,7 +5,7 @@ import (
 	_ "time/tzdata" // so that time zones do not depend on the host
 )
 
-// Preferences say what a recipient wants to be told, and how.
+// Preferences say what a recipient wants to know, and how.
 type Preferences struct {
 	// Owner is a user, or a mailbox whose address was typed in (see Recipient.Mailbox).
 	Owner string
@@ -22,18 +22,19 @@ func (p Preferences) Wants(k Kind, c Channel) bool {
 	if wanted, chosen := p.Kinds[k][c]; chosen {
 		return wanted
 	}
-	return true
+	return c != SMS
 }
 
-// Wait returns how long a delivery waits because of quiet hours: those of a mail that can be switched off.
+// Wait returns how long a delivery waits because of quiet hours: a mail that can be
+// switched off, an SMS and a push message wait.
 func (p Preferences) Wait(k Kind, c Channel, now time.Time) time.Duration {
-	if c != Email || k.Rule().Required {
+	if c == Inbox || c == Email && k.Rule().Required {
 		return 0
 	}
 	return p.Quiet.Left(now)
 }
 
-// QuietHours is a time of the day. All fields are empty if there is none.
+// QuietHours is a time of the day. All fields are empty if it is unset.
 type QuietHours struct {
 	// From and To are such as "22:00". To is on the next day if it is not after From.
 	From, To string

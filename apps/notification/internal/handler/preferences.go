@@ -52,7 +52,7 @@ func (r *RPC) SetNotificationPreferences(
 		}
 		chosen := map[domain.Channel]bool{}
 		for channel, wanted := range map[domain.Channel]*bool{
-			domain.Email: choices.Email, domain.Inbox: choices.Inbox,
+			domain.Email: choices.Email, domain.Inbox: choices.Inbox, domain.SMS: choices.Sms, domain.Push: choices.Push,
 		} {
 			if wanted != nil && *wanted != (domain.Preferences{}).Wants(kind, channel) {
 				chosen[channel] = *wanted
@@ -97,7 +97,14 @@ func (r *RPC) Unsubscribe(
 	if err != nil {
 		return nil, err
 	}
-	return &notificationv1.UnsubscribeResponse{Kind: string(kind)}, r.preferences.OptOut(ctx, owner, kind, r.clock.Now())
+	return &notificationv1.UnsubscribeResponse{
+			Kind: string(kind),
+		}, r.preferences.OptOut(
+			ctx,
+			owner,
+			kind,
+			r.clock.Now(),
+		)
 }
 
 func preferencesToProto(p domain.Preferences) *notificationv1.NotificationPreferences {
@@ -108,7 +115,7 @@ func preferencesToProto(p domain.Preferences) *notificationv1.NotificationPrefer
 			return &yes
 		}
 		out.Kinds[string(kind)] = &notificationv1.ChannelChoices{
-			Email: wants(domain.Email), Inbox: wants(domain.Inbox),
+			Email: wants(domain.Email), Inbox: wants(domain.Inbox), Sms: wants(domain.SMS), Push: wants(domain.Push),
 		}
 	}
 	if p.Quiet.From != "" {

@@ -32,12 +32,29 @@ type RPC struct {
 	preferences Preferences
 	links       Links
 	templates   Templates
+	devices     Devices
+	vapidPublic string
 	clock       clock.Clock
 }
 
+// Deps are the dependencies of an RPC. All are required, except VAPIDPublic.
+type Deps struct {
+	Inbox       Inbox
+	Preferences Preferences
+	Links       Links
+	Templates   Templates
+	Devices     Devices
+	// VAPIDPublic is the key that browsers need to subscribe.
+	VAPIDPublic string
+	Clock       clock.Clock
+}
+
 // New returns the server.
-func New(inbox Inbox, preferences Preferences, links Links, templates Templates, c clock.Clock) *RPC {
-	return &RPC{inbox: inbox, preferences: preferences, links: links, templates: templates, clock: c}
+func New(d Deps) *RPC {
+	return &RPC{
+		inbox: d.Inbox, preferences: d.Preferences, links: d.Links, templates: d.Templates, devices: d.Devices,
+		vapidPublic: d.VAPIDPublic, clock: d.Clock,
+	}
 }
 
 // ListNotifications shows the caller's inbox, newest first.
@@ -50,7 +67,12 @@ func (r *RPC) ListNotifications(
 	if req.GetUnread() {
 		filter = "unread"
 	}
-	rows, next, err := r.inbox.Notifications(ctx, userID, req.GetUnread(), page.Of(req, "notifications", userID, filter))
+	rows, next, err := r.inbox.Notifications(
+		ctx,
+		userID,
+		req.GetUnread(),
+		page.Of(req, "notifications", userID, filter),
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -260,7 +260,7 @@ func (s *Store) ListDue(ctx context.Context, kind domain.Kind, shopID string) (d
 	return due, postgres.Err(err)
 }
 
-// Listed reports whether the owners of a shop were told of a shop order before a time.
+// Listed reports whether the owners of a shop had a notice of a shop order before a time.
 func (s *Store) Listed(ctx context.Context, shopOrderID string, before time.Time) (yes bool, err error) {
 	err = s.pool.QueryRow(ctx, listed, shopOrderID, before).Scan(&yes)
 	return yes, postgres.Err(err)

@@ -61,7 +61,7 @@ func (s *Store) OptOut(ctx context.Context, owner string, kind domain.Kind, at t
 	return postgres.Err(err)
 }
 
-// Key returns the key for a purpose, which all processes share. Fresh becomes the key if there is none.
+// Key returns the key for a purpose, which all processes share. Fresh becomes the key if the purpose has no key.
 func (s *Store) Key(ctx context.Context, purpose string, fresh []byte) (key []byte, err error) {
 	if _, err := s.pool.Exec(ctx, ensureKey, purpose, fresh); err != nil {
 		return nil, postgres.Err(err)

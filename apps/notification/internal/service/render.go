@@ -65,7 +65,7 @@ type words struct {
 	Subject, Name string
 	Text          []string // paragraphs
 	Link          string
-	// Unsubscribe is the link that ends mails of the kind; "": there is none.
+	// Unsubscribe is the link that ends mails of the kind; may be empty.
 	Unsubscribe string
 }
 
@@ -104,8 +104,8 @@ func (r *Renderer) Render(
 	return r.render(d, l, domain.Recipient{Address: to, Locale: DefaultLocale}, t, "", now)
 }
 
-// render renders a mail with a text that is filled in. Unsubscribe is the link that ends mails of its kind; "": there is
-// none.
+// render renders a mail with a text that is filled in. Unsubscribe is the link that ends mails of its kind; may be
+// empty.
 func (r *Renderer) render(
 	d domain.Delivery, l letter, to domain.Recipient, t domain.Text, unsubscribe string, now time.Time,
 ) (domain.Message, error) {

@@ -48,10 +48,15 @@ type Store interface {
 	NoticeFailed(ctx context.Context, noticeID, reason string) error
 	// ListDue returns when a shop may get another list of a kind.
 	ListDue(ctx context.Context, kind domain.Kind, shopID string) (time.Time, error)
-	// Listed reports whether the owners of a shop were told of a shop order before a time.
+	// Listed reports whether the owners of a shop had a notice of a shop order before a time.
 	Listed(ctx context.Context, shopOrderID string, before time.Time) (bool, error)
 	// Preferences returns the preferences of users and mailboxes; what is missing has none.
 	Preferences(ctx context.Context, owners ...string) (map[string]domain.Preferences, error)
+	// Devices returns the devices of users.
+	Devices(ctx context.Context, userIDs ...string) ([]domain.Device, error)
+	Device(ctx context.Context, deviceID string) (domain.Device, error)
+	// DeleteDevice deletes a device of a user, or of any if userID is empty.
+	DeleteDevice(ctx context.Context, userID, deviceID string) error
 	Delivery(ctx context.Context, deliveryID string) (domain.Delivery, error)
 	// Reserve counts a delivery to a recipient, and returns false if the recipient has got too many.
 	Reserve(ctx context.Context, deliveryID string, recipient []byte, at time.Time) (bool, error)
@@ -86,22 +91,23 @@ type Shops interface {
 	) (*shopv1.GetInvitationForNoticeResponse, error)
 }
 
-// Post sends mails.
+// Provider sends the messages of a channel.
 //
 // Errors: *domain.Failure.
-type Post interface {
+type Provider interface {
 	Send(ctx context.Context, m domain.Message) error
 }
 
 // Deps are the dependencies of a Service. All are required, except Tracer and Metrics.
 type Deps struct {
-	Store    Store
-	Orders   Orders
-	Users    Users
-	Shops    Shops
-	Post     Post
-	Renderer *Renderer
-	Links    *Links
+	Store  Store
+	Orders Orders
+	Users  Users
+	Shops  Shops
+	// Providers send the messages of each channel but the inbox. Channels without one are not used.
+	Providers map[domain.Channel]Provider
+	Renderer  *Renderer
+	Links     *Links
 	// Templates are what operators wrote.
 	Templates Templates
 	Logger    *zap.Logger
@@ -110,7 +116,7 @@ type Deps struct {
 	Metrics   prometheus.Registerer
 	// Timeout bounds each step of an attempt at a delivery: to write it, to wait for a slot, and to send it.
 	Timeout time.Duration
-	// Concurrency is the number of mails sent at the same time.
+	// Concurrency is the number of messages sent at the same time on each channel.
 	Concurrency int
 	// GiveUp is how long a delivery is retried.
 	GiveUp time.Duration
@@ -120,13 +126,16 @@ type Deps struct {
 type Service struct {
 	Deps
 	templates                      written
-	slots                          chan struct{} // holds one per mail that is being sent
+	slots                          map[domain.Channel]chan struct{} // holds one per message that is being sent
 	sent, failed, skipped, delayed *prometheus.CounterVec
 }
 
 // New returns a Service.
 func New(d Deps) (*Service, error) {
-	s := &Service{Deps: d, slots: make(chan struct{}, d.Concurrency)}
+	s := &Service{Deps: d, slots: map[domain.Channel]chan struct{}{}}
+	for channel := range d.Providers {
+		s.slots[channel] = make(chan struct{}, d.Concurrency)
+	}
 	var err error
 	for counter, help := range map[**prometheus.CounterVec][2]string{
 		&s.sent:    {"delivery_sent_total", "Deliveries that a provider took."},
@@ -176,7 +185,7 @@ func (s *Service) split(ctx context.Context, n domain.Notice) error {
 	return record(ctx, func(ctx context.Context) error { return s.Store.Split(ctx, n, targets, s.Clock.Now()) })
 }
 
-// targets returns who is told of a notice, and how.
+// targets returns the recipients of a notice, and their channels.
 func (s *Service) targets(ctx context.Context, n domain.Notice) ([]domain.Target, error) {
 	l, err := s.read(ctx, n)
 	if err != nil {
@@ -213,6 +222,21 @@ func (s *Service) targets(ctx context.Context, n domain.Notice) ([]domain.Target
 	}
 	for _, userID := range users {
 		add(domain.Inbox, userID)
+		if s.Providers[domain.SMS] != nil {
+			add(domain.SMS, userID)
+		}
+	}
+	if s.Providers[domain.Push] == nil || len(users) == 0 {
+		return out, nil
+	}
+	devices, err := s.Store.Devices(ctx, users...)
+	if err != nil {
+		return nil, err
+	}
+	for _, device := range devices {
+		if preferences[device.UserID].Wants(n.Kind, domain.Push) {
+			out = append(out, domain.Target{Channel: domain.Push, Recipient: device.ID})
+		}
 	}
 	return out, nil
 }
@@ -257,14 +281,20 @@ func (s *Service) send(ctx context.Context, d domain.Delivery) (msg domain.Messa
 	waiting, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
+	case s.slots[d.Channel] <- struct{}{}:
+		defer func() { <-s.slots[d.Channel] }()
 	case <-waiting.Done():
 		return msg, domain.Wait("no connection is free", time.Second)
 	}
 	sending, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	return msg, s.Post.Send(sending, msg)
+	err = s.Providers[d.Channel].Send(sending, msg)
+	if domain.FailureOf(err, "").Gone && d.Channel == domain.Push {
+		if err := s.Store.DeleteDevice(ctx, "", d.Recipient); err != nil && !errs.Is(err, errs.NotFound) {
+			return msg, err // the next attempt deletes it
+		}
+	}
+	return msg, err
 }
 
 // unsent records why a notice or delivery did not succeed, and returns that with its ID.

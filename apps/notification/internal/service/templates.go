@@ -46,7 +46,11 @@ func (s *Service) written(ctx context.Context, d domain.Delivery, locale string)
 			s.templates.text[domain.Template{Kind: t.Kind, Channel: t.Channel, Locale: t.Locale}] = t.Text
 		}
 	}
-	t, ok := s.templates.text[domain.Template{Kind: d.Notice.Kind, Channel: d.Channel, Locale: locale}]
+	channel := domain.Inbox // all short texts
+	if d.Channel == domain.Email {
+		channel = domain.Email
+	}
+	t, ok := s.templates.text[domain.Template{Kind: d.Notice.Kind, Channel: channel, Locale: locale}]
 	return t, ok, nil
 }
 
@@ -141,7 +145,9 @@ func (s *Service) Preview(t domain.Template) (domain.Message, error) {
 		return domain.Message{Subject: filled.Subject, Text: filled.Body}, nil
 	}
 	to := domain.Recipient{Address: &mail.Address{Name: "Ana Souza", Address: "ana@example.com"}, Locale: t.Locale}
-	d := domain.Delivery{Notice: domain.Notice{Kind: t.Kind, Items: []domain.Item{{Title: "Tea", SKU: "T-1", Available: 2}}}}
+	d := domain.Delivery{
+		Notice: domain.Notice{Kind: t.Kind, Items: []domain.Item{{Title: "Tea", SKU: "T-1", Available: 2}}},
+	}
 	return s.Renderer.render(d, sampleLetter(), to, filled, "", s.Clock.Now())
 }
 
@@ -153,9 +159,17 @@ func sampleLetter() letter {
 		Items: []*orderv1.OrderItem{{Title: "Tea", Quantity: 2, LineTotal: total}},
 	}
 	order := &orderv1.Order{
-		Number: sample.Number, Subtotal: total, Shipping: money.New(0, "BRL").ToProto(), Total: total,
-		ShopOrders:      []*orderv1.ShopOrder{part},
-		ShippingAddress: &orderv1.ShippingAddress{Name: "Ana Souza", Line1: "Rua A 1", City: "São Paulo", CountryCode: "BR"},
+		Number:     sample.Number,
+		Subtotal:   total,
+		Shipping:   money.New(0, "BRL").ToProto(),
+		Total:      total,
+		ShopOrders: []*orderv1.ShopOrder{part},
+		ShippingAddress: &orderv1.ShippingAddress{
+			Name:        "Ana Souza",
+			Line1:       "Rua A 1",
+			City:        "São Paulo",
+			CountryCode: "BR",
+		},
 	}
 	return letter{
 		order: order, parts: order.GetShopOrders(), numbers: []string{sample.Number},

@@ -78,13 +78,13 @@ func localeOf(tag string) string {
 	return DefaultLocale
 }
 
-// text returns the default texts of a kind on a channel.
+// text returns the default text of a kind on a channel. All but mails share the short one.
 func (l language) text(kind domain.Kind, channel domain.Channel) domain.Text {
 	t := l.Kinds[kind]
-	if channel == domain.Inbox {
-		return domain.Text{Subject: t.Subject, Body: t.Inbox}
+	if channel == domain.Email {
+		return domain.Text{Subject: t.Subject, Body: t.Email}
 	}
-	return domain.Text{Subject: t.Subject, Body: t.Email}
+	return domain.Text{Subject: t.Subject, Body: t.Inbox}
 }
 
 // maxText is the largest size in bytes that a template may have when it is filled in.

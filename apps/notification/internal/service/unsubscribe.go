@@ -18,7 +18,7 @@ const UnsubscribePath = "/v1/unsubscribe"
 
 // Keys keeps keys that all processes share.
 type Keys interface {
-	// Key returns the key for a purpose. Fresh becomes the key if there is none.
+	// Key returns the key for a purpose. Fresh becomes the key if the purpose has no key.
 	Key(ctx context.Context, purpose string, fresh []byte) ([]byte, error)
 }
 
@@ -37,7 +37,7 @@ func NewLinks(keys Keys, publicURL string) *Links {
 	return &Links{keys: keys, publicURL: strings.TrimRight(publicURL, "/")}
 }
 
-// link returns the link for an owner of preferences and a kind; "" if there is none.
+// link returns the link for an owner of preferences and a kind; "" if mails have no such link.
 func (l *Links) link(ctx context.Context, owner string, kind domain.Kind) (string, error) {
 	if l.publicURL == "" || kind.Rule().Required {
 		return "", nil

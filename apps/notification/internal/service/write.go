@@ -11,6 +11,8 @@ import (
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/errs"
 	"souk/pkg/id"
+	"souk/pkg/mailbox"
+	"souk/pkg/phone"
 	"souk/pkg/weblink"
 )
 
@@ -27,6 +29,10 @@ type letter struct {
 
 // write requests the content and the recipient of a delivery, counts the delivery to the recipient, and renders it.
 func (s *Service) write(ctx context.Context, d domain.Delivery) (domain.Message, error) {
+	device, err := s.device(ctx, &d)
+	if err != nil {
+		return domain.Message{}, err
+	}
 	if !d.Preferences.Wants(d.Notice.Kind, d.Channel) {
 		return domain.Message{}, errUnwanted
 	}
@@ -37,13 +43,8 @@ func (s *Service) write(ctx context.Context, d domain.Delivery) (domain.Message,
 	if err != nil {
 		return domain.Message{}, err
 	}
-	if d.Channel == domain.Inbox {
-		u, err := s.profile(ctx, d.Recipient)
-		if err != nil {
-			return domain.Message{}, err
-		}
-		t, err := s.text(ctx, d, l, localeOf(u.GetPreferences().GetLocale()))
-		return domain.Message{Subject: t.Subject, Body: t.Body, Link: path(d.Notice.Kind, l)}, err
+	if d.Channel != domain.Email {
+		return s.short(ctx, d, l, device)
 	}
 	to, err := s.recipient(ctx, d, l)
 	if err != nil {
@@ -53,11 +54,8 @@ func (s *Service) write(ctx context.Context, d domain.Delivery) (domain.Message,
 	if err != nil {
 		return domain.Message{}, err
 	}
-	switch ok, err := s.Store.Reserve(ctx, d.ID, to.Digest(), s.Clock.Now()); {
-	case err != nil:
+	if err := s.reserve(ctx, d, to.Digest()); err != nil {
 		return domain.Message{}, err
-	case !ok:
-		return domain.Message{}, domain.Wait("the recipient has got too many mails in the last hour", domain.LimitBackoff)
 	}
 	unsubscribe, err := s.Links.link(ctx, owner, d.Notice.Kind)
 	if err != nil {
@@ -72,6 +70,72 @@ func (s *Service) write(ctx context.Context, d domain.Delivery) (domain.Message,
 		return domain.Message{}, domain.Permanent("it cannot be written")
 	}
 	return msg, nil
+}
+
+// reserve counts a delivery to a recipient.
+//
+// Errors: *domain.Failure (the recipient has got too many).
+func (s *Service) reserve(ctx context.Context, d domain.Delivery, recipient []byte) error {
+	ok, err := s.Store.Reserve(ctx, d.ID, recipient, s.Clock.Now())
+	if err == nil && !ok {
+		return domain.Wait("the recipient has got too many in the last hour", domain.LimitBackoff)
+	}
+	return err
+}
+
+// device returns the device of a push message, and gives the delivery the preferences of its user.
+//
+// Errors: *domain.Failure (it does not exist any more).
+func (s *Service) device(ctx context.Context, d *domain.Delivery) (domain.Device, error) {
+	if d.Channel != domain.Push {
+		return domain.Device{}, nil
+	}
+	device, err := s.Store.Device(ctx, d.Recipient)
+	if errs.Is(err, errs.NotFound) {
+		return device, domain.Skip("the device does not exist any more")
+	}
+	if err != nil {
+		return device, err
+	}
+	preferences, err := s.Store.Preferences(ctx, device.UserID)
+	d.Preferences = preferences[device.UserID]
+	return device, err
+}
+
+// short writes what goes into an inbox, to a device, or as an SMS.
+func (s *Service) short(
+	ctx context.Context, d domain.Delivery, l letter, device domain.Device,
+) (domain.Message, error) {
+	userID := d.Recipient
+	if device.ID != "" {
+		userID = device.UserID
+	}
+	u, err := s.profile(ctx, userID)
+	if err != nil {
+		return domain.Message{}, err
+	}
+	t, err := s.text(ctx, d, l, localeOf(u.GetPreferences().GetLocale()))
+	if err != nil {
+		return domain.Message{}, err
+	}
+	m := domain.Message{
+		ID:      d.ID,
+		Kind:    d.Notice.Kind,
+		Channel: d.Channel,
+		Subject: t.Subject,
+		Body:    t.Body,
+		Link:    path(d.Notice.Kind, l),
+		Device:  device,
+	}
+	if d.Channel != domain.SMS {
+		return m, nil
+	}
+	number, ok := phone.Normalize(u.GetPhone(), "")
+	if !ok || number == "" {
+		return m, domain.Skip("the profile has no phone number with the prefix of its country")
+	}
+	m.To = number
+	return m, s.reserve(ctx, d, mailbox.Digest("phone", number))
 }
 
 var errUnwanted = domain.Skip("the recipient does not want it")

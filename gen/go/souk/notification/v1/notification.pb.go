@@ -430,7 +430,7 @@ type Delivery struct {
 	About string `protobuf:"bytes,3,opt,name=about,proto3" json:"about,omitempty"`
 	// How it is sent.
 	Channel string `protobuf:"bytes,4,opt,name=channel,proto3" json:"channel,omitempty"`
-	// Whose address it goes to: a user, an order (the address typed at its checkout) or an invitation.
+	// Whose address it goes to: a user, a device, an order (the address typed at its checkout) or an invitation.
 	Recipient string `protobuf:"bytes,5,opt,name=recipient,proto3" json:"recipient,omitempty"`
 	// queued, sent (the provider has taken it), failed (it was given up) or skipped (not needed or not wanted).
 	Status string `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"`
@@ -880,7 +880,11 @@ type ChannelChoices struct {
 	// By mail.
 	Email *bool `protobuf:"varint,1,opt,name=email,proto3,oneof" json:"email,omitempty"`
 	// In the inbox.
-	Inbox         *bool `protobuf:"varint,2,opt,name=inbox,proto3,oneof" json:"inbox,omitempty"`
+	Inbox *bool `protobuf:"varint,2,opt,name=inbox,proto3,oneof" json:"inbox,omitempty"`
+	// As a text message to the phone number of the profile, which must have the prefix of its country.
+	Sms *bool `protobuf:"varint,3,opt,name=sms,proto3,oneof" json:"sms,omitempty"`
+	// On the devices that the user registered.
+	Push          *bool `protobuf:"varint,4,opt,name=push,proto3,oneof" json:"push,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -929,7 +933,21 @@ func (x *ChannelChoices) GetInbox() bool {
 	return false
 }
 
-// QuietHours is a time of the day at which mails wait that can be switched off.
+func (x *ChannelChoices) GetSms() bool {
+	if x != nil && x.Sms != nil {
+		return *x.Sms
+	}
+	return false
+}
+
+func (x *ChannelChoices) GetPush() bool {
+	if x != nil && x.Push != nil {
+		return *x.Push
+	}
+	return false
+}
+
+// QuietHours is a time of the day at which a user is not to be disturbed.
 type QuietHours struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When they begin.
@@ -1411,7 +1429,7 @@ type Template struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What it is about, such as order_shipped.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	// email or inbox.
+	// email, or inbox for all short texts: in the inbox, by sms and push.
 	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
 	// en, pt or vi.
 	Locale string `protobuf:"bytes,3,opt,name=locale,proto3" json:"locale,omitempty"`
@@ -1600,7 +1618,7 @@ type SetTemplateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What it is about, such as order_shipped.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	// email or inbox.
+	// email, or inbox for all short texts: in the inbox, by sms and push.
 	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
 	// en, pt or vi.
 	Locale string `protobuf:"bytes,3,opt,name=locale,proto3" json:"locale,omitempty"`
@@ -1735,7 +1753,7 @@ type PreviewTemplateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What it is about, such as order_shipped.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	// email or inbox.
+	// email, or inbox for all short texts: in the inbox, by sms and push.
 	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
 	// en, pt or vi.
 	Locale string `protobuf:"bytes,3,opt,name=locale,proto3" json:"locale,omitempty"`
@@ -1875,6 +1893,402 @@ func (x *PreviewTemplateResponse) GetHtml() string {
 	return ""
 }
 
+// Device is where a user gets push messages.
+type Device struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "dev_…".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// webpush (a browser) or fcm (an app).
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Device) Reset() {
+	*x = Device{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Device) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Device) ProtoMessage() {}
+
+func (x *Device) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Device.ProtoReflect.Descriptor instead.
+func (*Device) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Device) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Device) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Device) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+// WebPushKeys are the keys of a browser's subscription, in base64url.
+type WebPushKeys struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The browser's public key.
+	P256Dh string `protobuf:"bytes,1,opt,name=p256dh,proto3" json:"p256dh,omitempty"`
+	// The secret that the browser shares with senders.
+	Auth          string `protobuf:"bytes,2,opt,name=auth,proto3" json:"auth,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebPushKeys) Reset() {
+	*x = WebPushKeys{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebPushKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebPushKeys) ProtoMessage() {}
+
+func (x *WebPushKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebPushKeys.ProtoReflect.Descriptor instead.
+func (*WebPushKeys) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *WebPushKeys) GetP256Dh() string {
+	if x != nil {
+		return x.P256Dh
+	}
+	return ""
+}
+
+func (x *WebPushKeys) GetAuth() string {
+	if x != nil {
+		return x.Auth
+	}
+	return ""
+}
+
+type RegisterDeviceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// webpush (a browser) or fcm (an app).
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The address of the browser's subscription, or the app's token of FCM.
+	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	// The keys of a browser's subscription. Left out for an app.
+	Keys          *WebPushKeys `protobuf:"bytes,3,opt,name=keys,proto3,oneof" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegisterDeviceRequest) Reset() {
+	*x = RegisterDeviceRequest{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegisterDeviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegisterDeviceRequest) ProtoMessage() {}
+
+func (x *RegisterDeviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegisterDeviceRequest.ProtoReflect.Descriptor instead.
+func (*RegisterDeviceRequest) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RegisterDeviceRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *RegisterDeviceRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *RegisterDeviceRequest) GetKeys() *WebPushKeys {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type RegisterDeviceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The device.
+	Device        *Device `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegisterDeviceResponse) Reset() {
+	*x = RegisterDeviceResponse{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegisterDeviceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegisterDeviceResponse) ProtoMessage() {}
+
+func (x *RegisterDeviceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegisterDeviceResponse.ProtoReflect.Descriptor instead.
+func (*RegisterDeviceResponse) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *RegisterDeviceResponse) GetDevice() *Device {
+	if x != nil {
+		return x.Device
+	}
+	return nil
+}
+
+type ListDevicesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDevicesRequest) Reset() {
+	*x = ListDevicesRequest{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDevicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDevicesRequest) ProtoMessage() {}
+
+func (x *ListDevicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDevicesRequest.ProtoReflect.Descriptor instead.
+func (*ListDevicesRequest) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{36}
+}
+
+type ListDevicesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The devices, oldest first.
+	Devices []*Device `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
+	// What a browser needs to subscribe. Empty: browsers get no push messages.
+	VapidPublicKey string `protobuf:"bytes,2,opt,name=vapid_public_key,json=vapidPublicKey,proto3" json:"vapid_public_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ListDevicesResponse) Reset() {
+	*x = ListDevicesResponse{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDevicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDevicesResponse) ProtoMessage() {}
+
+func (x *ListDevicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDevicesResponse.ProtoReflect.Descriptor instead.
+func (*ListDevicesResponse) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ListDevicesResponse) GetDevices() []*Device {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+func (x *ListDevicesResponse) GetVapidPublicKey() string {
+	if x != nil {
+		return x.VapidPublicKey
+	}
+	return ""
+}
+
+type DeleteDeviceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteDeviceRequest) Reset() {
+	*x = DeleteDeviceRequest{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteDeviceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteDeviceRequest) ProtoMessage() {}
+
+func (x *DeleteDeviceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteDeviceRequest.ProtoReflect.Descriptor instead.
+func (*DeleteDeviceRequest) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *DeleteDeviceRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DeleteDeviceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteDeviceResponse) Reset() {
+	*x = DeleteDeviceResponse{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteDeviceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteDeviceResponse) ProtoMessage() {}
+
+func (x *DeleteDeviceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteDeviceResponse.ProtoReflect.Descriptor instead.
+func (*DeleteDeviceResponse) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{39}
+}
+
 var File_souk_notification_v1_notification_proto protoreflect.FileDescriptor
 
 const file_souk_notification_v1_notification_proto_rawDesc = "" +
@@ -1907,12 +2321,12 @@ const file_souk_notification_v1_notification_proto_rawDesc = "" +
 	"\x1fMarkAllNotificationsReadRequest\"H\n" +
 	" MarkAllNotificationsReadResponse\x12$\n" +
 	"\n" +
-	"read_count\x18\x01 \x01(\x05B\x05\xb2\xf4\x18\x013R\treadCount\"\xd8\x04\n" +
+	"read_count\x18\x01 \x01(\x05B\x05\xb2\xf4\x18\x013R\treadCount\"\xe3\x04\n" +
 	"\bDelivery\x128\n" +
 	"\x02id\x18\x01 \x01(\tB(\xb2\xf4\x18$dlv_01a2282c72db7a76bf8baf64506adb3cR\x02id\x12'\n" +
 	"\x04kind\x18\x02 \x01(\tB\x13\xb2\xf4\x18\x0forder_confirmedR\x04kind\x12>\n" +
-	"\x05about\x18\x03 \x01(\tB(\xb2\xf4\x18$ord_01a2282c72db7a76bf8baf64506adb3cR\x05about\x126\n" +
-	"\achannel\x18\x04 \x01(\tB\x1c\xbaH\x10r\x0eR\x05emailR\x05inbox\xb2\xf4\x18\x05emailR\achannel\x12F\n" +
+	"\x05about\x18\x03 \x01(\tB(\xb2\xf4\x18$ord_01a2282c72db7a76bf8baf64506adb3cR\x05about\x12A\n" +
+	"\achannel\x18\x04 \x01(\tB'\xbaH\x1br\x19R\x05emailR\x05inboxR\x03smsR\x04push\xb2\xf4\x18\x05emailR\achannel\x12F\n" +
 	"\trecipient\x18\x05 \x01(\tB(\xb2\xf4\x18$usr_01a2282c72db7a76bf8baf64506adb3cR\trecipient\x12D\n" +
 	"\x06status\x18\x06 \x01(\tB,\xbaH!r\x1fR\x06queuedR\x04sentR\x06failedR\askipped\xb2\xf4\x18\x04sentR\x06status\x12!\n" +
 	"\battempts\x18\a \x01(\x05B\x05\xb2\xf4\x18\x011R\battempts\x12<\n" +
@@ -1943,19 +2357,23 @@ const file_souk_notification_v1_notification_proto_rawDesc = "" +
 	"\rnotifications\x18\x02 \x03(\v2\".souk.notification.v1.NotificationR\rnotifications\x12!\n" +
 	"\funread_count\x18\x03 \x01(\x05R\vunreadCount\"V\n" +
 	"\x19PollNotificationsResponse\x129\n" +
-	"\ainboxes\x18\x01 \x03(\v2\x1f.souk.notification.v1.InboxNewsR\ainboxes\"f\n" +
+	"\ainboxes\x18\x01 \x03(\v2\x1f.souk.notification.v1.InboxNewsR\ainboxes\"\xb3\x01\n" +
 	"\x0eChannelChoices\x12\x1f\n" +
 	"\x05email\x18\x01 \x01(\bB\x04\xb8\xf4\x18\x01H\x00R\x05email\x88\x01\x01\x12\x1f\n" +
-	"\x05inbox\x18\x02 \x01(\bB\x04\xb8\xf4\x18\x01H\x01R\x05inbox\x88\x01\x01B\b\n" +
+	"\x05inbox\x18\x02 \x01(\bB\x04\xb8\xf4\x18\x01H\x01R\x05inbox\x88\x01\x01\x12\x1b\n" +
+	"\x03sms\x18\x03 \x01(\bB\x04\xb8\xf4\x18\x01H\x02R\x03sms\x88\x01\x01\x12\x1d\n" +
+	"\x04push\x18\x04 \x01(\bB\x04\xb8\xf4\x18\x01H\x03R\x04push\x88\x01\x01B\b\n" +
 	"\x06_emailB\b\n" +
-	"\x06_inbox\"\x95\x02\n" +
+	"\x06_inboxB\x06\n" +
+	"\x04_smsB\a\n" +
+	"\x05_push\"\x95\x02\n" +
 	"\n" +
 	"QuietHours\x12f\n" +
 	"\x04from\x18\x01 \x01(\tBR\xbaH#r!2\x1f^([01][0-9]|2[0-3]):[0-5][0-9]$\xa2\xf4\x18\x1fa time of the day such as 22:00\xb2\xf4\x18\x0522:00R\x04from\x12b\n" +
 	"\x02to\x18\x02 \x01(\tBR\xbaH#r!2\x1f^([01][0-9]|2[0-3]):[0-5][0-9]$\xa2\xf4\x18\x1fa time of the day such as 07:00\xb2\xf4\x18\x0507:00R\x02to\x12;\n" +
-	"\ttime_zone\x18\x03 \x01(\tB\x1e\xbaH\x06r\x04\x10\x01\x18@\xb2\xf4\x18\x11America/Sao_PauloR\btimeZone\"\xde\x02\n" +
-	"\x17NotificationPreferences\x12\x8a\x01\n" +
-	"\x05kinds\x18\x01 \x03(\v28.souk.notification.v1.NotificationPreferences.KindsEntryB:\xbaH\x05\x9a\x01\x02\x10d\xb2\xf4\x18.{\"order_shipped\":{\"email\":false,\"inbox\":true}}R\x05kinds\x12F\n" +
+	"\ttime_zone\x18\x03 \x01(\tB\x1e\xbaH\x06r\x04\x10\x01\x18@\xb2\xf4\x18\x11America/Sao_PauloR\btimeZone\"\xf6\x02\n" +
+	"\x17NotificationPreferences\x12\xa2\x01\n" +
+	"\x05kinds\x18\x01 \x03(\v28.souk.notification.v1.NotificationPreferences.KindsEntryBR\xbaH\x05\x9a\x01\x02\x10d\xb2\xf4\x18F{\"order_shipped\":{\"email\":false,\"inbox\":true,\"sms\":false,\"push\":true}}R\x05kinds\x12F\n" +
 	"\vquiet_hours\x18\x02 \x01(\v2 .souk.notification.v1.QuietHoursH\x00R\n" +
 	"quietHours\x88\x01\x01\x1a^\n" +
 	"\n" +
@@ -2017,13 +2435,38 @@ const file_souk_notification_v1_notification_proto_rawDesc = "" +
 	"\x17PreviewTemplateResponse\x12F\n" +
 	"\asubject\x18\x01 \x01(\tB,\xb2\xf4\x18(Your order S-20261129-4711 is on its wayR\asubject\x12,\n" +
 	"\x04text\x18\x02 \x01(\tB\x18\xb2\xf4\x18\x14Hello Ana Souza, …R\x04text\x12/\n" +
-	"\x04html\x18\x03 \x01(\tB\x1b\xb2\xf4\x18\x17<p>Hello Ana Souza,</p>R\x04html2\xdd\x10\n" +
+	"\x04html\x18\x03 \x01(\tB\x1b\xb2\xf4\x18\x17<p>Hello Ana Souza,</p>R\x04html\"\xb1\x01\n" +
+	"\x06Device\x128\n" +
+	"\x02id\x18\x01 \x01(\tB(\xb2\xf4\x18$dev_01a2282c72db7a76bf8baf64506adb3cR\x02id\x122\n" +
+	"\x04kind\x18\x02 \x01(\tB\x1e\xbaH\x10r\x0eR\awebpushR\x03fcm\xb2\xf4\x18\awebpushR\x04kind\x129\n" +
+	"\n" +
+	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xc5\x01\n" +
+	"\vWebPushKeys\x12{\n" +
+	"\x06p256dh\x18\x01 \x01(\tBc\xbaH\x05r\x03\x18\xc8\x01\xb2\xf4\x18WBNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA_0QTpQtUbVlUls0VJXg7A8u-Ts1XbjhazAkj7I99e8QcYP7DkMR\x06p256dh\x129\n" +
+	"\x04auth\x18\x02 \x01(\tB%\xbaH\x04r\x02\x18d\x98\xf4\x18\x01\xb2\xf4\x18\x16tBHItJI5svbpez7KI4CCXgR\x04auth\"\xda\x01\n" +
+	"\x15RegisterDeviceRequest\x122\n" +
+	"\x04kind\x18\x01 \x01(\tB\x1e\xbaH\x10r\x0eR\awebpushR\x03fcm\xb2\xf4\x18\awebpushR\x04kind\x12H\n" +
+	"\x05token\x18\x02 \x01(\tB2\xbaH\ar\x05\x10\x01\x18\x80\x10\x98\xf4\x18\x01\xb2\xf4\x18 https://push.example/v2/gAAAAABkR\x05token\x12:\n" +
+	"\x04keys\x18\x03 \x01(\v2!.souk.notification.v1.WebPushKeysH\x00R\x04keys\x88\x01\x01B\a\n" +
+	"\x05_keys\"N\n" +
+	"\x16RegisterDeviceResponse\x124\n" +
+	"\x06device\x18\x01 \x01(\v2\x1c.souk.notification.v1.DeviceR\x06device\"\x14\n" +
+	"\x12ListDevicesRequest\"\xd5\x01\n" +
+	"\x13ListDevicesResponse\x126\n" +
+	"\adevices\x18\x01 \x03(\v2\x1c.souk.notification.v1.DeviceR\adevices\x12\x85\x01\n" +
+	"\x10vapid_public_key\x18\x02 \x01(\tB[\xb2\xf4\x18WBNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA_0QTpQtUbVlUls0VJXg7A8u-Ts1XbjhazAkj7I99e8QcYP7DkMR\x0evapidPublicKey\"0\n" +
+	"\x13DeleteDeviceRequest\x12\x19\n" +
+	"\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x02id\"\x16\n" +
+	"\x14DeleteDeviceResponse2\x90\x14\n" +
 	"\x13NotificationService\x12\x9b\x01\n" +
 	"\x11ListNotifications\x12..souk.notification.v1.ListNotificationsRequest\x1a/.souk.notification.v1.ListNotificationsResponse\"%\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/me/notifications\x90\x02\x01\x12\xbf\x01\n" +
 	"\x14MarkNotificationRead\x121.souk.notification.v1.MarkNotificationReadRequest\x1a2.souk.notification.v1.MarkNotificationReadResponse\"@\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x021:\x01*b\fnotification\"\x1e/v1/me/notifications/{id}:read\x90\x02\x02\x12\xbb\x01\n" +
 	"\x18MarkAllNotificationsRead\x125.souk.notification.v1.MarkAllNotificationsReadRequest\x1a6.souk.notification.v1.MarkAllNotificationsReadResponse\"0\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/me/notifications:readAll\x90\x02\x02\x12\xce\x01\n" +
 	"\x1aGetNotificationPreferences\x127.souk.notification.v1.GetNotificationPreferencesRequest\x1a8.souk.notification.v1.GetNotificationPreferencesResponse\"=\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02.b\vpreferences\x12\x1f/v1/me/notification-preferences\x90\x02\x01\x12\xd1\x01\n" +
-	"\x1aSetNotificationPreferences\x127.souk.notification.v1.SetNotificationPreferencesRequest\x1a8.souk.notification.v1.SetNotificationPreferencesResponse\"@\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x021:\x01*b\vpreferences\x1a\x1f/v1/me/notification-preferences\x90\x02\x02\x12\x82\x01\n" +
+	"\x1aSetNotificationPreferences\x127.souk.notification.v1.SetNotificationPreferencesRequest\x1a8.souk.notification.v1.SetNotificationPreferencesResponse\"@\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x021:\x01*b\vpreferences\x1a\x1f/v1/me/notification-preferences\x90\x02\x02\x12\x9c\x01\n" +
+	"\x0eRegisterDevice\x12+.souk.notification.v1.RegisterDeviceRequest\x1a,.souk.notification.v1.RegisterDeviceResponse\"/\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\x82\xd3\xe4\x93\x02\x1b:\x01*b\x06device\"\x0e/v1/me/devices\x90\x02\x02\x12\x83\x01\n" +
+	"\vListDevices\x12(.souk.notification.v1.ListDevicesRequest\x1a).souk.notification.v1.ListDevicesResponse\"\x1f\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/me/devices\x90\x02\x01\x12\x8b\x01\n" +
+	"\fDeleteDevice\x12).souk.notification.v1.DeleteDeviceRequest\x1a*.souk.notification.v1.DeleteDeviceResponse\"$\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x15*\x13/v1/me/devices/{id}\x90\x02\x02\x12\x82\x01\n" +
 	"\x0fGetSubscription\x12,.souk.notification.v1.GetSubscriptionRequest\x1a-.souk.notification.v1.GetSubscriptionResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x01\x12v\n" +
 	"\vUnsubscribe\x12(.souk.notification.v1.UnsubscribeRequest\x1a).souk.notification.v1.UnsubscribeResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12\xa8\x01\n" +
 	"\rListTemplates\x12*.souk.notification.v1.ListTemplatesRequest\x1a+.souk.notification.v1.ListTemplatesResponse\">\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02%\x12#/v1/operator/notification-templates\x90\x02\x01\x12\xd7\x01\n" +
@@ -2046,7 +2489,7 @@ func file_souk_notification_v1_notification_proto_rawDescGZIP() []byte {
 	return file_souk_notification_v1_notification_proto_rawDescData
 }
 
-var file_souk_notification_v1_notification_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_souk_notification_v1_notification_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_souk_notification_v1_notification_proto_goTypes = []any{
 	(*Notification)(nil),                       // 0: souk.notification.v1.Notification
 	(*ListNotificationsRequest)(nil),           // 1: souk.notification.v1.ListNotificationsRequest
@@ -2080,61 +2523,79 @@ var file_souk_notification_v1_notification_proto_goTypes = []any{
 	(*SetTemplateResponse)(nil),                // 29: souk.notification.v1.SetTemplateResponse
 	(*PreviewTemplateRequest)(nil),             // 30: souk.notification.v1.PreviewTemplateRequest
 	(*PreviewTemplateResponse)(nil),            // 31: souk.notification.v1.PreviewTemplateResponse
-	nil,                                        // 32: souk.notification.v1.NotificationPreferences.KindsEntry
-	nil,                                        // 33: souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry
-	(*timestamppb.Timestamp)(nil),              // 34: google.protobuf.Timestamp
+	(*Device)(nil),                             // 32: souk.notification.v1.Device
+	(*WebPushKeys)(nil),                        // 33: souk.notification.v1.WebPushKeys
+	(*RegisterDeviceRequest)(nil),              // 34: souk.notification.v1.RegisterDeviceRequest
+	(*RegisterDeviceResponse)(nil),             // 35: souk.notification.v1.RegisterDeviceResponse
+	(*ListDevicesRequest)(nil),                 // 36: souk.notification.v1.ListDevicesRequest
+	(*ListDevicesResponse)(nil),                // 37: souk.notification.v1.ListDevicesResponse
+	(*DeleteDeviceRequest)(nil),                // 38: souk.notification.v1.DeleteDeviceRequest
+	(*DeleteDeviceResponse)(nil),               // 39: souk.notification.v1.DeleteDeviceResponse
+	nil,                                        // 40: souk.notification.v1.NotificationPreferences.KindsEntry
+	nil,                                        // 41: souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry
+	(*timestamppb.Timestamp)(nil),              // 42: google.protobuf.Timestamp
 }
 var file_souk_notification_v1_notification_proto_depIdxs = []int32{
-	34, // 0: souk.notification.v1.Notification.read_at:type_name -> google.protobuf.Timestamp
-	34, // 1: souk.notification.v1.Notification.created_at:type_name -> google.protobuf.Timestamp
+	42, // 0: souk.notification.v1.Notification.read_at:type_name -> google.protobuf.Timestamp
+	42, // 1: souk.notification.v1.Notification.created_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: souk.notification.v1.ListNotificationsResponse.notifications:type_name -> souk.notification.v1.Notification
 	0,  // 3: souk.notification.v1.MarkNotificationReadResponse.notification:type_name -> souk.notification.v1.Notification
-	34, // 4: souk.notification.v1.Delivery.created_at:type_name -> google.protobuf.Timestamp
-	34, // 5: souk.notification.v1.Delivery.ended_at:type_name -> google.protobuf.Timestamp
+	42, // 4: souk.notification.v1.Delivery.created_at:type_name -> google.protobuf.Timestamp
+	42, // 5: souk.notification.v1.Delivery.ended_at:type_name -> google.protobuf.Timestamp
 	7,  // 6: souk.notification.v1.ListDeliveriesResponse.deliveries:type_name -> souk.notification.v1.Delivery
 	10, // 7: souk.notification.v1.PollNotificationsRequest.positions:type_name -> souk.notification.v1.InboxPosition
 	0,  // 8: souk.notification.v1.InboxNews.notifications:type_name -> souk.notification.v1.Notification
 	12, // 9: souk.notification.v1.PollNotificationsResponse.inboxes:type_name -> souk.notification.v1.InboxNews
-	32, // 10: souk.notification.v1.NotificationPreferences.kinds:type_name -> souk.notification.v1.NotificationPreferences.KindsEntry
+	40, // 10: souk.notification.v1.NotificationPreferences.kinds:type_name -> souk.notification.v1.NotificationPreferences.KindsEntry
 	15, // 11: souk.notification.v1.NotificationPreferences.quiet_hours:type_name -> souk.notification.v1.QuietHours
 	16, // 12: souk.notification.v1.GetNotificationPreferencesResponse.preferences:type_name -> souk.notification.v1.NotificationPreferences
-	33, // 13: souk.notification.v1.SetNotificationPreferencesRequest.kinds:type_name -> souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry
+	41, // 13: souk.notification.v1.SetNotificationPreferencesRequest.kinds:type_name -> souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry
 	15, // 14: souk.notification.v1.SetNotificationPreferencesRequest.quiet_hours:type_name -> souk.notification.v1.QuietHours
 	16, // 15: souk.notification.v1.SetNotificationPreferencesResponse.preferences:type_name -> souk.notification.v1.NotificationPreferences
-	34, // 16: souk.notification.v1.Template.created_at:type_name -> google.protobuf.Timestamp
+	42, // 16: souk.notification.v1.Template.created_at:type_name -> google.protobuf.Timestamp
 	25, // 17: souk.notification.v1.ListTemplatesResponse.templates:type_name -> souk.notification.v1.Template
 	25, // 18: souk.notification.v1.SetTemplateResponse.template:type_name -> souk.notification.v1.Template
-	14, // 19: souk.notification.v1.NotificationPreferences.KindsEntry.value:type_name -> souk.notification.v1.ChannelChoices
-	14, // 20: souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry.value:type_name -> souk.notification.v1.ChannelChoices
-	1,  // 21: souk.notification.v1.NotificationService.ListNotifications:input_type -> souk.notification.v1.ListNotificationsRequest
-	3,  // 22: souk.notification.v1.NotificationService.MarkNotificationRead:input_type -> souk.notification.v1.MarkNotificationReadRequest
-	5,  // 23: souk.notification.v1.NotificationService.MarkAllNotificationsRead:input_type -> souk.notification.v1.MarkAllNotificationsReadRequest
-	17, // 24: souk.notification.v1.NotificationService.GetNotificationPreferences:input_type -> souk.notification.v1.GetNotificationPreferencesRequest
-	19, // 25: souk.notification.v1.NotificationService.SetNotificationPreferences:input_type -> souk.notification.v1.SetNotificationPreferencesRequest
-	21, // 26: souk.notification.v1.NotificationService.GetSubscription:input_type -> souk.notification.v1.GetSubscriptionRequest
-	23, // 27: souk.notification.v1.NotificationService.Unsubscribe:input_type -> souk.notification.v1.UnsubscribeRequest
-	26, // 28: souk.notification.v1.NotificationService.ListTemplates:input_type -> souk.notification.v1.ListTemplatesRequest
-	28, // 29: souk.notification.v1.NotificationService.SetTemplate:input_type -> souk.notification.v1.SetTemplateRequest
-	30, // 30: souk.notification.v1.NotificationService.PreviewTemplate:input_type -> souk.notification.v1.PreviewTemplateRequest
-	8,  // 31: souk.notification.v1.NotificationService.ListDeliveries:input_type -> souk.notification.v1.ListDeliveriesRequest
-	11, // 32: souk.notification.v1.NotificationService.PollNotifications:input_type -> souk.notification.v1.PollNotificationsRequest
-	2,  // 33: souk.notification.v1.NotificationService.ListNotifications:output_type -> souk.notification.v1.ListNotificationsResponse
-	4,  // 34: souk.notification.v1.NotificationService.MarkNotificationRead:output_type -> souk.notification.v1.MarkNotificationReadResponse
-	6,  // 35: souk.notification.v1.NotificationService.MarkAllNotificationsRead:output_type -> souk.notification.v1.MarkAllNotificationsReadResponse
-	18, // 36: souk.notification.v1.NotificationService.GetNotificationPreferences:output_type -> souk.notification.v1.GetNotificationPreferencesResponse
-	20, // 37: souk.notification.v1.NotificationService.SetNotificationPreferences:output_type -> souk.notification.v1.SetNotificationPreferencesResponse
-	22, // 38: souk.notification.v1.NotificationService.GetSubscription:output_type -> souk.notification.v1.GetSubscriptionResponse
-	24, // 39: souk.notification.v1.NotificationService.Unsubscribe:output_type -> souk.notification.v1.UnsubscribeResponse
-	27, // 40: souk.notification.v1.NotificationService.ListTemplates:output_type -> souk.notification.v1.ListTemplatesResponse
-	29, // 41: souk.notification.v1.NotificationService.SetTemplate:output_type -> souk.notification.v1.SetTemplateResponse
-	31, // 42: souk.notification.v1.NotificationService.PreviewTemplate:output_type -> souk.notification.v1.PreviewTemplateResponse
-	9,  // 43: souk.notification.v1.NotificationService.ListDeliveries:output_type -> souk.notification.v1.ListDeliveriesResponse
-	13, // 44: souk.notification.v1.NotificationService.PollNotifications:output_type -> souk.notification.v1.PollNotificationsResponse
-	33, // [33:45] is the sub-list for method output_type
-	21, // [21:33] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	42, // 19: souk.notification.v1.Device.created_at:type_name -> google.protobuf.Timestamp
+	33, // 20: souk.notification.v1.RegisterDeviceRequest.keys:type_name -> souk.notification.v1.WebPushKeys
+	32, // 21: souk.notification.v1.RegisterDeviceResponse.device:type_name -> souk.notification.v1.Device
+	32, // 22: souk.notification.v1.ListDevicesResponse.devices:type_name -> souk.notification.v1.Device
+	14, // 23: souk.notification.v1.NotificationPreferences.KindsEntry.value:type_name -> souk.notification.v1.ChannelChoices
+	14, // 24: souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry.value:type_name -> souk.notification.v1.ChannelChoices
+	1,  // 25: souk.notification.v1.NotificationService.ListNotifications:input_type -> souk.notification.v1.ListNotificationsRequest
+	3,  // 26: souk.notification.v1.NotificationService.MarkNotificationRead:input_type -> souk.notification.v1.MarkNotificationReadRequest
+	5,  // 27: souk.notification.v1.NotificationService.MarkAllNotificationsRead:input_type -> souk.notification.v1.MarkAllNotificationsReadRequest
+	17, // 28: souk.notification.v1.NotificationService.GetNotificationPreferences:input_type -> souk.notification.v1.GetNotificationPreferencesRequest
+	19, // 29: souk.notification.v1.NotificationService.SetNotificationPreferences:input_type -> souk.notification.v1.SetNotificationPreferencesRequest
+	34, // 30: souk.notification.v1.NotificationService.RegisterDevice:input_type -> souk.notification.v1.RegisterDeviceRequest
+	36, // 31: souk.notification.v1.NotificationService.ListDevices:input_type -> souk.notification.v1.ListDevicesRequest
+	38, // 32: souk.notification.v1.NotificationService.DeleteDevice:input_type -> souk.notification.v1.DeleteDeviceRequest
+	21, // 33: souk.notification.v1.NotificationService.GetSubscription:input_type -> souk.notification.v1.GetSubscriptionRequest
+	23, // 34: souk.notification.v1.NotificationService.Unsubscribe:input_type -> souk.notification.v1.UnsubscribeRequest
+	26, // 35: souk.notification.v1.NotificationService.ListTemplates:input_type -> souk.notification.v1.ListTemplatesRequest
+	28, // 36: souk.notification.v1.NotificationService.SetTemplate:input_type -> souk.notification.v1.SetTemplateRequest
+	30, // 37: souk.notification.v1.NotificationService.PreviewTemplate:input_type -> souk.notification.v1.PreviewTemplateRequest
+	8,  // 38: souk.notification.v1.NotificationService.ListDeliveries:input_type -> souk.notification.v1.ListDeliveriesRequest
+	11, // 39: souk.notification.v1.NotificationService.PollNotifications:input_type -> souk.notification.v1.PollNotificationsRequest
+	2,  // 40: souk.notification.v1.NotificationService.ListNotifications:output_type -> souk.notification.v1.ListNotificationsResponse
+	4,  // 41: souk.notification.v1.NotificationService.MarkNotificationRead:output_type -> souk.notification.v1.MarkNotificationReadResponse
+	6,  // 42: souk.notification.v1.NotificationService.MarkAllNotificationsRead:output_type -> souk.notification.v1.MarkAllNotificationsReadResponse
+	18, // 43: souk.notification.v1.NotificationService.GetNotificationPreferences:output_type -> souk.notification.v1.GetNotificationPreferencesResponse
+	20, // 44: souk.notification.v1.NotificationService.SetNotificationPreferences:output_type -> souk.notification.v1.SetNotificationPreferencesResponse
+	35, // 45: souk.notification.v1.NotificationService.RegisterDevice:output_type -> souk.notification.v1.RegisterDeviceResponse
+	37, // 46: souk.notification.v1.NotificationService.ListDevices:output_type -> souk.notification.v1.ListDevicesResponse
+	39, // 47: souk.notification.v1.NotificationService.DeleteDevice:output_type -> souk.notification.v1.DeleteDeviceResponse
+	22, // 48: souk.notification.v1.NotificationService.GetSubscription:output_type -> souk.notification.v1.GetSubscriptionResponse
+	24, // 49: souk.notification.v1.NotificationService.Unsubscribe:output_type -> souk.notification.v1.UnsubscribeResponse
+	27, // 50: souk.notification.v1.NotificationService.ListTemplates:output_type -> souk.notification.v1.ListTemplatesResponse
+	29, // 51: souk.notification.v1.NotificationService.SetTemplate:output_type -> souk.notification.v1.SetTemplateResponse
+	31, // 52: souk.notification.v1.NotificationService.PreviewTemplate:output_type -> souk.notification.v1.PreviewTemplateResponse
+	9,  // 53: souk.notification.v1.NotificationService.ListDeliveries:output_type -> souk.notification.v1.ListDeliveriesResponse
+	13, // 54: souk.notification.v1.NotificationService.PollNotifications:output_type -> souk.notification.v1.PollNotificationsResponse
+	40, // [40:55] is the sub-list for method output_type
+	25, // [25:40] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_souk_notification_v1_notification_proto_init() }
@@ -2148,13 +2609,14 @@ func file_souk_notification_v1_notification_proto_init() {
 	file_souk_notification_v1_notification_proto_msgTypes[16].OneofWrappers = []any{}
 	file_souk_notification_v1_notification_proto_msgTypes[19].OneofWrappers = []any{}
 	file_souk_notification_v1_notification_proto_msgTypes[25].OneofWrappers = []any{}
+	file_souk_notification_v1_notification_proto_msgTypes[34].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_notification_v1_notification_proto_rawDesc), len(file_souk_notification_v1_notification_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

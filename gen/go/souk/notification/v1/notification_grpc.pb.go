@@ -26,6 +26,9 @@ const (
 	NotificationService_MarkAllNotificationsRead_FullMethodName   = "/souk.notification.v1.NotificationService/MarkAllNotificationsRead"
 	NotificationService_GetNotificationPreferences_FullMethodName = "/souk.notification.v1.NotificationService/GetNotificationPreferences"
 	NotificationService_SetNotificationPreferences_FullMethodName = "/souk.notification.v1.NotificationService/SetNotificationPreferences"
+	NotificationService_RegisterDevice_FullMethodName             = "/souk.notification.v1.NotificationService/RegisterDevice"
+	NotificationService_ListDevices_FullMethodName                = "/souk.notification.v1.NotificationService/ListDevices"
+	NotificationService_DeleteDevice_FullMethodName               = "/souk.notification.v1.NotificationService/DeleteDevice"
 	NotificationService_GetSubscription_FullMethodName            = "/souk.notification.v1.NotificationService/GetSubscription"
 	NotificationService_Unsubscribe_FullMethodName                = "/souk.notification.v1.NotificationService/Unsubscribe"
 	NotificationService_ListTemplates_FullMethodName              = "/souk.notification.v1.NotificationService/ListTemplates"
@@ -55,10 +58,20 @@ type NotificationServiceClient interface {
 	GetNotificationPreferences(ctx context.Context, in *GetNotificationPreferencesRequest, opts ...grpc.CallOption) (*GetNotificationPreferencesResponse, error)
 	// SetNotificationPreferences replaces what the caller wants to be told, and how.
 	//
-	// Kinds and channels that are left out get their defaults, which are true. Mails of the kinds order_confirmed,
+	// Kinds and channels that are left out get their defaults, which are true except for sms. Mails of the kinds order_confirmed,
 	// order_cancelled, shop_order_cancelled, shop_suspended and shop_invitation cannot be switched off: they are needed
-	// to keep a contract. During quiet hours, mails of other kinds wait.
+	// to keep a contract. During quiet hours, mails of other kinds, text messages and push messages wait.
 	SetNotificationPreferences(ctx context.Context, in *SetNotificationPreferencesRequest, opts ...grpc.CallOption) (*SetNotificationPreferencesResponse, error)
+	// RegisterDevice makes a device get push messages of the caller.
+	//
+	// A browser subscribes with the vapidPublicKey of GET /v1/me/devices and sends its subscription; an app sends its token of
+	// FCM. A device that is known keeps its ID. A user has at most 10 devices; a new one replaces the oldest. A device that
+	// its push service does not know any more is deleted.
+	RegisterDevice(ctx context.Context, in *RegisterDeviceRequest, opts ...grpc.CallOption) (*RegisterDeviceResponse, error)
+	// ListDevices lists the caller's devices.
+	ListDevices(ctx context.Context, in *ListDevicesRequest, opts ...grpc.CallOption) (*ListDevicesResponse, error)
+	// DeleteDevice ends the push messages to a device of the caller.
+	DeleteDevice(ctx context.Context, in *DeleteDeviceRequest, opts ...grpc.CallOption) (*DeleteDeviceResponse, error)
 	// GetSubscription says what a link of a mail ends. The gateway shows it to whoever follows the link.
 	GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error)
 	// Unsubscribe ends the mails of a kind to the recipient of a mail. Its link is the proof.
@@ -132,6 +145,36 @@ func (c *notificationServiceClient) SetNotificationPreferences(ctx context.Conte
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SetNotificationPreferencesResponse)
 	err := c.cc.Invoke(ctx, NotificationService_SetNotificationPreferences_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *notificationServiceClient) RegisterDevice(ctx context.Context, in *RegisterDeviceRequest, opts ...grpc.CallOption) (*RegisterDeviceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RegisterDeviceResponse)
+	err := c.cc.Invoke(ctx, NotificationService_RegisterDevice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *notificationServiceClient) ListDevices(ctx context.Context, in *ListDevicesRequest, opts ...grpc.CallOption) (*ListDevicesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDevicesResponse)
+	err := c.cc.Invoke(ctx, NotificationService_ListDevices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *notificationServiceClient) DeleteDevice(ctx context.Context, in *DeleteDeviceRequest, opts ...grpc.CallOption) (*DeleteDeviceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteDeviceResponse)
+	err := c.cc.Invoke(ctx, NotificationService_DeleteDevice_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -228,10 +271,20 @@ type NotificationServiceServer interface {
 	GetNotificationPreferences(context.Context, *GetNotificationPreferencesRequest) (*GetNotificationPreferencesResponse, error)
 	// SetNotificationPreferences replaces what the caller wants to be told, and how.
 	//
-	// Kinds and channels that are left out get their defaults, which are true. Mails of the kinds order_confirmed,
+	// Kinds and channels that are left out get their defaults, which are true except for sms. Mails of the kinds order_confirmed,
 	// order_cancelled, shop_order_cancelled, shop_suspended and shop_invitation cannot be switched off: they are needed
-	// to keep a contract. During quiet hours, mails of other kinds wait.
+	// to keep a contract. During quiet hours, mails of other kinds, text messages and push messages wait.
 	SetNotificationPreferences(context.Context, *SetNotificationPreferencesRequest) (*SetNotificationPreferencesResponse, error)
+	// RegisterDevice makes a device get push messages of the caller.
+	//
+	// A browser subscribes with the vapidPublicKey of GET /v1/me/devices and sends its subscription; an app sends its token of
+	// FCM. A device that is known keeps its ID. A user has at most 10 devices; a new one replaces the oldest. A device that
+	// its push service does not know any more is deleted.
+	RegisterDevice(context.Context, *RegisterDeviceRequest) (*RegisterDeviceResponse, error)
+	// ListDevices lists the caller's devices.
+	ListDevices(context.Context, *ListDevicesRequest) (*ListDevicesResponse, error)
+	// DeleteDevice ends the push messages to a device of the caller.
+	DeleteDevice(context.Context, *DeleteDeviceRequest) (*DeleteDeviceResponse, error)
 	// GetSubscription says what a link of a mail ends. The gateway shows it to whoever follows the link.
 	GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error)
 	// Unsubscribe ends the mails of a kind to the recipient of a mail. Its link is the proof.
@@ -275,6 +328,15 @@ func (UnimplementedNotificationServiceServer) GetNotificationPreferences(context
 }
 func (UnimplementedNotificationServiceServer) SetNotificationPreferences(context.Context, *SetNotificationPreferencesRequest) (*SetNotificationPreferencesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetNotificationPreferences not implemented")
+}
+func (UnimplementedNotificationServiceServer) RegisterDevice(context.Context, *RegisterDeviceRequest) (*RegisterDeviceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RegisterDevice not implemented")
+}
+func (UnimplementedNotificationServiceServer) ListDevices(context.Context, *ListDevicesRequest) (*ListDevicesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDevices not implemented")
+}
+func (UnimplementedNotificationServiceServer) DeleteDevice(context.Context, *DeleteDeviceRequest) (*DeleteDeviceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteDevice not implemented")
 }
 func (UnimplementedNotificationServiceServer) GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSubscription not implemented")
@@ -404,6 +466,60 @@ func _NotificationService_SetNotificationPreferences_Handler(srv interface{}, ct
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(NotificationServiceServer).SetNotificationPreferences(ctx, req.(*SetNotificationPreferencesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NotificationService_RegisterDevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RegisterDeviceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NotificationServiceServer).RegisterDevice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NotificationService_RegisterDevice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NotificationServiceServer).RegisterDevice(ctx, req.(*RegisterDeviceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NotificationService_ListDevices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDevicesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NotificationServiceServer).ListDevices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NotificationService_ListDevices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NotificationServiceServer).ListDevices(ctx, req.(*ListDevicesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NotificationService_DeleteDevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteDeviceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NotificationServiceServer).DeleteDevice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NotificationService_DeleteDevice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NotificationServiceServer).DeleteDevice(ctx, req.(*DeleteDeviceRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -560,6 +676,18 @@ var NotificationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetNotificationPreferences",
 			Handler:    _NotificationService_SetNotificationPreferences_Handler,
+		},
+		{
+			MethodName: "RegisterDevice",
+			Handler:    _NotificationService_RegisterDevice_Handler,
+		},
+		{
+			MethodName: "ListDevices",
+			Handler:    _NotificationService_ListDevices_Handler,
+		},
+		{
+			MethodName: "DeleteDevice",
+			Handler:    _NotificationService_DeleteDevice_Handler,
 		},
 		{
 			MethodName: "GetSubscription",

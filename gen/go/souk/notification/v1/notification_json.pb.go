@@ -325,6 +325,20 @@ func (x *ChannelChoices) AppendJSON(b []byte) []byte {
 		b = append(b, `"inbox":`...)
 		b = jsonpb.AppendBool(b, *x.Inbox)
 	}
+	if x.Sms != nil {
+		if b[len(b)-1] != '{' {
+			b = append(b, ',')
+		}
+		b = append(b, `"sms":`...)
+		b = jsonpb.AppendBool(b, *x.Sms)
+	}
+	if x.Push != nil {
+		if b[len(b)-1] != '{' {
+			b = append(b, ',')
+		}
+		b = append(b, `"push":`...)
+		b = jsonpb.AppendBool(b, *x.Push)
+	}
 	b = append(b, '}')
 	return b
 }
@@ -665,5 +679,131 @@ func (x *PreviewTemplateResponse) AppendJSON(b []byte) []byte {
 		return nil
 	}
 	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *Device) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(Device)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, `,"kind":`...)
+	if b = jsonpb.AppendString(b, x.Kind); b == nil {
+		return nil
+	}
+	if x.CreatedAt != nil {
+		b = append(b, `,"createdAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.CreatedAt); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *WebPushKeys) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(WebPushKeys)
+	}
+	b = append(b, `{"p256dh":`...)
+	if b = jsonpb.AppendString(b, x.P256Dh); b == nil {
+		return nil
+	}
+	b = append(b, `,"auth":`...)
+	if b = jsonpb.AppendString(b, x.Auth); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RegisterDeviceRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(RegisterDeviceRequest)
+	}
+	b = append(b, `{"kind":`...)
+	if b = jsonpb.AppendString(b, x.Kind); b == nil {
+		return nil
+	}
+	b = append(b, `,"token":`...)
+	if b = jsonpb.AppendString(b, x.Token); b == nil {
+		return nil
+	}
+	if x.Keys != nil {
+		b = append(b, `,"keys":`...)
+		if b = x.Keys.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RegisterDeviceResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(RegisterDeviceResponse)
+	}
+	b = append(b, '{')
+	if x.Device != nil {
+		b = append(b, `"device":`...)
+		if b = x.Device.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListDevicesRequest) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListDevicesResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListDevicesResponse)
+	}
+	b = append(b, `{"devices":[`...)
+	for i, v := range x.Devices {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"vapidPublicKey":`...)
+	if b = jsonpb.AppendString(b, x.VapidPublicKey); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *DeleteDeviceRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(DeleteDeviceRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *DeleteDeviceResponse) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
 	return b
 }
