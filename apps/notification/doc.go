@@ -7,26 +7,42 @@
 //
 // # At a glance
 //
-//   - Owns: notices about orders and shops, and their deliveries
-//   - PostgreSQL: notice, delivery, recipient_mail, outbox, inbox, river_job
+//   - Owns: notices about orders and shops, their deliveries, inboxes, preferences, devices and texts
+//   - PostgreSQL: notice, delivery, notification, preference, device, template, recipient_mail, secret, outbox, inbox,
+//     river_job
 //   - Redis: –
-//   - Consumes: evt.order.*, evt.shop.*, evt.inventory.low
+//   - Consumes: evt.order.*, evt.payment.refunded, evt.shop.*, evt.inventory.low
 //   - Publishes: evt.notification.sent
 //
 // # Contract
 //
-// No RPCs. Consumed: evt.order.confirmed, .shipped, .delivered, and .cancelled of orders that were confirmed;
-// evt.shop.verified, .suspended, .member_invited; evt.inventory.low. Published: evt.notification.sent; the aggregate
+// RPCs: see notification.proto. The gateway streams inboxes (GET /v1/me/notifications:stream) and shows the page of
+// unsubscribe links (/v1/unsubscribe) by RPCs of this service. Consumed: evt.order.confirmed, .shipped, .delivered, and
+// .cancelled of orders that were confirmed; evt.payment.refunded; evt.shop.verified, .suspended, .member_invited; evt.inventory.low. Published: evt.notification.sent; the aggregate
 // is the delivery.
 //
 // # Who gets what
 //
-// A customer gets a mail when an order is confirmed or cancelled, and when a shop has sent its part or that was
-// delivered. The owners of a shop get one about new orders, about an order that was cancelled after they had a notice
+// A customer gets a notice when an order is confirmed or cancelled, when a shop has sent its part or that was
+// delivered, and when money was paid back. The owners of a shop get one about new orders, about an order that was cancelled after they had a notice
 // of it, about low stock, and about a changed status of the shop. An invited person gets the invitation.
 //
 // New orders and low stock are lists: what happens while a list waits is added to it, and a shop gets at most 6 lists
 // of new orders and one of low stock in an hour.
+//
+// A notice goes by mail, into the inbox of a user, to the devices that the user registered (web push, FCM), and, if
+// the user wants that, as a text message (Twilio). Guests get mails only. Users choose by kind and channel; mails of
+// some kinds cannot be switched off (domain.Rule). Mails of other kinds have a link that ends them without sign-in
+// (RFC 8058). During a user's quiet hours, those mails, text messages and push messages wait.
+//
+// An inbox keeps the newest 500 notifications of 90 days. The gateway polls once a second for all streams together.
+//
+// # Texts
+//
+// The texts of each kind are embedded in English, Portuguese and Vietnamese (internal/service/texts). A user reads the
+// language of the profile; guests read English. Operators write versions of a text: a template that shows fields and
+// chooses by them, and nothing else. A mail has a layout around it, so that no text can break the HTML. A text that
+// cannot be filled in is replaced by the embedded one, and that is logged.
 //
 // # Against misuse
 //
@@ -55,16 +71,23 @@
 //
 // While the database is away, the result of a delivery is recorded again and again until the job's timeout.
 //
+// If a push service does not know a device any more (404, 410), the device is deleted. The addresses of browsers' push
+// services come from users: connections to addresses that are not public are refused when they are dialled.
+//
 // SMTP has no transactions. A mail is sent twice if the process dies after the server accepted it and before
 // that is recorded, or if the database is away from the acceptance to the job's timeout or to 10 seconds after the
 // process was stopped. Both copies have the same Message-ID, <{order or delivery}.{kind}@souk>, by which most mail
-// servers and clients drop the second. Nothing else sends a mail twice.
+// servers and clients drop the second. The same holds for Twilio and push services, which know no keys. Nothing else
+// sends anything twice. What goes into an inbox is there once: it is written with its state.
 //
 // # Tables
 //
 //   - notice: what recipients have a notice of. state queued → done (its deliveries exist), failed or skipped (not needed).
 //   - delivery: one row per notice, recipient and channel. state queued → sent, failed or skipped. The recipient is a
 //     user, an order (the address typed at its checkout) or an invitation.
-//   - recipient_mail: which mails a recipient has got in the last hour.
+//   - notification: the inboxes.
+//   - preference: what users, and mailboxes that were typed in (by digest), do not want; quiet hours.
+//   - device: where users get push messages. template: versions of texts. secret: the key of unsubscribe links.
+//   - recipient_mail: which mails and text messages a recipient has got in the last hour.
 //   - outbox, inbox: see pkg/outbox. river_job and others: see pkg/jobs.
 package notification

@@ -23,11 +23,15 @@ import (
 //go:embed db/migrations/*.sql
 var migrations embed.FS
 
+//go:embed db/invariants.sql
+var invariants string
+
 // Module is the notification service.
 var Module = module.Module{
 	Name:       "notification",
 	Config:     func() any { return new(Default()) },
 	Migrations: migrations,
+	Invariants: invariants,
 	Tables:     module.Tables{Outbox: true, Jobs: true},
 	Build:      build,
 }

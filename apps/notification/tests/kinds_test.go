@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	orderv1 "souk/gen/go/souk/order/v1"
+	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
@@ -19,6 +20,7 @@ import (
 	"souk/pkg/event"
 	"souk/pkg/id"
 	"souk/pkg/moduletest"
+	"souk/pkg/money"
 	"souk/pkg/waittest"
 )
 
@@ -363,6 +365,28 @@ func TestOwnersAreToldOfLowStockAndOfTheirShopsStatus(t *testing.T) {
 	}
 	require.Subset(t, subjects, []string{"Your shop Aurora is verified", "Your shop Aurora is suspended"})
 	waittest.Until(t, func() bool { return h.count("skipped") == 1 }, "the mail to nobody is not skipped")
+}
+
+// Each refund of a payment is a notice of its own.
+func TestCustomerIsNotifiedOfRefunds(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	order, payment := h.place("zoe@example.com", ""), id.New(id.Payment)
+	refund := func(amount, total int64) event.Event {
+		return h.event("evt.payment.refunded", payment, &paymentv1.PaymentRefunded{
+			PaymentId: payment, OrderId: order, Amount: money.New(amount, "BRL").ToProto(),
+			TotalRefunded: money.New(total, "BRL").ToProto(),
+		})
+	}
+	h.Deliver("payment", refund(1000, 1000), refund(1000, 1000), refund(500, 1500))
+	var subjects []string
+	for _, m := range h.mails("zoe@example.com", 2) {
+		subjects = append(subjects, m.Subject)
+	}
+	require.ElementsMatch(t, []string{
+		"BRL 10.00 of your order S-Ünïcode-42 was paid back", "BRL 5.00 of your order S-Ünïcode-42 was paid back",
+	}, subjects)
+	h.inbox(h.customer(order), 2)
 }
 
 func TestInvitedPersonGetsAMail(t *testing.T) {

@@ -27,6 +27,7 @@ const (
 	ShopVerified       Kind = "shop_verified"
 	ShopSuspended      Kind = "shop_suspended"
 	ShopInvitation     Kind = "shop_invitation"
+	PaymentRefunded    Kind = "payment_refunded"
 )
 
 // Rule is what holds for all notices of a kind.
@@ -54,6 +55,7 @@ var rules = map[Kind]Rule{
 	ShopVerified:       {ToShop: true},
 	ShopSuspended:      {ToShop: true, Required: true},
 	ShopInvitation:     {Held: true, Required: true},
+	PaymentRefunded:    {},
 }
 
 // Kinds returns all kinds, sorted.
@@ -73,13 +75,15 @@ const (
 	Push  Channel = "push"
 )
 
-// Item is a line of a notice: a shop order, or a variant whose stock is low.
+// Item is a line of a notice: an order or shop order, or a variant whose stock is low.
 type Item struct {
 	OrderID     string `json:"order_id,omitempty"`
 	ShopOrderID string `json:"shop_order_id,omitempty"`
 	SKU         string `json:"sku,omitempty"`
 	Title       string `json:"title,omitempty"`
 	Available   int64  `json:"available,omitempty"`
+	// Amount is what was paid back, such as "BRL 10.00".
+	Amount string `json:"amount,omitempty"`
 }
 
 // State is what has become of a notice or a delivery.

@@ -8,6 +8,7 @@ import (
 
 	"souk/apps/notification/internal/domain"
 	orderv1 "souk/gen/go/souk/order/v1"
+	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	"souk/pkg/clock"
@@ -15,11 +16,11 @@ import (
 	"souk/pkg/id"
 )
 
-// OrderSubjects are the events of orders that customers and shops are informed about, and ShopSubjects the events of
+// OrderSubjects are the events of orders and their payments that customers and shops are informed about, and ShopSubjects the events of
 // shops and their stock.
 var (
 	OrderSubjects = []string{
-		"evt.order.confirmed", "evt.order.cancelled", "evt.order.shipped", "evt.order.delivered",
+		"evt.order.confirmed", "evt.order.cancelled", "evt.order.shipped", "evt.order.delivered", "evt.payment.refunded",
 	}
 	ShopSubjects = []string{
 		"evt.shop.verified", "evt.shop.suspended", "evt.shop.member_invited", "evt.inventory.low",
@@ -94,6 +95,14 @@ func read(e event.Event) ([]domain.Notice, error) {
 		var p orderv1.OrderDelivered
 		err := e.Decode(&p)
 		return []domain.Notice{partNotice(domain.OrderDelivered, p.GetOrderId(), p.GetShopOrderId())}, err
+	case "evt.payment.refunded":
+		var p paymentv1.PaymentRefunded
+		err := e.Decode(&p)
+		paid := p.GetAmount().GetCurrencyCode() + " " + p.GetAmount().GetAmount()
+		return []domain.Notice{{
+			Kind: domain.PaymentRefunded, About: p.GetPaymentId() + ":" + p.GetTotalRefunded().GetAmount(),
+			Items: []domain.Item{{OrderID: p.GetOrderId(), Amount: paid}},
+		}}, err
 	case "evt.shop.verified":
 		var p shopv1.ShopVerified
 		err := e.Decode(&p)

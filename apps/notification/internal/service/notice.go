@@ -25,6 +25,8 @@ func (r *Renderer) notice(m domain.Notice, l letter, w words) notice {
 	n := notice{words: w}
 	link := "shop"
 	switch m.Kind {
+	case domain.PaymentRefunded:
+		link = "order"
 	case domain.OrderShipped, domain.OrderDelivered:
 		link = "order"
 		n.Lists = []list{w.part(w.shop(l.parts[0].GetShopName()), l.parts[0])}
@@ -79,6 +81,9 @@ func (r *Renderer) fields(m domain.Notice, l letter, lang language) Fields {
 	case l.order != nil:
 		f.Number = oneLine(l.order.GetNumber())
 		f.Partly = m.Kind == domain.OrderCancelled && partlyCancelled(l.order)
+	}
+	if len(m.Items) > 0 {
+		f.Amount = m.Items[0].Amount
 	}
 	if m.Kind == domain.LowStock {
 		f.Count = len(m.Items)

@@ -30,6 +30,8 @@ type Fields struct {
 	Shop string
 	// Carrier and TrackingNumber say how an order is shipped; both may be empty.
 	Carrier, TrackingNumber string
+	// Amount is what was paid back.
+	Amount string
 	// Role is that of an invited person.
 	Role string
 	// Count is the number of orders or variants of a list.
@@ -41,6 +43,7 @@ type Fields struct {
 // sample shows a template in a preview.
 var sample = Fields{
 	Number: "S-20261129-4711", Shop: "Aurora", Carrier: "Correios", TrackingNumber: "BR123", Role: "staff", Count: 2,
+	Amount: "BRL 39.80",
 }
 
 // language has the texts of a language.

@@ -28,7 +28,7 @@ type NotificationSent struct {
 	// "dlv_…".
 	NotificationId string `protobuf:"bytes,1,opt,name=notification_id,json=notificationId,proto3" json:"notification_id,omitempty"`
 	// order_confirmed, order_cancelled, order_shipped, order_delivered, new_orders, shop_order_cancelled, low_stock, shop_verified,
-	// shop_suspended or shop_invitation.
+	// shop_suspended, shop_invitation or payment_refunded.
 	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	// The order of a notice about a whole order; empty: the notice is about something else.
 	OrderId string `protobuf:"bytes,3,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`

@@ -81,7 +81,7 @@ type NotificationServiceClient interface {
 	// SetTemplate adds a version of a text, which is used from now on.
 	//
 	// Every process uses it within 5 seconds. A text may show fields and choose by them, as in
-	// {{if .Partly}}A part of{{end}} {{.Number}}: Number, Shop, Carrier, TrackingNumber, Role, Count and Partly. If it cannot
+	// {{if .Partly}}A part of{{end}} {{.Number}}: Number, Shop, Carrier, TrackingNumber, Amount, Role, Count and Partly. If it cannot
 	// be filled in when something is sent, the default is used.
 	SetTemplate(ctx context.Context, in *SetTemplateRequest, opts ...grpc.CallOption) (*SetTemplateResponse, error)
 	// PreviewTemplate shows a text as a recipient would see it, with sample data.
@@ -294,7 +294,7 @@ type NotificationServiceServer interface {
 	// SetTemplate adds a version of a text, which is used from now on.
 	//
 	// Every process uses it within 5 seconds. A text may show fields and choose by them, as in
-	// {{if .Partly}}A part of{{end}} {{.Number}}: Number, Shop, Carrier, TrackingNumber, Role, Count and Partly. If it cannot
+	// {{if .Partly}}A part of{{end}} {{.Number}}: Number, Shop, Carrier, TrackingNumber, Amount, Role, Count and Partly. If it cannot
 	// be filled in when something is sent, the default is used.
 	SetTemplate(context.Context, *SetTemplateRequest) (*SetTemplateResponse, error)
 	// PreviewTemplate shows a text as a recipient would see it, with sample data.
