@@ -67,7 +67,7 @@
 // A delivery fails for good if the provider refuses it permanently (a 5xx about sender, recipient or content), if
 // its order does not exist, or if there is no address. It is counted in delivery_failed_total and logged. After
 // any other failure it is retried, with a backoff from one second to ten minutes, until give_up. The job of a process
-// that died is retried a few seconds after its timeout.
+// that died is retried within half a minute after its timeout, which is a minute with the default settings.
 //
 // While the database is away, the result of a delivery is recorded again and again until the job's timeout.
 //
@@ -82,7 +82,7 @@
 //
 // # Tables
 //
-//   - notice: what recipients have a notice of. state queued → done (its deliveries exist), failed or skipped (not needed).
+//   - notice: what happened; it is deleted 180 days after its end, with its deliveries. state queued → done (its deliveries exist), failed or skipped (not needed).
 //   - delivery: one row per notice, recipient and channel. state queued → sent, failed or skipped. The recipient is a
 //     user, an order (the address typed at its checkout) or an invitation.
 //   - notification: the inboxes.

@@ -45,6 +45,9 @@ const (
 	forgetBatch = 1000
 	// keepNotifications is how long an inbox keeps a notification.
 	keepNotifications = 90 * 24 * time.Hour
+	// keepNotices is how long the log of deliveries is kept. It must exceed the retention of events, or a replayed one
+	// would have its effect twice.
+	keepNotices = 180 * 24 * time.Hour
 )
 
 const (
@@ -166,6 +169,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	return module.Group(relay, orders, shops,
 		forgetting("forget recipients", time.Hour, store.ForgetRecipients),
 		forgetting("forget notifications", keepNotifications, store.ForgetNotifications),
+		forgetting("forget notices", keepNotices, store.ForgetNotices),
 		module.Func(func(ctx context.Context) error {
 			defer post.Close()
 			return runner.Run(ctx)

@@ -137,6 +137,22 @@ func TestInboxIsBounded(t *testing.T) {
 	waittest.Until(t, func() bool { return count() == 499 }, "the old one is kept")
 }
 
+// The log is kept for 180 days, and what still waits for longer.
+func TestOldNoticesAreForgotten(t *testing.T) {
+	t.Parallel()
+	h := setup(t, smtpServer(t, map[string]string{"RCPT": "451 later"}))
+	old, waits := h.place("", ""), h.place("", "guest@example.com")
+	h.Deliver("order", h.confirmed(old), h.confirmed(waits))
+	h.state(old, "failed")
+	h.attempted(waits)
+	_, err := h.Pool.Exec(t.Context(), `update notice set ended_at = now() - interval '181 days'`)
+	require.NoError(t, err)
+	h.Another() // it looks at its start
+	const left = `select coalesce(string_agg(order_id, ' '), '') from notice`
+	waittest.Until(t, func() bool { return moduletest.Value[string](h.Service, left) == waits }, "it is kept")
+	require.Equal(t, 1, moduletest.Value[int](h.Service, `select count(*) from delivery`))
+}
+
 // The gateway asks for several inboxes at once.
 func TestPollReturnsWhatIsNew(t *testing.T) {
 	t.Parallel()

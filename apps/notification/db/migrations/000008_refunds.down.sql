@@ -1,3 +1,4 @@
+drop index notice_ended;
 delete from notice where kind = 'payment_refunded';
 alter table notice
     drop constraint notice_kind_check,

@@ -20,7 +20,11 @@ import (
 // shops and their stock.
 var (
 	OrderSubjects = []string{
-		"evt.order.confirmed", "evt.order.cancelled", "evt.order.shipped", "evt.order.delivered", "evt.payment.refunded",
+		"evt.order.confirmed",
+		"evt.order.cancelled",
+		"evt.order.shipped",
+		"evt.order.delivered",
+		"evt.payment.refunded",
 	}
 	ShopSubjects = []string{
 		"evt.shop.verified", "evt.shop.suspended", "evt.shop.member_invited", "evt.inventory.low",

@@ -104,6 +104,8 @@ var (
 	reserve string
 	//go:embed sql/forget_recipients.sql
 	forgetRecipients string
+	//go:embed sql/forget_notices.sql
+	forgetNotices string
 	//go:embed sql/deliveries_sent.sql
 	deliveriesSentSQL string
 
@@ -293,5 +295,12 @@ func (s *Store) runReserved(ctx context.Context, items []reservation) ([]batch.R
 // ForgetRecipients deletes at most limit counts of mails that were sent before the given time, and returns how many.
 func (s *Store) ForgetRecipients(ctx context.Context, before time.Time, limit int) (int, error) {
 	tag, err := s.pool.Exec(ctx, forgetRecipients, before, limit)
+	return int(tag.RowsAffected()), postgres.Err(err)
+}
+
+// ForgetNotices deletes at most limit notices that ended before the given time, with their deliveries, and returns how
+// many.
+func (s *Store) ForgetNotices(ctx context.Context, before time.Time, limit int) (int, error) {
+	tag, err := s.pool.Exec(ctx, forgetNotices, before, limit)
 	return int(tag.RowsAffected()), postgres.Err(err)
 }
