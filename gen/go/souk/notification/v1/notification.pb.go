@@ -2293,13 +2293,13 @@ var File_souk_notification_v1_notification_proto protoreflect.FileDescriptor
 
 const file_souk_notification_v1_notification_proto_rawDesc = "" +
 	"\n" +
-	"'souk/notification/v1/notification.proto\x12\x14souk.notification.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsouk/options/v1/options.proto\"\xd2\x03\n" +
+	"'souk/notification/v1/notification.proto\x12\x14souk.notification.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsouk/options/v1/options.proto\"\xb5\x03\n" +
 	"\fNotification\x128\n" +
 	"\x02id\x18\x01 \x01(\tB(\xb2\xf4\x18$ntf_01a2282c72db7a76bf8baf64506adb3cR\x02id\x12'\n" +
 	"\x04kind\x18\x02 \x01(\tB\x13\xb2\xf4\x18\x0forder_confirmedR\x04kind\x12A\n" +
 	"\x05title\x18\x03 \x01(\tB+\xb2\xf4\x18'Your order S-20261129-4711 is confirmedR\x05title\x12R\n" +
-	"\x04body\x18\x04 \x01(\tB>\xb2\xf4\x18:Thank you for your order S-20261129-4711. It is confirmed.R\x04body\x12G\n" +
-	"\x04link\x18\x05 \x01(\tB3\xb2\xf4\x18//v1/orders/ord_01a2282c72db7a76bf8baf64506adb3cR\x04link\x128\n" +
+	"\x04body\x18\x04 \x01(\tB>\xb2\xf4\x18:Thank you for your order S-20261129-4711. It is confirmed.R\x04body\x12*\n" +
+	"\x04link\x18\x05 \x01(\tB\x16\xb2\xf4\x18\x12/v1/me/invitationsR\x04link\x128\n" +
 	"\aread_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x06readAt\x88\x01\x01\x129\n" +
 	"\n" +
 	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAtB\n" +
