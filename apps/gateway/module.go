@@ -58,7 +58,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}
 	s := &server{
 		lameDuck: cfg.LameDuck, drain: cfg.DrainTimeout, logger: p.Logger(), backends: newBackends(p.Reach),
-		schemas: p.CheckSchemas,
+		schemas: p.CheckSchemas, streams: make(chan struct{}),
 	}
 	s.redis = func(ctx context.Context) error { return repository.Ping(ctx, redis) }
 	handler, err := rest.New(ctx, rest.Deps{
@@ -81,6 +81,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		MaxBody:        cfg.MaxBody,
 		Timeout:        cfg.Timeout,
 		Ready:          s.takesTraffic,
+		Stopping:       s.streams,
 	})
 	if err != nil {
 		return nil, err

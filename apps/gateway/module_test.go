@@ -33,6 +33,7 @@ func serve(
 	s = &server{
 		http: &http.Server{Handler: slow, ReadHeaderTimeout: timeout}, listener: ln, drain: drain, logger: zap.NewNop(),
 		redis: func(context.Context) error { return nil }, backends: &backends{names: []string{"cart"}, reach: reached},
+		streams: make(chan struct{}),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done = make(chan error, 1)

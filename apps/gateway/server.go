@@ -34,6 +34,8 @@ type server struct {
 	backends *backends
 	stopping atomic.Bool
 	closing  atomic.Bool // answers close their connections
+	// streams is closed when streams end.
+	streams chan struct{}
 }
 
 // Run serves until ctx ends. Then it leaves in four steps, so that no connection is cut while a request is on it:
@@ -60,6 +62,7 @@ func (s *server) Run(ctx context.Context) error {
 		err = s.listener.Close()
 		<-time.After(lastRequests)
 	}
+	close(s.streams)
 	drain, cancel := context.WithTimeout(context.Background(), s.drain)
 	defer cancel()
 	err = errors.Join(err, s.http.Shutdown(drain))

@@ -27,8 +27,8 @@ type Config struct {
 	From string `yaml:"from"`
 	// PublicURL is where customers reach souk; mails link to orders there. Default empty: no links.
 	PublicURL string `yaml:"public_url"`
-	// Timeout bounds one attempt, from the request for the order to the server's last answer, without the
-	// wait for one of Concurrency connections. Default 15 s; from 1 s to 45 s.
+	// Timeout bounds each step of an attempt: to write a mail, to wait for one of Concurrency connections, and to send
+	// it. Default 15 s; from 1 s to 45 s.
 	Timeout time.Duration `yaml:"timeout"`
 	// Concurrency is the number of mails sent at the same time. Default 4; from 1 to 64.
 	Concurrency int `yaml:"concurrency"`
@@ -40,6 +40,33 @@ type Config struct {
 	// MaxPerHour is the most mails that a recipient gets in an hour; others wait. Addresses that were only typed in
 	// count separately from the verified ones of accounts. Default 10; at least 1.
 	MaxPerHour int `yaml:"max_per_hour"`
+	// SMS sends text messages. Default: none are sent.
+	SMS SMSConfig `yaml:"sms"`
+	// Push sends push messages. Default: none are sent.
+	Push PushConfig `yaml:"push"`
+}
+
+// SMSConfig says who sends text messages: Twilio, or a webhook. Both empty: nobody.
+type SMSConfig struct {
+	// WebhookURL gets each message as JSON.
+	WebhookURL string `yaml:"webhook_url"`
+	// TwilioAccount and TwilioToken authenticate at Twilio, and TwilioFrom is the sender's number.
+	TwilioAccount string `yaml:"twilio_account"`
+	TwilioToken   string `yaml:"twilio_token"`
+	TwilioFrom    string `yaml:"twilio_from"`
+}
+
+// PushConfig says who sends push messages: the push services of browsers and FCM, or a webhook. All empty: nobody.
+type PushConfig struct {
+	// WebhookURL gets each message as JSON.
+	WebhookURL string `yaml:"webhook_url"`
+	// VAPIDPublic and VAPIDPrivate are the keys for browsers, in base64url, and VAPIDSubject is an address of the
+	// sender such as mailto:shop@example.com.
+	VAPIDPublic  string `yaml:"vapid_public"`
+	VAPIDPrivate string `yaml:"vapid_private"`
+	VAPIDSubject string `yaml:"vapid_subject"`
+	// FCMKey is the JSON key of a service account that may send by FCM.
+	FCMKey string `yaml:"fcm_key"`
 }
 
 // Default returns the default configuration.
@@ -89,6 +116,19 @@ func (c Config) Validate() error {
 	}
 	if c.MaxPerHour < 1 {
 		problems = append(problems, errors.New("max_per_hour: must be at least 1"))
+	}
+	for name, given := range map[string]string{
+		"sms.webhook_url": c.SMS.WebhookURL, "push.webhook_url": c.Push.WebhookURL,
+	} {
+		if u, err := url.Parse(given); given != "" && (err != nil || u.Host == "") {
+			problems = append(problems, fmt.Errorf("%s: must be a URL", name))
+		}
+	}
+	if t := c.SMS; t.TwilioAccount != "" && (t.TwilioToken == "" || t.TwilioFrom == "") {
+		problems = append(problems, errors.New("sms.twilio_account: needs twilio_token and twilio_from"))
+	}
+	if v := c.Push; v.VAPIDPrivate != "" && (v.VAPIDPublic == "" || v.VAPIDSubject == "") {
+		problems = append(problems, errors.New("push.vapid_private: needs vapid_public and vapid_subject"))
 	}
 	return errors.Join(problems...)
 }

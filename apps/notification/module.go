@@ -6,13 +6,16 @@ import (
 	"net/mail"
 	"time"
 
+	"souk/apps/notification/internal/domain"
 	"souk/apps/notification/internal/handler"
 	"souk/apps/notification/internal/repository"
 	"souk/apps/notification/internal/service"
+	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/chore"
+	"souk/pkg/jobs"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
 )
@@ -20,23 +23,40 @@ import (
 //go:embed db/migrations/*.sql
 var migrations embed.FS
 
+//go:embed db/invariants.sql
+var invariants string
+
 // Module is the notification service.
 var Module = module.Module{
 	Name:       "notification",
 	Config:     func() any { return new(Default()) },
 	Migrations: migrations,
-	Tables:     module.Tables{Outbox: true},
+	Invariants: invariants,
+	Tables:     module.Tables{Outbox: true, Jobs: true},
 	Build:      build,
 }
 
 // Failpoints lists the points at which tests stop the process.
 func Failpoints() []string { return []string{service.FailAfterSend} }
 
-// forgetEvery is the poll interval for counts of mails that no limit needs any more, and forgetBatch the most that one
-// statement deletes.
+// forgetEvery is the poll interval for what is not kept any more, and forgetBatch the most that one statement deletes.
 const (
 	forgetEvery = 10 * time.Minute
 	forgetBatch = 1000
+	// keepNotifications is how long an inbox keeps a notification.
+	keepNotifications = 90 * 24 * time.Hour
+	// keepNotices is how long the log of deliveries is kept. It must exceed the retention of events, or a replayed one
+	// would have its effect twice.
+	keepNotices = 180 * 24 * time.Hour
+)
+
+const (
+	// rescueGrace is how long after its timeout a job counts as one of a process that died.
+	rescueGrace = 5 * time.Second
+	// ahead is the number of deliveries that are written per mail that can be sent at the same time.
+	ahead = 4
+	// cooldown is the shortest time between two looks for deliveries: each look takes no more than are worked on at the same time.
+	cooldown = 5 * time.Millisecond
 )
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
@@ -48,7 +68,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	renderer, err := service.NewRenderer(from, cfg.PublicURL)
+	renderer, err := service.NewRenderer(cfg.PublicURL)
 	if err != nil {
 		return nil, err
 	}
@@ -65,54 +85,93 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	store := repository.New(pool, cfg.MaxPerHour, relay.Wake)
+	links := service.NewLinks(store, cfg.PublicURL)
 	post := &repository.SMTP{
 		Addr:     cfg.SMTPAddr,
 		TLS:      cfg.TLS,
 		Username: cfg.Username,
 		Password: cfg.Password,
+		FromName: from.Name,
 		From:     from.Address,
 	}
-	sender, err := service.New(service.Deps{
-		Mails:  store,
-		Orders: orderv1.NewOrderServiceClient(conn),
-		Users:  userv1.NewUserServiceClient(conn),
-		Shops: shopv1.NewShopServiceClient(
-			conn,
-		),
-		Post:        post,
-		Renderer:    renderer,
+	providers, err := providersOf(ctx, p, cfg)
+	if err != nil {
+		return nil, err
+	}
+	providers[domain.Email] = post
+	svc, err := service.New(service.Deps{
+		Store:     store,
+		Orders:    orderv1.NewOrderServiceClient(conn),
+		Users:     userv1.NewUserServiceClient(conn),
+		Shops:     shopv1.NewShopServiceClient(conn),
+		Providers: providers,
+		Renderer:  renderer,
+		Links:     links,
+		Logger:    p.Logger(),
+
+		Templates: store,
+		Clock:     p.Clock(),
+		Tracer:    p.Tracer(),
+		Metrics:   p.Metrics(),
+		Timeout:   cfg.Timeout,
+		GiveUp:    cfg.GiveUp,
+
+		Concurrency: cfg.Concurrency,
+	})
+	if err != nil {
+		return nil, err
+	}
+	runner, err := jobs.New(pool, jobs.Options{
+		Workers: repository.Workers(p.Clock(), svc.Notify, svc.Deliver),
+		Queues: map[string]int{
+			repository.QueueNotice: ahead * cfg.Concurrency, string(domain.Email): ahead * cfg.Concurrency,
+			string(domain.Inbox): cfg.Concurrency, string(domain.SMS): cfg.Concurrency,
+			string(domain.Push): cfg.Concurrency,
+		},
+		Timeout:     service.JobTimeout(cfg.Timeout),
+		RescueAfter: service.JobTimeout(cfg.Timeout) + rescueGrace,
+		Cooldown:    cooldown,
 		Clock:       p.Clock(),
 		Logger:      p.Logger(),
-		Tracer:      p.Tracer(),
 		Metrics:     p.Metrics(),
-		Timeout:     cfg.Timeout,
-		Concurrency: cfg.Concurrency,
-		GiveUp:      cfg.GiveUp,
 	})
 	if err != nil {
 		return nil, err
 	}
 	read := handler.Reader{Clock: p.Clock(), Hold: cfg.Hold, GiveUp: cfg.GiveUp}.Read
 	orders, err := p.Consumer(ctx, outbox.ConsumerOptions{
-		Purpose: "orders", Subjects: handler.OrderSubjects, Queue: store.Consume(read), Done: sender.Wake,
+		Purpose: "orders", Subjects: handler.OrderSubjects, Queue: store.Consume(read),
 	})
 	if err != nil {
 		return nil, err
 	}
 	shops, err := p.Consumer(ctx, outbox.ConsumerOptions{
-		Purpose: "shops", Subjects: handler.ShopSubjects, Queue: store.Consume(read), Done: sender.Wake,
+		Purpose: "shops", Subjects: handler.ShopSubjects, Queue: store.Consume(read),
 	})
 	if err != nil {
 		return nil, err
 	}
-	forget := chore.Chore{
-		Name: "forget recipients", Every: forgetEvery, Batch: forgetBatch, Clock: p.Clock(), Logger: p.Logger(),
-		Pass: func(ctx context.Context, now time.Time) (int, error) {
-			return store.ForgetRecipients(ctx, now.Add(-time.Hour), forgetBatch)
-		},
+	forgetting := func(
+		name string, age time.Duration, forget func(context.Context, time.Time, int) (int, error),
+	) module.Runnable {
+		c := chore.Chore{
+			Name: name, Every: forgetEvery, Batch: forgetBatch, Clock: p.Clock(), Logger: p.Logger(),
+			Pass: func(ctx context.Context, now time.Time) (int, error) {
+				return forget(ctx, now.Add(-age), forgetBatch)
+			},
+		}
+		return module.Func(c.Run)
 	}
-	return module.Group(relay, orders, shops, module.Func(forget.Run), module.Func(func(ctx context.Context) error {
-		defer post.Close()
-		return sender.Run(ctx)
-	})), nil
+	notificationv1.RegisterNotificationServiceServer(p.Server(), handler.New(handler.Deps{
+		Inbox: store, Preferences: store, Links: links, Templates: svc, Devices: store,
+		VAPIDPublic: cfg.Push.VAPIDPublic, Clock: p.Clock(),
+	}))
+	return module.Group(relay, orders, shops,
+		forgetting("forget recipients", time.Hour, store.ForgetRecipients),
+		forgetting("forget notifications", keepNotifications, store.ForgetNotifications),
+		forgetting("forget notices", keepNotices, store.ForgetNotices),
+		module.Func(func(ctx context.Context) error {
+			defer post.Close()
+			return runner.Run(ctx)
+		})), nil
 }

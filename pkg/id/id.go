@@ -28,7 +28,13 @@ const (
 	Guest     Prefix = "gst"
 	Payment   Prefix = "pay"
 	Event     Prefix = "evt"
-	Mail      Prefix = "mail"
+	// Notice is what happened, Delivery is one message of it to one recipient, and Notification is its entry in
+	// a user's inbox.
+	Notice       Prefix = "ntc"
+	Delivery     Prefix = "dlv"
+	Notification Prefix = "ntf"
+	// Device is where a user gets push messages.
+	Device Prefix = "dev"
 
 	Invitation Prefix = "inv"
 	// Adjustment is a change of a variant's stock.

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"souk/pkg/id"
+	"souk/pkg/waittest"
 )
 
 // The callers of the access matrix, by letter.
@@ -58,27 +59,44 @@ var accessMatrix = map[string]struct {
 		who:  withCart,
 		body: obj{"variantId": "{variant}", "quantity": 1},
 	},
-	"PATCH /v1/cart/items/{variantId}":           {who: withCart, body: obj{"quantity": 2}},
-	"DELETE /v1/cart/items/{variantId}":          {who: withCart},
-	"POST /v1/cart:quote":                        {who: withCart, body: obj{}},
-	"POST /v1/checkout":                          {who: withCart, body: checkoutBody("tok_ok")},
-	"GET /v1/orders":                             {who: withCart},
-	"GET /v1/orders/{id}":                        {who: "C"},
-	"POST /v1/orders/{id}:cancel":                {who: "C", body: obj{}},
-	"GET /v1/payments/{id}":                      {who: "C"},
-	"GET /v1/me":                                 {who: signedIn},
-	"PATCH /v1/me":                               {who: signedIn, body: obj{"name": "Ana"}},
-	"POST /v1/me/guest:merge":                    {who: signedIn, body: obj{"guestToken": "{guest}"}},
-	"GET /v1/me/shops":                           {who: signedIn},
-	"GET /v1/me/invitations":                     {who: signedIn},
-	"POST /v1/me/invitations/{id}:accept":        {who: "C", body: obj{}},
-	"POST /v1/me/invitations/{id}:decline":       {who: "C", body: obj{}},
-	"GET /v1/me/addresses":                       {who: signedIn},
-	"POST /v1/me/addresses":                      {who: signedIn, body: address},
-	"GET /v1/me/addresses/{id}":                  {who: "C"},
-	"PATCH /v1/me/addresses/{id}":                {who: "C", body: obj{"label": "Home"}},
-	"DELETE /v1/me/addresses/{id}":               {who: "C"},
-	"POST /v1/me/addresses/{id}:setDefault":      {who: "C", body: obj{"shipping": true}},
+	"PATCH /v1/cart/items/{variantId}":        {who: withCart, body: obj{"quantity": 2}},
+	"DELETE /v1/cart/items/{variantId}":       {who: withCart},
+	"POST /v1/cart:quote":                     {who: withCart, body: obj{}},
+	"POST /v1/checkout":                       {who: withCart, body: checkoutBody("tok_ok")},
+	"GET /v1/orders":                          {who: withCart},
+	"GET /v1/orders/{id}":                     {who: "C"},
+	"POST /v1/orders/{id}:cancel":             {who: "C", body: obj{}},
+	"GET /v1/payments/{id}":                   {who: "C"},
+	"GET /v1/me":                              {who: signedIn},
+	"PATCH /v1/me":                            {who: signedIn, body: obj{"name": "Ana"}},
+	"POST /v1/me/guest:merge":                 {who: signedIn, body: obj{"guestToken": "{guest}"}},
+	"GET /v1/me/shops":                        {who: signedIn},
+	"GET /v1/me/invitations":                  {who: signedIn},
+	"POST /v1/me/invitations/{id}:accept":     {who: "C", body: obj{}},
+	"POST /v1/me/invitations/{id}:decline":    {who: "C", body: obj{}},
+	"GET /v1/me/addresses":                    {who: signedIn},
+	"POST /v1/me/addresses":                   {who: signedIn, body: address},
+	"GET /v1/me/addresses/{id}":               {who: "C"},
+	"PATCH /v1/me/addresses/{id}":             {who: "C", body: obj{"label": "Home"}},
+	"DELETE /v1/me/addresses/{id}":            {who: "C"},
+	"POST /v1/me/addresses/{id}:setDefault":   {who: "C", body: obj{"shipping": true}},
+	"GET /v1/me/notifications":                {who: signedIn},
+	"GET /v1/me/notifications:stream":         {who: signedIn},
+	"POST /v1/me/notifications:readAll":       {who: signedIn, body: obj{}},
+	"POST /v1/me/notifications/{id}:read":     {who: "C", body: obj{}},
+	"GET /v1/me/devices":                      {who: signedIn},
+	"POST /v1/me/devices":                     {who: signedIn, body: obj{"kind": "fcm", "token": "{new}"}},
+	"DELETE /v1/me/devices/{id}":              {who: "C"},
+	"GET /v1/me/notification-preferences":     {who: signedIn},
+	"PUT /v1/me/notification-preferences":     {who: signedIn, body: obj{}},
+	"GET /v1/unsubscribe":                     {who: ""}, // the token decides
+	"POST /v1/unsubscribe":                    {who: ""},
+	"GET /v1/operator/notification-templates": {who: "A"},
+	"PUT /v1/operator/notification-templates/{kind}/{channel}/{locale}": {
+		who: "A", body: obj{"subject": "Hello", "body": "Hello", "expectedVersion": 0},
+	},
+	"POST /v1/operator/notification-templates/{kind}/{channel}/{locale}:preview": {who: "A", body: obj{}},
+	"GET /v1/operator/deliveries":                {who: "A"},
 	"POST /v1/shops":                             {who: signedIn, body: obj{"name": "Another shop"}},
 	"PATCH /v1/shops/{id}":                       {who: "STA", body: obj{"city": "Fortaleza"}},
 	"GET /v1/shops/{shopId}/members":             {who: "STA"},
@@ -174,6 +192,8 @@ var (
 		{"/v1/vouchers/", "voucher"},
 		{"/v1/me/addresses/", "address"},
 		{"/v1/me/invitations/", "invitation"},
+		{"/v1/me/notifications/", "notification"},
+		{"/v1/me/devices/", "device"},
 		{"/v1/shops/{shopId}/invitations/", "pending"},
 		{"/v1/shops/", "shop"},
 		{"/v1/operator/shops/", "shop"},
@@ -184,6 +204,7 @@ var (
 	pathNames = map[string]string{
 		"shopId": "shop", "shop": "shop", "variantId": "variant", "userId": "member", "handle": "productHandle",
 		"countryCode": "country", "provider": "provider", "productId": "bought",
+		"kind": "kind", "channel": "channel", "locale": "locale",
 	}
 )
 
@@ -237,6 +258,16 @@ func newAccessWorld(t *testing.T, s *souk) *accessWorld {
 		"provider":      func() string { return "sandbox" },
 		"setting":       func() string { return "order.cash.guests" },
 		"flag":          w.newFlag,
+		"notification":  w.newNotification,
+		"device": func() string {
+			var d struct{ ID string }
+			body := obj{"kind": "fcm", "token": handle("device")}
+			w.callers[aCustomer].post("/v1/me/devices", body).want(http.StatusCreated).into(&d)
+			return d.ID
+		},
+		"kind":    func() string { return "order_shipped" },
+		"channel": func() string { return "email" },
+		"locale":  func() string { return "vi" },
 		"invitation": func() string { // each from another shop: the customer may be a member of each once
 			shop := handle("matrix-inviting")
 			return w.invite(s.seller(shop), shop, w.emails[aCustomer])
@@ -291,6 +322,17 @@ func (w *accessWorld) newFlag() string {
 	key := handle("flag")
 	w.callers[anOperator].send(http.MethodPut, "/v1/operator/flags/"+key, flagBody(false)).want(http.StatusOK)
 	return key
+}
+
+// newNotification returns the latest one of the customer, who has ordered.
+func (w *accessWorld) newNotification() string {
+	w.newOrder()
+	var list struct{ Notifications []struct{ ID string } }
+	waittest.Until(w.s.t, func() bool {
+		w.callers[aCustomer].get("/v1/me/notifications").want(http.StatusOK).into(&list)
+		return len(list.Notifications) > 0
+	}, "the customer gets no notification")
+	return list.Notifications[0].ID
 }
 
 func (w *accessWorld) invite(owner *client, shop, to string) string {
@@ -366,6 +408,9 @@ func (w *accessWorld) call(letter rune, operation string, body any) (allowed boo
 		text, err := json.Marshal(body)
 		require.NoError(w.s.t, err)
 		raw = w.fill(string(text), nil)
+	}
+	if strings.HasSuffix(path, ":stream") {
+		path += "?maxSeconds=1" // it would not end
 	}
 	var header []string
 	if method == http.MethodPost && path == "/v1/checkout" {

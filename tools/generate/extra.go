@@ -5,6 +5,7 @@ package main
 // Tags of these routes.
 const (
 	tagSignIn   = "Sign-in"
+	tagStreams  = "Notices"
 	tagWebhooks = "Webhooks"
 	tagHealth   = "Health"
 )
@@ -14,6 +15,7 @@ var extraTags = []object{
 		"name":        tagSignIn,
 		"description": "Sign-in of browsers, by the OpenID Connect code flow. The session is a cookie.",
 	},
+	{"name": tagStreams, "description": "Inboxes as server-sent events, and the page behind the links that end mails."},
 	{"name": tagWebhooks, "description": "Notices of payment providers."},
 	{"name": tagHealth, "description": "Is the gateway alive, and does it take requests?"},
 }
@@ -26,6 +28,13 @@ func extraPaths() map[string]object {
 		"/auth/logout":   {"post": logoutOperation()},
 		"/v1/webhooks/payments/{provider}": {
 			"post": webhookOperation(),
+		},
+		"/v1/me/notifications:stream": {"get": streamOperation()},
+		"/v1/unsubscribe": {
+			"get": unsubscribeOperation("showUnsubscribe", "Asks whether mails of a kind shall end",
+				"Links in mails lead to this page. It changes nothing."),
+			"post": unsubscribeOperation("unsubscribe", "Ends the mails of a kind to the recipient of a mail",
+				"Mail programs send it (RFC 8058), and the form of the page. It needs no sign-in: the link is the proof."),
 		},
 		"/health/live": {"get": healthOperation("live", "Is the gateway alive?",
 			"A process that does not answer should be restarted.")},
@@ -106,6 +115,53 @@ func webhookOperation() object {
 		}},
 	}
 	return operation
+}
+
+func streamOperation() object {
+	const sample = "id: ntf_" + exampleOfID + "\nevent: notification\ndata: " +
+		`{"notification":{"id":"ntf_` + exampleOfID + `","kind":"order_confirmed"},"unreadCount":1}` + "\n\n"
+	operation := extra("streamNotifications", tagStreams, "Sends what comes into the caller's inbox, as it comes",
+		"Server-sent events of the type notification. Their data is JSON: notification, as in the list, and unreadCount. "+
+			"The stream is silent for 20 seconds at most and lasts for 15 minutes at most. Then the client connects again "+
+			"with the header Last-Event-ID, as an EventSource does by itself, and gets what it missed. "+
+			"A user may have 5 streams at the same time.",
+		object{"200": object{
+			"description": "The stream.",
+			"content": object{"text/event-stream": object{
+				"schema":  object{"type": "string", "description": "Events.", "examples": []any{sample}},
+				"example": sample,
+			}},
+		}},
+		[]string{"400", "401", "429", "503"},
+		object{
+			"name": "maxSeconds", "in": "query", "required": false,
+			"schema":      object{"type": "integer", "minimum": 1, "maximum": 900},
+			"description": "How long the stream lasts at most.", "example": 60,
+		},
+		object{
+			"name": "Last-Event-ID", "in": "header", "required": false, "schema": object{"type": "string"},
+			"description": "The last notification that the client has. Without it, the stream begins now.",
+			"example":     "ntf_" + exampleOfID,
+		})
+	operation["security"] = []object{{"bearerAuth": []string{}}, {"sessionCookie": []string{}}}
+	return operation
+}
+
+func unsubscribeOperation(id, summary, description string) object {
+	const sample = "<!DOCTYPE html><html lang=\"en\">…</html>"
+	return extra(id, tagStreams, summary, description,
+		object{"200": object{
+			"description": "A page for people.",
+			"content": object{"text/html": object{
+				"schema":  object{"type": "string", "description": "HTML.", "examples": []any{sample}},
+				"example": sample,
+			}},
+		}},
+		[]string{"400", "404", "429", "503"},
+		object{
+			"name": "token", "in": "query", "required": true, "schema": object{"type": "string", "minLength": 1, "maxLength": 512},
+			"description": "What the link holds.", "example": "dXNyXzEgb3JkZXJfc2hpcHBlZA.c2ln",
+		})
 }
 
 func healthOperation(id, summary, description string, failures ...string) object {

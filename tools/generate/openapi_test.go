@@ -65,11 +65,14 @@ func TestOpenAPI_HasEveryRoute(t *testing.T) {
 		}
 	}
 	require.GreaterOrEqual(t, wanted, 30)
+	for _, item := range extraPaths() {
+		wanted += len(item)
+	}
 	there := 0
 	for _, item := range paths {
 		there += len(item)
 	}
-	require.Equal(t, wanted+len(extraPaths()), there, "operations that are no route")
+	require.Equal(t, wanted, there, "operations that are no route")
 	require.Contains(t, paths["/v1/webhooks/payments/{provider}"], "post")
 }
 

@@ -77,7 +77,7 @@ func TestRefusedServicesWriteNothing(t *testing.T) {
 		{"--name=wishlist --entities=sheep:sheep", "twice"},
 		{"--name=wishlist --entities=list,role:lists", "twice"},
 		{"--name=wishlist --entities=order", "order.proto has the route /v1/orders"},
-		{"--name=wishlist --entities=mail", "pkg/id"},
+		{"--name=wishlist --entities=evt", "pkg/id"},
 		{"--name=wishlist --entities=a1", "lower-case letters"},
 		{"--name=wishlist --entities=aa,bb,cc,dd,ee", "at most 4"},
 		{"--name=wishlist --entities=list --database=none", "keeps nothing"},

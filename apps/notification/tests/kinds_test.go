@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	orderv1 "souk/gen/go/souk/order/v1"
+	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
@@ -19,6 +20,7 @@ import (
 	"souk/pkg/event"
 	"souk/pkg/id"
 	"souk/pkg/moduletest"
+	"souk/pkg/money"
 	"souk/pkg/waittest"
 )
 
@@ -84,7 +86,7 @@ func (h *harness) mails(address string, n int) []mailsink.Message {
 // count returns the number of mails in the state.
 func (h *harness) count(state string) int {
 	h.t.Helper()
-	return moduletest.Value[int](h.Service, `select count(*) from mail where state = $1`, state)
+	return moduletest.Value[int](h.Service, `select count(*) from `+states+` where state = $1`, state)
 }
 
 // Nothing is sent about what is cancelled within seconds, whichever the sender sees first: the order or the event.
@@ -103,12 +105,7 @@ func TestOrderCancelledWithinSecondsSendsNothing(t *testing.T) {
 	h.Deliver("order", h.soldBy(shop, late))
 	h.change(late, func(o *orderv1.Order) { o.Status, o.ShopOrders[0].Status = "cancelled", "cancelled" })
 	c.Advance(time.Minute)
-	const skipped = `select count(*) from mail where state = 'skipped'`
-	waittest.Until(
-		t,
-		func() bool { return moduletest.Value[int](h.Service, skipped) == 7 },
-		"the mails are not skipped",
-	)
+	waittest.Until(t, func() bool { return h.count("skipped") == 7 }, "the mails are not skipped")
 	h.Deliver("order", h.cancelled(late))
 	require.Zero(t, h.count("queued"))
 	require.Empty(t, h.sink.Messages())
@@ -204,7 +201,7 @@ func TestRecipientGetsABoundedNumberOfMails(t *testing.T) {
 	t.Parallel()
 	c := clock.NewManual(time.Now())
 	h := setup(t, moduletest.Clock(c), moduletest.Config(map[string]any{"max_per_hour": 3}))
-	h.Another()
+	another := h.Another()
 	var events []event.Event
 	for i := range 8 {
 		address := []string{
@@ -224,8 +221,11 @@ func TestRecipientGetsABoundedNumberOfMails(t *testing.T) {
 	require.Len(t, h.sink.Messages(), 4)
 
 	c.Advance(59 * time.Minute)
-	const again = `select count(*) = 5 from mail where attempts > 1 and state = 'queued'`
-	waittest.Until(t, func() bool { return moduletest.Value[bool](h.Service, again) }, "the mails are not due again")
+	waittest.Until(
+		t,
+		func() bool { return h.Metric("delivery_delayed_total")+another.Metric("delivery_delayed_total") == 10 },
+		"the mails are not due again",
+	)
 	require.Len(t, h.sink.Messages(), 4)
 	c.Advance(11 * time.Minute)
 	waittest.Until(t, func() bool { return h.count("sent") == 7 && h.count("queued") == 2 }, "the mails are lost")
@@ -259,8 +259,8 @@ func TestCustomerIsToldOfShipmentAndDelivery(t *testing.T) {
 		delivered := &orderv1.OrderDelivered{OrderId: order, ShopOrderId: part}
 		h.Deliver("order", h.event("evt.order.delivered", order, delivered))
 	}
+	waittest.Until(t, func() bool { return h.count("queued") == 0 }, "a delivery waits")
 	h.mails("zoe@example.com", 2)
-	require.Zero(t, h.count("queued"))
 }
 
 // All owners of a shop get mails about new orders, one for those of a while.
@@ -299,6 +299,36 @@ func TestOwnersAreToldOfNewOrders(t *testing.T) {
 	require.Equal(t, "2 new orders for Aurora", h.mails("sal@example.com", 7)[0].Subject)
 }
 
+// The owners learn that an order was cancelled if they had a notice of it, unless a member cancelled it.
+func TestOwnersAreToldOfCancelledOrdersThatTheyKnow(t *testing.T) {
+	t.Parallel()
+	c := clock.NewManual(time.Now())
+	h := setup(t, moduletest.Clock(c), moduletest.Config(map[string]any{"hold": "10s"}))
+	shop := h.shop("Aurora", "sal@example.com", "sam@example.com")
+	cancel := func(orderID, reason string) event.Event {
+		h.change(orderID, func(o *orderv1.Order) {
+			o.Status, o.ShopOrders[0].Status, o.ShopOrders[0].ShopId = "cancelled", "cancelled", shop
+		})
+		return h.event("evt.order.cancelled", orderID, &orderv1.OrderCancelled{
+			OrderId: orderID, WasConfirmed: true, Reason: reason, ShopOrderIds: []string{h.part(orderID)},
+		})
+	}
+	early, late, own := h.place("", "a@example.com"), h.place("", "b@example.com"), h.place("", "c@example.com")
+	h.Deliver("order", h.soldBy(shop, early), h.soldBy(shop, late), h.soldBy(shop, own))
+	h.Deliver("order", cancel(early, "customer"))
+	c.Advance(10 * time.Second)
+	require.Equal(t, "2 new orders for Aurora", h.mails("sal@example.com", 1)[0].Subject)
+	h.mails("sam@example.com", 1)
+	c.Advance(time.Second)
+	h.Deliver("order", cancel(late, "customer"), cancel(own, "shop"))
+	c.Advance(10 * time.Second)
+	for _, owner := range []string{"sal@example.com", "sam@example.com"} {
+		require.Equal(t, "Order S-Ünïcode-42 was cancelled", h.mails(owner, 2)[0].Subject)
+	}
+	waittest.Until(t, func() bool { return h.count("queued") == 0 }, "a delivery waits")
+	h.mails("sal@example.com", 2)
+}
+
 func TestOwnersAreToldOfLowStockAndOfTheirShopsStatus(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -335,6 +365,28 @@ func TestOwnersAreToldOfLowStockAndOfTheirShopsStatus(t *testing.T) {
 	}
 	require.Subset(t, subjects, []string{"Your shop Aurora is verified", "Your shop Aurora is suspended"})
 	waittest.Until(t, func() bool { return h.count("skipped") == 1 }, "the mail to nobody is not skipped")
+}
+
+// Each refund of a payment is a notice of its own.
+func TestCustomerIsNotifiedOfRefunds(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	order, payment := h.place("zoe@example.com", ""), id.New(id.Payment)
+	refund := func(amount, total int64) event.Event {
+		return h.event("evt.payment.refunded", payment, &paymentv1.PaymentRefunded{
+			PaymentId: payment, OrderId: order, Amount: money.New(amount, "BRL").ToProto(),
+			TotalRefunded: money.New(total, "BRL").ToProto(),
+		})
+	}
+	h.Deliver("payment", refund(1000, 1000), refund(1000, 1000), refund(500, 1500))
+	var subjects []string
+	for _, m := range h.mails("zoe@example.com", 2) {
+		subjects = append(subjects, m.Subject)
+	}
+	require.ElementsMatch(t, []string{
+		"BRL 10.00 of your order S-Ünïcode-42 was paid back", "BRL 5.00 of your order S-Ünïcode-42 was paid back",
+	}, subjects)
+	h.inbox(h.customer(order), 2)
 }
 
 func TestInvitedPersonGetsAMail(t *testing.T) {
@@ -413,5 +465,5 @@ func TestOldEventsSendNothing(t *testing.T) {
 	t.Parallel()
 	h := setup(t, moduletest.Clock(clock.NewManual(time.Now().Add(73*time.Hour))))
 	h.Deliver("order", h.confirmed(h.place("", "guest@example.com")))
-	require.Zero(t, moduletest.Value[int](h.Service, `select count(*) from mail`))
+	require.Zero(t, moduletest.Value[int](h.Service, `select count(*) from notice`))
 }

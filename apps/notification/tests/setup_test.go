@@ -202,18 +202,23 @@ func (h *harness) confirm(orderID string) {
 	h.Publish(h.confirmed(orderID), "order")
 }
 
-// state waits until the mail about an order has the state.
+// states is the state of each mail, or of its notice while it has none, with the notice's order.
+const states = `(select n.order_id, n.kind, coalesce(d.state, n.state) as state,
+    coalesce(nullif(d.last_error, ''), n.last_error) as last_error, coalesce(d.attempts, n.attempts) as attempts, d.channel
+    from notice n left join delivery d on d.notice_id = n.id and d.channel = 'email') s`
+
+// state waits until what is sent about an order has the state.
 func (h *harness) state(orderID, want string) {
 	h.t.Helper()
-	const sql = `select coalesce(max(state), '') from mail where order_id = $1`
+	const sql = `select coalesce(max(state), '') from ` + states + ` where order_id = $1`
 	waittest.Until(h.t, func() bool { return moduletest.Value[string](h.Service, sql, orderID) == want },
-		"the mail is not %s", want)
+		"the delivery is not %s", want)
 }
 
 // attempted waits until an attempt to send a mail has failed, and returns the reason.
 func (h *harness) attempted(orderID string) (reason string) {
 	h.t.Helper()
-	const sql = `select coalesce(max(last_error), '') from mail where order_id = $1`
+	const sql = `select coalesce(max(last_error), '') from ` + states + ` where order_id = $1`
 	waittest.Until(h.t, func() bool {
 		reason = moduletest.Value[string](h.Service, sql, orderID)
 		return reason != ""

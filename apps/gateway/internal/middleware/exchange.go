@@ -90,12 +90,13 @@ func Begin(c clock.Clock) Middleware {
 	}
 }
 
-// Timeout bounds a request's time, and gives it the context that the steps before have built.
-func Timeout(d time.Duration) Middleware {
+// Timeout bounds a request's time, and gives it the context that the steps before have built. Paths in longer have
+// timeouts of their own.
+func Timeout(d time.Duration, longer map[string]time.Duration) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x := exchangeOf(w, r)
-			ctx, cancel := context.WithTimeout(x.context(), d)
+			ctx, cancel := context.WithTimeout(x.context(), max(d, longer[r.URL.Path]))
 			defer cancel()
 			ctx = rpc.WithRequestID(context.WithValue(ctx, exchangeKey{}, x), x.RequestID)
 			next.ServeHTTP(w, r.WithContext(ctx))

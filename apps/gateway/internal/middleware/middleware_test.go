@@ -37,7 +37,7 @@ func askAt(c clock.Clock, h http.HandlerFunc, r *http.Request, ms ...Middleware)
 	Chain(
 		h,
 		append(
-			[]Middleware{Begin(c), RequestID(), Recover(zap.NewNop()), Timeout(time.Minute)},
+			[]Middleware{Begin(c), RequestID(), Recover(zap.NewNop()), Timeout(time.Minute, nil)},
 			ms...)...).ServeHTTP(w, r)
 	return w.Result()
 }

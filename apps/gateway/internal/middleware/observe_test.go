@@ -110,7 +110,7 @@ func TestTracestateIsDropped(t *testing.T) {
 	r.Header.Set("Tracestate", "card=4111111111111111")
 	var seen trace.SpanContext
 	ask(func(_ http.ResponseWriter, r *http.Request) { seen = trace.SpanContextFromContext(r.Context()) }, r,
-		Trace(provider.Tracer("gateway")), Timeout(time.Minute))
+		Trace(provider.Tracer("gateway")), Timeout(time.Minute, nil))
 	require.Equal(t, "0198c5f27e6b7c1f8a3d5e9b04c7d21a", seen.TraceID().String())
 	require.Empty(t, seen.TraceState().String())
 }

@@ -18,6 +18,7 @@ import (
 
 	"souk/apps/gateway/internal/middleware"
 	authv1 "souk/gen/go/souk/auth/v1"
+	notificationv1 "souk/gen/go/souk/notification/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
@@ -49,6 +50,8 @@ type Deps struct {
 	MaxBody        int64
 	Timeout        time.Duration
 	Ready          func(context.Context) error
+	// Stopping is closed when the gateway stops.
+	Stopping <-chan struct{}
 }
 
 // New returns the gateway's handler. It defines the order of the middlewares.
@@ -79,6 +82,14 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 	mux.handle("GET /auth/login", in.begin)
 	mux.handle("GET /auth/callback", in.callback)
 	mux.handle("POST /auth/logout", in.logout)
+	notifications := notificationv1.NewNotificationServiceClient(d.Conn)
+	mux.handle("GET "+unsubscribePath, unsubscribe(notifications))
+	mux.handle("POST "+unsubscribePath, unsubscribe(notifications))
+	inboxes := &streams{
+		notifications: notifications, clock: d.Clock, logger: d.Logger,
+		stopping: d.Stopping, open: map[string][]*stream{},
+	}
+	mux.handle("GET "+streamPath, inboxes.handle)
 	mux.handle("POST /v1/webhooks/payments/{provider}", webhook(paymentv1.NewPaymentServiceClient(d.Conn)))
 	limits := middleware.Limits{
 		ByCaller:  d.ByCaller,
@@ -137,7 +148,7 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		middleware.LoopbackHosts(d.LoopbackOnly),
 		middleware.CORS(d.Origins),
 		d.Cache.Lookup(), // before all expensive steps: every entry is public
-		middleware.Timeout(d.Timeout),
+		middleware.Timeout(d.Timeout, map[string]time.Duration{streamPath: longestStream + d.Timeout}),
 		middleware.Body(d.MaxBody),
 		middleware.Compress(),
 	), nil
@@ -163,7 +174,9 @@ func (m ownMux) handle(pattern string, h http.HandlerFunc) {
 // through the routes of a mux without a match costs as much as a call.
 func ahead(contracts, mux http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/v1/") && !strings.HasPrefix(r.URL.Path, "/v1/webhooks/") {
+		path := r.URL.Path
+		if strings.HasPrefix(path, "/v1/") && !strings.HasPrefix(path, "/v1/webhooks/") &&
+			path != streamPath && path != unsubscribePath {
 			contracts.ServeHTTP(w, r)
 			return
 		}

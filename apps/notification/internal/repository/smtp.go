@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/smtp"
 	"net/textproto"
 	"slices"
-	"strings"
+	"strconv"
 	"sync"
 	"time"
+
+	"github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
 
 	"souk/apps/notification/internal/domain"
 )
@@ -32,16 +34,13 @@ const (
 	idleTimeout = 15 * time.Second
 	// maxMails is the number of mails after which a connection is replaced: some servers accept no more.
 	maxMails = 100
-	// pipelineDepth is the number of commands sent at once to a server that allows it (RFC 2920): all before
-	// the content.
-	pipelineDepth = 3
-	// quitTimeout bounds the QUIT command.
-	quitTimeout = time.Second
+	// longest bounds a mail whose context has no end.
+	longest = time.Minute
 )
 
-// SMTP sends mails to a server. A connection serves one mail after another. It is closed when it has been
-// idle for a while or when an error occurred on it. SMTP is safe for concurrent use; concurrent mails use
-// separate connections.
+// SMTP sends mails to a server, with go-mail. A connection serves one mail after another. It is closed when it has been
+// idle for a while or when an error occurred on it. SMTP is safe for concurrent use; concurrent mails use separate
+// connections.
 type SMTP struct {
 	// Addr is host:port.
 	Addr string
@@ -49,8 +48,8 @@ type SMTP struct {
 	TLS string
 	// Username and Password authenticate; empty: no authentication.
 	Username, Password string
-	// From is the bare address of the sender.
-	From string
+	// FromName and From are the name and the bare address of the sender.
+	FromName, From string
 	// Config configures TLS; nil: the system's certificates.
 	Config *tls.Config
 
@@ -61,19 +60,17 @@ type SMTP struct {
 
 // session is a connection that can take a mail.
 type session struct {
-	client *smtp.Client
+	client *mail.Client
+	smtp   *smtp.Client
 	conn   net.Conn
-	// depth is the number of commands sent before the first answer; options follow the sender.
-	depth   int
-	options string
-	mails   int
-	expiry  *time.Timer
+	mails  int
+	expiry *time.Timer
 }
 
 func (x *session) quit() {
-	_ = x.conn.SetDeadline(time.Now().Add(quitTimeout)) // a connection that refuses it is broken, and Quit fails
-	_ = x.client.Quit()                                 // the server has accepted its mails, whatever it answers now
-	_ = x.conn.Close()                                  // Quit has closed it
+	_ = x.conn.SetDeadline(time.Now().Add(time.Second)) // a connection that refuses it is broken, and QUIT fails
+	_ = x.client.CloseWithSMTPClient(x.smtp)            // the server has accepted its mails, whatever it answers now
+	_ = x.conn.Close()                                  // QUIT has closed it
 }
 
 // Send sends one mail. If it returns nil, the server has accepted the mail.
@@ -81,8 +78,12 @@ func (x *session) quit() {
 // Errors: *domain.Failure. It holds the server's code but not its text, which may contain addresses. A refusal of the
 // connection, its encryption or the authentication is about the configuration, and temporary.
 func (s *SMTP) Send(ctx context.Context, m domain.Message) error {
-	if x := s.take(); x != nil {
-		begun, err := s.deliver(ctx, x, m)
+	msg, err := s.message(m)
+	if err != nil {
+		return domain.Permanent("smtp: the mail cannot be written")
+	}
+	for x := s.take(); x != nil; x = s.take() {
+		begun, err := s.deliver(ctx, x, msg)
 		if begun || ctx.Err() != nil {
 			return err
 		}
@@ -92,8 +93,22 @@ func (s *SMTP) Send(ctx context.Context, m domain.Message) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.deliver(ctx, x, m)
+	_, err = s.deliver(ctx, x, msg)
 	return err
+}
+
+func (s *SMTP) message(m domain.Message) (*mail.Msg, error) {
+	msg := mail.NewMsg(mail.WithNoDefaultUserAgent(), mail.WithBoundary("souk-"+m.ID))
+	err := errors.Join(msg.FromFormat(s.FromName, s.From), msg.AddToFormat(m.ToName, m.To))
+	msg.Subject(m.Subject)
+	msg.SetDateWithValue(m.Date)
+	msg.SetMessageIDWithValue(m.MessageID)
+	for name, value := range m.Headers {
+		msg.SetGenHeader(mail.Header(name), value)
+	}
+	msg.SetBodyString(mail.TypeTextPlain, m.Text)
+	msg.AddAlternativeString(mail.TypeTextHTML, m.HTML)
+	return msg, err
 }
 
 // Close closes idle connections. From then on each mail gets a connection of its own.
@@ -143,151 +158,88 @@ func (s *SMTP) keep(x *session) {
 
 // open connects, encrypts and authenticates.
 func (s *SMTP) open(ctx context.Context) (*session, error) {
-	host, _, err := net.SplitHostPort(s.Addr)
-	if err != nil {
-		return nil, domain.Temporary("smtp: the server's address cannot be read")
-	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr)
 	if err != nil {
 		return nil, domain.Temporary("smtp: the server cannot be reached")
 	}
-	end, err := bound(ctx, conn)
+	x := &session{conn: conn}
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // pending I/O fails now
+	if x.client, err = s.client(conn); err == nil {
+		x.smtp, err = x.client.DialToSMTPClientWithContext(ctx)
+	}
 	if err != nil {
 		_ = conn.Close() // it is unusable
-		return nil, err
-	}
-	defer end()
-	if s.TLS == TLSImplicit {
-		conn = tls.Client(conn, s.config(host))
-	}
-	c, err := smtp.NewClient(conn, host)
-	if err != nil {
-		_ = conn.Close() // the same
-		return nil, temporary("greeting", err)
-	}
-	if err := s.prepare(c, host); err != nil {
-		_ = conn.Close() // the same
-		return nil, err
-	}
-	x := &session{client: c, conn: conn, depth: 1}
-	if offered, _ := c.Extension("PIPELINING"); offered {
-		x.depth = pipelineDepth
-	}
-	for _, option := range []struct{ extension, parameter string }{
-		{"8BITMIME", " BODY=8BITMIME"}, {"SMTPUTF8", " SMTPUTF8"},
-	} {
-		if offered, _ := c.Extension(option.extension); offered {
-			x.options += option.parameter
-		}
+		return nil, temporary("connection", err)
 	}
 	return x, nil
 }
 
-// bound limits I/O on conn to ctx, until end is called. end reports whether ctx has not ended.
-func bound(ctx context.Context, conn net.Conn) (end func() bool, err error) {
-	at, _ := ctx.Deadline() // the zero time means no deadline
-	if err := conn.SetDeadline(at); err != nil {
-		return nil, domain.Temporary("smtp: the connection broke")
-	}
-	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }), nil // pending I/O fails now
-}
-
-// deliver sends one mail, and keeps the connection if that succeeds. begun is false if the connection was
-// gone before the server answered anything about the mail.
-func (s *SMTP) deliver(ctx context.Context, x *session, m domain.Message) (begun bool, err error) {
-	kept := false
-	defer func() {
-		if !kept {
-			_ = x.conn.Close() // its state is undefined
-		}
-	}()
-	end, err := bound(ctx, x.conn)
+// client returns a client that uses a connection.
+func (s *SMTP) client(conn net.Conn) (*mail.Client, error) {
+	host, number, err := net.SplitHostPort(s.Addr)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	defer func() {
-		if kept = end() && err == nil; kept {
-			s.keep(x)
-		}
-	}()
-	return x.transact(s.From, m)
-}
-
-// transact runs one mail transaction. The content waits for the answers to all commands, pipelined or not: a
-// mail that is not begun cannot have been delivered.
-func (x *session) transact(from string, m domain.Message) (begun bool, err error) {
-	if strings.ContainsAny(from+m.To, "\r\n") {
-		return true, domain.Permanent("smtp: an address has a line break")
+	port, err := strconv.Atoi(number)
+	if err != nil {
+		return nil, err
 	}
-	type step struct {
-		name, command string
-		code          int
-	}
-	steps := []step{
-		{"sender", "MAIL FROM:<" + from + ">" + x.options, 250},
-		{"recipient", "RCPT TO:<" + m.To + ">", 25},
-		{"data", "DATA", 354},
-	}
-	text := x.client.Text
-	for commands := range slices.Chunk(steps, x.depth) {
-		for _, step := range commands {
-			_, _ = text.W.WriteString(step.command + "\r\n") // Flush returns the error
-		}
-		if err := text.W.Flush(); err != nil {
-			return begun, temporary(commands[0].name, err)
-		}
-		for _, step := range commands {
-			if _, _, err := text.ReadResponse(step.code); err != nil {
-				var answer *textproto.Error
-				return begun || (errors.As(err, &answer) && answer.Code != 421), refused(step.name, err)
-			}
-			begun = true
-		}
-	}
-	w := text.DotWriter()
-	if _, err := w.Write(m.Data); err != nil {
-		return true, temporary("content", err)
-	}
-	if err := w.Close(); err != nil {
-		return true, temporary("content", err)
-	}
-	if _, _, err := text.ReadResponse(250); err != nil {
-		return true, refused("content", err)
-	}
-	return true, nil
-}
-
-// prepare encrypts the connection and authenticates.
-func (s *SMTP) prepare(c *smtp.Client, host string) error {
-	if err := c.Hello("souk.localhost"); err != nil {
-		return temporary("hello", err)
-	}
-	if s.TLS == TLSAuto || s.TLS == TLSRequired {
-		switch offered, _ := c.Extension("STARTTLS"); {
-		case offered:
-			if err := c.StartTLS(s.config(host)); err != nil {
-				return temporary("starttls", err)
-			}
-		case s.TLS == TLSRequired || !loopback(host):
-			return domain.Temporary("smtp: the server does not offer STARTTLS")
-		}
-	}
-	if s.Username == "" {
-		return nil
-	}
-	if err := c.Auth(smtp.PlainAuth("", s.Username, s.Password, host)); err != nil {
-		return temporary("sign-in", err)
-	}
-	return nil
-}
-
-func (s *SMTP) config(host string) *tls.Config {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
 	if s.Config != nil {
 		cfg = s.Config.Clone()
 	}
 	cfg.ServerName = host
-	return cfg
+	dial := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+	opts := []mail.Option{
+		mail.WithPort(port), mail.WithTimeout(longest), mail.WithHELO("souk.localhost"), mail.WithTLSConfig(cfg),
+		mail.WithoutRset(),
+	}
+	switch {
+	case s.TLS == TLSNone:
+		opts = append(opts, mail.WithTLSPolicy(mail.NoTLS))
+	case s.TLS == TLSImplicit:
+		opts = append(opts, mail.WithSSL())
+		dial = func(context.Context, string, string) (net.Conn, error) { return tls.Client(conn, cfg), nil }
+	case s.TLS == TLSAuto && loopback(host):
+		opts = append(opts, mail.WithTLSPolicy(mail.TLSOpportunistic))
+	default:
+		opts = append(opts, mail.WithTLSPolicy(mail.TLSMandatory))
+	}
+	if s.Username != "" {
+		opts = append(opts, mail.WithSMTPAuth(mail.SMTPAuthPlain), mail.WithUsername(s.Username),
+			mail.WithPassword(s.Password))
+	}
+	return mail.NewClient(host, append(opts, mail.WithDialContextFunc(dial))...)
+}
+
+// deliver sends one mail, and keeps the connection if that succeeds. begun is false if the connection was gone before
+// the mail began.
+func (s *SMTP) deliver(ctx context.Context, x *session, m *mail.Msg) (begun bool, err error) {
+	end := context.AfterFunc(ctx, func() { _ = x.conn.Close() }) // pending I/O fails now
+	err = x.client.SendWithSMTPClient(x.smtp, m)
+	if end() && err == nil {
+		s.keep(x)
+		return true, nil
+	}
+	_ = x.conn.Close() // its state is undefined
+	if err == nil || m.IsDelivered() {
+		return true, nil
+	}
+	var failed *mail.SendError
+	if !errors.As(err, &failed) {
+		return true, temporary("mail", err)
+	}
+	switch failed.Reason {
+	case mail.ErrConnCheck:
+		return false, temporary("connection", err)
+	case mail.ErrSMTPMailFrom:
+		return true, refused("sender", failed.ErrorCode())
+	case mail.ErrSMTPRcptTo:
+		return true, refused("recipient", failed.ErrorCode())
+	case mail.ErrSMTPData:
+		return true, refused("data", failed.ErrorCode())
+	}
+	return true, refused("content", failed.ErrorCode())
 }
 
 func loopback(host string) bool {
@@ -295,13 +247,16 @@ func loopback(host string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
-// refused returns the failure of a step that concerns this mail: a 5xx is permanent.
-func refused(step string, err error) error {
-	var answer *textproto.Error
-	if errors.As(err, &answer) && answer.Code >= 500 && answer.Code < 600 && answer.Code != 503 {
-		return domain.Permanent(fmt.Sprintf("smtp: %s refused with %d", step, answer.Code))
+// refused returns the failure of a step that concerns this mail: a 5xx is permanent, unless it is about the order of
+// commands.
+func refused(step string, code int) error {
+	switch {
+	case code >= 500 && code < 600 && code != 503:
+		return domain.Permanent(fmt.Sprintf("smtp: %s refused with %d", step, code))
+	case code > 0:
+		return domain.Temporary(fmt.Sprintf("smtp: %s failed with %d", step, code))
 	}
-	return temporary(step, err)
+	return domain.Temporary("smtp: " + step + " failed: the connection broke")
 }
 
 // temporary returns a failure that is retried.
@@ -310,5 +265,5 @@ func temporary(step string, err error) error {
 	if errors.As(err, &answer) {
 		return domain.Temporary(fmt.Sprintf("smtp: %s failed with %d", step, answer.Code))
 	}
-	return domain.Temporary("smtp: " + step + " failed: the connection broke")
+	return domain.Temporary("smtp: " + step + " failed")
 }

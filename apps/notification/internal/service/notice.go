@@ -3,18 +3,16 @@ package service
 import (
 	"fmt"
 	"net/url"
-	"strings"
 
 	"souk/apps/notification/internal/domain"
 	orderv1 "souk/gen/go/souk/order/v1"
 )
 
-// notice is the data of the templates of all mails but those about whole orders.
+// notice is the data of the layout of all mails but those about whole orders.
 type notice struct {
-	Subject, Name  string
-	Text           []string // paragraphs
-	Lists          []list
-	Link, LinkText string
+	words
+	LinkText string
+	Lists    []list
 }
 
 type list struct {
@@ -22,90 +20,96 @@ type list struct {
 	Lines []string
 }
 
-// notice returns what a mail says.
-func (r *Renderer) notice(m domain.Mail, l letter, name string) notice {
-	n := notice{Name: name}
+// notice returns what a mail shows.
+func (r *Renderer) notice(m domain.Notice, l letter, w words) notice {
+	n := notice{words: w}
+	link := "shop"
 	switch m.Kind {
-	case domain.OrderShipped:
-		part, number := l.parts[0], oneLine(l.order.GetNumber())
-		n.Subject = "Your order " + number + " is on its way"
-		n.Text = []string{fmt.Sprintf("%s has sent its part of your order %s.", shopName(part.GetShopName()), number)}
-		if number := foreign(part.GetTrackingNumber()); number != "" {
-			n.Text = append(n.Text, strings.TrimPrefix(foreign(part.GetCarrier())+", tracking number "+number, ", "))
-		}
-		n.Lists = []list{partList(shopName(part.GetShopName()), part)}
-		r.link(&n, "Your order", "orders", l.order.GetId())
-	case domain.OrderDelivered:
-		part, number := l.parts[0], oneLine(l.order.GetNumber())
-		n.Subject = "Your order " + number + " was delivered"
-		n.Text = []string{
-			fmt.Sprintf("the part of your order %s from %s was delivered.", number, shopName(part.GetShopName())),
-		}
-		n.Lists = []list{partList(shopName(part.GetShopName()), part)}
-		r.link(&n, "Your order", "orders", l.order.GetId())
+	case domain.PaymentRefunded:
+		link = "order"
+	case domain.OrderShipped, domain.OrderDelivered:
+		link = "order"
+		n.Lists = []list{w.part(w.shop(l.parts[0].GetShopName()), l.parts[0])}
 	case domain.NewOrders:
-		shop := shopName(l.shop.GetName())
-		n.Subject = fmt.Sprintf("%d new orders for %s", len(l.parts), shop)
-		if len(l.parts) == 1 {
-			n.Subject = fmt.Sprintf("New order %s for %s", oneLine(l.numbers[0]), shop)
-		}
-		n.Text = []string{"customers have ordered from " + shop + ". Your list of orders shows where to send it."}
+		link = "shopOrders"
 		for i, part := range l.parts {
-			n.Lists = append(n.Lists, partList("Order "+oneLine(l.numbers[i])+", "+amount(part.GetTotal()), part))
+			title := w.Labels["orderNumber"] + " " + oneLine(l.numbers[i]) + ", " + amount(part.GetTotal())
+			n.Lists = append(n.Lists, w.part(title, part))
 		}
-		r.link(&n, "Orders of your shop", "shops", l.shop.GetId(), "orders")
+	case domain.ShopOrderCancelled:
+		link = "shopOrders"
+		n.Lists = []list{w.part(w.Labels["orderNumber"]+" "+oneLine(l.numbers[0]), l.parts[0])}
 	case domain.LowStock:
-		shop := shopName(l.shop.GetName())
-		n.Subject = "Low stock at " + shop
-		n.Text = []string{"few pieces are left of what " + shop + " sells:"}
-		low := list{Title: shop}
+		link = "shopProducts"
+		low := list{Title: w.shop(l.shop.GetName())}
 		for _, it := range m.Items {
-			line := itemTitle(it.Title)
+			line := w.item(it.Title)
 			if sku := foreign(it.SKU); sku != "" {
 				line += " (" + sku + ")"
 			}
-			low.Lines = append(low.Lines, fmt.Sprintf("%s: %d available", line, it.Available))
+			low.Lines = append(low.Lines, fmt.Sprintf("%s: %d %s", line, it.Available, w.Labels["available"]))
 		}
 		n.Lists = []list{low}
-		r.link(&n, "Products of your shop", "shops", l.shop.GetId(), "products")
-	case domain.ShopVerified:
-		n.Subject = "Your shop " + shopName(l.shop.GetName()) + " is verified"
-		n.Text = []string{"we have verified your shop. Its products are shown and sold."}
-		r.link(&n, "Your shop", "shops", l.shop.GetId())
 	case domain.ShopSuspended:
-		n.Subject = "Your shop " + shopName(l.shop.GetName()) + " is suspended"
-		n.Text = []string{
-			"we have suspended your shop. Its products are neither shown nor sold, and you cannot change them.",
-			"Please send what was ordered.",
-		}
-		r.link(&n, "Orders of your shop", "shops", l.shop.GetId(), "orders")
+		link = "shopOrders"
 	case domain.ShopInvitation:
-		shop := shopName(l.invitation.GetShopName())
-		n.Subject = "An invitation to " + shop
-		n.Text = []string{
-			fmt.Sprintf("the shop %s invites you to become a member (%s).", shop, l.invitation.GetRole()),
-			"Sign in with this e-mail address to accept or decline. If you do not know the shop, ignore this mail.",
-		}
-		r.link(&n, "Your invitations", "me", "invitations")
+		link = "invitations"
 	}
+	n.LinkText = w.Labels[link]
 	return n
 }
 
-// link adds a link to what is at a path of the API, if souk's address is known.
-func (r *Renderer) link(n *notice, text string, path ...string) {
-	if r.publicURL == "" {
-		return
+// fields returns what the templates of a notice show.
+func (r *Renderer) fields(m domain.Notice, l letter, lang language) Fields {
+	w := words{Labels: lang.Labels}
+	f := Fields{Count: len(l.parts)}
+	switch {
+	case l.invitation != nil:
+		f.Shop, f.Role = w.shop(l.invitation.GetShopName()), l.invitation.GetRole()
+	case l.shop != nil:
+		f.Shop = w.shop(l.shop.GetName())
+	case len(l.parts) > 0:
+		part := l.parts[0]
+		f.Shop = w.shop(part.GetShopName())
+		if f.TrackingNumber = foreign(part.GetTrackingNumber()); f.TrackingNumber != "" {
+			f.Carrier = foreign(part.GetCarrier())
+		}
 	}
-	n.Link, n.LinkText = r.publicURL+"/v1", text
-	for _, p := range path {
-		n.Link += "/" + url.PathEscape(p)
+	switch {
+	case len(l.numbers) > 0:
+		f.Number = oneLine(l.numbers[0])
+	case l.order != nil:
+		f.Number = oneLine(l.order.GetNumber())
+		f.Partly = m.Kind == domain.OrderCancelled && partlyCancelled(l.order)
 	}
+	if len(m.Items) > 0 {
+		f.Amount = m.Items[0].Amount
+	}
+	if m.Kind == domain.LowStock {
+		f.Count = len(m.Items)
+	}
+	return f
 }
 
-func partList(title string, part *orderv1.ShopOrder) list {
+// path returns the path of the API of what a notice is about.
+func path(kind domain.Kind, l letter) string {
+	switch kind {
+	case domain.ShopInvitation:
+		return "/v1/me/invitations"
+	case domain.NewOrders, domain.ShopOrderCancelled, domain.ShopSuspended:
+		return "/v1/shops/" + url.PathEscape(l.shop.GetId()) + "/orders"
+	case domain.LowStock:
+		return "/v1/shops/" + url.PathEscape(l.shop.GetId()) + "/products"
+	case domain.ShopVerified:
+		return "/v1/shops/" + url.PathEscape(l.shop.GetId())
+	}
+	return "/v1/orders/" + url.PathEscape(l.order.GetId())
+}
+
+func (w words) part(title string, part *orderv1.ShopOrder) list {
 	l := list{Title: title}
 	for _, it := range part.GetItems() {
-		line := fmt.Sprintf("%d x %s", it.GetQuantity(), itemTitle(it.GetTitle()))
+		line := fmt.Sprintf("%d x %s", it.GetQuantity(), w.item(it.GetTitle()))
 		if o := options(it.GetOptions()); o != "" {
 			line += " (" + o + ")"
 		}

@@ -1,19 +1,13 @@
 package service
 
 import (
-	"bytes"
 	"cmp"
 	"embed"
-	"fmt"
+	"errors"
 	htmltemplate "html/template"
 	"io"
 	"maps"
-	"mime"
-	"mime/multipart"
-	"mime/quotedprintable"
 	"net/mail"
-	"net/textproto"
-	"net/url"
 	"slices"
 	"strings"
 	texttemplate "text/template"
@@ -28,17 +22,21 @@ import (
 //go:embed templates/*.tmpl
 var templates embed.FS
 
-// Renderer renders mails. It is safe for concurrent use.
+// Renderer renders mails and notifications. It is safe for concurrent use.
 type Renderer struct {
-	from      *mail.Address
 	publicURL string
-	// The templates of mails about whole orders, and of all others.
+	languages map[string]language
+	// The layouts of mails about whole orders, and of all others.
 	orderText, noticeText *texttemplate.Template
 	orderHTML, noticeHTML *htmltemplate.Template
 }
 
-// NewRenderer returns a Renderer that sends as from and links to publicURL; an empty publicURL: no links.
-func NewRenderer(from *mail.Address, publicURL string) (*Renderer, error) {
+// NewRenderer returns a Renderer that links to publicURL; an empty publicURL: no links.
+func NewRenderer(publicURL string) (*Renderer, error) {
+	languages, err := readLanguages()
+	if err != nil {
+		return nil, err
+	}
 	text, err := texttemplate.ParseFS(templates, "templates/*.txt.tmpl")
 	if err != nil {
 		return nil, err
@@ -48,8 +46,8 @@ func NewRenderer(from *mail.Address, publicURL string) (*Renderer, error) {
 		return nil, err
 	}
 	return &Renderer{
-		from:       from,
 		publicURL:  strings.TrimRight(publicURL, "/"),
+		languages:  languages,
 		orderText:  text.Lookup("order.txt.tmpl"),
 		noticeText: text.Lookup("notice.txt.tmpl"),
 		orderHTML:  html.Lookup("order.html.tmpl"),
@@ -60,16 +58,24 @@ func NewRenderer(from *mail.Address, publicURL string) (*Renderer, error) {
 // statusCancelled is the status of cancelled shop orders.
 const statusCancelled = "cancelled"
 
-// page is the data of the templates of mails about whole orders.
+// words are what all layouts show.
+type words struct {
+	Locale        string
+	Labels        map[string]string
+	Subject, Name string
+	Text          []string // paragraphs
+	Link          string
+	// Unsubscribe is the link that ends mails of the kind; may be empty.
+	Unsubscribe string
+}
+
+// page is the data of the layout of mails about whole orders.
 type page struct {
+	words
 	Cancelled bool
-	// Partly reports that other shop orders of the order stay.
-	Partly       bool
-	Name, Number string
-	Shops        []shopPart
-	Sums         []sum
-	Address      []string
-	Link         string
+	Shops     []shopPart
+	Sums      []sum
+	Address   []string
 }
 
 type shopPart struct {
@@ -86,27 +92,36 @@ type item struct {
 
 type sum struct{ Label, Amount string }
 
-// Render renders the mail about a whole order to the address.
-func (r *Renderer) Render(m domain.Mail, o *orderv1.Order, to *mail.Address, now time.Time) (domain.Message, error) {
-	return r.render(m, letter{order: o}, to, now)
+// Render renders the mail about a whole order to the address, in the default language.
+func (r *Renderer) Render(
+	d domain.Delivery, o *orderv1.Order, to *mail.Address, now time.Time,
+) (domain.Message, error) {
+	l, lang := letter{order: o}, r.languages[DefaultLocale]
+	t, err := fill(lang.text(d.Notice.Kind, domain.Email), r.fields(d.Notice, l, lang))
+	if err != nil {
+		return domain.Message{}, err
+	}
+	return r.render(d, l, domain.Recipient{Address: to, Locale: DefaultLocale}, t, "", now)
 }
 
-// render renders a mail to the address.
-func (r *Renderer) render(m domain.Mail, l letter, to *mail.Address, now time.Time) (domain.Message, error) {
-	switch m.Kind {
-	case domain.OrderConfirmed, domain.OrderCancelled:
-		p := r.page(m, l.order)
-		subject := "Your order " + p.Number + " is confirmed"
-		if p.Cancelled {
-			subject = "Your order " + p.Number + " was cancelled"
-		}
-		if p.Partly {
-			subject = "A part of your order " + p.Number + " was cancelled"
-		}
-		return r.message(m, to, now, subject, p, r.orderText, r.orderHTML)
+// render renders a mail with a text that is filled in. Unsubscribe is the link that ends mails of its kind; may be
+// empty.
+func (r *Renderer) render(
+	d domain.Delivery, l letter, to domain.Recipient, t domain.Text, unsubscribe string, now time.Time,
+) (domain.Message, error) {
+	lang := r.languages[to.Locale]
+	w := words{
+		Locale: to.Locale, Labels: lang.Labels, Subject: t.Subject, Name: to.Address.Name, Text: paragraphs(t.Body),
+		Unsubscribe: unsubscribe,
 	}
-	n := r.notice(m, l, to.Name)
-	return r.message(m, to, now, n.Subject, n, r.noticeText, r.noticeHTML)
+	if path := path(d.Notice.Kind, l); r.publicURL != "" && path != "" {
+		w.Link = r.publicURL + path
+	}
+	if k := d.Notice.Kind; k == domain.OrderConfirmed || k == domain.OrderCancelled {
+		w.Name = person(l.order.GetShippingAddress().GetName())
+		return r.message(d, to.Address, now, w, r.page(d.Notice, l.order, w), r.orderText, r.orderHTML)
+	}
+	return r.message(d, to.Address, now, w, r.notice(d.Notice, l, w), r.noticeText, r.noticeHTML)
 }
 
 // template is a text or HTML template.
@@ -115,75 +130,39 @@ type template interface {
 }
 
 func (r *Renderer) message(
-	m domain.Mail, to *mail.Address, now time.Time, subject string, page any, text, html template,
+	d domain.Delivery, to *mail.Address, now time.Time, w words, page any, text, html template,
 ) (domain.Message, error) {
-	var data bytes.Buffer
-	data.Grow(typicalSize)
-	body := multipart.NewWriter(&data)
-	// The same mail has the same boundary at every attempt.
-	if err := body.SetBoundary("souk-" + m.ID); err != nil {
+	var plain, rich strings.Builder
+	if err := errors.Join(text.Execute(&plain, page), html.Execute(&rich, page)); err != nil {
 		return domain.Message{}, err
 	}
-	for _, h := range [][2]string{
-		{"From", r.from.String()},
-		{"To", to.String()},
-		{"Subject", mime.QEncoding.Encode("utf-8", oneLine(subject))},
-		{"Date", now.Format(time.RFC1123Z)},
-		{"Message-ID", "<" + m.MessageID() + ">"},
-		{"Auto-Submitted", "auto-generated"},
-		{"MIME-Version", "1.0"},
-		{"Content-Type", mime.FormatMediaType("multipart/alternative", map[string]string{"boundary": body.Boundary()})},
-	} {
-		fmt.Fprintf(&data, "%s: %s\r\n", h[0], h[1])
+	headers := map[string]string{"Auto-Submitted": "auto-generated"}
+	if w.Unsubscribe != "" { // RFC 8058
+		headers["List-Unsubscribe"] = "<" + w.Unsubscribe + ">"
+		headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
 	}
-	data.WriteString("\r\n")
-	if err := addPart(body, "text/plain", func(w io.Writer) error { return text.Execute(w, page) }); err != nil {
-		return domain.Message{}, err
-	}
-	if err := addPart(body, "text/html", func(w io.Writer) error { return html.Execute(w, page) }); err != nil {
-		return domain.Message{}, err
-	}
-	if err := body.Close(); err != nil {
-		return domain.Message{}, err
-	}
-	return domain.Message{To: to.Address, Data: data.Bytes()}, nil
+	return domain.Message{
+		ID: d.ID, ToName: to.Name, To: to.Address, Subject: w.Subject, Text: plain.String(), HTML: rich.String(),
+		MessageID: d.MessageID(), Date: now, Headers: headers,
+	}, nil
 }
 
-// typicalSize is the size of most mails, in bytes.
-const typicalSize = 4 << 10
-
-func addPart(body *multipart.Writer, kind string, write func(io.Writer) error) error {
-	part, err := body.CreatePart(textproto.MIMEHeader{
-		"Content-Type":              {kind + "; charset=utf-8"},
-		"Content-Transfer-Encoding": {"quoted-printable"},
-	})
-	if err != nil {
-		return err
-	}
-	q := quotedprintable.NewWriter(part)
-	if err := write(q); err != nil {
-		return err
-	}
-	return q.Close()
-}
-
-func (r *Renderer) page(m domain.Mail, o *orderv1.Order) page {
+func (r *Renderer) page(m domain.Notice, o *orderv1.Order, w words) page {
 	a := o.GetShippingAddress()
-	p := page{Cancelled: m.Kind == domain.OrderCancelled, Name: person(a.GetName()), Number: oneLine(o.GetNumber())}
+	p := page{words: w, Cancelled: m.Kind == domain.OrderCancelled}
 	partly := partlyCancelled(o)
-	p.Partly = p.Cancelled && partly
 	for _, so := range o.GetShopOrders() {
 		if partly && p.Cancelled != (so.GetStatus() == statusCancelled) {
 			continue // one mail is about what was cancelled, the other about what is confirmed
 		}
-		part := shopPart{Name: shopName(so.GetShopName())}
+		part := shopPart{Name: w.shop(so.GetShopName())}
 		if by := so.GetCancellation().GetBy(); by == "shop" || by == "operator" {
 			part.Reason = foreign(so.GetCancellation().GetReason())
 		}
 		for _, it := range so.GetItems() {
 			part.Items = append(part.Items, item{
 				Quantity: it.GetQuantity(),
-				Title:    itemTitle(it.GetTitle()),
+				Title:    w.item(it.GetTitle()),
 				Options:  options(it.GetOptions()),
 				Total:    amount(it.GetLineTotal()),
 			})
@@ -195,15 +174,15 @@ func (r *Renderer) page(m domain.Mail, o *orderv1.Order) page {
 		amount *moneyv1.Money
 		always bool
 	}{
-		{"Items", o.GetSubtotal(), true}, {"Discount", o.GetDiscount(), false}, {"Shipping", o.GetShipping(), true},
-		{"Tax", o.GetTax(), false}, {"Total", o.GetTotal(), true},
+		{"items", o.GetSubtotal(), true}, {"discount", o.GetDiscount(), false}, {"shipping", o.GetShipping(), true},
+		{"tax", o.GetTax(), false}, {"total", o.GetTotal(), true},
 	} {
 		if !partly && s.amount != nil && (s.always || strings.ContainsAny(s.amount.GetAmount(), "123456789")) {
-			p.Sums = append(p.Sums, sum{s.label, amount(s.amount)})
+			p.Sums = append(p.Sums, sum{w.Labels[s.label], amount(s.amount)})
 		}
 	}
 	if partly {
-		p.Sums = append(p.Sums, sum{"Your order now costs", amount(o.GetRemaining())})
+		p.Sums = append(p.Sums, sum{w.Labels["remaining"], amount(o.GetRemaining())})
 	}
 	for _, line := range []string{
 		a.GetName(), a.GetLine1(), a.GetLine2(), strings.TrimSpace(a.GetPostalCode() + " " + a.GetCity()),
@@ -212,9 +191,6 @@ func (r *Renderer) page(m domain.Mail, o *orderv1.Order) page {
 		if line = foreign(line); line != "" {
 			p.Address = append(p.Address, line)
 		}
-	}
-	if r.publicURL != "" {
-		p.Link = r.publicURL + "/v1/orders/" + url.PathEscape(o.GetId())
 	}
 	return p
 }
@@ -256,11 +232,11 @@ func foreign(s string) string {
 	return s
 }
 
-// itemTitle returns the title of an item as a mail names it.
-func itemTitle(s string) string { return cmp.Or(foreign(s), "an item") }
+// item returns the title of an item as a mail names it.
+func (w words) item(title string) string { return cmp.Or(foreign(title), w.Labels["anItem"]) }
 
-// shopName returns a shop's name as a mail names it.
-func shopName(s string) string { return cmp.Or(foreign(s), "a shop") }
+// shop returns a shop's name as a mail names it.
+func (w words) shop(name string) string { return cmp.Or(foreign(name), w.Labels["aShop"]) }
 
 // oneLine replaces line breaks and other control characters by spaces, so that foreign text cannot start a
 // line of a mail.

@@ -11,90 +11,205 @@ import (
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/errs"
 	"souk/pkg/id"
+	"souk/pkg/mailbox"
+	"souk/pkg/phone"
 	"souk/pkg/weblink"
 )
 
-// letter is what a mail is rendered from. Which fields are set depends on the mail's kind.
+// letter is what a delivery is rendered from. Which fields are set depends on the kind of its notice.
 type letter struct {
-	order      *orderv1.Order       // a mail to a customer
-	parts      []*orderv1.ShopOrder // new orders of a shop; or the one that was shipped or delivered
+	answer     *orderv1.GetOrderForNoticeResponse
+	order      *orderv1.Order       // a notice to a customer
+	parts      []*orderv1.ShopOrder // new orders of a shop; or the one that was shipped, delivered or cancelled
 	numbers    []string             // the numbers of the orders of parts
 	shop       *shopv1.Shop
+	owners     []string
 	invitation *shopv1.Invitation
 }
 
-// write requests the content and the recipient of a mail, counts the mail to the recipient, and renders it, within
-// Timeout.
-func (s *Sender) write(ctx context.Context, m domain.Mail) (domain.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
-	defer cancel()
-	l, to, err := s.read(ctx, m)
+// write requests the content and the recipient of a delivery, counts the delivery to the recipient, and renders it.
+func (s *Service) write(ctx context.Context, d domain.Delivery) (domain.Message, error) {
+	device, err := s.device(ctx, &d)
 	if err != nil {
 		return domain.Message{}, err
 	}
-	switch ok, err := s.Mails.Reserve(ctx, m, to.Digest(), s.Clock.Now()); {
-	case err != nil:
-		return domain.Message{}, err
-	case !ok:
-		return domain.Message{}, errTooMany
+	if !d.Preferences.Wants(d.Notice.Kind, d.Channel) {
+		return domain.Message{}, errUnwanted
 	}
-	msg, err := s.Renderer.render(m, l, to.Address, s.Clock.Now())
+	if wait := d.Preferences.Wait(d.Notice.Kind, d.Channel, s.Clock.Now()); wait > 0 {
+		return domain.Message{}, domain.Wait("the recipient has quiet hours", wait)
+	}
+	l, err := s.read(ctx, d.Notice)
+	if err != nil {
+		return domain.Message{}, err
+	}
+	if d.Channel != domain.Email {
+		return s.short(ctx, d, l, device)
+	}
+	to, err := s.recipient(ctx, d, l)
+	if err != nil {
+		return domain.Message{}, err
+	}
+	owner, err := s.owner(ctx, d, to)
+	if err != nil {
+		return domain.Message{}, err
+	}
+	if err := s.reserve(ctx, d, to.Digest()); err != nil {
+		return domain.Message{}, err
+	}
+	unsubscribe, err := s.Links.link(ctx, owner, d.Notice.Kind)
+	if err != nil {
+		return domain.Message{}, err
+	}
+	t, err := s.text(ctx, d, l, to.Locale)
+	if err != nil {
+		return domain.Message{}, err
+	}
+	msg, err := s.Renderer.render(d, l, to, t, unsubscribe, s.Clock.Now())
 	if err != nil {
 		return domain.Message{}, domain.Permanent("it cannot be written")
 	}
 	return msg, nil
 }
 
-// read requests what a mail is rendered from, and where it goes.
-func (s *Sender) read(ctx context.Context, m domain.Mail) (letter, domain.Recipient, error) {
-	switch {
-	case m.Kind == domain.ShopInvitation:
-		return s.readInvitation(ctx, m)
-	case m.Kind.ToShop():
-		return s.readShop(ctx, m)
+// reserve counts a delivery to a recipient.
+//
+// Errors: *domain.Failure (the recipient has got too many).
+func (s *Service) reserve(ctx context.Context, d domain.Delivery, recipient []byte) error {
+	ok, err := s.Store.Reserve(ctx, d.ID, recipient, s.Clock.Now())
+	if err == nil && !ok {
+		return domain.Wait("the recipient has got too many in the last hour", domain.LimitBackoff)
 	}
-	return s.readOrder(ctx, m)
+	return err
 }
 
-func (s *Sender) readOrder(ctx context.Context, m domain.Mail) (letter, domain.Recipient, error) {
-	orderID := m.OrderID
-	if len(m.Items) > 0 {
-		orderID = m.Items[0].OrderID
+// device returns the device of a push message, and gives the delivery the preferences of its user.
+//
+// Errors: *domain.Failure (it does not exist any more).
+func (s *Service) device(ctx context.Context, d *domain.Delivery) (domain.Device, error) {
+	if d.Channel != domain.Push {
+		return domain.Device{}, nil
 	}
-	res, err := s.Orders.GetOrderForNotice(ctx, &orderv1.GetOrderForNoticeRequest{Id: orderID})
+	device, err := s.Store.Device(ctx, d.Recipient)
 	if errs.Is(err, errs.NotFound) {
-		return letter{}, domain.Recipient{}, domain.Permanent("there is no such order")
+		return device, domain.Skip("the device does not exist any more")
 	}
 	if err != nil {
-		return letter{}, domain.Recipient{}, err
+		return device, err
 	}
-	l := letter{order: res.GetOrder()}
-	if m.Kind == domain.OrderConfirmed && l.order.GetStatus() == statusCancelled {
-		return letter{}, domain.Recipient{}, domain.Skip("the order was cancelled")
+	preferences, err := s.Store.Preferences(ctx, device.UserID)
+	d.Preferences = preferences[device.UserID]
+	return device, err
+}
+
+// short writes what goes into an inbox, to a device, or as an SMS.
+func (s *Service) short(
+	ctx context.Context, d domain.Delivery, l letter, device domain.Device,
+) (domain.Message, error) {
+	userID := d.Recipient
+	if device.ID != "" {
+		userID = device.UserID
 	}
-	if len(m.Items) > 0 && m.Items[0].ShopOrderID != "" {
-		part := partOf(l.order, m.Items[0].ShopOrderID)
+	u, err := s.profile(ctx, userID)
+	if err != nil {
+		return domain.Message{}, err
+	}
+	t, err := s.text(ctx, d, l, localeOf(u.GetPreferences().GetLocale()))
+	if err != nil {
+		return domain.Message{}, err
+	}
+	m := domain.Message{
+		ID:      d.ID,
+		Kind:    d.Notice.Kind,
+		Channel: d.Channel,
+		Subject: t.Subject,
+		Body:    t.Body,
+		Link:    path(d.Notice.Kind, l),
+		Device:  device,
+	}
+	if d.Channel != domain.SMS {
+		return m, nil
+	}
+	number, ok := phone.Normalize(u.GetPhone(), "")
+	if !ok || number == "" {
+		return m, domain.Skip("the profile has no phone number with the prefix of its country")
+	}
+	m.To = number
+	return m, s.reserve(ctx, d, mailbox.Digest("phone", number))
+}
+
+var errUnwanted = domain.Skip("the recipient does not want it")
+
+// owner returns whose preferences a mail follows: those of a user, or of a mailbox whose address was typed in.
+//
+// Errors: *domain.Failure (the mailbox does not want it).
+func (s *Service) owner(ctx context.Context, d domain.Delivery, to domain.Recipient) (string, error) {
+	if strings.HasPrefix(d.Recipient, string(id.User)+"_") {
+		return d.Recipient, nil
+	}
+	mailbox := to.Mailbox()
+	if d.Notice.Kind.Rule().Required {
+		return mailbox, nil
+	}
+	preferences, err := s.Store.Preferences(ctx, mailbox)
+	if err == nil && !preferences[mailbox].Wants(d.Notice.Kind, domain.Email) {
+		err = errUnwanted
+	}
+	return mailbox, err
+}
+
+// read requests what a notice is about.
+func (s *Service) read(ctx context.Context, n domain.Notice) (letter, error) {
+	switch {
+	case n.Kind == domain.ShopInvitation:
+		return s.readInvitation(ctx, n)
+	case n.Kind.Rule().ToShop:
+		return s.readShop(ctx, n)
+	}
+	return s.readOrder(ctx, n)
+}
+
+// order requests an order.
+func (s *Service) order(ctx context.Context, orderID string) (*orderv1.GetOrderForNoticeResponse, error) {
+	res, err := s.Orders.GetOrderForNotice(ctx, &orderv1.GetOrderForNoticeRequest{Id: orderID})
+	if errs.Is(err, errs.NotFound) {
+		return nil, domain.Permanent("there is no such order")
+	}
+	return res, err
+}
+
+func (s *Service) readOrder(ctx context.Context, n domain.Notice) (l letter, err error) {
+	orderID := n.OrderID
+	if len(n.Items) > 0 {
+		orderID = n.Items[0].OrderID
+	}
+	if l.answer, err = s.order(ctx, orderID); err != nil {
+		return letter{}, err
+	}
+	l.order = l.answer.GetOrder()
+	if n.Kind == domain.OrderConfirmed && l.order.GetStatus() == statusCancelled {
+		return letter{}, domain.Skip("the order was cancelled")
+	}
+	if len(n.Items) > 0 && n.Items[0].ShopOrderID != "" {
+		part := partOf(l.order, n.Items[0].ShopOrderID)
 		if part == nil {
-			return letter{}, domain.Recipient{}, domain.Permanent("there is no such shop order")
+			return letter{}, domain.Permanent("there is no such shop order")
 		}
 		l.parts = append(l.parts, part)
 	}
-	to, err := s.customer(ctx, res)
-	return l, to, err
+	return l, nil
 }
 
-// readShop reads a mail to an owner of a shop. Orders that were cancelled meanwhile are left out.
-func (s *Sender) readShop(ctx context.Context, m domain.Mail) (letter, domain.Recipient, error) {
-	res, err := s.Shops.GetShopForNotice(ctx, &shopv1.GetShopForNoticeRequest{Id: m.ShopID})
-	if err != nil {
-		return letter{}, domain.Recipient{}, err
-	}
-	l := letter{shop: res.GetShop()}
-	if m.Kind == domain.NewOrders {
-		for _, item := range m.Items {
-			res, err := s.Orders.GetOrderForNotice(ctx, &orderv1.GetOrderForNoticeRequest{Id: item.OrderID})
+// readShop reads what a notice to the owners of a shop is about. Orders that were cancelled meanwhile are left out of a
+// list of new ones. A cancelled order is news only if it was listed before.
+func (s *Service) readShop(ctx context.Context, n domain.Notice) (l letter, err error) {
+	shopID := n.ShopID
+	switch n.Kind {
+	case domain.NewOrders:
+		for _, item := range n.Items {
+			res, err := s.order(ctx, item.OrderID)
 			if err != nil {
-				return letter{}, domain.Recipient{}, err
+				return letter{}, err
 			}
 			part := partOf(res.GetOrder(), item.ShopOrderID)
 			if part == nil || part.GetStatus() == statusCancelled {
@@ -104,23 +219,34 @@ func (s *Sender) readShop(ctx context.Context, m domain.Mail) (letter, domain.Re
 			l.numbers = append(l.numbers, res.GetOrder().GetNumber())
 		}
 		if len(l.parts) == 0 {
-			return letter{}, domain.Recipient{}, domain.Skip("the orders were cancelled")
+			return letter{}, domain.Skip("the orders were cancelled")
 		}
+	case domain.ShopOrderCancelled:
+		if l, err = s.readOrder(ctx, n); err != nil {
+			return letter{}, err
+		}
+		switch listed, err := s.Store.Listed(ctx, n.About, n.CreatedAt); {
+		case err != nil:
+			return letter{}, err
+		case !listed:
+			return letter{}, domain.Skip("the shop was not told of the order")
+		}
+		shopID, l.numbers = l.parts[0].GetShopId(), []string{l.order.GetNumber()}
 	}
-	to, err := s.user(ctx, m.UserID)
-	return l, to, err
+	res, err := s.Shops.GetShopForNotice(ctx, &shopv1.GetShopForNoticeRequest{Id: shopID})
+	if errs.Is(err, errs.NotFound) {
+		return letter{}, domain.Skip("there is no such shop")
+	}
+	l.shop, l.owners = res.GetShop(), res.GetOwnerIds()
+	return l, err
 }
 
-func (s *Sender) readInvitation(ctx context.Context, m domain.Mail) (letter, domain.Recipient, error) {
-	res, err := s.Shops.GetInvitationForNotice(ctx, &shopv1.GetInvitationForNoticeRequest{Id: m.About})
+func (s *Service) readInvitation(ctx context.Context, n domain.Notice) (letter, error) {
+	res, err := s.Shops.GetInvitationForNotice(ctx, &shopv1.GetInvitationForNoticeRequest{Id: n.About})
 	if errs.Is(err, errs.NotFound) {
-		return letter{}, domain.Recipient{}, domain.Skip("the invitation has ended")
+		return letter{}, domain.Skip("the invitation has ended")
 	}
-	if err != nil {
-		return letter{}, domain.Recipient{}, err
-	}
-	to, err := recipient(res.GetInvitation().GetEmail(), "", false)
-	return letter{invitation: res.GetInvitation()}, to, err
+	return letter{invitation: res.GetInvitation()}, err
 }
 
 func partOf(o *orderv1.Order, partID string) *orderv1.ShopOrder {
@@ -132,29 +258,46 @@ func partOf(o *orderv1.Order, partID string) *orderv1.ShopOrder {
 	return nil
 }
 
-// customer returns the address given at checkout, else the user's.
-func (s *Sender) customer(ctx context.Context, o *orderv1.GetOrderForNoticeResponse) (domain.Recipient, error) {
-	if o.GetEmail() != "" || !strings.HasPrefix(o.GetCustomerId(), string(id.User)+"_") {
-		return recipient(o.GetEmail(), o.GetOrder().GetShippingAddress().GetName(), false)
+// typed reports whether an order's mails go to an address that was typed at checkout.
+func typed(o *orderv1.GetOrderForNoticeResponse) bool {
+	return o.GetEmail() != "" || !strings.HasPrefix(o.GetCustomerId(), string(id.User)+"_")
+}
+
+// recipient looks up where a delivery goes.
+func (s *Service) recipient(ctx context.Context, d domain.Delivery, l letter) (domain.Recipient, error) {
+	switch {
+	case l.invitation != nil:
+		return recipient(l.invitation.GetEmail(), "", false)
+	case l.answer == nil || d.Notice.Kind.Rule().ToShop:
+		return s.user(ctx, d.Recipient)
+	case typed(l.answer):
+		return recipient(l.answer.GetEmail(), l.order.GetShippingAddress().GetName(), false)
 	}
-	to, err := s.user(ctx, o.GetCustomerId())
+	to, err := s.user(ctx, l.answer.GetCustomerId())
 	if err == nil && to.Address.Name == "" {
-		to.Address.Name = person(o.GetOrder().GetShippingAddress().GetName())
+		to.Address.Name = person(l.order.GetShippingAddress().GetName())
 	}
 	return to, err
 }
 
-// user returns a user's address.
-func (s *Sender) user(ctx context.Context, userID string) (domain.Recipient, error) {
+// profile returns a user's profile; nil if there is no such user.
+func (s *Service) profile(ctx context.Context, userID string) (*userv1.User, error) {
 	res, err := s.Users.BatchGetUsers(ctx, &userv1.BatchGetUsersRequest{Ids: []string{userID}})
+	if err != nil || len(res.GetUsers()) == 0 {
+		return nil, err
+	}
+	return res.GetUsers()[0], nil
+}
+
+// user returns a user's address.
+func (s *Service) user(ctx context.Context, userID string) (domain.Recipient, error) {
+	u, err := s.profile(ctx, userID)
 	if err != nil {
 		return domain.Recipient{}, err
 	}
-	var u *userv1.User
-	if len(res.GetUsers()) > 0 {
-		u = res.GetUsers()[0]
-	}
-	return recipient(u.GetEmail(), u.GetName(), u.GetEmailVerified())
+	to, err := recipient(u.GetEmail(), u.GetName(), u.GetEmailVerified())
+	to.Locale = localeOf(u.GetPreferences().GetLocale())
+	return to, err
 }
 
 func recipient(address, name string, own bool) (domain.Recipient, error) {
@@ -166,7 +309,7 @@ func recipient(address, name string, own bool) (domain.Recipient, error) {
 		return domain.Recipient{}, domain.Permanent("the address to send it to is invalid")
 	}
 	to.Name = person(name)
-	return domain.Recipient{Address: to, Own: own}, nil
+	return domain.Recipient{Address: to, Own: own, Locale: DefaultLocale}, nil
 }
 
 // person returns the name of a person on one line. It is empty if it holds a web address, which older names may.

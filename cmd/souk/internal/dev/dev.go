@@ -222,8 +222,10 @@ func (d *run) settings() map[string]any {
 			"key":       secrets.Auth,
 		},
 		"notification": map[string]any{
-			"smtp_addr": s.mail.Addr(), "concurrency": 16,
+			"smtp_addr": s.mail.Addr(), "concurrency": 16, "public_url": d.address.public,
 			"hold": "3s", // short enough to wait for
+			"sms":  map[string]any{"webhook_url": s.control.url + "/sink/sms"},
+			"push": map[string]any{"webhook_url": s.control.url + "/sink/push"},
 		},
 		"payment": map[string]any{
 			"provider": "sandbox",
@@ -310,7 +312,7 @@ func (d *run) ready(ctx context.Context, admin string) error {
 	fmt.Fprintf(d.out, `
   API          %s/v1/products
   docs         %s/docs
-  mail         %s/dev/mail
+  mail         %s/dev/mail, SMS /dev/sms, push /dev/push
   traces       %s/dev/traces
   sign-in      %s/auth/login   (provider %s)
   NATS         %s

@@ -113,10 +113,10 @@ func TestTransportFollowsTheFlags(t *testing.T) {
 func TestDamagedSecretsAreNamed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	damaged := []byte(`{"identity":"a","auth":"b","oidcAdmin":"c","webhook":"d"}`)
+	damaged := []byte(`{"identity":"a","auth":"b","oidcAdmin":"c"}`)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "secrets.json"), damaged, 0o600))
 	_, err := openHome(dir, false)
-	require.ErrorContains(t, err, filepath.Join(dir, "secrets.json")+" is damaged: natsPassword is missing or empty")
+	require.ErrorContains(t, err, filepath.Join(dir, "secrets.json")+" is damaged: webhook is missing or empty")
 }
 
 func TestFoldersOfRemovedDataDirectoriesAreRemoved(t *testing.T) {

@@ -150,6 +150,11 @@ func startControl(s *stack) (*control, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /dev/mail", s.mail)
+	for _, channel := range []string{"sms", "push"} {
+		messages := &sink{}
+		mux.HandleFunc("GET /dev/"+channel, messages.list)
+		mux.HandleFunc("POST /sink/"+channel, messages.take) // not below /dev, which the gateway shows
+	}
 	mux.Handle("GET /dev/traces", s.traces)
 	mux.HandleFunc("GET /dev/traces/{traceId}", func(w http.ResponseWriter, r *http.Request) {
 		if _, ok := s.traces.Trace(r.PathValue("traceId")); !ok {

@@ -14,6 +14,7 @@ import (
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	commentv1 "souk/gen/go/souk/comment/v1"
+	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
@@ -101,6 +102,7 @@ func All() []Service {
 		},
 		{
 			Name: "notification", Database: true,
+			Contract: notificationv1.File_souk_notification_v1_notification_proto,
 			Publishes: []string{
 				"evt.notification.sent",
 			},
@@ -110,6 +112,7 @@ func All() []Service {
 					"evt.order.cancelled",
 					"evt.order.shipped",
 					"evt.order.delivered",
+					"evt.payment.refunded",
 				}},
 				{Purpose: "shops", Subjects: []string{
 					"evt.shop.verified",
@@ -117,6 +120,9 @@ func All() []Service {
 					"evt.shop.member_invited",
 					"evt.inventory.low",
 				}},
+			},
+			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return notificationv1.RegisterNotificationServiceHandlerClient(ctx, mux, notificationv1.NewNotificationServiceClient(conn))
 			},
 		},
 		{

@@ -4,8 +4,6 @@
 // 	protoc        (unknown)
 // source: souk/notification/v1/events.proto
 
-// Package souk.notification.v1 holds the events of the notification service.
-
 package notificationv1
 
 import (
@@ -23,17 +21,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// NotificationSent is evt.notification.sent: a mail server has accepted a mail. No service consumes it: it is for delivery statistics of
-// integrators.
+// NotificationSent is evt.notification.sent: a provider has taken a delivery, such as a mail server a mail. No service consumes it: it is
+// for delivery statistics of integrators.
 type NotificationSent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "mail_…".
+	// "dlv_…".
 	NotificationId string `protobuf:"bytes,1,opt,name=notification_id,json=notificationId,proto3" json:"notification_id,omitempty"`
-	// order_confirmed, order_cancelled, order_shipped, order_delivered, new_orders, low_stock, shop_verified, shop_suspended or
-	// shop_invitation.
+	// order_confirmed, order_cancelled, order_shipped, order_delivered, new_orders, shop_order_cancelled, low_stock, shop_verified,
+	// shop_suspended, shop_invitation or payment_refunded.
 	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	// The order of a mail about a whole order; empty: the mail is about something else.
-	OrderId       string `protobuf:"bytes,3,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// The order of a notice about a whole order; empty: the notice is about something else.
+	OrderId string `protobuf:"bytes,3,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// email, inbox, sms or push.
+	Channel       string `protobuf:"bytes,4,opt,name=channel,proto3" json:"channel,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -89,15 +89,23 @@ func (x *NotificationSent) GetOrderId() string {
 	return ""
 }
 
+func (x *NotificationSent) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
 var File_souk_notification_v1_events_proto protoreflect.FileDescriptor
 
 const file_souk_notification_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"!souk/notification/v1/events.proto\x12\x14souk.notification.v1\"j\n" +
+	"!souk/notification/v1/events.proto\x12\x14souk.notification.v1\"\x84\x01\n" +
 	"\x10NotificationSent\x12'\n" +
 	"\x0fnotification_id\x18\x01 \x01(\tR\x0enotificationId\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x19\n" +
-	"\border_id\x18\x03 \x01(\tR\aorderIdB1Z/souk/gen/go/souk/notification/v1;notificationv1b\x06proto3"
+	"\border_id\x18\x03 \x01(\tR\aorderId\x12\x18\n" +
+	"\achannel\x18\x04 \x01(\tR\achannelB1Z/souk/gen/go/souk/notification/v1;notificationv1b\x06proto3"
 
 var (
 	file_souk_notification_v1_events_proto_rawDescOnce sync.Once

@@ -24,6 +24,10 @@ func (x *NotificationSent) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.OrderId); b == nil {
 		return nil
 	}
+	b = append(b, `,"channel":`...)
+	if b = jsonpb.AppendString(b, x.Channel); b == nil {
+		return nil
+	}
 	b = append(b, '}')
 	return b
 }

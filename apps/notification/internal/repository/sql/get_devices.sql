@@ -1,0 +1,1 @@
+select id, user_id, kind, token, p256dh, auth, created_at from device where user_id = any($1) order by id

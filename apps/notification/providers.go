@@ -1,0 +1,56 @@
+package notification
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+
+	"souk/apps/notification/internal/domain"
+	"souk/apps/notification/internal/repository"
+	"souk/apps/notification/internal/service"
+	"souk/pkg/module"
+)
+
+// twilioURL is the address of Twilio's API.
+const twilioURL = "https://api.twilio.com"
+
+// providersOf returns the configured providers of text and push messages.
+func providersOf(ctx context.Context, p *module.Platform, cfg Config) (map[domain.Channel]service.Provider, error) {
+	out := map[domain.Channel]service.Provider{}
+	client, err := p.HTTPClient("messages")
+	if err != nil {
+		return nil, err
+	}
+	switch sms := cfg.SMS; {
+	case sms.TwilioAccount != "":
+		out[domain.SMS] = &repository.Twilio{
+			URL:        twilioURL,
+			AccountSID: sms.TwilioAccount,
+			AuthToken:  sms.TwilioToken,
+			From:       sms.TwilioFrom,
+			Client:     client,
+		}
+	case sms.WebhookURL != "":
+		out[domain.SMS] = &repository.Webhook{URL: sms.WebhookURL, Client: client}
+	}
+	switch push := cfg.Push; {
+	case push.VAPIDPrivate != "" || push.FCMKey != "":
+		sender := &repository.Push{
+			VAPIDPublic: push.VAPIDPublic, VAPIDPrivate: push.VAPIDPrivate, Subject: push.VAPIDSubject,
+			Browsers: &http.Client{
+				Transport:     &http.Transport{DialContext: (&net.Dialer{Control: repository.PublicOnly}).DialContext},
+				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			},
+		}
+		if push.FCMKey != "" {
+			if sender.FCM, err = repository.NewFCM(ctx, []byte(push.FCMKey), client); err != nil {
+				return nil, fmt.Errorf("push.fcm_key: %w", err)
+			}
+		}
+		out[domain.Push] = sender
+	case push.WebhookURL != "":
+		out[domain.Push] = &repository.Webhook{URL: push.WebhookURL, Client: client}
+	}
+	return out, nil
+}
