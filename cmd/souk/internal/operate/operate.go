@@ -183,6 +183,7 @@ func (s *Souk) servicesWith(choose func(module.Module) bool) []string {
 }
 
 func hasSagas(m module.Module) bool      { return m.Tables.Saga }
+func hasJobs(m module.Module) bool       { return m.Tables.Jobs }
 func hasOutbox(m module.Module) bool     { return m.Tables.Outbox }
 func hasInvariants(m module.Module) bool { return m.Invariants != "" || m.LateInvariants != nil }
 

@@ -362,3 +362,27 @@ func TestDatabaseURLsComeFromTheConfiguration(t *testing.T) {
 	require.Equal(t, "postgres://order:a%2Fb@db/order", url)
 	require.Equal(t, []string{"order"}, s.servicesWith(hasSagas))
 }
+
+func TestFailedJobsAreShownAndRunAgain(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	_, err := h.pool(t, "notification").Exec(t.Context(), `insert into river_job (kind, args, queue, max_attempts, attempt, state, errors, finalized_at, attempted_at)
+		values ('delivery', '{}', 'mail', 3, 3, 'discarded', array['{"error": "the mail server refuses the sender"}'::jsonb], now(), now())`)
+	require.NoError(t, err)
+	s, err := Open(h.source())
+	require.NoError(t, err)
+	var out bytes.Buffer
+	require.NoError(t, s.Jobs(t.Context(), &out))
+	require.Regexp(t, `notification +delivery +mail +0 +0 +0 +0 +1 +-`, out.String())
+	out.Reset()
+	require.NoError(t, s.FailedJobs(t.Context(), &out, 10))
+	require.Regexp(t, `notification/1 +delivery +discarded +3 of 3 +\S+ +- +the mail server refuses the sender`, out.String())
+	out.Reset()
+	require.NoError(t, s.RetryJob(t.Context(), &out, "notification/1"))
+	require.NoError(t, s.Jobs(t.Context(), &out))
+	require.Regexp(t, `notification +delivery +mail +1 +0 +0 +0 +0`, out.String())
+	require.ErrorContains(t, s.RetryJob(t.Context(), &out, "notification/2"), "there is no job 2")
+	for _, id := range []string{"17", "order/1", "notification/x"} {
+		require.ErrorContains(t, s.RetryJob(t.Context(), &out, id), "want the ID of a job", id)
+	}
+}
