@@ -34,7 +34,12 @@ func TestServerReadsItsConfiguration(t *testing.T) {
 	require.NoError(t, err)
 	require.NotNil(t, o.AuthCallout)
 	require.Len(t, o.Users, 1)
-	require.Equal(t, []string{o.Users[0].Username}, o.AuthCallout.AuthUsers, "only natsauth connects without being asked about")
+	require.Equal(
+		t,
+		[]string{o.Users[0].Username},
+		o.AuthCallout.AuthUsers,
+		"only natsauth connects without being asked about",
+	)
 	require.NotEmpty(t, o.Users[0].Password)
 	require.NotEmpty(t, o.AuthCallout.XKey, "what the server asks is encrypted")
 }
@@ -47,7 +52,10 @@ func TestKeysOfTheServerFollowTheSecret(t *testing.T) {
 	again, err := serverConfigOf(t, map[string]any{"identity": seed})
 	require.NoError(t, err)
 	require.Equal(t, shared, again)
-	own, err := serverConfigOf(t, map[string]any{"identity": seed, "natsauth": map[string]any{"secret": secret("b", 32)}})
+	own, err := serverConfigOf(
+		t,
+		map[string]any{"identity": seed, "natsauth": map[string]any{"secret": secret("b", 32)}},
+	)
 	require.NoError(t, err)
 	require.NotEqual(t, shared, own, "a secret of its own replaces the shared one")
 }

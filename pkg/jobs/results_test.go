@@ -41,7 +41,10 @@ func TestResultsOfJobsAreCounted(t *testing.T) {
 					return end.err
 				})
 			stop := run(t, r)
-			require.NoError(t, r.Insert(context.Background(), mail{To: "a"}, &river.InsertOpts{MaxAttempts: end.attempts}))
+			require.NoError(
+				t,
+				r.Insert(context.Background(), mail{To: "a"}, &river.InsertOpts{MaxAttempts: end.attempts}),
+			)
 			waittest.Receive(t, worked)
 			stop()
 			require.NoError(t, testutil.GatherAndCompare(reg, strings.NewReader(`

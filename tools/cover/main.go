@@ -69,7 +69,17 @@ func run(ctx context.Context, out io.Writer) error {
 	// The figures of failed tests are still worth reading.
 	failed := command(ctx, root, env, out, args...)
 	fromProcesses := filepath.Join(dir, "processes.txt")
-	if err := command(ctx, root, env, out, "tool", "covdata", "textfmt", "-i="+processes, "-o="+fromProcesses); err != nil {
+	if err := command(
+		ctx,
+		root,
+		env,
+		out,
+		"tool",
+		"covdata",
+		"textfmt",
+		"-i="+processes,
+		"-o="+fromProcesses,
+	); err != nil {
 		return errors.Join(failed, err)
 	}
 	blocks := profileBlocks{}

@@ -14,7 +14,10 @@ func source(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(t
 func TestBlockIsCoveredIfAnyProfileExecutedIt(t *testing.T) {
 	t.Parallel()
 	blocks := profileBlocks{}
-	require.NoError(t, blocks.read(strings.NewReader("mode: set\nsouk/pkg/a/a.go:1.1,2.2 3 0\nsouk/pkg/a/a.go:4.1,5.2 1 0\n")))
+	require.NoError(
+		t,
+		blocks.read(strings.NewReader("mode: set\nsouk/pkg/a/a.go:1.1,2.2 3 0\nsouk/pkg/a/a.go:4.1,5.2 1 0\n")),
+	)
 	require.NoError(t, blocks.read(strings.NewReader("mode: set\nsouk/pkg/a/a.go:1.1,2.2 3 1\n")))
 	require.NoError(t, blocks.read(strings.NewReader("mode: set\nsouk/pkg/a/a.go:1.1,2.2 3 0\n")))
 
