@@ -24,6 +24,9 @@ test: deps ## all tests, on a private PostgreSQL and Redis
 race: deps ## all tests under the race detector
 	@go run ./tools/testenv -- go test -race -timeout 40m $(GO_PACKAGES)
 
+cover: deps ## all tests, and how much of the hand-written code they cover: fails below 80 %
+	@go run ./tools/testenv -- go run ./tools/cover
+
 chaos: deps ## stop each service of a split souk at every failpoint of the checkout (some minutes)
 	@SOUK_TEST_CHAOS=1 go run ./tools/testenv -- go test -count=1 -timeout 30m -run 'Crash|Kill|Outage|Restart' -v ./tests/e2e
 
@@ -39,9 +42,18 @@ format: ## format hand-written Go: gofmt, and lines of at most 120 columns
 lint: ## formatting, vet, import rules, contracts
 	@tools/lint.sh
 
-api: ## check the OpenAPI document, and compile a typed client of it (needs Node.js 20.19 or newer)
+api: ## check the OpenAPI document, and that the TypeScript client fits it (needs Node.js 20.19 or newer)
 	@tools/deps.sh npm
 	@tools/openapi/check.sh
+	@tools/openapi/client.sh --check
+
+client: ## generate, build and pack the TypeScript client gen/ts
+	@tools/deps.sh npm
+	@tools/openapi/client.sh
+
+client-test: deps build ## test the TypeScript client against a souk dev
+	@tools/deps.sh npm
+	@tools/openapi/client.sh --test
 
 bench: deps build ## measure and print the table of docs/benchmarks/figures.md
 	@go run ./tests/bench
@@ -52,6 +64,6 @@ profile: deps build ## measure, and keep the profiles that the compiler optimize
 	@go tool pprof -proto -output cmd/souk/default.pgo bin/profiles/*.pprof
 
 # Tests are built without the profile: with it, everything would be compiled a second time for them.
-test race chaos lint: export GOFLAGS += -pgo=off
+test race cover chaos lint client-test: export GOFLAGS += -pgo=off
 
-.PHONY: help deps build run test race chaos generate sqlc format lint api bench profile
+.PHONY: help deps build run test race cover chaos generate sqlc format lint api client client-test bench profile

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs souk's system dependencies, PostgreSQL 15+ and Redis 7+, unless they are installed. With the argument npm it
-# installs Node.js and npm instead, which only `make api` needs. Called by `make deps`.
+# installs Node.js and npm instead, which `make api`, `make client` and `make client-test` need. Called by `make deps`.
 set -eu
 
 has_postgres() {

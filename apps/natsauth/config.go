@@ -58,7 +58,7 @@ func (c Config) keys(secret func() ([]byte, error)) (natsauth.Keys, error) {
 // Errors: invalid_argument.
 func ServerConfig(tree *config.Tree) (string, error) {
 	var c Config
-	id := module.IdentityConfig{}
+	id := module.DefaultIdentity()
 	if err := errors.Join(tree.Decode("natsauth", &c), tree.Decode("identity", &id)); err != nil {
 		return "", err
 	}

@@ -67,7 +67,7 @@ func newResources(
 	providers := []any{
 		func() (NATSConfig, error) { return decode(tree, sectionNATS, NATSConfig{}) },
 		func() (redisx.Config, error) { return decode(tree, sectionRedis, redisx.Default()) },
-		func() (IdentityConfig, error) { return decode(tree, sectionIdentity, defaultIdentity()) },
+		func() (IdentityConfig, error) { return decode(tree, sectionIdentity, DefaultIdentity()) },
 		func(c IdentityConfig) (*identity.Verifier, error) {
 			keys, err := c.trusted(services.Names())
 			if err != nil {

@@ -80,7 +80,8 @@ type IdentityConfig struct {
 	TTL time.Duration `yaml:"ttl"`
 }
 
-func defaultIdentity() IdentityConfig { return IdentityConfig{TTL: 5 * time.Minute} }
+// DefaultIdentity returns the settings that hold until the configuration says otherwise. It has no keys.
+func DefaultIdentity() IdentityConfig { return IdentityConfig{TTL: 5 * time.Minute} }
 
 // Validate checks the configuration.
 func (c IdentityConfig) Validate() error {

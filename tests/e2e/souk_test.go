@@ -57,7 +57,15 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // only a temporary directory would remain
 	binary = filepath.Join(dir, "souk")
-	build := exec.Command("go", "build", "-o", binary, "souk/cmd/souk")
+	args := []string{"build", "-o", binary}
+	if coverage := os.Getenv("SOUK_TEST_COVERDIR"); coverage != "" { // make cover: each process writes what it executed
+		args = append(args, "-cover", "-coverpkg=souk/pkg/...,souk/apps/...,souk/cmd/...")
+		if err := os.Setenv("GOCOVERDIR", coverage); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	build := exec.Command("go", append(args, "souk/cmd/souk")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build souk: %v\n%s", err, out)
 		return 1

@@ -1,7 +1,7 @@
 // A storefront as its author would write it, against the client that openapi-typescript generates. It is compiled in strict
 // mode, never run: if a schema says less than the API promises, such as a missing `required`, this file does not compile.
 import createClient from "openapi-fetch";
-import type { components, paths } from "./client";
+import type { components, paths } from "@souk/client";
 
 type Schemas = components["schemas"];
 type Product = Schemas["Product"];
