@@ -28,6 +28,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"go.uber.org/zap"
 
+	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/metric"
 	"souk/pkg/postgres"
@@ -39,8 +40,9 @@ type Options struct {
 	Workers *river.Workers
 	// Periodic jobs are inserted at intervals, by one of the processes. See [Every].
 	Periodic []*river.PeriodicJob
-	// Concurrency is the maximum number of jobs that run at the same time in this process; 0: 10.
-	Concurrency int
+	// Queues are the queues that this process works on, each with the most jobs of it that run at the same time. A job
+	// without a queue is in river.QueueDefault. Empty: that queue alone, with 10 jobs.
+	Queues map[string]int
 	// Timeout is the timeout of one attempt at a job; 0: 1 min.
 	Timeout time.Duration
 	// StopTimeout is how long running jobs may continue after Run's context has ended. Then their contexts
@@ -50,6 +52,14 @@ type Options struct {
 	MaxAttempts int
 	// Poll is the interval at which the database is polled for jobs without a notification; 0: 1 s.
 	Poll time.Duration
+	// Cooldown is the shortest time between two looks for jobs; 0: 100 ms. A queue of short jobs needs less: it takes
+	// no more jobs in that time than run at the same time.
+	Cooldown time.Duration
+	// RescueAfter is how long a job may have run until it counts as one of a process that died, and is retried. It must
+	// be longer than Timeout; 0: 1 h.
+	RescueAfter time.Duration
+	// Clock says when jobs are due; nil: the clocks of the system and of the database.
+	Clock clock.Clock
 	// Logger takes River's warnings and the failures of jobs; nil: no log.
 	Logger *zap.Logger
 	// Metrics registers job_total by job and result, and job_duration_seconds by job; nil: no metrics.
@@ -70,8 +80,8 @@ func New(pool *pgxpool.Pool, o Options) (*Runner, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	if o.Concurrency == 0 {
-		o.Concurrency = 10
+	if len(o.Queues) == 0 {
+		o.Queues = map[string]int{river.QueueDefault: 10}
 	}
 	if o.StopTimeout == 0 {
 		o.StopTimeout = 10 * time.Second
@@ -86,11 +96,20 @@ func New(pool *pgxpool.Pool, o Options) (*Runner, error) {
 		SoftStopTimeout:   o.StopTimeout,
 		MaxAttempts:       o.MaxAttempts,
 		FetchPollInterval: o.Poll,
+		FetchCooldown:     o.Cooldown,
 		Logger:            slog.New(handler{o.Logger}),
 		Middleware:        []rivertype.Middleware{m},
+
+		RescueStuckJobsAfter: o.RescueAfter,
+	}
+	if _, system := o.Clock.(clock.System); o.Clock != nil && !system {
+		cfg.Test.Time = manual{o.Clock}
 	}
 	if o.Workers != nil {
-		cfg.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: o.Concurrency}}
+		cfg.Queues = map[string]river.QueueConfig{}
+		for name, most := range o.Queues {
+			cfg.Queues[name] = river.QueueConfig{MaxWorkers: most}
+		}
 		cfg.PeriodicJobs = o.Periodic
 	}
 	client, err := river.NewClient(riverpgxv5.New(pool), cfg)
@@ -155,6 +174,15 @@ func (r *Runner) Run(ctx context.Context) error {
 //
 // Errors: unavailable.
 func (r *Runner) Ready(ctx context.Context) error { return postgres.Err(r.pool.Ping(ctx)) }
+
+// manual is a clock that is not the system's, as River uses it.
+type manual struct{ clock.Clock }
+
+// NowOrNil returns the time, which replaces the database's.
+func (m manual) NowOrNil() *time.Time {
+	now := m.Now()
+	return &now
+}
 
 // middleware measures the runs of jobs and logs failures.
 type middleware struct {

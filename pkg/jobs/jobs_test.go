@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"souk/pkg/clock"
 	"souk/pkg/jobs"
 	"souk/pkg/migration"
 	"souk/pkg/pgtest"
@@ -28,6 +29,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type mail struct {
+	ID string `json:"id,omitempty"`
 	To string `json:"to"`
 }
 
@@ -89,6 +91,31 @@ func TestJobExistsOnlyIfItsTransactionCommits(t *testing.T) {
 	require.NoError(t,
 		postgres.InTx(ctx, pool, func(tx pgx.Tx) error { return r.InsertTx(ctx, tx, mail{To: "committed"}, nil) }))
 	require.Equal(t, "committed", waittest.Receive(t, got))
+}
+
+// A statement that changes rows inserts their jobs: each is worked once, at once or when it is due.
+func TestStatementInsertsJobsOfChangedRows(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	now := clock.NewManual(time.Now())
+	got := make(chan string, 10)
+	r, pool := setup(t, jobs.Options{Clock: now, Queues: map[string]int{"mails": 1}},
+		func(_ context.Context, job *river.Job[mail]) error { got <- job.Args.ID; return nil })
+	run(t, r)
+	sql := jobs.WithJobs(`changed as (select * from (values
+		('now', 'mail', 'mails', $1::timestamptz, $1::timestamptz), ('later', 'mail', 'mails', $1 + interval '1 h', $1))
+		as c (id, job, queue, due, at))`, 5)
+	_, err := pool.Exec(ctx, sql, now.Now())
+	require.NoError(t, err)
+	require.Equal(t, "now", waittest.Receive(t, got))
+	var due time.Time
+	var most int
+	require.NoError(t, pool.QueryRow(ctx, `select scheduled_at, max_attempts from river_job where state = 'available'`).
+		Scan(&due, &most))
+	require.WithinDuration(t, now.Now().Add(time.Hour), due, time.Millisecond)
+	require.Equal(t, 5, most)
+	now.Advance(time.Hour)
+	require.Equal(t, "later", waittest.Receive(t, got))
 }
 
 func TestFailedJobIsRetried(t *testing.T) {

@@ -47,6 +47,8 @@ type Tables struct {
 	Outbox bool
 	// Saga adds the tables for running sagas.
 	Saga bool
+	// Jobs adds River's tables for background jobs.
+	Jobs bool
 }
 
 // Runnable runs as long as its process.

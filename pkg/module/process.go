@@ -18,6 +18,7 @@ import (
 	"souk/pkg/clock"
 	"souk/pkg/config"
 	"souk/pkg/failpoint"
+	"souk/pkg/jobs"
 	"souk/pkg/logging"
 	"souk/pkg/metric"
 	"souk/pkg/migration"
@@ -378,6 +379,9 @@ func (m Module) Sets() []migration.Set {
 	}
 	if m.Tables.Saga {
 		sets = append(sets, saga.Migrations())
+	}
+	if m.Tables.Jobs {
+		sets = append(sets, jobs.Migrations())
 	}
 	if m.Migrations != nil {
 		sets = append(sets, migration.Set{Name: m.Name, FS: m.Migrations})

@@ -163,7 +163,7 @@ func (m ownMux) handle(pattern string, h http.HandlerFunc) {
 // through the routes of a mux without a match costs as much as a call.
 func ahead(contracts, mux http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/v1/") && !strings.HasPrefix(r.URL.Path, "/v1/webhooks/") {
+		if strings.HasPrefix(r.URL.Path, "/v1/") && !strings.HasPrefix(r.URL.Path, "/v1/webhooks/payments/") {
 			contracts.ServeHTTP(w, r)
 			return
 		}

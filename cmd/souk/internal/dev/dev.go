@@ -225,6 +225,7 @@ func (d *run) settings() map[string]any {
 			"smtp_addr": s.mail.Addr(), "concurrency": 16,
 			"hold": "3s", // short enough to wait for
 		},
+		"webhook": map[string]any{"allow_local": true}, // a developer receives webhooks on this machine
 		"payment": map[string]any{
 			"provider": "sandbox",
 			"sandbox": map[string]any{

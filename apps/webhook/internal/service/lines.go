@@ -1,0 +1,73 @@
+package service
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// perWebhook and perOwner are the most requests that a process has in flight to one webhook, and to those of one
+	// shop or of the marketplace.
+	perWebhook = 4
+	perOwner   = 16
+	// minWait and maxWait bound the time after which a message is looked at again that found no place.
+	minWait = 50 * time.Millisecond
+	maxWait = 5 * time.Minute
+)
+
+// lines bound the requests in flight, so that a slow receiver delays only its own messages.
+type lines struct {
+	mu    sync.Mutex
+	byKey map[string]*line
+}
+
+// line is the requests to one receiver.
+type line struct {
+	inFlight int
+	// took is how long the last request took.
+	took time.Duration
+	// next is when the last message that found no place will be looked at again.
+	next time.Time
+}
+
+func newLines() *lines { return &lines{byKey: map[string]*line{}} }
+
+// enter takes a place in the lines of a webhook and of its owner. If there is none, it returns after which time to try
+// again; these times are as far apart as the receiver's answers. Otherwise call leave with the time that the request
+// took.
+func (l *lines) enter(now time.Time, webhookID, owner string) (leave func(took time.Duration), wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	keys := []string{webhookID, "owner " + owner}
+	for i, most := range []int{perWebhook, perOwner} {
+		x := l.byKey[keys[i]]
+		if x == nil || x.inFlight < most {
+			continue
+		}
+		if x.next.Before(now) {
+			x.next = now
+		}
+		x.next = x.next.Add(max(x.took/time.Duration(most), minWait))
+		wait = max(wait, min(x.next.Sub(now), maxWait))
+	}
+	if wait > 0 {
+		return nil, wait
+	}
+	for _, key := range keys {
+		if l.byKey[key] == nil {
+			l.byKey[key] = &line{}
+		}
+		l.byKey[key].inFlight++
+	}
+	return func(took time.Duration) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, key := range keys {
+			x := l.byKey[key]
+			x.took = took
+			if x.inFlight--; x.inFlight == 0 {
+				delete(l.byKey, key)
+			}
+		}
+	}, 0
+}
