@@ -14,6 +14,7 @@ import (
 
 	"souk/pkg/errs"
 	"souk/pkg/httpclient"
+	"souk/pkg/waittest"
 )
 
 func TestPublicOnlyRefusesOtherAddresses(t *testing.T) {
@@ -44,7 +45,7 @@ func resolver(t *testing.T, addr string) *net.Resolver {
 	ended := make(chan struct{})
 	t.Cleanup(func() {
 		require.NoError(t, conn.Close())
-		<-ended
+		waittest.Receive(t, ended)
 	})
 	go func() {
 		defer close(ended)

@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
 
+	"souk/apps/webhook"
 	"souk/pkg/waittest"
 )
 
@@ -26,7 +28,10 @@ type webhookMessage struct {
 
 // testWebhooks gives a shop and an operator webhooks, and buys from the shop and another one.
 func testWebhooks(t *testing.T, s *souk) {
-	got := map[string]chan webhookMessage{"/shop": make(chan webhookMessage, 100), "/operator": make(chan webhookMessage, 10_000)}
+	got := map[string]chan webhookMessage{
+		"/shop":     make(chan webhookMessage, 100),
+		"/operator": make(chan webhookMessage, 10_000),
+	}
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		m := webhookMessage{header: r.Header}
 		var err error
@@ -82,14 +87,53 @@ func testWebhooks(t *testing.T, s *souk) {
 	require.Equal(t, "evt.order.cancelled", m.Type)
 	require.Len(t, m.Data.ShopOrderIDs, 1)
 
-	var log struct{ Deliveries []struct{ ID, Status, EventID string } }
+	var log struct {
+		Deliveries []struct{ ID, Status, EventID string }
+	}
 	waittest.Until(t, func() bool {
 		seller.get("/v1/webhooks/" + w.ID + "/deliveries?status=delivered").want(http.StatusOK).into(&log)
 		return len(log.Deliveries) == 2
 	}, "the log has not two deliveries")
 	require.Equal(t, m.header.Get("webhook-id"), log.Deliveries[0].EventID)
-	other.post("/v1/webhook-deliveries/"+log.Deliveries[0].ID+":redeliver", obj{}).problem(http.StatusNotFound, "not_found")
+	other.post("/v1/webhook-deliveries/"+log.Deliveries[0].ID+":redeliver", obj{}).
+		problem(http.StatusNotFound, "not_found")
 	seller.post("/v1/webhook-deliveries/"+log.Deliveries[0].ID+":redeliver", obj{}).want(http.StatusOK)
 	again := waittest.Receive(t, got["/shop"])
 	require.Equal(t, m.header.Get("webhook-id"), again.header.Get("webhook-id"))
+}
+
+// The process dies after it has sent a message, before it has recorded that. After its restart the message is sent again,
+// with the same ID.
+func TestWebhookMessageIsSentAgainAfterItsProcessDied(t *testing.T) {
+	t.Parallel()
+	s := start(t, "inprocess", []string{"SOUK_FAILPOINTS="})
+	got := make(chan string, 100)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got <- r.Header.Get("webhook-id")
+	}))
+	t.Cleanup(receiver.Close)
+	shop := handle("hooks")
+	seller := s.seller(shop)
+	var w, d struct{ ID, EventID string }
+	body := obj{"url": receiver.URL, "events": []string{"evt.product.created"}}
+	seller.post("/v1/shops/"+shop+"/webhooks", body).want(http.StatusCreated).into(&w)
+	for _, point := range webhook.Failpoints() {
+		s.setFailpoints("souk", point+"=exit")
+	}
+	seller.post("/v1/webhooks/"+w.ID+":test", obj{}).want(http.StatusOK).into(&d)
+	require.Equal(t, d.EventID, waittest.Receive(t, got))
+	waittest.Receive(t, s.exited)
+	s.launch()
+	select {
+	case again := <-got:
+		require.Equal(t, d.EventID, again)
+	case <-time.After(2 * time.Minute): // River looks for jobs of dead processes twice a minute
+		require.Fail(t, "the message is not sent again")
+	}
+	waittest.Until(t, func() bool {
+		var log struct{ Deliveries []struct{ Status string } }
+		seller.get("/v1/webhooks/" + w.ID + "/deliveries").want(http.StatusOK).into(&log)
+		return log.Deliveries[0].Status == "delivered"
+	}, "the delivery is not recorded")
+	s.verify()
 }

@@ -26,11 +26,16 @@ import (
 
 func confirmed(parts ...string) *orderv1.OrderConfirmed {
 	m := &orderv1.OrderConfirmed{
-		OrderId: "ord_1", Number: "S-1", CustomerId: visitor, Total: &moneyv1.Money{CurrencyCode: "BRL", Amount: "30.00"},
+		OrderId:    "ord_1",
+		Number:     "S-1",
+		CustomerId: visitor,
+		Total:      &moneyv1.Money{CurrencyCode: "BRL", Amount: "30.00"},
 	}
 	for _, shopID := range parts {
 		m.Shops = append(m.Shops, &orderv1.ShopPart{
-			ShopOrderId: "sho_of_" + shopID, ShopId: shopID, Total: &moneyv1.Money{CurrencyCode: "BRL", Amount: "10.00"},
+			ShopOrderId: "sho_of_" + shopID,
+			ShopId:      shopID,
+			Total:       &moneyv1.Money{CurrencyCode: "BRL", Amount: "10.00"},
 		})
 	}
 	return m
@@ -187,7 +192,10 @@ func TestGoneReceiverIsDisabled(t *testing.T) {
 	require.Len(t, h.deliveries(w.GetId()), 1, "a disabled webhook gets nothing")
 
 	r.answer(http.StatusOK)
-	on, err := h.webhook.UpdateWebhook(h.seller(), &webhookv1.UpdateWebhookRequest{Id: w.GetId(), Status: new("active")})
+	on, err := h.webhook.UpdateWebhook(
+		h.seller(),
+		&webhookv1.UpdateWebhookRequest{Id: w.GetId(), Status: new("active")},
+	)
 	require.NoError(t, err)
 	require.Empty(t, on.GetWebhook().GetDisabledReason())
 	require.NoError(t, h.redeliver(d.GetId()))
@@ -207,8 +215,12 @@ func TestFailingReceiverIsDisabledAfterDays(t *testing.T) {
 		require.Equal(t, e.ID, d.GetEventId())
 		_, err := h.Pool.Exec(t.Context(), `update delivery set round_attempts = 9 where id = $1`, d.GetId())
 		require.NoError(t, err)
-		_, err = h.Pool.Exec(t.Context(), `update river_job set state = 'available', scheduled_at = now() - interval '1 s'
-			where args ->> 'id' = $1 || '/1'`, d.GetId())
+		_, err = h.Pool.Exec(
+			t.Context(),
+			`update river_job set state = 'available', scheduled_at = now() - interval '1 s'
+			where args ->> 'id' = $1 || '/1'`,
+			d.GetId(),
+		)
 		require.NoError(t, err)
 		h.ended(w.GetId(), "failed", 2)
 	}
@@ -220,7 +232,10 @@ func TestFailingReceiverIsDisabledAfterDays(t *testing.T) {
 	require.Equal(t, "active", h.get(w.GetId()).GetStatus())
 	giveUp()
 	require.Equal(t, "failing", h.get(w.GetId()).GetDisabledReason())
-	on, err := h.webhook.UpdateWebhook(h.seller(), &webhookv1.UpdateWebhookRequest{Id: w.GetId(), Status: new("active")})
+	on, err := h.webhook.UpdateWebhook(
+		h.seller(),
+		&webhookv1.UpdateWebhookRequest{Id: w.GetId(), Status: new("active")},
+	)
 	require.NoError(t, err)
 	require.Equal(t, "active", on.GetWebhook().GetStatus())
 	giveUp()

@@ -24,7 +24,9 @@ func TestWebhooksAreCreatedChangedAndDeleted(t *testing.T) {
 	h := setup(t)
 	r := receive(t, http.StatusOK)
 	res, err := h.webhook.CreateShopWebhook(h.seller(), &webhookv1.CreateShopWebhookRequest{
-		ShopId: "the-shop", Url: "https://erp.example/souk?key=1", Events: []string{"evt.order.confirmed", "evt.product.*"},
+		ShopId: "the-shop",
+		Url:    "https://erp.example/souk?key=1",
+		Events: []string{"evt.order.confirmed", "evt.product.*"},
 	})
 	require.NoError(t, err)
 	w := res.GetWebhook()
@@ -67,7 +69,10 @@ func TestWebhooksOfAShopAreForItsMembersAndOperators(t *testing.T) {
 	calls := func(ctx context.Context, webhookID string) map[string]error {
 		out := map[string]error{}
 		_, out["get"] = h.webhook.GetWebhook(ctx, &webhookv1.GetWebhookRequest{Id: webhookID})
-		_, out["update"] = h.webhook.UpdateWebhook(ctx, &webhookv1.UpdateWebhookRequest{Id: webhookID, Events: []string{"*"}})
+		_, out["update"] = h.webhook.UpdateWebhook(
+			ctx,
+			&webhookv1.UpdateWebhookRequest{Id: webhookID, Events: []string{"*"}},
+		)
 		_, out["rotate"] = h.webhook.RotateWebhookSecret(ctx, &webhookv1.RotateWebhookSecretRequest{Id: webhookID})
 		_, out["test"] = h.webhook.TestWebhook(ctx, &webhookv1.TestWebhookRequest{Id: webhookID})
 		_, out["log"] = h.webhook.ListWebhookDeliveries(ctx, &webhookv1.ListWebhookDeliveriesRequest{Id: webhookID})
@@ -176,7 +181,12 @@ func TestEarlierSecretsSignForADayAfterARotation(t *testing.T) {
 		require.Error(t, verify(t, secret, m), "it has ended")
 	}
 	require.NoError(t, rotate())
-	require.Equal(t, 2, moduletest.Value[int](h.Service, `select count(*) from webhook_secret`), "the others are deleted")
+	require.Equal(
+		t,
+		2,
+		moduletest.Value[int](h.Service, `select count(*) from webhook_secret`),
+		"the others are deleted",
+	)
 	require.NotContains(t, h.Logs(), "whsec_")
 }
 

@@ -24,9 +24,9 @@ const (
 	MaxTests = 20
 	// TestEvent is the type of test messages.
 	TestEvent = "evt.webhook.test"
-	// GivenUp is the number of messages in a row that are given up, and FailingFor the time without success, after which
-	// a webhook is disabled.
-	GivenUp    = 5
+	// GivenUp is the number of messages in a row that are given up, after which a webhook is disabled …
+	GivenUp = 5
+	// FailingFor … if none was accepted for this time.
 	FailingFor = 5 * 24 * time.Hour
 )
 

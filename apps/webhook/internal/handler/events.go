@@ -106,7 +106,7 @@ func shopsOf(p proto.Message) []string {
 	case *orderv1.OrderConfirmed:
 		return shopsIn(p.GetShops())
 	case *orderv1.OrderCancelled:
-		return shopsIn(p.GetShops()) // of a refused checkout, of which no shop knows, there are none
+		return shopsIn(p.GetShops()) // a refused checkout, of which no shop knows, lists no shop
 	case *productv1.InventoryReserved:
 		return shopsIn(p.GetLines())
 	case *productv1.InventoryReleased:

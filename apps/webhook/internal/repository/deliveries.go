@@ -139,8 +139,22 @@ func (s *Store) Finish(ctx context.Context, a domain.Attempt, o domain.Outcome, 
 	if o.Skipped {
 		attempts = 0
 	}
-	_, err := s.pool.Exec(ctx, finishAttempt, a.DeliveryID, a.Round, status, attempts, o.ResponseStatus, o.Failure, o.At,
-		next, givenUp, o.Gone(), domain.GivenUp, o.At.Add(-domain.FailingFor))
+	_, err := s.pool.Exec(
+		ctx,
+		finishAttempt,
+		a.DeliveryID,
+		a.Round,
+		status,
+		attempts,
+		o.ResponseStatus,
+		o.Failure,
+		o.At,
+		next,
+		givenUp,
+		o.Gone(),
+		domain.GivenUp,
+		o.At.Add(-domain.FailingFor),
+	)
 	return postgres.Err(err)
 }
 

@@ -32,7 +32,7 @@ type line struct {
 
 func newLines() *lines { return &lines{byKey: map[string]*line{}} }
 
-// enter takes a place in the lines of a webhook and of its owner. If there is none, it returns after which time to try
+// enter takes a place in the lines of a webhook and of its owner. If a line is full, it returns after which time to try
 // again; these times are as far apart as the receiver's answers. Otherwise call leave with the time that the request
 // took.
 func (l *lines) enter(now time.Time, webhookID, owner string) (leave func(took time.Duration), wait time.Duration) {
