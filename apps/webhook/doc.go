@@ -39,8 +39,8 @@
 // The status 410 disables the webhook at once. It is also disabled after five messages in a row were given up and five
 // days without success.
 //
-// A process has at most four requests in flight to one webhook, and sixteen to those of one shop. Messages that find no
-// place are snoozed, so a slow receiver delays only its own.
+// A process has at most sixteen requests in flight to the webhooks of one shop, and four to one that takes longer than a
+// quarter of a second. Messages that find no place are snoozed, so a slow receiver delays only its own.
 //
 // # Addresses
 //

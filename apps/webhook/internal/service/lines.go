@@ -6,10 +6,11 @@ import (
 )
 
 const (
-	// perWebhook and perOwner are the most requests that a process has in flight to one webhook, and to those of one
-	// shop or of the marketplace.
-	perWebhook = 4
-	perOwner   = 16
+	// perOwner is the most requests that a process has in flight to the webhooks of one shop, or of the marketplace.
+	perOwner = 16
+	// perSlow is the same for one webhook whose answers take longer than slowAfter.
+	perSlow   = 4
+	slowAfter = 250 * time.Millisecond
 	// minWait and maxWait bound the time after which a message is looked at again that found no place.
 	minWait = 50 * time.Millisecond
 	maxWait = 5 * time.Minute
@@ -24,11 +25,15 @@ type lines struct {
 // line is the requests to one receiver.
 type line struct {
 	inFlight int
-	// took is how long the last request took.
-	took time.Duration
+	// took is how long the last answer took, and entered when the last request began.
+	took    time.Duration
+	entered time.Time
 	// next is when the last message that found no place will be looked at again.
 	next time.Time
 }
+
+// pace returns how long an answer takes, as far as is known.
+func (x *line) pace(now time.Time) time.Duration { return max(x.took, now.Sub(x.entered)) }
 
 func newLines() *lines { return &lines{byKey: map[string]*line{}} }
 
@@ -39,16 +44,23 @@ func (l *lines) enter(now time.Time, webhookID, owner string) (leave func(took t
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	keys := []string{webhookID, "owner " + owner}
-	for i, most := range []int{perWebhook, perOwner} {
-		x := l.byKey[keys[i]]
-		if x == nil || x.inFlight < most {
+	for i, key := range keys {
+		x, most := l.byKey[key], perOwner
+		if x == nil {
+			continue
+		}
+		pace := x.pace(now)
+		if i == 0 && pace > slowAfter {
+			most = perSlow
+		}
+		if x.inFlight < most {
 			continue
 		}
 		if x.next.Before(now) {
 			x.next = now
 		}
-		x.next = x.next.Add(max(x.took/time.Duration(most), minWait))
-		wait = max(wait, min(x.next.Sub(now), maxWait))
+		x.next = x.next.Add(pace / time.Duration(most))
+		wait = max(wait, min(max(x.next.Sub(now), minWait), maxWait))
 	}
 	if wait > 0 {
 		return nil, wait
@@ -58,6 +70,7 @@ func (l *lines) enter(now time.Time, webhookID, owner string) (leave func(took t
 			l.byKey[key] = &line{}
 		}
 		l.byKey[key].inFlight++
+		l.byKey[key].entered = now
 	}
 	return func(took time.Duration) {
 		l.mu.Lock()
