@@ -18,6 +18,7 @@ import (
 	"souk/apps/shop"
 	"souk/apps/user"
 	"souk/apps/voucher"
+	"souk/apps/webhook"
 	"souk/pkg/errs"
 	"souk/pkg/module"
 )
@@ -28,7 +29,8 @@ func modules() []module.Module {
 		natsauth.Module, // first: the others connect to NATS through it
 		settings.Module, user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
 		notification.Module, auth.Module,
-		address.Module, voucher.Module, comment.Module, gateway.Module,
+		address.Module, voucher.Module, comment.Module,
+		webhook.Module, gateway.Module,
 	}
 }
 

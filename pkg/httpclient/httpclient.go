@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strconv"
 	"time"
@@ -41,6 +42,11 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// TLS configures TLS; nil means that the system's certificates verify the server.
 	TLS *tls.Config
+	// Guard is for targets that users choose: it returns an error if the client must not connect to an address, such as
+	// [PublicOnly]. The client then uses no proxy. Nil allows all addresses.
+	Guard func(netip.Addr) error
+	// Resolver resolves names. Nil means the system's.
+	Resolver *net.Resolver
 	// KeepRedirects returns redirects to the caller instead of following them.
 	KeepRedirects bool
 }
@@ -56,9 +62,10 @@ func New(target string, o Options) (*http.Client, error) {
 	if o.Tracers == nil {
 		o.Tracers = noop.NewTracerProvider()
 	}
+	dialer := &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second, Resolver: o.Resolver}
 	base := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:           dialer.DialContext,
 		TLSClientConfig:       o.TLS,
 		TLSHandshakeTimeout:   3 * time.Second,
 		ForceAttemptHTTP2:     true,
@@ -66,6 +73,9 @@ func New(target string, o Options) (*http.Client, error) {
 		MaxIdleConnsPerHost:   64,
 		IdleConnTimeout:       60 * time.Second,
 		ExpectContinueTimeout: time.Second,
+	}
+	if o.Guard != nil {
+		guarded(base, dialer, o.Guard)
 	}
 	rt := &transport{target: target, base: base, breakers: o.Breakers}
 	rt.next = otelhttp.NewTransport(base,

@@ -45,6 +45,9 @@ const (
 	Review Prefix = "rev"
 	// Voucher identifies a voucher.
 	Voucher Prefix = "vch"
+	// Webhook identifies a webhook, and WebhookDelivery an event that is sent to one.
+	Webhook         Prefix = "whk"
+	WebhookDelivery Prefix = "whd"
 )
 
 // New returns a new identifier such as "ord_0198c5f27e6b7c1f8a3d5e9b04c7d21a".

@@ -137,6 +137,17 @@ var accessMatrix = map[string]struct {
 	"POST /v1/vouchers/{id}:disable":                 {who: "STA", body: obj{}},
 	"POST /v1/operator/vouchers":                     {who: "A", body: voucherBody},
 	"GET /v1/operator/vouchers":                      {who: "A"},
+	"POST /v1/shops/{shopId}/webhooks":               {who: "STA", body: webhookBody},
+	"GET /v1/shops/{shopId}/webhooks":                {who: "STA"},
+	"POST /v1/operator/webhooks":                     {who: "A", body: webhookBody},
+	"GET /v1/operator/webhooks":                      {who: "A"},
+	"GET /v1/webhooks/{id}":                          {who: "STA"},
+	"PATCH /v1/webhooks/{id}":                        {who: "STA", body: obj{"events": []string{"evt.order.*"}}},
+	"DELETE /v1/webhooks/{id}":                       {who: "STA"},
+	"POST /v1/webhooks/{id}:rotateSecret":            {who: "STA", body: obj{}},
+	"POST /v1/webhooks/{id}:test":                    {who: "STA", body: obj{}},
+	"GET /v1/webhooks/{id}/deliveries":               {who: "STA"},
+	"POST /v1/webhook-deliveries/{id}:redeliver":     {who: "STA", body: obj{}},
 	"GET /v1/shop-orders/{id}":                       {who: "STA"},
 	"POST /v1/shop-orders/{id}:ship":                 {who: "STA", body: obj{"carrier": "Correios"}},
 	"POST /v1/shop-orders/{id}:deliver":              {who: "STA", body: obj{}},
@@ -162,6 +173,9 @@ var accessMatrix = map[string]struct {
 }
 
 var voucherBody = obj{"code": "{new}", "title": "Matrix", "kind": "percent", "percent": "10"}
+
+// webhookBody is a webhook that nobody answers.
+var webhookBody = obj{"url": "http://127.0.0.1:1/", "events": []string{"*"}}
 
 func productBody(title string) obj {
 	return obj{
@@ -190,6 +204,8 @@ var (
 		{"/v1/reviews/", "review"},
 		{"/v1/operator/reviews/", "review"},
 		{"/v1/vouchers/", "voucher"},
+		{"/v1/webhooks/", "webhook"},
+		{"/v1/webhook-deliveries/", "delivery"},
 		{"/v1/me/addresses/", "address"},
 		{"/v1/me/invitations/", "invitation"},
 		{"/v1/me/notifications/", "notification"},
@@ -248,6 +264,8 @@ func newAccessWorld(t *testing.T, s *souk) *accessWorld {
 		"bought":        w.newPurchase,
 		"review":        w.newReview,
 		"voucher":       w.newVoucher,
+		"webhook":       w.newWebhook,
+		"delivery":      w.newDelivery,
 		"pending":       func() string { return w.invite(w.callers[shopOwner], w.shop, email("pending")) },
 		"member":        w.newMember,
 		"guest":         func() string { return s.guest().token },
@@ -316,6 +334,25 @@ func (w *accessWorld) newVoucher() string {
 	body["code"] = handle("matrix")
 	w.callers[shopOwner].post("/v1/shops/"+w.shop+"/vouchers", body).want(http.StatusCreated).into(&v)
 	return v.ID
+}
+
+// newWebhook creates a webhook of the shop, in place of the one before.
+func (w *accessWorld) newWebhook() string {
+	var listed struct{ Webhooks []struct{ ID string } }
+	path := "/v1/shops/" + w.shop + "/webhooks"
+	w.callers[shopOwner].get(path).want(http.StatusOK).into(&listed)
+	for _, old := range listed.Webhooks {
+		w.callers[shopOwner].send(http.MethodDelete, "/v1/webhooks/"+old.ID, nil).want(http.StatusOK)
+	}
+	var v struct{ ID string }
+	w.callers[shopOwner].post(path, webhookBody).want(http.StatusCreated).into(&v)
+	return v.ID
+}
+
+func (w *accessWorld) newDelivery() string {
+	var d struct{ ID string }
+	w.callers[shopOwner].post("/v1/webhooks/"+w.newWebhook()+":test", obj{}).want(http.StatusOK).into(&d)
+	return d.ID
 }
 
 func (w *accessWorld) newFlag() string {

@@ -42,6 +42,7 @@ func TestSuite(t *testing.T) {
 				"other people's things": testOtherPeoplesThings,
 				"forged identity":       testForgedIdentity,
 				"settings":              testSettings,
+				"webhooks":              testWebhooks,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, s.in(t)) })
 			}

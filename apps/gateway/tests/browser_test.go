@@ -300,7 +300,7 @@ func TestPathsWithoutRouteAreNotFound(t *testing.T) {
 	g := setup(t)
 	for _, path := range []string{
 		"/docs/x", "/docs/docs.js/x", "/health", "/health/x", "/auth", "/auth/x", "/x", "/v1", "/v1/x",
-		"/v1/webhooks/x", "/dev/mail",
+		"/v1/webhooks/payments/x/y", "/dev/mail",
 	} {
 		g.send(http.MethodGet, path, "").problem(t, http.StatusNotFound, errs.NotFound)
 	}

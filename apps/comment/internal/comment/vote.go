@@ -40,7 +40,8 @@ func (s *Store) Vote(ctx context.Context, reviewID, userID string, now time.Time
 		return Review{}, err
 	}
 	of := votesFor(v)
-	e, err := event.New(ctx, subjectVoted, of+":"+userID, 0, now, &commentv1.ReviewVoted{ReviewId: v.ID})
+	e, err := event.New(ctx, subjectVoted, of+":"+userID, 0, now,
+		&commentv1.ReviewVoted{ReviewId: v.ID, ShopId: v.ShopID})
 	if err != nil {
 		return Review{}, err
 	}

@@ -175,7 +175,7 @@ func (m ownMux) handle(pattern string, h http.HandlerFunc) {
 func ahead(contracts, mux http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.Path
-		if strings.HasPrefix(path, "/v1/") && !strings.HasPrefix(path, "/v1/webhooks/") &&
+		if strings.HasPrefix(path, "/v1/") && !strings.HasPrefix(path, "/v1/webhooks/payments/") &&
 			path != streamPath && path != unsubscribePath {
 			contracts.ServeHTTP(w, r)
 			return

@@ -147,6 +147,7 @@ func (s *Sagas) finishCancel(ctx context.Context, r *saga.Run) error {
 			OrderId: o.ID, Number: o.Number, CustomerId: o.CustomerID, WasConfirmed: true,
 			Reason:       cmp.Or(in.By, domain.CancelledByCustomer),
 			ShopOrderIds: cancelled,
+			Shops:        shopParts(o, cancelled),
 			Partial:      o.Status != domain.Cancelled,
 		})
 		return []event.Event{ev}, err
@@ -155,6 +156,19 @@ func (s *Sagas) finishCancel(ctx context.Context, r *saga.Run) error {
 		return err
 	}
 	return r.Set(resultCollect, o.CashCollected())
+}
+
+// shopParts describes shop orders of an order.
+func shopParts(o *domain.Order, ids []string) []*orderv1.ShopPart {
+	var parts []*orderv1.ShopPart
+	for _, p := range o.Parts {
+		if slices.Contains(ids, p.ID) {
+			parts = append(parts, &orderv1.ShopPart{
+				ShopOrderId: p.ID, ShopId: p.ShopID, Total: p.Totals.Total.ToProto(),
+			})
+		}
+	}
+	return parts
 }
 
 // collectRest captures the cash of an order whose last shop orders were delivered before these were cancelled.

@@ -214,6 +214,7 @@ func (r *stockTx) addEvent(op queued, subject, reason, orderID string, of []doma
 			VariantId: l.VariantID,
 			ProductId: r.ledger.Stocks[l.VariantID].ProductID,
 			Quantity:  l.Quantity,
+			ShopId:    r.ledger.Stocks[l.VariantID].ShopID,
 		}
 	}
 	var m protoMessage = &productv1.InventoryReleased{OrderId: orderID, Lines: lines, Reason: reason}

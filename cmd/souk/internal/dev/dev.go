@@ -227,6 +227,7 @@ func (d *run) settings() map[string]any {
 			"sms":  map[string]any{"webhook_url": s.control.url + "/sink/sms"},
 			"push": map[string]any{"webhook_url": s.control.url + "/sink/push"},
 		},
+		"webhook": map[string]any{"allow_local": true}, // a developer receives webhooks on this machine
 		"payment": map[string]any{
 			"provider": "sandbox",
 			"sandbox": map[string]any{

@@ -22,6 +22,7 @@ import (
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	voucherv1 "souk/gen/go/souk/voucher/v1"
+	webhookv1 "souk/gen/go/souk/webhook/v1"
 )
 
 // Service is what other parts of souk need to know about a service.
@@ -235,6 +236,48 @@ func All() []Service {
 			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return voucherv1.RegisterVoucherServiceHandlerClient(ctx, mux, voucherv1.NewVoucherServiceClient(conn))
+			},
+		},
+		{
+			Name: "webhook", Database: true,
+			Contract: webhookv1.File_souk_webhook_v1_webhook_proto,
+			Consumers: []Consumer{
+				{Purpose: "events", Subjects: []string{
+					"evt.inventory.low",
+					"evt.inventory.released",
+					"evt.inventory.reserved",
+					"evt.notification.sent",
+					"evt.order.cancelled",
+					"evt.order.confirmed",
+					"evt.order.created",
+					"evt.order.delivered",
+					"evt.order.shipped",
+					"evt.payment.completed",
+					"evt.payment.failed",
+					"evt.payment.initiated",
+					"evt.payment.refunded",
+					"evt.product.created",
+					"evt.product.deleted",
+					"evt.product.updated",
+					"evt.review.deleted",
+					"evt.review.edited",
+					"evt.review.moderated",
+					"evt.review.posted",
+					"evt.review.rating_changed",
+					"evt.review.voted",
+					"evt.shop.member_invited",
+					"evt.shop.registered",
+					"evt.shop.suspended",
+					"evt.shop.updated",
+					"evt.shop.verified",
+					"evt.user.registered",
+					"evt.user.updated",
+					"evt.voucher.redeemed",
+					"evt.voucher.released",
+				}},
+			},
+			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return webhookv1.RegisterWebhookServiceHandlerClient(ctx, mux, webhookv1.NewWebhookServiceClient(conn))
 			},
 		},
 	}

@@ -338,6 +338,7 @@ func (x *ReviewDeleted) GetShopId() string {
 type ReviewVoted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ReviewId      string                 `protobuf:"bytes,1,opt,name=review_id,json=reviewId,proto3" json:"review_id,omitempty"`
+	ShopId        string                 `protobuf:"bytes,2,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -375,6 +376,13 @@ func (*ReviewVoted) Descriptor() ([]byte, []int) {
 func (x *ReviewVoted) GetReviewId() string {
 	if x != nil {
 		return x.ReviewId
+	}
+	return ""
+}
+
+func (x *ReviewVoted) GetShopId() string {
+	if x != nil {
+		return x.ShopId
 	}
 	return ""
 }
@@ -475,9 +483,10 @@ const file_souk_comment_v1_events_proto_rawDesc = "" +
 	"\treview_id\x18\x01 \x01(\tR\breviewId\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x02 \x01(\tR\tproductId\x12\x17\n" +
-	"\ashop_id\x18\x03 \x01(\tR\x06shopId\"*\n" +
+	"\ashop_id\x18\x03 \x01(\tR\x06shopId\"C\n" +
 	"\vReviewVoted\x12\x1b\n" +
-	"\treview_id\x18\x01 \x01(\tR\breviewId\"^\n" +
+	"\treview_id\x18\x01 \x01(\tR\breviewId\x12\x17\n" +
+	"\ashop_id\x18\x02 \x01(\tR\x06shopId\"^\n" +
 	"\rRatingChanged\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12\x18\n" +

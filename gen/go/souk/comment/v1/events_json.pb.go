@@ -128,6 +128,10 @@ func (x *ReviewVoted) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.ReviewId); b == nil {
 		return nil
 	}
+	b = append(b, `,"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
 	b = append(b, '}')
 	return b
 }

@@ -21,8 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// NotificationSent is evt.notification.sent: a provider has taken a delivery, such as a mail server a mail. No service consumes it: it is
-// for delivery statistics of integrators.
+// NotificationSent is evt.notification.sent: a provider has taken a delivery, such as a mail server a mail.
 type NotificationSent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "dlv_…".

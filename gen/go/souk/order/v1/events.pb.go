@@ -22,8 +22,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// OrderCreated is evt.order.created: a checkout has begun. The order is pending. No service consumes it: it is for integrators who
-// count begun checkouts.
+// OrderCreated is evt.order.created: a checkout has begun. The order is pending.
 type OrderCreated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -374,7 +373,9 @@ type OrderCancelled struct {
 	// The shop orders that were cancelled; empty for a refused checkout, which cancels all of them.
 	ShopOrderIds []string `protobuf:"bytes,6,rep,name=shop_order_ids,json=shopOrderIds,proto3" json:"shop_order_ids,omitempty"`
 	// Other shop orders of the order stay.
-	Partial       bool `protobuf:"varint,7,opt,name=partial,proto3" json:"partial,omitempty"`
+	Partial bool `protobuf:"varint,7,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The shop orders of shop_order_ids, with their shops.
+	Shops         []*ShopPart `protobuf:"bytes,8,rep,name=shops,proto3" json:"shops,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -458,6 +459,13 @@ func (x *OrderCancelled) GetPartial() bool {
 	return false
 }
 
+func (x *OrderCancelled) GetShops() []*ShopPart {
+	if x != nil {
+		return x.Shops
+	}
+	return nil
+}
+
 var File_souk_order_v1_events_proto protoreflect.FileDescriptor
 
 const file_souk_order_v1_events_proto_rawDesc = "" +
@@ -488,7 +496,7 @@ const file_souk_order_v1_events_proto_rawDesc = "" +
 	"\x0eOrderDelivered\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\"\n" +
 	"\rshop_order_id\x18\x02 \x01(\tR\vshopOrderId\x12\x17\n" +
-	"\ashop_id\x18\x03 \x01(\tR\x06shopId\"\xe1\x01\n" +
+	"\ashop_id\x18\x03 \x01(\tR\x06shopId\"\x90\x02\n" +
 	"\x0eOrderCancelled\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\tR\x06number\x12\x1f\n" +
@@ -497,7 +505,8 @@ const file_souk_order_v1_events_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12#\n" +
 	"\rwas_confirmed\x18\x05 \x01(\bR\fwasConfirmed\x12$\n" +
 	"\x0eshop_order_ids\x18\x06 \x03(\tR\fshopOrderIds\x12\x18\n" +
-	"\apartial\x18\a \x01(\bR\apartialB#Z!souk/gen/go/souk/order/v1;orderv1b\x06proto3"
+	"\apartial\x18\a \x01(\bR\apartial\x12-\n" +
+	"\x05shops\x18\b \x03(\v2\x17.souk.order.v1.ShopPartR\x05shopsB#Z!souk/gen/go/souk/order/v1;orderv1b\x06proto3"
 
 var (
 	file_souk_order_v1_events_proto_rawDescOnce sync.Once
@@ -526,11 +535,12 @@ var file_souk_order_v1_events_proto_depIdxs = []int32{
 	6, // 1: souk.order.v1.OrderConfirmed.total:type_name -> souk.money.v1.Money
 	2, // 2: souk.order.v1.OrderConfirmed.shops:type_name -> souk.order.v1.ShopPart
 	6, // 3: souk.order.v1.ShopPart.total:type_name -> souk.money.v1.Money
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	2, // 4: souk.order.v1.OrderCancelled.shops:type_name -> souk.order.v1.ShopPart
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_souk_order_v1_events_proto_init() }

@@ -173,6 +173,15 @@ func (x *OrderCancelled) AppendJSON(b []byte) []byte {
 	}
 	b = append(b, `],"partial":`...)
 	b = jsonpb.AppendBool(b, x.Partial)
-	b = append(b, '}')
+	b = append(b, `,"shops":[`...)
+	for i, v := range x.Shops {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }

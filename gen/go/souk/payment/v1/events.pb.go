@@ -22,8 +22,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// PaymentInitiated is evt.payment.initiated: an authorization is about to be requested. No service consumes it: it is for integrators who
-// compare with the provider.
+// PaymentInitiated is evt.payment.initiated: an authorization is about to be requested.
 type PaymentInitiated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PaymentId     string                 `protobuf:"bytes,1,opt,name=payment_id,json=paymentId,proto3" json:"payment_id,omitempty"`

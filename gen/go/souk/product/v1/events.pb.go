@@ -21,8 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ProductCreated is evt.product.created: a product was created. No service consumes it: it is for integrators who copy the
-// catalogue.
+// ProductCreated is evt.product.created: a product was created.
 type ProductCreated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ProductId     string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
@@ -75,8 +74,7 @@ func (x *ProductCreated) GetShopId() string {
 	return ""
 }
 
-// ProductUpdated is evt.product.updated: a product or one of its variants was changed. No service consumes it: it is for
-// integrators who copy the catalogue.
+// ProductUpdated is evt.product.updated: a product or one of its variants was changed.
 type ProductUpdated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ProductId     string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
@@ -129,7 +127,7 @@ func (x *ProductUpdated) GetShopId() string {
 	return ""
 }
 
-// ProductDeleted is evt.product.deleted: a product was deleted. No service consumes it: carts ask for current offers.
+// ProductDeleted is evt.product.deleted: a product was deleted.
 type ProductDeleted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ProductId     string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
@@ -188,6 +186,7 @@ type InventoryLine struct {
 	VariantId     string                 `protobuf:"bytes,1,opt,name=variant_id,json=variantId,proto3" json:"variant_id,omitempty"`
 	ProductId     string                 `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	Quantity      int64                  `protobuf:"varint,3,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	ShopId        string                 `protobuf:"bytes,4,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -243,8 +242,14 @@ func (x *InventoryLine) GetQuantity() int64 {
 	return 0
 }
 
-// InventoryReserved is evt.inventory.reserved: pieces are held for an order. No service consumes it: it is for integrators who
-// keep stock elsewhere.
+func (x *InventoryLine) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+// InventoryReserved is evt.inventory.reserved: pieces are held for an order.
 type InventoryReserved struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -297,8 +302,7 @@ func (x *InventoryReserved) GetLines() []*InventoryLine {
 	return nil
 }
 
-// InventoryReleased is evt.inventory.released: pieces are available again. No service consumes it: it is for integrators who keep
-// stock elsewhere.
+// InventoryReleased is evt.inventory.released: pieces are available again.
 type InventoryReleased struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -463,13 +467,14 @@ const file_souk_product_v1_events_proto_rawDesc = "" +
 	"\x0eProductDeleted\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12\x17\n" +
-	"\ashop_id\x18\x02 \x01(\tR\x06shopId\"i\n" +
+	"\ashop_id\x18\x02 \x01(\tR\x06shopId\"\x82\x01\n" +
 	"\rInventoryLine\x12\x1d\n" +
 	"\n" +
 	"variant_id\x18\x01 \x01(\tR\tvariantId\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x02 \x01(\tR\tproductId\x12\x1a\n" +
-	"\bquantity\x18\x03 \x01(\x03R\bquantity\"d\n" +
+	"\bquantity\x18\x03 \x01(\x03R\bquantity\x12\x17\n" +
+	"\ashop_id\x18\x04 \x01(\tR\x06shopId\"d\n" +
 	"\x11InventoryReserved\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x124\n" +
 	"\x05lines\x18\x02 \x03(\v2\x1e.souk.product.v1.InventoryLineR\x05lines\"|\n" +

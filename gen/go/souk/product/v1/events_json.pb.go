@@ -73,6 +73,10 @@ func (x *InventoryLine) AppendJSON(b []byte) []byte {
 	}
 	b = append(b, `,"quantity":`...)
 	b = jsonpb.AppendInt64(b, x.Quantity)
+	b = append(b, `,"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
 	b = append(b, '}')
 	return b
 }

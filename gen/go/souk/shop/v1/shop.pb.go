@@ -2598,7 +2598,7 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\x03ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x03ids\x12#\n" +
 	"\ahandles\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\ahandles\"A\n" +
 	"\x15BatchGetShopsResponse\x12(\n" +
-	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops2\xa6\x16\n" +
+	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops2\xaf\x16\n" +
 	"\vShopService\x12\xab\x01\n" +
 	"\n" +
 	"CreateShop\x12\x1f.souk.shop.v1.CreateShopRequest\x1a .souk.shop.v1.CreateShopResponse\"Z\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x13/v1/shops/{shop.id}\x92\xf4\x18\x1a\n" +
@@ -2628,8 +2628,8 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02+:\x01*b\x06member\"\x1e/v1/me/invitations/{id}:accept\x90\x02\x02\x12\x99\x01\n" +
 	"\x11DeclineInvitation\x12&.souk.shop.v1.DeclineInvitationRequest\x1a'.souk.shop.v1.DeclineInvitationResponse\"3\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/me/invitations/{id}:decline\x90\x02\x02\x12\x9f\x01\n" +
-	"\rSetShopStatus\x12\".souk.shop.v1.SetShopStatusRequest\x1a#.souk.shop.v1.SetShopStatusResponse\"E\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02,:\x01*b\x04shop\"!/v1/operator/shops/{id}:setStatus\x90\x02\x02\x12\x8b\x01\n" +
-	"\x0fCheckMembership\x12$.souk.shop.v1.CheckMembershipRequest\x1a%.souk.shop.v1.CheckMembershipResponse\"+\xca\xf3\x18$\b\x05\x1a\acomment\x1a\x05order\x1a\aproduct\x1a\avoucher\x90\x02\x01\x12z\n" +
+	"\rSetShopStatus\x12\".souk.shop.v1.SetShopStatusRequest\x1a#.souk.shop.v1.SetShopStatusResponse\"E\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02,:\x01*b\x04shop\"!/v1/operator/shops/{id}:setStatus\x90\x02\x02\x12\x94\x01\n" +
+	"\x0fCheckMembership\x12$.souk.shop.v1.CheckMembershipRequest\x1a%.souk.shop.v1.CheckMembershipResponse\"4\xca\xf3\x18-\b\x05\x1a\acomment\x1a\x05order\x1a\aproduct\x1a\avoucher\x1a\awebhook\x90\x02\x01\x12z\n" +
 	"\x10GetShopForNotice\x12%.souk.shop.v1.GetShopForNoticeRequest\x1a&.souk.shop.v1.GetShopForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12\x8c\x01\n" +
 	"\x16GetInvitationForNotice\x12+.souk.shop.v1.GetInvitationForNoticeRequest\x1a,.souk.shop.v1.GetInvitationForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12l\n" +
 	"\rBatchGetShops\x12\".souk.shop.v1.BatchGetShopsRequest\x1a#.souk.shop.v1.BatchGetShopsResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\aproduct\x90\x02\x01B!Z\x1fsouk/gen/go/souk/shop/v1;shopv1b\x06proto3"

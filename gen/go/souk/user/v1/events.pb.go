@@ -21,7 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// UserRegistered is evt.user.registered: a person has signed in for the first time. No service consumes it: it is for integrators.
+// UserRegistered is evt.user.registered: a person has signed in for the first time.
 type UserRegistered struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
@@ -66,8 +66,7 @@ func (x *UserRegistered) GetUserId() string {
 	return ""
 }
 
-// UserUpdated is evt.user.updated: the profile or the preferences were changed. No service consumes it: services ask the user service
-// when they need a profile.
+// UserUpdated is evt.user.updated: the profile or the preferences were changed.
 type UserUpdated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`

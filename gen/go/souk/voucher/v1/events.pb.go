@@ -22,8 +22,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// VouchersRedeemed is evt.voucher.redeemed: a checkout used vouchers. The aggregate is the order, which is not confirmed
-// yet. No service consumes it: it is for integrators who count what their campaigns cost.
+// VouchersRedeemed is evt.voucher.redeemed: a checkout used vouchers. The aggregate is the order, which is not
+// confirmed yet.
 type VouchersRedeemed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
@@ -85,7 +85,7 @@ func (x *VouchersRedeemed) GetVouchers() []*RedeemedVoucher {
 }
 
 // VouchersReleased is evt.voucher.released: the checkout was refused, or all of its order was cancelled, and may be
-// repeated with the vouchers. No service consumes it: it is for integrators who count what their campaigns cost.
+// repeated with the vouchers.
 type VouchersReleased struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`

@@ -1,0 +1,1 @@
+drop table delivery, webhook_secret, webhook;

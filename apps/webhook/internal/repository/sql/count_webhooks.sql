@@ -1,0 +1,1 @@
+select count(*) from webhook where shop_id = $1
