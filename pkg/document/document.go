@@ -44,6 +44,10 @@ type Store struct{ backend backend }
 // written with events. The caller closes the pool.
 func Open(pool *pgxpool.Pool) *Store { return &Store{backend: postgresBackend{pool}} }
 
+// MaxSize is the maximum length of a document's JSON in bytes. What MongoDB keeps of a document, which includes the
+// values of its indexes and its events that wait, is at most 16 MiB.
+const MaxSize = 15 << 20
+
 // Spec describes a collection.
 type Spec[T any] struct {
 	// Name consists of at most 24 lower-case letters, digits and underscores, and begins with a letter.
@@ -58,8 +62,8 @@ type Spec[T any] struct {
 type Index struct {
 	// Name consists of at most 24 lower-case letters, digits and underscores, and begins with a letter.
 	Name string
-	// Fields are paths into the JSON, such as "email" or "address.city". The index holds only documents
-	// that have all of the fields.
+	// Fields are paths into the JSON, such as "email" or "address.city", to texts, whole numbers or booleans. The index
+	// holds only documents that have all of the fields.
 	Fields []string
 	// Unique refuses a second document with the same values.
 	Unique bool
@@ -194,7 +198,8 @@ func (c *Collection[T]) GetMany(ctx context.Context, ids ...string) ([]Doc[T], e
 // Insert inserts a document and appends the events.
 //
 // Errors: already_exists (a document has the same id, or the same values of a unique index; see [Violates]),
-// invalid_argument (a text contains NUL, or an event is invalid), unavailable.
+// invalid_argument (a text contains NUL, or an event is invalid), too_large (see [MaxSize]), unavailable, timeout (the
+// outcome is unknown).
 func (c *Collection[T]) Insert(ctx context.Context, v T, events ...event.Event) (Doc[T], error) {
 	id, body, err := c.encode(v, events)
 	if err != nil {
@@ -260,7 +265,8 @@ func (c *Collection[T]) Update(ctx context.Context, id string, f func(v *T) ([]e
 
 // Delete deletes the document with the id and appends the events.
 //
-// Errors: not_found, invalid_argument (an event is invalid), unavailable.
+// Errors: not_found, invalid_argument (an event is invalid), conflict (others write it all the time), unavailable,
+// timeout (the outcome is unknown).
 func (c *Collection[T]) Delete(ctx context.Context, id string, events ...event.Event) error {
 	if err := validate(id, events); err != nil {
 		return err
@@ -316,6 +322,10 @@ func taken(index string, cause error) error {
 	return errs.Wrap(&violation{index: index, cause: cause}, errs.AlreadyExists, "this already exists")
 }
 
+func tooLarge(cause error) error {
+	return errs.Wrap(cause, errs.TooLarge, "this is too large to be kept")
+}
+
 func notFound() error { return errs.New(errs.NotFound, "there is no such thing") }
 
 func (c *Collection[T]) encode(v T, events []event.Event) (string, []byte, error) {
@@ -329,6 +339,9 @@ func (c *Collection[T]) encode(v T, events []event.Event) (string, []byte, error
 	body, err := json.Marshal(v)
 	if err != nil {
 		return "", nil, errs.Wrap(err, errs.Internal, "document: %s", c.spec.name)
+	}
+	if len(body) > MaxSize {
+		return "", nil, tooLarge(nil)
 	}
 	return id, body, nil
 }
