@@ -172,7 +172,7 @@ func (b mongoBackend) ensure(ctx context.Context, c collection) error {
 		} else {
 			keys = append(keys, bson.E{Key: "_id", Value: 1})
 		}
-		if err := create(mongoName(ix), keys, o); mongo.IsDuplicateKeyError(err) {
+		if err := create(mongoName(ix), keys, o); isDuplicate(err) {
 			return taken(ix.Name, withoutValues(err))
 		} else if err != nil {
 			return mongoErr(err)

@@ -78,20 +78,15 @@ func hasCode(err error, codes ...int) bool {
 func (b mongoBackend) err(
 	ctx context.Context, c collection, id string, keys map[string]map[string]string, err error,
 ) error {
-	name, internal := "", hasCode(err, mongoInternal)
-	if !mongo.IsDuplicateKeyError(err) && !internal {
+	if !isDuplicate(err) {
 		return mongoErr(err)
 	}
 	cause := withoutValues(err)
-	if m := violatedIndex.FindStringSubmatch(err.Error()); m != nil && !internal {
+	name := ""
+	if m := violatedIndex.FindStringSubmatch(err.Error()); m != nil && mongo.IsDuplicateKeyError(err) {
 		name = m[1] // MongoDB names it before any value
-	} else if found, err := b.violated(ctx, c, id, keys); err != nil {
+	} else if name, err = b.violated(ctx, c, id, keys); err != nil {
 		return err
-	} else {
-		name = found
-	}
-	if name == "" && internal {
-		return cause
 	}
 	for _, ix := range c.indexes {
 		if mongoName(ix) == name {
@@ -104,8 +99,14 @@ func (b mongoBackend) err(
 	return errs.Wrap(cause, errs.AlreadyExists, "this already exists")
 }
 
-// violated finds out which unique index the document violates, because FerretDB does not say: it calls that an internal
-// error when an update does so. "" means none, or none any more.
+// isDuplicate reports whether a write, or a new index, violates a unique index. FerretDB calls that an internal error
+// except when it inserts.
+func isDuplicate(err error) bool {
+	return mongo.IsDuplicateKeyError(err) ||
+		hasCode(err, mongoInternal) && strings.Contains(err.Error(), "UNIQUE constraint failed")
+}
+
+// violated finds out which unique index the document violates, because FerretDB does not say. "" means none any more.
 func (b mongoBackend) violated(
 	ctx context.Context, c collection, id string, keys map[string]map[string]string,
 ) (string, error) {

@@ -393,7 +393,8 @@ func ensureAgain(t *testing.T, h Harness, c *document.Collection[user]) {
 	changed.Indexes = []document.Index{{Name: "by_name", Fields: []string{"name"}, Unique: true}}
 	c3, err := document.NewCollection(h.Store, changed)
 	require.NoError(t, err)
-	require.True(t, errs.Is(c3.Ensure(ctx(t)), errs.AlreadyExists))
+	err = c3.Ensure(ctx(t))
+	require.True(t, errs.Is(err, errs.AlreadyExists), "%v", err)
 }
 
 func hostile(t *testing.T, h Harness, c *document.Collection[user]) {
