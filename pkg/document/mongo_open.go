@@ -3,6 +3,7 @@ package document
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -121,6 +122,34 @@ func (m *Mongo) Move(ctx context.Context) (int, error) {
 	return most, nil
 }
 
+// Waiting returns the number of documents with an event from before a time that is not in the outbox: of at most 100
+// documents of each collection.
+//
+// Errors: unavailable, timeout.
+func (m *Mongo) Waiting(ctx context.Context, before time.Time) (int, error) {
+	names, err := m.db.ListCollectionNames(ctx, bson.M{})
+	if err != nil {
+		return 0, mongoErr(err)
+	}
+	n := 0
+	for _, name := range names {
+		docs, err := withEvents(ctx, m.db.Collection(name))
+		if err != nil {
+			return n, err
+		}
+		for _, d := range docs {
+			events, err := d.decodeEvents()
+			if err != nil {
+				return n, err
+			}
+			if slices.ContainsFunc(events, func(e event.Event) bool { return e.Time.Before(before) }) {
+				n++
+			}
+		}
+	}
+	return n, nil
+}
+
 // withEvents returns the first documents with events that wait, by the index of the events' IDs: the oldest first.
 func withEvents(ctx context.Context, c *mongo.Collection) ([]mongoDoc, error) {
 	cursor, err := c.Find(ctx, bson.M{eventIDs: bson.M{"$gt": ""}},
@@ -133,6 +162,16 @@ func withEvents(ctx context.Context, c *mongo.Collection) ([]mongoDoc, error) {
 	return docs, mongoErr(err)
 }
 
+func (d mongoDoc) decodeEvents() ([]event.Event, error) {
+	events := make([]event.Event, len(d.Events))
+	for i, e := range d.Events {
+		if err := json.Unmarshal([]byte(e.Event), &events[i]); err != nil {
+			return nil, errs.Wrap(err, errs.Internal, "event %s of document %s cannot be read", e.ID, d.ID)
+		}
+	}
+	return events, nil
+}
+
 // move moves the events of the first documents that have some. The caller holds the lock.
 func (m *Mongo) move(ctx context.Context, conn *pgxpool.Conn, c *mongo.Collection) error {
 	docs, err := withEvents(ctx, c) // again: another process may have moved them
@@ -141,13 +180,11 @@ func (m *Mongo) move(ctx context.Context, conn *pgxpool.Conn, c *mongo.Collectio
 	}
 	var events []event.Event
 	for _, d := range docs {
-		for _, e := range d.Events {
-			var decoded event.Event
-			if err := json.Unmarshal([]byte(e.Event), &decoded); err != nil {
-				return errs.Wrap(err, errs.Internal, "event %s of document %s cannot be read", e.ID, d.ID)
-			}
-			events = append(events, decoded)
+		decoded, err := d.decodeEvents()
+		if err != nil {
+			return err
 		}
+		events = append(events, decoded...)
 	}
 	if err := outbox.Append(ctx, conn, events...); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -100,6 +101,11 @@ func moveStops(t *testing.T, h mongoHarness) {
 	_, err = h.mongo.Move(ctx(t))
 	require.Error(t, err)
 	require.Equal(t, []string{e1.ID, e2.ID}, h.outbox(t))
+	for before, want := range map[time.Time]int{e1.Time: 0, e1.Time.Add(time.Second): 1} {
+		waiting, err := h.mongo.Waiting(ctx(t), before)
+		require.NoError(t, err)
+		require.Equal(t, want, waiting)
+	}
 	_, err = c.Replace(ctx(t), d, e3)
 	require.NoError(t, err)
 	require.Equal(t, []string{e1.ID, e2.ID, e1.ID, e2.ID, e3.ID}, h.Sent(t))
