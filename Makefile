@@ -24,6 +24,9 @@ test: deps ## all tests, on a private PostgreSQL and Redis
 race: deps ## all tests under the race detector
 	@go run ./tools/testenv -- go test -race -timeout 40m $(GO_PACKAGES)
 
+ferretdb: deps ## documents on FerretDB, which speaks MongoDB's protocol (minutes to build at the first time)
+	@go run ./tools/testenv -- go -C tests/ferretdb test -count=1 -v ./...
+
 chaos: deps ## stop each service of a split souk at every failpoint of the checkout (some minutes)
 	@SOUK_TEST_CHAOS=1 go run ./tools/testenv -- go test -count=1 -timeout 30m -run 'Crash|Kill|Outage|Restart' -v ./tests/e2e
 
@@ -52,6 +55,6 @@ profile: deps build ## measure, and keep the profiles that the compiler optimize
 	@go tool pprof -proto -output cmd/souk/default.pgo bin/profiles/*.pprof
 
 # Tests are built without the profile: with it, everything would be compiled a second time for them.
-test race chaos lint: export GOFLAGS += -pgo=off
+test race ferretdb chaos lint: export GOFLAGS += -pgo=off
 
-.PHONY: help deps build run test race chaos generate sqlc format lint api bench profile
+.PHONY: help deps build run test race ferretdb chaos generate sqlc format lint api bench profile
