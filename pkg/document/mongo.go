@@ -207,7 +207,7 @@ func (b mongoBackend) rekey(ctx context.Context, c collection) error {
 		if err != nil {
 			return err
 		}
-		if _, err := b.of(c).UpdateOne(ctx, bson.M{"_id": d.ID, "revision": d.Revision},
+		if _, err := b.of(c).UpdateOne(ctx, bson.M{"_id": d.ID, "revision": d.Revision, "doc": d.Doc},
 			bson.M{"$set": bson.M{"keys": keys, "keyed": c.layout()}}); err != nil {
 			return b.err(ctx, c, d.ID, keys, err)
 		}

@@ -76,7 +76,13 @@ func newPlatform(m Module, tree *config.Tree, shared *resources) (*Platform, err
 		return nil, err
 	}
 	p := &Platform{
-		name: name, sets: m.Sets(), scans: m.Scans, docs: m.Documents, shared: shared, config: tree, clock: shared.clock,
+		name:     name,
+		sets:     m.Sets(),
+		scans:    m.Scans,
+		docs:     m.Documents,
+		shared:   shared,
+		config:   tree,
+		clock:    shared.clock,
 		logger:   shared.logger.Named(name),
 		metrics:  metric.ForService(shared.registry, name),
 		tracer:   shared.tracer(name),
@@ -304,8 +310,12 @@ func (p *Platform) Consumer(ctx context.Context, o outbox.ConsumerOptions) (*out
 			return c.Purpose == o.Purpose && slices.Equal(c.Subjects, o.Subjects)
 		}
 		if s.Name == p.name && !slices.ContainsFunc(s.Consumers, known) {
-			return nil, errs.New(errs.Internal, "the registry of services lacks the consumer %s of %s: run make generate",
-				o.Purpose, p.name)
+			return nil, errs.New(
+				errs.Internal,
+				"the registry of services lacks the consumer %s of %s: run make generate",
+				o.Purpose,
+				p.name,
+			)
 		}
 	}
 	o.Clock, o.Logger, o.Tracer, o.Metrics = p.clock, p.logger, p.tracer, p.metrics

@@ -120,8 +120,9 @@ func movedEvent(t *testing.T, h mongoHarness) {
 	h.Sent(t)
 	var got event.Event
 	err = h.pool.QueryRow(ctx(t), `select id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload
-		from outbox`).Scan(&got.ID, &got.Subject, &got.Type, &got.AggregateID, &got.AggregateVersion, &got.Time,
-		&got.Metadata, &got.Payload)
+		from outbox`).
+		Scan(&got.ID, &got.Subject, &got.Type, &got.AggregateID, &got.AggregateVersion, &got.Time,
+			&got.Metadata, &got.Payload)
 	require.NoError(t, err)
 	got.Time = got.Time.UTC()
 	e.AggregateVersion = 1

@@ -62,8 +62,12 @@ func (s *Souk) verifyAll(ctx context.Context, o VerifyOptions) ([]verify.Check, 
 		Own: own,
 	}
 	if s.documents.URL != "" {
-		fmt.Fprintf(o.Warnings, "documents are in MongoDB: the invariants of those of %s are not checked, nor whether the "+
-			"catalogue shows the ratings\n", strings.Join(s.servicesWith(hasDocuments), ", "))
+		fmt.Fprintf(
+			o.Warnings,
+			"documents are in MongoDB: the invariants of those of %s are not checked, nor whether the "+
+				"catalogue shows the ratings\n",
+			strings.Join(s.servicesWith(hasDocuments), ", "),
+		)
 		sources.Comment = nil
 		for i := range sources.Own { // tables of documents may be left from before
 			if sources.Own[i].Documents {

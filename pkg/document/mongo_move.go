@@ -30,6 +30,7 @@ const (
 	mongoSelection = 5 * time.Second // to find a primary, unless the URL says otherwise
 	moveEvery      = 500 * time.Millisecond
 	moveBatch      = 100 // documents
+	moveTimeout    = 30 * time.Second
 	unlockTimeout  = 5 * time.Second
 )
 
@@ -91,7 +92,11 @@ func (m *Mongo) Ready(ctx context.Context) error { return mongoErr(m.client.Ping
 func (m *Mongo) Run(ctx context.Context) error {
 	return chore.Chore{
 		Name: "move events of documents to the outbox", Every: moveEvery, Batch: moveBatch, Wake: m.wake,
-		Pass:   func(ctx context.Context, _ time.Time) (int, error) { return m.Move(ctx) },
+		Pass: func(ctx context.Context, _ time.Time) (int, error) {
+			ctx, cancel := context.WithTimeout(ctx, moveTimeout)
+			defer cancel()
+			return m.Move(ctx)
+		},
 		Logger: m.o.Logger,
 	}.Run(ctx)
 }
@@ -112,12 +117,15 @@ func (m *Mongo) Move(ctx context.Context) (int, error) {
 		c := m.db.Collection(name, options.Collection().SetReadConcern(readconcern.Majority()))
 		waiting, err := withEvents(ctx, c)
 		if err == nil && len(waiting) > 0 {
-			err = m.locked(ctx, func(conn *pgxpool.Conn) error { return m.move(ctx, conn, c) })
+			err = m.locked(ctx, func(conn *pgxpool.Conn) error {
+				n, err := m.move(ctx, conn, c)
+				most = max(most, n)
+				return err
+			})
 		}
 		if err != nil {
 			return most, err
 		}
-		most = max(most, len(waiting))
 	}
 	return most, nil
 }
@@ -172,33 +180,33 @@ func (d mongoDoc) decodeEvents() ([]event.Event, error) {
 	return events, nil
 }
 
-// move moves the events of the first documents that have some. The caller holds the lock.
-func (m *Mongo) move(ctx context.Context, conn *pgxpool.Conn, c *mongo.Collection) error {
+// move moves the events of the first documents that have some, and returns their number. The caller holds the lock.
+func (m *Mongo) move(ctx context.Context, conn *pgxpool.Conn, c *mongo.Collection) (int, error) {
 	docs, err := withEvents(ctx, c) // again: another process may have moved them
 	if err != nil || len(docs) == 0 {
-		return err
+		return 0, err
 	}
 	var events []event.Event
 	for _, d := range docs {
 		decoded, err := d.decodeEvents()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		events = append(events, decoded...)
 	}
 	if err := outbox.Append(ctx, conn, events...); err != nil {
-		return err
+		return 0, err
 	}
 	m.o.Wake()
 	if err := failpoint.Hit(ctx, FailAfterMoved); err != nil {
-		return err
+		return 0, err
 	}
 	for _, d := range docs {
 		if err := forget(ctx, c, d); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return len(docs), nil
 }
 
 // forget removes events from a document, and the document if it is deleted and has no other events.
@@ -208,7 +216,10 @@ func forget(ctx context.Context, c *mongo.Collection, d mongoDoc) error {
 		ids[i] = e.ID
 	}
 	r, err := c.DeleteOne(ctx, bson.M{
-		"_id": d.ID, "doc": bson.M{"$exists": false}, "events": bson.M{"$size": len(ids)}, eventIDs: bson.M{"$all": ids},
+		"_id":    d.ID,
+		"doc":    bson.M{"$exists": false},
+		"events": bson.M{"$size": len(ids)},
+		eventIDs: bson.M{"$all": ids},
 	})
 	if err != nil || r.DeletedCount > 0 {
 		return mongoErr(err)
@@ -231,12 +242,19 @@ func (m *Mongo) locked(ctx context.Context, f func(*pgxpool.Conn) error) (err er
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTimeout)
 		defer cancel()
-		if _, unlockErr := conn.Exec(ctx, `select pg_advisory_unlock(hashtextextended($1, 9))`, lockMove); unlockErr != nil {
-			_ = conn.Conn().Close(ctx) // ends the session, and with it the lock; the socket is closed even if this fails
+		if _, unlockErr := conn.Exec(
+			ctx,
+			`select pg_advisory_unlock(hashtextextended($1, 9))`,
+			lockMove,
+		); unlockErr != nil {
+			_ = conn.Conn().
+				Close(ctx)
+			// ends the session, and with it the lock; the socket is closed even if this fails
 		}
 	}()
 	var held bool
-	if err := conn.QueryRow(ctx, `select pg_try_advisory_lock(hashtextextended($1, 9))`, lockMove).Scan(&held); err != nil {
+	if err := conn.QueryRow(ctx, `select pg_try_advisory_lock(hashtextextended($1, 9))`, lockMove).
+		Scan(&held); err != nil {
 		return postgres.Err(err)
 	}
 	if !held {
