@@ -110,7 +110,7 @@ func (c collection) keys(body []byte) (map[string]map[string]string, error) {
 	return all, nil
 }
 
-// lookup returns the value at a path as text; ok is false if there is none, or null.
+// lookup returns the value at a path as text; ok is false if it is missing or null.
 func lookup(doc any, path string) (text string, ok bool) {
 	for name := range strings.SplitSeq(path, ".") {
 		object, _ := doc.(map[string]any)
