@@ -30,6 +30,7 @@ func Failpoints() []string {
 var Module = module.Module{
 	Name:           "comment",
 	Config:         func() any { return new(Default()) },
+	Documents:      true,
 	Tables:         module.Tables{Outbox: true},
 	LateInvariants: map[string]string{lastCollection: invariants},
 	Build:          build,

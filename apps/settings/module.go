@@ -16,6 +16,7 @@ var invariants string
 // Module is the settings service. It has no configuration of its own.
 var Module = module.Module{
 	Name:           "settings",
+	Documents:      true,
 	Tables:         module.Tables{Outbox: true},
 	LateInvariants: map[string]string{"doc_flags": invariants}, // the last table that NewStore creates of these
 	Build:          build,

@@ -9,7 +9,7 @@ import (
 )
 
 // Module is the user service. It has no settings of its own.
-var Module = module.Module{Name: "user", Tables: module.Tables{Outbox: true}, Build: build}
+var Module = module.Module{Name: "user", Documents: true, Tables: module.Tables{Outbox: true}, Build: build}
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	documents, err := p.Documents(ctx)

@@ -10,15 +10,27 @@
 //		},
 //	})
 //
-// A write changes one document, atomically. The events that are passed to it are appended to the outbox in the same
-// statement. They are about the document: their aggregate is its identifier, and their version becomes its revision.
-// There is no transaction over several documents.
+// A write changes one document, atomically. The events that are passed to it are written with it and get into the outbox in
+// the order of the document's revisions. They are about the document: their aggregate is its identifier, and their version
+// becomes its revision. There is no transaction over several documents.
 //
 // A document has a revision that each write increments; [Collection.Replace] refuses a stale one.
 //
-// Package documenttest specifies collections as a test suite that every backend must pass. Texts compare byte by
-// byte, so numbers and times do not sort by value, but identifiers sort by their creation. A text must not
-// contain NUL.
+// Texts compare byte by byte, so numbers and times do not sort by value, but identifiers sort by their creation. A text
+// must not contain NUL.
+//
+// # Backends
+//
+// Documents are in PostgreSQL ([Open]) or in MongoDB ([OpenMongo]). Package documenttest specifies collections
+// as a test suite that both must pass. PostgreSQL passes it in make test, MongoDB with SOUK_TEST_MONGODB_URL, and FerretDB
+// all but its part about writers at the same time (make ferretdb): its conditional updates are not atomic.
+//
+// In PostgreSQL, events are appended to the outbox in the statement of the write. In MongoDB they are written into the
+// document, and [Mongo.Run] moves them to the outbox in the service's PostgreSQL, each at least once (docs/adr/0017).
+// Further differences: PostgreSQL refuses an index's values of more than 2.7 kB with too_large. MongoDB counts the values
+// of indexes and waiting events towards a document's size. It finds a document by a new index only once Ensure has written
+// the keys, so a process of an older version should not run on meanwhile; and it knows Unicode's case folding by the Go
+// program's tables, PostgreSQL by ICU's.
 package document
 
 import (
@@ -44,6 +56,10 @@ type Store struct{ backend backend }
 // written with events. The caller closes the pool.
 func Open(pool *pgxpool.Pool) *Store { return &Store{backend: postgresBackend{pool}} }
 
+// MaxSize is the maximum length of a document's JSON in bytes. What MongoDB keeps of a document, which includes the
+// values of its indexes and its events that wait, is at most 16 MiB.
+const MaxSize = 15 << 20
+
 // Spec describes a collection.
 type Spec[T any] struct {
 	// Name consists of at most 24 lower-case letters, digits and underscores, and begins with a letter.
@@ -58,8 +74,8 @@ type Spec[T any] struct {
 type Index struct {
 	// Name consists of at most 24 lower-case letters, digits and underscores, and begins with a letter.
 	Name string
-	// Fields are paths into the JSON, such as "email" or "address.city". The index holds only documents
-	// that have all of the fields.
+	// Fields are paths into the JSON, such as "email" or "address.city", to texts, whole numbers or booleans. The index
+	// holds only documents that have all of the fields.
 	Fields []string
 	// Unique refuses a second document with the same values.
 	Unique bool
@@ -194,7 +210,8 @@ func (c *Collection[T]) GetMany(ctx context.Context, ids ...string) ([]Doc[T], e
 // Insert inserts a document and appends the events.
 //
 // Errors: already_exists (a document has the same id, or the same values of a unique index; see [Violates]),
-// invalid_argument (a text contains NUL, or an event is invalid), unavailable.
+// invalid_argument (a text contains NUL, or an event is invalid), too_large (see [MaxSize]), unavailable, timeout (the
+// outcome is unknown).
 func (c *Collection[T]) Insert(ctx context.Context, v T, events ...event.Event) (Doc[T], error) {
 	id, body, err := c.encode(v, events)
 	if err != nil {
@@ -260,7 +277,8 @@ func (c *Collection[T]) Update(ctx context.Context, id string, f func(v *T) ([]e
 
 // Delete deletes the document with the id and appends the events.
 //
-// Errors: not_found, invalid_argument (an event is invalid), unavailable.
+// Errors: not_found, invalid_argument (an event is invalid), conflict (others write it all the time), unavailable,
+// timeout (the outcome is unknown).
 func (c *Collection[T]) Delete(ctx context.Context, id string, events ...event.Event) error {
 	if err := validate(id, events); err != nil {
 		return err
@@ -316,6 +334,10 @@ func taken(index string, cause error) error {
 	return errs.Wrap(&violation{index: index, cause: cause}, errs.AlreadyExists, "this already exists")
 }
 
+func tooLarge(cause error) error {
+	return errs.Wrap(cause, errs.TooLarge, "this is too large to be kept")
+}
+
 func notFound() error { return errs.New(errs.NotFound, "there is no such thing") }
 
 func (c *Collection[T]) encode(v T, events []event.Event) (string, []byte, error) {
@@ -329,6 +351,9 @@ func (c *Collection[T]) encode(v T, events []event.Event) (string, []byte, error
 	body, err := json.Marshal(v)
 	if err != nil {
 		return "", nil, errs.Wrap(err, errs.Internal, "document: %s", c.spec.name)
+	}
+	if len(body) > MaxSize {
+		return "", nil, tooLarge(nil)
 	}
 	return id, body, nil
 }

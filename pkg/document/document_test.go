@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestPostgresPassesSuite(t *testing.T) {
 	t.Parallel()
-	documenttest.Run(t, func(t *testing.T) documenttest.Harness {
+	setup := func(t *testing.T) documenttest.Harness {
 		pool := pgtest.New(t, outbox.Migrations())
 		return documenttest.Harness{
 			Store: document.Open(pool),
@@ -33,7 +33,9 @@ func TestPostgresPassesSuite(t *testing.T) {
 				return ids
 			},
 		}
-	})
+	}
+	documenttest.Run(t, setup)
+	documenttest.RunConcurrent(t, setup)
 }
 
 type note struct {

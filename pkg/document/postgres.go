@@ -241,6 +241,8 @@ func (c collection) err(err error) error {
 					return taken(ix.Name, err)
 				}
 			}
+		case "54000": // program_limit_exceeded: the value of an index
+			return tooLarge(err)
 		case "22P05", "22021": // untranslatable_character, character_not_in_repertoire: NUL, or not UTF-8
 			return errs.Wrap(err, errs.Invalid, "a text contains a character that cannot be kept")
 		}

@@ -31,6 +31,9 @@ type Module struct {
 	// LateInvariants are further ones, by the schema or table without which they are not checked. The service creates it
 	// when it starts, not by its migrations.
 	LateInvariants map[string]string
+	// Documents is set if the service keeps documents: see [Platform.Documents]. Its LateInvariants are then those of
+	// documents in PostgreSQL.
+	Documents bool
 	// Tables selects the shared tables that the service needs in addition to its own.
 	Tables Tables
 	// Scans is set if the service's statements read whole tables on purpose, as a search does. See

@@ -39,6 +39,7 @@ type Platform struct {
 	name     string
 	sets     []migration.Set
 	scans    bool
+	docs     bool
 	shared   *resources
 	config   *config.Tree
 	logger   *zap.Logger
@@ -53,6 +54,7 @@ type Platform struct {
 	pool  *pgxpool.Pool
 	conn  grpc.ClientConnInterface
 	relay *outbox.Relay
+	mongo *document.Mongo // nil: documents are in PostgreSQL, or the module has none
 }
 
 func newPlatform(m Module, tree *config.Tree, shared *resources) (*Platform, error) {
@@ -74,7 +76,13 @@ func newPlatform(m Module, tree *config.Tree, shared *resources) (*Platform, err
 		return nil, err
 	}
 	p := &Platform{
-		name: name, sets: m.Sets(), scans: m.Scans, shared: shared, config: tree, clock: shared.clock,
+		name:     name,
+		sets:     m.Sets(),
+		scans:    m.Scans,
+		docs:     m.Documents,
+		shared:   shared,
+		config:   tree,
+		clock:    shared.clock,
 		logger:   shared.logger.Named(name),
 		metrics:  metric.ForService(shared.registry, name),
 		tracer:   shared.tracer(name),
@@ -215,13 +223,38 @@ func (p *Platform) checkSchema(ctx context.Context) error {
 	return postgres.Err(migration.Check(ctx, pool, p.sets...))
 }
 
-// Documents opens the module's own document store.
+// Documents opens the module's own document store: in MongoDB if documents.url is set, or else in the module's database.
+// The platform moves the events of documents in MongoDB to the module's outbox.
 func (p *Platform) Documents(ctx context.Context) (*document.Store, error) {
+	if !p.docs {
+		return nil, errs.New(errs.Internal, "the module %s keeps documents: set Documents", p.name)
+	}
 	pool, err := p.Postgres(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return document.Open(pool), nil
+	if p.shared.documents.URL == "" {
+		return document.Open(pool), nil
+	}
+	relay, err := p.Relay(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mongo == nil {
+		if p.mongo, err = p.shared.documents.Open(p.name, pool, relay.Wake, p.logger); err != nil {
+			return nil, fmt.Errorf("open the documents of %s: %w", p.name, err)
+		}
+		p.shared.onClose(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+			defer cancel()
+			if err := p.mongo.Close(ctx); err != nil {
+				p.logger.Warn("connections to MongoDB not closed", zap.Error(err))
+			}
+		})
+	}
+	return p.mongo.Store(), nil
 }
 
 // Redis opens the process's Redis.
@@ -277,8 +310,12 @@ func (p *Platform) Consumer(ctx context.Context, o outbox.ConsumerOptions) (*out
 			return c.Purpose == o.Purpose && slices.Equal(c.Subjects, o.Subjects)
 		}
 		if s.Name == p.name && !slices.ContainsFunc(s.Consumers, known) {
-			return nil, errs.New(errs.Internal, "the registry of services lacks the consumer %s of %s: run make generate",
-				o.Purpose, p.name)
+			return nil, errs.New(
+				errs.Internal,
+				"the registry of services lacks the consumer %s of %s: run make generate",
+				o.Purpose,
+				p.name,
+			)
 		}
 	}
 	o.Clock, o.Logger, o.Tracer, o.Metrics = p.clock, p.logger, p.tracer, p.metrics

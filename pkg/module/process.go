@@ -108,6 +108,7 @@ func Sections() []string {
 		sectionLog,
 		sectionTelemetry,
 		sectionPostgres,
+		sectionDocuments,
 		sectionRedis,
 		sectionNATS,
 		sectionIdentity,
@@ -254,6 +255,9 @@ func (p *process) start(ctx, base context.Context, m Module, failed chan<- *runn
 	}
 	if err := platform.server.Err(); err != nil {
 		return err
+	}
+	if platform.mongo != nil {
+		run = Group(platform.mongo, run)
 	}
 	r := &running{name: m.Name, run: run, schema: platform.checkSchema, done: make(chan struct{})}
 	if len(platform.server.Methods()) > 0 {

@@ -36,6 +36,7 @@ type resources struct {
 	clock     clock.Clock
 	breakers  *breaker.Registry
 	postgres  PostgresConfig
+	documents DocumentsConfig
 	rpc       RPCConfig
 	schemas   func(context.Context) error // checks the databases of all modules of the process
 
@@ -62,6 +63,9 @@ func newResources(
 		return nil, err
 	}
 	if err := tree.Decode(sectionPostgres, &r.postgres); err != nil {
+		return nil, err
+	}
+	if err := tree.Decode(sectionDocuments, &r.documents); err != nil {
 		return nil, err
 	}
 	providers := []any{

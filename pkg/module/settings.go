@@ -10,8 +10,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/zap"
+
 	"souk/gen/go/souk/services"
 	"souk/pkg/config"
+	"souk/pkg/document"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/rpc"
@@ -22,6 +26,7 @@ const (
 	sectionLog       = "log"
 	sectionTelemetry = "telemetry"
 	sectionPostgres  = "postgres"
+	sectionDocuments = "documents"
 	sectionRedis     = "redis"
 	sectionNATS      = "nats"
 	sectionIdentity  = "identity"
@@ -62,9 +67,45 @@ func (c PostgresConfig) ServiceURL(service string) (string, error) {
 				"e.g. postgres://{service}:{password}@db:5432/{service}",
 		)
 	}
-	r := strings.NewReplacer("{service}", service, "{password}",
-		strings.ReplaceAll(url.QueryEscape(c.Passwords[service]), "+", "%20"))
-	return r.Replace(c.URL), nil
+	return fill(c.URL, service, c.Passwords[service]), nil
+}
+
+// DocumentsConfig says where the services keep documents.
+type DocumentsConfig struct {
+	// URL of MongoDB: mongodb://… or mongodb+srv://…. "{service}" stands for the service's name, which is also that of its
+	// database, and "{password}" for its password. Default: empty, which means the service's PostgreSQL.
+	URL string `yaml:"url"`
+	// Passwords are the passwords of the services' users in MongoDB, by service name.
+	Passwords map[string]string `yaml:"passwords"`
+}
+
+// Validate checks the configuration.
+func (c DocumentsConfig) Validate() error {
+	if c.URL != "" && !strings.HasPrefix(c.URL, "mongodb://") && !strings.HasPrefix(c.URL, "mongodb+srv://") {
+		return errors.New("url: must begin with mongodb:// or mongodb+srv://, or be empty for PostgreSQL")
+	}
+	return nil
+}
+
+// Open opens a service's documents in MongoDB. Their events go to the outbox of a PostgreSQL database; wake is called when
+// some got there. It returns nil if documents are kept in PostgreSQL. The caller closes it.
+//
+// Errors: invalid_argument (the URL).
+func (c DocumentsConfig) Open(
+	service string, outbox *pgxpool.Pool, wake func(), log *zap.Logger,
+) (*document.Mongo, error) {
+	if c.URL == "" {
+		return nil, nil //nolint:nilnil // documented
+	}
+	return document.OpenMongo(document.MongoOptions{
+		URL: fill(c.URL, service, c.Passwords[service]), Database: service, Outbox: outbox, Wake: wake, Logger: log,
+	})
+}
+
+// fill fills a service's name and password into a pattern of a URL.
+func fill(pattern, service, password string) string {
+	return strings.NewReplacer("{service}", service, "{password}",
+		strings.ReplaceAll(url.QueryEscape(password), "+", "%20")).Replace(pattern)
 }
 
 // IdentityConfig holds the keys with which services know each other.

@@ -101,6 +101,11 @@ func Redis(addr string) Option {
 	return func(s *Service) { s.tree["redis"] = map[string]any{"addr": addr} }
 }
 
+// Documents keeps the service's documents in the MongoDB with the URL.
+func Documents(url string) Option {
+	return func(s *Service) { s.tree["documents"] = map[string]any{"url": url} }
+}
+
 // OverNATS carries the calls over NATS. Otherwise they stay in the process.
 func OverNATS() Option {
 	return func(s *Service) { s.tree["rpc"] = map[string]any{"transport": "nats"} }

@@ -35,6 +35,7 @@ var sectionTypes = map[string][2]string{
 	"log":       {"pkg/logging", "Config"},
 	"telemetry": {"pkg/telemetry", "Config"},
 	"postgres":  {"pkg/module", "PostgresConfig"},
+	"documents": {"pkg/module", "DocumentsConfig"},
 	"redis":     {"pkg/redisx", "Config"},
 	"nats":      {"pkg/module", "NATSConfig"},
 	"identity":  {"pkg/module", "IdentityConfig"},

@@ -174,7 +174,7 @@ var driverOwners = map[string][]string{
 	},
 	"database/sql":          nil,
 	"github.com/redis":      {"redisx", "redistest", "cache", "ratelimit", "module"},
-	"go.mongodb.org":        nil,
+	"go.mongodb.org":        {"document"},
 	"github.com/riverqueue": {"jobs"},
 }
 

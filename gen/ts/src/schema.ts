@@ -368,6 +368,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me/devices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the caller's devices
+         * @description Lists the caller's devices. Needs a signed-in user.
+         */
+        get: operations["NotificationService_ListDevices"];
+        put?: never;
+        /**
+         * Makes a device get push messages of the caller
+         * @description Makes a device get push messages of the caller. A browser subscribes with the vapidPublicKey of GET /v1/me/devices and sends its subscription; an app sends its token of FCM. A device that is known keeps its ID. A user has at most 10 devices; a new one replaces the oldest. A device that its push service does not know any more is deleted. Needs a signed-in user.
+         */
+        post: operations["NotificationService_RegisterDevice"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/devices/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Ends the push messages to a device of the caller
+         * @description Ends the push messages to a device of the caller. Needs a signed-in user.
+         */
+        delete: operations["NotificationService_DeleteDevice"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me/flags": {
         parameters: {
             query?: never;
@@ -468,6 +512,110 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me/notification-preferences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shows what the caller wants to be told, and how
+         * @description Shows what the caller wants to be told, and how. Needs a signed-in user.
+         */
+        get: operations["NotificationService_GetNotificationPreferences"];
+        /**
+         * Replaces what the caller wants to be told, and how
+         * @description Replaces what the caller wants to be told, and how. Kinds and channels that are left out get their defaults, which are true except for sms. Mails of the kinds order_confirmed, order_cancelled, shop_order_cancelled, shop_suspended and shop_invitation cannot be switched off: they are needed to keep a contract. During quiet hours, mails of other kinds, text messages and push messages wait. Needs a signed-in user.
+         */
+        put: operations["NotificationService_SetNotificationPreferences"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shows the caller's inbox, newest first
+         * @description Shows the caller's inbox, newest first. It has the newest 500 of the last 90 days. GET /v1/me/notifications:stream sends new ones as they come. Needs a signed-in user.
+         */
+        get: operations["NotificationService_ListNotifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/notifications/{id}:read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Marks a notification of the caller's inbox as read
+         * @description Marks a notification of the caller's inbox as read. One that was read before keeps its time. Needs a signed-in user.
+         */
+        post: operations["NotificationService_MarkNotificationRead"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/notifications:readAll": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Marks all notifications of the caller's inbox as read
+         * @description Marks all notifications of the caller's inbox as read. Needs a signed-in user.
+         */
+        post: operations["NotificationService_MarkAllNotificationsRead"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/notifications:stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sends what comes into the caller's inbox, as it comes
+         * @description Server-sent events of the type notification. Their data is JSON: notification, as in the list, and unreadCount. The stream is silent for 20 seconds at most and lasts for 15 minutes at most. Then the client connects again with the header Last-Event-ID, as an EventSource does by itself, and gets what it missed. A user may have 5 streams at the same time.
+         */
+        get: operations["streamNotifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me/reviews": {
         parameters: {
             query?: never;
@@ -552,6 +700,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/operator/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shows the log of deliveries to an operator, newest first
+         * @description Shows the log of deliveries to an operator, newest first: what was sent, to whom, and why it was not. Needs the role operator.
+         */
+        get: operations["NotificationService_ListDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/operator/flags": {
         parameters: {
             query?: never;
@@ -591,6 +759,66 @@ export interface paths {
          * @description Deletes a feature flag. Code that asks for it gets the value that the code has as default. Needs the role operator.
          */
         delete: operations["SettingsService_DeleteFlag"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operator/notification-templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shows the text in use of each kind, channel and locale
+         * @description Shows the text in use of each kind, channel and locale. Needs the role operator.
+         */
+        get: operations["NotificationService_ListTemplates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operator/notification-templates/{kind}/{channel}/{locale}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Adds a version of a text, which is used from now on
+         * @description Adds a version of a text, which is used from now on. Every process uses it within 5 seconds. A text may show fields and choose by them, as in {{if .Partly}}A part of{{end}} {{.Number}}: Number, Shop, Carrier, TrackingNumber, Amount, Role, Count and Partly. If it cannot be filled in when something is sent, the default is used. Needs the role operator.
+         */
+        put: operations["NotificationService_SetTemplate"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operator/notification-templates/{kind}/{channel}/{locale}:preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Shows a text as a recipient would see it, with sample data
+         * @description Shows a text as a recipient would see it, with sample data. Needs the role operator.
+         */
+        post: operations["NotificationService_PreviewTemplate"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -854,6 +1082,30 @@ export interface paths {
          * @description Creates a voucher for what any shop sells. Operators only. A code is unique among the vouchers of the marketplace, which has at most 1,000. Needs the role operator.
          */
         post: operations["VoucherService_CreateMarketplaceVoucher"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operator/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the webhooks of the whole marketplace, newest first
+         * @description Lists the webhooks of the whole marketplace, newest first. Operators only. Needs the role operator.
+         */
+        get: operations["WebhookService_ListMarketplaceWebhooks"];
+        put?: never;
+        /**
+         * Creates a webhook that gets the events of the whole marketplace
+         * @description Creates a webhook that gets the events of the whole marketplace. Operators only. Only this answer, and that of RotateWebhookSecret, shows a secret. The marketplace has at most 20 webhooks. Needs the role operator.
+         */
+        post: operations["WebhookService_CreateMarketplaceWebhook"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1464,6 +1716,54 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/shops/{shopId}/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists a shop's webhooks, newest first
+         * @description Lists a shop's webhooks, newest first. Members and operators. Needs a signed-in user.
+         */
+        get: operations["WebhookService_ListShopWebhooks"];
+        put?: never;
+        /**
+         * Creates a webhook that gets the events of a shop
+         * @description Creates a webhook that gets the events of a shop. Members and operators. Only this answer, and that of RotateWebhookSecret, shows a secret. A shop has at most 20 webhooks. Needs a signed-in user.
+         */
+        post: operations["WebhookService_CreateShopWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/unsubscribe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Asks whether mails of a kind shall end
+         * @description Links in mails lead to this page. It changes nothing.
+         */
+        get: operations["showUnsubscribe"];
+        put?: never;
+        /**
+         * Ends the mails of a kind to the recipient of a mail
+         * @description Mail programs send it (RFC 8058), and the form of the page. It needs no sign-in: the link is the proof.
+         */
+        post: operations["unsubscribe"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/variants/{variantId}": {
         parameters: {
             query?: never;
@@ -1588,6 +1888,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/webhook-deliveries/{id}:redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sends a message again, at once and with the same webhook-id
+         * @description Sends a message again, at once and with the same webhook-id. Members of the webhook's shop and operators. Needs a signed-in user.
+         */
+        post: operations["WebhookService_RedeliverWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/webhooks/payments/{provider}": {
         parameters: {
             query?: never;
@@ -1602,6 +1922,94 @@ export interface paths {
          * @description Only the provider calls it. A notice may come several times; it takes effect once.
          */
         post: operations["receiveWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shows a webhook to members of its shop and operators
+         * @description Shows a webhook to members of its shop and operators. Needs a signed-in user.
+         */
+        get: operations["WebhookService_GetWebhook"];
+        put?: never;
+        post?: never;
+        /**
+         * Deletes a webhook and its log
+         * @description Deletes a webhook and its log. Members of its shop and operators. Needs a signed-in user.
+         */
+        delete: operations["WebhookService_DeleteWebhook"];
+        options?: never;
+        head?: never;
+        /**
+         * Changes a webhook
+         * @description Changes a webhook: fields that are absent stay as they are. Members of its shop and operators. A disabled webhook gets no events, and those that happen meanwhile are not sent later. The status active enables it again. Needs a signed-in user.
+         */
+        patch: operations["WebhookService_UpdateWebhook"];
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what was sent to a webhook in the last 30 days, newest first
+         * @description Lists what was sent to a webhook in the last 30 days, newest first. Members of its shop and operators. Needs a signed-in user.
+         */
+        get: operations["WebhookService_ListWebhookDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}:rotateSecret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives a webhook a new secret
+         * @description Gives a webhook a new secret. Members of its shop and operators. For 24 hours, messages are signed with the earlier secrets, too. At most 5 secrets are valid at the same time. Needs a signed-in user.
+         */
+        post: operations["WebhookService_RotateWebhookSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}:test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sends a message of the type evt.webhook.test, once
+         * @description Sends a message of the type evt.webhook.test, once. Members of its shop and operators. The log of deliveries shows what came of it. The last 20 tests are kept. Needs a signed-in user.
+         */
+        post: operations["WebhookService_TestWebhook"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1818,6 +2226,28 @@ export interface components {
             /** @description Names from the root to this category. */
             path: string[];
         };
+        /** @description Says on which channels a user wants notifications of a kind. An answer has all of them. */
+        ChannelChoices: {
+            /** @description By mail. */
+            email: boolean;
+            /** @description In the inbox. */
+            inbox: boolean;
+            /** @description On the devices that the user registered. */
+            push: boolean;
+            /** @description As a text message to the phone number of the profile, which must have the prefix of its country. */
+            sms: boolean;
+        };
+        /** @description Says on which channels a user wants notifications of a kind. An answer has all of them. */
+        ChannelChoicesInput: {
+            /** @description By mail. */
+            email?: boolean;
+            /** @description In the inbox. */
+            inbox?: boolean;
+            /** @description On the devices that the user registered. */
+            push?: boolean;
+            /** @description As a text message to the phone number of the profile, which must have the prefix of its country. */
+            sms?: boolean;
+        };
         /** @description The message CheckoutRequest. */
         CheckoutRequest: {
             /** @description An address of the signed-in customer's address book. The order keeps a copy of it. */
@@ -1934,6 +2364,13 @@ export interface components {
             /** @description The product's title. */
             title: string;
         };
+        /** @description The message CreateMarketplaceWebhookRequest. */
+        CreateMarketplaceWebhookRequest: {
+            /** @description The types of events that it gets. `*` stands for all, and `evt.order.*` for those of orders. */
+            events: string[];
+            /** @description With https, without a user name and password. */
+            url: string;
+        };
         /** @description The message CreateProductRequest. */
         CreateProductRequest: {
             /** @description Who makes it. Default: unknown. */
@@ -2032,6 +2469,13 @@ export interface components {
             /** @description The product's title. */
             title: string;
         };
+        /** @description The message CreateShopWebhookRequest. */
+        CreateShopWebhookRequest: {
+            /** @description The types of events that it gets. `*` stands for all, and `evt.order.*` for those of orders. */
+            events: string[];
+            /** @description With https, without a user name and password. */
+            url: string;
+        };
         /** @description An operator's decision about a review. */
         Decision: {
             /**
@@ -2055,14 +2499,71 @@ export interface components {
         DeclineInvitationResponse: Record<string, never>;
         /** @description The message DeleteAddressResponse. */
         DeleteAddressResponse: Record<string, never>;
+        /** @description The message DeleteDeviceResponse. */
+        DeleteDeviceResponse: Record<string, never>;
         /** @description The message DeleteFlagResponse. */
         DeleteFlagResponse: Record<string, never>;
         /** @description The message DeleteProductResponse. */
         DeleteProductResponse: Record<string, never>;
         /** @description The message DeleteReviewResponse. */
         DeleteReviewResponse: Record<string, never>;
+        /** @description The message DeleteWebhookResponse. */
+        DeleteWebhookResponse: Record<string, never>;
         /** @description The message DeliverShopOrderRequest. */
         DeliverShopOrderRequest: Record<string, never>;
+        /** @description A message about one event to one recipient on one channel. It shows neither names nor addresses. */
+        Delivery: {
+            /** @description The order, shop order, invitation or shop that it is about. Empty for a list. */
+            about: string;
+            /**
+             * Format: int32
+             * @description How often it was tried.
+             */
+            attempts: number;
+            /**
+             * @description How it is sent.
+             * @enum {string}
+             */
+            channel: "email" | "inbox" | "sms" | "push";
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description When it was sent or given up. Absent before.
+             */
+            endedAt?: string;
+            /** @description "dlv_…". */
+            id: string;
+            /** @description What it is about, such as order_confirmed. */
+            kind: string;
+            /** @description Why the last attempt failed. Empty if it did not. */
+            reason: string;
+            /** @description Whose address it goes to: a user, a device, an order (the address typed at its checkout) or an invitation. */
+            recipient: string;
+            /**
+             * @description queued, sent (the provider has taken it), failed (it was given up) or skipped (not needed or not wanted).
+             * @enum {string}
+             */
+            status: "queued" | "sent" | "failed" | "skipped";
+        };
+        /** @description Where a user gets push messages. */
+        Device: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            createdAt: string;
+            /** @description "dev_…". */
+            id: string;
+            /**
+             * @description webpush (a browser) or fcm (an app).
+             * @enum {string}
+             */
+            kind: "webpush" | "fcm";
+        };
         /** @description The message DisableVoucherRequest. */
         DisableVoucherRequest: Record<string, never>;
         /** @description Lowers a cart's total. */
@@ -2395,6 +2896,20 @@ export interface components {
             /** @description A node of the category tree. */
             categories: components["schemas"]["Category"][];
         };
+        /** @description The message ListDeliveriesResponse. */
+        ListDeliveriesResponse: {
+            /** @description The deliveries of the page. */
+            deliveries: components["schemas"]["Delivery"][];
+            /** @description The pageToken of the next page; empty on the last page. */
+            nextPageToken: string;
+        };
+        /** @description The message ListDevicesResponse. */
+        ListDevicesResponse: {
+            /** @description The devices, oldest first. */
+            devices: components["schemas"]["Device"][];
+            /** @description What a browser needs to subscribe. Empty: browsers get no push messages. */
+            vapidPublicKey: string;
+        };
         /** @description The message ListFlagsResponse. */
         ListFlagsResponse: {
             /** @description The flags, sorted by key. */
@@ -2413,6 +2928,13 @@ export interface components {
             nextPageToken: string;
             /** @description Takes something off the price of an order. */
             vouchers: components["schemas"]["Voucher"][];
+        };
+        /** @description The message ListMarketplaceWebhooksResponse. */
+        ListMarketplaceWebhooksResponse: {
+            /** @description The pageToken of the next page; empty on the last page. */
+            nextPageToken: string;
+            /** @description An address that gets events. */
+            webhooks: components["schemas"]["Webhook"][];
         };
         /** @description The message ListMembersResponse. */
         ListMembersResponse: {
@@ -2441,6 +2963,18 @@ export interface components {
             nextPageToken: string;
             /** @description Sells products. */
             shops: components["schemas"]["Shop"][];
+        };
+        /** @description The message ListNotificationsResponse. */
+        ListNotificationsResponse: {
+            /** @description The pageToken of the next page; empty on the last page. */
+            nextPageToken: string;
+            /** @description The notifications of the page. */
+            notifications: components["schemas"]["Notification"][];
+            /**
+             * Format: int32
+             * @description How many of the whole inbox were not read.
+             */
+            unreadCount: number;
         };
         /** @description The message ListOrdersResponse. */
         ListOrdersResponse: {
@@ -2496,6 +3030,13 @@ export interface components {
             /** @description Takes something off the price of an order. */
             vouchers: components["schemas"]["Voucher"][];
         };
+        /** @description The message ListShopWebhooksResponse. */
+        ListShopWebhooksResponse: {
+            /** @description The pageToken of the next page; empty on the last page. */
+            nextPageToken: string;
+            /** @description An address that gets events. */
+            webhooks: components["schemas"]["Webhook"][];
+        };
         /** @description The message ListShopsResponse. */
         ListShopsResponse: {
             /** @description The pageToken of the next page; empty on the last page. */
@@ -2508,6 +3049,30 @@ export interface components {
             /** @description A change of a variant's pieces on hand by AdjustStock. */
             adjustments: components["schemas"]["StockAdjustment"][];
         };
+        /** @description The message ListTemplatesResponse. */
+        ListTemplatesResponse: {
+            /** @description All texts in use. */
+            templates: components["schemas"]["Template"][];
+        };
+        /** @description The message ListWebhookDeliveriesResponse. */
+        ListWebhookDeliveriesResponse: {
+            /** @description An event that is sent to a webhook. */
+            deliveries: components["schemas"]["WebhookDelivery"][];
+            /** @description The pageToken of the next page; empty on the last page. */
+            nextPageToken: string;
+        };
+        /** @description The message MarkAllNotificationsReadRequest. */
+        MarkAllNotificationsReadRequest: Record<string, never>;
+        /** @description The message MarkAllNotificationsReadResponse. */
+        MarkAllNotificationsReadResponse: {
+            /**
+             * Format: int32
+             * @description How many were marked.
+             */
+            readCount: number;
+        };
+        /** @description The message MarkNotificationReadRequest. */
+        MarkNotificationReadRequest: Record<string, never>;
         /** @description A user's part in a shop. */
         Member: {
             /**
@@ -2560,6 +3125,38 @@ export interface components {
             amount?: string;
             /** @description ISO 4217 code, upper case. */
             currencyCode?: string;
+        };
+        /** @description An entry of a user's inbox. */
+        Notification: {
+            /** @description Some sentences of plain text. */
+            body: string;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            createdAt: string;
+            /** @description "ntf_…". A later one has a greater ID. */
+            id: string;
+            /** @description What it is about, such as order_confirmed. */
+            kind: string;
+            /** @description Path of what it is about. Empty: there is nothing to see. */
+            link: string;
+            /**
+             * Format: date-time
+             * @description When the user read it. Absent before.
+             */
+            readAt?: string;
+            /** @description One line. */
+            title: string;
+        };
+        /** @description Say what a user wants to be told, and how. */
+        NotificationPreferences: {
+            /** @description Choices by kind. An answer has all kinds. */
+            kinds: {
+                [key: string]: components["schemas"]["ChannelChoices"];
+            };
+            /** @description Absent: there are none. */
+            quietHours?: components["schemas"]["QuietHours"];
         };
         /** @description How many matches have a variant with a value of an option. */
         OptionCount: {
@@ -2755,6 +3352,22 @@ export interface components {
             /** @description IANA time zone, e.g. "America/Sao_Paulo"; empty: not chosen. */
             timeZone?: string;
         };
+        /** @description The message PreviewTemplateRequest. */
+        PreviewTemplateRequest: {
+            /** @description Without subject and body, the default is shown. Paragraphs between blank lines. A mail has a greeting before them, and what was ordered after them. */
+            body?: string;
+            /** @description Without subject and body, the default is shown. Subject of a mail, or title of a notification. */
+            subject?: string;
+        };
+        /** @description The message PreviewTemplateResponse. */
+        PreviewTemplateResponse: {
+            /** @description The HTML of a mail. Empty on other channels. */
+            html: string;
+            /** @description The subject or title. */
+            subject: string;
+            /** @description The plain text. */
+            text: string;
+        };
         /** @description How many matches cost from `from` up to, but not including, `to`. */
         PriceFacet: {
             /**
@@ -2839,6 +3452,15 @@ export interface components {
             updatedAt: string;
             /** @description The forms in which the product is sold. */
             variants: components["schemas"]["Variant"][];
+        };
+        /** @description A time of the day at which a user is not to be disturbed. */
+        QuietHours: {
+            /** @description When they begin. */
+            from: string;
+            /** @description IANA time zone. */
+            timeZone: string;
+            /** @description When they end. If that is not after the beginning, they end the next day. */
+            to: string;
         };
         /** @description What an order of the cart would cost. */
         Quote: {
@@ -2935,6 +3557,20 @@ export interface components {
              * @description The least mean.
              */
             minRating: number;
+        };
+        /** @description The message RedeliverWebhookRequest. */
+        RedeliverWebhookRequest: Record<string, never>;
+        /** @description The message RegisterDeviceRequest. */
+        RegisterDeviceRequest: {
+            /** @description The keys of a browser's subscription. Left out for an app. */
+            keys?: components["schemas"]["WebPushKeys"];
+            /**
+             * @description webpush (a browser) or fcm (an app).
+             * @enum {string}
+             */
+            kind: "webpush" | "fcm";
+            /** @description The address of the browser's subscription, or the app's token of FCM. */
+            token: string;
         };
         /** @description A code that cannot be used for a cart. */
         RejectedVoucher: {
@@ -3051,6 +3687,8 @@ export interface components {
              */
             version: number;
         };
+        /** @description The message RotateWebhookSecretRequest. */
+        RotateWebhookSecretRequest: Record<string, never>;
         /** @description The message SearchProductsResponse. */
         SearchProductsResponse: {
             /** @description Numbers of products by category, shop, price and option. */
@@ -3079,6 +3717,15 @@ export interface components {
             /** @description Makes it the default for shipping. At least one of the two must be true. */
             shipping?: boolean;
         };
+        /** @description The message SetNotificationPreferencesRequest. */
+        SetNotificationPreferencesRequest: {
+            /** @description Choices by kind. Kinds and channels that are left out get their defaults. */
+            kinds?: {
+                [key: string]: components["schemas"]["ChannelChoicesInput"];
+            };
+            /** @description Left out: there are none. */
+            quietHours?: components["schemas"]["QuietHours"];
+        };
         /** @description The message SetShopStatusRequest. */
         SetShopStatusRequest: {
             /**
@@ -3094,6 +3741,18 @@ export interface components {
              * @description Pieces in stock, also those that are reserved. At least 0. At most 1000000000.
              */
             onHand: number | string;
+        };
+        /** @description The message SetTemplateRequest. */
+        SetTemplateRequest: {
+            /** @description Paragraphs between blank lines. A mail has a greeting before them, and what was ordered after them. */
+            body?: string;
+            /**
+             * Format: int32
+             * @description The version that is replaced.
+             */
+            expectedVersion?: number;
+            /** @description Subject of a mail, or title of a notification. */
+            subject?: string;
         };
         /** @description A system setting. */
         Setting: {
@@ -3363,6 +4022,33 @@ export interface components {
                 [key: string]: number;
             };
         };
+        /** @description A text of notices. It is a template of Go. */
+        Template: {
+            /** @description The operator who wrote it. Empty: the default. */
+            author: string;
+            /** @description Paragraphs between blank lines. A mail has a greeting before them, and what was ordered after them. */
+            body: string;
+            /** @description email, or inbox for all short texts: in the inbox, by sms and push. */
+            channel: string;
+            /**
+             * Format: date-time
+             * @description When it was written. Absent in a default.
+             */
+            createdAt?: string;
+            /** @description What it is about, such as order_shipped. */
+            kind: string;
+            /** @description en, pt or vi. */
+            locale: string;
+            /** @description Subject of a mail, or title of a notification. */
+            subject: string;
+            /**
+             * Format: int32
+             * @description Counts what operators wrote, from 1. 0: the default.
+             */
+            version: number;
+        };
+        /** @description The message TestWebhookRequest. */
+        TestWebhookRequest: Record<string, never>;
         /** @description The message UpdateAddressRequest. */
         UpdateAddressRequest: {
             /** @description Town. */
@@ -3589,6 +4275,18 @@ export interface components {
             status?: "draft" | "active" | "disabled";
             /** @description What customers see. */
             title?: string;
+        };
+        /** @description The message UpdateWebhookRequest. */
+        UpdateWebhookRequest: {
+            /** @description Replaces all types of events. Empty: they stay as they are. */
+            events?: string[];
+            /**
+             * @description active or disabled.
+             * @enum {string}
+             */
+            status?: "active" | "disabled";
+            /** @description With https, without a user name and password. */
+            url?: string;
         };
         /** @description A person with an account. */
         User: {
@@ -3855,6 +4553,92 @@ export interface components {
              * @description The most orders of one customer that use it; 0: any number. Guests count by their e-mail address. At least 0. At most 1000000.
              */
             usesPerCustomer?: number | string;
+        };
+        /** @description Are the keys of a browser's subscription, in base64url. */
+        WebPushKeys: {
+            /** @description The secret that the browser shares with senders. */
+            auth?: string;
+            /** @description The browser's public key. */
+            p256dh?: string;
+        };
+        /** @description An address that gets events. */
+        Webhook: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            createdAt: string;
+            /**
+             * @description Why it is disabled: manual (by UpdateWebhook), gone (it answered with 410), failing (it has not accepted a message for days). Empty while it is active.
+             * @enum {string}
+             */
+            disabledReason: "" | "manual" | "gone" | "failing";
+            /** @description The types of events that it gets. `*` stands for all, and `evt.order.*` for those of orders. */
+            events: string[];
+            /** @description "whk_…". */
+            id: string;
+            /** @description The key of signatures. Present only in the answers to its creation and to a rotation. */
+            secret?: string;
+            /** @description The shop whose events it gets. Empty: those of the whole marketplace. */
+            shopId: string;
+            /**
+             * @description active or disabled.
+             * @enum {string}
+             */
+            status: "active" | "disabled";
+            /**
+             * Format: date-time
+             * @description When it last changed.
+             */
+            updatedAt: string;
+            /** @description Where messages are sent, by POST. */
+            url: string;
+        };
+        /** @description An event that is sent to a webhook. */
+        WebhookDelivery: {
+            /**
+             * Format: int32
+             * @description Number of attempts so far.
+             */
+            attempts: number;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            createdAt: string;
+            /** @description The type of the event. */
+            event: string;
+            /** @description The event. Each attempt sends it in the header webhook-id. */
+            eventId: string;
+            /**
+             * @description Why the last attempt failed: status (an answer other than 2xx), timeout, unreachable, address_refused (the address is not a public one), webhook_disabled. Empty if it did not.
+             * @enum {string}
+             */
+            failure: "" | "status" | "timeout" | "unreachable" | "address_refused" | "webhook_disabled";
+            /** @description "whd_…". */
+            id: string;
+            /**
+             * Format: date-time
+             * @description Absent before the first attempt.
+             */
+            lastAttemptAt?: string;
+            /**
+             * Format: date-time
+             * @description When the next attempt is due. Absent if none follows.
+             */
+            nextAttemptAt?: string;
+            /**
+             * Format: int32
+             * @description HTTP status of the last attempt's answer; 0: there was no answer, or no attempt yet.
+             */
+            responseStatus: number;
+            /**
+             * @description queued (a further attempt follows), delivered or failed.
+             * @enum {string}
+             */
+            status: "queued" | "delivered" | "failed";
+            /** @description The webhook. */
+            webhookId: string;
         };
     };
     responses: {
@@ -4913,6 +5697,121 @@ export interface operations {
             default: components["responses"]["UnexpectedProblem"];
         };
     };
+    NotificationService_ListDevices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListDevicesResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    NotificationService_RegisterDevice: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RegisterDeviceRequest"];
+            };
+        };
+        responses: {
+            /** @description It was made. */
+            201: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Device"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    NotificationService_DeleteDevice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeleteDeviceResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
     SettingsService_GetMyFlags: {
         parameters: {
             query?: {
@@ -5155,6 +6054,248 @@ export interface operations {
             default: components["responses"]["UnexpectedProblem"];
         };
     };
+    NotificationService_GetNotificationPreferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationPreferences"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    NotificationService_SetNotificationPreferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetNotificationPreferencesRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationPreferences"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["TooLarge"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    NotificationService_ListNotifications: {
+        parameters: {
+            query?: {
+                /** @description Only those that were not read. */
+                unread?: boolean;
+                /** @description Entries of a page: 20 if it is 0 or left out, at most 100. */
+                pageSize?: number;
+                /** @description The nextPageToken of the page before; empty for the first page. */
+                pageToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListNotificationsResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    NotificationService_MarkNotificationRead: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description Identifier. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarkNotificationReadRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notification"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    NotificationService_MarkAllNotificationsRead: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarkAllNotificationsReadRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarkAllNotificationsReadResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    streamNotifications: {
+        parameters: {
+            query?: {
+                /** @description How long the stream lasts at most. */
+                maxSeconds?: number;
+            };
+            header?: {
+                /** @description The last notification that the client has. Without it, the stream begins now. */
+                "Last-Event-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
     CommentService_ListMyReviews: {
         parameters: {
             query?: {
@@ -5336,6 +6477,42 @@ export interface operations {
             default: components["responses"]["UnexpectedProblem"];
         };
     };
+    NotificationService_ListDeliveries: {
+        parameters: {
+            query?: {
+                /** @description Only those with the status. Empty: all. */
+                status?: "queued" | "sent" | "failed" | "skipped";
+                /** @description Only those to the recipient: a user, an order or an invitation. Empty: all. */
+                recipient?: string;
+                /** @description Entries of a page: 20 if it is 0 or left out, at most 100. */
+                pageSize?: number;
+                /** @description The nextPageToken of the page before; empty for the first page. */
+                pageToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListDeliveriesResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
     SettingsService_ListFlags: {
         parameters: {
             query?: never;
@@ -5442,6 +6619,156 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    NotificationService_ListTemplates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListTemplatesResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    NotificationService_SetTemplate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description What it is about, such as order_shipped. */
+                kind: string;
+                /** @description email, or inbox for all short texts: in the inbox, by sms and push. */
+                channel: string;
+                /** @description en, pt or vi. */
+                locale: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetTemplateRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Template"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `card_number_refused`. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    NotificationService_PreviewTemplate: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description What it is about, such as order_shipped. */
+                kind: string;
+                /** @description email, or inbox for all short texts: in the inbox, by sms and push. */
+                channel: string;
+                /** @description en, pt or vi. */
+                locale: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewTemplateRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewTemplateResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`, `card_number_refused`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
@@ -6038,6 +7365,97 @@ export interface operations {
             };
             413: components["responses"]["TooLarge"];
             /** @description Unprocessable Entity: `idempotency_mismatch`, `card_number_refused`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    WebhookService_ListMarketplaceWebhooks: {
+        parameters: {
+            query?: {
+                /** @description Entries of a page: 20 if it is 0 or left out, at most 100. */
+                pageSize?: number;
+                /** @description The nextPageToken of the page before; empty for the first page. */
+                pageToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListMarketplaceWebhooksResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    WebhookService_CreateMarketplaceWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateMarketplaceWebhookRequest"];
+            };
+        };
+        responses: {
+            /** @description It was made. */
+            201: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `idempotency_in_flight`, `conflict`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
             422: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7890,6 +9308,160 @@ export interface operations {
             default: components["responses"]["UnexpectedProblem"];
         };
     };
+    WebhookService_ListShopWebhooks: {
+        parameters: {
+            query?: {
+                /** @description Entries of a page: 20 if it is 0 or left out, at most 100. */
+                pageSize?: number;
+                /** @description The nextPageToken of the page before; empty for the first page. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                /** @description ID or handle of the shop. */
+                shopId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListShopWebhooksResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    WebhookService_CreateShopWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description ID or handle of the shop. */
+                shopId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateShopWebhookRequest"];
+            };
+        };
+        responses: {
+            /** @description It was made. */
+            201: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `idempotency_in_flight`, `conflict`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    showUnsubscribe: {
+        parameters: {
+            query: {
+                /** @description What the link holds. */
+                token: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page for people. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    unsubscribe: {
+        parameters: {
+            query: {
+                /** @description What the link holds. */
+                token: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page for people. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
     ProductService_UpdateVariant: {
         parameters: {
             query?: never;
@@ -8221,6 +9793,67 @@ export interface operations {
             default: components["responses"]["UnexpectedProblem"];
         };
     };
+    WebhookService_RedeliverWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description Identifier. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RedeliverWebhookRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
     receiveWebhook: {
         parameters: {
             query?: never;
@@ -8253,6 +9886,264 @@ export interface operations {
             404: components["responses"]["NotFound"];
             413: components["responses"]["TooLarge"];
             429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    WebhookService_GetWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    WebhookService_DeleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeleteWebhookResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    WebhookService_UpdateWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateWebhookRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    WebhookService_ListWebhookDeliveries: {
+        parameters: {
+            query?: {
+                /** @description Only those with this status. Empty: all. */
+                status?: "queued" | "delivered" | "failed";
+                /** @description Entries of a page: 20 if it is 0 or left out, at most 100. */
+                pageSize?: number;
+                /** @description The nextPageToken of the page before; empty for the first page. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The webhook. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListWebhookDeliveriesResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    WebhookService_RotateWebhookSecret: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description Identifier. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotateWebhookSecretRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    WebhookService_TestWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description Identifier. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestWebhookRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
             default: components["responses"]["UnexpectedProblem"];
         };

@@ -1,4 +1,5 @@
-// Package documenttest specifies package document as a test suite that every backend must pass.
+// Package documenttest specifies package document as a test suite that every backend must pass: [Run], and
+// [RunConcurrent] for writers at the same time. [RunMongo] runs it, and more, on a MongoDB server.
 package documenttest
 
 import (
@@ -52,10 +53,12 @@ func spec() document.Spec[user] {
 	}
 }
 
+type test func(*testing.T, Harness, *document.Collection[user])
+
 // Run runs the suite. It calls setup once per test.
 func Run(t *testing.T, setup func(t *testing.T) Harness) {
 	t.Helper()
-	for name, f := range map[string]func(*testing.T, Harness, *document.Collection[user]){
+	run(t, setup, map[string]test{
 		"write and read":     writeAndRead,
 		"revisions":          revisions,
 		"update":             update,
@@ -69,7 +72,27 @@ func Run(t *testing.T, setup func(t *testing.T) Harness) {
 		"ensure again":       ensureAgain,
 		"hostile values":     hostile,
 		"misuse":             misuse,
-	} {
+		"any JSON":           anyJSON,
+		"size":               size,
+		"events of deleted":  eventsOfDeleted,
+		"end of context":     endOfContext,
+	})
+}
+
+// RunConcurrent runs the part of the suite in which several writers change one document. FerretDB does not pass it: its
+// conditional updates are not atomic.
+func RunConcurrent(t *testing.T, setup func(t *testing.T) Harness) {
+	t.Helper()
+	run(t, setup, map[string]test{
+		"updates at once":           updatesAtOnce,
+		"writers of one revision":   writersOfOneRevision,
+		"events of updates at once": eventsOfUpdatesAtOnce,
+	})
+}
+
+func run(t *testing.T, setup func(t *testing.T) Harness, tests map[string]test) {
+	t.Helper()
+	for name, f := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := setup(t)
@@ -159,20 +182,9 @@ func revisions(t *testing.T, _ Harness, c *document.Collection[user]) {
 
 func update(t *testing.T, _ Harness, c *document.Collection[user]) {
 	insert(t, c, user{ID: "u1"})
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			_, err := c.Update(ctx(t), "u1", func(u *user) ([]event.Event, error) { u.Age++; return nil, nil })
-			if err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	got, err := c.Get(ctx(t), "u1")
+	got, err := c.Update(ctx(t), "u1", func(u *user) ([]event.Event, error) { u.Age++; return nil, nil })
 	require.NoError(t, err)
-	require.Equal(t, int64(4), got.Value.Age)
-	require.Equal(t, int64(5), got.Revision)
+	require.Equal(t, document.Doc[user]{Value: user{ID: "u1", Age: 1}, Revision: 2}, got)
 	same, err := c.Update(ctx(t), "u1", func(*user) ([]event.Event, error) { return nil, nil })
 	require.NoError(t, err)
 	require.Equal(t, got, same, "nothing changed, so nothing is written")
@@ -211,7 +223,7 @@ func unique(t *testing.T, _ Harness, c *document.Collection[user]) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	won := 0
-	for i := range 8 {
+	for i := range 50 {
 		wg.Go(func() {
 			if _, err := c.Insert(ctx(t), user{ID: fmt.Sprint("r", i), Email: "race@example.org"}); err == nil {
 				mu.Lock()
@@ -381,7 +393,8 @@ func ensureAgain(t *testing.T, h Harness, c *document.Collection[user]) {
 	changed.Indexes = []document.Index{{Name: "by_name", Fields: []string{"name"}, Unique: true}}
 	c3, err := document.NewCollection(h.Store, changed)
 	require.NoError(t, err)
-	require.True(t, errs.Is(c3.Ensure(ctx(t)), errs.AlreadyExists))
+	err = c3.Ensure(ctx(t))
+	require.True(t, errs.Is(err, errs.AlreadyExists), "%v", err)
 }
 
 func hostile(t *testing.T, h Harness, c *document.Collection[user]) {

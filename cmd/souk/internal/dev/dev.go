@@ -290,6 +290,14 @@ func (d *run) ready(ctx context.Context, admin string) error {
 	if err != nil {
 		return err
 	}
+	tree, err := d.configuration(os.Environ())
+	if err != nil {
+		return err
+	}
+	var documents module.DocumentsConfig
+	if err := tree.Decode("documents", &documents); err != nil {
+		return err
+	}
 	state := &State{
 		PID:       os.Getpid(),
 		URL:       d.address.public,
@@ -301,6 +309,7 @@ func (d *run) ready(ctx context.Context, admin string) error {
 		NATS:      NATSAccess{URL: s.nats.Address(), OperatorKey: operatorKey},
 		Redis:     s.redis.Addr(),
 		Databases: s.databases(),
+		Documents: documents,
 	}
 	if d.o.Demo {
 		if err := loadDemo(ctx, state); err != nil {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"souk/pkg/devstack"
+	"souk/pkg/module"
 )
 
 // State describes a running souk dev to other commands. It is stored as dev.json in the data directory, and only
@@ -27,6 +28,8 @@ type State struct {
 	NATS      NATSAccess        `json:"nats"`
 	Redis     string            `json:"redis"`
 	Databases map[string]string `json:"databases"` // URL by service
+	// Documents says where the documents are, which SOUK_DOCUMENTS_URL sets.
+	Documents module.DocumentsConfig `json:"documents"`
 }
 
 // NATSAccess says how to connect to the NATS of souk dev.

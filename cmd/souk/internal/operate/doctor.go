@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 
 	"souk/cmd/souk/internal/dev"
 	"souk/cmd/souk/internal/explain"
@@ -132,6 +133,9 @@ func examineDatabase(ctx context.Context, s *Souk, m module.Module) []diagnosis 
 	if m.Tables.Outbox {
 		list = append(list, examineOutbox(ctx, m.Name, pool))
 	}
+	if m.Documents && s.documents.URL != "" {
+		list = append(list, examineDocuments(ctx, s, m.Name, pool))
+	}
 	if m.Tables.Saga {
 		list = append(list, examineSagas(ctx, m.Name, pool))
 	}
@@ -199,6 +203,27 @@ func examineOutbox(ctx context.Context, service string, pool *pgxpool.Pool) diag
 		}
 	}
 	return diagnosis{what: what, found: fmt.Sprintf("%d wait to be sent", waiting)}
+}
+
+// examineDocuments checks that MongoDB answers, and that events of documents get into the outbox.
+func examineDocuments(ctx context.Context, s *Souk, service string, pool *pgxpool.Pool) diagnosis {
+	what := "documents of " + service
+	m, err := s.documents.Open(service, pool, nil, zap.NewNop())
+	if err != nil {
+		return diagnosis{what, explain.Error(err), "put documents.url right"}
+	}
+	defer func() { _ = m.Close(ctx) }() // the process ends soon
+	waiting, err := m.Waiting(ctx, time.Now().Add(-backlogAge))
+	switch {
+	case err != nil:
+		return diagnosis{what, explain.Error(err), "look at MongoDB, at documents.url and documents.passwords"}
+	case waiting > 0:
+		return diagnosis{
+			what, fmt.Sprintf("%d have events that are not in the outbox after %s", waiting, backlogAge),
+			"is " + service + " running (souk services)? Its log tells",
+		}
+	}
+	return diagnosis{what: what, found: "MongoDB answers, and no events wait"}
 }
 
 func examineSagas(ctx context.Context, service string, pool *pgxpool.Pool) diagnosis {

@@ -16,9 +16,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 
 	"souk/cmd/souk/internal/dev"
 	"souk/cmd/souk/internal/settings"
+	"souk/pkg/document"
 	"souk/pkg/module"
 	"souk/pkg/natsauth"
 	"souk/pkg/postgres"
@@ -44,10 +46,12 @@ type Souk struct {
 	state    *dev.State // nil if the addresses are from a configuration
 	modules  []module.Module
 	postgres module.PostgresConfig
-	nats     module.NATSConfig
-	identity module.IdentityConfig
-	redis    redisx.Config
-	redisErr error // from decoding Redis's configuration; few commands need Redis
+	// documents says where documents are.
+	documents module.DocumentsConfig
+	nats      module.NATSConfig
+	identity  module.IdentityConfig
+	redis     redisx.Config
+	redisErr  error // from decoding Redis's configuration; few commands need Redis
 	// identityErr is from decoding the configuration of the keys, which are not needed if NATS has a user.
 	identityErr error
 }
@@ -67,19 +71,21 @@ func Open(src Source) (*Souk, error) {
 		s.redisErr = tree.Decode("redis", &s.redis)
 		s.identity.TTL = time.Minute // valid; commands sign no tokens for calls
 		s.identityErr = tree.Decode("identity", &s.identity)
-		return s, errors.Join(tree.Decode("postgres", &s.postgres), tree.Decode("nats", &s.nats))
+		return s, errors.Join(tree.Decode("postgres", &s.postgres),
+			tree.Decode("documents", &s.documents), tree.Decode("nats", &s.nats))
 	}
 	state, err := dev.Running(src.DataDir)
 	if err != nil {
 		return nil, fmt.Errorf("%w; or name the configuration of another souk with --config", err)
 	}
 	s := &Souk{
-		state:    state,
-		modules:  src.Modules,
-		postgres: module.PostgresConfig{URLs: state.Databases},
-		nats:     module.NATSConfig{URL: state.NATS.URL},
-		identity: module.IdentityConfig{Keys: map[string]string{natsauth.Operator: state.NATS.OperatorKey}},
-		redis:    redisx.Default(),
+		state:     state,
+		modules:   src.Modules,
+		postgres:  module.PostgresConfig{URLs: state.Databases},
+		documents: state.Documents,
+		nats:      module.NATSConfig{URL: state.NATS.URL},
+		identity:  module.IdentityConfig{Keys: map[string]string{natsauth.Operator: state.NATS.OperatorKey}},
+		redis:     redisx.Default(),
 	}
 	s.redis.Addr = state.Redis
 	return s, nil
@@ -101,6 +107,20 @@ func (s *Souk) open(ctx context.Context, service string) (*pgxpool.Pool, error) 
 		return nil, fmt.Errorf("the database of %s: %w", service, err)
 	}
 	return pool, nil
+}
+
+// documentsOf opens the documents of a service with this database. The caller calls closeStore.
+func (s *Souk) documentsOf(
+	service string, pool *pgxpool.Pool,
+) (store *document.Store, closeStore func(context.Context) error, err error) {
+	m, err := s.documents.Open(service, pool, nil, zap.NewNop())
+	if err != nil {
+		return nil, nil, fmt.Errorf("the documents of %s: %w", service, err)
+	}
+	if m == nil {
+		return document.Open(pool), func(context.Context) error { return nil }, nil
+	}
+	return m.Store(), m.Close, nil
 }
 
 // openAll connects to the databases of services. It returns the pools by service. The caller calls closeAll.
@@ -185,6 +205,7 @@ func (s *Souk) servicesWith(choose func(module.Module) bool) []string {
 func hasSagas(m module.Module) bool      { return m.Tables.Saga }
 func hasJobs(m module.Module) bool       { return m.Tables.Jobs }
 func hasOutbox(m module.Module) bool     { return m.Tables.Outbox }
+func hasDocuments(m module.Module) bool  { return m.Documents }
 func hasInvariants(m module.Module) bool { return m.Invariants != "" || m.LateInvariants != nil }
 
 // ago returns a time relative to now, such as "2m3s ago"; "-" for the zero time.

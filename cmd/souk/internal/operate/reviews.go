@@ -2,13 +2,13 @@ package operate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
 
 	"souk/apps/comment"
 	"souk/apps/product"
-	"souk/pkg/document"
 )
 
 // RebuildReviews computes the ratings of products and the numbers of votes from the reviews again. The catalogue takes
@@ -24,7 +24,12 @@ func (s *Souk) RebuildReviews(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	n, err := comment.Rebuild(ctx, document.Open(pools[comment.Module.Name]), rated...)
+	store, closeStore, err := s.documentsOf(comment.Module.Name, pools[comment.Module.Name])
+	if err != nil {
+		return err
+	}
+	n, err := comment.Rebuild(ctx, store, rated...)
+	err = errors.Join(err, closeStore(ctx))
 	if err != nil {
 		return fmt.Errorf("after %d products: %w", n, err)
 	}

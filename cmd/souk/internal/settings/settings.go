@@ -54,6 +54,7 @@ func Check(tree *config.Tree, selected []module.Module) error {
 		{Name: "admin", Into: &module.AdminConfig{}},
 		{Name: "rpc", Into: &transport},
 		{Name: "identity", Into: &module.IdentityConfig{TTL: time.Second}},
+		{Name: "documents", Into: &module.DocumentsConfig{}},
 		{Name: "postgres", Into: &postgresSettings{PostgresConfig: module.PostgresConfig{MaxConns: 1}, of: selected}},
 	}
 	var uses []func() bool // whether each service needs Redis, once its section is decoded

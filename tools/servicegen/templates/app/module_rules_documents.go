@@ -14,10 +14,11 @@ import (
 
 // Module is the sample service.
 var Module = module.Module{
-	Name:   "sample",
-	Config: func() any { return new(Default()) },
-	Tables: module.Tables{Outbox: true},
-	Build:  build,
+	Name:      "sample",
+	Config:    func() any { return new(Default()) },
+	Documents: true,
+	Tables:    module.Tables{Outbox: true},
+	Build:     build,
 }
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
