@@ -121,7 +121,7 @@ func TestCanceledCallReturns(t *testing.T) {
 
 func TestUnreachableServerIsNamed(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	err := api.New("http://127.0.0.1:1", "").Call(ctx, http.MethodGet, "/", nil, nil)
 	require.ErrorContains(t, err, "souk can't be reached at http://127.0.0.1:1: is it running?")
