@@ -242,7 +242,8 @@ func TestTokensOfALocalSignerAreChecked(t *testing.T) {
 	}
 	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"seller"}}
 	c, v := setup()
-	token, _, err := v.Signer(identity.Gateway, identity.DeriveKey(seed, identity.Gateway), time.Minute).Sign(user, method)
+	token, _, err := v.Signer(identity.Gateway, identity.DeriveKey(seed, identity.Gateway), time.Minute).
+		Sign(user, method)
 	require.NoError(t, err)
 	_, elsewhere := setup()
 	for _, verifier := range []*identity.Verifier{v, elsewhere} {

@@ -127,8 +127,14 @@ func testForgedIdentity(t *testing.T, s *souk) {
 		"gateway": forged, "order": forged, "unknown": forged, "payment": thief.key,
 	} {
 		for i, err := range call(identity.NewSigner(issuer, key, time.Minute, clock.System{})) {
-			require.True(t, errs.Is(err, errs.Unauthenticated) || errs.Is(err, errs.Forbidden), "%s, call %d: %v", issuer,
-				i, err)
+			require.True(
+				t,
+				errs.Is(err, errs.Unauthenticated) || errs.Is(err, errs.Forbidden),
+				"%s, call %d: %v",
+				issuer,
+				i,
+				err,
+			)
 		}
 	}
 	// A token of the right service for another method.
@@ -140,8 +146,11 @@ func testForgedIdentity(t *testing.T, s *souk) {
 		&paymentv1.RefundRequest{OrderId: order.ID, IdempotencyKey: "k"})
 	require.True(t, errs.Is(err, errs.Unauthenticated), err)
 	thief.denied("call as a user", func() error {
-		return thief.nc.Publish("rpc."+strings.ReplaceAll(orderv1.OrderService_CancelOrder_FullMethodName[len("/souk."):],
-			"/", "."), nil)
+		return thief.nc.Publish(
+			"rpc."+strings.ReplaceAll(orderv1.OrderService_CancelOrder_FullMethodName[len("/souk."):],
+				"/", "."),
+			nil,
+		)
 	})
 	var after orderJSON
 	alice.get("/v1/orders/" + order.ID).want(http.StatusOK).into(&after)

@@ -38,7 +38,11 @@ func TestServiceKeepsDocumentsInMongoDB(t *testing.T) {
 	s := moduletest.Start(t, user.Module, moduletest.Documents(start(t)))
 	ensure := func(s *moduletest.Service) *userv1.EnsureUserResponse {
 		res, err := userv1.NewUserServiceClient(s.Client("auth")).EnsureUser(t.Context(), &userv1.EnsureUserRequest{
-			Issuer: "https://id.example.com", Subject: "ann", Email: "ann@example.com", EmailVerified: true, Name: "Ann",
+			Issuer:        "https://id.example.com",
+			Subject:       "ann",
+			Email:         "ann@example.com",
+			EmailVerified: true,
+			Name:          "Ann",
 		})
 		require.NoError(t, err)
 		return res

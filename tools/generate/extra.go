@@ -33,8 +33,11 @@ func extraPaths() map[string]object {
 		"/v1/unsubscribe": {
 			"get": unsubscribeOperation("showUnsubscribe", "Asks whether mails of a kind shall end",
 				"Links in mails lead to this page. It changes nothing."),
-			"post": unsubscribeOperation("unsubscribe", "Ends the mails of a kind to the recipient of a mail",
-				"Mail programs send it (RFC 8058), and the form of the page. It needs no sign-in: the link is the proof."),
+			"post": unsubscribeOperation(
+				"unsubscribe",
+				"Ends the mails of a kind to the recipient of a mail",
+				"Mail programs send it (RFC 8058), and the form of the page. It needs no sign-in: the link is the proof.",
+			),
 		},
 		"/health/live": {"get": healthOperation("live", "Is the gateway alive?",
 			"A process that does not answer should be restarted.")},
@@ -120,7 +123,10 @@ func webhookOperation() object {
 func streamOperation() object {
 	const sample = "id: ntf_" + exampleOfID + "\nevent: notification\ndata: " +
 		`{"notification":{"id":"ntf_` + exampleOfID + `","kind":"order_confirmed"},"unreadCount":1}` + "\n\n"
-	operation := extra("streamNotifications", tagStreams, "Sends what comes into the caller's inbox, as it comes",
+	operation := extra(
+		"streamNotifications",
+		tagStreams,
+		"Sends what comes into the caller's inbox, as it comes",
 		"Server-sent events of the type notification. Their data is JSON: notification, as in the list, and unreadCount. "+
 			"The stream is silent for 20 seconds at most and lasts for 15 minutes at most. Then the client connects again "+
 			"with the header Last-Event-ID, as an EventSource does by itself, and gets what it missed. "+
@@ -142,7 +148,8 @@ func streamOperation() object {
 			"name": "Last-Event-ID", "in": "header", "required": false, "schema": object{"type": "string"},
 			"description": "The last notification that the client has. Without it, the stream begins now.",
 			"example":     "ntf_" + exampleOfID,
-		})
+		},
+	)
 	operation["security"] = []object{{"bearerAuth": []string{}}, {"sessionCookie": []string{}}}
 	return operation
 }
@@ -159,8 +166,12 @@ func unsubscribeOperation(id, summary, description string) object {
 		}},
 		[]string{"400", "404", "429", "503"},
 		object{
-			"name": "token", "in": "query", "required": true, "schema": object{"type": "string", "minLength": 1, "maxLength": 512},
-			"description": "What the link holds.", "example": "dXNyXzEgb3JkZXJfc2hpcHBlZA.c2ln",
+			"name":        "token",
+			"in":          "query",
+			"required":    true,
+			"schema":      object{"type": "string", "minLength": 1, "maxLength": 512},
+			"description": "What the link holds.",
+			"example":     "dXNyXzEgb3JkZXJfc2hpcHBlZA.c2ln",
 		})
 }
 

@@ -73,8 +73,11 @@ func (s *Souk) RetryJob(ctx context.Context, out io.Writer, id string) error {
 	service, number, _ := strings.Cut(id, "/")
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || !slices.Contains(s.servicesWith(hasJobs), service) {
-		return errs.New(errs.Invalid, "want the ID of a job as souk jobs failed prints it, such as notification/17, not %s",
-			id)
+		return errs.New(
+			errs.Invalid,
+			"want the ID of a job as souk jobs failed prints it, such as notification/17, not %s",
+			id,
+		)
 	}
 	pool, err := s.open(ctx, service)
 	if err != nil {

@@ -366,7 +366,8 @@ func TestDatabaseURLsComeFromTheConfiguration(t *testing.T) {
 func TestFailedJobsAreShownAndRunAgain(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	_, err := h.pool(t, "notification").Exec(t.Context(), `insert into river_job (kind, args, queue, max_attempts, attempt, state, errors, finalized_at, attempted_at)
+	_, err := h.pool(t, "notification").
+		Exec(t.Context(), `insert into river_job (kind, args, queue, max_attempts, attempt, state, errors, finalized_at, attempted_at)
 		values ('delivery', '{}', 'mail', 3, 3, 'discarded', array['{"error": "the mail server refuses the sender"}'::jsonb], now(), now())`)
 	require.NoError(t, err)
 	s, err := Open(h.source())
@@ -376,7 +377,11 @@ func TestFailedJobsAreShownAndRunAgain(t *testing.T) {
 	require.Regexp(t, `notification +delivery +mail +0 +0 +0 +0 +1 +-`, out.String())
 	out.Reset()
 	require.NoError(t, s.FailedJobs(t.Context(), &out, 10))
-	require.Regexp(t, `notification/1 +delivery +discarded +3 of 3 +\S+ +- +the mail server refuses the sender`, out.String())
+	require.Regexp(
+		t,
+		`notification/1 +delivery +discarded +3 of 3 +\S+ +- +the mail server refuses the sender`,
+		out.String(),
+	)
 	out.Reset()
 	require.NoError(t, s.RetryJob(t.Context(), &out, "notification/1"))
 	require.NoError(t, s.Jobs(t.Context(), &out))
