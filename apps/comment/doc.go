@@ -22,7 +22,7 @@
 //
 // The order service answers that at each post (FindPurchase). A copy fed by its events would need three more things to
 // be right: the products in the events, the guests' orders that users adopt, and the orders from before the copy. The
-// price is that nobody can post while the order service is away. A cancelled part of an order does not count, but a
+// price is that no customer can post while the order service is away. A cancelled part of an order does not count, but a
 // review that was posted stays as it is.
 //
 // # A review

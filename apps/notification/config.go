@@ -46,7 +46,7 @@ type Config struct {
 	Push PushConfig `yaml:"push"`
 }
 
-// SMSConfig says who sends text messages: Twilio, or a webhook. Both empty: nobody.
+// SMSConfig says who sends text messages: Twilio, or a webhook. Both empty: SMS are off.
 type SMSConfig struct {
 	// WebhookURL gets each message as JSON.
 	WebhookURL string `yaml:"webhook_url"`
@@ -56,7 +56,7 @@ type SMSConfig struct {
 	TwilioFrom    string `yaml:"twilio_from"`
 }
 
-// PushConfig says who sends push messages: the push services of browsers and FCM, or a webhook. All empty: nobody.
+// PushConfig says who sends push messages: the push services of browsers and FCM, or a webhook. All empty: push messages are off.
 type PushConfig struct {
 	// WebhookURL gets each message as JSON.
 	WebhookURL string `yaml:"webhook_url"`

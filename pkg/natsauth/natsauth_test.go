@@ -167,7 +167,7 @@ func TestServiceDoesWhatItsContractSaysAndNothingElse(t *testing.T) {
 		"$JS.API.CONSUMER.CREATE.EVENTS.tap",
 		"$JS.API.CONSUMER.MSG.NEXT.EVENTS.order_payments", // another service's consumer
 		"$JS.ACK.EVENTS.order_payments.1.1.1.1.0",
-		natsauth.InboxPrefix("order") + ".x", // an answer that nobody asked for
+		natsauth.InboxPrefix("order") + ".x", // an answer without a request
 	} {
 		product.denied("publish "+subject, publish(product, subject))
 	}

@@ -172,7 +172,7 @@ var accessMatrix = map[string]struct {
 
 var voucherBody = obj{"code": "{new}", "title": "Matrix", "kind": "percent", "percent": "10"}
 
-// webhookBody is a webhook that nobody answers.
+// webhookBody is a webhook whose URL does not answer.
 var webhookBody = obj{"url": "http://127.0.0.1:1/", "events": []string{"*"}}
 
 func productBody(title string) obj {

@@ -2357,7 +2357,7 @@ export interface components {
              */
             startsAt?: string;
             /**
-             * @description draft or active. Empty: active. Nobody can use a draft.
+             * @description draft or active. Empty: active. A draft cannot be used.
              * @enum {string}
              */
             status?: "draft" | "active";
@@ -2462,7 +2462,7 @@ export interface components {
              */
             startsAt?: string;
             /**
-             * @description draft or active. Empty: active. Nobody can use a draft.
+             * @description draft or active. Empty: active. A draft cannot be used.
              * @enum {string}
              */
             status?: "draft" | "active";

@@ -59,7 +59,7 @@ type Store struct {
 	q    *sqlc.Queries
 	opts Options
 	// group carries out operations together, but for those whose rows are locked by somebody else: they wait in
-	// patient, and hold up nobody.
+	// patient, and hold up no others.
 	group, patient *batch.Batcher[queued, *domain.Reservation]
 	offers         *batch.Batcher[[]string, []domain.Offer]
 

@@ -115,8 +115,8 @@ func (v *Voucher) CheckCustomer(uses int64) Refusal {
 	return Refusal{}
 }
 
-// MaxPerCustomer is the most orders of one customer that use the voucher; 0 for any number. Nobody has two first
-// orders.
+// MaxPerCustomer is the most orders of one customer that use the voucher; 0 for any number. A customer has one first
+// order.
 func (v *Voucher) MaxPerCustomer() int64 {
 	if v.FirstOrderOnly {
 		return 1

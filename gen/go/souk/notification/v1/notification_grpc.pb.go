@@ -72,7 +72,7 @@ type NotificationServiceClient interface {
 	ListDevices(ctx context.Context, in *ListDevicesRequest, opts ...grpc.CallOption) (*ListDevicesResponse, error)
 	// DeleteDevice ends the push messages to a device of the caller.
 	DeleteDevice(ctx context.Context, in *DeleteDeviceRequest, opts ...grpc.CallOption) (*DeleteDeviceResponse, error)
-	// GetSubscription says what a link of a mail ends. The gateway shows it to whoever follows the link.
+	// GetSubscription says what a link of a mail ends. The gateway shows it to the visitor who follows the link.
 	GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error)
 	// Unsubscribe ends the mails of a kind to the recipient of a mail. Its link is the proof.
 	Unsubscribe(ctx context.Context, in *UnsubscribeRequest, opts ...grpc.CallOption) (*UnsubscribeResponse, error)
@@ -285,7 +285,7 @@ type NotificationServiceServer interface {
 	ListDevices(context.Context, *ListDevicesRequest) (*ListDevicesResponse, error)
 	// DeleteDevice ends the push messages to a device of the caller.
 	DeleteDevice(context.Context, *DeleteDeviceRequest) (*DeleteDeviceResponse, error)
-	// GetSubscription says what a link of a mail ends. The gateway shows it to whoever follows the link.
+	// GetSubscription says what a link of a mail ends. The gateway shows it to the visitor who follows the link.
 	GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error)
 	// Unsubscribe ends the mails of a kind to the recipient of a mail. Its link is the proof.
 	Unsubscribe(context.Context, *UnsubscribeRequest) (*UnsubscribeResponse, error)

@@ -416,7 +416,7 @@ type CreateShopVoucherRequest struct {
 	Stackable bool `protobuf:"varint,13,opt,name=stackable,proto3" json:"stackable,omitempty"`
 	// How much of the discount the operator bears, in percent. Operators only. Empty: 0.
 	OperatorShare string `protobuf:"bytes,14,opt,name=operator_share,json=operatorShare,proto3" json:"operator_share,omitempty"`
-	// draft or active. Empty: active. Nobody can use a draft.
+	// draft or active. Empty: active. A draft cannot be used.
 	Status        string `protobuf:"bytes,15,opt,name=status,proto3" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -628,7 +628,7 @@ type CreateMarketplaceVoucherRequest struct {
 	Stackable bool `protobuf:"varint,12,opt,name=stackable,proto3" json:"stackable,omitempty"`
 	// How much of the discount the operator bears, in percent. Empty: 100.
 	OperatorShare string `protobuf:"bytes,13,opt,name=operator_share,json=operatorShare,proto3" json:"operator_share,omitempty"`
-	// draft or active. Empty: active. Nobody can use a draft.
+	// draft or active. Empty: active. A draft cannot be used.
 	Status        string `protobuf:"bytes,14,opt,name=status,proto3" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
