@@ -13,8 +13,8 @@ const maxWords = 10_000
 type Config struct {
 	// HoldLinks holds reviews with a web address. Default true.
 	HoldLinks bool `yaml:"hold_links"`
-	// HoldRepeatedFrom is the number of characters from which a text holds a review if its author has used it in a review
-	// of another product. Default 20; 0: never.
+	// HoldRepeatedFrom is the number of characters from which a text holds a review if its author has used it in a
+	// review of another product. Default 20; 0: never.
 	HoldRepeatedFrom int `yaml:"hold_repeated_from"`
 	// HoldWords are words and phrases that hold a review, whatever their case, at most 10,000. Default none.
 	HoldWords []string `yaml:"hold_words"`

@@ -24,8 +24,8 @@
 // A connection lasts until it breaks: a key that is no longer trusted is refused at the next one. Several processes may
 // answer. While none does, new connections wait, and those that exist work on.
 //
-// If the servers require the same credentials of all processes (nats.user, nats.credentials), there are no questions, and
-// the servers decide what is allowed.
+// If the servers require the same credentials of all processes (nats.user, nats.credentials), there are no questions,
+// and the servers decide what is allowed.
 //
 // # Streams and consumers
 //

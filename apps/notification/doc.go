@@ -18,14 +18,15 @@
 //
 // RPCs: see notification.proto. The gateway streams inboxes (GET /v1/me/notifications:stream) and shows the page of
 // unsubscribe links (/v1/unsubscribe) by RPCs of this service. Consumed: evt.order.confirmed, .shipped, .delivered, and
-// .cancelled of orders that were confirmed; evt.payment.refunded; evt.shop.verified, .suspended, .member_invited; evt.inventory.low. Published: evt.notification.sent; the aggregate
-// is the delivery.
+// .cancelled of orders that were confirmed; evt.payment.refunded; evt.shop.verified, .suspended, .member_invited;
+// evt.inventory.low. Published: evt.notification.sent; the aggregate is the delivery.
 //
 // # Who gets what
 //
 // A customer gets a notice when an order is confirmed or cancelled, when a shop has sent its part or that was
-// delivered, and when money was paid back. The owners of a shop get one about new orders, about an order that was cancelled after they had a notice
-// of it, about low stock, and about a changed status of the shop. An invited person gets the invitation.
+// delivered, and when money was paid back. The owners of a shop get one about new orders, about an order that was
+// cancelled after they had a notice of it, about low stock, and about a changed status of the shop. An invited person
+// gets the invitation.
 //
 // New orders and low stock are lists: what happens while a list waits is added to it, and a shop gets at most 6 lists
 // of new orders and one of low stock in an hour.
@@ -82,7 +83,8 @@
 //
 // # Tables
 //
-//   - notice: what happened; it is deleted 180 days after its end, with its deliveries. state queued → done (its deliveries exist), failed or skipped (not needed).
+//   - notice: what happened; it is deleted 180 days after its end, with its deliveries. state queued → done (its
+//     deliveries exist), failed or skipped (not needed).
 //   - delivery: one row per notice, recipient and channel. state queued → sent, failed or skipped. The recipient is a
 //     user, an order (the address typed at its checkout) or an invitation.
 //   - notification: the inboxes.

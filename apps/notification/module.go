@@ -55,7 +55,8 @@ const (
 	rescueGrace = 5 * time.Second
 	// ahead is the number of deliveries that are written per mail that can be sent at the same time.
 	ahead = 4
-	// cooldown is the shortest time between two looks for deliveries: each look takes no more than are worked on at the same time.
+	// cooldown is the shortest time between two looks for deliveries: each look takes no more than are worked on at the
+	// same time.
 	cooldown = 5 * time.Millisecond
 )
 

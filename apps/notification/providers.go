@@ -3,12 +3,11 @@ package notification
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/http"
 
 	"souk/apps/notification/internal/domain"
 	"souk/apps/notification/internal/repository"
 	"souk/apps/notification/internal/service"
+	"souk/pkg/httpclient"
 	"souk/pkg/module"
 )
 
@@ -36,12 +35,14 @@ func providersOf(ctx context.Context, p *module.Platform, cfg Config) (map[domai
 	}
 	switch push := cfg.Push; {
 	case push.VAPIDPrivate != "" || push.FCMKey != "":
+		browsers, err := httpclient.New("webpush", httpclient.Options{
+			Guard: httpclient.PublicOnly, KeepRedirects: true, Metrics: p.Metrics(),
+		})
+		if err != nil {
+			return nil, err
+		}
 		sender := &repository.Push{
-			VAPIDPublic: push.VAPIDPublic, VAPIDPrivate: push.VAPIDPrivate, Subject: push.VAPIDSubject,
-			Browsers: &http.Client{
-				Transport:     &http.Transport{DialContext: (&net.Dialer{Control: repository.PublicOnly}).DialContext},
-				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			},
+			VAPIDPublic: push.VAPIDPublic, VAPIDPrivate: push.VAPIDPrivate, Subject: push.VAPIDSubject, Browsers: browsers,
 		}
 		if push.FCMKey != "" {
 			if sender.FCM, err = repository.NewFCM(ctx, []byte(push.FCMKey), client); err != nil {

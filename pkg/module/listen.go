@@ -7,9 +7,6 @@ import (
 	"souk/pkg/setting"
 )
 
-// settingsSubjects are the events after which processes read the settings and flags again.
-var settingsSubjects = []string{"evt.settings.changed", "evt.flag.changed"}
-
 // Settings returns a client of the system settings and flags, for a module whose configuration gives the configured
 // values to its settings. The module must run it.
 func (p *Platform) Settings(configured setting.Values) (*setting.Client, error) {
@@ -36,7 +33,7 @@ func (p *Platform) listen(wake func()) (stop func(), err error) {
 			_ = s.Unsubscribe() // ignored: it fails only if the connection is closed, and takes the subscription with it
 		}
 	}
-	for _, subject := range settingsSubjects {
+	for _, subject := range setting.Subjects() {
 		s, err := nc.Subscribe(subject, func(*nats.Msg) { wake() })
 		if err != nil {
 			stop()

@@ -26,6 +26,7 @@ import (
 	"souk/pkg/identity"
 	"souk/pkg/natsrpc"
 	"souk/pkg/outbox"
+	"souk/pkg/setting"
 )
 
 // Operator is the name under which the commands of operators connect.
@@ -73,7 +74,7 @@ func PermissionOf(name string) Permission {
 func (p *Permission) serve(s services.Service) {
 	p.Respond = true
 	// Every process follows changes of settings and flags; see package setting.
-	p.Subscribe = append(p.Subscribe, "evt.settings.changed", "evt.flag.changed")
+	p.Subscribe = append(p.Subscribe, setting.Subjects()...)
 	p.Subscribe = append(p.Subscribe, InboxPrefix(s.Name)+".>")
 	if s.Contract != nil {
 		for i := range s.Contract.Services().Len() {

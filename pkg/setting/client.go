@@ -19,6 +19,9 @@ import (
 	"souk/pkg/metric"
 )
 
+// Subjects returns the events after which processes read the settings and flags again.
+func Subjects() []string { return []string{"evt.settings.changed", "evt.flag.changed"} }
+
 const (
 	// poll is how often a client asks although it was not woken, in case an event was lost.
 	poll = 5 * time.Second

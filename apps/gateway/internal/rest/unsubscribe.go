@@ -24,8 +24,8 @@ var unsubscribePage = template.Must(template.New("unsubscribe").Parse(`<!DOCTYPE
 </html>
 `))
 
-// unsubscribe serves the page. GET changes nothing, because programs follow the links in mails, too. POST ends the mails:
-// mail programs send it by themselves (RFC 8058), and browsers send the form.
+// unsubscribe serves the page. GET changes nothing, because programs follow the links in mails, too. POST ends the
+// mails: mail programs send it by themselves (RFC 8058), and browsers send the form.
 func unsubscribe(notifications notificationv1.NotificationServiceClient) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		token := r.URL.Query().Get("token")

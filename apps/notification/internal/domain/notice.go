@@ -38,8 +38,8 @@ type Rule struct {
 	Held bool
 	// Required: its mails cannot be switched off, because they are needed to keep a contract.
 	Required bool
-	// Hourly is how many lists of the kind a shop gets in an hour at most; what happens meanwhile waits in the next one.
-	// It is 0 if the notice is not a list.
+	// Hourly is how many lists of the kind a shop gets in an hour at most; what happens meanwhile waits in the next
+	// one. It is 0 if the notice is not a list.
 	Hourly int32
 }
 

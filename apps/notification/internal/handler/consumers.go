@@ -16,8 +16,8 @@ import (
 	"souk/pkg/id"
 )
 
-// OrderSubjects are the events of orders and their payments that customers and shops are informed about, and ShopSubjects the events of
-// shops and their stock.
+// OrderSubjects are the events of orders and their payments that customers and shops are informed about, and
+// ShopSubjects the events of shops and their stock.
 var (
 	OrderSubjects = []string{
 		"evt.order.confirmed",

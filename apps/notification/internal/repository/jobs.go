@@ -11,8 +11,8 @@ import (
 	"souk/pkg/clock"
 )
 
-// QueueNotice is the queue of notices that are due. Each channel has a queue of its own, so that a provider that is slow
-// or away delays no other.
+// QueueNotice is the queue of notices that are due. Each channel has a queue of its own, so that a provider that is
+// slow or away delays no other.
 const QueueNotice = "notice"
 
 // maxAttempts is more than a delivery can have: its age ends it before.

@@ -8,20 +8,19 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
-	"syscall"
 
 	"github.com/SherClockHolmes/webpush-go"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/jwt"
 
 	"souk/apps/notification/internal/domain"
+	"souk/pkg/httpclient"
 )
 
-// Webhook sends messages as JSON to a URL, which passes them on. The header Idempotency-Key has the delivery's ID, so that
-// a message that comes twice can be recognized.
+// Webhook sends messages as JSON to a URL, which passes them on. The header Idempotency-Key has the delivery's ID, so
+// that a message that comes twice can be recognized.
 type Webhook struct {
 	URL    string
 	Client *http.Client
@@ -71,7 +70,8 @@ func (t *Twilio) Send(ctx context.Context, m domain.Message) error {
 type Push struct {
 	// VAPIDPublic and VAPIDPrivate are the keys for browsers, and Subject is who sends, as a mailto: or https: address.
 	VAPIDPublic, VAPIDPrivate, Subject string
-	// Browsers is the client for browsers' push services, whose addresses come from users. See [PublicOnly].
+	// Browsers is the client for browsers' push services, whose addresses come from users: it needs
+	// a guard, such as [httpclient.PublicOnly].
 	Browsers *http.Client
 	// FCM is nil if apps get none.
 	FCM *FCM
@@ -100,7 +100,7 @@ func (p *Push) Send(ctx context.Context, m domain.Message) error {
 		HTTPClient: p.Browsers, Subscriber: strings.TrimPrefix(p.Subject, "mailto:"), TTL: dayInSeconds,
 		VAPIDPublicKey: p.VAPIDPublic, VAPIDPrivateKey: p.VAPIDPrivate,
 	})
-	if errors.Is(err, errNotPublic) {
+	if errors.Is(err, httpclient.ErrAddressRefused) {
 		return domain.Gone("webpush: the device's address is not public")
 	}
 	if err != nil {
@@ -186,23 +186,4 @@ func outcome(name string, res *http.Response) error {
 		return domain.Temporary(fmt.Sprintf("%s: failed with %d", name, status)) // the configuration, or an outage
 	}
 	return domain.Permanent(fmt.Sprintf("%s: refused with %d", name, status))
-}
-
-var errNotPublic = errors.New("the address is not public")
-
-// sharedAddresses are those of providers' own networks (RFC 6598).
-var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
-
-// PublicOnly refuses connections to addresses that are not public. It is the Control of a net.Dialer, which calls it with
-// the address that a name stands for: users choose the names.
-func PublicOnly(_, address string, _ syscall.RawConn) error {
-	to, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return errNotPublic
-	}
-	ip := to.Addr().Unmap()
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() || sharedAddresses.Contains(ip) {
-		return errNotPublic
-	}
-	return nil
 }

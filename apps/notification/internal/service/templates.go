@@ -54,8 +54,8 @@ func (s *Service) written(ctx context.Context, d domain.Delivery, locale string)
 	return t, ok, nil
 }
 
-// text returns the text of a delivery, filled in: the one that operators wrote, or the default. The default also replaces
-// one that cannot be filled in.
+// text returns the text of a delivery, filled in: the one that operators wrote, or the default. The default also
+// replaces one that cannot be filled in.
 func (s *Service) text(ctx context.Context, d domain.Delivery, l letter, locale string) (domain.Text, error) {
 	lang := s.Renderer.languages[locale]
 	f := s.Renderer.fields(d.Notice, l, lang)

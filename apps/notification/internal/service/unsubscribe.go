@@ -22,8 +22,8 @@ type Keys interface {
 	Key(ctx context.Context, purpose string, fresh []byte) ([]byte, error)
 }
 
-// Links makes the links in mails that end mails of their kind. A link is the proof that its bearer got the mail. It holds
-// no address, and is valid for ever.
+// Links makes the links in mails that end mails of their kind. A link is the proof that its bearer got the mail. It
+// holds no address, and is valid for ever.
 type Links struct {
 	keys      Keys
 	publicURL string
