@@ -42,7 +42,8 @@ func providersOf(ctx context.Context, p *module.Platform, cfg Config) (map[domai
 			return nil, err
 		}
 		sender := &repository.Push{
-			VAPIDPublic: push.VAPIDPublic, VAPIDPrivate: push.VAPIDPrivate, Subject: push.VAPIDSubject, Browsers: browsers,
+			VAPIDPublic: push.VAPIDPublic, VAPIDPrivate: push.VAPIDPrivate, Subject: push.VAPIDSubject,
+			Browsers: browsers,
 		}
 		if push.FCMKey != "" {
 			if sender.FCM, err = repository.NewFCM(ctx, []byte(push.FCMKey), client); err != nil {
