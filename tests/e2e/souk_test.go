@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,10 +41,17 @@ const (
 	startTimeout = 90 * time.Second
 	stopTimeout  = 30 * time.Second
 	// minParallel is how many tests run in parallel at least. They mostly wait: for restarts, leases and retries.
-	minParallel = 3
+	minParallel = 4
 )
 
 var binary string
+
+// template is the data directory of a souk dev that has been started and stopped once.
+var template struct {
+	sync.Mutex
+	dir  string
+	made bool
+}
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -75,6 +83,13 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	templateDir, err := devstack.TempDir()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(templateDir) }() // only a temporary directory would remain
+	template.dir = filepath.Join(templateDir, "data")
 	status := m.Run()
 	transport.CloseIdleConnections()
 	http.DefaultClient.CloseIdleConnections()
@@ -113,8 +128,25 @@ func start(t testing.TB, mode string, env []string, flags ...string) *souk {
 		}
 		_ = os.RemoveAll(dir) // only a temporary directory would remain
 	})
+	s.copyTemplate()
 	s.launch()
 	return s
+}
+
+// copyTemplate gives s the data directory of a souk dev that was started once. A first start on an empty directory
+// creates all databases, and takes four times as much CPU as another one.
+func (s *souk) copyTemplate() {
+	s.t.Helper()
+	template.Lock()
+	defer template.Unlock()
+	if !template.made {
+		first := &souk{t: s.t, dir: template.dir, addr: freeAddr(s.t)}
+		first.launch()
+		first.stop()
+		template.made = true
+	}
+	out, err := exec.Command("cp", "-a", template.dir, s.dir).CombinedOutput()
+	require.NoError(s.t, err, string(out))
 }
 
 func freeAddr(t testing.TB) string {

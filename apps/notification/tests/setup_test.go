@@ -215,13 +215,17 @@ func (h *harness) state(orderID, want string) {
 		"the delivery is not %s", want)
 }
 
-// attempted waits until an attempt to send a mail has failed, and returns the reason.
+// attempted waits until an attempt to send a mail has failed and the time of the next one is recorded, and returns the
+// reason.
 func (h *harness) attempted(orderID string) (reason string) {
 	h.t.Helper()
-	const sql = `select coalesce(max(last_error), '') from ` + states + ` where order_id = $1`
+	const (
+		sql     = `select coalesce(max(last_error), '') from ` + states + ` where order_id = $1`
+		running = `select exists (select from river_job where state = 'running')`
+	)
 	waittest.Until(h.t, func() bool {
 		reason = moduletest.Value[string](h.Service, sql, orderID)
-		return reason != ""
+		return reason != "" && !moduletest.Value[bool](h.Service, running)
 	}, "no attempt failed")
 	return reason
 }
