@@ -29,6 +29,7 @@ func TestSuite(t *testing.T) {
 				"a guest's review":      testReviewOfAGuestsPurchase,
 				"vouchers":              testVouchers,
 				"last uses":             testLastUses,
+				"large cart":            testLargeCart,
 				"one cart":              testOneCart,
 				"sign-in at a checkout": testSignInDuringCheckout,
 				"expected total":        testExpectedTotal,
