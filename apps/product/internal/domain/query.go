@@ -44,10 +44,16 @@ type Frequencies struct {
 	Rest float64
 	// Terms is the average number of different terms of a product; 0: unknown.
 	Terms int64
+	// Products is about how many products there are; 0: unknown.
+	Products float64
 }
 
-// Common is the share from which a word only ranks products and no longer selects them.
+// Common is the share from which a word only ranks products. See also [Frequencies.Selective].
 const Common = 0.05
+
+// maxSelected is about how many products the selecting words of a query may have together, unless the rarest word alone
+// has more. It keeps the cost of a search the same in a catalogue of 160,000 products as in one of 16,000.
+const maxSelected = 1000
 
 // Of returns a word's share.
 func (f Frequencies) Of(word string) float64 {
@@ -63,6 +69,22 @@ func (f Frequencies) Of(word string) float64 {
 // Weight grows with rarity: 100 for a word that every product has, about 700 for the rarest.
 func (f Frequencies) Weight(word string) int64 {
 	return 100 + int64(100*math.Log(1/math.Min(1, math.Max(f.Of(word), 0.001))))
+}
+
+// Selective returns the least weight of the words that select products; the others only rank them. The rarest words
+// select, up to maxSelected products; the rarest of all selects in any case, unless it is common.
+func (f Frequencies) Selective(groups []Group) int64 {
+	common := Frequencies{Rest: Common}.Weight("") + 1
+	sorted := slices.Clone(groups)
+	slices.SortStableFunc(sorted, func(a, b Group) int { return cmp.Compare(b.Weight, a.Weight) })
+	var selected float64
+	for _, g := range sorted {
+		selected += f.Of(g.Forms[0].Word) * f.Products
+		if selected > maxSelected {
+			return max(common, min(g.Weight+1, sorted[0].Weight))
+		}
+	}
+	return common
 }
 
 // ParseQuery splits a query into groups. It returns none if the query has no words.

@@ -92,23 +92,28 @@ type Position struct {
 	// Rating and Count place a product in the order by rating.
 	Rating float64 `json:"r,omitempty"`
 	Count  int32   `json:"c,omitempty"`
-	// Score is the last product's. Stage, Weights and Terms are those of the search's first page, so that the order
-	// stays the same on all pages even if words become more frequent.
+	// Score is the last product's. Stage, Weights, Selective and Terms are those of the search's first page, so that
+	// the order stays the same on all pages even if words become more frequent.
 	Score   int64   `json:"x,omitempty"`
 	Stage   int     `json:"g,omitempty"`
 	Weights []int64 `json:"w,omitempty"`
-	Terms   int64   `json:"n,omitempty"`
+	// Selective is the least weight of the words that select products.
+	Selective int64 `json:"s,omitempty"`
+	Terms     int64 `json:"n,omitempty"`
 }
+
+// maxWeight is more than the weight of any word.
+const maxWeight = 10_000
 
 // Validate refuses a position that no search returns.
 //
 // Errors: invalid_argument.
 func (p Position) Validate() error {
 	bad := p.Time.Year() < 0 || p.Time.Year() > 9999 || p.Stage < 0 || p.Stage > 3 || len(p.Weights) > maxGroups ||
-		p.Terms < 0 ||
+		p.Terms < 0 || p.Selective < 0 || p.Selective > maxWeight ||
 		Text("pageToken", p.ID) != nil
 	for _, w := range p.Weights {
-		bad = bad || w < 0 || w > 10_000
+		bad = bad || w < 0 || w > maxWeight
 	}
 	if bad {
 		return errs.InvalidField("pageToken", "must be the nextPageToken of the same query, unchanged")

@@ -329,3 +329,7 @@ where t.schemaname = current_schema() and t.relname = 'listing';
 
 -- name: AverageTerms :one
 select coalesce(avg(length(l.terms)), 0)::bigint from (select terms from listing where visible limit 1000) l;
+
+-- name: ApproximateListings :one
+select greatest(c.reltuples, 0)::float8 as products
+from pg_catalog.pg_class c where c.oid = 'listing'::regclass;

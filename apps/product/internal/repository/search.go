@@ -19,7 +19,7 @@ import (
 const (
 	// stageAll: every word, in any form.
 	stageAll = iota
-	// stageRare: any word that is not common.
+	// stageRare: any word that selects products (domain.Frequencies.Selective).
 	stageRare
 	// stageTypo: a title with a part that looks like the query.
 	stageTypo
@@ -67,10 +67,15 @@ func (s *Store) Search(ctx context.Context, search domain.Search) (domain.Found,
 		for i := range min(len(groups), len(after.Weights)) {
 			groups[i].Weight = after.Weights[i]
 		}
-		return s.page(ctx, &statement{search: search, groups: groups, stage: after.Stage, terms: after.Terms})
+		return s.page(ctx, &statement{
+			search: search, groups: groups, stage: after.Stage, terms: after.Terms, selective: after.Selective,
+		})
 	}
+	selective := frequencies.Selective(groups)
 	for _, stage := range stages(search.Sort) {
-		found, err := s.page(ctx, &statement{search: search, groups: groups, stage: stage, terms: frequencies.Terms})
+		found, err := s.page(ctx, &statement{
+			search: search, groups: groups, stage: stage, terms: frequencies.Terms, selective: selective,
+		})
 		if err != nil || len(found.Documents) > 0 {
 			return found, err
 		}
@@ -163,7 +168,9 @@ type statement struct {
 	stage  int
 	// terms is the average number of terms of a product; 0: unknown.
 	terms int64
-	args  []any
+	// selective is the least weight of the words that select products in stageRare.
+	selective int64
+	args      []any
 }
 
 func (st *statement) arg(v any) string {
@@ -281,7 +288,7 @@ func (st *statement) choose() string {
 		if g.Essential {
 			essential = append(essential, word)
 		}
-		if g.Weight > commonWeight {
+		if g.Weight >= st.selective {
 			rare = append(rare, word)
 		}
 	}
@@ -294,9 +301,6 @@ func (st *statement) choose() string {
 		return strings.Join(all, " | ")
 	}
 }
-
-// commonWeight is the weight of a word at the threshold domain.Common.
-var commonWeight = domain.Frequencies{Rest: domain.Common}.Weight("")
 
 func (st *statement) least() int64 {
 	var sum int64
@@ -474,7 +478,7 @@ func (st *statement) next(last domain.Position) *domain.Position {
 	default:
 		next.Time = last.Time
 	}
-	next.Stage, next.Terms = st.stage, st.terms
+	next.Stage, next.Terms, next.Selective = st.stage, st.terms, st.selective
 	for _, g := range st.groups {
 		next.Weights = append(next.Weights, g.Weight)
 	}

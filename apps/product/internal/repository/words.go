@@ -56,7 +56,11 @@ func (s *Store) LearnWords(ctx context.Context) error {
 	if err != nil {
 		return postgres.Err(err)
 	}
-	f := domain.Frequencies{Share: make(map[string]float64, len(rows)), Terms: terms}
+	products, err := s.q.ApproximateListings(ctx)
+	if err != nil {
+		return postgres.Err(err)
+	}
+	f := domain.Frequencies{Share: make(map[string]float64, len(rows)), Terms: terms, Products: products}
 	for _, r := range rows {
 		f.Share[r.Word] = r.Share
 	}

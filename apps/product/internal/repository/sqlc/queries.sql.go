@@ -203,6 +203,18 @@ func (q *Queries) AllProducts(ctx context.Context, arg AllProductsParams) ([]str
 	return items, nil
 }
 
+const approximateListings = `-- name: ApproximateListings :one
+select greatest(c.reltuples, 0)::float8 as products
+from pg_catalog.pg_class c where c.oid = 'listing'::regclass
+`
+
+func (q *Queries) ApproximateListings(ctx context.Context) (float64, error) {
+	row := q.db.QueryRow(ctx, approximateListings)
+	var products float64
+	err := row.Scan(&products)
+	return products, err
+}
+
 const averageTerms = `-- name: AverageTerms :one
 select coalesce(avg(length(l.terms)), 0)::bigint from (select terms from listing where visible limit 1000) l
 `
