@@ -60,4 +60,8 @@
 //   - redemption: one row per order that used vouchers; redemption_voucher: what each took off. Released ones are
 //     deleted after forget_released_after.
 //   - outbox, inbox: see pkg/outbox.
+//
+// # Failpoints
+//
+// Failpoints lists them; each is between two writes, or between a commit and its answer.
 package voucher

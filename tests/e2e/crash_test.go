@@ -17,6 +17,7 @@ import (
 	"souk/apps/order"
 	"souk/apps/payment"
 	"souk/apps/product"
+	"souk/apps/voucher"
 	"souk/pkg/id"
 	"souk/pkg/waittest"
 )
@@ -44,6 +45,7 @@ func checkoutFailpoints() map[string][]string {
 		"order":   ofCheckout,
 		"payment": slices.DeleteFunc(payment.Failpoints(), elsewhere),
 		"product": slices.DeleteFunc(product.Failpoints(), elsewhere),
+		"voucher": voucher.Failpoints(),
 	}
 }
 
@@ -56,15 +58,17 @@ type interrupted struct {
 	total string // that the order must have
 }
 
-// crashVoucher creates a voucher of a shop that takes 1.00 off.
-func (c *client) crashVoucher(shop string) {
+// crashVoucher creates a voucher of a shop that takes 1.00 off. It returns the voucher's ID.
+func (c *client) crashVoucher(shop string) string {
 	c.s.t.Helper()
+	var v voucherJSON
 	c.post("/v1/shops/"+shop+"/vouchers", obj{
 		"code":   "CRASH",
 		"title":  "Crash",
 		"kind":   "fixed_amount",
 		"amount": obj{"currencyCode": "BRL", "amount": "1.00"},
-	}).want(http.StatusCreated)
+	}).want(http.StatusCreated).into(&v)
+	return v.ID
 }
 
 // beginCheckout sends a checkout that may end at a failpoint.
@@ -210,7 +214,7 @@ func crashAt(t *testing.T, souk *souk, point, v string) {
 	require.Fail(t, "no checkout passes this failpoint", point)
 }
 
-// TestCrashOfOneService ends the order, product or payment process at each failpoint of the checkout, while the other
+// TestCrashOfOneService ends the order, payment, product or voucher process at each failpoint of the checkout, while the other
 // services run on. souk dev restarts the process.
 func TestCrashOfOneService(t *testing.T) {
 	if os.Getenv("SOUK_TEST_CHAOS") == "" {
