@@ -7,10 +7,7 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"souk/cmd/souk/internal/jobsui"
-	"souk/pkg/postgres"
 )
 
 // jobPages are the pages of background jobs. The first request opens them, because few runs need them.
@@ -19,8 +16,7 @@ type jobPages struct {
 	logs *slog.Logger
 
 	mu    sync.Mutex
-	pages http.Handler
-	close func() // nil until they are open
+	pages *jobsui.Pages // nil until they are open
 	ended bool
 }
 
@@ -35,47 +31,29 @@ func (j *jobPages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	pages.ServeHTTP(w, r)
 }
 
-func (j *jobPages) open(ctx context.Context) (http.Handler, error) {
+func (j *jobPages) open(ctx context.Context) (*jobsui.Pages, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.ended {
 		return nil, errors.New("souk dev stops")
 	}
-	if j.pages != nil {
-		return j.pages, nil
-	}
-	counting, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	pools := map[string]*pgxpool.Pool{}
-	closeAll := func() {
-		cancel()
-		for _, pool := range pools {
-			pool.Close()
-		}
-	}
-	for service, url := range j.urls {
-		pool, err := postgres.Open(ctx, postgres.Config{URL: url, MaxConns: 2, ApplicationName: "souk dev jobs"})
+	if j.pages == nil {
+		pages, err := jobsui.Open(ctx, jobsui.Options{Prefix: "/dev/jobs", Databases: j.urls, Logger: j.logs})
 		if err != nil {
-			closeAll()
 			return nil, err
 		}
-		pools[service] = pool
+		j.pages = pages
 	}
-	pages, err := jobsui.New(counting, jobsui.Options{Prefix: "/dev/jobs", Databases: pools, Logger: j.logs})
-	if err != nil {
-		closeAll()
-		return nil, err
-	}
-	j.pages, j.close = pages, closeAll
-	return pages, nil
+	return j.pages, nil
 }
 
-// end closes the databases.
-func (j *jobPages) end() {
+// close closes the pages. Later requests fail.
+func (j *jobPages) close() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.ended = true
-	if j.close != nil {
-		j.close()
-		j.close = nil
+	if j.pages != nil {
+		j.pages.Close()
+		j.pages = nil
 	}
 }

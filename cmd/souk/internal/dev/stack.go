@@ -194,7 +194,8 @@ func startControl(s *stack, pages *jobPages) (*control, error) {
 		writeProblem(w, http.StatusNotFound, "not_found", "souk dev has no "+r.URL.Path)
 	})
 	tools := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'") // unless a tool has its own
+		// A tool with pages sets its own.
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		mux.ServeHTTP(w, r)
 	})
 	c.server = &http.Server{Handler: loopback.Only(tools), ReadHeaderTimeout: 5 * time.Second}
@@ -233,7 +234,7 @@ func (c *control) close() error {
 	err := c.server.Close()
 	<-c.done
 	if c.jobs != nil {
-		c.jobs.end()
+		c.jobs.close()
 	}
 	return err
 }

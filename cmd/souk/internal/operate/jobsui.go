@@ -2,7 +2,6 @@ package operate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -35,29 +34,29 @@ func (s *Souk) JobsUI(ctx context.Context, out io.Writer, o JobsUIOptions) error
 		return fmt.Errorf("%s can be reached from the network, and the pages have no sign-in: "+
 			"choose an address such as 127.0.0.1:8081, or allow this one with --network", o.HTTP)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	pools, closeAll, err := s.openAll(ctx, s.servicesWith(hasJobs))
-	if err != nil {
-		return err
+	urls := map[string]string{}
+	for _, service := range s.servicesWith(hasJobs) {
+		if urls[service], err = s.postgres.ServiceURL(service); err != nil {
+			return err
+		}
 	}
-	defer closeAll()
-	defer cancel()
-	pages, err := jobsui.New(ctx, jobsui.Options{
-		Databases: pools,
+	pages, err := jobsui.Open(ctx, jobsui.Options{
+		Databases: urls,
 		Logger:    slog.New(slog.NewTextHandler(o.Log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
 		return err
 	}
+	defer pages.Close()
+	var handler http.Handler = pages
 	if local {
-		pages = loopback.Only(pages)
+		handler = loopback.Only(pages)
 	}
 	ln, err := net.ListenTCP("tcp", addr)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: pages, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	fmt.Fprintf(out, "background jobs: http://%s/   (Ctrl-C ends)\n", ln.Addr())
@@ -66,10 +65,7 @@ func (s *Souk) JobsUI(ctx context.Context, out io.Writer, o JobsUIOptions) error
 		return err
 	case <-ctx.Done():
 		err := server.Close()
-		<-served
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
+		_ = <-served // it says that the server is closed
 		return err
 	}
 }

@@ -41,11 +41,10 @@ func TestJobsUIShowsAndRetriesJobs(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	pool := h.pool(t, "notification")
-	_, err := pool.Exec(
-		t.Context(), `insert into river_job (kind, args, queue, max_attempts, attempt, state, errors, finalized_at, attempted_at)
-		values ('delivery', '{"id": "d1"}', 'mail', 3, 3, 'discarded',
-			array['{"error": "the mail server refuses the sender", "at": "2026-01-02T03:04:05Z", "attempt": 3, "trace": ""}'::jsonb],
-			now(), now())`)
+	_, err := pool.Exec(t.Context(), `
+		insert into river_job (kind, args, queue, max_attempts, attempt, state, errors, finalized_at, attempted_at)
+		values ('delivery', '{"id": "d1"}', 'mail', 3, 3, 'discarded', array[$1::jsonb], now(), now())`,
+		`{"error": "the mail server refuses the sender", "at": "2026-01-02T03:04:05Z", "attempt": 3, "trace": ""}`)
 	require.NoError(t, err)
 	url := startJobsUI(t, h, JobsUIOptions{HTTP: "127.0.0.1:0", Log: io.Discard})
 	transport := &http.Transport{DisableKeepAlives: true}
