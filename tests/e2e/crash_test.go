@@ -25,7 +25,8 @@ import (
 const (
 	// sagaTimeout bounds how long after a restart a saga may still be open.
 	sagaTimeout = 5 * time.Second
-	// retryTimeout bounds a retry. A request to a process that ends meanwhile gets its answer after the gateway's timeout.
+	// retryTimeout bounds a retry. A request to a process that ends meanwhile gets its answer after the gateway's
+	// timeout.
 	retryTimeout = 10 * time.Second
 	// pointsPerSouk is how many failpoints are tested on one souk, one after the other.
 	pointsPerSouk = 8
@@ -214,8 +215,8 @@ func crashAt(t *testing.T, souk *souk, point, v string) {
 	require.Fail(t, "no checkout passes this failpoint", point)
 }
 
-// TestCrashOfOneService ends the order, payment, product or voucher process at each failpoint of the checkout, while the other
-// services run on. souk dev restarts the process.
+// TestCrashOfOneService ends the order, payment, product or voucher process at each failpoint of the checkout, while
+// the other services run on. souk dev restarts the process.
 func TestCrashOfOneService(t *testing.T) {
 	if os.Getenv("SOUK_TEST_CHAOS") == "" {
 		t.Skip("TestKillUnderLoad is the short form of this; make chaos runs it")

@@ -269,7 +269,8 @@ func searchQuality(t *testing.T, s *souk, dir string) {
 		ours.add(found, relevant[q["query_id"]])
 
 		rows, err := db.Query(ctx, `select handle from product, plainto_tsquery('simple', $1) q
-			where to_tsvector('simple', title) @@ q order by ts_rank(to_tsvector('simple', title), q) desc, id limit 20`, q["query"])
+			where to_tsvector('simple', title) @@ q
+			order by ts_rank(to_tsvector('simple', title), q) desc, id limit 20`, q["query"])
 		require.NoError(t, err)
 		handles, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		require.NoError(t, err)

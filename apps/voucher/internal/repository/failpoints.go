@@ -1,7 +1,7 @@
 package repository
 
-// The failpoints of a redemption and of its release: between two writes, before the commit, and after the commit, before
-// the answer.
+// The failpoints of a redemption and of its release: between two writes, before the commit, and after the commit,
+// before the answer.
 const (
 	FailInRedemption     = "voucher.in_redemption"
 	FailBeforeRedemption = "voucher.before_redemption_commit"
