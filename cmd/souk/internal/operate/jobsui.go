@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -57,15 +58,10 @@ func (s *Souk) JobsUI(ctx context.Context, out io.Writer, o JobsUIOptions) error
 		return err
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(ln) }()
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })() // the listener is closed either way
 	fmt.Fprintf(out, "background jobs: http://%s/   (Ctrl-C ends)\n", ln.Addr())
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-		err := server.Close()
-		_ = <-served // it says that the server is closed
+	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
+	return nil
 }
