@@ -21,8 +21,8 @@ type Config struct {
 	// ReserveFor is how long stock stays reserved for a checkout, in whole seconds. Default 15 min; from 1 min to
 	// 24 h.
 	ReserveFor time.Duration `yaml:"reserve_for"`
-	// ForgetRefusedAfter is how long refused checkouts are kept, of each customer the newest 20. Default 720 h (30 days);
-	// 0 keeps them for ever; otherwise at least 24 h, because a retry gets the same refusal.
+	// ForgetRefusedAfter is how long refused checkouts are kept, of each customer the newest 20. Default 720 h (30
+	// days); 0 keeps them for ever; otherwise at least 24 h, because a retry gets the same refusal.
 	ForgetRefusedAfter time.Duration `yaml:"forget_refused_after"`
 	// Shipping is the flat rate per shop order, by currency, e.g. BRL: "9.90". Shipping in other currencies is
 	// free. Default: empty.

@@ -19,8 +19,8 @@ type Config struct {
 	// last piece is taken.
 	LowStock int64 `yaml:"low_stock"`
 	// UnverifiedShopsSell lets shops sell that no operator has verified. Default false: their products are neither
-	// shown nor sold. Shops that sold unverified before this setting existed keep selling. It is the default of a system
-	// setting.
+	// shown nor sold. Shops that sold unverified before this setting existed keep selling. It is the default of a
+	// system setting.
 	UnverifiedShopsSell bool `yaml:"unverified_shops_sell"`
 	// CacheTTL bounds how long a product is out of date if Redis missed its change. Default 30s; 0: no cache.
 	CacheTTL time.Duration `yaml:"cache_ttl"`

@@ -7,7 +7,8 @@
 // # At a glance
 //
 //   - Owns: products, variants, categories, stock, search
-//   - PostgreSQL: category, product, variant, stock, stock_adjustment, reservation(_line), listing, rating, shop_ref, outbox, inbox
+//   - PostgreSQL: category, product, variant, stock, stock_adjustment, reservation(_line), listing, rating, shop_ref,
+//     outbox, inbox
 //   - Redis: product cache, tags
 //   - Consumes: evt.shop.*, evt.review.*
 //   - Publishes: evt.product.*, evt.inventory.*
@@ -69,6 +70,7 @@
 //
 // # Caches
 //
-// Single products are cached in Redis, and searches in the process for two seconds. Both are dropped as soon as
-// a change is committed; after a new rating, only the product is. If Redis cannot be reached then, a product is out of date for up to cache_ttl.
+// Single products are cached in Redis, and searches in the process for two seconds. Both are dropped as soon as a
+// change is committed; after a new rating, only the product is. If Redis cannot be reached then, a product is out of
+// date for up to cache_ttl.
 package product

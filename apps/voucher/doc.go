@@ -43,9 +43,9 @@
 // the rest of the budget is not given in part. Guests count by their mailbox, too; a guest's uses become those of the
 // user at the sign-in. A voucher for first orders is used once by a customer, and by a mailbox once in a shop.
 //
-// A redemption is a step of the checkout: before the payment, so that no customer pays a price that a voucher does not give.
-// A refused checkout releases it, as does the cancellation of a whole order. A release that comes first leaves a row
-// that refuses a late redemption.
+// A redemption is a step of the checkout: before the payment, so that no customer pays a price that a voucher does not
+// give. A refused checkout releases it, as does the cancellation of a whole order. A release that comes first leaves a
+// row that refuses a late redemption.
 //
 // # States
 //
@@ -60,4 +60,8 @@
 //   - redemption: one row per order that used vouchers; redemption_voucher: what each took off. Released ones are
 //     deleted after forget_released_after.
 //   - outbox, inbox: see pkg/outbox.
+//
+// # Failpoints
+//
+// Failpoints lists them; each is between two writes, or between a commit and its answer.
 package voucher

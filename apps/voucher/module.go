@@ -30,6 +30,9 @@ var Module = module.Module{
 	Build:      build,
 }
 
+// Failpoints lists the places of a redemption and of its release where tests stop the process.
+func Failpoints() []string { return repository.Failpoints() }
+
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	cfg := Default()
 	if err := p.Config(&cfg); err != nil {

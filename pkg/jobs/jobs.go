@@ -24,7 +24,6 @@ package jobs
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -104,7 +103,7 @@ func New(pool *pgxpool.Pool, o Options) (*Runner, error) {
 		MaxAttempts:       o.MaxAttempts,
 		FetchPollInterval: o.Poll,
 		FetchCooldown:     o.Cooldown,
-		Logger:            slog.New(handler{o.Logger}),
+		Logger:            Logger(o.Logger),
 		Middleware:        []rivertype.Middleware{m},
 
 		RescueStuckJobsAfter: o.RescueAfter,

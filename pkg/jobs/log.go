@@ -8,6 +8,9 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
+// Logger returns a logger for River and River UI. It writes their warnings and errors to log.
+func Logger(log *zap.Logger) *slog.Logger { return slog.New(handler{log}) }
+
 // handler writes River's log to zap: warnings and errors only.
 type handler struct{ log *zap.Logger }
 

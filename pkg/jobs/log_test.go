@@ -15,7 +15,7 @@ import (
 func TestWarningsOfRiverAreLoggedWithTheirFields(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.DebugLevel)
-	log := slog.New(handler{zap.New(core)}).With("queue", "mails").WithGroup("ignored")
+	log := Logger(zap.New(core)).With("queue", "mails").WithGroup("ignored")
 	log.Debug("fetched")
 	log.Info("started")
 	log.Warn("slow", "seconds", 3)

@@ -69,7 +69,8 @@ func importRules() []rule {
 		),
 		importRule(
 			"drivers",
-			"pgx, MongoDB and Redis appear in repository packages, store.go, the packages of pkg that own them, and the operators' tools",
+			"pgx, MongoDB and Redis appear in repository packages, store.go, the packages of pkg that own them, "+
+				"and the operators' tools",
 			driverImport,
 		),
 		importRule("nats", "NATS appears where messages are carried, and in the operators' tools", natsImport),
@@ -157,7 +158,9 @@ func layerImport(f *goFile, imported, from string, hidden ...string) string {
 
 // operators are the packages of cmd/souk with which operators check and repair databases and streams, outside of the
 // services. Explain only reads pgx's errors.
-var operators = []string{"cmd/souk/internal/operate", "cmd/souk/internal/verify", "cmd/souk/internal/explain"}
+var operators = []string{
+	"cmd/souk/internal/operate", "cmd/souk/internal/verify", "cmd/souk/internal/explain", "cmd/souk/internal/jobsui",
+}
 
 // driverOwners are the packages of pkg that may import a driver, by driver.
 var driverOwners = map[string][]string{
@@ -210,7 +213,8 @@ func tables(f *goFile) bool {
 		return true
 	case within(f.dir, "apps/payment/internal/sandbox"): // the sandbox provider is its own repository
 		return true
-	case layer(f.dir) != "" && (path.Base(f.path) == "store.go" || path.Base(f.dir) == "sqlc"): // a service of the small shape
+	// a service of the small shape
+	case layer(f.dir) != "" && (path.Base(f.path) == "store.go" || path.Base(f.dir) == "sqlc"):
 		return true
 	}
 	return false

@@ -23,15 +23,16 @@ const (
 	lateEventWait = 2 * time.Second
 )
 
-// checkout returns the checkout request of a guest's cart, with the code of a voucher unless that is "". Each has its own
-// e-mail address and key: mails to one address are bounded.
+// checkout returns the checkout request of a guest's cart, with the code of a voucher unless that is "". Each has its
+// own e-mail address and key: mails to one address are bounded.
 func checkout(addr, token, code string) []byte {
 	key := id.New(id.Event)
 	vouchers := ""
 	if code != "" {
 		vouchers = `"voucherCodes":["` + code + `"],`
 	}
-	body := `{` + vouchers + `"email":"` + key + `@example.com","shippingAddress":{"name":"Ana Souza","line1":"Rua das Flores 12",` +
+	body := `{` + vouchers + `"email":"` + key + `@example.com",` +
+		`"shippingAddress":{"name":"Ana Souza","line1":"Rua das Flores 12",` +
 		`"city":"São Paulo","region":"SP","postalCode":"01001-000","countryCode":"BR"},` +
 		`"payment":{"method":"card","token":"tok_ok"}}`
 	return request(addr, http.MethodPost, "/v1/checkout", token, body, "Idempotency-Key", key)

@@ -107,7 +107,10 @@ const (
 )
 
 var (
-	noLimits        = []string{"SOUK_GATEWAY_CALLER_RATE_PER_SECOND=0", "SOUK_GATEWAY_ADDRESS_RATE_PER_SECOND=0"}
+	noLimits = []string{
+		"SOUK_GATEWAY_CALLER_RATE_PER_SECOND=0", "SOUK_GATEWAY_ADDRESS_RATE_PER_SECOND=0",
+		"SOUK_NOTIFICATION_MAX_PER_HOUR=1000000",
+	}
 	noResponseCache = "SOUK_GATEWAY_CACHE_MAX_BYTES=0"
 	noSearchCache   = "SOUK_PRODUCT_SEARCH_CACHE_TTL=0s"
 )
@@ -123,6 +126,8 @@ func phases() []phase {
 		{"voucher", measureVouchers},
 		{"purchase", measurePurchase},
 		{"reviews", measureReviews},
+		{"notifications", measureNotifications},
+		{"webhooks", measureWebhooks},
 	}
 	return []phase{
 		{

@@ -17,6 +17,7 @@ import (
 	"souk/apps/order"
 	"souk/apps/payment"
 	"souk/apps/product"
+	"souk/apps/voucher"
 	"souk/pkg/id"
 	"souk/pkg/waittest"
 )
@@ -24,7 +25,8 @@ import (
 const (
 	// sagaTimeout bounds how long after a restart a saga may still be open.
 	sagaTimeout = 5 * time.Second
-	// retryTimeout bounds a retry. A request to a process that ends meanwhile gets its answer after the gateway's timeout.
+	// retryTimeout bounds a retry. A request to a process that ends meanwhile gets its answer after the gateway's
+	// timeout.
 	retryTimeout = 10 * time.Second
 	// pointsPerSouk is how many failpoints are tested on one souk, one after the other.
 	pointsPerSouk = 8
@@ -44,6 +46,7 @@ func checkoutFailpoints() map[string][]string {
 		"order":   ofCheckout,
 		"payment": slices.DeleteFunc(payment.Failpoints(), elsewhere),
 		"product": slices.DeleteFunc(product.Failpoints(), elsewhere),
+		"voucher": voucher.Failpoints(),
 	}
 }
 
@@ -56,15 +59,17 @@ type interrupted struct {
 	total string // that the order must have
 }
 
-// crashVoucher creates a voucher of a shop that takes 1.00 off.
-func (c *client) crashVoucher(shop string) {
+// crashVoucher creates a voucher of a shop that takes 1.00 off. It returns the voucher's ID.
+func (c *client) crashVoucher(shop string) string {
 	c.s.t.Helper()
+	var v voucherJSON
 	c.post("/v1/shops/"+shop+"/vouchers", obj{
 		"code":   "CRASH",
 		"title":  "Crash",
 		"kind":   "fixed_amount",
 		"amount": obj{"currencyCode": "BRL", "amount": "1.00"},
-	}).want(http.StatusCreated)
+	}).want(http.StatusCreated).into(&v)
+	return v.ID
 }
 
 // beginCheckout sends a checkout that may end at a failpoint.
@@ -210,8 +215,8 @@ func crashAt(t *testing.T, souk *souk, point, v string) {
 	require.Fail(t, "no checkout passes this failpoint", point)
 }
 
-// TestCrashOfOneService ends the order, product or payment process at each failpoint of the checkout, while the other
-// services run on. souk dev restarts the process.
+// TestCrashOfOneService ends the order, payment, product or voucher process at each failpoint of the checkout, while
+// the other services run on. souk dev restarts the process.
 func TestCrashOfOneService(t *testing.T) {
 	if os.Getenv("SOUK_TEST_CHAOS") == "" {
 		t.Skip("TestKillUnderLoad is the short form of this; make chaos runs it")

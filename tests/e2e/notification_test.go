@@ -19,8 +19,8 @@ type inboxJSON struct {
 	UnreadCount   int
 }
 
-// TestCustomerIsNotified goes the way of a notice: into the inbox and its stream, by mail in the customer's language, by
-// push, and as a text message. The link in the mail ends such mails.
+// TestCustomerIsNotified goes the way of a notice: into the inbox and its stream, by mail in the customer's language,
+// by push, and as a text message. The link in the mail ends such mails.
 func TestCustomerIsNotified(t *testing.T) {
 	t.Parallel()
 	s := start(t, "inprocess", nil)
@@ -105,7 +105,8 @@ func TestCustomerIsNotified(t *testing.T) {
 	s.verify()
 }
 
-// TestNoticeSurvivesTheDeathOfItsProcess ends the process after a provider took a delivery, and before that is recorded.
+// TestNoticeSurvivesTheDeathOfItsProcess ends the process after a provider took a delivery, and before that is
+// recorded.
 func TestNoticeSurvivesTheDeathOfItsProcess(t *testing.T) {
 	t.Parallel()
 	const rescue = 2 * time.Minute // River looks for jobs of dead processes every half minute

@@ -125,8 +125,8 @@ func (d *deployment) requireNothingLost(l *load) {
 	d.verify()
 }
 
-// mailed reports whether all customers have got their mails. It asserts that no customer has got two. Sellers get several:
-// those about their new orders.
+// mailed reports whether all customers have got their mails. It asserts that no customer has got two. Sellers get
+// several: those about their new orders.
 func (d *deployment) mailed(l *load) bool {
 	d.t.Helper()
 	buyers := map[string]bool{}

@@ -222,8 +222,8 @@ func testReviews(t *testing.T, s *souk) {
 		a := operator.get("/v1/operator/reviews?status=held&pageSize=100").want(http.StatusOK)
 		return strings.Contains(string(a.body), posted[good.ID][0].ID)
 	}, "the reported review is not in the queue")
-	operator.post("/v1/operator/reviews/"+posted[good.ID][0].ID+":moderate", obj{"decision": "reject", "reason": "rude"}).
-		want(http.StatusOK)
+	verdict := obj{"decision": "reject", "reason": "rude"}
+	operator.post("/v1/operator/reviews/"+posted[good.ID][0].ID+":moderate", verdict).want(http.StatusOK)
 
 	// A rebuild leaves everything as it is.
 	require.Contains(t, s.must("reviews", "rebuild"), "rebuilt the ratings of ")

@@ -46,7 +46,8 @@ func testWebhooks(t *testing.T, s *souk) {
 	t.Cleanup(receiver.Close)
 	first, second := handle("hooks"), handle("hooks")
 	seller, other, operator := s.seller(first), s.seller(second), s.user(email("operator"), "operator")
-	a, b := seller.sell(first, "Chair", "10.00", 10).Variants[0].ID, other.sell(second, "Lamp", "20.00", 10).Variants[0].ID
+	a := seller.sell(first, "Chair", "10.00", 10).Variants[0].ID
+	b := other.sell(second, "Lamp", "20.00", 10).Variants[0].ID
 
 	var w, market struct{ ID, Secret string }
 	body := obj{"url": receiver.URL + "/shop", "events": []string{"evt.order.confirmed", "evt.order.cancelled"}}
@@ -102,8 +103,8 @@ func testWebhooks(t *testing.T, s *souk) {
 	require.Equal(t, m.header.Get("webhook-id"), again.header.Get("webhook-id"))
 }
 
-// The process dies after it has sent a message, before it has recorded that. After its restart the message is sent again,
-// with the same ID.
+// The process dies after it has sent a message, before it has recorded that. After its restart the message is sent
+// again, with the same ID.
 func TestWebhookMessageIsSentAgainAfterItsProcessDied(t *testing.T) {
 	t.Parallel()
 	s := start(t, "inprocess", []string{"SOUK_FAILPOINTS="})

@@ -337,6 +337,7 @@ func TestDevPathsAreForwarded(t *testing.T) {
 			w.WriteHeader(http.StatusEarlyHints)
 			w.WriteHeader(http.StatusAccepted)
 		}
+		w.Header().Set("Content-Security-Policy", "script-src 'self'")
 		_, _ = w.Write([]byte("tools: " + r.URL.Path))
 		_ = http.NewResponseController(w).Flush()
 	}))
@@ -344,6 +345,7 @@ func TestDevPathsAreForwarded(t *testing.T) {
 	g := setup(t, config("dev_url", tools.URL))
 	res := g.send(http.MethodGet, "/dev/mail", "")
 	require.Equal(t, "tools: /dev/mail", res.body)
+	require.Equal(t, []string{"script-src 'self'"}, res.Header.Values("Content-Security-Policy"), "the tool's alone")
 	require.Len(t, res.Header.Values("X-Request-Id"), 1)
 	require.Equal(t, http.StatusAccepted, g.send(http.MethodGet, "/dev/early", "").StatusCode,
 		"an early hint is not the answer")

@@ -208,7 +208,9 @@ func TestNewestPaymentStatusWinsWhenCancellationsOverlap(t *testing.T) {
 // The cash of a cancelled part is not collected, whichever of the parts ends last.
 func TestCashOfACancelledPartIsNotCollected(t *testing.T) {
 	t.Parallel()
-	for name, deliverFirst := range map[string]bool{"delivered, then cancelled": true, "cancelled, then delivered": false} {
+	for name, deliverFirst := range map[string]bool{
+		"delivered, then cancelled": true, "cancelled, then delivered": false,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := setup(t)
@@ -285,7 +287,8 @@ func TestCancellationOfThePreviousReleaseCancelsTheWholeOrder(t *testing.T) {
 	o := h.paidOrder(c)
 	_, err := h.Pool.Exec(t.Context(), `
 		with marked as (
-			update orders set cancel_id = 'can_old', cancel_code = 'customer' where id = $1 returning id, number, customer_id
+			update orders set cancel_id = 'can_old', cancel_code = 'customer' where id = $1
+			returning id, number, customer_id
 		)
 		insert into saga (id, type, def_version, input, state, epoch, owner, lease_until, next_run_at, deadline)
 		select 'can_old', 'cancel', 1, jsonb_build_object('order_id', id, 'number', number, 'customer_id', customer_id),

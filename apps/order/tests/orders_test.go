@@ -128,9 +128,10 @@ func TestCancelConflictsWithACheckoutThatDoesNotEnd(t *testing.T) {
 func TestCancelSurvivesFailuresAtEveryFailpoint(t *testing.T) {
 	// Not parallel: failpoints are global to the process.
 	for _, point := range []string{
-		"cancel.after_start", "cancel.before_await_checkout", "cancel.before_accept", "cancel.after_accept", "cancel.before_pay_back",
-		"cancel.after_pay_back", "cancel.before_restock", "cancel.after_restock", "cancel.before_finish", "cancel.after_finish",
-		"cancel.before_collect", "cancel.after_collect", "cancel.before_end",
+		"cancel.after_start", "cancel.before_await_checkout", "cancel.before_accept", "cancel.after_accept",
+		"cancel.before_pay_back", "cancel.after_pay_back", "cancel.before_restock", "cancel.after_restock",
+		"cancel.before_finish", "cancel.after_finish", "cancel.before_collect", "cancel.after_collect",
+		"cancel.before_end",
 	} {
 		t.Run(point, func(t *testing.T) {
 			h := setup(t)

@@ -32,14 +32,18 @@ func TestLimitsAreReadByIndexes(t *testing.T) {
 	require.NoError(t, err)
 	defer conn.Release()
 	for _, sql := range []string{
-		`insert into orders (id, number, customer_id, idem_key, request_hash, status, currency, subtotal, discount, shipping, tax, total,
-			payment_method, email, shipping_address, placed_at, updated_at, expires_at)
-		select 'ord_' || n, n, 'usr_' || n % 5000, n, '', 'confirmed', 'BRL', 1, 0, 0, 0, 1, 'card', '', '{}', now(), now(),
-			case when n % 1000 = 0 then now() end from generate_series(1, 20000) n`,
-		`insert into shop_order (id, order_id, position, shop_id, shop_name, status, subtotal, discount, shipping, tax, total, placed_at)
-		select 'sho_' || n, 'ord_' || n, 0, 'shp', '', 'confirmed', 1, 0, 0, 0, 1, now() from generate_series(1, 20000) n`,
-		`insert into order_item (order_id, position, shop_order_id, variant_id, product_id, title, sku, options, quantity, unit_price, line_total)
-		select 'ord_' || n, 0, 'sho_' || n, 'var', 'prd_' || n % 100, '', '', '{}', 1, 1, 1 from generate_series(1, 20000) n`,
+		`insert into orders (id, number, customer_id, idem_key, request_hash, status, currency, subtotal,
+			discount, shipping, tax, total, payment_method, email, shipping_address, placed_at, updated_at, expires_at)
+		select 'ord_' || n, n, 'usr_' || n % 5000, n, '', 'confirmed', 'BRL', 1, 0, 0, 0, 1, 'card', '', '{}', now(),
+			now(), case when n % 1000 = 0 then now() end from generate_series(1, 20000) n`,
+		`insert into shop_order (id, order_id, position, shop_id, shop_name, status, subtotal, discount, shipping, tax,
+			total, placed_at)
+		select 'sho_' || n, 'ord_' || n, 0, 'shp', '', 'confirmed', 1, 0, 0, 0, 1, now()
+		from generate_series(1, 20000) n`,
+		`insert into order_item (order_id, position, shop_order_id, variant_id, product_id, title, sku, options,
+			quantity, unit_price, line_total)
+		select 'ord_' || n, 0, 'sho_' || n, 'var', 'prd_' || n % 100, '', '', '{}', 1, 1, 1
+		from generate_series(1, 20000) n`,
 		`insert into guest_cancel select sha256(n::text::bytea), 'ord_' || n, now() from generate_series(1, 20000) n`,
 		`analyze orders, shop_order, order_item, guest_cancel`,
 		`set plan_cache_mode = force_generic_plan`,
@@ -48,7 +52,10 @@ func TestLimitsAreReadByIndexes(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for name, c := range map[string]struct{ index, args string }{
-		"Standings":    {"orders_history", "now(), array['usr_1', 'usr_2'], array['', '\\x01']::bytea[], now() - interval '30 days'"},
+		"Standings": {
+			"orders_history",
+			"now(), array['usr_1', 'usr_2'], array['', '\\x01']::bytea[], now() - interval '30 days'",
+		},
 		"Expired":      {"orders_expiry", "now(), 100"},
 		"FindPurchase": {"orders_history", "'usr_1', 'prd_1'"},
 	} {

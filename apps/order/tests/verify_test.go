@@ -13,7 +13,8 @@ func TestVerifyFindsEventsThatAreMissingOrAppendedTwice(t *testing.T) {
 	for _, damage := range []string{
 		`delete from outbox where subject = 'evt.order.confirmed'`,
 		`insert into outbox (id, subject, type, aggregate_id, occurred_at, payload)
-			select 'evt_2', subject, type, aggregate_id, occurred_at, payload from outbox where subject = 'evt.order.created'`,
+			select 'evt_2', subject, type, aggregate_id, occurred_at, payload
+			from outbox where subject = 'evt.order.created'`,
 	} {
 		h := setup(t)
 		o := h.confirmedOrder(h.newCustomer())

@@ -72,7 +72,8 @@ func (f *fakes) RedeemVouchers(
 	}
 	f.redeemed[r.GetOrderId()] = "redeemed"
 	for _, u := range r.GetUses() {
-		f.moved[fmt.Sprintf("redeem %s %s %s", u.GetVoucherId(), u.GetAmount().GetAmount(), u.GetOperatorAmount().GetAmount())]++
+		amount, operator := u.GetAmount().GetAmount(), u.GetOperatorAmount().GetAmount()
+		f.moved[fmt.Sprintf("redeem %s %s %s", u.GetVoucherId(), amount, operator)]++
 	}
 	return &voucherv1.RedeemVouchersResponse{}, nil
 }

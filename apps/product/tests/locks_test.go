@@ -131,7 +131,8 @@ func TestNewReservationsAreWrittenInOrder(t *testing.T) {
 	h := setup(t)
 	ctx := context.Background()
 	variantID := h.variant(100)
-	const insert = `insert into reservation (order_id, state, request_hash, expires_at, created_at, updated_at) values ($1, 'held', '', now(), now(), now())`
+	const insert = `insert into reservation (order_id, state, request_hash, expires_at, created_at, updated_at)
+		values ($1, 'held', '', now(), now(), now())`
 	order := func(n int) string { return fmt.Sprintf("ord_%02d", n) }
 	_, first := h.locked(insert, order(0))
 	other, last := h.locked(insert, order(5))

@@ -87,15 +87,19 @@ func TestCheckoutStatementsArePlannedOnce(t *testing.T) {
 		require.NotContains(t, plan, "Seq Scan", name)
 	}
 	for _, sql := range []string{
-		`insert into shop_ref (shop_id, handle, name, status, updated_at) select 'shp_' || n, 'h' || n, 'Shop', 'active', now() from generate_series(1, 200) n`,
-		`insert into product (id, shop_id, handle, title, description, images, tags, status, version, created_at, updated_at)
-			select 'prd_' || n, 'shp_' || 1 + n % 200, 'h' || n, 'Thing', '', '[]', '{}', 'active', 1, now(), now() from generate_series(1, 5000) n`,
+		`insert into shop_ref (shop_id, handle, name, status, updated_at)
+			select 'shp_' || n, 'h' || n, 'Shop', 'active', now() from generate_series(1, 200) n`,
+		`insert into product (id, shop_id, handle, title, description, images, tags, status, version,
+				created_at, updated_at)
+			select 'prd_' || n, 'shp_' || 1 + n % 200, 'h' || n, 'Thing', '', '[]', '{}', 'active', 1, now(), now()
+			from generate_series(1, 5000) n`,
 		`insert into variant (id, product_id, shop_id, sku, options, price_minor, currency, position)
 			select replace(id, 'prd', 'var'), id, shop_id, handle, '{}', 100, 'BRL', 0 from product`,
 		`insert into stock (variant_id, on_hand, reserved) select id, 100, 0 from variant`,
 		`insert into reservation (order_id, state, request_hash, expires_at, created_at, updated_at)
 			select 'ord_' || n, 'committed', '', now(), now(), now() from generate_series(1, 5000) n`,
-		`insert into reservation_line (order_id, variant_id, quantity) select order_id, replace(order_id, 'ord', 'var'), 1 from reservation`,
+		`insert into reservation_line (order_id, variant_id, quantity)
+			select order_id, replace(order_id, 'ord', 'var'), 1 from reservation`,
 		`analyze`,
 	} {
 		_, err := h.Pool.Exec(ctx, sql)

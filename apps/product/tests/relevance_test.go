@@ -104,11 +104,14 @@ func (q quality) over(n int) string {
 // plain are the searches that ours is compared with. They use PostgreSQL's own ranking of the title.
 var plain = []struct{ name, sql string }{
 	{"plain ts_rank, all words", `select product_id from listing, plainto_tsquery('simple', $1) q
-		where to_tsvector('simple', title) @@ q order by ts_rank(to_tsvector('simple', title), q) desc, product_id limit 20`},
+		where to_tsvector('simple', title) @@ q
+		order by ts_rank(to_tsvector('simple', title), q) desc, product_id limit 20`},
 	{
 		"plain ts_rank, any word",
-		`select product_id from listing, (select string_agg(quote_literal(lexeme), ' | ')::tsquery as q from unnest(to_tsvector('simple', $1))) w
-		where to_tsvector('simple', title) @@ q order by ts_rank(to_tsvector('simple', title), q) desc, product_id limit 20`,
+		`select product_id from listing,
+			(select string_agg(quote_literal(lexeme), ' | ')::tsquery as q from unnest(to_tsvector('simple', $1))) w
+		where to_tsvector('simple', title) @@ q
+		order by ts_rank(to_tsvector('simple', title), q) desc, product_id limit 20`,
 	},
 }
 

@@ -328,7 +328,8 @@ func TestPagesAddUpToTheWholeList(t *testing.T) {
 	ids := h.add(in...)
 	_, err := h.Pool.Exec(
 		context.Background(),
-		`update listing set rating_avg = length(product_id) % 3 + (ascii(right(product_id, 1)) % 3), rating_count = ascii(right(product_id, 2)) % 2`,
+		`update listing set rating_avg = length(product_id) % 3 + (ascii(right(product_id, 1)) % 3),
+			rating_count = ascii(right(product_id, 2)) % 2`,
 	)
 	require.NoError(t, err)
 	slices.Sort(ids)

@@ -267,10 +267,13 @@ func TestProductWrittenWhileItsShopChangesShowsTheNewShop(t *testing.T) {
 	defer func() { _ = seller.Rollback(context.Background()) }()
 	for _, statement := range []string{
 		`select pg_advisory_xact_lock(hashtextextended('` + shop + `', 1))`,
-		`insert into product (id, shop_id, handle, title, description, images, tags, status, version, created_at, updated_at)
+		`insert into product (id, shop_id, handle, title, description, images, tags, status, version, created_at,
+				updated_at)
 			select 'prd_zzz', shop_id, 'zzz', 'Z', '', '[]', '{}', 'active', 1, now(), now() from shop_ref`,
-		`insert into listing (product_id, shop_id, visible, category_ids, currency, price, in_stock, created_at, title, terms, doc)
-			select 'prd_zzz', shop_id, true, '{}', '', 0, false, now(), 'Z', '', convert_to(name, 'UTF8') from shop_ref`,
+		`insert into listing (product_id, shop_id, visible, category_ids, currency, price, in_stock, created_at, title,
+				terms, doc)
+			select 'prd_zzz', shop_id, true, '{}', '', 0, false, now(), 'Z', '', convert_to(name, 'UTF8')
+			from shop_ref`,
 	} {
 		_, err = seller.Exec(t.Context(), statement)
 		require.NoError(t, err)

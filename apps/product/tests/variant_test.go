@@ -117,17 +117,25 @@ func TestVariantIsUpdatedByItsID(t *testing.T) {
 		as   string
 		want errs.Code
 	}{
-		"SKU of the product": {&productv1.UpdateVariantRequest{VariantId: variantID, Sku: &taken}, member, errs.Invalid},
-		"blank SKU":          {&productv1.UpdateVariantRequest{VariantId: variantID, Sku: &blank}, member, errs.Invalid},
+		"SKU of the product": {
+			&productv1.UpdateVariantRequest{VariantId: variantID, Sku: &taken}, member, errs.Invalid,
+		},
+		"blank SKU": {
+			&productv1.UpdateVariantRequest{VariantId: variantID, Sku: &blank}, member, errs.Invalid,
+		},
 		"fewer than are reserved": {
 			&productv1.UpdateVariantRequest{VariantId: variantID, OnHand: pieces(1)}, member, errs.Conflict,
 		},
 		"another currency": {
-			&productv1.UpdateVariantRequest{VariantId: variantID, Price: &moneyv1.Money{CurrencyCode: "EUR", Amount: "1.00"}},
+			&productv1.UpdateVariantRequest{
+				VariantId: variantID, Price: &moneyv1.Money{CurrencyCode: "EUR", Amount: "1.00"},
+			},
 			member, errs.Invalid,
 		},
 		"no price": {
-			&productv1.UpdateVariantRequest{VariantId: variantID, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"price"}}},
+			&productv1.UpdateVariantRequest{
+				VariantId: variantID, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"price"}},
+			},
 			member, errs.Invalid,
 		},
 		"a stranger": {&productv1.UpdateVariantRequest{VariantId: variantID, Sku: &sku}, stranger, errs.NotFound},
@@ -215,7 +223,8 @@ func TestStockIsAdjustedOncePerKey(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int64{12, 4, 8}, []int64{stock.GetOnHand(), stock.GetReserved(), stock.GetAvailable()})
 	for delta, want := range map[int64]errs.Code{
-		0: errs.Invalid, -9: errs.Conflict, -13: errs.Conflict, 1_000_000_000: errs.Invalid, 2_000_000_000: errs.Invalid,
+		0: errs.Invalid, -9: errs.Conflict, -13: errs.Conflict,
+		1_000_000_000: errs.Invalid, 2_000_000_000: errs.Invalid,
 	} {
 		_, err := adjust(ctx, delta, "")
 		require.Equal(t, want, errs.CodeOf(err), "%d: %v", delta, err)

@@ -1,6 +1,9 @@
 package tests
 
 import (
+	"context"
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 	voucherv1 "souk/gen/go/souk/voucher/v1"
 	"souk/pkg/errs"
 	"souk/pkg/event"
+	"souk/pkg/failpoint"
 	"souk/pkg/id"
 	"souk/pkg/moduletest"
 )
@@ -61,6 +65,53 @@ func TestRedemptionIsRepeatableAndReleasedOnce(t *testing.T) {
 	require.True(t, errs.Is(err, errs.Conflict), "released before it was redeemed: %v", err)
 	require.Empty(t, h.Events(late))
 	h.requireInvariants(t)
+}
+
+// A call that fails between its writes leaves nothing, and one that fails after its commit is repeated without effect.
+func TestCallsThatDieAtAFailpointCountOnce(t *testing.T) {
+	// Not parallel: failpoints are the process's.
+	died := errs.New(errs.Unavailable, "the process died here")
+	h := setup(t)
+	for i, point := range voucher.Failpoints() {
+		t.Run(point, func(t *testing.T) {
+			a, b := h.create(t, tenPercent(fmt.Sprintf("A-%02d", i))), h.create(t, tenPercent(fmt.Sprintf("B-%02d", i)))
+			kept, released := order(), order()
+			redeem := func(orderID string) func() error {
+				use := redemption(orderID, customer, []byte("ana"), "2.50", a.GetId(), b.GetId())
+				return func() error { return h.redeem(t, use) }
+			}
+			var hits atomic.Int64
+			t.Cleanup(failpoint.Enable(point, failpoint.Call(func(context.Context) error {
+				if hits.Add(1) == 1 {
+					return died
+				}
+				return nil
+			})))
+			// A call that fails so is repeated: by the client or here.
+			retried := func(call func() error) {
+				t.Helper()
+				err := call()
+				if errs.Is(err, errs.Unavailable) {
+					err = call()
+				}
+				require.NoError(t, err)
+				h.requireInvariants(t)
+			}
+			retried(redeem(kept))
+			retried(redeem(released))
+			retried(func() error {
+				_, err := h.order.ReleaseVouchers(t.Context(), &voucherv1.ReleaseVouchersRequest{OrderId: released})
+				return err
+			})
+			require.Greater(t, hits.Load(), int64(1), "a call failed here and was repeated")
+			for _, v := range []string{a.GetId(), b.GetId()} {
+				require.Equal(t, int64(1), h.get(t, v).GetUsed())
+				require.Equal(t, "2.50", h.get(t, v).GetSpent().GetAmount())
+			}
+			require.Equal(t, []string{"evt.voucher.redeemed"}, h.Events(kept))
+			require.Equal(t, []string{"evt.voucher.redeemed", "evt.voucher.released"}, h.Events(released))
+		})
+	}
 }
 
 func TestVoucherIsUsedNoMoreOftenThanItsLimit(t *testing.T) {

@@ -128,7 +128,11 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		if err != nil {
 			return nil, fmt.Errorf("dev_url: %w", err)
 		}
-		open.HandleFunc("/dev/", routed("/dev/", devProxy(target).ServeHTTP))
+		proxy := devProxy(target)
+		open.HandleFunc("/dev/", routed("/dev/", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Del("Content-Security-Policy") // each tool sets its own
+			proxy.ServeHTTP(w, r)
+		}))
 	}
 	named := middleware.Chain(ahead(byContract, mux),
 		middleware.Authenticate(auth, d.Signer, session, d.Clock, limits),

@@ -46,8 +46,8 @@ const (
 type Standing struct {
 	// Unpaid is the number of cash-on-delivery orders that are not delivered.
 	Unpaid int
-	// Cancelled is the number of orders that the customer cancelled within CancelPeriod, wholly or in part; or, if there
-	// are more, of those that guests with the same mailbox did.
+	// Cancelled is the number of orders that the customer cancelled within CancelPeriod, wholly or in part; or, if
+	// there are more, of those that guests with the same mailbox did.
 	Cancelled int
 	// LastCancelled is when the customer last cancelled; zero if never.
 	LastCancelled time.Time
@@ -58,8 +58,8 @@ type Standing struct {
 // Errors: rate_limited (with the time to wait), conflict (too many orders are not paid for).
 func (l Limits) Check(o Order, s Standing, now time.Time) error {
 	if wait := l.cancelWait(s.Cancelled); wait > 0 && s.LastCancelled.Add(wait).After(now) {
-		return errs.New(errs.RateLimited, "%d orders were cancelled in the last 24 hours; the next one can be placed later",
-			s.Cancelled).
+		return errs.New(errs.RateLimited,
+			"%d orders were cancelled in the last 24 hours; the next one can be placed later", s.Cancelled).
 			WithRetryAfter(s.LastCancelled.Add(wait).Sub(now))
 	}
 	if l.MaxUnpaid > 0 && o.Payment.Method == CashOnDelivery && s.Unpaid >= l.MaxUnpaid {

@@ -20,9 +20,9 @@ type Listings interface {
 	Relist(ctx context.Context) (more bool, err error)
 }
 
-// Relist returns a chore that refreshes the listings of changed shops, when woken and every few seconds. It also applies
-// the setting unverified_shops_sell, sell, when it has changed. While the setting is not known, what was applied last
-// stays.
+// Relist returns a chore that refreshes the listings of changed shops, when woken and every few seconds. It also
+// applies the setting unverified_shops_sell, sell, when it has changed. While the setting is not known, what was
+// applied last stays.
 func Relist(
 	listings Listings, sell func() (sell, known bool), wake chore.Wake, log *zap.Logger,
 ) func(context.Context) error {

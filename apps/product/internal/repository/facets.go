@@ -44,7 +44,8 @@ func (s *Store) facets(ctx context.Context, st *statement) (*domain.Facets, erro
 	}
 	st.arg(steps)                  // $1 of the statement
 	st.arg(variantPath(st.search)) // $2
-	// Products are counted in the range in which a search for it finds them, so what is asked of their price is left out.
+	// Products are counted in the range in which a search for it finds them, so what is asked of their price is left
+	// out.
 	asked := st.search
 	asked.MinPrice, asked.MaxPrice = nil, nil
 	sql := strings.NewReplacer("/* matches */ listing", "("+st.matches()+")", "/* price */ l.price", st.price(asked)).

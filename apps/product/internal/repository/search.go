@@ -403,7 +403,8 @@ func (st *statement) page() string {
 	if sort := st.search.Sort; sort == domain.PriceAsc || sort == domain.PriceDesc {
 		price = st.price(st.search)
 	}
-	cols := "l.product_id, " + st.score() + " as score, l.created_at, " + price + " as price, l.rating_avg, l.rating_count"
+	cols := "l.product_id, " + st.score() + " as score, l.created_at, " + price +
+		" as price, l.rating_avg, l.rating_count"
 	matches := st.matches()
 	inner := "select " + cols + " from (" + matches + ") l"
 	var order, after string

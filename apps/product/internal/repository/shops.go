@@ -51,7 +51,8 @@ func (s *Store) SaveShop(ctx context.Context, shop domain.Shop) error {
 // and however often events arrive, the row ends with the newest version. It stays marked until its listings are
 // refreshed.
 //
-// A version that jumps far ahead is refused: stored, it would hide all later events. Such an event becomes a dead letter.
+// A version that jumps far ahead is refused: stored, it would hide all later events. Such an event becomes a dead
+// letter.
 //
 // Errors: invalid_argument (the version jumps).
 func (s *Store) ShopChanged(ctx context.Context, tx pgx.Tx, shop domain.Shop) error {
@@ -83,8 +84,8 @@ func (s *Store) saveShop(ctx context.Context, q *sqlc.Queries, shop domain.Shop)
 	}))
 }
 
-// LetUnverifiedSell applies the setting unverified_shops_sell to the shops that are stored. From then on unverified shops
-// can or can't sell; their listings are marked, and [Store.Relist] refreshes them.
+// LetUnverifiedSell applies the setting unverified_shops_sell to the shops that are stored. From then on unverified
+// shops can or can't sell; their listings are marked, and [Store.Relist] refreshes them.
 func (s *Store) LetUnverifiedSell(ctx context.Context, sell bool) error {
 	return postgres.Err(s.q.LetUnverifiedSell(ctx, sell))
 }

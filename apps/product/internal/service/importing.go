@@ -240,7 +240,8 @@ type decision struct {
 	freed   map[domain.SKUKey]int
 }
 
-// decideAll decides each item. An item with a SKU of another product waits until the items that may free it are decided.
+// decideAll decides each item. An item with a SKU of another product waits until the items that may free it are
+// decided.
 func (in *progress) decideAll(d *decision) {
 	var waiting []int
 	for i := range in.items {

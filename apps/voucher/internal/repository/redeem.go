@@ -14,6 +14,7 @@ import (
 	"souk/apps/voucher/internal/domain"
 	"souk/pkg/errs"
 	"souk/pkg/event"
+	"souk/pkg/failpoint"
 	"souk/pkg/money"
 	"souk/pkg/outbox"
 	"souk/pkg/postgres"
@@ -78,18 +79,24 @@ func (s *Store) Redeem(
 			if err := use(ctx, tx, r, &r.Uses[i], at); err != nil {
 				return err
 			}
+			if err := failpoint.Hit(ctx, FailInRedemption); err != nil {
+				return err
+			}
 		}
 		e, err := toEvent(ctx, r, at)
 		if err != nil {
 			return err
 		}
-		return outbox.Append(ctx, tx, e)
+		if err := outbox.Append(ctx, tx, e); err != nil {
+			return err
+		}
+		return failpoint.Hit(ctx, FailBeforeRedemption)
 	})
 	if err != nil {
 		return postgres.Err(err)
 	}
 	s.wake()
-	return nil
+	return failpoint.Hit(ctx, FailAfterRedemption)
 }
 
 // use counts one use of a voucher, and completes u.
@@ -143,7 +150,7 @@ func (s *Store) Release(
 		return postgres.Err(err)
 	}
 	s.wake()
-	return nil
+	return failpoint.Hit(ctx, FailAfterRelease)
 }
 
 // ReleaseOn returns a handler of events that gives back the uses of the order that decode returns; "" is none.
@@ -188,6 +195,9 @@ func release(ctx context.Context, tx pgx.Tx, orderID string, at time.Time, toEve
 			return err
 		}
 		if _, err := tx.Exec(ctx, giveBackOfCustomer, u.VoucherID, counters(r.Customer)); err != nil {
+			return err
+		}
+		if err := failpoint.Hit(ctx, FailInRelease); err != nil {
 			return err
 		}
 	}

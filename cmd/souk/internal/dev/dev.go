@@ -92,7 +92,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 	if o.Split {
 		share(log)
 	}
-	if d.stack, err = startStack(ctx, h, address, log); err != nil {
+	if d.stack, err = startStack(ctx, h, address, o.Modules, log); err != nil {
 		return explainDisk(err, h.dir, outsideBase)
 	}
 	defer func() { err = errors.Join(err, d.stack.stop()) }()
@@ -319,11 +319,16 @@ func (d *run) ready(ctx context.Context, admin string) error {
 	if err := d.home.publish(state); err != nil {
 		return err
 	}
+	jobs := "souk jobs ui"
+	if s.control.jobs != nil {
+		jobs = state.URL + "/dev/jobs/"
+	}
 	fmt.Fprintf(d.out, `
   API          %s/v1/products
   docs         %s/docs
   mail         %s/dev/mail, SMS /dev/sms, push /dev/push
   traces       %s/dev/traces
+  jobs         %s
   sign-in      %s/auth/login   (provider %s)
   NATS         %s
   admin        http://%s/metrics
@@ -331,7 +336,7 @@ func (d *run) ready(ctx context.Context, admin string) error {
 
   souk token --email you@example.com   prints a bearer token
 
-`, state.URL, state.URL, state.URL, state.URL, state.URL, state.OIDC, withoutPassword(state.NATS.URL), admin,
+`, state.URL, state.URL, state.URL, state.URL, jobs, state.URL, state.OIDC, withoutPassword(state.NATS.URL), admin,
 		d.home.dir, filepath.Base(d.logs.Name()))
 	d.log.Info("souk is ready", zap.Duration("after", time.Since(d.began)))
 	if d.address.open {

@@ -18,7 +18,9 @@ import (
 	"souk/pkg/devstack/mailsink"
 	"souk/pkg/devstack/natsserver"
 	"souk/pkg/devstack/oidcserver"
+	"souk/pkg/jobs"
 	"souk/pkg/loopback"
+	"souk/pkg/module"
 	"souk/pkg/natsauth"
 	"souk/pkg/telemetry/receiver"
 )
@@ -38,7 +40,9 @@ type stack struct {
 }
 
 // startStack starts all parts concurrently. If one fails, it stops those that have started.
-func startStack(ctx context.Context, h *home, address httpAddress, log *zap.Logger) (*stack, error) {
+func startStack(
+	ctx context.Context, h *home, address httpAddress, modules []module.Module, log *zap.Logger,
+) (*stack, error) {
 	s := &stack{traces: receiver.NewRecorder(receiver.Options{})}
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
@@ -86,7 +90,7 @@ func startStack(ctx context.Context, h *home, address httpAddress, log *zap.Logg
 	})
 	err := group.Wait()
 	if err == nil {
-		s.control, err = startControl(s)
+		s.control, err = startControl(s, s.jobPages(address, modules, log))
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.stop())
@@ -129,24 +133,42 @@ func (s *stack) databases() map[string]string {
 	return out
 }
 
+// jobPages returns the pages of the modules' background jobs. They are nil if the network can reach them: they change
+// jobs without a sign-in.
+func (s *stack) jobPages(address httpAddress, modules []module.Module, log *zap.Logger) *jobPages {
+	if address.open {
+		return nil
+	}
+	pages := &jobPages{urls: map[string]string{}, logs: jobs.Logger(log)}
+	for _, m := range modules {
+		if m.Tables.Jobs {
+			pages.urls[m.Name] = s.postgres.URL(m.Name)
+		}
+	}
+	return pages
+}
+
 // control is an HTTP server for the tools of souk dev, which the gateway shows under /dev. It also receives the spans
 // of all processes.
 type control struct {
 	url    string
 	server *http.Server
 	done   chan struct{}
+	jobs   *jobPages
 
 	mu        sync.Mutex
 	processes func() []Process
 }
 
-func startControl(s *stack) (*control, error) {
+// startControl starts the server. Without pages, it has no /dev/jobs/.
+func startControl(s *stack, pages *jobPages) (*control, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("control listener: %w", err)
 	}
 	c := &control{
-		url: "http://" + ln.Addr().String(), done: make(chan struct{}), processes: func() []Process { return nil },
+		url: "http://" + ln.Addr().String(), done: make(chan struct{}), jobs: pages,
+		processes: func() []Process { return nil },
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /dev/mail", s.mail)
@@ -165,10 +187,18 @@ func startControl(s *stack) (*control, error) {
 	})
 	mux.Handle("POST /v1/traces", s.traces)
 	mux.HandleFunc("GET /dev/processes", func(w http.ResponseWriter, _ *http.Request) { c.writeProcesses(w) })
+	if pages != nil {
+		mux.Handle("/dev/jobs/", pages)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusNotFound, "not_found", "souk dev has no "+r.URL.Path)
 	})
-	c.server = &http.Server{Handler: loopback.Only(mux), ReadHeaderTimeout: 5 * time.Second}
+	tools := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A tool with pages sets its own.
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		mux.ServeHTTP(w, r)
+	})
+	c.server = &http.Server{Handler: loopback.Only(tools), ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		defer close(c.done)
 		_ = c.server.Serve(ln) // always returns an error, after close
@@ -203,5 +233,8 @@ func writeProblem(w http.ResponseWriter, status int, code, detail string) {
 func (c *control) close() error {
 	err := c.server.Close()
 	<-c.done
+	if c.jobs != nil {
+		c.jobs.close()
+	}
 	return err
 }

@@ -2,11 +2,16 @@ package dev
 
 import (
 	"encoding/json"
+	"io"
+	"log/slog"
 	"net/http"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"souk/pkg/jobs"
+	"souk/pkg/pgtest"
 	"souk/pkg/telemetry/receiver"
 )
 
@@ -15,7 +20,7 @@ func TestDevToolsReturnErrorsInTheAPIsFormat(t *testing.T) {
 	t.Parallel()
 	traces := receiver.NewRecorder(receiver.Options{})
 	traces.Add(receiver.Span{TraceID: "0af7651916cd43dd8448eb211c80319c", SpanID: "b7ad6b7169203331"})
-	c, err := startControl(&stack{traces: traces})
+	c, err := startControl(&stack{traces: traces}, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.close()) })
 	transport := &http.Transport{DisableKeepAlives: true}
@@ -55,4 +60,39 @@ func TestDevToolsReturnErrorsInTheAPIsFormat(t *testing.T) {
 			"detail": tc.detail,
 		}, problem, tc.path)
 	}
+}
+
+// The pages of jobs need a database only when somebody opens them.
+func TestPagesOfJobsAreOpenedAtTheirFirstRequest(t *testing.T) {
+	t.Parallel()
+	pages := &jobPages{
+		urls: map[string]string{"webhook": "postgres://127.0.0.1:1/none"}, logs: slog.New(slog.DiscardHandler),
+	}
+	c, err := startControl(&stack{traces: receiver.NewRecorder(receiver.Options{})}, pages)
+	require.NoError(t, err)
+	stop := sync.OnceFunc(func() { require.NoError(t, c.close()) })
+	t.Cleanup(stop)
+	transport := &http.Transport{DisableKeepAlives: true}
+	get := func() (status int, body string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+"/dev/jobs/", http.NoBody)
+		require.NoError(t, err)
+		res, err := transport.RoundTrip(r)
+		require.NoError(t, err)
+		raw, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		return res.StatusCode, string(raw)
+	}
+	status, body := get()
+	require.Equal(t, http.StatusServiceUnavailable, status, body)
+	require.NotContains(t, body, "127.0.0.1:1")
+
+	pages.urls = map[string]string{"webhook": pgtest.URL(t, jobs.Migrations())} // it answers now
+	status, body = get()
+	require.Equal(t, http.StatusOK, status, body)
+	require.Contains(t, body, `<a href="webhook/">`)
+	stop()
+	_, err = pages.open(t.Context())
+	require.Error(t, err, "souk dev has ended")
 }
