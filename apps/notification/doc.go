@@ -2,16 +2,16 @@
 // about their shops.
 //
 // It owns the notices and their deliveries. It does not own orders, shops or addresses: neither events nor its tables
-// hold a name of a person or an address. They are requested when a delivery is sent (order.GetOrderForNotice,
+// hold a name of a person or an address. They are requested when a delivery is sent (order.GetOrderForNotice, cart.GetCartForNotice,
 // shop.GetShopForNotice, shop.GetInvitationForNotice, user.BatchGetUsers).
 //
 // # At a glance
 //
-//   - Owns: notices about orders and shops, their deliveries, inboxes, preferences, devices and texts
+//   - Owns: notices about orders, shops and carts, their deliveries, inboxes, preferences, devices and texts
 //   - PostgreSQL: notice, delivery, notification, preference, device, template, recipient_mail, secret, outbox, inbox,
 //     river_job
 //   - Redis: –
-//   - Consumes: evt.order.*, evt.payment.refunded, evt.shop.*, evt.inventory.low
+//   - Consumes: evt.order.*, evt.payment.refunded, evt.shop.*, evt.inventory.low, evt.cart.abandoned
 //   - Publishes: evt.notification.sent
 //
 // # Contract
@@ -19,12 +19,13 @@
 // RPCs: see notification.proto. The gateway streams inboxes (GET /v1/me/notifications:stream) and shows the page of
 // unsubscribe links (/v1/unsubscribe) by RPCs of this service. Consumed: evt.order.confirmed, .shipped, .delivered, and
 // .cancelled of orders that were confirmed; evt.payment.refunded; evt.shop.verified, .suspended, .member_invited;
-// evt.inventory.low. Published: evt.notification.sent; the aggregate is the delivery.
+// evt.inventory.low; evt.cart.abandoned. Published: evt.notification.sent; the aggregate is the delivery.
 //
 // # Who gets what
 //
 // A customer gets a notice when an order is confirmed or cancelled, when a shop has sent its part or that was
-// delivered, and when money was paid back. The owners of a shop get one about new orders, about an order that was
+// delivered, and when money was paid back. A user gets one about a cart that was abandoned, unless it has changed since or
+// nothing in it can be bought. The owners of a shop get one about new orders, about an order that was
 // cancelled after they had a notice of it, about low stock, and about a changed status of the shop. An invited person
 // gets the invitation.
 //

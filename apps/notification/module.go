@@ -10,6 +10,7 @@ import (
 	"souk/apps/notification/internal/handler"
 	"souk/apps/notification/internal/repository"
 	"souk/apps/notification/internal/service"
+	cartv1 "souk/gen/go/souk/cart/v1"
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
@@ -102,6 +103,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	providers[domain.Email] = post
 	svc, err := service.New(service.Deps{
 		Store:     store,
+		Carts:     cartv1.NewCartServiceClient(conn),
 		Orders:    orderv1.NewOrderServiceClient(conn),
 		Users:     userv1.NewUserServiceClient(conn),
 		Shops:     shopv1.NewShopServiceClient(conn),
@@ -152,6 +154,12 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	customers, err := p.Consumer(ctx, outbox.ConsumerOptions{
+		Purpose: "customers", Subjects: handler.CustomerSubjects, Queue: store.Consume(read),
+	})
+	if err != nil {
+		return nil, err
+	}
 	forgetting := func(
 		name string, age time.Duration, forget func(context.Context, time.Time, int) (int, error),
 	) module.Runnable {
@@ -167,7 +175,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Inbox: store, Preferences: store, Links: links, Templates: svc, Devices: store,
 		VAPIDPublic: cfg.Push.VAPIDPublic, Clock: p.Clock(),
 	}))
-	return module.Group(relay, orders, shops,
+	return module.Group(relay, orders, shops, customers,
 		forgetting("forget recipients", time.Hour, store.ForgetRecipients),
 		forgetting("forget notifications", keepNotifications, store.ForgetNotifications),
 		forgetting("forget notices", keepNotices, store.ForgetNotices),

@@ -4,6 +4,13 @@ import "time"
 
 const day = 24 * time.Hour
 
+// CartAbandonedAfter is a setting of the cart service.
+var CartAbandonedAfter = duration(Definition{
+	Key: "cart.abandoned_after",
+	Description: "How long a customer's cart must be unchanged to be abandoned, so that the customer gets a notice; 0s: " +
+		"no cart is abandoned. From 0s to 2160h.",
+}, day, 0, 90*day)
+
 // The settings of the order service.
 var (
 	OrderMaxUnpaid = integer(Definition{
@@ -74,6 +81,7 @@ var (
 // All returns every system setting, sorted by key.
 func All() []Definition {
 	return []Definition{
+		CartAbandonedAfter.Definition,
 		OrderCancelsFree.Definition,
 		OrderCancelsWait.Definition,
 		OrderCashGuests.Definition,

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"souk/apps/notification"
+	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
@@ -31,13 +32,27 @@ type others struct {
 	orderv1.UnimplementedOrderServiceServer
 	userv1.UnimplementedUserServiceServer
 	shopv1.UnimplementedShopServiceServer
+	cartv1.UnimplementedCartServiceServer
 
 	mu          sync.Mutex
 	orders      map[string]*orderv1.GetOrderForNoticeResponse
 	users       map[string]*userv1.User
 	shops       map[string]*shopv1.GetShopForNoticeResponse
 	invitations map[string]*shopv1.Invitation
+	carts       map[int64]*cartv1.Cart // by version
 	err         error
+}
+
+// GetCartForNotice answers as the cart service does.
+func (o *others) GetCartForNotice(
+	_ context.Context, r *cartv1.GetCartForNoticeRequest,
+) (*cartv1.GetCartForNoticeResponse, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c := o.carts[r.GetVersion()]; c != nil {
+		return &cartv1.GetCartForNoticeResponse{Cart: c}, nil
+	}
+	return nil, errs.New(errs.NotFound, "the cart has changed")
 }
 
 // GetShopForNotice answers as the shop service does.
@@ -115,6 +130,7 @@ func setup(t *testing.T, opts ...moduletest.Option) *harness {
 		users:       map[string]*userv1.User{},
 		shops:       map[string]*shopv1.GetShopForNoticeResponse{},
 		invitations: map[string]*shopv1.Invitation{},
+		carts:       map[int64]*cartv1.Cart{},
 	}
 	sink := mailServer(t)
 	return &harness{t: t, others: o, sink: sink, Service: moduletest.Start(t, notification.Module,
@@ -125,6 +141,7 @@ func setup(t *testing.T, opts ...moduletest.Option) *harness {
 			}),
 			moduletest.Fake("order", func(r grpc.ServiceRegistrar) { orderv1.RegisterOrderServiceServer(r, o) }),
 			moduletest.Fake("user", func(r grpc.ServiceRegistrar) { userv1.RegisterUserServiceServer(r, o) }),
+			moduletest.Fake("cart", func(r grpc.ServiceRegistrar) { cartv1.RegisterCartServiceServer(r, o) }),
 			moduletest.Fake("shop", func(r grpc.ServiceRegistrar) { shopv1.RegisterShopServiceServer(r, o) }),
 		}, opts...)...)}
 }

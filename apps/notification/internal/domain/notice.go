@@ -28,12 +28,14 @@ const (
 	ShopSuspended      Kind = "shop_suspended"
 	ShopInvitation     Kind = "shop_invitation"
 	PaymentRefunded    Kind = "payment_refunded"
+	CartAbandoned      Kind = "cart_abandoned"
 )
 
 // Rule is what holds for all notices of a kind.
 type Rule struct {
-	// ToShop: it goes to the owners of a shop.
-	ToShop bool
+	// ToShop: it goes to the owners of a shop. ToUser: it goes to the user of its item. Others go to the customer of an
+	// order, or to an invited person.
+	ToShop, ToUser bool
 	// Held: it waits, because a cancellation may make it needless, or because more may be added to it.
 	Held bool
 	// Required: its mails cannot be switched off, because they are needed to keep a contract.
@@ -56,6 +58,7 @@ var rules = map[Kind]Rule{
 	ShopSuspended:      {ToShop: true, Required: true},
 	ShopInvitation:     {Held: true, Required: true},
 	PaymentRefunded:    {},
+	CartAbandoned:      {ToUser: true},
 }
 
 // Kinds returns all kinds, sorted.
@@ -75,8 +78,12 @@ const (
 	Push  Channel = "push"
 )
 
-// Item is a line of a notice: an order or shop order, or a variant whose stock is low.
+// Item is a line of a notice: an order or shop order, a variant whose stock is low, or what a notice to a user is about.
 type Item struct {
+	// UserID is the user whom the notice goes to.
+	UserID string `json:"user_id,omitempty"`
+	// CartVersion is the version of an abandoned cart.
+	CartVersion int64  `json:"cart_version,omitempty"`
 	OrderID     string `json:"order_id,omitempty"`
 	ShopOrderID string `json:"shop_order_id,omitempty"`
 	SKU         string `json:"sku,omitempty"`

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"souk/apps/notification/internal/domain"
+	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
@@ -17,7 +18,7 @@ import (
 )
 
 // OrderSubjects are the events of orders and their payments that customers and shops are informed about, and
-// ShopSubjects the events of shops and their stock.
+// ShopSubjects the events of shops and their stock. CustomerSubjects are those of customers without an order.
 var (
 	OrderSubjects = []string{
 		"evt.order.confirmed",
@@ -29,6 +30,7 @@ var (
 	ShopSubjects = []string{
 		"evt.shop.verified", "evt.shop.suspended", "evt.shop.member_invited", "evt.inventory.low",
 	}
+	CustomerSubjects = []string{"evt.cart.abandoned"}
 )
 
 // Reader reads events. All fields are required.
@@ -106,6 +108,13 @@ func read(e event.Event) ([]domain.Notice, error) {
 		return []domain.Notice{{
 			Kind: domain.PaymentRefunded, About: p.GetPaymentId() + ":" + p.GetTotalRefunded().GetAmount(),
 			Items: []domain.Item{{OrderID: p.GetOrderId(), Amount: paid}},
+		}}, err
+	case "evt.cart.abandoned":
+		var p cartv1.CartAbandoned
+		err := e.Decode(&p)
+		return []domain.Notice{{
+			Kind: domain.CartAbandoned, About: fmt.Sprintf("%s:%d", p.GetUserId(), p.GetCartVersion()),
+			Items: []domain.Item{{UserID: p.GetUserId(), CartVersion: p.GetCartVersion()}},
 		}}, err
 	case "evt.shop.verified":
 		var p shopv1.ShopVerified

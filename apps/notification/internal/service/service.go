@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"souk/apps/notification/internal/domain"
+	cartv1 "souk/gen/go/souk/cart/v1"
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
@@ -74,6 +75,13 @@ type Orders interface {
 	) (*orderv1.GetOrderForNoticeResponse, error)
 }
 
+// Carts is the part of the cart service that notification calls.
+type Carts interface {
+	GetCartForNotice(
+		ctx context.Context, r *cartv1.GetCartForNoticeRequest, opts ...grpc.CallOption,
+	) (*cartv1.GetCartForNoticeResponse, error)
+}
+
 // Users is the part of the user service that notification calls.
 type Users interface {
 	BatchGetUsers(
@@ -101,6 +109,7 @@ type Provider interface {
 // Deps are the dependencies of a Service. All are required, except Tracer and Metrics.
 type Deps struct {
 	Store  Store
+	Carts  Carts
 	Orders Orders
 	Users  Users
 	Shops  Shops
@@ -195,7 +204,11 @@ func (s *Service) targets(ctx context.Context, n domain.Notice) ([]domain.Target
 		return []domain.Target{{Channel: domain.Email, Recipient: n.About}}, nil
 	}
 	users, mails := l.owners, l.owners
-	if !n.Kind.Rule().ToShop {
+	switch rule := n.Kind.Rule(); {
+	case rule.ToUser:
+		users = []string{n.Items[0].UserID}
+		mails = users
+	case !rule.ToShop:
 		users, mails = nil, []string{l.order.GetId()}
 		if customer := l.answer.GetCustomerId(); strings.HasPrefix(customer, string(id.User)+"_") {
 			users = []string{customer}

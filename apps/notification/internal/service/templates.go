@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"souk/apps/notification/internal/domain"
+	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	"souk/pkg/errs"
@@ -175,5 +176,8 @@ func sampleLetter() letter {
 		order: order, parts: order.GetShopOrders(), numbers: []string{sample.Number},
 		shop:       &shopv1.Shop{Name: sample.Shop},
 		invitation: &shopv1.Invitation{ShopName: sample.Shop, Role: sample.Role},
+		cart: &cartv1.Cart{
+			Items: []*cartv1.CartItem{{Title: "Tea", Quantity: 2, LineTotal: total, Available: true}}, Total: total,
+		},
 	}
 }

@@ -30,11 +30,11 @@ type Fields struct {
 	Shop string
 	// Carrier and TrackingNumber say how an order is shipped; both may be empty.
 	Carrier, TrackingNumber string
-	// Amount is what was paid back.
+	// Amount is what was paid back, or the total of a cart.
 	Amount string
 	// Role is that of an invited person.
 	Role string
-	// Count is the number of orders or variants of a list.
+	// Count is the number of orders or variants of a list, or of the items of a cart.
 	Count int
 	// Partly reports that other parts of the order stay.
 	Partly bool

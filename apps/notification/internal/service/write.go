@@ -3,9 +3,11 @@ package service
 import (
 	"context"
 	"net/mail"
+	"slices"
 	"strings"
 
 	"souk/apps/notification/internal/domain"
+	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
@@ -25,6 +27,7 @@ type letter struct {
 	shop       *shopv1.Shop
 	owners     []string
 	invitation *shopv1.Invitation
+	cart       *cartv1.Cart // without what cannot be bought
 }
 
 // write requests the content and the recipient of a delivery, counts the delivery to the recipient, and renders it.
@@ -124,7 +127,7 @@ func (s *Service) short(
 		Channel: d.Channel,
 		Subject: t.Subject,
 		Body:    t.Body,
-		Link:    path(d.Notice.Kind, l),
+		Link:    linkOf(d.Notice.Kind).path(l),
 		Device:  device,
 	}
 	if d.Channel != domain.SMS {
@@ -160,10 +163,12 @@ func (s *Service) owner(ctx context.Context, d domain.Delivery, to domain.Recipi
 
 // read requests what a notice is about.
 func (s *Service) read(ctx context.Context, n domain.Notice) (letter, error) {
-	switch {
+	switch rule := n.Kind.Rule(); {
 	case n.Kind == domain.ShopInvitation:
 		return s.readInvitation(ctx, n)
-	case n.Kind.Rule().ToShop:
+	case n.Kind == domain.CartAbandoned:
+		return s.readCart(ctx, n)
+	case rule.ToShop:
 		return s.readShop(ctx, n)
 	}
 	return s.readOrder(ctx, n)
@@ -247,6 +252,25 @@ func (s *Service) readInvitation(ctx context.Context, n domain.Notice) (letter, 
 		return letter{}, domain.Skip("the invitation has ended")
 	}
 	return letter{invitation: res.GetInvitation()}, err
+}
+
+// readCart requests an abandoned cart. It is not abandoned if it has changed since.
+func (s *Service) readCart(ctx context.Context, n domain.Notice) (letter, error) {
+	res, err := s.Carts.GetCartForNotice(ctx, &cartv1.GetCartForNoticeRequest{
+		UserId: n.Items[0].UserID, Version: n.Items[0].CartVersion,
+	})
+	if errs.Is(err, errs.NotFound) {
+		return letter{}, domain.Skip("the cart has changed")
+	}
+	if err != nil {
+		return letter{}, err
+	}
+	c := res.GetCart()
+	c.Items = slices.DeleteFunc(c.GetItems(), func(it *cartv1.CartItem) bool { return !it.GetAvailable() })
+	if len(c.GetItems()) == 0 {
+		return letter{}, domain.Skip("nothing in the cart can be bought")
+	}
+	return letter{cart: c}, nil
 }
 
 func partOf(o *orderv1.Order, partID string) *orderv1.ShopOrder {

@@ -67,6 +67,9 @@ func All() []Service {
 		{
 			Name: "cart", Database: true,
 			Contract: cartv1.File_souk_cart_v1_cart_proto,
+			Publishes: []string{
+				"evt.cart.abandoned",
+			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return cartv1.RegisterCartServiceHandlerClient(ctx, mux, cartv1.NewCartServiceClient(conn))
 			},
@@ -108,6 +111,9 @@ func All() []Service {
 				"evt.notification.sent",
 			},
 			Consumers: []Consumer{
+				{Purpose: "customers", Subjects: []string{
+					"evt.cart.abandoned",
+				}},
 				{Purpose: "orders", Subjects: []string{
 					"evt.order.confirmed",
 					"evt.order.cancelled",
