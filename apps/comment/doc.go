@@ -37,9 +37,9 @@
 //
 // # Events
 //
-// Published: evt.review.posted, .edited, .moderated, .deleted about a review; evt.review.voted about a vote;
+// Published: evt.review.posted, .edited, .moderated, .replied, .deleted about a review; evt.review.voted about a vote;
 // evt.review.rating_changed about a product, with its new average and count. Its version is the rating's revision.
-// Consumed: all but the last, to count.
+// Consumed: all but that and .replied, to count.
 //
 // # Documents
 //

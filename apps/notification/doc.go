@@ -7,11 +7,12 @@
 //
 // # At a glance
 //
-//   - Owns: notices about orders, shops and carts, their deliveries, inboxes, preferences, devices and texts
+//   - Owns: notices about orders, shops, carts, reviews and accounts, their deliveries, inboxes, preferences, devices and texts
 //   - PostgreSQL: notice, delivery, notification, preference, device, template, recipient_mail, secret, outbox, inbox,
 //     river_job
 //   - Redis: –
-//   - Consumes: evt.order.*, evt.payment.refunded, evt.shop.*, evt.inventory.low, evt.cart.abandoned
+//   - Consumes: evt.order.*, evt.payment.refunded, evt.shop.*, evt.inventory.low, evt.cart.abandoned,
+//     evt.review.*, evt.voucher.*, evt.user.*
 //   - Publishes: evt.notification.sent
 //
 // # Contract
@@ -19,18 +20,21 @@
 // RPCs: see notification.proto. The gateway streams inboxes (GET /v1/me/notifications:stream) and shows the page of
 // unsubscribe links (/v1/unsubscribe) by RPCs of this service. Consumed: evt.order.confirmed, .shipped, .delivered, and
 // .cancelled of orders that were confirmed; evt.payment.refunded; evt.shop.verified, .suspended, .member_invited;
-// evt.inventory.low; evt.cart.abandoned. Published: evt.notification.sent; the aggregate is the delivery.
+// evt.inventory.low; evt.cart.abandoned; evt.review.posted, .moderated, .replied; evt.voucher.used_up;
+// evt.user.new_device, .email_changed. Published: evt.notification.sent; the aggregate is the delivery.
 //
 // # Who gets what
 //
 // A customer gets a notice when an order is confirmed or cancelled, when a shop has sent its part or that was
 // delivered, and when money was paid back. A user gets one about a cart that was abandoned, unless it has changed since or
-// nothing in it can be bought. The owners of a shop get one about new orders, about an order that was
-// cancelled after they had a notice of it, about low stock, and about a changed status of the shop. An invited person
+// nothing in it can be bought; about an operator's decision on a review of theirs, and the shop's first reply to it;
+// about a sign-in with a new browser; and about a changed e-mail address, which also goes to the former one. The owners of a shop get one about new orders, about an order that was
+// cancelled after they had a notice of it, about low stock, about new reviews, about a voucher that was used up, and about
+// a changed status of the shop. An invited person
 // gets the invitation.
 //
-// New orders and low stock are lists: what happens while a list waits is added to it, and a shop gets at most 6 lists
-// of new orders and one of low stock in an hour.
+// New orders, low stock and new reviews are lists: what happens while a list waits is added to it, and a shop gets at
+// most 6 lists of new orders, one of low stock and one of reviews in an hour.
 //
 // A notice goes by mail, into the inbox of a user, to the devices that the user registered (web push, FCM), and, if
 // the user wants that, as a text message (Twilio). Guests get mails only. Users choose by kind and channel; mails of

@@ -11,10 +11,12 @@ import (
 	"souk/apps/notification/internal/repository"
 	"souk/apps/notification/internal/service"
 	cartv1 "souk/gen/go/souk/cart/v1"
+	commentv1 "souk/gen/go/souk/comment/v1"
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
+	voucherv1 "souk/gen/go/souk/voucher/v1"
 	"souk/pkg/chore"
 	"souk/pkg/jobs"
 	"souk/pkg/module"
@@ -103,6 +105,8 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	providers[domain.Email] = post
 	svc, err := service.New(service.Deps{
 		Store:     store,
+		Reviews:   commentv1.NewCommentServiceClient(conn),
+		Vouchers:  voucherv1.NewVoucherServiceClient(conn),
 		Carts:     cartv1.NewCartServiceClient(conn),
 		Orders:    orderv1.NewOrderServiceClient(conn),
 		Users:     userv1.NewUserServiceClient(conn),

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"google.golang.org/protobuf/proto"
+
 	commentv1 "souk/gen/go/souk/comment/v1"
 	"souk/pkg/errs"
 	"souk/pkg/id"
@@ -93,6 +95,16 @@ func TestSuspiciousReviewsAreHeldUntilAnOperatorDecides(t *testing.T) {
 	}
 	h.moderate(held[0], "reject")
 	h.requireStars(0, 0, 0, 0, 2)
+	h.moderate(held[0], "publish")
+	const payloads = `select array_agg(payload order by seq) from outbox
+		where aggregate_id = $1 and subject = 'evt.review.moderated'`
+	var first []bool
+	for _, payload := range moduletest.Value[[][]byte](h.Service, payloads, held[0]) {
+		var m commentv1.ReviewModerated
+		require.NoError(t, proto.Unmarshal(payload, &m))
+		first = append(first, m.GetFirstPublished())
+	}
+	require.Equal(t, []bool{true, false, false}, first)
 	_, err = h.comment.ModerateReview(h.operator(), &commentv1.ModerateReviewRequest{Id: "rev_1", Decision: "reject"})
 	requireCode(t, errs.NotFound, err)
 }

@@ -29,6 +29,12 @@ const (
 	ShopInvitation     Kind = "shop_invitation"
 	PaymentRefunded    Kind = "payment_refunded"
 	CartAbandoned      Kind = "cart_abandoned"
+	ReviewPosted       Kind = "review_posted"
+	ReviewReplied      Kind = "review_replied"
+	ReviewModerated    Kind = "review_moderated"
+	VoucherUsedUp      Kind = "voucher_used_up"
+	NewDevice          Kind = "new_device"
+	EmailChanged       Kind = "email_changed"
 )
 
 // Rule is what holds for all notices of a kind.
@@ -38,7 +44,7 @@ type Rule struct {
 	ToShop, ToUser bool
 	// Held: it waits, because a cancellation may make it needless, or because more may be added to it.
 	Held bool
-	// Required: its mails cannot be switched off, because they are needed to keep a contract.
+	// Required: its mails cannot be switched off, because they are needed to keep a contract or an account safe.
 	Required bool
 	// Hourly is how many lists of the kind a shop gets in an hour at most; what happens meanwhile waits in the next
 	// one. It is 0 if the notice is not a list.
@@ -59,6 +65,12 @@ var rules = map[Kind]Rule{
 	ShopInvitation:     {Held: true, Required: true},
 	PaymentRefunded:    {},
 	CartAbandoned:      {ToUser: true},
+	ReviewPosted:       {ToShop: true, Held: true, Hourly: 1},
+	ReviewReplied:      {ToUser: true},
+	ReviewModerated:    {ToUser: true},
+	VoucherUsedUp:      {ToShop: true, Held: true},
+	NewDevice:          {ToUser: true, Required: true},
+	EmailChanged:       {ToUser: true, Required: true},
 }
 
 // Kinds returns all kinds, sorted.
@@ -84,6 +96,8 @@ type Item struct {
 	UserID string `json:"user_id,omitempty"`
 	// CartVersion is the version of an abandoned cart.
 	CartVersion int64  `json:"cart_version,omitempty"`
+	ReviewID    string `json:"review_id,omitempty"`
+	VoucherID   string `json:"voucher_id,omitempty"`
 	OrderID     string `json:"order_id,omitempty"`
 	ShopOrderID string `json:"shop_order_id,omitempty"`
 	SKU         string `json:"sku,omitempty"`
@@ -127,8 +141,8 @@ type Notice struct {
 // Target is a recipient of a notice, and a channel to reach it.
 type Target struct {
 	Channel Channel
-	// Recipient is whose address is looked up: a user, a device, an order (the address typed at its checkout) or an
-	// invitation.
+	// Recipient is whose address is looked up: a user, a device, an order (the address typed at its checkout), an
+	// invitation, or what a changed address is about (the former one).
 	Recipient string
 }
 

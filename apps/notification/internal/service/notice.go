@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"souk/apps/notification/internal/domain"
+	commentv1 "souk/gen/go/souk/comment/v1"
 	moneyv1 "souk/gen/go/souk/money/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 )
@@ -44,6 +45,14 @@ func (r *Renderer) notice(m domain.Notice, l letter, w words) notice {
 			low.Lines = append(low.Lines, fmt.Sprintf("%s: %d %s", line, it.Available, w.Labels["available"]))
 		}
 		n.Lists = []list{low}
+	case domain.ReviewPosted:
+		for _, review := range l.reviews {
+			n.Lists = append(n.Lists, w.review(review))
+		}
+	case domain.ReviewModerated:
+		n.Lists = []list{w.review(l.reviews[0])}
+	case domain.ReviewReplied:
+		n.Lists = []list{w.review(l.reviews[0]), w.quote(w.Labels["reply"], l.reviews[0].GetReply().GetText())}
 	case domain.CartAbandoned:
 		cart := list{Title: w.Labels["items"]}
 		for _, it := range l.cart.GetItems() {
@@ -83,6 +92,11 @@ func (r *Renderer) fields(m domain.Notice, l letter, lang language) Fields {
 	switch m.Kind {
 	case domain.LowStock:
 		f.Count = len(m.Items)
+	case domain.ReviewPosted, domain.ReviewReplied, domain.ReviewModerated:
+		f.Count, f.Rating = len(l.reviews), l.reviews[0].GetRating()
+		f.Published = l.reviews[0].GetStatus() == statusPublished
+	case domain.VoucherUsedUp:
+		f.Code = foreign(l.voucher.GetCode())
 	case domain.CartAbandoned:
 		f.Count, f.Amount = len(l.cart.GetItems()), amount(l.cart.GetTotal())
 	}
@@ -98,12 +112,18 @@ type link struct {
 // links are the links of the kinds. Those of other kinds lead to the order.
 var links = map[domain.Kind]link{
 	domain.CartAbandoned:      {"cart", fixed("/v1/cart")},
+	domain.EmailChanged:       {"account", fixed("/v1/me")},
 	domain.LowStock:           {"shopProducts", ofShop("/products")},
+	domain.NewDevice:          {"account", fixed("/v1/me")},
 	domain.NewOrders:          {"shopOrders", ofShop("/orders")},
+	domain.ReviewModerated:    {"reviews", fixed("/v1/me/reviews")},
+	domain.ReviewPosted:       {"reviews", ofReview},
+	domain.ReviewReplied:      {"reviews", ofReview},
 	domain.ShopInvitation:     {"invitations", fixed("/v1/me/invitations")},
 	domain.ShopOrderCancelled: {"shopOrders", ofShop("/orders")},
 	domain.ShopSuspended:      {"shopOrders", ofShop("/orders")},
 	domain.ShopVerified:       {"shop", ofShop("")},
+	domain.VoucherUsedUp:      {"vouchers", ofShop("/vouchers")},
 }
 
 func linkOf(kind domain.Kind) link {
@@ -117,6 +137,36 @@ func fixed(path string) func(letter) string { return func(letter) string { retur
 
 func ofShop(rest string) func(letter) string {
 	return func(l letter) string { return "/v1/shops/" + url.PathEscape(l.shop.GetId()) + rest }
+}
+
+// ofReview is the path of the reviews of the product that a review is about.
+func ofReview(l letter) string {
+	return "/v1/products/" + url.PathEscape(l.reviews[0].GetProductId()) + "/reviews"
+}
+
+// review shows a review.
+func (w words) review(v *commentv1.Review) list {
+	title := fmt.Sprintf("%d/5", v.GetRating())
+	if t := foreign(v.GetTitle()); t != "" {
+		title += " " + t
+	}
+	return w.quote(title, v.GetText())
+}
+
+// maxQuote is the most runes of a text that a mail shows.
+const maxQuote = 500
+
+// quote shows the beginning of what somebody else wrote.
+func (w words) quote(title, text string) list {
+	l := list{Title: title}
+	quoted := []rune(foreign(text))
+	if len(quoted) > maxQuote {
+		quoted = append(quoted[:maxQuote], '…')
+	}
+	if len(quoted) > 0 {
+		l.Lines = []string{string(quoted)}
+	}
+	return l
 }
 
 func (w words) part(title string, part *orderv1.ShopOrder) list {

@@ -55,8 +55,12 @@ func NewRenderer(publicURL string) (*Renderer, error) {
 	}, nil
 }
 
-// statusCancelled is the status of cancelled shop orders.
-const statusCancelled = "cancelled"
+// statusCancelled is the status of cancelled shop orders. The others are those of reviews.
+const (
+	statusCancelled = "cancelled"
+	statusHeld      = "held"
+	statusPublished = "published"
+)
 
 // words are what all layouts show.
 type words struct {

@@ -15,10 +15,12 @@ import (
 
 	"souk/apps/notification/internal/domain"
 	cartv1 "souk/gen/go/souk/cart/v1"
+	commentv1 "souk/gen/go/souk/comment/v1"
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
+	voucherv1 "souk/gen/go/souk/voucher/v1"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/event"
@@ -82,8 +84,25 @@ type Carts interface {
 	) (*cartv1.GetCartForNoticeResponse, error)
 }
 
+// Reviews is the part of the comment service that notification calls.
+type Reviews interface {
+	GetReviewForNotice(
+		ctx context.Context, r *commentv1.GetReviewForNoticeRequest, opts ...grpc.CallOption,
+	) (*commentv1.GetReviewForNoticeResponse, error)
+}
+
+// Vouchers is the part of the voucher service that notification calls.
+type Vouchers interface {
+	GetVoucherForNotice(
+		ctx context.Context, r *voucherv1.GetVoucherForNoticeRequest, opts ...grpc.CallOption,
+	) (*voucherv1.GetVoucherForNoticeResponse, error)
+}
+
 // Users is the part of the user service that notification calls.
 type Users interface {
+	GetFormerEmail(
+		ctx context.Context, r *userv1.GetFormerEmailRequest, opts ...grpc.CallOption,
+	) (*userv1.GetFormerEmailResponse, error)
 	BatchGetUsers(
 		ctx context.Context, r *userv1.BatchGetUsersRequest, opts ...grpc.CallOption,
 	) (*userv1.BatchGetUsersResponse, error)
@@ -110,6 +129,10 @@ type Provider interface {
 type Deps struct {
 	Store  Store
 	Carts  Carts
+
+	Reviews  Reviews
+	Vouchers Vouchers
+
 	Orders Orders
 	Users  Users
 	Shops  Shops
@@ -229,6 +252,9 @@ func (s *Service) targets(ctx context.Context, n domain.Notice) ([]domain.Target
 		if preferences[recipient].Wants(n.Kind, c) {
 			out = append(out, domain.Target{Channel: c, Recipient: recipient})
 		}
+	}
+	if n.Kind == domain.EmailChanged { // also to the former address
+		out = append(out, domain.Target{Channel: domain.Email, Recipient: n.About})
 	}
 	for _, recipient := range mails {
 		add(domain.Email, recipient)

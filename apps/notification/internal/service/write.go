@@ -8,9 +8,11 @@ import (
 
 	"souk/apps/notification/internal/domain"
 	cartv1 "souk/gen/go/souk/cart/v1"
+	commentv1 "souk/gen/go/souk/comment/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
+	voucherv1 "souk/gen/go/souk/voucher/v1"
 	"souk/pkg/errs"
 	"souk/pkg/id"
 	"souk/pkg/mailbox"
@@ -28,6 +30,8 @@ type letter struct {
 	owners     []string
 	invitation *shopv1.Invitation
 	cart       *cartv1.Cart // without what cannot be bought
+	reviews    []*commentv1.Review
+	voucher    *voucherv1.GetVoucherForNoticeResponse
 }
 
 // write requests the content and the recipient of a delivery, counts the delivery to the recipient, and renders it.
@@ -168,6 +172,10 @@ func (s *Service) read(ctx context.Context, n domain.Notice) (letter, error) {
 		return s.readInvitation(ctx, n)
 	case n.Kind == domain.CartAbandoned:
 		return s.readCart(ctx, n)
+	case n.Kind == domain.ReviewReplied || n.Kind == domain.ReviewModerated:
+		return s.readReview(ctx, n)
+	case rule.ToUser:
+		return letter{}, nil
 	case rule.ToShop:
 		return s.readShop(ctx, n)
 	}
@@ -237,6 +245,19 @@ func (s *Service) readShop(ctx context.Context, n domain.Notice) (l letter, err 
 			return letter{}, domain.Skip("the shop was not told of the order")
 		}
 		shopID, l.numbers = l.parts[0].GetShopId(), []string{l.order.GetNumber()}
+	case domain.ReviewPosted:
+		if l, err = s.readReviews(ctx, n); err != nil {
+			return letter{}, err
+		}
+	case domain.VoucherUsedUp:
+		l.voucher, err = s.Vouchers.GetVoucherForNotice(ctx,
+			&voucherv1.GetVoucherForNoticeRequest{Id: n.Items[0].VoucherID})
+		if err != nil {
+			return letter{}, err
+		}
+		if !l.voucher.GetUsedUp() {
+			return letter{}, domain.Skip("the voucher can be used again")
+		}
 	}
 	res, err := s.Shops.GetShopForNotice(ctx, &shopv1.GetShopForNoticeRequest{Id: shopID})
 	if errs.Is(err, errs.NotFound) {
@@ -273,6 +294,48 @@ func (s *Service) readCart(ctx context.Context, n domain.Notice) (letter, error)
 	return letter{cart: c}, nil
 }
 
+// readReviews requests the new reviews of a shop. Those that are not published any more are left out.
+func (s *Service) readReviews(ctx context.Context, n domain.Notice) (l letter, err error) {
+	for _, item := range n.Items {
+		res, err := s.Reviews.GetReviewForNotice(ctx, &commentv1.GetReviewForNoticeRequest{Id: item.ReviewID})
+		if err != nil && !errs.Is(err, errs.NotFound) {
+			return letter{}, err
+		}
+		if res.GetReview().GetStatus() == statusPublished {
+			l.reviews = append(l.reviews, res.GetReview())
+		}
+	}
+	if len(l.reviews) == 0 {
+		return letter{}, domain.Skip("the reviews are not published")
+	}
+	return l, nil
+}
+
+// readReview requests the review of a customer, and its shop if that has replied.
+func (s *Service) readReview(ctx context.Context, n domain.Notice) (l letter, err error) {
+	res, err := s.Reviews.GetReviewForNotice(ctx, &commentv1.GetReviewForNoticeRequest{Id: n.Items[0].ReviewID})
+	if errs.Is(err, errs.NotFound) {
+		return letter{}, domain.Skip("the review was deleted")
+	}
+	if err != nil {
+		return letter{}, err
+	}
+	review := res.GetReview()
+	l.reviews = []*commentv1.Review{review}
+	if n.Kind == domain.ReviewModerated {
+		if review.GetStatus() == statusHeld {
+			return letter{}, domain.Skip("the review is held again")
+		}
+		return l, nil
+	}
+	if review.GetStatus() != statusPublished || review.GetReply() == nil {
+		return letter{}, domain.Skip("the reply is not shown")
+	}
+	shop, err := s.Shops.GetShopForNotice(ctx, &shopv1.GetShopForNoticeRequest{Id: n.ShopID})
+	l.shop = shop.GetShop()
+	return l, err
+}
+
 func partOf(o *orderv1.Order, partID string) *orderv1.ShopOrder {
 	for _, part := range o.GetShopOrders() {
 		if part.GetId() == partID {
@@ -292,6 +355,8 @@ func (s *Service) recipient(ctx context.Context, d domain.Delivery, l letter) (d
 	switch {
 	case l.invitation != nil:
 		return recipient(l.invitation.GetEmail(), "", false)
+	case d.Notice.Kind == domain.EmailChanged && d.Recipient == d.Notice.About:
+		return s.former(ctx, d.Notice.Items[0].UserID)
 	case l.answer == nil || d.Notice.Kind.Rule().ToShop:
 		return s.user(ctx, d.Recipient)
 	case typed(l.answer):
@@ -301,6 +366,24 @@ func (s *Service) recipient(ctx context.Context, d domain.Delivery, l letter) (d
 	if err == nil && to.Address.Name == "" {
 		to.Address.Name = person(l.order.GetShippingAddress().GetName())
 	}
+	return to, err
+}
+
+// former returns the address that a user had before the last change of it.
+func (s *Service) former(ctx context.Context, userID string) (domain.Recipient, error) {
+	res, err := s.Users.GetFormerEmail(ctx, &userv1.GetFormerEmailRequest{UserId: userID})
+	if errs.Is(err, errs.NotFound) {
+		return domain.Recipient{}, domain.Permanent("there is no former address")
+	}
+	if err != nil {
+		return domain.Recipient{}, err
+	}
+	u, err := s.profile(ctx, userID)
+	if err != nil {
+		return domain.Recipient{}, err
+	}
+	to, err := recipient(res.GetEmail(), u.GetName(), res.GetVerified())
+	to.Locale = localeOf(u.GetPreferences().GetLocale())
 	return to, err
 }
 

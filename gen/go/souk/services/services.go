@@ -83,6 +83,7 @@ func All() []Service {
 				"evt.review.moderated",
 				"evt.review.posted",
 				"evt.review.rating_changed",
+				"evt.review.replied",
 				"evt.review.voted",
 			},
 			Consumers: []Consumer{
@@ -113,6 +114,11 @@ func All() []Service {
 			Consumers: []Consumer{
 				{Purpose: "customers", Subjects: []string{
 					"evt.cart.abandoned",
+					"evt.review.posted",
+					"evt.review.moderated",
+					"evt.review.replied",
+					"evt.user.new_device",
+					"evt.user.email_changed",
 				}},
 				{Purpose: "orders", Subjects: []string{
 					"evt.order.confirmed",
@@ -126,6 +132,7 @@ func All() []Service {
 					"evt.shop.suspended",
 					"evt.shop.member_invited",
 					"evt.inventory.low",
+					"evt.voucher.used_up",
 				}},
 			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
@@ -221,6 +228,8 @@ func All() []Service {
 			Name: "user", Database: true,
 			Contract: userv1.File_souk_user_v1_user_proto,
 			Publishes: []string{
+				"evt.user.email_changed",
+				"evt.user.new_device",
 				"evt.user.registered",
 				"evt.user.updated",
 			},
@@ -234,6 +243,7 @@ func All() []Service {
 			Publishes: []string{
 				"evt.voucher.redeemed",
 				"evt.voucher.released",
+				"evt.voucher.used_up",
 			},
 			Consumers: []Consumer{
 				{Purpose: "orders", Subjects: []string{
@@ -249,6 +259,7 @@ func All() []Service {
 			Contract: webhookv1.File_souk_webhook_v1_webhook_proto,
 			Consumers: []Consumer{
 				{Purpose: "events", Subjects: []string{
+					"evt.cart.abandoned",
 					"evt.inventory.low",
 					"evt.inventory.released",
 					"evt.inventory.reserved",
@@ -270,16 +281,20 @@ func All() []Service {
 					"evt.review.moderated",
 					"evt.review.posted",
 					"evt.review.rating_changed",
+					"evt.review.replied",
 					"evt.review.voted",
 					"evt.shop.member_invited",
 					"evt.shop.registered",
 					"evt.shop.suspended",
 					"evt.shop.updated",
 					"evt.shop.verified",
+					"evt.user.email_changed",
+					"evt.user.new_device",
 					"evt.user.registered",
 					"evt.user.updated",
 					"evt.voucher.redeemed",
 					"evt.voucher.released",
+					"evt.voucher.used_up",
 				}},
 			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
