@@ -21,6 +21,7 @@ import (
 	"souk/pkg/jobs"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
+	"souk/pkg/setting"
 )
 
 //go:embed db/migrations/*.sql
@@ -88,7 +89,12 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := repository.New(pool, cfg.MaxPerHour, relay.Wake)
+	settings, err := p.Settings(cfg.settings())
+	if err != nil {
+		return nil, err
+	}
+	perHour := setting.Derive(settings, setting.NotificationMaxPerHour.Of).Load
+	store := repository.New(pool, perHour, relay.Wake)
 	links := service.NewLinks(store, cfg.PublicURL)
 	post := &repository.SMTP{
 		Addr:     cfg.SMTPAddr,
@@ -145,7 +151,9 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	read := handler.Reader{Clock: p.Clock(), Hold: cfg.Hold, GiveUp: cfg.GiveUp}.Read
+	read := handler.Reader{
+		Clock: p.Clock(), Hold: setting.Derive(settings, setting.NotificationHold.Of).Load, GiveUp: cfg.GiveUp,
+	}.Read
 	orders, err := p.Consumer(ctx, outbox.ConsumerOptions{
 		Purpose: "orders", Subjects: handler.OrderSubjects, Queue: store.Consume(read),
 	})
@@ -179,7 +187,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Inbox: store, Preferences: store, Links: links, Templates: svc, Devices: store,
 		VAPIDPublic: cfg.Push.VAPIDPublic, Clock: p.Clock(),
 	}))
-	return module.Group(relay, orders, shops, customers,
+	return module.Group(settings, relay, orders, shops, customers,
 		forgetting("forget recipients", time.Hour, store.ForgetRecipients),
 		forgetting("forget notifications", keepNotifications, store.ForgetNotifications),
 		forgetting("forget notices", keepNotices, store.ForgetNotices),

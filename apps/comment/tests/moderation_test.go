@@ -109,6 +109,29 @@ func TestSuspiciousReviewsAreHeldUntilAnOperatorDecides(t *testing.T) {
 	requireCode(t, errs.NotFound, err)
 }
 
+func TestOperatorsChangeTheRulesWhileTheServiceRuns(t *testing.T) {
+	t.Parallel()
+	h := setup(t, moduletest.Config(map[string]any{"hold_words": []any{"Scam"}}))
+	require.Equal(t, map[string]any{
+		"comment.hold_links": true, "comment.hold_repeated_from": 20.0, "comment.hold_reports": 5.0,
+		"comment.hold_words": []any{"Scam"},
+	}, h.Configured())
+	status := func(text string) string { return h.posted(h.buyer(), 1, text).GetStatus() }
+	require.Equal(t, "held", status("scam"))
+	require.Equal(t, "published", status("Money back!"))
+	h.Set("comment.hold_words", []any{"MONEY  back"})
+	require.Equal(t, "held", status("Money back!"))
+	require.Equal(t, "published", status("scam"))
+	require.Equal(t, "held", status("www.example.com"))
+	h.Set("comment.hold_links", false)
+	require.Equal(t, "published", status("www.example.com"))
+	h.Set("comment.hold_reports", 1)
+	v := h.posted(h.buyer(), 1, "")
+	require.NoError(t, h.report(id.New(id.User), v.GetId()))
+	held, _ := h.queue("held")
+	require.Contains(t, held, v.GetId())
+}
+
 func TestShortTextsMayRepeat(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -50,7 +50,8 @@ type Deps struct {
 	Orders Orders
 	Shops  Shops
 	Users  Users
-	Rules  Rules
+	// Rules returns the rules that apply now.
+	Rules func() Rules
 	Clock  clock.Clock
 }
 
@@ -139,8 +140,9 @@ func (r *RPC) post(ctx context.Context, author, shopID string, in *commentv1.Pos
 
 // suspects applies the automatic rules to a review, and returns why they hold it.
 func (r *RPC) suspects(ctx context.Context, v *Review) ([]string, error) {
-	reasons := r.Rules.suspects(v)
-	v.TextKey = r.Rules.textKey(v.Text)
+	rules := r.Rules()
+	reasons := rules.suspects(v)
+	v.TextKey = rules.textKey(v.Text)
 	repeated, err := r.Store.Repeats(ctx, v)
 	if repeated {
 		reasons = append(reasons, reasonRepeated)
@@ -303,7 +305,7 @@ func (r *RPC) ReportReview(
 		if err := v.concerns(report.UserID); err != nil {
 			return nil, err
 		}
-		if !v.report(report, r.Rules.Reports) {
+		if !v.report(report, r.Rules().Reports) {
 			return nil, nil
 		}
 		return moderated(ctx, v, r.Clock)

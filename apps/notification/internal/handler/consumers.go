@@ -44,8 +44,8 @@ var (
 // Reader reads events. All fields are required.
 type Reader struct {
 	Clock clock.Clock
-	// Hold is how long a notice waits that a cancellation makes needless, or to which more may be added.
-	Hold time.Duration
+	// Hold returns how long a notice waits that a cancellation makes needless, or to which more may be added.
+	Hold func() time.Duration
 	// GiveUp is the age at which an event needs no notice any more, such as one of a stream that is consumed for the
 	// first time.
 	GiveUp time.Duration
@@ -62,7 +62,7 @@ func (r Reader) Read(e event.Event) ([]domain.Notice, error) {
 		n := &notices[i]
 		n.ID, n.Traceparent, n.CreatedAt, n.DueAt = id.New(id.Notice), e.Metadata["traceparent"], now, now
 		if n.Kind.Rule().Held {
-			n.DueAt = now.Add(r.Hold)
+			n.DueAt = now.Add(r.Hold())
 		}
 	}
 	return notices, err

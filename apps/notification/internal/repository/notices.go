@@ -33,8 +33,8 @@ type Store struct {
 	sent  *batch.Batcher[sent, struct{}]
 	// reserved counts deliveries to recipients; false: the recipient has got too many.
 	reserved *batch.Batcher[reservation, bool]
-	// perHour is the most mails that a recipient gets in an hour.
-	perHour int
+	// perHour returns the most mails that a recipient gets in an hour.
+	perHour func() int64
 }
 
 // reservation is a delivery that is about to be sent to a recipient.
@@ -65,9 +65,9 @@ const (
 	sentWindow = 5 * time.Millisecond
 )
 
-// New returns a Store on the pool. It calls wake after it has written events. A recipient gets at most perHour mails in
-// an hour.
-func New(pool *pgxpool.Pool, perHour int, wake func()) *Store {
+// New returns a Store on the pool. It calls wake after it has written events. A recipient gets at most perHour() mails
+// in an hour.
+func New(pool *pgxpool.Pool, perHour func() int64, wake func()) *Store {
 	s := &Store{pool: pool, wake: wake, perHour: perHour}
 	s.split = batch.New(sentLimit, s.runSplit)
 	s.sent = batch.New(sentLimit, s.runSent, batch.WithWindow(sentWindow))
@@ -280,9 +280,9 @@ const lockRecipients = "select pg_advisory_xact_lock(hashtextextended('recipient
 func (s *Store) runReserved(ctx context.Context, items []reservation) ([]batch.Result[bool], error) {
 	results := make([]batch.Result[bool], len(items))
 	err := postgres.InBatches(ctx, s.pool, []string{lockRecipients}, func(tx *postgres.Batches) error {
-		b := &pgx.Batch{}
+		b, most := &pgx.Batch{}, s.perHour()
 		for i, it := range items {
-			b.Queue(reserve, it.deliveryID, it.recipient, it.at, s.perHour).Exec(func(tag pgconn.CommandTag) error {
+			b.Queue(reserve, it.deliveryID, it.recipient, it.at, most).Exec(func(tag pgconn.CommandTag) error {
 				results[i].Value = tag.RowsAffected() > 0
 				return nil
 			})
