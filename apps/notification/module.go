@@ -58,7 +58,7 @@ const (
 	// rescueGrace is how long after its timeout a job counts as one of a process that died.
 	rescueGrace = 5 * time.Second
 	// ahead is the number of deliveries that are written per mail that can be sent at the same time.
-	ahead = 4
+	ahead = 16
 	// cooldown is the shortest time between two looks for deliveries: each look takes no more than are worked on at the
 	// same time.
 	cooldown = 5 * time.Millisecond
@@ -96,6 +96,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	perHour := setting.Derive(settings, setting.NotificationMaxPerHour.Of).Load
 	store := repository.New(pool, perHour, relay.Wake)
 	links := service.NewLinks(store, cfg.PublicURL)
+	mailboxes := service.NewMailboxes(store)
 	post := &repository.SMTP{
 		Addr:     cfg.SMTPAddr,
 		TLS:      cfg.TLS,
@@ -120,6 +121,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Providers: providers,
 		Renderer:  renderer,
 		Links:     links,
+		Mailboxes: mailboxes,
 		Logger:    p.Logger(),
 
 		Templates: store,
@@ -185,11 +187,13 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}
 	notificationv1.RegisterNotificationServiceServer(p.Server(), handler.New(handler.Deps{
 		Inbox: store, Preferences: store, Links: links, Templates: svc, Devices: store,
+		Suppressions: store, Mailboxes: mailboxes,
 		VAPIDPublic: cfg.Push.VAPIDPublic, Clock: p.Clock(),
 	}))
 	return module.Group(settings, relay, orders, shops, customers,
 		forgetting("forget recipients", time.Hour, store.ForgetRecipients),
 		forgetting("forget notifications", keepNotifications, store.ForgetNotifications),
+		forgetting("forget suppressions", 0, store.ForgetSuppressions),
 		forgetting("forget notices", keepNotices, store.ForgetNotices),
 		module.Func(func(ctx context.Context) error {
 			defer post.Close()

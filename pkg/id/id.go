@@ -32,6 +32,8 @@ const (
 	// a user's inbox.
 	Notice       Prefix = "ntc"
 	Delivery     Prefix = "dlv"
+	// Suppression is a mailbox that gets no mails.
+	Suppression Prefix = "sup"
 	Notification Prefix = "ntf"
 	// Device is where a user gets push messages.
 	Device Prefix = "dev"

@@ -158,6 +158,7 @@ func (s *sender) service(store service.Store) *service.Service {
 		Providers:   map[domain.Channel]service.Provider{domain.Email: post},
 		Renderer:    renderer,
 		Links:       service.NewLinks(s.store, ""),
+		Mailboxes:   service.NewMailboxes(s.store),
 		Templates:   s.store,
 		Logger:      zap.NewNop(),
 		Clock:       s.clock,

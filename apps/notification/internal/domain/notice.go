@@ -197,6 +197,8 @@ type Message struct {
 	Text, HTML string
 	MessageID  string
 	Date       time.Time
+	// Mailbox is the name of a mail's recipient on the suppression list.
+	Mailbox []byte
 	// Headers are further ones of a mail.
 	Headers map[string]string
 	// Body is the short form of the text, and Link the path of what it is about.
@@ -214,6 +216,8 @@ type Failure struct {
 	Permanent bool
 	// Gone: the device does not exist any more. It is permanent.
 	Gone bool
+	// Bounced: the mailbox does not exist. It is permanent.
+	Bounced bool
 	// Skip: the notice or delivery is not needed any more.
 	Skip bool
 	// Wait is how long a delivery waits that is not allowed now. That is no attempt. 0: it is retried with a backoff.
@@ -231,6 +235,9 @@ func Skip(reason string) error { return &Failure{Reason: reason, Skip: true} }
 
 // Gone returns a failure that ends a device.
 func Gone(reason string) error { return &Failure{Reason: reason, Permanent: true, Gone: true} }
+
+// Bounced returns a failure that suppresses the mailbox of a mail.
+func Bounced(reason string) error { return &Failure{Reason: reason, Permanent: true, Bounced: true} }
 
 // Temporary returns a failure that is retried.
 func Temporary(reason string) error { return &Failure{Reason: reason} }

@@ -61,8 +61,12 @@ type Store interface {
 	// DeleteDevice deletes a device of a user, or of any if userID is empty.
 	DeleteDevice(ctx context.Context, userID, deviceID string) error
 	Delivery(ctx context.Context, deliveryID string) (domain.Delivery, error)
-	// Reserve counts a delivery to a recipient, and returns false if the recipient has got too many.
-	Reserve(ctx context.Context, deliveryID string, recipient []byte, at time.Time) (bool, error)
+	// Reserve counts a delivery to a recipient, unless that has got too many or the mailbox is suppressed.
+	Reserve(
+		ctx context.Context, deliveryID string, recipient, mailbox []byte, at time.Time,
+	) (domain.Reservation, error)
+	// Suppress adds a mailbox to the suppression list.
+	Suppress(ctx context.Context, mailbox []byte, v domain.Suppression) (domain.Suppression, error)
 	Sent(ctx context.Context, deliveryID string, at time.Time, ev event.Event) error
 	// Deposit is Sent for a delivery that is put into an inbox.
 	Deposit(ctx context.Context, deliveryID string, n domain.Notification, ev event.Event) error
@@ -140,6 +144,7 @@ type Deps struct {
 	Providers map[domain.Channel]Provider
 	Renderer  *Renderer
 	Links     *Links
+	Mailboxes *Mailboxes
 	// Templates are what operators wrote.
 	Templates Templates
 	Logger    *zap.Logger
@@ -243,9 +248,11 @@ func (s *Service) targets(ctx context.Context, n domain.Notice) ([]domain.Target
 	if len(mails) == 0 {
 		return nil, domain.Skip("the shop has no owner")
 	}
-	preferences, err := s.Store.Preferences(ctx, users...)
-	if err != nil {
-		return nil, err
+	var preferences map[string]domain.Preferences
+	if len(users) > 0 {
+		if preferences, err = s.Store.Preferences(ctx, users...); err != nil {
+			return nil, err
+		}
 	}
 	var out []domain.Target
 	add := func(c domain.Channel, recipient string) {
@@ -328,6 +335,11 @@ func (s *Service) send(ctx context.Context, d domain.Delivery) (msg domain.Messa
 	sending, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	err = s.Providers[d.Channel].Send(sending, msg)
+	if f := domain.FailureOf(err, ""); f.Bounced {
+		if err := s.bounced(ctx, msg, f.Reason); err != nil {
+			return msg, err // the next attempt suppresses it
+		}
+	}
 	if domain.FailureOf(err, "").Gone && d.Channel == domain.Push {
 		if err := s.Store.DeleteDevice(ctx, "", d.Recipient); err != nil && !errs.Is(err, errs.NotFound) {
 			return msg, err // the next attempt deletes it

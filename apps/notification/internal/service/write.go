@@ -61,7 +61,11 @@ func (s *Service) write(ctx context.Context, d domain.Delivery) (domain.Message,
 	if err != nil {
 		return domain.Message{}, err
 	}
-	if err := s.reserve(ctx, d, to.Digest()); err != nil {
+	mailbox, err := s.Mailboxes.Name(ctx, to.Address.Address)
+	if err != nil {
+		return domain.Message{}, err
+	}
+	if err := s.reserve(ctx, d, to.Digest(), mailbox); err != nil {
 		return domain.Message{}, err
 	}
 	unsubscribe, err := s.Links.link(ctx, owner, d.Notice.Kind)
@@ -76,18 +80,23 @@ func (s *Service) write(ctx context.Context, d domain.Delivery) (domain.Message,
 	if err != nil {
 		return domain.Message{}, domain.Permanent("it cannot be written")
 	}
+	msg.Mailbox = mailbox
 	return msg, nil
 }
 
 // reserve counts a delivery to a recipient.
 //
-// Errors: *domain.Failure (the recipient has got too many).
-func (s *Service) reserve(ctx context.Context, d domain.Delivery, recipient []byte) error {
-	ok, err := s.Store.Reserve(ctx, d.ID, recipient, s.Clock.Now())
-	if err == nil && !ok {
+// Errors: *domain.Failure (the recipient has got too many, or the mailbox is suppressed).
+func (s *Service) reserve(ctx context.Context, d domain.Delivery, recipient, mailbox []byte) error {
+	switch r, err := s.Store.Reserve(ctx, d.ID, recipient, mailbox, s.Clock.Now()); {
+	case err != nil:
+		return err
+	case r == domain.TooMany:
 		return domain.Wait("the recipient has got too many in the last hour", domain.LimitBackoff)
+	case r == domain.Suppressed:
+		return domain.Skip("the mailbox is on the suppression list")
 	}
-	return err
+	return nil
 }
 
 // device returns the device of a push message, and gives the delivery the preferences of its user.
@@ -142,7 +151,7 @@ func (s *Service) short(
 		return m, domain.Skip("the profile has no phone number with the prefix of its country")
 	}
 	m.To = number
-	return m, s.reserve(ctx, d, mailbox.Digest("phone", number))
+	return m, s.reserve(ctx, d, mailbox.Digest("phone", number), nil)
 }
 
 var errUnwanted = domain.Skip("the recipient does not want it")
