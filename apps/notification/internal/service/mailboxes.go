@@ -44,15 +44,15 @@ func (s *signer) sign(ctx context.Context, text string) ([]byte, error) {
 	return mac.Sum(nil), nil
 }
 
-// Mailboxes names mailboxes on the suppression list. A name is a keyed digest, so that who reads the list cannot try
+// Mailboxes names mailboxes on the suppression list. A name is a keyed digest, so that a reader of the list cannot try
 // addresses.
 type Mailboxes struct{ signer signer }
 
 // NewMailboxes returns Mailboxes with a shared key.
 func NewMailboxes(keys Keys) *Mailboxes { return &Mailboxes{signer{keys: keys, purpose: "suppression"}} }
 
-// Name returns the name of a mailbox. Unlike mailbox.Digest it makes one only of spellings that differ in case: whoever
-// types "ana+x@example.com", which does not exist, must not suppress "ana@example.com".
+// Name returns the name of a mailbox. Unlike mailbox.Digest it makes one only of spellings that differ in case: a
+// stranger who types "ana+x@example.com", which does not exist, must not suppress "ana@example.com".
 func (m *Mailboxes) Name(ctx context.Context, address string) ([]byte, error) {
 	return m.signer.sign(ctx, strings.ToLower(address))
 }
