@@ -69,8 +69,13 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		handler.New(service.New(carts, offers, currency, p.Clock(), p.Logger())),
 	)
 	writeBack := handler.WriteBack(carts, cfg.WriteBack/4, p.Logger())
-	abandon := handler.Abandon(carts, setting.Derive(settings, setting.CartAbandonedAfter.Of).Load, relay.Wake, p.Clock(),
-		p.Logger())
+	abandon := handler.Abandon(
+		carts,
+		setting.Derive(settings, setting.CartAbandonedAfter.Of).Load,
+		relay.Wake,
+		p.Clock(),
+		p.Logger(),
+	)
 	return module.Group(settings, relay, module.Func(abandon), &runnable{run: func(ctx context.Context) error {
 		defer offers.Close()
 		return writeBack(ctx)

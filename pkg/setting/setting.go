@@ -226,7 +226,10 @@ func texts(d Definition) Setting[[]string] {
 		for _, raw := range array {
 			text, ok := raw.(string)
 			text = strings.TrimSpace(text)
-			if size += len(text); !ok || text == "" || utf8.RuneCountInString(text) > maxTextRunes || size > maxTextBytes {
+			if size += len(
+				text,
+			); !ok || text == "" || utf8.RuneCountInString(text) > maxTextRunes ||
+				size > maxTextBytes {
 				return nil, invalid("must have texts of 1 to %d characters, and of %d bytes together", maxTextRunes,
 					maxTextBytes)
 			}

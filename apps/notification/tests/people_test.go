@@ -21,7 +21,12 @@ func (h *harness) review(status string, stars int32) (reviewID string) {
 	defer h.others.mu.Unlock()
 	reviewID = id.New(id.Review)
 	h.others.reviews[reviewID] = &commentv1.Review{
-		Id: reviewID, ProductId: "prd_1", Rating: stars, Title: "Light", Text: "Fits. See www.evil.example now", Status: status,
+		Id:        reviewID,
+		ProductId: "prd_1",
+		Rating:    stars,
+		Title:     "Light",
+		Text:      "Fits. See www.evil.example now",
+		Status:    status,
 	}
 	return reviewID
 }
@@ -110,7 +115,11 @@ func TestOwnersLearnThatAVoucherIsUsedUp(t *testing.T) {
 	usedUp := func(voucherID, shopID string, still bool) {
 		h.t.Helper()
 		h.others.mu.Lock()
-		h.others.vouchers[voucherID] = &voucherv1.GetVoucherForNoticeResponse{Code: "TEA-10", ShopId: shopID, UsedUp: still}
+		h.others.vouchers[voucherID] = &voucherv1.GetVoucherForNoticeResponse{
+			Code:   "TEA-10",
+			ShopId: shopID,
+			UsedUp: still,
+		}
 		h.others.mu.Unlock()
 		h.Deliver("voucher", h.event("evt.voucher.used_up", voucherID,
 			&voucherv1.VoucherUsedUp{VoucherId: voucherID, ShopId: shopID}))
@@ -132,9 +141,10 @@ func TestSecurityMailsCannotBeSwitchedOff(t *testing.T) {
 	h.others.mu.Unlock()
 	no := false
 	for _, kind := range []string{"new_device", "email_changed"} {
-		_, err := h.gateway().SetNotificationPreferences(h.AsUser(ana), &notificationv1.SetNotificationPreferencesRequest{
-			Kinds: map[string]*notificationv1.ChannelChoices{kind: {Email: &no}},
-		})
+		_, err := h.gateway().
+			SetNotificationPreferences(h.AsUser(ana), &notificationv1.SetNotificationPreferencesRequest{
+				Kinds: map[string]*notificationv1.ChannelChoices{kind: {Email: &no}},
+			})
 		require.True(t, errs.Is(err, errs.Invalid), "%v", err)
 	}
 	_, err := h.gateway().SetNotificationPreferences(h.AsUser(ana), &notificationv1.SetNotificationPreferencesRequest{

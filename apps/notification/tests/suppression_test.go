@@ -94,7 +94,8 @@ func TestOperatorsSuppressAndLift(t *testing.T) {
 	send("ana@example.com", "sent") // another mailbox
 	send("ana+x@example.com", "skipped")
 	for range 2 {
-		_, err = h.gateway().LiftSuppression(operator, &notificationv1.LiftSuppressionRequest{Email: "ana+x@example.com"})
+		_, err = h.gateway().
+			LiftSuppression(operator, &notificationv1.LiftSuppressionRequest{Email: "ana+x@example.com"})
 		require.NoError(t, err)
 	}
 	require.Empty(t, h.suppressions())

@@ -52,7 +52,7 @@ type Deps struct {
 	Users  Users
 	// Rules returns the rules that apply now.
 	Rules func() Rules
-	Clock  clock.Clock
+	Clock clock.Clock
 }
 
 // RPC serves souk.comment.v1.CommentService. The contract says who may call which method.

@@ -179,10 +179,14 @@ func readCustomer(e event.Event) ([]domain.Notice, error) {
 	case "evt.review.replied":
 		var p commentv1.ReviewReplied
 		err := e.Decode(&p)
-		return []domain.Notice{{
-			Kind: domain.ReviewReplied, ShopID: p.GetShopId(), About: p.GetReviewId(), // once, however often it is changed
-			Items: []domain.Item{{UserID: p.GetAuthorId(), ReviewID: p.GetReviewId()}},
-		}}, err
+		return []domain.Notice{
+			{
+				Kind:   domain.ReviewReplied,
+				ShopID: p.GetShopId(),
+				About:  p.GetReviewId(), // once, however often it is changed
+				Items:  []domain.Item{{UserID: p.GetAuthorId(), ReviewID: p.GetReviewId()}},
+			},
+		}, err
 	case "evt.user.new_device":
 		var p userv1.NewDevice
 		err := e.Decode(&p)

@@ -49,7 +49,9 @@ func (s *signer) sign(ctx context.Context, text string) ([]byte, error) {
 type Mailboxes struct{ signer signer }
 
 // NewMailboxes returns Mailboxes with a shared key.
-func NewMailboxes(keys Keys) *Mailboxes { return &Mailboxes{signer{keys: keys, purpose: "suppression"}} }
+func NewMailboxes(keys Keys) *Mailboxes {
+	return &Mailboxes{signer{keys: keys, purpose: "suppression"}}
+}
 
 // Name returns the name of a mailbox. Unlike mailbox.Digest it makes one only of spellings that differ in case: a
 // stranger who types "ana+x@example.com", which does not exist, must not suppress "ana@example.com".

@@ -131,8 +131,8 @@ type Provider interface {
 
 // Deps are the dependencies of a Service. All are required, except Tracer and Metrics.
 type Deps struct {
-	Store  Store
-	Carts  Carts
+	Store Store
+	Carts Carts
 
 	Reviews  Reviews
 	Vouchers Vouchers

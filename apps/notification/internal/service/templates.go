@@ -178,9 +178,9 @@ func sampleLetter() letter {
 		order: order, parts: order.GetShopOrders(), numbers: []string{sample.Number},
 		shop:       &shopv1.Shop{Name: sample.Shop},
 		invitation: &shopv1.Invitation{ShopName: sample.Shop, Role: sample.Role},
-		voucher: &voucherv1.GetVoucherForNoticeResponse{Code: sample.Code, UsedUp: true},
+		voucher:    &voucherv1.GetVoucherForNoticeResponse{Code: sample.Code, UsedUp: true},
 		reviews: []*commentv1.Review{{
-			Rating: sample.Rating, Title: "Tea", Text: "Very good.", Status: statusPublished,
+			ProductId: "prd_1", Rating: sample.Rating, Title: "Tea", Text: "Very good.", Status: statusPublished,
 			Reply: &commentv1.Reply{Text: "Thank you!"},
 		}},
 		cart: &cartv1.Cart{
