@@ -18,12 +18,16 @@ import (
 //go:embed db/migrations/*.sql
 var migrations embed.FS
 
+//go:embed db/invariants.sql
+var invariants string
+
 // Module is the cart service.
 var Module = module.Module{
 	Name:       "cart",
 	Config:     func() any { return new(Default()) },
 	Redis:      func(any) bool { return true },
 	Migrations: migrations,
+	Invariants: invariants,
 	Tables:     module.Tables{Outbox: true},
 	Build:      build,
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"souk/apps/cart"
 	"souk/apps/cart/internal/domain"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	"souk/pkg/errs"
@@ -40,15 +41,15 @@ func TestUntouchedCartsOfUsersAreAbandonedOncePerVersion(t *testing.T) {
 	h := setup(t)
 	tea := h.catalogue.sell(brl(990), 100)
 	var owners []string
-	cart := func(ctx context.Context, owner string) (context.Context, string) {
+	fill := func(ctx context.Context, owner string) (context.Context, string) {
 		h.add(t, ctx, tea, 2)
 		owners = append(owners, owner)
 		return ctx, owner
 	}
-	ana, anaID := cart(h.user())
-	emptied, emptiedID := cart(h.user())
-	changed, changedID := cart(h.user())
-	_, guestID := cart(h.guest())
+	ana, anaID := fill(h.user())
+	emptied, emptiedID := fill(h.user())
+	changed, changedID := fill(h.user())
+	_, guestID := fill(h.guest())
 	_, err := h.client.ClearCart(emptied, &cartv1.ClearCartRequest{})
 	require.NoError(t, err)
 	require.NoError(t, h.carts.Save(t.Context(), owners...))
@@ -83,6 +84,13 @@ func TestUntouchedCartsOfUsersAreAbandonedOncePerVersion(t *testing.T) {
 	h.clock.Advance(25 * time.Hour)
 	h.abandon(t)
 	require.Len(t, h.Events(anaID), 2)
+	findings, err := cart.Module.Verify(t.Context(), h.Pool)
+	require.NoError(t, err)
+	require.Len(t, findings, 2)
+	for _, f := range findings {
+		require.NotZero(t, f.Count)
+		require.Zero(t, f.Wrong, "%s: %s", f.Check, f.Example)
+	}
 }
 
 func TestOrderedCartIsNotAbandoned(t *testing.T) {
